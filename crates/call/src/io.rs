@@ -1,0 +1,137 @@
+//! What goes into a [`Gateway`](crate::Gateway) and what comes out.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use trunkgate_media::{Command, Event, MediaId};
+use trunkgate_route::Table;
+use trunkgate_sip::{Flow, Transmit, Transport};
+
+use crate::addressing::Addressing;
+use crate::report::CallRecord;
+
+/// A question to the name service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueryId(pub u64);
+
+/// One way to reach a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resolved {
+    /// Transport.
+    pub transport: Transport,
+    /// Address and port.
+    pub address: SocketAddr,
+}
+
+/// What an operator asks for.
+#[derive(Debug, Clone)]
+pub enum Control {
+    /// No new calls: 503 with Retry-After; live ones go on.
+    Drain {
+        /// Whether to drain or to take calls again.
+        on: bool,
+    },
+    /// BYE or CANCEL on every leg of every call.
+    EndAll,
+    /// BYE or CANCEL on every leg of one call.
+    Hangup {
+        /// The call.
+        sid: String,
+    },
+}
+
+/// A change from outside.
+#[derive(Debug)]
+pub enum Input {
+    /// A datagram, or one framed message of a stream. The gateway finds its trunk before it reads it.
+    Received {
+        /// The way it came.
+        flow: Flow,
+        /// The message.
+        bytes: Bytes,
+    },
+    /// A stream that could not be framed any further: answered 400 where it can be, then the shell closes it.
+    Broken {
+        /// The way it came.
+        flow: Flow,
+        /// What could be read.
+        bytes: Bytes,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// A send failed: ICMP error, connection refused or lost.
+    TransportFailed {
+        /// The way that failed.
+        flow: Flow,
+    },
+    /// A worker's news.
+    Media {
+        /// Its session.
+        id: MediaId,
+        /// The news.
+        event: Event,
+    },
+    /// The answer to [`Output::Resolve`]; empty: nothing found.
+    Resolved {
+        /// The question.
+        query: QueryId,
+        /// In the order to try them.
+        addresses: Vec<Resolved>,
+    },
+    /// A new configuration, or new addresses of peers: swapped at once; calls keep what they began with.
+    Table(Arc<Table>),
+    /// New limits: calls at once, new calls a second.
+    Limits {
+        /// Calls at once.
+        calls: u32,
+        /// New calls a second; 0: no limit.
+        calls_per_second: u32,
+    },
+    /// New addresses of ours.
+    Addressing(Addressing),
+    /// An operator's wish.
+    Control(Control),
+}
+
+/// What comes out.
+#[derive(Debug)]
+pub enum Output {
+    /// Bytes to send.
+    Transmit(Transmit),
+    /// A command for a media worker.
+    Media {
+        /// Its session.
+        id: MediaId,
+        /// The command.
+        command: Command,
+    },
+    /// A host to look up; IP addresses never come here.
+    Resolve {
+        /// The question.
+        query: QueryId,
+        /// The host.
+        host: String,
+        /// Its port, where written.
+        port: Option<u16>,
+        /// The transport asked for.
+        transport: Transport,
+    },
+    /// A finished call's record, once per call.
+    Report(Box<CallRecord>),
+    /// A call's progress, for the log and for event streams: one line each.
+    Log(LogLine),
+}
+
+/// One event of a call for the log; numbers are already masked unless the configuration says otherwise.
+#[derive(Debug, Clone)]
+pub struct LogLine {
+    /// The call's sid; empty where it belongs to none.
+    pub call: String,
+    /// Whether an operator should act.
+    pub warn: bool,
+    /// The sentence.
+    pub text: String,
+    /// The reason slug, where it is a refusal or failure.
+    pub reason: Option<&'static str>,
+}

@@ -1,0 +1,17 @@
+//! The record of a finished call.
+
+/// One call record: the Call's fields plus the contract's extra ones. Written once as one JSON line.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct CallRecord {
+    /// The call as `/v1/calls/{sid}` shows it.
+    #[serde(flatten)]
+    pub call: crate::view::CallView,
+    /// Final SIP status code towards the caller.
+    pub sip_code: u16,
+    /// ITU-T Q.850 cause (RFC 6432).
+    pub q850_cause: u8,
+    /// Targets or peers given up before the one that ended the search.
+    pub failovers: u32,
+    /// INVITE in to first 18x out, milliseconds; `null` where none.
+    pub post_dial_ms: Option<u64>,
+}

@@ -1,0 +1,121 @@
+//! Calls as users see them: `GET /v1/calls`, call records, status. Field names are the contract's.
+
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+/// A call.
+#[derive(Debug, Clone, Serialize)]
+pub struct CallView {
+    /// `CA` + 32 hex: the first leg's.
+    pub sid: String,
+    /// `trying`, `ringing`, `early`, `answered`, `held`, `transferring`, `ended`.
+    pub state: &'static str,
+    /// `answered`, `busy`, `no_answer`, `canceled`, `refused`, `failed`; `null` while live and unanswered.
+    pub outcome: Option<&'static str>,
+    /// Reason slug; `null` while live.
+    pub reason: Option<&'static str>,
+    /// Name of the route; empty where none matched.
+    pub route: String,
+    /// Calling number.
+    pub from: String,
+    /// Called number.
+    pub to: String,
+    /// RFC 3339, UTC, with milliseconds.
+    pub started_at: String,
+    /// The same; `null` where not answered.
+    pub answered_at: Option<String>,
+    /// The same; `null` while live.
+    pub ended_at: Option<String>,
+    /// Its legs: the caller's first, then each attempt in order.
+    pub legs: Vec<LegView>,
+}
+
+/// A leg.
+#[derive(Debug, Clone, Serialize)]
+pub struct LegView {
+    /// `CA` + 32 hex.
+    pub sid: String,
+    /// `sip` or `agent`.
+    pub kind: &'static str,
+    /// Trunk name; empty for a bare URI.
+    pub trunk: String,
+    /// `inbound` or `outbound`.
+    pub direction: &'static str,
+    /// `udp`, `tcp`, `tls`.
+    pub transport: &'static str,
+    /// Signalling address of the far end.
+    pub remote: Option<SocketAddr>,
+    /// Call-ID of this leg.
+    pub sip_call_id: String,
+    /// Codec agreed; empty before.
+    pub codec: String,
+    /// SRTP suite, or `off`.
+    pub srtp: &'static str,
+    /// `trying`, `ringing`, `early`, `answered`, `ended`.
+    pub state: &'static str,
+    /// Media figures.
+    pub rtp: RtpView,
+}
+
+/// A leg's media figures.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct RtpView {
+    /// Received from the far end.
+    pub rx_packets: u64,
+    /// Sent to it.
+    pub tx_packets: u64,
+    /// Missing in what was received.
+    pub lost: u64,
+    /// Interarrival jitter.
+    pub jitter_ms: f64,
+    /// Round trip by RTCP, where known.
+    pub rtt_ms: Option<f64>,
+    /// Estimated, where known.
+    pub mos: Option<f64>,
+    /// Where its RTP comes from, once learned.
+    pub latched: Option<SocketAddr>,
+}
+
+/// `GET /v1/status`, the part that the gateway knows.
+#[derive(Debug, Clone, Serialize)]
+pub struct StatusView {
+    /// `[edge] name`.
+    pub edge: String,
+    /// Calls that have not ended.
+    pub calls: usize,
+    /// Whether new calls are refused.
+    pub draining: bool,
+    /// Media ports in use.
+    pub ports_in_use: usize,
+    /// Media ports in all.
+    pub ports: usize,
+    /// Trunks.
+    pub trunks: Vec<TrunkView>,
+}
+
+/// A trunk at a glance.
+#[derive(Debug, Clone, Serialize)]
+pub struct TrunkView {
+    /// Name.
+    pub name: String,
+    /// `up`, `down`, or `unknown` before anything was tried.
+    pub state: &'static str,
+    /// Live calls.
+    pub calls: u64,
+    /// Limit; 0: none.
+    pub max_calls: u32,
+    /// Calls answered of those tried towards it, since start; `null` where none was tried.
+    pub answered_ratio: Option<f64>,
+    /// Its last failure in words.
+    pub last_problem: Option<String>,
+    /// Peers as written.
+    pub peers: Vec<String>,
+}
+
+/// An answered call in plain data.
+#[derive(Debug, Clone, Serialize, serde::Deserialize)]
+pub struct CallSnapshot {
+    /// The call's sid.
+    pub sid: String,
+}

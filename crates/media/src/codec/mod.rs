@@ -1,0 +1,1 @@
+//! Codecs that the edge itself speaks.

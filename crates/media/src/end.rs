@@ -1,0 +1,1 @@
+//! One end's receiving and sending state.

@@ -1,0 +1,1 @@
+//! Symmetric RTP: whose packets count, and where ours go.

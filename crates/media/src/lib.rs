@@ -1,0 +1,21 @@
+//! Everything done to an RTP packet: latch, count, rewrite, relay. Without I/O: a packet comes in its buffer, and the
+//! same buffer goes out.
+//!
+//! A [`Session`] has ends and wires; two of each is the common case, never the type.
+
+pub mod codec;
+pub mod counters;
+pub mod end;
+pub mod latch;
+pub mod packet;
+pub mod rewrite;
+pub mod rtcp;
+pub mod rtp;
+pub mod session;
+pub mod spec;
+pub mod stats;
+
+pub use counters::{DropReason, EndCounters, WorkerCounters};
+pub use packet::PacketBuf;
+pub use session::{Session, SessionSnapshot, Transmit};
+pub use spec::{Command, EndId, EndSpec, Event, MediaId, RemoteSpec, WireSpec};

@@ -1,0 +1,1 @@
+//! Constant offsets that keep a leg's stream continuous.

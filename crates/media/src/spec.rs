@@ -1,0 +1,139 @@
+//! The vocabulary between signalling and media: plain data, so that it crosses threads, fits a snapshot, and says all
+//! that a kernel table would need.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use crate::counters::EndCounters;
+
+/// One media session: a call's media. Numbered by the gateway; its worker is `id % workers` for its whole life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct MediaId(pub u64);
+
+/// One end of a session: one stream of one leg. Chosen by the gateway, unique in its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct EndId(pub u16);
+
+/// An end to be made: its sockets are bound at once, before its far side is known.
+#[derive(Debug, Clone)]
+pub struct EndSpec {
+    /// Local address to bind (may be unspecified) with the RTP port, even; RTCP is the next port.
+    pub bind: SocketAddr,
+    /// What is counted, shared with whoever reads it; relaxed atomics, so reading never stops the worker.
+    pub counters: Arc<EndCounters>,
+}
+
+/// What a negotiation says of an end's far side. Each new one unlocks the latch (the contract's `latch = "strict"`)
+/// if `relatch` is set.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RemoteSpec {
+    /// Where RTP goes until the latch has learned better; `None`: nothing is sent (hold by 0.0.0.0).
+    pub rtp: Option<SocketAddr>,
+    /// Where RTCP goes.
+    pub rtcp: Option<SocketAddr>,
+    /// Addresses (any port) that RTP and RTCP may come from: the SDP address; the signalling address where the SDP
+    /// address is private or differs from it. Canonical.
+    pub expected: Vec<IpAddr>,
+    /// Networks it may come from as well (`media_from`).
+    pub expected_networks: Vec<IpNet>,
+    /// Whether the far side may send: packets are dropped otherwise.
+    pub may_send: bool,
+    /// Whether we send to it.
+    pub may_receive: bool,
+    /// Whether the `o=` version changed: the latch is opened anew.
+    pub relatch: bool,
+    /// Whether a silence of `idle_timeout_ms` is to be told: set while the far side should send.
+    pub watch_idle: bool,
+}
+
+/// A one-way connection from one end to another.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct WireSpec {
+    /// Payload numbers: (as the source sends, as the sink expects). Others are dropped and counted.
+    pub payloads: Vec<(u8, u8)>,
+}
+
+/// What signalling asks of a worker. Never waited for.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Begins a session.
+    Open {
+        /// Its idle timeout, in milliseconds; 0: none.
+        idle_timeout_ms: u64,
+    },
+    /// Adds an end and binds its two sockets.
+    AddEnd {
+        /// Its name.
+        end: EndId,
+        /// What it is.
+        spec: EndSpec,
+    },
+    /// Says where an end's far side is.
+    SetRemote {
+        /// The end.
+        end: EndId,
+        /// Its far side.
+        remote: RemoteSpec,
+    },
+    /// Connects `from` to `to`, one way, instead of what `from` was connected to.
+    Wire {
+        /// Source.
+        from: EndId,
+        /// Sink.
+        to: EndId,
+        /// How.
+        wire: WireSpec,
+    },
+    /// Disconnects `from`.
+    Unwire {
+        /// Source.
+        from: EndId,
+    },
+    /// Removes an end: sockets closed, port free (told by [`Event::EndClosed`]).
+    RemoveEnd {
+        /// The end.
+        end: EndId,
+    },
+    /// Ends the session and all of its ends.
+    Close,
+}
+
+/// What a worker tells signalling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The end's sockets could not be bound; the port pair is not usable (somebody else's).
+    BindFailed {
+        /// The end.
+        end: EndId,
+        /// Why: the system's text.
+        error: String,
+    },
+    /// The end's sockets are bound.
+    Bound {
+        /// The end.
+        end: EndId,
+    },
+    /// The first packet from an expected source: from now on only this one counts.
+    Latched {
+        /// The end.
+        end: EndId,
+        /// Where its RTP comes from.
+        source: SocketAddr,
+    },
+    /// An end that should send has been silent for the session's idle timeout; told once until it speaks again.
+    Idle {
+        /// The end.
+        end: EndId,
+    },
+    /// An end's sockets are closed: its RTP port (as in its `bind`) is free.
+    EndClosed {
+        /// The end.
+        end: EndId,
+        /// Its RTP port.
+        port: u16,
+    },
+    /// The session is gone, all of its ends were told closed before.
+    Closed,
+}

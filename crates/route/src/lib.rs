@@ -1,0 +1,17 @@
+//! Which way a call goes: trunks and how they are recognised, numbers, routes, targets in order, limits. Pure: a
+//! function of a configuration snapshot and facts about the call.
+
+pub mod acl;
+pub mod number;
+pub mod pattern;
+pub mod plan;
+pub mod rate;
+pub mod table;
+pub mod trunk;
+
+pub use number::{Number, Numbers};
+pub use pattern::{Pattern, PatternError};
+pub use plan::{Matched, Plan, RouteVerdict, Target};
+pub use rate::TokenBucket;
+pub use table::{CallInfo, Definition, Route, Table, TargetSpec};
+pub use trunk::{Peer, SendNumbers, Transport, Trunk};

@@ -1,0 +1,65 @@
+//! A route's targets for one call, peers already in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::table::Route;
+use crate::trunk::{Peer, Transport, Trunk};
+
+/// Whether a route matched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Matched {
+    /// It did.
+    Yes,
+    /// The first condition that failed, in words, e.g. `to: +14155551234 is none of +1212*`.
+    No(String),
+    /// An earlier route took the call.
+    NotReached,
+}
+
+/// One line of an explanation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteVerdict {
+    /// The route.
+    pub name: Arc<str>,
+    /// What became of it.
+    pub matched: Matched,
+}
+
+/// One target, ready to be tried.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// A trunk.
+    Trunk {
+        /// The trunk.
+        trunk: Arc<Trunk>,
+        /// Number to call instead of the called one.
+        number: Option<String>,
+        /// Peers in the order to try them (priority, then weight).
+        peers: Vec<Peer>,
+    },
+    /// A SIP URI that belongs to no trunk.
+    Uri {
+        /// As written.
+        uri: String,
+        /// Host.
+        host: String,
+        /// Port.
+        port: Option<u16>,
+        /// Transport.
+        transport: Transport,
+    },
+    /// An answer.
+    Reject(u16),
+}
+
+/// A route's targets in order.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The route that matched.
+    pub route: Arc<Route>,
+    /// Targets in order.
+    pub targets: Vec<Target>,
+    /// Per target, where the route says so.
+    pub ring_timeout: Option<Duration>,
+}

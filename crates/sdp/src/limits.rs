@@ -1,0 +1,12 @@
+//! Hard limits of session descriptions.
+
+/// Longest description read, in bytes.
+pub const BYTES: usize = 65_535;
+/// m-lines in one description.
+pub const MEDIA: usize = 32;
+/// Formats in one m-line.
+pub const FORMATS: usize = 64;
+/// Attributes at one level.
+pub const ATTRIBUTES: usize = 256;
+/// m-lines of one call that the edge anchors; further ones are refused with port 0.
+pub const ANCHORED_STREAMS: usize = 4;

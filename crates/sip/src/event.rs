@@ -1,0 +1,351 @@
+//! What goes into an [`Endpoint`](crate::Endpoint) and what comes out: the vocabulary of the crate's face.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::dialog::DialogId;
+use crate::message::{Defect, Message};
+use crate::method::Method;
+
+/// How a message travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// Datagrams: retransmission is ours (RFC 3261 §17).
+    Udp,
+    /// A stream, framed by Content-Length (RFC 3261 §18.3).
+    Tcp,
+    /// A stream under TLS.
+    Tls,
+}
+
+impl Transport {
+    /// Whether the transport retransmits by itself: timers A, E, G are off, D, I, J, K are zero (RFC 3261 §17).
+    pub const fn is_reliable(self) -> bool {
+        !matches!(self, Transport::Udp)
+    }
+
+    /// The token in a Via, as in `SIP/2.0/UDP`.
+    pub const fn via_token(self) -> &'static str {
+        match self {
+            Transport::Udp => "UDP",
+            Transport::Tcp => "TCP",
+            Transport::Tls => "TLS",
+        }
+    }
+}
+
+/// One of our listeners, by its position in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct ListenerId(pub u16);
+
+/// One stream connection, numbered by the shell; never reused in a process's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct ConnectionId(pub u64);
+
+/// Who a message comes from, as the layer above names its parties (a trunk). Opaque here: a dialog belongs to one
+/// party, and nobody else may speak in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct Party(pub u32);
+
+/// The way a message came in or goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Flow {
+    /// How it travels.
+    pub transport: Transport,
+    /// The listener it came by or leaves by.
+    pub listener: ListenerId,
+    /// The far end.
+    pub remote: SocketAddr,
+    /// The connection, for streams. `None` outward: the shell reuses one to `remote` or opens it.
+    pub connection: Option<ConnectionId>,
+}
+
+/// How we name ourselves towards one far end: what goes into Via and Contact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Local {
+    /// The address that far end can reach.
+    pub ip: IpAddr,
+    /// The port of our listener.
+    pub port: u16,
+}
+
+/// A server transaction (a request to us that wants an answer).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServerId(pub u64);
+
+/// A client transaction (a request of ours). For an INVITE it also covers the 2xx answers that follow it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId(pub u64);
+
+/// A body and its type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body {
+    /// The Content-Type value, e.g. `application/sdp`.
+    pub content_type: String,
+    /// The octets.
+    pub bytes: Bytes,
+}
+
+impl Body {
+    /// A session description.
+    pub fn sdp(text: impl Into<String>) -> Body {
+        Body { content_type: "application/sdp".into(), bytes: Bytes::from(text.into()) }
+    }
+}
+
+/// A further header of an outgoing message: a name and a value without CR, LF or NUL (the writer strips them).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extra {
+    /// The header's name as it is to stand on the wire.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// A change from outside.
+#[derive(Debug)]
+pub enum Input {
+    /// A message from a party that is allowed to speak to us. The layer above has found the party before parsing.
+    Received {
+        /// The way it came.
+        flow: Flow,
+        /// How we name ourselves towards its source.
+        local: Local,
+        /// Whose it is.
+        party: Party,
+        /// The message.
+        message: Message,
+    },
+    /// What was last sent to `flow` could not be sent, or its connection was refused or lost (ICMP error, RST).
+    /// Client transactions waiting there end with [`Event::TransportFailed`] (RFC 3261 §17.1.4).
+    TransportFailed {
+        /// The way that failed.
+        flow: Flow,
+    },
+}
+
+/// An INVITE of ours that begins a dialog.
+#[derive(Debug, Clone)]
+pub struct Invite {
+    /// Where it goes.
+    pub flow: Flow,
+    /// Via and Contact.
+    pub local: Local,
+    /// Whose dialog it will be.
+    pub party: Party,
+    /// Request-URI.
+    pub uri: String,
+    /// From: URI with optional display name, without tag; the endpoint adds the tag.
+    pub from: String,
+    /// To, in the same form.
+    pub to: String,
+    /// User part of our Contact; empty for none.
+    pub contact_user: String,
+    /// Max-Forwards.
+    pub max_forwards: u8,
+    /// Further headers, in order.
+    pub headers: Vec<Extra>,
+    /// The offer, if any.
+    pub body: Option<Body>,
+}
+
+/// An answer of ours to a request.
+#[derive(Debug, Clone, Default)]
+pub struct Answer {
+    /// Status code, 101 to 699 (100 is the endpoint's own).
+    pub code: u16,
+    /// Reason phrase; empty: the standard one.
+    pub reason: String,
+    /// Further headers, in order.
+    pub headers: Vec<Extra>,
+    /// Body, if any.
+    pub body: Option<Body>,
+    /// User part of our Contact, put into 1xx above 100 and 2xx of an INVITE; empty for none.
+    pub contact_user: String,
+}
+
+/// Why a message was dropped without an answer. Each is a label of `sip_dropped_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DropReason {
+    /// A response that belongs to no transaction of ours (RFC 3261 §18.1.2).
+    StrayResponse,
+    /// An ACK that belongs to no dialog or transaction.
+    StrayAck,
+    /// A response with a wrong part: never answered.
+    DamagedResponse,
+    /// A request so damaged that no answer can be built.
+    Unanswerable,
+    /// The table of transactions or dialogs is full (`limits`).
+    Full,
+}
+
+/// What the endpoint tells the layer above.
+#[derive(Debug)]
+pub enum Event {
+    /// A new INVITE outside of any dialog; 100 Trying has been sent. Answer with [`Endpoint::respond`](crate::Endpoint::respond).
+    Invite {
+        /// The transaction to answer.
+        id: ServerId,
+        /// The way it came.
+        flow: Flow,
+        /// Whose it is.
+        party: Party,
+        /// The request.
+        request: Message,
+    },
+    /// Any other request that wants an answer: outside a dialog (`dialog` is `None`: OPTIONS), or inside one
+    /// (BYE, re-INVITE). A BYE has been answered 200 and its dialog is gone: only the news is left.
+    Request {
+        /// The transaction to answer; `None` for a BYE, which is answered already.
+        id: Option<ServerId>,
+        /// The dialog, if inside one.
+        dialog: Option<DialogId>,
+        /// The way it came.
+        flow: Flow,
+        /// Whose it is.
+        party: Party,
+        /// Its method.
+        method: Method,
+        /// The request.
+        request: Message,
+    },
+    /// The ACK to our 2xx (RFC 3261 §13.3.1.4): told once per INVITE, repetitions are absorbed.
+    Ack {
+        /// The dialog it confirms.
+        dialog: DialogId,
+        /// The ACK, with a body where the offer was in the 2xx.
+        request: Message,
+    },
+    /// The caller withdrew its INVITE. The CANCEL is answered 200, the INVITE 487: nothing is left to answer.
+    Canceled {
+        /// The INVITE's transaction, now closed.
+        id: ServerId,
+    },
+    /// An answer to a request of ours. Of an INVITE: provisional ones above 100 and finals; a 2xx must be answered
+    /// with [`Endpoint::ack`](crate::Endpoint::ack); its repetitions are absorbed and answered with the same ACK. Non-2xx finals are
+    /// acknowledged by the endpoint (RFC 3261 §17.1.1.3).
+    Response {
+        /// The request's transaction.
+        id: ClientId,
+        /// The dialog it made or belongs to: 1xx with To-tag, 2xx. Forked answers have dialogs of their own.
+        dialog: Option<DialogId>,
+        /// Status code.
+        code: u16,
+        /// The response.
+        response: Message,
+    },
+    /// 100 Trying came for an INVITE of ours: the far end is alive.
+    Trying {
+        /// The INVITE's transaction.
+        id: ClientId,
+    },
+    /// No final answer in time: Timer B or F (RFC 3261 §17.1), or the wait after a CANCEL.
+    TimedOut {
+        /// The request's transaction.
+        id: ClientId,
+    },
+    /// The request could not be sent (RFC 3261 §17.1.4).
+    TransportFailed {
+        /// The request's transaction.
+        id: ClientId,
+    },
+    /// Our 2xx was never acknowledged: 64·T1 have passed (RFC 3261 §13.3.1.4). The layer above should send BYE.
+    AckMissing {
+        /// The dialog left half-made.
+        dialog: DialogId,
+    },
+    /// A request was refused by the endpoint itself (sanity, limits); told for counting and tracing.
+    Refused {
+        /// Whose it was.
+        party: Party,
+        /// Its method.
+        method: Method,
+        /// The status code sent.
+        code: u16,
+        /// What was wrong, where a part was.
+        defect: Option<Defect>,
+    },
+    /// A message was dropped without an answer.
+    Dropped(DropReason),
+}
+
+/// What to send.
+#[derive(Debug, Clone)]
+pub struct Transmit {
+    /// Where.
+    pub flow: Flow,
+    /// What.
+    pub bytes: Bytes,
+    /// What it is, for counting and tracing, without parsing it again.
+    pub what: Sent,
+}
+
+/// What a [`Transmit`] carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// Method of the request, or of the request that this answers.
+    pub method: Method,
+    /// Status code of a response; `None` for a request.
+    pub code: Option<u16>,
+    /// Whose dialog or transaction.
+    pub party: Party,
+    /// Whether it was sent before.
+    pub again: bool,
+    /// The transaction it belongs to, for the call's trace.
+    pub client: Option<ClientId>,
+    /// The transaction it answers, for the call's trace.
+    pub server: Option<ServerId>,
+    /// The dialog, where there is one, for the call's trace.
+    pub dialog: Option<DialogId>,
+}
+
+/// What comes out.
+#[derive(Debug)]
+pub enum Output {
+    /// Bytes to send.
+    Transmit(Transmit),
+    /// News for the layer above.
+    Event(Event),
+}
+
+/// Why the endpoint wants to be woken: the timers of RFC 3261 table 4, RFC 6026 and our own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// INVITE request retransmission, UDP only (§17.1.1.2).
+    TimerA,
+    /// INVITE transaction time-out (§17.1.1.2).
+    TimerB,
+    /// Wait for response retransmissions after a non-2xx final (§17.1.1.2).
+    TimerD,
+    /// Non-INVITE request retransmission, UDP only (§17.1.2.2).
+    TimerE,
+    /// Non-INVITE transaction time-out (§17.1.2.2).
+    TimerF,
+    /// INVITE response retransmission (§17.2.1).
+    TimerG,
+    /// Wait for ACK receipt (§17.2.1).
+    TimerH,
+    /// Wait for ACK retransmissions (§17.2.1).
+    TimerI,
+    /// Wait for non-INVITE request retransmissions (§17.2.2).
+    TimerJ,
+    /// Wait for non-INVITE response retransmissions (§17.1.2.2).
+    TimerK,
+    /// Server INVITE in Accepted (RFC 6026 §8.4).
+    TimerL,
+    /// Client INVITE in Accepted (RFC 6026 §8.4).
+    TimerM,
+    /// 2xx retransmission until ACK (§13.3.1.4).
+    Retransmit2xx,
+    /// The 2xx was not acknowledged in 64·T1 (§13.3.1.4).
+    AckWait,
+    /// After CANCEL: the INVITE has 64·T1 to get its final (§9.1).
+    CancelWait,
+}
+
+/// A deadline and its reason.
+pub type Deadline = (Instant, Reason);

@@ -1,0 +1,57 @@
+//! The names we make: Call-IDs, tags and branches, each beginning with edge, generation and shard, so that any process
+//! of an edge can tell whose a message is. They carry no address.
+
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha12Rng;
+
+/// Who made a Call-ID, tag or branch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Identity {
+    /// A hash of the edge's name.
+    pub edge: u32,
+    /// The process's start, so that a restart never repeats a name (seconds, truncated).
+    pub generation: u32,
+    /// The signalling shard; 0 while there is one.
+    pub shard: u8,
+}
+
+/// The source of fresh names: seeded once, from the operating system in production, from the seed in a simulation.
+#[derive(Debug, Clone)]
+pub struct TokenSource {
+    prefix: String,
+    rng: ChaCha12Rng,
+}
+
+/// RFC 3261 §8.1.1.7: every branch of an RFC 3261 client begins with this.
+pub const MAGIC_COOKIE: &str = "z9hG4bK";
+
+impl TokenSource {
+    /// A source for `identity` whose random part comes from `seed`.
+    pub fn new(identity: Identity, seed: [u8; 32]) -> TokenSource {
+        let prefix = format!("{:08x}{:08x}{:02x}", identity.edge, identity.generation, identity.shard);
+        TokenSource { prefix, rng: ChaCha12Rng::from_seed(seed) }
+    }
+
+    /// A tag (RFC 3261 §19.3): 18 characters of identity, then 64 random bits.
+    pub fn tag(&mut self) -> String {
+        let random: u64 = self.rng.random();
+        format!("{}{random:016x}", self.prefix)
+    }
+
+    /// A Call-ID: identity and 128 random bits; no host part, since it would show one.
+    pub fn call_id(&mut self) -> String {
+        let random: u128 = self.rng.random();
+        format!("{}{random:032x}", self.prefix)
+    }
+
+    /// A branch (RFC 3261 §8.1.1.7).
+    pub fn branch(&mut self) -> String {
+        let random: u64 = self.rng.random();
+        format!("{MAGIC_COOKIE}{}{random:016x}", self.prefix)
+    }
+
+    /// Whether a name (Call-ID, tag, or branch with or without the cookie) was made by this identity.
+    pub fn is_ours(&self, name: &[u8]) -> bool {
+        name.strip_prefix(MAGIC_COOKIE.as_bytes()).unwrap_or(name).starts_with(self.prefix.as_bytes())
+    }
+}

@@ -1,0 +1,35 @@
+//! SIP without I/O: messages, transactions and dialogs (RFC 3261).
+//!
+//! Bytes and `now` go in; bytes, events and the next deadline come out. The
+//! contract every core of this workspace shares: change once
+//! ([`Endpoint::handle_input`], [`Endpoint::handle_timeout`] or one of the
+//! request verbs), then drain [`Endpoint::poll_output`] to `None` before the
+//! next change, then ask [`Endpoint::poll_timeout`].
+//!
+//! Bodies are bytes here; what they say is `sdp`'s business.
+#![deny(clippy::indexing_slicing)]
+
+pub mod dialog;
+pub mod endpoint;
+pub mod event;
+pub mod framer;
+pub mod header;
+pub mod identity;
+pub mod limits;
+pub mod message;
+pub mod method;
+pub mod uri;
+pub mod write;
+
+pub use dialog::DialogId;
+pub use endpoint::{Endpoint, EndpointConfig};
+pub use event::{
+    Answer, Body, ClientId, ConnectionId, DropReason, Event, Extra, Flow, Input, Invite, ListenerId, Local, Output,
+    Party, Reason, ServerId, Transmit, Transport,
+};
+pub use framer::{Framed, Framer};
+pub use header::HeaderName;
+pub use identity::{Identity, TokenSource};
+pub use message::{Defect, Message, ParseError, StartLine};
+pub use method::Method;
+pub use uri::{HostPort, Scheme, Uri};

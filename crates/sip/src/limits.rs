@@ -1,0 +1,16 @@
+//! Hard limits of the SIP core, each with its unit in its name.
+
+/// A message longer than this is answered 413 or dropped, in bytes; `[limits] sip_message_bytes` may lower it.
+pub const MESSAGE_BYTES: usize = 65_535;
+/// Header fields in one message.
+pub const HEADERS: usize = 256;
+/// Server transactions at once.
+pub const SERVER_TRANSACTIONS: usize = 65_536;
+/// Client transactions at once.
+pub const CLIENT_TRANSACTIONS: usize = 65_536;
+/// Dialogs at once.
+pub const DIALOGS: usize = 65_536;
+/// Dialogs that one INVITE of ours may make by forked answers.
+pub const FORKED_DIALOGS: usize = 12;
+/// Entries of a route set (RFC 3261 §12.1.1).
+pub const ROUTE_SET: usize = 16;

@@ -1,0 +1,3 @@
+//! The `trunkgate` binary.
+
+fn main() {}

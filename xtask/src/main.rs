@@ -1,0 +1,3 @@
+//! `cargo xtask`: drivers that need more than cargo.
+
+fn main() {}
