@@ -49,10 +49,12 @@ pub struct RemoteSpec {
 }
 
 /// A one-way connection from one end to another.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct WireSpec {
     /// Payload numbers: (as the source sends, as the sink expects). Others are dropped and counted.
     pub payloads: Vec<(u8, u8)>,
+    /// RTP clocks: (payload number as the source sends, Hz). Not written: 8000 Hz. Jitter is measured by them.
+    pub clocks: Vec<(u8, u32)>,
 }
 
 /// What signalling asks of a worker. Never waited for.
@@ -77,7 +79,7 @@ pub enum Command {
         /// Its far side.
         remote: RemoteSpec,
     },
-    /// Connects `from` to `to`, one way, instead of what `from` was connected to.
+    /// Connects `from` to `to`, one way, instead of what `from` was connected to and of what fed `to` before.
     Wire {
         /// Source.
         from: EndId,
