@@ -1,3 +1,38 @@
-//! `cargo xtask`: drivers that need more than cargo.
+//! `cargo xtask`: drivers that need more than cargo. `interop` runs the real binary against peers that we did not
+//! write (SIPp, Kamailio) and prints one figure per case.
 
-fn main() {}
+mod interop;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Drivers of this workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+/// What to drive.
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Runs the release binary against real peers; installs their Debian packages first.
+    Interop(interop::Options),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.task {
+        Task::Interop(options) => interop::run(&options),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

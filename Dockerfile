@@ -1,0 +1,12 @@
+# Two stages: built with the Rust toolchain and a C compiler, run as nobody with nothing but the binary.
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+COPY . .
+RUN cargo build --release --locked --package trunkgate --bin trunkgate
+
+FROM debian:bookworm-slim
+COPY --from=build /src/target/release/trunkgate /usr/bin/trunkgate
+COPY config/compose.toml /etc/trunkgate/trunkgate.toml
+USER nobody
+ENTRYPOINT ["trunkgate"]
+CMD ["run"]

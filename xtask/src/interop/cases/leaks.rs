@@ -1,0 +1,71 @@
+//! Two rounds of calls, then silence: nothing may be left.
+
+use std::time::Duration;
+
+use anyhow::bail;
+
+use crate::interop::Setting;
+use crate::interop::edge::Edge;
+use crate::interop::sipp::{CARRIER_TO_PBX, Callee, Calls, PBX};
+
+/// Gauges that are 0 when nothing is left.
+const GAUGES: [&str; 6] = [
+    "trunkgate_sip_transactions_active",
+    "trunkgate_sip_dialogs_active",
+    "trunkgate_calls_active",
+    "trunkgate_media_sessions",
+    "trunkgate_media_ports_in_use",
+    "trunkgate_packet_buffers_in_use",
+];
+
+/// SIPp's built-in uac without its BYE: the calls stay.
+fn without_bye() -> String {
+    let scenario = include_str!("../scenarios/uac_rtp.xml");
+    let end = scenario.find("<pause/>").unwrap_or(scenario.len());
+    format!("{}</scenario>\n", scenario.get(..end).unwrap_or_default())
+}
+
+/// 1,000 calls twice.
+pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
+    let mut edge = Edge::start(CARRIER_TO_PBX)?;
+    let _callee = Callee::start(PBX, 5060)?;
+    let calls = Calls::new(setting.calls(1_000, 300), 50, Duration::from_secs(1));
+    // A first, small round loads what is loaded once.
+    Calls::new(20, 20, Duration::from_secs(1)).run(edge.udp)?;
+    let mut resident = Vec::new();
+    let descriptors = edge.metric("process_open_fds")?;
+    for _ in 0..2 {
+        let counted = if setting.sabotage {
+            let scenario: &'static str = Box::leak(without_bye().into_boxed_str());
+            Calls { scenario: Some(scenario), ..calls.clone() }.run(edge.udp)?
+        } else {
+            calls.run(edge.udp)?
+        };
+        if counted.failed > 0 && !setting.sabotage {
+            bail!("{} calls failed\n{}", counted.failed, edge.log_tail());
+        }
+        edge.wait_until("every gauge is back at 0", Duration::from_secs(45), |edge| {
+            for gauge in GAUGES {
+                if edge.metric(gauge)? != 0.0 {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })?;
+        edge.assert_alive()?;
+        resident.push(edge.resident_bytes()?);
+        let now = edge.metric("process_open_fds")?;
+        // The HTTP connection of this very question may come and go.
+        if (now - descriptors).abs() > 2.0 {
+            bail!("{descriptors} descriptors before, {now} now");
+        }
+    }
+    let growth = match resident.as_slice() {
+        [first, second] => (second - first) / 1_048_576.0,
+        _ => bail!("two rounds expected"),
+    };
+    if growth > 10.0 {
+        bail!("memory grew by {growth:.1} MiB from the first round to the second");
+    }
+    Ok(format!("2 × {} calls: all gauges 0, {descriptors} descriptors as before, {growth:+.1} MiB", calls.calls))
+}

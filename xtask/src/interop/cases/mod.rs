@@ -1,0 +1,49 @@
+//! The cases, in the order in which they run.
+
+mod failover;
+mod kamailio;
+mod leaks;
+mod sipp_calls;
+mod strangers;
+mod tone;
+mod torture;
+
+use super::Case;
+
+/// All cases.
+pub(crate) fn all() -> Vec<Case> {
+    vec![
+        Case {
+            name: "sipp-rtp",
+            proves: "SIPp uac → edge → SIPp uas with RTP: no call fails, no packet is lost",
+            run: sipp_calls::rtp,
+        },
+        Case { name: "sipp-tcp", proves: "the same signalling by TCP on the caller's side", run: sipp_calls::tcp },
+        Case {
+            name: "tone",
+            proves: "440 Hz both ways through the relay, every payload bit-identical",
+            run: tone::run,
+        },
+        Case {
+            name: "failover",
+            proves: "a silent first target is given up in time, the call goes on",
+            run: failover::run,
+        },
+        Case {
+            name: "rfc4475",
+            proves: "every RFC 4475 message gets its answer class; nothing malformed goes on",
+            run: torture::run,
+        },
+        Case {
+            name: "strangers",
+            proves: "garbage from strangers: 0 bytes back, the call in progress unharmed",
+            run: strangers::run,
+        },
+        Case { name: "kamailio", proves: "calls through Kamailio as a record-routing upstream", run: kamailio::run },
+        Case {
+            name: "leaks",
+            proves: "two rounds of calls leave nothing behind and memory does not grow",
+            run: leaks::run,
+        },
+    ]
+}

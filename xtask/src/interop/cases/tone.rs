@@ -1,0 +1,47 @@
+//! A tone both ways between two bare phones.
+
+use anyhow::{Context as _, anyhow, bail};
+
+use crate::interop::Setting;
+use crate::interop::edge::Edge;
+use crate::interop::raw::{Phone, identical, numbered_tone};
+use crate::interop::sipp::{CARRIER, CARRIER_TO_PBX, PBX};
+
+/// Packets each way: 3 s.
+const PACKETS: u32 = 150;
+
+/// One call; every payload is compared.
+pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
+    let edge = Edge::start(CARRIER_TO_PBX)?;
+    let caller = Phone::new(CARRIER, 0, "caller")?;
+    let callee = Phone::new(PBX, 5060, "callee")?;
+    let sent = numbered_tone(PACKETS);
+    let mut returned = sent.clone();
+    if setting.sabotage {
+        // One bit of one packet: the comparison must see it.
+        *returned.get_mut(75).and_then(|payload| payload.get_mut(80)).context("a byte to break")? ^= 1;
+    }
+    let udp = edge.udp;
+    let (there, back) = std::thread::scope(|scope| {
+        let far = scope.spawn(|| -> anyhow::Result<_> {
+            let call = callee.answer()?;
+            let heard = callee.talk(call.media, &returned)?;
+            callee.expect_bye()?;
+            Ok(heard)
+        });
+        let call = caller.call(udp, "+14155550100")?;
+        let back = caller.talk(call.media, &sent)?;
+        caller.bye(&call)?;
+        let there = far.join().map_err(|_| anyhow!("the callee panicked"))??;
+        Ok::<_, anyhow::Error>((there, back))
+    })?;
+    let (whole_there, whole_back) = (identical(&sent, &there), identical(&sent, &back));
+    if whole_there != sent.len() || whole_back != sent.len() {
+        bail!("{whole_there} and {whole_back} of {PACKETS} packets came bit-identical\n{}", edge.log_tail());
+    }
+    let records = edge.records()?;
+    if records.len() != 1 {
+        bail!("{} call records for one call", records.len());
+    }
+    Ok(format!("{PACKETS} packets each way, all bit-identical; one call record"))
+}

@@ -1,0 +1,181 @@
+//! The real binary, started with a configuration of the case's own and stopped when dropped.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow, bail};
+
+/// Builds the release binary once.
+pub(crate) fn build() -> anyhow::Result<()> {
+    println!("building the release binary");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["build", "--release", "--quiet", "--package", "trunkgate", "--bin", "trunkgate"])
+        .status()?;
+    if !status.success() {
+        bail!("the release binary does not build");
+    }
+    Ok(())
+}
+
+fn binary() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
+    target.join("release/trunkgate")
+}
+
+/// A running edge.
+#[derive(Debug)]
+pub(crate) struct Edge {
+    child: Child,
+    folder: tempfile::TempDir,
+    client: reqwest::blocking::Client,
+    /// Its UDP listener.
+    pub(crate) udp: SocketAddr,
+    /// Its TCP listener, where the configuration has one.
+    pub(crate) tcp: Option<SocketAddr>,
+    /// Its HTTP listener.
+    pub(crate) http: SocketAddr,
+}
+
+/// The front of every case's configuration: listeners on 127.0.0.1 with ports of the system's choice.
+pub(crate) const LISTENERS: &str = r#"
+[edge]
+name = "interop"
+[[listen]]
+transport = "udp"
+address = "127.0.0.1:0"
+[[listen]]
+transport = "tcp"
+address = "127.0.0.1:0"
+[media]
+address = ["127.0.0.1"]
+ports = "20000-29999"
+[http]
+address = "127.0.0.1:0"
+[cdr]
+file = "cdr.jsonl"
+"#;
+
+impl Edge {
+    /// Starts the edge with [`LISTENERS`] and `rest` as its configuration, and waits for `ready`.
+    pub(crate) fn start(rest: &str) -> anyhow::Result<Edge> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("trunkgate.toml");
+        std::fs::write(&file, format!("{LISTENERS}{rest}"))?;
+        let log = std::fs::File::create(folder.path().join("edge.log"))?;
+        let mut child = Command::new(binary())
+            .arg("--config")
+            .arg(&file)
+            .arg("run")
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .context("starting trunkgate")?;
+        let mut line = String::new();
+        let stdout = child.stdout.take().context("stdout")?;
+        BufReader::new(stdout).read_line(&mut line)?;
+        let addresses: BTreeMap<&str, SocketAddr> = line
+            .trim()
+            .strip_prefix("ready ")
+            .ok_or_else(|| {
+                let log = std::fs::read_to_string(folder.path().join("edge.log")).unwrap_or_default();
+                anyhow!("the edge said {line:?} instead of ready: {log}")
+            })?
+            .split(' ')
+            .filter_map(|part| part.split_once('='))
+            .filter_map(|(name, address)| Some((name, address.parse().ok()?)))
+            .collect();
+        let at = |name: &str| addresses.get(name).copied();
+        Ok(Edge {
+            udp: at("udp").context("no udp listener")?,
+            tcp: at("tcp"),
+            http: at("http").context("no http listener")?,
+            child,
+            folder,
+            client: reqwest::blocking::Client::builder().timeout(Duration::from_secs(10)).build()?,
+        })
+    }
+
+    /// GET of a path, as text.
+    pub(crate) fn get(&self, path: &str) -> anyhow::Result<String> {
+        let response = self.client.get(format!("http://{}{path}", self.http)).send()?;
+        Ok(response.error_for_status()?.text()?)
+    }
+
+    /// The sum of a metric over all its labels; 0 where it is absent.
+    pub(crate) fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let text = self.get("/metrics")?;
+        Ok(text
+            .lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum())
+    }
+
+    /// A metric's value under one label pair, e.g. `direction="in"`.
+    pub(crate) fn labelled(&self, name: &str, label: &str) -> anyhow::Result<f64> {
+        let text = self.get("/metrics")?;
+        Ok(text
+            .lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{')) && line.contains(label))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum())
+    }
+
+    /// Waits until `holds` says so.
+    pub(crate) fn wait_until(
+        &self,
+        what: &str,
+        limit: Duration,
+        mut holds: impl FnMut(&Edge) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<Duration> {
+        let began = Instant::now();
+        loop {
+            if holds(self)? {
+                return Ok(began.elapsed());
+            }
+            if began.elapsed() > limit {
+                bail!("after {limit:?} it does not hold that {what}");
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Call records written so far.
+    pub(crate) fn records(&self) -> anyhow::Result<Vec<serde_json::Value>> {
+        let text = std::fs::read_to_string(self.folder.path().join("cdr.jsonl")).unwrap_or_default();
+        text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    }
+
+    /// The end of the edge's log, for a failure's message.
+    pub(crate) fn log_tail(&self) -> String {
+        let text = std::fs::read_to_string(self.folder.path().join("edge.log")).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines.get(lines.len().saturating_sub(15)..).unwrap_or_default().join("\n")
+    }
+
+    /// Fails unless the process still runs.
+    pub(crate) fn assert_alive(&mut self) -> anyhow::Result<()> {
+        match self.child.try_wait()? {
+            Some(status) => bail!("the edge ended by itself: {status}\n{}", self.log_tail()),
+            None => Ok(()),
+        }
+    }
+
+    /// Resident memory in bytes.
+    pub(crate) fn resident_bytes(&self) -> anyhow::Result<f64> {
+        self.metric("process_resident_memory_bytes")
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

@@ -1,0 +1,45 @@
+//! The peers' Debian packages, installed where they are missing.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail};
+
+/// (program, package)
+const PEERS: [(&str, &str); 2] = [("sipp", "sip-tester"), ("kamailio", "kamailio")];
+
+fn present(program: &str) -> bool {
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
+        || ["/usr/sbin", "/usr/local/sbin"].iter().any(|folder| std::path::Path::new(folder).join(program).is_file())
+}
+
+/// Installs what is missing; needs root only then.
+pub(crate) fn peers() -> anyhow::Result<()> {
+    let missing: Vec<&str> =
+        PEERS.iter().filter(|(program, _)| !present(program)).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("installing {}", missing.join(" "));
+    apt(&["update", "-q"])?;
+    let mut install = vec!["install", "-q", "-y", "--no-install-recommends"];
+    install.extend(&missing);
+    apt(&install)?;
+    match PEERS.iter().find(|(program, _)| !present(program)) {
+        Some((program, package)) => bail!("{program} is not there though {package} was installed"),
+        None => Ok(()),
+    }
+}
+
+fn apt(arguments: &[&str]) -> anyhow::Result<()> {
+    let output = Command::new("apt-get")
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .output()
+        .context("apt-get")?;
+    if !output.status.success() {
+        bail!("apt-get {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}

@@ -1,0 +1,295 @@
+//! A bare phone of text templates and two sockets: it shares no line with the edge's own SIP.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use super::rtp;
+
+/// A phone with a SIP and an RTP socket on one loopback address.
+#[derive(Debug)]
+pub(crate) struct Phone {
+    /// Its SIP socket.
+    pub(crate) sip: UdpSocket,
+    /// Its RTP socket.
+    pub(crate) rtp: UdpSocket,
+    label: &'static str,
+}
+
+/// What a call needs to be ended, and where its media goes.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    edge: SocketAddr,
+    call_id: String,
+    /// Our address with tag, as in From of our requests.
+    us: String,
+    /// The far end with tag.
+    them: String,
+    target: String,
+    /// Where our RTP goes.
+    pub(crate) media: SocketAddr,
+}
+
+/// A message as text.
+#[derive(Debug, Clone)]
+pub(crate) struct Text(pub(crate) String);
+
+impl Text {
+    /// The first line.
+    pub(crate) fn first(&self) -> &str {
+        self.0.lines().next().unwrap_or_default()
+    }
+
+    /// Status code of a response.
+    pub(crate) fn code(&self) -> Option<u16> {
+        self.first().strip_prefix("SIP/2.0 ")?.split(' ').next()?.parse().ok()
+    }
+
+    /// First value of a header.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        find(&self.0, name).next().unwrap_or_default()
+    }
+
+    /// All values of a header.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        find(&self.0, name)
+    }
+
+    /// Where its session description wants RTP.
+    pub(crate) fn media(&self) -> Option<SocketAddr> {
+        let ip = self.0.lines().find_map(|line| line.strip_prefix("c=IN IP4 "))?;
+        let port = self.0.lines().find_map(|line| line.strip_prefix("m=audio "))?.split(' ').next()?;
+        Some(SocketAddr::new(ip.trim().parse().ok()?, port.parse().ok()?))
+    }
+}
+
+/// All values of a header, in order.
+fn find<'a>(text: &'a str, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+    let name = name.to_owned();
+    text.lines().filter_map(move |line| {
+        let (key, value) = line.split_once(':')?;
+        key.trim().eq_ignore_ascii_case(&name).then_some(value.trim())
+    })
+}
+
+/// The address inside angle brackets.
+fn uri(header: &str) -> String {
+    header.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map_or(header, |(uri, _)| uri).to_owned()
+}
+
+impl Phone {
+    /// A phone on `address`; `port` 0 takes any.
+    pub(crate) fn new(address: &str, port: u16, label: &'static str) -> anyhow::Result<Phone> {
+        let sip = UdpSocket::bind((address, port)).with_context(|| format!("{address}:{port}"))?;
+        sip.set_read_timeout(Some(Duration::from_millis(100)))?;
+        let rtp = UdpSocket::bind((address, 0))?;
+        rtp.set_read_timeout(Some(Duration::from_millis(5)))?;
+        Ok(Phone { sip, rtp, label })
+    }
+
+    fn sdp(&self) -> anyhow::Result<String> {
+        let rtp = self.rtp.local_addr()?;
+        Ok(format!(
+            "v=0\r\no=- 1 1 IN IP4 {0}\r\ns=-\r\nc=IN IP4 {0}\r\nt=0 0\r\nm=audio {1} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n",
+            rtp.ip(),
+            rtp.port()
+        ))
+    }
+
+    /// The next message that comes before `limit`.
+    pub(crate) fn receive(&self, limit: Duration) -> anyhow::Result<Option<(Text, SocketAddr)>> {
+        let began = Instant::now();
+        let mut buffer = vec![0; 65_535];
+        while began.elapsed() < limit {
+            if let Ok((n, from)) = self.sip.recv_from(&mut buffer) {
+                let bytes = buffer.get(..n).unwrap_or_default();
+                return Ok(Some((Text(String::from_utf8_lossy(bytes).into_owned()), from)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Calls `number` by `edge` and waits until it is answered.
+    pub(crate) fn call(&self, edge: SocketAddr, number: &str) -> anyhow::Result<Call> {
+        let here = self.sip.local_addr()?;
+        let call_id = format!("raw-{}-{}", self.label, here.port());
+        let us = format!("<sip:{}@{here}>;tag=raw{}", self.label, here.port());
+        let target = format!("sip:{number}@{edge}");
+        let body = self.sdp()?;
+        let invite = format!(
+            "INVITE {target} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bKinv{0};rport\r\nMax-Forwards: 70\r\n\
+             From: {us}\r\nTo: <{target}>\r\nCall-ID: {call_id}\r\nCSeq: 1 INVITE\r\nContact: <sip:{1}@{here}>\r\n\
+             Content-Type: application/sdp\r\nContent-Length: {2}\r\n\r\n{body}",
+            here.port(),
+            self.label,
+            body.len()
+        );
+        let began = Instant::now();
+        let mut heard = false;
+        while began.elapsed() < Duration::from_secs(20) {
+            if !heard {
+                self.sip.send_to(invite.as_bytes(), edge)?;
+            }
+            let Some((text, _)) = self.receive(Duration::from_millis(500))? else { continue };
+            heard = true;
+            match text.code() {
+                Some(100..=199) => {}
+                Some(200..=299) => {
+                    let call = Call {
+                        edge,
+                        call_id,
+                        us,
+                        them: text.header("To").to_owned(),
+                        target: uri(text.header("Contact")),
+                        media: text.media().context("no media in the 200")?,
+                    };
+                    self.request(&call, "ACK", 1)?;
+                    return Ok(call);
+                }
+                _ => bail!("{} instead of an answer", text.first()),
+            }
+        }
+        bail!("no answer within 20 s")
+    }
+
+    /// Waits for a call and answers it: 180, then 200 until the ACK comes.
+    pub(crate) fn answer(&self) -> anyhow::Result<Call> {
+        let (invite, edge) = self.receive(Duration::from_secs(20))?.context("no INVITE within 20 s")?;
+        if !invite.first().starts_with("INVITE ") {
+            bail!("{} instead of an INVITE", invite.first());
+        }
+        let media = invite.media().context("no media in the INVITE")?;
+        self.reply(&invite, edge, "180 Ringing", "")?;
+        let body = self.sdp()?;
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(20) {
+            self.reply(&invite, edge, "200 OK", &body)?;
+            if let Some((text, _)) = self.receive(Duration::from_millis(500))?
+                && text.first().starts_with("ACK ")
+            {
+                return Ok(Call {
+                    edge,
+                    call_id: invite.header("Call-ID").to_owned(),
+                    us: format!("{};tag=callee", invite.header("To")),
+                    them: invite.header("From").to_owned(),
+                    target: uri(invite.header("Contact")),
+                    media,
+                });
+            }
+        }
+        bail!("no ACK within 20 s")
+    }
+
+    /// Answers a request.
+    pub(crate) fn reply(&self, request: &Text, to: SocketAddr, status: &str, body: &str) -> anyhow::Result<()> {
+        let here = self.sip.local_addr()?;
+        let vias: String = request.all("Via").map(|via| format!("Via: {via}\r\n")).collect();
+        let routes: String = request.all("Record-Route").map(|route| format!("Record-Route: {route}\r\n")).collect();
+        let tag = if request.header("To").contains("tag=") { "" } else { ";tag=callee" };
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        let text = format!(
+            "SIP/2.0 {status}\r\n{vias}{routes}From: {}\r\nTo: {}{tag}\r\nCall-ID: {}\r\nCSeq: {}\r\n\
+             Contact: <sip:callee@{here}>\r\n{kind}Content-Length: {}\r\n\r\n{body}",
+            request.header("From"),
+            request.header("To"),
+            request.header("Call-ID"),
+            request.header("CSeq"),
+            body.len()
+        );
+        self.sip.send_to(text.as_bytes(), to)?;
+        Ok(())
+    }
+
+    fn request(&self, call: &Call, method: &str, cseq: u32) -> anyhow::Result<()> {
+        let here = self.sip.local_addr()?;
+        let text = format!(
+            "{method} {} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bK{method}{cseq}{};rport\r\nMax-Forwards: 70\r\n\
+             From: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {cseq} {method}\r\nContent-Length: 0\r\n\r\n",
+            call.target,
+            here.port(),
+            call.us,
+            call.them,
+            call.call_id
+        );
+        self.sip.send_to(text.as_bytes(), call.edge)?;
+        Ok(())
+    }
+
+    /// Ends the call and waits for the answer.
+    pub(crate) fn bye(&self, call: &Call) -> anyhow::Result<()> {
+        for _ in 0..20 {
+            self.request(call, "BYE", 2)?;
+            if let Some((text, _)) = self.receive(Duration::from_millis(500))?
+                && text.code() == Some(200)
+            {
+                return Ok(());
+            }
+        }
+        bail!("no answer to BYE")
+    }
+
+    /// Waits for a BYE and answers it.
+    pub(crate) fn expect_bye(&self) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(20) {
+            if let Some((text, from)) = self.receive(Duration::from_millis(500))?
+                && text.first().starts_with("BYE ")
+            {
+                return self.reply(&text, from, "200 OK", "");
+            }
+        }
+        bail!("no BYE within 20 s")
+    }
+
+    /// Sends `payloads` at 20 ms each to `to` and collects what comes, until 500 ms after the last was sent.
+    pub(crate) fn talk(&self, to: SocketAddr, payloads: &[Vec<u8>]) -> anyhow::Result<BTreeMap<u16, Vec<u8>>> {
+        let mut heard = BTreeMap::new();
+        let mut buffer = [0; 2_048];
+        let began = Instant::now();
+        let mut sent = 0;
+        loop {
+            let due = began + Duration::from_millis(20) * u32::try_from(sent)?;
+            match payloads.get(sent) {
+                Some(payload) if Instant::now() >= due => {
+                    let at = u32::try_from(sent)?;
+                    self.rtp.send_to(&rtp::packet(u16::try_from(at)?, at * 160, 0x7261_7700, payload), to)?;
+                    sent += 1;
+                }
+                None if Instant::now() >= due + Duration::from_millis(500) => return Ok(heard),
+                _ => {}
+            }
+            if let Ok(n) = self.rtp.recv(&mut buffer)
+                && let Some((sequence, payload)) = rtp::read(buffer.get(..n).unwrap_or_default())
+            {
+                heard.insert(sequence, payload.to_vec());
+            }
+        }
+    }
+}
+
+/// A tone cut into 20 ms payloads, `packets` of them; each begins with its own number, so that no two are equal.
+pub(crate) fn numbered_tone(packets: u32) -> Vec<Vec<u8>> {
+    let tone = rtp::tone_ulaw(packets * 160);
+    tone.chunks(160)
+        .enumerate()
+        .map(|(number, chunk)| {
+            let mut payload = chunk.to_vec();
+            for (slot, byte) in payload.iter_mut().zip(u32::try_from(number).unwrap_or(0).to_be_bytes()) {
+                *slot = byte;
+            }
+            payload
+        })
+        .collect()
+}
+
+/// How many of `sent` came whole and unchanged.
+pub(crate) fn identical(sent: &[Vec<u8>], heard: &BTreeMap<u16, Vec<u8>>) -> usize {
+    sent.iter()
+        .enumerate()
+        .filter(|(number, payload)| {
+            u16::try_from(*number).ok().and_then(|number| heard.get(&number)).is_some_and(|came| came == *payload)
+        })
+        .count()
+}

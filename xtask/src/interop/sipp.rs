@@ -1,0 +1,170 @@
+//! SIPp as caller and callee.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use super::rtp::tone_ulaw;
+
+/// SIPp's own `uac` with an RTP stream added.
+const UAC_RTP: &str = include_str!("scenarios/uac_rtp.xml");
+
+/// The address that calls come from.
+pub(crate) const CARRIER: &str = "127.0.0.2";
+/// The address that calls go to.
+pub(crate) const PBX: &str = "127.0.0.3";
+
+/// Two trunks known by their addresses and a route from the one to the other.
+pub(crate) const CARRIER_TO_PBX: &str = r#"
+[trunk.carrier]
+peers = ["sip:127.0.0.2:5070"]
+accept_from = ["127.0.0.2/32"]
+[trunk.pbx]
+peers = ["sip:127.0.0.3:5060"]
+accept_from = ["127.0.0.3/32"]
+[[route]]
+from = ["carrier"]
+connect = ["trunk:pbx"]
+"#;
+
+/// A callee in the background, ended when dropped.
+#[derive(Debug)]
+pub(crate) struct Callee {
+    child: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Callee {
+    /// SIPp's built-in `uas` on `address:port`, sending back the RTP it gets.
+    pub(crate) fn start(address: &str, port: u16) -> anyhow::Result<Callee> {
+        let folder = tempfile::tempdir()?;
+        let out = File::create(folder.path().join("out.log"))?;
+        let child = Command::new("sipp")
+            .args(["-sn", "uas", "-i", address, "-mi", address, "-p", &port.to_string(), "-rtp_echo", "-nostdin"])
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(out.try_clone()?)
+            .stderr(out)
+            .spawn()
+            .context("sipp")?;
+        std::thread::sleep(Duration::from_millis(500));
+        Ok(Callee { child, _folder: folder })
+    }
+}
+
+impl Drop for Callee {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// How SIPp is to call.
+#[derive(Debug, Clone)]
+pub(crate) struct Calls {
+    /// Calls in all.
+    pub(crate) calls: u32,
+    /// New calls a second.
+    pub(crate) per_second: u32,
+    /// Length of a call.
+    pub(crate) length: Duration,
+    /// Whether to send RTP.
+    pub(crate) rtp: bool,
+    /// SIPp's transport: `u1` or `t1`.
+    pub(crate) transport: &'static str,
+    /// The scenario, where it is not `uac`.
+    pub(crate) scenario: Option<&'static str>,
+}
+
+/// What SIPp counted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counted {
+    /// Calls that went as the scenario says.
+    pub(crate) successful: u64,
+    /// Calls that did not.
+    pub(crate) failed: u64,
+    /// Messages sent again.
+    pub(crate) retransmissions: u64,
+}
+
+impl Calls {
+    /// `calls` by UDP at `per_second`, each of `length`.
+    pub(crate) fn new(calls: u32, per_second: u32, length: Duration) -> Calls {
+        Calls { calls, per_second, length, rtp: false, transport: "u1", scenario: None }
+    }
+
+    /// Calls `service` at `edge` and waits for the end.
+    pub(crate) fn run(&self, edge: SocketAddr) -> anyhow::Result<Counted> {
+        let folder = tempfile::tempdir()?;
+        let at = folder.path();
+        let mut command = Command::new("sipp");
+        match (self.scenario, self.rtp) {
+            (Some(scenario), _) => {
+                std::fs::write(at.join("scenario.xml"), scenario)?;
+                command.args(["-sf", "scenario.xml"]);
+            }
+            (None, true) => {
+                std::fs::write(at.join("tone.ul"), tone_ulaw(8000))?;
+                std::fs::write(at.join("uac_rtp.xml"), UAC_RTP)?;
+                command.args(["-sf", "uac_rtp.xml"]);
+            }
+            (None, false) => {
+                command.args(["-sn", "uac"]);
+            }
+        }
+        let out = File::create(at.join("out.log"))?;
+        let seconds = f64::from(self.calls) / f64::from(self.per_second) + self.length.as_secs_f64();
+        let mut child = command
+            .arg(edge.to_string())
+            .args(["-i", CARRIER, "-mi", CARRIER, "-p", "5070", "-t", self.transport, "-nostdin", "-s", "service"])
+            .args(["-r", &self.per_second.to_string(), "-m", &self.calls.to_string()])
+            .args(["-l", &self.calls.to_string(), "-d", &self.length.as_millis().to_string()])
+            .args(["-trace_stat", "-stf", "stat.csv", "-fd", "1", "-trace_err", "-error_file", "errors.log"])
+            .current_dir(at)
+            .stdin(Stdio::null())
+            .stdout(out.try_clone()?)
+            .stderr(out)
+            .spawn()
+            .context("sipp")?;
+        let deadline = Instant::now() + Duration::from_secs_f64(seconds * 2.0 + 60.0);
+        while child.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                child.kill()?;
+                child.wait()?;
+                bail!("sipp did not end in time\n{}", errors(at));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let counted = counted(&at.join("stat.csv"))?;
+        if counted.failed > 0 {
+            eprintln!("{}", errors(at));
+        }
+        Ok(counted)
+    }
+}
+
+fn errors(folder: &Path) -> String {
+    let text = std::fs::read_to_string(folder.join("errors.log")).unwrap_or_default();
+    text.chars().take(2_000).collect()
+}
+
+/// The last line of SIPp's statistics file, read by its header.
+fn counted(file: &Path) -> anyhow::Result<Counted> {
+    let text = std::fs::read_to_string(file).context("sipp wrote no statistics")?;
+    let mut lines = text.lines();
+    let header: Vec<&str> = lines.next().unwrap_or_default().split(';').collect();
+    let last: Vec<&str> = lines.last().unwrap_or_default().split(';').collect();
+    let value = |name: &str| -> anyhow::Result<u64> {
+        let at = header.iter().position(|column| *column == name).with_context(|| format!("no column {name}"))?;
+        Ok(last.get(at).and_then(|text| text.parse().ok()).unwrap_or(0))
+    };
+    Ok(Counted {
+        successful: value("SuccessfulCall(C)")?,
+        failed: value("FailedCall(C)")?,
+        retransmissions: value("Retransmissions(C)")?,
+    })
+}
