@@ -5,6 +5,8 @@ use std::time::Instant;
 use crate::dialog::{DialogId, DialogSnapshot};
 use crate::event::{Answer, Body, ClientId, Deadline, Extra, Flow, Input, Invite, Local, Output, Party, ServerId};
 use crate::identity::Identity;
+use crate::limits;
+use crate::message::{Defect, Message};
 use crate::method::Method;
 
 /// What an endpoint is told at the start.
@@ -20,6 +22,32 @@ pub struct EndpointConfig {
     pub extensions: Vec<String>,
     /// Longest message, in bytes.
     pub message_bytes: usize,
+    /// How much may be alive at once.
+    pub limits: Limits,
+}
+
+/// How much of each kind may be alive at once; the default is [`limits`](crate::limits).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Server transactions.
+    pub servers: usize,
+    /// Client transactions.
+    pub clients: usize,
+    /// Dialogs, those that an open INVITE may still make included.
+    pub dialogs: usize,
+    /// Dialogs that one INVITE of ours may make by forked answers.
+    pub forks: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            servers: limits::SERVER_TRANSACTIONS,
+            clients: limits::CLIENT_TRANSACTIONS,
+            dialogs: limits::DIALOGS,
+            forks: limits::FORKED_DIALOGS,
+        }
+    }
 }
 
 /// Counts, for metrics and for tests that nothing is left.
@@ -111,6 +139,12 @@ impl Endpoint {
     /// confirmed one (retransmitted until its ACK); the dialog is returned. `None` too where the transaction is gone.
     pub fn respond(&mut self, now: Instant, id: ServerId, answer: Answer) -> Option<DialogId> {
         let _ = (now, id, answer);
+        unimplemented!()
+    }
+    /// Answers a request with a wrong part that never came to [`Input::Received`] (a stream that lost its framing), where
+    /// its Via can be read; nothing is kept of it.
+    pub fn refuse(&mut self, flow: Flow, party: Party, request: &Message, defect: Defect) {
+        let _ = (flow, party, request, defect);
         unimplemented!()
     }
     /// The way to a dialog's far end.

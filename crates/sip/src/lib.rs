@@ -22,7 +22,7 @@ pub mod uri;
 pub mod write;
 
 pub use dialog::DialogId;
-pub use endpoint::{Endpoint, EndpointConfig};
+pub use endpoint::{Counts, Endpoint, EndpointConfig, Limits};
 pub use event::{
     Answer, Body, ClientId, ConnectionId, DropReason, Event, Extra, Flow, Input, Invite, ListenerId, Local, Output,
     Party, Reason, ServerId, Transmit, Transport,
