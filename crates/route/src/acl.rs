@@ -1,24 +1,194 @@
 //! Whose a source address is, before a message is read: exact peer address and port, else the longest network, among
 //! equals the first in the file. Addresses are made canonical first (IPv4-mapped IPv6 is IPv4).
 
-use std::net::SocketAddr;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::trunk::Trunk;
 
+/// Networks of one length, by their first address.
+type Networks = HashMap<IpAddr, usize>;
+
 /// The look-up from source to trunk. Built once per configuration; a look-up allocates nothing.
 #[derive(Debug, Clone, Default)]
-pub struct Acl {}
+pub struct Acl {
+    exact: HashMap<(IpAddr, u16), usize>,
+    /// Longest first, so that the first hit is the best fit.
+    v4: Vec<(u8, Networks)>,
+    v6: Vec<(u8, Networks)>,
+}
 
 impl Acl {
     /// Builds the look-up; a trunk without `accept_from` is known by its peers' addresses.
     pub fn new(trunks: &[Arc<Trunk>]) -> Acl {
-        let _ = trunks;
-        unimplemented!()
+        let mut acl = Acl::default();
+        for (position, trunk) in trunks.iter().enumerate() {
+            for peer in &trunk.peers {
+                let port = peer.port_or_default();
+                for address in peer.addresses.iter().filter_map(|address| usable(*address)) {
+                    if port != 0 {
+                        acl.exact.entry((address, port)).or_insert(position);
+                    }
+                    if trunk.accept_from.is_empty() {
+                        acl.add_network(IpNet::from(address), position);
+                    }
+                }
+            }
+            for network in &trunk.accept_from {
+                acl.add_network(canonical_network(*network), position);
+            }
+        }
+        acl.v4.sort_by_key(|(length, _)| std::cmp::Reverse(*length));
+        acl.v6.sort_by_key(|(length, _)| std::cmp::Reverse(*length));
+        acl
     }
     /// Position of the trunk that `source` belongs to.
     pub fn trunk_of(&self, source: SocketAddr) -> Option<usize> {
-        let _ = source;
-        unimplemented!()
+        let address = usable(source.ip())?;
+        if let Some(position) = self.exact.get(&(address, source.port())) {
+            return Some(*position);
+        }
+        let by_length = if address.is_ipv4() { &self.v4 } else { &self.v6 };
+        by_length.iter().find_map(|(length, networks)| networks.get(&masked(address, *length)).copied())
+    }
+
+    fn add_network(&mut self, network: IpNet, position: usize) {
+        let by_length = if network.addr().is_ipv4() { &mut self.v4 } else { &mut self.v6 };
+        let length = network.prefix_len();
+        let at = by_length.iter().position(|(known, _)| *known == length).unwrap_or_else(|| {
+            by_length.push((length, Networks::new()));
+            by_length.len() - 1
+        });
+        if let Some((_, networks)) = by_length.get_mut(at) {
+            networks.entry(network.network()).or_insert(position);
+        }
+    }
+}
+
+/// The one form of an address that is compared. `None` for the unspecified ones, which no host sends from: matching
+/// them would let a forged source pass for somebody.
+fn usable(address: IpAddr) -> Option<IpAddr> {
+    let canonical = address.to_canonical();
+    (!canonical.is_unspecified()).then_some(canonical)
+}
+
+/// `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
+fn canonical_network(network: IpNet) -> IpNet {
+    if let (IpNet::V6(v6), IpAddr::V4(address)) = (network, network.addr().to_canonical())
+        && let Some(length) = v6.prefix_len().checked_sub(96)
+        && let Ok(v4) = Ipv4Net::new(address, length)
+    {
+        return IpNet::V4(v4);
+    }
+    network
+}
+
+/// The first `length` bits.
+fn masked(address: IpAddr, length: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => {
+            let host = 32_u32.saturating_sub(u32::from(length));
+            IpAddr::V4((v4.to_bits() & u32::MAX.checked_shl(host).unwrap_or(0)).into())
+        }
+        IpAddr::V6(v6) => {
+            let host = 128_u32.saturating_sub(u32::from(length));
+            IpAddr::V6((v6.to_bits() & u128::MAX.checked_shl(host).unwrap_or(0)).into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trunk::{Peer, Transport};
+
+    fn known(trunks: &[Trunk], source: &str) -> Option<String> {
+        let trunks: Vec<Arc<Trunk>> = trunks.iter().cloned().map(Arc::new).collect();
+        let position = Acl::new(&trunks).trunk_of(source.parse().unwrap())?;
+        Some(trunks[position].name.to_string())
+    }
+
+    fn trunk(name: &str, peers: &[&str], accept_from: &[&str]) -> Trunk {
+        let mut trunk = Trunk::named(name);
+        trunk.peers = peers
+            .iter()
+            .map(|text| {
+                let (address, port) = match text.parse::<SocketAddr>() {
+                    Ok(socket) => (socket.ip(), Some(socket.port())),
+                    Err(_) => (text.parse().unwrap(), None),
+                };
+                Peer::at(address, port, Transport::Udp)
+            })
+            .collect();
+        trunk.accept_from = accept_from.iter().map(|text| text.parse().unwrap()).collect();
+        trunk
+    }
+
+    #[test]
+    fn a_peers_exact_address_and_port_wins_over_any_network() {
+        let trunks = [
+            trunk("first", &["10.0.0.1:5060"], &["10.0.0.1/32"]),
+            trunk("second", &["10.0.0.1:5080", "10.0.0.2"], &[]),
+        ];
+        assert_eq!(known(&trunks, "10.0.0.1:5060").as_deref(), Some("first"));
+        assert_eq!(known(&trunks, "10.0.0.1:5080").as_deref(), Some("second"));
+        assert_eq!(known(&trunks, "10.0.0.1:40000").as_deref(), Some("first"), "among equal networks the first");
+        assert_eq!(known(&trunks, "10.0.0.2:40000").as_deref(), Some("second"), "by its peer's address");
+    }
+
+    #[test]
+    fn the_longest_network_wins_wherever_it_stands() {
+        let trunks = [
+            trunk("any", &[], &["0.0.0.0/0"]),
+            trunk("wide", &[], &["10.0.0.0/8", "2001:db8::/32"]),
+            trunk("narrow", &[], &["10.1.2.0/24", "2001:db8:1::/48"]),
+        ];
+        assert_eq!(known(&trunks, "10.1.2.3:5060").as_deref(), Some("narrow"));
+        assert_eq!(known(&trunks, "10.9.9.9:5060").as_deref(), Some("wide"));
+        assert_eq!(known(&trunks, "192.0.2.1:5060").as_deref(), Some("any"));
+        assert_eq!(known(&trunks, "[2001:db8:1::5]:5060").as_deref(), Some("narrow"));
+        assert_eq!(known(&trunks, "[2001:db8:2::5]:5060").as_deref(), Some("wide"));
+        assert_eq!(known(&trunks, "[2001:db9::5]:5060"), None, "0.0.0.0/0 holds no IPv6 address");
+    }
+
+    #[test]
+    fn accept_from_replaces_the_peers_addresses() {
+        let trunks = [trunk("carrier", &["198.51.100.7"], &["203.0.113.0/24"])];
+        assert_eq!(known(&trunks, "203.0.113.9:1").as_deref(), Some("carrier"));
+        assert_eq!(known(&trunks, "198.51.100.7:5060").as_deref(), Some("carrier"), "the exact peer still counts");
+        assert_eq!(known(&trunks, "198.51.100.7:5061"), None);
+    }
+
+    #[test]
+    fn mapped_addresses_are_the_ipv4_ones() {
+        let trunks = [trunk("a", &["192.0.2.1"], &[]), trunk("b", &[], &["::ffff:198.51.100.0/120"])];
+        assert_eq!(known(&trunks, "[::ffff:192.0.2.1]:5060").as_deref(), Some("a"));
+        assert_eq!(known(&trunks, "198.51.100.77:5060").as_deref(), Some("b"));
+        assert_eq!(known(&trunks, "[::ffff:198.51.100.77]:9").as_deref(), Some("b"));
+        assert_eq!(known(&trunks, "[::192.0.2.1]:5060"), None, "IPv4-compatible is not IPv4");
+        assert_eq!(known(&trunks, "[64:ff9b::c000:201]:5060"), None, "NAT64 is not IPv4");
+    }
+
+    #[test]
+    fn unspecified_sources_are_nobody_even_under_a_network_of_all() {
+        let all = [trunk("all", &["0.0.0.0", "::"], &["0.0.0.0/0", "::/0"])];
+        for source in ["0.0.0.0:5060", "[::]:5060", "[::ffff:0.0.0.0]:5060"] {
+            assert_eq!(known(&all, source), None, "{source}");
+        }
+        assert_eq!(known(&all, "[::1]:5060").as_deref(), Some("all"));
+        let unspecified_peer = [trunk("none", &["0.0.0.0:5060"], &[])];
+        assert_eq!(known(&unspecified_peer, "0.0.0.0:5060"), None);
+        assert_eq!(known(&unspecified_peer, "10.0.0.1:5060"), None);
+    }
+
+    #[test]
+    fn loopback_is_only_what_is_written() {
+        let trunks = [trunk("pbx", &["127.0.0.1:5080"], &[])];
+        assert_eq!(known(&trunks, "127.0.0.1:1").as_deref(), Some("pbx"));
+        assert_eq!(known(&trunks, "127.0.0.2:5080"), None);
+        assert_eq!(known(&trunks, "[::1]:5080"), None);
     }
 }

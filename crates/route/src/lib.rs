@@ -2,6 +2,7 @@
 //! function of a configuration snapshot and facts about the call.
 
 pub mod acl;
+mod index;
 pub mod number;
 pub mod pattern;
 pub mod plan;
@@ -9,7 +10,7 @@ pub mod rate;
 pub mod table;
 pub mod trunk;
 
-pub use number::{Number, Numbers};
+pub use number::{Incomplete, Number, Numbers};
 pub use pattern::{Pattern, PatternError};
 pub use plan::{Matched, Plan, RouteVerdict, Target};
 pub use rate::TokenBucket;

@@ -1,4 +1,18 @@
 //! Numbers: what is a possible number becomes E.164, all else stays as received (the contract's rule 3).
+//!
+//! Possible means that the length fits the country's numbering plan; whether a range is in use is never asked.
+//! The numbering plans are those of libphonenumber, which sees only digits and `+` here.
+
+use rlibphonenumber::{
+    NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumber, PhoneNumberFormat, PhoneNumberType, Region, ValidationError,
+};
+
+use crate::trunk::SendNumbers;
+
+/// Longest text that may be a number, separators included: E.164 has 15 digits, an international prefix up to 5.
+const MAX_NUMBER_BYTES: usize = 64;
+/// Longest number of the world, country code included (ITU-T E.164 §6.1).
+const MAX_E164_DIGITS: usize = 15;
 
 /// A called or calling party after normalisation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -19,30 +33,126 @@ pub struct Incomplete;
 #[derive(Debug, Clone)]
 pub struct Numbers {
     country: String,
+    region: Region,
 }
 
 impl Numbers {
     /// Numbers without a country code are read as of `country` (ISO 3166 alpha-2). `None` for an unknown one.
     pub fn new(country: &str) -> Option<Numbers> {
-        let _ = Numbers { country: country.into() };
-        unimplemented!()
+        let country = country.to_ascii_uppercase();
+        // "001" is a region of libphonenumber's own, for numbers that belong to no country.
+        if country.len() != 2 {
+            return None;
+        }
+        let region = Region::from_code(&country).ok()?;
+        // Also loads the numbering plans now rather than with the first call.
+        PHONE_NUMBER_UTIL.get_country_code_for_region(region)?;
+        Some(Numbers { country, region })
+    }
+    /// The country, in upper case.
+    pub fn country(&self) -> &str {
+        &self.country
     }
     /// Reads a user part (escapes undone), with the `phone-context` that stood with it.
     ///
     /// # Errors
     /// [`Incomplete`] for an empty one, or `+` with anything but digits and the separators `-.()` and space.
     pub fn normalise(&self, user: &str, phone_context: Option<&str>) -> Result<Number, Incomplete> {
-        let _ = (user, phone_context, &self.country);
-        unimplemented!()
+        if user.trim().is_empty() {
+            return Err(Incomplete);
+        }
+        if let Some(rest) = user.trim_start().strip_prefix('+') {
+            let only_digits = rest.chars().all(|c| c.is_ascii_digit() || is_separator(c));
+            if !only_digits || !rest.contains(|c: char| c.is_ascii_digit()) {
+                return Err(Incomplete);
+            }
+        }
+        Ok(self.normalise_caller(user, phone_context))
     }
     /// The same for a calling party, which is never refused for its form.
     pub fn normalise_caller(&self, user: &str, phone_context: Option<&str>) -> Number {
-        let _ = (user, phone_context);
-        unimplemented!()
+        let received = user.to_owned();
+        match self.e164(user, phone_context) {
+            Some(text) => Number { text, is_e164: true, received },
+            None => Number { text: received.clone(), is_e164: false, received },
+        }
     }
     /// A number in the form that a trunk wants.
-    pub fn format(&self, number: &Number, form: crate::trunk::SendNumbers) -> String {
-        let _ = (number, form);
-        unimplemented!()
+    pub fn format(&self, number: &Number, form: SendNumbers) -> String {
+        if !number.is_e164 {
+            return number.received.clone();
+        }
+        match form {
+            SendNumbers::E164 => number.text.clone(),
+            SendNumbers::PlusLess => number.text.trim_start_matches('+').to_owned(),
+            SendNumbers::National => self.national(&number.text).unwrap_or_else(|| number.text.clone()),
+            SendNumbers::AsIs => number.received.clone(),
+        }
     }
+
+    fn e164(&self, user: &str, phone_context: Option<&str>) -> Option<String> {
+        let digits = compact(user)?;
+        if digits.starts_with('+') {
+            return self.possible(&digits);
+        }
+        // RFC 3966 §5.1.5: a global context is the number's own beginning; a domain says nothing of the digits.
+        if let Some(context) = phone_context.filter(|context| context.starts_with('+')) {
+            return self.possible(&format!("{}{digits}", compact(context)?));
+        }
+        if let Some(international) = digits.strip_prefix("00")
+            && let Some(text) = self.possible(&format!("+{international}"))
+        {
+            return Some(text);
+        }
+        self.possible(&digits)
+    }
+    /// E.164 of digits with or without `+`, where their length is possible.
+    fn possible(&self, digits: &str) -> Option<String> {
+        let number = PHONE_NUMBER_UTIL.parse(digits, Some(self.region)).ok()?;
+        // Local only (a number without its area code) is not enough: no E.164 can be made of it.
+        if PHONE_NUMBER_UTIL.is_possible_number_with_reason(&number) != Ok(NumberLengthType::IsPossible) {
+            return None;
+        }
+        // Some plans have very short numbers of rare kinds, which extensions, short codes and emergency numbers
+        // would pass for: digits alone must be as long as the country's shortest subscriber number.
+        if !digits.starts_with('+') && shorter_than_subscribers(&number) {
+            return None;
+        }
+        let text = PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164).into_owned();
+        (text.len() <= MAX_E164_DIGITS + 1).then_some(text)
+    }
+    /// As dialled inside the country.
+    fn national(&self, e164: &str) -> Option<String> {
+        let number = PHONE_NUMBER_UTIL.parse(e164, None).ok()?;
+        let text = PHONE_NUMBER_UTIL.format_out_of_country_calling_number(&number, self.region);
+        compact(&text)
+    }
+}
+
+fn shorter_than_subscribers(number: &PhoneNumber) -> bool {
+    matches!(
+        PHONE_NUMBER_UTIL.is_possible_number_for_type_with_reason(number, PhoneNumberType::FixedLine),
+        Err(ValidationError::TooShort) | Ok(NumberLengthType::IsPossibleLocalOnly)
+    )
+}
+
+/// Digits and a leading `+` only; `None` where anything else but separators stands there, so that names and vanity
+/// numbers never become digits.
+fn compact(text: &str) -> Option<String> {
+    if text.len() > MAX_NUMBER_BYTES {
+        return None;
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii_digit() || (c == '+' && out.is_empty()) {
+            out.push(c);
+        } else if !is_separator(c) {
+            return None;
+        }
+    }
+    out.contains(|c: char| c.is_ascii_digit()).then_some(out)
+}
+
+fn is_separator(c: char) -> bool {
+    matches!(c, '-' | '.' | '(' | ')' | ' ')
 }

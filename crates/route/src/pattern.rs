@@ -1,5 +1,7 @@
 //! What `to` and `caller` may hold: an exact number, a prefix `+1415*`, a regular expression `/^…$/`.
 
+use std::fmt;
+
 /// One pattern, compiled once.
 #[derive(Debug, Clone)]
 pub enum Pattern {
@@ -24,12 +26,129 @@ impl Pattern {
     /// # Errors
     /// [`PatternError`] for an empty one, a `*` anywhere but at the end, a bad regular expression.
     pub fn parse(text: &str) -> Result<Pattern, PatternError> {
-        let _ = text;
-        unimplemented!()
+        if text.is_empty() {
+            return Err(PatternError { message: "an empty pattern matches nothing".into() });
+        }
+        if let Some(rest) = text.strip_prefix('/') {
+            let Some(expression) = rest.strip_suffix('/') else {
+                return Err(PatternError { message: "a regular expression ends with `/`".into() });
+            };
+            if expression.is_empty() {
+                return Err(PatternError { message: "an empty regular expression matches everything".into() });
+            }
+            return match regex::Regex::new(expression) {
+                Ok(regex) => Ok(Pattern::Regex(regex)),
+                // The last line says what is wrong; those before it draw a caret under the expression.
+                Err(error) => {
+                    let text = error.to_string();
+                    let reason = text.lines().last().unwrap_or_default().trim();
+                    Err(PatternError { message: reason.strip_prefix("error: ").unwrap_or(reason).to_owned() })
+                }
+            };
+        }
+        match text.find('*') {
+            None => Ok(Pattern::Exact(text.to_owned())),
+            Some(at) if at + 1 == text.len() => Ok(Pattern::Prefix(text.trim_end_matches('*').to_owned())),
+            Some(_) => Err(PatternError {
+                message: "`*` may stand at the end only; for a literal `*` write a regular expression".into(),
+            }),
+        }
     }
     /// Whether `number` matches.
     pub fn matches(&self, number: &str) -> bool {
-        let _ = number;
-        unimplemented!()
+        match self {
+            Pattern::Exact(text) => text == number,
+            Pattern::Prefix(text) => number.starts_with(text.as_str()),
+            Pattern::Regex(regex) => regex.is_match(number),
+        }
+    }
+    /// Whether every text that `other` matches is matched by this one too. `false` where that cannot be told.
+    pub fn covers(&self, other: &Pattern) -> bool {
+        match (self, other) {
+            (_, Pattern::Exact(text)) => self.matches(text),
+            (Pattern::Prefix(wide), Pattern::Prefix(narrow)) => narrow.starts_with(wide.as_str()),
+            (Pattern::Prefix(wide), Pattern::Regex(_)) => wide.is_empty(),
+            (Pattern::Regex(one), Pattern::Regex(two)) => one.as_str() == two.as_str(),
+            (Pattern::Exact(_), Pattern::Prefix(_) | Pattern::Regex(_)) | (Pattern::Regex(_), Pattern::Prefix(_)) => {
+                false
+            }
+        }
+    }
+}
+
+/// As written in the file.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pattern::Exact(text) => f.write_str(text),
+            Pattern::Prefix(text) => write!(f, "{text}*"),
+            Pattern::Regex(regex) => write!(f, "/{regex}/"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(text: &str) -> Pattern {
+        Pattern::parse(text).unwrap()
+    }
+
+    #[test]
+    fn exact_prefix_and_regular_expression() {
+        let table = [
+            ("+14155551234", "+14155551234", true),
+            ("+14155551234", "+141555512345", false),
+            ("911", "911", true),
+            ("service", "service", true),
+            ("+1415*", "+14155551234", true),
+            ("+1415*", "+1415", true),
+            ("+1415*", "+1416", false),
+            ("*", "anything", true),
+            (r"/^\+44(?<rest>\d+)$/", "+442079460018", true),
+            (r"/^\+44(?<rest>\d+)$/", "+14155551234", false),
+            ("/555/", "+14155551234", true),
+            (r"/^\*98$/", "*98", true),
+        ];
+        for (text, number, expected) in table {
+            assert_eq!(pattern(text).matches(number), expected, "{text} {number}");
+            assert_eq!(pattern(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_says_why() {
+        for (text, part) in [
+            ("", "empty"),
+            ("+1*415", "at the end only"),
+            ("*98", "regular expression"),
+            ("+1**", "at the end only"),
+            ("/", "ends with"),
+            ("//", "empty"),
+            ("/^+1", "ends with"),
+            ("/(/", "unclosed group"),
+        ] {
+            let message = Pattern::parse(text).unwrap_err().message;
+            assert!(message.contains(part), "{text}: {message}");
+            assert!(!message.contains('\n'), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn covers_only_what_it_surely_covers() {
+        for (wide, narrow, expected) in [
+            ("+1*", "+14155551234", true),
+            ("+1*", "+1415*", true),
+            ("+1415*", "+1*", false),
+            ("*", "/^x/", true),
+            ("/^\\+1/", "+14155551234", true),
+            ("/^\\+1/", "+1415*", false),
+            ("/^\\+1/", "/^\\+1/", true),
+            ("911", "911", true),
+            ("911", "9*", false),
+        ] {
+            assert_eq!(pattern(wide).covers(&pattern(narrow)), expected, "{wide} {narrow}");
+        }
     }
 }

@@ -23,9 +23,10 @@ impl TokenBucket {
         let rate = f64::from(self.per_second);
         if let Some(filled) = self.filled {
             let earned = now.saturating_duration_since(filled).as_secs_f64() * rate;
-            self.tokens = (self.tokens + earned).min(rate.max(1.0));
+            self.tokens = (self.tokens + earned).min(rate);
         }
-        self.filled = Some(now);
+        // Time never runs back here: an earlier `now` earns nothing and does not lengthen what follows.
+        self.filled = Some(self.filled.map_or(now, |filled| filled.max(now)));
         if self.tokens >= 1.0 {
             self.tokens -= 1.0;
             true
@@ -37,5 +38,59 @@ impl TokenBucket {
     pub fn set_rate(&mut self, per_second: u32) {
         self.per_second = per_second;
         self.tokens = self.tokens.min(f64::from(per_second.max(1)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    // One reading of the clock to start from; all else is arithmetic.
+    #[allow(clippy::disallowed_methods)]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    fn taken(bucket: &mut TokenBucket, now: Instant, tries: u32) -> u32 {
+        (0..tries).map(|_| u32::from(bucket.take(now))).sum()
+    }
+
+    #[test]
+    fn a_burst_of_one_second_and_then_the_rate() {
+        let now = start();
+        let mut bucket = TokenBucket::new(10);
+        assert_eq!(taken(&mut bucket, now, 50), 10);
+        assert_eq!(taken(&mut bucket, now + Duration::from_millis(99), 50), 0);
+        assert_eq!(taken(&mut bucket, now + Duration::from_millis(501), 50), 5);
+        assert_eq!(taken(&mut bucket, now + Duration::from_secs(60), 50), 10, "no more than a second is saved");
+    }
+
+    #[test]
+    fn zero_is_no_limit() {
+        let mut bucket = TokenBucket::new(0);
+        assert_eq!(taken(&mut bucket, start(), 1_000), 1_000);
+    }
+
+    #[test]
+    fn an_earlier_instant_earns_nothing() {
+        let now = start() + Duration::from_secs(10);
+        let mut bucket = TokenBucket::new(1);
+        assert!(bucket.take(now));
+        assert!(!bucket.take(now - Duration::from_secs(5)));
+        assert!(!bucket.take(now), "the step back is not paid for twice");
+    }
+
+    #[test]
+    fn a_new_rate_keeps_what_was_used() {
+        let now = start();
+        let mut bucket = TokenBucket::new(10);
+        assert_eq!(taken(&mut bucket, now, 8), 8);
+        bucket.set_rate(100);
+        assert_eq!(taken(&mut bucket, now, 50), 2);
+        bucket.set_rate(1);
+        assert_eq!(taken(&mut bucket, now + Duration::from_secs(9), 50), 1);
+        bucket.set_rate(0);
+        assert_eq!(taken(&mut bucket, now, 50), 50);
     }
 }

@@ -1,12 +1,15 @@
 //! The routing table: one immutable snapshot of the configuration's trunks and routes.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::acl::Acl;
+use crate::index::Index;
 use crate::number::Numbers;
 use crate::pattern::Pattern;
-use crate::plan::{Matched, Plan, RouteVerdict};
+use crate::plan::{Matched, Plan, RouteVerdict, Target};
 use crate::trunk::{Transport, Trunk};
 
 /// A target as written in `connect`.
@@ -78,42 +81,232 @@ pub struct CallInfo<'a> {
 /// The snapshot.
 #[derive(Debug, Clone)]
 pub struct Table {
-    definition: Arc<Definition>,
+    numbers: Numbers,
+    trunks: Vec<Arc<Trunk>>,
+    by_name: HashMap<Arc<str>, usize>,
+    routes: Vec<Arc<Route>>,
+    acl: Acl,
+    index: Index,
 }
 
 impl Table {
     /// Builds a table. Names that do not resolve have been refused by `check` before.
     pub fn new(definition: Definition) -> Table {
-        let _ = Table { definition: Arc::new(definition) };
-        unimplemented!()
+        let trunks: Vec<Arc<Trunk>> = definition.trunks.into_iter().map(Arc::new).collect();
+        let mut by_name = HashMap::new();
+        for (position, trunk) in trunks.iter().enumerate() {
+            by_name.entry(trunk.name.clone()).or_insert(position);
+        }
+        let index = Index::new(definition.routes.iter());
+        Table {
+            acl: Acl::new(&trunks),
+            numbers: definition.numbers,
+            trunks,
+            by_name,
+            routes: definition.routes.into_iter().map(Arc::new).collect(),
+            index,
+        }
     }
     /// The trunk that `source` belongs to.
     pub fn trunk_of(&self, source: SocketAddr) -> Option<&Arc<Trunk>> {
-        let _ = source;
-        unimplemented!()
+        self.trunks.get(self.acl.trunk_of(source)?)
     }
     /// A trunk by name.
     pub fn trunk(&self, name: &str) -> Option<&Arc<Trunk>> {
-        let _ = name;
-        unimplemented!()
+        self.trunks.get(*self.by_name.get(name)?)
     }
     /// Trunks in the order of the file.
     pub fn trunks(&self) -> &[Arc<Trunk>] {
-        unimplemented!()
+        &self.trunks
+    }
+    /// Routes in the order of the file.
+    pub fn routes(&self) -> &[Arc<Route>] {
+        &self.routes
     }
     /// The numbering.
     pub fn numbers(&self) -> &Numbers {
-        &self.definition.numbers
+        &self.numbers
     }
     /// The first route that matches, with its targets and their peers in order; `pick(total)` returns a random
     /// number below `total`, for weights (RFC 2782).
     pub fn plan(&self, call: &CallInfo<'_>, pick: &mut dyn FnMut(u32) -> u32) -> Option<Plan> {
-        let _ = (call, pick);
-        unimplemented!()
+        let matches = |at: usize| self.routes.get(at).is_some_and(|route| route.matches(call));
+        let route = self.routes.get(self.index.first(call.called, &matches)?)?;
+        let targets = route.connect.iter().filter_map(|target| self.target(target, pick)).collect();
+        Some(Plan { route: route.clone(), targets, ring_timeout: route.ring_timeout })
+    }
+    /// One target as a route would have it, for calls that go past the routes.
+    pub fn target(&self, target: &TargetSpec, pick: &mut dyn FnMut(u32) -> u32) -> Option<Target> {
+        Some(match target {
+            TargetSpec::Trunk { name, number } => {
+                let trunk = self.trunk(name)?;
+                Target::Trunk { trunk: trunk.clone(), number: number.clone(), peers: trunk.ordered_peers(pick) }
+            }
+            TargetSpec::Uri { uri, host, port, transport } => {
+                Target::Uri { uri: uri.clone(), host: host.clone(), port: *port, transport: *transport }
+            }
+            TargetSpec::Reject(code) => Target::Reject(*code),
+        })
     }
     /// Each route in order with the first condition that failed, up to the match: for `why` and for the trace.
     pub fn explain(&self, call: &CallInfo<'_>) -> Vec<RouteVerdict> {
-        let _ = (call, Matched::Yes);
-        unimplemented!()
+        let mut taken = false;
+        let verdict = |route: &Arc<Route>| {
+            let matched = if taken {
+                Matched::NotReached
+            } else if let Some(failed) = route.failed(call) {
+                Matched::No(failed.describe(call))
+            } else {
+                taken = true;
+                Matched::Yes
+            };
+            RouteVerdict { name: route.name.clone(), matched }
+        };
+        self.routes.iter().map(verdict).collect()
+    }
+}
+
+/// The first condition of a route that does not hold.
+enum Failed<'a> {
+    From(&'a [String]),
+    To(&'a [Pattern]),
+    Caller(&'a [Pattern]),
+}
+
+impl Failed<'_> {
+    fn describe(&self, call: &CallInfo<'_>) -> String {
+        match self {
+            Failed::From(names) => format!("from: {} is none of {}", call.from, names.join(", ")),
+            Failed::To(patterns) => format!("to: {} is none of {}", call.called, list(patterns)),
+            Failed::Caller(patterns) if call.caller.is_empty() => {
+                format!("caller: an anonymous caller is none of {}", list(patterns))
+            }
+            Failed::Caller(patterns) => format!("caller: {} is none of {}", call.caller, list(patterns)),
+        }
+    }
+}
+
+fn list(patterns: &[Pattern]) -> String {
+    patterns.iter().map(Pattern::to_string).collect::<Vec<_>>().join(", ")
+}
+
+impl Route {
+    /// Whether it takes the call, were no route before it.
+    pub fn matches(&self, call: &CallInfo<'_>) -> bool {
+        self.failed(call).is_none()
+    }
+
+    fn failed(&self, call: &CallInfo<'_>) -> Option<Failed<'_>> {
+        if !self.from.is_empty() && !self.from.iter().any(|name| name == call.from) {
+            return Some(Failed::From(&self.from));
+        }
+        if !self.to.is_empty() && !self.to.iter().any(|pattern| pattern.matches(call.called)) {
+            return Some(Failed::To(&self.to));
+        }
+        if !self.caller.is_empty() && !self.caller.iter().any(|pattern| pattern.matches(call.caller)) {
+            return Some(Failed::Caller(&self.caller));
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trunk::Peer;
+
+    fn route(name: &str, from: &[&str], to: &[&str], caller: &[&str], connect: Vec<TargetSpec>) -> Route {
+        let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::parse(text).unwrap()).collect();
+        Route {
+            name: name.into(),
+            from: from.iter().map(|name| name.to_string()).collect(),
+            to: patterns(to),
+            caller: patterns(caller),
+            connect,
+            on_busy: false,
+            ring_timeout: Some(Duration::from_secs(15)),
+        }
+    }
+
+    fn table() -> Table {
+        let mut carrier = Trunk::named("carrier");
+        carrier.peers = vec![Peer::at("198.51.100.7".parse().unwrap(), None, Transport::Udp)];
+        let mut pbx = Trunk::named("pbx");
+        pbx.peers = vec![Peer::at("10.0.0.5".parse().unwrap(), Some(5080), Transport::Tcp)];
+        let to_pbx = || TargetSpec::Trunk { name: "pbx".into(), number: Some("100".into()) };
+        let uri = TargetSpec::Uri {
+            uri: "sip:bob@sbc.example:5070;transport=tcp".into(),
+            host: "sbc.example".into(),
+            port: Some(5070),
+            transport: Transport::Tcp,
+        };
+        Table::new(Definition {
+            numbers: Numbers::new("US").unwrap(),
+            trunks: vec![carrier, pbx],
+            routes: vec![
+                route("london", &["carrier"], &["+4420*"], &[], vec![to_pbx(), uri]),
+                route("friends", &["carrier"], &[], &["+1*"], vec![to_pbx()]),
+                route("emergency", &[], &["911", "112"], &[], vec![TargetSpec::Reject(604)]),
+                route("out", &["pbx"], &[], &[], vec![TargetSpec::Trunk { name: "carrier".into(), number: None }]),
+            ],
+        })
+    }
+
+    fn planned(table: &Table, from: &str, called: &str, caller: &str) -> Option<String> {
+        let plan = table.plan(&CallInfo { from, called, caller }, &mut |_| 0)?;
+        Some(plan.route.name.to_string())
+    }
+
+    #[test]
+    fn the_first_match_wins() {
+        let table = table();
+        assert_eq!(planned(&table, "carrier", "+442079460018", "+14155551234").as_deref(), Some("london"));
+        assert_eq!(planned(&table, "carrier", "+14155550000", "+14155551234").as_deref(), Some("friends"));
+        assert_eq!(planned(&table, "carrier", "911", "").as_deref(), Some("emergency"));
+        assert_eq!(planned(&table, "pbx", "911", "").as_deref(), Some("emergency"));
+        assert_eq!(planned(&table, "pbx", "+442079460018", "").as_deref(), Some("out"));
+        assert_eq!(planned(&table, "carrier", "+14155550000", ""), None);
+        assert_eq!(planned(&table, "stranger", "+14155550000", "+1"), None);
+    }
+
+    #[test]
+    fn a_plan_has_the_targets_in_order() {
+        let table = table();
+        let call = CallInfo { from: "carrier", called: "+442079460018", caller: "" };
+        let plan = table.plan(&call, &mut |_| 0).unwrap();
+        assert_eq!(plan.ring_timeout, Some(Duration::from_secs(15)));
+        let [Target::Trunk { trunk, number, peers }, Target::Uri { host, port, transport, .. }] = &plan.targets[..]
+        else {
+            panic!("{:?}", plan.targets);
+        };
+        assert_eq!((trunk.name.as_ref(), number.as_deref()), ("pbx", Some("100")));
+        assert_eq!(peers[0].uri, "sip:10.0.0.5:5080;transport=tcp");
+        assert_eq!((host.as_str(), *port, *transport), ("sbc.example", Some(5070), Transport::Tcp));
+    }
+
+    #[test]
+    fn explain_names_the_first_condition_that_failed() {
+        let verdicts = table().explain(&CallInfo { from: "carrier", called: "112", caller: "" });
+        let expected = [
+            ("london", Matched::No("to: 112 is none of +4420*".into())),
+            ("friends", Matched::No("caller: an anonymous caller is none of +1*".into())),
+            ("emergency", Matched::Yes),
+            ("out", Matched::NotReached),
+        ];
+        for ((name, matched), verdict) in expected.iter().zip(&verdicts) {
+            assert_eq!((verdict.name.as_ref(), &verdict.matched), (*name, matched));
+        }
+        let verdicts = table().explain(&CallInfo { from: "x", called: "5", caller: "7" });
+        assert_eq!(verdicts[0].matched, Matched::No("from: x is none of carrier".into()));
+        assert_eq!(verdicts[2].matched, Matched::No("to: 5 is none of 911, 112".into()));
+    }
+
+    #[test]
+    fn sources_and_names_find_their_trunk() {
+        let table = table();
+        assert_eq!(table.trunk_of("198.51.100.7:5060".parse().unwrap()).unwrap().name.as_ref(), "carrier");
+        assert!(table.trunk_of("198.51.100.8:5060".parse().unwrap()).is_none());
+        assert_eq!(table.trunk("pbx").unwrap().name.as_ref(), "pbx");
+        assert!(table.trunk("absent").is_none());
     }
 }

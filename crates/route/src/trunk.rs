@@ -18,6 +18,24 @@ pub enum Transport {
     Tls,
 }
 
+impl Transport {
+    /// The port where none is written (RFC 3261 §19.1.2).
+    pub fn default_port(self) -> u16 {
+        match self {
+            Transport::Udp | Transport::Tcp => 5060,
+            Transport::Tls => 5061,
+        }
+    }
+    /// As written in a URI and in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
+            Transport::Tls => "tls",
+        }
+    }
+}
+
 /// One address of a trunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
@@ -35,6 +53,27 @@ pub struct Peer {
     pub weight: u16,
     /// The addresses it resolves to, as far as known when the table was built.
     pub addresses: Vec<IpAddr>,
+}
+
+impl Peer {
+    /// A peer known by its address, of priority 0 and weight 0.
+    pub fn at(address: IpAddr, port: Option<u16>, transport: Transport) -> Peer {
+        let mut uri = match address {
+            IpAddr::V4(v4) => format!("sip:{v4}"),
+            IpAddr::V6(v6) => format!("sip:[{v6}]"),
+        };
+        if let Some(port) = port {
+            uri.push_str(&format!(":{port}"));
+        }
+        if transport != Transport::Udp {
+            uri.push_str(&format!(";transport={}", transport.as_str()));
+        }
+        Peer { uri, host: address.to_string(), port, transport, priority: 0, weight: 0, addresses: vec![address] }
+    }
+    /// The port that requests go to where no name service says otherwise.
+    pub fn port_or_default(&self) -> u16 {
+        self.port.unwrap_or(self.transport.default_port())
+    }
 }
 
 /// The form of numbers towards a trunk.
@@ -78,4 +117,125 @@ pub struct Trunk {
     pub calls_per_second: u32,
     /// The form of numbers towards it.
     pub send_numbers: SendNumbers,
+}
+
+impl Trunk {
+    /// A trunk without peers, with every default of the configuration.
+    pub fn named(name: &str) -> Trunk {
+        Trunk {
+            name: Arc::from(name),
+            peers: Vec::new(),
+            accept_from: Vec::new(),
+            media_from: Vec::new(),
+            listen: None,
+            codecs: vec!["PCMU".into(), "PCMA".into()],
+            ring_timeout: Duration::from_secs(60),
+            no_response_timeout: Duration::from_secs(4),
+            failover_on: vec![408, 429, 480, 500, 502, 503, 504],
+            max_calls: 0,
+            calls_per_second: 0,
+            send_numbers: SendNumbers::E164,
+        }
+    }
+    /// Its peers in the order to try them: priority, then weighted chance (RFC 2782). `pick(total)` returns a random
+    /// number below `total`.
+    pub fn ordered_peers(&self, pick: &mut dyn FnMut(u32) -> u32) -> Vec<Peer> {
+        let mut left: Vec<&Peer> = self.peers.iter().collect();
+        // RFC 2782: those of weight 0 stand first in their priority, so that they have a small chance.
+        left.sort_by_key(|peer| (peer.priority, peer.weight != 0));
+        let mut ordered = Vec::with_capacity(left.len());
+        while let Some(priority) = left.first().map(|peer| peer.priority) {
+            let equals = left.iter().take_while(|peer| peer.priority == priority).count();
+            let total: u32 = left.iter().take(equals).map(|peer| u32::from(peer.weight)).sum();
+            let chosen = if equals == 1 { 0 } else { weighted(&left, equals, pick(total.saturating_add(1))) };
+            ordered.push(left.remove(chosen).clone());
+        }
+        ordered
+    }
+}
+
+/// The first of `equals` peers whose running sum of weights reaches `number`.
+fn weighted(peers: &[&Peer], equals: usize, number: u32) -> usize {
+    let mut sum = 0_u32;
+    for (at, peer) in peers.iter().take(equals).enumerate() {
+        sum = sum.saturating_add(u32::from(peer.weight));
+        if sum >= number {
+            return at;
+        }
+    }
+    equals.saturating_sub(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trunk(peers: &[(&str, u16, u16)]) -> Trunk {
+        let mut trunk = Trunk::named("t");
+        for (address, priority, weight) in peers {
+            let mut peer = Peer::at(address.parse().unwrap(), None, Transport::Udp);
+            peer.priority = *priority;
+            peer.weight = *weight;
+            trunk.peers.push(peer);
+        }
+        trunk
+    }
+
+    fn order(trunk: &Trunk, pick: &mut dyn FnMut(u32) -> u32) -> Vec<String> {
+        trunk.ordered_peers(pick).into_iter().map(|peer| peer.host).collect()
+    }
+
+    #[test]
+    fn priority_comes_before_weight() {
+        let trunk = trunk(&[("10.0.0.3", 20, 65535), ("10.0.0.1", 0, 0), ("10.0.0.2", 10, 1)]);
+        assert_eq!(order(&trunk, &mut |_| 0), ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
+        assert_eq!(order(&trunk, &mut |total| total - 1), ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
+    }
+
+    #[test]
+    fn without_weights_the_order_of_the_file_holds() {
+        let trunk = trunk(&[("10.0.0.1", 0, 0), ("10.0.0.2", 0, 0), ("10.0.0.3", 0, 0)]);
+        assert_eq!(order(&trunk, &mut |total| total - 1), ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
+    }
+
+    #[test]
+    fn weights_share_the_first_place() {
+        let trunk = trunk(&[("10.0.0.1", 0, 75), ("10.0.0.2", 0, 25), ("10.0.0.3", 0, 0)]);
+        let mut firsts = std::collections::HashMap::new();
+        for number in 0..=100 {
+            let mut asked = 0;
+            let first = order(&trunk, &mut |total| {
+                asked += 1;
+                if asked == 1 {
+                    assert_eq!(total, 101, "RFC 2782: 0 to the sum, both included");
+                    number
+                } else {
+                    0
+                }
+            })
+            .remove(0);
+            *firsts.entry(first).or_insert(0) += 1;
+        }
+        assert_eq!(firsts["10.0.0.1"], 75);
+        assert_eq!(firsts["10.0.0.2"], 25);
+        assert_eq!(firsts["10.0.0.3"], 1, "weight 0 has a small chance");
+    }
+
+    #[test]
+    fn every_peer_is_tried_once() {
+        let trunk = trunk(&[("10.0.0.1", 0, 65535), ("10.0.0.2", 0, 65535), ("10.0.0.3", 5, 1), ("10.0.0.4", 5, 9)]);
+        for number in [0, 1, 65534, 65535, 65536, 131_070, u32::MAX] {
+            let mut all = order(&trunk, &mut |_| number);
+            all.sort();
+            assert_eq!(all, ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"], "{number}");
+        }
+    }
+
+    #[test]
+    fn a_peer_by_address_is_written_as_a_uri() {
+        let v6 = Peer::at("2001:db8::1".parse().unwrap(), Some(5070), Transport::Tcp);
+        assert_eq!(v6.uri, "sip:[2001:db8::1]:5070;transport=tcp");
+        assert_eq!(v6.host, "2001:db8::1");
+        assert_eq!(Peer::at("10.0.0.1".parse().unwrap(), None, Transport::Tls).port_or_default(), 5061);
+    }
 }

@@ -1,0 +1,170 @@
+//! The contract's rule 3 over several countries' numbering plans: possible numbers become E.164, all else stays.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use proptest::prelude::*;
+use trunkgate_route::{Incomplete, Number, Numbers, SendNumbers};
+
+fn numbers(country: &str) -> Numbers {
+    Numbers::new(country).unwrap()
+}
+
+fn read(country: &str, user: &str) -> String {
+    numbers(country).normalise(user, None).unwrap().text
+}
+
+#[test]
+fn possible_numbers_become_e164() {
+    let table = [
+        ("US", "4155551234", "+14155551234"),
+        ("US", "14155551234", "+14155551234"),
+        ("US", "+14155551234", "+14155551234"),
+        ("US", "+1 (415) 555-1234", "+14155551234"),
+        ("US", "(415) 555.1234", "+14155551234"),
+        ("US", "011 44 20 7946 0018", "+442079460018"),
+        ("US", "00442079460018", "+442079460018"),
+        ("US", "9995551234", "+19995551234"),
+        ("DE", "030 123456", "+4930123456"),
+        ("DE", "0170 1234567", "+491701234567"),
+        ("DE", "0014155551234", "+14155551234"),
+        ("DE", "+44 20 7946 0018", "+442079460018"),
+        ("GB", "020 7946 0018", "+442079460018"),
+        ("GB", "00 49 30 123456", "+4930123456"),
+        ("AU", "(02) 5550 1234", "+61255501234"),
+        ("AU", "0011 44 20 7946 0018", "+442079460018"),
+        ("AU", "00 44 20 7946 0018", "+442079460018"),
+        ("JP", "010 44 20 7946 0018", "+442079460018"),
+        ("JP", "0044 20 7946 0018", "+442079460018"),
+        ("IT", "06 1234 5678", "+390612345678"),
+        ("US", "+39 06 1234 5678", "+390612345678"),
+        ("FR", "01 23 45 67 89", "+33123456789"),
+        ("FO", "123456", "+298123456"),
+    ];
+    for (country, user, expected) in table {
+        assert_eq!(read(country, user), expected, "{country} {user}");
+    }
+}
+
+#[test]
+fn what_is_no_possible_number_stays_as_received() {
+    let table = [
+        ("US", "911"),
+        ("US", "100"),
+        ("US", "988"),
+        ("US", "5551234"),
+        ("US", "555-1234"),
+        ("US", "service"),
+        ("US", "1-800-FLOWERS"),
+        ("US", "4155551234x12"),
+        ("US", "*98"),
+        ("US", "#31#4155551234"),
+        ("US", "41555512345678901234567890"),
+        ("US", "+1911"),
+        ("US", "00"),
+        ("US", "٤١٥٥٥٥١٢٣٤"),
+        ("DE", "110"),
+        ("DE", "112"),
+        ("DE", "100"),
+        ("DE", "1234"),
+        ("GB", "999"),
+        ("GB", "112"),
+        ("GB", "100"),
+        ("GB", "1234"),
+        ("AU", "000"),
+        ("AU", "100"),
+        ("AU", "13 11 14"),
+        ("ZA", "10111"),
+        ("JP", "119"),
+        ("JP", "0011442079460018"),
+        ("FR", "15"),
+        ("FR", "service"),
+        ("IN", "100"),
+    ];
+    for (country, user) in table {
+        let number = numbers(country).normalise(user, None).unwrap();
+        assert_eq!((number.text.as_str(), number.is_e164), (user, false), "{country}");
+        for form in [SendNumbers::E164, SendNumbers::PlusLess, SendNumbers::National, SendNumbers::AsIs] {
+            assert_eq!(numbers(country).format(&number, form), user, "{country}");
+        }
+    }
+}
+
+#[test]
+fn phone_context_begins_the_number() {
+    let table = [
+        ("US", "4155551234", "+1", "+14155551234"),
+        ("DE", "4155551234", "+1", "+14155551234"),
+        ("US", "5551234", "+1-415", "+14155551234"),
+        ("US", "020 7946 0018", "+44", "+442079460018"),
+        ("US", "+442079460018", "+1", "+442079460018"),
+        ("US", "4155551234", "pbx.example.com", "+14155551234"),
+        ("US", "911", "+1", "911"),
+        ("US", "863", "pbx.example.com", "863"),
+        ("US", "4155551234", "+nonsense", "4155551234"),
+        ("US", "4155551234", "", "+14155551234"),
+    ];
+    for (country, user, context, expected) in table {
+        let number = numbers(country).normalise(user, Some(context)).unwrap();
+        assert_eq!(number.text, expected, "{country} {user} {context}");
+        assert_eq!(number.received, user);
+    }
+}
+
+#[test]
+fn incomplete_called_parties_are_refused_and_callers_never() {
+    let us = numbers("US");
+    for user in ["", " ", "+", "+-", "+abc", "+1415555123x", "+1415*", "+1,415", "++14155551234", "+٤١٥"] {
+        assert_eq!(us.normalise(user, None), Err(Incomplete), "{user:?}");
+        let caller = us.normalise_caller(user, None);
+        assert_eq!((caller.text.as_str(), caller.is_e164), (user, false));
+    }
+}
+
+#[test]
+fn each_form_towards_a_trunk() {
+    let us = numbers("US");
+    let all = |country: &str, number: &Number| {
+        let numbers = numbers(country);
+        [SendNumbers::E164, SendNumbers::PlusLess, SendNumbers::National, SendNumbers::AsIs]
+            .map(|form| numbers.format(number, form))
+    };
+    let domestic = us.normalise("(415) 555-1234", None).unwrap();
+    assert_eq!(all("US", &domestic), ["+14155551234", "14155551234", "14155551234", "(415) 555-1234"]);
+    assert_eq!(all("DE", &domestic)[2], "0014155551234");
+    let london = us.normalise("+44 20 7946 0018", None).unwrap();
+    assert_eq!(all("US", &london), ["+442079460018", "442079460018", "011442079460018", "+44 20 7946 0018"]);
+    assert_eq!(all("GB", &london)[2], "02079460018");
+    assert_eq!(all("AU", &london)[2], "0011442079460018");
+    let berlin = us.normalise("+4930123456", None).unwrap();
+    assert_eq!(all("DE", &berlin)[2], "030123456");
+}
+
+#[test]
+fn unknown_countries_are_refused() {
+    for country in ["", "U", "USA", "ZZ", "XX", "001", "1", "ÜS"] {
+        assert!(Numbers::new(country).is_none(), "{country}");
+    }
+    assert_eq!(Numbers::new("de").unwrap().country(), "DE");
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_without_panic_and_e164_stays_itself(
+        user in "\\PC{0,40}|[+0-9(). -]{0,30}",
+        context in proptest::option::of("\\PC{0,20}|\\+[0-9-]{0,8}"),
+        country in proptest::sample::select(vec!["US", "DE", "GB", "AU", "IT", "JP", "BR", "AR", "MX", "KR", "SG"]),
+    ) {
+        let numbers = numbers(country);
+        let number = numbers.normalise_caller(&user, context.as_deref());
+        prop_assert_eq!(&number.received, &user);
+        for form in [SendNumbers::E164, SendNumbers::PlusLess, SendNumbers::National, SendNumbers::AsIs] {
+            prop_assert_eq!(numbers.format(&number, form).is_empty(), user.is_empty());
+        }
+        if number.is_e164 {
+            let digits = number.text.strip_prefix('+').unwrap();
+            prop_assert!(digits.bytes().all(|byte| byte.is_ascii_digit()) && (2..=15).contains(&digits.len()));
+            prop_assert_eq!(&numbers.normalise(&number.text, None).unwrap().text, &number.text);
+        } else {
+            prop_assert_eq!(&number.text, &user);
+        }
+    }
+}
