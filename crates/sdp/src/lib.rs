@@ -1,16 +1,22 @@
 //! Session descriptions (RFC 8866) and what two sides make of them (RFC 3264). Pure: text in, values out.
 //!
 //! [`Description`] reads and writes; [`negotiate`] turns one side's offer into ours to the other side, and the other
-//! side's answer into ours back. It knows no SIP.
+//! side's answer into ours back; [`own`] is for an end that has no other side. It knows no SIP.
 #![deny(clippy::indexing_slicing)]
 
 pub mod description;
 pub mod direction;
+pub mod format;
+pub mod fuzz;
 pub mod limits;
 pub mod negotiate;
+pub mod own;
+mod parse;
+mod passing;
+mod write;
 
 pub use description::{Attribute, Connection, Description, Media, Origin, ParseError};
 pub use direction::Direction;
-pub use negotiate::{
-    Agreed, AgreedStream, Far, Identity, Policy, Refusal, accept, answer_offer, offer_own, relay_offer, rtp_streams,
-};
+pub use format::Rtpmap;
+pub use negotiate::{Agreed, AgreedStream, Far, Identity, Policy, Refusal, accept, relay_offer, rtp_streams};
+pub use own::{answer_offer, offer_own};

@@ -8,5 +8,11 @@ pub const MEDIA: usize = 32;
 pub const FORMATS: usize = 64;
 /// Attributes at one level.
 pub const ATTRIBUTES: usize = 256;
+/// Lines of other types (`b=`, `i=`, `t=` …) at one level.
+pub const OTHER_LINES: usize = 64;
 /// m-lines of one call that the edge anchors; further ones are refused with port 0.
 pub const ANCHORED_STREAMS: usize = 4;
+/// Names of one list in a refusal's text.
+pub const NAMES_IN_TEXT: usize = 16;
+/// Characters of one name in a refusal's text.
+pub const NAME_CHARS_IN_TEXT: usize = 32;

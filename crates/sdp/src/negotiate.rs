@@ -1,21 +1,30 @@
 //! Offer and answer between two legs (RFC 3264): whatever one side wrote is never passed on whole; ours is built from
 //! what may pass.
+//!
+//! The offer goes on with the offerer's own payload numbers; the answerer may use others, so the two are matched by
+//! meaning (encoding, clock, channels, and the parameters that change the bytes).
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::description::Description;
+use crate::description::{Attribute, Connection, Description, Media, Origin};
 use crate::direction::Direction;
+use crate::format::{Rtpmap, fmtp_fits, static_payload};
+use crate::limits;
+use crate::passing::pass;
+
+/// The codecs that the edge itself handles: a trunk's policy rules them. All others pass untouched.
+pub const EDGE_CODECS: [&str; 2] = ["PCMU", "PCMA"];
 
 /// What one side's trunk may use of the codecs that the edge handles, in order: `PCMU`, `PCMA`. Payloads that the
 /// edge does not convert (G.729, AMR …) pass behind them where both sides take them; telephone-event always may.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Policy {
     /// Encoding names as in rtpmap.
     pub codecs: Vec<String>,
 }
 
 /// How our descriptions name themselves: one `o=` line per leg; the version rises only when the content changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Identity {
     /// Session id of this leg.
     pub session_id: u64,
@@ -28,25 +37,25 @@ pub struct Identity {
 /// Why an offer or answer cannot be used: becomes 488 with a Warning (RFC 3261 §20.43).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// Warn code: 304 media type, 305 format, 302 transport, 399 other.
+    /// Warn code: 304 media type, 305 format, 399 other (SRTP, an answer that does not fit its offer).
     pub warn_code: u16,
-    /// Text that names both lists, e.g. `offered G729; allowed PCMU, PCMA`.
+    /// Text that names both lists, e.g. `offered G729; allowed PCMU, PCMA`. Fit for a quoted string.
     pub text: String,
 }
 
 /// The far end of one agreed stream, as its description says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Far {
     /// Where its RTP goes; `None` where its address is 0.0.0.0 or a host name (old-style hold: send nothing).
     pub rtp: Option<SocketAddr>,
-    /// Where its RTCP goes: `a=rtcp`, or port + 1 (RFC 3605), or the RTP address with rtcp-mux.
+    /// Where its RTCP goes: `a=rtcp`, or port + 1 (RFC 3605). Never shared with RTP: rtcp-mux is not agreed to.
     pub rtcp: Option<SocketAddr>,
-    /// The direction as *it* wrote it (or as answered): it sends where `sends()`.
+    /// The direction agreed, as this far end sees it: it sends where `sends()`.
     pub direction: Direction,
 }
 
 /// One stream that both sides have agreed on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct AgreedStream {
     /// Index of its m-line in both descriptions.
     pub index: usize,
@@ -61,6 +70,22 @@ pub struct AgreedStream {
     pub codec: String,
 }
 
+impl AgreedStream {
+    /// Payload numbers of packets towards the answerer: (as the offerer sends, as the answerer expects).
+    pub fn to_answerer(&self) -> Vec<(u8, u8)> {
+        self.payloads.clone()
+    }
+
+    /// Payload numbers of packets towards the offerer. An answerer should send with the offer's numbers even where its
+    /// answer names others (RFC 3264 §6.1); many send with their own: both are taken where they do not collide.
+    pub fn to_offerer(&self) -> Vec<(u8, u8)> {
+        let own = self.payloads.iter().map(|(offerer, answerer)| (*answerer, *offerer));
+        let taken = |number: u8| self.payloads.iter().any(|(_, answerer)| *answerer == number);
+        let offered = self.payloads.iter().map(|(offerer, _)| (*offerer, *offerer)).filter(|(o, _)| !taken(*o));
+        own.chain(offered).collect()
+    }
+}
+
 /// What comes of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agreed {
@@ -73,8 +98,8 @@ pub struct Agreed {
 /// The m-lines of an offer that the edge anchors: RTP/AVP or RTP/AVPF sections with a port, at most
 /// [`ANCHORED_STREAMS`](crate::limits::ANCHORED_STREAMS). One local port pair is needed for each, on each side.
 pub fn rtp_streams(offer: &Description) -> Vec<usize> {
-    let _ = offer;
-    unimplemented!()
+    let streams = offer.media.iter().enumerate().filter(|(_, media)| media.port != 0 && is_plain_rtp(&media.proto));
+    streams.map(|(index, _)| index).take(limits::ANCHORED_STREAMS).collect()
 }
 
 /// Turns one side's offer into ours to the other: same m-line order; anchored sections with our address and
@@ -90,8 +115,20 @@ pub fn relay_offer(
     ports: &[u16],
     identity: &Identity,
 ) -> Result<Description, Refusal> {
-    let _ = (offer, policy, ports, identity);
-    unimplemented!()
+    let streams = rtp_streams(offer);
+    let sections: Vec<Media> = offer
+        .media
+        .iter()
+        .enumerate()
+        .map(|(index, media)| {
+            let port = port_of(&streams, ports, index);
+            port.and_then(|port| offered_section(offer, media, policy, port)).unwrap_or_else(|| media.refused())
+        })
+        .collect();
+    if sections.iter().all(|section| section.port == 0) {
+        return Err(nothing_offered(offer, policy));
+    }
+    Ok(ours(identity, session_attributes(offer), sections))
 }
 
 /// Turns the answer to our offer (`sent`, made by [`relay_offer`] from `offer`) into our answer to the offerer, and
@@ -106,29 +143,289 @@ pub fn accept(
     ports: &[u16],
     identity: &Identity,
 ) -> Result<Agreed, Refusal> {
-    let _ = (offer, sent, answer, ports, identity);
-    unimplemented!()
+    fits(sent, answer)?;
+    let streams = rtp_streams(offer);
+    let mut sections = Vec::with_capacity(offer.media.len());
+    let mut agreed = Vec::new();
+    for (index, offered) in offer.media.iter().enumerate() {
+        let section = sent.media.get(index).zip(answer.media.get(index)).zip(port_of(&streams, ports, index)).and_then(
+            |((sent, answered), port)| {
+                let (section, stream) = answered_section(offer, offered, sent, answer, answered, port)?;
+                agreed.push(AgreedStream { index, ..stream });
+                Some(section)
+            },
+        );
+        sections.push(section.unwrap_or_else(|| offered.refused()));
+    }
+    if agreed.is_empty() {
+        return Err(nothing_answered(sent, answer));
+    }
+    Ok(Agreed { answer: ours(identity, session_attributes(answer), sections), streams: agreed })
 }
 
-/// An offer of our own: one audio section with the policy's codecs and telephone-event 101.
-pub fn offer_own(policy: &Policy, port: u16, identity: &Identity, direction: Direction) -> Description {
-    let _ = (policy, port, identity, direction);
-    unimplemented!()
+/// A payload number with its meaning.
+#[derive(Debug, Clone)]
+struct Payload {
+    number: u8,
+    map: Rtpmap,
+    fmtp: Option<String>,
 }
 
-/// An answer of our own to `offer`, for an end that lives in the edge or a phone: the first format of the policy
-/// that the offer has, with telephone-event if offered; `direction` is what we want, narrowed by the offer
-/// (RFC 3264 §6.1). Returns the answer, the far end, and (payload number, encoding name) of the codec.
-///
-/// # Errors
-/// [`Refusal`] where nothing fits.
-pub fn answer_offer(
+/// The payloads of a section that mean something to a relay, in order.
+fn payloads(media: &Media) -> Vec<Payload> {
+    let known = media.payloads().into_iter().filter_map(|number| {
+        let map = media.rtpmap(number)?;
+        (!map.names_other_payloads()).then(|| Payload { number, map, fmtp: media.fmtp(number).map(str::to_owned) })
+    });
+    known.collect()
+}
+
+/// Which of our ports a section gets.
+fn port_of(streams: &[usize], ports: &[u16], index: usize) -> Option<u16> {
+    let at = streams.iter().position(|stream| *stream == index)?;
+    ports.get(at).copied().filter(|port| *port != 0)
+}
+
+/// One anchored section of an offer as the other side sees it; `None` where nothing usable is left of it.
+fn offered_section(offer: &Description, media: &Media, policy: &Policy, port: u16) -> Option<Media> {
+    let offered = payloads(media);
+    let ruled = |payload: &&Payload| is_edge_codec(&payload.map);
+    let allowed = policy.codecs.iter().flat_map(|codec| offered.iter().filter(ruled).filter(|p| p.map.is(codec)));
+    let further = offered.iter().filter(|payload| !is_edge_codec(&payload.map));
+    let mut passed: Vec<Payload> = Vec::with_capacity(offered.len());
+    for payload in allowed.chain(further) {
+        // A policy may name a codec twice.
+        if !passed.iter().any(|p| p.number == payload.number) {
+            passed.push(payload.clone());
+        }
+    }
+    let unchanged = |number: u8| passed.iter().any(|p| p.number == number).then_some(number);
+    section(media, media, port, &passed, unchanged, offer.direction_of(media))
+}
+
+/// One answered section as the offerer sees it, with the stream that was agreed; `None` where it is refused.
+fn answered_section(
     offer: &Description,
-    policy: &Policy,
+    offered: &Media,
+    sent: &Media,
+    answer: &Description,
+    answered: &Media,
     port: u16,
-    identity: &Identity,
+) -> Option<(Media, AgreedStream)> {
+    if sent.port == 0 || answered.port == 0 {
+        return None;
+    }
+    let pairs = match_payloads(&payloads(sent), &payloads(answered));
+    let number = |theirs: u8| pairs.iter().find(|(_, p)| p.number == theirs).map(|(ours, _)| ours.number);
+    // Meaning and number are the offerer's, parameters the answerer's.
+    let accepted: Vec<Payload> =
+        pairs.iter().map(|(ours, theirs)| Payload { fmtp: theirs.fmtp.clone(), ..ours.clone() }).collect();
+    let direction = narrowed(answer.direction_of(answered), offer.direction_of(offered));
+    let section = section(offered, answered, port, &accepted, number, direction)?;
+    let codec = accepted.iter().find(|p| p.map.is_content())?.map.encoding.clone();
+    let stream = AgreedStream {
+        index: 0,
+        offerer: far(offer, offered, direction.reversed()),
+        answerer: far(answer, answered, direction),
+        payloads: pairs.iter().map(|(ours, theirs)| (ours.number, theirs.number)).collect(),
+        codec,
+    };
+    Some((section, stream))
+}
+
+/// For each payload of an answer, in its order, the one of the offer that means the same: by the same number where
+/// possible. No number is used twice.
+fn match_payloads(sent: &[Payload], answered: &[Payload]) -> Vec<(Payload, Payload)> {
+    let mut pairs: Vec<(Payload, Payload)> = Vec::with_capacity(answered.len());
+    for theirs in answered {
+        let fits = |ours: &&Payload| {
+            let free = !pairs.iter().any(|(used, _)| used.number == ours.number);
+            let same = ours.map.same(&theirs.map);
+            free && same && fmtp_fits(&ours.map.encoding, ours.fmtp.as_deref(), theirs.fmtp.as_deref())
+        };
+        let by_number = sent.iter().filter(|ours| ours.number == theirs.number).find(fits);
+        if let Some(ours) = by_number.or_else(|| sent.iter().find(fits)) {
+            pairs.push((ours.clone(), theirs.clone()));
+        }
+    }
+    pairs
+}
+
+/// Builds a section: names of `shape`, attributes of `source` as far as they may pass. `None` without content.
+fn section(
+    shape: &Media,
+    source: &Media,
+    port: u16,
+    payloads: &[Payload],
+    number: impl Fn(u8) -> Option<u8>,
     direction: Direction,
-) -> Result<(Description, Far, (u8, String)), Refusal> {
-    let _ = (offer, policy, port, identity, direction);
-    unimplemented!()
+) -> Option<Media> {
+    if !payloads.iter().any(|payload| payload.map.is_content()) {
+        return None;
+    }
+    let mut section = Media::new(&shape.kind, port, &shape.proto);
+    for payload in payloads {
+        describe(&mut section, payload.number, &payload.map, payload.fmtp.as_deref());
+    }
+    section.attributes.extend(source.attributes.iter().filter_map(|attribute| pass(attribute, &number)));
+    section.attributes.truncate(limits::ATTRIBUTES - 1);
+    section.attributes.push(Attribute::flag(direction.as_str()));
+    section.other.extend(bandwidths(&source.other));
+    Some(section)
+}
+
+/// Adds a format with its rtpmap, also where it is static: nobody has to know the table.
+pub(crate) fn describe(section: &mut Media, number: u8, map: &Rtpmap, fmtp: Option<&str>) {
+    section.formats.push(number.to_string());
+    section.attributes.push(Attribute::new("rtpmap", format!("{number} {map}")));
+    if let Some(fmtp) = fmtp.filter(|fmtp| !fmtp.is_empty()) {
+        section.attributes.push(Attribute::new("fmtp", format!("{number} {fmtp}")));
+    }
+}
+
+/// A description of ours around `media`.
+pub(crate) fn ours(identity: &Identity, attributes: Vec<Attribute>, media: Vec<Media>) -> Description {
+    let address = identity.ip.to_string();
+    Description {
+        origin: Origin {
+            username: "-".to_owned(),
+            session_id: identity.session_id,
+            version: identity.version,
+            address: address.clone(),
+        },
+        name: "-".to_owned(),
+        connection: Some(Connection { address }),
+        attributes,
+        other: vec!["t=0 0".to_owned()],
+        media,
+    }
+}
+
+/// Session-level attributes that the other side may see; a direction is written into each section instead.
+fn session_attributes(from: &Description) -> Vec<Attribute> {
+    from.attributes.iter().filter_map(|attribute| pass(attribute, |_| None)).collect()
+}
+
+fn bandwidths(lines: &[String]) -> impl Iterator<Item = String> {
+    lines.iter().filter(|line| line.starts_with("b=")).cloned()
+}
+
+/// A far end from its description.
+pub(crate) fn far(description: &Description, media: &Media, direction: Direction) -> Far {
+    let ip = description.connection_of(media).and_then(Connection::ip).filter(|ip| !ip.is_unspecified());
+    let rtp = ip.filter(|_| media.port != 0).map(|ip| SocketAddr::new(ip, media.port));
+    let rtcp = rtp.and_then(|rtp| match media.rtcp() {
+        Some((0, _)) => None,
+        Some((port, None)) => Some(SocketAddr::new(rtp.ip(), port)),
+        Some((port, Some(connection))) => {
+            let ip = connection.ip().filter(|ip| !ip.is_unspecified());
+            ip.map(|ip| SocketAddr::new(ip, port))
+        }
+        None => rtp.port().checked_add(1).map(|port| SocketAddr::new(rtp.ip(), port)),
+    });
+    Far { rtp, rtcp, direction }
+}
+
+/// What of `wanted` an offer leaves to its answerer (RFC 3264 §6.1).
+pub(crate) fn narrowed(wanted: Direction, offered: Direction) -> Direction {
+    Direction::new(wanted.sends() && offered.receives(), wanted.receives() && offered.sends())
+}
+
+/// Whether the answer has the offer's sections (RFC 3264 §6).
+fn fits(sent: &Description, answer: &Description) -> Result<(), Refusal> {
+    let (offered, answered) = (sent.media.len(), answer.media.len());
+    if offered != answered {
+        let text = format!("offered {offered} streams; the answer has {answered}");
+        return Err(Refusal { warn_code: 399, text });
+    }
+    for (offered, answered) in sent.media.iter().zip(&answer.media) {
+        let running = offered.port != 0 && answered.port != 0;
+        let same_transport = offered.proto.eq_ignore_ascii_case(&answered.proto) || is_plain_rtp(&answered.proto);
+        if !offered.kind.eq_ignore_ascii_case(&answered.kind) || (running && !same_transport) {
+            let text = format!("offered {}; the answer has {}", stream_name(offered), stream_name(answered));
+            return Err(Refusal { warn_code: 304, text });
+        }
+    }
+    Ok(())
+}
+
+fn nothing_offered(offer: &Description, policy: &Policy) -> Refusal {
+    let streams = rtp_streams(offer);
+    if !streams.is_empty() {
+        let offered = streams.iter().filter_map(|index| offer.media.get(*index)).flat_map(format_names);
+        return format_refusal(offered, policy);
+    }
+    let live = || offer.media.iter().filter(|media| media.port != 0);
+    let names = if live().next().is_none() { "no stream".to_owned() } else { list(live().map(stream_name)) };
+    if live().any(|media| is_secure(&media.proto)) {
+        let text = format!("SRTP required and not supported: offered {names}; allowed RTP/AVP");
+        return Refusal { warn_code: 399, text };
+    }
+    Refusal { warn_code: 304, text: format!("offered {names}; allowed audio RTP/AVP") }
+}
+
+/// The refusal that names what was offered and what the policy allows.
+pub(crate) fn format_refusal(offered: impl Iterator<Item = String>, policy: &Policy) -> Refusal {
+    let allowed = list(policy.codecs.iter().map(|codec| plain(codec)));
+    Refusal { warn_code: 305, text: format!("offered {}; allowed {allowed}", list(offered)) }
+}
+
+fn nothing_answered(sent: &Description, answer: &Description) -> Refusal {
+    let live = |description: &Description| {
+        let media = description.media.iter().filter(|media| media.port != 0);
+        list(media.flat_map(format_names))
+    };
+    Refusal { warn_code: 305, text: format!("offered {}; answered {}", live(sent), live(answer)) }
+}
+
+/// Encoding names of a section for people; the number where it has none.
+pub(crate) fn format_names(media: &Media) -> Vec<String> {
+    let name = |format: &String| {
+        let map = crate::description::payload_number(format).and_then(|number| media.rtpmap(number));
+        map.map_or_else(|| plain(format), |map| plain(&map.encoding))
+    };
+    media.formats.iter().map(name).collect()
+}
+
+fn stream_name(media: &Media) -> String {
+    format!("{} {}", plain(&media.kind), plain(&media.proto))
+}
+
+fn list(names: impl Iterator<Item = String>) -> String {
+    let mut unique: Vec<String> = Vec::new();
+    for name in names.take(limits::FORMATS) {
+        if !unique.contains(&name) && unique.len() < limits::NAMES_IN_TEXT {
+            unique.push(name);
+        }
+    }
+    if unique.is_empty() { "nothing".to_owned() } else { unique.join(", ") }
+}
+
+/// A name from the wire, fit for a quoted string of any protocol.
+fn plain(name: &str) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || "-._+/".contains(c) { c } else { '?' };
+    name.chars().take(limits::NAME_CHARS_IN_TEXT).map(safe).collect()
+}
+
+fn is_edge_codec(map: &Rtpmap) -> bool {
+    map.clock == 8000 && map.channels == 1 && EDGE_CODECS.iter().any(|name| map.is(name))
+}
+
+fn is_plain_rtp(proto: &str) -> bool {
+    proto.eq_ignore_ascii_case("RTP/AVP") || proto.eq_ignore_ascii_case("RTP/AVPF")
+}
+
+fn is_secure(proto: &str) -> bool {
+    proto.to_ascii_uppercase().contains("RTP/SAVP")
+}
+
+/// The meaning of a codec name in an offer of ours: number and rtpmap. Dynamic ones start at 96.
+pub(crate) fn own_format(codec: &str) -> Option<(u8, Rtpmap)> {
+    match crate::format::static_number(codec) {
+        Some(number) => Some((number, static_payload(number)?)),
+        None if codec.eq_ignore_ascii_case("opus") => {
+            Some((96, Rtpmap { encoding: "opus".to_owned(), clock: 48000, channels: 2 }))
+        }
+        None => None,
+    }
 }

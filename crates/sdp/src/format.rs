@@ -1,0 +1,172 @@
+//! What a payload number means: encoding, clock, channels (RFC 3551 §6), and when two sides mean the same.
+
+use std::fmt;
+
+/// An encoding as `a=rtpmap` names it (RFC 8866 §6.6).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rtpmap {
+    /// Encoding name, e.g. `PCMU`; compared without case.
+    pub encoding: String,
+    /// Clock rate, in Hz.
+    pub clock: u32,
+    /// Channels; 1 where none are written.
+    pub channels: u8,
+}
+
+impl Rtpmap {
+    /// Reads `encoding/clock[/channels]`.
+    pub fn parse(text: &str) -> Option<Rtpmap> {
+        let mut parts = text.trim().split('/');
+        let encoding = parts.next().filter(|e| is_token(e))?.to_owned();
+        let clock = parts.next()?.parse().ok().filter(|clock| *clock > 0)?;
+        let channels = parts.next().map_or(Some(1), |channels| channels.parse().ok())?;
+        Some(Rtpmap { encoding, clock, channels })
+    }
+
+    /// Whether the encoding has this name.
+    pub fn is(&self, encoding: &str) -> bool {
+        self.encoding.eq_ignore_ascii_case(encoding)
+    }
+
+    /// Same encoding, clock and channels.
+    pub fn same(&self, other: &Rtpmap) -> bool {
+        self.is(&other.encoding) && self.clock == other.clock && self.channels == other.channels
+    }
+
+    /// Whether it carries speech, video or text by itself: not telephone-event, not comfort noise.
+    pub fn is_content(&self) -> bool {
+        !self.is("telephone-event") && !self.is("CN")
+    }
+
+    /// Whether its packets or parameters name other payload numbers inside, which a relay that maps numbers would
+    /// break (RFC 2198 §3, RFC 4588 §8.1, RFC 5109 §14).
+    pub(crate) fn names_other_payloads(&self) -> bool {
+        ["red", "rtx", "ulpfec", "flexfec", "parityfec"].iter().any(|name| self.is(name))
+    }
+}
+
+impl fmt::Display for Rtpmap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.encoding, self.clock)?;
+        if self.channels == 1 { Ok(()) } else { write!(f, "/{}", self.channels) }
+    }
+}
+
+/// Static payload numbers (RFC 3551 §6, tables 4 and 5): number, encoding, clock, channels.
+const STATIC: [(u8, &str, u32, u8); 24] = [
+    (0, "PCMU", 8000, 1),
+    (3, "GSM", 8000, 1),
+    (4, "G723", 8000, 1),
+    (5, "DVI4", 8000, 1),
+    (6, "DVI4", 16000, 1),
+    (7, "LPC", 8000, 1),
+    (8, "PCMA", 8000, 1),
+    (9, "G722", 8000, 1),
+    (10, "L16", 44100, 2),
+    (11, "L16", 44100, 1),
+    (12, "QCELP", 8000, 1),
+    (13, "CN", 8000, 1),
+    (14, "MPA", 90000, 1),
+    (15, "G728", 8000, 1),
+    (16, "DVI4", 11025, 1),
+    (17, "DVI4", 22050, 1),
+    (18, "G729", 8000, 1),
+    (25, "CelB", 90000, 1),
+    (26, "JPEG", 90000, 1),
+    (28, "nv", 90000, 1),
+    (31, "H261", 90000, 1),
+    (32, "MPV", 90000, 1),
+    (33, "MP2T", 90000, 1),
+    (34, "H263", 90000, 1),
+];
+
+/// The meaning of a static payload number.
+pub fn static_payload(number: u8) -> Option<Rtpmap> {
+    let (_, encoding, clock, channels) = STATIC.into_iter().find(|(n, ..)| *n == number)?;
+    Some(Rtpmap { encoding: encoding.to_owned(), clock, channels })
+}
+
+/// The static payload number of a name, the first where a name has several.
+pub fn static_number(encoding: &str) -> Option<u8> {
+    STATIC.iter().find(|(_, name, ..)| name.eq_ignore_ascii_case(encoding)).map(|(number, ..)| *number)
+}
+
+/// Whether two sides with the same encoding also mean the same payload format. Only parameters that change the bytes
+/// on the wire count; preferences (annexb of G.729, mode-set, stereo, bit rates) do not.
+pub(crate) fn fmtp_fits(encoding: &str, one: Option<&str>, other: Option<&str>) -> bool {
+    let same = |name: &str, default: &str| {
+        let (one, other) = (parameter(one, name).unwrap_or(default), parameter(other, name).unwrap_or(default));
+        one.eq_ignore_ascii_case(other)
+    };
+    let upper = encoding.to_ascii_uppercase();
+    match upper.as_str() {
+        // RFC 4867 §8.1: these must be the same in offer and answer.
+        "AMR" | "AMR-WB" => {
+            let robust = same("robust-sorting", "0") && same("crc", "0");
+            let interleaved = parameter(one, "interleaving").is_some() == parameter(other, "interleaving").is_some();
+            same("octet-align", "0") && robust && interleaved
+        }
+        // RFC 6184 §8.2.2: packetization mode and profile identify the format.
+        "H264" => same("packetization-mode", "0") && profile(one) == profile(other),
+        // Bits of G.726 and bit rate of G.719 and G.722.1 are in the encoding's name or here.
+        "G7221" => same("bitrate", ""),
+        _ => true,
+    }
+}
+
+fn parameter<'a>(fmtp: Option<&'a str>, name: &str) -> Option<&'a str> {
+    fmtp?.split(';').find_map(|part| {
+        let (key, value) = part.split_once('=').unwrap_or((part, ""));
+        key.trim().eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}
+
+/// profile_idc of `profile-level-id`; the level may differ.
+fn profile(fmtp: Option<&str>) -> String {
+    parameter(fmtp, "profile-level-id").unwrap_or("42").chars().take(2).collect::<String>().to_ascii_uppercase()
+}
+
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rtpmap_reads_and_writes() {
+        for (text, written) in [
+            ("PCMU/8000", Some("PCMU/8000")),
+            ("PCMU/8000/1", Some("PCMU/8000")),
+            ("opus/48000/2", Some("opus/48000/2")),
+            ("telephone-event/8000 ", Some("telephone-event/8000")),
+            ("PCMU", None),
+            ("PCMU/0", None),
+            ("/8000", None),
+            ("a b/8000", None),
+            ("PCMU/4294967296", None),
+            ("PCMU/8000/256", None),
+        ] {
+            assert_eq!(Rtpmap::parse(text).map(|map| map.to_string()).as_deref(), written, "{text}");
+        }
+    }
+
+    #[test]
+    fn parameters_that_change_the_bytes_count() {
+        let octet = Some("octet-align=1; mode-set=0,2");
+        for (encoding, one, other, fits) in [
+            ("G729", Some("annexb=no"), None, true),
+            ("opus", Some("useinbandfec=1"), Some("stereo=1"), true),
+            ("AMR", octet, Some("mode-set=7;octet-align=1"), true),
+            ("AMR", octet, None, false),
+            ("AMR", None, Some("octet-align=0"), true),
+            ("amr-wb", Some("interleaving=30;octet-align=1"), Some("octet-align=1"), false),
+            ("H264", Some("profile-level-id=42e01f;packetization-mode=1"), Some("packetization-mode=1"), true),
+            ("H264", Some("packetization-mode=1"), None, false),
+            ("H264", Some("profile-level-id=64001f"), Some("profile-level-id=42001f"), false),
+        ] {
+            assert_eq!(fmtp_fits(encoding, one, other), fits, "{encoding} {one:?} {other:?}");
+        }
+    }
+}
