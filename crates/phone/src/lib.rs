@@ -1,2 +1,20 @@
 //! A softphone without I/O: places or answers calls, plays a tone and judges what it hears. The demo, the `call` verb
 //! and the simulator speak through it.
+//!
+//! The contract is every core's: change once ([`Phone::handle_input`], [`Phone::handle_timeout`], [`Phone::dial`],
+//! [`Phone::hang_up`]), then drain [`Phone::poll_output`] to `None`, then ask [`Phone::poll_timeout`].
+#![deny(clippy::indexing_slicing)]
+
+pub mod call;
+mod dialogue;
+pub mod judge;
+pub mod limits;
+pub mod phone;
+pub mod script;
+pub mod tone;
+
+pub use call::{Ending, PhoneCall, State};
+pub use judge::{Heard, Judge, Verdict};
+pub use phone::{CallNumber, Event, Input, Output, Phone};
+pub use script::{Answer, Dial, GiveUp, Manner, PhoneConfig, Talk};
+pub use tone::{Codec, Voice};

@@ -1,1 +1,3 @@
 //! Codecs that the edge itself speaks.
+
+pub mod g711;

@@ -1,0 +1,280 @@
+//! One call of a phone: where it stands, what it says and hears.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use trunkgate_sdp::{Description, Direction};
+use trunkgate_sip::{ClientId, DialogId, ServerId};
+
+use crate::judge::Judge;
+use crate::phone::CallNumber;
+use crate::script::{Manner, Talk};
+use crate::tone::{Codec, Voice};
+
+/// Where a call stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// INVITE sent or received, nothing else yet.
+    Calling,
+    /// 180 or 183.
+    Ringing,
+    /// 200.
+    Talking,
+    /// Over: BYE, CANCEL or a refusal has been sent or received.
+    Ended,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// We sent BYE.
+    HungUp,
+    /// The far side sent BYE.
+    HungUpThere,
+    /// The far side answered with this code.
+    Refused(u16),
+    /// We answered with this code.
+    Rejected(u16),
+    /// We sent CANCEL.
+    Canceled,
+    /// The far side sent CANCEL.
+    CanceledThere,
+    /// No answer in time (Timer B), or none after CANCEL.
+    TimedOut,
+    /// Could not be sent.
+    Unreachable,
+    /// Our 2xx was never acknowledged.
+    AckMissing,
+    /// Our own patience ended.
+    GaveUp,
+    /// We were told to leave it without an answer.
+    Ignored,
+}
+
+/// What a call waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Answer 200.
+    Answer,
+    /// Answer with a refusal.
+    Reject(u16),
+    /// Withdraw the INVITE.
+    Cancel,
+    /// BYE by the script.
+    HangUp,
+    /// Re-INVITE that holds.
+    Hold,
+    /// Re-INVITE that resumes.
+    Resume,
+    /// Say the next frame.
+    Frame,
+    /// No final answer: give up.
+    NoFinal,
+    /// Too long a call: give up.
+    TooLong,
+}
+
+/// One call.
+#[derive(Debug)]
+pub struct PhoneCall {
+    pub(crate) number: CallNumber,
+    pub(crate) outgoing: bool,
+    pub(crate) state: State,
+    pub(crate) ending: Option<Ending>,
+    pub(crate) manner: Option<Manner>,
+    pub(crate) talk: Talk,
+    pub(crate) never_ack: bool,
+    /// Set once CANCEL was asked for; a 2xx that crosses it is acknowledged and ended by BYE.
+    pub(crate) canceling: Option<Ending>,
+    /// BYE waits for the ACK of our 2xx (RFC 3261 §15).
+    pub(crate) bye_at_ack: Option<Ending>,
+    pub(crate) acked: bool,
+    /// An offer of ours waits for its answer.
+    pub(crate) offered: bool,
+    pub(crate) call_id: Vec<u8>,
+    pub(crate) client: Option<ClientId>,
+    pub(crate) server: Option<ServerId>,
+    pub(crate) dialog: Option<DialogId>,
+    pub(crate) reinvite: Option<ClientId>,
+    pub(crate) media: Option<SocketAddr>,
+    pub(crate) session_id: u64,
+    pub(crate) version: u64,
+    /// What we last wrote as offer or answer.
+    pub(crate) description: Option<String>,
+    pub(crate) offer: Option<Description>,
+    pub(crate) direction: Direction,
+    pub(crate) speech: Speech,
+    pub(crate) judge: Judge,
+    pub(crate) due: Vec<(Instant, Due)>,
+}
+
+/// The sending side of a call.
+#[derive(Debug)]
+pub(crate) struct Speech {
+    pub(crate) ssrc: u32,
+    pub(crate) voice: Option<Voice>,
+    pub(crate) payload: u8,
+    pub(crate) to: Option<SocketAddr>,
+    pub(crate) allowed: bool,
+    pub(crate) sent: u32,
+    pub(crate) ticking: bool,
+}
+
+impl PhoneCall {
+    pub(crate) fn new(number: CallNumber, outgoing: bool, ssrc: u32, call_id: Vec<u8>) -> PhoneCall {
+        PhoneCall {
+            number,
+            outgoing,
+            state: State::Calling,
+            ending: None,
+            manner: None,
+            talk: Talk::default(),
+            never_ack: false,
+            canceling: None,
+            bye_at_ack: None,
+            acked: false,
+            offered: false,
+            call_id,
+            client: None,
+            server: None,
+            dialog: None,
+            reinvite: None,
+            media: None,
+            session_id: u64::from(ssrc),
+            version: 1,
+            description: None,
+            offer: None,
+            direction: Direction::SendRecv,
+            speech: Speech { ssrc, voice: None, payload: 0, to: None, allowed: false, sent: 0, ticking: false },
+            judge: Judge::default(),
+            due: Vec::new(),
+        }
+    }
+
+    /// Its number.
+    pub fn number(&self) -> CallNumber {
+        self.number
+    }
+    /// Whether we placed it.
+    pub fn is_outgoing(&self) -> bool {
+        self.outgoing
+    }
+    /// Where it stands.
+    pub fn state(&self) -> State {
+        self.state
+    }
+    /// How it ended; `None` while it goes on.
+    pub fn ending(&self) -> Option<Ending> {
+        self.ending
+    }
+    /// Call-ID of its leg.
+    pub fn call_id(&self) -> &[u8] {
+        &self.call_id
+    }
+    /// How an incoming call is answered.
+    pub fn manner(&self) -> Option<Manner> {
+        self.manner
+    }
+    /// The codec agreed.
+    pub fn codec(&self) -> Option<Codec> {
+        self.speech.voice.as_ref().map(Voice::codec)
+    }
+    /// SSRC of what it says.
+    pub fn ssrc(&self) -> u32 {
+        self.speech.ssrc
+    }
+    /// Frames said.
+    pub fn sent(&self) -> u32 {
+        self.speech.sent
+    }
+    /// Where its RTP goes.
+    pub fn far(&self) -> Option<SocketAddr> {
+        self.speech.to
+    }
+    /// Its media address.
+    pub fn media(&self) -> Option<SocketAddr> {
+        self.media
+    }
+    /// What it heard.
+    pub fn judge(&self) -> &Judge {
+        &self.judge
+    }
+
+    pub(crate) fn wake(&mut self, at: Instant, due: Due) {
+        self.due.push((at, due));
+    }
+    pub(crate) fn wake_after(&mut self, now: Instant, after: Option<Duration>, due: Due) {
+        if let Some(after) = after {
+            self.wake(now + after, due);
+        }
+    }
+    pub(crate) fn forget(&mut self, due: Due) {
+        self.due.retain(|(_, d)| *d != due);
+    }
+    /// Takes the earliest thing due by `now`; among equals the one that was asked for first.
+    pub(crate) fn take_due(&mut self, now: Instant) -> Option<Due> {
+        let at = self
+            .due
+            .iter()
+            .enumerate()
+            .filter(|(_, (at, _))| *at <= now)
+            .min_by_key(|(position, (at, _))| (*at, *position))
+            .map(|(position, _)| position)?;
+        Some(self.due.remove(at).1)
+    }
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.due.iter().map(|(at, _)| *at).min()
+    }
+
+    /// What the far side's description (its answer, or its offer) says of where and what to send.
+    pub(crate) fn listen_to(&mut self, far: Option<SocketAddr>, their: Direction, payload: u8, codec: Codec) {
+        self.speech.to = far;
+        self.speech.payload = payload;
+        self.speech.allowed = their.receives() && self.direction.sends();
+        if self.codec() != Some(codec) {
+            self.speech.voice = Some(Voice::new(self.speech.ssrc, codec));
+        }
+    }
+}
+
+/// Far address, direction, payload number and codec of the first audio section of an answer; `None` where it refuses.
+pub(crate) fn read_answer(answer: &Description) -> Option<(Option<SocketAddr>, Direction, u8, Codec)> {
+    let section = answer.media.iter().find(|m| m.kind == "audio" && m.port != 0)?;
+    let ip = section.connection.as_ref().or(answer.connection.as_ref())?.ip()?;
+    let far = (!ip.is_unspecified()).then(|| SocketAddr::new(ip, section.port));
+    let attributes = || section.attributes.iter().chain(answer.attributes.iter());
+    let direction = attributes()
+        .find_map(|a| {
+            [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive]
+                .into_iter()
+                .find(|d| d.as_str() == a.name)
+        })
+        .unwrap_or_default();
+    let (payload, codec) = section.formats.iter().find_map(|format| {
+        let payload: u8 = format.parse().ok()?;
+        let mapped = attributes().filter(|a| a.name == "rtpmap").find_map(|a| {
+            let (number, name) = a.value.as_deref()?.split_once(' ')?;
+            (number == format).then(|| name.split('/').next().and_then(Codec::of_name))
+        });
+        Some((payload, mapped.unwrap_or(Codec::of_payload(payload))?))
+    })?;
+    Some((far, direction, payload, codec))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn due_things_come_in_order() {
+        let now = Instant::now();
+        let mut call = PhoneCall::new(CallNumber(1), true, 1, Vec::new());
+        call.wake(now + Duration::from_secs(2), Due::HangUp);
+        call.wake(now + Duration::from_secs(1), Due::Frame);
+        assert_eq!(call.take_due(now), None);
+        assert_eq!(call.next_due(), Some(now + Duration::from_secs(1)));
+        assert_eq!(call.take_due(now + Duration::from_secs(3)), Some(Due::Frame));
+        assert_eq!(call.take_due(now + Duration::from_secs(3)), Some(Due::HangUp));
+        assert_eq!(call.next_due(), None);
+    }
+}

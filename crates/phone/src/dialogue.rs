@@ -1,0 +1,440 @@
+//! What a phone does at each event of its endpoint and at each deadline of a call.
+
+use std::time::Instant;
+
+use trunkgate_sdp::{Description, Direction, Identity, Policy};
+use trunkgate_sip::{
+    Answer, Body, ClientId, DialogId, Event as SipEvent, Message, Method, Output as SipOutput, ServerId,
+};
+
+use crate::call::{Due, Ending, PhoneCall, State, read_answer};
+use crate::judge::Heard;
+use crate::phone::{CallNumber, Event, Output, Phone};
+use crate::script::Manner;
+use crate::tone::Codec;
+
+/// Between the parts of a multipart body.
+const BOUNDARY: &str = "phone-part";
+
+impl Phone {
+    /// Passes on what the endpoint has to say until it is idle.
+    pub(crate) fn drain(&mut self, now: Instant) {
+        while let Some(output) = self.endpoint.poll_output() {
+            match output {
+                SipOutput::Transmit(transmit) => self.outputs.push_back(Output::Transmit(transmit)),
+                SipOutput::Event(event) => self.handle_event(now, event),
+            }
+        }
+    }
+
+    fn handle_event(&mut self, now: Instant, event: SipEvent) {
+        match event {
+            SipEvent::Invite { id, request, .. } => self.incoming(now, id, &request),
+            SipEvent::Request { id, dialog, method, request, .. } => self.request(now, id, dialog, method, &request),
+            SipEvent::Ack { dialog, request } => {
+                self.at(now, self.of_dialog(dialog), |phone, now, call| phone.acked(now, call, &request));
+            }
+            SipEvent::Canceled { id } => {
+                let number = self.find(|c| c.server == Some(id));
+                self.at(now, number, |phone, _, call| phone.ended(call, Ending::CanceledThere));
+            }
+            SipEvent::Response { id, dialog, code, response } => self.response(now, id, dialog, code, &response),
+            SipEvent::TimedOut { id } => self.failed(now, id, Ending::TimedOut),
+            SipEvent::TransportFailed { id } => self.failed(now, id, Ending::Unreachable),
+            SipEvent::AckMissing { dialog } => {
+                self.at(now, self.of_dialog(dialog), |phone, now, call| {
+                    phone.bye(now, dialog);
+                    phone.ended(call, Ending::AckMissing);
+                });
+            }
+            SipEvent::Trying { .. } | SipEvent::Refused { .. } | SipEvent::Dropped(_) => {}
+        }
+    }
+
+    fn request(
+        &mut self,
+        now: Instant,
+        id: Option<ServerId>,
+        dialog: Option<DialogId>,
+        method: Method,
+        request: &Message,
+    ) {
+        let number = dialog.and_then(|d| self.of_dialog(d));
+        if method == Method::Bye {
+            self.at(now, number, |phone, _, call| phone.ended(call, Ending::HungUpThere));
+            return;
+        }
+        let Some(id) = id else { return };
+        if method == Method::Invite {
+            if number.is_none() {
+                self.answer(now, id, 481, None);
+            }
+            self.at(now, number, |phone, now, call| phone.renegotiate(now, call, id, request));
+        } else {
+            self.answer(now, id, 200, None);
+        }
+    }
+
+    fn response(&mut self, now: Instant, id: ClientId, dialog: Option<DialogId>, code: u16, response: &Message) {
+        if let Some(number) = self.find(|c| c.reinvite == Some(id)) {
+            self.at(now, Some(number), |phone, now, call| phone.reinvited(now, call, code, response));
+            return;
+        }
+        let number = self.find(|c| c.client == Some(id));
+        if number.is_none() && (200..300).contains(&code) && response.method() == Method::Invite {
+            // The call is forgotten; the far side must not be left with half a dialog.
+            if let Some(dialog) = dialog {
+                self.endpoint.ack(now, dialog, None);
+                self.bye(now, dialog);
+            }
+            return;
+        }
+        self.at(now, number, |phone, now, call| match code {
+            0..=199 => phone.progressed(now, call, response),
+            200..=299 => {
+                if let Some(dialog) = dialog {
+                    phone.answered(now, call, dialog, response);
+                }
+            }
+            300.. => {
+                let ending = call.canceling.unwrap_or(Ending::Refused(code));
+                phone.ended(call, ending);
+            }
+        });
+    }
+
+    fn progressed(&mut self, now: Instant, call: &mut PhoneCall, response: &Message) {
+        if call.state == State::Calling {
+            call.state = State::Ringing;
+            self.outputs.push_back(Output::Event(Event::Ringing(call.number)));
+        }
+        if call.offered && call.state == State::Ringing {
+            self.read_far(now, call, response);
+        }
+    }
+
+    fn answered(&mut self, now: Instant, call: &mut PhoneCall, dialog: DialogId, response: &Message) {
+        if call.dialog == Some(dialog) {
+            return;
+        }
+        if call.state == State::Ended || call.canceling.is_some() || call.dialog.is_some() {
+            self.endpoint.ack(now, dialog, None);
+            self.bye(now, dialog);
+            if let Some(ending) = call.canceling.filter(|_| call.dialog.is_none()) {
+                self.ended(call, ending);
+            }
+            return;
+        }
+        call.dialog = Some(dialog);
+        let body = if call.offered {
+            self.read_far(now, call, response);
+            None
+        } else {
+            self.answer_to(now, call, response).map(Body::sdp)
+        };
+        call.offered = false;
+        if !call.never_ack {
+            self.endpoint.ack(now, dialog, body);
+        }
+        call.acked = true;
+        self.talking(now, call);
+    }
+
+    fn talking(&mut self, now: Instant, call: &mut PhoneCall) {
+        call.state = State::Talking;
+        for due in [Due::Cancel, Due::NoFinal, Due::Answer] {
+            call.forget(due);
+        }
+        let talk = call.talk.clone();
+        call.wake_after(now, talk.hang_up_after, Due::HangUp);
+        call.wake_after(now, talk.hold_after, Due::Hold);
+        call.wake_after(now, talk.resume_after, Due::Resume);
+        call.wake_after(now, self.config.give_up.map(|g| g.call), Due::TooLong);
+        self.outputs.push_back(Output::Event(Event::Answered(call.number)));
+    }
+
+    /// The first steps of an incoming call.
+    pub(crate) fn begin(&mut self, now: Instant, call: &mut PhoneCall, request: &Message) {
+        let Some(id) = call.server else { return };
+        if call.media.is_none() {
+            self.answer(now, id, 503, None);
+            self.ended(call, Ending::Rejected(503));
+            return;
+        }
+        call.offer = request.sdp().and_then(|sdp| Description::parse(&sdp).ok());
+        match call.manner.unwrap_or(Manner::RingForever) {
+            Manner::Ring { answer_after } => {
+                self.provisional(now, call, id, 180);
+                call.wake(now + answer_after, Due::Answer);
+            }
+            Manner::Early { answer_after } => {
+                if call.offer.is_some() && self.describe(now, call).is_none() {
+                    self.refuse_media(now, call, id);
+                    return;
+                }
+                self.provisional(now, call, id, 183);
+                call.wake(now + answer_after, Due::Answer);
+            }
+            Manner::Reject { code, after } => {
+                if !after.is_zero() {
+                    self.provisional(now, call, id, 180);
+                }
+                call.wake(now + after, Due::Reject(code));
+            }
+            Manner::RingForever => self.provisional(now, call, id, 180),
+            Manner::Silent => {}
+            Manner::Late { .. } => call.wake(now, Due::Answer),
+        }
+    }
+
+    fn provisional(&mut self, now: Instant, call: &mut PhoneCall, id: ServerId, code: u16) {
+        let body = call.description.clone().filter(|_| code == 183).map(Body::sdp);
+        call.dialog = self.answer(now, id, code, body);
+        call.state = State::Ringing;
+    }
+
+    /// Does what a deadline asks for.
+    pub(crate) fn act(&mut self, now: Instant, call: &mut PhoneCall, due: Due) {
+        match due {
+            Due::Answer => self.pick_up(now, call),
+            Due::Reject(code) => {
+                if let Some(id) = call.server {
+                    self.answer(now, id, code, None);
+                    self.ended(call, Ending::Rejected(code));
+                }
+            }
+            Due::Cancel => self.end(now, call, Ending::Canceled),
+            Due::HangUp => self.end(now, call, Ending::HungUp),
+            Due::NoFinal | Due::TooLong => self.end(now, call, Ending::GaveUp),
+            Due::Hold => self.reinvite(now, call, Direction::SendOnly),
+            Due::Resume => self.reinvite(now, call, Direction::SendRecv),
+            Due::Frame => self.say(now, call),
+        }
+    }
+
+    fn pick_up(&mut self, now: Instant, call: &mut PhoneCall) {
+        let Some(id) = call.server else { return };
+        if call.description.is_none() {
+            if call.offer.is_some() {
+                if self.describe(now, call).is_none() {
+                    self.refuse_media(now, call, id);
+                    return;
+                }
+            } else {
+                self.own_offer(call, false);
+                call.offered = true;
+            }
+        }
+        let body = call.description.clone().map(Body::sdp);
+        match self.answer(now, id, 200, body) {
+            Some(dialog) => {
+                call.dialog = Some(dialog);
+                self.talking(now, call);
+            }
+            None => self.ended(call, Ending::TimedOut),
+        }
+    }
+
+    fn refuse_media(&mut self, now: Instant, call: &mut PhoneCall, id: ServerId) {
+        self.answer(now, id, 488, None);
+        self.ended(call, Ending::Rejected(488));
+    }
+
+    fn acked(&mut self, now: Instant, call: &mut PhoneCall, request: &Message) {
+        call.acked = true;
+        if call.offered {
+            call.offered = false;
+            self.read_far(now, call, request);
+        }
+        if let Some(ending) = call.bye_at_ack.take() {
+            self.end(now, call, ending);
+        }
+    }
+
+    /// Ends a call in whatever state it is.
+    pub(crate) fn end(&mut self, now: Instant, call: &mut PhoneCall, ending: Ending) {
+        match (call.state, call.outgoing) {
+            (State::Ended, _) => {}
+            (State::Talking, false) if !call.acked => call.bye_at_ack = Some(ending),
+            (State::Talking, _) => {
+                if let Some(dialog) = call.dialog {
+                    self.bye(now, dialog);
+                }
+                self.ended(call, ending);
+            }
+            (State::Calling | State::Ringing, true) => {
+                if let Some(id) = call.client.filter(|_| call.canceling.is_none()) {
+                    call.canceling = Some(ending);
+                    self.endpoint.cancel(now, id);
+                }
+            }
+            (State::Calling | State::Ringing, false) => {
+                if let Some(id) = call.server {
+                    self.answer(now, id, 480, None);
+                }
+                self.ended(call, ending);
+            }
+        }
+    }
+
+    fn failed(&mut self, now: Instant, id: ClientId, ending: Ending) {
+        if let Some(number) = self.find(|c| c.reinvite == Some(id)) {
+            self.at(now, Some(number), |phone, now, call| {
+                call.reinvite = None;
+                phone.end(now, call, ending);
+            });
+        }
+        let number = self.find(|c| c.client == Some(id) && c.state != State::Talking);
+        self.at(now, number, |phone, _, call| {
+            let ending = call.canceling.unwrap_or(ending);
+            phone.ended(call, ending);
+        });
+    }
+
+    fn reinvite(&mut self, now: Instant, call: &mut PhoneCall, direction: Direction) {
+        let Some(dialog) = call.dialog.filter(|_| call.acked && call.reinvite.is_none()) else { return };
+        let before = (call.direction, call.description.clone());
+        call.direction = direction;
+        call.version += 1;
+        let body = self.own_offer(call, false);
+        call.reinvite = self.endpoint.request(now, dialog, Method::Invite, Vec::new(), Some(body));
+        if call.reinvite.is_none() {
+            (call.direction, call.description) = before;
+        }
+    }
+
+    fn reinvited(&mut self, now: Instant, call: &mut PhoneCall, code: u16, response: &Message) {
+        if code < 200 {
+            return;
+        }
+        call.reinvite = None;
+        match code {
+            200..=299 => {
+                if let Some(dialog) = call.dialog {
+                    self.endpoint.ack(now, dialog, None);
+                }
+                self.read_far(now, call, response);
+            }
+            // The dialog is gone on the far side (RFC 3261 §12.2.1.2).
+            408 | 481 => self.end(now, call, Ending::Refused(code)),
+            _ => {}
+        }
+    }
+
+    /// A re-INVITE of the far side.
+    fn renegotiate(&mut self, now: Instant, call: &mut PhoneCall, id: ServerId, request: &Message) {
+        call.version += 1;
+        let body = match request.sdp().and_then(|sdp| Description::parse(&sdp).ok()) {
+            Some(offer) => {
+                call.offer = Some(offer);
+                self.describe(now, call).map(Body::sdp)
+            }
+            None => {
+                call.offered = true;
+                Some(self.own_offer(call, false))
+            }
+        };
+        match body {
+            Some(body) => self.answer(now, id, 200, Some(body)),
+            None => self.answer(now, id, 488, None),
+        };
+    }
+
+    /// Our answer to the offer at hand; `None` where nothing fits.
+    fn describe(&mut self, now: Instant, call: &mut PhoneCall) -> Option<String> {
+        let (offer, media) = (call.offer.as_ref()?, call.media?);
+        let identity = Identity { session_id: call.session_id, version: call.version, ip: media.ip() };
+        let policy = Policy { codecs: self.config.codecs.clone() };
+        let (answer, far, (payload, name)) =
+            trunkgate_sdp::answer_offer(offer, &policy, media.port(), &identity, call.direction).ok()?;
+        let text = answer.to_string();
+        call.listen_to(far.rtp, far.direction, payload, Codec::of_name(&name)?);
+        call.description = Some(text.clone());
+        self.start_talking(now, call);
+        Some(text)
+    }
+
+    /// Answers the offer that a 2xx carries.
+    fn answer_to(&mut self, now: Instant, call: &mut PhoneCall, response: &Message) -> Option<String> {
+        call.offer = Some(Description::parse(&response.sdp()?).ok()?);
+        self.describe(now, call)
+    }
+
+    /// Reads the far side's answer to our offer.
+    fn read_far(&mut self, now: Instant, call: &mut PhoneCall, message: &Message) {
+        let answer = message.sdp().and_then(|sdp| Description::parse(&sdp).ok());
+        if let Some((far, direction, payload, codec)) = answer.as_ref().and_then(read_answer) {
+            call.listen_to(far, direction, payload, codec);
+            self.start_talking(now, call);
+        }
+    }
+
+    /// An offer of ours, as the body of a request or answer.
+    pub(crate) fn own_offer(&self, call: &mut PhoneCall, multipart: bool) -> Body {
+        let Some(media) = call.media else { return Body::sdp("") };
+        let identity = Identity { session_id: call.session_id, version: call.version, ip: media.ip() };
+        let policy = Policy { codecs: self.config.codecs.clone() };
+        let text = trunkgate_sdp::offer_own(&policy, media.port(), &identity, call.direction).to_string();
+        call.description = Some(text.clone());
+        if !multipart {
+            return Body::sdp(text);
+        }
+        let whole = format!(
+            "--{BOUNDARY}\r\nContent-Type: text/plain\r\n\r\nhello\r\n\
+             --{BOUNDARY}\r\nContent-Type: application/sdp\r\n\r\n{text}\r\n--{BOUNDARY}--\r\n"
+        );
+        Body { content_type: format!("multipart/mixed;boundary={BOUNDARY}"), bytes: whole.into_bytes().into() }
+    }
+
+    /// The first frame leaves one frame's time from now: it has to be recorded first.
+    fn start_talking(&mut self, now: Instant, call: &mut PhoneCall) {
+        if !call.speech.ticking {
+            call.speech.ticking = true;
+            call.wake(now + self.config.frame_interval, Due::Frame);
+        }
+    }
+
+    fn say(&mut self, now: Instant, call: &mut PhoneCall) {
+        if call.talk.frames.is_some_and(|most| call.speech.sent >= most) {
+            return;
+        }
+        call.wake(now + self.config.frame_interval, Due::Frame);
+        let speech = &mut call.speech;
+        let (Some(voice), Some(to), Some(from), true) = (&speech.voice, speech.to, call.media, speech.allowed) else {
+            return;
+        };
+        let frame = Heard { ssrc: speech.ssrc, index: speech.sent };
+        let bytes = bytes::Bytes::copy_from_slice(&voice.packet(speech.sent, speech.payload));
+        speech.sent += 1;
+        self.outputs.push_back(Output::Rtp { call: call.number, from, to, frame, bytes });
+    }
+
+    fn ended(&mut self, call: &mut PhoneCall, ending: Ending) {
+        if call.state != State::Ended {
+            call.state = State::Ended;
+            call.ending = Some(ending);
+            self.outputs.push_back(Output::Event(Event::Ended(call.number, ending)));
+        }
+    }
+
+    fn bye(&mut self, now: Instant, dialog: DialogId) {
+        self.endpoint.request(now, dialog, Method::Bye, Vec::new(), None);
+    }
+
+    fn answer(&mut self, now: Instant, id: ServerId, code: u16, body: Option<Body>) -> Option<DialogId> {
+        let contact_user = self.config.name.clone();
+        self.endpoint.respond(now, id, Answer { code, body, contact_user, ..Answer::default() })
+    }
+
+    fn at(&mut self, now: Instant, number: Option<CallNumber>, what: impl FnOnce(&mut Phone, Instant, &mut PhoneCall)) {
+        if let Some(number) = number {
+            self.with_call(now, number, what);
+        }
+    }
+    fn find(&self, is_it: impl Fn(&PhoneCall) -> bool) -> Option<CallNumber> {
+        self.calls.values().find(|c| is_it(c)).map(|c| c.number)
+    }
+    fn of_dialog(&self, dialog: DialogId) -> Option<CallNumber> {
+        self.find(|c| c.dialog == Some(dialog))
+    }
+}

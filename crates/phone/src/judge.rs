@@ -1,0 +1,339 @@
+//! What a phone hears, judged: loss, order, jitter, and whether each payload is bit for bit what the far phone said.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use crate::limits;
+use crate::tone::{Codec, FRAME_SAMPLES, RTP_HEADER_BYTES, SAMPLE_RATE, TONE_HZ, Voice};
+
+/// A packet of which the judge could make sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    /// Whose it is.
+    pub ssrc: u32,
+    /// Which frame of that voice.
+    pub index: u32,
+}
+
+/// All that came to one call of a phone.
+#[derive(Debug, Default)]
+pub struct Judge {
+    streams: Vec<Stream>,
+    not_rtp: u64,
+}
+
+/// One voice as it was heard.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    /// Whose.
+    pub ssrc: u32,
+    /// Codec, by payload number.
+    pub codec: Codec,
+    /// Packets, repeated ones too.
+    pub packets: u64,
+    /// Frames up to the last one heard that never came, counted from the voice's first.
+    pub lost: u64,
+    /// Frames that came before the first one heard: they left before the path was open.
+    pub late_start: u64,
+    /// Packets that came again.
+    pub duplicates: u64,
+    /// Packets that came after a later one.
+    pub reordered: u64,
+    /// Packets whose payload, length or timestamp is not what was said.
+    pub damaged: u64,
+    /// Interarrival jitter (RFC 3550 §6.4.1), in milliseconds.
+    pub jitter_ms: f64,
+    /// Level of the 440 Hz tone, in dB of full scale; `None` where nothing was heard.
+    pub level_dbfs: Option<f64>,
+    /// The tone against all else, in dB.
+    pub snr_db: Option<f64>,
+}
+
+impl Verdict {
+    /// Whether all of it arrived once, in order and unharmed, and is a tone.
+    pub fn intact(&self) -> bool {
+        self.lost == 0
+            && self.duplicates == 0
+            && self.damaged == 0
+            && self.snr_db.is_some_and(|snr| snr >= limits::TONE_SNR_DB)
+            && self.level_dbfs.is_some_and(|level| level >= limits::TONE_LEVEL_DBFS)
+    }
+}
+
+impl Judge {
+    /// Takes one packet. `None` where it is no RTP packet of a voice.
+    pub fn hear(&mut self, now: Instant, packet: &[u8]) -> Option<Heard> {
+        let heard = self.sort(now, packet);
+        if heard.is_none() {
+            self.not_rtp += 1;
+        }
+        heard
+    }
+
+    fn sort(&mut self, now: Instant, packet: &[u8]) -> Option<Heard> {
+        let (header, payload) = packet.split_at_checked(RTP_HEADER_BYTES)?;
+        let &[first, second, s0, s1, t0, t1, t2, t3, r0, r1, r2, r3] = header else { return None };
+        if first != 0x80 {
+            return None;
+        }
+        let codec = Codec::of_payload(second & 0x7f)?;
+        let ssrc = u32::from_be_bytes([r0, r1, r2, r3]);
+        let at = match self.streams.iter().position(|s| s.voice.ssrc() == ssrc && s.voice.codec() == codec) {
+            Some(at) => at,
+            None if self.streams.len() < limits::STREAMS => {
+                self.streams.push(Stream::new(Voice::new(ssrc, codec)));
+                self.streams.len() - 1
+            }
+            None => return None,
+        };
+        let stream = self.streams.get_mut(at)?;
+        let index = stream.hear(now, u16::from_be_bytes([s0, s1]), u32::from_be_bytes([t0, t1, t2, t3]), payload)?;
+        Some(Heard { ssrc, index })
+    }
+
+    /// What was heard so far, one verdict a voice, in the order they were first heard.
+    pub fn verdicts(&self) -> Vec<Verdict> {
+        self.streams.iter().map(Stream::verdict).collect()
+    }
+    /// Packets of all voices.
+    pub fn packets(&self) -> u64 {
+        self.streams.iter().map(|s| s.packets).sum()
+    }
+    /// Packets that were no frame of any voice.
+    pub fn not_rtp(&self) -> u64 {
+        self.not_rtp
+    }
+    /// Packets that were not what was said.
+    pub fn damaged(&self) -> u64 {
+        self.streams.iter().map(|s| s.damaged).sum()
+    }
+}
+
+#[derive(Debug)]
+struct Stream {
+    voice: Voice,
+    packets: u64,
+    duplicates: u64,
+    reordered: u64,
+    damaged: u64,
+    highest: u32,
+    lowest: u32,
+    seen: Vec<u64>,
+    transit: Option<(Instant, u32, f64)>,
+    recent: VecDeque<[u8; FRAME_SAMPLES]>,
+}
+
+impl Stream {
+    fn new(voice: Voice) -> Stream {
+        Stream {
+            voice,
+            packets: 0,
+            duplicates: 0,
+            reordered: 0,
+            damaged: 0,
+            highest: 0,
+            lowest: u32::MAX,
+            seen: Vec::new(),
+            transit: None,
+            recent: VecDeque::new(),
+        }
+    }
+
+    fn hear(&mut self, now: Instant, sequence: u16, timestamp: u32, payload: &[u8]) -> Option<u32> {
+        let index = self.extend(sequence.wrapping_sub(self.voice.first_sequence()))?;
+        self.packets += 1;
+        self.jitter(now, timestamp);
+        let expected = self.voice.payload(index);
+        if payload != expected || timestamp != self.voice.timestamp(index) {
+            self.damaged += 1;
+        }
+        let (word, bit) = (index as usize / 64, 1u64 << (index % 64));
+        if self.seen.len() <= word {
+            self.seen.resize(word + 1, 0);
+        }
+        let seen = self.seen.get_mut(word)?;
+        if *seen & bit != 0 {
+            self.duplicates += 1;
+            return Some(index);
+        }
+        *seen |= bit;
+        if index < self.highest {
+            self.reordered += 1;
+        }
+        self.highest = self.highest.max(index);
+        self.lowest = self.lowest.min(index);
+        if let Ok(frame) = <[u8; FRAME_SAMPLES]>::try_from(payload) {
+            if self.recent.len() == limits::RECENT_FRAMES {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(frame);
+        }
+        Some(index)
+    }
+
+    /// The frame that a 16-bit distance means, nearest to the highest so far (RFC 3550 A.1).
+    fn extend(&self, low: u16) -> Option<u32> {
+        if self.packets == 0 {
+            return Some(u32::from(low));
+        }
+        let step = i64::from(low.wrapping_sub((self.highest & 0xffff) as u16) as i16);
+        let index = u32::try_from(i64::from(self.highest) + step).ok()?;
+        (index < limits::FRAMES).then_some(index)
+    }
+
+    fn jitter(&mut self, now: Instant, timestamp: u32) {
+        let Some((since, first, jitter)) = self.transit else {
+            self.transit = Some((now, timestamp, 0.0));
+            return;
+        };
+        let arrived = now.saturating_duration_since(since).as_secs_f64() * f64::from(SAMPLE_RATE);
+        let sent = f64::from(timestamp.wrapping_sub(first) as i32);
+        let difference = (arrived - sent).abs();
+        self.transit = Some((now, timestamp, jitter + (difference - jitter) / 16.0));
+    }
+
+    fn verdict(&self) -> Verdict {
+        let heard: u64 = self.seen.iter().map(|word| u64::from(word.count_ones())).sum();
+        let expected = if heard == 0 { 0 } else { u64::from(self.highest) + 1 };
+        let (level_dbfs, snr_db) = match self.tone() {
+            Some((level, snr)) => (Some(level), Some(snr)),
+            None => (None, None),
+        };
+        Verdict {
+            ssrc: self.voice.ssrc(),
+            codec: self.voice.codec(),
+            packets: self.packets,
+            lost: expected.saturating_sub(heard),
+            late_start: if heard == 0 { 0 } else { u64::from(self.lowest) },
+            duplicates: self.duplicates,
+            reordered: self.reordered,
+            damaged: self.damaged,
+            jitter_ms: self.transit.map_or(0.0, |(_, _, jitter)| jitter * 1000.0 / f64::from(SAMPLE_RATE)),
+            level_dbfs,
+            snr_db,
+        }
+    }
+
+    /// Level and SNR of the tone over the last frames: median frame, each projected on sine and cosine.
+    fn tone(&self) -> Option<(f64, f64)> {
+        let mut frames: Vec<(f64, f64)> =
+            self.recent.iter().map(|frame| tone_of(frame.iter().map(|b| self.voice.codec().decode(*b)))).collect();
+        frames.sort_by(|a, b| a.1.total_cmp(&b.1));
+        frames.get(frames.len() / 2).copied()
+    }
+}
+
+/// Level (dB of full scale) and SNR (dB) of 440 Hz in one frame: Goertzel's sum, solved as least squares because a
+/// frame does not hold whole periods.
+fn tone_of(samples: impl Iterator<Item = i16>) -> (f64, f64) {
+    let (mut cc, mut ss, mut cs, mut xc, mut xs, mut xx, mut n) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0f64);
+    for sample in samples {
+        let (s, c) = (std::f64::consts::TAU * TONE_HZ * n / f64::from(SAMPLE_RATE)).sin_cos();
+        let x = f64::from(sample);
+        cc += c * c;
+        ss += s * s;
+        cs += c * s;
+        xc += x * c;
+        xs += x * s;
+        xx += x * x;
+        n += 1.0;
+    }
+    let determinant: f64 = cc * ss - cs * cs;
+    if determinant.abs() < 1e-9 || xx <= 0.0 {
+        return (f64::NEG_INFINITY, f64::NEG_INFINITY);
+    }
+    let a = (xc * ss - xs * cs) / determinant;
+    let b = (xs * cc - xc * cs) / determinant;
+    let signal = a * xc + b * xs;
+    let noise = (xx - signal).max(f64::MIN_POSITIVE);
+    let level = 10.0 * (2.0 * signal.max(f64::MIN_POSITIVE) / n).log10() - 20.0 * 32_768f64.log10();
+    (level, 10.0 * (signal.max(f64::MIN_POSITIVE) / noise).log10())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn hear_all(judge: &mut Judge, voice: &Voice, indexes: impl IntoIterator<Item = u32>) {
+        let start = Instant::now();
+        for (n, index) in indexes.into_iter().enumerate() {
+            let packet = voice.packet(index, voice.codec().payload());
+            judge.hear(start + Duration::from_millis(20 * n as u64), &packet).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_whole_stream_is_intact() {
+        for codec in [Codec::Pcmu, Codec::Pcma] {
+            let mut judge = Judge::default();
+            hear_all(&mut judge, &Voice::new(99, codec), 0..200);
+            let verdict = &judge.verdicts()[0];
+            assert!(verdict.intact(), "{verdict:?}");
+            assert_eq!((verdict.packets, verdict.lost, verdict.reordered), (200, 0, 0));
+            assert!(verdict.jitter_ms < 0.001, "{verdict:?}");
+            assert!((verdict.level_dbfs.unwrap() + 10.3).abs() < 0.5, "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrap_of_the_sequence_is_no_loss() {
+        let mut judge = Judge::default();
+        hear_all(&mut judge, &Voice::new(5, Codec::Pcmu), 0..70_000);
+        assert_eq!(judge.verdicts()[0].lost, 0);
+    }
+
+    #[test]
+    fn loss_order_and_repetition_are_counted() {
+        let mut judge = Judge::default();
+        hear_all(&mut judge, &Voice::new(5, Codec::Pcmu), [2, 3, 3, 6, 5, 9]);
+        let verdict = &judge.verdicts()[0];
+        assert_eq!((verdict.lost, verdict.late_start, verdict.duplicates, verdict.reordered), (5, 2, 1, 1));
+        assert!(!verdict.intact());
+    }
+
+    #[test]
+    fn one_wrong_bit_is_damage() {
+        let voice = Voice::new(5, Codec::Pcmu);
+        let mut judge = Judge::default();
+        let mut packet = voice.packet(0, 0);
+        packet[100] ^= 1;
+        judge.hear(Instant::now(), &packet);
+        assert_eq!(judge.damaged(), 1);
+    }
+
+    #[test]
+    fn the_right_payload_at_the_wrong_place_is_damage() {
+        let voice = Voice::new(5, Codec::Pcmu);
+        let mut judge = Judge::default();
+        let mut packet = voice.packet(0, 0);
+        packet[2..4].copy_from_slice(&voice.sequence(5).to_be_bytes());
+        judge.hear(Instant::now(), &packet);
+        assert_eq!(judge.damaged(), 1);
+    }
+
+    #[test]
+    fn noise_is_no_tone() {
+        let (_, snr) = tone_of((0..160u64).map(|n| (crate::tone::mix(n) as i16) / 4));
+        assert!(snr < 0.0, "{snr}");
+        let (level, _) = tone_of((0..160).map(|_| 0));
+        assert_eq!(level, f64::NEG_INFINITY);
+    }
+
+    #[test]
+    fn streams_are_bounded() {
+        let mut judge = Judge::default();
+        for ssrc in 0..limits::STREAMS as u32 + 1 {
+            judge.hear(Instant::now(), &Voice::new(ssrc, Codec::Pcmu).packet(0, 0));
+        }
+        assert_eq!((judge.verdicts().len(), judge.not_rtp()), (limits::STREAMS, 1));
+    }
+
+    #[test]
+    fn what_is_not_rtp_is_counted() {
+        let mut judge = Judge::default();
+        assert_eq!(judge.hear(Instant::now(), b"hello"), None);
+        assert_eq!(judge.hear(Instant::now(), &[0x80; 40]), None, "an unknown payload number");
+        assert_eq!(judge.not_rtp(), 2);
+    }
+}

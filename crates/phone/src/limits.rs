@@ -1,0 +1,20 @@
+//! Hard limits of a phone, each with its unit in its name.
+
+/// Voices told apart in one call.
+pub const STREAMS: usize = 8;
+/// Frames of one voice: more than five hours.
+pub const FRAMES: u32 = 1 << 20;
+/// Frames kept to look for the tone in.
+pub const RECENT_FRAMES: usize = 25;
+/// A tone has at least this distance from all else, in dB; G.711 alone leaves about 35.
+pub const TONE_SNR_DB: f64 = 20.0;
+/// A tone is at least this loud, in dB of full scale; ours is at −10.
+pub const TONE_LEVEL_DBFS: f64 = -20.0;
+/// Calls remembered, ended ones too; the oldest ended one goes first.
+pub const CALLS: usize = 256;
+/// INVITEs left without any answer, remembered so that their repetitions are left so too.
+pub const IGNORED: usize = 256;
+/// Without a final answer for so long a call is given up, in seconds.
+pub const NO_FINAL_S: u64 = 180;
+/// The longest call, in seconds.
+pub const CALL_S: u64 = 300;

@@ -1,0 +1,163 @@
+//! What a phone is told to do: how to place a call, how to answer one, how to behave in it.
+
+use std::time::Duration;
+
+use trunkgate_sip::{Extra, Flow, Party};
+
+/// A call to place.
+#[derive(Debug, Clone)]
+pub struct Dial {
+    /// Where the INVITE goes.
+    pub flow: Flow,
+    /// Request-URI and To.
+    pub uri: String,
+    /// From, without tag.
+    pub from: String,
+    /// Whether the INVITE offers; without, the 2xx does and the ACK answers (RFC 3261 §13.2.1).
+    pub offer: bool,
+    /// Whether the offer is one part of a multipart body (RFC 5621).
+    pub multipart: bool,
+    /// Further headers.
+    pub headers: Vec<Extra>,
+    /// CANCEL so long after the INVITE, if there is no final answer yet.
+    pub cancel_after: Option<Duration>,
+    /// Whether a 2xx is left without ACK.
+    pub never_ack: bool,
+    /// What happens once it is answered.
+    pub talk: Talk,
+}
+
+impl Dial {
+    /// A plain call with an offer.
+    pub fn new(flow: Flow, uri: impl Into<String>, from: impl Into<String>) -> Dial {
+        Dial {
+            flow,
+            uri: uri.into(),
+            from: from.into(),
+            offer: true,
+            multipart: false,
+            headers: Vec::new(),
+            cancel_after: None,
+            never_ack: false,
+            talk: Talk::default(),
+        }
+    }
+}
+
+/// How a call is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The way.
+    pub manner: Manner,
+    /// What happens once it is answered.
+    pub talk: Talk,
+}
+
+/// The ways to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// 180, then 200 after so long.
+    Ring {
+        /// From INVITE to 200.
+        answer_after: Duration,
+    },
+    /// 183 with a session description and audio at once, then 200.
+    Early {
+        /// From INVITE to 200.
+        answer_after: Duration,
+    },
+    /// 180, then this code.
+    Reject {
+        /// Status code.
+        code: u16,
+        /// From INVITE to the answer; zero: no 180 before it.
+        after: Duration,
+    },
+    /// 180 for ever.
+    RingForever,
+    /// No answer to anything of this call.
+    Silent,
+    /// No answer, not even 100, until so long after the INVITE; then 200.
+    Late {
+        /// From INVITE to 200.
+        answer_after: Duration,
+    },
+}
+
+impl Answer {
+    /// Rings for `answer_after`, then 200; never hangs up by itself.
+    pub fn ring(answer_after: Duration) -> Answer {
+        Answer::of(Manner::Ring { answer_after })
+    }
+    /// `manner`, then an endless talk.
+    pub fn of(manner: Manner) -> Answer {
+        Answer { manner, talk: Talk::default() }
+    }
+}
+
+/// What a phone does in an answered call; times count from the answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Talk {
+    /// BYE after so long; `None`: the other side ends the call.
+    pub hang_up_after: Option<Duration>,
+    /// A re-INVITE that holds the call (RFC 3264 §8.4).
+    pub hold_after: Option<Duration>,
+    /// A re-INVITE that takes it back.
+    pub resume_after: Option<Duration>,
+    /// Frames said at most; `None`: no limit.
+    pub frames: Option<u32>,
+}
+
+/// How a phone is set up.
+#[derive(Debug, Clone)]
+pub struct PhoneConfig {
+    /// Its name: From and Contact user.
+    pub name: String,
+    /// All its names, tags and voices come from here.
+    pub seed: [u8; 32],
+    /// Its own signalling address, as written into Via and Contact.
+    pub sip: std::net::SocketAddr,
+    /// Its media addresses: one is taken for each call.
+    pub media: Vec<std::net::SocketAddr>,
+    /// Codecs in order, as rtpmap names.
+    pub codecs: Vec<String>,
+    /// Time between two frames: 20 ms in real time; a simulation may take longer steps.
+    pub frame_interval: Duration,
+    /// When a call is given up; `None`: never.
+    pub give_up: Option<GiveUp>,
+}
+
+impl PhoneConfig {
+    /// A phone that speaks PCMU and PCMA every 20 ms and gives up after the usual times.
+    pub fn new(name: impl Into<String>, seed: [u8; 32], sip: std::net::SocketAddr) -> PhoneConfig {
+        PhoneConfig {
+            name: name.into(),
+            seed,
+            sip,
+            media: Vec::new(),
+            codecs: vec!["PCMU".into(), "PCMA".into()],
+            frame_interval: Duration::from_millis(20),
+            give_up: Some(GiveUp::default()),
+        }
+    }
+    /// The one party a phone knows: whoever speaks to it.
+    pub(crate) const PARTY: Party = Party(0);
+}
+
+/// A phone's own patience, so that every leg ends whatever the far side does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GiveUp {
+    /// No final answer to our INVITE for so long: CANCEL.
+    pub no_final: Duration,
+    /// A call so long is ended: BYE.
+    pub call: Duration,
+}
+
+impl Default for GiveUp {
+    fn default() -> GiveUp {
+        GiveUp {
+            no_final: Duration::from_secs(crate::limits::NO_FINAL_S),
+            call: Duration::from_secs(crate::limits::CALL_S),
+        }
+    }
+}
