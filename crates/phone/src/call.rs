@@ -262,6 +262,7 @@ pub(crate) fn read_answer(answer: &Description) -> Option<(Option<SocketAddr>, D
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // a test's time has to begin somewhere
 mod tests {
     use super::*;
 

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
-use trunkgate_sip::endpoint::Counts;
+
 use trunkgate_sip::{
-    Endpoint, EndpointConfig, Flow, Identity, Invite, Local, Message, Method, ServerId, StartLine, Transmit,
+    Counts, Endpoint, EndpointConfig, Flow, Identity, Invite, Local, Message, Method, ServerId, StartLine, Transmit,
 };
 
 use crate::call::{Due, Ending, PhoneCall, State};
@@ -117,6 +117,7 @@ impl Phone {
                 methods: vec![Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Options, Method::Info],
                 extensions: Vec::new(),
                 message_bytes: trunkgate_sip::limits::MESSAGE_BYTES,
+                limits: trunkgate_sip::Limits::default(),
             },
             config.seed,
         );
