@@ -44,11 +44,15 @@ pub enum DropReason {
     SendFailed,
     /// No free packet buffer.
     NoBuffer,
+    /// RTCP about a stream whose numbers we have changed: what it says is no longer true.
+    RewrittenRtcp,
 }
 
 impl DropReason {
+    /// How many reasons there are.
+    pub const COUNT: usize = 9;
     /// Every reason, for metrics and tests.
-    pub const ALL: [DropReason; 8] = [
+    pub const ALL: [DropReason; DropReason::COUNT] = [
         DropReason::UnexpectedSource,
         DropReason::NotRtp,
         DropReason::NoWire,
@@ -57,6 +61,7 @@ impl DropReason {
         DropReason::NotSending,
         DropReason::SendFailed,
         DropReason::NoBuffer,
+        DropReason::RewrittenRtcp,
     ];
     /// The label.
     pub const fn as_str(self) -> &'static str {
@@ -69,6 +74,13 @@ impl DropReason {
             DropReason::NotSending => "not_sending",
             DropReason::SendFailed => "send_failed",
             DropReason::NoBuffer => "no_buffer",
+            DropReason::RewrittenRtcp => "rewritten_rtcp",
+        }
+    }
+    /// Counts one, in counters ordered as `ALL`.
+    pub fn count_in(self, counters: &[Counter; DropReason::COUNT]) {
+        if let Some(counter) = counters.get(self as usize) {
+            counter.add(1);
         }
     }
 }
@@ -80,7 +92,7 @@ pub struct EndCounters {
     pub rx_packets: Counter,
     /// Their bytes, RTP header included.
     pub rx_bytes: Counter,
-    /// RTP packets sent to the far side.
+    /// RTP packets sent to the far side; those that the system refused are dropped as `send_failed` as well.
     pub tx_packets: Counter,
     /// Their bytes.
     pub tx_bytes: Counter,
@@ -89,11 +101,25 @@ pub struct EndCounters {
     /// Interarrival jitter (RFC 3550 A.8), in microseconds.
     pub jitter_us: Counter,
     /// Dropped packets, by [`DropReason`] position in `ALL`.
-    pub dropped: [Counter; 8],
+    pub dropped: [Counter; DropReason::COUNT],
     /// 1 once the latch is locked.
     pub latched: Counter,
     /// RTCP packets accepted.
     pub rtcp_packets: Counter,
+}
+
+/// Upper bounds of [`WorkerCounters::relay_buckets`], in microseconds; the last bucket has none.
+pub const RELAY_BOUNDS_US: [u64; 10] = [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000];
+
+impl WorkerCounters {
+    /// Takes one sampled time in the edge.
+    pub fn relayed(&self, ns: u64) {
+        let at = RELAY_BOUNDS_US.iter().position(|us| ns <= us * 1000).unwrap_or(RELAY_BOUNDS_US.len());
+        if let Some(bucket) = self.relay_buckets.get(at) {
+            bucket.add(1);
+        }
+        self.relay_ns.add(ns);
+    }
 }
 
 /// What is counted in one worker.
@@ -107,20 +133,50 @@ pub struct WorkerCounters {
     pub rx_packets: Counter,
     /// RTP bytes in.
     pub rx_bytes: Counter,
-    /// RTP packets out.
+    /// RTP packets out; those that the system refused are dropped as `send_failed` as well.
     pub tx_packets: Counter,
     /// RTP bytes out.
     pub tx_bytes: Counter,
     /// Lost, as far as sessions that ended told.
     pub lost: Counter,
     /// Dropped, by [`DropReason`] position in `ALL`.
-    pub dropped: [Counter; 8],
+    pub dropped: [Counter; DropReason::COUNT],
     /// Packet buffers out of the pool.
     pub buffers_in_use: Counter,
+    /// Panics caught: each ended one session.
+    pub panics: Counter,
     /// Wake-ups of the loop: `/healthz` sees whether it turns.
     pub turns: Counter,
-    /// Time in the edge, 1 in 64 packets sampled: bucket counts for 10, 20, 50, 100, 200, 500 µs, 1, 2, 5, 10 ms, more.
-    pub relay_buckets: [Counter; 11],
+    /// Time in the edge, 1 in 64 packets sampled: bucket counts, by position in [`RELAY_BOUNDS_US`], then more.
+    pub relay_buckets: [Counter; RELAY_BOUNDS_US.len() + 1],
     /// Sum of the sampled times, in nanoseconds.
     pub relay_ns: Counter,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_place_and_label() {
+        let counters: [Counter; DropReason::COUNT] = Default::default();
+        let mut labels = std::collections::BTreeSet::new();
+        for (at, reason) in DropReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, at);
+            reason.count_in(&counters);
+            assert_eq!(counters[at].get(), 1);
+            assert!(labels.insert(reason.as_str()));
+        }
+    }
+
+    #[test]
+    fn a_time_falls_into_the_first_bucket_that_holds_it() {
+        let counters = WorkerCounters::default();
+        for ns in [10_000, 10_001, 10_000_000, 10_000_001] {
+            counters.relayed(ns);
+        }
+        let counts: Vec<u64> = counters.relay_buckets.iter().map(Counter::get).collect();
+        assert_eq!(counts, [1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
+        assert_eq!(counters.relay_ns.get(), 20_020_002);
+    }
 }

@@ -1,1 +1,150 @@
-//! One end's receiving and sending state.
+//! One end's receiving and sending state, and the wire that leads away from it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::counters::EndCounters;
+use crate::latch::Latch;
+use crate::rewrite::Outgoing;
+use crate::spec::{EndId, RemoteSpec, WireSpec};
+use crate::stats::Reception;
+
+/// Clock of a payload that no wire names, in Hz: that of every narrow-band codec (RFC 3551 §6).
+pub const DEFAULT_CLOCK_HZ: u32 = 8000;
+const NOT_AGREED: u8 = 0xff;
+
+/// A wire, ready for packets.
+#[derive(Debug)]
+pub struct Wire {
+    /// The sink.
+    pub to: EndId,
+    spec: WireSpec,
+    /// By payload number as it comes: as it leaves, or [`NOT_AGREED`].
+    payloads: [u8; 128],
+}
+
+impl Wire {
+    /// To `to`, as `spec` says; payload numbers above 127 do not exist.
+    pub fn new(to: EndId, spec: WireSpec) -> Wire {
+        let mut payloads = [NOT_AGREED; 128];
+        for (from, to) in spec.payloads.iter().filter(|(_, to)| *to < 128) {
+            if let Some(entry) = payloads.get_mut(usize::from(*from)) {
+                *entry = *to;
+            }
+        }
+        Wire { to, spec, payloads }
+    }
+    /// As it was asked for.
+    pub fn spec(&self) -> &WireSpec {
+        &self.spec
+    }
+    /// The payload number that the sink expects.
+    pub fn payload(&self, from: u8) -> Option<u8> {
+        self.payloads.get(usize::from(from)).copied().filter(|to| *to != NOT_AGREED)
+    }
+    /// The clock of a payload, in Hz.
+    pub fn clock_hz(&self, from: u8) -> u32 {
+        let named = self.spec.clocks.iter().find(|(payload, hz)| *payload == from && *hz > 0);
+        named.map_or(DEFAULT_CLOCK_HZ, |(_, hz)| *hz)
+    }
+}
+
+/// Since when an end is silent, and whether that was told.
+#[derive(Debug, Clone, Copy)]
+pub struct Silence {
+    since: Instant,
+    told: bool,
+}
+
+impl Silence {
+    /// Silent from now on.
+    pub fn new(now: Instant) -> Silence {
+        Silence { since: now, told: false }
+    }
+    /// The end spoke.
+    pub fn broken(&mut self, now: Instant) {
+        *self = Silence::new(now);
+    }
+    /// Whether it lasts `timeout` and was not told before.
+    pub fn tell(&mut self, now: Instant, timeout: Duration) -> bool {
+        let due = !self.told && now.saturating_duration_since(self.since) >= timeout;
+        self.told |= due;
+        due
+    }
+}
+
+/// One end.
+#[derive(Debug)]
+pub struct End {
+    /// Its name.
+    pub id: EndId,
+    /// A number that no other end of the session ever had, whatever its name.
+    pub serial: u32,
+    /// Where its sockets are bound; the port is that of RTP.
+    pub bind: SocketAddr,
+    /// Shared counters.
+    pub counters: Arc<EndCounters>,
+    /// Its far side, once known.
+    pub remote: Option<RemoteSpec>,
+    /// What was learned of it.
+    pub latch: Latch,
+    /// Where its packets go.
+    pub wire: Option<Wire>,
+    /// What is received.
+    pub reception: Reception,
+    /// What is sent.
+    pub outgoing: Outgoing,
+    /// Whether it still speaks.
+    pub silence: Silence,
+}
+
+impl End {
+    /// Takes what a negotiation says of the far side.
+    pub fn set_remote(&mut self, now: Instant, remote: RemoteSpec) {
+        if remote.relatch {
+            self.latch.open(now, self.remote.as_ref(), &remote);
+            self.counters.latched.set(0);
+        }
+        let watched = self.remote.as_ref().is_some_and(|before| before.watch_idle);
+        if remote.watch_idle && !watched {
+            self.silence = Silence::new(now);
+        }
+        self.remote = Some(remote);
+    }
+    /// Whether its silence is to be told.
+    pub fn is_watched(&self) -> bool {
+        self.remote.as_ref().is_some_and(|remote| remote.watch_idle)
+    }
+    /// The clock of a payload as it comes, in Hz.
+    pub fn clock_hz(&self, payload: u8) -> u32 {
+        self.wire.as_ref().map_or(DEFAULT_CLOCK_HZ, |wire| wire.clock_hz(payload))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
+
+    use super::*;
+
+    #[test]
+    fn a_wire_maps_what_was_agreed_and_nothing_else() {
+        let spec = WireSpec { payloads: vec![(0, 0), (101, 96), (200, 1), (5, 200)], clocks: vec![(101, 48_000)] };
+        let wire = Wire::new(EndId(1), spec);
+        let mapped: Vec<(u8, u8)> = (0..=255).filter_map(|pt| Some((pt, wire.payload(pt)?))).collect();
+        assert_eq!(mapped, [(0, 0), (101, 96)]);
+        assert_eq!((wire.clock_hz(0), wire.clock_hz(101)), (8000, 48_000));
+    }
+
+    #[test]
+    fn silence_is_told_once() {
+        let (now, timeout) = (Instant::now(), Duration::from_secs(60));
+        let mut silence = Silence::new(now);
+        assert!(!silence.tell(now + timeout - Duration::from_millis(1), timeout));
+        assert!(silence.tell(now + timeout, timeout));
+        assert!(!silence.tell(now + timeout * 2, timeout));
+        silence.broken(now + timeout * 2);
+        assert!(silence.tell(now + timeout * 3, timeout));
+    }
+}

@@ -6,16 +6,20 @@
 pub mod codec;
 pub mod counters;
 pub mod end;
+pub mod fuzz;
 pub mod latch;
+pub mod limits;
 pub mod packet;
 pub mod rewrite;
 pub mod rtcp;
 pub mod rtp;
 pub mod session;
+pub mod snapshot;
 pub mod spec;
 pub mod stats;
 
 pub use counters::{DropReason, EndCounters, WorkerCounters};
 pub use packet::PacketBuf;
-pub use session::{Session, SessionSnapshot, Transmit};
+pub use session::{Session, Transmit};
+pub use snapshot::{EndSnapshot, SessionSnapshot};
 pub use spec::{Command, EndId, EndSpec, Event, MediaId, RemoteSpec, WireSpec};

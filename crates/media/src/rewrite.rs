@@ -1,1 +1,179 @@
 //! Constant offsets that keep a leg's stream continuous.
+//!
+//! What a leg hears is passed with source, sequence and timestamp unchanged, also when its one source starts a new
+//! stream. Once another end feeds the leg, its stream goes on under the same source: offsets are taken at the first
+//! packet of the new feeder (and of each new stream of it) and stay constant, so that loss and reordering stay visible.
+
+use std::time::Instant;
+
+use crate::rtp::Rtp;
+
+/// What is added to each packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Rewrite {
+    /// The source that leaves.
+    pub ssrc: u32,
+    /// Added to the sequence number, modulo 2^16.
+    pub seq_add: u16,
+    /// Added to the timestamp, modulo 2^32.
+    pub ts_add: u32,
+}
+
+/// The last packet that left, and what it was made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Sent {
+    /// Source as it came.
+    pub ssrc_in: u32,
+    /// Source as it left.
+    pub ssrc: u32,
+    /// Highest sequence number that left.
+    pub sequence: u16,
+    /// Timestamp that left with it.
+    pub timestamp: u32,
+}
+
+/// The outgoing stream of an end, in plain data.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct OutgoingSnapshot {
+    /// Who feeds it: a number that no other end of the session ever had.
+    pub feeder: Option<u32>,
+    /// What left last.
+    pub sent: Option<Sent>,
+    /// The offsets in force.
+    pub rewrite: Option<Rewrite>,
+}
+
+/// The stream that leaves one end.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Outgoing {
+    state: OutgoingSnapshot,
+    sent_at: Option<Instant>,
+}
+
+impl Outgoing {
+    /// Whether the stream is ours: no longer the far feeder's own numbers.
+    pub fn is_rewritten(&self) -> bool {
+        self.state.rewrite.is_some()
+    }
+    /// In plain data.
+    pub fn snapshot(&self) -> OutgoingSnapshot {
+        self.state
+    }
+    /// From plain data: what left last counts as sent now.
+    pub fn restore(now: Instant, state: OutgoingSnapshot) -> Outgoing {
+        Outgoing { state, sent_at: state.sent.map(|_| now) }
+    }
+    /// Rewrites the header of a packet of `feeder` where needed; `clock_hz` is its payload's clock.
+    pub fn pass(&mut self, now: Instant, feeder: u32, clock_hz: u32, rtp: &mut Rtp) {
+        let ssrc_in = rtp.ssrc;
+        if let Some(sent) = self.state.sent {
+            let other_feeder = self.state.feeder != Some(feeder);
+            let new_stream = self.is_rewritten() && sent.ssrc_in != ssrc_in;
+            if other_feeder || new_stream {
+                self.state.rewrite = Some(self.follow(now, sent, clock_hz, rtp));
+            }
+        }
+        self.state.feeder = Some(feeder);
+        if let Some(rewrite) = self.state.rewrite {
+            rtp.ssrc = rewrite.ssrc;
+            rtp.sequence = rtp.sequence.wrapping_add(rewrite.seq_add);
+            rtp.timestamp = rtp.timestamp.wrapping_add(rewrite.ts_add);
+        }
+        let newest = self
+            .state
+            .sent
+            .is_none_or(|sent| sent.ssrc != rtp.ssrc || rtp.sequence.wrapping_sub(sent.sequence) < 0x8000);
+        if newest {
+            self.state.sent = Some(Sent { ssrc_in, ssrc: rtp.ssrc, sequence: rtp.sequence, timestamp: rtp.timestamp });
+            self.sent_at = Some(now);
+        }
+    }
+    /// Offsets by which this packet is the next after the last one, as much later as the clock says.
+    fn follow(&self, now: Instant, sent: Sent, clock_hz: u32, rtp: &Rtp) -> Rewrite {
+        let silence = self.sent_at.map(|at| now.saturating_duration_since(at)).unwrap_or_default();
+        let ticks = silence.as_millis().wrapping_mul(u128::from(clock_hz)) / 1000;
+        // Truncation is meant: timestamps are modulo 2^32.
+        let step = (ticks as u32).max(1);
+        Rewrite {
+            ssrc: sent.ssrc,
+            seq_add: sent.sequence.wrapping_add(1).wrapping_sub(rtp.sequence),
+            ts_add: sent.timestamp.wrapping_add(step).wrapping_sub(rtp.timestamp),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
+
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rtp(ssrc: u32, sequence: u16, timestamp: u32) -> Rtp {
+        Rtp { marker: false, payload_type: 0, sequence, timestamp, ssrc, payload: 12..12 }
+    }
+
+    fn pass(outgoing: &mut Outgoing, now: Instant, feeder: u32, packet: Rtp) -> (u32, u16, u32) {
+        let mut packet = packet;
+        outgoing.pass(now, feeder, 8000, &mut packet);
+        (packet.ssrc, packet.sequence, packet.timestamp)
+    }
+
+    #[test]
+    fn unchanged_while_one_end_feeds() {
+        let (now, mut out) = (Instant::now(), Outgoing::default());
+        assert_eq!(pass(&mut out, now, 1, rtp(7, 100, 1600)), (7, 100, 1600));
+        // A new stream of the same end, too.
+        assert_eq!(pass(&mut out, now, 1, rtp(8, 9, 5)), (8, 9, 5));
+        assert!(!out.is_rewritten());
+    }
+
+    #[test]
+    fn another_end_continues_by_constant_offsets() {
+        let (now, mut out) = (Instant::now(), Outgoing::default());
+        pass(&mut out, now, 1, rtp(7, 65535, u32::MAX - 10));
+        let later = now + Duration::from_millis(20);
+        assert_eq!(pass(&mut out, later, 2, rtp(50, 500, 90_000)), (7, 0, 149));
+        // Loss and reordering stay as they are.
+        assert_eq!(pass(&mut out, later, 2, rtp(50, 503, 90_480)), (7, 3, 629));
+        assert_eq!(pass(&mut out, later, 2, rtp(50, 502, 90_320)), (7, 2, 469));
+        // A new stream of the same end goes on after the highest that left.
+        assert_eq!(pass(&mut out, later + Duration::from_millis(20), 2, rtp(51, 1, 1)), (7, 4, 789));
+        assert!(out.is_rewritten());
+    }
+
+    #[test]
+    fn the_first_feeder_comes_back() {
+        let (now, mut out) = (Instant::now(), Outgoing::default());
+        pass(&mut out, now, 1, rtp(7, 10, 1000));
+        pass(&mut out, now + Duration::from_millis(20), 2, rtp(9, 99, 99));
+        let back = now + Duration::from_millis(40);
+        assert_eq!(pass(&mut out, back, 1, rtp(7, 12, 1320)), (7, 12, 1320));
+        assert!(out.is_rewritten());
+    }
+
+    #[test]
+    fn survives_a_snapshot() {
+        let (now, mut out) = (Instant::now(), Outgoing::default());
+        pass(&mut out, now, 1, rtp(7, 10, 1000));
+        pass(&mut out, now, 2, rtp(9, 99, 99));
+        let mut back = Outgoing::restore(now, out.snapshot());
+        assert_eq!(pass(&mut back, now, 2, rtp(9, 100, 259)), pass(&mut out, now, 2, rtp(9, 100, 259)));
+    }
+
+    proptest! {
+        #[test]
+        fn the_next_number_follows_for_any_start(seq in any::<u16>(), ts in any::<u32>(), seq2 in any::<u16>(), ts2 in any::<u32>()) {
+            let (now, mut out) = (Instant::now(), Outgoing::default());
+            pass(&mut out, now, 1, rtp(7, seq, ts));
+            let later = now + Duration::from_millis(20);
+            let first = pass(&mut out, later, 2, rtp(9, seq2, ts2));
+            prop_assert_eq!(first, (7, seq.wrapping_add(1), ts.wrapping_add(160)));
+            let second = pass(&mut out, later, 2, rtp(9, seq2.wrapping_add(1), ts2.wrapping_add(160)));
+            prop_assert_eq!(second, (7, seq.wrapping_add(2), ts.wrapping_add(320)));
+        }
+    }
+}

@@ -1,1 +1,239 @@
-//! Loss and jitter of a received stream (RFC 3550 A.3, A.8).
+//! Loss and jitter of a received stream (RFC 3550 A.3, A.8), in the RFC's integer arithmetic.
+//!
+//! A change of SSRC begins anew; what was lost before stays in the sum. There is no probation (RFC 3550 A.1): the
+//! latch has already said whose packets these are.
+
+use std::time::Instant;
+
+use crate::limits::{MAX_DROPOUT_PACKETS, MAX_MISORDER_PACKETS};
+use crate::rtp::Rtp;
+
+/// One source's sequence numbers.
+#[derive(Debug, Clone, Copy)]
+struct Sequence {
+    ssrc: u32,
+    base: u64,
+    /// Highest, with roll-overs counted above its 16 bits.
+    highest: u64,
+    received: u64,
+    /// The number that would confirm a restart.
+    restart: Option<u16>,
+}
+
+impl Sequence {
+    fn new(rtp: &Rtp) -> Sequence {
+        let first = u64::from(rtp.sequence);
+        Sequence { ssrc: rtp.ssrc, base: first, highest: first, received: 1, restart: None }
+    }
+    fn expected(&self) -> u64 {
+        self.highest - self.base + 1
+    }
+    /// RFC 3550 A.3; duplicates may make it negative, which is none lost.
+    fn lost(&self) -> u64 {
+        self.expected().saturating_sub(self.received)
+    }
+}
+
+/// Interarrival jitter of one source.
+#[derive(Debug, Clone, Copy)]
+struct Jitter {
+    clock_hz: u32,
+    transit: u32,
+    timestamp: u32,
+    /// Sixteen times the estimate, in units of the clock.
+    scaled: u64,
+}
+
+/// What is known of an end's received stream.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Reception {
+    sequence: Option<Sequence>,
+    jitter: Option<Jitter>,
+    epoch: Option<Instant>,
+    lost_before: u64,
+}
+
+impl Reception {
+    /// Begins with a loss already known.
+    pub fn with_lost(lost: u64) -> Reception {
+        Reception { lost_before: lost, ..Reception::default() }
+    }
+    /// Takes a packet that arrived `now`; `clock_hz` is its payload's clock.
+    pub fn take(&mut self, now: Instant, clock_hz: u32, rtp: &Rtp) {
+        if self.count(rtp) {
+            self.measure(now, clock_hz, rtp);
+        }
+    }
+    /// Packets missing, all sources added up.
+    pub fn lost(&self) -> u64 {
+        self.lost_before + self.sequence.map_or(0, |sequence| sequence.lost())
+    }
+    /// Interarrival jitter of the present source, in microseconds.
+    pub fn jitter_us(&self) -> u64 {
+        self.jitter.map_or(0, |jitter| (jitter.scaled >> 4) * 1_000_000 / u64::from(jitter.clock_hz))
+    }
+    /// RFC 3550 A.1 without probation: whether the packet belongs to the stream.
+    fn count(&mut self, rtp: &Rtp) -> bool {
+        let known = self.sequence.as_mut().filter(|sequence| sequence.ssrc == rtp.ssrc);
+        let Some(sequence) = known else {
+            self.begin(rtp);
+            return true;
+        };
+        let ahead = rtp.sequence.wrapping_sub(sequence.highest as u16);
+        if ahead < MAX_DROPOUT_PACKETS {
+            sequence.highest += u64::from(ahead);
+        } else if ahead <= 0u16.wrapping_sub(MAX_MISORDER_PACKETS) {
+            if sequence.restart != Some(rtp.sequence) {
+                sequence.restart = Some(rtp.sequence.wrapping_add(1));
+                return false;
+            }
+            self.begin(rtp);
+            return true;
+        }
+        sequence.restart = None;
+        sequence.received += 1;
+        true
+    }
+    fn begin(&mut self, rtp: &Rtp) {
+        self.lost_before = self.lost();
+        self.sequence = Some(Sequence::new(rtp));
+        self.jitter = None;
+    }
+    /// RFC 3550 A.8.
+    fn measure(&mut self, now: Instant, clock_hz: u32, rtp: &Rtp) {
+        let clock_hz = clock_hz.max(1);
+        let since = now.saturating_duration_since(*self.epoch.get_or_insert(now));
+        let arrival = since.as_micros().wrapping_mul(u128::from(clock_hz)) / 1_000_000;
+        // Truncation is meant: transit times are modulo 2^32.
+        let transit = (arrival as u32).wrapping_sub(rtp.timestamp);
+        match &mut self.jitter {
+            // The packets of one event keep its first timestamp (RFC 4733 §2.5.1.2): they say nothing of transit.
+            Some(jitter) if jitter.timestamp == rtp.timestamp => {}
+            Some(jitter) if jitter.clock_hz == clock_hz => {
+                let difference = u64::from((transit.wrapping_sub(jitter.transit) as i32).unsigned_abs());
+                jitter.transit = transit;
+                jitter.timestamp = rtp.timestamp;
+                jitter.scaled = jitter.scaled + difference - ((jitter.scaled + 8) >> 4);
+            }
+            jitter => *jitter = Some(Jitter { clock_hz, transit, timestamp: rtp.timestamp, scaled: 0 }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
+
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rtp(ssrc: u32, sequence: u16, timestamp: u32) -> Rtp {
+        Rtp { marker: false, payload_type: 0, sequence, timestamp, ssrc, payload: 12..12 }
+    }
+
+    /// Feeds sequence numbers of one source, 20 ms apart.
+    fn feed(sequences: &[u16]) -> Reception {
+        let (now, mut reception) = (Instant::now(), Reception::default());
+        for (n, sequence) in sequences.iter().enumerate() {
+            let n = n as u32;
+            reception.take(now + Duration::from_millis(20) * n, 8000, &rtp(1, *sequence, n * 160));
+        }
+        reception
+    }
+
+    #[test]
+    fn rfc3550_a3_loss() {
+        assert_eq!(feed(&[1, 2, 3]).lost(), 0);
+        assert_eq!(feed(&[1, 4]).lost(), 2);
+        assert_eq!(feed(&[65534, 65535, 0, 1]).lost(), 0);
+        assert_eq!(feed(&[65534, 2]).lost(), 3);
+        // Late packets make good, duplicates never below zero.
+        assert_eq!(feed(&[1, 4, 2, 3]).lost(), 0);
+        assert_eq!(feed(&[65535, 1, 0]).lost(), 0);
+        assert_eq!(feed(&[1, 1, 1]).lost(), 0);
+    }
+
+    #[test]
+    fn rfc3550_a1_one_stray_number_is_no_loss_and_two_are_a_restart() {
+        assert_eq!(feed(&[1, 2, 30_000, 3, 4]).lost(), 0);
+        assert_eq!(feed(&[1, 4, 30_000, 30_001, 30_004]).lost(), 4);
+        // The largest jump that is a gap.
+        assert_eq!(feed(&[1, MAX_DROPOUT_PACKETS]).lost(), u64::from(MAX_DROPOUT_PACKETS) - 2);
+        assert_eq!(feed(&[1, MAX_DROPOUT_PACKETS + 1]).lost(), 0);
+        // 99 behind is late; 100 behind, twice in a row, is a restart.
+        assert_eq!(feed(&[200, 101, 102]).lost(), 0);
+        let behind = 200 - MAX_MISORDER_PACKETS;
+        assert_eq!(feed(&[200, behind - 1, behind, behind + 3]).lost(), 2);
+    }
+
+    #[test]
+    fn a_new_source_adds_up() {
+        let (now, mut reception) = (Instant::now(), Reception::with_lost(5));
+        for (ssrc, sequence) in [(1, 10), (1, 12), (2, 900), (2, 903)] {
+            reception.take(now, 8000, &rtp(ssrc, sequence, 0));
+        }
+        assert_eq!(reception.lost(), 5 + 1 + 2);
+    }
+
+    #[test]
+    fn rfc3550_a8_jitter() {
+        let (now, mut reception) = (Instant::now(), Reception::default());
+        // Arrivals 0, 30, 40 ms of packets 20 ms apart: |D| = 80 units twice.
+        for (n, ms) in [(0, 0), (1, 30), (2, 40)] {
+            reception.take(now + Duration::from_millis(ms), 8000, &rtp(1, n, u32::from(n) * 160));
+        }
+        // J: 80, then 80 + 80 - (88 >> 4) = 155, in sixteenths; 155 >> 4 = 9 units of 125 µs.
+        assert_eq!(reception.jitter_us(), 9 * 125);
+        assert_eq!(feed(&[1, 2, 3, 4]).jitter_us(), 0);
+    }
+
+    #[test]
+    fn packets_of_one_event_are_not_jitter() {
+        let (now, mut reception) = (Instant::now(), Reception::default());
+        for n in 0..10u16 {
+            reception.take(now + Duration::from_millis(20) * u32::from(n), 8000, &rtp(1, n, 160));
+        }
+        assert_eq!(reception.jitter_us(), 0);
+        assert_eq!(reception.lost(), 0);
+    }
+
+    #[test]
+    fn jitter_is_in_the_payloads_clock() {
+        let (now, mut reception) = (Instant::now(), Reception::default());
+        for n in 0..50u16 {
+            reception.take(now + Duration::from_millis(20) * u32::from(n), 48_000, &rtp(1, n, u32::from(n) * 960));
+        }
+        assert_eq!(reception.jitter_us(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn wrap_loses_nothing(start in any::<u16>(), start_ts in any::<u32>(), count in 1u32..70_000) {
+            let (now, mut reception) = (Instant::now(), Reception::default());
+            for n in 0..count {
+                let at = now + Duration::from_millis(20) * n;
+                let packet = rtp(1, start.wrapping_add(n as u16), start_ts.wrapping_add(n.wrapping_mul(160)));
+                reception.take(at, 8000, &packet);
+            }
+            prop_assert_eq!((reception.lost(), reception.jitter_us()), (0, 0));
+        }
+
+        #[test]
+        fn what_is_left_out_is_lost(start in any::<u16>(), gone in proptest::collection::btree_set(1u16..499, 0..100)) {
+            let kept: Vec<u16> = (0..500).filter(|n| !gone.contains(n)).map(|n| start.wrapping_add(n)).collect();
+            prop_assert_eq!(feed(&kept).lost(), gone.len() as u64);
+        }
+
+        #[test]
+        fn any_stream_never_panics(packets in proptest::collection::vec((0u32..3, any::<u16>(), any::<u32>(), 0u64..1 << 40, 0u32..50_000), 0..200)) {
+            let (now, mut reception) = (Instant::now(), Reception::default());
+            for (ssrc, sequence, timestamp, us, clock) in packets {
+                reception.take(now + Duration::from_micros(us), clock, &rtp(ssrc, sequence, timestamp));
+                let _ = (reception.lost(), reception.jitter_us());
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! A session in plain data: no clock, no socket, no shared counter. Take-over and restart read it back.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::counters::EndCounters;
+use crate::end::{End, Silence, Wire};
+use crate::latch::Latch;
+use crate::rewrite::{Outgoing, OutgoingSnapshot};
+use crate::spec::{EndId, MediaId, RemoteSpec, WireSpec};
+use crate::stats::Reception;
+
+/// A session.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SessionSnapshot {
+    /// Its id.
+    pub id: MediaId,
+    /// Its idle timeout, in milliseconds.
+    pub idle_timeout_ms: u64,
+    /// The number that its next end gets.
+    pub next_serial: u32,
+    /// Its ends.
+    pub ends: Vec<EndSnapshot>,
+    /// Its wires: from, to, how.
+    pub wires: Vec<(EndId, EndId, WireSpec)>,
+}
+
+/// One of its ends.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct EndSnapshot {
+    /// Its name.
+    pub end: EndId,
+    /// A number that no other end of the session ever had.
+    pub serial: u32,
+    /// Where its sockets are bound.
+    pub bind: SocketAddr,
+    /// Its far side.
+    pub remote: Option<RemoteSpec>,
+    /// The RTP source that won.
+    pub rtp_source: Option<SocketAddr>,
+    /// The RTCP source that won.
+    pub rtcp_source: Option<SocketAddr>,
+    /// What leaves it.
+    pub outgoing: OutgoingSnapshot,
+    /// RTP packets and bytes received, then sent.
+    pub counted: [u64; 4],
+    /// Packets missing so far.
+    pub lost: u64,
+}
+
+impl EndSnapshot {
+    /// Of an end.
+    pub(crate) fn of(end: &End) -> EndSnapshot {
+        let counters = &end.counters;
+        EndSnapshot {
+            end: end.id,
+            serial: end.serial,
+            bind: end.bind,
+            remote: end.remote.clone(),
+            rtp_source: end.latch.rtp(),
+            rtcp_source: end.latch.rtcp(),
+            outgoing: end.outgoing.snapshot(),
+            counted: [&counters.rx_packets, &counters.rx_bytes, &counters.tx_packets, &counters.tx_bytes]
+                .map(|counter| counter.get()),
+            lost: end.reception.lost(),
+        }
+    }
+    /// Back into an end with counters of its own; its silence begins now.
+    pub(crate) fn into_end(self, now: Instant) -> End {
+        let counters = Arc::new(EndCounters::default());
+        let [rx_packets, rx_bytes, tx_packets, tx_bytes] = self.counted;
+        counters.rx_packets.set(rx_packets);
+        counters.rx_bytes.set(rx_bytes);
+        counters.tx_packets.set(tx_packets);
+        counters.tx_bytes.set(tx_bytes);
+        counters.lost.set(self.lost);
+        counters.latched.set(u64::from(self.rtp_source.is_some()));
+        End {
+            id: self.end,
+            serial: self.serial,
+            bind: self.bind,
+            counters,
+            remote: self.remote,
+            latch: Latch::locked(self.rtp_source, self.rtcp_source),
+            wire: None,
+            reception: Reception::with_lost(self.lost),
+            outgoing: Outgoing::restore(now, self.outgoing),
+            silence: Silence::new(now),
+        }
+    }
+}
+
+/// The wires of some ends.
+pub(crate) fn wires(ends: &[End]) -> Vec<(EndId, EndId, WireSpec)> {
+    let wire = |end: &End| end.wire.as_ref().map(|wire: &Wire| (end.id, wire.to, wire.spec().clone()));
+    ends.iter().filter_map(wire).collect()
+}
