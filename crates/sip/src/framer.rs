@@ -1,6 +1,11 @@
 //! A stream cut into messages by Content-Length (RFC 3261 §18.3); CRLF keep-alives (RFC 5626 §3.5.1) are told apart.
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes, BytesMut};
+
+use crate::head::{HeadEnd, Lines, head_end, split_line};
+use crate::header::HeaderName;
+use crate::limits;
+use crate::scan::{number, part};
 
 /// What a stream yields.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,23 +27,128 @@ pub enum Framed {
 /// Collects a stream's bytes; bounded by the largest message allowed.
 #[derive(Debug)]
 pub struct Framer {
-    buffer: Vec<u8>,
+    buffer: BytesMut,
     max_bytes: usize,
+    /// How far the end of the head has been looked for.
+    searched: usize,
+    /// Length of the message that the buffer begins with, once its head is whole.
+    length: Option<usize>,
+    broken: bool,
+    overflow: bool,
 }
 
 impl Framer {
     /// A framer that takes messages of up to `max_bytes`.
     pub fn new(max_bytes: usize) -> Framer {
-        Framer { buffer: Vec::new(), max_bytes }
+        Framer { buffer: BytesMut::new(), max_bytes, searched: 0, length: None, broken: false, overflow: false }
     }
-    /// Adds bytes of the stream.
+
+    /// Adds bytes of the stream. Drain [`Self::pop`] after each push: more than [`limits::STREAM_BUFFER_BYTES`] unread
+    /// breaks the stream.
     pub fn push(&mut self, bytes: &[u8]) {
-        let _ = (bytes, self.max_bytes);
-        unimplemented!()
+        if self.broken || self.overflow {
+            return;
+        }
+        if self.buffer.len().saturating_add(bytes.len()) > limits::STREAM_BUFFER_BYTES.max(self.max_bytes) {
+            self.overflow = true;
+            return;
+        }
+        self.buffer.extend_from_slice(bytes);
     }
-    /// The next thing the stream holds, if whole.
+
+    /// The next thing the stream holds, if whole. Nothing comes after [`Framed::Broken`].
     pub fn pop(&mut self) -> Option<Framed> {
-        let _ = &self.buffer;
-        unimplemented!()
+        if self.broken {
+            return None;
+        }
+        let popped = match self.length {
+            Some(length) => self.take(length),
+            None => self.look(),
+        };
+        if popped.is_none() && self.overflow { Some(self.break_off(0, "too much at once")) } else { popped }
     }
+
+    /// Looks for the next message's end.
+    fn look(&mut self) -> Option<Framed> {
+        if self.searched == 0 && self.skip_empty_lines() {
+            return Some(Framed::Ping);
+        }
+        if self.searched == 0 && matches!(self.buffer.first(), None | Some(b'\r')) {
+            let nonsense = self.buffer.get(1).is_some_and(|&byte| byte != b'\n');
+            return nonsense.then(|| self.break_off(0, "no start line"));
+        }
+        let head = match head_end(&self.buffer, self.searched) {
+            HeadEnd::At(head) => head,
+            HeadEnd::Beyond(searched) => {
+                self.searched = searched;
+                let too_long = self.buffer.len() > self.max_bytes;
+                return too_long.then(|| self.break_off(self.max_bytes, "headers too long"));
+            }
+        };
+        if head > self.max_bytes {
+            return Some(self.break_off(self.max_bytes, "headers too long"));
+        }
+        match content_length(part(&self.buffer, 0, head)) {
+            Ok(length) if length <= self.max_bytes - head => {
+                self.length = Some(head + length);
+                self.take(head + length)
+            }
+            Ok(_) => Some(self.break_off(head, "message too long")),
+            Err(what) => Some(self.break_off(head, what)),
+        }
+    }
+
+    /// Drops empty lines before a start line (RFC 3261 §7.5); `true` where two of them are a ping.
+    fn skip_empty_lines(&mut self) -> bool {
+        while let Some(first) = self.buffer.first() {
+            match (first, self.buffer.get(1), self.buffer.get(2), self.buffer.get(3)) {
+                (b'\r', Some(b'\n'), Some(b'\r'), Some(b'\n')) => {
+                    self.buffer.advance(4);
+                    return true;
+                }
+                // a second empty line may still be coming
+                (b'\r', Some(b'\n'), None, _) | (b'\r', Some(b'\n'), Some(b'\r'), None) => return false,
+                (b'\r', Some(b'\n'), ..) => self.buffer.advance(2),
+                (b'\n', ..) => self.buffer.advance(1),
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    /// The message, if it is whole. Copied out, so that one that is kept for long does not keep the stream's buffer.
+    fn take(&mut self, length: usize) -> Option<Framed> {
+        let message = Bytes::copy_from_slice(self.buffer.get(..length)?);
+        self.buffer.advance(length);
+        self.searched = 0;
+        self.length = None;
+        Some(Framed::Message(message))
+    }
+
+    fn break_off(&mut self, readable: usize, what: &'static str) -> Framed {
+        let bytes = Bytes::copy_from_slice(part(&self.buffer, 0, readable.min(self.buffer.len())));
+        self.buffer = BytesMut::new();
+        self.broken = true;
+        Framed::Broken { bytes, what }
+    }
+}
+
+/// Content-Length of a whole head: required on a stream (RFC 3261 §18.3), one value only.
+fn content_length(head: &[u8]) -> Result<usize, &'static str> {
+    let mut lines = Lines::new(head, 0);
+    lines.start();
+    let mut agreed = None;
+    while let Some(line) = lines.header() {
+        let Some(split) = split_line(line.bytes) else { continue };
+        if split.name != HeaderName::ContentLength {
+            continue;
+        }
+        let length = number(part(line.bytes, split.value_at, split.value_end));
+        let length = length.and_then(|length| usize::try_from(length).ok()).ok_or("Content-Length is no number")?;
+        if agreed.is_some_and(|agreed| agreed != length) {
+            return Err("two Content-Lengths");
+        }
+        agreed = Some(length);
+    }
+    agreed.ok_or("no Content-Length")
 }

@@ -9,15 +9,20 @@
 //! Bodies are bytes here; what they say is `sdp`'s business.
 #![deny(clippy::indexing_slicing)]
 
+mod body;
+mod defect;
 pub mod dialog;
 pub mod endpoint;
 pub mod event;
 pub mod framer;
+
+mod head;
 pub mod header;
 pub mod identity;
 pub mod limits;
 pub mod message;
 pub mod method;
+mod scan;
 pub mod uri;
 pub mod write;
 

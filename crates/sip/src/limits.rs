@@ -4,6 +4,12 @@
 pub const MESSAGE_BYTES: usize = 65_535;
 /// Header fields in one message.
 pub const HEADERS: usize = 256;
+/// What a stream may hold unread, in bytes; more without a pop and it is broken.
+pub const STREAM_BUFFER_BYTES: usize = 1 << 20;
+/// Parts looked at in a multipart body.
+pub const BODY_PARTS: usize = 16;
+/// Multipart bodies inside one another.
+pub const BODY_DEPTH: usize = 3;
 /// Server transactions at once.
 pub const SERVER_TRANSACTIONS: usize = 65_536;
 /// Client transactions at once.

@@ -1,0 +1,191 @@
+//! A message's head cut into lines: where lines and the head end, folds, and what is wrong with them. The framer and
+//! the message use the same rules, so that a stream is never cut elsewhere than where the message is read.
+
+use std::ops::BitOr;
+
+use crate::header::HeaderName;
+use crate::scan::{is_lws, is_whole_token, part, tail, trim};
+
+/// What is wrong with the form of a head, as a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Flaws(u8);
+
+impl Flaws {
+    /// NUL outside of a quoted pair.
+    pub(crate) const NUL: Flaws = Flaws(1);
+    /// CR or LF alone.
+    pub(crate) const LINE_END: Flaws = Flaws(1 << 1);
+    /// A line that is not `name: value`.
+    pub(crate) const LINE: Flaws = Flaws(1 << 2);
+    /// The bytes end before the empty line.
+    pub(crate) const CUT: Flaws = Flaws(1 << 3);
+    /// More header fields than [`crate::limits::HEADERS`].
+    pub(crate) const TOO_MANY: Flaws = Flaws(1 << 4);
+    /// White space in the start line beyond single spaces.
+    pub(crate) const START_SPACE: Flaws = Flaws(1 << 5);
+
+    pub(crate) const fn has(self, flaw: Flaws) -> bool {
+        self.0 & flaw.0 != 0
+    }
+
+    pub(crate) fn add(&mut self, flaw: Flaws) {
+        *self = *self | flaw;
+    }
+}
+
+impl BitOr for Flaws {
+    type Output = Flaws;
+    fn bitor(self, other: Flaws) -> Flaws {
+        Flaws(self.0 | other.0)
+    }
+}
+
+/// The head's lines, one after the other; [`Self::at`] is the body's start once the empty line has come.
+#[derive(Debug)]
+pub(crate) struct Lines<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    flaws: Flaws,
+}
+
+/// One line, with its folds and without its end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Line<'a> {
+    /// Where it begins, in bytes from the message's start.
+    pub(crate) at: usize,
+    pub(crate) bytes: &'a [u8],
+}
+
+impl<'a> Lines<'a> {
+    /// Lines of a head that begins at `at`.
+    pub(crate) const fn new(bytes: &'a [u8], at: usize) -> Lines<'a> {
+        Lines { bytes, at, flaws: Flaws(0) }
+    }
+
+    /// The start line, which cannot be folded.
+    pub(crate) fn start(&mut self) -> Option<Line<'a>> {
+        self.next_line(false)
+    }
+
+    /// The next header line; `None` behind the empty line.
+    pub(crate) fn header(&mut self) -> Option<Line<'a>> {
+        self.next_line(true)
+    }
+
+    pub(crate) const fn at(&self) -> usize {
+        self.at
+    }
+
+    pub(crate) const fn flaws(&self) -> Flaws {
+        self.flaws
+    }
+
+    fn next_line(&mut self, folds: bool) -> Option<Line<'a>> {
+        let from = self.at;
+        let mut search = from;
+        loop {
+            let rest = tail(self.bytes, search);
+            let Some(offset) = memchr::memchr3(b'\n', b'\r', 0, rest) else {
+                return self.cut(from);
+            };
+            let hit = search + offset;
+            search = hit + 1;
+            let end = match (rest.get(offset), self.bytes.get(hit + 1)) {
+                (Some(b'\r'), Some(b'\n')) => {
+                    search += 1;
+                    hit
+                }
+                (Some(b'\n'), _) => {
+                    self.flaws.add(Flaws::LINE_END);
+                    hit
+                }
+                (Some(b'\r'), _) => {
+                    self.flaws.add(Flaws::LINE_END);
+                    continue;
+                }
+                _ => {
+                    // RFC 3261 §25.1: a quoted pair may hold any octet but CR and LF
+                    if hit == from || self.bytes.get(hit - 1) != Some(&b'\\') {
+                        self.flaws.add(Flaws::NUL);
+                    }
+                    continue;
+                }
+            };
+            if end == from {
+                self.at = search;
+                return None;
+            }
+            if folds && matches!(self.bytes.get(search), Some(b' ' | b'\t')) {
+                continue;
+            }
+            self.at = search;
+            return Some(Line { at: from, bytes: part(self.bytes, from, end) });
+        }
+    }
+
+    /// The bytes end inside the head: what came of the line is the last one.
+    fn cut(&mut self, from: usize) -> Option<Line<'a>> {
+        self.flaws.add(Flaws::CUT);
+        self.at = self.bytes.len();
+        (from < self.at).then(|| Line { at: from, bytes: tail(self.bytes, from) })
+    }
+}
+
+/// A header line taken apart, as ranges from the line's start.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Split {
+    pub(crate) name: HeaderName,
+    pub(crate) name_end: usize,
+    pub(crate) value_at: usize,
+    pub(crate) value_end: usize,
+    /// Whether the name is a token.
+    pub(crate) sound: bool,
+}
+
+/// Takes a header line apart; white space before the colon is no part of the name (RFC 3261 §7.3.1: HCOLON).
+/// `None` where there is no colon, no name, or the line begins with white space.
+pub(crate) fn split_line(line: &[u8]) -> Option<Split> {
+    let colon = memchr::memchr(b':', line)?;
+    let mut name = part(line, 0, colon);
+    while let [inner @ .., b' ' | b'\t'] = name {
+        name = inner;
+    }
+    if matches!(name.first(), None | Some(b' ' | b'\t')) {
+        return None;
+    }
+    let value = tail(line, colon + 1);
+    let lead = value.iter().position(|&byte| !is_lws(byte)).unwrap_or(0);
+    let value_at = colon + 1 + lead;
+    let known = HeaderName::from_bytes(name);
+    Some(Split {
+        name: known,
+        name_end: name.len(),
+        value_at,
+        value_end: value_at + trim(value).len(),
+        sound: known != HeaderName::Other || is_whole_token(name),
+    })
+}
+
+/// Where a head ends, looked for from `from` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HeadEnd {
+    /// The body begins here.
+    At(usize),
+    /// Not come yet: go on from here when there is more.
+    Beyond(usize),
+}
+
+/// Looks for the empty line, by the rules of [`Lines`].
+pub(crate) fn head_end(bytes: &[u8], from: usize) -> HeadEnd {
+    let mut at = from;
+    while let Some(offset) = memchr::memchr(b'\n', tail(bytes, at)) {
+        let hit = at + offset;
+        match (bytes.get(hit + 1), bytes.get(hit + 2)) {
+            (Some(b'\n'), _) => return HeadEnd::At(hit + 2),
+            (Some(b'\r'), Some(b'\n')) => return HeadEnd::At(hit + 3),
+            (None, _) | (Some(b'\r'), None) => return HeadEnd::Beyond(hit),
+            _ => at = hit + 1,
+        }
+    }
+    HeadEnd::Beyond(bytes.len())
+}

@@ -1,0 +1,12 @@
+//! Header names and the typed views of their values, made on demand from a message's bytes.
+
+mod cseq;
+mod name;
+mod name_addr;
+pub(crate) mod params;
+mod via;
+
+pub use cseq::CSeq;
+pub use name::HeaderName;
+pub use name_addr::NameAddr;
+pub use via::Via;

@@ -1,0 +1,149 @@
+//! Addresses: From, To, Contact, Route, P-Asserted-Identity (RFC 3261 §20.10).
+
+use crate::header::params;
+use crate::scan::{Scan, is_lws, part, split, tail, trim};
+use crate::uri::Uri;
+
+/// An address with optional display name and parameters: From, To, Contact, Route (RFC 3261 §20.10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NameAddr<'a> {
+    /// Display name as received, with its quotes; empty where absent.
+    pub display: &'a [u8],
+    /// The URI as received.
+    pub uri: &'a [u8],
+    /// What stands behind the address: `;tag=…;expires=…`.
+    pub params: &'a [u8],
+    /// The entry as received.
+    pub raw: &'a [u8],
+}
+
+impl<'a> NameAddr<'a> {
+    /// Reads one address; `None` where it is malformed.
+    pub fn parse(value: &'a [u8]) -> Option<NameAddr<'a>> {
+        let raw = trim(value);
+        let mut scan = Scan::new(raw);
+        let display = if scan.peek() == Some(b'"') {
+            let quoted = scan.quoted()?;
+            scan.skip_lws();
+            quoted
+        } else {
+            // without `<` there is no display name: an addr-spec alone
+            match memchr::memchr3(b'<', b'"', b';', raw) {
+                Some(at) if raw.get(at) == Some(&b'<') => trim(scan.take_while(|byte| byte != b'<')),
+                _ => return Self::parse_spec(raw),
+            }
+        };
+        // RFC 3261 §25.1 allows tokens only; a separator here means that quotes were forgotten (RFC 4475 §3.1.2.15)
+        if !display.starts_with(b"\"") && display.iter().any(|&byte| matches!(byte, b',' | b'>') || is_control(byte)) {
+            return None;
+        }
+        if !scan.eat(b'<') {
+            return None;
+        }
+        let uri = scan.take_while(|byte| !matches!(byte, b'<' | b'>'));
+        if !scan.eat(b'>') || uri.is_empty() {
+            return None;
+        }
+        let params = trim(scan.rest());
+        params::are_sound(params).then_some(NameAddr { display, uri, params, raw })
+    }
+
+    /// `addr-spec *(;param)`: parameters are the header's, and a URI with `,` or `?` needs brackets (RFC 3261 §20).
+    fn parse_spec(raw: &'a [u8]) -> Option<NameAddr<'a>> {
+        let end = raw.iter().position(|&byte| byte == b';' || is_lws(byte)).unwrap_or(raw.len());
+        let (uri, params) = (part(raw, 0, end), trim(tail(raw, end)));
+        if uri.is_empty() || uri.iter().any(|byte| matches!(byte, b',' | b'?' | b'<' | b'>' | b'"')) {
+            return None;
+        }
+        params::are_sound(params).then_some(NameAddr { display: b"", uri, params, raw })
+    }
+
+    /// The URI, read.
+    pub fn parsed_uri(&self) -> Option<Uri<'a>> {
+        Uri::parse(self.uri)
+    }
+
+    /// A parameter behind the address; present without value is `Some(b"")`.
+    pub fn param(&self, name: &str) -> Option<&'a [u8]> {
+        params::find(self.params, name)
+    }
+
+    /// `tag`.
+    pub fn tag(&self) -> Option<&'a [u8]> {
+        self.param("tag")
+    }
+
+    /// The display name as text: quotes and their escapes undone, folds as one space, bad UTF-8 replaced.
+    pub fn display_text(&self) -> String {
+        let quoted = self.display.strip_prefix(b"\"").and_then(|inner| inner.strip_suffix(b"\""));
+        let mut text = Vec::with_capacity(self.display.len());
+        let mut bytes = quoted.unwrap_or(self.display).iter().copied();
+        while let Some(byte) = bytes.next() {
+            match byte {
+                b'\\' if quoted.is_some() => text.extend(bytes.next()),
+                b'\r' | b'\n' => {}
+                _ => text.push(byte),
+            }
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// Every entry of a list value, the malformed ones left out.
+    pub(crate) fn list(value: &'a [u8]) -> impl Iterator<Item = NameAddr<'a>> {
+        split(value, b',').filter_map(NameAddr::parse)
+    }
+}
+
+fn is_control(byte: u8) -> bool {
+    byte.is_ascii_control() && !is_lws(byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_every_form() {
+        for (value, display, uri, tag) in [
+            ("sip:a@b", "", "sip:a@b", None),
+            ("sip:a@b ;   tag    = 19n", "", "sip:a@b", Some("19n")),
+            ("<sip:a@b;lr>;tag=1", "", "sip:a@b;lr", Some("1")),
+            ("caller<sip:a@b>;tag=323", "caller", "sip:a@b", Some("323")),
+            ("\"J \\\\\\\"\"       <sip:j@e>\r\n  ;\r\n  tag = 98asjd8", "\"J \\\\\\\"\"", "sip:j@e", Some("98asjd8")),
+            ("Ann Lee <sip:a,c@b?x=y>", "Ann Lee", "sip:a,c@b?x=y", None),
+            ("\"Bell, Al; <x>\" <sip:a@b>;q=\"a;tag=0\";tag=1", "\"Bell, Al; <x>\"", "sip:a@b", Some("1")),
+        ] {
+            let read = NameAddr::parse(value.as_bytes()).unwrap_or_else(|| panic!("{value}"));
+            assert_eq!(read.display, display.as_bytes(), "{value}");
+            assert_eq!(read.uri, uri.as_bytes(), "{value}");
+            assert_eq!(read.tag(), tag.map(str::as_bytes), "{value}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_not_an_address() {
+        for value in [
+            "",
+            "<>",
+            "<sip:a@b",
+            "sip:a@b>",
+            "\"Mr. J. User <sip:j@e>",
+            "Bell, Alexander <sip:a@b>;tag=43",
+            "sip:user@example.com?Route=%3Csip:e%3E",
+            "<sip:a@b>;;;;",
+            "<sip:a@b> x",
+            "<<sip:a@b>>",
+            "\"x\" sip:a@b",
+            "sip:a b@c",
+        ] {
+            assert_eq!(NameAddr::parse(value.as_bytes()), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn display_text_undoes_quotes() {
+        let read = NameAddr::parse(br#""J \\\"R" <sip:a@b>"#).unwrap();
+        assert_eq!(read.display_text(), r#"J \"R"#);
+        assert_eq!(NameAddr::parse(b"Ann Lee <sip:a@b>").unwrap().display_text(), "Ann Lee");
+    }
+}

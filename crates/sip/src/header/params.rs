@@ -1,0 +1,68 @@
+//! Parameters behind a header's value: `;name=value;flag` (RFC 3261 §7.3.1, generic-param).
+
+use crate::scan::{Scan, is_lws, split, split_once, trim};
+
+/// A parameter by name, without regard to case; present without value is `Some(b"")`. Quotes stay on the value.
+pub(crate) fn find<'a>(params: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    split(params, b';').find_map(|entry| {
+        let (key, value) = split_once(entry, b'=').unwrap_or((entry, b""));
+        trim(key).eq_ignore_ascii_case(name.as_bytes()).then(|| trim(value))
+    })
+}
+
+/// Whether `params` is nothing, or `;name[=value]` again and again: no empty parameter, no open quote.
+pub(crate) fn are_sound(params: &[u8]) -> bool {
+    let mut scan = Scan::new(params);
+    scan.skip_lws();
+    while !scan.is_done() {
+        if !scan.eat(b';') {
+            return false;
+        }
+        scan.skip_lws();
+        if scan.token().is_none() {
+            return false;
+        }
+        scan.skip_lws();
+        if scan.eat(b'=') {
+            scan.skip_lws();
+            // quoted string, token or host; opaque ones of the wild (`=` padding) pass too
+            let whole = match scan.peek() {
+                Some(b'"') => scan.quoted().is_some(),
+                _ => !scan.take_while(is_value).is_empty(),
+            };
+            if !whole {
+                return false;
+            }
+            scan.skip_lws();
+        }
+    }
+    true
+}
+
+fn is_value(byte: u8) -> bool {
+    !is_lws(byte) && !byte.is_ascii_control() && !matches!(byte, b';' | b',' | b'"' | b'<' | b'>')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_by_name_through_white_space_and_quotes() {
+        let params = b" ;\r\n  A = \"x;tag=1\" ; tag    = 1918181833n ;lr";
+        assert_eq!(find(params, "tag"), Some(b"1918181833n".as_slice()));
+        assert_eq!(find(params, "a"), Some(b"\"x;tag=1\"".as_slice()));
+        assert_eq!(find(params, "LR"), Some(b"".as_slice()));
+        assert_eq!(find(params, "x"), None);
+    }
+
+    #[test]
+    fn empty_parameters_are_unsound() {
+        for params in ["", ";a", ";a=b;c", " ; a = \"b;;\" ; c", ";received=[2001:db8::1]"] {
+            assert!(are_sound(params.as_bytes()), "{params}");
+        }
+        for params in [";", ";;", ";a;;b", ";a=", ";=b", "a", ";a=\"b", ";a b", ";a=b c"] {
+            assert!(!are_sound(params.as_bytes()), "{params}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Via (RFC 3261 §20.42, RFC 3581): one entry, read leniently, since an answer needs it even where it is damaged.
+
+use crate::Transport;
+use crate::header::params;
+use crate::scan::{Scan, number, split, trim};
+use crate::uri::{HostPort, is_host, is_ipv6};
+
+/// Via's topmost entry (RFC 3261 §20.42, RFC 3581).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Via<'a> {
+    /// The transport, where it is one of ours.
+    pub transport: Option<Transport>,
+    /// sent-by.
+    pub sent_by: HostPort<'a>,
+    /// `branch`.
+    pub branch: Option<&'a [u8]>,
+    /// `rport`: present without value is `Some(None)`.
+    pub rport: Option<Option<u16>>,
+    /// `received`.
+    pub received: Option<&'a [u8]>,
+    /// The whole entry as received, without the entries after it.
+    pub raw: &'a [u8],
+    /// Whether every part is well-formed and the protocol is `SIP/2.0`; what is not has been read as far as it goes.
+    pub sound: bool,
+}
+
+impl<'a> Via<'a> {
+    /// Reads the first entry of a field's value; `None` where no sent-by host can be read.
+    pub fn parse(value: &'a [u8]) -> Option<Via<'a>> {
+        let raw = split(value, b',').next()?;
+        let mut scan = Scan::new(raw);
+        let (mut sound, transport) = sent_protocol(&mut scan)?;
+        let sent_by = sent_by(&mut scan, &mut sound)?;
+        scan.skip_lws();
+        let behind = scan.rest();
+        let mut via = Via { transport, sent_by, branch: None, rport: None, received: None, raw, sound };
+        via.sound &= params::are_sound(behind);
+        for entry in split(behind, b';') {
+            let mut entry = Scan::new(entry);
+            let name = entry.token().unwrap_or_default();
+            entry.skip_lws();
+            let value = if entry.eat(b'=') { trim(entry.rest()) } else { b"" };
+            if name.eq_ignore_ascii_case(b"branch") && via.branch.is_none() {
+                via.branch = Some(value);
+            } else if name.eq_ignore_ascii_case(b"received") && via.received.is_none() {
+                via.received = Some(value);
+            } else if name.eq_ignore_ascii_case(b"rport") && via.rport.is_none() {
+                let port = number(value).and_then(|port| u16::try_from(port).ok());
+                via.sound &= value.is_empty() || port.is_some();
+                via.rport = Some(port);
+            }
+        }
+        Some(via)
+    }
+
+    /// A parameter by name, without regard to case; present without value is `Some(b"")`.
+    pub fn param(&self, name: &str) -> Option<&'a [u8]> {
+        params::find(self.raw, name)
+    }
+}
+
+/// `SIP/2.0/UDP`, with white space wherever it may be: whether it is SIP/2.0, and the transport.
+fn sent_protocol(scan: &mut Scan<'_>) -> Option<(bool, Option<Transport>)> {
+    let mut words = [b"".as_slice(); 3];
+    for (position, word) in words.iter_mut().enumerate() {
+        scan.skip_lws();
+        if position > 0 {
+            if !scan.eat(b'/') {
+                return None;
+            }
+            scan.skip_lws();
+        }
+        *word = scan.token()?;
+    }
+    let [protocol, version, transport] = words;
+    let transport = [Transport::Udp, Transport::Tcp, Transport::Tls]
+        .into_iter()
+        .find(|known| transport.eq_ignore_ascii_case(known.via_token().as_bytes()));
+    Some((protocol.eq_ignore_ascii_case(b"SIP") && version == b"2.0", transport))
+}
+
+/// `host [: port]`, with white space wherever it may be.
+fn sent_by<'a>(scan: &mut Scan<'a>, sound: &mut bool) -> Option<HostPort<'a>> {
+    scan.skip_lws();
+    let host = if scan.eat(b'[') {
+        let host = std::str::from_utf8(scan.take_while(|byte| byte != b']')).ok()?;
+        *sound &= scan.eat(b']') && is_ipv6(host);
+        host
+    } else {
+        let host =
+            std::str::from_utf8(scan.take_while(|byte| !matches!(byte, b':' | b';' | b' ' | b'\t' | b'\r' | b'\n')));
+        let host = host.ok()?;
+        *sound &= is_host(host.as_bytes());
+        host
+    };
+    if host.is_empty() {
+        return None;
+    }
+    scan.skip_lws();
+    let mut port = None;
+    if scan.eat(b':') {
+        scan.skip_lws();
+        let digits = scan.take_while(|byte| !matches!(byte, b';' | b' ' | b'\t' | b'\r' | b'\n'));
+        port = number(digits).and_then(|port| u16::try_from(port).ok()).filter(|&port| port != 0);
+        *sound &= port.is_some();
+    }
+    Some(HostPort { host, port })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_white_space_and_folds_between_all_parts() {
+        let value = b"SIP  / 2.0  / TCP     spindle.example.com   ;\r\n  branch  =   z9hG4bK9ikj8  ,\r\n SIP/2.0/UDP x";
+        let via = Via::parse(value).unwrap();
+        assert!(via.sound);
+        assert_eq!(via.transport, Some(Transport::Tcp));
+        assert_eq!(via.sent_by, HostPort { host: "spindle.example.com", port: None });
+        assert_eq!(via.branch, Some(b"z9hG4bK9ikj8".as_slice()));
+        assert!(via.raw.ends_with(b"z9hG4bK9ikj8"));
+    }
+
+    #[test]
+    fn reads_rport_received_and_ipv6() {
+        let via = Via::parse(b"SIP/2.0/UDP [2001:db8::1]:5070;rport;branch=z9hG4bKa;received=192.0.2.1;ttl=1").unwrap();
+        assert_eq!(via.sent_by, HostPort { host: "2001:db8::1", port: Some(5070) });
+        assert_eq!((via.rport, via.received), (Some(None), Some(b"192.0.2.1".as_slice())));
+        assert_eq!(via.param("TTL"), Some(b"1".as_slice()));
+        let via = Via::parse(b"SIP/2.0/UDP a;rport=40000").unwrap();
+        assert_eq!(via.rport, Some(Some(40000)));
+    }
+
+    #[test]
+    fn damaged_entries_are_read_but_not_sound() {
+        for value in [
+            "SIP/7.0/UDP c.example.com;branch=z9hG4bKkdjuw",
+            "SIP/2.0/UDP 192.0.2.15;;,;,,",
+            "SIP/2.0/UDP 192.0.2.15:99999;branch=z9hG4bKk",
+            "SIP/2.0/UDP 192.0.2.15:0",
+            "SIP/2.0/UDP 192.0.2.15:;branch=z9hG4bKk",
+            "SIP/2.0/UDP [2001:db8::1;branch=z9hG4bKk",
+            "SIP/2.0/UDP h;rport=x",
+            "SIP/2.0/UDP h_!;branch=1",
+        ] {
+            assert!(!Via::parse(value.as_bytes()).unwrap().sound, "{value}");
+        }
+        for value in ["", "SIP/2.0/UDP", "SIP/2.0 h", "SIP/2.0/UDP ;branch=1"] {
+            assert_eq!(Via::parse(value.as_bytes()), None, "{value}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The only byte cursor: whatever reads a line or a header value does it through here, so every length check is here.
+
+/// A position in received bytes. Nothing it does can leave them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scan<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Scan<'a> {
+    pub(crate) const fn new(bytes: &'a [u8]) -> Scan<'a> {
+        Scan { bytes, at: 0 }
+    }
+
+    pub(crate) const fn at(&self) -> usize {
+        self.at
+    }
+
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.at >= self.bytes.len()
+    }
+
+    /// What is left.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        tail(self.bytes, self.at)
+    }
+
+    /// What lies between an earlier position and this one.
+    pub(crate) fn since(&self, from: usize) -> &'a [u8] {
+        part(self.bytes, from, self.at)
+    }
+
+    /// Takes `byte` if it is the next one.
+    pub(crate) fn eat(&mut self, byte: u8) -> bool {
+        let hit = self.peek() == Some(byte);
+        self.at += usize::from(hit);
+        hit
+    }
+
+    /// Skips white space and folds.
+    pub(crate) fn skip_lws(&mut self) {
+        self.take_while(is_lws);
+    }
+
+    /// Takes bytes as long as they are of a class; none is fine.
+    pub(crate) fn take_while(&mut self, class: impl Fn(u8) -> bool) -> &'a [u8] {
+        let rest = self.rest();
+        let length = rest.iter().position(|&byte| !class(byte)).unwrap_or(rest.len());
+        self.at += length;
+        part(rest, 0, length)
+    }
+
+    /// Takes a token (RFC 3261 §25.1); `None` where none stands here.
+    pub(crate) fn token(&mut self) -> Option<&'a [u8]> {
+        let token = self.take_while(is_token);
+        (!token.is_empty()).then_some(token)
+    }
+
+    /// Takes a quoted string, quotes included; `None` where none begins here or it does not end.
+    pub(crate) fn quoted(&mut self) -> Option<&'a [u8]> {
+        let from = self.at;
+        if !self.eat(b'"') {
+            return None;
+        }
+        while let Some(byte) = self.peek() {
+            self.at += 1;
+            match byte {
+                b'"' => return Some(self.since(from)),
+                b'\\' => self.at = (self.at + 1).min(self.bytes.len()),
+                _ => {}
+            }
+        }
+        self.at = from;
+        None
+    }
+}
+
+/// `bytes[from..to]`, empty where that does not exist.
+pub(crate) fn part(bytes: &[u8], from: usize, to: usize) -> &[u8] {
+    bytes.get(from..to).unwrap_or_default()
+}
+
+/// `bytes[from..]`, empty where that does not exist.
+pub(crate) fn tail(bytes: &[u8], from: usize) -> &[u8] {
+    bytes.get(from..).unwrap_or_default()
+}
+
+/// White space inside a header value: folds are white space too (RFC 3261 §7.3.1).
+pub(crate) const fn is_lws(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+/// A character of a token (RFC 3261 §25.1).
+pub(crate) const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+}
+
+/// Whether all of `bytes` is one token.
+pub(crate) fn is_whole_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|&byte| is_token(byte))
+}
+
+/// Cuts white space and folds from both ends.
+pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
+    let mut rest = bytes;
+    while let [first, inner @ ..] = rest
+        && is_lws(*first)
+    {
+        rest = inner;
+    }
+    while let [inner @ .., last] = rest
+        && is_lws(*last)
+    {
+        rest = inner;
+    }
+    rest
+}
+
+/// Splits at the first `byte`: what is before it and what is behind it.
+pub(crate) fn split_once(bytes: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
+    let at = memchr::memchr(byte, bytes)?;
+    Some((part(bytes, 0, at), tail(bytes, at + 1)))
+}
+
+/// A whole number in decimal digits and nothing else; leading zeros are fine. `None` above [`u64::MAX`] too.
+pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
+    if bytes.is_empty() {
+        return None;
+    }
+    bytes.iter().try_fold(0_u64, |sum, byte| match byte {
+        b'0'..=b'9' => sum.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
+        _ => None,
+    })
+}
+
+/// Splits a value at `separator`, not inside quotes or angle brackets; entries are trimmed and may be empty.
+/// Where a quote or bracket does not end, the rest is one entry.
+pub(crate) fn split(value: &[u8], separator: u8) -> Split<'_> {
+    Split { rest: Some(value), separator }
+}
+
+/// The iterator of [`split`].
+#[derive(Debug, Clone)]
+pub(crate) struct Split<'a> {
+    rest: Option<&'a [u8]>,
+    separator: u8,
+}
+
+impl<'a> Iterator for Split<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let rest = self.rest?;
+        let mut scan = Scan::new(rest);
+        let mut bracket = false;
+        while let Some(byte) = scan.peek() {
+            match byte {
+                b'"' if !bracket => {
+                    if scan.quoted().is_none() {
+                        break;
+                    }
+                    continue;
+                }
+                b'<' => bracket = true,
+                b'>' => bracket = false,
+                _ if byte == self.separator && !bracket => {
+                    self.rest = Some(tail(rest, scan.at() + 1));
+                    return Some(trim(scan.since(0)));
+                }
+                _ => {}
+            }
+            scan.eat(byte);
+        }
+        self.rest = None;
+        Some(trim(rest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_outside_of_quotes_and_brackets_only() {
+        let entries: Vec<_> = split(br#" "a,\"b" <sip:c,d@e> , f,, "g,h"#, b',').collect();
+        assert_eq!(entries, [br#""a,\"b" <sip:c,d@e>"#.as_slice(), b"f", b"", br#""g,h"#]);
+    }
+
+    #[test]
+    fn an_unfinished_quote_ends_nowhere_outside() {
+        let mut scan = Scan::new(br#""abc\"#);
+        assert_eq!(scan.quoted(), None);
+        assert_eq!(scan.at(), 0);
+    }
+
+    #[test]
+    fn numbers_are_digits_only_and_bounded() {
+        assert_eq!(number(b"0068"), Some(68));
+        assert_eq!(number(b""), None);
+        assert_eq!(number(b"-1"), None);
+        assert_eq!(number(b"36893488147419103232"), None);
+    }
+}
