@@ -1,0 +1,149 @@
+//! Reading and writing (RFC 8866, RFC 4566): the examples of the text, what phones write, and any bytes at all.
+
+use proptest::prelude::*;
+use trunkgate_sdp::{Attribute, Connection, Description, Direction, Media, Origin, fuzz};
+
+#[test]
+fn rfc8866_section_5_the_example_is_read() {
+    let text = "v=0\r\no=jdoe 3724394400 3724394405 IN IP4 198.51.100.1\r\ns=Call to John Smith\r\n\
+                i=SDP Offer #1\r\nu=http://www.jdoe.example.com/home.html\r\n\
+                e=Jane Doe <jane@jdoe.example.com>\r\np=+1 617 555-6011\r\nc=IN IP4 198.51.100.1\r\nt=0 0\r\n\
+                m=audio 49170 RTP/AVP 0\r\nm=audio 49180 RTP/AVP 0\r\nm=video 51372 RTP/AVP 99\r\n\
+                c=IN IP6 2001:db8::2\r\na=rtpmap:99 h263-1998/90000\r\n";
+    let description = Description::parse(text.as_bytes()).unwrap();
+    assert_eq!((description.origin.session_id, description.origin.version), (3_724_394_400, 3_724_394_405));
+    assert_eq!(description.connection.as_ref().unwrap().address, "198.51.100.1");
+    assert_eq!(description.media[2].connection.as_ref().unwrap().ip(), Some("2001:db8::2".parse().unwrap()));
+    assert_eq!(description.media[2].rtpmap(99).unwrap().encoding, "h263-1998");
+    assert_eq!(description.to_string(), text);
+}
+
+#[test]
+fn rfc4566_section_5_multicast_time_to_live_is_not_an_address() {
+    let text = "v=0\r\no=jdoe 2890844526 2890842807 IN IP4 10.47.16.5\r\ns=SDP Seminar\r\n\
+                c=IN IP4 224.2.17.12/127\r\nt=2873397496 2873404696\r\na=recvonly\r\n\
+                m=audio 49170 RTP/AVP 0\r\nm=video 51372 RTP/AVP 99\r\na=rtpmap:99 h263-1998/90000\r\n";
+    let description = Description::parse(text.as_bytes()).unwrap();
+    assert_eq!(description.connection.as_ref().unwrap().address, "224.2.17.12");
+    assert_eq!(description.connection.as_ref().unwrap().ip(), None);
+    assert_eq!(description.direction_of(&description.media[0]), Direction::RecvOnly);
+}
+
+#[test]
+fn rfc8866_section_9_line_ends_of_either_kind() {
+    let text = "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 4000 RTP/AVP 0";
+    let bare = Description::parse(text.as_bytes()).unwrap();
+    let full = Description::parse(text.replace('\n', "\r\n").as_bytes()).unwrap();
+    assert_eq!(bare, full);
+    assert!(bare.to_string().ends_with("m=audio 4000 RTP/AVP 0\r\n"));
+}
+
+#[test]
+fn a_format_number_past_32_bits_is_no_payload() {
+    let text = "v=0\r\no=- 1 1 IN IP4 h\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP 4294967296\r\n";
+    assert!(Description::parse(text.as_bytes()).unwrap().media[0].payloads().is_empty());
+    fuzz::offer(text.as_bytes());
+}
+
+fn word() -> impl Strategy<Value = String> {
+    proptest::collection::vec(prop::sample::select(b"abcXYZ019-._+".to_vec()), 1..12)
+        .prop_map(|bytes| bytes.into_iter().map(char::from).collect())
+}
+
+fn text() -> impl Strategy<Value = String> {
+    proptest::collection::vec(prop::char::range(' ', '\u{17f}'), 0..20)
+        .prop_map(|chars| chars.into_iter().filter(|c| !c.is_control()).collect())
+}
+
+fn connection() -> impl Strategy<Value = Option<Connection>> {
+    let address = prop_oneof![
+        any::<[u8; 4]>().prop_map(|ip| std::net::IpAddr::from(ip).to_string()),
+        any::<[u8; 16]>().prop_map(|ip| std::net::IpAddr::from(ip).to_string()),
+        word(),
+    ];
+    proptest::option::of(address.prop_map(|address| Connection { address }))
+}
+
+fn attributes() -> impl Strategy<Value = Vec<Attribute>> {
+    let known = prop_oneof![
+        (0u8..128, word()).prop_map(|(n, e)| Attribute::new("rtpmap", format!("{n} {e}/8000"))),
+        (0u8..128, text()).prop_map(|(n, v)| Attribute::new("fmtp", format!("{n} {v}"))),
+        (any::<u16>(), any::<[u8; 4]>())
+            .prop_map(|(p, ip)| Attribute::new("rtcp", format!("{p} IN IP4 {}", std::net::IpAddr::from(ip)))),
+        prop::sample::select(vec!["sendonly", "inactive", "recvonly", "sendrecv", "rtcp-mux"])
+            .prop_map(Attribute::flag),
+        (word(), text()).prop_map(|(name, value)| Attribute::new(&name, value)),
+        word().prop_map(|name| Attribute::flag(&name)),
+    ];
+    proptest::collection::vec(known, 0..8)
+}
+
+fn other() -> impl Strategy<Value = Vec<String>> {
+    let line = (prop::sample::select(b"iuepbtrzkxZ".to_vec()), text());
+    proptest::collection::vec(line.prop_map(|(kind, text)| format!("{}={text}", char::from(kind))), 0..5)
+}
+
+fn media() -> impl Strategy<Value = Media> {
+    let proto = prop::sample::select(vec!["RTP/AVP", "RTP/AVPF", "RTP/SAVP", "udptl", "rtp/avp"]);
+    let format = prop_oneof![(0u8..128).prop_map(|n| n.to_string()), word()];
+    let head = (word(), any::<u16>(), proptest::option::of(any::<u16>()), proto);
+    let body = (proptest::collection::vec(format, 1..8), connection(), attributes(), other());
+    (head, body).prop_map(|((kind, port, port_count, proto), (formats, connection, attributes, other))| Media {
+        port_count,
+        formats,
+        connection,
+        attributes,
+        other,
+        ..Media::new(&kind, port, proto)
+    })
+}
+
+fn description() -> impl Strategy<Value = Description> {
+    let origin = (word(), any::<u64>(), any::<u64>(), word());
+    let origin =
+        origin.prop_map(|(username, session_id, version, address)| Origin { username, session_id, version, address });
+    let rest = (text(), connection(), attributes(), other(), proptest::collection::vec(media(), 0..5));
+    (origin, rest).prop_map(|(origin, (name, connection, attributes, other, media))| Description {
+        origin,
+        name,
+        connection: connection.or_else(|| Some(Connection { address: "192.0.2.1".to_owned() })),
+        attributes,
+        other,
+        media,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_written_reads_back(description in description()) {
+        prop_assert_eq!(Description::parse(description.to_string().as_bytes()), Ok(description));
+    }
+
+    #[test]
+    fn any_description_goes_through_the_relay(description in description()) {
+        fuzz::offer(description.to_string().as_bytes());
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        fuzz::offer(&bytes);
+    }
+
+    #[test]
+    fn any_damage_is_read_or_refused(
+        description in description(),
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let mut bytes = description.to_string().into_bytes();
+        for (at, byte) in edits {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Ok(read) = Description::parse(&bytes) {
+            prop_assert_eq!(Description::parse(read.to_string().as_bytes()), Ok(read));
+        }
+        fuzz::offer(&bytes);
+    }
+}
