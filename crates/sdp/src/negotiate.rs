@@ -66,6 +66,8 @@ pub struct AgreedStream {
     /// Payload numbers that mean the same: (the offerer's, the answerer's). A packet from one end with a number not
     /// listed here is not relayed.
     pub payloads: Vec<(u8, u8)>,
+    /// RTP clock of each of `payloads`, in Hz.
+    pub clocks: Vec<u32>,
     /// The codec for reports, e.g. `PCMU`: the first agreed one that is not telephone-event.
     pub codec: String,
 }
@@ -83,6 +85,17 @@ impl AgreedStream {
         let taken = |number: u8| self.payloads.iter().any(|(_, answerer)| *answerer == number);
         let offered = self.payloads.iter().map(|(offerer, _)| (*offerer, *offerer)).filter(|(o, _)| !taken(*o));
         own.chain(offered).collect()
+    }
+
+    /// RTP clocks of packets from the offerer: (payload number as it sends, Hz).
+    pub fn clocks_from_offerer(&self) -> Vec<(u8, u32)> {
+        self.payloads.iter().map(|(offerer, _)| *offerer).zip(self.clocks.iter().copied()).collect()
+    }
+
+    /// RTP clocks of packets from the answerer: (payload number as it sends, Hz), for all of [`Self::to_offerer`].
+    pub fn clocks_from_answerer(&self) -> Vec<(u8, u32)> {
+        let clock = |number: u8| self.clocks_from_offerer().into_iter().find(|(n, _)| *n == number).map(|(_, hz)| hz);
+        self.to_offerer().into_iter().filter_map(|(theirs, ours)| Some((theirs, clock(ours)?))).collect()
     }
 }
 
@@ -228,6 +241,7 @@ fn answered_section(
         offerer: far(offer, offered, direction.reversed()),
         answerer: far(answer, answered, direction),
         payloads: pairs.iter().map(|(ours, theirs)| (ours.number, theirs.number)).collect(),
+        clocks: pairs.iter().map(|(ours, _)| ours.map.clock).collect(),
         codec,
     };
     Some((section, stream))

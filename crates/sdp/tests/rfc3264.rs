@@ -194,6 +194,8 @@ fn rfc3264_section_6_the_answer_goes_back_with_the_offerers_numbers() {
     assert_eq!(stream.to_answerer(), [(96, 97), (0, 0), (101, 96)]);
     // 96 is the answerer's telephone-event: the offerer's own 96 cannot be told from it. 101 can.
     assert_eq!(stream.to_offerer(), [(97, 96), (0, 0), (96, 101), (101, 101)]);
+    assert_eq!(stream.clocks_from_offerer(), [(96, 48000), (0, 8000), (101, 8000)]);
+    assert_eq!(stream.clocks_from_answerer(), [(97, 48000), (0, 8000), (96, 8000), (101, 8000)]);
 }
 
 #[test]
