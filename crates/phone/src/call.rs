@@ -92,6 +92,7 @@ pub struct PhoneCall {
     /// An offer of ours waits for its answer.
     pub(crate) offered: bool,
     pub(crate) call_id: Vec<u8>,
+    pub(crate) called: String,
     pub(crate) client: Option<ClientId>,
     pub(crate) server: Option<ServerId>,
     pub(crate) dialog: Option<DialogId>,
@@ -135,6 +136,7 @@ impl PhoneCall {
             acked: false,
             offered: false,
             call_id,
+            called: String::new(),
             client: None,
             server: None,
             dialog: None,
@@ -170,6 +172,10 @@ impl PhoneCall {
     /// Call-ID of its leg.
     pub fn call_id(&self) -> &[u8] {
         &self.call_id
+    }
+    /// The user part that was called.
+    pub fn called(&self) -> &str {
+        &self.called
     }
     /// How an incoming call is answered.
     pub fn manner(&self) -> Option<Manner> {

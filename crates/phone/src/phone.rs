@@ -152,6 +152,7 @@ impl Phone {
         let number = self.next_number();
         let mut call = PhoneCall::new(number, true, self.ssrc(number), Vec::new());
         call.media = Some(media);
+        call.called = user_of(dial.uri.as_bytes());
         call.talk = dial.talk;
         call.never_ack = dial.never_ack;
         let body = dial.offer.then(|| {
@@ -291,6 +292,7 @@ impl Phone {
         let answer = self.next_answer();
         let number = self.next_number();
         let mut call = PhoneCall::new(number, false, self.ssrc(number), call_id.clone());
+        call.called = called(&message);
         call.manner = Some(answer.manner);
         call.talk = answer.talk;
         if until.is_none() {
@@ -320,6 +322,7 @@ impl Phone {
             }
         };
         call.call_id = request.call_id().unwrap_or_default().to_vec();
+        call.called = called(request);
         call.server = Some(id);
         call.media = self.free_media.pop_front();
         self.begin(now, &mut call, request);
@@ -381,6 +384,14 @@ impl Phone {
     fn ssrc(&self, number: CallNumber) -> u32 {
         (mix((u64::from(number_of(&self.config.seed)) << 32) | u64::from(number.0)) >> 16) as u32
     }
+}
+
+fn called(request: &Message) -> String {
+    request.uri().map(|uri| uri.user_unescaped()).unwrap_or_default()
+}
+
+fn user_of(uri: &[u8]) -> String {
+    trunkgate_sip::Uri::parse(uri).map(|uri| uri.user_unescaped()).unwrap_or_default()
 }
 
 fn number_of(seed: &[u8; 32]) -> u32 {

@@ -1,0 +1,133 @@
+//! What must hold after each step, and what must be left at the end: nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Instant;
+
+use trunkgate_phone::{PhoneCall, State};
+
+use crate::options::Options;
+use crate::world::World;
+
+/// An invariant that did not hold: all that is needed to see it again.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// The seed's options.
+    pub options: Options,
+    /// What is wrong.
+    pub what: String,
+    /// When, in virtual seconds from the start.
+    pub at_s: f64,
+    /// The last events.
+    pub tail: Vec<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.tail {
+            writeln!(f, "{line}")?;
+        }
+        writeln!(f, "seed {} at {:.6} s: {}", self.options.seed, self.at_s, self.what)?;
+        writeln!(f, "options: {}", self.options)?;
+        write!(f, "again: cargo run -p trunkgate-sim -- --seed {}", self.options.seed)
+    }
+}
+
+impl World {
+    pub(crate) fn failed(&self, what: String) -> Failure {
+        Failure {
+            options: self.options.clone(),
+            what,
+            at_s: self.now.saturating_duration_since(self.start).as_secs_f64(),
+            tail: self.log.tail(),
+        }
+    }
+
+    /// What must hold after each step.
+    pub(crate) fn check_step(&mut self) -> Result<(), String> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        self.edge.gateway.check_invariants()?;
+        for seat in &self.seats {
+            let damaged = seat.phone.calls().find(|call| call.judge().damaged() + call.judge().not_rtp() > 0);
+            if let Some(call) = damaged {
+                return Err(format!("{} heard damaged audio in {:?}", seat.phone.config().name, call.number()));
+            }
+        }
+        Ok(())
+    }
+
+    /// What must be left at the end.
+    pub(crate) fn check_end(&self, end: Instant) -> Result<(), String> {
+        let gateway = &self.edge.gateway;
+        if let Some(call) = gateway.calls(self.now).into_iter().find(|call| call.state != "ended") {
+            return Err(format!("call {} is stuck in {}", call.sid, call.state));
+        }
+        let metrics = gateway.metrics();
+        for (name, count) in [
+            ("live calls", gateway.live_calls() as u64),
+            ("transactions", metrics.sip_transactions_active),
+            ("dialogs", metrics.sip_dialogs_active),
+            ("media ports", metrics.media_ports_in_use),
+            ("media sessions", self.edge.sessions.len() as u64),
+            ("bound ports", self.edge.ports.len() as u64),
+            ("calls of trunks", metrics.calls_active.values().sum()),
+        ] {
+            if count != 0 {
+                return Err(format!("{count} {name} are left"));
+            }
+        }
+        if let Some((at, reason)) = gateway.poll_timeout().filter(|(at, _)| *at <= end) {
+            return Err(format!("the gateway still wants {reason} {:?} ago", end - at));
+        }
+        self.check_phones()?;
+        self.check_records()?;
+        self.check_voices()
+    }
+
+    fn check_phones(&self) -> Result<(), String> {
+        for seat in self.seats.iter().filter(|seat| !seat.dead) {
+            let name = &seat.phone.config().name;
+            if let Some(call) = seat.phone.calls().find(|call| call.state() != State::Ended) {
+                return Err(format!(
+                    "{name} does not know that {:?} [{}] is over: {:?}",
+                    call.number(),
+                    String::from_utf8_lossy(call.call_id()),
+                    call.state()
+                ));
+            }
+            let counts = seat.phone.counts();
+            if counts.servers + counts.clients + counts.dialogs != 0 {
+                return Err(format!("{name} has {counts:?} left"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_records(&self) -> Result<(), String> {
+        let unique: BTreeSet<&String> = self.records.iter().collect();
+        if unique.len() != self.records.len() {
+            return Err(format!("{} records of {} calls", self.records.len(), unique.len()));
+        }
+        Ok(())
+    }
+
+    /// Whoever is heard in a call belongs to it: the same number was called.
+    fn check_voices(&self) -> Result<(), String> {
+        let calls = || self.seats.iter().flat_map(|seat| seat.phone.calls());
+        let speakers: BTreeMap<u32, &PhoneCall> = calls().map(|call| (call.ssrc(), call)).collect();
+        for call in calls() {
+            for verdict in call.judge().verdicts() {
+                match speakers.get(&verdict.ssrc) {
+                    Some(speaker) if speaker.called() == call.called() => {}
+                    Some(speaker) => {
+                        return Err(format!("the call to {} hears the call to {}", call.called(), speaker.called()));
+                    }
+                    None => return Err(format!("the call to {} hears nobody's voice", call.called())),
+                }
+            }
+        }
+        Ok(())
+    }
+}

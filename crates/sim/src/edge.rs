@@ -1,0 +1,314 @@
+//! The edge under test: a real gateway, real media sessions, and a table of ports that stands for their sockets.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use ipnet::IpNet;
+use trunkgate_call::{Addressing, Gateway, GatewayConfig, Interfaces, ListenerSpec};
+use trunkgate_media::{Command, EndId, Event, MediaId, PacketBuf, Session, SessionSnapshot};
+use trunkgate_route::{
+    Definition, Numbers, Pattern, Peer, Route, SendNumbers, Table, TargetSpec, Transport as PeerTransport, Trunk,
+};
+use trunkgate_sip::{ListenerId, Transport};
+
+use crate::options::{Options, Sabotage};
+
+/// The edge's SIP address, UDP and TCP.
+pub const EDGE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 5060);
+/// The carrier's.
+pub const CARRIER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7)), 5060);
+/// The first trunk's.
+pub const TRUNK_A: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 10)), 5060);
+/// The second trunk's.
+pub const TRUNK_B: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 20)), 5060);
+/// Somebody whom nobody knows.
+pub const STRANGER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 66)), 5060);
+/// The name by which the second trunk can be reached without being named.
+pub const FAR_HOST: &str = "far.example";
+/// First media port of the edge.
+const FIRST_PORT: u16 = 20_000;
+
+/// A media event on its way to the gateway.
+pub type Told = (MediaId, Event);
+
+/// The edge.
+#[derive(Debug)]
+pub struct Edge {
+    /// The gateway.
+    pub gateway: Gateway,
+    /// Media sessions by id.
+    pub sessions: BTreeMap<MediaId, Session>,
+    /// Bound addresses: RTP and RTCP.
+    pub ports: BTreeMap<SocketAddr, (MediaId, EndId, bool)>,
+    /// Media events not yet told to the gateway.
+    pub told: VecDeque<Told>,
+    buffer: PacketBuf,
+    config: GatewayConfig,
+    generation: u8,
+    sabotage: Sabotage,
+}
+
+impl Edge {
+    /// An edge without calls.
+    pub fn new(start: Instant, options: &Options) -> Edge {
+        let mut seed = [0u8; 32];
+        for (at, byte) in seed.iter_mut().zip(options.seed.to_le_bytes().iter().cycle()) {
+            *at = *byte;
+        }
+        let config = GatewayConfig {
+            name: "edge".into(),
+            epoch: (start, SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)),
+            seed,
+            max_calls: 1000,
+            calls_per_second: 0,
+            sip_message_bytes: 65_535,
+            media_ports: (FIRST_PORT, FIRST_PORT + 2 * options.port_pairs - 1),
+            idle_timeout: options.idle_timeout,
+            full_numbers: true,
+        };
+        let gateway = Gateway::new(config.clone(), table(options, 0), addressing());
+        Edge {
+            gateway,
+            sessions: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            told: VecDeque::new(),
+            buffer: PacketBuf::new(),
+            config,
+            generation: 0,
+            sabotage: options.sabotage,
+        }
+    }
+
+    /// What a worker does with a command.
+    pub fn command(&mut self, now: Instant, id: MediaId, command: Command) {
+        match &command {
+            Command::Open { idle_timeout_ms } => {
+                let idle = *idle_timeout_ms;
+                self.sessions.entry(id).or_insert_with(|| Session::new(id, idle));
+            }
+            Command::AddEnd { end, spec } => {
+                let (rtp, rtcp) = (spec.bind, SocketAddr::new(spec.bind.ip(), spec.bind.port() + 1));
+                let error = match self.sessions.get(&id) {
+                    None => Some("no such session"),
+                    Some(session) => session.refuses(*end),
+                };
+                let taken = self.ports.contains_key(&rtp) || self.ports.contains_key(&rtcp);
+                if let Some(error) = error.or(taken.then_some("address in use")) {
+                    self.told.push_back((id, Event::BindFailed { end: *end, error: error.into() }));
+                    return;
+                }
+                self.ports.insert(rtp, (id, *end, false));
+                self.ports.insert(rtcp, (id, *end, true));
+                self.told.push_back((id, Event::Bound { end: *end }));
+            }
+            Command::RemoveEnd { end } => self.ports.retain(|_, owner| (owner.0, owner.1) != (id, *end)),
+            Command::Close => self.ports.retain(|_, owner| owner.0 != id),
+            Command::SetRemote { .. } | Command::Wire { .. } | Command::Unwire { .. } => {}
+        }
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.handle_input(now, command);
+        }
+        self.collect(id);
+    }
+
+    /// What a worker does with a packet: where it leaves and what it is then.
+    pub fn packet(&mut self, now: Instant, to: SocketAddr, from: SocketAddr, bytes: &[u8]) -> Option<Left> {
+        let (id, end, rtcp) = *self.ports.get(&to)?;
+        let session = self.sessions.get_mut(&id)?;
+        let area = self.buffer.receive_area();
+        let len = bytes.len().min(area.len());
+        area.get_mut(..len)?.copy_from_slice(bytes.get(..len)?);
+        self.buffer.set_len(len);
+        let transmit = session.handle_packet(now, end, rtcp, from, &mut self.buffer);
+        let left = transmit.and_then(|transmit| {
+            let from = *self
+                .ports
+                .iter()
+                .find(|(_, owner)| **owner == (id, transmit.via, transmit.rtcp))
+                .map(|(address, _)| address)?;
+            let mut bytes = self.buffer.data().to_vec();
+            if self.sabotage == Sabotage::EdgeHarmsAudio
+                && let Some(last) = bytes.last_mut()
+            {
+                *last ^= 0x10;
+            }
+            Some(Left { from, to: transmit.to, bytes })
+        });
+        self.collect(id);
+        left
+    }
+
+    /// Lets sessions look for silence.
+    pub fn sweep(&mut self, now: Instant) {
+        let ids: Vec<MediaId> = self.sessions.keys().copied().collect();
+        for id in ids {
+            if let Some(session) = self.sessions.get_mut(&id) {
+                session.handle_timeout(now);
+            }
+            self.collect(id);
+        }
+    }
+
+    /// When the next session wants to look.
+    pub fn next_sweep(&self) -> Option<Instant> {
+        self.sessions.values().filter_map(Session::poll_timeout).min()
+    }
+
+    /// Ends this process and starts another from its snapshot, as plain data through JSON.
+    ///
+    /// # Errors
+    /// What could not be written or read.
+    pub fn restart(&mut self, now: Instant, options: &Options, table: Arc<Table>) -> Result<(), String> {
+        let calls = through_json(&self.gateway.snapshot(now))?;
+        let sessions: Vec<SessionSnapshot> =
+            self.sessions.values().map(|s| through_json(&s.snapshot())).collect::<Result<_, _>>()?;
+        self.generation += 1;
+        let mut config = self.config.clone();
+        if let Some(first) = config.seed.last_mut() {
+            *first = self.generation;
+        }
+        config.epoch = (now, config.epoch.1 + now.saturating_duration_since(config.epoch.0));
+        self.sabotage = options.sabotage;
+        self.gateway = Gateway::new(config, table, addressing());
+        self.sessions.clear();
+        self.ports.clear();
+        self.told.clear();
+        for snapshot in sessions {
+            let id = snapshot.id;
+            let session = Session::restore(now, snapshot);
+            for (end, bind) in session.ends() {
+                self.ports.insert(bind, (id, end, false));
+                self.ports.insert(SocketAddr::new(bind.ip(), bind.port() + 1), (id, end, true));
+            }
+            self.sessions.insert(id, session);
+        }
+        self.gateway.restore(now, calls);
+        Ok(())
+    }
+
+    fn collect(&mut self, id: MediaId) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let mut closed = false;
+        while let Some(event) = session.poll_output() {
+            closed |= event == Event::Closed;
+            if self.sabotage == Sabotage::PortsAreLost && matches!(event, Event::EndClosed { .. }) {
+                continue;
+            }
+            self.told.push_back((id, event));
+        }
+        if closed {
+            self.sessions.remove(&id);
+        }
+    }
+}
+
+/// A packet that leaves a media socket.
+#[derive(Debug)]
+pub struct Left {
+    /// The socket.
+    pub from: SocketAddr,
+    /// Where it goes.
+    pub to: SocketAddr,
+    /// The packet.
+    pub bytes: Vec<u8>,
+}
+
+fn through_json<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> Result<T, String> {
+    let text = serde_json::to_string(value).map_err(|e| format!("snapshot cannot be written: {e}"))?;
+    serde_json::from_str(&text).map_err(|e| format!("snapshot cannot be read: {e}"))
+}
+
+/// Our addresses.
+fn addressing() -> Addressing {
+    let listener = |id, transport| ListenerSpec {
+        id: ListenerId(id),
+        name: format!("listener-{id}"),
+        transport,
+        bound: EDGE,
+        public_addresses: Vec::new(),
+    };
+    Addressing {
+        listeners: vec![listener(0, Transport::Udp), listener(1, Transport::Tcp)],
+        public_addresses: Vec::new(),
+        local_networks: Vec::new(),
+        interfaces: Interfaces { networks: Vec::new(), default_v4: Some(EDGE.ip()), default_v6: None },
+        media_bind: vec![EDGE.ip()],
+    }
+}
+
+/// A trunk with one peer.
+fn trunk(name: &str, address: SocketAddr, transport: PeerTransport) -> Trunk {
+    let suffix = if transport == PeerTransport::Tcp { ";transport=tcp" } else { "" };
+    Trunk {
+        name: name.into(),
+        peers: vec![Peer {
+            uri: format!("sip:{}{suffix}", address.ip()),
+            host: address.ip().to_string(),
+            port: None,
+            transport,
+            priority: 10,
+            weight: 10,
+            addresses: vec![address.ip()],
+        }],
+        accept_from: vec![IpNet::from(address.ip())],
+        media_from: Vec::new(),
+        listen: None,
+        codecs: vec!["PCMU".into(), "PCMA".into()],
+        ring_timeout: Duration::from_secs(20),
+        no_response_timeout: Duration::from_secs(4),
+        failover_on: vec![408, 429, 480, 500, 502, 503, 504],
+        max_calls: 0,
+        calls_per_second: 0,
+        send_numbers: SendNumbers::E164,
+    }
+}
+
+fn to_trunk(name: &str) -> TargetSpec {
+    TargetSpec::Trunk { name: name.into(), number: None }
+}
+
+fn route(name: &str, from: &[&str], to: &str, connect: Vec<TargetSpec>) -> Route {
+    Route {
+        name: name.into(),
+        from: from.iter().map(|s| (*s).to_owned()).collect(),
+        to: vec![Pattern::Prefix(to.into())],
+        caller: Vec::new(),
+        connect,
+        on_busy: false,
+        ring_timeout: None,
+    }
+}
+
+/// The configuration; an odd `version` has the second trunk only.
+pub fn table(options: &Options, version: u32) -> Arc<Table> {
+    let over = |trunk: u8| if options.tcp_trunk == trunk { PeerTransport::Tcp } else { PeerTransport::Udp };
+    let mut trunks = vec![trunk("carrier", CARRIER, PeerTransport::Udp)];
+    let (first, second) = (trunk("a", TRUNK_A, over(1)), trunk("b", TRUNK_B, over(2)));
+    let mut routes = vec![
+        route("refused", &["carrier"], "+1888", vec![TargetSpec::Reject(603)]),
+        route(
+            "elsewhere",
+            &["carrier"],
+            "+1999",
+            vec![TargetSpec::Uri {
+                uri: format!("sip:{FAR_HOST}"),
+                host: FAR_HOST.into(),
+                port: None,
+                transport: PeerTransport::Udp,
+            }],
+        ),
+    ];
+    if version.is_multiple_of(2) {
+        routes.push(route("back", &["a", "b"], "+1", vec![to_trunk("carrier")]));
+        routes.push(route("out", &["carrier"], "+1", vec![to_trunk("a"), to_trunk("b")]));
+        trunks.push(first);
+    } else {
+        routes.push(route("back", &["b"], "+1", vec![to_trunk("carrier")]));
+        routes.push(route("out", &["carrier"], "+1", vec![to_trunk("b")]));
+    }
+    trunks.push(second);
+    let numbers = Numbers::new("US").unwrap_or_else(|| unreachable!("US is a country"));
+    Arc::new(Table::new(Definition { numbers, trunks, routes }))
+}

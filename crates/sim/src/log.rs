@@ -1,0 +1,89 @@
+//! What happened, in order: the last lines for whoever reads a failure, and a hash of all for comparing two runs.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Instant;
+
+/// Lines kept for a failure.
+pub const TAIL_LINES: usize = 160;
+
+/// The log of one run.
+#[derive(Debug)]
+pub struct Log {
+    start: Instant,
+    tail: VecDeque<String>,
+    hash: u64,
+    lines: u64,
+}
+
+impl Log {
+    /// An empty log; times count from `start`.
+    pub fn new(start: Instant) -> Log {
+        Log { start, tail: VecDeque::with_capacity(TAIL_LINES), hash: 0xcbf2_9ce4_8422_2325, lines: 0 }
+    }
+    /// Adds a line.
+    pub fn line(&mut self, now: Instant, text: fmt::Arguments<'_>) {
+        let at = now.saturating_duration_since(self.start);
+        let line = format!("{:>11.6} {text}", at.as_secs_f64());
+        self.mix(line.as_bytes());
+        self.lines += 1;
+        if self.tail.len() == TAIL_LINES {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(line);
+    }
+    /// Adds bytes that are not worth a line.
+    pub fn mix(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.hash = (self.hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+    /// Hash of all that was added (FNV-1a).
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+    /// Lines in all.
+    pub fn lines(&self) -> u64 {
+        self.lines
+    }
+    /// The last lines.
+    pub fn tail(&self) -> Vec<String> {
+        self.tail.iter().cloned().collect()
+    }
+}
+
+/// A SIP message in one line: its first line and its Call-ID.
+pub fn describe(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut lines = text.lines();
+    let first = lines.next().unwrap_or_default().trim_end();
+    let call_id = lines
+        .find_map(|line| line.split_once(':').filter(|(n, _)| n.trim().eq_ignore_ascii_case("Call-ID")))
+        .map_or("", |(_, value)| value.trim());
+    let cseq = text
+        .lines()
+        .find_map(|line| line.split_once(':').filter(|(n, _)| n.trim().eq_ignore_ascii_case("CSeq")))
+        .map_or("", |(_, value)| value.trim());
+    let short: String = first.chars().take(60).collect();
+    let tail = call_id.get(call_id.len().saturating_sub(6)..).unwrap_or_default();
+    format!("{short} [{tail} {cseq}]")
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // a test's time has to begin somewhere
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tail_is_bounded_and_the_hash_covers_all() {
+        let start = Instant::now();
+        let (mut a, mut b) = (Log::new(start), Log::new(start));
+        for n in 0..TAIL_LINES + 10 {
+            a.line(start, format_args!("{n}"));
+            b.line(start, format_args!("{}", if n == 0 { 99 } else { n }));
+        }
+        assert_eq!(a.tail().len(), TAIL_LINES);
+        assert_eq!(a.tail(), b.tail());
+        assert_ne!(a.hash(), b.hash());
+    }
+}

@@ -1,0 +1,122 @@
+//! The network: loses, delays, doubles and reorders datagrams by a seed; streams lose nothing.
+
+use std::time::{Duration, Instant};
+
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha12Rng;
+
+/// How the network is at the moment.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Weather {
+    /// Share of datagrams that never arrive.
+    pub loss: f64,
+    /// Share that arrives twice.
+    pub duplicate: f64,
+    /// Share that is overtaken by later ones.
+    pub reorder: f64,
+    /// Shortest way, in microseconds.
+    pub delay_us: u64,
+    /// How much longer a way may be, in microseconds.
+    pub spread_us: u64,
+}
+
+impl Weather {
+    /// A quiet network: nothing lost, 1 ms.
+    pub const CALM: Weather = Weather { loss: 0.0, duplicate: 0.0, reorder: 0.0, delay_us: 1000, spread_us: 0 };
+}
+
+/// What a packet is, for what may happen to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carriage {
+    /// Anything may happen to it.
+    Datagram,
+    /// Arrives once, in order.
+    Stream,
+}
+
+/// The network's dice and present weather.
+#[derive(Debug)]
+pub struct Net {
+    rng: ChaCha12Rng,
+    weather: Weather,
+    fair: Weather,
+}
+
+impl Net {
+    /// A network whose ordinary weather is `fair`.
+    pub fn new(seed: u64, fair: Weather) -> Net {
+        Net { rng: ChaCha12Rng::seed_from_u64(seed), weather: fair, fair }
+    }
+    /// Changes the weather.
+    pub fn set(&mut self, weather: Weather) {
+        self.weather = weather;
+    }
+    /// Back to the ordinary weather.
+    pub fn clear(&mut self) {
+        self.weather = self.fair;
+    }
+    /// From now on nothing goes wrong.
+    pub fn heal(&mut self) {
+        self.fair = Weather::CALM;
+        self.weather = Weather::CALM;
+    }
+    /// When the copies of a packet sent now arrive: none, one or two.
+    pub fn arrivals(&mut self, now: Instant, carriage: Carriage) -> Vec<Instant> {
+        let weather = self.weather;
+        if carriage == Carriage::Stream {
+            // A fixed way keeps a stream in order.
+            return vec![now + Duration::from_micros(weather.delay_us)];
+        }
+        let copies = if self.rng.random_bool(weather.loss) {
+            0
+        } else {
+            1 + usize::from(self.rng.random_bool(weather.duplicate))
+        };
+        (0..copies)
+            .map(|_| {
+                let late = if self.rng.random_bool(weather.reorder) { 60_000 } else { 0 };
+                let spread = self.rng.random_range(0..=weather.spread_us);
+                now + Duration::from_micros(weather.delay_us + spread + late)
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // a test's time has to begin somewhere
+mod tests {
+    use super::*;
+
+    fn counted(weather: Weather, carriage: Carriage) -> usize {
+        let mut net = Net::new(1, weather);
+        let now = Instant::now();
+        (0..1000).map(|_| net.arrivals(now, carriage).len()).sum()
+    }
+
+    #[test]
+    fn the_weather_is_as_told() {
+        let all = Weather { loss: 1.0, ..Weather::CALM };
+        let twice = Weather { duplicate: 1.0, ..Weather::CALM };
+        let half = Weather { loss: 0.5, ..Weather::CALM };
+        assert_eq!(counted(Weather::CALM, Carriage::Datagram), 1000);
+        assert_eq!(counted(all, Carriage::Datagram), 0);
+        assert_eq!(counted(all, Carriage::Stream), 1000);
+        assert_eq!(counted(twice, Carriage::Datagram), 2000);
+        assert!((400..600).contains(&counted(half, Carriage::Datagram)));
+    }
+
+    #[test]
+    fn a_storm_passes_and_a_healed_network_stays_so() {
+        let all = Weather { loss: 1.0, ..Weather::CALM };
+        let now = Instant::now();
+        let mut net = Net::new(1, Weather::CALM);
+        net.set(all);
+        assert!(net.arrivals(now, Carriage::Datagram).is_empty());
+        net.clear();
+        assert_eq!(net.arrivals(now, Carriage::Datagram).len(), 1);
+        let mut net = Net::new(1, all);
+        net.heal();
+        net.clear();
+        assert_eq!(net.arrivals(now, Carriage::Datagram).len(), 1);
+    }
+}

@@ -1,0 +1,126 @@
+//! What a seed decides before the first event: how many calls, what weather, what goes wrong.
+
+use std::fmt;
+use std::time::Duration;
+
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha12Rng;
+
+use crate::net::Weather;
+
+/// A fault put in on purpose, to show that the invariants see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sabotage {
+    /// None.
+    #[default]
+    Nothing,
+    /// Phones never end a call, neither by script nor by patience.
+    PhonesNeverEnd,
+    /// The edge never sees a BYE or the answer to one of its own.
+    EdgeMissesByes,
+    /// The edge's media changes one bit of each packet.
+    EdgeHarmsAudio,
+    /// The edge answers whoever speaks to it.
+    EdgeAnswersStrangers,
+    /// Media workers never tell that an end is closed.
+    PortsAreLost,
+}
+
+/// All that a seed decides at the start.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The seed.
+    pub seed: u64,
+    /// Calls to be placed.
+    pub calls: u32,
+    /// The network's ordinary weather.
+    pub weather: Weather,
+    /// How long actions go on; after it the network is healed and time runs on.
+    pub busy: Duration,
+    /// Further actions: restarts, reloads, storms, garbage, deaths.
+    pub disturbances: u32,
+    /// Which trunk is spoken to over TCP: 0 none, 1 the first, 2 the second.
+    pub tcp_trunk: u8,
+    /// Whether a peer may die for good.
+    pub deaths: bool,
+    /// Whether the edge may be restarted from a snapshot.
+    pub restarts: bool,
+    /// The edge's media idle timeout.
+    pub idle_timeout: Duration,
+    /// Media ports of the edge, in pairs.
+    pub port_pairs: u16,
+    /// A fault put in on purpose.
+    pub sabotage: Sabotage,
+}
+
+impl Options {
+    /// The options of a seed.
+    pub fn of_seed(seed: u64) -> Options {
+        let mut rng = ChaCha12Rng::seed_from_u64(seed ^ 0x6f70_7469_6f6e_7321);
+        let rough = rng.random_bool(0.6);
+        let weather = if rough {
+            Weather {
+                loss: f64::from(rng.random_range(0..=20u32)) / 100.0,
+                duplicate: f64::from(rng.random_range(0..=10u32)) / 100.0,
+                reorder: f64::from(rng.random_range(0..=10u32)) / 100.0,
+                delay_us: rng.random_range(100..80_000),
+                spread_us: rng.random_range(0..30_000),
+            }
+        } else {
+            Weather::CALM
+        };
+        Options {
+            seed,
+            calls: rng.random_range(2..=6),
+            weather,
+            busy: Duration::from_secs(rng.random_range(10..40)),
+            disturbances: rng.random_range(0..=6),
+            tcp_trunk: rng.random_range(0..=3u8) % 3,
+            deaths: rng.random_bool(0.2),
+            restarts: rng.random_bool(0.4),
+            idle_timeout: Duration::from_secs(rng.random_range(10..30)),
+            port_pairs: if rng.random_bool(0.1) { 3 } else { 64 },
+            sabotage: Sabotage::Nothing,
+        }
+    }
+}
+
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let w = &self.weather;
+        write!(
+            f,
+            "calls={} busy={}s disturbances={} loss={} duplicate={} reorder={} delay={}+{}us tcp_trunk={} deaths={} \
+             restarts={} idle={}s port_pairs={}",
+            self.calls,
+            self.busy.as_secs(),
+            self.disturbances,
+            w.loss,
+            w.duplicate,
+            w.reorder,
+            w.delay_us,
+            w.spread_us,
+            self.tcp_trunk,
+            self.deaths,
+            self.restarts,
+            self.idle_timeout.as_secs(),
+            self.port_pairs
+        )?;
+        if self.sabotage != Sabotage::Nothing {
+            write!(f, " sabotage={:?}", self.sabotage)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_always_means_the_same() {
+        assert_eq!(Options::of_seed(9).to_string(), Options::of_seed(9).to_string());
+        let different = (0..50).map(|s| Options::of_seed(s).to_string()).collect::<std::collections::BTreeSet<_>>();
+        assert!(different.len() > 40);
+    }
+}

@@ -1,0 +1,420 @@
+//! All that there is: the edge, the phones, the network, the clock.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha12Rng;
+use trunkgate_call::{Input, Output, QueryId, Resolved};
+use trunkgate_phone::{Phone, PhoneConfig};
+use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
+
+use crate::actions::{self, Action};
+use crate::check::Failure;
+use crate::edge::{CARRIER, EDGE, Edge, FAR_HOST, STRANGER, TRUNK_A, TRUNK_B};
+use crate::log::{Log, describe};
+use crate::net::{Carriage, Net};
+use crate::options::{Options, Sabotage};
+
+/// Media addresses of one phone.
+const PHONE_PORTS: u16 = 32;
+/// Time between two frames of a phone: sparse, since a simulation has many calls to get through.
+const FRAME_INTERVAL: Duration = Duration::from_millis(250);
+/// From a worker to signalling or back.
+const THREAD_HOP: Duration = Duration::from_micros(50);
+/// How long time runs on after the last action.
+pub const AFTERMATH: Duration = Duration::from_secs(600);
+/// Steps without the clock moving after which something spins.
+pub const STEPS_AT_ONCE: u32 = 20_000;
+
+/// Something on its way.
+#[derive(Debug)]
+pub(crate) enum Happening {
+    /// A SIP message that arrives at the edge.
+    ToEdge(Flow, Bytes),
+    /// A SIP message that arrives at a phone.
+    ToPhone(usize, Flow, Bytes),
+    /// An RTP packet.
+    Rtp { from: SocketAddr, to: SocketAddr, bytes: Bytes },
+    /// Media events wait for the gateway.
+    Told,
+    /// A name was looked up.
+    Resolved(QueryId, Vec<Resolved>),
+    /// Something the seed planned.
+    Act(Action),
+}
+
+/// A phone and its standing in the world.
+#[derive(Debug)]
+pub struct Seat {
+    /// The phone.
+    pub phone: Phone,
+    /// Its SIP address.
+    pub address: SocketAddr,
+    /// How the edge and it speak.
+    pub transport: Transport,
+    /// Nothing comes from it or reaches it, for good.
+    pub dead: bool,
+    /// Nothing comes from it or reaches it, for now.
+    pub cut: bool,
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// Steps made.
+    pub steps: u64,
+    /// Hash of the event log.
+    pub hash: u64,
+    /// Calls that phones placed.
+    pub placed: u64,
+    /// Calls answered, as the phones that placed them saw it.
+    pub answered: u64,
+    /// Call records.
+    pub records: u64,
+    /// RTP packets heard by phones.
+    pub heard: u64,
+    /// Restarts of the edge.
+    pub restarts: u64,
+}
+
+/// The world of one seed.
+#[derive(Debug)]
+pub struct World {
+    pub(crate) options: Options,
+    pub(crate) start: Instant,
+    pub(crate) now: Instant,
+    pub(crate) rng: ChaCha12Rng,
+    pub(crate) net: Net,
+    pub(crate) edge: Edge,
+    pub(crate) seats: Vec<Seat>,
+    pub(crate) log: Log,
+    pub(crate) queue: BTreeMap<(Instant, u64), Happening>,
+    pub(crate) queued: u64,
+    /// Sids of call records, in order.
+    pub(crate) records: Vec<String>,
+    pub(crate) summary: Summary,
+    pub(crate) table_version: u32,
+    pub(crate) failure: Option<String>,
+    steps_at_once: u32,
+}
+
+/// Position of the carrier among the seats.
+pub(crate) const CARRIER_SEAT: usize = 0;
+/// Position of the first trunk.
+pub(crate) const TRUNK_A_SEAT: usize = 1;
+/// Position of the second trunk.
+pub(crate) const TRUNK_B_SEAT: usize = 2;
+
+impl World {
+    /// The world of `options`, before its first event.
+    pub fn new(start: Instant, options: Options) -> World {
+        let over = |trunk: u8| if options.tcp_trunk == trunk { Transport::Tcp } else { Transport::Udp };
+        let seats =
+            [("carrier", CARRIER, Transport::Udp), ("trunk-a", TRUNK_A, over(1)), ("trunk-b", TRUNK_B, over(2))]
+                .into_iter()
+                .enumerate()
+                .map(|(at, (name, address, transport))| Seat {
+                    phone: phone(&options, at, name, address),
+                    address,
+                    transport,
+                    dead: false,
+                    cut: false,
+                })
+                .collect();
+        let mut world = World {
+            start,
+            now: start,
+            rng: ChaCha12Rng::seed_from_u64(options.seed),
+            net: Net::new(options.seed ^ 0x6e65_7477_6f72_6b21, options.weather),
+            edge: Edge::new(start, &options),
+            seats,
+            log: Log::new(start),
+            queue: BTreeMap::new(),
+            queued: 0,
+            records: Vec::new(),
+            summary: Summary::default(),
+            table_version: 0,
+            failure: None,
+            steps_at_once: 0,
+            options,
+        };
+        actions::plan(&mut world);
+        world
+    }
+
+    /// Runs to the end and judges it.
+    ///
+    /// # Errors
+    /// The first invariant that did not hold.
+    pub fn run(mut self) -> Result<Summary, Box<Failure>> {
+        let end = self.start + self.options.busy + AFTERMATH;
+        while self.step(end).map_err(|what| Box::new(self.failed(what)))? {}
+        self.check_end(end).map_err(|what| Box::new(self.failed(what)))?;
+        self.summary.hash = self.log.hash();
+        self.summary.records = self.records.len() as u64;
+        Ok(self.summary)
+    }
+
+    /// Jumps to the next thing that happens up to `end` and does it; `false` where there is none.
+    ///
+    /// # Errors
+    /// An invariant that does not hold, in words.
+    pub fn step(&mut self, end: Instant) -> Result<bool, String> {
+        let queue = self.queue.keys().next().map(|(at, _)| *at);
+        let gateway = self.edge.gateway.poll_timeout().map(|(at, _)| at);
+        let sweep = self.edge.next_sweep();
+        let phone = self
+            .seats
+            .iter()
+            .enumerate()
+            .filter(|(_, seat)| !seat.dead)
+            .filter_map(|(at, seat)| seat.phone.poll_timeout().map(|due| (due, at)))
+            .min();
+        let Some(next) = [queue, gateway, sweep, phone.map(|p| p.0)].into_iter().flatten().min() else {
+            return Ok(false);
+        };
+        if next > end {
+            return Ok(false);
+        }
+        self.steps_at_once = if next > self.now { 0 } else { self.steps_at_once + 1 };
+        if self.steps_at_once > STEPS_AT_ONCE {
+            let reason = self.edge.gateway.poll_timeout().map(|(_, reason)| reason);
+            return Err(format!("time stands still: gateway wants {reason:?}, due {next:?}"));
+        }
+        self.now = self.now.max(next);
+        self.summary.steps += 1;
+        if queue == Some(next) {
+            if let Some((_, happening)) = self.queue.pop_first() {
+                self.happen(happening);
+            }
+        } else if gateway == Some(next) {
+            self.edge.gateway.handle_timeout(self.now);
+        } else if sweep == Some(next) {
+            self.edge.sweep(self.now);
+        } else if let Some((_, at)) = phone
+            && let Some(seat) = self.seats.get_mut(at)
+        {
+            seat.phone.handle_timeout(self.now);
+        }
+        self.drain();
+        self.check_step()?;
+        Ok(true)
+    }
+
+    /// The gateway, for whoever drives a world by hand.
+    pub fn edge(&self) -> &Edge {
+        &self.edge
+    }
+    /// The phones: carrier, first trunk, second trunk.
+    pub fn seats(&self) -> &[Seat] {
+        &self.seats
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::ToEdge(flow, bytes) => {
+                self.log.line(self.now, format_args!("edge    ← {} {}", flow.remote, describe(&bytes)));
+                if !(self.options.sabotage == Sabotage::EdgeMissesByes && is_bye(&bytes)) {
+                    self.edge.gateway.handle_input(self.now, Input::Received { flow, bytes });
+                }
+            }
+            Happening::ToPhone(at, flow, bytes) => {
+                if let Some(seat) = self.seats.get_mut(at).filter(|seat| !seat.dead && !seat.cut) {
+                    self.log.line(self.now, format_args!("{:7} ← {}", seat.phone.config().name, describe(&bytes)));
+                    seat.phone.handle_input(self.now, trunkgate_phone::Input::Sip { flow, bytes });
+                }
+            }
+            Happening::Rtp { from, to, bytes } => self.rtp(from, to, bytes),
+            Happening::Told => {
+                while let Some((id, event)) = self.edge.told.pop_front() {
+                    self.log.line(self.now, format_args!("media   {id:?} {event:?}"));
+                    self.edge.gateway.handle_input(self.now, Input::Media { id, event });
+                    self.drain_gateway();
+                }
+            }
+            Happening::Resolved(query, addresses) => {
+                self.edge.gateway.handle_input(self.now, Input::Resolved { query, addresses });
+            }
+            Happening::Act(action) => {
+                self.log.line(self.now, format_args!("action  {action}"));
+                actions::act(self, action);
+            }
+        }
+    }
+
+    fn rtp(&mut self, from: SocketAddr, to: SocketAddr, bytes: Bytes) {
+        self.log.mix(&bytes);
+        if to.ip() == EDGE.ip() {
+            if let Some(left) = self.edge.packet(self.now, to, from, &bytes) {
+                self.send_rtp(left.from, left.to, left.bytes.into());
+            }
+        } else if let Some(seat) = self.seats.iter_mut().find(|s| s.address.ip() == to.ip() && !s.dead && !s.cut) {
+            self.summary.heard += 1;
+            seat.phone.handle_input(self.now, trunkgate_phone::Input::Rtp { to, bytes });
+        }
+    }
+
+    /// Puts an RTP packet on its way.
+    pub(crate) fn send_rtp(&mut self, from: SocketAddr, to: SocketAddr, bytes: Bytes) {
+        if from.ip() == EDGE.ip() && !self.is_known(to) {
+            self.fail(format!("RTP of the edge goes to {to}, which is nobody"));
+        }
+        for at in self.net.arrivals(self.now, Carriage::Datagram) {
+            self.at(at, Happening::Rtp { from, to, bytes: bytes.clone() });
+        }
+    }
+
+    fn drain(&mut self) {
+        self.drain_gateway();
+        for at in 0..self.seats.len() {
+            self.drain_phone(at);
+        }
+        if !self.edge.told.is_empty() {
+            self.at(self.now + THREAD_HOP, Happening::Told);
+        }
+    }
+
+    fn drain_gateway(&mut self) {
+        while let Some(output) = self.edge.gateway.poll_output() {
+            match output {
+                Output::Transmit(transmit) => self.edge_sends(transmit.flow, transmit.bytes),
+                Output::Media { id, command } => {
+                    self.log.line(self.now, format_args!("command {id:?} {}", name_of(&command)));
+                    self.edge.command(self.now, id, command);
+                }
+                Output::Resolve { query, host, .. } => {
+                    let address = SocketAddr::new(TRUNK_B.ip(), 5060);
+                    let found = (host == FAR_HOST).then_some(Resolved { transport: Transport::Udp, address });
+                    let at = self.now + Duration::from_millis(5);
+                    self.at(at, Happening::Resolved(query, found.into_iter().collect()));
+                }
+                Output::Report(record) => {
+                    let (sid, reason) = (record.call.sid.clone(), record.call.reason);
+                    self.log.line(self.now, format_args!("record  {sid} {reason:?} {}", record.sip_code));
+                    self.records.push(sid);
+                }
+                Output::Log(line) => self.log.line(self.now, format_args!("log     {} {}", line.call, line.text)),
+            }
+        }
+    }
+
+    /// Bytes of the edge on their way; to nobody but phones.
+    pub(crate) fn edge_sends(&mut self, flow: Flow, bytes: Bytes) {
+        let seat = match flow.connection {
+            Some(connection) => usize::try_from(connection.0).ok().filter(|at| *at < self.seats.len()),
+            None => self.seats.iter().position(|s| s.address == flow.remote),
+        };
+        self.log.line(self.now, format_args!("edge    → {} {}", flow.remote, describe(&bytes)));
+        let Some(at) = seat else {
+            self.fail(format!("{} bytes of the edge go to {}, which is nobody", bytes.len(), flow.remote));
+            return;
+        };
+        let carriage = if flow.transport == Transport::Udp { Carriage::Datagram } else { Carriage::Stream };
+        let to_phone = Flow {
+            transport: flow.transport,
+            listener: ListenerId(0),
+            remote: EDGE,
+            connection: (carriage == Carriage::Stream).then_some(ConnectionId(0)),
+        };
+        for arrival in self.net.arrivals(self.now, carriage) {
+            self.at(arrival, Happening::ToPhone(at, to_phone, bytes.clone()));
+        }
+    }
+
+    fn drain_phone(&mut self, at: usize) {
+        loop {
+            let Some(seat) = self.seats.get_mut(at) else { return };
+            let Some(output) = seat.phone.poll_output() else { return };
+            let (silent, address) = (seat.dead || seat.cut, seat.address);
+            match output {
+                trunkgate_phone::Output::Transmit(transmit) => {
+                    if transmit.flow.remote != EDGE {
+                        self.fail(format!("{} was told to send to {}", address, transmit.flow.remote));
+                    }
+                    if !silent {
+                        self.phone_sends(at, address, transmit.flow.transport, transmit.bytes);
+                    }
+                }
+                trunkgate_phone::Output::Rtp { from, to, bytes, .. } => {
+                    if !silent {
+                        self.send_rtp(from, to, bytes);
+                    }
+                }
+                trunkgate_phone::Output::Event(event) => self.heard_of(at, event),
+            }
+        }
+    }
+
+    fn phone_sends(&mut self, at: usize, address: SocketAddr, transport: Transport, bytes: Bytes) {
+        let (carriage, listener, remote, connection) = match transport {
+            Transport::Udp => (Carriage::Datagram, 0, address, None),
+            // A connection that the phone opened: from a port of its own.
+            Transport::Tcp | Transport::Tls => {
+                let from = SocketAddr::new(address.ip(), 40_000);
+                (Carriage::Stream, 1, from, Some(ConnectionId(at as u64)))
+            }
+        };
+        let flow = Flow { transport, listener: ListenerId(listener), remote, connection };
+        for arrival in self.net.arrivals(self.now, carriage) {
+            self.at(arrival, Happening::ToEdge(flow, bytes.clone()));
+        }
+    }
+
+    fn heard_of(&mut self, at: usize, event: trunkgate_phone::Event) {
+        use trunkgate_phone::Event;
+        let Some(seat) = self.seats.get(at) else { return };
+        match event {
+            Event::Heard(..) => return,
+            Event::Answered(number) => {
+                self.summary.answered += u64::from(seat.phone.call(number).is_some_and(|c| c.is_outgoing()));
+            }
+            Event::Incoming(_) | Event::Ringing(_) | Event::Ended(..) => {}
+        }
+        self.log.line(self.now, format_args!("{:7} {event:?}", seat.phone.config().name));
+    }
+
+    pub(crate) fn at(&mut self, at: Instant, happening: Happening) {
+        self.queued += 1;
+        self.queue.insert((at, self.queued), happening);
+    }
+    pub(crate) fn fail(&mut self, what: String) {
+        self.failure.get_or_insert(what);
+    }
+    fn is_known(&self, address: SocketAddr) -> bool {
+        address != STRANGER && self.seats.iter().any(|seat| seat.address.ip() == address.ip())
+    }
+}
+
+fn phone(options: &Options, at: usize, name: &str, address: SocketAddr) -> Phone {
+    let mut seed = [at as u8; 32];
+    for (to, from) in seed.iter_mut().zip(options.seed.to_le_bytes()) {
+        *to = from;
+    }
+    let mut config = PhoneConfig::new(name, seed, address);
+    config.media = (0..PHONE_PORTS).map(|n| SocketAddr::new(address.ip(), 30_000 + 2 * n)).collect();
+    config.frame_interval = FRAME_INTERVAL;
+    if options.sabotage == Sabotage::PhonesNeverEnd {
+        config.give_up = None;
+    }
+    Phone::new(config)
+}
+
+fn is_bye(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"BYE ") || describe(bytes).ends_with("BYE]")
+}
+
+fn name_of(command: &trunkgate_media::Command) -> String {
+    use trunkgate_media::Command;
+    match command {
+        Command::Open { .. } => "Open".into(),
+        Command::AddEnd { end, spec } => format!("AddEnd {} {}", end.0, spec.bind),
+        Command::SetRemote { end, remote } => format!("SetRemote {} {:?}", end.0, remote.rtp),
+        Command::Wire { from, to, .. } => format!("Wire {} → {}", from.0, to.0),
+        Command::Unwire { from } => format!("Unwire {}", from.0),
+        Command::RemoveEnd { end } => format!("RemoveEnd {}", end.0),
+        Command::Close => "Close".into(),
+    }
+}
