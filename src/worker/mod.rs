@@ -1,35 +1,111 @@
 //! The media workers: threads that share nothing. Each has its own epoll, its own sockets and its own sessions; a
 //! session lives on worker `id % workers` for its whole life.
+//!
+//! Commands and events cross by unbounded channels: signalling must never wait for media, nor media for signalling.
+//! They stay short because admission bounds the calls, a call sends a handful of commands, and a session tells each
+//! thing once.
+
+mod control;
+mod port_set;
+mod turn;
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
-use tokio::sync::mpsc::UnboundedReceiver;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use trunkgate_media::{Command, Event, MediaId, WorkerCounters};
+
+use port_set::PortSet;
+use turn::{Order, Worker};
 
 /// The running workers.
 #[derive(Debug)]
-pub struct Workers {}
+pub struct Workers {
+    links: Vec<Link>,
+    counters: Vec<Arc<WorkerCounters>>,
+}
+
+/// The way to one worker.
+#[derive(Debug)]
+struct Link {
+    orders: UnboundedSender<Order>,
+    thread: JoinHandle<()>,
+}
 
 impl Workers {
-    /// Starts `threads` workers (0: one per core). Their events come by the receiver.
+    /// Starts `threads` workers (0: one per core). Their events come by the receiver. The limit of open files is raised
+    /// as far as the system lets us: every end has two sockets.
     ///
     /// # Errors
     /// The system's, where a thread or an epoll cannot be made.
     pub fn start(threads: usize) -> std::io::Result<(Workers, UnboundedReceiver<(MediaId, Event)>)> {
-        let _ = threads;
-        unimplemented!()
+        raise_open_files();
+        let threads = match threads {
+            0 => std::thread::available_parallelism()?.get(),
+            threads => threads,
+        };
+        let (sender, events) = unbounded_channel();
+        let mut workers = Workers { links: Vec::new(), counters: Vec::new() };
+        for n in 0..threads {
+            let counters = Arc::new(WorkerCounters::default());
+            workers.links.push(Link::start(n, counters.clone(), sender.clone())?);
+            workers.counters.push(counters);
+        }
+        Ok((workers, events))
     }
     /// Hands a command to the session's worker; never waits.
     pub fn send(&self, id: MediaId, command: Command) {
-        let _ = (id, command);
-        unimplemented!()
+        let workers = self.links.len().max(1) as u64;
+        let link = usize::try_from(id.0 % workers).ok().and_then(|n| self.links.get(n));
+        if link.is_none_or(|link| link.orders.send(Order::Session(id, command)).is_err()) {
+            tracing::error!(session = id.0, "the media worker of this session is gone");
+        }
     }
     /// Each worker's counters.
     pub fn counters(&self) -> &[Arc<WorkerCounters>] {
-        unimplemented!()
+        &self.counters
     }
     /// Ends the threads after their present turn and waits for them.
     pub fn stop(self) {
-        unimplemented!()
+        for link in &self.links {
+            // A worker that is gone has stopped.
+            let _ = link.orders.send(Order::Stop);
+        }
+        for link in self.links {
+            if link.thread.join().is_err() {
+                tracing::error!("a media worker had panicked");
+            }
+        }
+    }
+}
+
+impl Link {
+    /// Makes everything that can fail before the thread begins.
+    fn start(
+        n: usize,
+        counters: Arc<WorkerCounters>,
+        events: UnboundedSender<(MediaId, Event)>,
+    ) -> std::io::Result<Link> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let ports = {
+            let _inside = runtime.enter();
+            PortSet::new()?
+        };
+        let (orders, received) = unbounded_channel();
+        let worker = Worker::new(ports, counters, events);
+        let thread = std::thread::Builder::new()
+            .name(format!("media-{n}"))
+            .spawn(move || runtime.block_on(worker.run(received)))?;
+        Ok(Link { orders, thread })
+    }
+}
+
+/// Raises the soft limit of open files to the hard one.
+fn raise_open_files() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(soft, hard)| if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) });
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays as it is");
     }
 }

@@ -19,7 +19,7 @@ pub mod spec;
 pub mod stats;
 
 pub use counters::{DropReason, EndCounters, WorkerCounters};
-pub use packet::PacketBuf;
+pub use packet::{PacketBuf, PacketPool};
 pub use session::{Session, Transmit};
 pub use snapshot::{EndSnapshot, SessionSnapshot};
 pub use spec::{Command, EndId, EndSpec, Event, MediaId, RemoteSpec, WireSpec};

@@ -13,3 +13,5 @@ pub const STRAGGLER_WINDOW: Duration = Duration::from_secs(1);
 pub const MAX_DROPOUT_PACKETS: u16 = 3000;
 /// A packet up to this many behind is late; further behind, a restart (RFC 3550 A.1, MAX_MISORDER).
 pub const MAX_MISORDER_PACKETS: u16 = 100;
+/// Packet buffers out at once in one worker; a packet beyond is dropped as `no_buffer`.
+pub const WORKER_PACKET_BUFFERS: usize = 512;

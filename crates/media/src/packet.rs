@@ -45,3 +45,64 @@ impl Default for PacketBuf {
         Self::new()
     }
 }
+
+/// Packet buffers of one worker, made when first needed and kept; never more than its limit out at once.
+#[derive(Debug)]
+pub struct PacketPool {
+    free: Vec<PacketBuf>,
+    out: usize,
+    limit: usize,
+}
+
+impl PacketPool {
+    /// A pool of at most `limit` buffers.
+    pub fn new(limit: usize) -> PacketPool {
+        PacketPool { free: Vec::new(), out: 0, limit }
+    }
+    /// A buffer, unless all are out.
+    pub fn take(&mut self) -> Option<PacketBuf> {
+        if self.out >= self.limit {
+            return None;
+        }
+        self.out += 1;
+        Some(self.free.pop().unwrap_or_default())
+    }
+    /// Gives one back.
+    pub fn put(&mut self, buffer: PacketBuf) {
+        self.out = self.out.saturating_sub(1);
+        self.free.push(buffer);
+    }
+    /// Buffers out.
+    pub fn in_use(&self) -> usize {
+        self.out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_keeps_its_room() {
+        let mut packet = PacketBuf::new();
+        assert_eq!(packet.receive_area().len(), PACKET);
+        packet.receive_area()[..3].copy_from_slice(b"abc");
+        packet.set_len(3);
+        packet.data_mut()[0] = b'x';
+        assert_eq!(packet.data(), b"xbc");
+        packet.set_len(usize::MAX);
+        assert_eq!(packet.data().len(), PACKET);
+    }
+
+    #[test]
+    fn the_pool_has_a_limit_and_takes_back() {
+        let mut pool = PacketPool::new(2);
+        let (one, two) = (pool.take().unwrap(), pool.take().unwrap());
+        assert!(pool.take().is_none());
+        assert_eq!(pool.in_use(), 2);
+        pool.put(one);
+        assert!(pool.take().is_some());
+        pool.put(two);
+        assert_eq!(pool.in_use(), 1);
+    }
+}

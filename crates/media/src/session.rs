@@ -120,9 +120,9 @@ impl Session {
         let relayed = if rtcp { self.relay_rtcp(at, source, packet) } else { self.relay_rtp(now, at, source, packet) };
         relayed.map_err(|reason| self.dropped(at, reason)).ok()
     }
-    /// Counts a packet that [`Self::handle_packet`] let go and that got no further.
-    pub fn packet_lost(&mut self, transmit: &Transmit, reason: DropReason) {
-        if let Some(at) = self.position(transmit.via) {
+    /// Counts a packet of an end that the shell had to drop: unread, or refused by the system on its way out.
+    pub fn count_drop(&self, end: EndId, reason: DropReason) {
+        if let Some(at) = self.position(end) {
             self.dropped(at, reason);
         }
     }

@@ -1,0 +1,126 @@
+//! What signalling's commands do to a worker: sessions begin and end, sockets are bound before the session hears of an
+//! end and closed before it forgets it.
+
+use std::time::Instant;
+
+use trunkgate_media::{Command, EndId, EndSpec, Event, MediaId, Session};
+
+use super::port_set::Pair;
+use super::turn::{Live, Worker};
+
+impl Worker {
+    /// Does what signalling asks. A command for a session that is gone does nothing, except that a new end of it is
+    /// told as not bound.
+    pub(super) fn obey(&mut self, now: Instant, id: MediaId, command: Command) {
+        let known = self.by_id.get(&id).copied();
+        let at = match (known, &command) {
+            (Some(at), _) => at,
+            (None, Command::Open { .. }) => self.begin(id),
+            (None, Command::AddEnd { end, .. }) => {
+                let error = "no such media session".to_owned();
+                return self.tell(id, Event::BindFailed { end: *end, error });
+            }
+            (None, _) => return tracing::debug!(session = id.0, "command for a media session that is gone"),
+        };
+        self.at_work = Some(at);
+        match command {
+            Command::AddEnd { end, spec } => self.add_end(now, at, end, spec),
+            Command::RemoveEnd { end } => {
+                self.close_pairs(at, |each| each == end);
+                self.hand_on(now, at, Command::RemoveEnd { end });
+            }
+            Command::Close => {
+                self.close_pairs(at, |_| true);
+                self.hand_on(now, at, Command::Close);
+                self.forget(at);
+            }
+            other => self.hand_on(now, at, other),
+        }
+        self.at_work = None;
+    }
+
+    /// Ends a session that panicked: its own state is in doubt and not asked.
+    pub(super) fn abandon(&mut self, at: usize) {
+        self.counters.panics.add(1);
+        let Some(live) = self.sessions.get(at) else { return };
+        let id = live.id;
+        tracing::error!(session = id.0, "a media session panicked and was ended");
+        let closed: Vec<(EndId, u16)> = live.ends.iter().map(|(end, port, _)| (*end, *port)).collect();
+        self.close_pairs(at, |_| true);
+        for (end, port) in closed {
+            self.tell(id, Event::EndClosed { end, port });
+        }
+        self.tell(id, Event::Closed);
+        self.forget(at);
+    }
+
+    /// Passes a session's news on to signalling.
+    pub(super) fn drain(&mut self, at: usize) {
+        if let Some(live) = self.sessions.get_mut(at) {
+            while let Some(event) = live.session.poll_output() {
+                // Nobody listens any more when the process ends.
+                let _ = self.events.send((live.id, event));
+            }
+        }
+    }
+
+    fn begin(&mut self, id: MediaId) -> usize {
+        let mut session = Session::new(id, 0);
+        session.count_in(self.counters.clone());
+        let at = self.sessions.insert(Live { id, session, ends: Vec::with_capacity(2) });
+        self.by_id.insert(id, at);
+        self.counters.sessions.set(self.sessions.len() as u64);
+        at
+    }
+
+    fn forget(&mut self, at: usize) {
+        if let Some(live) = self.sessions.try_remove(at) {
+            self.by_id.remove(&live.id);
+        }
+        self.counters.sessions.set(self.sessions.len() as u64);
+    }
+
+    fn add_end(&mut self, now: Instant, at: usize, end: EndId, spec: EndSpec) {
+        let Some(live) = self.sessions.get_mut(at) else { return };
+        let id = live.id;
+        let port = spec.bind.port();
+        let opened = match live.session.refuses(end) {
+            Some(reason) => Err(reason.to_owned()),
+            None => self.ports.open(at, end, spec.bind).map_err(|error| error.to_string()),
+        };
+        match opened {
+            Ok(pair) => {
+                live.ends.push((end, port, pair));
+                self.count_ends();
+                self.hand_on(now, at, Command::AddEnd { end, spec });
+                self.tell(id, Event::Bound { end });
+            }
+            Err(error) => self.tell(id, Event::BindFailed { end, error }),
+        }
+    }
+
+    fn hand_on(&mut self, now: Instant, at: usize, command: Command) {
+        if let Some(live) = self.sessions.get_mut(at) {
+            live.session.handle_input(now, command);
+        }
+        self.drain(at);
+    }
+
+    fn close_pairs(&mut self, at: usize, which: impl Fn(EndId) -> bool) {
+        let Some(live) = self.sessions.get_mut(at) else { return };
+        let closed: Vec<Pair> = live.ends.extract_if(.., |(end, _, _)| which(*end)).map(|(_, _, pair)| pair).collect();
+        for pair in closed {
+            self.ports.close(pair);
+        }
+        self.count_ends();
+    }
+
+    fn count_ends(&self) {
+        self.counters.ends.set((self.ports.len() / 2) as u64);
+    }
+
+    fn tell(&self, id: MediaId, event: Event) {
+        // Nobody listens any more when the process ends.
+        let _ = self.events.send((id, event));
+    }
+}

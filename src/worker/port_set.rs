@@ -1,0 +1,267 @@
+//! The media sockets of one worker, and how it waits for them: the only file that knows the system calls of the packet
+//! path.
+//!
+//! The sockets sit in an epoll of their own, whose descriptor is awaited in the worker's runtime through one `AsyncFd`.
+//! The inner epoll is level-triggered, because exactly one packet is read per event: a second one waiting in the socket
+//! must be told again. The runtime's own is edge-triggered, so the readiness of the inner descriptor is cleared only
+//! after a wait that returned nothing; the next packet then makes a new edge.
+//!
+//! Every stream has a port, so a socket has about one packet per wake-up: `recvmmsg` and io_uring have nothing to batch.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsRawFd, RawFd};
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use slab::Slab;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use trunkgate_media::{EndId, PacketBuf};
+
+/// Events taken per wake-up, so that load batches wake-ups by itself.
+const EVENTS_PER_TURN: usize = 256;
+/// Expedited forwarding (RFC 3246, DSCP 46), as it stands in the traffic class byte.
+const EXPEDITED_FORWARDING: u32 = 0xb8;
+
+/// One socket. Not valid any more once its pair is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Port(usize);
+
+/// The two sockets of an end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pair {
+    pub(super) rtp: Port,
+    pub(super) rtcp: Port,
+}
+
+/// Whose a socket is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Owner {
+    /// Index of the session in its worker.
+    pub(super) session: usize,
+    pub(super) end: EndId,
+    pub(super) rtcp: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    socket: UdpSocket,
+    owner: Owner,
+    /// Tells an event of this socket from one of an earlier socket in the same place.
+    generation: u32,
+}
+
+/// So that the runtime can watch it.
+#[derive(Debug)]
+struct Inner(Epoll);
+
+impl AsRawFd for Inner {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.0.as_raw_fd()
+    }
+}
+
+/// The sockets.
+#[derive(Debug)]
+pub(super) struct PortSet {
+    epoll: AsyncFd<Inner>,
+    events: Box<[EpollEvent]>,
+    entries: Slab<Entry>,
+    generation: u32,
+}
+
+impl PortSet {
+    /// None yet. Called inside the worker's runtime.
+    pub(super) fn new() -> io::Result<PortSet> {
+        let inner = Inner(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
+        #[expect(deprecated, reason = "its successor is unsafe; the descriptor is owned by `Inner` and never changes")]
+        let epoll = AsyncFd::with_interest(inner, Interest::READABLE)?;
+        Ok(PortSet {
+            epoll,
+            events: vec![EpollEvent::empty(); EVENTS_PER_TURN].into_boxed_slice(),
+            entries: Slab::new(),
+            generation: 0,
+        })
+    }
+
+    /// Binds an end's two sockets: RTP as given, RTCP on the next port.
+    pub(super) fn open(&mut self, session: usize, end: EndId, bind: SocketAddr) -> io::Result<Pair> {
+        let mut next = bind;
+        let port = bind.port().checked_add(1).ok_or_else(|| io::Error::other("no port above it for RTCP"))?;
+        next.set_port(port);
+        let (rtp, rtcp) = (bind_media(bind)?, bind_media(next)?);
+        let rtp = self.add(rtp, Owner { session, end, rtcp: false })?;
+        match self.add(rtcp, Owner { session, end, rtcp: true }) {
+            Ok(rtcp) => Ok(Pair { rtp, rtcp }),
+            Err(error) => {
+                self.close_one(rtp);
+                Err(error)
+            }
+        }
+    }
+
+    /// Closes an end's sockets; what waits in them is gone.
+    pub(super) fn close(&mut self, pair: Pair) {
+        self.close_one(pair.rtp);
+        self.close_one(pair.rtcp);
+    }
+
+    /// Sockets open.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Waits until a socket has a packet; returns how many events there are. May be dropped at any time.
+    pub(super) async fn ready(&mut self) -> io::Result<usize> {
+        loop {
+            let mut guard = self.epoll.readable().await?;
+            match guard.get_inner().0.wait(&mut self.events, EpollTimeout::ZERO) {
+                Ok(0) => guard.clear_ready(),
+                Ok(events) => return Ok(events),
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The socket of the n-th event, unless it was closed meanwhile.
+    pub(super) fn event(&self, n: usize) -> Option<(Port, Owner)> {
+        let data = self.events.get(n)?.data();
+        let at = (data & 0xffff_ffff) as usize;
+        let entry = self.entries.get(at).filter(|entry| u64::from(entry.generation) == data >> 32)?;
+        Some((Port(at), entry.owner))
+    }
+
+    /// Receives one packet. An error is of this socket alone (an ICMP answer to an earlier send) or "nothing there".
+    pub(super) fn receive(&self, port: Port, packet: &mut PacketBuf) -> io::Result<SocketAddr> {
+        let entry = self.entries.get(port.0).ok_or(io::ErrorKind::NotConnected)?;
+        let (len, source) = entry.socket.recv_from(packet.receive_area())?;
+        packet.set_len(len);
+        Ok(source)
+    }
+
+    /// Takes one packet out and forgets it.
+    pub(super) fn discard(&self, port: Port) {
+        if let Some(entry) = self.entries.get(port.0) {
+            // Whatever it says, the packet is not wanted.
+            let _ = entry.socket.recv_from(&mut [0]);
+        }
+    }
+
+    /// Sends one packet.
+    pub(super) fn send(&self, port: Port, to: SocketAddr, packet: &PacketBuf) -> io::Result<()> {
+        let entry = self.entries.get(port.0).ok_or(io::ErrorKind::NotConnected)?;
+        entry.socket.send_to(packet.data(), to).map(|_| ())
+    }
+
+    fn add(&mut self, socket: UdpSocket, owner: Owner) -> io::Result<Port> {
+        self.generation = self.generation.wrapping_add(1);
+        let generation = self.generation;
+        let vacant = self.entries.vacant_entry();
+        let at = u32::try_from(vacant.key()).map_err(|_| io::Error::other("too many media sockets"))?;
+        let data = u64::from(generation) << 32 | u64::from(at);
+        self.epoll.get_ref().0.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, data))?;
+        let port = Port(vacant.key());
+        vacant.insert(Entry { socket, owner, generation });
+        Ok(port)
+    }
+
+    fn close_one(&mut self, port: Port) {
+        // Closing takes a socket out of its epoll.
+        self.entries.try_remove(port.0);
+    }
+}
+
+/// A socket for one stream. Its traffic class is a wish: a system that refuses it still carries the call.
+fn bind_media(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    let marked = if address.is_ipv6() {
+        // IPv4 has sockets of its own.
+        socket.set_only_v6(true)?;
+        socket.set_tclass_v6(EXPEDITED_FORWARDING)
+    } else {
+        socket.set_tos_v4(EXPEDITED_FORWARDING)
+    };
+    if let Err(error) = marked {
+        tracing::debug!(%error, "media is sent without a traffic class");
+    }
+    socket.bind(&address.into()).map_err(|error| named(&error, address))?;
+    Ok(socket.into())
+}
+
+/// The system's error with the address it is about.
+fn named(error: &io::Error, address: SocketAddr) -> io::Error {
+    io::Error::new(error.kind(), format!("{address}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An even port whose successor is free too, most likely.
+    fn free_pair() -> SocketAddr {
+        loop {
+            let one = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            if one.port() % 2 == 0 && UdpSocket::bind((one.ip(), one.port() + 1)).is_ok() {
+                return one;
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn two_packets_in_one_socket_are_two_events() {
+        let mut ports = PortSet::new().unwrap();
+        let at = free_pair();
+        let pair = ports.open(3, EndId(7), at).unwrap();
+        let phone = UdpSocket::bind("127.0.0.1:0").unwrap();
+        phone.send_to(b"one", at).unwrap();
+        phone.send_to(b"two", at).unwrap();
+        let mut packet = PacketBuf::new();
+        for expected in [b"one", b"two"] {
+            assert_eq!(ports.ready().await.unwrap(), 1);
+            let (port, owner) = ports.event(0).unwrap();
+            assert_eq!((port, owner.session, owner.end, owner.rtcp), (pair.rtp, 3, EndId(7), false));
+            assert_eq!(ports.receive(port, &mut packet).unwrap(), phone.local_addr().unwrap());
+            assert_eq!(packet.data(), expected);
+        }
+        // And after it was silent.
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(5), ports.ready()).await.is_err());
+        phone.send_to(b"three", (at.ip(), at.port() + 1)).unwrap();
+        assert_eq!(ports.ready().await.unwrap(), 1);
+        assert!(ports.event(0).unwrap().1.rtcp);
+        ports.discard(pair.rtcp);
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(5), ports.ready()).await.is_err());
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn an_event_of_a_closed_socket_is_nobodys() {
+        let mut ports = PortSet::new().unwrap();
+        let at = free_pair();
+        let pair = ports.open(0, EndId(0), at).unwrap();
+        UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", at).unwrap();
+        assert_eq!(ports.ready().await.unwrap(), 1);
+        ports.close(pair);
+        assert_eq!(ports.len(), 0);
+        ports.open(1, EndId(1), at).unwrap();
+        assert!(ports.event(0).is_none());
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_taken_port_is_told_with_its_address_and_nothing_stays_open() {
+        let mut ports = PortSet::new().unwrap();
+        let at = free_pair();
+        let rtcp = SocketAddr::new(at.ip(), at.port() + 1);
+        let other = UdpSocket::bind(rtcp).unwrap();
+        let error = ports.open(0, EndId(0), at).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert!(error.to_string().starts_with(&format!("{rtcp}: Address already in use")), "{error}");
+        assert_eq!(ports.len(), 0);
+        drop(other);
+        assert!(ports.open(0, EndId(0), at).is_ok());
+        assert!(ports.open(0, EndId(1), "127.0.0.1:65535".parse().unwrap()).is_err());
+        assert_eq!(ports.len(), 2);
+    }
+}

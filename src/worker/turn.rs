@@ -1,0 +1,291 @@
+//! The media loop: one thread, one turn at a time. Packets, commands and the clock each get a bounded share of a turn.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::time::MissedTickBehavior;
+use trunkgate_media::limits::{SWEEP_INTERVAL, WORKER_PACKET_BUFFERS};
+use trunkgate_media::{Command, DropReason, EndId, Event, MediaId, PacketBuf, PacketPool, Session, WorkerCounters};
+
+use super::port_set::{Owner, Pair, Port, PortSet};
+
+/// Commands taken per turn, so that packets never wait for a burst of them.
+const COMMANDS_PER_TURN: usize = 32;
+/// Turns without a pause after which the runtime looks at its own sockets and timers.
+const TURNS_PER_YIELD: u32 = 32;
+/// One relayed packet in so many has its time in the edge measured.
+const PACKETS_PER_SAMPLE: u32 = 64;
+
+/// What a worker is told.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// A command for one of its sessions.
+    Session(MediaId, Command),
+    /// The end.
+    Stop,
+}
+
+/// A session and its sockets.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) id: MediaId,
+    pub(super) session: Session,
+    /// Its ends: name, RTP port, sockets.
+    pub(super) ends: Vec<(EndId, u16, Pair)>,
+}
+
+/// One worker's state; nothing of it is shared but the counters.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) ports: PortSet,
+    pub(super) sessions: Slab<Live>,
+    /// For commands only: a packet finds its session by its socket.
+    pub(super) by_id: HashMap<MediaId, usize>,
+    pub(super) counters: Arc<WorkerCounters>,
+    pub(super) events: UnboundedSender<(MediaId, Event)>,
+    /// The session that code is running for: the one to end if it panics.
+    pub(super) at_work: Option<usize>,
+    pool: PacketPool,
+    until_sample: u32,
+}
+
+impl Worker {
+    pub(super) fn new(
+        ports: PortSet,
+        counters: Arc<WorkerCounters>,
+        events: UnboundedSender<(MediaId, Event)>,
+    ) -> Worker {
+        Worker {
+            ports,
+            sessions: Slab::new(),
+            by_id: HashMap::new(),
+            counters,
+            events,
+            at_work: None,
+            pool: PacketPool::new(WORKER_PACKET_BUFFERS),
+            until_sample: PACKETS_PER_SAMPLE,
+        }
+    }
+
+    /// Turns until told to stop.
+    pub(super) async fn run(mut self, mut orders: UnboundedReceiver<Order>) {
+        let mut clock = tokio::time::interval(SWEEP_INTERVAL);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut next_sweep = Instant::now() + SWEEP_INTERVAL;
+        let mut turns_left = TURNS_PER_YIELD;
+        loop {
+            tokio::select! {
+                ready = self.ports.ready() => match ready {
+                    Ok(events) => self.guarded(|worker, now| worker.packets(now, events)),
+                    Err(error) => {
+                        tracing::error!(%error, "media sockets cannot be waited for");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                },
+                order = orders.recv() => {
+                    if self.obey_all(order, &mut orders) {
+                        return;
+                    }
+                }
+                _ = clock.tick() => {}
+            }
+            self.counters.turns.add(1);
+            let now = Instant::now();
+            if now >= next_sweep {
+                next_sweep = now + SWEEP_INTERVAL;
+                self.guarded(Worker::sweep);
+            }
+            turns_left -= 1;
+            if turns_left == 0 {
+                turns_left = TURNS_PER_YIELD;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Takes an order and some that wait behind it; true if one of them, or the end of all orders, ends the worker.
+    fn obey_all(&mut self, first: Option<Order>, orders: &mut UnboundedReceiver<Order>) -> bool {
+        let mut next = first;
+        for _ in 0..COMMANDS_PER_TURN {
+            match next {
+                Some(Order::Session(id, command)) => self.guarded(|worker, now| worker.obey(now, id, command)),
+                Some(Order::Stop) | None => return true,
+            }
+            match orders.try_recv() {
+                Ok(order) => next = Some(order),
+                // Closed is told by the next `recv`.
+                Err(_) => return false,
+            }
+        }
+        // One more was taken out than the turn's share.
+        match next {
+            Some(Order::Session(id, command)) => {
+                self.guarded(|worker, now| worker.obey(now, id, command));
+                false
+            }
+            Some(Order::Stop) | None => true,
+        }
+    }
+
+    /// Runs a part of a turn; a panic ends the one session that it was in. What is left of a batch of packets is told
+    /// again by the level-triggered epoll.
+    fn guarded(&mut self, part: impl FnOnce(&mut Worker, Instant)) {
+        let now = Instant::now();
+        self.at_work = None;
+        if catch_unwind(AssertUnwindSafe(|| part(self, now))).is_err() {
+            match self.at_work.take() {
+                Some(at) => self.abandon(at),
+                None => self.counters.panics.add(1),
+            }
+            // A buffer that was in use fell with the panic.
+            self.pool = PacketPool::new(WORKER_PACKET_BUFFERS);
+            self.counters.buffers_in_use.set(0);
+        }
+    }
+
+    fn packets(&mut self, now: Instant, events: usize) {
+        for n in 0..events {
+            let Some((port, owner)) = self.ports.event(n) else { continue };
+            self.at_work = Some(owner.session);
+            let Some(mut packet) = self.pool.take() else {
+                self.ports.discard(port);
+                if let Some(live) = self.sessions.get(owner.session) {
+                    live.session.count_drop(owner.end, DropReason::NoBuffer);
+                }
+                continue;
+            };
+            self.counters.buffers_in_use.set(self.pool.in_use() as u64);
+            self.relay(now, port, owner, &mut packet);
+            self.pool.put(packet);
+        }
+        self.at_work = None;
+        self.counters.buffers_in_use.set(self.pool.in_use() as u64);
+    }
+
+    /// One packet: in, through its session, out of the same buffer.
+    fn relay(&mut self, now: Instant, port: Port, owner: Owner, packet: &mut PacketBuf) {
+        let Ok(source) = self.ports.receive(port, packet) else { return };
+        let Some(live) = self.sessions.get_mut(owner.session) else { return };
+        if let Some(transmit) = live.session.handle_packet(now, owner.end, owner.rtcp, source, packet) {
+            let pair = live.ends.iter().find(|(end, _, _)| *end == transmit.via).map(|(_, _, pair)| pair);
+            let port = pair.map(|pair| if transmit.rtcp { pair.rtcp } else { pair.rtp });
+            let sent = port.is_some_and(|port| self.ports.send(port, transmit.to, packet).is_ok());
+            if !sent {
+                live.session.count_drop(transmit.via, DropReason::SendFailed);
+            }
+            self.until_sample -= 1;
+            if self.until_sample == 0 {
+                self.until_sample = PACKETS_PER_SAMPLE;
+                // From the wake-up: a packet that waits behind others of its turn is in the edge all the while.
+                self.counters.relayed(u64::try_from(now.elapsed().as_nanos()).unwrap_or(u64::MAX));
+            }
+        }
+        self.drain(owner.session);
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        let due: Vec<usize> = self.sessions.iter().map(|(at, _)| at).collect();
+        for at in due {
+            self.at_work = Some(at);
+            if let Some(live) = self.sessions.get_mut(at) {
+                live.session.handle_timeout(now);
+            }
+            self.drain(at);
+        }
+        self.at_work = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, UdpSocket};
+
+    use tokio::sync::mpsc::unbounded_channel;
+    use trunkgate_media::{EndCounters, EndSpec, RemoteSpec, WireSpec};
+
+    use super::*;
+
+    fn bound(worker: &mut Worker, id: MediaId, end: EndId) -> (SocketAddr, Arc<EndCounters>) {
+        loop {
+            let at = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            let counters = Arc::new(EndCounters::default());
+            let spec = EndSpec { bind: at, counters: counters.clone() };
+            worker.obey(Instant::now(), id, Command::AddEnd { end, spec });
+            if worker.sessions.iter().any(|(_, live)| live.ends.iter().any(|(name, _, _)| *name == end)) {
+                return (at, counters);
+            }
+        }
+    }
+
+    fn worker() -> (Worker, UnboundedReceiver<(MediaId, Event)>) {
+        let (sender, events) = unbounded_channel();
+        (Worker::new(PortSet::new().unwrap(), Arc::new(WorkerCounters::default()), sender), events)
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_packet_without_a_buffer_is_read_and_counted() {
+        let (mut worker, _events) = worker();
+        worker.pool = PacketPool::new(0);
+        worker.obey(Instant::now(), MediaId(0), Command::Open { idle_timeout_ms: 0 });
+        let (at, counters) = bound(&mut worker, MediaId(0), EndId(0));
+        UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", at).unwrap();
+        let events = worker.ports.ready().await.unwrap();
+        worker.packets(Instant::now(), events);
+        assert_eq!(counters.dropped[DropReason::NoBuffer as usize].get(), 1);
+        assert_eq!(worker.counters.dropped[DropReason::NoBuffer as usize].get(), 1);
+        assert!(tokio::time::timeout(Duration::from_millis(5), worker.ports.ready()).await.is_err());
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn what_the_system_refuses_is_counted() {
+        let (mut worker, _events) = worker();
+        worker.obey(Instant::now(), MediaId(0), Command::Open { idle_timeout_ms: 0 });
+        let (at, _) = bound(&mut worker, MediaId(0), EndId(0));
+        let (_, counters) = bound(&mut worker, MediaId(0), EndId(1));
+        for end in [EndId(0), EndId(1)] {
+            let remote = RemoteSpec {
+                // No datagram goes to port 0.
+                rtp: Some("127.0.0.1:0".parse().unwrap()),
+                rtcp: None,
+                expected: vec![at.ip()],
+                expected_networks: vec![],
+                may_send: true,
+                may_receive: true,
+                relatch: true,
+                watch_idle: false,
+            };
+            worker.obey(Instant::now(), MediaId(0), Command::SetRemote { end, remote });
+        }
+        let wire = WireSpec { payloads: vec![(0, 0)], clocks: vec![] };
+        worker.obey(Instant::now(), MediaId(0), Command::Wire { from: EndId(0), to: EndId(1), wire });
+        UdpSocket::bind("127.0.0.1:0").unwrap().send_to(&[0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1], at).unwrap();
+        let events = worker.ports.ready().await.unwrap();
+        worker.packets(Instant::now(), events);
+        assert_eq!(counters.dropped[DropReason::SendFailed as usize].get(), 1);
+        assert_eq!(worker.counters.dropped[DropReason::SendFailed as usize].get(), 1);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_panic_ends_its_session_only() {
+        let (mut worker, mut events) = worker();
+        for id in [MediaId(0), MediaId(1)] {
+            worker.obey(Instant::now(), id, Command::Open { idle_timeout_ms: 0 });
+        }
+        let (at, _) = bound(&mut worker, MediaId(0), EndId(4));
+        while events.try_recv().is_ok() {}
+        let broken = worker.by_id[&MediaId(0)];
+        worker.guarded(|worker, _| {
+            worker.at_work = Some(broken);
+            panic!("on purpose");
+        });
+        assert_eq!(events.try_recv(), Ok((MediaId(0), Event::EndClosed { end: EndId(4), port: at.port() })));
+        assert_eq!(events.try_recv(), Ok((MediaId(0), Event::Closed)));
+        assert_eq!((worker.sessions.len(), worker.ports.len()), (1, 0));
+        assert_eq!((worker.counters.panics.get(), worker.counters.ends.get()), (1, 0));
+        assert!(worker.by_id.contains_key(&MediaId(1)));
+    }
+}
