@@ -1,8 +1,23 @@
 //! Trunkgate: a SIP/RTP edge proxy for bring-your-own-carrier trunking. This crate is everything that touches the
 //! operating system; the protocols live in `crates/`.
 
+pub mod admin;
 pub mod check;
+pub mod cli;
+pub mod client;
 pub mod config;
 pub mod demo;
+pub mod dns;
+pub mod edge;
+pub mod handle;
 pub mod init;
+pub mod interfaces;
+pub mod limits;
+pub mod log;
+pub mod reload;
+pub mod reports;
+pub mod run;
+pub mod signalling;
+pub mod transport;
+pub mod why;
 pub mod worker;

@@ -1,3 +1,39 @@
 //! The `trunkgate` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use trunkgate::cli::{Cli, UNBUILT, Verb};
+use trunkgate::init::InitOptions;
+use trunkgate::{check, client, demo, init, run, why};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let config = cli.config.as_deref();
+    match cli.verb {
+        Verb::Run { drain } => run::run(config, drain),
+        Verb::Demo { json } => demo::run(json),
+        Verb::Init(flags) => {
+            let options = InitOptions { trunk: flags.trunk, pbx: flags.pbx, agent: flags.agent, yes: flags.yes };
+            init::run(config.unwrap_or("trunkgate.toml".as_ref()), &options)
+        }
+        Verb::Check { strict, json } => match trunkgate::config::find(config) {
+            Some(path) => check::run(&path, strict, json),
+            None => run::no_config(),
+        },
+        Verb::Status { remote, json } => client::status(config, &remote, json),
+        Verb::Calls { remote, json, what } => client::calls(config, &remote, json, what),
+        Verb::Why(question) => why::run(config, &question),
+        Verb::Reload { remote } => client::reload(config, &remote),
+        Verb::Drain { remote, undo } => client::drain(config, &remote, undo),
+        Verb::Help { .. } => match Cli::command().print_help() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        Verb::Unbuilt { .. } => {
+            let verb = std::env::args().find(|argument| UNBUILT.contains(&argument.as_str())).unwrap_or_default();
+            eprintln!("error[TG0190]: `trunkgate {verb}`: not in this version");
+            ExitCode::from(run::USAGE)
+        }
+    }
+}

@@ -15,7 +15,6 @@ pub mod dialog;
 pub mod endpoint;
 pub mod event;
 pub mod framer;
-pub mod fuzz;
 
 mod head;
 pub mod header;

@@ -156,23 +156,24 @@ impl<'a> Iterator for Split<'a> {
     fn next(&mut self) -> Option<&'a [u8]> {
         let rest = self.rest?;
         let mut scan = Scan::new(rest);
-        while let Some(offset) = memchr::memchr3(self.separator, b'"', b'<', scan.rest()) {
-            scan.at += offset;
-            match scan.peek() {
-                Some(b'"') => {
+        let mut bracket = false;
+        while let Some(byte) = scan.peek() {
+            match byte {
+                b'"' if !bracket => {
                     if scan.quoted().is_none() {
                         break;
                     }
+                    continue;
                 }
-                Some(b'<') => match memchr::memchr(b'>', scan.rest()) {
-                    Some(length) => scan.at += length + 1,
-                    None => break,
-                },
-                _ => {
-                    self.rest = Some(tail(rest, scan.at + 1));
+                b'<' => bracket = true,
+                b'>' => bracket = false,
+                _ if byte == self.separator && !bracket => {
+                    self.rest = Some(tail(rest, scan.at() + 1));
                     return Some(trim(scan.since(0)));
                 }
+                _ => {}
             }
+            scan.eat(byte);
         }
         self.rest = None;
         Some(trim(rest))

@@ -1,0 +1,90 @@
+//! `/v1/calls`: live and recent calls, one call, its trace, hanging up.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use trunkgate_call::CallView;
+use trunkgate_call::trace::TraceView;
+
+use super::ApiError;
+use crate::handle::Handle;
+use crate::limits;
+
+/// The states that a filter may name.
+const STATES: [&str; 7] = ["trying", "ringing", "early", "answered", "held", "transferring", "ended"];
+
+/// What of the list is wanted.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filter {
+    state: Option<String>,
+    trunk: Option<String>,
+    limit: Option<usize>,
+}
+
+impl Filter {
+    fn takes(&self, call: &CallView) -> bool {
+        let state = self.state.as_deref().is_none_or(|state| state == call.state);
+        let trunk = self.trunk.as_deref().is_none_or(|trunk| call.legs.iter().any(|leg| leg.trunk == trunk));
+        state && trunk
+    }
+}
+
+/// `{"calls":[…]}`
+#[derive(Debug, Serialize)]
+pub(super) struct Calls {
+    calls: Vec<CallView>,
+}
+
+pub(super) async fn list(
+    State(handle): State<Handle>,
+    filter: Result<Query<Filter>, QueryRejection>,
+) -> Result<Json<Calls>, ApiError> {
+    let Query(filter) = filter.map_err(|error| bad_request(error.body_text()))?;
+    if let Some(state) = &filter.state
+        && !STATES.contains(&state.as_str())
+    {
+        return Err(bad_request(format!("`{state}` is no state: {}", STATES.join(", "))));
+    }
+    let mut calls = handle.calls().await?;
+    calls.retain(|call| filter.takes(call));
+    calls.truncate(filter.limit.unwrap_or(limits::CALLS_LISTED));
+    Ok(Json(Calls { calls }))
+}
+
+pub(super) async fn show(State(handle): State<Handle>, Path(sid): Path<String>) -> Result<Json<CallView>, ApiError> {
+    find(&handle, &sid).await.map(Json)
+}
+
+pub(super) async fn trace(State(handle): State<Handle>, Path(sid): Path<String>) -> Result<Json<TraceView>, ApiError> {
+    handle.trace(&sid).await?.map(Json).ok_or_else(|| unknown(&sid))
+}
+
+/// 202: BYE or CANCEL goes out; the far ends' answers are not waited for.
+pub(super) async fn hang_up(
+    State(handle): State<Handle>,
+    Path(sid): Path<String>,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let call = find(&handle, &sid).await?;
+    if call.state == "ended" {
+        return Err(ApiError::new(StatusCode::CONFLICT, "call_ended", format!("call {sid} has ended")));
+    }
+    handle.hangup(&sid).await?;
+    Ok((StatusCode::ACCEPTED, Json(json!({ "sid": sid }))))
+}
+
+async fn find(handle: &Handle, sid: &str) -> Result<CallView, ApiError> {
+    handle.call(sid).await?.ok_or_else(|| unknown(sid))
+}
+
+fn unknown(sid: &str) -> ApiError {
+    let shown: String = sid.chars().take(64).collect();
+    ApiError::new(StatusCode::NOT_FOUND, "unknown_call", format!("there is no call {shown}"))
+}
+
+fn bad_request(message: String) -> ApiError {
+    ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message)
+}

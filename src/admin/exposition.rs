@@ -1,0 +1,104 @@
+//! The Prometheus text format, version 0.0.4: families, samples, histograms.
+
+use std::fmt::Write;
+
+use trunkgate_call::metrics::Histogram;
+
+/// The kind of a family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// Text being written.
+#[derive(Debug, Default)]
+pub(super) struct Exposition {
+    text: String,
+}
+
+impl Exposition {
+    /// Begins a family: samples of its name follow.
+    pub(super) fn family(&mut self, name: &str, kind: Kind, help: &str) {
+        let kind = match kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    }
+
+    /// One sample.
+    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+        self.text.push_str(name);
+        for (position, (label, text)) in labels.iter().enumerate() {
+            self.text.push(if position == 0 { '{' } else { ',' });
+            let _ = write!(self.text, "{label}=\"{}\"", escape(text));
+        }
+        if !labels.is_empty() {
+            self.text.push('}');
+        }
+        let _ = writeln!(self.text, " {value}");
+    }
+
+    /// A family with one sample without labels.
+    pub(super) fn single(&mut self, name: &str, kind: Kind, help: &str, value: f64) {
+        self.family(name, kind, help);
+        self.sample(name, &[], value);
+    }
+
+    /// A histogram, its buckets added up.
+    pub(super) fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
+        self.buckets(name, help, histogram.bounds, &histogram.counts, histogram.sum);
+    }
+
+    /// The same from its parts: `counts` has one more than `bounds` and is not added up yet.
+    pub(super) fn buckets(&mut self, name: &str, help: &str, bounds: &[f64], counts: &[u64], sum: f64) {
+        self.family(name, Kind::Histogram, help);
+        let bucket = format!("{name}_bucket");
+        let mut total = 0;
+        for (position, count) in counts.iter().enumerate() {
+            total += count;
+            let le = bounds.get(position).map_or_else(|| "+Inf".to_owned(), f64::to_string);
+            self.sample(&bucket, &[("le", &le)], total as f64);
+        }
+        self.sample(&format!("{name}_sum"), &[], sum);
+        self.sample(&format!("{name}_count"), &[], total as f64);
+    }
+
+    /// The text.
+    pub(super) fn finish(self) -> String {
+        self.text
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn histograms_add_up_and_end_at_infinity() {
+        let mut histogram = Histogram::new(&[0.1, 1.0]);
+        for value in [0.05, 0.5, 0.6, 7.0] {
+            histogram.observe(value);
+        }
+        let mut text = Exposition::default();
+        text.histogram("x_seconds", "Time.", &histogram);
+        let expected = "# HELP x_seconds Time.\n# TYPE x_seconds histogram\n\
+            x_seconds_bucket{le=\"0.1\"} 1\nx_seconds_bucket{le=\"1\"} 3\nx_seconds_bucket{le=\"+Inf\"} 4\n\
+            x_seconds_sum 8.15\nx_seconds_count 4\n";
+        assert_eq!(text.finish(), expected);
+    }
+
+    #[test]
+    fn label_values_are_escaped() {
+        let mut text = Exposition::default();
+        text.sample("x", &[("trunk", "a\"b\\c\nd"), ("code", "200")], 2.0);
+        assert_eq!(text.finish(), "x{trunk=\"a\\\"b\\\\c\\nd\",code=\"200\"} 2\n");
+    }
+}

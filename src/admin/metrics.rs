@@ -1,0 +1,168 @@
+//! `/metrics`: what the gateway, the workers, the sockets and the process count, under the contract's names.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use trunkgate_call::metrics::Metrics;
+use trunkgate_media::counters::Counter;
+use trunkgate_media::{DropReason, WorkerCounters};
+
+use super::ApiError;
+use super::exposition::{Exposition, Kind};
+use super::process;
+use crate::handle::{Handle, Phase};
+use crate::{log, transport};
+
+/// Upper bounds of `WorkerCounters::relay_buckets`, in seconds.
+const RELAY_BOUNDS: [f64; 10] = [1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2];
+
+pub(super) async fn metrics(State(handle): State<Handle>) -> Result<Response, ApiError> {
+    let gateway = handle.metrics().await?;
+    let text = render(&gateway, &handle);
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+}
+
+fn render(gateway: &Metrics, handle: &Handle) -> String {
+    let mut out = Exposition::default();
+    signalling(&mut out, gateway);
+    sockets(&mut out, gateway, &handle.shared.sockets);
+    calls(&mut out, gateway);
+    media(&mut out, gateway, handle.workers());
+    edge(&mut out, gateway, handle);
+    process::render(&mut out);
+    out.finish()
+}
+
+fn signalling(out: &mut Exposition, gateway: &Metrics) {
+    let name = "trunkgate_sip_requests_total";
+    out.family(name, Kind::Counter, "SIP requests, first transmissions only.");
+    for ((trunk, method, direction), count) in &gateway.sip_requests {
+        out.sample(name, &[("trunk", trunk), ("method", method), ("direction", direction)], *count as f64);
+    }
+    let name = "trunkgate_sip_responses_total";
+    out.family(name, Kind::Counter, "SIP responses, first transmissions only.");
+    for ((trunk, method, code, direction), count) in &gateway.sip_responses {
+        let code = code.to_string();
+        let labels = [("trunk", &**trunk), ("method", method), ("code", &code), ("direction", direction)];
+        out.sample(name, &labels, *count as f64);
+    }
+    let name = "trunkgate_sip_retransmissions_total";
+    out.single(name, Kind::Counter, "SIP messages sent again.", gateway.sip_retransmissions as f64);
+    let help = "From a request of ours to its final answer.";
+    out.histogram("trunkgate_sip_transaction_seconds", help, &gateway.sip_transaction_seconds);
+    let name = "trunkgate_sip_transactions_active";
+    out.single(name, Kind::Gauge, "SIP transactions alive.", gateway.sip_transactions_active as f64);
+    let name = "trunkgate_sip_dialogs_active";
+    out.single(name, Kind::Gauge, "SIP dialogs alive, early ones too.", gateway.sip_dialogs_active as f64);
+}
+
+/// Messages dropped by the gateway and by the sockets, one family.
+fn sockets(out: &mut Exposition, gateway: &Metrics, sockets: &transport::SocketCounters) {
+    let name = "trunkgate_sip_dropped_total";
+    out.family(name, Kind::Counter, "SIP messages and connections dropped without an answer.");
+    for (reason, count) in &gateway.sip_dropped {
+        out.sample(name, &[("reason", reason)], *count as f64);
+    }
+    let of_sockets: [(&str, &Counter); 5] = [
+        ("udp_queue_full", &sockets.udp_queue_full),
+        ("stream_queue_full", &sockets.stream_queue_full),
+        ("send_failed", &sockets.send_failed),
+        ("connection_unknown_source", &sockets.unknown_source),
+        ("connection_limit", &sockets.connections_refused),
+    ];
+    for (reason, counter) in of_sockets {
+        out.sample(name, &[("reason", reason)], counter.get() as f64);
+    }
+    let name = "trunkgate_sip_connections_active";
+    out.single(name, Kind::Gauge, "SIP stream connections open.", sockets.connections.get() as f64);
+}
+
+fn calls(out: &mut Exposition, gateway: &Metrics) {
+    let name = "trunkgate_calls_active";
+    out.family(name, Kind::Gauge, "Calls that have not ended.");
+    for (trunk, count) in &gateway.calls_active {
+        out.sample(name, &[("trunk", trunk)], *count as f64);
+    }
+    let name = "trunkgate_calls_total";
+    out.family(name, Kind::Counter, "Calls that have ended.");
+    for ((trunk, route, outcome), count) in &gateway.calls {
+        out.sample(name, &[("trunk", trunk), ("route", route), ("outcome", outcome)], *count as f64);
+    }
+    let name = "trunkgate_failovers_total";
+    out.family(name, Kind::Counter, "Targets given up for the next one.");
+    for ((route, reason), count) in &gateway.failovers {
+        out.sample(name, &[("route", route), ("reason", reason)], *count as f64);
+    }
+    out.histogram("trunkgate_call_setup_seconds", "From INVITE to the 2xx sent.", &gateway.call_setup_seconds);
+    out.histogram("trunkgate_call_duration_seconds", "From answer to end.", &gateway.call_duration_seconds);
+    let help = "From INVITE to the first 18x sent.";
+    out.histogram("trunkgate_post_dial_delay_seconds", help, &gateway.post_dial_delay_seconds);
+}
+
+fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>]) {
+    let sum = |of: &dyn Fn(&WorkerCounters) -> u64| workers.iter().map(|worker| of(worker)).sum::<u64>() as f64;
+    for (name, help, received, sent) in [
+        (
+            "trunkgate_rtp_packets_total",
+            "RTP packets relayed.",
+            sum(&|worker| worker.rx_packets.get()),
+            sum(&|worker| worker.tx_packets.get()),
+        ),
+        (
+            "trunkgate_rtp_bytes_total",
+            "RTP bytes relayed, RTP headers included.",
+            sum(&|worker| worker.rx_bytes.get()),
+            sum(&|worker| worker.tx_bytes.get()),
+        ),
+    ] {
+        out.family(name, Kind::Counter, help);
+        out.sample(name, &[("direction", "in")], received);
+        out.sample(name, &[("direction", "out")], sent);
+    }
+    let lost = sum(&|worker| worker.lost.get());
+    out.single("trunkgate_rtp_lost_total", Kind::Counter, "RTP packets missing in what was received.", lost);
+    let name = "trunkgate_rtp_dropped_total";
+    out.family(name, Kind::Counter, "RTP and RTCP packets dropped.");
+    for (position, reason) in DropReason::ALL.iter().enumerate() {
+        let dropped = sum(&|worker| worker.dropped.get(position).map_or(0, Counter::get));
+        out.sample(name, &[("reason", reason.as_str())], dropped);
+    }
+    let sessions = sum(&|worker| worker.sessions.get());
+    out.single("trunkgate_media_sessions", Kind::Gauge, "Media sessions alive.", sessions);
+    let ports = gateway.media_ports_in_use as f64;
+    out.single("trunkgate_media_ports_in_use", Kind::Gauge, "Media ports taken from the pool.", ports);
+    let buffers = sum(&|worker| worker.buffers_in_use.get());
+    out.single("trunkgate_packet_buffers_in_use", Kind::Gauge, "Packet buffers out of their pools.", buffers);
+    let mut relayed = [0; RELAY_BOUNDS.len() + 1];
+    for (position, count) in relayed.iter_mut().enumerate() {
+        *count = workers.iter().filter_map(|worker| worker.relay_buckets.get(position)).map(Counter::get).sum();
+    }
+    let seconds = sum(&|worker| worker.relay_ns.get()) / 1e9;
+    let help = "Time of an RTP packet in the edge, one in 64 sampled.";
+    out.buckets("trunkgate_relay_seconds", help, &RELAY_BOUNDS, &relayed, seconds);
+}
+
+fn edge(out: &mut Exposition, gateway: &Metrics, handle: &Handle) {
+    let (taken, refused, last) = handle.reloads();
+    let name = "trunkgate_config_reloads_total";
+    out.family(name, Kind::Counter, "Reloads of the configuration.");
+    out.sample(name, &[("result", "success")], taken as f64);
+    out.sample(name, &[("result", "failure")], refused as f64);
+    let name = "trunkgate_config_last_reload_success";
+    out.single(name, Kind::Gauge, "Whether the last reload was taken.", f64::from(u8::from(last)));
+    let draining = gateway.draining || handle.phase() == Phase::Draining;
+    let help = "Whether new calls are refused.";
+    out.single("trunkgate_draining", Kind::Gauge, help, f64::from(u8::from(draining)));
+    let name = "trunkgate_cdr_failures_total";
+    out.family(name, Kind::Counter, "Call records that could not be written.");
+    out.sample(name, &[("sink", "file")], handle.shared.cdr_failures.get() as f64);
+    let help = "Panics, each caught; please report them.";
+    out.single("trunkgate_panics_total", Kind::Counter, help, log::panics() as f64);
+    let help = "Log lines lost because the log was not read.";
+    out.single("trunkgate_log_lines_lost_total", Kind::Counter, help, log::lost() as f64);
+    let name = "trunkgate_build_info";
+    out.family(name, Kind::Gauge, "The program's version.");
+    out.sample(name, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+}

@@ -1,0 +1,112 @@
+//! The HTTP face: health, metrics, status, calls, reload and drain. Runs on the auxiliary thread; it only asks the
+//! signalling loop, it never makes it wait.
+
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::json;
+
+use crate::handle::{Gone, Handle};
+use crate::limits;
+
+mod calls;
+mod exposition;
+mod gate;
+mod health;
+mod listener;
+mod metrics;
+mod process;
+mod status;
+
+pub use status::StatusReport;
+
+/// An answer that says what went wrong, always as JSON.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl ApiError {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> ApiError {
+        ApiError { status, code, message: message.into() }
+    }
+}
+
+impl From<Gone> for ApiError {
+    fn from(gone: Gone) -> ApiError {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "stopped", gone.to_string())
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = Json(json!({ "error": { "code": self.code, "message": self.message } }));
+        let mut response = (self.status, body).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// Answers HTTP until the task is ended.
+pub(crate) async fn serve(socket: std::net::TcpListener, handle: Handle) {
+    let listener = match tokio::net::TcpListener::from_std(socket) {
+        Ok(listener) => listener::Limited::new(listener),
+        Err(error) => {
+            tracing::error!("no HTTP: {error}");
+            return;
+        }
+    };
+    if let Err(error) = axum::serve(listener, router(handle)).await {
+        tracing::error!("HTTP has ended: {error}");
+    }
+}
+
+/// Every path.
+fn router(handle: Handle) -> Router {
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics::metrics))
+        .route("/v1/status", get(status::status))
+        .route("/v1/calls", get(calls::list))
+        .route("/v1/calls/{sid}", get(calls::show).delete(calls::hang_up))
+        .route("/v1/calls/{sid}/trace", get(calls::trace))
+        .route("/v1/reload", post(status::reload))
+        .route("/v1/drain", post(status::drain))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(handle.clone(), gate::check))
+        .layer(middleware::from_fn(in_time))
+        .layer(DefaultBodyLimit::max(limits::HTTP_BODY_BYTES))
+        .with_state(handle)
+}
+
+async fn unknown_path(State(_): State<Handle>, request: Request) -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {}", request.uri().path()))
+}
+
+async fn wrong_method(State(_): State<Handle>, request: Request) -> ApiError {
+    let message = format!("{} does not take {}", request.uri().path(), request.method());
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+}
+
+/// A request that takes too long is answered, not kept.
+async fn in_time(request: Request, next: Next) -> Response {
+    let limit = Duration::from_secs(limits::HTTP_REQUEST_SECONDS);
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let message = format!("no answer within {} s", limits::HTTP_REQUEST_SECONDS);
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message).into_response()
+        }
+    }
+}

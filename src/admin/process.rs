@@ -1,0 +1,51 @@
+//! `process_*`: what the system says of this process, from /proc/self.
+
+use std::fs;
+
+use super::exposition::{Exposition, Kind};
+
+/// Renders what can be read; a family that cannot is left out.
+pub(super) fn render(out: &mut Exposition) {
+    if let Some(open) = open_descriptors() {
+        out.single("process_open_fds", Kind::Gauge, "Open file descriptors.", open as f64);
+    }
+    if let Some(bytes) = resident_bytes() {
+        out.single("process_resident_memory_bytes", Kind::Gauge, "Resident memory.", bytes as f64);
+    }
+    if let Some(seconds) = cpu_seconds() {
+        out.single("process_cpu_seconds_total", Kind::Counter, "User and system CPU time.", seconds);
+    }
+}
+
+/// The directory's own descriptor, open while it is read, is not counted.
+fn open_descriptors() -> Option<usize> {
+    fs::read_dir("/proc/self/fd").ok().map(|all| all.count().saturating_sub(1))
+}
+
+fn resident_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+fn cpu_seconds() -> Option<f64> {
+    let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF).ok()?;
+    let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    Some(seconds(usage.user_time()) + seconds(usage.system_time()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_has_memory_descriptors_and_used_time() {
+        assert!(resident_bytes().unwrap() > 1 << 20);
+        let before = open_descriptors().unwrap();
+        let file = fs::File::open("/proc/self/status").unwrap();
+        assert!(open_descriptors().unwrap() > before - 1);
+        drop(file);
+        assert!(cpu_seconds().unwrap() >= 0.0);
+    }
+}

@@ -1,0 +1,167 @@
+//! `/v1/status`: one glance at everything; `/v1/reload` and `/v1/drain`.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+use serde_json::{Value, json};
+use trunkgate_call::view::TrunkView;
+
+use super::ApiError;
+use crate::handle::{Gone, Handle, Phase};
+use crate::reload::{ReloadError, Reloaded};
+use crate::transport::transport_name;
+
+/// What `trunkgate status` prints.
+#[derive(Debug, Serialize)]
+pub struct StatusReport {
+    /// `[edge] name`
+    pub edge: String,
+    /// The program's.
+    pub version: &'static str,
+    /// `starting`, `ready`, `draining`.
+    pub state: &'static str,
+    /// RFC 3339.
+    pub started_at: String,
+    /// Seconds since then.
+    pub uptime_seconds: u64,
+    /// The configuration in force.
+    pub config: ConfigReport,
+    /// SIP listeners in order.
+    pub listeners: Vec<ListenerReport>,
+    /// Media.
+    pub media: MediaReport,
+    /// Calls that have not ended.
+    pub calls: usize,
+    /// Trunks in the order of the file.
+    pub trunks: Vec<TrunkView>,
+    /// What is wrong now, a sentence each.
+    pub problems: Vec<String>,
+}
+
+/// The configuration in force.
+#[derive(Debug, Serialize)]
+pub struct ConfigReport {
+    /// Its file.
+    pub path: String,
+    /// RFC 3339.
+    pub loaded_at: String,
+    /// Warnings when it was read.
+    pub warnings: usize,
+    /// Whether the last reload was taken.
+    pub last_reload_success: bool,
+}
+
+/// A SIP listener.
+#[derive(Debug, Serialize)]
+pub struct ListenerReport {
+    /// Its name.
+    pub name: String,
+    /// `udp`, `tcp`, `tls`.
+    pub transport: &'static str,
+    /// Where it is bound.
+    pub address: String,
+}
+
+/// Media at a glance.
+#[derive(Debug, Serialize)]
+pub struct MediaReport {
+    /// Ports in use.
+    pub ports_in_use: usize,
+    /// Ports in all.
+    pub ports: usize,
+    /// Sessions of all workers.
+    pub sessions: u64,
+}
+
+impl StatusReport {
+    async fn of(handle: &Handle) -> Result<StatusReport, Gone> {
+        let gateway = handle.status().await?;
+        let shared = &handle.shared;
+        let (_, _, last_reload_success) = handle.reloads();
+        let config = shared.running(|running| ConfigReport {
+            path: running.config.path.display().to_string(),
+            loaded_at: running.loaded_at.to_string(),
+            warnings: running.warnings,
+            last_reload_success,
+        });
+        let listeners = handle.listeners().iter().map(|listener| ListenerReport {
+            name: listener.name.clone(),
+            transport: transport_name(listener.transport),
+            address: listener.address.to_string(),
+        });
+        let mut report = StatusReport {
+            edge: gateway.edge,
+            version: env!("CARGO_PKG_VERSION"),
+            state: handle.phase().as_str(),
+            started_at: shared.started_at.to_string(),
+            uptime_seconds: handle.uptime().as_secs(),
+            config,
+            listeners: listeners.collect(),
+            media: MediaReport {
+                ports_in_use: gateway.ports_in_use,
+                ports: gateway.ports,
+                sessions: handle.workers().iter().map(|worker| worker.sessions.get()).sum(),
+            },
+            calls: gateway.calls,
+            trunks: gateway.trunks,
+            problems: Vec::new(),
+        };
+        report.problems = report.problems_now(handle);
+        Ok(report)
+    }
+
+    fn problems_now(&self, handle: &Handle) -> Vec<String> {
+        let mut problems = Vec::new();
+        match handle.phase() {
+            Phase::Draining => problems.push("draining: new calls get 503".to_owned()),
+            Phase::Starting => problems.push("starting: no calls are taken yet".to_owned()),
+            Phase::Ready => {}
+        }
+        if !self.config.last_reload_success {
+            problems.push("the last reload was refused: the file has errors (trunkgate check)".to_owned());
+        }
+        for trunk in self.trunks.iter().filter(|trunk| trunk.state == "down") {
+            let why = trunk.last_problem.as_deref().unwrap_or("no answer");
+            problems.push(format!("trunk {} is down: {why}", trunk.name));
+        }
+        let failures = handle.shared.cdr_failures.get();
+        if failures > 0 {
+            problems.push(format!("{failures} call records could not be written"));
+        }
+        let lost = crate::log::lost();
+        if lost > 0 {
+            problems.push(format!("{lost} log lines were lost"));
+        }
+        let panics = crate::log::panics();
+        if panics > 0 {
+            problems.push(format!("{panics} panics: please report them with the log"));
+        }
+        problems
+    }
+}
+
+pub(super) async fn status(State(handle): State<Handle>) -> Result<Json<StatusReport>, ApiError> {
+    Ok(Json(StatusReport::of(&handle).await?))
+}
+
+pub(super) async fn reload(State(handle): State<Handle>) -> Result<Json<Reloaded>, ApiError> {
+    handle.reload().await.map(Json).map_err(|error| match &error {
+        ReloadError::File { .. } => ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_config", error.to_string()),
+        ReloadError::Gone => Gone.into(),
+    })
+}
+
+/// Body: none or `{"on":true}` to drain, `{"on":false}` to take calls again.
+pub(super) async fn drain(State(handle): State<Handle>, body: Bytes) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let on = if body.is_empty() {
+        true
+    } else {
+        let value: Option<Value> = serde_json::from_slice(&body).ok();
+        let on = value.as_ref().and_then(|value| value.get("on")).and_then(Value::as_bool);
+        on.ok_or_else(|| ApiError::new(StatusCode::BAD_REQUEST, "bad_request", "the body is {\"on\":true|false}"))?
+    };
+    handle.drain(on).await?;
+    Ok((StatusCode::ACCEPTED, Json(json!({ "draining": on, "calls": handle.live_calls() }))))
+}

@@ -1,0 +1,217 @@
+//! The command line: verbs and their flags.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Verbs of later versions: recognised and refused.
+pub const UNBUILT: [&str; 10] =
+    ["doctor", "trace", "pcap", "top", "call", "agent", "loadtest", "preset", "config", "completions"];
+
+/// A SIP/RTP edge proxy for bring-your-own-carrier trunking.
+#[derive(Debug, Parser)]
+#[command(name = "trunkgate", version, disable_help_subcommand = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// The configuration [default: $TRUNKGATE_CONFIG, ./trunkgate.toml, /etc/trunkgate/trunkgate.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run the edge: SIGHUP reloads, SIGTERM drains, a second one ends all calls
+    Run {
+        /// How long live calls may go on after SIGTERM
+        #[arg(long, default_value = "30s", value_parser = duration, value_name = "DURATION")]
+        drain: Duration,
+    },
+    /// Make two calls through an edge, a carrier and two trunks on loopback
+    Demo {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a commented trunkgate.toml, never over an existing one
+    Init(Init),
+    /// Check the configuration: every error at once
+    Check {
+        /// Exit 1 for warnings too
+        #[arg(long)]
+        strict: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// A running edge at one glance
+    Status {
+        /// Which edge
+        #[command(flatten)]
+        remote: Remote,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Live and recent calls of a running edge
+    Calls {
+        /// Which edge
+        #[command(flatten)]
+        remote: Remote,
+        /// Print JSON
+        #[arg(long, global = true)]
+        json: bool,
+        /// What of them; default: ls
+        #[command(subcommand)]
+        what: Option<Calls>,
+    },
+    /// Each route in order with the first condition that failed, and the targets
+    Why(Why),
+    /// Make a running edge read its configuration again
+    Reload {
+        /// Which edge
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Make a running edge refuse new calls; live ones go on
+    Drain {
+        /// Which edge
+        #[command(flatten)]
+        remote: Remote,
+        /// Take calls again
+        #[arg(long)]
+        undo: bool,
+    },
+    /// Explain an error code, such as TG0104
+    Help {
+        /// The code; none: this list of verbs
+        code: Option<String>,
+    },
+    /// Verbs of later versions
+    #[command(name = UNBUILT[0], aliases = &UNBUILT[1..], hide = true, disable_help_flag = true)]
+    Unbuilt {
+        /// Whatever follows
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+}
+
+/// `init`
+#[derive(Debug, Args)]
+pub struct Init {
+    /// A provider's trunk, e.g. twilio:acme.pstn.twilio.com or carrier:198.51.100.7
+    #[arg(long, value_name = "KIND:VALUE")]
+    pub trunk: Option<String>,
+    /// A PBX, e.g. freepbx:10.0.0.5
+    #[arg(long, value_name = "KIND:VALUE")]
+    pub pbx: Option<String>,
+    /// A voice agent's URL
+    #[arg(long, value_name = "URL")]
+    pub agent: Option<String>,
+    /// Ask nothing
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// Which running edge is meant.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Remote {
+    /// Its HTTP address [default: the file's [http]]
+    #[arg(long, global = true, value_name = "URL")]
+    pub url: Option<String>,
+    /// Its bearer token [default: the file's]
+    #[arg(long, global = true, env = "TRUNKGATE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub token: Option<String>,
+}
+
+/// `calls …`
+#[derive(Debug, Subcommand)]
+pub enum Calls {
+    /// List them
+    Ls {
+        /// Only those in this state
+        #[arg(long)]
+        state: Option<String>,
+        /// Only those with a leg to or from this trunk
+        #[arg(long)]
+        trunk: Option<String>,
+        /// This many at most
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+    /// Show one
+    Show {
+        /// CA…
+        sid: String,
+    },
+    /// End one
+    Hangup {
+        /// CA…
+        sid: String,
+    },
+}
+
+/// `why`
+#[derive(Debug, Args)]
+pub struct Why {
+    /// The trunk or the source address the call comes from
+    #[arg(long, value_name = "TRUNK|ADDRESS")]
+    pub from: String,
+    /// The called number, as it would come in
+    #[arg(long, value_name = "NUMBER")]
+    pub called: String,
+    /// The calling number
+    #[arg(long, value_name = "NUMBER", default_value = "")]
+    pub caller: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `30s`, `10m`, `1h`, `500ms`, `0s`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.chars().take_while(char::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| "a number and a unit, such as 30s".to_owned())?;
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err("the unit is ms, s, m or h, such as 30s".to_owned()),
+    };
+    number.checked_mul(milliseconds).map(Duration::from_millis).ok_or_else(|| "too long".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2h"), Ok(Duration::from_secs(7200)));
+        for bad in ["", "s", "30", "30d", "-1s", "99999999999999999999s", "18446744073709551615h"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn verbs_of_later_versions_take_anything() {
+        for verb in UNBUILT {
+            let cli = Cli::try_parse_from(["trunkgate", verb, "--x", "y"]).unwrap();
+            assert!(matches!(cli.verb, Verb::Unbuilt { .. }), "{verb}");
+        }
+        assert!(Cli::try_parse_from(["trunkgate", "statsu"]).is_err());
+    }
+}

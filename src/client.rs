@@ -1,0 +1,164 @@
+//! Verbs that talk to a running edge over its HTTP face: `status`, `calls`, `reload`, `drain`.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::cli::{Calls, Remote};
+use crate::run::{self, USAGE};
+
+mod print;
+
+/// Longest wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// `status`
+pub fn status(config: Option<&Path>, remote: &Remote, json: bool) -> ExitCode {
+    ask(
+        config,
+        remote,
+        Method::GET,
+        "/v1/status",
+        None,
+        |answer| if json { raw(answer) } else { print::status(answer) },
+    )
+}
+
+/// `calls [ls]`, `calls show SID`, `calls hangup SID`
+pub fn calls(config: Option<&Path>, remote: &Remote, json: bool, what: Option<Calls>) -> ExitCode {
+    match what.unwrap_or(Calls::Ls { state: None, trunk: None, limit: 100 }) {
+        Calls::Ls { state, trunk, limit } => {
+            let mut query = format!("/v1/calls?limit={limit}");
+            for (key, value) in [("state", state), ("trunk", trunk)] {
+                if let Some(value) = value {
+                    query.push_str(&format!("&{key}={}", escape(&value)));
+                }
+            }
+            let show = |answer: &Value| if json { raw(answer) } else { print::calls(answer) };
+            ask(config, remote, Method::GET, &query, None, show)
+        }
+        Calls::Show { sid } => {
+            let show = |answer: &Value| if json { raw(answer) } else { print::call(answer) };
+            ask(config, remote, Method::GET, &format!("/v1/calls/{}", escape(&sid)), None, show)
+        }
+        Calls::Hangup { sid } => {
+            let show = |answer: &Value| if json { raw(answer) } else { format!("{sid} is being ended\n") };
+            ask(config, remote, Method::DELETE, &format!("/v1/calls/{}", escape(&sid)), None, show)
+        }
+    }
+}
+
+/// `reload`
+pub fn reload(config: Option<&Path>, remote: &Remote) -> ExitCode {
+    ask(config, remote, Method::POST, "/v1/reload", None, print::reloaded)
+}
+
+/// `drain`
+pub fn drain(config: Option<&Path>, remote: &Remote, undo: bool) -> ExitCode {
+    ask(config, remote, Method::POST, "/v1/drain", Some(json!({ "on": !undo })), |answer| {
+        match answer["calls"].as_u64() {
+            _ if undo => "taking calls again\n".to_owned(),
+            Some(calls) => format!("draining: {calls} calls go on\n"),
+            None => "draining\n".to_owned(),
+        }
+    })
+}
+
+/// Asks the edge and prints its answer; exit 1 where it refuses or none answers, 2 where none is named.
+#[allow(clippy::print_stdout)]
+fn ask(
+    config: Option<&Path>,
+    remote: &Remote,
+    method: Method,
+    path: &str,
+    body: Option<Value>,
+    show: impl FnOnce(&Value) -> String,
+) -> ExitCode {
+    let Some((base, token)) = target(config, remote) else { return ExitCode::from(USAGE) };
+    let answer = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())
+        .and_then(|runtime| runtime.block_on(request(&base, token.as_deref(), method, path, body)));
+    match answer {
+        Ok(answer) => {
+            print!("{}", show(&answer));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Base URL and token: the flags', else the file's.
+fn target(config: Option<&Path>, remote: &Remote) -> Option<(String, Option<String>)> {
+    if let Some(url) = &remote.url {
+        return Some((url.trim_end_matches('/').to_owned(), remote.token.clone()));
+    }
+    let http = run::load(config)?.http;
+    if http.address.port() == 0 {
+        eprintln!("error: [http] address has port 0: name the edge with --url (`run` prints its address)");
+        return None;
+    }
+    let mut address = http.address;
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { [0, 0, 0, 0, 0, 0, 0, 1].into() });
+    }
+    let token = remote.token.clone().or_else(|| http.token.map(|token| token.reveal().to_owned()));
+    Some((format!("http://{address}"), token))
+}
+
+async fn request(
+    base: &str,
+    token: Option<&str>,
+    method: Method,
+    path: &str,
+    body: Option<Value>,
+) -> Result<Value, String> {
+    let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().map_err(|error| error.to_string())?;
+    let mut request = client.request(method, format!("{base}{path}"));
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    if let Some(body) = body {
+        request = request.json(&body);
+    }
+    let response = request.send().await.map_err(|error| {
+        let mut cause: &dyn std::error::Error = &error;
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        format!("no edge answers at {base}: {cause}")
+    })?;
+    let status = response.status();
+    let text = response.text().await.map_err(|error| error.to_string())?;
+    let answer: Value =
+        serde_json::from_str(&text).map_err(|_| format!("{base} does not answer like an edge: {status}"))?;
+    if status.is_success() {
+        return Ok(answer);
+    }
+    let message = answer["error"]["message"].as_str().unwrap_or(&text);
+    Err(format!("{message} ({})", status.as_u16()))
+}
+
+fn raw(answer: &Value) -> String {
+    format!("{answer}\n")
+}
+
+/// Percent-encodes all that is not unreserved (RFC 3986 §2.3).
+fn escape(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}

@@ -1,0 +1,206 @@
+//! Answers of an edge as text for a person: aligned columns, colour only on a terminal.
+
+use std::io::IsTerminal;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// `status`
+pub(super) fn status(answer: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("–").to_owned();
+    let config = &answer["config"];
+    let state = match answer["state"].as_str() {
+        Some("ready") => paint("taking calls", GREEN),
+        Some(other) => paint(other, RED),
+        None => "–".into(),
+    };
+    let mut out = format!(
+        "{}   {}   up {}   config loaded {} ago ({}, {} warnings)   {state}\n",
+        paint(&text(&answer["edge"]), BOLD),
+        text(&answer["version"]),
+        span(answer["uptime_seconds"].as_u64().unwrap_or(0)),
+        since(config["loaded_at"].as_str()).map_or_else(|| "–".into(), span),
+        text(&config["path"]),
+        config["warnings"],
+    );
+    let listeners = answer["listeners"].as_array().into_iter().flatten().map(|listener| {
+        format!("{} {} {}", text(&listener["name"]), text(&listener["transport"]), text(&listener["address"]))
+    });
+    out.push_str(&format!("LISTENERS  {}\n", listeners.collect::<Vec<_>>().join("   ")));
+    let media = &answer["media"];
+    out.push_str(&format!("MEDIA      {} of {} ports\n", media["ports_in_use"], media["ports"]));
+    out.push_str(&format!("CALLS      {}\n", answer["calls"]));
+    let mut rows = vec![["TRUNK", "STATE", "CALLS", "ANSWERED", "LAST PROBLEM", "PEERS"].map(str::to_owned).to_vec()];
+    for trunk in answer["trunks"].as_array().into_iter().flatten() {
+        let limit =
+            trunk["max_calls"].as_u64().filter(|limit| *limit > 0).map_or("–".into(), |limit| limit.to_string());
+        let answered = trunk["answered_ratio"].as_f64().map_or("–".into(), |ratio| format!("{:.0} %", ratio * 100.0));
+        let peers = trunk["peers"].as_array().into_iter().flatten().map(&text).collect::<Vec<_>>().join(" ");
+        rows.push(vec![
+            text(&trunk["name"]),
+            text(&trunk["state"]),
+            format!("{} / {limit}", trunk["calls"]),
+            answered,
+            text(&trunk["last_problem"]),
+            peers,
+        ]);
+    }
+    out.push_str(&table(&rows));
+    for problem in answer["problems"].as_array().into_iter().flatten() {
+        out.push_str(&format!("{} {}\n", paint("!", RED), text(problem)));
+    }
+    out
+}
+
+/// `calls ls`
+pub(super) fn calls(answer: &Value) -> String {
+    let mut rows = vec![["SID", "FROM", "TO", "ROUTE", "LEGS", "STATE", "TIME", "REASON"].map(str::to_owned).to_vec()];
+    for call in answer["calls"].as_array().into_iter().flatten() {
+        let trunks = call["legs"].as_array().into_iter().flatten().map(|leg| shown(&leg["trunk"]));
+        rows.push(vec![
+            shown(&call["sid"]),
+            shown(&call["from"]),
+            shown(&call["to"]),
+            shown(&call["route"]),
+            trunks.collect::<Vec<_>>().join(" → "),
+            shown(if call["outcome"].is_null() || call["state"] != "ended" {
+                &call["state"]
+            } else {
+                &call["outcome"]
+            }),
+            duration(call),
+            shown(&call["reason"]),
+        ]);
+    }
+    if rows.len() == 1 { "no calls\n".to_owned() } else { table(&rows) }
+}
+
+/// `calls show`
+pub(super) fn call(call: &Value) -> String {
+    let mut out = String::new();
+    let lines = ["sid", "state", "outcome", "reason", "route", "from", "to", "started_at", "answered_at", "ended_at"];
+    for key in lines {
+        out.push_str(&format!("{key:<12} {}\n", shown(&call[key])));
+    }
+    let mut rows =
+        vec![["LEG", "TRUNK", "STATE", "REMOTE", "CODEC", "RX", "TX", "LOST", "JITTER"].map(str::to_owned).to_vec()];
+    for leg in call["legs"].as_array().into_iter().flatten() {
+        let rtp = &leg["rtp"];
+        rows.push(vec![
+            shown(&leg["direction"]),
+            shown(&leg["trunk"]),
+            shown(&leg["state"]),
+            format!("{} {}", shown(&leg["transport"]), shown(&leg["remote"])),
+            shown(&leg["codec"]),
+            rtp["rx_packets"].to_string(),
+            rtp["tx_packets"].to_string(),
+            rtp["lost"].to_string(),
+            format!("{:.1} ms", rtp["jitter_ms"].as_f64().unwrap_or(0.0)),
+        ]);
+    }
+    out.push_str(&table(&rows));
+    out
+}
+
+/// `reload`
+pub(super) fn reloaded(answer: &Value) -> String {
+    let mut out = format!(
+        "reloaded: {} trunks, {} routes, {} warnings\n",
+        answer["trunks"], answer["routes"], answer["warnings"]
+    );
+    for section in answer["needs_restart"].as_array().into_iter().flatten() {
+        out.push_str(&format!("{} {} changes only by a restart\n", paint("!", RED), shown(section)));
+    }
+    out
+}
+
+/// Columns as wide as their widest cell; the first row is the head.
+fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut out = String::new();
+    for (position, row) in rows.iter().enumerate() {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(&format!("{cell:<width$}   "));
+        }
+        let line = line.trim_end();
+        out.push_str(&if position == 0 { paint(line, BOLD) } else { line.to_owned() });
+        out.push('\n');
+    }
+    out
+}
+
+fn shown(value: &Value) -> String {
+    match value.as_str() {
+        Some("") => "–".into(),
+        Some(text) => text.to_owned(),
+        None if value.is_null() => "–".into(),
+        None => value.to_string(),
+    }
+}
+
+/// From the answer (else the start) to the end (else now).
+fn duration(call: &Value) -> String {
+    let at = |key: &str| call[key].as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    let Some(from) = at("answered_at").or_else(|| at("started_at")) else { return "–".into() };
+    let to = at("ended_at").unwrap_or_else(Timestamp::now);
+    span(u64::try_from(to.as_second() - from.as_second()).unwrap_or(0))
+}
+
+fn since(when: Option<&str>) -> Option<u64> {
+    let when: Timestamp = when?.parse().ok()?;
+    u64::try_from(Timestamp::now().as_second() - when.as_second()).ok()
+}
+
+/// The two largest units.
+fn span(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
+        (0, _, _) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+const BOLD: &str = "1";
+const RED: &str = "31";
+const GREEN: &str = "32";
+
+fn paint(text: &str, colour: &str) -> String {
+    if std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+        format!("\x1b[{colour}m{text}\x1b[0m")
+    } else {
+        text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn spans_have_two_units() {
+        assert_eq!(span(5), "5 s");
+        assert_eq!(span(65), "1 min 5 s");
+        assert_eq!(span(3 * 3600 + 60), "3 h 1 min");
+        assert_eq!(span(12 * 86_400 + 4 * 3600), "12 d 4 h");
+    }
+
+    #[test]
+    fn a_call_is_one_row() {
+        let call = json!({"sid": "CA1", "from": "+1", "to": "+2", "route": "r", "state": "ended", "outcome": "answered",
+            "reason": "caller_hung_up", "legs": [{"trunk": "a"}, {"trunk": "b"}],
+            "started_at": "2026-01-01T00:00:00Z", "answered_at": "2026-01-01T00:00:02Z", "ended_at": "2026-01-01T00:01:07Z"});
+        let text = calls(&json!({ "calls": [call] }));
+        assert_eq!(text.lines().count(), 2);
+        let row: Vec<&str> =
+            text.lines().nth(1).unwrap().split("   ").map(str::trim).filter(|c| !c.is_empty()).collect();
+        assert_eq!(row, ["CA1", "+1", "+2", "r", "a → b", "answered", "1 min 5 s", "caller_hung_up"]);
+        assert_eq!(calls(&json!({ "calls": [] })), "no calls\n");
+    }
+}

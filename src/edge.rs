@@ -1,0 +1,320 @@
+//! A whole edge in one value: everything is bound first, then the loops start, each on its own thread:
+//! signalling, the media workers, and one auxiliary thread for HTTP, call records, names and addresses.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use jiff::Timestamp;
+use rand::TryRng;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{Notify, mpsc, watch};
+use trunkgate_call::{Addressing, Gateway, GatewayConfig, Interfaces, ListenerSpec};
+use trunkgate_media::counters::Counter;
+use trunkgate_route::{Table, Transport};
+use trunkgate_sip::ListenerId;
+
+use crate::config::Config;
+use crate::dns::{self, Addresses, Lookups};
+use crate::handle::{Handle, Order, Phase, Running, Shared};
+use crate::reports::{CallRecords, ReportOrder};
+use crate::signalling::Signalling;
+use crate::transport::{self, BindError, Bound, SocketCounters, Transports};
+use crate::worker::Workers;
+use crate::{admin, interfaces, limits, log, reload};
+
+/// One bound SIP listener.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// Its name.
+    pub name: String,
+    /// Its transport.
+    pub transport: Transport,
+    /// Where it is bound: the port is the real one.
+    pub address: SocketAddr,
+}
+
+/// Why an edge cannot start.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address cannot be bound.
+    Bind(BindError),
+    /// The file of the call records cannot be opened.
+    CallRecords(io::Error),
+    /// A thread, a runtime or a worker cannot be made.
+    System {
+        /// Which.
+        what: &'static str,
+        /// The system's error.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Bind(error) => error.fmt(f),
+            StartError::CallRecords(error) => write!(
+                f,
+                "error[TG0202]: the file of [cdr] cannot be opened: {error}\n   = help: its directory must exist and be writable"
+            ),
+            StartError::System { what, error } => write!(f, "error[TG0203]: {what} cannot be started: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A running edge.
+#[derive(Debug)]
+pub struct Edge {
+    /// Where it listens, in the order of the configuration.
+    pub listeners: Vec<Listener>,
+    /// Where it answers HTTP.
+    pub http: SocketAddr,
+    handle: Handle,
+    signalling: Option<JoinHandle<()>>,
+    auxiliary: Option<JoinHandle<()>>,
+    stop: Arc<Notify>,
+}
+
+impl Edge {
+    /// Binds everything, starts the loops and returns once calls are taken. Names of peers are waited for as long as
+    /// one look-up may take.
+    ///
+    /// # Errors
+    /// What cannot be bound, opened or started; nothing is left running.
+    pub fn start(config: Config) -> Result<Edge, StartError> {
+        log::watch_panics();
+        let bound = transport::bind(&config.listen).map_err(StartError::Bind)?;
+        let http = transport::bind_http(&config.http).map_err(StartError::Bind)?;
+        let http_address = http.local_addr().map_err(system("the HTTP server"))?;
+        let records = CallRecords::open(config.cdr_file.as_deref()).map_err(StartError::CallRecords)?;
+        let (workers, media) = Workers::start(config.media.threads).map_err(system("a media worker"))?;
+
+        let listeners: Vec<Listener> = bound.iter().map(listener).collect();
+        let interfaces = interfaces::read();
+        let addressing = addressing(&config, &listeners, &interfaces);
+        let table = Arc::new(Table::new(dns::definition(&config, &Addresses::new())));
+        let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
+        let message_bytes = config.limits.sip_message_bytes;
+        let shared = shared(config, listeners.clone(), interfaces, &workers);
+
+        let (orders, orders_in) = mpsc::channel(limits::ORDERS);
+        let (reports, reports_in) = mpsc::channel(limits::REPORTS);
+        let (live, live_seen) = watch::channel(0);
+        let handle = Handle { orders, live: live_seen, reports: reports.clone(), shared: Arc::clone(&shared) };
+        let (table_in, table_seen) = watch::channel(Arc::clone(&table));
+        let sockets = Arc::clone(&shared.sockets);
+        let begin = move || -> io::Result<Signalling> {
+            Ok(Signalling {
+                transports: Transports::start(bound, &table_seen, message_bytes, sockets)?,
+                gateway: Gateway::new(gateway_config, table, addressing),
+                workers,
+                media,
+                orders: orders_in,
+                lookups: Lookups::default(),
+                reports,
+                table: table_in,
+                live,
+                shared,
+                failed: VecDeque::new(),
+            })
+        };
+        let signalling = start_signalling(begin).map_err(system("the signalling loop"))?;
+        let stop = Arc::new(Notify::new());
+        let mut edge = Edge {
+            listeners,
+            http: http_address,
+            handle,
+            signalling: Some(signalling),
+            auxiliary: None,
+            stop: Arc::clone(&stop),
+        };
+        let (settled, wait) = sync_channel(1);
+        let auxiliary = Auxiliary { http, records, reports: reports_in, handle: edge.handle.clone(), stop, settled };
+        let started = runtime("auxiliary").and_then(|(builder, runtime)| {
+            builder.spawn(move || {
+                runtime.block_on(auxiliary.run());
+                runtime.shutdown_background();
+            })
+        });
+        edge.auxiliary = Some(started.map_err(system("the HTTP server"))?);
+        // The look-ups themselves are given up after `LOOKUP_SECONDS`.
+        let _ = wait.recv_timeout(Duration::from_secs(limits::LOOKUP_SECONDS + 1));
+        edge.handle.shared.phase.send_replace(Phase::Ready);
+        Ok(edge)
+    }
+
+    /// Speaks to the edge; may be cloned and kept.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// `udp=127.0.0.1:5060 tcp=127.0.0.1:5060 http=127.0.0.1:8080`: one entry per listener in order, then HTTP.
+    pub fn addresses(&self) -> String {
+        let mut text = String::new();
+        for listener in &self.listeners {
+            text.push_str(&format!("{}={} ", transport::transport_name(listener.transport), listener.address));
+        }
+        text.push_str(&format!("http={}", self.http));
+        text
+    }
+
+    /// Stops the loops, sends what is queued, writes the last call records. Calls still up are dropped without BYE:
+    /// drain or end them before.
+    pub fn shutdown(mut self) {
+        self.stop_threads();
+    }
+
+    fn stop_threads(&mut self) {
+        if let Some(thread) = self.signalling.take() {
+            let mut order = Order::Stop;
+            while let Err(mpsc::error::TrySendError::Full(again)) = self.handle.orders.try_send(order) {
+                order = again;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            if thread.join().is_err() {
+                tracing::error!("the signalling loop ended by a panic");
+            }
+        }
+        if let Some(thread) = self.auxiliary.take() {
+            self.stop.notify_one();
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        self.stop_threads();
+    }
+}
+
+fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
+    move |error| StartError::System { what, error }
+}
+
+fn listener(bound: &Bound) -> Listener {
+    Listener { name: bound.name.clone(), transport: bound.transport, address: bound.address }
+}
+
+/// All that decides which of our addresses a far end is shown. Listeners keep their boot-time sockets; their public
+/// addresses follow the configuration.
+pub(crate) fn addressing(config: &Config, listeners: &[Listener], interfaces: &Interfaces) -> Addressing {
+    let specs = listeners.iter().zip(0u16..).map(|(listener, id)| {
+        let written = config.listen.iter().find(|listen| listen.name == listener.name);
+        ListenerSpec {
+            id: ListenerId(id),
+            name: listener.name.clone(),
+            transport: transport::sip_transport(listener.transport),
+            bound: listener.address,
+            public_addresses: written.map(|listen| listen.public_address.clone()).unwrap_or_default(),
+        }
+    });
+    Addressing {
+        listeners: specs.collect(),
+        public_addresses: config.edge.public_address.clone(),
+        local_networks: config.edge.local_networks.clone(),
+        interfaces: interfaces.clone(),
+        media_bind: config.media.address.clone(),
+    }
+}
+
+fn gateway_config(config: &Config) -> io::Result<GatewayConfig> {
+    let mut seed = [0; 32];
+    rand::rngs::SysRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
+    Ok(GatewayConfig {
+        name: config.edge.name.clone(),
+        epoch: (Instant::now(), SystemTime::now()),
+        seed,
+        max_calls: config.limits.calls,
+        calls_per_second: config.limits.calls_per_second,
+        sip_message_bytes: config.limits.sip_message_bytes,
+        media_ports: config.media.ports,
+        idle_timeout: config.media.idle_timeout,
+        full_numbers: config.log.full_numbers,
+    })
+}
+
+fn shared(config: Config, listeners: Vec<Listener>, interfaces: Interfaces, workers: &Workers) -> Arc<Shared> {
+    let now = Timestamp::now();
+    let running =
+        Running { boot: config.clone(), config, warnings: 0, loaded_at: now, names: Addresses::new(), interfaces };
+    Arc::new(Shared {
+        started: Instant::now(),
+        started_at: now,
+        listeners,
+        phase: watch::Sender::new(Phase::Starting),
+        running: Mutex::new(running),
+        reloads_ok: AtomicU64::new(0),
+        reloads_failed: AtomicU64::new(0),
+        last_reload_ok: AtomicBool::new(true),
+        sockets: Arc::new(SocketCounters::default()),
+        workers: workers.counters().to_vec(),
+        cdr_failures: Counter::default(),
+        refresh: Notify::new(),
+    })
+}
+
+fn runtime(name: &str) -> io::Result<(std::thread::Builder, Runtime)> {
+    let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(16).build()?;
+    Ok((std::thread::Builder::new().name(name.into()), runtime))
+}
+
+/// Runs the loop on a thread of its own, and waits until its sockets are in.
+fn start_signalling(begin: impl FnOnce() -> io::Result<Signalling> + Send + 'static) -> io::Result<JoinHandle<()>> {
+    let (begun, wait): (SyncSender<io::Result<()>>, _) = sync_channel(1);
+    let (builder, runtime) = runtime("signalling")?;
+    let thread = builder.spawn(move || {
+        let entered = runtime.enter();
+        let signalling = begin();
+        drop(entered);
+        match signalling {
+            Ok(signalling) => {
+                let _ = begun.send(Ok(()));
+                runtime.block_on(signalling.run());
+            }
+            Err(error) => drop(begun.send(Err(error))),
+        }
+        runtime.shutdown_background();
+    })?;
+    match wait.recv() {
+        Ok(Ok(())) => Ok(thread),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(io::Error::other("it ended by a panic")),
+    }
+}
+
+/// All that may wait for disks, name servers and HTTP clients.
+struct Auxiliary {
+    http: std::net::TcpListener,
+    records: CallRecords,
+    reports: mpsc::Receiver<ReportOrder>,
+    handle: Handle,
+    stop: Arc<Notify>,
+    settled: SyncSender<()>,
+}
+
+impl Auxiliary {
+    async fn run(self) {
+        let Auxiliary { http, records, reports, handle, stop, settled } = self;
+        let writer = tokio::spawn(records.serve(reports, Arc::clone(&handle.shared)));
+        let refresher = tokio::spawn(reload::keep_fresh(handle.clone(), settled));
+        let server = tokio::spawn(admin::serve(http, handle.clone()));
+        stop.notified().await;
+        refresher.abort();
+        server.abort();
+        let _ = (refresher.await, server.await);
+        // The signalling loop has ended before: no record comes after this.
+        if handle.reports.send(ReportOrder::End).await.is_ok() {
+            let _ = writer.await;
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! What the rest of the process may ask of a running edge: questions to the signalling loop, answered in between two
+//! of its turns, and the facts that all threads share.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use trunkgate_call::metrics::Metrics;
+use trunkgate_call::trace::TraceView;
+use trunkgate_call::view::StatusView;
+use trunkgate_call::{CallView, Control, Gateway, Input, Interfaces};
+use trunkgate_media::WorkerCounters;
+use trunkgate_media::counters::Counter;
+
+use crate::config::Config;
+use crate::dns::Addresses;
+use crate::edge::Listener;
+use crate::reports::ReportOrder;
+use crate::transport::SocketCounters;
+
+/// A question for the loop: it reads, and answers by itself.
+pub(crate) type Question = Box<dyn FnOnce(&Gateway, Instant) + Send>;
+
+/// What the loop is told from inside the process.
+pub(crate) enum Order {
+    /// A question.
+    Ask(Question),
+    /// An input for the gateway.
+    Input(Input),
+    /// Send what is queued and end.
+    Stop,
+}
+
+/// The signalling loop has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gone;
+
+impl std::fmt::Display for Gone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the signalling loop has ended")
+    }
+}
+
+impl std::error::Error for Gone {}
+
+/// Whether the edge takes calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Sockets are bound, names are being looked up.
+    Starting,
+    /// It takes calls.
+    Ready,
+    /// New calls get 503.
+    Draining,
+}
+
+impl Phase {
+    /// `starting`, `ready`, `draining`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Phase::Starting => "starting",
+            Phase::Ready => "ready",
+            Phase::Draining => "draining",
+        }
+    }
+}
+
+/// The configuration in force.
+#[derive(Debug)]
+pub(crate) struct Running {
+    /// As read last.
+    pub(crate) config: Config,
+    /// As read at the start: what listeners, media and HTTP still run by.
+    pub(crate) boot: Config,
+    /// Warnings of the last reading.
+    pub(crate) warnings: usize,
+    /// When it was read.
+    pub(crate) loaded_at: Timestamp,
+    /// Addresses of the peers' names.
+    pub(crate) names: Addresses,
+    /// The machine's addresses.
+    pub(crate) interfaces: Interfaces,
+}
+
+/// Facts that all threads share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) started: Instant,
+    pub(crate) started_at: Timestamp,
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) phase: watch::Sender<Phase>,
+    pub(crate) running: Mutex<Running>,
+    pub(crate) reloads_ok: AtomicU64,
+    pub(crate) reloads_failed: AtomicU64,
+    pub(crate) last_reload_ok: AtomicBool,
+    pub(crate) sockets: Arc<SocketCounters>,
+    pub(crate) workers: Vec<Arc<WorkerCounters>>,
+    pub(crate) cdr_failures: Counter,
+    /// Wakes the refresher of names and interfaces.
+    pub(crate) refresh: Notify,
+}
+
+impl Shared {
+    /// The configuration in force, locked for a moment.
+    pub(crate) fn running<T>(&self, look: impl FnOnce(&mut Running) -> T) -> T {
+        look(&mut self.running.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Speaks to a running edge; clones speak to the same.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) orders: mpsc::Sender<Order>,
+    pub(crate) live: watch::Receiver<usize>,
+    pub(crate) reports: mpsc::Sender<ReportOrder>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").field("phase", &self.phase()).finish_non_exhaustive()
+    }
+}
+
+impl Handle {
+    /// Asks the loop and waits for its answer.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Gateway, Instant) -> T + Send + 'static,
+    ) -> Result<T, Gone> {
+        let (answer, wait) = oneshot::channel();
+        let ask: Question = Box::new(move |gateway, now| {
+            let _ = answer.send(question(gateway, now));
+        });
+        self.orders.send(Order::Ask(ask)).await.map_err(|_| Gone)?;
+        wait.await.map_err(|_| Gone)
+    }
+
+    /// Gives the gateway an input.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn input(&self, input: Input) -> Result<(), Gone> {
+        self.orders.send(Order::Input(input)).await.map_err(|_| Gone)
+    }
+
+    /// Live and recent calls, newest first.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn calls(&self) -> Result<Vec<CallView>, Gone> {
+        self.ask(|gateway, now| gateway.calls(now)).await
+    }
+
+    /// One call, live or recent.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn call(&self, sid: &str) -> Result<Option<CallView>, Gone> {
+        let sid = sid.to_owned();
+        self.ask(move |gateway, now| gateway.call(now, &sid)).await
+    }
+
+    /// A call's trace.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn trace(&self, sid: &str) -> Result<Option<TraceView>, Gone> {
+        let sid = sid.to_owned();
+        self.ask(move |gateway, _| gateway.trace(&sid)).await
+    }
+
+    /// The gateway at a glance.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn status(&self) -> Result<StatusView, Gone> {
+        self.ask(Gateway::status).await
+    }
+
+    /// The gateway's counters.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn metrics(&self) -> Result<Metrics, Gone> {
+        self.ask(|gateway, _| gateway.metrics().clone()).await
+    }
+
+    /// Ends one call.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn hangup(&self, sid: &str) -> Result<(), Gone> {
+        self.input(Input::Control(Control::Hangup { sid: sid.to_owned() })).await
+    }
+
+    /// Refuses new calls, or takes them again.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn drain(&self, on: bool) -> Result<(), Gone> {
+        self.shared.phase.send_replace(if on { Phase::Draining } else { Phase::Ready });
+        self.input(Input::Control(Control::Drain { on })).await
+    }
+
+    /// Ends every call.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn end_all(&self) -> Result<(), Gone> {
+        self.input(Input::Control(Control::EndAll)).await
+    }
+
+    /// Waits until no call is left.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn idle(&mut self) -> Result<(), Gone> {
+        self.live.wait_for(|live| *live == 0).await.map(|_| ()).map_err(|_| Gone)
+    }
+
+    /// Waits until the signalling loop has ended.
+    pub async fn gone(&self) {
+        self.orders.closed().await;
+    }
+
+    /// Calls that have not ended.
+    pub fn live_calls(&self) -> usize {
+        *self.live.borrow()
+    }
+
+    /// Whether the edge takes calls.
+    pub fn phase(&self) -> Phase {
+        *self.shared.phase.borrow()
+    }
+
+    /// Where it listens, in the order of the configuration.
+    pub fn listeners(&self) -> &[Listener] {
+        &self.shared.listeners
+    }
+
+    /// The file that a reload reads.
+    pub fn config_path(&self) -> PathBuf {
+        self.shared.running(|running| running.config.path.clone())
+    }
+
+    /// The workers' counters.
+    pub fn workers(&self) -> &[Arc<WorkerCounters>] {
+        &self.shared.workers
+    }
+
+    /// How often a reload was taken and refused, and whether the last one was taken.
+    pub fn reloads(&self) -> (u64, u64, bool) {
+        let shared = &self.shared;
+        let (ok, failed) = (shared.reloads_ok.load(Ordering::Relaxed), shared.reloads_failed.load(Ordering::Relaxed));
+        (ok, failed, shared.last_reload_ok.load(Ordering::Relaxed))
+    }
+
+    /// How long the edge has been up.
+    pub fn uptime(&self) -> Duration {
+        self.shared.started.elapsed()
+    }
+}

@@ -1,0 +1,58 @@
+//! Hard limits of the shell, each with its unit in its name.
+
+/// Items taken from one source (a socket, a queue) before the others have their turn.
+pub const BATCH_ITEMS: usize = 64;
+/// Datagrams that wait for a socket whose send buffer is full; more are dropped and counted.
+pub const UDP_QUEUE_DATAGRAMS: usize = 1024;
+/// Wanted size of a SIP socket's kernel buffers, in bytes; the system may grant less.
+pub const UDP_BUFFER_BYTES: usize = 4 << 20;
+/// Largest datagram there is, in bytes.
+pub const UDP_DATAGRAM_BYTES: usize = 65_535;
+/// Stream connections in all.
+pub const CONNECTIONS: usize = 4096;
+/// Stream connections with one address.
+pub const CONNECTIONS_PER_SOURCE: usize = 64;
+/// Messages that wait for one stream connection to take them.
+pub const CONNECTION_QUEUE_MESSAGES: usize = 256;
+/// How long a connection may take to come up, in seconds.
+pub const CONNECT_SECONDS: u64 = 4;
+/// A connection on which nothing is received for this long is closed, in seconds.
+pub const CONNECTION_IDLE_SECONDS: u64 = 1800;
+/// How long one write to a connection may take, in seconds.
+pub const WRITE_SECONDS: u64 = 10;
+/// How long a connection that is being closed may still be written and read empty, in seconds.
+pub const LINGER_SECONDS: u64 = 2;
+/// News from connections that wait for the signalling loop.
+pub const TRANSPORT_EVENTS: usize = 1024;
+/// Questions and orders that wait for the signalling loop.
+pub const ORDERS: usize = 256;
+/// Names looked up at once for calls; more find nothing.
+pub const LOOKUPS: usize = 128;
+/// How long one look-up may take, in seconds.
+pub const LOOKUP_SECONDS: u64 = 2;
+/// How often the peers' names are looked up again, in seconds.
+pub const NAMES_REFRESH_SECONDS: u64 = 60;
+/// How often the machine's addresses are read again, in seconds.
+pub const INTERFACES_REFRESH_SECONDS: u64 = 30;
+/// Addresses kept of one name.
+pub const ADDRESSES_PER_NAME: usize = 16;
+/// Call records that wait to be written; more are lost and counted.
+pub const REPORTS: usize = 8192;
+/// Log lines that wait to be written; more are lost and counted.
+pub const LOG_LINES: usize = 8192;
+/// HTTP connections at once.
+pub const HTTP_CONNECTIONS: usize = 256;
+/// An HTTP connection that neither gives nor takes a byte for this long is closed, in seconds.
+pub const HTTP_IDLE_SECONDS: u64 = 30;
+/// How long one HTTP request may take, in seconds.
+pub const HTTP_REQUEST_SECONDS: u64 = 10;
+/// Largest body of an HTTP request, in bytes.
+pub const HTTP_BODY_BYTES: usize = 64 << 10;
+/// All header fields of an HTTP request together, in bytes.
+pub const HTTP_HEADER_BYTES: usize = 16 << 10;
+/// How long a loop may take to answer before `/healthz` says that it is stuck, in milliseconds.
+pub const HEALTH_MILLISECONDS: u64 = 1000;
+/// How long the far ends have to answer the last BYEs before the process ends, in seconds.
+pub const FAREWELL_SECONDS: u64 = 2;
+/// Most calls in one answer of `/v1/calls`.
+pub const CALLS_LISTED: usize = 10_000;

@@ -1,0 +1,200 @@
+//! A new configuration, new addresses of peers' names or of the machine: built beside what is in force and swapped at
+//! once. Calls keep what they began with.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
+use trunkgate_call::Input;
+use trunkgate_route::Table;
+
+use crate::config::{self, Config, Diagnostic, Listen};
+use crate::handle::{Gone, Handle, Phase};
+use crate::reports::ReportOrder;
+use crate::{dns, edge, interfaces, limits, log};
+
+/// What a reload did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reloaded {
+    /// Trunks now.
+    pub trunks: usize,
+    /// Routes now.
+    pub routes: usize,
+    /// Warnings of the file.
+    pub warnings: usize,
+    /// Sections that differ from what runs and take effect only when the edge is started again.
+    pub needs_restart: Vec<String>,
+}
+
+/// Why a reload changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReloadError {
+    /// What is wrong with the file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Errors and warnings.
+        diagnostics: Vec<Diagnostic>,
+    },
+    /// The edge has ended.
+    Gone,
+}
+
+impl From<Gone> for ReloadError {
+    fn from(_: Gone) -> ReloadError {
+        ReloadError::Gone
+    }
+}
+
+impl fmt::Display for ReloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReloadError::File { path, diagnostics } => {
+                let source = std::fs::read_to_string(path).unwrap_or_default();
+                f.write_str(config::render(path, &source, diagnostics).trim_end())
+            }
+            ReloadError::Gone => Gone.fmt(f),
+        }
+    }
+}
+
+impl Handle {
+    /// Reads the file again. Trunks, routes, limits, public addresses, tokens and the log level are swapped at once;
+    /// a bad file changes nothing.
+    ///
+    /// # Errors
+    /// What is wrong with the file, or [`Gone`](ReloadError::Gone).
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let path = self.config_path();
+        let outcome = match config::load(&path) {
+            Ok((config, warnings)) => Ok(self.swap(config, warnings.len()).await?),
+            Err(diagnostics) => Err(ReloadError::File { path, diagnostics }),
+        };
+        let counter = if outcome.is_ok() { &self.shared.reloads_ok } else { &self.shared.reloads_failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+        self.shared.last_reload_ok.store(outcome.is_ok(), Ordering::Relaxed);
+        match &outcome {
+            Ok(done) if done.needs_restart.is_empty() => tracing::info!("configuration reloaded"),
+            Ok(done) => {
+                tracing::warn!("configuration reloaded; only a restart changes {}", done.needs_restart.join(", "));
+            }
+            Err(error) => tracing::warn!("configuration not reloaded, nothing has changed:\n{error}"),
+        }
+        outcome
+    }
+
+    async fn swap(&self, config: Config, warnings: usize) -> Result<Reloaded, Gone> {
+        let (done, table, addressing) = self.shared.running(|running| {
+            let table = Arc::new(Table::new(dns::definition(&config, &running.names)));
+            let addressing = edge::addressing(&config, &self.shared.listeners, &running.interfaces);
+            let done = Reloaded {
+                trunks: config.trunks.len(),
+                routes: config.routes.len(),
+                warnings,
+                needs_restart: needs_restart(&running.boot, &config),
+            };
+            running.config = config.clone();
+            running.warnings = warnings;
+            running.loaded_at = Timestamp::now();
+            (done, table, addressing)
+        });
+        self.input(Input::Addressing(addressing)).await?;
+        self.input(Input::Table(table)).await?;
+        let (calls, calls_per_second) = (config.limits.calls, config.limits.calls_per_second);
+        self.input(Input::Limits { calls, calls_per_second }).await?;
+        log::set_level(&config.log.level);
+        let _ = self.reports.send(ReportOrder::Reopen(config.cdr_file.clone())).await;
+        self.shared.refresh.notify_one();
+        Ok(done)
+    }
+
+    /// Looks the peers' names up; a change of addresses becomes a new table.
+    async fn refresh_names(&self) -> Result<(), Gone> {
+        let names = self.shared.running(|running| dns::names(&running.config));
+        let found = dns::look_up_all(names.clone()).await;
+        let table = self.shared.running(|running| {
+            let mut now = running.names.clone();
+            now.retain(|name, _| names.contains(name));
+            now.extend(found);
+            if now == running.names {
+                return None;
+            }
+            running.names = now;
+            Some(Arc::new(Table::new(dns::definition(&running.config, &running.names))))
+        });
+        match table {
+            Some(table) => self.input(Input::Table(table)).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn refresh_interfaces(&self) -> Result<(), Gone> {
+        let found = interfaces::read();
+        let addressing = self.shared.running(|running| {
+            if interfaces::same(&found, &running.interfaces) {
+                return None;
+            }
+            running.interfaces = found;
+            Some(edge::addressing(&running.config, &self.shared.listeners, &running.interfaces))
+        });
+        match addressing {
+            Some(addressing) => {
+                tracing::info!("the machine's addresses have changed");
+                self.input(Input::Addressing(addressing)).await
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Keeps names and interfaces as they are in the world; `settled` is told after the first pass.
+pub(crate) async fn keep_fresh(handle: Handle, settled: SyncSender<()>) {
+    let mut names = interval(Duration::from_secs(limits::NAMES_REFRESH_SECONDS));
+    let every = Duration::from_secs(limits::INTERFACES_REFRESH_SECONDS);
+    let mut addresses = interval_at(Instant::now() + every, every);
+    names.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let done = tokio::select! {
+            _ = names.tick() => handle.refresh_names().await,
+            _ = addresses.tick() => handle.refresh_interfaces().await,
+            () = handle.shared.refresh.notified() => match handle.refresh_interfaces().await {
+                Ok(()) => handle.refresh_names().await,
+                gone => gone,
+            },
+        };
+        if handle.phase() == Phase::Starting {
+            let _ = settled.try_send(());
+        }
+        if done.is_err() {
+            return;
+        }
+    }
+}
+
+/// Sections that differ and are not swapped.
+fn needs_restart(boot: &Config, new: &Config) -> Vec<String> {
+    let listen =
+        |all: &[Listen]| -> Vec<_> { all.iter().map(|one| (one.name.clone(), one.transport, one.address)).collect() };
+    let media = |config: &Config| {
+        let media = &config.media;
+        (media.ports, media.threads, media.idle_timeout)
+    };
+    let checks = [
+        ("[edge] name", boot.edge.name != new.edge.name),
+        ("[[listen]]", listen(&boot.listen) != listen(&new.listen)),
+        ("[media]", media(boot) != media(new)),
+        ("[limits] sip_message_bytes", boot.limits.sip_message_bytes != new.limits.sip_message_bytes),
+        ("[http] address", boot.http.address != new.http.address),
+        ("[log] format", boot.log.format != new.log.format),
+        ("[log] numbers", boot.log.full_numbers != new.log.full_numbers),
+    ];
+    let changed: BTreeSet<&str> = checks.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect();
+    changed.into_iter().map(str::to_owned).collect()
+}

@@ -1,0 +1,137 @@
+//! Call records to a file, one JSON object a line, each line flushed. Written by the auxiliary thread: a slow disk
+//! delays records, never signalling.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use trunkgate_call::CallRecord;
+
+use crate::handle::Shared;
+
+/// What the writer is told.
+#[derive(Debug)]
+pub(crate) enum ReportOrder {
+    /// A finished call.
+    Record(Box<CallRecord>),
+    /// Open the file anew: it was moved away, or the configuration names another.
+    Reopen(Option<PathBuf>),
+    /// That was the last one.
+    End,
+}
+
+/// The file of the call records.
+#[derive(Debug, Default)]
+pub(crate) struct CallRecords {
+    path: Option<PathBuf>,
+    file: Option<File>,
+}
+
+impl CallRecords {
+    /// Opens the file for appending; `None`: no records are kept.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn open(path: Option<&Path>) -> io::Result<CallRecords> {
+        let file = path.map(append).transpose()?;
+        Ok(CallRecords { path: path.map(Path::to_owned), file })
+    }
+
+    /// Writes until the end is told.
+    pub(crate) async fn serve(mut self, mut orders: mpsc::Receiver<ReportOrder>, shared: Arc<Shared>) {
+        while let Some(order) = orders.recv().await {
+            match order {
+                ReportOrder::Record(record) => {
+                    if let Err(error) = self.write(&record) {
+                        shared.cdr_failures.add(1);
+                        tracing::warn!(call = %record.call.sid, reason = "cdr_failed", "call record not written: {error}");
+                    }
+                }
+                ReportOrder::Reopen(path) => {
+                    self.path = path;
+                    self.file = None;
+                    if let Err(error) = self.reopen() {
+                        tracing::warn!("the file of call records cannot be opened: {error}");
+                    }
+                }
+                ReportOrder::End => return,
+            }
+        }
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        if self.file.is_none() {
+            self.file = self.path.as_deref().map(append).transpose()?;
+        }
+        Ok(())
+    }
+
+    /// One `write` a record, so that a line is never torn by another writer.
+    fn write(&mut self, record: &CallRecord) -> io::Result<()> {
+        self.reopen()?;
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let mut line = serde_json::to_vec(record)?;
+        line.push(b'\n');
+        let written = file.write_all(&line);
+        if written.is_err() {
+            // The next record tries the path again: the disk may have been mounted anew.
+            self.file = None;
+        }
+        written
+    }
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trunkgate_call::CallView;
+
+    fn record(sid: &str) -> CallRecord {
+        let call = CallView {
+            sid: sid.into(),
+            state: "ended",
+            outcome: Some("answered"),
+            reason: Some("caller_hung_up"),
+            route: "r".into(),
+            from: "+1".into(),
+            to: "+2".into(),
+            started_at: String::new(),
+            answered_at: None,
+            ended_at: None,
+            legs: vec![],
+        };
+        CallRecord { call, sip_code: 200, q850_cause: 16, failovers: 0, post_dial_ms: None }
+    }
+
+    #[test]
+    fn records_are_lines_and_a_moved_file_is_opened_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cdr.jsonl");
+        let mut records = CallRecords::open(Some(&path)).unwrap();
+        records.write(&record("CA1")).unwrap();
+        let moved = directory.path().join("old.jsonl");
+        std::fs::rename(&path, &moved).unwrap();
+        records.file = None;
+        records.write(&record("CA2")).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        assert_eq!(line["sid"], "CA2");
+        assert_eq!(line["sip_code"], 200);
+        assert!(std::fs::read_to_string(&moved).unwrap().ends_with("}\n"));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_named() {
+        let error = CallRecords::open(Some(Path::new("/nonexistent/cdr.jsonl"))).unwrap_err();
+        assert!(error.to_string().starts_with("/nonexistent/cdr.jsonl: "), "{error}");
+    }
+}

@@ -1,0 +1,160 @@
+//! `trunkgate run`: the edge as a process. Boot, the one line that says it takes calls, signals, the end.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::{self, Config};
+use crate::edge::Edge;
+use crate::handle::Handle;
+use crate::{limits, log};
+
+/// Exit code of a bad configuration or usage.
+pub const USAGE: u8 = 2;
+
+/// Runs until a signal ends it; `drain` is how long live calls may go on then.
+pub fn run(given: Option<&Path>, drain: Duration) -> ExitCode {
+    let Some(config) = load(given) else { return ExitCode::from(USAGE) };
+    log::init(&config.log);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let code = match runtime {
+        Ok(runtime) => runtime.block_on(serve(config, drain)),
+        Err(error) => {
+            eprintln!("error[TG0203]: the main loop cannot be started: {error}");
+            ExitCode::from(USAGE)
+        }
+    };
+    log::flush();
+    code
+}
+
+/// Reads the configuration that is meant; what is wrong is printed.
+pub fn load(given: Option<&Path>) -> Option<Config> {
+    let Some(path) = config::find(given) else {
+        no_config();
+        return None;
+    };
+    let source = || std::fs::read_to_string(&path).unwrap_or_default();
+    match config::load(&path) {
+        Ok((config, warnings)) => {
+            if !warnings.is_empty() {
+                eprint!("{}", config::render(&path, &source(), &warnings));
+            }
+            Some(config)
+        }
+        Err(diagnostics) => {
+            eprint!("{}", config::render(&path, &source(), &diagnostics));
+            None
+        }
+    }
+}
+
+/// Says that there is no configuration to be found.
+pub fn no_config() -> ExitCode {
+    eprintln!(
+        "error[TG0101]: no configuration at --config, $TRUNKGATE_CONFIG, ./trunkgate.toml, /etc/trunkgate/trunkgate.toml"
+    );
+    eprintln!("   = help: `trunkgate init` writes one");
+    ExitCode::from(USAGE)
+}
+
+async fn serve(config: Config, drain: Duration) -> ExitCode {
+    let signals = (|| {
+        Ok::<_, std::io::Error>(Signals {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    })();
+    let started = signals
+        .map_err(|error| format!("error[TG0203]: signals cannot be received: {error}"))
+        .and_then(|signals| Edge::start(config).map(|edge| (signals, edge)).map_err(|error| error.to_string()));
+    let (mut signals, edge) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            log::flush();
+            eprintln!("{error}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    say_ready(&edge);
+    let mut handle = edge.handle();
+    let code = signals.obey(&mut handle, drain).await;
+    drop(handle);
+    // The threads are joined, and this one has nothing else to do.
+    edge.shutdown();
+    code
+}
+
+/// The only line on stdout.
+#[allow(clippy::print_stdout)]
+fn say_ready(edge: &Edge) {
+    use std::io::Write;
+    let mut stdout = std::io::stdout();
+    // Whoever started us may have closed it: that is no reason to stop.
+    let _ = writeln!(stdout, "ready {}", edge.addresses());
+    let _ = stdout.flush();
+    tracing::info!("taking calls: {}", edge.addresses());
+}
+
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+/// What a signal asks for.
+enum Wish {
+    Reload,
+    End,
+}
+
+impl Signals {
+    async fn next(&mut self) -> Wish {
+        tokio::select! {
+            _ = self.hangup.recv() => Wish::Reload,
+            _ = self.terminate.recv() => Wish::End,
+            _ = self.interrupt.recv() => Wish::End,
+        }
+    }
+
+    /// Reloads on SIGHUP; on SIGTERM or SIGINT drains, on a second one ends all calls.
+    async fn obey(&mut self, handle: &mut Handle, drain: Duration) -> ExitCode {
+        loop {
+            tokio::select! {
+                wish = self.next() => match wish {
+                    Wish::Reload => drop(handle.reload().await),
+                    Wish::End => break,
+                },
+                () = handle.gone() => {
+                    tracing::error!("the signalling loop has ended");
+                    return ExitCode::FAILURE;
+                }
+            }
+        }
+        tracing::info!("draining: {} calls, for {drain:?} at most", handle.live_calls());
+        if handle.drain(true).await.is_err() {
+            return ExitCode::FAILURE;
+        }
+        let deadline = tokio::time::sleep(drain);
+        tokio::pin!(deadline);
+        let mut idle = handle.clone();
+        loop {
+            tokio::select! {
+                _ = idle.idle() => return ExitCode::SUCCESS,
+                wish = self.next() => match wish {
+                    Wish::Reload => drop(handle.reload().await),
+                    Wish::End => break,
+                },
+                () = &mut deadline => break,
+            }
+        }
+        tracing::warn!("ending {} calls", handle.live_calls());
+        if handle.end_all().await.is_ok() {
+            let _ = tokio::time::timeout(Duration::from_secs(limits::FAREWELL_SECONDS), idle.idle()).await;
+        }
+        ExitCode::SUCCESS
+    }
+}

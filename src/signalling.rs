@@ -1,0 +1,187 @@
+//! The signalling loop: waits for anything, reads the clock once, gives the gateway one input at a time and carries out
+//! what it says. It never waits for anybody else.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
+use tokio::sync::watch;
+use trunkgate_call::{Gateway, Input, Output, QueryId, Resolved};
+use trunkgate_media::{Event, MediaId};
+use trunkgate_route::Table;
+use trunkgate_sip::Flow;
+
+use crate::dns::Lookups;
+use crate::handle::{Order, Shared};
+use crate::limits;
+use crate::log;
+use crate::reports::ReportOrder;
+use crate::transport::{Arrival, Transports};
+use crate::worker::Workers;
+
+/// All that the loop owns.
+pub(crate) struct Signalling {
+    pub(crate) gateway: Gateway,
+    pub(crate) transports: Transports,
+    pub(crate) workers: Workers,
+    pub(crate) media: UnboundedReceiver<(MediaId, Event)>,
+    pub(crate) orders: Receiver<Order>,
+    pub(crate) lookups: Lookups,
+    pub(crate) reports: Sender<ReportOrder>,
+    /// Read by whoever accepts connections.
+    pub(crate) table: watch::Sender<Arc<Table>>,
+    /// Calls that have not ended, for those who wait for the last.
+    pub(crate) live: watch::Sender<usize>,
+    pub(crate) shared: Arc<Shared>,
+    /// Sends that failed while outputs were carried out: inputs of the same turn.
+    pub(crate) failed: VecDeque<Flow>,
+}
+
+/// What ended a wait.
+enum Wake {
+    Arrival(Option<Arrival>),
+    Media(MediaId, Event),
+    Resolved(QueryId, Vec<Resolved>),
+    Order(Option<Order>),
+    Deadline,
+}
+
+impl Signalling {
+    /// Turns until it is told to stop; then sends what is queued and stops the workers.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let wake = self.wait().await;
+            if !self.turn(Instant::now(), wake) {
+                break;
+            }
+        }
+        self.transports.finish().await;
+        self.workers.stop();
+    }
+
+    async fn wait(&mut self) -> Wake {
+        let deadline = self.gateway.poll_timeout().map(|(at, _)| tokio::time::Instant::from_std(at));
+        tokio::select! {
+            arrival = self.transports.ready() => Wake::Arrival(arrival),
+            Some((id, event)) = self.media.recv() => Wake::Media(id, event),
+            (query, found) = self.lookups.next() => Wake::Resolved(query, found),
+            order = self.orders.recv() => Wake::Order(order),
+            () = sleep_until(deadline) => Wake::Deadline,
+        }
+    }
+
+    /// One turn: what woke the loop, then a bounded batch of whatever else is there. `false`: stop.
+    fn turn(&mut self, now: Instant, wake: Wake) -> bool {
+        let mut go_on = true;
+        match wake {
+            Wake::Arrival(Some(arrival)) => self.arrival(now, arrival),
+            Wake::Arrival(None) | Wake::Deadline => {}
+            Wake::Media(id, event) => self.input(now, Input::Media { id, event }),
+            Wake::Resolved(query, addresses) => self.input(now, Input::Resolved { query, addresses }),
+            Wake::Order(order) => go_on &= self.order(now, order),
+        }
+        for _ in 0..limits::BATCH_ITEMS {
+            let arrival = self.transports.next();
+            let media = self.media.try_recv().ok();
+            if arrival.is_none() && media.is_none() {
+                break;
+            }
+            if let Some(arrival) = arrival {
+                self.arrival(now, arrival);
+            }
+            if let Some((id, event)) = media {
+                self.input(now, Input::Media { id, event });
+            }
+        }
+        if self.gateway.poll_timeout().is_some_and(|(at, _)| at <= now) {
+            self.guarded(|gateway| gateway.handle_timeout(now));
+            self.drain(now);
+        }
+        let live = self.gateway.live_calls();
+        self.live.send_if_modified(|known| std::mem::replace(known, live) != live);
+        go_on
+    }
+
+    fn arrival(&mut self, now: Instant, arrival: Arrival) {
+        match arrival {
+            Arrival::Received { flow, bytes } => self.input(now, Input::Received { flow, bytes }),
+            Arrival::Broken { flow, bytes, what } => {
+                self.input(now, Input::Broken { flow, bytes, what });
+                self.transports.close(&flow);
+            }
+            Arrival::Failed(flow) => self.input(now, Input::TransportFailed { flow }),
+            Arrival::Accepted(connection) => self.transports.accepted(connection),
+            Arrival::Closed { flow, failed } => {
+                self.transports.closed(&flow);
+                if failed {
+                    self.input(now, Input::TransportFailed { flow });
+                }
+            }
+        }
+    }
+
+    fn order(&mut self, now: Instant, order: Option<Order>) -> bool {
+        match order {
+            Some(Order::Ask(question)) => {
+                let asked = catch_unwind(AssertUnwindSafe(|| question(&self.gateway, now)));
+                drop(asked);
+            }
+            Some(Order::Input(input)) => {
+                if let Input::Table(table) = &input {
+                    self.table.send_replace(Arc::clone(table));
+                }
+                self.input(now, input);
+            }
+            Some(Order::Stop) | None => return false,
+        }
+        true
+    }
+
+    fn input(&mut self, now: Instant, input: Input) {
+        self.guarded(|gateway| gateway.handle_input(now, input));
+        self.drain(now);
+    }
+
+    /// A panic in the core costs at most its own call; it has been counted and logged by the hook.
+    fn guarded(&mut self, act: impl FnOnce(&mut Gateway)) {
+        let _ = catch_unwind(AssertUnwindSafe(|| act(&mut self.gateway)));
+    }
+
+    fn drain(&mut self, now: Instant) {
+        loop {
+            while let Ok(Some(output)) = catch_unwind(AssertUnwindSafe(|| self.gateway.poll_output())) {
+                self.carry_out(output);
+            }
+            let Some(flow) = self.failed.pop_front() else { return };
+            self.guarded(|gateway| gateway.handle_input(now, Input::TransportFailed { flow }));
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Transmit(transmit) => {
+                let flow = transmit.flow;
+                if !self.transports.send(transmit) {
+                    self.failed.push_back(flow);
+                }
+            }
+            Output::Media { id, command } => self.workers.send(id, command),
+            Output::Resolve { query, host, port, transport } => self.lookups.begin(query, host, port, transport),
+            Output::Report(record) => {
+                if self.reports.try_send(ReportOrder::Record(record)).is_err() {
+                    self.shared.cdr_failures.add(1);
+                }
+            }
+            Output::Log(line) => log::call_event(&line),
+        }
+    }
+}
+
+async fn sleep_until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,144 @@
+//! One stream connection: a task that frames what comes, writes what is queued, and tells when it is gone.
+
+use std::future::pending;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use trunkgate_sip::Flow;
+use trunkgate_sip::framer::{Framed, Framer};
+
+use super::{Arrival, SocketCounters};
+use crate::limits;
+
+/// What the loop asks of a connection.
+#[derive(Debug)]
+pub(super) enum Outgoing {
+    /// Bytes to write.
+    Bytes(Bytes),
+    /// Write what came before, then close.
+    Close,
+}
+
+/// Why a connection ended.
+enum Ended {
+    /// We closed it.
+    Closed,
+    /// The far end, or an error.
+    Lost(io::Error),
+}
+
+/// The task's own things.
+pub(super) struct Wire {
+    /// Its name towards the loop.
+    pub(super) flow: Flow,
+    /// Longest message, in bytes.
+    pub(super) message_bytes: usize,
+    /// Its queue, for keep-alive answers.
+    pub(super) queue: mpsc::Sender<Outgoing>,
+    /// News for the loop.
+    pub(super) news: mpsc::Sender<Arrival>,
+    /// Counters.
+    pub(super) counters: Arc<SocketCounters>,
+}
+
+impl Wire {
+    /// Serves the connection until it ends.
+    pub(super) async fn serve(self, stream: TcpStream, outgoing: mpsc::Receiver<Outgoing>) {
+        let _ = stream.set_nodelay(true);
+        self.counters.connections.add(1);
+        let (reader, writer) = stream.into_split();
+        let reading = self.read(reader);
+        let ended = tokio::select! {
+            ended = reading => ended,
+            ended = write(writer, outgoing) => ended,
+        };
+        self.counters.connections.sub(1);
+        self.gone(ended).await;
+    }
+
+    /// Says that the connection never came up.
+    pub(super) async fn refused(self, error: io::Error) {
+        self.gone(Ended::Lost(error)).await;
+    }
+
+    async fn gone(self, ended: Ended) {
+        let failed = match ended {
+            Ended::Closed => false,
+            Ended::Lost(error) => {
+                tracing::debug!("tcp {}: {error}", self.flow.remote);
+                true
+            }
+        };
+        let _ = self.news.send(Arrival::Closed { flow: self.flow, failed }).await;
+    }
+
+    async fn read(&self, mut reader: OwnedReadHalf) -> Ended {
+        let mut framer = Framer::new(self.message_bytes);
+        let mut buffer = vec![0; 16 << 10];
+        let idle = Duration::from_secs(limits::CONNECTION_IDLE_SECONDS);
+        loop {
+            let len = match timeout(idle, reader.read(&mut buffer)).await {
+                Err(_) => return Ended::Closed,
+                Ok(Ok(0)) => return Ended::Lost(io::ErrorKind::UnexpectedEof.into()),
+                Ok(Err(error)) => return Ended::Lost(error),
+                Ok(Ok(len)) => len,
+            };
+            framer.push(buffer.get(..len).unwrap_or_default());
+            while let Some(framed) = framer.pop() {
+                let arrival = match framed {
+                    Framed::Message(bytes) => Arrival::Received { flow: self.flow, bytes },
+                    Framed::Ping => {
+                        // A full queue has other signs of life.
+                        let _ = self.queue.try_send(Outgoing::Bytes(Bytes::from_static(b"\r\n")));
+                        continue;
+                    }
+                    Framed::Broken { bytes, what } => {
+                        let _ = self.news.send(Arrival::Broken { flow: self.flow, bytes, what }).await;
+                        return discard(reader).await;
+                    }
+                };
+                if self.news.send(arrival).await.is_err() {
+                    return Ended::Closed;
+                }
+            }
+        }
+    }
+}
+
+/// Reads a broken stream empty until the loop has it closed: closing with unread bytes would reset the connection and
+/// take the answer away.
+async fn discard(mut reader: OwnedReadHalf) -> Ended {
+    let mut buffer = vec![0; 4096];
+    let until_end = async { while reader.read(&mut buffer).await.is_ok_and(|len| len > 0) {} };
+    let _ = timeout(Duration::from_secs(limits::LINGER_SECONDS), until_end).await;
+    Ended::Closed
+}
+
+async fn write(mut writer: OwnedWriteHalf, mut outgoing: mpsc::Receiver<Outgoing>) -> Ended {
+    while let Some(next) = outgoing.recv().await {
+        match next {
+            Outgoing::Bytes(bytes) => {
+                let writing = writer.write_all(&bytes);
+                match timeout(Duration::from_secs(limits::WRITE_SECONDS), writing).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => return Ended::Lost(error),
+                    Err(_) => return Ended::Lost(io::ErrorKind::TimedOut.into()),
+                }
+            }
+            Outgoing::Close => {
+                let _ = writer.shutdown().await;
+                // The reader ends when the far end has closed too; not longer than it lingers.
+                tokio::time::sleep(Duration::from_secs(limits::LINGER_SECONDS)).await;
+                return Ended::Closed;
+            }
+        }
+    }
+    pending().await
+}

@@ -1,0 +1,229 @@
+//! Every SIP socket of the process: datagrams read by the signalling loop itself, streams by a small task each.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+use trunkgate_media::counters::Counter;
+use trunkgate_route::Table;
+use trunkgate_sip::{Flow, ListenerId, Transmit, Transport};
+
+use crate::config::Listen;
+use crate::limits;
+
+mod bind;
+mod connection;
+mod tcp;
+mod udp;
+
+pub use bind::{BindError, Bound, bind, bind_http};
+
+/// News of the sockets for the signalling loop.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    /// A datagram, or one framed message of a stream.
+    Received {
+        /// The way it came.
+        flow: Flow,
+        /// The message.
+        bytes: Bytes,
+    },
+    /// A stream that cannot be framed any further; it is closed after what is sent in answer.
+    Broken {
+        /// The way it came.
+        flow: Flow,
+        /// What could be read.
+        bytes: Bytes,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// What was sent this way did not arrive.
+    Failed(Flow),
+    /// A stream was accepted.
+    Accepted(tcp::Connection),
+    /// A stream is gone; `failed` unless we closed it.
+    Closed {
+        /// The stream.
+        flow: Flow,
+        /// Whether it was the far end, or an error.
+        failed: bool,
+    },
+}
+
+/// What is counted on the sockets; read by `/metrics`.
+#[derive(Debug, Default)]
+pub struct SocketCounters {
+    /// Datagrams dropped because a socket's send queue was full.
+    pub udp_queue_full: Counter,
+    /// Sends that the system refused, and ICMP errors.
+    pub send_failed: Counter,
+    /// Connections closed at once: their source is no trunk's.
+    pub unknown_source: Counter,
+    /// Connections refused by a limit.
+    pub connections_refused: Counter,
+    /// Messages dropped because a connection did not take them fast enough.
+    pub stream_queue_full: Counter,
+    /// Stream connections open.
+    pub connections: Counter,
+}
+
+/// All sockets of the signalling loop.
+#[derive(Debug)]
+pub(crate) struct Transports {
+    udp: Vec<(ListenerId, udp::Socket)>,
+    tcp: tcp::Streams,
+    arrivals: mpsc::Receiver<Arrival>,
+    counters: Arc<SocketCounters>,
+    datagram: Vec<u8>,
+    turn: usize,
+}
+
+impl Transports {
+    /// Takes the bound sockets into the present runtime.
+    pub(crate) fn start(
+        bound: Vec<Bound>,
+        table: &watch::Receiver<Arc<Table>>,
+        message_bytes: usize,
+        counters: Arc<SocketCounters>,
+    ) -> io::Result<Transports> {
+        let (news, arrivals) = mpsc::channel(limits::TRANSPORT_EVENTS);
+        let mut udp = Vec::new();
+        let mut tcp = tcp::Streams::new(news.clone(), message_bytes, Arc::clone(&counters));
+        for (position, listener) in bound.into_iter().enumerate() {
+            let id = ListenerId(u16::try_from(position).unwrap_or(u16::MAX));
+            match listener.socket {
+                bind::Socket::Udp(socket) => {
+                    udp.push((id, udp::Socket::start(socket, id, news.clone(), Arc::clone(&counters))?));
+                }
+                bind::Socket::Tcp(socket) => tcp.listen(id, socket, table.clone())?,
+            }
+        }
+        let datagram = vec![0; limits::UDP_DATAGRAM_BYTES];
+        Ok(Transports { udp, tcp, arrivals, counters, datagram, turn: 0 })
+    }
+
+    /// Waits until [`Self::next`] has something, and sends datagrams that waited for their socket.
+    pub(crate) async fn ready(&mut self) -> Option<Arrival> {
+        poll_fn(|cx| self.poll_ready(cx)).await
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Option<Arrival>> {
+        if let Poll::Ready(Some(arrival)) = self.arrivals.poll_recv(cx) {
+            return Poll::Ready(Some(arrival));
+        }
+        let mut ready = false;
+        for (_, socket) in &mut self.udp {
+            socket.poll_flush(cx);
+            ready |= socket.poll_readable(cx);
+        }
+        if ready { Poll::Ready(None) } else { Poll::Pending }
+    }
+
+    /// The next arrival, without waiting; sockets take turns.
+    pub(crate) fn next(&mut self) -> Option<Arrival> {
+        if let Ok(arrival) = self.arrivals.try_recv() {
+            return Some(arrival);
+        }
+        for _ in 0..self.udp.len() {
+            let at = self.turn % self.udp.len();
+            self.turn = self.turn.wrapping_add(1);
+            let Some((listener, socket)) = self.udp.get_mut(at) else { continue };
+            if let Some((len, remote)) = socket.receive(&mut self.datagram) {
+                let flow = Flow { transport: Transport::Udp, listener: *listener, remote, connection: None };
+                let bytes = Bytes::copy_from_slice(self.datagram.get(..len).unwrap_or_default());
+                return Some(Arrival::Received { flow, bytes });
+            }
+        }
+        None
+    }
+
+    /// Sends; never waits. `false`: it cannot be sent.
+    pub(crate) fn send(&mut self, transmit: Transmit) -> bool {
+        let Transmit { flow, bytes, .. } = transmit;
+        let sent = match flow.transport {
+            Transport::Udp => {
+                let socket = self.udp.iter_mut().find(|(id, _)| *id == flow.listener);
+                socket.is_some_and(|(_, socket)| socket.send(flow.remote, bytes))
+            }
+            Transport::Tcp => self.tcp.send(flow, bytes),
+            Transport::Tls => false,
+        };
+        if !sent {
+            self.counters.send_failed.add(1);
+        }
+        sent
+    }
+
+    /// A stream begins: the loop knows it before its first message.
+    pub(crate) fn accepted(&mut self, connection: tcp::Connection) {
+        self.tcp.insert(connection);
+    }
+
+    /// Closes a stream after what is queued on it.
+    pub(crate) fn close(&mut self, flow: &Flow) {
+        self.tcp.close(flow);
+    }
+
+    /// Forgets a stream that is gone.
+    pub(crate) fn closed(&mut self, flow: &Flow) {
+        self.tcp.remove(flow);
+    }
+
+    /// Sends what is queued and closes all streams, for as long as `limits::LINGER_SECONDS` at most.
+    pub(crate) async fn finish(&mut self) {
+        self.tcp.close_all();
+        let all_gone = async {
+            while !self.tcp.is_empty() {
+                match self.ready().await {
+                    Some(Arrival::Closed { flow, .. }) => self.tcp.remove(&flow),
+                    Some(Arrival::Accepted(connection)) => drop(connection),
+                    Some(Arrival::Received { .. } | Arrival::Broken { .. } | Arrival::Failed(_)) => {}
+                    None => while self.next().is_some() {},
+                }
+            }
+            poll_fn(|cx| {
+                let mut waiting = false;
+                for (_, socket) in &mut self.udp {
+                    socket.poll_flush(cx);
+                    waiting |= socket.is_waiting();
+                }
+                if waiting { Poll::Pending } else { Poll::Ready(()) }
+            })
+            .await;
+        };
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(limits::LINGER_SECONDS), all_gone).await;
+    }
+}
+
+/// The core's name of a configured transport.
+pub(crate) fn sip_transport(transport: trunkgate_route::Transport) -> Transport {
+    match transport {
+        trunkgate_route::Transport::Udp => Transport::Udp,
+        trunkgate_route::Transport::Tcp => Transport::Tcp,
+        trunkgate_route::Transport::Tls => Transport::Tls,
+    }
+}
+
+/// `udp`, `tcp`, `tls`.
+pub fn transport_name(transport: trunkgate_route::Transport) -> &'static str {
+    match transport {
+        trunkgate_route::Transport::Udp => "udp",
+        trunkgate_route::Transport::Tcp => "tcp",
+        trunkgate_route::Transport::Tls => "tls",
+    }
+}
+
+/// The address that a connection of this listener leaves from.
+fn source_of(bound: SocketAddr) -> Option<IpAddr> {
+    let ip = bound.ip();
+    (!ip.is_unspecified()).then_some(ip)
+}
+
+/// How errors name a listener.
+fn describe(listen: &Listen) -> String {
+    format!("listener `{}`: {} {}", listen.name, transport_name(listen.transport), listen.address)
+}

@@ -1,0 +1,204 @@
+//! One UDP listener: datagrams without a task, a bounded queue for a full socket, ICMP errors as failed sends.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSliceMut};
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use trunkgate_sip::{Flow, ListenerId, Transport};
+
+use super::{Arrival, SocketCounters};
+use crate::limits;
+
+#[derive(Debug)]
+pub(super) struct Socket {
+    socket: Arc<UdpSocket>,
+    queue: VecDeque<(SocketAddr, Bytes)>,
+    counters: Arc<SocketCounters>,
+}
+
+impl Socket {
+    /// Takes a bound socket into the present runtime, with a task that waits for its ICMP errors.
+    pub(super) fn start(
+        socket: std::net::UdpSocket,
+        listener: ListenerId,
+        news: mpsc::Sender<Arrival>,
+        counters: Arc<SocketCounters>,
+    ) -> io::Result<Socket> {
+        let socket = Arc::new(UdpSocket::from_std(socket)?);
+        tokio::spawn(watch_errors(Arc::clone(&socket), listener, news));
+        Ok(Socket { socket, queue: VecDeque::new(), counters })
+    }
+
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> bool {
+        self.socket.poll_recv_ready(cx).is_ready()
+    }
+
+    /// The next datagram, if one is there.
+    pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
+        for _ in 0..limits::BATCH_ITEMS {
+            match self.socket.try_recv_from(buffer) {
+                Ok(received) => return Some(received),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
+                // An ICMP error shows here once; the error queue tells whose it is.
+                Err(_) => {}
+            }
+        }
+        None
+    }
+
+    /// Sends now or queues; `false`: refused by the system, or the queue is full.
+    pub(super) fn send(&mut self, to: SocketAddr, bytes: Bytes) -> bool {
+        if self.queue.is_empty() {
+            match self.send_now(to, &bytes) {
+                Ok(()) => return true,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => {
+                    tracing::debug!("udp to {to}: {error}");
+                    return false;
+                }
+            }
+        }
+        if self.queue.len() >= limits::UDP_QUEUE_DATAGRAMS {
+            self.counters.udp_queue_full.add(1);
+            return false;
+        }
+        self.queue.push_back((to, bytes));
+        true
+    }
+
+    /// A pending ICMP error of an earlier datagram is reported by the next call, whoever that one is for: hence twice.
+    fn send_now(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+        match self.socket.try_send_to(bytes, to) {
+            Err(error) if is_icmp(&error) => self.socket.try_send_to(bytes, to),
+            other => other,
+        }
+        .map(|_| ())
+    }
+
+    /// Sends what is queued, as far as the socket takes it; wakes when it takes more.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) {
+        while let Some((to, bytes)) = self.queue.front() {
+            match self.send_now(*to, bytes) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => match self.socket.poll_send_ready(cx) {
+                    Poll::Pending => return,
+                    Poll::Ready(_) => {}
+                },
+                Ok(()) => drop(self.queue.pop_front()),
+                Err(_) => {
+                    self.counters.send_failed.add(1);
+                    self.queue.pop_front();
+                }
+            }
+        }
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.queue.is_empty()
+    }
+}
+
+fn is_icmp(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable)
+}
+
+/// Reads the socket's error queue (ip(7), IP_RECVERR): which destination is not reachable.
+async fn watch_errors(socket: Arc<UdpSocket>, listener: ListenerId, news: mpsc::Sender<Arrival>) {
+    loop {
+        if socket.ready(Interest::ERROR).await.is_err() {
+            return;
+        }
+        // WouldBlock also clears the readiness, so that the next turn waits.
+        while let Ok(unreachable) = socket.try_io(Interest::ERROR, || next_error(&socket)) {
+            let Some(remote) = unreachable else { continue };
+            let flow = Flow { transport: Transport::Udp, listener, remote, connection: None };
+            if news.send(Arrival::Failed(flow)).await.is_err() {
+                return;
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// One entry of the error queue: the destination, unless the error is only about the size.
+fn next_error(socket: &UdpSocket) -> io::Result<Option<SocketAddr>> {
+    let mut head = [0; 64];
+    let mut parts = [IoSliceMut::new(&mut head)];
+    let mut control = nix::cmsg_space!([u8; 256]);
+    let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+    let entry = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
+    let too_big = entry.cmsgs().is_ok_and(|mut all| all.any(|message| is_about_size(&message)));
+    Ok(entry.address.as_ref().and_then(to_std).filter(|_| !too_big))
+}
+
+fn is_about_size(message: &ControlMessageOwned) -> bool {
+    if let ControlMessageOwned::Ipv4RecvErr(error, _) | ControlMessageOwned::Ipv6RecvErr(error, _) = message {
+        return error.ee_errno == nix::errno::Errno::EMSGSIZE as u32;
+    }
+    false
+}
+
+fn to_std(address: &SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::from((v4.ip(), v4.port())));
+    v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddr::from((v6.ip(), v6.port()))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Listen;
+
+    fn socket() -> (Socket, mpsc::Receiver<Arrival>) {
+        let listen = Listen {
+            name: "t".into(),
+            transport: trunkgate_route::Transport::Udp,
+            address: "127.0.0.1:0".parse().unwrap(),
+            public_address: vec![],
+            place: String::new(),
+        };
+        let bound = crate::transport::bind(&[listen]).unwrap().pop().unwrap();
+        let super::super::bind::Socket::Udp(std_socket) = bound.socket else { panic!("udp") };
+        let (news, arrivals) = mpsc::channel(8);
+        (Socket::start(std_socket, ListenerId(0), news, Arc::default()).unwrap(), arrivals)
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_is_told_by_icmp() {
+        let (mut socket, mut arrivals) = socket();
+        socket.socket.writable().await.unwrap();
+        let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert!(socket.send(closed, Bytes::from_static(b"x")));
+        let limit = std::time::Duration::from_secs(20);
+        match tokio::time::timeout(limit, arrivals.recv()).await.unwrap() {
+            Some(Arrival::Failed(flow)) => assert_eq!(flow.remote, closed),
+            other => panic!("{other:?}"),
+        }
+        // The pending error must not hit the next destination.
+        let open = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert!(socket.send(closed, Bytes::from_static(b"x")));
+        assert!(socket.send(open.local_addr().unwrap(), Bytes::from_static(b"y")));
+        open.set_read_timeout(Some(limit)).unwrap();
+        let mut buffer = [0; 8];
+        assert_eq!(open.recv(&mut buffer).unwrap(), 1);
+        assert_eq!(buffer[0], b'y');
+    }
+
+    #[tokio::test]
+    async fn the_queue_of_a_full_socket_is_bounded() {
+        let (mut socket, _arrivals) = socket();
+        let to: SocketAddr = "127.0.0.1:9".parse().unwrap();
+        for _ in 0..limits::UDP_QUEUE_DATAGRAMS {
+            socket.queue.push_back((to, Bytes::from_static(b"x")));
+        }
+        assert!(!socket.send(to, Bytes::from_static(b"x")));
+        assert_eq!(socket.counters.udp_queue_full.get(), 1);
+        assert_eq!(socket.queue.len(), limits::UDP_QUEUE_DATAGRAMS);
+    }
+}
