@@ -152,3 +152,101 @@ fn content_length(head: &[u8]) -> Result<usize, &'static str> {
     }
     agreed.ok_or("no Content-Length")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPTIONS: &[u8] = b"OPTIONS sip:a@h SIP/2.0\r\nl: 2\r\n\r\nhi";
+
+    fn feed(max_bytes: usize, bytes: &[u8]) -> Vec<Framed> {
+        let mut framer = Framer::new(max_bytes);
+        framer.push(bytes);
+        std::iter::from_fn(|| framer.pop()).collect()
+    }
+
+    fn broken(max_bytes: usize, bytes: &[u8]) -> (usize, &'static str) {
+        match feed(max_bytes, bytes).pop() {
+            Some(Framed::Broken { bytes, what }) => (bytes.len(), what),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn cuts_messages_pings_and_empty_lines_apart() {
+        let stream = [b"\r\n", OPTIONS, b"\r\n\r\n", OPTIONS, OPTIONS, b"\r\n"].concat();
+        let message = Framed::Message(Bytes::from_static(OPTIONS));
+        assert_eq!(feed(100, &stream), [message.clone(), Framed::Ping, message.clone(), message]);
+    }
+
+    #[test]
+    fn waits_for_the_second_half_of_a_ping() {
+        let mut framer = Framer::new(100);
+        framer.push(b"\r\n");
+        assert_eq!(framer.pop(), None);
+        framer.push(b"\r");
+        assert_eq!(framer.pop(), None);
+        framer.push(b"\n");
+        assert_eq!(framer.pop(), Some(Framed::Ping));
+        assert_eq!(framer.pop(), None);
+    }
+
+    #[test]
+    fn breaks_where_the_length_cannot_be_known() {
+        for (lines, what) in [
+            ("X: y", "no Content-Length"),
+            ("Content-Length: -1", "Content-Length is no number"),
+            ("Content-Length: 1\r\nl: 2", "two Content-Lengths"),
+            ("Content-Length: 101", "message too long"),
+            ("Content-Length: 18446744073709551615", "message too long"),
+        ] {
+            let stream = format!("OPTIONS sip:a@h SIP/2.0\r\n{lines}\r\n\r\n");
+            assert_eq!(broken(100, stream.as_bytes()), (stream.len(), what), "{lines}");
+        }
+        assert_eq!(broken(100, b"\rX").1, "no start line");
+    }
+
+    #[test]
+    fn nothing_comes_after_the_break() {
+        let mut framer = Framer::new(100);
+        framer.push(b"OPTIONS sip:a@h SIP/2.0\r\n\r\n");
+        assert!(matches!(framer.pop(), Some(Framed::Broken { .. })));
+        framer.push(OPTIONS);
+        assert_eq!(framer.pop(), None);
+    }
+
+    #[test]
+    fn the_longest_message_is_the_bound() {
+        assert_eq!(feed(OPTIONS.len(), OPTIONS).len(), 1);
+        assert_eq!(broken(OPTIONS.len() - 1, OPTIONS).1, "message too long");
+        // whether its end is in sight or not
+        assert_eq!(broken(50, &b"X".repeat(51)), (50, "headers too long"));
+        let head = [b"OPTIONS sip:a@h SIP/2.0\r\nX: ".as_slice(), &b"y".repeat(50), b"\r\n\r\n"].concat();
+        assert_eq!(broken(50, &head), (50, "headers too long"));
+    }
+
+    #[test]
+    fn what_is_held_unread_is_bounded() {
+        let mut framer = Framer::new(100);
+        let chunk = OPTIONS.repeat(100);
+        for _ in 0..limits::STREAM_BUFFER_BYTES / chunk.len() + 1 {
+            framer.push(&chunk);
+        }
+        assert!(framer.buffer.len() <= limits::STREAM_BUFFER_BYTES);
+        let last = std::iter::from_fn(|| framer.pop()).last();
+        assert!(matches!(last, Some(Framed::Broken { what: "too much at once", .. })), "{last:?}");
+    }
+
+    #[test]
+    fn bytes_one_by_one_are_searched_once() {
+        let mut framer = Framer::new(60_000);
+        let head = [b"OPTIONS sip:a@h SIP/2.0\r\nX: ".as_slice(), &b"y".repeat(40_000), b"\r\nl: 0\r\n\r\n"].concat();
+        for (position, byte) in head.iter().enumerate() {
+            framer.push(&[*byte]);
+            let whole = framer.pop().is_some();
+            assert_eq!(whole, position + 1 == head.len());
+            // the search goes on where it stopped, three octets back at most
+            assert!(whole || framer.searched + 3 > position);
+        }
+    }
+}

@@ -15,6 +15,7 @@ pub mod dialog;
 pub mod endpoint;
 pub mod event;
 pub mod framer;
+pub mod fuzz;
 
 mod head;
 pub mod header;

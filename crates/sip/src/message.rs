@@ -429,7 +429,7 @@ fn read_start(line: &[u8], at: usize, flaws: &mut Flaws) -> Option<Start> {
     }
     let trimmed = part(line, 0, line.iter().rposition(|&byte| !is_lws(byte))? + 1);
     let last = memchr::memrchr2(b' ', b'\t', trimmed)?;
-    let uri = part(trimmed, first.len() + 1, last);
+    let uri = trimmed.get(first.len() + 1..last)?;
     if !is_version(tail(trimmed, last + 1)) {
         return None;
     }

@@ -156,24 +156,23 @@ impl<'a> Iterator for Split<'a> {
     fn next(&mut self) -> Option<&'a [u8]> {
         let rest = self.rest?;
         let mut scan = Scan::new(rest);
-        let mut bracket = false;
-        while let Some(byte) = scan.peek() {
-            match byte {
-                b'"' if !bracket => {
+        while let Some(offset) = memchr::memchr3(self.separator, b'"', b'<', scan.rest()) {
+            scan.at += offset;
+            match scan.peek() {
+                Some(b'"') => {
                     if scan.quoted().is_none() {
                         break;
                     }
-                    continue;
                 }
-                b'<' => bracket = true,
-                b'>' => bracket = false,
-                _ if byte == self.separator && !bracket => {
-                    self.rest = Some(tail(rest, scan.at() + 1));
+                Some(b'<') => match memchr::memchr(b'>', scan.rest()) {
+                    Some(length) => scan.at += length + 1,
+                    None => break,
+                },
+                _ => {
+                    self.rest = Some(tail(rest, scan.at + 1));
                     return Some(trim(scan.since(0)));
                 }
-                _ => {}
             }
-            scan.eat(byte);
         }
         self.rest = None;
         Some(trim(rest))

@@ -1,0 +1,105 @@
+//! What a fuzzer does with bytes: the bodies of the targets in `crates/fuzz`, kept here so that a change of the faces
+//! cannot break them unseen. Each panics where something that must hold does not.
+
+use bytes::Bytes;
+
+use crate::header::HeaderName;
+use crate::message::unfolded;
+use crate::uri::{Uri, unescape};
+use crate::{Framed, Framer, Message, Method, limits, write::Writer};
+
+/// One datagram: reads it, makes every view of it, judges it, and writes its headers anew.
+pub fn message(data: &[u8]) {
+    let Ok(message) = Message::parse(Bytes::copy_from_slice(data)) else { return };
+    views(&message);
+    let sound = message.defect().is_none();
+    if sound {
+        let via = message.via();
+        assert!(via.is_some_and(|via| via.sound), "a message without defect has a sound Via");
+        assert!(message.from().is_some() && message.to().is_some() && message.cseq().is_some());
+        assert!(message.uri().is_some() == message.is_request());
+    }
+    rewrite(&message);
+}
+
+/// Every accessor, so that none can panic or leave its message's bytes.
+fn views(message: &Message) {
+    let range = message.as_bytes().as_ptr_range();
+    let inside = |part: &[u8]| assert!(part.is_empty() || range.contains(&part.as_ptr()), "a view outside its message");
+    inside(message.body());
+    inside(message.method_token());
+    for (name, value) in message.fields() {
+        inside(name);
+        inside(value);
+        let _ = (unfolded(value), HeaderName::from_bytes(name));
+    }
+    for name in HeaderName::ALL {
+        assert_eq!(message.headers(name).count(), message.count(name));
+        message.tokens(name).into_iter().for_each(inside);
+        for address in message.addresses(name) {
+            inside(address.raw);
+            let _ = (address.tag(), address.display_text());
+            if let Some(uri) = address.parsed_uri() {
+                read_uri(uri);
+            }
+        }
+        let _ = (message.header_str(name), message.header_text(name));
+    }
+    if let Some(via) = message.via() {
+        inside(via.raw);
+        let _ = (via.param("branch"), via.sent_by.ip());
+    }
+    if let Some(uri) = message.uri() {
+        read_uri(uri);
+    }
+    if let Some(sdp) = message.sdp() {
+        inside(&sdp);
+    }
+    let _ = (message.contact(), message.call_id(), message.max_forwards(), message.content_length());
+    let _ = (message.content_type(), message.from_tag(), message.to_tag(), message.code(), message.method());
+}
+
+fn read_uri(uri: Uri<'_>) {
+    let _ = (uri.user_unescaped(), uri.param("transport"), uri.user_param("phone-context"), uri.host.ip());
+    let _ = unescape(uri.headers);
+}
+
+/// What the writer is given comes back as so many headers, whatever the values hold.
+fn rewrite(message: &Message) {
+    let mut writer = Writer::request(Method::Options, "sip:a@b");
+    let values: Vec<&[u8]> = message.fields().map(|(_, value)| value).take(limits::HEADERS - 1).collect();
+    for value in &values {
+        writer.header_bytes("X-Value", value);
+    }
+    let written = writer.finish(None);
+    if let Ok(again) = Message::parse(written) {
+        assert_eq!(again.headers_named("X-Value").count(), values.len(), "a value became a header");
+        assert_eq!(again.fields().count(), values.len() + 1);
+    }
+}
+
+/// A stream: cut in pieces whose length the first octet says, it yields the same as in one.
+pub fn stream(data: &[u8]) {
+    let Some((&piece, data)) = data.split_first() else { return };
+    let whole = frames(data, data.len().max(1));
+    let pieces = frames(data, usize::from(piece).max(1));
+    assert_eq!(whole, pieces, "a stream means the same however it is cut");
+    for framed in &whole {
+        if let Framed::Message(bytes) = framed
+            && let Ok(message) = Message::parse(bytes.clone())
+        {
+            let length = message.content_length().and_then(|length| usize::try_from(length).ok());
+            assert_eq!(length, Some(message.body().len()), "the framer and the message see the same body");
+        }
+    }
+}
+
+fn frames(data: &[u8], piece: usize) -> Vec<Framed> {
+    let mut framer = Framer::new(limits::MESSAGE_BYTES);
+    let mut frames = Vec::new();
+    for chunk in data.chunks(piece) {
+        framer.push(chunk);
+        frames.extend(std::iter::from_fn(|| framer.pop()));
+    }
+    frames
+}
