@@ -54,4 +54,15 @@ impl TokenSource {
     pub fn is_ours(&self, name: &[u8]) -> bool {
         name.strip_prefix(MAGIC_COOKIE.as_bytes()).unwrap_or(name).starts_with(self.prefix.as_bytes())
     }
+
+    /// Whether a Via field, one entry or several, has a branch of this identity's making.
+    pub fn is_in(&self, via: &[u8]) -> bool {
+        let mut at = memchr::memmem::find_iter(via, MAGIC_COOKIE.as_bytes());
+        at.any(|start| via.get(start..).is_some_and(|branch| self.is_ours(branch)))
+    }
+
+    /// A number below `bound`; 0 where that is 0.
+    pub fn below(&mut self, bound: u32) -> u32 {
+        if bound == 0 { 0 } else { self.rng.random_range(0..bound) }
+    }
 }

@@ -1,0 +1,172 @@
+//! Every message that the endpoint makes, line by line: nothing of a received message goes out again but what an
+//! answer must repeat (RFC 3261 §8.2.6, §12.1.1).
+
+use std::fmt::Write as _;
+
+use crate::event::{Flow, Local, Transport};
+use crate::header::HeaderName;
+use crate::message::Message;
+use crate::method::Method;
+use crate::write::Writer;
+
+/// The lines that every request has (RFC 3261 §8.1.1).
+#[derive(Debug)]
+pub(crate) struct Head<'a> {
+    pub(crate) method: Method,
+    pub(crate) uri: &'a str,
+    pub(crate) transport: Transport,
+    pub(crate) local: Local,
+    pub(crate) branch: &'a str,
+    pub(crate) max_forwards: u8,
+    pub(crate) routes: &'a [String],
+    /// With its tag.
+    pub(crate) from: &'a str,
+    /// With its tag, where there is one.
+    pub(crate) to: &'a str,
+    pub(crate) call_id: &'a str,
+    pub(crate) cseq: u32,
+    pub(crate) product: &'a str,
+}
+
+impl Head<'_> {
+    /// Begins the request.
+    pub(crate) fn begin(&self) -> Writer {
+        let mut writer = Writer::request(self.method, self.uri);
+        let mut line = String::with_capacity(128);
+        let _ = write!(line, "SIP/2.0/{} ", self.transport.via_token());
+        address(&mut line, self.local);
+        let _ = write!(line, ";branch={}", self.branch);
+        if self.transport == Transport::Udp {
+            line.push_str(";rport");
+        }
+        writer.header("Via", &line);
+        for route in self.routes {
+            writer.header("Route", route);
+        }
+        line.clear();
+        let _ = write!(line, "{}", self.max_forwards);
+        writer.header("Max-Forwards", &line);
+        writer.header("From", self.from).header("To", self.to).header("Call-ID", self.call_id);
+        line.clear();
+        let _ = write!(line, "{} {}", self.cseq, self.method);
+        writer.header("CSeq", &line);
+        if !self.product.is_empty() {
+            writer.header("User-Agent", self.product);
+        }
+        writer
+    }
+}
+
+/// Our Contact.
+pub(crate) fn contact(user: &str, local: Local, transport: Transport) -> String {
+    let mut text = String::with_capacity(64);
+    text.push_str("<sip:");
+    if !user.is_empty() {
+        text.push_str(user);
+        text.push('@');
+    }
+    address(&mut text, local);
+    text.push_str(match transport {
+        Transport::Udp => ">",
+        Transport::Tcp => ";transport=tcp>",
+        Transport::Tls => ";transport=tls>",
+    });
+    text
+}
+
+fn address(line: &mut String, local: Local) {
+    let _ = write!(line, "{}", std::net::SocketAddr::new(local.ip, local.port));
+}
+
+/// From or To: the address, then the tag, where there is one.
+pub(crate) fn tagged(address: &str, tag: &str) -> String {
+    if tag.is_empty() { address.to_owned() } else { format!("{address};tag={tag}") }
+}
+
+/// Begins an answer: Via with `received` and `rport`, From, To, Call-ID, CSeq (RFC 3261 §8.2.6.2). `tag` goes into a
+/// To without one; `record_routes` is for answers that make a dialog (§12.1.1).
+pub(crate) fn answer(
+    request: &Message,
+    source: Flow,
+    code: u16,
+    reason: &str,
+    tag: &str,
+    record_routes: bool,
+) -> Writer {
+    let mut writer = Writer::response(code, reason);
+    let mut vias = request.headers(HeaderName::Via);
+    if let Some(first) = vias.next() {
+        writer.header_bytes("Via", &marked_via(request, first, source));
+    }
+    for via in vias {
+        writer.header_bytes("Via", via);
+    }
+    if record_routes {
+        for route in request.headers(HeaderName::RecordRoute) {
+            writer.header_bytes("Record-Route", route);
+        }
+    }
+    if let Some(from) = request.header(HeaderName::From) {
+        writer.header_bytes("From", from);
+    }
+    if let Some(to) = request.header(HeaderName::To) {
+        if code == 100 || tag.is_empty() || request.to().is_none_or(|to| to.tag().is_some()) {
+            writer.header_bytes("To", to);
+        } else {
+            let mut line = to.to_vec();
+            line.extend_from_slice(b";tag=");
+            line.extend_from_slice(tag.as_bytes());
+            writer.header_bytes("To", &line);
+        }
+    }
+    if let Some(call_id) = request.header(HeaderName::CallId) {
+        writer.header_bytes("Call-ID", call_id);
+    }
+    if let Some(cseq) = request.header(HeaderName::CSeq) {
+        writer.header_bytes("CSeq", cseq);
+    }
+    // RFC 3261 §8.2.6.1: a 100 repeats the clock of the request.
+    if let (100, Some(timestamp)) = (code, request.header(HeaderName::Timestamp)) {
+        writer.header_bytes("Timestamp", timestamp);
+    }
+    writer
+}
+
+/// The first Via field with `received` and `rport` of our making in its topmost entry (RFC 3261 §18.2.1, RFC 3581 §4).
+fn marked_via(request: &Message, field: &[u8], source: Flow) -> Vec<u8> {
+    let Some(via) = request.via() else { return field.to_vec() };
+    let Some(rest) = field.strip_prefix(via.raw) else { return field.to_vec() };
+    let mut line = Vec::with_capacity(field.len() + 48);
+    for (n, part) in unquoted_split(via.raw).enumerate() {
+        let name = part.split(|&b| b == b'=').next().unwrap_or_default().trim_ascii();
+        if n > 0 && (name.eq_ignore_ascii_case(b"received") || name.eq_ignore_ascii_case(b"rport")) {
+            continue;
+        }
+        if n > 0 {
+            line.push(b';');
+        }
+        line.extend_from_slice(part.trim_ascii());
+    }
+    let ip = source.remote.ip();
+    if via.rport.is_some() {
+        line.extend_from_slice(format!(";received={ip};rport={}", source.remote.port()).as_bytes());
+    } else if via.sent_by.ip() != Some(ip) {
+        line.extend_from_slice(format!(";received={ip}").as_bytes());
+    }
+    line.extend_from_slice(rest);
+    line
+}
+
+/// Parts between semicolons that stand outside of quotes.
+fn unquoted_split(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    value.split(move |&byte| {
+        let was_escaped = std::mem::take(&mut escaped);
+        match byte {
+            b'"' if !was_escaped => quoted = !quoted,
+            b'\\' if quoted && !was_escaped => escaped = true,
+            _ => {}
+        }
+        byte == b';' && !quoted
+    })
+}

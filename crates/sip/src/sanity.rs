@@ -1,0 +1,208 @@
+//! What RFC 3261 §8.2 asks of a request before anything is made of it, and the answer where it fails. Judged on the
+//! message alone; what needs a table (merged requests, dialogs) is the endpoint's.
+
+use crate::header::HeaderName;
+use crate::identity::TokenSource;
+use crate::message::{Defect, Message};
+use crate::method::Method;
+use crate::transaction::key;
+
+/// An answer that refuses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// Status code.
+    pub(crate) code: u16,
+    /// The part that is wrong, told in the reason phrase; empty: the standard phrase alone.
+    pub(crate) what: &'static str,
+    /// The header that says what would do.
+    pub(crate) header: Option<(&'static str, String)>,
+}
+
+impl Refusal {
+    /// With the standard phrase.
+    pub(crate) const fn plain(code: u16) -> Refusal {
+        Refusal { code, what: "", header: None }
+    }
+    /// With a header that says what would do.
+    pub(crate) fn with(code: u16, name: &'static str, value: impl Into<String>) -> Refusal {
+        Refusal { code, what: "", header: Some((name, value.into())) }
+    }
+}
+
+impl From<Defect> for Refusal {
+    fn from(defect: Defect) -> Refusal {
+        Refusal { code: defect.code, what: defect.what, header: None }
+    }
+}
+
+/// What requests are judged by.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) methods: Vec<Method>,
+    pub(crate) extensions: Vec<String>,
+    /// The value of Allow.
+    pub(crate) allow: String,
+    /// The value of Supported.
+    pub(crate) supported: String,
+}
+
+impl Rules {
+    /// Rules for these methods and option tags.
+    pub(crate) fn new(methods: Vec<Method>, extensions: Vec<String>) -> Rules {
+        let names: Vec<&str> = methods.iter().map(|m| m.as_str()).collect();
+        Rules { allow: names.join(", "), supported: extensions.join(", "), methods, extensions }
+    }
+
+    /// The first reason to refuse a request that is neither ACK nor CANCEL (those must not be: RFC 3261 §8.2.2.3).
+    pub(crate) fn judge(&self, tokens: &TokenSource, request: &Message) -> Option<Refusal> {
+        let method = request.method();
+        if method == Method::Invite && is_loop(tokens, request) {
+            return Some(Refusal::plain(482));
+        }
+        self.extensions_wanted(request)
+            .or_else(|| if method == Method::Invite { invite_body(request) } else { None })
+            .or_else(|| content_encoding(request))
+            .or_else(|| if method == Method::Invite { accepted_answer(request) } else { None })
+            .or_else(|| self.method_served(method))
+    }
+
+    fn extensions_wanted(&self, request: &Message) -> Option<Refusal> {
+        request.header(HeaderName::Require)?;
+        let unknown: Vec<String> = request
+            .tokens(HeaderName::Require)
+            .into_iter()
+            .filter(|tag| !self.extensions.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(tag)))
+            .map(|tag| String::from_utf8_lossy(tag).into_owned())
+            .collect();
+        if unknown.is_empty() { None } else { Some(Refusal::with(420, "Unsupported", unknown.join(", "))) }
+    }
+
+    fn method_served(&self, method: Method) -> Option<Refusal> {
+        match method {
+            Method::Other => Some(Refusal::with(501, "Allow", self.allow.clone())),
+            known if self.methods.contains(&known) => None,
+            _ => Some(Refusal::with(405, "Allow", self.allow.clone())),
+        }
+    }
+}
+
+/// A new INVITE that has been ours before: one of its Vias or its From tag is of our making (RFC 3261 §16.3).
+fn is_loop(tokens: &TokenSource, request: &Message) -> bool {
+    if !key::to_tag(request).is_empty() {
+        return false;
+    }
+    tokens.is_ours(key::from_tag(request)) || request.headers(HeaderName::Via).any(|field| tokens.is_in(field))
+}
+
+/// RFC 3261 §8.2.3: a session description, or parts that may hold one. What is marked optional may be ignored
+/// (§20.11).
+fn invite_body(request: &Message) -> Option<Refusal> {
+    if request.body().is_empty() {
+        return None;
+    }
+    let media_type = media_type(request.header(HeaderName::ContentType).unwrap_or_default());
+    let known = media_type.eq_ignore_ascii_case(b"application/sdp")
+        || media_type.get(..10).is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/"));
+    let disposition = request.header(HeaderName::ContentDisposition).unwrap_or_default().to_ascii_lowercase();
+    let optional = disposition.split(|&b| b == b';').any(|p| p.trim_ascii() == b"handling=optional");
+    if known || optional { None } else { Some(Refusal::with(415, "Accept", "application/sdp, multipart/mixed")) }
+}
+
+fn content_encoding(request: &Message) -> Option<Refusal> {
+    let coded = request
+        .headers(HeaderName::ContentEncoding)
+        .flat_map(|field| field.split(|&b| b == b','))
+        .any(|coding| !coding.trim_ascii().is_empty() && !coding.trim_ascii().eq_ignore_ascii_case(b"identity"));
+    if coded { Some(Refusal::with(415, "Accept-Encoding", "identity")) } else { None }
+}
+
+/// RFC 3261 §20.1: an Accept without session descriptions leaves us nothing to answer an INVITE with.
+fn accepted_answer(request: &Message) -> Option<Refusal> {
+    request.header(HeaderName::Accept)?;
+    let takes_sdp = request.headers(HeaderName::Accept).flat_map(|field| field.split(|&b| b == b',')).any(|range| {
+        let range = media_type(range).to_ascii_lowercase();
+        matches!(range.as_slice(), b"application/sdp" | b"application/*" | b"*/*")
+    });
+    if takes_sdp { None } else { Some(Refusal::plain(406)) }
+}
+
+fn media_type(value: &[u8]) -> &[u8] {
+    value.split(|&b| b == b';').next().unwrap_or_default().trim_ascii()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Identity;
+    use bytes::Bytes;
+
+    fn rules() -> Rules {
+        let methods = vec![Method::Invite, Method::Ack, Method::Bye, Method::Cancel, Method::Options];
+        Rules::new(methods, vec!["timer".into()])
+    }
+
+    fn judge(method: &str, via: &str, lines: &str, body: &str) -> Option<(u16, Option<(&'static str, String)>)> {
+        let tokens = TokenSource::new(Identity { edge: 1, generation: 2, shard: 3 }, [0; 32]);
+        let text = format!(
+            "{method} sip:b@192.0.2.1 SIP/2.0\r\nVia: {via}\r\nFrom: <sip:a@192.0.2.2>;tag=a\r\n\
+             To: <sip:b@192.0.2.1>\r\nCall-ID: c\r\nCSeq: 1 {method}\r\nMax-Forwards: 70\r\n{lines}\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let message = Message::parse(Bytes::from(text)).unwrap();
+        rules().judge(&tokens, &message).map(|r| (r.code, r.header))
+    }
+
+    const VIA: &str = "SIP/2.0/UDP 192.0.2.2;branch=z9hG4bKx";
+
+    fn invite(lines: &str, body: &str) -> Option<(u16, Option<(&'static str, String)>)> {
+        judge("INVITE", VIA, lines, body)
+    }
+
+    #[test]
+    fn rfc3261_8_2_2_3_unknown_option_tags_are_named() {
+        assert_eq!(invite("Require: timer\r\n", ""), None);
+        assert_eq!(
+            invite("Require: timer, 100rel\r\nRequire: foo\r\n", ""),
+            Some((420, Some(("Unsupported", "100rel, foo".into()))))
+        );
+    }
+
+    #[test]
+    fn rfc3261_8_2_3_bodies_and_encodings_that_we_do_not_read() {
+        assert_eq!(invite("Content-Type: application/sdp\r\n", "v=0"), None);
+        assert_eq!(invite("Content-Type: Multipart/mixed;boundary=x\r\n", "--x"), None);
+        assert_eq!(invite("Content-Type: text/plain\r\nContent-Disposition: x; handling=optional\r\n", "hi"), None);
+        assert_eq!(invite("Content-Type: text/plain\r\n", "hi").map(|r| r.0), Some(415));
+        assert_eq!(
+            invite("Content-Type: application/sdp\r\nContent-Encoding: gzip\r\n", "v=0"),
+            Some((415, Some(("Accept-Encoding", "identity".into()))))
+        );
+        assert_eq!(invite("Content-Type: application/sdp\r\nContent-Encoding: identity\r\n", "v=0"), None);
+    }
+
+    #[test]
+    fn rfc3261_20_1_an_accept_without_sdp_cannot_be_answered() {
+        assert_eq!(invite("Accept: text/plain\r\n", ""), Some((406, None)));
+        for good in ["application/sdp", "text/plain, application/SDP;q=0.1", "*/*", "application/*"] {
+            assert_eq!(invite(&format!("Accept: {good}\r\n"), ""), None, "{good}");
+        }
+        assert_eq!(judge("OPTIONS", VIA, "Accept: text/plain\r\n", ""), None);
+    }
+
+    #[test]
+    fn rfc3261_8_2_1_methods() {
+        let allow = Some(("Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS".to_owned()));
+        assert_eq!(judge("SUBSCRIBE", VIA, "", ""), Some((405, allow.clone())));
+        assert_eq!(judge("DANCE", VIA, "", ""), Some((501, allow)));
+        assert_eq!(judge("OPTIONS", VIA, "", ""), None);
+    }
+
+    #[test]
+    fn an_invite_that_was_ours_before_is_a_loop() {
+        let ours = "SIP/2.0/UDP 192.0.2.2;branch=z9hG4bKx, SIP/2.0/UDP h;branch=z9hG4bK000000010000000203ab";
+        assert_eq!(judge("INVITE", ours, "", ""), Some((482, None)));
+        assert_eq!(judge("OPTIONS", ours, "", ""), None);
+        assert_eq!(judge("INVITE", "SIP/2.0/UDP h;branch=z9hG4bK000000010000000204ab", "", ""), None);
+    }
+}

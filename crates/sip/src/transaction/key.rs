@@ -1,0 +1,140 @@
+//! The keys by which messages find their transaction (RFC 3261 §17.1.3, §17.2.3) and dialog (§12.2). Each is a run of
+//! length-prefixed parts, written into a scratch buffer so that a look-up allocates nothing.
+
+use crate::event::Party;
+use crate::identity::MAGIC_COOKIE;
+use crate::message::{Message, StartLine};
+use crate::method::Method;
+
+/// A table's own copy of a key.
+pub(crate) type Key = Box<[u8]>;
+
+/// Key of a server transaction. The party is part of it, so that nobody else can cancel or acknowledge. An ACK or
+/// CANCEL is looked up as `method` INVITE. `None` where there is no Via.
+pub(crate) fn server(key: &mut Vec<u8>, party: Party, method: Method, message: &Message) -> Option<()> {
+    key.clear();
+    key.extend_from_slice(&party.0.to_le_bytes());
+    part(key, method.as_str().as_bytes());
+    let via = message.via()?;
+    match via.branch {
+        Some(branch) if has_cookie(branch) => {
+            part(key, branch);
+            let at = key.len();
+            part(key, via.sent_by.host.as_bytes());
+            if let Some(host) = key.get_mut(at..) {
+                host.make_ascii_lowercase();
+            }
+            key.extend_from_slice(&via.sent_by.port.unwrap_or(0).to_le_bytes());
+        }
+        // RFC 3261 §17.2.3, of an RFC 2543 client. The To tag is left out: an ACK has one where its INVITE had none.
+        _ => {
+            let StartLine::Request { uri, .. } = message.start_line() else { return None };
+            part(key, b"");
+            part(key, uri);
+            part(key, via.raw);
+            part(key, message.call_id().unwrap_or_default());
+            part(key, from_tag(message));
+            key.extend_from_slice(&message.cseq()?.number.to_le_bytes());
+        }
+    }
+    Some(())
+}
+
+/// Whether a branch is from an RFC 3261 client and so unique by itself (§8.1.1.7).
+pub(crate) fn has_cookie(branch: &[u8]) -> bool {
+    branch.get(..MAGIC_COOKIE.len()).is_some_and(|start| start.eq_ignore_ascii_case(MAGIC_COOKIE.as_bytes()))
+}
+
+/// Key of a client transaction: a CANCEL shares its branch with the INVITE, so the method tells them apart.
+pub(crate) fn client(key: &mut Vec<u8>, branch: &[u8], method: Method) {
+    key.clear();
+    part(key, method.as_str().as_bytes());
+    part(key, branch);
+}
+
+/// Key by which a merged request is found (RFC 3261 §8.2.2.2): the same request by another way.
+pub(crate) fn merged(key: &mut Vec<u8>, message: &Message) -> Option<()> {
+    key.clear();
+    part(key, message.method().as_str().as_bytes());
+    part(key, from_tag(message));
+    part(key, message.call_id()?);
+    key.extend_from_slice(&message.cseq()?.number.to_le_bytes());
+    Some(())
+}
+
+/// Key of a dialog. A missing tag is an empty one (RFC 3261 §12.1.1, for RFC 2543 peers).
+pub(crate) fn dialog(key: &mut Vec<u8>, call_id: &[u8], local_tag: &[u8], remote_tag: &[u8]) {
+    key.clear();
+    part(key, call_id);
+    part(key, local_tag);
+    part(key, remote_tag);
+}
+
+/// From's tag; empty where there is none.
+pub(crate) fn from_tag(message: &Message) -> &[u8] {
+    message.from().and_then(|from| from.tag()).unwrap_or_default()
+}
+
+/// To's tag; empty where there is none.
+pub(crate) fn to_tag(message: &Message) -> &[u8] {
+    message.to().and_then(|to| to.tag()).unwrap_or_default()
+}
+
+fn part(key: &mut Vec<u8>, bytes: &[u8]) {
+    // A message is at most 64 KiB, so a part's length fits.
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    key.extend_from_slice(&length.to_le_bytes());
+    key.extend_from_slice(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn request(method: &str, via: &str, from: &str, cseq: u32) -> Message {
+        let text = format!(
+            "{method} sip:b@192.0.2.1 SIP/2.0\r\nVia: {via}\r\nFrom: {from}\r\nTo: <sip:b@192.0.2.1>\r\n\
+             Call-ID: c\r\nCSeq: {cseq} {method}\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+        );
+        Message::parse(Bytes::from(text)).unwrap()
+    }
+
+    fn key_of(party: u32, method: Method, message: &Message) -> Vec<u8> {
+        let mut key = Vec::new();
+        server(&mut key, Party(party), method, message).unwrap();
+        key
+    }
+
+    const FROM: &str = "<sip:a@192.0.2.2>;tag=a";
+
+    #[test]
+    fn rfc3261_17_2_3_branch_sent_by_method_and_party_decide() {
+        let via = "SIP/2.0/UDP Host.example:5060;branch=z9hG4bK1";
+        let invite = request("INVITE", via, FROM, 1);
+        let key = key_of(1, Method::Invite, &invite);
+        assert_eq!(key, key_of(1, Method::Invite, &request("ACK", via, FROM, 1)));
+        assert_eq!(
+            key,
+            key_of(1, Method::Invite, &request("INVITE", "SIP/2.0/UDP hOST.example:5060;branch=z9hG4bK1", FROM, 1)),
+            "host names have no case"
+        );
+        assert_ne!(key, key_of(2, Method::Invite, &invite), "another party");
+        assert_ne!(key, key_of(1, Method::Cancel, &invite), "another method");
+        let other_port = request("INVITE", "SIP/2.0/UDP host.example:5061;branch=z9hG4bK1", FROM, 1);
+        assert_ne!(key, key_of(1, Method::Invite, &other_port), "another sent-by");
+        let other_branch = request("INVITE", "SIP/2.0/UDP host.example:5060;branch=z9hG4bK2", FROM, 1);
+        assert_ne!(key, key_of(1, Method::Invite, &other_branch), "another branch");
+    }
+
+    #[test]
+    fn rfc3261_17_2_3_without_the_cookie_the_whole_request_decides() {
+        for via in ["SIP/2.0/UDP host.example", "SIP/2.0/UDP host.example;branch=1"] {
+            let invite = request("INVITE", via, "<sip:a@192.0.2.2>", 1);
+            let key = key_of(1, Method::Invite, &invite);
+            assert_eq!(key, key_of(1, Method::Invite, &request("ACK", via, "<sip:a@192.0.2.2>", 1)));
+            assert_ne!(key, key_of(1, Method::Invite, &request("INVITE", via, "<sip:a@192.0.2.2>", 2)), "CSeq");
+            assert_ne!(key, key_of(1, Method::Invite, &request("INVITE", via, FROM, 1)), "From tag");
+        }
+    }
+}
