@@ -78,6 +78,11 @@ fn address(line: &mut String, local: Local) {
     let _ = write!(line, "{}", std::net::SocketAddr::new(local.ip, local.port));
 }
 
+/// An address in the form that takes parameters behind it: a bare URI gets its brackets.
+pub(crate) fn name_addr(address: &str) -> String {
+    if address.contains('<') { address.to_owned() } else { format!("<{address}>") }
+}
+
 /// From or To: the address, then the tag, where there is one.
 pub(crate) fn tagged(address: &str, tag: &str) -> String {
     if tag.is_empty() { address.to_owned() } else { format!("{address};tag={tag}") }

@@ -1,5 +1,7 @@
 //! Dialogs (RFC 3261 §12): tags, sequence numbers, route set, remote target.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::event::{Body, ClientId, Extra, Flow, Local, Party, ServerId};
@@ -52,8 +54,8 @@ pub(crate) struct Unacked {
     pub(crate) code: u16,
     pub(crate) flow: Flow,
     pub(crate) bytes: Bytes,
-    /// The wait after the next repetition, in milliseconds: T1 doubling to T2.
-    pub(crate) interval_ms: u64,
+    /// The wait before the next repetition: T1 doubling to T2.
+    pub(crate) interval: Duration,
     pub(crate) retransmit: Token,
     pub(crate) wait: Token,
 }
@@ -75,7 +77,7 @@ pub(crate) struct Dialog {
     pub(crate) confirmed: bool,
     /// Whether the far end's first route entry (`route_set`) is a strict router (RFC 3261 §12.2.1.1).
     pub(crate) strict: bool,
-    /// Whether the far end put itself behind proxies: then the route set alone says where requests go.
+    /// Whether the connection of `plain.flow` is gone: the far end's own address is better than that flow.
     pub(crate) flow_lost: bool,
     /// An INVITE of ours without a final answer, or whose 2xx is not acknowledged yet.
     pub(crate) invite_out: Option<ClientId>,

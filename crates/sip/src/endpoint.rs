@@ -1,13 +1,33 @@
 //! The dispatcher: a message in, its transaction and dialog found, an [`Event`] out; our requests and answers the other way.
+//! The tables stand here; what is done with them: `endpoint/client` (our requests), `endpoint/response` (their
+//! answers), `endpoint/request` (requests to us), `endpoint/within` (those inside dialogs), `endpoint/server` (our answers).
 
+mod client;
+mod request;
+mod response;
+mod server;
+mod tables;
+mod within;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::net::SocketAddr;
 use std::time::Instant;
 
-use crate::dialog::{DialogId, DialogSnapshot};
-use crate::event::{Answer, Body, ClientId, Deadline, Extra, Flow, Input, Invite, Local, Output, Party, ServerId};
-use crate::identity::Identity;
+use bytes::Bytes;
+
+use crate::dialog::{Dialog, DialogId, DialogSnapshot};
+use crate::event::{
+    ClientId, ConnectionId, Deadline, DropReason, Event, Flow, Input, Output, Party, Reason, Sent, ServerId, Transmit,
+    Transport,
+};
+use crate::identity::{Identity, TokenSource};
 use crate::limits;
 use crate::message::{Defect, Message};
 use crate::method::Method;
+use crate::sanity::Rules;
+use crate::timer::TimerQueue;
+use crate::transaction::key::{self, Key};
 
 /// What an endpoint is told at the start.
 #[derive(Debug, Clone)]
@@ -31,7 +51,7 @@ pub struct EndpointConfig {
 pub struct Limits {
     /// Server transactions.
     pub servers: usize,
-    /// Client transactions.
+    /// Client transactions. A CANCEL and a BYE of ours go out all the same: each ends something else.
     pub clients: usize,
     /// Dialogs, those that an open INVITE may still make included.
     pub dialogs: usize,
@@ -61,109 +81,228 @@ pub struct Counts {
     pub dialogs: usize,
 }
 
+/// Whose deadline it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Timer {
+    Client(ClientId),
+    Server(ServerId),
+    Dialog(DialogId),
+}
+
+/// How a message came, and whose it is.
+#[derive(Debug, Clone, Copy)]
+struct Arrival {
+    flow: Flow,
+    local: crate::event::Local,
+    party: Party,
+}
+
 /// All transactions and dialogs of one signalling loop.
 #[derive(Debug)]
-pub struct Endpoint {}
+pub struct Endpoint {
+    rules: Rules,
+    product: String,
+    message_bytes: usize,
+    limits: Limits,
+    tokens: TokenSource,
+    /// Mixed into the tags of answers that nothing is kept of.
+    secret: u64,
+    last_id: u64,
+    servers: HashMap<ServerId, tables::Server>,
+    server_keys: HashMap<Key, ServerId>,
+    /// Open requests without To tag, by RFC 3261 §8.2.2.2.
+    merged: HashMap<Key, ServerId>,
+    clients: HashMap<ClientId, tables::Client>,
+    client_keys: HashMap<Key, ClientId>,
+    /// Requests of ours that a failing transport ends, by where they went.
+    waiting: BTreeSet<(SocketAddr, Transport, ClientId)>,
+    dialogs: HashMap<DialogId, Dialog>,
+    dialog_keys: HashMap<Key, DialogId>,
+    /// Dialogs that live on a stream.
+    streams: BTreeSet<(ConnectionId, DialogId)>,
+    /// INVITEs that have not made a dialog yet but may.
+    reserved: usize,
+    timers: TimerQueue<Timer>,
+    out: VecDeque<Output>,
+    scratch: Vec<u8>,
+}
 
 impl Endpoint {
     /// An endpoint whose names come from `seed`.
     pub fn new(config: EndpointConfig, seed: [u8; 32]) -> Endpoint {
-        let _ = (config, seed);
-        unimplemented!()
+        let mut hasher = DefaultHasher::new();
+        seed.hash(&mut hasher);
+        Endpoint {
+            rules: Rules::new(config.methods, config.extensions),
+            product: config.product,
+            message_bytes: config.message_bytes,
+            limits: config.limits,
+            tokens: TokenSource::new(config.identity, seed),
+            secret: hasher.finish(),
+            last_id: 0,
+            servers: HashMap::new(),
+            server_keys: HashMap::new(),
+            merged: HashMap::new(),
+            clients: HashMap::new(),
+            client_keys: HashMap::new(),
+            waiting: BTreeSet::new(),
+            dialogs: HashMap::new(),
+            dialog_keys: HashMap::new(),
+            streams: BTreeSet::new(),
+            reserved: 0,
+            timers: TimerQueue::new(),
+            out: VecDeque::new(),
+            scratch: Vec::new(),
+        }
     }
+
     /// Takes a change from outside; drain [`Self::poll_output`] afterwards.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
-        let _ = (now, input);
-        unimplemented!()
+        match input {
+            Input::Received { flow, local, party, message } => {
+                let arrival = Arrival { flow, local, party };
+                if message.is_request() {
+                    self.on_request(now, arrival, message);
+                } else {
+                    self.on_response(now, arrival, message);
+                }
+            }
+            Input::TransportFailed { flow } => self.on_transport_failed(now, flow),
+        }
     }
+
     /// Fires what is due; drain afterwards.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let _ = now;
-        unimplemented!()
+        while let Some((owner, reason)) = self.timers.pop_due(now) {
+            match owner {
+                Timer::Client(id) => self.on_client_timer(now, id, reason),
+                Timer::Server(id) => self.on_server_timer(now, id, reason),
+                Timer::Dialog(id) if reason == Reason::AckWait => self.on_ack_missing(now, id),
+                Timer::Dialog(id) => self.repeat_success(now, id),
+            }
+        }
     }
+
     /// The next output, or `None` when idle.
     pub fn poll_output(&mut self) -> Option<Output> {
-        unimplemented!()
+        self.out.pop_front()
     }
+
     /// When to be woken, and why.
     pub fn poll_timeout(&self) -> Option<Deadline> {
-        unimplemented!()
+        self.timers.next()
     }
-    /// Sends an INVITE that begins a dialog.
-    pub fn invite(&mut self, now: Instant, invite: Invite) -> ClientId {
-        let _ = (now, invite);
-        unimplemented!()
-    }
-    /// The Call-ID of a request of ours, while its transaction lives.
-    pub fn call_id(&self, id: ClientId) -> Option<&str> {
-        let _ = id;
-        unimplemented!()
-    }
-    /// Withdraws an INVITE (RFC 3261 §9.1): CANCEL goes out once a provisional has come; a 2xx that crosses it is
-    /// still told as [`Event::Response`](crate::Event::Response) (answer it with ack and BYE).
-    pub fn cancel(&mut self, now: Instant, id: ClientId) {
-        let _ = (now, id);
-        unimplemented!()
-    }
-    /// Stops retransmitting an INVITE that has had no answer, without forgetting it: until Timer B a late provisional
-    /// is answered by CANCEL and a late 2xx by ACK and BYE, all by the endpoint itself; the layer above hears no more of it.
-    /// Where a provisional has come already it is [`Self::cancel`] with the same silence.
-    pub fn abandon(&mut self, now: Instant, id: ClientId) {
-        let _ = (now, id);
-        unimplemented!()
-    }
-    /// Acknowledges a 2xx (RFC 3261 §13.2.2.4); the endpoint keeps the ACK and repeats it for repeated 2xx.
-    pub fn ack(&mut self, now: Instant, dialog: DialogId, body: Option<Body>) {
-        let _ = (now, dialog, body);
-        unimplemented!()
-    }
-    /// Sends a request inside a dialog: BYE (which ends the dialog), re-INVITE. `None` where the dialog is gone, or a
-    /// re-INVITE of ours or of theirs is still open (RFC 3261 §14.1).
-    pub fn request(
-        &mut self,
-        now: Instant,
-        dialog: DialogId,
-        method: Method,
-        headers: Vec<Extra>,
-        body: Option<Body>,
-    ) -> Option<ClientId> {
-        let _ = (now, dialog, method, headers, body);
-        unimplemented!()
-    }
-    /// Sends OPTIONS outside of any dialog.
-    pub fn options(&mut self, now: Instant, flow: Flow, local: Local, party: Party, uri: &str) -> ClientId {
-        let _ = (now, flow, local, party, uri);
-        unimplemented!()
-    }
-    /// Answers a request. For an INVITE: provisionals above 100 carry our tag and make an early dialog, a 2xx a
-    /// confirmed one (retransmitted until its ACK); the dialog is returned. `None` too where the transaction is gone.
-    pub fn respond(&mut self, now: Instant, id: ServerId, answer: Answer) -> Option<DialogId> {
-        let _ = (now, id, answer);
-        unimplemented!()
-    }
+
     /// Answers a request with a wrong part that never came to [`Input::Received`] (a stream that lost its framing), where
     /// its Via can be read; nothing is kept of it.
     pub fn refuse(&mut self, flow: Flow, party: Party, request: &Message, defect: Defect) {
-        let _ = (flow, party, request, defect);
-        unimplemented!()
+        if request.method() == Method::Ack || !request.is_request() {
+            self.drop_message(DropReason::Unanswerable);
+        } else {
+            self.refuse_request(flow, party, request, defect.into(), Some(defect));
+        }
     }
+
     /// The way to a dialog's far end.
     pub fn dialog_flow(&self, dialog: DialogId) -> Option<Flow> {
-        let _ = dialog;
-        unimplemented!()
+        self.dialogs.get(&dialog).map(|dialog| dialog.plain.flow)
     }
-    /// A confirmed and acknowledged dialog in plain data.
+
+    /// A confirmed and acknowledged dialog in plain data. Its connection is not in it: no other process has that.
     pub fn snapshot_dialog(&self, dialog: DialogId) -> Option<DialogSnapshot> {
-        let _ = dialog;
-        unimplemented!()
+        let dialog = self.dialogs.get(&dialog)?;
+        let settled =
+            dialog.confirmed && dialog.unacked.is_none() && dialog.ack_due.is_none() && dialog.deferred.is_none();
+        settled.then(|| {
+            let mut plain = dialog.plain.clone();
+            plain.flow.connection = None;
+            plain
+        })
     }
+
     /// Takes a dialog back from a snapshot.
     pub fn restore_dialog(&mut self, snapshot: DialogSnapshot) -> DialogId {
-        let _ = snapshot;
-        unimplemented!()
+        let mut dialog = Dialog::new(snapshot, true);
+        dialog.flow_lost = dialog.plain.flow.connection.is_none();
+        self.insert_dialog(dialog)
     }
+
     /// What is alive.
     pub fn counts(&self) -> Counts {
-        unimplemented!()
+        Counts { servers: self.servers.len(), clients: self.clients.len(), dialogs: self.dialogs.len() }
+    }
+
+    /// In debug builds and tests: that no index points nowhere and no deadline is left of what has ended.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold, in words.
+    pub fn check_invariants(&self) -> Result<(), String> {
+        let same = |what: &str, index: usize, table: usize| {
+            if index == table { Ok(()) } else { Err(format!("{what}: {index} keys for {table} entries")) }
+        };
+        same("servers", self.server_keys.len(), self.servers.len())?;
+        same("clients", self.client_keys.len(), self.clients.len())?;
+        same("dialogs", self.dialog_keys.len(), self.dialogs.len())?;
+        let open = self.servers.values().filter(|s| s.reserved).count();
+        same("reserved", self.reserved, open + self.clients.values().filter(|c| c.reserved).count())?;
+        let merged = self.servers.values().filter(|s| s.merged.is_some()).count();
+        same("merged", self.merged.len(), merged)?;
+        if self.counts() == Counts::default() {
+            same("timers", self.timers.len(), 0)?;
+            same("waiting", self.waiting.len(), 0)?;
+            same("streams", self.streams.len(), 0)?;
+        }
+        Ok(())
+    }
+
+    fn fresh_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.out.push_back(Output::Event(event));
+    }
+
+    fn drop_message(&mut self, reason: DropReason) {
+        self.tell(Event::Dropped(reason));
+    }
+
+    fn transmit(&mut self, flow: Flow, bytes: Bytes, what: Sent) {
+        self.out.push_back(Output::Transmit(Transmit { flow, bytes, what }));
+    }
+
+    /// To tag of an answer that nothing is kept of: the same for the same request (RFC 3261 §8.2.7).
+    fn stateless_tag(&self, request: &Message) -> String {
+        let mut hasher = DefaultHasher::new();
+        self.secret.hash(&mut hasher);
+        request.call_id().hash(&mut hasher);
+        key::from_tag(request).hash(&mut hasher);
+        request.cseq().map(|cseq| cseq.number).hash(&mut hasher);
+        request.via().and_then(|via| via.branch).hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
+    }
+
+    /// Requests that wait on a way that failed end (RFC 3261 §17.1.4); dialogs on a lost connection look for another.
+    fn on_transport_failed(&mut self, now: Instant, failed: Flow) {
+        let at = |id| (failed.remote, failed.transport, ClientId(id));
+        let waiting: Vec<ClientId> = self.waiting.range(at(0)..=at(u64::MAX)).map(|&(_, _, id)| id).collect();
+        for id in waiting {
+            let Some(client) = self.clients.get(&id) else { continue };
+            let other = |ours: Option<ConnectionId>| ours.is_some() && ours != failed.connection;
+            if client.flow.listener == failed.listener && !other(client.flow.connection) {
+                self.on_client_failed(now, id);
+            }
+        }
+        let Some(connection) = failed.connection else { return };
+        let lost = (connection, DialogId(0))..=(connection, DialogId(u64::MAX));
+        let dialogs: Vec<DialogId> = self.streams.range(lost).map(|&(_, id)| id).collect();
+        for id in dialogs {
+            self.streams.remove(&(connection, id));
+            if let Some(dialog) = self.dialogs.get_mut(&id) {
+                dialog.plain.flow.connection = None;
+                dialog.flow_lost = true;
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::message::{Defect, Message};
 use crate::method::Method;
 
 /// How a message travels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// Datagrams: retransmission is ours (RFC 3261 §17).
@@ -198,7 +198,8 @@ pub enum Event {
         request: Message,
     },
     /// Any other request that wants an answer: outside a dialog (`dialog` is `None`: OPTIONS), or inside one
-    /// (BYE, re-INVITE). A BYE has been answered 200 and its dialog is gone: only the news is left.
+    /// (BYE, re-INVITE). A BYE has been answered 200 and its dialog is gone: only the news is left, and an INVITE of
+    /// either side that was open in that dialog has ended without news (theirs by 487).
     Request {
         /// The transaction to answer; `None` for a BYE, which is answered already.
         id: Option<ServerId>,

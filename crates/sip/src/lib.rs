@@ -10,20 +10,24 @@
 #![deny(clippy::indexing_slicing)]
 
 mod body;
+mod compose;
 mod defect;
 pub mod dialog;
 pub mod endpoint;
 pub mod event;
 pub mod framer;
 pub mod fuzz;
-
 mod head;
 pub mod header;
 pub mod identity;
 pub mod limits;
 pub mod message;
 pub mod method;
+mod sanity;
 mod scan;
+mod target;
+mod timer;
+mod transaction;
 pub mod uri;
 pub mod write;
 

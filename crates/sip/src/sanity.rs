@@ -6,6 +6,7 @@ use crate::identity::TokenSource;
 use crate::message::{Defect, Message};
 use crate::method::Method;
 use crate::transaction::key;
+use crate::write::Writer;
 
 /// An answer that refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +54,14 @@ impl Rules {
         Rules { allow: names.join(", "), supported: extensions.join(", "), methods, extensions }
     }
 
+    /// Writes Allow and Supported: what the far end may ask of us (RFC 3261 §13.2.1).
+    pub(crate) fn write_abilities(&self, writer: &mut Writer) {
+        writer.header("Allow", &self.allow);
+        if !self.supported.is_empty() {
+            writer.header("Supported", &self.supported);
+        }
+    }
+
     /// The first reason to refuse a request that is neither ACK nor CANCEL (those must not be: RFC 3261 §8.2.2.3).
     pub(crate) fn judge(&self, tokens: &TokenSource, request: &Message) -> Option<Refusal> {
         let method = request.method();
@@ -78,11 +87,9 @@ impl Rules {
     }
 
     fn method_served(&self, method: Method) -> Option<Refusal> {
-        match method {
-            Method::Other => Some(Refusal::with(501, "Allow", self.allow.clone())),
-            known if self.methods.contains(&known) => None,
-            _ => Some(Refusal::with(405, "Allow", self.allow.clone())),
-        }
+        let code = if method == Method::Other { 501 } else { 405 };
+        let served = self.methods.contains(&method);
+        if served { None } else { Some(Refusal::with(code, "Allow", self.allow.clone())) }
     }
 }
 

@@ -145,7 +145,11 @@ mod tests {
         for (state, reliable, event, next, send, tell, retransmit, timeout) in rows {
             let mut machine = ClientInvite { state, reliable, interval: T1 };
             let step = machine.step(event);
-            assert_eq!((machine.state(), step), (next, Step { send, tell, retransmit, timeout }), "{state:?} × {event:?}");
+            assert_eq!(
+                (machine.state(), step),
+                (next, Step { send, tell, retransmit, timeout }),
+                "{state:?} × {event:?}"
+            );
         }
     }
 

@@ -1,0 +1,443 @@
+//! Our requests: INVITE and what belongs to it (ACK, CANCEL), requests inside dialogs, OPTIONS.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::Endpoint;
+use super::tables::{Cancel, Client, ClientMachine, Inviting};
+use crate::compose::{Head, contact, name_addr, tagged};
+use crate::dialog::{DeferredBye, DialogId};
+use crate::event::{Body, ClientId, DropReason, Event, Extra, Flow, Invite, Local, Party, Reason, Sent};
+use crate::method::Method;
+use crate::target::request_flow;
+use crate::timer::T1_64;
+use crate::transaction::client_invite::State;
+use crate::transaction::{Slot, Slots, Step, key};
+
+/// Max-Forwards of requests that no call brings along (RFC 3261 §8.1.1.6).
+const MAX_FORWARDS: u8 = 70;
+/// CSeq is below 2³¹ (RFC 3261 §8.1.1.5).
+const LAST_CSEQ: u32 = (1 << 31) - 1;
+
+impl Endpoint {
+    /// Sends an INVITE that begins a dialog. Where the tables are full it ends at once with
+    /// [`Event::TransportFailed`].
+    pub fn invite(&mut self, now: Instant, invite: Invite) -> ClientId {
+        let id = ClientId(self.fresh_id());
+        let full = self.clients.len() >= self.limits.clients;
+        if full || self.dialogs.len() + self.reserved >= self.limits.dialogs {
+            self.drop_message(DropReason::Full);
+            self.tell(Event::TransportFailed { id });
+            return id;
+        }
+        let (call_id, local_tag, branch) = (self.tokens.call_id(), self.tokens.tag(), self.tokens.branch());
+        let (local_uri, to) = (name_addr(&invite.from), name_addr(&invite.to));
+        let from = tagged(&local_uri, &local_tag);
+        let mut writer = Head {
+            method: Method::Invite,
+            uri: &invite.uri,
+            transport: invite.flow.transport,
+            local: invite.local,
+            branch: &branch,
+            max_forwards: invite.max_forwards,
+            routes: &[],
+            from: &from,
+            to: &to,
+            call_id: &call_id,
+            cseq: 1,
+            product: &self.product,
+        }
+        .begin();
+        writer.header("Contact", &contact(&invite.contact_user, invite.local, invite.flow.transport));
+        self.rules.write_abilities(&mut writer);
+        write_extras(&mut writer, &invite.headers);
+        let request = writer.finish(invite.body.as_ref());
+        let (machine, step) = ClientMachine::start(Method::Invite, invite.flow.transport.is_reliable());
+        key::client(&mut self.scratch, branch.as_bytes(), Method::Invite);
+        let inviting = Inviting {
+            branch,
+            uri: invite.uri,
+            routes: Vec::new(),
+            local_uri,
+            local_tag,
+            remote_uri: to.clone(),
+            to,
+            cseq: 1,
+            contact_user: invite.contact_user,
+            cancel: Cancel::No,
+            ack: None,
+            forks: Vec::new(),
+        };
+        let client = Client {
+            key: self.scratch.as_slice().into(),
+            method: Method::Invite,
+            machine,
+            slots: Slots::default(),
+            flow: invite.flow,
+            local: invite.local,
+            party: invite.party,
+            request,
+            call_id,
+            dialog: None,
+            silent: false,
+            reserved: true,
+            invite: Some(Box::new(inviting)),
+        };
+        self.start_client(now, id, client, step);
+        id
+    }
+
+    /// The Call-ID of a request of ours, while its transaction lives.
+    pub fn call_id(&self, id: ClientId) -> Option<&str> {
+        self.clients.get(&id).map(|client| client.call_id.as_str())
+    }
+
+    /// Withdraws an INVITE (RFC 3261 §9.1): CANCEL goes out once a provisional has come; a 2xx that crosses it is
+    /// still told as [`Event::Response`] (answer it with ack and BYE).
+    pub fn cancel(&mut self, now: Instant, id: ClientId) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let state = client.machine.invite_state();
+        let Some(inviting) = client.invite.as_deref_mut() else { return };
+        match state {
+            Some(State::Calling) => inviting.cancel = Cancel::Wanted,
+            Some(State::Proceeding) => self.send_cancel(now, id),
+            Some(State::Completed | State::Accepted | State::Terminated) | None => {}
+        }
+    }
+
+    /// Stops retransmitting an INVITE that has had no answer, without forgetting it: until Timer B a late provisional
+    /// is answered by CANCEL and a late 2xx by ACK and BYE, all by the endpoint itself; the layer above hears no more of it.
+    /// Where a provisional has come already it is [`Self::cancel`] with the same silence.
+    pub fn abandon(&mut self, now: Instant, id: ClientId) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        if client.invite.is_none() {
+            return;
+        }
+        client.silent = true;
+        client.slots.stop_retransmission(&mut self.timers);
+        self.cancel(now, id);
+        // A 2xx that the layer above has not acknowledged is hung up on.
+        let forks = self.clients.get(&id).and_then(|c| c.invite.as_deref()).map(|i| i.forks.as_slice());
+        let open: Vec<DialogId> =
+            forks.into_iter().flatten().filter(|f| f.confirmed && f.ack.is_none()).map(|f| f.dialog).collect();
+        for dialog in open {
+            self.hang_up(now, id, dialog);
+        }
+    }
+
+    /// Acknowledges a 2xx (RFC 3261 §13.2.2.4); the endpoint keeps the ACK and repeats it for repeated 2xx.
+    pub fn ack(&mut self, _now: Instant, dialog: DialogId, body: Option<Body>) {
+        self.send_ack(dialog, body.as_ref());
+    }
+
+    /// Sends a request inside a dialog: BYE (which ends the dialog), re-INVITE. `None` where the dialog is gone, or a
+    /// re-INVITE of ours or of theirs is still open (RFC 3261 §14.1), or where only the far end may send a BYE.
+    ///
+    /// A BYE acknowledges a 2xx that waits for [`Self::ack`], and itself waits until a 2xx of ours is acknowledged or
+    /// given up (§15). What was still open in the dialog is ended without news.
+    pub fn request(
+        &mut self,
+        now: Instant,
+        dialog: DialogId,
+        method: Method,
+        headers: Vec<Extra>,
+        body: Option<Body>,
+    ) -> Option<ClientId> {
+        let live = self.dialogs.get(&dialog).filter(|live| live.deferred.is_none())?;
+        let inviting = live.invite_out.is_some() || live.invite_in.is_some() || live.unacked.is_some();
+        match method {
+            Method::Ack | Method::Cancel | Method::Other => return None,
+            Method::Invite if inviting || !live.confirmed => return None,
+            Method::Bye if !live.confirmed && live.invite_in.is_some() => return None,
+            Method::Bye => return Some(self.bye(now, dialog, headers, body)),
+            Method::Invite
+            | Method::Options
+            | Method::Register
+            | Method::Prack
+            | Method::Update
+            | Method::Info
+            | Method::Refer
+            | Method::Subscribe
+            | Method::Notify
+            | Method::Message
+            | Method::Publish => {}
+        }
+        if self.clients.len() >= self.limits.clients {
+            self.drop_message(DropReason::Full);
+            return None;
+        }
+        let id = ClientId(self.fresh_id());
+        self.send_within(now, id, dialog, method, &headers, body.as_ref(), false);
+        Some(id)
+    }
+
+    /// Sends OPTIONS outside of any dialog. Where the table is full it ends at once with [`Event::TransportFailed`].
+    pub fn options(&mut self, now: Instant, flow: Flow, local: Local, party: Party, uri: &str) -> ClientId {
+        let id = ClientId(self.fresh_id());
+        if self.clients.len() >= self.limits.clients {
+            self.drop_message(DropReason::Full);
+            self.tell(Event::TransportFailed { id });
+            return id;
+        }
+        let (call_id, tag, branch) = (self.tokens.call_id(), self.tokens.tag(), self.tokens.branch());
+        let us = contact("", local, flow.transport);
+        let mut writer = Head {
+            method: Method::Options,
+            uri,
+            transport: flow.transport,
+            local,
+            branch: &branch,
+            max_forwards: MAX_FORWARDS,
+            routes: &[],
+            from: &tagged(&us, &tag),
+            to: &name_addr(uri),
+            call_id: &call_id,
+            cseq: 1,
+            product: &self.product,
+        }
+        .begin();
+        writer.header("Contact", &us);
+        writer.header("Accept", "application/sdp");
+        let (machine, step) = ClientMachine::start(Method::Options, flow.transport.is_reliable());
+        key::client(&mut self.scratch, branch.as_bytes(), Method::Options);
+        let client = Client {
+            key: self.scratch.as_slice().into(),
+            method: Method::Options,
+            machine,
+            slots: Slots::default(),
+            flow,
+            local,
+            party,
+            request: writer.finish(None),
+            call_id,
+            dialog: None,
+            silent: false,
+            reserved: false,
+            invite: None,
+        };
+        self.start_client(now, id, client, step);
+        id
+    }
+
+    /// BYE, now or once the far end has acknowledged our 2xx.
+    fn bye(&mut self, now: Instant, dialog: DialogId, headers: Vec<Extra>, body: Option<Body>) -> ClientId {
+        let id = ClientId(self.fresh_id());
+        self.send_ack(dialog, None);
+        match self.dialogs.get_mut(&dialog) {
+            Some(live) if live.unacked.is_some() => live.deferred = Some(DeferredBye { id, headers, body }),
+            _ => self.send_bye(now, id, dialog, &headers, body.as_ref(), false),
+        }
+        id
+    }
+
+    /// Sends BYE and takes the dialog out with what is open in it.
+    pub(super) fn send_bye(
+        &mut self,
+        now: Instant,
+        id: ClientId,
+        dialog: DialogId,
+        headers: &[Extra],
+        body: Option<&Body>,
+        silent: bool,
+    ) {
+        self.send_within(now, id, dialog, Method::Bye, headers, body, silent);
+        self.end_dialog(now, dialog);
+    }
+
+    /// Acknowledges and ends a dialog that nobody wants any more.
+    pub(super) fn hang_up(&mut self, now: Instant, invite: ClientId, dialog: DialogId) {
+        self.send_ack(dialog, None);
+        let began_by_it = self.clients.get(&invite).is_some_and(|client| client.dialog.is_none());
+        if began_by_it && self.dialogs.contains_key(&dialog) {
+            let id = ClientId(self.fresh_id());
+            self.send_bye(now, id, dialog, &[], None, true);
+        }
+    }
+
+    /// A request inside a dialog, sent.
+    #[allow(clippy::too_many_arguments)] // one call's parts, from two callers
+    fn send_within(
+        &mut self,
+        now: Instant,
+        id: ClientId,
+        dialog_id: DialogId,
+        method: Method,
+        headers: &[Extra],
+        body: Option<&Body>,
+        silent: bool,
+    ) {
+        let Some(dialog) = self.dialogs.get_mut(&dialog_id) else { return };
+        let flow = request_flow(dialog);
+        dialog.plain.local_cseq = dialog.plain.local_cseq.saturating_add(1).min(LAST_CSEQ);
+        let (uri, routes) = dialog.request_line();
+        let plain = &dialog.plain;
+        let branch = self.tokens.branch();
+        let to = tagged(&plain.remote_uri, &plain.remote_tag);
+        let mut writer = Head {
+            method,
+            uri: &uri,
+            transport: flow.transport,
+            local: plain.local,
+            branch: &branch,
+            max_forwards: MAX_FORWARDS,
+            routes: &routes,
+            from: &tagged(&plain.local_uri, &plain.local_tag),
+            to: &to,
+            call_id: &plain.call_id,
+            cseq: plain.local_cseq,
+            product: &self.product,
+        }
+        .begin();
+        // Target refreshes, and requests that make dialogs of their own (RFC 3261 §12.2, RFC 6665, RFC 3515).
+        let refreshes =
+            matches!(method, Method::Invite | Method::Update | Method::Subscribe | Method::Notify | Method::Refer);
+        if refreshes {
+            writer.header("Contact", &contact(&plain.contact_user, plain.local, flow.transport));
+        }
+        if method == Method::Invite {
+            self.rules.write_abilities(&mut writer);
+        }
+        write_extras(&mut writer, headers);
+        let (machine, step) = ClientMachine::start(method, flow.transport.is_reliable());
+        key::client(&mut self.scratch, branch.as_bytes(), method);
+        let invite = (method == Method::Invite).then(|| {
+            Box::new(Inviting {
+                branch,
+                uri,
+                routes,
+                local_uri: plain.local_uri.clone(),
+                local_tag: plain.local_tag.clone(),
+                to,
+                remote_uri: plain.remote_uri.clone(),
+                cseq: plain.local_cseq,
+                contact_user: plain.contact_user.clone(),
+                cancel: Cancel::No,
+                ack: None,
+                forks: Vec::new(),
+            })
+        });
+        let client = Client {
+            key: self.scratch.as_slice().into(),
+            method,
+            machine,
+            slots: Slots::default(),
+            flow,
+            local: plain.local,
+            party: plain.party,
+            request: writer.finish(body),
+            call_id: plain.call_id.clone(),
+            dialog: Some(dialog_id),
+            silent,
+            reserved: false,
+            invite,
+        };
+        if method == Method::Invite {
+            dialog.invite_out = Some(id);
+        }
+        self.start_client(now, id, client, step);
+    }
+
+    /// The ACK to a 2xx, where one is due: a request of its own, outside of any transaction (RFC 3261 §13.2.2.4).
+    pub(super) fn send_ack(&mut self, dialog_id: DialogId, body: Option<&Body>) {
+        let Some(dialog) = self.dialogs.get_mut(&dialog_id) else { return };
+        let Some(cseq) = dialog.ack_due.take() else { return };
+        let client = dialog.invite_out.take();
+        let flow = request_flow(dialog);
+        let (uri, routes) = dialog.request_line();
+        let plain = &dialog.plain;
+        let writer = Head {
+            method: Method::Ack,
+            uri: &uri,
+            transport: flow.transport,
+            local: plain.local,
+            branch: &self.tokens.branch(),
+            max_forwards: MAX_FORWARDS,
+            routes: &routes,
+            from: &tagged(&plain.local_uri, &plain.local_tag),
+            to: &tagged(&plain.remote_uri, &plain.remote_tag),
+            call_id: &plain.call_id,
+            cseq,
+            product: &self.product,
+        }
+        .begin();
+        let bytes = writer.finish(body);
+        let what = Sent {
+            method: Method::Ack,
+            code: None,
+            party: plain.party,
+            again: false,
+            client,
+            server: None,
+            dialog: Some(dialog_id),
+        };
+        let inviting = client.and_then(|id| self.clients.get_mut(&id)).and_then(|c| c.invite.as_deref_mut());
+        let fork = inviting.and_then(|i| i.forks.iter_mut().find(|fork| fork.dialog == dialog_id));
+        if let Some(fork) = fork {
+            fork.ack = Some((flow, bytes.clone()));
+        }
+        self.transmit(flow, bytes, what);
+    }
+
+    /// CANCEL, once (RFC 3261 §9.1); from now on the INVITE has 64·T1 to end.
+    pub(super) fn send_cancel(&mut self, now: Instant, id: ClientId) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let Some(inviting) = client.invite.as_deref_mut() else { return };
+        if inviting.cancel == Cancel::Sent {
+            return;
+        }
+        inviting.cancel = Cancel::Sent;
+        let wait = Step { timeout: Slot::Arm(Reason::CancelWait, T1_64), ..Step::IDLE };
+        client.slots.apply(&mut self.timers, now, super::Timer::Client(id), wait);
+        let Some(request) = client.tied(Method::Cancel, None, &self.product) else { return };
+        let (machine, step) = ClientMachine::start(Method::Cancel, client.flow.transport.is_reliable());
+        let branch = client.invite.as_deref().map(|inviting| inviting.branch.as_bytes()).unwrap_or_default();
+        key::client(&mut self.scratch, branch, Method::Cancel);
+        let cancel = Client {
+            key: self.scratch.as_slice().into(),
+            method: Method::Cancel,
+            machine,
+            slots: Slots::default(),
+            flow: client.flow,
+            local: client.local,
+            party: client.party,
+            request,
+            call_id: client.call_id.clone(),
+            dialog: client.dialog,
+            silent: true,
+            reserved: false,
+            invite: None,
+        };
+        let id = ClientId(self.fresh_id());
+        self.start_client(now, id, cancel, step);
+    }
+}
+
+impl Client {
+    /// The CANCEL of an INVITE, or the ACK to its non-2xx final with that answer's To: the same Via, Request-URI,
+    /// Route, From and CSeq number (RFC 3261 §9.1, §17.1.1.3).
+    pub(super) fn tied(&self, method: Method, to: Option<&str>, product: &str) -> Option<Bytes> {
+        let inviting = self.invite.as_deref()?;
+        let head = Head {
+            method,
+            uri: &inviting.uri,
+            transport: self.flow.transport,
+            local: self.local,
+            branch: &inviting.branch,
+            max_forwards: MAX_FORWARDS,
+            routes: &inviting.routes,
+            from: &tagged(&inviting.local_uri, &inviting.local_tag),
+            to: to.unwrap_or(&inviting.to),
+            call_id: &self.call_id,
+            cseq: inviting.cseq,
+            product,
+        };
+        Some(head.begin().finish(None))
+    }
+}
+
+fn write_extras(writer: &mut crate::write::Writer, headers: &[Extra]) {
+    for extra in headers {
+        writer.header(&extra.name, &extra.value);
+    }
+}

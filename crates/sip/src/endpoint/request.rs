@@ -1,0 +1,197 @@
+//! Requests to us: retransmissions found, what is wrong refused, new ones told (RFC 3261 §8.2, §9.2, §17.2.3).
+
+use std::time::Instant;
+
+use super::tables::{Server, ServerMachine};
+use super::{Arrival, Endpoint};
+use crate::compose;
+use crate::dialog::DialogId;
+use crate::event::{DropReason, Event, Flow, Party, Sent, ServerId};
+use crate::message::{Defect, Message};
+use crate::method::Method;
+use crate::sanity::Refusal;
+use crate::target::reply_flow;
+use crate::transaction::key::{self, Key};
+use crate::transaction::{ServerEvent, Slots, Tell};
+use crate::write::reason_phrase;
+
+impl Endpoint {
+    pub(super) fn on_request(&mut self, now: Instant, arrival: Arrival, request: Message) {
+        let method = request.method();
+        if let Some(defect) = request.defect() {
+            return self.refuse(arrival.flow, arrival.party, &request, defect);
+        }
+        if method == Method::Ack {
+            return self.on_ack(now, arrival, request);
+        }
+        if request.as_bytes().len() > self.message_bytes {
+            return self.refuse_as(&arrival, &request, Refusal::plain(413));
+        }
+        if method == Method::Cancel {
+            return self.on_cancel(now, arrival, &request);
+        }
+        if key::server(&mut self.scratch, arrival.party, method, &request).is_none() {
+            return self.drop_message(DropReason::Unanswerable);
+        }
+        if let Some(&id) = self.server_keys.get(self.scratch.as_slice()) {
+            self.step_server(now, id, ServerEvent::Request);
+            return;
+        }
+        let key: Key = self.scratch.as_slice().into();
+        if key::to_tag(&request).is_empty() && self.is_merged(&request) {
+            return self.refuse_as(&arrival, &request, Refusal::plain(482));
+        }
+        if let Some(refusal) = self.rules.judge(&self.tokens, &request) {
+            return self.refuse_as(&arrival, &request, refusal);
+        }
+        if key::to_tag(&request).is_empty() {
+            self.on_new_request(arrival, key, request);
+        } else {
+            self.on_request_within(now, arrival, key, request);
+        }
+    }
+
+    /// RFC 3261 §8.2.2.2: the same request that came by another way and is still open.
+    fn is_merged(&mut self, request: &Message) -> bool {
+        key::merged(&mut self.scratch, request).is_some() && self.merged.contains_key(self.scratch.as_slice())
+    }
+
+    /// A request outside of any dialog.
+    fn on_new_request(&mut self, arrival: Arrival, key: Key, request: Message) {
+        let method = request.method();
+        if matches!(method, Method::Bye | Method::Prack | Method::Update | Method::Info) {
+            return self.refuse_as(&arrival, &request, Refusal::plain(481));
+        }
+        let invite = method == Method::Invite;
+        let no_dialog = invite && self.dialogs.len() + self.reserved >= self.limits.dialogs;
+        if no_dialog || self.servers.len() >= self.limits.servers {
+            return self.refuse_full(&arrival, &request);
+        }
+        let id = self.start_server(arrival, key, request.clone(), None);
+        if invite {
+            self.send_trying(id);
+            self.tell(Event::Invite { id, flow: arrival.flow, party: arrival.party, request });
+        } else {
+            let (flow, party) = (arrival.flow, arrival.party);
+            self.tell(Event::Request { id: Some(id), dialog: None, flow, party, method, request });
+        }
+    }
+
+    /// Takes a request into the tables.
+    pub(super) fn start_server(
+        &mut self,
+        arrival: Arrival,
+        key: Key,
+        request: Message,
+        dialog: Option<DialogId>,
+    ) -> ServerId {
+        let id = ServerId(self.fresh_id());
+        let method = request.method();
+        let to_tag = key::to_tag(&request);
+        let initial = to_tag.is_empty();
+        let tag = if initial { self.tokens.tag() } else { String::from_utf8_lossy(to_tag).into_owned() };
+        let merged: Option<Key> =
+            (initial && key::merged(&mut self.scratch, &request).is_some()).then(|| self.scratch.as_slice().into());
+        if let Some(merged) = &merged {
+            self.merged.insert(merged.clone(), id);
+        }
+        let reserved = method == Method::Invite && initial;
+        self.reserved += usize::from(reserved);
+        self.server_keys.insert(key.clone(), id);
+        let server = Server {
+            key,
+            merged,
+            method,
+            machine: ServerMachine::start(method, arrival.flow.transport.is_reliable()),
+            slots: Slots::default(),
+            source: arrival.flow,
+            reply: reply_flow(&request, arrival.flow),
+            local: arrival.local,
+            party: arrival.party,
+            cseq: request.cseq().map(|cseq| cseq.number).unwrap_or_default(),
+            request: Some(request),
+            tag,
+            last: None,
+            dialog,
+            initial,
+            reserved,
+        };
+        self.servers.insert(id, server);
+        id
+    }
+
+    /// A CANCEL (RFC 3261 §9.2). Nothing is kept of it: while its INVITE is known, its repetition gets the same answer.
+    fn on_cancel(&mut self, now: Instant, arrival: Arrival, cancel: &Message) {
+        let found = key::server(&mut self.scratch, arrival.party, Method::Invite, cancel)
+            .and_then(|()| self.server_keys.get(self.scratch.as_slice()).copied());
+        let Some((id, server)) = found.and_then(|id| Some((id, self.servers.get(&id)?))) else {
+            return self.refuse_as(&arrival, cancel, Refusal::plain(481));
+        };
+        let open = server.machine.is_open();
+        let mut writer = compose::answer(cancel, arrival.flow, 200, "", &server.tag, false);
+        self.write_product(&mut writer);
+        let what = Sent { method: Method::Cancel, dialog: server.dialog, ..server.sent(id, 200, !open) };
+        self.transmit(reply_flow(cancel, arrival.flow), writer.finish(None), what);
+        if open {
+            self.terminate_invite(now, id);
+            self.tell(Event::Canceled { id });
+        }
+    }
+
+    /// An ACK: to a non-2xx final by its transaction, to a 2xx by its dialog.
+    fn on_ack(&mut self, now: Instant, arrival: Arrival, ack: Message) {
+        let found = key::server(&mut self.scratch, arrival.party, Method::Invite, &ack)
+            .and_then(|()| self.server_keys.get(self.scratch.as_slice()).copied());
+        if let Some(id) = found {
+            // RFC 3261 §17.2.3: of an RFC 2543 client the To tag must be that of our answer.
+            let legacy = !ack.via().and_then(|via| via.branch).is_some_and(key::has_cookie);
+            let ours = self.servers.get(&id).is_some_and(|server| server.tag.as_bytes() == key::to_tag(&ack));
+            if (!legacy || ours) && self.step_server(now, id, ServerEvent::Ack) != Tell::Message {
+                return;
+            }
+        }
+        self.on_ack_within(now, arrival, ack);
+    }
+
+    /// A refusal that nothing is kept of.
+    pub(super) fn refuse_as(&mut self, arrival: &Arrival, request: &Message, refusal: Refusal) {
+        self.refuse_request(arrival.flow, arrival.party, request, refusal, None);
+    }
+
+    /// The tables are full: 503 with Retry-After (RFC 3261 §21.5.4).
+    pub(super) fn refuse_full(&mut self, arrival: &Arrival, request: &Message) {
+        let seconds = 1 + self.tokens.below(10);
+        self.refuse_as(arrival, request, Refusal::with(503, "Retry-After", seconds.to_string()));
+    }
+
+    /// Answers without a transaction: a repeated request gets the answer again, with the same To tag.
+    pub(super) fn refuse_request(
+        &mut self,
+        source: Flow,
+        party: Party,
+        request: &Message,
+        refusal: Refusal,
+        defect: Option<Defect>,
+    ) {
+        if request.method() == Method::Ack {
+            return self.drop_message(DropReason::StrayAck);
+        }
+        if request.via().is_none() {
+            return self.drop_message(DropReason::Unanswerable);
+        }
+        let Refusal { code, what, header } = refusal;
+        let reason = if what.is_empty() { String::new() } else { format!("{}: {what}", reason_phrase(code)) };
+        let tag = self.stateless_tag(request);
+        let mut writer = compose::answer(request, source, code, &reason, &tag, false);
+        if let Some((name, value)) = header {
+            writer.header(name, &value);
+        }
+        self.write_product(&mut writer);
+        let method = request.method();
+        let sent = Sent { method, code: Some(code), party, again: false, client: None, server: None, dialog: None };
+        self.transmit(reply_flow(request, source), writer.finish(None), sent);
+        if code >= 300 {
+            self.tell(Event::Refused { party, method, code, defect });
+        }
+    }
+}
