@@ -1,0 +1,342 @@
+//! Two phones face to face, on virtual time and a wire that loses nothing: each way to place and to answer a call ends,
+//! and ends as both sides say.
+#![allow(clippy::disallowed_methods)] // a test's time has to begin somewhere
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use trunkgate_phone::{
+    Answer, CallNumber, Codec, Dial, Ending, Event, GiveUp, Input, Manner, Output, Phone, PhoneConfig, State, Talk,
+};
+use trunkgate_sip::{Counts, Flow, ListenerId, Transport};
+
+const CALLER: usize = 0;
+const CALLEE: usize = 1;
+const WIRE: Duration = Duration::from_millis(5);
+
+struct Pair {
+    start: Instant,
+    now: Instant,
+    phones: [Phone; 2],
+    events: Vec<(usize, Event)>,
+    queue: BTreeMap<(Instant, u64), (usize, Input)>,
+    queued: u64,
+    /// Requests and answers sent, as `METHOD` or `METHOD code`.
+    sent: Vec<String>,
+}
+
+fn address(at: usize) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 10 + at as u8], 5060))
+}
+
+fn flow_to(at: usize) -> Flow {
+    Flow { transport: Transport::Udp, listener: ListenerId(0), remote: address(at), connection: None }
+}
+
+impl Pair {
+    fn new() -> Pair {
+        Pair::with(|_, _| {})
+    }
+    fn with(change: impl Fn(usize, &mut PhoneConfig)) -> Pair {
+        let phone = |at: usize| {
+            let mut config = PhoneConfig::new(["caller", "callee"][at], [at as u8 + 1; 32], address(at));
+            config.media = (0..4).map(|n| SocketAddr::new(address(at).ip(), 30_000 + 2 * n)).collect();
+            change(at, &mut config);
+            Phone::new(config)
+        };
+        let start = Instant::now();
+        Pair {
+            start,
+            now: start,
+            phones: [phone(0), phone(1)],
+            events: Vec::new(),
+            queue: BTreeMap::new(),
+            queued: 0,
+            sent: Vec::new(),
+        }
+    }
+    fn dial(&mut self, change: impl FnOnce(&mut Dial)) -> CallNumber {
+        let mut dial = Dial::new(flow_to(CALLEE), "sip:+12125550100@192.0.2.11", "<sip:+14155550100@192.0.2.10>");
+        change(&mut dial);
+        let number = self.phones[CALLER].dial(self.now, dial).unwrap();
+        self.drain();
+        number
+    }
+    fn drain(&mut self) {
+        for at in [CALLER, CALLEE] {
+            while let Some(output) = self.phones[at].poll_output() {
+                self.queued += 1;
+                let key = (self.now + WIRE, self.queued);
+                match output {
+                    Output::Transmit(t) => {
+                        assert_eq!(t.flow.remote, address(1 - at));
+                        let code = t.what.code.map(|c| format!(" {c}")).unwrap_or_default();
+                        self.sent.push(format!("{}{code}", t.what.method));
+                        self.queue.insert(key, (1 - at, Input::Sip { flow: flow_to(at), bytes: t.bytes }));
+                    }
+                    Output::Rtp { to, bytes, .. } => {
+                        assert_eq!(to.ip(), address(1 - at).ip());
+                        self.queue.insert(key, (1 - at, Input::Rtp { to, bytes }));
+                    }
+                    Output::Event(Event::Heard(..)) => {}
+                    Output::Event(event) => self.events.push((at, event)),
+                }
+            }
+        }
+    }
+    /// Runs until nothing is left to happen, or `limit` has passed.
+    fn run(&mut self, limit: Duration) {
+        let end = self.start + limit;
+        loop {
+            let packet = self.queue.keys().next().map(|key| key.0);
+            let timer = [CALLER, CALLEE].into_iter().filter_map(|at| Some((self.phones[at].poll_timeout()?, at))).min();
+            let Some(next) = packet.into_iter().chain(timer.map(|t| t.0)).min().filter(|next| *next <= end) else {
+                return;
+            };
+            self.now = self.now.max(next);
+            if packet == Some(next) {
+                let (_, (to, input)) = self.queue.pop_first().unwrap();
+                self.phones[to].handle_input(self.now, input);
+            } else if let Some((_, at)) = timer {
+                self.phones[at].handle_timeout(self.now);
+            }
+            self.drain();
+        }
+    }
+    fn ending(&self, at: usize) -> Option<Ending> {
+        self.phones[at].calls().next().and_then(|call| call.ending())
+    }
+    fn sent(&self, what: &str) -> usize {
+        self.sent.iter().filter(|s| *s == what).count()
+    }
+    /// Nothing is left, and both know how it ended.
+    fn is_over(&self, caller: Ending, callee: Ending) {
+        assert_eq!((self.ending(CALLER), self.ending(CALLEE)), (Some(caller), Some(callee)), "{:?}", self.sent);
+        for phone in &self.phones {
+            assert_eq!(phone.counts(), Counts::default());
+            assert_eq!(phone.poll_timeout(), None);
+            assert!(phone.calls().all(|call| call.state() == State::Ended));
+        }
+    }
+    /// Frames that each side heard from the other, unharmed.
+    fn heard(&self) -> [u64; 2] {
+        [CALLER, CALLEE].map(|at| {
+            let call = self.phones[at].calls().next().unwrap();
+            assert_eq!(call.judge().damaged() + call.judge().not_rtp(), 0);
+            call.judge().packets()
+        })
+    }
+}
+
+const LONG: Duration = Duration::from_secs(600);
+
+fn after(seconds: u64) -> Option<Duration> {
+    Some(Duration::from_secs(seconds))
+}
+
+#[test]
+fn a_plain_call() {
+    let mut pair = Pair::new();
+    pair.dial(|dial| dial.talk.hang_up_after = after(5));
+    pair.run(LONG);
+    pair.is_over(Ending::HungUp, Ending::HungUpThere);
+    let heard = pair.heard();
+    assert!(heard.iter().all(|n| (245..=250).contains(n)), "{heard:?}");
+    assert_eq!((pair.sent("INVITE"), pair.sent("ACK"), pair.sent("BYE"), pair.sent("BYE 200")), (1, 1, 1, 1));
+    let call = pair.phones[CALLEE].calls().next().unwrap();
+    assert_eq!((call.called(), call.codec()), ("+12125550100", Some(Codec::Pcmu)));
+    let order: Vec<_> = pair.events.iter().filter(|(at, _)| *at == CALLER).map(|(_, event)| *event).collect();
+    let number = CallNumber(1);
+    let expected = [Event::Ringing(number), Event::Answered(number), Event::Ended(number, Ending::HungUp)];
+    assert_eq!(order, expected);
+}
+
+#[test]
+fn the_callee_hangs_up() {
+    let mut pair = Pair::new();
+    let talk = Talk { hang_up_after: after(2), ..Talk::default() };
+    pair.phones[CALLEE].expect(Answer { talk, ..Answer::ring(Duration::ZERO) });
+    pair.dial(|_| {});
+    pair.run(LONG);
+    pair.is_over(Ending::HungUpThere, Ending::HungUp);
+}
+
+#[test]
+fn without_an_offer_the_ack_answers() {
+    let mut pair = Pair::new();
+    pair.dial(|dial| {
+        dial.offer = false;
+        dial.talk.hang_up_after = after(2);
+    });
+    pair.run(LONG);
+    pair.is_over(Ending::HungUp, Ending::HungUpThere);
+    assert!(pair.heard().iter().all(|n| *n > 90));
+}
+
+#[test]
+fn an_offer_in_a_multipart_body() {
+    let mut pair = Pair::new();
+    pair.dial(|dial| {
+        dial.multipart = true;
+        dial.talk.hang_up_after = after(2);
+    });
+    pair.run(LONG);
+    pair.is_over(Ending::HungUp, Ending::HungUpThere);
+    assert!(pair.heard().iter().all(|n| *n > 90));
+}
+
+#[test]
+fn early_media_is_heard_before_the_answer() {
+    let mut pair = Pair::new();
+    pair.phones[CALLEE].expect(Answer::of(Manner::Early { answer_after: Duration::from_secs(4) }));
+    pair.dial(|dial| dial.talk.hang_up_after = after(1));
+    pair.run(Duration::from_secs(3));
+    assert!(pair.heard()[CALLER] > 100);
+    assert_eq!(pair.sent("INVITE 183"), 1);
+    pair.run(LONG);
+    pair.is_over(Ending::HungUp, Ending::HungUpThere);
+}
+
+#[test]
+fn a_refusal() {
+    let mut pair = Pair::new();
+    pair.phones[CALLEE].expect(Answer::of(Manner::Reject { code: 486, after: Duration::ZERO }));
+    pair.dial(|_| {});
+    pair.run(LONG);
+    pair.is_over(Ending::Refused(486), Ending::Rejected(486));
+}
+
+#[test]
+fn cancel_while_it_rings() {
+    let mut pair = Pair::new();
+    pair.phones[CALLEE].expect(Answer::of(Manner::RingForever));
+    pair.dial(|dial| dial.cancel_after = after(3));
+    pair.run(LONG);
+    pair.is_over(Ending::Canceled, Ending::CanceledThere);
+    assert_eq!((pair.sent("CANCEL"), pair.sent("INVITE 487")), (1, 1));
+}
+
+#[test]
+fn cancel_crosses_the_answer() {
+    let mut pair = Pair::new();
+    pair.phones[CALLEE].expect(Answer::ring(Duration::from_secs(3)));
+    pair.dial(|dial| dial.cancel_after = Some(Duration::from_millis(3007)));
+    pair.run(LONG);
+    pair.is_over(Ending::Canceled, Ending::HungUpThere);
+}
+
+#[test]
+fn hold_and_resume() {
+    let mut pair = Pair::new();
+    pair.dial(|dial| {
+        dial.talk = Talk { hang_up_after: after(9), hold_after: after(3), resume_after: after(6), frames: None };
+    });
+    pair.run(LONG);
+    pair.is_over(Ending::HungUp, Ending::HungUpThere);
+    let heard = pair.heard();
+    assert!((290..310).contains(&heard[CALLER]), "six of nine seconds: {heard:?}");
+    assert!((440..455).contains(&heard[CALLEE]), "whoever holds still sends: {heard:?}");
+    assert_eq!(pair.sent("INVITE"), 3);
+}
+
+#[test]
+fn silence_is_given_up() {
+    let mut pair = Pair::new();
+    pair.phones[CALLEE].expect(Answer::of(Manner::Silent));
+    pair.dial(|_| {});
+    pair.run(LONG);
+    pair.is_over(Ending::TimedOut, Ending::Ignored);
+    assert!(pair.sent.iter().all(|s| s == "INVITE"), "{:?}", pair.sent);
+    assert!(pair.sent.len() > 3, "an INVITE is repeated");
+}
+
+#[test]
+fn a_late_answer_still_makes_a_call() {
+    let mut pair = Pair::new();
+    pair.phones[CALLEE].expect(Answer::of(Manner::Late { answer_after: Duration::from_secs(10) }));
+    pair.dial(|dial| dial.talk.hang_up_after = after(1));
+    pair.run(LONG);
+    pair.is_over(Ending::HungUp, Ending::HungUpThere);
+    assert_eq!(pair.phones[CALLEE].calls().count(), 1);
+    assert_eq!(pair.phones[CALLEE].calls().next().unwrap().called(), "+12125550100");
+}
+
+#[test]
+fn a_call_never_acknowledged_is_ended_by_the_callee() {
+    let mut pair = Pair::new();
+    pair.dial(|dial| dial.never_ack = true);
+    pair.run(LONG);
+    pair.is_over(Ending::HungUpThere, Ending::AckMissing);
+    assert!(pair.sent("INVITE 200") > 5, "a 2xx is repeated");
+}
+
+#[test]
+fn ringing_for_ever_is_given_up() {
+    let mut pair = Pair::new();
+    pair.phones[CALLEE].expect(Answer::of(Manner::RingForever));
+    pair.dial(|_| {});
+    pair.run(LONG);
+    pair.is_over(Ending::GaveUp, Ending::CanceledThere);
+}
+
+#[test]
+fn an_endless_call_is_given_up() {
+    let mut pair = Pair::with(|at, config| {
+        config.give_up =
+            (at == CALLEE).then_some(GiveUp { no_final: Duration::from_secs(60), call: Duration::from_secs(30) });
+    });
+    pair.dial(|_| {});
+    pair.run(LONG);
+    pair.is_over(Ending::HungUpThere, Ending::GaveUp);
+}
+
+#[test]
+fn without_patience_a_call_goes_on() {
+    let mut pair = Pair::with(|_, config| config.give_up = None);
+    pair.dial(|dial| dial.talk.frames = Some(10));
+    pair.run(LONG);
+    assert_eq!((pair.ending(CALLER), pair.ending(CALLEE)), (None, None));
+    let heard = pair.heard();
+    assert_eq!(heard[CALLEE], 10, "what the script allows");
+    assert!(heard[CALLER] > 20_000, "{heard:?}");
+}
+
+#[test]
+fn media_addresses_are_bounded_and_come_back() {
+    let mut pair = Pair::with(|at, config| config.media.truncate(if at == CALLEE { 1 } else { 4 }));
+    for _ in 0..3 {
+        pair.dial(|dial| dial.talk.hang_up_after = after(1));
+    }
+    pair.run(LONG);
+    let endings: Vec<_> = pair.phones[CALLER].calls().filter_map(|call| call.ending()).collect();
+    assert_eq!(endings, [Ending::HungUp, Ending::Refused(503), Ending::Refused(503)]);
+    pair.start = pair.now;
+    let number = pair.dial(|dial| dial.talk.hang_up_after = after(1));
+    pair.run(LONG);
+    assert_eq!(pair.phones[CALLER].call(number).unwrap().ending(), Some(Ending::HungUp));
+}
+
+#[test]
+fn ended_calls_are_forgotten_at_the_limit() {
+    let mut pair = Pair::new();
+    for _ in 0..trunkgate_phone::limits::CALLS + 5 {
+        pair.phones[CALLEE].expect(Answer::of(Manner::Reject { code: 404, after: Duration::ZERO }));
+        pair.start = pair.now;
+        pair.dial(|_| {});
+        pair.run(Duration::from_secs(60));
+    }
+    assert_eq!(pair.phones[CALLER].calls().count(), trunkgate_phone::limits::CALLS);
+}
+
+#[test]
+fn ignored_calls_are_bounded() {
+    let mut pair = Pair::new();
+    pair.phones[CALLEE].set_default_answer(Answer::of(Manner::Silent));
+    for _ in 0..trunkgate_phone::limits::IGNORED + 5 {
+        pair.start = pair.now;
+        pair.dial(|_| {});
+        pair.run(Duration::from_secs(60));
+    }
+    assert!(pair.phones[CALLER].calls().all(|call| call.ending() == Some(Ending::TimedOut)));
+}
