@@ -1,5 +1,5 @@
 //! Reading one INVITE of 819 bytes: the index alone, with the views that a transaction needs, and judged as well.
-#![allow(missing_docs)] // criterion's macros make public items
+#![allow(missing_docs, clippy::expect_used)] // macros of criterion make public items; a bench fails by panic
 
 use std::hint::black_box;
 

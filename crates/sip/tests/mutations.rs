@@ -1,5 +1,6 @@
 //! Damaged messages: the torture suite and an ordinary INVITE with bytes flipped, lost, doubled and mixed, always the
 //! same ones. Nothing may panic, and what must hold of any message holds of these.
+#![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panic
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
 //! What holds for any bytes: nothing panics, what is written is read back, and a stream means the same however it is cut.
+#![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panic
 
 use bytes::Bytes;
 use proptest::prelude::*;
