@@ -34,7 +34,9 @@ impl Worker {
                 self.hand_on(now, at, Command::Close);
                 self.forget(at);
             }
-            other => self.hand_on(now, at, other),
+            Command::Open { .. } | Command::SetRemote { .. } | Command::Wire { .. } | Command::Unwire { .. } => {
+                self.hand_on(now, at, command);
+            }
         }
         self.at_work = None;
     }

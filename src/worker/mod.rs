@@ -109,3 +109,45 @@ fn raise_open_files() {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, UdpSocket};
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    /// An even port that nobody has, nor its successor: below the ephemeral range, in another order in each process.
+    pub(super) fn free_pair() -> SocketAddr {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        loop {
+            let step = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(std::process::id().wrapping_mul(97));
+            let port = 16_384 + (step % 8192) as u16 * 2;
+            if UdpSocket::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port + 1)).is_ok() {
+                return SocketAddr::from(([127, 0, 0, 1], port));
+            }
+        }
+    }
+
+    #[test]
+    fn the_limit_of_open_files_is_raised_to_the_hard_one() {
+        raise_open_files();
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        assert_eq!(soft, hard);
+    }
+
+    #[test]
+    fn a_session_stays_on_its_worker() {
+        let (workers, mut events) = Workers::start(3).unwrap();
+        for id in 0..6 {
+            workers.send(MediaId(id), Command::Open { idle_timeout_ms: 0 });
+        }
+        workers.send(MediaId(4), Command::Close);
+        assert_eq!(events.blocking_recv(), Some((MediaId(4), Event::Closed)));
+        let counters = workers.counters().to_vec();
+        workers.stop();
+        let sessions: Vec<u64> = counters.iter().map(|counters| counters.sessions.get()).collect();
+        assert_eq!(sessions, [2, 1, 2]);
+        assert_eq!(events.blocking_recv(), None);
+    }
+}

@@ -199,17 +199,8 @@ fn named(error: &io::Error, address: SocketAddr) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::free_pair;
     use super::*;
-
-    /// An even port whose successor is free too, most likely.
-    fn free_pair() -> SocketAddr {
-        loop {
-            let one = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-            if one.port() % 2 == 0 && UdpSocket::bind((one.ip(), one.port() + 1)).is_ok() {
-                return one;
-            }
-        }
-    }
 
     #[tokio::test(flavor = "current_thread")]
     async fn two_packets_in_one_socket_are_two_events() {

@@ -207,11 +207,12 @@ mod tests {
     use tokio::sync::mpsc::unbounded_channel;
     use trunkgate_media::{EndCounters, EndSpec, RemoteSpec, WireSpec};
 
+    use super::super::tests::free_pair;
     use super::*;
 
     fn bound(worker: &mut Worker, id: MediaId, end: EndId) -> (SocketAddr, Arc<EndCounters>) {
         loop {
-            let at = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            let at = free_pair();
             let counters = Arc::new(EndCounters::default());
             let spec = EndSpec { bind: at, counters: counters.clone() };
             worker.obey(Instant::now(), id, Command::AddEnd { end, spec });

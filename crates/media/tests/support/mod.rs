@@ -1,0 +1,147 @@
+//! A session between two far sides, A and B, fed packet by packet.
+
+#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part; a test may unwrap")]
+#![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use trunkgate_media::rtp::Rtp;
+use trunkgate_media::{
+    Command, DropReason, EndCounters, EndId, EndSpec, Event, MediaId, PacketBuf, RemoteSpec, Session, Transmit,
+    WireSpec, WorkerCounters,
+};
+
+pub(crate) const A: EndId = EndId(0);
+pub(crate) const B: EndId = EndId(1);
+pub(crate) const C: EndId = EndId(2);
+/// Where the far sides say they are.
+pub(crate) const A_RTP: &str = "192.0.2.1:4000";
+pub(crate) const A_RTCP: &str = "192.0.2.1:4001";
+pub(crate) const B_RTP: &str = "198.51.100.1:6000";
+pub(crate) const B_RTCP: &str = "198.51.100.1:6001";
+pub(crate) const C_RTP: &str = "198.51.100.9:8000";
+pub(crate) const STRANGER: &str = "203.0.113.66:4000";
+
+pub(crate) fn addr(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// A far side that sends and receives.
+pub(crate) fn remote(rtp: &str) -> RemoteSpec {
+    let rtp = addr(rtp);
+    RemoteSpec {
+        rtp: Some(rtp),
+        rtcp: Some(SocketAddr::new(rtp.ip(), rtp.port() + 1)),
+        expected: vec![rtp.ip()],
+        expected_networks: vec![],
+        may_send: true,
+        may_receive: true,
+        relatch: true,
+        watch_idle: true,
+    }
+}
+
+/// PCMU as it is, telephone-event renumbered.
+pub(crate) fn wire() -> WireSpec {
+    WireSpec { payloads: vec![(0, 0), (101, 96)], clocks: vec![] }
+}
+
+pub(crate) fn header(sequence: u16) -> Rtp {
+    Rtp {
+        marker: false,
+        payload_type: 0,
+        sequence,
+        timestamp: u32::from(sequence) * 160,
+        ssrc: 0xaaaa_0001,
+        payload: 0..0,
+    }
+}
+
+pub(crate) fn rtp(sequence: u16) -> Vec<u8> {
+    let mut packet = Vec::new();
+    header(sequence).build(&[sequence as u8; 160], &mut packet);
+    packet
+}
+
+/// An empty receiver report.
+pub(crate) fn rtcp() -> Vec<u8> {
+    vec![0x80, 201, 0, 1, 0, 0, 0, 7]
+}
+
+/// A session and what it counts.
+pub(crate) struct Bench {
+    pub(crate) now: Instant,
+    pub(crate) session: Session,
+    pub(crate) worker: Arc<WorkerCounters>,
+    pub(crate) counters: Vec<Arc<EndCounters>>,
+}
+
+impl Bench {
+    /// Ends A, B and C; C only bound.
+    pub(crate) fn unconnected() -> Bench {
+        let mut session = Session::new(MediaId(1), 60_000);
+        let worker = Arc::new(WorkerCounters::default());
+        session.count_in(worker.clone());
+        let mut bench = Bench { now: Instant::now(), session, worker, counters: vec![] };
+        for end in [A, B, C] {
+            let counters = Arc::new(EndCounters::default());
+            bench.counters.push(counters.clone());
+            let bind = SocketAddr::from(([127, 0, 0, 1], 16_384 + end.0 * 2));
+            bench.command(Command::AddEnd { end, spec: EndSpec { bind, counters } });
+        }
+        bench
+    }
+    /// A and B wired both ways.
+    pub(crate) fn connected() -> Bench {
+        let mut bench = Bench::unconnected();
+        bench.set_remote(A, remote(A_RTP));
+        bench.set_remote(B, remote(B_RTP));
+        bench.wire(A, B);
+        bench.wire(B, A);
+        bench
+    }
+    pub(crate) fn command(&mut self, command: Command) {
+        self.session.handle_input(self.now, command);
+    }
+    pub(crate) fn set_remote(&mut self, end: EndId, remote: RemoteSpec) {
+        self.command(Command::SetRemote { end, remote });
+    }
+    pub(crate) fn wire(&mut self, from: EndId, to: EndId) {
+        self.command(Command::Wire { from, to, wire: wire() });
+    }
+    pub(crate) fn wait(&mut self, ms: u64) {
+        self.now += Duration::from_millis(ms);
+    }
+    /// One datagram in; where and how it leaves.
+    pub(crate) fn feed(
+        &mut self,
+        end: EndId,
+        is_rtcp: bool,
+        source: &str,
+        bytes: &[u8],
+    ) -> Option<(Transmit, Vec<u8>)> {
+        let mut packet = PacketBuf::new();
+        packet.receive_area()[..bytes.len()].copy_from_slice(bytes);
+        packet.set_len(bytes.len());
+        let transmit = self.session.handle_packet(self.now, end, is_rtcp, addr(source), &mut packet)?;
+        Some((transmit, packet.data().to_vec()))
+    }
+    /// One RTP packet in; where it leaves.
+    pub(crate) fn rtp(&mut self, end: EndId, source: &str, sequence: u16) -> Option<SocketAddr> {
+        self.feed(end, false, source, &rtp(sequence)).map(|(transmit, _)| transmit.to)
+    }
+    /// One RTCP packet in; where it leaves.
+    pub(crate) fn rtcp(&mut self, end: EndId, source: &str) -> Option<SocketAddr> {
+        self.feed(end, true, source, &rtcp()).map(|(transmit, _)| transmit.to)
+    }
+    pub(crate) fn events(&mut self) -> Vec<Event> {
+        std::iter::from_fn(|| self.session.poll_output()).collect()
+    }
+    pub(crate) fn dropped(&self, end: EndId, reason: DropReason) -> u64 {
+        let at = self.counters[usize::from(end.0)].dropped[reason as usize].get();
+        assert!(self.worker.dropped[reason as usize].get() >= at);
+        at
+    }
+}

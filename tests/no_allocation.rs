@@ -1,0 +1,119 @@
+//! The packet path allocates nothing: counted by the allocator itself, over 100,000 packets.
+
+#![allow(unsafe_code, reason = "a global allocator cannot be written without; this one only counts")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use trunkgate_media::rtp::Rtp;
+use trunkgate_media::{
+    Command, EndCounters, EndId, EndSpec, MediaId, PacketBuf, RemoteSpec, Session, WireSpec, WorkerCounters,
+};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: every call is passed on unchanged to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: as the caller promised us.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promised us.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: as the caller promised us.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations() -> u64 {
+    ALLOCATIONS.with(Cell::get)
+}
+
+fn far_side(end: u16) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, end as u8], 4000))
+}
+
+fn set_up(now: Instant) -> Session {
+    let mut session = Session::new(MediaId(1), 60_000);
+    session.count_in(Arc::new(WorkerCounters::default()));
+    for n in 0..3 {
+        let spec = EndSpec { bind: far_side(0), counters: Arc::new(EndCounters::default()) };
+        session.handle_input(now, Command::AddEnd { end: EndId(n), spec });
+        let remote = RemoteSpec {
+            rtp: Some(far_side(n)),
+            rtcp: Some(far_side(n)),
+            expected: vec![far_side(n).ip()],
+            expected_networks: vec!["10.0.0.0/8".parse().unwrap()],
+            may_send: true,
+            may_receive: true,
+            relatch: true,
+            watch_idle: true,
+        };
+        session.handle_input(now, Command::SetRemote { end: EndId(n), remote });
+    }
+    let wire = WireSpec { payloads: vec![(0, 0), (101, 96)], clocks: vec![(101, 8000)] };
+    session.handle_input(now, Command::Wire { from: EndId(0), to: EndId(1), wire: wire.clone() });
+    session.handle_input(now, Command::Wire { from: EndId(1), to: EndId(0), wire });
+    session
+}
+
+#[test]
+fn a_hundred_thousand_packets_allocate_nothing() {
+    let start = Instant::now();
+    let mut session = set_up(start);
+    let mut packet = PacketBuf::new();
+    let mut header = Rtp { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 };
+    let mut image = Vec::new();
+    header.build(&[0xff; 160], &mut image);
+    let report = [0x80, 201, 0, 1, 0, 0, 0, 7];
+    let stranger = SocketAddr::from(([203, 0, 113, 1], 1));
+    let (mut relayed, mut refused) = (0, 0);
+
+    let before = allocations();
+    for n in 0..100_000u32 {
+        let now = start + Duration::from_millis(10) * n;
+        let end = (n % 2) as u16;
+        // Every way a packet can go: good, renumbered, of a new source, RTCP, from a stranger, garbage.
+        let (rtcp, source) = match n % 100 {
+            97 => (true, far_side(end)),
+            98 => (false, stranger),
+            _ => (false, far_side(end)),
+        };
+        header.sequence = (n / 2) as u16;
+        header.timestamp = n / 2 * 160;
+        header.payload_type = if n % 10 == 3 { 101 } else { 0 };
+        header.ssrc = n / 10_000;
+        let bytes: &[u8] = if rtcp { &report } else { &image };
+        packet.receive_area()[..bytes.len()].copy_from_slice(bytes);
+        packet.set_len(if n % 100 == 99 { 3 } else { bytes.len() });
+        if !rtcp {
+            header.write(packet.data_mut());
+        }
+        match session.handle_packet(now, EndId(end), rtcp, source, &mut packet) {
+            Some(_) => relayed += 1,
+            None => refused += 1,
+        }
+    }
+    let after = allocations();
+    assert_eq!((relayed, refused), (98_000, 2_000));
+    assert_eq!(after - before, 0);
+    // The counter does count.
+    assert!(session.poll_output().is_some());
+    drop(std::hint::black_box(vec![0u8; 10]));
+    assert!(allocations() > after);
+}

@@ -1,0 +1,158 @@
+//! Workers, and phones on loopback that talk to them.
+
+#![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "each test file uses its part; a test may panic")]
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use trunkgate::worker::Workers;
+use trunkgate_media::rtp::Rtp;
+use trunkgate_media::{Command, EndCounters, EndId, EndSpec, Event, MediaId, RemoteSpec, WireSpec, WorkerCounters};
+
+pub(crate) const A: EndId = EndId(0);
+pub(crate) const B: EndId = EndId(1);
+/// Longer than any machine needs; only a broken build waits so long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Rig {
+    pub(crate) workers: Workers,
+    pub(crate) events: UnboundedReceiver<(MediaId, Event)>,
+}
+
+/// One end of the edge and the phone that talks to it.
+pub(crate) struct Side {
+    /// Where the edge is bound.
+    pub(crate) edge: SocketAddr,
+    pub(crate) rtp: UdpSocket,
+    pub(crate) rtcp: UdpSocket,
+    pub(crate) counters: Arc<EndCounters>,
+}
+
+pub(crate) fn phone(ip: IpAddr) -> UdpSocket {
+    let socket = UdpSocket::bind((ip, 0)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+pub(crate) fn received(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
+    let mut bytes = [0; 2048];
+    let (len, source) = socket.recv_from(&mut bytes).unwrap();
+    (bytes[..len].to_vec(), source)
+}
+
+pub(crate) fn rtp(ssrc: u32, sequence: u16) -> Vec<u8> {
+    let mut packet = Vec::new();
+    let header = Rtp {
+        marker: sequence == 0,
+        payload_type: 0,
+        sequence,
+        timestamp: u32::from(sequence) * 160,
+        ssrc,
+        payload: 0..0,
+    };
+    let payload: Vec<u8> = (0..160).map(|n| (n as u16 ^ sequence) as u8).collect();
+    header.build(&payload, &mut packet);
+    packet
+}
+
+pub(crate) fn next_port(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), address.port() + 1)
+}
+
+/// An even port that nobody has, nor its successor: below the ephemeral range, in another order in each process.
+pub(crate) fn free_pair(ip: IpAddr) -> SocketAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(std::process::id().wrapping_mul(97));
+        let one = SocketAddr::new(ip, 16_384 + (step % 8192) as u16 * 2);
+        if UdpSocket::bind(one).is_ok() && UdpSocket::bind(next_port(one)).is_ok() {
+            return one;
+        }
+    }
+}
+
+impl Rig {
+    pub(crate) fn new(threads: usize) -> Rig {
+        let (workers, events) = Workers::start(threads).unwrap();
+        Rig { workers, events }
+    }
+    pub(crate) fn event(&mut self) -> (MediaId, Event) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.events.try_recv() {
+                Ok(event) => return event,
+                Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
+                Err(_) => panic!("no event"),
+            }
+        }
+    }
+    /// Waits until the workers counted what they should.
+    pub(crate) fn until(&self, what: &str, holds: impl Fn(&Workers) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds(&self.workers) {
+            assert!(Instant::now() < deadline, "{what}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    /// Binds an end; another process may take a free port first, so it tries again.
+    pub(crate) fn bind(&mut self, id: MediaId, end: EndId, ip: IpAddr) -> (SocketAddr, Arc<EndCounters>) {
+        for _ in 0..100 {
+            let edge = free_pair(ip);
+            let counters = Arc::new(EndCounters::default());
+            let spec = EndSpec { bind: edge, counters: counters.clone() };
+            self.workers.send(id, Command::AddEnd { end, spec });
+            match self.event() {
+                (told, Event::Bound { end: bound }) if (told, bound) == (id, end) => return (edge, counters),
+                (_, Event::BindFailed { error, .. }) => assert!(error.contains("in use"), "{error}"),
+                other => panic!("{other:?}"),
+            }
+        }
+        panic!("no free ports");
+    }
+    pub(crate) fn side(&mut self, id: MediaId, end: EndId, ip: IpAddr) -> Side {
+        let (edge, counters) = self.bind(id, end, ip);
+        let side = Side { edge, rtp: phone(ip), rtcp: phone(ip), counters };
+        let remote = RemoteSpec {
+            rtp: side.rtp.local_addr().ok(),
+            rtcp: side.rtcp.local_addr().ok(),
+            expected: vec![ip],
+            expected_networks: vec![],
+            may_send: true,
+            may_receive: true,
+            relatch: true,
+            watch_idle: true,
+        };
+        self.workers.send(id, Command::SetRemote { end, remote });
+        side
+    }
+    /// A session with both ends wired.
+    pub(crate) fn call(&mut self, id: MediaId, ip: IpAddr) -> (Side, Side) {
+        self.workers.send(id, Command::Open { idle_timeout_ms: 60_000 });
+        let (a, b) = (self.side(id, A, ip), self.side(id, B, ip));
+        for (from, to) in [(A, B), (B, A)] {
+            let wire = WireSpec { payloads: vec![(0, 0)], clocks: vec![] };
+            self.workers.send(id, Command::Wire { from, to, wire });
+        }
+        self.settle(id);
+        (a, b)
+    }
+    /// Waits until the worker has done all commands so far: it answers a refused one in its turn.
+    pub(crate) fn settle(&mut self, id: MediaId) {
+        let spec = EndSpec { bind: SocketAddr::from(([127, 0, 0, 1], 0)), counters: Arc::default() };
+        self.workers.send(id, Command::AddEnd { end: A, spec });
+        assert!(matches!(self.event(), (_, Event::BindFailed { end: A, .. })));
+    }
+    pub(crate) fn close(&mut self, id: MediaId, a: &Side, b: &Side) {
+        self.workers.send(id, Command::Close);
+        for (end, side) in [(A, a), (B, b)] {
+            assert_eq!(self.event(), (id, Event::EndClosed { end, port: side.edge.port() }));
+        }
+        assert_eq!(self.event(), (id, Event::Closed));
+    }
+    pub(crate) fn gauge(&self, read: impl Fn(&WorkerCounters) -> u64) -> u64 {
+        self.workers.counters().iter().map(|counters| read(counters)).sum()
+    }
+}
