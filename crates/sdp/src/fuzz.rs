@@ -1,10 +1,25 @@
 //! Bodies of the fuzz targets, here so that an ordinary test can replay them.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::description::Description;
 use crate::limits;
-use crate::negotiate::{Identity, Policy, relay_offer};
+use crate::negotiate::{Identity, Policy, accept, relay_offer};
+
+const PORTS: [u16; 4] = [16384, 16386, 16388, 16390];
+/// An offer with something of everything.
+const OFFER: &[u8] = b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
+    m=audio 4000 RTP/AVP 0 8 18 96 97 101\r\na=rtpmap:96 opus/48000/2\r\na=rtpmap:97 AMR/8000\r\n\
+    a=rtpmap:101 telephone-event/8000\r\nm=video 4002 RTP/AVPF 98\r\na=rtpmap:98 H264/90000\r\na=rtcp-fb:98 nack\r\n";
+
+fn policy() -> Policy {
+    Policy { codecs: vec!["PCMU".to_owned(), "PCMA".to_owned()] }
+}
+
+fn identity() -> Identity {
+    Identity { session_id: 1, version: 1, ip: IpAddr::V4(Ipv4Addr::LOCALHOST) }
+}
 
 /// Any bytes: read, turned into our offer, written, read again.
 ///
@@ -12,11 +27,31 @@ use crate::negotiate::{Identity, Policy, relay_offer};
 /// Where a description of ours does not read back as it was.
 pub fn offer(data: &[u8]) {
     let Ok(offer) = Description::parse(data) else { return };
-    let policy = Policy { codecs: vec!["PCMU".to_owned(), "PCMA".to_owned()] };
-    let identity = Identity { session_id: 1, version: 1, ip: IpAddr::V4(Ipv4Addr::LOCALHOST) };
-    let Ok(ours) = relay_offer(&offer, &policy, &[16384, 16386, 16388, 16390], &identity) else { return };
+    let Ok(ours) = relay_offer(&offer, &policy(), &PORTS, &identity()) else { return };
+    reads_back(&ours);
+}
+
+/// Any bytes as the answer to a fixed offer: what is agreed holds together, and our answer reads back.
+///
+/// # Panics
+/// Where a description of ours does not read back as it was, or a stream has payloads that were not offered.
+pub fn answer(data: &[u8]) {
+    let (Ok(answer), Ok(offer)) = (Description::parse(data), Description::parse(OFFER)) else { return };
+    let Ok(sent) = relay_offer(&offer, &policy(), &PORTS, &identity()) else { return };
+    let Ok(agreed) = accept(&offer, &sent, &answer, &PORTS, &identity()) else { return };
+    reads_back(&agreed.answer);
+    assert_eq!(agreed.answer.media.len(), offer.media.len());
+    for stream in &agreed.streams {
+        let numbers = offer.media.get(stream.index).map(|media| media.payloads()).unwrap_or_default();
+        assert!(stream.payloads.iter().all(|(offered, _)| numbers.contains(offered)));
+        let sources: BTreeSet<u8> = stream.to_offerer().into_iter().map(|(from, _)| from).collect();
+        assert_eq!(sources.len(), stream.to_offerer().len(), "a number means one thing");
+    }
+}
+
+fn reads_back(ours: &Description) {
     let text = ours.to_string();
     if text.len() <= limits::BYTES {
-        assert_eq!(Description::parse(text.as_bytes()), Ok(ours));
+        assert_eq!(Description::parse(text.as_bytes()).as_ref(), Ok(ours));
     }
 }

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn rfc3264_section_6_1_a_hold_is_answered_receive_only() {
+    fn rfc3264_6_1_a_hold_is_answered_receive_only() {
         for (offered, wanted, answered) in [
             ("a=sendonly\r\n", Direction::SendRecv, "recvonly"),
             ("a=inactive\r\n", Direction::SendRecv, "inactive"),

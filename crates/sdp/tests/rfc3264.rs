@@ -38,7 +38,7 @@ fn agreed(offer: &Description, answer: &Description) -> Result<Agreed, Refusal> 
 }
 
 #[test]
-fn rfc3264_section_5_codecs_by_policy_then_what_else_was_offered() {
+fn rfc3264_5_codecs_by_policy_then_what_else_was_offered() {
     const EVENT: &str = "a=rtpmap:101 telephone-event/8000\r\n";
     for (formats, attributes, codecs, passed) in [
         ("0 8", "", "PCMU PCMA", Some("0 8")),
@@ -69,7 +69,7 @@ fn rfc3264_section_5_codecs_by_policy_then_what_else_was_offered() {
 }
 
 #[test]
-fn rfc3264_section_5_our_offer_is_ours() {
+fn rfc3264_5_our_offer_is_ours() {
     let text = "v=0\r\no=secret 99 98 IN IP4 10.1.1.1\r\ns=Secret phone\r\ni=desk of 10.1.1.1\r\ne=a@10.1.1.1\r\n\
                 c=IN IP4 10.1.1.1\r\nb=AS:80\r\nt=1 2\r\na=tool:Phone 1.2\r\na=ice-lite\r\na=group:BUNDLE 0\r\na=X-call:1\r\n\
                 m=audio 4000 RTP/AVP 0 96 101\r\ni=mine\r\nc=IN IP4 10.1.1.9\r\nb=TIAS:64000\r\nk=clear:abc\r\n\
@@ -86,7 +86,7 @@ fn rfc3264_section_5_our_offer_is_ours() {
 }
 
 #[test]
-fn rfc3264_section_5_1_old_and_new_holds_go_on_as_directions() {
+fn rfc3264_5_1_old_and_new_holds_go_on_as_directions() {
     for (lines, direction) in [
         ("", "sendrecv"),
         ("a=sendonly\r\n", "sendonly"),
@@ -110,7 +110,7 @@ fn rfc3264_section_5_1_old_and_new_holds_go_on_as_directions() {
 }
 
 #[test]
-fn rfc3264_section_5_1_sections_keep_number_and_order() {
+fn rfc3264_5_1_sections_keep_number_and_order() {
     let offer = a("m=message 2855 TCP/MSRP *\r\nm=audio 4000 RTP/AVP 0\r\nm=video 0 RTP/AVP 31\r\n\
                    m=audio 4004 RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:abc\r\nm=video 4006 RTP/AVPF 96\r\n\
                    a=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 nack\r\n");
@@ -136,7 +136,7 @@ fn a_fifth_stream_is_refused() {
 }
 
 #[test]
-fn rfc3261_section_20_43_refusals_name_both_lists() {
+fn rfc3261_20_43_refusals_name_both_lists() {
     for (lines, code, text) in [
         (
             "m=audio 4000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n",
@@ -176,7 +176,7 @@ fn a_refusal_stays_short() {
 }
 
 #[test]
-fn rfc3264_section_6_the_answer_goes_back_with_the_offerers_numbers() {
+fn rfc3264_6_the_answer_goes_back_with_the_offerers_numbers() {
     let offer = a("m=audio 4000 RTP/AVP 0 96 97 101\r\na=rtpmap:96 opus/48000/2\r\na=rtpmap:97 iLBC/8000\r\n\
                    a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\n");
     let answer = b("m=audio 5000 RTP/AVP 97 0 96\r\na=rtpmap:97 OPUS/48000/2\r\na=fmtp:97 useinbandfec=1\r\n\
@@ -199,7 +199,7 @@ fn rfc3264_section_6_the_answer_goes_back_with_the_offerers_numbers() {
 }
 
 #[test]
-fn rfc3264_section_6_1_directions_are_narrowed_by_the_offer() {
+fn rfc3264_6_1_directions_are_narrowed_by_the_offer() {
     const ALL: [&str; 4] = ["sendrecv", "sendonly", "recvonly", "inactive"];
     for offered in ALL {
         for answered in ALL {
@@ -219,7 +219,7 @@ fn rfc3264_section_6_1_directions_are_narrowed_by_the_offer() {
 }
 
 #[test]
-fn rfc3264_section_8_4_nothing_is_sent_to_address_zero() {
+fn rfc3264_8_4_nothing_is_sent_to_address_zero() {
     let offer = a("m=audio 4000 RTP/AVP 0\r\nc=IN IP4 0.0.0.0\r\n");
     let held = agreed(&offer, &b("m=audio 5000 RTP/AVP 0\r\na=recvonly\r\n")).unwrap();
     assert_eq!((held.streams[0].offerer.rtp, held.streams[0].offerer.rtcp), (None, None));
@@ -254,7 +254,7 @@ fn rfc3605_the_rtcp_port() {
 }
 
 #[test]
-fn rfc3264_section_6_an_answer_must_fit_its_offer() {
+fn rfc3264_6_an_answer_must_fit_its_offer() {
     let offer = a("m=audio 4000 RTP/AVP 0 8\r\nm=video 4002 RTP/AVP 31\r\n");
     for (answer, code, text) in [
         ("m=audio 5000 RTP/AVP 0\r\n", 399, "offered 2 streams; the answer has 1"),
@@ -278,7 +278,7 @@ fn rfc3264_section_6_an_answer_must_fit_its_offer() {
 }
 
 #[test]
-fn rfc3264_section_6_formats_that_were_not_offered_are_not_agreed() {
+fn rfc3264_6_formats_that_were_not_offered_are_not_agreed() {
     // §6.1 lets an answer name more than was offered; it is not ours to pass on.
     let agreed = agreed(&a("m=audio 4000 RTP/AVP 0\r\n"), &b("m=audio 5000 RTP/AVP 18 0 8\r\n")).unwrap();
     assert_eq!(agreed.answer.media[0].formats, ["0"]);
@@ -286,7 +286,7 @@ fn rfc3264_section_6_formats_that_were_not_offered_are_not_agreed() {
 }
 
 #[test]
-fn rfc3264_section_6_one_stream_refused_the_other_runs() {
+fn rfc3264_6_one_stream_refused_the_other_runs() {
     let offer = a("m=video 4000 RTP/AVP 31\r\nm=audio 4002 RTP/AVP 0\r\n");
     let agreed = agreed(&offer, &b("m=video 0 RTP/AVP 31\r\nm=audio 5000 RTP/AVP 0\r\n")).unwrap();
     let ports: Vec<_> = agreed.answer.media.iter().map(|m| m.port).collect();
@@ -296,7 +296,7 @@ fn rfc3264_section_6_one_stream_refused_the_other_runs() {
 }
 
 #[test]
-fn rfc4867_section_8_octet_alignment_is_part_of_the_meaning() {
+fn rfc4867_8_octet_alignment_is_part_of_the_meaning() {
     let offer = a("m=audio 4000 RTP/AVP 96 97\r\na=rtpmap:96 AMR/8000\r\na=fmtp:96 octet-align=1\r\n\
                    a=rtpmap:97 AMR/8000\r\n");
     let one = agreed(&offer, &b("m=audio 5000 RTP/AVP 96\r\na=rtpmap:96 AMR/8000\r\n")).unwrap();
@@ -308,7 +308,7 @@ fn rfc4867_section_8_octet_alignment_is_part_of_the_meaning() {
 }
 
 #[test]
-fn rfc4856_section_2_1_9_annexb_is_a_preference() {
+fn rfc4856_2_1_9_annexb_is_a_preference() {
     let offer = a("m=audio 4000 RTP/AVP 18\r\na=fmtp:18 annexb=no\r\n");
     let agreed = agreed(&offer, &b("m=audio 5000 RTP/AVP 18\r\na=rtpmap:18 G729/8000\r\n")).unwrap();
     assert_eq!(agreed.streams[0].payloads, [(18, 18)]);

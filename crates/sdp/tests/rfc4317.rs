@@ -49,7 +49,7 @@ const AUDIO_VIDEO: &str = "m=audio 49170 RTP/AVP 0 8 97\r\na=rtpmap:0 PCMU/8000\
     a=rtpmap:97 iLBC/8000\r\nm=video 51372 RTP/AVP 31 32\r\na=rtpmap:31 H261/90000\r\na=rtpmap:32 MPV/90000\r\n";
 
 #[test]
-fn rfc4317_section_2_1_one_codec_of_each_stream() {
+fn rfc4317_2_1_one_codec_of_each_stream() {
     let answer =
         bob("m=audio 49174 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\nm=video 49170 RTP/AVP 32\r\na=rtpmap:32 MPV/90000\r\n");
     let (sent, agreed) = through(&alice(AUDIO_VIDEO), &answer);
@@ -60,7 +60,7 @@ fn rfc4317_section_2_1_one_codec_of_each_stream() {
 }
 
 #[test]
-fn rfc4317_section_2_2_two_codecs_then_one() {
+fn rfc4317_2_2_two_codecs_then_one() {
     let answer =
         bob("m=audio 49172 RTP/AVP 0 8\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\nm=video 0 RTP/AVP 31\r\n\
                       a=rtpmap:31 H261/90000\r\n");
@@ -77,7 +77,7 @@ fn rfc4317_section_2_2_two_codecs_then_one() {
 }
 
 #[test]
-fn rfc4317_section_2_4_a_stream_of_events_alone_is_refused() {
+fn rfc4317_2_4_a_stream_of_events_alone_is_refused() {
     let offer = alice(
         "m=audio 49170 RTP/AVP 0 97\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:97 iLBC/8000\r\n\
                        m=audio 49172 RTP/AVP 98\r\na=rtpmap:98 telephone-event/8000\r\na=sendonly\r\n",
@@ -90,7 +90,7 @@ fn rfc4317_section_2_4_a_stream_of_events_alone_is_refused() {
 }
 
 #[test]
-fn rfc4317_section_3_1_hold_and_unhold() {
+fn rfc4317_3_1_hold_and_unhold() {
     let map = "a=rtpmap:97 iLBC/8000\r\n";
     let hold = bob(&format!("m=audio 49170 RTP/AVP 97\r\n{map}a=sendonly\r\n"));
     let held = alice(&format!("m=audio 49178 RTP/AVP 97\r\n{map}a=recvonly\r\n"));
@@ -104,7 +104,7 @@ fn rfc4317_section_3_1_hold_and_unhold() {
 }
 
 #[test]
-fn rfc4317_section_3_2_hold_of_two_streams() {
+fn rfc4317_3_2_hold_of_two_streams() {
     let offer = bob("m=audio 49170 RTP/AVP 0\r\na=sendonly\r\nm=video 51372 RTP/AVP 31\r\na=sendonly\r\n");
     let answer = alice("m=audio 49178 RTP/AVP 0\r\na=recvonly\r\nm=video 53000 RTP/AVP 31\r\na=recvonly\r\n");
     let (_, agreed) = through(&offer, &answer);
@@ -112,7 +112,7 @@ fn rfc4317_section_3_2_hold_of_two_streams() {
 }
 
 #[test]
-fn rfc4317_section_4_1_a_second_stream_is_added() {
+fn rfc4317_4_1_a_second_stream_is_added() {
     let offer = alice(
         "m=audio 49170 RTP/AVP 97\r\na=rtpmap:97 iLBC/8000\r\nm=video 51372 RTP/AVP 31\r\na=rtpmap:31 H261/90000\r\n",
     );
@@ -125,7 +125,7 @@ fn rfc4317_section_4_1_a_second_stream_is_added() {
 }
 
 #[test]
-fn rfc4317_section_4_2_a_codec_of_another_number() {
+fn rfc4317_4_2_a_codec_of_another_number() {
     let offer = alice("m=audio 49170 RTP/AVP 97 98\r\na=rtpmap:97 iLBC/8000\r\na=rtpmap:98 telephone-event/8000\r\n");
     let answer = bob("m=audio 49172 RTP/AVP 99 97\r\na=rtpmap:99 iLBC/8000\r\na=rtpmap:97 telephone-event/8000\r\n");
     let (_, agreed) = through(&offer, &answer);
@@ -134,7 +134,7 @@ fn rfc4317_section_4_2_a_codec_of_another_number() {
 }
 
 #[test]
-fn rfc4317_section_4_3_a_stream_is_deleted() {
+fn rfc4317_4_3_a_stream_is_deleted() {
     let offer = alice("m=audio 49170 RTP/AVP 0\r\nm=video 0 RTP/AVP 31\r\n");
     let (sent, agreed) = through(&offer, &bob("m=audio 49172 RTP/AVP 0\r\nm=video 0 RTP/AVP 31\r\n"));
     assert_eq!(short(&sent), ["audio 30000 0 sendrecv", "video 0 31 -"]);

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use trunkgate_sdp::{Attribute, Connection, Description, Direction, Media, Origin, fuzz};
 
 #[test]
-fn rfc8866_section_5_the_example_is_read() {
+fn rfc8866_5_the_example_is_read() {
     let text = "v=0\r\no=jdoe 3724394400 3724394405 IN IP4 198.51.100.1\r\ns=Call to John Smith\r\n\
                 i=SDP Offer #1\r\nu=http://www.jdoe.example.com/home.html\r\n\
                 e=Jane Doe <jane@jdoe.example.com>\r\np=+1 617 555-6011\r\nc=IN IP4 198.51.100.1\r\nt=0 0\r\n\
@@ -19,7 +19,7 @@ fn rfc8866_section_5_the_example_is_read() {
 }
 
 #[test]
-fn rfc4566_section_5_multicast_time_to_live_is_not_an_address() {
+fn rfc4566_5_multicast_time_to_live_is_not_an_address() {
     let text = "v=0\r\no=jdoe 2890844526 2890842807 IN IP4 10.47.16.5\r\ns=SDP Seminar\r\n\
                 c=IN IP4 224.2.17.12/127\r\nt=2873397496 2873404696\r\na=recvonly\r\n\
                 m=audio 49170 RTP/AVP 0\r\nm=video 51372 RTP/AVP 99\r\na=rtpmap:99 h263-1998/90000\r\n";
@@ -30,7 +30,7 @@ fn rfc4566_section_5_multicast_time_to_live_is_not_an_address() {
 }
 
 #[test]
-fn rfc8866_section_9_line_ends_of_either_kind() {
+fn rfc8866_9_line_ends_of_either_kind() {
     let text = "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 4000 RTP/AVP 0";
     let bare = Description::parse(text.as_bytes()).unwrap();
     let full = Description::parse(text.replace('\n', "\r\n").as_bytes()).unwrap();
@@ -127,8 +127,31 @@ proptest! {
     }
 
     #[test]
+    fn any_description_is_taken_or_refused_as_an_answer(
+        ports in any::<(u16, u16)>(),
+        formats in proptest::collection::vec(prop::sample::select(vec![0u8, 8, 18, 96, 97, 98, 101]), 1..8),
+        maps in proptest::collection::vec(
+            (96u8..102, prop::sample::select(vec!["opus/48000/2", "AMR/8000", "PCMU/8000", "telephone-event/8000", "H264/90000"])),
+            0..6,
+        ),
+        attributes in attributes(),
+    ) {
+        let formats: String = formats.iter().map(|n| format!(" {n}")).collect();
+        let maps: String = maps.iter().map(|(n, map)| format!("a=rtpmap:{n} {map}\r\n")).collect();
+        let attributes: String = attributes.iter().map(ToString::to_string).collect();
+        let text = format!(
+            "v=0\r\no=- 1 1 IN IP4 h\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nm=audio {} RTP/AVP{formats}\r\n{maps}{attributes}\
+             m=video {} RTP/AVPF{formats}\r\n{maps}",
+            ports.0, ports.1
+        );
+        prop_assert!(Description::parse(text.as_bytes()).is_ok(), "{text}");
+        fuzz::answer(text.as_bytes());
+    }
+
+    #[test]
     fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         fuzz::offer(&bytes);
+        fuzz::answer(&bytes);
     }
 
     #[test]
