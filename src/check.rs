@@ -3,8 +3,33 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::config;
+
 /// Checks the file and prints what is wrong; exit 0, or 2 for errors (also 1 for warnings with `strict`).
+///
+/// A person is told on stderr, with one line on stdout where the file can be used; with `json`, stdout gets the list of
+/// all that was found, empty where nothing was.
 pub fn run(path: &Path, strict: bool, json: bool) -> ExitCode {
-    let _ = (path, strict, json);
-    unimplemented!()
+    let result = config::load(path);
+    // For the quoted lines; a file that cannot be read has none.
+    let source = std::fs::read_to_string(path).unwrap_or_default();
+    let (Ok((_, found)) | Err(found)) = &result;
+    if json {
+        println!("{:#}", config::to_json(path, &source, found));
+    } else {
+        eprint!("{}", config::render(path, &source, found));
+    }
+    match &result {
+        Err(_) => ExitCode::from(2),
+        Ok((config, warnings)) => {
+            if !json {
+                let count = |number: usize, word: &str| match number {
+                    1 => format!("1 {word}"),
+                    _ => format!("{number} {word}s"),
+                };
+                println!("ok: {}, {}", count(config.trunks.len(), "trunk"), count(config.routes.len(), "route"));
+            }
+            if strict && !warnings.is_empty() { ExitCode::from(1) } else { ExitCode::SUCCESS }
+        }
+    }
 }

@@ -10,6 +10,7 @@ pub mod demo;
 pub mod dns;
 pub mod edge;
 pub mod handle;
+pub mod help;
 pub mod init;
 pub mod interfaces;
 pub mod limits;

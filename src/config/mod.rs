@@ -1,168 +1,22 @@
 //! The configuration file turned once into typed values, with every error found at once and its place.
 //!
-//! Nothing outside this folder reads TOML; later errors can still point at a line because spans are kept.
+//! Nothing outside this folder reads TOML; later errors can still point at a line because spans are kept. A file goes
+//! through `load` (bytes to a TOML tree), `schema`, `trunks` and `routes` (the tree to values, each error at its place)
+//! and `checks` (what only shows when values are seen together).
 
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+mod checks;
+pub mod code;
+mod diagnostic;
+mod draft;
+mod keys;
+mod load;
+mod routes;
+mod schema;
+mod section;
+mod trunks;
+mod types;
+mod values;
 
-use ipnet::IpNet;
-use trunkgate_route::{Numbers, Route, Transport, Trunk};
-
-/// The whole configuration, defaults filled in.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// The file it was read from.
-    pub path: PathBuf,
-    /// `[edge]`
-    pub edge: Edge,
-    /// `[[listen]]`, never empty.
-    pub listen: Vec<Listen>,
-    /// `[media]`
-    pub media: Media,
-    /// `[limits]`
-    pub limits: Limits,
-    /// `[http]`
-    pub http: Http,
-    /// `[trunk.NAME]` in the order of the file; peers' addresses filled in only where they are literal.
-    pub trunks: Vec<Trunk>,
-    /// `[[route]]` in the order of the file.
-    pub routes: Vec<Route>,
-    /// `[log]`
-    pub log: Log,
-    /// `[cdr] file`
-    pub cdr_file: Option<PathBuf>,
-}
-
-/// `[edge]`
-#[derive(Debug, Clone)]
-pub struct Edge {
-    /// Its name; default: the host's.
-    pub name: String,
-    /// Public addresses; empty: the local address that reaches the peer.
-    pub public_address: Vec<IpAddr>,
-    /// Peers in these networks get our local address.
-    pub local_networks: Vec<IpNet>,
-    /// Numbers without a country code are read as of this country.
-    pub numbers: Numbers,
-}
-
-/// One `[[listen]]`.
-#[derive(Debug, Clone)]
-pub struct Listen {
-    /// Name; default: transport, address, port.
-    pub name: String,
-    /// Transport.
-    pub transport: Transport,
-    /// Where to bind.
-    pub address: SocketAddr,
-    /// Its own public addresses; empty: the edge's.
-    pub public_address: Vec<IpAddr>,
-    /// Where it is written, as `file:line:column`, for "port taken"; empty for a default.
-    pub place: String,
-}
-
-/// `[media]`
-#[derive(Debug, Clone)]
-pub struct Media {
-    /// Addresses that media sockets are bound to.
-    pub address: Vec<IpAddr>,
-    /// First and last port.
-    pub ports: (u16, u16),
-    /// Workers; 0: one per core.
-    pub threads: usize,
-    /// Zero: none.
-    pub idle_timeout: Duration,
-}
-
-/// `[limits]`
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// Calls at once.
-    pub calls: u32,
-    /// New calls a second; 0: no limit.
-    pub calls_per_second: u32,
-    /// Longest SIP message, in bytes.
-    pub sip_message_bytes: usize,
-}
-
-/// A secret: never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret.
-    pub fn new(text: String) -> Secret {
-        Secret(text)
-    }
-    /// The secret itself.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
-
-/// `[http]`
-#[derive(Debug, Clone)]
-pub struct Http {
-    /// Where to bind.
-    pub address: SocketAddr,
-    /// Bearer token; required unless the address is loopback.
-    pub token: Option<Secret>,
-    /// As seen from outside.
-    pub public_url: Option<String>,
-    /// Where the address is written, for "port taken".
-    pub place: String,
-}
-
-/// `[log]`
-#[derive(Debug, Clone)]
-pub struct Log {
-    /// `auto`, `text`, `json`.
-    pub format: String,
-    /// `error` … `trace`, or a filter.
-    pub level: String,
-    /// Whether numbers are shown in full.
-    pub full_numbers: bool,
-}
-
-/// One thing wrong with the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Diagnostic {
-    /// e.g. `TG0104`; explained by `trunkgate help`.
-    pub code: &'static str,
-    /// Error or warning.
-    pub is_error: bool,
-    /// What is wrong.
-    pub message: String,
-    /// Byte range in the file; `None` where it has no place.
-    pub span: Option<std::ops::Range<usize>>,
-    /// What is right: stands behind the caret.
-    pub help: String,
-}
-
-/// Reads and judges a file: the configuration with warnings, or everything that is wrong.
-///
-/// # Errors
-/// Every error and warning found.
-pub fn load(path: &Path) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let _ = path;
-    unimplemented!()
-}
-
-/// The file that is meant: `--config`, `$TRUNKGATE_CONFIG`, `./trunkgate.toml`, `/etc/trunkgate/trunkgate.toml`.
-pub fn find(given: Option<&Path>) -> Option<PathBuf> {
-    let _ = given;
-    unimplemented!()
-}
-
-/// Diagnostics as text for a person, with the line and a caret (the contract's Errors).
-pub fn render(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> String {
-    let _ = (path, source, diagnostics);
-    unimplemented!()
-}
+pub use diagnostic::{Diagnostic, render, to_json};
+pub use load::{find, load, parse};
+pub use types::{Config, Edge, Http, Limits, Listen, Log, Media, Secret};

@@ -1,0 +1,328 @@
+//! What only shows when values are seen together: names that lead nowhere, sockets that collide, routes that are never
+//! reached, limits that cannot be kept.
+
+use std::net::{IpAddr, SocketAddr};
+
+use trunkgate_route::{Numbers, Pattern, Route, TargetSpec, Transport};
+
+use super::code;
+use super::diagnostic::{Findings, nearest};
+use super::draft::{Draft, PlacedListen, PlacedRoute, PlacedTrunk, Span};
+use super::schema::{PORTS_PER_CALL, calls_that_fit};
+
+/// Judges what was read; `ephemeral` is the kernel's range of ports for sockets without one.
+pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut Findings) {
+    listeners(draft, findings);
+    http(draft, findings);
+    media_ports(draft, ephemeral, findings);
+    for (at, trunk) in draft.trunks.iter().enumerate() {
+        trunk_alone(trunk, draft, findings);
+        trunk_among(trunk, draft.trunks.get(..at).unwrap_or_default(), findings);
+    }
+    for (at, route) in draft.routes.iter().enumerate() {
+        route_names(route, draft, findings);
+        route_numbers(route, &draft.edge.numbers, findings);
+        route_among(route, draft.routes.get(..at).unwrap_or_default(), findings);
+    }
+    if draft.trunks.is_empty() {
+        findings.warning(code::NO_CALLS, None, "no [trunk.NAME]: every request is dropped", "add a trunk and a route");
+    } else if draft.routes.is_empty() {
+        findings.warning(code::NO_CALLS, None, "no [[route]]: every call is answered 404", "add a [[route]]");
+    }
+}
+
+/// Whether two sockets of one protocol cannot both be bound.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let any = |address: SocketAddr| address.ip().is_unspecified();
+    one.port() != 0
+        && one.port() == other.port()
+        && (one.ip() == other.ip() || (one.is_ipv4() == other.is_ipv4() && (any(one) || any(other))))
+}
+
+fn listeners(draft: &Draft, findings: &mut Findings) {
+    for (at, PlacedListen { listen, address, name }) in draft.listen.iter().enumerate() {
+        let before = draft.listen.get(..at).unwrap_or_default();
+        let Some(address) = address.clone() else { continue };
+        if before.iter().any(|other| other.listen.name == listen.name) {
+            let span = name.clone().unwrap_or(address.clone());
+            findings.error(code::DUPLICATE, span, format!("two listeners named {}", listen.name), "another name");
+        }
+        let collides = |other: &&PlacedListen| {
+            other.listen.transport == listen.transport && collide(other.listen.address, listen.address)
+        };
+        if let Some(other) = before.iter().find(collides) {
+            let message = format!("{} is taken by the listener {}", listen.address, other.listen.name);
+            findings.error(code::SAME_SOCKET, address.clone(), message, "another address or port");
+        }
+        let (first, last) = draft.media.ports;
+        let port = listen.address.port();
+        let shares_address = |media: &IpAddr| collide(SocketAddr::new(*media, port), listen.address);
+        if listen.transport == Transport::Udp
+            && (first..=last).contains(&port)
+            && draft.media.address.iter().any(shares_address)
+        {
+            let message = format!("{} is one of the media ports {first}-{last}", listen.address);
+            findings.error(code::SAME_SOCKET, address, message, "a port outside of [media] ports");
+        }
+    }
+}
+
+fn http(draft: &Draft, findings: &mut Findings) {
+    let Some(span) = draft.http_span.clone() else { return };
+    let address = draft.http.address;
+    if !address.ip().to_canonical().is_loopback() && !draft.has_token {
+        let help = "add token = { env = \"TRUNKGATE_TOKEN\" }, or listen on 127.0.0.1";
+        findings.error(code::TOKEN_REQUIRED, span.clone(), format!("{address} is not loopback and has no token"), help);
+    }
+    let collides =
+        |other: &&PlacedListen| other.listen.transport == Transport::Tcp && collide(other.listen.address, address);
+    if let Some(other) = draft.listen.iter().find(collides) {
+        let message = format!("{address} is taken by the listener {}", other.listen.name);
+        findings.error(code::SAME_SOCKET, span, message, "another address or port");
+    }
+}
+
+fn media_ports(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut Findings) {
+    let (first, last) = draft.media.ports;
+    let fit = calls_that_fit(draft.media.ports);
+    if let Some(span) = draft.calls_span.clone()
+        && draft.limits.calls > fit
+    {
+        let message = format!("{} calls do not fit into the media ports {first}-{last}", draft.limits.calls);
+        let help = format!("a call takes {PORTS_PER_CALL} ports: at most {fit}");
+        findings.error(code::TOO_FEW_PORTS, span, message, help);
+    }
+    if let Some((low, high)) = ephemeral
+        && first <= high
+        && low <= last
+    {
+        let message = format!("the media ports {first}-{last} overlap with the kernel's ephemeral ports {low}-{high}");
+        let help = match low.checked_sub(1) {
+            Some(below) if below > first => format!("end the range at {below}, or move net.ipv4.ip_local_port_range"),
+            _ => "choose another range, or move net.ipv4.ip_local_port_range".to_owned(),
+        };
+        findings.warning(code::EPHEMERAL, draft.ports_span.clone(), message, help);
+    }
+}
+
+fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
+    let trunk = &placed.trunk;
+    if trunk.peers.is_empty() && trunk.accept_from.is_empty() && !placed.is_partial {
+        let message = format!("the trunk {} has neither peers nor accept_from", trunk.name);
+        findings.error(code::NOBODY, placed.name.clone(), message, "add peers = [\"sip:HOST\"]");
+    }
+    for (network, span) in trunk.accept_from.iter().zip(&placed.accept_from) {
+        if network.prefix_len() == 0 {
+            let message = format!("{network} makes everyone the trunk {}", trunk.name);
+            findings.warning(code::OPEN_TO_ALL, Some(span.clone()), message, "list its networks");
+        }
+    }
+    let listeners: Vec<&PlacedListen> = match (&trunk.listen, &placed.listen) {
+        (Some(name), Some(span)) => {
+            let found: Vec<_> = draft.listen.iter().filter(|other| other.listen.name == *name).collect();
+            if found.is_empty() {
+                let known = draft.listen.iter().map(|other| other.listen.name.as_str());
+                let help = suggestion(name, known, "listeners");
+                findings.error(code::NO_SUCH_LISTENER, span.clone(), format!("no listener is named {name}"), help);
+                return;
+            }
+            found
+        }
+        _ => draft.listen.iter().collect(),
+    };
+    for (peer, span) in trunk.peers.iter().zip(&placed.peers) {
+        let speaks = |placed: &&&PlacedListen| {
+            let address = placed.listen.address;
+            let family = peer.addresses.first().is_none_or(|ip| address.is_ipv6() || ip.to_canonical().is_ipv4());
+            placed.listen.transport == peer.transport && family
+        };
+        if !listeners.iter().any(|placed| speaks(&placed)) {
+            let family = if peer.addresses.iter().any(IpAddr::is_ipv6) { "IPv6 " } else { "" };
+            let transport = peer.transport.as_str();
+            let message = match &trunk.listen {
+                Some(name) => format!("the listener {name} is not for {family}{transport}, which {} wants", peer.uri),
+                None => format!("no listener is for {family}{transport}, which {} wants", peer.uri),
+            };
+            let help = format!("add a [[listen]] with transport = \"{transport}\"");
+            findings.error(code::NO_SUCH_LISTENER, span.clone(), message, help);
+        }
+    }
+}
+
+/// What the trunk shares with those before it.
+fn trunk_among(placed: &PlacedTrunk, before: &[PlacedTrunk], findings: &mut Findings) {
+    let mut shadowed = |what: String, span: &Span, other: &PlacedTrunk| {
+        let message = format!("{what} is the trunk {} already", other.trunk.name);
+        findings.warning(code::SHADOWED, Some(span.clone()), message, "the first in the file wins");
+    };
+    for (peer, span) in placed.trunk.peers.iter().zip(&placed.peers) {
+        let same = |other: &&PlacedTrunk| {
+            let is_peer = |known: &trunkgate_route::Peer| {
+                known.host.eq_ignore_ascii_case(&peer.host) && known.port_or_default() == peer.port_or_default()
+            };
+            other.trunk.peers.iter().any(is_peer)
+        };
+        if let Some(other) = before.iter().find(same) {
+            shadowed(format!("{}:{}", peer.host, peer.port_or_default()), span, other);
+        }
+    }
+    for (network, span) in placed.trunk.accept_from.iter().zip(&placed.accept_from) {
+        if let Some(other) = before.iter().find(|other| other.trunk.accept_from.contains(network)) {
+            shadowed(network.to_string(), span, other);
+        }
+    }
+}
+
+fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
+    let find = |name: &str| draft.trunks.iter().find(|placed| *placed.trunk.name == *name);
+    let help = |name: &str| suggestion(name, draft.trunks.iter().map(|placed| placed.trunk.name.as_ref()), "trunks");
+    for (name, span) in placed.route.from.iter().zip(&placed.from) {
+        if find(name).is_none() {
+            findings.error(code::NO_SUCH_TRUNK, span.clone(), format!("no trunk is named {name}"), help(name));
+        }
+    }
+    for (target, span) in placed.route.connect.iter().zip(&placed.connect) {
+        match target {
+            TargetSpec::Trunk { name, .. } => match find(name) {
+                None => {
+                    findings.error(code::NO_SUCH_TRUNK, span.clone(), format!("no trunk is named {name}"), help(name));
+                }
+                Some(found) if found.trunk.peers.is_empty() && !found.is_partial => {
+                    let message = format!("the trunk {name} has no peers to call");
+                    findings.error(code::NO_PEERS, span.clone(), message, format!("add peers to [trunk.{name}]"));
+                }
+                Some(_) => {}
+            },
+            TargetSpec::Uri { uri, transport, .. } => {
+                if !draft.listen.iter().any(|placed| placed.listen.transport == *transport) {
+                    let message = format!("no listener is for {}, which {uri} wants", transport.as_str());
+                    let help = format!("add a [[listen]] with transport = \"{}\"", transport.as_str());
+                    findings.error(code::NO_SUCH_LISTENER, span.clone(), message, help);
+                }
+            }
+            TargetSpec::Reject(_) => {}
+        }
+    }
+    let rejects = |target: &TargetSpec| matches!(target, TargetSpec::Reject(_));
+    if let Some(at) = placed.route.connect.iter().position(rejects)
+        && let Some(span) = placed.connect.get(at + 1)
+    {
+        findings.warning(
+            code::UNREACHABLE,
+            Some(span.clone()),
+            "no call gets past a reject:",
+            "move reject: to the end",
+        );
+    }
+}
+
+/// Exact patterns in a form that no normalised number has.
+fn route_numbers(placed: &PlacedRoute, numbers: &Numbers, findings: &mut Findings) {
+    let to = placed.route.to.iter().zip(&placed.to).map(|(pattern, span)| ("to", pattern, span));
+    let caller = placed.route.caller.iter().zip(&placed.caller).map(|(pattern, span)| ("caller", pattern, span));
+    for (key, pattern, span) in to.chain(caller) {
+        let Pattern::Exact(text) = pattern else { continue };
+        let normalised = numbers.normalise_caller(text, None).text;
+        if normalised != *text {
+            let message = format!("`{key}`: no number is \"{text}\" after normalisation");
+            let help = format!("write \"{normalised}\"");
+            findings.warning(code::NEVER_MATCHES, Some(span.clone()), message, help);
+        } else if key == "to" && numbers.normalise(text, None).is_err() {
+            let message = format!("`{key}`: \"{text}\" is answered 484 before the routes");
+            findings.warning(code::NEVER_MATCHES, Some(span.clone()), message, "`+` and digits, or a name without `+`");
+        }
+    }
+}
+
+/// The route against those before it.
+fn route_among(placed: &PlacedRoute, before: &[PlacedRoute], findings: &mut Findings) {
+    if before.iter().any(|other| other.route.name == placed.route.name) {
+        let message = format!("two routes named {}", placed.route.name);
+        findings.error(code::DUPLICATE, placed.name.clone(), message, "another name");
+    }
+    if placed.is_partial {
+        return;
+    }
+    if let Some(other) = before.iter().find(|other| !other.is_partial && takes_all_of(&other.route, &placed.route)) {
+        let message =
+            format!("the route {} is never reached: {} before it takes its calls", placed.route.name, other.route.name);
+        let help = format!("move it before {}, or remove it", other.route.name);
+        findings.warning(code::UNREACHABLE, Some(placed.name.clone()), message, help);
+    }
+}
+
+/// Whether every call that `narrow` would take is taken by `wide`, as far as can be told.
+fn takes_all_of(wide: &Route, narrow: &Route) -> bool {
+    let from =
+        wide.from.is_empty() || (!narrow.from.is_empty() && narrow.from.iter().all(|name| wide.from.contains(name)));
+    from && covers(&wide.to, &narrow.to) && covers(&wide.caller, &narrow.caller)
+}
+
+fn covers(wide: &[Pattern], narrow: &[Pattern]) -> bool {
+    let all = |pattern: &Pattern| matches!(pattern, Pattern::Prefix(text) if text.is_empty());
+    wide.is_empty()
+        || wide.iter().any(all)
+        || (!narrow.is_empty() && narrow.iter().all(|pattern| wide.iter().any(|wide| wide.covers(pattern))))
+}
+
+fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone, what: &str) -> String {
+    if let Some(near) = nearest(name, known.clone()) {
+        return format!("did you mean \"{near}\"?");
+    }
+    let all: Vec<&str> = known.take(8).collect();
+    if all.is_empty() { format!("the file has no {what}") } else { format!("the {what} are {}", all.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_collide_by_port_family_and_address() {
+        for (one, other, expected) in [
+            ("127.0.0.1:5060", "127.0.0.1:5060", true),
+            ("0.0.0.0:5060", "127.0.0.1:5060", true),
+            ("127.0.0.1:5060", "0.0.0.0:5060", true),
+            ("127.0.0.1:5060", "127.0.0.2:5060", false),
+            ("127.0.0.1:5060", "127.0.0.1:5061", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+            ("[::]:5060", "0.0.0.0:5060", false),
+            ("[::]:5060", "[::1]:5060", true),
+        ] {
+            assert_eq!(collide(one.parse().unwrap(), other.parse().unwrap()), expected, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn a_route_takes_all_of_another_only_where_that_is_sure() {
+        let route = |from: &[&str], to: &[&str], caller: &[&str]| {
+            let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::parse(text).unwrap()).collect();
+            Route {
+                name: "r".into(),
+                from: from.iter().map(|name| name.to_string()).collect(),
+                to: patterns(to),
+                caller: patterns(caller),
+                connect: Vec::new(),
+                on_busy: false,
+                ring_timeout: None,
+            }
+        };
+        let any = route(&[], &[], &[]);
+        let carrier = route(&["carrier"], &[], &[]);
+        let number = route(&["carrier"], &["+14155551234"], &[]);
+        let friends = route(&["carrier"], &["+1*"], &["+1*"]);
+        let star = route(&["carrier", "pbx"], &["*"], &[]);
+        for (wide, narrow, expected) in [
+            (&any, &carrier, true),
+            (&carrier, &any, false),
+            (&carrier, &number, true),
+            (&number, &carrier, false),
+            (&friends, &number, false),
+            (&carrier, &friends, true),
+            (&star, &carrier, true),
+            (&carrier, &star, false),
+        ] {
+            assert_eq!(takes_all_of(wide, narrow), expected, "{wide:?} {narrow:?}");
+        }
+    }
+}

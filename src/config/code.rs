@@ -1,0 +1,115 @@
+//! The codes of configuration errors, each with what `trunkgate help CODE` says of it. A code never changes its meaning.
+
+/// A stable code and its explanation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Code {
+    /// e.g. `TG0104`
+    pub id: &'static str,
+    /// A line.
+    pub title: &'static str,
+    /// What it means and what to do.
+    pub text: &'static str,
+}
+
+macro_rules! codes {
+    ($($name:ident = $id:literal, $title:literal, $text:literal;)*) => {
+        $(#[doc = $title] pub const $name: Code = Code { id: $id, title: $title, text: $text };)*
+        /// Every code, in order.
+        pub const ALL: &[Code] = &[$($name),*];
+    };
+}
+
+codes! {
+    UNREADABLE = "TG0101", "the file cannot be read",
+        "The configuration file does not exist, may not be read, or is not UTF-8. It is looked for at --config, at\n\
+         $TRUNKGATE_CONFIG, at ./trunkgate.toml and at /etc/trunkgate/trunkgate.toml, in this order.\n\
+         `trunkgate init` writes a first one.";
+    SYNTAX = "TG0102", "not valid TOML",
+        "The file breaks the grammar of TOML 1.0 at this place: a quote, bracket, comma or value is missing. Strings,\n\
+         addresses and durations stand in quotes: address = \"127.0.0.1:5060\".";
+    WRONG_TYPE = "TG0103", "a value of the wrong type",
+        "The key wants another kind of value, for example a string where an integer stands. Durations and addresses\n\
+         are strings; [[listen]] and [[route]] have double brackets since there may be several.";
+    UNKNOWN_KEY = "TG0104", "unknown key",
+        "No key or table of this name exists here. Unknown keys are refused so that a mistyped one is not silently\n\
+         without effect. The message names the nearest known key.";
+    BAD_VALUE = "TG0105", "a value that cannot be used",
+        "The value has the right type, but is none of those allowed, or out of range. The message says which are.";
+    MISSING = "TG0106", "a key is missing",
+        "The table needs this key: a route its connect, a listener its address, a peer its uri.";
+    DUPLICATE = "TG0107", "the same name twice",
+        "A key, table, listener or route is there twice. Names of listeners and routes are used in metrics, logs and\n\
+         other parts of the file and must be unique.";
+    BAD_ADDRESS = "TG0108", "not an address, network or URI",
+        "Listeners want an IP address and port (\"0.0.0.0:5060\", \"[::]:5060\"), networks a prefix (\"10.0.0.0/8\"),\n\
+         peers a SIP URI without user (\"sip:198.51.100.7:5060;transport=tcp\").";
+    BAD_DURATION = "TG0109", "not a duration",
+        "Durations are strings of numbers with units: \"500ms\", \"30s\", \"10m\", \"1h30m\", \"2d\". \"0s\" and 0 mean off or\n\
+         no limit.";
+    BAD_SECRET = "TG0110", "a secret cannot be read",
+        "A secret is a string, { env = \"NAME\" } or { file = \"PATH\" } (relative to the configuration file). The variable\n\
+         is not set, the file cannot be read, or it is empty.";
+    BAD_PATTERN = "TG0111", "a pattern that cannot be used",
+        "`to` and `caller` hold exact numbers (\"+14155551234\"), prefixes with `*` at the end (\"+1415*\") and regular\n\
+         expressions between slashes ('/^\\+44(\\d+)$/'), all compared after normalisation to E.164.";
+    BAD_TARGET = "TG0112", "a target that cannot be used",
+        "`connect` holds trunk:NAME, trunk:NAME/NUMBER, sip:URI and reject:CODE (300 to 699).";
+    NO_SUCH_TRUNK = "TG0120", "no such trunk",
+        "A route's `from` or `connect` names a trunk that has no [trunk.NAME] in the file.";
+    NO_SUCH_LISTENER = "TG0121", "no such listener",
+        "A trunk's `listen` names no [[listen]], or none of the listeners speaks the transport that a peer wants.";
+    UNREACHABLE = "TG0122", "can never be used",
+        "The first route that matches takes the call. All that this route (or target) would take is taken by an\n\
+         earlier one: move it up, narrow the earlier one, or remove it.";
+    EPHEMERAL = "TG0123", "media ports overlap with the kernel's ephemeral ports",
+        "The kernel hands out ports of net.ipv4.ip_local_port_range to any program, so that a media port may be taken\n\
+         when a call needs it. Choose [media] ports below that range, or move the range with sysctl.";
+    TOKEN_REQUIRED = "TG0124", "the HTTP API needs a token",
+        "Who reaches the API can end calls. On any address but loopback it needs `token` in [http]; best as\n\
+         { env = \"TRUNKGATE_TOKEN\" } or { file = \"PATH\" }.";
+    TOO_FEW_PORTS = "TG0125", "too few media ports",
+        "A call takes four ports: RTP and RTCP on each of its two sides. Widen [media] ports or lower [limits] calls.";
+    SAME_SOCKET = "TG0126", "two sockets on one address",
+        "Two listeners, a listener and the HTTP API, or a UDP listener and the media ports want the same address and\n\
+         port.";
+    NOBODY = "TG0127", "a trunk that nobody can be",
+        "Without `peers` and `accept_from` no request can come from this trunk and none can be sent to it.";
+    NO_PEERS = "TG0128", "a target without peers",
+        "The trunk has `accept_from` but no `peers`, so calls can come from it, but none can be sent to it.";
+    NEVER_MATCHES = "TG0129", "a number that never comes",
+        "Numbers are compared after normalisation: what is a possible number of [edge] country is E.164 by then\n\
+         (4155551234 is +14155551234). Write the pattern in that form.";
+    NO_CALLS = "TG0130", "takes no calls",
+        "Without a [trunk.NAME] every request is from a stranger and dropped; without a [[route]] every call gets 404.";
+    SHADOWED = "TG0131", "two trunks at one address",
+        "A source address belongs to one trunk: an exact peer address and port first, then the longest network, among\n\
+         equals the first in the file. The later trunk's entry has no effect.";
+    OPEN_TO_ALL = "TG0132", "calls are accepted from everywhere",
+        "A network of length 0 in accept_from makes everyone who finds the port a trusted caller; scanners find it\n\
+         within hours. List the carrier's networks.";
+    NOT_IN_THIS_VERSION = "TG0190", "not in this version",
+        "The key, value or flag belongs to a feature that this version does not have. It is refused rather than\n\
+         accepted without effect. Remove it, or wait for the version that has it.";
+}
+
+/// The code of this name, in either case.
+pub fn find(id: &str) -> Option<Code> {
+    ALL.iter().copied().find(|code| code.id.eq_ignore_ascii_case(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_ordered_and_explained() {
+        assert!(ALL.windows(2).all(|pair| pair[0].id < pair[1].id));
+        for code in ALL {
+            assert!(code.id.len() == 6 && code.id.starts_with("TG"), "{}", code.id);
+            assert!(code.title.len() > 8 && code.text.len() > 60, "{}", code.id);
+            assert!(code.text.lines().all(|line| line.len() <= 118), "{}", code.id);
+        }
+        assert_eq!(find("tg0104"), Some(UNKNOWN_KEY));
+        assert_eq!(find("TG9999"), None);
+    }
+}

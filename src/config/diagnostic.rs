@@ -1,0 +1,254 @@
+//! What is wrong with a file, and how that is shown: with its line and a caret for people, as JSON for programs.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::path::Path;
+
+use super::code::Code;
+
+/// One thing wrong with the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// e.g. `TG0104`; explained by `trunkgate help`.
+    pub code: &'static str,
+    /// Error or warning.
+    pub is_error: bool,
+    /// What is wrong.
+    pub message: String,
+    /// Byte range in the file; `None` where it has no place.
+    pub span: Option<Range<usize>>,
+    /// What is right: stands behind the caret.
+    pub help: String,
+}
+
+/// Everything found so far.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    list: Vec<Diagnostic>,
+}
+
+impl Findings {
+    pub(super) fn error(
+        &mut self,
+        code: Code,
+        span: Range<usize>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.push(code, true, Some(span), message.into(), help.into());
+    }
+    pub(super) fn warning(
+        &mut self,
+        code: Code,
+        span: Option<Range<usize>>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.push(code, false, span, message.into(), help.into());
+    }
+    /// An error of the file as a whole.
+    pub(super) fn error_of_file(&mut self, code: Code, message: impl Into<String>, help: impl Into<String>) {
+        self.push(code, true, None, message.into(), help.into());
+    }
+    pub(super) fn has_errors(&self) -> bool {
+        self.list.iter().any(|diagnostic| diagnostic.is_error)
+    }
+    /// Forgets what stands on a line for which `is_damaged` holds.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&Diagnostic) -> bool) {
+        self.list.retain(|diagnostic| keep(diagnostic));
+    }
+    /// In the order of the file; what has no place comes last.
+    pub(super) fn into_sorted(mut self) -> Vec<Diagnostic> {
+        self.list.sort_by_key(|diagnostic| diagnostic.span.as_ref().map_or(usize::MAX, |span| span.start));
+        self.list
+    }
+
+    fn push(&mut self, code: Code, is_error: bool, span: Option<Range<usize>>, message: String, help: String) {
+        self.list.push(Diagnostic { code: code.id, is_error, message, span, help });
+    }
+}
+
+/// Line and column, both from 1; the column in characters.
+pub(super) fn line_and_column(source: &str, offset: usize) -> (usize, usize) {
+    let before = source.get(..offset).unwrap_or(source);
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
+    (before.matches('\n').count() + 1, column)
+}
+
+/// `file:line:column` of an offset.
+pub(super) fn place(path: &Path, source: &str, offset: usize) -> String {
+    let (line, column) = line_and_column(source, offset);
+    format!("{}:{line}:{column}", path.display())
+}
+
+/// Diagnostics as text for a person, with the line and a caret (the contract's Errors).
+pub fn render(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> String {
+    let mut out = String::new();
+    for diagnostic in diagnostics {
+        render_one(&mut out, path, source, diagnostic);
+        out.push('\n');
+    }
+    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error).count();
+    let warnings = diagnostics.len() - errors;
+    let count = |number: usize, word: &str| match number {
+        0 => None,
+        1 => Some(format!("1 {word}")),
+        _ => Some(format!("{number} {word}s")),
+    };
+    let counts: Vec<String> = [count(errors, "error"), count(warnings, "warning")].into_iter().flatten().collect();
+    if !counts.is_empty() {
+        out.push_str(&counts.join(", "));
+        out.push('\n');
+    }
+    out
+}
+
+fn render_one(out: &mut String, path: &Path, source: &str, diagnostic: &Diagnostic) {
+    let severity = if diagnostic.is_error { "error" } else { "warning" };
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "{severity}[{}]: {}", diagnostic.code, diagnostic.message);
+    let Some(span) = diagnostic.span.clone() else {
+        let _ = writeln!(out, "  --> {}", path.display());
+        if !diagnostic.help.is_empty() {
+            let _ = writeln!(out, "   = {}", diagnostic.help);
+        }
+        return;
+    };
+    let (line, column) = line_and_column(source, span.start);
+    let text = source.lines().nth(line - 1).unwrap_or_default();
+    let number = line.to_string();
+    let gutter = " ".repeat(number.len());
+    // Tabs stay, so that the caret stands right under its text whatever their width.
+    let lead: String = text.chars().take(column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+    let left = text.chars().count().saturating_sub(column - 1);
+    let marked = source.get(span).unwrap_or_default().lines().next().unwrap_or_default().chars().count();
+    let carets = "^".repeat(marked.min(left).max(1));
+    let _ = writeln!(out, "{gutter}--> {}:{line}:{column}", path.display());
+    let _ = writeln!(out, "{gutter} |");
+    let _ = writeln!(out, "{number} | {text}");
+    let _ = writeln!(out, "{}", format!("{gutter} | {lead}{carets} {}", diagnostic.help).trim_end());
+}
+
+/// Diagnostics as a JSON array of `{code, severity, message, file, line, column, help}`; line and column are `null`
+/// where there is no place.
+pub fn to_json(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> serde_json::Value {
+    let one = |diagnostic: &Diagnostic| {
+        let place = diagnostic.span.as_ref().map(|span| line_and_column(source, span.start));
+        serde_json::json!({
+            "code": diagnostic.code,
+            "severity": if diagnostic.is_error { "error" } else { "warning" },
+            "message": diagnostic.message,
+            "file": path.display().to_string(),
+            "line": place.map(|(line, _)| line),
+            "column": place.map(|(_, column)| column),
+            "help": diagnostic.help,
+        })
+    };
+    diagnostics.iter().map(one).collect()
+}
+
+/// The known word nearest to `word`, if near enough to be meant.
+pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let allowed = (word.chars().count() / 3).max(1);
+    known
+        .map(|candidate| (distance(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Insertions, deletions, replacements and swaps of neighbours that turn one word into the other.
+fn distance(from: &str, to: &str) -> usize {
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    let mut rows = vec![(0..=to.len()).collect::<Vec<usize>>()];
+    for i in 1..=from.len() {
+        let mut row = vec![i];
+        for j in 1..=to.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(from[i - 1] != to[j - 1]);
+            let mut least = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[from.len()][to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::code;
+    use super::*;
+
+    #[test]
+    fn text_for_a_person_is_as_the_contract_shows_it() {
+        let source = "[edge]\n\n\n\n\n\n\n\n\n\n\n\n[trunk.carrier]\ncodec = [\"PCMU\"]\n";
+        let mut findings = Findings::default();
+        let at = source.find("codec").unwrap();
+        let message = "unknown key `codec` in [trunk.carrier]";
+        findings.error(code::UNKNOWN_KEY, at..at + 5, message, "did you mean `codecs`?");
+        let text = render(Path::new("trunkgate.toml"), source, &findings.into_sorted());
+        let expected = "\
+error[TG0104]: unknown key `codec` in [trunk.carrier]
+  --> trunkgate.toml:14:1
+   |
+14 | codec = [\"PCMU\"]
+   | ^^^^^ did you mean `codecs`?
+
+1 error
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn places_count_characters_and_keep_tabs() {
+        let source = "a = 1\n\tñ = [\n  2\n]\n";
+        let at = source.find('[').unwrap();
+        let diagnostic =
+            |span, is_error| Diagnostic { code: "TG0105", is_error, message: "m".into(), span, help: String::new() };
+        let found =
+            [diagnostic(Some(at..source.len() - 1), true), diagnostic(None, false), diagnostic(Some(0..0), false)];
+        let text = render(Path::new("f"), source, &found);
+        let expected = "\
+error[TG0105]: m
+ --> f:2:6
+  |
+2 | \tñ = [
+  | \t    ^
+
+warning[TG0105]: m
+  --> f
+
+warning[TG0105]: m
+ --> f:1:1
+  |
+1 | a = 1
+  | ^
+
+1 error, 2 warnings
+";
+        assert_eq!(text, expected);
+        let json = to_json(Path::new("f"), source, &found);
+        assert_eq!((json[0]["line"].as_u64(), json[0]["column"].as_u64()), (Some(2), Some(6)));
+        assert!(json[1]["line"].is_null());
+        assert_eq!(json[1]["severity"], "warning");
+    }
+
+    #[test]
+    fn near_words_are_suggested_and_far_ones_not() {
+        let known = ["codecs", "peers", "ring_timeout", "max_calls"];
+        for (word, expected) in [
+            ("codec", Some("codecs")),
+            ("Peers", Some("peers")),
+            ("pears", Some("peers")),
+            ("ring_timeuot", Some("ring_timeout")),
+            ("maxcalls", Some("max_calls")),
+            ("zebra", None),
+            ("x", None),
+        ] {
+            assert_eq!(nearest(word, known.into_iter()), expected, "{word}");
+        }
+    }
+}

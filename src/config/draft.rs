@@ -1,0 +1,69 @@
+//! A configuration just read, with the places of what `checks` may find wrong.
+
+use std::ops::Range;
+
+use trunkgate_route::{Route, Trunk};
+
+use super::types::{Edge, Http, Limits, Listen, Log, Media};
+
+/// A place in the file, in bytes.
+pub(super) type Span = Range<usize>;
+
+/// All that was read.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) edge: Edge,
+    pub(super) listen: Vec<PlacedListen>,
+    pub(super) media: Media,
+    /// `[media] ports`, where written.
+    pub(super) ports_span: Option<Span>,
+    pub(super) limits: Limits,
+    /// `[limits] calls`, where written.
+    pub(super) calls_span: Option<Span>,
+    pub(super) http: Http,
+    /// `[http] address`, where written.
+    pub(super) http_span: Option<Span>,
+    /// A `token` stands there, be it usable or not.
+    pub(super) has_token: bool,
+    pub(super) trunks: Vec<PlacedTrunk>,
+    pub(super) routes: Vec<PlacedRoute>,
+    pub(super) log: Log,
+    pub(super) cdr_file: Option<std::path::PathBuf>,
+}
+
+/// A listener with the places of its address and of its name; none for those that stand where none is written.
+#[derive(Debug)]
+pub(super) struct PlacedListen {
+    pub(super) listen: Listen,
+    pub(super) address: Option<Span>,
+    pub(super) name: Option<Span>,
+}
+
+/// A trunk with its places.
+#[derive(Debug)]
+pub(super) struct PlacedTrunk {
+    pub(super) trunk: Trunk,
+    /// Its name in the header.
+    pub(super) name: Span,
+    pub(super) listen: Option<Span>,
+    /// Of each peer.
+    pub(super) peers: Vec<Span>,
+    /// Of each network.
+    pub(super) accept_from: Vec<Span>,
+    /// `peers` or `accept_from` was written with something unusable: what is missing is already known.
+    pub(super) is_partial: bool,
+}
+
+/// A route with its places.
+#[derive(Debug)]
+pub(super) struct PlacedRoute {
+    pub(super) route: Route,
+    /// Its name where written, else its header.
+    pub(super) name: Span,
+    pub(super) from: Vec<Span>,
+    pub(super) to: Vec<Span>,
+    pub(super) caller: Vec<Span>,
+    pub(super) connect: Vec<Span>,
+    /// A condition could not be read: nothing can be said of what it takes.
+    pub(super) is_partial: bool,
+}

@@ -1,0 +1,166 @@
+//! Every key of the configuration, with whether this version does what it says. A key that is not built yet is refused
+//! at its place, never accepted without effect.
+
+/// What this version does with a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// What it says.
+    Built,
+    /// Nothing: the feature is still to come. Its name, in words.
+    Later(&'static str),
+    /// Only what this text says; any other value is still to come.
+    OnlyText(&'static str),
+    /// Only `false` holds; `true` is still to come.
+    OnlyFalse,
+}
+
+/// A key of a table.
+pub(super) type Key = (&'static str, State);
+
+use State::{Built, Later, OnlyFalse, OnlyText};
+
+const TLS: State = Later("TLS");
+const DIGEST: State = Later("digest authentication");
+const PRESETS: State = Later("presets");
+
+/// The file itself.
+pub(super) const ROOT: &[Key] = &[
+    ("edge", Built),
+    ("listen", Built),
+    ("media", Built),
+    ("limits", Built),
+    ("http", Built),
+    ("trunk", Built),
+    ("route", Built),
+    ("log", Built),
+    ("cdr", Built),
+    ("agent", Later("voice agents")),
+    ("app", Later("webhook applications")),
+    ("api", Later("the Twilio-compatible API")),
+    ("twilio", Later("the link to a Twilio account")),
+    ("speech", Later("speech")),
+    ("recording", Later("recording")),
+    ("hep", Later("HEP")),
+    ("otel", Later("OpenTelemetry")),
+];
+
+/// `[edge]`
+pub(super) const EDGE: &[Key] = &[
+    ("name", Built),
+    ("public_address", Built),
+    ("local_networks", Built),
+    ("country", Built),
+    ("state", OnlyText("memory")),
+    ("time_zone", Later("routing by time")),
+];
+
+/// `[[listen]]`
+pub(super) const LISTEN: &[Key] = &[
+    ("name", Built),
+    ("transport", Built),
+    ("address", Built),
+    ("public_address", Built),
+    ("certificate", TLS),
+    ("private_key", TLS),
+    ("client_ca", TLS),
+];
+
+/// `[media]`
+pub(super) const MEDIA: &[Key] = &[
+    ("address", Built),
+    ("ports", Built),
+    ("engine", Built),
+    ("threads", Built),
+    ("idle_timeout", Built),
+    ("latch", OnlyText("strict")),
+];
+
+/// `[limits]`
+pub(super) const LIMITS: &[Key] = &[
+    ("calls", Built),
+    ("calls_per_second", Built),
+    ("sip_message_bytes", Built),
+    ("unknown_messages_per_second", Later("limits on unknown sources")),
+    ("ban", Later("banning of sources")),
+];
+
+/// `[http]`
+pub(super) const HTTP: &[Key] = &[("address", Built), ("token", Built), ("public_url", Built), ("tls", TLS)];
+
+/// `[trunk.NAME]`
+pub(super) const TRUNK: &[Key] = &[
+    ("peers", Built),
+    ("accept_from", Built),
+    ("media_from", Built),
+    ("listen", Built),
+    ("codecs", Built),
+    ("ring_timeout", Built),
+    ("no_response_timeout", Built),
+    ("failover_on", Built),
+    ("max_calls", Built),
+    ("calls_per_second", Built),
+    ("send_numbers", Built),
+    ("srtp", OnlyText("off")),
+    ("dtmf", OnlyText("rfc4733")),
+    ("hold", OnlyText("relay")),
+    ("accept_register", OnlyFalse),
+    ("preset", PRESETS),
+    ("domain", PRESETS),
+    ("edges", PRESETS),
+    ("secure", PRESETS),
+    ("tls", TLS),
+    ("auth", DIGEST),
+    ("require_auth", DIGEST),
+    ("register", Later("registration")),
+    ("ptime", Later("packet-time conversion")),
+    ("session_expires", Later("session timers")),
+    ("options_interval", Later("health checks of peers")),
+    ("pace", Later("waiting for a trunk's limit")),
+    ("headers", Later("header rules")),
+    ("identity", Later("the choice of identity headers")),
+    ("refer", Later("call transfer")),
+    ("udp_mtu", Later("the change to TCP for long requests")),
+    ("oversize", Later("the change to TCP for long requests")),
+    ("deny", Later("denied prefixes")),
+];
+
+/// A peer written as a table.
+pub(super) const PEER: &[Key] = &[("uri", Built), ("priority", Built), ("weight", Built)];
+
+/// `[[route]]`
+pub(super) const ROUTE: &[Key] = &[
+    ("name", Built),
+    ("from", Built),
+    ("to", Built),
+    ("caller", Built),
+    ("connect", Built),
+    ("on_busy", Built),
+    ("ring_timeout", Built),
+    ("record", OnlyFalse),
+    ("when", Later("routing by time")),
+    ("caller_id", Later("the change of caller numbers")),
+    ("fork", Later("media forks")),
+    ("sms_on_failure", Later("SMS on failure")),
+];
+
+/// `[log]`
+pub(super) const LOG: &[Key] = &[("format", Built), ("level", Built), ("numbers", Built)];
+
+/// `[cdr]`
+pub(super) const CDR: &[Key] = &[("file", Built), ("url", Later("call records by HTTP"))];
+
+/// A secret written as a table.
+pub(super) const SECRET: &[Key] = &[("env", Built), ("file", Built)];
+
+/// Every table, to say where a misplaced key belongs.
+pub(super) const TABLES: &[(&str, &[Key])] = &[
+    ("[edge]", EDGE),
+    ("[[listen]]", LISTEN),
+    ("[media]", MEDIA),
+    ("[limits]", LIMITS),
+    ("[http]", HTTP),
+    ("[trunk.NAME]", TRUNK),
+    ("[[route]]", ROUTE),
+    ("[log]", LOG),
+    ("[cdr]", CDR),
+];

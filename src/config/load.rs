@@ -1,0 +1,98 @@
+//! From a file's bytes to a configuration, or to everything that is wrong with it.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use super::checks;
+use super::code;
+use super::diagnostic::{Diagnostic, Findings, line_and_column};
+use super::draft::Draft;
+use super::schema::{self, File};
+use super::types::Config;
+
+/// Reads and judges a file: the configuration with warnings, or everything that is wrong.
+///
+/// # Errors
+/// Every error and warning found.
+pub fn load(path: &Path) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
+    match std::fs::read_to_string(path) {
+        Ok(source) => parse(path, &source),
+        Err(error) => {
+            let mut findings = Findings::default();
+            let help = "`trunkgate init` writes a first configuration";
+            findings.error_of_file(code::UNREADABLE, format!("cannot read the configuration: {error}"), help);
+            Err(findings.into_sorted())
+        }
+    }
+}
+
+/// The same for a text already read; `path` is what places and relative paths refer to.
+///
+/// # Errors
+/// Every error and warning found.
+pub fn parse(path: &Path, source: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let mut findings = Findings::default();
+    let (document, syntax) = DeTable::parse_recoverable(source);
+    let draft = schema::read(File { path, source }, &document, &mut findings);
+    let mut damaged = HashSet::new();
+    for error in syntax {
+        let span = error.span().unwrap_or(0..0);
+        // A key given twice is read all the same; anything else leaves its line, and what hangs on it, in doubt.
+        let duplicate = error.message() == "duplicate key";
+        if duplicate {
+            let key = source.get(span.clone()).unwrap_or_default();
+            findings.error(code::DUPLICATE, span, format!("`{key}` is there twice"), "keep one of them");
+        } else if damaged.insert(line_and_column(source, span.start).0) {
+            findings.error(code::SYNTAX, span, "not valid TOML", error.message());
+        }
+    }
+    if damaged.is_empty() {
+        checks::judge(&draft, ephemeral_ports(), &mut findings);
+    } else {
+        findings.retain(|found| {
+            let line = found.span.as_ref().map(|span| line_and_column(source, span.start).0);
+            found.code == code::SYNTAX.id
+                || (found.code != code::MISSING.id && line.is_none_or(|line| !damaged.contains(&line)))
+        });
+    }
+    if findings.has_errors() {
+        return Err(findings.into_sorted());
+    }
+    Ok((config(path, draft), findings.into_sorted()))
+}
+
+/// The file that is meant: `--config`, `$TRUNKGATE_CONFIG`, `./trunkgate.toml`, `/etc/trunkgate/trunkgate.toml`. One
+/// that is named is meant whether it exists or not; of the others, the first that exists.
+pub fn find(given: Option<&Path>) -> Option<PathBuf> {
+    if let Some(path) = given {
+        return Some(path.to_owned());
+    }
+    if let Some(path) = std::env::var_os("TRUNKGATE_CONFIG").filter(|path| !path.is_empty()) {
+        return Some(path.into());
+    }
+    ["trunkgate.toml", "/etc/trunkgate/trunkgate.toml"].map(PathBuf::from).into_iter().find(|path| path.exists())
+}
+
+fn config(path: &Path, draft: Draft) -> Config {
+    Config {
+        path: path.to_owned(),
+        edge: draft.edge,
+        listen: draft.listen.into_iter().map(|placed| placed.listen).collect(),
+        media: draft.media,
+        limits: draft.limits,
+        http: draft.http,
+        trunks: draft.trunks.into_iter().map(|placed| placed.trunk).collect(),
+        routes: draft.routes.into_iter().map(|placed| placed.route).collect(),
+        log: draft.log,
+        cdr_file: draft.cdr_file,
+    }
+}
+
+/// The ports that the kernel hands out by itself.
+fn ephemeral_ports() -> Option<(u16, u16)> {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+    let mut numbers = text.split_whitespace().map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}

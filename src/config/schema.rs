@@ -1,0 +1,388 @@
+//! The TOML tree turned into values: every table but trunks and routes, with its defaults. Errors are collected at their
+//! places and reading goes on with the default.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+use trunkgate_route::{Numbers, Transport};
+
+use super::code;
+use super::diagnostic::{Findings, nearest, place};
+use super::draft::{Draft, PlacedListen, Span};
+use super::keys;
+use super::section::{Section, Value};
+use super::types::{Edge, Http, Limits, Listen, Log, Media};
+use super::{routes, trunks, values};
+
+/// Peers in these networks are shown our local address.
+const LOCAL_NETWORKS: [&str; 7] =
+    ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7", "127.0.0.0/8", "::1/128"];
+/// `[media] ports` where none is written.
+const MEDIA_PORTS: (u16, u16) = (16_384, 32_767);
+/// Media ports that one call takes: RTP and RTCP on each of its two sides.
+pub(super) const PORTS_PER_CALL: u32 = 4;
+/// Smallest limit on a message that still lets ordinary calls through, in bytes.
+const MIN_SIP_MESSAGE_BYTES: u32 = 1_500;
+/// Largest datagram, in bytes.
+const MAX_SIP_MESSAGE_BYTES: u32 = 65_535;
+/// Most media workers.
+const MAX_THREADS: u32 = 256;
+
+/// The file that is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct File<'a> {
+    pub(super) path: &'a Path,
+    pub(super) source: &'a str,
+}
+
+impl<'a> File<'a> {
+    /// What relative paths are relative to.
+    pub(super) fn folder(&self) -> &'a Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+}
+
+/// Reads the whole file.
+pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findings: &mut Findings) -> Draft {
+    let root = Section::of_table("", document.get_ref(), document.span(), keys::ROOT, findings);
+    let mut section = |name: &str, keys| {
+        let value = root.get(name)?;
+        Section::open(&format!("[{name}]"), value, keys, findings)
+    };
+    let edge = section("edge", keys::EDGE);
+    let media = section("media", keys::MEDIA);
+    let limits = section("limits", keys::LIMITS);
+    let http = section("http", keys::HTTP);
+    let log = section("log", keys::LOG);
+    let cdr = section("cdr", keys::CDR);
+
+    let edge = read_edge(edge.as_ref(), findings);
+    let (media, ports_span) = read_media(media.as_ref(), findings);
+    let (limits, calls_span) = read_limits(limits.as_ref(), &media, findings);
+    let http_span = http.as_ref().and_then(|http| http.get("address")).map(Spanned::span);
+    let has_token = http.as_ref().is_some_and(|http| http.get("token").is_some());
+    let http = read_http(file, http.as_ref(), findings);
+    let trunks = root.get("trunk").map(|value| trunks::read(value, findings)).unwrap_or_default();
+    let routes = root.get("route").map(|value| routes::read(value, &edge.numbers, findings)).unwrap_or_default();
+    let cdr_file = cdr.and_then(|cdr| cdr.read("file", findings, values::string));
+    Draft {
+        listen: read_listeners(file, root.get("listen"), findings),
+        edge,
+        media,
+        ports_span,
+        limits,
+        calls_span,
+        http,
+        http_span,
+        has_token,
+        trunks,
+        routes,
+        log: read_log(log.as_ref(), findings),
+        cdr_file: cdr_file.map(|written| values::relative_to(file.folder(), &written)),
+    }
+}
+
+fn read_edge(section: Option<&Section<'_>>, findings: &mut Findings) -> Edge {
+    let name = section.and_then(|edge| edge.read("name", findings, values::name));
+    let public_address = section.and_then(|edge| edge.read("public_address", findings, public_addresses));
+    let local_networks = section.and_then(|edge| {
+        edge.read("local_networks", findings, |key, value, findings| {
+            values::list(key, value, findings, values::network)
+        })
+    });
+    let numbers = section.and_then(|edge| edge.read("country", findings, country));
+    Edge {
+        name: name.unwrap_or_else(host_name),
+        public_address: public_address.unwrap_or_default(),
+        local_networks: match local_networks {
+            Some(list) => list.into_iter().map(|(network, _)| network).collect(),
+            None => LOCAL_NETWORKS.iter().filter_map(|text| text.parse::<IpNet>().ok()).collect(),
+        },
+        numbers: numbers.unwrap_or_else(default_numbers),
+    }
+}
+
+/// One address a family, or a list of them.
+fn public_addresses(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<IpAddr>> {
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for (address, span) in values::one_or_list(key, value, findings, values::public_address)? {
+        if addresses.iter().any(|known| known.is_ipv4() == address.is_ipv4()) {
+            let message = format!("`{key}` has two addresses of one family");
+            findings.error(code::BAD_VALUE, span, message, "one IPv4 and one IPv6 address at most");
+            continue;
+        }
+        addresses.push(address);
+    }
+    Some(addresses)
+}
+
+fn country(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Numbers> {
+    let text = values::string(key, value, findings)?;
+    let numbers = Numbers::new(&text);
+    if numbers.is_none() {
+        let help = "two letters of ISO 3166, as \"US\" or \"DE\"";
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" is no country"), help);
+    }
+    numbers
+}
+
+#[allow(clippy::expect_used)]
+fn default_numbers() -> Numbers {
+    Numbers::new("US").expect("libphonenumber knows the United States")
+}
+
+/// The host's name, with what no name may hold left out.
+fn host_name() -> String {
+    let text = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let usable = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let name: String = text.chars().filter(usable).take(64).collect();
+    if name.is_empty() { "trunkgate".to_owned() } else { name }
+}
+
+fn read_listeners(file: File<'_>, value: Option<&Value<'_>>, findings: &mut Findings) -> Vec<PlacedListen> {
+    let Some(value) = value else {
+        return [Transport::Udp, Transport::Tcp].map(default_listener).into();
+    };
+    let DeValue::Array(array) = value.get_ref() else {
+        values::wrong_type("listen", value, "tables with double brackets: [[listen]]", findings);
+        return Vec::new();
+    };
+    array.iter().filter_map(|value| read_listener(file, value, findings)).collect()
+}
+
+/// On all IPv4 addresses: `[::]` cannot be bound where the kernel has no IPv6, so that one is written out where wanted.
+fn default_listener(transport: Transport) -> PlacedListen {
+    let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5060));
+    let name = listener_name(transport, address);
+    let listen = Listen { name, transport, address, public_address: Vec::new(), place: String::new() };
+    PlacedListen { listen, address: None, name: None }
+}
+
+fn listener_name(transport: Transport, address: SocketAddr) -> String {
+    format!("{}:{address}", transport.as_str())
+}
+
+fn read_listener(file: File<'_>, value: &Value<'_>, findings: &mut Findings) -> Option<PlacedListen> {
+    let section = Section::open("[[listen]]", value, keys::LISTEN, findings)?;
+    let name = section.read("name", findings, values::name);
+    let transport = section.read("transport", findings, transport).unwrap_or(Some(Transport::Udp));
+    let public_address = section.read("public_address", findings, public_addresses).unwrap_or_default();
+    let Some(written) = section.get("address") else {
+        let help = "add address = \"0.0.0.0:5060\"";
+        findings.error(code::MISSING, section.span.clone(), "a listener without `address`", help);
+        return None;
+    };
+    let address = values::socket_address("address", written, findings)?;
+    let transport = transport?;
+    Some(PlacedListen {
+        listen: Listen {
+            name: name.unwrap_or_else(|| listener_name(transport, address)),
+            transport,
+            address,
+            public_address,
+            place: place(file.path, file.source, written.span().start),
+        },
+        address: Some(written.span()),
+        name: section.get("name").map(Spanned::span),
+    })
+}
+
+/// `Some(None)` for what is refused, so that no default takes its place.
+#[allow(clippy::option_option)]
+fn transport(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Option<Transport>> {
+    let known = [("udp", Transport::Udp), ("tcp", Transport::Tcp), ("tls", Transport::Tls)];
+    let found = values::one_of(key, value, findings, &known);
+    if found == Some(Transport::Tls) {
+        not_yet(value.span(), &format!("{key} = \"tls\""), "TLS", findings);
+        return Some(None);
+    }
+    Some(found)
+}
+
+/// Refuses a value whose feature is not built yet.
+pub(super) fn not_yet(span: Span, what: &str, feature: &str, findings: &mut Findings) {
+    let help = format!("{feature}: still to come");
+    findings.error(code::NOT_IN_THIS_VERSION, span, format!("not in this version: {what}"), help);
+}
+
+fn read_media(section: Option<&Section<'_>>, findings: &mut Findings) -> (Media, Option<Span>) {
+    let address = section.and_then(|media| {
+        media.read("address", findings, |key, value, findings| {
+            values::one_or_list(key, value, findings, values::address)
+        })
+    });
+    let ports = section.and_then(|media| media.read("ports", findings, port_range));
+    let threads = section.and_then(|media| {
+        media.read("threads", findings, |key, value, findings| values::integer(key, value, findings, 0..=MAX_THREADS))
+    });
+    let idle_timeout = section.and_then(|media| media.read("idle_timeout", findings, values::duration));
+    if let Some(value) = section.and_then(|media| media.get("engine")) {
+        let engines = [("auto", true), ("user", true), ("kernel", false)];
+        if values::one_of("engine", value, findings, &engines) == Some(false) {
+            not_yet(value.span(), "engine = \"kernel\"", "the kernel's media path", findings);
+        }
+    }
+    let media = Media {
+        address: match address {
+            Some(list) => list.into_iter().map(|(address, _)| address).collect(),
+            None => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+        },
+        ports: ports.unwrap_or(MEDIA_PORTS),
+        threads: usize::try_from(threads.unwrap_or(0)).unwrap_or(0),
+        idle_timeout: idle_timeout.unwrap_or(Duration::from_secs(60)),
+    };
+    if media.address.is_empty()
+        && let Some(value) = section.and_then(|media| media.get("address"))
+        && value.get_ref().as_array().is_some_and(|list| list.is_empty())
+    {
+        findings.error(code::BAD_VALUE, value.span(), "`address` is empty", "media sockets need an address");
+    }
+    (media, section.and_then(|media| media.get("ports")).map(Spanned::span))
+}
+
+/// `"16384-32767"`, with room for one call at least.
+fn port_range(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<(u16, u16)> {
+    let text = values::string(key, value, findings)?;
+    let parsed = text.split_once('-').and_then(|(first, last)| {
+        let (first, last): (u16, u16) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        (first > 0 && first <= last).then_some((first, last))
+    });
+    let Some((first, last)) = parsed else {
+        let help = "first and last port, as \"16384-32767\"";
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" is not a range of ports"), help);
+        return None;
+    };
+    if calls_that_fit((first, last)) == 0 {
+        let help = "a call takes four ports: two pairs of an even port and the next odd one";
+        findings.error(code::TOO_FEW_PORTS, value.span(), format!("`{key}`: no call fits into \"{text}\""), help);
+        return None;
+    }
+    if !first.is_multiple_of(2) || last.is_multiple_of(2) {
+        let help = format!(
+            "RTP takes even ports, RTCP the next odd one: \"{}-{}\"",
+            first.next_multiple_of(2),
+            (last - 1) | 1
+        );
+        findings.warning(code::BAD_VALUE, Some(value.span()), format!("`{key}`: half a pair at an end"), help);
+    }
+    Some((first, last))
+}
+
+/// How many calls find their ports in a range.
+pub(super) fn calls_that_fit((first, last): (u16, u16)) -> u32 {
+    let first_even = u32::from(first).next_multiple_of(2);
+    let pairs = (u32::from(last) + 1).saturating_sub(first_even) / 2;
+    pairs * 2 / PORTS_PER_CALL
+}
+
+fn read_limits(section: Option<&Section<'_>>, media: &Media, findings: &mut Findings) -> (Limits, Option<Span>) {
+    let mut read = |key: &str, allowed| {
+        section.and_then(|limits| {
+            limits.read(key, findings, |key, value, findings| values::integer(key, value, findings, allowed))
+        })
+    };
+    let calls = read("calls", 1..=u32::MAX);
+    let calls_per_second = read("calls_per_second", 0..=u32::MAX);
+    let sip_message_bytes = read("sip_message_bytes", MIN_SIP_MESSAGE_BYTES..=MAX_SIP_MESSAGE_BYTES);
+    let limits = Limits {
+        calls: calls.unwrap_or_else(|| calls_that_fit(media.ports)),
+        calls_per_second: calls_per_second.unwrap_or(200),
+        sip_message_bytes: usize::try_from(sip_message_bytes.unwrap_or(MAX_SIP_MESSAGE_BYTES)).unwrap_or(usize::MAX),
+    };
+    (limits, section.and_then(|limits| limits.get("calls")).map(Spanned::span))
+}
+
+fn read_http(file: File<'_>, section: Option<&Section<'_>>, findings: &mut Findings) -> Http {
+    let address = section.and_then(|http| http.read("address", findings, values::socket_address));
+    let token = section.and_then(|http| {
+        http.read("token", findings, |key, value, findings| values::secret(key, value, findings, file.folder()))
+    });
+    let public_url = section.and_then(|http| http.read("public_url", findings, web_url));
+    let written = section.and_then(|http| http.get("address"));
+    Http {
+        address: address.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
+        token,
+        public_url,
+        place: written.map(|value| place(file.path, file.source, value.span().start)).unwrap_or_default(),
+    }
+}
+
+fn web_url(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    let usable = reqwest::Url::parse(&text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    if !usable {
+        let help = "as \"https://edge.example.com\"";
+        findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}`: \"{text}\" is not a web address"), help);
+    }
+    usable.then_some(text)
+}
+
+fn read_log(section: Option<&Section<'_>>, findings: &mut Findings) -> Log {
+    let format = section.and_then(|log| {
+        log.read("format", findings, |key, value, findings| {
+            values::one_of(key, value, findings, &[("auto", "auto"), ("text", "text"), ("json", "json")])
+        })
+    });
+    let level = section.and_then(|log| log.read("level", findings, log_level));
+    let full_numbers = section.and_then(|log| {
+        log.read("numbers", findings, |key, value, findings| {
+            values::one_of(key, value, findings, &[("masked", false), ("full", true)])
+        })
+    });
+    Log {
+        format: format.unwrap_or("auto").to_owned(),
+        level: level.unwrap_or_else(|| "info".to_owned()),
+        full_numbers: full_numbers.unwrap_or(false),
+    }
+}
+
+/// A level, or a filter as `info,trunkgate_sip=debug`.
+fn log_level(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let text = values::string(key, value, findings)?;
+    let is_level = |word: &str| LEVELS.contains(&word.trim());
+    // A lone word that is no level would be taken for the name of a module, and nothing be logged.
+    let wrong = text.split(',').find(|part| !is_level(part) && !part.contains('='));
+    let filter = tracing_subscriber::EnvFilter::builder().parse(&text);
+    if wrong.is_none() && filter.is_ok() {
+        return Some(text);
+    }
+    let help = match wrong.and_then(|word| nearest(word, LEVELS.into_iter())) {
+        Some(level) => format!("did you mean \"{level}\"?"),
+        None => "error, warn, info, debug, trace, or a filter as \"info,trunkgate_sip=debug\"".to_owned(),
+    };
+    findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_takes_two_pairs_of_ports() {
+        for (range, calls) in [
+            ((16_384, 32_767), 4_096),
+            ((1, 65_535), 16_383),
+            ((2, 65_535), 16_383),
+            ((40_000, 40_003), 1),
+            ((40_000, 40_002), 0),
+            ((40_001, 40_004), 0),
+            ((40_001, 40_005), 1),
+            ((40_000, 40_000), 0),
+            ((40_001, 40_001), 0),
+            ((65_535, 65_535), 0),
+        ] {
+            assert_eq!(calls_that_fit(range), calls, "{range:?}");
+        }
+    }
+
+    #[test]
+    fn the_default_local_networks_are_networks() {
+        assert!(LOCAL_NETWORKS.iter().all(|text| text.parse::<IpNet>().is_ok()));
+    }
+}

@@ -1,0 +1,110 @@
+//! A table of the file: its keys judged against the known ones, then read one by one.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::code;
+use super::diagnostic::{Findings, nearest};
+use super::keys::{Key, State, TABLES};
+use super::values::wrong_type;
+
+/// A value with its place.
+pub(super) type Value<'a> = Spanned<DeValue<'a>>;
+
+/// A table whose keys are all known.
+#[derive(Debug, Clone)]
+pub(super) struct Section<'a> {
+    /// As written: `[trunk.carrier]`.
+    pub(super) title: String,
+    /// The header, or the table itself where it is written inline.
+    pub(super) span: Range<usize>,
+    table: &'a DeTable<'a>,
+}
+
+impl<'a> Section<'a> {
+    /// Judges the keys of `value`; `None`, and a finding, where it is no table.
+    pub(super) fn open(
+        title: &str,
+        value: &'a Value<'a>,
+        keys: &[Key],
+        findings: &mut Findings,
+    ) -> Option<Section<'a>> {
+        let Some(table) = value.get_ref().as_table() else {
+            wrong_type(title, value, "a table", findings);
+            return None;
+        };
+        Some(Section::of_table(title, table, value.span(), keys, findings))
+    }
+    /// The same for a table that is known to be one.
+    pub(super) fn of_table(
+        title: &str,
+        table: &'a DeTable<'a>,
+        span: Range<usize>,
+        keys: &[Key],
+        findings: &mut Findings,
+    ) -> Section<'a> {
+        for (name, value) in table {
+            judge(title, name.get_ref(), name.span(), value, keys, findings);
+        }
+        Section { title: title.to_owned(), span, table }
+    }
+    /// The value of a key.
+    pub(super) fn get(&self, key: &str) -> Option<&'a Value<'a>> {
+        self.entries().find(|(name, _, _)| *name == key).map(|(_, _, value)| value)
+    }
+    /// Reads a key that may be absent; `read` reports what it cannot use.
+    pub(super) fn read<T>(
+        &self,
+        key: &str,
+        findings: &mut Findings,
+        read: impl FnOnce(&str, &'a Value<'a>, &mut Findings) -> Option<T>,
+    ) -> Option<T> {
+        read(key, self.get(key)?, findings)
+    }
+    /// Keys, their places and values, in the order of the file.
+    pub(super) fn in_order(&self) -> Vec<(&'a str, Range<usize>, &'a Value<'a>)> {
+        let mut entries: Vec<_> = self.entries().collect();
+        entries.sort_by_key(|(_, span, _)| span.start);
+        entries
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (&'a str, Range<usize>, &'a Value<'a>)> {
+        self.table.iter().map(|(name, value)| (name.get_ref().as_ref(), name.span(), value))
+    }
+}
+
+/// Refuses a key that is unknown or not built yet.
+fn judge(title: &str, name: &str, span: Range<usize>, value: &Value<'_>, keys: &[Key], findings: &mut Findings) {
+    let place = if title.is_empty() { String::new() } else { format!(" in {title}") };
+    let Some((_, state)) = keys.iter().find(|(known, _)| *known == name) else {
+        findings.error(code::UNKNOWN_KEY, span, format!("unknown key `{name}`{place}"), suggestion(name, keys));
+        return;
+    };
+    let only = match state {
+        State::Built => return,
+        State::Later(feature) => {
+            let help = format!("{feature}: still to come");
+            findings.error(code::NOT_IN_THIS_VERSION, span, format!("not in this version: `{name}`{place}"), help);
+            return;
+        }
+        State::OnlyText(text) if value.get_ref().as_str() == Some(*text) => return,
+        State::OnlyText(text) => format!("\"{text}\""),
+        State::OnlyFalse if value.get_ref().as_bool() == Some(false) => return,
+        State::OnlyFalse => "false".to_owned(),
+    };
+    let message = format!("not in this version: this value of `{name}`{place}");
+    findings.error(code::NOT_IN_THIS_VERSION, value.span(), message, format!("this version has only {name} = {only}"));
+}
+
+fn suggestion(name: &str, keys: &[Key]) -> String {
+    if let Some(known) = nearest(name, keys.iter().map(|(known, _)| *known)) {
+        return format!("did you mean `{known}`?");
+    }
+    let holds = |keys: &[Key]| keys.iter().any(|(known, _)| *known == name);
+    match TABLES.iter().find(|(_, keys)| holds(keys)) {
+        Some((table, _)) => format!("`{name}` belongs in {table}"),
+        None => "no key of this name exists here".to_owned(),
+    }
+}

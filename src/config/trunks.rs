@@ -1,0 +1,223 @@
+//! `[trunk.NAME]` turned into trunks.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use toml::Spanned;
+use trunkgate_route::{Peer, SendNumbers, Transport, Trunk};
+use trunkgate_sip::{Scheme, Uri};
+
+use super::code;
+use super::diagnostic::{Findings, nearest};
+use super::draft::{PlacedTrunk, Span};
+use super::keys;
+use super::schema::not_yet;
+use super::section::{Section, Value};
+use super::values;
+
+/// Codecs that this version lets through on purpose.
+const CODECS: [&str; 2] = ["PCMU", "PCMA"];
+/// Codecs that others know and this version does not convert.
+const LATER_CODECS: [&str; 9] = ["OPUS", "G722", "G729", "AMR", "AMR-WB", "G723", "GSM", "ILBC", "SPEEX"];
+
+/// All trunks in the order of the file.
+pub(super) fn read<'a>(value: &'a Value<'a>, findings: &mut Findings) -> Vec<PlacedTrunk> {
+    let Some(table) = value.get_ref().as_table() else {
+        values::wrong_type("trunk", value, "tables with names: [trunk.NAME]", findings);
+        return Vec::new();
+    };
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(name, _)| name.span().start);
+    entries.into_iter().filter_map(|(name, value)| read_one(name.get_ref(), name.span(), value, findings)).collect()
+}
+
+fn read_one<'a>(name: &str, name_span: Span, value: &'a Value<'a>, findings: &mut Findings) -> Option<PlacedTrunk> {
+    let section = Section::open(&format!("[trunk.{name}]"), value, keys::TRUNK, findings)?;
+    values::name_text("trunk", name, name_span.clone(), findings);
+    let mut trunk = Trunk::named(name);
+    let mut placed_peers = Vec::new();
+    let mut placed_networks = Vec::new();
+    let mut is_partial =
+        ["preset", "domain", "register", "accept_register"].iter().any(|key| section.get(key).is_some());
+    if let Some(value) = section.get("peers") {
+        let peers = values::one_or_list("peers", value, findings, read_peer).unwrap_or_default();
+        is_partial |= peers.len() < written(value);
+        (trunk.peers, placed_peers) = peers.into_iter().unzip();
+    }
+    if let Some(value) = section.get("accept_from") {
+        let networks = values::one_or_list("accept_from", value, findings, values::network).unwrap_or_default();
+        is_partial |= networks.len() < written(value);
+        (trunk.accept_from, placed_networks) = networks.into_iter().unzip();
+    }
+    if let Some(value) = section.get("media_from") {
+        let networks = values::one_or_list("media_from", value, findings, values::network).unwrap_or_default();
+        trunk.media_from = networks.into_iter().map(|(network, _)| network).collect();
+    }
+    trunk.listen = section.read("listen", findings, values::string);
+    if let Some(codecs) = section.read("codecs", findings, read_codecs) {
+        trunk.codecs = codecs;
+    }
+    for (key, target) in
+        [("ring_timeout", &mut trunk.ring_timeout), ("no_response_timeout", &mut trunk.no_response_timeout)]
+    {
+        *target = section.read(key, findings, values::duration).unwrap_or(*target);
+    }
+    if let Some(codes) = section.read("failover_on", findings, |key, value, findings| {
+        values::list(key, value, findings, |key, value, findings| values::integer(key, value, findings, 300..=699))
+    }) {
+        trunk.failover_on = codes.into_iter().filter_map(|(code, _)| u16::try_from(code).ok()).collect();
+    }
+    for (key, target) in [("max_calls", &mut trunk.max_calls), ("calls_per_second", &mut trunk.calls_per_second)] {
+        let read =
+            |key: &str, value: &Value<'_>, findings: &mut Findings| values::integer(key, value, findings, 0..=u32::MAX);
+        *target = section.read(key, findings, read).unwrap_or(*target);
+    }
+    let forms = [
+        ("e164", SendNumbers::E164),
+        ("plus-less", SendNumbers::PlusLess),
+        ("national", SendNumbers::National),
+        ("as-is", SendNumbers::AsIs),
+    ];
+    let form =
+        section.read("send_numbers", findings, |key, value, findings| values::one_of(key, value, findings, &forms));
+    trunk.send_numbers = form.unwrap_or_default();
+    trunk.name = Arc::from(name);
+    Some(PlacedTrunk {
+        trunk,
+        name: name_span,
+        listen: section.get("listen").map(Spanned::span),
+        peers: placed_peers,
+        accept_from: placed_networks,
+        is_partial,
+    })
+}
+
+/// How many items stand there.
+fn written(value: &Value<'_>) -> usize {
+    value.get_ref().as_array().map_or(1, |array| array.len())
+}
+
+fn read_codecs(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<String>> {
+    let mut codecs: Vec<String> = Vec::new();
+    for (codec, span) in values::list(key, value, findings, |key, value, findings| {
+        values::string(key, value, findings).and_then(|text| read_codec(&text, value.span(), findings))
+    })? {
+        if codecs.contains(&codec) {
+            findings.error(code::DUPLICATE, span, format!("`{key}` has {codec} twice"), "each codec once");
+        } else {
+            codecs.push(codec);
+        }
+    }
+    if written(value) == 0 {
+        let help = "a trunk without codecs can take no call: leave the key out for PCMU, PCMA";
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is empty"), help);
+    }
+    Some(codecs).filter(|codecs| !codecs.is_empty())
+}
+
+fn read_codec(text: &str, span: Span, findings: &mut Findings) -> Option<String> {
+    let name = text.to_ascii_uppercase();
+    if CODECS.contains(&name.as_str()) {
+        return Some(name);
+    }
+    if LATER_CODECS.contains(&name.as_str()) {
+        not_yet(span, &format!("the codec {text}"), "transcoding", findings);
+        return None;
+    }
+    let help = match nearest(&name, CODECS.iter().chain(&LATER_CODECS).copied()) {
+        Some(codec) => format!("did you mean \"{codec}\"?"),
+        None => "PCMU and PCMA".to_owned(),
+    };
+    findings.error(code::BAD_VALUE, span, format!("unknown codec \"{text}\""), help);
+    None
+}
+
+/// `"sip:host"` or `{ uri = "sip:host", priority = 10, weight = 50 }`.
+fn read_peer<'a>(key: &str, value: &'a Value<'a>, findings: &mut Findings) -> Option<Peer> {
+    if let Some(text) = value.get_ref().as_str() {
+        return peer_of_uri(text, value.span(), findings);
+    }
+    if !value.get_ref().is_table() {
+        values::wrong_type(key, value, "\"sip:HOST\" or { uri = \"sip:HOST\", priority = 10, weight = 50 }", findings);
+        return None;
+    }
+    let section = Section::open("a peer", value, keys::PEER, findings)?;
+    let mut share = |key: &str| {
+        let read =
+            |key: &str, value: &Value<'_>, findings: &mut Findings| values::integer(key, value, findings, 0..=65_535);
+        section.read(key, findings, read).and_then(|number| u16::try_from(number).ok()).unwrap_or(0)
+    };
+    let (priority, weight) = (share("priority"), share("weight"));
+    let Some(uri) = section.get("uri") else {
+        findings.error(code::MISSING, value.span(), "a peer without `uri`", "add uri = \"sip:HOST\"");
+        return None;
+    };
+    let text = values::string("uri", uri, findings)?;
+    let peer = peer_of_uri(&text, uri.span(), findings)?;
+    Some(Peer { priority, weight, ..peer })
+}
+
+fn peer_of_uri(text: &str, span: Span, findings: &mut Findings) -> Option<Peer> {
+    let SipAddress { user, host, port, transport } = sip_uri(text, "a peer", span.clone(), findings)?;
+    if !user.is_empty() {
+        let help = format!("without `{user}@`: a peer is a host, the called number comes before it");
+        findings.error(code::BAD_ADDRESS, span, format!("\"{text}\" has a user part"), help);
+        return None;
+    }
+    let address: Option<IpAddr> = host.parse().ok();
+    if address.is_some_and(|address| address.is_unspecified() || address.is_multicast()) {
+        findings.error(code::BAD_ADDRESS, span, format!("\"{text}\" is no host"), "the address that it sends from");
+        return None;
+    }
+    let addresses = address.into_iter().collect();
+    Some(Peer { uri: text.to_owned(), host, port, transport, priority: 0, weight: 0, addresses })
+}
+
+/// The parts of a SIP URI that say where it leads.
+#[derive(Debug)]
+pub(super) struct SipAddress {
+    pub(super) user: String,
+    pub(super) host: String,
+    pub(super) port: Option<u16>,
+    pub(super) transport: Transport,
+}
+
+/// Reads a `sip:` URI; `what` names its place in messages.
+pub(super) fn sip_uri(text: &str, what: &str, span: Span, findings: &mut Findings) -> Option<SipAddress> {
+    let parsed = Uri::parse(text.as_bytes());
+    let scheme = parsed.map(|uri| uri.scheme);
+    if scheme == Some(Scheme::Sips) {
+        not_yet(span, "sips:", "TLS", findings);
+        return None;
+    }
+    let Some(uri) = parsed.filter(|uri| uri.scheme == Scheme::Sip && uri.headers.is_empty()) else {
+        // The commonest slip is an address alone.
+        let with_scheme = format!("sip:{text}");
+        let help = match Uri::parse(with_scheme.as_bytes()) {
+            Some(uri) if !text.contains("sip:") && !uri.host.host.is_empty() => format!("write \"{with_scheme}\""),
+            _ => "as \"sip:198.51.100.7:5060;transport=tcp\"".to_owned(),
+        };
+        findings.error(code::BAD_ADDRESS, span, format!("\"{text}\" is not a SIP URI for {what}"), help);
+        return None;
+    };
+    let transport = match uri.param("transport").map(str::to_ascii_lowercase).as_deref() {
+        None | Some("udp") => Transport::Udp,
+        Some("tcp") => Transport::Tcp,
+        Some("tls") => {
+            not_yet(span, "transport=tls", "TLS", findings);
+            return None;
+        }
+        Some(other) => {
+            let message = format!("\"{text}\": unknown transport {other}");
+            findings.error(code::BAD_ADDRESS, span, message, "udp or tcp");
+            return None;
+        }
+    };
+    let names = uri.params.split(';').filter_map(|param| param.split('=').next()).filter(|name| !name.is_empty());
+    if let Some(unknown) = names.into_iter().find(|name| !name.eq_ignore_ascii_case("transport")) {
+        let message = format!("\"{text}\": unknown parameter {unknown}");
+        findings.error(code::BAD_ADDRESS, span, message, "`transport` is the only one");
+        return None;
+    }
+    Some(SipAddress { user: uri.user.to_owned(), host: uri.host.host.to_owned(), port: uri.host.port, transport })
+}

@@ -1,0 +1,156 @@
+//! The configuration's values, defaults filled in.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use trunkgate_route::{Definition, Numbers, Route, Transport, Trunk};
+
+/// The whole configuration, defaults filled in.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// `[edge]`
+    pub edge: Edge,
+    /// `[[listen]]`, never empty.
+    pub listen: Vec<Listen>,
+    /// `[media]`
+    pub media: Media,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[http]`
+    pub http: Http,
+    /// `[trunk.NAME]` in the order of the file; peers' addresses filled in only where they are literal.
+    pub trunks: Vec<Trunk>,
+    /// `[[route]]` in the order of the file.
+    pub routes: Vec<Route>,
+    /// `[log]`
+    pub log: Log,
+    /// `[cdr] file`
+    pub cdr_file: Option<PathBuf>,
+}
+
+/// `[edge]`
+#[derive(Debug, Clone)]
+pub struct Edge {
+    /// Its name; default: the host's.
+    pub name: String,
+    /// Public addresses; empty: the local address that reaches the peer.
+    pub public_address: Vec<IpAddr>,
+    /// Peers in these networks get our local address.
+    pub local_networks: Vec<IpNet>,
+    /// Numbers without a country code are read as of this country.
+    pub numbers: Numbers,
+}
+
+/// One `[[listen]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// Name; default: transport, address, port.
+    pub name: String,
+    /// Transport.
+    pub transport: Transport,
+    /// Where to bind.
+    pub address: SocketAddr,
+    /// Its own public addresses; empty: the edge's.
+    pub public_address: Vec<IpAddr>,
+    /// Where it is written, as `file:line:column`, for "port taken"; empty for a default.
+    pub place: String,
+}
+
+/// `[media]`
+#[derive(Debug, Clone)]
+pub struct Media {
+    /// Addresses that media sockets are bound to.
+    pub address: Vec<IpAddr>,
+    /// First and last port.
+    pub ports: (u16, u16),
+    /// Workers; 0: one per core.
+    pub threads: usize,
+    /// Zero: none.
+    pub idle_timeout: Duration,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Calls at once.
+    pub calls: u32,
+    /// New calls a second; 0: no limit.
+    pub calls_per_second: u32,
+    /// Longest SIP message, in bytes.
+    pub sip_message_bytes: usize,
+}
+
+/// A secret: never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(text: String) -> Secret {
+        Secret(text)
+    }
+    /// The secret itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// `[http]`
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Where to bind.
+    pub address: SocketAddr,
+    /// Bearer token; required unless the address is loopback.
+    pub token: Option<Secret>,
+    /// As seen from outside.
+    pub public_url: Option<String>,
+    /// Where the address is written, for "port taken".
+    pub place: String,
+}
+
+/// `[log]`
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// `auto`, `text`, `json`.
+    pub format: String,
+    /// `error` … `trace`, or a filter.
+    pub level: String,
+    /// Whether numbers are shown in full.
+    pub full_numbers: bool,
+}
+
+impl Config {
+    /// Host names of peers that a name service has to be asked for, each once.
+    pub fn hosts(&self) -> Vec<String> {
+        let mut hosts: Vec<String> = Vec::new();
+        for peer in self.trunks.iter().flat_map(|trunk| &trunk.peers) {
+            if peer.addresses.is_empty() && !hosts.contains(&peer.host) {
+                hosts.push(peer.host.clone());
+            }
+        }
+        hosts
+    }
+    /// What the routing table is built from; `resolved` has the addresses of [`Config::hosts`] as far as known.
+    pub fn definition(&self, resolved: &HashMap<String, Vec<IpAddr>>) -> Definition {
+        let mut trunks = self.trunks.clone();
+        for peer in trunks.iter_mut().flat_map(|trunk| &mut trunk.peers) {
+            if peer.addresses.is_empty()
+                && let Some(addresses) = resolved.get(&peer.host)
+            {
+                peer.addresses.clone_from(addresses);
+            }
+        }
+        Definition { numbers: self.edge.numbers.clone(), trunks, routes: self.routes.clone() }
+    }
+}

@@ -1,0 +1,45 @@
+//! `trunkgate help CODE`: what an error code means and what to do.
+
+use std::process::ExitCode;
+
+use crate::config::code;
+
+/// Prints the explanation of a code, or without one the list of all; exit 2 for a code that does not exist.
+pub fn run(id: Option<&str>) -> ExitCode {
+    let Some(id) = id else {
+        for code in code::ALL {
+            println!("{}  {}", code.id, code.title);
+        }
+        return ExitCode::SUCCESS;
+    };
+    match explain(id) {
+        Some(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        None => {
+            eprintln!("error: there is no code {id}; `trunkgate help` lists them");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The explanation of a code, in either case of its letters.
+pub fn explain(id: &str) -> Option<String> {
+    let code = code::find(id)?;
+    Some(format!("{}: {}\n\n{}\n", code.id, code.title, code.text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_explained_and_no_other() {
+        for code in code::ALL {
+            let text = explain(&code.id.to_lowercase()).unwrap();
+            assert!(text.starts_with(&format!("{}: ", code.id)), "{text}");
+        }
+        assert_eq!(explain("TG0000"), None);
+    }
+}
