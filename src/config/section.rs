@@ -16,8 +16,6 @@ pub(super) type Value<'a> = Spanned<DeValue<'a>>;
 /// A table whose keys are all known.
 #[derive(Debug, Clone)]
 pub(super) struct Section<'a> {
-    /// As written: `[trunk.carrier]`.
-    pub(super) title: String,
     /// The header, or the table itself where it is written inline.
     pub(super) span: Range<usize>,
     table: &'a DeTable<'a>,
@@ -48,11 +46,11 @@ impl<'a> Section<'a> {
         for (name, value) in table {
             judge(title, name.get_ref(), name.span(), value, keys, findings);
         }
-        Section { title: title.to_owned(), span, table }
+        Section { span, table }
     }
     /// The value of a key.
     pub(super) fn get(&self, key: &str) -> Option<&'a Value<'a>> {
-        self.entries().find(|(name, _, _)| *name == key).map(|(_, _, value)| value)
+        self.table.iter().find(|(name, _)| name.get_ref().as_ref() == key).map(|(_, value)| value)
     }
     /// Reads a key that may be absent; `read` reports what it cannot use.
     pub(super) fn read<T>(
@@ -62,16 +60,6 @@ impl<'a> Section<'a> {
         read: impl FnOnce(&str, &'a Value<'a>, &mut Findings) -> Option<T>,
     ) -> Option<T> {
         read(key, self.get(key)?, findings)
-    }
-    /// Keys, their places and values, in the order of the file.
-    pub(super) fn in_order(&self) -> Vec<(&'a str, Range<usize>, &'a Value<'a>)> {
-        let mut entries: Vec<_> = self.entries().collect();
-        entries.sort_by_key(|(_, span, _)| span.start);
-        entries
-    }
-
-    fn entries(&self) -> impl Iterator<Item = (&'a str, Range<usize>, &'a Value<'a>)> {
-        self.table.iter().map(|(name, value)| (name.get_ref().as_ref(), name.span(), value))
     }
 }
 

@@ -1,0 +1,101 @@
+//! Every configuration that the repository shows is accepted, and says what it seems to say.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use trunkgate::config::{self, Config};
+use trunkgate_route::{CallInfo, Table, Target};
+
+/// Loads a file; nothing may be found but an overlap with this machine's ephemeral ports.
+fn accepted(path: &Path) -> Config {
+    match config::load(path) {
+        Ok((config, warnings)) => {
+            let others: Vec<_> = warnings.iter().filter(|warning| warning.code != "TG0123").collect();
+            assert!(others.is_empty(), "{}: {others:?}", path.display());
+            config
+        }
+        Err(found) => {
+            let source = std::fs::read_to_string(path).unwrap();
+            panic!("{}", config::render(path, &source, &found));
+        }
+    }
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("config")
+}
+
+#[test]
+fn the_whole_file_is_accepted_and_bound_to_loopback() {
+    let config = accepted(&folder().join("trunkgate.toml"));
+    assert!(config.listen.iter().all(|listen| listen.address.ip().is_loopback()));
+    assert!(config.media.address.iter().all(|address| address.is_loopback()));
+    assert!(config.http.address.ip().is_loopback());
+    assert!(config.trunks.iter().flat_map(|trunk| &trunk.peers).all(|peer| peer.addresses[0].is_loopback()));
+    assert!(config.hosts().is_empty());
+    let table = Table::new(config.definition(&HashMap::new()));
+    let route = |from, called| {
+        let plan = table.plan(&CallInfo { from, called, caller: "+14155550000" }, &mut |_| 0)?;
+        Some(plan.route.name.to_string())
+    };
+    assert_eq!(route("carrier", "+14155551234").as_deref(), Some("reception"));
+    assert_eq!(route("carrier", "+12125550100").as_deref(), Some("inbound"));
+    assert_eq!(route("pbx", "911").as_deref(), Some("emergency"));
+    assert_eq!(route("pbx", "+442079460018").as_deref(), Some("outbound"));
+    assert_eq!(table.trunk_of("127.0.0.1:5080".parse().unwrap()).unwrap().name.as_ref(), "pbx");
+    assert_eq!(table.trunk_of("127.0.0.1:49999".parse().unwrap()).unwrap().name.as_ref(), "carrier");
+}
+
+/// What is written as a default is the default.
+#[test]
+fn the_whole_file_shows_the_defaults() {
+    let shown = accepted(&folder().join("trunkgate.toml"));
+    let text = "[trunk.carrier]\npeers = ['sip:127.0.0.1']\n[[route]]\nconnect = ['trunk:carrier']\n";
+    let (default, _) = config::parse(Path::new("x.toml"), text).unwrap();
+    assert_eq!(shown.edge.local_networks, default.edge.local_networks);
+    assert_eq!(shown.edge.numbers.country(), default.edge.numbers.country());
+    assert_eq!(shown.media.ports, default.media.ports);
+    assert_eq!(shown.media.threads, default.media.threads);
+    assert_eq!(shown.media.idle_timeout, default.media.idle_timeout);
+    assert_eq!(shown.limits.calls, default.limits.calls);
+    assert_eq!(shown.limits.calls_per_second, default.limits.calls_per_second);
+    assert_eq!(shown.limits.sip_message_bytes, default.limits.sip_message_bytes);
+    assert_eq!(shown.http.address, default.http.address);
+    assert_eq!(shown.log.level, default.log.level);
+    assert_eq!(shown.log.format, default.log.format);
+    assert_eq!(shown.log.full_numbers, default.log.full_numbers);
+    let (shown, default) = (&shown.trunks[0], &default.trunks[0]);
+    assert_eq!(shown.codecs, default.codecs);
+    assert_eq!(shown.ring_timeout, default.ring_timeout);
+    assert_eq!(shown.no_response_timeout, default.no_response_timeout);
+    assert_eq!(shown.failover_on, default.failover_on);
+    assert_eq!(shown.max_calls, default.max_calls);
+    assert_eq!(shown.calls_per_second, default.calls_per_second);
+    assert_eq!(shown.send_numbers, default.send_numbers);
+}
+
+#[test]
+fn every_example_is_accepted() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder().join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(path.extension().and_then(|extension| extension.to_str()), Some("toml"), "{}", path.display());
+        accepted(&path);
+        seen += 1;
+    }
+    assert!(seen >= 2);
+}
+
+#[test]
+fn peers_get_their_addresses_from_the_name_service() {
+    let config = accepted(&folder().join("examples/two-carriers.toml"));
+    assert_eq!(config.hosts(), ["sbc1.cheap.example", "sbc2.cheap.example", "backup.cheap.example"]);
+    let resolved = HashMap::from([("sbc1.cheap.example".to_owned(), vec!["192.0.2.1".parse().unwrap()])]);
+    let table = Table::new(config.definition(&resolved));
+    assert_eq!(table.trunk_of("192.0.2.1:5060".parse().unwrap()).unwrap().name.as_ref(), "cheap");
+    let call = CallInfo { from: "pbx", called: "+12125550100", caller: "" };
+    let plan = table.plan(&call, &mut |_| 0).unwrap();
+    let [Target::Trunk { peers, .. }, _] = &plan.targets[..] else { panic!("{:?}", plan.targets) };
+    assert_eq!(peers.last().unwrap().host, "backup.cheap.example");
+}
