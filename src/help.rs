@@ -4,21 +4,18 @@ use std::process::ExitCode;
 
 use crate::config::code;
 
-/// Prints the explanation of a code, or without one the list of all; exit 2 for a code that does not exist.
-pub fn run(id: Option<&str>) -> ExitCode {
-    let Some(id) = id else {
-        for code in code::ALL {
-            println!("{}  {}", code.id, code.title);
-        }
-        return ExitCode::SUCCESS;
-    };
+/// Prints the explanation of a code; for one that does not exist the list of all, and exit 2.
+pub fn run(id: &str) -> ExitCode {
     match explain(id) {
         Some(text) => {
             print!("{text}");
             ExitCode::SUCCESS
         }
         None => {
-            eprintln!("error: there is no code {id}; `trunkgate help` lists them");
+            eprintln!("error: there is no code {id}. These are:");
+            for code in code::ALL {
+                eprintln!("{}  {}", code.id, code.title);
+            }
             ExitCode::from(2)
         }
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use trunkgate::cli::{Cli, UNBUILT, Verb};
 use trunkgate::init::InitOptions;
-use trunkgate::{check, client, demo, init, run, why};
+use trunkgate::{check, client, demo, help, init, run, why};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -26,7 +26,8 @@ fn main() -> ExitCode {
         Verb::Why(question) => why::run(config, &question),
         Verb::Reload { remote } => client::reload(config, &remote),
         Verb::Drain { remote, undo } => client::drain(config, &remote, undo),
-        Verb::Help { .. } => match Cli::command().print_help() {
+        Verb::Help { code: Some(code) } => help::run(&code),
+        Verb::Help { code: None } => match Cli::command().print_help() {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         },

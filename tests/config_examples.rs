@@ -77,6 +77,7 @@ fn the_whole_file_shows_the_defaults() {
 
 #[test]
 fn every_example_is_accepted() {
+    accepted(&folder().join("compose.toml"));
     let mut seen = 0;
     for entry in std::fs::read_dir(folder().join("examples")).unwrap() {
         let path = entry.unwrap().path();
