@@ -15,7 +15,7 @@ use crate::method::Method;
 use crate::scan::{Scan, is_lws, is_whole_token, number, part, split, split_once, tail, trim};
 use crate::uri::Uri;
 
-/// Why bytes are not a SIP message at all: no start line, or no end of headers.
+/// Why bytes are not a SIP message at all: no start line of SIP, or longer than any message may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParseError {
     /// What is wrong.
@@ -98,7 +98,7 @@ impl Message {
     /// are indexed and [`Self::defect`] tells.
     ///
     /// # Errors
-    /// [`ParseError`] where not even a start line and headers can be told apart.
+    /// [`ParseError`] where there is no start line of SIP, or the message is longer than [`limits::MESSAGE_BYTES`].
     pub fn parse(bytes: Bytes) -> Result<Message, ParseError> {
         if bytes.len() > limits::MESSAGE_BYTES {
             return Err(ParseError { what: "longer than a message may be", at: limits::MESSAGE_BYTES });
