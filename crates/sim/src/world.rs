@@ -36,6 +36,8 @@ pub(crate) enum Happening {
     ToEdge(Flow, Bytes),
     /// A SIP message that arrives at a phone.
     ToPhone(usize, Flow, Bytes),
+    /// The edge is told that a stream is lost.
+    Lost(Flow),
     /// An RTP packet.
     Rtp { from: SocketAddr, to: SocketAddr, bytes: Bytes },
     /// Media events wait for the gateway.
@@ -227,6 +229,10 @@ impl World {
                     seat.phone.handle_input(self.now, trunkgate_phone::Input::Sip { flow, bytes });
                 }
             }
+            Happening::Lost(flow) => {
+                self.log.line(self.now, format_args!("edge    ← {} is lost", flow.remote));
+                self.edge.gateway.handle_input(self.now, Input::TransportFailed { flow });
+            }
             Happening::Rtp { from, to, bytes } => self.rtp(from, to, bytes),
             Happening::Told => {
                 while let Some((id, event)) = self.edge.told.pop_front() {
@@ -313,6 +319,12 @@ impl World {
             return;
         };
         let carriage = if flow.transport == Transport::Udp { Carriage::Datagram } else { Carriage::Stream };
+        let unreachable = self.seats.get(at).is_some_and(|seat| seat.dead || seat.cut);
+        if carriage == Carriage::Stream && unreachable {
+            // A refused or reset connection; a dead host on UDP only stays silent.
+            self.at(self.now + Duration::from_millis(3), Happening::Lost(flow));
+            return;
+        }
         let to_phone = Flow {
             transport: flow.transport,
             listener: ListenerId(0),
