@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use trunkgate_sip::{HeaderName, Message, Method, Scheme, StartLine, Transport};
+use trunkgate_sip::{
+    Endpoint, EndpointConfig, Event, Flow, HeaderName, Identity, Input, ListenerId, Local, Message, Method, Output,
+    Party, Scheme, StartLine, Transport,
+};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/rfc4475")
@@ -153,4 +156,47 @@ fn responses_are_read() {
     assert!(std::str::from_utf8(reason).unwrap().starts_with("= 2**3 * 5**2 "));
     assert_eq!(unusual.method(), Method::Invite);
     assert_eq!(load("bigcode.dat").code(), Some(0));
+}
+
+/// What an endpoint that serves calls and OPTIONS makes of one message: the codes it sends and whether it tells the layer above.
+fn treat(message: Message) -> (Vec<u16>, Vec<Event>) {
+    let methods = vec![Method::Invite, Method::Ack, Method::Bye, Method::Cancel, Method::Options];
+    let config = EndpointConfig {
+        identity: Identity { edge: 1, generation: 1, shard: 0 },
+        product: "Trunkgate".into(),
+        methods,
+        extensions: Vec::new(),
+        message_bytes: 65_535,
+        limits: Default::default(),
+    };
+    let now = std::time::Instant::now();
+    let remote = "192.0.2.1:5060".parse().unwrap();
+    let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
+    let local = Local { ip: "192.0.2.2".parse().unwrap(), port: 5060 };
+    let mut endpoint = Endpoint::new(config, [7; 32]);
+    endpoint.handle_input(now, Input::Received { flow, local, party: Party(0), message });
+    let (mut codes, mut events) = (Vec::new(), Vec::new());
+    while let Some(output) = endpoint.poll_output() {
+        match output {
+            Output::Transmit(transmit) => codes.extend(transmit.what.code),
+            Output::Event(event) => events.push(event),
+        }
+    }
+    (codes, events)
+}
+
+#[test]
+fn the_endpoint_treats_each_as_expected() {
+    for (file, expected) in expected() {
+        let (codes, events) = treat(load(&file));
+        match &expected.treatment.split(' ').collect::<Vec<_>>()[..] {
+            // the layer above answers OPTIONS
+            ["answer", "200"] => {
+                assert!(matches!(events[..], [Event::Request { id: Some(_), .. }]), "{file}: {events:?}")
+            }
+            ["answer", code] => assert_eq!(codes, [code.parse::<u16>().unwrap()], "{file}: {events:?}"),
+            ["serve"] => assert!(codes == [100] && matches!(events[..], [Event::Invite { .. }]), "{file}: {events:?}"),
+            _ => assert!(codes.is_empty() && matches!(events[..], [Event::Dropped(_)]), "{file}: {events:?}"),
+        }
+    }
 }
