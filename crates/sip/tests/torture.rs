@@ -159,6 +159,7 @@ fn responses_are_read() {
 }
 
 /// What an endpoint that serves calls and OPTIONS makes of one message: the codes it sends and whether it tells the layer above.
+#[expect(clippy::disallowed_methods, reason = "a test begins somewhere in time")]
 fn treat(message: Message) -> (Vec<u16>, Vec<Event>) {
     let methods = vec![Method::Invite, Method::Ack, Method::Bye, Method::Cancel, Method::Options];
     let config = EndpointConfig {
