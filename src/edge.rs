@@ -259,6 +259,7 @@ fn shared(config: Config, listeners: Vec<Listener>, interfaces: Interfaces, work
         sockets: Arc::new(SocketCounters::default()),
         workers: workers.counters().to_vec(),
         cdr_failures: Counter::default(),
+        pulse: Mutex::default(),
         refresh: Notify::new(),
     })
 }

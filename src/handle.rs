@@ -99,6 +99,8 @@ pub(crate) struct Shared {
     pub(crate) sockets: Arc<SocketCounters>,
     pub(crate) workers: Vec<Arc<WorkerCounters>>,
     pub(crate) cdr_failures: Counter,
+    /// Each worker's turns as last looked at, and when they had changed.
+    pub(crate) pulse: Mutex<Vec<(u64, Instant)>>,
     /// Wakes the refresher of names and interfaces.
     pub(crate) refresh: Notify,
 }
@@ -253,6 +255,23 @@ impl Handle {
     /// The workers' counters.
     pub fn workers(&self) -> &[Arc<WorkerCounters>] {
         &self.shared.workers
+    }
+
+    /// Positions of media workers that have not turned for longer than they may, as far as looks at them tell.
+    pub(crate) fn silent_workers(&self, allowed: Duration) -> Vec<usize> {
+        let now = Instant::now();
+        let mut pulse = self.shared.pulse.lock().unwrap_or_else(PoisonError::into_inner);
+        pulse.resize(self.shared.workers.len(), (u64::MAX, now));
+        let mut silent = Vec::new();
+        for (position, (worker, seen)) in self.shared.workers.iter().zip(pulse.iter_mut()).enumerate() {
+            let turns = worker.turns.get();
+            if turns != seen.0 {
+                *seen = (turns, now);
+            } else if now.duration_since(seen.1) > allowed {
+                silent.push(position);
+            }
+        }
+        silent
     }
 
     /// How often a reload was taken and refused, and whether the last one was taken.

@@ -52,6 +52,9 @@ pub const HTTP_BODY_BYTES: usize = 64 << 10;
 pub const HTTP_HEADER_BYTES: usize = 16 << 10;
 /// How long a loop may take to answer before `/healthz` says that it is stuck, in milliseconds.
 pub const HEALTH_MILLISECONDS: u64 = 1000;
+/// How long a media worker may be without a turn before `/healthz` says that it is stuck, in milliseconds. An idle one
+/// turns once a second.
+pub const WORKER_MILLISECONDS: u64 = 3000;
 /// How long the far ends have to answer the last BYEs before the process ends, in seconds.
 pub const FAREWELL_SECONDS: u64 = 2;
 /// Most calls in one answer of `/v1/calls`.

@@ -1,0 +1,186 @@
+//! The real binary with a configuration of its own, spoken to by signals, HTTP and bare sockets.
+
+#![allow(dead_code)] // each test file uses its part
+
+pub mod sip;
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Longer than anything takes, even on a loaded machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running `trunkgate run`; killed when dropped.
+pub struct Process {
+    child: Child,
+    stdout: Receiver<String>,
+    log: Arc<Mutex<String>>,
+    pub ready: String,
+    pub file: PathBuf,
+    _directory: Arc<tempfile::TempDir>,
+}
+
+/// A directory with `trunkgate.toml` in it.
+pub fn write(config: &str) -> (Arc<tempfile::TempDir>, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("trunkgate.toml");
+    std::fs::write(&file, config).unwrap();
+    (Arc::new(directory), file)
+}
+
+/// The binary, with nothing of the environment that it would read.
+pub fn trunkgate(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trunkgate"));
+    for name in ["TRUNKGATE_CONFIG", "TRUNKGATE_TOKEN", "TRUNKGATE_LOG"] {
+        command.env_remove(name);
+    }
+    command.args(arguments);
+    command
+}
+
+/// Runs the binary to its end.
+pub fn finish(arguments: &[&str]) -> Output {
+    trunkgate(arguments).output().unwrap()
+}
+
+/// A configuration with a UDP and a TCP listener, HTTP and whatever follows, all on free ports of loopback.
+pub fn config(rest: &str) -> String {
+    format!(
+        "[edge]\nname = \"under-test\"\n\
+         [[listen]]\nname = \"u\"\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\n\
+         [[listen]]\nname = \"t\"\ntransport = \"tcp\"\naddress = \"127.0.0.1:0\"\n\
+         [media]\naddress = [\"127.0.0.1\"]\nthreads = 1\n\
+         [http]\naddress = \"127.0.0.1:0\"\n{rest}"
+    )
+}
+
+impl Process {
+    pub fn start(config: &str) -> Process {
+        let (directory, file) = write(config);
+        let mut child = trunkgate(&["--config", file.to_str().unwrap(), "run", "--drain", "60s"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (lines, stdout) = channel();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                let _ = lines.send(line);
+            }
+        });
+        let log = Arc::new(Mutex::new(String::new()));
+        let (mut stderr, copy) = (child.stderr.take().unwrap(), Arc::clone(&log));
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(len @ 1..) = stderr.read(&mut buffer) {
+                copy.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..len]));
+            }
+        });
+        let Ok(ready) = stdout.recv_timeout(PATIENCE) else {
+            let _ = child.kill();
+            panic!("never ready: {}", log.lock().unwrap());
+        };
+        Process { child, stdout, log, ready, file, _directory: directory }
+    }
+
+    /// An address of the ready line.
+    pub fn address(&self, name: &str) -> SocketAddr {
+        let parts = self.ready.split_whitespace();
+        let found = parts.filter_map(|part| part.split_once('=')).find(|(key, _)| *key == name);
+        found.unwrap_or_else(|| panic!("no {name} in {}", self.ready)).1.parse().unwrap()
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address("http"))
+    }
+
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        nix::sys::signal::kill(pid, signal).unwrap();
+    }
+
+    /// Waits for the end; also gives what else was printed to stdout.
+    pub fn end(mut self) -> (ExitStatus, Vec<String>, String) {
+        let status = until("the process ends", || self.child.try_wait().unwrap());
+        let rest = self.stdout.iter().collect();
+        (status, rest, self.log())
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub fn get(&self, path: &str) -> (u16, String) {
+        http("GET", &format!("{}{path}", self.url()), &[], "")
+    }
+
+    pub fn json(&self, path: &str) -> Value {
+        let (status, text) = self.get(path);
+        assert_eq!(status, 200, "{path}: {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// The value of one metric, labels included in its name.
+    pub fn metric(&self, name: &str) -> f64 {
+        let (_, text) = self.get("/metrics");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One request.
+pub fn http(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
+    let (status, _, text) = http_with_headers(method, url, headers, body);
+    (status, text)
+}
+
+/// One request; the answer's headers too.
+pub fn http_with_headers(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (u16, reqwest::header::HeaderMap, String) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+        let mut request = client.request(method.parse().unwrap(), url).body(body.to_owned());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.headers().clone(), response.text().await.unwrap())
+    })
+}
+
+/// Looks again and again until there is something.
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begin.elapsed() < PATIENCE, "waited too long until {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

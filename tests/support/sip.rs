@@ -1,0 +1,97 @@
+//! A SIP party made of text and one UDP socket: just enough for a call.
+
+use std::net::{SocketAddr, UdpSocket};
+
+use super::PATIENCE;
+
+pub struct Party {
+    pub socket: UdpSocket,
+    pub address: SocketAddr,
+}
+
+impl Party {
+    pub fn new(ip: &str) -> Party {
+        let socket = UdpSocket::bind((ip, 0)).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let address = socket.local_addr().unwrap();
+        Party { socket, address }
+    }
+
+    pub fn send(&self, to: SocketAddr, text: &str) {
+        self.socket.send_to(text.as_bytes(), to).unwrap();
+    }
+
+    /// The next message whose first line holds `what`; others (retransmissions, 100) are passed over.
+    pub fn receive(&self, what: &str) -> (String, SocketAddr) {
+        let mut buffer = vec![0; 65_535];
+        loop {
+            let (len, from) = self.socket.recv_from(&mut buffer).unwrap_or_else(|e| panic!("no {what}: {e}"));
+            let text = String::from_utf8_lossy(&buffer[..len]).into_owned();
+            if text.lines().next().unwrap_or_default().contains(what) {
+                return (text, from);
+            }
+        }
+    }
+
+    /// Whether nothing at all has come.
+    pub fn heard_nothing(&self) -> bool {
+        self.socket.set_nonblocking(true).unwrap();
+        let nothing = self.socket.recv_from(&mut [0; 1]).is_err();
+        self.socket.set_nonblocking(false).unwrap();
+        nothing
+    }
+
+    /// A request outside of any dialog, or inside one if `to_tag` and `cseq` say so.
+    pub fn request(&self, method: &str, to: &str, edge: SocketAddr, call_id: &str, cseq: u32, to_tag: &str) -> String {
+        let me = self.address;
+        let tag = if to_tag.is_empty() { String::new() } else { format!(";tag={to_tag}") };
+        let body = if method == "INVITE" { self.offer() } else { String::new() };
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        format!(
+            "{method} sip:{to}@{edge} SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bK{call_id}{method}{cseq};rport\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:+14155550100@{me}>;tag=caller\r\nTo: <sip:{to}@{edge}>{tag}\r\n\
+             Call-ID: {call_id}\r\nCSeq: {cseq} {method}\r\nContact: <sip:caller@{me}>\r\n{kind}\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    }
+
+    /// The answer to a request that was received.
+    pub fn answer(&self, request: &str, status: &str, with_sdp: bool) -> String {
+        let mut out = format!("SIP/2.0 {status}\r\n");
+        for name in ["Via", "Record-Route", "From", "To", "Call-ID", "CSeq"] {
+            for line in request.lines().take_while(|line| !line.is_empty()) {
+                if line.strip_prefix(name).is_some_and(|rest| rest.starts_with(':')) {
+                    let tag = if name == "To" && !line.contains(";tag=") { ";tag=callee" } else { "" };
+                    out.push_str(&format!("{line}{tag}\r\n"));
+                }
+            }
+        }
+        let body = if with_sdp { self.offer() } else { String::new() };
+        let kind = if with_sdp { "Content-Type: application/sdp\r\n" } else { "" };
+        let (me, length) = (self.address, body.len());
+        out.push_str(&format!("Contact: <sip:callee@{me}>\r\n{kind}Content-Length: {length}\r\n\r\n{body}"));
+        out
+    }
+
+    fn offer(&self) -> String {
+        let (ip, port) = (self.address.ip(), self.address.port() & !1);
+        format!(
+            "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+        )
+    }
+}
+
+/// The value of a header field's parameter or the field itself.
+pub fn field<'a>(message: &'a str, name: &str) -> &'a str {
+    let prefix = format!("{name}: ");
+    message
+        .lines()
+        .find_map(|line| line.strip_prefix(prefix.as_str()))
+        .unwrap_or_else(|| panic!("no {name} in {message}"))
+}
+
+/// The To tag.
+pub fn to_tag(message: &str) -> &str {
+    field(message, "To").split_once(";tag=").unwrap().1.split(';').next().unwrap()
+}
