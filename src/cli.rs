@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config;
+
 /// Verbs of later versions: recognised and refused.
 pub const UNBUILT: [&str; 10] =
     ["doctor", "trace", "pcap", "top", "call", "agent", "loadtest", "preset", "config", "completions"];
@@ -171,19 +173,8 @@ pub struct Why {
     pub json: bool,
 }
 
-/// `30s`, `10m`, `1h`, `500ms`, `0s`.
 fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.chars().take_while(char::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| "a number and a unit, such as 30s".to_owned())?;
-    let milliseconds = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err("the unit is ms, s, m or h, such as 30s".to_owned()),
-    };
-    number.checked_mul(milliseconds).map(Duration::from_millis).ok_or_else(|| "too long".to_owned())
+    config::parse_duration(text).ok_or_else(|| "a duration is written as 500ms, 30s, 10m or 1h30m".to_owned())
 }
 
 #[cfg(test)]
@@ -194,16 +185,6 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn durations() {
-        assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("2h"), Ok(Duration::from_secs(7200)));
-        for bad in ["", "s", "30", "30d", "-1s", "99999999999999999999s", "18446744073709551615h"] {
-            assert!(duration(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]

@@ -1,41 +1,22 @@
 //! Names: the peers' host names, looked up at start and again and again, and the ones that single calls ask for.
 //! The system's resolver is asked for addresses; NAPTR and SRV (RFC 3263) are not looked up in this version.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use trunkgate_call::{QueryId, Resolved};
-use trunkgate_route::Definition;
 use trunkgate_sip::Transport;
 
-use crate::config::Config;
 use crate::limits;
 
 /// Host names of peers and what they were found to be. A name that cannot be found keeps what it had.
-pub type Addresses = BTreeMap<String, Vec<IpAddr>>;
-
-/// The host names among the peers: what is no address itself.
-pub fn names(config: &Config) -> BTreeSet<String> {
-    let peers = config.trunks.iter().flat_map(|trunk| &trunk.peers);
-    peers.map(|peer| peer.host.clone()).filter(|host| host.parse::<IpAddr>().is_err()).collect()
-}
-
-/// The configuration's trunks and routes with their peers' addresses filled in, as far as they are known.
-pub fn definition(config: &Config, known: &Addresses) -> Definition {
-    let mut trunks = config.trunks.clone();
-    for peer in trunks.iter_mut().flat_map(|trunk| &mut trunk.peers) {
-        if let Some(addresses) = known.get(&peer.host) {
-            peer.addresses.clone_from(addresses);
-        }
-    }
-    Definition { numbers: config.edge.numbers.clone(), trunks, routes: config.routes.clone() }
-}
+pub type Addresses = HashMap<String, Vec<IpAddr>>;
 
 /// Looks all names up at once and gives back those that were found within the time of one look-up.
-pub async fn look_up_all(names: BTreeSet<String>) -> Addresses {
+pub async fn look_up_all(names: Vec<String>) -> Addresses {
     let mut waiting = JoinSet::new();
     for name in names {
         waiting.spawn(async move {

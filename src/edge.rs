@@ -21,7 +21,7 @@ use trunkgate_route::{Table, Transport};
 use trunkgate_sip::ListenerId;
 
 use crate::config::Config;
-use crate::dns::{self, Addresses, Lookups};
+use crate::dns::{Addresses, Lookups};
 use crate::handle::{Handle, Order, Phase, Running, Shared};
 use crate::reports::{CallRecords, ReportOrder};
 use crate::signalling::Signalling;
@@ -101,7 +101,7 @@ impl Edge {
         let listeners: Vec<Listener> = bound.iter().map(listener).collect();
         let interfaces = interfaces::read();
         let addressing = addressing(&config, &listeners, &interfaces);
-        let table = Arc::new(Table::new(dns::definition(&config, &Addresses::new())));
+        let table = Arc::new(Table::new(config.definition(&Addresses::new())));
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
         let message_bytes = config.limits.sip_message_bytes;
         let shared = shared(config, listeners.clone(), interfaces, &workers);

@@ -92,7 +92,7 @@ impl Handle {
 
     async fn swap(&self, config: Config, warnings: usize) -> Result<Reloaded, Gone> {
         let (done, table, addressing) = self.shared.running(|running| {
-            let table = Arc::new(Table::new(dns::definition(&config, &running.names)));
+            let table = Arc::new(Table::new(config.definition(&running.names)));
             let addressing = edge::addressing(&config, &self.shared.listeners, &running.interfaces);
             let done = Reloaded {
                 trunks: config.trunks.len(),
@@ -117,7 +117,7 @@ impl Handle {
 
     /// Looks the peers' names up; a change of addresses becomes a new table.
     async fn refresh_names(&self) -> Result<(), Gone> {
-        let names = self.shared.running(|running| dns::names(&running.config));
+        let names = self.shared.running(|running| running.config.hosts());
         let found = dns::look_up_all(names.clone()).await;
         let table = self.shared.running(|running| {
             let mut now = running.names.clone();
@@ -127,7 +127,7 @@ impl Handle {
                 return None;
             }
             running.names = now;
-            Some(Arc::new(Table::new(dns::definition(&running.config, &running.names))))
+            Some(Arc::new(Table::new(running.config.definition(&running.names))))
         });
         match table {
             Some(table) => self.input(Input::Table(table)).await,

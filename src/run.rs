@@ -16,11 +16,11 @@ pub const USAGE: u8 = 2;
 
 /// Runs until a signal ends it; `drain` is how long live calls may go on then.
 pub fn run(given: Option<&Path>, drain: Duration) -> ExitCode {
-    let Some(config) = load(given) else { return ExitCode::from(USAGE) };
+    let Some((config, warnings)) = load(given) else { return ExitCode::from(USAGE) };
     log::init(&config.log);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let code = match runtime {
-        Ok(runtime) => runtime.block_on(serve(config, drain)),
+        Ok(runtime) => runtime.block_on(serve(config, warnings, drain)),
         Err(error) => {
             eprintln!("error[TG0203]: the main loop cannot be started: {error}");
             ExitCode::from(USAGE)
@@ -31,7 +31,7 @@ pub fn run(given: Option<&Path>, drain: Duration) -> ExitCode {
 }
 
 /// Reads the configuration that is meant; what is wrong is printed.
-pub fn load(given: Option<&Path>) -> Option<Config> {
+pub fn load(given: Option<&Path>) -> Option<(Config, usize)> {
     let Some(path) = config::find(given) else {
         no_config();
         return None;
@@ -42,7 +42,7 @@ pub fn load(given: Option<&Path>) -> Option<Config> {
             if !warnings.is_empty() {
                 eprint!("{}", config::render(&path, &source(), &warnings));
             }
-            Some(config)
+            Some((config, warnings.len()))
         }
         Err(diagnostics) => {
             eprint!("{}", config::render(&path, &source(), &diagnostics));
@@ -60,7 +60,7 @@ pub fn no_config() -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-async fn serve(config: Config, drain: Duration) -> ExitCode {
+async fn serve(config: Config, warnings: usize, drain: Duration) -> ExitCode {
     let signals = (|| {
         Ok::<_, std::io::Error>(Signals {
             hangup: signal(SignalKind::hangup())?,
@@ -79,6 +79,7 @@ async fn serve(config: Config, drain: Duration) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
+    edge.handle().shared.running(|running| running.warnings = warnings);
     say_ready(&edge);
     let mut handle = edge.handle();
     let code = signals.obey(&mut handle, drain).await;

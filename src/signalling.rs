@@ -113,11 +113,9 @@ impl Signalling {
             }
             Arrival::Failed(flow) => self.input(now, Input::TransportFailed { flow }),
             Arrival::Accepted(connection) => self.transports.accepted(connection),
-            Arrival::Closed { flow, failed } => {
+            Arrival::Closed(flow) => {
                 self.transports.closed(&flow);
-                if failed {
-                    self.input(now, Input::TransportFailed { flow });
-                }
+                self.input(now, Input::TransportFailed { flow });
             }
         }
     }

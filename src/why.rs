@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 use trunkgate_route::{CallInfo, Matched, Plan, Table, Target};
 
 use crate::cli::Why;
-use crate::{dns, run};
+use crate::dns::Addresses;
+use crate::run;
 
 /// Explains a call by the file, as `check` reads it. Host names of peers are not looked up.
 #[allow(clippy::print_stdout)]
 pub fn run(config: Option<&Path>, question: &Why) -> ExitCode {
-    let Some(config) = run::load(config) else { return ExitCode::from(run::USAGE) };
-    let table = Table::new(dns::definition(&config, &dns::Addresses::new()));
+    let Some((config, _)) = run::load(config) else { return ExitCode::from(run::USAGE) };
+    let table = Table::new(config.definition(&Addresses::new()));
     match explain(&table, question) {
         Ok(answer) if question.json => println!("{answer}"),
         Ok(answer) => print!("{}", text(&answer)),

@@ -250,7 +250,7 @@ fn an_edge_that_is_not_there_is_told() {
 fn why_names_the_first_condition_that_failed() {
     let (_directory, path) = write(&config(
         "[trunk.a]\npeers = [\"sip:127.0.0.1:5070\"]\n[trunk.b]\npeers = [\"sip:127.0.0.2:5070\"]\n\
-         [[route]]\nname = \"b only\"\nfrom = [\"b\"]\nconnect = [\"trunk:a\"]\n\
+         [[route]]\nname = \"b-only\"\nfrom = [\"b\"]\nconnect = [\"trunk:a\"]\n\
          [[route]]\nname = \"boston\"\nto = [\"+1617*\"]\nconnect = [\"reject:603\"]\n\
          [[route]]\nname = \"rest\"\nconnect = [\"trunk:b/+14155550199\", \"sip:x@127.0.0.9\"]\n",
     ));
@@ -268,7 +268,7 @@ fn why_names_the_first_condition_that_failed() {
     let routes = answer["routes"].as_array().unwrap();
     assert_eq!(routes.iter().map(|route| route["matched"] == true).collect::<Vec<_>>(), [false, false, true]);
     assert!(routes[0]["failed"].is_string() && routes[1]["failed"].is_string() && routes[2]["failed"].is_null());
-    assert_eq!(ask("127.0.0.2")["route"], Value::from("b only"));
+    assert_eq!(ask("127.0.0.2")["route"], Value::from("b-only"));
     let stranger = finish(&["--config", path, "why", "--from", "192.0.2.1", "--called", "1"]);
     assert_eq!(stranger.status.code(), Some(2));
     assert!(text(&stranger.stderr).contains("no trunk's address"));

@@ -119,7 +119,8 @@ fn http_errors_are_json_with_a_code() {
     let edge = Process::start(&config(ONE_TRUNK));
     let url = edge.url();
     let long = "x".repeat(20_000);
-    let cases: &[(&str, &str, &[(&str, &str)], &str, u16, &str)] = &[
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+    let cases: &[(&str, &str, Headers<'_>, &str, u16, &str)] = &[
         ("GET", "/nowhere", &[], "", 404, "not_found"),
         ("GET", "/v1/calls/CAnone", &[], "", 404, "unknown_call"),
         ("DELETE", "/v1/calls/CAnone", &[], "", 404, "unknown_call"),
@@ -193,7 +194,7 @@ fn metrics_are_well_formed() {
             let name = sample.split('{').next().unwrap();
             let family = helped.last().unwrap();
             let of_histogram =
-                families[family] == "histogram" && name.strip_prefix(family).is_some_and(|rest| rest != "");
+                families[family] == "histogram" && name.strip_prefix(family).is_some_and(|rest| !rest.is_empty());
             assert!(name == *family || of_histogram, "{line} is not of {family}");
         }
     }

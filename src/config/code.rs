@@ -90,6 +90,16 @@ codes! {
     NOT_IN_THIS_VERSION = "TG0190", "not in this version",
         "The key, value or flag belongs to a feature that this version does not have. It is refused rather than\n\
          accepted without effect. Remove it, or wait for the version that has it.";
+    PORT_TAKEN = "TG0201", "an address cannot be bound",
+        "At its start the edge binds every [[listen]] and the [http] address; this one the system refuses. Another\n\
+         program has the port (`ss -lntup` names it), the machine has no such address, or the port is below 1024 and\n\
+         the process lacks CAP_NET_BIND_SERVICE. Port 0 takes any free port; the ready line shows it.";
+    NO_CALL_RECORDS = "TG0202", "the file of call records cannot be opened",
+        "[cdr] file is opened for appending at the start, so that no call is lost for it later. Its directory must\n\
+         exist and be writable for the edge's user.";
+    NO_START = "TG0203", "a part of the edge cannot be started",
+        "The system refuses a thread, a socket to wait on, or its random generator: a limit of the process (open\n\
+         files, tasks) is reached or a sandbox forbids it. The message holds the system's own words.";
 }
 
 /// The code of this name, in either case.

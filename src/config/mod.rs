@@ -20,3 +20,4 @@ mod values;
 pub use diagnostic::{Diagnostic, render, to_json};
 pub use load::{find, load, parse};
 pub use types::{Config, Edge, Http, Limits, Listen, Log, Media, Secret};
+pub(crate) use values::parse_duration;

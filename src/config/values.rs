@@ -157,7 +157,8 @@ pub(super) fn duration(key: &str, value: &Value<'_>, findings: &mut Findings) ->
 /// Longest duration that is of any use, in seconds: a year.
 const MAX_DURATION_S: u64 = 366 * 86_400;
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// Numbers with units: `30s`, `1h30m`; `0` is none.
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     if rest == "0" {
         return Some(Duration::ZERO);

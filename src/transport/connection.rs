@@ -69,14 +69,10 @@ impl Wire {
     }
 
     async fn gone(self, ended: Ended) {
-        let failed = match ended {
-            Ended::Closed => false,
-            Ended::Lost(error) => {
-                tracing::debug!("tcp {}: {error}", self.flow.remote);
-                true
-            }
-        };
-        let _ = self.news.send(Arrival::Closed { flow: self.flow, failed }).await;
+        if let Ended::Lost(error) = ended {
+            tracing::debug!("tcp {}: {error}", self.flow.remote);
+        }
+        let _ = self.news.send(Arrival::Closed(self.flow)).await;
     }
 
     async fn read(&self, mut reader: OwnedReadHalf) -> Ended {

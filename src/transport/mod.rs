@@ -45,13 +45,8 @@ pub(crate) enum Arrival {
     Failed(Flow),
     /// A stream was accepted.
     Accepted(tcp::Connection),
-    /// A stream is gone; `failed` unless we closed it.
-    Closed {
-        /// The stream.
-        flow: Flow,
-        /// Whether it was the far end, or an error.
-        failed: bool,
-    },
+    /// A stream is gone.
+    Closed(Flow),
 }
 
 /// What is counted on the sockets; read by `/metrics`.
@@ -179,7 +174,7 @@ impl Transports {
         let all_gone = async {
             while !self.tcp.is_empty() {
                 match self.ready().await {
-                    Some(Arrival::Closed { flow, .. }) => self.tcp.remove(&flow),
+                    Some(Arrival::Closed(flow)) => self.tcp.remove(&flow),
                     Some(Arrival::Accepted(connection)) => drop(connection),
                     Some(Arrival::Received { .. } | Arrival::Broken { .. } | Arrival::Failed(_)) => {}
                     None => while self.next().is_some() {},

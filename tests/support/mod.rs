@@ -2,7 +2,7 @@
 
 #![allow(dead_code)] // each test file uses its part
 
-pub mod sip;
+pub(crate) mod sip;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -15,20 +15,20 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// Longer than anything takes, even on a loaded machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running `trunkgate run`; killed when dropped.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     stdout: Receiver<String>,
     log: Arc<Mutex<String>>,
-    pub ready: String,
-    pub file: PathBuf,
+    pub(crate) ready: String,
+    pub(crate) file: PathBuf,
     _directory: Arc<tempfile::TempDir>,
 }
 
 /// A directory with `trunkgate.toml` in it.
-pub fn write(config: &str) -> (Arc<tempfile::TempDir>, PathBuf) {
+pub(crate) fn write(config: &str) -> (Arc<tempfile::TempDir>, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("trunkgate.toml");
     std::fs::write(&file, config).unwrap();
@@ -36,7 +36,7 @@ pub fn write(config: &str) -> (Arc<tempfile::TempDir>, PathBuf) {
 }
 
 /// The binary, with nothing of the environment that it would read.
-pub fn trunkgate(arguments: &[&str]) -> Command {
+pub(crate) fn trunkgate(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trunkgate"));
     for name in ["TRUNKGATE_CONFIG", "TRUNKGATE_TOKEN", "TRUNKGATE_LOG"] {
         command.env_remove(name);
@@ -46,12 +46,12 @@ pub fn trunkgate(arguments: &[&str]) -> Command {
 }
 
 /// Runs the binary to its end.
-pub fn finish(arguments: &[&str]) -> Output {
+pub(crate) fn finish(arguments: &[&str]) -> Output {
     trunkgate(arguments).output().unwrap()
 }
 
 /// A configuration with a UDP and a TCP listener, HTTP and whatever follows, all on free ports of loopback.
-pub fn config(rest: &str) -> String {
+pub(crate) fn config(rest: &str) -> String {
     format!(
         "[edge]\nname = \"under-test\"\n\
          [[listen]]\nname = \"u\"\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\n\
@@ -62,7 +62,7 @@ pub fn config(rest: &str) -> String {
 }
 
 impl Process {
-    pub fn start(config: &str) -> Process {
+    pub(crate) fn start(config: &str) -> Process {
         let (directory, file) = write(config);
         let mut child = trunkgate(&["--config", file.to_str().unwrap(), "run", "--drain", "60s"])
             .stdin(Stdio::null())
@@ -93,48 +93,48 @@ impl Process {
     }
 
     /// An address of the ready line.
-    pub fn address(&self, name: &str) -> SocketAddr {
+    pub(crate) fn address(&self, name: &str) -> SocketAddr {
         let parts = self.ready.split_whitespace();
         let found = parts.filter_map(|part| part.split_once('=')).find(|(key, _)| *key == name);
         found.unwrap_or_else(|| panic!("no {name} in {}", self.ready)).1.parse().unwrap()
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address("http"))
     }
 
-    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
         nix::sys::signal::kill(pid, signal).unwrap();
     }
 
     /// Waits for the end; also gives what else was printed to stdout.
-    pub fn end(mut self) -> (ExitStatus, Vec<String>, String) {
+    pub(crate) fn end(mut self) -> (ExitStatus, Vec<String>, String) {
         let status = until("the process ends", || self.child.try_wait().unwrap());
         let rest = self.stdout.iter().collect();
         (status, rest, self.log())
     }
 
-    pub fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    pub fn get(&self, path: &str) -> (u16, String) {
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
         http("GET", &format!("{}{path}", self.url()), &[], "")
     }
 
-    pub fn json(&self, path: &str) -> Value {
+    pub(crate) fn json(&self, path: &str) -> Value {
         let (status, text) = self.get(path);
         assert_eq!(status, 200, "{path}: {text}");
         serde_json::from_str(&text).unwrap()
     }
 
     /// The value of one metric, labels included in its name.
-    pub fn metric(&self, name: &str) -> f64 {
+    pub(crate) fn metric(&self, name: &str) -> f64 {
         let (_, text) = self.get("/metrics");
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
@@ -149,13 +149,13 @@ impl Drop for Process {
 }
 
 /// One request.
-pub fn http(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
+pub(crate) fn http(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
     let (status, _, text) = http_with_headers(method, url, headers, body);
     (status, text)
 }
 
 /// One request; the answer's headers too.
-pub fn http_with_headers(
+pub(crate) fn http_with_headers(
     method: &str,
     url: &str,
     headers: &[(&str, &str)],
@@ -174,7 +174,7 @@ pub fn http_with_headers(
 }
 
 /// Looks again and again until there is something.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
     loop {
         if let Some(found) = look() {

@@ -4,25 +4,25 @@ use std::net::{SocketAddr, UdpSocket};
 
 use super::PATIENCE;
 
-pub struct Party {
-    pub socket: UdpSocket,
-    pub address: SocketAddr,
+pub(crate) struct Party {
+    pub(crate) socket: UdpSocket,
+    pub(crate) address: SocketAddr,
 }
 
 impl Party {
-    pub fn new(ip: &str) -> Party {
+    pub(crate) fn new(ip: &str) -> Party {
         let socket = UdpSocket::bind((ip, 0)).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let address = socket.local_addr().unwrap();
         Party { socket, address }
     }
 
-    pub fn send(&self, to: SocketAddr, text: &str) {
+    pub(crate) fn send(&self, to: SocketAddr, text: &str) {
         self.socket.send_to(text.as_bytes(), to).unwrap();
     }
 
     /// The next message whose first line holds `what`; others (retransmissions, 100) are passed over.
-    pub fn receive(&self, what: &str) -> (String, SocketAddr) {
+    pub(crate) fn receive(&self, what: &str) -> (String, SocketAddr) {
         let mut buffer = vec![0; 65_535];
         loop {
             let (len, from) = self.socket.recv_from(&mut buffer).unwrap_or_else(|e| panic!("no {what}: {e}"));
@@ -34,7 +34,7 @@ impl Party {
     }
 
     /// Whether nothing at all has come.
-    pub fn heard_nothing(&self) -> bool {
+    pub(crate) fn heard_nothing(&self) -> bool {
         self.socket.set_nonblocking(true).unwrap();
         let nothing = self.socket.recv_from(&mut [0; 1]).is_err();
         self.socket.set_nonblocking(false).unwrap();
@@ -42,7 +42,15 @@ impl Party {
     }
 
     /// A request outside of any dialog, or inside one if `to_tag` and `cseq` say so.
-    pub fn request(&self, method: &str, to: &str, edge: SocketAddr, call_id: &str, cseq: u32, to_tag: &str) -> String {
+    pub(crate) fn request(
+        &self,
+        method: &str,
+        to: &str,
+        edge: SocketAddr,
+        call_id: &str,
+        cseq: u32,
+        to_tag: &str,
+    ) -> String {
         let me = self.address;
         let tag = if to_tag.is_empty() { String::new() } else { format!(";tag={to_tag}") };
         let body = if method == "INVITE" { self.offer() } else { String::new() };
@@ -57,7 +65,7 @@ impl Party {
     }
 
     /// The answer to a request that was received.
-    pub fn answer(&self, request: &str, status: &str, with_sdp: bool) -> String {
+    pub(crate) fn answer(&self, request: &str, status: &str, with_sdp: bool) -> String {
         let mut out = format!("SIP/2.0 {status}\r\n");
         for name in ["Via", "Record-Route", "From", "To", "Call-ID", "CSeq"] {
             for line in request.lines().take_while(|line| !line.is_empty()) {
@@ -83,7 +91,7 @@ impl Party {
 }
 
 /// The value of a header field's parameter or the field itself.
-pub fn field<'a>(message: &'a str, name: &str) -> &'a str {
+pub(crate) fn field<'a>(message: &'a str, name: &str) -> &'a str {
     let prefix = format!("{name}: ");
     message
         .lines()
@@ -92,6 +100,6 @@ pub fn field<'a>(message: &'a str, name: &str) -> &'a str {
 }
 
 /// The To tag.
-pub fn to_tag(message: &str) -> &str {
+pub(crate) fn to_tag(message: &str) -> &str {
     field(message, "To").split_once(";tag=").unwrap().1.split(';').next().unwrap()
 }
