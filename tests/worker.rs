@@ -144,3 +144,32 @@ fn late_packets_of_an_earlier_call_do_not_reach_the_next_on_its_ports() {
     rig.until("refused", |_| counters.dropped[DropReason::UnexpectedSource as usize].get() == 1);
     rig.workers.stop();
 }
+
+#[test]
+fn silence_is_told_by_the_workers_own_clock() {
+    let mut rig = Rig::new(1);
+    let id = MediaId(0);
+    rig.workers.send(id, Command::Open { idle_timeout_ms: 1 });
+    let side = rig.side(id, A, "127.0.0.1".parse().unwrap());
+    assert_eq!(rig.event(), (id, Event::Idle { end: A }));
+    // Told again only after it spoke.
+    rig.settle(id);
+    side.rtp.send_to(&rtp(7, 0), side.edge).unwrap();
+    assert!(matches!(rig.event(), (_, Event::Latched { end: A, .. })));
+    assert_eq!(rig.event(), (id, Event::Idle { end: A }));
+    rig.workers.stop();
+}
+
+#[test]
+fn commands_beyond_a_turns_share_are_all_done() {
+    let mut rig = Rig::new(1);
+    for id in 0..1000 {
+        rig.workers.send(MediaId(id), Command::Open { idle_timeout_ms: 0 });
+        rig.workers.send(MediaId(id), Command::Close);
+    }
+    for id in 0..1000 {
+        assert_eq!(rig.event(), (MediaId(id), Event::Closed));
+    }
+    assert_eq!(rig.gauge(|counters| counters.sessions.get()), 0);
+    rig.workers.stop();
+}

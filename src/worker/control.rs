@@ -31,8 +31,13 @@ impl Worker {
             }
             Command::Close => {
                 self.close_pairs(at, |_| true);
-                self.hand_on(now, at, Command::Close);
-                self.forget(at);
+                if let Some(live) = self.sessions.get_mut(at) {
+                    live.session.handle_input(now, Command::Close);
+                }
+                // Told last, so that who hears of it finds the figures right.
+                if let Some(mut live) = self.forget(at) {
+                    live.tell_all(&self.events);
+                }
             }
             Command::Open { .. } | Command::SetRemote { .. } | Command::Wire { .. } | Command::Unwire { .. } => {
                 self.hand_on(now, at, command);
@@ -49,20 +54,17 @@ impl Worker {
         tracing::error!(session = id.0, "a media session panicked and was ended");
         let closed: Vec<(EndId, u16)> = live.ends.iter().map(|(end, port, _)| (*end, *port)).collect();
         self.close_pairs(at, |_| true);
+        self.forget(at);
         for (end, port) in closed {
             self.tell(id, Event::EndClosed { end, port });
         }
         self.tell(id, Event::Closed);
-        self.forget(at);
     }
 
     /// Passes a session's news on to signalling.
     pub(super) fn drain(&mut self, at: usize) {
         if let Some(live) = self.sessions.get_mut(at) {
-            while let Some(event) = live.session.poll_output() {
-                // Nobody listens any more when the process ends.
-                let _ = self.events.send((live.id, event));
-            }
+            live.tell_all(&self.events);
         }
     }
 
@@ -75,11 +77,11 @@ impl Worker {
         at
     }
 
-    fn forget(&mut self, at: usize) {
-        if let Some(live) = self.sessions.try_remove(at) {
-            self.by_id.remove(&live.id);
-        }
+    fn forget(&mut self, at: usize) -> Option<Live> {
+        let live = self.sessions.try_remove(at)?;
+        self.by_id.remove(&live.id);
         self.counters.sessions.set(self.sessions.len() as u64);
+        Some(live)
     }
 
     fn add_end(&mut self, now: Instant, at: usize, end: EndId, spec: EndSpec) {

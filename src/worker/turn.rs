@@ -38,6 +38,16 @@ pub(super) struct Live {
     pub(super) ends: Vec<(EndId, u16, Pair)>,
 }
 
+impl Live {
+    /// Passes the session's news on.
+    pub(super) fn tell_all(&mut self, events: &UnboundedSender<(MediaId, Event)>) {
+        while let Some(event) = self.session.poll_output() {
+            // Nobody listens any more when the process ends.
+            let _ = events.send((self.id, event));
+        }
+    }
+}
+
 /// One worker's state; nothing of it is shared but the counters.
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -110,25 +120,21 @@ impl Worker {
     /// Takes an order and some that wait behind it; true if one of them, or the end of all orders, ends the worker.
     fn obey_all(&mut self, first: Option<Order>, orders: &mut UnboundedReceiver<Order>) -> bool {
         let mut next = first;
-        for _ in 0..COMMANDS_PER_TURN {
+        for taken in 1.. {
             match next {
                 Some(Order::Session(id, command)) => self.guarded(|worker, now| worker.obey(now, id, command)),
                 Some(Order::Stop) | None => return true,
             }
+            if taken == COMMANDS_PER_TURN {
+                break;
+            }
             match orders.try_recv() {
                 Ok(order) => next = Some(order),
-                // Closed is told by the next `recv`.
-                Err(_) => return false,
+                // Where all senders are gone, the next `recv` says so.
+                Err(_) => break,
             }
         }
-        // One more was taken out than the turn's share.
-        match next {
-            Some(Order::Session(id, command)) => {
-                self.guarded(|worker, now| worker.obey(now, id, command));
-                false
-            }
-            Some(Order::Stop) | None => true,
-        }
+        false
     }
 
     /// Runs a part of a turn; a panic ends the one session that it was in. What is left of a batch of packets is told

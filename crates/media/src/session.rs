@@ -201,7 +201,6 @@ impl Session {
         let at = self.position(id);
         if let Some(end) = at.and_then(|at| self.ends.get_mut(at)) {
             end.set_remote(now, remote);
-            self.events.reserve(SESSION_ENDS);
             self.plan_sweep(now);
         }
     }

@@ -105,7 +105,8 @@ pub enum Command {
 /// What a worker tells signalling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The end's sockets could not be bound; the port pair is not usable (somebody else's).
+    /// The end's sockets could not be bound; the port pair is not usable (somebody else's). The end does not exist: no
+    /// [`Event::EndClosed`] follows.
     BindFailed {
         /// The end.
         end: EndId,
@@ -136,6 +137,7 @@ pub enum Event {
         /// Its RTP port.
         port: u16,
     },
-    /// The session is gone, all of its ends were told closed before.
+    /// The session is gone, all of its ends were told closed before. Comes without [`Command::Close`] where the worker
+    /// had to give the session up.
     Closed,
 }
