@@ -1,6 +1,7 @@
 //! The packet path allocates nothing: counted by the allocator itself, over 100,000 packets.
 
 #![allow(unsafe_code, reason = "a global allocator cannot be written without; this one only counts")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -1,5 +1,7 @@
 //! Media workers over real sockets on loopback.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 #[path = "worker/rig.rs"]
 mod rig;
 
