@@ -37,8 +37,8 @@ pub(crate) enum Action {
     Cut(usize),
     /// It can again.
     Mend(usize),
-    /// The edge is restarted from a snapshot.
-    Restart,
+    /// The edge is restarted from a snapshot; its media sessions outlive it, or not.
+    Restart { keep_media: bool },
     /// An operator's wish.
     Control(Wish),
     /// Nothing more is done; the network is healed.
@@ -75,7 +75,7 @@ impl fmt::Display for Action {
             | Action::Die(_)
             | Action::Cut(_)
             | Action::Mend(_)
-            | Action::Restart
+            | Action::Restart { .. }
             | Action::Control(_)
             | Action::Heal => write!(f, "{self:?}"),
         }
@@ -200,7 +200,7 @@ fn disturb(world: &mut World, busy: Duration) {
         }
         62..70 => (Action::Cut(seat), Some(Action::Mend(seat))),
         70..76 if world.options.deaths => (Action::Die(seat), None),
-        76..88 if world.options.restarts => (Action::Restart, None),
+        76..88 if world.options.restarts => (Action::Restart { keep_media: world.rng.random_bool(0.5) }, None),
         88..93 => (Action::Control(Wish::Hangup), None),
         93..97 => (Action::Control(Wish::Drain), Some(Action::Control(Wish::Resume))),
         97.. => (Action::Control(Wish::EndAll), None),
@@ -273,7 +273,7 @@ pub(crate) fn act(world: &mut World, action: Action) {
         Action::Die(at) => with_seat(world, at, |seat| seat.dead = true),
         Action::Cut(at) => with_seat(world, at, |seat| seat.cut = true),
         Action::Mend(at) => with_seat(world, at, |seat| seat.cut = false),
-        Action::Restart => restart(world),
+        Action::Restart { keep_media } => restart(world, keep_media),
         Action::Control(wish) => control(world, wish),
         Action::Heal => {
             world.net.heal();
@@ -291,11 +291,15 @@ fn with_seat(world: &mut World, at: usize, what: impl FnOnce(&mut crate::world::
     }
 }
 
-fn restart(world: &mut World) {
+fn restart(world: &mut World, keep_media: bool) {
     world.summary.restarts += 1;
     let table = edge::table(&world.options, world.table_version);
-    if let Err(what) = world.edge.restart(world.now, &world.options, table) {
-        world.fail(what);
+    match world.edge.restart(world.now, table, keep_media) {
+        Ok(()) => {
+            world.drain_gateway();
+            world.edge.forget_kept();
+        }
+        Err(what) => world.fail(what),
     }
 }
 

@@ -27,6 +27,8 @@ pub const TRUNK_B: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0,
 pub const STRANGER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 66)), 5060);
 /// The name by which the second trunk can be reached without being named.
 pub const FAR_HOST: &str = "far.example";
+/// Numbers that lead there.
+pub const ELSEWHERE: &str = "+1999";
 /// First media port of the edge.
 const FIRST_PORT: u16 = 20_000;
 
@@ -44,6 +46,8 @@ pub struct Edge {
     pub ports: BTreeMap<SocketAddr, (MediaId, EndId, bool)>,
     /// Media events not yet told to the gateway.
     pub told: VecDeque<Told>,
+    /// Sessions that outlived a restart and wait for the new gateway to speak of them.
+    kept: BTreeMap<MediaId, Session>,
     buffer: PacketBuf,
     config: GatewayConfig,
     generation: u8,
@@ -74,6 +78,7 @@ impl Edge {
             sessions: BTreeMap::new(),
             ports: BTreeMap::new(),
             told: VecDeque::new(),
+            kept: BTreeMap::new(),
             buffer: PacketBuf::new(),
             config,
             generation: 0,
@@ -85,8 +90,13 @@ impl Edge {
     pub fn command(&mut self, now: Instant, id: MediaId, command: Command) {
         match &command {
             Command::Open { idle_timeout_ms } => {
-                let idle = *idle_timeout_ms;
-                self.sessions.entry(id).or_insert_with(|| Session::new(id, idle));
+                let session = self.kept.remove(&id).unwrap_or_else(|| Session::new(id, *idle_timeout_ms));
+                self.sessions.insert(id, session);
+            }
+            Command::AddEnd { end, spec } if self.ports.get(&spec.bind) == Some(&(id, *end, false)) => {
+                // It outlived a restart, sockets and all.
+                self.told.push_back((id, Event::Bound { end: *end }));
+                return;
             }
             Command::AddEnd { end, spec } => {
                 let (rtp, rtcp) = (spec.bind, SocketAddr::new(spec.bind.ip(), spec.bind.port() + 1));
@@ -156,36 +166,43 @@ impl Edge {
         self.sessions.values().filter_map(Session::poll_timeout).min()
     }
 
-    /// Ends this process and starts another from its snapshot, as plain data through JSON.
+    /// Ends this process and starts another from its snapshot, as plain data through JSON. With `keep_media` the
+    /// sessions and their sockets outlive it, as in a take-over; else they are made anew.
     ///
     /// # Errors
     /// What could not be written or read.
-    pub fn restart(&mut self, now: Instant, options: &Options, table: Arc<Table>) -> Result<(), String> {
+    pub fn restart(&mut self, now: Instant, table: Arc<Table>, keep_media: bool) -> Result<(), String> {
         let calls = through_json(&self.gateway.snapshot(now))?;
         let sessions: Vec<SessionSnapshot> =
             self.sessions.values().map(|s| through_json(&s.snapshot())).collect::<Result<_, _>>()?;
         self.generation += 1;
         let mut config = self.config.clone();
-        if let Some(first) = config.seed.last_mut() {
-            *first = self.generation;
+        if let Some(last) = config.seed.last_mut() {
+            *last = self.generation;
         }
         config.epoch = (now, config.epoch.1 + now.saturating_duration_since(config.epoch.0));
-        self.sabotage = options.sabotage;
         self.gateway = Gateway::new(config, table, addressing());
         self.sessions.clear();
         self.ports.clear();
         self.told.clear();
-        for snapshot in sessions {
+        for snapshot in sessions.into_iter().filter(|_| keep_media) {
             let id = snapshot.id;
             let session = Session::restore(now, snapshot);
             for (end, bind) in session.ends() {
                 self.ports.insert(bind, (id, end, false));
                 self.ports.insert(SocketAddr::new(bind.ip(), bind.port() + 1), (id, end, true));
             }
-            self.sessions.insert(id, session);
+            self.kept.insert(id, session);
         }
         self.gateway.restore(now, calls);
         Ok(())
+    }
+
+    /// Closes what outlived a restart and belongs to no call of the new gateway; once it has said all it restored.
+    pub fn forget_kept(&mut self) {
+        for (id, _) in std::mem::take(&mut self.kept) {
+            self.ports.retain(|_, owner| owner.0 != id);
+        }
     }
 
     fn collect(&mut self, id: MediaId) {

@@ -283,7 +283,7 @@ impl World {
         }
     }
 
-    fn drain_gateway(&mut self) {
+    pub(crate) fn drain_gateway(&mut self) {
         while let Some(output) = self.edge.gateway.poll_output() {
             match output {
                 Output::Transmit(transmit) => self.edge_sends(transmit.flow, transmit.bytes),
