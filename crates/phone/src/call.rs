@@ -89,6 +89,7 @@ pub struct PhoneCall {
     /// BYE waits for the ACK of our 2xx (RFC 3261 §15).
     pub(crate) bye_at_ack: Option<Ending>,
     pub(crate) acked: bool,
+    pub(crate) answered_at: Option<Instant>,
     /// An offer of ours waits for its answer.
     pub(crate) offered: bool,
     pub(crate) call_id: Vec<u8>,
@@ -134,6 +135,7 @@ impl PhoneCall {
             canceling: None,
             bye_at_ack: None,
             acked: false,
+            answered_at: None,
             offered: false,
             call_id,
             called: String::new(),
@@ -168,6 +170,10 @@ impl PhoneCall {
     /// How it ended; `None` while it goes on.
     pub fn ending(&self) -> Option<Ending> {
         self.ending
+    }
+    /// When 200 was sent or received; `None` where it never was.
+    pub fn answered_at(&self) -> Option<Instant> {
+        self.answered_at
     }
     /// Call-ID of its leg.
     pub fn call_id(&self) -> &[u8] {

@@ -142,6 +142,7 @@ impl Phone {
 
     fn talking(&mut self, now: Instant, call: &mut PhoneCall) {
         call.state = State::Talking;
+        call.answered_at = Some(now);
         for due in [Due::Cancel, Due::NoFinal, Due::Answer] {
             call.forget(due);
         }
@@ -161,6 +162,7 @@ impl Phone {
             self.ended(call, Ending::Rejected(503));
             return;
         }
+        call.wake_after(now, self.config.give_up.map(|g| g.no_final), Due::NoFinal);
         call.offer = request.sdp().and_then(|sdp| Description::parse(&sdp).ok());
         match call.manner.unwrap_or(Manner::RingForever) {
             Manner::Ring { answer_after } => {

@@ -147,7 +147,7 @@ impl PhoneConfig {
 /// A phone's own patience, so that every leg ends whatever the far side does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GiveUp {
-    /// No final answer to our INVITE for so long: CANCEL.
+    /// No final answer for so long: CANCEL of our INVITE, or 480 to one that we let ring.
     pub no_final: Duration,
     /// A call so long is ended: BYE.
     pub call: Duration,

@@ -273,11 +273,20 @@ fn a_call_never_acknowledged_is_ended_by_the_callee() {
 
 #[test]
 fn ringing_for_ever_is_given_up() {
-    let mut pair = Pair::new();
+    let mut pair = Pair::with(|at, config| config.give_up = config.give_up.filter(|_| at == CALLER));
     pair.phones[CALLEE].expect(Answer::of(Manner::RingForever));
     pair.dial(|_| {});
     pair.run(LONG);
     pair.is_over(Ending::GaveUp, Ending::CanceledThere);
+}
+
+#[test]
+fn a_ringing_phone_gives_up_by_itself() {
+    let mut pair = Pair::with(|at, config| config.give_up = config.give_up.filter(|_| at == CALLEE));
+    pair.phones[CALLEE].expect(Answer::of(Manner::RingForever));
+    pair.dial(|_| {});
+    pair.run(LONG);
+    pair.is_over(Ending::Refused(480), Ending::GaveUp);
 }
 
 #[test]

@@ -237,6 +237,7 @@ fn random_sip(world: &mut World) -> Bytes {
 /// Does it.
 pub(crate) fn act(world: &mut World, action: Action) {
     let now = world.now;
+    world.rough |= matches!(action, Action::Storm(_) | Action::Cut(_) | Action::Die(_) | Action::Restart { .. });
     match action {
         Action::Dial(from, dial) => {
             if let Some(seat) = world.seats.get_mut(from).filter(|seat| !seat.dead) {

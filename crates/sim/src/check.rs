@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Instant;
 
-use trunkgate_phone::{PhoneCall, State};
+use trunkgate_phone::{Ending, PhoneCall, State};
 
 use crate::options::Options;
 use crate::world::World;
@@ -82,6 +82,7 @@ impl World {
             return Err(format!("the gateway still wants {reason} {:?} ago", end - at));
         }
         self.check_phones()?;
+        self.check_patience()?;
         self.check_records()?;
         self.check_voices()
     }
@@ -105,6 +106,25 @@ impl World {
         Ok(())
     }
 
+    /// Where nothing was lost, the edge ends each leg that it began: no phone is left ringing or talking to nobody.
+    fn check_patience(&self) -> Result<(), String> {
+        if self.rough {
+            return Ok(());
+        }
+        for seat in &self.seats {
+            let left = |call: &&PhoneCall| {
+                let ending = call.ending();
+                let rang = !call.is_outgoing() && call.answered_at().is_none();
+                ending == Some(Ending::AckMissing) || (rang && ending == Some(Ending::GaveUp))
+            };
+            if let Some(call) = seat.phone.calls().find(left) {
+                let name = &seat.phone.config().name;
+                return Err(format!("{name} was left alone in {:?}: {:?}", call.number(), call.ending()));
+            }
+        }
+        Ok(())
+    }
+
     fn check_records(&self) -> Result<(), String> {
         let unique: BTreeSet<&String> = self.records.iter().collect();
         if unique.len() != self.records.len() {
@@ -117,12 +137,18 @@ impl World {
     fn check_voices(&self) -> Result<(), String> {
         let calls = || self.seats.iter().flat_map(|seat| seat.phone.calls());
         let speakers: BTreeMap<u32, &PhoneCall> = calls().map(|call| (call.ssrc(), call)).collect();
+        // What a restart forgot while it rang may speak into the port of a later call with the same trunk: nobody
+        // told it that it is over.
+        let is_forgotten = |call: &PhoneCall| {
+            self.summary.restarts > 0 && matches!(call.ending(), Some(Ending::AckMissing | Ending::GaveUp))
+        };
         for call in calls() {
             for verdict in call.judge().verdicts() {
                 match speakers.get(&verdict.ssrc) {
                     Some(speaker) if speaker.called() == call.called() => {}
                     // A target that is a bare URI is asked for by that URI, which has no user part.
                     Some(speaker) if is_elsewhere(speaker, call) || is_elsewhere(call, speaker) => {}
+                    Some(speaker) if is_forgotten(speaker) => {}
                     Some(speaker) => {
                         return Err(format!("the call to {} hears the call to {}", call.called(), speaker.called()));
                     }

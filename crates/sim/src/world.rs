@@ -100,6 +100,8 @@ pub struct World {
     pub(crate) summary: Summary,
     pub(crate) table_version: u32,
     pub(crate) failure: Option<String>,
+    /// Something was lost on the way, or somebody forgot: a phone may have to end a call by its own patience.
+    pub(crate) rough: bool,
     steps_at_once: u32,
 }
 
@@ -140,6 +142,7 @@ impl World {
             summary: Summary::default(),
             table_version: 0,
             failure: None,
+            rough: options.weather.loss > 0.0,
             steps_at_once: 0,
             options,
         };
