@@ -137,8 +137,8 @@ impl World {
     fn check_voices(&self) -> Result<(), String> {
         let calls = || self.seats.iter().flat_map(|seat| seat.phone.calls());
         let speakers: BTreeMap<u32, &PhoneCall> = calls().map(|call| (call.ssrc(), call)).collect();
-        // What a restart forgot while it rang may speak into the port of a later call with the same trunk: nobody
-        // told it that it is over.
+        // What a restart forgot while it rang may speak into the port of a later call with the same trunk, and so be
+        // taken for its far end: nobody told it that it is over.
         let is_forgotten = |call: &PhoneCall| {
             self.summary.restarts > 0 && matches!(call.ending(), Some(Ending::AckMissing | Ending::GaveUp))
         };
@@ -148,7 +148,7 @@ impl World {
                     Some(speaker) if speaker.called() == call.called() => {}
                     // A target that is a bare URI is asked for by that URI, which has no user part.
                     Some(speaker) if is_elsewhere(speaker, call) || is_elsewhere(call, speaker) => {}
-                    Some(speaker) if is_forgotten(speaker) => {}
+                    Some(speaker) if is_forgotten(speaker) || is_forgotten(call) => {}
                     Some(speaker) => {
                         return Err(format!("the call to {} hears the call to {}", call.called(), speaker.called()));
                     }
