@@ -47,9 +47,7 @@ impl Endpoint {
         let id = *self.client_keys.get(self.scratch.as_slice())?;
         let client = self.clients.get(&id)?;
         let same_call = response.call_id() == Some(client.call_id.as_bytes());
-        // RFC 3261 §8.1.3.3: an answer with a second Via was meant for somebody else.
-        let for_us = response.vias().nth(1).is_none();
-        (client.party == arrival.party && same_call && for_us).then_some((id, code))
+        (client.party == arrival.party && same_call).then_some((id, code))
     }
 
     /// Steps a client's machine and sends what it says.

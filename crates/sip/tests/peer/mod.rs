@@ -1,0 +1,268 @@
+//! An endpoint under test and the far end written by hand: messages as text in, messages as text out.
+
+#![allow(dead_code)] // each test file uses its own part
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use trunkgate_sip::{
+    Answer, Body, ClientId, ConnectionId, DialogId, DropReason, Endpoint, EndpointConfig, Event, Flow, HeaderName,
+    Identity, Input, Invite, Limits, ListenerId, Local, Message, Method, Output, Party, Reason, ServerId, Transmit,
+    Transport,
+};
+
+pub(crate) const T1: Duration = Duration::from_millis(500);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+#[allow(clippy::disallowed_methods)] // any instant will do
+pub(crate) fn start() -> Instant {
+    Instant::now()
+}
+
+pub(crate) fn config(edge: u32) -> EndpointConfig {
+    EndpointConfig {
+        identity: Identity { edge, generation: 1, shard: 0 },
+        product: "Trunkgate".into(),
+        methods: vec![Method::Invite, Method::Ack, Method::Bye, Method::Cancel, Method::Options, Method::Update],
+        extensions: vec![],
+        message_bytes: 4096,
+        limits: Limits::default(),
+    }
+}
+
+pub(crate) const LOCAL: Local = Local { ip: std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), port: 5060 };
+
+pub(crate) fn flow(transport: Transport, remote: &str) -> Flow {
+    let connection = transport.is_reliable().then_some(ConnectionId(1));
+    Flow { transport, listener: ListenerId(0), remote: remote.parse().unwrap(), connection }
+}
+
+/// The endpoint, its clock and what came out of it.
+pub(crate) struct Edge {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) now: Instant,
+    /// How the far end speaks to it.
+    pub(crate) flow: Flow,
+    pub(crate) party: Party,
+    pub(crate) sent: Vec<Transmit>,
+    pub(crate) events: Vec<Event>,
+}
+
+impl Edge {
+    pub(crate) fn new() -> Edge {
+        Edge::with(config(1), Transport::Udp)
+    }
+
+    pub(crate) fn with(config: EndpointConfig, transport: Transport) -> Edge {
+        Edge {
+            endpoint: Endpoint::new(config, [7; 32]),
+            now: start(),
+            flow: flow(transport, "198.51.100.7:5060"),
+            party: Party(1),
+            sent: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// Takes what came out; what came out before is forgotten.
+    pub(crate) fn drain(&mut self) {
+        self.sent.clear();
+        self.events.clear();
+        self.drain_more();
+    }
+
+    fn drain_more(&mut self) {
+        while let Some(output) = self.endpoint.poll_output() {
+            match output {
+                Output::Transmit(transmit) => self.sent.push(transmit),
+                Output::Event(event) => self.events.push(event),
+            }
+        }
+        self.endpoint.check_invariants().unwrap();
+    }
+
+    /// The far end sends a message.
+    pub(crate) fn receive(&mut self, text: &str) {
+        let message = Message::parse(Bytes::from(text.to_owned())).unwrap();
+        let (flow, party) = (self.flow, self.party);
+        self.endpoint.handle_input(self.now, Input::Received { flow, local: LOCAL, party, message });
+        self.drain();
+    }
+
+    /// Time passes; timers fire at their own moments.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        self.sent.clear();
+        self.events.clear();
+        while let Some((at, _)) = self.endpoint.poll_timeout().filter(|(at, _)| *at <= end) {
+            self.now = at;
+            self.endpoint.handle_timeout(at);
+            self.drain_more();
+        }
+        self.now = end;
+    }
+
+    /// Milliseconds from now until each message of the next `time` goes out.
+    pub(crate) fn times_of_sending(&mut self, time: Duration) -> Vec<u128> {
+        let (begin, end) = (self.now, self.now + time);
+        let mut times = Vec::new();
+        while let Some((at, _)) = self.endpoint.poll_timeout().filter(|(at, _)| *at <= end) {
+            self.now = at;
+            self.endpoint.handle_timeout(at);
+            self.drain();
+            times.extend(self.sent.iter().map(|_| (at - begin).as_millis()));
+        }
+        self.now = end;
+        times
+    }
+
+    pub(crate) fn next_reason(&self) -> Option<Reason> {
+        self.endpoint.poll_timeout().map(|(_, reason)| reason)
+    }
+
+    /// First lines of what was sent, without version.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.sent.iter().map(|t| first_line(&t.bytes)).collect()
+    }
+
+    /// The only message sent.
+    pub(crate) fn one(&self) -> Message {
+        assert_eq!(self.sent.len(), 1, "{:?}", self.lines());
+        parse(&self.sent[0].bytes)
+    }
+
+    /// The last message sent.
+    pub(crate) fn last(&self) -> Message {
+        parse(&self.sent.last().expect("nothing was sent").bytes)
+    }
+
+    pub(crate) fn dropped(&self) -> Vec<DropReason> {
+        let reasons =
+            self.events.iter().filter_map(|event| if let Event::Dropped(r) = event { Some(*r) } else { None });
+        reasons.collect()
+    }
+
+    /// The INVITE that has just come.
+    pub(crate) fn invited(&self) -> ServerId {
+        let id = self.events.iter().find_map(|e| if let Event::Invite { id, .. } = e { Some(*id) } else { None });
+        id.expect("no INVITE was told")
+    }
+
+    /// Code and dialog of the response that has just come.
+    pub(crate) fn response(&self) -> Option<(u16, Option<DialogId>)> {
+        self.events.iter().find_map(|event| {
+            if let Event::Response { code, dialog, .. } = event { Some((*code, *dialog)) } else { None }
+        })
+    }
+
+    /// Our INVITE goes out; its transaction and what was sent.
+    pub(crate) fn invite(&mut self) -> (ClientId, Message) {
+        let mut way = self.flow;
+        way.connection = None;
+        let invite = Invite {
+            flow: way,
+            local: LOCAL,
+            party: self.party,
+            uri: "sip:bob@198.51.100.7".into(),
+            from: "\"Alice\" <sip:alice@192.0.2.1>".into(),
+            to: "sip:bob@198.51.100.7".into(),
+            contact_user: "edge".into(),
+            max_forwards: 69,
+            headers: vec![],
+            body: Some(Body::sdp("v=0\r\n")),
+        };
+        let id = self.endpoint.invite(self.now, invite);
+        self.drain();
+        let message = self.one();
+        (id, message)
+    }
+
+    pub(crate) fn respond(&mut self, id: ServerId, code: u16) -> Option<DialogId> {
+        let answer = Answer { code, contact_user: "edge".into(), ..Answer::default() };
+        let dialog = self.endpoint.respond(self.now, id, answer);
+        self.drain();
+        dialog
+    }
+
+    /// An INVITE comes in and is answered 200, its ACK comes: a confirmed dialog and our To tag.
+    pub(crate) fn answered_call(&mut self) -> (DialogId, String) {
+        self.receive(&request("INVITE", 1, "z9hG4bKi", "", ""));
+        let id = self.invited();
+        let dialog = self.respond(id, 200).unwrap();
+        let tag = to_tag(&self.last());
+        self.receive(&request("ACK", 1, "z9hG4bKa", &tag, ""));
+        assert!(matches!(self.events[..], [Event::Ack { dialog: acked, .. }] if acked == dialog));
+        (dialog, tag)
+    }
+
+    /// Our INVITE is answered 200 and acknowledged: its dialog and the INVITE as sent.
+    pub(crate) fn placed_call(&mut self, lines: &str) -> (DialogId, Message) {
+        let (_, invite) = self.invite();
+        self.receive(&response(&invite, 200, "b1", lines));
+        let (_, dialog) = self.response().unwrap();
+        self.endpoint.ack(self.now, dialog.unwrap(), None);
+        self.drain();
+        (dialog.unwrap(), invite)
+    }
+
+    /// Everything is forgotten in the end.
+    pub(crate) fn assert_empty_after(&mut self, time: Duration) {
+        self.pass(time);
+        assert_eq!(self.endpoint.counts(), trunkgate_sip::Counts::default());
+        assert_eq!(self.endpoint.poll_timeout(), None);
+    }
+}
+
+pub(crate) fn first_line(bytes: &Bytes) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let line = text.lines().next().unwrap_or_default();
+    line.trim_end_matches(" SIP/2.0").trim_start_matches("SIP/2.0 ").to_owned()
+}
+
+pub(crate) fn parse(bytes: &Bytes) -> Message {
+    let message = Message::parse(bytes.clone()).unwrap();
+    assert_eq!(message.defect(), None, "{}", String::from_utf8_lossy(bytes));
+    message
+}
+
+pub(crate) fn to_tag(message: &Message) -> String {
+    String::from_utf8(message.to_tag().expect("a To tag").to_vec()).unwrap()
+}
+
+/// A header of a message, as text.
+pub(crate) fn value(message: &Message, name: HeaderName) -> String {
+    String::from_utf8(message.header(name).unwrap_or_else(|| panic!("no {name:?}")).to_vec()).unwrap()
+}
+
+/// A request of the far end; with `to_tag` it is inside a dialog. `lines` end in CRLF.
+pub(crate) fn request(method: &str, cseq: u32, branch: &str, to_tag: &str, lines: &str) -> String {
+    let to_tag = if to_tag.is_empty() { String::new() } else { format!(";tag={to_tag}") };
+    let contact = if lines.contains("Contact:") { "" } else { "Contact: <sip:alice@198.51.100.7:5060>\r\n" };
+    format!(
+        "{method} sip:edge@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 198.51.100.7:5060;branch={branch}\r\n\
+         From: <sip:alice@198.51.100.7>;tag=a1\r\nTo: <sip:bob@192.0.2.1>{to_tag}\r\nCall-ID: call-1\r\n\
+         CSeq: {cseq} {method}\r\nMax-Forwards: 70\r\n{contact}{lines}Content-Length: 0\r\n\r\n"
+    )
+}
+
+/// The far end's answer to a request of ours, with its To tag unless empty.
+pub(crate) fn response(request: &Message, code: u16, tag: &str, lines: &str) -> String {
+    let mut to = value(request, HeaderName::To);
+    if !tag.is_empty() && request.to_tag().is_none() {
+        to.push_str(&format!(";tag={tag}"));
+    }
+    let contact = if lines.contains("Contact:") { "" } else { "Contact: <sip:bob@198.51.100.7:5060>\r\n" };
+    format!(
+        "SIP/2.0 {code} Whatever\r\nVia: {}\r\nFrom: {}\r\nTo: {to}\r\nCall-ID: {}\r\nCSeq: {}\r\n{contact}{lines}\
+         Content-Length: 0\r\n\r\n",
+        value(request, HeaderName::Via),
+        value(request, HeaderName::From),
+        value(request, HeaderName::CallId),
+        value(request, HeaderName::CSeq),
+    )
+}
+
+pub(crate) fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
