@@ -60,6 +60,51 @@ pub struct Metrics {
     pub sip_transaction_seconds: Histogram,
     /// Gauge: ports taken from the pool.
     pub media_ports_in_use: u64,
+    /// Gauge: trunk; whether any peer of it answered when it was last tried.
+    pub trunk_up: BTreeMap<Arc<str>, bool>,
+    /// Gauge: (trunk, peer as written); whether it answered when it was last tried.
+    pub peer_up: BTreeMap<(Arc<str>, String), bool>,
     /// Gauge.
     pub draining: bool,
+}
+
+/// Bounds for call set-up and for SIP transactions, in seconds.
+const SETUP_BOUNDS: &[f64] =
+    &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0];
+/// Bounds for the length of calls, in seconds.
+const CALL_BOUNDS: &[f64] = &[1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14_400.0];
+
+impl Metrics {
+    /// Nothing counted yet.
+    pub fn new() -> Metrics {
+        Metrics {
+            sip_requests: BTreeMap::new(),
+            sip_responses: BTreeMap::new(),
+            sip_retransmissions: 0,
+            sip_dropped: BTreeMap::new(),
+            sip_transactions_active: 0,
+            sip_dialogs_active: 0,
+            calls_active: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            failovers: BTreeMap::new(),
+            call_setup_seconds: Histogram::new(SETUP_BOUNDS),
+            call_duration_seconds: Histogram::new(CALL_BOUNDS),
+            post_dial_delay_seconds: Histogram::new(SETUP_BOUNDS),
+            sip_transaction_seconds: Histogram::new(SETUP_BOUNDS),
+            media_ports_in_use: 0,
+            trunk_up: BTreeMap::new(),
+            peer_up: BTreeMap::new(),
+            draining: false,
+        }
+    }
+    /// Counts a message that was dropped.
+    pub(crate) fn dropped(&mut self, reason: &'static str) {
+        *self.sip_dropped.entry(reason).or_default() += 1;
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics::new()
+    }
 }

@@ -29,3 +29,209 @@ pub enum ReasonSlug {
     MediaTimeout,
     Internal,
 }
+
+impl ReasonSlug {
+    /// Every reason, for documents and tests.
+    pub const ALL: [ReasonSlug; 24] = [
+        ReasonSlug::CallerHungUp,
+        ReasonSlug::CalleeHungUp,
+        ReasonSlug::Operator,
+        ReasonSlug::Draining,
+        ReasonSlug::CallerCanceled,
+        ReasonSlug::NoRoute,
+        ReasonSlug::RouteRejected,
+        ReasonSlug::IncompleteNumber,
+        ReasonSlug::CodecMismatch,
+        ReasonSlug::BadMedia,
+        ReasonSlug::LimitCalls,
+        ReasonSlug::LimitRate,
+        ReasonSlug::NoPorts,
+        ReasonSlug::TooManyHops,
+        ReasonSlug::LoopDetected,
+        ReasonSlug::TargetRejected,
+        ReasonSlug::TargetBusy,
+        ReasonSlug::RingTimeout,
+        ReasonSlug::NoResponse,
+        ReasonSlug::Unreachable,
+        ReasonSlug::NameNotFound,
+        ReasonSlug::AckTimeout,
+        ReasonSlug::MediaTimeout,
+        ReasonSlug::Internal,
+    ];
+
+    /// The slug.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ReasonSlug::CallerHungUp => "caller_hung_up",
+            ReasonSlug::CalleeHungUp => "callee_hung_up",
+            ReasonSlug::Operator => "operator",
+            ReasonSlug::Draining => "draining",
+            ReasonSlug::CallerCanceled => "caller_canceled",
+            ReasonSlug::NoRoute => "no_route",
+            ReasonSlug::RouteRejected => "route_rejected",
+            ReasonSlug::IncompleteNumber => "incomplete_number",
+            ReasonSlug::CodecMismatch => "codec_mismatch",
+            ReasonSlug::BadMedia => "bad_media",
+            ReasonSlug::LimitCalls => "limit_calls",
+            ReasonSlug::LimitRate => "limit_rate",
+            ReasonSlug::NoPorts => "no_ports",
+            ReasonSlug::TooManyHops => "too_many_hops",
+            ReasonSlug::LoopDetected => "loop_detected",
+            ReasonSlug::TargetRejected => "target_rejected",
+            ReasonSlug::TargetBusy => "target_busy",
+            ReasonSlug::RingTimeout => "ring_timeout",
+            ReasonSlug::NoResponse => "no_response",
+            ReasonSlug::Unreachable => "unreachable",
+            ReasonSlug::NameNotFound => "name_not_found",
+            ReasonSlug::AckTimeout => "ack_timeout",
+            ReasonSlug::MediaTimeout => "media_timeout",
+            ReasonSlug::Internal => "internal",
+        }
+    }
+
+    /// What it means, as a clause without a full stop.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            ReasonSlug::CallerHungUp => "the caller hung up",
+            ReasonSlug::CalleeHungUp => "the called side hung up",
+            ReasonSlug::Operator => "an operator ended the call",
+            ReasonSlug::Draining => "the edge is draining",
+            ReasonSlug::CallerCanceled => "the caller gave up before an answer",
+            ReasonSlug::NoRoute => "no route matches",
+            ReasonSlug::RouteRejected => "the route rejects the call",
+            ReasonSlug::IncompleteNumber => "the called number is empty or malformed",
+            ReasonSlug::CodecMismatch => "the two sides have no codec in common",
+            ReasonSlug::BadMedia => "a session description cannot be used",
+            ReasonSlug::LimitCalls => "too many calls at once",
+            ReasonSlug::LimitRate => "too many new calls a second",
+            ReasonSlug::NoPorts => "no media port could be had",
+            ReasonSlug::TooManyHops => "Max-Forwards is used up",
+            ReasonSlug::LoopDetected => "the call has come here before",
+            ReasonSlug::TargetRejected => "a target rejected the call",
+            ReasonSlug::TargetBusy => "the called side is busy",
+            ReasonSlug::RingTimeout => "nobody answered in time",
+            ReasonSlug::NoResponse => "a target gave no sign of life",
+            ReasonSlug::Unreachable => "a target could not be reached",
+            ReasonSlug::NameNotFound => "a target's name could not be resolved",
+            ReasonSlug::AckTimeout => "the answer was never acknowledged",
+            ReasonSlug::MediaTimeout => "a side sent no media for too long",
+            ReasonSlug::Internal => "the edge failed",
+        }
+    }
+
+    /// Its ITU-T Q.850 cause, where no far end gave one.
+    pub const fn q850(self) -> u8 {
+        match self {
+            ReasonSlug::CallerHungUp | ReasonSlug::CalleeHungUp | ReasonSlug::CallerCanceled => 16,
+            ReasonSlug::Operator => 31,
+            ReasonSlug::Draining | ReasonSlug::LimitCalls | ReasonSlug::LimitRate => 42,
+            ReasonSlug::NoRoute => 1,
+            ReasonSlug::RouteRejected | ReasonSlug::TargetRejected => 21,
+            ReasonSlug::IncompleteNumber => 28,
+            ReasonSlug::CodecMismatch | ReasonSlug::BadMedia => 88,
+            ReasonSlug::NoPorts => 47,
+            ReasonSlug::TooManyHops | ReasonSlug::LoopDetected => 25,
+            ReasonSlug::TargetBusy => 17,
+            ReasonSlug::RingTimeout => 19,
+            ReasonSlug::NoResponse => 18,
+            ReasonSlug::Unreachable | ReasonSlug::NameNotFound => 38,
+            ReasonSlug::AckTimeout | ReasonSlug::MediaTimeout => 102,
+            ReasonSlug::Internal => 41,
+        }
+    }
+
+    /// The outcome of a call that ended for this reason before it was answered.
+    pub const fn outcome(self) -> &'static str {
+        match self {
+            ReasonSlug::CallerHungUp | ReasonSlug::CallerCanceled => "canceled",
+            ReasonSlug::TargetBusy => "busy",
+            ReasonSlug::RingTimeout | ReasonSlug::NoResponse => "no_answer",
+            ReasonSlug::Draining
+            | ReasonSlug::NoRoute
+            | ReasonSlug::RouteRejected
+            | ReasonSlug::IncompleteNumber
+            | ReasonSlug::CodecMismatch
+            | ReasonSlug::BadMedia
+            | ReasonSlug::LimitCalls
+            | ReasonSlug::LimitRate
+            | ReasonSlug::TooManyHops
+            | ReasonSlug::LoopDetected => "refused",
+            ReasonSlug::CalleeHungUp
+            | ReasonSlug::Operator
+            | ReasonSlug::NoPorts
+            | ReasonSlug::TargetRejected
+            | ReasonSlug::Unreachable
+            | ReasonSlug::NameNotFound
+            | ReasonSlug::AckTimeout
+            | ReasonSlug::MediaTimeout
+            | ReasonSlug::Internal => "failed",
+        }
+    }
+
+    /// The value of a Reason header (RFC 3326) that carries the cause and the slug.
+    pub(crate) fn header(self, q850: u8) -> String {
+        format!("Q.850;cause={q850};text=\"{}\"", self.as_str())
+    }
+}
+
+/// The Q.850 cause in a Reason header's value (RFC 3326, RFC 6432), where it has one.
+pub(crate) fn q850_of(value: &[u8]) -> Option<u8> {
+    let text = std::str::from_utf8(value).ok()?;
+    text.split(',').find_map(|entry| {
+        let mut parts = entry.split(';').map(str::trim);
+        if !parts.next()?.eq_ignore_ascii_case("q.850") {
+            return None;
+        }
+        let (_, cause) = parts.filter_map(|p| p.split_once('=')).find(|(n, _)| n.trim().eq_ignore_ascii_case("cause"))?;
+        cause.trim().parse().ok().filter(|cause| (1..=127).contains(cause))
+    })
+}
+
+/// The Q.850 cause of a final SIP answer, by the table of RFC 3398 §8.2.6.1.
+pub(crate) const fn q850_of_code(code: u16) -> u8 {
+    match code {
+        200..=299 => 16,
+        401 | 402 | 403 | 407 | 603 => 21,
+        404 | 485 | 604 => 1,
+        405 => 63,
+        406 | 415 | 501 => 79,
+        408 | 504 => 102,
+        410 => 22,
+        480 => 18,
+        482 | 483 => 25,
+        484 => 28,
+        486 | 600 => 17,
+        488 | 606 => 88,
+        487 => 16,
+        502 => 38,
+        400 | 481 | 500 | 503 => 41,
+        413 | 414 | 416 | 420 | 421 | 423 | 505 | 513 => 127,
+        _ => 31,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slugs_are_distinct() {
+        let slugs: std::collections::BTreeSet<_> = ReasonSlug::ALL.iter().map(|r| r.as_str()).collect();
+        assert_eq!(slugs.len(), ReasonSlug::ALL.len());
+    }
+
+    #[test]
+    fn cause_is_read_from_a_reason_header() {
+        for (value, cause) in [
+            ("Q.850;cause=17;text=\"User busy\"", Some(17)),
+            ("SIP;cause=200, q.850 ; cause = 3", Some(3)),
+            ("SIP;cause=486", None),
+            ("Q.850;cause=0", None),
+            ("Q.850;cause=999", None),
+            ("Q.850", None),
+            ("", None),
+        ] {
+            assert_eq!(q850_of(value.as_bytes()), cause, "{value}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Whether a new call is let in: draining, the edge's calls at once and new calls a second.
+
+use std::time::{Duration, Instant};
+
+use trunkgate_route::TokenBucket;
+
+use crate::limits::REFUSAL_LOG_SECONDS;
+use crate::reason::ReasonSlug;
+
+/// The edge's own limits.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    max_calls: u32,
+    bucket: TokenBucket,
+    live: usize,
+    logged: Option<Instant>,
+    /// Whether new calls are refused.
+    pub(crate) draining: bool,
+}
+
+impl Admission {
+    /// With limits; `calls_per_second` 0 means none.
+    pub(crate) fn new(max_calls: u32, calls_per_second: u32) -> Admission {
+        Admission { max_calls, bucket: TokenBucket::new(calls_per_second), live: 0, logged: None, draining: false }
+    }
+    /// Changes the limits; calls that are there stay.
+    pub(crate) fn set_limits(&mut self, max_calls: u32, calls_per_second: u32) {
+        self.max_calls = max_calls;
+        self.bucket.set_rate(calls_per_second);
+    }
+    /// Whether one more may come.
+    pub(crate) fn check(&mut self, now: Instant) -> Result<(), ReasonSlug> {
+        if self.draining {
+            return Err(ReasonSlug::Draining);
+        }
+        if self.live >= usize::try_from(self.max_calls).unwrap_or(usize::MAX) {
+            return Err(ReasonSlug::LimitCalls);
+        }
+        if !self.bucket.take(now) {
+            return Err(ReasonSlug::LimitRate);
+        }
+        Ok(())
+    }
+    /// A call began.
+    pub(crate) fn begin(&mut self) {
+        self.live += 1;
+    }
+    /// A call ended.
+    pub(crate) fn end(&mut self) {
+        self.live = self.live.saturating_sub(1);
+    }
+    /// Calls that have not ended.
+    pub(crate) fn live(&self) -> usize {
+        self.live
+    }
+    /// Whether a refusal may be logged now: a flood must not become a flood of lines.
+    pub(crate) fn may_log(&mut self, now: Instant) -> bool {
+        let may = self.logged.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(REFUSAL_LOG_SECONDS));
+        if may {
+            self.logged = Some(now);
+        }
+        may
+    }
+}

@@ -1,0 +1,58 @@
+//! The gateway's own timers; those of SIP transactions are the endpoint's.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use crate::call::CallKey;
+
+/// Why a call wants to be woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// No provisional answer yet, or no answer of the name service (ours: `no_response_timeout`).
+    NoResponse,
+    /// No final answer yet (ours: `ring_timeout`; RFC 3261 §16.6 timer C is its like).
+    Ring,
+}
+
+impl Timer {
+    /// A word for logs.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Timer::NoResponse => "no_response",
+            Timer::Ring => "ring",
+        }
+    }
+}
+
+/// Deadlines in order; a call has at most one of each kind.
+#[derive(Debug, Default)]
+pub(crate) struct Deadlines {
+    queue: BTreeSet<(Instant, CallKey, Timer)>,
+}
+
+impl Deadlines {
+    /// Adds a deadline.
+    pub(crate) fn set(&mut self, at: Instant, key: CallKey, timer: Timer) {
+        self.queue.insert((at, key, timer));
+    }
+    /// Takes a deadline away.
+    pub(crate) fn clear(&mut self, at: Instant, key: CallKey, timer: Timer) {
+        self.queue.remove(&(at, key, timer));
+    }
+    /// The earliest.
+    pub(crate) fn next(&self) -> Option<(Instant, Timer)> {
+        self.queue.first().map(|(at, _, timer)| (*at, *timer))
+    }
+    /// The earliest that is due, taken out.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(CallKey, Timer)> {
+        let (at, key, timer) = *self.queue.first()?;
+        (at <= now).then(|| {
+            self.queue.pop_first();
+            (key, timer)
+        })
+    }
+    /// Every deadline, for the invariants.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(Instant, CallKey, Timer)> {
+        self.queue.iter()
+    }
+}

@@ -1,0 +1,28 @@
+//! Hard limits of calls, each with its unit in its name.
+
+/// Attempts (legs towards targets) of one call; past it the search ends as if no target were left.
+pub const ATTEMPTS_PER_CALL: usize = 32;
+/// Addresses of one host name that are tried.
+pub const ADDRESSES_PER_PEER: usize = 8;
+/// Port pairs drawn for one end before its attempt fails.
+pub const BIND_TRIES: u8 = 3;
+/// Entries of a call's trace; the oldest are lost first.
+pub const TRACE_ENTRIES: usize = 256;
+/// Ended calls that are still shown.
+pub const RECENT_CALLS: usize = 10_000;
+/// Ended calls whose trace is still shown.
+pub const RECENT_TRACES: usize = 1_000;
+/// Retry-After of a 503 while draining, in seconds.
+pub const RETRY_AFTER_SECONDS: u32 = 10;
+/// Characters of a display name that are passed on.
+pub const DISPLAY_NAME_CHARS: usize = 64;
+/// Characters of a number or user part in views, records and requests of ours.
+pub const NUMBER_CHARS: usize = 128;
+/// An attempt rings no longer than this, whatever is configured, in seconds (RFC 3261 §16.6 timer C is of this kind).
+pub const RING_SECONDS: u64 = 600;
+/// Ring time-out towards a bare URI, in seconds.
+pub const URI_RING_SECONDS: u64 = 60;
+/// Wait for a provisional answer from a bare URI, in seconds.
+pub const URI_NO_RESPONSE_SECONDS: u64 = 4;
+/// Refusals by a limit are logged at most once in this time, in seconds.
+pub const REFUSAL_LOG_SECONDS: u64 = 1;
