@@ -1,5 +1,10 @@
 //! A call's event ring: messages, decisions and media events, written where they happen; the ladder is a view of it.
 
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use crate::limits::TRACE_ENTRIES;
+
 /// One entry.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct TraceEntry {
@@ -54,4 +59,89 @@ pub struct TraceView {
     pub entries: Vec<TraceEntry>,
     /// Entries lost because the ring was full.
     pub dropped: u64,
+}
+
+/// A call's ring while it runs.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    began: Instant,
+    entries: VecDeque<TraceEntry>,
+    dropped: u64,
+}
+
+impl Trace {
+    /// An empty ring that counts time from `began`.
+    pub(crate) fn new(began: Instant) -> Trace {
+        Trace { began, entries: VecDeque::new(), dropped: 0 }
+    }
+    /// Adds an entry; a full ring loses its oldest.
+    pub(crate) fn push(&mut self, now: Instant, what: TraceItem) {
+        if self.entries.len() >= TRACE_ENTRIES {
+            self.entries.pop_front();
+            self.dropped += 1;
+        }
+        let at_us = u64::try_from(now.saturating_duration_since(self.began).as_micros()).unwrap_or(u64::MAX);
+        self.entries.push_back(TraceEntry { at_us, what });
+    }
+    /// The ring as a view.
+    pub(crate) fn view(&self, sid: String, verdict: String, legs: Vec<String>) -> TraceView {
+        TraceView { sid, verdict, legs, entries: self.entries.iter().cloned().collect(), dropped: self.dropped }
+    }
+}
+
+/// What a message's body says, in a few words for the ladder: the first m-line of a session description.
+pub(crate) fn body_note(bytes: &[u8]) -> String {
+    let Some(at) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else { return String::new() };
+    let body = bytes.get(at + 4..).unwrap_or_default();
+    let lines = body.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let media: Vec<String> = lines
+        .filter_map(|line| line.strip_prefix(b"m="))
+        .map(|line| String::from_utf8_lossy(line).replace(" RTP/AVP", ":"))
+        .take(4)
+        .collect();
+    media.join(", ")
+}
+
+/// The first line of a message as the ladder shows it: the method, or code and reason.
+pub(crate) fn first_line(bytes: &[u8]) -> String {
+    let line = bytes.split(|b| *b == b'\r' || *b == b'\n').next().unwrap_or_default();
+    let line = String::from_utf8_lossy(line);
+    match line.strip_prefix("SIP/2.0 ") {
+        Some(status) => status.to_owned(),
+        None => line.split(' ').next().unwrap_or_default().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    // The clock is only a number here.
+    #[allow(clippy::disallowed_methods)]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn a_full_ring_loses_its_oldest_and_says_so() {
+        let began = start();
+        let mut trace = Trace::new(began);
+        for n in 0..TRACE_ENTRIES as u64 + 3 {
+            trace.push(began + Duration::from_micros(n), TraceItem::Decision { text: n.to_string() });
+        }
+        let view = trace.view("CA1".into(), String::new(), vec![]);
+        assert_eq!((view.entries.len(), view.dropped), (TRACE_ENTRIES, 3));
+        assert_eq!(view.entries[0].at_us, 3);
+    }
+
+    #[test]
+    fn messages_are_told_in_few_words() {
+        let offer = b"INVITE sip:x SIP/2.0\r\nA: b\r\n\r\nv=0\r\nm=audio 4000 RTP/AVP 0 8\r\na=x\r\n";
+        assert_eq!((first_line(offer), body_note(offer)), ("INVITE".into(), "audio 4000: 0 8".into()));
+        let answer = b"SIP/2.0 486 Busy Here\r\n\r\n";
+        assert_eq!((first_line(answer), body_note(answer)), ("486 Busy Here".into(), String::new()));
+        assert_eq!((first_line(b""), body_note(b"")), (String::new(), String::new()));
+    }
 }

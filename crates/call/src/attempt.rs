@@ -1,0 +1,256 @@
+//! One target that is being tried: its ways (peers and their addresses) in order, and what its answers mean.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use trunkgate_route::{Peer, Target, Transport, Trunk};
+
+use crate::answer::{Failure, seen_code};
+use crate::controller::StepResult;
+use crate::io::{QueryId, Resolved};
+use crate::limits::{ADDRESSES_PER_PEER, RING_SECONDS, URI_NO_RESPONSE_SECONDS, URI_RING_SECONDS};
+use crate::reason::ReasonSlug;
+
+/// Codes on which a bare URI counts as failed; a trunk has its own list.
+const URI_FAILOVER_ON: [u16; 7] = [408, 429, 480, 500, 502, 503, 504];
+
+/// One way to a target.
+#[derive(Debug, Clone)]
+pub(crate) struct Way {
+    /// The peer as written; names it in logs and metrics.
+    pub(crate) peer: String,
+    /// Host for the Request-URI.
+    pub(crate) host: String,
+    /// Port for the Request-URI, where written.
+    pub(crate) port: Option<u16>,
+    /// Transport.
+    pub(crate) transport: Transport,
+    /// Where it is; `None` until its host has been looked up.
+    pub(crate) address: Option<SocketAddr>,
+}
+
+impl Way {
+    fn new(peer: String, host: String, port: Option<u16>, transport: Transport) -> Way {
+        let literal: Option<IpAddr> = host.parse().ok();
+        let address = literal.map(|ip| SocketAddr::new(ip, port.unwrap_or(transport.default_port())));
+        Way { peer, host, port, transport, address }
+    }
+}
+
+/// Where the search for a way stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Between two ways.
+    Idle,
+    /// A host is being looked up.
+    Resolving(QueryId),
+    /// An INVITE is out on this leg.
+    Calling(usize),
+}
+
+/// A target that is being tried.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    /// Its trunk; `None` for a bare URI.
+    pub(crate) trunk: Option<Arc<Trunk>>,
+    /// The number to call instead of the called one.
+    pub(crate) number: Option<String>,
+    /// A bare URI as written.
+    pub(crate) uri: Option<String>,
+    /// How long it may ring.
+    pub(crate) ring_timeout: Duration,
+    /// How long it may be silent; zero: for ever.
+    pub(crate) no_response_timeout: Duration,
+    /// Where it stands.
+    pub(crate) progress: Progress,
+    /// The way that is looked up or called.
+    pub(crate) current: Option<Way>,
+    /// Port pairs that could not be bound so far.
+    pub(crate) bind_failures: u8,
+    left: VecDeque<Way>,
+    failure: Option<Failure>,
+}
+
+impl Attempt {
+    /// Of a target; `None` for one that is an answer.
+    pub(crate) fn new(target: Target, route_ring_timeout: Option<Duration>) -> Option<Attempt> {
+        let longest = Duration::from_secs(RING_SECONDS);
+        let ring = |own: Duration| match route_ring_timeout.unwrap_or(own) {
+            Duration::ZERO => longest,
+            timeout => timeout.min(longest),
+        };
+        let (trunk, number, uri, ring_timeout, no_response_timeout, left) = match target {
+            Target::Trunk { trunk, number, peers } => {
+                let way = |p: Peer| Way::new(p.uri, p.host, p.port, p.transport);
+                let times = (ring(trunk.ring_timeout), trunk.no_response_timeout);
+                (Some(trunk), number, None, times.0, times.1, peers.into_iter().map(way).collect())
+            }
+            Target::Uri { uri, host, port, transport } => {
+                let way = Way::new(uri.clone(), host, port, transport);
+                let ring = ring(Duration::from_secs(URI_RING_SECONDS));
+                (None, None, Some(uri), ring, Duration::from_secs(URI_NO_RESPONSE_SECONDS), VecDeque::from([way]))
+            }
+            Target::Reject(_) => return None,
+        };
+        Some(Attempt {
+            trunk,
+            number,
+            uri,
+            ring_timeout,
+            no_response_timeout,
+            progress: Progress::Idle,
+            current: None,
+            bind_failures: 0,
+            left,
+            failure: None,
+        })
+    }
+
+    /// Its name in logs, trace and metrics: the trunk's, or the URI.
+    pub(crate) fn name(&self) -> &str {
+        match (&self.trunk, &self.uri) {
+            (Some(trunk), _) => &trunk.name,
+            (None, Some(uri)) => uri,
+            (None, None) => "",
+        }
+    }
+
+    /// The next way, taken out.
+    pub(crate) fn next_way(&mut self) -> Option<Way> {
+        self.left.pop_front()
+    }
+
+    /// Puts a way in front of all others.
+    pub(crate) fn again(&mut self, way: Way) {
+        self.left.push_front(way);
+    }
+
+    /// Puts the addresses of a way that has been looked up in its place.
+    pub(crate) fn resolved(&mut self, way: &Way, addresses: &[Resolved]) {
+        for found in addresses.iter().take(ADDRESSES_PER_PEER).rev() {
+            let transport = match found.transport {
+                trunkgate_sip::Transport::Udp => Transport::Udp,
+                trunkgate_sip::Transport::Tcp => Transport::Tcp,
+                trunkgate_sip::Transport::Tls => Transport::Tls,
+            };
+            self.left.push_front(Way { address: Some(found.address), transport, ..way.clone() });
+        }
+    }
+
+    /// Notes why a way failed: what a peer answered outweighs that another was not reached.
+    pub(crate) fn way_failed(&mut self, failure: Failure) {
+        let keeps = failure.code.is_none() && self.failure.as_ref().is_some_and(|f| f.code.is_some());
+        if !keeps {
+            self.failure = Some(failure);
+        }
+    }
+
+    /// Why the target failed, once no way is left.
+    pub(crate) fn into_failure(self) -> Failure {
+        self.failure.unwrap_or_else(|| Failure::unreached(ReasonSlug::Unreachable))
+    }
+
+    /// What a final non-2xx answer means.
+    pub(crate) fn judge(&self, code: u16, q850: Option<u8>) -> Judgement {
+        let failover_on = self.trunk.as_ref().map_or(&URI_FAILOVER_ON[..], |t| &t.failover_on);
+        let failure = |reason| Failure { q850, ..Failure::with_code(seen_code(code), reason) };
+        match code {
+            // Nothing of ours can answer a challenge or follow a redirection.
+            300..=399 | 401 | 407 => Judgement::Target(StepResult::Failed(failure(ReasonSlug::TargetRejected))),
+            486 | 600 => Judgement::Target(StepResult::Busy(failure(ReasonSlug::TargetBusy))),
+            // What one machine cannot do, the next may; what the called party cannot, none of them can.
+            408 | 500..=599 if failover_on.contains(&code) => Judgement::Peer(failure(ReasonSlug::TargetRejected)),
+            _ if failover_on.contains(&code) => {
+                Judgement::Target(StepResult::Failed(failure(ReasonSlug::TargetRejected)))
+            }
+            _ => Judgement::Target(StepResult::Refused(failure(ReasonSlug::TargetRejected))),
+        }
+    }
+}
+
+/// What a final answer means for the search.
+#[derive(Debug)]
+pub(crate) enum Judgement {
+    /// This peer failed: the target's next one is tried.
+    Peer(Failure),
+    /// The target is done with.
+    Target(StepResult),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt() -> Attempt {
+        let peer = |ip: &str| Peer::at(ip.parse().unwrap(), None, Transport::Udp);
+        let peers = vec![peer("192.0.2.1"), peer("192.0.2.2")];
+        let trunk = Arc::new(Trunk { peers: peers.clone(), ..Trunk::named("pbx") });
+        Attempt::new(Target::Trunk { trunk, number: None, peers }, None).unwrap()
+    }
+
+    #[test]
+    fn answers_mean_next_peer_next_target_or_the_end() {
+        let attempt = attempt();
+        let kind = |code| match attempt.judge(code, None) {
+            Judgement::Peer(_) => "peer",
+            Judgement::Target(StepResult::Failed(_)) => "target",
+            Judgement::Target(StepResult::Busy(_)) => "busy",
+            Judgement::Target(StepResult::Refused(_)) => "end",
+        };
+        for (code, expected) in [
+            (503, "peer"),
+            (500, "peer"),
+            (408, "peer"),
+            (480, "target"),
+            (429, "target"),
+            (407, "target"),
+            (302, "target"),
+            (486, "busy"),
+            (600, "busy"),
+            (404, "end"),
+            (603, "end"),
+            (501, "end"),
+        ] {
+            assert_eq!(kind(code), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_was_answered_outweighs_silence() {
+        let mut attempt = attempt();
+        attempt.way_failed(Failure::with_code(500, ReasonSlug::TargetRejected));
+        attempt.way_failed(Failure::unreached(ReasonSlug::NoResponse));
+        assert_eq!(attempt.into_failure().code, Some(500));
+    }
+
+    #[test]
+    fn a_looked_up_name_is_tried_at_each_of_a_few_addresses_in_order() {
+        let mut attempt = attempt();
+        let way = Way::new("sip:h".into(), "h".into(), None, Transport::Udp);
+        assert_eq!(way.address, None);
+        let found: Vec<Resolved> = (0..ADDRESSES_PER_PEER as u8 + 4)
+            .map(|n| Resolved {
+                transport: trunkgate_sip::Transport::Tcp,
+                address: SocketAddr::from(([198, 51, 100, n], 5070)),
+            })
+            .collect();
+        attempt.resolved(&way, &found);
+        for resolved in found.iter().take(ADDRESSES_PER_PEER) {
+            let next = attempt.next_way().unwrap();
+            assert_eq!((next.address, next.transport), (Some(resolved.address), Transport::Tcp));
+        }
+        assert_eq!(attempt.next_way().unwrap().host, "192.0.2.1");
+    }
+
+    #[test]
+    fn a_ring_time_out_is_never_endless() {
+        let trunk = Arc::new(Trunk { ring_timeout: Duration::ZERO, ..Trunk::named("pbx") });
+        let target = Target::Trunk { trunk, number: None, peers: vec![] };
+        let attempt = Attempt::new(target.clone(), None).unwrap();
+        assert_eq!(attempt.ring_timeout, Duration::from_secs(RING_SECONDS));
+        let attempt = Attempt::new(target, Some(Duration::from_secs(15))).unwrap();
+        assert_eq!(attempt.ring_timeout, Duration::from_secs(15));
+    }
+}

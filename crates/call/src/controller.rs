@@ -1,0 +1,120 @@
+//! What a call does next. Asked at its start and after every result, so that a route's targets are only the first kind
+//! of answer.
+
+use std::collections::VecDeque;
+
+use trunkgate_route::{Plan, Target};
+
+use crate::answer::{Failure, FinalAnswer, best};
+use crate::reason::{ReasonSlug, q850_of_code};
+
+/// What became of the last step.
+#[derive(Debug)]
+pub(crate) enum StepResult {
+    /// The target failed: another may be tried.
+    Failed(Failure),
+    /// The called side was busy.
+    Busy(Failure),
+    /// The target refused for good.
+    Refused(Failure),
+}
+
+/// What to do next.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Try this target.
+    Connect(Target),
+    /// Refuse the caller's INVITE.
+    Answer(FinalAnswer),
+}
+
+/// Who says what is next.
+#[derive(Debug)]
+pub(crate) enum Controller {
+    /// A route's targets, in order.
+    Plan(Targets),
+    /// Nobody: the call is refused before it has a route, or came back from a snapshot.
+    Done,
+}
+
+/// The targets that are left, and what became of the others.
+#[derive(Debug)]
+pub(crate) struct Targets {
+    left: VecDeque<Target>,
+    on_busy: bool,
+    failures: Vec<Failure>,
+}
+
+impl Controller {
+    /// A route's targets.
+    pub(crate) fn plan(plan: Plan) -> Controller {
+        let on_busy = plan.route.on_busy;
+        Controller::Plan(Targets { left: plan.targets.into(), on_busy, failures: Vec::new() })
+    }
+
+    /// The next step, given what became of the last one.
+    pub(crate) fn next(&mut self, result: Option<StepResult>) -> Step {
+        match self {
+            Controller::Plan(targets) => targets.next(result),
+            Controller::Done => Step::Answer(FinalAnswer::new(500, ReasonSlug::Internal)),
+        }
+    }
+}
+
+impl Targets {
+    fn next(&mut self, result: Option<StepResult>) -> Step {
+        match result {
+            Some(StepResult::Refused(failure)) => return Step::Answer(failure.answer()),
+            Some(StepResult::Busy(failure)) if !self.on_busy => return Step::Answer(failure.answer()),
+            Some(StepResult::Busy(failure) | StepResult::Failed(failure)) => self.failures.push(failure),
+            None => {}
+        }
+        match self.left.pop_front() {
+            Some(Target::Reject(code)) => Step::Answer(FinalAnswer {
+                q850: q850_of_code(code),
+                ..FinalAnswer::new(code, ReasonSlug::RouteRejected)
+            }),
+            Some(target) => Step::Connect(target),
+            None => Step::Answer(best(std::mem::take(&mut self.failures))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn targets(left: Vec<Target>, on_busy: bool) -> Controller {
+        Controller::Plan(Targets { left: left.into(), on_busy, failures: Vec::new() })
+    }
+
+    fn code(step: Step) -> u16 {
+        match step {
+            Step::Answer(answer) => answer.code,
+            Step::Connect(_) => 0,
+        }
+    }
+
+    fn busy() -> StepResult {
+        StepResult::Busy(Failure::with_code(486, ReasonSlug::TargetBusy))
+    }
+
+    #[test]
+    fn busy_goes_on_only_where_the_route_says_so() {
+        assert_eq!(code(targets(vec![Target::Reject(404)], false).next(Some(busy()))), 486);
+        assert_eq!(code(targets(vec![Target::Reject(404)], true).next(Some(busy()))), 404);
+        assert_eq!(code(targets(vec![], true).next(Some(busy()))), 486);
+    }
+
+    #[test]
+    fn a_refusal_ends_the_search() {
+        let refused = StepResult::Refused(Failure::with_code(603, ReasonSlug::TargetRejected));
+        assert_eq!(code(targets(vec![Target::Reject(404)], true).next(Some(refused))), 603);
+    }
+
+    #[test]
+    fn nobody_reached_is_503() {
+        let failed = StepResult::Failed(Failure::unreached(ReasonSlug::NoResponse));
+        assert_eq!(code(targets(vec![], false).next(Some(failed))), 503);
+    }
+}

@@ -1,0 +1,337 @@
+//! One side of a call: its dialog and its session description. The single place where what two sides agreed on becomes
+//! what a media worker is told.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use trunkgate_media::{EndCounters, EndId, RemoteSpec, WireSpec};
+use trunkgate_route::Trunk;
+use trunkgate_sdp::{AgreedStream, Description, Far, Identity, Policy};
+use trunkgate_sip::{ClientId, DialogId, Flow, Party, ServerId, Transport};
+
+use crate::sessions::NewEnd;
+use crate::view::{LegView, RtpView};
+
+/// Codecs towards a bare URI, which has no policy of its own.
+const URI_CODECS: [&str; 2] = ["PCMU", "PCMA"];
+
+/// Where a leg stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LegState {
+    /// INVITE sent or received.
+    Trying,
+    /// It rings.
+    Ringing,
+    /// It rings, with media.
+    Early,
+    /// 2xx sent or received.
+    Answered,
+    /// Withdrawn; its final answer is waited for, which may be a 2xx that crossed.
+    Canceling,
+    /// BYE is due once our 2xx is acknowledged (RFC 3261 §15: not before), or has been sent.
+    Closing,
+    /// Nothing is left of it.
+    Ended,
+}
+
+impl LegState {
+    /// As shown.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            LegState::Trying => "trying",
+            LegState::Ringing => "ringing",
+            LegState::Early => "early",
+            LegState::Answered => "answered",
+            LegState::Canceling | LegState::Closing | LegState::Ended => "ended",
+        }
+    }
+}
+
+/// One stream's end at this leg.
+#[derive(Debug)]
+pub(crate) struct StreamEnd {
+    /// Index of its m-line.
+    pub(crate) index: usize,
+    /// Its name in the session.
+    pub(crate) end: EndId,
+    /// Local address and RTP port.
+    pub(crate) bind: std::net::SocketAddr,
+    /// Its counters.
+    pub(crate) counters: Arc<EndCounters>,
+    /// What the worker was last told of its far side.
+    pub(crate) remote: Option<RemoteSpec>,
+}
+
+impl StreamEnd {
+    /// A new end for an m-line.
+    pub(crate) fn new(index: usize, new: NewEnd) -> StreamEnd {
+        StreamEnd { index, end: new.end, bind: new.bind, counters: new.counters, remote: None }
+    }
+}
+
+/// One side of a call.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    /// `CA` + 32 hex.
+    pub(crate) sid: String,
+    /// Its trunk as the call knows it; `None` for a bare URI.
+    pub(crate) trunk: Option<Arc<Trunk>>,
+    /// Its party towards the endpoint.
+    pub(crate) party: Party,
+    /// The peer as written, for an outbound leg.
+    pub(crate) peer: String,
+    /// Whether the far end called us.
+    pub(crate) inbound: bool,
+    /// The way to it.
+    pub(crate) flow: Flow,
+    /// Call-ID.
+    pub(crate) call_id: String,
+    /// Where it stands.
+    pub(crate) state: LegState,
+    /// Its INVITE to us, while that has no final answer.
+    pub(crate) server: Option<ServerId>,
+    /// Our INVITE to it.
+    pub(crate) invite: Option<ClientId>,
+    /// Its dialog; for the caller from the first 18x on, else from the 2xx.
+    pub(crate) dialog: Option<DialogId>,
+    /// Whether it has answered our INVITE with anything.
+    pub(crate) heard: bool,
+    /// Whether its ACK to our 2xx has come; of a leg that we called: always.
+    pub(crate) acked: bool,
+    /// The address it is shown in SDP.
+    pub(crate) media_ip: IpAddr,
+    /// Session id of our descriptions.
+    pub(crate) session_id: u64,
+    /// The last description that we sent to it.
+    pub(crate) last_sent: Option<Description>,
+    /// The one of ours that is in force.
+    pub(crate) ours: Option<Description>,
+    /// The one of its that is in force.
+    pub(crate) theirs: Option<Description>,
+    /// Its media ends, one for each anchored m-line.
+    pub(crate) ends: Vec<StreamEnd>,
+    /// Codec agreed; empty before.
+    pub(crate) codec: String,
+    /// Where its RTP comes from, once learned.
+    pub(crate) latched: Option<std::net::SocketAddr>,
+    /// Figures from before a restart, or of ends that are gone.
+    pub(crate) earlier: RtpView,
+}
+
+impl Leg {
+    /// Name of its trunk; empty for a bare URI.
+    pub(crate) fn trunk_name(&self) -> &str {
+        self.trunk.as_ref().map_or("", |t| &t.name)
+    }
+
+    /// What it may use of the edge's codecs.
+    pub(crate) fn policy(&self) -> Policy {
+        policy(self.trunk.as_deref())
+    }
+
+    /// How our next description to it names itself; [`Self::stamp`] settles the version.
+    pub(crate) fn identity(&self) -> Identity {
+        let version = self.last_sent.as_ref().map_or(1, |last| last.origin.version);
+        Identity { session_id: self.session_id, version, ip: self.media_ip }
+    }
+
+    /// Our RTP ports towards it for these m-lines, 0 where there is none.
+    pub(crate) fn ports(&self, streams: &[usize]) -> Vec<u16> {
+        streams.iter().map(|index| self.end(*index).map_or(0, |end| end.bind.port())).collect()
+    }
+
+    /// The end of an m-line.
+    pub(crate) fn end(&self, index: usize) -> Option<&StreamEnd> {
+        self.ends.iter().find(|end| end.index == index)
+    }
+
+    /// Gives a description its version: the last one's if nothing has changed, else one more (RFC 3264 §8).
+    pub(crate) fn stamp(&mut self, mut description: Description) -> Description {
+        if let Some(last) = &self.last_sent {
+            description.origin.version = last.origin.version;
+            if description != *last {
+                description.origin.version = last.origin.version.saturating_add(1);
+            }
+        }
+        self.last_sent = Some(description.clone());
+        description
+    }
+
+    /// Takes the far end's description into force. Whether its `o=` line is another one than before.
+    pub(crate) fn take_theirs(&mut self, description: Description) -> bool {
+        let changed = self.theirs.as_ref().is_some_and(|before| before.origin != description.origin);
+        self.theirs = Some(description);
+        changed
+    }
+
+    /// What the worker is told of one stream's far side.
+    pub(crate) fn remote_spec(&self, far: &Far, relatch: bool, answered: bool) -> RemoteSpec {
+        let signalling = self.flow.remote.ip().to_canonical();
+        let media = far.rtp.map(|rtp| rtp.ip().to_canonical());
+        let mut expected: Vec<IpAddr> = media.into_iter().collect();
+        if !expected.contains(&signalling) {
+            expected.push(signalling);
+        }
+        let (sends, receives) = (far.direction.sends(), far.direction.receives());
+        RemoteSpec {
+            rtp: far.rtp,
+            rtcp: far.rtcp,
+            expected,
+            expected_networks: self.trunk.as_ref().map(|t| t.media_from.clone()).unwrap_or_default(),
+            may_send: sends,
+            may_receive: receives,
+            relatch,
+            // On hold either side may rightly be silent.
+            watch_idle: answered && sends && receives,
+        }
+    }
+
+    /// As shown.
+    pub(crate) fn view(&self) -> LegView {
+        let mut rtp = self.earlier.clone();
+        for end in &self.ends {
+            add_counters(&mut rtp, &end.counters);
+        }
+        rtp.latched = self.latched;
+        LegView {
+            sid: self.sid.clone(),
+            kind: "sip",
+            trunk: self.trunk_name().to_owned(),
+            direction: if self.inbound { "inbound" } else { "outbound" },
+            transport: match self.flow.transport {
+                Transport::Udp => "udp",
+                Transport::Tcp => "tcp",
+                Transport::Tls => "tls",
+            },
+            remote: Some(self.flow.remote),
+            sip_call_id: self.call_id.clone(),
+            codec: self.codec.clone(),
+            srtp: "off",
+            state: self.state.as_str(),
+            rtp,
+        }
+    }
+}
+
+/// What a trunk, or a bare URI, may use of the edge's codecs.
+pub(crate) fn policy(trunk: Option<&Trunk>) -> Policy {
+    let uri = || URI_CODECS.map(str::to_owned).to_vec();
+    Policy { codecs: trunk.map_or_else(uri, |t| t.codecs.clone()) }
+}
+
+/// Adds an end's counters to a view.
+pub(crate) fn add_counters(rtp: &mut RtpView, counters: &EndCounters) {
+    rtp.rx_packets += counters.rx_packets.get();
+    rtp.tx_packets += counters.tx_packets.get();
+    rtp.lost += counters.lost.get();
+    rtp.jitter_ms = rtp.jitter_ms.max(counters.jitter_us.get() as f64 / 1000.0);
+}
+
+/// The two wires of an agreed stream: (offerer to answerer, answerer to offerer). Payload numbers mean on each wire
+/// what `offer` and `answer` say of them.
+pub(crate) fn wires(stream: &AgreedStream, offer: &Description, answer: &Description) -> (WireSpec, WireSpec) {
+    let clock = |number: u8| {
+        let of = |d: &Description| d.media.get(stream.index).and_then(|m| m.rtpmap(number)).map(|map| map.clock);
+        let pair = stream.payloads.iter().find(|(o, a)| *o == number || *a == number)?;
+        of(offer).filter(|_| pair.0 == number).or_else(|| of(answer))
+    };
+    let wire = |payloads: Vec<(u8, u8)>| {
+        let clocks = payloads.iter().filter_map(|(from, _)| Some((*from, clock(*from)?))).filter(|(_, hz)| *hz != 8000);
+        WireSpec { clocks: clocks.collect(), payloads }
+    };
+    (wire(stream.to_answerer()), wire(stream.to_offerer()))
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkgate_sdp::Direction;
+    use trunkgate_sip::ListenerId;
+
+    use super::*;
+
+    fn leg() -> Leg {
+        let remote = "198.51.100.7:5060".parse().unwrap();
+        Leg {
+            sid: "CA0".into(),
+            trunk: Some(Arc::new(Trunk { media_from: vec!["203.0.113.0/24".parse().unwrap()], ..Trunk::named("pbx") })),
+            party: Party(1),
+            peer: String::new(),
+            inbound: true,
+            flow: Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None },
+            call_id: "x".into(),
+            state: LegState::Trying,
+            server: None,
+            invite: None,
+            dialog: None,
+            heard: false,
+            acked: false,
+            media_ip: "192.0.2.1".parse().unwrap(),
+            session_id: 7,
+            last_sent: None,
+            ours: None,
+            theirs: None,
+            ends: Vec::new(),
+            codec: String::new(),
+            latched: None,
+            earlier: RtpView::default(),
+        }
+    }
+
+    fn description(version: u64, port: u16) -> Description {
+        let text = format!(
+            "v=0\r\no=- 1 {version} IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\n"
+        );
+        Description::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn rfc_3264_8_the_version_rises_only_with_a_change() {
+        let mut leg = leg();
+        assert_eq!(leg.stamp(description(1, 4000)).origin.version, 1);
+        assert_eq!(leg.stamp(description(1, 4000)).origin.version, 1);
+        assert_eq!(leg.stamp(description(1, 4002)).origin.version, 2);
+        assert_eq!(leg.stamp(description(1, 4002)).origin.version, 2);
+        assert_eq!(leg.stamp(description(1, 4000)).origin.version, 3);
+    }
+
+    #[test]
+    fn a_changed_origin_opens_the_latch_anew() {
+        let mut leg = leg();
+        assert!(!leg.take_theirs(description(1, 4000)));
+        assert!(!leg.take_theirs(description(1, 4000)));
+        assert!(leg.take_theirs(description(2, 4000)));
+    }
+
+    #[test]
+    fn expected_sources_are_the_described_and_the_signalling_address() {
+        let leg = leg();
+        let far = |rtp: Option<&str>, direction| Far { rtp: rtp.map(|r| r.parse().unwrap()), rtcp: None, direction };
+        for (rtp, expected) in [
+            (Some("10.0.0.1:4000"), vec!["10.0.0.1", "198.51.100.7"]),
+            (Some("198.51.100.7:4000"), vec!["198.51.100.7"]),
+            (None, vec!["198.51.100.7"]),
+        ] {
+            let spec = leg.remote_spec(&far(rtp, Direction::SendRecv), false, true);
+            let expected: Vec<IpAddr> = expected.iter().map(|ip| ip.parse().unwrap()).collect();
+            assert_eq!(spec.expected, expected);
+            assert_eq!(spec.expected_networks.len(), 1);
+        }
+    }
+
+    #[test]
+    fn silence_is_watched_only_in_an_answered_two_way_stream() {
+        let leg = leg();
+        for (direction, answered, watched) in [
+            (Direction::SendRecv, true, true),
+            (Direction::SendRecv, false, false),
+            (Direction::SendOnly, true, false),
+            (Direction::RecvOnly, true, false),
+            (Direction::Inactive, true, false),
+        ] {
+            let far = Far { rtp: None, rtcp: None, direction };
+            let spec = leg.remote_spec(&far, false, answered);
+            assert_eq!(spec.watch_idle, watched, "{direction:?}");
+            assert_eq!((spec.may_send, spec.may_receive), (direction.sends(), direction.receives()));
+        }
+    }
+}

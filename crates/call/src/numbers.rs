@@ -1,0 +1,122 @@
+//! Who calls whom, as read from a request; and numbers as log lines may show them.
+
+use trunkgate_route::number::Incomplete;
+use trunkgate_route::{Number, Numbers};
+use trunkgate_sip::{Message, Uri};
+
+use crate::limits::{DISPLAY_NAME_CHARS, NUMBER_CHARS};
+
+/// The calling party.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    /// Its number; of an anonymous one the text is empty.
+    pub(crate) number: Number,
+    /// Display name without quotes, cleaned; empty where there is none.
+    pub(crate) display: String,
+    /// Whether it hides its number (RFC 3323 §4.1.1.3).
+    pub(crate) anonymous: bool,
+}
+
+impl Caller {
+    /// As shown in views and records.
+    pub(crate) fn shown(&self) -> &str {
+        if self.anonymous { "anonymous" } else { &self.number.text }
+    }
+}
+
+/// The called party: the Request-URI's user.
+pub(crate) fn called(request: &Message, numbers: &Numbers) -> Result<Number, Incomplete> {
+    let uri = request.uri().ok_or(Incomplete)?;
+    let user = shortened(&uri.user_unescaped());
+    numbers.normalise(&user, uri.user_param("phone-context"))
+}
+
+/// The calling party: From.
+pub(crate) fn caller(request: &Message, numbers: &Numbers) -> Caller {
+    let from = request.from();
+    let uri: Option<Uri<'_>> = from.as_ref().and_then(|f| f.parsed_uri());
+    let user = uri.map(|u| shortened(&u.user_unescaped())).unwrap_or_default();
+    let hidden_host = uri.is_some_and(|u| u.host.host.eq_ignore_ascii_case("anonymous.invalid"));
+    let anonymous = hidden_host || user.eq_ignore_ascii_case("anonymous") || user.is_empty();
+    if anonymous {
+        let number = Number { text: String::new(), is_e164: false, received: String::new() };
+        return Caller { number, display: String::new(), anonymous };
+    }
+    let number = numbers.normalise_caller(&user, uri.and_then(|u| u.user_param("phone-context")));
+    Caller { number, display: display_name(from.map_or(&[][..], |f| f.display)), anonymous }
+}
+
+/// A display name without its quotes and escapes, and without anything that is no text (RFC 3261 §25.1 quoted-string).
+pub(crate) fn display_name(received: &[u8]) -> String {
+    let text = String::from_utf8_lossy(received);
+    let text = text.trim();
+    let inner = text.strip_prefix('"').and_then(|t| t.strip_suffix('"'));
+    let mut clean = String::new();
+    let mut escaped = false;
+    for c in inner.unwrap_or(text).chars() {
+        if c == '\\' && inner.is_some() && !escaped {
+            escaped = true;
+            continue;
+        }
+        escaped = false;
+        if !c.is_control() && c != char::REPLACEMENT_CHARACTER {
+            clean.push(c);
+        }
+    }
+    clean.trim().chars().take(DISPLAY_NAME_CHARS).collect()
+}
+
+/// A number as log lines show it: the first five characters and the last three; a short one not at all.
+pub fn mask(number: &str) -> String {
+    const SHOWN: (usize, usize) = (5, 3);
+    const SHORT_CHARS: usize = 11;
+    let chars: Vec<char> = number.chars().collect();
+    if chars.is_empty() || number == "anonymous" {
+        return number.to_owned();
+    }
+    if chars.len() < SHORT_CHARS {
+        return "****".to_owned();
+    }
+    let head: String = chars.iter().take(SHOWN.0).collect();
+    let tail: String = chars.iter().skip(chars.len() - SHOWN.1).collect();
+    format!("{head}****{tail}")
+}
+
+fn shortened(user: &str) -> String {
+    user.chars().take(NUMBER_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_masked() {
+        for (number, masked) in [
+            ("+14155551234", "+1415****234"),
+            ("14155551234", "14155****234"),
+            ("4155551234", "****"),
+            ("911", "****"),
+            ("", ""),
+            ("anonymous", "anonymous"),
+            ("äöüäöüäöüäöü", "äöüäö****äöü"),
+        ] {
+            assert_eq!(mask(number), masked);
+        }
+    }
+
+    #[test]
+    fn display_names_are_plain_text() {
+        for (received, clean) in [
+            ("\"Alice\"", "Alice"),
+            ("Alice Smith ", "Alice Smith"),
+            ("\"a \\\"b\\\" \\\\c\"", "a \"b\" \\c"),
+            ("\"x\r\n\u{7f}y\"", "xy"),
+            ("", ""),
+        ] {
+            assert_eq!(display_name(received.as_bytes()), clean);
+        }
+        assert_eq!(display_name(&[b'a', 0xff, b'b']), "ab");
+        assert_eq!(display_name("x".repeat(500).as_bytes()).len(), DISPLAY_NAME_CHARS);
+    }
+}

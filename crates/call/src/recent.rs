@@ -1,0 +1,96 @@
+//! Calls that have ended, as they are still shown: a bounded ring of views, and a shorter one of traces.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::limits::{RECENT_CALLS, RECENT_TRACES};
+use crate::trace::TraceView;
+use crate::view::CallView;
+
+/// A ring that can be asked by sid.
+#[derive(Debug)]
+struct Ring<T> {
+    entries: VecDeque<(String, T)>,
+    /// Number of each entry, counted from the first ever added.
+    numbers: HashMap<String, u64>,
+    /// Number of the oldest entry.
+    first: u64,
+    limit: usize,
+}
+
+impl<T> Ring<T> {
+    fn new(limit: usize) -> Ring<T> {
+        Ring { entries: VecDeque::new(), numbers: HashMap::new(), first: 0, limit }
+    }
+    fn push(&mut self, sid: &str, entry: T) {
+        if self.entries.len() >= self.limit
+            && let Some((oldest, _)) = self.entries.pop_front()
+        {
+            self.numbers.remove(&oldest);
+            self.first += 1;
+        }
+        self.numbers.insert(sid.to_owned(), self.first + self.entries.len() as u64);
+        self.entries.push_back((sid.to_owned(), entry));
+    }
+    fn find(&self, sid: &str) -> Option<&T> {
+        let at = self.numbers.get(sid)?.checked_sub(self.first)?;
+        self.entries.get(usize::try_from(at).ok()?).map(|(_, entry)| entry)
+    }
+}
+
+/// Ended calls.
+#[derive(Debug)]
+pub(crate) struct Recent {
+    calls: Ring<CallView>,
+    traces: Ring<TraceView>,
+}
+
+impl Recent {
+    /// None yet.
+    pub(crate) fn new() -> Recent {
+        Recent { calls: Ring::new(RECENT_CALLS), traces: Ring::new(RECENT_TRACES) }
+    }
+    /// Adds a call.
+    pub(crate) fn push(&mut self, call: CallView) {
+        let sid = call.sid.clone();
+        self.calls.push(&sid, call);
+    }
+    /// Adds a trace.
+    pub(crate) fn push_trace(&mut self, trace: TraceView) {
+        let sid = trace.sid.clone();
+        self.traces.push(&sid, trace);
+    }
+    /// One call.
+    pub(crate) fn call(&self, sid: &str) -> Option<&CallView> {
+        self.calls.find(sid)
+    }
+    /// One trace.
+    pub(crate) fn trace(&self, sid: &str) -> Option<&TraceView> {
+        self.traces.find(sid)
+    }
+    /// All calls, newest first.
+    pub(crate) fn newest_first(&self) -> impl Iterator<Item = &CallView> {
+        self.calls.entries.iter().rev().map(|(_, call)| call)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_ring_forgets_the_oldest() {
+        let mut ring = Ring::new(3);
+        for n in 0..5 {
+            ring.push(&format!("CA{n}"), n);
+        }
+        let found: Vec<Option<&i32>> = (0..5).map(|n| ring.find(&format!("CA{n}"))).collect();
+        assert_eq!(found, [None, None, Some(&2), Some(&3), Some(&4)]);
+        assert_eq!(ring.numbers.len(), 3);
+    }
+
+    #[test]
+    fn limits_are_those_of_the_contract() {
+        let recent = Recent::new();
+        assert_eq!((recent.calls.limit, recent.traces.limit), (RECENT_CALLS, RECENT_TRACES));
+    }
+}

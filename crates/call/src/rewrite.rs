@@ -1,0 +1,119 @@
+//! From, To and Request-URI towards a target: built from numbers and our own address, never from what the other leg
+//! wrote.
+
+use std::net::IpAddr;
+
+use trunkgate_route::number::Incomplete;
+use trunkgate_route::{Number, Numbers, SendNumbers};
+
+use crate::numbers::Caller;
+
+/// From (RFC 3261 §20.20) without tag: the caller's number at our address.
+pub(crate) fn from(caller: &Caller, form: SendNumbers, numbers: &Numbers, ours: IpAddr) -> String {
+    if caller.anonymous {
+        return "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned();
+    }
+    let user = escape_user(&numbers.format(&caller.number, form));
+    let uri = format!("<sip:{user}@{}>", host_port(&ours.to_string(), None));
+    if caller.display.is_empty() { uri } else { format!("{} {uri}", quoted(&caller.display)) }
+}
+
+/// Request-URI towards a peer: the called number at the peer's host.
+pub(crate) fn request_uri(number: &str, host: &str, port: Option<u16>) -> String {
+    format!("sip:{}@{}", escape_user(number), host_port(host, port))
+}
+
+/// The called number in a trunk's form: the one that the target names, else the one that was called.
+pub(crate) fn called(number: Option<&str>, called: &Number, form: SendNumbers, numbers: &Numbers) -> String {
+    match number.map(|n| numbers.normalise(n, None)) {
+        Some(Ok(other)) => numbers.format(&other, form),
+        Some(Err(Incomplete)) => number.unwrap_or_default().to_owned(),
+        None => numbers.format(called, form),
+    }
+}
+
+/// Host and port as in a URI: an IPv6 address in brackets.
+pub(crate) fn host_port(host: &str, port: Option<u16>) -> String {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    match port {
+        Some(port) => format!("{host}:{port}"),
+        None => host,
+    }
+}
+
+/// A user part with all escaped that may not stand there (RFC 3261 §25.1 `user`).
+pub(crate) fn escape_user(user: &str) -> String {
+    let mut escaped = String::with_capacity(user.len());
+    for byte in user.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}
+
+/// A quoted-string (RFC 3261 §25.1).
+pub(crate) fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars().filter(|c| !c.is_control()) {
+        if matches!(c, '"' | '\\') {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(number: &str, display: &str) -> Caller {
+        let number = Number { text: number.into(), is_e164: number.starts_with('+'), received: number.into() };
+        Caller { number, display: display.into(), anonymous: false }
+    }
+
+    #[test]
+    fn from_is_the_number_at_our_address() {
+        let numbers = Numbers::new("US").unwrap();
+        let from = |caller: &Caller, form, ip: &str| from(caller, form, &numbers, ip.parse().unwrap());
+        let alice = caller("+14155551234", "Alice \"A\" <sip:evil@10.0.0.1>");
+        assert_eq!(
+            from(&alice, SendNumbers::E164, "203.0.113.10"),
+            "\"Alice \\\"A\\\" <sip:evil@10.0.0.1>\" <sip:+14155551234@203.0.113.10>"
+        );
+        let plain = caller("+14155551234", "");
+        assert_eq!(from(&plain, SendNumbers::PlusLess, "2001:db8::1"), "<sip:14155551234@[2001:db8::1]>");
+        let odd = caller("a b>c", "");
+        assert_eq!(from(&odd, SendNumbers::AsIs, "192.0.2.1"), "<sip:a%20b%3Ec@192.0.2.1>");
+        let hidden = Caller { anonymous: true, ..plain };
+        assert_eq!(
+            from(&hidden, SendNumbers::E164, "192.0.2.1"),
+            "\"Anonymous\" <sip:anonymous@anonymous.invalid>"
+        );
+    }
+
+    #[test]
+    fn the_request_uri_is_the_number_at_the_peer() {
+        assert_eq!(request_uri("+14155551234", "sbc.example.com", None), "sip:+14155551234@sbc.example.com");
+        assert_eq!(request_uri("100", "2001:db8::7", Some(5080)), "sip:100@[2001:db8::7]:5080");
+        assert_eq!(request_uri("100@10.0.0.1", "h", None), "sip:100%4010.0.0.1@h");
+    }
+
+    #[test]
+    fn a_target_may_name_another_number() {
+        let numbers = Numbers::new("US").unwrap();
+        let asked = Number { text: "+14155551234".into(), is_e164: true, received: "4155551234".into() };
+        for (other, form, sent) in [
+            (None, SendNumbers::E164, "+14155551234"),
+            (None, SendNumbers::AsIs, "4155551234"),
+            (Some("+14155550199"), SendNumbers::PlusLess, "14155550199"),
+            (Some("100"), SendNumbers::E164, "100"),
+        ] {
+            assert_eq!(called(other, &asked, form, &numbers), sent);
+        }
+    }
+}
