@@ -1,13 +1,21 @@
 //! All calls of the edge: the one object that the signalling loop talks to.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
+use trunkgate_media::{Event, MediaId};
 use trunkgate_route::Table;
+use trunkgate_sip::{Defect, Flow, Message, Party};
 
 use crate::addressing::Addressing;
-use crate::io::{Input, Output};
+use crate::call::{Call, CallEvent, CallKey, State};
+use crate::edge::Edge;
+use crate::io::{Control, Input, Output};
 use crate::metrics::Metrics;
+use crate::reason::ReasonSlug;
 use crate::trace::TraceView;
 use crate::view::{CallView, StatusView};
 
@@ -43,75 +51,223 @@ pub struct GatewaySnapshot {
 
 /// All calls.
 #[derive(Debug)]
-pub struct Gateway {}
+pub struct Gateway {
+    pub(crate) edge: Edge,
+    /// In the order of arrival.
+    pub(crate) calls: BTreeMap<CallKey, Call>,
+    pub(crate) next_call: u64,
+    /// Calls with nothing left to wait for, until the turn ends.
+    pub(crate) done: Vec<CallKey>,
+}
 
 impl Gateway {
     /// A gateway without calls.
     pub fn new(config: GatewayConfig, table: Arc<Table>, addressing: Addressing) -> Gateway {
-        let _ = (config, table, addressing);
-        unimplemented!()
+        let edge = Edge::new(config, table, addressing);
+        Gateway { edge, calls: BTreeMap::new(), next_call: 0, done: Vec::new() }
     }
     /// Takes a change from outside; drain [`Self::poll_output`] afterwards.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
-        let _ = (now, input);
-        unimplemented!()
+        match input {
+            Input::Received { flow, bytes } => self.received(now, flow, bytes),
+            Input::Broken { flow, bytes, what } => self.broken(flow, bytes, what),
+            Input::TransportFailed { flow } => {
+                let input = trunkgate_sip::Input::TransportFailed { flow };
+                self.edge.endpoint.handle_input(now, input);
+            }
+            Input::Media { id, event } => self.media_event(now, id, event),
+            Input::Resolved { query, addresses } => {
+                if let Some(key) = self.edge.index.queries.get(&query).copied() {
+                    self.tell(now, key, CallEvent::Resolved { query, addresses });
+                }
+            }
+            Input::Table(table) => {
+                self.edge.table = table;
+                self.edge.trunks.configure(&self.edge.table);
+            }
+            Input::Limits { calls, calls_per_second } => self.edge.admission.set_limits(calls, calls_per_second),
+            Input::Addressing(addressing) => self.edge.addressing = addressing,
+            Input::Control(control) => self.control(now, control),
+        }
+        self.settle(now);
     }
     /// Fires what is due; drain afterwards.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let _ = now;
-        unimplemented!()
+        self.edge.endpoint.handle_timeout(now);
+        self.settle(now);
+        while let Some((key, timer)) = self.edge.deadlines.pop_due(now) {
+            self.tell(now, key, CallEvent::Due(timer));
+            self.settle(now);
+        }
     }
     /// The next output, or `None` when idle.
     pub fn poll_output(&mut self) -> Option<Output> {
-        unimplemented!()
+        self.edge.outputs.pop_front()
     }
     /// When to be woken, and why.
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
-        unimplemented!()
+        let own = self.edge.deadlines.next().map(|(at, timer)| (at, timer.as_str()));
+        let sip = self.edge.endpoint.poll_timeout().map(|(at, reason)| (at, sip_reason(reason)));
+        own.into_iter().chain(sip).min_by_key(|(at, _)| *at)
     }
     /// Live and recent calls, newest first.
-    pub fn calls(&self, now: Instant) -> Vec<CallView> {
-        let _ = now;
-        unimplemented!()
+    pub fn calls(&self, _now: Instant) -> Vec<CallView> {
+        let live = self.calls.values().rev().filter(|call| call.state != State::Ended).map(Call::view);
+        live.chain(self.edge.recent.newest_first().cloned()).collect()
     }
     /// One call, live or recent.
-    pub fn call(&self, now: Instant, sid: &str) -> Option<CallView> {
-        let _ = (now, sid);
-        unimplemented!()
+    pub fn call(&self, _now: Instant, sid: &str) -> Option<CallView> {
+        let live = self.live(sid).filter(|call| call.state != State::Ended).map(Call::view);
+        live.or_else(|| self.edge.recent.call(sid).cloned())
     }
     /// A call's event ring.
     pub fn trace(&self, sid: &str) -> Option<TraceView> {
-        let _ = sid;
-        unimplemented!()
+        let live = self.live(sid).and_then(|call| {
+            let trace = self.edge.traces.get(&call.key)?;
+            Some(crate::verdict::trace_view(call, trace))
+        });
+        live.or_else(|| self.edge.recent.trace(sid).cloned())
     }
     /// One glance.
-    pub fn status(&self, now: Instant) -> StatusView {
-        let _ = now;
-        unimplemented!()
+    pub fn status(&self, _now: Instant) -> StatusView {
+        let edge = &self.edge;
+        StatusView {
+            edge: edge.config.name.clone(),
+            calls: edge.admission.live(),
+            draining: edge.admission.draining,
+            ports_in_use: 2 * edge.ports.in_use(),
+            ports: 2 * edge.ports.total(),
+            trunks: edge.table.trunks().iter().map(|trunk| edge.trunks.view(trunk)).collect(),
+        }
     }
     /// Counters and histograms.
     pub fn metrics(&self) -> &Metrics {
-        unimplemented!()
+        &self.edge.metrics
     }
     /// Calls that have not ended.
     pub fn live_calls(&self) -> usize {
-        unimplemented!()
+        self.edge.admission.live()
+    }
+    /// Calls that are still in memory: live ones, and ended ones with a leg that waits for its last answer.
+    pub fn held_calls(&self) -> usize {
+        self.calls.len()
+    }
+    /// What the SIP endpoint has alive: nothing once all calls have ended and their transactions with them.
+    pub fn sip_counts(&self) -> trunkgate_sip::Counts {
+        self.edge.endpoint.counts()
     }
     /// Answered calls in plain data; calls still being set up are not in it.
-    pub fn snapshot(&self, now: Instant) -> GatewaySnapshot {
-        let _ = now;
-        unimplemented!()
+    pub fn snapshot(&self, _now: Instant) -> GatewaySnapshot {
+        GatewaySnapshot { calls: self.calls.values().filter_map(|call| call.snapshot(&self.edge)).collect() }
     }
     /// Takes calls back; their media sessions are told anew by [`Output::Media`] unless the caller restored them.
     pub fn restore(&mut self, now: Instant, snapshot: GatewaySnapshot) {
-        let _ = (now, snapshot);
-        unimplemented!()
+        for call in snapshot.calls {
+            let key = CallKey(self.next_call);
+            self.next_call += 1;
+            let call = Call::restore(now, &mut self.edge, key, call);
+            self.calls.insert(key, call);
+        }
+        self.settle(now);
     }
-    /// In debug builds and tests: that no index points nowhere and nothing is left of ended calls.
-    ///
-    /// # Errors
-    /// The first invariant that does not hold, in words.
-    pub fn check_invariants(&self) -> Result<(), String> {
-        unimplemented!()
+
+    fn live(&self, sid: &str) -> Option<&Call> {
+        self.calls.get(self.edge.index.sids.get(sid)?)
+    }
+
+    /// A message: whose it is comes first, and nothing else is done for a stranger.
+    fn received(&mut self, now: Instant, flow: Flow, bytes: Bytes) {
+        let flow = Flow { remote: canonical(flow.remote), ..flow };
+        let Some(fit) = self.known(flow.remote) else { return self.edge.metrics.dropped("unknown_source") };
+        let Ok(message) = Message::parse(bytes) else { return self.edge.metrics.dropped("not_sip") };
+        let source = flow.remote.ip();
+        let named = message.call_id().and_then(|id| self.edge.index.named(id)).filter(|named| named.covers(source));
+        let Some(party) = named.map(|named| named.party).or(fit) else {
+            return self.edge.metrics.dropped("unknown_source");
+        };
+        let Some(local) = self.edge.addressing.local(source, flow.listener) else {
+            return self.edge.metrics.dropped("no_local_address");
+        };
+        self.count_received(party, &message);
+        let input = trunkgate_sip::Input::Received { flow, local, party, message };
+        self.edge.endpoint.handle_input(now, input);
+    }
+
+    /// Whether a source may speak at all: the party of its trunk, or `Some(None)` for the far end of a live leg that
+    /// no trunk names (a bare URI, a trunk that went with a reload).
+    fn known(&mut self, source: SocketAddr) -> Option<Option<Party>> {
+        let trunk = self.edge.table.trunk_of(source).map(|trunk| trunk.name.clone());
+        match trunk {
+            Some(name) => Some(Some(self.edge.party(&name))),
+            None => self.edge.index.is_far_end(source.ip()).then_some(None),
+        }
+    }
+
+    /// A stream that lost its framing: 400 where that can be said.
+    fn broken(&mut self, flow: Flow, bytes: Bytes, what: &'static str) {
+        let flow = Flow { remote: canonical(flow.remote), ..flow };
+        let Some(Some(party)) = self.known(flow.remote) else { return self.edge.metrics.dropped("unknown_source") };
+        self.edge.metrics.dropped("not_sip");
+        if let Ok(message) = Message::parse(bytes) {
+            self.count_received(party, &message);
+            self.edge.endpoint.refuse(flow, party, &message, Defect { code: 400, what });
+        }
+    }
+
+    fn media_event(&mut self, now: Instant, id: MediaId, event: Event) {
+        let Some(key) = self.edge.settle_media(id, &event) else { return };
+        let event = match event {
+            Event::BindFailed { end, error } => CallEvent::BindFailed { end, error },
+            Event::Latched { end, source } => CallEvent::Latched { end, source },
+            Event::Idle { end } => CallEvent::Idle { end },
+            Event::Closed => CallEvent::MediaLost,
+            Event::Bound { .. } | Event::EndClosed { .. } => return,
+        };
+        // A session outlives its call, and its id may be told of after that.
+        if self.calls.get(&key).is_some_and(|call| call.media == Some(id)) {
+            self.tell(now, key, event);
+        }
+    }
+
+    fn control(&mut self, now: Instant, control: Control) {
+        match control {
+            Control::Drain { on } => {
+                self.edge.admission.draining = on;
+                self.edge.metrics.draining = on;
+            }
+            Control::EndAll => self.end_all(now),
+            Control::Hangup { sid } => {
+                if let Some(key) = self.edge.index.sids.get(&sid).copied() {
+                    self.tell(now, key, CallEvent::Hangup(ReasonSlug::Operator));
+                }
+            }
+        }
+    }
+}
+
+/// IPv4 in IPv6 is IPv4.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// A SIP timer's name.
+const fn sip_reason(reason: trunkgate_sip::event::Reason) -> &'static str {
+    use trunkgate_sip::event::Reason as R;
+    match reason {
+        R::TimerA => "timer_a",
+        R::TimerB => "timer_b",
+        R::TimerD => "timer_d",
+        R::TimerE => "timer_e",
+        R::TimerF => "timer_f",
+        R::TimerG => "timer_g",
+        R::TimerH => "timer_h",
+        R::TimerI => "timer_i",
+        R::TimerJ => "timer_j",
+        R::TimerK => "timer_k",
+        R::TimerL => "timer_l",
+        R::TimerM => "timer_m",
+        R::Retransmit2xx => "retransmit_2xx",
+        R::AckWait => "ack_wait",
+        R::CancelWait => "cancel_wait",
     }
 }

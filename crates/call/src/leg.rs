@@ -92,6 +92,8 @@ pub(crate) struct Leg {
     pub(crate) server: Option<ServerId>,
     /// Our INVITE to it.
     pub(crate) invite: Option<ClientId>,
+    /// Our BYE to it.
+    pub(crate) bye: Option<ClientId>,
     /// Its dialog; for the caller from the first 18x on, else from the 2xx.
     pub(crate) dialog: Option<DialogId>,
     /// Whether it has answered our INVITE with anything.
@@ -119,6 +121,41 @@ pub(crate) struct Leg {
 }
 
 impl Leg {
+    /// A leg that nothing has happened to.
+    pub(crate) fn new(
+        sid: String,
+        party: Party,
+        flow: Flow,
+        media_ip: IpAddr,
+        session_id: u64,
+    ) -> Leg {
+        Leg {
+            sid,
+            trunk: None,
+            party,
+            peer: String::new(),
+            inbound: false,
+            flow,
+            call_id: String::new(),
+            state: LegState::Trying,
+            server: None,
+            invite: None,
+            bye: None,
+            dialog: None,
+            heard: false,
+            acked: false,
+            media_ip,
+            session_id,
+            last_sent: None,
+            ours: None,
+            theirs: None,
+            ends: Vec::new(),
+            codec: String::new(),
+            latched: None,
+            earlier: RtpView::default(),
+        }
+    }
+
     /// Name of its trunk; empty for a bare URI.
     pub(crate) fn trunk_name(&self) -> &str {
         self.trunk.as_ref().map_or("", |t| &t.name)
@@ -227,19 +264,12 @@ pub(crate) fn add_counters(rtp: &mut RtpView, counters: &EndCounters) {
     rtp.jitter_ms = rtp.jitter_ms.max(counters.jitter_us.get() as f64 / 1000.0);
 }
 
-/// The two wires of an agreed stream: (offerer to answerer, answerer to offerer). Payload numbers mean on each wire
-/// what `offer` and `answer` say of them.
-pub(crate) fn wires(stream: &AgreedStream, offer: &Description, answer: &Description) -> (WireSpec, WireSpec) {
-    let clock = |number: u8| {
-        let of = |d: &Description| d.media.get(stream.index).and_then(|m| m.rtpmap(number)).map(|map| map.clock);
-        let pair = stream.payloads.iter().find(|(o, a)| *o == number || *a == number)?;
-        of(offer).filter(|_| pair.0 == number).or_else(|| of(answer))
-    };
-    let wire = |payloads: Vec<(u8, u8)>| {
-        let clocks = payloads.iter().filter_map(|(from, _)| Some((*from, clock(*from)?))).filter(|(_, hz)| *hz != 8000);
-        WireSpec { clocks: clocks.collect(), payloads }
-    };
-    (wire(stream.to_answerer()), wire(stream.to_offerer()))
+/// The two wires of an agreed stream: (offerer to answerer, answerer to offerer).
+pub(crate) fn wires(stream: &AgreedStream) -> (WireSpec, WireSpec) {
+    (
+        WireSpec { payloads: stream.to_answerer(), clocks: stream.clocks_from_offerer() },
+        WireSpec { payloads: stream.to_offerer(), clocks: stream.clocks_from_answerer() },
+    )
 }
 
 #[cfg(test)]
@@ -251,30 +281,10 @@ mod tests {
 
     fn leg() -> Leg {
         let remote = "198.51.100.7:5060".parse().unwrap();
-        Leg {
-            sid: "CA0".into(),
-            trunk: Some(Arc::new(Trunk { media_from: vec!["203.0.113.0/24".parse().unwrap()], ..Trunk::named("pbx") })),
-            party: Party(1),
-            peer: String::new(),
-            inbound: true,
-            flow: Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None },
-            call_id: "x".into(),
-            state: LegState::Trying,
-            server: None,
-            invite: None,
-            dialog: None,
-            heard: false,
-            acked: false,
-            media_ip: "192.0.2.1".parse().unwrap(),
-            session_id: 7,
-            last_sent: None,
-            ours: None,
-            theirs: None,
-            ends: Vec::new(),
-            codec: String::new(),
-            latched: None,
-            earlier: RtpView::default(),
-        }
+        let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
+        let trunk = Trunk { media_from: vec!["203.0.113.0/24".parse().unwrap()], ..Trunk::named("pbx") };
+        let leg = Leg::new("CA0".into(), Party(1), flow, "192.0.2.1".parse().unwrap(), 7);
+        Leg { trunk: Some(Arc::new(trunk)), inbound: true, ..leg }
     }
 
     fn description(version: u64, port: u16) -> Description {

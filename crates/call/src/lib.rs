@@ -1,14 +1,39 @@
 //! The back-to-back user agent: SIP, session descriptions, routes and media bound into calls. Sans-IO.
 
 pub mod addressing;
+mod admission;
+mod answer;
+mod attempt;
+mod bridge;
+mod call;
+mod controller;
+mod deadlines;
+mod dispatch;
+mod edge;
+mod ending;
 pub mod gateway;
+mod index;
+mod invariants;
 pub mod io;
+mod leg;
+pub mod limits;
 pub mod metrics;
-pub mod ports;
+pub mod numbers;
+mod ports;
 pub mod reason;
+mod recent;
+mod reinvite;
 pub mod report;
+mod rewrite;
+mod search;
+mod sessions;
+mod setup;
+pub mod snapshot;
 pub mod trace;
+mod trunks;
+mod verdict;
 pub mod view;
+mod wall;
 
 pub use addressing::{Addressing, Interfaces, ListenerSpec};
 pub use gateway::{Gateway, GatewayConfig};

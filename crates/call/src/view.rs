@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+pub use crate::snapshot::CallSnapshot;
 
 /// A call.
 #[derive(Debug, Clone, Serialize)]
@@ -59,7 +61,7 @@ pub struct LegView {
 }
 
 /// A leg's media figures.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct RtpView {
     /// Received from the far end.
     pub rx_packets: u64,
@@ -111,11 +113,4 @@ pub struct TrunkView {
     pub last_problem: Option<String>,
     /// Peers as written.
     pub peers: Vec<String>,
-}
-
-/// An answered call in plain data.
-#[derive(Debug, Clone, Serialize, serde::Deserialize)]
-pub struct CallSnapshot {
-    /// The call's sid.
-    pub sid: String,
 }

@@ -1,0 +1,308 @@
+//! What two legs agree on: offers and answers carried from one to the other, and the media session told of it.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use trunkgate_media::{Command, EndId};
+use trunkgate_sdp::{Agreed, AgreedStream, Description, Refusal, accept, relay_offer, rtp_streams};
+use trunkgate_sip::{Answer, Body, DialogId};
+
+use crate::answer::{Failure, FinalAnswer, extra};
+use crate::call::{CALLER, Call};
+use crate::deadlines::Timer;
+use crate::edge::Edge;
+use crate::leg::{Leg, LegState, StreamEnd, add_counters, wires};
+use crate::limits::BIND_TRIES;
+use crate::reason::ReasonSlug;
+use crate::rewrite;
+use crate::search::allow;
+use crate::trace::TraceItem;
+
+impl Call {
+    /// Takes a callee's description, in a 18x or 2xx: the answer to the caller's offer, or what becomes our offer to a
+    /// caller that made none. Ours to the caller comes back.
+    pub(crate) fn agree(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        callee: usize,
+        sdp: Option<&[u8]>,
+    ) -> Result<Description, Failure> {
+        let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
+        let theirs = match sdp {
+            Some(sdp) => self.read(edge, callee, sdp)?,
+            // A 2xx may leave out what a 18x has said (many do, though RFC 3261 §13.2.1 asks for it).
+            None => self.legs[callee].theirs.clone().ok_or_else(|| bad_media("2xx without session description"))?,
+        };
+        let Some(offer) = self.offer.clone() else {
+            let caller = &mut self.legs[CALLER];
+            let ports = caller.ports(&rtp_streams(&theirs));
+            let ours = relay_offer(&theirs, &caller.policy(), &ports, &caller.identity()).map_err(unusable)?;
+            let ours = caller.stamp(ours);
+            let leg = &mut self.legs[callee];
+            leg.ours = leg.last_sent.clone();
+            leg.take_theirs(theirs);
+            return Ok(ours);
+        };
+        let caller = &self.legs[CALLER];
+        let sent = self.legs[callee].last_sent.as_ref().ok_or_else(|| bad_media("no offer"))?;
+        let ports = caller.ports(&rtp_streams(&offer));
+        let agreed = accept(&offer, sent, &theirs, &ports, &caller.identity()).map_err(unusable)?;
+        let leg = &mut self.legs[callee];
+        leg.ours = leg.last_sent.clone();
+        let relatch = leg.take_theirs(theirs);
+        self.wire(now, edge, &agreed.streams, (CALLER, false), (callee, relatch));
+        let caller = &mut self.legs[CALLER];
+        let answer = caller.stamp(agreed.answer);
+        caller.ours = Some(answer.clone());
+        Ok(answer)
+    }
+
+    /// Reads a far end's description, and refuses addresses that media must not be sent to.
+    pub(crate) fn read(&self, edge: &Edge, leg: usize, sdp: &[u8]) -> Result<Description, Failure> {
+        let theirs =
+            Description::parse(sdp).map_err(|e| bad_media(&format!("session description: {} (line {})", e.what, e.line)))?;
+        match forbidden_address(edge, &self.legs[leg], &theirs) {
+            Some(address) => Err(bad_media(&format!("media address {address} is not usable"))),
+            None => Ok(theirs),
+        }
+    }
+
+    /// The caller gets its 2xx.
+    pub(crate) fn answer_caller(&mut self, now: Instant, edge: &mut Edge, callee: usize, ours: Description) {
+        self.disarm(edge, Timer::NoResponse);
+        self.disarm(edge, Timer::Ring);
+        self.attempt = None;
+        self.callee = Some(callee);
+        self.late = self.offer.is_none().then_some(CALLER);
+        let age = self.age(now);
+        self.times.answered = Some(edge.date(now));
+        edge.metrics.call_setup_seconds.observe(age.as_secs_f64());
+        let leg = &self.legs[callee];
+        edge.trunks.answered(leg.trunk_name());
+        let text = format!("answered by {} after {:.1} s", self.name_of(callee), age.as_secs_f64());
+        edge.decide(now, self.key, text.clone());
+        let sid = self.sid().to_owned();
+        edge.log(&sid, text, None);
+        let answer = Answer {
+            code: 200,
+            headers: vec![extra("Allow", allow())],
+            body: Some(Body::sdp(ours.to_string())),
+            contact_user: self.contact_user(),
+            ..Answer::default()
+        };
+        let caller = &mut self.legs[CALLER];
+        caller.state = LegState::Answered;
+        let Some(server) = caller.server.take() else { return };
+        edge.index.servers.remove(&server);
+        match edge.respond(now, server, answer) {
+            Some(dialog) => self.own_dialog(edge, CALLER, dialog),
+            // Its CANCEL has been answered already: that news is on its way.
+            None => self.caller_withdrew_answered(now, edge),
+        }
+    }
+
+    /// The ACK to a 2xx of ours; after an offer of ours it brings the answer.
+    pub(crate) fn acked(&mut self, now: Instant, edge: &mut Edge, leg: usize, sdp: Option<bytes::Bytes>) {
+        let first = !self.legs[leg].acked;
+        self.legs[leg].acked = true;
+        if self.late != Some(leg) {
+            return;
+        }
+        self.late = None;
+        let result = match sdp {
+            Some(sdp) => self.late_answer(now, edge, leg, &sdp),
+            None => Err(bad_media("ACK without answer to our offer")),
+        };
+        if let Err(failure) = result {
+            let text = failure.warning.map(|w| w.text).unwrap_or_default();
+            edge.decide(now, self.key, format!("late answer not usable: {text}"));
+            // A refresh that brings nothing new leaves the session as it was.
+            if first {
+                self.end(now, edge, failure.reason);
+            }
+        }
+    }
+
+    fn late_answer(&mut self, now: Instant, edge: &mut Edge, leg: usize, sdp: &[u8]) -> Result<(), Failure> {
+        let missing = || bad_media("no offer");
+        let other = self.other(leg).ok_or_else(missing)?;
+        let answer = self.read(edge, leg, sdp)?;
+        let offer = self.legs[other].theirs.clone().ok_or_else(missing)?;
+        let sent = self.legs[leg].last_sent.clone().ok_or_else(missing)?;
+        let ports = self.legs[other].ports(&rtp_streams(&offer));
+        let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
+        let Agreed { streams, .. } =
+            accept(&offer, &sent, &answer, &ports, &self.legs[other].identity()).map_err(unusable)?;
+        let leg_state = &mut self.legs[leg];
+        leg_state.ours = Some(sent);
+        let relatch = leg_state.take_theirs(answer);
+        self.wire(now, edge, &streams, (other, false), (leg, relatch));
+        Ok(())
+    }
+
+    /// Tells the media session what was agreed. Each side: the leg, and whether its latch opens anew.
+    pub(crate) fn wire(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        streams: &[AgreedStream],
+        (offerer, relatch_offerer): (usize, bool),
+        (answerer, relatch_answerer): (usize, bool),
+    ) {
+        let Some(media) = self.media else { return };
+        for stream in streams {
+            let at = |leg: &Leg| leg.end(stream.index).map(|end| end.end);
+            let (Some(a), Some(b)) = (at(&self.legs[offerer]), at(&self.legs[answerer])) else { continue };
+            let sides = [(offerer, a, &stream.offerer, relatch_offerer), (answerer, b, &stream.answerer, relatch_answerer)];
+            for (leg, end, far, relatch) in sides {
+                let remote = self.legs[leg].remote_spec(far, relatch, self.times_answered());
+                let slot = self.legs[leg].ends.iter_mut().find(|e| e.end == end);
+                if let Some(slot) = slot.filter(|slot| relatch || slot.remote.as_ref() != Some(&remote)) {
+                    slot.remote = Some(trunkgate_media::RemoteSpec { relatch: false, ..remote.clone() });
+                    edge.media(media, Command::SetRemote { end, remote });
+                }
+            }
+            let (to_answerer, to_offerer) = wires(stream);
+            for (from, to, wire) in [(a, b, to_answerer), (b, a, to_offerer)] {
+                if self.wires.get(&from) != Some(&(to, wire.clone())) {
+                    self.wires.insert(from, (to, wire.clone()));
+                    edge.media(media, Command::Wire { from, to, wire });
+                }
+            }
+        }
+        self.unwire_all_but(edge, streams);
+        if let Some(first) = streams.first() {
+            for leg in [offerer, answerer] {
+                self.legs[leg].codec.clone_from(&first.codec);
+            }
+            edge.decide(now, self.key, format!("media: {}", first.codec));
+        }
+    }
+
+    /// Disconnects streams that are no longer agreed.
+    fn unwire_all_but(&mut self, edge: &mut Edge, streams: &[AgreedStream]) {
+        let Some(media) = self.media else { return };
+        let runs = |index: usize| streams.iter().any(|s| s.index == index);
+        let idle: Vec<EndId> =
+            self.legs.iter().flat_map(|leg| &leg.ends).filter(|end| !runs(end.index)).map(|end| end.end).collect();
+        for end in idle {
+            if self.wires.remove(&end).is_some() {
+                edge.media(media, Command::Unwire { from: end });
+            }
+        }
+    }
+
+    /// Whether silence counts: once the call is answered.
+    fn times_answered(&self) -> bool {
+        self.state == crate::call::State::Answered
+    }
+
+    /// Draws another port pair for an end of the caller that could not be bound.
+    pub(crate) fn redraw_caller(&mut self, now: Instant, edge: &mut Edge, end: EndId) {
+        self.caller_bind_failures += 1;
+        let no_ports = FinalAnswer::new(503, ReasonSlug::NoPorts);
+        // The caller has been told the port already, or luck is out.
+        if self.legs[CALLER].ours.is_some() || self.caller_bind_failures >= BIND_TRIES {
+            return self.refuse(now, edge, &no_ports);
+        }
+        let Some(media) = self.media else { return };
+        let bind = edge.addressing.media_bind(self.legs[CALLER].flow.remote.ip());
+        let Some(new) = bind.and_then(|bind| edge.add_end(media, bind)) else {
+            return self.refuse(now, edge, &no_ports);
+        };
+        if let Some(slot) = self.legs[CALLER].ends.iter_mut().find(|e| e.end == end) {
+            *slot = StreamEnd::new(slot.index, new);
+        }
+    }
+
+    /// An end of an answered call could not be bound: the far end sends into nothing.
+    pub(crate) fn bind_failed_later(&mut self, now: Instant, edge: &mut Edge, end: EndId, error: &str) {
+        if self.leg_of(end).is_none() {
+            return;
+        }
+        let sid = self.sid().to_owned();
+        edge.warn(&sid, format!("media ports could not be bound: {error}"), Some(ReasonSlug::NoPorts));
+        self.end(now, edge, ReasonSlug::NoPorts);
+    }
+
+    /// An end has learned its far side's address.
+    pub(crate) fn latched(&mut self, now: Instant, edge: &mut Edge, end: EndId, source: SocketAddr) {
+        if let Some(leg) = self.leg_of(end) {
+            self.legs[leg].latched = Some(source);
+            edge.trace(now, self.key, TraceItem::Media { leg, text: format!("RTP comes from {source}") });
+        }
+    }
+
+    /// An end that should send is silent.
+    pub(crate) fn idle(&mut self, now: Instant, edge: &mut Edge, end: EndId) {
+        if let Some(leg) = self.leg_of(end) {
+            edge.trace(now, self.key, TraceItem::Media { leg, text: "no RTP for too long".into() });
+            self.end(now, edge, ReasonSlug::MediaTimeout);
+        }
+    }
+
+    /// The leg that an end belongs to.
+    pub(crate) fn leg_of(&self, end: EndId) -> Option<usize> {
+        self.legs.iter().position(|leg| leg.ends.iter().any(|e| e.end == end))
+    }
+
+    /// Has a leg's ends closed; its figures stay.
+    pub(crate) fn drop_ends(&mut self, edge: &mut Edge, leg: usize) {
+        let Some(media) = self.media else { return };
+        let leg = &mut self.legs[leg];
+        for end in std::mem::take(&mut leg.ends) {
+            add_counters(&mut leg.earlier, &end.counters);
+            self.wires.retain(|from, (to, _)| *from != end.end && *to != end.end);
+            edge.remove_end(media, end.end);
+        }
+    }
+
+    /// The same for a leg that has not been entered yet.
+    pub(crate) fn close_ends(&self, edge: &mut Edge, leg: &mut Leg) {
+        if let Some(media) = self.media {
+            for end in std::mem::take(&mut leg.ends) {
+                edge.remove_end(media, end.end);
+            }
+        }
+    }
+
+    /// Enters a leg's dialog.
+    pub(crate) fn own_dialog(&mut self, edge: &mut Edge, leg: usize, dialog: DialogId) {
+        if let Some(before) = self.legs[leg].dialog.replace(dialog).filter(|before| *before != dialog) {
+            edge.index.dialogs.remove(&before);
+        }
+        edge.index.dialogs.insert(dialog, self.place(leg));
+    }
+
+    /// User part of our Contact towards the caller: what it called.
+    pub(crate) fn contact_user(&self) -> String {
+        rewrite::escape_user(&self.called.received)
+    }
+
+    /// A leg's name in sentences.
+    pub(crate) fn name_of(&self, leg: usize) -> String {
+        let leg = &self.legs[leg];
+        if leg.trunk.is_some() { leg.trunk_name().to_owned() } else { leg.peer.clone() }
+    }
+}
+
+/// The first media address of a description that must not be sent to.
+pub(crate) fn forbidden_address(edge: &Edge, leg: &Leg, description: &Description) -> Option<SocketAddr> {
+    let signalling = leg.flow.remote.ip();
+    rtp_streams(description).into_iter().find_map(|index| {
+        let media = description.media.get(index)?;
+        let ip = media.connection.as_ref().or(description.connection.as_ref())?.ip()?;
+        let address = SocketAddr::new(ip, media.port);
+        let (first, last) = edge.config.media_ports;
+        let relays = (first..=last).contains(&media.port) && edge.addressing.is_ours(ip.to_canonical());
+        let own = relays && !signalling.to_canonical().is_loopback();
+        let usable = ip.is_unspecified() || (edge.addressing.may_send_media_to(address, signalling) && !own);
+        (!usable).then_some(address)
+    })
+}
+
+/// A description that cannot be used: seen as 488 with Warning 399.
+fn bad_media(text: &str) -> Failure {
+    Failure::unusable(ReasonSlug::BadMedia, Refusal { warn_code: 399, text: text.to_owned() })
+}

@@ -1,0 +1,326 @@
+//! One call: the caller's leg, the attempts to reach the other side, and what happens to them.
+//!
+//! | event | searching | answered | ended |
+//! | --- | --- | --- | --- |
+//! | caller's CANCEL | attempts withdrawn, call ends | of a re-INVITE: withdrawn on the other leg | – |
+//! | ACK to our 2xx | – | leg confirmed; a late offer's answer taken | a BYE that waited for it goes out |
+//! | ACK missing | – | BYE on every leg | a BYE that waited goes out |
+//! | BYE | of the caller: as CANCEL | BYE on the other legs, call ends | leg gone |
+//! | re-INVITE | 491 | relayed to the other leg, or answered | 481 |
+//! | 100 | the target lives | – | – |
+//! | 18x | passed to the caller, early media wired | – | – |
+//! | 2xx to an INVITE | ACK, caller answered, media wired | ACK and BYE (a fork, or it crossed our CANCEL) | ACK and BYE |
+//! | final non-2xx | next peer, next target, or caller refused | a withdrawn leg is gone | a withdrawn leg is gone |
+//! | INVITE without answer | next peer | a withdrawn leg is gone | a withdrawn leg is gone |
+//! | re-INVITE answered | – | answered on the other leg, media changed | ACK only |
+//! | re-INVITE without answer | – | BYE on every leg | – |
+//! | our BYE is through | withdrawn leg gone | leg gone | leg gone |
+//! | name looked up | first address tried | – | – |
+//! | silence, ring time-out | next peer, next target | – | – |
+//! | ports not bound | other ports drawn | call ends | – |
+//! | latched | noted | noted | – |
+//! | no media | – | BYE on every leg | – |
+//! | media session lost | caller refused | BYE on every leg | – |
+//! | operator, drain | caller refused, attempts withdrawn | BYE on every leg | – |
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use trunkgate_media::{EndId, MediaId, WireSpec};
+use trunkgate_route::Number;
+use trunkgate_sdp::Description;
+use trunkgate_sip::{Answer, ClientId, DialogId, ServerId};
+
+use crate::answer::FinalAnswer;
+use crate::attempt::Attempt;
+use crate::controller::Controller;
+use crate::deadlines::Timer;
+use crate::edge::Edge;
+use crate::index::Place;
+use crate::io::{QueryId, Resolved};
+use crate::leg::{Leg, LegState};
+use crate::numbers::Caller;
+use crate::reason::ReasonSlug;
+use crate::reinvite::Renegotiation;
+use crate::view::CallView;
+
+/// A call, numbered in the order of arrival; never used again, so that a stale deadline or look-up meets nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct CallKey(pub(crate) u64);
+
+/// The caller's leg stands first.
+pub(crate) const CALLER: usize = 0;
+
+/// Where a call stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// The caller's INVITE has no final answer yet.
+    Searching,
+    /// The caller has its 2xx.
+    Answered,
+    /// Recorded; legs may still wait for the last answers to what ended them.
+    Ended,
+}
+
+/// What can happen to a call. `leg` is always one of its legs.
+#[derive(Debug)]
+pub(crate) enum CallEvent {
+    /// The far end withdrew an INVITE; it has been answered.
+    Canceled { server: ServerId },
+    /// Our 2xx was acknowledged.
+    Acked { leg: usize, sdp: Option<Bytes> },
+    /// Our 2xx was not acknowledged in time.
+    AckMissing { leg: usize },
+    /// The far end ended its dialog; it has been answered.
+    Bye { leg: usize },
+    /// The far end wants to change its session.
+    Reinvite { leg: usize, server: ServerId, sdp: Option<Bytes> },
+    /// 100 to our INVITE.
+    Trying { leg: usize },
+    /// 101 to 199 to our INVITE.
+    Provisional { leg: usize, code: u16, sdp: Option<Bytes> },
+    /// 2xx to our INVITE.
+    Accepted { leg: usize, dialog: DialogId, sdp: Option<Bytes> },
+    /// 3xx to 6xx to our INVITE.
+    Rejected { leg: usize, code: u16, q850: Option<u8> },
+    /// Our INVITE got no final answer, or could not be sent.
+    Unanswered { leg: usize, sent: bool },
+    /// A final answer to our re-INVITE.
+    ReinviteAnswered { client: ClientId, code: u16, dialog: Option<DialogId>, sdp: Option<Bytes> },
+    /// Our re-INVITE got no final answer, or could not be sent.
+    ReinviteUnanswered { client: ClientId },
+    /// Our BYE is answered, or never will be.
+    ByeDone { leg: usize },
+    /// The name service's answer.
+    Resolved { query: QueryId, addresses: Vec<Resolved> },
+    /// A deadline of ours.
+    Due(Timer),
+    /// An end's ports could not be bound.
+    BindFailed { end: EndId, error: String },
+    /// An end has learned where its packets come from.
+    Latched { end: EndId, source: std::net::SocketAddr },
+    /// An end that should send is silent.
+    Idle { end: EndId },
+    /// The worker gave the session up.
+    MediaLost,
+    /// An operator's wish.
+    Hangup(ReasonSlug),
+}
+
+/// When things happened.
+#[derive(Debug)]
+pub(crate) struct Times {
+    /// Monotonic, for delays.
+    pub(crate) began: Instant,
+    /// INVITE in.
+    pub(crate) started: SystemTime,
+    /// First 18x out, after the INVITE came in.
+    pub(crate) first_ring: Option<Duration>,
+    /// 2xx out.
+    pub(crate) answered: Option<SystemTime>,
+    /// The end.
+    pub(crate) ended: Option<SystemTime>,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ending {
+    /// As in the contract.
+    pub(crate) outcome: &'static str,
+    /// Why.
+    pub(crate) reason: ReasonSlug,
+    /// Final code towards the caller.
+    pub(crate) code: u16,
+}
+
+/// One call.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) key: CallKey,
+    pub(crate) state: State,
+    /// The caller's first, then each attempt's; never shortened, so that an index stays good.
+    pub(crate) legs: Vec<Leg>,
+    /// The leg that answered.
+    pub(crate) callee: Option<usize>,
+    pub(crate) caller: Caller,
+    pub(crate) called: Number,
+    /// Max-Forwards of what we send on.
+    pub(crate) max_forwards: u8,
+    /// The caller's offer; `None` where its INVITE had none.
+    pub(crate) offer: Option<Description>,
+    /// The leg whose ACK must bring the answer to an offer of ours (RFC 3261 §13.2.1).
+    pub(crate) late: Option<usize>,
+    pub(crate) route: Arc<str>,
+    pub(crate) route_ring_timeout: Option<Duration>,
+    pub(crate) controller: Controller,
+    pub(crate) attempt: Option<Attempt>,
+    pub(crate) media: Option<MediaId>,
+    /// What each end was last connected to.
+    pub(crate) wires: BTreeMap<EndId, (EndId, WireSpec)>,
+    pub(crate) caller_bind_failures: u8,
+    pub(crate) renegotiation: Option<Renegotiation>,
+    pub(crate) times: Times,
+    pub(crate) deadlines: BTreeMap<Timer, Instant>,
+    pub(crate) failovers: u32,
+    /// Why the last way failed, until another is tried.
+    pub(crate) failed_over: Option<ReasonSlug>,
+    pub(crate) ending: Option<Ending>,
+}
+
+impl Call {
+    /// Takes an event. One flat match over (state, event): see the table above.
+    pub(crate) fn handle(&mut self, now: Instant, event: CallEvent, edge: &mut Edge) {
+        use CallEvent as E;
+        use State::{Answered, Ended, Searching};
+        match (self.state, event) {
+            (Searching, E::Canceled { .. }) => self.caller_left(now, edge, ReasonSlug::CallerCanceled),
+            (Answered, E::Canceled { server }) => self.canceled_later(now, edge, server),
+            (Ended, E::Canceled { .. }) => {}
+
+            (Searching, E::Acked { .. } | E::AckMissing { .. }) => {}
+            (Answered, E::Acked { leg, sdp }) => self.acked(now, edge, leg, sdp),
+            (Ended, E::Acked { leg, .. } | E::AckMissing { leg }) => self.bye_after_ack(now, edge, leg),
+            (Answered, E::AckMissing { leg }) => self.ack_missing(now, edge, leg),
+
+            (Searching, E::Bye { leg: CALLER }) => self.caller_left_by_bye(now, edge),
+            (Answered, E::Bye { leg }) => self.hung_up(now, edge, leg),
+            (Searching | Ended, E::Bye { leg }) => self.leg_gone(edge, leg),
+
+            (Searching, E::Reinvite { server, .. }) => refuse_request(now, edge, server, 491),
+            (Answered, E::Reinvite { leg, server, sdp }) => self.reinvited(now, edge, leg, server, sdp),
+            (Ended, E::Reinvite { server, .. }) => refuse_request(now, edge, server, 481),
+
+            (Searching, E::Trying { leg }) => self.heard(edge, leg),
+            (Answered | Ended, E::Trying { .. }) => {}
+            (Searching, E::Provisional { leg, code, sdp }) => self.provisional(now, edge, leg, code, sdp),
+            (Answered | Ended, E::Provisional { .. }) => {}
+            (Searching, E::Accepted { leg, dialog, sdp }) => self.accepted(now, edge, leg, dialog, sdp),
+            (Answered | Ended, E::Accepted { leg, dialog, .. }) => self.accepted_too_late(now, edge, leg, dialog),
+            (Searching, E::Rejected { leg, code, q850 }) => self.rejected(now, edge, leg, code, q850),
+            (Answered | Ended, E::Rejected { leg, .. }) => self.withdrawn(edge, leg),
+            (Searching, E::Unanswered { leg, sent }) => self.unanswered(now, edge, leg, sent),
+            (Answered | Ended, E::Unanswered { leg, .. }) => self.withdrawn(edge, leg),
+
+            (Answered, E::ReinviteAnswered { client, code, dialog, sdp }) => {
+                self.reinvite_answered(now, edge, client, code, dialog, sdp);
+            }
+            (Searching | Ended, E::ReinviteAnswered { code, dialog, .. }) => {
+                if let Some(dialog) = dialog.filter(|_| (200..300).contains(&code)) {
+                    edge.ack(now, dialog);
+                }
+            }
+            (Answered, E::ReinviteUnanswered { client }) => self.reinvite_unanswered(now, edge, client),
+            (Searching | Ended, E::ReinviteUnanswered { .. }) => {}
+
+            (Searching | Answered | Ended, E::ByeDone { leg }) => self.leg_gone(edge, leg),
+
+            (Searching, E::Resolved { query, addresses }) => self.resolved(now, edge, query, addresses),
+            (Answered | Ended, E::Resolved { .. }) => {}
+            (Searching, E::Due(Timer::NoResponse)) => self.no_response(now, edge),
+            (Searching, E::Due(Timer::Ring)) => self.ring_timeout(now, edge),
+            (Answered | Ended, E::Due(_)) => {}
+
+            (Searching, E::BindFailed { end, error }) => self.bind_failed(now, edge, end, &error),
+            (Answered, E::BindFailed { end, error }) => self.bind_failed_later(now, edge, end, &error),
+            (Searching | Answered, E::Latched { end, source }) => self.latched(now, edge, end, source),
+            (Answered, E::Idle { end }) => self.idle(now, edge, end),
+            (Searching, E::Idle { .. }) => {}
+            (Searching, E::MediaLost) => self.refuse(now, edge, &FinalAnswer::new(500, ReasonSlug::Internal)),
+            (Answered, E::MediaLost) => self.end(now, edge, ReasonSlug::Internal),
+            (Ended, E::BindFailed { .. } | E::Latched { .. } | E::Idle { .. } | E::MediaLost) => {}
+
+            (Searching, E::Hangup(reason)) => self.refuse(now, edge, &FinalAnswer::new(503, reason)),
+            (Answered, E::Hangup(reason)) => self.end(now, edge, reason),
+            (Ended, E::Hangup(_)) => {}
+        }
+    }
+
+    /// The call's sid: its first leg's.
+    pub(crate) fn sid(&self) -> &str {
+        &self.legs[CALLER].sid
+    }
+
+    /// A leg's place in the look-ups.
+    pub(crate) fn place(&self, leg: usize) -> Place {
+        Place { key: self.key, leg }
+    }
+
+    /// The leg on the other side of an answered call.
+    pub(crate) fn other(&self, leg: usize) -> Option<usize> {
+        if leg == CALLER { self.callee } else { Some(CALLER) }
+    }
+
+    /// Whether nothing is left to wait for.
+    pub(crate) fn is_done(&self) -> bool {
+        self.state == State::Ended && self.legs.iter().all(|leg| leg.state == LegState::Ended)
+    }
+
+    /// Sets a deadline; zero: none.
+    pub(crate) fn arm(&mut self, now: Instant, edge: &mut Edge, timer: Timer, after: Duration) {
+        self.disarm(edge, timer);
+        if let Some(at) = now.checked_add(after).filter(|_| !after.is_zero()) {
+            edge.deadlines.set(at, self.key, timer);
+            self.deadlines.insert(timer, at);
+        }
+    }
+
+    /// Takes a deadline away.
+    pub(crate) fn disarm(&mut self, edge: &mut Edge, timer: Timer) {
+        if let Some(at) = self.deadlines.remove(&timer) {
+            edge.deadlines.clear(at, self.key, timer);
+        }
+    }
+
+    /// Time since the INVITE came in.
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.times.began)
+    }
+
+    /// As shown.
+    pub(crate) fn view(&self) -> CallView {
+        let time = |at: Option<SystemTime>| at.map(crate::wall::rfc3339);
+        CallView {
+            sid: self.sid().to_owned(),
+            state: self.shown_state(),
+            outcome: self.ending.map(|e| e.outcome).or(self.times.answered.map(|_| "answered")),
+            reason: self.ending.map(|e| e.reason.as_str()),
+            route: self.route.to_string(),
+            from: self.caller.shown().to_owned(),
+            to: self.called.text.clone(),
+            started_at: crate::wall::rfc3339(self.times.started),
+            answered_at: time(self.times.answered),
+            ended_at: time(self.times.ended),
+            legs: self.legs.iter().map(Leg::view).collect(),
+        }
+    }
+
+    fn shown_state(&self) -> &'static str {
+        match self.state {
+            State::Searching => match self.legs[CALLER].state {
+                LegState::Ringing => "ringing",
+                LegState::Early => "early",
+                LegState::Trying
+                | LegState::Answered
+                | LegState::Canceling
+                | LegState::Closing
+                | LegState::Ended => "trying",
+            },
+            State::Answered if self.is_held() => "held",
+            State::Answered => "answered",
+            State::Ended => "ended",
+        }
+    }
+
+    /// Whether no stream flows both ways.
+    fn is_held(&self) -> bool {
+        let mut remotes = self.legs[CALLER].ends.iter().filter_map(|end| end.remote.as_ref()).peekable();
+        remotes.peek().is_some() && remotes.all(|remote| !(remote.may_send && remote.may_receive))
+    }
+}
+
+/// Refuses a request inside a dialog.
+pub(crate) fn refuse_request(now: Instant, edge: &mut Edge, server: ServerId, code: u16) {
+    edge.respond(now, server, Answer { code, ..Answer::default() });
+}

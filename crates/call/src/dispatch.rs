@@ -1,0 +1,295 @@
+//! What the SIP endpoint says, taken to the call and leg that it concerns; and every message counted and traced.
+
+use std::time::Instant;
+
+use trunkgate_sip::{
+    Answer, ClientId, DialogId, DropReason, Event, HeaderName, Message, Method, Party, ServerId, StartLine, Transmit,
+};
+
+use crate::answer::{FinalAnswer, extra};
+use crate::call::{Call, CallEvent, CallKey, refuse_request};
+use crate::gateway::Gateway;
+use crate::index::{Place, Purpose};
+use crate::io::Output;
+use crate::limits::RETRY_AFTER_SECONDS;
+use crate::reason::{ReasonSlug, q850_of};
+use crate::search::allow;
+use crate::setup::Incoming;
+use crate::trace::{TraceItem, body_note, first_line};
+
+impl Gateway {
+    /// Does what the endpoint's outputs ask for, until it is idle.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        self.edge.pump();
+        while let Some(output) = self.edge.pending.pop_front() {
+            match output {
+                trunkgate_sip::Output::Transmit(transmit) => self.transmit(now, transmit),
+                trunkgate_sip::Output::Event(event) => self.sip_event(now, event),
+            }
+            self.edge.pump();
+        }
+        for client in std::mem::take(&mut self.edge.finished) {
+            self.edge.index.clients.remove(&client);
+        }
+        let counts = self.edge.endpoint.counts();
+        self.edge.metrics.sip_transactions_active = (counts.servers + counts.clients) as u64;
+        self.edge.metrics.sip_dialogs_active = counts.dialogs as u64;
+        self.edge.metrics.media_ports_in_use = self.edge.ports.in_use() as u64;
+        self.forget_done();
+    }
+
+    fn transmit(&mut self, now: Instant, transmit: Transmit) {
+        let what = transmit.what;
+        let trunk = self.edge.party_name(what.party);
+        let metrics = &mut self.edge.metrics;
+        if what.again {
+            metrics.sip_retransmissions += 1;
+        } else {
+            match what.code {
+                Some(code) => *metrics.sip_responses.entry((trunk, what.method.as_str(), code, "out")).or_default() += 1,
+                None => *metrics.sip_requests.entry((trunk, what.method.as_str(), "out")).or_default() += 1,
+            }
+        }
+        let index = &self.edge.index;
+        let place = what.client.and_then(|id| index.clients.get(&id).map(|c| c.at));
+        let place = place.or_else(|| what.server.and_then(|id| index.servers.get(&id).copied()));
+        let place = place.or_else(|| what.dialog.and_then(|id| index.dialogs.get(&id).copied()));
+        // The caller's 100 is in the trace already, from when its INVITE came.
+        if let Some(at) = place.filter(|_| what.code != Some(100)) {
+            let (text, note) = (first_line(&transmit.bytes), body_note(&transmit.bytes));
+            let item = TraceItem::Message { leg: at.leg, received: false, text, note, again: what.again };
+            self.edge.trace(now, at.key, item);
+        }
+        self.edge.outputs.push_back(Output::Transmit(transmit));
+    }
+
+    fn sip_event(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Invite { id, flow, party, request } => {
+                self.invited(now, id, flow, party, request);
+            }
+            Event::Request { id, dialog, method, request, .. } => self.requested(now, id, dialog, method, &request),
+            Event::Ack { dialog, request } => {
+                if let Some(at) = self.dialog_traced(now, dialog, &request) {
+                    self.tell(now, at.key, CallEvent::Acked { leg: at.leg, sdp: request.sdp() });
+                }
+            }
+            Event::Canceled { id } => {
+                if let Some(at) = self.edge.index.servers.get(&id).copied() {
+                    for (received, text) in [(true, "CANCEL"), (false, "487 Request Terminated")] {
+                        let (text, note) = (text.to_owned(), String::new());
+                        self.edge.trace(now, at.key, TraceItem::Message { leg: at.leg, received, text, note, again: false });
+                    }
+                    self.tell(now, at.key, CallEvent::Canceled { server: id });
+                }
+            }
+            Event::Response { id, dialog, code, response } => self.responded(now, id, dialog, code, &response),
+            Event::Trying { id } => {
+                if let Some(entry) = self.edge.index.clients.get(&id).copied() {
+                    self.trace_received(now, entry.at, "100 Trying".into(), String::new());
+                    if entry.purpose == Purpose::Invite {
+                        self.tell(now, entry.at.key, CallEvent::Trying { leg: entry.at.leg });
+                    }
+                }
+            }
+            Event::TimedOut { id } => self.unanswered(now, id, true),
+            Event::TransportFailed { id } => self.unanswered(now, id, false),
+            Event::AckMissing { dialog } => {
+                if let Some(at) = self.edge.index.dialogs.get(&dialog).copied() {
+                    self.edge.decide(now, at.key, "2xx was never acknowledged");
+                    self.tell(now, at.key, CallEvent::AckMissing { leg: at.leg });
+                }
+            }
+            Event::Refused { party, method, code, defect } => {
+                let trunk = self.edge.party_name(party);
+                let part = defect.map(|d| format!(": {}", d.what)).unwrap_or_default();
+                self.edge.trunks.problem(&trunk, format!("its {method} was refused with {code}{part}"));
+            }
+            Event::Dropped(reason) => self.edge.metrics.dropped(match reason {
+                DropReason::StrayResponse => "stray_response",
+                DropReason::StrayAck => "stray_ack",
+                DropReason::DamagedResponse => "damaged_response",
+                DropReason::Unanswerable => "unanswerable",
+                DropReason::Full => "full",
+            }),
+        }
+    }
+
+    fn invited(&mut self, now: Instant, server: ServerId, flow: trunkgate_sip::Flow, party: Party, request: Message) {
+        let name = self.edge.party_name(party);
+        let Some(trunk) = self.edge.table.trunk(&name).cloned() else {
+            // Its trunk went with a reload between the look-up and now, or it has never been one.
+            return refuse_request(now, &mut self.edge, server, 403);
+        };
+        let admitted = self.edge.admission.check(now).and_then(|()| self.edge.begin_trunk_call(now, &trunk.name));
+        if let Err(reason) = admitted {
+            self.edge.respond(now, server, FinalAnswer::new(503, reason).to_sip());
+            *self.edge.metrics.calls.entry((trunk.name.clone(), "".into(), "refused")).or_default() += 1;
+            if self.edge.admission.may_log(now) {
+                let text = format!("call on trunk {} refused: {}", trunk.name, reason.sentence());
+                self.edge.log("", text, Some(reason));
+            }
+            return;
+        }
+        self.edge.admission.begin();
+        let key = CallKey(self.next_call);
+        self.next_call += 1;
+        let incoming = Incoming { server, flow, party, trunk, request };
+        let mut call = Call::new(now, &mut self.edge, key, &incoming);
+        call.begin(now, &mut self.edge, &incoming);
+        self.calls.insert(key, call);
+        self.note_if_done(key);
+    }
+
+    fn requested(
+        &mut self,
+        now: Instant,
+        id: Option<ServerId>,
+        dialog: Option<DialogId>,
+        method: Method,
+        request: &Message,
+    ) {
+        let place = dialog.and_then(|dialog| self.dialog_traced(now, dialog, request));
+        match (method, place, id) {
+            (Method::Bye, Some(at), _) => self.tell(now, at.key, CallEvent::Bye { leg: at.leg }),
+            (Method::Invite, Some(at), Some(server)) => {
+                let event = CallEvent::Reinvite { leg: at.leg, server, sdp: request.sdp() };
+                self.tell(now, at.key, event);
+            }
+            (Method::Options, _, Some(server)) => {
+                let answer = self.options_answer(dialog.is_some());
+                self.edge.respond(now, server, answer);
+            }
+            (_, None, Some(server)) => refuse_request(now, &mut self.edge, server, 481),
+            (_, Some(_), Some(server)) => {
+                let answer = Answer { code: 405, headers: vec![extra("Allow", allow())], ..Answer::default() };
+                self.edge.respond(now, server, answer);
+            }
+            (_, _, None) => {}
+        }
+    }
+
+    /// What we can, or that we take no calls (RFC 3261 §11.2).
+    fn options_answer(&self, in_dialog: bool) -> Answer {
+        if self.edge.admission.draining && !in_dialog {
+            let headers = vec![extra("Retry-After", RETRY_AFTER_SECONDS.to_string())];
+            return Answer { code: 503, headers, ..Answer::default() };
+        }
+        let headers = vec![extra("Allow", allow()), extra("Accept", "application/sdp")];
+        Answer { code: 200, headers, ..Answer::default() }
+    }
+
+    fn responded(&mut self, now: Instant, id: ClientId, dialog: Option<DialogId>, code: u16, response: &Message) {
+        let Some(entry) = self.edge.index.clients.get(&id).copied() else {
+            return self.nobody_waits(now, dialog, code, response);
+        };
+        self.trace_received(now, entry.at, first_line(response.as_bytes()), body_note(response.as_bytes()));
+        let final_answer = code >= 200;
+        if final_answer && let Some(sent) = entry.sent {
+            let seconds = now.saturating_duration_since(sent).as_secs_f64();
+            self.edge.metrics.sip_transaction_seconds.observe(seconds);
+            if let Some(entry) = self.edge.index.clients.get_mut(&id) {
+                entry.sent = None;
+            }
+        }
+        let (leg, sdp) = (entry.at.leg, response.sdp());
+        let q850 = || response.headers(HeaderName::Reason).find_map(q850_of);
+        let event = match (entry.purpose, code, dialog) {
+            (Purpose::Invite, 0..=199, _) => CallEvent::Provisional { leg, code, sdp },
+            (Purpose::Invite, 200..=299, Some(dialog)) => CallEvent::Accepted { leg, dialog, sdp },
+            (Purpose::Invite, 200..=299, None) => return,
+            (Purpose::Invite, _, _) => CallEvent::Rejected { leg, code, q850: q850() },
+            (Purpose::Reinvite | Purpose::Bye, 0..=199, _) => return,
+            (Purpose::Reinvite, _, dialog) => CallEvent::ReinviteAnswered { client: id, code, dialog, sdp },
+            (Purpose::Bye, _, _) => CallEvent::ByeDone { leg },
+        };
+        if final_answer && entry.purpose != Purpose::Invite {
+            self.edge.finished.push(id);
+        }
+        self.tell(now, entry.at.key, event);
+    }
+
+    /// A 2xx to an INVITE of a call that is gone: nobody else would end that dialog (RFC 3261 §13.2.2.4).
+    fn nobody_waits(&mut self, now: Instant, dialog: Option<DialogId>, code: u16, response: &Message) {
+        if let Some(dialog) = dialog.filter(|_| (200..300).contains(&code) && response.method() == Method::Invite) {
+            self.edge.ack(now, dialog);
+            self.edge.endpoint.request(now, dialog, Method::Bye, Vec::new(), None);
+            self.edge.pump();
+        }
+    }
+
+    fn unanswered(&mut self, now: Instant, id: ClientId, sent: bool) {
+        let Some(entry) = self.edge.index.clients.get(&id).copied() else { return };
+        let text = if sent { "no final answer in time" } else { "could not be sent" };
+        self.edge.decide(now, entry.at.key, text);
+        let leg = entry.at.leg;
+        let event = match entry.purpose {
+            Purpose::Invite => CallEvent::Unanswered { leg, sent },
+            Purpose::Reinvite => CallEvent::ReinviteUnanswered { client: id },
+            Purpose::Bye => CallEvent::ByeDone { leg },
+        };
+        if entry.purpose != Purpose::Invite {
+            self.edge.finished.push(id);
+        }
+        self.tell(now, entry.at.key, event);
+    }
+
+    /// Gives a call an event; one that is gone is past caring.
+    pub(crate) fn tell(&mut self, now: Instant, key: CallKey, event: CallEvent) {
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.handle(now, event, &mut self.edge);
+        }
+        self.note_if_done(key);
+    }
+
+    fn note_if_done(&mut self, key: CallKey) {
+        if self.calls.get(&key).is_some_and(Call::is_done) {
+            self.done.push(key);
+        }
+    }
+
+    /// Lets go of calls that have nothing left to wait for.
+    fn forget_done(&mut self) {
+        for key in std::mem::take(&mut self.done) {
+            let Some(call) = self.calls.remove(&key) else { continue };
+            call.forget(&mut self.edge);
+            if let Some(trace) = self.edge.traces.remove(&key) {
+                self.edge.recent.push_trace(crate::verdict::trace_view(&call, &trace));
+            }
+        }
+    }
+
+    /// A dialog's leg, with the request in its trace.
+    fn dialog_traced(&mut self, now: Instant, dialog: DialogId, request: &Message) -> Option<Place> {
+        let at = self.edge.index.dialogs.get(&dialog).copied()?;
+        self.trace_received(now, at, first_line(request.as_bytes()), body_note(request.as_bytes()));
+        Some(at)
+    }
+
+    fn trace_received(&mut self, now: Instant, at: Place, text: String, note: String) {
+        self.edge.trace(now, at.key, TraceItem::Message { leg: at.leg, received: true, text, note, again: false });
+    }
+
+    /// Counts a message that a trunk sent.
+    pub(crate) fn count_received(&mut self, party: Party, message: &Message) {
+        let trunk = self.edge.party_name(party);
+        let method = message.method().as_str();
+        let metrics = &mut self.edge.metrics;
+        match message.start_line() {
+            StartLine::Request { .. } => *metrics.sip_requests.entry((trunk, method, "in")).or_default() += 1,
+            // The label must not be the far end's to choose: three digits are all that counts as a code.
+            StartLine::Response { code, .. } if (100..700).contains(&code) => {
+                *metrics.sip_responses.entry((trunk, method, code, "in")).or_default() += 1;
+            }
+            StartLine::Response { .. } => {}
+        }
+    }
+
+    /// Every call is ended: BYE, CANCEL or 503.
+    pub(crate) fn end_all(&mut self, now: Instant) {
+        let keys: Vec<CallKey> = self.calls.keys().copied().collect();
+        for key in keys {
+            self.tell(now, key, CallEvent::Hangup(ReasonSlug::Operator));
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! What all calls share: the SIP endpoint, the look-ups, ports, trunks, counters, and what waits to go out. Calls
+//! speak to the endpoint only through here, so that every transaction and dialog is entered in the look-ups.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha12Rng;
+use trunkgate_route::{Plan, Table};
+use trunkgate_sip::{
+    Answer, Body, ClientId, DialogId, Endpoint, EndpointConfig, Extra, Identity, Invite, Method, Party, ServerId,
+};
+
+use crate::addressing::Addressing;
+use crate::admission::Admission;
+use crate::call::CallKey;
+use crate::deadlines::Deadlines;
+use crate::gateway::GatewayConfig;
+use crate::index::{ClientEntry, Index, Place, Purpose};
+use crate::io::{LogLine, Output, QueryId};
+use crate::metrics::Metrics;
+use crate::numbers::mask;
+use crate::ports::PortPool;
+use crate::reason::ReasonSlug;
+use crate::recent::Recent;
+use crate::sessions::Sessions;
+use crate::trace::{Trace, TraceItem};
+use crate::trunks::Trunks;
+use crate::wall::Wall;
+
+/// Methods that we serve; also our Allow.
+pub(crate) const METHODS: [Method; 5] = [Method::Invite, Method::Ack, Method::Bye, Method::Cancel, Method::Options];
+
+/// Everything that is not one call's own.
+#[derive(Debug)]
+pub(crate) struct Edge {
+    pub(crate) config: GatewayConfig,
+    pub(crate) table: Arc<Table>,
+    pub(crate) addressing: Addressing,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) index: Index,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) ports: PortPool,
+    pub(crate) sessions: Sessions,
+    pub(crate) trunks: Trunks,
+    pub(crate) admission: Admission,
+    pub(crate) metrics: Metrics,
+    pub(crate) traces: BTreeMap<CallKey, Trace>,
+    pub(crate) recent: Recent,
+    pub(crate) wall: Wall,
+    /// What the endpoint has said and nobody has looked at yet.
+    pub(crate) pending: VecDeque<trunkgate_sip::Output>,
+    /// What goes out.
+    pub(crate) outputs: VecDeque<Output>,
+    /// Requests of ours that are final: forgotten at the end of the turn, when the last message about them is traced.
+    pub(crate) finished: Vec<ClientId>,
+    parties: Parties,
+    rng: ChaCha12Rng,
+    next_query: u64,
+}
+
+impl Edge {
+    /// Without calls.
+    pub(crate) fn new(config: GatewayConfig, table: Arc<Table>, addressing: Addressing) -> Edge {
+        let mut rng = ChaCha12Rng::from_seed(config.seed);
+        let wall = Wall::new(config.epoch);
+        let seconds = crate::wall::unix_ms(config.epoch.1) / 1000;
+        let identity = Identity {
+            edge: fnv1a(config.name.as_bytes()),
+            generation: u32::try_from(seconds & u64::from(u32::MAX)).unwrap_or_default(),
+            shard: 0,
+        };
+        let endpoint = EndpointConfig {
+            identity,
+            product: "Trunkgate".into(),
+            methods: METHODS.to_vec(),
+            extensions: Vec::new(),
+            message_bytes: config.sip_message_bytes,
+            limits: trunkgate_sip::Limits::default(),
+        };
+        let mut edge = Edge {
+            endpoint: Endpoint::new(endpoint, rng.random()),
+            ports: PortPool::new(config.media_ports, &mut rng),
+            admission: Admission::new(config.max_calls, config.calls_per_second),
+            index: Index::default(),
+            deadlines: Deadlines::default(),
+            sessions: Sessions::default(),
+            trunks: Trunks::default(),
+            metrics: Metrics::new(),
+            traces: BTreeMap::new(),
+            recent: Recent::new(),
+            wall,
+            pending: VecDeque::new(),
+            outputs: VecDeque::new(),
+            finished: Vec::new(),
+            parties: Parties::new(),
+            rng,
+            next_query: 0,
+            config,
+            table,
+            addressing,
+        };
+        edge.trunks.configure(&edge.table);
+        edge
+    }
+
+    /// Collects what the endpoint has to say.
+    pub(crate) fn pump(&mut self) {
+        while let Some(output) = self.endpoint.poll_output() {
+            self.pending.push_back(output);
+        }
+    }
+
+    /// Sends the INVITE of an attempt.
+    pub(crate) fn invite(&mut self, now: Instant, at: Place, invite: Invite) -> ClientId {
+        let id = self.endpoint.invite(now, invite);
+        self.index.clients.insert(id, ClientEntry { at, purpose: Purpose::Invite, sent: Some(now) });
+        self.pump();
+        id
+    }
+
+    /// Sends a BYE or re-INVITE.
+    pub(crate) fn request(
+        &mut self,
+        now: Instant,
+        at: Place,
+        dialog: DialogId,
+        purpose: Purpose,
+        headers: Vec<Extra>,
+        body: Option<Body>,
+    ) -> Option<ClientId> {
+        let method = match purpose {
+            Purpose::Invite | Purpose::Reinvite => Method::Invite,
+            Purpose::Bye => Method::Bye,
+        };
+        let id = self.endpoint.request(now, dialog, method, headers, body);
+        if let Some(id) = id {
+            self.index.clients.insert(id, ClientEntry { at, purpose, sent: Some(now) });
+        }
+        self.pump();
+        id
+    }
+
+    /// Answers a request.
+    pub(crate) fn respond(&mut self, now: Instant, id: ServerId, answer: Answer) -> Option<DialogId> {
+        let dialog = self.endpoint.respond(now, id, answer);
+        self.pump();
+        dialog
+    }
+
+    /// Acknowledges a 2xx.
+    pub(crate) fn ack(&mut self, now: Instant, dialog: DialogId) {
+        self.endpoint.ack(now, dialog, None);
+        self.pump();
+    }
+
+    /// Withdraws an INVITE that has had a provisional answer.
+    pub(crate) fn cancel(&mut self, now: Instant, id: ClientId) {
+        self.endpoint.cancel(now, id);
+        self.pump();
+    }
+
+    /// Gives up an INVITE that has had no answer.
+    pub(crate) fn abandon(&mut self, now: Instant, id: ClientId) {
+        self.endpoint.abandon(now, id);
+        self.pump();
+    }
+
+    /// Asks the name service.
+    pub(crate) fn resolve(
+        &mut self,
+        key: CallKey,
+        host: String,
+        port: Option<u16>,
+        transport: trunkgate_sip::Transport,
+    ) -> QueryId {
+        let query = QueryId(self.next_query);
+        self.next_query += 1;
+        self.index.queries.insert(query, key);
+        self.outputs.push_back(Output::Resolve { query, host, port, transport });
+        query
+    }
+
+    /// The first route's targets for a call.
+    pub(crate) fn plan(&mut self, from: &str, called: &str, caller: &str) -> Option<Plan> {
+        let rng = &mut self.rng;
+        let mut pick = |total: u32| if total == 0 { 0 } else { rng.random_range(0..total) };
+        self.table.plan(&trunkgate_route::CallInfo { from, called, caller }, &mut pick)
+    }
+
+    /// Counts a call of a trunk in, or says which limit forbids it.
+    pub(crate) fn begin_trunk_call(&mut self, now: Instant, name: &Arc<str>) -> Result<(), ReasonSlug> {
+        self.trunks.begin(now, name)?;
+        *self.metrics.calls_active.entry(name.clone()).or_default() += 1;
+        Ok(())
+    }
+
+    /// Counts a call in that comes back from a snapshot.
+    pub(crate) fn resume_trunk_call(&mut self, name: &Arc<str>) {
+        self.trunks.resume(name);
+        *self.metrics.calls_active.entry(name.clone()).or_default() += 1;
+    }
+
+    /// Counts a call of a trunk out.
+    pub(crate) fn end_trunk_call(&mut self, name: &Arc<str>) {
+        self.trunks.end(name);
+        if let Some(active) = self.metrics.calls_active.get_mut(name) {
+            *active = active.saturating_sub(1);
+        }
+    }
+
+    /// A new sid.
+    pub(crate) fn sid(&mut self) -> String {
+        let random: u128 = self.rng.random();
+        format!("CA{random:032x}")
+    }
+
+    /// A session id for `o=` (RFC 8866 §5.2): below 2⁶³, as some read it as signed.
+    pub(crate) fn session_id(&mut self) -> u64 {
+        self.rng.random::<u64>() >> 1
+    }
+
+    /// A trunk's party; the same for ever.
+    pub(crate) fn party(&mut self, name: &str) -> Party {
+        self.parties.intern(name)
+    }
+
+    /// A party's trunk name; empty for bare URIs.
+    pub(crate) fn party_name(&self, party: Party) -> Arc<str> {
+        self.parties.name(party)
+    }
+
+    /// Writes a line of the log.
+    pub(crate) fn log(&mut self, call: &str, text: String, reason: Option<ReasonSlug>) {
+        let reason = reason.map(ReasonSlug::as_str);
+        self.outputs.push_back(Output::Log(LogLine { call: call.to_owned(), warn: false, text, reason }));
+    }
+
+    /// The same for a line that asks an operator to act.
+    pub(crate) fn warn(&mut self, call: &str, text: String, reason: Option<ReasonSlug>) {
+        let reason = reason.map(ReasonSlug::as_str);
+        self.outputs.push_back(Output::Log(LogLine { call: call.to_owned(), warn: true, text, reason }));
+    }
+
+    /// Adds to a call's trace.
+    pub(crate) fn trace(&mut self, now: Instant, key: CallKey, item: TraceItem) {
+        if let Some(trace) = self.traces.get_mut(&key) {
+            trace.push(now, item);
+        }
+    }
+
+    /// Adds a decision to a call's trace.
+    pub(crate) fn decide(&mut self, now: Instant, key: CallKey, text: impl Into<String>) {
+        self.trace(now, key, TraceItem::Decision { text: text.into() });
+    }
+
+    /// A number as log lines may show it.
+    pub(crate) fn shown(&self, number: &str) -> String {
+        if self.config.full_numbers { number.to_owned() } else { mask(number) }
+    }
+
+    /// The date of a moment.
+    pub(crate) fn date(&self, now: Instant) -> SystemTime {
+        self.wall.at(now)
+    }
+}
+
+/// Trunk names as numbers that stay the same for ever, so that a reload leaves dialogs with their owners.
+#[derive(Debug)]
+struct Parties {
+    names: Vec<Arc<str>>,
+    numbers: HashMap<Arc<str>, Party>,
+}
+
+impl Parties {
+    /// Party 0 is nobody's name: bare URIs.
+    fn new() -> Parties {
+        let nobody: Arc<str> = Arc::from("");
+        Parties { names: vec![nobody.clone()], numbers: HashMap::from([(nobody, Party(0))]) }
+    }
+    fn intern(&mut self, name: &str) -> Party {
+        if let Some(party) = self.numbers.get(name) {
+            return *party;
+        }
+        let party = Party(u32::try_from(self.names.len()).unwrap_or(u32::MAX));
+        let name: Arc<str> = Arc::from(name);
+        self.names.push(name.clone());
+        self.numbers.insert(name, party);
+        party
+    }
+    fn name(&self, party: Party) -> Arc<str> {
+        let at = usize::try_from(party.0).unwrap_or(usize::MAX);
+        self.names.get(at).cloned().unwrap_or_else(|| Arc::from(""))
+    }
+}
+
+/// FNV-1a over 32 bits: names the edge in what it makes; not for secrets.
+fn fnv1a(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_party_keeps_its_number() {
+        let mut parties = Parties::new();
+        let (a, b) = (parties.intern("a"), parties.intern("b"));
+        assert_ne!(a, b);
+        assert_eq!(parties.intern("a"), a);
+        assert_eq!(&*parties.name(b), "b");
+        assert_eq!(&*parties.name(Party(99)), "");
+        assert_eq!(parties.intern(""), Party(0));
+    }
+
+    #[test]
+    fn fnv1a_known_values() {
+        assert_eq!((fnv1a(b""), fnv1a(b"a")), (0x811c_9dc5, 0xe40c_292c));
+    }
+}

@@ -1,0 +1,263 @@
+//! How a call ends: every leg told in the way that its state allows, media closed, one record written.
+
+use std::time::Instant;
+
+use trunkgate_media::Command;
+use trunkgate_sip::DialogId;
+
+use crate::answer::{FinalAnswer, extra};
+use crate::call::{CALLER, Call, Ending, State};
+use crate::deadlines::Timer;
+use crate::edge::Edge;
+use crate::index::Purpose;
+use crate::io::Output;
+use crate::leg::LegState;
+use crate::reason::{ReasonSlug, q850_of_code};
+use crate::report::CallRecord;
+
+impl Call {
+    /// Refuses the caller's INVITE, and ends the call.
+    pub(crate) fn refuse(&mut self, now: Instant, edge: &mut Edge, answer: &FinalAnswer) {
+        if let Some(server) = self.legs[CALLER].server.take() {
+            edge.index.servers.remove(&server);
+            edge.respond(now, server, answer.to_sip());
+        }
+        self.legs[CALLER].state = LegState::Ended;
+        edge.decide(now, self.key, format!("refused with {}: {}", answer.code, answer.reason.sentence()));
+        self.finish(now, edge, answer.reason, answer.code, answer.q850);
+    }
+
+    /// The caller has gone before it had an answer; its INVITE has been answered 487.
+    pub(crate) fn caller_left(&mut self, now: Instant, edge: &mut Edge, reason: ReasonSlug) {
+        if let Some(server) = self.legs[CALLER].server.take() {
+            edge.index.servers.remove(&server);
+        }
+        self.legs[CALLER].state = LegState::Ended;
+        self.finish(now, edge, reason, 487, reason.q850());
+    }
+
+    /// The caller ended its early dialog by BYE (RFC 3261 §15.1.2): its INVITE is still open.
+    pub(crate) fn caller_left_by_bye(&mut self, now: Instant, edge: &mut Edge) {
+        let answer = FinalAnswer::new(487, ReasonSlug::CallerCanceled);
+        self.refuse(now, edge, &answer);
+    }
+
+    /// A CANCEL that the endpoint has answered although we had our 2xx ready.
+    pub(crate) fn caller_withdrew_answered(&mut self, now: Instant, edge: &mut Edge) {
+        if self.legs[CALLER].dialog.is_none() || self.legs[CALLER].server.is_some() {
+            self.legs[CALLER].state = LegState::Ended;
+        }
+        self.end(now, edge, ReasonSlug::CallerCanceled);
+    }
+
+    /// A far end hung up an answered call.
+    pub(crate) fn hung_up(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+        self.leg_gone(edge, leg);
+        if leg == CALLER {
+            self.end(now, edge, ReasonSlug::CallerHungUp);
+        } else if self.callee == Some(leg) {
+            self.end(now, edge, ReasonSlug::CalleeHungUp);
+        }
+    }
+
+    /// Our 2xx was never acknowledged (RFC 3261 §13.3.1.4).
+    pub(crate) fn ack_missing(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+        self.legs[leg].acked = true;
+        self.end(now, edge, ReasonSlug::AckTimeout);
+    }
+
+    /// Ends an answered call.
+    pub(crate) fn end(&mut self, now: Instant, edge: &mut Edge, reason: ReasonSlug) {
+        self.finish(now, edge, reason, 200, reason.q850());
+    }
+
+    fn finish(&mut self, now: Instant, edge: &mut Edge, reason: ReasonSlug, code: u16, q850: u8) {
+        if self.state == State::Ended {
+            return;
+        }
+        self.drop_attempt(now, edge);
+        self.state = State::Ended;
+        self.disarm(edge, Timer::NoResponse);
+        self.disarm(edge, Timer::Ring);
+        self.close_open_reinvite(now, edge);
+        for leg in 0..self.legs.len() {
+            self.hang_up_leg(now, edge, leg, reason);
+        }
+        self.late = None;
+        self.times.ended = Some(edge.date(now));
+        let answered = self.times.answered.is_some();
+        let outcome = if answered { "answered" } else { outcome(reason, code) };
+        self.ending = Some(Ending { outcome, reason, code });
+        self.count(edge);
+        let view = self.view();
+        if let Some(media) = self.media.take() {
+            edge.media(media, Command::Close);
+        }
+        for leg in &mut self.legs {
+            leg.ends.clear();
+        }
+        self.wires.clear();
+        let sid = self.sid().to_owned();
+        edge.log(&sid, self.last_line(), Some(reason));
+        edge.decide(now, self.key, self.last_line());
+        edge.recent.push(view.clone());
+        edge.outputs.push_back(Output::Report(Box::new(CallRecord {
+            call: view,
+            sip_code: code,
+            q850_cause: q850,
+            failovers: self.failovers,
+            post_dial_ms: self.times.first_ring.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+        })));
+    }
+
+    fn count(&self, edge: &mut Edge) {
+        edge.admission.end();
+        let names = [Some(CALLER), self.callee].into_iter().flatten();
+        for leg in names {
+            if let Some(trunk) = &self.legs[leg].trunk {
+                edge.end_trunk_call(&trunk.name);
+            }
+        }
+        if let Some(ending) = self.ending {
+            let trunk = self.legs[CALLER].trunk.as_ref().map_or_else(|| "".into(), |t| t.name.clone());
+            *edge.metrics.calls.entry((trunk, self.route.clone(), ending.outcome)).or_default() += 1;
+        }
+        if let Some(seconds) = self.talked_seconds() {
+            edge.metrics.call_duration_seconds.observe(seconds);
+        }
+    }
+
+    /// Time from answer to end, in seconds.
+    pub(crate) fn talked_seconds(&self) -> Option<f64> {
+        let (answered, ended) = (self.times.answered?, self.times.ended?);
+        Some(ended.duration_since(answered).unwrap_or_default().as_secs_f64())
+    }
+
+    fn last_line(&self) -> String {
+        let Some(ending) = self.ending else { return String::new() };
+        let why = ending.reason.sentence();
+        match self.talked_seconds() {
+            Some(seconds) => format!("ended after {seconds:.1} s: {why}"),
+            None => format!("{} with {}: {why}", ending.outcome, ending.code),
+        }
+    }
+
+    /// A re-INVITE of a far end that is still open must be answered before its dialog ends (RFC 3261 §15.1.2).
+    fn close_open_reinvite(&mut self, now: Instant, edge: &mut Edge) {
+        if let Some(server) = self.renegotiation.as_mut().and_then(|r| r.server.take()) {
+            edge.index.servers.remove(&server);
+            crate::call::refuse_request(now, edge, server, 487);
+        }
+    }
+
+    /// Ends one leg in the way that its state allows.
+    pub(crate) fn hang_up_leg(&mut self, now: Instant, edge: &mut Edge, leg: usize, reason: ReasonSlug) {
+        match self.legs[leg].state {
+            LegState::Trying | LegState::Ringing | LegState::Early => self.withdraw(now, edge, leg),
+            LegState::Answered if self.legs[leg].acked => self.bye(now, edge, leg, reason),
+            LegState::Answered => self.legs[leg].state = LegState::Closing,
+            LegState::Canceling | LegState::Closing | LegState::Ended => {}
+        }
+    }
+
+    /// Withdraws our INVITE: by CANCEL where it has had an answer, else by silence (RFC 3261 §9.1).
+    pub(crate) fn withdraw(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+        let leg = &mut self.legs[leg];
+        let Some(client) = leg.invite.filter(|_| {
+            matches!(leg.state, LegState::Trying | LegState::Ringing | LegState::Early)
+        }) else {
+            return;
+        };
+        if leg.heard {
+            leg.state = LegState::Canceling;
+            edge.cancel(now, client);
+        } else {
+            leg.state = LegState::Ended;
+            edge.abandon(now, client);
+        }
+    }
+
+    fn bye(&mut self, now: Instant, edge: &mut Edge, leg: usize, reason: ReasonSlug) {
+        let at = self.place(leg);
+        let leg = &mut self.legs[leg];
+        leg.state = LegState::Closing;
+        // Only trunks are told why: a bare URI is nobody that we know.
+        let headers = leg.trunk.as_ref().map(|_| extra("Reason", reason.header(reason.q850())));
+        let headers: Vec<_> = headers.into_iter().collect();
+        leg.bye = leg.dialog.and_then(|dialog| edge.request(now, at, dialog, Purpose::Bye, headers, None));
+        if leg.bye.is_none() {
+            leg.state = LegState::Ended;
+        }
+    }
+
+    /// The ACK that a BYE had to wait for has come, or never will.
+    pub(crate) fn bye_after_ack(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+        self.legs[leg].acked = true;
+        if self.legs[leg].state == LegState::Closing && self.legs[leg].bye.is_none() {
+            let reason = self.ending.map_or(ReasonSlug::Internal, |e| e.reason);
+            self.bye(now, edge, leg, reason);
+        }
+    }
+
+    /// A 2xx that nobody waits for: it crossed our CANCEL, or another fork answered first.
+    pub(crate) fn accepted_too_late(&mut self, now: Instant, edge: &mut Edge, leg: usize, dialog: DialogId) {
+        edge.ack(now, dialog);
+        if self.legs[leg].state == LegState::Canceling {
+            self.own_dialog(edge, leg, dialog);
+            let reason = self.ending.map_or(ReasonSlug::CallerCanceled, |e| e.reason);
+            self.bye(now, edge, leg, reason);
+        } else if self.legs[leg].dialog != Some(dialog) {
+            edge.endpoint.request(now, dialog, trunkgate_sip::Method::Bye, Vec::new(), None);
+            edge.pump();
+        }
+    }
+
+    /// A withdrawn INVITE is final.
+    pub(crate) fn withdrawn(&mut self, edge: &mut Edge, leg: usize) {
+        if self.legs[leg].state == LegState::Canceling {
+            self.leg_gone(edge, leg);
+        }
+    }
+
+    /// Nothing is left of a leg.
+    pub(crate) fn leg_gone(&mut self, edge: &mut Edge, leg: usize) {
+        let leg = &mut self.legs[leg];
+        leg.state = LegState::Ended;
+        if let Some(dialog) = leg.dialog.take() {
+            edge.index.dialogs.remove(&dialog);
+        }
+    }
+
+    /// Takes every look-up of an ended call away.
+    pub(crate) fn forget(&self, edge: &mut Edge) {
+        for (at, leg) in self.legs.iter().enumerate() {
+            if let Some(server) = leg.server {
+                edge.index.servers.remove(&server);
+            }
+            for client in leg.invite.into_iter().chain(leg.bye) {
+                edge.index.clients.remove(&client);
+            }
+            if let Some(dialog) = leg.dialog {
+                edge.index.dialogs.remove(&dialog);
+            }
+            edge.index.leave(leg.call_id.as_bytes(), self.place(at), leg.flow.remote.ip());
+        }
+        if let Some(pending) = &self.renegotiation {
+            edge.index.clients.remove(&pending.client);
+        }
+        edge.index.sids.remove(self.sid());
+    }
+}
+
+/// The outcome of a call that was never answered.
+fn outcome(reason: ReasonSlug, code: u16) -> &'static str {
+    match (reason, q850_of_code(code)) {
+        (ReasonSlug::TargetRejected, _) => match code {
+            486 | 600 => "busy",
+            408 | 480 => "no_answer",
+            400..=499 | 600..=699 => "refused",
+            _ => "failed",
+        },
+        _ => reason.outcome(),
+    }
+}

@@ -1,0 +1,95 @@
+//! What must hold between two turns: no look-up points nowhere, nothing is held for nobody.
+
+use std::collections::BTreeMap;
+
+use crate::call::{Call, State};
+use crate::gateway::Gateway;
+use crate::leg::LegState;
+
+impl Gateway {
+    /// In debug builds and tests: that no index points nowhere and nothing is left of ended calls.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold, in words.
+    pub fn check_invariants(&self) -> Result<(), String> {
+        let edge = &self.edge;
+        for (what, at) in edge.index.places() {
+            let call = self.calls.get(&at.key).ok_or_else(|| format!("{what} of call {at:?}, which is gone"))?;
+            hold(at.leg < call.legs.len(), || format!("{what} of leg {at:?}, which is none"))?;
+        }
+        for (at, key, timer) in edge.deadlines.iter() {
+            let known = self.calls.get(key).and_then(|call| call.deadlines.get(timer));
+            hold(known == Some(at), || format!("deadline {timer:?} of {key:?} that the call does not know"))?;
+        }
+        for key in edge.index.queries.values().chain(edge.index.sids.values()) {
+            hold(self.calls.contains_key(key), || format!("{key:?} is looked up but gone"))?;
+        }
+        for key in edge.traces.keys() {
+            hold(self.calls.contains_key(key), || format!("trace of {key:?}, which is gone"))?;
+        }
+        hold(edge.traces.len() == self.calls.len(), || "a call without trace".into())?;
+        self.calls.values().try_for_each(|call| self.check_call(call))?;
+        self.check_counts()
+    }
+
+    fn check_call(&self, call: &Call) -> Result<(), String> {
+        let sid = call.sid();
+        let deadlines = self.edge.deadlines.iter().filter(|(_, key, _)| *key == call.key).count();
+        hold(deadlines == call.deadlines.len(), || format!("{sid}: a deadline that never comes"))?;
+        match call.state {
+            State::Searching => {
+                hold(call.attempt.is_some(), || format!("{sid}: searching without an attempt"))?;
+                hold(call.legs[0].server.is_some(), || format!("{sid}: searching without an INVITE to answer"))
+            }
+            State::Answered => {
+                let callee = call.callee.and_then(|at| call.legs.get(at));
+                let answered = callee.is_some_and(|leg| leg.state == LegState::Answered && leg.dialog.is_some());
+                hold(answered, || format!("{sid}: answered by nobody"))?;
+                hold(call.attempt.is_none(), || format!("{sid}: answered and still searching"))
+            }
+            State::Ended => {
+                hold(!call.is_done(), || format!("{sid}: ended and not let go"))?;
+                hold(call.ending.is_some(), || format!("{sid}: ended without a record"))?;
+                hold(call.media.is_none(), || format!("{sid}: ended with a media session"))?;
+                let waits = |leg: &crate::leg::Leg| match leg.state {
+                    LegState::Closing => leg.bye.is_some() || !leg.acked,
+                    LegState::Canceling => leg.invite.is_some(),
+                    LegState::Ended => true,
+                    LegState::Trying | LegState::Ringing | LegState::Early | LegState::Answered => false,
+                };
+                hold(call.legs.iter().all(waits), || format!("{sid}: ended with a leg that nothing ends"))
+            }
+        }
+    }
+
+    fn check_counts(&self) -> Result<(), String> {
+        let edge = &self.edge;
+        let live = self.calls.values().filter(|call| call.state != State::Ended).count();
+        hold(live == edge.admission.live(), || format!("{live} calls, {} counted", edge.admission.live()))?;
+        let held = edge.sessions.ports_held();
+        hold(held == edge.ports.in_use(), || format!("{held} port pairs held, {} taken", edge.ports.in_use()))?;
+        let legs: usize = self.calls.values().map(|call| call.legs.len()).sum();
+        let far_ends = edge.index.far_end_count();
+        hold(legs == far_ends, || format!("{legs} legs, {far_ends} far ends"))?;
+        let mut by_trunk: BTreeMap<&str, u64> = BTreeMap::new();
+        for call in self.calls.values().filter(|call| call.state != State::Ended) {
+            let attempt = call.attempt.as_ref().and_then(|a| a.trunk.as_deref());
+            let legs = [Some(0), call.callee].into_iter().flatten().filter_map(|at| call.legs[at].trunk.as_deref());
+            for trunk in legs.chain(attempt) {
+                *by_trunk.entry(&trunk.name).or_default() += 1;
+            }
+        }
+        for (name, counted) in edge.trunks.calls() {
+            let calls = by_trunk.get(&**name).copied().unwrap_or_default();
+            hold(calls == counted, || format!("trunk {name}: {calls} calls, {counted} counted"))?;
+        }
+        let (clients, alive) = (edge.index.clients.len(), edge.endpoint.counts().clients);
+        hold(edge.pending.is_empty(), || "messages left undone".into())?;
+        let orphans = self.calls.is_empty() && clients > 0;
+        hold(!orphans, || format!("{clients} requests of nobody, {alive} alive"))
+    }
+}
+
+fn hold(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(otherwise()) }
+}

@@ -1,0 +1,274 @@
+//! Changes inside an answered call (RFC 3261 §14, RFC 3264 §8): a re-INVITE of one leg goes on to the other, its answer
+//! comes back, and only then does the media change.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use trunkgate_media::EndId;
+use trunkgate_sdp::{Description, accept, relay_offer, rtp_streams};
+use trunkgate_sip::{Answer, Body, ClientId, DialogId, ServerId};
+
+use crate::answer::{Failure, FinalAnswer, extra, seen_code};
+use crate::bridge::forbidden_address;
+use crate::call::{Call, refuse_request};
+use crate::edge::Edge;
+use crate::index::Purpose;
+use crate::leg::StreamEnd;
+use crate::reason::ReasonSlug;
+use crate::search::allow;
+
+/// A re-INVITE on its way from one leg to the other.
+#[derive(Debug)]
+pub(crate) struct Renegotiation {
+    /// The leg whose offer it is.
+    pub(crate) from: usize,
+    /// Its open re-INVITE; `None` once withdrawn, and where we put the other leg's session back ourselves.
+    pub(crate) server: Option<ServerId>,
+    /// The leg that is asked.
+    pub(crate) to: usize,
+    /// Our re-INVITE to it.
+    pub(crate) client: ClientId,
+    /// The offer.
+    offer: Description,
+    /// Ends drawn for streams that are new.
+    added: Vec<EndId>,
+    /// Whether it puts back what an earlier one has changed on one side only.
+    restores: bool,
+}
+
+impl Call {
+    /// A far end wants to change its session, or asks us to offer.
+    pub(crate) fn reinvited(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId, sdp: Option<Bytes>) {
+        let Some(other) = self.other(leg) else { return refuse_request(now, edge, server, 500) };
+        if self.renegotiation.is_some() || self.late.is_some() || !self.legs[other].acked {
+            return refuse_request(now, edge, server, 491);
+        }
+        let Some(sdp) = sdp else { return self.offer_again(now, edge, leg, server) };
+        let offer = match Description::parse(&sdp) {
+            Ok(offer) => offer,
+            Err(e) => {
+                let part = format!("session description: {} (line {})", e.what, e.line);
+                edge.respond(now, server, FinalAnswer::bad_request(&part).to_sip());
+                return;
+            }
+        };
+        if let Some(address) = forbidden_address(edge, &self.legs[leg], &offer) {
+            let text = format!("media address {address} is not usable");
+            let refusal = trunkgate_sdp::Refusal { warn_code: 399, text };
+            edge.respond(now, server, FinalAnswer::not_acceptable(ReasonSlug::BadMedia, refusal).to_sip());
+            return;
+        }
+        match self.relay(now, edge, (leg, other), Some(server), offer, false) {
+            Ok(()) => {
+                edge.index.servers.insert(server, self.place(leg));
+            }
+            Err(answer) => {
+                edge.respond(now, server, answer);
+            }
+        }
+    }
+
+    /// Answers a re-INVITE without offer by our own description (RFC 3261 §14.2); its ACK brings the answer.
+    fn offer_again(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId) {
+        let Some(ours) = self.legs[leg].ours.clone() else { return refuse_request(now, edge, server, 500) };
+        let ours = self.legs[leg].stamp(ours);
+        self.late = Some(leg);
+        self.answer_request(now, edge, leg, server, &ours);
+    }
+
+    fn answer_request(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId, ours: &Description) {
+        let answer = Answer {
+            code: 200,
+            headers: vec![extra("Allow", allow())],
+            body: Some(Body::sdp(ours.to_string())),
+            contact_user: self.contact_user_of(leg),
+            ..Answer::default()
+        };
+        edge.respond(now, server, answer);
+    }
+
+    /// Sends one leg's offer to the other leg.
+    fn relay(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        (from, to): (usize, usize),
+        server: Option<ServerId>,
+        offer: Description,
+        restores: bool,
+    ) -> Result<(), Answer> {
+        let failed = |code| Answer { code, ..Answer::default() };
+        let added = self.draw_missing(edge, [from, to], &offer).ok_or_else(|| failed(500))?;
+        let streams = rtp_streams(&offer);
+        let leg = &mut self.legs[to];
+        let sent = relay_offer(&offer, &leg.policy(), &leg.ports(&streams), &leg.identity());
+        let sent = match sent {
+            Ok(sent) => leg.stamp(sent),
+            Err(refusal) => {
+                self.drop_added(edge, &added);
+                return Err(FinalAnswer::not_acceptable(ReasonSlug::CodecMismatch, refusal).to_sip());
+            }
+        };
+        let body = Some(Body::sdp(sent.to_string()));
+        let at = self.place(to);
+        let client = self.legs[to]
+            .dialog
+            .and_then(|dialog| edge.request(now, at, dialog, Purpose::Reinvite, vec![extra("Allow", allow())], body));
+        match client {
+            Some(client) => {
+                self.renegotiation = Some(Renegotiation { from, server, to, client, offer, added, restores });
+                Ok(())
+            }
+            None => {
+                self.drop_added(edge, &added);
+                Err(failed(491))
+            }
+        }
+    }
+
+    /// Draws ends for streams that have none yet; `None` where no ports are left.
+    fn draw_missing(&mut self, edge: &mut Edge, legs: [usize; 2], offer: &Description) -> Option<Vec<EndId>> {
+        let media = self.media?;
+        let mut added = Vec::new();
+        for leg in legs {
+            let bind = edge.addressing.media_bind(self.legs[leg].flow.remote.ip());
+            for index in rtp_streams(offer) {
+                if self.legs[leg].end(index).is_some() {
+                    continue;
+                }
+                let Some(new) = bind.and_then(|bind| edge.add_end(media, bind)) else {
+                    self.drop_added(edge, &added);
+                    return None;
+                };
+                added.push(new.end);
+                self.legs[leg].ends.push(StreamEnd::new(index, new));
+            }
+        }
+        Some(added)
+    }
+
+    fn drop_added(&mut self, edge: &mut Edge, added: &[EndId]) {
+        let Some(media) = self.media else { return };
+        for leg in &mut self.legs {
+            leg.ends.retain(|end| !added.contains(&end.end));
+        }
+        for end in added {
+            edge.remove_end(media, *end);
+        }
+    }
+
+    /// The other leg's final answer.
+    pub(crate) fn reinvite_answered(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        client: ClientId,
+        code: u16,
+        dialog: Option<DialogId>,
+        sdp: Option<Bytes>,
+    ) {
+        let accepted = (200..300).contains(&code);
+        if let Some(dialog) = dialog.filter(|_| accepted) {
+            edge.ack(now, dialog);
+        }
+        let Some(pending) = self.renegotiation.take_if(|r| r.client == client) else { return };
+        if let Some(server) = pending.server {
+            edge.index.servers.remove(&server);
+        }
+        if accepted {
+            return self.reinvite_accepted(now, edge, pending, sdp);
+        }
+        self.drop_added(edge, &pending.added);
+        if let Some(server) = pending.server {
+            refuse_request(now, edge, server, seen_code(code));
+        }
+        // The other leg has lost the dialog (RFC 3261 §12.2.1.2).
+        if matches!(code, 408 | 481) {
+            self.end(now, edge, ReasonSlug::Unreachable);
+        }
+    }
+
+    fn reinvite_accepted(&mut self, now: Instant, edge: &mut Edge, pending: Renegotiation, sdp: Option<Bytes>) {
+        let (from, to) = (pending.from, pending.to);
+        let agreed = if pending.server.is_some() || pending.restores {
+            self.reinvite_agreed(now, edge, &pending, sdp)
+        } else {
+            // The far end withdrew while the other side agreed.
+            Err(Failure::unreached(ReasonSlug::CallerCanceled))
+        };
+        match (agreed, pending.server) {
+            (Ok(ours), Some(server)) => self.answer_request(now, edge, from, server, &ours),
+            (Ok(_), None) => {}
+            (Err(failure), server) => {
+                self.drop_added(edge, &pending.added);
+                if let Some(server) = server {
+                    edge.respond(now, server, failure.answer().to_sip());
+                }
+                // One side has changed and the other has not: put it back, once.
+                if !pending.restores
+                    && let Some(offer) = self.legs[from].theirs.clone()
+                    && self.relay(now, edge, (from, to), None, offer, true).is_err()
+                {
+                    edge.decide(now, self.key, "the session could not be put back");
+                }
+            }
+        }
+    }
+
+    /// Takes the answer into force; ours to the leg that asked.
+    fn reinvite_agreed(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        pending: &Renegotiation,
+        sdp: Option<Bytes>,
+    ) -> Result<Description, Failure> {
+        let (from, to) = (pending.from, pending.to);
+        let missing = || Failure::with_code(500, ReasonSlug::BadMedia);
+        let answer = self.read(edge, to, &sdp.ok_or_else(missing)?)?;
+        let sent = self.legs[to].last_sent.clone().ok_or_else(missing)?;
+        let ports = self.legs[from].ports(&rtp_streams(&pending.offer));
+        let agreed = accept(&pending.offer, &sent, &answer, &ports, &self.legs[from].identity())
+            .map_err(|refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal))?;
+        let relatch_from = self.legs[from].take_theirs(pending.offer.clone());
+        let relatch_to = self.legs[to].take_theirs(answer);
+        self.legs[to].ours = Some(sent);
+        self.wire(now, edge, &agreed.streams, (from, relatch_from), (to, relatch_to));
+        let leg = &mut self.legs[from];
+        let ours = leg.stamp(agreed.answer);
+        leg.ours = Some(ours.clone());
+        Ok(ours)
+    }
+
+    /// The other leg does not answer any more: the call is over (RFC 3261 §12.2.1.2).
+    pub(crate) fn reinvite_unanswered(&mut self, now: Instant, edge: &mut Edge, client: ClientId) {
+        let Some(pending) = self.renegotiation.take_if(|r| r.client == client) else { return };
+        if let Some(server) = pending.server {
+            edge.index.servers.remove(&server);
+            refuse_request(now, edge, server, 408);
+        }
+        self.end(now, edge, ReasonSlug::Unreachable);
+    }
+
+    /// A CANCEL that came after the call was answered: of a re-INVITE, or one that crossed our 2xx.
+    pub(crate) fn canceled_later(&mut self, now: Instant, edge: &mut Edge, server: ServerId) {
+        match &mut self.renegotiation {
+            Some(pending) if pending.server == Some(server) => {
+                pending.server = None;
+                let client = pending.client;
+                edge.index.servers.remove(&server);
+                edge.cancel(now, client);
+            }
+            Some(_) | None => self.caller_withdrew_answered(now, edge),
+        }
+    }
+
+    /// User part of our Contact towards a leg.
+    fn contact_user_of(&self, leg: usize) -> String {
+        if self.legs[leg].inbound {
+            self.contact_user()
+        } else {
+            crate::rewrite::escape_user(&self.caller.number.received)
+        }
+    }
+}

@@ -1,0 +1,482 @@
+//! The search for somebody who answers: targets by the controller's word, the ways to each in order.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use trunkgate_route::{SendNumbers, Target};
+use trunkgate_sdp::{Direction, Identity, Policy, Refusal, offer_own, relay_offer};
+use trunkgate_sip::{Answer, Body, DialogId, Flow, Invite, Local, Party, Transport};
+
+use crate::answer::{Failure, extra};
+use crate::attempt::{Attempt, Judgement, Progress, Way};
+use crate::call::{CALLER, Call, State};
+use crate::controller::{Step, StepResult};
+use crate::deadlines::Timer;
+use crate::edge::Edge;
+use crate::index::Named;
+use crate::io::{QueryId, Resolved};
+use crate::leg::{Leg, LegState, StreamEnd, policy};
+use crate::limits::{ATTEMPTS_PER_CALL, BIND_TRIES};
+use crate::reason::ReasonSlug;
+use crate::rewrite;
+
+impl Call {
+    /// Asks what is next until something is under way or the caller has been refused.
+    pub(crate) fn advance(&mut self, now: Instant, edge: &mut Edge, result: Option<StepResult>) {
+        let mut result = result;
+        loop {
+            match self.controller.next(result.take()) {
+                Step::Connect(target) => match self.connect(now, edge, target) {
+                    Ok(()) => return,
+                    Err(failure) => result = Some(StepResult::Failed(failure)),
+                },
+                Step::Answer(answer) => return self.refuse(now, edge, &answer),
+            }
+        }
+    }
+
+    /// Begins a target.
+    fn connect(&mut self, now: Instant, edge: &mut Edge, target: Target) -> Result<(), Failure> {
+        let Some(attempt) = Attempt::new(target, self.route_ring_timeout) else {
+            return Err(Failure::unreached(ReasonSlug::Internal));
+        };
+        edge.decide(now, self.key, format!("target {}", attempt.name()));
+        let result = self.connectable(now, edge, &attempt);
+        if let Err(failure) = result {
+            self.note_failure(now, edge, attempt.name(), &failure);
+            return Err(failure);
+        }
+        self.attempt = Some(attempt);
+        self.next_way(now, edge)
+    }
+
+    /// Whether a target can be tried at all: codecs first, then its trunk's limits, which count it in.
+    fn connectable(&self, now: Instant, edge: &mut Edge, attempt: &Attempt) -> Result<(), Failure> {
+        let theirs = policy(attempt.trunk.as_deref());
+        let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
+        match &self.offer {
+            Some(offer) => {
+                let nowhere = Identity { session_id: 0, version: 0, ip: std::net::Ipv4Addr::LOCALHOST.into() };
+                let ports = vec![9; trunkgate_sdp::rtp_streams(offer).len()];
+                relay_offer(offer, &theirs, &ports, &nowhere).map_err(unusable)?;
+            }
+            None => {
+                self.codecs_for_both(&theirs).map_err(unusable)?;
+            }
+        }
+        if let Some(trunk) = &attempt.trunk {
+            edge.begin_trunk_call(now, &trunk.name).map_err(Failure::unreached)?;
+        }
+        Ok(())
+    }
+
+    /// The codecs of an offer of ours for a caller that made none.
+    fn codecs_for_both(&self, theirs: &Policy) -> Result<Policy, Refusal> {
+        let ours = self.legs[CALLER].policy().codecs;
+        let both = |codec: &&String| ours.iter().any(|own| own.eq_ignore_ascii_case(codec));
+        let codecs: Vec<String> = theirs.codecs.iter().filter(both).cloned().collect();
+        if codecs.is_empty() {
+            let text = format!("caller may use {}; target may use {}", ours.join(", "), theirs.codecs.join(", "));
+            return Err(Refusal { warn_code: 305, text });
+        }
+        Ok(Policy { codecs })
+    }
+
+    /// Goes the next way to the target, or ends the attempt.
+    fn next_way(&mut self, now: Instant, edge: &mut Edge) -> Result<(), Failure> {
+        loop {
+            let Some(attempt) = &mut self.attempt else { return Err(Failure::unreached(ReasonSlug::Internal)) };
+            attempt.progress = Progress::Idle;
+            let Some(way) = attempt.next_way() else { break };
+            attempt.current = Some(way.clone());
+            if way.address.is_none() {
+                let query = edge.resolve(self.key, way.host, way.port, sip_transport(way.transport));
+                attempt.progress = Progress::Resolving(query);
+                let wait = attempt.no_response_timeout;
+                self.arm(now, edge, Timer::NoResponse, wait);
+                return Ok(());
+            }
+            match self.invite(now, edge, &way) {
+                Ok(()) => return Ok(()),
+                Err(failure) => self.way_failed(now, edge, failure),
+            }
+        }
+        Err(self.end_attempt(edge))
+    }
+
+    /// Gives the target up; what it comes to.
+    fn end_attempt(&mut self, edge: &mut Edge) -> Failure {
+        self.disarm(edge, Timer::NoResponse);
+        self.disarm(edge, Timer::Ring);
+        let Some(attempt) = self.attempt.take() else { return Failure::unreached(ReasonSlug::Internal) };
+        if let Progress::Resolving(query) = attempt.progress {
+            edge.index.queries.remove(&query);
+        }
+        if let Some(trunk) = &attempt.trunk {
+            edge.end_trunk_call(&trunk.name);
+        }
+        attempt.into_failure()
+    }
+
+    /// Withdraws what the attempt has under way, without a word to the controller.
+    pub(crate) fn drop_attempt(&mut self, now: Instant, edge: &mut Edge) {
+        if let Some(Progress::Calling(leg)) = self.attempt.as_ref().map(|a| a.progress) {
+            self.withdraw(now, edge, leg);
+        }
+        self.end_attempt(edge);
+    }
+
+    /// Sends the INVITE of a new leg.
+    fn invite(&mut self, now: Instant, edge: &mut Edge, way: &Way) -> Result<(), Failure> {
+        let unreachable = || Failure::unreached(ReasonSlug::Unreachable);
+        if self.legs.len() > ATTEMPTS_PER_CALL {
+            return Err(unreachable());
+        }
+        let attempt = self.attempt.as_ref().ok_or_else(unreachable)?;
+        let (trunk, uri, number) = (attempt.trunk.clone(), attempt.uri.clone(), attempt.number.clone());
+        let (ring_timeout, no_response_timeout) = (attempt.ring_timeout, attempt.no_response_timeout);
+        let (flow, local) = self.flow_of(edge, way).ok_or_else(unreachable)?;
+        let mut leg = self.new_leg(edge, way, flow).ok_or_else(unreachable)?;
+        let body = match self.offer_to(edge, &mut leg) {
+            Ok(body) => body,
+            Err(failure) => {
+                self.close_ends(edge, &mut leg);
+                return Err(failure);
+            }
+        };
+        let form = trunk.as_ref().map_or(SendNumbers::E164, |t| t.send_numbers);
+        let numbers = edge.table.numbers();
+        let uri = uri.unwrap_or_else(|| {
+            let called = rewrite::called(number.as_deref(), &self.called, form, numbers);
+            rewrite::request_uri(&called, &way.host, way.port)
+        });
+        let contact_user = rewrite::escape_user(&numbers.format(&self.caller.number, form));
+        let invite = Invite {
+            flow,
+            local,
+            party: leg.party,
+            from: rewrite::from(&self.caller, form, numbers, local.ip),
+            to: format!("<{uri}>"),
+            uri,
+            contact_user,
+            max_forwards: self.max_forwards,
+            headers: vec![extra("Allow", allow())],
+            body: Some(body),
+        };
+        let at = self.place(self.legs.len());
+        let client = edge.invite(now, at, invite);
+        leg.call_id = edge.endpoint.call_id(client).unwrap_or_default().to_owned();
+        leg.invite = Some(client);
+        let named = Named { at, party: leg.party, trunk: leg.trunk.clone(), remote: flow.remote.ip() };
+        edge.index.enter(leg.call_id.as_bytes(), named);
+        edge.trunks.tried(leg.trunk_name());
+        self.count_failover(edge);
+        self.legs.push(leg);
+        if let Some(attempt) = &mut self.attempt {
+            attempt.progress = Progress::Calling(at.leg);
+        }
+        self.arm(now, edge, Timer::NoResponse, no_response_timeout);
+        self.arm(now, edge, Timer::Ring, ring_timeout);
+        Ok(())
+    }
+
+    /// By which of our listeners a way leaves.
+    fn flow_of(&self, edge: &Edge, way: &Way) -> Option<(Flow, Local)> {
+        let remote = way.address?;
+        let trunk = self.attempt.as_ref().and_then(|a| a.trunk.as_ref());
+        let transport = sip_transport(way.transport);
+        let listener =
+            edge.addressing.listener_for(trunk.and_then(|t| t.listen.as_deref()), transport, remote.ip())?.id;
+        let local = edge.addressing.local(remote.ip(), listener)?;
+        Some((Flow { transport, listener, remote, connection: None }, local))
+    }
+
+    fn new_leg(&self, edge: &mut Edge, way: &Way, flow: Flow) -> Option<Leg> {
+        let trunk = self.attempt.as_ref().and_then(|a| a.trunk.clone());
+        let party = match &trunk {
+            Some(trunk) => edge.party(&trunk.name),
+            // A bare URI may well lead to a trunk's address: its answers come as that trunk's.
+            None => edge.table.trunk_of(flow.remote).map(|t| t.name.clone()).map_or(Party(0), |name| edge.party(&name)),
+        };
+        let media_ip = edge.addressing.media_shown_to(flow.remote.ip(), flow.listener)?;
+        Some(Leg {
+            trunk,
+            peer: way.peer.clone(),
+            acked: true,
+            ..Leg::new(edge.sid(), party, flow, media_ip, edge.session_id())
+        })
+    }
+
+    /// Draws the ends of a leg that we call, and makes our offer to it.
+    fn offer_to(&self, edge: &mut Edge, leg: &mut Leg) -> Result<Body, Failure> {
+        let no_ports = || Failure::unreached(ReasonSlug::NoPorts);
+        let media = self.media.ok_or_else(no_ports)?;
+        let bind = edge.addressing.media_bind(leg.flow.remote.ip()).ok_or_else(no_ports)?;
+        let streams = self.offer.as_ref().map_or_else(|| vec![0], trunkgate_sdp::rtp_streams);
+        for index in &streams {
+            let end = edge.add_end(media, bind).ok_or_else(no_ports)?;
+            leg.ends.push(StreamEnd::new(*index, end));
+        }
+        let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
+        let ports = leg.ports(&streams);
+        let description = match &self.offer {
+            Some(offer) => relay_offer(offer, &leg.policy(), &ports, &leg.identity()).map_err(unusable)?,
+            None => {
+                let policy = self.codecs_for_both(&leg.policy()).map_err(unusable)?;
+                offer_own(&policy, ports.first().copied().unwrap_or_default(), &leg.identity(), Direction::SendRecv)
+            }
+        };
+        Ok(Body::sdp(leg.stamp(description).to_string()))
+    }
+
+    /// A leg has shown that it lives.
+    pub(crate) fn heard(&mut self, edge: &mut Edge, leg: usize) {
+        if !self.is_calling(leg) {
+            return;
+        }
+        self.disarm(edge, Timer::NoResponse);
+        let leg = &mut self.legs[leg];
+        leg.heard = true;
+        edge.trunks.heard(leg.trunk_name(), &leg.peer, true, &mut edge.metrics);
+    }
+
+    /// 101 to 199: what tells the caller something is passed on, with the media that comes with it.
+    pub(crate) fn provisional(&mut self, now: Instant, edge: &mut Edge, leg: usize, code: u16, sdp: Option<Bytes>) {
+        if !self.is_calling(leg) {
+            return;
+        }
+        self.heard(edge, leg);
+        // An offer of ours cannot go out unreliably (RFC 3261 §13.2.1): a caller without one waits for the 2xx.
+        let answer = match sdp {
+            Some(sdp) if self.offer.is_some() => self.agree(now, edge, leg, Some(&sdp)).ok(),
+            Some(_) | None => None,
+        };
+        let state = match (&answer, code) {
+            (Some(_), _) => LegState::Early,
+            (None, 180) => LegState::Ringing,
+            (None, _) => LegState::Trying,
+        };
+        for at in [leg, CALLER] {
+            let leg = &mut self.legs[at];
+            if leg.state != LegState::Early && state != LegState::Trying {
+                leg.state = state;
+            }
+        }
+        if !(180..=183).contains(&code) {
+            return;
+        }
+        let Some(server) = self.legs[CALLER].server else { return };
+        if self.times.first_ring.is_none() {
+            let delay = self.age(now);
+            self.times.first_ring = Some(delay);
+            edge.metrics.post_dial_delay_seconds.observe(delay.as_secs_f64());
+        }
+        let body = answer.map(|d| Body::sdp(d.to_string()));
+        let answer = Answer { code, body, contact_user: self.contact_user(), ..Answer::default() };
+        if let Some(dialog) = edge.respond(now, server, answer) {
+            self.own_dialog(edge, CALLER, dialog);
+        }
+    }
+
+    /// 2xx: the first one gets the call.
+    pub(crate) fn accepted(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        leg: usize,
+        dialog: DialogId,
+        sdp: Option<Bytes>,
+    ) {
+        if !self.is_calling(leg) {
+            return self.accepted_too_late(now, edge, leg, dialog);
+        }
+        self.heard(edge, leg);
+        edge.ack(now, dialog);
+        self.own_dialog(edge, leg, dialog);
+        self.legs[leg].state = LegState::Answered;
+        self.state = State::Answered;
+        match self.agree(now, edge, leg, sdp.as_deref()) {
+            Ok(description) => self.answer_caller(now, edge, leg, description),
+            Err(failure) => {
+                self.state = State::Searching;
+                self.hang_up_leg(now, edge, leg, failure.reason);
+                self.fail_target(now, edge, StepResult::Failed(failure));
+            }
+        }
+    }
+
+    /// A final answer that is no 2xx.
+    pub(crate) fn rejected(&mut self, now: Instant, edge: &mut Edge, leg: usize, code: u16, q850: Option<u8>) {
+        if !self.is_calling(leg) {
+            return self.withdrawn(edge, leg);
+        }
+        self.heard(edge, leg);
+        self.legs[leg].state = LegState::Ended;
+        let Some(attempt) = &self.attempt else { return };
+        let judgement = attempt.judge(code, q850);
+        edge.decide(now, self.key, format!("{} answered {code}", attempt.name()));
+        edge.trunks.problem(self.legs[leg].trunk_name(), format!("{code} to INVITE from {}", self.legs[leg].peer));
+        match judgement {
+            Judgement::Peer(failure) => self.fail_way(now, edge, failure),
+            Judgement::Target(result) => self.fail_target(now, edge, result),
+        }
+    }
+
+    /// No final answer, or the INVITE could not be sent.
+    pub(crate) fn unanswered(&mut self, now: Instant, edge: &mut Edge, leg: usize, sent: bool) {
+        if !self.is_calling(leg) {
+            return self.withdrawn(edge, leg);
+        }
+        self.legs[leg].state = LegState::Ended;
+        self.silent(edge, leg);
+        let reason = if sent { ReasonSlug::NoResponse } else { ReasonSlug::Unreachable };
+        self.fail_way(now, edge, Failure::unreached(reason));
+    }
+
+    /// The wait for a sign of life is over.
+    pub(crate) fn no_response(&mut self, now: Instant, edge: &mut Edge) {
+        self.deadlines.remove(&Timer::NoResponse);
+        match self.attempt.as_ref().map(|a| a.progress) {
+            Some(Progress::Calling(leg)) => {
+                self.silent(edge, leg);
+                self.withdraw(now, edge, leg);
+                self.fail_way(now, edge, Failure::unreached(ReasonSlug::NoResponse));
+            }
+            Some(Progress::Resolving(query)) => {
+                edge.index.queries.remove(&query);
+                self.fail_way(now, edge, Failure::unreached(ReasonSlug::NameNotFound));
+            }
+            Some(Progress::Idle) | None => {}
+        }
+    }
+
+    /// It has rung long enough.
+    pub(crate) fn ring_timeout(&mut self, now: Instant, edge: &mut Edge) {
+        self.deadlines.remove(&Timer::Ring);
+        if let Some(Progress::Calling(leg)) = self.attempt.as_ref().map(|a| a.progress) {
+            self.withdraw(now, edge, leg);
+            self.fail_target(now, edge, StepResult::Failed(Failure::with_code(480, ReasonSlug::RingTimeout)));
+        }
+    }
+
+    /// A host has been looked up.
+    pub(crate) fn resolved(&mut self, now: Instant, edge: &mut Edge, query: QueryId, addresses: Vec<Resolved>) {
+        edge.index.queries.remove(&query);
+        let Some(attempt) = &mut self.attempt else { return };
+        if attempt.progress != Progress::Resolving(query) {
+            return;
+        }
+        let Some(way) = attempt.current.clone() else { return };
+        attempt.resolved(&way, &addresses);
+        if addresses.is_empty() {
+            return self.fail_way(now, edge, Failure::unreached(ReasonSlug::NameNotFound));
+        }
+        self.disarm(edge, Timer::NoResponse);
+        if let Err(failure) = self.next_way(now, edge) {
+            self.advance(now, edge, Some(StepResult::Failed(failure)));
+        }
+    }
+
+    /// An end's ports are somebody else's: others are drawn, and a target that has seen the old ones is asked again.
+    pub(crate) fn bind_failed(&mut self, now: Instant, edge: &mut Edge, end: trunkgate_media::EndId, error: &str) {
+        let Some(at) = self.leg_of(end) else { return };
+        let sid = self.sid().to_owned();
+        edge.warn(&sid, format!("media ports could not be bound: {error}"), Some(ReasonSlug::NoPorts));
+        edge.decide(now, self.key, format!("ports not bound: {error}"));
+        if at == CALLER {
+            return self.redraw_caller(now, edge, end);
+        }
+        if !self.is_calling(at) {
+            return;
+        }
+        self.withdraw(now, edge, at);
+        self.drop_ends(edge, at);
+        let Some(attempt) = &mut self.attempt else { return };
+        attempt.bind_failures += 1;
+        if attempt.bind_failures >= BIND_TRIES {
+            return self.fail_target(now, edge, StepResult::Failed(Failure::unreached(ReasonSlug::NoPorts)));
+        }
+        if let Some(way) = attempt.current.clone() {
+            attempt.again(way);
+        }
+        if let Err(failure) = self.next_way(now, edge) {
+            self.advance(now, edge, Some(StepResult::Failed(failure)));
+        }
+    }
+
+    /// Notes that a way failed, and goes on to the next.
+    fn fail_way(&mut self, now: Instant, edge: &mut Edge, failure: Failure) {
+        self.way_failed(now, edge, failure);
+        if let Err(failure) = self.next_way(now, edge) {
+            self.advance(now, edge, Some(StepResult::Failed(failure)));
+        }
+    }
+
+    fn way_failed(&mut self, now: Instant, edge: &mut Edge, failure: Failure) {
+        self.disarm(edge, Timer::NoResponse);
+        self.disarm(edge, Timer::Ring);
+        let name = self.attempt.as_ref().and_then(|a| a.current.as_ref()).map(|w| w.peer.clone()).unwrap_or_default();
+        self.note_failure(now, edge, &name, &failure);
+        if let Some(Progress::Calling(leg)) = self.attempt.as_ref().map(|a| a.progress) {
+            self.drop_ends(edge, leg);
+        }
+        if let Some(attempt) = &mut self.attempt {
+            attempt.way_failed(failure);
+        }
+    }
+
+    /// Gives the whole target up, and asks what is next.
+    fn fail_target(&mut self, now: Instant, edge: &mut Edge, result: StepResult) {
+        let (StepResult::Failed(failure) | StepResult::Busy(failure) | StepResult::Refused(failure)) = &result;
+        let name = self.attempt.as_ref().map(|a| a.name().to_owned()).unwrap_or_default();
+        self.note_failure(now, edge, &name, failure);
+        if let Some(Progress::Calling(leg)) = self.attempt.as_ref().map(|a| a.progress) {
+            self.drop_ends(edge, leg);
+        }
+        self.end_attempt(edge);
+        self.advance(now, edge, Some(result));
+    }
+
+    fn note_failure(&mut self, now: Instant, edge: &mut Edge, name: &str, failure: &Failure) {
+        let code = failure.code.map(|code| format!(" ({code})")).unwrap_or_default();
+        let text = format!("{name}: {}{code}", failure.reason.sentence());
+        edge.decide(now, self.key, text.clone());
+        let sid = self.sid().to_owned();
+        edge.log(&sid, text, Some(failure.reason));
+        self.failed_over = Some(failure.reason);
+    }
+
+    fn count_failover(&mut self, edge: &mut Edge) {
+        if let Some(reason) = self.failed_over.take() {
+            self.failovers += 1;
+            *edge.metrics.failovers.entry((self.route.clone(), reason.as_str())).or_default() += 1;
+        }
+    }
+
+    fn silent(&mut self, edge: &mut Edge, leg: usize) {
+        let leg = &self.legs[leg];
+        if !leg.heard {
+            edge.trunks.heard(leg.trunk_name(), &leg.peer, false, &mut edge.metrics);
+            edge.trunks.problem(leg.trunk_name(), format!("no answer from {}", leg.peer));
+        }
+    }
+
+    /// Whether a leg is the one that the attempt waits for.
+    pub(crate) fn is_calling(&self, leg: usize) -> bool {
+        self.attempt.as_ref().is_some_and(|a| a.progress == Progress::Calling(leg))
+    }
+}
+
+/// The value of our Allow.
+pub(crate) fn allow() -> String {
+    crate::edge::METHODS.map(trunkgate_sip::Method::as_str).join(", ")
+}
+
+/// The same transport in the words of the SIP core.
+pub(crate) const fn sip_transport(transport: trunkgate_route::Transport) -> Transport {
+    match transport {
+        trunkgate_route::Transport::Udp => Transport::Udp,
+        trunkgate_route::Transport::Tcp => Transport::Tcp,
+        trunkgate_route::Transport::Tls => Transport::Tls,
+    }
+}

@@ -1,0 +1,159 @@
+//! A call's beginning: from an admitted INVITE to the first target. Everything that makes it refusable is looked at
+//! here, in the order of the contract's table.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use trunkgate_route::{Number, Trunk};
+use trunkgate_sdp::{Description, Refusal, rtp_streams};
+use trunkgate_sip::{Flow, Message, Party, ServerId};
+
+use crate::answer::FinalAnswer;
+use crate::bridge::forbidden_address;
+use crate::call::{CALLER, Call, CallKey, State, Times};
+use crate::controller::Controller;
+use crate::edge::Edge;
+use crate::index::{Named, Place};
+use crate::leg::{Leg, StreamEnd};
+use crate::limits::NUMBER_CHARS;
+use crate::numbers::{called, caller};
+use crate::reason::ReasonSlug;
+use crate::trace::{Trace, TraceItem, body_note};
+
+/// Max-Forwards of a request that has none (RFC 3261 §16.6 step 3).
+const MAX_FORWARDS: u8 = 70;
+
+/// An INVITE that has been admitted.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    /// The transaction to answer.
+    pub(crate) server: ServerId,
+    /// The way it came.
+    pub(crate) flow: Flow,
+    /// Whose it is.
+    pub(crate) party: Party,
+    /// Its trunk.
+    pub(crate) trunk: Arc<Trunk>,
+    /// The request.
+    pub(crate) request: Message,
+}
+
+impl Call {
+    /// A call for an admitted INVITE, entered in the look-ups.
+    pub(crate) fn new(now: Instant, edge: &mut Edge, key: CallKey, incoming: &Incoming) -> Call {
+        let Incoming { server, flow, party, trunk, request } = incoming;
+        let remote = flow.remote.ip();
+        let media_ip = edge.addressing.media_shown_to(remote, flow.listener).unwrap_or(remote);
+        let call_id = request.call_id().unwrap_or_default();
+        let leg = Leg {
+            trunk: Some(trunk.clone()),
+            inbound: true,
+            server: Some(*server),
+            call_id: String::from_utf8_lossy(call_id).into_owned(),
+            ..Leg::new(edge.sid(), *party, *flow, media_ip, edge.session_id())
+        };
+        let at = Place { key, leg: CALLER };
+        edge.index.servers.insert(*server, at);
+        edge.index.sids.insert(leg.sid.clone(), key);
+        let named = Named { at, party: *party, trunk: Some(trunk.clone()), remote };
+        edge.index.enter(leg.call_id.as_bytes(), named);
+        edge.traces.insert(key, Trace::new(now));
+        let numbers = edge.table.numbers();
+        let (caller, called) = (caller(request, numbers), called(request, numbers));
+        Call {
+            key,
+            state: State::Searching,
+            legs: vec![leg],
+            callee: None,
+            caller,
+            called: called.unwrap_or_else(|_| unreadable(request)),
+            max_forwards: request.max_forwards().unwrap_or(MAX_FORWARDS).saturating_sub(1),
+            offer: None,
+            late: None,
+            route: Arc::from(""),
+            route_ring_timeout: None,
+            controller: Controller::Done,
+            attempt: None,
+            media: None,
+            wires: BTreeMap::new(),
+            caller_bind_failures: 0,
+            renegotiation: None,
+            times: Times { began: now, started: edge.date(now), first_ring: None, answered: None, ended: None },
+            deadlines: BTreeMap::new(),
+            failovers: 0,
+            failed_over: None,
+            ending: None,
+        }
+    }
+
+    /// Looks at the INVITE, and goes to the first target or refuses it.
+    pub(crate) fn begin(&mut self, now: Instant, edge: &mut Edge, incoming: &Incoming) {
+        let (from, to) = (edge.shown(self.caller.shown()), edge.shown(&self.called.text));
+        let text = format!("call from {from} to {to} on trunk {}", incoming.trunk.name);
+        let sid = self.sid().to_owned();
+        edge.log(&sid, text, None);
+        let note = body_note(incoming.request.as_bytes());
+        for (received, text, note) in [(true, "INVITE", note), (false, "100 Trying", String::new())] {
+            let text = text.to_owned();
+            edge.trace(now, self.key, TraceItem::Message { leg: CALLER, received, text, note, again: false });
+        }
+        match self.prepare(now, edge, incoming) {
+            Ok(()) => self.advance(now, edge, None),
+            Err(answer) => self.refuse(now, edge, &answer),
+        }
+    }
+
+    fn prepare(&mut self, now: Instant, edge: &mut Edge, incoming: &Incoming) -> Result<(), FinalAnswer> {
+        let request = &incoming.request;
+        if request.max_forwards() == Some(0) {
+            return Err(FinalAnswer::new(483, ReasonSlug::TooManyHops));
+        }
+        if called(request, edge.table.numbers()).is_err() {
+            return Err(FinalAnswer::new(484, ReasonSlug::IncompleteNumber));
+        }
+        self.take_offer(edge, request)?;
+        let plan = edge.plan(&incoming.trunk.name, &self.called.text, &self.caller.number.text);
+        let Some(plan) = plan else { return Err(FinalAnswer::new(404, ReasonSlug::NoRoute)) };
+        self.route = plan.route.name.clone();
+        self.route_ring_timeout = plan.ring_timeout;
+        edge.decide(now, self.key, format!("route {}", self.route));
+        self.controller = Controller::plan(plan);
+        self.open_media(edge)
+    }
+
+    /// Reads the caller's offer, where its INVITE has one.
+    fn take_offer(&mut self, edge: &Edge, request: &Message) -> Result<(), FinalAnswer> {
+        let Some(sdp) = request.sdp() else { return Ok(()) };
+        let offer = Description::parse(&sdp).map_err(|e| {
+            FinalAnswer::bad_request(&format!("session description: {} (line {})", e.what, e.line))
+        })?;
+        if let Some(address) = forbidden_address(edge, &self.legs[CALLER], &offer) {
+            let text = format!("media address {address} is not usable");
+            return Err(FinalAnswer::not_acceptable(ReasonSlug::BadMedia, Refusal { warn_code: 399, text }));
+        }
+        self.legs[CALLER].theirs = Some(offer.clone());
+        self.offer = Some(offer);
+        Ok(())
+    }
+
+    /// Begins the media session with the caller's ends: their ports are bound while the far end rings.
+    fn open_media(&mut self, edge: &mut Edge) -> Result<(), FinalAnswer> {
+        let no_ports = || FinalAnswer::new(503, ReasonSlug::NoPorts);
+        let bind = edge.addressing.media_bind(self.legs[CALLER].flow.remote.ip()).ok_or_else(no_ports)?;
+        let media = edge.open_session(self.key);
+        self.media = Some(media);
+        for index in self.offer.as_ref().map_or_else(|| vec![0], rtp_streams) {
+            let end = edge.add_end(media, bind).ok_or_else(no_ports)?;
+            self.legs[CALLER].ends.push(StreamEnd::new(index, end));
+        }
+        Ok(())
+    }
+}
+
+/// What is shown of a called party that is refused with 484.
+fn unreadable(request: &Message) -> Number {
+    let user = request.uri().map(|u| u.user_unescaped()).unwrap_or_default();
+    let text: String = user.chars().filter(|c| !c.is_control()).take(NUMBER_CHARS).collect();
+    Number { received: text.clone(), text, is_e164: false }
+}

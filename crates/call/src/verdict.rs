@@ -1,0 +1,50 @@
+//! A call's story in a sentence or two: what the ladder shows, for people who do not read SIP.
+
+use crate::call::{CALLER, Call, State};
+use crate::leg::Leg;
+use crate::trace::{Trace, TraceView};
+
+/// The ladder with its verdict.
+pub(crate) fn trace_view(call: &Call, trace: &Trace) -> TraceView {
+    let legs = call.legs.iter().enumerate().map(|(at, _)| call.name_of(at)).collect();
+    trace.view(call.sid().to_owned(), verdict(call), legs)
+}
+
+/// The verdict.
+pub(crate) fn verdict(call: &Call) -> String {
+    let tried: Vec<String> = (CALLER + 1..call.legs.len()).map(|at| call.name_of(at)).collect();
+    let failovers = match call.failovers {
+        0 => String::new(),
+        1 => " One way before it failed.".to_owned(),
+        n => format!(" {n} ways before it failed."),
+    };
+    let answered_by = call.callee.map(|at| call.name_of(at));
+    match (call.state, answered_by, call.ending) {
+        (State::Searching, _, _) if tried.is_empty() => "No target has been called yet.".to_owned(),
+        (State::Searching, _, _) => format!("Waiting for {}.", tried.last().map_or("", String::as_str)),
+        (State::Answered, by, _) => {
+            format!("Answered by {}.{failovers}{}", by.unwrap_or_default(), one_way(call))
+        }
+        (State::Ended, Some(by), Some(ending)) => {
+            let seconds = call.talked_seconds().unwrap_or_default();
+            let why = ending.reason.sentence();
+            format!("Answered by {by}, ended after {seconds:.1} s: {why}.{failovers}")
+        }
+        (State::Ended, _, Some(ending)) => {
+            let tried = if tried.is_empty() { String::new() } else { format!(" Tried: {}.", tried.join(", ")) };
+            format!("Not answered ({}): {}.{tried}", ending.code, ending.reason.sentence())
+        }
+        (State::Ended, _, None) => String::new(),
+    }
+}
+
+/// Says so where media comes from one side only.
+fn one_way(call: &Call) -> String {
+    let heard = |leg: &Leg| leg.view().rtp.rx_packets > 0;
+    let Some(callee) = call.callee else { return String::new() };
+    match (heard(&call.legs[CALLER]), heard(&call.legs[callee])) {
+        (true, false) => format!(" No media from {}.", call.name_of(callee)),
+        (false, true) => format!(" No media from {}.", call.name_of(CALLER)),
+        (true, true) | (false, false) => String::new(),
+    }
+}
