@@ -55,7 +55,8 @@ impl Admission {
     }
     /// Whether a refusal may be logged now: a flood must not become a flood of lines.
     pub(crate) fn may_log(&mut self, now: Instant) -> bool {
-        let may = self.logged.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(REFUSAL_LOG_SECONDS));
+        let may =
+            self.logged.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(REFUSAL_LOG_SECONDS));
         if may {
             self.logged = Some(now);
         }

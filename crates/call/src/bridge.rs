@@ -60,8 +60,8 @@ impl Call {
 
     /// Reads a far end's description, and refuses addresses that media must not be sent to.
     pub(crate) fn read(&self, edge: &Edge, leg: usize, sdp: &[u8]) -> Result<Description, Failure> {
-        let theirs =
-            Description::parse(sdp).map_err(|e| bad_media(&format!("session description: {} (line {})", e.what, e.line)))?;
+        let theirs = Description::parse(sdp)
+            .map_err(|e| bad_media(&format!("session description: {} (line {})", e.what, e.line)))?;
         match forbidden_address(edge, &self.legs[leg], &theirs) {
             Some(address) => Err(bad_media(&format!("media address {address} is not usable"))),
             None => Ok(theirs),
@@ -154,7 +154,8 @@ impl Call {
         for stream in streams {
             let at = |leg: &Leg| leg.end(stream.index).map(|end| end.end);
             let (Some(a), Some(b)) = (at(&self.legs[offerer]), at(&self.legs[answerer])) else { continue };
-            let sides = [(offerer, a, &stream.offerer, relatch_offerer), (answerer, b, &stream.answerer, relatch_answerer)];
+            let sides =
+                [(offerer, a, &stream.offerer, relatch_offerer), (answerer, b, &stream.answerer, relatch_answerer)];
             for (leg, end, far, relatch) in sides {
                 let remote = self.legs[leg].remote_spec(far, relatch, self.times_answered());
                 let slot = self.legs[leg].ends.iter_mut().find(|e| e.end == end);

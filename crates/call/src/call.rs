@@ -301,11 +301,9 @@ impl Call {
             State::Searching => match self.legs[CALLER].state {
                 LegState::Ringing => "ringing",
                 LegState::Early => "early",
-                LegState::Trying
-                | LegState::Answered
-                | LegState::Canceling
-                | LegState::Closing
-                | LegState::Ended => "trying",
+                LegState::Trying | LegState::Answered | LegState::Canceling | LegState::Closing | LegState::Ended => {
+                    "trying"
+                }
             },
             State::Answered if self.is_held() => "held",
             State::Answered => "answered",

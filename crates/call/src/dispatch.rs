@@ -46,7 +46,9 @@ impl Gateway {
             metrics.sip_retransmissions += 1;
         } else {
             match what.code {
-                Some(code) => *metrics.sip_responses.entry((trunk, what.method.as_str(), code, "out")).or_default() += 1,
+                Some(code) => {
+                    *metrics.sip_responses.entry((trunk, what.method.as_str(), code, "out")).or_default() += 1
+                }
                 None => *metrics.sip_requests.entry((trunk, what.method.as_str(), "out")).or_default() += 1,
             }
         }
@@ -78,7 +80,11 @@ impl Gateway {
                 if let Some(at) = self.edge.index.servers.get(&id).copied() {
                     for (received, text) in [(true, "CANCEL"), (false, "487 Request Terminated")] {
                         let (text, note) = (text.to_owned(), String::new());
-                        self.edge.trace(now, at.key, TraceItem::Message { leg: at.leg, received, text, note, again: false });
+                        self.edge.trace(
+                            now,
+                            at.key,
+                            TraceItem::Message { leg: at.leg, received, text, note, again: false },
+                        );
                     }
                     self.tell(now, at.key, CallEvent::Canceled { server: id });
                 }

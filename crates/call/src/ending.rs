@@ -163,9 +163,9 @@ impl Call {
     /// Withdraws our INVITE: by CANCEL where it has had an answer, else by silence (RFC 3261 §9.1).
     pub(crate) fn withdraw(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
         let leg = &mut self.legs[leg];
-        let Some(client) = leg.invite.filter(|_| {
-            matches!(leg.state, LegState::Trying | LegState::Ringing | LegState::Early)
-        }) else {
+        let Some(client) =
+            leg.invite.filter(|_| matches!(leg.state, LegState::Trying | LegState::Ringing | LegState::Early))
+        else {
             return;
         };
         if leg.heard {

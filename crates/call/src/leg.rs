@@ -122,13 +122,7 @@ pub(crate) struct Leg {
 
 impl Leg {
     /// A leg that nothing has happened to.
-    pub(crate) fn new(
-        sid: String,
-        party: Party,
-        flow: Flow,
-        media_ip: IpAddr,
-        session_id: u64,
-    ) -> Leg {
+    pub(crate) fn new(sid: String, party: Party, flow: Flow, media_ip: IpAddr, session_id: u64) -> Leg {
         Leg {
             sid,
             trunk: None,

@@ -182,7 +182,8 @@ pub(crate) fn q850_of(value: &[u8]) -> Option<u8> {
         if !parts.next()?.eq_ignore_ascii_case("q.850") {
             return None;
         }
-        let (_, cause) = parts.filter_map(|p| p.split_once('=')).find(|(n, _)| n.trim().eq_ignore_ascii_case("cause"))?;
+        let (_, cause) =
+            parts.filter_map(|p| p.split_once('=')).find(|(n, _)| n.trim().eq_ignore_ascii_case("cause"))?;
         cause.trim().parse().ok().filter(|cause| (1..=127).contains(cause))
     })
 }

@@ -38,7 +38,14 @@ pub(crate) struct Renegotiation {
 
 impl Call {
     /// A far end wants to change its session, or asks us to offer.
-    pub(crate) fn reinvited(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId, sdp: Option<Bytes>) {
+    pub(crate) fn reinvited(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        leg: usize,
+        server: ServerId,
+        sdp: Option<Bytes>,
+    ) {
         let Some(other) = self.other(leg) else { return refuse_request(now, edge, server, 500) };
         if self.renegotiation.is_some() || self.late.is_some() || !self.legs[other].acked {
             return refuse_request(now, edge, server, 491);
@@ -63,7 +70,7 @@ impl Call {
                 edge.index.servers.insert(server, self.place(leg));
             }
             Err(answer) => {
-                edge.respond(now, server, answer);
+                edge.respond(now, server, answer.to_sip());
             }
         }
     }
@@ -96,9 +103,9 @@ impl Call {
         server: Option<ServerId>,
         offer: Description,
         restores: bool,
-    ) -> Result<(), Answer> {
-        let failed = |code| Answer { code, ..Answer::default() };
-        let added = self.draw_missing(edge, [from, to], &offer).ok_or_else(|| failed(500))?;
+    ) -> Result<(), Box<FinalAnswer>> {
+        let failed = |code, reason| Box::new(FinalAnswer::new(code, reason));
+        let added = self.draw_missing(edge, [from, to], &offer).ok_or_else(|| failed(500, ReasonSlug::NoPorts))?;
         let streams = rtp_streams(&offer);
         let leg = &mut self.legs[to];
         let sent = relay_offer(&offer, &leg.policy(), &leg.ports(&streams), &leg.identity());
@@ -106,7 +113,7 @@ impl Call {
             Ok(sent) => leg.stamp(sent),
             Err(refusal) => {
                 self.drop_added(edge, &added);
-                return Err(FinalAnswer::not_acceptable(ReasonSlug::CodecMismatch, refusal).to_sip());
+                return Err(Box::new(FinalAnswer::not_acceptable(ReasonSlug::CodecMismatch, refusal)));
             }
         };
         let body = Some(Body::sdp(sent.to_string()));
@@ -121,7 +128,7 @@ impl Call {
             }
             None => {
                 self.drop_added(edge, &added);
-                Err(failed(491))
+                Err(failed(491, ReasonSlug::Internal))
             }
         }
     }

@@ -90,10 +90,7 @@ mod tests {
         let odd = caller("a b>c", "");
         assert_eq!(from(&odd, SendNumbers::AsIs, "192.0.2.1"), "<sip:a%20b%3Ec@192.0.2.1>");
         let hidden = Caller { anonymous: true, ..plain };
-        assert_eq!(
-            from(&hidden, SendNumbers::E164, "192.0.2.1"),
-            "\"Anonymous\" <sip:anonymous@anonymous.invalid>"
-        );
+        assert_eq!(from(&hidden, SendNumbers::E164, "192.0.2.1"), "\"Anonymous\" <sip:anonymous@anonymous.invalid>");
     }
 
     #[test]

@@ -279,14 +279,7 @@ impl Call {
     }
 
     /// 2xx: the first one gets the call.
-    pub(crate) fn accepted(
-        &mut self,
-        now: Instant,
-        edge: &mut Edge,
-        leg: usize,
-        dialog: DialogId,
-        sdp: Option<Bytes>,
-    ) {
+    pub(crate) fn accepted(&mut self, now: Instant, edge: &mut Edge, leg: usize, dialog: DialogId, sdp: Option<Bytes>) {
         if !self.is_calling(leg) {
             return self.accepted_too_late(now, edge, leg, dialog);
         }

@@ -13,9 +13,9 @@ use crate::io::Output;
 
 /// One session.
 #[derive(Debug)]
-pub(crate) struct Session {
+struct Session {
     /// Its call, which may be gone.
-    pub(crate) key: CallKey,
+    key: CallKey,
     ports: BTreeMap<EndId, u16>,
     next_end: u16,
 }
@@ -28,10 +28,6 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    /// A session by its id.
-    pub(crate) fn find(&self, id: MediaId) -> Option<&Session> {
-        self.live.get(&id)
-    }
     /// Port pairs held in all, for the invariants.
     pub(crate) fn ports_held(&self) -> usize {
         self.live.values().map(|s| s.ports.len()).sum()

@@ -125,9 +125,8 @@ impl Call {
     /// Reads the caller's offer, where its INVITE has one.
     fn take_offer(&mut self, edge: &Edge, request: &Message) -> Result<(), FinalAnswer> {
         let Some(sdp) = request.sdp() else { return Ok(()) };
-        let offer = Description::parse(&sdp).map_err(|e| {
-            FinalAnswer::bad_request(&format!("session description: {} (line {})", e.what, e.line))
-        })?;
+        let offer = Description::parse(&sdp)
+            .map_err(|e| FinalAnswer::bad_request(&format!("session description: {} (line {})", e.what, e.line)))?;
         if let Some(address) = forbidden_address(edge, &self.legs[CALLER], &offer) {
             let text = format!("media address {address} is not usable");
             return Err(FinalAnswer::not_acceptable(ReasonSlug::BadMedia, Refusal { warn_code: 399, text }));

@@ -33,15 +33,7 @@ impl Trunks {
     /// Takes a table's limits over. A trunk that is gone is forgotten once its last call has ended.
     pub(crate) fn configure(&mut self, table: &Table) {
         for trunk in table.trunks() {
-            let state = self.by_name.entry(trunk.name.clone()).or_insert_with(|| TrunkState {
-                calls: 0,
-                max_calls: trunk.max_calls,
-                bucket: TokenBucket::new(trunk.calls_per_second),
-                peers: BTreeMap::new(),
-                tried: 0,
-                answered: 0,
-                last_problem: None,
-            });
+            let state = self.state(&trunk.name, trunk.calls_per_second);
             state.max_calls = trunk.max_calls;
             state.bucket.set_rate(trunk.calls_per_second);
             state.peers.retain(|uri, _| trunk.peers.iter().any(|p| p.uri == *uri));
@@ -50,8 +42,8 @@ impl Trunks {
     }
 
     /// Counts a call of a trunk in, or says which limit forbids it.
-    pub(crate) fn begin(&mut self, now: Instant, name: &str) -> Result<(), ReasonSlug> {
-        let Some(state) = self.by_name.get_mut(name) else { return Ok(()) };
+    pub(crate) fn begin(&mut self, now: Instant, name: &Arc<str>) -> Result<(), ReasonSlug> {
+        let state = self.state(name, 0);
         if state.max_calls > 0 && state.calls >= u64::from(state.max_calls) {
             return Err(ReasonSlug::LimitCalls);
         }
@@ -63,10 +55,8 @@ impl Trunks {
     }
 
     /// Counts a call in that comes back from a snapshot: limits do not end calls.
-    pub(crate) fn resume(&mut self, name: &str) {
-        if let Some(state) = self.by_name.get_mut(name) {
-            state.calls += 1;
-        }
+    pub(crate) fn resume(&mut self, name: &Arc<str>) {
+        self.state(name, 0).calls += 1;
     }
 
     /// Counts a call out.
@@ -92,12 +82,8 @@ impl Trunks {
 
     /// Notes whether a peer gave a sign of life.
     pub(crate) fn heard(&mut self, name: &str, peer: &str, up: bool, metrics: &mut Metrics) {
-        let Some((name, state)) = self.by_name.get_key_value(name).map(|(n, _)| n.clone()).and_then(|n| {
-            let state = self.by_name.get_mut(&n)?;
-            Some((n, state))
-        }) else {
-            return;
-        };
+        let Some(name) = self.by_name.get_key_value(name).map(|(name, _)| name.clone()) else { return };
+        let state = self.state(&name, 0);
         if state.peers.insert(peer.to_owned(), up) != Some(up) {
             metrics.peer_up.insert((name.clone(), peer.to_owned()), up);
             metrics.trunk_up.insert(name, state.peers.values().any(|up| *up));
@@ -109,6 +95,19 @@ impl Trunks {
         if let Some(state) = self.by_name.get_mut(name) {
             state.last_problem = Some(text);
         }
+    }
+
+    /// A trunk's state; one that is not known yet has no limits but this rate.
+    fn state(&mut self, name: &Arc<str>, calls_per_second: u32) -> &mut TrunkState {
+        self.by_name.entry(name.clone()).or_insert_with(|| TrunkState {
+            calls: 0,
+            max_calls: 0,
+            bucket: TokenBucket::new(calls_per_second),
+            peers: BTreeMap::new(),
+            tried: 0,
+            answered: 0,
+            last_problem: None,
+        })
     }
 
     /// Live calls by trunk.
