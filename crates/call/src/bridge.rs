@@ -7,7 +7,7 @@ use trunkgate_media::{Command, EndId};
 use trunkgate_sdp::{Agreed, AgreedStream, Description, Refusal, accept, relay_offer, rtp_streams};
 use trunkgate_sip::{Answer, Body, DialogId};
 
-use crate::answer::{Failure, FinalAnswer, extra};
+use crate::answer::{Failure, FinalAnswer};
 use crate::call::{CALLER, Call};
 use crate::deadlines::Timer;
 use crate::edge::Edge;
@@ -15,7 +15,6 @@ use crate::leg::{Leg, LegState, StreamEnd, add_counters, wires};
 use crate::limits::BIND_TRIES;
 use crate::reason::ReasonSlug;
 use crate::rewrite;
-use crate::search::allow;
 use crate::trace::TraceItem;
 
 impl Call {
@@ -86,7 +85,6 @@ impl Call {
         edge.log(&sid, text, None);
         let answer = Answer {
             code: 200,
-            headers: vec![extra("Allow", allow())],
             body: Some(Body::sdp(ours.to_string())),
             contact_user: self.contact_user(),
             ..Answer::default()
@@ -104,11 +102,10 @@ impl Call {
 
     /// The ACK to a 2xx of ours; after an offer of ours it brings the answer.
     pub(crate) fn acked(&mut self, now: Instant, edge: &mut Edge, leg: usize, sdp: Option<bytes::Bytes>) {
-        let first = !self.legs[leg].acked;
-        self.legs[leg].acked = true;
         if self.late != Some(leg) {
             return;
         }
+        let first = self.legs[leg].theirs.is_none();
         self.late = None;
         let result = match sdp {
             Some(sdp) => self.late_answer(now, edge, leg, &sdp),

@@ -3,8 +3,8 @@
 //! | event | searching | answered | ended |
 //! | --- | --- | --- | --- |
 //! | caller's CANCEL | attempts withdrawn, call ends | of a re-INVITE: withdrawn on the other leg | – |
-//! | ACK to our 2xx | – | leg confirmed; a late offer's answer taken | a BYE that waited for it goes out |
-//! | ACK missing | – | BYE on every leg | a BYE that waited goes out |
+//! | ACK to our 2xx | – | a late offer's answer taken | – |
+//! | ACK missing | – | BYE on every leg | – |
 //! | BYE | of the caller: as CANCEL | BYE on the other legs, call ends | leg gone |
 //! | re-INVITE | 491 | relayed to the other leg, or answered | 481 |
 //! | 100 | the target lives | – | – |
@@ -14,6 +14,7 @@
 //! | INVITE without answer | next peer | a withdrawn leg is gone | a withdrawn leg is gone |
 //! | re-INVITE answered | – | answered on the other leg, media changed | ACK only |
 //! | re-INVITE without answer | – | BYE on every leg | – |
+//! | a withdrawn leg's last answer never comes | leg gone | leg gone | leg gone |
 //! | our BYE is through | withdrawn leg gone | leg gone | leg gone |
 //! | name looked up | first address tried | – | – |
 //! | silence, ring time-out | next peer, next target | – | – |
@@ -72,7 +73,7 @@ pub(crate) enum CallEvent {
     /// Our 2xx was acknowledged.
     Acked { leg: usize, sdp: Option<Bytes> },
     /// Our 2xx was not acknowledged in time.
-    AckMissing { leg: usize },
+    AckMissing,
     /// The far end ended its dialog; it has been answered.
     Bye { leg: usize },
     /// The far end wants to change its session.
@@ -179,10 +180,10 @@ impl Call {
             (Answered, E::Canceled { server }) => self.canceled_later(now, edge, server),
             (Ended, E::Canceled { .. }) => {}
 
-            (Searching, E::Acked { .. } | E::AckMissing { .. }) => {}
+            (Searching, E::Acked { .. } | E::AckMissing) => {}
             (Answered, E::Acked { leg, sdp }) => self.acked(now, edge, leg, sdp),
-            (Ended, E::Acked { leg, .. } | E::AckMissing { leg }) => self.bye_after_ack(now, edge, leg),
-            (Answered, E::AckMissing { leg }) => self.ack_missing(now, edge, leg),
+            (Ended, E::Acked { .. } | E::AckMissing) => {}
+            (Answered, E::AckMissing) => self.end(now, edge, ReasonSlug::AckTimeout),
 
             (Searching, E::Bye { leg: CALLER }) => self.caller_left_by_bye(now, edge),
             (Answered, E::Bye { leg }) => self.hung_up(now, edge, leg),
@@ -220,7 +221,8 @@ impl Call {
             (Answered | Ended, E::Resolved { .. }) => {}
             (Searching, E::Due(Timer::NoResponse)) => self.no_response(now, edge),
             (Searching, E::Due(Timer::Ring)) => self.ring_timeout(now, edge),
-            (Answered | Ended, E::Due(_)) => {}
+            (Answered | Ended, E::Due(Timer::NoResponse | Timer::Ring)) => {}
+            (Searching | Answered | Ended, E::Due(Timer::Withdrawn)) => self.withdrawn_for_good(edge),
 
             (Searching, E::BindFailed { end, error }) => self.bind_failed(now, edge, end, &error),
             (Answered, E::BindFailed { end, error }) => self.bind_failed_later(now, edge, end, &error),

@@ -12,6 +12,9 @@ pub(crate) enum Timer {
     NoResponse,
     /// No final answer yet (ours: `ring_timeout`; RFC 3261 §16.6 timer C is its like).
     Ring,
+    /// The last answer to a CANCEL is overdue. Ours: the endpoint tells within 64·T1 (RFC 3261 §9.1), and a call must
+    /// not hang on one that it could not tell.
+    Withdrawn,
 }
 
 impl Timer {
@@ -20,6 +23,7 @@ impl Timer {
         match self {
             Timer::NoResponse => "no_response",
             Timer::Ring => "ring",
+            Timer::Withdrawn => "withdrawn",
         }
     }
 }

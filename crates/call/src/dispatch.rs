@@ -13,7 +13,6 @@ use crate::index::{Place, Purpose};
 use crate::io::Output;
 use crate::limits::RETRY_AFTER_SECONDS;
 use crate::reason::{ReasonSlug, q850_of};
-use crate::search::allow;
 use crate::setup::Incoming;
 use crate::trace::{TraceItem, body_note, first_line};
 
@@ -103,7 +102,7 @@ impl Gateway {
             Event::AckMissing { dialog } => {
                 if let Some(at) = self.edge.index.dialogs.get(&dialog).copied() {
                     self.edge.decide(now, at.key, "2xx was never acknowledged");
-                    self.tell(now, at.key, CallEvent::AckMissing { leg: at.leg });
+                    self.tell(now, at.key, CallEvent::AckMissing);
                 }
             }
             Event::Refused { party, method, code, defect } => {
@@ -166,11 +165,8 @@ impl Gateway {
                 let answer = self.options_answer(dialog.is_some());
                 self.edge.respond(now, server, answer);
             }
-            (_, None, Some(server)) => refuse_request(now, &mut self.edge, server, 481),
-            (_, Some(_), Some(server)) => {
-                let answer = Answer { code: 405, headers: vec![extra("Allow", allow())], ..Answer::default() };
-                self.edge.respond(now, server, answer);
-            }
+            // Other methods than these are refused by the endpoint.
+            (_, _, Some(server)) => refuse_request(now, &mut self.edge, server, 481),
             (_, _, None) => {}
         }
     }
@@ -181,8 +177,8 @@ impl Gateway {
             let headers = vec![extra("Retry-After", RETRY_AFTER_SECONDS.to_string())];
             return Answer { code: 503, headers, ..Answer::default() };
         }
-        let headers = vec![extra("Allow", allow()), extra("Accept", "application/sdp")];
-        Answer { code: 200, headers, ..Answer::default() }
+        // Allow and Accept are the endpoint's.
+        Answer { code: 200, ..Answer::default() }
     }
 
     fn responded(&mut self, now: Instant, id: ClientId, dialog: Option<DialogId>, code: u16, response: &Message) {
@@ -257,7 +253,7 @@ impl Gateway {
     /// Lets go of calls that have nothing left to wait for.
     fn forget_done(&mut self) {
         for key in std::mem::take(&mut self.done) {
-            let Some(call) = self.calls.remove(&key) else { continue };
+            let Some(mut call) = self.calls.remove(&key) else { continue };
             call.forget(&mut self.edge);
             if let Some(trace) = self.edge.traces.remove(&key) {
                 self.edge.recent.push_trace(crate::verdict::trace_view(&call, &trace));

@@ -1,6 +1,6 @@
 //! How a call ends: every leg told in the way that its state allows, media closed, one record written.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use trunkgate_media::Command;
 use trunkgate_sip::DialogId;
@@ -12,6 +12,7 @@ use crate::edge::Edge;
 use crate::index::Purpose;
 use crate::io::Output;
 use crate::leg::LegState;
+use crate::limits::CANCEL_SECONDS;
 use crate::reason::{ReasonSlug, q850_of_code};
 use crate::report::CallRecord;
 
@@ -58,12 +59,6 @@ impl Call {
         } else if self.callee == Some(leg) {
             self.end(now, edge, ReasonSlug::CalleeHungUp);
         }
-    }
-
-    /// Our 2xx was never acknowledged (RFC 3261 §13.3.1.4).
-    pub(crate) fn ack_missing(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
-        self.legs[leg].acked = true;
-        self.end(now, edge, ReasonSlug::AckTimeout);
     }
 
     /// Ends an answered call.
@@ -154,8 +149,7 @@ impl Call {
     pub(crate) fn hang_up_leg(&mut self, now: Instant, edge: &mut Edge, leg: usize, reason: ReasonSlug) {
         match self.legs[leg].state {
             LegState::Trying | LegState::Ringing | LegState::Early => self.withdraw(now, edge, leg),
-            LegState::Answered if self.legs[leg].acked => self.bye(now, edge, leg, reason),
-            LegState::Answered => self.legs[leg].state = LegState::Closing,
+            LegState::Answered => self.bye(now, edge, leg, reason),
             LegState::Canceling | LegState::Closing | LegState::Ended => {}
         }
     }
@@ -171,6 +165,7 @@ impl Call {
         if leg.heard {
             leg.state = LegState::Canceling;
             edge.cancel(now, client);
+            self.arm(now, edge, Timer::Withdrawn, Duration::from_secs(CANCEL_SECONDS));
         } else {
             leg.state = LegState::Ended;
             edge.abandon(now, client);
@@ -187,15 +182,6 @@ impl Call {
         leg.bye = leg.dialog.and_then(|dialog| edge.request(now, at, dialog, Purpose::Bye, headers, None));
         if leg.bye.is_none() {
             leg.state = LegState::Ended;
-        }
-    }
-
-    /// The ACK that a BYE had to wait for has come, or never will.
-    pub(crate) fn bye_after_ack(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
-        self.legs[leg].acked = true;
-        if self.legs[leg].state == LegState::Closing && self.legs[leg].bye.is_none() {
-            let reason = self.ending.map_or(ReasonSlug::Internal, |e| e.reason);
-            self.bye(now, edge, leg, reason);
         }
     }
 
@@ -219,6 +205,14 @@ impl Call {
         }
     }
 
+    /// No withdrawn INVITE can have an answer any more.
+    pub(crate) fn withdrawn_for_good(&mut self, edge: &mut Edge) {
+        self.deadlines.remove(&Timer::Withdrawn);
+        for leg in 0..self.legs.len() {
+            self.withdrawn(edge, leg);
+        }
+    }
+
     /// Nothing is left of a leg.
     pub(crate) fn leg_gone(&mut self, edge: &mut Edge, leg: usize) {
         let leg = &mut self.legs[leg];
@@ -229,7 +223,10 @@ impl Call {
     }
 
     /// Takes every look-up of an ended call away.
-    pub(crate) fn forget(&self, edge: &mut Edge) {
+    pub(crate) fn forget(&mut self, edge: &mut Edge) {
+        for timer in [Timer::NoResponse, Timer::Ring, Timer::Withdrawn] {
+            self.disarm(edge, timer);
+        }
         for (at, leg) in self.legs.iter().enumerate() {
             if let Some(server) = leg.server {
                 edge.index.servers.remove(&server);

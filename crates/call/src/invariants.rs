@@ -52,7 +52,7 @@ impl Gateway {
                 hold(call.ending.is_some(), || format!("{sid}: ended without a record"))?;
                 hold(call.media.is_none(), || format!("{sid}: ended with a media session"))?;
                 let waits = |leg: &crate::leg::Leg| match leg.state {
-                    LegState::Closing => leg.bye.is_some() || !leg.acked,
+                    LegState::Closing => leg.bye.is_some(),
                     LegState::Canceling => leg.invite.is_some(),
                     LegState::Ended => true,
                     LegState::Trying | LegState::Ringing | LegState::Early | LegState::Answered => false,

@@ -28,7 +28,7 @@ pub(crate) enum LegState {
     Answered,
     /// Withdrawn; its final answer is waited for, which may be a 2xx that crossed.
     Canceling,
-    /// BYE is due once our 2xx is acknowledged (RFC 3261 §15: not before), or has been sent.
+    /// BYE has been given to the endpoint, which keeps it back until our 2xx is acknowledged (RFC 3261 §15).
     Closing,
     /// Nothing is left of it.
     Ended,
@@ -98,8 +98,6 @@ pub(crate) struct Leg {
     pub(crate) dialog: Option<DialogId>,
     /// Whether it has answered our INVITE with anything.
     pub(crate) heard: bool,
-    /// Whether its ACK to our 2xx has come; of a leg that we called: always.
-    pub(crate) acked: bool,
     /// The address it is shown in SDP.
     pub(crate) media_ip: IpAddr,
     /// Session id of our descriptions.
@@ -137,7 +135,6 @@ impl Leg {
             bye: None,
             dialog: None,
             heard: false,
-            acked: false,
             media_ip,
             session_id,
             last_sent: None,

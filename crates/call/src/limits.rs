@@ -24,5 +24,7 @@ pub const RING_SECONDS: u64 = 600;
 pub const URI_RING_SECONDS: u64 = 60;
 /// Wait for a provisional answer from a bare URI, in seconds.
 pub const URI_NO_RESPONSE_SECONDS: u64 = 4;
+/// A withdrawn INVITE is forgotten after this time, whatever the far end does, in seconds: more than 64·T1.
+pub const CANCEL_SECONDS: u64 = 40;
 /// Refusals by a limit are logged at most once in this time, in seconds.
 pub const REFUSAL_LOG_SECONDS: u64 = 1;

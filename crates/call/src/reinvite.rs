@@ -8,14 +8,13 @@ use trunkgate_media::EndId;
 use trunkgate_sdp::{Description, accept, relay_offer, rtp_streams};
 use trunkgate_sip::{Answer, Body, ClientId, DialogId, ServerId};
 
-use crate::answer::{Failure, FinalAnswer, extra, seen_code};
+use crate::answer::{Failure, FinalAnswer, seen_code};
 use crate::bridge::forbidden_address;
 use crate::call::{Call, refuse_request};
 use crate::edge::Edge;
 use crate::index::Purpose;
 use crate::leg::StreamEnd;
 use crate::reason::ReasonSlug;
-use crate::search::allow;
 
 /// A re-INVITE on its way from one leg to the other.
 #[derive(Debug)]
@@ -47,7 +46,7 @@ impl Call {
         sdp: Option<Bytes>,
     ) {
         let Some(other) = self.other(leg) else { return refuse_request(now, edge, server, 500) };
-        if self.renegotiation.is_some() || self.late.is_some() || !self.legs[other].acked {
+        if self.renegotiation.is_some() || self.late.is_some() {
             return refuse_request(now, edge, server, 491);
         }
         let Some(sdp) = sdp else { return self.offer_again(now, edge, leg, server) };
@@ -86,7 +85,6 @@ impl Call {
     fn answer_request(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId, ours: &Description) {
         let answer = Answer {
             code: 200,
-            headers: vec![extra("Allow", allow())],
             body: Some(Body::sdp(ours.to_string())),
             contact_user: self.contact_user_of(leg),
             ..Answer::default()
@@ -118,9 +116,8 @@ impl Call {
         };
         let body = Some(Body::sdp(sent.to_string()));
         let at = self.place(to);
-        let client = self.legs[to]
-            .dialog
-            .and_then(|dialog| edge.request(now, at, dialog, Purpose::Reinvite, vec![extra("Allow", allow())], body));
+        let client =
+            self.legs[to].dialog.and_then(|dialog| edge.request(now, at, dialog, Purpose::Reinvite, Vec::new(), body));
         match client {
             Some(client) => {
                 self.renegotiation = Some(Renegotiation { from, server, to, client, offer, added, restores });

@@ -7,7 +7,7 @@ use trunkgate_route::{SendNumbers, Target};
 use trunkgate_sdp::{Direction, Identity, Policy, Refusal, offer_own, relay_offer};
 use trunkgate_sip::{Answer, Body, DialogId, Flow, Invite, Local, Party, Transport};
 
-use crate::answer::{Failure, extra};
+use crate::answer::Failure;
 use crate::attempt::{Attempt, Judgement, Progress, Way};
 use crate::call::{CALLER, Call, State};
 use crate::controller::{Step, StepResult};
@@ -160,7 +160,7 @@ impl Call {
             uri,
             contact_user,
             max_forwards: self.max_forwards,
-            headers: vec![extra("Allow", allow())],
+            headers: Vec::new(),
             body: Some(body),
         };
         let at = self.place(self.legs.len());
@@ -199,12 +199,7 @@ impl Call {
             None => edge.table.trunk_of(flow.remote).map(|t| t.name.clone()).map_or(Party(0), |name| edge.party(&name)),
         };
         let media_ip = edge.addressing.media_shown_to(flow.remote.ip(), flow.listener)?;
-        Some(Leg {
-            trunk,
-            peer: way.peer.clone(),
-            acked: true,
-            ..Leg::new(edge.sid(), party, flow, media_ip, edge.session_id())
-        })
+        Some(Leg { trunk, peer: way.peer.clone(), ..Leg::new(edge.sid(), party, flow, media_ip, edge.session_id()) })
     }
 
     /// Draws the ends of a leg that we call, and makes our offer to it.
@@ -458,11 +453,6 @@ impl Call {
     pub(crate) fn is_calling(&self, leg: usize) -> bool {
         self.attempt.as_ref().is_some_and(|a| a.progress == Progress::Calling(leg))
     }
-}
-
-/// The value of our Allow.
-pub(crate) fn allow() -> String {
-    crate::edge::METHODS.map(trunkgate_sip::Method::as_str).join(", ")
 }
 
 /// The same transport in the words of the SIP core.

@@ -76,8 +76,8 @@ struct EndSnapshot {
 impl Call {
     /// In plain data; `None` while it is being set up, changed or ended.
     pub(crate) fn snapshot(&self, edge: &Edge) -> Option<CallSnapshot> {
-        let settled = self.state == State::Answered && self.renegotiation.is_none() && self.late.is_none();
-        if !settled || !self.legs[CALLER].acked {
+        // Whether the caller has acknowledged, the endpoint knows.
+        if self.state != State::Answered || self.renegotiation.is_some() || self.late.is_some() {
             return None;
         }
         let callee = &self.legs[self.callee?];
@@ -213,7 +213,6 @@ impl Leg {
             state: LegState::Answered,
             dialog: Some(dialog),
             heard: true,
-            acked: true,
             last_sent: text(snapshot.last_sent),
             ours: text(snapshot.ours),
             theirs: text(snapshot.theirs),

@@ -1,0 +1,496 @@
+//! A bench for one gateway: virtual time, peers that are scripted line by line, a media worker that only keeps books.
+//! Invariants are checked after every step.
+#![allow(dead_code, unreachable_pub)] // no test uses all of it
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use bytes::Bytes;
+use trunkgate_call::gateway::GatewaySnapshot;
+use trunkgate_call::{
+    Addressing, CallRecord, Control, Gateway, GatewayConfig, Input, Interfaces, ListenerSpec, Output, QueryId, Resolved,
+};
+use trunkgate_media::{Command, EndId, Event, MediaId};
+use trunkgate_route::{
+    Definition, Numbers, Pattern, Peer, Route, Table, TargetSpec, Transport as RouteTransport, Trunk,
+};
+use trunkgate_sip::{ConnectionId, Flow, ListenerId, Message, Method, Transport};
+
+/// The carrier: outside, so it is shown our public address.
+pub const CARRIER: &str = "198.51.100.7:5060";
+/// The PBX: inside, so it is shown our local address.
+pub const PBX: &str = "10.0.0.20:5060";
+/// A second peer of the PBX trunk, where a test wants one.
+pub const PBX2: &str = "10.0.0.21:5060";
+/// A further trunk.
+pub const BACKUP: &str = "10.0.0.30:5060";
+/// What the carrier sees of us.
+pub const PUBLIC: &str = "203.0.113.10";
+/// What the PBX sees of us.
+pub const LOCAL: &str = "10.0.0.5";
+
+/// A message that the gateway sent.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    pub to: SocketAddr,
+    pub message: Message,
+    pub text: String,
+}
+
+impl Sent {
+    /// The first line.
+    pub fn first_line(&self) -> &str {
+        self.text.lines().next().unwrap_or_default()
+    }
+    /// All values of a header, in order.
+    pub fn headers(&self, name: &str) -> Vec<&str> {
+        let head = self.text.split("\r\n\r\n").next().unwrap_or_default();
+        let lines = head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        lines.filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
+    }
+    /// The one value of a header.
+    pub fn header(&self, name: &str) -> &str {
+        let all = self.headers(name);
+        assert_eq!(all.len(), 1, "{name} in:\n{}", self.text);
+        all[0]
+    }
+    /// The body.
+    pub fn body(&self) -> &str {
+        self.text.split_once("\r\n\r\n").map_or("", |(_, body)| body)
+    }
+    /// A parameter such as the tag.
+    pub fn tag(&self, name: &str) -> String {
+        let value = self.header(name);
+        value.split(";tag=").nth(1).unwrap_or_default().split(';').next().unwrap_or_default().to_owned()
+    }
+    /// The audio port of its description.
+    pub fn port(&self) -> u16 {
+        let line = self
+            .body()
+            .lines()
+            .find(|line| line.starts_with("m=audio "))
+            .unwrap_or_else(|| panic!("no m= in {}", self.text));
+        line.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+    /// Status code.
+    pub fn code(&self) -> u16 {
+        self.message.code().unwrap_or_default()
+    }
+}
+
+/// An offer or answer of a peer.
+pub fn sdp(ip: &str, port: u16, version: u64, formats: &str, direction: &str) -> String {
+    format!(
+        "v=0\r\no=peer 77 {version} IN IP4 {ip}\r\ns=x\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP {formats}\r\na=rtpmap:101 telephone-event/8000\r\na={direction}\r\n"
+    )
+}
+
+/// The caller's usual offer.
+pub fn offer() -> String {
+    sdp("198.51.100.7", 40_000, 1, "0 8 101", "sendrecv")
+}
+
+/// The PBX's usual answer.
+pub fn answer() -> String {
+    sdp("10.0.0.20", 30_000, 1, "0 101", "sendrecv")
+}
+
+/// A trunk at an address.
+pub fn trunk(name: &str, addresses: &[&str]) -> Trunk {
+    let peer = |address: &&str| {
+        let address: SocketAddr = address.parse().unwrap();
+        Peer::at(address.ip(), Some(address.port()), RouteTransport::Udp)
+    };
+    Trunk { peers: addresses.iter().map(peer).collect(), ..Trunk::named(name) }
+}
+
+/// A route for everything.
+pub fn route(connect: Vec<TargetSpec>) -> Route {
+    Route {
+        name: Arc::from("main"),
+        from: vec![],
+        to: vec![],
+        caller: vec![],
+        connect,
+        on_busy: false,
+        ring_timeout: None,
+    }
+}
+
+/// `trunk:NAME`.
+pub fn to_trunk(name: &str) -> TargetSpec {
+    TargetSpec::Trunk { name: name.into(), number: None }
+}
+
+/// Trunks and routes.
+pub fn table(trunks: Vec<Trunk>, routes: Vec<Route>) -> Arc<Table> {
+    Arc::new(Table::new(Definition { numbers: Numbers::new("US").unwrap(), trunks, routes }))
+}
+
+/// A carrier, a PBX and a backup; calls to `+1415…` go to the PBX, then to the backup.
+pub fn usual_trunks() -> Vec<Trunk> {
+    vec![trunk("carrier", &[CARRIER]), trunk("pbx", &[PBX]), trunk("backup", &[BACKUP])]
+}
+
+fn addressing() -> Addressing {
+    let listener = |id, transport, port| ListenerSpec {
+        id: ListenerId(id),
+        name: format!("l{id}"),
+        transport,
+        bound: SocketAddr::from(([0, 0, 0, 0], port)),
+        public_addresses: vec![],
+    };
+    Addressing {
+        listeners: vec![listener(0, Transport::Udp, 5060), listener(1, Transport::Tcp, 5060)],
+        public_addresses: vec![PUBLIC.parse().unwrap()],
+        local_networks: vec!["10.0.0.0/8".parse().unwrap(), "127.0.0.0/8".parse().unwrap()],
+        interfaces: Interfaces {
+            networks: vec![("10.0.0.0/8".parse().unwrap(), LOCAL.parse().unwrap())],
+            default_v4: Some("192.0.2.5".parse().unwrap()),
+            default_v6: None,
+        },
+        media_bind: vec!["0.0.0.0".parse().unwrap()],
+    }
+}
+
+/// The bench.
+pub struct Bench {
+    pub gateway: Gateway,
+    pub now: Instant,
+    pub start: Instant,
+    pub sent: VecDeque<Sent>,
+    pub media: Vec<(MediaId, Command)>,
+    pub reports: Vec<CallRecord>,
+    pub logs: Vec<String>,
+    pub resolves: Vec<(QueryId, String)>,
+    /// Whether the worker tells of closed ends by itself.
+    pub worker: bool,
+    ends: BTreeMap<(MediaId, EndId), u16>,
+    config: GatewayConfig,
+    calls: u32,
+}
+
+impl Bench {
+    /// With the usual trunks: calls from the carrier go to the PBX, then to the backup; calls from the PBX to the carrier.
+    pub fn new() -> Bench {
+        let to_number =
+            Route { to: vec![Pattern::parse("+1415*").unwrap()], ..route(vec![to_trunk("pbx"), to_trunk("backup")]) };
+        Bench::with(table(usual_trunks(), vec![to_number]))
+    }
+
+    /// With a table.
+    pub fn with(table: Arc<Table>) -> Bench {
+        Bench::configured(table, |_| {})
+    }
+
+    /// With a table and other settings.
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    pub fn configured(table: Arc<Table>, change: impl FnOnce(&mut GatewayConfig)) -> Bench {
+        let now = Instant::now();
+        let mut config = GatewayConfig {
+            name: "edge-1".into(),
+            epoch: (now, UNIX_EPOCH + Duration::from_secs(1_800_000_000)),
+            seed: [7; 32],
+            max_calls: 100,
+            calls_per_second: 0,
+            sip_message_bytes: 65_535,
+            media_ports: (16_384, 16_883),
+            idle_timeout: Duration::from_secs(60),
+            full_numbers: false,
+        };
+        change(&mut config);
+        let gateway = Gateway::new(config.clone(), table, addressing());
+        Bench {
+            gateway,
+            now,
+            start: now,
+            sent: VecDeque::new(),
+            media: vec![],
+            reports: vec![],
+            logs: vec![],
+            resolves: vec![],
+            worker: true,
+            ends: BTreeMap::new(),
+            config,
+            calls: 0,
+        }
+    }
+
+    /// Another gateway takes over from a snapshot that has been written down and read back.
+    pub fn restart(&mut self, table: Arc<Table>) {
+        let text = serde_json::to_string(&self.gateway.snapshot(self.now)).unwrap();
+        let snapshot: GatewaySnapshot = serde_json::from_str(&text).unwrap();
+        self.gateway = Gateway::new(GatewayConfig { seed: [8; 32], ..self.config.clone() }, table, addressing());
+        self.ends.clear();
+        self.media.clear();
+        self.sent.clear();
+        self.gateway.restore(self.now, snapshot);
+        self.drain();
+    }
+
+    /// Gives the gateway an input.
+    pub fn input(&mut self, input: Input) {
+        self.gateway.handle_input(self.now, input);
+        self.drain();
+    }
+
+    /// A datagram.
+    pub fn receive(&mut self, from: &str, text: impl AsRef<[u8]>) {
+        let flow = udp(from);
+        self.input(Input::Received { flow, bytes: Bytes::copy_from_slice(text.as_ref()) });
+    }
+
+    /// What came of it.
+    pub fn drain(&mut self) {
+        let mut news = vec![];
+        while let Some(output) = self.gateway.poll_output() {
+            match output {
+                Output::Transmit(transmit) => {
+                    let text = String::from_utf8(transmit.bytes.to_vec()).unwrap();
+                    let message = Message::parse(transmit.bytes).unwrap();
+                    assert_eq!(message.defect(), None, "{text}");
+                    self.sent.push_back(Sent { to: transmit.flow.remote, message, text });
+                }
+                Output::Media { id, command } => {
+                    self.keep_books(id, &command, &mut news);
+                    self.media.push((id, command));
+                }
+                Output::Resolve { query, host, .. } => self.resolves.push((query, host)),
+                Output::Report(record) => self.reports.push(*record),
+                Output::Log(line) => self.logs.push(line.text),
+            }
+        }
+        self.gateway.check_invariants().unwrap();
+        for (id, event) in news {
+            self.input(Input::Media { id, event });
+        }
+    }
+
+    fn keep_books(&mut self, id: MediaId, command: &Command, news: &mut Vec<(MediaId, Event)>) {
+        match command {
+            Command::AddEnd { end, spec } => {
+                assert_eq!(spec.bind.port() % 2, 0);
+                assert!(!self.ends.values().any(|port| *port == spec.bind.port()), "a port twice");
+                self.ends.insert((id, *end), spec.bind.port());
+            }
+            Command::RemoveEnd { end } => {
+                if let Some(port) = self.ends.remove(&(id, *end)).filter(|_| self.worker) {
+                    news.push((id, Event::EndClosed { end: *end, port }));
+                }
+            }
+            Command::Close => {
+                let mine: Vec<_> = self.ends.keys().filter(|(media, _)| *media == id).copied().collect();
+                for key in mine {
+                    let port = self.ends.remove(&key).unwrap();
+                    if self.worker {
+                        news.push((id, Event::EndClosed { end: key.1, port }));
+                    }
+                }
+                if self.worker {
+                    news.push((id, Event::Closed));
+                }
+            }
+            Command::Open { .. } | Command::SetRemote { .. } | Command::Wire { .. } | Command::Unwire { .. } => {}
+        }
+    }
+
+    /// Lets time pass, waking the gateway whenever it asks.
+    pub fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        while let Some((at, _)) = self.gateway.poll_timeout().filter(|(at, _)| *at <= until) {
+            self.now = at.max(self.now);
+            self.gateway.handle_timeout(self.now);
+            self.drain();
+        }
+        self.now = until;
+    }
+
+    /// The next message to an address, repetitions of what went before left out by the caller.
+    pub fn next(&mut self, to: &str) -> Sent {
+        let to: SocketAddr = to.parse().unwrap();
+        let at = self.sent.iter().position(|s| s.to == to);
+        let at = at.unwrap_or_else(|| panic!("nothing to {to}; sent: {:#?}", self.first_lines()));
+        self.sent.remove(at).unwrap()
+    }
+
+    /// The next message to an address, which begins as told.
+    pub fn expect(&mut self, to: &str, begins: &str) -> Sent {
+        let sent = self.next(to);
+        assert!(sent.first_line().starts_with(begins), "expected {begins} to {to}, got:\n{}", sent.text);
+        sent
+    }
+
+    /// Nothing is on its way.
+    pub fn nothing(&self) {
+        assert!(self.sent.is_empty(), "{:#?}", self.first_lines());
+    }
+
+    fn first_lines(&self) -> Vec<String> {
+        self.sent.iter().map(|s| format!("{} ← {}", s.to, s.first_line())).collect()
+    }
+
+    /// An INVITE of a peer, whose answers are read off the wire.
+    pub fn invite(&mut self, from: &str, number: &str, body: &str) -> Dialing {
+        self.calls += 1;
+        let dialing =
+            Dialing { peer: from.into(), number: number.into(), call: self.calls, cseq: 1, to_tag: String::new() };
+        let text = dialing.request("INVITE", body, "");
+        self.receive(from, text);
+        dialing
+    }
+
+    /// The whole way to an answered call from the carrier to the PBX.
+    pub fn answered(&mut self) -> (Dialing, Dialed) {
+        let mut caller = self.invite(CARRIER, "+14155550100", &offer());
+        self.expect(CARRIER, "SIP/2.0 100");
+        let invite = self.expect(PBX, "INVITE");
+        let callee = Dialed::new(PBX, invite);
+        self.receive(PBX, callee.answer(200, &answer()));
+        self.expect(PBX, "ACK");
+        let ok = self.expect(CARRIER, "SIP/2.0 200");
+        caller.to_tag = ok.tag("To");
+        self.receive(CARRIER, caller.request("ACK", "", ""));
+        self.nothing();
+        assert_eq!(self.gateway.calls(self.now)[0].state, "answered");
+        (caller, callee)
+    }
+
+    /// Everything has ended: after the last timers nothing is left of it.
+    pub fn finish(&mut self) {
+        assert_eq!(self.gateway.live_calls(), 0);
+        self.pass(Duration::from_secs(80));
+        assert_eq!(self.gateway.held_calls(), 0, "{:#?}", self.gateway);
+        assert_eq!(self.gateway.sip_counts(), trunkgate_sip::Counts::default());
+        assert_eq!(self.gateway.poll_timeout(), None);
+        let status = self.gateway.status(self.now);
+        assert_eq!((status.calls, status.ports_in_use), (0, 0));
+        assert!(self.ends.is_empty());
+    }
+
+    /// The commands to the worker since the last time.
+    pub fn take_media(&mut self) -> Vec<Command> {
+        std::mem::take(&mut self.media).into_iter().map(|(_, command)| command).collect()
+    }
+
+    /// A wish of the operator.
+    pub fn control(&mut self, control: Control) {
+        self.input(Input::Control(control));
+    }
+
+    /// The name service's answer.
+    pub fn resolve(&mut self, query: QueryId, addresses: &[&str]) {
+        let addresses =
+            addresses.iter().map(|a| Resolved { transport: Transport::Udp, address: a.parse().unwrap() }).collect();
+        self.input(Input::Resolved { query, addresses });
+    }
+}
+
+/// A datagram's way.
+pub fn udp(from: &str) -> Flow {
+    Flow { transport: Transport::Udp, listener: ListenerId(0), remote: from.parse().unwrap(), connection: None }
+}
+
+/// A stream's way.
+pub fn tcp(from: &str, connection: u64) -> Flow {
+    Flow {
+        transport: Transport::Tcp,
+        listener: ListenerId(1),
+        remote: from.parse().unwrap(),
+        connection: Some(ConnectionId(connection)),
+    }
+}
+
+/// A peer that called us.
+#[derive(Debug, Clone)]
+pub struct Dialing {
+    pub peer: String,
+    pub number: String,
+    pub call: u32,
+    pub cseq: u32,
+    pub to_tag: String,
+}
+
+impl Dialing {
+    /// A request of its dialog. CANCEL has the INVITE's branch, every other request its own.
+    pub fn request(&self, method: &str, body: &str, extra: &str) -> String {
+        let (peer, number, call, cseq) = (&self.peer, &self.number, self.call, self.cseq);
+        let branch_method = if method == "CANCEL" { "INVITE" } else { method };
+        let to_tag =
+            if self.to_tag.is_empty() || method == "CANCEL" { String::new() } else { format!(";tag={}", self.to_tag) };
+        let content = if body.is_empty() { String::new() } else { "Content-Type: application/sdp\r\n".to_owned() };
+        format!(
+            "{method} sip:{number}@{PUBLIC} SIP/2.0\r\nVia: SIP/2.0/UDP {peer};branch=z9hG4bK-{branch_method}-{call}-{cseq};rport\r\nMax-Forwards: 70\r\nFrom: \"Alice\" <sip:+14155551234@{peer}>;tag=a{call}\r\nTo: <sip:{number}@{PUBLIC}>{to_tag}\r\nCall-ID: call-{call}@secret.example\r\nCSeq: {cseq} {method}\r\nContact: <sip:alice@{peer}>\r\n{extra}{content}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    }
+    /// A response to a request of ours in its dialog.
+    pub fn respond(&self, request: &Sent, code: u16, body: &str) -> String {
+        response(&self.peer, request, code, "", body, "")
+    }
+}
+
+/// A peer that we called.
+#[derive(Debug, Clone)]
+pub struct Dialed {
+    pub peer: String,
+    pub invite: Sent,
+    pub tag: String,
+}
+
+impl Dialed {
+    /// From the INVITE that it got.
+    pub fn new(peer: &str, invite: Sent) -> Dialed {
+        Dialed { peer: peer.into(), invite, tag: "callee".into() }
+    }
+    /// An answer to the INVITE.
+    pub fn answer(&self, code: u16, body: &str) -> String {
+        response(&self.peer, &self.invite, code, &self.tag, body, "")
+    }
+    /// An answer with further headers.
+    pub fn answer_with(&self, code: u16, extra: &str) -> String {
+        response(&self.peer, &self.invite, code, &self.tag, "", extra)
+    }
+    /// A response to a later request.
+    pub fn respond(&self, request: &Sent, code: u16, body: &str) -> String {
+        response(&self.peer, request, code, &self.tag, body, "")
+    }
+    /// A request of its own in the dialog.
+    pub fn request(&self, method: &str, cseq: u32, body: &str) -> String {
+        let peer = &self.peer;
+        let (from, to) = (self.invite.header("From"), self.invite.header("To"));
+        let call_id = self.invite.header("Call-ID");
+        let content = if body.is_empty() { String::new() } else { "Content-Type: application/sdp\r\n".to_owned() };
+        let contact = self.invite.header("Contact");
+        let uri = contact.trim_start_matches('<').trim_end_matches('>');
+        format!(
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {peer};branch=z9hG4bK-callee-{method}-{cseq}\r\nMax-Forwards: 70\r\nFrom: {to};tag={}\r\nTo: {from}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\nContact: <sip:bob@{peer}>\r\n{content}Content-Length: {}\r\n\r\n{body}",
+            self.tag,
+            body.len()
+        )
+    }
+}
+
+fn response(peer: &str, request: &Sent, code: u16, tag: &str, body: &str, extra: &str) -> String {
+    let vias: String = request.headers("Via").iter().map(|via| format!("Via: {via}\r\n")).collect();
+    let (from, to) = (request.header("From"), request.header("To"));
+    let to =
+        if to.contains(";tag=") || tag.is_empty() || code == 100 { to.to_owned() } else { format!("{to};tag={tag}") };
+    let (call_id, cseq) = (request.header("Call-ID"), request.header("CSeq"));
+    let content = if body.is_empty() { String::new() } else { "Content-Type: application/sdp\r\n".to_owned() };
+    format!(
+        "SIP/2.0 {code} Whatever\r\n{vias}From: {from}\r\nTo: {to}\r\nCall-ID: {call_id}\r\nCSeq: {cseq}\r\nContact: <sip:bob@{peer}>\r\n{extra}{content}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// The IP of an address, for comparisons.
+pub fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// A request's method.
+pub fn method(sent: &Sent) -> Method {
+    sent.message.method()
+}
