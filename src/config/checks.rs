@@ -117,6 +117,9 @@ fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
             findings.warning(code::OPEN_TO_ALL, Some(span.clone()), message, "list its networks");
         }
     }
+    if draft.listen_is_partial {
+        return;
+    }
     let listeners: Vec<&PlacedListen> = match (&trunk.listen, &placed.listen) {
         (Some(name), Some(span)) => {
             let found: Vec<_> = draft.listen.iter().filter(|other| other.listen.name == *name).collect();
@@ -194,7 +197,8 @@ fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
                 Some(_) => {}
             },
             TargetSpec::Uri { uri, transport, .. } => {
-                if !draft.listen.iter().any(|placed| placed.listen.transport == *transport) {
+                if !draft.listen_is_partial && !draft.listen.iter().any(|placed| placed.listen.transport == *transport)
+                {
                     let message = format!("no listener is for {}, which {uri} wants", transport.as_str());
                     let help = format!("add a [[listen]] with transport = \"{}\"", transport.as_str());
                     findings.error(code::NO_SUCH_LISTENER, span.clone(), message, help);

@@ -53,7 +53,7 @@ impl Findings {
     pub(super) fn has_errors(&self) -> bool {
         self.list.iter().any(|diagnostic| diagnostic.is_error)
     }
-    /// Forgets what stands on a line for which `is_damaged` holds.
+    /// Forgets what is not to be kept.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&Diagnostic) -> bool) {
         self.list.retain(|diagnostic| keep(diagnostic));
     }
@@ -148,14 +148,17 @@ pub fn to_json(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> serde_j
     diagnostics.iter().map(one).collect()
 }
 
-/// The known word nearest to `word`, if near enough to be meant.
-pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = (word.chars().count() / 3).max(1);
+/// The known word nearest to `word`, if near enough to be meant; else one that it is short for.
+pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    let length = word.chars().count();
+    let allowed = (length / 3).max(1);
+    let mut longer = known.clone().filter(|candidate| length >= 3 && candidate.starts_with(word));
     known
         .map(|candidate| (distance(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+        .or_else(|| longer.next())
 }
 
 /// Insertions, deletions, replacements and swaps of neighbours that turn one word into the other.
@@ -245,6 +248,7 @@ warning[TG0105]: m
             ("pears", Some("peers")),
             ("ring_timeuot", Some("ring_timeout")),
             ("maxcalls", Some("max_calls")),
+            ("ring", Some("ring_timeout")),
             ("zebra", None),
             ("x", None),
         ] {

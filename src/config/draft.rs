@@ -14,6 +14,8 @@ pub(super) type Span = Range<usize>;
 pub(super) struct Draft {
     pub(super) edge: Edge,
     pub(super) listen: Vec<PlacedListen>,
+    /// A listener could not be read: what is missing is already known.
+    pub(super) listen_is_partial: bool,
     pub(super) media: Media,
     /// `[media] ports`, where written.
     pub(super) ports_span: Option<Span>,

@@ -1,6 +1,6 @@
 //! From a file's bytes to a configuration, or to everything that is wrong with it.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
@@ -36,31 +36,51 @@ pub fn parse(path: &Path, source: &str) -> Result<(Config, Vec<Diagnostic>), Vec
     let mut findings = Findings::default();
     let (document, syntax) = DeTable::parse_recoverable(source);
     let draft = schema::read(File { path, source }, &document, &mut findings);
-    let mut damaged = HashSet::new();
+    let mut damaged = BTreeSet::new();
     for error in syntax {
         let span = error.span().unwrap_or(0..0);
-        // A key given twice is read all the same; anything else leaves its line, and what hangs on it, in doubt.
-        let duplicate = error.message() == "duplicate key";
-        if duplicate {
+        let line = line_and_column(source, span.start).0;
+        if error.message() == "duplicate key" {
+            // The key is read all the same: nothing else is in doubt.
             let key = source.get(span.clone()).unwrap_or_default();
             findings.error(code::DUPLICATE, span, format!("`{key}` is there twice"), "keep one of them");
-        } else if damaged.insert(line_and_column(source, span.start).0) {
+            continue;
+        }
+        // After an unclosed bracket every line to the end is one more missing comma.
+        let follows = error.message().contains("array") && line > 1 && damaged.contains(&(line - 1));
+        if damaged.insert(line) && !follows {
             findings.error(code::SYNTAX, span, "not valid TOML", error.message());
         }
     }
     if damaged.is_empty() {
         checks::judge(&draft, ephemeral_ports(), &mut findings);
     } else {
+        let doubtful = doubtful_lines(source, &damaged);
         findings.retain(|found| {
             let line = found.span.as_ref().map(|span| line_and_column(source, span.start).0);
-            found.code == code::SYNTAX.id
-                || (found.code != code::MISSING.id && line.is_none_or(|line| !damaged.contains(&line)))
+            let is_sure = found.code != code::MISSING.id && line.is_none_or(|line| !doubtful.contains(&line));
+            found.code == code::SYNTAX.id || is_sure
         });
     }
     if findings.has_errors() {
         return Err(findings.into_sorted());
     }
     Ok((config(path, draft), findings.into_sorted()))
+}
+
+/// The lines of which nothing more is said: the damaged ones, and those that a damaged header stands over.
+fn doubtful_lines(source: &str, damaged: &BTreeSet<usize>) -> BTreeSet<usize> {
+    let mut doubtful = BTreeSet::new();
+    let mut under_damage = false;
+    for (line, text) in (1..).zip(source.lines()) {
+        if text.trim_start().starts_with('[') {
+            under_damage = damaged.contains(&line);
+        }
+        if under_damage || damaged.contains(&line) {
+            doubtful.insert(line);
+        }
+    }
+    doubtful
 }
 
 /// The file that is meant: `--config`, `$TRUNKGATE_CONFIG`, `./trunkgate.toml`, `/etc/trunkgate/trunkgate.toml`. One

@@ -69,8 +69,11 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let trunks = root.get("trunk").map(|value| trunks::read(value, findings)).unwrap_or_default();
     let routes = root.get("route").map(|value| routes::read(value, &edge.numbers, findings)).unwrap_or_default();
     let cdr_file = cdr.and_then(|cdr| cdr.read("file", findings, values::string));
+    let written = root.get("listen").map_or(2, |value| value.get_ref().as_array().map_or(1, |list| list.len()));
+    let listen = read_listeners(file, root.get("listen"), findings);
     Draft {
-        listen: read_listeners(file, root.get("listen"), findings),
+        listen_is_partial: listen.len() < written,
+        listen,
         edge,
         media,
         ports_span,
@@ -102,7 +105,7 @@ fn read_edge(section: Option<&Section<'_>>, findings: &mut Findings) -> Edge {
             Some(list) => list.into_iter().map(|(network, _)| network).collect(),
             None => LOCAL_NETWORKS.iter().filter_map(|text| text.parse::<IpNet>().ok()).collect(),
         },
-        numbers: numbers.unwrap_or_else(default_numbers),
+        numbers: numbers.unwrap_or_default(),
     }
 }
 
@@ -128,11 +131,6 @@ fn country(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Numb
         findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" is no country"), help);
     }
     numbers
-}
-
-#[allow(clippy::expect_used)]
-fn default_numbers() -> Numbers {
-    Numbers::new("US").expect("libphonenumber knows the United States")
 }
 
 /// The host's name, with what no name may hold left out.

@@ -36,6 +36,13 @@ pub struct Numbers {
     region: Region,
 }
 
+/// The numbering of the United States.
+impl Default for Numbers {
+    fn default() -> Numbers {
+        Numbers { country: "US".into(), region: Region::US }
+    }
+}
+
 impl Numbers {
     /// Numbers without a country code are read as of `country` (ISO 3166 alpha-2). `None` for an unknown one.
     pub fn new(country: &str) -> Option<Numbers> {

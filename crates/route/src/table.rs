@@ -52,7 +52,7 @@ pub struct Route {
     pub connect: Vec<TargetSpec>,
     /// 486 and 600 go on to the next target too.
     pub on_busy: bool,
-    /// Per target; else the trunk's.
+    /// Per target, zero: no limit; else the trunk's.
     pub ring_timeout: Option<Duration>,
 }
 

@@ -105,9 +105,9 @@ pub struct Trunk {
     pub listen: Option<String>,
     /// Codecs it may use, in order, as rtpmap names.
     pub codecs: Vec<String>,
-    /// How long one attempt may ring.
+    /// How long one attempt may ring; zero: no limit.
     pub ring_timeout: Duration,
-    /// How long without any provisional answer before the next peer.
+    /// How long without any provisional answer before the next peer; zero: until Timer B.
     pub no_response_timeout: Duration,
     /// Answers on which the next target is tried.
     pub failover_on: Vec<u16>,
