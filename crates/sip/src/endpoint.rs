@@ -46,7 +46,7 @@ pub struct EndpointConfig {
     pub limits: Limits,
 }
 
-/// How much of each kind may be alive at once; the default is [`limits`](crate::limits).
+/// How much of each kind may be alive at once; the default is [`limits`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Server transactions.

@@ -199,7 +199,7 @@ pub enum Event {
     },
     /// Any other request that wants an answer: outside a dialog (`dialog` is `None`: OPTIONS), or inside one
     /// (BYE, re-INVITE). A BYE has been answered 200 and its dialog is gone: only the news is left, and an INVITE of
-    /// either side that was open in that dialog has ended without news (theirs by 487).
+    /// theirs that was open in that dialog has been answered 487. One of ours is withdrawn; its end is still to come.
     Request {
         /// The transaction to answer; `None` for a BYE, which is answered already.
         id: Option<ServerId>,
@@ -226,13 +226,15 @@ pub enum Event {
         /// The INVITE's transaction, now closed.
         id: ServerId,
     },
-    /// An answer to a request of ours. Of an INVITE: provisional ones above 100 and finals; a 2xx must be answered
+    /// An answer to a request of ours. Each request that is not abandoned ends once: with a final answer,
+    /// [`Event::TimedOut`] or [`Event::TransportFailed`]; only an INVITE may have further 2xx, by forks. Of an INVITE: provisional ones above 100 and finals; a 2xx must be answered
     /// with [`Endpoint::ack`](crate::Endpoint::ack); its repetitions are absorbed and answered with the same ACK. Non-2xx finals are
     /// acknowledged by the endpoint (RFC 3261 §17.1.1.3).
     Response {
         /// The request's transaction.
         id: ClientId,
-        /// The dialog it made or belongs to: 1xx with To-tag, 2xx. Forked answers have dialogs of their own.
+        /// The dialog it made or belongs to: 1xx with To-tag, 2xx. Forked answers have dialogs of their own. `None`
+        /// with the 2xx to a re-INVITE whose dialog has ended meanwhile: it is acknowledged already.
         dialog: Option<DialogId>,
         /// Status code.
         code: u16,

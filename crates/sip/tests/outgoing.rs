@@ -3,7 +3,7 @@
 
 mod peer;
 
-use peer::{Edge, LOCAL, SECOND, T1, config, flow, parse, response, to_tag, value};
+use peer::{Edge, LOCAL, SECOND, T1, config, flow, parse, request, response, to_tag, value};
 use trunkgate_sip::{Body, Counts, DropReason, Event, HeaderName, Input, ListenerId, Method, Party, Reason, Transport};
 
 const BYE: &str = "BYE sip:bob@198.51.100.7:5060";
@@ -316,10 +316,26 @@ fn a_bye_ends_our_open_re_invite_and_a_late_2xx_is_still_acknowledged() {
     assert_eq!(edge.lines(), [BYE, CANCEL]);
     edge.receive(&response(&invite, 200, "", ""));
     assert_eq!(edge.lines(), [ACK]);
-    assert!(edge.events.is_empty());
+    assert_eq!(edge.response(), Some((200, None)), "its end is told, nothing is left to do");
     edge.receive(&response(&invite, 200, "", ""));
     assert_eq!(edge.lines(), [ACK]);
+    assert!(edge.events.is_empty());
     edge.assert_empty_after(T1 * 130);
+}
+
+#[test]
+fn a_bye_withdraws_our_unanswered_re_invite_and_its_end_is_told() {
+    let mut edge = Edge::new();
+    let (dialog, invite) = edge.placed_call("");
+    let id = edge.endpoint.request(edge.now, dialog, Method::Invite, vec![], None).unwrap();
+    let local_tag = String::from_utf8(invite.from_tag().unwrap().to_vec()).unwrap();
+    let bye = request("BYE", 1, "z9hG4bKb", &local_tag, "").replace(";tag=a1", ";tag=b1");
+    edge.receive(&bye.replace("call-1", &value(&invite, HeaderName::CallId)));
+    assert!(matches!(edge.events[..], [Event::Request { method: Method::Bye, .. }]));
+    edge.pass(T1 * 64);
+    assert!(edge.sent.is_empty(), "no retransmission into a dialog that has ended");
+    assert!(matches!(edge.events[..], [Event::TimedOut { id: timed }] if timed == id));
+    edge.assert_empty_after(T1);
 }
 
 const CANCEL: &str = "CANCEL sip:bob@198.51.100.7:5060";

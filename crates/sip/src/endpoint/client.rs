@@ -115,14 +115,21 @@ impl Endpoint {
             return;
         }
         client.silent = true;
-        client.slots.stop_retransmission(&mut self.timers);
-        self.cancel(now, id);
+        self.give_up(now, id);
         // A 2xx that the layer above has not acknowledged is hung up on.
         let forks = self.clients.get(&id).and_then(|c| c.invite.as_deref()).map(|i| i.forks.as_slice());
         let open: Vec<DialogId> =
             forks.into_iter().flatten().filter(|f| f.confirmed && f.ack.is_none()).map(|f| f.dialog).collect();
         for dialog in open {
             self.hang_up(now, id, dialog);
+        }
+    }
+
+    /// No further retransmission, and CANCEL where an answer comes all the same.
+    pub(super) fn give_up(&mut self, now: Instant, id: ClientId) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.slots.stop_retransmission(&mut self.timers);
+            self.cancel(now, id);
         }
     }
 
@@ -135,7 +142,7 @@ impl Endpoint {
     /// re-INVITE of ours or of theirs is still open (RFC 3261 §14.1), or where only the far end may send a BYE.
     ///
     /// A BYE acknowledges a 2xx that waits for [`Self::ack`], and itself waits until a 2xx of ours is acknowledged or
-    /// given up (§15). What was still open in the dialog is ended without news.
+    /// given up (§15). A re-INVITE of theirs that was open gets 487; one of ours is withdrawn and its end told as ever.
     pub fn request(
         &mut self,
         now: Instant,

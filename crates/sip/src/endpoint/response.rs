@@ -143,7 +143,13 @@ impl Endpoint {
         }
         let dialog = match client.dialog {
             Some(dialog) if self.dialogs.contains_key(&dialog) => dialog,
-            Some(_) => return self.ack_without_dialog(id, &response),
+            Some(_) => {
+                self.ack_without_dialog(id, &response);
+                if !silent {
+                    self.tell(Event::Response { id, dialog: None, code, response });
+                }
+                return;
+            }
             None => match self.fork_dialog(id, flow, &response, true) {
                 Some(dialog) => dialog,
                 None => return self.drop_message(DropReason::Full),

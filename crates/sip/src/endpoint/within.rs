@@ -8,7 +8,6 @@ use crate::event::{Answer, DropReason, Event};
 use crate::message::Message;
 use crate::method::Method;
 use crate::sanity::Refusal;
-use crate::transaction::client_invite::State;
 use crate::transaction::key::{self, Key};
 
 impl Endpoint {
@@ -135,12 +134,10 @@ impl Endpoint {
         if let Some(server) = theirs {
             self.terminate_invite(now, server);
         }
+        // An initial INVITE of ours is not the dialog's alone: other forks may answer it.
         let re_invite = ours.filter(|client| self.clients.get(client).is_some_and(|client| client.dialog == Some(id)));
         if let Some(client) = re_invite {
-            let state = self.clients.get(&client).and_then(|client| client.machine.invite_state());
-            if matches!(state, Some(State::Calling | State::Proceeding)) {
-                self.abandon(now, client);
-            }
+            self.give_up(now, client);
         }
         self.remove_dialog(id);
     }

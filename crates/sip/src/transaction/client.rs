@@ -128,9 +128,10 @@ mod tests {
     fn rfc3261_17_1_2_2_timer_e_doubles_to_t2() {
         let (mut machine, _) = Client::start(false);
         let waits: Vec<_> = (0..6)
-            .map(|_| match machine.step(Timer(Reason::TimerE)).retransmit {
-                Slot::Arm(Reason::TimerE, after) => after.as_millis(),
-                other => panic!("{other:?}"),
+            .map(|_| {
+                let step = machine.step(Timer(Reason::TimerE));
+                let Slot::Arm(Reason::TimerE, after) = step.retransmit else { panic!("{step:?}") };
+                after.as_millis()
             })
             .collect();
         assert_eq!(waits, [1_000, 2_000, 4_000, 4_000, 4_000, 4_000]);

@@ -157,9 +157,10 @@ mod tests {
     fn rfc3261_17_1_1_2_timer_a_doubles_without_a_ceiling() {
         let (mut machine, _) = ClientInvite::start(false);
         let waits: Vec<_> = (0..6)
-            .map(|_| match machine.step(Timer(Reason::TimerA)).retransmit {
-                Slot::Arm(Reason::TimerA, after) => after.as_millis(),
-                other => panic!("{other:?}"),
+            .map(|_| {
+                let step = machine.step(Timer(Reason::TimerA));
+                let Slot::Arm(Reason::TimerA, after) = step.retransmit else { panic!("{step:?}") };
+                after.as_millis()
             })
             .collect();
         assert_eq!(waits, [1_000, 2_000, 4_000, 8_000, 16_000, 32_000]);

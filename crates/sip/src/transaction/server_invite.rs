@@ -135,9 +135,10 @@ mod tests {
         let mut machine = ServerInvite::start(false);
         machine.step(Answer(Class::Failure));
         let waits: Vec<_> = (0..5)
-            .map(|_| match machine.step(Timer(Reason::TimerG)).retransmit {
-                Slot::Arm(Reason::TimerG, after) => after.as_millis(),
-                other => panic!("{other:?}"),
+            .map(|_| {
+                let step = machine.step(Timer(Reason::TimerG));
+                let Slot::Arm(Reason::TimerG, after) = step.retransmit else { panic!("{step:?}") };
+                after.as_millis()
             })
             .collect();
         assert_eq!(waits, [1_000, 2_000, 4_000, 4_000, 4_000]);
