@@ -19,7 +19,7 @@ use crate::handle::Handle;
 /// Frames that each side says: 3.5 s.
 const FRAMES: u32 = 175;
 /// From the answer to the BYE: the last frame has arrived by then.
-const LENGTH: Duration = Duration::from_millis(3800);
+const LENGTH: Duration = Duration::from_millis(4000);
 /// A call that takes longer is a failed one.
 const PATIENCE: Duration = Duration::from_secs(12);
 /// How often progress is shown.

@@ -120,6 +120,8 @@ pub(crate) struct Speech {
     pub(crate) allowed: bool,
     pub(crate) sent: u32,
     pub(crate) ticking: bool,
+    /// When the next frame is due.
+    pub(crate) next_at: Option<Instant>,
 }
 
 impl PhoneCall {
@@ -149,7 +151,16 @@ impl PhoneCall {
             description: None,
             offer: None,
             direction: Direction::SendRecv,
-            speech: Speech { ssrc, voice: None, payload: 0, to: None, allowed: false, sent: 0, ticking: false },
+            speech: Speech {
+                ssrc,
+                voice: None,
+                payload: 0,
+                to: None,
+                allowed: false,
+                sent: 0,
+                ticking: false,
+                next_at: None,
+            },
             judge: Judge::default(),
             due: Vec::new(),
         }

@@ -9,6 +9,7 @@ use trunkgate_sip::{
 
 use crate::call::{Due, Ending, PhoneCall, State, read_answer};
 use crate::judge::Heard;
+use crate::limits;
 use crate::phone::{CallNumber, Event, Output, Phone};
 use crate::script::Manner;
 use crate::tone::Codec;
@@ -392,6 +393,7 @@ impl Phone {
     fn start_talking(&mut self, now: Instant, call: &mut PhoneCall) {
         if !call.speech.ticking {
             call.speech.ticking = true;
+            call.speech.next_at = Some(now + self.config.frame_interval);
             call.wake(now + self.config.frame_interval, Due::Frame);
         }
     }
@@ -400,7 +402,12 @@ impl Phone {
         if call.talk.frames.is_some_and(|most| call.speech.sent >= most) {
             return;
         }
-        call.wake(now + self.config.frame_interval, Due::Frame);
+        // By schedule, so that waking late does not slow the voice; after a long sleep from now on.
+        let interval = self.config.frame_interval;
+        let due = call.speech.next_at.unwrap_or(now);
+        let next = if due + interval * limits::FRAMES_BEHIND < now { now + interval } else { due + interval };
+        call.speech.next_at = Some(next);
+        call.wake(next, Due::Frame);
         let speech = &mut call.speech;
         let (Some(voice), Some(to), Some(from), true) = (&speech.voice, speech.to, call.media, speech.allowed) else {
             return;

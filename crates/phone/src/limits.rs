@@ -18,3 +18,5 @@ pub const IGNORED: usize = 256;
 pub const NO_FINAL_S: u64 = 180;
 /// The longest call, in seconds.
 pub const CALL_S: u64 = 300;
+/// A voice that is so many frames late goes on from now instead of catching up.
+pub const FRAMES_BEHIND: u32 = 50;

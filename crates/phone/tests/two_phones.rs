@@ -227,6 +227,22 @@ fn cancel_crosses_the_answer() {
 }
 
 #[test]
+fn waking_late_does_not_slow_the_voice() {
+    for (late_ms, expected) in [(130, 100), (5000, 51)] {
+        let mut pair = Pair::new();
+        pair.phones[CALLEE].expect(Answer::ring(Duration::ZERO));
+        let number = pair.dial(|_| {});
+        pair.run(Duration::from_millis(100));
+        // Nobody looks at the caller's phone for a while.
+        pair.now += Duration::from_millis(late_ms);
+        pair.start = pair.now;
+        pair.run(Duration::from_millis(2000 - late_ms.min(1000)));
+        let sent = pair.phones[CALLER].call(number).unwrap().sent();
+        assert!(sent.abs_diff(expected) <= 4, "{late_ms} ms late: {sent}");
+    }
+}
+
+#[test]
 fn hold_and_resume() {
     let mut pair = Pair::new();
     pair.dial(|dial| {
