@@ -167,6 +167,7 @@ fn call(edge: &Process, caller: &Party, callee: &Party, call_id: &str) -> (Strin
 fn sigterm_drains_a_second_one_ends_the_calls_with_bye_and_the_record_is_written() {
     let (caller, callee) = (Party::new("127.0.0.1"), Party::new("127.0.0.1"));
     let mut edge = Process::start(&to_callee(&callee, &caller, "[cdr]\nfile = \"cdr.jsonl\""));
+    let _directory = std::sync::Arc::clone(&edge.directory);
     let records = edge.file.with_file_name("cdr.jsonl");
     let sip = edge.address("udp");
     call(&edge, &caller, &callee, "first");

@@ -24,7 +24,7 @@ pub(crate) struct Process {
     log: Arc<Mutex<String>>,
     pub(crate) ready: String,
     pub(crate) file: PathBuf,
-    _directory: Arc<tempfile::TempDir>,
+    pub(crate) directory: Arc<tempfile::TempDir>,
 }
 
 /// A directory with `trunkgate.toml` in it.
@@ -89,7 +89,7 @@ impl Process {
             let _ = child.kill();
             panic!("never ready: {}", log.lock().unwrap());
         };
-        Process { child, stdout, log, ready, file, _directory: directory }
+        Process { child, stdout, log, ready, file, directory }
     }
 
     /// An address of the ready line.
