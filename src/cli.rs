@@ -168,6 +168,12 @@ pub struct Why {
     /// The calling number
     #[arg(long, value_name = "NUMBER", default_value = "")]
     pub caller: String,
+    /// When; for routes by time
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+    /// Which edge to ask; without --url the file is read
+    #[command(flatten)]
+    pub remote: Remote,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

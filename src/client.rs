@@ -1,5 +1,6 @@
 //! Verbs that talk to a running edge over its HTTP face: `status`, `calls`, `reload`, `drain`.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{Calls, Remote};
 use crate::run::{self, USAGE};
+use crate::why::Question;
 
 mod print;
 
@@ -67,8 +69,25 @@ pub fn drain(config: Option<&Path>, remote: &Remote, undo: bool) -> ExitCode {
     })
 }
 
+/// `why --url …`
+pub(crate) fn why(
+    config: Option<&Path>,
+    remote: &Remote,
+    question: &Question,
+    show: impl FnOnce(&Value) -> String,
+) -> ExitCode {
+    let Question { from, called, caller } = question;
+    let path = format!("/v1/why?from={}&called={}&caller={}", escape(from), escape(called), escape(caller));
+    ask(config, remote, Method::GET, &path, None, show)
+}
+
+/// Prints to stdout; that it has been closed (`| head`) is no error.
+pub(crate) fn say(text: &str) {
+    let mut stdout = std::io::stdout();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
 /// Asks the edge and prints its answer; exit 1 where it refuses or none answers, 2 where none is named.
-#[allow(clippy::print_stdout)]
 fn ask(
     config: Option<&Path>,
     remote: &Remote,
@@ -85,7 +104,7 @@ fn ask(
         .and_then(|runtime| runtime.block_on(request(&base, token.as_deref(), method, path, body)));
     match answer {
         Ok(answer) => {
-            print!("{}", show(&answer));
+            say(&show(&answer));
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -22,7 +22,7 @@ use trunkgate_sip::ListenerId;
 
 use crate::config::Config;
 use crate::dns::{Addresses, Lookups};
-use crate::handle::{Handle, Order, Phase, Running, Shared};
+use crate::handle::{Handle, Load, Order, Phase, Running, Shared};
 use crate::reports::{CallRecords, ReportOrder};
 use crate::signalling::Signalling;
 use crate::transport::{self, BindError, Bound, SocketCounters, Transports};
@@ -108,13 +108,18 @@ impl Edge {
 
         let (orders, orders_in) = mpsc::channel(limits::ORDERS);
         let (reports, reports_in) = mpsc::channel(limits::REPORTS);
-        let (live, live_seen) = watch::channel(0);
-        let handle = Handle { orders, live: live_seen, reports: reports.clone(), shared: Arc::clone(&shared) };
+        let (load_in, load) = watch::channel(Load::default());
         let (table_in, table_seen) = watch::channel(Arc::clone(&table));
-        let sockets = Arc::clone(&shared.sockets);
+        let handle = Handle {
+            orders,
+            load,
+            table: table_seen.clone(),
+            reports: reports.clone(),
+            shared: Arc::clone(&shared),
+        };
         let begin = move || -> io::Result<Signalling> {
             Ok(Signalling {
-                transports: Transports::start(bound, &table_seen, message_bytes, sockets)?,
+                transports: Transports::start(bound, &table_seen, message_bytes, Arc::clone(&shared.sockets))?,
                 gateway: Gateway::new(gateway_config, table, addressing),
                 workers,
                 media,
@@ -122,34 +127,43 @@ impl Edge {
                 lookups: Lookups::default(),
                 reports,
                 table: table_in,
-                live,
+                load: load_in,
                 shared,
                 failed: VecDeque::new(),
             })
         };
         let signalling = start_signalling(begin).map_err(system("the signalling loop"))?;
-        let stop = Arc::new(Notify::new());
         let mut edge = Edge {
             listeners,
             http: http_address,
             handle,
             signalling: Some(signalling),
             auxiliary: None,
-            stop: Arc::clone(&stop),
+            stop: Arc::default(),
         };
+        edge.start_auxiliary(http, records, reports_in).map_err(system("the HTTP server"))?;
+        Ok(edge)
+    }
+
+    /// Starts the auxiliary thread and waits until the peers' names are settled: then calls are taken.
+    fn start_auxiliary(
+        &mut self,
+        http: TcpListener,
+        records: CallRecords,
+        reports: mpsc::Receiver<ReportOrder>,
+    ) -> io::Result<()> {
         let (settled, wait) = sync_channel(1);
-        let auxiliary = Auxiliary { http, records, reports: reports_in, handle: edge.handle.clone(), stop, settled };
-        let started = runtime("auxiliary").and_then(|(builder, runtime)| {
-            builder.spawn(move || {
-                runtime.block_on(auxiliary.run());
-                runtime.shutdown_background();
-            })
-        });
-        edge.auxiliary = Some(started.map_err(system("the HTTP server"))?);
+        let (handle, stop) = (self.handle.clone(), Arc::clone(&self.stop));
+        let auxiliary = Auxiliary { http, records, reports, handle, stop, settled };
+        let (builder, runtime) = runtime("auxiliary")?;
+        self.auxiliary = Some(builder.spawn(move || {
+            runtime.block_on(auxiliary.run());
+            runtime.shutdown_background();
+        })?);
         // The look-ups themselves are given up after `LOOKUP_SECONDS`.
         let _ = wait.recv_timeout(Duration::from_secs(limits::LOOKUP_SECONDS + 1));
-        edge.handle.shared.phase.send_replace(Phase::Ready);
-        Ok(edge)
+        self.handle.shared.phase.send_replace(Phase::Ready);
+        Ok(())
     }
 
     /// Speaks to the edge; may be cloned and kept.
@@ -295,7 +309,7 @@ fn start_signalling(begin: impl FnOnce() -> io::Result<Signalling> + Send + 'sta
 
 /// All that may wait for disks, name servers and HTTP clients.
 struct Auxiliary {
-    http: std::net::TcpListener,
+    http: TcpListener,
     records: CallRecords,
     reports: mpsc::Receiver<ReportOrder>,
     handle: Handle,

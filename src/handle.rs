@@ -14,6 +14,7 @@ use trunkgate_call::view::StatusView;
 use trunkgate_call::{CallView, Control, Gateway, Input, Interfaces};
 use trunkgate_media::WorkerCounters;
 use trunkgate_media::counters::Counter;
+use trunkgate_route::Table;
 
 use crate::config::Config;
 use crate::dns::Addresses;
@@ -68,6 +69,15 @@ impl Phase {
     }
 }
 
+/// Calls in memory, told after each turn of the loop.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    /// Those that have not ended.
+    pub(crate) live: usize,
+    /// Those, and ended ones that wait for a last answer.
+    pub(crate) held: usize,
+}
+
 /// The configuration in force.
 #[derive(Debug)]
 pub(crate) struct Running {
@@ -116,7 +126,8 @@ impl Shared {
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) orders: mpsc::Sender<Order>,
-    pub(crate) live: watch::Receiver<usize>,
+    pub(crate) load: watch::Receiver<Load>,
+    pub(crate) table: watch::Receiver<Arc<Table>>,
     pub(crate) reports: mpsc::Sender<ReportOrder>,
     pub(crate) shared: Arc<Shared>,
 }
@@ -219,12 +230,22 @@ impl Handle {
         self.input(Input::Control(Control::EndAll)).await
     }
 
-    /// Waits until no call is left.
+    /// Waits until no call is live.
     ///
     /// # Errors
     /// [`Gone`]
-    pub async fn idle(&mut self) -> Result<(), Gone> {
-        self.live.wait_for(|live| *live == 0).await.map(|_| ()).map_err(|_| Gone)
+    pub async fn no_calls(&self) -> Result<(), Gone> {
+        let mut load = self.load.clone();
+        load.wait_for(|load| load.live == 0).await.map(|_| ()).map_err(|_| Gone)
+    }
+
+    /// Waits until no call is live and no ended one waits for a last answer.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn nothing_held(&self) -> Result<(), Gone> {
+        let mut load = self.load.clone();
+        load.wait_for(|load| load.live == 0 && load.held == 0).await.map(|_| ()).map_err(|_| Gone)
     }
 
     /// Waits until the signalling loop has ended.
@@ -234,12 +255,17 @@ impl Handle {
 
     /// Calls that have not ended.
     pub fn live_calls(&self) -> usize {
-        *self.live.borrow()
+        self.load.borrow().live
     }
 
     /// Whether the edge takes calls.
     pub fn phase(&self) -> Phase {
         *self.shared.phase.borrow()
+    }
+
+    /// Trunks and routes in force.
+    pub fn table(&self) -> Arc<Table> {
+        Arc::clone(&self.table.borrow())
     }
 
     /// Where it listens, in the order of the configuration.

@@ -15,6 +15,7 @@ pub mod init;
 pub mod interfaces;
 pub mod limits;
 pub mod log;
+pub mod notify;
 pub mod reload;
 pub mod reports;
 pub mod run;

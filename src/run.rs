@@ -1,5 +1,6 @@
 //! `trunkgate run`: the edge as a process. Boot, the one line that says it takes calls, signals, the end.
 
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::config::{self, Config};
 use crate::edge::Edge;
 use crate::handle::Handle;
+use crate::notify::Notify;
 use crate::{limits, log};
 
 /// Exit code of a bad configuration or usage.
@@ -61,14 +63,7 @@ pub fn no_config() -> ExitCode {
 }
 
 async fn serve(config: Config, warnings: usize, drain: Duration) -> ExitCode {
-    let signals = (|| {
-        Ok::<_, std::io::Error>(Signals {
-            hangup: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    })();
-    let started = signals
+    let started = Signals::new()
         .map_err(|error| format!("error[TG0203]: signals cannot be received: {error}"))
         .and_then(|signals| Edge::start(config).map(|edge| (signals, edge)).map_err(|error| error.to_string()));
     let (mut signals, edge) = match started {
@@ -79,25 +74,39 @@ async fn serve(config: Config, warnings: usize, drain: Duration) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    edge.handle().shared.running(|running| running.warnings = warnings);
+    let handle = edge.handle();
+    handle.shared.running(|running| running.warnings = warnings);
+    let notify = Notify::from_environment();
     say_ready(&edge);
-    let mut handle = edge.handle();
-    let code = signals.obey(&mut handle, drain).await;
-    drop(handle);
+    notify.send("READY=1");
+    let code = tokio::select! {
+        code = signals.obey(&handle, &notify, drain) => code,
+        () = keep_alive(&notify, &handle) => ExitCode::FAILURE,
+    };
     // The threads are joined, and this one has nothing else to do.
     edge.shutdown();
     code
 }
 
 /// The only line on stdout.
-#[allow(clippy::print_stdout)]
 fn say_ready(edge: &Edge) {
-    use std::io::Write;
     let mut stdout = std::io::stdout();
     // Whoever started us may have closed it: that is no reason to stop.
     let _ = writeln!(stdout, "ready {}", edge.addresses());
     let _ = stdout.flush();
     tracing::info!("taking calls: {}", edge.addresses());
+}
+
+/// Tells the service manager that the edge is alive, for as long as its loop answers. Never ends.
+async fn keep_alive(notify: &Notify, handle: &Handle) {
+    let Some(interval) = notify.interval() else { return std::future::pending().await };
+    loop {
+        let asked = tokio::time::timeout(interval, handle.ask(|_, _| ())).await;
+        if matches!(asked, Ok(Ok(()))) {
+            notify.send("WATCHDOG=1");
+        }
+        tokio::time::sleep(interval).await;
+    }
 }
 
 struct Signals {
@@ -113,6 +122,14 @@ enum Wish {
 }
 
 impl Signals {
+    fn new() -> io::Result<Signals> {
+        Ok(Signals {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
     async fn next(&mut self) -> Wish {
         tokio::select! {
             _ = self.hangup.recv() => Wish::Reload,
@@ -121,41 +138,40 @@ impl Signals {
         }
     }
 
-    /// Reloads on SIGHUP; on SIGTERM or SIGINT drains, on a second one ends all calls.
-    async fn obey(&mut self, handle: &mut Handle, drain: Duration) -> ExitCode {
-        loop {
-            tokio::select! {
-                wish = self.next() => match wish {
-                    Wish::Reload => drop(handle.reload().await),
-                    Wish::End => break,
-                },
-                () = handle.gone() => {
-                    tracing::error!("the signalling loop has ended");
-                    return ExitCode::FAILURE;
-                }
+    /// SIGTERM and SIGINT; SIGHUP reloads meanwhile. What a reload finds wrong is in the log.
+    async fn end(&mut self, handle: &Handle) {
+        while let Wish::Reload = self.next().await {
+            let _ = handle.reload().await;
+        }
+    }
+
+    /// Runs until SIGTERM or SIGINT, then drains; a second one ends all calls.
+    async fn obey(&mut self, handle: &Handle, notify: &Notify, drain: Duration) -> ExitCode {
+        tokio::select! {
+            () = self.end(handle) => {}
+            () = handle.gone() => {
+                tracing::error!("the signalling loop has ended");
+                return ExitCode::FAILURE;
             }
         }
+        notify.send("STOPPING=1");
         tracing::info!("draining: {} calls, for {drain:?} at most", handle.live_calls());
         if handle.drain(true).await.is_err() {
             return ExitCode::FAILURE;
         }
-        let deadline = tokio::time::sleep(drain);
-        tokio::pin!(deadline);
-        let mut idle = handle.clone();
-        loop {
-            tokio::select! {
-                _ = idle.idle() => return ExitCode::SUCCESS,
-                wish = self.next() => match wish {
-                    Wish::Reload => drop(handle.reload().await),
-                    Wish::End => break,
-                },
-                () = &mut deadline => break,
-            }
+        tokio::select! {
+            _ = handle.no_calls() => {}
+            () = self.end(handle) => end_all(handle).await,
+            () = tokio::time::sleep(drain) => end_all(handle).await,
         }
-        tracing::warn!("ending {} calls", handle.live_calls());
-        if handle.end_all().await.is_ok() {
-            let _ = tokio::time::timeout(Duration::from_secs(limits::FAREWELL_SECONDS), idle.idle()).await;
-        }
+        let farewell = Duration::from_secs(limits::FAREWELL_SECONDS);
+        // A BYE that got lost is sent again for this long.
+        let _ = tokio::time::timeout(farewell, handle.nothing_held()).await;
         ExitCode::SUCCESS
     }
+}
+
+async fn end_all(handle: &Handle) {
+    tracing::warn!("ending {} calls", handle.live_calls());
+    let _ = handle.end_all().await;
 }

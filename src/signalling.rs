@@ -14,7 +14,7 @@ use trunkgate_route::Table;
 use trunkgate_sip::Flow;
 
 use crate::dns::Lookups;
-use crate::handle::{Order, Shared};
+use crate::handle::{Load, Order, Shared};
 use crate::limits;
 use crate::log;
 use crate::reports::ReportOrder;
@@ -32,8 +32,8 @@ pub(crate) struct Signalling {
     pub(crate) reports: Sender<ReportOrder>,
     /// Read by whoever accepts connections.
     pub(crate) table: watch::Sender<Arc<Table>>,
-    /// Calls that have not ended, for those who wait for the last.
-    pub(crate) live: watch::Sender<usize>,
+    /// For those who wait for the last call.
+    pub(crate) load: watch::Sender<Load>,
     pub(crate) shared: Arc<Shared>,
     /// Sends that failed while outputs were carried out: inputs of the same turn.
     pub(crate) failed: VecDeque<Flow>,
@@ -99,8 +99,8 @@ impl Signalling {
             self.guarded(|gateway| gateway.handle_timeout(now));
             self.drain(now);
         }
-        let live = self.gateway.live_calls();
-        self.live.send_if_modified(|known| std::mem::replace(known, live) != live);
+        let load = Load { live: self.gateway.live_calls(), held: self.gateway.held_calls() };
+        self.load.send_if_modified(|known| std::mem::replace(known, load) != load);
         go_on
     }
 

@@ -4,31 +4,57 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 use trunkgate_route::{CallInfo, Matched, Plan, Table, Target};
 
 use crate::cli::Why;
 use crate::dns::Addresses;
-use crate::run;
+use crate::{client, run};
 
-/// Explains a call by the file, as `check` reads it. Host names of peers are not looked up.
-#[allow(clippy::print_stdout)]
-pub fn run(config: Option<&Path>, question: &Why) -> ExitCode {
+/// Explains a call: by the file, as `check` reads it (host names of peers are not looked up), or with `--url` by the
+/// configuration that an edge has in force.
+pub fn run(config: Option<&Path>, verb: &Why) -> ExitCode {
+    let question = Question { from: verb.from.clone(), called: verb.called.clone(), caller: verb.caller.clone() };
+    let show = |answer: &Value| if verb.json { format!("{answer}\n") } else { text(answer) };
+    if verb.at.is_some() {
+        eprintln!("error[TG0190]: `--at`: routes by time (`when`) are not in this version");
+        return ExitCode::from(run::USAGE);
+    }
+    if verb.remote.url.is_some() {
+        return client::why(config, &verb.remote, &question, show);
+    }
     let Some((config, _)) = run::load(config) else { return ExitCode::from(run::USAGE) };
-    let table = Table::new(config.definition(&Addresses::new()));
-    match explain(&table, question) {
-        Ok(answer) if question.json => println!("{answer}"),
-        Ok(answer) => print!("{}", text(&answer)),
+    match explain(&Table::new(config.definition(&Addresses::new())), &question) {
+        Ok(answer) => {
+            client::say(&show(&answer));
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("error: {error}");
-            return ExitCode::from(run::USAGE);
+            ExitCode::from(run::USAGE)
         }
     }
-    ExitCode::SUCCESS
+}
+
+/// The call that is asked about.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// A trunk's name, or the address that a request comes from.
+    pub from: String,
+    /// The called number as it would come in.
+    pub called: String,
+    /// The calling number; empty: none.
+    #[serde(default)]
+    pub caller: String,
 }
 
 /// `{called, caller, from, route, targets:[…], routes:[{name, matched, failed}]}`
-fn explain(table: &Table, question: &Why) -> Result<Value, String> {
+///
+/// # Errors
+/// In words, where no trunk is meant or the number is none.
+pub(crate) fn explain(table: &Table, question: &Question) -> Result<Value, String> {
     let from = trunk(table, &question.from)?;
     let called = table
         .numbers()

@@ -2,8 +2,9 @@
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use trunkgate_call::CallView;
@@ -15,6 +16,18 @@ use crate::limits;
 
 /// The states that a filter may name.
 const STATES: [&str; 7] = ["trying", "ringing", "early", "answered", "held", "transferring", "ended"];
+
+/// The `{sid}` of a path.
+#[derive(Debug)]
+pub(super) struct Sid(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Sid {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Sid, ApiError> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        path.map(|Path(sid)| Sid(sid)).map_err(|error| bad_request(error.body_text()))
+    }
+}
 
 /// What of the list is wanted.
 #[derive(Debug, Default, Deserialize)]
@@ -55,18 +68,18 @@ pub(super) async fn list(
     Ok(Json(Calls { calls }))
 }
 
-pub(super) async fn show(State(handle): State<Handle>, Path(sid): Path<String>) -> Result<Json<CallView>, ApiError> {
+pub(super) async fn show(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<CallView>, ApiError> {
     find(&handle, &sid).await.map(Json)
 }
 
-pub(super) async fn trace(State(handle): State<Handle>, Path(sid): Path<String>) -> Result<Json<TraceView>, ApiError> {
+pub(super) async fn trace(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<TraceView>, ApiError> {
     handle.trace(&sid).await?.map(Json).ok_or_else(|| unknown(&sid))
 }
 
 /// 202: BYE or CANCEL goes out; the far ends' answers are not waited for.
 pub(super) async fn hang_up(
     State(handle): State<Handle>,
-    Path(sid): Path<String>,
+    Sid(sid): Sid,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let call = find(&handle, &sid).await?;
     if call.state == "ended" {

@@ -1,8 +1,9 @@
-//! `/v1/status`: one glance at everything; `/v1/reload` and `/v1/drain`.
+//! `/v1/status`: one glance at everything; `/v1/why`, `/v1/reload` and `/v1/drain`.
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -12,6 +13,7 @@ use super::ApiError;
 use crate::handle::{Gone, Handle, Phase};
 use crate::reload::{ReloadError, Reloaded};
 use crate::transport::transport_name;
+use crate::why::Question;
 
 /// What `trunkgate status` prints.
 #[derive(Debug, Serialize)]
@@ -146,6 +148,15 @@ pub(super) async fn status(State(handle): State<Handle>) -> Result<Json<StatusRe
     Ok(Json(StatusReport::of(&handle).await?))
 }
 
+pub(super) async fn why(
+    State(handle): State<Handle>,
+    question: Result<Query<Question>, QueryRejection>,
+) -> Result<Json<Value>, ApiError> {
+    let bad = |message: String| ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message);
+    let Query(question) = question.map_err(|error| bad(error.body_text()))?;
+    crate::why::explain(&handle.table(), &question).map(Json).map_err(bad)
+}
+
 pub(super) async fn reload(State(handle): State<Handle>) -> Result<Json<Reloaded>, ApiError> {
     handle.reload().await.map(Json).map_err(|error| match &error {
         ReloadError::File { .. } => ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_config", error.to_string()),
@@ -154,7 +165,11 @@ pub(super) async fn reload(State(handle): State<Handle>) -> Result<Json<Reloaded
 }
 
 /// Body: none or `{"on":true}` to drain, `{"on":false}` to take calls again.
-pub(super) async fn drain(State(handle): State<Handle>, body: Bytes) -> Result<(StatusCode, Json<Value>), ApiError> {
+pub(super) async fn drain(
+    State(handle): State<Handle>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let body = body.map_err(|error| ApiError::new(error.status(), "bad_body", error.body_text()))?;
     let on = if body.is_empty() {
         true
     } else {

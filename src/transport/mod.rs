@@ -118,15 +118,18 @@ impl Transports {
         if ready { Poll::Ready(None) } else { Poll::Pending }
     }
 
-    /// The next arrival, without waiting; sockets take turns.
+    /// The next arrival, without waiting; UDP sockets and all streams together take turns.
     pub(crate) fn next(&mut self) -> Option<Arrival> {
-        if let Ok(arrival) = self.arrivals.try_recv() {
-            return Some(arrival);
-        }
-        for _ in 0..self.udp.len() {
-            let at = self.turn % self.udp.len();
+        let sources = self.udp.len() + 1;
+        for _ in 0..sources {
+            let at = self.turn % sources;
             self.turn = self.turn.wrapping_add(1);
-            let Some((listener, socket)) = self.udp.get_mut(at) else { continue };
+            let Some((listener, socket)) = self.udp.get_mut(at) else {
+                match self.arrivals.try_recv() {
+                    Ok(arrival) => return Some(arrival),
+                    Err(_) => continue,
+                }
+            };
             if let Some((len, remote)) = socket.receive(&mut self.datagram) {
                 let flow = Flow { transport: Transport::Udp, listener: *listener, remote, connection: None };
                 let bytes = Bytes::copy_from_slice(self.datagram.get(..len).unwrap_or_default());

@@ -1,0 +1,41 @@
+//! What a service manager is told (sd_notify(3), `Type=notify`): ready, reloading, stopping, still alive.
+
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
+
+/// The way to the service manager; without one nothing is sent.
+#[derive(Debug)]
+pub struct Notify {
+    socket: Option<(UnixDatagram, SocketAddr)>,
+    watchdog: Option<Duration>,
+}
+
+impl Notify {
+    /// As `$NOTIFY_SOCKET` and `$WATCHDOG_USEC` say.
+    pub fn from_environment() -> Notify {
+        let address = std::env::var_os("NOTIFY_SOCKET").and_then(|path| match path.as_bytes() {
+            [b'@', name @ ..] => SocketAddr::from_abstract_name(name).ok(),
+            _ => SocketAddr::from_pathname(path).ok(),
+        });
+        let socket = address.and_then(|address| UnixDatagram::unbound().ok().map(|socket| (socket, address)));
+        let microseconds = std::env::var("WATCHDOG_USEC").ok().and_then(|text| text.parse::<u64>().ok());
+        let watchdog = microseconds.filter(|time| *time > 0 && socket.is_some()).map(Duration::from_micros);
+        Notify { socket, watchdog }
+    }
+
+    /// Sends a state, e.g. `READY=1`. A service manager that does not listen is no reason to stop.
+    pub fn send(&self, state: &str) {
+        if let Some((socket, address)) = &self.socket
+            && let Err(error) = socket.send_to_addr(state.as_bytes(), address)
+        {
+            tracing::warn!("the service manager cannot be told {state}: {error}");
+        }
+    }
+
+    /// How often it wants to hear that we are alive: twice in its limit. `None`: it does not watch.
+    pub fn interval(&self) -> Option<Duration> {
+        self.watchdog.map(|limit| limit / 2)
+    }
+}
