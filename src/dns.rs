@@ -44,15 +44,7 @@ pub async fn look_up_all(names: Vec<String>) -> Addresses {
 async fn addresses(host: &str, port: u16) -> Vec<SocketAddr> {
     let looking = tokio::net::lookup_host((host, port));
     match timeout(Duration::from_secs(limits::LOOKUP_SECONDS), looking).await {
-        Ok(Ok(found)) => {
-            let mut unique: Vec<SocketAddr> = Vec::new();
-            for address in found {
-                if unique.len() < limits::ADDRESSES_PER_NAME && !unique.contains(&address) {
-                    unique.push(address);
-                }
-            }
-            unique
-        }
+        Ok(Ok(found)) => first_ones(found),
         Ok(Err(error)) => {
             tracing::debug!("`{host}`: {error}");
             Vec::new()
@@ -62,6 +54,17 @@ async fn addresses(host: &str, port: u16) -> Vec<SocketAddr> {
             Vec::new()
         }
     }
+}
+
+/// Each once, in the order given, and no more than are kept.
+fn first_ones(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let mut unique: Vec<SocketAddr> = Vec::new();
+    for address in found {
+        if unique.len() < limits::ADDRESSES_PER_NAME && !unique.contains(&address) {
+            unique.push(address);
+        }
+    }
+    unique
 }
 
 /// Look-ups that calls wait for.
@@ -114,6 +117,14 @@ mod tests {
         assert_eq!(found, [Resolved { transport: Transport::Udp, address: "127.0.0.1:5060".parse().unwrap() }]);
         lookups.begin(QueryId(2), "no such host".into(), None, Transport::Tls);
         assert_eq!(lookups.next().await, (QueryId(2), vec![]));
+    }
+
+    #[test]
+    fn a_name_has_each_address_once_and_not_too_many() {
+        let all = (0u16..100).map(|n| SocketAddr::from(([127, 0, 0, 1], n / 2)));
+        let found = first_ones(all);
+        assert_eq!(found.len(), limits::ADDRESSES_PER_NAME);
+        assert_eq!((found[0].port(), found[1].port()), (0, 1));
     }
 
     #[tokio::test]

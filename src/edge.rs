@@ -110,13 +110,8 @@ impl Edge {
         let (reports, reports_in) = mpsc::channel(limits::REPORTS);
         let (load_in, load) = watch::channel(Load::default());
         let (table_in, table_seen) = watch::channel(Arc::clone(&table));
-        let handle = Handle {
-            orders,
-            load,
-            table: table_seen.clone(),
-            reports: reports.clone(),
-            shared: Arc::clone(&shared),
-        };
+        let handle =
+            Handle { orders, load, table: table_seen.clone(), reports: reports.clone(), shared: Arc::clone(&shared) };
         let begin = move || -> io::Result<Signalling> {
             Ok(Signalling {
                 transports: Transports::start(bound, &table_seen, message_bytes, Arc::clone(&shared.sockets))?,

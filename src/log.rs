@@ -132,6 +132,13 @@ fn filter(level: &str) -> EnvFilter {
     EnvFilter::try_new(&directives).unwrap_or_else(|_| EnvFilter::new("warn,trunkgate=info"))
 }
 
+/// Never waits: a line too many is lost and counted.
+fn queue_line(queue: Option<&SyncSender<Entry>>, line: &[u8]) {
+    if queue.is_none_or(|queue| queue.try_send(Entry::Line(line.to_vec())).is_err()) {
+        LOST.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 fn write_lines(lines: &Receiver<Entry>) {
     let mut stderr = std::io::stderr();
     while let Ok(entry) = lines.recv() {
@@ -159,10 +166,7 @@ impl<'a> MakeWriter<'a> for Stderr {
 
 impl Write for Stderr {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        let sent = QUEUE.get().is_some_and(|queue| queue.try_send(Entry::Line(line.to_vec())).is_ok());
-        if !sent {
-            LOST.fetch_add(1, Ordering::Relaxed);
-        }
+        queue_line(QUEUE.get(), line);
         Ok(line.len())
     }
     fn flush(&mut self) -> std::io::Result<()> {
@@ -173,6 +177,16 @@ impl Write for Stderr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_that_nobody_writes_are_lost_and_counted() {
+        let (queue, _lines) = sync_channel(limits::LOG_LINES);
+        let before = lost();
+        for _ in 0..limits::LOG_LINES + 3 {
+            queue_line(Some(&queue), b"line\n");
+        }
+        assert!(lost() - before >= 3, "other tests may lose some too");
+    }
 
     #[test]
     fn a_level_leaves_the_libraries_at_warn() {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use trunkgate_call::CallRecord;
+use trunkgate_media::counters::Counter;
 
 use crate::handle::Shared;
 
@@ -20,6 +21,13 @@ pub(crate) enum ReportOrder {
     Reopen(Option<PathBuf>),
     /// That was the last one.
     End,
+}
+
+/// Hands a record to the writer; one too many is lost and counted.
+pub(crate) fn hand_over(reports: &mpsc::Sender<ReportOrder>, record: Box<CallRecord>, failures: &Counter) {
+    if reports.try_send(ReportOrder::Record(record)).is_err() {
+        failures.add(1);
+    }
 }
 
 /// The file of the call records.
@@ -94,6 +102,7 @@ fn append(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits;
     use trunkgate_call::CallView;
 
     fn record(sid: &str) -> CallRecord {
@@ -127,6 +136,16 @@ mod tests {
         assert_eq!(line["sid"], "CA2");
         assert_eq!(line["sip_code"], 200);
         assert!(std::fs::read_to_string(&moved).unwrap().ends_with("}\n"));
+    }
+
+    #[test]
+    fn records_that_nobody_writes_are_lost_and_counted() {
+        let (reports, _writer) = mpsc::channel(limits::REPORTS);
+        let failures = Counter::default();
+        for _ in 0..limits::REPORTS + 2 {
+            hand_over(&reports, Box::new(record("CA1")), &failures);
+        }
+        assert_eq!(failures.get(), 2);
     }
 
     #[test]

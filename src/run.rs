@@ -90,7 +90,7 @@ async fn serve(config: Config, warnings: usize, drain: Duration) -> ExitCode {
 
 /// The only line on stdout.
 fn say_ready(edge: &Edge) {
-    let mut stdout = std::io::stdout();
+    let mut stdout = io::stdout();
     // Whoever started us may have closed it: that is no reason to stop.
     let _ = writeln!(stdout, "ready {}", edge.addresses());
     let _ = stdout.flush();

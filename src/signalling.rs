@@ -15,11 +15,10 @@ use trunkgate_sip::Flow;
 
 use crate::dns::Lookups;
 use crate::handle::{Load, Order, Shared};
-use crate::limits;
-use crate::log;
-use crate::reports::ReportOrder;
+use crate::reports::{self, ReportOrder};
 use crate::transport::{Arrival, Transports};
 use crate::worker::Workers;
+use crate::{limits, log};
 
 /// All that the loop owns.
 pub(crate) struct Signalling {
@@ -167,11 +166,7 @@ impl Signalling {
             }
             Output::Media { id, command } => self.workers.send(id, command),
             Output::Resolve { query, host, port, transport } => self.lookups.begin(query, host, port, transport),
-            Output::Report(record) => {
-                if self.reports.try_send(ReportOrder::Record(record)).is_err() {
-                    self.shared.cdr_failures.add(1);
-                }
-            }
+            Output::Report(record) => reports::hand_over(&self.reports, record, &self.shared.cdr_failures),
             Output::Log(line) => log::call_event(&line),
         }
     }

@@ -239,6 +239,51 @@ fn status_calls_reload_drain_and_hangup_talk_to_a_running_edge() {
     assert_eq!(edge.get("/readyz").0, 200);
 }
 
+/// A peer known by name, and one whose port is closed: the next target is asked at once, by the ICMP error.
+#[test]
+fn names_are_looked_up_and_a_closed_port_goes_on_to_the_next_target() {
+    let (caller, callee) = (Party::new("127.0.0.1"), Party::new("127.0.0.1"));
+    let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let edge = Process::start(&config(&format!(
+        "[trunk.carrier]\npeers = [\"sip:{}\"]\n\
+         [trunk.gone]\npeers = [\"sip:{closed}\"]\nno_response_timeout = \"10m\"\n\
+         [trunk.pbx]\npeers = [\"sip:localhost:{}\"]\naccept_from = [\"{}/32\"]\n\
+         [[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:gone\", \"trunk:pbx\"]\n",
+        caller.address,
+        callee.address.port(),
+        callee.address.ip()
+    )));
+    call(&edge, &caller, &callee, "over");
+    let metric = edge.get("/metrics").1;
+    assert!(metric.lines().any(|line| line.starts_with("trunkgate_failovers_total{")), "{metric}");
+}
+
+/// `Type=notify` (sd_notify(3)).
+#[test]
+fn a_service_manager_is_told_ready_alive_and_stopping() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notify");
+    let manager = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    let wait = |wanted: &str| {
+        let mut buffer = [0; 256];
+        loop {
+            let len = manager.recv(&mut buffer).unwrap();
+            if &buffer[..len] == wanted.as_bytes() {
+                return;
+            }
+        }
+    };
+    let (caller, callee) = (Party::new("127.0.0.1"), Party::new("127.0.0.1"));
+    let variables = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "200000")];
+    let edge = Process::start_with(&to_callee(&callee, &caller, ""), &variables);
+    wait("READY=1");
+    wait("WATCHDOG=1");
+    edge.signal(Signal::SIGTERM);
+    wait("STOPPING=1");
+    assert!(edge.end().0.success());
+}
+
 #[test]
 fn an_edge_that_is_not_there_is_told() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -270,6 +315,12 @@ fn why_names_the_first_condition_that_failed() {
     assert_eq!(routes.iter().map(|route| route["matched"] == true).collect::<Vec<_>>(), [false, false, true]);
     assert!(routes[0]["failed"].is_string() && routes[1]["failed"].is_string() && routes[2]["failed"].is_null());
     assert_eq!(ask("127.0.0.2")["route"], Value::from("b-only"));
+    let edge = Process::start(&std::fs::read_to_string(path).unwrap());
+    let asked = finish(&["why", "--url", &edge.url(), "--from", "a", "--called", "4155550123", "--json"]);
+    assert_eq!(serde_json::from_slice::<Value>(&asked.stdout).unwrap(), ask("a"), "{}", text(&asked.stderr));
+    let timed = finish(&["--config", path, "why", "--from", "a", "--called", "1", "--at", "mon 09:00"]);
+    assert_eq!(timed.status.code(), Some(2));
+    assert!(text(&timed.stderr).contains("TG0190"));
     let stranger = finish(&["--config", path, "why", "--from", "192.0.2.1", "--called", "1"]);
     assert_eq!(stranger.status.code(), Some(2));
     assert!(text(&stranger.stderr).contains("no trunk's address"));

@@ -130,6 +130,9 @@ fn http_errors_are_json_with_a_code() {
         ("GET", "/v1/calls?state=sleeping", &[], "", 400, "bad_request"),
         ("GET", "/v1/calls?limit=many", &[], "", 400, "bad_request"),
         ("GET", "/v1/calls?colour=red", &[], "", 400, "bad_request"),
+        ("GET", "/v1/calls/%FF", &[], "", 400, "bad_request"),
+        ("GET", "/v1/why?called=1", &[], "", 400, "bad_request"),
+        ("GET", "/v1/why?from=nobody&called=1", &[], "", 400, "bad_request"),
         ("POST", "/v1/drain", &[], "nonsense", 400, "bad_request"),
         ("GET", "/v1/status", &[("host", "evil.example")], "", 403, "forbidden_host"),
         ("POST", "/v1/drain", &[("origin", "http://evil.example")], "", 403, "forbidden_origin"),
@@ -144,6 +147,7 @@ fn http_errors_are_json_with_a_code() {
     assert_eq!(edge.get("/readyz").0, 200, "nothing of that has drained it");
     let (status, text) = http("POST", &format!("{url}/v1/drain"), &[], &"x".repeat(100_000));
     assert_eq!(status, 413, "{text}");
+    assert!(text.contains("\"bad_body\""), "{text}");
 }
 
 #[test]

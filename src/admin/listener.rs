@@ -99,3 +99,30 @@ impl AsyncWrite for Connection {
         self.watch(cx, poll)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn beyond_the_limit_a_client_waits_for_a_place() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut limited = Limited::new(listener);
+        let mut clients = Vec::new();
+        let mut taken = Vec::new();
+        for _ in 0..limits::HTTP_CONNECTIONS {
+            clients.push(TcpStream::connect(address).await.unwrap());
+            taken.push(limited.accept().await);
+        }
+        clients.push(TcpStream::connect(address).await.unwrap());
+        assert_eq!(limited.places.available_permits(), 0);
+        tokio::select! {
+            biased;
+            _ = limited.accept() => panic!("one too many"),
+            () = tokio::task::yield_now() => {}
+        }
+        taken.pop();
+        limited.accept().await;
+    }
+}

@@ -15,13 +15,13 @@ pub(super) fn status(answer: &Value) -> String {
         None => "–".into(),
     };
     let mut out = format!(
-        "{}   {}   up {}   config loaded {} ago ({}, {} warnings)   {state}\n",
+        "{}   {}   up {}   config loaded {} ago ({}, {})   {state}\n",
         paint(&text(&answer["edge"]), BOLD),
         text(&answer["version"]),
         span(answer["uptime_seconds"].as_u64().unwrap_or(0)),
         since(config["loaded_at"].as_str()).map_or_else(|| "–".into(), span),
         text(&config["path"]),
-        config["warnings"],
+        count(&config["warnings"], "warning"),
     );
     let listeners = answer["listeners"].as_array().into_iter().flatten().map(|listener| {
         format!("{} {} {}", text(&listener["name"]), text(&listener["transport"]), text(&listener["address"]))
@@ -104,10 +104,8 @@ pub(super) fn call(call: &Value) -> String {
 
 /// `reload`
 pub(super) fn reloaded(answer: &Value) -> String {
-    let mut out = format!(
-        "reloaded: {} trunks, {} routes, {} warnings\n",
-        answer["trunks"], answer["routes"], answer["warnings"]
-    );
+    let counts = ["trunk", "route", "warning"].map(|word| count(&answer[format!("{word}s")], word)).join(", ");
+    let mut out = format!("reloaded: {counts}\n");
     for section in answer["needs_restart"].as_array().into_iter().flatten() {
         out.push_str(&format!("{} {} changes only by a restart\n", paint("!", RED), shown(section)));
     }
@@ -131,6 +129,11 @@ fn table(rows: &[Vec<String>]) -> String {
         out.push('\n');
     }
     out
+}
+
+/// `1 warning`, `2 warnings`
+fn count(number: &Value, word: &str) -> String {
+    format!("{number} {word}{}", if *number == 1 { "" } else { "s" })
 }
 
 fn shown(value: &Value) -> String {
@@ -185,6 +188,7 @@ mod tests {
 
     #[test]
     fn spans_have_two_units() {
+        assert_eq!((count(&json!(1), "route"), count(&json!(0), "route")), ("1 route".into(), "0 routes".into()));
         assert_eq!(span(5), "5 s");
         assert_eq!(span(65), "1 min 5 s");
         assert_eq!(span(3 * 3600 + 60), "3 h 1 min");

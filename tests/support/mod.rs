@@ -38,7 +38,7 @@ pub(crate) fn write(config: &str) -> (Arc<tempfile::TempDir>, PathBuf) {
 /// The binary, with nothing of the environment that it would read.
 pub(crate) fn trunkgate(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trunkgate"));
-    for name in ["TRUNKGATE_CONFIG", "TRUNKGATE_TOKEN", "TRUNKGATE_LOG"] {
+    for name in ["TRUNKGATE_CONFIG", "TRUNKGATE_TOKEN", "TRUNKGATE_LOG", "NOTIFY_SOCKET", "WATCHDOG_USEC"] {
         command.env_remove(name);
     }
     command.args(arguments);
@@ -63,8 +63,14 @@ pub(crate) fn config(rest: &str) -> String {
 
 impl Process {
     pub(crate) fn start(config: &str) -> Process {
+        Process::start_with(config, &[])
+    }
+
+    /// The same with variables of the environment.
+    pub(crate) fn start_with(config: &str, variables: &[(&str, &str)]) -> Process {
         let (directory, file) = write(config);
         let mut child = trunkgate(&["--config", file.to_str().unwrap(), "run", "--drain", "60s"])
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
