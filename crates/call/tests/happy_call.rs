@@ -1,5 +1,7 @@
 //! A call that goes through: what each side sees of it, and what is left afterwards.
 
+#![allow(clippy::unwrap_used)]
+
 mod bench;
 
 use std::time::Duration;
@@ -13,6 +15,45 @@ fn each_side_sees_only_us() {
     let mut caller = bench.invite(CARRIER, "+14155550100", &offer());
     bench.expect(CARRIER, "SIP/2.0 100");
     let invite = bench.expect(PBX, "INVITE");
+    invite_is_ours(&invite);
+
+    let callee = Dialed::new(PBX, invite.clone());
+    bench.receive(PBX, callee.answer(180, ""));
+    let ringing = bench.expect(CARRIER, "SIP/2.0 180");
+    assert!(!ringing.tag("To").is_empty());
+    assert_eq!(ringing.header("Contact"), "<sip:+14155550100@203.0.113.10:5060>");
+    assert_eq!(bench.gateway.calls(bench.now)[0].state, "ringing");
+
+    bench.pass(Duration::from_secs(2));
+    bench.receive(PBX, callee.answer(200, &answer()));
+    let ack = bench.expect(PBX, "ACK sip:bob@10.0.0.20:5060");
+    assert_eq!(ack.header("CSeq"), "1 ACK");
+    let ok = bench.expect(CARRIER, "SIP/2.0 200 OK");
+    assert_eq!(ok.tag("To"), ringing.tag("To"));
+    answer_is_ours(&ok);
+    assert_ne!(ok.port(), invite.port());
+    caller.to_tag = ok.tag("To");
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    bench.nothing();
+
+    bench.pass(Duration::from_secs(30));
+    caller.cseq = 2;
+    bench.receive(CARRIER, caller.request("BYE", "", ""));
+    bench.expect(CARRIER, "SIP/2.0 200");
+    let bye = bench.expect(PBX, "BYE sip:bob@10.0.0.20:5060");
+    assert_eq!(bye.header("Reason"), "Q.850;cause=16;text=\"caller_hung_up\"");
+    assert_eq!(bye.header("Max-Forwards"), "70");
+    bench.receive(PBX, callee.respond(&bye, 200, ""));
+
+    let sid = record_tells_it_all(&bench, invite.header("Call-ID"));
+    bench.finish();
+    assert_eq!(bench.gateway.call(bench.now, &sid).unwrap().state, "ended");
+    let trace = bench.gateway.trace(&sid).unwrap();
+    assert_eq!(trace.legs, ["carrier", "pbx"]);
+    assert!(trace.verdict.starts_with("Answered by pbx, ended after 30.0 s"), "{}", trace.verdict);
+}
+
+fn invite_is_ours(invite: &Sent) {
     assert_eq!(invite.first_line(), "INVITE sip:+14155550100@10.0.0.20:5060 SIP/2.0");
     assert!(invite.header("Via").starts_with("SIP/2.0/UDP 10.0.0.5:5060;branch=z9hG4bK"));
     assert!(invite.header("From").starts_with("\"Alice\" <sip:+14155551234@10.0.0.5>;tag="));
@@ -45,20 +86,9 @@ fn each_side_sees_only_us() {
         assert!(!invite.text.contains(secret), "{secret} in\n{}", invite.text);
     }
     assert!(invite.body().contains("c=IN IP4 10.0.0.5\r\n"), "{}", invite.body());
+}
 
-    let callee = Dialed::new(PBX, invite.clone());
-    bench.receive(PBX, callee.answer(180, ""));
-    let ringing = bench.expect(CARRIER, "SIP/2.0 180");
-    assert!(!ringing.tag("To").is_empty());
-    assert_eq!(ringing.header("Contact"), "<sip:+14155550100@203.0.113.10:5060>");
-    assert_eq!(bench.gateway.calls(bench.now)[0].state, "ringing");
-
-    bench.pass(Duration::from_secs(2));
-    bench.receive(PBX, callee.answer(200, &answer()));
-    let ack = bench.expect(PBX, "ACK sip:bob@10.0.0.20:5060");
-    assert_eq!(ack.header("CSeq"), "1 ACK");
-    let ok = bench.expect(CARRIER, "SIP/2.0 200 OK");
-    assert_eq!(ok.tag("To"), ringing.tag("To"));
+fn answer_is_ours(ok: &Sent) {
     assert_eq!(ok.header("Server"), "Trunkgate");
     assert_eq!(ok.header("Contact"), "<sip:+14155550100@203.0.113.10:5060>");
     assert!(ok.body().contains("c=IN IP4 203.0.113.10\r\n"), "{}", ok.body());
@@ -66,20 +96,10 @@ fn each_side_sees_only_us() {
     for secret in ["10.0.0.20", "10.0.0.5", "bob", "callee"] {
         assert!(!ok.text.contains(secret), "{secret} in\n{}", ok.text);
     }
-    assert_ne!(ok.port(), invite.port());
-    caller.to_tag = ok.tag("To");
-    bench.receive(CARRIER, caller.request("ACK", "", ""));
-    bench.nothing();
+}
 
-    bench.pass(Duration::from_secs(30));
-    caller.cseq = 2;
-    bench.receive(CARRIER, caller.request("BYE", "", ""));
-    bench.expect(CARRIER, "SIP/2.0 200");
-    let bye = bench.expect(PBX, "BYE sip:bob@10.0.0.20:5060");
-    assert_eq!(bye.header("Reason"), "Q.850;cause=16;text=\"caller_hung_up\"");
-    assert_eq!(bye.header("Max-Forwards"), "70");
-    bench.receive(PBX, callee.respond(&bye, 200, ""));
-
+/// The call's sid.
+fn record_tells_it_all(bench: &Bench, call_id: &str) -> String {
     let record = &bench.reports[0];
     assert_eq!(bench.reports.len(), 1);
     assert_eq!((record.sip_code, record.q850_cause, record.failovers), (200, 16, 0));
@@ -96,16 +116,11 @@ fn each_side_sees_only_us() {
         ("carrier", "inbound", "PCMU")
     );
     assert_eq!((call.legs[1].trunk.as_str(), call.legs[1].direction), ("pbx", "outbound"));
-    assert_eq!(call.legs[1].sip_call_id, invite.header("Call-ID"));
+    assert_eq!(call.legs[1].sip_call_id, call_id);
     assert!(call.sid.starts_with("CA") && call.sid.len() == 34 && call.sid != call.legs[1].sid);
     assert!(bench.logs[0].contains("+1415****234 to +1415****100"), "{:?}", bench.logs);
     assert!(!bench.logs.iter().any(|line| line.contains("+14155551234") || line.contains("+14155550100")));
-    let sid = call.sid.clone();
-    bench.finish();
-    assert_eq!(bench.gateway.call(bench.now, &sid).unwrap().state, "ended");
-    let trace = bench.gateway.trace(&sid).unwrap();
-    assert_eq!(trace.legs, ["carrier", "pbx"]);
-    assert!(trace.verdict.starts_with("Answered by pbx, ended after 30.0 s"), "{}", trace.verdict);
+    call.sid.clone()
 }
 
 #[test]
