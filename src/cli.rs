@@ -121,10 +121,10 @@ pub struct Init {
 /// Which running edge is meant.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Remote {
-    /// Its HTTP address [default: the file's [http]]
+    /// Its HTTP address [default: as in the file]
     #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
-    /// Its bearer token [default: the file's]
+    /// Its bearer token [default: as in the file]
     #[arg(long, global = true, env = "TRUNKGATE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub token: Option<String>,
 }

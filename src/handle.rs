@@ -171,6 +171,18 @@ impl Handle {
         self.ask(|gateway, now| gateway.calls(now)).await
     }
 
+    /// The newest `limit` of those that are wanted.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn calls_where(
+        &self,
+        limit: usize,
+        wanted: impl Fn(&CallView) -> bool + Send + 'static,
+    ) -> Result<Vec<CallView>, Gone> {
+        self.ask(move |gateway, now| gateway.calls_where(now, limit, wanted)).await
+    }
+
     /// One call, live or recent.
     ///
     /// # Errors

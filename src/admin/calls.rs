@@ -62,9 +62,8 @@ pub(super) async fn list(
     {
         return Err(bad_request(format!("`{state}` is no state: {}", STATES.join(", "))));
     }
-    let mut calls = handle.calls().await?;
-    calls.retain(|call| filter.takes(call));
-    calls.truncate(filter.limit.unwrap_or(limits::CALLS_LISTED));
+    let limit = filter.limit.unwrap_or(limits::CALLS_LISTED);
+    let calls = handle.calls_where(limit, move |call| filter.takes(call)).await?;
     Ok(Json(Calls { calls }))
 }
 

@@ -111,9 +111,15 @@ impl Gateway {
         own.into_iter().chain(sip).min_by_key(|(at, _)| *at)
     }
     /// Live and recent calls, newest first.
-    pub fn calls(&self, _now: Instant) -> Vec<CallView> {
-        let live = self.calls.values().rev().filter(|call| call.state != State::Ended).map(Call::view);
-        live.chain(self.edge.recent.newest_first().cloned()).collect()
+    pub fn calls(&self, now: Instant) -> Vec<CallView> {
+        self.calls_where(now, usize::MAX, |_| true)
+    }
+    /// The newest `limit` of those that are wanted: no others are copied.
+    pub fn calls_where(&self, _now: Instant, limit: usize, wanted: impl Fn(&CallView) -> bool) -> Vec<CallView> {
+        let wanted = |call: &CallView| wanted(call);
+        let live = self.calls.values().rev().filter(|call| call.state != State::Ended).map(Call::view).filter(wanted);
+        let recent = self.edge.recent.newest_first().filter(|call| wanted(call)).cloned();
+        live.chain(recent).take(limit).collect()
     }
     /// One call, live or recent.
     pub fn call(&self, _now: Instant, sid: &str) -> Option<CallView> {
