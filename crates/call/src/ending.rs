@@ -162,14 +162,14 @@ impl Call {
         else {
             return;
         };
+        leg.state = LegState::Canceling;
         if leg.heard {
-            leg.state = LegState::Canceling;
             edge.cancel(now, client);
-            self.arm(now, edge, Timer::Withdrawn, Duration::from_secs(CANCEL_SECONDS));
         } else {
-            leg.state = LegState::Ended;
+            // The endpoint sees to a late answer; the leg stays, so that its far end may still speak.
             edge.abandon(now, client);
         }
+        self.arm(now, edge, Timer::Withdrawn, Duration::from_secs(CANCEL_SECONDS));
     }
 
     fn bye(&mut self, now: Instant, edge: &mut Edge, leg: usize, reason: ReasonSlug) {

@@ -210,7 +210,7 @@ impl Edge {
         let mut closed = false;
         while let Some(event) = session.poll_output() {
             closed |= event == Event::Closed;
-            if self.sabotage == Sabotage::PortsAreLost && matches!(event, Event::EndClosed { .. }) {
+            if self.sabotage == Sabotage::PortsAreLost && matches!(event, Event::EndClosed { .. } | Event::Closed) {
                 continue;
             }
             self.told.push_back((id, event));

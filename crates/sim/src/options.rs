@@ -22,7 +22,7 @@ pub enum Sabotage {
     EdgeHarmsAudio,
     /// The edge answers whoever speaks to it.
     EdgeAnswersStrangers,
-    /// Media workers never tell that an end is closed.
+    /// Media workers never tell that an end or a session is closed.
     PortsAreLost,
 }
 
