@@ -105,8 +105,9 @@ impl Call {
         let failed = |code, reason| Box::new(FinalAnswer::new(code, reason));
         let added = self.draw_missing(edge, [from, to], &offer).ok_or_else(|| failed(500, ReasonSlug::NoPorts))?;
         let streams = rtp_streams(&offer);
+        let policy = self.legs[to].policy().shared_with(&self.legs[from].policy());
         let leg = &mut self.legs[to];
-        let sent = relay_offer(&offer, &leg.policy(), &leg.ports(&streams), &leg.identity());
+        let sent = relay_offer(&offer, &policy, &leg.ports(&streams), &leg.identity());
         let sent = match sent {
             Ok(sent) => leg.stamp(sent),
             Err(refusal) => {

@@ -53,12 +53,15 @@ impl Call {
     /// Whether a target can be tried at all: codecs first, then its trunk's limits, which count it in.
     fn connectable(&self, now: Instant, edge: &mut Edge, attempt: &Attempt) -> Result<(), Failure> {
         let theirs = policy(attempt.trunk.as_deref());
+        let ours = self.legs[CALLER].policy();
         let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
         match &self.offer {
             Some(offer) => {
                 let nowhere = Identity { session_id: 0, version: 0, ip: std::net::Ipv4Addr::LOCALHOST.into() };
                 let ports = vec![9; trunkgate_sdp::rtp_streams(offer).len()];
-                relay_offer(offer, &theirs, &ports, &nowhere).map_err(unusable)?;
+                let clearer = |refusal| self.codecs_for_both(&theirs).err().unwrap_or(refusal);
+                relay_offer(offer, &theirs.shared_with(&ours), &ports, &nowhere)
+                    .map_err(|refusal| unusable(clearer(refusal)))?;
             }
             None => {
                 self.codecs_for_both(&theirs).map_err(unusable)?;
@@ -72,14 +75,13 @@ impl Call {
 
     /// The codecs of an offer of ours for a caller that made none.
     fn codecs_for_both(&self, theirs: &Policy) -> Result<Policy, Refusal> {
-        let ours = self.legs[CALLER].policy().codecs;
-        let both = |codec: &&String| ours.iter().any(|own| own.eq_ignore_ascii_case(codec));
-        let codecs: Vec<String> = theirs.codecs.iter().filter(both).cloned().collect();
-        if codecs.is_empty() {
-            let text = format!("caller may use {}; target may use {}", ours.join(", "), theirs.codecs.join(", "));
-            return Err(Refusal { warn_code: 305, text });
+        let ours = self.legs[CALLER].policy();
+        let both = theirs.shared_with(&ours);
+        if both.codecs.is_empty() {
+            let (ours, theirs) = (ours.codecs.join(", "), theirs.codecs.join(", "));
+            return Err(Refusal { warn_code: 305, text: format!("caller may use {ours}; target may use {theirs}") });
         }
-        Ok(Policy { codecs })
+        Ok(both)
     }
 
     /// Goes the next way to the target, or ends the attempt.
@@ -215,7 +217,10 @@ impl Call {
         let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
         let ports = leg.ports(&streams);
         let description = match &self.offer {
-            Some(offer) => relay_offer(offer, &leg.policy(), &ports, &leg.identity()).map_err(unusable)?,
+            Some(offer) => {
+                let policy = leg.policy().shared_with(&self.legs[CALLER].policy());
+                relay_offer(offer, &policy, &ports, &leg.identity()).map_err(unusable)?
+            }
             None => {
                 let policy = self.codecs_for_both(&leg.policy()).map_err(unusable)?;
                 offer_own(&policy, ports.first().copied().unwrap_or_default(), &leg.identity(), Direction::SendRecv)

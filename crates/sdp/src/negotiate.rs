@@ -23,6 +23,14 @@ pub struct Policy {
     pub codecs: Vec<String>,
 }
 
+impl Policy {
+    /// What both may use, in this one's order: the edge does not convert, so a codec has to suit both sides.
+    pub fn shared_with(&self, other: &Policy) -> Policy {
+        let both = |codec: &&String| other.codecs.iter().any(|theirs| theirs.eq_ignore_ascii_case(codec));
+        Policy { codecs: self.codecs.iter().filter(both).cloned().collect() }
+    }
+}
+
 /// How our descriptions name themselves: one `o=` line per leg; the version rises only when the content changes.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Identity {
