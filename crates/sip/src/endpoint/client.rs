@@ -5,15 +5,16 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::Endpoint;
-use super::tables::{Cancel, Client, ClientMachine, Inviting};
+use super::tables::{Cancel, Client, Inviting};
 use crate::compose::{Head, contact, name_addr, tagged};
-use crate::dialog::{DeferredBye, DialogId};
+use crate::dialog::{DeferredBye, Dialog, DialogId};
 use crate::event::{Body, ClientId, DropReason, Event, Extra, Flow, Invite, Local, Party, Reason, Sent};
 use crate::method::Method;
 use crate::target::request_flow;
 use crate::timer::T1_64;
 use crate::transaction::client_invite::State;
-use crate::transaction::{Slot, Slots, Step, key};
+use crate::transaction::{Slot, Step, key};
+use crate::write::Writer;
 
 /// Max-Forwards of requests that no call brings along (RFC 3261 §8.1.1.6).
 const MAX_FORWARDS: u8 = 70;
@@ -53,7 +54,6 @@ impl Endpoint {
         self.rules.write_abilities(&mut writer);
         write_extras(&mut writer, &invite.headers);
         let request = writer.finish(invite.body.as_ref());
-        let (machine, step) = ClientMachine::start(Method::Invite, invite.flow.transport.is_reliable());
         key::client(&mut self.scratch, branch.as_bytes(), Method::Invite);
         let inviting = Inviting {
             branch,
@@ -69,22 +69,10 @@ impl Endpoint {
             ack: None,
             forks: Vec::new(),
         };
-        let client = Client {
-            key: self.scratch.as_slice().into(),
-            method: Method::Invite,
-            machine,
-            slots: Slots::default(),
-            flow: invite.flow,
-            local: invite.local,
-            party: invite.party,
-            request,
-            call_id,
-            dialog: None,
-            silent: false,
-            reserved: true,
-            invite: Some(Box::new(inviting)),
-        };
-        self.start_client(now, id, client, step);
+        let way = (invite.flow, invite.local, invite.party);
+        let new = Client::new(Method::Invite, self.scratch.as_slice().into(), way, request, &call_id);
+        let client = Client { reserved: true, invite: Some(Box::new(inviting)), ..new.0 };
+        self.start_client(now, id, client, new.1);
         id
     }
 
@@ -206,23 +194,9 @@ impl Endpoint {
         .begin();
         writer.header("Contact", &us);
         writer.header("Accept", "application/sdp");
-        let (machine, step) = ClientMachine::start(Method::Options, flow.transport.is_reliable());
         key::client(&mut self.scratch, branch.as_bytes(), Method::Options);
-        let client = Client {
-            key: self.scratch.as_slice().into(),
-            method: Method::Options,
-            machine,
-            slots: Slots::default(),
-            flow,
-            local,
-            party,
-            request: writer.finish(None),
-            call_id,
-            dialog: None,
-            silent: false,
-            reserved: false,
-            invite: None,
-        };
+        let (way, request) = ((flow, local, party), writer.finish(None));
+        let (client, step) = Client::new(Method::Options, self.scratch.as_slice().into(), way, request, &call_id);
         self.start_client(now, id, client, step);
         id
     }
@@ -275,39 +249,22 @@ impl Endpoint {
         silent: bool,
     ) {
         let Some(dialog) = self.dialogs.get_mut(&dialog_id) else { return };
-        let flow = request_flow(dialog);
         dialog.plain.local_cseq = dialog.plain.local_cseq.saturating_add(1).min(LAST_CSEQ);
-        let (uri, routes) = dialog.request_line();
-        let plain = &dialog.plain;
-        let branch = self.tokens.branch();
-        let to = tagged(&plain.remote_uri, &plain.remote_tag);
-        let mut writer = Head {
-            method,
-            uri: &uri,
-            transport: flow.transport,
-            local: plain.local,
-            branch: &branch,
-            max_forwards: MAX_FORWARDS,
-            routes: &routes,
-            from: &tagged(&plain.local_uri, &plain.local_tag),
-            to: &to,
-            call_id: &plain.call_id,
-            cseq: plain.local_cseq,
-            product: &self.product,
-        }
-        .begin();
+        let (cseq, branch) = (dialog.plain.local_cseq, self.tokens.branch());
+        let mut begun = Begun::within(dialog, method, cseq, &branch, &self.product);
         // Target refreshes, and requests that make dialogs of their own (RFC 3261 §12.2, RFC 6665, RFC 3515).
-        let refreshes =
-            matches!(method, Method::Invite | Method::Update | Method::Subscribe | Method::Notify | Method::Refer);
-        if refreshes {
-            writer.header("Contact", &contact(&plain.contact_user, plain.local, flow.transport));
+        let plain = &dialog.plain;
+        if matches!(method, Method::Invite | Method::Update | Method::Subscribe | Method::Notify | Method::Refer) {
+            begun.writer.header("Contact", &contact(&plain.contact_user, plain.local, begun.flow.transport));
         }
         if method == Method::Invite {
-            self.rules.write_abilities(&mut writer);
+            self.rules.write_abilities(&mut begun.writer);
         }
-        write_extras(&mut writer, headers);
-        let (machine, step) = ClientMachine::start(method, flow.transport.is_reliable());
+        write_extras(&mut begun.writer, headers);
+        let Begun { flow, writer, uri, routes, to } = begun;
         key::client(&mut self.scratch, branch.as_bytes(), method);
+        let (way, request) = ((flow, plain.local, plain.party), writer.finish(body));
+        let new = Client::new(method, self.scratch.as_slice().into(), way, request, &plain.call_id);
         let invite = (method == Method::Invite).then(|| {
             Box::new(Inviting {
                 branch,
@@ -317,32 +274,18 @@ impl Endpoint {
                 local_tag: plain.local_tag.clone(),
                 to,
                 remote_uri: plain.remote_uri.clone(),
-                cseq: plain.local_cseq,
+                cseq,
                 contact_user: plain.contact_user.clone(),
                 cancel: Cancel::No,
                 ack: None,
                 forks: Vec::new(),
             })
         });
-        let client = Client {
-            key: self.scratch.as_slice().into(),
-            method,
-            machine,
-            slots: Slots::default(),
-            flow,
-            local: plain.local,
-            party: plain.party,
-            request: writer.finish(body),
-            call_id: plain.call_id.clone(),
-            dialog: Some(dialog_id),
-            silent,
-            reserved: false,
-            invite,
-        };
         if method == Method::Invite {
             dialog.invite_out = Some(id);
         }
-        self.start_client(now, id, client, step);
+        let client = Client { dialog: Some(dialog_id), silent, invite, ..new.0 };
+        self.start_client(now, id, client, new.1);
     }
 
     /// The ACK to a 2xx, where one is due: a request of its own, outside of any transaction (RFC 3261 §13.2.2.4).
@@ -350,29 +293,12 @@ impl Endpoint {
         let Some(dialog) = self.dialogs.get_mut(&dialog_id) else { return };
         let Some(cseq) = dialog.ack_due.take() else { return };
         let client = dialog.invite_out.take();
-        let flow = request_flow(dialog);
-        let (uri, routes) = dialog.request_line();
-        let plain = &dialog.plain;
-        let writer = Head {
-            method: Method::Ack,
-            uri: &uri,
-            transport: flow.transport,
-            local: plain.local,
-            branch: &self.tokens.branch(),
-            max_forwards: MAX_FORWARDS,
-            routes: &routes,
-            from: &tagged(&plain.local_uri, &plain.local_tag),
-            to: &tagged(&plain.remote_uri, &plain.remote_tag),
-            call_id: &plain.call_id,
-            cseq,
-            product: &self.product,
-        }
-        .begin();
+        let Begun { flow, writer, .. } = Begun::within(dialog, Method::Ack, cseq, &self.tokens.branch(), &self.product);
         let bytes = writer.finish(body);
         let what = Sent {
             method: Method::Ack,
             code: None,
-            party: plain.party,
+            party: dialog.plain.party,
             again: false,
             client,
             server: None,
@@ -397,26 +323,13 @@ impl Endpoint {
         let wait = Step { timeout: Slot::Arm(Reason::CancelWait, T1_64), ..Step::IDLE };
         client.slots.apply(&mut self.timers, now, super::Timer::Client(id), wait);
         let Some(request) = client.tied(Method::Cancel, None, &self.product) else { return };
-        let (machine, step) = ClientMachine::start(Method::Cancel, client.flow.transport.is_reliable());
         let branch = client.invite.as_deref().map(|inviting| inviting.branch.as_bytes()).unwrap_or_default();
         key::client(&mut self.scratch, branch, Method::Cancel);
-        let cancel = Client {
-            key: self.scratch.as_slice().into(),
-            method: Method::Cancel,
-            machine,
-            slots: Slots::default(),
-            flow: client.flow,
-            local: client.local,
-            party: client.party,
-            request,
-            call_id: client.call_id.clone(),
-            dialog: client.dialog,
-            silent: true,
-            reserved: false,
-            invite: None,
-        };
+        let way = (client.flow, client.local, client.party);
+        let new = Client::new(Method::Cancel, self.scratch.as_slice().into(), way, request, &client.call_id);
+        let cancel = Client { dialog: client.dialog, silent: true, ..new.0 };
         let id = ClientId(self.fresh_id());
-        self.start_client(now, id, cancel, step);
+        self.start_client(now, id, cancel, new.1);
     }
 }
 
@@ -443,7 +356,41 @@ impl Client {
     }
 }
 
-fn write_extras(writer: &mut crate::write::Writer, headers: &[Extra]) {
+/// A request inside a dialog, begun: the lines that every request has are written (RFC 3261 §12.2.1.1).
+struct Begun {
+    flow: Flow,
+    writer: Writer,
+    uri: String,
+    routes: Vec<String>,
+    to: String,
+}
+
+impl Begun {
+    fn within(dialog: &Dialog, method: Method, cseq: u32, branch: &str, product: &str) -> Begun {
+        let flow = request_flow(dialog);
+        let (uri, routes) = dialog.request_line();
+        let plain = &dialog.plain;
+        let to = tagged(&plain.remote_uri, &plain.remote_tag);
+        let writer = Head {
+            method,
+            uri: &uri,
+            transport: flow.transport,
+            local: plain.local,
+            branch,
+            max_forwards: MAX_FORWARDS,
+            routes: &routes,
+            from: &tagged(&plain.local_uri, &plain.local_tag),
+            to: &to,
+            call_id: &plain.call_id,
+            cseq,
+            product,
+        }
+        .begin();
+        Begun { flow, writer, uri, routes, to }
+    }
+}
+
+fn write_extras(writer: &mut Writer, headers: &[Extra]) {
     for extra in headers {
         writer.header(&extra.name, &extra.value);
     }

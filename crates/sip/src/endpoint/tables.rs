@@ -39,6 +39,9 @@ pub(super) struct Client {
     pub(super) invite: Option<Box<Inviting>>,
 }
 
+/// A request of ours and the first step of its machine.
+pub(super) type NewClient = (Client, Step);
+
 /// What an INVITE of ours needs for its ACK, CANCEL and dialogs.
 #[derive(Debug)]
 pub(super) struct Inviting {
@@ -91,7 +94,7 @@ pub(super) enum ClientMachine {
 }
 
 impl ClientMachine {
-    pub(super) fn start(method: Method, reliable: bool) -> (ClientMachine, Step) {
+    fn start(method: Method, reliable: bool) -> (ClientMachine, Step) {
         if method == Method::Invite {
             let (machine, step) = ClientInvite::start(reliable);
             (ClientMachine::Invite(machine), step)
@@ -279,6 +282,28 @@ impl Endpoint {
 }
 
 impl Client {
+    /// A request outside of any dialog that is no INVITE; callers change what is different.
+    pub(super) fn new(method: Method, key: Key, way: (Flow, Local, Party), request: Bytes, call_id: &str) -> NewClient {
+        let (flow, local, party) = way;
+        let (machine, step) = ClientMachine::start(method, flow.transport.is_reliable());
+        let client = Client {
+            key,
+            method,
+            machine,
+            slots: Slots::default(),
+            flow,
+            local,
+            party,
+            request,
+            call_id: call_id.to_owned(),
+            dialog: None,
+            silent: false,
+            reserved: false,
+            invite: None,
+        };
+        (client, step)
+    }
+
     /// What a message of this transaction is.
     pub(super) fn sent(&self, id: ClientId, method: Method, again: bool) -> Sent {
         Sent { method, code: None, party: self.party, again, client: Some(id), server: None, dialog: self.dialog }
