@@ -89,7 +89,7 @@ pub(crate) fn tagged(address: &str, tag: &str) -> String {
 }
 
 /// Begins an answer: Via with `received` and `rport`, From, To, Call-ID, CSeq (RFC 3261 §8.2.6.2). `tag` goes into a
-/// To without one; `record_routes` is for answers that make a dialog (§12.1.1).
+/// To without one, unless it is empty; `record_routes` is for answers that make a dialog (§12.1.1).
 pub(crate) fn answer(
     request: &Message,
     source: Flow,
@@ -115,7 +115,7 @@ pub(crate) fn answer(
         writer.header_bytes("From", from);
     }
     if let Some(to) = request.header(HeaderName::To) {
-        if code == 100 || tag.is_empty() || request.to().is_none_or(|to| to.tag().is_some()) {
+        if tag.is_empty() || request.to().is_none_or(|to| to.tag().is_some()) {
             writer.header_bytes("To", to);
         } else {
             let mut line = to.to_vec();

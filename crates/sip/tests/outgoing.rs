@@ -304,6 +304,19 @@ fn a_re_invite_takes_a_new_target_and_its_2xx_is_acknowledged() {
 }
 
 #[test]
+fn rfc3261_14_1_a_refused_re_invite_leaves_the_dialog_and_may_be_tried_again() {
+    let mut edge = Edge::new();
+    let (dialog, _) = edge.placed_call("");
+    edge.endpoint.request(edge.now, dialog, Method::Invite, vec![], None).unwrap();
+    edge.drain();
+    let invite = edge.one();
+    edge.receive(&response(&invite, 491, "", ""));
+    assert_eq!(edge.lines(), [ACK]);
+    assert_eq!(edge.response(), Some((491, Some(dialog))));
+    assert!(edge.endpoint.request(edge.now, dialog, Method::Invite, vec![], None).is_some());
+}
+
+#[test]
 fn a_bye_ends_our_open_re_invite_and_a_late_2xx_is_still_acknowledged() {
     let mut edge = Edge::new();
     let (dialog, _) = edge.placed_call("");
