@@ -115,9 +115,9 @@ pub fn call_event(line: &LogLine) {
     let call = (!line.call.is_empty()).then(|| tracing::field::display(&line.call));
     let reason = line.reason.map(tracing::field::display);
     if line.warn {
-        tracing::warn!(call, reason, "{}", line.text);
+        tracing::warn!(target: "trunkgate::call", call, reason, "{}", line.text);
     } else {
-        tracing::info!(call, reason, "{}", line.text);
+        tracing::info!(target: "trunkgate::call", call, reason, "{}", line.text);
     }
 }
 
