@@ -1,0 +1,112 @@
+//! The simulator over fixed seeds: 1,000 worlds in which nothing may be left of any call. One seed by hand:
+//! `cargo run -p trunkgate-sim -- --seed N`.
+
+#![allow(clippy::expect_used, clippy::panic)]
+
+use std::time::Instant;
+
+use trunkgate_sim::{Options, Sabotage, Summary, run};
+
+/// Seeds run by `cargo test`.
+const SEEDS: u64 = 1000;
+
+/// Runs a range of seeds on two threads; the first failures, and what all came to.
+fn run_all(seeds: std::ops::Range<u64>) -> (Vec<String>, Summary) {
+    let halves: Vec<_> = (0..2u64)
+        .map(|half| {
+            let seeds = seeds.clone();
+            std::thread::spawn(move || {
+                let (mut failures, mut sum) = (Vec::new(), Summary::default());
+                for seed in seeds.filter(|seed| seed % 2 == half) {
+                    match run(Instant::now(), Options::of_seed(seed)) {
+                        Ok(summary) => {
+                            sum.placed += summary.placed;
+                            sum.answered += summary.answered;
+                            sum.records += summary.records;
+                            sum.heard += summary.heard;
+                            sum.restarts += summary.restarts;
+                        }
+                        Err(failure) => failures.push(failure.to_string()),
+                    }
+                }
+                (failures, sum)
+            })
+        })
+        .collect();
+    let (mut failures, mut sum) = (Vec::new(), Summary::default());
+    for half in halves {
+        let (more, part) = half.join().expect("a seed panicked");
+        failures.extend(more);
+        sum.placed += part.placed;
+        sum.answered += part.answered;
+        sum.records += part.records;
+        sum.heard += part.heard;
+        sum.restarts += part.restarts;
+    }
+    (failures, sum)
+}
+
+#[test]
+fn a_thousand_seeds_leave_nothing_behind() {
+    let (failures, sum) = run_all(0..SEEDS);
+    assert!(failures.is_empty(), "{} seeds failed; the first:\n{}", failures.len(), failures[0]);
+    // What was simulated is what was meant: calls of which many are answered and talk, and restarts amid them.
+    assert!(sum.placed > 2 * SEEDS, "{sum:?}");
+    assert!(sum.answered > SEEDS / 2, "{sum:?}");
+    assert!(sum.records > SEEDS, "{sum:?}");
+    assert!(sum.heard > 20 * SEEDS, "{sum:?}");
+    assert!(sum.restarts > SEEDS / 20, "{sum:?}");
+}
+
+#[test]
+fn a_seed_is_always_the_same_run() {
+    for seed in [1, 2, 3, 5, 8, 13, 21, 34] {
+        let runs = [0, 1].map(|_| run(Instant::now(), Options::of_seed(seed)).expect("a good seed"));
+        assert_eq!(runs[0], runs[1], "seed {seed}");
+    }
+}
+
+/// Runs seeds with a fault put in until one is seen; what was said of it.
+fn sabotaged(sabotage: Sabotage) -> String {
+    (0..40)
+        .find_map(|seed| {
+            let options = Options { sabotage, ..Options::of_seed(seed) };
+            run(Instant::now(), options).err().map(|failure| failure.to_string())
+        })
+        .unwrap_or_else(|| panic!("{sabotage:?} is not noticed in 40 seeds"))
+}
+
+#[test]
+fn phones_that_never_end_are_noticed() {
+    let said = sabotaged(Sabotage::PhonesNeverEnd);
+    assert!(said.contains("is stuck in"), "{said}");
+}
+
+#[test]
+fn lost_byes_are_noticed() {
+    let said = sabotaged(Sabotage::EdgeMissesByes);
+    assert!(said.contains("is over") || said.contains("stuck") || said.contains("left"), "{said}");
+}
+
+#[test]
+fn harmed_audio_is_noticed() {
+    assert!(sabotaged(Sabotage::EdgeHarmsAudio).contains("damaged audio"));
+}
+
+#[test]
+fn an_answer_to_a_stranger_is_noticed() {
+    assert!(sabotaged(Sabotage::EdgeAnswersStrangers).contains("which is nobody"));
+}
+
+#[test]
+fn ports_that_do_not_come_back_are_noticed() {
+    let said = sabotaged(Sabotage::PortsAreLost);
+    assert!(said.contains("media ports are left"), "{said}");
+}
+
+#[test]
+fn a_failure_says_how_to_see_it_again() {
+    let said = sabotaged(Sabotage::EdgeHarmsAudio);
+    assert!(said.contains("cargo run -p trunkgate-sim -- --seed "), "{said}");
+    assert!(said.contains("options: calls="), "{said}");
+}
