@@ -1,5 +1,146 @@
-//! placeholder
+//! The 49 messages of RFC 4475, thrown by a known trunk at the running edge.
+
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
 use crate::interop::Setting;
-pub(crate) fn run(_: &Setting) -> anyhow::Result<String> {
-    anyhow::bail!("not yet")
+use crate::interop::edge::Edge;
+use crate::interop::raw::{Phone, Text};
+use crate::interop::sipp::{CARRIER, PBX};
+
+const EXPECTED: &str = include_str!("../../../../crates/sip/tests/rfc4475/expected.txt");
+
+const CONFIGURATION: &str = r#"
+[trunk.pbx]
+peers = ["sip:127.0.0.3:5060"]
+[[route]]
+connect = ["trunk:pbx"]
+"#;
+
+const CARRIER_TRUNK: &str = "[trunk.carrier]\naccept_from = [\"127.0.0.2/32\"]\n";
+
+/// One line of the table: file and treatment.
+fn expectations() -> impl Iterator<Item = (&'static str, &'static str)> {
+    EXPECTED.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
+        let mut fields = line.split('|').map(str::trim);
+        Some((fields.next()?, fields.next()?))
+    })
+}
+
+fn message(file: &str) -> anyhow::Result<Vec<u8>> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/sip/tests/rfc4475").join(file);
+    std::fs::read(&path).with_context(|| path.display().to_string())
+}
+
+/// What came back within a short while, finals only.
+fn finals(socket: &UdpSocket, wait: Duration, enough: usize) -> Vec<u16> {
+    let mut codes = Vec::new();
+    let mut buffer = [0; 65_535];
+    let began = Instant::now();
+    while began.elapsed() < wait && codes.len() < enough {
+        if let Ok(n) = socket.recv(&mut buffer) {
+            let text = Text(String::from_utf8_lossy(buffer.get(..n).unwrap_or_default()).into_owned());
+            codes.extend(text.code().filter(|code| *code >= 200));
+        }
+    }
+    codes
+}
+
+/// Why a message that reached the far side is malformed, judged by rules of this file's own.
+fn malformed(text: &Text) -> Option<String> {
+    let Some((head, body)) = text.0.split_once("\r\n\r\n") else { return Some("no end of headers".into()) };
+    if text.0.contains('\0') {
+        return Some("a NUL".into());
+    }
+    let mut lines = head.split("\r\n");
+    let first: Vec<&str> = lines.next().unwrap_or_default().split(' ').collect();
+    let [method, uri, "SIP/2.0"] = first.as_slice() else { return Some(format!("start line {first:?}")) };
+    if !uri.starts_with("sip:") || uri.contains(['<', '>', '"', '?']) {
+        return Some(format!("Request-URI {uri}"));
+    }
+    for line in lines {
+        let Some((name, value)) = line.split_once(':') else { return Some(format!("line {line:?}")) };
+        if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') || value.contains(['\r', '\n']) {
+            return Some(format!("line {line:?}"));
+        }
+        if value.matches('"').count() % 2 == 1 || value.matches('<').count() != value.matches('>').count() {
+            return Some(format!("unbalanced {line:?}"));
+        }
+    }
+    for name in ["Via", "From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length"] {
+        if text.all(name).count() != 1 {
+            return Some(format!("{} times {name}", text.all(name).count()));
+        }
+    }
+    if text.header("Content-Length").parse() != Ok(body.len()) {
+        return Some(format!("Content-Length {} with {} bytes", text.header("Content-Length"), body.len()));
+    }
+    let cseq = text.header("CSeq").split_once(' ');
+    let right = cseq.is_some_and(|(number, of)| of == *method && number.parse::<u32>().is_ok_and(|n| n < 1 << 31));
+    (!right).then(|| format!("CSeq {}", text.header("CSeq")))
+}
+
+/// Refuses what has reached the callee; says how many INVITEs there were.
+fn refuse_all(callee: &Phone, wait: Duration) -> anyhow::Result<usize> {
+    let mut invites = 0;
+    while let Some((text, from)) = callee.receive(wait)? {
+        if let Some(why) = malformed(&text) {
+            bail!("a malformed message reached the far side: {why}\n{}", text.0);
+        }
+        if text.first().starts_with("INVITE ") {
+            invites += 1;
+            callee.reply(&text, from, "486 Busy Here", "")?;
+        }
+    }
+    Ok(invites)
+}
+
+/// Each message once; then an ordinary call must still be possible.
+pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
+    let known = if setting.sabotage { "" } else { CARRIER_TRUNK };
+    let mut edge = Edge::start(&format!("{CONFIGURATION}{known}"))?;
+    // Answers go to the port of the topmost Via, 5060 where none is written.
+    let carrier = UdpSocket::bind((CARRIER, 5060))?;
+    carrier.set_read_timeout(Some(Duration::from_millis(20)))?;
+    let callee = Phone::new(PBX, 5060, "callee")?;
+    let (mut answered, mut served, mut dropped, mut wrong) = (0, 0, 0, Vec::new());
+    for (file, treatment) in expectations() {
+        carrier.send_to(&message(file)?, edge.udp)?;
+        let (code, invites) = match treatment.strip_prefix("answer ") {
+            Some(_) => (
+                finals(&carrier, Duration::from_secs(3), 1).first().copied(),
+                refuse_all(&callee, Duration::from_millis(100))?,
+            ),
+            None => {
+                let invites = refuse_all(&callee, Duration::from_millis(300))?;
+                (finals(&carrier, Duration::from_millis(300), 1).first().copied(), invites)
+            }
+        };
+        edge.assert_alive().with_context(|| file.to_owned())?;
+        let right = match (treatment, code) {
+            ("serve", Some(code)) => invites > 0 || (400..500).contains(&code),
+            ("serve", None) => invites > 0,
+            ("response-ok" | "response-drop", code) => code.is_none() && invites == 0,
+            (_, Some(code)) => {
+                treatment.strip_prefix("answer ").is_some_and(|want| want == code.to_string()) && invites == 0
+            }
+            (_, None) => false,
+        };
+        if !right {
+            wrong.push(format!("{file}: {treatment} expected, got {code:?} and {invites} INVITEs at the far side"));
+        }
+        match treatment {
+            "serve" => served += 1,
+            "response-ok" | "response-drop" => dropped += 1,
+            _ => answered += 1,
+        }
+    }
+    if !wrong.is_empty() {
+        bail!("{} wrong:\n{}\n{}", wrong.len(), wrong.join("\n"), edge.log_tail());
+    }
+    Ok(format!(
+        "{answered} answered as expected, {served} served, {dropped} responses ignored; nothing malformed went on"
+    ))
 }
