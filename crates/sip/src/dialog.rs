@@ -139,15 +139,15 @@ impl Dialog {
                 // A strict router finds itself in the Request-URI, and the target at the end of the list.
                 let mut routes: Vec<String> = self.plain.route_set.iter().skip(1).cloned().collect();
                 routes.push(format!("<{target}>"));
-                (strict_request_uri(first.uri), routes)
+                (as_request_uri(first.uri), routes)
             }
             _ => (target, self.plain.route_set.clone()),
         }
     }
 }
 
-/// A route entry as a Request-URI, without what may not stand there (RFC 3261 §19.1.1: `method` and headers).
-fn strict_request_uri(uri: &[u8]) -> String {
+/// A URI of a Contact or Route as a Request-URI, without what may not stand there (RFC 3261 §19.1.1: `method` and headers).
+fn as_request_uri(uri: &[u8]) -> String {
     let text = String::from_utf8_lossy(uri);
     let bare = text.split('?').next().unwrap_or_default();
     let mut parts = bare.split(';');
@@ -163,7 +163,7 @@ fn strict_request_uri(uri: &[u8]) -> String {
 pub(crate) fn contact_uri(message: &Message) -> Option<String> {
     let contact = message.contact()?;
     contact.parsed_uri()?;
-    Some(String::from_utf8_lossy(contact.uri).into_owned())
+    Some(as_request_uri(contact.uri))
 }
 
 /// A message's Record-Route entries in order, at most [`limits::ROUTE_SET`]: a longer list counts as none at all, since a

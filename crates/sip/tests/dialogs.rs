@@ -67,6 +67,13 @@ fn rfc3261_12_2_1_1_a_strict_router_stands_in_the_request_line() {
 }
 
 #[test]
+fn rfc3261_19_1_1_headers_of_a_contact_stay_out_of_the_request_line() {
+    let mut edge = Edge::new();
+    let (dialog, _) = edge.placed_call("Contact: <sip:bob@198.51.100.7;method=REFER;x=1?Route=evil>\r\n");
+    assert_eq!(bye(&mut edge, dialog).0, "BYE sip:bob@198.51.100.7;x=1");
+}
+
+#[test]
 fn a_route_set_that_is_too_long_counts_as_none() {
     let long = (0..17).map(|n| format!("<sip:p{n}.example;lr>")).collect::<Vec<_>>().join(", ");
     let mut edge = Edge::new();
