@@ -51,6 +51,9 @@ impl Call {
         leg.ours = leg.last_sent.clone();
         let relatch = leg.take_theirs(theirs);
         self.wire(now, edge, &agreed.streams, (CALLER, false), (callee, relatch));
+        if self.is_answered() {
+            self.close_unused(edge, [CALLER, callee], &agreed.streams);
+        }
         let caller = &mut self.legs[CALLER];
         let answer = caller.stamp(agreed.answer);
         caller.ours = Some(answer.clone());
@@ -154,7 +157,7 @@ impl Call {
             let sides =
                 [(offerer, a, &stream.offerer, relatch_offerer), (answerer, b, &stream.answerer, relatch_answerer)];
             for (leg, end, far, relatch) in sides {
-                let remote = self.legs[leg].remote_spec(far, relatch, self.times_answered());
+                let remote = self.legs[leg].remote_spec(far, relatch, self.is_answered());
                 let slot = self.legs[leg].ends.iter_mut().find(|e| e.end == end);
                 if let Some(slot) = slot.filter(|slot| relatch || slot.remote.as_ref() != Some(&remote)) {
                     slot.remote = Some(trunkgate_media::RemoteSpec { relatch: false, ..remote.clone() });
@@ -178,6 +181,19 @@ impl Call {
         }
     }
 
+    /// Has the ends of refused and ended streams closed.
+    pub(crate) fn close_unused(&mut self, edge: &mut Edge, legs: [usize; 2], streams: &[AgreedStream]) {
+        let Some(media) = self.media else { return };
+        for leg in legs {
+            let leg = &mut self.legs[leg];
+            let unused = |end: &mut StreamEnd| !streams.iter().any(|s| s.index == end.index);
+            for end in leg.ends.extract_if(.., unused) {
+                add_counters(&mut leg.earlier, &end.counters);
+                edge.remove_end(media, end.end);
+            }
+        }
+    }
+
     /// Disconnects streams that are no longer agreed.
     fn unwire_all_but(&mut self, edge: &mut Edge, streams: &[AgreedStream]) {
         let Some(media) = self.media else { return };
@@ -192,7 +208,7 @@ impl Call {
     }
 
     /// Whether silence counts: once the call is answered.
-    fn times_answered(&self) -> bool {
+    fn is_answered(&self) -> bool {
         self.state == crate::call::State::Answered
     }
 

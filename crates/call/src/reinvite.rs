@@ -239,6 +239,7 @@ impl Call {
         let relatch_to = self.legs[to].take_theirs(answer);
         self.legs[to].ours = Some(sent);
         self.wire(now, edge, &agreed.streams, (from, relatch_from), (to, relatch_to));
+        self.close_unused(edge, [from, to], &agreed.streams);
         let leg = &mut self.legs[from];
         let ours = leg.stamp(agreed.answer);
         leg.ours = Some(ours.clone());

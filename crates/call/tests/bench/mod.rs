@@ -1,6 +1,7 @@
 //! A bench for one gateway: virtual time, peers that are scripted line by line, a media worker that only keeps books.
 //! Invariants are checked after every step.
 #![allow(dead_code, unreachable_pub)] // no test uses all of it
+#![allow(clippy::unwrap_used, clippy::panic)] // only tests use it
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
