@@ -1,5 +1,7 @@
 //! Calls that outlive what they began with: a restart from a snapshot, another configuration, another address.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
+
 mod bench;
 
 use bench::*;

@@ -1,5 +1,7 @@
 //! Changes inside an answered call: hold and resume, refresh, refusal, glare, and a far end that has lost the call.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
+
 mod bench;
 
 use std::time::Duration;
