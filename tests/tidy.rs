@@ -1,0 +1,267 @@
+//! The rules of the source tree, as ordinary tests: which crate may use which, what a core may not call, how long a
+//! file may be, what must be named in a test or a document. Each names the places that break it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "tidy/documents.rs"]
+mod documents;
+#[path = "tidy/functions.rs"]
+mod functions;
+#[path = "tidy/tree.rs"]
+mod tree;
+#[path = "tidy/workspace.rs"]
+mod workspace;
+
+use functions::functions;
+use regex::Regex;
+use tree::{Source, report, rust, sources};
+
+/// The arrows between crates: who may depend on whom. Tests may use more.
+const ARROWS: [(&str, &[&str]); 9] = [
+    ("trunkgate-sip", &[]),
+    ("trunkgate-sdp", &[]),
+    ("trunkgate-route", &[]),
+    ("trunkgate-media", &[]),
+    ("trunkgate-call", &["trunkgate-sip", "trunkgate-sdp", "trunkgate-route", "trunkgate-media"]),
+    ("trunkgate-phone", &["trunkgate-sip", "trunkgate-sdp", "trunkgate-media"]),
+    (
+        "trunkgate-sim",
+        &["trunkgate-sip", "trunkgate-sdp", "trunkgate-route", "trunkgate-media", "trunkgate-call", "trunkgate-phone"],
+    ),
+    (
+        "trunkgate",
+        &["trunkgate-sip", "trunkgate-sdp", "trunkgate-route", "trunkgate-media", "trunkgate-call", "trunkgate-phone"],
+    ),
+    ("xtask", &[]),
+];
+
+/// What talks to the system, and so belongs to the product package alone.
+const SYSTEM_CRATES: [&str; 8] = ["tokio", "socket2", "nix", "reqwest", "axum", "tracing-subscriber", "mio", "libc"];
+
+/// Licences that code in the binary may have.
+const LICENCES: [&str; 10] = [
+    "MIT",
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Zlib",
+    "BSL-1.0",
+    "Unlicense",
+    "Unicode-3.0",
+    "CC0-1.0",
+];
+
+/// Packages that are built in several versions, with the reason.
+const DUPLICATES: [(&str, &str); 8] = [
+    ("hashbrown", "rlibphonenumber and its maps are one and two releases behind indexmap"),
+    ("itertools", "criterion (tests only) is a release ahead of the code generator of logos"),
+    ("logos", "rlibphonenumber and its message parser use neighbouring releases"),
+    ("logos-codegen", "with logos"),
+    ("logos-derive", "with logos"),
+    ("syn", "build time only: derive macros are moving from 2 to 3"),
+    ("thiserror", "some of what we use has not moved to 2"),
+    ("thiserror-impl", "with thiserror"),
+];
+
+/// What a core may not say: it takes `now` and bytes, and returns bytes and deadlines.
+const SYSTEM_CALLS: [&str; 13] = [
+    "Instant::now",
+    "SystemTime::now",
+    ".elapsed()",
+    "std::thread",
+    "thread::sleep",
+    "UdpSocket",
+    "TcpStream",
+    "TcpListener",
+    "tokio::",
+    "std::fs",
+    "std::env",
+    "std::process",
+    "rand::random",
+];
+
+const FILE_LINES: usize = 600;
+const FUNCTION_LINES: usize = 70;
+
+#[test]
+fn crates_depend_only_along_the_arrows() {
+    let mut broken = Vec::new();
+    for package in workspace::packages().into_iter().filter(|package| package.ours) {
+        let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == package.name) else {
+            broken.push(format!("{}: not in the table of arrows", package.name));
+            continue;
+        };
+        let core = package.name != "trunkgate" && package.name != "xtask";
+        for (name, _) in package.dependencies.iter().filter(|(_, for_tests)| !for_tests) {
+            let ours = name.starts_with("trunkgate");
+            if (ours && !allowed.contains(&name.as_str())) || (core && SYSTEM_CRATES.contains(&name.as_str())) {
+                broken.push(format!("{} -> {name}", package.name));
+            }
+        }
+    }
+    report("crates depend only along the arrows of docs/architecture.md", broken);
+}
+
+#[test]
+fn every_crate_takes_the_workspace_lints() {
+    let manifests = sources().into_iter().filter(|s| s.path.starts_with("crates/") && s.name() == "Cargo.toml");
+    let lax =
+        manifests.filter(|s| !s.path.starts_with("crates/fuzz/") && !s.text.contains("[lints]\nworkspace = true"));
+    report("every crate has `[lints] workspace = true`", lax.map(|s| s.path).collect());
+}
+
+#[test]
+fn licences_are_permissive() {
+    let strangers =
+        workspace::packages().into_iter().filter(|package| !workspace::may_use(&package.licence, &LICENCES));
+    let named = strangers.map(|p| format!("{} {}: `{}`", p.name, p.version, p.licence));
+    report("a dependency's licence is one of the list in tests/tidy.rs", named.collect());
+}
+
+#[test]
+fn nothing_is_built_twice_without_a_reason() {
+    let twice = workspace::duplicates();
+    let known = |name: &str| DUPLICATES.iter().any(|(known, _)| *known == name);
+    let mut broken: Vec<String> =
+        twice.iter().filter(|(name, _)| !known(name)).map(|(name, versions)| format!("{name}: {versions:?}")).collect();
+    let gone = DUPLICATES.iter().filter(|(name, _)| !twice.contains_key(*name));
+    broken.extend(gone.map(|(name, _)| format!("{name}: in the list, but built once")));
+    report("a package built in two versions stands in DUPLICATES with its reason", broken);
+}
+
+#[test]
+fn cores_do_not_touch_the_system() {
+    // The simulator's program takes a seed from its arguments and prints.
+    let core = |path: &str| path.starts_with("crates/") && path.contains("/src/") && path != "crates/sim/src/main.rs";
+    let cores = rust().into_iter().filter(|source| core(&source.path));
+    let mut broken = Vec::new();
+    for source in cores {
+        let mut excused = false;
+        for line in source.product_lines() {
+            let called = SYSTEM_CALLS.into_iter().filter(|call| line.code().contains(call));
+            broken.extend(called.filter(|_| !excused).map(|call| format!("{}:{}: {call}", source.path, line.number)));
+            excused = line.text.contains("#[expect(clippy::disallowed_methods, reason = ");
+        }
+    }
+    report("crates are sans-IO: no clock, socket, thread, file or environment", broken);
+}
+
+#[test]
+fn files_are_short() {
+    let long = rust().into_iter().map(|s| (s.text.lines().count(), s.path)).filter(|(lines, _)| *lines > FILE_LINES);
+    report("a file has at most 600 lines, tests included", long.map(|(n, path)| format!("{path}: {n}")).collect());
+}
+
+#[test]
+fn functions_are_short_or_one_flat_match() {
+    let broken = rust().into_iter().flat_map(|source| {
+        let long =
+            functions(&source).into_iter().filter(|f| f.length > FUNCTION_LINES && f.in_match * 10 <= f.length * 6);
+        long.map(|f| format!("{}:{}: {} has {} lines", source.path, f.line, f.name, f.length)).collect::<Vec<_>>()
+    });
+    report("a function has at most 70 lines, unless most of it is one match", broken.collect());
+}
+
+#[test]
+fn every_file_says_what_it_owns() {
+    let bare = rust().into_iter().filter(|source| !source.text.starts_with("//! "));
+    report("a file begins with `//!` and what it owns", bare.map(|source| source.path).collect());
+}
+
+#[test]
+fn open_ends_name_their_issue() {
+    let open = Regex::new(concat!(r"\b(TO", r"DO|FIX", r"ME|XX", r"X|HA", r"CK)\b")).unwrap();
+    let issue = Regex::new(r"\(#\d+\)").unwrap();
+    let broken = places(&sources(), |line| open.is_match(line) && !issue.is_match(line));
+    report("an open end names its issue: (#12)", broken);
+}
+
+#[test]
+fn no_test_is_switched_off() {
+    let ignored = concat!("#[ign", "ore");
+    report("no test is ignored", places(&rust(), |line| line.trim_start().starts_with(ignored)));
+}
+
+#[test]
+fn rfcs_are_cited_in_one_form() {
+    let other = Regex::new(concat!(
+        r"RFC\d|RFC-\d|RFC  |\brfc \d|RFC \d+[,:]? \(?([Ss]ection|[Ss]ec\.|[Cc]hapter|[Cc]lause)\b|",
+        r"RFC \d+, §|RFC \d+§|§ \d|§§"
+    ));
+    let other = other.unwrap();
+    let in_code = rust().into_iter().filter(|source| !source.path.starts_with("tests/tidy")).flat_map(|source| {
+        let wrong: Vec<_> = source.lines().filter(|line| other.is_match(line.comment())).collect();
+        wrong.iter().map(|line| format!("{}:{}: {}", source.path, line.number, line.text.trim())).collect::<Vec<_>>()
+    });
+    let documents: Vec<Source> = sources().into_iter().filter(|source| source.path.ends_with(".md")).collect();
+    let broken = in_code.chain(places(&documents, |line| other.is_match(line)));
+    report("RFCs are cited as `RFC 3261 §17.1.1.2`", broken.collect());
+}
+
+#[test]
+fn names_say_what_a_thing_is() {
+    let vague =
+        Regex::new(r"(?i)\b(struct|enum|trait|mod|union)\s+\w*(util|helper|manager|handler|common|context|service)");
+    let vague = vague.unwrap();
+    let stem = Regex::new(r"(?i)(^|_)(utils?|helpers?|managers?|handlers?|common|context|misc)\.rs$").unwrap();
+    let files = rust();
+    let mut broken: Vec<String> = files.iter().filter(|s| stem.is_match(s.name())).map(|s| s.path.clone()).collect();
+    for source in &files {
+        let lines = source.lines().filter(|line| vague.is_match(line.code()));
+        broken.extend(lines.map(|line| format!("{}:{}: {}", source.path, line.number, line.text.trim())));
+    }
+    report("names say what a thing is, not that it manages or helps", broken);
+}
+
+#[test]
+fn every_drop_reason_is_met_in_a_test() {
+    let files = rust();
+    let tests: String = files.iter().map(Source::test_text).collect();
+    let mut found = 0;
+    let mut broken = Vec::new();
+    for source in files.iter().filter(|source| !source.is_test()) {
+        for (line, variant) in variants(source, "pub enum DropReason {") {
+            found += 1;
+            if !tests.contains(&format!("DropReason::{variant}")) {
+                broken.push(format!("{}:{line}: DropReason::{variant}", source.path));
+            }
+        }
+    }
+    assert!(found > 5, "no DropReason found");
+    report("every reason to drop something is met in a test", broken);
+}
+
+#[test]
+fn every_example_configuration_is_loaded_by_a_test() {
+    let files = sources();
+    let tests: String = files.iter().filter(|s| s.is_rust()).map(Source::test_text).collect();
+    let examples = files.iter().filter(|s| s.path.starts_with("config/") && s.path.ends_with(".toml"));
+    let all = tests.contains("read_dir(folder().join(\"examples\"))");
+    let read = |file: &Source| tests.contains(file.name()) || (all && file.path.starts_with("config/examples/"));
+    let unread = examples.filter(|example| !read(example)).map(|example| example.path.clone());
+    report("every file of config/ is loaded by a test", unread.collect());
+}
+
+#[test]
+fn no_file_names_a_place_on_somebodys_machine() {
+    let place =
+        Regex::new(concat!(r#"(^|[\s"'`=(:\[])/(wo"#, r"rk|ro", r#"ot|home/\w+|Users/\w+)(/|["'`)\s]|$)"#)).unwrap();
+    report("no path of one machine", places(&sources(), |line| place.is_match(line)));
+}
+
+/// The lines that `wrong` is true of.
+fn places(files: &[Source], wrong: impl Fn(&str) -> bool) -> Vec<String> {
+    let all = files.iter().flat_map(|source| source.lines().map(move |line| (source, line)));
+    let broken = all.filter(|(_, line)| wrong(line.text));
+    broken.map(|(source, line)| format!("{}:{}: {}", source.path, line.number, line.text.trim())).collect()
+}
+
+/// The variants of an enum without fields or with, with their lines.
+fn variants(source: &Source, head: &str) -> Vec<(usize, String)> {
+    let body = source.lines().skip_while(|line| line.text.trim() != head).skip(1);
+    let body = body.take_while(|line| line.text.trim() != "}");
+    let named = body.filter(|line| line.text.starts_with("    ") && line.text.trim().starts_with(char::is_uppercase));
+    let name = |text: &str| text.trim().split([',', ' ', '(', '{']).next().unwrap_or_default().to_owned();
+    named.map(|line| (line.number, name(line.text))).collect()
+}

@@ -1,0 +1,142 @@
+//! The documents say what is there: files, functions, tests, keys and reasons that they name exist, and what must be
+//! named is.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use regex::Regex;
+
+use super::tree::{Source, report, root, sources};
+
+fn documents() -> Vec<Source> {
+    sources().into_iter().filter(|source| source.path.ends_with(".md")).collect()
+}
+
+fn document(path: &str) -> Source {
+    documents().into_iter().find(|source| source.path == path).unwrap_or_else(|| panic!("{path} is missing"))
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let link = Regex::new(r"\]\(([^)#\s]+)(#[^)]*)?\)").unwrap();
+    let mut broken = Vec::new();
+    for source in documents() {
+        let folder = root().join(&source.path).parent().unwrap().to_owned();
+        for line in source.lines() {
+            let targets = link.captures_iter(line.text).map(|found| found[1].to_owned());
+            let local = targets.filter(|target| !target.contains("://") && !target.starts_with("mailto:"));
+            let lost = local.filter(|target| !folder.join(target).exists());
+            broken.extend(lost.map(|target| format!("{}:{}: {target}", source.path, line.number)));
+        }
+    }
+    report("a link in a document leads to a file", broken);
+}
+
+#[test]
+fn files_named_in_documents_exist() {
+    let path = Regex::new(r"`((?:crates|src|tests|config|docs|xtask|benches|\.ci)/[\w./-]+)`").unwrap();
+    let mut broken = Vec::new();
+    // The change log speaks of what was.
+    for source in documents().into_iter().filter(|source| source.path != "CHANGELOG.md") {
+        for line in source.lines() {
+            let named = path.captures_iter(line.text).map(|found| found[1].to_owned());
+            let lost = named.filter(|named| !root().join(named).exists());
+            broken.extend(lost.map(|named| format!("{}:{}: {named}", source.path, line.number)));
+        }
+    }
+    report("a file named in a document exists", broken);
+}
+
+/// In these, a line that names one file and then functions in backticks (`name()`) means functions of that file.
+#[test]
+fn functions_named_beside_a_file_are_in_it() {
+    let file = Regex::new(r"`((?:crates|src|tests|xtask)/[\w./-]+\.rs)`").unwrap();
+    let function = Regex::new(r"`(?:[A-Za-z_]\w*::)*([a-z_]\w*)\(\)`").unwrap();
+    let files = sources();
+    let mut broken = Vec::new();
+    let mut found = 0;
+    for path in ["docs/life-of-a-call.md", "docs/architecture.md"] {
+        for line in document(path).lines() {
+            let named: Vec<&Source> = file
+                .captures_iter(line.text)
+                .filter_map(|name| files.iter().find(|source| source.path == name[1]))
+                .collect();
+            // A line without a file speaks of functions that every core has.
+            for name in function.captures_iter(line.text).filter(|_| !named.is_empty()) {
+                found += 1;
+                let head = Regex::new(&format!(r"\bfn {}\b", &name[1])).unwrap();
+                if !named.iter().any(|source| head.is_match(&source.text)) {
+                    broken.push(format!("{path}:{}: {}", line.number, &name[1]));
+                }
+            }
+        }
+    }
+    assert!(found > 10, "docs/life-of-a-call.md names its functions");
+    report("a function named beside a file is in that file", broken);
+}
+
+#[test]
+fn tests_named_in_the_rfc_table_exist() {
+    let named = Regex::new(r"`([a-z]\w*(?:_\w+)+)`").unwrap();
+    let code: String = sources().into_iter().filter(Source::is_rust).map(|source| source.text).collect();
+    let mut broken = Vec::new();
+    for line in document("docs/rfc.md").lines() {
+        let tests = named.captures_iter(line.text).map(|found| found[1].to_owned());
+        let lost = tests.filter(|test| !code.contains(&format!("fn {test}(")));
+        broken.extend(lost.map(|test| format!("docs/rfc.md:{}: {test}", line.number)));
+    }
+    report("a test named in docs/rfc.md exists", broken);
+}
+
+#[test]
+fn every_reason_is_explained() {
+    let text = document("docs/reasons.md").text;
+    let code = sources().into_iter().find(|source| source.path == "crates/call/src/reason.rs").unwrap().text;
+    let slug = Regex::new(r#"=> "([a-z0-9_]+)""#).unwrap();
+    let (_, from_slugs) = code.split_once("fn as_str").unwrap();
+    let (slug_table, _) = from_slugs.split_once("fn sentence").unwrap();
+    let slugs: BTreeSet<String> = slug.captures_iter(slug_table).map(|found| found[1].to_owned()).collect();
+    assert!(slugs.len() > 10, "crates/call/src/reason.rs names the reasons");
+    let missing = slugs.into_iter().filter(|slug| !text.contains(&format!("`{slug}`")));
+    report("every reason slug is in docs/reasons.md", missing.collect());
+}
+
+#[test]
+fn configurations_shown_in_documents_are_accepted() {
+    let mut found = 0;
+    for source in documents() {
+        for block in source.text.split("```toml\n").skip(1) {
+            let text = block.split("```").next().unwrap();
+            found += 1;
+            let path = Path::new(&source.path);
+            if let Err(wrong) = trunkgate::config::parse(path, text) {
+                panic!("{}", trunkgate::config::render(path, text, &wrong));
+            }
+        }
+    }
+    assert!(found >= 2, "README.md and docs/configuration.md show a configuration");
+}
+
+#[test]
+fn every_dependency_has_its_reason() {
+    let text = document("docs/dependencies.md").text;
+    let manifest = sources().into_iter().find(|source| source.path == "Cargo.toml").unwrap();
+    let manifest: toml::Table = manifest.text.parse().unwrap();
+    let dependencies = manifest["workspace"]["dependencies"].as_table().unwrap();
+    let others = dependencies.keys().filter(|name| !name.starts_with("trunkgate"));
+    let missing = others.filter(|name| !text.contains(&format!("`{name}`")));
+    report("every dependency is in docs/dependencies.md with its reason", missing.cloned().collect());
+}
+
+#[test]
+fn every_key_is_documented() {
+    let text = document("docs/configuration.md").text;
+    let keys = sources().into_iter().find(|source| source.path == "src/config/keys.rs").unwrap().text;
+    let key = Regex::new(r#"\("([a-z_]+)", "#).unwrap();
+    let keys: BTreeSet<String> = key.captures_iter(&keys).map(|found| found[1].to_owned()).collect();
+    assert!(keys.len() > 40, "src/config/keys.rs names the keys");
+    let named =
+        |key: &String| [format!("`{key}`"), format!("`[{key}]`"), format!("[{key}.")].iter().any(|n| text.contains(n));
+    let missing = keys.into_iter().filter(|key| !named(key) && !text.contains(&format!("[[{key}]]")));
+    report("every key of src/config/keys.rs is in docs/configuration.md", missing.collect());
+}

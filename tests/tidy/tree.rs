@@ -1,0 +1,115 @@
+//! The source tree as text: which files there are, and which part of each is code, comment or test.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Folders that are not sources.
+const SKIPPED: [&str; 5] = ["target", ".git", "corpus", "artifacts", "node_modules"];
+/// Files read whole; others (pictures, captured messages) are not looked into.
+const TEXT: [&str; 9] = ["rs", "toml", "md", "yml", "yaml", "sh", "cfg", "xml", "service"];
+
+/// One file.
+pub(crate) struct Source {
+    /// Path from the top of the tree, with `/`.
+    pub(crate) path: String,
+    /// All of it.
+    pub(crate) text: String,
+}
+
+/// One line of a file, counted from 1.
+pub(crate) struct Line<'a> {
+    pub(crate) number: usize,
+    pub(crate) text: &'a str,
+}
+
+impl Line<'_> {
+    /// What stands before a comment; text inside strings is not told from code.
+    pub(crate) fn code(&self) -> &str {
+        self.text.split("//").next().unwrap_or_default()
+    }
+    /// What stands behind `//`, where it is a comment and not the middle of an address.
+    pub(crate) fn comment(&self) -> &str {
+        match self.text.split_once("//") {
+            Some((before, comment)) if !before.ends_with(':') => comment,
+            _ => "",
+        }
+    }
+}
+
+impl Source {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+        self.text.lines().enumerate().map(|(at, text)| Line { number: at + 1, text })
+    }
+    /// The lines before the unit tests.
+    pub(crate) fn product_lines(&self) -> impl Iterator<Item = Line<'_>> {
+        let end = self.unit_tests_at();
+        self.lines().take_while(move |line| line.number < end)
+    }
+    /// What only tests see: the whole of a file under `tests/`, else what follows `#[cfg(test)]`.
+    pub(crate) fn test_text(&self) -> String {
+        let from = if self.is_test() { 0 } else { self.unit_tests_at() };
+        let lines: Vec<&str> = self.lines().filter(|line| line.number >= from).map(|line| line.text).collect();
+        lines.join("\n")
+    }
+    pub(crate) fn is_test(&self) -> bool {
+        self.path.starts_with("tests/") || self.path.contains("/tests/") || self.path.contains("/tests.rs")
+    }
+    pub(crate) fn is_rust(&self) -> bool {
+        self.path.ends_with(".rs")
+    }
+    pub(crate) fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
+    /// The line of a `#[cfg(test)]` that a module follows, with other attributes between at most.
+    fn unit_tests_at(&self) -> usize {
+        let lines: Vec<&str> = self.text.lines().collect();
+        let starts = |at: &usize| {
+            let mut after = lines.iter().skip(at + 1).skip_while(|line| line.starts_with("#["));
+            lines[*at] == "#[cfg(test)]" && after.next().is_some_and(|line| line.starts_with("mod "))
+        };
+        (0..lines.len()).find(starts).map_or(usize::MAX, |at| at + 1)
+    }
+}
+
+/// The top of the tree.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every text file, by path.
+pub(crate) fn sources() -> Vec<Source> {
+    let mut found = Vec::new();
+    walk(root(), &mut found);
+    found.sort();
+    let read = |path: PathBuf| {
+        let relative = path.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/");
+        Some(Source { path: relative, text: fs::read_to_string(&path).ok()? })
+    };
+    let sources: Vec<Source> = found.into_iter().filter_map(read).collect();
+    assert!(sources.len() > 50, "the tree has only {} files: is this its top?", sources.len());
+    sources
+}
+
+/// Every Rust file.
+pub(crate) fn rust() -> Vec<Source> {
+    sources().into_iter().filter(Source::is_rust).collect()
+}
+
+fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() {
+            if !SKIPPED.contains(&name.as_str()) {
+                walk(&path, found);
+            }
+        } else if path.extension().is_some_and(|e| TEXT.contains(&e.to_string_lossy().as_ref())) || name == "run" {
+            found.push(path);
+        }
+    }
+}
+
+/// Fails with the rule and every place that breaks it.
+pub(crate) fn report(rule: &str, broken: Vec<String>) {
+    assert!(broken.is_empty(), "\n{rule}\n  {}\n", broken.join("\n  "));
+}
