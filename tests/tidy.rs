@@ -233,6 +233,25 @@ fn every_drop_reason_is_met_in_a_test() {
 }
 
 #[test]
+fn every_limit_is_kept_somewhere() {
+    let name = Regex::new(r"pub(?:\(\w+\))? const ([A-Z][A-Z0-9_]*)").unwrap();
+    let files = rust();
+    let mut broken = Vec::new();
+    for limits in files.iter().filter(|source| source.name() == "limits.rs") {
+        for line in limits.lines() {
+            let Some(found) = name.captures(line.text) else { continue };
+            let used = Regex::new(&format!(r"\b{}\b", &found[1])).unwrap();
+            let mut others = files.iter().filter(|s| !s.is_test() && s.path != limits.path);
+            let kept = others.any(|source| source.product_lines().any(|line| used.is_match(line.code())));
+            if !kept {
+                broken.push(format!("{}:{}: {}", limits.path, line.number, &found[1]));
+            }
+        }
+    }
+    report("a limit is looked at outside of limits.rs", broken);
+}
+
+#[test]
 fn every_example_configuration_is_loaded_by_a_test() {
     let files = sources();
     let tests: String = files.iter().filter(|s| s.is_rust()).map(Source::test_text).collect();

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use trunkgate_sdp::{Agreed, Description, Identity, Policy, Refusal, accept, relay_offer, rtp_streams};
+use trunkgate_sdp::{Agreed, Description, Identity, Policy, Refusal, accept, limits, relay_offer, rtp_streams};
 
 const A_PORTS: [u16; 4] = [20000, 20002, 20004, 20006];
 const B_PORTS: [u16; 4] = [30000, 30002, 30004, 30006];
@@ -127,6 +127,7 @@ fn rfc3264_5_1_sections_keep_number_and_order() {
 
 #[test]
 fn a_fifth_stream_is_refused() {
+    assert_eq!(limits::ANCHORED_STREAMS, 4);
     let offer = a(&"m=audio 4000 RTP/AVP 0\r\n".repeat(5));
     let ports = |d: &Description| d.media.iter().map(|m| m.port).collect::<Vec<_>>();
     assert_eq!(ports(&offered(&offer, "PCMU").unwrap()), [30000, 30002, 30004, 30006, 0]);
@@ -172,7 +173,9 @@ fn a_refusal_stays_short() {
     assert_eq!(refusal, Ok(()), "unknown codecs pass");
     let unnamed: String = (96..128).map(|n| format!(" {n}")).collect();
     let refusal = offered(&a(&format!("m=audio 4000 RTP/AVP{unnamed}\r\n")), "PCMA").unwrap_err();
-    assert_eq!(refusal.text.matches(", ").count(), 15, "{}", refusal.text);
+    assert_eq!(refusal.text.matches(", ").count(), limits::NAMES_IN_TEXT - 1, "{}", refusal.text);
+    let long = offered(&a(&format!("m={} 4000 TCP/MSRP *\r\n", "x".repeat(300))), "PCMA").unwrap_err();
+    assert_eq!(long.text.matches('x').count(), limits::NAME_CHARS_IN_TEXT);
 }
 
 #[test]
