@@ -25,6 +25,12 @@ pub(crate) enum Action {
     StrangerRtp,
     /// A known party sends what is no SIP.
     Noise(usize, Bytes),
+    /// A known party sends a request of its own that belongs to no call.
+    Options(usize),
+    /// A new limit of calls at once.
+    Limit(u32),
+    /// Some other process takes a media port, or gives it back.
+    Squat(u16, bool),
     /// A new configuration.
     Reload,
     /// Bad weather.
@@ -69,6 +75,9 @@ impl fmt::Display for Action {
             Action::Stranger(bytes) => write!(f, "a stranger sends {} bytes", bytes.len()),
             Action::Noise(from, bytes) => write!(f, "phone {from} sends {} bytes of noise", bytes.len()),
             Action::StrangerRtp
+            | Action::Options(_)
+            | Action::Limit(_)
+            | Action::Squat(..)
             | Action::Reload
             | Action::Storm(_)
             | Action::Calm
@@ -192,8 +201,14 @@ fn disturb(world: &mut World, busy: Duration) {
         0..16 => (Action::Stranger(random_sip(world)), None),
         16..28 => (Action::StrangerRtp, None),
         28..36 => (Action::Noise(seat, random_noise(world)), None),
-        36..48 => (Action::Reload, None),
-        48..62 => {
+        36..44 => (Action::Reload, None),
+        44..47 => (Action::Options(seat), None),
+        47..50 => (Action::Limit(world.rng.random_range(0..3)), Some(Action::Limit(1000))),
+        50..54 => {
+            let port = 2 * world.rng.random_range(0..world.options.port_pairs);
+            (Action::Squat(port, true), Some(Action::Squat(port, false)))
+        }
+        54..62 => {
             let loss = f64::from(world.rng.random_range(30..=100u32)) / 100.0;
             let storm = Weather { loss, ..world.options.weather };
             (Action::Storm(storm), Some(Action::Calm))
@@ -210,6 +225,16 @@ fn disturb(world: &mut World, busy: Duration) {
     if let Some(second) = second {
         world.at(later, Happening::Act(second));
     }
+}
+
+/// OPTIONS of a trunk that looks whether we are there.
+fn options_request(from: std::net::SocketAddr, n: u32) -> Bytes {
+    format!(
+        "OPTIONS sip:{EDGE} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bK{n};rport\r\nMax-Forwards: 70\r\n\
+         From: <sip:x@{from}>;tag={n}\r\nTo: <sip:{EDGE}>\r\nCall-ID: o{n}\r\nCSeq: 1 OPTIONS\r\n\
+         Content-Length: 0\r\n\r\n"
+    )
+    .into()
 }
 
 fn random_noise(world: &mut World) -> Bytes {
@@ -264,6 +289,16 @@ pub(crate) fn act(world: &mut World, action: Action) {
             let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
             world.edge.gateway.handle_input(now, Input::Received { flow, bytes });
         }
+        Action::Options(from) => {
+            let n = world.rng.random();
+            let Some(remote) = world.seats.get(from).map(|seat| seat.address) else { return };
+            let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
+            world.at(now, Happening::ToEdge(flow, options_request(remote, n)));
+        }
+        Action::Limit(calls) => {
+            world.edge.gateway.handle_input(now, Input::Limits { calls, calls_per_second: 0 });
+        }
+        Action::Squat(port, taken) => world.edge.squat(port, taken),
         Action::Reload => {
             world.table_version += 1;
             let table = edge::table(&world.options, world.table_version);

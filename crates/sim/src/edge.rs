@@ -1,6 +1,6 @@
 //! The edge under test: a real gateway, real media sessions, and a table of ports that stands for their sockets.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -48,6 +48,8 @@ pub struct Edge {
     pub told: VecDeque<Told>,
     /// Sessions that outlived a restart and wait for the new gateway to speak of them.
     kept: BTreeMap<MediaId, Session>,
+    /// Ports that belong to some other process.
+    squatted: BTreeSet<SocketAddr>,
     buffer: PacketBuf,
     config: GatewayConfig,
     generation: u8,
@@ -79,6 +81,7 @@ impl Edge {
             ports: BTreeMap::new(),
             told: VecDeque::new(),
             kept: BTreeMap::new(),
+            squatted: BTreeSet::new(),
             buffer: PacketBuf::new(),
             config,
             generation: 0,
@@ -104,7 +107,7 @@ impl Edge {
                     None => Some("no such session"),
                     Some(session) => session.refuses(*end),
                 };
-                let taken = self.ports.contains_key(&rtp) || self.ports.contains_key(&rtcp);
+                let taken = [rtp, rtcp].iter().any(|at| self.ports.contains_key(at) || self.squatted.contains(at));
                 if let Some(error) = error.or(taken.then_some("address in use")) {
                     self.told.push_back((id, Event::BindFailed { end: *end, error: error.into() }));
                     return;
@@ -148,6 +151,16 @@ impl Edge {
         });
         self.collect(id);
         left
+    }
+
+    /// Some other process binds a port, counted from the first media port, or leaves it.
+    pub fn squat(&mut self, port: u16, taken: bool) {
+        let address = SocketAddr::new(EDGE.ip(), FIRST_PORT + port);
+        if taken {
+            self.squatted.insert(address);
+        } else {
+            self.squatted.remove(&address);
+        }
     }
 
     /// Lets sessions look for silence.

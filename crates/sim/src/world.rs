@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rand::SeedableRng as _;
+use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_call::{Input, Output, QueryId, Resolved};
 use trunkgate_phone::{Phone, PhoneConfig};
@@ -296,7 +296,9 @@ impl World {
                 }
                 Output::Resolve { query, host, .. } => {
                     let address = SocketAddr::new(TRUNK_B.ip(), 5060);
-                    let found = (host == FAR_HOST).then_some(Resolved { transport: Transport::Udp, address });
+                    // The name service knows the name most of the time.
+                    let known = host == FAR_HOST && self.rng.random_bool(0.8);
+                    let found = known.then_some(Resolved { transport: Transport::Udp, address });
                     let at = self.now + Duration::from_millis(5);
                     self.at(at, Happening::Resolved(query, found.into_iter().collect()));
                 }
