@@ -81,12 +81,33 @@ impl Trace {
             self.dropped += 1;
         }
         let at_us = u64::try_from(now.saturating_duration_since(self.began).as_micros()).unwrap_or(u64::MAX);
-        self.entries.push_back(TraceEntry { at_us, what });
+        // The endpoint answers a BYE before it tells of it; the ladder shows them in the order of the wire.
+        let answer = self.entries.back().filter(|last| last.at_us == at_us && answers(&last.what, &what)).cloned();
+        match answer {
+            Some(answer) => {
+                self.entries.pop_back();
+                self.entries.push_back(TraceEntry { at_us, what });
+                self.entries.push_back(answer);
+            }
+            None => self.entries.push_back(TraceEntry { at_us, what }),
+        }
     }
     /// The ring as a view.
     pub(crate) fn view(&self, sid: String, verdict: String, legs: Vec<String>) -> TraceView {
         TraceView { sid, verdict, legs, entries: self.entries.iter().cloned().collect(), dropped: self.dropped }
     }
+}
+
+/// Whether `answer` is an answer of ours to `request`, a BYE of the same leg.
+fn answers(answer: &TraceItem, request: &TraceItem) -> bool {
+    let (
+        TraceItem::Message { leg, received: false, text, .. },
+        TraceItem::Message { leg: of, received: true, text: bye, .. },
+    ) = (answer, request)
+    else {
+        return false;
+    };
+    leg == of && bye == "BYE" && text.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// What a message's body says, in a few words for the ladder: the first m-line of a session description.
@@ -134,6 +155,28 @@ mod tests {
         let view = trace.view("CA1".into(), String::new(), vec![]);
         assert_eq!((view.entries.len(), view.dropped), (TRACE_ENTRIES, 3));
         assert_eq!(view.entries[0].at_us, 3);
+    }
+
+    #[test]
+    fn a_bye_stands_before_its_answer() {
+        let began = start();
+        let message = |leg, received, text: &str| TraceItem::Message {
+            leg,
+            received,
+            text: text.into(),
+            note: String::new(),
+            again: false,
+        };
+        let mut trace = Trace::new(began);
+        trace.push(began, message(1, false, "200 OK"));
+        trace.push(began, message(0, true, "BYE"));
+        trace.push(began, message(0, false, "200 OK"));
+        trace.push(began, message(0, true, "BYE"));
+        let view = trace.view("CA1".into(), String::new(), vec![]);
+        let order: Vec<_> = view.entries.iter().map(|e| serde_json::to_value(e).unwrap()).collect();
+        let order: Vec<_> = order.iter().map(|e| (e["leg"].as_u64(), e["text"].as_str())).collect();
+        let (bye, ok) = (Some("BYE"), Some("200 OK"));
+        assert_eq!(order, [(Some(1), ok), (Some(0), bye), (Some(0), bye), (Some(0), ok)]);
     }
 
     #[test]
