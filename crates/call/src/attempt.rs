@@ -135,7 +135,8 @@ impl Attempt {
                 trunkgate_sip::Transport::Tcp => Transport::Tcp,
                 trunkgate_sip::Transport::Tls => Transport::Tls,
             };
-            self.left.push_front(Way { address: Some(found.address), transport, ..way.clone() });
+            let address = SocketAddr::new(found.address.ip().to_canonical(), found.address.port());
+            self.left.push_front(Way { address: Some(address), transport, ..way.clone() });
         }
     }
 

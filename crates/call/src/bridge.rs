@@ -82,10 +82,11 @@ impl Call {
         edge.metrics.call_setup_seconds.observe(age.as_secs_f64());
         let leg = &self.legs[callee];
         edge.trunks.answered(leg.trunk_name());
-        let text = format!("answered by {} after {:.1} s", self.name_of(callee), age.as_secs_f64());
-        edge.decide(now, self.key, text.clone());
+        let (name, after) = (self.name_of(callee), age.as_secs_f64());
+        edge.decide(now, self.key, format!("answered by {name} after {after:.1} s"));
+        let line = format!("answered by {} after {after:.1} s", edge.shown_name(&name));
         let sid = self.sid().to_owned();
-        edge.log(&sid, text, None);
+        edge.log(&sid, line, None);
         let answer = Answer {
             code: 200,
             body: Some(Body::sdp(ours.to_string())),

@@ -316,7 +316,7 @@ impl Call {
     /// Whether no stream flows both ways.
     fn is_held(&self) -> bool {
         let mut remotes = self.legs[CALLER].ends.iter().filter_map(|end| end.remote.as_ref()).peekable();
-        remotes.peek().is_some() && remotes.all(|remote| !(remote.may_send && remote.may_receive))
+        remotes.peek().is_some() && remotes.all(|r| r.rtp.is_none() || !(r.may_send && r.may_receive))
     }
 }
 

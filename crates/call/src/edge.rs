@@ -101,7 +101,7 @@ impl Edge {
             table,
             addressing,
         };
-        edge.trunks.configure(&edge.table);
+        edge.trunks.configure(&edge.table, &mut edge.metrics);
         edge
     }
 
@@ -258,6 +258,14 @@ impl Edge {
     /// A number as log lines may show it.
     pub(crate) fn shown(&self, number: &str) -> String {
         if self.config.full_numbers { number.to_owned() } else { mask(number) }
+    }
+
+    /// A target's name as log lines may show it: the user part of a bare URI may be a number.
+    pub(crate) fn shown_name(&self, name: &str) -> String {
+        match name.split_once(':').and_then(|(scheme, rest)| Some((scheme, rest.split_once('@')?))) {
+            Some((scheme, (user, host))) => format!("{scheme}:{}@{host}", self.shown(user)),
+            None => name.to_owned(),
+        }
     }
 
     /// The date of a moment.

@@ -72,6 +72,7 @@ impl Gateway {
             Input::Received { flow, bytes } => self.received(now, flow, bytes),
             Input::Broken { flow, bytes, what } => self.broken(flow, bytes, what),
             Input::TransportFailed { flow } => {
+                let flow = Flow { remote: canonical(flow.remote), ..flow };
                 let input = trunkgate_sip::Input::TransportFailed { flow };
                 self.edge.endpoint.handle_input(now, input);
             }
@@ -83,7 +84,7 @@ impl Gateway {
             }
             Input::Table(table) => {
                 self.edge.table = table;
-                self.edge.trunks.configure(&self.edge.table);
+                self.edge.trunks.configure(&self.edge.table, &mut self.edge.metrics);
             }
             Input::Limits { calls, calls_per_second } => self.edge.admission.set_limits(calls, calls_per_second),
             Input::Addressing(addressing) => self.edge.addressing = addressing,

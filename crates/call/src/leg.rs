@@ -209,8 +209,8 @@ impl Leg {
             may_send: sends,
             may_receive: receives,
             relatch,
-            // On hold either side may rightly be silent.
-            watch_idle: answered && sends && receives,
+            // On hold either side may rightly be silent; without an address it is the hold of RFC 2543.
+            watch_idle: answered && sends && receives && far.rtp.is_some(),
         }
     }
 
@@ -329,9 +329,10 @@ mod tests {
             (Direction::RecvOnly, true, false),
             (Direction::Inactive, true, false),
         ] {
-            let far = Far { rtp: None, rtcp: None, direction };
+            let far = Far { rtp: Some("192.0.2.1:4000".parse().unwrap()), rtcp: None, direction };
             let spec = leg.remote_spec(&far, false, answered);
             assert_eq!(spec.watch_idle, watched, "{direction:?}");
+            assert!(!leg.remote_spec(&Far { rtp: None, ..far }, false, answered).watch_idle);
             assert_eq!((spec.may_send, spec.may_receive), (direction.sends(), direction.receives()));
         }
     }

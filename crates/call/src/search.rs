@@ -432,10 +432,11 @@ impl Call {
 
     fn note_failure(&mut self, now: Instant, edge: &mut Edge, name: &str, failure: &Failure) {
         let code = failure.code.map(|code| format!(" ({code})")).unwrap_or_default();
-        let text = format!("{name}: {}{code}", failure.reason.sentence());
-        edge.decide(now, self.key, text.clone());
+        let why = failure.reason.sentence();
+        edge.decide(now, self.key, format!("{name}: {why}{code}"));
+        let line = format!("{}: {why}{code}", edge.shown_name(name));
         let sid = self.sid().to_owned();
-        edge.log(&sid, text, Some(failure.reason));
+        edge.log(&sid, line, Some(failure.reason));
         self.failed_over = Some(failure.reason);
     }
 

@@ -31,7 +31,7 @@ pub(crate) struct Trunks {
 
 impl Trunks {
     /// Takes a table's limits over. A trunk that is gone is forgotten once its last call has ended.
-    pub(crate) fn configure(&mut self, table: &Table) {
+    pub(crate) fn configure(&mut self, table: &Table, metrics: &mut Metrics) {
         for trunk in table.trunks() {
             let state = self.state(&trunk.name, trunk.calls_per_second);
             state.max_calls = trunk.max_calls;
@@ -39,6 +39,10 @@ impl Trunks {
             state.peers.retain(|uri, _| trunk.peers.iter().any(|p| p.uri == *uri));
         }
         self.by_name.retain(|name, state| state.calls > 0 || table.trunk(name).is_some());
+        metrics.trunk_up.retain(|name, _| table.trunk(name).is_some());
+        metrics.peer_up.retain(|(name, uri), _| {
+            table.trunk(name).is_some_and(|trunk| trunk.peers.iter().any(|peer| peer.uri == *uri))
+        });
     }
 
     /// Counts a call of a trunk in, or says which limit forbids it.

@@ -125,3 +125,32 @@ fn a_loopback_trunk_may_have_media_on_loopback() {
     let invite = bench.expect(PBX, "INVITE");
     assert!(!invite.text.contains("127.0.0.1"));
 }
+
+#[test]
+fn what_is_known_of_a_peer_goes_with_it() {
+    let mut bench = Bench::with(usual());
+    bench.answered();
+    let known = |bench: &Bench| bench.gateway.metrics().peer_up.len() + bench.gateway.metrics().trunk_up.len();
+    assert_eq!(known(&bench), 2);
+    bench.input(Input::Table(table(vec![trunk("carrier", &[CARRIER])], vec![])));
+    assert_eq!(known(&bench), 0);
+}
+
+#[test]
+fn hold_by_an_empty_address_is_hold() {
+    let mut bench = Bench::with(usual());
+    let (mut caller, callee) = bench.answered();
+    bench.take_media();
+    caller.cseq = 2;
+    let hold = sdp("198.51.100.7", 40_000, 2, "0 101", "sendrecv").replace("c=IN IP4 198.51.100.7", "c=IN IP4 0.0.0.0");
+    bench.receive(CARRIER, caller.request("INVITE", &hold, ""));
+    let asked = bench.expect(PBX, "INVITE");
+    bench.receive(PBX, callee.respond(&asked, 200, &sdp("10.0.0.20", 30_000, 2, "0 101", "sendrecv")));
+    assert_eq!(bench.gateway.calls(bench.now)[0].state, "held");
+    let media = bench.take_media();
+    assert!(
+        media
+            .iter()
+            .any(|c| matches!(c, Command::SetRemote { remote, .. } if remote.rtp.is_none() && !remote.watch_idle))
+    );
+}

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bench::*;
 use trunkgate_call::Input;
+use trunkgate_call::limits::ATTEMPTS_PER_CALL;
 use trunkgate_route::{Route, TargetSpec, Transport, Trunk};
 
 fn two_peers() -> Bench {
@@ -355,4 +356,36 @@ fn a_bare_uri_is_called_and_may_speak_though_no_trunk_names_it() {
     bench.receive(DESK, callee.request("BYE", 2, ""));
     bench.nothing();
     bench.finish();
+}
+
+#[test]
+fn a_call_makes_only_so_many_attempts() {
+    let addresses: Vec<String> = (1..=ATTEMPTS_PER_CALL + 8).map(|n| format!("10.0.1.{n}:5060")).collect();
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    let trunks = vec![trunk("carrier", &[CARRIER]), trunk("pbx", &addresses)];
+    let mut bench = Bench::with(table(trunks, vec![route(vec![to_trunk("pbx")])]));
+    dial(&mut bench);
+    let mut tried = 0;
+    while let Some(sent) = bench.sent.pop_front().filter(|s| s.first_line().starts_with("INVITE")) {
+        tried += 1;
+        bench.input(Input::TransportFailed { flow: udp(&sent.to.to_string()) });
+    }
+    assert_eq!(tried, ATTEMPTS_PER_CALL);
+    assert_eq!(bench.reports[0].sip_code, 503);
+    bench.finish();
+}
+
+#[test]
+fn numbers_in_a_bare_uri_are_masked_in_log_lines() {
+    let uri = TargetSpec::Uri {
+        uri: "sip:+14155559876@192.0.2.77".into(),
+        host: "192.0.2.77".into(),
+        port: None,
+        transport: Transport::Udp,
+    };
+    let mut bench = Bench::with(table(usual_trunks(), vec![route(vec![uri])]));
+    dial(&mut bench);
+    bench.input(Input::TransportFailed { flow: udp("192.0.2.77:5060") });
+    assert!(bench.logs.iter().any(|l| l.contains("sip:+1415****876@192.0.2.77")), "{:?}", bench.logs);
+    assert!(!bench.logs.iter().any(|l| l.contains("+14155559876")), "{:?}", bench.logs);
 }

@@ -7,6 +7,7 @@ mod bench;
 use std::time::Duration;
 
 use bench::*;
+use trunkgate_call::limits::NUMBER_CHARS;
 use trunkgate_call::{Control, Input};
 use trunkgate_route::{Route, Trunk};
 
@@ -250,4 +251,13 @@ fn a_route_of_another_trunk_is_none() {
     let mut bench = Bench::with(table(usual_trunks(), routes));
     let sent = refused(&mut bench, invite("+14155550100", &offer()));
     assert_eq!(sent.code(), 404);
+}
+
+#[test]
+fn endless_numbers_are_cut() {
+    let mut bench = Bench::with(table(usual_trunks(), vec![route(vec![to_trunk("pbx")])]));
+    bench.receive(CARRIER, invite(&"x".repeat(5_000), &offer()));
+    let sent = bench.expect(PBX, "INVITE");
+    assert_eq!(sent.first_line(), format!("INVITE sip:{}@10.0.0.20:5060 SIP/2.0", "x".repeat(NUMBER_CHARS)));
+    assert_eq!(bench.gateway.calls(bench.now)[0].to.len(), NUMBER_CHARS);
 }
