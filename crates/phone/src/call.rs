@@ -84,6 +84,7 @@ pub struct PhoneCall {
     pub(crate) manner: Option<Manner>,
     pub(crate) talk: Talk,
     pub(crate) never_ack: bool,
+    pub(crate) early_offer: bool,
     /// Set once CANCEL was asked for; a 2xx that crosses it is acknowledged and ended by BYE.
     pub(crate) canceling: Option<Ending>,
     /// BYE waits for the ACK of our 2xx (RFC 3261 §15).
@@ -134,6 +135,7 @@ impl PhoneCall {
             manner: None,
             talk: Talk::default(),
             never_ack: false,
+            early_offer: false,
             canceling: None,
             bye_at_ack: None,
             acked: false,
@@ -181,6 +183,14 @@ impl PhoneCall {
     /// How it ended; `None` while it goes on.
     pub fn ending(&self) -> Option<Ending> {
         self.ending
+    }
+    /// Whether the INVITE carried an offer.
+    pub fn has_early_offer(&self) -> bool {
+        self.early_offer
+    }
+    /// Whether it leaves a 2xx without ACK.
+    pub fn never_acks(&self) -> bool {
+        self.never_ack
     }
     /// When 200 was sent or received; `None` where it never was.
     pub fn answered_at(&self) -> Option<Instant> {

@@ -165,6 +165,7 @@ impl Phone {
         }
         call.wake_after(now, self.config.give_up.map(|g| g.no_final), Due::NoFinal);
         call.offer = request.sdp().and_then(|sdp| Description::parse(&sdp).ok());
+        call.early_offer = call.offer.is_some();
         match call.manner.unwrap_or(Manner::RingForever) {
             Manner::Ring { answer_after } => {
                 self.provisional(now, call, id, 180);

@@ -155,6 +155,7 @@ impl Phone {
         call.called = user_of(dial.uri.as_bytes());
         call.talk = dial.talk;
         call.never_ack = dial.never_ack;
+        call.early_offer = dial.offer;
         let body = dial.offer.then(|| {
             call.offered = true;
             self.own_offer(&mut call, dial.multipart)

@@ -263,6 +263,7 @@ fn random_sip(world: &mut World) -> Bytes {
 pub(crate) fn act(world: &mut World, action: Action) {
     let now = world.now;
     world.rough |= matches!(action, Action::Storm(_) | Action::Cut(_) | Action::Die(_) | Action::Restart { .. });
+    world.limited |= matches!(action, Action::Limit(_) | Action::Control(Wish::Drain));
     match action {
         Action::Dial(from, dial) => {
             if let Some(seat) = world.seats.get_mut(from).filter(|seat| !seat.dead) {

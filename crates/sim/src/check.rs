@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Instant;
 
-use trunkgate_phone::{Ending, PhoneCall, State};
+use trunkgate_phone::{Ending, Manner, PhoneCall, State};
 
 use crate::options::Options;
 use crate::world::World;
@@ -84,7 +84,8 @@ impl World {
         self.check_phones()?;
         self.check_patience()?;
         self.check_records()?;
-        self.check_voices()
+        self.check_voices()?;
+        self.check_heard()
     }
 
     fn check_phones(&self) -> Result<(), String> {
@@ -130,6 +131,15 @@ impl World {
         if unique.len() != self.records.len() {
             return Err(format!("{} records of {} calls", self.records.len(), unique.len()));
         }
+        // A restart forgets what was counted before it.
+        if self.summary.restarts == 0 {
+            let counted: u64 = self.edge.gateway.metrics().calls.values().sum();
+            let (shown, records) = (self.edge.gateway.calls(self.now).len(), self.records.len());
+            // What a limit refuses is counted, and not recorded.
+            if shown != records || counted < records as u64 || (!self.limited && counted != records as u64) {
+                return Err(format!("{records} records, {shown} calls shown, {counted} counted"));
+            }
+        }
         Ok(())
     }
 
@@ -158,7 +168,38 @@ impl World {
         }
         Ok(())
     }
+
+    /// Where nothing was lost, whoever was answered was heard.
+    fn check_heard(&self) -> Result<(), String> {
+        if self.rough {
+            return Ok(());
+        }
+        // A late 200 finds nobody; early media finds nobody where the caller has not said where it wants it.
+        let talked = |call: &&PhoneCall| {
+            call.answered_at().is_some() && !call.never_acks() && !matches!(call.manner(), Some(Manner::Late { .. }))
+        };
+        let unheard = |callee: &PhoneCall, caller: &PhoneCall| {
+            matches!(callee.manner(), Some(Manner::Early { .. })) && !caller.has_early_offer()
+        };
+        let calls = || self.seats.iter().flat_map(|seat| seat.phone.calls()).filter(talked);
+        for (from, to) in calls().flat_map(|from| calls().map(move |to| (from, to))) {
+            if from.is_outgoing() == to.is_outgoing() || from.called() != to.called() || unheard(from, to) {
+                continue;
+            }
+            let heard: u64 = to.judge().verdicts().iter().filter(|v| v.ssrc == from.ssrc()).map(|v| v.packets).sum();
+            let sent = u64::from(from.sent());
+            if sent >= ENOUGH_FRAMES && heard + STRAY_FRAMES < sent {
+                return Err(format!("{heard} of {sent} frames were heard in the call to {}", to.called()));
+            }
+        }
+        Ok(())
+    }
 }
+
+/// A voice that said so many frames must have been heard.
+const ENOUGH_FRAMES: u64 = 8;
+/// Frames that may be on their way while a call begins, changes or ends.
+const STRAY_FRAMES: u64 = 4;
 
 fn is_elsewhere(callee: &PhoneCall, caller: &PhoneCall) -> bool {
     callee.called().is_empty() && caller.called().starts_with(crate::edge::ELSEWHERE)

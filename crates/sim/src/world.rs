@@ -102,6 +102,8 @@ pub struct World {
     pub(crate) failure: Option<String>,
     /// Something was lost on the way, or somebody forgot: a phone may have to end a call by its own patience.
     pub(crate) rough: bool,
+    /// Calls were refused by a limit.
+    pub(crate) limited: bool,
     steps_at_once: u32,
 }
 
@@ -143,6 +145,7 @@ impl World {
             table_version: 0,
             failure: None,
             rough: options.weather.loss > 0.0,
+            limited: false,
             steps_at_once: 0,
             options,
         };
