@@ -1,4 +1,8 @@
 //! What a phone hears, judged: loss, order, jitter, and whether each payload is bit for bit what the far phone said.
+//!
+//! A payload says whose frame it is. Where the header says the same, sequence number and timestamp must be the voice's
+//! own; where it says another SSRC, somebody on the way has joined the voice to a stream that he sent before, and both
+//! must follow from the voice's by constant offsets.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -39,8 +43,10 @@ pub struct Verdict {
     pub duplicates: u64,
     /// Packets that came after a later one.
     pub reordered: u64,
-    /// Packets whose payload, length or timestamp is not what was said.
+    /// Packets whose payload, length, sequence number or timestamp is not what was said.
     pub damaged: u64,
+    /// Whether it came under another SSRC, joined to a stream that was sent before.
+    pub joined: bool,
     /// Interarrival jitter (RFC 3550 §6.4.1), in milliseconds.
     pub jitter_ms: f64,
     /// Level of the 440 Hz tone, in dB of full scale; `None` where nothing was heard.
@@ -77,17 +83,33 @@ impl Judge {
             return None;
         }
         let codec = Codec::of_payload(second & 0x7f)?;
-        let ssrc = u32::from_be_bytes([r0, r1, r2, r3]);
-        let at = match self.streams.iter().position(|s| s.voice.ssrc() == ssrc && s.voice.codec() == codec) {
+        let head = Head {
+            ssrc: u32::from_be_bytes([r0, r1, r2, r3]),
+            sequence: u16::from_be_bytes([s0, s1]),
+            timestamp: u32::from_be_bytes([t0, t1, t2, t3]),
+        };
+        let name = Voice::identify(codec, payload);
+        // What is no frame of anybody is held against the voice that the header names.
+        let speaker = name.map_or(head.ssrc, |(ssrc, _)| ssrc);
+        let before = self.streams.iter().rfind(|s| s.head.ssrc == head.ssrc && s.voice.ssrc() != speaker);
+        let before = before.map(|s| s.head.sequence);
+        let at = match self.streams.iter().position(|s| s.voice.ssrc() == speaker && s.voice.codec() == codec) {
             Some(at) => at,
             None if self.streams.len() < limits::STREAMS => {
-                self.streams.push(Stream::new(Voice::new(ssrc, codec)));
+                self.streams.push(Stream::new(Voice::new(speaker, codec), head));
                 self.streams.len() - 1
             }
             None => return None,
         };
         let stream = self.streams.get_mut(at)?;
-        let index = stream.hear(now, u16::from_be_bytes([s0, s1]), u32::from_be_bytes([t0, t1, t2, t3]), payload)?;
+        stream.packets += 1;
+        stream.jitter(now, head.timestamp);
+        let Some((ssrc, index)) = name.filter(|(_, index)| *index < limits::FRAMES) else {
+            stream.damaged += 1;
+            return Some(Heard { ssrc: head.ssrc, index: 0 });
+        };
+        stream.check(head, index, before);
+        stream.hear(index, payload);
         Some(Heard { ssrc, index })
     }
 
@@ -109,9 +131,21 @@ impl Judge {
     }
 }
 
+/// What of a header names its place.
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    ssrc: u32,
+    sequence: u16,
+    timestamp: u32,
+}
+
 #[derive(Debug)]
 struct Stream {
     voice: Voice,
+    /// The header of the latest frame.
+    head: Head,
+    /// Sequence number and timestamp of frame 0, once they are known.
+    origin: Option<(u16, u32)>,
     packets: u64,
     duplicates: u64,
     reordered: u64,
@@ -124,9 +158,11 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(voice: Voice) -> Stream {
+    fn new(voice: Voice, head: Head) -> Stream {
         Stream {
             voice,
+            head,
+            origin: None,
             packets: 0,
             duplicates: 0,
             reordered: 0,
@@ -139,22 +175,39 @@ impl Stream {
         }
     }
 
-    fn hear(&mut self, now: Instant, sequence: u16, timestamp: u32, payload: &[u8]) -> Option<u32> {
-        let index = self.extend(sequence.wrapping_sub(self.voice.first_sequence()))?;
-        self.packets += 1;
-        self.jitter(now, timestamp);
-        let expected = self.voice.payload(index);
-        if payload != expected || timestamp != self.voice.timestamp(index) {
+    /// Whether the header is right for the frame; `before` is the last sequence number of the stream it was joined to.
+    fn check(&mut self, head: Head, index: u32, before: Option<u16>) {
+        let (sequence, timestamp) =
+            (self.voice.sequence(index).wrapping_sub(self.voice.first_sequence()), self.voice.timestamp(index));
+        let origin = (
+            head.sequence.wrapping_sub(sequence),
+            head.timestamp.wrapping_sub(timestamp.wrapping_sub(self.voice.first_timestamp())),
+        );
+        let own = (self.voice.first_sequence(), self.voice.first_timestamp());
+        let right = match self.origin {
+            Some(known) => head.ssrc == self.head.ssrc && origin == known,
+            None if head.ssrc == self.voice.ssrc() => origin == own,
+            // A joined stream goes on where the one before it ended, give or take what was reordered.
+            None => before.is_none_or(|last| head.sequence.wrapping_sub(last) as i16 > -limits::REORDERED),
+        };
+        if !right {
             self.damaged += 1;
         }
+        self.origin.get_or_insert(origin);
+        if index >= self.highest {
+            self.head = head;
+        }
+    }
+
+    fn hear(&mut self, index: u32, payload: &[u8]) {
         let (word, bit) = (index as usize / 64, 1u64 << (index % 64));
         if self.seen.len() <= word {
             self.seen.resize(word + 1, 0);
         }
-        let seen = self.seen.get_mut(word)?;
+        let Some(seen) = self.seen.get_mut(word) else { return };
         if *seen & bit != 0 {
             self.duplicates += 1;
-            return Some(index);
+            return;
         }
         *seen |= bit;
         if index < self.highest {
@@ -168,17 +221,6 @@ impl Stream {
             }
             self.recent.push_back(frame);
         }
-        Some(index)
-    }
-
-    /// The frame that a 16-bit distance means, nearest to the highest so far (RFC 3550 A.1).
-    fn extend(&self, low: u16) -> Option<u32> {
-        if self.packets == 0 {
-            return Some(u32::from(low));
-        }
-        let step = i64::from(low.wrapping_sub((self.highest & 0xffff) as u16) as i16);
-        let index = u32::try_from(i64::from(self.highest) + step).ok()?;
-        (index < limits::FRAMES).then_some(index)
     }
 
     fn jitter(&mut self, now: Instant, timestamp: u32) {
@@ -208,6 +250,7 @@ impl Stream {
             duplicates: self.duplicates,
             reordered: self.reordered,
             damaged: self.damaged,
+            joined: self.head.ssrc != self.voice.ssrc(),
             jitter_ms: self.transit.map_or(0.0, |(_, _, jitter)| jitter * 1000.0 / f64::from(SAMPLE_RATE)),
             level_dbfs,
             snr_db,
@@ -254,6 +297,7 @@ fn tone_of(samples: impl Iterator<Item = i16>) -> (f64, f64) {
 #[allow(clippy::disallowed_methods)] // a test's time has to begin somewhere
 mod tests {
     use super::*;
+    use crate::tone::PACKET_BYTES;
     use std::time::Duration;
 
     fn hear_all(judge: &mut Judge, voice: &Voice, indexes: impl IntoIterator<Item = u32>) {
@@ -280,8 +324,10 @@ mod tests {
     #[test]
     fn a_wrap_of_the_sequence_is_no_loss() {
         let mut judge = Judge::default();
-        hear_all(&mut judge, &Voice::new(5, Codec::Pcmu), 0..70_000);
-        assert_eq!(judge.verdicts()[0].lost, 0);
+        let voices = (0..).map(|ssrc| Voice::new(ssrc, Codec::Pcmu));
+        let voice = voices.into_iter().find(|v| v.first_sequence() > u16::MAX - 50).unwrap();
+        hear_all(&mut judge, &voice, 0..100);
+        assert!(judge.verdicts()[0].intact());
     }
 
     #[test]
@@ -296,20 +342,55 @@ mod tests {
     #[test]
     fn one_wrong_bit_is_damage() {
         let voice = Voice::new(5, Codec::Pcmu);
-        let mut judge = Judge::default();
-        let mut packet = voice.packet(0, 0);
-        packet[100] ^= 1;
-        judge.hear(Instant::now(), &packet);
-        assert_eq!(judge.damaged(), 1);
+        for at in [12, 100, 171] {
+            let mut judge = Judge::default();
+            let mut packet = voice.packet(0, 0);
+            packet[at] ^= 1;
+            judge.hear(Instant::now(), &packet);
+            assert_eq!((judge.damaged(), judge.verdicts()[0].ssrc), (1, 5));
+        }
     }
 
     #[test]
-    fn the_right_payload_at_the_wrong_place_is_damage() {
+    fn a_header_that_does_not_fit_is_damage() {
         let voice = Voice::new(5, Codec::Pcmu);
+        for at in [3, 7] {
+            let mut judge = Judge::default();
+            let mut packet = voice.packet(0, 0);
+            packet[at] ^= 1;
+            judge.hear(Instant::now(), &packet);
+            assert_eq!(judge.damaged(), 1);
+        }
+    }
+
+    /// `voice`'s frame under another SSRC, `add` later in sequence and time.
+    fn joined(voice: &Voice, index: u32, ssrc: u32, sequence: u16, timestamp: u32) -> [u8; PACKET_BYTES] {
+        let mut packet = voice.packet(index, 0);
+        packet[2..4].copy_from_slice(&sequence.to_be_bytes());
+        packet[4..8].copy_from_slice(&timestamp.to_be_bytes());
+        packet[8..12].copy_from_slice(&ssrc.to_be_bytes());
+        packet
+    }
+
+    #[test]
+    fn a_voice_joined_to_another_stream_keeps_its_steps() {
+        let (first, second) = (Voice::new(5, Codec::Pcmu), Voice::new(6, Codec::Pcmu));
+        // (what frame 1 adds in sequence, in timestamp) and whether that is right.
+        for (step, clock, right) in [(1, 160, true), (2, 160, false), (1, 161, false)] {
+            let mut judge = Judge::default();
+            hear_all(&mut judge, &first, 0..10);
+            let now = Instant::now();
+            let (sequence, timestamp) = (first.sequence(10), first.timestamp(10));
+            judge.hear(now, &joined(&second, 0, 5, sequence, timestamp));
+            judge.hear(now, &joined(&second, 1, 5, sequence.wrapping_add(step), timestamp.wrapping_add(clock)));
+            let verdicts = judge.verdicts();
+            assert_eq!((verdicts[0].joined, verdicts[1].joined), (false, true));
+            assert_eq!((verdicts[1].ssrc, verdicts[1].packets, verdicts[1].damaged == 0), (6, 2, right));
+        }
+        // It may not go back behind what was sent before.
         let mut judge = Judge::default();
-        let mut packet = voice.packet(0, 0);
-        packet[2..4].copy_from_slice(&voice.sequence(5).to_be_bytes());
-        judge.hear(Instant::now(), &packet);
+        hear_all(&mut judge, &first, 0..100);
+        judge.hear(Instant::now(), &joined(&second, 0, 5, first.sequence(20), first.timestamp(20)));
         assert_eq!(judge.damaged(), 1);
     }
 

@@ -1,9 +1,11 @@
 //! What a phone says: a 440 Hz tone in G.711, each 20 ms frame marked so that no two are alike.
 //!
-//! All of a stream follows from its SSRC: first sequence number, first timestamp, every payload. So whoever hears a
-//! packet can tell, bit for bit, whether it is the one that was sent.
+//! All of a stream follows from its SSRC: first sequence number, first timestamp, every payload. And each payload says
+//! whose it is and which frame. So whoever hears a packet can tell, bit for bit, whether it is one that was sent, even
+//! where its header had to be rewritten on the way.
 
 use std::f64::consts::TAU;
+use std::sync::OnceLock;
 
 use trunkgate_media::codec::g711;
 
@@ -58,6 +60,26 @@ impl Codec {
             Codec::Pcma => "PCMA",
         }
     }
+    /// One frame of the bare tone; after [`CYCLE_FRAMES`] it begins anew.
+    fn phase(self, phase: usize) -> &'static [u8; FRAME_SAMPLES] {
+        type Cycle = [[u8; FRAME_SAMPLES]; CYCLE_FRAMES];
+        static CYCLES: [OnceLock<Cycle>; 2] = [OnceLock::new(), OnceLock::new()];
+        let [pcmu, pcma] = &CYCLES;
+        let cycle = match self {
+            Codec::Pcmu => pcmu,
+            Codec::Pcma => pcma,
+        };
+        let sample = |n: usize| AMPLITUDE * (TAU * TONE_HZ * (n as f64) / f64::from(SAMPLE_RATE)).sin();
+        let frame = |phase: usize| std::array::from_fn(|n| self.encode(sample(phase * FRAME_SAMPLES + n) as i16));
+        let [a, b, c, d, e] = cycle.get_or_init(|| std::array::from_fn(frame));
+        match phase % CYCLE_FRAMES {
+            0 => a,
+            1 => b,
+            2 => c,
+            3 => d,
+            _ => e,
+        }
+    }
     pub(crate) fn encode(self, sample: i16) -> u8 {
         match self {
             Codec::Pcmu => g711::encode_ulaw(sample),
@@ -72,24 +94,26 @@ impl Codec {
     }
 }
 
+/// Samples whose lowest bit tells SSRC and index.
+const NAME_BITS: usize = 64;
+/// Samples behind them whose lowest bit tells a check sum of the name.
+const CHECK_BITS: usize = 32;
+/// Spreads a name over its bits; odd, so that it can be undone.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Undoes it: `SPREAD * UNSPREAD = 1` modulo 2⁶⁴.
+const UNSPREAD: u64 = 0xf1de_83e1_9937_733d;
+
 /// One stream as it is sent.
 #[derive(Debug, Clone)]
 pub struct Voice {
     ssrc: u32,
     codec: Codec,
-    cycle: Vec<u8>,
 }
 
 impl Voice {
     /// The voice named by `ssrc`.
     pub fn new(ssrc: u32, codec: Codec) -> Voice {
-        let cycle = (0..CYCLE_FRAMES * FRAME_SAMPLES)
-            .map(|n| {
-                let phase = TAU * TONE_HZ * (n as f64) / f64::from(SAMPLE_RATE);
-                codec.encode((AMPLITUDE * phase.sin()) as i16)
-            })
-            .collect();
-        Voice { ssrc, codec, cycle }
+        Voice { ssrc, codec }
     }
     /// Its SSRC.
     pub fn ssrc(&self) -> u32 {
@@ -115,18 +139,27 @@ impl Voice {
     pub fn timestamp(&self, index: u32) -> u32 {
         self.first_timestamp().wrapping_add(index.wrapping_mul(FRAME_SAMPLES as u32))
     }
-    /// The frame's payload: the tone, and in the lowest bits of 64 samples a mark made of SSRC and index.
+    /// The frame's payload: the tone, and in the lowest bits of 96 samples its name.
     pub fn payload(&self, index: u32) -> [u8; FRAME_SAMPLES] {
-        let mut frame = [0u8; FRAME_SAMPLES];
-        let at = (index as usize % CYCLE_FRAMES) * FRAME_SAMPLES;
-        for (to, from) in frame.iter_mut().zip(self.cycle.iter().skip(at)) {
-            *to = *from;
-        }
-        let mark = mix((u64::from(self.ssrc) << 32) | u64::from(index));
-        for (bit, sample) in frame.iter_mut().take(64).enumerate() {
-            *sample ^= ((mark >> bit) & 1) as u8;
-        }
+        let mut frame = *self.codec.phase(index as usize);
+        let name = (u64::from(self.ssrc) << 32) | u64::from(index);
+        let (bits, check) = (name.wrapping_mul(SPREAD), mix(name));
+        let (name_part, rest) = frame.split_at_mut(NAME_BITS);
+        write_bits(name_part, bits);
+        let (check_part, _) = rest.split_at_mut(CHECK_BITS);
+        write_bits(check_part, check);
         frame
+    }
+    /// Whose frame a payload is, and which: SSRC and index. `None` where not every bit is as it was said.
+    pub fn identify(codec: Codec, payload: &[u8]) -> Option<(u32, u32)> {
+        let (named, bare) = payload.split_at_checked(NAME_BITS + CHECK_BITS)?;
+        // What carries no mark says which part of the tone it is.
+        let tone = (0..CYCLE_FRAMES).map(|phase| codec.phase(phase)).find(|tone| tone.ends_with(bare))?;
+        let heard = named.iter().zip(tone).take(NAME_BITS).enumerate();
+        let spread = heard.fold(0u64, |sum, (bit, (heard, tone))| sum | (u64::from((heard ^ tone) & 1) << bit));
+        let name = spread.wrapping_mul(UNSPREAD);
+        let (ssrc, index) = ((name >> 32) as u32, name as u32);
+        (Voice::new(ssrc, codec).payload(index) == payload).then_some((ssrc, index))
     }
     /// The frame as an RTP packet (RFC 3550 §5.1); the first one carries the marker bit (RFC 3551 §4.1).
     pub fn packet(&self, index: u32, payload_number: u8) -> [u8; PACKET_BYTES] {
@@ -140,6 +173,13 @@ impl Voice {
         head.copy_from_slice(&header);
         body.copy_from_slice(&self.payload(index));
         packet
+    }
+}
+
+/// Changes the lowest bits of samples, one for each bit that is set.
+fn write_bits(samples: &mut [u8], bits: u64) {
+    for (bit, sample) in samples.iter_mut().enumerate() {
+        *sample ^= ((bits >> bit) & 1) as u8;
     }
 }
 
@@ -169,6 +209,25 @@ mod tests {
         let frames: std::collections::BTreeSet<_> = (0..2000).map(|i| voice.payload(i).to_vec()).collect();
         assert_eq!(frames.len(), 2000);
         assert_ne!(voice.payload(3), Voice::new(8, Codec::Pcma).payload(3));
+    }
+
+    #[test]
+    fn every_payload_tells_its_name_and_no_wrong_bit_is_overlooked() {
+        assert_eq!(SPREAD.wrapping_mul(UNSPREAD), 1);
+        for codec in [Codec::Pcmu, Codec::Pcma] {
+            for (ssrc, index) in [(0, 0), (7, 3), (u32::MAX, 70_004), (0x8000_0000, u32::MAX)] {
+                let mut payload = Voice::new(ssrc, codec).payload(index);
+                assert_eq!(Voice::identify(codec, &payload), Some((ssrc, index)));
+                for at in 0..FRAME_SAMPLES {
+                    for bit in 0..8 {
+                        payload[at] ^= 1 << bit;
+                        assert_eq!(Voice::identify(codec, &payload), None, "{at}.{bit}");
+                        payload[at] ^= 1 << bit;
+                    }
+                }
+                assert_eq!(Voice::identify(codec, &payload[1..]), None);
+            }
+        }
     }
 
     #[test]
