@@ -85,7 +85,9 @@ fn phones_that_never_end_are_noticed() {
 #[test]
 fn lost_byes_are_noticed() {
     let said = sabotaged(Sabotage::EdgeMissesByes);
-    assert!(said.contains("is over") || said.contains("stuck") || said.contains("left"), "{said}");
+    // One side hangs up, and what the other side still says is heard by nobody.
+    let signs = ["is over", "stuck", "left", "frames were heard"];
+    assert!(signs.iter().any(|sign| said.contains(sign)), "{said}");
 }
 
 #[test]
