@@ -152,6 +152,11 @@ impl World {
         let is_forgotten = |call: &PhoneCall| {
             self.summary.restarts > 0 && matches!(call.ending(), Some(Ending::AckMissing | Ending::GaveUp))
         };
+        // With almost no ports a freed one is used again at once, and whoever has not heard of the end of its call yet
+        // (no ACK came, or the BYE was lost) still speaks into it. An ordinary pool rotates.
+        if self.options.port_pairs < ROTATING_PAIRS {
+            return Ok(());
+        }
         for call in calls() {
             for verdict in call.judge().verdicts() {
                 match speakers.get(&verdict.ssrc) {
@@ -196,6 +201,8 @@ impl World {
     }
 }
 
+/// A pool of fewer pairs does not rotate in earnest.
+const ROTATING_PAIRS: u16 = 16;
 /// A voice that said so many frames must have been heard.
 const ENOUGH_FRAMES: u64 = 8;
 /// Frames that may be on their way while a call begins, changes or ends.
