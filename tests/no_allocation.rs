@@ -67,7 +67,7 @@ fn set_up(now: Instant) -> Session {
         };
         session.handle_input(now, Command::SetRemote { end: EndId(n), remote });
     }
-    let wire = WireSpec { payloads: vec![(0, 0), (101, 96)], clocks: vec![(101, 8000)] };
+    let wire = WireSpec { payloads: vec![(0, 0), (101, 96)], clocks: vec![(101, 8000)], ..WireSpec::default() };
     session.handle_input(now, Command::Wire { from: EndId(0), to: EndId(1), wire: wire.clone() });
     session.handle_input(now, Command::Wire { from: EndId(1), to: EndId(0), wire });
     session

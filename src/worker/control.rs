@@ -39,7 +39,13 @@ impl Worker {
                     live.tell_all(&self.events);
                 }
             }
-            Command::Open { .. } | Command::SetRemote { .. } | Command::Wire { .. } | Command::Unwire { .. } => {
+            Command::Open { .. }
+            | Command::AddAgent { .. }
+            | Command::AddPlayer { .. }
+            | Command::Tap { .. }
+            | Command::SetRemote { .. }
+            | Command::Wire { .. }
+            | Command::Unwire { .. } => {
                 self.hand_on(now, at, command);
             }
         }

@@ -267,7 +267,7 @@ mod tests {
             };
             worker.obey(Instant::now(), MediaId(0), Command::SetRemote { end, remote });
         }
-        let wire = WireSpec { payloads: vec![(0, 0)], clocks: vec![] };
+        let wire = WireSpec { payloads: vec![(0, 0)], clocks: vec![], ..WireSpec::default() };
         worker.obey(Instant::now(), MediaId(0), Command::Wire { from: EndId(0), to: EndId(1), wire });
         UdpSocket::bind("127.0.0.1:0").unwrap().send_to(&[0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1], at).unwrap();
         let events = worker.ports.ready().await.unwrap();

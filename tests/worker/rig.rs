@@ -133,7 +133,7 @@ impl Rig {
         self.workers.send(id, Command::Open { idle_timeout_ms: 60_000 });
         let (a, b) = (self.side(id, A, ip), self.side(id, B, ip));
         for (from, to) in [(A, B), (B, A)] {
-            let wire = WireSpec { payloads: vec![(0, 0)], clocks: vec![] };
+            let wire = WireSpec { payloads: vec![(0, 0)], clocks: vec![], ..WireSpec::default() };
             self.workers.send(id, Command::Wire { from, to, wire });
         }
         self.settle(id);

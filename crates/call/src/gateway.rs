@@ -228,7 +228,14 @@ impl Gateway {
             Event::Latched { end, source } => CallEvent::Latched { end, source },
             Event::Idle { end } => CallEvent::Idle { end },
             Event::Closed => CallEvent::MediaLost,
-            Event::Bound { .. } | Event::EndClosed { .. } => return,
+            Event::Bound { .. }
+            | Event::EndClosed { .. }
+            | Event::AgentOpen { .. }
+            | Event::AgentLost { .. }
+            | Event::AgentEnded { .. }
+            | Event::AgentWish { .. }
+            | Event::AgentNote { .. }
+            | Event::Played { .. } => return,
         };
         // A session outlives its call, and its id may be told of after that.
         if self.calls.get(&key).is_some_and(|call| call.media == Some(id)) {

@@ -258,8 +258,8 @@ pub(crate) fn add_counters(rtp: &mut RtpView, counters: &EndCounters) {
 /// The two wires of an agreed stream: (offerer to answerer, answerer to offerer).
 pub(crate) fn wires(stream: &AgreedStream) -> (WireSpec, WireSpec) {
     (
-        WireSpec { payloads: stream.to_answerer(), clocks: stream.clocks_from_offerer() },
-        WireSpec { payloads: stream.to_offerer(), clocks: stream.clocks_from_answerer() },
+        WireSpec { payloads: stream.to_answerer(), clocks: stream.clocks_from_offerer(), ..WireSpec::default() },
+        WireSpec { payloads: stream.to_offerer(), clocks: stream.clocks_from_answerer(), ..WireSpec::default() },
     )
 }
 

@@ -118,7 +118,15 @@ impl Edge {
                 }
                 None
             }
-            Event::Bound { .. } | Event::Latched { .. } | Event::Idle { .. } => None,
+            Event::Bound { .. }
+            | Event::Latched { .. }
+            | Event::Idle { .. }
+            | Event::AgentOpen { .. }
+            | Event::AgentLost { .. }
+            | Event::AgentEnded { .. }
+            | Event::AgentWish { .. }
+            | Event::AgentNote { .. }
+            | Event::Played { .. } => None,
         };
         if let Some(port) = freed {
             self.ports.give(port);

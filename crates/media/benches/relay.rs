@@ -41,7 +41,7 @@ fn session(now: Instant) -> Session {
 }
 
 fn wire(session: &mut Session, now: Instant, from: u16, to: u16) {
-    let wire = WireSpec { payloads: vec![(0, 0), (101, 101)], clocks: vec![] };
+    let wire = WireSpec { payloads: vec![(0, 0), (101, 101)], clocks: vec![], ..WireSpec::default() };
     session.handle_input(now, Command::Wire { from: EndId(from), to: EndId(to), wire });
 }
 

@@ -130,7 +130,11 @@ mod tests {
 
     #[test]
     fn a_wire_maps_what_was_agreed_and_nothing_else() {
-        let spec = WireSpec { payloads: vec![(0, 0), (101, 96), (200, 1), (5, 200)], clocks: vec![(101, 48_000)] };
+        let spec = WireSpec {
+            payloads: vec![(0, 0), (101, 96), (200, 1), (5, 200)],
+            clocks: vec![(101, 48_000)],
+            ..WireSpec::default()
+        };
         let wire = Wire::new(EndId(1), spec);
         let mapped: Vec<(u8, u8)> = (0..=255).filter_map(|pt| Some((pt, wire.payload(pt)?))).collect();
         assert_eq!(mapped, [(0, 0), (101, 96)]);

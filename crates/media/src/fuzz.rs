@@ -31,7 +31,11 @@ pub fn rtp_packet(data: &[u8]) {
         };
         session.handle_input(now, Command::SetRemote { end, remote });
     }
-    let wire = WireSpec { payloads: (0..128).map(|payload| (payload, payload)).collect(), clocks: Vec::new() };
+    let wire = WireSpec {
+        payloads: (0..128).map(|payload| (payload, payload)).collect(),
+        clocks: Vec::new(),
+        ..WireSpec::default()
+    };
     session.handle_input(now, Command::Wire { from: EndId(0), to: EndId(1), wire });
     let mut packet = PacketBuf::new();
     for rtcp in [false, true] {

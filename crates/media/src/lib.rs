@@ -22,4 +22,6 @@ pub use counters::{DropReason, EndCounters, WorkerCounters};
 pub use packet::{PacketBuf, PacketPool};
 pub use session::{Session, Transmit};
 pub use snapshot::{EndSnapshot, SessionSnapshot};
-pub use spec::{Command, EndId, EndSpec, Event, MediaId, RemoteSpec, WireSpec};
+pub use spec::{
+    AgentSpec, AgentWish, Command, EndId, EndSpec, Event, Law, MediaId, RemoteSpec, SocketSpec, Sound, WireSpec,
+};

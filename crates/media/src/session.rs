@@ -92,6 +92,7 @@ impl Session {
                 self.plan_sweep(now);
             }
             Command::AddEnd { end, spec } => self.add_end(now, end, spec),
+            Command::AddAgent { .. } | Command::AddPlayer { .. } | Command::Tap { .. } => unimplemented!(),
             Command::SetRemote { end, remote } => self.set_remote(now, end, remote),
             Command::Wire { from, to, wire } => self.wire(from, to, wire),
             Command::Unwire { from } => self.unwire(|end, _| end == from),

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use trunkgate_agent::{Loss, Settings};
+
 use crate::counters::EndCounters;
 
 /// One media session: a call's media. Numbered by the gateway; its worker is `id % workers` for its whole life.
@@ -55,6 +57,61 @@ pub struct WireSpec {
     pub payloads: Vec<(u8, u8)>,
     /// RTP clocks: (payload number as the source sends, Hz). Not written: 8000 Hz. Jitter is measured by them.
     pub clocks: Vec<(u8, u32)>,
+    /// Where one of the two is an agent or plays (both speak μ-law): the law of the RTP end's audio. `payloads` then
+    /// holds one pair, whose RTP side is the audio's number.
+    #[serde(default)]
+    pub law: Law,
+    /// Towards an agent, and for taps: the RTP end's telephone-event number (RFC 4733).
+    #[serde(default)]
+    pub keys: Option<u8>,
+}
+
+/// Which of the two G.711 laws.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Law {
+    /// PCMU.
+    #[default]
+    Mu,
+    /// PCMA.
+    A,
+}
+
+/// What an end that plays has to play, μ-law at 8 kHz; sent as the wire from it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sound {
+    /// The ringback tone of the edge's own: 440 Hz and 480 Hz, 2 s on, 4 s off, again and again.
+    Ringback,
+    /// These samples once, then [`Event::Played`].
+    Once(Arc<[u8]>),
+}
+
+/// An agent's socket: what the shell needs to open it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SocketSpec {
+    /// `ws://` or `wss://`.
+    pub url: String,
+    /// Signs the handshake (X-Twilio-Signature).
+    pub auth_token: Option<String>,
+    /// PEM certificates trusted instead of the system's.
+    pub ca: Option<Arc<[u8]>>,
+}
+
+impl std::fmt::Debug for SocketSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SocketSpec").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// An end that is an agent: it talks and hears where a wire leads to it and from it; a listener hears by
+/// [`Command::Tap`] only.
+#[derive(Debug, Clone)]
+pub struct AgentSpec {
+    /// The conversation.
+    pub settings: Settings,
+    /// Its socket.
+    pub socket: SocketSpec,
+    /// What is counted: packets made for the far side, and those that came for it.
+    pub counters: Arc<EndCounters>,
 }
 
 /// What signalling asks of a worker. Never waited for.
@@ -71,6 +128,30 @@ pub enum Command {
         end: EndId,
         /// What it is.
         spec: EndSpec,
+    },
+    /// Adds an end that is an agent, and opens its socket. [`Event::AgentOpen`] or [`Event::AgentLost`] follows.
+    AddAgent {
+        /// Its name.
+        end: EndId,
+        /// What it is.
+        spec: Arc<AgentSpec>,
+    },
+    /// Adds an end that plays.
+    AddPlayer {
+        /// Its name.
+        end: EndId,
+        /// What it plays, from when it is wired.
+        sound: Sound,
+    },
+    /// Lets the agent `listener` hear an RTP end, from now to the end: what comes from its far side (track `inbound`),
+    /// and what is sent to it, whoever feeds it (`outbound`).
+    Tap {
+        /// The end that is heard: the caller's.
+        of: EndId,
+        /// The agent that hears.
+        listener: EndId,
+        /// The end's audio payload number and law; other payloads are not heard.
+        audio: (u8, Law),
     },
     /// Says where an end's far side is.
     SetRemote {
@@ -137,7 +218,54 @@ pub enum Event {
         /// Its RTP port.
         port: u16,
     },
+    /// The agent's socket is open: the conversation has begun.
+    AgentOpen {
+        /// The end.
+        end: EndId,
+    },
+    /// The agent could not be reached, or is lost; its end stays, silent, until it is removed.
+    AgentLost {
+        /// The end.
+        end: EndId,
+        /// How.
+        loss: Loss,
+    },
+    /// The agent closed with 1000.
+    AgentEnded {
+        /// The end.
+        end: EndId,
+    },
+    /// The agent wants something of the call.
+    AgentWish {
+        /// The end.
+        end: EndId,
+        /// What.
+        wish: AgentWish,
+    },
+    /// For the call's trace: a message that was not acted upon, frames dropped.
+    AgentNote {
+        /// The end.
+        end: EndId,
+        /// The sentence.
+        text: String,
+    },
+    /// A [`Sound::Once`] has been heard to its end.
+    Played {
+        /// The end.
+        end: EndId,
+    },
     /// The session is gone, all of its ends were told closed before. Comes without [`Command::Close`] where the worker
     /// had to give the session up.
     Closed,
+}
+
+/// What an agent may want of its call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AgentWish {
+    /// The caller is to go to this target.
+    Transfer(String),
+    /// The call is to end.
+    Hangup,
+    /// Digits to press towards the caller.
+    Dtmf(String),
 }

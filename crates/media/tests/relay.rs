@@ -164,7 +164,7 @@ fn loss_and_jitter_are_counted() {
 #[test]
 fn jitter_knows_the_payloads_clock() {
     let mut bench = Bench::connected();
-    let opus = WireSpec { payloads: vec![(111, 111)], clocks: vec![(111, 48_000)] };
+    let opus = WireSpec { payloads: vec![(111, 111)], clocks: vec![(111, 48_000)], ..WireSpec::default() };
     bench.command(Command::Wire { from: A, to: B, wire: opus });
     for n in 0..20 {
         let mut packet = Vec::new();

@@ -118,7 +118,12 @@ impl Edge {
             }
             Command::RemoveEnd { end } => self.ports.retain(|_, owner| (owner.0, owner.1) != (id, *end)),
             Command::Close => self.ports.retain(|_, owner| owner.0 != id),
-            Command::SetRemote { .. } | Command::Wire { .. } | Command::Unwire { .. } => {}
+            Command::AddAgent { .. }
+            | Command::AddPlayer { .. }
+            | Command::Tap { .. }
+            | Command::SetRemote { .. }
+            | Command::Wire { .. }
+            | Command::Unwire { .. } => {}
         }
         if let Some(session) = self.sessions.get_mut(&id) {
             session.handle_input(now, command);

@@ -431,6 +431,9 @@ fn name_of(command: &trunkgate_media::Command) -> String {
     match command {
         Command::Open { .. } => "Open".into(),
         Command::AddEnd { end, spec } => format!("AddEnd {} {}", end.0, spec.bind),
+        Command::AddAgent { end, .. } => format!("AddAgent {}", end.0),
+        Command::AddPlayer { end, .. } => format!("AddPlayer {}", end.0),
+        Command::Tap { of, listener, .. } => format!("Tap {} by {}", of.0, listener.0),
         Command::SetRemote { end, remote } => format!("SetRemote {} {:?}", end.0, remote.rtp),
         Command::Wire { from, to, .. } => format!("Wire {} → {}", from.0, to.0),
         Command::Unwire { from } => format!("Unwire {}", from.0),

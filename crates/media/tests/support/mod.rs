@@ -45,7 +45,7 @@ pub(crate) fn remote(rtp: &str) -> RemoteSpec {
 
 /// PCMU as it is, telephone-event renumbered.
 pub(crate) fn wire() -> WireSpec {
-    WireSpec { payloads: vec![(0, 0), (101, 96)], clocks: vec![] }
+    WireSpec { payloads: vec![(0, 0), (101, 96)], clocks: vec![], ..WireSpec::default() }
 }
 
 pub(crate) fn header(sequence: u16) -> Rtp {
