@@ -276,6 +276,7 @@ impl Bench {
                 assert!(!self.ends.values().any(|port| *port == spec.bind.port()), "a port twice");
                 self.ends.insert((id, *end), spec.bind.port());
             }
+            Command::AddAgent { .. } | Command::AddPlayer { .. } | Command::Tap { .. } => {}
             Command::RemoveEnd { end } => {
                 if let Some(port) = self.ends.remove(&(id, *end)).filter(|_| self.worker) {
                     news.push((id, Event::EndClosed { end: *end, port }));
