@@ -249,6 +249,7 @@ fn gateway_config(config: &Config) -> io::Result<GatewayConfig> {
         media_ports: config.media.ports,
         idle_timeout: config.media.idle_timeout,
         full_numbers: config.log.full_numbers,
+        account_sid: config.api.account_sid.clone(),
     })
 }
 

@@ -57,5 +57,13 @@ pub const HEALTH_MILLISECONDS: u64 = 1000;
 pub const WORKER_MILLISECONDS: u64 = 3000;
 /// How long the far ends have to answer the last BYEs before the process ends, in seconds.
 pub const FAREWELL_SECONDS: u64 = 2;
+/// Largest file of certificates or audio that an agent's keys name, in bytes.
+pub const AGENT_FILE_BYTES: u64 = 4 << 20;
+/// Longest `goodbye`, in seconds.
+pub const GOODBYE_SECONDS: usize = 60;
+/// `parameters` of one agent.
+pub const AGENT_PARAMETERS: usize = 64;
+/// Name and value of one of an agent's `parameters` together, in bytes.
+pub const AGENT_PARAMETER_BYTES: usize = 4096;
 /// Most calls in one answer of `/v1/calls`.
 pub const CALLS_LISTED: usize = 10_000;

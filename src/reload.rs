@@ -192,6 +192,7 @@ fn needs_restart(boot: &Config, new: &Config) -> Vec<String> {
         ("[media]", media(boot) != media(new)),
         ("[limits] sip_message_bytes", boot.limits.sip_message_bytes != new.limits.sip_message_bytes),
         ("[http] address", boot.http.address != new.http.address),
+        ("[api] account_sid", boot.api != new.api),
         ("[log] format", boot.log.format != new.log.format),
         ("[log] numbers", boot.log.full_numbers != new.log.full_numbers),
     ];

@@ -114,6 +114,7 @@ fn targets(plan: &Plan) -> Vec<String> {
             None => format!("trunk:{}", trunk.name),
         },
         Target::Uri { uri, .. } => uri.clone(),
+        Target::Agent(agent) => format!("agent:{}", agent.name),
         Target::Reject(code) => format!("reject:{code}"),
     };
     plan.targets.iter().map(target).collect()

@@ -75,9 +75,9 @@ auth = { username = 'x' }
 [[route]]
 from = ['carier']
 to = ['/(/', '+1*5']
-connect = ['trunk:nowhere', 'agent:x', 'reject:200']
+connect = ['trunk:nowhere', 'app:x', 'reject:200']
 [[route]]
-[agent.x]
+[app.x]
 ";
     check(
         text,
@@ -94,7 +94,7 @@ connect = ['trunk:nowhere', 'agent:x', 'reject:200']
             ("TG0111", 14, 14),
             ("TG0120", 15, 12),
             ("TG0190", 15, 29),
-            ("TG0112", 15, 40),
+            ("TG0112", 15, 38),
             ("TG0106", 16, 1),
             ("TG0190", 17, 2),
         ],
@@ -202,7 +202,6 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
         check_behind(&format!("[trunk.x]\n{line}{peers}\n"), &[("TG0190", 8, column)]);
     }
     for (line, column) in [
-        ("connect = ['agent:a']", 12),
         ("connect = ['app:a']", 12),
         ("connect = ['group:a']", 12),
         ("connect = ['play:a.wav']", 12),
@@ -210,7 +209,6 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
         ("connect = ['trunk:pbx/100@30']", 12),
         ("connect = ['sips:pbx.example']", 12),
         ("when = 'mon-fri'\nconnect = ['trunk:pbx']", 1),
-        ("fork = ['agent:a']\nconnect = ['trunk:pbx']", 1),
         ("record = true\nconnect = ['trunk:pbx']", 10),
         ("caller_id = '+1'\nconnect = ['trunk:pbx']", 1),
         ("sms_on_failure = {}\nconnect = ['trunk:pbx']", 1),
@@ -219,7 +217,7 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
         let text = format!("[trunk.pbx]\npeers = ['sip:10.0.0.5']\n[[route]]\nto = ['100']\n{line}\n");
         check(&text, &[("TG0190", 5, column)]);
     }
-    for table in ["agent.a", "app.a", "api", "twilio", "speech", "recording", "hep", "otel"] {
+    for table in ["app.a", "twilio", "speech", "recording", "hep", "otel"] {
         check_behind(&format!("[{table}]\n"), &[("TG0190", 7, 2)]);
     }
     check_behind("[[listen]]\ntransport = 'tls'\naddress = '0.0.0.0:5061'\n", &[("TG0190", 8, 13)]);

@@ -65,6 +65,10 @@ fn the_whole_file_shows_the_defaults() {
     assert_eq!(shown.log.level, default.log.level);
     assert_eq!(shown.log.format, default.log.format);
     assert_eq!(shown.log.full_numbers, default.log.full_numbers);
+    let (agent, plain) = (&shown.agents[0], trunkgate_route::Agent::at("x", "ws://127.0.0.1/"));
+    assert_eq!((agent.connect_timeout, agent.ping), (plain.connect_timeout, plain.ping));
+    assert_eq!((agent.on_close, agent.extras), (plain.on_close, plain.extras));
+    assert_eq!(shown.api.account_sid.len(), default.api.account_sid.len());
     let (shown, default) = (&shown.trunks[0], &default.trunks[0]);
     assert_eq!(shown.codecs, default.codecs);
     assert_eq!(shown.ring_timeout, default.ring_timeout);

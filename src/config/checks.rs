@@ -204,8 +204,12 @@ fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
                     findings.error(code::NO_SUCH_LISTENER, span.clone(), message, help);
                 }
             }
+            TargetSpec::Agent(name) => agent_named(name, span, draft, findings),
             TargetSpec::Reject(_) => {}
         }
+    }
+    for (name, span) in placed.route.fork.iter().zip(&placed.fork) {
+        agent_named(name, span, draft, findings);
     }
     let rejects = |target: &TargetSpec| matches!(target, TargetSpec::Reject(_));
     if let Some(at) = placed.route.connect.iter().position(rejects)
@@ -217,6 +221,13 @@ fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
             "no call gets past a reject:",
             "move reject: to the end",
         );
+    }
+}
+
+fn agent_named(name: &str, span: &Span, draft: &Draft, findings: &mut Findings) {
+    if !draft.agents.iter().any(|agent| *agent.name == *name) {
+        let help = suggestion(name, draft.agents.iter().map(|agent| agent.name.as_ref()), "agents");
+        findings.error(code::NO_SUCH_AGENT, span.clone(), format!("no agent is named {name}"), help);
     }
 }
 
@@ -307,6 +318,7 @@ mod tests {
                 to: patterns(to),
                 caller: patterns(caller),
                 connect: Vec::new(),
+                fork: Vec::new(),
                 on_busy: false,
                 ring_timeout: None,
             }

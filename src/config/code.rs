@@ -53,7 +53,16 @@ codes! {
         "`to` and `caller` hold exact numbers (\"+14155551234\"), prefixes with `*` at the end (\"+1415*\") and regular\n\
          expressions between slashes ('/^\\+44(\\d+)$/'), all compared after normalisation to E.164.";
     BAD_TARGET = "TG0112", "a target that cannot be used",
-        "`connect` holds trunk:NAME, trunk:NAME/NUMBER, sip:URI and reject:CODE (300 to 699).";
+        "`connect` holds trunk:NAME, trunk:NAME/NUMBER, agent:NAME, sip:URI and reject:CODE (300 to 699); `fork` holds\n\
+         agent:NAME.";
+    BAD_URL = "TG0113", "not a URL that an agent can have",
+        "An agent's `url` is that of a WebSocket: wss://HOST[:PORT]/PATH?QUERY. ws:// is for loopback and [edge]\n\
+         local_networks only: what callers say, and the secrets of the URL, would else go over the network in the clear.\n\
+         A host name under ws:// is let pass, and refused when it leads elsewhere.";
+    BAD_FILE = "TG0114", "a file cannot be used",
+        "A file that a key names does not exist, may not be read, or holds something else. `ca` is a PEM file of\n\
+         certificates; `goodbye` a WAV file: one channel, 8000 Hz, 16-bit PCM or μ-law, 60 s at most. With ffmpeg:\n\
+         ffmpeg -i any.mp3 -ac 1 -ar 8000 -c:a pcm_s16le goodbye.wav";
     NO_SUCH_TRUNK = "TG0120", "no such trunk",
         "A route's `from` or `connect` names a trunk that has no [trunk.NAME] in the file.";
     NO_SUCH_LISTENER = "TG0121", "no such listener",
@@ -87,6 +96,8 @@ codes! {
     OPEN_TO_ALL = "TG0132", "calls are accepted from everywhere",
         "A network of length 0 in accept_from makes everyone who finds the port a trusted caller; scanners find it\n\
          within hours. List the carrier's networks.";
+    NO_SUCH_AGENT = "TG0133", "no such agent",
+        "A route's `connect` or `fork` names an agent that has no [agent.NAME] in the file.";
     NOT_IN_THIS_VERSION = "TG0190", "not in this version",
         "The key, value or flag belongs to a feature that this version does not have. It is refused rather than\n\
          accepted without effect. Remove it, or wait for the version that has it.";

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use trunkgate_route::{Route, Trunk};
+use trunkgate_route::{Agent, Route, Trunk};
 
-use super::types::{Edge, Http, Limits, Listen, Log, Media};
+use super::types::{Api, Edge, Http, Limits, Listen, Log, Media};
 
 /// A place in the file, in bytes.
 pub(super) type Span = Range<usize>;
@@ -28,7 +28,9 @@ pub(super) struct Draft {
     /// A `token` stands there, be it usable or not.
     pub(super) has_token: bool,
     pub(super) trunks: Vec<PlacedTrunk>,
+    pub(super) agents: Vec<Agent>,
     pub(super) routes: Vec<PlacedRoute>,
+    pub(super) api: Api,
     pub(super) log: Log,
     pub(super) cdr_file: Option<std::path::PathBuf>,
 }
@@ -66,6 +68,7 @@ pub(super) struct PlacedRoute {
     pub(super) to: Vec<Span>,
     pub(super) caller: Vec<Span>,
     pub(super) connect: Vec<Span>,
+    pub(super) fork: Vec<Span>,
     /// A condition could not be read: nothing can be said of what it takes.
     pub(super) is_partial: bool,
 }

@@ -12,16 +12,21 @@ pub(super) enum State {
     OnlyText(&'static str),
     /// Only `false` holds; `true` is still to come.
     OnlyFalse,
+    /// Only 0 or `"0s"` holds, which is off.
+    OnlyZero,
+    /// Only an empty list holds.
+    OnlyEmpty,
 }
 
 /// A key of a table.
 pub(super) type Key = (&'static str, State);
 
-use State::{Built, Later, OnlyFalse, OnlyText};
+use State::{Built, Later, OnlyEmpty, OnlyFalse, OnlyText, OnlyZero};
 
 const TLS: State = Later("TLS");
 const DIGEST: State = Later("digest authentication");
 const PRESETS: State = Later("presets");
+const TWILIO_API: State = Later("the Twilio-compatible API");
 
 /// The file itself.
 pub(super) const ROOT: &[Key] = &[
@@ -34,9 +39,9 @@ pub(super) const ROOT: &[Key] = &[
     ("route", Built),
     ("log", Built),
     ("cdr", Built),
-    ("agent", Later("voice agents")),
+    ("agent", Built),
+    ("api", Built),
     ("app", Later("webhook applications")),
-    ("api", Later("the Twilio-compatible API")),
     ("twilio", Later("the link to a Twilio account")),
     ("speech", Later("speech")),
     ("recording", Later("recording")),
@@ -139,9 +144,41 @@ pub(super) const ROUTE: &[Key] = &[
     ("record", OnlyFalse),
     ("when", Later("routing by time")),
     ("caller_id", Later("the change of caller numbers")),
-    ("fork", Later("media forks")),
+    ("fork", Built),
     ("sms_on_failure", Later("SMS on failure")),
 ];
+
+/// `[agent.NAME]`
+pub(super) const AGENT: &[Key] = &[
+    ("url", Built),
+    ("ca", Built),
+    ("auth_token", Built),
+    ("format", OnlyText("mulaw/8000")),
+    ("parameters", Built),
+    ("extras", Built),
+    ("connect_timeout", Built),
+    ("first_audio_timeout", OnlyZero),
+    ("answer", OnlyText("on_connect")),
+    ("retry", OnlyZero),
+    ("on_close", Built),
+    ("ping", Built),
+    ("max_call", OnlyZero),
+    ("goodbye", Built),
+    ("allow_callers", OnlyEmpty),
+    ("hold", Built),
+];
+
+/// An agent's `hold`.
+pub(super) const HOLD: &[Key] = &[
+    ("strategy", OnlyText("none")),
+    ("text", Later("hold with speech")),
+    ("voice", Later("hold with speech")),
+    ("audio", Later("hold with audio files")),
+    ("music", Later("hold with audio files")),
+];
+
+/// `[api]`
+pub(super) const API: &[Key] = &[("account_sid", Built), ("auth_token", TWILIO_API), ("connect", TWILIO_API)];
 
 /// `[log]`
 pub(super) const LOG: &[Key] = &[("format", Built), ("level", Built), ("numbers", Built)];
@@ -160,7 +197,9 @@ pub(super) const TABLES: &[(&str, &[Key])] = &[
     ("[limits]", LIMITS),
     ("[http]", HTTP),
     ("[trunk.NAME]", TRUNK),
+    ("[agent.NAME]", AGENT),
     ("[[route]]", ROUTE),
+    ("[api]", API),
     ("[log]", LOG),
     ("[cdr]", CDR),
 ];

@@ -104,6 +104,8 @@ fn config(path: &Path, draft: Draft) -> Config {
         limits: draft.limits,
         http: draft.http,
         trunks: draft.trunks.into_iter().map(|placed| placed.trunk).collect(),
+        agents: draft.agents,
+        api: draft.api,
         routes: draft.routes.into_iter().map(|placed| placed.route).collect(),
         log: draft.log,
         cdr_file: draft.cdr_file,

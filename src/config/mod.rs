@@ -1,9 +1,10 @@
 //! The configuration file turned once into typed values, with every error found at once and its place.
 //!
 //! Nothing outside this folder reads TOML; later errors can still point at a line because spans are kept. A file goes
-//! through `load` (bytes to a TOML tree), `schema`, `trunks` and `routes` (the tree to values, each error at its place)
+//! through `load` (bytes to a TOML tree), `schema`, `trunks`, `agents` and `routes` (the tree to values, each error at its place)
 //! and `checks` (what only shows when values are seen together).
 
+mod agents;
 mod checks;
 pub mod code;
 mod diagnostic;
@@ -16,8 +17,9 @@ mod section;
 mod trunks;
 mod types;
 mod values;
+mod wav;
 
 pub use diagnostic::{Diagnostic, render, to_json};
 pub use load::{find, load, parse};
-pub use types::{Config, Edge, Http, Limits, Listen, Log, Media, Secret};
+pub use types::{Api, Config, Edge, Http, Limits, Listen, Log, Media, Secret};
 pub(crate) use values::parse_duration;

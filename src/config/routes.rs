@@ -16,12 +16,8 @@ use super::trunks::{SipAddress, sip_uri};
 use super::values;
 
 /// Kinds of targets that are still to come.
-const LATER_TARGETS: [(&str, &str); 4] = [
-    ("agent", "voice agents"),
-    ("app", "webhook applications"),
-    ("group", "groups of targets"),
-    ("play", "playing of files"),
-];
+const LATER_TARGETS: [(&str, &str); 3] =
+    [("app", "webhook applications"), ("group", "groups of targets"), ("play", "playing of files")];
 
 /// All routes in the order of the file.
 pub(super) fn read<'a>(value: &'a Value<'a>, numbers: &Numbers, findings: &mut Findings) -> Vec<PlacedRoute> {
@@ -67,19 +63,32 @@ fn read_one<'a>(
             Vec::new()
         }
     };
+    let fork = section.read("fork", findings, |key, value, findings| {
+        values::one_or_list(key, value, findings, |key, value, findings| {
+            let text = values::string(key, value, findings)?;
+            let name = text.strip_prefix("agent:").filter(|name| !name.is_empty());
+            if name.is_none() {
+                let message = format!("`{key}`: \"{text}\" cannot listen");
+                findings.error(code::BAD_TARGET, value.span(), message, "agent:NAME");
+            }
+            name.map(str::to_owned)
+        })
+    });
     let on_busy = section.read("on_busy", findings, values::boolean).unwrap_or(false);
     let ring_timeout = section.read("ring_timeout", findings, values::duration);
     let (from, from_spans) = from.into_iter().unzip();
     let (to, to_spans) = to.into_iter().unzip();
     let (caller, caller_spans) = caller.into_iter().unzip();
+    let (fork, fork_spans) = fork.unwrap_or_default().into_iter().unzip();
     let (connect, connect_spans) = connect.into_iter().unzip();
     Some(PlacedRoute {
-        route: Route { name: Arc::from(name), from, to, caller, connect, on_busy, ring_timeout },
+        route: Route { name: Arc::from(name), from, to, caller, connect, fork, on_busy, ring_timeout },
         name: section.get("name").map_or(section.span.clone(), Spanned::span),
         from: from_spans,
         to: to_spans,
         caller: caller_spans,
         connect: connect_spans,
+        fork: fork_spans,
         is_partial,
     })
 }
@@ -122,6 +131,11 @@ fn target(text: &str, span: Span, numbers: &Numbers, findings: &mut Findings) ->
             let SipAddress { host, port, transport, .. } = sip_uri(text, "a target", span, findings)?;
             Some(TargetSpec::Uri { uri: text.to_owned(), host, port, transport })
         }
+        "agent" if rest.is_empty() => {
+            findings.error(code::BAD_TARGET, span, format!("\"{text}\" names no agent"), "agent:NAME");
+            None
+        }
+        "agent" => Some(TargetSpec::Agent(rest.to_owned())),
         "reject" => {
             let code = rest.parse::<u16>().ok().filter(|code| (300..=699).contains(code));
             if code.is_none() {
@@ -135,10 +149,10 @@ fn target(text: &str, span: Span, numbers: &Numbers, findings: &mut Findings) ->
                 not_yet(span, &format!("the target {kind}:"), feature, findings);
                 return None;
             }
-            let kinds = ["trunk", "sip", "reject"].into_iter();
+            let kinds = ["trunk", "agent", "sip", "reject"].into_iter();
             let help = match nearest(kind, kinds.chain(LATER_TARGETS.iter().map(|(later, _)| *later))) {
                 Some(known) => format!("did you mean \"{known}:{rest}\"?"),
-                None => "trunk:NAME, trunk:NAME/NUMBER, sip:URI or reject:CODE".to_owned(),
+                None => "trunk:NAME, trunk:NAME/NUMBER, agent:NAME, sip:URI or reject:CODE".to_owned(),
             };
             findings.error(code::BAD_TARGET, span, format!("\"{text}\" is not a target"), help);
             None

@@ -15,8 +15,8 @@ use super::diagnostic::{Findings, nearest, place};
 use super::draft::{Draft, PlacedListen, Span};
 use super::keys;
 use super::section::{Section, Value};
-use super::types::{Edge, Http, Limits, Listen, Log, Media};
-use super::{routes, trunks, values};
+use super::types::{Api, Edge, Http, Limits, Listen, Log, Media};
+use super::{agents, routes, trunks, values};
 
 /// Peers in these networks are shown our local address.
 const LOCAL_NETWORKS: [&str; 7] =
@@ -59,6 +59,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let http = section("http", keys::HTTP);
     let log = section("log", keys::LOG);
     let cdr = section("cdr", keys::CDR);
+    let api = section("api", keys::API);
 
     let edge = read_edge(edge.as_ref(), findings);
     let (media, ports_span) = read_media(media.as_ref(), findings);
@@ -67,6 +68,9 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let has_token = http.as_ref().is_some_and(|http| http.get("token").is_some());
     let http = read_http(file, http.as_ref(), findings);
     let trunks = root.get("trunk").map(|value| trunks::read(value, findings)).unwrap_or_default();
+    let surroundings = agents::Surroundings { folder: file.folder(), local_networks: &edge.local_networks };
+    let agents = root.get("agent").map(|value| agents::read(value, surroundings, findings)).unwrap_or_default();
+    let api = read_api(api.as_ref(), &edge.name, findings);
     let routes = root.get("route").map(|value| routes::read(value, &edge.numbers, findings)).unwrap_or_default();
     let cdr_file = cdr.and_then(|cdr| cdr.read("file", findings, values::string));
     let written = root.get("listen").map_or(2, |value| value.get_ref().as_array().map_or(1, |list| list.len()));
@@ -83,7 +87,9 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         http_span,
         has_token,
         trunks,
+        agents,
         routes,
+        api,
         log: read_log(log.as_ref(), findings),
         cdr_file: cdr_file.map(|written| values::relative_to(file.folder(), &written)),
     }
@@ -319,6 +325,29 @@ fn web_url(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Stri
     usable.then_some(text)
 }
 
+fn read_api(section: Option<&Section<'_>>, edge: &str, findings: &mut Findings) -> Api {
+    let account_sid = section.and_then(|api| api.read("account_sid", findings, account_sid));
+    Api { account_sid: account_sid.unwrap_or_else(|| format!("AC{:032x}", fnv1a(edge.as_bytes()))) }
+}
+
+/// `AC` and 32 lower-case hex digits.
+fn account_sid(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    let is_hex = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let fits = text.len() == 34 && text.strip_prefix("AC").is_some_and(is_hex);
+    if !fits {
+        let help = "AC and 32 of the digits 0-9 and a-f";
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
+    }
+    fits.then_some(text)
+}
+
+/// FNV-1a over 128 bits: the same name for the same edge; not for secrets.
+fn fnv1a(bytes: &[u8]) -> u128 {
+    let step = |hash: u128, byte: &u8| (hash ^ u128::from(*byte)).wrapping_mul(0x0100_0000_0000_0000_0000_013b);
+    bytes.iter().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, step)
+}
+
 fn read_log(section: Option<&Section<'_>>, findings: &mut Findings) -> Log {
     let format = section.and_then(|log| {
         log.read("format", findings, |key, value, findings| {
@@ -377,6 +406,12 @@ mod tests {
         ] {
             assert_eq!(calls_that_fit(range), calls, "{range:?}");
         }
+    }
+
+    #[test]
+    fn fnv1a_known_values() {
+        assert_eq!(fnv1a(b""), 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d);
+        assert_eq!(fnv1a(b"a"), 0xd228_cb69_6f1a_8caf_7891_2b70_4e4a_8964);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use trunkgate_route::{Definition, Numbers, Route, Transport, Trunk};
+use trunkgate_route::{Agent, Definition, Numbers, Route, Transport, Trunk};
 
 /// The whole configuration, defaults filled in.
 #[derive(Debug, Clone)]
@@ -25,6 +25,10 @@ pub struct Config {
     pub http: Http,
     /// `[trunk.NAME]` in the order of the file; peers' addresses filled in only where they are literal.
     pub trunks: Vec<Trunk>,
+    /// `[agent.NAME]` in the order of the file.
+    pub agents: Vec<Agent>,
+    /// `[api]`
+    pub api: Api,
     /// `[[route]]` in the order of the file.
     pub routes: Vec<Route>,
     /// `[log]`
@@ -119,6 +123,13 @@ pub struct Http {
     pub place: String,
 }
 
+/// `[api]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Api {
+    /// What agents are told as `accountSid`: `AC` + 32 hex digits.
+    pub account_sid: String,
+}
+
 /// `[log]`
 #[derive(Debug, Clone)]
 pub struct Log {
@@ -151,6 +162,11 @@ impl Config {
                 peer.addresses.clone_from(addresses);
             }
         }
-        Definition { numbers: self.edge.numbers.clone(), trunks, routes: self.routes.clone() }
+        Definition {
+            numbers: self.edge.numbers.clone(),
+            trunks,
+            agents: self.agents.clone(),
+            routes: self.routes.clone(),
+        }
     }
 }

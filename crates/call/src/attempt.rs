@@ -92,7 +92,7 @@ impl Attempt {
                 let ring = ring(Duration::from_secs(URI_RING_SECONDS));
                 (None, None, Some(uri), ring, Duration::from_secs(URI_NO_RESPONSE_SECONDS), VecDeque::from([way]))
             }
-            Target::Reject(_) => return None,
+            Target::Agent(_) | Target::Reject(_) => return None,
         };
         Some(Attempt {
             trunk,

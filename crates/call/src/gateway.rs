@@ -40,6 +40,8 @@ pub struct GatewayConfig {
     pub idle_timeout: Duration,
     /// Whether numbers are shown in full in log lines.
     pub full_numbers: bool,
+    /// `[api] account_sid`, told to agents.
+    pub account_sid: String,
 }
 
 /// Answered calls in plain data.

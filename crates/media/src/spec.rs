@@ -94,6 +94,9 @@ pub struct SocketSpec {
     pub auth_token: Option<String>,
     /// PEM certificates trusted instead of the system's.
     pub ca: Option<Arc<[u8]>>,
+    /// Besides loopback, the networks that a `ws://` URL may lead to: its host name is only known when it is looked up.
+    /// Any other address is [`Loss::Unreachable`].
+    pub plain_networks: Vec<IpNet>,
 }
 
 impl std::fmt::Debug for SocketSpec {

@@ -21,6 +21,7 @@ fn table() -> Table {
         to: vec![Pattern::parse(&format!("+1415555{position:04}")).expect("a pattern")],
         caller: Vec::new(),
         connect: vec![TargetSpec::Trunk { name: "pbx".into(), number: None }],
+        fork: vec![],
         on_busy: false,
         ring_timeout: None,
     };
@@ -29,7 +30,7 @@ fn table() -> Table {
         route.to = vec![Pattern::parse(&format!("+44{position}*")).expect("a pattern")];
     }
     let numbers = Numbers::new("US").expect("a country");
-    Table::new(Definition { numbers, trunks: vec![carrier, pbx], routes })
+    Table::new(Definition { numbers, trunks: vec![carrier, pbx], agents: vec![], routes })
 }
 
 fn benches(criterion: &mut Criterion) {

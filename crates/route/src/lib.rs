@@ -2,6 +2,7 @@
 //! function of a configuration snapshot and facts about the call.
 
 pub mod acl;
+pub mod agent;
 mod index;
 pub mod number;
 pub mod pattern;
@@ -10,6 +11,7 @@ pub mod rate;
 pub mod table;
 pub mod trunk;
 
+pub use agent::{Agent, Facts, OnClose, Template};
 pub use number::{Incomplete, Number, Numbers};
 pub use pattern::{Pattern, PatternError};
 pub use plan::{Matched, Plan, RouteVerdict, Target};

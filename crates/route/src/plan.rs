@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::agent::Agent;
 use crate::table::Route;
 use crate::trunk::{Peer, Transport, Trunk};
 
@@ -49,6 +50,8 @@ pub enum Target {
         /// Transport.
         transport: Transport,
     },
+    /// An agent that talks with the caller.
+    Agent(Arc<Agent>),
     /// An answer.
     Reject(u16),
 }
@@ -60,6 +63,8 @@ pub struct Plan {
     pub route: Arc<Route>,
     /// Targets in order.
     pub targets: Vec<Target>,
+    /// Agents that listen from first to last packet.
+    pub forks: Vec<Arc<Agent>>,
     /// Per target, where the route says so.
     pub ring_timeout: Option<Duration>,
 }

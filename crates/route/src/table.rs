@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::acl::Acl;
+use crate::agent::Agent;
 use crate::index::Index;
 use crate::number::Numbers;
 use crate::pattern::Pattern;
@@ -33,6 +34,8 @@ pub enum TargetSpec {
         /// Transport.
         transport: Transport,
     },
+    /// `agent:NAME`
+    Agent(String),
     /// `reject:CODE`
     Reject(u16),
 }
@@ -50,6 +53,8 @@ pub struct Route {
     pub caller: Vec<Pattern>,
     /// Targets in order.
     pub connect: Vec<TargetSpec>,
+    /// Names of agents that listen to both directions.
+    pub fork: Vec<String>,
     /// 486 and 600 go on to the next target too.
     pub on_busy: bool,
     /// Per target, zero: no limit; else the trunk's.
@@ -63,6 +68,8 @@ pub struct Definition {
     pub numbers: Numbers,
     /// Trunks in the order of the file.
     pub trunks: Vec<Trunk>,
+    /// Agents in the order of the file.
+    pub agents: Vec<Agent>,
     /// Routes in the order of the file.
     pub routes: Vec<Route>,
 }
@@ -84,6 +91,7 @@ pub struct Table {
     numbers: Numbers,
     trunks: Vec<Arc<Trunk>>,
     by_name: HashMap<Arc<str>, usize>,
+    agents: Vec<Arc<Agent>>,
     routes: Vec<Arc<Route>>,
     acl: Acl,
     index: Index,
@@ -103,6 +111,7 @@ impl Table {
             numbers: definition.numbers,
             trunks,
             by_name,
+            agents: definition.agents.into_iter().map(Arc::new).collect(),
             routes: definition.routes.into_iter().map(Arc::new).collect(),
             index,
         }
@@ -119,6 +128,14 @@ impl Table {
     pub fn trunks(&self) -> &[Arc<Trunk>] {
         &self.trunks
     }
+    /// Agents in the order of the file.
+    pub fn agents(&self) -> &[Arc<Agent>] {
+        &self.agents
+    }
+    /// An agent by name.
+    pub fn agent(&self, name: &str) -> Option<&Arc<Agent>> {
+        self.agents.iter().find(|agent| *agent.name == *name)
+    }
     /// Routes in the order of the file.
     pub fn routes(&self) -> &[Arc<Route>] {
         &self.routes
@@ -133,7 +150,8 @@ impl Table {
         let matches = |at: usize| self.routes.get(at).is_some_and(|route| route.matches(call));
         let route = self.routes.get(self.index.first(call.called, &matches)?)?;
         let targets = route.connect.iter().filter_map(|target| self.target(target, pick)).collect();
-        Some(Plan { route: route.clone(), targets, ring_timeout: route.ring_timeout })
+        let forks = route.fork.iter().filter_map(|name| self.agent(name).cloned()).collect();
+        Some(Plan { route: route.clone(), targets, forks, ring_timeout: route.ring_timeout })
     }
     /// One target as a route would have it, for calls that go past the routes.
     pub fn target(&self, target: &TargetSpec, pick: &mut dyn FnMut(u32) -> u32) -> Option<Target> {
@@ -145,6 +163,7 @@ impl Table {
             TargetSpec::Uri { uri, host, port, transport } => {
                 Target::Uri { uri: uri.clone(), host: host.clone(), port: *port, transport: *transport }
             }
+            TargetSpec::Agent(name) => Target::Agent(self.agent(name)?.clone()),
             TargetSpec::Reject(code) => Target::Reject(*code),
         })
     }
@@ -223,6 +242,7 @@ mod tests {
             to: patterns(to),
             caller: patterns(caller),
             connect,
+            fork: vec!["scribe".into(), "absent".into()],
             on_busy: false,
             ring_timeout: Some(Duration::from_secs(15)),
         }
@@ -243,10 +263,12 @@ mod tests {
         Table::new(Definition {
             numbers: Numbers::new("US").unwrap(),
             trunks: vec![carrier, pbx],
+            agents: vec![Agent::at("desk", "ws://127.0.0.1/"), Agent::at("scribe", "ws://127.0.0.1/")],
             routes: vec![
                 route("london", &["carrier"], &["+4420*"], &[], vec![to_pbx(), uri]),
                 route("friends", &["carrier"], &[], &["+1*"], vec![to_pbx()]),
                 route("emergency", &[], &["911", "112"], &[], vec![TargetSpec::Reject(604)]),
+                route("desk", &["carrier"], &["100"], &[], vec![TargetSpec::Agent("desk".into()), to_pbx()]),
                 route("out", &["pbx"], &[], &[], vec![TargetSpec::Trunk { name: "carrier".into(), number: None }]),
             ],
         })
@@ -285,12 +307,23 @@ mod tests {
     }
 
     #[test]
+    fn agents_are_targets_and_listeners() {
+        let table = table();
+        let plan = table.plan(&CallInfo { from: "carrier", called: "100", caller: "" }, &mut |_| 0).unwrap();
+        let [Target::Agent(desk), Target::Trunk { .. }] = &plan.targets[..] else { panic!("{:?}", plan.targets) };
+        assert_eq!(desk.name.as_ref(), "desk");
+        let forks: Vec<&str> = plan.forks.iter().map(|agent| agent.name.as_ref()).collect();
+        assert_eq!(forks, ["scribe"]);
+    }
+
+    #[test]
     fn explain_names_the_first_condition_that_failed() {
         let verdicts = table().explain(&CallInfo { from: "carrier", called: "112", caller: "" });
         let expected = [
             ("london", Matched::No("to: 112 is none of +4420*".into())),
             ("friends", Matched::No("caller: an anonymous caller is none of +1*".into())),
             ("emergency", Matched::Yes),
+            ("desk", Matched::NotReached),
             ("out", Matched::NotReached),
         ];
         for ((name, matched), verdict) in expected.iter().zip(&verdicts) {

@@ -24,6 +24,7 @@ fn route() -> impl Strategy<Value = Route> {
         to,
         caller,
         connect: vec![TargetSpec::Reject(603)],
+        fork: vec![],
         on_busy: false,
         ring_timeout: None,
     })
@@ -49,7 +50,7 @@ proptest! {
         let naive = naive.map(|route| route.name.clone());
         let trunks = ["a", "b", "c", "d"].map(Trunk::named).to_vec();
         let numbers = Numbers::new("US").unwrap();
-        let table = Table::new(Definition { numbers, trunks, routes: routes.clone() });
+        let table = Table::new(Definition { numbers, trunks, agents: vec![], routes: routes.clone() });
         let planned = table.plan(&call, &mut |_| 0).map(|plan| plan.route.name.clone());
         prop_assert_eq!(&planned, &naive);
 

@@ -73,6 +73,7 @@ impl Edge {
             media_ports: (FIRST_PORT, FIRST_PORT + 2 * options.port_pairs - 1),
             idle_timeout: options.idle_timeout,
             full_numbers: true,
+            account_sid: format!("AC{:032x}", 0),
         };
         let gateway = Gateway::new(config.clone(), table(options, 0), addressing());
         Edge {
@@ -311,6 +312,7 @@ fn route(name: &str, from: &[&str], to: &str, connect: Vec<TargetSpec>) -> Route
         to: vec![Pattern::Prefix(to.into())],
         caller: Vec::new(),
         connect,
+        fork: vec![],
         on_busy: false,
         ring_timeout: None,
     }
@@ -345,5 +347,5 @@ pub fn table(options: &Options, version: u32) -> Arc<Table> {
     }
     trunks.push(second);
     let numbers = Numbers::new("US").unwrap_or_else(|| unreachable!("US is a country"));
-    Arc::new(Table::new(Definition { numbers, trunks, routes }))
+    Arc::new(Table::new(Definition { numbers, trunks, agents: vec![], routes }))
 }

@@ -115,6 +115,7 @@ pub fn route(connect: Vec<TargetSpec>) -> Route {
         to: vec![],
         caller: vec![],
         connect,
+        fork: vec![],
         on_busy: false,
         ring_timeout: None,
     }
@@ -127,7 +128,7 @@ pub fn to_trunk(name: &str) -> TargetSpec {
 
 /// Trunks and routes.
 pub fn table(trunks: Vec<Trunk>, routes: Vec<Route>) -> Arc<Table> {
-    Arc::new(Table::new(Definition { numbers: Numbers::new("US").unwrap(), trunks, routes }))
+    Arc::new(Table::new(Definition { numbers: Numbers::new("US").unwrap(), trunks, agents: vec![], routes }))
 }
 
 /// A carrier, a PBX and a backup; calls to `+1415…` go to the PBX, then to the backup.
@@ -200,6 +201,7 @@ impl Bench {
             media_ports: (16_384, 16_883),
             idle_timeout: Duration::from_secs(60),
             full_numbers: false,
+            account_sid: format!("AC{:032x}", 0),
         };
         change(&mut config);
         let gateway = Gateway::new(config.clone(), table, addressing());

@@ -1,0 +1,175 @@
+//! An agent: a voice-agent backend that takes part in a call, or listens, over a media stream.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What follows when the agent closes its stream in good order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnClose {
+    /// The call is over.
+    #[default]
+    Hangup,
+    /// The caller goes on to the next target.
+    Next,
+}
+
+/// A piece of a parameter's value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// As written.
+    Text(String),
+    /// `{caller}`: the calling number.
+    Caller,
+    /// `{called}`: the called number.
+    Called,
+    /// `{route}`: the name of the route.
+    Route,
+    /// `{trunk}`: the name of the caller's trunk.
+    Trunk,
+}
+
+/// What the pieces of a parameter stand for in one call.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Facts<'a> {
+    /// Calling number.
+    pub caller: &'a str,
+    /// Called number.
+    pub called: &'a str,
+    /// Name of the route.
+    pub route: &'a str,
+    /// Name of the caller's trunk.
+    pub trunk: &'a str,
+}
+
+/// A parameter's value with its placeholders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    pieces: Vec<Piece>,
+}
+
+impl Template {
+    /// Reads a value. A `{` that begins no placeholder stands for itself only where no `}` follows it.
+    ///
+    /// # Errors
+    /// The first word in braces that is none of the placeholders.
+    pub fn parse(text: &str) -> Result<Template, String> {
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            let Some((name, behind)) = after.split_once('}') else { break };
+            let piece = match name {
+                "caller" => Piece::Caller,
+                "called" => Piece::Called,
+                "route" => Piece::Route,
+                "trunk" => Piece::Trunk,
+                _ => return Err(name.to_owned()),
+            };
+            if !before.is_empty() {
+                pieces.push(Piece::Text(before.to_owned()));
+            }
+            pieces.push(piece);
+            rest = behind;
+        }
+        if !rest.is_empty() {
+            pieces.push(Piece::Text(rest.to_owned()));
+        }
+        Ok(Template { pieces })
+    }
+    /// The value in one call.
+    pub fn fill(&self, facts: &Facts<'_>) -> String {
+        let text = |piece: &Piece| -> String {
+            match piece {
+                Piece::Text(text) => text.clone(),
+                Piece::Caller => facts.caller.to_owned(),
+                Piece::Called => facts.called.to_owned(),
+                Piece::Route => facts.route.to_owned(),
+                Piece::Trunk => facts.trunk.to_owned(),
+            }
+        };
+        self.pieces.iter().map(text).collect()
+    }
+}
+
+/// An agent as configured.
+#[derive(Clone)]
+pub struct Agent {
+    /// Its name: log field, column of the ladder.
+    pub name: Arc<str>,
+    /// `ws://` or `wss://`.
+    pub url: String,
+    /// PEM certificates trusted instead of the system's.
+    pub ca: Option<Arc<[u8]>>,
+    /// Signs the handshake.
+    pub auth_token: Option<String>,
+    /// `customParameters` in the order of the file.
+    pub parameters: Vec<(String, Template)>,
+    /// Whether our own fields and events are sent besides Twilio's.
+    pub extras: bool,
+    /// Until the socket is open; zero: no limit.
+    pub connect_timeout: Duration,
+    /// What follows its close with 1000.
+    pub on_close: OnClose,
+    /// Between two pings; zero: none.
+    pub ping: Duration,
+    /// μ-law at 8 kHz: heard by a caller for whom no target is left.
+    pub goodbye: Option<Arc<[u8]>>,
+}
+
+impl Agent {
+    /// An agent at a URL, with every default of the configuration.
+    pub fn at(name: &str, url: &str) -> Agent {
+        Agent {
+            name: Arc::from(name),
+            url: url.to_owned(),
+            ca: None,
+            auth_token: None,
+            parameters: Vec::new(),
+            extras: false,
+            connect_timeout: Duration::from_secs(10),
+            on_close: OnClose::Hangup,
+            ping: Duration::from_secs(2),
+            goodbye: None,
+        }
+    }
+}
+
+/// Without the secret, and without what may be secret in the URL and in parameters.
+impl fmt::Debug for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Agent").field("name", &self.name).field("on_close", &self.on_close).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_filled() {
+        let facts = Facts { caller: "+14155551234", called: "100", route: "main", trunk: "carrier" };
+        for (text, expected) in [
+            ("acme", "acme"),
+            ("", ""),
+            ("{caller}", "+14155551234"),
+            ("{called}/{route}-{trunk}!", "100/main-carrier!"),
+            ("a{", "a{"),
+            ("}{caller}}", "}+14155551234}"),
+        ] {
+            assert_eq!(Template::parse(text).unwrap().fill(&facts), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn other_words_in_braces_are_refused() {
+        assert_eq!(Template::parse("x {header:X-Name}"), Err("header:X-Name".into()));
+        assert_eq!(Template::parse("{}"), Err(String::new()));
+        assert_eq!(Template::parse("{\"a\":1}"), Err("\"a\":1".into()));
+    }
+
+    #[test]
+    fn a_secret_is_never_printed() {
+        let agent = Agent { auth_token: Some("hunter2".into()), ..Agent::at("a", "ws://127.0.0.1/?token=hunter2") };
+        assert!(!format!("{agent:?}").contains("hunter2"));
+    }
+}

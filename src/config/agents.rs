@@ -1,0 +1,194 @@
+//! `[agent.NAME]` turned into agents.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use toml::Spanned;
+use trunkgate_route::{Agent, OnClose, Template};
+
+use super::code;
+use super::diagnostic::Findings;
+use super::draft::Span;
+use super::keys;
+use super::schema::not_yet;
+use super::section::{Section, Value};
+use super::{values, wav};
+use crate::limits::{AGENT_FILE_BYTES, AGENT_PARAMETER_BYTES, AGENT_PARAMETERS};
+
+/// What an agent's keys refer to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Surroundings<'a> {
+    /// What relative paths are relative to.
+    pub(super) folder: &'a Path,
+    /// Networks that are spoken to without TLS.
+    pub(super) local_networks: &'a [IpNet],
+}
+
+/// All agents in the order of the file.
+pub(super) fn read<'a>(value: &'a Value<'a>, surroundings: Surroundings<'_>, findings: &mut Findings) -> Vec<Agent> {
+    let Some(table) = value.get_ref().as_table() else {
+        values::wrong_type("agent", value, "tables with names: [agent.NAME]", findings);
+        return Vec::new();
+    };
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(name, _)| name.span().start);
+    let read = |(name, value): (&'a Spanned<_>, &'a Value<'a>)| read_one(name, value, surroundings, findings);
+    entries.into_iter().filter_map(read).collect()
+}
+
+fn read_one<'a>(
+    name: &'a Spanned<std::borrow::Cow<'a, str>>,
+    value: &'a Value<'a>,
+    surroundings: Surroundings<'_>,
+    findings: &mut Findings,
+) -> Option<Agent> {
+    let (text, span) = (name.get_ref().as_ref(), name.span());
+    let section = Section::open(&format!("[agent.{text}]"), value, keys::AGENT, findings)?;
+    values::name_text("agent", text, span.clone(), findings);
+    let url = section.get("url");
+    if url.is_none() {
+        let message = format!("the agent {text} has no `url`");
+        findings.error(code::MISSING, span.clone(), message, "add url = \"wss://agent.example.com/media\"");
+    }
+    let url = url.and_then(|value| url_of(value, surroundings.local_networks, findings));
+    let mut agent = Agent::at(text, url.as_deref().unwrap_or_default());
+    agent.ca = section.read("ca", findings, |key, value, findings| certificates(key, value, surroundings, findings));
+    if let Some(value) = section.get("ca")
+        && agent.url.starts_with("ws:")
+    {
+        let message = "`ca` has no effect on a ws:// URL";
+        findings.warning(code::BAD_VALUE, Some(value.span()), message, "certificates belong to wss://");
+    }
+    let secret = |key: &str, value: &'a Value<'a>, findings: &mut Findings| {
+        values::secret(key, value, findings, surroundings.folder)
+    };
+    agent.auth_token = section.read("auth_token", findings, secret).map(|secret| secret.reveal().to_owned());
+    agent.parameters = section.read("parameters", findings, parameters).unwrap_or_default();
+    agent.extras = section.read("extras", findings, values::boolean).unwrap_or_default();
+    for (key, target) in [("connect_timeout", &mut agent.connect_timeout), ("ping", &mut agent.ping)] {
+        *target = section.read(key, findings, values::duration).unwrap_or(*target);
+    }
+    let ends = [("hangup", OnClose::Hangup), ("next", OnClose::Next)];
+    let on_close =
+        section.read("on_close", findings, |key, value, findings| values::one_of(key, value, findings, &ends));
+    agent.on_close = on_close.unwrap_or_default();
+    agent.goodbye = section.read("goodbye", findings, |key, value, findings| {
+        let path = values::relative_to(surroundings.folder, &values::string(key, value, findings)?);
+        wav::read(&path)
+            .map_err(|what| {
+                let message = format!("`{key}`: {}: {what}", path.display());
+                findings.error(code::BAD_FILE, value.span(), message, "a WAV file of one channel at 8000 Hz");
+            })
+            .ok()
+    });
+    if let Some(hold) = section.get("hold") {
+        Section::open("`hold`", hold, keys::HOLD, findings);
+    }
+    Some(agent)
+}
+
+/// Where the socket leads. A host name without TLS is let pass here: what it leads to is looked at when it is called.
+fn url_of(value: &Value<'_>, local_networks: &[IpNet], findings: &mut Findings) -> Option<String> {
+    let text = values::string("url", value, findings)?;
+    let span = value.span();
+    let mut wrong = |message: String, help: &str| {
+        findings.error(code::BAD_URL, span.clone(), message, help);
+        None
+    };
+    let parsed = reqwest::Url::parse(&text).ok().filter(reqwest::Url::has_host);
+    let Some(url) = parsed else {
+        return wrong("`url` is not the address of a WebSocket".into(), "as \"wss://agent.example.com/media\"");
+    };
+    match url.scheme() {
+        "ws" | "wss" => {}
+        "rtp" => {
+            not_yet(span, "url = \"rtp://…\"", "forks as plain RTP", findings);
+            return None;
+        }
+        other => return wrong(format!("`url` cannot begin with {other}:"), "\"wss://…\", or \"ws://…\" on loopback"),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return wrong("`url` has a user part".into(), "`auth_token` signs the handshake");
+    }
+    if url.fragment().is_some() {
+        return wrong("`url` has a `#` part".into(), "a WebSocket has none (RFC 6455 §3)");
+    }
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let address: Option<IpAddr> = host.parse().ok();
+    let is_near = |ip: IpAddr| {
+        let ip = ip.to_canonical();
+        ip.is_loopback() || local_networks.iter().any(|network| network.contains(&ip))
+    };
+    if url.scheme() == "ws" && address.is_some_and(|ip| !is_near(ip)) {
+        return wrong(
+            format!("`url`: audio and secrets would go to {host} in the clear"),
+            "wss://; ws:// leads only to loopback and [edge] local_networks",
+        );
+    }
+    Some(text)
+}
+
+/// The text of a file of certificates.
+fn certificates(
+    key: &str,
+    value: &Value<'_>,
+    surroundings: Surroundings<'_>,
+    findings: &mut Findings,
+) -> Option<Arc<[u8]>> {
+    let path = values::relative_to(surroundings.folder, &values::string(key, value, findings)?);
+    let what = match std::fs::metadata(&path) {
+        Ok(about) if about.len() > AGENT_FILE_BYTES => format!("more than {} MiB", AGENT_FILE_BYTES >> 20),
+        Ok(_) => match std::fs::read_to_string(&path) {
+            Ok(text) if text.contains("-----BEGIN CERTIFICATE-----") => return Some(text.into_bytes().into()),
+            Ok(_) => "no certificate in it".to_owned(),
+            Err(error) => error.to_string(),
+        },
+        Err(error) => error.to_string(),
+    };
+    let message = format!("`{key}`: {}: {what}", path.display());
+    findings.error(code::BAD_FILE, value.span(), message, "a readable PEM file of certificates");
+    None
+}
+
+/// `customParameters`, in the order of the file.
+fn parameters<'a>(key: &str, value: &'a Value<'a>, findings: &mut Findings) -> Option<Vec<(String, Template)>> {
+    let Some(table) = value.get_ref().as_table() else {
+        values::wrong_type(key, value, "a table of strings, as { tenant = \"acme\", caller = \"{caller}\" }", findings);
+        return None;
+    };
+    if table.len() > AGENT_PARAMETERS {
+        let message = format!("`{key}` has {} entries", table.len());
+        findings.error(code::BAD_VALUE, value.span(), message, format!("{AGENT_PARAMETERS} at most"));
+        return None;
+    }
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(name, _)| name.span().start);
+    let read = |(name, value): (&'a Spanned<_>, &'a Value<'a>)| {
+        let name: &std::borrow::Cow<'a, str> = name.get_ref();
+        let text = values::string(name, value, findings)?;
+        if name.len() + text.len() > AGENT_PARAMETER_BYTES {
+            let help = format!("{AGENT_PARAMETER_BYTES} bytes at most, name and value together");
+            findings.error(code::BAD_VALUE, value.span(), format!("`{name}` is too long"), help);
+            return None;
+        }
+        Some((name.clone().into_owned(), template(name, &text, value.span(), findings)?))
+    };
+    Some(entries.into_iter().filter_map(read).collect())
+}
+
+fn template(name: &str, text: &str, span: Span, findings: &mut Findings) -> Option<Template> {
+    match Template::parse(text) {
+        Ok(template) => Some(template),
+        Err(word) if word.starts_with("header:") => {
+            not_yet(span, &format!("the placeholder {{{word}}}"), "headers in parameters", findings);
+            None
+        }
+        Err(word) => {
+            let message = format!("`{name}`: unknown placeholder {{{word}}}");
+            findings.error(code::BAD_VALUE, span, message, "{caller}, {called}, {route} and {trunk}");
+            None
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! `[agent.NAME]`, `[api]` and `fork`: what is read, and where each mistake is.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
+use std::time::Duration;
+
+use trunkgate::config::{self, Config};
+use trunkgate_route::{Facts, OnClose, TargetSpec};
+
+const TRUNK: &str = "[trunk.carrier]\npeers = ['sip:192.0.2.9']\n";
+
+fn parse(text: &str) -> Result<(Config, Vec<config::Diagnostic>), Vec<config::Diagnostic>> {
+    config::parse(Path::new("trunkgate.toml"), text)
+}
+
+fn accepted(text: &str) -> Config {
+    let (config, warnings) = parse(text).unwrap_or_else(|found| panic!("{found:#?}"));
+    let warnings: Vec<_> = warnings.iter().filter(|warning| warning.code != "TG0123").collect();
+    assert!(warnings.is_empty(), "{warnings:#?}");
+    config
+}
+
+/// The one error of an agent with this line, with the text that it is about.
+#[track_caller]
+fn refused(line: &str, code: &str, about: &str) {
+    let url = if line.starts_with("url") { "" } else { "url = 'wss://127.0.0.1:9/'\n" };
+    let text = format!("{TRUNK}[[route]]\nconnect = ['agent:a']\n[agent.a]\n{url}{line}\n");
+    let found = parse(&text).expect_err(line);
+    let [error] = &found.iter().filter(|found| found.code != "TG0123").collect::<Vec<_>>()[..] else {
+        panic!("{line}: {found:#?}")
+    };
+    assert_eq!((error.code, &text[error.span.clone().unwrap()]), (code, about), "{line}: {}", error.message);
+    assert!(!error.help.is_empty());
+}
+
+#[test]
+fn an_agent_has_its_defaults() {
+    let config =
+        accepted(&format!("{TRUNK}[[route]]\nconnect = ['agent:a']\n[agent.a]\nurl = 'wss://agent.example/m'\n"));
+    let agent = &config.agents[0];
+    assert_eq!((&*agent.name, agent.url.as_str()), ("a", "wss://agent.example/m"));
+    assert_eq!((agent.connect_timeout, agent.ping), (Duration::from_secs(10), Duration::from_secs(2)));
+    assert_eq!((agent.on_close, agent.extras), (OnClose::Hangup, false));
+    assert!(agent.ca.is_none() && agent.auth_token.is_none() && agent.goodbye.is_none());
+    assert!(agent.parameters.is_empty());
+    assert_eq!(config.routes[0].connect, [TargetSpec::Agent("a".into())]);
+}
+
+#[test]
+fn an_agent_with_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ca.pem"), "-----BEGIN CERTIFICATE-----\nx\n").unwrap();
+    let spec =
+        hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+    let mut wav = hound::WavWriter::create(folder.path().join("bye.wav"), spec).unwrap();
+    for _ in 0..160 {
+        wav.write_sample(0_i16).unwrap();
+    }
+    wav.finalize().unwrap();
+    let text = format!(
+        "{TRUNK}[agent.full]\nurl = 'wss://agent.example/m?x=1'\nca = 'ca.pem'\nauth_token = 'hunter2'\n\
+         format = 'mulaw/8000'\nparameters = {{ tenant = 'acme', caller = '<{{caller}}>' }}\nextras = true\n\
+         connect_timeout = '3s'\nfirst_audio_timeout = '0s'\nanswer = 'on_connect'\nretry = 0\non_close = 'next'\n\
+         ping = '0s'\nmax_call = 0\ngoodbye = 'bye.wav'\nallow_callers = []\nhold = {{ strategy = 'none' }}\n\
+         [agent.scribe]\nurl = 'ws://10.1.2.3:8080/listen'\n[api]\naccount_sid = 'AC0123456789abcdef0123456789abcdef'\n\
+         [[route]]\nconnect = ['agent:full', 'trunk:carrier']\nfork = 'agent:scribe'\n"
+    );
+    let path = folder.path().join("trunkgate.toml");
+    let (config, _) = config::parse(&path, &text).unwrap_or_else(|found| panic!("{found:#?}"));
+    let agent = &config.agents[0];
+    assert_eq!((agent.connect_timeout, agent.ping), (Duration::from_secs(3), Duration::ZERO));
+    assert_eq!((agent.on_close, agent.extras), (OnClose::Next, true));
+    assert_eq!(agent.auth_token.as_deref(), Some("hunter2"));
+    assert!(agent.ca.as_deref().is_some_and(|pem| pem.starts_with(b"-----BEGIN")));
+    assert_eq!(agent.goodbye.as_deref(), Some(&[0xff; 160][..]));
+    let facts = Facts { caller: "+14155551234", ..Facts::default() };
+    let filled: Vec<_> = agent.parameters.iter().map(|(name, value)| (name.as_str(), value.fill(&facts))).collect();
+    assert_eq!(filled, [("tenant", "acme".to_owned()), ("caller", "<+14155551234>".to_owned())]);
+    assert_eq!(config.routes[0].fork, ["scribe"]);
+    assert_eq!(config.api.account_sid, "AC0123456789abcdef0123456789abcdef");
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn the_account_is_named_after_the_edge() {
+    let sid = |name: &str| {
+        accepted(&format!("[edge]\nname = '{name}'\n{TRUNK}[[route]]\nconnect = 'trunk:carrier'\n")).api.account_sid
+    };
+    let one = sid("edge-1");
+    assert!(one.len() == 34 && one.starts_with("AC") && one[2..].bytes().all(|b| b.is_ascii_hexdigit()), "{one}");
+    assert_eq!(one, sid("edge-1"));
+    assert_ne!(one, sid("edge-2"));
+}
+
+#[test]
+fn a_url_leads_to_a_websocket_and_keeps_secrets() {
+    for (url, code) in [
+        ("agent.example/m", "TG0113"),
+        ("http://agent.example/m", "TG0113"),
+        ("wss://", "TG0113"),
+        ("wss://user:pass@agent.example/m", "TG0113"),
+        ("wss://agent.example/m#part", "TG0113"),
+        ("ws://203.0.113.5/m", "TG0113"),
+        ("ws://[2001:db8::5]/m", "TG0113"),
+        ("rtp://127.0.0.1:4000", "TG0190"),
+    ] {
+        refused(&format!("url = '{url}'"), code, &format!("'{url}'"));
+    }
+    for url in [
+        "ws://127.0.0.1:8765/m",
+        "ws://[::1]:8765/",
+        "ws://10.0.0.7/",
+        "ws://localhost/",
+        "ws://agent:8080/m",
+        "wss://203.0.113.5/m",
+    ] {
+        accepted(&format!("{TRUNK}[[route]]\nconnect = 'agent:a'\n[agent.a]\nurl = '{url}'\n"));
+    }
+    let found = parse(&format!("{TRUNK}[[route]]\nconnect = 'trunk:carrier'\n[agent.a]\nextras = true\n")).unwrap_err();
+    assert_eq!(found[0].code, "TG0106");
+}
+
+#[test]
+fn what_comes_later_is_refused_at_its_place() {
+    for (line, about) in [
+        ("format = 'l16/16000'", "'l16/16000'"),
+        ("answer = 'at_once'", "'at_once'"),
+        ("retry = 1", "1"),
+        ("max_call = '10m'", "'10m'"),
+        ("first_audio_timeout = '15s'", "'15s'"),
+        ("allow_callers = ['+14155551234']", "['+14155551234']"),
+        ("hold = { strategy = 'music' }", "'music'"),
+        ("hold = { strategy = 'none', music = 'm.mp3' }", "music"),
+        ("parameters = { x = '{header:X-Name}' }", "'{header:X-Name}'"),
+    ] {
+        refused(line, "TG0190", about);
+    }
+    let found = parse(&format!("{TRUNK}[[route]]\nconnect = 'trunk:carrier'\n[api]\nauth_token = 'x'\nconnect = []\n"))
+        .unwrap_err();
+    assert_eq!(found.iter().map(|found| found.code).collect::<Vec<_>>(), ["TG0190", "TG0190"]);
+}
+
+#[test]
+fn mistakes_in_an_agent_are_named() {
+    for (line, code, about) in [
+        ("ca = '/nowhere/ca.pem'", "TG0114", "'/nowhere/ca.pem'"),
+        ("ca = 'Cargo.toml'", "TG0114", "'Cargo.toml'"),
+        ("goodbye = '/nowhere/bye.wav'", "TG0114", "'/nowhere/bye.wav'"),
+        ("goodbye = 'Cargo.toml'", "TG0114", "'Cargo.toml'"),
+        ("auth_token = ''", "TG0110", "''"),
+        ("on_close = 'stop'", "TG0105", "'stop'"),
+        ("ping = 2", "TG0109", "2"),
+        ("extras = 'yes'", "TG0103", "'yes'"),
+        ("parameters = 'x'", "TG0103", "'x'"),
+        ("parameters = { x = 5 }", "TG0103", "5"),
+        ("parameters = { x = '{callers}' }", "TG0105", "'{callers}'"),
+        ("tokn = 'x'", "TG0104", "tokn"),
+        ("hold = { strateg = 'none' }", "TG0104", "strateg"),
+    ] {
+        refused(line, code, about);
+    }
+    refused(&format!("parameters = {{ x = '{}' }}", "y".repeat(5000)), "TG0105", &format!("'{}'", "y".repeat(5000)));
+    let many: Vec<String> = (0..65).map(|n| format!("p{n} = ''")).collect();
+    let many = format!("{{ {} }}", many.join(", "));
+    refused(&format!("parameters = {many}"), "TG0105", &many);
+}
+
+#[test]
+fn routes_name_agents_that_exist() {
+    for (line, code, about) in [
+        ("connect = ['agent:recepton']", "TG0133", "'agent:recepton'"),
+        ("connect = ['agent:']", "TG0112", "'agent:'"),
+        ("connect = 'trunk:carrier'\nfork = ['agent:nobody']", "TG0133", "'agent:nobody'"),
+        ("connect = 'trunk:carrier'\nfork = ['trunk:carrier']", "TG0112", "'trunk:carrier'"),
+        ("connect = 'trunk:carrier'\nfork = 7", "TG0103", "7"),
+    ] {
+        let text = format!("{TRUNK}[agent.reception]\nurl = 'ws://127.0.0.1/'\n[[route]]\n{line}\n");
+        let found = parse(&text).expect_err(line);
+        let found: Vec<_> = found.iter().map(|found| (found.code, &text[found.span.clone().unwrap()])).collect();
+        assert_eq!(found, [(code, about)], "{line}");
+    }
+    let found =
+        parse(&format!("{TRUNK}[agent.reception]\nurl = 'ws://127.0.0.1/'\n[[route]]\nconnect = 'agent:recepton'\n"))
+            .unwrap_err();
+    assert_eq!(found[0].help, "did you mean \"reception\"?");
+    for sid in ["AC1", "AC0123456789ABCDEF0123456789ABCDEF", "XX0123456789abcdef0123456789abcdef"] {
+        let found =
+            parse(&format!("{TRUNK}[[route]]\nconnect = 'trunk:carrier'\n[api]\naccount_sid = '{sid}'\n")).unwrap_err();
+        assert_eq!(found[0].code, "TG0105", "{sid}");
+    }
+}
+
+#[test]
+fn certificates_for_a_plain_url_are_of_no_use() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ca.pem"), "-----BEGIN CERTIFICATE-----\nx\n").unwrap();
+    let text = format!("{TRUNK}[[route]]\nconnect = 'agent:a'\n[agent.a]\nurl = 'ws://127.0.0.1/'\nca = 'ca.pem'\n");
+    let (_, warnings) = config::parse(&folder.path().join("trunkgate.toml"), &text).unwrap();
+    assert!(
+        warnings.iter().any(|warning| warning.code == "TG0105" && warning.message.contains("`ca`")),
+        "{warnings:?}"
+    );
+}
