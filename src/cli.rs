@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::config;
 
 /// Verbs of later versions: recognised and refused.
-pub const UNBUILT: [&str; 10] =
-    ["doctor", "trace", "pcap", "top", "call", "agent", "loadtest", "preset", "config", "completions"];
+pub const UNBUILT: [&str; 9] =
+    ["doctor", "pcap", "top", "call", "agent", "loadtest", "preset", "config", "completions"];
 
 /// A SIP/RTP edge proxy for bring-your-own-carrier trunking.
 #[derive(Debug, Parser)]
@@ -69,6 +69,20 @@ pub enum Verb {
         /// What of them; default: ls
         #[command(subcommand)]
         what: Option<Calls>,
+    },
+    /// The ladder of a call: all legs and the agent side by side, and a verdict in words
+    Trace {
+        /// CA…
+        sid: String,
+        /// Which edge
+        #[command(flatten)]
+        remote: Remote,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// As a picture: in a later version
+        #[arg(long, value_name = "FILE", hide = true)]
+        svg: Option<PathBuf>,
     },
     /// Each route in order with the first condition that failed, and the targets
     Why(Why),

@@ -1,4 +1,4 @@
-//! Verbs that talk to a running edge over its HTTP face: `status`, `calls`, `reload`, `drain`.
+//! Verbs that talk to a running edge over its HTTP face: `status`, `calls`, `trace`, `reload`, `drain`.
 
 use std::io::Write;
 use std::path::Path;
@@ -53,6 +53,12 @@ pub fn calls(config: Option<&Path>, remote: &Remote, json: bool, what: Option<Ca
     }
 }
 
+/// `trace SID`
+pub fn trace(config: Option<&Path>, remote: &Remote, json: bool, sid: &str) -> ExitCode {
+    let path = format!("/v1/calls/{}/trace{}", escape(sid), if json { "" } else { ".txt" });
+    fetch(config, remote, Method::GET, &path, None, |text| Ok(if json { format!("{text}\n") } else { text }))
+}
+
 /// `reload`
 pub fn reload(config: Option<&Path>, remote: &Remote) -> ExitCode {
     ask(config, remote, Method::POST, "/v1/reload", None, print::reloaded)
@@ -96,15 +102,31 @@ fn ask(
     body: Option<Value>,
     show: impl FnOnce(&Value) -> String,
 ) -> ExitCode {
+    fetch(config, remote, method, path, body, |text| {
+        let answer = serde_json::from_str(&text).map_err(|_| "what answers is no edge".to_owned())?;
+        Ok(show(&answer))
+    })
+}
+
+/// The same for an answer that need not be JSON.
+fn fetch(
+    config: Option<&Path>,
+    remote: &Remote,
+    method: Method,
+    path: &str,
+    body: Option<Value>,
+    show: impl FnOnce(String) -> Result<String, String>,
+) -> ExitCode {
     let Some((base, token)) = target(config, remote) else { return ExitCode::from(USAGE) };
     let answer = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| error.to_string())
-        .and_then(|runtime| runtime.block_on(request(&base, token.as_deref(), method, path, body)));
+        .and_then(|runtime| runtime.block_on(request(&base, token.as_deref(), method, path, body)))
+        .and_then(show);
     match answer {
-        Ok(answer) => {
-            say(&show(&answer));
+        Ok(text) => {
+            say(&text);
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -138,7 +160,7 @@ async fn request(
     method: Method,
     path: &str,
     body: Option<Value>,
-) -> Result<Value, String> {
+) -> Result<String, String> {
     let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().map_err(|error| error.to_string())?;
     let mut request = client.request(method, format!("{base}{path}"));
     if let Some(token) = token {
@@ -156,12 +178,12 @@ async fn request(
     })?;
     let status = response.status();
     let text = response.text().await.map_err(|error| error.to_string())?;
-    let answer: Value =
-        serde_json::from_str(&text).map_err(|_| format!("{base} does not answer like an edge: {status}"))?;
     if status.is_success() {
-        return Ok(answer);
+        return Ok(text);
     }
-    let message = answer["error"]["message"].as_str().unwrap_or(&text);
+    let refusal: Value =
+        serde_json::from_str(&text).map_err(|_| format!("{base} does not answer like an edge: {status}"))?;
+    let message = refusal["error"]["message"].as_str().unwrap_or(&text);
     Err(format!("{message} ({})", status.as_u16()))
 }
 

@@ -13,6 +13,7 @@ pub mod handle;
 pub mod help;
 pub mod init;
 pub mod interfaces;
+mod ladder;
 pub mod limits;
 pub mod log;
 pub mod notify;

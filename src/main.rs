@@ -23,6 +23,8 @@ fn main() -> ExitCode {
         },
         Verb::Status { remote, json } => client::status(config, &remote, json),
         Verb::Calls { remote, json, what } => client::calls(config, &remote, json, what),
+        Verb::Trace { svg: Some(_), .. } => unbuilt("trace --svg"),
+        Verb::Trace { sid, remote, json, svg: None } => client::trace(config, &remote, json, &sid),
         Verb::Why(question) => why::run(config, &question),
         Verb::Reload { remote } => client::reload(config, &remote),
         Verb::Drain { remote, undo } => client::drain(config, &remote, undo),
@@ -33,8 +35,12 @@ fn main() -> ExitCode {
         },
         Verb::Unbuilt { .. } => {
             let verb = std::env::args().find(|argument| UNBUILT.contains(&argument.as_str())).unwrap_or_default();
-            eprintln!("error[TG0190]: `trunkgate {verb}`: not in this version");
-            ExitCode::from(run::USAGE)
+            unbuilt(&verb)
         }
     }
+}
+
+fn unbuilt(verb: &str) -> ExitCode {
+    eprintln!("error[TG0190]: `trunkgate {verb}`: not in this version");
+    ExitCode::from(run::USAGE)
 }

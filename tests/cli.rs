@@ -218,6 +218,19 @@ fn status_calls_reload_drain_and_hangup_talk_to_a_running_edge() {
     assert_eq!(json(&["calls", "show", &sid])["sid"], Value::from(sid.as_str()));
     let trace = edge.json(&format!("/v1/calls/{sid}/trace"));
     assert!(trace["verdict"].is_string() && !trace["entries"].as_array().unwrap().is_empty(), "{trace}");
+    assert_eq!(json(&["trace", &sid])["sid"], Value::from(sid.as_str()));
+    let ladder = text(&finish(&["trace", &sid, "--url", &url]).stdout);
+    for part in [&sid, "carrier", "edge", "pbx", "─INVITE─", "200 OK", "verdict: Answered by pbx."] {
+        assert!(ladder.contains(part), "{part} in {ladder}");
+    }
+    assert_eq!(edge.get(&format!("/v1/calls/{sid}/trace.txt")).0, 200);
+    assert_eq!(edge.get("/v1/calls/CA0/trace.txt").0, 404);
+    let picture = finish(&["trace", &sid, "--svg", "x.svg", "--url", &url]);
+    assert_eq!(picture.status.code(), Some(2));
+    assert!(text(&picture.stderr).contains("error[TG0190]: `trunkgate trace --svg`"));
+    let unknown = finish(&["trace", "CA0", "--url", &url]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(text(&unknown.stderr).contains("there is no call CA0"), "{}", text(&unknown.stderr));
     let shown = text(&finish(&["calls", "--url", &url]).stdout);
     assert!(shown.contains(&sid) && !shown.contains('\x1b'), "a table without colour: {shown}");
 

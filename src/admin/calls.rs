@@ -12,6 +12,7 @@ use trunkgate_call::trace::TraceView;
 
 use super::ApiError;
 use crate::handle::Handle;
+use crate::ladder;
 use crate::limits;
 
 /// The states that a filter may name.
@@ -73,6 +74,13 @@ pub(super) async fn show(State(handle): State<Handle>, Sid(sid): Sid) -> Result<
 
 pub(super) async fn trace(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<TraceView>, ApiError> {
     handle.trace(&sid).await?.map(Json).ok_or_else(|| unknown(&sid))
+}
+
+/// The ladder as text for a terminal.
+pub(super) async fn trace_text(State(handle): State<Handle>, Sid(sid): Sid) -> Result<String, ApiError> {
+    let call = find(&handle, &sid).await?;
+    let trace = handle.trace(&sid).await?.ok_or_else(|| unknown(&sid))?;
+    Ok(ladder::page(&call, &trace))
 }
 
 /// 202: BYE or CANCEL goes out; the far ends' answers are not waited for.

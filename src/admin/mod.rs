@@ -80,6 +80,7 @@ fn router(handle: Handle) -> Router {
         .route("/v1/calls", get(calls::list))
         .route("/v1/calls/{sid}", get(calls::show).delete(calls::hang_up))
         .route("/v1/calls/{sid}/trace", get(calls::trace))
+        .route("/v1/calls/{sid}/trace.txt", get(calls::trace_text))
         .route("/v1/why", get(status::why))
         .route("/v1/reload", post(status::reload))
         .route("/v1/drain", post(status::drain))

@@ -10,11 +10,11 @@ use trunkgate_call::trace::TraceView;
 use trunkgate_phone::{Answer, CallNumber, Dial, Event, Talk};
 use trunkgate_sip::{Flow, ListenerId, Transport};
 
-use super::ladder::{self, LegMedia};
 use super::party::{News, Party};
 use super::progress::Progress;
 use super::quality::{self, Direction};
 use crate::handle::Handle;
+use crate::ladder;
 
 /// Frames that each side says: 3.5 s.
 const FRAMES: u32 = 175;
@@ -224,27 +224,9 @@ impl CallResult {
     /// Ladder, table and problems.
     pub(super) fn text(&self) -> String {
         let mut out = String::new();
-        if let Some(call) = &self.call {
-            let trunk = call.legs.last().map_or("", |leg| leg.trunk.as_str());
-            out.push_str(&format!(
-                "{}  {} → {}  carrier → {trunk}  {}\n\n",
-                call.sid,
-                call.from,
-                call.to,
-                call.outcome.unwrap_or(call.state)
-            ));
-            if let Some(trace) = &self.trace {
-                let media: Vec<LegMedia> = call
-                    .legs
-                    .iter()
-                    .map(|leg| LegMedia { received: leg.rtp.rx_packets, sent: leg.rtp.tx_packets })
-                    .collect();
-                out.push_str(&ladder::draw(trace, &media));
-                if !trace.verdict.is_empty() {
-                    out.push_str(&format!("  verdict: {}\n", trace.verdict));
-                }
-                out.push('\n');
-            }
+        if let (Some(call), Some(trace)) = (&self.call, &self.trace) {
+            out.push_str(&ladder::page(call, trace));
+            out.push('\n');
         }
         if !self.directions.is_empty() {
             out.push_str(&quality::table(&self.directions));

@@ -2,7 +2,6 @@
 //! straight through, one whose first trunk is silent and that goes on to the second. Needs no file, root or network.
 
 mod call;
-mod ladder;
 mod party;
 mod progress;
 mod quality;

@@ -9,6 +9,7 @@ pub mod end;
 pub mod fuzz;
 pub mod latch;
 pub mod limits;
+pub mod mos;
 pub mod packet;
 pub mod rewrite;
 pub mod rtcp;

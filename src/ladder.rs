@@ -1,5 +1,7 @@
-//! A call's trace drawn as a ladder: one column for each party, one line for each message.
+//! A call's trace drawn as a ladder: one column for each party, one line for each message. What `trace`, `trace.txt` and
+//! the demo show. A trace holds no key, digest response or digit, so neither does the ladder.
 
+use trunkgate_call::CallView;
 use trunkgate_call::trace::{TraceEntry, TraceItem, TraceView};
 
 /// Where the first column stands.
@@ -9,19 +11,39 @@ const PITCH: usize = 17;
 
 /// What a leg's media came to, for the rows below the messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct LegMedia {
+struct LegMedia {
     /// Packets that the edge received from the leg.
-    pub(super) received: u64,
+    received: u64,
     /// Packets that it sent to it.
-    pub(super) sent: u64,
+    sent: u64,
+}
+
+/// A call as a page: who called whom, the ladder, the verdict.
+pub(crate) fn page(call: &CallView, trace: &TraceView) -> String {
+    let parties: Vec<&str> = trace.legs.iter().map(String::as_str).collect();
+    let media: Vec<LegMedia> =
+        call.legs.iter().map(|leg| LegMedia { received: leg.rtp.rx_packets, sent: leg.rtp.tx_packets }).collect();
+    let mut out = format!(
+        "{}  {} → {}  {}  {}\n\n{}",
+        call.sid,
+        call.from,
+        call.to,
+        parties.join(" → "),
+        call.outcome.unwrap_or(call.state),
+        draw(trace, &media)
+    );
+    if !trace.verdict.is_empty() {
+        out.push_str(&format!("  verdict: {}\n", trace.verdict));
+    }
+    out
 }
 
 /// Draws a trace; `media` holds one entry a leg, in the trace's order.
-pub(super) fn draw(trace: &TraceView, media: &[LegMedia]) -> String {
+fn draw(trace: &TraceView, media: &[LegMedia]) -> String {
     let columns = trace.legs.len() + 1;
     let mut out = heading(trace);
     for entry in &trace.entries {
-        out.push_str(&line(entry, columns));
+        out.push_str(&line(entry, columns, &trace.legs));
         out.push('\n');
     }
     for (leg, media) in media.iter().enumerate().filter(|(_, m)| m.received + m.sent > 0) {
@@ -52,7 +74,7 @@ fn heading(trace: &TraceView) -> String {
     row.text() + "\n"
 }
 
-fn line(entry: &TraceEntry, columns: usize) -> String {
+fn line(entry: &TraceEntry, columns: usize, legs: &[String]) -> String {
     let time = offset(entry.at_us);
     match &entry.what {
         TraceItem::Message { leg, received, text, note, again } => {
@@ -64,7 +86,10 @@ fn line(entry: &TraceEntry, columns: usize) -> String {
             arrow(&time, columns, *leg, *received, text, '─', &note)
         }
         TraceItem::Decision { text } => remark(&time, columns, text),
-        TraceItem::Media { leg, text } => remark(&time, columns, &format!("leg {leg}: {text}")),
+        TraceItem::Media { leg, text } => {
+            let name = legs.get(*leg).map_or("?", String::as_str);
+            remark(&time, columns, &format!("{name}: {text}"))
+        }
     }
 }
 
