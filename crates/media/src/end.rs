@@ -1,14 +1,17 @@
-//! One end's receiving and sending state, and the wire that leads away from it.
+//! One RTP end's receiving and sending state, and the wire that leads away from it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::counters::EndCounters;
+use crate::keys::Keys;
 use crate::latch::Latch;
 use crate::rewrite::Outgoing;
 use crate::spec::{EndId, RemoteSpec, WireSpec};
 use crate::stats::Reception;
+use crate::tap::Tap;
+use crate::voice::Voice;
 
 /// Clock of a payload that no wire names, in Hz: that of every narrow-band codec (RFC 3551 §6).
 pub const DEFAULT_CLOCK_HZ: u32 = 8000;
@@ -74,7 +77,7 @@ impl Silence {
     }
 }
 
-/// One end.
+/// One end: the stream of a far side.
 #[derive(Debug)]
 pub struct End {
     /// Its name.
@@ -97,9 +100,33 @@ pub struct End {
     pub outgoing: Outgoing,
     /// Whether it still speaks.
     pub silence: Silence,
+    /// What was seen of the keys that its far side presses.
+    pub(crate) keys: Keys,
+    /// The stream that the edge makes for it, while it does.
+    pub(crate) voice: Option<Voice>,
+    /// Who listens to it.
+    pub(crate) taps: Vec<Tap>,
 }
 
 impl End {
+    /// An end of which nothing is known yet.
+    pub(crate) fn new(now: Instant, id: EndId, serial: u32, bind: SocketAddr, counters: Arc<EndCounters>) -> End {
+        End {
+            id,
+            serial,
+            bind,
+            counters,
+            remote: None,
+            latch: Latch::default(),
+            wire: None,
+            reception: Reception::default(),
+            outgoing: Outgoing::default(),
+            silence: Silence::new(now),
+            keys: Keys::default(),
+            voice: None,
+            taps: Vec::new(),
+        }
+    }
     /// Takes what a negotiation says of the far side.
     pub fn set_remote(&mut self, now: Instant, remote: RemoteSpec) {
         if remote.relatch {

@@ -1,16 +1,21 @@
 //! Everything done to an RTP packet: latch, count, rewrite, relay. Without I/O: a packet comes in its buffer, and the
 //! same buffer goes out.
 //!
-//! A [`Session`] has ends and wires; two of each is the common case, never the type.
+//! A [`Session`] has ends and wires; two of each is the common case, never the type. An end is a far side's stream, an
+//! agent, or a player.
 
+mod agent_end;
 pub mod codec;
 pub mod counters;
 pub mod end;
 pub mod fuzz;
+mod keys;
 pub mod latch;
 pub mod limits;
 pub mod mos;
 pub mod packet;
+mod player;
+mod relay;
 pub mod rewrite;
 pub mod rtcp;
 pub mod rtp;
@@ -18,11 +23,17 @@ pub mod session;
 pub mod snapshot;
 pub mod spec;
 pub mod stats;
+mod talk;
+mod tap;
+mod voice;
 
-pub use counters::{DropReason, EndCounters, WorkerCounters};
+pub use trunkgate_agent as agent;
+
+pub use counters::{Counter, DropReason, EndCounters, WorkerCounters};
 pub use packet::{PacketBuf, PacketPool};
 pub use session::{Session, Transmit};
 pub use snapshot::{EndSnapshot, SessionSnapshot};
 pub use spec::{
-    AgentSpec, AgentWish, Command, EndId, EndSpec, Event, Law, MediaId, RemoteSpec, SocketSpec, Sound, WireSpec,
+    AgentInput, AgentSpec, AgentWish, Command, EndId, EndSpec, Event, Law, MediaId, RemoteSpec, SocketSpec, Sound,
+    WireSpec,
 };

@@ -15,3 +15,12 @@ pub const MAX_DROPOUT_PACKETS: u16 = 3000;
 pub const MAX_MISORDER_PACKETS: u16 = 100;
 /// Packet buffers out at once in one worker; a packet beyond is dropped as `no_buffer`.
 pub const WORKER_PACKET_BUFFERS: usize = 512;
+/// Audio of agents that one edge holds for its callers, in bytes; past that a socket whose agent has more than
+/// [`AGENT_SHARE_MS`] waiting is read no further.
+pub const AGENT_BYTES_HELD: u64 = 256 << 20;
+/// What an agent may always have waiting, in milliseconds.
+pub const AGENT_SHARE_MS: u64 = 1000;
+/// What an agent may want of its call (transfer, hangup, digits), a second; more is noted and not passed on.
+pub const AGENT_WISHES_PER_SECOND: u32 = 16;
+/// Notes about one agent for the call's trace; further ones are counted by its stream only.
+pub const AGENT_NOTES: u32 = 200;

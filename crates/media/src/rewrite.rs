@@ -88,12 +88,13 @@ impl Outgoing {
             self.sent_at = Some(now);
         }
     }
-    /// Offsets by which this packet is the next after the last one, as much later as the clock says.
+    /// Offsets by which this packet is the next after the last one, as much later as the clock says: in whole frames of
+    /// 20 ms, at least one, since two packets never begin closer than that, whenever they arrive.
     fn follow(&self, now: Instant, sent: Sent, clock_hz: u32, rtp: &Rtp) -> Rewrite {
         let silence = self.sent_at.map(|at| now.saturating_duration_since(at)).unwrap_or_default();
-        let ticks = silence.as_millis().wrapping_mul(u128::from(clock_hz)) / 1000;
+        let frames = ((silence.as_millis() + 10) / 20).max(1);
         // Truncation is meant: timestamps are modulo 2^32.
-        let step = (ticks as u32).max(1);
+        let step = frames.wrapping_mul(u128::from(clock_hz / 50)) as u32;
         Rewrite {
             ssrc: sent.ssrc,
             seq_add: sent.sequence.wrapping_add(1).wrapping_sub(rtp.sequence),
@@ -143,6 +144,15 @@ mod tests {
         // A new stream of the same end goes on after the highest that left.
         assert_eq!(pass(&mut out, later + Duration::from_millis(20), 2, rtp(51, 1, 1)), (7, 4, 789));
         assert!(out.is_rewritten());
+    }
+
+    #[test]
+    fn the_step_to_another_end_is_whole_frames() {
+        for (ms, step) in [(0, 160), (1, 160), (29, 160), (30, 320), (49, 320), (1000, 8000)] {
+            let (now, mut out) = (Instant::now(), Outgoing::default());
+            pass(&mut out, now, 1, rtp(7, 1, 1000));
+            assert_eq!(pass(&mut out, now + Duration::from_millis(ms), 2, rtp(9, 9, 9)), (7, 2, 1000 + step), "{ms}");
+        }
     }
 
     #[test]

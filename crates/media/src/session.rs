@@ -2,25 +2,26 @@
 //!
 //! The shell owns the sockets. It binds them before it hands [`Command::AddEnd`] on, closes them before it hands
 //! [`Command::RemoveEnd`] and [`Command::Close`] on, and tells [`Event::Bound`] and [`Event::BindFailed`] itself; all
-//! other events come from here. RTCP is passed along the wires as it came; about a stream whose numbers we changed it is
-//! dropped (the edge does not make RTCP of its own yet).
+//! other events come from here. It opens an agent's socket on [`Command::AddAgent`] and tells what the socket says; see
+//! [`Session::handle_agent`] and what stands with it.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::counters::{DropReason, EndCounters, WorkerCounters};
-use crate::end::{End, Silence, Wire};
-use crate::latch::{Latch, canonical};
+use trunkgate_agent::Transmit as AgentTransmit;
+
+use crate::agent_end::{AgentEnd, Shared};
+use crate::counters::{Counter, DropReason, EndCounters, WorkerCounters};
+use crate::end::{End, Wire};
+use crate::latch::canonical;
 use crate::limits::{SESSION_ENDS, SWEEP_INTERVAL};
-use crate::packet::{PACKET, PacketBuf};
-use crate::rewrite::Outgoing;
-use crate::rtcp::{self, Kind};
-use crate::rtp::Rtp;
+use crate::packet::PacketBuf;
+use crate::player::Player;
 use crate::snapshot::{EndSnapshot, SessionSnapshot, wires};
 use crate::spec::{Command, EndId, EndSpec, Event, MediaId, RemoteSpec, WireSpec};
-use crate::stats::Reception;
+use crate::voice::Voice;
 
 /// Where the packet in the buffer is to leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,11 +42,16 @@ pub struct Transmit {
 pub struct Session {
     id: MediaId,
     idle_timeout: Duration,
-    ends: Vec<End>,
+    pub(crate) ends: Vec<End>,
     next_serial: u32,
-    events: VecDeque<Event>,
+    pub(crate) events: VecDeque<Event>,
     next_sweep: Option<Instant>,
-    worker: Option<Arc<WorkerCounters>>,
+    pub(crate) agents: Vec<AgentEnd>,
+    pub(crate) players: Vec<Player>,
+    pub(crate) departed: VecDeque<(EndId, Vec<AgentTransmit>)>,
+    pub(crate) shared: Shared,
+    /// The time of the last [`Self::handle_timeout`]: that of the packets it makes.
+    pub(crate) ticked_at: Option<Instant>,
 }
 
 impl Session {
@@ -58,31 +64,41 @@ impl Session {
             next_serial: 0,
             events: VecDeque::new(),
             next_sweep: None,
-            worker: None,
+            agents: Vec::new(),
+            players: Vec::new(),
+            departed: VecDeque::new(),
+            shared: Shared::default(),
+            ticked_at: None,
         }
     }
-    /// Counts packets in its worker's counters as well.
+    /// Counts packets in its worker's counters as well; before its first end.
     pub fn count_in(&mut self, worker: Arc<WorkerCounters>) {
-        self.worker = Some(worker);
+        self.shared.worker = Some(worker);
+    }
+    /// Shares the limit of audio held for callers ([`AGENT_BYTES_HELD`](crate::limits::AGENT_BYTES_HELD)) with the other
+    /// sessions of the edge; before its first end.
+    pub fn hold_in(&mut self, held: Arc<Counter>) {
+        self.shared.held = held;
     }
     /// Its id.
     pub fn id(&self) -> MediaId {
         self.id
     }
-    /// Its ends and where they are bound.
+    /// Its RTP ends and where they are bound.
     pub fn ends(&self) -> impl Iterator<Item = (EndId, SocketAddr)> {
         self.ends.iter().map(|end| (end.id, end.bind))
     }
-    /// An end's counters: those of its [`EndSpec`], or new ones after [`Self::restore`].
+    /// The counters of an RTP end or an agent: those of its spec, or new ones after [`Self::restore`].
     pub fn counters(&self, end: EndId) -> Option<&Arc<EndCounters>> {
-        self.ends.get(self.position(end)?).map(|end| &end.counters)
+        let agent = self.agents.iter().find(|agent| agent.id == end).map(|agent| &agent.counters);
+        agent.or_else(|| self.ends.get(self.position(end)?).map(|end| &end.counters))
     }
     /// Why an end of this name cannot be added, if so: asked before its sockets are bound.
     pub fn refuses(&self, end: EndId) -> Option<&'static str> {
-        if self.position(end).is_some() {
+        if self.names().any(|name| name == end) {
             return Some("the session has an end of this name");
         }
-        (self.ends.len() >= SESSION_ENDS).then_some("the session has too many ends")
+        (self.names().count() >= SESSION_ENDS).then_some("the session has too many ends")
     }
     /// Takes a command. Binding and closing sockets is the shell's: it acts on the same command.
     pub fn handle_input(&mut self, now: Instant, command: Command) {
@@ -92,14 +108,17 @@ impl Session {
                 self.plan_sweep(now);
             }
             Command::AddEnd { end, spec } => self.add_end(now, end, spec),
-            Command::AddAgent { .. } | Command::AddPlayer { .. } | Command::Tap { .. } => unimplemented!(),
+            Command::AddAgent { end, spec } => self.add_agent(now, end, &spec),
+            Command::AddPlayer { end, sound } => self.add_player(end, sound),
+            Command::Tap { of, listener, audio } => self.tap(of, listener, audio),
             Command::SetRemote { end, remote } => self.set_remote(now, end, remote),
-            Command::Wire { from, to, wire } => self.wire(from, to, wire),
+            Command::Wire { from, to, wire } => self.wire(now, from, to, wire),
             Command::Unwire { from } => self.unwire(|end, _| end == from),
-            Command::RemoveEnd { end } => self.remove_end(end),
+            Command::RemoveEnd { end } => self.remove_end(now, end),
             Command::Close => {
-                while let Some(end) = self.ends.first().map(|end| end.id) {
-                    self.remove_end(end);
+                let names: Vec<EndId> = self.names().collect();
+                for end in names {
+                    self.remove_end(now, end);
                 }
                 self.next_sweep = None;
                 self.events.push_back(Event::Closed);
@@ -118,8 +137,12 @@ impl Session {
     ) -> Option<Transmit> {
         let at = self.position(end)?;
         let source = canonical(source);
-        let relayed = if rtcp { self.relay_rtcp(at, source, packet) } else { self.relay_rtp(now, at, source, packet) };
-        relayed.map_err(|reason| self.dropped(at, reason)).ok()
+        let relayed =
+            if rtcp { self.relay_rtcp(at, source, packet).map(Some) } else { self.relay_rtp(now, at, source, packet) };
+        relayed.unwrap_or_else(|reason| {
+            self.dropped(at, reason);
+            None
+        })
     }
     /// Counts a packet of an end that the shell had to drop: unread, or refused by the system on its way out.
     pub fn count_drop(&self, end: EndId, reason: DropReason) {
@@ -127,8 +150,13 @@ impl Session {
             self.dropped(at, reason);
         }
     }
-    /// The coarse sweep, once a second: silence.
+    /// Acts on what is due: silence is looked for once a second, agents' own deadlines, and the clocks of ends that are
+    /// fed by an agent or a player, whose packets follow by [`Self::poll_packet`].
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.ticked_at = Some(now);
+        for agent in &mut self.agents {
+            agent.handle_timeout(now, &mut self.events);
+        }
         if self.next_sweep.is_none_or(|due| now < due) {
             return;
         }
@@ -144,9 +172,11 @@ impl Session {
     pub fn poll_output(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
-    /// When the next sweep is due.
+    /// When something is due next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.next_sweep
+        let voices = self.ends.iter().filter_map(|end| end.voice.as_ref().map(Voice::due));
+        let agents = self.agents.iter().filter_map(AgentEnd::poll_timeout);
+        voices.chain(agents).chain(self.next_sweep).min()
     }
     /// In plain data.
     pub fn snapshot(&self) -> SessionSnapshot {
@@ -165,13 +195,25 @@ impl Session {
         session.ends = snapshot.ends.into_iter().take(SESSION_ENDS).map(|end| end.into_end(now)).collect();
         session.events.reserve(SESSION_ENDS);
         for (from, to, wire) in snapshot.wires {
-            session.wire(from, to, wire);
+            session.wire(now, from, to, wire);
         }
         session.plan_sweep(now);
         session
     }
 
-    fn position(&self, end: EndId) -> Option<usize> {
+    /// Its ends of every kind.
+    fn names(&self) -> impl Iterator<Item = EndId> {
+        let ends = self.ends.iter().map(|end| end.id);
+        ends.chain(self.agents.iter().map(|agent| agent.id)).chain(self.players.iter().map(|player| player.id))
+    }
+
+    pub(crate) fn new_serial(&mut self) -> u32 {
+        let serial = self.next_serial;
+        self.next_serial = self.next_serial.wrapping_add(1);
+        serial
+    }
+
+    pub(crate) fn position(&self, end: EndId) -> Option<usize> {
         self.ends.iter().position(|each| each.id == end)
     }
 
@@ -180,20 +222,8 @@ impl Session {
             self.events.push_back(Event::BindFailed { end: id, error: error.to_owned() });
             return;
         }
-        let serial = self.next_serial;
-        self.next_serial = self.next_serial.wrapping_add(1);
-        self.ends.push(End {
-            id,
-            serial,
-            bind: spec.bind,
-            counters: spec.counters,
-            remote: None,
-            latch: Latch::default(),
-            wire: None,
-            reception: Reception::default(),
-            outgoing: Outgoing::default(),
-            silence: Silence::new(now),
-        });
+        let serial = self.new_serial();
+        self.ends.push(End::new(now, id, serial, spec.bind, spec.counters));
         // So that a packet that locks a latch need not allocate.
         self.events.reserve(SESSION_ENDS);
     }
@@ -206,15 +236,17 @@ impl Session {
         }
     }
 
-    fn wire(&mut self, from: EndId, to: EndId, spec: WireSpec) {
-        if self.position(to).is_none() {
+    fn wire(&mut self, now: Instant, from: EndId, to: EndId, spec: WireSpec) {
+        let is_agent = self.agents.iter().any(|agent| agent.id == to);
+        if self.position(to).is_none() && !is_agent {
             return;
         }
         // Two streams in one ear would need a mixer.
         self.unwire(|_, sink| sink == to);
         let at = self.position(from);
-        if let Some(end) = at.and_then(|at| self.ends.get_mut(at)) {
-            end.wire = Some(Wire::new(to, spec));
+        match at.and_then(|at| self.ends.get_mut(at)) {
+            Some(end) => end.wire = Some(Wire::new(to, spec)),
+            None => self.feed(now, from, to, &spec),
         }
     }
 
@@ -225,13 +257,22 @@ impl Session {
                 end.wire = None;
             }
         }
+        let agents = self.agents.iter_mut().map(|agent| (agent.id, &mut agent.wire));
+        let players = self.players.iter_mut().map(|player| (player.id, &mut player.wire));
+        for (from, wire) in agents.chain(players) {
+            if wire.is_some_and(|feed| cut(from, feed.to)) {
+                *wire = None;
+            }
+        }
     }
 
-    fn remove_end(&mut self, id: EndId) {
-        let Some(at) = self.position(id) else { return };
+    fn remove_end(&mut self, now: Instant, id: EndId) {
         self.unwire(|from, to| from == id || to == id);
+        self.players.retain(|player| player.id != id);
+        self.remove_agent(now, id);
+        let Some(at) = self.position(id) else { return };
         let end = self.ends.remove(at);
-        if let Some(worker) = &self.worker {
+        if let Some(worker) = &self.shared.worker {
             worker.lost.add(end.reception.lost());
         }
         self.events.push_back(Event::EndClosed { end: id, port: end.bind.port() });
@@ -245,89 +286,11 @@ impl Session {
         }
     }
 
-    fn relay_rtp(
-        &mut self,
-        now: Instant,
-        at: usize,
-        source: SocketAddr,
-        packet: &mut PacketBuf,
-    ) -> Result<Transmit, DropReason> {
-        let end = self.ends.get_mut(at).ok_or(DropReason::NoWire)?;
-        let remote = end.remote.as_ref().ok_or(DropReason::UnexpectedSource)?;
-        if !end.latch.accepts_rtp(source, remote) {
-            return Err(DropReason::UnexpectedSource);
-        }
-        let bytes = packet.data().len();
-        // What fills the buffer may have been cut.
-        if bytes >= PACKET || rtcp::classify(packet.data()) != Kind::Rtp {
-            return Err(DropReason::NotRtp);
-        }
-        let mut rtp = Rtp::parse(packet.data()).map_err(|_| DropReason::NotRtp)?;
-        if end.latch.lock_rtp(now, source) {
-            end.counters.latched.set(1);
-            self.events.push_back(Event::Latched { end: end.id, source });
-        }
-        end.silence.broken(now);
-        let clock_hz = end.clock_hz(rtp.payload_type);
-        end.reception.take(now, clock_hz, &rtp);
-        end.counters.rx_packets.add(1);
-        end.counters.rx_bytes.add(bytes as u64);
-        end.counters.lost.set(end.reception.lost());
-        end.counters.jitter_us.set(end.reception.jitter_us());
-        if let Some(worker) = &self.worker {
-            worker.rx_packets.add(1);
-            worker.rx_bytes.add(bytes as u64);
-        }
-        if !remote.may_send {
-            return Err(DropReason::NotSending);
-        }
-        let wire = end.wire.as_ref().ok_or(DropReason::NoWire)?;
-        rtp.payload_type = wire.payload(rtp.payload_type).ok_or(DropReason::UnknownPayload)?;
-        let (feeder, to) = (end.serial, wire.to);
-
-        let sink = self.ends.iter_mut().find(|sink| sink.id == to).ok_or(DropReason::NoWire)?;
-        let remote = sink.remote.as_ref().filter(|remote| remote.may_receive).ok_or(DropReason::NoDestination)?;
-        let (to, locked) = sink.latch.rtp_destination(remote).ok_or(DropReason::NoDestination)?;
-        sink.outgoing.pass(now, feeder, clock_hz, &mut rtp);
-        rtp.write(packet.data_mut());
-        sink.counters.tx_packets.add(1);
-        sink.counters.tx_bytes.add(bytes as u64);
-        if let Some(worker) = &self.worker {
-            worker.tx_packets.add(1);
-            worker.tx_bytes.add(bytes as u64);
-        }
-        Ok(Transmit { via: sink.id, rtcp: false, to, locked })
-    }
-
-    /// RTCP goes on during hold too (RFC 3264 §5.1), hence no look at the directions.
-    fn relay_rtcp(&mut self, at: usize, source: SocketAddr, packet: &PacketBuf) -> Result<Transmit, DropReason> {
-        let end = self.ends.get_mut(at).ok_or(DropReason::NoWire)?;
-        let remote = end.remote.as_ref().ok_or(DropReason::UnexpectedSource)?;
-        if !end.latch.accepts_rtcp(source, remote) {
-            return Err(DropReason::UnexpectedSource);
-        }
-        if packet.data().len() >= PACKET || !rtcp::is_well_formed(packet.data()) {
-            return Err(DropReason::NotRtp);
-        }
-        end.latch.lock_rtcp(source);
-        end.counters.rtcp_packets.add(1);
-        let to = end.wire.as_ref().ok_or(DropReason::NoWire)?.to;
-        // Its receiver reports speak of what this end hears, its sender report of what the other end hears.
-        let rewritten = end.outgoing.is_rewritten();
-        let sink = self.ends.iter().find(|sink| sink.id == to).ok_or(DropReason::NoWire)?;
-        if rewritten || sink.outgoing.is_rewritten() {
-            return Err(DropReason::RewrittenRtcp);
-        }
-        let remote = sink.remote.as_ref().ok_or(DropReason::NoDestination)?;
-        let (to, locked) = sink.latch.rtcp_destination(remote).ok_or(DropReason::NoDestination)?;
-        Ok(Transmit { via: sink.id, rtcp: true, to, locked })
-    }
-
-    fn dropped(&self, at: usize, reason: DropReason) {
+    pub(crate) fn dropped(&self, at: usize, reason: DropReason) {
         if let Some(end) = self.ends.get(at) {
             reason.count_in(&end.counters.dropped);
         }
-        if let Some(worker) = &self.worker {
+        if let Some(worker) = &self.shared.worker {
             reason.count_in(&worker.dropped);
         }
     }

@@ -1,11 +1,12 @@
-//! A session in plain data: no clock, no socket, no shared counter. Take-over and restart read it back.
+//! A session in plain data: no clock, no socket, no shared counter. Take-over and restart read it back. Agents and
+//! players are not in it: their sockets end with the process, and signalling connects anew.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::counters::EndCounters;
-use crate::end::{End, Silence, Wire};
+use crate::end::{End, Wire};
 use crate::latch::Latch;
 use crate::rewrite::{Outgoing, OutgoingSnapshot};
 use crate::spec::{EndId, MediaId, RemoteSpec, WireSpec};
@@ -77,16 +78,11 @@ impl EndSnapshot {
         counters.lost.set(self.lost);
         counters.latched.set(u64::from(self.rtp_source.is_some()));
         End {
-            id: self.end,
-            serial: self.serial,
-            bind: self.bind,
-            counters,
             remote: self.remote,
             latch: Latch::locked(self.rtp_source, self.rtcp_source),
-            wire: None,
             reception: Reception::with_lost(self.lost),
             outgoing: Outgoing::restore(now, self.outgoing),
-            silence: Silence::new(now),
+            ..End::new(now, self.end, self.serial, self.bind, counters)
         }
     }
 }

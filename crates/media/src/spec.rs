@@ -117,6 +117,23 @@ pub struct AgentSpec {
     pub counters: Arc<EndCounters>,
 }
 
+/// What an agent's socket says: the shell's to tell the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AgentInput<'a> {
+    /// It is open: the handshake was accepted.
+    Opened,
+    /// A text message.
+    Text(&'a str),
+    /// A binary message of so many bytes.
+    Binary(usize),
+    /// The answer to a ping.
+    Pong,
+    /// The agent closed, with this code if any.
+    Closed(Option<u16>),
+    /// It could not be opened, or broke.
+    Lost(Loss),
+}
+
 /// What signalling asks of a worker. Never waited for.
 #[derive(Debug, Clone)]
 pub enum Command {

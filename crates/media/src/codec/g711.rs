@@ -14,6 +14,8 @@ static ULAW_ENCODED: [u8; 1 << 14] = ulaw_encoded();
 static ALAW_ENCODED: [u8; 1 << 12] = alaw_encoded();
 static ULAW_DECODED: [i16; 256] = ulaw_decoded();
 static ALAW_DECODED: [i16; 256] = alaw_decoded();
+static ALAW_TO_ULAW: [u8; 256] = alaw_to_ulaw_codes();
+static ULAW_TO_ALAW: [u8; 256] = ulaw_to_alaw_codes();
 
 /// A sample in μ-law.
 pub fn encode_ulaw(sample: i16) -> u8 {
@@ -35,12 +37,23 @@ pub fn decode_alaw(code: u8) -> i16 {
     ALAW_DECODED.get(usize::from(code)).copied().unwrap_or(0)
 }
 
+/// A μ-law code from an A-law code, by way of its sample.
+pub fn alaw_to_ulaw(code: u8) -> u8 {
+    ALAW_TO_ULAW.get(usize::from(code)).copied().unwrap_or(ULAW_SILENCE)
+}
+
+/// An A-law code from a μ-law code, by way of its sample.
+pub fn ulaw_to_alaw(code: u8) -> u8 {
+    ULAW_TO_ALAW.get(usize::from(code)).copied().unwrap_or(ALAW_SILENCE)
+}
+
 /// One's complement magnitude: G.191 mirrors negative samples so that -1 is 0.
 const fn magnitude(sample: i16) -> i32 {
     (if sample < 0 { !sample } else { sample }) as i32
 }
 
-const fn ulaw_rule(sample: i16) -> u8 {
+/// What [`encode_ulaw`] looks up.
+pub(crate) const fn ulaw_rule(sample: i16) -> u8 {
     let mut biased = (magnitude(sample) >> ULAW_SHIFT) + 33;
     if biased > 0x1fff {
         biased = 0x1fff;
@@ -121,6 +134,28 @@ const fn alaw_decoded() -> [i16; 256] {
     table
 }
 
+const fn alaw_to_ulaw_codes() -> [u8; 256] {
+    let samples = alaw_decoded();
+    let mut table = [0; 256];
+    let mut code = 0;
+    while code < table.len() {
+        table[code] = ulaw_rule(samples[code]);
+        code += 1;
+    }
+    table
+}
+
+const fn ulaw_to_alaw_codes() -> [u8; 256] {
+    let samples = ulaw_decoded();
+    let mut table = [0; 256];
+    let mut code = 0;
+    while code < table.len() {
+        table[code] = alaw_rule(samples[code]);
+        code += 1;
+    }
+    table
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,6 +215,15 @@ mod tests {
             assert_eq!(encode_ulaw(decode_ulaw(code)), same, "{code}");
             assert_eq!(encode_alaw(decode_alaw(code)), code, "{code}");
         }
+    }
+
+    #[test]
+    fn from_law_to_law_as_by_the_samples() {
+        for code in 0..=255 {
+            assert_eq!(alaw_to_ulaw(code), encode_ulaw(decode_alaw(code)), "{code}");
+            assert_eq!(ulaw_to_alaw(code), encode_alaw(decode_ulaw(code)), "{code}");
+        }
+        assert_eq!(ulaw_to_alaw(ULAW_SILENCE), ALAW_SILENCE);
     }
 
     #[test]

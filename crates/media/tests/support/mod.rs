@@ -1,4 +1,4 @@
-//! A session between two far sides, A and B, fed packet by packet.
+//! A session between two far sides, A and B, fed packet by packet, and the agents and players that join it.
 
 #![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part; a test may unwrap")]
 #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
@@ -7,10 +7,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use trunkgate_media::agent::{Settings, Transmit as AgentTransmit};
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::{
-    Command, DropReason, EndCounters, EndId, EndSpec, Event, MediaId, PacketBuf, RemoteSpec, Session, Transmit,
-    WireSpec, WorkerCounters,
+    AgentInput, AgentSpec, Command, DropReason, EndCounters, EndId, EndSpec, Event, Law, MediaId, PacketBuf,
+    RemoteSpec, Session, SocketSpec, Transmit, WireSpec, WorkerCounters,
 };
 
 pub(crate) const A: EndId = EndId(0);
@@ -136,6 +137,53 @@ impl Bench {
     pub(crate) fn rtcp(&mut self, end: EndId, source: &str) -> Option<SocketAddr> {
         self.feed(end, true, source, &rtcp()).map(|(transmit, _)| transmit.to)
     }
+    /// Adds an agent whose socket is not open yet.
+    pub(crate) fn add_agent(&mut self, end: EndId, settings: Settings) -> Arc<EndCounters> {
+        let counters = Arc::new(EndCounters::default());
+        let socket = SocketSpec {
+            url: "wss://agent.example/media".into(),
+            auth_token: None,
+            ca: None,
+            plain_networks: vec![].into(),
+        };
+        let spec = AgentSpec { settings, socket, counters: counters.clone() };
+        self.command(Command::AddAgent { end, spec: Arc::new(spec) });
+        counters
+    }
+    pub(crate) fn agent(&mut self, end: EndId, input: AgentInput<'_>) {
+        self.session.handle_agent(self.now, end, input);
+    }
+    pub(crate) fn say(&mut self, end: EndId, text: &str) {
+        self.agent(end, AgentInput::Text(text));
+    }
+    /// An agent's audio: a frame for each of `codes`.
+    pub(crate) fn say_audio(&mut self, end: EndId, codes: &[u8]) {
+        self.say(end, &media(codes));
+    }
+    /// What is to be written to an agent's socket.
+    pub(crate) fn written(&mut self, end: EndId) -> Vec<serde_json::Value> {
+        let texts = std::iter::from_fn(|| self.session.poll_agent(end));
+        let text = |transmit| match transmit {
+            AgentTransmit::Text(text) => Some(serde_json::from_slice(&text).unwrap()),
+            AgentTransmit::Ping | AgentTransmit::Close(_) => None,
+        };
+        texts.filter_map(text).collect()
+    }
+    /// The clock runs on: the packets that the session makes meanwhile, with the time of each.
+    pub(crate) fn run(&mut self, ms: u64) -> Vec<Made> {
+        let until = self.now + Duration::from_millis(ms);
+        let mut made = Vec::new();
+        let mut packet = PacketBuf::new();
+        while let Some(due) = self.session.poll_timeout().filter(|due| *due <= until) {
+            self.now = self.now.max(due);
+            self.session.handle_timeout(self.now);
+            while let Some(transmit) = self.session.poll_packet(&mut packet) {
+                made.push(Made { at: self.now, transmit, bytes: packet.data().to_vec() });
+            }
+        }
+        self.now = until;
+        made
+    }
     pub(crate) fn events(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.session.poll_output()).collect()
     }
@@ -144,4 +192,76 @@ impl Bench {
         assert!(self.worker.dropped[reason as usize].get() >= at);
         at
     }
+}
+
+/// A packet that the session made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Made {
+    pub(crate) at: Instant,
+    pub(crate) transmit: Transmit,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Made {
+    pub(crate) fn rtp(&self) -> Rtp {
+        Rtp::parse(&self.bytes).unwrap()
+    }
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.bytes[12..]
+    }
+}
+
+pub(crate) const ULAW: WireFrom = WireFrom { payload: 0, law: Law::Mu };
+pub(crate) const ALAW: WireFrom = WireFrom { payload: 8, law: Law::A };
+
+/// The RTP end's audio on a wire to or from an agent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WireFrom {
+    pub(crate) payload: u8,
+    pub(crate) law: Law,
+}
+
+impl WireFrom {
+    pub(crate) fn spec(self) -> WireSpec {
+        WireSpec { payloads: vec![(self.payload, self.payload)], clocks: vec![], law: self.law, keys: Some(101) }
+    }
+}
+
+/// A `media` message: a frame for each of `codes`.
+pub(crate) fn media(codes: &[u8]) -> String {
+    let audio: Vec<u8> = codes.iter().flat_map(|code| [*code; 160]).collect();
+    format!(r#"{{"event":"media","media":{{"payload":"{}"}}}}"#, base64(&audio))
+}
+
+pub(crate) fn mark(name: &str) -> String {
+    format!(r#"{{"event":"mark","mark":{{"name":"{name}"}}}}"#)
+}
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Without padding.
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let word = chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        text.extend((0..=chunk.len()).map(|n| char::from(ALPHABET[(word >> (18 - 6 * n)) as usize & 63])));
+    }
+    text
+}
+
+/// The audio in a `media` message.
+pub(crate) fn audio(message: &serde_json::Value) -> Vec<u8> {
+    let text = message["media"]["payload"].as_str().unwrap().trim_end_matches('=');
+    let bits = text.bytes().map(|c| ALPHABET.iter().position(|each| *each == c).unwrap() as u32);
+    let mut bytes = Vec::new();
+    let (mut word, mut have) = (0u32, 0);
+    for six in bits {
+        word = word << 6 | six;
+        have += 6;
+        if have >= 8 {
+            have -= 8;
+            bytes.push((word >> have) as u8);
+        }
+    }
+    bytes
 }

@@ -1,0 +1,292 @@
+//! An end that is an agent: the conversation on its socket, what it hears, and what it says until that leaves.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use trunkgate_agent::{Format, Input, Output, Packet, Playout, Settings, Stream, TrackName, Tracks, Transmit};
+
+use crate::counters::{Counter, EndCounters, WorkerCounters};
+use crate::limits::{AGENT_BYTES_HELD, AGENT_NOTES, AGENT_SHARE_MS, AGENT_WISHES_PER_SECOND};
+use crate::spec::{AgentInput, AgentSpec, AgentWish, EndId, Event};
+use crate::voice::{Feed, Frame};
+
+/// What agents share with the rest of their worker and edge.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shared {
+    /// The worker's counters.
+    pub(crate) worker: Option<Arc<WorkerCounters>>,
+    /// Audio held for callers in the whole edge, in bytes.
+    pub(crate) held: Arc<Counter>,
+}
+
+/// One agent.
+#[derive(Debug)]
+pub(crate) struct AgentEnd {
+    /// Its name.
+    pub(crate) id: EndId,
+    /// Shared counters.
+    pub(crate) counters: Arc<EndCounters>,
+    /// Where it is heard.
+    pub(crate) wire: Option<Feed>,
+    stream: Stream,
+    settings: Settings,
+    begun: Instant,
+    /// Once the socket is open.
+    tracks: Option<Tracks>,
+    /// While it may talk.
+    playout: Option<Playout>,
+    shared: Shared,
+    /// What of `shared.held` is this agent's.
+    held: u64,
+    open: bool,
+    closed: bool,
+    /// The socket was not read for a while: its answer to a ping may lie there.
+    unread: bool,
+    notes: u32,
+    wishes: Wishes,
+}
+
+/// The rate of what it wants.
+#[derive(Debug, Clone, Copy)]
+struct Wishes {
+    since: Instant,
+    count: u32,
+}
+
+impl AgentEnd {
+    /// An agent whose socket is being opened.
+    pub(crate) fn new(now: Instant, id: EndId, spec: &AgentSpec, shared: Shared) -> AgentEnd {
+        let settings = spec.settings.clone();
+        AgentEnd {
+            id,
+            counters: spec.counters.clone(),
+            wire: None,
+            stream: Stream::new(now, settings.clone()),
+            begun: now,
+            tracks: None,
+            playout: settings.talks.then(|| Playout::new(settings.format)),
+            settings,
+            shared,
+            held: 0,
+            open: false,
+            closed: false,
+            unread: false,
+            notes: 0,
+            wishes: Wishes { since: now, count: 0 },
+        }
+    }
+    /// Why such an agent cannot be had, if so.
+    pub(crate) fn refuses(spec: &AgentSpec) -> Option<&'static str> {
+        (spec.settings.format != Format::Mulaw8000).then_some("this version speaks mulaw/8000 only")
+    }
+    /// Takes what its socket says.
+    pub(crate) fn handle(&mut self, now: Instant, input: AgentInput<'_>, events: &mut VecDeque<Event>) {
+        let input = match input {
+            AgentInput::Opened => Input::Opened,
+            AgentInput::Text(text) => Input::Text(text),
+            AgentInput::Binary(bytes) => Input::Binary(bytes),
+            AgentInput::Pong => {
+                self.unread = false;
+                Input::Pong
+            }
+            AgentInput::Closed(code) => Input::Closed(code),
+            AgentInput::Lost(loss) => Input::Lost(loss),
+        };
+        self.stream.handle_input(now, input);
+        if self.stream.is_open() && self.tracks.is_none() {
+            self.begin(now);
+            events.push_back(Event::AgentOpen { end: self.id });
+        }
+        self.settle(now, events);
+    }
+    /// The caller pressed a key.
+    pub(crate) fn press(&mut self, now: Instant, key: char, events: &mut VecDeque<Event>) {
+        self.stream.handle_input(now, Input::Dtmf(key));
+        self.settle(now, events);
+    }
+    /// Takes a packet that it is to hear; nothing before the socket is open and after its end.
+    pub(crate) fn hear(&mut self, now: Instant, track: TrackName, packet: &Packet<'_>, events: &mut VecDeque<Event>) {
+        if let Some(tracks) = &mut self.tracks {
+            tracks.push(now, track, packet);
+            self.send_frames(now, events);
+        }
+    }
+    /// Its next 20 ms into a frame of silence; [`Self::frame_left`] follows once they have left.
+    pub(crate) fn next_frame(&mut self, frame: &mut Frame) {
+        let audio = self.playout.as_mut().and_then(Playout::next_frame);
+        if let Some(audio) = audio.filter(|audio| audio.len() == frame.len()) {
+            frame.copy_from_slice(audio);
+            self.counters.rx_packets.add(1);
+            self.counters.rx_bytes.add(audio.len() as u64);
+        }
+    }
+    /// Returns the marks that are due now.
+    pub(crate) fn frame_left(&mut self, now: Instant, events: &mut VecDeque<Event>) {
+        self.settle(now, events);
+    }
+    /// Acts on deadlines that have passed.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<Event>) {
+        if self.unread {
+            self.stream.handle_input(now, Input::Pong);
+        }
+        self.stream.handle_timeout(now);
+        self.settle(now, events);
+        self.send_frames(now, events);
+    }
+    /// The next deadline.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let stream = self.stream.poll_timeout().map(|(at, _)| at);
+        let tracks = self.tracks.as_ref().and_then(Tracks::poll_timeout);
+        stream.into_iter().chain(tracks).min()
+    }
+    /// What to write next.
+    pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.stream.poll_transmit()
+    }
+    /// Whether the socket may be read further.
+    pub(crate) fn wants_more(&mut self) -> bool {
+        let crowded = self.shared.held.get() >= AGENT_BYTES_HELD;
+        let playout = self.playout.as_ref();
+        let room =
+            playout.is_none_or(|playout| playout.wants_more() && !(crowded && playout.held_ms() > AGENT_SHARE_MS));
+        let more = room && self.stream.wants_more();
+        self.unread |= !more;
+        more
+    }
+    /// Whether the conversation is over, and the socket of no use any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+    /// Ends the conversation: what is still to be written, in a moment, before the socket is dropped.
+    pub(crate) fn leave(&mut self, now: Instant) -> Vec<Transmit> {
+        self.stream.handle_input(now, Input::Stop);
+        std::iter::from_fn(|| self.stream.poll_transmit()).collect()
+    }
+
+    fn begin(&mut self, now: Instant) {
+        self.open = true;
+        self.tracks = Some(Tracks::new(now, self.settings.tracks));
+        if let Some(worker) = &self.shared.worker {
+            worker.agents.add(1);
+            worker.connected(now.saturating_duration_since(self.begun));
+        }
+    }
+
+    /// Nothing is heard or said any more.
+    fn fall_silent(&mut self) {
+        (self.tracks, self.playout) = (None, None);
+        if std::mem::take(&mut self.open)
+            && let Some(worker) = &self.shared.worker
+        {
+            worker.agents.sub(1);
+        }
+    }
+
+    fn send_frames(&mut self, now: Instant, events: &mut VecDeque<Event>) {
+        while let Some(frame) = self.tracks.as_mut().and_then(|tracks| tracks.poll(now)) {
+            self.stream.handle_input(now, Input::Frame { track: frame.track, audio: &frame.audio });
+            self.counters.tx_packets.add(1);
+            self.counters.tx_bytes.add(frame.audio.len() as u64);
+            self.settle(now, events);
+        }
+    }
+
+    /// Does what the stream says, and returns marks that are due.
+    fn settle(&mut self, now: Instant, events: &mut VecDeque<Event>) {
+        loop {
+            while let Some(output) = self.stream.poll_output() {
+                let end = self.id;
+                match output {
+                    Output::Play(audio) => {
+                        if let Some(playout) = &mut self.playout {
+                            playout.push(audio);
+                        }
+                    }
+                    Output::Mark(name) => {
+                        if let Some(playout) = &mut self.playout {
+                            playout.mark(name);
+                        }
+                    }
+                    Output::Clear => self.clear(now),
+                    Output::Transfer(target) => self.wish(now, AgentWish::Transfer(target), events),
+                    Output::Hangup => self.wish(now, AgentWish::Hangup, events),
+                    Output::SendDtmf(digits) => self.wish(now, AgentWish::Dtmf(digits), events),
+                    Output::Problem(problem) => self.note(problem.to_string(), events),
+                    Output::FallsBehind => self.note("reads too slowly: frames are dropped".to_owned(), events),
+                    Output::Lost(loss) => {
+                        self.fall_silent();
+                        events.push_back(Event::AgentLost { end, loss });
+                    }
+                    Output::Ended => {
+                        self.fall_silent();
+                        events.push_back(Event::AgentEnded { end });
+                    }
+                    Output::Closed => self.closed = true,
+                }
+            }
+            if !self.return_mark(now) {
+                break;
+            }
+        }
+        self.count();
+    }
+
+    /// Returns the next mark that is due, if there is one.
+    fn return_mark(&mut self, now: Instant) -> bool {
+        let Some(mark) = self.playout.as_mut().and_then(Playout::poll_mark) else { return false };
+        self.stream.handle_input(now, Input::MarkPlayed { name: &mark.name, played_ms: mark.played_ms });
+        true
+    }
+
+    fn clear(&mut self, now: Instant) {
+        let Some(cleared) = self.playout.as_mut().map(Playout::clear) else { return };
+        while self.return_mark(now) {}
+        self.stream.handle_input(now, Input::Cleared { played_ms: cleared.played_ms });
+    }
+
+    fn wish(&mut self, now: Instant, wish: AgentWish, events: &mut VecDeque<Event>) {
+        if now.saturating_duration_since(self.wishes.since) >= Duration::from_secs(1) {
+            self.wishes = Wishes { since: now, count: 0 };
+        }
+        self.wishes.count += 1;
+        if self.wishes.count <= AGENT_WISHES_PER_SECOND {
+            events.push_back(Event::AgentWish { end: self.id, wish });
+        } else if self.wishes.count == AGENT_WISHES_PER_SECOND + 1 {
+            self.note("wants too much of the call at once: the rest of this second is not done".to_owned(), events);
+        }
+    }
+
+    fn note(&mut self, text: String, events: &mut VecDeque<Event>) {
+        if self.notes < AGENT_NOTES {
+            self.notes += 1;
+            events.push_back(Event::AgentNote { end: self.id, text });
+        }
+    }
+
+    /// Brings the shared figures up to date.
+    fn count(&mut self) {
+        let dropped = self.stream.counts().frames_dropped;
+        let before = self.counters.frames_dropped.get();
+        if dropped > before {
+            self.counters.frames_dropped.set(dropped);
+            if let Some(worker) = &self.shared.worker {
+                worker.agent_frames_dropped.add(dropped - before);
+            }
+        }
+        let held = self.playout.as_ref().map_or(0, |playout| playout.held_bytes() as u64);
+        if held > self.held {
+            self.shared.held.add(held - self.held);
+        } else if held < self.held {
+            self.shared.held.sub(self.held - held);
+        }
+        self.held = held;
+    }
+}
+
+impl Drop for AgentEnd {
+    fn drop(&mut self) {
+        self.fall_silent();
+        self.count();
+    }
+}

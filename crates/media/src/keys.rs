@@ -1,0 +1,100 @@
+//! Keys that a far side presses, from its telephone-events (RFC 4733): each press once, whatever was lost or repeated.
+
+use crate::rtp::Rtp;
+
+/// A press lasts at most this long in one segment; a longer one goes on in the next (RFC 4733 §2.5.1.3).
+const SEGMENT_TICKS: u32 = 0xffff;
+
+/// What was seen of an end's presses.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Keys {
+    last: Option<Press>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Press {
+    ssrc: u32,
+    /// Its beginning: the same in all packets of a segment.
+    timestamp: u32,
+    event: u8,
+}
+
+impl Keys {
+    /// Takes a telephone-event packet; the key, at the first packet of its press that came.
+    pub(crate) fn take(&mut self, rtp: &Rtp, payload: &[u8]) -> Option<char> {
+        let &[event, _, _, _, ..] = payload else { return None };
+        if let Some(last) = self.last.filter(|last| last.ssrc == rtp.ssrc) {
+            let ahead = rtp.timestamp.wrapping_sub(last.timestamp);
+            // The same press, or a late packet of an earlier one.
+            if ahead == 0 || ahead > u32::MAX / 2 {
+                return None;
+            }
+            if ahead == SEGMENT_TICKS && event == last.event && !rtp.marker {
+                self.last = Some(Press { timestamp: rtp.timestamp, ..last });
+                return None;
+            }
+        }
+        self.last = Some(Press { ssrc: rtp.ssrc, timestamp: rtp.timestamp, event });
+        key(event)
+    }
+}
+
+/// RFC 4733 §3.2; other events are no keys.
+fn key(event: u8) -> Option<char> {
+    Some(match event {
+        0..=9 => char::from(b'0' + event),
+        10 => '*',
+        11 => '#',
+        12..=15 => char::from(b'A' + event - 12),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(ssrc: u32, timestamp: u32, marker: bool) -> Rtp {
+        Rtp { marker, payload_type: 101, sequence: 0, timestamp, ssrc, payload: 12..16 }
+    }
+
+    /// The packets of presses: (source, timestamp, event).
+    fn keys(packets: &[(u32, u32, u8)]) -> String {
+        let mut keys = Keys::default();
+        let take = |(ssrc, timestamp, event): &(u32, u32, u8)| {
+            keys.take(&packet(*ssrc, *timestamp, false), &[*event, 10, 0, 160])
+        };
+        packets.iter().filter_map(take).collect()
+    }
+
+    #[test]
+    fn each_press_once() {
+        assert_eq!(keys(&[(1, 100, 5), (1, 100, 5), (1, 100, 5), (1, 900, 5), (1, 900, 5)]), "55");
+        // The last packets of a press come three times, one of them after the next press began.
+        assert_eq!(keys(&[(1, 100, 1), (1, 900, 2), (1, 100, 1), (1, 900, 2)]), "12");
+        // Another source begins anew; time wraps.
+        assert_eq!(keys(&[(1, 100, 1), (2, 100, 1), (2, u32::MAX, 1)]), "11");
+        assert_eq!(keys(&[(1, u32::MAX, 1), (1, 700, 2)]), "12");
+    }
+
+    #[test]
+    fn a_long_press_is_one() {
+        let mut keys = Keys::default();
+        let segment = |n: u32| packet(1, n * SEGMENT_TICKS, false);
+        assert_eq!(keys.take(&segment(0), &[1, 10, 0xff, 0xff]), Some('1'));
+        for n in 1..4 {
+            assert_eq!(keys.take(&segment(n), &[1, 10, 0, 160]), None);
+        }
+        // A press that begins right there has the marker.
+        assert_eq!(keys.take(&packet(1, 4 * SEGMENT_TICKS, true), &[1, 10, 0, 160]), Some('1'));
+    }
+
+    #[test]
+    fn every_key_and_nothing_else() {
+        let all: Vec<(u32, u32, u8)> = (0..=255).map(|event| (1, u32::from(event) * 400, event)).collect();
+        assert_eq!(keys(&all), "0123456789*#ABCD");
+        let mut keys = Keys::default();
+        assert_eq!(keys.take(&packet(1, 1, true), &[1, 10, 0]), None);
+        assert_eq!(keys.take(&packet(1, 1, true), &[1, 10, 0, 0]), Some('1'));
+    }
+}

@@ -1,0 +1,132 @@
+//! What happens to a packet that a far side sent: latched, counted, heard by who listens, and passed along its wire.
+//!
+//! RTCP is passed as it came; about a stream whose numbers we changed it is dropped (the edge does not make RTCP of its own
+//! yet).
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use trunkgate_agent::TrackName;
+
+use crate::agent_end::AgentEnd;
+use crate::counters::DropReason;
+use crate::end::Wire;
+use crate::keys::Keys;
+use crate::packet::{PACKET, PacketBuf};
+use crate::rtcp::{self, Kind};
+use crate::rtp::Rtp;
+use crate::session::{Session, Transmit};
+use crate::spec::Event;
+use crate::tap::{hear, hear_all};
+
+impl Session {
+    pub(crate) fn relay_rtp(
+        &mut self,
+        now: Instant,
+        at: usize,
+        source: SocketAddr,
+        packet: &mut PacketBuf,
+    ) -> Result<Option<Transmit>, DropReason> {
+        let end = self.ends.get_mut(at).ok_or(DropReason::NoWire)?;
+        let remote = end.remote.as_ref().ok_or(DropReason::UnexpectedSource)?;
+        if !end.latch.accepts_rtp(source, remote) {
+            return Err(DropReason::UnexpectedSource);
+        }
+        let bytes = packet.data().len();
+        // What fills the buffer may have been cut.
+        if bytes >= PACKET || rtcp::classify(packet.data()) != Kind::Rtp {
+            return Err(DropReason::NotRtp);
+        }
+        let mut rtp = Rtp::parse(packet.data()).map_err(|_| DropReason::NotRtp)?;
+        if end.latch.lock_rtp(now, source) {
+            end.counters.latched.set(1);
+            self.events.push_back(Event::Latched { end: end.id, source });
+        }
+        end.silence.broken(now);
+        let clock_hz = end.clock_hz(rtp.payload_type);
+        end.reception.take(now, clock_hz, &rtp);
+        end.counters.rx_packets.add(1);
+        end.counters.rx_bytes.add(bytes as u64);
+        end.counters.lost.set(end.reception.lost());
+        end.counters.jitter_us.set(end.reception.jitter_us());
+        if let Some(worker) = &self.shared.worker {
+            worker.rx_packets.add(1);
+            worker.rx_bytes.add(bytes as u64);
+        }
+        if !remote.may_send {
+            return Err(DropReason::NotSending);
+        }
+        hear_all(now, &end.taps, &mut self.agents, TrackName::Inbound, (&rtp, packet.data()), &mut self.events);
+        let wire = end.wire.as_ref().ok_or(DropReason::NoWire)?;
+        if let Some(agent) = self.agents.iter_mut().find(|agent| agent.id == wire.to) {
+            let heard = to_agent(now, agent, wire, &mut end.keys, (&rtp, packet.data()), &mut self.events);
+            return heard.map(|()| None);
+        }
+        rtp.payload_type = wire.payload(rtp.payload_type).ok_or(DropReason::UnknownPayload)?;
+        let (feeder, to) = (end.serial, wire.to);
+
+        let sink = self.ends.iter_mut().find(|sink| sink.id == to).ok_or(DropReason::NoWire)?;
+        let remote = sink.remote.as_ref().filter(|remote| remote.may_receive).ok_or(DropReason::NoDestination)?;
+        let (to, locked) = sink.latch.rtp_destination(remote).ok_or(DropReason::NoDestination)?;
+        sink.outgoing.pass(now, feeder, clock_hz, &mut rtp);
+        sink.voice = None;
+        rtp.write(packet.data_mut());
+        hear_all(now, &sink.taps, &mut self.agents, TrackName::Outbound, (&rtp, packet.data()), &mut self.events);
+        sink.counters.tx_packets.add(1);
+        sink.counters.tx_bytes.add(bytes as u64);
+        if let Some(worker) = &self.shared.worker {
+            worker.tx_packets.add(1);
+            worker.tx_bytes.add(bytes as u64);
+        }
+        Ok(Some(Transmit { via: sink.id, rtcp: false, to, locked }))
+    }
+
+    /// RTCP goes on during hold too (RFC 3264 §5.1), hence no look at the directions.
+    pub(crate) fn relay_rtcp(
+        &mut self,
+        at: usize,
+        source: SocketAddr,
+        packet: &PacketBuf,
+    ) -> Result<Transmit, DropReason> {
+        let end = self.ends.get_mut(at).ok_or(DropReason::NoWire)?;
+        let remote = end.remote.as_ref().ok_or(DropReason::UnexpectedSource)?;
+        if !end.latch.accepts_rtcp(source, remote) {
+            return Err(DropReason::UnexpectedSource);
+        }
+        if packet.data().len() >= PACKET || !rtcp::is_well_formed(packet.data()) {
+            return Err(DropReason::NotRtp);
+        }
+        end.latch.lock_rtcp(source);
+        end.counters.rtcp_packets.add(1);
+        let to = end.wire.as_ref().ok_or(DropReason::NoWire)?.to;
+        // Its receiver reports speak of what this end hears, its sender report of what the other end hears.
+        let rewritten = end.outgoing.is_rewritten();
+        let sink = self.ends.iter().find(|sink| sink.id == to).ok_or(DropReason::NoWire)?;
+        if rewritten || sink.outgoing.is_rewritten() {
+            return Err(DropReason::RewrittenRtcp);
+        }
+        let remote = sink.remote.as_ref().ok_or(DropReason::NoDestination)?;
+        let (to, locked) = sink.latch.rtcp_destination(remote).ok_or(DropReason::NoDestination)?;
+        Ok(Transmit { via: sink.id, rtcp: true, to, locked })
+    }
+}
+
+/// What comes along a wire to an agent: audio, a key once, or the place of a packet that is neither.
+fn to_agent(
+    now: Instant,
+    agent: &mut AgentEnd,
+    wire: &Wire,
+    keys: &mut Keys,
+    packet: (&Rtp, &[u8]),
+    events: &mut VecDeque<Event>,
+) -> Result<(), DropReason> {
+    let (rtp, bytes) = packet;
+    let is_key = wire.spec().keys == Some(rtp.payload_type);
+    let is_audio = !is_key && wire.payload(rtp.payload_type).is_some();
+    if is_key && let Some(key) = keys.take(rtp, bytes.get(rtp.payload.clone()).unwrap_or_default()) {
+        agent.press(now, key, events);
+    }
+    hear(now, agent, TrackName::Inbound, packet, is_audio.then_some(wire.spec().law), events);
+    if is_audio || is_key { Ok(()) } else { Err(DropReason::UnknownPayload) }
+}

@@ -1,0 +1,178 @@
+//! Ends that talk or listen without a far side of their own: agents and players, and the packets that the edge makes of
+//! what they say.
+//!
+//! The shell opens an agent's socket when it sees [`Command::AddAgent`](crate::Command::AddAgent), tells by
+//! [`Session::handle_agent`] what happens on it, reads it only while [`Session::agent_wants_more`], and asks
+//! [`Session::poll_agent`] for what to write when the socket takes it. It drops the socket once
+//! [`Session::agent_is_closed`]; an agent that was removed leaves its last words in [`Session::poll_departed`].
+
+use std::time::Instant;
+
+use trunkgate_agent::{Loss, Tick, TrackName, Transmit as AgentTransmit};
+
+use crate::agent_end::AgentEnd;
+use crate::counters::DropReason;
+use crate::packet::PacketBuf;
+use crate::player::Player;
+use crate::session::{Session, Transmit};
+use crate::spec::{AgentInput, AgentSpec, EndId, Event, Law, Sound, WireSpec};
+use crate::tap::{Tap, hear_all};
+use crate::voice::{CLOCK_HZ, Feed, Frame, SILENT, Voice};
+
+impl Session {
+    /// Takes what an agent's socket says; nothing for an agent that is not there.
+    pub fn handle_agent(&mut self, now: Instant, end: EndId, input: AgentInput<'_>) {
+        if let Some(agent) = self.agents.iter_mut().find(|agent| agent.id == end) {
+            agent.handle(now, input, &mut self.events);
+        }
+    }
+    /// What to write to an agent's socket next: asked when the socket takes it. What it does not take is bounded, so a
+    /// slow agent only hurts itself.
+    pub fn poll_agent(&mut self, end: EndId) -> Option<AgentTransmit> {
+        self.agents.iter_mut().find(|agent| agent.id == end)?.poll_transmit()
+    }
+    /// Whether an agent's socket may be read further: asked again after each packet that the session made.
+    pub fn agent_wants_more(&mut self, end: EndId) -> bool {
+        self.agents.iter_mut().find(|agent| agent.id == end).is_some_and(AgentEnd::wants_more)
+    }
+    /// Whether an agent's socket may be dropped: the conversation is over, or there is no such agent.
+    pub fn agent_is_closed(&self, end: EndId) -> bool {
+        self.agents.iter().find(|agent| agent.id == end).is_none_or(AgentEnd::is_closed)
+    }
+    /// An agent that was removed, and what is still to be written to its socket, in
+    /// [`CLOSE_TIMEOUT`](trunkgate_agent::limits::CLOSE_TIMEOUT) at most; nothing where it was not open.
+    pub fn poll_departed(&mut self) -> Option<(EndId, Vec<AgentTransmit>)> {
+        self.departed.pop_front()
+    }
+    /// The next packet that the edge makes itself, into `packet`: asked until `None` after each
+    /// [`Self::handle_timeout`]. Allocates nothing but the messages of agents that listen.
+    pub fn poll_packet(&mut self, packet: &mut PacketBuf) -> Option<Transmit> {
+        let now = self.ticked_at?;
+        let mut at = 0;
+        while at < self.ends.len() {
+            match self.speak(now, at, packet) {
+                Some(Spoken::Sent(transmit)) => return Some(transmit),
+                Some(Spoken::Unsent) => {}
+                None => at += 1,
+            }
+        }
+        self.ticked_at = None;
+        None
+    }
+
+    pub(crate) fn add_agent(&mut self, now: Instant, id: EndId, spec: &AgentSpec) {
+        if let Some(reason) = self.refuses(id).or_else(|| AgentEnd::refuses(spec)) {
+            self.events.push_back(Event::AgentNote { end: id, text: reason.to_owned() });
+            self.events.push_back(Event::AgentLost { end: id, loss: Loss::Unreachable });
+            return;
+        }
+        self.agents.push(AgentEnd::new(now, id, spec, self.shared.clone()));
+    }
+
+    pub(crate) fn remove_agent(&mut self, now: Instant, id: EndId) {
+        for end in &mut self.ends {
+            end.taps.retain(|tap| tap.listener != id);
+        }
+        if let Some(at) = self.agents.iter().position(|agent| agent.id == id) {
+            let last_words = self.agents.remove(at).leave(now);
+            self.departed.push_back((id, last_words));
+        }
+    }
+
+    pub(crate) fn add_player(&mut self, id: EndId, sound: Sound) {
+        if self.refuses(id).is_none() {
+            self.players.push(Player::new(id, sound));
+        }
+    }
+
+    pub(crate) fn tap(&mut self, of: EndId, listener: EndId, audio: (u8, Law)) {
+        let at = self.position(of);
+        let Some(end) = at.and_then(|at| self.ends.get_mut(at)) else { return };
+        if self.agents.iter().any(|agent| agent.id == listener) {
+            end.taps.retain(|tap| tap.listener != listener);
+            end.taps.push(Tap { listener, audio });
+        }
+    }
+
+    /// Wires an agent or a player to an RTP end: the end's clock begins, or goes on with another voice.
+    pub(crate) fn feed(&mut self, now: Instant, from: EndId, to: EndId, spec: &WireSpec) {
+        let (Some(feed), Some(at)) = (Feed::new(to, spec), self.position(to)) else { return };
+        let agent = self.agents.iter_mut().find(|agent| agent.id == from).map(|agent| &mut agent.wire);
+        let player = self.players.iter_mut().find(|player| player.id == from).map(|player| &mut player.wire);
+        let Some(wire) = agent.or(player) else { return };
+        *wire = Some(feed);
+        let (session, serial) = (self.id(), self.new_serial());
+        if let Some(end) = self.ends.get_mut(at) {
+            end.voice.get_or_insert_with(|| Voice::new(now, session, serial, feed)).set_feed(feed);
+        }
+    }
+
+    /// One tick of an end's clock, if it is due.
+    fn speak(&mut self, now: Instant, at: usize, packet: &mut PacketBuf) -> Option<Spoken> {
+        let end = self.ends.get_mut(at)?;
+        let tick = end.voice.as_mut()?.take(now)?;
+        let id = end.id;
+        let fed = |wire: Option<Feed>| wire.is_some_and(|feed| feed.to == id);
+        let mut frame = SILENT;
+        let agent = self.agents.iter().position(|agent| fed(agent.wire));
+        let player = self.players.iter().position(|player| fed(player.wire));
+        let mut feeder = None;
+        if let Some(agent) = agent.and_then(|agent| self.agents.get_mut(agent)) {
+            agent.next_frame(&mut frame);
+            feeder = Some(agent.id);
+        }
+        if let Some(player) = player.and_then(|player| self.players.get_mut(player)) {
+            feeder = Some(player.id);
+            if player.next_frame(&mut frame) {
+                self.events.push_back(Event::Played { end: player.id });
+            }
+        }
+        let spoken = match self.send(now, at, &Spoke { tick, feeder, frame }, packet) {
+            Some(transmit) => Spoken::Sent(transmit),
+            None => {
+                self.dropped(at, DropReason::NoDestination);
+                Spoken::Unsent
+            }
+        };
+        if let Some(agent) = agent.and_then(|agent| self.agents.get_mut(agent)) {
+            agent.frame_left(now, &mut self.events);
+        }
+        Some(spoken)
+    }
+
+    /// Makes a packet of an end's own stream, unless its far side is not to hear it.
+    fn send(&mut self, now: Instant, at: usize, spoke: &Spoke, packet: &mut PacketBuf) -> Option<Transmit> {
+        let end = self.ends.get_mut(at)?;
+        let remote = end.remote.as_ref().filter(|remote| remote.may_receive)?;
+        let (to, locked) = end.latch.rtp_destination(remote)?;
+        let voice = end.voice.as_mut()?;
+        let mut rtp = voice.write(spoke.tick, spoke.feeder, &spoke.frame, packet)?;
+        end.outgoing.pass(now, voice.serial, CLOCK_HZ, &mut rtp);
+        rtp.write(packet.data_mut());
+        let bytes = packet.data().len() as u64;
+        end.counters.tx_packets.add(1);
+        end.counters.tx_bytes.add(bytes);
+        if let Some(worker) = &self.shared.worker {
+            worker.tx_packets.add(1);
+            worker.tx_bytes.add(bytes);
+        }
+        let transmit = Transmit { via: end.id, rtcp: false, to, locked };
+        hear_all(now, &end.taps, &mut self.agents, TrackName::Outbound, (&rtp, packet.data()), &mut self.events);
+        Some(transmit)
+    }
+}
+
+/// What is said in a tick.
+struct Spoke {
+    tick: Tick,
+    feeder: Option<EndId>,
+    frame: Frame,
+}
+
+/// What became of a tick.
+enum Spoken {
+    /// A packet.
+    Sent(Transmit),
+    /// Nobody is there to hear it.
+    Unsent,
+}

@@ -1,0 +1,55 @@
+//! Who listens to an end. A tap reads a packet where it lies and never changes it; what the agent makes of it is the
+//! agent's own.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use trunkgate_agent::{Packet, TrackName};
+
+use crate::agent_end::AgentEnd;
+use crate::packet::PACKET;
+use crate::rtp::Rtp;
+use crate::spec::{EndId, Event, Law};
+use crate::voice::as_ulaw;
+
+/// One listener of an end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tap {
+    /// The agent that hears.
+    pub(crate) listener: EndId,
+    /// The end's audio.
+    pub(crate) audio: (u8, Law),
+}
+
+/// Lets an agent hear a packet; `law`: that of its audio, `None` where it has none.
+pub(crate) fn hear(
+    now: Instant,
+    agent: &mut AgentEnd,
+    track: TrackName,
+    (rtp, bytes): (&Rtp, &[u8]),
+    law: Option<Law>,
+    events: &mut VecDeque<Event>,
+) {
+    let mut scratch = [0; PACKET];
+    let payload = bytes.get(rtp.payload.clone()).unwrap_or_default();
+    let payload = law.map_or(&[][..], |law| as_ulaw(payload, law, &mut scratch));
+    let packet = Packet { ssrc: rtp.ssrc, sequence: rtp.sequence, timestamp: rtp.timestamp, payload };
+    agent.hear(now, track, &packet, events);
+}
+
+/// Lets all listeners of an end hear a packet.
+pub(crate) fn hear_all(
+    now: Instant,
+    taps: &[Tap],
+    agents: &mut [AgentEnd],
+    track: TrackName,
+    packet: (&Rtp, &[u8]),
+    events: &mut VecDeque<Event>,
+) {
+    for tap in taps {
+        if let Some(agent) = agents.iter_mut().find(|agent| agent.id == tap.listener) {
+            let (payload, law) = tap.audio;
+            hear(now, agent, track, packet, (packet.0.payload_type == payload).then_some(law), events);
+        }
+    }
+}
