@@ -88,6 +88,12 @@ impl Gateway {
                     self.tell(now, at.key, CallEvent::Canceled { server: id });
                 }
             }
+            Event::Expired { id } => {
+                if let Some(at) = self.edge.index.servers.get(&id).copied() {
+                    self.edge.decide(now, at.key, "the INVITE's Expires ran out");
+                    self.tell(now, at.key, CallEvent::Canceled { server: id });
+                }
+            }
             Event::Response { id, dialog, code, response } => self.responded(now, id, dialog, code, &response),
             Event::Trying { id } => {
                 if let Some(entry) = self.edge.index.clients.get(&id).copied() {

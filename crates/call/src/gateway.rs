@@ -275,6 +275,8 @@ const fn sip_reason(reason: trunkgate_sip::event::Reason) -> &'static str {
         R::TimerM => "timer_m",
         R::Retransmit2xx => "retransmit_2xx",
         R::AckWait => "ack_wait",
+        R::Repeat1xx => "repeat_1xx",
+        R::InviteExpires => "invite_expires",
         R::CancelWait => "cancel_wait",
     }
 }
