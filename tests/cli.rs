@@ -254,8 +254,13 @@ fn names_are_looked_up_and_a_closed_port_goes_on_to_the_next_target() {
         callee.address.ip()
     )));
     call(&edge, &caller, &callee, "over");
-    let metric = edge.get("/metrics").1;
-    assert!(metric.lines().any(|line| line.starts_with("trunkgate_failovers_total{")), "{metric}");
+    let peers =
+        [("gone", format!("sip:{closed}"), 0.0), ("pbx", format!("sip:localhost:{}", callee.address.port()), 1.0)];
+    for (trunk, peer, up) in peers {
+        assert_eq!(edge.metric(&format!("trunkgate_trunk_up{{trunk=\"{trunk}\"}}")), up);
+        assert_eq!(edge.metric(&format!("trunkgate_peer_up{{trunk=\"{trunk}\",peer=\"{peer}\"}}")), up);
+    }
+    assert_eq!(edge.metric("trunkgate_failovers_total{route=\"route-1\",reason=\"unreachable\"}"), 1.0);
 }
 
 /// `Type=notify` (sd_notify(3)).

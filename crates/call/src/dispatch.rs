@@ -33,7 +33,7 @@ impl Gateway {
         let counts = self.edge.endpoint.counts();
         self.edge.metrics.sip_transactions_active = (counts.servers + counts.clients) as u64;
         self.edge.metrics.sip_dialogs_active = counts.dialogs as u64;
-        self.edge.metrics.media_ports_in_use = self.edge.ports.in_use() as u64;
+        self.edge.metrics.media_ports_in_use = 2 * self.edge.ports.in_use() as u64;
         self.forget_done();
     }
 
