@@ -146,9 +146,10 @@ impl Gateway {
         let key = CallKey(self.next_call);
         self.next_call += 1;
         let incoming = Incoming { server, flow, party, trunk, request };
-        let mut call = Call::new(now, &mut self.edge, key, &incoming);
-        call.begin(now, &mut self.edge, &incoming);
-        self.calls.insert(key, call);
+        self.at_work = Some(key);
+        let call = Call::new(now, &mut self.edge, key, &incoming);
+        self.calls.entry(key).or_insert(call).begin(now, &mut self.edge, &incoming);
+        self.at_work = None;
         self.note_if_done(key);
     }
 
@@ -244,9 +245,11 @@ impl Gateway {
 
     /// Gives a call an event; one that is gone is past caring.
     pub(crate) fn tell(&mut self, now: Instant, key: CallKey, event: CallEvent) {
+        self.at_work = Some(key);
         if let Some(call) = self.calls.get_mut(&key) {
             call.handle(now, event, &mut self.edge);
         }
+        self.at_work = None;
         self.note_if_done(key);
     }
 

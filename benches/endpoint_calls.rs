@@ -113,7 +113,6 @@ impl Pair {
 }
 
 fn calls(c: &mut Criterion) {
-    #[allow(clippy::disallowed_methods)] // any instant will do
     let now = Instant::now();
     let mut pair = Pair { now, ends: [endpoint(1), endpoint(2)] };
     let mut group = c.benchmark_group("endpoint");
