@@ -166,7 +166,7 @@ fn values_out_of_range_are_refused() {
     check_line("[limits]", "sip_message_bytes = 100", &[("TG0105", 21)]);
     check_line("[limits]", "calls_per_second = 99999999999999999999", &[("TG0105", 20)]);
     check_line("[log]", "level = 'inof'", &[("TG0105", 9)]);
-    check_line("[log]", "level = 'info,trunkgate_sip=debug'", &[]);
+    check_line("[log]", "level = 'info,trunkgate=debug'", &[]);
     check_line("[log]", "format = 'xml'", &[("TG0105", 10)]);
     check_line("[http]", "public_url = 'edge.example'", &[("TG0108", 14)]);
 }
