@@ -38,6 +38,10 @@ pub const INTERFACES_REFRESH_SECONDS: u64 = 30;
 pub const ADDRESSES_PER_NAME: usize = 16;
 /// Call records that wait to be written; more are lost and counted.
 pub const REPORTS: usize = 8192;
+/// Lines in the journal of live calls beyond two for each, before it is written anew.
+pub const JOURNAL_SPARE_LINES: usize = 4096;
+/// How much of the end of the file of call records is searched for calls that the journal still holds, in bytes.
+pub const RECORDS_SEARCHED_BYTES: u64 = 1 << 20;
 /// Log lines that wait to be written; more are lost and counted.
 pub const LOG_LINES: usize = 8192;
 /// HTTP connections at once.

@@ -168,6 +168,7 @@ impl Signalling {
             }
             Output::Media { id, command } => self.workers.send(id, command),
             Output::Resolve { query, host, port, transport } => self.lookups.begin(query, host, port, transport),
+            Output::Began(call) => reports::hand_over_begun(&self.reports, call),
             Output::Report(record) => reports::hand_over(&self.reports, record, &self.shared.cdr_failures),
             Output::Log(line) => log::call_event(&line),
         }

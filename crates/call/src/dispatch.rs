@@ -7,7 +7,7 @@ use trunkgate_sip::{
 };
 
 use crate::answer::{FinalAnswer, extra};
-use crate::call::{Call, CallEvent, CallKey, refuse_request};
+use crate::call::{Call, CallEvent, CallKey, State, refuse_request};
 use crate::gateway::Gateway;
 use crate::index::{Place, Purpose};
 use crate::io::Output;
@@ -148,7 +148,11 @@ impl Gateway {
         let incoming = Incoming { server, flow, party, trunk, request };
         self.at_work = Some(key);
         let call = Call::new(now, &mut self.edge, key, &incoming);
-        self.calls.entry(key).or_insert(call).begin(now, &mut self.edge, &incoming);
+        let call = self.calls.entry(key).or_insert(call);
+        call.begin(now, &mut self.edge, &incoming);
+        if call.state != State::Ended {
+            self.edge.outputs.push_back(Output::Began(Box::new(call.view())));
+        }
         self.at_work = None;
         self.note_if_done(key);
     }
