@@ -66,14 +66,17 @@ pub(crate) fn display_name(received: &[u8]) -> String {
     clean.trim().chars().take(DISPLAY_NAME_CHARS).collect()
 }
 
-/// A number as log lines show it: the first five characters and the last three; a short one not at all.
+/// A number as logs show it: `+1415****234`, a shorter one hidden whole. A name (`service`) and a short code (`911`) are
+/// nobody's number and stay readable, unless they hold what could upset a log line.
 pub fn mask(number: &str) -> String {
     const SHOWN: (usize, usize) = (5, 3);
     const SHORT_CHARS: usize = 11;
-    let chars: Vec<char> = number.chars().collect();
-    if chars.is_empty() || number == "anonymous" {
+    const NUMBER_DIGITS: usize = 7;
+    let digits = number.chars().filter(|c| c.is_numeric()).count();
+    if digits < NUMBER_DIGITS && number.chars().all(|c| c.is_ascii_graphic()) {
         return number.to_owned();
     }
+    let chars: Vec<char> = number.chars().collect();
     if chars.len() < SHORT_CHARS {
         return "****".to_owned();
     }
@@ -96,7 +99,12 @@ mod tests {
             ("+14155551234", "+1415****234"),
             ("14155551234", "14155****234"),
             ("4155551234", "****"),
-            ("911", "****"),
+            ("1234567", "****"),
+            ("alice1234567", "alice****567"),
+            ("911", "911"),
+            ("service", "service"),
+            ("two\nlines", "****"),
+            ("\u{1b}[31mred", "****"),
             ("", ""),
             ("anonymous", "anonymous"),
             ("äöüäöüäöüäöü", "äöüäö****äöü"),
