@@ -21,7 +21,7 @@ pub(super) fn draw(trace: &TraceView, media: &[LegMedia]) -> String {
     let columns = trace.legs.len() + 1;
     let mut out = heading(trace);
     for entry in &trace.entries {
-        out.push_str(&line(entry, columns));
+        out.push_str(&line(entry, columns, &trace.legs));
         out.push('\n');
     }
     for (leg, media) in media.iter().enumerate().filter(|(_, m)| m.received + m.sent > 0) {
@@ -52,7 +52,7 @@ fn heading(trace: &TraceView) -> String {
     row.text() + "\n"
 }
 
-fn line(entry: &TraceEntry, columns: usize) -> String {
+fn line(entry: &TraceEntry, columns: usize, legs: &[String]) -> String {
     let time = offset(entry.at_us);
     match &entry.what {
         TraceItem::Message { leg, received, text, note, again } => {
@@ -64,7 +64,10 @@ fn line(entry: &TraceEntry, columns: usize) -> String {
             arrow(&time, columns, *leg, *received, text, '─', &note)
         }
         TraceItem::Decision { text } => remark(&time, columns, text),
-        TraceItem::Media { leg, text } => remark(&time, columns, &format!("leg {leg}: {text}")),
+        TraceItem::Media { leg, text } => {
+            let party = legs.get(*leg).map_or("", String::as_str);
+            remark(&time, columns, &format!("{party}: {text}"))
+        }
     }
 }
 

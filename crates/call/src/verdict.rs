@@ -14,8 +14,8 @@ pub(crate) fn verdict(call: &Call) -> String {
     let tried: Vec<String> = (CALLER + 1..call.legs.len()).map(|at| call.name_of(at)).collect();
     let failovers = match call.failovers {
         0 => String::new(),
-        1 => " One way before it failed.".to_owned(),
-        n => format!(" {n} ways before it failed."),
+        1 => " 1 attempt failed before.".to_owned(),
+        n => format!(" {n} attempts failed before."),
     };
     let answered_by = call.callee.map(|at| call.name_of(at));
     match (call.state, answered_by, call.ending) {
