@@ -150,10 +150,7 @@ fn another_trunk_may_not_speak_in_a_call() {
     bench.receive(BACKUP, stolen.request("BYE", 1, ""));
     bench.expect(BACKUP, "SIP/2.0 481");
     assert_eq!(bench.gateway.live_calls(), 1);
-    caller.cseq = 2;
-    bench.receive(CARRIER, caller.request("BYE", "", ""));
-    let bye = bench.expect(PBX, "BYE");
-    bench.receive(PBX, callee.respond(&bye, 200, ""));
+    bench.bye(&mut caller, &callee);
     bench.finish();
 }
 

@@ -258,11 +258,7 @@ fn what_was_heard_of_each_side_is_counted_at_the_end() {
             end.rx_packets.set(packets);
             end.jitter_us.set(4_000);
         }
-        caller.cseq = 2;
-        bench.receive(CARRIER, caller.request("BYE", "", ""));
-        bench.expect(CARRIER, "SIP/2.0 200");
-        let bye = bench.expect(PBX, "BYE");
-        bench.receive(PBX, callee.respond(&bye, 200, ""));
+        bench.bye(&mut caller, &callee);
         let metrics = bench.gateway.metrics();
         let jitter = &metrics.rtp_jitter_seconds;
         let sides = heard.iter().filter(|packets| **packets > 0).count();

@@ -365,6 +365,17 @@ impl Bench {
         (caller, callee)
     }
 
+    /// The caller hangs up an answered call; the callee's BYE is answered.
+    pub fn bye(&mut self, caller: &mut Dialing, callee: &Dialed) {
+        caller.cseq += 1;
+        self.receive(&caller.peer, caller.request("BYE", "", ""));
+        let peer = caller.peer.clone();
+        let answered = self.sent.iter().position(|s| s.to == peer.parse().unwrap() && s.code() == 200);
+        self.sent.remove(answered.unwrap());
+        let bye = self.expect(&callee.peer, "BYE");
+        self.receive(&callee.peer, callee.respond(&bye, 200, ""));
+    }
+
     /// Everything has ended: after the last timers nothing is left of it.
     pub fn finish(&mut self) {
         assert_eq!(self.gateway.live_calls(), 0);
