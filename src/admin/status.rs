@@ -180,7 +180,7 @@ pub(super) async fn drain(
     handle.drain(on).await?;
     let calls = handle.live_calls();
     if on {
-        tracing::info!("draining on request: new calls get 503, {calls} calls go on");
+        tracing::info!("draining on request: new calls get 503, live calls: {calls}");
     } else {
         tracing::info!("taking calls again on request");
     }

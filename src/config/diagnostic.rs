@@ -111,7 +111,7 @@ fn render_one(out: &mut String, path: &Path, source: &str, diagnostic: &Diagnost
     let Some(span) = diagnostic.span.clone() else {
         let _ = writeln!(out, "  --> {}", path.display());
         if !diagnostic.help.is_empty() {
-            let _ = writeln!(out, "   = {}", diagnostic.help);
+            let _ = writeln!(out, "   = help: {}", diagnostic.help);
         }
         return;
     };
