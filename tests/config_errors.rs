@@ -424,6 +424,7 @@ fn common_slips_are_answered_with_what_was_meant() {
     let routed = |target: &str| GOOD.replace("trunk:pbx", target);
     let peer = |uri: &str| GOOD.replace("sip:10.0.0.5", uri);
     for (text, help) in [
+        (GOOD.replace("[[route]]", "[[route]]\nto = [\"/^\\+44/\"]"), "single quotes"),
         (routed("pbx"), "\"trunk:pbx\""),
         (routed("trunks:pbx"), "\"trunk:pbx\""),
         (peer("sip:2001:db8::5"), "\"sip:[2001:db8::5]\""),
