@@ -2,10 +2,11 @@
 //!
 //! The shell owns the sockets. It binds them before it hands [`Command::AddEnd`] on, closes them before it hands
 //! [`Command::RemoveEnd`] and [`Command::Close`] on, and tells [`Event::Bound`] and [`Event::BindFailed`] itself; all
-//! other events come from here. RTCP is passed along the wires as it came; about a stream whose numbers we changed it is
-//! dropped (the edge does not make RTCP of its own yet).
+//! other events come from here. RTCP is passed along the wires with its texts covered; about a stream whose numbers we
+//! changed it is dropped (the edge does not make RTCP of its own yet).
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -46,6 +47,8 @@ pub struct Session {
     events: VecDeque<Event>,
     next_sweep: Option<Instant>,
     worker: Option<Arc<WorkerCounters>>,
+    /// Makes other names of the canonical names in RTCP.
+    names: RandomState,
 }
 
 impl Session {
@@ -59,6 +62,7 @@ impl Session {
             events: VecDeque::new(),
             next_sweep: None,
             worker: None,
+            names: RandomState::new(),
         }
     }
     /// Counts packets in its worker's counters as well.
@@ -299,13 +303,14 @@ impl Session {
     }
 
     /// RTCP goes on during hold too (RFC 3264 §5.1), hence no look at the directions.
-    fn relay_rtcp(&mut self, at: usize, source: SocketAddr, packet: &PacketBuf) -> Result<Transmit, DropReason> {
+    fn relay_rtcp(&mut self, at: usize, source: SocketAddr, packet: &mut PacketBuf) -> Result<Transmit, DropReason> {
         let end = self.ends.get_mut(at).ok_or(DropReason::NoWire)?;
         let remote = end.remote.as_ref().ok_or(DropReason::UnexpectedSource)?;
         if !end.latch.accepts_rtcp(source, remote) {
             return Err(DropReason::UnexpectedSource);
         }
-        if packet.data().len() >= PACKET || !rtcp::is_well_formed(packet.data()) {
+        let whole = packet.data().len() < PACKET && rtcp::is_well_formed(packet.data());
+        if !whole || !rtcp::cover_texts(packet.data_mut(), |name| self.names.hash_one(name)) {
             return Err(DropReason::NotRtp);
         }
         end.latch.lock_rtcp(source);
