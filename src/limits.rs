@@ -48,6 +48,9 @@ pub const LOG_LINES: usize = 8192;
 pub const HTTP_CONNECTIONS: usize = 256;
 /// An HTTP connection that neither gives nor takes a byte for this long is closed, in seconds.
 pub const HTTP_IDLE_SECONDS: u64 = 30;
+/// From the first byte of an HTTP request to the first of its answer, in seconds: dripping byte by byte keeps no
+/// connection.
+pub const HTTP_ARRIVAL_SECONDS: u64 = 15;
 /// How long one HTTP request may take, in seconds.
 pub const HTTP_REQUEST_SECONDS: u64 = 10;
 /// Largest body of an HTTP request, in bytes.
