@@ -22,7 +22,7 @@ fn endpoint(edge: u32) -> Endpoint {
         methods: vec![Method::Invite, Method::Ack, Method::Bye, Method::Cancel, Method::Options],
         extensions: vec![],
         message_bytes: 65_535,
-        limits: Limits { servers: 1 << 20, clients: 1 << 20, dialogs: 1 << 20, forks: 12 },
+        limits: Limits { servers: 1 << 20, clients: 1 << 20, dialogs: 1 << 20, forks: 12, server_bytes: 1 << 40 },
     };
     Endpoint::new(config, [0; 32])
 }

@@ -86,7 +86,7 @@ impl Gateway {
             }
             Input::Table(table) => {
                 self.edge.table = table;
-                self.edge.trunks.configure(&self.edge.table, &mut self.edge.metrics);
+                self.edge.configure_trunks();
             }
             Input::Limits { calls, calls_per_second } => self.edge.admission.set_limits(calls, calls_per_second),
             Input::Addressing(addressing) => self.edge.addressing = addressing,

@@ -12,6 +12,9 @@ pub const BODY_PARTS: usize = 16;
 pub const BODY_DEPTH: usize = 3;
 /// Server transactions at once.
 pub const SERVER_TRANSACTIONS: usize = 65_536;
+/// What the server transactions at once may hold of requests and answers, in bytes: else few large ones, repeated
+/// under new branches, would hold gigabytes.
+pub const SERVER_TRANSACTION_BYTES: usize = 64 << 20;
 /// Client transactions at once.
 pub const CLIENT_TRANSACTIONS: usize = 65_536;
 /// An INVITE to us without final answer lasts no longer than this, whatever its Expires, in seconds: past any search

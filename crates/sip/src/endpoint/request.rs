@@ -66,7 +66,7 @@ impl Endpoint {
         }
         let invite = method == Method::Invite;
         let no_dialog = invite && self.dialogs.len() + self.reserved >= self.limits.dialogs;
-        if no_dialog || self.servers.len() >= self.limits.servers {
+        if no_dialog || self.servers_full() {
             return self.refuse_full(&arrival, &request);
         }
         let id = self.start_server(now, arrival, key, request.clone(), None);
@@ -123,8 +123,10 @@ impl Endpoint {
             dialog,
             initial,
             reserved,
+            weight: 0,
         };
         self.servers.insert(id, server);
+        self.weigh_server(id);
         id
     }
 

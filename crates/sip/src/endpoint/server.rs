@@ -30,6 +30,7 @@ impl Endpoint {
             server.request = None;
         }
         let (dialog, initial, cseq, reply) = (server.dialog, server.initial, server.cseq, server.reply);
+        self.weigh_server(id);
         self.step_server(now, id, ServerEvent::Send(class));
         let dialog_id = dialog?;
         if !invite || class == Class::Provisional {
@@ -65,6 +66,7 @@ impl Endpoint {
         let bytes = compose::answer(request, server.source, 100, "", "", false).finish(None);
         server.last = Some((bytes.clone(), 100));
         let (reply, what) = (server.reply, server.sent(id, 100, false));
+        self.weigh_server(id);
         self.transmit(reply, bytes, what);
     }
 
