@@ -19,8 +19,8 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// As shown in views and records.
-    pub(crate) fn shown(&self) -> &str {
-        if self.anonymous { "anonymous" } else { &self.number.text }
+    pub(crate) fn shown(&self) -> String {
+        if self.anonymous { "anonymous".to_owned() } else { plain(&self.number.text, NUMBER_CHARS) }
     }
 }
 
@@ -83,6 +83,15 @@ pub fn mask(number: &str) -> String {
     let head: String = chars.iter().take(SHOWN.0).collect();
     let tail: String = chars.iter().skip(chars.len() - SHOWN.1).collect();
     format!("{head}****{tail}")
+}
+
+/// Text of a far end as views, traces and log lines may hold it: no longer than `chars`, and without what steers a
+/// terminal, breaks a line or turns its reading direction (Unicode TR 36 §2.5).
+pub(crate) fn plain(text: &str, chars: usize) -> String {
+    let steers = |c: &char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().filter(|c| !steers(c)).take(chars).collect()
 }
 
 fn shortened(user: &str) -> String {

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use crate::limits::TRACE_ENTRIES;
+use crate::limits::{TRACE_ENTRIES, TRACE_TEXT_CHARS};
+use crate::numbers::plain;
 
 /// One entry.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -139,7 +140,7 @@ pub(crate) fn body_note(bytes: &[u8]) -> String {
         let names = payloads.iter().map(|payload| static_name(payload)).collect::<Vec<_>>().join(" ");
         format!("{kind}: {names}")
     });
-    media.collect::<Vec<_>>().join(", ")
+    plain(&media.collect::<Vec<_>>().join(", "), TRACE_TEXT_CHARS)
 }
 
 /// The name of a static payload number (RFC 3551 §6), which needs no rtpmap.
@@ -158,8 +159,8 @@ pub(crate) fn first_line(bytes: &[u8]) -> String {
     let line = bytes.split(|b| *b == b'\r' || *b == b'\n').next().unwrap_or_default();
     let line = String::from_utf8_lossy(line);
     match line.strip_prefix("SIP/2.0 ") {
-        Some(status) => status.to_owned(),
-        None => line.split(' ').next().unwrap_or_default().to_owned(),
+        Some(status) => plain(status, TRACE_TEXT_CHARS),
+        None => plain(line.split(' ').next().unwrap_or_default(), TRACE_TEXT_CHARS),
     }
 }
 
@@ -220,5 +221,15 @@ mod tests {
         let answer = b"SIP/2.0 486 Busy Here\r\n\r\n";
         assert_eq!((first_line(answer), body_note(answer)), ("486 Busy Here".into(), String::new()));
         assert_eq!((first_line(b""), body_note(b"")), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn what_a_far_end_writes_is_cut_and_cannot_steer_a_terminal() {
+        let phrase = first_line(format!("SIP/2.0 486 \x1b]0;x\x07{}\r\n", "a".repeat(60_000)).as_bytes());
+        assert!(phrase.starts_with("486 ]0;xaa") && phrase.len() == TRACE_TEXT_CHARS, "{phrase}");
+        let media =
+            body_note(format!("SIP/2.0 200 OK\r\n\r\nm=audio 4000 RTP/AVP \x1b[2J{}\n", "b".repeat(60_000)).as_bytes());
+        assert!(media.starts_with("audio 4000: [2Jbb") && media.len() == TRACE_TEXT_CHARS, "{media}");
+        assert_eq!(first_line(format!("{} x", "M".repeat(60_000)).as_bytes()).len(), TRACE_TEXT_CHARS);
     }
 }
