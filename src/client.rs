@@ -69,7 +69,7 @@ pub fn drain(config: Option<&Path>, remote: &Remote, undo: bool) -> ExitCode {
     ask(config, remote, Method::POST, "/v1/drain", Some(json!({ "on": !undo })), |answer| {
         match answer["calls"].as_u64() {
             _ if undo => "taking calls again\n".to_owned(),
-            Some(calls) => format!("draining: {calls} calls go on\n"),
+            Some(calls) => format!("draining: new calls get 503, live calls: {calls}\n"),
             None => "draining\n".to_owned(),
         }
     })

@@ -21,9 +21,9 @@ pub fn run(id: &str) -> ExitCode {
     }
 }
 
-/// The explanation of a code, in either case of its letters.
+/// The explanation of a code, in either case of its letters, with or without them.
 pub fn explain(id: &str) -> Option<String> {
-    let code = code::find(id)?;
+    let code = code::find(id).or_else(|| code::find(&format!("TG{id}")))?;
     Some(format!("{}: {}\n\n{}\n", code.id, code.title, code.text))
 }
 
@@ -36,6 +36,7 @@ mod tests {
         for code in code::ALL {
             let text = explain(&code.id.to_lowercase()).unwrap();
             assert!(text.starts_with(&format!("{}: ", code.id)), "{text}");
+            assert_eq!(explain(code.id.trim_start_matches("TG")), Some(text));
         }
         assert_eq!(explain("TG0000"), None);
     }

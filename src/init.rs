@@ -1,7 +1,7 @@
 //! `trunkgate init`: writes a commented `trunkgate.toml`, never over an existing one, then checks it.
 
 use std::fs::OpenOptions;
-use std::io::{IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Write};
 use std::net::Ipv6Addr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -22,9 +22,6 @@ const TWILIO_SIGNALLING: [&str; 8] = [
 ];
 /// Twilio's media addresses, the same for all regions.
 const TWILIO_MEDIA: &str = "168.86.128.0/18";
-/// What `--pbx` may be called: the name of the trunk. A name alone changes nothing yet: there are no presets.
-const PBX_KINDS: [&str; 5] = ["pbx", "freepbx", "asterisk", "freeswitch", "3cx"];
-
 /// What the verb's flags say.
 #[derive(Debug, Clone, Default)]
 pub struct InitOptions {
@@ -44,7 +41,7 @@ pub fn run(path: &Path, options: &InitOptions) -> ExitCode {
         return refuse(&format!("{} exists already: it is never overwritten", path.display()));
     }
     let asks = !options.yes && std::io::stdin().is_terminal() && options.trunk.is_none() && options.pbx.is_none();
-    let options = if asks { ask(options) } else { options.clone() };
+    let options = if asks { ask(options, &mut std::io::stdin().lock()) } else { options.clone() };
     let text = match compose(&options) {
         Ok(text) => text,
         Err(message) => return refuse(&message),
@@ -70,18 +67,78 @@ fn refuse(message: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-fn ask(options: &InitOptions) -> InitOptions {
-    let question = |text: &str| {
+/// Asks for what no flag says; an answer that cannot be used is asked for again.
+fn ask(options: &InitOptions, input: &mut impl BufRead) -> InitOptions {
+    let mut question = |text: &str, side: &Side| loop {
         eprint!("{text}: ");
         let mut line = String::new();
-        std::io::stdin().read_line(&mut line).ok()?;
-        Some(line.trim().to_owned()).filter(|line| !line.is_empty())
+        let read = input.read_line(&mut line).unwrap_or(0);
+        let answer = line.trim();
+        if read == 0 || answer.is_empty() {
+            return None;
+        }
+        match side.read(answer) {
+            Ok(_) => return Some(answer.to_owned()),
+            Err(message) => eprintln!("  {message}"),
+        }
     };
     InitOptions {
-        trunk: question("Who brings the calls? twilio:DOMAIN or carrier:ADDRESS (empty: a carrier on 127.0.0.1:5070)"),
-        pbx: question("Where do they go? freepbx:ADDRESS or pbx:ADDRESS (empty: a PBX on 127.0.0.1:5080)"),
+        trunk: question(
+            "Who brings the calls? twilio:DOMAIN or carrier:ADDRESS (empty: a carrier on 127.0.0.1:5070)",
+            &TRUNK,
+        ),
+        pbx: question("Where do they go? freepbx:ADDRESS or pbx:ADDRESS (empty: a PBX on 127.0.0.1:5080)", &PBX),
         ..options.clone()
     }
+}
+
+/// One side of the edge as flags and answers name it.
+struct Side {
+    /// Its flag.
+    flag: &'static str,
+    /// What stands before the colon; the first is meant where an address stands alone.
+    kinds: &'static [&'static str],
+    /// Where it is when nothing is said.
+    default: &'static str,
+}
+
+const TRUNK: Side = Side { flag: "--trunk", kinds: &["carrier", "twilio"], default: "carrier:127.0.0.1:5070" };
+/// A PBX's kind is its trunk's name. It changes nothing yet: there are no presets.
+const PBX: Side =
+    Side { flag: "--pbx", kinds: &["pbx", "freepbx", "asterisk", "freeswitch", "3cx"], default: "pbx:127.0.0.1:5080" };
+
+impl Side {
+    /// Kind and address of `KIND:ADDRESS`, or of an address alone.
+    ///
+    /// # Errors
+    /// What may stand there.
+    fn read<'a>(&self, text: &'a str) -> Result<(&'a str, &'a str), String>
+    where
+        Self: 'a,
+    {
+        let alone = (self.kinds.first().copied().unwrap_or_default(), text);
+        let (kind, value) = match text.split_once(':') {
+            Some((kind, value)) if self.kinds.contains(&kind) => (kind, value),
+            _ if text.starts_with("sip:") || text.starts_with('[') || text.contains("::") => alone,
+            Some((host, _)) if host.contains('.') => alone,
+            None if text.contains('.') => alone,
+            _ => ("", ""),
+        };
+        let usable = match kind {
+            "twilio" => !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c)),
+            _ => !value.is_empty() && !value.contains(char::is_whitespace),
+        };
+        if usable {
+            return Ok((kind, value));
+        }
+        let forms: Vec<String> = self.kinds.iter().map(|kind| format!("{kind}:{}", place(kind))).collect();
+        Err(format!("{} {text}: should be {}", self.flag, forms.join(" or ")))
+    }
+}
+
+/// What stands behind a kind.
+fn place(kind: &str) -> &'static str {
+    if kind == "twilio" { "DOMAIN" } else { "ADDRESS" }
 }
 
 /// The file's text.
@@ -92,7 +149,7 @@ fn compose(options: &InitOptions) -> Result<String, String> {
     if options.agent.is_some() {
         return Err("TG0190: not in this version: --agent (voice agents are still to come)".into());
     }
-    let (kind, carrier) = kind_and_value(options.trunk.as_deref().unwrap_or("carrier:127.0.0.1:5070"), "--trunk")?;
+    let (kind, carrier) = TRUNK.read(options.trunk.as_deref().unwrap_or(TRUNK.default))?;
     let carrier_trunk = match kind {
         "twilio" => {
             let domain = if carrier.contains('.') { carrier.to_owned() } else { format!("{carrier}.pstn.twilio.com") };
@@ -103,27 +160,30 @@ fn compose(options: &InitOptions) -> Result<String, String> {
                 quoted(&format!("sip:{domain}"))
             )
         }
-        "carrier" => format!("peers = [{}]\n", quoted(&peer(carrier))),
-        _ => return Err(format!("--trunk {kind}:…: twilio:DOMAIN or carrier:ADDRESS")),
+        _ => format!("peers = [{}]\n", quoted(&peer(carrier))),
     };
-    let (pbx_kind, pbx) = kind_and_value(options.pbx.as_deref().unwrap_or("pbx:127.0.0.1:5080"), "--pbx")?;
-    if !PBX_KINDS.contains(&pbx_kind) {
-        return Err(format!("--pbx {pbx_kind}:…: one of {}", PBX_KINDS.join(", ")));
-    }
+    let (pbx_kind, pbx) = PBX.read(options.pbx.as_deref().unwrap_or(PBX.default))?;
     let all_local = [&options.trunk, &options.pbx].iter().all(|flag| flag.is_none());
-    let has_v6 = [carrier, pbx].iter().any(|value| value.contains("::") || value.starts_with('['));
-    let listen = match (all_local, has_v6) {
-        (true, _) => "127.0.0.1:5060",
-        (false, true) => "[::]:5060",
-        (false, false) => "0.0.0.0:5060",
+    let is_v6 = |value: &str| value.contains("::") || value.contains('[');
+    // A listener is of one family.
+    let addresses: &[&str] = match (all_local, is_v6(carrier), is_v6(pbx)) {
+        (true, ..) => &["127.0.0.1:5060"],
+        (false, false, false) => &["0.0.0.0:5060"],
+        (false, true, true) => &["[::]:5060"],
+        (false, ..) => &["0.0.0.0:5060", "[::]:5060"],
     };
+    let listen: String = addresses
+        .iter()
+        .flat_map(|address| ["udp", "tcp"].map(|transport| (address, transport)))
+        .map(|(address, transport)| format!("[[listen]]\ntransport = \"{transport}\"\naddress = \"{address}\"\n"))
+        .collect();
     Ok(format!(
         "# Trunkgate: calls from {kind} go to {pbx_kind}, and the other way round.\n\
          # `trunkgate check` says what is wrong with this file, `trunkgate run` runs it.\n\
          [edge]\n\
          # public_address = \"203.0.113.10\"   # behind NAT: the address that far ends outside are shown\n\
          country = \"US\"                      # numbers without a country code are of this country\n\n\
-         [[listen]]\ntransport = \"udp\"\naddress = \"{listen}\"\n[[listen]]\ntransport = \"tcp\"\naddress = \"{listen}\"\n\n\
+         {listen}\n\
          [http]                              # metrics, calls, status\naddress = \"127.0.0.1:8080\"\n\n\
          [trunk.{kind}]\n{carrier_trunk}\n[trunk.{pbx_kind}]\npeers = [{}]\n\n\
          [[route]]                           # the first that matches takes the call\n\
@@ -132,13 +192,6 @@ fn compose(options: &InitOptions) -> Result<String, String> {
          [cdr]\nfile = \"cdr.jsonl\"                  # one line a call\n",
         quoted(&peer(pbx)),
     ))
-}
-
-fn kind_and_value<'a>(text: &'a str, flag: &str) -> Result<(&'a str, &'a str), String> {
-    match text.split_once(':') {
-        Some((kind, value)) if !kind.is_empty() && !value.is_empty() => Ok((kind, value)),
-        _ => Err(format!("{flag} wants KIND:ADDRESS, as carrier:198.51.100.7")),
-    }
 }
 
 /// A peer's URI from what stands behind `KIND:`.
@@ -173,6 +226,9 @@ mod tests {
             (Some("twilio:acme"), None),
             (Some("carrier:198.51.100.7"), Some("asterisk:pbx.example.com:5080")),
             (Some("carrier:sip:sbc.example.com;transport=tcp"), Some("3cx:2001:db8::5")),
+            (Some("carrier:[2001:db8::1]:5070"), Some("10.0.0.5")),
+            (Some("carrier:2001:db8::1"), Some("[2001:db8::5]:5080")),
+            (Some("sip:198.51.100.7;transport=tcp"), Some("pbx.example.com:5080")),
         ] {
             let text = compose(&options(trunk, pbx)).unwrap();
             assert!(text.lines().count() <= 40, "{} lines", text.lines().count());
@@ -190,6 +246,8 @@ mod tests {
         for (trunk, pbx, part) in [
             (Some("twilio"), None, "--trunk"),
             (Some("telnyx:1"), None, "twilio:DOMAIN"),
+            (Some("twilio:10.0.0.5:5060"), None, "twilio:DOMAIN"),
+            (Some("carrier:no host"), None, "--trunk carrier:no host"),
             (None, Some("avaya:1"), "freepbx"),
             (None, Some("pbx:"), "--pbx"),
         ] {
@@ -201,10 +259,18 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_cannot_be_used_is_asked_for_again() {
+        let asked = ask(&InitOptions::default(), &mut &b"foo\ntwilio:acme\n10.0.0.5\n"[..]);
+        assert_eq!((asked.trunk.as_deref(), asked.pbx.as_deref()), (Some("twilio:acme"), Some("10.0.0.5")));
+        let asked = ask(&InitOptions::default(), &mut &b"\nfoo\n"[..]);
+        assert_eq!((asked.trunk, asked.pbx), (None, None));
+    }
+
+    #[test]
     fn a_file_is_never_overwritten_and_nothing_wrong_is_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("trunkgate.toml");
-        let bad = options(Some("carrier:no host"), None);
+        let bad = options(Some("carrier:bad_host:99999"), None);
         assert_eq!(format!("{:?}", run(&path, &bad)), format!("{:?}", ExitCode::from(2)));
         assert!(!path.exists());
         let good = options(None, None);

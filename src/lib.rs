@@ -13,6 +13,7 @@ pub mod handle;
 pub mod help;
 pub mod init;
 pub mod interfaces;
+pub mod journal;
 mod ladder;
 pub mod limits;
 pub mod log;

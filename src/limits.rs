@@ -38,12 +38,19 @@ pub const INTERFACES_REFRESH_SECONDS: u64 = 30;
 pub const ADDRESSES_PER_NAME: usize = 16;
 /// Call records that wait to be written; more are lost and counted.
 pub const REPORTS: usize = 8192;
+/// Lines in the journal of live calls beyond two for each, before it is written anew.
+pub const JOURNAL_SPARE_LINES: usize = 4096;
+/// How much of the end of the file of call records is searched for calls that the journal still holds, in bytes.
+pub const RECORDS_SEARCHED_BYTES: u64 = 1 << 20;
 /// Log lines that wait to be written; more are lost and counted.
 pub const LOG_LINES: usize = 8192;
 /// HTTP connections at once.
 pub const HTTP_CONNECTIONS: usize = 256;
 /// An HTTP connection that neither gives nor takes a byte for this long is closed, in seconds.
 pub const HTTP_IDLE_SECONDS: u64 = 30;
+/// From the first byte of an HTTP request to the first of its answer, in seconds: dripping byte by byte keeps no
+/// connection.
+pub const HTTP_ARRIVAL_SECONDS: u64 = 15;
 /// How long one HTTP request may take, in seconds.
 pub const HTTP_REQUEST_SECONDS: u64 = 10;
 /// Largest body of an HTTP request, in bytes.

@@ -28,11 +28,13 @@ fn main() -> ExitCode {
         Verb::Why(question) => why::run(config, &question),
         Verb::Reload { remote } => client::reload(config, &remote),
         Verb::Drain { remote, undo } => client::drain(config, &remote, undo),
-        Verb::Help { code: Some(code) } => help::run(&code),
-        Verb::Help { code: None } => match Cli::command().print_help() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
-        },
+        Verb::Help { code: Some(topic) } => {
+            match Cli::command().find_subcommand_mut(&topic).filter(|v| !v.is_hide_set()) {
+                Some(verb) => help_of(&mut verb.clone().bin_name(format!("trunkgate {topic}"))),
+                None => help::run(&topic),
+            }
+        }
+        Verb::Help { code: None } => help_of(&mut Cli::command()),
         Verb::Unbuilt { .. } => {
             let verb = std::env::args().find(|argument| UNBUILT.contains(&argument.as_str())).unwrap_or_default();
             unbuilt(&verb)
@@ -43,4 +45,11 @@ fn main() -> ExitCode {
 fn unbuilt(verb: &str) -> ExitCode {
     eprintln!("error[TG0190]: `trunkgate {verb}`: not in this version");
     ExitCode::from(run::USAGE)
+}
+
+fn help_of(command: &mut clap::Command) -> ExitCode {
+    match command.print_help() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
 }

@@ -155,7 +155,7 @@ impl Signals {
             }
         }
         notify.send("STOPPING=1");
-        tracing::info!("draining: {} calls, for {drain:?} at most", handle.live_calls());
+        tracing::info!("draining for {drain:?} at most, live calls: {}", handle.live_calls());
         if handle.drain(true).await.is_err() {
             return ExitCode::FAILURE;
         }
@@ -172,6 +172,6 @@ impl Signals {
 }
 
 async fn end_all(handle: &Handle) {
-    tracing::warn!("ending {} calls", handle.live_calls());
+    tracing::warn!("ending live calls: {}", handle.live_calls());
     let _ = handle.end_all().await;
 }

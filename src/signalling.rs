@@ -95,7 +95,7 @@ impl Signalling {
             }
         }
         if self.gateway.poll_timeout().is_some_and(|(at, _)| at <= now) {
-            self.guarded(|gateway| gateway.handle_timeout(now));
+            self.guarded(now, |gateway| gateway.handle_timeout(now));
             self.drain(now);
         }
         let load = Load { live: self.gateway.live_calls(), held: self.gateway.held_calls() };
@@ -137,13 +137,15 @@ impl Signalling {
     }
 
     fn input(&mut self, now: Instant, input: Input) {
-        self.guarded(|gateway| gateway.handle_input(now, input));
+        self.guarded(now, |gateway| gateway.handle_input(now, input));
         self.drain(now);
     }
 
-    /// A panic in the core costs at most its own call; it has been counted and logged by the hook.
-    fn guarded(&mut self, act: impl FnOnce(&mut Gateway)) {
-        let _ = catch_unwind(AssertUnwindSafe(|| act(&mut self.gateway)));
+    /// A panic in the core costs the call that it was in; it has been counted and logged by the hook.
+    fn guarded(&mut self, now: Instant, act: impl FnOnce(&mut Gateway)) {
+        if catch_unwind(AssertUnwindSafe(|| act(&mut self.gateway))).is_err() {
+            let _ = catch_unwind(AssertUnwindSafe(|| self.gateway.recover(now)));
+        }
     }
 
     fn drain(&mut self, now: Instant) {
@@ -152,7 +154,7 @@ impl Signalling {
                 self.carry_out(output);
             }
             let Some(flow) = self.failed.pop_front() else { return };
-            self.guarded(|gateway| gateway.handle_input(now, Input::TransportFailed { flow }));
+            self.guarded(now, |gateway| gateway.handle_input(now, Input::TransportFailed { flow }));
         }
     }
 
@@ -166,6 +168,7 @@ impl Signalling {
             }
             Output::Media { id, command } => self.workers.send(id, command),
             Output::Resolve { query, host, port, transport } => self.lookups.begin(query, host, port, transport),
+            Output::Began(call) => reports::hand_over_begun(&self.reports, call),
             Output::Report(record) => reports::hand_over(&self.reports, record, &self.shared.cdr_failures),
             Output::Log(line) => log::call_event(&line),
         }

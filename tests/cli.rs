@@ -163,6 +163,34 @@ fn call(edge: &Process, caller: &Party, callee: &Party, call_id: &str) -> (Strin
     (ok, invite)
 }
 
+/// A call that a crash cut short gets its one record at the next start.
+#[test]
+fn a_crash_leaves_no_call_without_record() {
+    let (caller, callee) = (Party::new("127.0.0.1"), Party::new("127.0.0.1"));
+    let directory = tempfile::tempdir().unwrap();
+    let records = directory.path().join("cdr.jsonl");
+    let configuration = to_callee(&callee, &caller, &format!("[cdr]\nfile = {records:?}"));
+    let edge = Process::start(&configuration);
+    call(&edge, &caller, &callee, "cut-short");
+    let journal = directory.path().join("cdr.jsonl.live");
+    until("the call is in the journal", || (std::fs::metadata(&journal).ok()?.len() > 0).then_some(()));
+    assert_eq!(std::fs::read_to_string(&records).unwrap(), "");
+    let sid = edge.json("/v1/calls")["calls"][0]["sid"].clone();
+    drop(edge);
+    for _ in 0..2 {
+        let edge = Process::start(&configuration);
+        let text = std::fs::read_to_string(&records).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let record: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&record["sid"], &record["reason"]), (&sid, &Value::from("edge_restarted")));
+        assert_eq!(
+            (&record["outcome"], &record["state"], &record["route"]),
+            (&"failed".into(), &"ended".into(), &"in".into())
+        );
+        drop(edge);
+    }
+}
+
 #[test]
 fn sigterm_drains_a_second_one_ends_the_calls_with_bye_and_the_record_is_written() {
     let (caller, callee) = (Party::new("127.0.0.1"), Party::new("127.0.0.1"));
@@ -267,8 +295,13 @@ fn names_are_looked_up_and_a_closed_port_goes_on_to_the_next_target() {
         callee.address.ip()
     )));
     call(&edge, &caller, &callee, "over");
-    let metric = edge.get("/metrics").1;
-    assert!(metric.lines().any(|line| line.starts_with("trunkgate_failovers_total{")), "{metric}");
+    let peers =
+        [("gone", format!("sip:{closed}"), 0.0), ("pbx", format!("sip:localhost:{}", callee.address.port()), 1.0)];
+    for (trunk, peer, up) in peers {
+        assert_eq!(edge.metric(&format!("trunkgate_trunk_up{{trunk=\"{trunk}\"}}")), up);
+        assert_eq!(edge.metric(&format!("trunkgate_peer_up{{trunk=\"{trunk}\",peer=\"{peer}\"}}")), up);
+    }
+    assert_eq!(edge.metric("trunkgate_failovers_total{route=\"route-1\",reason=\"unreachable\"}"), 1.0);
 }
 
 /// `Type=notify` (sd_notify(3)).

@@ -166,7 +166,7 @@ fn values_out_of_range_are_refused() {
     check_line("[limits]", "sip_message_bytes = 100", &[("TG0105", 21)]);
     check_line("[limits]", "calls_per_second = 99999999999999999999", &[("TG0105", 20)]);
     check_line("[log]", "level = 'inof'", &[("TG0105", 9)]);
-    check_line("[log]", "level = 'info,trunkgate_sip=debug'", &[]);
+    check_line("[log]", "level = 'info,trunkgate=debug'", &[]);
     check_line("[log]", "format = 'xml'", &[("TG0105", 10)]);
     check_line("[http]", "public_url = 'edge.example'", &[("TG0108", 14)]);
 }
@@ -406,5 +406,35 @@ proptest! {
         }
         let rendered = config::render(path, &text, &found);
         prop_assert_eq!(rendered.matches("trunkgate.toml").count() >= found.len(), true);
+    }
+}
+
+/// The help of the only error.
+fn help_of(text: &str) -> String {
+    match found(text).as_slice() {
+        [one] => one.help.clone(),
+        other => panic!("{text}: {} findings", other.len()),
+    }
+}
+
+#[test]
+fn common_slips_are_answered_with_what_was_meant() {
+    let routed = |target: &str| GOOD.replace("trunk:pbx", target);
+    let peer = |uri: &str| GOOD.replace("sip:10.0.0.5", uri);
+    for (text, help) in [
+        (GOOD.replace("[[route]]", "[[route]]\nto = [\"/^\\+44/\"]"), "single quotes"),
+        (routed("pbx"), "\"trunk:pbx\""),
+        (routed("trunks:pbx"), "\"trunk:pbx\""),
+        (peer("sip:2001:db8::5"), "\"sip:[2001:db8::5]\""),
+        (peer("10.0.0.5"), "\"sip:10.0.0.5\""),
+        (GOOD.replace("[[route]]", "codecs = ['ulaw']\n[[route]]"), "\"PCMU\""),
+        (GOOD.replace("[[route]]", "codecs = ['G711a']\n[[route]]"), "\"PCMA\""),
+        (peer("sip:[2001:db8::5]"), "\"[::]:5060\""),
+        (
+            format!("{GOOD}[[listen]]\naddress = '[::]:0'\n").replace("198.51.100.7", "[2001:db8::1]"),
+            "\"0.0.0.0:5060\"",
+        ),
+    ] {
+        assert!(help_of(&text).contains(help), "{text}\n{}", help_of(&text));
     }
 }

@@ -112,6 +112,36 @@ fn every_crate_takes_the_workspace_lints() {
 }
 
 #[test]
+fn every_dependency_is_used() {
+    let files = rust();
+    let mut broken = Vec::new();
+    for package in workspace::packages().into_iter().filter(|package| package.ours) {
+        let own = |path: &str| match package.folder.as_str() {
+            "" => ["src/", "tests/", "benches/"].iter().any(|folder| path.starts_with(folder)),
+            folder => path.starts_with(folder),
+        };
+        let own: Vec<&Source> = files.iter().filter(|source| own(&source.path)).collect();
+        assert!(!own.is_empty(), "no source of {}", package.name);
+        for (name, _) in &package.dependencies {
+            let used = Regex::new(&format!(r"\b{}(::|!|;)", name.replace('-', "_"))).unwrap();
+            if !own.iter().any(|source| source.lines().any(|line| used.is_match(line.code()))) {
+                broken.push(format!("{}: {name}", package.name));
+            }
+        }
+    }
+    report("a dependency is named in the code of its package", broken);
+}
+
+#[test]
+fn the_tree_is_laid_out_as_promised() {
+    let top = ["src", "crates", "config", "benches", "tests", "xtask", "docs"];
+    let files = ["Cargo.lock", "docker-compose.yml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"];
+    let missing = top.into_iter().filter(|name| !tree::root().join(name).is_dir());
+    let missing = missing.chain(files.into_iter().filter(|name| !tree::root().join(name).is_file()));
+    report("folders and papers at the top", missing.map(str::to_owned).collect());
+}
+
+#[test]
 fn licences_are_permissive() {
     let strangers =
         workspace::packages().into_iter().filter(|package| !workspace::may_use(&package.licence, &LICENCES));

@@ -61,7 +61,8 @@ fn from_here(headers: &HeaderMap, public_url: Option<&str>) -> Result<(), ApiErr
     let host = text(header::HOST).unwrap_or_default();
     let public = public_url.map(authority);
     let is_public = |given: &str| public.is_some_and(|public| public.eq_ignore_ascii_case(given));
-    if !is_loopback(host_of(host)) && !is_public(host) {
+    let several = headers.get_all(header::HOST).iter().count() > 1;
+    if several || !is_loopback(host_of(host)) && !is_public(host) {
         let message = "without a token the Host must be loopback or that of [http] public_url";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden_host", message));
     }
@@ -129,6 +130,9 @@ mod tests {
         for bad in ["evil.example", "10.0.0.1:8080", "", "127.0.0.1.evil.example", "edge.example.com.evil", "[::2]:1"] {
             assert_eq!(from(bad, None), Err("forbidden_host"), "{bad}");
         }
+        let mut two = headers(&[("host", "localhost:8080")]);
+        two.append("host", "evil.example".parse().unwrap());
+        assert_eq!(from_here(&two, public).map_err(|error| error.code), Err("forbidden_host"));
         assert_eq!(from("localhost:8080", Some("http://localhost:8080")), Ok(()));
         assert_eq!(from("localhost:8080", Some("https://edge.example.com")), Ok(()));
         for foreign in ["http://evil.example", "null", "http://localhost:3000", ""] {

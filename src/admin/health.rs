@@ -37,7 +37,7 @@ pub(super) async fn readyz(State(handle): State<Handle>) -> Result<&'static str,
             Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "starting", message))
         }
         Phase::Draining => {
-            let message = format!("no new calls are taken; {} go on", handle.live_calls());
+            let message = format!("no new calls are taken; live calls: {}", handle.live_calls());
             Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "draining", message))
         }
     }

@@ -1,4 +1,4 @@
-//! HTTP connections: a bounded number, and none that is idle for long.
+//! HTTP connections: a bounded number, and none that is idle or half asked for long.
 
 use std::io;
 use std::net::SocketAddr;
@@ -53,11 +53,14 @@ impl Listener for Limited {
     }
 }
 
-/// A stream that fails when nothing passes on it for too long.
+/// A stream that fails when nothing passes on it for too long, or when a request takes too long to come.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
     idle: Pin<Box<Sleep>>,
+    /// Since the first byte that has not been answered.
+    arrival: Option<Pin<Box<Sleep>>>,
+    arrival_limit: Duration,
     _place: OwnedSemaphorePermit,
 }
 
@@ -65,7 +68,13 @@ const IDLE: Duration = Duration::from_secs(limits::HTTP_IDLE_SECONDS);
 
 impl Connection {
     fn new(stream: TcpStream, place: OwnedSemaphorePermit) -> Connection {
-        Connection { stream, idle: Box::pin(sleep(IDLE)), _place: place }
+        let arrival_limit = Duration::from_secs(limits::HTTP_ARRIVAL_SECONDS);
+        Connection { stream, idle: Box::pin(sleep(IDLE)), arrival: None, arrival_limit, _place: place }
+    }
+
+    /// Whether what was begun to be asked is not answered in time.
+    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        self.arrival.as_mut().is_some_and(|arrival| arrival.as_mut().poll(cx).is_ready())
     }
 
     /// Passes a result on; while there is none, lets the clock run.
@@ -80,7 +89,14 @@ impl Connection {
 
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         let poll = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if self.arrival.is_none() && buffer.filled().len() > before {
+            self.arrival = Some(Box::pin(sleep(self.arrival_limit)));
+        }
+        if self.is_late(cx) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         self.watch(cx, poll)
     }
 }
@@ -88,6 +104,9 @@ impl AsyncRead for Connection {
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        if poll.is_ready() {
+            self.arrival = None;
+        }
         self.watch(cx, poll)
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -102,7 +121,30 @@ impl AsyncWrite for Connection {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_request_that_comes_byte_by_byte_is_given_up_and_an_answer_begins_anew() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut connection = Limited::new(listener).accept().await.0;
+        connection.arrival_limit = Duration::from_millis(20);
+        let mut byte = [0];
+        client.write_all(b"G").await.unwrap();
+        connection.read_exact(&mut byte).await.unwrap();
+        connection.write_all(b"answer").await.unwrap();
+        assert!(connection.arrival.is_none());
+        let error = loop {
+            let _ = client.write_all(b"x").await;
+            match connection.read_exact(&mut byte).await {
+                Ok(_) => sleep(Duration::from_millis(1)).await,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
 
     #[tokio::test]
     async fn beyond_the_limit_a_client_waits_for_a_place() {

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use trunkgate_call::metrics::Metrics;
-use trunkgate_media::counters::Counter;
+use trunkgate_media::counters::{Counter, RELAY_BOUNDS_US};
 use trunkgate_media::{DropReason, WorkerCounters};
 
 use super::ApiError;
@@ -14,9 +14,6 @@ use super::exposition::{Exposition, Kind};
 use super::process;
 use crate::handle::{Handle, Phase};
 use crate::{log, transport};
-
-/// Upper bounds of `WorkerCounters::relay_buckets`, in seconds.
-const RELAY_BOUNDS: [f64; 10] = [1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2];
 
 pub(super) async fn metrics(State(handle): State<Handle>) -> Result<Response, ApiError> {
     let gateway = handle.metrics().await?;
@@ -29,6 +26,7 @@ fn render(gateway: &Metrics, handle: &Handle) -> String {
     signalling(&mut out, gateway);
     sockets(&mut out, gateway, &handle.shared.sockets);
     calls(&mut out, gateway);
+    trunks(&mut out, gateway);
     media(&mut out, gateway, handle.workers());
     edge(&mut out, gateway, handle);
     process::render(&mut out);
@@ -101,6 +99,19 @@ fn calls(out: &mut Exposition, gateway: &Metrics) {
     out.histogram("trunkgate_post_dial_delay_seconds", help, &gateway.post_dial_delay_seconds);
 }
 
+fn trunks(out: &mut Exposition, gateway: &Metrics) {
+    let name = "trunkgate_trunk_up";
+    out.family(name, Kind::Gauge, "Whether any peer of the trunk answered when it was last tried.");
+    for (trunk, up) in &gateway.trunk_up {
+        out.sample(name, &[("trunk", trunk)], f64::from(u8::from(*up)));
+    }
+    let name = "trunkgate_peer_up";
+    out.family(name, Kind::Gauge, "Whether the peer answered when it was last tried.");
+    for ((trunk, peer), up) in &gateway.peer_up {
+        out.sample(name, &[("trunk", trunk), ("peer", peer)], f64::from(u8::from(*up)));
+    }
+}
+
 fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>]) {
     let sum = |of: &dyn Fn(&WorkerCounters) -> u64| workers.iter().map(|worker| of(worker)).sum::<u64>() as f64;
     for (name, help, received, sent) in [
@@ -123,6 +134,13 @@ fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>
     }
     let lost = sum(&|worker| worker.lost.get());
     out.single("trunkgate_rtp_lost_total", Kind::Counter, "RTP packets missing in what was received.", lost);
+    let help = "Interarrival jitter of each side of an answered call, at its end.";
+    out.histogram("trunkgate_rtp_jitter_seconds", help, &gateway.rtp_jitter_seconds);
+    let name = "trunkgate_media_one_way_total";
+    out.family(name, Kind::Counter, "Answered calls of which one side sent no media while the other did.");
+    for ((trunk, silent), count) in &gateway.media_one_way {
+        out.sample(name, &[("trunk", trunk), ("silent", silent)], *count as f64);
+    }
     let name = "trunkgate_rtp_dropped_total";
     out.family(name, Kind::Counter, "RTP and RTCP packets dropped.");
     for (position, reason) in DropReason::ALL.iter().enumerate() {
@@ -135,13 +153,14 @@ fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>
     out.single("trunkgate_media_ports_in_use", Kind::Gauge, "Media ports taken from the pool.", ports);
     let buffers = sum(&|worker| worker.buffers_in_use.get());
     out.single("trunkgate_packet_buffers_in_use", Kind::Gauge, "Packet buffers out of their pools.", buffers);
-    let mut relayed = [0; RELAY_BOUNDS.len() + 1];
+    let bounds = RELAY_BOUNDS_US.map(|us| us as f64 / 1e6);
+    let mut relayed = [0; RELAY_BOUNDS_US.len() + 1];
     for (position, count) in relayed.iter_mut().enumerate() {
         *count = workers.iter().filter_map(|worker| worker.relay_buckets.get(position)).map(Counter::get).sum();
     }
     let seconds = sum(&|worker| worker.relay_ns.get()) / 1e9;
     let help = "Time of an RTP packet in the edge, one in 64 sampled.";
-    out.buckets("trunkgate_relay_seconds", help, &RELAY_BOUNDS, &relayed, seconds);
+    out.buckets("trunkgate_relay_seconds", help, &bounds, &relayed, seconds);
 }
 
 fn edge(out: &mut Exposition, gateway: &Metrics, handle: &Handle) {

@@ -178,5 +178,11 @@ pub(super) async fn drain(
         on.ok_or_else(|| ApiError::new(StatusCode::BAD_REQUEST, "bad_request", "the body is {\"on\":true|false}"))?
     };
     handle.drain(on).await?;
-    Ok((StatusCode::ACCEPTED, Json(json!({ "draining": on, "calls": handle.live_calls() }))))
+    let calls = handle.live_calls();
+    if on {
+        tracing::info!("draining on request: new calls get 503, live calls: {calls}");
+    } else {
+        tracing::info!("taking calls again on request");
+    }
+    Ok((StatusCode::ACCEPTED, Json(json!({ "draining": on, "calls": calls }))))
 }

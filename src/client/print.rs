@@ -24,7 +24,9 @@ pub(super) fn status(answer: &Value) -> String {
         count(&config["warnings"], "warning"),
     );
     let listeners = answer["listeners"].as_array().into_iter().flatten().map(|listener| {
-        format!("{} {} {}", text(&listener["name"]), text(&listener["transport"]), text(&listener["address"]))
+        let (name, place) = (text(&listener["name"]), [text(&listener["transport"]), text(&listener["address"])]);
+        // A listener without a name of its own is named after its place.
+        if name == place.join(":") { place.join(" ") } else { format!("{name} {}", place.join(" ")) }
     });
     out.push_str(&format!("LISTENERS  {}\n", listeners.collect::<Vec<_>>().join("   ")));
     let media = &answer["media"];

@@ -136,17 +136,22 @@ fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
     for (peer, span) in trunk.peers.iter().zip(&placed.peers) {
         let speaks = |placed: &&&PlacedListen| {
             let address = placed.listen.address;
-            let family = peer.addresses.first().is_none_or(|ip| address.is_ipv6() || ip.to_canonical().is_ipv4());
+            // A listener's sockets are of one family only; a name may have addresses of either.
+            let family = peer.addresses.first().is_none_or(|ip| address.is_ipv6() != ip.to_canonical().is_ipv4());
             placed.listen.transport == peer.transport && family
         };
         if !listeners.iter().any(|placed| speaks(&placed)) {
-            let family = if peer.addresses.iter().any(IpAddr::is_ipv6) { "IPv6 " } else { "" };
+            let (family, any) = match peer.addresses.first() {
+                Some(ip) if ip.to_canonical().is_ipv6() => ("IPv6 ", "[::]:5060"),
+                Some(_) => ("IPv4 ", "0.0.0.0:5060"),
+                None => ("", "0.0.0.0:5060"),
+            };
             let transport = peer.transport.as_str();
             let message = match &trunk.listen {
                 Some(name) => format!("the listener {name} is not for {family}{transport}, which {} wants", peer.uri),
                 None => format!("no listener is for {family}{transport}, which {} wants", peer.uri),
             };
-            let help = format!("add a [[listen]] with transport = \"{transport}\"");
+            let help = format!("add a [[listen]] with transport = \"{transport}\" and address = \"{any}\"");
             findings.error(code::NO_SUCH_LISTENER, span.clone(), message, help);
         }
     }

@@ -68,6 +68,9 @@ impl Findings {
     }
 }
 
+/// Parts of the names of keys that hold secrets.
+const SECRET_WORDS: [&str; 4] = ["tok", "pass", "secret", "auth"];
+
 /// Line and column, both from 1; the column in characters.
 pub(super) fn line_and_column(source: &str, offset: usize) -> (usize, usize) {
     let before = source.get(..offset).unwrap_or(source);
@@ -111,12 +114,12 @@ fn render_one(out: &mut String, path: &Path, source: &str, diagnostic: &Diagnost
     let Some(span) = diagnostic.span.clone() else {
         let _ = writeln!(out, "  --> {}", path.display());
         if !diagnostic.help.is_empty() {
-            let _ = writeln!(out, "   = {}", diagnostic.help);
+            let _ = writeln!(out, "   = help: {}", diagnostic.help);
         }
         return;
     };
     let (line, column) = line_and_column(source, span.start);
-    let text = source.lines().nth(line - 1).unwrap_or_default();
+    let text = &covered(source.lines().nth(line - 1).unwrap_or_default());
     let number = line.to_string();
     let gutter = " ".repeat(number.len());
     // Tabs stay, so that the caret stands right under its text whatever their width.
@@ -128,6 +131,18 @@ fn render_one(out: &mut String, path: &Path, source: &str, diagnostic: &Diagnost
     let _ = writeln!(out, "{gutter} |");
     let _ = writeln!(out, "{number} | {text}");
     let _ = writeln!(out, "{}", format!("{gutter} | {lead}{carets} {}", diagnostic.help).trim_end());
+}
+
+/// A line as errors may show it, character for character: where it names a secret, also by a misspelled key, its values
+/// are covered, for errors end up in logs.
+fn covered(line: &str) -> String {
+    let lower = line.to_ascii_lowercase();
+    let Some(at) = line.find('=').filter(|_| SECRET_WORDS.iter().any(|word| lower.contains(word))) else {
+        return line.to_owned();
+    };
+    let (key, value) = line.split_at(at);
+    let cover = |c: char| if c.is_whitespace() || "=[]{},\"'".contains(c) { c } else { '*' };
+    key.chars().chain(value.chars().map(cover)).collect()
 }
 
 /// Diagnostics as a JSON array of `{code, severity, message, file, line, column, help}`; line and column are `null`
@@ -237,6 +252,28 @@ warning[TG0105]: m
         assert_eq!((json[0]["line"].as_u64(), json[0]["column"].as_u64()), (Some(2), Some(6)));
         assert!(json[1]["line"].is_null());
         assert_eq!(json[1]["severity"], "warning");
+    }
+
+    #[test]
+    fn a_secret_is_never_shown_with_its_mistake() {
+        for line in [
+            "tokn = \"S3cret\"",
+            "token = { value = \"S3cret\" }",
+            "token = \"S3cret",
+            "token = S3cret",
+            "Auth_Token=[\"S3cret\"]",
+            "http = { token = \"S3cret\" }",
+            "auth = { username = \"u\", pasword = \"S3cret\" }",
+        ] {
+            let source = format!("[http]\n{line}\n");
+            let mut findings = Findings::default();
+            findings.error(code::UNKNOWN_KEY, 7..11, "unknown", "did you mean?");
+            let text = render(Path::new("t.toml"), &source, &findings.into_sorted());
+            let key = line.split('=').next().unwrap();
+            assert!(!text.contains("S3cret") && text.contains(&format!("2 | {key}=")), "{text}");
+            assert_eq!(covered(line).chars().count(), line.chars().count());
+        }
+        assert_eq!(covered("codec = [\"PCMU\"]"), "codec = [\"PCMU\"]");
     }
 
     #[test]

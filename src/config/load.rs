@@ -49,7 +49,10 @@ pub fn parse(path: &Path, source: &str) -> Result<(Config, Vec<Diagnostic>), Vec
         // After an unclosed bracket every line to the end is one more missing comma.
         let follows = error.message().contains("array") && line > 1 && damaged.contains(&(line - 1));
         if damaged.insert(line) && !follows {
-            findings.error(code::SYNTAX, span, "not valid TOML", error.message());
+            // Almost always a regular expression in double quotes.
+            let more =
+                if error.message().contains("escape") { "; in single quotes `\\` stands for itself" } else { "" };
+            findings.error(code::SYNTAX, span, "not valid TOML", format!("{}{more}", error.message()));
         }
     }
     if damaged.is_empty() {

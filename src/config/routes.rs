@@ -151,8 +151,12 @@ fn target(text: &str, span: Span, numbers: &Numbers, findings: &mut Findings) ->
             }
             let kinds = ["trunk", "agent", "sip", "reject"].into_iter();
             let help = match nearest(kind, kinds.chain(LATER_TARGETS.iter().map(|(later, _)| *later))) {
-                Some(known) => format!("did you mean \"{known}:{rest}\"?"),
-                None => "trunk:NAME, trunk:NAME/NUMBER, agent:NAME, sip:URI or reject:CODE".to_owned(),
+                Some(known) if !rest.is_empty() => format!("did you mean \"{known}:{rest}\"?"),
+                // The commonest slip is a trunk's name alone.
+                _ if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) => {
+                    format!("did you mean \"trunk:{text}\"?")
+                }
+                _ => "trunk:NAME, trunk:NAME/NUMBER, agent:NAME, sip:URI or reject:CODE".to_owned(),
             };
             findings.error(code::BAD_TARGET, span, format!("\"{text}\" is not a target"), help);
             None

@@ -367,7 +367,7 @@ fn read_log(section: Option<&Section<'_>>, findings: &mut Findings) -> Log {
     }
 }
 
-/// A level, or a filter as `info,trunkgate_sip=debug`.
+/// A level, or a filter as `info,trunkgate=debug`.
 fn log_level(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let text = values::string(key, value, findings)?;
@@ -380,7 +380,7 @@ fn log_level(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<St
     }
     let help = match wrong.and_then(|word| nearest(word, LEVELS.into_iter())) {
         Some(level) => format!("did you mean \"{level}\"?"),
-        None => "error, warn, info, debug, trace, or a filter as \"info,trunkgate_sip=debug\"".to_owned(),
+        None => "error, warn, info, debug, trace, or a filter as \"info,trunkgate=debug\"".to_owned(),
     };
     findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
     None

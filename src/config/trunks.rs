@@ -1,6 +1,6 @@
 //! `[trunk.NAME]` turned into trunks.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use toml::Spanned;
@@ -124,7 +124,13 @@ fn read_codec(text: &str, span: Span, findings: &mut Findings) -> Option<String>
         not_yet(span, &format!("the codec {text}"), "transcoding", findings);
         return None;
     }
-    let help = match nearest(&name, CODECS.iter().chain(&LATER_CODECS).copied()) {
+    // G.711 goes by the names of its laws too.
+    let name = match name.as_str() {
+        "ULAW" | "MULAW" | "G711U" => "PCMU",
+        "ALAW" | "G711A" => "PCMA",
+        other => other,
+    };
+    let help = match nearest(name, CODECS.iter().chain(&LATER_CODECS).copied()) {
         Some(codec) => format!("did you mean \"{codec}\"?"),
         None => "PCMU and PCMA".to_owned(),
     };
@@ -195,7 +201,10 @@ pub(super) fn sip_uri(text: &str, what: &str, span: Span, findings: &mut Finding
         let with_scheme = format!("sip:{text}");
         let help = match Uri::parse(with_scheme.as_bytes()) {
             Some(uri) if !text.contains("sip:") && !uri.host.host.is_empty() => format!("write \"{with_scheme}\""),
-            _ => "as \"sip:198.51.100.7:5060;transport=tcp\"".to_owned(),
+            _ => match text.trim_start_matches("sip:").parse::<Ipv6Addr>() {
+                Ok(address) => format!("an IPv6 address stands in brackets: \"sip:[{address}]\""),
+                Err(_) => "as \"sip:198.51.100.7:5060;transport=tcp\"".to_owned(),
+            },
         };
         findings.error(code::BAD_ADDRESS, span, format!("\"{text}\" is not a SIP URI for {what}"), help);
         return None;

@@ -11,6 +11,8 @@ pub(crate) struct Package {
     pub(crate) version: String,
     pub(crate) licence: String,
     pub(crate) ours: bool,
+    /// Its folder from the top of the tree, with `/` at its end; empty for the product.
+    pub(crate) folder: String,
     /// (name, whether only tests need it)
     pub(crate) dependencies: BTreeSet<(String, bool)>,
 }
@@ -24,6 +26,10 @@ pub(crate) fn packages() -> Vec<Package> {
         version: text(package, "version"),
         licence: text(package, "license"),
         ours: package["id"].as_str().is_some_and(|id| ours.contains(id)),
+        folder: text(package, "manifest_path")
+            .strip_prefix(super::tree::root().to_str().unwrap_or_default())
+            .map(|path| path.trim_start_matches('/').trim_end_matches("Cargo.toml").to_owned())
+            .unwrap_or_default(),
         dependencies: array(package, "dependencies")
             .map(|dependency| (text(dependency, "name"), dependency["kind"] == "dev"))
             .collect(),

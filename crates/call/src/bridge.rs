@@ -1,6 +1,6 @@
 //! What two legs agree on: offers and answers carried from one to the other, and the media session told of it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use trunkgate_media::{Command, EndId};
@@ -308,13 +308,24 @@ pub(crate) fn forbidden_address(edge: &Edge, leg: &Leg, description: &Descriptio
     rtp_streams(description).into_iter().find_map(|index| {
         let media = description.media.get(index)?;
         let ip = media.connection.as_ref().or(description.connection.as_ref())?.ip()?;
-        let address = SocketAddr::new(ip, media.port);
-        let (first, last) = edge.config.media_ports;
-        let relays = (first..=last).contains(&media.port) && edge.addressing.is_ours(ip.to_canonical());
-        let own = relays && !signalling.to_canonical().is_loopback();
-        let usable = ip.is_unspecified() || (edge.addressing.may_send_media_to(address, signalling) && !own);
-        (!usable).then_some(address)
+        // RTCP may be sent elsewhere (RFC 3605), and to another port in any case.
+        let rtcp = match media.rtcp() {
+            Some((port, address)) => (port, address.map_or(Some(ip), |address| address.ip())),
+            None => (media.port.saturating_add(1), Some(ip)),
+        };
+        let rtcp = rtcp.1.filter(|_| rtcp.0 != 0).map(|ip| SocketAddr::new(ip, rtcp.0));
+        let both = [Some(SocketAddr::new(ip, media.port)), rtcp].into_iter().flatten();
+        both.into_iter().find(|address| !is_usable(edge, *address, signalling))
     })
+}
+
+/// Whether media may be sent to an address that a description names.
+fn is_usable(edge: &Edge, address: SocketAddr, signalling: IpAddr) -> bool {
+    let ip = address.ip().to_canonical();
+    let (first, last) = edge.config.media_ports;
+    let relays = (first..=last).contains(&address.port()) && edge.addressing.is_ours(ip);
+    let own = relays && !signalling.to_canonical().is_loopback();
+    ip.is_unspecified() || (edge.addressing.may_send_media_to(address, signalling) && !own)
 }
 
 /// A description that cannot be used: seen as 488 with Warning 399.

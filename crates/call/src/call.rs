@@ -42,7 +42,8 @@ use crate::edge::Edge;
 use crate::index::Place;
 use crate::io::{QueryId, Resolved};
 use crate::leg::{Leg, LegState};
-use crate::numbers::Caller;
+use crate::limits::NUMBER_CHARS;
+use crate::numbers::{Caller, plain};
 use crate::reason::ReasonSlug;
 use crate::reinvite::Renegotiation;
 use crate::view::CallView;
@@ -289,8 +290,8 @@ impl Call {
             outcome: self.ending.map(|e| e.outcome).or(self.times.answered.map(|_| "answered")),
             reason: self.ending.map(|e| e.reason.as_str()),
             route: self.route.to_string(),
-            from: self.caller.shown().to_owned(),
-            to: self.called.text.clone(),
+            from: self.caller.shown(),
+            to: plain(&self.called.text, NUMBER_CHARS),
             started_at: crate::wall::rfc3339(self.times.started),
             answered_at: time(self.times.answered),
             ended_at: time(self.times.ended),

@@ -7,7 +7,7 @@ use trunkgate_sip::{
 };
 
 use crate::answer::{FinalAnswer, extra};
-use crate::call::{Call, CallEvent, CallKey, refuse_request};
+use crate::call::{Call, CallEvent, CallKey, State, refuse_request};
 use crate::gateway::Gateway;
 use crate::index::{Place, Purpose};
 use crate::io::Output;
@@ -33,7 +33,7 @@ impl Gateway {
         let counts = self.edge.endpoint.counts();
         self.edge.metrics.sip_transactions_active = (counts.servers + counts.clients) as u64;
         self.edge.metrics.sip_dialogs_active = counts.dialogs as u64;
-        self.edge.metrics.media_ports_in_use = self.edge.ports.in_use() as u64;
+        self.edge.metrics.media_ports_in_use = 2 * self.edge.ports.in_use() as u64;
         self.forget_done();
     }
 
@@ -85,6 +85,12 @@ impl Gateway {
                             TraceItem::Message { leg: at.leg, received, text, note, again: false },
                         );
                     }
+                    self.tell(now, at.key, CallEvent::Canceled { server: id });
+                }
+            }
+            Event::Expired { id } => {
+                if let Some(at) = self.edge.index.servers.get(&id).copied() {
+                    self.edge.decide(now, at.key, "the INVITE's Expires ran out");
                     self.tell(now, at.key, CallEvent::Canceled { server: id });
                 }
             }
@@ -140,9 +146,14 @@ impl Gateway {
         let key = CallKey(self.next_call);
         self.next_call += 1;
         let incoming = Incoming { server, flow, party, trunk, request };
-        let mut call = Call::new(now, &mut self.edge, key, &incoming);
+        self.at_work = Some(key);
+        let call = Call::new(now, &mut self.edge, key, &incoming);
+        let call = self.calls.entry(key).or_insert(call);
         call.begin(now, &mut self.edge, &incoming);
-        self.calls.insert(key, call);
+        if call.state != State::Ended {
+            self.edge.outputs.push_back(Output::Began(Box::new(call.view())));
+        }
+        self.at_work = None;
         self.note_if_done(key);
     }
 
@@ -238,9 +249,11 @@ impl Gateway {
 
     /// Gives a call an event; one that is gone is past caring.
     pub(crate) fn tell(&mut self, now: Instant, key: CallKey, event: CallEvent) {
+        self.at_work = Some(key);
         if let Some(call) = self.calls.get_mut(&key) {
             call.handle(now, event, &mut self.edge);
         }
+        self.at_work = None;
         self.note_if_done(key);
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use ipnet::IpNet;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_route::{Plan, Table};
@@ -101,8 +102,19 @@ impl Edge {
             table,
             addressing,
         };
-        edge.trunks.configure(&edge.table, &mut edge.metrics);
+        edge.configure_trunks();
         edge
+    }
+
+    /// Takes over what the table says of each trunk: its limits, and the addresses that are its own.
+    pub(crate) fn configure_trunks(&mut self) {
+        self.trunks.configure(&self.table, &mut self.metrics);
+        let table = Arc::clone(&self.table);
+        for trunk in table.trunks() {
+            let of_peers = trunk.peers.iter().flat_map(|peer| peer.addresses.iter().copied().map(IpNet::from));
+            let party = self.party(&trunk.name);
+            self.endpoint.set_reach(party, trunk.accept_from.iter().copied().chain(of_peers).collect());
+        }
     }
 
     /// Collects what the endpoint has to say.

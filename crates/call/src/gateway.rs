@@ -60,13 +60,15 @@ pub struct Gateway {
     pub(crate) next_call: u64,
     /// Calls with nothing left to wait for, until the turn ends.
     pub(crate) done: Vec<CallKey>,
+    /// The call that code is running for: the one to end if that panics.
+    pub(crate) at_work: Option<CallKey>,
 }
 
 impl Gateway {
     /// A gateway without calls.
     pub fn new(config: GatewayConfig, table: Arc<Table>, addressing: Addressing) -> Gateway {
         let edge = Edge::new(config, table, addressing);
-        Gateway { edge, calls: BTreeMap::new(), next_call: 0, done: Vec::new() }
+        Gateway { edge, calls: BTreeMap::new(), next_call: 0, done: Vec::new(), at_work: None }
     }
     /// Takes a change from outside; drain [`Self::poll_output`] afterwards.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
@@ -86,7 +88,7 @@ impl Gateway {
             }
             Input::Table(table) => {
                 self.edge.table = table;
-                self.edge.trunks.configure(&self.edge.table, &mut self.edge.metrics);
+                self.edge.configure_trunks();
             }
             Input::Limits { calls, calls_per_second } => self.edge.admission.set_limits(calls, calls_per_second),
             Input::Addressing(addressing) => self.edge.addressing = addressing,
@@ -102,6 +104,13 @@ impl Gateway {
             self.tell(now, key, CallEvent::Due(timer));
             self.settle(now);
         }
+    }
+    /// After a panic that the caller has caught: ends the call that was at work, as its state is in doubt.
+    pub fn recover(&mut self, now: Instant) {
+        if let Some(key) = self.at_work.take() {
+            self.tell(now, key, CallEvent::Hangup(ReasonSlug::Internal));
+        }
+        self.settle(now);
     }
     /// The next output, or `None` when idle.
     pub fn poll_output(&mut self) -> Option<Output> {
@@ -284,6 +293,95 @@ const fn sip_reason(reason: trunkgate_sip::event::Reason) -> &'static str {
         R::TimerM => "timer_m",
         R::Retransmit2xx => "retransmit_2xx",
         R::AckWait => "ack_wait",
+        R::Repeat1xx => "repeat_1xx",
+        R::InviteExpires => "invite_expires",
         R::CancelWait => "cancel_wait",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::addressing::{Interfaces, ListenerSpec};
+    use trunkgate_route::{Definition, Numbers, Peer, Route, TargetSpec, Trunk};
+    use trunkgate_sip::{ListenerId, Transport};
+
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn gateway() -> (Instant, Gateway) {
+        let now = Instant::now();
+        let config = GatewayConfig {
+            name: "edge".into(),
+            epoch: (now, SystemTime::UNIX_EPOCH),
+            seed: [1; 32],
+            max_calls: 10,
+            calls_per_second: 0,
+            sip_message_bytes: 65_535,
+            media_ports: (20_000, 20_099),
+            idle_timeout: Duration::ZERO,
+            full_numbers: false,
+        };
+        let bound = SocketAddr::from(([192, 0, 2, 1], 5060));
+        let listener = ListenerSpec {
+            id: ListenerId(0),
+            name: "udp".into(),
+            transport: Transport::Udp,
+            bound,
+            public_addresses: vec![],
+        };
+        let addressing = Addressing {
+            listeners: vec![listener],
+            public_addresses: vec![bound.ip()],
+            local_networks: vec![],
+            interfaces: Interfaces { networks: vec![], default_v4: Some(bound.ip()), default_v6: None },
+            media_bind: vec![bound.ip()],
+        };
+        let peer = |ip: &str| Peer::at(ip.parse().unwrap(), None, trunkgate_route::Transport::Udp);
+        let trunk = |name, ip| Trunk { peers: vec![peer(ip)], ..Trunk::named(name) };
+        let route = Route {
+            name: "main".into(),
+            from: vec![],
+            to: vec![],
+            caller: vec![],
+            connect: vec![TargetSpec::Trunk { name: "pbx".into(), number: None }],
+            on_busy: false,
+            ring_timeout: None,
+        };
+        let trunks = vec![trunk("carrier", "198.51.100.7"), trunk("pbx", "198.51.100.8")];
+        let table = Table::new(Definition { numbers: Numbers::new("US").unwrap(), trunks, routes: vec![route] });
+        (now, Gateway::new(config, Arc::new(table), addressing))
+    }
+
+    fn invite(call: u8) -> Input {
+        let remote = SocketAddr::from(([198, 51, 100, 7], 5060));
+        let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
+        let text = format!(
+            "INVITE sip:+14155550100@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP {remote};branch=z9hG4bK{call}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:a@{remote}>;tag={call}\r\nTo: <sip:b@192.0.2.1>\r\nCall-ID: {call}\r\n\
+             CSeq: 1 INVITE\r\nContact: <sip:a@{remote}>\r\nContent-Length: 0\r\n\r\n"
+        );
+        Input::Received { flow, bytes: Bytes::from(text) }
+    }
+
+    #[test]
+    fn a_panic_costs_the_call_that_was_at_work() {
+        let (now, mut gateway) = gateway();
+        for call in 1..=2 {
+            gateway.handle_input(now, invite(call));
+        }
+        assert_eq!((gateway.live_calls(), gateway.at_work), (2, None));
+        while gateway.poll_output().is_some() {}
+        gateway.at_work = Some(CallKey(0));
+        gateway.recover(now);
+        let mut reasons = Vec::new();
+        while let Some(output) = gateway.poll_output() {
+            if let Output::Report(record) = output {
+                reasons.push((record.call.reason, record.sip_code));
+            }
+        }
+        assert_eq!(reasons, [(Some("internal"), 503)]);
+        assert_eq!((gateway.live_calls(), gateway.at_work), (1, None));
+        gateway.recover(now);
+        assert_eq!(gateway.live_calls(), 1, "nobody was at work");
+        gateway.check_invariants().unwrap();
     }
 }

@@ -10,6 +10,7 @@ use trunkgate_sip::{Flow, Transmit, Transport};
 
 use crate::addressing::Addressing;
 use crate::report::CallRecord;
+use crate::view::CallView;
 
 /// A question to the name service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -117,6 +118,8 @@ pub enum Output {
         /// The transport asked for.
         transport: Transport,
     },
+    /// A call has begun and is not refused at once: once per call, before its record.
+    Began(Box<CallView>),
     /// A finished call's record, once per call.
     Report(Box<CallRecord>),
     /// A call's progress, for the log and for event streams: one line each.

@@ -9,6 +9,8 @@ use trunkgate_route::Trunk;
 use trunkgate_sdp::{AgreedStream, Description, Far, Identity, Policy};
 use trunkgate_sip::{ClientId, DialogId, Flow, Party, ServerId, Transport};
 
+use crate::limits::CALL_ID_CHARS;
+use crate::numbers::plain;
 use crate::sessions::NewEnd;
 use crate::view::{LegView, RtpView};
 
@@ -232,7 +234,7 @@ impl Leg {
                 Transport::Tls => "tls",
             },
             remote: Some(self.flow.remote),
-            sip_call_id: self.call_id.clone(),
+            sip_call_id: plain(&self.call_id, CALL_ID_CHARS),
             codec: self.codec.clone(),
             srtp: "off",
             state: self.state.as_str(),

@@ -8,6 +8,10 @@ pub const ADDRESSES_PER_PEER: usize = 8;
 pub const BIND_TRIES: u8 = 3;
 /// Entries of a call's trace; the oldest are lost first.
 pub const TRACE_ENTRIES: usize = 256;
+/// Characters of one text in a trace: a far end's reason phrase, its m-lines.
+pub const TRACE_TEXT_CHARS: usize = 128;
+/// Characters of a far end's Call-ID in views and records: RFC 3261 sets no limit, a message does.
+pub const CALL_ID_CHARS: usize = 256;
 /// Ended calls that are still shown.
 pub const RECENT_CALLS: usize = 10_000;
 /// Ended calls whose trace is still shown.

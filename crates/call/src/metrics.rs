@@ -58,7 +58,11 @@ pub struct Metrics {
     pub post_dial_delay_seconds: Histogram,
     /// Request to final answer of our client transactions, seconds.
     pub sip_transaction_seconds: Histogram,
-    /// Gauge: ports taken from the pool.
+    /// Interarrival jitter of each side of an answered call that was heard, at its end, in seconds.
+    pub rtp_jitter_seconds: Histogram,
+    /// (trunk, side): answered calls of which only the other side was heard; `caller` or `callee` is the silent one.
+    pub media_one_way: BTreeMap<(Arc<str>, &'static str), u64>,
+    /// Gauge: ports taken from the pool, two to each end.
     pub media_ports_in_use: u64,
     /// Gauge: trunk; whether any peer of it answered when it was last tried.
     pub trunk_up: BTreeMap<Arc<str>, bool>,
@@ -70,6 +74,8 @@ pub struct Metrics {
 
 /// Bounds for call set-up and for SIP transactions, in seconds.
 const SETUP_BOUNDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0];
+/// Bounds for jitter, in seconds.
+const JITTER_BOUNDS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2];
 /// Bounds for the length of calls, in seconds.
 const CALL_BOUNDS: &[f64] = &[1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14_400.0];
 
@@ -90,6 +96,8 @@ impl Metrics {
             call_duration_seconds: Histogram::new(CALL_BOUNDS),
             post_dial_delay_seconds: Histogram::new(SETUP_BOUNDS),
             sip_transaction_seconds: Histogram::new(SETUP_BOUNDS),
+            rtp_jitter_seconds: Histogram::new(JITTER_BOUNDS),
+            media_one_way: BTreeMap::new(),
             media_ports_in_use: 0,
             trunk_up: BTreeMap::new(),
             peer_up: BTreeMap::new(),

@@ -19,8 +19,8 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// As shown in views and records.
-    pub(crate) fn shown(&self) -> &str {
-        if self.anonymous { "anonymous" } else { &self.number.text }
+    pub(crate) fn shown(&self) -> String {
+        if self.anonymous { "anonymous".to_owned() } else { plain(&self.number.text, NUMBER_CHARS) }
     }
 }
 
@@ -66,20 +66,32 @@ pub(crate) fn display_name(received: &[u8]) -> String {
     clean.trim().chars().take(DISPLAY_NAME_CHARS).collect()
 }
 
-/// A number as log lines show it: the first five characters and the last three; a short one not at all.
+/// A number as logs show it: `+1415****234`, a shorter one hidden whole. A name (`service`) and a short code (`911`) are
+/// nobody's number and stay readable, unless they hold what could upset a log line.
 pub fn mask(number: &str) -> String {
     const SHOWN: (usize, usize) = (5, 3);
     const SHORT_CHARS: usize = 11;
-    let chars: Vec<char> = number.chars().collect();
-    if chars.is_empty() || number == "anonymous" {
+    const NUMBER_DIGITS: usize = 7;
+    let digits = number.chars().filter(|c| c.is_numeric()).count();
+    if digits < NUMBER_DIGITS && number.chars().all(|c| c.is_ascii_graphic()) {
         return number.to_owned();
     }
+    let chars: Vec<char> = number.chars().collect();
     if chars.len() < SHORT_CHARS {
         return "****".to_owned();
     }
     let head: String = chars.iter().take(SHOWN.0).collect();
     let tail: String = chars.iter().skip(chars.len() - SHOWN.1).collect();
     format!("{head}****{tail}")
+}
+
+/// Text of a far end as views, traces and log lines may hold it: no longer than `chars`, and without what steers a
+/// terminal, breaks a line or turns its reading direction (Unicode TR 36 §2.5).
+pub(crate) fn plain(text: &str, chars: usize) -> String {
+    let steers = |c: &char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().filter(|c| !steers(c)).take(chars).collect()
 }
 
 fn shortened(user: &str) -> String {
@@ -96,7 +108,12 @@ mod tests {
             ("+14155551234", "+1415****234"),
             ("14155551234", "14155****234"),
             ("4155551234", "****"),
-            ("911", "****"),
+            ("1234567", "****"),
+            ("alice1234567", "alice****567"),
+            ("911", "911"),
+            ("service", "service"),
+            ("two\nlines", "****"),
+            ("\u{1b}[31mred", "****"),
             ("", ""),
             ("anonymous", "anonymous"),
             ("äöüäöüäöüäöü", "äöüäö****äöü"),

@@ -18,7 +18,7 @@ pub enum ReasonSlug {
     LimitRate,
     NoPorts,
     TooManyHops,
-    LoopDetected,
+    EdgeRestarted,
     TargetRejected,
     TargetBusy,
     RingTimeout,
@@ -47,7 +47,7 @@ impl ReasonSlug {
         ReasonSlug::LimitRate,
         ReasonSlug::NoPorts,
         ReasonSlug::TooManyHops,
-        ReasonSlug::LoopDetected,
+        ReasonSlug::EdgeRestarted,
         ReasonSlug::TargetRejected,
         ReasonSlug::TargetBusy,
         ReasonSlug::RingTimeout,
@@ -76,7 +76,7 @@ impl ReasonSlug {
             ReasonSlug::LimitRate => "limit_rate",
             ReasonSlug::NoPorts => "no_ports",
             ReasonSlug::TooManyHops => "too_many_hops",
-            ReasonSlug::LoopDetected => "loop_detected",
+            ReasonSlug::EdgeRestarted => "edge_restarted",
             ReasonSlug::TargetRejected => "target_rejected",
             ReasonSlug::TargetBusy => "target_busy",
             ReasonSlug::RingTimeout => "ring_timeout",
@@ -106,7 +106,7 @@ impl ReasonSlug {
             ReasonSlug::LimitRate => "too many new calls a second",
             ReasonSlug::NoPorts => "no media port could be had",
             ReasonSlug::TooManyHops => "Max-Forwards is used up",
-            ReasonSlug::LoopDetected => "the call has come here before",
+            ReasonSlug::EdgeRestarted => "the edge ended without a word while the call was up",
             ReasonSlug::TargetRejected => "a target rejected the call",
             ReasonSlug::TargetBusy => "the called side is busy",
             ReasonSlug::RingTimeout => "nobody answered in time",
@@ -130,13 +130,13 @@ impl ReasonSlug {
             ReasonSlug::IncompleteNumber => 28,
             ReasonSlug::CodecMismatch | ReasonSlug::BadMedia => 88,
             ReasonSlug::NoPorts => 47,
-            ReasonSlug::TooManyHops | ReasonSlug::LoopDetected => 25,
+            ReasonSlug::TooManyHops => 25,
             ReasonSlug::TargetBusy => 17,
             ReasonSlug::RingTimeout => 19,
             ReasonSlug::NoResponse => 18,
             ReasonSlug::Unreachable | ReasonSlug::NameNotFound => 38,
             ReasonSlug::AckTimeout | ReasonSlug::MediaTimeout => 102,
-            ReasonSlug::Internal => 41,
+            ReasonSlug::EdgeRestarted | ReasonSlug::Internal => 41,
         }
     }
 
@@ -154,8 +154,7 @@ impl ReasonSlug {
             | ReasonSlug::BadMedia
             | ReasonSlug::LimitCalls
             | ReasonSlug::LimitRate
-            | ReasonSlug::TooManyHops
-            | ReasonSlug::LoopDetected => "refused",
+            | ReasonSlug::TooManyHops => "refused",
             ReasonSlug::CalleeHungUp
             | ReasonSlug::Operator
             | ReasonSlug::NoPorts
@@ -164,6 +163,7 @@ impl ReasonSlug {
             | ReasonSlug::NameNotFound
             | ReasonSlug::AckTimeout
             | ReasonSlug::MediaTimeout
+            | ReasonSlug::EdgeRestarted
             | ReasonSlug::Internal => "failed",
         }
     }

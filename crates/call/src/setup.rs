@@ -17,7 +17,7 @@ use crate::edge::Edge;
 use crate::index::{Named, Place};
 use crate::leg::{Leg, StreamEnd};
 use crate::limits::NUMBER_CHARS;
-use crate::numbers::{called, caller};
+use crate::numbers::{called, caller, plain};
 use crate::reason::ReasonSlug;
 use crate::trace::{Trace, TraceItem, body_note};
 
@@ -89,7 +89,7 @@ impl Call {
 
     /// Looks at the INVITE, and goes to the first target or refuses it.
     pub(crate) fn begin(&mut self, now: Instant, edge: &mut Edge, incoming: &Incoming) {
-        let (from, to) = (edge.shown(self.caller.shown()), edge.shown(&self.called.text));
+        let (from, to) = (edge.shown(&self.caller.shown()), edge.shown(&plain(&self.called.text, NUMBER_CHARS)));
         let text = format!("call from {from} to {to} on trunk {}", incoming.trunk.name);
         let sid = self.sid().to_owned();
         edge.log(&sid, text, None);

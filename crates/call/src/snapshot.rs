@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use trunkgate_media::{Command, EndId, MediaId, RemoteSpec, WireSpec};
 use trunkgate_route::{Number, Trunk};
 use trunkgate_sdp::Description;
+use trunkgate_sip::Party;
 use trunkgate_sip::dialog::DialogSnapshot;
 
 use crate::call::{CALLER, Call, CallKey, State, Times};
@@ -163,7 +164,8 @@ impl Leg {
             sid: self.sid.clone(),
             trunk: self.trunk.as_ref().map(|t| t.name.to_string()),
             peer: self.peer.clone(),
-            dialog: edge.endpoint.snapshot_dialog(self.dialog?)?,
+            // Parties are numbered anew by every process; the trunk's name stands for it.
+            dialog: DialogSnapshot { party: Party(0), ..edge.endpoint.snapshot_dialog(self.dialog?)? },
             media_ip: self.media_ip,
             session_id: self.session_id,
             last_sent: text(&self.last_sent),

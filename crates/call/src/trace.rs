@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use crate::limits::TRACE_ENTRIES;
+use crate::limits::{TRACE_ENTRIES, TRACE_TEXT_CHARS};
+use crate::numbers::plain;
 
 /// One entry.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -110,17 +111,47 @@ fn answers(answer: &TraceItem, request: &TraceItem) -> bool {
     leg == of && bye == "BYE" && text.starts_with(|c: char| c.is_ascii_digit())
 }
 
-/// What a message's body says, in a few words for the ladder: the first m-line of a session description.
+/// Most m-lines, and payloads of each, that the ladder shows.
+const NOTED: (usize, usize) = (4, 8);
+
+/// What a message's body says, in a few words for the ladder: kind, port and payloads of each m-line.
 pub(crate) fn body_note(bytes: &[u8]) -> String {
     let Some(at) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else { return String::new() };
     let body = bytes.get(at + 4..).unwrap_or_default();
     let lines = body.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    let media: Vec<String> = lines
-        .filter_map(|line| line.strip_prefix(b"m="))
-        .map(|line| String::from_utf8_lossy(line).replace(" RTP/AVP", ":"))
-        .take(4)
-        .collect();
-    media.join(", ")
+    let mut media: Vec<(String, Vec<String>)> = Vec::new();
+    for line in lines {
+        if let Some(line) = line.strip_prefix(b"m=") {
+            if media.len() == NOTED.0 {
+                break;
+            }
+            let line = String::from_utf8_lossy(line);
+            let mut words = line.split_ascii_whitespace();
+            let kind = [words.next(), words.next()].map(Option::unwrap_or_default).join(" ");
+            media.push((kind, words.skip(1).take(NOTED.1).map(str::to_owned).collect()));
+        } else if let (Some(map), Some((_, payloads))) = (line.strip_prefix(b"a=rtpmap:"), media.last_mut()) {
+            let map = String::from_utf8_lossy(map);
+            let (number, encoding) = map.split_once(' ').unwrap_or_default();
+            let name = encoding.split('/').next().unwrap_or_default();
+            payloads.iter_mut().filter(|payload| *payload == number).for_each(|payload| name.clone_into(payload));
+        }
+    }
+    let media = media.into_iter().map(|(kind, payloads)| {
+        let names = payloads.iter().map(|payload| static_name(payload)).collect::<Vec<_>>().join(" ");
+        format!("{kind}: {names}")
+    });
+    plain(&media.collect::<Vec<_>>().join(", "), TRACE_TEXT_CHARS)
+}
+
+/// The name of a static payload number (RFC 3551 §6), which needs no rtpmap.
+fn static_name(payload: &str) -> &str {
+    match payload {
+        "0" => "PCMU",
+        "8" => "PCMA",
+        "9" => "G722",
+        "18" => "G729",
+        other => other,
+    }
 }
 
 /// The first line of a message as the ladder shows it: the method, or code and reason.
@@ -128,8 +159,8 @@ pub(crate) fn first_line(bytes: &[u8]) -> String {
     let line = bytes.split(|b| *b == b'\r' || *b == b'\n').next().unwrap_or_default();
     let line = String::from_utf8_lossy(line);
     match line.strip_prefix("SIP/2.0 ") {
-        Some(status) => status.to_owned(),
-        None => line.split(' ').next().unwrap_or_default().to_owned(),
+        Some(status) => plain(status, TRACE_TEXT_CHARS),
+        None => plain(line.split(' ').next().unwrap_or_default(), TRACE_TEXT_CHARS),
     }
 }
 
@@ -182,9 +213,23 @@ mod tests {
     #[test]
     fn messages_are_told_in_few_words() {
         let offer = b"INVITE sip:x SIP/2.0\r\nA: b\r\n\r\nv=0\r\nm=audio 4000 RTP/AVP 0 8\r\na=x\r\n";
-        assert_eq!((first_line(offer), body_note(offer)), ("INVITE".into(), "audio 4000: 0 8".into()));
+        assert_eq!((first_line(offer), body_note(offer)), ("INVITE".into(), "audio 4000: PCMU PCMA".into()));
+        let mapped =
+            b"\r\n\r\nm=audio 4 RTP/AVP 9 101 96\r\na=rtpmap:101 telephone-event/8000\r\nm=video 0 RTP/AVP 96\r\n\
+                       a=rtpmap:96 VP8/90000\r\na=rtpmap:\r\n";
+        assert_eq!(body_note(mapped), "audio 4: G722 telephone-event 96, video 0: VP8");
         let answer = b"SIP/2.0 486 Busy Here\r\n\r\n";
         assert_eq!((first_line(answer), body_note(answer)), ("486 Busy Here".into(), String::new()));
         assert_eq!((first_line(b""), body_note(b"")), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn what_a_far_end_writes_is_cut_and_cannot_steer_a_terminal() {
+        let phrase = first_line(format!("SIP/2.0 486 \x1b]0;x\x07{}\r\n", "a".repeat(60_000)).as_bytes());
+        assert!(phrase.starts_with("486 ]0;xaa") && phrase.len() == TRACE_TEXT_CHARS, "{phrase}");
+        let media =
+            body_note(format!("SIP/2.0 200 OK\r\n\r\nm=audio 4000 RTP/AVP \x1b[2J{}\n", "b".repeat(60_000)).as_bytes());
+        assert!(media.starts_with("audio 4000: [2Jbb") && media.len() == TRACE_TEXT_CHARS, "{media}");
+        assert_eq!(first_line(format!("{} x", "M".repeat(60_000)).as_bytes()).len(), TRACE_TEXT_CHARS);
     }
 }

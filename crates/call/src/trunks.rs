@@ -39,7 +39,8 @@ impl Trunks {
             state.peers.retain(|uri, _| trunk.peers.iter().any(|p| p.uri == *uri));
         }
         self.by_name.retain(|name, state| state.calls > 0 || table.trunk(name).is_some());
-        metrics.trunk_up.retain(|name, _| table.trunk(name).is_some());
+        let known = self.by_name.iter().filter(|(name, state)| table.trunk(name).is_some() && !state.peers.is_empty());
+        metrics.trunk_up = known.map(|(name, state)| (name.clone(), state.peers.values().any(|up| *up))).collect();
         metrics.peer_up.retain(|(name, uri), _| {
             table.trunk(name).is_some_and(|trunk| trunk.peers.iter().any(|peer| peer.uri == *uri))
         });

@@ -1,7 +1,6 @@
 //! A call's story in a sentence or two: what the ladder shows, for people who do not read SIP.
 
 use crate::call::{CALLER, Call, State};
-use crate::leg::Leg;
 use crate::trace::{Trace, TraceView};
 
 /// The ladder with its verdict.
@@ -15,8 +14,8 @@ pub(crate) fn verdict(call: &Call) -> String {
     let tried: Vec<String> = (CALLER + 1..call.legs.len()).map(|at| call.name_of(at)).collect();
     let failovers = match call.failovers {
         0 => String::new(),
-        1 => " One way before it failed.".to_owned(),
-        n => format!(" {n} ways before it failed."),
+        1 => " 1 attempt failed before.".to_owned(),
+        n => format!(" {n} attempts failed before."),
     };
     let answered_by = call.callee.map(|at| call.name_of(at));
     match (call.state, answered_by, call.ending) {
@@ -28,7 +27,7 @@ pub(crate) fn verdict(call: &Call) -> String {
         (State::Ended, Some(by), Some(ending)) => {
             let seconds = call.talked_seconds().unwrap_or_default();
             let why = ending.reason.sentence();
-            format!("Answered by {by}, ended after {seconds:.1} s: {why}.{failovers}")
+            format!("Answered by {by}, ended after {seconds:.1} s: {why}.{failovers}{}", one_way(call))
         }
         (State::Ended, _, Some(ending)) => {
             let tried = if tried.is_empty() { String::new() } else { format!(" Tried: {}.", tried.join(", ")) };
@@ -40,11 +39,5 @@ pub(crate) fn verdict(call: &Call) -> String {
 
 /// Says so where media comes from one side only.
 fn one_way(call: &Call) -> String {
-    let heard = |leg: &Leg| leg.view().rtp.rx_packets > 0;
-    let Some(callee) = call.callee else { return String::new() };
-    match (heard(&call.legs[CALLER]), heard(&call.legs[callee])) {
-        (true, false) => format!(" No media from {}.", call.name_of(callee)),
-        (false, true) => format!(" No media from {}.", call.name_of(CALLER)),
-        (true, true) | (false, false) => String::new(),
-    }
+    call.silent_leg().map(|leg| format!(" No media from {}.", call.name_of(leg))).unwrap_or_default()
 }

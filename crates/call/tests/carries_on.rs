@@ -6,7 +6,7 @@ mod bench;
 
 use bench::*;
 use trunkgate_call::Input;
-use trunkgate_media::Command;
+use trunkgate_media::{Command, Event};
 
 fn usual() -> std::sync::Arc<trunkgate_route::Table> {
     table(usual_trunks(), vec![route(vec![to_trunk("pbx")])])
@@ -48,6 +48,48 @@ fn a_restart_in_mid_call() {
     bench.receive(CARRIER, caller.respond(&bye, 200, ""));
     assert_eq!(bench.reports[0].call.sid, before.sid);
     bench.finish();
+}
+
+#[test]
+fn a_snapshot_taken_back_is_the_same_snapshot() {
+    let routes = || vec![route(vec![to_trunk("pbx"), to_trunk("backup")])];
+    let mut bench = Bench::with(table(usual_trunks(), routes()));
+    let mut caller = bench.invite(CARRIER, "+14155550100", &offer());
+    let first = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, first.answer(503, ""));
+    let callee = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));
+    bench.pass(std::time::Duration::from_secs(2));
+    bench.receive(BACKUP, callee.answer(180, ""));
+    bench.receive(BACKUP, callee.answer(200, &answer()));
+    let ok = bench.sent.iter().find(|sent| sent.first_line().starts_with("SIP/2.0 200")).unwrap();
+    caller.to_tag = ok.tag("To");
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    let (id, end, heard) = bench
+        .media
+        .iter()
+        .find_map(|(id, command)| match command {
+            Command::AddEnd { end, spec } => Some((*id, *end, spec.counters.clone())),
+            _ => None,
+        })
+        .unwrap();
+    heard.rx_packets.set(7);
+    heard.lost.set(2);
+    heard.jitter_us.set(1_500);
+    let source = "198.51.100.7:40000".parse().unwrap();
+    bench.input(Input::Media { id, event: Event::Latched { end, source } });
+
+    let snapshot = |bench: &Bench| serde_json::to_value(bench.gateway.snapshot(bench.now)).unwrap();
+    let before = snapshot(&bench);
+    let call = &before["calls"][0];
+    assert_eq!((&call["failovers"], &call["first_ring_ms"]), (&1.into(), &2_000.into()));
+    assert_eq!(
+        (&call["legs"][0]["latched"], &call["legs"][0]["figures"]["lost"]),
+        (&source.to_string().into(), &2.into())
+    );
+    bench.restart(table(usual_trunks(), routes()));
+    assert_eq!(snapshot(&bench), before);
+    let shown = bench.gateway.calls(bench.now).remove(0);
+    assert_eq!((shown.legs[0].rtp.rx_packets, shown.legs[0].rtp.latched), (7, Some(source)));
 }
 
 fn added(media: &[Command]) -> Vec<u16> {
@@ -108,10 +150,7 @@ fn another_trunk_may_not_speak_in_a_call() {
     bench.receive(BACKUP, stolen.request("BYE", 1, ""));
     bench.expect(BACKUP, "SIP/2.0 481");
     assert_eq!(bench.gateway.live_calls(), 1);
-    caller.cseq = 2;
-    bench.receive(CARRIER, caller.request("BYE", "", ""));
-    let bye = bench.expect(PBX, "BYE");
-    bench.receive(PBX, callee.respond(&bye, 200, ""));
+    bench.bye(&mut caller, &callee);
     bench.finish();
 }
 

@@ -42,10 +42,7 @@ fn a_183_with_description_wires_the_media_at_once() {
     assert_eq!(media.iter().filter(|c| watched(c)).count(), 2);
     caller.to_tag = ok.tag("To");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
-    caller.cseq = 2;
-    bench.receive(CARRIER, caller.request("BYE", "", ""));
-    let bye = bench.expect(PBX, "BYE");
-    bench.receive(PBX, callee.respond(&bye, 200, ""));
+    bench.bye(&mut caller, &callee);
     bench.finish();
 }
 
@@ -95,10 +92,7 @@ fn after_a_target_with_early_media_fails_the_next_ones_answer_is_usable() {
     assert_eq!(wires(&bench.take_media()), 2);
     caller.to_tag = ok.tag("To");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
-    caller.cseq = 2;
-    bench.receive(CARRIER, caller.request("BYE", "", ""));
-    let bye = bench.expect(BACKUP, "BYE");
-    bench.receive(BACKUP, backup.respond(&bye, 200, ""));
+    bench.bye(&mut caller, &backup);
     bench.finish();
 }
 

@@ -162,10 +162,7 @@ fn ports_come_back_only_when_the_worker_says_so() {
     bench.worker = false;
     let (mut caller, callee) = bench.answered();
     let (id, all) = ends(&bench);
-    caller.cseq = 2;
-    bench.receive(CARRIER, caller.request("BYE", "", ""));
-    let bye = bench.expect(PBX, "BYE");
-    bench.receive(PBX, callee.respond(&bye, 200, ""));
+    bench.bye(&mut caller, &callee);
     assert_eq!(bench.gateway.status(bench.now).ports_in_use, 4);
     for (left, end) in [(2, all[0]), (2, all[0]), (0, all[1])] {
         bench.input(Input::Media { id, event: Event::EndClosed { end, port: 0 } });

@@ -49,10 +49,7 @@ fn a_503_goes_to_the_next_peer_and_then_to_the_next_target() {
     caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
     bench.nothing();
-    caller.cseq = 2;
-    bench.receive(CARRIER, caller.request("BYE", "", ""));
-    let bye = bench.expect(BACKUP, "BYE");
-    bench.receive(BACKUP, backup.respond(&bye, 200, ""));
+    bench.bye(&mut caller, &backup);
     let record = &bench.reports[0];
     assert_eq!(record.failovers, 2);
     let trunks: Vec<&str> = record.call.legs.iter().map(|l| l.trunk.as_str()).collect();
@@ -116,10 +113,7 @@ fn a_late_200_of_an_abandoned_peer_is_hung_up_on() {
     bench.expect(other, "ACK");
     caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
-    caller.cseq = 2;
-    bench.receive(CARRIER, caller.request("BYE", "", ""));
-    let bye = bench.expect(other, "BYE");
-    bench.receive(other, second.respond(&bye, 200, ""));
+    bench.bye(&mut caller, &second);
     bench.finish();
 }
 

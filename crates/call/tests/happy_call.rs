@@ -206,7 +206,7 @@ fn metrics_count_what_happened() {
     let (mut caller, callee) = bench.answered();
     let active = |bench: &Bench, trunk: &str| bench.gateway.metrics().calls_active.get(trunk).copied();
     assert_eq!((active(&bench, "carrier"), active(&bench, "pbx")), (Some(1), Some(1)));
-    assert_eq!(bench.gateway.metrics().media_ports_in_use, 2);
+    assert_eq!(bench.gateway.metrics().media_ports_in_use, 4);
     caller.cseq = 2;
     bench.receive(CARRIER, caller.request("BYE", "", ""));
     let bye = loop {
@@ -236,4 +236,40 @@ fn metrics_count_what_happened() {
     let pbx = status.trunks.iter().find(|t| t.name == "pbx").unwrap();
     assert_eq!((pbx.state, pbx.answered_ratio, pbx.calls), ("up", Some(1.0), 0));
     bench.finish();
+}
+
+/// The caller's and the callee's counters of the answered call.
+fn counters(bench: &mut Bench) -> Vec<std::sync::Arc<trunkgate_media::EndCounters>> {
+    let commands = bench.take_media().into_iter();
+    let of = |command| if let Command::AddEnd { spec, .. } = command { Some(spec.counters) } else { None };
+    commands.filter_map(of).collect()
+}
+
+#[test]
+fn what_was_heard_of_each_side_is_counted_at_the_end() {
+    for (heard, silent, verdict) in [
+        ([50, 50], None, None),
+        ([50, 0], Some(("pbx", "callee")), Some("pbx")),
+        ([0, 50], Some(("carrier", "caller")), Some("carrier")),
+    ] {
+        let mut bench = Bench::new();
+        let (mut caller, callee) = bench.answered();
+        for (end, packets) in counters(&mut bench).iter().zip(heard) {
+            end.rx_packets.set(packets);
+            end.jitter_us.set(4_000);
+        }
+        bench.bye(&mut caller, &callee);
+        let metrics = bench.gateway.metrics();
+        let jitter = &metrics.rtp_jitter_seconds;
+        let sides = heard.iter().filter(|packets| **packets > 0).count();
+        assert_eq!(jitter.counts.iter().sum::<u64>(), sides as u64);
+        assert!((jitter.sum - 0.004 * sides as f64).abs() < 1e-9);
+        let one_way: Vec<_> = metrics.media_one_way.iter().map(|((trunk, side), n)| (&**trunk, *side, *n)).collect();
+        assert_eq!(one_way, silent.map(|(trunk, side)| (trunk, side, 1)).into_iter().collect::<Vec<_>>());
+        let sid = bench.reports[0].call.sid.clone();
+        let story = bench.gateway.trace(&sid).unwrap().verdict;
+        assert_eq!(story.contains("No media from"), verdict.is_some(), "{story}");
+        assert!(verdict.is_none_or(|name| story.ends_with(&format!("No media from {name}."))), "{story}");
+        bench.finish();
+    }
 }

@@ -31,10 +31,7 @@ fn the_ack_brings_the_answer() {
     let media = bench.take_media();
     assert_eq!(media.iter().filter(|c| matches!(c, Command::Wire { .. })).count(), 2);
     assert_eq!(media.iter().filter(|c| matches!(c, Command::SetRemote { remote, .. } if remote.watch_idle)).count(), 2);
-    caller.cseq = 2;
-    bench.receive(CARRIER, caller.request("BYE", "", ""));
-    let bye = bench.expect(PBX, "BYE");
-    bench.receive(PBX, callee.respond(&bye, 200, ""));
+    bench.bye(&mut caller, &callee);
     bench.finish();
 }
 

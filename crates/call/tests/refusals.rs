@@ -175,11 +175,7 @@ fn draining_refuses_new_calls_and_keeps_live_ones() {
     let options = Dialing { peer: CARRIER.into(), number: "x".into(), call: 9, cseq: 1, to_tag: String::new() };
     bench.receive(CARRIER, options.request("OPTIONS", "", ""));
     bench.expect(CARRIER, "SIP/2.0 503");
-    caller.cseq = 2;
-    bench.receive(CARRIER, caller.request("BYE", "", ""));
-    bench.expect(CARRIER, "SIP/2.0 200");
-    let bye = bench.expect(PBX, "BYE");
-    bench.receive(PBX, callee.respond(&bye, 200, ""));
+    bench.bye(&mut caller, &callee);
     bench.control(Control::Drain { on: false });
     bench.invite(CARRIER, "+14155550101", &offer());
     bench.expect(PBX, "INVITE");

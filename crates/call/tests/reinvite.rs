@@ -277,7 +277,7 @@ fn a_new_stream_gets_ports_on_both_sides_and_loses_them_again() {
     };
     let asked = reinvite(&mut bench, &mut caller, &two(2, "198.51.100.7", 40_010));
     assert_eq!(asked.body().matches("m=audio").count(), 2);
-    assert_eq!(bench.gateway.metrics().media_ports_in_use, ports + 2);
+    assert_eq!(bench.gateway.metrics().media_ports_in_use, ports + 4);
     bench.receive(PBX, callee.respond(&asked, 488, ""));
     bench.expect(CARRIER, "SIP/2.0 488");
     bench.receive(CARRIER, caller.request("ACK", "", "").replace("-ACK-", "-INVITE-"));
@@ -288,7 +288,7 @@ fn a_new_stream_gets_ports_on_both_sides_and_loses_them_again() {
     bench.receive(PBX, callee.respond(&asked, 200, &two(2, "10.0.0.20", 30_010)));
     bench.expect(CARRIER, "SIP/2.0 200");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
-    assert_eq!(bench.gateway.metrics().media_ports_in_use, ports + 2);
+    assert_eq!(bench.gateway.metrics().media_ports_in_use, ports + 4);
     bench.sent.clear();
     bench.take_media();
     let asked = reinvite(&mut bench, &mut caller, &two(4, "198.51.100.7", 0));

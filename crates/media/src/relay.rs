@@ -4,6 +4,7 @@
 //! yet).
 
 use std::collections::VecDeque;
+use std::hash::BuildHasher as _;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -87,14 +88,15 @@ impl Session {
         &mut self,
         at: usize,
         source: SocketAddr,
-        packet: &PacketBuf,
+        packet: &mut PacketBuf,
     ) -> Result<Transmit, DropReason> {
         let end = self.ends.get_mut(at).ok_or(DropReason::NoWire)?;
         let remote = end.remote.as_ref().ok_or(DropReason::UnexpectedSource)?;
         if !end.latch.accepts_rtcp(source, remote) {
             return Err(DropReason::UnexpectedSource);
         }
-        if packet.data().len() >= PACKET || !rtcp::is_well_formed(packet.data()) {
+        let whole = packet.data().len() < PACKET && rtcp::is_well_formed(packet.data());
+        if !whole || !rtcp::cover_texts(packet.data_mut(), |name| self.names.hash_one(name)) {
             return Err(DropReason::NotRtp);
         }
         end.latch.lock_rtcp(source);

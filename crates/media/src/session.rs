@@ -3,9 +3,11 @@
 //! The shell owns the sockets. It binds them before it hands [`Command::AddEnd`] on, closes them before it hands
 //! [`Command::RemoveEnd`] and [`Command::Close`] on, and tells [`Event::Bound`] and [`Event::BindFailed`] itself; all
 //! other events come from here. It opens an agent's socket on [`Command::AddAgent`] and tells what the socket says; see
-//! [`Session::handle_agent`] and what stands with it.
+//! [`Session::handle_agent`] and what stands with it. RTCP is passed along the wires with its texts covered; about a
+//! stream whose numbers we changed it is dropped (the edge does not make RTCP of its own yet).
 
 use std::collections::VecDeque;
+use std::hash::RandomState;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -52,6 +54,8 @@ pub struct Session {
     pub(crate) shared: Shared,
     /// The time of the last [`Self::handle_timeout`]: that of the packets it makes.
     pub(crate) ticked_at: Option<Instant>,
+    /// Makes other names of the canonical names in RTCP.
+    pub(crate) names: RandomState,
 }
 
 impl Session {
@@ -69,6 +73,7 @@ impl Session {
             departed: VecDeque::new(),
             shared: Shared::default(),
             ticked_at: None,
+            names: RandomState::new(),
         }
     }
     /// Counts packets in its worker's counters as well; before its first end.

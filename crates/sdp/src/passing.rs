@@ -68,6 +68,9 @@ pub(crate) fn pass(attribute: &Attribute, number: impl Fn(u8) -> Option<u8>) -> 
     if STAYS.contains(&name.as_str()) || PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
         return None;
     }
+    if names_an_address(&name) {
+        return None;
+    }
     let Some(value) = attribute.value.as_deref() else { return Some(attribute.clone()) };
     if names_an_address(value) {
         return None;
@@ -83,15 +86,14 @@ pub(crate) fn pass(attribute: &Attribute, number: impl Fn(u8) -> Option<u8>) -> 
     Some(Attribute::new(&attribute.name, format!("{number} {rest}")))
 }
 
-/// Whether a word of an unknown attribute is an IP address: it would show one side to the other.
+/// Whether an IP address stands in an unknown attribute, whatever stands around it: it would show one side to the other.
 fn names_an_address(value: &str) -> bool {
-    value
-        .split(|c: char| c.is_ascii_whitespace() || matches!(c, ',' | ';' | '=' | '"' | '/' | '@' | '<' | '>'))
-        .filter(|word| word.contains('.') || word.contains(':'))
-        .any(|word| {
-            let bare = word.trim_matches(['[', ']']);
-            bare.parse::<IpAddr>().is_ok() || word.parse::<SocketAddr>().is_ok()
-        })
+    let address = |word: &str| word.parse::<IpAddr>().is_ok() || word.parse::<SocketAddr>().is_ok();
+    // IPv4 first: there a colon ends the address; in IPv6 it is part of it.
+    let v4 = value.split(|c: char| !c.is_ascii_digit() && c != '.');
+    let v6 = value.split(|c: char| !c.is_ascii_hexdigit() && c != '.' && c != ':');
+    v4.map(|word| word.trim_matches('.')).filter(|word| word.contains('.')).any(address)
+        || v6.filter(|word| word.contains(':') && word.len() > 2).any(address)
 }
 
 #[cfg(test)]
@@ -101,6 +103,29 @@ mod tests {
     fn passes(name: &str, value: Option<&str>) -> Option<String> {
         let attribute = Attribute { name: name.to_owned(), value: value.map(str::to_owned) };
         pass(&attribute, |number| (number == 96).then_some(100)).map(|a| a.to_string().trim_end().to_owned())
+    }
+
+    #[test]
+    fn an_address_is_found_whatever_stands_around_it() {
+        for value in [
+            "10.9.8.7",
+            "10.9.8.7|x",
+            "(10.9.8.7)",
+            "x=10.9.8.7:4000;y",
+            "udp:10.9.8.7.",
+            "a10.9.8.7b",
+            "2001:db8::7",
+            "[2001:db8::7]:4000",
+            "<2001:db8::7>",
+            "\u{201c}10.9.8.7\u{201d}",
+            "fe80::1%eth0",
+        ] {
+            assert_eq!(passes("x-own", Some(value)), None, "{value}");
+        }
+        for value in ["1.2.3", "10.9.8.700", "8000", "a:b", "12:30:45", "::", "v1.2 build 3.4", "urn:x:y"] {
+            assert!(passes("x-own", Some(value)).is_some(), "{value}");
+        }
+        assert_eq!(passes("10.9.8.7", None), None);
     }
 
     #[test]

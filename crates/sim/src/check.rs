@@ -131,6 +131,11 @@ impl World {
         if unique.len() != self.records.len() {
             return Err(format!("{} records of {} calls", self.records.len(), unique.len()));
         }
+        // What a restart forgot while it rang has none; the shell's journal sees to that.
+        let left = self.began.iter().find(|sid| self.summary.restarts == 0 && !unique.contains(sid));
+        if let Some(sid) = left {
+            return Err(format!("call {sid} has begun and has no record"));
+        }
         // A restart forgets what was counted before it.
         if self.summary.restarts == 0 {
             let counted: u64 = self.edge.gateway.metrics().calls.values().sum();

@@ -1,6 +1,6 @@
 //! All that there is: the edge, the phones, the network, the clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -95,6 +95,8 @@ pub struct World {
     pub(crate) log: Log,
     pub(crate) queue: BTreeMap<(Instant, u64), Happening>,
     pub(crate) queued: u64,
+    /// Sids of calls that have begun.
+    pub(crate) began: BTreeSet<String>,
     /// Sids of call records, in order.
     pub(crate) records: Vec<String>,
     pub(crate) summary: Summary,
@@ -140,6 +142,7 @@ impl World {
             log: Log::new(start),
             queue: BTreeMap::new(),
             queued: 0,
+            began: BTreeSet::new(),
             records: Vec::new(),
             summary: Summary::default(),
             table_version: 0,
@@ -304,6 +307,10 @@ impl World {
                     let found = known.then_some(Resolved { transport: Transport::Udp, address });
                     let at = self.now + Duration::from_millis(5);
                     self.at(at, Happening::Resolved(query, found.into_iter().collect()));
+                }
+                Output::Began(call) => {
+                    self.log.line(self.now, format_args!("began   {}", call.sid));
+                    self.began.insert(call.sid);
                 }
                 Output::Report(record) => {
                     let (sid, reason) = (record.call.sid.clone(), record.call.reason);

@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
+use ipnet::IpNet;
 
 use crate::dialog::{Dialog, DialogId, DialogSnapshot};
 use crate::event::{
@@ -51,6 +52,8 @@ pub struct EndpointConfig {
 pub struct Limits {
     /// Server transactions.
     pub servers: usize,
+    /// What the server transactions may hold, in bytes.
+    pub server_bytes: usize,
     /// Client transactions. A CANCEL and a BYE of ours go out all the same: each ends something else.
     pub clients: usize,
     /// Dialogs, those that an open INVITE may still make included.
@@ -63,6 +66,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             servers: limits::SERVER_TRANSACTIONS,
+            server_bytes: limits::SERVER_TRANSACTION_BYTES,
             clients: limits::CLIENT_TRANSACTIONS,
             dialogs: limits::DIALOGS,
             forks: limits::FORKED_DIALOGS,
@@ -110,6 +114,8 @@ pub struct Endpoint {
     last_id: u64,
     servers: HashMap<ServerId, tables::Server>,
     server_keys: HashMap<Key, ServerId>,
+    /// What they hold, in bytes.
+    server_bytes: usize,
     /// Open requests without To tag, by RFC 3261 §8.2.2.2.
     merged: HashMap<Key, ServerId>,
     clients: HashMap<ClientId, tables::Client>,
@@ -125,6 +131,8 @@ pub struct Endpoint {
     timers: TimerQueue<Timer>,
     out: VecDeque<Output>,
     scratch: Vec<u8>,
+    /// Networks of each party, besides the address that it speaks from.
+    reach: HashMap<Party, Vec<IpNet>>,
 }
 
 impl Endpoint {
@@ -142,6 +150,7 @@ impl Endpoint {
             last_id: 0,
             servers: HashMap::new(),
             server_keys: HashMap::new(),
+            server_bytes: 0,
             merged: HashMap::new(),
             clients: HashMap::new(),
             client_keys: HashMap::new(),
@@ -153,6 +162,7 @@ impl Endpoint {
             timers: TimerQueue::new(),
             out: VecDeque::new(),
             scratch: Vec::new(),
+            reach: HashMap::new(),
         }
     }
 
@@ -203,6 +213,12 @@ impl Endpoint {
         }
     }
 
+    /// Says which addresses are a party's own. Its Contacts and Record-Routes lead there, or to where it was heard;
+    /// elsewhere nothing is sent for them.
+    pub fn set_reach(&mut self, party: Party, networks: Vec<IpNet>) {
+        self.reach.insert(party, networks);
+    }
+
     /// The way to a dialog's far end.
     pub fn dialog_flow(&self, dialog: DialogId) -> Option<Flow> {
         self.dialogs.get(&dialog).map(|dialog| dialog.plain.flow)
@@ -247,6 +263,7 @@ impl Endpoint {
         same("reserved", self.reserved, open + self.clients.values().filter(|c| c.reserved).count())?;
         let merged = self.servers.values().filter(|s| s.merged.is_some()).count();
         same("merged", self.merged.len(), merged)?;
+        same("server bytes", self.server_bytes, self.servers.values().map(|s| s.weight).sum())?;
         if self.counts() == Counts::default() {
             same("timers", self.timers.len(), 0)?;
             same("waiting", self.waiting.len(), 0)?;

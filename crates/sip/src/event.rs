@@ -6,6 +6,8 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::dialog::DialogId;
+#[cfg(doc)]
+use crate::limits;
 use crate::message::{Defect, Message};
 use crate::method::Method;
 
@@ -179,7 +181,7 @@ pub enum DropReason {
     DamagedResponse,
     /// A request so damaged that no answer can be built.
     Unanswerable,
-    /// The table of transactions or dialogs is full (`limits`).
+    /// The table of transactions or dialogs is full (`limits`). A 2xx that finds no place is acknowledged and hung up on.
     Full,
 }
 
@@ -226,6 +228,12 @@ pub enum Event {
         /// The INVITE's transaction, now closed.
         id: ServerId,
     },
+    /// An INVITE had no final answer from us within its Expires (RFC 3261 §13.3.1) or [`limits::INVITE_SECONDS`]:
+    /// it is answered 487, nothing is left to answer.
+    Expired {
+        /// The INVITE's transaction, now closed.
+        id: ServerId,
+    },
     /// An answer to a request of ours. Each request that is not abandoned ends once: with a final answer,
     /// [`Event::TimedOut`] or [`Event::TransportFailed`]; only an INVITE may have further 2xx, by forks. Of an INVITE: provisional ones above 100 and finals; a 2xx must be answered
     /// with [`Endpoint::ack`](crate::Endpoint::ack); its repetitions are absorbed and answered with the same ACK. Non-2xx finals are
@@ -234,7 +242,8 @@ pub enum Event {
         /// The request's transaction.
         id: ClientId,
         /// The dialog it made or belongs to: 1xx with To-tag, 2xx. Forked answers have dialogs of their own. `None`
-        /// with the 2xx to a re-INVITE whose dialog has ended meanwhile: it is acknowledged already.
+        /// with the 2xx to a re-INVITE whose dialog has ended meanwhile: it is acknowledged already; and with a 1xx
+        /// past the limit of dialogs.
         dialog: Option<DialogId>,
         /// Status code.
         code: u16,
@@ -346,6 +355,10 @@ pub enum Reason {
     Retransmit2xx,
     /// The 2xx was not acknowledged in 64·T1 (§13.3.1.4).
     AckWait,
+    /// The last provisional answer to an INVITE once more, against proxies that give up (§13.3.1.1).
+    Repeat1xx,
+    /// An INVITE to us has had no final answer for as long as it may last (§13.3.1).
+    InviteExpires,
     /// After CANCEL: the INVITE has 64·T1 to get its final (§9.1).
     CancelWait,
 }

@@ -12,8 +12,14 @@ pub const BODY_PARTS: usize = 16;
 pub const BODY_DEPTH: usize = 3;
 /// Server transactions at once.
 pub const SERVER_TRANSACTIONS: usize = 65_536;
+/// What the server transactions at once may hold of requests and answers, in bytes: else few large ones, repeated
+/// under new branches, would hold gigabytes.
+pub const SERVER_TRANSACTION_BYTES: usize = 64 << 20;
 /// Client transactions at once.
 pub const CLIENT_TRANSACTIONS: usize = 65_536;
+/// An INVITE to us without final answer lasts no longer than this, whatever its Expires, in seconds: past any search
+/// that the layer above makes, so that no transaction is kept for ever.
+pub const INVITE_SECONDS: u32 = 3_600;
 /// Dialogs at once.
 pub const DIALOGS: usize = 65_536;
 /// Dialogs that one INVITE of ours may make by forked answers.

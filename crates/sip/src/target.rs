@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
+
 use crate::dialog::Dialog;
 use crate::event::{Flow, Transport};
 use crate::message::Message;
@@ -31,20 +33,23 @@ pub(crate) fn reply_flow(request: &Message, source: Flow) -> Flow {
 }
 
 /// The way of a request inside a dialog: a literal address in the first route (or the remote target) is gone to; a
-/// name is not looked up here, the dialog's present way is taken instead.
-pub(crate) fn request_flow(dialog: &Dialog) -> Flow {
+/// name is not looked up here, the dialog's present way is taken instead. `reach` are the far end's own networks: an
+/// address outside of them is not gone to either. Else one far end could have us speak to another in our name, or open
+/// connections inside our network; and from there it could not answer, as none but the dialog's own trunk is heard in it.
+pub(crate) fn request_flow(dialog: &Dialog, reach: &[IpNet]) -> Flow {
     let present = dialog.plain.flow;
     let routed = !dialog.plain.route_set.is_empty();
     let first = dialog.first_route();
     let uri = if routed { first } else { Uri::parse(dialog.plain.remote_target.as_bytes()) };
-    uri.and_then(|uri| literal_flow(&uri, dialog, routed)).unwrap_or(present)
+    uri.and_then(|uri| literal_flow(&uri, dialog, routed, reach)).unwrap_or(present)
 }
 
-fn literal_flow(uri: &Uri<'_>, dialog: &Dialog, routed: bool) -> Option<Flow> {
+fn literal_flow(uri: &Uri<'_>, dialog: &Dialog, routed: bool, reach: &[IpNet]) -> Option<Flow> {
     let present = dialog.plain.flow;
     let source = present.remote.ip();
-    let ip = uri.host.ip()?;
-    if !may_go_to(ip, source) || (!routed && behind_nat(ip, source)) {
+    let ip = uri.host.ip()?.to_canonical();
+    let its_own = ip == source || reach.iter().any(|network| network.contains(&ip));
+    if !its_own || !may_go_to(ip, source) || (!routed && behind_nat(ip, source)) {
         return None;
     }
     let asked = match uri.param("transport").map(str::to_ascii_lowercase).as_deref() {
@@ -121,8 +126,12 @@ mod tests {
         Dialog::new(plain, true)
     }
 
+    fn everywhere() -> [IpNet; 2] {
+        ["0.0.0.0/0", "::/0"].map(|network| network.parse().unwrap())
+    }
+
     fn udp(target: &str, routes: &[&str], source: &str) -> String {
-        request_flow(&dialog(flow(Transport::Udp, source), target, routes)).remote.to_string()
+        request_flow(&dialog(flow(Transport::Udp, source), target, routes), &everywhere()).remote.to_string()
     }
 
     #[test]
@@ -152,19 +161,38 @@ mod tests {
     }
 
     #[test]
+    fn nobody_sends_us_to_an_address_that_is_not_its_own() {
+        let reach: [IpNet; 1] = ["198.51.100.0/24".parse().unwrap()];
+        let to = |target: &str, routes: &[&str]| {
+            let dialog = dialog(flow(Transport::Udp, "203.0.113.5:5060"), target, routes);
+            request_flow(&dialog, &reach).remote.to_string()
+        };
+        assert_eq!(to("sip:b@198.51.100.9:5070", &[]), "198.51.100.9:5070");
+        assert_eq!(to("sip:b@203.0.113.5:5099", &[]), "203.0.113.5:5099");
+        assert_eq!(to("sip:b@[::ffff:198.51.100.9]:5070", &[]), "198.51.100.9:5070");
+        let others = ["192.0.2.77:5060", "10.0.0.9:6379;transport=tcp", "[::ffff:10.0.0.9]:25"];
+        for other in others {
+            assert_eq!(to(&format!("sip:b@{other}"), &[]), "203.0.113.5:5060", "{other}");
+            let route = format!("<sip:{other};lr>");
+            assert_eq!(to("sip:b@203.0.113.5:5099", &[&route]), "203.0.113.5:5060", "routed: {other}");
+        }
+    }
+
+    #[test]
     fn a_stream_goes_on_over_its_connection_while_that_is_open() {
         let source = flow(Transport::Tcp, "203.0.113.5:40000");
         let mut open = dialog(source, "sip:b@203.0.113.5:5060;transport=tcp", &[]);
-        assert_eq!(request_flow(&open), source);
+        assert_eq!(request_flow(&open, &everywhere()), source);
         open.flow_lost = true;
-        let again = request_flow(&open);
+        let again = request_flow(&open, &everywhere());
         assert_eq!((again.remote.to_string().as_str(), again.connection), ("203.0.113.5:5060", None));
-        let elsewhere = request_flow(&dialog(source, "sip:b@198.51.100.9;transport=tcp", &[]));
+        let elsewhere = request_flow(&dialog(source, "sip:b@198.51.100.9;transport=tcp", &[]), &everywhere());
         assert_eq!(elsewhere.remote.to_string(), "198.51.100.9:5060");
         let secure = flow(Transport::Tls, "203.0.113.5:40000");
-        assert_eq!(request_flow(&dialog(secure, "sip:b@198.51.100.9;transport=udp", &[])), secure, "never downgraded");
+        let downgraded = request_flow(&dialog(secure, "sip:b@198.51.100.9;transport=udp", &[]), &everywhere());
+        assert_eq!(downgraded, secure, "never downgraded");
         let other = dialog(flow(Transport::Udp, "203.0.113.5:5060"), "sip:b@198.51.100.9;transport=sctp", &[]);
-        assert_eq!(request_flow(&other), other.plain.flow);
+        assert_eq!(request_flow(&other, &everywhere()), other.plain.flow);
     }
 
     #[test]

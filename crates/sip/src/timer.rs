@@ -14,6 +14,8 @@ pub(crate) const T2: Duration = Duration::from_secs(4);
 pub(crate) const T4: Duration = Duration::from_secs(5);
 /// 64·T1: timers B, F, H, J, L, M, the wait for an ACK and the wait after a CANCEL.
 pub(crate) const T1_64: Duration = Duration::from_secs(32);
+/// RFC 3261 §13.3.1.1: how often a provisional answer is repeated.
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 /// RFC 3261 §17.1.1.2: at least 32 s for unreliable transports.
 pub(crate) const TIMER_D: Duration = Duration::from_secs(32);
 

@@ -3,7 +3,10 @@
 
 mod peer;
 
-use peer::{Edge, LOCAL, SECOND, T1, config, flow, request, response, to_tag, value};
+use std::time::Duration;
+
+use peer::{Edge, LOCAL, SECOND, T1, config, first_line, flow, request, response, to_tag, value};
+use trunkgate_sip::limits::INVITE_SECONDS;
 use trunkgate_sip::{
     Answer, Body, Counts, DropReason, Event, Extra, HeaderName, Message, Method, Party, Reason, Transport,
 };
@@ -173,6 +176,53 @@ fn rfc3261_17_2_1_a_refusal_is_repeated_until_its_ack() {
     assert!(edge.events.is_empty() && edge.sent.is_empty());
     edge.assert_empty_after(6 * SECOND);
     assert_eq!(edge.respond(id, 200), None, "the transaction is gone");
+}
+
+#[test]
+fn rfc3261_13_3_1_1_a_provisional_answer_is_repeated_each_minute() {
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let mut edge = Edge::with(config(1), transport);
+        edge.receive(&request("INVITE", 1, "z9hG4bKi", "", ""));
+        let id = edge.invited();
+        assert!(edge.times_of_sending(100 * SECOND).is_empty(), "100 is of this hop alone");
+        edge.respond(id, 180);
+        assert_eq!(edge.next_reason(), Some(Reason::Repeat1xx));
+        edge.pass(30 * SECOND);
+        edge.respond(id, 183);
+        assert_eq!(edge.times_of_sending(130 * SECOND), [60_000, 120_000]);
+        assert_eq!(first_line(&edge.sent[0].bytes), "183 Session Progress");
+        assert!(edge.sent[0].what.again);
+        edge.respond(id, 486);
+        edge.receive(&request("ACK", 1, "z9hG4bKi", &to_tag(&edge.last()), ""));
+        edge.assert_empty_after(70 * SECOND);
+    }
+}
+
+#[test]
+fn rfc3261_13_3_1_an_invite_expires() {
+    let longest = u64::from(INVITE_SECONDS);
+    for (lines, lasts) in
+        [("Expires: 20\r\n", 20), ("Expires: 86400\r\n", longest), ("Expires: soon\r\n", longest), ("", longest)]
+    {
+        let mut edge = Edge::new();
+        edge.receive(&request("INVITE", 1, "z9hG4bKi", "", lines));
+        let id = edge.invited();
+        edge.respond(id, 180);
+        edge.pass(Duration::from_secs(lasts) - T1);
+        assert!(edge.events.is_empty());
+        edge.pass(T1);
+        assert!(matches!(edge.events[..], [Event::Expired { id: over }] if over == id), "{lines}");
+        assert_eq!(first_line(&edge.sent.last().unwrap().bytes), "487 Request Terminated");
+        assert_eq!(edge.respond(id, 200), None);
+        edge.assert_empty_after(33 * SECOND);
+    }
+    let mut edge = Edge::new();
+    edge.receive(&request("INVITE", 1, "z9hG4bKi", "", "Expires: 20\r\n"));
+    let id = edge.invited();
+    edge.respond(id, 200);
+    edge.receive(&request("ACK", 1, "z9hG4bKa", &to_tag(&edge.one()), ""));
+    edge.pass(60 * SECOND);
+    assert!(edge.events.is_empty(), "an answered one does not");
 }
 
 #[test]

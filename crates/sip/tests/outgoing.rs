@@ -130,6 +130,7 @@ fn forked_answers_have_dialogs_of_their_own_up_to_the_limit() {
     }
     edge.receive(&response(&invite, 180, "b4", ""));
     assert_eq!(edge.dropped(), [DropReason::Full]);
+    assert_eq!(edge.response(), Some((180, None)), "told all the same");
     for (tag, dialog) in ["b1", "b3"].into_iter().zip([dialogs[0], dialogs[2]]) {
         edge.receive(&response(&invite, 200, tag, ""));
         assert_eq!(edge.response(), Some((200, Some(dialog))));
@@ -151,6 +152,47 @@ fn a_dialog_table_that_is_full_takes_no_second_fork() {
     assert!(edge.response().is_some(), "its place was kept");
     edge.receive(&response(&invite, 180, "b2", ""));
     assert_eq!(edge.dropped(), [DropReason::Full]);
+}
+
+#[test]
+fn an_answer_takes_the_place_of_an_early_dialog() {
+    let mut few = config(1);
+    few.limits.forks = 2;
+    let mut edge = Edge::with(few, Transport::Udp);
+    let (_, invite) = edge.invite();
+    for tag in ["b1", "b2"] {
+        edge.receive(&response(&invite, 180, tag, ""));
+    }
+    edge.receive(&response(&invite, 200, "b3", ""));
+    let (code, dialog) = edge.response().unwrap();
+    assert_eq!((code, edge.endpoint.counts().dialogs), (200, 2));
+    edge.endpoint.ack(edge.now, dialog.unwrap(), None);
+    edge.drain();
+    assert_eq!(to_tag(&edge.one()), "b3");
+    edge.pass(T1 * 64);
+    assert_eq!(edge.endpoint.counts().dialogs, 1);
+}
+
+#[test]
+fn rfc3261_13_2_2_4_an_answer_past_the_limit_is_acknowledged_and_hung_up_on() {
+    let mut few = config(1);
+    few.limits.forks = 1;
+    let mut edge = Edge::with(few, Transport::Udp);
+    let (_, invite) = edge.invite();
+    edge.receive(&response(&invite, 200, "b1", ""));
+    let (_, first) = edge.response().unwrap();
+    edge.endpoint.ack(edge.now, first.unwrap(), None);
+    edge.drain();
+    for _ in 0..2 {
+        edge.receive(&response(&invite, 200, "b2", "Contact: <sip:two@198.51.100.7:5070>\r\n"));
+        assert_eq!(edge.lines(), ["ACK sip:two@198.51.100.7:5070", "BYE sip:two@198.51.100.7:5070"]);
+        assert!(edge.sent.iter().all(|sent| to_tag(&parse(&sent.bytes)) == "b2"));
+        assert_eq!(edge.dropped(), [DropReason::Full]);
+        assert_eq!((edge.response(), edge.endpoint.counts().dialogs), (None, 1));
+    }
+    let bye = edge.last();
+    edge.receive(&response(&bye, 200, "", ""));
+    assert!(edge.events.is_empty(), "nobody waits for it");
 }
 
 #[test]

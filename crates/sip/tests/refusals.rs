@@ -4,7 +4,7 @@
 mod peer;
 
 use peer::{Edge, SECOND, config, flow, request, response, to_tag, value};
-use trunkgate_sip::{Counts, DropReason, Event, HeaderName, Limits, Method, Party, Transport};
+use trunkgate_sip::{Counts, DropReason, EndpointConfig, Event, HeaderName, Limits, Method, Party, Transport};
 
 /// One line of the table: what comes, the answer's first line, and a header it must have.
 fn refused(edge: &mut Edge, text: &str, line: &str, header: Option<(HeaderName, &str)>) {
@@ -197,7 +197,7 @@ fn rfc3261_14_2_glare_gets_491() {
 #[test]
 fn full_tables_answer_503_with_retry_after_and_keep_nothing() {
     let mut small = config(1);
-    small.limits = Limits { servers: 2, clients: 1, dialogs: 2, forks: 2 };
+    small.limits = Limits { servers: 2, clients: 1, dialogs: 2, forks: 2, ..Limits::default() };
     let mut edge = Edge::with(small, Transport::Udp);
     edge.receive(&request("OPTIONS", 1, "z9hG4bKo", "", ""));
     edge.receive(&request("INVITE", 1, "z9hG4bK1", "", ""));
@@ -223,7 +223,7 @@ fn full_tables_answer_503_with_retry_after_and_keep_nothing() {
 #[test]
 fn full_tables_end_requests_of_ours_at_once() {
     let mut small = config(1);
-    small.limits = Limits { servers: 2, clients: 1, dialogs: 2, forks: 2 };
+    small.limits = Limits { servers: 2, clients: 1, dialogs: 2, forks: 2, ..Limits::default() };
     let mut edge = Edge::with(small, Transport::Udp);
     let (first, _) = edge.invite();
     let second = edge.endpoint.options(edge.now, edge.flow, peer::LOCAL, Party(1), "sip:198.51.100.7");
@@ -232,6 +232,40 @@ fn full_tables_end_requests_of_ours_at_once() {
     assert!(
         matches!(edge.events[..], [Event::Dropped(DropReason::Full), Event::TransportFailed { id }] if id == second)
     );
+}
+
+#[test]
+fn server_transactions_hold_no_more_bytes_than_they_may() {
+    let mut small = config(1);
+    small.limits.server_bytes = 10_000;
+    let mut edge = Edge::with(small, Transport::Udp);
+    let long = format!("X-Long: {}\r\n", "x".repeat(3000));
+    let mut refused = 0;
+    for n in 0..20 {
+        let branch = format!("z9hG4bK{n}");
+        edge.receive(&request("INVITE", 1, &branch, "", &long).replace("call-1", &format!("call-{n}")));
+        refused += usize::from(edge.lines() == ["503 Service Unavailable"]);
+    }
+    let open = edge.endpoint.counts().servers;
+    assert!((2..5).contains(&open) && refused == 20 - open, "{open} {refused}");
+    edge.endpoint.check_invariants().unwrap();
+    let first = edge.endpoint.counts();
+    edge.pass(200 * SECOND);
+    assert_eq!(edge.endpoint.counts(), first, "nobody has answered them");
+    // What is finally answered no longer holds its request.
+    let mut edge = Edge::with(
+        EndpointConfig { limits: Limits { server_bytes: 10_000, ..Limits::default() }, ..config(1) },
+        Transport::Udp,
+    );
+    for n in 0..6 {
+        let branch = format!("z9hG4bK{n}");
+        edge.receive(&request("INVITE", 1, &branch, "", &long).replace("call-1", &format!("call-{n}")));
+        let id = edge.invited();
+        edge.respond(id, 404);
+    }
+    edge.pass(200 * SECOND);
+    assert_eq!(edge.endpoint.counts().servers, 0);
+    edge.endpoint.check_invariants().unwrap();
 }
 
 #[test]

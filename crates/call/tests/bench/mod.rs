@@ -3,7 +3,7 @@
 #![allow(dead_code, unreachable_pub)] // no test uses all of it
 #![allow(clippy::unwrap_used, clippy::panic)] // only tests use it
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -165,6 +165,8 @@ pub struct Bench {
     pub sent: VecDeque<Sent>,
     pub media: Vec<(MediaId, Command)>,
     pub reports: Vec<CallRecord>,
+    /// Calls that were told to have begun and have no record yet.
+    pub began: BTreeSet<String>,
     pub logs: Vec<String>,
     pub resolves: Vec<(QueryId, String)>,
     /// Whether the worker tells of closed ends by itself.
@@ -212,6 +214,7 @@ impl Bench {
             sent: VecDeque::new(),
             media: vec![],
             reports: vec![],
+            began: BTreeSet::new(),
             logs: vec![],
             resolves: vec![],
             worker: true,
@@ -261,7 +264,11 @@ impl Bench {
                     self.media.push((id, command));
                 }
                 Output::Resolve { query, host, .. } => self.resolves.push((query, host)),
-                Output::Report(record) => self.reports.push(*record),
+                Output::Began(call) => assert!(self.began.insert(call.sid), "told twice"),
+                Output::Report(record) => {
+                    self.began.remove(&record.call.sid);
+                    self.reports.push(*record);
+                }
                 Output::Log(line) => self.logs.push(line.text),
             }
         }
@@ -361,9 +368,21 @@ impl Bench {
         (caller, callee)
     }
 
+    /// The caller hangs up an answered call; the callee's BYE is answered.
+    pub fn bye(&mut self, caller: &mut Dialing, callee: &Dialed) {
+        caller.cseq += 1;
+        self.receive(&caller.peer, caller.request("BYE", "", ""));
+        let peer = caller.peer.clone();
+        let answered = self.sent.iter().position(|s| s.to == peer.parse().unwrap() && s.code() == 200);
+        self.sent.remove(answered.unwrap());
+        let bye = self.expect(&callee.peer, "BYE");
+        self.receive(&callee.peer, callee.respond(&bye, 200, ""));
+    }
+
     /// Everything has ended: after the last timers nothing is left of it.
     pub fn finish(&mut self) {
         assert_eq!(self.gateway.live_calls(), 0);
+        assert!(self.began.is_empty(), "no record of {:?}", self.began);
         self.pass(Duration::from_secs(80));
         assert_eq!(self.gateway.held_calls(), 0, "{:#?}", self.gateway);
         assert_eq!(self.gateway.sip_counts(), trunkgate_sip::Counts::default());

@@ -1,8 +1,10 @@
 //! Our requests: INVITE and what belongs to it (ACK, CANCEL), requests inside dialogs, OPTIONS.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use bytes::Bytes;
+use ipnet::IpNet;
 
 use super::Endpoint;
 use super::tables::{Cancel, Client, Inviting};
@@ -251,7 +253,8 @@ impl Endpoint {
         let Some(dialog) = self.dialogs.get_mut(&dialog_id) else { return };
         dialog.plain.local_cseq = dialog.plain.local_cseq.saturating_add(1).min(LAST_CSEQ);
         let (cseq, branch) = (dialog.plain.local_cseq, self.tokens.branch());
-        let mut begun = Begun::within(dialog, method, cseq, &branch, &self.product);
+        let flow = request_flow(dialog, reach_of(&self.reach, dialog));
+        let mut begun = Begun::within(dialog, flow, method, cseq, &branch, &self.product);
         // Target refreshes, and requests that make dialogs of their own (RFC 3261 §12.2, RFC 6665, RFC 3515).
         let plain = &dialog.plain;
         if matches!(method, Method::Invite | Method::Update | Method::Subscribe | Method::Notify | Method::Refer) {
@@ -293,7 +296,9 @@ impl Endpoint {
         let Some(dialog) = self.dialogs.get_mut(&dialog_id) else { return };
         let Some(cseq) = dialog.ack_due.take() else { return };
         let client = dialog.invite_out.take();
-        let Begun { flow, writer, .. } = Begun::within(dialog, Method::Ack, cseq, &self.tokens.branch(), &self.product);
+        let flow = request_flow(dialog, reach_of(&self.reach, dialog));
+        let branch = self.tokens.branch();
+        let Begun { writer, .. } = Begun::within(dialog, flow, Method::Ack, cseq, &branch, &self.product);
         let bytes = writer.finish(body);
         let what = Sent {
             method: Method::Ack,
@@ -366,8 +371,7 @@ struct Begun {
 }
 
 impl Begun {
-    fn within(dialog: &Dialog, method: Method, cseq: u32, branch: &str, product: &str) -> Begun {
-        let flow = request_flow(dialog);
+    fn within(dialog: &Dialog, flow: Flow, method: Method, cseq: u32, branch: &str, product: &str) -> Begun {
         let (uri, routes) = dialog.request_line();
         let plain = &dialog.plain;
         let to = tagged(&plain.remote_uri, &plain.remote_tag);
@@ -388,6 +392,11 @@ impl Begun {
         .begin();
         Begun { flow, writer, uri, routes, to }
     }
+}
+
+/// The networks that a dialog's far end may send us to.
+fn reach_of<'a>(reach: &'a HashMap<Party, Vec<IpNet>>, dialog: &Dialog) -> &'a [IpNet] {
+    reach.get(&dialog.plain.party).map_or(&[], Vec::as_slice)
 }
 
 fn write_extras(writer: &mut Writer, headers: &[Extra]) {

@@ -1,18 +1,20 @@
 //! Requests to us: retransmissions found, what is wrong refused, new ones told (RFC 3261 §8.2, §9.2, §17.2.3).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::tables::{Server, ServerMachine};
-use super::{Arrival, Endpoint};
+use super::{Arrival, Endpoint, Timer};
 use crate::compose;
 use crate::dialog::DialogId;
-use crate::event::{DropReason, Event, Flow, Party, Sent, ServerId};
+use crate::event::{DropReason, Event, Flow, Party, Reason, Sent, ServerId};
+use crate::header::HeaderName;
+use crate::limits;
 use crate::message::{Defect, Message};
 use crate::method::Method;
 use crate::sanity::Refusal;
 use crate::target::reply_flow;
 use crate::transaction::key::{self, Key};
-use crate::transaction::{ServerEvent, Slots, Tell};
+use crate::transaction::{ServerEvent, Slot, Slots, Step, Tell};
 use crate::write::reason_phrase;
 
 impl Endpoint {
@@ -45,7 +47,7 @@ impl Endpoint {
             return self.refuse_as(&arrival, &request, refusal);
         }
         if key::to_tag(&request).is_empty() {
-            self.on_new_request(arrival, key, request);
+            self.on_new_request(now, arrival, key, request);
         } else {
             self.on_request_within(now, arrival, key, request);
         }
@@ -57,17 +59,17 @@ impl Endpoint {
     }
 
     /// A request outside of any dialog.
-    fn on_new_request(&mut self, arrival: Arrival, key: Key, request: Message) {
+    fn on_new_request(&mut self, now: Instant, arrival: Arrival, key: Key, request: Message) {
         let method = request.method();
         if matches!(method, Method::Bye | Method::Prack | Method::Update | Method::Info) {
             return self.refuse_as(&arrival, &request, Refusal::plain(481));
         }
         let invite = method == Method::Invite;
         let no_dialog = invite && self.dialogs.len() + self.reserved >= self.limits.dialogs;
-        if no_dialog || self.servers.len() >= self.limits.servers {
+        if no_dialog || self.servers_full() {
             return self.refuse_full(&arrival, &request);
         }
-        let id = self.start_server(arrival, key, request.clone(), None);
+        let id = self.start_server(now, arrival, key, request.clone(), None);
         if invite {
             self.send_trying(id);
             self.tell(Event::Invite { id, flow: arrival.flow, party: arrival.party, request });
@@ -80,6 +82,7 @@ impl Endpoint {
     /// Takes a request into the tables.
     pub(super) fn start_server(
         &mut self,
+        now: Instant,
         arrival: Arrival,
         key: Key,
         request: Message,
@@ -98,12 +101,17 @@ impl Endpoint {
         let reserved = method == Method::Invite && initial;
         self.reserved += usize::from(reserved);
         self.server_keys.insert(key.clone(), id);
+        let mut slots = Slots::default();
+        if method == Method::Invite {
+            let lasts = Slot::Arm(Reason::InviteExpires, lifetime(&request));
+            slots.apply(&mut self.timers, now, Timer::Server(id), Step { timeout: lasts, ..Step::IDLE });
+        }
         let server = Server {
             key,
             merged,
             method,
             machine: ServerMachine::start(method, arrival.flow.transport.is_reliable()),
-            slots: Slots::default(),
+            slots,
             source: arrival.flow,
             reply: reply_flow(&request, arrival.flow),
             local: arrival.local,
@@ -115,8 +123,10 @@ impl Endpoint {
             dialog,
             initial,
             reserved,
+            weight: 0,
         };
         self.servers.insert(id, server);
+        self.weigh_server(id);
         id
     }
 
@@ -194,4 +204,11 @@ impl Endpoint {
             self.tell(Event::Refused { party, method, code, defect });
         }
     }
+}
+
+/// How long an INVITE may stay without final answer: its Expires (RFC 3261 §20.19), within the limit.
+fn lifetime(request: &Message) -> Duration {
+    let expires = request.header(HeaderName::Expires).and_then(|value| std::str::from_utf8(value).ok());
+    let seconds = expires.and_then(|value| value.trim().parse().ok()).unwrap_or(limits::INVITE_SECONDS);
+    Duration::from_secs(seconds.min(limits::INVITE_SECONDS).into())
 }

@@ -119,7 +119,10 @@ impl Endpoint {
             None if key::to_tag(&response).is_empty() => None,
             None => match self.fork_dialog(id, flow, &response, false) {
                 Some(dialog) => Some(dialog),
-                None => return self.drop_message(DropReason::Full),
+                None => {
+                    self.drop_message(DropReason::Full);
+                    None
+                }
             },
         };
         self.tell(Event::Response { id, dialog, code, response });
@@ -152,7 +155,7 @@ impl Endpoint {
             }
             None => match self.fork_dialog(id, flow, &response, true) {
                 Some(dialog) => dialog,
-                None => return self.drop_message(DropReason::Full),
+                None => return self.hang_up_on_fork(now, id, flow, cseq, &response),
             },
         };
         let re_invite = self.clients.get(&id).is_some_and(|client| client.dialog.is_some());
@@ -214,9 +217,7 @@ impl Endpoint {
     /// the limits: one INVITE makes one dialog by right, more only while there is room.
     fn fork_dialog(&mut self, id: ClientId, flow: Flow, response: &Message, confirmed: bool) -> Option<DialogId> {
         let tag = key::to_tag(response);
-        let client = self.clients.get_mut(&id)?;
-        let party = client.party;
-        let inviting = client.invite.as_deref_mut()?;
+        let inviting = self.clients.get_mut(&id)?.invite.as_deref_mut()?;
         let known = inviting.forks.iter().position(|fork| *fork.tag == *tag);
         let fork = known.and_then(|at| inviting.forks.get_mut(at));
         if let Some(fork) = fork {
@@ -233,14 +234,51 @@ impl Endpoint {
                 return Some(dialog);
             }
         }
-        let room = self.dialogs.len() + self.reserved < self.limits.dialogs;
-        if known.is_none() && (inviting.forks.len() >= self.limits.forks || !(client.reserved || room)) {
+        if known.is_none() && !self.has_room_for_fork(id, confirmed) {
             return None;
         }
+        let dialog = self.insert_fork(id, flow, response, confirmed)?;
+        let inviting = self.clients.get_mut(&id)?.invite.as_deref_mut()?;
+        match known.and_then(|at| inviting.forks.get_mut(at)) {
+            Some(fork) => fork.dialog = dialog,
+            None => inviting.forks.push(Fork { tag: tag.into(), dialog, confirmed, ack: None }),
+        }
+        Some(dialog)
+    }
+
+    /// Whether an answer from one more far end may make a dialog. An early one gives way to one that has answered.
+    fn has_room_for_fork(&mut self, id: ClientId, confirmed: bool) -> bool {
+        let room = self.dialogs.len() + self.reserved < self.limits.dialogs;
+        let Some(client) = self.clients.get_mut(&id) else { return false };
+        let Some(inviting) = client.invite.as_deref_mut() else { return false };
+        if inviting.forks.len() < self.limits.forks && (client.reserved || room) {
+            return true;
+        }
+        let early = inviting.forks.iter().position(|fork| !fork.confirmed).filter(|_| confirmed);
+        let Some(fork) = early.map(|at| inviting.forks.remove(at)) else { return false };
+        self.remove_dialog(fork.dialog);
+        true
+    }
+
+    /// A 2xx that no dialog can be kept of: acknowledged and hung up on, so that the far end is not left talking to
+    /// nobody (RFC 3261 §13.2.2.4). Its repetition is treated in the same way.
+    fn hang_up_on_fork(&mut self, now: Instant, id: ClientId, flow: Flow, cseq: u32, response: &Message) {
+        self.drop_message(DropReason::Full);
+        let Some(dialog) = self.insert_fork(id, flow, response, true) else { return };
+        if let Some(live) = self.dialogs.get_mut(&dialog) {
+            live.ack_due = Some(cseq);
+        }
+        self.hang_up(now, id, dialog);
+    }
+
+    /// A dialog of an answer to our INVITE, taken into the table.
+    fn insert_fork(&mut self, id: ClientId, flow: Flow, response: &Message, confirmed: bool) -> Option<DialogId> {
+        let client = self.clients.get_mut(&id)?;
+        let inviting = client.invite.as_deref()?;
         let plain = DialogSnapshot {
             call_id: client.call_id.clone(),
             local_tag: inviting.local_tag.clone(),
-            remote_tag: String::from_utf8_lossy(tag).into_owned(),
+            remote_tag: String::from_utf8_lossy(key::to_tag(response)).into_owned(),
             local_uri: inviting.local_uri.clone(),
             remote_uri: inviting.remote_uri.clone(),
             remote_target: contact_uri(response).unwrap_or_else(|| inviting.uri.clone()),
@@ -250,20 +288,14 @@ impl Endpoint {
             contact_user: inviting.contact_user.clone(),
             flow,
             local: client.local,
-            party,
+            party: client.party,
         };
         let mut dialog = Dialog::new(plain, confirmed);
         dialog.invite_out = Some(id);
         if std::mem::take(&mut client.reserved) {
             self.reserved -= 1;
         }
-        let dialog = self.insert_dialog(dialog);
-        let inviting = self.clients.get_mut(&id)?.invite.as_deref_mut()?;
-        match known.and_then(|at| inviting.forks.get_mut(at)) {
-            Some(fork) => fork.dialog = dialog,
-            None => inviting.forks.push(Fork { tag: tag.into(), dialog, confirmed, ack: None }),
-        }
-        Some(dialog)
+        Some(self.insert_dialog(dialog))
     }
 
     /// The ACK to a re-INVITE's 2xx whose dialog has ended meanwhile; the far end must not go on repeating.

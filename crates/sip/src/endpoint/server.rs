@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{Endpoint, Timer};
 use crate::compose::{self, contact};
 use crate::dialog::{Dialog, DialogId, DialogSnapshot, Unacked, bare_address, contact_uri, record_routes};
-use crate::event::{Answer, Reason, Sent, ServerId};
+use crate::event::{Answer, Event, Reason, Sent, ServerId};
 use crate::method::Method;
 use crate::timer::{T1, T1_64, T2};
 use crate::transaction::{Class, Send, ServerEvent, Tell, key};
@@ -30,6 +30,7 @@ impl Endpoint {
             server.request = None;
         }
         let (dialog, initial, cseq, reply) = (server.dialog, server.initial, server.cseq, server.reply);
+        self.weigh_server(id);
         self.step_server(now, id, ServerEvent::Send(class));
         let dialog_id = dialog?;
         if !invite || class == Class::Provisional {
@@ -65,10 +66,11 @@ impl Endpoint {
         let bytes = compose::answer(request, server.source, 100, "", "", false).finish(None);
         server.last = Some((bytes.clone(), 100));
         let (reply, what) = (server.reply, server.sent(id, 100, false));
+        self.weigh_server(id);
         self.transmit(reply, bytes, what);
     }
 
-    /// 487 to an INVITE that was cancelled or whose dialog has ended.
+    /// 487 to an INVITE that was cancelled, has expired, or whose dialog has ended.
     pub(super) fn terminate_invite(&mut self, now: Instant, id: ServerId) {
         self.respond(now, id, Answer { code: 487, ..Answer::default() });
     }
@@ -93,6 +95,10 @@ impl Endpoint {
     }
 
     pub(super) fn on_server_timer(&mut self, now: Instant, id: ServerId, reason: Reason) {
+        if reason == Reason::InviteExpires {
+            self.terminate_invite(now, id);
+            return self.tell(Event::Expired { id });
+        }
         // A non-2xx final without ACK (timer H) harms nobody: the layer above has ended that call already.
         self.step_server(now, id, ServerEvent::Timer(reason));
     }

@@ -152,6 +152,8 @@ pub(super) struct Server {
     pub(super) initial: bool,
     /// Whether a place in the table of dialogs is kept for it.
     pub(super) reserved: bool,
+    /// What it holds of messages, in bytes, as counted in the endpoint.
+    pub(super) weight: usize,
 }
 
 /// One of the two server machines.
@@ -230,6 +232,23 @@ impl Endpoint {
             self.merged.remove(&merged);
         }
         self.reserved -= usize::from(server.reserved);
+        self.server_bytes -= server.weight;
+    }
+
+    /// Counts what a server transaction holds now.
+    pub(super) fn weigh_server(&mut self, id: ServerId) {
+        let Some(server) = self.servers.get_mut(&id) else { return };
+        let request = server.request.as_ref().map_or(0, |request| request.as_bytes().len());
+        // The keys hold the names of the request once more.
+        let keys = server.key.len() + server.merged.as_ref().map_or(0, |key| key.len());
+        let weight = request + server.last.as_ref().map_or(0, |(bytes, _)| bytes.len()) + 2 * keys;
+        self.server_bytes = self.server_bytes - server.weight + weight;
+        server.weight = weight;
+    }
+
+    /// Whether there is room for one more server transaction.
+    pub(super) fn servers_full(&self) -> bool {
+        self.servers.len() >= self.limits.servers || self.server_bytes >= self.limits.server_bytes
     }
 
     /// Takes a dialog into the tables.

@@ -21,7 +21,7 @@ impl Endpoint {
         if let Some(refusal) = self.refusal_within(id, method, number) {
             return self.refuse_as(&arrival, &request, refusal);
         }
-        let full = self.servers.len() >= self.limits.servers;
+        let full = self.servers_full();
         if full && method != Method::Bye {
             return self.refuse_full(&arrival, &request);
         }
@@ -40,13 +40,13 @@ impl Endpoint {
             if full {
                 self.refuse_as(&arrival, &request, Refusal::plain(200));
             } else {
-                let server = self.start_server(arrival, key, request.clone(), Some(id));
+                let server = self.start_server(now, arrival, key, request.clone(), Some(id));
                 self.respond(now, server, Answer { code: 200, ..Answer::default() });
             }
             self.end_dialog(now, id);
             return self.tell(Event::Request { id: None, dialog: Some(id), flow, party, method, request });
         }
-        let server = self.start_server(arrival, key, request.clone(), Some(id));
+        let server = self.start_server(now, arrival, key, request.clone(), Some(id));
         if method == Method::Invite {
             if let Some(dialog) = self.dialogs.get_mut(&id) {
                 dialog.invite_in = Some(server);

@@ -99,7 +99,7 @@ pub(crate) enum Slot {
 pub(crate) struct Step {
     pub(crate) send: Send,
     pub(crate) tell: Tell,
-    /// Timers A, E, G.
+    /// Timers A, E, G, and the repetition of a provisional answer.
     pub(crate) retransmit: Slot,
     /// All others: a transaction never waits for two of them at once.
     pub(crate) timeout: Slot,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::event::Reason;
-use crate::timer::{T1, T1_64, T2, T4};
+use crate::timer::{MINUTE, T1, T1_64, T2, T4};
 use crate::transaction::{Class, Send, ServerEvent, Slot, Step, Tell};
 
 /// Where an INVITE to us stands.
@@ -44,7 +44,10 @@ impl ServerInvite {
     pub(crate) fn step(&mut self, event: ServerEvent) -> Step {
         use ServerEvent::{Ack, Request, Send as Answer, Timer};
         match (self.state, event) {
-            (State::Proceeding, Request | Answer(Class::Provisional)) => Step::IDLE.send(Send::Message),
+            (State::Proceeding, Request) => Step::IDLE.send(Send::Message),
+            (State::Proceeding, Answer(Class::Provisional) | Timer(Reason::Repeat1xx)) => {
+                Step::IDLE.send(Send::Message).retransmit(Slot::Arm(Reason::Repeat1xx, MINUTE))
+            }
             (State::Proceeding, Answer(Class::Success)) => {
                 self.state = State::Accepted;
                 Step::END.send(Send::Message).timeout(Reason::TimerL, T1_64)
@@ -94,10 +97,12 @@ mod tests {
         let h = Slot::Arm(Reason::TimerH, T1_64);
         let i = Slot::Arm(Reason::TimerI, T4);
         let l = Slot::Arm(Reason::TimerL, T1_64);
+        let again = Slot::Arm(Reason::Repeat1xx, MINUTE);
         let (keep, clear) = (Slot::Keep, Slot::Clear);
         let rows = [
             (Proceeding, false, Request, Proceeding, Send::Message, Tell::Nothing, keep, keep),
-            (Proceeding, false, provisional, Proceeding, Send::Message, Tell::Nothing, keep, keep),
+            (Proceeding, false, provisional, Proceeding, Send::Message, Tell::Nothing, again, keep),
+            (Proceeding, true, Timer(Reason::Repeat1xx), Proceeding, Send::Message, Tell::Nothing, again, keep),
             (Proceeding, false, success, Accepted, Send::Message, Tell::Nothing, clear, l),
             (Proceeding, true, success, Accepted, Send::Message, Tell::Nothing, clear, l),
             (Proceeding, false, failure, Completed, Send::Message, Tell::Nothing, g(T1), h),

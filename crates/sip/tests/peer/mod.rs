@@ -55,8 +55,10 @@ impl Edge {
     }
 
     pub(crate) fn with(config: EndpointConfig, transport: Transport) -> Edge {
+        let mut endpoint = Endpoint::new(config, [7; 32]);
+        endpoint.set_reach(Party(1), ["0.0.0.0/0", "::/0"].map(|network| network.parse().unwrap()).to_vec());
         Edge {
-            endpoint: Endpoint::new(config, [7; 32]),
+            endpoint,
             now: start(),
             flow: flow(transport, "198.51.100.7:5060"),
             party: Party(1),

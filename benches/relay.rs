@@ -1,7 +1,6 @@
 //! What one packet costs in user space: `Session::handle_packet` for a relayed PCMU packet, both ends latched, and for
 //! one whose stream is rewritten.
 
-#![expect(clippy::disallowed_methods, reason = "a bench begins somewhere in time")]
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
 use std::hint::black_box;

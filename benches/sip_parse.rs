@@ -13,7 +13,7 @@ fn views(message: &Message) {
 }
 
 fn parse(criterion: &mut Criterion) {
-    let invite = Bytes::from_static(include_bytes!("../tests/invite.sip"));
+    let invite = Bytes::from_static(include_bytes!("../crates/sip/tests/invite.sip"));
     assert_eq!(invite.len(), 819);
     let mut group = criterion.benchmark_group("sip_parse");
     group.throughput(Throughput::Bytes(819));
