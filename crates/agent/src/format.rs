@@ -1,0 +1,111 @@
+//! The forms of audio on an agent's socket (the contract's `format`).
+
+/// How the audio in `media` messages is coded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Format {
+    /// μ-law at 8 kHz: Twilio's only one.
+    #[default]
+    Mulaw8000,
+    /// Linear 16 bit at 8 kHz.
+    L16Rate8000,
+    /// Linear 16 bit at 16 kHz.
+    L16Rate16000,
+    /// Linear 16 bit at 24 kHz.
+    L16Rate24000,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Format; 4] = [Format::Mulaw8000, Format::L16Rate8000, Format::L16Rate16000, Format::L16Rate24000];
+
+    /// As it is written in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Format::Mulaw8000 => "mulaw/8000",
+            Format::L16Rate8000 => "l16/8000",
+            Format::L16Rate16000 => "l16/16000",
+            Format::L16Rate24000 => "l16/24000",
+        }
+    }
+    /// From what the configuration says.
+    pub fn from_name(name: &str) -> Option<Format> {
+        Format::ALL.into_iter().find(|format| format.name() == name)
+    }
+    /// `mediaFormat.encoding`.
+    pub const fn encoding(self) -> &'static str {
+        match self {
+            Format::Mulaw8000 => "audio/x-mulaw",
+            Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000 => "audio/x-l16",
+        }
+    }
+    /// `mediaFormat.sampleRate`, in Hz.
+    pub const fn sample_rate(self) -> u32 {
+        match self {
+            Format::Mulaw8000 | Format::L16Rate8000 => 8000,
+            Format::L16Rate16000 => 16_000,
+            Format::L16Rate24000 => 24_000,
+        }
+    }
+    /// Bytes of one sample.
+    pub const fn sample_bytes(self) -> usize {
+        match self {
+            Format::Mulaw8000 => 1,
+            Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000 => 2,
+        }
+    }
+    /// Bytes of one millisecond.
+    pub const fn bytes_per_ms(self) -> usize {
+        match self {
+            Format::Mulaw8000 => 8,
+            Format::L16Rate8000 => 16,
+            Format::L16Rate16000 => 32,
+            Format::L16Rate24000 => 48,
+        }
+    }
+    /// Bytes of one frame of 20 ms.
+    pub const fn frame_bytes(self) -> usize {
+        self.bytes_per_ms() * 20
+    }
+    /// The byte that silence is made of.
+    pub const fn silence(self) -> u8 {
+        match self {
+            Format::Mulaw8000 => 0xff,
+            Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000 => 0,
+        }
+    }
+    /// Whether there is anything but digital silence in this audio.
+    pub fn is_heard(self, audio: &[u8]) -> bool {
+        match self {
+            // Both zeros of μ-law.
+            Format::Mulaw8000 => audio.iter().any(|byte| byte | 0x80 != 0xff),
+            Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000 => audio.iter().any(|byte| *byte != 0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_contracts() {
+        let names: Vec<_> = Format::ALL.iter().map(|format| format.name()).collect();
+        assert_eq!(names, ["mulaw/8000", "l16/8000", "l16/16000", "l16/24000"]);
+        for format in Format::ALL {
+            assert_eq!(Format::from_name(format.name()), Some(format));
+            let rate: usize = format.name().rsplit_once('/').unwrap().1.parse().unwrap();
+            assert_eq!(format.sample_rate() as usize, rate);
+            assert_eq!(format.frame_bytes(), rate / 50 * format.sample_bytes());
+        }
+        assert_eq!(Format::from_name("opus"), None);
+    }
+
+    #[test]
+    fn both_zeros_of_mulaw_are_silence() {
+        assert!(!Format::Mulaw8000.is_heard(&[0xff, 0x7f]));
+        assert!(Format::Mulaw8000.is_heard(&[0xff, 0xfe]));
+        assert!(!Format::L16Rate16000.is_heard(&[0, 0]));
+        assert!(Format::L16Rate16000.is_heard(&[0, 1]));
+        assert!(!Format::Mulaw8000.is_heard(&[]));
+    }
+}

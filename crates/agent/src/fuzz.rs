@@ -1,0 +1,100 @@
+//! Bodies of the fuzz targets: they live here so that a change of the code they drive cannot break them unseen.
+
+use std::time::{Duration, Instant};
+
+use crate::playout::Playout;
+use crate::stream::{Input, Output, Settings, Stream};
+
+/// Any text on an open socket, what it asks for carried out, until all of it is played and the stream closed.
+pub fn agent_text(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let _ = crate::incoming::parse(&text);
+    #[expect(clippy::disallowed_methods, reason = "a fuzz target begins somewhere in time")]
+    let start = Instant::now();
+    let settings = Settings { stream_sid: "MZ1".to_owned(), extras: true, ..Settings::default() };
+    let format = settings.format;
+    let mut stream = Stream::new(start, settings);
+    let mut playout = Playout::new(format);
+    stream.handle_input(start, Input::Opened);
+    for line in text.split('\n').chain([&*text]) {
+        stream.handle_input(start, Input::Text(line));
+        drain(start, &mut stream, &mut playout);
+    }
+    while playout.next_frame().is_some() || !playout.is_empty() {
+        drain(start, &mut stream, &mut playout);
+    }
+    stream.handle_input(start, Input::Stop);
+    drain(start, &mut stream, &mut playout);
+    let mut last = None;
+    while let Some(transmit) = stream.poll_transmit() {
+        last = Some(transmit);
+    }
+    assert_eq!(last, Some(crate::outbox::Transmit::Close(1000)));
+    while let Some((due, _)) = stream.poll_timeout() {
+        assert!(due <= start + Duration::from_secs(60));
+        stream.handle_timeout(due);
+        drain(start, &mut stream, &mut playout);
+    }
+}
+
+fn drain(now: Instant, stream: &mut Stream, playout: &mut Playout) {
+    while let Some(output) = stream.poll_output() {
+        match output {
+            Output::Play(audio) => playout.push(audio),
+            Output::Mark(name) => playout.mark(name),
+            Output::Clear => {
+                let cleared = playout.clear();
+                return_marks(now, stream, playout);
+                stream.handle_input(now, Input::Cleared { played_ms: cleared.played_ms });
+            }
+            Output::Problem(problem) => {
+                assert!(!problem.slug().is_empty() && problem.to_string().len() < 1000);
+            }
+            Output::Transfer(_)
+            | Output::Hangup
+            | Output::SendDtmf(_)
+            | Output::FallsBehind
+            | Output::Lost(_)
+            | Output::Ended
+            | Output::Closed => {}
+        }
+    }
+    return_marks(now, stream, playout);
+}
+
+fn return_marks(now: Instant, stream: &mut Stream, playout: &mut Playout) {
+    while let Some(mark) = playout.poll_mark() {
+        stream.handle_input(now, Input::MarkPlayed { name: &mark.name, played_ms: mark.played_ms });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    const EVENTS: [&str; 8] = ["media", "mark", "clear", "transfer", "hangup", "dtmf", "start", "\\u006dark"];
+
+    proptest! {
+        #[test]
+        fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            super::agent_text(&bytes);
+        }
+
+        #[test]
+        fn anything_like_a_message(
+            event in proptest::sample::select(&EVENTS[..]),
+            inner in "\\PC{0,20}|[A-Za-z0-9+/=]{0,900}|\"|\\\\|\\{\\}|null",
+            key in "payload|name|target|digits|x",
+            quote in any::<bool>(),
+            sid in "MZ1|MZ2|",
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let value = if quote { format!("\"{inner}\"") } else { inner };
+            let text = format!(
+                "{{\"event\":\"{event}\",\"streamSid\":\"{sid}\",\"media\":{{\"{key}\":{value}}},\"mark\":{{\"{key}\":{value}}},\"{key}\":{value}}}"
+            );
+            super::agent_text(text.as_bytes());
+            super::agent_text(&text.as_bytes()[..cut.index(text.len() + 1)]);
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The messages that an agent sends, read. Borrowed from the text where JSON allows; whatever is wrong is a [`Problem`],
+//! never a panic.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use base64::Engine;
+use base64::alphabet::STANDARD as ALPHABET;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::error::Category;
+
+use crate::limits::{DIGITS, MARK_NAME_BYTES, TARGET_BYTES, TEXT_BYTES};
+use crate::problem::Problem;
+
+/// Agents write base64 with and without padding.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &ALPHABET,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// A message and the stream it names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received<'a> {
+    /// `streamSid`, where written.
+    pub stream_sid: Option<Cow<'a, str>>,
+    /// What it asks.
+    pub message: Incoming<'a>,
+}
+
+/// What an agent may ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incoming<'a> {
+    /// Audio to play: base64, see [`decode_audio`].
+    Media {
+        /// As it was sent.
+        payload: Cow<'a, str>,
+    },
+    /// A mark to return when the audio before it has been played.
+    Mark {
+        /// Its name.
+        name: Cow<'a, str>,
+    },
+    /// What waits to be played is not to be played.
+    Clear,
+    /// The caller is to go to another target.
+    Transfer {
+        /// As in a route's `connect`.
+        target: Cow<'a, str>,
+    },
+    /// The call is to end.
+    Hangup,
+    /// Digits to press towards the caller.
+    Dtmf {
+        /// 0-9, *, #, A-D.
+        digits: Cow<'a, str>,
+    },
+    /// An event that this protocol does not have.
+    Unknown {
+        /// Its name.
+        event: Cow<'a, str>,
+    },
+}
+
+impl Incoming<'_> {
+    /// The event's name.
+    pub const fn event(&self) -> &'static str {
+        match self {
+            Incoming::Media { .. } => "media",
+            Incoming::Mark { .. } => "mark",
+            Incoming::Clear => "clear",
+            Incoming::Transfer { .. } => "transfer",
+            Incoming::Hangup => "hangup",
+            Incoming::Dtmf { .. } => "dtmf",
+            Incoming::Unknown { .. } => "unknown",
+        }
+    }
+}
+
+/// Reads one text. Fields that are not the protocol's are passed over.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse(text: &str) -> Result<Received<'_>, Problem> {
+    if text.len() > TEXT_BYTES {
+        return Err(Problem::TooLarge { bytes: text.len() });
+    }
+    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        match error.classify() {
+            // Serde reads an array as a structure's fields in their order.
+            Category::Data if !text.trim_start().starts_with('{') => Problem::NotAnObject,
+            Category::Data => Problem::WrongType { line, column },
+            Category::Syntax | Category::Eof | Category::Io => Problem::BadJson { line, column },
+        }
+    })?;
+    if !text.trim_start().starts_with('{') {
+        return Err(Problem::NotAnObject);
+    }
+    let Envelope { event, stream_sid, media, mark, target, digits } = envelope;
+    let message = match event.ok_or(Problem::MissingEvent)?.0 {
+        event if event == "media" => {
+            let payload = media.and_then(|media| media.payload).ok_or(Problem::MissingPayload)?.0;
+            Incoming::Media { payload }
+        }
+        event if event == "mark" => {
+            let name = mark.and_then(|mark| mark.name).ok_or(Problem::MissingName)?.0;
+            if name.len() > MARK_NAME_BYTES {
+                return Err(Problem::NameTooLong { bytes: name.len() });
+            }
+            Incoming::Mark { name }
+        }
+        event if event == "clear" => Incoming::Clear,
+        event if event == "transfer" => {
+            let target = target.filter(|target| !target.0.is_empty()).ok_or(Problem::MissingTarget)?.0;
+            if target.len() > TARGET_BYTES {
+                return Err(Problem::TargetTooLong { bytes: target.len() });
+            }
+            Incoming::Transfer { target }
+        }
+        event if event == "hangup" => Incoming::Hangup,
+        event if event == "dtmf" => {
+            let digits = digits.filter(|digits| !digits.0.is_empty()).ok_or(Problem::MissingDigits)?.0;
+            if digits.len() > DIGITS || !digits.bytes().all(is_digit) {
+                return Err(Problem::BadDigits);
+            }
+            Incoming::Dtmf { digits }
+        }
+        event => Incoming::Unknown { event },
+    };
+    Ok(Received { stream_sid: stream_sid.map(|sid| sid.0), message })
+}
+
+/// Decodes a payload into `audio`, in place of what was there; nothing is there after an error.
+///
+/// # Errors
+/// [`Problem::BadBase64`].
+pub fn decode_audio(payload: &str, audio: &mut Vec<u8>) -> Result<(), Problem> {
+    audio.clear();
+    BASE64.decode_vec(payload, audio).map_err(|_| {
+        audio.clear();
+        Problem::BadBase64
+    })
+}
+
+/// A key of a telephone.
+pub(crate) fn is_digit(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'*' | b'#' | b'A'..=b'D')
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow, default)]
+    event: Option<Text<'a>>,
+    #[serde(borrow, default, rename = "streamSid")]
+    stream_sid: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    media: Option<Body<'a>>,
+    #[serde(borrow, default)]
+    mark: Option<Body<'a>>,
+    #[serde(borrow, default)]
+    target: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    digits: Option<Text<'a>>,
+}
+
+/// A string, borrowed unless it has escapes (PHP writes base64's `/` as `\/`).
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// What stands in `media` or `mark`.
+#[derive(Default)]
+struct Body<'a> {
+    payload: Option<Text<'a>>,
+    name: Option<Text<'a>>,
+}
+
+/// By hand, since what serde derives would take an array as well.
+impl<'de: 'a, 'a> Deserialize<'de> for Body<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Body<'a>, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Body<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Body<'de>, M::Error> {
+                let mut body = Body::default();
+                while let Some(Text(key)) = map.next_key()? {
+                    match &*key {
+                        "payload" => body.payload = map.next_value()?,
+                        "name" => body.name = map.next_value()?,
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(body)
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn payloads_are_borrowed() {
+        let text = r#"{"event":"media","streamSid":"MZ1","media":{"payload":"AAAA"}}"#;
+        let Received { stream_sid, message } = parse(text).unwrap();
+        assert!(matches!(stream_sid, Some(Cow::Borrowed("MZ1"))));
+        assert!(matches!(message, Incoming::Media { payload: Cow::Borrowed("AAAA") }));
+    }
+
+    #[test]
+    fn escaped_slashes_are_base64() {
+        let text = r#"{"event":"media","media":{"payload":"\/\/\/\/"}}"#;
+        let Incoming::Media { payload } = parse(text).unwrap().message else { panic!() };
+        let mut audio = vec![1];
+        decode_audio(&payload, &mut audio).unwrap();
+        assert_eq!(audio, [0xff; 3]);
+    }
+
+    #[test]
+    fn base64_with_and_without_padding() {
+        let mut audio = Vec::new();
+        for (payload, expected) in [
+            ("", &[][..]),
+            ("/w==", &[0xff][..]),
+            ("/w", &[0xff][..]),
+            ("//8=", &[0xff; 2][..]),
+            ("//8", &[0xff; 2][..]),
+        ] {
+            decode_audio(payload, &mut audio).unwrap();
+            assert_eq!(audio, expected, "{payload}");
+        }
+        for payload in ["!", "AAA-", "AA AA", "AAAA\n", "A", "====", "AA=A", "é"] {
+            assert_eq!(decode_audio(payload, &mut audio), Err(Problem::BadBase64), "{payload}");
+            assert!(audio.is_empty());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn mark_names_come_back_as_they_were_sent(name in any::<String>()) {
+            let text = serde_json::json!({"event": "mark", "streamSid": "MZ1", "mark": {"name": name}}).to_string();
+            let Incoming::Mark { name: read } = parse(&text).unwrap().message else { panic!("{text}") };
+            prop_assert_eq!(read, name);
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The media-stream protocol spoken with a voice agent, byte for byte what Twilio Media Streams sends. Without I/O: what
+//! the socket received and `now` go in; texts for the socket, events and the next deadline come out.
+//!
+//! Four parts that the layer above joins, none of which knows another:
+//! [`Stream`] is the conversation on one socket; [`Tracks`] turns RTP into the exact 20 ms frames that it sends;
+//! [`Playout`] holds what the agent said, with its marks, until each 20 ms of it leaves; [`Ticks`] says when that is.
+#![deny(clippy::indexing_slicing)]
+
+mod incoming;
+mod loss;
+mod message;
+mod outbox;
+mod playout;
+mod problem;
+mod signature;
+mod stream;
+mod ticks;
+mod track;
+mod tracks;
+
+pub mod format;
+pub mod fuzz;
+pub mod limits;
+
+pub use format::Format;
+pub use incoming::{Incoming, Received, decode_audio, parse};
+pub use loss::Loss;
+pub use message::{Media, Names, TrackName, TrackSet};
+pub use outbox::{Outbox, Transmit};
+pub use playout::{Cleared, Mark, Playout};
+pub use problem::Problem;
+pub use signature::{HEADER as SIGNATURE_HEADER, sign};
+pub use stream::{Counts, Input, Output, Reason, Settings, Stream};
+pub use ticks::{Tick, Ticks};
+pub use track::{Packet, TrackCounts};
+pub use tracks::{Frame, Tracks};

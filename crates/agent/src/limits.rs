@@ -1,0 +1,71 @@
+//! Limits of the agent core, the unit in the name.
+
+use std::time::Duration;
+
+/// Audio in one frame, and the time between two.
+pub const FRAME: Duration = Duration::from_millis(20);
+
+/// Bytes of one text from an agent: 120 s of audio at 24 kHz, 780 s of μ-law. A longer one is not read.
+pub const TEXT_BYTES: usize = 8 << 20;
+/// Bytes of a mark's name; a mark with a longer one is told and never comes back.
+pub const MARK_NAME_BYTES: usize = 4096;
+/// Bytes of a transfer's target.
+pub const TARGET_BYTES: usize = 1024;
+/// Digits in one request to send DTMF.
+pub const DIGITS: usize = 64;
+/// Characters shown of a name that we do not know.
+pub const SHOWN_CHARS: usize = 64;
+/// Problems told of one stream; further ones are counted only.
+pub const PROBLEMS_TOLD: u64 = 100;
+/// Scratch space kept between two messages of audio.
+pub const SCRATCH_BYTES: usize = 64 << 10;
+
+/// Audio held for the caller, in seconds; past that the socket is read no further.
+pub const PLAYOUT_SECONDS: usize = 600;
+/// Marks that wait for their audio; past that the socket is read no further.
+pub const MARKS_WAITING: usize = 16_384;
+/// Bytes of the names of marks that wait; past that the socket is read no further.
+pub const MARK_BYTES_WAITING: usize = 1 << 20;
+/// Bytes in a block of held audio.
+pub const PLAYOUT_BLOCK_BYTES: usize = 4096;
+/// Ticks without a whole frame after which the rest of a piece leaves, filled with silence.
+pub const REST_TICKS: u32 = 5;
+/// Ticks that are made up for when the clock is read late; those missed beyond are skipped.
+pub const CATCH_UP_TICKS: u64 = 10;
+
+/// Media frames that wait for a slow socket, both tracks together; the oldest is dropped for a new one.
+pub const OUTBOX_MEDIA_FRAMES: usize = 100;
+/// Control messages that wait for a slow socket before it is read no further.
+pub const OUTBOX_CONTROL_PAUSE: usize = 1024;
+/// Control messages that wait for a slow socket; with one more the agent is lost. More than all waiting marks, since
+/// one `clear` returns them all.
+pub const OUTBOX_CONTROL_MESSAGES: usize = 2 * MARKS_WAITING;
+/// Bytes of the buffer that texts are written in.
+pub const TEXT_BUFFER_BYTES: usize = 2048;
+
+/// How long a ping may stay unanswered.
+pub const PONG_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a closed stream waits for the socket to be gone.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a gap is waited for once audio from behind it has come.
+pub const REORDER: Duration = Duration::from_millis(40);
+/// How long after its time a frame of a silent source is filled. Ours: longer than the jitter of a sane network, so
+/// that a pause is filled but a late packet is not lost.
+pub const SILENCE_AFTER: Duration = Duration::from_millis(80);
+/// How long a source may be late throughout before its clock is set anew.
+pub const LATE_FOR: Duration = Duration::from_millis(200);
+/// Frames of one track that wait for a gap to close.
+pub const TRACK_FRAMES: usize = 16;
+/// A packet so far ahead of its time, in 8 kHz ticks, belongs to another clock: 100 ms.
+pub const EARLY_TICKS: i64 = 800;
+/// A packet so far behind its time belongs to another clock: 1 s.
+pub const LATE_TICKS: i64 = 8000;
+/// A source that is this far ahead gives up a quiet frame: 40 ms.
+pub const FAST_TICKS: i64 = 320;
+/// A source that is this far behind is given a frame of silence where it is quiet: 60 ms.
+pub const SLOW_TICKS: i64 = 480;
+/// Further than that by this much, it need not be quiet: 20 ms.
+pub const FORCED_TICKS: i64 = 160;
+/// How long a source's pace is observed before it is judged.
+pub const PACE_WINDOW: Duration = Duration::from_secs(4);

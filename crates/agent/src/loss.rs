@@ -1,0 +1,73 @@
+//! How an agent can be lost: in each of these ways the call goes on to its next target.
+
+use std::fmt;
+
+/// Why a stream ended other than by the agent's close with 1000 or by us. Those of the socket are the shell's to tell,
+/// by [`Input::Lost`](crate::Input::Lost).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Loss {
+    /// No address, nobody listens, or no way there.
+    Unreachable,
+    /// TLS failed: certificate, name or version.
+    Tls,
+    /// The handshake was answered by another HTTP status than 101.
+    Status(u16),
+    /// What answered does not speak WebSocket.
+    NotWebSocket,
+    /// The socket was not open in time.
+    ConnectTimeout,
+    /// The agent did not speak in time.
+    Silent,
+    /// The connection broke.
+    Reset,
+    /// The agent's end broke the rules of WebSocket.
+    ProtocolError,
+    /// The agent closed with another code than 1000, or with none.
+    Closed(Option<u16>),
+    /// A ping stayed unanswered.
+    PingUnanswered,
+    /// What we sent was not acknowledged.
+    DataUnacknowledged,
+    /// The agent asks and does not read the answers.
+    Unread,
+}
+
+impl Loss {
+    /// Its stable name, as in logs, call records and metrics.
+    pub const fn slug(self) -> &'static str {
+        match self {
+            Loss::Unreachable => "agent_unreachable",
+            Loss::Tls => "agent_tls_failed",
+            Loss::Status(_) => "agent_refused",
+            Loss::NotWebSocket => "agent_not_websocket",
+            Loss::ConnectTimeout => "agent_connect_timeout",
+            Loss::Silent => "agent_silent",
+            Loss::Reset => "agent_reset",
+            Loss::ProtocolError => "agent_protocol_error",
+            Loss::Closed(_) => "agent_closed",
+            Loss::PingUnanswered => "agent_ping_unanswered",
+            Loss::DataUnacknowledged => "agent_data_unacknowledged",
+            Loss::Unread => "agent_unread",
+        }
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Loss::Unreachable => f.write_str("cannot be reached"),
+            Loss::Tls => f.write_str("TLS failed"),
+            Loss::Status(status) => write!(f, "answered the handshake with {status}"),
+            Loss::NotWebSocket => f.write_str("does not speak WebSocket"),
+            Loss::ConnectTimeout => f.write_str("not connected in time"),
+            Loss::Silent => f.write_str("did not speak in time"),
+            Loss::Reset => f.write_str("the connection broke"),
+            Loss::ProtocolError => f.write_str("broke the WebSocket protocol"),
+            Loss::Closed(Some(code)) => write!(f, "closed with {code}"),
+            Loss::Closed(None) => f.write_str("closed without a code"),
+            Loss::PingUnanswered => f.write_str("did not answer a ping"),
+            Loss::DataUnacknowledged => f.write_str("does not acknowledge data"),
+            Loss::Unread => f.write_str("does not read what it asked for"),
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! The messages that the edge sends, each in the exact form in which Twilio sends it: order of fields, counters as JSON
+//! strings, rate and channels as numbers, no white space. Each is appended to a buffer that is used again; the one sent
+//! 50 times a second and track, [`Names::media`], is put together from pieces and allocates nothing of its own.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::format::Format;
+
+/// A direction of the call as the stream names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TrackName {
+    /// What the caller says.
+    Inbound,
+    /// What the caller hears.
+    Outbound,
+}
+
+impl TrackName {
+    /// As in `start.tracks` and `media.track`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            TrackName::Inbound => "inbound",
+            TrackName::Outbound => "outbound",
+        }
+    }
+}
+
+/// Which directions a stream carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum TrackSet {
+    /// What the caller says: the only choice of an agent that talks.
+    #[default]
+    Inbound,
+    /// What the caller hears.
+    Outbound,
+    /// Both.
+    Both,
+}
+
+impl TrackSet {
+    /// Whether it carries this track.
+    pub const fn has(self, track: TrackName) -> bool {
+        matches!(
+            (self, track),
+            (TrackSet::Both, _) | (TrackSet::Inbound, TrackName::Inbound) | (TrackSet::Outbound, TrackName::Outbound)
+        )
+    }
+}
+
+/// What one `media` message says.
+#[derive(Debug, Clone, Copy)]
+pub struct Media<'a> {
+    /// Its number in the stream.
+    pub sequence: u64,
+    /// The direction.
+    pub track: TrackName,
+    /// Its number in its track, from 1.
+    pub chunk: u64,
+    /// Where it begins in the stream, in milliseconds of media time.
+    pub timestamp_ms: u64,
+    /// The audio, in the stream's format.
+    pub audio: &'a [u8],
+}
+
+/// The three names that stand in a stream's messages, ready to be written.
+#[derive(Debug, Clone)]
+pub struct Names {
+    stream_sid: String,
+    account: Vec<u8>,
+    call: Vec<u8>,
+    stream: Vec<u8>,
+}
+
+impl Names {
+    /// Of account, call and stream.
+    pub fn new(account_sid: &str, call_sid: &str, stream_sid: &str) -> Names {
+        let quoted = |text: &str| {
+            let mut out = Vec::new();
+            write_string(&mut out, text);
+            out
+        };
+        Names {
+            stream_sid: stream_sid.to_owned(),
+            account: quoted(account_sid),
+            call: quoted(call_sid),
+            stream: quoted(stream_sid),
+        }
+    }
+    /// The stream's name.
+    pub fn stream_sid(&self) -> &str {
+        &self.stream_sid
+    }
+    /// The first message.
+    pub fn connected(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#);
+    }
+    /// The second message; `parameters` stand in it in their order.
+    pub fn start(
+        &self,
+        out: &mut Vec<u8>,
+        sequence: u64,
+        tracks: TrackSet,
+        format: Format,
+        parameters: &[(String, String)],
+    ) {
+        head(out, "start", sequence);
+        out.extend_from_slice(br#","start":{"accountSid":"#);
+        out.extend_from_slice(&self.account);
+        out.extend_from_slice(br#","streamSid":"#);
+        out.extend_from_slice(&self.stream);
+        out.extend_from_slice(br#","callSid":"#);
+        out.extend_from_slice(&self.call);
+        let tracks: &[u8] = match tracks {
+            TrackSet::Inbound => br#","tracks":["inbound"]"#,
+            TrackSet::Outbound => br#","tracks":["outbound"]"#,
+            TrackSet::Both => br#","tracks":["inbound","outbound"]"#,
+        };
+        out.extend_from_slice(tracks);
+        out.extend_from_slice(br#","mediaFormat":{"encoding":""#);
+        out.extend_from_slice(format.encoding().as_bytes());
+        out.extend_from_slice(br#"","sampleRate":"#);
+        write_number(out, u64::from(format.sample_rate()));
+        out.extend_from_slice(br#","channels":1},"customParameters":{"#);
+        for (index, (name, value)) in parameters.iter().enumerate() {
+            if index > 0 {
+                out.extend_from_slice(b",");
+            }
+            write_string(out, name);
+            out.extend_from_slice(b":");
+            write_string(out, value);
+        }
+        out.extend_from_slice(br#"}},"streamSid":"#);
+        self.end(out);
+    }
+    /// One frame of audio.
+    pub fn media(&self, out: &mut Vec<u8>, media: &Media<'_>) {
+        head(out, "media", media.sequence);
+        out.extend_from_slice(br#","media":{"track":""#);
+        out.extend_from_slice(media.track.name().as_bytes());
+        out.extend_from_slice(br#"","chunk":""#);
+        write_number(out, media.chunk);
+        out.extend_from_slice(br#"","timestamp":""#);
+        write_number(out, media.timestamp_ms);
+        out.extend_from_slice(br#"","payload":""#);
+        write_base64(out, media.audio);
+        out.extend_from_slice(br#""},"streamSid":"#);
+        self.end(out);
+    }
+    /// A key that the caller pressed.
+    pub fn dtmf(&self, out: &mut Vec<u8>, sequence: u64, digit: char) {
+        out.extend_from_slice(br#"{"event":"dtmf","streamSid":"#);
+        out.extend_from_slice(&self.stream);
+        out.extend_from_slice(br#","sequenceNumber":""#);
+        write_number(out, sequence);
+        out.extend_from_slice(br#"","dtmf":{"track":"inbound_track","digit":"#);
+        write_string(out, digit.encode_utf8(&mut [0; 4]));
+        out.extend_from_slice(b"}}");
+    }
+    /// A mark that comes back. `played_ms`: of the agent's audio, how much was heard (the contract's `extras`).
+    pub fn mark(&self, out: &mut Vec<u8>, sequence: u64, name: &str, played_ms: Option<u64>) {
+        head(out, "mark", sequence);
+        out.extend_from_slice(br#","streamSid":"#);
+        out.extend_from_slice(&self.stream);
+        out.extend_from_slice(br#","mark":{"name":"#);
+        write_string(out, name);
+        if let Some(played_ms) = played_ms {
+            out.extend_from_slice(br#","playedMs":""#);
+            write_number(out, played_ms);
+            out.extend_from_slice(br#"""#);
+        }
+        out.extend_from_slice(b"}}");
+    }
+    /// The answer to `clear` (the contract's `extras`).
+    pub fn cleared(&self, out: &mut Vec<u8>, sequence: u64, played_ms: u64) {
+        head(out, "cleared", sequence);
+        out.extend_from_slice(br#","streamSid":"#);
+        out.extend_from_slice(&self.stream);
+        out.extend_from_slice(br#","cleared":{"playedMs":""#);
+        write_number(out, played_ms);
+        out.extend_from_slice(br#""}}"#);
+    }
+    /// The last message.
+    pub fn stop(&self, out: &mut Vec<u8>, sequence: u64) {
+        head(out, "stop", sequence);
+        out.extend_from_slice(br#","stop":{"accountSid":"#);
+        out.extend_from_slice(&self.account);
+        out.extend_from_slice(br#","callSid":"#);
+        out.extend_from_slice(&self.call);
+        out.extend_from_slice(br#"},"streamSid":"#);
+        self.end(out);
+    }
+
+    /// The stream's name, last in its message.
+    fn end(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.stream);
+        out.extend_from_slice(b"}");
+    }
+}
+
+fn head(out: &mut Vec<u8>, event: &str, sequence: u64) {
+    out.extend_from_slice(br#"{"event":""#);
+    out.extend_from_slice(event.as_bytes());
+    out.extend_from_slice(br#"","sequenceNumber":""#);
+    write_number(out, sequence);
+    out.extend_from_slice(br#"""#);
+}
+
+fn write_number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut used = 0;
+    for place in digits.iter_mut().rev() {
+        *place = b'0' + (number % 10) as u8;
+        number /= 10;
+        used += 1;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(digits.len() - used..).unwrap_or_default());
+}
+
+/// A JSON string (RFC 8259 §7): only what must be escaped is.
+fn write_string(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(br#"""#);
+    for piece in text.split_inclusive(|c: char| c < ' ' || c == '"' || c == '\\') {
+        let plain = piece.trim_end_matches(|c: char| c < ' ' || c == '"' || c == '\\');
+        out.extend_from_slice(plain.as_bytes());
+        for byte in piece.bytes().skip(plain.len()) {
+            write_escaped(out, byte);
+        }
+    }
+    out.extend_from_slice(br#"""#);
+}
+
+fn write_escaped(out: &mut Vec<u8>, byte: u8) {
+    let short: &[u8] = match byte {
+        b'"' => br#"\""#,
+        b'\\' => br"\\",
+        b'\n' => br"\n",
+        b'\r' => br"\r",
+        b'\t' => br"\t",
+        0x08 => br"\b",
+        0x0c => br"\f",
+        _ => {
+            let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 0x0f)]);
+            return;
+        }
+    };
+    out.extend_from_slice(short);
+}
+
+fn write_base64(out: &mut Vec<u8>, audio: &[u8]) {
+    let at = out.len();
+    out.resize(at + audio.len().div_ceil(3) * 4, 0);
+    let area = out.get_mut(at..).unwrap_or_default();
+    // It fits: the area has the size of what is written.
+    if STANDARD.encode_slice(audio, area).is_err() {
+        out.truncate(at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn numbers() {
+        for number in [0, 1, 9, 10, 99, 100, 12_345, u64::from(u32::MAX), u64::MAX] {
+            let mut out = Vec::new();
+            write_number(&mut out, number);
+            assert_eq!(out, number.to_string().into_bytes());
+        }
+    }
+
+    #[test]
+    fn only_what_must_be_is_escaped() {
+        let mut out = Vec::new();
+        write_string(&mut out, "a\"b\\c/\n\r\t\u{8}\u{c}\u{0}\u{1f}\u{7f}é<>&\u{2028}😀");
+        let out = String::from_utf8(out).unwrap();
+        assert_eq!(out, "\"a\\\"b\\\\c/\\n\\r\\t\\b\\f\\u0000\\u001f\u{7f}é<>&\u{2028}😀\"");
+    }
+
+    #[test]
+    fn tracks_of_a_set() {
+        let has = |set: TrackSet| (set.has(TrackName::Inbound), set.has(TrackName::Outbound));
+        assert_eq!(has(TrackSet::Inbound), (true, false));
+        assert_eq!(has(TrackSet::Outbound), (false, true));
+        assert_eq!(has(TrackSet::Both), (true, true));
+    }
+
+    proptest! {
+        #[test]
+        fn strings_read_back(text in any::<String>()) {
+            let mut out = Vec::new();
+            write_string(&mut out, &text);
+            prop_assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
+        }
+
+        #[test]
+        fn base64_reads_back(audio in proptest::collection::vec(any::<u8>(), 0..1000)) {
+            let mut out = vec![b'x'];
+            write_base64(&mut out, &audio);
+            prop_assert_eq!(STANDARD.decode(&out[1..]).unwrap(), audio);
+        }
+    }
+}

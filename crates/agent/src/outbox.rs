@@ -1,0 +1,138 @@
+//! What waits for the socket. A slow listener loses its oldest frame for each new one; a control message is never
+//! dropped.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::limits::{OUTBOX_CONTROL_MESSAGES, OUTBOX_CONTROL_PAUSE, OUTBOX_MEDIA_FRAMES};
+
+/// The next thing to write to the socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transmit {
+    /// A text message; always valid UTF-8.
+    Text(Bytes),
+    /// A ping without payload.
+    Ping,
+    /// A close frame with this code; nothing follows it.
+    Close(u16),
+}
+
+#[derive(Debug)]
+enum Waiting {
+    Media(Bytes),
+    Control(Transmit),
+}
+
+/// Messages in their order, those of media limited by dropping, those of control by refusing.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    queue: VecDeque<Waiting>,
+    media: usize,
+    dropped: u64,
+}
+
+impl Outbox {
+    /// Adds a frame. Returns whether the oldest one had to go for it.
+    pub fn push_media(&mut self, text: Bytes) -> bool {
+        let full = self.media >= OUTBOX_MEDIA_FRAMES;
+        if full {
+            let oldest = self.queue.iter().position(|waiting| matches!(waiting, Waiting::Media(_)));
+            if oldest.and_then(|oldest| self.queue.remove(oldest)).is_some() {
+                self.media -= 1;
+                self.dropped += 1;
+            }
+        }
+        self.queue.push_back(Waiting::Media(text));
+        self.media += 1;
+        full
+    }
+    /// Adds a control message. Returns whether there was room for it.
+    #[must_use]
+    pub fn push_control(&mut self, transmit: Transmit) -> bool {
+        if self.control() >= OUTBOX_CONTROL_MESSAGES {
+            return false;
+        }
+        self.queue.push_back(Waiting::Control(transmit));
+        true
+    }
+    /// The oldest message.
+    pub fn pop(&mut self) -> Option<Transmit> {
+        match self.queue.pop_front()? {
+            Waiting::Media(text) => {
+                self.media -= 1;
+                Some(Transmit::Text(text))
+            }
+            Waiting::Control(transmit) => Some(transmit),
+        }
+    }
+    /// Throws everything away.
+    pub fn clear(&mut self) {
+        self.queue.clear();
+        self.media = 0;
+    }
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+    /// Media frames that wait.
+    pub fn media(&self) -> usize {
+        self.media
+    }
+    /// Control messages that wait.
+    pub fn control(&self) -> usize {
+        self.queue.len() - self.media
+    }
+    /// Whether so many answers wait that no more should be asked for.
+    pub fn is_crowded(&self) -> bool {
+        self.control() >= OUTBOX_CONTROL_PAUSE
+    }
+    /// Media frames dropped so far.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(n: usize) -> Bytes {
+        Bytes::from(n.to_string())
+    }
+
+    #[test]
+    fn the_oldest_frame_goes_first_and_control_stays() {
+        let mut outbox = Outbox::default();
+        assert!(outbox.push_control(Transmit::Text(text(1000))));
+        for n in 0..OUTBOX_MEDIA_FRAMES {
+            assert!(!outbox.push_media(text(n)));
+            if n == 0 {
+                assert!(outbox.push_control(Transmit::Ping));
+            }
+        }
+        assert!(outbox.push_media(text(OUTBOX_MEDIA_FRAMES)));
+        assert!(outbox.push_media(text(OUTBOX_MEDIA_FRAMES + 1)));
+        assert_eq!((outbox.dropped(), outbox.media(), outbox.control()), (2, OUTBOX_MEDIA_FRAMES, 2));
+        assert_eq!(outbox.pop(), Some(Transmit::Text(text(1000))));
+        assert_eq!(outbox.pop(), Some(Transmit::Ping));
+        for n in 2..OUTBOX_MEDIA_FRAMES + 2 {
+            assert_eq!(outbox.pop(), Some(Transmit::Text(text(n))));
+        }
+        assert_eq!(outbox.pop(), None);
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn control_is_refused_at_its_limit() {
+        let mut outbox = Outbox::default();
+        for n in 0..OUTBOX_CONTROL_MESSAGES {
+            assert_eq!(outbox.is_crowded(), n >= OUTBOX_CONTROL_PAUSE);
+            assert!(outbox.push_control(Transmit::Text(text(n))));
+        }
+        assert!(!outbox.push_control(Transmit::Ping));
+        outbox.clear();
+        assert!(outbox.push_control(Transmit::Close(1000)));
+        assert_eq!((outbox.media(), outbox.control()), (0, 1));
+    }
+}

@@ -1,0 +1,429 @@
+//! The audio that an agent sent and the caller has not heard yet, with the marks in it.
+//!
+//! Pieces of any length join into one stream of bytes, and every tick takes 20 ms from it. What remains of a piece waits
+//! for the next one. Where nothing follows it leaves nevertheless, filled up with silence to a whole frame: at the next
+//! tick when a mark waits behind it, since the mark is due once the last sample before it has left, else after
+//! [`REST_TICKS`] ticks. A mark takes no room and no tick of its own.
+//!
+//! Nothing is ever dropped here: past its limits [`Playout::wants_more`] says no, and the socket is read no further.
+
+use std::collections::VecDeque;
+
+use crate::format::Format;
+use crate::limits::{MARK_BYTES_WAITING, MARKS_WAITING, PLAYOUT_BLOCK_BYTES, PLAYOUT_SECONDS, REST_TICKS};
+
+/// A mark that is due: to be returned to the agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// Its name, as the agent sent it.
+    pub name: String,
+    /// How much of the agent's audio, from the stream's start, the caller had heard at the mark: in milliseconds.
+    pub played_ms: u64,
+}
+
+/// What a clear did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cleared {
+    /// How much of the agent's audio, from the stream's start, the caller has heard: in milliseconds.
+    pub played_ms: u64,
+    /// How much was thrown away, in milliseconds.
+    pub dropped_ms: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    /// Due when so many bytes have left.
+    at: u64,
+    name: String,
+}
+
+/// The queue of one agent's audio.
+#[derive(Debug)]
+pub struct Playout {
+    format: Format,
+    blocks: VecDeque<Vec<u8>>,
+    /// Bytes of the first block that have left.
+    head: usize,
+    held: usize,
+    played: u64,
+    marks: VecDeque<Waiting>,
+    mark_bytes: usize,
+    dry_ticks: u32,
+    frame: Vec<u8>,
+}
+
+impl Playout {
+    /// An empty queue of this format.
+    pub fn new(format: Format) -> Playout {
+        Playout {
+            format,
+            blocks: VecDeque::new(),
+            head: 0,
+            held: 0,
+            played: 0,
+            marks: VecDeque::new(),
+            mark_bytes: 0,
+            dry_ticks: 0,
+            frame: vec![format.silence(); format.frame_bytes()],
+        }
+    }
+    /// Adds a piece of any length, whole.
+    pub fn push(&mut self, mut audio: &[u8]) {
+        self.held += audio.len();
+        while !audio.is_empty() {
+            let room = self.blocks.back().map_or(0, |block| PLAYOUT_BLOCK_BYTES.saturating_sub(block.len()));
+            if room == 0 {
+                self.blocks.push_back(Vec::with_capacity(PLAYOUT_BLOCK_BYTES));
+                continue;
+            }
+            let (fits, rest) = audio.split_at(room.min(audio.len()));
+            if let Some(block) = self.blocks.back_mut() {
+                block.extend_from_slice(fits);
+            }
+            audio = rest;
+        }
+    }
+    /// Adds a mark behind all audio so far. Without audio before it, it is due at once.
+    pub fn mark(&mut self, name: String) {
+        self.mark_bytes += name.len();
+        self.marks.push_back(Waiting { at: self.played + self.held as u64, name });
+    }
+    /// The 20 ms of this tick, or `None` where the caller gets silence. Called once a tick; what is taken counts as
+    /// having left the edge.
+    pub fn next_frame(&mut self) -> Option<&[u8]> {
+        let whole = self.format.frame_bytes();
+        let waited = self.marks.back().is_some_and(|mark| mark.at > self.played) || self.dry_ticks >= REST_TICKS;
+        if self.held < whole && !(self.held > 0 && waited) {
+            self.dry_ticks = if self.held > 0 { self.dry_ticks + 1 } else { 0 };
+            return None;
+        }
+        self.dry_ticks = 0;
+        let taken = self.held.min(whole);
+        self.take(taken);
+        Some(&self.frame)
+    }
+    /// The next mark that is due: asked until `None` after each frame has been sent, after each mark and each clear.
+    pub fn poll_mark(&mut self) -> Option<Mark> {
+        let at = self.marks.front().map(|mark| mark.at).filter(|at| *at <= self.played)?;
+        let name = self.marks.pop_front()?.name;
+        self.mark_bytes -= name.len();
+        Some(Mark { name, played_ms: self.in_ms(at) })
+    }
+    /// Throws away what waits; all marks become due.
+    pub fn clear(&mut self) -> Cleared {
+        let cleared = Cleared { played_ms: self.played_ms(), dropped_ms: self.in_ms(self.held as u64) };
+        self.blocks.truncate(1);
+        if let Some(block) = self.blocks.front_mut() {
+            block.clear();
+        }
+        (self.head, self.held, self.dry_ticks) = (0, 0, 0);
+        for mark in &mut self.marks {
+            mark.at = mark.at.min(self.played);
+        }
+        cleared
+    }
+    /// Whether the socket may be read further.
+    pub fn wants_more(&self) -> bool {
+        self.held < PLAYOUT_SECONDS * 1000 * self.format.bytes_per_ms()
+            && self.marks.len() < MARKS_WAITING
+            && self.mark_bytes < MARK_BYTES_WAITING
+    }
+    /// Audio that waits, in bytes: what counts against the edge's own limit.
+    pub fn held_bytes(&self) -> usize {
+        self.held
+    }
+    /// Audio that waits, in milliseconds.
+    pub fn held_ms(&self) -> u64 {
+        self.in_ms(self.held as u64)
+    }
+    /// How much of the agent's audio has left, in milliseconds.
+    pub fn played_ms(&self) -> u64 {
+        self.in_ms(self.played)
+    }
+    /// Whether neither audio nor a mark waits.
+    pub fn is_empty(&self) -> bool {
+        self.held == 0 && self.marks.is_empty()
+    }
+
+    fn in_ms(&self, bytes: u64) -> u64 {
+        bytes / self.format.bytes_per_ms() as u64
+    }
+
+    /// Moves so many bytes into the frame, silence behind them.
+    fn take(&mut self, bytes: usize) {
+        let silence = self.format.silence();
+        self.frame.clear();
+        while self.frame.len() < bytes {
+            let last = self.blocks.len() == 1;
+            let Some(block) = self.blocks.front_mut() else { break };
+            let wanted = bytes - self.frame.len();
+            let rest = block.get(self.head..).unwrap_or_default();
+            let piece = rest.get(..wanted.min(rest.len())).unwrap_or_default();
+            self.frame.extend_from_slice(piece);
+            self.head += piece.len();
+            if self.head < block.len() {
+                continue;
+            }
+            self.head = 0;
+            if last {
+                // Kept: an agent that sends in real time empties it again and again.
+                block.clear();
+                break;
+            }
+            self.blocks.pop_front();
+        }
+        self.held = self.held.saturating_sub(bytes);
+        self.played += bytes as u64;
+        // Half a sample would be noise.
+        self.frame.truncate(self.frame.len() - self.frame.len() % self.format.sample_bytes());
+        self.frame.resize(self.format.frame_bytes(), silence);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FORMAT: Format = Format::Mulaw8000;
+
+    fn names(playout: &mut Playout) -> Vec<String> {
+        std::iter::from_fn(|| playout.poll_mark()).map(|mark| mark.name).collect()
+    }
+
+    /// Ticks until one frame leaves.
+    fn ticks_to_frame(playout: &mut Playout) -> u32 {
+        (1..100).find(|_| playout.next_frame().is_some()).unwrap()
+    }
+
+    #[test]
+    fn a_rest_waits_for_the_next_piece() {
+        let mut playout = Playout::new(FORMAT);
+        playout.push(&[1; 161]);
+        assert_eq!(playout.next_frame(), Some(&[1; 160][..]));
+        assert_eq!(playout.next_frame(), None);
+        playout.push(&[2; 159]);
+        let frame = playout.next_frame().unwrap();
+        assert_eq!((frame.len(), frame[0], frame[1]), (160, 1, 2));
+        assert!(playout.is_empty());
+    }
+
+    #[test]
+    fn a_rest_that_nothing_follows_leaves_filled_up() {
+        let mut playout = Playout::new(FORMAT);
+        playout.push(&[1; 3]);
+        assert_eq!(ticks_to_frame(&mut playout), REST_TICKS + 1);
+        assert_eq!(playout.played_ms(), 0);
+        // The wait begins anew.
+        playout.push(&[1; 80]);
+        assert_eq!(ticks_to_frame(&mut playout), REST_TICKS + 1);
+        assert_eq!(playout.played_ms(), 10);
+    }
+
+    #[test]
+    fn a_mark_behind_a_rest_sends_it_at_the_next_tick() {
+        let mut playout = Playout::new(FORMAT);
+        playout.push(&[1; 161]);
+        playout.mark("end".into());
+        assert!(playout.next_frame().is_some());
+        assert_eq!(playout.poll_mark(), None);
+        let mut expected = [0xff; 160];
+        expected[0] = 1;
+        assert_eq!(playout.next_frame(), Some(&expected[..]));
+        assert_eq!(playout.poll_mark(), Some(Mark { name: "end".into(), played_ms: 20 }));
+        assert_eq!(playout.poll_mark(), None);
+    }
+
+    #[test]
+    fn a_mark_without_audio_is_due_at_once() {
+        let mut playout = Playout::new(FORMAT);
+        playout.mark("now".into());
+        assert_eq!(playout.poll_mark(), Some(Mark { name: "now".into(), played_ms: 0 }));
+        playout.push(&[1; 160]);
+        assert!(playout.next_frame().is_some());
+        playout.mark("again".into());
+        assert_eq!(playout.poll_mark(), Some(Mark { name: "again".into(), played_ms: 20 }));
+    }
+
+    /// rivals' failing: a mark that took a slot of 20 ms.
+    #[test]
+    fn marks_cost_no_tick() {
+        let mut playout = Playout::new(FORMAT);
+        for n in 0..50 {
+            playout.push(&[n; 160]);
+            playout.mark(n.to_string());
+        }
+        for n in 0..50 {
+            assert_eq!(playout.next_frame(), Some(&[n; 160][..]));
+            assert_eq!(names(&mut playout), [n.to_string()]);
+        }
+        assert!(playout.is_empty());
+    }
+
+    #[test]
+    fn marks_of_one_name_are_two_marks() {
+        let mut playout = Playout::new(FORMAT);
+        playout.push(&[1; 160]);
+        playout.mark("a".into());
+        playout.mark("a".into());
+        playout.mark(String::new());
+        assert!(playout.next_frame().is_some());
+        assert_eq!(names(&mut playout), ["a", "a", ""]);
+    }
+
+    #[test]
+    fn clear_returns_the_waiting_marks_in_order() {
+        let mut playout = Playout::new(FORMAT);
+        playout.push(&[1; 800]);
+        playout.mark("one".into());
+        playout.push(&[2; 801]);
+        playout.mark("two".into());
+        assert!(playout.next_frame().is_some());
+        assert_eq!(playout.clear(), Cleared { played_ms: 20, dropped_ms: 180 });
+        assert_eq!(playout.poll_mark(), Some(Mark { name: "one".into(), played_ms: 20 }));
+        assert_eq!(playout.poll_mark(), Some(Mark { name: "two".into(), played_ms: 20 }));
+        assert_eq!(playout.next_frame(), None);
+        // And what comes afterwards is played as if nothing had been.
+        playout.push(&[3; 160]);
+        playout.mark("three".into());
+        assert_eq!(playout.poll_mark(), None);
+        assert_eq!(playout.next_frame(), Some(&[3; 160][..]));
+        assert_eq!(playout.poll_mark(), Some(Mark { name: "three".into(), played_ms: 40 }));
+    }
+
+    #[test]
+    fn two_minutes_in_one_piece_are_played_whole() {
+        let mut playout = Playout::new(FORMAT);
+        let audio: Vec<u8> = (0..120 * 8000_u32).map(|n| (n % 251) as u8).collect();
+        playout.push(&audio);
+        playout.mark("end".into());
+        let mut heard = Vec::new();
+        while let Some(frame) = playout.next_frame() {
+            heard.extend_from_slice(frame);
+            assert_eq!(names(&mut playout).len(), usize::from(heard.len() == audio.len()));
+        }
+        assert_eq!(heard, audio);
+    }
+
+    #[test]
+    fn past_its_limits_it_wants_no_more_and_drops_nothing() {
+        let mut playout = Playout::new(FORMAT);
+        playout.push(&vec![1; PLAYOUT_SECONDS * 8000 - 1]);
+        assert!(playout.wants_more());
+        playout.push(&[2; 1]);
+        assert!(!playout.wants_more());
+        playout.push(&[3; 160]);
+        assert_eq!((playout.held_ms(), playout.held_bytes()), (600_020, 4_800_160));
+        playout.next_frame();
+        assert!(!playout.wants_more());
+        playout.next_frame();
+        assert!(playout.wants_more());
+        playout.clear();
+
+        for _ in 0..MARKS_WAITING {
+            assert!(playout.wants_more());
+            playout.push(&[1; 1]);
+            playout.mark("m".into());
+        }
+        assert!(!playout.wants_more());
+        playout.clear();
+        assert_eq!(names(&mut playout).len(), MARKS_WAITING);
+        assert!(playout.wants_more());
+
+        playout.push(&[1; 1]);
+        playout.mark("m".repeat(MARK_BYTES_WAITING));
+        assert!(!playout.wants_more());
+    }
+
+    #[test]
+    fn half_a_sample_is_not_heard() {
+        let mut playout = Playout::new(Format::L16Rate16000);
+        playout.push(&[1; 641]);
+        playout.mark("end".into());
+        assert_eq!(playout.next_frame(), Some(&[1; 640][..]));
+        assert_eq!(playout.next_frame(), Some(&[0; 640][..]));
+        assert_eq!(names(&mut playout), ["end"]);
+    }
+
+    #[test]
+    fn memory_goes_with_the_audio() {
+        let mut playout = Playout::new(FORMAT);
+        for _ in 0..1000 {
+            playout.push(&[1; 1]);
+        }
+        assert_eq!(playout.blocks.len(), 1);
+        playout.push(&[1; 100_000]);
+        while playout.next_frame().is_some() {}
+        assert_eq!(playout.blocks.len(), 1);
+        playout.push(&[1; 100_000]);
+        playout.clear();
+        assert_eq!(playout.blocks.len(), 1);
+    }
+
+    /// What an agent does, or time.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Piece(usize),
+        Mark,
+        Tick,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            3 => (0_usize..2000).prop_map(Step::Piece),
+            2 => Just(Step::Mark),
+            6 => Just(Step::Tick),
+        ]
+    }
+
+    proptest! {
+        /// Any split into pieces, any time between them: the same samples in order, and each mark once, in order, in
+        /// the tick in which the last sample before it leaves.
+        #[test]
+        fn all_audio_leaves_and_marks_are_true(
+            steps in proptest::collection::vec(step(), 0..200),
+            wide in any::<bool>(),
+        ) {
+            let format = if wide { Format::L16Rate24000 } else { FORMAT };
+            let mut playout = Playout::new(format);
+            // No byte is that of silence, so that filling can be told from audio.
+            let mut counter = 0_u32;
+            let (mut sent, mut heard) = (Vec::<u8>::new(), Vec::<u8>::new());
+            let (mut set, mut returned) = (Vec::new(), 0);
+            let mut end = steps.clone();
+            end.extend(std::iter::repeat_n(Step::Tick, 400_000 / format.frame_bytes() + 10));
+            for step in end {
+                match step {
+                    Step::Piece(bytes) => {
+                        let piece: Vec<u8> = (0..bytes / format.sample_bytes() * format.sample_bytes())
+                            .map(|_| { counter += 1; 1 + (counter % 250) as u8 })
+                            .collect();
+                        playout.push(&piece);
+                        sent.extend_from_slice(&piece);
+                    }
+                    Step::Mark => {
+                        playout.mark(set.len().to_string());
+                        set.push(sent.len());
+                    }
+                    Step::Tick => {
+                        if let Some(frame) = playout.next_frame() {
+                            prop_assert_eq!(frame.len(), format.frame_bytes());
+                            heard.extend(frame.iter().filter(|byte| **byte != format.silence()));
+                        }
+                    }
+                }
+                while let Some(mark) = playout.poll_mark() {
+                    prop_assert_eq!(mark.name, returned.to_string());
+                    prop_assert_eq!(mark.played_ms, (set[returned] / format.bytes_per_ms()) as u64);
+                    returned += 1;
+                }
+                // Due exactly when the samples before have left.
+                prop_assert_eq!(returned, set.iter().take_while(|at| **at <= heard.len()).count());
+            }
+            prop_assert_eq!(heard, sent);
+            prop_assert_eq!(returned, set.len());
+            prop_assert!(playout.is_empty());
+        }
+    }
+}

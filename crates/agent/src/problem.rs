@@ -1,0 +1,141 @@
+//! What can be wrong with a message of an agent. None of it ends the call: each is told for the call's trace, and the
+//! message is not acted upon.
+
+use std::fmt;
+
+use crate::limits::SHOWN_CHARS;
+
+/// Why a message was not acted upon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// A binary message: this protocol has none.
+    Binary {
+        /// Its length.
+        bytes: usize,
+    },
+    /// A text longer than [`TEXT_BYTES`](crate::limits::TEXT_BYTES).
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+    },
+    /// Not JSON, or only a part of it.
+    BadJson {
+        /// Line of the mistake.
+        line: usize,
+        /// Column of the mistake, in bytes.
+        column: usize,
+    },
+    /// JSON, but not an object.
+    NotAnObject,
+    /// A field of another type than the protocol's.
+    WrongType {
+        /// Line of the mistake.
+        line: usize,
+        /// Column of the mistake, in bytes.
+        column: usize,
+    },
+    /// An object without `event`.
+    MissingEvent,
+    /// An event that the protocol does not have from this side.
+    UnknownEvent(String),
+    /// `media` without `media.payload`.
+    MissingPayload,
+    /// A payload that is not base64.
+    BadBase64,
+    /// `mark` without `mark.name`.
+    MissingName,
+    /// A mark's name longer than [`MARK_NAME_BYTES`](crate::limits::MARK_NAME_BYTES).
+    NameTooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// `transfer` without a `target`.
+    MissingTarget,
+    /// A target longer than [`TARGET_BYTES`](crate::limits::TARGET_BYTES).
+    TargetTooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// `dtmf` without `digits`.
+    MissingDigits,
+    /// Digits that no telephone has, or more than [`DIGITS`](crate::limits::DIGITS).
+    BadDigits,
+    /// For a stream that is not this socket's.
+    ForeignStream(String),
+    /// A message from an agent that only listens.
+    ListenerSpoke(&'static str),
+}
+
+impl Problem {
+    /// Its stable name.
+    pub const fn slug(&self) -> &'static str {
+        match self {
+            Problem::Binary { .. } => "binary_message",
+            Problem::TooLarge { .. } => "message_too_large",
+            Problem::BadJson { .. } => "bad_json",
+            Problem::NotAnObject => "not_an_object",
+            Problem::WrongType { .. } => "wrong_type",
+            Problem::MissingEvent => "missing_event",
+            Problem::UnknownEvent(_) => "unknown_event",
+            Problem::MissingPayload => "missing_payload",
+            Problem::BadBase64 => "bad_base64",
+            Problem::MissingName => "missing_mark_name",
+            Problem::NameTooLong { .. } => "mark_name_too_long",
+            Problem::MissingTarget => "missing_target",
+            Problem::TargetTooLong { .. } => "target_too_long",
+            Problem::MissingDigits => "missing_digits",
+            Problem::BadDigits => "bad_digits",
+            Problem::ForeignStream(_) => "foreign_stream",
+            Problem::ListenerSpoke(_) => "listener_spoke",
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::Binary { bytes } => write!(f, "binary message of {bytes} bytes: this protocol is text"),
+            Problem::TooLarge { bytes } => write!(f, "message of {bytes} bytes: too large"),
+            Problem::BadJson { line, column } => write!(f, "no valid JSON: line {line}, column {column}"),
+            Problem::NotAnObject => f.write_str("JSON, but not an object"),
+            Problem::WrongType { line, column } => {
+                write!(f, "a field of the wrong type, or twice: line {line}, column {column}")
+            }
+            Problem::MissingEvent => f.write_str("no `event`"),
+            Problem::UnknownEvent(event) => write!(f, "unknown event {event:?}"),
+            Problem::MissingPayload => f.write_str("`media` without `media.payload`"),
+            Problem::BadBase64 => f.write_str("`media.payload` is not base64"),
+            Problem::MissingName => f.write_str("`mark` without `mark.name`"),
+            Problem::NameTooLong { bytes } => write!(f, "`mark.name` of {bytes} bytes: too long"),
+            Problem::MissingTarget => f.write_str("`transfer` without `target`"),
+            Problem::TargetTooLong { bytes } => write!(f, "`target` of {bytes} bytes: too long"),
+            Problem::MissingDigits => f.write_str("`dtmf` without `digits`"),
+            Problem::BadDigits => f.write_str("`digits` may be up to 64 of 0-9 * # A-D"),
+            Problem::ForeignStream(sid) => write!(f, "for another stream: {sid:?}"),
+            Problem::ListenerSpoke(event) => write!(f, "{event:?} from an agent that only listens"),
+        }
+    }
+}
+
+impl std::error::Error for Problem {}
+
+/// The beginning of a name that came from outside.
+pub(crate) fn shown(name: &str) -> String {
+    name.chars().take(SHOWN_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_cut() {
+        assert_eq!(shown("ü".repeat(SHOWN_CHARS + 1).as_str()), "ü".repeat(SHOWN_CHARS));
+        assert_eq!(shown("x"), "x");
+    }
+
+    #[test]
+    fn control_characters_are_not_shown_raw() {
+        assert_eq!(Problem::UnknownEvent("a\n\u{1b}[31m".into()).to_string(), "unknown event \"a\\n\\u{1b}[31m\"");
+    }
+}

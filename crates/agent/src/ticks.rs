@@ -1,0 +1,101 @@
+//! When the next 20 ms are due. Each deadline is counted from the start, never from the last one, so that lateness does
+//! not add up.
+
+use std::time::{Duration, Instant};
+
+use crate::limits::{CATCH_UP_TICKS, FRAME};
+
+/// One tick that came due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tick {
+    /// Its number from the start, skipped ones counted: media time is this many frames.
+    pub index: u64,
+    /// Ticks left out before it, because nobody looked for too long: their media time has passed unsent.
+    pub skipped: u64,
+}
+
+/// A tick every 20 ms from a start on.
+#[derive(Debug, Clone, Copy)]
+pub struct Ticks {
+    start: Instant,
+    next: u64,
+}
+
+impl Ticks {
+    /// The first tick is due at `start`.
+    pub fn new(start: Instant) -> Ticks {
+        Ticks { start, next: 0 }
+    }
+    /// When the next tick is due.
+    pub fn next_due(&self) -> Instant {
+        let after = u64::try_from(FRAME.as_millis()).unwrap_or(0).saturating_mul(self.next);
+        self.start.checked_add(Duration::from_millis(after)).unwrap_or(self.start)
+    }
+    /// The next tick, if it is due: asked until `None`. A caller that comes late gets the missed ones at once, up to
+    /// [`CATCH_UP_TICKS`]; those before are skipped.
+    pub fn take(&mut self, now: Instant) -> Option<Tick> {
+        let late = now.checked_duration_since(self.next_due())?;
+        let behind = u64::try_from(late.as_millis() / FRAME.as_millis()).unwrap_or(u64::MAX);
+        let skipped = if behind > CATCH_UP_TICKS { behind } else { 0 };
+        let index = self.next.saturating_add(skipped);
+        self.next = index.saturating_add(1);
+        Some(Tick { index, skipped })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn an_hour_without_drift() {
+        let start = Instant::now();
+        let mut ticks = Ticks::new(start);
+        let mut now = start;
+        let mut late_ms = 0;
+        for index in 0..180_000_u64 {
+            let due = ticks.next_due();
+            assert_eq!(due - start, MS * u32::try_from(index).unwrap() * 20);
+            // The loop wakes 0 to 19 ms late, whatever it did before.
+            late_ms = (late_ms * 7 + 3) % 20;
+            now = now.max(due + MS * late_ms);
+            assert_eq!(ticks.take(now), Some(Tick { index, skipped: 0 }));
+            assert_eq!(ticks.take(due), None);
+        }
+    }
+
+    #[test]
+    fn a_late_caller_makes_up_for_some() {
+        let start = Instant::now();
+        let mut ticks = Ticks::new(start);
+        assert_eq!(ticks.take(start), Some(Tick { index: 0, skipped: 0 }));
+        let now = start + FRAME * u32::try_from(CATCH_UP_TICKS + 1).unwrap();
+        let mut taken = 0;
+        while let Some(tick) = ticks.take(now) {
+            taken += 1;
+            assert_eq!(tick, Tick { index: taken, skipped: 0 });
+        }
+        assert_eq!(taken, CATCH_UP_TICKS + 1);
+    }
+
+    #[test]
+    fn a_very_late_caller_skips() {
+        let start = Instant::now();
+        let mut ticks = Ticks::new(start);
+        assert!(ticks.take(start).is_some());
+        let now = start + Duration::from_secs(3600) + MS;
+        assert_eq!(ticks.take(now), Some(Tick { index: 180_000, skipped: 179_999 }));
+        assert_eq!(ticks.take(now), None);
+        assert_eq!(ticks.next_due(), start + Duration::from_secs(3600) + FRAME);
+    }
+
+    #[test]
+    fn nothing_before_the_start() {
+        let start = Instant::now() + FRAME;
+        assert_eq!(Ticks::new(start).take(start - MS), None);
+    }
+}

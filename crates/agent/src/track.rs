@@ -1,0 +1,407 @@
+//! One direction's RTP as exact frames of 20 ms.
+//!
+//! Every packet has its place on the stream's media time, found by its RTP timestamp, and is written there; a frame
+//! leaves once all of its 160 samples are there, so a packet that comes in order leaves at once and as it came. Reordering
+//! thus needs no sorting. What is not there is filled with silence:
+//! - lost: 40 ms after later audio came;
+//! - a pause of the source (hold, DTX), known by the next packet's sequence number: at once;
+//! - nothing comes at all: by the wall clock, 80 ms after the frame's time. What comes later than that is lost.
+//!
+//! Media time follows the source's clock, which differs a little from ours. Where the source has moved ahead of or
+//! behind the wall clock, a frame is given up or put in where it is quiet; after a pause the source is simply placed where
+//! it belongs. A source whose timestamps jump is placed by the time of its arrival.
+
+use std::time::{Duration, Instant};
+
+use crate::limits::{
+    EARLY_TICKS, FAST_TICKS, FORCED_TICKS, FRAME, LATE_FOR, LATE_TICKS, PACE_WINDOW, REORDER, SILENCE_AFTER,
+    SLOW_TICKS, TRACK_FRAMES,
+};
+
+/// Samples, and RTP ticks, in a frame: 20 ms at 8 kHz.
+pub(crate) const FRAME_TICKS: i64 = 160;
+const SAMPLES: usize = 160;
+const SILENCE: u8 = 0xff;
+
+/// What of an RTP packet a track needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packet<'a> {
+    /// Its source: another one begins anew.
+    pub ssrc: u32,
+    /// Its sequence number.
+    pub sequence: u16,
+    /// Its timestamp, of an 8 kHz clock.
+    pub timestamp: u32,
+    /// μ-law; empty for a packet of the source that is no audio (RFC 4733, comfort noise).
+    pub payload: &'a [u8],
+}
+
+/// What a track counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TrackCounts {
+    /// Packets that came after their time, or twice.
+    pub late_packets: u64,
+    /// Frames that left with at least one sample filled.
+    pub filled_frames: u64,
+    /// Frames given up or put in to keep pace with the wall clock.
+    pub slips: u64,
+    /// Times that a source was placed anew: its beginning, another source, a jump of its clock.
+    pub anchors: u64,
+}
+
+/// One frame being put together.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    audio: [u8; SAMPLES],
+    /// One bit a sample that is there.
+    there: [u64; 3],
+    /// When its first audio came.
+    first: Option<Instant>,
+    /// When its last sample came.
+    tail: Option<Instant>,
+}
+
+const EMPTY: Slot = Slot { audio: [SILENCE; SAMPLES], there: [0; 3], first: None, tail: None };
+
+/// Where a source stands.
+#[derive(Debug, Clone, Copy)]
+struct Source {
+    ssrc: u32,
+    /// Of the newest packet.
+    sequence: u16,
+    timestamp: u32,
+    /// Its place.
+    at: i64,
+    /// Where the furthest audio ends.
+    end: i64,
+    /// How far ahead of the wall clock it was placed, in ticks: where its first packet is longer than a frame.
+    lead: i64,
+    /// Until when it is watched for a burst: it was late before.
+    settles: Option<Instant>,
+    pace: Pace,
+}
+
+/// How far ahead of the wall clock the earliest packets of the last seconds were, in ticks. The earliest ones are those
+/// that the network did not delay.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    until: Instant,
+    now: Option<i64>,
+    before: Option<i64>,
+}
+
+/// One direction: packets in, frames out.
+#[derive(Debug)]
+pub(crate) struct Track {
+    start: Instant,
+    slots: Vec<Slot>,
+    /// Number of the frame that leaves next.
+    next: u64,
+    /// Frames of silence that leave before it.
+    owed: u64,
+    source: Option<Source>,
+    late_since: Option<Instant>,
+    counts: TrackCounts,
+}
+
+fn ticks(time: Duration) -> i64 {
+    i64::try_from(time.as_micros() / 125).unwrap_or(i64::MAX)
+}
+
+/// The place of a frame on the track's time.
+fn place(frame: u64) -> i64 {
+    i64::try_from(frame).unwrap_or(i64::MAX).saturating_mul(FRAME_TICKS)
+}
+
+fn floor_to_frame(at: i64) -> i64 {
+    at - at.rem_euclid(FRAME_TICKS)
+}
+
+fn ceil_to_frame(at: i64) -> i64 {
+    floor_to_frame(at + FRAME_TICKS - 1)
+}
+
+/// About −48 dB and below.
+fn is_quiet(payload: &[u8]) -> bool {
+    payload.iter().all(|byte| byte & 0x7f >= 0x70)
+}
+
+impl Track {
+    /// Its first frame begins at `start`.
+    pub(crate) fn new(start: Instant) -> Track {
+        Track {
+            start,
+            slots: vec![EMPTY; TRACK_FRAMES],
+            next: 0,
+            owed: 0,
+            source: None,
+            late_since: None,
+            counts: TrackCounts::default(),
+        }
+    }
+    /// Takes a packet.
+    pub(crate) fn push(&mut self, now: Instant, packet: &Packet<'_>) {
+        self.owe(now);
+        let length = i64::try_from(packet.payload.len()).unwrap_or(i64::MAX);
+        let known = self.source.filter(|source| source.ssrc == packet.ssrc);
+        if length == 0 {
+            self.note_other(packet);
+            return;
+        }
+        // The time at which a packet is expected: when its last frame has been spoken.
+        let elapsed = ticks(now.saturating_duration_since(self.start)) - (length - FRAME_TICKS).max(0);
+        let Some(mut source) = known else { return self.anchor(now, elapsed, packet, length) };
+        let ahead = packet.sequence.wrapping_sub(source.sequence);
+        let mut at = source.at + i64::from(packet.timestamp.wrapping_sub(source.timestamp) as i32);
+        let early = at - elapsed - source.lead;
+        if early > source.early_limit(now) || early < -LATE_TICKS {
+            return self.anchor(now, elapsed, packet, length);
+        }
+        source.pace.note(now, early);
+        let in_step = place(self.next) + FRAME_TICKS > source.end;
+        let mut given_up = false;
+        if ahead == 1 && in_step {
+            let placed = if at > source.end { source.after_pause(at) } else { source.in_pace(at, packet.payload) };
+            given_up = placed < at && at <= source.end;
+            self.counts.slips += u64::from(placed != at && at <= source.end);
+            at = placed;
+            self.mark_there(source.end, at);
+        }
+        if ahead != 0 && ahead < 0x8000 {
+            (source.sequence, source.timestamp, source.at) = (packet.sequence, packet.timestamp, at);
+        }
+        let late = at + length <= place(self.next);
+        source.end = source.end.max(at + length);
+        self.source = Some(source);
+        if !late {
+            self.late_since = None;
+            self.write(now, at, packet.payload);
+        } else if !given_up {
+            self.counts.late_packets += 1;
+            let since = *self.late_since.get_or_insert(now);
+            if now.saturating_duration_since(since) >= LATE_FOR {
+                self.anchor(now, elapsed, packet, length);
+            }
+        }
+    }
+    /// The next frame, if it is complete or its time is over.
+    pub(crate) fn poll(&mut self, now: Instant) -> Option<[u8; SAMPLES]> {
+        if self.owed > 0 {
+            self.owed -= 1;
+            self.counts.filled_frames += 1;
+            return Some([SILENCE; SAMPLES]);
+        }
+        let complete = self.is_complete();
+        if !complete && now < self.due() {
+            return None;
+        }
+        self.counts.filled_frames += u64::from(!complete);
+        let slot = self.slot_mut(self.next)?;
+        let audio = slot.audio;
+        *slot = EMPTY;
+        self.next += 1;
+        Some(audio)
+    }
+    /// When the next frame leaves at the latest.
+    pub(crate) fn poll_timeout(&self) -> Instant {
+        if self.owed > 0 || self.is_complete() { self.start } else { self.due() }
+    }
+    /// The number of the frame that leaves next.
+    pub(crate) fn index(&self) -> u64 {
+        self.next - self.owed
+    }
+    /// What it counted.
+    pub(crate) fn counts(&self) -> TrackCounts {
+        self.counts
+    }
+
+    fn slot_mut(&mut self, frame: u64) -> Option<&mut Slot> {
+        let count = self.slots.len() as u64;
+        self.slots.get_mut(usize::try_from(frame % count).ok()?)
+    }
+
+    fn slot(&self, frame: u64) -> &Slot {
+        let count = self.slots.len() as u64;
+        usize::try_from(frame % count).ok().and_then(|at| self.slots.get(at)).unwrap_or(&EMPTY)
+    }
+
+    fn is_complete(&self) -> bool {
+        self.slot(self.next).is_complete()
+    }
+
+    /// When the next frame is not waited for any longer.
+    fn due(&self) -> Instant {
+        if self.source.is_none_or(|source| source.end <= place(self.next)) {
+            return self.by_clock();
+        }
+        let last = self.next + self.slots.len() as u64;
+        let behind = (self.next + 1..last).filter_map(|frame| self.slot(frame).first);
+        match behind.chain(self.slot(self.next).tail).min() {
+            Some(noticed) => noticed + REORDER,
+            None => self.by_clock(),
+        }
+    }
+
+    /// When a frame of a silent source is filled.
+    fn by_clock(&self) -> Instant {
+        let ms = u64::try_from(FRAME.as_millis()).unwrap_or(0).saturating_mul(self.next + 1);
+        self.start.checked_add(Duration::from_millis(ms) + SILENCE_AFTER).unwrap_or(self.start)
+    }
+
+    /// Frames of silence whose time has passed while nobody asked for them: they leave before what comes now.
+    fn owe(&mut self, now: Instant) {
+        let nothing_there = |slot: &Slot| slot.there == [0; 3];
+        if now < self.by_clock() || !self.slots.iter().all(nothing_there) {
+            return;
+        }
+        let late = now.saturating_duration_since(self.by_clock());
+        let frames = u64::try_from(late.as_millis() / FRAME.as_millis()).unwrap_or(0) + 1;
+        self.owed += frames;
+        self.next += frames;
+    }
+
+    /// A packet that is no audio only says that none is missing.
+    fn note_other(&mut self, packet: &Packet<'_>) {
+        if let Some(source) = self.source.as_mut().filter(|source| source.ssrc == packet.ssrc)
+            && packet.sequence == source.sequence.wrapping_add(1)
+        {
+            // Its timestamp is that of its event; the audio's goes on from where it was.
+            source.sequence = packet.sequence;
+        }
+    }
+
+    /// Places a source by the time of its arrival.
+    fn anchor(&mut self, now: Instant, elapsed: i64, packet: &Packet<'_>, length: i64) {
+        let wall = floor_to_frame(ticks(now.saturating_duration_since(self.start)));
+        // What is still on its way out of the former source stays, unless that source has run ahead of the wall clock.
+        let behind = self.source.map_or(0, |source| ceil_to_frame(source.end)).max(place(self.next));
+        let by_arrival = floor_to_frame(elapsed);
+        let at = if behind > wall + FAST_TICKS { by_arrival } else { by_arrival.max(behind) };
+        // Nothing is known to be missing between the two.
+        self.mark_there(place(self.next), at);
+        let late = self.source.is_some_and(|source| source.ssrc == packet.ssrc);
+        self.counts.anchors += 1;
+        self.late_since = None;
+        self.source = Some(Source {
+            ssrc: packet.ssrc,
+            sequence: packet.sequence,
+            timestamp: packet.timestamp,
+            at,
+            end: at + length,
+            lead: (at - elapsed).max(0),
+            settles: late.then_some(now + LATE_FOR),
+            pace: Pace { until: now + PACE_WINDOW, now: None, before: None },
+        });
+        self.write(now, at, packet.payload);
+    }
+
+    /// Says that between two places nothing is missing.
+    fn mark_there(&mut self, from: i64, to: i64) {
+        self.each_slot(from, to, |slot, begin, end, _| slot.set_there(begin, end));
+    }
+
+    fn write(&mut self, now: Instant, at: i64, payload: &[u8]) {
+        let length = i64::try_from(payload.len()).unwrap_or(i64::MAX);
+        self.each_slot(at, at + length, |slot, begin, end, from| {
+            let from = usize::try_from(from - at).unwrap_or(usize::MAX);
+            let piece = payload.get(from..from.saturating_add(end - begin)).unwrap_or_default();
+            if let Some(area) = slot.audio.get_mut(begin..begin + piece.len()) {
+                area.copy_from_slice(piece);
+                slot.set_there(begin, end);
+                slot.first.get_or_insert(now);
+                if end == SAMPLES {
+                    slot.tail.get_or_insert(now);
+                }
+            }
+        });
+    }
+
+    /// Calls with each slot between two places that a frame still waits for: the slot, from and to which sample, and the
+    /// place of the first of them.
+    fn each_slot(&mut self, from: i64, to: i64, mut each: impl FnMut(&mut Slot, usize, usize, i64)) {
+        let next = self.next;
+        let first = place(next);
+        let mut from = from.max(first);
+        let to = to.min(place(next + self.slots.len() as u64));
+        while from < to {
+            let begin = from.rem_euclid(FRAME_TICKS);
+            let end = (begin + to - from).min(FRAME_TICKS);
+            let frame = next + u64::try_from((from - first) / FRAME_TICKS).unwrap_or(0);
+            if let (Ok(begin), Ok(end), Some(slot)) =
+                (usize::try_from(begin), usize::try_from(end), self.slot_mut(frame))
+            {
+                each(slot, begin, end, from);
+            }
+            from += end - begin;
+        }
+    }
+}
+
+impl Slot {
+    fn set_there(&mut self, begin: usize, end: usize) {
+        for (word, bits) in self.there.iter_mut().enumerate() {
+            let low = begin.clamp(word * 64, word * 64 + 64) - word * 64;
+            let high = end.clamp(word * 64, word * 64 + 64) - word * 64;
+            let mask = |to: usize| 1_u64.checked_shl(to as u32).map_or(u64::MAX, |bit| bit - 1);
+            *bits |= mask(high) & !mask(low);
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.there == [u64::MAX, u64::MAX, u32::MAX as u64]
+    }
+}
+
+impl Source {
+    /// How far ahead of the wall clock a packet may be. The burst after a delay was placed as if it were on time: what
+    /// runs ahead then is too much of it.
+    fn early_limit(&self, now: Instant) -> i64 {
+        if self.settles.is_some_and(|until| now < until) { FAST_TICKS } else { EARLY_TICKS }
+    }
+
+    /// The place of the first packet after a pause: on the border of a frame, so that it leaves as it came, and in pace.
+    fn after_pause(&mut self, at: i64) -> i64 {
+        let lead = std::mem::take(&mut self.lead);
+        self.pace.shift(lead);
+        let astray = self.pace.base().filter(|base| !(-FRAME_TICKS..=0).contains(base));
+        let placed = at - astray.map_or(0, |base| base + FRAME_TICKS / 2);
+        let placed = floor_to_frame(placed + FRAME_TICKS / 2).max(ceil_to_frame(self.end));
+        self.pace.shift(placed - at);
+        placed
+    }
+
+    /// The place of a packet that follows the last one: a frame earlier or later where the source has lost pace.
+    fn in_pace(&mut self, at: i64, payload: &[u8]) -> i64 {
+        let Some(base) = self.pace.base() else { return at };
+        let patience = if is_quiet(payload) { 0 } else { FORCED_TICKS };
+        let slip = if base > FAST_TICKS + patience {
+            -FRAME_TICKS
+        } else if base < -SLOW_TICKS - patience {
+            FRAME_TICKS
+        } else {
+            0
+        };
+        self.pace.shift(slip);
+        at + slip
+    }
+}
+
+impl Pace {
+    fn note(&mut self, now: Instant, early: i64) {
+        if now >= self.until {
+            let recent = now < self.until + PACE_WINDOW;
+            self.before = self.now.filter(|_| recent);
+            self.now = None;
+            self.until = now + PACE_WINDOW;
+        }
+        self.now = Some(self.now.map_or(early, |best| best.max(early)));
+    }
+    /// Once a whole window has been seen.
+    fn base(&self) -> Option<i64> {
+        self.before.max(self.now).filter(|_| self.before.is_some())
+    }
+    fn shift(&mut self, by: i64) {
+        self.now = self.now.map(|best| best + by);
+        self.before = self.before.map(|best| best + by);
+    }
+}

@@ -1,0 +1,69 @@
+//! Both directions of a call on one media time: frame `n` of either is what was said or heard in the same 20 ms.
+
+use std::time::Instant;
+
+use crate::message::{TrackName, TrackSet};
+use crate::track::{Packet, Track, TrackCounts};
+
+/// 20 ms of one direction, μ-law. Each direction's frames come in their order and without a gap from the stream's start
+/// on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame {
+    /// The direction.
+    pub track: TrackName,
+    /// As it came off the wire where it fitted.
+    pub audio: [u8; 160],
+}
+
+/// The directions of one stream. RTP is pushed as it comes; then [`Self::poll`] until `None`.
+#[derive(Debug)]
+pub struct Tracks {
+    inbound: Option<Track>,
+    outbound: Option<Track>,
+}
+
+impl Tracks {
+    /// The directions of `set`; media time 0 is `start`, the moment the stream's socket was open.
+    pub fn new(start: Instant, set: TrackSet) -> Tracks {
+        let track = |name| set.has(name).then(|| Track::new(start));
+        Tracks { inbound: track(TrackName::Inbound), outbound: track(TrackName::Outbound) }
+    }
+    /// Takes a packet of a direction; one that is not in the set is passed over.
+    pub fn push(&mut self, now: Instant, track: TrackName, packet: &Packet<'_>) {
+        let track = match track {
+            TrackName::Inbound => &mut self.inbound,
+            TrackName::Outbound => &mut self.outbound,
+        };
+        if let Some(track) = track {
+            track.push(now, packet);
+        }
+    }
+    /// The next frame that is complete or whose time is over.
+    pub fn poll(&mut self, now: Instant) -> Option<Frame> {
+        let behind = |track: &Option<Track>| track.as_ref().map_or(u64::MAX, Track::index);
+        let names = if behind(&self.outbound) < behind(&self.inbound) {
+            [TrackName::Outbound, TrackName::Inbound]
+        } else {
+            [TrackName::Inbound, TrackName::Outbound]
+        };
+        names.into_iter().find_map(|name| {
+            let track = match name {
+                TrackName::Inbound => &mut self.inbound,
+                TrackName::Outbound => &mut self.outbound,
+            };
+            Some(Frame { track: name, audio: track.as_mut()?.poll(now)? })
+        })
+    }
+    /// When [`Self::poll`] has something at the latest.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        [&self.inbound, &self.outbound].into_iter().flatten().map(Track::poll_timeout).min()
+    }
+    /// What a direction counted.
+    pub fn counts(&self, track: TrackName) -> TrackCounts {
+        let track = match track {
+            TrackName::Inbound => &self.inbound,
+            TrackName::Outbound => &self.outbound,
+        };
+        track.as_ref().map(Track::counts).unwrap_or_default()
+    }
+}

@@ -1,0 +1,459 @@
+//! RTP of any packet time, order and clock as frames of 20 ms, in virtual time.
+
+#![allow(clippy::unwrap_used, reason = "a test may unwrap")]
+#![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use trunkgate_agent::limits::{FRAME, REORDER, SILENCE_AFTER};
+use trunkgate_agent::{Frame, Packet, TrackName, TrackSet, Tracks};
+
+const INBOUND: TrackName = TrackName::Inbound;
+const MS: Duration = Duration::from_millis(1);
+const SILENCE: [u8; 160] = [0xff; 160];
+
+/// What a source sent, and when it came.
+#[derive(Debug, Clone)]
+struct Sent {
+    at: Duration,
+    ssrc: u32,
+    sequence: u16,
+    timestamp: u32,
+    payload: Vec<u8>,
+}
+
+/// A source that sends packets of so many samples, each when its last sample has been spoken, from the stream's start on.
+/// No sample is silence.
+fn source(packets: u32, samples: u32) -> Vec<Sent> {
+    (0..packets)
+        .map(|n| Sent {
+            at: Duration::from_micros(u64::from(n * samples) * 125),
+            ssrc: 7,
+            sequence: 65_530_u16.wrapping_add(n as u16),
+            timestamp: (u32::MAX - 1000).wrapping_add(n * samples),
+            payload: audio(n * samples, samples),
+        })
+        .collect()
+}
+
+/// The source's samples from a place on.
+fn audio(from: u32, samples: u32) -> Vec<u8> {
+    (from..from + samples).map(|n| (n % 251) as u8 & 0x7f ^ (n / 251 % 64) as u8).map(|byte| byte % 0x70).collect()
+}
+
+/// A frame that left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Left {
+    at: Duration,
+    frame: Frame,
+}
+
+/// Plays packets to a stream's tracks, asking for frames after each packet and at each deadline.
+struct Wire {
+    start: Instant,
+    tracks: Tracks,
+    left: Vec<Left>,
+}
+
+impl Wire {
+    fn new(set: TrackSet) -> Wire {
+        let start = Instant::now();
+        Wire { start, tracks: Tracks::new(start, set), left: Vec::new() }
+    }
+    fn until(&mut self, at: Duration) {
+        while let Some(due) = self.tracks.poll_timeout().filter(|due| *due < self.start + at) {
+            let before = self.left.len();
+            self.drain(due.max(self.start));
+            assert!(self.left.len() > before, "a deadline brings a frame");
+        }
+    }
+    fn push(&mut self, track: TrackName, sent: &Sent) {
+        self.until(sent.at);
+        let Sent { at, ssrc, sequence, timestamp, ref payload } = *sent;
+        self.tracks.push(self.start + at, track, &Packet { ssrc, sequence, timestamp, payload });
+        self.drain(self.start + at);
+    }
+    fn drain(&mut self, now: Instant) {
+        while let Some(frame) = self.tracks.poll(now) {
+            self.left.push(Left { at: now - self.start, frame });
+        }
+    }
+    fn bytes(&self, track: TrackName) -> Vec<u8> {
+        self.left.iter().filter(|left| left.frame.track == track).flat_map(|left| left.frame.audio).collect()
+    }
+}
+
+/// One track, the packets in the order in which they came.
+fn play(packets: &[Sent]) -> Wire {
+    let mut order: Vec<&Sent> = packets.iter().collect();
+    order.sort_by_key(|sent| sent.at);
+    let mut wire = Wire::new(TrackSet::Inbound);
+    for sent in order {
+        wire.push(INBOUND, sent);
+    }
+    wire.until(packets.iter().map(|sent| sent.at).max().unwrap_or_default() + Duration::from_millis(400));
+    wire
+}
+
+fn concat(packets: &[Sent]) -> Vec<u8> {
+    packets.iter().flat_map(|sent| sent.payload.clone()).collect()
+}
+
+#[test]
+fn packets_of_20_ms_leave_at_once_and_as_they_came() {
+    let sent = source(500, 160);
+    let wire = play(&sent);
+    for (sent, left) in sent.iter().zip(&wire.left) {
+        assert_eq!((sent.at, &sent.payload[..]), (left.at, &left.frame.audio[..]));
+    }
+    assert_eq!((wire.tracks.counts(INBOUND).anchors, wire.tracks.counts(INBOUND).slips), (1, 0));
+}
+
+#[test]
+fn any_packet_time_becomes_20_ms() {
+    for samples in [40, 80, 160, 240, 320, 480, 720, 960, 1456] {
+        let sent = source(8000 / samples + 40, samples);
+        let (wire, spoken) = (play(&sent), concat(&sent));
+        let heard = wire.bytes(INBOUND);
+        assert_eq!(heard[..spoken.len()], spoken, "{samples}");
+        assert!(heard[spoken.len()..].iter().all(|byte| *byte == 0xff));
+        // A frame leaves with the packet that completes it.
+        for (index, left) in wire.left.iter().enumerate().take(spoken.len() / 160) {
+            let end = (index + 1) * 160;
+            let completes = sent.iter().enumerate().find(|(n, _)| (n + 1) * samples as usize >= end).unwrap().1;
+            assert_eq!(left.at, completes.at, "{samples}, frame {index}");
+        }
+    }
+}
+
+#[test]
+fn only_a_gap_makes_it_wait() {
+    let mut sent = source(10, 160);
+    sent.remove(4);
+    let wire = play(&sent);
+    let mut expected = source(10, 160);
+    expected[4].payload = SILENCE.to_vec();
+    assert_eq!(wire.bytes(INBOUND)[..1600], concat(&expected));
+    let at: Vec<u128> = wire.left.iter().take(10).map(|left| left.at.as_millis()).collect();
+    // Packet 5 comes at 100 ms: 4 is given up, and all behind it leaves, 40 ms later.
+    assert_eq!(at, [0, 20, 40, 60, 140, 140, 140, 140, 160, 180]);
+    assert_eq!(wire.tracks.counts(INBOUND).filled_frames as usize, wire.left.len() - 9);
+}
+
+#[test]
+fn what_comes_late_but_in_time_is_heard() {
+    let mut sent = source(10, 160);
+    sent[4].at = sent[5].at + REORDER - MS;
+    let wire = play(&sent);
+    assert_eq!(wire.bytes(INBOUND)[..1600], concat(&sent));
+    assert_eq!(wire.left[4].at, Duration::from_millis(139));
+    assert_eq!(wire.tracks.counts(INBOUND).late_packets, 0);
+}
+
+#[test]
+fn what_comes_too_late_is_not_heard_and_moves_nothing() {
+    let mut sent = source(50, 160);
+    sent[4].at = sent[5].at + REORDER + 10 * MS;
+    let wire = play(&sent);
+    sent[4].payload = SILENCE.to_vec();
+    assert_eq!(wire.bytes(INBOUND)[..8000], concat(&sent));
+    assert_eq!(wire.tracks.counts(INBOUND).late_packets, 1);
+}
+
+#[test]
+fn packets_twice_are_heard_once() {
+    let mut sent = source(50, 160);
+    let twice: Vec<Sent> = sent.iter().cloned().map(|sent| Sent { at: sent.at + 30 * MS, ..sent }).collect();
+    let spoken = concat(&sent);
+    sent.extend(twice);
+    assert_eq!(play(&sent).bytes(INBOUND)[..8000], spoken);
+}
+
+/// Nothing comes: frames of silence go on by the wall clock, and the source comes back where it belongs.
+#[test]
+fn hold_is_filled() {
+    for (pause, timestamps_go_on) in [(10_u32, true), (500, true), (500, false), (30_000, true), (30_000, false)] {
+        let mut sent = source(20, 160);
+        for (index, sent) in sent.iter_mut().enumerate().skip(10) {
+            sent.at += FRAME * pause;
+            sent.payload = audio(index as u32 * 160, 160);
+            if timestamps_go_on {
+                sent.timestamp = sent.timestamp.wrapping_add(pause * 160);
+            }
+        }
+        let wire = play(&sent);
+        let mut expected = concat(&sent[..10]);
+        expected.extend(vec![0xff; pause as usize * 160]);
+        expected.extend(concat(&sent[10..]));
+        assert!(wire.bytes(INBOUND)[..expected.len()] == expected, "{pause} {timestamps_go_on}");
+        let back = wire.left.iter().find(|left| left.frame.audio[..] == sent[10].payload[..]).unwrap();
+        assert_eq!(back.at, sent[10].at, "no wait when it comes back");
+        // Each frame of the pause leaves 20 ms after the one before, 80 ms after its time.
+        let filled: Vec<Duration> = wire.left[10..10 + pause as usize - 6].iter().map(|left| left.at).collect();
+        for (index, at) in filled.iter().enumerate().take(pause as usize - 6) {
+            assert_eq!(*at, FRAME * (11 + index as u32) + SILENCE_AFTER);
+        }
+    }
+}
+
+/// DTX: a pause that is no multiple of 20 ms. The source is put on the border of a frame, so that each packet leaves
+/// when it comes, and as it came.
+#[test]
+fn talk_spurts_begin_on_a_frame() {
+    let mut sent = Vec::new();
+    let mut timestamp = 0;
+    for spurt in 0..50_u32 {
+        for n in 0..20 {
+            let n = spurt * 20 + n;
+            sent.push(Sent {
+                at: Duration::from_micros(u64::from(timestamp) * 125),
+                ssrc: 7,
+                sequence: n as u16,
+                timestamp,
+                payload: audio(n * 160, 160),
+            });
+            timestamp += 160;
+        }
+        timestamp += 1000 + spurt * 77;
+    }
+    let wire = play(&sent);
+    let mut frames = wire.left.iter().enumerate();
+    for sent in &sent {
+        let (index, left) = frames.find(|(_, left)| left.frame.audio[..] == sent.payload[..]).expect("as it came");
+        assert_eq!(left.at, sent.at, "at once");
+        let time = FRAME * index as u32;
+        assert!(time + 30 * MS > sent.at && time < sent.at + 30 * MS, "{time:?} {:?}", sent.at);
+    }
+}
+
+/// Keys (RFC 4733) and comfort noise have numbers of the same sequence: nothing is missing.
+#[test]
+fn packets_that_are_no_audio_are_no_gap() {
+    let mut sent = source(20, 160);
+    for sent in &mut sent[8..14] {
+        sent.payload.clear();
+        // A key's packets all have the time of its beginning.
+        sent.timestamp = (u32::MAX - 1000).wrapping_add(8 * 160);
+    }
+    let wire = play(&sent);
+    for (index, left) in wire.left.iter().enumerate().take(20) {
+        let expected = if (8..14).contains(&index) { &SILENCE[..] } else { &sent[index].payload };
+        assert_eq!(left.frame.audio[..], *expected, "{index}");
+    }
+    assert_eq!(wire.left[14].at, sent[14].at);
+}
+
+/// The callee changes in mid-call (fallback, transfer): the new source goes on where the old one ended.
+#[test]
+fn another_source_goes_on() {
+    let mut sent = source(20, 160);
+    for (index, sent) in sent.iter_mut().enumerate().skip(10) {
+        sent.ssrc = 99;
+        sent.sequence = 1000 + index as u16;
+        sent.timestamp = 5_000_000 + index as u32 * 160;
+        sent.at += Duration::from_millis(7);
+    }
+    let wire = play(&sent);
+    assert_eq!(wire.bytes(INBOUND)[..3200], concat(&sent));
+    assert_eq!(wire.tracks.counts(INBOUND).anchors, 2);
+}
+
+/// A clock that jumps, ahead or back, by little or by much: back in place within 300 ms, and no frame is missing.
+#[test]
+fn a_jump_of_the_clock_is_survived() {
+    for jump in [-3_000_000_i32, -8000, -1600, 1600, 8000, 3_000_000] {
+        let mut sent = source(100, 160);
+        for sent in &mut sent[30..] {
+            sent.timestamp = sent.timestamp.wrapping_add_signed(jump);
+        }
+        let wire = play(&sent);
+        let heard = wire.bytes(INBOUND);
+        assert_eq!(heard[..4800], concat(&sent[..30]), "{jump}");
+        assert_eq!(heard[45 * 160..100 * 160], concat(&sent[45..]), "{jump}");
+    }
+}
+
+/// The way there becomes longer by 150 ms for good: a fifth of a second is lost, no more.
+#[test]
+fn a_longer_way_is_followed() {
+    let mut sent = source(200, 160);
+    for sent in &mut sent[50..] {
+        sent.at += 150 * MS;
+    }
+    let heard = play(&sent).bytes(INBOUND);
+    let from = heard.windows(160).position(|window| window == &sent[65].payload[..]).expect("heard again");
+    assert_eq!(heard[from..from + 100 * 160], concat(&sent[65..165]));
+    assert!((65 * 160..75 * 160).contains(&from), "{from}");
+}
+
+/// Both directions in one call: what is said at the same moment has the same number.
+#[test]
+fn directions_are_aligned() {
+    let mut wire = Wire::new(TrackSet::Both);
+    let (inbound, mut outbound) = (source(500, 160), source(500, 160));
+    for sent in &mut outbound {
+        sent.at += Duration::from_millis(13);
+    }
+    // The caller is on hold for a while; the callee is another one from the middle on.
+    for (index, (inbound, outbound)) in inbound.iter().zip(&mut outbound).enumerate() {
+        if !(100..200).contains(&index) {
+            wire.push(INBOUND, inbound);
+        }
+        if index >= 250 {
+            (outbound.ssrc, outbound.timestamp) = (8, outbound.timestamp.wrapping_add(77_777));
+        }
+        wire.push(TrackName::Outbound, outbound);
+    }
+    let (inbound, outbound) = (wire.bytes(INBOUND), wire.bytes(TrackName::Outbound));
+    for frame in [0, 50, 220, 240, 300, 499] {
+        let range = frame * 160..frame * 160 + 160;
+        assert_eq!(inbound[range.clone()], outbound[range.clone()], "{frame}");
+        assert_eq!(inbound[range], audio(frame as u32 * 160, 160));
+    }
+    assert!(inbound[110 * 160..195 * 160].iter().all(|byte| *byte == 0xff));
+}
+
+/// An hour whose clocks agree: every packet, at once, as it came.
+#[test]
+fn an_hour_without_drift() {
+    let mut wire = Wire::new(TrackSet::Inbound);
+    for n in 0..180_000_u32 {
+        let payload = vec![(n % 100) as u8; 160];
+        let at = FRAME * n + MS * (n * 7 % 15);
+        let sent = Sent { at, ssrc: 1, sequence: n as u16, timestamp: n.wrapping_mul(160), payload };
+        wire.push(INBOUND, &sent);
+        let left = wire.left.pop().unwrap();
+        assert_eq!((left.at, left.frame.audio[0], wire.left.len()), (at, (n % 100) as u8, 0));
+    }
+    let counts = wire.tracks.counts(INBOUND);
+    assert_eq!((counts.anchors, counts.slips, counts.late_packets, counts.filled_frames), (1, 0, 0, 0));
+}
+
+/// Half an hour with a source whose clock is off by 200 ppm: never more than 110 ms from the wall clock, and what it costs
+/// is a frame at a time, in quiet moments while there are some.
+#[test]
+fn half_an_hour_of_another_clock() {
+    for (micros, talks_on) in [(19_996_u32, false), (20_004, false), (19_996, true), (20_004, true)] {
+        let mut wire = Wire::new(TrackSet::Inbound);
+        let (mut frames, mut wrong) = (0_i64, 0);
+        for n in 0..90_000_u32 {
+            let quiet = !talks_on && n % 50 > 45;
+            let payload = vec![if quiet { 0xfe } else { (n % 100) as u8 }; 160];
+            let at = Duration::from_micros(u64::from(micros) * u64::from(n));
+            let sent = Sent { at, ssrc: 1, sequence: n as u16, timestamp: n.wrapping_mul(160), payload };
+            wire.push(INBOUND, &sent);
+            for left in wire.left.drain(..) {
+                frames += 1;
+                wrong += i64::from(left.frame.audio == SILENCE);
+            }
+            let ahead = frames * 20 - at.as_millis() as i64;
+            assert!(ahead.abs() <= 110, "{ahead} ms ahead after {n} packets");
+        }
+        let counts = wire.tracks.counts(INBOUND);
+        // 360 ms in all are 18 frames, less what may stay.
+        assert!((10..=18).contains(&counts.slips), "{counts:?}");
+        assert_eq!((counts.anchors, counts.late_packets), (1, 0), "{counts:?}");
+        let expected = if micros < 20_000 { 0 } else { counts.slips as i64 };
+        assert_eq!(wrong, expected, "only what was put in is silence");
+    }
+}
+
+/// The loop stood still for two seconds and finds the packets of that time in its sockets: they are too late, but what
+/// comes afterwards is where it belongs.
+#[test]
+fn a_stall_of_the_edge_is_over_when_it_is_over() {
+    let mut sent = source(200, 160);
+    for sent in &mut sent[50..150] {
+        sent.at = Duration::from_secs(3);
+    }
+    let mut wire = Wire::new(TrackSet::Inbound);
+    for sent in &sent {
+        // No deadline is looked at meanwhile.
+        let Sent { at, ssrc, sequence, timestamp, ref payload } = *sent;
+        wire.tracks.push(wire.start + at, INBOUND, &Packet { ssrc, sequence, timestamp, payload });
+        wire.drain(wire.start + at);
+    }
+    let heard = wire.bytes(INBOUND);
+    let rest = concat(&sent[153..]);
+    assert!(heard.ends_with(&rest));
+    let frames = heard.len() / 160;
+    assert!((200..=202).contains(&frames), "{frames}");
+}
+
+#[test]
+fn tracks_that_were_not_asked_for_are_passed_over() {
+    let mut wire = Wire::new(TrackSet::Outbound);
+    wire.push(INBOUND, &source(1, 160)[0]);
+    assert_eq!(wire.left, []);
+    wire.push(TrackName::Outbound, &source(1, 160)[0]);
+    assert_eq!(wire.left.len(), 1);
+    assert_eq!(wire.tracks.counts(INBOUND), trunkgate_agent::TrackCounts::default());
+}
+
+proptest! {
+    /// Any delays up to 40 ms, any losses: the same frames as without delays.
+    #[test]
+    fn reordering_within_40_ms_changes_nothing(
+        delays in proptest::collection::vec(0_u64..=40, 60),
+        lost in proptest::collection::btree_set(1_usize..60, 0..10),
+        samples in proptest::sample::select(&[80_u32, 160, 240, 320, 480][..]),
+    ) {
+        let lost: BTreeSet<usize> = lost;
+        let kept: Vec<Sent> = source(60, samples)
+            .into_iter()
+            .enumerate()
+            .filter(|(index, _)| !lost.contains(index))
+            .map(|(_, sent)| sent)
+            .collect();
+        let mut late = kept.clone();
+        // The first one says where time begins.
+        for (sent, delay) in late.iter_mut().zip(delays).skip(1) {
+            sent.at += MS * delay as u32;
+        }
+        let (straight, mixed) = (play(&kept), play(&late));
+        let spoken = 60 * samples as usize / 160 * 160;
+        prop_assert_eq!(&straight.bytes(INBOUND)[..spoken], &mixed.bytes(INBOUND)[..spoken]);
+        prop_assert_eq!(mixed.tracks.counts(INBOUND).late_packets, 0);
+        let there: usize = mixed.bytes(INBOUND).iter().filter(|byte| **byte != 0xff).count();
+        prop_assert_eq!(there, kept.len() * samples as usize);
+    }
+
+    /// Delays that keep the order, up to 70 ms: nothing is filled, nothing is lost.
+    #[test]
+    fn jitter_loses_nothing(delays in proptest::collection::vec(0_u64..=70, 100)) {
+        let mut sent = source(100, 160);
+        let mut last = Duration::ZERO;
+        for (sent, delay) in sent.iter_mut().zip(delays).skip(1) {
+            sent.at = last.max(sent.at + MS * delay as u32);
+            last = sent.at;
+        }
+        let wire = play(&sent);
+        prop_assert_eq!(&wire.bytes(INBOUND)[..16_000], &concat(&sent)[..]);
+        for (sent, left) in sent.iter().zip(&wire.left) {
+            prop_assert_eq!(sent.at, left.at);
+        }
+    }
+
+    /// Whatever comes: nothing panics, and frames go on with the wall clock.
+    #[test]
+    fn any_packets_at_all(
+        packets in proptest::collection::vec(
+            (0_u64..200, 0_u32..3, any::<u16>(), any::<u32>(), 0_usize..2000, any::<bool>()), 0..100),
+    ) {
+        let mut wire = Wire::new(TrackSet::Both);
+        let (mut at, mut ms) = (Duration::ZERO, [0_i64; 2]);
+        for (index, (wait, ssrc, sequence, timestamp, length, near)) in packets.into_iter().enumerate() {
+            at += MS * wait as u32;
+            let (sequence, timestamp) = if near { (index as u16, index as u32 * 160) } else { (sequence, timestamp) };
+            let sent = Sent { at, ssrc, sequence, timestamp, payload: vec![1; length] };
+            wire.push(if near { INBOUND } else { TrackName::Outbound }, &sent);
+            for left in wire.left.drain(..) {
+                ms[usize::from(left.frame.track == INBOUND)] += 20;
+            }
+            let wall = at.as_millis() as i64;
+            prop_assert!(ms.iter().all(|ms| *ms >= wall - 160 - 20 && *ms <= wall + 20 + 100 + 320 + 20), "{ms:?} at {wall}");
+        }
+    }
+}

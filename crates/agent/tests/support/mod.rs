@@ -1,0 +1,80 @@
+//! An open stream and what it sends.
+
+#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part; a test may unwrap")]
+
+use std::time::Instant;
+
+use trunkgate_agent::{Input, Loss, Output, Problem, Settings, Stream, Transmit};
+
+pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
+pub(crate) const CALL: &str = "CA0123456789abcdef0123456789abcdef";
+pub(crate) const STREAM: &str = "MZ0123456789abcdef0123456789abcdef";
+
+pub(crate) fn settings() -> Settings {
+    Settings {
+        account_sid: ACCOUNT.to_owned(),
+        call_sid: CALL.to_owned(),
+        stream_sid: STREAM.to_owned(),
+        ..Settings::default()
+    }
+}
+
+pub(crate) fn open(now: Instant, settings: Settings) -> Stream {
+    let mut stream = Stream::new(now, settings);
+    stream.handle_input(now, Input::Opened);
+    stream
+}
+
+/// All that waits to be written: texts as they are, `<ping>` and `<close CODE>` for the rest.
+pub(crate) fn texts(stream: &mut Stream) -> Vec<String> {
+    std::iter::from_fn(|| stream.poll_transmit())
+        .map(|transmit| match transmit {
+            Transmit::Text(text) => String::from_utf8(text.to_vec()).unwrap(),
+            Transmit::Ping => "<ping>".to_owned(),
+            Transmit::Close(code) => format!("<close {code}>"),
+        })
+        .collect()
+}
+
+/// An output that outlives the stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Told {
+    Play(Vec<u8>),
+    Mark(String),
+    Clear,
+    Transfer(String),
+    Hangup,
+    SendDtmf(String),
+    Problem(Problem),
+    FallsBehind,
+    Lost(Loss),
+    Ended,
+    Closed,
+}
+
+/// All outputs that wait.
+pub(crate) fn told(stream: &mut Stream) -> Vec<Told> {
+    let mut told = Vec::new();
+    while let Some(output) = stream.poll_output() {
+        told.push(match output {
+            Output::Play(audio) => Told::Play(audio.to_vec()),
+            Output::Mark(name) => Told::Mark(name),
+            Output::Clear => Told::Clear,
+            Output::Transfer(target) => Told::Transfer(target),
+            Output::Hangup => Told::Hangup,
+            Output::SendDtmf(digits) => Told::SendDtmf(digits),
+            Output::Problem(problem) => Told::Problem(problem),
+            Output::FallsBehind => Told::FallsBehind,
+            Output::Lost(loss) => Told::Lost(loss),
+            Output::Ended => Told::Ended,
+            Output::Closed => Told::Closed,
+        });
+    }
+    told
+}
+
+/// What one text leads to.
+pub(crate) fn say(stream: &mut Stream, now: Instant, text: &str) -> Vec<Told> {
+    stream.handle_input(now, Input::Text(text));
+    told(stream)
+}
