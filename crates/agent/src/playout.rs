@@ -246,7 +246,17 @@ mod tests {
         assert_eq!(playout.poll_mark(), Some(Mark { name: "again".into(), played_ms: 20 }));
     }
 
-    /// rivals' failing: a mark that took a slot of 20 ms.
+    #[test]
+    fn a_mark_that_is_due_does_not_hide_one_that_waits() {
+        let mut playout = Playout::new(FORMAT);
+        playout.mark("due".into());
+        playout.push(&[1; 10]);
+        playout.mark("waits".into());
+        assert!(playout.next_frame().is_some());
+        assert_eq!(names(&mut playout), ["due", "waits"]);
+    }
+
+    /// No mark takes a slot of 20 ms.
     #[test]
     fn marks_cost_no_tick() {
         let mut playout = Playout::new(FORMAT);

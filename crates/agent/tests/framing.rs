@@ -228,6 +228,43 @@ fn talk_spurts_begin_on_a_frame() {
     }
 }
 
+/// A pause is never shortened into what was said before it.
+#[test]
+fn a_short_pause_cuts_nothing_off() {
+    let mut sent = source(40, 180);
+    for sent in &mut sent[21..] {
+        // 21 packets end 100 samples into a frame; the source rests for 10 more.
+        sent.timestamp = sent.timestamp.wrapping_add(10);
+        sent.at += 2 * MS;
+    }
+    let heard = play(&sent).bytes(INBOUND);
+    let before = 21 * 180;
+    assert_eq!(heard[..before], concat(&sent[..21]));
+    assert_eq!(heard[3840..3840 + 19 * 180], concat(&sent[21..]));
+}
+
+/// Packets of 90 ms whose first one was placed ahead of the wall clock, since the stream began with it: after a pause
+/// they are where they belong.
+#[test]
+fn a_pause_puts_long_packets_in_place() {
+    let mut sent = source(110, 720);
+    for sent in &mut sent[100..] {
+        sent.timestamp = sent.timestamp.wrapping_add(8000);
+        sent.at += Duration::from_secs(1);
+    }
+    let wire = play(&sent);
+    assert_eq!(wire.tracks.counts(INBOUND).slips, 0);
+    let heard = wire.bytes(INBOUND);
+    for (index, ahead) in [(99, 70), (100, 0), (109, 0)] {
+        // Its last 20 ms are expected when it comes.
+        let expected = sent[index].at.as_millis() as usize * 8 - 560;
+        let near = &heard[expected - 1600..];
+        let from = near.windows(720).position(|window| window == &sent[index].payload[..]).expect("whole");
+        let place = from as i64 / 8 - 200;
+        assert!((ahead - 20..=ahead).contains(&place), "packet {index}: {place} ms ahead");
+    }
+}
+
 /// Keys (RFC 4733) and comfort noise have numbers of the same sequence: nothing is missing.
 #[test]
 fn packets_that_are_no_audio_are_no_gap() {
@@ -337,7 +374,7 @@ fn an_hour_without_drift() {
 fn half_an_hour_of_another_clock() {
     for (micros, talks_on) in [(19_996_u32, false), (20_004, false), (19_996, true), (20_004, true)] {
         let mut wire = Wire::new(TrackSet::Inbound);
-        let (mut frames, mut wrong) = (0_i64, 0);
+        let (mut frames, mut wrong, mut loud) = (0_i64, 0, 0);
         for n in 0..90_000_u32 {
             let quiet = !talks_on && n % 50 > 45;
             let payload = vec![if quiet { 0xfe } else { (n % 100) as u8 }; 160];
@@ -347,6 +384,7 @@ fn half_an_hour_of_another_clock() {
             for left in wire.left.drain(..) {
                 frames += 1;
                 wrong += i64::from(left.frame.audio == SILENCE);
+                loud += u32::from(left.frame.audio[0] < 0x70);
             }
             let ahead = frames * 20 - at.as_millis() as i64;
             assert!(ahead.abs() <= 110, "{ahead} ms ahead after {n} packets");
@@ -357,6 +395,9 @@ fn half_an_hour_of_another_clock() {
         assert_eq!((counts.anchors, counts.late_packets), (1, 0), "{counts:?}");
         let expected = if micros < 20_000 { 0 } else { counts.slips as i64 };
         assert_eq!(wrong, expected, "only what was put in is silence");
+        let spoken = if talks_on { 90_000 } else { 90_000 / 50 * 46 };
+        let cut = if talks_on && micros < 20_000 { counts.slips as u32 } else { 0 };
+        assert_eq!(loud, spoken - cut, "speech is cut only where there is nothing else");
     }
 }
 
