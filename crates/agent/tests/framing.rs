@@ -232,15 +232,14 @@ fn talk_spurts_begin_on_a_frame() {
 #[test]
 fn a_short_pause_cuts_nothing_off() {
     let mut sent = source(40, 180);
-    for sent in &mut sent[21..] {
-        // 21 packets end 100 samples into a frame; the source rests for 10 more.
+    for sent in &mut sent[18..] {
+        // 18 packets end 40 samples into a frame; the source rests for 10 more.
         sent.timestamp = sent.timestamp.wrapping_add(10);
         sent.at += 2 * MS;
     }
     let heard = play(&sent).bytes(INBOUND);
-    let before = 21 * 180;
-    assert_eq!(heard[..before], concat(&sent[..21]));
-    assert_eq!(heard[3840..3840 + 19 * 180], concat(&sent[21..]));
+    assert_eq!(heard[..18 * 180], concat(&sent[..18]));
+    assert_eq!(heard[3360..3360 + 22 * 180], concat(&sent[18..]));
 }
 
 /// Packets of 90 ms whose first one was placed ahead of the wall clock, since the stream began with it: after a pause
