@@ -42,6 +42,8 @@ struct Waiting {
 pub struct Playout {
     format: Format,
     blocks: VecDeque<Vec<u8>>,
+    /// The last block that was used up, for the next one.
+    spare: Vec<u8>,
     /// Bytes of the first block that have left.
     head: usize,
     held: usize,
@@ -58,6 +60,7 @@ impl Playout {
         Playout {
             format,
             blocks: VecDeque::new(),
+            spare: Vec::new(),
             head: 0,
             held: 0,
             played: 0,
@@ -73,7 +76,10 @@ impl Playout {
         while !audio.is_empty() {
             let room = self.blocks.back().map_or(0, |block| PLAYOUT_BLOCK_BYTES.saturating_sub(block.len()));
             if room == 0 {
-                self.blocks.push_back(Vec::with_capacity(PLAYOUT_BLOCK_BYTES));
+                let mut block = std::mem::take(&mut self.spare);
+                block.clear();
+                block.reserve_exact(PLAYOUT_BLOCK_BYTES);
+                self.blocks.push_back(block);
                 continue;
             }
             let (fits, rest) = audio.split_at(room.min(audio.len()));
@@ -170,7 +176,7 @@ impl Playout {
                 block.clear();
                 break;
             }
-            self.blocks.pop_front();
+            self.spare = self.blocks.pop_front().unwrap_or_default();
         }
         self.held = self.held.saturating_sub(bytes);
         self.played += bytes as u64;

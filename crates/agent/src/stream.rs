@@ -364,7 +364,6 @@ impl Stream {
         self.connect_by = None;
         self.ping_at = after(now, self.settings.ping);
         self.speak_by = if self.settings.talks { after(now, self.settings.first_audio_timeout) } else { None };
-        self.buffer.reserve(TEXT_BUFFER_BYTES);
         self.names.connected(&mut self.text);
         let connected = self.written();
         self.send(now, Transmit::Text(connected));
@@ -382,8 +381,15 @@ impl Stream {
         self.written()
     }
 
-    /// What has just been written, in the buffer that it leaves from.
+    /// What has just been written, in the buffer that it leaves from: the same one again and again where the socket
+    /// takes what it is given.
     fn written(&mut self) -> Bytes {
+        if self.outbox.is_empty() {
+            let _ = self.buffer.try_reclaim(TEXT_BUFFER_BYTES);
+        }
+        if self.buffer.capacity() < self.text.len() {
+            self.buffer.reserve(TEXT_BUFFER_BYTES.max(self.text.len()));
+        }
         self.buffer.extend_from_slice(&self.text);
         self.text.clear();
         self.buffer.split().freeze()
