@@ -7,7 +7,6 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
 use criterion::{Criterion, criterion_group, criterion_main};
 use trunkgate_agent::{
     Input, Media, Names, Output, Packet, Playout, Settings, Stream, TrackName, TrackSet, Tracks, Transmit,
@@ -24,7 +23,7 @@ fn settings() -> Settings {
 }
 
 fn writer(criterion: &mut Criterion) {
-    let (names, mut out) = (names(), BytesMut::with_capacity(2048));
+    let (names, mut out) = (names(), Vec::with_capacity(2048));
     let mut chunk = 0;
     criterion.bench_function("agent_frame/write", |bench| {
         bench.iter(|| {

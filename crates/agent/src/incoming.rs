@@ -251,10 +251,8 @@ mod tests {
         #[test]
         fn mark_names_come_back_as_they_were_sent(name in any::<String>()) {
             let text = serde_json::json!({"event": "mark", "streamSid": "MZ1", "mark": {"name": name}}).to_string();
-            match parse(&text).unwrap().message {
-                Incoming::Mark { name: read } => prop_assert_eq!(read, name),
-                other => prop_assert!(false, "{:?}", other),
-            }
+            let Incoming::Mark { name: read } = parse(&text).unwrap().message else { panic!("{text}") };
+            prop_assert_eq!(read, name);
         }
     }
 }

@@ -4,7 +4,6 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::BytesMut;
 
 use crate::format::Format;
 
@@ -77,9 +76,9 @@ impl Names {
     /// Of account, call and stream.
     pub fn new(account_sid: &str, call_sid: &str, stream_sid: &str) -> Names {
         let quoted = |text: &str| {
-            let mut out = BytesMut::new();
+            let mut out = Vec::new();
             write_string(&mut out, text);
-            out.to_vec()
+            out
         };
         Names {
             stream_sid: stream_sid.to_owned(),
@@ -93,13 +92,13 @@ impl Names {
         &self.stream_sid
     }
     /// The first message.
-    pub fn connected(&self, out: &mut BytesMut) {
+    pub fn connected(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(br#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#);
     }
     /// The second message; `parameters` stand in it in their order.
     pub fn start(
         &self,
-        out: &mut BytesMut,
+        out: &mut Vec<u8>,
         sequence: u64,
         tracks: TrackSet,
         format: Format,
@@ -135,7 +134,7 @@ impl Names {
         self.end(out);
     }
     /// One frame of audio.
-    pub fn media(&self, out: &mut BytesMut, media: &Media<'_>) {
+    pub fn media(&self, out: &mut Vec<u8>, media: &Media<'_>) {
         head(out, "media", media.sequence);
         out.extend_from_slice(br#","media":{"track":""#);
         out.extend_from_slice(media.track.name().as_bytes());
@@ -149,7 +148,7 @@ impl Names {
         self.end(out);
     }
     /// A key that the caller pressed.
-    pub fn dtmf(&self, out: &mut BytesMut, sequence: u64, digit: char) {
+    pub fn dtmf(&self, out: &mut Vec<u8>, sequence: u64, digit: char) {
         out.extend_from_slice(br#"{"event":"dtmf","streamSid":"#);
         out.extend_from_slice(&self.stream);
         out.extend_from_slice(br#","sequenceNumber":""#);
@@ -159,7 +158,7 @@ impl Names {
         out.extend_from_slice(b"}}");
     }
     /// A mark that comes back. `played_ms`: of the agent's audio, how much was heard (the contract's `extras`).
-    pub fn mark(&self, out: &mut BytesMut, sequence: u64, name: &str, played_ms: Option<u64>) {
+    pub fn mark(&self, out: &mut Vec<u8>, sequence: u64, name: &str, played_ms: Option<u64>) {
         head(out, "mark", sequence);
         out.extend_from_slice(br#","streamSid":"#);
         out.extend_from_slice(&self.stream);
@@ -173,7 +172,7 @@ impl Names {
         out.extend_from_slice(b"}}");
     }
     /// The answer to `clear` (the contract's `extras`).
-    pub fn cleared(&self, out: &mut BytesMut, sequence: u64, played_ms: u64) {
+    pub fn cleared(&self, out: &mut Vec<u8>, sequence: u64, played_ms: u64) {
         head(out, "cleared", sequence);
         out.extend_from_slice(br#","streamSid":"#);
         out.extend_from_slice(&self.stream);
@@ -182,7 +181,7 @@ impl Names {
         out.extend_from_slice(br#""}}"#);
     }
     /// The last message.
-    pub fn stop(&self, out: &mut BytesMut, sequence: u64) {
+    pub fn stop(&self, out: &mut Vec<u8>, sequence: u64) {
         head(out, "stop", sequence);
         out.extend_from_slice(br#","stop":{"accountSid":"#);
         out.extend_from_slice(&self.account);
@@ -193,13 +192,13 @@ impl Names {
     }
 
     /// The stream's name, last in its message.
-    fn end(&self, out: &mut BytesMut) {
+    fn end(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.stream);
         out.extend_from_slice(b"}");
     }
 }
 
-fn head(out: &mut BytesMut, event: &str, sequence: u64) {
+fn head(out: &mut Vec<u8>, event: &str, sequence: u64) {
     out.extend_from_slice(br#"{"event":""#);
     out.extend_from_slice(event.as_bytes());
     out.extend_from_slice(br#"","sequenceNumber":""#);
@@ -207,7 +206,7 @@ fn head(out: &mut BytesMut, event: &str, sequence: u64) {
     out.extend_from_slice(br#"""#);
 }
 
-fn write_number(out: &mut BytesMut, mut number: u64) {
+fn write_number(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0; 20];
     let mut used = 0;
     for place in digits.iter_mut().rev() {
@@ -222,7 +221,7 @@ fn write_number(out: &mut BytesMut, mut number: u64) {
 }
 
 /// A JSON string (RFC 8259 §7): only what must be escaped is.
-fn write_string(out: &mut BytesMut, text: &str) {
+fn write_string(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(br#"""#);
     for piece in text.split_inclusive(|c: char| c < ' ' || c == '"' || c == '\\') {
         let plain = piece.trim_end_matches(|c: char| c < ' ' || c == '"' || c == '\\');
@@ -234,7 +233,7 @@ fn write_string(out: &mut BytesMut, text: &str) {
     out.extend_from_slice(br#"""#);
 }
 
-fn write_escaped(out: &mut BytesMut, byte: u8) {
+fn write_escaped(out: &mut Vec<u8>, byte: u8) {
     let short: &[u8] = match byte {
         b'"' => br#"\""#,
         b'\\' => br"\\",
@@ -252,7 +251,7 @@ fn write_escaped(out: &mut BytesMut, byte: u8) {
     out.extend_from_slice(short);
 }
 
-fn write_base64(out: &mut BytesMut, audio: &[u8]) {
+fn write_base64(out: &mut Vec<u8>, audio: &[u8]) {
     let at = out.len();
     out.resize(at + audio.len().div_ceil(3) * 4, 0);
     let area = out.get_mut(at..).unwrap_or_default();
@@ -271,16 +270,17 @@ mod tests {
     #[test]
     fn numbers() {
         for number in [0, 1, 9, 10, 99, 100, 12_345, u64::from(u32::MAX), u64::MAX] {
-            let mut out = BytesMut::new();
+            let mut out = Vec::new();
             write_number(&mut out, number);
-            assert_eq!(out, number.to_string());
+            assert_eq!(out, number.to_string().into_bytes());
         }
     }
 
     #[test]
     fn only_what_must_be_is_escaped() {
-        let mut out = BytesMut::new();
+        let mut out = Vec::new();
         write_string(&mut out, "a\"b\\c/\n\r\t\u{8}\u{c}\u{0}\u{1f}\u{7f}é<>&\u{2028}😀");
+        let out = String::from_utf8(out).unwrap();
         assert_eq!(out, "\"a\\\"b\\\\c/\\n\\r\\t\\b\\f\\u0000\\u001f\u{7f}é<>&\u{2028}😀\"");
     }
 
@@ -295,14 +295,14 @@ mod tests {
     proptest! {
         #[test]
         fn strings_read_back(text in any::<String>()) {
-            let mut out = BytesMut::new();
+            let mut out = Vec::new();
             write_string(&mut out, &text);
             prop_assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
         }
 
         #[test]
         fn base64_reads_back(audio in proptest::collection::vec(any::<u8>(), 0..1000)) {
-            let mut out = BytesMut::from("x");
+            let mut out = vec![b'x'];
             write_base64(&mut out, &audio);
             prop_assert_eq!(STANDARD.decode(&out[1..]).unwrap(), audio);
         }

@@ -24,8 +24,6 @@ use crate::message::{Media, Names, TrackName, TrackSet};
 use crate::outbox::{Outbox, Transmit};
 use crate::problem::{Problem, shown};
 
-/// Room made before a message is written, besides its audio.
-const MESSAGE_BYTES: usize = 256;
 /// The close code of an end in good order (RFC 6455 §7.4.1).
 const NORMAL: u16 = 1000;
 
@@ -189,6 +187,9 @@ pub struct Stream {
     sequence: u64,
     /// Of the inbound and the outbound track.
     chunks: [u64; 2],
+    /// Where a message is written …
+    text: Vec<u8>,
+    /// … and whence it leaves: used again once the socket has taken what was in it.
     buffer: BytesMut,
     outbox: Outbox,
     behind: bool,
@@ -216,6 +217,7 @@ impl Stream {
             state: State::Connecting,
             sequence: 0,
             chunks: [0; 2],
+            text: Vec::new(),
             buffer: BytesMut::new(),
             outbox: Outbox::default(),
             behind: false,
@@ -233,6 +235,9 @@ impl Stream {
     }
     /// Takes what happened. While outputs are drained, only marks and clears may be given in between.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        if self.audio.capacity() > SCRATCH_BYTES && self.events.is_empty() {
+            self.audio = Vec::new();
+        }
         match (self.state, input) {
             (State::Connecting, Input::Opened) => self.open(now),
             (State::Connecting, Input::Stop) => self.finish(),
@@ -262,18 +267,18 @@ impl Stream {
                 let known = u8::try_from(digit).is_ok_and(is_digit);
                 // A listener gets none from Twilio either.
                 if known && self.settings.talks {
-                    let text = self.write(0, |names, out, sequence| names.dtmf(out, sequence, digit));
+                    let text = self.write(|names, out, sequence| names.dtmf(out, sequence, digit));
                     self.send(now, Transmit::Text(text));
                 }
             }
             (State::Open, Input::MarkPlayed { name, played_ms }) => {
                 let played_ms = self.settings.extras.then_some(played_ms);
-                let text = self.write(name.len(), |names, out, sequence| names.mark(out, sequence, name, played_ms));
+                let text = self.write(|names, out, sequence| names.mark(out, sequence, name, played_ms));
                 self.send(now, Transmit::Text(text));
             }
             (State::Open, Input::Cleared { played_ms }) => {
                 if self.settings.extras {
-                    let text = self.write(0, |names, out, sequence| names.cleared(out, sequence, played_ms));
+                    let text = self.write(|names, out, sequence| names.cleared(out, sequence, played_ms));
                     self.send(now, Transmit::Text(text));
                 }
             }
@@ -359,23 +364,34 @@ impl Stream {
         self.connect_by = None;
         self.ping_at = after(now, self.settings.ping);
         self.speak_by = if self.settings.talks { after(now, self.settings.first_audio_timeout) } else { None };
-        self.buffer.reserve(TEXT_BUFFER_BYTES);
-        self.names.connected(&mut self.buffer);
-        let connected = self.buffer.split().freeze();
+        self.names.connected(&mut self.text);
+        let connected = self.written();
         self.send(now, Transmit::Text(connected));
         self.sequence += 1;
         let Settings { tracks, format, parameters, .. } = &self.settings;
-        self.names.start(&mut self.buffer, self.sequence, *tracks, *format, parameters);
-        let start = self.buffer.split().freeze();
+        self.names.start(&mut self.text, self.sequence, *tracks, *format, parameters);
+        let start = self.written();
         self.send(now, Transmit::Text(start));
     }
 
-    /// Writes the next numbered message, `extra` bytes longer than most, into the buffer that is used again once the
-    /// socket has taken what was in it.
-    fn write(&mut self, extra: usize, message: impl FnOnce(&Names, &mut BytesMut, u64)) -> Bytes {
+    /// Writes the next numbered message.
+    fn write(&mut self, message: impl FnOnce(&Names, &mut Vec<u8>, u64)) -> Bytes {
         self.sequence += 1;
-        self.buffer.reserve(MESSAGE_BYTES + extra);
-        message(&self.names, &mut self.buffer, self.sequence);
+        message(&self.names, &mut self.text, self.sequence);
+        self.written()
+    }
+
+    /// What has just been written, in the buffer that it leaves from: the same one again and again where the socket
+    /// takes what it is given.
+    fn written(&mut self) -> Bytes {
+        if self.outbox.is_empty() {
+            let _ = self.buffer.try_reclaim(TEXT_BUFFER_BYTES);
+        }
+        if self.buffer.capacity() < self.text.len() {
+            self.buffer.reserve(TEXT_BUFFER_BYTES.max(self.text.len()));
+        }
+        self.buffer.extend_from_slice(&self.text);
+        self.text.clear();
         self.buffer.split().freeze()
     }
 
@@ -399,7 +415,7 @@ impl Stream {
         let chunk = *chunk;
         // Media time: every track is without gaps from its first frame on.
         let timestamp_ms = (chunk - 1) * u64::try_from(FRAME.as_millis()).unwrap_or(0);
-        let text = self.write(audio.len().div_ceil(3) * 4, |names, out, sequence| {
+        let text = self.write(|names, out, sequence| {
             names.media(out, &Media { sequence, track, chunk, timestamp_ms, audio });
         });
         self.counts.frames += 1;
@@ -423,9 +439,6 @@ impl Stream {
         let output = match message {
             Incoming::Media { payload } => {
                 debug_assert!(!self.events.contains(&Output::Play(&[])), "outputs are drained between two texts");
-                if self.audio.capacity() > SCRATCH_BYTES {
-                    self.audio = Vec::new();
-                }
                 decode_audio(&payload, &mut self.audio)?;
                 if self.speak_by.is_some() && self.settings.format.is_heard(&self.audio) {
                     self.speak_by = None;
@@ -461,7 +474,7 @@ impl Stream {
         self.state = State::Closing;
         (self.connect_by, self.speak_by, self.ping_at, self.pong_by) = (None, None, None, None);
         self.close_by = after(now, CLOSE_TIMEOUT);
-        let stop = self.write(0, |names, out, sequence| names.stop(out, sequence));
+        let stop = self.write(|names, out, sequence| names.stop(out, sequence));
         if !self.outbox.push_control(Transmit::Text(stop.clone())) {
             self.outbox.clear();
             let _ = self.outbox.push_control(Transmit::Text(stop));
@@ -477,5 +490,37 @@ impl Stream {
         (self.connect_by, self.speak_by, self.ping_at, self.pong_by, self.close_by) = (None, None, None, None, None);
         self.outbox.clear();
         self.events.push_back(Output::Closed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
+
+    use super::*;
+
+    /// A long answer leaves no memory behind once it has been taken over.
+    #[test]
+    fn scratch_space_is_given_back() {
+        let now = Instant::now();
+        let mut stream = Stream::new(now, Settings::default());
+        stream.handle_input(now, Input::Opened);
+        let text = format!(r#"{{"event":"media","media":{{"payload":"{}"}}}}"#, "A".repeat(4 * SCRATCH_BYTES));
+        stream.handle_input(now, Input::Text(&text));
+        // Not before.
+        stream.handle_input(now, Input::Frame { track: TrackName::Inbound, audio: &[0; 160] });
+        assert_eq!(stream.poll_output(), Some(Output::Play(&vec![0; 3 * SCRATCH_BYTES])));
+        stream.handle_input(now, Input::Frame { track: TrackName::Inbound, audio: &[0; 160] });
+        assert!(stream.audio.capacity() <= SCRATCH_BYTES);
+    }
+
+    #[test]
+    fn empty_audio_is_played_as_nothing() {
+        let now = Instant::now();
+        let mut stream = Stream::new(now, Settings::default());
+        stream.handle_input(now, Input::Opened);
+        stream.handle_input(now, Input::Text(r#"{"event":"media","media":{"payload":""}}"#));
+        assert_eq!(stream.poll_output(), Some(Output::Play(&[])));
+        assert_eq!(stream.poll_output(), None);
     }
 }

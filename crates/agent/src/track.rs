@@ -231,6 +231,9 @@ impl Track {
 
     /// When the next frame is not waited for any longer.
     fn due(&self) -> Instant {
+        if self.source.is_none_or(|source| source.end <= place(self.next)) {
+            return self.by_clock();
+        }
         let last = self.next + self.slots.len() as u64;
         let behind = (self.next + 1..last).filter_map(|frame| self.slot(frame).first);
         match behind.chain(self.slot(self.next).tail).min() {
@@ -269,11 +272,11 @@ impl Track {
 
     /// Places a source by the time of its arrival.
     fn anchor(&mut self, now: Instant, elapsed: i64, packet: &Packet<'_>, length: i64) {
-        let wall = ticks(now.saturating_duration_since(self.start));
-        // What is still on its way out of the former source stays, unless that source has run ahead of all clocks.
+        let wall = floor_to_frame(ticks(now.saturating_duration_since(self.start)));
+        // What is still on its way out of the former source stays, unless that source has run ahead of the wall clock.
         let behind = self.source.map_or(0, |source| ceil_to_frame(source.end)).max(place(self.next));
         let by_arrival = floor_to_frame(elapsed);
-        let at = if behind > wall + EARLY_TICKS { by_arrival } else { by_arrival.max(behind) };
+        let at = if behind > wall + FAST_TICKS { by_arrival } else { by_arrival.max(behind) };
         // Nothing is known to be missing between the two.
         self.mark_there(place(self.next), at);
         let late = self.source.is_some_and(|source| source.ssrc == packet.ssrc);

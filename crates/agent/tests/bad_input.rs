@@ -1,5 +1,6 @@
 //! What an agent should not send: each is named, none of it ends the stream, and the next message counts again.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may unwrap")]
 #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
 
 mod support;

@@ -1,5 +1,6 @@
 //! A stream and its playout joined as the edge joins them: order, marks, ends and deadlines in virtual time.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm, reason = "a test may unwrap")]
 #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
 
 mod support;

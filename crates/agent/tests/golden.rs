@@ -1,5 +1,6 @@
 //! Every message that the edge sends, byte for byte: a recorded conversation of each kind.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may unwrap")]
 #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
 
 mod support;

@@ -319,6 +319,7 @@ mod tests {
             media_ports: (20_000, 20_099),
             idle_timeout: Duration::ZERO,
             full_numbers: false,
+            account_sid: format!("AC{:032x}", 0),
         };
         let bound = SocketAddr::from(([192, 0, 2, 1], 5060));
         let listener = ListenerSpec {
@@ -343,11 +344,17 @@ mod tests {
             to: vec![],
             caller: vec![],
             connect: vec![TargetSpec::Trunk { name: "pbx".into(), number: None }],
+            fork: vec![],
             on_busy: false,
             ring_timeout: None,
         };
         let trunks = vec![trunk("carrier", "198.51.100.7"), trunk("pbx", "198.51.100.8")];
-        let table = Table::new(Definition { numbers: Numbers::new("US").unwrap(), trunks, routes: vec![route] });
+        let table = Table::new(Definition {
+            numbers: Numbers::new("US").unwrap(),
+            trunks,
+            routes: vec![route],
+            agents: vec![],
+        });
         (now, Gateway::new(config, Arc::new(table), addressing))
     }
 

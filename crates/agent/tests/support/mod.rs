@@ -1,6 +1,6 @@
 //! An open stream and what it sends.
 
-#![allow(dead_code, reason = "no test uses all of it")]
+#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part; a test may unwrap")]
 
 use std::time::Instant;
 
