@@ -86,7 +86,7 @@ fn line(entry: &TraceEntry, columns: usize, legs: &[String]) -> String {
             arrow(&time, columns, *leg, *received, text, '─', &note)
         }
         TraceItem::Decision { text } => remark(&time, columns, text),
-        TraceItem::Media { leg, text } => {
+        TraceItem::Media { leg, text } | TraceItem::Agent { leg, text } => {
             let name = legs.get(*leg).map_or("?", String::as_str);
             remark(&time, columns, &format!("{name}: {text}"))
         }

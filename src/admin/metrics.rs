@@ -97,6 +97,10 @@ fn calls(out: &mut Exposition, gateway: &Metrics) {
     out.histogram("trunkgate_call_duration_seconds", "From answer to end.", &gateway.call_duration_seconds);
     let help = "From INVITE to the first 18x sent.";
     out.histogram("trunkgate_post_dial_delay_seconds", help, &gateway.post_dial_delay_seconds);
+    let help = "From the call for an agent's socket until it is open.";
+    out.histogram("trunkgate_agent_connect_seconds", help, &gateway.agent_connect_seconds);
+    let sessions = gateway.agent_sessions as f64;
+    out.single("trunkgate_agent_sessions", Kind::Gauge, "Agents' sockets that are open.", sessions);
 }
 
 fn trunks(out: &mut Exposition, gateway: &Metrics) {

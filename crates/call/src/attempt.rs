@@ -5,12 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use trunkgate_route::{Peer, Target, Transport, Trunk};
+use trunkgate_route::{Agent, Peer, Target, Transport, Trunk};
 
 use crate::answer::{Failure, seen_code};
 use crate::controller::StepResult;
 use crate::io::{QueryId, Resolved};
-use crate::limits::{ADDRESSES_PER_PEER, RING_SECONDS, URI_NO_RESPONSE_SECONDS, URI_RING_SECONDS};
+use crate::limits::{ADDRESSES_PER_PEER, AGENT_NEWS_SECONDS, RING_SECONDS, URI_NO_RESPONSE_SECONDS, URI_RING_SECONDS};
 use crate::reason::ReasonSlug;
 
 /// Codes on which a bare URI counts as failed; a trunk has its own list.
@@ -48,12 +48,16 @@ pub(crate) enum Progress {
     Resolving(QueryId),
     /// An INVITE is out on this leg.
     Calling(usize),
+    /// An agent's socket is being opened for this leg.
+    Opening(usize),
 }
 
 /// A target that is being tried.
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    /// Its trunk; `None` for a bare URI.
+    /// The agent that it is, where it is one.
+    pub(crate) agent: Option<Arc<Agent>>,
+    /// Its trunk; `None` for a bare URI and an agent.
     pub(crate) trunk: Option<Arc<Trunk>>,
     /// The number to call instead of the called one.
     pub(crate) number: Option<String>,
@@ -81,6 +85,7 @@ impl Attempt {
             Duration::ZERO => longest,
             timeout => timeout.min(longest),
         };
+        let mut called = None;
         let (trunk, number, uri, ring_timeout, no_response_timeout, left) = match target {
             Target::Trunk { trunk, number, peers } => {
                 let way = |p: Peer| Way::new(p.uri, p.host, p.port, p.transport);
@@ -92,9 +97,19 @@ impl Attempt {
                 let ring = ring(Duration::from_secs(URI_RING_SECONDS));
                 (None, None, Some(uri), ring, Duration::from_secs(URI_NO_RESPONSE_SECONDS), VecDeque::from([way]))
             }
-            Target::Agent(_) | Target::Reject(_) => return None,
+            Target::Agent(agent) => {
+                let own = match agent.connect_timeout {
+                    Duration::ZERO => longest,
+                    timeout => timeout + Duration::from_secs(AGENT_NEWS_SECONDS),
+                };
+                let wait = ring(own).min(own);
+                called = Some(agent);
+                (None, None, None, wait, Duration::ZERO, VecDeque::new())
+            }
+            Target::Reject(_) => return None,
         };
         Some(Attempt {
+            agent: called,
             trunk,
             number,
             uri,
@@ -108,12 +123,13 @@ impl Attempt {
         })
     }
 
-    /// Its name in logs, trace and metrics: the trunk's, or the URI.
+    /// Its name in logs, trace and metrics: the agent's, the trunk's, or the URI.
     pub(crate) fn name(&self) -> &str {
-        match (&self.trunk, &self.uri) {
-            (Some(trunk), _) => &trunk.name,
-            (None, Some(uri)) => uri,
-            (None, None) => "",
+        match (&self.agent, &self.trunk, &self.uri) {
+            (Some(agent), _, _) => &agent.name,
+            (None, Some(trunk), _) => &trunk.name,
+            (None, None, Some(uri)) => uri,
+            (None, None, None) => "",
         }
     }
 

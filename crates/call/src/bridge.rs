@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use trunkgate_media::{Command, EndId};
-use trunkgate_sdp::{Agreed, AgreedStream, Description, Refusal, accept, relay_offer, rtp_streams};
+use trunkgate_sdp::{Agreed, AgreedStream, Description, Far, Refusal, accept, relay_offer, rtp_streams};
 use trunkgate_sip::{Answer, Body, DialogId};
 
 use crate::answer::{Failure, FinalAnswer};
@@ -54,6 +54,10 @@ impl Call {
         if self.is_answered() {
             self.close_unused(edge, [CALLER, callee], &agreed.streams);
         }
+        // A caller that has its answer already keeps its session as it is.
+        if self.times.answered.is_some() {
+            return Ok(agreed.answer);
+        }
         let caller = &mut self.legs[CALLER];
         let answer = caller.stamp(agreed.answer);
         caller.ours = Some(answer.clone());
@@ -76,6 +80,7 @@ impl Call {
         self.disarm(edge, Timer::Ring);
         self.attempt = None;
         self.callee = Some(callee);
+        self.answered_by = Some(callee);
         self.late = self.offer.is_none().then_some(CALLER);
         let age = self.age(now);
         self.times.answered = Some(edge.date(now));
@@ -112,6 +117,7 @@ impl Call {
         let first = self.legs[leg].theirs.is_none();
         self.late = None;
         let result = match sdp {
+            Some(sdp) if self.is_local() => self.late_answer_locally(now, edge, &sdp),
             Some(sdp) => self.late_answer(now, edge, leg, &sdp),
             None => Err(bad_media("ACK without answer to our offer")),
         };
@@ -151,26 +157,20 @@ impl Call {
         (offerer, relatch_offerer): (usize, bool),
         (answerer, relatch_answerer): (usize, bool),
     ) {
-        let Some(media) = self.media else { return };
+        if self.media.is_none() {
+            return;
+        }
         for stream in streams {
             let at = |leg: &Leg| leg.end(stream.index).map(|end| end.end);
             let (Some(a), Some(b)) = (at(&self.legs[offerer]), at(&self.legs[answerer])) else { continue };
             let sides =
                 [(offerer, a, &stream.offerer, relatch_offerer), (answerer, b, &stream.answerer, relatch_answerer)];
             for (leg, end, far, relatch) in sides {
-                let remote = self.legs[leg].remote_spec(far, relatch, self.is_answered());
-                let slot = self.legs[leg].ends.iter_mut().find(|e| e.end == end);
-                if let Some(slot) = slot.filter(|slot| relatch || slot.remote.as_ref() != Some(&remote)) {
-                    slot.remote = Some(trunkgate_media::RemoteSpec { relatch: false, ..remote.clone() });
-                    edge.media(media, Command::SetRemote { end, remote });
-                }
+                self.point(edge, leg, end, far, relatch);
             }
             let (to_answerer, to_offerer) = wires(stream);
             for (from, to, wire) in [(a, b, to_answerer), (b, a, to_offerer)] {
-                if self.wires.get(&from) != Some(&(to, wire.clone())) {
-                    self.wires.insert(from, (to, wire.clone()));
-                    edge.media(media, Command::Wire { from, to, wire });
-                }
+                self.connect_ends(edge, from, to, wire);
             }
         }
         self.unwire_all_but(edge, streams);
@@ -179,6 +179,18 @@ impl Call {
                 self.legs[leg].codec.clone_from(&first.codec);
             }
             edge.decide(now, self.key, format!("media: {}", first.codec));
+        }
+        self.tap_caller(now, edge);
+    }
+
+    /// Tells the worker where an end's far side is, where that is news.
+    pub(crate) fn point(&mut self, edge: &mut Edge, leg: usize, end: EndId, far: &Far, relatch: bool) {
+        let Some(media) = self.media else { return };
+        let remote = self.legs[leg].remote_spec(far, relatch, self.is_answered());
+        let slot = self.legs[leg].ends.iter_mut().find(|e| e.end == end);
+        if let Some(slot) = slot.filter(|slot| relatch || slot.remote.as_ref() != Some(&remote)) {
+            slot.remote = Some(trunkgate_media::RemoteSpec { relatch: false, ..remote.clone() });
+            edge.media(media, Command::SetRemote { end, remote });
         }
     }
 
@@ -222,7 +234,7 @@ impl Call {
             return self.refuse(now, edge, &no_ports);
         }
         let Some(media) = self.media else { return };
-        let bind = edge.addressing.media_bind(self.legs[CALLER].flow.remote.ip());
+        let bind = edge.addressing.media_bind(self.legs[CALLER].signalling());
         let Some(new) = bind.and_then(|bind| edge.add_end(media, bind)) else {
             return self.refuse(now, edge, &no_ports);
         };
@@ -298,13 +310,16 @@ impl Call {
     /// A leg's name in sentences.
     pub(crate) fn name_of(&self, leg: usize) -> String {
         let leg = &self.legs[leg];
+        if let Some(side) = &leg.agent {
+            return side.agent.name.to_string();
+        }
         if leg.trunk.is_some() { leg.trunk_name().to_owned() } else { leg.peer.clone() }
     }
 }
 
 /// The first media address of a description that must not be sent to.
 pub(crate) fn forbidden_address(edge: &Edge, leg: &Leg, description: &Description) -> Option<SocketAddr> {
-    let signalling = leg.flow.remote.ip();
+    let signalling = leg.signalling();
     rtp_streams(description).into_iter().find_map(|index| {
         let media = description.media.get(index)?;
         let ip = media.connection.as_ref().or(description.connection.as_ref())?.ip()?;

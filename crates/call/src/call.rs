@@ -1,35 +1,45 @@
 //! One call: the caller's leg, the attempts to reach the other side, and what happens to them.
 //!
-//! | event | searching | answered | ended |
-//! | --- | --- | --- | --- |
-//! | caller's CANCEL | attempts withdrawn, call ends | of a re-INVITE: withdrawn on the other leg | – |
-//! | ACK to our 2xx | – | a late offer's answer taken | – |
-//! | ACK missing | – | BYE on every leg | – |
-//! | BYE | of the caller: as CANCEL | BYE on the other legs, call ends | leg gone |
-//! | re-INVITE | 491 | relayed to the other leg, or answered | 481 |
-//! | 100 | the target lives | – | – |
-//! | 18x | passed to the caller, early media wired | – | – |
-//! | 2xx to an INVITE | ACK, caller answered, media wired | ACK and BYE (a fork, or it crossed our CANCEL) | ACK and BYE |
-//! | final non-2xx | next peer, next target, or caller refused | a withdrawn leg is gone | a withdrawn leg is gone |
-//! | INVITE without answer | next peer | a withdrawn leg is gone | a withdrawn leg is gone |
-//! | re-INVITE answered | – | answered on the other leg, media changed | ACK only |
-//! | re-INVITE without answer | – | BYE on every leg | – |
-//! | a withdrawn leg's last answer never comes | leg gone | leg gone | leg gone |
-//! | our BYE is through | withdrawn leg gone | leg gone | leg gone |
-//! | name looked up | first address tried | – | – |
-//! | silence, ring time-out | next peer, next target | – | – |
-//! | ports not bound | other ports drawn | call ends | – |
-//! | latched | noted | noted | – |
-//! | no media | – | BYE on every leg | – |
-//! | media session lost | caller refused | BYE on every leg | – |
-//! | operator, drain | caller refused, attempts withdrawn | BYE on every leg | – |
+//! *Rerouting*: the caller has its answer, and the agent that had it is lost or sends it on: the search goes on while the
+//! caller hears our ringback tone. *Leaving*: nobody is left, and the caller hears a goodbye.
+//!
+//! | event | searching | answered | rerouting | leaving | ended |
+//! | --- | --- | --- | --- | --- | --- |
+//! | caller's CANCEL | attempts withdrawn, call ends | of a re-INVITE: withdrawn on the other leg | it crossed our 2xx: BYE | as before | – |
+//! | ACK to our 2xx | – | a late offer's answer taken | – | – | – |
+//! | ACK missing | – | BYE on every leg | the same | the same | – |
+//! | BYE | of the caller: as CANCEL | BYE on the other legs, call ends | of the caller: call ends | of the caller: call ends | leg gone |
+//! | re-INVITE | 491 | relayed to the other leg, or answered; by the edge itself where an agent is the other side | 491 | 491 | 481 |
+//! | 100 | the target lives | – | the target lives | – | – |
+//! | 18x | passed to the caller, early media wired | – | early media wired | – | – |
+//! | 2xx to an INVITE | ACK, caller answered, media wired | ACK and BYE (a fork, or it crossed our CANCEL) | ACK, media wired | ACK and BYE | ACK and BYE |
+//! | final non-2xx | next peer, next target, or caller refused | a withdrawn leg is gone | next peer, next target, or goodbye | a withdrawn leg is gone | a withdrawn leg is gone |
+//! | INVITE without answer | next peer | a withdrawn leg is gone | next peer | a withdrawn leg is gone | a withdrawn leg is gone |
+//! | re-INVITE answered | – | answered on the other leg, media changed | ACK only | ACK only | ACK only |
+//! | re-INVITE without answer | – | BYE on every leg | – | – | – |
+//! | a withdrawn leg's last answer never comes | leg gone | leg gone | leg gone | leg gone | leg gone |
+//! | our BYE is through | withdrawn leg gone | leg gone | leg gone | leg gone | leg gone |
+//! | name looked up | first address tried | – | first address tried | – | – |
+//! | silence, ring time-out | next peer, next target | – | next peer, next target | – | – |
+//! | agent's socket open | caller answered, media wired | a listener hears | media wired; a listener hears | – | – |
+//! | agent lost | next target; a listener is left out | rerouting; a listener is left out | next target; a listener is left out | a listener is left out | – |
+//! | agent closed with 1000 | a listener is left out | call ends, or rerouting (`on_close`) | a listener is left out | a listener is left out | – |
+//! | agent's wish | noted | call ends, or rerouting (transfer) | noted | noted | – |
+//! | agent's note | noted | noted | noted | noted | – |
+//! | goodbye heard, or overdue | – | – | – | BYE | – |
+//! | ports not bound | other ports drawn | call ends | other ports drawn; of the caller: call ends | call ends | – |
+//! | latched | noted | noted | noted | noted | – |
+//! | no media | – | BYE on every leg | BYE | – | – |
+//! | media session lost | caller refused | BYE on every leg | BYE | BYE | – |
+//! | operator, drain | caller refused, attempts withdrawn | BYE on every leg | BYE, attempts withdrawn | BYE | – |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use trunkgate_media::{EndId, MediaId, WireSpec};
+use trunkgate_media::agent::Loss;
+use trunkgate_media::{AgentWish, EndId, MediaId, WireSpec};
 use trunkgate_route::Number;
 use trunkgate_sdp::Description;
 use trunkgate_sip::{Answer, ClientId, DialogId, ServerId};
@@ -43,9 +53,11 @@ use crate::index::Place;
 use crate::io::{QueryId, Resolved};
 use crate::leg::{Leg, LegState};
 use crate::limits::NUMBER_CHARS;
+use crate::local::Spoken;
 use crate::numbers::{Caller, plain};
 use crate::reason::ReasonSlug;
 use crate::reinvite::Renegotiation;
+use crate::reroute::Player;
 use crate::view::CallView;
 
 /// A call, numbered in the order of arrival; never used again, so that a stale deadline or look-up meets nobody.
@@ -60,8 +72,12 @@ pub(crate) const CALLER: usize = 0;
 pub(crate) enum State {
     /// The caller's INVITE has no final answer yet.
     Searching,
-    /// The caller has its 2xx.
+    /// The caller has its 2xx, and somebody to talk to.
     Answered,
+    /// The caller has its 2xx, and the agent that it talked to no longer: somebody else is searched for.
+    Rerouting,
+    /// Nobody is left: the caller hears a goodbye.
+    Leaving,
     /// Recorded; legs may still wait for the last answers to what ended them.
     Ended,
 }
@@ -107,6 +123,18 @@ pub(crate) enum CallEvent {
     Idle { end: EndId },
     /// The worker gave the session up.
     MediaLost,
+    /// An agent's socket is open.
+    AgentOpen { end: EndId },
+    /// An agent could not be reached, or is lost.
+    AgentLost { end: EndId, loss: Loss },
+    /// An agent closed in good order.
+    AgentEnded { end: EndId },
+    /// An agent wants something of the call.
+    AgentWish { end: EndId, wish: AgentWish },
+    /// What the worker wants to be noted of an agent.
+    AgentNote { end: EndId, text: String },
+    /// A sound has been heard to its end.
+    Played { end: EndId },
     /// An operator's wish.
     Hangup(ReasonSlug),
 }
@@ -144,13 +172,16 @@ pub(crate) struct Call {
     pub(crate) state: State,
     /// The caller's first, then each attempt's; never shortened, so that an index stays good.
     pub(crate) legs: Vec<Leg>,
-    /// The leg that answered.
+    /// The leg that has the caller.
     pub(crate) callee: Option<usize>,
+    /// The leg that answered first.
+    pub(crate) answered_by: Option<usize>,
     pub(crate) caller: Caller,
     pub(crate) called: Number,
     /// Max-Forwards of what we send on.
     pub(crate) max_forwards: u8,
-    /// The caller's offer; `None` where its INVITE had none.
+    /// What is offered to the targets: the caller's offer, `None` where its INVITE had none; in mid-call what it has
+    /// agreed on.
     pub(crate) offer: Option<Description>,
     /// The leg whose ACK must bring the answer to an offer of ours (RFC 3261 §13.2.1).
     pub(crate) late: Option<usize>,
@@ -169,73 +200,97 @@ pub(crate) struct Call {
     /// Why the last way failed, until another is tried.
     pub(crate) failed_over: Option<ReasonSlug>,
     pub(crate) ending: Option<Ending>,
+    /// What the caller and the edge itself have agreed on, once they have.
+    pub(crate) spoken: Option<Spoken>,
+    /// What plays to the caller.
+    pub(crate) player: Option<Player>,
+    /// What the caller hears when nobody is left.
+    pub(crate) goodbye: Option<Arc<[u8]>>,
 }
 
 impl Call {
     /// Takes an event. One flat match over (state, event): see the table above.
     pub(crate) fn handle(&mut self, now: Instant, event: CallEvent, edge: &mut Edge) {
         use CallEvent as E;
-        use State::{Answered, Ended, Searching};
+        use State::{Answered, Ended, Leaving, Rerouting, Searching};
         match (self.state, event) {
             (Searching, E::Canceled { .. }) => self.caller_left(now, edge, ReasonSlug::CallerCanceled),
             (Answered, E::Canceled { server }) => self.canceled_later(now, edge, server),
+            (Rerouting | Leaving, E::Canceled { .. }) => self.caller_withdrew_answered(now, edge),
             (Ended, E::Canceled { .. }) => {}
 
-            (Searching, E::Acked { .. } | E::AckMissing) => {}
             (Answered, E::Acked { leg, sdp }) => self.acked(now, edge, leg, sdp),
-            (Ended, E::Acked { .. } | E::AckMissing) => {}
-            (Answered, E::AckMissing) => self.end(now, edge, ReasonSlug::AckTimeout),
+            (Searching | Rerouting | Leaving | Ended, E::Acked { .. }) => {}
+            (Answered | Rerouting | Leaving, E::AckMissing) => self.end(now, edge, ReasonSlug::AckTimeout),
+            (Searching | Ended, E::AckMissing) => {}
 
             (Searching, E::Bye { leg: CALLER }) => self.caller_left_by_bye(now, edge),
-            (Answered, E::Bye { leg }) => self.hung_up(now, edge, leg),
+            (Answered | Rerouting | Leaving, E::Bye { leg }) => self.hung_up(now, edge, leg),
             (Searching | Ended, E::Bye { leg }) => self.leg_gone(edge, leg),
 
-            (Searching, E::Reinvite { server, .. }) => refuse_request(now, edge, server, 491),
+            (Searching | Rerouting | Leaving, E::Reinvite { server, .. }) => refuse_request(now, edge, server, 491),
             (Answered, E::Reinvite { leg, server, sdp }) => self.reinvited(now, edge, leg, server, sdp),
             (Ended, E::Reinvite { server, .. }) => refuse_request(now, edge, server, 481),
 
-            (Searching, E::Trying { leg }) => self.heard(edge, leg),
-            (Answered | Ended, E::Trying { .. }) => {}
-            (Searching, E::Provisional { leg, code, sdp }) => self.provisional(now, edge, leg, code, sdp),
-            (Answered | Ended, E::Provisional { .. }) => {}
-            (Searching, E::Accepted { leg, dialog, sdp }) => self.accepted(now, edge, leg, dialog, sdp),
-            (Answered | Ended, E::Accepted { leg, dialog, .. }) => self.accepted_too_late(now, edge, leg, dialog),
-            (Searching, E::Rejected { leg, code, q850 }) => self.rejected(now, edge, leg, code, q850),
-            (Answered | Ended, E::Rejected { leg, .. }) => self.withdrawn(edge, leg),
-            (Searching, E::Unanswered { leg, sent }) => self.unanswered(now, edge, leg, sent),
-            (Answered | Ended, E::Unanswered { leg, .. }) => self.withdrawn(edge, leg),
+            (Searching | Rerouting, E::Trying { leg }) => self.heard(edge, leg),
+            (Searching | Rerouting, E::Provisional { leg, code, sdp }) => self.provisional(now, edge, leg, code, sdp),
+            (Answered | Leaving | Ended, E::Trying { .. } | E::Provisional { .. }) => {}
+            (Searching | Rerouting, E::Accepted { leg, dialog, sdp }) => self.accepted(now, edge, leg, dialog, sdp),
+            (Answered | Leaving | Ended, E::Accepted { leg, dialog, .. }) => {
+                self.accepted_too_late(now, edge, leg, dialog);
+            }
+            (Searching | Rerouting, E::Rejected { leg, code, q850 }) => self.rejected(now, edge, leg, code, q850),
+            (Searching | Rerouting, E::Unanswered { leg, sent }) => self.unanswered(now, edge, leg, sent),
+            (Answered | Leaving | Ended, E::Rejected { leg, .. } | E::Unanswered { leg, .. }) => {
+                self.withdrawn(edge, leg);
+            }
 
             (Answered, E::ReinviteAnswered { client, code, dialog, sdp }) => {
                 self.reinvite_answered(now, edge, client, code, dialog, sdp);
             }
-            (Searching | Ended, E::ReinviteAnswered { code, dialog, .. }) => {
+            (Searching | Rerouting | Leaving | Ended, E::ReinviteAnswered { code, dialog, .. }) => {
                 if let Some(dialog) = dialog.filter(|_| (200..300).contains(&code)) {
                     edge.ack(now, dialog);
                 }
             }
             (Answered, E::ReinviteUnanswered { client }) => self.reinvite_unanswered(now, edge, client),
-            (Searching | Ended, E::ReinviteUnanswered { .. }) => {}
+            (Searching | Rerouting | Leaving | Ended, E::ReinviteUnanswered { .. }) => {}
 
-            (Searching | Answered | Ended, E::ByeDone { leg }) => self.leg_gone(edge, leg),
+            (_, E::ByeDone { leg }) => self.leg_gone(edge, leg),
 
-            (Searching, E::Resolved { query, addresses }) => self.resolved(now, edge, query, addresses),
-            (Answered | Ended, E::Resolved { .. }) => {}
-            (Searching, E::Due(Timer::NoResponse)) => self.no_response(now, edge),
-            (Searching, E::Due(Timer::Ring)) => self.ring_timeout(now, edge),
-            (Answered | Ended, E::Due(Timer::NoResponse | Timer::Ring)) => {}
-            (Searching | Answered | Ended, E::Due(Timer::Withdrawn)) => self.withdrawn_for_good(edge),
+            (Searching | Rerouting, E::Resolved { query, addresses }) => self.resolved(now, edge, query, addresses),
+            (Answered | Leaving | Ended, E::Resolved { .. }) => {}
+            (Searching | Rerouting, E::Due(Timer::NoResponse)) => self.no_response(now, edge),
+            (Searching | Rerouting, E::Due(Timer::Ring)) => self.ring_timeout(now, edge),
+            (Answered | Leaving | Ended, E::Due(Timer::NoResponse | Timer::Ring)) => {}
+            (_, E::Due(Timer::Withdrawn)) => self.withdrawn_for_good(edge),
+            (_, E::Due(Timer::Goodbye)) => self.goodbye_overdue(now, edge),
 
-            (Searching, E::BindFailed { end, error }) => self.bind_failed(now, edge, end, &error),
-            (Answered, E::BindFailed { end, error }) => self.bind_failed_later(now, edge, end, &error),
-            (Searching | Answered, E::Latched { end, source }) => self.latched(now, edge, end, source),
-            (Answered, E::Idle { end }) => self.idle(now, edge, end),
-            (Searching, E::Idle { .. }) => {}
+            (Searching | Rerouting, E::BindFailed { end, error }) => self.bind_failed(now, edge, end, &error),
+            (Answered | Leaving, E::BindFailed { end, error }) => self.bind_failed_later(now, edge, end, &error),
+            (Searching | Answered | Rerouting | Leaving, E::Latched { end, source }) => {
+                self.latched(now, edge, end, source);
+            }
+            (Answered | Rerouting, E::Idle { end }) => self.idle(now, edge, end),
+            (Searching | Leaving, E::Idle { .. }) => {}
             (Searching, E::MediaLost) => self.refuse(now, edge, &FinalAnswer::new(500, ReasonSlug::Internal)),
-            (Answered, E::MediaLost) => self.end(now, edge, ReasonSlug::Internal),
+            (Answered | Rerouting | Leaving, E::MediaLost) => self.end(now, edge, ReasonSlug::Internal),
             (Ended, E::BindFailed { .. } | E::Latched { .. } | E::Idle { .. } | E::MediaLost) => {}
 
+            (Searching | Answered | Rerouting | Leaving, E::AgentOpen { end }) => self.agent_open(now, edge, end),
+            (Searching | Answered | Rerouting | Leaving, E::AgentLost { end, loss }) => {
+                self.agent_lost(now, edge, end, loss);
+            }
+            (Searching | Answered | Rerouting | Leaving, E::AgentEnded { end }) => self.agent_ended(now, edge, end),
+            (Searching | Answered | Rerouting | Leaving, E::AgentWish { end, wish }) => {
+                self.agent_wishes(now, edge, end, wish);
+            }
+            (_, E::AgentNote { end, text }) => self.agent_note(now, edge, end, &text),
+            (_, E::Played { end }) => self.played(now, edge, end),
+            (Ended, E::AgentOpen { .. } | E::AgentLost { .. } | E::AgentEnded { .. } | E::AgentWish { .. }) => {}
+
             (Searching, E::Hangup(reason)) => self.refuse(now, edge, &FinalAnswer::new(503, reason)),
-            (Answered, E::Hangup(reason)) => self.end(now, edge, reason),
+            (Answered | Rerouting | Leaving, E::Hangup(reason)) => self.end(now, edge, reason),
             (Ended, E::Hangup(_)) => {}
         }
     }
@@ -309,7 +364,8 @@ impl Call {
                 }
             },
             State::Answered if self.is_held() => "held",
-            State::Answered => "answered",
+            State::Answered | State::Leaving => "answered",
+            State::Rerouting => "transferring",
             State::Ended => "ended",
         }
     }

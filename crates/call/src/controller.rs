@@ -52,6 +52,20 @@ impl Controller {
         Controller::Plan(Targets { left: plan.targets.into(), on_busy, failures: Vec::new() })
     }
 
+    /// Puts a target in front of those that are left; what became of earlier ones is past.
+    pub(crate) fn put_first(&mut self, target: Target) {
+        match self {
+            Controller::Plan(targets) => {
+                targets.left.push_front(target);
+                targets.failures.clear();
+            }
+            Controller::Done => {
+                let left = VecDeque::from([target]);
+                *self = Controller::Plan(Targets { left, on_busy: false, failures: Vec::new() });
+            }
+        }
+    }
+
     /// The next step, given what became of the last one.
     pub(crate) fn next(&mut self, result: Option<StepResult>) -> Step {
         match self {
@@ -110,6 +124,17 @@ mod tests {
     fn a_refusal_ends_the_search() {
         let refused = StepResult::Refused(Failure::with_code(603, ReasonSlug::TargetRejected));
         assert_eq!(code(targets(vec![Target::Reject(404)], true).next(Some(refused))), 603);
+    }
+
+    #[test]
+    fn a_target_put_first_comes_before_those_that_are_left() {
+        let mut controller = targets(vec![Target::Reject(404)], false);
+        controller.put_first(Target::Reject(410));
+        assert_eq!(code(controller.next(None)), 410);
+        assert_eq!(code(controller.next(None)), 404);
+        let mut controller = Controller::Done;
+        controller.put_first(Target::Reject(410));
+        assert_eq!(code(controller.next(None)), 410);
     }
 
     #[test]

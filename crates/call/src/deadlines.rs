@@ -15,6 +15,8 @@ pub(crate) enum Timer {
     /// The last answer to a CANCEL is overdue. Ours: the endpoint tells within 64·T1 (RFC 3261 §9.1), and a call must
     /// not hang on one that it could not tell.
     Withdrawn,
+    /// The goodbye should have been heard (ours: the worker tells, and a call must not hang on its word).
+    Goodbye,
 }
 
 impl Timer {
@@ -24,6 +26,7 @@ impl Timer {
             Timer::NoResponse => "no_response",
             Timer::Ring => "ring",
             Timer::Withdrawn => "withdrawn",
+            Timer::Goodbye => "goodbye",
         }
     }
 }

@@ -8,13 +8,14 @@ use std::time::{Instant, SystemTime};
 use ipnet::IpNet;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
-use trunkgate_route::{Plan, Table};
+use trunkgate_route::{Plan, Table, Target, TargetSpec};
 use trunkgate_sip::{
     Answer, Body, ClientId, DialogId, Endpoint, EndpointConfig, Extra, Identity, Invite, Method, Party, ServerId,
 };
 
 use crate::addressing::Addressing;
 use crate::admission::Admission;
+use crate::agents::Agents;
 use crate::call::CallKey;
 use crate::deadlines::Deadlines;
 use crate::gateway::GatewayConfig;
@@ -45,6 +46,7 @@ pub(crate) struct Edge {
     pub(crate) ports: PortPool,
     pub(crate) sessions: Sessions,
     pub(crate) trunks: Trunks,
+    pub(crate) agents: Agents,
     pub(crate) admission: Admission,
     pub(crate) metrics: Metrics,
     pub(crate) traces: BTreeMap<CallKey, Trace>,
@@ -88,6 +90,7 @@ impl Edge {
             deadlines: Deadlines::default(),
             sessions: Sessions::default(),
             trunks: Trunks::default(),
+            agents: Agents::default(),
             metrics: Metrics::new(),
             traces: BTreeMap::new(),
             recent: Recent::new(),
@@ -103,6 +106,7 @@ impl Edge {
             addressing,
         };
         edge.configure_trunks();
+        edge.agents.configure(&edge.table);
         edge
     }
 
@@ -201,6 +205,13 @@ impl Edge {
         self.table.plan(&trunkgate_route::CallInfo { from, called, caller }, &mut pick)
     }
 
+    /// A target that is named in mid-call.
+    pub(crate) fn target(&mut self, target: &TargetSpec) -> Option<Target> {
+        let rng = &mut self.rng;
+        let mut pick = |total: u32| if total == 0 { 0 } else { rng.random_range(0..total) };
+        self.table.target(target, &mut pick)
+    }
+
     /// Counts a call of a trunk in, or says which limit forbids it.
     pub(crate) fn begin_trunk_call(&mut self, now: Instant, name: &Arc<str>) -> Result<(), ReasonSlug> {
         self.trunks.begin(now, name)?;
@@ -226,6 +237,12 @@ impl Edge {
     pub(crate) fn sid(&mut self) -> String {
         let random: u128 = self.rng.random();
         format!("CA{random:032x}")
+    }
+
+    /// A new stream's sid.
+    pub(crate) fn stream_sid(&mut self) -> String {
+        let random: u128 = self.rng.random();
+        format!("MZ{random:032x}")
     }
 
     /// A session id for `o=` (RFC 8866 §5.2): below 2⁶³, as some read it as signed.

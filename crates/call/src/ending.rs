@@ -74,11 +74,13 @@ impl Call {
         self.state = State::Ended;
         self.disarm(edge, Timer::NoResponse);
         self.disarm(edge, Timer::Ring);
+        self.disarm(edge, Timer::Goodbye);
         self.close_open_reinvite(now, edge);
         for leg in 0..self.legs.len() {
             self.hang_up_leg(now, edge, leg, reason);
         }
         self.late = None;
+        self.player = None;
         self.times.ended = Some(edge.date(now));
         let answered = self.times.answered.is_some();
         let outcome = if answered { "answered" } else { outcome(reason, code) };
@@ -176,6 +178,9 @@ impl Call {
 
     /// Ends one leg in the way that its state allows.
     pub(crate) fn hang_up_leg(&mut self, now: Instant, edge: &mut Edge, leg: usize, reason: ReasonSlug) {
+        if self.legs[leg].agent.is_some() {
+            return self.close_agent(edge, leg);
+        }
         match self.legs[leg].state {
             LegState::Trying | LegState::Ringing | LegState::Early => self.withdraw(now, edge, leg),
             LegState::Answered => self.bye(now, edge, leg, reason),
@@ -253,7 +258,7 @@ impl Call {
 
     /// Takes every look-up of an ended call away.
     pub(crate) fn forget(&mut self, edge: &mut Edge) {
-        for timer in [Timer::NoResponse, Timer::Ring, Timer::Withdrawn] {
+        for timer in [Timer::NoResponse, Timer::Ring, Timer::Withdrawn, Timer::Goodbye] {
             self.disarm(edge, timer);
         }
         for (at, leg) in self.legs.iter().enumerate() {
@@ -266,7 +271,9 @@ impl Call {
             if let Some(dialog) = leg.dialog {
                 edge.index.dialogs.remove(&dialog);
             }
-            edge.index.leave(leg.call_id.as_bytes(), self.place(at), leg.flow.remote.ip());
+            if let Some(flow) = leg.flow {
+                edge.index.leave(leg.call_id.as_bytes(), self.place(at), flow.remote.ip());
+            }
         }
         if let Some(pending) = &self.renegotiation {
             edge.index.clients.remove(&pending.client);

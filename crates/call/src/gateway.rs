@@ -89,6 +89,7 @@ impl Gateway {
             Input::Table(table) => {
                 self.edge.table = table;
                 self.edge.configure_trunks();
+                self.edge.agents.configure(&self.edge.table);
             }
             Input::Limits { calls, calls_per_second } => self.edge.admission.set_limits(calls, calls_per_second),
             Input::Addressing(addressing) => self.edge.addressing = addressing,
@@ -156,6 +157,7 @@ impl Gateway {
             ports_in_use: 2 * edge.ports.in_use(),
             ports: 2 * edge.ports.total(),
             trunks: edge.table.trunks().iter().map(|trunk| edge.trunks.view(trunk)).collect(),
+            agents: edge.table.agents().iter().map(|agent| edge.agents.view(&agent.name)).collect(),
         }
     }
     /// Counters and histograms.
@@ -174,7 +176,8 @@ impl Gateway {
     pub fn sip_counts(&self) -> trunkgate_sip::Counts {
         self.edge.endpoint.counts()
     }
-    /// Answered calls in plain data; calls still being set up are not in it.
+    /// Answered calls in plain data; calls still being set up are not in it, nor those with an agent, whose socket cannot
+    /// be handed on. Listeners are left out of theirs.
     pub fn snapshot(&self, _now: Instant) -> GatewaySnapshot {
         GatewaySnapshot { calls: self.calls.values().filter_map(|call| call.snapshot(&self.edge)).collect() }
     }
@@ -239,14 +242,13 @@ impl Gateway {
             Event::Latched { end, source } => CallEvent::Latched { end, source },
             Event::Idle { end } => CallEvent::Idle { end },
             Event::Closed => CallEvent::MediaLost,
-            Event::Bound { .. }
-            | Event::EndClosed { .. }
-            | Event::AgentOpen { .. }
-            | Event::AgentLost { .. }
-            | Event::AgentEnded { .. }
-            | Event::AgentWish { .. }
-            | Event::AgentNote { .. }
-            | Event::Played { .. } => return,
+            Event::AgentOpen { end } => CallEvent::AgentOpen { end },
+            Event::AgentLost { end, loss } => CallEvent::AgentLost { end, loss },
+            Event::AgentEnded { end } => CallEvent::AgentEnded { end },
+            Event::AgentWish { end, wish } => CallEvent::AgentWish { end, wish },
+            Event::AgentNote { end, text } => CallEvent::AgentNote { end, text },
+            Event::Played { end } => CallEvent::Played { end },
+            Event::Bound { .. } | Event::EndClosed { .. } => return,
         };
         // A session outlives its call, and its id may be told of after that.
         if self.calls.get(&key).is_some_and(|call| call.media == Some(id)) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::call::{Call, State};
 use crate::gateway::Gateway;
-use crate::leg::LegState;
+use crate::leg::{Leg, LegState};
 
 impl Gateway {
     /// In debug builds and tests: that no index points nowhere and nothing is left of ended calls.
@@ -43,15 +43,26 @@ impl Gateway {
             }
             State::Answered => {
                 let callee = call.callee.and_then(|at| call.legs.get(at));
-                let answered = callee.is_some_and(|leg| leg.state == LegState::Answered && leg.dialog.is_some());
+                let talks = |leg: &Leg| leg.dialog.is_some() || leg.agent.is_some();
+                let answered = callee.is_some_and(|leg| leg.state == LegState::Answered && talks(leg));
                 hold(answered, || format!("{sid}: answered by nobody"))?;
                 hold(call.attempt.is_none(), || format!("{sid}: answered and still searching"))
+            }
+            State::Rerouting => {
+                hold(call.attempt.is_some(), || format!("{sid}: rerouting without an attempt"))?;
+                hold(call.callee.is_none(), || format!("{sid}: rerouting from somebody who is there"))?;
+                hold(call.player.is_some(), || format!("{sid}: rerouting in silence"))
+            }
+            State::Leaving => {
+                hold(call.attempt.is_none(), || format!("{sid}: leaving and still searching"))?;
+                let goodbye = call.player.is_some_and(|player| player.last.is_some());
+                hold(goodbye, || format!("{sid}: leaving in silence"))
             }
             State::Ended => {
                 hold(!call.is_done(), || format!("{sid}: ended and not let go"))?;
                 hold(call.ending.is_some(), || format!("{sid}: ended without a record"))?;
                 hold(call.media.is_none(), || format!("{sid}: ended with a media session"))?;
-                let waits = |leg: &crate::leg::Leg| match leg.state {
+                let waits = |leg: &Leg| match leg.state {
                     LegState::Closing => leg.bye.is_some(),
                     LegState::Canceling => leg.invite.is_some(),
                     LegState::Ended => true,
@@ -68,9 +79,14 @@ impl Gateway {
         hold(live == edge.admission.live(), || format!("{live} calls, {} counted", edge.admission.live()))?;
         let held = edge.sessions.ports_held();
         hold(held == edge.ports.in_use(), || format!("{held} port pairs held, {} taken", edge.ports.in_use()))?;
-        let legs: usize = self.calls.values().map(|call| call.legs.len()).sum();
+        let legs = self.calls.values().flat_map(|call| &call.legs);
+        let legs = legs.filter(|leg| leg.agent.is_none()).count();
         let far_ends = edge.index.far_end_count();
         hold(legs == far_ends, || format!("{legs} legs, {far_ends} far ends"))?;
+        let open = self.calls.values().flat_map(|call| &call.legs);
+        let open = open.filter(|leg| leg.agent.is_some() && leg.state == LegState::Answered).count() as u64;
+        let counted = (edge.agents.sessions(), edge.metrics.agent_sessions);
+        hold(counted == (open, open), || format!("{open} agents' sockets, {counted:?} counted"))?;
         let mut by_trunk: BTreeMap<&str, u64> = BTreeMap::new();
         for call in self.calls.values().filter(|call| call.state != State::Ended) {
             let attempt = call.attempt.as_ref().and_then(|a| a.trunk.as_deref());

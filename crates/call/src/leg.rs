@@ -1,14 +1,15 @@
 //! One side of a call: its dialog and its session description. The single place where what two sides agreed on becomes
 //! what a media worker is told.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use trunkgate_media::{EndCounters, EndId, RemoteSpec, WireSpec};
 use trunkgate_route::Trunk;
 use trunkgate_sdp::{AgreedStream, Description, Far, Identity, Policy};
-use trunkgate_sip::{ClientId, DialogId, Flow, Party, ServerId, Transport};
+use trunkgate_sip::{ClientId, DialogId, Flow, ListenerId, Party, ServerId, Transport};
 
+use crate::agent_leg::AgentSide;
 use crate::limits::CALL_ID_CHARS;
 use crate::numbers::plain;
 use crate::sessions::NewEnd;
@@ -57,7 +58,7 @@ pub(crate) struct StreamEnd {
     /// Its name in the session.
     pub(crate) end: EndId,
     /// Local address and RTP port.
-    pub(crate) bind: std::net::SocketAddr,
+    pub(crate) bind: SocketAddr,
     /// Its counters.
     pub(crate) counters: Arc<EndCounters>,
     /// What the worker was last told of its far side.
@@ -84,8 +85,10 @@ pub(crate) struct Leg {
     pub(crate) peer: String,
     /// Whether the far end called us.
     pub(crate) inbound: bool,
-    /// The way to it.
-    pub(crate) flow: Flow,
+    /// The way to it; `None` for an agent.
+    pub(crate) flow: Option<Flow>,
+    /// The agent that it is, where it is one.
+    pub(crate) agent: Option<AgentSide>,
     /// Call-ID.
     pub(crate) call_id: String,
     /// Where it stands.
@@ -115,7 +118,7 @@ pub(crate) struct Leg {
     /// Codec agreed; empty before.
     pub(crate) codec: String,
     /// Where its RTP comes from, once learned.
-    pub(crate) latched: Option<std::net::SocketAddr>,
+    pub(crate) latched: Option<SocketAddr>,
     /// Figures from before a restart, or of ends that are gone.
     pub(crate) earlier: RtpView,
 }
@@ -129,7 +132,8 @@ impl Leg {
             party,
             peer: String::new(),
             inbound: false,
-            flow,
+            flow: Some(flow),
+            agent: None,
             call_id: String::new(),
             state: LegState::Trying,
             server: None,
@@ -147,6 +151,29 @@ impl Leg {
             latched: None,
             earlier: RtpView::default(),
         }
+    }
+
+    /// An agent's leg, whose socket is being opened.
+    pub(crate) fn of_agent(sid: String, side: AgentSide) -> Leg {
+        let nowhere = Ipv4Addr::UNSPECIFIED.into();
+        let flow = Flow {
+            transport: Transport::Tcp,
+            listener: ListenerId(0),
+            remote: SocketAddr::new(nowhere, 0),
+            connection: None,
+        };
+        let leg = Leg::new(sid, Party(0), flow, nowhere, 0);
+        Leg { flow: None, agent: Some(side), codec: "PCMU".to_owned(), ..leg }
+    }
+
+    /// Whether it is an agent that only listens.
+    pub(crate) fn listens(&self) -> bool {
+        self.agent.as_ref().is_some_and(|side| side.listens)
+    }
+
+    /// Where its signalling comes from; unspecified for an agent.
+    pub(crate) fn signalling(&self) -> IpAddr {
+        self.flow.map_or(Ipv4Addr::UNSPECIFIED.into(), |flow| flow.remote.ip())
     }
 
     /// Name of its trunk; empty for a bare URI.
@@ -196,7 +223,7 @@ impl Leg {
 
     /// What the worker is told of one stream's far side.
     pub(crate) fn remote_spec(&self, far: &Far, relatch: bool, answered: bool) -> RemoteSpec {
-        let signalling = self.flow.remote.ip().to_canonical();
+        let signalling = self.signalling().to_canonical();
         let media = far.rtp.map(|rtp| rtp.ip().to_canonical());
         let mut expected: Vec<IpAddr> = media.into_iter().collect();
         if !expected.contains(&signalling) {
@@ -222,18 +249,24 @@ impl Leg {
         for end in &self.ends {
             add_counters(&mut rtp, &end.counters);
         }
+        if let Some(side) = &self.agent {
+            add_counters(&mut rtp, &side.counters);
+        }
         rtp.latched = self.latched;
         LegView {
             sid: self.sid.clone(),
-            kind: "sip",
+            kind: if self.agent.is_some() { "agent" } else { "sip" },
             trunk: self.trunk_name().to_owned(),
+            agent: self.agent.as_ref().map(|side| side.agent.name.to_string()).unwrap_or_default(),
             direction: if self.inbound { "inbound" } else { "outbound" },
-            transport: match self.flow.transport {
-                Transport::Udp => "udp",
-                Transport::Tcp => "tcp",
-                Transport::Tls => "tls",
+            transport: match (self.flow.map(|flow| flow.transport), &self.agent) {
+                (Some(Transport::Udp), _) => "udp",
+                (Some(Transport::Tcp), _) => "tcp",
+                (Some(Transport::Tls), _) => "tls",
+                (None, Some(side)) if side.agent.url.starts_with("wss:") => "wss",
+                (None, _) => "ws",
             },
-            remote: Some(self.flow.remote),
+            remote: self.flow.map(|flow| flow.remote),
             sip_call_id: plain(&self.call_id, CALL_ID_CHARS),
             codec: self.codec.clone(),
             srtp: "off",
@@ -267,10 +300,8 @@ pub(crate) fn wires(stream: &AgreedStream) -> (WireSpec, WireSpec) {
 
 #[cfg(test)]
 mod tests {
-    use trunkgate_sdp::Direction;
-    use trunkgate_sip::ListenerId;
-
     use super::*;
+    use trunkgate_sdp::Direction;
 
     fn leg() -> Leg {
         let remote = "198.51.100.7:5060".parse().unwrap();

@@ -2,6 +2,8 @@
 
 pub mod addressing;
 mod admission;
+mod agent_leg;
+mod agents;
 mod answer;
 mod attempt;
 mod bridge;
@@ -17,6 +19,8 @@ mod invariants;
 pub mod io;
 mod leg;
 pub mod limits;
+mod listen;
+mod local;
 pub mod metrics;
 pub mod numbers;
 mod ports;
@@ -24,6 +28,7 @@ pub mod reason;
 mod recent;
 mod reinvite;
 pub mod report;
+mod reroute;
 mod rewrite;
 mod search;
 mod sessions;
@@ -34,6 +39,7 @@ mod trunks;
 mod verdict;
 pub mod view;
 mod wall;
+mod wish;
 
 pub use addressing::{Addressing, Interfaces, ListenerSpec};
 pub use gateway::{Gateway, GatewayConfig};

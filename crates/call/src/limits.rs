@@ -32,3 +32,14 @@ pub const URI_NO_RESPONSE_SECONDS: u64 = 4;
 pub const CANCEL_SECONDS: u64 = 40;
 /// Refusals by a limit are logged at most once in this time, in seconds.
 pub const REFUSAL_LOG_SECONDS: u64 = 1;
+/// Agents that listen to one call.
+pub const LISTENERS_PER_CALL: usize = 4;
+/// A worker tells that an agent's socket is not open within this time after its `connect_timeout`, in seconds; past it
+/// the call goes on without the worker's word.
+pub const AGENT_NEWS_SECONDS: u64 = 2;
+/// A worker tells that a goodbye has been heard within this time after its length, in seconds.
+pub const GOODBYE_NEWS_SECONDS: u64 = 2;
+/// Characters of an agent's text that a trace shows.
+pub const AGENT_TEXT_CHARS: usize = 200;
+/// Bytes of a target that an agent names.
+pub const AGENT_TARGET_BYTES: usize = 256;

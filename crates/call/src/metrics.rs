@@ -68,6 +68,10 @@ pub struct Metrics {
     pub trunk_up: BTreeMap<Arc<str>, bool>,
     /// Gauge: (trunk, peer as written); whether it answered when it was last tried.
     pub peer_up: BTreeMap<(Arc<str>, String), bool>,
+    /// From the call for an agent's socket until it is open, seconds.
+    pub agent_connect_seconds: Histogram,
+    /// Gauge: agents' sockets that are open.
+    pub agent_sessions: u64,
     /// Gauge.
     pub draining: bool,
 }
@@ -101,6 +105,8 @@ impl Metrics {
             media_ports_in_use: 0,
             trunk_up: BTreeMap::new(),
             peer_up: BTreeMap::new(),
+            agent_connect_seconds: Histogram::new(SETUP_BOUNDS),
+            agent_sessions: 0,
             draining: false,
         }
     }

@@ -1,5 +1,7 @@
 //! Why a call was refused or ended: stable slugs, the same in log, call record, metric, trace and Reason header.
 
+use trunkgate_media::agent::Loss;
+
 /// A reason, as in the contract's logs and call records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs)] // each is explained by `sentence`
@@ -27,12 +29,25 @@ pub enum ReasonSlug {
     NameNotFound,
     AckTimeout,
     MediaTimeout,
+    AgentHungUp,
+    AgentUnreachable,
+    AgentTlsFailed,
+    AgentRefused,
+    AgentNotWebSocket,
+    AgentConnectTimeout,
+    AgentSilent,
+    AgentReset,
+    AgentProtocolError,
+    AgentClosed,
+    AgentPingUnanswered,
+    AgentDataUnacknowledged,
+    AgentUnread,
     Internal,
 }
 
 impl ReasonSlug {
     /// Every reason, for documents and tests.
-    pub const ALL: [ReasonSlug; 24] = [
+    pub const ALL: [ReasonSlug; 37] = [
         ReasonSlug::CallerHungUp,
         ReasonSlug::CalleeHungUp,
         ReasonSlug::Operator,
@@ -56,6 +71,19 @@ impl ReasonSlug {
         ReasonSlug::NameNotFound,
         ReasonSlug::AckTimeout,
         ReasonSlug::MediaTimeout,
+        ReasonSlug::AgentHungUp,
+        ReasonSlug::AgentUnreachable,
+        ReasonSlug::AgentTlsFailed,
+        ReasonSlug::AgentRefused,
+        ReasonSlug::AgentNotWebSocket,
+        ReasonSlug::AgentConnectTimeout,
+        ReasonSlug::AgentSilent,
+        ReasonSlug::AgentReset,
+        ReasonSlug::AgentProtocolError,
+        ReasonSlug::AgentClosed,
+        ReasonSlug::AgentPingUnanswered,
+        ReasonSlug::AgentDataUnacknowledged,
+        ReasonSlug::AgentUnread,
         ReasonSlug::Internal,
     ];
 
@@ -85,6 +113,19 @@ impl ReasonSlug {
             ReasonSlug::NameNotFound => "name_not_found",
             ReasonSlug::AckTimeout => "ack_timeout",
             ReasonSlug::MediaTimeout => "media_timeout",
+            ReasonSlug::AgentHungUp => "agent_hung_up",
+            ReasonSlug::AgentUnreachable => "agent_unreachable",
+            ReasonSlug::AgentTlsFailed => "agent_tls_failed",
+            ReasonSlug::AgentRefused => "agent_refused",
+            ReasonSlug::AgentNotWebSocket => "agent_not_websocket",
+            ReasonSlug::AgentConnectTimeout => "agent_connect_timeout",
+            ReasonSlug::AgentSilent => "agent_silent",
+            ReasonSlug::AgentReset => "agent_reset",
+            ReasonSlug::AgentProtocolError => "agent_protocol_error",
+            ReasonSlug::AgentClosed => "agent_closed",
+            ReasonSlug::AgentPingUnanswered => "agent_ping_unanswered",
+            ReasonSlug::AgentDataUnacknowledged => "agent_data_unacknowledged",
+            ReasonSlug::AgentUnread => "agent_unread",
             ReasonSlug::Internal => "internal",
         }
     }
@@ -115,6 +156,19 @@ impl ReasonSlug {
             ReasonSlug::NameNotFound => "a target's name could not be resolved",
             ReasonSlug::AckTimeout => "the answer was never acknowledged",
             ReasonSlug::MediaTimeout => "a side sent no media for too long",
+            ReasonSlug::AgentHungUp => "the agent ended the call",
+            ReasonSlug::AgentUnreachable => "an agent could not be reached",
+            ReasonSlug::AgentTlsFailed => "TLS with an agent failed",
+            ReasonSlug::AgentRefused => "an agent refused the handshake",
+            ReasonSlug::AgentNotWebSocket => "what answered for an agent does not speak WebSocket",
+            ReasonSlug::AgentConnectTimeout => "an agent was not connected in time",
+            ReasonSlug::AgentSilent => "an agent did not speak in time",
+            ReasonSlug::AgentReset => "the connection to an agent broke",
+            ReasonSlug::AgentProtocolError => "an agent broke the WebSocket protocol",
+            ReasonSlug::AgentClosed => "an agent closed without saying that the call is over",
+            ReasonSlug::AgentPingUnanswered => "an agent did not answer a ping",
+            ReasonSlug::AgentDataUnacknowledged => "an agent did not acknowledge data",
+            ReasonSlug::AgentUnread => "an agent did not read what it asked for",
             ReasonSlug::Internal => "the edge failed",
         }
     }
@@ -122,11 +176,14 @@ impl ReasonSlug {
     /// Its ITU-T Q.850 cause, where no far end gave one.
     pub const fn q850(self) -> u8 {
         match self {
-            ReasonSlug::CallerHungUp | ReasonSlug::CalleeHungUp | ReasonSlug::CallerCanceled => 16,
+            ReasonSlug::CallerHungUp
+            | ReasonSlug::CalleeHungUp
+            | ReasonSlug::CallerCanceled
+            | ReasonSlug::AgentHungUp => 16,
             ReasonSlug::Operator => 31,
             ReasonSlug::Draining | ReasonSlug::LimitCalls | ReasonSlug::LimitRate => 42,
             ReasonSlug::NoRoute => 1,
-            ReasonSlug::RouteRejected | ReasonSlug::TargetRejected => 21,
+            ReasonSlug::RouteRejected | ReasonSlug::TargetRejected | ReasonSlug::AgentRefused => 21,
             ReasonSlug::IncompleteNumber => 28,
             ReasonSlug::CodecMismatch | ReasonSlug::BadMedia => 88,
             ReasonSlug::NoPorts => 47,
@@ -134,8 +191,21 @@ impl ReasonSlug {
             ReasonSlug::TargetBusy => 17,
             ReasonSlug::RingTimeout => 19,
             ReasonSlug::NoResponse => 18,
-            ReasonSlug::Unreachable | ReasonSlug::NameNotFound => 38,
-            ReasonSlug::AckTimeout | ReasonSlug::MediaTimeout => 102,
+            ReasonSlug::Unreachable
+            | ReasonSlug::NameNotFound
+            | ReasonSlug::AgentUnreachable
+            | ReasonSlug::AgentTlsFailed
+            | ReasonSlug::AgentNotWebSocket
+            | ReasonSlug::AgentReset
+            | ReasonSlug::AgentProtocolError
+            | ReasonSlug::AgentClosed
+            | ReasonSlug::AgentUnread => 38,
+            ReasonSlug::AckTimeout
+            | ReasonSlug::MediaTimeout
+            | ReasonSlug::AgentConnectTimeout
+            | ReasonSlug::AgentSilent
+            | ReasonSlug::AgentPingUnanswered
+            | ReasonSlug::AgentDataUnacknowledged => 102,
             ReasonSlug::EdgeRestarted | ReasonSlug::Internal => 41,
         }
     }
@@ -164,7 +234,38 @@ impl ReasonSlug {
             | ReasonSlug::AckTimeout
             | ReasonSlug::MediaTimeout
             | ReasonSlug::EdgeRestarted
+            | ReasonSlug::AgentHungUp
+            | ReasonSlug::AgentUnreachable
+            | ReasonSlug::AgentTlsFailed
+            | ReasonSlug::AgentRefused
+            | ReasonSlug::AgentNotWebSocket
+            | ReasonSlug::AgentConnectTimeout
+            | ReasonSlug::AgentSilent
+            | ReasonSlug::AgentReset
+            | ReasonSlug::AgentProtocolError
+            | ReasonSlug::AgentClosed
+            | ReasonSlug::AgentPingUnanswered
+            | ReasonSlug::AgentDataUnacknowledged
+            | ReasonSlug::AgentUnread
             | ReasonSlug::Internal => "failed",
+        }
+    }
+
+    /// How an agent was lost.
+    pub(crate) const fn of_loss(loss: Loss) -> ReasonSlug {
+        match loss {
+            Loss::Unreachable => ReasonSlug::AgentUnreachable,
+            Loss::Tls => ReasonSlug::AgentTlsFailed,
+            Loss::Status(_) => ReasonSlug::AgentRefused,
+            Loss::NotWebSocket => ReasonSlug::AgentNotWebSocket,
+            Loss::ConnectTimeout => ReasonSlug::AgentConnectTimeout,
+            Loss::Silent => ReasonSlug::AgentSilent,
+            Loss::Reset => ReasonSlug::AgentReset,
+            Loss::ProtocolError => ReasonSlug::AgentProtocolError,
+            Loss::Closed(_) => ReasonSlug::AgentClosed,
+            Loss::PingUnanswered => ReasonSlug::AgentPingUnanswered,
+            Loss::DataUnacknowledged => ReasonSlug::AgentDataUnacknowledged,
+            Loss::Unread => ReasonSlug::AgentUnread,
         }
     }
 
@@ -219,6 +320,26 @@ mod tests {
     fn slugs_are_distinct() {
         let slugs: std::collections::BTreeSet<_> = ReasonSlug::ALL.iter().map(|r| r.as_str()).collect();
         assert_eq!(slugs.len(), ReasonSlug::ALL.len());
+    }
+
+    #[test]
+    fn an_agent_is_lost_for_the_reason_that_its_stream_names() {
+        for loss in [
+            Loss::Unreachable,
+            Loss::Tls,
+            Loss::Status(404),
+            Loss::NotWebSocket,
+            Loss::ConnectTimeout,
+            Loss::Silent,
+            Loss::Reset,
+            Loss::ProtocolError,
+            Loss::Closed(Some(1001)),
+            Loss::PingUnanswered,
+            Loss::DataUnacknowledged,
+            Loss::Unread,
+        ] {
+            assert_eq!(ReasonSlug::of_loss(loss).as_str(), loss.slug());
+        }
     }
 
     #[test]

@@ -64,6 +64,9 @@ impl Call {
             edge.respond(now, server, FinalAnswer::not_acceptable(ReasonSlug::BadMedia, refusal).to_sip());
             return;
         }
+        if self.is_local() {
+            return self.reinvited_locally(now, edge, server, &offer);
+        }
         match self.relay(now, edge, (leg, other), Some(server), offer, false) {
             Ok(()) => {
                 edge.index.servers.insert(server, self.place(leg));
@@ -136,7 +139,7 @@ impl Call {
         let media = self.media?;
         let mut added = Vec::new();
         for leg in legs {
-            let bind = edge.addressing.media_bind(self.legs[leg].flow.remote.ip());
+            let bind = edge.addressing.media_bind(self.legs[leg].signalling());
             for index in rtp_streams(offer) {
                 if self.legs[leg].end(index).is_some() {
                     continue;

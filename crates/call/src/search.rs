@@ -30,7 +30,7 @@ impl Call {
                     Ok(()) => return,
                     Err(failure) => result = Some(StepResult::Failed(failure)),
                 },
-                Step::Answer(answer) => return self.refuse(now, edge, &answer),
+                Step::Answer(answer) => return self.give_up(now, edge, &answer),
             }
         }
     }
@@ -46,12 +46,16 @@ impl Call {
             self.note_failure(now, edge, attempt.name(), &failure);
             return Err(failure);
         }
+        let is_agent = attempt.agent.is_some();
         self.attempt = Some(attempt);
-        self.next_way(now, edge)
+        if is_agent { self.open_agent(now, edge) } else { self.next_way(now, edge) }
     }
 
     /// Whether a target can be tried at all: codecs first, then its trunk's limits, which count it in.
     fn connectable(&self, now: Instant, edge: &mut Edge, attempt: &Attempt) -> Result<(), Failure> {
+        if attempt.agent.is_some() {
+            return self.answerable();
+        }
         let theirs = policy(attempt.trunk.as_deref());
         let ours = self.legs[CALLER].policy();
         let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
@@ -96,10 +100,14 @@ impl Call {
                 attempt.progress = Progress::Resolving(query);
                 let wait = attempt.no_response_timeout;
                 self.arm(now, edge, Timer::NoResponse, wait);
+                self.ring_back(now, edge);
                 return Ok(());
             }
             match self.invite(now, edge, &way) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.ring_back(now, edge);
+                    return Ok(());
+                }
                 Err(failure) => self.way_failed(now, edge, failure),
             }
         }
@@ -122,8 +130,10 @@ impl Call {
 
     /// Withdraws what the attempt has under way, without a word to the controller.
     pub(crate) fn drop_attempt(&mut self, now: Instant, edge: &mut Edge) {
-        if let Some(Progress::Calling(leg)) = self.attempt.as_ref().map(|a| a.progress) {
-            self.withdraw(now, edge, leg);
+        match self.attempt.as_ref().map(|a| a.progress) {
+            Some(Progress::Calling(leg)) => self.withdraw(now, edge, leg),
+            Some(Progress::Opening(leg)) => self.close_agent(edge, leg),
+            Some(Progress::Idle | Progress::Resolving(_)) | None => {}
         }
         self.end_attempt(edge);
     }
@@ -208,7 +218,7 @@ impl Call {
     fn offer_to(&self, edge: &mut Edge, leg: &mut Leg) -> Result<Body, Failure> {
         let no_ports = || Failure::unreached(ReasonSlug::NoPorts);
         let media = self.media.ok_or_else(no_ports)?;
-        let bind = edge.addressing.media_bind(leg.flow.remote.ip()).ok_or_else(no_ports)?;
+        let bind = edge.addressing.media_bind(leg.signalling()).ok_or_else(no_ports)?;
         let streams = self.offer.as_ref().map_or_else(|| vec![0], trunkgate_sdp::rtp_streams);
         for index in &streams {
             let end = edge.add_end(media, bind).ok_or_else(no_ports)?;
@@ -256,7 +266,8 @@ impl Call {
             (None, 180) => LegState::Ringing,
             (None, _) => LegState::Trying,
         };
-        for at in [leg, CALLER] {
+        let told = if self.state == State::Searching { vec![leg, CALLER] } else { vec![leg] };
+        for at in told {
             let leg = &mut self.legs[at];
             if leg.state != LegState::Early && state != LegState::Trying {
                 leg.state = state;
@@ -265,13 +276,18 @@ impl Call {
         if !(180..=183).contains(&code) {
             return;
         }
+        let body = answer.map(|d| Body::sdp(d.to_string()));
+        self.ring_caller(now, edge, code, body);
+    }
+
+    /// Tells the caller that it rings; nothing once it has its answer.
+    pub(crate) fn ring_caller(&mut self, now: Instant, edge: &mut Edge, code: u16, body: Option<Body>) {
         let Some(server) = self.legs[CALLER].server else { return };
         if self.times.first_ring.is_none() {
             let delay = self.age(now);
             self.times.first_ring = Some(delay);
             edge.metrics.post_dial_delay_seconds.observe(delay.as_secs_f64());
         }
-        let body = answer.map(|d| Body::sdp(d.to_string()));
         let answer = Answer { code, body, contact_user: self.contact_user(), ..Answer::default() };
         if let Some(dialog) = edge.respond(now, server, answer) {
             self.own_dialog(edge, CALLER, dialog);
@@ -287,11 +303,12 @@ impl Call {
         edge.ack(now, dialog);
         self.own_dialog(edge, leg, dialog);
         self.legs[leg].state = LegState::Answered;
-        self.state = State::Answered;
+        let before = std::mem::replace(&mut self.state, State::Answered);
         match self.agree(now, edge, leg, sdp.as_deref()) {
+            Ok(_) if before == State::Rerouting => self.joined(now, edge, leg),
             Ok(description) => self.answer_caller(now, edge, leg, description),
             Err(failure) => {
-                self.state = State::Searching;
+                self.state = before;
                 self.hang_up_leg(now, edge, leg, failure.reason);
                 self.fail_target(now, edge, StepResult::Failed(failure));
             }
@@ -339,17 +356,22 @@ impl Call {
                 edge.index.queries.remove(&query);
                 self.fail_way(now, edge, Failure::unreached(ReasonSlug::NameNotFound));
             }
-            Some(Progress::Idle) | None => {}
+            Some(Progress::Idle | Progress::Opening(_)) | None => {}
         }
     }
 
     /// It has rung long enough.
     pub(crate) fn ring_timeout(&mut self, now: Instant, edge: &mut Edge) {
         self.deadlines.remove(&Timer::Ring);
-        if let Some(Progress::Calling(leg)) = self.attempt.as_ref().map(|a| a.progress) {
-            self.withdraw(now, edge, leg);
-            self.fail_target(now, edge, StepResult::Failed(Failure::with_code(480, ReasonSlug::RingTimeout)));
-        }
+        let failure = match self.attempt.as_ref().map(|a| a.progress) {
+            Some(Progress::Calling(leg)) => {
+                self.withdraw(now, edge, leg);
+                Failure::with_code(480, ReasonSlug::RingTimeout)
+            }
+            Some(Progress::Opening(_)) => Failure::unreached(ReasonSlug::AgentConnectTimeout),
+            Some(Progress::Idle | Progress::Resolving(_)) | None => return,
+        };
+        self.fail_target(now, edge, StepResult::Failed(failure));
     }
 
     /// A host has been looked up.
@@ -376,6 +398,9 @@ impl Call {
         let sid = self.sid().to_owned();
         edge.warn(&sid, format!("media ports could not be bound: {error}"), Some(ReasonSlug::NoPorts));
         edge.decide(now, self.key, format!("ports not bound: {error}"));
+        if at == CALLER && self.state != State::Searching {
+            return self.end(now, edge, ReasonSlug::NoPorts);
+        }
         if at == CALLER {
             return self.redraw_caller(now, edge, end);
         }
@@ -419,18 +444,20 @@ impl Call {
     }
 
     /// Gives the whole target up, and asks what is next.
-    fn fail_target(&mut self, now: Instant, edge: &mut Edge, result: StepResult) {
+    pub(crate) fn fail_target(&mut self, now: Instant, edge: &mut Edge, result: StepResult) {
         let (StepResult::Failed(failure) | StepResult::Busy(failure) | StepResult::Refused(failure)) = &result;
         let name = self.attempt.as_ref().map(|a| a.name().to_owned()).unwrap_or_default();
         self.note_failure(now, edge, &name, failure);
-        if let Some(Progress::Calling(leg)) = self.attempt.as_ref().map(|a| a.progress) {
-            self.drop_ends(edge, leg);
+        match self.attempt.as_ref().map(|a| a.progress) {
+            Some(Progress::Calling(leg)) => self.drop_ends(edge, leg),
+            Some(Progress::Opening(leg)) => self.close_agent(edge, leg),
+            Some(Progress::Idle | Progress::Resolving(_)) | None => {}
         }
         self.end_attempt(edge);
         self.advance(now, edge, Some(result));
     }
 
-    fn note_failure(&mut self, now: Instant, edge: &mut Edge, name: &str, failure: &Failure) {
+    pub(crate) fn note_failure(&mut self, now: Instant, edge: &mut Edge, name: &str, failure: &Failure) {
         let code = failure.code.map(|code| format!(" ({code})")).unwrap_or_default();
         let why = failure.reason.sentence();
         edge.decide(now, self.key, format!("{name}: {why}{code}"));
@@ -440,7 +467,7 @@ impl Call {
         self.failed_over = Some(failure.reason);
     }
 
-    fn count_failover(&mut self, edge: &mut Edge) {
+    pub(crate) fn count_failover(&mut self, edge: &mut Edge) {
         if let Some(reason) = self.failed_over.take() {
             self.failovers += 1;
             *edge.metrics.failovers.entry((self.route.clone(), reason.as_str())).or_default() += 1;

@@ -78,6 +78,14 @@ impl Edge {
         Some(NewEnd { end, bind, counters })
     }
 
+    /// A name for an end that has no sockets of its own: an agent, a player.
+    pub(crate) fn new_end(&mut self, id: MediaId) -> Option<EndId> {
+        let session = self.sessions.live.get_mut(&id)?;
+        let end = EndId(session.next_end);
+        session.next_end = session.next_end.checked_add(1)?;
+        Some(end)
+    }
+
     /// Has an end's sockets closed; its ports are free once that is told.
     pub(crate) fn remove_end(&mut self, id: MediaId, end: EndId) {
         self.media(id, Command::RemoveEnd { end });

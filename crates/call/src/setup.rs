@@ -84,6 +84,10 @@ impl Call {
             failovers: 0,
             failed_over: None,
             ending: None,
+            spoken: None,
+            player: None,
+            goodbye: None,
+            answered_by: None,
         }
     }
 
@@ -118,8 +122,11 @@ impl Call {
         self.route = plan.route.name.clone();
         self.route_ring_timeout = plan.ring_timeout;
         edge.decide(now, self.key, format!("route {}", self.route));
+        let forks = plan.forks.clone();
         self.controller = Controller::plan(plan);
-        self.open_media(edge)
+        self.open_media(edge)?;
+        self.open_listeners(now, edge, &forks);
+        Ok(())
     }
 
     /// Reads the caller's offer, where its INVITE has one.
@@ -139,7 +146,7 @@ impl Call {
     /// Begins the media session with the caller's ends: their ports are bound while the far end rings.
     fn open_media(&mut self, edge: &mut Edge) -> Result<(), FinalAnswer> {
         let no_ports = || FinalAnswer::new(503, ReasonSlug::NoPorts);
-        let bind = edge.addressing.media_bind(self.legs[CALLER].flow.remote.ip()).ok_or_else(no_ports)?;
+        let bind = edge.addressing.media_bind(self.legs[CALLER].signalling()).ok_or_else(no_ports)?;
         let media = edge.open_session(self.key);
         self.media = Some(media);
         for index in self.offer.as_ref().map_or_else(|| vec![0], rtp_streams) {

@@ -1,4 +1,6 @@
-//! Answered calls in plain data, and back: no clock, no index, no shared pointer inside.
+//! Answered calls in plain data, and back: no clock, no index, no shared pointer inside. A call with an agent is not in
+//! it: its socket cannot be handed on, and who comes back for the caller would have nobody to bring. A call between
+//! trunks is, without those who listen to it.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -149,6 +151,10 @@ impl Call {
             failovers: snapshot.failovers,
             failed_over: None,
             ending: None,
+            spoken: None,
+            player: None,
+            goodbye: None,
+            answered_by: Some(1),
         }
     }
 }

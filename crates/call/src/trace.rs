@@ -38,6 +38,13 @@ pub enum TraceItem {
         /// The sentence.
         text: String,
     },
+    /// An agent's stream: opened, lost, what it said that was not acted upon.
+    Agent {
+        /// Index of its leg.
+        leg: usize,
+        /// The sentence.
+        text: String,
+    },
     /// Media: bound, latched, idle.
     Media {
         /// Index of its leg.

@@ -11,19 +11,24 @@ pub(crate) fn trace_view(call: &Call, trace: &Trace) -> TraceView {
 
 /// The verdict.
 pub(crate) fn verdict(call: &Call) -> String {
-    let tried: Vec<String> = (CALLER + 1..call.legs.len()).map(|at| call.name_of(at)).collect();
+    let tried = (CALLER + 1..call.legs.len()).filter(|at| !call.legs[*at].listens());
+    let tried: Vec<String> = tried.map(|at| call.name_of(at)).collect();
     let failovers = match call.failovers {
         0 => String::new(),
         1 => " 1 attempt failed before.".to_owned(),
         n => format!(" {n} attempts failed before."),
     };
-    let answered_by = call.callee.map(|at| call.name_of(at));
+    let answered_by = call.callee.or(call.answered_by).map(|at| call.name_of(at));
     match (call.state, answered_by, call.ending) {
         (State::Searching, _, _) if tried.is_empty() => "No target has been called yet.".to_owned(),
         (State::Searching, _, _) => format!("Waiting for {}.", tried.last().map_or("", String::as_str)),
         (State::Answered, by, _) => {
             format!("Answered by {}.{failovers}{}", by.unwrap_or_default(), one_way(call))
         }
+        (State::Rerouting, _, _) => {
+            format!("The caller waits for {}.{failovers}", tried.last().map_or("", String::as_str))
+        }
+        (State::Leaving, _, _) => "Nobody is left for the caller, who hears the goodbye.".to_owned(),
         (State::Ended, Some(by), Some(ending)) => {
             let seconds = call.talked_seconds().unwrap_or_default();
             let why = ending.reason.sentence();

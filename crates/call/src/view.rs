@@ -40,15 +40,17 @@ pub struct LegView {
     pub sid: String,
     /// `sip` or `agent`.
     pub kind: &'static str,
-    /// Trunk name; empty for a bare URI.
+    /// Trunk name; empty for a bare URI and for an agent.
     pub trunk: String,
+    /// Agent's name; empty for a SIP leg.
+    pub agent: String,
     /// `inbound` or `outbound`.
     pub direction: &'static str,
-    /// `udp`, `tcp`, `tls`.
+    /// `udp`, `tcp`, `tls`; of an agent `ws`, `wss`.
     pub transport: &'static str,
-    /// Signalling address of the far end.
+    /// Signalling address of the far end; `null` for an agent.
     pub remote: Option<SocketAddr>,
-    /// Call-ID of this leg.
+    /// Call-ID of this leg; empty for an agent.
     pub sip_call_id: String,
     /// Codec agreed; empty before.
     pub codec: String,
@@ -94,6 +96,25 @@ pub struct StatusView {
     pub ports: usize,
     /// Trunks.
     pub trunks: Vec<TrunkView>,
+    /// Agents.
+    pub agents: Vec<AgentView>,
+}
+
+/// An agent at a glance.
+#[derive(Debug, Clone, Serialize)]
+pub struct AgentView {
+    /// Name.
+    pub name: String,
+    /// `up` or `down` as the last socket ended or stands, `unknown` before any was opened.
+    pub state: &'static str,
+    /// Sockets that are open.
+    pub sessions: u64,
+    /// Sockets that were open, since start.
+    pub opened: u64,
+    /// Sockets that were refused or lost, since start.
+    pub lost: u64,
+    /// Its last failure in words.
+    pub last_problem: Option<String>,
 }
 
 /// A trunk at a glance.

@@ -3,6 +3,8 @@
 #![allow(dead_code, unreachable_pub)] // no test uses all of it
 #![allow(clippy::unwrap_used, clippy::panic)] // only tests use it
 
+pub mod agents;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -285,7 +287,6 @@ impl Bench {
                 assert!(!self.ends.values().any(|port| *port == spec.bind.port()), "a port twice");
                 self.ends.insert((id, *end), spec.bind.port());
             }
-            Command::AddAgent { .. } | Command::AddPlayer { .. } | Command::Tap { .. } => {}
             Command::RemoveEnd { end } => {
                 if let Some(port) = self.ends.remove(&(id, *end)).filter(|_| self.worker) {
                     news.push((id, Event::EndClosed { end: *end, port }));
@@ -303,7 +304,13 @@ impl Bench {
                     news.push((id, Event::Closed));
                 }
             }
-            Command::Open { .. } | Command::SetRemote { .. } | Command::Wire { .. } | Command::Unwire { .. } => {}
+            Command::Open { .. }
+            | Command::SetRemote { .. }
+            | Command::Wire { .. }
+            | Command::Unwire { .. }
+            | Command::AddAgent { .. }
+            | Command::AddPlayer { .. }
+            | Command::Tap { .. } => {}
         }
     }
 

@@ -1,0 +1,260 @@
+//! An agent's leg: its socket asked for, what the worker tells of it, what the agent wants of the call.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use trunkgate_media::agent::{Loss, Settings, TrackSet};
+use trunkgate_media::{AgentSpec, AgentWish, Command, EndCounters, EndId, Law, SocketSpec};
+use trunkgate_route::{Agent, Facts, OnClose};
+
+use crate::answer::Failure;
+use crate::attempt::Progress;
+use crate::call::{CALLER, Call, State};
+use crate::controller::StepResult;
+use crate::deadlines::Timer;
+use crate::edge::Edge;
+use crate::leg::{Leg, LegState};
+use crate::limits::{AGENT_TEXT_CHARS, ATTEMPTS_PER_CALL};
+use crate::reason::ReasonSlug;
+use crate::trace::TraceItem;
+use crate::wish;
+
+/// What a leg that is an agent has besides.
+#[derive(Debug)]
+pub(crate) struct AgentSide {
+    /// The agent.
+    pub(crate) agent: Arc<Agent>,
+    /// Its end in the media session.
+    pub(crate) end: EndId,
+    /// Its counters.
+    pub(crate) counters: Arc<EndCounters>,
+    /// When its socket was asked for.
+    pub(crate) began: Instant,
+    /// Whether it only listens.
+    pub(crate) listens: bool,
+    /// What of the caller a listener hears: the end, its audio's payload number and law.
+    pub(crate) hears: Option<(EndId, u8, Law)>,
+}
+
+impl Call {
+    /// Has the socket of the attempt's agent opened.
+    pub(crate) fn open_agent(&mut self, now: Instant, edge: &mut Edge) -> Result<(), Failure> {
+        let attempt = self.attempt.as_ref().and_then(|a| Some((a.agent.clone()?, a.ring_timeout)));
+        let opened = attempt.and_then(|(agent, wait)| Some((self.add_agent(now, edge, &agent, false)?, wait)));
+        let Some((leg, wait)) = opened else {
+            self.attempt = None;
+            return Err(Failure::unreached(ReasonSlug::Internal));
+        };
+        self.count_failover(edge);
+        if let Some(attempt) = &mut self.attempt {
+            attempt.progress = Progress::Opening(leg);
+        }
+        self.arm(now, edge, Timer::Ring, wait);
+        if self.state == State::Searching && self.legs[CALLER].state == LegState::Trying {
+            self.legs[CALLER].state = LegState::Ringing;
+            self.ring_caller(now, edge, 180, None);
+        }
+        self.ring_back(now, edge);
+        Ok(())
+    }
+
+    /// Adds an agent's leg, and asks for its socket; `None` where the call has too many legs.
+    pub(crate) fn add_agent(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        agent: &Arc<Agent>,
+        listens: bool,
+    ) -> Option<usize> {
+        let media = self.media?;
+        if self.legs.len() > ATTEMPTS_PER_CALL {
+            return None;
+        }
+        let end = edge.new_end(media)?;
+        let counters = Arc::new(EndCounters::default());
+        let spec = AgentSpec {
+            settings: self.settings(edge, agent, listens),
+            socket: SocketSpec {
+                url: agent.url.clone(),
+                auth_token: agent.auth_token.clone(),
+                ca: agent.ca.clone(),
+                plain_networks: edge.addressing.local_networks.clone(),
+            },
+            counters: counters.clone(),
+        };
+        edge.media(media, Command::AddAgent { end, spec: Arc::new(spec) });
+        let side = AgentSide { agent: agent.clone(), end, counters, began: now, listens, hears: None };
+        let leg = self.legs.len();
+        self.legs.push(Leg::of_agent(edge.sid(), side));
+        self.note(now, edge, leg, if listens { "connecting, to listen" } else { "connecting" });
+        Some(leg)
+    }
+
+    fn settings(&self, edge: &mut Edge, agent: &Agent, listens: bool) -> Settings {
+        let caller = self.caller.shown();
+        let facts = Facts {
+            caller: &caller,
+            called: &self.called.text,
+            route: &self.route,
+            trunk: self.legs[CALLER].trunk_name(),
+        };
+        Settings {
+            account_sid: edge.config.account_sid.clone(),
+            call_sid: self.sid().to_owned(),
+            stream_sid: edge.stream_sid(),
+            tracks: if listens { TrackSet::Both } else { TrackSet::Inbound },
+            talks: !listens,
+            parameters: agent.parameters.iter().map(|(name, value)| (name.clone(), value.fill(&facts))).collect(),
+            extras: agent.extras,
+            connect_timeout: agent.connect_timeout,
+            first_audio_timeout: Duration::ZERO,
+            ping: agent.ping,
+            ..Settings::default()
+        }
+    }
+
+    /// An agent's socket is open.
+    pub(crate) fn agent_open(&mut self, now: Instant, edge: &mut Edge, end: EndId) {
+        let Some(leg) = self.agent_leg(end).filter(|leg| self.legs[*leg].state == LegState::Trying) else { return };
+        self.legs[leg].state = LegState::Answered;
+        let Some(side) = &self.legs[leg].agent else { return };
+        let (name, listens) = (side.agent.name.clone(), side.listens);
+        let after = now.saturating_duration_since(side.began);
+        edge.agents.opened(&name);
+        edge.metrics.agent_sessions += 1;
+        edge.metrics.agent_connect_seconds.observe(after.as_secs_f64());
+        self.note(now, edge, leg, &format!("open after {} ms", after.as_millis()));
+        if !listens && self.is_opening(leg) {
+            self.agent_takes_call(now, edge, leg);
+        }
+    }
+
+    fn agent_takes_call(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+        if let Some(goodbye) = self.legs[leg].agent.as_ref().and_then(|side| side.agent.goodbye.clone()) {
+            self.goodbye = Some(goodbye);
+        }
+        if self.state == State::Rerouting {
+            self.state = State::Answered;
+            return self.joined(now, edge, leg);
+        }
+        self.state = State::Answered;
+        match self.first_description(now, edge) {
+            Ok(ours) => {
+                self.converse(now, edge, leg);
+                self.answer_caller(now, edge, leg, ours);
+            }
+            Err(failure) => {
+                self.state = State::Searching;
+                self.fail_target(now, edge, StepResult::Failed(failure));
+            }
+        }
+    }
+
+    /// An agent could not be reached, or is lost.
+    pub(crate) fn agent_lost(&mut self, now: Instant, edge: &mut Edge, end: EndId, loss: Loss) {
+        let Some(leg) = self.live_agent(end) else { return };
+        let Some(side) = &self.legs[leg].agent else { return };
+        let (name, listens) = (side.agent.name.clone(), side.listens);
+        edge.agents.lost(&name, loss.to_string());
+        self.note(now, edge, leg, &format!("lost: {loss}"));
+        let reason = ReasonSlug::of_loss(loss);
+        if listens {
+            self.lose_listener(edge, leg, reason);
+        } else if self.is_opening(leg) {
+            self.fail_target(now, edge, StepResult::Failed(Failure::unreached(reason)));
+        } else if self.callee == Some(leg) {
+            self.go_on(now, edge, leg, Some(reason));
+        }
+    }
+
+    /// An agent closed in good order.
+    pub(crate) fn agent_ended(&mut self, now: Instant, edge: &mut Edge, end: EndId) {
+        let Some(leg) = self.live_agent(end) else { return };
+        self.note(now, edge, leg, "closed with 1000");
+        let Some(side) = &self.legs[leg].agent else { return };
+        match side.agent.on_close {
+            _ if side.listens => self.close_agent(edge, leg),
+            _ if self.callee != Some(leg) => {}
+            OnClose::Hangup => self.end(now, edge, ReasonSlug::AgentHungUp),
+            OnClose::Next => self.go_on(now, edge, leg, Some(ReasonSlug::AgentHungUp)),
+        }
+    }
+
+    /// An agent wants something of the call. Only the one that talks with the caller may.
+    pub(crate) fn agent_wishes(&mut self, now: Instant, edge: &mut Edge, end: EndId, wish: AgentWish) {
+        let Some(leg) = self.live_agent(end) else { return };
+        if self.callee != Some(leg) {
+            return self.note(now, edge, leg, "wants something of a call that it is not in");
+        }
+        match wish {
+            AgentWish::Hangup => {
+                self.note(now, edge, leg, "hangs up");
+                self.end(now, edge, ReasonSlug::AgentHungUp);
+            }
+            // The digits are for the caller's ear only.
+            AgentWish::Dtmf(_) => self.note(now, edge, leg, "digits towards the caller are not in this version"),
+            AgentWish::Transfer(text) => {
+                let target = wish::target(&text, edge.table.numbers()).and_then(|target| edge.target(&target));
+                match target {
+                    Some(target) => {
+                        self.note(now, edge, leg, &format!("transfers the caller to {text}"));
+                        self.controller.put_first(target);
+                        self.go_on(now, edge, leg, None);
+                    }
+                    None => self.note(now, edge, leg, &format!("transfer to {text}: no such target")),
+                }
+            }
+        }
+    }
+
+    /// What a worker wants to be noted of an agent.
+    pub(crate) fn agent_note(&mut self, now: Instant, edge: &mut Edge, end: EndId, text: &str) {
+        let Some(leg) = self.agent_leg(end) else { return };
+        self.note(now, edge, leg, text);
+        let line = format!("{}: {}", self.name_of(leg), shortened(text));
+        let sid = self.sid().to_owned();
+        edge.log(&sid, line, None);
+    }
+
+    /// Ends an agent's stream: its end goes, and with it the socket.
+    pub(crate) fn close_agent(&mut self, edge: &mut Edge, leg: usize) {
+        let was = std::mem::replace(&mut self.legs[leg].state, LegState::Ended);
+        let (Some(side), Some(media)) = (&self.legs[leg].agent, self.media) else { return };
+        if was == LegState::Ended {
+            return;
+        }
+        if was == LegState::Answered {
+            edge.agents.closed(&side.agent.name);
+            edge.metrics.agent_sessions = edge.metrics.agent_sessions.saturating_sub(1);
+        }
+        let gone = side.end;
+        self.wires.retain(|from, (to, _)| *from != gone && *to != gone);
+        edge.remove_end(media, gone);
+    }
+
+    /// Whether an agent's leg is the one that the attempt waits for.
+    fn is_opening(&self, leg: usize) -> bool {
+        self.attempt.as_ref().is_some_and(|a| a.progress == Progress::Opening(leg))
+    }
+
+    /// The leg of an agent's end.
+    fn agent_leg(&self, end: EndId) -> Option<usize> {
+        self.legs.iter().position(|leg| leg.agent.as_ref().is_some_and(|side| side.end == end))
+    }
+
+    /// The same for one that has not ended.
+    fn live_agent(&self, end: EndId) -> Option<usize> {
+        self.agent_leg(end).filter(|leg| self.legs[*leg].state != LegState::Ended)
+    }
+
+    /// Adds to the trace what an agent's leg does.
+    pub(crate) fn note(&self, now: Instant, edge: &mut Edge, leg: usize, text: &str) {
+        edge.trace(now, self.key, TraceItem::Agent { leg, text: shortened(text) });
+    }
+}
+
+/// Text of an agent's making, as much of it as is shown.
+fn shortened(text: &str) -> String {
+    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    plain.take(AGENT_TEXT_CHARS).collect()
+}

@@ -1,0 +1,215 @@
+//! A caller's session with the edge itself: what is agreed on where an agent is the other side, and the wires between
+//! the two.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use trunkgate_media::{Command, EndId, Law, WireSpec};
+use trunkgate_sdp::{Description, Direction, Far, Identity, Media, Refusal, accept, answer_offer, offer_own};
+use trunkgate_sip::{Answer, Body, ServerId};
+
+use crate::answer::Failure;
+use crate::call::{CALLER, Call};
+use crate::edge::Edge;
+use crate::leg::{StreamEnd, add_counters};
+use crate::reason::ReasonSlug;
+
+/// What an agent's or a player's side of a wire says of its audio: it has no payload numbers of its own.
+const OWN_AUDIO: u8 = 0;
+/// A port to try a description with.
+const ANY_PORT: u16 = 9;
+
+/// What the caller and the edge speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spoken {
+    /// Index of the m-line.
+    pub(crate) index: usize,
+    /// Its audio's payload number.
+    pub(crate) audio: u8,
+    /// Its audio's law.
+    pub(crate) law: Law,
+    /// Its telephone-event's payload number.
+    pub(crate) keys: Option<u8>,
+}
+
+impl Call {
+    /// Whether the edge itself could answer the caller.
+    pub(crate) fn answerable(&self) -> Result<(), Failure> {
+        let Some(offer) = &self.offer else { return Ok(()) };
+        let nowhere = Identity { session_id: 0, version: 0, ip: std::net::Ipv4Addr::LOCALHOST.into() };
+        let policy = self.legs[CALLER].policy();
+        answer_offer(offer, &policy, ANY_PORT, &nowhere, Direction::SendRecv).map(|_| ()).map_err(unusable)
+    }
+
+    /// Our description for the caller's 200: the answer to its offer, or an offer where it made none.
+    pub(crate) fn first_description(&mut self, now: Instant, edge: &mut Edge) -> Result<Description, Failure> {
+        match self.offer.clone() {
+            Some(offer) => self.answer_locally(now, edge, &offer, false),
+            None => {
+                let caller = &mut self.legs[CALLER];
+                let port = caller.ends.first().map_or(0, |end| end.bind.port());
+                let offer = offer_own(&caller.policy(), port, &caller.identity(), Direction::SendRecv);
+                Ok(caller.stamp(offer))
+            }
+        }
+    }
+
+    /// Answers an offer of the caller, and has its media follow.
+    fn answer_locally(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        offer: &Description,
+        relatch: bool,
+    ) -> Result<Description, Failure> {
+        let caller = &self.legs[CALLER];
+        let answered = answer_offer(offer, &caller.policy(), ANY_PORT, &caller.identity(), Direction::SendRecv);
+        let (mut answer, far, (audio, codec)) = answered.map_err(unusable)?;
+        let missing = || Failure::unreached(ReasonSlug::NoPorts);
+        let index = answer.media.iter().position(|media| media.port != 0).ok_or_else(missing)?;
+        let port = self.end_of_caller(edge, index).ok_or_else(missing)?;
+        let section = answer.media.get_mut(index).ok_or_else(missing)?;
+        section.port = port;
+        let spoken = Spoken { index, audio, law: law(&codec), keys: keys(section) };
+        self.speak(now, edge, spoken, &far, relatch);
+        let caller = &mut self.legs[CALLER];
+        let answer = caller.stamp(answer);
+        caller.ours = Some(answer.clone());
+        Ok(answer)
+    }
+
+    /// The caller's port for an m-line; drawn where there is none yet.
+    fn end_of_caller(&mut self, edge: &mut Edge, index: usize) -> Option<u16> {
+        if let Some(end) = self.legs[CALLER].end(index) {
+            return Some(end.bind.port());
+        }
+        let bind = edge.addressing.media_bind(self.legs[CALLER].signalling())?;
+        let end = StreamEnd::new(index, edge.add_end(self.media?, bind)?);
+        let port = end.bind.port();
+        self.legs[CALLER].ends.push(end);
+        Some(port)
+    }
+
+    /// Takes into force what was agreed with the caller; its other streams are closed.
+    fn speak(&mut self, now: Instant, edge: &mut Edge, spoken: Spoken, far: &Far, relatch: bool) {
+        let Some(media) = self.media else { return };
+        self.spoken = Some(spoken);
+        let caller = &mut self.legs[CALLER];
+        for end in caller.ends.extract_if(.., |end| end.index != spoken.index) {
+            add_counters(&mut caller.earlier, &end.counters);
+            edge.remove_end(media, end.end);
+        }
+        caller.codec = if spoken.law == Law::A { "PCMA" } else { "PCMU" }.to_owned();
+        let codec = caller.codec.clone();
+        if let Some(end) = caller.end(spoken.index).map(|end| end.end) {
+            self.point(edge, CALLER, end, far, relatch);
+        }
+        edge.decide(now, self.key, format!("media: {codec}"));
+    }
+
+    /// The caller's end of what it speaks with the edge.
+    pub(crate) fn spoken_end(&self) -> Option<(EndId, Spoken)> {
+        let spoken = self.spoken?;
+        Some((self.legs[CALLER].end(spoken.index)?.end, spoken))
+    }
+
+    /// Wires the caller and an agent's leg to each other; nothing before the caller's description is there.
+    pub(crate) fn converse(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+        let Some((caller, spoken)) = self.spoken_end() else { return };
+        let Some(agent) = self.legs[leg].agent.as_ref().map(|side| side.end) else { return };
+        let hears = WireSpec {
+            payloads: vec![(spoken.audio, OWN_AUDIO)],
+            clocks: Vec::new(),
+            law: spoken.law,
+            keys: spoken.keys,
+        };
+        self.connect_ends(edge, caller, agent, hears);
+        self.connect_ends(edge, agent, caller, talks(spoken));
+        self.tap_caller(now, edge);
+    }
+
+    /// Connects two ends, unless they are so already.
+    pub(crate) fn connect_ends(&mut self, edge: &mut Edge, from: EndId, to: EndId, wire: WireSpec) {
+        let Some(media) = self.media else { return };
+        if self.wires.get(&from) == Some(&(to, wire.clone())) {
+            return;
+        }
+        // The worker disconnects what fed `to` before.
+        self.wires.retain(|_, (sink, _)| *sink != to);
+        self.wires.insert(from, (to, wire.clone()));
+        edge.media(media, Command::Wire { from, to, wire });
+    }
+
+    /// A caller that talks with an agent wants to change its session, or asks us to offer: the edge answers itself.
+    pub(crate) fn reinvited_locally(&mut self, now: Instant, edge: &mut Edge, server: ServerId, offer: &Description) {
+        let caller = &mut self.legs[CALLER];
+        let before = (caller.theirs.clone(), self.spoken);
+        let relatch = caller.take_theirs(offer.clone());
+        match self.answer_locally(now, edge, offer, relatch) {
+            Ok(ours) => {
+                if let Some(callee) = self.callee {
+                    self.converse(now, edge, callee);
+                }
+                let answer = Answer {
+                    code: 200,
+                    body: Some(Body::sdp(ours.to_string())),
+                    contact_user: self.contact_user(),
+                    ..Answer::default()
+                };
+                edge.respond(now, server, answer);
+            }
+            Err(failure) => {
+                (self.legs[CALLER].theirs, self.spoken) = before;
+                edge.respond(now, server, failure.answer().to_sip());
+            }
+        }
+    }
+
+    /// The caller's answer to an offer of ours, in its ACK.
+    pub(crate) fn late_answer_locally(&mut self, now: Instant, edge: &mut Edge, sdp: &Bytes) -> Result<(), Failure> {
+        let missing = || Failure::unreached(ReasonSlug::BadMedia);
+        let answer = self.read(edge, CALLER, sdp)?;
+        let caller = &mut self.legs[CALLER];
+        let sent = caller.last_sent.clone().ok_or_else(missing)?;
+        let ports = vec![ANY_PORT; trunkgate_sdp::rtp_streams(&sent).len()];
+        let agreed = accept(&sent, &sent, &answer, &ports, &caller.identity()).map_err(unusable)?;
+        let stream = agreed.streams.into_iter().next().ok_or_else(missing)?;
+        let section = sent.media.get(stream.index).ok_or_else(missing)?;
+        let named = |number: u8, name: &str| section.rtpmap(number).is_some_and(|map| map.is(name));
+        let audio = stream.payloads.iter().find(|(ours, _)| named(*ours, &stream.codec)).ok_or_else(missing)?;
+        let keys = stream.payloads.iter().find(|(ours, _)| named(*ours, TELEPHONE_EVENT)).map(|(ours, _)| *ours);
+        let spoken = Spoken { index: stream.index, audio: audio.1, law: law(&stream.codec), keys };
+        let relatch = caller.take_theirs(answer);
+        caller.ours = Some(sent);
+        self.speak(now, edge, spoken, &stream.answerer, relatch);
+        if let Some(callee) = self.callee {
+            self.converse(now, edge, callee);
+        }
+        Ok(())
+    }
+
+    /// Whether the edge itself is the caller's other side: an agent talks with it.
+    pub(crate) fn is_local(&self) -> bool {
+        self.callee.is_some_and(|leg| self.legs[leg].agent.is_some())
+    }
+}
+
+const TELEPHONE_EVENT: &str = "telephone-event";
+
+/// How an agent or a player is heard by the caller.
+pub(crate) fn talks(spoken: Spoken) -> WireSpec {
+    WireSpec { payloads: vec![(OWN_AUDIO, spoken.audio)], law: spoken.law, ..WireSpec::default() }
+}
+
+/// The law of a codec that [`answer_offer`] chose.
+pub(crate) fn law(codec: &str) -> Law {
+    if codec.eq_ignore_ascii_case("PCMA") { Law::A } else { Law::Mu }
+}
+
+fn keys(section: &Media) -> Option<u8> {
+    section.payloads().into_iter().find(|number| section.rtpmap(*number).is_some_and(|map| map.is(TELEPHONE_EVENT)))
+}
+
+fn unusable(refusal: Refusal) -> Failure {
+    Failure::unusable(ReasonSlug::CodecMismatch, refusal)
+}

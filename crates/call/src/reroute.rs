@@ -1,0 +1,158 @@
+//! A caller whose agent is lost, or sends it on: it stays, hears our ringback tone, and the search goes on; where nobody
+//! is left it hears a goodbye.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use trunkgate_media::{Command, EndId, Sound};
+use trunkgate_sdp::Description;
+
+use crate::answer::{Failure, FinalAnswer};
+use crate::call::{CALLER, Call, State};
+use crate::controller::StepResult;
+use crate::deadlines::Timer;
+use crate::edge::Edge;
+use crate::limits::GOODBYE_NEWS_SECONDS;
+use crate::local::talks;
+use crate::reason::ReasonSlug;
+
+/// Samples of a goodbye in a millisecond.
+const SAMPLES_PER_MS: u64 = 8;
+
+/// What plays to the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Player {
+    /// Its end.
+    pub(crate) end: EndId,
+    /// Why the call ends when it has played; `None`: a tone that plays until somebody answers.
+    pub(crate) last: Option<ReasonSlug>,
+}
+
+impl Call {
+    /// The agent on `leg` has the caller no longer: because it is lost (with why), or because it sends the caller on.
+    pub(crate) fn go_on(&mut self, now: Instant, edge: &mut Edge, leg: usize, lost: Option<ReasonSlug>) {
+        let name = self.name_of(leg);
+        self.close_agent(edge, leg);
+        self.callee = None;
+        let (Some(offer), Some(_)) = (self.standing_offer(), self.spoken_end()) else {
+            // The caller has not said yet where its media goes: there is nothing to go on with.
+            return self.end(now, edge, lost.unwrap_or(ReasonSlug::Internal));
+        };
+        self.state = State::Rerouting;
+        self.offer = Some(offer);
+        self.late = None;
+        let result = lost.map(|reason| {
+            let failure = Failure::unreached(reason);
+            self.note_failure(now, edge, &name, &failure);
+            StepResult::Failed(failure)
+        });
+        self.advance(now, edge, result);
+    }
+
+    /// What the caller has agreed on, as an offer: that codec and nothing else, so that its session need not change.
+    fn standing_offer(&self) -> Option<Description> {
+        let spoken = self.spoken?;
+        let mut offer = self.legs[CALLER].theirs.clone()?;
+        let wanted = [Some(spoken.audio), spoken.keys].map(|number| number.map(|number| number.to_string()));
+        for (at, media) in offer.media.iter_mut().enumerate() {
+            if at == spoken.index {
+                media.formats.retain(|format| wanted.iter().flatten().any(|number| number == format));
+            } else {
+                media.port = 0;
+            }
+        }
+        Some(offer)
+    }
+
+    /// While the search goes on in mid-call, the caller hears our ringback tone instead of what fed it last.
+    pub(crate) fn ring_back(&mut self, now: Instant, edge: &mut Edge) {
+        if self.state != State::Rerouting {
+            return;
+        }
+        let (Some(media), Some((caller, spoken))) = (self.media, self.spoken_end()) else { return };
+        if self.player.is_none() {
+            let Some(end) = edge.new_end(media) else { return };
+            edge.media(media, Command::AddPlayer { end, sound: Sound::Ringback });
+            self.player = Some(Player { end, last: None });
+            edge.decide(now, self.key, "the caller hears a ringback tone");
+        }
+        let Some(player) = self.player else { return };
+        if self.wires.remove(&caller).is_some() {
+            edge.media(media, Command::Unwire { from: caller });
+        }
+        self.connect_ends(edge, player.end, caller, talks(spoken));
+    }
+
+    /// Somebody has the caller again.
+    pub(crate) fn joined(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+        self.disarm(edge, Timer::NoResponse);
+        self.disarm(edge, Timer::Ring);
+        self.attempt = None;
+        self.callee = Some(leg);
+        edge.trunks.answered(self.legs[leg].trunk_name());
+        if self.legs[leg].agent.is_some() {
+            self.converse(now, edge, leg);
+        }
+        self.stop_player(edge);
+        let name = self.name_of(leg);
+        edge.decide(now, self.key, format!("{name} has the caller"));
+        let line = format!("goes on with {}", edge.shown_name(&name));
+        let sid = self.sid().to_owned();
+        edge.log(&sid, line, None);
+    }
+
+    /// No target is left: before the answer the caller is refused, later it hears the goodbye.
+    pub(crate) fn give_up(&mut self, now: Instant, edge: &mut Edge, answer: &FinalAnswer) {
+        match self.state {
+            State::Searching => self.refuse(now, edge, answer),
+            State::Rerouting => self.leave(now, edge, answer.reason),
+            State::Answered | State::Leaving | State::Ended => {}
+        }
+    }
+
+    fn leave(&mut self, now: Instant, edge: &mut Edge, reason: ReasonSlug) {
+        edge.decide(now, self.key, "no target is left");
+        self.stop_player(edge);
+        match self.goodbye.take() {
+            Some(sound) if self.play_last(now, edge, &sound, reason) => {}
+            Some(_) | None => self.end(now, edge, reason),
+        }
+    }
+
+    /// Plays a goodbye to the caller; whether it can hear one.
+    fn play_last(&mut self, now: Instant, edge: &mut Edge, sound: &Arc<[u8]>, reason: ReasonSlug) -> bool {
+        let (Some(media), Some((caller, spoken))) = (self.media, self.spoken_end()) else { return false };
+        let Some(end) = edge.new_end(media) else { return false };
+        edge.media(media, Command::AddPlayer { end, sound: Sound::Once(sound.clone()) });
+        if self.wires.remove(&caller).is_some() {
+            edge.media(media, Command::Unwire { from: caller });
+        }
+        self.player = Some(Player { end, last: Some(reason) });
+        self.connect_ends(edge, end, caller, talks(spoken));
+        self.state = State::Leaving;
+        edge.decide(now, self.key, "the caller hears the goodbye");
+        let length = Duration::from_millis(u64::try_from(sound.len()).unwrap_or(u64::MAX) / SAMPLES_PER_MS);
+        self.arm(now, edge, Timer::Goodbye, length + Duration::from_secs(GOODBYE_NEWS_SECONDS));
+        true
+    }
+
+    /// A sound has been heard to its end: after the goodbye the call is over.
+    pub(crate) fn played(&mut self, now: Instant, edge: &mut Edge, end: EndId) {
+        if self.player.is_some_and(|player| player.end == end) {
+            self.goodbye_overdue(now, edge);
+        }
+    }
+
+    /// The goodbye has been heard, or should have been by now.
+    pub(crate) fn goodbye_overdue(&mut self, now: Instant, edge: &mut Edge) {
+        if let Some(reason) = self.player.and_then(|player| player.last) {
+            self.end(now, edge, reason);
+        }
+    }
+
+    fn stop_player(&mut self, edge: &mut Edge) {
+        let (Some(player), Some(media)) = (self.player.take(), self.media) else { return };
+        self.wires.remove(&player.end);
+        edge.remove_end(media, player.end);
+    }
+}

@@ -1,0 +1,69 @@
+//! Where an agent may send its caller: a target in the words of `connect`.
+
+use trunkgate_route::{Numbers, TargetSpec, Transport};
+use trunkgate_sip::{Scheme, Uri};
+
+use crate::limits::AGENT_TARGET_BYTES;
+
+/// Reads `trunk:NAME[/NUMBER]`, `agent:NAME` or `sip:URI`; `None` for anything else. Whether it exists, the table knows.
+pub(crate) fn target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
+    if text.len() > AGENT_TARGET_BYTES {
+        return None;
+    }
+    let (kind, rest) = text.split_once(':')?;
+    match kind {
+        "agent" => Some(TargetSpec::Agent(rest.to_owned())),
+        "trunk" => {
+            let (name, number) = rest.split_once('/').map_or((rest, None), |(name, number)| (name, Some(number)));
+            let callable = number.is_none_or(|number| numbers.normalise(number, None).is_ok());
+            callable.then(|| TargetSpec::Trunk { name: name.to_owned(), number: number.map(str::to_owned) })
+        }
+        "sip" => {
+            let uri = Uri::parse(text.as_bytes()).filter(|uri| uri.scheme == Scheme::Sip && uri.headers.is_empty())?;
+            let transport = match uri.param("transport").map(str::to_ascii_lowercase).as_deref() {
+                None | Some("udp") => Transport::Udp,
+                Some("tcp") => Transport::Tcp,
+                Some(_) => return None,
+            };
+            let (host, port) = (uri.host.host.to_owned(), uri.host.port);
+            Some(TargetSpec::Uri { uri: text.to_owned(), host, port, transport })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_those_of_connect() {
+        let numbers = Numbers::new("US").unwrap();
+        let target = |text: &str| target(text, &numbers);
+        let trunk = |number: Option<&str>| TargetSpec::Trunk { name: "pbx".into(), number: number.map(str::to_owned) };
+        assert_eq!(target("trunk:pbx"), Some(trunk(None)));
+        assert_eq!(target("trunk:pbx/+14155550199"), Some(trunk(Some("+14155550199"))));
+        assert_eq!(target("agent:desk"), Some(TargetSpec::Agent("desk".into())));
+        let uri = TargetSpec::Uri {
+            uri: "sip:bob@sbc.example:5070;transport=tcp".into(),
+            host: "sbc.example".into(),
+            port: Some(5070),
+            transport: Transport::Tcp,
+        };
+        assert_eq!(target("sip:bob@sbc.example:5070;transport=tcp"), Some(uri));
+        for text in [
+            "",
+            "pbx",
+            "trunk:pbx/",
+            "trunk:pbx/+1x",
+            "reject:486",
+            "sips:bob@sbc.example",
+            "sip:bob@sbc.example;transport=tls",
+            "sip:",
+            "play:a.wav",
+        ] {
+            assert_eq!(target(text), None, "{text}");
+        }
+        assert_eq!(target(&format!("agent:{}", "x".repeat(AGENT_TARGET_BYTES))), None);
+    }
+}

@@ -1,0 +1,200 @@
+//! Listeners of a call (`route.fork`): their sockets are opened with the route, they hear the caller's side from its
+//! first packet on, and losing one harms nobody.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
+
+mod bench;
+
+use bench::agents::{Told, agent, agent_table, hang_up, to_agent};
+use bench::{Bench, CARRIER, Dialed, Dialing, PBX, answer, offer, route, sdp, table, to_trunk, usual_trunks};
+use trunkgate_media::agent::{Loss, TrackSet};
+use trunkgate_media::{AgentWish, EndId, Event, Law};
+use trunkgate_route::{Route, TargetSpec};
+
+fn forked(connect: Vec<TargetSpec>, fork: &[&str]) -> Bench {
+    let fork = fork.iter().map(|name| (*name).to_owned()).collect();
+    Bench::with(agent_table(vec![agent("desk"), agent("scribe"), agent("judge")], Route { fork, ..route(connect) }))
+}
+
+/// The caller's call rings at the PBX; the scribe's end.
+fn ringing(bench: &mut Bench) -> (Dialing, Dialed, EndId) {
+    let caller = bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    let (scribe, settings) = bench.asked().remove(0);
+    assert!(!settings.talks && settings.tracks == TrackSet::Both);
+    (caller, callee, scribe)
+}
+
+fn answered(bench: &mut Bench, caller: &mut Dialing, callee: &Dialed) {
+    bench.receive(PBX, callee.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
+    let ok = bench.expect(CARRIER, "SIP/2.0 200");
+    caller.to_tag = ok.tag("To");
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+}
+
+fn taps(bench: &mut Bench) -> Vec<Told> {
+    bench.told().into_iter().filter(|told| matches!(told, Told::Tap(..))).collect()
+}
+
+#[test]
+fn it_hears_the_callers_side_from_the_wiring_on() {
+    let mut bench = forked(vec![to_trunk("pbx")], &["scribe"]);
+    let (mut caller, callee, scribe) = ringing(&mut bench);
+    assert_eq!(taps(&mut bench), []);
+    bench.open(scribe);
+    bench.nothing();
+    // Early media is heard too.
+    bench.receive(PBX, callee.answer(183, &answer()));
+    bench.expect(CARRIER, "SIP/2.0 183");
+    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, (0, Law::Mu))]);
+    answered(&mut bench, &mut caller, &callee);
+    assert_eq!(taps(&mut bench), [], "nothing has changed");
+    let view = bench.gateway.calls(bench.now).remove(0);
+    let legs: Vec<_> = view.legs.iter().map(|leg| (leg.kind, leg.agent.as_str(), leg.state)).collect();
+    assert_eq!(legs, [("sip", "", "answered"), ("agent", "scribe", "answered"), ("sip", "", "answered")]);
+    let trace = bench.gateway.trace(&view.sid).unwrap();
+    assert_eq!(trace.legs, ["carrier", "scribe", "pbx"]);
+    assert!(trace.verdict.starts_with("Answered by pbx."), "{}", trace.verdict);
+    hang_up(&mut bench, &mut caller);
+    let bye = bench.expect(PBX, "BYE");
+    bench.receive(PBX, callee.respond(&bye, 200, ""));
+    assert!(bench.told().contains(&Told::Remove(scribe)));
+    assert_eq!(bench.reports[0].failovers, 0);
+    bench.finish();
+}
+
+#[test]
+fn another_law_is_told_and_another_codec_noted() {
+    let mut bench = forked(vec![to_trunk("pbx")], &["scribe"]);
+    let (mut caller, callee, scribe) = ringing(&mut bench);
+    answered(&mut bench, &mut caller, &callee);
+    bench.told();
+    caller.cseq += 1;
+    bench.receive(CARRIER, caller.request("INVITE", &sdp("198.51.100.7", 40_000, 2, "8 101", "sendrecv"), ""));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let change = bench.expect(PBX, "INVITE");
+    bench.receive(PBX, callee.respond(&change, 200, &sdp("10.0.0.20", 30_000, 2, "8 101", "sendrecv")));
+    bench.expect(PBX, "ACK");
+    bench.expect(CARRIER, "SIP/2.0 200");
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, (8, Law::A))]);
+
+    let mut bench = forked(vec![to_trunk("pbx")], &["scribe"]);
+    bench.invite(CARRIER, "+14155550100", &sdp("198.51.100.7", 40_000, 1, "18", "sendrecv"));
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, callee.answer(200, &sdp("10.0.0.20", 30_000, 1, "18", "sendrecv")));
+    assert_eq!((taps(&mut bench), bench.state()), (vec![], "answered"));
+    assert!(bench.story().contains("listeners hear nothing"), "{}", bench.story());
+}
+
+#[test]
+fn losing_it_harms_nobody() {
+    for news in [
+        |end| Event::AgentLost { end, loss: Loss::Unreachable },
+        |end| Event::AgentLost { end, loss: Loss::PingUnanswered },
+        |end| Event::AgentEnded { end },
+    ] {
+        for when in ["before the answer", "after it"] {
+            let mut bench = forked(vec![to_trunk("pbx")], &["scribe", "judge"]);
+            let (mut caller, callee, scribe) = ringing(&mut bench);
+            let (judge, _) = bench.asked().remove(1);
+            if when == "after it" {
+                bench.open(scribe);
+                answered(&mut bench, &mut caller, &callee);
+            }
+            bench.told();
+            bench.news(news(scribe));
+            bench.nothing();
+            assert_eq!(bench.told(), [Told::Remove(scribe)], "{when}");
+            if when == "before the answer" {
+                answered(&mut bench, &mut caller, &callee);
+                assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), judge, (0, Law::Mu))]);
+            }
+            assert_eq!((bench.state(), bench.asked().len()), ("answered", 0), "it is not tried again");
+            hang_up(&mut bench, &mut caller);
+            let bye = bench.expect(PBX, "BYE");
+            bench.receive(PBX, callee.respond(&bye, 200, ""));
+            assert_eq!((bench.reports[0].failovers, bench.reports[0].call.reason), (0, Some("caller_hung_up")));
+            bench.finish();
+        }
+    }
+}
+
+#[test]
+fn it_wants_nothing_of_the_call() {
+    let mut bench = forked(vec![to_trunk("pbx")], &["scribe"]);
+    let (mut caller, callee, scribe) = ringing(&mut bench);
+    bench.open(scribe);
+    answered(&mut bench, &mut caller, &callee);
+    bench.wish(scribe, AgentWish::Hangup);
+    bench.wish(scribe, AgentWish::Transfer("trunk:backup".into()));
+    bench.nothing();
+    assert_eq!(bench.state(), "answered");
+    assert!(bench.story().contains("agent 1: wants something of a call that it is not in"), "{}", bench.story());
+}
+
+#[test]
+fn it_listens_to_a_call_with_an_agent_and_through_its_loss() {
+    let mut bench = forked(vec![to_agent("desk"), to_trunk("pbx")], &["scribe"]);
+    let mut caller = bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    bench.expect(CARRIER, "SIP/2.0 180");
+    let (scribe, desk) = (bench.asked()[0].0, bench.asked()[1].0);
+    bench.open(scribe);
+    bench.open(desk);
+    let ok = bench.expect(CARRIER, "SIP/2.0 200");
+    caller.to_tag = ok.tag("To");
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, (0, Law::Mu))]);
+    bench.lose(desk, Loss::Reset);
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, callee.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
+    assert_eq!(taps(&mut bench), [], "the same audio of the same end");
+    assert_eq!(bench.gateway.metrics().agent_sessions, 1);
+    hang_up(&mut bench, &mut caller);
+    let bye = bench.expect(PBX, "BYE");
+    bench.receive(PBX, callee.respond(&bye, 200, ""));
+    bench.finish();
+}
+
+#[test]
+fn a_refused_call_takes_its_listeners_with_it() {
+    let mut bench = forked(vec![TargetSpec::Reject(486)], &["scribe"]);
+    let caller = bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    bench.expect(CARRIER, "SIP/2.0 486");
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    let (scribe, _) = bench.asked().remove(0);
+    assert_eq!(bench.told(), [Told::Agent(scribe), Told::Remove(scribe), Told::Close]);
+    bench.finish();
+}
+
+#[test]
+fn no_call_has_more_listeners_than_the_limit() {
+    let names = ["scribe", "judge", "scribe", "judge", "scribe", "judge"];
+    let mut bench = forked(vec![to_trunk("pbx")], &names);
+    bench.invite(CARRIER, "+14155550100", &offer());
+    assert_eq!(bench.asked().len(), trunkgate_call::limits::LISTENERS_PER_CALL);
+}
+
+#[test]
+fn a_restart_keeps_a_call_between_trunks_and_lets_one_with_an_agent_go() {
+    let mut bench = forked(vec![to_trunk("pbx")], &["scribe"]);
+    let (mut caller, callee, scribe) = ringing(&mut bench);
+    bench.open(scribe);
+    answered(&mut bench, &mut caller, &callee);
+    bench.restart(table(usual_trunks(), vec![route(vec![to_trunk("pbx")])]));
+    let view = bench.gateway.calls(bench.now).remove(0);
+    assert_eq!((view.legs.len(), view.state), (2, "answered"));
+    hang_up(&mut bench, &mut caller);
+    let bye = bench.expect(PBX, "BYE");
+    bench.receive(PBX, callee.respond(&bye, 200, ""));
+    bench.finish();
+
+    let mut bench = Bench::with_agents(vec![to_agent("desk")]);
+    bench.talking();
+    bench.restart(table(usual_trunks(), vec![route(vec![to_trunk("pbx")])]));
+    assert_eq!(bench.gateway.live_calls(), 0);
+}

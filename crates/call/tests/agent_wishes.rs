@@ -1,0 +1,108 @@
+//! An agent that ends its part in good order, or wants something of the call.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
+
+mod bench;
+
+use bench::agents::{Told, agent, agent_table, hang_up, to_agent};
+use bench::{BACKUP, Bench, CARRIER, Dialed, PBX, answer, route, to_trunk};
+use trunkgate_media::{AgentWish, Event};
+use trunkgate_route::{Agent, OnClose};
+
+#[test]
+fn closing_with_1000_ends_the_call() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
+    let (caller, _, desk) = bench.talking();
+    bench.news(Event::AgentEnded { end: desk });
+    let bye = bench.expect(CARRIER, "BYE");
+    assert!(bye.header("Reason").contains("cause=16") && bye.header("Reason").contains("agent_hung_up"));
+    bench.receive(CARRIER, caller.respond(&bye, 200, ""));
+    bench.nothing();
+    assert_eq!(bench.reports[0].call.reason, Some("agent_hung_up"));
+    assert!(bench.story().contains("agent 1: closed with 1000"), "{}", bench.story());
+    bench.finish();
+}
+
+#[test]
+fn or_goes_on_to_the_next_target_where_that_is_configured() {
+    let desk = Agent { on_close: OnClose::Next, ..agent("desk") };
+    let mut bench = Bench::with(agent_table(vec![desk], route(vec![to_agent("desk"), to_trunk("pbx")])));
+    let (mut caller, _, desk) = bench.talking();
+    bench.news(Event::AgentEnded { end: desk });
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, callee.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
+    assert_eq!(bench.state(), "answered");
+    hang_up(&mut bench, &mut caller);
+    let bye = bench.expect(PBX, "BYE");
+    bench.receive(PBX, callee.respond(&bye, 200, ""));
+    bench.finish();
+}
+
+#[test]
+fn an_agent_may_hang_up() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
+    let (caller, _, desk) = bench.talking();
+    bench.wish(desk, AgentWish::Hangup);
+    let bye = bench.expect(CARRIER, "BYE");
+    bench.receive(CARRIER, caller.respond(&bye, 200, ""));
+    assert_eq!(bench.told(), [Told::Remove(desk), Told::Close]);
+    assert_eq!(bench.reports[0].call.reason, Some("agent_hung_up"));
+    bench.finish();
+}
+
+#[test]
+fn a_transfer_comes_before_the_targets_that_are_left() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
+    let (mut caller, _, desk) = bench.talking();
+    bench.wish(desk, AgentWish::Transfer("trunk:backup/+14155550199".into()));
+    let invite = bench.expect(BACKUP, "INVITE sip:+14155550199@10.0.0.30");
+    bench.nothing();
+    assert_eq!(bench.state(), "transferring");
+    assert!(bench.told().contains(&Told::Remove(desk)));
+    let callee = Dialed::new(BACKUP, invite);
+    bench.receive(BACKUP, callee.answer(480, ""));
+    bench.expect(BACKUP, "ACK");
+    let second = Dialed::new(PBX, bench.expect(PBX, "INVITE sip:+14155550100@"));
+    bench.receive(PBX, second.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
+    assert_eq!(bench.state(), "answered");
+    hang_up(&mut bench, &mut caller);
+    let bye = bench.expect(PBX, "BYE");
+    bench.receive(PBX, second.respond(&bye, 200, ""));
+    // A transfer is nobody's failure; what failed was its target.
+    let failovers: Vec<_> = bench.gateway.metrics().failovers.iter().map(|((_, why), n)| (*why, *n)).collect();
+    assert_eq!(failovers, [("target_rejected", 1)]);
+    bench.finish();
+}
+
+#[test]
+fn an_agent_may_hand_over_to_another() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk")]);
+    let (mut caller, _, desk) = bench.talking();
+    bench.wish(desk, AgentWish::Transfer("agent:night".into()));
+    let (night, _) = bench.asked().pop().unwrap();
+    bench.open(night);
+    bench.nothing();
+    assert_eq!(bench.state(), "answered");
+    hang_up(&mut bench, &mut caller);
+    bench.finish();
+}
+
+#[test]
+fn what_cannot_be_done_is_noted_and_the_call_goes_on() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk")]);
+    let (mut caller, _, desk) = bench.talking();
+    for target in ["trunk:nowhere", "agent:nobody", "reject:486", "", "trunk:pbx/+1x", &"x".repeat(5000)] {
+        bench.wish(desk, AgentWish::Transfer(target.to_owned()));
+    }
+    bench.wish(desk, AgentWish::Dtmf("1234#".into()));
+    bench.news(Event::AgentNote { end: desk, text: format!("not JSON:\r\n{}", "y".repeat(5000)) });
+    bench.nothing();
+    assert_eq!((bench.state(), bench.told()), ("answered", vec![]));
+    let story = bench.story();
+    assert!(story.contains("transfer to trunk:nowhere: no such target"), "{story}");
+    assert!(story.contains("not JSON:  yyy") && story.lines().all(|line| line.len() < 250), "{story}");
+    assert!(!story.contains("1234") && !bench.logs.iter().any(|line| line.contains("1234")));
+    hang_up(&mut bench, &mut caller);
+    bench.finish();
+}

@@ -1,0 +1,136 @@
+//! Agents on the bench: what the worker was told of them, and the worker's word for what they do.
+#![allow(clippy::wildcard_enum_match_arm)] // one command of many is looked for
+
+use trunkgate_media::agent::{Loss, Settings};
+use trunkgate_media::{AgentWish, Sound, WireSpec};
+use trunkgate_route::Agent;
+
+use super::*;
+
+/// `agent:NAME`.
+pub fn to_agent(name: &str) -> TargetSpec {
+    TargetSpec::Agent(name.into())
+}
+
+/// An agent with every default.
+pub fn agent(name: &str) -> Agent {
+    Agent::at(name, &format!("ws://127.0.0.1/{name}"))
+}
+
+/// The usual trunks with agents, and a route for everything.
+pub fn agent_table(agents: Vec<Agent>, route: Route) -> Arc<Table> {
+    let numbers = Numbers::new("US").unwrap();
+    Arc::new(Table::new(Definition { numbers, trunks: usual_trunks(), agents, routes: vec![route] }))
+}
+
+/// What a worker was told to do with an end, in short.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Told {
+    Agent(EndId),
+    Ringback(EndId),
+    Once(EndId, usize),
+    Wire(EndId, EndId, WireSpec),
+    Unwire(EndId),
+    Tap(EndId, EndId, (u8, trunkgate_media::Law)),
+    Remove(EndId),
+    Close,
+}
+
+impl Bench {
+    /// A bench whose one route leads to these targets; the agents `desk`, `night` and `scribe` are known.
+    pub fn with_agents(connect: Vec<TargetSpec>) -> Bench {
+        Bench::with(agent_table(vec![agent("desk"), agent("night"), agent("scribe")], route(connect)))
+    }
+
+    /// What the worker was told since the last time, but for ports and far sides.
+    pub fn told(&mut self) -> Vec<Told> {
+        let short = |command: Command| {
+            Some(match command {
+                Command::AddAgent { end, .. } => Told::Agent(end),
+                Command::AddPlayer { end, sound: Sound::Ringback } => Told::Ringback(end),
+                Command::AddPlayer { end, sound: Sound::Once(samples) } => Told::Once(end, samples.len()),
+                Command::Wire { from, to, wire } => Told::Wire(from, to, wire),
+                Command::Unwire { from } => Told::Unwire(from),
+                Command::Tap { of, listener, audio } => Told::Tap(of, listener, audio),
+                Command::RemoveEnd { end } => Told::Remove(end),
+                Command::Close => Told::Close,
+                Command::Open { .. } | Command::AddEnd { .. } | Command::SetRemote { .. } => return None,
+            })
+        };
+        self.take_media().into_iter().filter_map(short).collect()
+    }
+
+    /// The agents that were asked for since the last look: end and settings.
+    pub fn asked(&self) -> Vec<(EndId, Settings)> {
+        let asked = self.media.iter().filter_map(|(_, command)| match command {
+            Command::AddAgent { end, spec } => Some((*end, spec.settings.clone())),
+            _ => None,
+        });
+        asked.collect()
+    }
+
+    /// A worker's news of the first session.
+    pub fn news(&mut self, event: Event) {
+        self.input(Input::Media { id: MediaId(0), event });
+    }
+    pub fn open(&mut self, end: EndId) {
+        self.news(Event::AgentOpen { end });
+    }
+    pub fn lose(&mut self, end: EndId, loss: Loss) {
+        self.news(Event::AgentLost { end, loss });
+    }
+    pub fn wish(&mut self, end: EndId, wish: AgentWish) {
+        self.news(Event::AgentWish { end, wish });
+    }
+
+    /// A call from the carrier that the first agent has answered: the caller, the caller's end, the agent's.
+    pub fn talking(&mut self) -> (Dialing, EndId, EndId) {
+        let caller = self.invite(CARRIER, "+14155550100", &offer());
+        let (agent, _) = self.asked().into_iter().rfind(|(_, settings)| settings.talks).unwrap();
+        self.expect(CARRIER, "SIP/2.0 100");
+        self.expect(CARRIER, "SIP/2.0 180");
+        self.open(agent);
+        let ok = self.expect(CARRIER, "SIP/2.0 200");
+        let caller = Dialing { to_tag: ok.tag("To"), ..caller };
+        self.receive(CARRIER, caller.request("ACK", "", ""));
+        self.nothing();
+        assert_eq!(self.state(), "answered");
+        self.told();
+        (caller, EndId(0), agent)
+    }
+
+    /// The one call's state.
+    pub fn state(&self) -> &'static str {
+        self.gateway.calls(self.now)[0].state
+    }
+
+    /// Every line of the one call's trace that is not a message.
+    pub fn story(&self) -> String {
+        let sid = self.gateway.calls(self.now)[0].sid.clone();
+        let entries = self.gateway.trace(&sid).unwrap().entries;
+        let text = |entry: &trunkgate_call::trace::TraceEntry| match &entry.what {
+            trunkgate_call::trace::TraceItem::Message { .. } => None,
+            trunkgate_call::trace::TraceItem::Decision { text } => Some(text.clone()),
+            trunkgate_call::trace::TraceItem::Agent { leg, text } => Some(format!("agent {leg}: {text}")),
+            trunkgate_call::trace::TraceItem::Media { leg, text } => Some(format!("media {leg}: {text}")),
+        };
+        entries.iter().filter_map(text).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// The wire from a caller that speaks PCMU, with keys on 101, to an agent.
+pub fn to_agent_wire() -> WireSpec {
+    WireSpec { payloads: vec![(0, 0)], keys: Some(101), ..WireSpec::default() }
+}
+
+/// The wire from an agent or a player to a caller that speaks PCMU.
+pub fn from_agent_wire() -> WireSpec {
+    WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() }
+}
+
+/// The caller hangs up; its call has ended for this reason.
+pub fn hang_up(bench: &mut Bench, caller: &mut Dialing) {
+    caller.cseq += 1;
+    bench.receive(CARRIER, caller.request("BYE", "", ""));
+    bench.expect(CARRIER, "SIP/2.0 200");
+}
