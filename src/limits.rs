@@ -1,5 +1,7 @@
 //! Hard limits of the shell, each with its unit in its name.
 
+use std::time::Duration;
+
 /// Items taken from one source (a socket, a queue) before the others have their turn.
 pub const BATCH_ITEMS: usize = 64;
 /// Datagrams that wait for a socket whose send buffer is full; more are dropped and counted.
@@ -74,3 +76,19 @@ pub const AGENT_PARAMETERS: usize = 64;
 pub const AGENT_PARAMETER_BYTES: usize = 4096;
 /// Most calls in one answer of `/v1/calls`.
 pub const CALLS_LISTED: usize = 10_000;
+/// Bytes of one message from an agent; a longer one is a protocol error.
+pub const AGENT_MESSAGE_BYTES: usize = 16 << 20;
+/// Messages on their way from a session to an agent's socket: all beyond wait in the session, where old audio gives way.
+pub const AGENT_MESSAGES_UNDER_WAY: usize = 8;
+/// Bytes that an agent's socket gathers before they are written at the latest.
+pub const AGENT_WRITE_BUFFER_BYTES: usize = 4096;
+/// Bytes read from an agent's socket at once.
+pub const AGENT_READ_BUFFER_BYTES: usize = 8192;
+/// Bytes that wait for an agent in the system, about: a second of both tracks.
+pub const AGENT_SEND_BUFFER_BYTES: u32 = 32 << 10;
+/// Addresses of an agent's host that are tried.
+pub const AGENT_ADDRESSES: usize = 8;
+/// How long one of them may take to answer.
+pub const AGENT_ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long an agent's end of the connection may leave what was sent to it unacknowledged (the contract's 3 s).
+pub const AGENT_UNACKNOWLEDGED: Duration = Duration::from_secs(3);

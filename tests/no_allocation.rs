@@ -9,9 +9,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use trunkgate_media::agent::{Settings, TrackSet};
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::{
-    Command, EndCounters, EndId, EndSpec, MediaId, PacketBuf, RemoteSpec, Session, WireSpec, WorkerCounters,
+    AgentInput, AgentSpec, Command, EndCounters, EndId, EndSpec, Law, MediaId, PacketBuf, RemoteSpec, Session,
+    SocketSpec, Sound, WireSpec, WorkerCounters,
 };
 
 struct Counting;
@@ -117,4 +119,55 @@ fn a_hundred_thousand_packets_allocate_nothing() {
     assert!(session.poll_output().is_some());
     drop(std::hint::black_box(vec![0u8; 10]));
     assert!(allocations() > after);
+}
+
+/// Two frames a packet are heard by a listener that reads, and one a tick is made for a third end.
+#[test]
+fn a_call_with_a_listener_and_a_player_allocates_only_messages() {
+    let start = Instant::now();
+    let mut session = set_up(start);
+    let listener = EndId(8);
+    let settings = Settings { talks: false, tracks: TrackSet::Both, ..Settings::default() };
+    let socket = SocketSpec { url: "wss://agent.example/".into(), auth_token: None, ca: None, plain_networks: vec![] };
+    let spec = Arc::new(AgentSpec { settings, socket, counters: Arc::default() });
+    session.handle_input(start, Command::AddAgent { end: listener, spec });
+    session.handle_agent(start, listener, AgentInput::Opened);
+    session.handle_input(start, Command::Tap { of: EndId(0), listener, audio: (0, Law::Mu) });
+    session.handle_input(start, Command::AddPlayer { end: EndId(9), sound: Sound::Ringback });
+    let wire = WireSpec { payloads: vec![(0, 0)], law: Law::A, ..WireSpec::default() };
+    session.handle_input(start, Command::Wire { from: EndId(9), to: EndId(2), wire });
+    let mut packet = PacketBuf::new();
+    let mut header = Rtp { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 };
+    let mut image = Vec::new();
+    header.build(&[0x55; 160], &mut image);
+
+    let (mut before, mut relayed, mut made, mut written) = (0, 0, 0, 0);
+    for n in 0..20_000u32 {
+        if n == 1000 {
+            // Its buffers have their size.
+            (before, relayed, made, written) = (allocations(), 0, 0, 0);
+        }
+        let now = start + Duration::from_millis(20) * n;
+        for end in 0..2 {
+            header.sequence = n as u16;
+            header.timestamp = n * 160;
+            packet.receive_area()[..image.len()].copy_from_slice(&image);
+            packet.set_len(image.len());
+            header.write(packet.data_mut());
+            relayed += u32::from(session.handle_packet(now, EndId(end), false, far_side(end), &mut packet).is_some());
+        }
+        session.handle_timeout(now);
+        while session.poll_packet(&mut packet).is_some() {
+            made += 1;
+        }
+        while session.poll_agent(listener).is_some() {
+            written += 1;
+        }
+        session.handle_agent(now, listener, AgentInput::Pong);
+    }
+    assert_eq!((relayed, made), (38_000, 19_000));
+    // Frames of both tracks, and the pings.
+    assert!((38_000..38_300).contains(&written), "{written}");
+    // The text of a message, which the socket's task takes over.
+    assert!(allocations() - before <= written, "{}", allocations() - before);
 }

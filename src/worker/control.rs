@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use trunkgate_media::{Command, EndId, EndSpec, Event, MediaId, Session};
 
+use super::deadlines::Due;
 use super::port_set::Pair;
 use super::turn::{Live, Worker};
 
@@ -20,11 +21,13 @@ impl Worker {
                 let error = "no such media session".to_owned();
                 return self.tell(id, Event::BindFailed { end: *end, error });
             }
+            (None, Command::AddAgent { end, .. }) => return self.refuse_agent(id, *end),
             (None, _) => return tracing::debug!(session = id.0, "command for a media session that is gone"),
         };
         self.at_work = Some(at);
         match command {
             Command::AddEnd { end, spec } => self.add_end(now, at, end, spec),
+            Command::AddAgent { end, spec } => self.add_agent(now, at, end, spec),
             Command::RemoveEnd { end } => {
                 self.close_pairs(at, |each| each == end);
                 self.hand_on(now, at, Command::RemoveEnd { end });
@@ -33,6 +36,7 @@ impl Worker {
                 self.close_pairs(at, |_| true);
                 if let Some(live) = self.sessions.get_mut(at) {
                     live.session.handle_input(now, Command::Close);
+                    live.see_off();
                 }
                 // Told last, so that who hears of it finds the figures right.
                 if let Some(mut live) = self.forget(at) {
@@ -40,7 +44,6 @@ impl Worker {
                 }
             }
             Command::Open { .. }
-            | Command::AddAgent { .. }
             | Command::AddPlayer { .. }
             | Command::Tap { .. }
             | Command::SetRemote { .. }
@@ -67,17 +70,12 @@ impl Worker {
         self.tell(id, Event::Closed);
     }
 
-    /// Passes a session's news on to signalling.
-    pub(super) fn drain(&mut self, at: usize) {
-        if let Some(live) = self.sessions.get_mut(at) {
-            live.tell_all(&self.events);
-        }
-    }
-
     fn begin(&mut self, id: MediaId) -> usize {
         let mut session = Session::new(id, 0);
         session.count_in(self.counters.clone());
-        let at = self.sessions.insert(Live { id, session, ends: Vec::with_capacity(2) });
+        session.hold_in(self.held.clone());
+        let live = Live { id, session, ends: Vec::with_capacity(2), doors: Vec::new(), due: Due::default() };
+        let at = self.sessions.insert(live);
         self.by_id.insert(id, at);
         self.counters.sessions.set(self.sessions.len() as u64);
         at
@@ -112,8 +110,9 @@ impl Worker {
     fn hand_on(&mut self, now: Instant, at: usize, command: Command) {
         if let Some(live) = self.sessions.get_mut(at) {
             live.session.handle_input(now, command);
+            live.see_off();
         }
-        self.drain(at);
+        self.settle(at);
     }
 
     fn close_pairs(&mut self, at: usize, which: impl Fn(EndId) -> bool) {

@@ -1,11 +1,15 @@
 //! The media workers: threads that share nothing. Each has its own epoll, its own sockets and its own sessions; a
-//! session lives on worker `id % workers` for its whole life.
+//! session lives on worker `id % workers` for its whole life. So do its agents' sockets: tasks on the same thread.
 //!
 //! Commands and events cross by unbounded channels: signalling must never wait for media, nor media for signalling.
 //! They stay short because admission bounds the calls, a call sends a handful of commands, and a session tells each
 //! thing once.
 
+mod agent_connect;
+mod agent_socket;
+mod agents;
 mod control;
+mod deadlines;
 mod port_set;
 mod turn;
 
@@ -14,7 +18,7 @@ use std::thread::JoinHandle;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use trunkgate_media::{Command, Event, MediaId, WorkerCounters};
+use trunkgate_media::{Command, Counter, Event, MediaId, WorkerCounters};
 
 use port_set::PortSet;
 use turn::{Order, Worker};
@@ -47,9 +51,10 @@ impl Workers {
         };
         let (sender, events) = unbounded_channel();
         let mut workers = Workers { links: Vec::new(), counters: Vec::new() };
+        let held = Arc::new(Counter::default());
         for n in 0..threads {
             let counters = Arc::new(WorkerCounters::default());
-            workers.links.push(Link::start(n, counters.clone(), sender.clone())?);
+            workers.links.push(Link::start(n, counters.clone(), held.clone(), sender.clone())?);
             workers.counters.push(counters);
         }
         Ok((workers, events))
@@ -85,6 +90,7 @@ impl Link {
     fn start(
         n: usize,
         counters: Arc<WorkerCounters>,
+        held: Arc<Counter>,
         events: UnboundedSender<(MediaId, Event)>,
     ) -> std::io::Result<Link> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -93,7 +99,7 @@ impl Link {
             PortSet::new()?
         };
         let (orders, received) = unbounded_channel();
-        let worker = Worker::new(ports, counters, events);
+        let worker = Worker::new(ports, counters, held, events);
         let thread = std::thread::Builder::new()
             .name(format!("media-{n}"))
             .spawn(move || runtime.block_on(worker.run(received)))?;

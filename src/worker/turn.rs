@@ -1,22 +1,37 @@
-//! The media loop: one thread, one turn at a time. Packets, commands and the clock each get a bounded share of a turn.
+//! The media loop: one thread, one turn at a time. Packets, commands, agents and the clock each get a bounded share of a
+//! turn.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
-use trunkgate_media::limits::{SWEEP_INTERVAL, WORKER_PACKET_BUFFERS};
-use trunkgate_media::{Command, DropReason, EndId, Event, MediaId, PacketBuf, PacketPool, Session, WorkerCounters};
+use trunkgate_media::limits::WORKER_PACKET_BUFFERS;
+use trunkgate_media::{
+    Command, Counter, DropReason, EndId, Event, MediaId, PacketBuf, PacketPool, Session, Transmit, WorkerCounters,
+};
 
+use super::agent_socket::{Door, Name, Said};
+use super::deadlines::{Deadlines, Due};
 use super::port_set::{Owner, Pair, Port, PortSet};
 
 /// Commands taken per turn, so that packets never wait for a burst of them.
 const COMMANDS_PER_TURN: usize = 32;
+/// Messages of agents taken per turn.
+const MESSAGES_PER_TURN: usize = 32;
+/// Sessions called per turn; those beyond are called in the next one.
+const SESSIONS_PER_TURN: usize = 256;
+/// How often the loop turns where nothing happens.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
 /// Turns without a pause after which the runtime looks at its own sockets and timers.
 const TURNS_PER_YIELD: u32 = 32;
+/// The same where agents' sockets are among them.
+const TURNS_PER_YIELD_WITH_AGENTS: u32 = 2;
 /// One relayed packet in so many has its time in the edge measured.
 const PACKETS_PER_SAMPLE: u32 = 64;
 
@@ -34,8 +49,12 @@ pub(super) enum Order {
 pub(super) struct Live {
     pub(super) id: MediaId,
     pub(super) session: Session,
-    /// Its ends: name, RTP port, sockets.
+    /// Its RTP ends: name, RTP port, sockets.
     pub(super) ends: Vec<(EndId, u16, Pair)>,
+    /// Its agents' sockets.
+    pub(super) doors: Vec<Door>,
+    /// When it is to be called.
+    pub(super) due: Due,
 }
 
 impl Live {
@@ -44,6 +63,15 @@ impl Live {
         while let Some(event) = self.session.poll_output() {
             // Nobody listens any more when the process ends.
             let _ = events.send((self.id, event));
+        }
+    }
+    /// Sends a packet by the socket that it is for.
+    fn send(&self, ports: &PortSet, transmit: Transmit, packet: &PacketBuf) {
+        let pair = self.ends.iter().find(|(end, _, _)| *end == transmit.via).map(|(_, _, pair)| pair);
+        let port = pair.map(|pair| if transmit.rtcp { pair.rtcp } else { pair.rtp });
+        let sent = port.is_some_and(|port| ports.send(port, transmit.to, packet).is_ok());
+        if !sent {
+            self.session.count_drop(transmit.via, DropReason::SendFailed);
         }
     }
 }
@@ -59,6 +87,15 @@ pub(super) struct Worker {
     pub(super) events: UnboundedSender<(MediaId, Event)>,
     /// The session that code is running for: the one to end if it panics.
     pub(super) at_work: Option<usize>,
+    /// Where agents' sockets tell.
+    pub(super) said: UnboundedSender<(Name, Said)>,
+    /// Agents' sockets.
+    pub(super) tasks: JoinSet<()>,
+    pub(super) next_socket: u64,
+    /// Audio of agents held in the whole edge, in bytes.
+    pub(super) held: Arc<Counter>,
+    inbox: UnboundedReceiver<(Name, Said)>,
+    deadlines: Deadlines,
     pool: PacketPool,
     until_sample: u32,
 }
@@ -67,8 +104,10 @@ impl Worker {
     pub(super) fn new(
         ports: PortSet,
         counters: Arc<WorkerCounters>,
+        held: Arc<Counter>,
         events: UnboundedSender<(MediaId, Event)>,
     ) -> Worker {
+        let (said, inbox) = unbounded_channel();
         Worker {
             ports,
             sessions: Slab::new(),
@@ -76,6 +115,12 @@ impl Worker {
             counters,
             events,
             at_work: None,
+            said,
+            tasks: JoinSet::new(),
+            next_socket: 0,
+            held,
+            inbox,
+            deadlines: Deadlines::default(),
             pool: PacketPool::new(WORKER_PACKET_BUFFERS),
             until_sample: PACKETS_PER_SAMPLE,
         }
@@ -83,11 +128,15 @@ impl Worker {
 
     /// Turns until told to stop.
     pub(super) async fn run(mut self, mut orders: UnboundedReceiver<Order>) {
-        let mut clock = tokio::time::interval(SWEEP_INTERVAL);
+        let mut clock = tokio::time::interval(CLOCK_INTERVAL);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut next_sweep = Instant::now() + SWEEP_INTERVAL;
-        let mut turns_left = TURNS_PER_YIELD;
+        let mut alarm = pin!(tokio::time::sleep(CLOCK_INTERVAL));
+        let mut turns = 0;
         loop {
+            let next = self.deadlines.next().map(tokio::time::Instant::from_std);
+            if let Some(next) = next.filter(|next| *next != alarm.deadline()) {
+                alarm.as_mut().reset(next);
+            }
             tokio::select! {
                 ready = self.ports.ready() => match ready {
                     Ok(events) => self.guarded(|worker, now| worker.packets(now, events)),
@@ -98,22 +147,38 @@ impl Worker {
                 },
                 order = orders.recv() => {
                     if self.obey_all(order, &mut orders) {
-                        return;
+                        return self.dismiss().await;
                     }
                 }
+                said = self.inbox.recv() => self.hear_all(said),
+                () = &mut alarm, if next.is_some() => {}
                 _ = clock.tick() => {}
             }
             self.counters.turns.add(1);
-            let now = Instant::now();
-            if now >= next_sweep {
-                next_sweep = now + SWEEP_INTERVAL;
-                self.guarded(Worker::sweep);
-            }
-            turns_left -= 1;
-            if turns_left == 0 {
-                turns_left = TURNS_PER_YIELD;
+            self.guarded(Worker::call_due);
+            turns += 1;
+            if turns >= self.turns_per_yield() {
+                turns = 0;
                 tokio::task::yield_now().await;
             }
+        }
+    }
+
+    /// Agents' sockets share the thread: they must not wait for long.
+    fn turns_per_yield(&self) -> u32 {
+        if self.tasks.is_empty() { TURNS_PER_YIELD } else { TURNS_PER_YIELD_WITH_AGENTS }
+    }
+
+    /// Takes what a socket told and some that waits behind it.
+    fn hear_all(&mut self, first: Option<(Name, Said)>) {
+        let mut next = first;
+        for taken in 1.. {
+            let Some((name, said)) = next else { return };
+            self.guarded(|worker, now| worker.hear(now, name, said));
+            if taken == MESSAGES_PER_TURN {
+                return;
+            }
+            next = self.inbox.try_recv().ok();
         }
     }
 
@@ -177,12 +242,7 @@ impl Worker {
         let Ok(source) = self.ports.receive(port, packet) else { return };
         let Some(live) = self.sessions.get_mut(owner.session) else { return };
         if let Some(transmit) = live.session.handle_packet(now, owner.end, owner.rtcp, source, packet) {
-            let pair = live.ends.iter().find(|(end, _, _)| *end == transmit.via).map(|(_, _, pair)| pair);
-            let port = pair.map(|pair| if transmit.rtcp { pair.rtcp } else { pair.rtp });
-            let sent = port.is_some_and(|port| self.ports.send(port, transmit.to, packet).is_ok());
-            if !sent {
-                live.session.count_drop(transmit.via, DropReason::SendFailed);
-            }
+            live.send(&self.ports, transmit, packet);
             self.until_sample -= 1;
             if self.until_sample == 0 {
                 self.until_sample = PACKETS_PER_SAMPLE;
@@ -190,19 +250,43 @@ impl Worker {
                 self.counters.relayed(u64::try_from(now.elapsed().as_nanos()).unwrap_or(u64::MAX));
             }
         }
-        self.drain(owner.session);
+        self.settle(owner.session);
     }
 
-    fn sweep(&mut self, now: Instant) {
-        let due: Vec<usize> = self.sessions.iter().map(|(at, _)| at).collect();
-        for at in due {
-            self.at_work = Some(at);
-            if let Some(live) = self.sessions.get_mut(at) {
-                live.session.handle_timeout(now);
+    /// Calls the sessions whose time has come: silence, agents' deadlines, and the packets that the edge makes.
+    fn call_due(&mut self, now: Instant) {
+        for _ in 0..SESSIONS_PER_TURN {
+            let Some((time, at, id)) = self.deadlines.take(now) else { break };
+            let live = self.sessions.get_mut(at).filter(|live| live.id == id);
+            if live.is_some_and(|live| live.due.meet(time)) {
+                self.at_work = Some(at);
+                self.call(now, at);
             }
-            self.drain(at);
         }
         self.at_work = None;
+    }
+
+    fn call(&mut self, now: Instant, at: usize) {
+        let Some(live) = self.sessions.get_mut(at) else { return };
+        live.session.handle_timeout(now);
+        // Never refused: all buffers are back between two turns.
+        if let Some(mut packet) = self.pool.take() {
+            while let Some(transmit) = live.session.poll_packet(&mut packet) {
+                live.send(&self.ports, transmit, &packet);
+            }
+            self.pool.put(packet);
+        }
+        self.settle(at);
+    }
+
+    /// After anything was done to a session: its news are passed on, its agents served, its next time is planned.
+    pub(super) fn settle(&mut self, at: usize) {
+        let Some(live) = self.sessions.get_mut(at) else { return };
+        live.tell_all(&self.events);
+        if !live.doors.is_empty() {
+            live.serve();
+        }
+        self.deadlines.plan(at, live.id, &mut live.due, live.session.poll_timeout());
     }
 }
 
@@ -210,7 +294,6 @@ impl Worker {
 mod tests {
     use std::net::{SocketAddr, UdpSocket};
 
-    use tokio::sync::mpsc::unbounded_channel;
     use trunkgate_media::{EndCounters, EndSpec, RemoteSpec, WireSpec};
 
     use super::super::tests::free_pair;
@@ -230,7 +313,7 @@ mod tests {
 
     fn worker() -> (Worker, UnboundedReceiver<(MediaId, Event)>) {
         let (sender, events) = unbounded_channel();
-        (Worker::new(PortSet::new().unwrap(), Arc::new(WorkerCounters::default()), sender), events)
+        (Worker::new(PortSet::new().unwrap(), Arc::default(), Arc::default(), sender), events)
     }
 
     #[tokio::test(flavor = "current_thread")]

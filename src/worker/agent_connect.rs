@@ -1,0 +1,285 @@
+//! The way to an agent: address, TCP, TLS, the WebSocket handshake; and how each of them can fail.
+//!
+//! As Twilio does it, the URL's query is left out, in the request and in what is signed. A redirection is not followed: the
+//! handshake was refused. No extension is offered, so nothing is compressed.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError, ProtocolError};
+use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use trunkgate_media::SocketSpec;
+use trunkgate_media::agent::{Loss, SIGNATURE_HEADER, sign};
+
+use crate::limits::{
+    AGENT_ADDRESS_TIMEOUT, AGENT_ADDRESSES, AGENT_MESSAGE_BYTES, AGENT_READ_BUFFER_BYTES, AGENT_SEND_BUFFER_BYTES,
+    AGENT_UNACKNOWLEDGED, AGENT_WRITE_BUFFER_BYTES,
+};
+
+/// The system's certificates, read once.
+static SYSTEM_TRUST: OnceCell<Arc<ClientConfig>> = OnceCell::const_new();
+
+/// How the way to an agent, or its socket, failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) loss: Loss,
+    /// What the library or the system says of it; empty where `loss` says it all.
+    pub(super) detail: String,
+}
+
+impl Fault {
+    fn new(loss: Loss, detail: impl ToString) -> Fault {
+        Fault { loss, detail: detail.to_string() }
+    }
+    fn tls(detail: impl ToString) -> Fault {
+        Fault::new(Loss::Tls, detail)
+    }
+    fn unreachable(detail: impl ToString) -> Fault {
+        Fault::new(Loss::Unreachable, detail)
+    }
+    /// Of an open socket.
+    pub(super) fn of_open(error: &WsError) -> Fault {
+        let loss = match error {
+            WsError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Loss::DataUnacknowledged,
+            WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) | WsError::Io(_) => Loss::Reset,
+            WsError::ConnectionClosed
+            | WsError::AlreadyClosed
+            | WsError::Tls(_)
+            | WsError::Capacity(_)
+            | WsError::Protocol(_)
+            | WsError::WriteBufferFull(_)
+            | WsError::Utf8(_)
+            | WsError::AttackAttempt
+            | WsError::Url(_)
+            | WsError::Http(_)
+            | WsError::HttpFormat(_) => Loss::ProtocolError,
+        };
+        Fault::new(loss, error)
+    }
+    /// Of a handshake.
+    fn of_handshake(error: &WsError) -> Fault {
+        match error {
+            WsError::Http(response) => Fault::new(Loss::Status(response.status().as_u16()), ""),
+            WsError::Io(_) => Fault::of_open(error),
+            WsError::Capacity(CapacityError::TooManyHeaders | CapacityError::MessageTooLong { .. })
+            | WsError::ConnectionClosed
+            | WsError::AlreadyClosed
+            | WsError::Tls(_)
+            | WsError::Protocol(_)
+            | WsError::WriteBufferFull(_)
+            | WsError::Utf8(_)
+            | WsError::AttackAttempt
+            | WsError::Url(_)
+            | WsError::HttpFormat(_) => Fault::new(Loss::NotWebSocket, error),
+        }
+    }
+}
+
+/// Where an agent is, and what to ask it.
+#[derive(Debug)]
+pub(super) struct Target {
+    host: String,
+    port: u16,
+    /// Whether over TLS.
+    pub(super) secure: bool,
+    request: Request,
+}
+
+impl Target {
+    /// From the agent's URL, its query left out.
+    pub(super) fn new(spec: &SocketSpec) -> Result<Target, Fault> {
+        let url = spec.url.split(['?', '#']).next().unwrap_or_default();
+        let uri: Uri = url.parse().map_err(Fault::unreachable)?;
+        let secure = match uri.scheme_str() {
+            Some("wss") => true,
+            Some("ws") => false,
+            _ => return Err(Fault::unreachable("the URL is neither ws nor wss")),
+        };
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let mut request = uri.into_client_request().map_err(Fault::unreachable)?;
+        if let Some(token) = &spec.auth_token {
+            let mut signature = HeaderValue::try_from(sign(token, url)).map_err(Fault::unreachable)?;
+            signature.set_sensitive(true);
+            request.headers_mut().insert(SIGNATURE_HEADER, signature);
+        }
+        Ok(Target { host, port, secure, request })
+    }
+
+    /// Connects to the first of its addresses that answers.
+    pub(super) async fn connect(&self, spec: &SocketSpec) -> Result<TcpStream, Fault> {
+        let found = lookup_host((self.host.as_str(), self.port)).await.map_err(Fault::unreachable)?;
+        let allowed = found.filter(|address| self.secure || may_be_plain(address.ip(), spec));
+        let mut last = Fault::unreachable("no address that it may have");
+        for address in allowed.take(AGENT_ADDRESSES) {
+            match timeout(AGENT_ADDRESS_TIMEOUT, open(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => last = Fault::unreachable(error),
+                Err(_) => last = Fault::unreachable("no answer"),
+            }
+        }
+        Err(last)
+    }
+
+    /// TLS on top; the server's certificate must be of the URL's host.
+    pub(super) async fn secure(&self, spec: &SocketSpec, stream: TcpStream) -> Result<TlsStream<TcpStream>, Fault> {
+        let config = match &spec.ca {
+            Some(pem) => Arc::new(trusting(certificates(pem)?)?),
+            None => SYSTEM_TRUST.get_or_try_init(system_trust).await?.clone(),
+        };
+        let name = ServerName::try_from(self.host.clone()).map_err(Fault::tls)?;
+        TlsConnector::from(config).connect(name, stream).await.map_err(Fault::tls)
+    }
+
+    /// The WebSocket handshake.
+    pub(super) async fn upgrade<S>(self, stream: S) -> Result<WebSocketStream<S>, Fault>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(AGENT_READ_BUFFER_BYTES)
+            .write_buffer_size(AGENT_WRITE_BUFFER_BYTES)
+            .max_message_size(Some(AGENT_MESSAGE_BYTES))
+            .max_frame_size(Some(AGENT_MESSAGE_BYTES));
+        let opened = client_async_with_config(self.request, stream, Some(config)).await;
+        opened.map(|(socket, _)| socket).map_err(|error| Fault::of_handshake(&error))
+    }
+}
+
+/// Where a URL without TLS may lead.
+fn may_be_plain(address: IpAddr, spec: &SocketSpec) -> bool {
+    let address = address.to_canonical();
+    address.is_loopback() || spec.plain_networks.iter().any(|network| network.contains(&address))
+}
+
+async fn open(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // What waits in the system cannot be dropped any more, so little may wait there.
+    socket.set_send_buffer_size(AGENT_SEND_BUFFER_BYTES)?;
+    let stream = socket.connect(address).await?;
+    stream.set_nodelay(true)?;
+    SockRef::from(&stream).set_tcp_user_timeout(Some(AGENT_UNACKNOWLEDGED))?;
+    Ok(stream)
+}
+
+fn certificates(pem: &[u8]) -> Result<RootCertStore, Fault> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        roots.add(certificate.map_err(Fault::tls)?).map_err(Fault::tls)?;
+    }
+    if roots.is_empty() {
+        return Err(Fault::tls("`ca` holds no certificate"));
+    }
+    Ok(roots)
+}
+
+async fn system_trust() -> Result<Arc<ClientConfig>, Fault> {
+    // Some hundred files: not on a thread that media waits for.
+    let loaded = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await.map_err(Fault::tls)?;
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(loaded.certs);
+    if added == 0 {
+        return Err(Fault::tls("the system has no certificates to trust"));
+    }
+    trusting(roots).map(Arc::new)
+}
+
+fn trusting(roots: RootCertStore) -> Result<ClientConfig, Fault> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let mut config = versions.map_err(Fault::tls)?.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(url: &str) -> SocketSpec {
+        SocketSpec { url: url.to_owned(), auth_token: None, ca: None, plain_networks: vec![] }
+    }
+
+    #[test]
+    fn the_query_is_neither_sent_nor_signed() {
+        let token = Some("12345".to_owned());
+        let spec = SocketSpec { auth_token: token, ..spec("wss://agent.example.com/media?tenant=acme#x") };
+        let target = Target::new(&spec).unwrap();
+        assert_eq!((target.host.as_str(), target.port, target.secure), ("agent.example.com", 443, true));
+        assert_eq!(target.request.uri(), "wss://agent.example.com/media");
+        // Made with the Python package twilio for this URL and token.
+        assert_eq!(target.request.headers()[SIGNATURE_HEADER], "TCuyLsF3K3bRblNbw7eu4s9Zuks=");
+        assert!(!format!("{:?} {spec:?}", target.request).contains("12345"));
+        assert!(!format!("{:?}", target.request).contains("TCuyLsF3K3bRblNbw7eu4s9Zuks="));
+    }
+
+    #[test]
+    fn hosts_and_ports() {
+        for (url, host, port) in [
+            ("ws://127.0.0.1:9000/media", "127.0.0.1", 9000),
+            ("ws://[::1]:9000/", "::1", 9000),
+            ("ws://localhost", "localhost", 80),
+            ("wss://a.example:8443/m", "a.example", 8443),
+        ] {
+            let target = Target::new(&spec(url)).unwrap();
+            assert_eq!((target.host.as_str(), target.port), (host, port), "{url}");
+            assert_eq!(target.request.headers().get(SIGNATURE_HEADER), None);
+        }
+        for url in ["", "http://a.example/", "/media", "ws://", "wss://a b/"] {
+            assert_eq!(Target::new(&spec(url)).unwrap_err().loss, Loss::Unreachable, "{url}");
+        }
+    }
+
+    #[test]
+    fn without_tls_only_to_near_networks() {
+        let networks = vec!["10.0.0.0/8".parse().unwrap(), "fc00::/7".parse().unwrap()];
+        let spec = SocketSpec { plain_networks: networks, ..spec("ws://a.example/") };
+        for (address, may) in [
+            ("127.0.0.1", true),
+            ("::1", true),
+            ("10.1.2.3", true),
+            ("::ffff:10.1.2.3", true),
+            ("fd00::1", true),
+            ("192.168.0.1", false),
+            ("203.0.113.1", false),
+            ("::ffff:203.0.113.1", false),
+            ("2001:db8::1", false),
+        ] {
+            assert_eq!(may_be_plain(address.parse().unwrap(), &spec), may, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_ca_file_without_certificates_is_an_error() {
+        for pem in ["", "text", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+            assert_eq!(certificates(pem.as_bytes()).unwrap_err().loss, Loss::Tls, "{pem}");
+        }
+    }
+
+    #[test]
+    fn silence_of_the_far_side_is_told_from_a_break() {
+        let io = |kind: io::ErrorKind| WsError::Io(kind.into());
+        assert_eq!(Fault::of_open(&io(io::ErrorKind::TimedOut)).loss, Loss::DataUnacknowledged);
+        assert_eq!(Fault::of_open(&io(io::ErrorKind::ConnectionReset)).loss, Loss::Reset);
+        assert_eq!(Fault::of_open(&WsError::Utf8(String::new())).loss, Loss::ProtocolError);
+        let reset = WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake);
+        assert_eq!(Fault::of_open(&reset).loss, Loss::Reset);
+        let incomplete = WsError::Protocol(ProtocolError::HandshakeIncomplete);
+        assert_eq!(Fault::of_handshake(&incomplete).loss, Loss::NotWebSocket);
+    }
+}

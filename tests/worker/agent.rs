@@ -1,0 +1,170 @@
+//! Agents on loopback: a WebSocket server of one connection each, and calls that they take part in.
+
+#![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "each test file uses its part; a test may panic")]
+#![expect(clippy::result_large_err, reason = "the library's callback refuses by a whole response")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+use tokio_tungstenite::tungstenite::{Message, WebSocket, accept_hdr};
+use trunkgate_media::agent::Settings;
+use trunkgate_media::{AgentSpec, Command, EndCounters, EndId, Event, Law, MediaId, SocketSpec, WireSpec};
+
+use super::rig::{A, PATIENCE, Rig};
+
+pub(crate) const AGENT: EndId = EndId(7);
+
+/// A server that takes one connection, and does with it what it is told.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    thread: JoinHandle<()>,
+}
+
+impl Server {
+    /// On the bare connection.
+    pub(crate) fn raw(deed: impl FnOnce(TcpStream) + Send + 'static) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let thread = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            stream.set_nodelay(true).unwrap();
+            deed(stream);
+        });
+        Server { address, thread }
+    }
+    /// That answers the handshake with this and nothing else.
+    pub(crate) fn answers(text: &'static str) -> Server {
+        Server::raw(move |mut stream| {
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                request.extend_from_slice(&byte);
+            }
+            stream.write_all(text.as_bytes()).unwrap();
+        })
+    }
+    /// On the WebSocket, with the request that opened it.
+    pub(crate) fn open(deed: impl FnOnce(WebSocket<TcpStream>, Request) + Send + 'static) -> Server {
+        Server::raw(move |stream| {
+            let (socket, request) = accept(stream);
+            deed(socket, request);
+        })
+    }
+    /// The same over TLS with this certificate.
+    pub(crate) fn secure(certificate: &Certificate, deed: impl FnOnce(Secure) + Send + 'static) -> Server {
+        let chain = vec![CertificateDer::from_pem_slice(certificate.pem.as_bytes()).unwrap()];
+        let key = PrivateKeyDer::from_pem_slice(certificate.key.as_bytes()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap());
+        Server::raw(move |stream| {
+            let mut stream = StreamOwned::new(ServerConnection::new(config).unwrap(), stream);
+            // A client that does not trust us breaks it off here.
+            if stream.conn.complete_io(&mut stream.sock).is_ok() && !stream.conn.is_handshaking() {
+                let accepted = accept_hdr(stream, |_: &Request, response: Response| Ok(response));
+                if let Ok(socket) = accepted {
+                    deed(socket);
+                }
+            }
+        })
+    }
+    pub(crate) fn url(&self) -> String {
+        format!("ws://{}/media", self.address)
+    }
+    pub(crate) fn join(self) {
+        self.thread.join().unwrap();
+    }
+}
+
+pub(crate) type Secure = WebSocket<StreamOwned<ServerConnection, TcpStream>>;
+
+fn accept(stream: TcpStream) -> (WebSocket<TcpStream>, Request) {
+    let mut seen = None;
+    let socket = accept_hdr(stream, |request: &Request, response: Response| {
+        seen = Some(request.clone());
+        Ok(response)
+    });
+    (socket.unwrap(), seen.unwrap())
+}
+
+/// A certificate that signed itself, and its key.
+pub(crate) struct Certificate {
+    pub(crate) pem: String,
+    key: String,
+}
+
+impl Certificate {
+    pub(crate) fn of(name: &str) -> Certificate {
+        let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+        Certificate { pem: made.cert.pem(), key: made.signing_key.serialize_pem() }
+    }
+}
+
+/// Sends back each frame as audio, until the far side closes.
+pub(crate) fn echo<S: Read + Write>(mut socket: WebSocket<S>) {
+    while let Ok(message) = socket.read() {
+        let Message::Text(text) = message else { continue };
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        if json["event"] == "media" {
+            let media = serde_json::json!({"event": "media", "streamSid": json["streamSid"], "media": {"payload": json["media"]["payload"]}});
+            if socket.send(Message::text(media.to_string())).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Every text until the far side closes, and its close code.
+pub(crate) fn read_all<S: Read + Write>(socket: &mut WebSocket<S>) -> (Vec<serde_json::Value>, Option<u16>) {
+    let mut texts = Vec::new();
+    loop {
+        match socket.read() {
+            Ok(Message::Text(text)) => texts.push(serde_json::from_str(&text).unwrap()),
+            Ok(Message::Close(frame)) => return (texts, frame.map(|frame| frame.code.into())),
+            Ok(_) => {}
+            Err(_) => return (texts, None),
+        }
+    }
+}
+
+pub(crate) fn settings() -> Settings {
+    Settings { stream_sid: "MZ1".into(), call_sid: "CA1".into(), account_sid: "AC1".into(), ..Settings::default() }
+}
+
+pub(crate) fn socket_spec(url: String) -> SocketSpec {
+    SocketSpec { url, auth_token: None, ca: None, plain_networks: vec![] }
+}
+
+pub(crate) fn wire() -> WireSpec {
+    WireSpec { payloads: vec![(0, 0)], clocks: vec![], law: Law::Mu, keys: Some(101) }
+}
+
+impl Rig {
+    pub(crate) fn add_agent(&mut self, id: MediaId, settings: Settings, socket: SocketSpec) -> Arc<EndCounters> {
+        let counters = Arc::new(EndCounters::default());
+        let spec = Arc::new(AgentSpec { settings, socket, counters: counters.clone() });
+        self.workers.send(id, Command::AddAgent { end: AGENT, spec });
+        counters
+    }
+    pub(crate) fn wire_agent(&mut self, id: MediaId) {
+        self.workers.send(id, Command::Wire { from: A, to: AGENT, wire: wire() });
+        self.workers.send(id, Command::Wire { from: AGENT, to: A, wire: wire() });
+    }
+    /// The next event that is not a note.
+    pub(crate) fn told(&mut self) -> Event {
+        loop {
+            let (_, event) = self.event();
+            if !matches!(event, Event::AgentNote { .. } | Event::Latched { .. }) {
+                return event;
+            }
+        }
+    }
+}
