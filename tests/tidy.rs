@@ -54,15 +54,19 @@ const LICENCES: [&str; 10] = [
 ];
 
 /// Packages that are built in several versions, with the reason.
-const DUPLICATES: [(&str, &str); 8] = [
+const DUPLICATES: [(&str, &str); 12] = [
+    ("bit-vec", "rcgen (tests only) writes certificates with a release before proptest's"),
+    ("getrandom", "the older is ring's, which rustls names beside aws-lc-rs and which is not built"),
     ("hashbrown", "rlibphonenumber and its maps are one and two releases behind indexmap"),
     ("itertools", "criterion (tests only) is a release ahead of the code generator of logos"),
     ("logos", "rlibphonenumber and its message parser use neighbouring releases"),
     ("logos-codegen", "with logos"),
     ("logos-derive", "with logos"),
+    ("synstructure", "the older is of rcgen's reader of certificates, which is not built"),
     ("syn", "build time only: derive macros are moving from 2 to 3"),
     ("thiserror", "some of what we use has not moved to 2"),
     ("thiserror-impl", "with thiserror"),
+    ("untrusted", "rcgen (tests only) turns on what aws-lc-rs has of ring; webpki is ahead of it"),
 ];
 
 /// What a core may not say: it takes `now` and bytes, and returns bytes and deadlines.
