@@ -183,6 +183,11 @@ fn routes_name_agents_that_exist() {
         parse(&format!("{TRUNK}[agent.reception]\nurl = 'ws://127.0.0.1/'\n[[route]]\nconnect = 'agent:recepton'\n"))
             .unwrap_err();
     assert_eq!(found[0].help, "did you mean \"reception\"?");
+    let five = "['agent:reception', 'agent:reception', 'agent:reception', 'agent:reception', 'agent:reception']";
+    let text = format!(
+        "{TRUNK}[agent.reception]\nurl = 'ws://127.0.0.1/'\n[[route]]\nconnect = 'trunk:carrier'\nfork = {five}\n"
+    );
+    assert_eq!(parse(&text).unwrap_err()[0].code, "TG0105");
     for sid in ["AC1", "AC0123456789ABCDEF0123456789ABCDEF", "XX0123456789abcdef0123456789abcdef"] {
         let found =
             parse(&format!("{TRUNK}[[route]]\nconnect = 'trunk:carrier'\n[api]\naccount_sid = '{sid}'\n")).unwrap_err();

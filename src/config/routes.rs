@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::DeValue;
+use trunkgate_call::limits::LISTENERS_PER_CALL;
 use trunkgate_route::{Numbers, Pattern, Route, TargetSpec};
 
 use super::code;
@@ -74,6 +75,12 @@ fn read_one<'a>(
             name.map(str::to_owned)
         })
     });
+    if let (Some(value), true) =
+        (section.get("fork"), fork.as_ref().is_some_and(|list| list.len() > LISTENERS_PER_CALL))
+    {
+        let help = format!("{LISTENERS_PER_CALL} at most");
+        findings.error(code::BAD_VALUE, value.span(), "`fork`: too many listeners", help);
+    }
     let on_busy = section.read("on_busy", findings, values::boolean).unwrap_or(false);
     let ring_timeout = section.read("ring_timeout", findings, values::duration);
     let (from, from_spans) = from.into_iter().unzip();

@@ -27,7 +27,7 @@ fn lost(connect: Vec<TargetSpec>) -> (Bench, Dialing, EndId, EndId) {
 
 #[test]
 fn the_caller_hears_ringback_and_then_the_trunk() {
-    let (mut bench, mut caller, own, desk) = lost(vec![to_agent("desk"), to_trunk("pbx")]);
+    let (mut bench, _, own, desk) = lost(vec![to_agent("desk"), to_trunk("pbx")]);
     let player = EndId(desk.0 + 2);
     assert_eq!(bench.told(), [Told::Remove(desk), Told::Ringback(player), Told::Wire(player, own, from_agent_wire()),]);
     assert_eq!(bench.state(), "transferring");
@@ -75,8 +75,14 @@ fn the_caller_hears_ringback_and_then_the_trunk() {
     ] {
         assert!(story.contains(line), "{line} is not in:\n{story}");
     }
+}
 
-    // From now on it is a call between two trunks: the far end's changes go through, and so does its end.
+#[test]
+fn from_then_on_it_is_a_call_between_two_trunks() {
+    let (mut bench, mut caller, ..) = lost(vec![to_agent("desk"), to_trunk("pbx")]);
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, callee.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
     bench.receive(PBX, callee.request("INVITE", 2, &sdp("10.0.0.20", 30_000, 2, "0 101", "sendonly")));
     bench.expect(PBX, "SIP/2.0 100");
     let hold = bench.expect(CARRIER, "INVITE");
