@@ -86,11 +86,18 @@ fn line(entry: &TraceEntry, columns: usize, legs: &[String]) -> String {
             arrow(&time, columns, *leg, *received, text, '─', &note)
         }
         TraceItem::Decision { text } => remark(&time, columns, text),
-        TraceItem::Media { leg, text } | TraceItem::Agent { leg, text } => {
-            let name = legs.get(*leg).map_or("?", String::as_str);
-            remark(&time, columns, &format!("{name}: {text}"))
+        TraceItem::Media { leg, text } => remark(&time, columns, &named(legs, *leg, text)),
+        TraceItem::Agent { leg, text } => {
+            let mut row = bars(&time, columns);
+            row.set(FIRST + column(*leg) * PITCH, '●');
+            row.put(FIRST + (columns - 1) * PITCH + 3, &named(legs, *leg, text));
+            row.text()
         }
     }
+}
+
+fn named(legs: &[String], leg: usize, text: &str) -> String {
+    format!("{}: {text}", legs.get(leg).map_or("?", String::as_str))
 }
 
 fn bars(time: &str, columns: usize) -> Row {
@@ -211,5 +218,26 @@ mod tests {
         assert_eq!(lines[6], "    +1.402 s   │◀────200 OK─────│                │                │");
         assert_eq!(lines[7], "         RTP   │══════175══════▶│                │                │");
         assert_eq!(lines.len(), 11);
+    }
+
+    #[test]
+    fn an_agent_has_its_column() {
+        let trace = TraceView {
+            sid: "CA0".into(),
+            verdict: String::new(),
+            legs: vec!["carrier".into(), "bot".into(), "pbx".into()],
+            entries: vec![
+                TraceEntry { at_us: 900, what: TraceItem::Agent { leg: 1, text: "open".into() } },
+                TraceEntry { at_us: 1_000, what: TraceItem::Media { leg: 2, text: "latched".into() } },
+                TraceEntry { at_us: 2_000, what: TraceItem::Agent { leg: 9, text: "?".into() } },
+            ],
+            dropped: 2,
+        };
+        let drawn = draw(&trace, &[]);
+        let lines: Vec<&str> = drawn.lines().collect();
+        assert_eq!(lines[0], "            carrier           edge              bot              pbx");
+        assert_eq!(lines[1], "     +0.9 ms   │                │                ●                │  bot: open");
+        assert_eq!(lines[2], "     +1.0 ms   │                │                │                │  pbx: latched");
+        assert!(lines[4].ends_with("2 earlier entries were dropped"));
     }
 }

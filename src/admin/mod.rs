@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::handle::{Gone, Handle};
 use crate::limits;
 
+mod agents;
 mod calls;
 mod exposition;
 mod gate;
@@ -77,6 +78,7 @@ fn router(handle: Handle) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics::metrics))
         .route("/v1/status", get(status::status))
+        .route("/v1/agents", get(agents::list))
         .route("/v1/calls", get(calls::list))
         .route("/v1/calls/{sid}", get(calls::show).delete(calls::hang_up))
         .route("/v1/calls/{sid}/trace", get(calls::trace))

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use trunkgate_call::view::TrunkView;
 
 use super::ApiError;
+use super::agents::AgentReport;
 use crate::handle::{Gone, Handle, Phase};
 use crate::reload::{ReloadError, Reloaded};
 use crate::transport::transport_name;
@@ -38,6 +39,8 @@ pub struct StatusReport {
     pub calls: usize,
     /// Trunks in the order of the file.
     pub trunks: Vec<TrunkView>,
+    /// Agents in the order of the file.
+    pub agents: Vec<AgentReport>,
     /// What is wrong now, a sentence each.
     pub problems: Vec<String>,
 }
@@ -108,6 +111,7 @@ impl StatusReport {
             },
             calls: gateway.calls,
             trunks: gateway.trunks,
+            agents: AgentReport::all(handle, gateway.agents),
             problems: Vec::new(),
         };
         report.problems = report.problems_now(handle);
@@ -127,6 +131,10 @@ impl StatusReport {
         for trunk in self.trunks.iter().filter(|trunk| trunk.state == "down") {
             let why = trunk.last_problem.as_deref().unwrap_or("no answer");
             problems.push(format!("trunk {} is down: {why}", trunk.name));
+        }
+        for agent in self.agents.iter().map(|report| &report.agent).filter(|agent| agent.state == "down") {
+            let why = agent.last_problem.as_deref().unwrap_or("no answer");
+            problems.push(format!("agent {} is down: {why}", agent.name));
         }
         let failures = handle.shared.cdr_failures.get();
         if failures > 0 {

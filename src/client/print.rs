@@ -48,17 +48,27 @@ pub(super) fn status(answer: &Value) -> String {
         ]);
     }
     out.push_str(&table(&rows));
+    out.push_str(&agents(answer));
     for problem in answer["problems"].as_array().into_iter().flatten() {
         out.push_str(&format!("{} {}\n", paint("!", RED), text(problem)));
     }
     out
 }
 
+/// The agents of `status`; nothing where there are none.
+fn agents(answer: &Value) -> String {
+    let mut rows = vec![["AGENT", "STATE", "SESSIONS", "LOST", "LAST PROBLEM", "URL"].map(str::to_owned).to_vec()];
+    for agent in answer["agents"].as_array().into_iter().flatten() {
+        rows.push(["name", "state", "sessions", "lost", "last_problem", "url"].map(|key| shown(&agent[key])).to_vec());
+    }
+    if rows.len() == 1 { String::new() } else { table(&rows) }
+}
+
 /// `calls ls`
 pub(super) fn calls(answer: &Value) -> String {
     let mut rows = vec![["SID", "FROM", "TO", "ROUTE", "LEGS", "STATE", "TIME", "REASON"].map(str::to_owned).to_vec()];
     for call in answer["calls"].as_array().into_iter().flatten() {
-        let trunks = call["legs"].as_array().into_iter().flatten().map(|leg| shown(&leg["trunk"]));
+        let trunks = call["legs"].as_array().into_iter().flatten().map(party);
         rows.push(vec![
             shown(&call["sid"]),
             shown(&call["from"]),
@@ -85,12 +95,12 @@ pub(super) fn call(call: &Value) -> String {
         out.push_str(&format!("{key:<12} {}\n", shown(&call[key])));
     }
     let mut rows =
-        vec![["LEG", "TRUNK", "STATE", "REMOTE", "CODEC", "RX", "TX", "LOST", "JITTER"].map(str::to_owned).to_vec()];
+        vec![["LEG", "PARTY", "STATE", "REMOTE", "CODEC", "RX", "TX", "LOST", "JITTER"].map(str::to_owned).to_vec()];
     for leg in call["legs"].as_array().into_iter().flatten() {
         let rtp = &leg["rtp"];
         rows.push(vec![
             shown(&leg["direction"]),
-            shown(&leg["trunk"]),
+            party(leg),
             shown(&leg["state"]),
             format!("{} {}", shown(&leg["transport"]), shown(&leg["remote"])),
             shown(&leg["codec"]),
@@ -145,6 +155,11 @@ fn shown(value: &Value) -> String {
         None if value.is_null() => "–".into(),
         None => value.to_string(),
     }
+}
+
+/// A leg's trunk, or its agent.
+fn party(leg: &Value) -> String {
+    shown(if leg["kind"] == "agent" { &leg["agent"] } else { &leg["trunk"] })
 }
 
 /// From the answer (else the start) to the end (else now).

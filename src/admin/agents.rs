@@ -1,0 +1,57 @@
+//! `/v1/agents`: each agent of the configuration, whether its sockets open, and how many are.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use trunkgate_call::view::AgentView;
+
+use super::ApiError;
+use crate::handle::Handle;
+
+/// An agent at a glance.
+#[derive(Debug, Serialize)]
+pub struct AgentReport {
+    /// What the gateway knows.
+    #[serde(flatten)]
+    pub agent: AgentView,
+    /// Where it is, without what follows a `?`: that may be secret.
+    pub url: String,
+}
+
+/// `{"agents":[…]}`
+#[derive(Debug, Serialize)]
+pub(super) struct Agents {
+    agents: Vec<AgentReport>,
+}
+
+impl AgentReport {
+    /// Those of the table in force, in the order of the file.
+    pub(super) fn all(handle: &Handle, seen: Vec<AgentView>) -> Vec<AgentReport> {
+        let table = handle.table();
+        let url = |name: &str| {
+            let agent = table.agent(name);
+            agent.map_or_else(String::new, |agent| without_query(&agent.url).to_owned())
+        };
+        seen.into_iter().map(|agent| AgentReport { url: url(&agent.name), agent }).collect()
+    }
+}
+
+pub(super) async fn list(State(handle): State<Handle>) -> Result<Json<Agents>, ApiError> {
+    let status = handle.status().await?;
+    Ok(Json(Agents { agents: AgentReport::all(&handle, status.agents) }))
+}
+
+fn without_query(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_not_shown() {
+        assert_eq!(without_query("wss://a.example/media?token=secret"), "wss://a.example/media");
+        assert_eq!(without_query("wss://a.example/media"), "wss://a.example/media");
+    }
+}
