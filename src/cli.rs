@@ -32,8 +32,11 @@ pub enum Verb {
         #[arg(long, default_value = "30s", value_parser = duration, value_name = "DURATION")]
         drain: Duration,
     },
-    /// Make two calls through an edge, a carrier and two trunks on loopback
+    /// Make four calls through an edge, a carrier, two trunks and an agent, all on loopback
     Demo {
+        /// Keep the edge up after the calls
+        #[arg(long)]
+        serve: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,

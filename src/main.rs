@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     let config = cli.config.as_deref();
     match cli.verb {
         Verb::Run { drain } => run::run(config, drain),
-        Verb::Demo { json } => demo::run(json),
+        Verb::Demo { serve, json } => demo::run(json, serve),
         Verb::Init(flags) => {
             let options = InitOptions { trunk: flags.trunk, pbx: flags.pbx, agent: flags.agent, yes: flags.yes };
             init::run(config.unwrap_or("trunkgate.toml".as_ref()), &options)

@@ -2,7 +2,8 @@
 
 #![allow(clippy::expect_used)]
 
-use std::process::{Command, Output};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Output, Stdio};
 
 fn demo(sabotage: Option<&str>, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trunkgate"));
@@ -18,13 +19,21 @@ fn text(output: &Output) -> String {
 }
 
 #[test]
-fn two_calls_arrive_intact() {
+fn every_call_arrives_intact() {
     let output = demo(None, &[]);
     let text = text(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
-    for part in
-        ["call 1: straight through", "call 2: the first trunk is silent", "INVITE", "identical", "ok: all audio"]
-    {
+    for part in [
+        "call 1: an agent takes it",
+        "call 2: the agent is killed",
+        "call 3: two trunks talk",
+        "call 4: the first trunk is silent",
+        "INVITE",
+        "MOS",
+        "identical",
+        "one SSRC, sequence +1, timestamp +160 throughout",
+        "ok: all audio",
+    ] {
         assert!(text.contains(part), "{part} in\n{text}");
     }
     assert!(!text.contains("different"), "{text}");
@@ -36,10 +45,42 @@ fn harmed_audio_is_noticed() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON on stdout");
     assert_eq!(outcome["ok"], false);
-    for call in outcome["calls"].as_array().expect("calls") {
+    let calls = outcome["calls"].as_array().expect("calls");
+    assert_eq!(calls.len(), 4);
+    for call in calls {
         assert_eq!(call["directions"][0]["damaged"], 0, "what the carrier says is not touched");
-        assert_ne!(call["directions"][1]["damaged"], 0, "what the trunk says is");
+        assert_ne!(call["problems"], serde_json::json!([]), "what it hears is: {}", call["title"]);
     }
+    for call in &calls[2..] {
+        assert_ne!(call["directions"][1]["damaged"], 0, "each packet of a trunk is counted");
+    }
+}
+
+#[test]
+fn the_edge_can_be_kept_up() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_trunkgate"))
+        .args(["demo", "--serve"])
+        .env_remove("TRUNKGATE_SABOTAGE")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let stderr = BufReader::new(child.stderr.take().expect("stderr"));
+    let up = stderr.lines().map_while(Result::ok).find(|line| line.contains("the edge stays up"));
+    let up = up.expect("it says where it stays");
+    let url = up.split_whitespace().find(|word| word.starts_with("http://")).expect("a URL").trim_end_matches(';');
+    let trunkgate = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_trunkgate")).args(arguments).args(["--url", url]).output();
+        text(&output.expect("the binary runs"))
+    };
+    let calls: serde_json::Value = serde_json::from_str(&trunkgate(&["calls", "--json"])).expect("JSON");
+    assert_eq!(calls["calls"].as_array().map(Vec::len), Some(4));
+    let first = calls["calls"][3]["sid"].as_str().expect("a sid");
+    let ladder = trunkgate(&["trace", first]);
+    assert!(ladder.contains("echo") && ladder.contains("verdict"), "{ladder}");
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).expect("it still runs");
+    assert!(child.wait().expect("it ends").success());
 }
 
 #[test]

@@ -10,25 +10,39 @@ use trunkgate_call::trace::TraceView;
 use trunkgate_phone::{Answer, CallNumber, Dial, Event, Talk};
 use trunkgate_sip::{Flow, ListenerId, Transport};
 
-use super::party::{News, Party};
+use super::News;
+use super::agent::Agents;
+use super::judgement::{self, Parts};
+use super::party::Party;
 use super::progress::Progress;
 use super::quality::{self, Direction};
+use super::stream::Continuity;
 use crate::handle::Handle;
 use crate::ladder;
 
-/// Frames that each side says: 3.5 s.
-const FRAMES: u32 = 175;
-/// From the answer to the BYE: the last frame has arrived by then.
-const LENGTH: Duration = Duration::from_millis(4000);
 /// A call that takes longer is a failed one.
-const PATIENCE: Duration = Duration::from_secs(12);
+const PATIENCE: Duration = Duration::from_secs(15);
 /// How often progress is shown.
 const TICK: Duration = Duration::from_millis(100);
 /// The calling number.
 const CALLER: &str = "+14155550100";
 
+/// What an agent has to do with a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Nothing.
+    None,
+    /// It talks with the caller; its connection is dropped so long after the answer, if a time is given.
+    Talks {
+        /// From the caller's answer.
+        killed_after: Option<Duration>,
+    },
+    /// It listens to a call between trunks.
+    Listens,
+}
+
 /// What is to happen in a call.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Plan {
     /// What it shows.
     pub(super) title: &'static str,
@@ -36,8 +50,16 @@ pub(super) struct Plan {
     pub(super) number: &'static str,
     /// Which phone answers how.
     pub(super) answers: Vec<(usize, Answer)>,
-    /// Position of the phone that should get it.
-    pub(super) answered_by: usize,
+    /// Position of the phone that should get it, if one should.
+    pub(super) answered_by: Option<usize>,
+    /// The agent's part.
+    pub(super) agent: Role,
+    /// Frames that the caller says.
+    pub(super) frames: u32,
+    /// Frames that the other phone says.
+    pub(super) far_frames: u32,
+    /// From the answer to the caller's BYE: the last frame has arrived by then.
+    pub(super) length: Duration,
 }
 
 /// What came of a call.
@@ -53,6 +75,8 @@ pub(super) struct CallResult {
     trace: Option<TraceView>,
     /// What was heard.
     directions: Vec<Direction>,
+    /// All that the caller heard, as one stream.
+    stream: Continuity,
     /// What is wrong; empty if nothing is.
     pub(super) problems: Vec<String>,
 }
@@ -61,17 +85,19 @@ pub(super) struct CallResult {
 pub(super) struct Stage<'a> {
     /// Carrier, then trunks.
     pub(super) parties: &'a [Party],
+    /// The agents.
+    pub(super) agents: &'a Agents,
     /// The edge's SIP address.
     pub(super) edge: SocketAddr,
     /// The edge.
     pub(super) handle: Handle,
-    /// What the phones tell.
+    /// What phones and agents tell.
     pub(super) news: &'a mut mpsc::Receiver<News>,
     /// Where progress is shown.
     pub(super) progress: &'a mut Progress,
 }
 
-/// What the phones told of a call.
+/// What was told of a call.
 #[derive(Debug, Default)]
 struct Seen {
     answered: Option<Instant>,
@@ -79,23 +105,25 @@ struct Seen {
     far: Option<(usize, CallNumber)>,
     near_ended: bool,
     far_ended: bool,
+    /// Connections to an agent that are open.
+    agents: usize,
+    killed: bool,
     problems: Vec<String>,
 }
 
 impl Stage<'_> {
     /// Plays a call to its end.
     pub(super) async fn play(&mut self, plan: &Plan) -> anyhow::Result<CallResult> {
-        let talk = Talk { frames: Some(FRAMES), ..Talk::default() };
+        let talk = Talk { frames: Some(plan.far_frames), ..Talk::default() };
         for (at, answer) in &plan.answers {
             if let Some(party) = self.parties.get(*at) {
                 party.expect(Answer { talk: talk.clone(), ..answer.clone() }).await;
             }
         }
-        let mut seen = Seen::default();
-        let mut directions = Vec::new();
-        if let Some(near) = self.dial(plan, talk).await {
+        let (mut seen, mut directions, mut stream) = (Seen::default(), Vec::new(), Continuity::default());
+        let near = self.dial(plan).await;
+        if let Some(near) = near {
             self.watch(plan, near, &mut seen).await;
-            self.measure(near, plan, &mut seen, &mut directions).await;
         } else {
             seen.problems.push("the carrier's phone could not dial".into());
         }
@@ -104,32 +132,34 @@ impl Stage<'_> {
             Some(call) => self.handle.trace(&call.sid).await?,
             None => None,
         };
-        judge_edge(plan, self.parties, call.as_ref(), &directions, &mut seen.problems);
+        if let Some(near) = near {
+            let parts = self.parts(near, &mut seen).await;
+            stream = parts.near.1.continuity.clone();
+            directions = judgement::directions(plan, &parts, &mut seen.problems);
+            judgement::edge(plan, &parts, call.as_ref(), &mut seen.problems);
+        }
         let problems = seen.problems;
-        Ok(CallResult { title: plan.title, number: plan.number, call, trace, directions, problems })
+        Ok(CallResult { title: plan.title, number: plan.number, call, trace, directions, stream, problems })
     }
 
-    async fn dial(&self, plan: &Plan, talk: Talk) -> Option<CallNumber> {
+    async fn dial(&self, plan: &Plan) -> Option<CallNumber> {
         let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: self.edge, connection: None };
         let uri = format!("sip:{}@{}", plan.number, self.edge);
         let mut dial = Dial::new(flow, uri, format!("<sip:{CALLER}@{}>", self.parties.first()?.address));
-        dial.talk = Talk { hang_up_after: Some(LENGTH), ..talk };
+        dial.talk = Talk { hang_up_after: Some(plan.length), frames: Some(plan.frames), ..Talk::default() };
         self.parties.first()?.dial(dial).await
     }
 
-    /// Follows the call until both phones know that it is over.
+    /// Follows the call until all that take part know that it is over.
     async fn watch(&mut self, plan: &Plan, near: CallNumber, seen: &mut Seen) {
         let (began, mut tick) = (Instant::now(), tokio::time::interval(TICK));
-        while !(seen.near_ended && (seen.far_ended || seen.far.is_none())) {
+        while !(seen.near_ended && (seen.far_ended || seen.far.is_none()) && seen.agents == 0) {
             tokio::select! {
                 news = self.news.recv() => {
                     let Some(news) = news else { return };
                     self.note(plan, near, news, seen);
                 }
-                _ = tick.tick() => {
-                    let spoken = seen.answered.map_or(0.0, |at| at.elapsed().as_secs_f64() / LENGTH.as_secs_f64());
-                    self.progress.bar(plan.title, spoken.min(1.0));
-                }
+                _ = tick.tick() => self.pass_time(plan, seen),
             }
             if began.elapsed() > PATIENCE {
                 seen.problems.push(format!("not over after {} s", PATIENCE.as_secs()));
@@ -139,29 +169,58 @@ impl Stage<'_> {
         }
     }
 
+    fn pass_time(&mut self, plan: &Plan, seen: &mut Seen) {
+        let talked = seen.answered.map_or(Duration::ZERO, |at| at.elapsed());
+        self.progress.bar(plan.title, (talked.as_secs_f64() / plan.length.as_secs_f64()).min(1.0));
+        if let Role::Talks { killed_after: Some(after) } = plan.agent
+            && !seen.killed
+            && talked >= after
+        {
+            seen.killed = true;
+            self.agents.kill();
+            self.progress.say(&format!("call to {}: the agent is killed", plan.number));
+        }
+    }
+
     fn note(&mut self, plan: &Plan, near: CallNumber, news: News, seen: &mut Seen) {
-        let name = self.parties.get(news.party).map_or("?", |party| party.name);
-        let is_near = news.party == 0;
-        match news.event {
+        let (party, event) = match news {
+            News::Phone { party, event } => (party, event),
+            News::AgentOpen { echo } => {
+                seen.agents += 1;
+                let what = if echo { "the agent has it" } else { "a listener hears it" };
+                return self.progress.say(&format!("call to {}: {what}", plan.number));
+            }
+            News::AgentEnded => {
+                seen.agents = seen.agents.saturating_sub(1);
+                return;
+            }
+        };
+        let name = self.parties.get(party).map_or("?", |party| party.name);
+        let is_near = party == 0;
+        match event {
             Event::Incoming(_) => self.progress.say(&format!("call to {}: {name} is asked", plan.number)),
             Event::Ringing(_) => {}
             Event::Answered(number) if is_near && number == near => {
                 seen.answered = Some(Instant::now());
-                self.progress.say(&format!("call to {}: answered, a tone both ways", plan.number));
+                self.progress.say(&format!("call to {}: answered, the caller says a tone", plan.number));
             }
-            Event::Answered(number) => seen.far = Some((news.party, number)),
+            Event::Answered(number) => {
+                seen.far = Some((party, number));
+                self.progress.say(&format!("call to {}: {name} has it, and says a tone", plan.number));
+            }
             Event::Ended(number, ending) if is_near => {
                 seen.near_ended |= number == near;
                 if seen.answered.is_none() {
                     seen.problems.push(format!("not answered: {ending:?}"));
                 }
             }
-            Event::Ended(number, _) => seen.far_ended |= seen.far == Some((news.party, number)),
+            Event::Ended(number, _) => seen.far_ended |= seen.far == Some((party, number)),
             Event::Heard(..) => {}
         }
     }
 
     async fn end(&self, near: CallNumber, seen: &Seen) {
+        self.agents.kill();
         if let Some(carrier) = self.parties.first() {
             carrier.hang_up(near).await;
         }
@@ -172,51 +231,18 @@ impl Stage<'_> {
         }
     }
 
-    async fn measure(&self, near: CallNumber, plan: &Plan, seen: &mut Seen, directions: &mut Vec<Direction>) {
-        let Some((at, number)) = seen.far else {
-            seen.problems.push("no trunk answered".into());
-            return;
-        };
-        let (Some(carrier), Some(trunk)) = (self.parties.first(), self.parties.get(at)) else { return };
-        if at != plan.answered_by {
-            seen.problems.push(format!("answered by trunk {}", trunk.name));
+    /// What each of them said and heard.
+    async fn parts(&self, near: CallNumber, seen: &mut Seen) -> Parts {
+        let mut parts = Parts { agents: self.agents.take(), ..Parts::default() };
+        if let Some(carrier) = self.parties.first() {
+            parts.near = (carrier.name, carrier.report(near).await);
         }
-        let (here, there) = (carrier.report(near).await, trunk.report(number).await);
-        for (from, to, speaker, listener) in
-            [(carrier.name, trunk.name, &here, &there), (trunk.name, carrier.name, &there, &here)]
+        if let Some((at, number)) = seen.far
+            && let Some(party) = self.parties.get(at)
         {
-            let (direction, problems) = Direction::judge(from, to, speaker, listener);
-            directions.push(direction);
-            seen.problems.extend(problems);
+            parts.far = Some((at, party.name, party.report(number).await));
         }
-    }
-}
-
-/// What the edge itself says of the call must fit what the phones saw.
-fn judge_edge(
-    plan: &Plan,
-    parties: &[Party],
-    call: Option<&CallView>,
-    directions: &[Direction],
-    problems: &mut Vec<String>,
-) {
-    let Some(call) = call else {
-        problems.push("the edge knows nothing of the call".into());
-        return;
-    };
-    let trunk = parties.get(plan.answered_by).map_or("", |party| party.name);
-    if call.outcome != Some("answered") {
-        problems.push(format!("the edge's outcome is {:?}, reason {:?}", call.outcome, call.reason));
-    }
-    for (name, heard) in ["carrier", trunk].into_iter().zip(directions) {
-        match call.legs.iter().find(|leg| leg.trunk == name) {
-            None => problems.push(format!("the edge has no leg of {name}")),
-            Some(leg) if leg.rtp.lost > 0 || leg.rtp.rx_packets != heard.sent => problems.push(format!(
-                "the edge had {} of {name}'s {} packets, {} lost",
-                leg.rtp.rx_packets, heard.sent, leg.rtp.lost
-            )),
-            Some(_) => {}
-        }
+        parts
     }
 }
 
@@ -230,6 +256,14 @@ impl CallResult {
         }
         if !self.directions.is_empty() {
             out.push_str(&quality::table(&self.directions));
+        }
+        let Continuity { packets, breaks, largest_gap_ms, .. } = self.stream;
+        if packets > 0 {
+            let whole = match breaks {
+                0 => "one SSRC, sequence +1, timestamp +160 throughout".to_owned(),
+                breaks => format!("broken {breaks} times"),
+            };
+            out.push_str(&format!("  to the caller: {packets} packets, {whole}, largest gap {largest_gap_ms} ms\n"));
         }
         for problem in &self.problems {
             out.push_str(&format!("  ✗ {problem}\n"));

@@ -1,10 +1,14 @@
-//! `trunkgate demo`: an edge, a carrier and two trunks on loopback over real sockets. Two calls with a tone both ways: one
-//! straight through, one whose first trunk is silent and that goes on to the second. Needs no file, root or network.
+//! `trunkgate demo`: an edge, a carrier, two trunks and two agents on loopback over real sockets. Four calls with a tone
+//! both ways: one to an agent, one whose agent is killed and that goes on to a trunk, one between trunks that an agent
+//! listens to, one whose first trunk is silent. Needs no file, root or network.
 
+mod agent;
 mod call;
+mod judgement;
 mod party;
 mod progress;
 mod quality;
+mod stream;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
@@ -14,11 +18,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow, bail};
 use serde::Serialize;
 use tokio::sync::mpsc;
-use trunkgate_phone::Answer;
+use trunkgate_phone::{Answer, Event, Manner};
 
 use crate::config;
 use crate::edge::Edge;
-use call::{CallResult, Plan, Stage};
+use agent::Agents;
+use call::{CallResult, Plan, Role, Stage};
 use party::Party;
 use progress::Progress;
 use quality::Journal;
@@ -31,8 +36,27 @@ const NO_RESPONSE: Duration = Duration::from_secs(1);
 const MEDIA_PORTS: u16 = 32;
 /// Where the search for them begins and ends: below the ephemeral range.
 const PORT_SEARCH: (u16, u16) = (16_384, 32_000);
-/// News of phones that may wait.
+/// News of phones and agents that may wait.
 const NEWS: usize = 1024;
+
+/// Something that a phone or an agent tells.
+#[derive(Debug, Clone, Copy)]
+enum News {
+    /// A phone.
+    Phone {
+        /// Its position.
+        party: usize,
+        /// What.
+        event: Event,
+    },
+    /// A stream to an agent is open.
+    AgentOpen {
+        /// Whether it is the one that talks.
+        echo: bool,
+    },
+    /// It is gone.
+    AgentEnded,
+}
 
 /// All that the demo found, as `--json` prints it.
 #[derive(Debug, Serialize)]
@@ -42,8 +66,9 @@ struct Outcome {
     calls: Vec<CallResult>,
 }
 
-/// Runs the demo: exit 0 if each call's audio arrived intact, 1 if not, 2 where it cannot be started.
-pub fn run(json: bool) -> ExitCode {
+/// Runs the demo: exit 0 if each call's audio arrived intact, 1 if not, 2 where it cannot be started. With `serve` the
+/// edge stays up until Ctrl-C.
+pub fn run(json: bool, serve: bool) -> ExitCode {
     let harm = match std::env::var(SABOTAGE).as_deref() {
         Ok("audio") => true,
         Ok("") | Err(_) => false,
@@ -53,13 +78,10 @@ pub fn run(json: bool) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return complain(&error.into()),
     };
-    let outcome = tokio::task::LocalSet::new().block_on(&runtime, demonstrate(harm));
+    let outcome = tokio::task::LocalSet::new().block_on(&runtime, demonstrate(json, serve, harm));
     match outcome {
-        Ok(outcome) => {
-            let text = if json { as_json(&outcome) } else { as_text(&outcome) };
-            print(&text);
-            if outcome.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => complain(&error),
     }
 }
@@ -72,10 +94,11 @@ fn complain(error: &anyhow::Error) -> ExitCode {
 
 fn print(text: &str) {
     use std::io::Write as _;
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    let mut stdout = std::io::stdout();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
-async fn demonstrate(harm: bool) -> anyhow::Result<Outcome> {
+async fn demonstrate(json: bool, serve: bool, harm: bool) -> anyhow::Result<bool> {
     let began = Instant::now();
     let mut progress = Progress::new();
     let (news, mut news_in) = mpsc::channel(NEWS);
@@ -86,14 +109,16 @@ async fn demonstrate(harm: bool) -> anyhow::Result<Outcome> {
         let party = Party::start(index, name, journal.clone(), news.clone(), harm).await;
         parties.push(party.context("a phone cannot be started")?);
     }
-    let edge = start_edge(&parties).await?;
+    let agents = Agents::start(journal, news, harm).context("the agents cannot be started")?;
+    let edge = start_edge(&parties, &agents).await?;
     let address = edge.listeners.first().map(|l| l.address).context("the edge does not listen")?;
-    progress.say(&format!("edge on {address}, carrier and trunks a and b beside it"));
+    progress.say(&format!("edge on {address}; a carrier, trunks a and b, an agent and a listener beside it"));
 
     let mut calls = Vec::new();
     for plan in plans() {
         let mut stage = Stage {
             parties: &parties,
+            agents: &agents,
             edge: address,
             handle: edge.handle(),
             news: &mut news_in,
@@ -102,35 +127,72 @@ async fn demonstrate(harm: bool) -> anyhow::Result<Outcome> {
         calls.push(stage.play(&plan).await?);
     }
     progress.done();
+    let ok = !calls.is_empty() && calls.iter().all(|call| call.problems.is_empty());
+    let outcome = Outcome { ok, seconds: began.elapsed().as_secs_f64(), calls };
+    print(&if json { as_json(&outcome) } else { as_text(&outcome) });
+    if serve {
+        let url = format!("http://{}", edge.http);
+        progress.say(&format!("the edge stays up: {url}; try `trunkgate calls --url {url}`. Ctrl-C ends it"));
+        tokio::signal::ctrl_c().await.context("Ctrl-C cannot be waited for")?;
+    }
     let edge = tokio::task::spawn_blocking(move || edge.shutdown());
     edge.await.context("the edge did not stop")?;
-    let ok = !calls.is_empty() && calls.iter().all(|call| call.problems.is_empty());
-    Ok(Outcome { ok, seconds: began.elapsed().as_secs_f64(), calls })
+    Ok(ok)
 }
 
-/// The demo's two calls.
-fn plans() -> [Plan; 2] {
-    let ring = Answer::ring(Duration::from_millis(400));
+/// The demo's calls.
+fn plans() -> [Plan; 4] {
+    let ring = |ms| Answer::ring(Duration::from_millis(ms));
+    let plan = Plan {
+        title: "an agent takes it and says back what it hears",
+        number: "+12125550101",
+        answers: Vec::new(),
+        answered_by: None,
+        agent: Role::Talks { killed_after: None },
+        frames: 150,
+        far_frames: 150,
+        length: Duration::from_millis(3500),
+    };
     [
-        Plan { title: "straight through", number: "+12125550101", answers: vec![(1, ring.clone())], answered_by: 1 },
+        Plan { ..plan.clone() },
+        Plan {
+            title: "the agent is killed in mid-call, a trunk takes over",
+            number: "+12125550102",
+            answers: vec![(1, ring(800))],
+            answered_by: Some(1),
+            agent: Role::Talks { killed_after: Some(Duration::from_secs(2)) },
+            frames: 290,
+            far_frames: 125,
+            length: Duration::from_millis(6500),
+        },
+        Plan {
+            title: "two trunks talk, an agent listens to both",
+            number: "+12125550103",
+            answers: vec![(1, ring(300))],
+            answered_by: Some(1),
+            agent: Role::Listens,
+            ..plan.clone()
+        },
         Plan {
             title: "the first trunk is silent, the second takes it",
-            number: "+12125550102",
-            answers: vec![(1, Answer::of(trunkgate_phone::Manner::Silent)), (2, ring)],
-            answered_by: 2,
+            number: "+12125550104",
+            answers: vec![(1, Answer::of(Manner::Silent)), (2, ring(300))],
+            answered_by: Some(2),
+            agent: Role::None,
+            ..plan
         },
     ]
 }
 
-async fn start_edge(parties: &[Party]) -> anyhow::Result<Edge> {
-    let text = config_text(parties, free_ports()?);
+async fn start_edge(parties: &[Party], agents: &Agents) -> anyhow::Result<Edge> {
+    let text = config_text(parties, agents, free_ports()?);
     let (config, _) = config::parse(Path::new("demo.toml"), &text)
         .map_err(|wrong| anyhow!("{}", config::render(Path::new("demo.toml"), &text, &wrong)))?;
     let started = tokio::task::spawn_blocking(move || Edge::start(config)).await?;
     started.map_err(|error| anyhow!("{error}"))
 }
 
-fn config_text(parties: &[Party], first_port: u16) -> String {
+fn config_text(parties: &[Party], agents: &Agents, first_port: u16) -> String {
     let mut text = format!(
         "[edge]\nname = \"demo\"\n\
          [[listen]]\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\n\
@@ -147,7 +209,19 @@ fn config_text(parties: &[Party], first_port: u16) -> String {
             NO_RESPONSE.as_millis()
         ));
     }
-    text.push_str("[[route]]\nname = \"out\"\nfrom = [\"carrier\"]\nconnect = [\"trunk:a\", \"trunk:b\"]\n");
+    for (name, path) in [("echo", "echo"), ("scribe", "scribe")] {
+        text.push_str(&format!("[agent.{name}]\nurl = \"ws://{}/{path}\"\n", agents.address));
+    }
+    for (name, to, connect, fork) in [
+        ("agent", "+12125550101", "\"agent:echo\"", ""),
+        ("agent-then-trunk", "+12125550102", "\"agent:echo\", \"trunk:a\"", ""),
+        ("overheard", "+12125550103", "\"trunk:a\"", "fork = [\"agent:scribe\"]\n"),
+        ("two-trunks", "+12125550104", "\"trunk:a\", \"trunk:b\"", ""),
+    ] {
+        text.push_str(&format!(
+            "[[route]]\nname = \"{name}\"\nfrom = [\"carrier\"]\nto = [\"{to}\"]\nconnect = [{connect}]\n{fork}"
+        ));
+    }
     text
 }
 
@@ -180,7 +254,7 @@ fn as_text(outcome: &Outcome) -> String {
         out.push_str(&format!("\ncall {}: {}\n{}", at + 1, call.title, call.text()));
     }
     let verdict = if outcome.ok {
-        "ok: all audio arrived intact, both ways, in both calls".to_owned()
+        "ok: all audio arrived intact in every call".to_owned()
     } else {
         let count: usize = outcome.calls.iter().map(|call| call.problems.len()).sum();
         format!("FAILED: {count} problems")

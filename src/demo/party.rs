@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::net::UdpSocket;
@@ -11,7 +11,9 @@ use tokio::sync::{mpsc, oneshot};
 use trunkgate_phone::{Answer, CallNumber, Dial, Event, Input, Output, Phone, PhoneConfig};
 use trunkgate_sip::{Flow, ListenerId, Transport};
 
-use super::quality::{Journal, Side};
+use super::News;
+use super::quality::{Delays, Journal, Side};
+use super::stream::Arrivals;
 
 /// Media sockets of one phone: one for each call of the demo.
 const MEDIA_SOCKETS: usize = 4;
@@ -31,15 +33,6 @@ pub(super) enum Order {
     HangUp(CallNumber),
     /// What a call came to.
     Report(CallNumber, oneshot::Sender<Side>),
-}
-
-/// Something that a phone tells, and which phone.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct News {
-    /// Position of the phone.
-    pub(super) party: usize,
-    /// What.
-    pub(super) event: Event,
 }
 
 /// The handle of a phone on sockets.
@@ -79,8 +72,8 @@ impl Party {
         }
         let (orders, orders_in) = mpsc::channel(WAITING);
         let phone = Phone::new(config);
-        let delays = BTreeMap::new();
-        let task = Task { index, phone, sip, media, journal, news, harm, delays };
+        let (delays, arrivals) = (BTreeMap::new(), BTreeMap::new());
+        let task = Task { index, phone, sip, media, journal, news, harm, delays, arrivals };
         tokio::task::spawn_local(task.run(orders_in, packets_in));
         Ok(Party { name, address, orders })
     }
@@ -152,7 +145,8 @@ struct Task {
     news: mpsc::Sender<News>,
     /// Changes a bit of each packet that it sends, to show that the demo notices.
     harm: bool,
-    delays: BTreeMap<CallNumber, Vec<Duration>>,
+    delays: BTreeMap<CallNumber, Delays>,
+    arrivals: BTreeMap<CallNumber, Arrivals>,
 }
 
 impl Task {
@@ -180,7 +174,13 @@ impl Task {
 
     fn take(&mut self, packet: Packet) -> Instant {
         let input = match packet.media {
-            Some(to) => Input::Rtp { to, bytes: packet.bytes },
+            Some(to) => {
+                let call = self.phone.calls().find(|call| call.media() == Some(to)).map(|call| call.number());
+                if let Some(call) = call {
+                    self.arrivals.entry(call).or_default().take(packet.at, &packet.bytes);
+                }
+                Input::Rtp { to, bytes: packet.bytes }
+            }
             None => {
                 let flow = Flow {
                     transport: Transport::Udp,
@@ -205,11 +205,13 @@ impl Task {
             Order::HangUp(call) => self.phone.hang_up(now, call),
             Order::Report(number, reply) => {
                 let delays = self.delays.remove(&number).unwrap_or_default();
+                let continuity = self.arrivals.remove(&number).unwrap_or_default().continuity();
                 let side = self.phone.call(number).map(|call| Side {
                     ssrc: call.ssrc(),
                     sent: u64::from(call.sent()),
                     verdicts: call.judge().verdicts(),
                     delays,
+                    continuity,
                 });
                 let _ = reply.send(side.unwrap_or_default());
             }
@@ -238,11 +240,11 @@ impl Task {
                 }
                 Output::Event(Event::Heard(call, frame)) => {
                     if let Some(delay) = self.journal.heard(frame, at) {
-                        self.delays.entry(call).or_default().push(delay);
+                        self.delays.entry(call).or_default().entry(frame.ssrc).or_default().push(delay);
                     }
                 }
                 Output::Event(event) => {
-                    let _ = self.news.send(News { party: self.index, event }).await;
+                    let _ = self.news.send(News::Phone { party: self.index, event }).await;
                 }
             }
         }

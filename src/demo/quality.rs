@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use trunkgate_media::mos::mos;
 use trunkgate_phone::{Heard, Verdict};
+
+use super::stream::Continuity;
 
 /// When each frame left its phone: what one-way delay is counted from. Shared by all phones of the demo.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +26,20 @@ impl Journal {
     }
 }
 
+/// What a packet of 20 ms takes to be filled, on top of its way, in milliseconds.
+const PACKET_MS: f64 = 20.0;
+
+/// How much of what was said had to be heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Share {
+    /// All of it.
+    Whole,
+    /// From some frame on: the listener came later.
+    Tail,
+    /// Up to some frame: the listener was lost.
+    Head,
+}
+
 /// One direction of a call.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Direction {
@@ -32,7 +49,7 @@ pub(super) struct Direction {
     pub(super) to: String,
     /// Codec.
     pub(super) codec: String,
-    /// Packets that were sent.
+    /// Packets that were sent to the listener.
     pub(super) sent: u64,
     /// Packets that were heard.
     pub(super) received: u64,
@@ -54,7 +71,12 @@ pub(super) struct Direction {
     pub(super) tone_dbfs: Option<f64>,
     /// The tone against all else, in dB.
     pub(super) tone_snr_db: Option<f64>,
+    /// Mean opinion score by the E-model, from loss and delay; `null` where nothing was heard.
+    pub(super) mos: Option<f64>,
 }
+
+/// One-way delays of what was heard, by the SSRC of the voice.
+pub(super) type Delays = BTreeMap<u32, Vec<Duration>>;
 
 /// What a phone knows of a call that ended.
 #[derive(Debug, Clone, Default)]
@@ -65,39 +87,56 @@ pub(super) struct Side {
     pub(super) sent: u64,
     /// What it heard.
     pub(super) verdicts: Vec<Verdict>,
-    /// One-way delays of what it heard.
-    pub(super) delays: Vec<Duration>,
+    /// How long it took.
+    pub(super) delays: Delays,
+    /// What it heard as an RTP stream.
+    pub(super) continuity: Continuity,
 }
 
 impl Direction {
-    /// From what one phone said and the other heard; the second value is what is wrong with it.
-    pub(super) fn judge(from: &str, to: &str, speaker: &Side, listener: &Side) -> (Direction, Vec<String>) {
+    /// From what one side said and the other heard, which other voices may have reached too unless it is `alone`; the
+    /// second value is what is wrong with it.
+    pub(super) fn judge(
+        (from, to): (&str, &str),
+        speaker: &Side,
+        listener: &Side,
+        share: Share,
+        alone: bool,
+    ) -> (Direction, Vec<String>) {
         let verdict = listener.verdicts.iter().find(|v| v.ssrc == speaker.ssrc);
-        let mut delays = listener.delays.clone();
+        let mut delays = listener.delays.get(&speaker.ssrc).cloned().unwrap_or_default();
         delays.sort_unstable();
         let in_ms = |delay: Option<&Duration>| delay.map_or(0.0, |d| d.as_secs_f64() * 1000.0);
         let received = verdict.map_or(0, |v| v.packets - v.duplicates);
+        let sent = match (share, verdict) {
+            (Share::Tail, Some(verdict)) => speaker.sent.saturating_sub(verdict.late_start),
+            (Share::Head, Some(verdict)) => received + verdict.lost,
+            (Share::Whole, _) | (_, None) => speaker.sent,
+        };
+        let lost = sent.saturating_sub(received);
+        let delay_ms = in_ms(delays.get(delays.len() / 2));
         let direction = Direction {
             from: from.into(),
             to: to.into(),
             codec: verdict.map_or_else(|| "-".into(), |v| v.codec.name().into()),
-            sent: speaker.sent,
+            sent,
             received,
-            lost: speaker.sent.saturating_sub(received),
+            lost,
             duplicates: verdict.map_or(0, |v| v.duplicates),
             reordered: verdict.map_or(0, |v| v.reordered),
             damaged: verdict.map_or(0, |v| v.damaged),
             jitter_ms: verdict.map_or(0.0, |v| v.jitter_ms),
-            delay_ms: in_ms(delays.get(delays.len() / 2)),
+            delay_ms,
             delay_max_ms: in_ms(delays.last()),
             tone_dbfs: verdict.and_then(|v| v.level_dbfs),
             tone_snr_db: verdict.and_then(|v| v.snr_db),
+            mos: verdict.map(|_| mos(lost as f64 / sent.max(1) as f64, delay_ms + PACKET_MS)),
         };
-        let problems = direction.problems(verdict, listener);
+        let problems = direction.problems(verdict, listener, alone);
         (direction, problems)
     }
 
-    fn problems(&self, verdict: Option<&Verdict>, listener: &Side) -> Vec<String> {
+    fn problems(&self, verdict: Option<&Verdict>, listener: &Side, alone: bool) -> Vec<String> {
         let mut problems = Vec::new();
         let mut wrong = |what: String| problems.push(format!("{} → {}: {what}", self.from, self.to));
         if self.sent == 0 {
@@ -115,12 +154,12 @@ impl Direction {
                 if verdict.damaged > 0 {
                     wrong(format!("{} packets are not what was sent", verdict.damaged));
                 }
-                if !verdict.intact() && self.lost + verdict.duplicates + verdict.damaged == 0 {
+                if !verdict.is_tone() {
                     wrong("no 440 Hz tone".into());
                 }
             }
         }
-        if listener.verdicts.len() > 1 {
+        if alone && listener.verdicts.len() > 1 {
             wrong("more than one voice was heard".into());
         }
         problems
@@ -129,8 +168,10 @@ impl Direction {
 
 /// The table of all directions of a call.
 pub(super) fn table(directions: &[Direction]) -> String {
-    let mut rows =
-        vec![["direction", "codec", "packets", "lost", "jitter", "delay p50/max", "tone", "payload"].map(String::from)];
+    let mut rows = vec![
+        ["direction", "codec", "packets", "lost", "jitter", "delay p50/max", "MOS", "tone", "payload"]
+            .map(String::from),
+    ];
     for d in directions {
         let tone = match (d.tone_dbfs, d.tone_snr_db) {
             (Some(level), Some(snr)) => format!("{level:.0} dBFS, SNR {snr:.0} dB"),
@@ -144,6 +185,7 @@ pub(super) fn table(directions: &[Direction]) -> String {
             d.lost.to_string(),
             format!("{:.2} ms", d.jitter_ms),
             format!("{:.2}/{:.2} ms", d.delay_ms, d.delay_max_ms),
+            d.mos.map_or_else(|| "-".into(), |mos| format!("{mos:.2}")),
             tone,
             payload.into(),
         ]);
@@ -173,7 +215,12 @@ mod tests {
         for (n, packet) in heard.into_iter().enumerate() {
             judge.hear(start + Duration::from_millis(20 * n as u64), &packet);
         }
-        Side { ssrc: voice.ssrc(), sent: 100, verdicts: judge.verdicts(), delays: vec![Duration::from_millis(1)] }
+        let (verdicts, delays) = (judge.verdicts(), Delays::from([(1, vec![Duration::from_millis(1)])]));
+        Side { ssrc: voice.ssrc(), sent: 100, verdicts, delays, ..Side::default() }
+    }
+
+    fn judge(speaker: &Side, listener: &Side, share: Share) -> (Direction, Vec<String>) {
+        Direction::judge(("a", "b"), speaker, listener, share, true)
     }
 
     #[test]
@@ -181,7 +228,7 @@ mod tests {
         let voice = Voice::new(1, Codec::Pcmu);
         let listener = side(&Voice::new(2, Codec::Pcmu), (0..100).map(|n| voice.packet(n, 0)));
         let speaker = side(&voice, []);
-        let (direction, problems) = Direction::judge("a", "b", &speaker, &listener);
+        let (direction, problems) = judge(&speaker, &listener, Share::Whole);
         assert_eq!(problems, Vec::<String>::new());
         assert_eq!((direction.received, direction.lost), (100, 0));
         assert!(table(&[direction]).contains("100/100"));
@@ -193,14 +240,42 @@ mod tests {
         let speaker = side(&voice, []);
         for heard in [1..100, 0..99, 0..0] {
             let listener = side(&Voice::new(2, Codec::Pcmu), heard.map(|n| voice.packet(n, 0)));
-            assert_ne!(Direction::judge("a", "b", &speaker, &listener).1, Vec::<String>::new());
+            assert_ne!(judge(&speaker, &listener, Share::Whole).1, Vec::<String>::new());
         }
         let harmed = (0..100).map(|n| {
             let mut packet = voice.packet(n, 0);
             packet[20] ^= u8::from(n == 50);
             packet
         });
-        let problems = Direction::judge("a", "b", &speaker, &side(&Voice::new(2, Codec::Pcmu), harmed)).1;
+        let problems = judge(&speaker, &side(&Voice::new(2, Codec::Pcmu), harmed), Share::Whole).1;
         assert_eq!(problems, ["a → b: 1 packets are not what was sent"]);
+    }
+
+    #[test]
+    fn who_comes_later_or_is_lost_hears_a_part_without_holes() {
+        let voice = Voice::new(1, Codec::Pcmu);
+        let speaker = side(&voice, []);
+        let hears = |frames: &[u32], share| {
+            let listener = side(&Voice::new(2, Codec::Pcmu), frames.iter().map(|n| voice.packet(*n, 0)));
+            let (direction, problems) = judge(&speaker, &listener, share);
+            (direction.sent, direction.lost, problems.is_empty())
+        };
+        let frames: Vec<u32> = (0..100).collect();
+        assert_eq!(hears(&frames[30..], Share::Tail), (70, 0, true));
+        assert_eq!(hears(&frames[30..99], Share::Tail), (70, 1, false));
+        assert_eq!(hears(&frames[..60], Share::Head), (60, 0, true));
+        assert_eq!(hears(&frames[1..60], Share::Head), (60, 1, false));
+        assert_eq!(hears(&[&frames[..30], &frames[31..60]].concat(), Share::Head), (60, 1, false));
+    }
+
+    #[test]
+    fn loss_and_delay_show_in_the_score() {
+        let voice = Voice::new(1, Codec::Pcmu);
+        let speaker = side(&voice, []);
+        let heard = |count| side(&Voice::new(2, Codec::Pcmu), (0..count).map(|n| voice.packet(n, 0)));
+        let score = |count| judge(&speaker, &heard(count), Share::Whole).0.mos;
+        assert!(score(100).is_some_and(|mos| (4.3..4.5).contains(&mos)), "{:?}", score(100));
+        assert!(score(90) < score(100));
+        assert_eq!(score(0), None);
     }
 }

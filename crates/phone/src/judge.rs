@@ -58,10 +58,11 @@ pub struct Verdict {
 impl Verdict {
     /// Whether all of it arrived once, in order and unharmed, and is a tone.
     pub fn intact(&self) -> bool {
-        self.lost == 0
-            && self.duplicates == 0
-            && self.damaged == 0
-            && self.snr_db.is_some_and(|snr| snr >= limits::TONE_SNR_DB)
+        self.lost == 0 && self.duplicates == 0 && self.damaged == 0 && self.is_tone()
+    }
+    /// Whether it is a tone, and loud enough.
+    pub fn is_tone(&self) -> bool {
+        self.snr_db.is_some_and(|snr| snr >= limits::TONE_SNR_DB)
             && self.level_dbfs.is_some_and(|level| level >= limits::TONE_LEVEL_DBFS)
     }
 }

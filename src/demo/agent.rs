@@ -1,0 +1,240 @@
+//! The demo's agents: WebSocket servers in threads of their own that speak Twilio's media-stream protocol. One path says
+//! back what it hears, another only listens. What they hear is judged, bit for bit, as a phone's is.
+
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::{Message, WebSocket, accept_hdr};
+use trunkgate_phone::{Codec, Judge, Voice};
+
+use super::News;
+use super::quality::{Delays, Journal, Side};
+
+/// Path of the agent that says back what it hears; any other only listens.
+const ECHO: &str = "/echo";
+
+/// What was heard on one connection.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Conversation {
+    /// What the caller said.
+    pub(super) inbound: Side,
+    /// What the caller heard.
+    pub(super) outbound: Side,
+    /// What it was told wrongly: sequence numbers, chunks and times that do not follow.
+    pub(super) problems: Vec<String>,
+    /// Whether `stop` and a close with 1000 came at the end.
+    pub(super) ended_well: bool,
+}
+
+/// The agents; their threads end with their connections.
+#[derive(Debug)]
+pub(super) struct Agents {
+    /// Where they listen.
+    pub(super) address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    journal: Journal,
+    news: mpsc::Sender<News>,
+    /// Changes a bit of what is said back, to show that the demo notices.
+    harm: bool,
+    live: Mutex<Vec<TcpStream>>,
+    heard: Mutex<Vec<Conversation>>,
+}
+
+impl Shared {
+    fn live(&self) -> std::sync::MutexGuard<'_, Vec<TcpStream>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    fn heard(&self) -> std::sync::MutexGuard<'_, Vec<Conversation>> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Agents {
+    /// Binds on loopback and listens.
+    pub(super) fn start(journal: Journal, news: mpsc::Sender<News>, harm: bool) -> std::io::Result<Agents> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let address = listener.local_addr()?;
+        let (live, heard) = (Mutex::default(), Mutex::default());
+        let shared = Arc::new(Shared { journal, news, harm, live, heard });
+        let threads = Arc::clone(&shared);
+        let accept = move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let shared = Arc::clone(&threads);
+                let serve = move || {
+                    let conversation = serve(stream, &shared).unwrap_or_default();
+                    shared.heard().push(conversation);
+                    let _ = shared.news.blocking_send(News::AgentEnded);
+                };
+                let _ = std::thread::Builder::new().name("demo-agent".into()).spawn(serve);
+            }
+        };
+        std::thread::Builder::new().name("demo-agents".into()).spawn(accept)?;
+        Ok(Agents { address, shared })
+    }
+    /// Drops every connection without a word, as the end of a process does.
+    pub(super) fn kill(&self) {
+        for stream in self.shared.live().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+    /// What was heard on the connections that have ended since it was asked last.
+    pub(super) fn take(&self) -> Vec<Conversation> {
+        std::mem::take(&mut *self.shared.heard())
+    }
+}
+
+fn serve(stream: TcpStream, shared: &Shared) -> anyhow::Result<Conversation> {
+    stream.set_nodelay(true)?;
+    let other = stream.try_clone()?;
+    let peer = stream.peer_addr()?;
+    let path = Arc::new(OnceLock::new());
+    let noted = Arc::clone(&path);
+    // The signature is tungstenite's.
+    #[allow(clippy::result_large_err)]
+    let note = move |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
+        let _ = noted.set(request.uri().path() == ECHO);
+        Ok(response)
+    };
+    let mut socket = accept_hdr(stream, note)?;
+    shared.live().push(other);
+    let mut listener = Listener::new(shared, path.get() == Some(&true));
+    let ended_well = listener.listen(&mut socket);
+    shared.live().retain(|stream| stream.peer_addr().is_ok_and(|other| other != peer));
+    Ok(listener.conversation(ended_well))
+}
+
+/// A message as far as the demo looks at it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Told {
+    event: String,
+    sequence_number: Option<String>,
+    stream_sid: Option<String>,
+    media: Option<Media>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Media {
+    track: String,
+    chunk: String,
+    timestamp: String,
+    payload: String,
+}
+
+#[derive(Debug, Default)]
+struct Track {
+    judge: Judge,
+    chunks: u64,
+    delays: Delays,
+}
+
+/// What listens on one connection.
+struct Listener<'a> {
+    shared: &'a Shared,
+    echo: bool,
+    inbound: Track,
+    outbound: Track,
+    sequence: u64,
+    stopped: bool,
+    problems: Vec<String>,
+}
+
+impl<'a> Listener<'a> {
+    fn new(shared: &'a Shared, echo: bool) -> Listener<'a> {
+        let (inbound, outbound) = (Track::default(), Track::default());
+        Listener { shared, echo, inbound, outbound, sequence: 0, stopped: false, problems: Vec::new() }
+    }
+
+    /// Until the connection ends; whether it ended as it should.
+    fn listen(&mut self, socket: &mut WebSocket<TcpStream>) -> bool {
+        loop {
+            let told = match socket.read() {
+                Ok(Message::Text(text)) => serde_json::from_str::<Told>(&text),
+                Ok(Message::Close(frame)) => {
+                    // Reading on completes the closing handshake.
+                    while socket.read().is_ok() {}
+                    return self.stopped && frame.is_some_and(|frame| u16::from(frame.code) == 1000);
+                }
+                Ok(_) => continue,
+                Err(_) => return false,
+            };
+            let answer = told.map_err(|error| error.to_string()).and_then(|told| self.take(told, Instant::now()));
+            match answer {
+                Ok(Some(answer)) => {
+                    if socket.send(Message::text(answer)).is_err() {
+                        return false;
+                    }
+                }
+                Ok(None) => {}
+                Err(problem) => self.problems.push(problem),
+            }
+        }
+    }
+
+    /// One message; what is to be answered.
+    fn take(&mut self, told: Told, now: Instant) -> Result<Option<String>, String> {
+        if let Some(number) = &told.sequence_number {
+            self.sequence += 1;
+            if *number != self.sequence.to_string() {
+                return Err(format!("sequence number {number} instead of {}", self.sequence));
+            }
+        }
+        match (told.event.as_str(), told.media) {
+            ("start", _) => {
+                let _ = self.shared.news.blocking_send(News::AgentOpen { echo: self.echo });
+                Ok(None)
+            }
+            ("stop", _) => {
+                self.stopped = true;
+                Ok(None)
+            }
+            ("media", Some(media)) => {
+                let payload = self.hear(&media, now)?;
+                let answer = self.echo.then(|| {
+                    let media = json!({ "payload": BASE64_STANDARD.encode(payload) });
+                    json!({ "event": "media", "streamSid": told.stream_sid, "media": media }).to_string()
+                });
+                Ok(answer)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn hear(&mut self, media: &Media, now: Instant) -> Result<Vec<u8>, String> {
+        let mut payload = BASE64_STANDARD.decode(&media.payload).map_err(|error| error.to_string())?;
+        let track = if media.track == "inbound" { &mut self.inbound } else { &mut self.outbound };
+        track.chunks += 1;
+        let place = (track.chunks.to_string(), ((track.chunks - 1) * 20).to_string());
+        if (&media.chunk, &media.timestamp) != (&place.0, &place.1) {
+            return Err(format!("chunk {} at {} ms instead of {place:?}", media.chunk, media.timestamp));
+        }
+        // What carries no name is silence or the hold tone.
+        if let Some((ssrc, index)) = Voice::identify(Codec::Pcmu, &payload) {
+            let packet = Voice::new(ssrc, Codec::Pcmu).packet(index, Codec::Pcmu.payload());
+            if let Some(heard) = track.judge.hear(now, &packet) {
+                track.delays.entry(ssrc).or_default().extend(self.shared.journal.heard(heard, now));
+            }
+        }
+        if let Some(last) = payload.last_mut().filter(|_| self.shared.harm) {
+            *last ^= 1;
+        }
+        Ok(payload)
+    }
+
+    fn conversation(self, ended_well: bool) -> Conversation {
+        let side = |track: Track| Side { verdicts: track.judge.verdicts(), delays: track.delays, ..Side::default() };
+        let (inbound, outbound) = (side(self.inbound), side(self.outbound));
+        Conversation { inbound, outbound, problems: self.problems, ended_well }
+    }
+}

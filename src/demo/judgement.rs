@@ -1,0 +1,105 @@
+//! What had to be heard in a call, by whom, and what of it was.
+
+use std::time::Duration;
+
+use trunkgate_call::CallView;
+
+use super::agent::Conversation;
+use super::call::{Plan, Role};
+use super::quality::{Direction, Share, Side};
+
+/// The longest that a caller may hear nothing when an agent is lost.
+const LONGEST_GAP: Duration = Duration::from_millis(200);
+/// What the agent is called in the table.
+const AGENT: &str = "agent";
+
+/// What all who took part said and heard.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    /// The caller.
+    pub(super) near: (&'static str, Side),
+    /// Position, name and side of the phone that answered.
+    pub(super) far: Option<(usize, &'static str, Side)>,
+    /// Every connection to an agent.
+    pub(super) agents: Vec<Conversation>,
+}
+
+/// Each direction that the plan asks for; what is wrong goes to `problems`.
+pub(super) fn directions(plan: &Plan, parts: &Parts, problems: &mut Vec<String>) -> Vec<Direction> {
+    let mut all = Vec::new();
+    let mut judge = |names: (&str, &str), speaker: &Side, listener: &Side, share, alone| {
+        let (direction, wrong) = Direction::judge(names, speaker, listener, share, alone);
+        all.push(direction);
+        wrong
+    };
+    let (near, here) = (parts.near.0, &parts.near.1);
+    let killed = matches!(plan.agent, Role::Talks { killed_after: Some(_) });
+    let agent = match (plan.agent, parts.agents.as_slice()) {
+        (Role::None, []) => None,
+        (Role::Talks { .. } | Role::Listens, [agent]) => Some(agent),
+        (_, agents) => {
+            problems.push(format!("{} streams to an agent", agents.len()));
+            None
+        }
+    };
+    if let Some(agent) = agent {
+        problems.extend(agent.problems.iter().map(|problem| format!("agent: {problem}")));
+        if agent.ended_well == killed {
+            problems.push("agent: the stream did not end with stop and 1000".into());
+        }
+    }
+    if let (Role::Talks { .. }, Some(agent)) = (plan.agent, agent) {
+        let share = if killed { Share::Head } else { Share::Whole };
+        problems.extend(judge((near, AGENT), here, &agent.inbound, share, true));
+        // What the agent says is what it heard.
+        problems.extend(judge((AGENT, near), here, here, share, false));
+    }
+    if killed {
+        problems.extend(here.continuity.problems(LONGEST_GAP));
+    } else if let Some(first) = &here.continuity.first_break {
+        problems.push(format!("the caller's stream is broken at {first}"));
+    }
+    let Some((at, far, there)) = &parts.far else {
+        if plan.answered_by.is_some() {
+            problems.push("no trunk answered".into());
+        }
+        return all;
+    };
+    if Some(*at) != plan.answered_by {
+        problems.push(format!("answered by trunk {far}"));
+    }
+    let talked = matches!(plan.agent, Role::Talks { .. });
+    let share = if talked { Share::Tail } else { Share::Whole };
+    problems.extend(judge((near, far), here, there, share, true));
+    problems.extend(judge((far, near), there, here, Share::Whole, !talked));
+    if let (Role::Listens, Some(agent)) = (plan.agent, agent) {
+        problems.extend(judge((near, "listener"), here, &agent.inbound, Share::Whole, true));
+        problems.extend(judge((far, "listener"), there, &agent.outbound, Share::Whole, true));
+    }
+    all
+}
+
+/// What the edge itself says of the call must fit what the others saw.
+pub(super) fn edge(plan: &Plan, parts: &Parts, call: Option<&CallView>, problems: &mut Vec<String>) {
+    let Some(call) = call else {
+        problems.push("the edge knows nothing of the call".into());
+        return;
+    };
+    if call.outcome != Some("answered") {
+        problems.push(format!("the edge's outcome is {:?}, reason {:?}", call.outcome, call.reason));
+    }
+    let far = parts.far.as_ref().map(|(_, name, side)| (*name, side));
+    for (name, side) in std::iter::once((parts.near.0, &parts.near.1)).chain(far) {
+        match call.legs.iter().find(|leg| leg.trunk == name) {
+            None => problems.push(format!("the edge has no leg of {name}")),
+            Some(leg) if leg.rtp.lost > 0 || leg.rtp.rx_packets != side.sent => problems.push(format!(
+                "the edge had {} of {name}'s {} packets, {} lost",
+                leg.rtp.rx_packets, side.sent, leg.rtp.lost
+            )),
+            Some(_) => {}
+        }
+    }
+    if matches!(plan.agent, Role::Talks { .. }) && !call.legs.iter().any(|leg| leg.kind == "agent") {
+        problems.push("the edge has no leg of the agent".into());
+    }
+}
