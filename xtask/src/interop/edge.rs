@@ -22,10 +22,14 @@ pub(crate) fn build() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The folder of what is built.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from)
+}
+
 fn binary() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
-    target.join("release/trunkgate")
+    target().join("release/trunkgate")
 }
 
 /// A running edge.
@@ -150,6 +154,15 @@ impl Edge {
     pub(crate) fn records(&self) -> anyhow::Result<Vec<serde_json::Value>> {
         let text = std::fs::read_to_string(self.folder.path().join("cdr.jsonl")).unwrap_or_default();
         text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    }
+
+    /// The ladder of its only call.
+    pub(crate) fn only_trace(&self) -> anyhow::Result<String> {
+        let calls: serde_json::Value = serde_json::from_str(&self.get("/v1/calls")?)?;
+        let calls = calls.get("calls").and_then(serde_json::Value::as_array).context("no list of calls")?;
+        let [call] = calls.as_slice() else { bail!("{} calls instead of one", calls.len()) };
+        let sid = call.get("sid").and_then(serde_json::Value::as_str).context("a call without sid")?;
+        self.get(&format!("/v1/calls/{sid}/trace.txt"))
     }
 
     /// The end of the edge's log, for a failure's message.

@@ -1,10 +1,13 @@
 //! The interop suite: named cases, each with a figure. `--sabotage NAME` breaks the named case's feature from outside
 //! (a configuration or a peer that misbehaves) and must turn it red: a case that cannot fail proves nothing.
 
+mod bots;
 mod cases;
 mod edge;
 mod install;
+mod python;
 mod raw;
+mod recording;
 mod rtp;
 mod sipp;
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -156,12 +157,18 @@ impl Phone {
 
     /// Waits for a call and answers it: 180, then 200 until the ACK comes.
     pub(crate) fn answer(&self) -> anyhow::Result<Call> {
+        self.answer_after(Duration::ZERO)
+    }
+
+    /// The same after it has rung for a while.
+    pub(crate) fn answer_after(&self, ringing: Duration) -> anyhow::Result<Call> {
         let (invite, edge) = self.receive(Duration::from_secs(20))?.context("no INVITE within 20 s")?;
         if !invite.first().starts_with("INVITE ") {
             bail!("{} instead of an INVITE", invite.first());
         }
         let media = invite.media().context("no media in the INVITE")?;
         self.reply(&invite, edge, "180 Ringing", "")?;
+        std::thread::sleep(ringing);
         let body = self.sdp()?;
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(20) {
@@ -271,17 +278,31 @@ impl Phone {
 
 /// A tone cut into 20 ms payloads, `packets` of them; each begins with its own number, so that no two are equal.
 pub(crate) fn numbered_tone(packets: u32) -> Vec<Vec<u8>> {
-    let tone = rtp::tone_ulaw(packets * 160);
-    tone.chunks(160)
-        .enumerate()
-        .map(|(number, chunk)| {
-            let mut payload = chunk.to_vec();
-            for (slot, byte) in payload.iter_mut().zip(u32::try_from(number).unwrap_or(0).to_be_bytes()) {
-                *slot = byte;
-            }
-            payload
-        })
-        .collect()
+    (0..packets).map(numbered).collect()
+}
+
+/// 20 ms of a tone that goes on from payload to payload.
+pub(crate) fn tone_frame(number: u32) -> Vec<u8> {
+    static CYCLE: OnceLock<Vec<u8>> = OnceLock::new();
+    // After 800 samples the tone is where it began.
+    let cycle = CYCLE.get_or_init(|| rtp::tone_ulaw(800));
+    let from = usize::try_from(number % 5).unwrap_or(0) * 160;
+    cycle.get(from..from + 160).unwrap_or_default().to_vec()
+}
+
+/// The same, beginning with its number.
+pub(crate) fn numbered(number: u32) -> Vec<u8> {
+    let mut payload = tone_frame(number);
+    for (slot, byte) in payload.iter_mut().zip(number.to_be_bytes()) {
+        *slot = byte;
+    }
+    payload
+}
+
+/// The number of a payload that is one of these, bit for bit.
+pub(crate) fn number_of(payload: &[u8]) -> Option<u32> {
+    let number = u32::from_be_bytes(payload.get(..4)?.try_into().ok()?);
+    (numbered(number) == payload).then_some(number)
 }
 
 /// How many of `sent` came whole and unchanged.

@@ -20,6 +20,37 @@ pub(crate) fn tone_ulaw(samples: u32) -> Vec<u8> {
     (0..samples).map(|n| ulaw((8_000.0 * (TAU * 440.0 * f64::from(n) / 8_000.0).sin()) as i32)).collect()
 }
 
+/// The sample of a μ-law byte (ITU-T G.711).
+fn linear(byte: u8) -> f64 {
+    let byte = !byte;
+    let magnitude = ((i32::from(byte & 0x0F) << 3) + 0x84) << ((byte >> 4) & 7);
+    f64::from(if byte & 0x80 == 0 { magnitude - 0x84 } else { 0x84 - magnitude })
+}
+
+/// 440 Hz against all else in μ-law, in dB: sine and cosine fitted by least squares.
+pub(crate) fn tone_snr_db(bytes: &[u8]) -> f64 {
+    let (mut cc, mut ss, mut cs, mut xc, mut xs, mut xx) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
+    for (n, byte) in bytes.iter().enumerate() {
+        #[allow(clippy::cast_precision_loss)]
+        let (s, c) = (TAU * 440.0 * n as f64 / 8_000.0).sin_cos();
+        let x = linear(*byte);
+        (cc, ss, cs) = (cc + c * c, ss + s * s, cs + c * s);
+        (xc, xs, xx) = (xc + x * c, xs + x * s, xx + x * x);
+    }
+    let determinant: f64 = cc * ss - cs * cs;
+    if determinant.abs() < 1e-9 || xx <= 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    let (a, b) = ((xc * ss - xs * cs) / determinant, (xs * cc - xc * cs) / determinant);
+    let signal = (a * xc + b * xs).max(f64::MIN_POSITIVE);
+    10.0 * (signal / (xx - signal).max(f64::MIN_POSITIVE)).log10()
+}
+
+/// Whether anything is to be heard in μ-law.
+pub(crate) fn is_heard(bytes: &[u8]) -> bool {
+    bytes.iter().any(|byte| linear(*byte).abs() > 500.0)
+}
+
 /// A packet: PCMU, 20 ms.
 pub(crate) fn packet(sequence: u16, timestamp: u32, ssrc: u32, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x80, 0];
@@ -35,4 +66,21 @@ pub(crate) fn read(bytes: &[u8]) -> Option<(u16, &[u8])> {
     let header = bytes.get(..12)?;
     let sequence = u16::from_be_bytes([*header.get(2)?, *header.get(3)?]);
     Some((sequence, bytes.get(12..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tone_is_told_from_a_broken_one() {
+        let tone = tone_ulaw(8_000);
+        assert!(tone_snr_db(&tone) > 35.0, "{}", tone_snr_db(&tone));
+        let mut broken = tone.clone();
+        // One frame less: the phase jumps.
+        broken.drain(3_000..3_160);
+        assert!(tone_snr_db(&broken) < 20.0, "{}", tone_snr_db(&broken));
+        let silence = [0xFF; 160];
+        assert!(tone_snr_db(&silence) < 0.0 && !is_heard(&silence) && is_heard(&tone));
+    }
 }

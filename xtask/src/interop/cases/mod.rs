@@ -1,5 +1,10 @@
 //! The cases, in the order in which they run.
 
+mod agent_bad;
+mod agent_crowd;
+mod agent_echo;
+mod agent_killed;
+mod agent_stalled;
 mod failover;
 mod kamailio;
 mod leaks;
@@ -40,6 +45,36 @@ pub(crate) fn all() -> Vec<Case> {
             run: strangers::run,
         },
         Case { name: "kamailio", proves: "calls through Kamailio as a record-routing upstream", run: kamailio::run },
+        Case {
+            name: "agent-echo",
+            proves: "a tone through the Python echo agent comes back clean and in time; its marks come back once",
+            run: agent_echo::run,
+        },
+        Case {
+            name: "agent-pipecat",
+            proves: "pipecat's Twilio parser and serializer, unmodified, are the agent; Twilio's validator accepts us",
+            run: agent_echo::pipecat,
+        },
+        Case {
+            name: "agent-killed",
+            proves: "the agent's process is killed: agent, hold tone and trunk are one unbroken stream to the caller",
+            run: agent_killed::run,
+        },
+        Case {
+            name: "agent-100",
+            proves: "100 agent calls at once: nothing lost, nothing late",
+            run: agent_crowd::run,
+        },
+        Case {
+            name: "agent-stalled",
+            proves: "a listener that stops reading: the call unchanged, memory bounded, frames counted as dropped",
+            run: agent_stalled::run,
+        },
+        Case {
+            name: "agent-bad",
+            proves: "whatever an agent does wrong stands in the trace, and the caller is served",
+            run: agent_bad::run,
+        },
         Case {
             name: "leaks",
             proves: "two rounds of calls leave nothing behind and memory does not grow",

@@ -1,0 +1,144 @@
+//! Agents of our own, in threads: one that echoes for a crowd, and many that misbehave. They speak WebSocket by
+//! tungstenite and share no line with the edge's own agent code.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use nix::sys::socket::{setsockopt, sockopt};
+use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
+
+/// How an agent treats each connection.
+#[derive(Debug, Clone)]
+pub(crate) enum Manner {
+    /// Says back each frame; of each so many, one is left out (0: none).
+    Echo {
+        /// Every which frame is left out.
+        leave_out: u32,
+    },
+    /// Sends these after `start`, then echoes.
+    Say(Vec<Message>),
+    /// Stops reading after so many messages, and keeps the connection.
+    StopsReading {
+        /// Messages read before that.
+        after: u32,
+    },
+    /// Reads and never says anything.
+    Mute,
+    /// Answers the handshake with this, then closes.
+    Http(&'static str),
+    /// Takes the connection and says nothing at all.
+    Nothing,
+}
+
+/// A running agent; its threads end with the process or with their connection.
+#[derive(Debug)]
+pub(crate) struct Bot {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+}
+
+impl Bot {
+    /// Listens on a free port of loopback.
+    pub(crate) fn start(manner: Manner) -> anyhow::Result<Bot> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        if matches!(manner, Manner::StopsReading { .. }) {
+            // Inherited by each connection: what is not read is soon not taken either.
+            setsockopt(&listener, sockopt::RcvBuf, &4_096)?;
+        }
+        let address = listener.local_addr()?;
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let manner = manner.clone();
+                std::thread::spawn(move || drop(serve(stream, &manner)));
+            }
+        });
+        Ok(Bot { address })
+    }
+
+    /// Its URL.
+    pub(crate) fn url(&self) -> String {
+        format!("ws://{}/media", self.address)
+    }
+}
+
+fn serve(mut stream: TcpStream, manner: &Manner) -> anyhow::Result<()> {
+    stream.set_nodelay(true)?;
+    match manner {
+        Manner::Http(answer) => {
+            let mut request = [0; 4_096];
+            let _ = stream.read(&mut request)?;
+            stream.write_all(answer.as_bytes())?;
+        }
+        Manner::Nothing => std::thread::sleep(Duration::from_secs(600)),
+        Manner::Echo { leave_out } => echo(&mut tungstenite::accept(stream)?, *leave_out)?,
+        Manner::Mute => {
+            let mut socket = tungstenite::accept(stream)?;
+            while socket.read().is_ok() {}
+        }
+        Manner::Say(messages) => {
+            let mut socket = tungstenite::accept(stream)?;
+            let stream_sid = loop {
+                let text = socket.read()?.into_text()?;
+                if text.contains("\"start\"") {
+                    break field(&text, "streamSid").context("start without streamSid")?.to_owned();
+                }
+            };
+            for message in messages {
+                socket.send(match message.to_text() {
+                    Ok(text) if message.is_text() => Message::text(text.replace("{sid}", &stream_sid)),
+                    _ => message.clone(),
+                })?;
+            }
+            echo(&mut socket, 0)?;
+        }
+        Manner::StopsReading { after } => {
+            let mut socket = tungstenite::accept(stream)?;
+            for _ in 0..*after {
+                socket.read()?;
+            }
+            std::thread::sleep(Duration::from_secs(600));
+        }
+    }
+    Ok(())
+}
+
+fn echo(socket: &mut WebSocket<TcpStream>, leave_out: u32) -> anyhow::Result<()> {
+    let mut frames = 0u32;
+    loop {
+        let Message::Text(text) = socket.read()? else { continue };
+        let (Some(payload), Some(stream)) = (field(&text, "payload"), field(&text, "streamSid")) else { continue };
+        frames += 1;
+        if leave_out > 0 && frames.is_multiple_of(leave_out) {
+            continue;
+        }
+        let answer = format!(r#"{{"event":"media","streamSid":"{stream}","media":{{"payload":"{payload}"}}}}"#);
+        socket.send(Message::text(answer))?;
+    }
+}
+
+/// The string of a field, wherever in the text it stands; enough for what an edge sends.
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("\"{name}\":\""))?;
+    rest.split('"').next()
+}
+
+/// A carrier, a PBX, an agent with these keys, and a route from the carrier to these targets.
+pub(crate) fn with_agent(keys: &str, connect: &str) -> String {
+    format!(
+        r#"
+[api]
+account_sid = "AC0123456789abcdef0123456789abcdef"
+[trunk.carrier]
+accept_from = ["127.0.0.2/32"]
+[trunk.pbx]
+peers = ["sip:127.0.0.3:5060"]
+[agent.bot]
+{keys}
+[[route]]
+from = ["carrier"]
+connect = [{connect}]
+"#
+    )
+}

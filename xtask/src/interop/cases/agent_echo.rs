@@ -1,0 +1,105 @@
+//! A tone through an agent in Python that says back what it hears: the example of `examples/`, and pipecat.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+use crate::interop::Setting;
+use crate::interop::bots::{Bot, Manner, with_agent};
+use crate::interop::edge::Edge;
+use crate::interop::python::{self, Packages, Script};
+use crate::interop::raw::{Phone, tone_frame};
+use crate::interop::recording::{Heard, Line, converse, one_stream};
+use crate::interop::rtp;
+use crate::interop::sipp::CARRIER;
+
+/// The least that may be left of a tone after μ-law both ways.
+const SNR_DB: f64 = 30.0;
+/// What a run of ten minutes or less may have: packets early or late, seconds disturbed.
+const ALLOWED: usize = 1;
+/// The agent's secret.
+const TOKEN: &str = "12345678901234567890123456789012";
+
+/// A tone to the echo agent and back.
+pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
+    let seconds = setting.calls(120, 20);
+    let agent = Script::start(Packages::Base, &python::echo_agent(), &[])?;
+    // Broken: an agent that leaves out one frame in a hundred.
+    let harmful = Bot::start(Manner::Echo { leave_out: 100 })?;
+    let url = if setting.sabotage { harmful.url() } else { format!("ws://{}/media", agent.address) };
+    let mut edge = Edge::start(&with_agent(&format!("url = \"{url}\""), "\"agent:bot\""))?;
+    let figure = tone(&mut edge, seconds)?;
+    agent.wait_for("stop: ", Duration::from_secs(5)).context("the agent was not told of the end")?;
+    agent.wait_for("closed with 1000", Duration::from_secs(5))?;
+    let marks: Vec<String> = agent.lines().into_iter().filter(|line| line.starts_with("mark: ")).collect();
+    let mut once = marks.clone();
+    once.dedup();
+    let expected = usize::try_from(seconds)?;
+    if marks != once || !(expected - 1..=expected).contains(&marks.len()) {
+        bail!("{} marks came back in {seconds} s: {}", marks.len(), marks.join(", "));
+    }
+    Ok(format!("{figure}; {} marks back, each once", marks.len()))
+}
+
+/// A tone to pipecat and back.
+pub(crate) fn pipecat(setting: &Setting) -> anyhow::Result<String> {
+    let seconds = setting.calls(30, 8);
+    let agent = Script::start(Packages::Pipecat, &python::script("pipecat_agent.py"), &["--token", TOKEN])?;
+    // Broken: another secret than the agent's.
+    let token = if setting.sabotage { "another" } else { TOKEN };
+    let keys = format!(
+        "url = \"ws://{}/media\"\nauth_token = \"{token}\"\nparameters = {{ tenant = \"acme\" }}",
+        agent.address
+    );
+    let mut edge = Edge::start(&with_agent(&keys, "\"agent:bot\""))?;
+    let figure = tone(&mut edge, seconds).with_context(|| agent.lines().join("\n"))?;
+    agent.wait_for("signature accepted", Duration::from_secs(1))?;
+    let parsed = agent.wait_for("parsed: ", Duration::from_secs(1))?;
+    let words: Vec<&str> = parsed.splitn(4, ' ').collect();
+    let [kind, stream, call, parameters] = words.as_slice() else { bail!("pipecat parsed {parsed}") };
+    if *kind != "twilio" || !stream.starts_with("MZ") || !call.starts_with("CA") || !parameters.contains("acme") {
+        bail!("pipecat parsed {parsed}");
+    }
+    agent.wait_for("ended after", Duration::from_secs(5))?;
+    Ok(format!("{figure}; RequestValidator accepts the handshake, pipecat takes it for {kind}"))
+}
+
+/// Calls, says a tone and judges what comes back.
+fn tone(edge: &mut Edge, seconds: u32) -> anyhow::Result<String> {
+    let caller = Phone::new(CARRIER, 0, "caller")?;
+    let call = caller.call(edge.udp, "+14155550100").with_context(|| edge.log_tail())?;
+    let line = Line { socket: &caller.rtp, to: call.media };
+    let mut heard = converse(&[line], seconds * 50, &|_, n| tone_frame(n), Duration::from_millis(700))?;
+    caller.bye(&call)?;
+    edge.assert_alive()?;
+    let heard = heard.pop().unwrap_or_default();
+    let stream = one_stream(&heard)?;
+    let (worst, disturbed) = seconds_of_tone(&heard, seconds)?;
+    if disturbed > ALLOWED || stream.misplaced > ALLOWED {
+        bail!(
+            "{disturbed} of {seconds} seconds below {SNR_DB} dB, the worst {worst:.1} dB; {} of {} packets early or late",
+            stream.misplaced,
+            stream.packets
+        );
+    }
+    Ok(format!(
+        "{seconds} s: SNR at least {worst:.1} dB, {} of {} packets early or late, largest gap {} ms",
+        stream.misplaced,
+        stream.packets,
+        stream.largest_gap.as_millis()
+    ))
+}
+
+/// The SNR of each whole second from the first tone on: the worst that is not disturbed, and how many are.
+fn seconds_of_tone(heard: &[Heard], seconds: u32) -> anyhow::Result<(f64, usize)> {
+    let first = heard.iter().position(|packet| rtp::is_heard(&packet.payload)).context("no tone came back")?;
+    let tone: Vec<u8> = heard.iter().skip(first + 5).flat_map(|packet| packet.payload.iter().copied()).collect();
+    // The last second may not be whole.
+    let whole: Vec<f64> = tone.chunks_exact(8_000).take(usize::try_from(seconds)? - 1).map(rtp::tone_snr_db).collect();
+    if whole.len() + 1 < usize::try_from(seconds)? {
+        bail!("only {} of {seconds} s came back", whole.len());
+    }
+    let disturbed = whole.iter().filter(|snr| **snr < SNR_DB).count();
+    let worst = if disturbed > ALLOWED { f64::NEG_INFINITY } else { SNR_DB };
+    Ok((whole.into_iter().filter(|snr| *snr >= worst).fold(f64::INFINITY, f64::min), disturbed))
+}

@@ -1,0 +1,159 @@
+//! Agents in Python: packages that we did not write, in a virtual environment of their own below the target folder.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+/// What every Python case needs.
+const BASE: &[&str] = &["websockets==17.4", "twilio==9.13.0", "trustme"];
+/// Pipecat itself; of what it names as needed, only what its Twilio serializer and its telephony parser import.
+const PIPECAT: &str = "pipecat-ai==1.14.0";
+const PIPECAT_NEEDS: &[&str] = &[
+    "aiofiles",
+    "docstring_parser",
+    "fastapi",
+    "loguru",
+    "loudness",
+    "numpy",
+    "pillow",
+    "pydantic",
+    "sentencex",
+    "soxr~=1.0.0",
+    "uvicorn[standard]",
+    "wait_for2",
+    "audioop-lts; python_version >= '3.13'",
+];
+
+/// Which packages are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Packages {
+    /// `websockets`, `twilio`.
+    Base,
+    /// Those and pipecat.
+    Pipecat,
+}
+
+/// The interpreter of an environment that holds `packages`, made where it is missing.
+pub(crate) fn interpreter(packages: Packages) -> anyhow::Result<PathBuf> {
+    let folder = super::edge::target().join("interop-python");
+    let python = folder.join("bin/python");
+    if !python.is_file() {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&folder)).context("python3 -m venv")?;
+    }
+    install(&folder, "base", &[], BASE)?;
+    if packages == Packages::Pipecat {
+        install(&folder, "pipecat", &["--no-deps"], &[PIPECAT])?;
+        install(&folder, "pipecat-needs", &[], PIPECAT_NEEDS)?;
+    }
+    Ok(python)
+}
+
+/// Installs with pip unless a file says that exactly this has been installed.
+fn install(folder: &Path, name: &str, flags: &[&str], packages: &[&str]) -> anyhow::Result<()> {
+    let (list, installed) = (packages.join("\n"), folder.join(format!("{name}.txt")));
+    if std::fs::read_to_string(&installed).is_ok_and(|text| text == list) {
+        return Ok(());
+    }
+    println!("      installing {}", packages.join(" "));
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    run(Command::new(folder.join("bin/python")).args(pip).args(flags).args(packages))
+        .with_context(|| format!("pip install {}", packages.join(" ")))?;
+    std::fs::write(&installed, list)?;
+    Ok(())
+}
+
+fn run(command: &mut Command) -> anyhow::Result<()> {
+    let output = command.stdin(Stdio::null()).output()?;
+    if !output.status.success() {
+        bail!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+/// A script that runs; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Script {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+    /// Where it says that it listens.
+    pub(crate) address: SocketAddr,
+}
+
+impl Script {
+    /// Runs a script with `--port 0` and further flags, and waits until it says where it listens.
+    pub(crate) fn start(packages: Packages, script: &Path, flags: &[&str]) -> anyhow::Result<Script> {
+        let python = interpreter(packages)?;
+        let mut child = Command::new(python)
+            .arg("-u")
+            .arg(script)
+            .args(["--port", "0"])
+            .args(flags)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| script.display().to_string())?;
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let (stdout, stderr) = (child.stdout.take().context("stdout")?, child.stderr.take().context("stderr")?);
+        for reader in [Box::new(stdout) as Box<dyn std::io::Read + Send>, Box::new(stderr)] {
+            let lines = Arc::clone(&lines);
+            std::thread::spawn(move || {
+                for line in BufReader::new(reader).lines().map_while(Result::ok) {
+                    lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                }
+            });
+        }
+        let mut started = Script { child, lines, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
+        started.address = started.wait_for("listening on ", Duration::from_secs(30))?.parse()?;
+        Ok(started)
+    }
+
+    /// What follows `beginning` in the first line that has it.
+    pub(crate) fn wait_for(&self, beginning: &str, limit: Duration) -> anyhow::Result<String> {
+        let began = Instant::now();
+        loop {
+            let lines = self.lines();
+            if let Some(rest) = lines.iter().find_map(|line| line.strip_prefix(beginning)) {
+                return Ok(rest.to_owned());
+            }
+            if began.elapsed() > limit {
+                bail!("the agent has not said {beginning:?} after {limit:?}, but: {}", lines.join("\n"));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// All that it has printed.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// SIGKILL: nothing is said to anybody.
+    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The Python echo agent of `examples/`.
+pub(crate) fn echo_agent() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/echo_agent.py")
+}
+
+/// A script beside this file.
+pub(crate) fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/interop/python").join(name)
+}
