@@ -151,6 +151,9 @@ fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>
         let dropped = sum(&|worker| worker.dropped.get(position).map_or(0, Counter::get));
         out.sample(name, &[("reason", reason.as_str())], dropped);
     }
+    let frames = sum(&|worker| worker.agent_frames_dropped.get());
+    let help = "Frames that an agent's socket was too slow for.";
+    out.single("trunkgate_agent_frames_dropped_total", Kind::Counter, help, frames);
     let sessions = sum(&|worker| worker.sessions.get());
     out.single("trunkgate_media_sessions", Kind::Gauge, "Media sessions alive.", sessions);
     let ports = gateway.media_ports_in_use as f64;

@@ -31,7 +31,6 @@ pub(crate) struct AgentEnd {
     pub(crate) wire: Option<Feed>,
     stream: Stream,
     settings: Settings,
-    begun: Instant,
     /// Once the socket is open.
     tracks: Option<Tracks>,
     /// While it may talk.
@@ -63,7 +62,6 @@ impl AgentEnd {
             counters: spec.counters.clone(),
             wire: None,
             stream: Stream::new(now, settings.clone()),
-            begun: now,
             tracks: None,
             playout: settings.talks.then(|| Playout::new(settings.format)),
             settings,
@@ -169,7 +167,6 @@ impl AgentEnd {
         self.tracks = Some(Tracks::new(now, self.settings.tracks));
         if let Some(worker) = &self.shared.worker {
             worker.agents.add(1);
-            worker.connected(now.saturating_duration_since(self.begun));
         }
     }
 

@@ -113,19 +113,7 @@ pub struct EndCounters {
 /// Upper bounds of [`WorkerCounters::relay_buckets`], in microseconds; the last bucket has none.
 pub const RELAY_BOUNDS_US: [u64; 10] = [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000];
 
-/// Upper bounds of [`WorkerCounters::agent_connect_buckets`], in milliseconds; the last bucket has none.
-pub const CONNECT_BOUNDS_MS: [u64; 10] = [10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
-
 impl WorkerCounters {
-    /// Takes the time until an agent's socket was open.
-    pub fn connected(&self, time: std::time::Duration) {
-        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let at = CONNECT_BOUNDS_MS.iter().position(|bound| ms <= *bound).unwrap_or(CONNECT_BOUNDS_MS.len());
-        if let Some(bucket) = self.agent_connect_buckets.get(at) {
-            bucket.add(1);
-        }
-        self.agent_connect_us.add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
-    }
     /// Takes one sampled time in the edge.
     pub fn relayed(&self, ns: u64) {
         let at = RELAY_BOUNDS_US.iter().position(|us| ns <= us * 1000).unwrap_or(RELAY_BOUNDS_US.len());
@@ -169,10 +157,6 @@ pub struct WorkerCounters {
     pub agents: Counter,
     /// Frames dropped because an agent's socket was too slow.
     pub agent_frames_dropped: Counter,
-    /// Time until agents' sockets were open: bucket counts, by position in [`CONNECT_BOUNDS_MS`], then more.
-    pub agent_connect_buckets: [Counter; CONNECT_BOUNDS_MS.len() + 1],
-    /// Sum of these times, in microseconds.
-    pub agent_connect_us: Counter,
 }
 
 #[cfg(test)]
@@ -189,17 +173,6 @@ mod tests {
             assert_eq!(counters[at].get(), 1);
             assert!(labels.insert(reason.as_str()));
         }
-    }
-
-    #[test]
-    fn a_connect_time_falls_into_its_bucket() {
-        let counters = WorkerCounters::default();
-        for ms in [0, 10, 11, 10_000, 10_001] {
-            counters.connected(std::time::Duration::from_millis(ms));
-        }
-        let counts: Vec<u64> = counters.agent_connect_buckets.iter().map(Counter::get).collect();
-        assert_eq!(counts, [2, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
-        assert_eq!(counters.agent_connect_us.get(), 20_022_000);
     }
 
     #[test]
