@@ -140,12 +140,8 @@ impl Bench {
     /// Adds an agent whose socket is not open yet.
     pub(crate) fn add_agent(&mut self, end: EndId, settings: Settings) -> Arc<EndCounters> {
         let counters = Arc::new(EndCounters::default());
-        let socket = SocketSpec {
-            url: "wss://agent.example/media".into(),
-            auth_token: None,
-            ca: None,
-            plain_networks: vec![].into(),
-        };
+        let socket =
+            SocketSpec { url: "wss://agent.example/media".into(), auth_token: None, ca: None, plain_networks: vec![] };
         let spec = AgentSpec { settings, socket, counters: counters.clone() };
         self.command(Command::AddAgent { end, spec: Arc::new(spec) });
         counters
