@@ -25,6 +25,8 @@ fn run_all(seeds: std::ops::Range<u64>) -> (Vec<String>, Summary) {
                             sum.records += summary.records;
                             sum.heard += summary.heard;
                             sum.restarts += summary.restarts;
+                            sum.spoken += summary.spoken;
+                            sum.failovers += summary.failovers;
                         }
                         Err(failure) => failures.push(failure.to_string()),
                     }
@@ -42,6 +44,8 @@ fn run_all(seeds: std::ops::Range<u64>) -> (Vec<String>, Summary) {
         sum.records += part.records;
         sum.heard += part.heard;
         sum.restarts += part.restarts;
+        sum.spoken += part.spoken;
+        sum.failovers += part.failovers;
     }
     (failures, sum)
 }
@@ -56,6 +60,9 @@ fn a_thousand_seeds_leave_nothing_behind() {
     assert!(sum.records > SEEDS, "{sum:?}");
     assert!(sum.heard > 20 * SEEDS, "{sum:?}");
     assert!(sum.restarts > SEEDS / 20, "{sum:?}");
+    // Agents talk, and are lost so that others take over.
+    assert!(sum.spoken > 100 * SEEDS, "{sum:?}");
+    assert!(sum.failovers > SEEDS / 4, "{sum:?}");
 }
 
 #[test]

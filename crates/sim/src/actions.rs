@@ -9,6 +9,7 @@ use trunkgate_call::{Control, Input};
 use trunkgate_phone::{Answer, Codec, Dial, Manner, Talk, Voice};
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
 
+use crate::agents::{AGENTS, FORKED};
 use crate::edge::{self, EDGE, STRANGER};
 use crate::net::Weather;
 use crate::options::Sabotage;
@@ -169,7 +170,9 @@ fn random_dial(world: &mut World, call: u32) -> Action {
         TRUNK_B_SEAT
     };
     let number = match world.rng.random_range(0..100) {
-        0..82 => format!("+1212555{call:04}"),
+        0..48 => format!("+1212555{call:04}"),
+        48..60 => format!("{FORKED}{call:03}"),
+        60..82 => format!("{AGENTS}555{call:04}"),
         82..90 => format!("+1999555{call:04}"),
         90..94 => format!("+1888555{call:04}"),
         94..97 => format!("+4930123{call:04}"),

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use trunkgate_phone::{Ending, Manner, PhoneCall, State};
 
+use crate::agents::AGENTS;
 use crate::options::Options;
 use crate::world::World;
 
@@ -72,6 +73,8 @@ impl World {
             ("media ports", metrics.media_ports_in_use),
             ("media sessions", self.edge.sessions.len() as u64),
             ("bound ports", self.edge.ports.len() as u64),
+            ("agents' sockets", self.edge.sockets.live() as u64),
+            ("agents' sockets counted", metrics.agent_sessions),
             ("calls of trunks", metrics.calls_active.values().sum()),
         ] {
             if count != 0 {
@@ -155,7 +158,9 @@ impl World {
         // What a restart forgot while it rang may speak into the port of a later call with the same trunk, and so be
         // taken for its far end: nobody told it that it is over.
         let is_forgotten = |call: &PhoneCall| {
-            self.summary.restarts > 0 && matches!(call.ending(), Some(Ending::AckMissing | Ending::GaveUp))
+            // A call with an agent is forgotten after its answer too.
+            let ended_alone = matches!(call.ending(), Some(Ending::AckMissing | Ending::GaveUp));
+            self.summary.restarts > 0 && (ended_alone || call.called().starts_with(AGENTS))
         };
         // With almost no ports a freed one is used again at once, and whoever has not heard of the end of its call yet
         // (no ACK came, or the BYE was lost) still speaks into it. An ordinary pool rotates.
@@ -193,6 +198,10 @@ impl World {
         };
         let calls = || self.seats.iter().flat_map(|seat| seat.phone.calls()).filter(talked);
         for (from, to) in calls().flat_map(|from| calls().map(move |to| (from, to))) {
+            // What an agent's call says to a phone is not taken there.
+            if from.called().starts_with(AGENTS) {
+                continue;
+            }
             if from.is_outgoing() == to.is_outgoing() || from.called() != to.called() || unheard(from, to) {
                 continue;
             }

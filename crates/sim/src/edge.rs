@@ -9,10 +9,12 @@ use ipnet::IpNet;
 use trunkgate_call::{Addressing, Gateway, GatewayConfig, Interfaces, ListenerSpec};
 use trunkgate_media::{Command, EndId, Event, MediaId, PacketBuf, Session, SessionSnapshot};
 use trunkgate_route::{
-    Definition, Numbers, Pattern, Peer, Route, SendNumbers, Table, TargetSpec, Transport as PeerTransport, Trunk,
+    Agent, Definition, Numbers, OnClose, Pattern, Peer, Route, SendNumbers, Table, TargetSpec,
+    Transport as PeerTransport, Trunk,
 };
 use trunkgate_sip::{ListenerId, Transport};
 
+use crate::agents::{AGENTS, AgentAct, FORKED, Socket, Sockets};
 use crate::options::{Options, Sabotage};
 
 /// The edge's SIP address, UDP and TCP.
@@ -46,6 +48,10 @@ pub struct Edge {
     pub ports: BTreeMap<SocketAddr, (MediaId, EndId, bool)>,
     /// Media events not yet told to the gateway.
     pub told: VecDeque<Told>,
+    /// Sockets to agents.
+    pub sockets: Sockets,
+    /// Sessions that an agent talks in, or has: the voices in them are the edge's own.
+    talked: BTreeSet<MediaId>,
     /// Sessions that outlived a restart and wait for the new gateway to speak of them.
     kept: BTreeMap<MediaId, Session>,
     /// Ports that belong to some other process.
@@ -81,6 +87,8 @@ impl Edge {
             sessions: BTreeMap::new(),
             ports: BTreeMap::new(),
             told: VecDeque::new(),
+            sockets: Sockets::default(),
+            talked: BTreeSet::new(),
             kept: BTreeMap::new(),
             squatted: BTreeSet::new(),
             buffer: PacketBuf::new(),
@@ -94,7 +102,10 @@ impl Edge {
     pub fn command(&mut self, now: Instant, id: MediaId, command: Command) {
         match &command {
             Command::Open { idle_timeout_ms } => {
-                let session = self.kept.remove(&id).unwrap_or_else(|| Session::new(id, *idle_timeout_ms));
+                let session = self.kept.remove(&id).unwrap_or_else(|| {
+                    self.talked.remove(&id);
+                    Session::new(id, *idle_timeout_ms)
+                });
                 self.sessions.insert(id, session);
             }
             Command::AddEnd { end, spec } if self.ports.get(&spec.bind) == Some(&(id, *end, false)) => {
@@ -119,8 +130,13 @@ impl Edge {
             }
             Command::RemoveEnd { end } => self.ports.retain(|_, owner| (owner.0, owner.1) != (id, *end)),
             Command::Close => self.ports.retain(|_, owner| owner.0 != id),
-            Command::AddAgent { .. }
-            | Command::AddPlayer { .. }
+            Command::AddAgent { end, spec } => {
+                if spec.settings.talks {
+                    self.talked.insert(id);
+                }
+                self.sockets.ask(id, *end);
+            }
+            Command::AddPlayer { .. }
             | Command::Tap { .. }
             | Command::SetRemote { .. }
             | Command::Wire { .. }
@@ -129,7 +145,7 @@ impl Edge {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.handle_input(now, command);
         }
-        self.collect(id);
+        self.serve(now, id);
     }
 
     /// What a worker does with a packet: where it leaves and what it is then.
@@ -153,10 +169,19 @@ impl Edge {
             {
                 *last ^= 0x10;
             }
-            Some(Left { from, to: transmit.to, bytes })
+            let spoken = self.talked.contains(&id);
+            Some(Left { from, to: transmit.to, bytes, spoken })
         });
-        self.collect(id);
+        self.serve(now, id);
         left
+    }
+
+    /// Something happens on an agent's socket.
+    pub(crate) fn agent(&mut self, now: Instant, socket: Socket, act: AgentAct) {
+        if let Some(session) = self.sessions.get_mut(&socket.0) {
+            self.sockets.act(now, socket, act, session);
+        }
+        self.serve(now, socket.0);
     }
 
     /// Some other process binds a port, counted from the first media port, or leaves it.
@@ -169,15 +194,23 @@ impl Edge {
         }
     }
 
-    /// Lets sessions look for silence.
-    pub fn sweep(&mut self, now: Instant) {
+    /// Lets sessions look for silence, and speak; what leaves.
+    pub fn sweep(&mut self, now: Instant) -> Vec<Left> {
+        let mut left = Vec::new();
         let ids: Vec<MediaId> = self.sessions.keys().copied().collect();
         for id in ids {
             if let Some(session) = self.sessions.get_mut(&id) {
                 session.handle_timeout(now);
+                while let Some(transmit) = session.poll_packet(&mut self.buffer) {
+                    let owner = (id, transmit.via, transmit.rtcp);
+                    let from = self.ports.iter().find(|(_, known)| **known == owner).map(|(address, _)| *address);
+                    let bytes = self.buffer.data().to_vec();
+                    left.extend(from.map(|from| Left { from, to: transmit.to, bytes, spoken: true }));
+                }
             }
-            self.collect(id);
+            self.serve(now, id);
         }
+        left
     }
 
     /// When the next session wants to look.
@@ -203,6 +236,7 @@ impl Edge {
         self.gateway = Gateway::new(config, table, addressing());
         self.sessions.clear();
         self.ports.clear();
+        self.sockets.forget(None);
         self.told.clear();
         for snapshot in sessions.into_iter().filter(|_| keep_media) {
             let id = snapshot.id;
@@ -236,7 +270,16 @@ impl Edge {
         }
         if closed {
             self.sessions.remove(&id);
+            self.sockets.forget(Some(id));
         }
+    }
+
+    /// Serves a session's agents, and takes what it has to tell.
+    fn serve(&mut self, now: Instant, id: MediaId) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            self.sockets.serve(now, session);
+        }
+        self.collect(id);
     }
 }
 
@@ -249,6 +292,8 @@ pub struct Left {
     pub to: SocketAddr,
     /// The packet.
     pub bytes: Vec<u8>,
+    /// It leaves a session that an agent talks in: its voice is nobody's that a phone could know.
+    pub spoken: bool,
 }
 
 fn through_json<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> Result<T, String> {
@@ -318,12 +363,26 @@ fn route(name: &str, from: &[&str], to: &str, connect: Vec<TargetSpec>) -> Route
     }
 }
 
+/// An agent that says goodbye, one that goes on when it closes, and one that listens.
+fn agents() -> Vec<Agent> {
+    let agent = |name: &str| Agent::at(name, "ws://10.0.0.9/media");
+    let goodbye = Some(Arc::from([0xff_u8; 8000]));
+    vec![
+        Agent { goodbye, ..agent("desk") },
+        Agent { on_close: OnClose::Next, connect_timeout: Duration::from_secs(5), ..agent("night") },
+        agent("scribe"),
+    ]
+}
+
 /// The configuration; an odd `version` has the second trunk only.
 pub fn table(options: &Options, version: u32) -> Arc<Table> {
     let over = |trunk: u8| if options.tcp_trunk == trunk { PeerTransport::Tcp } else { PeerTransport::Udp };
     let mut trunks = vec![trunk("carrier", CARRIER, PeerTransport::Udp)];
     let (first, second) = (trunk("a", TRUNK_A, over(1)), trunk("b", TRUNK_B, over(2)));
+    let agent = |name: &str| TargetSpec::Agent(name.into());
     let mut routes = vec![
+        route("agents", &[], AGENTS, vec![agent("desk"), to_trunk("b"), agent("night")]),
+        Route { fork: vec!["scribe".into()], ..route("forked", &["carrier"], FORKED, vec![to_trunk("b")]) },
         route("refused", &["carrier"], "+1888", vec![TargetSpec::Reject(603)]),
         route(
             "elsewhere",
@@ -347,5 +406,5 @@ pub fn table(options: &Options, version: u32) -> Arc<Table> {
     }
     trunks.push(second);
     let numbers = Numbers::new("US").unwrap_or_else(|| unreachable!("US is a country"));
-    Arc::new(Table::new(Definition { numbers, trunks, agents: vec![], routes }))
+    Arc::new(Table::new(Definition { numbers, trunks, agents: agents(), routes }))
 }

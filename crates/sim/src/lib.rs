@@ -2,10 +2,11 @@
 //! can replay.
 //!
 //! A [`World`] holds one edge (a real `call::Gateway` and real `media::Session`s), a carrier and two trunks
-//! (`phone::Phone`s), strangers, and the network between them. [`World::step`] jumps to the next thing that happens and
+//! (`phone::Phone`s), scripted agents, strangers, and the network between them. [`World::step`] jumps to the next thing that happens and
 //! does it; after each step the invariants of [`check`] hold, and at the end nothing is left of any call.
 
 pub mod actions;
+pub mod agents;
 pub mod check;
 pub mod edge;
 pub mod log;

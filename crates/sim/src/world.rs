@@ -12,8 +12,9 @@ use trunkgate_phone::{Phone, PhoneConfig};
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
 
 use crate::actions::{self, Action};
+use crate::agents::{self, AgentAct, Socket};
 use crate::check::Failure;
-use crate::edge::{CARRIER, EDGE, Edge, FAR_HOST, STRANGER, TRUNK_A, TRUNK_B};
+use crate::edge::{CARRIER, EDGE, Edge, FAR_HOST, Left, STRANGER, TRUNK_A, TRUNK_B};
 use crate::log::{Log, describe};
 use crate::net::{Carriage, Net};
 use crate::options::{Options, Sabotage};
@@ -40,6 +41,8 @@ pub(crate) enum Happening {
     Lost(Flow),
     /// An RTP packet.
     Rtp { from: SocketAddr, to: SocketAddr, bytes: Bytes },
+    /// Something happens on an agent's socket.
+    Agent(Socket, AgentAct),
     /// Media events wait for the gateway.
     Told,
     /// A name was looked up.
@@ -80,6 +83,10 @@ pub struct Summary {
     pub heard: u64,
     /// Restarts of the edge.
     pub restarts: u64,
+    /// RTP packets of calls that an agent talks in.
+    pub spoken: u64,
+    /// Times that a call went on without the agent or target that it had.
+    pub failovers: u64,
 }
 
 /// The world of one seed.
@@ -204,7 +211,9 @@ impl World {
         } else if gateway == Some(next) {
             self.edge.gateway.handle_timeout(self.now);
         } else if sweep == Some(next) {
-            self.edge.sweep(self.now);
+            for left in self.edge.sweep(self.now) {
+                self.edge_speaks(&left);
+            }
         } else if let Some((_, at)) = phone
             && let Some(seat) = self.seats.get_mut(at)
         {
@@ -250,6 +259,10 @@ impl World {
                     self.drain_gateway();
                 }
             }
+            Happening::Agent(socket, act) => {
+                self.log.line(self.now, format_args!("agent   {socket:?} {act:?}"));
+                self.edge.agent(self.now, socket, act);
+            }
             Happening::Resolved(query, addresses) => {
                 self.edge.gateway.handle_input(self.now, Input::Resolved { query, addresses });
             }
@@ -264,11 +277,24 @@ impl World {
         self.log.mix(&bytes);
         if to.ip() == EDGE.ip() {
             if let Some(left) = self.edge.packet(self.now, to, from, &bytes) {
-                self.send_rtp(left.from, left.to, left.bytes.into());
+                if left.spoken {
+                    self.edge_speaks(&left);
+                } else {
+                    self.send_rtp(left.from, left.to, left.bytes.into());
+                }
             }
         } else if let Some(seat) = self.seats.iter_mut().find(|s| s.address.ip() == to.ip() && !s.dead && !s.cut) {
             self.summary.heard += 1;
             seat.phone.handle_input(self.now, trunkgate_phone::Input::Rtp { to, bytes });
+        }
+    }
+
+    /// RTP of a call that an agent talks in: no phone could tell whose voice it is, so it only must go to one.
+    fn edge_speaks(&mut self, left: &Left) {
+        self.log.mix(&left.bytes);
+        self.summary.spoken += 1;
+        if !self.is_known(left.to) {
+            self.fail(format!("RTP of the edge goes to {}, which is nobody", left.to));
         }
     }
 
@@ -284,6 +310,7 @@ impl World {
 
     fn drain(&mut self) {
         self.drain_gateway();
+        agents::decide(self);
         for at in 0..self.seats.len() {
             self.drain_phone(at);
         }
@@ -313,6 +340,7 @@ impl World {
                     self.began.insert(call.sid);
                 }
                 Output::Report(record) => {
+                    self.summary.failovers += u64::from(record.failovers);
                     let (sid, reason) = (record.call.sid.clone(), record.call.reason);
                     self.log.line(self.now, format_args!("record  {sid} {reason:?} {}", record.sip_code));
                     self.records.push(sid);
