@@ -131,6 +131,13 @@ impl Edge {
             .sum())
     }
 
+    /// What was dropped and why, for a failure's message.
+    pub(crate) fn drops(&self) -> anyhow::Result<String> {
+        let text = self.get("/metrics")?;
+        let counts = |line: &&str| line.contains("_dropped_total") && !line.starts_with('#') && !line.ends_with(" 0");
+        Ok(text.lines().filter(counts).collect::<Vec<_>>().join("\n"))
+    }
+
     /// Waits until `holds` says so.
     pub(crate) fn wait_until(
         &self,
