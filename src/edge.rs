@@ -125,6 +125,7 @@ impl Edge {
                 load: load_in,
                 shared,
                 failed: VecDeque::new(),
+                leaving: VecDeque::new(),
             })
         };
         let signalling = start_signalling(begin).map_err(system("the signalling loop"))?;

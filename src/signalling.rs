@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use trunkgate_call::{Gateway, Input, Output, QueryId, Resolved};
 use trunkgate_media::{Event, MediaId};
 use trunkgate_route::Table;
-use trunkgate_sip::Flow;
+use trunkgate_sip::{Flow, Transmit};
 
 use crate::dns::Lookups;
 use crate::handle::{Load, Order, Shared};
@@ -36,6 +36,8 @@ pub(crate) struct Signalling {
     pub(crate) shared: Arc<Shared>,
     /// Sends that failed while outputs were carried out: inputs of the same turn.
     pub(crate) failed: VecDeque<Flow>,
+    /// Messages that leave at the end of the turn.
+    pub(crate) leaving: VecDeque<Transmit>,
 }
 
 /// What ended a wait.
@@ -148,10 +150,18 @@ impl Signalling {
         }
     }
 
+    /// Carries out what the gateway wants. Messages leave last: a far end that is answered may speak at once, and its
+    /// media worker must have been told before.
     fn drain(&mut self, now: Instant) {
         loop {
             while let Ok(Some(output)) = catch_unwind(AssertUnwindSafe(|| self.gateway.poll_output())) {
                 self.carry_out(output);
+            }
+            while let Some(transmit) = self.leaving.pop_front() {
+                let flow = transmit.flow;
+                if !self.transports.send(transmit) {
+                    self.failed.push_back(flow);
+                }
             }
             let Some(flow) = self.failed.pop_front() else { return };
             self.guarded(now, |gateway| gateway.handle_input(now, Input::TransportFailed { flow }));
@@ -160,12 +170,7 @@ impl Signalling {
 
     fn carry_out(&mut self, output: Output) {
         match output {
-            Output::Transmit(transmit) => {
-                let flow = transmit.flow;
-                if !self.transports.send(transmit) {
-                    self.failed.push_back(flow);
-                }
-            }
+            Output::Transmit(transmit) => self.leaving.push_back(transmit),
             Output::Media { id, command } => self.workers.send(id, command),
             Output::Resolve { query, host, port, transport } => self.lookups.begin(query, host, port, transport),
             Output::Began(call) => reports::hand_over_begun(&self.reports, call),

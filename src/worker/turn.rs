@@ -139,7 +139,15 @@ impl Worker {
             }
             tokio::select! {
                 ready = self.ports.ready() => match ready {
-                    Ok(events) => self.guarded(|worker, now| worker.packets(now, events)),
+                    Ok(events) => {
+                        // What signalling said before it let a far end speak is done before that far end is heard.
+                        if let Ok(order) = orders.try_recv()
+                            && self.obey_all(Some(order), &mut orders)
+                        {
+                            return self.dismiss().await;
+                        }
+                        self.guarded(|worker, now| worker.packets(now, events));
+                    }
                     Err(error) => {
                         tracing::error!(%error, "media sockets cannot be waited for");
                         tokio::time::sleep(Duration::from_millis(100)).await;
