@@ -22,7 +22,7 @@ const TOKEN: &str = "12345678901234567890123456789012";
 
 /// A tone to the echo agent and back.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
-    let seconds = setting.calls(120, 20);
+    let seconds = setting.calls(600, 20);
     let agent = Script::start(Packages::Base, &python::echo_agent(), &[])?;
     // Broken: an agent that leaves out one frame in a hundred.
     let harmful = Bot::start(Manner::Echo { leave_out: 100 })?;
