@@ -355,6 +355,7 @@ mod tests {
                 may_receive: true,
                 relatch: true,
                 watch_idle: false,
+                srtp: None,
             };
             worker.obey(Instant::now(), MediaId(0), Command::SetRemote { end, remote });
         }
@@ -391,6 +392,7 @@ mod tests {
                         may_receive: true,
                         relatch: true,
                         watch_idle: false,
+                        srtp: None,
                     };
                     sender.send(Order::Session(MediaId(0), Command::SetRemote { end, remote })).unwrap();
                 }

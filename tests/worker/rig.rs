@@ -124,6 +124,7 @@ impl Rig {
             may_receive: true,
             relatch: true,
             watch_idle: true,
+            srtp: None,
         };
         self.workers.send(id, Command::SetRemote { end, remote });
         side

@@ -240,6 +240,7 @@ impl Leg {
             relatch,
             // On hold either side may rightly be silent; without an address it is the hold of RFC 2543.
             watch_idle: answered && sends && receives && far.rtp.is_some(),
+            srtp: None,
         }
     }
 

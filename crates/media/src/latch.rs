@@ -120,6 +120,7 @@ mod tests {
             may_receive: true,
             relatch: true,
             watch_idle: true,
+            srtp: None,
         }
     }
 

@@ -22,6 +22,7 @@ pub mod rtp;
 pub mod session;
 pub mod snapshot;
 pub mod spec;
+pub mod srtp;
 pub mod stats;
 mod talk;
 mod tap;
@@ -35,5 +36,6 @@ pub use session::{Session, Transmit};
 pub use snapshot::{EndSnapshot, SessionSnapshot};
 pub use spec::{
     AgentInput, AgentSpec, AgentWish, Command, EndId, EndSpec, Event, Law, MediaId, RemoteSpec, SocketSpec, Sound,
-    WireSpec,
+    SrtpSpec, WireSpec,
 };
+pub use srtp::{SrtpKey, Suite};

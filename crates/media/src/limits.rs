@@ -24,3 +24,5 @@ pub const AGENT_SHARE_MS: u64 = 1000;
 pub const AGENT_WISHES_PER_SECOND: u32 = 16;
 /// Notes about one agent for the call's trace; further ones are counted by its stream only.
 pub const AGENT_NOTES: u32 = 200;
+/// Longest name of a master key in packets (MKI, RFC 4568 §6.1), in bytes.
+pub const SRTP_MKI_BYTES: usize = 128;

@@ -1,9 +1,11 @@
 //! The buffer a packet lives in from receive to send: headroom, data, tailroom. Pooled by its worker.
 
+use crate::limits::SRTP_MKI_BYTES;
+
 /// Room in front of the packet, in bytes.
 pub const HEADROOM: usize = 8;
-/// Room behind it (SRTP tag and MKI), in bytes.
-pub const TAILROOM: usize = 32;
+/// Room behind it, in bytes: the longest tag of SRTP, the word of SRTCP, and an MKI.
+pub const TAILROOM: usize = 16 + 4 + SRTP_MKI_BYTES;
 /// Longest packet taken, in bytes.
 pub const PACKET: usize = 2048;
 
@@ -37,6 +39,16 @@ impl PacketBuf {
     /// The packet, to be changed in place.
     pub fn data_mut(&mut self) -> &mut [u8] {
         self.bytes.get_mut(self.start..self.end).unwrap_or_default()
+    }
+    /// The packet with `bytes` of whatever more behind it; `None` and unchanged where there is no room.
+    pub fn grow(&mut self, bytes: usize) -> Option<&mut [u8]> {
+        let end = self.end.checked_add(bytes).filter(|end| *end <= self.bytes.len())?;
+        self.end = end;
+        self.bytes.get_mut(self.start..end)
+    }
+    /// Leaves the packet's first `len` bytes.
+    pub fn cut(&mut self, len: usize) {
+        self.end = self.end.min(self.start.saturating_add(len));
     }
 }
 
@@ -90,8 +102,14 @@ mod tests {
         packet.set_len(3);
         packet.data_mut()[0] = b'x';
         assert_eq!(packet.data(), b"xbc");
+        packet.cut(2);
+        packet.cut(7);
+        assert_eq!(packet.data(), b"xb");
         packet.set_len(usize::MAX);
         assert_eq!(packet.data().len(), PACKET);
+        assert_eq!(packet.grow(TAILROOM).unwrap().len(), PACKET + TAILROOM);
+        assert!(packet.grow(1).is_none() && packet.grow(usize::MAX).is_none());
+        assert_eq!(packet.data().len(), PACKET + TAILROOM);
     }
 
     #[test]

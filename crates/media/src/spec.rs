@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use trunkgate_agent::{Loss, Settings};
 
 use crate::counters::EndCounters;
+use crate::srtp::SrtpKey;
 
 /// One media session: a call's media. Numbered by the gateway; its worker is `id % workers` for its whole life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -48,6 +49,21 @@ pub struct RemoteSpec {
     pub relatch: bool,
     /// Whether a silence of `idle_timeout_ms` is to be told: set while the far side should send.
     pub watch_idle: bool,
+    /// How its packets are encrypted; `None`: plain RTP. What does not authenticate, plain packets too, is dropped and
+    /// counted, never latched to, and never ends a call.
+    #[serde(default)]
+    pub srtp: Option<SrtpSpec>,
+}
+
+/// The keys of an end, one for each direction. The same keys again keep roll-over counters and replay windows. Under a
+/// changed key the counters go on as well (RFC 3711 §3.3.1); those of what we send begin at zero where the far side's
+/// address changed along with it (RFC 4568 §7.1.4), those of what it sends may. No two ends may have the same `send`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SrtpSpec {
+    /// What we send with.
+    pub send: SrtpKey,
+    /// What the far side sends with.
+    pub receive: SrtpKey,
 }
 
 /// A one-way connection from one end to another.

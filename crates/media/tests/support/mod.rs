@@ -41,6 +41,7 @@ pub(crate) fn remote(rtp: &str) -> RemoteSpec {
         may_receive: true,
         relatch: true,
         watch_idle: true,
+        srtp: None,
     }
 }
 
