@@ -19,14 +19,14 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Message, WebSocket, accept};
 use trunkgate_media::agent::{Loss, SIGNATURE_HEADER, Settings, TrackSet, sign};
 use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{Command, EndId, Event, Law, MediaId, SocketSpec, Sound};
+use trunkgate_media::{Command, EndId, Event, Law, MediaId, SocketSpec, Sound, TapSpec};
 
 const ID: MediaId = MediaId(0);
 
 /// A call with its caller's side, and an agent that is being reached.
 fn with_agent(settings: Settings, socket: SocketSpec) -> (Rig, Side) {
     let mut rig = Rig::new(1);
-    rig.workers.send(ID, Command::Open { idle_timeout_ms: 0 });
+    rig.workers.send(ID, Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
     let side = rig.side(ID, A, "127.0.0.1".parse().unwrap());
     rig.add_agent(ID, settings, socket);
     (rig, side)
@@ -325,7 +325,7 @@ fn a_listener_that_does_not_read_changes_nothing_for_the_call() {
     let (a, b) = rig.call(ID, "127.0.0.1".parse().unwrap());
     let listener = Settings { talks: false, tracks: TrackSet::Both, ..settings() };
     let counters = rig.add_agent(ID, listener, socket_spec(server.url()));
-    rig.workers.send(ID, Command::Tap { of: A, listener: AGENT, audio: (0, Law::Mu) });
+    rig.workers.send(ID, Command::Tap { of: A, listener: AGENT, audio: TapSpec::both(0, Law::Mu) });
     assert_eq!(rig.told(), Event::AgentOpen { end: AGENT });
     let mut sequence = 0;
     let deadline = Instant::now() + PATIENCE;
@@ -361,7 +361,7 @@ fn a_listener_hears_both_directions_of_a_call() {
     let (a, b) = rig.call(ID, "127.0.0.1".parse().unwrap());
     let listener = Settings { talks: false, tracks: TrackSet::Both, ..settings() };
     rig.add_agent(ID, listener, socket_spec(server.url()));
-    rig.workers.send(ID, Command::Tap { of: A, listener: AGENT, audio: (0, Law::Mu) });
+    rig.workers.send(ID, Command::Tap { of: A, listener: AGENT, audio: TapSpec::both(0, Law::Mu) });
     assert_eq!(rig.told(), Event::AgentOpen { end: AGENT });
     for sequence in 0..50 {
         pass(&a, &b, sequence);
@@ -381,7 +381,7 @@ fn a_listener_hears_both_directions_of_a_call() {
 #[test]
 fn ringback_is_paced_by_the_clock() {
     let mut rig = Rig::new(1);
-    rig.workers.send(ID, Command::Open { idle_timeout_ms: 0 });
+    rig.workers.send(ID, Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
     let side = rig.side(ID, A, "127.0.0.1".parse().unwrap());
     let tone = EndId(3);
     rig.workers.send(ID, Command::AddPlayer { end: tone, sound: Sound::Ringback });

@@ -13,7 +13,7 @@ use trunkgate_media::agent::{Settings, TrackSet};
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::{
     AgentInput, AgentSpec, Command, EndCounters, EndId, EndSpec, Law, MediaId, PacketBuf, RemoteSpec, Session,
-    SocketSpec, Sound, WireSpec, WorkerCounters,
+    SocketSpec, Sound, TapSpec, WireSpec, WorkerCounters,
 };
 
 struct Counting;
@@ -133,7 +133,7 @@ fn a_call_with_a_listener_and_a_player_allocates_only_messages() {
     let spec = Arc::new(AgentSpec { settings, socket, counters: Arc::default() });
     session.handle_input(start, Command::AddAgent { end: listener, spec });
     session.handle_agent(start, listener, AgentInput::Opened);
-    session.handle_input(start, Command::Tap { of: EndId(0), listener, audio: (0, Law::Mu) });
+    session.handle_input(start, Command::Tap { of: EndId(0), listener, audio: TapSpec::both(0, Law::Mu) });
     session.handle_input(start, Command::AddPlayer { end: EndId(9), sound: Sound::Ringback });
     let wire = WireSpec { payloads: vec![(0, 0)], law: Law::A, ..WireSpec::default() };
     session.handle_input(start, Command::Wire { from: EndId(9), to: EndId(2), wire });

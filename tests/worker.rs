@@ -103,7 +103,7 @@ fn ports_are_free_once_told_closed_and_a_taken_one_is_named() {
     let mut rig = Rig::new(1);
     let id = MediaId(3);
     let ip = "127.0.0.1".parse().unwrap();
-    rig.workers.send(id, Command::Open { idle_timeout_ms: 0 });
+    rig.workers.send(id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
     let side = rig.side(id, A, ip);
     // Not ours while it is open …
     let spec = EndSpec { bind: side.edge, counters: Arc::default() };
@@ -138,7 +138,7 @@ fn late_packets_of_an_earlier_call_do_not_reach_the_next_on_its_ports() {
     received(&b.rtp);
     while !matches!(rig.event(), (_, Event::Latched { .. })) {}
     rig.close(first, &a, &b);
-    rig.workers.send(next, Command::Open { idle_timeout_ms: 0 });
+    rig.workers.send(next, Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
     let counters = Arc::new(EndCounters::default());
     rig.workers.send(next, Command::AddEnd { end: A, spec: EndSpec { bind: a.edge, counters: counters.clone() } });
     assert_eq!(rig.event(), (next, Event::Bound { end: A }));
@@ -151,7 +151,7 @@ fn late_packets_of_an_earlier_call_do_not_reach_the_next_on_its_ports() {
 fn silence_is_told_by_the_workers_own_clock() {
     let mut rig = Rig::new(1);
     let id = MediaId(0);
-    rig.workers.send(id, Command::Open { idle_timeout_ms: 1 });
+    rig.workers.send(id, Command::Open { idle_timeout_ms: 1, names_key: [0; 16] });
     let side = rig.side(id, A, "127.0.0.1".parse().unwrap());
     assert_eq!(rig.event(), (id, Event::Idle { end: A }));
     // Told again only after it spoke.
@@ -166,7 +166,7 @@ fn silence_is_told_by_the_workers_own_clock() {
 fn commands_beyond_a_turns_share_are_all_done() {
     let mut rig = Rig::new(1);
     for id in 0..1000 {
-        rig.workers.send(MediaId(id), Command::Open { idle_timeout_ms: 0 });
+        rig.workers.send(MediaId(id), Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
         rig.workers.send(MediaId(id), Command::Close);
     }
     for id in 0..1000 {

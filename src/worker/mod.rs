@@ -146,7 +146,7 @@ mod tests {
     fn a_session_stays_on_its_worker() {
         let (workers, mut events) = Workers::start(3).unwrap();
         for id in 0..6 {
-            workers.send(MediaId(id), Command::Open { idle_timeout_ms: 0 });
+            workers.send(MediaId(id), Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
         }
         workers.send(MediaId(4), Command::Close);
         assert_eq!(events.blocking_recv(), Some((MediaId(4), Event::Closed)));

@@ -328,7 +328,7 @@ mod tests {
     async fn a_packet_without_a_buffer_is_read_and_counted() {
         let (mut worker, _events) = worker();
         worker.pool = PacketPool::new(0);
-        worker.obey(Instant::now(), MediaId(0), Command::Open { idle_timeout_ms: 0 });
+        worker.obey(Instant::now(), MediaId(0), Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
         let (at, counters) = bound(&mut worker, MediaId(0), EndId(0));
         UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", at).unwrap();
         let events = worker.ports.ready().await.unwrap();
@@ -341,7 +341,7 @@ mod tests {
     #[tokio::test(flavor = "current_thread")]
     async fn what_the_system_refuses_is_counted() {
         let (mut worker, _events) = worker();
-        worker.obey(Instant::now(), MediaId(0), Command::Open { idle_timeout_ms: 0 });
+        worker.obey(Instant::now(), MediaId(0), Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
         let (at, _) = bound(&mut worker, MediaId(0), EndId(0));
         let (_, counters) = bound(&mut worker, MediaId(0), EndId(1));
         for end in [EndId(0), EndId(1)] {
@@ -374,7 +374,7 @@ mod tests {
         for _ in 0..16 {
             let (mut worker, _events) = worker();
             let counters = worker.counters.clone();
-            worker.obey(Instant::now(), MediaId(0), Command::Open { idle_timeout_ms: 0 });
+            worker.obey(Instant::now(), MediaId(0), Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
             let (at, heard) = bound(&mut worker, MediaId(0), EndId(0));
             bound(&mut worker, MediaId(0), EndId(1));
             let (sender, orders) = unbounded_channel();
@@ -416,7 +416,7 @@ mod tests {
     async fn a_panic_ends_its_session_only() {
         let (mut worker, mut events) = worker();
         for id in [MediaId(0), MediaId(1)] {
-            worker.obey(Instant::now(), id, Command::Open { idle_timeout_ms: 0 });
+            worker.obey(Instant::now(), id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
         }
         let (at, _) = bound(&mut worker, MediaId(0), EndId(4));
         while events.try_recv().is_ok() {}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_media::agent::{Loss, Settings, TrackSet};
-use trunkgate_media::{AgentSpec, AgentWish, Command, EndCounters, EndId, Law, SocketSpec};
+use trunkgate_media::{AgentSpec, AgentWish, Command, EndCounters, EndId, SocketSpec, TapSpec};
 use trunkgate_route::{Agent, Facts, OnClose};
 
 use crate::answer::Failure;
@@ -32,8 +32,8 @@ pub(crate) struct AgentSide {
     pub(crate) began: Instant,
     /// Whether it only listens.
     pub(crate) listens: bool,
-    /// What of the caller a listener hears: the end, its audio's payload number and law.
-    pub(crate) hears: Option<(EndId, u8, Law)>,
+    /// What of the caller a listener hears, and by which of its ends.
+    pub(crate) hears: Option<(EndId, TapSpec)>,
 }
 
 impl Call {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use trunkgate_media::canonical;
 use trunkgate_route::{Agent, Peer, Target, Transport, Trunk};
 
 use crate::answer::{Failure, seen_code};
@@ -151,8 +152,7 @@ impl Attempt {
                 trunkgate_sip::Transport::Tcp => Transport::Tcp,
                 trunkgate_sip::Transport::Tls => Transport::Tls,
             };
-            let address = SocketAddr::new(found.address.ip().to_canonical(), found.address.port());
-            self.left.push_front(Way { address: Some(address), transport, ..way.clone() });
+            self.left.push_front(Way { address: Some(canonical(found.address)), transport, ..way.clone() });
         }
     }
 

@@ -8,7 +8,7 @@ use trunkgate_sdp::{Agreed, AgreedStream, Description, Far, Refusal, accept, rel
 use trunkgate_sip::{Answer, Body, DialogId};
 
 use crate::answer::{Failure, FinalAnswer};
-use crate::call::{CALLER, Call};
+use crate::call::{CALLER, Call, State};
 use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::leg::{Leg, LegState, StreamEnd, add_counters, wires};
@@ -121,12 +121,16 @@ impl Call {
             Some(sdp) => self.late_answer(now, edge, leg, &sdp),
             None => Err(bad_media("ACK without answer to our offer")),
         };
-        if let Err(failure) = result {
-            let text = failure.warning.map(|w| w.text).unwrap_or_default();
-            edge.decide(now, self.key, format!("late answer not usable: {text}"));
-            // A refresh that brings nothing new leaves the session as it was.
-            if first {
-                self.end(now, edge, failure.reason);
+        match result {
+            Ok(()) if self.state == State::Rerouting => self.caller_spoke(now, edge, first),
+            Ok(()) => {}
+            Err(failure) => {
+                let text = failure.warning.map(|w| w.text).unwrap_or_default();
+                edge.decide(now, self.key, format!("late answer not usable: {text}"));
+                // A refresh that brings nothing new leaves the session as it was.
+                if first {
+                    self.end(now, edge, failure.reason);
+                }
             }
         }
     }
@@ -222,7 +226,7 @@ impl Call {
 
     /// Whether silence counts: once the call is answered.
     fn is_answered(&self) -> bool {
-        self.state == crate::call::State::Answered
+        self.state == State::Answered
     }
 
     /// Draws another port pair for an end of the caller that could not be bound.

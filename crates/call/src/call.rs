@@ -6,7 +6,7 @@
 //! | event | searching | answered | rerouting | leaving | ended |
 //! | --- | --- | --- | --- | --- | --- |
 //! | caller's CANCEL | attempts withdrawn, call ends | of a re-INVITE: withdrawn on the other leg | it crossed our 2xx: BYE | as before | – |
-//! | ACK to our 2xx | – | a late offer's answer taken | – | – | – |
+//! | ACK to our 2xx | – | a late offer's answer taken | the same; the search that waited for it begins | – | – |
 //! | ACK missing | – | BYE on every leg | the same | the same | – |
 //! | BYE | of the caller: as CANCEL | BYE on the other legs, call ends | of the caller: call ends | of the caller: call ends | leg gone |
 //! | re-INVITE | 491 | relayed to the other leg, or answered; by the edge itself where an agent is the other side | 491 | 491 | 481 |
@@ -17,6 +17,7 @@
 //! | INVITE without answer | next peer | a withdrawn leg is gone | next peer | a withdrawn leg is gone | a withdrawn leg is gone |
 //! | re-INVITE answered | – | answered on the other leg, media changed | ACK only | ACK only | ACK only |
 //! | re-INVITE without answer | – | BYE on every leg | – | – | – |
+//! | caller on hold asked, or answers | – | asked again later; BYE where it is gone | – | – | – |
 //! | a withdrawn leg's last answer never comes | leg gone | leg gone | leg gone | leg gone | leg gone |
 //! | our BYE is through | withdrawn leg gone | leg gone | leg gone | leg gone | leg gone |
 //! | name looked up | first address tried | – | first address tried | – | – |
@@ -109,6 +110,8 @@ pub(crate) enum CallEvent {
     ReinviteAnswered { client: ClientId, code: u16, dialog: Option<DialogId>, sdp: Option<Bytes> },
     /// Our re-INVITE got no final answer, or could not be sent.
     ReinviteUnanswered { client: ClientId },
+    /// What came of asking a far end on hold.
+    HoldChecked { alive: bool },
     /// Our BYE is answered, or never will be.
     ByeDone { leg: usize },
     /// The name service's answer.
@@ -194,6 +197,8 @@ pub(crate) struct Call {
     pub(crate) wires: BTreeMap<EndId, (EndId, WireSpec)>,
     pub(crate) caller_bind_failures: u8,
     pub(crate) renegotiation: Option<Renegotiation>,
+    /// Our question to a caller on hold.
+    pub(crate) hold_check: Option<ClientId>,
     pub(crate) times: Times,
     pub(crate) deadlines: BTreeMap<Timer, Instant>,
     pub(crate) failovers: u32,
@@ -219,8 +224,8 @@ impl Call {
             (Rerouting | Leaving, E::Canceled { .. }) => self.caller_withdrew_answered(now, edge),
             (Ended, E::Canceled { .. }) => {}
 
-            (Answered, E::Acked { leg, sdp }) => self.acked(now, edge, leg, sdp),
-            (Searching | Rerouting | Leaving | Ended, E::Acked { .. }) => {}
+            (Answered | Rerouting, E::Acked { leg, sdp }) => self.acked(now, edge, leg, sdp),
+            (Searching | Leaving | Ended, E::Acked { .. }) => {}
             (Answered | Rerouting | Leaving, E::AckMissing) => self.end(now, edge, ReasonSlug::AckTimeout),
             (Searching | Ended, E::AckMissing) => {}
 
@@ -256,6 +261,9 @@ impl Call {
             (Answered, E::ReinviteUnanswered { client }) => self.reinvite_unanswered(now, edge, client),
             (Searching | Rerouting | Leaving | Ended, E::ReinviteUnanswered { .. }) => {}
 
+            (Answered, E::HoldChecked { alive }) => self.hold_checked(now, edge, alive),
+            (Searching | Rerouting | Leaving | Ended, E::HoldChecked { .. }) => self.hold_check = None,
+
             (_, E::ByeDone { leg }) => self.leg_gone(edge, leg),
 
             (Searching | Rerouting, E::Resolved { query, addresses }) => self.resolved(now, edge, query, addresses),
@@ -265,6 +273,7 @@ impl Call {
             (Answered | Leaving | Ended, E::Due(Timer::NoResponse | Timer::Ring)) => {}
             (_, E::Due(Timer::Withdrawn)) => self.withdrawn_for_good(edge),
             (_, E::Due(Timer::Goodbye)) => self.goodbye_overdue(now, edge),
+            (_, E::Due(Timer::HoldCheck)) => self.check_hold(now, edge),
 
             (Searching | Rerouting, E::BindFailed { end, error }) => self.bind_failed(now, edge, end, &error),
             (Answered | Leaving, E::BindFailed { end, error }) => self.bind_failed_later(now, edge, end, &error),

@@ -19,6 +19,17 @@ pub(crate) enum StepResult {
     Refused(Failure),
 }
 
+impl StepResult {
+    /// The same as the failure of one target among others.
+    pub(crate) fn into_failed(self) -> StepResult {
+        match self {
+            StepResult::Failed(failure) | StepResult::Busy(failure) | StepResult::Refused(failure) => {
+                StepResult::Failed(failure)
+            }
+        }
+    }
+}
+
 /// What to do next.
 #[derive(Debug)]
 pub(crate) enum Step {
@@ -63,6 +74,13 @@ impl Controller {
                 let left = VecDeque::from([target]);
                 *self = Controller::Plan(Targets { left, on_busy: false, failures: Vec::new() });
             }
+        }
+    }
+
+    /// Notes a failure before the next step is asked for.
+    pub(crate) fn failed(&mut self, failure: Failure) {
+        if let Controller::Plan(targets) = self {
+            targets.failures.push(failure);
         }
     }
 

@@ -17,6 +17,8 @@ pub(crate) enum Timer {
     Withdrawn,
     /// The goodbye should have been heard (ours: the worker tells, and a call must not hang on its word).
     Goodbye,
+    /// A caller on hold is asked whether it is still there (ours: `idle_timeout`, since a held leg may be silent).
+    HoldCheck,
 }
 
 impl Timer {
@@ -27,6 +29,7 @@ impl Timer {
             Timer::Ring => "ring",
             Timer::Withdrawn => "withdrawn",
             Timer::Goodbye => "goodbye",
+            Timer::HoldCheck => "hold_check",
         }
     }
 }

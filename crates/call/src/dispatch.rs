@@ -212,8 +212,10 @@ impl Gateway {
             (Purpose::Invite, 200..=299, Some(dialog)) => CallEvent::Accepted { leg, dialog, sdp },
             (Purpose::Invite, 200..=299, None) => return,
             (Purpose::Invite, _, _) => CallEvent::Rejected { leg, code, q850: q850() },
-            (Purpose::Reinvite | Purpose::Bye, 0..=199, _) => return,
+            (Purpose::Reinvite | Purpose::HoldCheck | Purpose::Bye, 0..=199, _) => return,
             (Purpose::Reinvite, _, dialog) => CallEvent::ReinviteAnswered { client: id, code, dialog, sdp },
+            // Any other answer comes from somebody who knows the dialog (RFC 3261 §12.2.1.2).
+            (Purpose::HoldCheck, code, _) => CallEvent::HoldChecked { alive: !matches!(code, 408 | 481) },
             (Purpose::Bye, _, _) => CallEvent::ByeDone { leg },
         };
         if final_answer && entry.purpose != Purpose::Invite {
@@ -239,6 +241,7 @@ impl Gateway {
         let event = match entry.purpose {
             Purpose::Invite => CallEvent::Unanswered { leg, sent },
             Purpose::Reinvite => CallEvent::ReinviteUnanswered { client: id },
+            Purpose::HoldCheck => CallEvent::HoldChecked { alive: false },
             Purpose::Bye => CallEvent::ByeDone { leg },
         };
         if entry.purpose != Purpose::Invite {

@@ -136,7 +136,7 @@ impl Edge {
         id
     }
 
-    /// Sends a BYE or re-INVITE.
+    /// Sends a BYE, re-INVITE or OPTIONS.
     pub(crate) fn request(
         &mut self,
         now: Instant,
@@ -148,6 +148,7 @@ impl Edge {
     ) -> Option<ClientId> {
         let method = match purpose {
             Purpose::Invite | Purpose::Reinvite => Method::Invite,
+            Purpose::HoldCheck => Method::Options,
             Purpose::Bye => Method::Bye,
         };
         let id = self.endpoint.request(now, dialog, method, headers, body);
@@ -248,6 +249,11 @@ impl Edge {
     /// A session id for `o=` (RFC 8866 §5.2): below 2⁶³, as some read it as signed.
     pub(crate) fn session_id(&mut self) -> u64 {
         self.rng.random::<u64>() >> 1
+    }
+
+    /// What a media session makes other names in RTCP with.
+    pub(crate) fn names_key(&mut self) -> [u8; 16] {
+        self.rng.random()
     }
 
     /// A trunk's party; the same for ever.

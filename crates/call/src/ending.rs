@@ -75,6 +75,7 @@ impl Call {
         self.disarm(edge, Timer::NoResponse);
         self.disarm(edge, Timer::Ring);
         self.disarm(edge, Timer::Goodbye);
+        self.disarm(edge, Timer::HoldCheck);
         self.close_open_reinvite(now, edge);
         for leg in 0..self.legs.len() {
             self.hang_up_leg(now, edge, leg, reason);
@@ -258,7 +259,7 @@ impl Call {
 
     /// Takes every look-up of an ended call away.
     pub(crate) fn forget(&mut self, edge: &mut Edge) {
-        for timer in [Timer::NoResponse, Timer::Ring, Timer::Withdrawn, Timer::Goodbye] {
+        for timer in [Timer::NoResponse, Timer::Ring, Timer::Withdrawn, Timer::Goodbye, Timer::HoldCheck] {
             self.disarm(edge, timer);
         }
         for (at, leg) in self.legs.iter().enumerate() {
@@ -275,8 +276,8 @@ impl Call {
                 edge.index.leave(leg.call_id.as_bytes(), self.place(at), flow.remote.ip());
             }
         }
-        if let Some(pending) = &self.renegotiation {
-            edge.index.clients.remove(&pending.client);
+        for client in self.renegotiation.iter().map(|pending| pending.client).chain(self.hold_check) {
+            edge.index.clients.remove(&client);
         }
         edge.index.sids.remove(self.sid());
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use trunkgate_media::{Event, MediaId};
+use trunkgate_media::{Event, MediaId, canonical};
 use trunkgate_route::Table;
 use trunkgate_sip::{Defect, Flow, Message, Party};
 
@@ -272,11 +272,6 @@ impl Gateway {
     }
 }
 
-/// IPv4 in IPv6 is IPv4.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
 /// A SIP timer's name.
 const fn sip_reason(reason: trunkgate_sip::event::Reason) -> &'static str {
     use trunkgate_sip::event::Reason as R;
@@ -369,6 +364,28 @@ mod tests {
              CSeq: 1 INVITE\r\nContact: <sip:a@{remote}>\r\nContent-Length: 0\r\n\r\n"
         );
         Input::Received { flow, bytes: Bytes::from(text) }
+    }
+
+    #[test]
+    fn an_address_of_a_link_keeps_its_interface() {
+        let (now, mut gateway) = gateway();
+        let remote: SocketAddr = "[fe80::1%3]:5060".parse().unwrap();
+        let far = Peer::at(remote.ip(), None, trunkgate_route::Transport::Udp);
+        let trunks = vec![Trunk { peers: vec![far], ..Trunk::named("near") }];
+        let table =
+            Table::new(Definition { numbers: Numbers::new("US").unwrap(), trunks, routes: vec![], agents: vec![] });
+        gateway.handle_input(now, Input::Table(Arc::new(table)));
+        gateway.edge.addressing.public_addresses.push("fe80::2".parse().unwrap());
+        let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
+        let text = "OPTIONS sip:[fe80::2] SIP/2.0\r\nVia: SIP/2.0/UDP [fe80::1]:5060;branch=z9hG4bK1;rport\r\n\
+            Max-Forwards: 70\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:[fe80::2]>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n\
+            Content-Length: 0\r\n\r\n";
+        gateway.handle_input(now, Input::Received { flow, bytes: Bytes::from_static(text.as_bytes()) });
+        let sent = std::iter::from_fn(|| gateway.poll_output()).find_map(|output| match output {
+            Output::Transmit(transmit) => Some(transmit.flow.remote),
+            _ => None,
+        });
+        assert_eq!(sent, Some(remote));
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(crate) enum Purpose {
     Invite,
     /// A re-INVITE.
     Reinvite,
+    /// OPTIONS to a far end on hold.
+    HoldCheck,
     /// The BYE that ends a leg.
     Bye,
 }

@@ -49,9 +49,10 @@ impl Gateway {
                 hold(call.attempt.is_none(), || format!("{sid}: answered and still searching"))
             }
             State::Rerouting => {
-                hold(call.attempt.is_some(), || format!("{sid}: rerouting without an attempt"))?;
+                let waits = call.waits_for_ack();
+                hold(call.attempt.is_none() == waits, || format!("{sid}: rerouting without an attempt"))?;
                 hold(call.callee.is_none(), || format!("{sid}: rerouting from somebody who is there"))?;
-                hold(call.player.is_some(), || format!("{sid}: rerouting in silence"))
+                hold(call.player.is_none() == waits, || format!("{sid}: rerouting in silence"))
             }
             State::Leaving => {
                 hold(call.attempt.is_none(), || format!("{sid}: leaving and still searching"))?;

@@ -14,6 +14,7 @@ mod dispatch;
 mod edge;
 mod ending;
 pub mod gateway;
+mod hold;
 mod index;
 mod invariants;
 pub mod io;

@@ -1,10 +1,11 @@
 //! Who listens to a call (`route.fork`): agents whose sockets are opened as soon as the call has its route, so that they
 //! hear it from the first packet on. They are never waited for, and losing one harms nobody.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_media::{Command, EndId, Law};
+use trunkgate_media::{Command, EndId, Law, TapSpec};
 use trunkgate_route::Agent;
 
 use crate::call::{CALLER, Call};
@@ -13,6 +14,9 @@ use crate::leg::LegState;
 use crate::limits::LISTENERS_PER_CALL;
 use crate::local::law;
 use crate::reason::ReasonSlug;
+
+/// The RTP clock of G.711, in Hz.
+const CLOCK_HZ: u32 = 8000;
 
 impl Call {
     /// Has the sockets of a route's listeners opened.
@@ -28,30 +32,42 @@ impl Call {
         if !self.legs.iter().any(|leg| leg.listens()) {
             return;
         }
-        let Some((end, number, law)) = self.audio_of_caller() else {
+        let Some(heard) = self.audio_of_caller() else {
             edge.decide(now, self.key, "listeners hear nothing: the codec is neither PCMU nor PCMA");
             return;
         };
         for leg in self.legs.iter_mut().filter(|leg| leg.state != LegState::Ended) {
             let Some(side) = leg.agent.as_mut().filter(|side| side.listens) else { continue };
-            if side.hears != Some((end, number, law)) {
-                side.hears = Some((end, number, law));
-                edge.media(media, Command::Tap { of: end, listener: side.end, audio: (number, law) });
+            if side.hears.as_ref() != Some(&heard) {
+                let (of, audio) = heard.clone();
+                side.hears = Some(heard.clone());
+                edge.media(media, Command::Tap { of, listener: side.end, audio });
             }
         }
     }
 
-    /// The caller's first audio that listeners can be given: its end, payload number and law.
-    fn audio_of_caller(&self) -> Option<(EndId, u8, Law)> {
+    /// The caller's first audio that listeners can be given: its end, and the numbers on its wires. Each description may
+    /// have numbers of its own for the direction that it receives.
+    fn audio_of_caller(&self) -> Option<(EndId, TapSpec)> {
         let caller = &self.legs[CALLER];
-        let theirs = caller.theirs.as_ref()?;
         caller.ends.iter().find_map(|end| {
-            let section = theirs.media.get(end.index).filter(|media| media.kind.eq_ignore_ascii_case("audio"))?;
-            let (_, wire) = self.wires.get(&end.end)?;
-            wire.payloads.iter().find_map(|(number, _)| {
-                let map = section.rtpmap(*number).filter(|map| map.is("PCMU") || map.is("PCMA"))?;
-                Some((end.end, *number, law(&map.encoding)))
-            })
+            let theirs = caller.theirs.as_ref()?.media.get(end.index)?;
+            let ours = caller.last_sent.as_ref().and_then(|sent| sent.media.get(end.index));
+            let law_of = |number: u8| {
+                let map = theirs.rtpmap(number).or_else(|| ours?.rtpmap(number))?;
+                let heard = (map.is("PCMU") || map.is("PCMA")) && map.clock == CLOCK_HZ && map.channels == 1;
+                heard.then(|| law(&map.encoding))
+            };
+            let heard = |numbers: &mut dyn Iterator<Item = u8>| -> Vec<(u8, Law)> {
+                let numbers: BTreeSet<u8> = numbers.collect();
+                numbers.into_iter().filter_map(|number| Some((number, law_of(number)?))).collect()
+            };
+            let from = self.wires.get(&end.end).into_iter();
+            let to = self.wires.values().filter(|(sink, _)| *sink == end.end);
+            let inbound = heard(&mut from.flat_map(|(_, wire)| wire.payloads.iter().map(|(from, _)| *from)));
+            let outbound = heard(&mut to.flat_map(|(_, wire)| wire.payloads.iter().map(|(_, to)| *to)));
+            let is_audio = theirs.kind.eq_ignore_ascii_case("audio") && !inbound.is_empty();
+            is_audio.then_some((end.end, TapSpec { inbound, outbound }))
         })
     }
 

@@ -9,7 +9,7 @@ use trunkgate_sdp::{Description, Direction, Far, Identity, Media, Refusal, accep
 use trunkgate_sip::{Answer, Body, ServerId};
 
 use crate::answer::Failure;
-use crate::call::{CALLER, Call};
+use crate::call::{CALLER, Call, State};
 use crate::edge::Edge;
 use crate::leg::{StreamEnd, add_counters};
 use crate::reason::ReasonSlug;
@@ -126,6 +126,7 @@ impl Call {
         self.connect_ends(edge, caller, agent, hears);
         self.connect_ends(edge, agent, caller, talks(spoken));
         self.tap_caller(now, edge);
+        self.watch_hold(now, edge);
     }
 
     /// Connects two ends, unless they are so already.
@@ -188,9 +189,9 @@ impl Call {
         Ok(())
     }
 
-    /// Whether the edge itself is the caller's other side: an agent talks with it.
+    /// Whether the edge itself is the caller's other side: an agent talks with it, or did and nobody has taken its place.
     pub(crate) fn is_local(&self) -> bool {
-        self.callee.is_some_and(|leg| self.legs[leg].agent.is_some())
+        self.state == State::Rerouting || self.callee.is_some_and(|leg| self.legs[leg].agent.is_some())
     }
 }
 

@@ -29,6 +29,7 @@ pub enum ReasonSlug {
     NameNotFound,
     AckTimeout,
     MediaTimeout,
+    DialogLost,
     AgentHungUp,
     AgentUnreachable,
     AgentTlsFailed,
@@ -47,7 +48,7 @@ pub enum ReasonSlug {
 
 impl ReasonSlug {
     /// Every reason, for documents and tests.
-    pub const ALL: [ReasonSlug; 37] = [
+    pub const ALL: [ReasonSlug; 38] = [
         ReasonSlug::CallerHungUp,
         ReasonSlug::CalleeHungUp,
         ReasonSlug::Operator,
@@ -71,6 +72,7 @@ impl ReasonSlug {
         ReasonSlug::NameNotFound,
         ReasonSlug::AckTimeout,
         ReasonSlug::MediaTimeout,
+        ReasonSlug::DialogLost,
         ReasonSlug::AgentHungUp,
         ReasonSlug::AgentUnreachable,
         ReasonSlug::AgentTlsFailed,
@@ -113,6 +115,7 @@ impl ReasonSlug {
             ReasonSlug::NameNotFound => "name_not_found",
             ReasonSlug::AckTimeout => "ack_timeout",
             ReasonSlug::MediaTimeout => "media_timeout",
+            ReasonSlug::DialogLost => "dialog_lost",
             ReasonSlug::AgentHungUp => "agent_hung_up",
             ReasonSlug::AgentUnreachable => "agent_unreachable",
             ReasonSlug::AgentTlsFailed => "agent_tls_failed",
@@ -156,6 +159,7 @@ impl ReasonSlug {
             ReasonSlug::NameNotFound => "a target's name could not be resolved",
             ReasonSlug::AckTimeout => "the answer was never acknowledged",
             ReasonSlug::MediaTimeout => "a side sent no media for too long",
+            ReasonSlug::DialogLost => "a caller on hold was not there any more",
             ReasonSlug::AgentHungUp => "the agent ended the call",
             ReasonSlug::AgentUnreachable => "an agent could not be reached",
             ReasonSlug::AgentTlsFailed => "TLS with an agent failed",
@@ -202,6 +206,7 @@ impl ReasonSlug {
             | ReasonSlug::AgentUnread => 38,
             ReasonSlug::AckTimeout
             | ReasonSlug::MediaTimeout
+            | ReasonSlug::DialogLost
             | ReasonSlug::AgentConnectTimeout
             | ReasonSlug::AgentSilent
             | ReasonSlug::AgentPingUnanswered
@@ -233,6 +238,7 @@ impl ReasonSlug {
             | ReasonSlug::NameNotFound
             | ReasonSlug::AckTimeout
             | ReasonSlug::MediaTimeout
+            | ReasonSlug::DialogLost
             | ReasonSlug::EdgeRestarted
             | ReasonSlug::AgentHungUp
             | ReasonSlug::AgentUnreachable

@@ -9,7 +9,6 @@ use trunkgate_sdp::Description;
 
 use crate::answer::{Failure, FinalAnswer};
 use crate::call::{CALLER, Call, State};
-use crate::controller::StepResult;
 use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::limits::GOODBYE_NEWS_SECONDS;
@@ -33,20 +32,43 @@ impl Call {
     pub(crate) fn go_on(&mut self, now: Instant, edge: &mut Edge, leg: usize, lost: Option<ReasonSlug>) {
         let name = self.name_of(leg);
         self.close_agent(edge, leg);
+        self.disarm(edge, Timer::HoldCheck);
         self.callee = None;
-        let (Some(offer), Some(_)) = (self.standing_offer(), self.spoken_end()) else {
-            // The caller has not said yet where its media goes: there is nothing to go on with.
-            return self.end(now, edge, lost.unwrap_or(ReasonSlug::Internal));
-        };
         self.state = State::Rerouting;
-        self.offer = Some(offer);
-        self.late = None;
-        let result = lost.map(|reason| {
+        if let Some(reason) = lost {
             let failure = Failure::unreached(reason);
             self.note_failure(now, edge, &name, &failure);
-            StepResult::Failed(failure)
-        });
-        self.advance(now, edge, result);
+            self.controller.failed(failure);
+        }
+        if self.waits_for_ack() {
+            return edge.decide(now, self.key, "the caller's ACK must say first where its media goes");
+        }
+        self.search_on(now, edge);
+    }
+
+    /// Whether the search must wait for the ACK of a caller that made no offer: nothing can be offered for it before.
+    pub(crate) fn waits_for_ack(&self) -> bool {
+        self.late == Some(CALLER) && self.spoken.is_none()
+    }
+
+    /// The caller has answered an offer of ours while nobody has it; `first`: only now it is known where its media goes.
+    pub(crate) fn caller_spoke(&mut self, now: Instant, edge: &mut Edge, first: bool) {
+        if first {
+            return self.search_on(now, edge);
+        }
+        self.offer = self.standing_offer().or(self.offer.take());
+        self.ring_back(now, edge);
+    }
+
+    /// Tries the targets that are left for a caller that has its answer.
+    pub(crate) fn search_on(&mut self, now: Instant, edge: &mut Edge) {
+        match self.standing_offer().filter(|_| self.spoken_end().is_some()) {
+            Some(offer) => {
+                self.offer = Some(offer);
+                self.advance(now, edge, None);
+            }
+            None => self.end(now, edge, ReasonSlug::Internal),
+        }
     }
 
     /// What the caller has agreed on, as an offer: that codec and nothing else, so that its session need not change.
@@ -88,6 +110,7 @@ impl Call {
         self.disarm(edge, Timer::NoResponse);
         self.disarm(edge, Timer::Ring);
         self.attempt = None;
+        self.late = None;
         self.callee = Some(leg);
         edge.trunks.answered(self.legs[leg].trunk_name());
         if self.legs[leg].agent.is_some() {

@@ -23,7 +23,8 @@ use crate::rewrite;
 impl Call {
     /// Asks what is next until something is under way or the caller has been refused.
     pub(crate) fn advance(&mut self, now: Instant, edge: &mut Edge, result: Option<StepResult>) {
-        let mut result = result;
+        // A caller that has its answer is not lost for one target's word: every failure leads on.
+        let mut result = if self.state == State::Rerouting { result.map(StepResult::into_failed) } else { result };
         loop {
             match self.controller.next(result.take()) {
                 Step::Connect(target) => match self.connect(now, edge, target) {

@@ -62,7 +62,8 @@ impl Edge {
     fn start_session(&mut self, id: MediaId, key: CallKey) {
         self.sessions.live.insert(id, Session { key, ports: BTreeMap::new(), next_end: 0 });
         let idle_timeout_ms = u64::try_from(self.config.idle_timeout.as_millis()).unwrap_or(u64::MAX);
-        self.media(id, Command::Open { idle_timeout_ms });
+        let names_key = self.names_key();
+        self.media(id, Command::Open { idle_timeout_ms, names_key });
     }
 
     /// Draws a port pair, and has it bound to `address`. `None` where no pair is free.

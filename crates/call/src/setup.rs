@@ -79,6 +79,7 @@ impl Call {
             wires: BTreeMap::new(),
             caller_bind_failures: 0,
             renegotiation: None,
+            hold_check: None,
             times: Times { began: now, started: edge.date(now), first_ring: None, answered: None, ended: None },
             deadlines: BTreeMap::new(),
             failovers: 0,

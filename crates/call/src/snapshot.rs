@@ -140,6 +140,7 @@ impl Call {
             wires,
             caller_bind_failures: 0,
             renegotiation: None,
+            hold_check: None,
             times: Times {
                 began: now,
                 started: date(snapshot.started_ms),

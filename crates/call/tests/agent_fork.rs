@@ -7,7 +7,7 @@ mod bench;
 use bench::agents::{Told, agent, agent_table, hang_up, to_agent};
 use bench::{Bench, CARRIER, Dialed, Dialing, PBX, answer, offer, route, sdp, table, to_trunk, usual_trunks};
 use trunkgate_media::agent::{Loss, TrackSet};
-use trunkgate_media::{AgentWish, EndId, Event, Law};
+use trunkgate_media::{AgentWish, EndId, Event, Law, TapSpec};
 use trunkgate_route::{Route, TargetSpec};
 
 fn forked(connect: Vec<TargetSpec>, fork: &[&str]) -> Bench {
@@ -47,7 +47,7 @@ fn it_hears_the_callers_side_from_the_wiring_on() {
     // Early media is heard too.
     bench.receive(PBX, callee.answer(183, &answer()));
     bench.expect(CARRIER, "SIP/2.0 183");
-    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, (0, Law::Mu))]);
+    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(0, Law::Mu))]);
     answered(&mut bench, &mut caller, &callee);
     assert_eq!(taps(&mut bench), [], "nothing has changed");
     let view = bench.gateway.calls(bench.now).remove(0);
@@ -78,7 +78,7 @@ fn another_law_is_told_and_another_codec_noted() {
     bench.expect(PBX, "ACK");
     bench.expect(CARRIER, "SIP/2.0 200");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
-    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, (8, Law::A))]);
+    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(8, Law::A))]);
 
     let mut bench = forked(vec![to_trunk("pbx")], &["scribe"]);
     bench.invite(CARRIER, "+14155550100", &sdp("198.51.100.7", 40_000, 1, "18", "sendrecv"));
@@ -86,6 +86,71 @@ fn another_law_is_told_and_another_codec_noted() {
     bench.receive(PBX, callee.answer(200, &sdp("10.0.0.20", 30_000, 1, "18", "sendrecv")));
     assert_eq!((taps(&mut bench), bench.state()), (vec![], "answered"));
     assert!(bench.story().contains("listeners hear nothing"), "{}", bench.story());
+}
+
+/// Both laws, both ways.
+fn both_laws() -> TapSpec {
+    let laws = vec![(0, Law::Mu), (8, Law::A)];
+    TapSpec { inbound: laws.clone(), outbound: laws }
+}
+
+#[test]
+fn it_hears_every_payload_that_was_agreed() {
+    let mut bench = forked(vec![to_trunk("pbx")], &["scribe"]);
+    let (mut caller, callee, scribe) = ringing(&mut bench);
+    // The callee takes both: either side may change between them without a word.
+    bench.receive(PBX, callee.answer(200, &sdp("10.0.0.20", 30_000, 1, "0 8 101", "sendrecv")));
+    bench.expect(PBX, "ACK");
+    caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, both_laws())]);
+}
+
+#[test]
+fn numbers_may_differ_by_direction() {
+    let mut bench = forked(vec![to_trunk("pbx")], &["scribe"]);
+    let named = |body: String, number: u8| {
+        body.replace("a=rtpmap:101", &format!("a=rtpmap:{number} PCMU/8000\r\na=rtpmap:101"))
+    };
+    let mut caller = bench.invite(CARRIER, "+14155550100", "");
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    let (scribe, _) = bench.asked().remove(0);
+    bench.receive(PBX, callee.answer(200, &named(sdp("10.0.0.20", 30_000, 1, "96 101", "sendrecv"), 96)));
+    bench.expect(PBX, "ACK");
+    caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
+    // Asked for 96, the caller wants it as 97; what it sends may have either number.
+    let answer = named(sdp("198.51.100.7", 40_000, 1, "97 101", "sendrecv"), 97);
+    bench.receive(CARRIER, caller.request("ACK", &answer, ""));
+    let heard = TapSpec { inbound: vec![(96, Law::Mu), (97, Law::Mu)], outbound: vec![(97, Law::Mu)] };
+    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, heard)]);
+}
+
+#[test]
+fn a_change_of_codec_after_a_transfer_is_heard_too() {
+    let mut bench = forked(vec![to_agent("desk")], &["scribe"]);
+    let mut caller = bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    bench.expect(CARRIER, "SIP/2.0 180");
+    let (scribe, desk) = (bench.asked()[0].0, bench.asked()[1].0);
+    bench.open(scribe);
+    bench.open(desk);
+    caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    bench.wish(desk, AgentWish::Transfer("trunk:pbx".into()));
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, callee.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
+    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(0, Law::Mu))]);
+    // The callee changes to PCMA, and the caller takes it.
+    bench.receive(PBX, callee.request("INVITE", 2, &sdp("10.0.0.20", 30_000, 2, "8 101", "sendrecv")));
+    bench.expect(PBX, "SIP/2.0 100");
+    let change = bench.expect(CARRIER, "INVITE");
+    bench.receive(CARRIER, caller.respond(&change, 200, &sdp("198.51.100.7", 40_000, 2, "8 101", "sendrecv")));
+    bench.expect(CARRIER, "ACK");
+    bench.expect(PBX, "SIP/2.0 200");
+    bench.receive(PBX, callee.request("ACK", 2, ""));
+    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(8, Law::A))]);
 }
 
 #[test]
@@ -109,7 +174,7 @@ fn losing_it_harms_nobody() {
             assert_eq!(bench.told(), [Told::Remove(scribe)], "{when}");
             if when == "before the answer" {
                 answered(&mut bench, &mut caller, &callee);
-                assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), judge, (0, Law::Mu))]);
+                assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), judge, TapSpec::both(0, Law::Mu))]);
             }
             assert_eq!((bench.state(), bench.asked().len()), ("answered", 0), "it is not tried again");
             hang_up(&mut bench, &mut caller);
@@ -146,7 +211,7 @@ fn it_listens_to_a_call_with_an_agent_and_through_its_loss() {
     let ok = bench.expect(CARRIER, "SIP/2.0 200");
     caller.to_tag = ok.tag("To");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
-    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, (0, Law::Mu))]);
+    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(0, Law::Mu))]);
     bench.lose(desk, Loss::Reset);
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     bench.receive(PBX, callee.answer(200, &answer()));

@@ -91,8 +91,8 @@ fn it_comes_after_the_last_target_too() {
 }
 
 #[test]
-fn a_busy_target_ends_the_search_as_before_the_answer() {
-    let mut bench = goodbye_bench(vec![to_agent("desk"), to_trunk("pbx"), to_agent("night")]);
+fn a_busy_target_that_is_the_last_is_followed_by_the_goodbye() {
+    let mut bench = goodbye_bench(vec![to_agent("desk"), to_trunk("pbx")]);
     let (caller, _, desk) = bench.talking();
     bench.lose(desk, Loss::Reset);
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));

@@ -305,21 +305,3 @@ fn the_worker_is_told_of_the_next_far_side() {
     });
     assert_eq!(told.collect::<Vec<_>>(), [(EndId(desk.0 + 1), false, true)], "nothing new of {own:?}");
 }
-
-#[test]
-fn an_agent_lost_before_the_caller_said_where_it_is_ends_the_call() {
-    let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
-    let mut caller = bench.invite(CARRIER, "+14155550100", "");
-    bench.expect(CARRIER, "SIP/2.0 100");
-    bench.expect(CARRIER, "SIP/2.0 180");
-    let (desk, _) = bench.asked().remove(0);
-    bench.open(desk);
-    let ok = bench.expect(CARRIER, "SIP/2.0 200");
-    bench.lose(desk, Loss::Reset);
-    caller.to_tag = ok.tag("To");
-    bench.receive(CARRIER, caller.request("ACK", &sdp("198.51.100.7", 40_000, 1, "0", "sendrecv"), ""));
-    let bye = bench.expect(CARRIER, "BYE");
-    bench.receive(CARRIER, caller.respond(&bye, 200, ""));
-    assert_eq!(bench.reports[0].call.reason, Some("agent_reset"));
-    bench.finish();
-}

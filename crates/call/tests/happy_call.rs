@@ -135,7 +135,7 @@ fn media_is_bound_while_it_rings_and_wired_by_the_answer() {
             _ => None,
         })
         .collect();
-    assert!(matches!(early[0], Command::Open { idle_timeout_ms: 60_000 }));
+    assert!(matches!(early[0], Command::Open { idle_timeout_ms: 60_000, .. }));
     assert_eq!((early.len(), ports.len()), (3, 2));
     bench.expect(CARRIER, "SIP/2.0 100");
     let invite = bench.expect(PBX, "INVITE");

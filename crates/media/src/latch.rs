@@ -10,7 +10,8 @@ use std::time::Instant;
 use crate::limits::STRAGGLER_WINDOW;
 use crate::spec::RemoteSpec;
 
-/// A source in the one form that is compared: IPv4 never as mapped IPv6, no flow label.
+/// An address in the one form that is compared: IPv4 never as mapped IPv6, no flow label. A link-local address keeps its
+/// interface (RFC 4007 §11): without it nothing can be sent there.
 pub fn canonical(source: SocketAddr) -> SocketAddr {
     match source {
         SocketAddr::V4(_) => source,
@@ -181,6 +182,8 @@ mod tests {
         assert_eq!(canonical(addr("[::ffff:192.0.2.1]:7")), addr("192.0.2.1:7"));
         assert_eq!(canonical(addr("[2001:db8::1]:7")), addr("[2001:db8::1]:7"));
         assert_eq!(canonical(addr("192.0.2.1:7")), addr("192.0.2.1:7"));
+        let labelled = SocketAddrV6::new("fe80::1".parse().unwrap(), 7, 9, 3);
+        assert_eq!(canonical(labelled.into()), addr("[fe80::1%3]:7"));
     }
 
     #[test]

@@ -31,11 +31,12 @@ mod voice;
 pub use trunkgate_agent as agent;
 
 pub use counters::{Counter, DropReason, EndCounters, WorkerCounters};
+pub use latch::canonical;
 pub use packet::{PacketBuf, PacketPool};
 pub use session::{Session, Transmit};
 pub use snapshot::{EndSnapshot, SessionSnapshot};
 pub use spec::{
     AgentInput, AgentSpec, AgentWish, Command, EndId, EndSpec, Event, Law, MediaId, RemoteSpec, SocketSpec, Sound,
-    SrtpSpec, WireSpec,
+    SrtpSpec, TapSpec, WireSpec,
 };
 pub use srtp::{SrtpKey, Suite};

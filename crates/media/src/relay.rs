@@ -4,7 +4,7 @@
 //! yet).
 
 use std::collections::VecDeque;
-use std::hash::BuildHasher as _;
+use std::hash::{DefaultHasher, Hasher as _};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -96,7 +96,7 @@ impl Session {
             return Err(DropReason::UnexpectedSource);
         }
         let whole = packet.data().len() < PACKET && rtcp::is_well_formed(packet.data());
-        if !whole || !rtcp::cover_texts(packet.data_mut(), |name| self.names.hash_one(name)) {
+        if !whole || !rtcp::cover_texts(packet.data_mut(), |name| pseudonym(&self.names_key, name)) {
             return Err(DropReason::NotRtp);
         }
         end.latch.lock_rtcp(source);
@@ -112,6 +112,14 @@ impl Session {
         let (to, locked) = sink.latch.rtcp_destination(remote).ok_or(DropReason::NoDestination)?;
         Ok(Transmit { via: sink.id, rtcp: true, to, locked })
     }
+}
+
+/// Another name for a name in RTCP: the same in the session, and found by nobody who does not know the key.
+fn pseudonym(key: &[u8; 16], name: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(key);
+    hasher.write(name);
+    hasher.finish()
 }
 
 /// What comes along a wire to an agent: audio, a key once, or the place of a packet that is neither.

@@ -7,7 +7,6 @@
 //! stream whose numbers we changed it is dropped (the edge does not make RTCP of its own yet).
 
 use std::collections::VecDeque;
-use std::hash::RandomState;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -55,7 +54,7 @@ pub struct Session {
     /// The time of the last [`Self::handle_timeout`]: that of the packets it makes.
     pub(crate) ticked_at: Option<Instant>,
     /// Makes other names of the canonical names in RTCP.
-    pub(crate) names: RandomState,
+    pub(crate) names_key: [u8; 16],
 }
 
 impl Session {
@@ -73,7 +72,7 @@ impl Session {
             departed: VecDeque::new(),
             shared: Shared::default(),
             ticked_at: None,
-            names: RandomState::new(),
+            names_key: [0; 16],
         }
     }
     /// Counts packets in its worker's counters as well; before its first end.
@@ -108,7 +107,8 @@ impl Session {
     /// Takes a command. Binding and closing sockets is the shell's: it acts on the same command.
     pub fn handle_input(&mut self, now: Instant, command: Command) {
         match command {
-            Command::Open { idle_timeout_ms } => {
+            Command::Open { idle_timeout_ms, names_key } => {
+                self.names_key = names_key;
                 self.idle_timeout = Duration::from_millis(idle_timeout_ms);
                 self.plan_sweep(now);
             }

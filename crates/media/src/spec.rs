@@ -77,7 +77,7 @@ pub struct WireSpec {
     /// holds one pair, whose RTP side is the audio's number.
     #[serde(default)]
     pub law: Law,
-    /// Towards an agent, and for taps: the RTP end's telephone-event number (RFC 4733).
+    /// Towards an agent: the RTP end's telephone-event number (RFC 4733).
     #[serde(default)]
     pub keys: Option<u8>,
 }
@@ -90,6 +90,23 @@ pub enum Law {
     Mu,
     /// PCMA.
     A,
+}
+
+/// What a listener hears of an RTP end: G.711 payload numbers, and the law of each. Numbers may differ by direction, and a
+/// far side may change between those agreed at any packet. Of other payloads it hears silence.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TapSpec {
+    /// Of packets that come from the far side.
+    pub inbound: Vec<(u8, Law)>,
+    /// Of packets that are sent to it.
+    pub outbound: Vec<(u8, Law)>,
+}
+
+impl TapSpec {
+    /// One number, the same both ways.
+    pub fn both(number: u8, law: Law) -> TapSpec {
+        TapSpec { inbound: vec![(number, law)], outbound: vec![(number, law)] }
+    }
 }
 
 /// What an end that plays has to play, μ-law at 8 kHz; sent as the wire from it says.
@@ -157,6 +174,8 @@ pub enum Command {
     Open {
         /// Its idle timeout, in milliseconds; 0: none.
         idle_timeout_ms: u64,
+        /// Random: what other names in RTCP are made with, so that nobody finds the names by trying.
+        names_key: [u8; 16],
     },
     /// Adds an end and binds its two sockets.
     AddEnd {
@@ -186,8 +205,8 @@ pub enum Command {
         of: EndId,
         /// The agent that hears.
         listener: EndId,
-        /// The end's audio payload number and law; other payloads are not heard.
-        audio: (u8, Law),
+        /// What it hears, instead of what it heard of this end before.
+        audio: TapSpec,
     },
     /// Says where an end's far side is.
     SetRemote {

@@ -15,7 +15,7 @@ use crate::counters::DropReason;
 use crate::packet::PacketBuf;
 use crate::player::Player;
 use crate::session::{Session, Transmit};
-use crate::spec::{AgentInput, AgentSpec, EndId, Event, Law, Sound, WireSpec};
+use crate::spec::{AgentInput, AgentSpec, EndId, Event, Sound, TapSpec, WireSpec};
 use crate::tap::{Tap, hear_all};
 use crate::voice::{CLOCK_HZ, Feed, Frame, SILENT, Voice};
 
@@ -85,7 +85,7 @@ impl Session {
         }
     }
 
-    pub(crate) fn tap(&mut self, of: EndId, listener: EndId, audio: (u8, Law)) {
+    pub(crate) fn tap(&mut self, of: EndId, listener: EndId, audio: TapSpec) {
         let at = self.position(of);
         let Some(end) = at.and_then(|at| self.ends.get_mut(at)) else { return };
         if self.agents.iter().any(|agent| agent.id == listener) {

@@ -9,16 +9,27 @@ use trunkgate_agent::{Packet, TrackName};
 use crate::agent_end::AgentEnd;
 use crate::packet::PACKET;
 use crate::rtp::Rtp;
-use crate::spec::{EndId, Event, Law};
+use crate::spec::{EndId, Event, Law, TapSpec};
 use crate::voice::as_ulaw;
 
 /// One listener of an end.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Tap {
     /// The agent that hears.
     pub(crate) listener: EndId,
-    /// The end's audio.
-    pub(crate) audio: (u8, Law),
+    /// What it hears.
+    pub(crate) audio: TapSpec,
+}
+
+impl Tap {
+    /// The law of a payload; `None` where it is not heard.
+    fn law(&self, track: TrackName, payload: u8) -> Option<Law> {
+        let numbers = match track {
+            TrackName::Inbound => &self.audio.inbound,
+            TrackName::Outbound => &self.audio.outbound,
+        };
+        numbers.iter().find(|(number, _)| *number == payload).map(|(_, law)| *law)
+    }
 }
 
 /// Lets an agent hear a packet; `law`: that of its audio, `None` where it has none.
@@ -48,8 +59,7 @@ pub(crate) fn hear_all(
 ) {
     for tap in taps {
         if let Some(agent) = agents.iter_mut().find(|agent| agent.id == tap.listener) {
-            let (payload, law) = tap.audio;
-            hear(now, agent, track, packet, (packet.0.payload_type == payload).then_some(law), events);
+            hear(now, agent, track, packet, tap.law(track, packet.0.payload_type), events);
         }
     }
 }

@@ -216,7 +216,7 @@ fn silence_is_not_watched_on_hold_or_without_a_timeout() {
     bench.session.handle_timeout(bench.now);
     assert_eq!(bench.events(), []);
     assert!(bench.session.poll_timeout().is_some());
-    bench.command(Command::Open { idle_timeout_ms: 0 });
+    bench.command(Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
     assert_eq!(bench.session.poll_timeout(), None);
 }
 

@@ -7,7 +7,7 @@ use support::*;
 use trunkgate_media::agent::{Settings, TrackSet};
 use trunkgate_media::codec::g711::alaw_to_ulaw;
 use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{AgentInput, Command, EndId, Event, Law, Sound, WireSpec};
+use trunkgate_media::{AgentInput, Command, EndId, Event, Law, Sound, TapSpec, WireSpec};
 
 const SCRIBE: EndId = EndId(7);
 const OTHER: EndId = EndId(8);
@@ -20,7 +20,7 @@ fn tap(bench: &mut Bench, listener_end: EndId, law: Law) {
     bench.add_agent(listener_end, listener());
     bench.agent(listener_end, AgentInput::Opened);
     let payload = if law == Law::A { 8 } else { 0 };
-    bench.command(Command::Tap { of: A, listener: listener_end, audio: (payload, law) });
+    bench.command(Command::Tap { of: A, listener: listener_end, audio: TapSpec::both(payload, law) });
 }
 
 fn packet(payload_type: u8, n: u16, code: u8) -> Vec<u8> {
@@ -89,12 +89,49 @@ fn alaw_calls_are_heard_as_mulaw_and_other_payloads_not() {
 }
 
 #[test]
+fn a_far_side_that_changes_its_payload_is_heard_on() {
+    let mut bench = Bench::connected();
+    let both = WireSpec { payloads: vec![(0, 0), (8, 8)], ..WireSpec::default() };
+    bench.command(Command::Wire { from: A, to: B, wire: both.clone() });
+    bench.command(Command::Wire { from: B, to: A, wire: both });
+    tap(&mut bench, SCRIBE, Law::Mu);
+    let laws = vec![(0, Law::Mu), (8, Law::A)];
+    let audio = TapSpec { inbound: laws.clone(), outbound: laws };
+    bench.command(Command::Tap { of: A, listener: SCRIBE, audio });
+    for n in 0..6 {
+        let payload = if n % 2 == 0 { 0 } else { 8 };
+        assert!(bench.feed(A, false, A_RTP, &packet(payload, n, 0x12)).is_some());
+        assert!(bench.feed(B, false, B_RTP, &packet(payload, n, 0x34)).is_some());
+        bench.run(20);
+    }
+    let messages = bench.written(SCRIBE);
+    for (name, code) in [("inbound", 0x12), ("outbound", 0x34)] {
+        assert_eq!(track(&messages, name), [code, alaw_to_ulaw(code)].repeat(3), "{name}");
+    }
+}
+
+#[test]
+fn each_direction_has_its_own_numbers() {
+    let mut bench = Bench::connected();
+    bench.command(Command::Wire { from: A, to: B, wire: WireSpec { payloads: vec![(96, 0)], ..WireSpec::default() } });
+    bench.command(Command::Wire { from: B, to: A, wire: WireSpec { payloads: vec![(0, 97)], ..WireSpec::default() } });
+    tap(&mut bench, SCRIBE, Law::Mu);
+    // The number of the one direction means something else in the other.
+    let audio = TapSpec { inbound: vec![(96, Law::Mu), (97, Law::A)], outbound: vec![(97, Law::Mu), (96, Law::A)] };
+    bench.command(Command::Tap { of: A, listener: SCRIBE, audio });
+    assert!(bench.feed(A, false, A_RTP, &packet(96, 0, 0x12)).is_some());
+    assert!(bench.feed(B, false, B_RTP, &packet(0, 0, 0x34)).is_some());
+    let messages = bench.written(SCRIBE);
+    assert_eq!((track(&messages, "inbound"), track(&messages, "outbound")), (vec![0x12], vec![0x34]));
+}
+
+#[test]
 fn two_listeners_hear_the_same_and_leave_on_their_own() {
     let mut bench = Bench::connected();
     tap(&mut bench, SCRIBE, Law::Mu);
     tap(&mut bench, OTHER, Law::Mu);
     // The same tap again is one tap.
-    bench.command(Command::Tap { of: A, listener: SCRIBE, audio: (0, Law::Mu) });
+    bench.command(Command::Tap { of: A, listener: SCRIBE, audio: TapSpec::both(0, Law::Mu) });
     bench.feed(A, false, A_RTP, &packet(0, 0, 9));
     assert_eq!(track(&bench.written(SCRIBE), "inbound"), [9]);
     assert_eq!(track(&bench.written(OTHER), "inbound"), [9]);
@@ -104,8 +141,8 @@ fn two_listeners_hear_the_same_and_leave_on_their_own() {
     assert_eq!(track(&bench.written(OTHER), "inbound"), [9]);
     assert!(bench.session.poll_agent(SCRIBE).is_none());
     // A tap on or by what is not there is none.
-    bench.command(Command::Tap { of: EndId(99), listener: OTHER, audio: (0, Law::Mu) });
-    bench.command(Command::Tap { of: A, listener: EndId(99), audio: (0, Law::Mu) });
+    bench.command(Command::Tap { of: EndId(99), listener: OTHER, audio: TapSpec::both(0, Law::Mu) });
+    bench.command(Command::Tap { of: A, listener: EndId(99), audio: TapSpec::both(0, Law::Mu) });
     assert!(bench.feed(A, false, A_RTP, &packet(0, 2, 9)).is_some());
 }
 

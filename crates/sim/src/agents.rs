@@ -15,9 +15,6 @@ pub const AGENTS: &str = "+1777";
 /// Numbers of calls that an agent listens to.
 pub const FORKED: &str = "+12125551";
 
-/// How long an agent stays in a call.
-const PATIENCE: Duration = Duration::from_secs(90);
-
 /// An agent's socket.
 pub(crate) type Socket = (MediaId, EndId);
 
@@ -101,9 +98,7 @@ pub(crate) fn decide(world: &mut World) {
         let (first, later) = script(world);
         let opens = Duration::from_millis(world.rng.random_range(1..3000));
         let then = opens + Duration::from_millis(world.rng.random_range(0..15_000));
-        // Like a phone, an agent does not talk for ever: a caller that is dead while it holds the call is nobody's to miss.
-        let patience = first.is_some().then_some((opens + PATIENCE, AgentAct::Closes(1000)));
-        let acts = first.map(|act| (opens, act)).into_iter().chain(later.map(|act| (then, act))).chain(patience);
+        let acts = first.map(|act| (opens, act)).into_iter().chain(later.map(|act| (then, act)));
         for (after, act) in acts {
             world.at(world.now + after, Happening::Agent(socket, act));
         }

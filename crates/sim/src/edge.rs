@@ -101,7 +101,7 @@ impl Edge {
     /// What a worker does with a command.
     pub fn command(&mut self, now: Instant, id: MediaId, command: Command) {
         match &command {
-            Command::Open { idle_timeout_ms } => {
+            Command::Open { idle_timeout_ms, .. } => {
                 let session = self.kept.remove(&id).unwrap_or_else(|| {
                     self.talked.remove(&id);
                     Session::new(id, *idle_timeout_ms)

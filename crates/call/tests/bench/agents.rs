@@ -2,7 +2,7 @@
 #![allow(clippy::wildcard_enum_match_arm)] // one command of many is looked for
 
 use trunkgate_media::agent::{Loss, Settings};
-use trunkgate_media::{AgentWish, Sound, WireSpec};
+use trunkgate_media::{AgentWish, Sound, TapSpec, WireSpec};
 use trunkgate_route::Agent;
 
 use super::*;
@@ -31,7 +31,7 @@ pub enum Told {
     Once(EndId, usize),
     Wire(EndId, EndId, WireSpec),
     Unwire(EndId),
-    Tap(EndId, EndId, (u8, trunkgate_media::Law)),
+    Tap(EndId, EndId, TapSpec),
     Remove(EndId),
     Close,
 }
