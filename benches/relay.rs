@@ -33,7 +33,7 @@ fn session(now: Instant) -> Session {
             may_receive: true,
             relatch: true,
             watch_idle: true,
-            srtp: None,
+            ..RemoteSpec::default()
         };
         session.handle_input(now, Command::SetRemote { end: EndId(n), remote });
     }

@@ -248,6 +248,7 @@ fn gateway_config(config: &Config) -> io::Result<GatewayConfig> {
         calls_per_second: config.limits.calls_per_second,
         sip_message_bytes: config.limits.sip_message_bytes,
         media_ports: config.media.ports,
+        latch: config.media.latch,
         idle_timeout: config.media.idle_timeout,
         full_numbers: config.log.full_numbers,
         account_sid: config.api.account_sid.clone(),

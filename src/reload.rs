@@ -184,7 +184,7 @@ fn needs_restart(boot: &Config, new: &Config) -> Vec<String> {
         |all: &[Listen]| -> Vec<_> { all.iter().map(|one| (one.name.clone(), one.transport, one.address)).collect() };
     let media = |config: &Config| {
         let media = &config.media;
-        (media.ports, media.threads, media.idle_timeout)
+        (media.ports, media.threads, media.idle_timeout, media.latch)
     };
     let checks = [
         ("[edge] name", boot.edge.name != new.edge.name),

@@ -165,6 +165,10 @@ fn values_out_of_range_are_refused() {
     check_line("[limits]", "calls = 4096", &[]);
     check_line("[limits]", "sip_message_bytes = 100", &[("TG0105", 21)]);
     check_line("[limits]", "calls_per_second = 99999999999999999999", &[("TG0105", 20)]);
+    for mode in ["strict", "relearn", "off"] {
+        check_line("[media]", &format!("latch = '{mode}'"), &[]);
+    }
+    check_line("[media]", "latch = 'relern'", &[("TG0105", 9)]);
     check_line("[log]", "level = 'inof'", &[("TG0105", 9)]);
     check_line("[log]", "level = 'info,trunkgate=debug'", &[]);
     check_line("[log]", "format = 'xml'", &[("TG0105", 10)]);
@@ -177,7 +181,6 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
         ("[edge]", "state = 'redis://h'", 9),
         ("[edge]", "time_zone = 'UTC'", 1),
         ("[media]", "engine = 'kernel'", 10),
-        ("[media]", "latch = 'off'", 9),
         ("[limits]", "ban = {}", 1),
         ("[http]", "tls = {}", 1),
         ("[cdr]", "url = 'https://h'", 1),
@@ -228,7 +231,6 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
 #[test]
 fn what_states_only_this_versions_behaviour_is_accepted() {
     check_line("[edge]", "state = 'memory'", &[]);
-    check_line("[media]", "latch = 'strict'", &[]);
     let trunk = "[trunk.x]\npeers = 'sip:192.0.2.9'\n";
     for line in ["srtp = 'off'", "dtmf = 'rfc4733'", "hold = 'relay'", "accept_register = false"] {
         check_behind(&format!("{trunk}{line}\n"), &[]);

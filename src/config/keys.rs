@@ -77,7 +77,7 @@ pub(super) const MEDIA: &[Key] = &[
     ("engine", Built),
     ("threads", Built),
     ("idle_timeout", Built),
-    ("latch", OnlyText("strict")),
+    ("latch", Built),
 ];
 
 /// `[limits]`

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use trunkgate_media::LatchMode;
 use trunkgate_route::{Numbers, Transport};
 
 use super::code;
@@ -224,6 +225,10 @@ fn read_media(section: Option<&Section<'_>>, findings: &mut Findings) -> (Media,
         media.read("threads", findings, |key, value, findings| values::integer(key, value, findings, 0..=MAX_THREADS))
     });
     let idle_timeout = section.and_then(|media| media.read("idle_timeout", findings, values::duration));
+    let latch = section.and_then(|media| {
+        let modes = [("strict", LatchMode::Strict), ("relearn", LatchMode::Relearn), ("off", LatchMode::Off)];
+        media.read("latch", findings, |key, value, findings| values::one_of(key, value, findings, &modes))
+    });
     if let Some(value) = section.and_then(|media| media.get("engine")) {
         let engines = [("auto", true), ("user", true), ("kernel", false)];
         if values::one_of("engine", value, findings, &engines) == Some(false) {
@@ -238,6 +243,7 @@ fn read_media(section: Option<&Section<'_>>, findings: &mut Findings) -> (Media,
         ports: ports.unwrap_or(MEDIA_PORTS),
         threads: usize::try_from(threads.unwrap_or(0)).unwrap_or(0),
         idle_timeout: idle_timeout.unwrap_or(Duration::from_secs(60)),
+        latch: latch.unwrap_or_default(),
     };
     if media.address.is_empty()
         && let Some(value) = section.and_then(|media| media.get("address"))

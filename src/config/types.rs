@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use trunkgate_media::LatchMode;
 use trunkgate_route::{Agent, Definition, Numbers, Route, Transport, Trunk};
 
 /// The whole configuration, defaults filled in.
@@ -76,6 +77,8 @@ pub struct Media {
     pub threads: usize,
     /// Zero: none.
     pub idle_timeout: Duration,
+    /// What is learned from packets.
+    pub latch: LatchMode,
 }
 
 /// `[limits]`

@@ -355,7 +355,7 @@ mod tests {
                 may_receive: true,
                 relatch: true,
                 watch_idle: false,
-                srtp: None,
+                ..RemoteSpec::default()
             };
             worker.obey(Instant::now(), MediaId(0), Command::SetRemote { end, remote });
         }
@@ -392,7 +392,7 @@ mod tests {
                         may_receive: true,
                         relatch: true,
                         watch_idle: false,
-                        srtp: None,
+                        ..RemoteSpec::default()
                     };
                     sender.send(Order::Session(MediaId(0), Command::SetRemote { end, remote })).unwrap();
                 }

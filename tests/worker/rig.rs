@@ -124,7 +124,7 @@ impl Rig {
             may_receive: true,
             relatch: true,
             watch_idle: true,
-            srtp: None,
+            ..RemoteSpec::default()
         };
         self.workers.send(id, Command::SetRemote { end, remote });
         side

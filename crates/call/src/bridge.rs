@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use trunkgate_media::{Command, EndId};
-use trunkgate_sdp::{Agreed, AgreedStream, Description, Far, Refusal, accept, relay_offer, rtp_streams};
+use trunkgate_sdp::{Agreed, AgreedStream, Description, Far, Refusal, accept, anchored_streams, relay_offer};
 use trunkgate_sip::{Answer, Body, DialogId};
 
 use crate::answer::{Failure, FinalAnswer};
@@ -35,7 +35,7 @@ impl Call {
         };
         let Some(offer) = self.offer.clone() else {
             let caller = &mut self.legs[CALLER];
-            let ports = caller.ports(&rtp_streams(&theirs));
+            let ports = caller.ports(&anchored_streams(&theirs));
             let ours = relay_offer(&theirs, &caller.policy(), &ports, &caller.identity()).map_err(unusable)?;
             let ours = caller.stamp(ours);
             let leg = &mut self.legs[callee];
@@ -45,7 +45,7 @@ impl Call {
         };
         let caller = &self.legs[CALLER];
         let sent = self.legs[callee].last_sent.as_ref().ok_or_else(|| bad_media("no offer"))?;
-        let ports = caller.ports(&rtp_streams(&offer));
+        let ports = caller.ports(&anchored_streams(&offer));
         let agreed = accept(&offer, sent, &theirs, &ports, &caller.identity()).map_err(unusable)?;
         let leg = &mut self.legs[callee];
         leg.ours = leg.last_sent.clone();
@@ -141,7 +141,7 @@ impl Call {
         let answer = self.read(edge, leg, sdp)?;
         let offer = self.legs[other].theirs.clone().ok_or_else(missing)?;
         let sent = self.legs[leg].last_sent.clone().ok_or_else(missing)?;
-        let ports = self.legs[other].ports(&rtp_streams(&offer));
+        let ports = self.legs[other].ports(&anchored_streams(&offer));
         let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
         let Agreed { streams, .. } =
             accept(&offer, &sent, &answer, &ports, &self.legs[other].identity()).map_err(unusable)?;
@@ -190,7 +190,7 @@ impl Call {
     /// Tells the worker where an end's far side is, where that is news.
     pub(crate) fn point(&mut self, edge: &mut Edge, leg: usize, end: EndId, far: &Far, relatch: bool) {
         let Some(media) = self.media else { return };
-        let remote = self.legs[leg].remote_spec(far, relatch, self.is_answered());
+        let remote = self.legs[leg].remote_spec(far, edge.config.latch, relatch, self.is_answered());
         let slot = self.legs[leg].ends.iter_mut().find(|e| e.end == end);
         if let Some(slot) = slot.filter(|slot| relatch || slot.remote.as_ref() != Some(&remote)) {
             slot.remote = Some(trunkgate_media::RemoteSpec { relatch: false, ..remote.clone() });
@@ -324,7 +324,7 @@ impl Call {
 /// The first media address of a description that must not be sent to.
 pub(crate) fn forbidden_address(edge: &Edge, leg: &Leg, description: &Description) -> Option<SocketAddr> {
     let signalling = leg.signalling();
-    rtp_streams(description).into_iter().find_map(|index| {
+    anchored_streams(description).into_iter().find_map(|index| {
         let media = description.media.get(index)?;
         let ip = media.connection.as_ref().or(description.connection.as_ref())?.ip()?;
         // RTCP may be sent elsewhere (RFC 3605), and to another port in any case.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use trunkgate_media::{Event, MediaId, canonical};
+use trunkgate_media::{Event, LatchMode, MediaId, canonical};
 use trunkgate_route::Table;
 use trunkgate_sip::{Defect, Flow, Message, Party};
 
@@ -36,6 +36,8 @@ pub struct GatewayConfig {
     pub sip_message_bytes: usize,
     /// First and last media port; RTP takes the even ones.
     pub media_ports: (u16, u16),
+    /// `[media] latch`.
+    pub latch: LatchMode,
     /// `[media] idle_timeout`; zero: none.
     pub idle_timeout: Duration,
     /// Whether numbers are shown in full in log lines.
@@ -314,6 +316,7 @@ mod tests {
             calls_per_second: 0,
             sip_message_bytes: 65_535,
             media_ports: (20_000, 20_099),
+            latch: LatchMode::Strict,
             idle_timeout: Duration::ZERO,
             full_numbers: false,
             account_sid: format!("AC{:032x}", 0),

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use trunkgate_media::{EndCounters, EndId, RemoteSpec, WireSpec};
+use trunkgate_media::{EndCounters, EndId, LatchMode, RemoteSpec, WireSpec};
 use trunkgate_route::Trunk;
 use trunkgate_sdp::{AgreedStream, Description, Far, Identity, Policy};
 use trunkgate_sip::{ClientId, DialogId, Flow, ListenerId, Party, ServerId, Transport};
@@ -222,7 +222,7 @@ impl Leg {
     }
 
     /// What the worker is told of one stream's far side.
-    pub(crate) fn remote_spec(&self, far: &Far, relatch: bool, answered: bool) -> RemoteSpec {
+    pub(crate) fn remote_spec(&self, far: &Far, latch: LatchMode, relatch: bool, answered: bool) -> RemoteSpec {
         let signalling = self.signalling().to_canonical();
         let media = far.rtp.map(|rtp| rtp.ip().to_canonical());
         let mut expected: Vec<IpAddr> = media.into_iter().collect();
@@ -235,11 +235,14 @@ impl Leg {
             rtcp: far.rtcp,
             expected,
             expected_networks: self.trunk.as_ref().map(|t| t.media_from.clone()).unwrap_or_default(),
+            latch,
+            rtcp_mux: far.rtcp_mux,
             may_send: sends,
             may_receive: receives,
             relatch,
-            // On hold either side may rightly be silent; without an address it is the hold of RFC 2543.
-            watch_idle: answered && sends && receives && far.rtp.is_some(),
+            // On hold either side may rightly be silent, and so may a fax machine that receives; without an address it
+            // is the hold of RFC 2543.
+            watch_idle: answered && sends && receives && far.rtp.is_some() && !far.udptl,
             srtp: None,
         }
     }
@@ -293,10 +296,8 @@ pub(crate) fn add_counters(rtp: &mut RtpView, counters: &EndCounters) {
 
 /// The two wires of an agreed stream: (offerer to answerer, answerer to offerer).
 pub(crate) fn wires(stream: &AgreedStream) -> (WireSpec, WireSpec) {
-    (
-        WireSpec { payloads: stream.to_answerer(), clocks: stream.clocks_from_offerer(), ..WireSpec::default() },
-        WireSpec { payloads: stream.to_offerer(), clocks: stream.clocks_from_answerer(), ..WireSpec::default() },
-    )
+    let wire = |payloads, clocks| WireSpec { payloads, clocks, verbatim: stream.offerer.udptl, ..WireSpec::default() };
+    (wire(stream.to_answerer(), stream.clocks_from_offerer()), wire(stream.to_offerer(), stream.clocks_from_answerer()))
 }
 
 #[cfg(test)]
@@ -310,6 +311,11 @@ mod tests {
         let trunk = Trunk { media_from: vec!["203.0.113.0/24".parse().unwrap()], ..Trunk::named("pbx") };
         let leg = Leg::new("CA0".into(), Party(1), flow, "192.0.2.1".parse().unwrap(), 7);
         Leg { trunk: Some(Arc::new(trunk)), inbound: true, ..leg }
+    }
+
+    fn far(rtp: Option<&str>) -> Far {
+        let rtp = rtp.map(|rtp| rtp.parse().unwrap());
+        Far { rtp, rtcp: None, rtcp_mux: false, udptl: false, direction: Direction::SendRecv }
     }
 
     fn description(version: u64, port: u16) -> Description {
@@ -340,13 +346,12 @@ mod tests {
     #[test]
     fn expected_sources_are_the_described_and_the_signalling_address() {
         let leg = leg();
-        let far = |rtp: Option<&str>, direction| Far { rtp: rtp.map(|r| r.parse().unwrap()), rtcp: None, direction };
         for (rtp, expected) in [
             (Some("10.0.0.1:4000"), vec!["10.0.0.1", "198.51.100.7"]),
             (Some("198.51.100.7:4000"), vec!["198.51.100.7"]),
             (None, vec!["198.51.100.7"]),
         ] {
-            let spec = leg.remote_spec(&far(rtp, Direction::SendRecv), false, true);
+            let spec = leg.remote_spec(&far(rtp), LatchMode::Strict, false, true);
             let expected: Vec<IpAddr> = expected.iter().map(|ip| ip.parse().unwrap()).collect();
             assert_eq!(spec.expected, expected);
             assert_eq!(spec.expected_networks.len(), 1);
@@ -363,10 +368,12 @@ mod tests {
             (Direction::RecvOnly, true, false),
             (Direction::Inactive, true, false),
         ] {
-            let far = Far { rtp: Some("192.0.2.1:4000".parse().unwrap()), rtcp: None, direction };
-            let spec = leg.remote_spec(&far, false, answered);
+            let far = Far { direction, ..far(Some("192.0.2.1:4000")) };
+            let spec = leg.remote_spec(&far, LatchMode::Strict, false, answered);
             assert_eq!(spec.watch_idle, watched, "{direction:?}");
-            assert!(!leg.remote_spec(&Far { rtp: None, ..far }, false, answered).watch_idle);
+            for quiet in [Far { rtp: None, ..far.clone() }, Far { udptl: true, ..far }] {
+                assert!(!leg.remote_spec(&quiet, LatchMode::Strict, false, answered).watch_idle);
+            }
             assert_eq!((spec.may_send, spec.may_receive), (direction.sends(), direction.receives()));
         }
     }

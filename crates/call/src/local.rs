@@ -122,6 +122,7 @@ impl Call {
             clocks: Vec::new(),
             law: spoken.law,
             keys: spoken.keys,
+            verbatim: false,
         };
         self.connect_ends(edge, caller, agent, hears);
         self.connect_ends(edge, agent, caller, talks(spoken));
@@ -172,7 +173,7 @@ impl Call {
         let answer = self.read(edge, CALLER, sdp)?;
         let caller = &mut self.legs[CALLER];
         let sent = caller.last_sent.clone().ok_or_else(missing)?;
-        let ports = vec![ANY_PORT; trunkgate_sdp::rtp_streams(&sent).len()];
+        let ports = vec![ANY_PORT; trunkgate_sdp::anchored_streams(&sent).len()];
         let agreed = accept(&sent, &sent, &answer, &ports, &caller.identity()).map_err(unusable)?;
         let stream = agreed.streams.into_iter().next().ok_or_else(missing)?;
         let section = sent.media.get(stream.index).ok_or_else(missing)?;

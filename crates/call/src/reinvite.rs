@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use trunkgate_media::EndId;
-use trunkgate_sdp::{Description, accept, relay_offer, rtp_streams};
+use trunkgate_sdp::{Description, accept, anchored_streams, relay_offer};
 use trunkgate_sip::{Answer, Body, ClientId, DialogId, ServerId};
 
 use crate::answer::{Failure, FinalAnswer, seen_code};
@@ -107,7 +107,7 @@ impl Call {
     ) -> Result<(), Box<FinalAnswer>> {
         let failed = |code, reason| Box::new(FinalAnswer::new(code, reason));
         let added = self.draw_missing(edge, [from, to], &offer).ok_or_else(|| failed(500, ReasonSlug::NoPorts))?;
-        let streams = rtp_streams(&offer);
+        let streams = anchored_streams(&offer);
         let policy = self.legs[to].policy().shared_with(&self.legs[from].policy());
         let leg = &mut self.legs[to];
         let sent = relay_offer(&offer, &policy, &leg.ports(&streams), &leg.identity());
@@ -140,7 +140,7 @@ impl Call {
         let mut added = Vec::new();
         for leg in legs {
             let bind = edge.addressing.media_bind(self.legs[leg].signalling());
-            for index in rtp_streams(offer) {
+            for index in anchored_streams(offer) {
                 if self.legs[leg].end(index).is_some() {
                     continue;
                 }
@@ -235,7 +235,7 @@ impl Call {
         let missing = || Failure::with_code(500, ReasonSlug::BadMedia);
         let answer = self.read(edge, to, &sdp.ok_or_else(missing)?)?;
         let sent = self.legs[to].last_sent.clone().ok_or_else(missing)?;
-        let ports = self.legs[from].ports(&rtp_streams(&pending.offer));
+        let ports = self.legs[from].ports(&anchored_streams(&pending.offer));
         let agreed = accept(&pending.offer, &sent, &answer, &ports, &self.legs[from].identity())
             .map_err(|refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal))?;
         let relatch_from = self.legs[from].take_theirs(pending.offer.clone());

@@ -63,7 +63,7 @@ impl Call {
         match &self.offer {
             Some(offer) => {
                 let nowhere = Identity { session_id: 0, version: 0, ip: std::net::Ipv4Addr::LOCALHOST.into() };
-                let ports = vec![9; trunkgate_sdp::rtp_streams(offer).len()];
+                let ports = vec![9; trunkgate_sdp::anchored_streams(offer).len()];
                 let clearer = |refusal| self.codecs_for_both(&theirs).err().unwrap_or(refusal);
                 relay_offer(offer, &theirs.shared_with(&ours), &ports, &nowhere)
                     .map_err(|refusal| unusable(clearer(refusal)))?;
@@ -220,7 +220,7 @@ impl Call {
         let no_ports = || Failure::unreached(ReasonSlug::NoPorts);
         let media = self.media.ok_or_else(no_ports)?;
         let bind = edge.addressing.media_bind(leg.signalling()).ok_or_else(no_ports)?;
-        let streams = self.offer.as_ref().map_or_else(|| vec![0], trunkgate_sdp::rtp_streams);
+        let streams = self.offer.as_ref().map_or_else(|| vec![0], trunkgate_sdp::anchored_streams);
         for index in &streams {
             let end = edge.add_end(media, bind).ok_or_else(no_ports)?;
             leg.ends.push(StreamEnd::new(*index, end));

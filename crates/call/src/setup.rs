@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use trunkgate_route::{Number, Trunk};
-use trunkgate_sdp::{Description, Refusal, rtp_streams};
+use trunkgate_sdp::{Description, Refusal, anchored_streams};
 use trunkgate_sip::{Flow, Message, Party, ServerId};
 
 use crate::answer::FinalAnswer;
@@ -150,7 +150,7 @@ impl Call {
         let bind = edge.addressing.media_bind(self.legs[CALLER].signalling()).ok_or_else(no_ports)?;
         let media = edge.open_session(self.key);
         self.media = Some(media);
-        for index in self.offer.as_ref().map_or_else(|| vec![0], rtp_streams) {
+        for index in self.offer.as_ref().map_or_else(|| vec![0], anchored_streams) {
             let end = edge.add_end(media, bind).ok_or_else(no_ports)?;
             self.legs[CALLER].ends.push(StreamEnd::new(index, end));
         }

@@ -8,6 +8,8 @@ use crate::counters::EndCounters;
 use crate::keys::Keys;
 use crate::latch::Latch;
 use crate::rewrite::Outgoing;
+use crate::rtcp::{self, Kind};
+use crate::session::Transmit;
 use crate::spec::{EndId, RemoteSpec, WireSpec};
 use crate::stats::Reception;
 use crate::tap::Tap;
@@ -77,6 +79,17 @@ impl Silence {
     }
 }
 
+/// How a datagram is to be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// As RTP, or dropped.
+    Rtp,
+    /// As RTCP, or dropped.
+    Rtcp,
+    /// As it is.
+    Verbatim,
+}
+
 /// One end: the stream of a far side.
 #[derive(Debug)]
 pub struct End {
@@ -138,6 +151,24 @@ impl End {
             self.silence = Silence::new(now);
         }
         self.remote = Some(remote);
+    }
+    /// How RTCP leaves it.
+    pub(crate) fn rtcp_way(&self) -> Option<Transmit> {
+        let remote = self.remote.as_ref()?;
+        let (to, locked) = match remote.rtcp_mux {
+            true => self.latch.rtp_destination(remote)?,
+            false => self.latch.rtcp_destination(remote)?,
+        };
+        Some(Transmit { via: self.id, rtcp: !remote.rtcp_mux, to, locked })
+    }
+    /// What a datagram that came to its RTP socket is.
+    pub(crate) fn kind(&self, packet: &[u8]) -> Arrival {
+        let muxed = || self.remote.as_ref().is_some_and(|remote| remote.rtcp_mux);
+        match rtcp::classify(packet) {
+            _ if self.wire.as_ref().is_some_and(|wire| wire.spec.verbatim) => Arrival::Verbatim,
+            Kind::Rtcp if muxed() => Arrival::Rtcp,
+            Kind::Rtp | Kind::Rtcp | Kind::Other => Arrival::Rtp,
+        }
     }
     /// Whether its silence is to be told.
     pub fn is_watched(&self) -> bool {

@@ -28,7 +28,7 @@ pub fn rtp_packet(data: &[u8]) {
             may_receive: true,
             relatch: true,
             watch_idle: true,
-            srtp: None,
+            ..RemoteSpec::default()
         };
         session.handle_input(now, Command::SetRemote { end, remote });
     }

@@ -1,14 +1,15 @@
-//! Symmetric RTP: whose packets count, and where ours go (the contract's `latch = "strict"`).
+//! Symmetric RTP: whose packets count, and where ours go (`[media] latch`).
 //!
 //! RTP counts only from expected addresses; the first such packet's source wins until a negotiation opens the latch
-//! anew. RTCP is latched on its own by the same rule. Nothing is learned from anybody else, so nothing of a call can be
-//! drawn to a stranger (RTP bleed) nor put into it by one (RTP inject), before the latch as after it.
+//! anew, or, where the far side may change (`relearn`), until it has been silent. RTCP is latched on its own by the same
+//! rule. Nothing is learned from anybody else, so nothing of a call can be drawn to a stranger (RTP bleed) nor put into
+//! it by one (RTP inject), before the latch as after it.
 
 use std::net::{SocketAddr, SocketAddrV6};
 use std::time::Instant;
 
-use crate::limits::STRAGGLER_WINDOW;
-use crate::spec::RemoteSpec;
+use crate::limits::{RELEARN_SILENCE, STRAGGLER_WINDOW};
+use crate::spec::{LatchMode, RemoteSpec};
 
 /// An address in the one form that is compared: IPv4 never as mapped IPv6, no flow label. A link-local address keeps its
 /// interface (RFC 4007 §11): without it nothing can be sent there.
@@ -27,6 +28,8 @@ pub fn canonical(source: SocketAddr) -> SocketAddr {
 pub struct Latch {
     rtp: Option<SocketAddr>,
     rtcp: Option<SocketAddr>,
+    /// When the winner was last heard.
+    heard: Option<Instant>,
     /// The former source and until when its packets are stragglers.
     former: Option<(SocketAddr, Instant)>,
 }
@@ -36,10 +39,18 @@ fn is_expected(source: SocketAddr, remote: &RemoteSpec) -> bool {
     remote.expected.contains(&ip) || remote.expected_networks.iter().any(|network| network.contains(&ip))
 }
 
+fn destination(named: SocketAddr, won: Option<SocketAddr>, mode: LatchMode) -> (SocketAddr, bool) {
+    match mode {
+        LatchMode::Strict => (won.unwrap_or(named), won.is_some()),
+        LatchMode::Relearn => (won.unwrap_or(named), false),
+        LatchMode::Off => (named, won == Some(named)),
+    }
+}
+
 impl Latch {
-    /// Locked to known sources.
-    pub fn locked(rtp: Option<SocketAddr>, rtcp: Option<SocketAddr>) -> Latch {
-        Latch { rtp, rtcp, former: None }
+    /// Locked to known sources, as if they had been heard `now`.
+    pub fn locked(now: Instant, rtp: Option<SocketAddr>, rtcp: Option<SocketAddr>) -> Latch {
+        Latch { rtp, rtcp, heard: Some(now), former: None }
     }
     /// The RTP source that won.
     pub fn rtp(&self) -> Option<SocketAddr> {
@@ -59,42 +70,57 @@ impl Latch {
         self.rtcp = None;
     }
     /// Whether RTP from this source counts.
-    pub fn accepts_rtp(&self, source: SocketAddr, remote: &RemoteSpec) -> bool {
-        match self.rtp {
-            Some(locked) => source == locked,
-            None => is_expected(source, remote),
+    pub fn accepts_rtp(&self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> bool {
+        match (remote.latch, self.rtp) {
+            (LatchMode::Off, _) => remote.rtp == Some(source),
+            (LatchMode::Strict | LatchMode::Relearn, None) => is_expected(source, remote),
+            (LatchMode::Strict, Some(locked)) => source == locked,
+            (LatchMode::Relearn, Some(locked)) => {
+                source == locked || (self.is_silent(now) && is_expected(source, remote))
+            }
         }
     }
     /// Whether RTCP from this source counts.
     pub fn accepts_rtcp(&self, source: SocketAddr, remote: &RemoteSpec) -> bool {
-        match (self.rtcp, self.rtp) {
-            (Some(locked), _) => source == locked,
-            (None, Some(rtp)) if source.ip() == rtp.ip() => true,
-            (None, _) => is_expected(source, remote),
+        match (remote.latch, self.rtcp, self.rtp) {
+            (LatchMode::Off, _, _) => remote.rtcp == Some(source),
+            (_, Some(locked), _) => source == locked,
+            (_, None, Some(rtp)) if source.ip() == rtp.ip() => true,
+            (_, None, _) => is_expected(source, remote),
         }
     }
-    /// Locks to a source that was accepted and sent a good packet; true where it was open.
-    pub fn lock_rtp(&mut self, now: Instant, source: SocketAddr) -> bool {
-        if self.rtp.is_some() || self.former.is_some_and(|(former, until)| former == source && now < until) {
+    /// Locks to a source that was accepted and sent a good packet; true where that is news.
+    pub fn lock_rtp(&mut self, now: Instant, source: SocketAddr, mode: LatchMode) -> bool {
+        if self.rtp == Some(source) {
+            self.heard = Some(now);
             return false;
         }
-        self.former = None;
-        self.rtp = Some(source);
+        if self.rtp.is_some() && mode != LatchMode::Relearn {
+            return false;
+        }
+        if self.former.is_some_and(|(former, until)| former == source && now < until) {
+            return false;
+        }
+        // Who takes over sends its RTCP from elsewhere too.
+        self.rtcp = if self.rtp.is_some() { None } else { self.rtcp };
+        (self.rtp, self.heard, self.former) = (Some(source), Some(now), None);
         true
     }
     /// The same for RTCP.
     pub fn lock_rtcp(&mut self, source: SocketAddr) {
         self.rtcp.get_or_insert(source);
     }
-    /// Where RTP goes, and whether that is locked.
+    /// Where RTP goes, and whether that is locked: no other source counts.
     pub fn rtp_destination(&self, remote: &RemoteSpec) -> Option<(SocketAddr, bool)> {
-        let named = remote.rtp?;
-        Some((self.rtp.unwrap_or(named), self.rtp.is_some()))
+        Some(destination(remote.rtp?, self.rtp, remote.latch))
     }
     /// Where RTCP goes, and whether that is locked.
     pub fn rtcp_destination(&self, remote: &RemoteSpec) -> Option<(SocketAddr, bool)> {
-        let named = remote.rtcp?;
-        Some((self.rtcp.unwrap_or(named), self.rtcp.is_some()))
+        Some(destination(remote.rtcp?, self.rtcp, remote.latch))
+    }
+
+    fn is_silent(&self, now: Instant) -> bool {
+        self.heard.is_none_or(|heard| now.saturating_duration_since(heard) >= RELEARN_SILENCE)
     }
 }
 
@@ -121,7 +147,7 @@ mod tests {
             may_receive: true,
             relatch: true,
             watch_idle: true,
-            srtp: None,
+            ..RemoteSpec::default()
         }
     }
 
@@ -129,13 +155,13 @@ mod tests {
     fn any_port_of_an_expected_address_until_locked() {
         let (now, remote) = (Instant::now(), remote("192.0.2.1:4000"));
         let mut latch = Latch::default();
-        assert!(latch.accepts_rtp(addr("192.0.2.1:9"), &remote));
-        assert!(latch.accepts_rtp(addr("198.51.100.77:9"), &remote));
-        assert!(!latch.accepts_rtp(addr("192.0.2.2:4000"), &remote));
+        assert!(latch.accepts_rtp(now, addr("192.0.2.1:9"), &remote));
+        assert!(latch.accepts_rtp(now, addr("198.51.100.77:9"), &remote));
+        assert!(!latch.accepts_rtp(now, addr("192.0.2.2:4000"), &remote));
         assert_eq!(latch.rtp_destination(&remote), Some((addr("192.0.2.1:4000"), false)));
-        assert!(latch.lock_rtp(now, addr("192.0.2.1:9")));
-        assert!(!latch.lock_rtp(now, addr("192.0.2.1:10")));
-        assert!(!latch.accepts_rtp(addr("192.0.2.1:4000"), &remote));
+        assert!(latch.lock_rtp(now, addr("192.0.2.1:9"), LatchMode::Strict));
+        assert!(!latch.lock_rtp(now, addr("192.0.2.1:10"), LatchMode::Strict));
+        assert!(!latch.accepts_rtp(now, addr("192.0.2.1:4000"), &remote));
         assert_eq!(latch.rtp_destination(&remote), Some((addr("192.0.2.1:9"), true)));
     }
 
@@ -144,7 +170,7 @@ mod tests {
         let (now, remote) = (Instant::now(), remote("192.0.2.1:4000"));
         let mut latch = Latch::default();
         assert!(!latch.accepts_rtcp(addr("203.0.113.1:1"), &remote));
-        latch.lock_rtp(now, addr("198.51.100.7:50000"));
+        latch.lock_rtp(now, addr("198.51.100.7:50000"), LatchMode::Strict);
         assert!(latch.accepts_rtcp(addr("198.51.100.7:50001"), &remote));
         assert_eq!(latch.rtcp_destination(&remote), Some((addr("192.0.2.1:4001"), false)));
         latch.lock_rtcp(addr("198.51.100.7:50001"));
@@ -158,12 +184,12 @@ mod tests {
         let now = Instant::now();
         let (before, after) = (remote("192.0.2.1:4000"), remote("192.0.2.1:5000"));
         let mut latch = Latch::default();
-        latch.lock_rtp(now, addr("192.0.2.1:4000"));
+        latch.lock_rtp(now, addr("192.0.2.1:4000"), LatchMode::Strict);
         latch.open(now, Some(&before), &after);
-        assert!(latch.accepts_rtp(addr("192.0.2.1:4000"), &after));
-        assert!(!latch.lock_rtp(now, addr("192.0.2.1:4000")));
-        assert!(latch.clone().lock_rtp(now, addr("192.0.2.1:5000")));
-        assert!(latch.lock_rtp(now + Duration::from_secs(1), addr("192.0.2.1:4000")));
+        assert!(latch.accepts_rtp(now, addr("192.0.2.1:4000"), &after));
+        assert!(!latch.lock_rtp(now, addr("192.0.2.1:4000"), LatchMode::Strict));
+        assert!(latch.clone().lock_rtp(now, addr("192.0.2.1:5000"), LatchMode::Strict));
+        assert!(latch.lock_rtp(now + Duration::from_secs(1), addr("192.0.2.1:4000"), LatchMode::Strict));
     }
 
     #[test]
@@ -171,10 +197,10 @@ mod tests {
         let now = Instant::now();
         let (before, after) = (remote("192.0.2.1:4000"), remote("192.0.2.1:5000"));
         let mut latch = Latch::default();
-        latch.lock_rtp(now, addr("192.0.2.1:61000"));
+        latch.lock_rtp(now, addr("192.0.2.1:61000"), LatchMode::Strict);
         latch.open(now, Some(&before), &after);
         assert_eq!(latch.rtp(), None);
-        assert!(latch.lock_rtp(now, addr("192.0.2.1:61000")));
+        assert!(latch.lock_rtp(now, addr("192.0.2.1:61000"), LatchMode::Strict));
     }
 
     #[test]
@@ -191,8 +217,89 @@ mod tests {
         let mut held = remote("192.0.2.1:4000");
         held.rtp = None;
         held.rtcp = None;
-        let latch = Latch::locked(Some(addr("192.0.2.1:4000")), Some(addr("192.0.2.1:4001")));
+        let latch = Latch::locked(Instant::now(), Some(addr("192.0.2.1:4000")), Some(addr("192.0.2.1:4001")));
         assert_eq!(latch.rtp_destination(&held), None);
         assert_eq!(latch.rtcp_destination(&held), None);
+    }
+
+    /// Packets one after the other: when, from where, whether it counts, and where RTP goes then.
+    #[test]
+    fn each_mode_by_its_table() {
+        const NAMED: &str = "192.0.2.1:4000";
+        const OTHER_PORT: &str = "192.0.2.1:9";
+        const OTHER_ADDRESS: &str = "198.51.100.77:9";
+        const STRANGER: &str = "203.0.113.1:4000";
+        type Step = (u64, &'static str, bool, &'static str);
+        let strict: &[Step] = &[
+            (0, STRANGER, false, NAMED),
+            (0, OTHER_PORT, true, OTHER_PORT),
+            (0, NAMED, false, OTHER_PORT),
+            (60_000, OTHER_ADDRESS, false, OTHER_PORT),
+            (60_000, OTHER_PORT, true, OTHER_PORT),
+        ];
+        let relearn: &[Step] = &[
+            (0, STRANGER, false, NAMED),
+            (0, OTHER_PORT, true, OTHER_PORT),
+            (2_999, NAMED, false, OTHER_PORT),
+            // The winner still speaks: its silence begins anew.
+            (2_999, OTHER_PORT, true, OTHER_PORT),
+            (5_998, OTHER_ADDRESS, false, OTHER_PORT),
+            (5_999, STRANGER, false, OTHER_PORT),
+            (5_999, OTHER_ADDRESS, true, OTHER_ADDRESS),
+            (5_999, OTHER_PORT, false, OTHER_ADDRESS),
+            (8_999, OTHER_PORT, true, OTHER_PORT),
+        ];
+        let off: &[Step] = &[
+            (0, OTHER_PORT, false, NAMED),
+            (0, OTHER_ADDRESS, false, NAMED),
+            (0, STRANGER, false, NAMED),
+            (0, NAMED, true, NAMED),
+            (60_000, OTHER_PORT, false, NAMED),
+            (60_000, NAMED, true, NAMED),
+        ];
+        for (mode, steps) in [(LatchMode::Strict, strict), (LatchMode::Relearn, relearn), (LatchMode::Off, off)] {
+            let (start, remote) = (Instant::now(), RemoteSpec { latch: mode, ..remote(NAMED) });
+            let mut latch = Latch::default();
+            for (at, (ms, source, counts, goes_to)) in steps.iter().enumerate() {
+                let now = start + Duration::from_millis(*ms);
+                assert_eq!(latch.accepts_rtp(now, addr(source), &remote), *counts, "{mode:?} {at}");
+                if *counts {
+                    latch.lock_rtp(now, addr(source), mode);
+                }
+                let destination = latch.rtp_destination(&remote).map(|(to, _)| to);
+                assert_eq!(destination, Some(addr(goes_to)), "{mode:?} {at}");
+            }
+            let locked = latch.rtp_destination(&remote).is_some_and(|(_, locked)| locked);
+            assert_eq!(locked, mode != LatchMode::Relearn);
+        }
+    }
+
+    #[test]
+    fn off_takes_rtcp_from_where_it_was_described_only() {
+        let remote = RemoteSpec { latch: LatchMode::Off, ..remote("192.0.2.1:4000") };
+        let mut latch = Latch::default();
+        latch.lock_rtp(Instant::now(), addr("192.0.2.1:4000"), LatchMode::Strict);
+        assert!(latch.accepts_rtcp(addr("192.0.2.1:4001"), &remote));
+        assert!(!latch.accepts_rtcp(addr("192.0.2.1:4002"), &remote));
+    }
+
+    #[test]
+    fn who_takes_over_brings_its_own_rtcp() {
+        let (now, remote) = (Instant::now(), RemoteSpec { latch: LatchMode::Relearn, ..remote("192.0.2.1:4000") });
+        let mut latch = Latch::default();
+        latch.lock_rtp(now, addr("192.0.2.1:9"), LatchMode::Strict);
+        latch.lock_rtcp(addr("192.0.2.1:10"));
+        assert!(!latch.accepts_rtcp(addr("192.0.2.1:21"), &remote));
+        assert!(latch.lock_rtp(now + RELEARN_SILENCE, addr("192.0.2.1:20"), LatchMode::Relearn));
+        assert!(latch.accepts_rtcp(addr("192.0.2.1:21"), &remote));
+        assert_eq!(latch.rtcp_destination(&remote), Some((addr("192.0.2.1:4001"), false)));
+    }
+
+    #[test]
+    fn a_restart_is_no_silence() {
+        let (now, remote) = (Instant::now(), RemoteSpec { latch: LatchMode::Relearn, ..remote("192.0.2.1:4000") });
+        let latch = Latch::locked(now, Some(addr("192.0.2.1:9")), None);
+        assert!(!latch.accepts_rtp(now, addr("192.0.2.1:4000"), &remote));
+        assert!(latch.accepts_rtp(now + RELEARN_SILENCE, addr("192.0.2.1:4000"), &remote));
     }
 }

@@ -36,7 +36,7 @@ pub use packet::{PacketBuf, PacketPool};
 pub use session::{Session, Transmit};
 pub use snapshot::{EndSnapshot, SessionSnapshot};
 pub use spec::{
-    AgentInput, AgentSpec, AgentWish, Command, EndId, EndSpec, Event, Law, MediaId, RemoteSpec, SocketSpec, Sound,
-    SrtpSpec, TapSpec, WireSpec,
+    AgentInput, AgentSpec, AgentWish, Command, EndId, EndSpec, Event, LatchMode, Law, MediaId, RemoteSpec, SocketSpec,
+    Sound, SrtpSpec, TapSpec, WireSpec,
 };
 pub use srtp::{SrtpKey, Suite};

@@ -9,6 +9,9 @@ pub const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// How long packets from the far side's former address are taken as stragglers after it moved: relayed, but they do
 /// not lock the new latch. Ours: longer than any sane network holds a packet back.
 pub const STRAGGLER_WINDOW: Duration = Duration::from_secs(1);
+/// How long the source that won must be silent before another expected one may take over (the contract's
+/// `latch = "relearn"`).
+pub const RELEARN_SILENCE: Duration = Duration::from_secs(3);
 /// A jump of the sequence up to this many packets is a gap; above, a restart (RFC 3550 A.1, MAX_DROPOUT).
 pub const MAX_DROPOUT_PACKETS: u16 = 3000;
 /// A packet up to this many behind is late; further behind, a restart (RFC 3550 A.1, MAX_MISORDER).

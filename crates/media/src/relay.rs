@@ -1,4 +1,5 @@
 //! What happens to a packet that a far side sent: latched, counted, heard by who listens, and passed along its wire.
+//! Where the wire says so, a datagram passes as it is: it need not be RTP.
 //!
 //! RTCP is passed as it came; about a stream whose numbers we changed it is dropped (the edge does not make RTCP of its own
 //! yet).
@@ -18,7 +19,7 @@ use crate::packet::{PACKET, PacketBuf};
 use crate::rtcp::{self, Kind};
 use crate::rtp::Rtp;
 use crate::session::{Session, Transmit};
-use crate::spec::Event;
+use crate::spec::{Event, RemoteSpec};
 use crate::tap::{hear, hear_all};
 
 impl Session {
@@ -31,7 +32,7 @@ impl Session {
     ) -> Result<Option<Transmit>, DropReason> {
         let end = self.ends.get_mut(at).ok_or(DropReason::NoWire)?;
         let remote = end.remote.as_ref().ok_or(DropReason::UnexpectedSource)?;
-        if !end.latch.accepts_rtp(source, remote) {
+        if !end.latch.accepts_rtp(now, source, remote) {
             return Err(DropReason::UnexpectedSource);
         }
         let bytes = packet.data().len();
@@ -40,7 +41,7 @@ impl Session {
             return Err(DropReason::NotRtp);
         }
         let mut rtp = Rtp::parse(packet.data()).map_err(|_| DropReason::NotRtp)?;
-        if end.latch.lock_rtp(now, source) {
+        if end.latch.lock_rtp(now, source, remote.latch) {
             end.counters.latched.set(1);
             self.events.push_back(Event::Latched { end: end.id, source });
         }
@@ -83,23 +84,79 @@ impl Session {
         Ok(Some(Transmit { via: sink.id, rtcp: false, to, locked }))
     }
 
+    /// A datagram along a wire that passes all as it is.
+    pub(crate) fn relay_verbatim(
+        &mut self,
+        now: Instant,
+        at: usize,
+        source: SocketAddr,
+        packet: &PacketBuf,
+    ) -> Result<Transmit, DropReason> {
+        let end = self.ends.get_mut(at).ok_or(DropReason::NoWire)?;
+        let remote = end.remote.as_ref().ok_or(DropReason::UnexpectedSource)?;
+        if !end.latch.accepts_rtp(now, source, remote) {
+            return Err(DropReason::UnexpectedSource);
+        }
+        let bytes = packet.data().len();
+        // An empty one says nothing; what fills the buffer may have been cut; where all is to be encrypted, nothing plain
+        // counts.
+        if bytes == 0 || bytes >= PACKET || remote.srtp.is_some() {
+            return Err(DropReason::NotRtp);
+        }
+        if end.latch.lock_rtp(now, source, remote.latch) {
+            end.counters.latched.set(1);
+            self.events.push_back(Event::Latched { end: end.id, source });
+        }
+        end.silence.broken(now);
+        end.counters.rx_packets.add(1);
+        end.counters.rx_bytes.add(bytes as u64);
+        if let Some(worker) = &self.shared.worker {
+            worker.rx_packets.add(1);
+            worker.rx_bytes.add(bytes as u64);
+        }
+        if !remote.may_send {
+            return Err(DropReason::NotSending);
+        }
+        let to = end.wire.as_ref().ok_or(DropReason::NoWire)?.to;
+        let sink = self.ends.iter().find(|sink| sink.id == to).ok_or(DropReason::NoWire)?;
+        let plain = |remote: &&RemoteSpec| remote.may_receive && remote.srtp.is_none();
+        let remote = sink.remote.as_ref().filter(plain).ok_or(DropReason::NoDestination)?;
+        let (to, locked) = sink.latch.rtp_destination(remote).ok_or(DropReason::NoDestination)?;
+        sink.counters.tx_packets.add(1);
+        sink.counters.tx_bytes.add(bytes as u64);
+        if let Some(worker) = &self.shared.worker {
+            worker.tx_packets.add(1);
+            worker.tx_bytes.add(bytes as u64);
+        }
+        Ok(Transmit { via: sink.id, rtcp: false, to, locked })
+    }
+
     /// RTCP goes on during hold too (RFC 3264 §5.1), hence no look at the directions.
     pub(crate) fn relay_rtcp(
         &mut self,
+        now: Instant,
         at: usize,
         source: SocketAddr,
         packet: &mut PacketBuf,
     ) -> Result<Transmit, DropReason> {
         let end = self.ends.get_mut(at).ok_or(DropReason::NoWire)?;
         let remote = end.remote.as_ref().ok_or(DropReason::UnexpectedSource)?;
-        if !end.latch.accepts_rtcp(source, remote) {
+        let muxed = remote.rtcp_mux;
+        let accepted = match muxed {
+            true => end.latch.accepts_rtp(now, source, remote),
+            false => end.latch.accepts_rtcp(source, remote),
+        };
+        if !accepted {
             return Err(DropReason::UnexpectedSource);
         }
         let whole = packet.data().len() < PACKET && rtcp::is_well_formed(packet.data());
         if !whole || !rtcp::cover_texts(packet.data_mut(), |name| pseudonym(&self.names_key, name)) {
             return Err(DropReason::NotRtp);
         }
-        end.latch.lock_rtcp(source);
+        // Where both share a port, only RTP says where that is.
+        if !muxed {
+            end.latch.lock_rtcp(source);
+        }
         end.counters.rtcp_packets.add(1);
         let to = end.wire.as_ref().ok_or(DropReason::NoWire)?.to;
         // Its receiver reports speak of what this end hears, its sender report of what the other end hears.
@@ -108,9 +165,7 @@ impl Session {
         if rewritten || sink.outgoing.is_rewritten() {
             return Err(DropReason::RewrittenRtcp);
         }
-        let remote = sink.remote.as_ref().ok_or(DropReason::NoDestination)?;
-        let (to, locked) = sink.latch.rtcp_destination(remote).ok_or(DropReason::NoDestination)?;
-        Ok(Transmit { via: sink.id, rtcp: true, to, locked })
+        sink.rtcp_way().ok_or(DropReason::NoDestination)
     }
 }
 

@@ -15,7 +15,7 @@ use trunkgate_agent::Transmit as AgentTransmit;
 
 use crate::agent_end::{AgentEnd, Shared};
 use crate::counters::{Counter, DropReason, EndCounters, WorkerCounters};
-use crate::end::{End, Wire};
+use crate::end::{Arrival, End, Wire};
 use crate::latch::canonical;
 use crate::limits::{SESSION_ENDS, SWEEP_INTERVAL};
 use crate::packet::PacketBuf;
@@ -142,8 +142,15 @@ impl Session {
     ) -> Option<Transmit> {
         let at = self.position(end)?;
         let source = canonical(source);
-        let relayed =
-            if rtcp { self.relay_rtcp(at, source, packet).map(Some) } else { self.relay_rtp(now, at, source, packet) };
+        let arrival = match self.ends.get(at) {
+            Some(end) if !rtcp => end.kind(packet.data()),
+            Some(_) | None => Arrival::Rtcp,
+        };
+        let relayed = match arrival {
+            Arrival::Rtp => self.relay_rtp(now, at, source, packet),
+            Arrival::Rtcp => self.relay_rtcp(now, at, source, packet).map(Some),
+            Arrival::Verbatim => self.relay_verbatim(now, at, source, packet).map(Some),
+        };
         relayed.unwrap_or_else(|reason| {
             self.dropped(at, reason);
             None

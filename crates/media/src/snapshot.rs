@@ -79,7 +79,7 @@ impl EndSnapshot {
         counters.latched.set(u64::from(self.rtp_source.is_some()));
         End {
             remote: self.remote,
-            latch: Latch::locked(self.rtp_source, self.rtcp_source),
+            latch: Latch::locked(now, self.rtp_source, self.rtcp_source),
             reception: Reception::with_lost(self.lost),
             outgoing: Outgoing::restore(now, self.outgoing),
             ..End::new(now, self.end, self.serial, self.bind, counters)

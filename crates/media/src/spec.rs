@@ -28,9 +28,22 @@ pub struct EndSpec {
     pub counters: Arc<EndCounters>,
 }
 
-/// What a negotiation says of an end's far side. Each new one unlocks the latch (the contract's `latch = "strict"`)
-/// if `relatch` is set.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+/// What an end learns of its far side's address from packets (`[media] latch`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LatchMode {
+    /// The first packet from an expected address wins, until a negotiation opens the latch anew.
+    #[default]
+    Strict,
+    /// The same, and another expected source may take over once the winner has been silent
+    /// ([`RELEARN_SILENCE`](crate::limits::RELEARN_SILENCE)).
+    Relearn,
+    /// Nothing: only the described address and port count.
+    Off,
+}
+
+/// What a negotiation says of an end's far side. Each new one unlocks the latch if `relatch` is set.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RemoteSpec {
     /// Where RTP goes until the latch has learned better; `None`: nothing is sent (hold by 0.0.0.0).
     pub rtp: Option<SocketAddr>,
@@ -41,6 +54,12 @@ pub struct RemoteSpec {
     pub expected: Vec<IpAddr>,
     /// Networks it may come from as well (`media_from`).
     pub expected_networks: Vec<IpNet>,
+    /// What is learned from its packets.
+    #[serde(default)]
+    pub latch: LatchMode,
+    /// Whether RTCP shares the ports of RTP (RFC 5761): it is sent from the RTP socket to where RTP goes.
+    #[serde(default)]
+    pub rtcp_mux: bool,
     /// Whether the far side may send: packets are dropped otherwise.
     pub may_send: bool,
     /// Whether we send to it.
@@ -80,6 +99,9 @@ pub struct WireSpec {
     /// Towards an agent: the RTP end's telephone-event number (RFC 4733).
     #[serde(default)]
     pub keys: Option<u8>,
+    /// Whether every datagram passes as it is: what is not RTP (T.38 over UDPTL). `payloads` is empty then.
+    #[serde(default)]
+    pub verbatim: bool,
 }
 
 /// Which of the two G.711 laws.

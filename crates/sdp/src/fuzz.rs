@@ -11,7 +11,8 @@ const PORTS: [u16; 4] = [16384, 16386, 16388, 16390];
 /// An offer with something of everything.
 const OFFER: &[u8] = b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
     m=audio 4000 RTP/AVP 0 8 18 96 97 101\r\na=rtpmap:96 opus/48000/2\r\na=rtpmap:97 AMR/8000\r\n\
-    a=rtpmap:101 telephone-event/8000\r\nm=video 4002 RTP/AVPF 98\r\na=rtpmap:98 H264/90000\r\na=rtcp-fb:98 nack\r\n";
+    a=rtpmap:101 telephone-event/8000\r\nm=video 4002 RTP/AVPF 98\r\na=rtpmap:98 H264/90000\r\na=rtcp-fb:98 nack\r\n\
+    a=rtcp-mux\r\nm=image 4004 udptl t38\r\na=T38FaxVersion:0\r\n";
 
 fn policy() -> Policy {
     Policy { codecs: vec!["PCMU".to_owned(), "PCMA".to_owned()] }

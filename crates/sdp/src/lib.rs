@@ -13,10 +13,11 @@ pub mod negotiate;
 pub mod own;
 mod parse;
 mod passing;
+mod udptl;
 mod write;
 
 pub use description::{Attribute, Connection, Description, Media, Origin, ParseError};
 pub use direction::Direction;
 pub use format::Rtpmap;
-pub use negotiate::{Agreed, AgreedStream, Far, Identity, Policy, Refusal, accept, relay_offer, rtp_streams};
+pub use negotiate::{Agreed, AgreedStream, Far, Identity, Policy, Refusal, accept, anchored_streams, relay_offer};
 pub use own::{answer_offer, offer_own};

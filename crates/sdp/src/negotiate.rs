@@ -11,6 +11,7 @@ use crate::direction::Direction;
 use crate::format::{Rtpmap, fmtp_fits, static_payload};
 use crate::limits;
 use crate::passing::pass;
+use crate::udptl::{self, is_udptl};
 
 /// The codecs that the edge itself handles: a trunk's policy rules them. All others pass untouched.
 pub const EDGE_CODECS: [&str; 2] = ["PCMU", "PCMA"];
@@ -56,10 +57,23 @@ pub struct Refusal {
 pub struct Far {
     /// Where its RTP goes; `None` where its address is 0.0.0.0 or a host name (old-style hold: send nothing).
     pub rtp: Option<SocketAddr>,
-    /// Where its RTCP goes: `a=rtcp`, or port + 1 (RFC 3605). Never shared with RTP: rtcp-mux is not agreed to.
+    /// Where its RTCP goes: `a=rtcp`, or port + 1 (RFC 3605), or where its RTP goes.
     pub rtcp: Option<SocketAddr>,
+    /// Whether its RTCP shares the ports of its RTP, on both sides (RFC 5761).
+    #[serde(default)]
+    pub rtcp_mux: bool,
+    /// Whether it speaks UDPTL (T.38) instead of RTP: datagrams that are passed as they are.
+    #[serde(default)]
+    pub udptl: bool,
     /// The direction agreed, as this far end sees it: it sends where `sends()`.
     pub direction: Direction,
+}
+
+impl Far {
+    /// The same with RTCP on the ports of RTP, where that is agreed.
+    pub(crate) fn muxed(self, agreed: bool) -> Far {
+        if agreed { Far { rtcp: self.rtp, rtcp_mux: true, ..self } } else { self }
+    }
 }
 
 /// One stream that both sides have agreed on.
@@ -116,15 +130,16 @@ pub struct Agreed {
     pub streams: Vec<AgreedStream>,
 }
 
-/// The m-lines of an offer that the edge anchors: RTP/AVP or RTP/AVPF sections with a port, at most
+/// The m-lines of an offer that the edge anchors: RTP/AVP, RTP/AVPF or UDPTL sections with a port, at most
 /// [`ANCHORED_STREAMS`](crate::limits::ANCHORED_STREAMS). One local port pair is needed for each, on each side.
-pub fn rtp_streams(offer: &Description) -> Vec<usize> {
-    let streams = offer.media.iter().enumerate().filter(|(_, media)| media.port != 0 && is_plain_rtp(&media.proto));
+pub fn anchored_streams(offer: &Description) -> Vec<usize> {
+    let anchored = |media: &Media| media.port != 0 && (is_plain_rtp(&media.proto) || is_udptl(media));
+    let streams = offer.media.iter().enumerate().filter(|(_, media)| anchored(media));
     streams.map(|(index, _)| index).take(limits::ANCHORED_STREAMS).collect()
 }
 
 /// Turns one side's offer into ours to the other: same m-line order; anchored sections with our address and
-/// `ports[i]` (in the order of [`rtp_streams`]), codecs that `policy` allows in its order and then what else was
+/// `ports[i]` (in the order of [`anchored_streams`]), codecs that `policy` allows in its order and then what else was
 /// offered, further attributes kept where they may be (ptime, maxptime, fmtp, rtcp-fb, label …; not ICE, crypto,
 /// candidates, addresses), direction kept; other sections with port 0.
 ///
@@ -136,7 +151,7 @@ pub fn relay_offer(
     ports: &[u16],
     identity: &Identity,
 ) -> Result<Description, Refusal> {
-    let streams = rtp_streams(offer);
+    let streams = anchored_streams(offer);
     let sections: Vec<Media> = offer
         .media
         .iter()
@@ -165,7 +180,7 @@ pub fn accept(
     identity: &Identity,
 ) -> Result<Agreed, Refusal> {
     fits(sent, answer)?;
-    let streams = rtp_streams(offer);
+    let streams = anchored_streams(offer);
     let mut sections = Vec::with_capacity(offer.media.len());
     let mut agreed = Vec::new();
     for (index, offered) in offer.media.iter().enumerate() {
@@ -209,6 +224,9 @@ fn port_of(streams: &[usize], ports: &[u16], index: usize) -> Option<u16> {
 
 /// One anchored section of an offer as the other side sees it; `None` where nothing usable is left of it.
 fn offered_section(offer: &Description, media: &Media, policy: &Policy, port: u16) -> Option<Media> {
+    if is_udptl(media) {
+        return udptl::offered_section(offer, media, port);
+    }
     let offered = payloads(media);
     let ruled = |payload: &&Payload| is_edge_codec(&payload.map);
     let allowed = policy.codecs.iter().flat_map(|codec| offered.iter().filter(ruled).filter(|p| p.map.is(codec)));
@@ -221,7 +239,21 @@ fn offered_section(offer: &Description, media: &Media, policy: &Policy, port: u1
         }
     }
     let unchanged = |number: u8| passed.iter().any(|p| p.number == number).then_some(number);
-    section(media, media, port, &passed, unchanged, offer.direction_of(media))
+    let mut section = section(media, media, port, &passed, unchanged, offer.direction_of(media))?;
+    multiplex(&mut section, may_mux(media));
+    Some(section)
+}
+
+/// Whether RTCP may share the ports of RTP: where that is offered, and no payload number looks like RTCP (RFC 5761 §4).
+pub(crate) fn may_mux(media: &Media) -> bool {
+    media.rtcp_mux() && !media.payloads().iter().any(|number| (64..=95).contains(number))
+}
+
+/// Says in a section of ours that they do.
+pub(crate) fn multiplex(section: &mut Media, agreed: bool) {
+    if agreed {
+        section.attributes.push(Attribute::flag("rtcp-mux"));
+    }
 }
 
 /// One answered section as the offerer sees it, with the stream that was agreed; `None` where it is refused.
@@ -236,18 +268,22 @@ fn answered_section(
     if sent.port == 0 || answered.port == 0 {
         return None;
     }
+    if is_udptl(sent) {
+        return udptl::answered_section((offer, offered), sent, (answer, answered), port);
+    }
     let pairs = match_payloads(&payloads(sent), &payloads(answered));
     let number = |theirs: u8| pairs.iter().find(|(_, p)| p.number == theirs).map(|(ours, _)| ours.number);
     // Meaning and number are the offerer's, parameters the answerer's.
     let accepted: Vec<Payload> =
         pairs.iter().map(|(ours, theirs)| Payload { fmtp: theirs.fmtp.clone(), ..ours.clone() }).collect();
     let direction = narrowed(answer.direction_of(answered), offer.direction_of(offered));
-    let section = section(offered, answered, port, &accepted, number, direction)?;
+    let mut section = section(offered, answered, port, &accepted, number, direction)?;
+    multiplex(&mut section, may_mux(offered));
     let codec = accepted.iter().find(|p| p.map.is_content())?.map.encoding.clone();
     let stream = AgreedStream {
         index: 0,
-        offerer: far(offer, offered, direction.reversed()),
-        answerer: far(answer, answered, direction),
+        offerer: far(offer, offered, direction.reversed()).muxed(may_mux(offered)),
+        answerer: far(answer, answered, direction).muxed(sent.rtcp_mux() && answered.rtcp_mux()),
         payloads: pairs.iter().map(|(ours, theirs)| (ours.number, theirs.number)).collect(),
         clocks: pairs.iter().map(|(ours, _)| ours.map.clock).collect(),
         codec,
@@ -290,7 +326,8 @@ fn section(
         describe(&mut section, payload.number, &payload.map, payload.fmtp.as_deref());
     }
     section.attributes.extend(source.attributes.iter().filter_map(|attribute| pass(attribute, &number)));
-    section.attributes.truncate(limits::ATTRIBUTES - 1);
+    // The direction and rtcp-mux are still to come.
+    section.attributes.truncate(limits::ATTRIBUTES - 2);
     section.attributes.push(Attribute::flag(direction.as_str()));
     section.other.extend(bandwidths(&source.other));
     Some(section)
@@ -328,7 +365,7 @@ fn session_attributes(from: &Description) -> Vec<Attribute> {
     from.attributes.iter().filter_map(|attribute| pass(attribute, |_| None)).collect()
 }
 
-fn bandwidths(lines: &[String]) -> impl Iterator<Item = String> {
+pub(crate) fn bandwidths(lines: &[String]) -> impl Iterator<Item = String> {
     lines.iter().filter(|line| line.starts_with("b=")).cloned()
 }
 
@@ -345,7 +382,7 @@ pub(crate) fn far(description: &Description, media: &Media, direction: Direction
         }
         None => rtp.port().checked_add(1).map(|port| SocketAddr::new(rtp.ip(), port)),
     });
-    Far { rtp, rtcp, direction }
+    Far { rtp, rtcp, rtcp_mux: false, udptl: false, direction }
 }
 
 /// What of `wanted` an offer leaves to its answerer (RFC 3264 §6.1).
@@ -372,7 +409,7 @@ fn fits(sent: &Description, answer: &Description) -> Result<(), Refusal> {
 }
 
 fn nothing_offered(offer: &Description, policy: &Policy) -> Refusal {
-    let streams = rtp_streams(offer);
+    let streams = anchored_streams(offer);
     if !streams.is_empty() {
         let offered = streams.iter().filter_map(|index| offer.media.get(*index)).flat_map(format_names);
         return format_refusal(offered, policy);

@@ -4,8 +4,8 @@ use crate::description::{Attribute, Description, Media};
 use crate::direction::Direction;
 use crate::format::Rtpmap;
 use crate::negotiate::{
-    Far, Identity, Policy, Refusal, describe, far, format_names, format_refusal, narrowed, ours, own_format,
-    rtp_streams,
+    Far, Identity, Policy, Refusal, anchored_streams, describe, far, format_names, format_refusal, may_mux, multiplex,
+    narrowed, ours, own_format,
 };
 
 /// Payload number of telephone-event in our offers.
@@ -40,7 +40,7 @@ pub fn answer_offer(
     identity: &Identity,
     direction: Direction,
 ) -> Result<(Description, Far, (u8, String)), Refusal> {
-    let streams = rtp_streams(offer);
+    let streams = anchored_streams(offer);
     let audio = || {
         let sections = streams.iter().filter_map(|index| Some((*index, offer.media.get(*index)?)));
         sections.filter(|(_, media)| media.kind.eq_ignore_ascii_case("audio"))
@@ -59,11 +59,12 @@ pub fn answer_offer(
         describe(&mut section, number, &event, Some(EVENTS));
     }
     finish(&mut section, direction);
+    multiplex(&mut section, may_mux(media));
     let mut sections: Vec<Media> = offer.media.iter().map(Media::refused).collect();
     if let Some(place) = sections.get_mut(index) {
         *place = section;
     }
-    let far = far(offer, media, direction.reversed());
+    let far = far(offer, media, direction.reversed()).muxed(may_mux(media));
     Ok((ours(identity, Vec::new(), sections), far, (number, map.encoding)))
 }
 

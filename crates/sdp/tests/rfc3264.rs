@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use trunkgate_sdp::{Agreed, Description, Identity, Policy, Refusal, accept, limits, relay_offer, rtp_streams};
+use trunkgate_sdp::{Agreed, Description, Identity, Policy, Refusal, accept, anchored_streams, limits, relay_offer};
 
 const A_PORTS: [u16; 4] = [20000, 20002, 20004, 20006];
 const B_PORTS: [u16; 4] = [30000, 30002, 30004, 30006];
@@ -81,7 +81,7 @@ fn rfc3264_5_our_offer_is_ours() {
     let expected = "v=0\r\no=- 11 3 IN IP4 192.0.2.2\r\ns=-\r\nc=IN IP4 192.0.2.2\r\nt=0 0\r\na=X-call:1\r\n\
                     m=audio 30000 RTP/AVP 0 96 101\r\nb=TIAS:64000\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:96 AMR/8000\r\n\
                     a=fmtp:96 octet-align=1\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=label:7\r\n\
-                    a=maxptime:40\r\na=ptime:30\r\na=sendonly\r\n";
+                    a=maxptime:40\r\na=ptime:30\r\na=sendonly\r\na=rtcp-mux\r\n";
     assert_eq!(offered(&offer, "PCMU").unwrap().to_string(), expected);
 }
 
@@ -114,7 +114,7 @@ fn rfc3264_5_1_sections_keep_number_and_order() {
     let offer = a("m=message 2855 TCP/MSRP *\r\nm=audio 4000 RTP/AVP 0\r\nm=video 0 RTP/AVP 31\r\n\
                    m=audio 4004 RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:abc\r\nm=video 4006 RTP/AVPF 96\r\n\
                    a=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 nack\r\n");
-    assert_eq!(rtp_streams(&offer), [1, 4]);
+    assert_eq!(anchored_streams(&offer), [1, 4]);
     let ours = offered(&offer, "PCMU").unwrap();
     let sections: Vec<_> = ours.media.iter().map(|m| format!("{} {} {}", m.kind, m.port, m.proto)).collect();
     assert_eq!(

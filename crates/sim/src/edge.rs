@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ipnet::IpNet;
 use trunkgate_call::{Addressing, Gateway, GatewayConfig, Interfaces, ListenerSpec};
-use trunkgate_media::{Command, EndId, Event, MediaId, PacketBuf, Session, SessionSnapshot};
+use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId, PacketBuf, Session, SessionSnapshot};
 use trunkgate_route::{
     Agent, Definition, Numbers, OnClose, Pattern, Peer, Route, SendNumbers, Table, TargetSpec,
     Transport as PeerTransport, Trunk,
@@ -77,6 +77,7 @@ impl Edge {
             calls_per_second: 0,
             sip_message_bytes: 65_535,
             media_ports: (FIRST_PORT, FIRST_PORT + 2 * options.port_pairs - 1),
+            latch: LatchMode::Strict,
             idle_timeout: options.idle_timeout,
             full_numbers: true,
             account_sid: format!("AC{:032x}", 0),

@@ -15,7 +15,7 @@ use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_call::{
     Addressing, CallRecord, Control, Gateway, GatewayConfig, Input, Interfaces, ListenerSpec, Output, QueryId, Resolved,
 };
-use trunkgate_media::{Command, EndId, Event, MediaId};
+use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId};
 use trunkgate_route::{
     Definition, Numbers, Pattern, Peer, Route, Table, TargetSpec, Transport as RouteTransport, Trunk,
 };
@@ -203,6 +203,7 @@ impl Bench {
             calls_per_second: 0,
             sip_message_bytes: 65_535,
             media_ports: (16_384, 16_883),
+            latch: LatchMode::Strict,
             idle_timeout: Duration::from_secs(60),
             full_numbers: false,
             account_sid: format!("AC{:032x}", 0),

@@ -41,7 +41,7 @@ pub(crate) fn remote(rtp: &str) -> RemoteSpec {
         may_receive: true,
         relatch: true,
         watch_idle: true,
-        srtp: None,
+        ..RemoteSpec::default()
     }
 }
 
@@ -220,7 +220,13 @@ pub(crate) struct WireFrom {
 
 impl WireFrom {
     pub(crate) fn spec(self) -> WireSpec {
-        WireSpec { payloads: vec![(self.payload, self.payload)], clocks: vec![], law: self.law, keys: Some(101) }
+        WireSpec {
+            payloads: vec![(self.payload, self.payload)],
+            clocks: vec![],
+            law: self.law,
+            keys: Some(101),
+            ..WireSpec::default()
+        }
     }
 }
 
