@@ -173,7 +173,7 @@ fn with_a_token_only_the_token_opens() {
 }
 
 /// The families that users' dashboards rely on, without their prefix.
-const PROMISED: [&str; 31] = [
+const PROMISED: [&str; 32] = [
     "sip_requests_total",
     "sip_responses_total",
     "sip_retransmissions_total",
@@ -198,6 +198,7 @@ const PROMISED: [&str; 31] = [
     "media_sessions",
     "media_ports_in_use",
     "media_one_way_total",
+    "srtp_errors_total",
     "packet_buffers_in_use",
     "config_reloads_total",
     "config_last_reload_success",

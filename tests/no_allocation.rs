@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 
 use trunkgate_media::agent::{Settings, TrackSet};
 use trunkgate_media::rtp::Rtp;
+use trunkgate_media::srtp::Outbound;
 use trunkgate_media::{
     AgentInput, AgentSpec, Command, EndCounters, EndId, EndSpec, Law, MediaId, PacketBuf, RemoteSpec, Session,
-    SocketSpec, Sound, TapSpec, WireSpec, WorkerCounters,
+    SocketSpec, Sound, SrtpKey, SrtpSpec, Suite, TapSpec, WireSpec, WorkerCounters,
 };
 
 struct Counting;
@@ -51,24 +52,27 @@ fn far_side(end: u16) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, end as u8], 4000))
 }
 
+fn remote(n: u16) -> RemoteSpec {
+    RemoteSpec {
+        rtp: Some(far_side(n)),
+        rtcp: Some(far_side(n)),
+        expected: vec![far_side(n).ip()],
+        expected_networks: vec!["10.0.0.0/8".parse().unwrap()],
+        may_send: true,
+        may_receive: true,
+        relatch: true,
+        watch_idle: true,
+        ..RemoteSpec::default()
+    }
+}
+
 fn set_up(now: Instant) -> Session {
     let mut session = Session::new(MediaId(1), 60_000);
     session.count_in(Arc::new(WorkerCounters::default()));
     for n in 0..3 {
         let spec = EndSpec { bind: far_side(0), counters: Arc::new(EndCounters::default()) };
         session.handle_input(now, Command::AddEnd { end: EndId(n), spec });
-        let remote = RemoteSpec {
-            rtp: Some(far_side(n)),
-            rtcp: Some(far_side(n)),
-            expected: vec![far_side(n).ip()],
-            expected_networks: vec!["10.0.0.0/8".parse().unwrap()],
-            may_send: true,
-            may_receive: true,
-            relatch: true,
-            watch_idle: true,
-            ..RemoteSpec::default()
-        };
-        session.handle_input(now, Command::SetRemote { end: EndId(n), remote });
+        session.handle_input(now, Command::SetRemote { end: EndId(n), remote: remote(n) });
     }
     let wire = WireSpec { payloads: vec![(0, 0), (101, 96)], clocks: vec![(101, 8000)], ..WireSpec::default() };
     session.handle_input(now, Command::Wire { from: EndId(0), to: EndId(1), wire: wire.clone() });
@@ -122,11 +126,68 @@ fn a_hundred_thousand_packets_allocate_nothing() {
     assert!(allocations() > after);
 }
 
+/// Encrypted on both sides, by each suite, with forgeries, repetitions and new sources among the packets.
+#[test]
+fn a_hundred_thousand_encrypted_packets_allocate_nothing() {
+    for suite in Suite::ALL {
+        let start = Instant::now();
+        let mut session = set_up(start);
+        let key = |seed| SrtpKey::new(suite, &vec![seed; suite.key_len() + suite.salt_len()], None).unwrap();
+        for n in 0..2 {
+            let srtp = Some(SrtpSpec { send: key(n), receive: key(n + 10) });
+            let remote = RemoteSpec { srtp, ..remote(u16::from(n)) };
+            session.handle_input(start, Command::SetRemote { end: EndId(n.into()), remote });
+        }
+        let mut far = [10, 11].map(|seed| Outbound::new(&key(seed)));
+        let mut packet = PacketBuf::new();
+        let mut header = Rtp { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 };
+        let mut image = Vec::new();
+        header.build(&[0xff; 160], &mut image);
+        let report = [0x80, 201, 0, 1, 0, 0, 0, 7];
+        let (mut relayed, mut refused) = (0, 0);
+        let before = allocations();
+        for n in 0..100_000u32 / 6 {
+            let now = start + Duration::from_millis(10) * n;
+            let end = (n % 2) as usize;
+            let rtcp = n % 100 > 97;
+            header.sequence = (n / 2 + 60_000) as u16;
+            header.timestamp = n / 2 * 160;
+            header.ssrc = n / 2500;
+            let bytes: &[u8] = if rtcp { &report } else { &image };
+            packet.receive_area()[..bytes.len()].copy_from_slice(bytes);
+            packet.set_len(bytes.len());
+            if rtcp {
+                far[end].protect_rtcp(&mut packet).unwrap();
+            } else {
+                header.write(packet.data_mut());
+                far[end].protect_rtp(&mut packet).unwrap();
+            }
+            if n % 100 == 50 {
+                packet.data_mut()[30] ^= 1;
+            }
+            match session.handle_packet(now, EndId(end as u16), rtcp, far_side(end as u16), &mut packet) {
+                Some(_) => relayed += 1,
+                None => refused += 1,
+            }
+        }
+        assert_eq!(allocations() - before, 0, "{suite:?}");
+        assert_eq!((relayed, refused), (16_666 - 167, 167));
+    }
+}
+
 /// Two frames a packet are heard by a listener that reads, and one a tick is made for a third end.
 #[test]
 fn a_call_with_a_listener_and_a_player_allocates_only_messages() {
     let start = Instant::now();
     let mut session = set_up(start);
+    // The end that is heard and the one that the player feeds are encrypted.
+    let key = |seed| SrtpKey::new(Suite::AesCm128HmacSha1_80, &[seed; 30], None).unwrap();
+    for n in [0, 2] {
+        let srtp = Some(SrtpSpec { send: key(n), receive: key(n + 10) });
+        let remote = RemoteSpec { srtp, ..remote(u16::from(n)) };
+        session.handle_input(start, Command::SetRemote { end: EndId(n.into()), remote });
+    }
+    let mut far = Outbound::new(&key(10));
     let listener = EndId(8);
     let settings = Settings { talks: false, tracks: TrackSet::Both, ..Settings::default() };
     let socket = SocketSpec { url: "wss://agent.example/".into(), auth_token: None, ca: None, plain_networks: vec![] };
@@ -155,6 +216,9 @@ fn a_call_with_a_listener_and_a_player_allocates_only_messages() {
             packet.receive_area()[..image.len()].copy_from_slice(&image);
             packet.set_len(image.len());
             header.write(packet.data_mut());
+            if end == 0 {
+                far.protect_rtp(&mut packet).unwrap();
+            }
             relayed += u32::from(session.handle_packet(now, EndId(end), false, far_side(end), &mut packet).is_some());
         }
         session.handle_timeout(now);

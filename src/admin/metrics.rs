@@ -151,6 +151,12 @@ fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>
         let dropped = sum(&|worker| worker.dropped.get(position).map_or(0, Counter::get));
         out.sample(name, &[("reason", reason.as_str())], dropped);
     }
+    let name = "trunkgate_srtp_errors_total";
+    out.family(name, Kind::Counter, "SRTP and SRTCP packets dropped, received or to be sent.");
+    for (reason, label) in DropReason::SRTP {
+        let dropped = sum(&|worker| worker.dropped.get(reason as usize).map_or(0, Counter::get));
+        out.sample(name, &[("reason", label)], dropped);
+    }
     let frames = sum(&|worker| worker.agent_frames_dropped.get());
     let help = "Frames that an agent's socket was too slow for.";
     out.single("trunkgate_agent_frames_dropped_total", Kind::Counter, help, frames);

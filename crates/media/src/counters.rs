@@ -46,11 +46,23 @@ pub enum DropReason {
     NoBuffer,
     /// RTCP about a stream whose numbers we have changed: what it says is no longer true.
     RewrittenRtcp,
+    /// From a far side that agreed to SRTP: does not authenticate.
+    SrtpAuth,
+    /// From such a far side: came before, or too late to tell.
+    SrtpReplay,
+    /// From such a far side: too short for a tag, or RTCP that is whole without one.
+    SrtpPlain,
+    /// Of one stream (SSRC) too many under one key.
+    SrtpStreams,
+    /// To be encrypted: its number was sent before, or is too old to tell.
+    SrtpRepeated,
+    /// To be encrypted: the key's last number was used (RFC 3711 §9.2).
+    SrtpSpent,
 }
 
 impl DropReason {
     /// How many reasons there are.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 15;
     /// Every reason, for metrics and tests.
     pub const ALL: [DropReason; DropReason::COUNT] = [
         DropReason::UnexpectedSource,
@@ -62,6 +74,21 @@ impl DropReason {
         DropReason::SendFailed,
         DropReason::NoBuffer,
         DropReason::RewrittenRtcp,
+        DropReason::SrtpAuth,
+        DropReason::SrtpReplay,
+        DropReason::SrtpPlain,
+        DropReason::SrtpStreams,
+        DropReason::SrtpRepeated,
+        DropReason::SrtpSpent,
+    ];
+    /// Those of SRTP: labels of `srtp_errors_total`, with what they are called there.
+    pub const SRTP: [(DropReason, &str); 6] = [
+        (DropReason::SrtpAuth, "auth"),
+        (DropReason::SrtpReplay, "replay"),
+        (DropReason::SrtpPlain, "plain"),
+        (DropReason::SrtpStreams, "streams"),
+        (DropReason::SrtpRepeated, "repeated"),
+        (DropReason::SrtpSpent, "spent"),
     ];
     /// The label.
     pub const fn as_str(self) -> &'static str {
@@ -75,6 +102,12 @@ impl DropReason {
             DropReason::SendFailed => "send_failed",
             DropReason::NoBuffer => "no_buffer",
             DropReason::RewrittenRtcp => "rewritten_rtcp",
+            DropReason::SrtpAuth => "srtp_auth",
+            DropReason::SrtpReplay => "srtp_replay",
+            DropReason::SrtpPlain => "srtp_plain",
+            DropReason::SrtpStreams => "srtp_streams",
+            DropReason::SrtpRepeated => "srtp_repeated",
+            DropReason::SrtpSpent => "srtp_spent",
         }
     }
     /// Counts one, in counters ordered as `ALL`.
@@ -172,6 +205,8 @@ mod tests {
             reason.count_in(&counters);
             assert_eq!(counters[at].get(), 1);
             assert!(labels.insert(reason.as_str()));
+            let srtp = DropReason::SRTP.iter().find(|(srtp, _)| *srtp == reason).map(|(_, label)| *label);
+            assert_eq!(reason.as_str().strip_prefix("srtp_"), srtp);
         }
     }
 

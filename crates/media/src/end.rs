@@ -11,6 +11,7 @@ use crate::rewrite::Outgoing;
 use crate::rtcp::{self, Kind};
 use crate::session::Transmit;
 use crate::spec::{EndId, RemoteSpec, WireSpec};
+use crate::srtp::Pair;
 use crate::stats::Reception;
 use crate::tap::Tap;
 use crate::voice::Voice;
@@ -119,6 +120,8 @@ pub struct End {
     pub(crate) voice: Option<Voice>,
     /// Who listens to it.
     pub(crate) taps: Vec<Tap>,
+    /// How its packets are encrypted, once that was agreed.
+    pub(crate) srtp: Option<Box<Pair>>,
 }
 
 impl End {
@@ -138,6 +141,7 @@ impl End {
             keys: Keys::default(),
             voice: None,
             taps: Vec::new(),
+            srtp: None,
         }
     }
     /// Takes what a negotiation says of the far side.
@@ -150,6 +154,7 @@ impl End {
         if remote.watch_idle && !watched {
             self.silence = Silence::new(now);
         }
+        self.srtp = Pair::agree(now, self.srtp.take(), &remote);
         self.remote = Some(remote);
     }
     /// How RTCP leaves it.

@@ -29,3 +29,8 @@ pub const AGENT_WISHES_PER_SECOND: u32 = 16;
 pub const AGENT_NOTES: u32 = 200;
 /// Longest name of a master key in packets (MKI, RFC 4568 §6.1), in bytes.
 pub const SRTP_MKI_BYTES: usize = 128;
+/// Streams (SSRCs) of one direction under one key; a packet of a further one is dropped as `srtp_streams`, and what we
+/// send goes on under the last one's numbers.
+pub const SRTP_STREAMS: usize = 64;
+/// How far back a packet is told from its repetition (RFC 3711 §3.3.2 asks for 64 at least), in packets.
+pub const SRTP_REPLAY_PACKETS: u32 = 128;

@@ -35,11 +35,14 @@ impl Session {
         if !end.latch.accepts_rtp(now, source, remote) {
             return Err(DropReason::UnexpectedSource);
         }
-        let bytes = packet.data().len();
         // What fills the buffer may have been cut.
-        if bytes >= PACKET || rtcp::classify(packet.data()) != Kind::Rtp {
+        if packet.data().len() >= PACKET || rtcp::classify(packet.data()) != Kind::Rtp {
             return Err(DropReason::NotRtp);
         }
+        if let Some(srtp) = &mut end.srtp {
+            srtp.unprotect(now, false, packet)?;
+        }
+        let bytes = packet.data().len();
         let mut rtp = Rtp::parse(packet.data()).map_err(|_| DropReason::NotRtp)?;
         if end.latch.lock_rtp(now, source, remote.latch) {
             end.counters.latched.set(1);
@@ -71,10 +74,14 @@ impl Session {
         let sink = self.ends.iter_mut().find(|sink| sink.id == to).ok_or(DropReason::NoWire)?;
         let remote = sink.remote.as_ref().filter(|remote| remote.may_receive).ok_or(DropReason::NoDestination)?;
         let (to, locked) = sink.latch.rtp_destination(remote).ok_or(DropReason::NoDestination)?;
-        sink.outgoing.pass(now, feeder, clock_hz, &mut rtp);
+        let takes = |ssrc, sequence| sink.srtp.as_ref().is_none_or(|srtp| srtp.takes(ssrc, sequence));
+        sink.outgoing.pass(now, feeder, clock_hz, &mut rtp, takes);
         sink.voice = None;
         rtp.write(packet.data_mut());
         hear_all(now, &sink.taps, &mut self.agents, TrackName::Outbound, (&rtp, packet.data()), &mut self.events);
+        if let Some(srtp) = &mut sink.srtp {
+            srtp.protect(false, packet)?;
+        }
         sink.counters.tx_packets.add(1);
         sink.counters.tx_bytes.add(bytes as u64);
         if let Some(worker) = &self.shared.worker {
@@ -149,7 +156,13 @@ impl Session {
         if !accepted {
             return Err(DropReason::UnexpectedSource);
         }
-        let whole = packet.data().len() < PACKET && rtcp::is_well_formed(packet.data());
+        if packet.data().len() >= PACKET {
+            return Err(DropReason::NotRtp);
+        }
+        if let Some(srtp) = &mut end.srtp {
+            srtp.unprotect(now, true, packet)?;
+        }
+        let whole = rtcp::is_well_formed(packet.data());
         if !whole || !rtcp::cover_texts(packet.data_mut(), |name| pseudonym(&self.names_key, name)) {
             return Err(DropReason::NotRtp);
         }
@@ -161,11 +174,15 @@ impl Session {
         let to = end.wire.as_ref().ok_or(DropReason::NoWire)?.to;
         // Its receiver reports speak of what this end hears, its sender report of what the other end hears.
         let rewritten = end.outgoing.is_rewritten();
-        let sink = self.ends.iter().find(|sink| sink.id == to).ok_or(DropReason::NoWire)?;
+        let sink = self.ends.iter_mut().find(|sink| sink.id == to).ok_or(DropReason::NoWire)?;
         if rewritten || sink.outgoing.is_rewritten() {
             return Err(DropReason::RewrittenRtcp);
         }
-        sink.rtcp_way().ok_or(DropReason::NoDestination)
+        let way = sink.rtcp_way().ok_or(DropReason::NoDestination)?;
+        if let Some(srtp) = &mut sink.srtp {
+            srtp.protect(true, packet)?;
+        }
+        Ok(way)
     }
 }
 

@@ -63,13 +63,15 @@ impl Outgoing {
     pub fn restore(now: Instant, state: OutgoingSnapshot) -> Outgoing {
         Outgoing { state, sent_at: state.sent.map(|_| now) }
     }
-    /// Rewrites the header of a packet of `feeder` where needed; `clock_hz` is its payload's clock.
-    pub fn pass(&mut self, now: Instant, feeder: u32, clock_hz: u32, rtp: &mut Rtp) {
+    /// Rewrites the header of a packet of `feeder` where needed; `clock_hz` is its payload's clock. Where a packet cannot
+    /// leave under its source and sequence number (`takes`; SRTP never sends a number twice), it begins a new stream.
+    pub fn pass(&mut self, now: Instant, feeder: u32, clock_hz: u32, rtp: &mut Rtp, takes: impl Fn(u32, u16) -> bool) {
         let ssrc_in = rtp.ssrc;
         if let Some(sent) = self.state.sent {
             let other_feeder = self.state.feeder != Some(feeder);
             let new_stream = self.is_rewritten() && sent.ssrc_in != ssrc_in;
-            if other_feeder || new_stream {
+            let add = self.state.rewrite.unwrap_or(Rewrite { ssrc: ssrc_in, seq_add: 0, ts_add: 0 });
+            if other_feeder || new_stream || !takes(add.ssrc, rtp.sequence.wrapping_add(add.seq_add)) {
                 self.state.rewrite = Some(self.follow(now, sent, clock_hz, rtp));
             }
         }
@@ -119,7 +121,7 @@ mod tests {
 
     fn pass(outgoing: &mut Outgoing, now: Instant, feeder: u32, packet: Rtp) -> (u32, u16, u32) {
         let mut packet = packet;
-        outgoing.pass(now, feeder, 8000, &mut packet);
+        outgoing.pass(now, feeder, 8000, &mut packet, |_, _| true);
         (packet.ssrc, packet.sequence, packet.timestamp)
     }
 
@@ -163,6 +165,20 @@ mod tests {
         let back = now + Duration::from_millis(40);
         assert_eq!(pass(&mut out, back, 1, rtp(7, 12, 1320)), (7, 12, 1320));
         assert!(out.is_rewritten());
+    }
+
+    #[test]
+    fn what_cannot_leave_begins_a_new_stream() {
+        let (now, mut out) = (Instant::now(), Outgoing::default());
+        let later = now + Duration::from_millis(20);
+        let mut pass = |packet: Rtp, takes: bool| {
+            let mut packet = packet;
+            out.pass(later, 1, 8000, &mut packet, |_, _| takes);
+            (packet.ssrc, packet.sequence, packet.timestamp)
+        };
+        assert_eq!(pass(rtp(7, 1000, 5000), true), (7, 1000, 5000));
+        assert_eq!(pass(rtp(7, 10, 90), false), (7, 1001, 5160));
+        assert_eq!(pass(rtp(7, 11, 250), true), (7, 1002, 5320));
     }
 
     #[test]

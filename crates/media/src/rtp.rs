@@ -43,32 +43,56 @@ fn be32(packet: &[u8], at: usize) -> Option<u32> {
     packet.get(at..at.checked_add(4)?)?.try_into().ok().map(u32::from_be_bytes)
 }
 
+/// What is to be known of a packet that may be encrypted: padding lies in what is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Sequence number.
+    pub sequence: u16,
+    /// Synchronisation source.
+    pub ssrc: u32,
+    /// Bytes of the header, contributing sources and extension with it.
+    pub len: usize,
+}
+
+impl Head {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Where version, contributing sources or extension do not fit.
+    pub fn parse(packet: &[u8]) -> Result<Head, ParseError> {
+        let short = ParseError { what: "shorter than an RTP header", at: packet.len() };
+        let &[first, _, ..] = packet else { return Err(short) };
+        if first >> 6 != VERSION {
+            return Err(ParseError { what: "not RTP version 2", at: 0 });
+        }
+        let sequence = be16(packet, 2).ok_or(short)?;
+        let ssrc = be32(packet, 8).ok_or(short)?;
+        let mut len = FIXED_HEADER + usize::from(first & 0x0f) * 4;
+        if len > packet.len() {
+            return Err(ParseError { what: "contributing sources beyond the packet", at: FIXED_HEADER });
+        }
+        if first & 0x10 != 0 {
+            let beyond = ParseError { what: "extension beyond the packet", at: len };
+            let words = be16(packet, len + 2).ok_or(beyond)?;
+            len += 4 + usize::from(words) * 4;
+            if len > packet.len() {
+                return Err(beyond);
+            }
+        }
+        Ok(Head { sequence, ssrc, len })
+    }
+}
+
 impl Rtp {
     /// Reads a packet's header.
     ///
     /// # Errors
     /// Where version, contributing sources, extension or padding do not fit.
     pub fn parse(packet: &[u8]) -> Result<Rtp, ParseError> {
+        let Head { sequence, ssrc, len: start } = Head::parse(packet)?;
         let short = ParseError { what: "shorter than an RTP header", at: packet.len() };
         let &[first, second, ..] = packet else { return Err(short) };
-        if first >> 6 != VERSION {
-            return Err(ParseError { what: "not RTP version 2", at: 0 });
-        }
-        let sequence = be16(packet, 2).ok_or(short)?;
         let timestamp = be32(packet, 4).ok_or(short)?;
-        let ssrc = be32(packet, 8).ok_or(short)?;
-        let mut start = FIXED_HEADER + usize::from(first & 0x0f) * 4;
-        if start > packet.len() {
-            return Err(ParseError { what: "contributing sources beyond the packet", at: FIXED_HEADER });
-        }
-        if first & 0x10 != 0 {
-            let beyond = ParseError { what: "extension beyond the packet", at: start };
-            let words = be16(packet, start + 2).ok_or(beyond)?;
-            start += 4 + usize::from(words) * 4;
-            if start > packet.len() {
-                return Err(beyond);
-            }
-        }
         let mut end = packet.len();
         if first & 0x20 != 0 {
             let padding = usize::from(packet.last().copied().unwrap_or(0));

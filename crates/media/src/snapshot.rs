@@ -1,5 +1,6 @@
 //! A session in plain data: no clock, no socket, no shared counter. Take-over and restart read it back. Agents and
-//! players are not in it: their sockets end with the process, and signalling connects anew.
+//! players are not in it: their sockets end with the process, and signalling connects anew. Keys of SRTP are in it, in
+//! clear; what the session sends afterwards, no other may send again.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use crate::end::{End, Wire};
 use crate::latch::Latch;
 use crate::rewrite::{Outgoing, OutgoingSnapshot};
 use crate::spec::{EndId, MediaId, RemoteSpec, WireSpec};
+use crate::srtp::{Pair, SrtpSnapshot};
 use crate::stats::Reception;
 
 /// A session.
@@ -42,6 +44,9 @@ pub struct EndSnapshot {
     pub rtp_source: Option<SocketAddr>,
     /// The RTCP source that won.
     pub rtcp_source: Option<SocketAddr>,
+    /// How far its SRTP has come.
+    #[serde(default)]
+    pub srtp: Option<SrtpSnapshot>,
     /// What leaves it.
     pub outgoing: OutgoingSnapshot,
     /// RTP packets and bytes received, then sent.
@@ -61,6 +66,7 @@ impl EndSnapshot {
             remote: end.remote.clone(),
             rtp_source: end.latch.rtp(),
             rtcp_source: end.latch.rtcp(),
+            srtp: end.srtp.as_ref().map(|srtp| srtp.snapshot()),
             outgoing: end.outgoing.snapshot(),
             counted: [&counters.rx_packets, &counters.rx_bytes, &counters.tx_packets, &counters.tx_bytes]
                 .map(|counter| counter.get()),
@@ -77,7 +83,9 @@ impl EndSnapshot {
         counters.tx_bytes.set(tx_bytes);
         counters.lost.set(self.lost);
         counters.latched.set(u64::from(self.rtp_source.is_some()));
+        let srtp = self.remote.as_ref().and_then(|remote| Pair::restore(remote, &self.srtp.unwrap_or_default()));
         End {
+            srtp,
             remote: self.remote,
             latch: Latch::locked(now, self.rtp_source, self.rtcp_source),
             reception: Reception::with_lost(self.lost),

@@ -128,9 +128,9 @@ impl Session {
             }
         }
         let spoken = match self.send(now, at, &Spoke { tick, feeder, frame }, packet) {
-            Some(transmit) => Spoken::Sent(transmit),
-            None => {
-                self.dropped(at, DropReason::NoDestination);
+            Ok(transmit) => Spoken::Sent(transmit),
+            Err(reason) => {
+                self.dropped(at, reason);
                 Spoken::Unsent
             }
         };
@@ -141,24 +141,28 @@ impl Session {
     }
 
     /// Makes a packet of an end's own stream, unless its far side is not to hear it.
-    fn send(&mut self, now: Instant, at: usize, spoke: &Spoke, packet: &mut PacketBuf) -> Option<Transmit> {
-        let end = self.ends.get_mut(at)?;
-        let remote = end.remote.as_ref().filter(|remote| remote.may_receive)?;
-        let (to, locked) = end.latch.rtp_destination(remote)?;
-        let voice = end.voice.as_mut()?;
-        let mut rtp = voice.write(spoke.tick, spoke.feeder, &spoke.frame, packet)?;
-        end.outgoing.pass(now, voice.serial, CLOCK_HZ, &mut rtp);
+    fn send(&mut self, now: Instant, at: usize, spoke: &Spoke, packet: &mut PacketBuf) -> Result<Transmit, DropReason> {
+        let nowhere = DropReason::NoDestination;
+        let end = self.ends.get_mut(at).ok_or(nowhere)?;
+        let remote = end.remote.as_ref().filter(|remote| remote.may_receive).ok_or(nowhere)?;
+        let (to, locked) = end.latch.rtp_destination(remote).ok_or(nowhere)?;
+        let voice = end.voice.as_mut().ok_or(nowhere)?;
+        let mut rtp = voice.write(spoke.tick, spoke.feeder, &spoke.frame, packet).ok_or(nowhere)?;
+        let takes = |ssrc, sequence| end.srtp.as_ref().is_none_or(|srtp| srtp.takes(ssrc, sequence));
+        end.outgoing.pass(now, voice.serial, CLOCK_HZ, &mut rtp, takes);
         rtp.write(packet.data_mut());
         let bytes = packet.data().len() as u64;
+        hear_all(now, &end.taps, &mut self.agents, TrackName::Outbound, (&rtp, packet.data()), &mut self.events);
+        if let Some(srtp) = &mut end.srtp {
+            srtp.protect(false, packet)?;
+        }
         end.counters.tx_packets.add(1);
         end.counters.tx_bytes.add(bytes);
         if let Some(worker) = &self.shared.worker {
             worker.tx_packets.add(1);
             worker.tx_bytes.add(bytes);
         }
-        let transmit = Transmit { via: end.id, rtcp: false, to, locked };
-        hear_all(now, &end.taps, &mut self.agents, TrackName::Outbound, (&rtp, packet.data()), &mut self.events);
-        Some(transmit)
+        Ok(Transmit { via: end.id, rtcp: false, to, locked })
     }
 }
 

@@ -70,7 +70,8 @@ impl Voice {
             feed,
             feeder: None,
             ssrc: ssrc as u32,
-            sequence: numbers as u16,
+            // Far from rolling over, so that a far side that misses the beginning still counts right (RFC 3711 §3.3.1).
+            sequence: numbers as u16 & 0x7fff,
             timestamp: (numbers >> 32) as u32,
         }
     }

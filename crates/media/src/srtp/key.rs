@@ -62,6 +62,10 @@ impl SrtpKey {
     pub fn mki(&self) -> Option<&[u8]> {
         self.mki.as_deref()
     }
+    /// The two apart.
+    pub(super) fn parts(&self) -> (&[u8], &[u8]) {
+        self.material.split_at_checked(self.suite.key_len()).unwrap_or_default()
+    }
 }
 
 impl fmt::Debug for SrtpKey {
@@ -103,7 +107,7 @@ mod tests {
             let bytes = vec![7; suite.key_len() + suite.salt_len() + 1];
             let right = bytes.len() - 1;
             let key = SrtpKey::new(suite, &bytes[..right], Some(&[1])).unwrap();
-            assert_eq!((key.suite(), key.material(), key.mki()), (suite, &bytes[..right], Some(&[1][..])));
+            assert_eq!((key.parts().0.len(), key.parts().1.len()), (suite.key_len(), suite.salt_len()));
             for wrong in [0, right - 1, right + 1] {
                 assert_eq!(SrtpKey::new(suite, &bytes[..wrong], None), Err(KeyError::Material));
             }

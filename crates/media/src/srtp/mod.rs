@@ -1,7 +1,25 @@
-//! SRTP (RFC 3711, RFC 6188, RFC 7714): suites and keys, as signalling agrees on them.
+//! SRTP and SRTCP (RFC 3711, RFC 6188, RFC 7714), in place in the packet's buffer and without an allocation per packet.
+//!
+//! Keys come from signalling; a direction's session keys, key schedules and hash states are made once of each.
 
+mod aes_ctr;
+mod cipher;
+mod cm;
+mod derive;
+mod gcm;
+mod inbound;
 mod key;
+mod outbound;
+mod pair;
+mod replay;
+mod rtcp;
+mod streams;
 mod suite;
 
+pub use inbound::Inbound;
 pub use key::{KeyError, SrtpKey};
+pub use outbound::Outbound;
+pub(crate) use pair::Pair;
+pub use pair::SrtpSnapshot;
+pub use streams::Stream;
 pub use suite::Suite;

@@ -47,12 +47,22 @@ impl Suite {
     }
     /// Bytes of its master salt.
     pub const fn salt_len(self) -> usize {
+        if self.is_aead() { 12 } else { 14 }
+    }
+    /// Whether encryption and tag are one (RFC 7714).
+    pub(super) const fn is_aead(self) -> bool {
+        matches!(self, Suite::AeadAes128Gcm | Suite::AeadAes256Gcm)
+    }
+    /// Bytes of the tag behind RTP.
+    pub(super) const fn rtp_tag_len(self) -> usize {
         match self {
-            Suite::AeadAes128Gcm | Suite::AeadAes256Gcm => 12,
-            Suite::AesCm128HmacSha1_80
-            | Suite::AesCm128HmacSha1_32
-            | Suite::AesCm256HmacSha1_80
-            | Suite::AesCm256HmacSha1_32 => 14,
+            Suite::AesCm128HmacSha1_80 | Suite::AesCm256HmacSha1_80 => 10,
+            Suite::AesCm128HmacSha1_32 | Suite::AesCm256HmacSha1_32 => 4,
+            Suite::AeadAes128Gcm | Suite::AeadAes256Gcm => 16,
         }
+    }
+    /// Bytes of the tag behind RTCP: never cut to 32 bits (RFC 4568 §6.2.2).
+    pub(super) const fn rtcp_tag_len(self) -> usize {
+        if self.is_aead() { 16 } else { 10 }
     }
 }

@@ -1,0 +1,63 @@
+//! Galois/counter mode (RFC 7714): encryption and tag in one, the header authenticated along.
+
+use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+
+use super::derive::SessionKeys;
+use crate::packet::PACKET;
+
+/// Bytes of the tag.
+pub(super) const TAG: usize = 16;
+
+/// Session keys of one direction, for RTP or for RTCP.
+pub(super) struct Gcm {
+    /// `None` only where the library refuses a key of the right length: nothing then passes.
+    key: Option<LessSafeKey>,
+    salt: [u8; NONCE_LEN],
+}
+
+impl Gcm {
+    pub(super) fn new(keys: &SessionKeys) -> Gcm {
+        let algorithm = if keys.key().len() == 32 { &AES_256_GCM } else { &AES_128_GCM };
+        let [salt @ .., _, _] = keys.salt;
+        Gcm { key: UnboundKey::new(algorithm, keys.key()).ok().map(LessSafeKey::new), salt }
+    }
+    /// The nonce of packet `index` of `ssrc`: roll-over counter and sequence number of RTP are the index (RFC 7714 §8.1),
+    /// and RTCP's is as wide (RFC 7714 §9.1).
+    fn nonce(&self, ssrc: u32, index: u64) -> Nonce {
+        let [.., i0, i1, i2, i3, i4, i5] = index.to_be_bytes();
+        let [s0, s1, s2, s3] = ssrc.to_be_bytes();
+        let mut nonce = [0, 0, s0, s1, s2, s3, i0, i1, i2, i3, i4, i5];
+        nonce.iter_mut().zip(self.salt).for_each(|(to, salt)| *to ^= salt);
+        Nonce::assume_unique_for_key(nonce)
+    }
+    /// Encrypts `bytes` and writes the tag of them and of `header` into all of `tag`.
+    pub(super) fn seal(&self, ssrc: u32, index: u64, header: &[u8], bytes: &mut [u8], tag: &mut [u8]) -> bool {
+        let Some(key) = &self.key else { return false };
+        match key.seal_in_place_separate_tag(self.nonce(ssrc, index), Aad::from(header), bytes) {
+            Ok(sealed) if sealed.as_ref().len() == tag.len() => {
+                tag.copy_from_slice(sealed.as_ref());
+                true
+            }
+            _ => false,
+        }
+    }
+    /// Decrypts `bytes`, the tag at their end, if that is theirs and `header`'s; in constant time. What does not open is
+    /// left as it was where `again` says that it may be tried once more, else destroyed.
+    pub(super) fn open(&self, ssrc: u32, index: u64, header: &[u8], bytes: &mut [u8], again: bool) -> bool {
+        let Some(key) = &self.key else { return false };
+        let (nonce, header) = (self.nonce(ssrc, index), Aad::from(header));
+        if !again {
+            return key.open_in_place(nonce, header, bytes).is_ok();
+        }
+        let mut opened = [0; PACKET];
+        let Some((sealed, tag)) = bytes.split_last_chunk_mut::<TAG>().map(|(sealed, tag)| (sealed, &*tag)) else {
+            return false;
+        };
+        let Some(opened) = opened.get_mut(..sealed.len()) else { return false };
+        let is_theirs = key.open_separate_gather(nonce, header, sealed, tag, opened).is_ok();
+        if is_theirs {
+            sealed.copy_from_slice(opened);
+        }
+        is_theirs
+    }
+}

@@ -1,0 +1,122 @@
+//! What the far side of an end sends, decrypted.
+
+use std::fmt;
+
+use super::cipher::Cipher;
+use super::key::SrtpKey;
+use super::replay::Window;
+use super::rtcp;
+use super::streams::{Stream, Streams, index_near};
+use crate::counters::DropReason;
+use crate::packet::PacketBuf;
+use crate::rtcp::is_well_formed;
+use crate::rtp::Head;
+
+/// The receiving direction of an end. Nothing of it changes for a packet that does not authenticate.
+pub struct Inbound {
+    key: SrtpKey,
+    rtp: Cipher,
+    rtcp: Cipher,
+    streams: Streams,
+}
+
+impl Inbound {
+    /// Nothing received yet.
+    pub fn new(key: &SrtpKey) -> Inbound {
+        Inbound { rtp: Cipher::rtp(key), rtcp: Cipher::rtcp(key), streams: Streams::new(), key: key.clone() }
+    }
+    /// Goes on after a snapshot.
+    pub fn restore(key: &SrtpKey, streams: &[Stream]) -> Inbound {
+        Inbound { streams: Streams::restore(streams), ..Inbound::new(key) }
+    }
+    /// Its streams, for a snapshot.
+    pub fn snapshot(&self) -> Vec<Stream> {
+        self.streams.snapshot()
+    }
+    /// Its key.
+    pub(super) fn key(&self) -> &SrtpKey {
+        &self.key
+    }
+    /// What follows it under another key. Its streams may go on with their roll-over counters (RFC 3711 §3.3.1) or from
+    /// zero (RFC 4568 §7.1.4): phones do either, so the first packet of each tells.
+    pub(super) fn successor(&self, key: &SrtpKey) -> Inbound {
+        let mut next = Inbound::restore(key, &self.snapshot());
+        for stream in next.streams.iter_mut() {
+            stream.before = stream.rtp.highest().or(stream.before);
+            (stream.rtp, stream.rtcp) = (Window::default(), Window::default());
+        }
+        next
+    }
+    /// Decrypts an RTP packet in place; it shrinks. One that does not authenticate is as it was where it may be tried
+    /// `again` under another key.
+    ///
+    /// # Errors
+    /// Where it is no RTP, does not authenticate, came before, or is of one stream too many.
+    pub fn unprotect_rtp(&mut self, packet: &mut PacketBuf, again: bool) -> Result<(), DropReason> {
+        let head = Head::parse(packet.data()).map_err(|_| DropReason::NotRtp)?;
+        if packet.data().len() < head.len + self.rtp.rtp_overhead() {
+            return Err(DropReason::SrtpPlain);
+        }
+        let known = self.streams.get(head.ssrc);
+        if let Some(highest) = known.and_then(|stream| stream.rtp.highest()) {
+            // Before the first packet of all there is nothing, and behind the last a key must not be used.
+            let index = index_near(highest, head.sequence).ok_or(DropReason::SrtpReplay)?;
+            if known.is_some_and(|stream| !stream.rtp.is_new(index)) {
+                return Err(DropReason::SrtpReplay);
+            }
+            if !self.rtp.open_rtp(packet, &head, index, again) {
+                return Err(DropReason::SrtpAuth);
+            }
+            if let Some(stream) = self.streams.find(head.ssrc) {
+                stream.rtp.see(index);
+            }
+            return Ok(());
+        }
+        let first = first_indices(head.sequence, known.and_then(|stream| stream.before));
+        let mut left = first.iter().flatten().count();
+        for index in first.into_iter().flatten() {
+            left -= 1;
+            if self.rtp.open_rtp(packet, &head, index, again || left > 0) {
+                let stream = self.streams.find_or_add(head.ssrc).ok_or(DropReason::SrtpStreams)?;
+                stream.rtp.see(index);
+                return Ok(());
+            }
+        }
+        Err(DropReason::SrtpAuth)
+    }
+    /// Decrypts an RTCP packet in place; it shrinks. One that does not authenticate is as it was where it may be tried
+    /// `again` under another key.
+    ///
+    /// # Errors
+    /// Where it is no RTCP, does not authenticate, came before, or is of one stream too many.
+    pub fn unprotect_rtcp(&mut self, packet: &mut PacketBuf, again: bool) -> Result<(), DropReason> {
+        let is_plain = is_well_formed(packet.data());
+        let told = |reason| if is_plain { DropReason::SrtpPlain } else { reason };
+        let ssrc = rtcp::sender(packet.data()).ok_or(DropReason::NotRtp)?;
+        let index = self.rtcp.rtcp_index(packet.data()).ok_or(DropReason::SrtpPlain)?;
+        if self.streams.get(ssrc).is_some_and(|stream| !stream.rtcp.is_new(index)) {
+            return Err(told(DropReason::SrtpReplay));
+        }
+        if !self.rtcp.open_rtcp(packet, ssrc, again) {
+            return Err(told(DropReason::SrtpAuth));
+        }
+        self.streams.find_or_add(ssrc).ok_or(DropReason::SrtpStreams)?.rtcp.see(index);
+        Ok(())
+    }
+}
+
+/// Which index the first packet of a stream under a key may have, likeliest first: that of a counter that goes on, zero,
+/// and one where the stream rolled over before anything of it came (a sender that begins close below 2^16, against RFC
+/// 3711 §3.3.1).
+fn first_indices(sequence: u16, before: Option<u64>) -> [Option<u64>; 3] {
+    let zero = u64::from(sequence);
+    let goes_on = before.and_then(|highest| index_near(highest, sequence)).filter(|index| *index != zero);
+    let rolled = (sequence < 0x8000).then_some(zero + 0x1_0000).filter(|index| Some(*index) != goes_on);
+    [goes_on, Some(zero), rolled]
+}
+
+impl fmt::Debug for Inbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbound").field("key", &self.key).field("streams", &self.streams).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,102 @@
+//! What an end sends, encrypted.
+
+use std::fmt;
+
+use super::cipher::Cipher;
+use super::key::SrtpKey;
+use super::replay::Window;
+use super::rtcp::{self, INDICES};
+use super::streams::{Stream, Streams, index_near};
+use crate::counters::DropReason;
+use crate::packet::PacketBuf;
+use crate::rtp::Head;
+
+/// The sending direction of an end. No index leaves twice under one key: the key stream would be given away, and with
+/// it, in Galois/counter mode, the power to forge.
+pub struct Outbound {
+    key: SrtpKey,
+    rtp: Cipher,
+    rtcp: Cipher,
+    streams: Streams,
+}
+
+impl Outbound {
+    /// Nothing sent yet.
+    pub fn new(key: &SrtpKey) -> Outbound {
+        Outbound { rtp: Cipher::rtp(key), rtcp: Cipher::rtcp(key), streams: Streams::new(), key: key.clone() }
+    }
+    /// Goes on after a snapshot.
+    pub fn restore(key: &SrtpKey, streams: &[Stream]) -> Outbound {
+        Outbound { streams: Streams::restore(streams), ..Outbound::new(key) }
+    }
+    /// Its streams, for a snapshot.
+    pub fn snapshot(&self) -> Vec<Stream> {
+        self.streams.snapshot()
+    }
+    /// Goes on with a key: nothing happens where it is the same. Roll-over counters go on under another key too (RFC 3711
+    /// §3.3.1), unless they are to begin at zero (RFC 4568 §7.1.4). RTCP's index always goes on (RFC 3711 §3.4).
+    pub fn set_key(&mut self, key: &SrtpKey, from_zero: bool) {
+        if *key == self.key {
+            return;
+        }
+        (self.rtp, self.rtcp, self.key) = (Cipher::rtp(key), Cipher::rtcp(key), key.clone());
+        if from_zero {
+            self.streams.iter_mut().for_each(|stream| stream.rtp = Window::default());
+        }
+    }
+    /// Whether a packet of this number can be sent, or was sent: not too far behind its stream's highest, and room for
+    /// its stream. Where not, its stream has to go on under numbers that can.
+    pub fn takes(&self, ssrc: u32, sequence: u16) -> bool {
+        let Some(stream) = self.streams.get(ssrc) else { return self.streams.has_room() };
+        let highest = stream.rtp.highest();
+        highest.is_none_or(|highest| index_near(highest, sequence).is_some_and(|index| stream.rtp.reaches(index)))
+    }
+    /// Encrypts an RTP packet in place; it grows.
+    ///
+    /// # Errors
+    /// Where it is no RTP, was sent before, or the key is used up.
+    pub fn protect_rtp(&mut self, packet: &mut PacketBuf) -> Result<(), DropReason> {
+        let head = Head::parse(packet.data()).map_err(|_| DropReason::NotRtp)?;
+        let stream = self.streams.find_or_add(head.ssrc).ok_or(DropReason::SrtpStreams)?;
+        let index = match stream.rtp.highest() {
+            None => u64::from(head.sequence),
+            // Before the first there is nothing, behind the last a new key is due.
+            Some(highest) => index_near(highest, head.sequence).ok_or(if highest < 0x8000 {
+                DropReason::SrtpRepeated
+            } else {
+                DropReason::SrtpSpent
+            })?,
+        };
+        if !stream.rtp.is_new(index) {
+            return Err(DropReason::SrtpRepeated);
+        }
+        if !self.rtp.seal_rtp(packet, &head, index) {
+            return Err(DropReason::NotRtp);
+        }
+        stream.rtp.see(index);
+        Ok(())
+    }
+    /// Encrypts an RTCP packet in place; it grows.
+    ///
+    /// # Errors
+    /// Where it is no RTCP, its stream finds no room, or the key is used up.
+    pub fn protect_rtcp(&mut self, packet: &mut PacketBuf) -> Result<(), DropReason> {
+        let ssrc = rtcp::sender(packet.data()).ok_or(DropReason::NotRtp)?;
+        let stream = self.streams.find_or_add(ssrc).ok_or(DropReason::SrtpStreams)?;
+        let index = stream.rtcp.highest().map_or(0, |highest| highest.saturating_add(1));
+        if index >= INDICES {
+            return Err(DropReason::SrtpSpent);
+        }
+        if !self.rtcp.seal_rtcp(packet, ssrc, index) {
+            return Err(DropReason::NotRtp);
+        }
+        stream.rtcp.see(index);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbound").field("key", &self.key).field("streams", &self.streams).finish_non_exhaustive()
+    }
+}

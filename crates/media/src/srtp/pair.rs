@@ -1,0 +1,116 @@
+//! Both directions of an end, through all that is negotiated of them.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::inbound::Inbound;
+use super::outbound::Outbound;
+use super::streams::Stream;
+use crate::counters::DropReason;
+use crate::limits::STRAGGLER_WINDOW;
+use crate::packet::PacketBuf;
+use crate::spec::{RemoteSpec, SrtpSpec};
+
+/// An end's SRTP. It outlives a negotiation of plain RTP, so that no number is used twice should the old key come back.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    outbound: Outbound,
+    inbound: Inbound,
+    /// The far side's key before a change, and until when packets under it are still on their way.
+    retired: Option<(Box<Inbound>, Instant)>,
+    /// Where the far side was when `send` was agreed.
+    far: Option<SocketAddr>,
+    /// Whether it is in force.
+    active: bool,
+}
+
+/// An end's SRTP in plain data; its keys stand in the far side's [`RemoteSpec`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SrtpSnapshot {
+    /// What is sent.
+    pub outbound: Vec<Stream>,
+    /// What is received.
+    pub inbound: Vec<Stream>,
+}
+
+impl Pair {
+    /// What follows from a negotiation.
+    pub(crate) fn agree(now: Instant, before: Option<Box<Pair>>, remote: &RemoteSpec) -> Option<Box<Pair>> {
+        let Some(spec) = &remote.srtp else {
+            return before.map(|mut pair| {
+                pair.active = false;
+                pair
+            });
+        };
+        let mut pair = before.unwrap_or_else(|| Box::new(Pair::new(spec)));
+        // Behind another address may be one who knows nothing of roll-over counters (RFC 4568 §7.1.4).
+        let moved = remote.rtp.is_some() && pair.far.is_some() && pair.far != remote.rtp;
+        pair.outbound.set_key(&spec.send, moved);
+        if *pair.inbound.key() != spec.receive {
+            let next = pair.inbound.successor(&spec.receive);
+            let last = std::mem::replace(&mut pair.inbound, next);
+            pair.retired = now.checked_add(STRAGGLER_WINDOW).map(|until| (Box::new(last), until));
+        }
+        pair.far = remote.rtp.or(pair.far);
+        pair.active = true;
+        Some(pair)
+    }
+    fn new(spec: &SrtpSpec) -> Pair {
+        Pair {
+            outbound: Outbound::new(&spec.send),
+            inbound: Inbound::new(&spec.receive),
+            retired: None,
+            far: None,
+            active: true,
+        }
+    }
+    /// In plain data.
+    pub(crate) fn snapshot(&self) -> SrtpSnapshot {
+        SrtpSnapshot { outbound: self.outbound.snapshot(), inbound: self.inbound.snapshot() }
+    }
+    /// From plain data, under the keys of `remote`.
+    pub(crate) fn restore(remote: &RemoteSpec, snapshot: &SrtpSnapshot) -> Option<Box<Pair>> {
+        let spec = remote.srtp.as_ref()?;
+        Some(Box::new(Pair {
+            outbound: Outbound::restore(&spec.send, &snapshot.outbound),
+            inbound: Inbound::restore(&spec.receive, &snapshot.inbound),
+            far: remote.rtp,
+            ..Pair::new(spec)
+        }))
+    }
+    /// Decrypts what the far side sent, in place; plain where that was agreed.
+    ///
+    /// # Errors
+    /// As [`Inbound::unprotect_rtp`] says.
+    pub(crate) fn unprotect(&mut self, now: Instant, rtcp: bool, packet: &mut PacketBuf) -> Result<(), DropReason> {
+        if !self.active {
+            return Ok(());
+        }
+        let open = |inbound: &mut Inbound, packet: &mut PacketBuf, again: bool| {
+            if rtcp { inbound.unprotect_rtcp(packet, again) } else { inbound.unprotect_rtp(packet, again) }
+        };
+        if self.retired.as_ref().is_some_and(|(_, until)| now >= *until) {
+            self.retired = None;
+        }
+        let opened = open(&mut self.inbound, packet, self.retired.is_some());
+        match &mut self.retired {
+            Some((retired, _)) => opened.or_else(|reason| open(retired, packet, false).map_err(|_| reason)),
+            None => opened,
+        }
+    }
+    /// Encrypts what is sent, in place; plain where that was agreed.
+    ///
+    /// # Errors
+    /// As [`Outbound::protect_rtp`] says.
+    pub(crate) fn protect(&mut self, rtcp: bool, packet: &mut PacketBuf) -> Result<(), DropReason> {
+        match (self.active, rtcp) {
+            (false, _) => Ok(()),
+            (true, false) => self.outbound.protect_rtp(packet),
+            (true, true) => self.outbound.protect_rtcp(packet),
+        }
+    }
+    /// Whether a packet of this number can be sent; see [`Outbound::takes`].
+    pub(crate) fn takes(&self, ssrc: u32, sequence: u16) -> bool {
+        !self.active || self.outbound.takes(ssrc, sequence)
+    }
+}

@@ -1,0 +1,107 @@
+//! Which packet indices were seen: the highest, and a window behind it (RFC 3711 §3.3.2).
+
+use crate::limits::SRTP_REPLAY_PACKETS;
+
+/// Indices of one stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(from = "Plain", into = "Plain")]
+pub(super) struct Window {
+    highest: Option<u64>,
+    /// Bit n: `highest - n` was seen.
+    seen: u128,
+}
+
+/// As it stands in a snapshot: the highest, and what was seen, upper half first.
+type Plain = (Option<u64>, [u64; 2]);
+
+impl From<Plain> for Window {
+    fn from((highest, [high, low]): Plain) -> Window {
+        Window { highest, seen: u128::from(high) << 64 | u128::from(low) }
+    }
+}
+
+impl From<Window> for Plain {
+    fn from(window: Window) -> Plain {
+        // Truncation is meant.
+        (window.highest, [(window.seen >> 64) as u64, window.seen as u64])
+    }
+}
+
+impl Window {
+    /// The highest index seen.
+    pub(super) fn highest(&self) -> Option<u64> {
+        self.highest
+    }
+    /// Whether an index was not seen before and is not too old to tell.
+    pub(super) fn is_new(&self, index: u64) -> bool {
+        match self.highest {
+            None => true,
+            Some(highest) if index > highest => true,
+            Some(highest) => {
+                let behind = highest - index;
+                behind < u64::from(SRTP_REPLAY_PACKETS) && self.seen >> behind & 1 == 0
+            }
+        }
+    }
+    /// Whether an index lies within the window or ahead of it.
+    pub(super) fn reaches(&self, index: u64) -> bool {
+        self.highest.is_none_or(|highest| highest.saturating_sub(index) < u64::from(SRTP_REPLAY_PACKETS))
+    }
+    /// Remembers an index that [`Self::is_new`].
+    pub(super) fn see(&mut self, index: u64) {
+        match self.highest {
+            Some(highest) if index <= highest => self.seen |= 1u128.checked_shl((highest - index) as u32).unwrap_or(0),
+            before => {
+                let ahead = before.map_or(u64::from(SRTP_REPLAY_PACKETS), |highest| index - highest);
+                let moved = u32::try_from(ahead).ok().and_then(|ahead| self.seen.checked_shl(ahead));
+                self.seen = moved.unwrap_or(0) | 1;
+                self.highest = Some(index);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_window_of_128_packets() {
+        let mut window = Window::default();
+        assert!(window.is_new(1000));
+        window.see(1000);
+        for (index, is_new) in [(1000, false), (1001, true), (873, true), (872, false), (0, false)] {
+            assert_eq!((window.is_new(index), window.reaches(index)), (is_new, index > 872), "{index}");
+        }
+        window.see(873);
+        assert!(!window.is_new(873));
+        window.see(1001);
+        assert!(!window.is_new(873) && !window.reaches(873) && !window.is_new(1000) && window.is_new(874));
+        window.see(u64::MAX);
+        assert!(!window.is_new(1001) && window.is_new(u64::MAX - 127));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_seen_twice_and_nothing_near_is_refused(steps in proptest::collection::vec(-140i64..200, 1..400)) {
+            let (mut window, mut seen, mut highest) = (Window::default(), BTreeSet::new(), 5000u64);
+            window.see(highest);
+            seen.insert(highest);
+            for step in steps {
+                let index = highest.saturating_add_signed(step);
+                let expected = !seen.contains(&index) && (index > highest || highest - index < 128);
+                prop_assert_eq!(window.is_new(index), expected);
+                if expected {
+                    window.see(index);
+                    seen.insert(index);
+                    highest = highest.max(index);
+                }
+                prop_assert_eq!(window.highest(), Some(highest));
+            }
+        }
+    }
+}

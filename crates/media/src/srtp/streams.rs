@@ -1,0 +1,159 @@
+//! The streams (SSRCs) of one direction: their roll-over counters and replay windows. A bounded table.
+
+use super::replay::Window;
+use crate::limits::SRTP_STREAMS;
+
+/// Streams for which there is room from the start; a call has one, and one more after each change of its source.
+const EXPECTED_STREAMS: usize = 8;
+/// Indices of RTP are 48 bits: 32 of the roll-over counter, 16 of the sequence number.
+const RTP_INDICES: u64 = 1 << 48;
+
+/// One stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Stream {
+    ssrc: u32,
+    /// RTP under the key in force.
+    pub(super) rtp: Window,
+    /// RTCP under the key in force.
+    pub(super) rtcp: Window,
+    /// The highest index of RTP under the key before: its roll-over counter may go on.
+    pub(super) before: Option<u64>,
+}
+
+impl Stream {
+    fn new(ssrc: u32) -> Stream {
+        Stream { ssrc, ..Stream::default() }
+    }
+}
+
+/// The index of a packet by its 16 bits, near the highest one (RFC 3711 §3.3.1, appendix A). `None` where it would lie
+/// before the first or behind the last.
+pub(super) fn index_near(highest: u64, sequence: u16) -> Option<u64> {
+    let (counter, sequence) = (highest >> 16, i64::from(sequence));
+    let ahead = sequence - (highest & 0xffff) as i64;
+    let counter = match highest & 0x8000 {
+        0 if ahead > 0x8000 => counter.checked_sub(1)?,
+        0 => counter,
+        _ if ahead < -0x8000 => counter + 1,
+        _ => counter,
+    };
+    let index = counter << 16 | sequence as u64;
+    (index < RTP_INDICES).then_some(index)
+}
+
+/// The table.
+#[derive(Debug)]
+pub(super) struct Streams {
+    streams: Vec<Stream>,
+    /// Where the last one was found.
+    last: usize,
+}
+
+impl Streams {
+    /// None yet.
+    pub(super) fn new() -> Streams {
+        Streams { streams: Vec::with_capacity(EXPECTED_STREAMS), last: 0 }
+    }
+    /// Out of a snapshot.
+    pub(super) fn restore(streams: &[Stream]) -> Streams {
+        let mut restored = Streams::new();
+        restored.streams.extend(streams.iter().take(SRTP_STREAMS));
+        restored
+    }
+    /// For a snapshot.
+    pub(super) fn snapshot(&self) -> Vec<Stream> {
+        self.streams.clone()
+    }
+    /// The stream of an SSRC, if it is known.
+    pub(super) fn find(&mut self, ssrc: u32) -> Option<&mut Stream> {
+        if self.streams.get(self.last).is_none_or(|stream| stream.ssrc != ssrc) {
+            self.last = self.streams.iter().position(|stream| stream.ssrc == ssrc)?;
+        }
+        self.streams.get_mut(self.last)
+    }
+    /// The same, without a change.
+    pub(super) fn get(&self, ssrc: u32) -> Option<&Stream> {
+        self.streams.iter().find(|stream| stream.ssrc == ssrc)
+    }
+    /// The stream of an SSRC, new if need be; `None` where the table is full. Room is made among the streams of an
+    /// earlier key that were not heard of again: nothing under the key in force is forgotten.
+    pub(super) fn find_or_add(&mut self, ssrc: u32) -> Option<&mut Stream> {
+        if self.find(ssrc).is_none() {
+            if self.streams.len() < SRTP_STREAMS {
+                self.streams.push(Stream::new(ssrc));
+                self.last = self.streams.len() - 1;
+            } else {
+                let is_unused = |stream: &Stream| stream.rtp == Window::default() && stream.rtcp == Window::default();
+                self.last = self.streams.iter().position(is_unused)?;
+                *self.streams.get_mut(self.last)? = Stream::new(ssrc);
+            }
+        }
+        self.streams.get_mut(self.last)
+    }
+    /// Whether there is room for one more.
+    pub(super) fn has_room(&self) -> bool {
+        self.streams.len() < SRTP_STREAMS
+    }
+    /// Each of them.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Stream> {
+        self.streams.iter_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn rfc3711_section_3_3_1_the_counter_rolls_over_and_back() {
+        for (highest, sequence, index) in [
+            (0, 5, Some(5)),
+            (5, 65535, None),
+            (65535, 0, Some(0x1_0000)),
+            (0x1_0000, 65535, Some(65535)),
+            (0x1_0005, 4, Some(0x1_0004)),
+            (0x5_9000, 0x1000, Some(0x5_1000)),
+            (0x5_9000, 0x0fff, Some(0x6_0fff)),
+            (0x5_1000, 0x9001, Some(0x4_9001)),
+            (0x5_1000, 0x9000, Some(0x5_9000)),
+            (0xffff_ffff_ffff, 0, None),
+        ] {
+            assert_eq!(index_near(highest, sequence), index, "{highest:x} {sequence:x}");
+        }
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_forgets_only_what_an_earlier_key_left() {
+        let mut streams = Streams::new();
+        for ssrc in 0..SRTP_STREAMS as u32 {
+            assert!(streams.has_room());
+            streams.find_or_add(ssrc).unwrap().rtp.see(7);
+        }
+        assert!(!streams.has_room() && streams.find_or_add(1000).is_none());
+        let third = streams.find(3).unwrap();
+        (third.before, third.rtp) = (Some(7), Window::default());
+        let new = streams.find_or_add(1000).unwrap();
+        assert_eq!(new.before, None);
+        new.rtp.see(1);
+        assert!(streams.find(3).is_none() && streams.find_or_add(3).is_none());
+        assert_eq!(Streams::restore(&streams.snapshot()).streams, streams.streams);
+    }
+
+    proptest! {
+        /// A sender's packets with gaps and reordering of less than 2^15: the index is always found.
+        #[test]
+        fn indices_are_followed_through_loss_and_reordering(
+            start in 0u64..0x2_0000,
+            steps in proptest::collection::vec(-3000i64..30_000, 1..200),
+        ) {
+            let mut highest = start;
+            for step in steps {
+                let index = highest.saturating_add_signed(step);
+                prop_assert_eq!(index_near(highest, index as u16), Some(index));
+                highest = highest.max(index);
+            }
+        }
+    }
+}
