@@ -30,13 +30,15 @@ pub(crate) struct Way {
     pub(crate) transport: Transport,
     /// Where it is; `None` until its host has been looked up.
     pub(crate) address: Option<SocketAddr>,
+    /// Whether it has refused SRTP, and is asked again without.
+    pub(crate) plain: bool,
 }
 
 impl Way {
     fn new(peer: String, host: String, port: Option<u16>, transport: Transport) -> Way {
         let literal: Option<IpAddr> = host.parse().ok();
         let address = literal.map(|ip| SocketAddr::new(ip, port.unwrap_or(transport.default_port())));
-        Way { peer, host, port, transport, address }
+        Way { peer, host, port, transport, address, plain: false }
     }
 }
 

@@ -33,35 +33,38 @@ impl Call {
             // A 2xx may leave out what a 18x has said (many do, though RFC 3261 §13.2.1 asks for it).
             None => self.legs[callee].theirs.clone().ok_or_else(|| bad_media("2xx without session description"))?,
         };
+        let sent = self.legs[callee].last_sent.clone().ok_or_else(|| bad_media("no offer"))?;
         let Some(offer) = self.offer.clone() else {
-            let caller = &mut self.legs[CALLER];
+            let caller = &self.legs[CALLER];
             let ports = caller.ports(&anchored_streams(&theirs));
-            let ours = relay_offer(&theirs, &caller.policy(), &ports, &caller.identity()).map_err(unusable)?;
-            let ours = caller.stamp(ours);
+            let mut ours = relay_offer(&theirs, &caller.policy(), &ports, &caller.identity()).map_err(unusable)?;
+            self.legs[callee].check_answer(&sent, &theirs, anchored_streams(&theirs))?;
+            caller.protect_first(edge, &mut ours, caller.late_form())?;
+            let ours = self.legs[CALLER].stamp(ours);
             let leg = &mut self.legs[callee];
             leg.ours = leg.last_sent.clone();
             leg.take_theirs(theirs);
             return Ok(ours);
         };
         let caller = &self.legs[CALLER];
-        let sent = self.legs[callee].last_sent.as_ref().ok_or_else(|| bad_media("no offer"))?;
         let ports = caller.ports(&anchored_streams(&offer));
-        let agreed = accept(&offer, sent, &theirs, &ports, &caller.identity()).map_err(unusable)?;
+        let mut agreed = accept(&offer, &sent, &theirs, &ports, &caller.identity()).map_err(unusable)?;
+        self.legs[callee].check_answer(&sent, &theirs, agreed.streams.iter().map(|stream| stream.index))?;
+        // A caller that has its answer already keeps its session as it is.
+        if self.times.answered.is_none() {
+            let caller = &mut self.legs[CALLER];
+            caller.protect_answer(edge, &mut agreed.answer, &offer);
+            agreed.answer = caller.stamp(agreed.answer);
+            caller.ours = Some(agreed.answer.clone());
+        }
         let leg = &mut self.legs[callee];
-        leg.ours = leg.last_sent.clone();
+        leg.ours = Some(sent);
         let relatch = leg.take_theirs(theirs);
         self.wire(now, edge, &agreed.streams, (CALLER, false), (callee, relatch));
         if self.is_answered() {
             self.close_unused(edge, [CALLER, callee], &agreed.streams);
         }
-        // A caller that has its answer already keeps its session as it is.
-        if self.times.answered.is_some() {
-            return Ok(agreed.answer);
-        }
-        let caller = &mut self.legs[CALLER];
-        let answer = caller.stamp(agreed.answer);
-        caller.ours = Some(answer.clone());
-        Ok(answer)
+        Ok(agreed.answer)
     }
 
     /// Reads a far end's description, and refuses addresses that media must not be sent to.
@@ -145,6 +148,7 @@ impl Call {
         let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
         let Agreed { streams, .. } =
             accept(&offer, &sent, &answer, &ports, &self.legs[other].identity()).map_err(unusable)?;
+        self.legs[leg].check_answer(&sent, &answer, streams.iter().map(|stream| stream.index))?;
         let leg_state = &mut self.legs[leg];
         leg_state.ours = Some(sent);
         let relatch = leg_state.take_theirs(answer);
@@ -182,7 +186,7 @@ impl Call {
             for leg in [offerer, answerer] {
                 self.legs[leg].codec.clone_from(&first.codec);
             }
-            edge.decide(now, self.key, format!("media: {}", first.codec));
+            self.note_media(now, edge, &[offerer, answerer], &first.codec);
         }
         self.tap_caller(now, edge);
     }
@@ -190,7 +194,10 @@ impl Call {
     /// Tells the worker where an end's far side is, where that is news.
     pub(crate) fn point(&mut self, edge: &mut Edge, leg: usize, end: EndId, far: &Far, relatch: bool) {
         let Some(media) = self.media else { return };
-        let remote = self.legs[leg].remote_spec(far, edge.config.latch, relatch, self.is_answered());
+        let Some(index) = self.legs[leg].ends.iter().find(|e| e.end == end).map(|e| e.index) else { return };
+        let side = &self.legs[leg];
+        let remote = side.remote_spec(far, edge.config.latch, relatch, self.is_answered());
+        let remote = trunkgate_media::RemoteSpec { srtp: side.srtp_spec(index), ..remote };
         let slot = self.legs[leg].ends.iter_mut().find(|e| e.end == end);
         if let Some(slot) = slot.filter(|slot| relatch || slot.remote.as_ref() != Some(&remote)) {
             slot.remote = Some(trunkgate_media::RemoteSpec { relatch: false, ..remote.clone() });

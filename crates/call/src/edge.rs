@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use ipnet::IpNet;
-use rand::{RngExt as _, SeedableRng as _};
+use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_route::{Plan, Table, Target, TargetSpec};
 use trunkgate_sip::{
@@ -244,6 +244,11 @@ impl Edge {
     pub(crate) fn stream_sid(&mut self) -> String {
         let random: u128 = self.rng.random();
         format!("MZ{random:032x}")
+    }
+
+    /// Fills a key.
+    pub(crate) fn draw(&mut self, bytes: &mut [u8]) {
+        self.rng.fill_bytes(bytes);
     }
 
     /// A session id for `o=` (RFC 8866 §5.2): below 2⁶³, as some read it as signed.

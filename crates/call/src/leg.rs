@@ -4,9 +4,11 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use trunkgate_media::{EndCounters, EndId, LatchMode, RemoteSpec, WireSpec};
+use trunkgate_media::{EndCounters, EndId, LatchMode, RemoteSpec, SrtpKey, SrtpSpec, WireSpec};
 use trunkgate_route::Trunk;
-use trunkgate_sdp::{AgreedStream, Description, Far, Identity, Policy};
+use trunkgate_sdp::crypto::Mki;
+use trunkgate_sdp::keying::agreed;
+use trunkgate_sdp::{AgreedStream, Description, Far, Identity, InlineKey, Policy, Suite};
 use trunkgate_sip::{ClientId, DialogId, Flow, ListenerId, Party, ServerId, Transport};
 
 use crate::agent_leg::AgentSide;
@@ -117,6 +119,8 @@ pub(crate) struct Leg {
     pub(crate) ends: Vec<StreamEnd>,
     /// Codec agreed; empty before.
     pub(crate) codec: String,
+    /// SRTP suite agreed.
+    pub(crate) srtp: Option<Suite>,
     /// Where its RTP comes from, once learned.
     pub(crate) latched: Option<SocketAddr>,
     /// Figures from before a restart, or of ends that are gone.
@@ -148,6 +152,7 @@ impl Leg {
             theirs: None,
             ends: Vec::new(),
             codec: String::new(),
+            srtp: None,
             latched: None,
             earlier: RtpView::default(),
         }
@@ -221,7 +226,7 @@ impl Leg {
         changed
     }
 
-    /// What the worker is told of one stream's far side.
+    /// What the worker is told of one stream's far side, but for its keys ([`Self::srtp_spec`]).
     pub(crate) fn remote_spec(&self, far: &Far, latch: LatchMode, relatch: bool, answered: bool) -> RemoteSpec {
         let signalling = self.signalling().to_canonical();
         let media = far.rtp.map(|rtp| rtp.ip().to_canonical());
@@ -245,6 +250,18 @@ impl Leg {
             watch_idle: answered && sends && receives && far.rtp.is_some() && !far.udptl,
             srtp: None,
         }
+    }
+
+    /// The keys of a stream, by the descriptions in force; `None`: plain RTP.
+    pub(crate) fn srtp_spec(&self, index: usize) -> Option<SrtpSpec> {
+        let section = |description: &Option<Description>| description.as_ref()?.media.get(index).cloned();
+        let keys = agreed(&section(&self.ours)?, &section(&self.theirs)?)?;
+        let suite = media_suite(keys.suite);
+        let key = |key: InlineKey| {
+            let mki = key.mki.map(Mki::to_bytes);
+            SrtpKey::new(suite, &key.key_salt, mki.as_deref()).ok()
+        };
+        Some(SrtpSpec { send: key(keys.ours)?, receive: key(keys.theirs)? })
     }
 
     /// As shown.
@@ -273,7 +290,7 @@ impl Leg {
             remote: self.flow.map(|flow| flow.remote),
             sip_call_id: plain(&self.call_id, CALL_ID_CHARS),
             codec: self.codec.clone(),
-            srtp: "off",
+            srtp: self.srtp.map(Suite::as_str),
             state: self.state.as_str(),
             rtp,
         }
@@ -284,6 +301,18 @@ impl Leg {
 pub(crate) fn policy(trunk: Option<&Trunk>) -> Policy {
     let uri = || URI_CODECS.map(str::to_owned).to_vec();
     Policy { codecs: trunk.map_or_else(uri, |t| t.codecs.clone()) }
+}
+
+/// The same suite in the words of the media engine.
+const fn media_suite(suite: Suite) -> trunkgate_media::Suite {
+    match suite {
+        Suite::AesCm128HmacSha1_80 => trunkgate_media::Suite::AesCm128HmacSha1_80,
+        Suite::AesCm128HmacSha1_32 => trunkgate_media::Suite::AesCm128HmacSha1_32,
+        Suite::AesCm256HmacSha1_80 => trunkgate_media::Suite::AesCm256HmacSha1_80,
+        Suite::AesCm256HmacSha1_32 => trunkgate_media::Suite::AesCm256HmacSha1_32,
+        Suite::AeadAes128Gcm => trunkgate_media::Suite::AeadAes128Gcm,
+        Suite::AeadAes256Gcm => trunkgate_media::Suite::AeadAes256Gcm,
+    }
 }
 
 /// Adds an end's counters to a view.

@@ -35,6 +35,7 @@ mod search;
 mod sessions;
 mod setup;
 pub mod snapshot;
+mod srtp;
 pub mod trace;
 mod trunks;
 mod verdict;

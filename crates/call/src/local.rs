@@ -44,24 +44,19 @@ impl Call {
     /// Our description for the caller's 200: the answer to its offer, or an offer where it made none.
     pub(crate) fn first_description(&mut self, now: Instant, edge: &mut Edge) -> Result<Description, Failure> {
         match self.offer.clone() {
-            Some(offer) => self.answer_locally(now, edge, &offer, false),
+            Some(offer) => self.answer_locally(now, edge, &offer),
             None => {
                 let caller = &mut self.legs[CALLER];
                 let port = caller.ends.first().map_or(0, |end| end.bind.port());
-                let offer = offer_own(&caller.policy(), port, &caller.identity(), Direction::SendRecv);
+                let mut offer = offer_own(&caller.policy(), port, &caller.identity(), Direction::SendRecv);
+                caller.protect_first(edge, &mut offer, caller.late_form())?;
                 Ok(caller.stamp(offer))
             }
         }
     }
 
-    /// Answers an offer of the caller, and has its media follow.
-    fn answer_locally(
-        &mut self,
-        now: Instant,
-        edge: &mut Edge,
-        offer: &Description,
-        relatch: bool,
-    ) -> Result<Description, Failure> {
+    /// Answers an offer of the caller, takes it into force, and has its media follow.
+    fn answer_locally(&mut self, now: Instant, edge: &mut Edge, offer: &Description) -> Result<Description, Failure> {
         let caller = &self.legs[CALLER];
         let answered = answer_offer(offer, &caller.policy(), ANY_PORT, &caller.identity(), Direction::SendRecv);
         let (mut answer, far, (audio, codec)) = answered.map_err(unusable)?;
@@ -71,10 +66,12 @@ impl Call {
         let section = answer.media.get_mut(index).ok_or_else(missing)?;
         section.port = port;
         let spoken = Spoken { index, audio, law: law(&codec), keys: keys(section) };
-        self.speak(now, edge, spoken, &far, relatch);
         let caller = &mut self.legs[CALLER];
+        caller.protect_answer(edge, &mut answer, offer);
         let answer = caller.stamp(answer);
         caller.ours = Some(answer.clone());
+        let relatch = caller.take_theirs(offer.clone());
+        self.speak(now, edge, spoken, &far, relatch);
         Ok(answer)
     }
 
@@ -104,7 +101,7 @@ impl Call {
         if let Some(end) = caller.end(spoken.index).map(|end| end.end) {
             self.point(edge, CALLER, end, far, relatch);
         }
-        edge.decide(now, self.key, format!("media: {codec}"));
+        self.note_media(now, edge, &[CALLER], &codec);
     }
 
     /// The caller's end of what it speaks with the edge.
@@ -144,10 +141,7 @@ impl Call {
 
     /// A caller that talks with an agent wants to change its session, or asks us to offer: the edge answers itself.
     pub(crate) fn reinvited_locally(&mut self, now: Instant, edge: &mut Edge, server: ServerId, offer: &Description) {
-        let caller = &mut self.legs[CALLER];
-        let before = (caller.theirs.clone(), self.spoken);
-        let relatch = caller.take_theirs(offer.clone());
-        match self.answer_locally(now, edge, offer, relatch) {
+        match self.answer_locally(now, edge, offer) {
             Ok(ours) => {
                 if let Some(callee) = self.callee {
                     self.converse(now, edge, callee);
@@ -161,7 +155,6 @@ impl Call {
                 edge.respond(now, server, answer);
             }
             Err(failure) => {
-                (self.legs[CALLER].theirs, self.spoken) = before;
                 edge.respond(now, server, failure.answer().to_sip());
             }
         }
@@ -175,6 +168,7 @@ impl Call {
         let sent = caller.last_sent.clone().ok_or_else(missing)?;
         let ports = vec![ANY_PORT; trunkgate_sdp::anchored_streams(&sent).len()];
         let agreed = accept(&sent, &sent, &answer, &ports, &caller.identity()).map_err(unusable)?;
+        caller.check_answer(&sent, &answer, agreed.streams.iter().map(|stream| stream.index))?;
         let stream = agreed.streams.into_iter().next().ok_or_else(missing)?;
         let section = sent.media.get(stream.index).ok_or_else(missing)?;
         let named = |number: u8, name: &str| section.rtpmap(number).is_some_and(|map| map.is(name));

@@ -16,6 +16,9 @@ pub enum ReasonSlug {
     IncompleteNumber,
     CodecMismatch,
     BadMedia,
+    SrtpRequired,
+    SrtpOff,
+    SrtpMismatch,
     LimitCalls,
     LimitRate,
     NoPorts,
@@ -48,7 +51,7 @@ pub enum ReasonSlug {
 
 impl ReasonSlug {
     /// Every reason, for documents and tests.
-    pub const ALL: [ReasonSlug; 38] = [
+    pub const ALL: [ReasonSlug; 41] = [
         ReasonSlug::CallerHungUp,
         ReasonSlug::CalleeHungUp,
         ReasonSlug::Operator,
@@ -59,6 +62,9 @@ impl ReasonSlug {
         ReasonSlug::IncompleteNumber,
         ReasonSlug::CodecMismatch,
         ReasonSlug::BadMedia,
+        ReasonSlug::SrtpRequired,
+        ReasonSlug::SrtpOff,
+        ReasonSlug::SrtpMismatch,
         ReasonSlug::LimitCalls,
         ReasonSlug::LimitRate,
         ReasonSlug::NoPorts,
@@ -102,6 +108,9 @@ impl ReasonSlug {
             ReasonSlug::IncompleteNumber => "incomplete_number",
             ReasonSlug::CodecMismatch => "codec_mismatch",
             ReasonSlug::BadMedia => "bad_media",
+            ReasonSlug::SrtpRequired => "srtp_required",
+            ReasonSlug::SrtpOff => "srtp_off",
+            ReasonSlug::SrtpMismatch => "srtp_mismatch",
             ReasonSlug::LimitCalls => "limit_calls",
             ReasonSlug::LimitRate => "limit_rate",
             ReasonSlug::NoPorts => "no_ports",
@@ -146,6 +155,9 @@ impl ReasonSlug {
             ReasonSlug::IncompleteNumber => "the called number is empty or malformed",
             ReasonSlug::CodecMismatch => "the two sides have no codec in common",
             ReasonSlug::BadMedia => "a session description cannot be used",
+            ReasonSlug::SrtpRequired => "SRTP is required and was not offered",
+            ReasonSlug::SrtpOff => "SRTP alone was offered and is off",
+            ReasonSlug::SrtpMismatch => "the two sides have no SRTP suite and key in common",
             ReasonSlug::LimitCalls => "too many calls at once",
             ReasonSlug::LimitRate => "too many new calls a second",
             ReasonSlug::NoPorts => "no media port could be had",
@@ -189,7 +201,11 @@ impl ReasonSlug {
             ReasonSlug::NoRoute => 1,
             ReasonSlug::RouteRejected | ReasonSlug::TargetRejected | ReasonSlug::AgentRefused => 21,
             ReasonSlug::IncompleteNumber => 28,
-            ReasonSlug::CodecMismatch | ReasonSlug::BadMedia => 88,
+            ReasonSlug::CodecMismatch
+            | ReasonSlug::BadMedia
+            | ReasonSlug::SrtpRequired
+            | ReasonSlug::SrtpOff
+            | ReasonSlug::SrtpMismatch => 88,
             ReasonSlug::NoPorts => 47,
             ReasonSlug::TooManyHops => 25,
             ReasonSlug::TargetBusy => 17,
@@ -227,6 +243,9 @@ impl ReasonSlug {
             | ReasonSlug::IncompleteNumber
             | ReasonSlug::CodecMismatch
             | ReasonSlug::BadMedia
+            | ReasonSlug::SrtpRequired
+            | ReasonSlug::SrtpOff
+            | ReasonSlug::SrtpMismatch
             | ReasonSlug::LimitCalls
             | ReasonSlug::LimitRate
             | ReasonSlug::TooManyHops => "refused",

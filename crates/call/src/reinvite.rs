@@ -64,8 +64,18 @@ impl Call {
             edge.respond(now, server, FinalAnswer::not_acceptable(ReasonSlug::BadMedia, refusal).to_sip());
             return;
         }
+        let offer = match self.legs[leg].admit(offer) {
+            Ok(offer) => offer,
+            Err(failure) => {
+                edge.respond(now, server, failure.answer().to_sip());
+                return;
+            }
+        };
         if self.is_local() {
             return self.reinvited_locally(now, edge, server, &offer);
+        }
+        if self.rekeyed(now, edge, (leg, other), server, &offer) {
+            return;
         }
         match self.relay(now, edge, (leg, other), Some(server), offer, false) {
             Ok(()) => {
@@ -85,7 +95,14 @@ impl Call {
         self.answer_request(now, edge, leg, server, &ours);
     }
 
-    fn answer_request(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId, ours: &Description) {
+    pub(crate) fn answer_request(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        leg: usize,
+        server: ServerId,
+        ours: &Description,
+    ) {
         let answer = Answer {
             code: 200,
             body: Some(Body::sdp(ours.to_string())),
@@ -111,11 +128,12 @@ impl Call {
         let policy = self.legs[to].policy().shared_with(&self.legs[from].policy());
         let leg = &mut self.legs[to];
         let sent = relay_offer(&offer, &policy, &leg.ports(&streams), &leg.identity());
-        let sent = match sent {
+        let sent = sent.map_err(|refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal));
+        let sent = match sent.and_then(|mut sent| leg.protect_again(edge, &mut sent).map(|()| sent)) {
             Ok(sent) => leg.stamp(sent),
-            Err(refusal) => {
+            Err(failure) => {
                 self.drop_added(edge, &added);
-                return Err(Box::new(FinalAnswer::not_acceptable(ReasonSlug::CodecMismatch, refusal)));
+                return Err(Box::new(failure.answer()));
             }
         };
         let body = Some(Body::sdp(sent.to_string()));
@@ -236,16 +254,18 @@ impl Call {
         let answer = self.read(edge, to, &sdp.ok_or_else(missing)?)?;
         let sent = self.legs[to].last_sent.clone().ok_or_else(missing)?;
         let ports = self.legs[from].ports(&anchored_streams(&pending.offer));
-        let agreed = accept(&pending.offer, &sent, &answer, &ports, &self.legs[from].identity())
+        let mut agreed = accept(&pending.offer, &sent, &answer, &ports, &self.legs[from].identity())
             .map_err(|refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal))?;
+        self.legs[to].check_answer(&sent, &answer, agreed.streams.iter().map(|stream| stream.index))?;
+        let leg = &mut self.legs[from];
+        leg.protect_answer(edge, &mut agreed.answer, &pending.offer);
+        let ours = leg.stamp(agreed.answer);
+        leg.ours = Some(ours.clone());
         let relatch_from = self.legs[from].take_theirs(pending.offer.clone());
         let relatch_to = self.legs[to].take_theirs(answer);
         self.legs[to].ours = Some(sent);
         self.wire(now, edge, &agreed.streams, (from, relatch_from), (to, relatch_to));
         self.close_unused(edge, [from, to], &agreed.streams);
-        let leg = &mut self.legs[from];
-        let ours = leg.stamp(agreed.answer);
-        leg.ours = Some(ours.clone());
         Ok(ours)
     }
 

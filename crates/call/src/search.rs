@@ -90,7 +90,7 @@ impl Call {
     }
 
     /// Goes the next way to the target, or ends the attempt.
-    fn next_way(&mut self, now: Instant, edge: &mut Edge) -> Result<(), Failure> {
+    pub(crate) fn next_way(&mut self, now: Instant, edge: &mut Edge) -> Result<(), Failure> {
         loop {
             let Some(attempt) = &mut self.attempt else { return Err(Failure::unreached(ReasonSlug::Internal)) };
             attempt.progress = Progress::Idle;
@@ -150,7 +150,7 @@ impl Call {
         let (ring_timeout, no_response_timeout) = (attempt.ring_timeout, attempt.no_response_timeout);
         let (flow, local) = self.flow_of(edge, way).ok_or_else(unreachable)?;
         let mut leg = self.new_leg(edge, way, flow).ok_or_else(unreachable)?;
-        let body = match self.offer_to(edge, &mut leg) {
+        let body = match self.offer_to(edge, &mut leg, way.plain) {
             Ok(body) => body,
             Err(failure) => {
                 self.close_ends(edge, &mut leg);
@@ -215,8 +215,8 @@ impl Call {
         Some(Leg { trunk, peer: way.peer.clone(), ..Leg::new(edge.sid(), party, flow, media_ip, edge.session_id()) })
     }
 
-    /// Draws the ends of a leg that we call, and makes our offer to it.
-    fn offer_to(&self, edge: &mut Edge, leg: &mut Leg) -> Result<Body, Failure> {
+    /// Draws the ends of a leg that we call, and makes our offer to it; `plain`: it has refused SRTP.
+    fn offer_to(&self, edge: &mut Edge, leg: &mut Leg, plain: bool) -> Result<Body, Failure> {
         let no_ports = || Failure::unreached(ReasonSlug::NoPorts);
         let media = self.media.ok_or_else(no_ports)?;
         let bind = edge.addressing.media_bind(leg.signalling()).ok_or_else(no_ports)?;
@@ -227,7 +227,7 @@ impl Call {
         }
         let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
         let ports = leg.ports(&streams);
-        let description = match &self.offer {
+        let mut description = match &self.offer {
             Some(offer) => {
                 let policy = leg.policy().shared_with(&self.legs[CALLER].policy());
                 relay_offer(offer, &policy, &ports, &leg.identity()).map_err(unusable)?
@@ -237,6 +237,7 @@ impl Call {
                 offer_own(&policy, ports.first().copied().unwrap_or_default(), &leg.identity(), Direction::SendRecv)
             }
         };
+        leg.protect_first(edge, &mut description, leg.first_form(plain))?;
         Ok(Body::sdp(leg.stamp(description).to_string()))
     }
 
@@ -323,6 +324,9 @@ impl Call {
         }
         self.heard(edge, leg);
         self.legs[leg].state = LegState::Ended;
+        if self.asked_again_without_srtp(now, edge, leg, code) {
+            return;
+        }
         let Some(attempt) = &self.attempt else { return };
         let judgement = attempt.judge(code, q850);
         edge.decide(now, self.key, format!("{} answered {code}", attempt.name()));

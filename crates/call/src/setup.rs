@@ -9,7 +9,7 @@ use trunkgate_route::{Number, Trunk};
 use trunkgate_sdp::{Description, Refusal, anchored_streams};
 use trunkgate_sip::{Flow, Message, Party, ServerId};
 
-use crate::answer::FinalAnswer;
+use crate::answer::{Failure, FinalAnswer};
 use crate::bridge::forbidden_address;
 use crate::call::{CALLER, Call, CallKey, State, Times};
 use crate::controller::Controller;
@@ -139,6 +139,7 @@ impl Call {
             let text = format!("media address {address} is not usable");
             return Err(FinalAnswer::not_acceptable(ReasonSlug::BadMedia, Refusal { warn_code: 399, text }));
         }
+        let offer = self.legs[CALLER].admit(offer).map_err(Failure::answer)?;
         self.legs[CALLER].theirs = Some(offer.clone());
         self.offer = Some(offer);
         Ok(())

@@ -3,6 +3,7 @@
 //! trunks is, without those who listen to it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -59,13 +60,32 @@ struct LegSnapshot {
     dialog: DialogSnapshot,
     media_ip: IpAddr,
     session_id: u64,
-    last_sent: Option<String>,
-    ours: Option<String>,
-    theirs: Option<String>,
+    last_sent: Option<Written>,
+    ours: Option<Written>,
+    theirs: Option<Written>,
     codec: String,
     latched: Option<SocketAddr>,
     figures: RtpView,
     ends: Vec<EndSnapshot>,
+}
+
+/// A session description as text. It may hold keys, which `Debug` never shows.
+#[derive(Clone, Serialize, Deserialize)]
+struct Written(String);
+
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Written(…)")
+    }
+}
+
+impl Written {
+    fn new(description: &Description) -> Written {
+        Written(description.to_string())
+    }
+    fn read(&self) -> Option<Description> {
+        Description::parse(self.0.as_bytes()).ok()
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -162,7 +182,7 @@ impl Call {
 
 impl Leg {
     fn snapshot(&self, edge: &Edge) -> Option<LegSnapshot> {
-        let text = |d: &Option<Description>| d.as_ref().map(ToString::to_string);
+        let text = |d: &Option<Description>| d.as_ref().map(Written::new);
         let mut figures = self.earlier.clone();
         for end in &self.ends {
             add_counters(&mut figures, &end.counters);
@@ -213,8 +233,8 @@ impl Leg {
             }
             ends.push(StreamEnd { index: end.index, end: end.end, bind: end.bind, counters, remote: end.remote });
         }
-        let text = |t: Option<String>| t.and_then(|t| Description::parse(t.as_bytes()).ok());
-        Leg {
+        let text = |t: Option<Written>| t.and_then(|t| t.read());
+        let mut leg = Leg {
             trunk,
             peer: snapshot.peer,
             inbound: at.leg == CALLER,
@@ -230,7 +250,9 @@ impl Leg {
             latched: snapshot.latched,
             earlier: snapshot.figures,
             ..Leg::new(snapshot.sid, party, flow, snapshot.media_ip, snapshot.session_id)
-        }
+        };
+        leg.srtp = leg.suite();
+        leg
     }
 }
 

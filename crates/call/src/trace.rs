@@ -134,8 +134,11 @@ pub(crate) fn body_note(bytes: &[u8]) -> String {
             }
             let line = String::from_utf8_lossy(line);
             let mut words = line.split_ascii_whitespace();
-            let kind = [words.next(), words.next()].map(Option::unwrap_or_default).join(" ");
-            media.push((kind, words.skip(1).take(NOTED.1).map(str::to_owned).collect()));
+            let mut kind = [words.next(), words.next()].map(Option::unwrap_or_default).join(" ");
+            if words.next().is_some_and(|proto| proto.contains("RTP/SAVP")) {
+                kind.push_str(" SRTP");
+            }
+            media.push((kind, words.take(NOTED.1).map(str::to_owned).collect()));
         } else if let (Some(map), Some((_, payloads))) = (line.strip_prefix(b"a=rtpmap:"), media.last_mut()) {
             let map = String::from_utf8_lossy(map);
             let (number, encoding) = map.split_once(' ').unwrap_or_default();
@@ -225,6 +228,8 @@ mod tests {
             b"\r\n\r\nm=audio 4 RTP/AVP 9 101 96\r\na=rtpmap:101 telephone-event/8000\r\nm=video 0 RTP/AVP 96\r\n\
                        a=rtpmap:96 VP8/90000\r\na=rtpmap:\r\n";
         assert_eq!(body_note(mapped), "audio 4: G722 telephone-event 96, video 0: VP8");
+        let secure = b"\r\n\r\nm=audio 4 RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:secret\r\n";
+        assert_eq!(body_note(secure), "audio 4 SRTP: PCMU");
         let answer = b"SIP/2.0 486 Busy Here\r\n\r\n";
         assert_eq!((first_line(answer), body_note(answer)), ("486 Busy Here".into(), String::new()));
         assert_eq!((first_line(b""), body_note(b"")), (String::new(), String::new()));

@@ -54,8 +54,8 @@ pub struct LegView {
     pub sip_call_id: String,
     /// Codec agreed; empty before.
     pub codec: String,
-    /// SRTP suite, or `off`.
-    pub srtp: &'static str,
+    /// SRTP suite; `null` where its RTP is plain, or not agreed on yet.
+    pub srtp: Option<&'static str>,
     /// `trying`, `ringing`, `early`, `answered`, `ended`.
     pub state: &'static str,
     /// Media figures.

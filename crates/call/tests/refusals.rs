@@ -67,7 +67,7 @@ fn what_is_wrong_decides_the_code() {
         (invite("911", &offer()), 404, "no_route"),
         (invite("+14155550100", "v=0\r\nbroken\r\n"), 400, "bad_media"),
         (invite("+14155550100", &no_codec), 488, "codec_mismatch"),
-        (invite("+14155550100", &offer().replace("RTP/AVP", "RTP/SAVP")), 488, "codec_mismatch"),
+        (invite("+14155550100", &offer().replace("RTP/AVP", "RTP/SAVP")), 488, "srtp_off"),
         (invite("+14155550100", &offer().replace("c=IN IP4 198.51.100.7", "c=IN IP4 127.0.0.1")), 488, "bad_media"),
         (invite("+14155550100", &offer().replace("c=IN IP4 198.51.100.7", "c=IN IP4 169.254.3.3")), 488, "bad_media"),
         (

@@ -17,4 +17,4 @@ pub use pattern::{Pattern, PatternError};
 pub use plan::{Matched, Plan, RouteVerdict, Target};
 pub use rate::TokenBucket;
 pub use table::{CallInfo, Definition, Route, Table, TargetSpec};
-pub use trunk::{Peer, SendNumbers, Transport, Trunk};
+pub use trunk::{Peer, SendNumbers, Srtp, Transport, Trunk};

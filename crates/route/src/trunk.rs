@@ -90,6 +90,18 @@ pub enum SendNumbers {
     AsIs,
 }
 
+/// What a trunk does about SRTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Srtp {
+    /// Plain RTP only.
+    #[default]
+    Off,
+    /// Either form as offered; offers SRTP, then plain RTP on 488.
+    Optional,
+    /// SRTP only.
+    Required,
+}
+
 /// A trunk as configured.
 #[derive(Debug, Clone)]
 pub struct Trunk {
@@ -117,6 +129,8 @@ pub struct Trunk {
     pub calls_per_second: u32,
     /// The form of numbers towards it.
     pub send_numbers: SendNumbers,
+    /// Its media's protection.
+    pub srtp: Srtp,
 }
 
 impl Trunk {
@@ -135,6 +149,7 @@ impl Trunk {
             max_calls: 0,
             calls_per_second: 0,
             send_numbers: SendNumbers::E164,
+            srtp: Srtp::Off,
         }
     }
     /// Its peers in the order to try them: priority, then weighted chance (RFC 2782). `pick(total)` returns a random

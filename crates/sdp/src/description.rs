@@ -52,8 +52,8 @@ impl Connection {
     }
 }
 
-/// `a=name` or `a=name:value`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// `a=name` or `a=name:value`. Keys are not shown by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Attribute {
     /// Name.
     pub name: String,
@@ -73,6 +73,14 @@ impl Attribute {
     /// Whether it has this name. Names differ by case (RFC 8866 §5.13), yet nobody means two things by it.
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
+    }
+}
+
+impl fmt::Debug for Attribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secret = ["crypto", "key-mgmt"].iter().any(|name| self.is(name));
+        let value = self.value.as_deref().map(|value| if secret { "…" } else { value });
+        f.debug_struct("Attribute").field("name", &self.name).field("value", &value).finish()
     }
 }
 

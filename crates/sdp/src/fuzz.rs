@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::description::Description;
+use crate::keying::{Form, Srtp, admit, agreed, check_answer, protect_answer, protect_offer};
 use crate::limits;
-use crate::negotiate::{Identity, Policy, accept, relay_offer};
+use crate::negotiate::{Identity, Policy, accept, anchored_streams, relay_offer};
 
 const PORTS: [u16; 4] = [16384, 16386, 16388, 16390];
 /// An offer with something of everything.
@@ -47,6 +48,34 @@ pub fn answer(data: &[u8]) {
         assert!(stream.payloads.iter().all(|(offered, _)| numbers.contains(offered)));
         let sources: BTreeSet<u8> = stream.to_offerer().into_iter().map(|(from, _)| from).collect();
         assert_eq!(sources.len(), stream.to_offerer().len(), "a number means one thing");
+    }
+}
+
+/// Any bytes as an offer with keys: what is taken of it is answered with keys that both sides read alike, where SRTP is
+/// required each stream has some, and a description of ours with keys reads back.
+///
+/// # Panics
+/// Where one of these does not hold.
+pub fn keys(data: &[u8]) {
+    let Ok(offer) = Description::parse(data) else { return };
+    for srtp in [Srtp::Off, Srtp::Optional, Srtp::Required] {
+        let Ok(offer) = admit(offer.clone(), srtp) else { continue };
+        let Ok(mut ours) = relay_offer(&offer, &policy(), &PORTS, &identity()) else { continue };
+        let streams = || anchored_streams(&ours).into_iter();
+        let mut answer = ours.clone();
+        protect_answer(&mut answer, &offer, srtp, None, &mut |bytes| bytes.fill(1));
+        let pairs = || answer.media.iter().zip(&offer.media);
+        for (ours, theirs) in pairs() {
+            let (here, there) = (agreed(ours, theirs), agreed(theirs, ours));
+            assert_eq!(here.map(|k| (k.suite, k.ours, k.theirs)), there.map(|k| (k.suite, k.theirs, k.ours)));
+        }
+        let secure = |index: usize| pairs().nth(index).is_some_and(|(ours, theirs)| agreed(ours, theirs).is_some());
+        assert!(srtp != Srtp::Required || streams().all(secure));
+        assert!(srtp != Srtp::Off || !streams().any(secure));
+        assert_eq!(check_answer(&answer, &offer, streams().filter(|index| secure(*index)), srtp), Ok(()));
+        reads_back(&answer);
+        protect_offer(&mut ours, |_| Form::Secure, Some((&answer, &offer)), &mut |bytes| bytes.fill(2));
+        reads_back(&ours);
     }
 }
 

@@ -1,13 +1,16 @@
 //! Session descriptions (RFC 8866) and what two sides make of them (RFC 3264). Pure: text in, values out.
 //!
 //! [`Description`] reads and writes; [`negotiate`] turns one side's offer into ours to the other side, and the other
-//! side's answer into ours back; [`own`] is for an end that has no other side. It knows no SIP.
+//! side's answer into ours back; [`keying`] makes SRTP of either; [`own`] is for an end that has no other side. It knows
+//! no SIP.
 #![deny(clippy::indexing_slicing)]
 
+pub mod crypto;
 pub mod description;
 pub mod direction;
 pub mod format;
 pub mod fuzz;
+pub mod keying;
 pub mod limits;
 pub mod negotiate;
 pub mod own;
@@ -16,8 +19,10 @@ mod passing;
 mod udptl;
 mod write;
 
+pub use crypto::{Crypto, InlineKey, Suite};
 pub use description::{Attribute, Connection, Description, Media, Origin, ParseError};
 pub use direction::Direction;
 pub use format::Rtpmap;
+pub use keying::{Clash, Form, Keys, Srtp, Unfit};
 pub use negotiate::{Agreed, AgreedStream, Far, Identity, Policy, Refusal, accept, anchored_streams, relay_offer};
 pub use own::{answer_offer, offer_own};

@@ -16,3 +16,11 @@ pub const ANCHORED_STREAMS: usize = 4;
 pub const NAMES_IN_TEXT: usize = 16;
 /// Characters of one name in a refusal's text.
 pub const NAME_CHARS_IN_TEXT: usize = 32;
+/// Longest value of an `a=crypto` line that is looked at, in bytes.
+pub const CRYPTO_BYTES: usize = 2_048;
+/// Digits of its tag (RFC 4568 §9.1).
+pub const TAG_DIGITS: usize = 9;
+/// Master keys in one line.
+pub const KEYS_PER_LINE: usize = 16;
+/// Longest MKI in packets, in bytes (RFC 4568 §9.2).
+pub const MKI_BYTES: u8 = 128;

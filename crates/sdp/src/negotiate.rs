@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::description::{Attribute, Connection, Description, Media, Origin};
 use crate::direction::Direction;
 use crate::format::{Rtpmap, fmtp_fits, static_payload};
+use crate::keying::{OFFERED, Profile, plain_proto};
 use crate::limits;
 use crate::passing::pass;
 use crate::udptl::{self, is_udptl};
@@ -130,10 +131,10 @@ pub struct Agreed {
     pub streams: Vec<AgreedStream>,
 }
 
-/// The m-lines of an offer that the edge anchors: RTP/AVP, RTP/AVPF or UDPTL sections with a port, at most
+/// The m-lines of an offer that the edge anchors: sections of RTP, SRTP or UDPTL with a port, at most
 /// [`ANCHORED_STREAMS`](crate::limits::ANCHORED_STREAMS). One local port pair is needed for each, on each side.
 pub fn anchored_streams(offer: &Description) -> Vec<usize> {
-    let anchored = |media: &Media| media.port != 0 && (is_plain_rtp(&media.proto) || is_udptl(media));
+    let anchored = |media: &Media| media.port != 0 && (Profile::of(&media.proto).is_some() || is_udptl(media));
     let streams = offer.media.iter().enumerate().filter(|(_, media)| anchored(media));
     streams.map(|(index, _)| index).take(limits::ANCHORED_STREAMS).collect()
 }
@@ -141,7 +142,8 @@ pub fn anchored_streams(offer: &Description) -> Vec<usize> {
 /// Turns one side's offer into ours to the other: same m-line order; anchored sections with our address and
 /// `ports[i]` (in the order of [`anchored_streams`]), codecs that `policy` allows in its order and then what else was
 /// offered, further attributes kept where they may be (ptime, maxptime, fmtp, rtcp-fb, label …; not ICE, crypto,
-/// candidates, addresses), direction kept; other sections with port 0.
+/// candidates, addresses), direction kept; other sections with port 0. It is plain RTP, whatever was offered, until
+/// [`protect_offer`](crate::keying::protect_offer) makes SRTP of it.
 ///
 /// # Errors
 /// [`Refusal`] where no section has a usable format.
@@ -240,6 +242,7 @@ fn offered_section(offer: &Description, media: &Media, policy: &Policy, port: u1
     }
     let unchanged = |number: u8| passed.iter().any(|p| p.number == number).then_some(number);
     let mut section = section(media, media, port, &passed, unchanged, offer.direction_of(media))?;
+    plain_proto(&media.proto).clone_into(&mut section.proto);
     multiplex(&mut section, may_mux(media));
     Some(section)
 }
@@ -326,8 +329,8 @@ fn section(
         describe(&mut section, payload.number, &payload.map, payload.fmtp.as_deref());
     }
     section.attributes.extend(source.attributes.iter().filter_map(|attribute| pass(attribute, &number)));
-    // The direction and rtcp-mux are still to come.
-    section.attributes.truncate(limits::ATTRIBUTES - 2);
+    // The direction and rtcp-mux are still to come, and keys may.
+    section.attributes.truncate(limits::ATTRIBUTES - 2 - OFFERED.len() - 1);
     section.attributes.push(Attribute::flag(direction.as_str()));
     section.other.extend(bandwidths(&source.other));
     Some(section)
@@ -399,7 +402,10 @@ fn fits(sent: &Description, answer: &Description) -> Result<(), Refusal> {
     }
     for (offered, answered) in sent.media.iter().zip(&answer.media) {
         let running = offered.port != 0 && answered.port != 0;
-        let same_transport = offered.proto.eq_ignore_ascii_case(&answered.proto) || is_plain_rtp(&answered.proto);
+        // With feedback or without, protected or not: much is taken for the same; keys are judged by themselves.
+        let secure = |media: &Media| Profile::of(&media.proto).map(|profile| profile.secure);
+        let same_transport = offered.proto.eq_ignore_ascii_case(&answered.proto)
+            || secure(answered).is_some_and(|answered| !answered || secure(offered) == Some(true));
         if !offered.kind.eq_ignore_ascii_case(&answered.kind) || (running && !same_transport) {
             let text = format!("offered {}; the answer has {}", stream_name(offered), stream_name(answered));
             return Err(Refusal { warn_code: 304, text });
@@ -416,10 +422,6 @@ fn nothing_offered(offer: &Description, policy: &Policy) -> Refusal {
     }
     let live = || offer.media.iter().filter(|media| media.port != 0);
     let names = if live().next().is_none() { "no stream".to_owned() } else { list(live().map(stream_name)) };
-    if live().any(|media| is_secure(&media.proto)) {
-        let text = format!("SRTP required and not supported: offered {names}; allowed RTP/AVP");
-        return Refusal { warn_code: 399, text };
-    }
     Refusal { warn_code: 304, text: format!("offered {names}; allowed audio RTP/AVP") }
 }
 
@@ -450,7 +452,7 @@ fn stream_name(media: &Media) -> String {
     format!("{} {}", plain(&media.kind), plain(&media.proto))
 }
 
-fn list(names: impl Iterator<Item = String>) -> String {
+pub(crate) fn list(names: impl Iterator<Item = String>) -> String {
     let mut unique: Vec<String> = Vec::new();
     for name in names.take(limits::FORMATS) {
         if !unique.contains(&name) && unique.len() < limits::NAMES_IN_TEXT {
@@ -461,21 +463,13 @@ fn list(names: impl Iterator<Item = String>) -> String {
 }
 
 /// A name from the wire, fit for a quoted string of any protocol.
-fn plain(name: &str) -> String {
+pub(crate) fn plain(name: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || "-._+/".contains(c) { c } else { '?' };
     name.chars().take(limits::NAME_CHARS_IN_TEXT).map(safe).collect()
 }
 
 fn is_edge_codec(map: &Rtpmap) -> bool {
     map.clock == 8000 && map.channels == 1 && EDGE_CODECS.iter().any(|name| map.is(name))
-}
-
-fn is_plain_rtp(proto: &str) -> bool {
-    proto.eq_ignore_ascii_case("RTP/AVP") || proto.eq_ignore_ascii_case("RTP/AVPF")
-}
-
-fn is_secure(proto: &str) -> bool {
-    proto.to_ascii_uppercase().contains("RTP/SAVP")
 }
 
 /// The meaning of a codec name in an offer of ours: number and rtpmap. Dynamic ones start at 96.

@@ -152,6 +152,7 @@ proptest! {
     fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         fuzz::offer(&bytes);
         fuzz::answer(&bytes);
+        fuzz::keys(&bytes);
     }
 
     #[test]
@@ -168,5 +169,6 @@ proptest! {
             prop_assert_eq!(Description::parse(read.to_string().as_bytes()), Ok(read));
         }
         fuzz::offer(&bytes);
+        fuzz::keys(&bytes);
     }
 }

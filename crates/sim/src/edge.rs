@@ -344,6 +344,7 @@ fn trunk(name: &str, address: SocketAddr, transport: PeerTransport) -> Trunk {
         max_calls: 0,
         calls_per_second: 0,
         send_numbers: SendNumbers::E164,
+        srtp: trunkgate_route::Srtp::Off,
     }
 }
 

@@ -10,6 +10,7 @@ mod tables;
 mod within;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -101,8 +102,7 @@ struct Arrival {
     party: Party,
 }
 
-/// All transactions and dialogs of one signalling loop.
-#[derive(Debug)]
+/// All transactions and dialogs of one signalling loop. `Debug` counts them: messages that wait to be repeated hold keys.
 pub struct Endpoint {
     rules: Rules,
     product: String,
@@ -133,6 +133,12 @@ pub struct Endpoint {
     scratch: Vec<u8>,
     /// Networks of each party, besides the address that it speaks from.
     reach: HashMap<Party, Vec<IpNet>>,
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("counts", &self.counts()).finish_non_exhaustive()
+    }
 }
 
 impl Endpoint {

@@ -1,5 +1,6 @@
 //! What goes into an [`Endpoint`](crate::Endpoint) and what comes out: the vocabulary of the crate's face.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
@@ -82,13 +83,19 @@ pub struct ServerId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientId(pub u64);
 
-/// A body and its type.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A body and its type. `Debug` shows no octets: they may hold keys.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Body {
     /// The Content-Type value, e.g. `application/sdp`.
     pub content_type: String,
     /// The octets.
     pub bytes: Bytes,
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Body({}, {} bytes)", self.content_type, self.bytes.len())
+    }
 }
 
 impl Body {
