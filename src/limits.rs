@@ -84,6 +84,22 @@ pub const AGENT_MESSAGES_UNDER_WAY: usize = 8;
 pub const AGENT_WRITE_BUFFER_BYTES: usize = 4096;
 /// Bytes read from an agent's socket at once.
 pub const AGENT_READ_BUFFER_BYTES: usize = 8192;
+/// Bytes of the pieces in which a long frame from an agent is handed on.
+pub const AGENT_PIECE_BYTES: u64 = 4096;
+/// Bytes read from one agent before the others on its thread have their turn.
+pub const AGENT_SLICE_BYTES: usize = 16 << 10;
+/// Bytes that an agent may send at full speed: 20 minutes of audio.
+pub const AGENT_BURST_BYTES: i64 = 16 << 20;
+/// Bytes a second that are read of an agent beyond that: hundreds of times real time.
+pub const AGENT_BYTES_PER_SECOND: i64 = 4 << 20;
+/// What a frame from an agent costs of these besides its bytes.
+pub const AGENT_FRAME_COST_BYTES: i64 = 256;
+/// How long an agent that sent too much is not read.
+pub const AGENT_PAUSE: Duration = Duration::from_millis(20);
+/// Bytes of a message that is not complete which an agent may have come whatever the edge holds: a minute of audio.
+pub const AGENT_GATHERED_BYTES: u64 = 1 << 20;
+/// Pings of an agent whose answers wait for its socket; past that it is read no further.
+pub const AGENT_PONGS_UNFLUSHED: usize = 256;
 /// Bytes that wait for an agent in the system, about: a second of both tracks.
 pub const AGENT_SEND_BUFFER_BYTES: u32 = 32 << 10;
 /// Addresses of an agent's host that are tried.

@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 
 use agent::*;
 use rig::*;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::{Message, WebSocket, accept};
+use tokio_tungstenite::tungstenite::{Message, WebSocket, accept, accept_hdr};
 use trunkgate_media::agent::{Loss, SIGNATURE_HEADER, Settings, TrackSet, sign};
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::{Command, EndId, Event, Law, MediaId, SocketSpec, Sound, TapSpec};
@@ -152,6 +153,21 @@ fn what_answers_otherwise_is_told_apart() {
         assert_eq!(loss_of(&server), expected, "{answer}");
         server.join();
     }
+}
+
+/// None was offered, so what it compresses could not be read.
+#[test]
+fn an_extension_that_was_not_offered_is_refused() {
+    let server = Server::raw(|stream| {
+        let extend = |_: &Request, mut response: Response| {
+            let extension = "permessage-deflate".parse().unwrap();
+            response.headers_mut().insert("Sec-WebSocket-Extensions", extension);
+            Ok(response)
+        };
+        let _ = accept_hdr(stream, extend);
+    });
+    assert_eq!(loss_of(&server), Loss::NotWebSocket);
+    server.join();
 }
 
 #[test]
@@ -308,6 +324,30 @@ fn an_agent_that_sends_too_much_is_read_no_further() {
     }
     assert!((60..TOTAL).contains(&before), "{before} messages taken");
     rig.workers.send(ID, Command::RemoveEnd { end: AGENT });
+    server.join();
+    rig.workers.stop();
+}
+
+/// The answers would wait in memory.
+#[test]
+fn an_agent_that_pings_and_does_not_read_is_read_no_further() {
+    const TOTAL: usize = 40_000;
+    let (written, wait) = channel();
+    let server = Server::raw(move |stream| {
+        let socket = socket2::SockRef::from(&stream);
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.set_send_buffer_size(4096).unwrap();
+        let mut stream = accept(stream).unwrap().into_inner();
+        let ping = [&[0x89, 125][..], &[b'p'; 125]].concat();
+        let count = (0..TOTAL).take_while(|_| std::io::Write::write_all(&mut stream, &ping).is_ok()).count();
+        written.send(count).unwrap();
+    });
+    let (mut rig, _side) = with_agent(settings(), socket_spec(server.url()));
+    assert_eq!(rig.told(), Event::AgentOpen { end: AGENT });
+    assert!(matches!(rig.told(), Event::AgentLost { .. }));
+    rig.workers.send(ID, Command::RemoveEnd { end: AGENT });
+    let written = wait.recv_timeout(PATIENCE).unwrap();
+    assert!((256..TOTAL / 2).contains(&written), "{written} pings taken");
     server.join();
     rig.workers.stop();
 }

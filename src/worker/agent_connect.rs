@@ -20,6 +20,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError, ProtocolError};
 use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_EXTENSIONS;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
@@ -27,7 +28,7 @@ use trunkgate_media::SocketSpec;
 use trunkgate_media::agent::{Loss, SIGNATURE_HEADER, sign};
 
 use crate::limits::{
-    AGENT_ADDRESS_TIMEOUT, AGENT_ADDRESSES, AGENT_MESSAGE_BYTES, AGENT_READ_BUFFER_BYTES, AGENT_SEND_BUFFER_BYTES,
+    AGENT_ADDRESS_TIMEOUT, AGENT_ADDRESSES, AGENT_MESSAGE_BYTES, AGENT_PIECE_BYTES, AGENT_SEND_BUFFER_BYTES,
     AGENT_UNACKNOWLEDGED, AGENT_WRITE_BUFFER_BYTES,
 };
 
@@ -152,12 +153,17 @@ impl Target {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let config = WebSocketConfig::default()
-            .read_buffer_size(AGENT_READ_BUFFER_BYTES)
+            .read_buffer_size(usize::try_from(AGENT_PIECE_BYTES).unwrap_or(usize::MAX))
             .write_buffer_size(AGENT_WRITE_BUFFER_BYTES)
             .max_message_size(Some(AGENT_MESSAGE_BYTES))
             .max_frame_size(Some(AGENT_MESSAGE_BYTES));
         let opened = client_async_with_config(self.request, stream, Some(config)).await;
-        opened.map(|(socket, _)| socket).map_err(|error| Fault::of_handshake(&error))
+        let (socket, answer) = opened.map_err(|error| Fault::of_handshake(&error))?;
+        // It would send what we cannot read (RFC 6455 §4.1). The library does not look.
+        if answer.headers().contains_key(SEC_WEBSOCKET_EXTENSIONS) {
+            return Err(Fault::new(Loss::NotWebSocket, "it wants an extension that was not offered"));
+        }
+        Ok(socket)
     }
 }
 

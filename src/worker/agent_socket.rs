@@ -20,10 +20,11 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use tokio_tungstenite::tungstenite::{Bytes, Utf8Bytes};
 use trunkgate_media::agent::limits::CLOSE_TIMEOUT;
 use trunkgate_media::agent::{Loss, Transmit};
-use trunkgate_media::{EndId, MediaId, SocketSpec};
+use trunkgate_media::{Counter, EndId, MediaId, SocketSpec};
 
 use super::agent_connect::{Fault, Target};
-use crate::limits::AGENT_MESSAGES_UNDER_WAY;
+use super::agent_intake::Intake;
+use crate::limits::{AGENT_MESSAGES_UNDER_WAY, AGENT_PONGS_UNFLUSHED};
 
 /// Whose socket it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub(super) enum Said {
     Text(Utf8Bytes),
     /// A binary message of so many bytes; the same.
     Binary(usize),
+    /// A ping, answered by the library; the same.
+    Ping,
     /// The answer to a ping; the same.
     Pong,
     /// It takes messages again.
@@ -75,18 +78,26 @@ pub(super) struct Socket {
     starved: Arc<AtomicBool>,
     go: mpsc::Receiver<()>,
     last_words: oneshot::Receiver<Vec<Transmit>>,
+    /// What the whole edge holds of agents, in bytes.
+    held: Arc<Counter>,
+    /// Answers to pings that the socket has not taken.
+    pongs: usize,
     told_end: bool,
 }
 
-/// Both sides of a socket to be opened.
-pub(super) fn socket(name: Name, inbox: mpsc::UnboundedSender<(Name, Said)>) -> (Door, Socket) {
+/// Both sides of a socket to be opened; `held`: what the whole edge holds of agents, in bytes.
+pub(super) fn socket(
+    name: Name,
+    inbox: mpsc::UnboundedSender<(Name, Said)>,
+    held: Arc<Counter>,
+) -> (Door, Socket) {
     let (to_socket, outgoing) = mpsc::channel(AGENT_MESSAGES_UNDER_WAY);
     let (may_go, go) = mpsc::channel(1);
     let (goodbye, last_words) = oneshot::channel();
     let starved = Arc::new(AtomicBool::new(false));
     let door =
         Door { name, outgoing: to_socket, starved: starved.clone(), go: may_go, waits: false, last_words: goodbye };
-    (door, Socket { name, inbox, outgoing, starved, go, last_words, told_end: false })
+    (door, Socket { name, inbox, outgoing, starved, go, last_words, held, pongs: 0, told_end: false })
 }
 
 impl Door {
@@ -135,18 +146,19 @@ impl Socket {
 
     async fn converse(&mut self, spec: &SocketSpec) -> Result<(), Fault> {
         let target = Target::new(spec)?;
+        let held = self.held.clone();
         if target.secure {
             let opened = async {
                 let stream = target.connect(spec).await?;
                 let stream = target.secure(spec, stream).await?;
-                target.upgrade(stream).await
+                target.upgrade(Intake::new(stream, held)).await
             };
             let Some(socket) = self.unless_dropped(opened).await? else { return Ok(()) };
             self.speak(socket).await
         } else {
             let opened = async {
                 let stream = target.connect(spec).await?;
-                target.upgrade(stream).await
+                target.upgrade(Intake::new(stream, held)).await
             };
             let Some(socket) = self.unless_dropped(opened).await? else { return Ok(()) };
             self.speak(socket).await
@@ -175,9 +187,10 @@ impl Socket {
                 Turn::Read(Some(Ok(Message::Text(text)))) => self.say(Said::Text(text)),
                 Turn::Read(Some(Ok(Message::Binary(bytes)))) => self.say(Said::Binary(bytes.len())),
                 Turn::Read(Some(Ok(Message::Pong(_)))) => self.say(Said::Pong),
-                // Answered by the library.
                 Turn::Read(Some(Ok(Message::Ping(_) | Message::Frame(_)))) => {
-                    (may_read, unflushed) = (true, true);
+                    unflushed = true;
+                    self.pongs += 1;
+                    self.say(Said::Ping);
                 }
                 Turn::Read(Some(Ok(Message::Close(frame)))) => {
                     self.end(Said::Closed(frame.map(|frame| frame.code.into())));
@@ -214,7 +227,8 @@ impl Socket {
             return Poll::Ready(Turn::Broken(error));
         }
         *may_read |= self.go.poll_recv(cx).is_ready();
-        if *may_read && let Poll::Ready(read) = socket.poll_next_unpin(cx) {
+        let reads = *may_read && self.pongs < AGENT_PONGS_UNFLUSHED;
+        if reads && let Poll::Ready(read) = socket.poll_next_unpin(cx) {
             *may_read = false;
             return Poll::Ready(Turn::Read(read));
         }
@@ -241,7 +255,7 @@ impl Socket {
             self.say(Said::Took);
         }
         if *unflushed && socket.poll_flush_unpin(cx)?.is_ready() {
-            *unflushed = false;
+            (*unflushed, self.pongs) = (false, 0);
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ impl Worker {
         self.next_socket += 1;
         live.session.handle_input(now, Command::AddAgent { end, spec: spec.clone() });
         if !refused && !live.session.agent_is_closed(end) {
-            let (door, task) = socket(name, self.said.clone());
+            let (door, task) = socket(name, self.said.clone(), self.held.clone());
             live.doors.push(door);
             self.tasks.spawn(task.run(spec.socket.clone()));
         }
@@ -34,13 +34,13 @@ impl Worker {
         let Some(live) = self.sessions.get_mut(at) else { return };
         let Some(door) = live.doors.iter_mut().find(|door| door.name == name) else { return };
         self.at_work = Some(at);
-        door.waits |= matches!(said, Said::Text(_) | Said::Binary(_) | Said::Pong);
+        door.waits |= matches!(said, Said::Text(_) | Said::Binary(_) | Said::Ping | Said::Pong);
         let input = match &said {
             Said::Opened => Some(AgentInput::Opened),
             Said::Text(text) => Some(AgentInput::Text(text)),
             Said::Binary(bytes) => Some(AgentInput::Binary(*bytes)),
             Said::Pong => Some(AgentInput::Pong),
-            Said::Took => None,
+            Said::Took | Said::Ping => None,
             Said::Closed(code) => Some(AgentInput::Closed(*code)),
             Said::Lost(fault) => {
                 if !fault.detail.is_empty() {

@@ -6,6 +6,7 @@
 //! thing once.
 
 mod agent_connect;
+mod agent_intake;
 mod agent_socket;
 mod agents;
 mod control;
@@ -22,6 +23,9 @@ use trunkgate_media::{Command, Counter, Event, MediaId, WorkerCounters};
 
 use port_set::PortSet;
 use turn::{Order, Worker};
+
+/// Agents' sockets that have their turn before the loop has its own, and packets and clocks are looked at.
+const TASKS_PER_LOOK: u32 = 8;
 
 /// The running workers.
 #[derive(Debug)]
@@ -93,7 +97,8 @@ impl Link {
         held: Arc<Counter>,
         events: UnboundedSender<(MediaId, Event)>,
     ) -> std::io::Result<Link> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().event_interval(TASKS_PER_LOOK).build()?;
         let ports = {
             let _inside = runtime.enter();
             PortSet::new()?

@@ -24,6 +24,8 @@ use super::port_set::{Owner, Pair, Port, PortSet};
 const COMMANDS_PER_TURN: usize = 32;
 /// Messages of agents taken per turn.
 const MESSAGES_PER_TURN: usize = 32;
+/// Bytes of these after which the others have their turn: a few milliseconds.
+const MESSAGE_BYTES_PER_TURN: usize = 1 << 20;
 /// Sessions called per turn; those beyond are called in the next one.
 const SESSIONS_PER_TURN: usize = 256;
 /// How often the loop turns where nothing happens.
@@ -179,11 +181,12 @@ impl Worker {
 
     /// Takes what a socket told and some that waits behind it.
     fn hear_all(&mut self, first: Option<(Name, Said)>) {
-        let mut next = first;
+        let (mut next, mut bytes) = (first, 0);
         for taken in 1.. {
             let Some((name, said)) = next else { return };
+            bytes += if let Said::Text(text) = &said { text.len() } else { 0 };
             self.guarded(|worker, now| worker.hear(now, name, said));
-            if taken == MESSAGES_PER_TURN {
+            if taken == MESSAGES_PER_TURN || bytes >= MESSAGE_BYTES_PER_TURN {
                 return;
             }
             next = self.inbox.try_recv().ok();

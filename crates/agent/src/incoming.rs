@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::error::Category;
 
-use crate::limits::{DIGITS, MARK_NAME_BYTES, TARGET_BYTES, TEXT_BYTES};
+use crate::limits::{DIGITS, MARK_NAME_BYTES, TARGET_BYTES, TEXT_BESIDE_BYTES, TEXT_BYTES};
 use crate::problem::Problem;
 
 /// Agents write base64 with and without padding.
@@ -85,7 +85,7 @@ impl Incoming<'_> {
 /// # Errors
 /// What is wrong with it.
 pub fn parse(text: &str) -> Result<Received<'_>, Problem> {
-    if text.len() > TEXT_BYTES {
+    if text.len() > TEXT_BYTES || !is_short_but_for_one_string(text) {
         return Err(Problem::TooLarge { bytes: text.len() });
     }
     let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| {
@@ -132,6 +132,19 @@ pub fn parse(text: &str) -> Result<Received<'_>, Problem> {
         event => Incoming::Unknown { event },
     };
     Ok(Received { stream_sid: stream_sid.map(|sid| sid.0), message })
+}
+
+/// Whether a text is worth being read: a string of any length is passed over quickly, millions of other things are not.
+fn is_short_but_for_one_string(text: &str) -> bool {
+    if text.len() <= TEXT_BESIDE_BYTES {
+        return true;
+    }
+    let bytes = text.as_bytes();
+    let before = bytes.get(..TEXT_BESIDE_BYTES).unwrap_or_default();
+    let Some(begin) = memchr::memrchr(b'"', before) else { return false };
+    let long = bytes.get(begin + 1..).unwrap_or_default();
+    let Some(len) = memchr::memchr(b'"', long) else { return false };
+    text.len() - len <= TEXT_BESIDE_BYTES
 }
 
 /// Decodes a payload into `audio`, in place of what was there; nothing is there after an error.

@@ -7,6 +7,8 @@ pub const FRAME: Duration = Duration::from_millis(20);
 
 /// Bytes of one text from an agent: 120 s of audio at 24 kHz, 780 s of μ-law. A longer one is not read.
 pub const TEXT_BYTES: usize = 8 << 20;
+/// Bytes of a text beside its longest string: what may be long is audio.
+pub const TEXT_BESIDE_BYTES: usize = 64 << 10;
 /// Bytes of a mark's name; a mark with a longer one is told and never comes back.
 pub const MARK_NAME_BYTES: usize = 4096;
 /// Bytes of a transfer's target.
@@ -37,6 +39,8 @@ pub const CATCH_UP_TICKS: u64 = 10;
 pub const OUTBOX_MEDIA_FRAMES: usize = 100;
 /// Control messages that wait for a slow socket before it is read no further.
 pub const OUTBOX_CONTROL_PAUSE: usize = 1024;
+/// Bytes of these; the same.
+pub const OUTBOX_CONTROL_PAUSE_BYTES: usize = 64 << 10;
 /// Control messages that wait for a slow socket; with one more the agent is lost. More than all waiting marks, since
 /// one `clear` returns them all.
 pub const OUTBOX_CONTROL_MESSAGES: usize = 2 * MARKS_WAITING;

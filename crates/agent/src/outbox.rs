@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::limits::{OUTBOX_CONTROL_MESSAGES, OUTBOX_CONTROL_PAUSE, OUTBOX_MEDIA_FRAMES};
+use crate::limits::{
+    OUTBOX_CONTROL_MESSAGES, OUTBOX_CONTROL_PAUSE, OUTBOX_CONTROL_PAUSE_BYTES, OUTBOX_MEDIA_FRAMES,
+};
 
 /// The next thing to write to the socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +31,16 @@ enum Waiting {
 pub struct Outbox {
     queue: VecDeque<Waiting>,
     media: usize,
+    /// Of control messages that wait.
+    control_bytes: usize,
     dropped: u64,
+}
+
+fn bytes(transmit: &Transmit) -> usize {
+    match transmit {
+        Transmit::Text(text) => text.len(),
+        Transmit::Ping | Transmit::Close(_) => 0,
+    }
 }
 
 impl Outbox {
@@ -53,6 +64,7 @@ impl Outbox {
         if self.control() >= OUTBOX_CONTROL_MESSAGES {
             return false;
         }
+        self.control_bytes += bytes(&transmit);
         self.queue.push_back(Waiting::Control(transmit));
         true
     }
@@ -63,13 +75,16 @@ impl Outbox {
                 self.media -= 1;
                 Some(Transmit::Text(text))
             }
-            Waiting::Control(transmit) => Some(transmit),
+            Waiting::Control(transmit) => {
+                self.control_bytes -= bytes(&transmit);
+                Some(transmit)
+            }
         }
     }
     /// Throws everything away.
     pub fn clear(&mut self) {
         self.queue.clear();
-        self.media = 0;
+        (self.media, self.control_bytes) = (0, 0);
     }
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
@@ -85,7 +100,7 @@ impl Outbox {
     }
     /// Whether so many answers wait that no more should be asked for.
     pub fn is_crowded(&self) -> bool {
-        self.control() >= OUTBOX_CONTROL_PAUSE
+        self.control() >= OUTBOX_CONTROL_PAUSE || self.control_bytes >= OUTBOX_CONTROL_PAUSE_BYTES
     }
     /// Media frames dropped so far.
     pub fn dropped(&self) -> u64 {
@@ -134,5 +149,20 @@ mod tests {
         outbox.clear();
         assert!(outbox.push_control(Transmit::Close(1000)));
         assert_eq!((outbox.media(), outbox.control()), (0, 1));
+    }
+
+    #[test]
+    fn few_long_answers_crowd_it_as_well() {
+        let mut outbox = Outbox::default();
+        assert!(outbox.push_control(Transmit::Text(vec![b'm'; OUTBOX_CONTROL_PAUSE_BYTES - 1].into())));
+        outbox.push_media(text(0));
+        assert!(!outbox.is_crowded());
+        assert!(outbox.push_control(Transmit::Text(text(1))));
+        assert!(outbox.is_crowded());
+        outbox.pop();
+        assert!(!outbox.is_crowded());
+        assert!(outbox.push_control(Transmit::Text(vec![b'm'; OUTBOX_CONTROL_PAUSE_BYTES].into())));
+        outbox.clear();
+        assert!(!outbox.is_crowded());
     }
 }

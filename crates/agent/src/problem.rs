@@ -13,7 +13,8 @@ pub enum Problem {
         /// Its length.
         bytes: usize,
     },
-    /// A text longer than [`TEXT_BYTES`](crate::limits::TEXT_BYTES).
+    /// A text longer than [`TEXT_BYTES`](crate::limits::TEXT_BYTES), or a long one that is not one string for the most
+    /// part.
     TooLarge {
         /// Its length.
         bytes: usize,

@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use support::{STREAM, Told, open, say, settings, texts, told};
 use trunkgate_agent::limits::{
-    DIGITS, MARK_NAME_BYTES, MARKS_WAITING, OUTBOX_CONTROL_MESSAGES, PROBLEMS_TOLD, TARGET_BYTES, TEXT_BYTES,
+    DIGITS, MARK_NAME_BYTES, MARKS_WAITING, OUTBOX_CONTROL_MESSAGES, PROBLEMS_TOLD, TARGET_BYTES,
+    TEXT_BESIDE_BYTES, TEXT_BYTES,
 };
 use trunkgate_agent::{Input, Loss, Playout, Problem, Settings, Stream, parse};
 
@@ -115,7 +116,25 @@ fn deep_nesting_is_passed_over_or_refused() {
     let nested = |depth| format!(r#"{{"event":"clear","x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
     assert!(parse(&nested(100)).is_ok());
     // No stack is used up, whatever serde makes of it.
-    let _ = parse(&nested(1_000_000));
+    let _ = parse(&nested(30_000));
+    assert_eq!(parse(&nested(1_000_000)).unwrap_err().slug(), "message_too_large");
+}
+
+/// What may be long is one string.
+#[test]
+fn a_long_text_of_many_parts_is_not_read() {
+    let beside = |many: usize, payload: usize| {
+        let (many, payload) = ("1,".repeat(many / 2), "A".repeat(payload));
+        format!(r#"{{"x":[{many}1],"media":{{"payload":"{payload}"}},"event":"media","y":[{many}1]}}"#)
+    };
+    let frame = beside(0, 0).len();
+    for payload in [0, 2_000_000] {
+        assert!(parse(&beside((TEXT_BESIDE_BYTES - frame) / 2 & !1, payload)).is_ok(), "{payload}");
+    }
+    assert_eq!(parse(&beside(TEXT_BESIDE_BYTES / 2 + 2, 2_000_000)).unwrap_err().slug(), "message_too_large");
+    assert_eq!(parse(&beside(TEXT_BESIDE_BYTES / 2 + 2, 0)).unwrap_err().slug(), "message_too_large");
+    assert_eq!(parse(&"[".repeat(1 << 20)).unwrap_err().slug(), "message_too_large");
+    assert_eq!(parse(&format!("\"{}", "a".repeat(1 << 20))).unwrap_err().slug(), "message_too_large");
 }
 
 #[test]

@@ -193,6 +193,10 @@ impl Call {
             }
             // The digits are for the caller's ear only.
             AgentWish::Dtmf(_) => self.note(now, edge, leg, "digits towards the caller are not in this version"),
+            // Else the caller would be lost with the agent that has it.
+            AgentWish::Transfer(_) if self.legs.len() > ATTEMPTS_PER_CALL => {
+                self.note(now, edge, leg, "transfers the caller too often: it stays");
+            }
             AgentWish::Transfer(text) => {
                 let target = wish::target(&text, edge.table.numbers()).and_then(|target| edge.target(&target));
                 match target {

@@ -15,7 +15,9 @@ pub(crate) fn target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
         "agent" => Some(TargetSpec::Agent(rest.to_owned())),
         "trunk" => {
             let (name, number) = rest.split_once('/').map_or((rest, None), |(name, number)| (name, Some(number)));
-            let callable = number.is_none_or(|number| numbers.normalise(number, None).is_ok());
+            let callable = number.is_none_or(|number| {
+                numbers.normalise(number, None).is_ok() && !number.contains(char::is_control)
+            });
             callable.then(|| TargetSpec::Trunk { name: name.to_owned(), number: number.map(str::to_owned) })
         }
         "sip" => {
@@ -56,6 +58,10 @@ mod tests {
             "pbx",
             "trunk:pbx/",
             "trunk:pbx/+1x",
+            "trunk:pbx/desk\r\nX-Header: 1",
+            "trunk:pbx/\0",
+            "sip:bob@sbc.example\r\nX-Header: 1",
+            "sip:bob@sbc.example>",
             "reject:486",
             "sips:bob@sbc.example",
             "sip:bob@sbc.example;transport=tls",

@@ -5,6 +5,7 @@ mod bench;
 
 use bench::agents::{Told, agent, agent_table, hang_up, to_agent};
 use bench::{BACKUP, Bench, CARRIER, Dialed, PBX, answer, route, to_trunk};
+use trunkgate_call::limits::ATTEMPTS_PER_CALL;
 use trunkgate_media::{AgentWish, Event};
 use trunkgate_route::{Agent, OnClose};
 
@@ -84,6 +85,25 @@ fn an_agent_may_hand_over_to_another() {
     bench.open(night);
     bench.nothing();
     assert_eq!(bench.state(), "answered");
+    hang_up(&mut bench, &mut caller);
+    bench.finish();
+}
+
+/// An agent that sends the caller on to itself, for ever: in the end the caller stays with it.
+#[test]
+fn too_many_transfers_do_not_lose_the_caller() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk")]);
+    let (mut caller, _, mut desk) = bench.talking();
+    for _ in 1..ATTEMPTS_PER_CALL {
+        bench.wish(desk, AgentWish::Transfer("agent:desk".into()));
+        desk = bench.asked().pop().unwrap().0;
+        bench.open(desk);
+        bench.told();
+    }
+    bench.wish(desk, AgentWish::Transfer("agent:desk".into()));
+    bench.nothing();
+    assert_eq!((bench.state(), bench.told()), ("answered", vec![]));
+    assert!(bench.story().ends_with("transfers the caller too often: it stays"), "{}", bench.story());
     hang_up(&mut bench, &mut caller);
     bench.finish();
 }

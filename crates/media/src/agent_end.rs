@@ -40,7 +40,7 @@ pub(crate) struct AgentEnd {
     held: u64,
     open: bool,
     closed: bool,
-    /// The socket was not read for a while: its answer to a ping may lie there.
+    /// The socket is not read: its answer to a ping may lie there.
     unread: bool,
     notes: u32,
     wishes: Wishes,
@@ -84,10 +84,7 @@ impl AgentEnd {
             AgentInput::Opened => Input::Opened,
             AgentInput::Text(text) => Input::Text(text),
             AgentInput::Binary(bytes) => Input::Binary(bytes),
-            AgentInput::Pong => {
-                self.unread = false;
-                Input::Pong
-            }
+            AgentInput::Pong => Input::Pong,
             AgentInput::Closed(code) => Input::Closed(code),
             AgentInput::Lost(loss) => Input::Lost(loss),
         };
@@ -149,7 +146,7 @@ impl AgentEnd {
         let room =
             playout.is_none_or(|playout| playout.wants_more() && !(crowded && playout.held_ms() > AGENT_SHARE_MS));
         let more = room && self.stream.wants_more();
-        self.unread |= !more;
+        self.unread = !more;
         more
     }
     /// Whether the conversation is over, and the socket of no use any more.

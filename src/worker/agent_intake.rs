@@ -1,0 +1,523 @@
+//! What an agent's connection takes in, so that no agent takes the thread, or the memory, from the calls beside it.
+//!
+//! It stands between the connection and the WebSocket library and changes no message. It reads a little at a time and
+//! not for ever at full speed; each frame costs as much as some bytes, since it is work whatever it holds. A long frame
+//! is handed on in pieces, as if it had come in fragments (RFC 6455 §5.4): the library would make room for the whole of
+//! it and keep that room until the connection ends. What has come of a message that is not complete counts as audio
+//! held; once the edge holds its limit, a long one waits.
+
+use std::future::Future as _;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep};
+use trunkgate_media::Counter;
+use trunkgate_media::limits::AGENT_BYTES_HELD;
+
+use crate::limits::{
+    AGENT_BURST_BYTES, AGENT_BYTES_PER_SECOND, AGENT_FRAME_COST_BYTES, AGENT_GATHERED_BYTES, AGENT_MESSAGE_BYTES,
+    AGENT_PAUSE, AGENT_PIECE_BYTES, AGENT_READ_BUFFER_BYTES, AGENT_SLICE_BYTES,
+};
+
+/// Two bytes and the longest length.
+const HEADER_BYTES: usize = 10;
+const FIN: u8 = 0x80;
+const RESERVED: u8 = 0x70;
+const OPCODE: u8 = 0x0f;
+/// Opcodes up to this are those of messages: continuation, text, binary.
+const LAST_DATA_OPCODE: u8 = 2;
+const MASKED: u8 = 0x80;
+const MASK_BYTES: u64 = 4;
+
+/// A connection, and how much more may come from it.
+#[derive(Debug)]
+pub(super) struct Intake<S> {
+    inner: S,
+    /// What was read: so many bytes, handed out up to `at`.
+    buffer: Box<[u8]>,
+    read: usize,
+    at: usize,
+    within: Within,
+    /// The header of a frame: as it comes in, and as it goes out.
+    coming: Header,
+    going: Header,
+    /// Of a message that is not complete.
+    gathered: u64,
+    /// Bytes that may still be read before others have their turn.
+    slice: usize,
+    credit: i64,
+    since: Instant,
+    pause: Option<Pin<Box<Sleep>>>,
+    held: Held,
+}
+
+/// A share of what the edge holds, given back when dropped.
+#[derive(Debug)]
+struct Held {
+    edge: Arc<Counter>,
+    own: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Within {
+    /// The answer to the handshake.
+    Answer {
+        /// Bytes of the present line.
+        line: usize,
+        /// Whether a line that is not empty has come.
+        begun: bool,
+    },
+    Header,
+    Payload {
+        /// Still to come of this piece.
+        piece: u64,
+        /// Still to come of the frame behind it.
+        behind: u64,
+        /// Of a message, not a control frame.
+        data: bool,
+        /// The message's last frame.
+        last: bool,
+    },
+}
+
+/// A header, `at` bytes of it handed out.
+#[derive(Debug, Clone, Copy, Default)]
+struct Header {
+    bytes: [u8; HEADER_BYTES],
+    len: usize,
+    at: usize,
+}
+
+impl Header {
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.len) {
+            *place = byte;
+            self.len += 1;
+        }
+    }
+    fn of_piece(first: u8, len: u64) -> Header {
+        let mut header = Header::default();
+        header.push(first);
+        match u8::try_from(len) {
+            Ok(short) if short < 126 => header.push(short),
+            _ => {
+                header.push(126);
+                // A piece is far below 64 KiB.
+                u16::try_from(len).unwrap_or(u16::MAX).to_be_bytes().into_iter().for_each(|byte| header.push(byte));
+            }
+        }
+        header
+    }
+    /// First byte, whether masked, and length of the payload; `None` until it is complete.
+    fn read(&self) -> Option<(u8, bool, u64)> {
+        let (&[first, second], rest) = self.bytes.get(..self.len)?.split_first_chunk()?;
+        let len = match second & !MASKED {
+            126 => u64::from(u16::from_be_bytes(rest.try_into().ok()?)),
+            127 => u64::from_be_bytes(rest.try_into().ok()?),
+            len => u64::from(len),
+        };
+        Some((first, second & MASKED != 0, len))
+    }
+    fn rest(&self) -> &[u8] {
+        self.bytes.get(self.at..self.len).unwrap_or_default()
+    }
+}
+
+impl<S> Intake<S> {
+    /// Over a connection on which the handshake is still to come; `held`: what the whole edge holds of agents, in bytes.
+    pub(super) fn new(inner: S, held: Arc<Counter>) -> Intake<S> {
+        Intake {
+            inner,
+            buffer: vec![0; AGENT_READ_BUFFER_BYTES].into_boxed_slice(),
+            read: 0,
+            at: 0,
+            within: Within::Answer { line: 0, begun: false },
+            coming: Header::default(),
+            going: Header::default(),
+            gathered: 0,
+            slice: AGENT_SLICE_BYTES,
+            credit: AGENT_BURST_BYTES,
+            since: Instant::now(),
+            pause: None,
+            held: Held { edge: held, own: 0 },
+        }
+    }
+
+    /// Hands out what was read, as much as there is room for.
+    fn hand_out(&mut self, out: &mut ReadBuf<'_>) {
+        while out.remaining() > 0 {
+            let header = self.going.rest();
+            if !header.is_empty() {
+                let taken = header.len().min(out.remaining());
+                out.put_slice(header.get(..taken).unwrap_or_default());
+                self.going.at += taken;
+                continue;
+            }
+            match self.within {
+                Within::Payload { piece: 0, behind: 0, data, last } => {
+                    if data && last {
+                        self.gathered = 0;
+                    }
+                    self.within = Within::Header;
+                }
+                Within::Payload { piece: 0, behind, data, last } => self.begin_piece(0, behind, data, last),
+                Within::Payload { piece, behind, data, last } => {
+                    let taken = self.copy(usize::try_from(piece).unwrap_or(usize::MAX), out);
+                    if taken == 0 {
+                        return;
+                    }
+                    self.gathered += if data { taken } else { 0 };
+                    self.within = Within::Payload { piece: piece - taken, behind, data, last };
+                }
+                Within::Header => {
+                    let Some(byte) = self.rest().first() else { return };
+                    self.coming.push(*byte);
+                    self.at += 1;
+                    if let Some(header) = self.coming.read() {
+                        self.begin_frame(header);
+                    }
+                }
+                Within::Answer { line, begun } => {
+                    let Some(byte) = self.rest().first() else { return };
+                    self.within = match byte {
+                        // Empty lines before the first are passed over by readers of HTTP.
+                        b'\n' if line == 0 && begun => Within::Header,
+                        b'\n' => Within::Answer { line: 0, begun },
+                        b'\r' => Within::Answer { line, begun },
+                        _ => Within::Answer { line: line.saturating_add(1), begun: true },
+                    };
+                    self.copy(1, out);
+                }
+            }
+        }
+    }
+
+    fn begin_frame(&mut self, (first, masked, len): (u8, bool, u64)) {
+        self.credit = self.credit.saturating_sub(AGENT_FRAME_COST_BYTES);
+        let data = first & OPCODE <= LAST_DATA_OPCODE;
+        let whole = std::mem::take(&mut self.coming);
+        let longest = AGENT_MESSAGE_BYTES as u64;
+        // What the library refuses comes to it as it is.
+        if data && !masked && first & RESERVED == 0 && (AGENT_PIECE_BYTES + 1..=longest).contains(&len) {
+            return self.begin_piece(first & OPCODE, len, true, first & FIN != 0);
+        }
+        let mask = if masked { MASK_BYTES } else { 0 };
+        self.going = whole;
+        self.within =
+            Within::Payload { piece: len.saturating_add(mask), behind: 0, data, last: first & FIN != 0 };
+    }
+
+    fn begin_piece(&mut self, opcode: u8, len: u64, data: bool, last: bool) {
+        let piece = len.min(AGENT_PIECE_BYTES);
+        let behind = len - piece;
+        let fin = if last && behind == 0 { FIN } else { 0 };
+        self.going = Header::of_piece(fin | opcode, piece);
+        self.within = Within::Payload { piece, behind, data, last };
+    }
+
+    /// What was read and is not handed out.
+    fn rest(&self) -> &[u8] {
+        self.buffer.get(self.at..self.read).unwrap_or_default()
+    }
+
+    /// Copies what was read as it is; how many bytes.
+    fn copy(&mut self, most: usize, out: &mut ReadBuf<'_>) -> u64 {
+        let rest = self.buffer.get(self.at..self.read).unwrap_or_default();
+        let taken = most.min(rest.len()).min(out.remaining());
+        out.put_slice(rest.get(..taken).unwrap_or_default());
+        self.at += taken;
+        taken as u64
+    }
+
+    /// Waits until more may be read.
+    fn poll_may_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.slice == 0 {
+            self.slice = AGENT_SLICE_BYTES;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        loop {
+            let now = Instant::now();
+            self.credit = self.credit.saturating_add(earned(now.duration_since(self.since))).min(AGENT_BURST_BYTES);
+            self.since = now;
+            let crowded = self.gathered > AGENT_GATHERED_BYTES && self.held.edge.get() >= AGENT_BYTES_HELD;
+            if self.credit > 0 && !crowded {
+                self.pause = None;
+                return Poll::Ready(());
+            }
+            let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(AGENT_PAUSE)));
+            ready!(pause.as_mut().poll(cx));
+            self.pause = None;
+        }
+    }
+}
+
+fn earned(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX).saturating_mul(AGENT_BYTES_PER_SECOND) / 1_000_000
+}
+
+impl Held {
+    fn set(&mut self, own: u64) {
+        if own == self.own {
+            return;
+        }
+        self.edge.add(own.saturating_sub(self.own));
+        self.edge.sub(self.own.saturating_sub(own));
+        self.own = own;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Intake<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = out.filled().len();
+        loop {
+            this.hand_out(out);
+            this.held.set(this.gathered);
+            if out.filled().len() > before || out.remaining() == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(this.poll_may_read(cx));
+            let mut read = ReadBuf::new(&mut this.buffer);
+            ready!(Pin::new(&mut this.inner).poll_read(cx, &mut read))?;
+            let len = read.filled().len();
+            (this.read, this.at) = (len, 0);
+            if len == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            this.slice = this.slice.saturating_sub(len);
+            this.credit = this.credit.saturating_sub(i64::try_from(len).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Intake<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().inner).poll_write(cx, bytes)
+    }
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    const ANSWER: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
+
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![first];
+        match payload.len() {
+            len @ 0..126 => bytes.push(len as u8),
+            len @ 126..0x1_0000 => {
+                bytes.push(126);
+                bytes.extend((len as u16).to_be_bytes());
+            }
+            len => {
+                bytes.push(127);
+                bytes.extend((len as u64).to_be_bytes());
+            }
+        }
+        bytes.extend(payload);
+        bytes
+    }
+
+    /// Frames as they stand there: first byte and payload.
+    fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+        let mut frames = Vec::new();
+        while let [first, second, ..] = *bytes {
+            let (from, len) = match second & 0x7f {
+                126 => (4, u16::from_be_bytes(bytes[2..4].try_into().unwrap()).into()),
+                127 => (10, u64::from_be_bytes(bytes[2..10].try_into().unwrap()) as usize),
+                len => (2, usize::from(len)),
+            };
+            frames.push((first, bytes[from..from + len].to_vec()));
+            bytes = &bytes[from + len..];
+        }
+        assert_eq!(bytes, b"");
+        frames
+    }
+
+    /// Messages and control frames: opcode and payload.
+    fn messages(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+        let (mut messages, mut open): (Vec<_>, Option<(u8, Vec<u8>)>) = (Vec::new(), None);
+        for (first, payload) in frames(bytes) {
+            assert!(payload.len() <= AGENT_PIECE_BYTES as usize, "a piece of {}", payload.len());
+            if first & OPCODE > LAST_DATA_OPCODE {
+                messages.push((first & OPCODE, payload));
+                continue;
+            }
+            match (&mut open, first & OPCODE) {
+                (Some((_, gathered)), 0) => gathered.extend(payload),
+                (None, 1 | 2) => open = Some((first & OPCODE, payload)),
+                other => panic!("{other:?}"),
+            }
+            if first & FIN != 0 {
+                messages.extend(open.take());
+            }
+        }
+        assert_eq!(open, None);
+        messages
+    }
+
+    async fn pass(bytes: &[u8], at_once: usize) -> Vec<u8> {
+        let mut intake = Intake::new(bytes, Arc::default());
+        let (mut out, mut some) = (Vec::new(), vec![0; at_once]);
+        loop {
+            match intake.read(&mut some).await.unwrap() {
+                0 => return out,
+                len => out.extend(&some[..len]),
+            }
+        }
+    }
+
+    fn after_the_answer(bytes: &[u8]) -> &[u8] {
+        bytes.strip_prefix(ANSWER).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_long_frame_becomes_fragments() {
+        let payload: Vec<u8> = (0..10_000_u32).map(|n| n as u8).collect();
+        let sent = [ANSWER, &frame(0x81, &payload), &frame(0x81, b"{}")].concat();
+        let passed = pass(&sent, 1000).await;
+        let heads: Vec<_> =
+            frames(after_the_answer(&passed)).iter().map(|(first, payload)| (*first, payload.len())).collect();
+        assert_eq!(heads, [(0x01, 4096), (0x00, 4096), (0x80, 1808), (0x81, 2)]);
+        assert_eq!(messages(after_the_answer(&passed)), [(1, payload), (1, b"{}".to_vec())]);
+    }
+
+    #[tokio::test]
+    async fn what_the_library_refuses_comes_to_it_as_it_is() {
+        let masked = [&[0x81, 0xfe, 0x20, 0][..], &[7; 0x2000 + 4]].concat();
+        let reserved = frame(0xc1, &[7; 5000]);
+        let endless = [&[0x81, 0x7f][..], &u64::MAX.to_be_bytes(), b"{}"].concat();
+        for refused in [masked, reserved, endless, frame(0x8f, &[7; 5000])] {
+            let sent = [ANSWER, &refused].concat();
+            assert_eq!(pass(&sent, 1000).await, sent);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_answer_ends_with_an_empty_line_of_either_kind() {
+        let long = frame(0x82, &[7; 5000]);
+        for answer in ["\r\n\r\nHTTP/1.1 101 x\r\nA: b\r\n\r\n", "HTTP/1.1 101 x\nA: b\n\n"] {
+            let sent = [answer.as_bytes(), &long].concat();
+            let passed = pass(&sent, 4096).await;
+            assert_eq!(messages(passed.strip_prefix(answer.as_bytes()).unwrap()), [(2, vec![7; 5000])]);
+        }
+    }
+
+    /// What an unfinished message holds counts while it lasts; where the edge is full, a long one waits.
+    #[tokio::test]
+    async fn a_message_that_is_not_complete_is_held_by_the_edge() {
+        let held = Arc::new(Counter::default());
+        let sent = [ANSWER, &frame(0x01, &[b'a'; 5000]), &frame(0x80, b"b")].concat();
+        let mut intake = Intake::new(sent.as_slice(), held.clone());
+        let mut some = vec![0; ANSWER.len() + 4 + 4096 + 4 + 904];
+        intake.read_exact(&mut some).await.unwrap();
+        assert_eq!(held.get(), 5000);
+        intake.read_to_end(&mut some).await.unwrap();
+        assert_eq!(held.get(), 0);
+
+        let long = [ANSWER, &frame(0x01, &[b'a'; 3 << 20])].concat();
+        let mut intake = Intake::new(long.as_slice(), held.clone());
+        held.add(AGENT_BYTES_HELD);
+        let mut read = 0;
+        while let Ok(Ok(len)) = tokio::time::timeout(AGENT_PAUSE * 20, intake.read(&mut some)).await {
+            read += len;
+        }
+        let share = usize::try_from(AGENT_GATHERED_BYTES).unwrap();
+        assert!((share..share + AGENT_READ_BUFFER_BYTES * 2).contains(&read), "{read}");
+        held.sub(AGENT_BYTES_HELD);
+        assert!(intake.read(&mut some).await.unwrap() > 0);
+        drop(intake);
+        assert_eq!(held.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn others_have_their_turn_between_two_slices() {
+        let sent = [ANSWER, &frame(0x82, &[7; 100_000])].concat();
+        let mut intake = Intake::new(sent.as_slice(), Arc::default());
+        let mut slices = Vec::new();
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        loop {
+            let mut read = 0;
+            loop {
+                let mut some = [0; 1000];
+                let mut some = ReadBuf::new(&mut some);
+                match Pin::new(&mut intake).poll_read(&mut cx, &mut some) {
+                    Poll::Ready(done) => done.unwrap(),
+                    Poll::Pending => break,
+                }
+                if some.filled().is_empty() {
+                    assert_eq!(slices.iter().sum::<usize>() + read, pass(&sent, 1000).await.len());
+                    assert!(slices.len() >= 6 && slices.iter().all(|slice| *slice <= AGENT_SLICE_BYTES + 100));
+                    return;
+                }
+                read += some.filled().len();
+            }
+            slices.push(read);
+        }
+    }
+
+    /// A burst at full speed, then no faster than the rate.
+    #[tokio::test]
+    async fn a_flood_is_read_slowly() {
+        for (unit, cost) in [(frame(0x01, b""), 2 + 256), (frame(0x82, &[7; 1000]), 1004 + 256)] {
+            let count = usize::try_from((AGENT_BURST_BYTES + AGENT_BYTES_PER_SECOND / 2) / cost).unwrap();
+            let sent = [ANSWER, &unit.repeat(count)].concat();
+            let start = Instant::now();
+            assert_eq!(pass(&sent, 4096).await.len(), sent.len());
+            assert!(start.elapsed() >= Duration::from_millis(400), "{:?}", start.elapsed());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn messages_are_what_they_were(
+            sent in proptest::collection::vec((0_usize..4, 0_usize..20_000, any::<u8>()), 0..12),
+            at_once in 1_usize..9000,
+        ) {
+            let (mut bytes, mut expected) = (ANSWER.to_vec(), Vec::new());
+            for (kind, len, fill) in sent {
+                let payload = vec![fill; len];
+                match kind {
+                    0 => {
+                        bytes.extend(frame(0x89, &payload[..len.min(125)]));
+                        expected.push((9, payload[..len.min(125)].to_vec()));
+                        continue;
+                    }
+                    1 => bytes.extend(frame(0x81, &payload)),
+                    2 => bytes.extend(frame(0x82, &payload)),
+                    _ => {
+                        let (one, two) = payload.split_at(len / 3);
+                        bytes.extend(frame(0x01, one));
+                        bytes.extend(frame(0x00, two));
+                        bytes.extend(frame(0x80, b""));
+                    }
+                }
+                expected.push((if kind == 2 { 2 } else { 1 }, payload));
+            }
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let passed = runtime.block_on(pass(&bytes, at_once));
+            prop_assert_eq!(messages(after_the_answer(&passed)), expected);
+        }
+    }
+}
