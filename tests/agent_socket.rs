@@ -336,7 +336,7 @@ fn an_agent_that_pings_and_does_not_read_is_read_no_further() {
     let server = Server::raw(move |stream| {
         let socket = socket2::SockRef::from(&stream);
         socket.set_recv_buffer_size(4096).unwrap();
-        socket.set_send_buffer_size(4096).unwrap();
+        socket.set_send_buffer_size(64 << 10).unwrap();
         let mut stream = accept(stream).unwrap().into_inner();
         let ping = [&[0x89, 125][..], &[b'p'; 125]].concat();
         let count = (0..TOTAL).take_while(|_| std::io::Write::write_all(&mut stream, &ping).is_ok()).count();

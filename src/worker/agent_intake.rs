@@ -207,8 +207,7 @@ impl<S> Intake<S> {
         }
         let mask = if masked { MASK_BYTES } else { 0 };
         self.going = whole;
-        self.within =
-            Within::Payload { piece: len.saturating_add(mask), behind: 0, data, last: first & FIN != 0 };
+        self.within = Within::Payload { piece: len.saturating_add(mask), behind: 0, data, last: first & FIN != 0 };
     }
 
     fn begin_piece(&mut self, opcode: u8, len: u64, data: bool, last: bool) {

@@ -86,11 +86,7 @@ pub(super) struct Socket {
 }
 
 /// Both sides of a socket to be opened; `held`: what the whole edge holds of agents, in bytes.
-pub(super) fn socket(
-    name: Name,
-    inbox: mpsc::UnboundedSender<(Name, Said)>,
-    held: Arc<Counter>,
-) -> (Door, Socket) {
+pub(super) fn socket(name: Name, inbox: mpsc::UnboundedSender<(Name, Said)>, held: Arc<Counter>) -> (Door, Socket) {
     let (to_socket, outgoing) = mpsc::channel(AGENT_MESSAGES_UNDER_WAY);
     let (may_go, go) = mpsc::channel(1);
     let (goodbye, last_words) = oneshot::channel();

@@ -5,9 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::limits::{
-    OUTBOX_CONTROL_MESSAGES, OUTBOX_CONTROL_PAUSE, OUTBOX_CONTROL_PAUSE_BYTES, OUTBOX_MEDIA_FRAMES,
-};
+use crate::limits::{OUTBOX_CONTROL_MESSAGES, OUTBOX_CONTROL_PAUSE, OUTBOX_CONTROL_PAUSE_BYTES, OUTBOX_MEDIA_FRAMES};
 
 /// The next thing to write to the socket.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use support::{STREAM, Told, open, say, settings, texts, told};
 use trunkgate_agent::limits::{
-    DIGITS, MARK_NAME_BYTES, MARKS_WAITING, OUTBOX_CONTROL_MESSAGES, PROBLEMS_TOLD, TARGET_BYTES,
-    TEXT_BESIDE_BYTES, TEXT_BYTES,
+    DIGITS, MARK_NAME_BYTES, MARKS_WAITING, OUTBOX_CONTROL_MESSAGES, PROBLEMS_TOLD, TARGET_BYTES, TEXT_BESIDE_BYTES,
+    TEXT_BYTES,
 };
 use trunkgate_agent::{Input, Loss, Playout, Problem, Settings, Stream, parse};
 

@@ -15,9 +15,8 @@ pub(crate) fn target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
         "agent" => Some(TargetSpec::Agent(rest.to_owned())),
         "trunk" => {
             let (name, number) = rest.split_once('/').map_or((rest, None), |(name, number)| (name, Some(number)));
-            let callable = number.is_none_or(|number| {
-                numbers.normalise(number, None).is_ok() && !number.contains(char::is_control)
-            });
+            let callable = number
+                .is_none_or(|number| numbers.normalise(number, None).is_ok() && !number.contains(char::is_control));
             callable.then(|| TargetSpec::Trunk { name: name.to_owned(), number: number.map(str::to_owned) })
         }
         "sip" => {
