@@ -154,7 +154,7 @@ impl End {
         if remote.watch_idle && !watched {
             self.silence = Silence::new(now);
         }
-        self.srtp = Pair::agree(now, self.srtp.take(), &remote);
+        self.srtp = Pair::agree(now, self.srtp.take(), remote.rtp, remote.srtp.as_ref());
         self.remote = Some(remote);
     }
     /// How RTCP leaves it.

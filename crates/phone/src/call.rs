@@ -9,6 +9,7 @@ use trunkgate_sip::{ClientId, DialogId, ServerId};
 use crate::judge::Judge;
 use crate::phone::CallNumber;
 use crate::script::{Manner, Talk};
+use crate::secure::Secure;
 use crate::tone::{Codec, Voice};
 
 /// Where a call stands.
@@ -108,6 +109,7 @@ pub struct PhoneCall {
     pub(crate) direction: Direction,
     pub(crate) speech: Speech,
     pub(crate) judge: Judge,
+    pub(crate) secure: Secure,
     pub(crate) due: Vec<(Instant, Due)>,
 }
 
@@ -164,6 +166,7 @@ impl PhoneCall {
                 next_at: None,
             },
             judge: Judge::default(),
+            secure: Secure::default(),
             due: Vec::new(),
         }
     }
@@ -231,6 +234,15 @@ impl PhoneCall {
     /// What it heard.
     pub fn judge(&self) -> &Judge {
         &self.judge
+    }
+    /// Whether its audio is encrypted, both ways.
+    pub fn is_secure(&self) -> bool {
+        self.secure.is_on()
+    }
+    /// Packets that did not open with the far side's key: somebody else's, plain, or harmed on the way. Not among them
+    /// are those that came before the key.
+    pub fn unopened(&self) -> u64 {
+        self.secure.refused
     }
 
     pub(crate) fn wake(&mut self, at: Instant, due: Due) {

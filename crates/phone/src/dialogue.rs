@@ -414,7 +414,8 @@ impl Phone {
             return;
         };
         let frame = Heard { ssrc: speech.ssrc, index: speech.sent };
-        let bytes = bytes::Bytes::copy_from_slice(&voice.packet(speech.sent, speech.payload));
+        let Some(bytes) = call.secure.seal(&voice.packet(speech.sent, speech.payload)) else { return };
+        let bytes = bytes::Bytes::copy_from_slice(bytes);
         speech.sent += 1;
         self.outputs.push_back(Output::Rtp { call: call.number, from, to, frame, bytes });
     }

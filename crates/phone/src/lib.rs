@@ -11,6 +11,7 @@ pub mod judge;
 pub mod limits;
 pub mod phone;
 pub mod script;
+mod secure;
 pub mod tone;
 
 pub use call::{Ending, PhoneCall, State};

@@ -335,6 +335,7 @@ impl Phone {
         match found {
             None => self.stray_rtp += 1,
             Some(call) => {
+                let Some(bytes) = call.secure.open(now, bytes) else { return };
                 if let Some(heard) = call.judge.hear(now, bytes) {
                     self.outputs.push_back(Output::Event(Event::Heard(call.number, heard)));
                 }

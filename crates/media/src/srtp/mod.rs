@@ -19,7 +19,6 @@ mod suite;
 pub use inbound::Inbound;
 pub use key::{KeyError, SrtpKey};
 pub use outbound::Outbound;
-pub(crate) use pair::Pair;
-pub use pair::SrtpSnapshot;
+pub use pair::{Pair, SrtpSnapshot};
 pub use streams::Stream;
 pub use suite::Suite;

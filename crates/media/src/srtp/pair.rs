@@ -13,7 +13,7 @@ use crate::spec::{RemoteSpec, SrtpSpec};
 
 /// An end's SRTP. It outlives a negotiation of plain RTP, so that no number is used twice should the old key come back.
 #[derive(Debug)]
-pub(crate) struct Pair {
+pub struct Pair {
     outbound: Outbound,
     inbound: Inbound,
     /// The far side's key before a change, and until when packets under it are still on their way.
@@ -34,9 +34,14 @@ pub struct SrtpSnapshot {
 }
 
 impl Pair {
-    /// What follows from a negotiation.
-    pub(crate) fn agree(now: Instant, before: Option<Box<Pair>>, remote: &RemoteSpec) -> Option<Box<Pair>> {
-        let Some(spec) = &remote.srtp else {
+    /// What follows from a negotiation; `far`: where it says that the far side is.
+    pub fn agree(
+        now: Instant,
+        before: Option<Box<Pair>>,
+        far: Option<SocketAddr>,
+        spec: Option<&SrtpSpec>,
+    ) -> Option<Box<Pair>> {
+        let Some(spec) = spec else {
             return before.map(|mut pair| {
                 pair.active = false;
                 pair
@@ -44,14 +49,14 @@ impl Pair {
         };
         let mut pair = before.unwrap_or_else(|| Box::new(Pair::new(spec)));
         // Behind another address may be one who knows nothing of roll-over counters (RFC 4568 §7.1.4).
-        let moved = remote.rtp.is_some() && pair.far.is_some() && pair.far != remote.rtp;
+        let moved = far.is_some() && pair.far.is_some() && pair.far != far;
         pair.outbound.set_key(&spec.send, moved);
         if *pair.inbound.key() != spec.receive {
             let next = pair.inbound.successor(&spec.receive);
             let last = std::mem::replace(&mut pair.inbound, next);
             pair.retired = now.checked_add(STRAGGLER_WINDOW).map(|until| (Box::new(last), until));
         }
-        pair.far = remote.rtp.or(pair.far);
+        pair.far = far.or(pair.far);
         pair.active = true;
         Some(pair)
     }
@@ -64,12 +69,16 @@ impl Pair {
             active: true,
         }
     }
+    /// Whether it is in force.
+    pub fn is_active(&self) -> bool {
+        self.active
+    }
     /// In plain data.
-    pub(crate) fn snapshot(&self) -> SrtpSnapshot {
+    pub fn snapshot(&self) -> SrtpSnapshot {
         SrtpSnapshot { outbound: self.outbound.snapshot(), inbound: self.inbound.snapshot() }
     }
     /// From plain data, under the keys of `remote`.
-    pub(crate) fn restore(remote: &RemoteSpec, snapshot: &SrtpSnapshot) -> Option<Box<Pair>> {
+    pub fn restore(remote: &RemoteSpec, snapshot: &SrtpSnapshot) -> Option<Box<Pair>> {
         let spec = remote.srtp.as_ref()?;
         Some(Box::new(Pair {
             outbound: Outbound::restore(&spec.send, &snapshot.outbound),
@@ -82,7 +91,7 @@ impl Pair {
     ///
     /// # Errors
     /// As [`Inbound::unprotect_rtp`] says.
-    pub(crate) fn unprotect(&mut self, now: Instant, rtcp: bool, packet: &mut PacketBuf) -> Result<(), DropReason> {
+    pub fn unprotect(&mut self, now: Instant, rtcp: bool, packet: &mut PacketBuf) -> Result<(), DropReason> {
         if !self.active {
             return Ok(());
         }
@@ -102,7 +111,7 @@ impl Pair {
     ///
     /// # Errors
     /// As [`Outbound::protect_rtp`] says.
-    pub(crate) fn protect(&mut self, rtcp: bool, packet: &mut PacketBuf) -> Result<(), DropReason> {
+    pub fn protect(&mut self, rtcp: bool, packet: &mut PacketBuf) -> Result<(), DropReason> {
         match (self.active, rtcp) {
             (false, _) => Ok(()),
             (true, false) => self.outbound.protect_rtp(packet),
@@ -110,7 +119,7 @@ impl Pair {
         }
     }
     /// Whether a packet of this number can be sent; see [`Outbound::takes`].
-    pub(crate) fn takes(&self, ssrc: u32, sequence: u16) -> bool {
+    pub fn takes(&self, ssrc: u32, sequence: u16) -> bool {
         !self.active || self.outbound.takes(ssrc, sequence)
     }
 }
