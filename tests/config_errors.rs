@@ -193,7 +193,6 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
         ("require_auth = {}", 1),
         ("register = {}", 1),
         ("accept_register = true", 19),
-        ("srtp = 'optional'", 8),
         ("dtmf = 'info'", 8),
         ("hold = 'local'", 8),
         ("codecs = ['opus']", 11),
@@ -232,7 +231,7 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
 fn what_states_only_this_versions_behaviour_is_accepted() {
     check_line("[edge]", "state = 'memory'", &[]);
     let trunk = "[trunk.x]\npeers = 'sip:192.0.2.9'\n";
-    for line in ["srtp = 'off'", "dtmf = 'rfc4733'", "hold = 'relay'", "accept_register = false"] {
+    for line in ["dtmf = 'rfc4733'", "hold = 'relay'", "accept_register = false"] {
         check_behind(&format!("{trunk}{line}\n"), &[]);
     }
 }
@@ -335,6 +334,17 @@ fn what_can_never_be_used_is_warned_of() {
     check_behind(shadow, &[("wTG0131", 8, 7), ("wTG0132", 9, 14), ("wTG0131", 12, 13)]);
     check("", &[("wTG0130", 0, 0)]);
     check("[trunk.x]\npeers = 'sip:h'\n", &[("wTG0130", 0, 0)]);
+}
+
+#[test]
+fn srtp_has_three_values_and_wants_tls() {
+    let trunk = |lines: &str| format!("[trunk.x]\npeers = 'sip:192.0.2.9'\n{lines}\n");
+    check_behind(&trunk("srtp = 'off'"), &[]);
+    check_behind(&trunk("srtp = 'optional'"), &[("wTG0134", 9, 8)]);
+    check_behind(&trunk("srtp = 'required'"), &[("wTG0134", 9, 8)]);
+    check_behind("[trunk.x]\naccept_from = '192.0.2.9'\nsrtp = 'required'\n", &[("wTG0134", 9, 8)]);
+    check_behind(&trunk("srtp = 'require'"), &[("TG0105", 9, 8)]);
+    check_behind(&trunk("srtp = true"), &[("TG0103", 9, 8)]);
 }
 
 #[test]

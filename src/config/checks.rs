@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use trunkgate_route::{Numbers, Pattern, Route, TargetSpec, Transport};
+use trunkgate_route::{Numbers, Pattern, Route, Srtp, TargetSpec, Transport};
 
 use super::code;
 use super::diagnostic::{Findings, nearest};
@@ -17,6 +17,7 @@ pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut
     media_ports(draft, ephemeral, findings);
     for (at, trunk) in draft.trunks.iter().enumerate() {
         trunk_alone(trunk, draft, findings);
+        keys_in_clear(trunk, draft, findings);
         trunk_among(trunk, draft.trunks.get(..at).unwrap_or_default(), findings);
     }
     for (at, route) in draft.routes.iter().enumerate() {
@@ -154,6 +155,25 @@ fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
             let help = format!("add a [[listen]] with transport = \"{transport}\" and address = \"{any}\"");
             findings.error(code::NO_SUCH_LISTENER, span.clone(), message, help);
         }
+    }
+}
+
+/// Whether SRTP keys could be read on their way: any peer without TLS, or none and a listener without.
+fn keys_in_clear(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
+    let trunk = &placed.trunk;
+    let (Some(span), false) = (&placed.srtp, trunk.srtp == Srtp::Off) else { return };
+    let open = match trunk.peers.iter().find(|peer| peer.transport != Transport::Tls) {
+        Some(peer) => Some(peer.uri.clone()),
+        None if trunk.peers.is_empty() && !draft.listen_is_partial => {
+            let mine = |placed: &&PlacedListen| trunk.listen.as_ref().is_none_or(|name| *name == placed.listen.name);
+            let open = draft.listen.iter().filter(mine).find(|placed| placed.listen.transport != Transport::Tls);
+            open.map(|placed| format!("the listener {}", placed.listen.name))
+        }
+        None => None,
+    };
+    if let Some(open) = open {
+        let message = format!("the trunk {}: the keys of its SRTP are not encrypted by {open}", trunk.name);
+        findings.warning(code::KEYS_IN_CLEAR, Some(span.clone()), message, "use TLS: sip:HOST;transport=tls");
     }
 }
 

@@ -98,6 +98,10 @@ codes! {
          within hours. List the carrier's networks.";
     NO_SUCH_AGENT = "TG0133", "no such agent",
         "A route's `connect` or `fork` names an agent that has no [agent.NAME] in the file.";
+    KEYS_IN_CLEAR = "TG0134", "SRTP keys in the clear",
+        "With SDES (`srtp`) the keys of a call stand in its SIP messages: who can read those can hear the call. Towards this\n\
+         trunk they may go by UDP or TCP, without TLS. Write its peers as sip:HOST;transport=tls, or be sure of the network\n\
+         between.";
     NOT_IN_THIS_VERSION = "TG0190", "not in this version",
         "The key, value or flag belongs to a feature that this version does not have. It is refused rather than\n\
          accepted without effect. Remove it, or wait for the version that has it.";

@@ -50,6 +50,8 @@ pub(super) struct PlacedTrunk {
     /// Its name in the header.
     pub(super) name: Span,
     pub(super) listen: Option<Span>,
+    /// `srtp`, where written.
+    pub(super) srtp: Option<Span>,
     /// Of each peer.
     pub(super) peers: Vec<Span>,
     /// Of each network.

@@ -105,7 +105,7 @@ pub(super) const TRUNK: &[Key] = &[
     ("max_calls", Built),
     ("calls_per_second", Built),
     ("send_numbers", Built),
-    ("srtp", OnlyText("off")),
+    ("srtp", Built),
     ("dtmf", OnlyText("rfc4733")),
     ("hold", OnlyText("relay")),
     ("accept_register", OnlyFalse),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use toml::Spanned;
-use trunkgate_route::{Peer, SendNumbers, Transport, Trunk};
+use trunkgate_route::{Peer, SendNumbers, Srtp, Transport, Trunk};
 use trunkgate_sip::{Scheme, Uri};
 
 use super::code;
@@ -19,6 +19,9 @@ use super::values;
 const CODECS: [&str; 2] = ["PCMU", "PCMA"];
 /// Codecs that others know and this version does not convert.
 const LATER_CODECS: [&str; 9] = ["OPUS", "G722", "G729", "AMR", "AMR-WB", "G723", "GSM", "ILBC", "SPEEX"];
+
+/// What `srtp` may say.
+const SRTP: [(&str, Srtp); 3] = [("off", Srtp::Off), ("optional", Srtp::Optional), ("required", Srtp::Required)];
 
 /// All trunks in the order of the file.
 pub(super) fn read<'a>(value: &'a Value<'a>, findings: &mut Findings) -> Vec<PlacedTrunk> {
@@ -81,11 +84,14 @@ fn read_one<'a>(name: &str, name_span: Span, value: &'a Value<'a>, findings: &mu
     let form =
         section.read("send_numbers", findings, |key, value, findings| values::one_of(key, value, findings, &forms));
     trunk.send_numbers = form.unwrap_or_default();
+    let srtp = section.read("srtp", findings, |key, value, findings| values::one_of(key, value, findings, &SRTP));
+    trunk.srtp = srtp.unwrap_or_default();
     trunk.name = Arc::from(name);
     Some(PlacedTrunk {
         trunk,
         name: name_span,
         listen: section.get("listen").map(Spanned::span),
+        srtp: section.get("srtp").map(Spanned::span),
         peers: placed_peers,
         accept_from: placed_networks,
         is_partial,
