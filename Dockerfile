@@ -1,4 +1,5 @@
-# Two stages: built with the Rust toolchain and a C compiler, run as nobody with nothing but the binary.
+# Two stages: built with the Rust toolchain and a C compiler, run as nobody with nothing but the binary and the
+# certificates that agents behind wss:// are checked against.
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
@@ -6,6 +7,7 @@ RUN cargo build --release --locked --package trunkgate --bin trunkgate
 
 FROM debian:bookworm-slim
 COPY --from=build /src/target/release/trunkgate /usr/bin/trunkgate
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY config/compose.toml /etc/trunkgate/trunkgate.toml
 USER nobody
 ENTRYPOINT ["trunkgate"]

@@ -29,7 +29,12 @@ pub fn run(path: &Path, strict: bool, json: bool) -> ExitCode {
                     1 => format!("1 {word}"),
                     _ => format!("{number} {word}s"),
                 };
-                println!("ok: {}, {}", count(config.trunks.len(), "trunk"), count(config.routes.len(), "route"));
+                let agents = match config.agents.len() {
+                    0 => String::new(),
+                    number => format!("{}, ", count(number, "agent")),
+                };
+                let (trunks, routes) = (count(config.trunks.len(), "trunk"), count(config.routes.len(), "route"));
+                println!("ok: {trunks}, {agents}{routes}");
             }
             if strict && !warnings.is_empty() { ExitCode::from(1) } else { ExitCode::SUCCESS }
         }

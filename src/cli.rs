@@ -11,7 +11,7 @@ use crate::config;
 pub const UNBUILT: [&str; 9] =
     ["doctor", "pcap", "top", "call", "agent", "loadtest", "preset", "config", "completions"];
 
-/// A SIP/RTP edge proxy for bring-your-own-carrier trunking.
+/// Stands between SIP trunks, a PBX and voice agents: routes calls, carries their audio, goes on where one fails.
 #[derive(Debug, Parser)]
 #[command(name = "trunkgate", version, disable_help_subcommand = true, arg_required_else_help = true)]
 pub struct Cli {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{Calls, Remote};
 use crate::run::{self, USAGE};
+use crate::terminal;
 use crate::why::Question;
 
 mod print;
@@ -55,7 +56,12 @@ pub fn calls(config: Option<&Path>, remote: &Remote, json: bool, what: Option<Ca
 
 /// `trace SID`
 pub fn trace(config: Option<&Path>, remote: &Remote, json: bool, sid: &str) -> ExitCode {
-    let path = format!("/v1/calls/{}/trace{}", escape(sid), if json { "" } else { ".txt" });
+    let form = match terminal::width() {
+        _ if json => String::new(),
+        Some(width) => format!(".txt?columns={width}"),
+        None => ".txt".to_owned(),
+    };
+    let path = format!("/v1/calls/{}/trace{form}", escape(sid));
     fetch(config, remote, Method::GET, &path, None, |text| Ok(if json { format!("{text}\n") } else { text }))
 }
 

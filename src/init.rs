@@ -22,6 +22,9 @@ const TWILIO_SIGNALLING: [&str; 8] = [
 ];
 /// Twilio's media addresses, the same for all regions.
 const TWILIO_MEDIA: &str = "168.86.128.0/18";
+/// Name of the agent in the file.
+const AGENT: &str = "receptionist";
+
 /// What the verb's flags say.
 #[derive(Debug, Clone, Default)]
 pub struct InitOptions {
@@ -49,7 +52,7 @@ pub fn run(path: &Path, options: &InitOptions) -> ExitCode {
     if let Err(found) = config::parse(path, &text) {
         // The text is ours but for the flags' values, so that one of those is wrong.
         eprint!("{}", config::render(path, &text, &found));
-        return refuse("nothing was written: see --trunk and --pbx");
+        return refuse("nothing was written: see --trunk, --pbx and --agent");
     }
     let written = OpenOptions::new().write(true).create_new(true).open(path).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
@@ -69,7 +72,7 @@ fn refuse(message: &str) -> ExitCode {
 
 /// Asks for what no flag says; an answer that cannot be used is asked for again.
 fn ask(options: &InitOptions, input: &mut impl BufRead) -> InitOptions {
-    let mut question = |text: &str, side: &Side| loop {
+    let mut question = |text: &str, check: &dyn Fn(&str) -> Result<(), String>| loop {
         eprint!("{text}: ");
         let mut line = String::new();
         let read = input.read_line(&mut line).unwrap_or(0);
@@ -77,17 +80,22 @@ fn ask(options: &InitOptions, input: &mut impl BufRead) -> InitOptions {
         if read == 0 || answer.is_empty() {
             return None;
         }
-        match side.read(answer) {
-            Ok(_) => return Some(answer.to_owned()),
+        match check(answer) {
+            Ok(()) => return Some(answer.to_owned()),
             Err(message) => eprintln!("  {message}"),
         }
     };
     InitOptions {
         trunk: question(
             "Who brings the calls? twilio:DOMAIN or carrier:ADDRESS (empty: a carrier on 127.0.0.1:5070)",
-            &TRUNK,
+            &|answer| TRUNK.read(answer).map(drop),
         ),
-        pbx: question("Where do they go? freepbx:ADDRESS or pbx:ADDRESS (empty: a PBX on 127.0.0.1:5080)", &PBX),
+        pbx: question("Where do they go? freepbx:ADDRESS or pbx:ADDRESS (empty: a PBX on 127.0.0.1:5080)", &|answer| {
+            PBX.read(answer).map(drop)
+        }),
+        agent: options.agent.clone().or_else(|| {
+            question("Is there a voice agent that takes them first? wss://HOST/PATH (empty: none)", &agent_url)
+        }),
         ..options.clone()
     }
 }
@@ -136,6 +144,14 @@ impl Side {
     }
 }
 
+/// Whether an agent can be there, as far as its form tells.
+fn agent_url(text: &str) -> Result<(), String> {
+    if ["wss://", "ws://"].iter().any(|scheme| text.starts_with(scheme)) {
+        return Ok(());
+    }
+    Err(format!("--agent {text}: should be wss://HOST/PATH, or ws://HOST:PORT/PATH in a local network"))
+}
+
 /// What stands behind a kind.
 fn place(kind: &str) -> &'static str {
     if kind == "twilio" { "DOMAIN" } else { "ADDRESS" }
@@ -146,9 +162,6 @@ fn place(kind: &str) -> &'static str {
 /// # Errors
 /// What is wrong with a flag, in words.
 fn compose(options: &InitOptions) -> Result<String, String> {
-    if options.agent.is_some() {
-        return Err("TG0190: not in this version: --agent (voice agents are still to come)".into());
-    }
     let (kind, carrier) = TRUNK.read(options.trunk.as_deref().unwrap_or(TRUNK.default))?;
     let carrier_trunk = match kind {
         "twilio" => {
@@ -163,6 +176,13 @@ fn compose(options: &InitOptions) -> Result<String, String> {
         _ => format!("peers = [{}]\n", quoted(&peer(carrier))),
     };
     let (pbx_kind, pbx) = PBX.read(options.pbx.as_deref().unwrap_or(PBX.default))?;
+    let (mut agent, mut first, mut way) = (String::new(), String::new(), format!("go to {pbx_kind}"));
+    if let Some(url) = &options.agent {
+        agent_url(url)?;
+        agent = format!("[agent.{AGENT}]               # speaks Twilio's Media Streams\nurl = {}\n\n", quoted(url));
+        first = format!("\"agent:{AGENT}\", ");
+        way = format!("go to the agent, and to {pbx_kind} where it fails");
+    }
     let all_local = [&options.trunk, &options.pbx].iter().all(|flag| flag.is_none());
     let is_v6 = |value: &str| value.contains("::") || value.contains('[');
     // A listener is of one family.
@@ -175,19 +195,19 @@ fn compose(options: &InitOptions) -> Result<String, String> {
     let listen: String = addresses
         .iter()
         .flat_map(|address| ["udp", "tcp"].map(|transport| (address, transport)))
-        .map(|(address, transport)| format!("[[listen]]\ntransport = \"{transport}\"\naddress = \"{address}\"\n"))
+        .map(|(address, transport)| format!("  {{ transport = \"{transport}\", address = \"{address}\" }},\n"))
         .collect();
     Ok(format!(
-        "# Trunkgate: calls from {kind} go to {pbx_kind}, and the other way round.\n\
+        "# Trunkgate: calls from {kind} {way}; those from {pbx_kind} go to {kind}.\n\
          # `trunkgate check` says what is wrong with this file, `trunkgate run` runs it.\n\
+         listen = [\n{listen}]\n\n\
          [edge]\n\
          # public_address = \"203.0.113.10\"   # behind NAT: the address that far ends outside are shown\n\
          country = \"US\"                      # numbers without a country code are of this country\n\n\
-         {listen}\n\
          [http]                              # metrics, calls, status\naddress = \"127.0.0.1:8080\"\n\n\
-         [trunk.{kind}]\n{carrier_trunk}\n[trunk.{pbx_kind}]\npeers = [{}]\n\n\
+         [trunk.{kind}]\n{carrier_trunk}\n[trunk.{pbx_kind}]\npeers = [{}]\n\n{agent}\
          [[route]]                           # the first that matches takes the call\n\
-         name = \"inbound\"\nfrom = [\"{kind}\"]\nconnect = [\"trunk:{pbx_kind}\"]\n\n\
+         name = \"inbound\"\nfrom = [\"{kind}\"]\nconnect = [{first}\"trunk:{pbx_kind}\"]\n\n\
          [[route]]\nname = \"outbound\"\nfrom = [\"{pbx_kind}\"]\nconnect = [\"trunk:{kind}\"]\n\n\
          [cdr]\nfile = \"cdr.jsonl\"                  # one line a call\n",
         quoted(&peer(pbx)),
@@ -212,6 +232,8 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use trunkgate_route::TargetSpec;
+
     use super::*;
 
     fn options(trunk: Option<&str>, pbx: Option<&str>) -> InitOptions {
@@ -254,16 +276,34 @@ mod tests {
             let message = compose(&options(trunk, pbx)).unwrap_err();
             assert!(message.contains(part), "{message}");
         }
-        let agent = InitOptions { agent: Some("ws://127.0.0.1:9".into()), ..InitOptions::default() };
-        assert!(compose(&agent).unwrap_err().starts_with("TG0190: not in this version"));
+        let agent = InitOptions { agent: Some("https://bot.example.com/".into()), ..InitOptions::default() };
+        assert!(compose(&agent).unwrap_err().starts_with("--agent https://bot.example.com/: should be wss://"));
+    }
+
+    #[test]
+    fn an_agent_takes_the_calls_first() {
+        for (trunk, pbx) in [(None, None), (Some("twilio:acme"), Some("3cx:2001:db8::5"))] {
+            let agent = Some("wss://bot.example.com/media".to_owned());
+            let text = compose(&InitOptions { agent, ..options(trunk, pbx) }).unwrap();
+            assert!(text.lines().count() <= 40, "{} lines", text.lines().count());
+            let (config, _) = config::parse(Path::new("trunkgate.toml"), &text).unwrap_or_else(|found| {
+                panic!("{}", config::render(Path::new("trunkgate.toml"), &text, &found));
+            });
+            assert_eq!(config.agents[0].url, "wss://bot.example.com/media");
+            let [TargetSpec::Agent(name), TargetSpec::Trunk { .. }] = &config.routes[0].connect[..] else {
+                panic!("{:?}", config.routes[0].connect)
+            };
+            assert_eq!(name, AGENT);
+        }
     }
 
     #[test]
     fn an_answer_that_cannot_be_used_is_asked_for_again() {
-        let asked = ask(&InitOptions::default(), &mut &b"foo\ntwilio:acme\n10.0.0.5\n"[..]);
+        let asked = ask(&InitOptions::default(), &mut &b"foo\ntwilio:acme\n10.0.0.5\nbot\nws://10.0.0.7/\n"[..]);
         assert_eq!((asked.trunk.as_deref(), asked.pbx.as_deref()), (Some("twilio:acme"), Some("10.0.0.5")));
+        assert_eq!(asked.agent.as_deref(), Some("ws://10.0.0.7/"));
         let asked = ask(&InitOptions::default(), &mut &b"\nfoo\n"[..]);
-        assert_eq!((asked.trunk, asked.pbx), (None, None));
+        assert_eq!((asked.trunk, asked.pbx, asked.agent), (None, None, None));
     }
 
     #[test]

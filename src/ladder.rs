@@ -1,5 +1,6 @@
 //! A call's trace drawn as a ladder: one column for each party, one line for each message. What `trace`, `trace.txt` and
-//! the demo show. A trace holds no key, digest response or digit, so neither does the ladder.
+//! the demo show. A trace holds no key, digest response or digit, so neither does the ladder. Where a line is wider than
+//! the terminal, its remark stands between the bars instead of right of them.
 
 use trunkgate_call::CallView;
 use trunkgate_call::trace::{TraceEntry, TraceItem, TraceView};
@@ -8,6 +9,8 @@ use trunkgate_call::trace::{TraceEntry, TraceItem, TraceView};
 const FIRST: usize = 15;
 /// From one column to the next.
 const PITCH: usize = 17;
+/// The narrowest terminal that is heeded.
+const NARROWEST: usize = 60;
 
 /// What a leg's media came to, for the rows below the messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,38 +21,49 @@ struct LegMedia {
     sent: u64,
 }
 
-/// A call as a page: who called whom, the ladder, the verdict.
-pub(crate) fn page(call: &CallView, trace: &TraceView) -> String {
+/// A call as a page: who called whom, the ladder, the verdict; no line wider than `width` where that can be.
+pub(crate) fn page(call: &CallView, trace: &TraceView, width: Option<usize>) -> String {
+    let width = width.map(|width| width.max(NARROWEST));
     let parties: Vec<&str> = trace.legs.iter().map(String::as_str).collect();
     let media: Vec<LegMedia> =
         call.legs.iter().map(|leg| LegMedia { received: leg.rtp.rx_packets, sent: leg.rtp.tx_packets }).collect();
-    let mut out = format!(
-        "{}  {} → {}  {}  {}\n\n{}",
-        call.sid,
-        call.from,
-        call.to,
-        parties.join(" → "),
-        call.outcome.unwrap_or(call.state),
-        draw(trace, &media)
-    );
+    let numbers = format!("{} → {}", call.from, call.to);
+    let head = format!("{}  {numbers}  {}  {}", call.sid, parties.join(" → "), call.outcome.unwrap_or(call.state));
+    let mut out = wrapped(&head, 0, width) + "\n" + &draw(trace, &media, width);
     if !trace.verdict.is_empty() {
-        out.push_str(&format!("  verdict: {}\n", trace.verdict));
+        out.push_str(&wrapped(&format!("  verdict: {}", trace.verdict), 4, width));
     }
     out
 }
 
+/// Lines of `text`, cut between words; those after the first begin `indent` further right.
+pub(crate) fn wrapped(text: &str, indent: usize, width: Option<usize>) -> String {
+    let Some(width) = width else { return format!("{text}\n") };
+    let (mut out, mut length) = (String::new(), 0);
+    for word in text.split_inclusive(' ') {
+        let (long, bare) = (word.chars().count(), word.trim_end().chars().count());
+        if length > indent && length + bare > width {
+            out.truncate(out.trim_end().len());
+            out.push_str(&format!("\n{:indent$}", ""));
+            length = indent;
+        }
+        out.push_str(word);
+        length += long;
+    }
+    out.push('\n');
+    out
+}
+
 /// Draws a trace; `media` holds one entry a leg, in the trace's order.
-fn draw(trace: &TraceView, media: &[LegMedia]) -> String {
-    let columns = trace.legs.len() + 1;
+fn draw(trace: &TraceView, media: &[LegMedia], width: Option<usize>) -> String {
+    let page = Page { columns: trace.legs.len() + 1, width };
     let mut out = heading(trace);
     for entry in &trace.entries {
-        out.push_str(&line(entry, columns, &trace.legs));
-        out.push('\n');
+        out.push_str(&page.line(entry, &trace.legs));
     }
     for (leg, media) in media.iter().enumerate().filter(|(_, m)| m.received + m.sent > 0) {
         for (count, received) in [(media.received, true), (media.sent, false)] {
-            out.push_str(&arrow("RTP", columns, leg, received, &count.to_string(), '═', ""));
-            out.push('\n');
+            out.push_str(&page.arrow("RTP", leg, received, &count.to_string(), '═', ""));
         }
     }
     if trace.dropped > 0 {
@@ -71,76 +85,115 @@ fn heading(trace: &TraceView) -> String {
         let from = (FIRST + at * PITCH).saturating_sub(name.chars().count() / 2);
         row.put(from, name);
     }
-    row.text() + "\n"
+    row.line()
 }
 
-fn line(entry: &TraceEntry, columns: usize, legs: &[String]) -> String {
-    let time = offset(entry.at_us);
-    match &entry.what {
-        TraceItem::Message { leg, received, text, note, again } => {
-            let note = match (again, note.is_empty()) {
-                (true, true) => "again".to_owned(),
-                (true, false) => format!("{note}, again"),
-                (false, _) => note.clone(),
-            };
-            arrow(&time, columns, *leg, *received, text, '─', &note)
+/// How much room there is.
+#[derive(Debug, Clone, Copy)]
+struct Page {
+    /// Parties, the edge among them.
+    columns: usize,
+    /// Of the terminal.
+    width: Option<usize>,
+}
+
+impl Page {
+    /// One entry: a line, or more where the terminal is narrow.
+    fn line(self, entry: &TraceEntry, legs: &[String]) -> String {
+        let time = offset(entry.at_us);
+        match &entry.what {
+            TraceItem::Message { leg, received, text, note, again } => {
+                let note = match (again, note.is_empty()) {
+                    (true, true) => "again".to_owned(),
+                    (true, false) => format!("{note}, again"),
+                    (false, _) => note.clone(),
+                };
+                self.arrow(&time, *leg, *received, text, '─', &note)
+            }
+            TraceItem::Decision { text } => self.remark(&time, None, text),
+            TraceItem::Media { leg, text } => self.remark(&time, None, &named(legs, *leg, text)),
+            TraceItem::Agent { leg, text } => self.remark(&time, Some(*leg), &named(legs, *leg, text)),
         }
-        TraceItem::Decision { text } => remark(&time, columns, text),
-        TraceItem::Media { leg, text } => remark(&time, columns, &named(legs, *leg, text)),
-        TraceItem::Agent { leg, text } => {
-            let mut row = bars(&time, columns);
-            row.set(FIRST + column(*leg) * PITCH, '●');
-            row.put(FIRST + (columns - 1) * PITCH + 3, &named(legs, *leg, text));
-            row.text()
+    }
+
+    /// Where what is said of a line begins.
+    fn margin(self) -> usize {
+        FIRST + (self.columns - 1) * PITCH + 3
+    }
+
+    fn fits(self, note: &str) -> bool {
+        self.width.is_none_or(|width| self.margin() + note.chars().count() <= width)
+    }
+
+    fn bars(self, time: &str) -> Row {
+        let mut row = Row::new();
+        row.put(FIRST.saturating_sub(3 + time.chars().count()), time);
+        for at in 0..self.columns {
+            row.put(FIRST + at * PITCH, "│");
         }
+        row
+    }
+
+    /// A line of words; `dot` marks the leg that it is about.
+    fn remark(self, time: &str, dot: Option<usize>, text: &str) -> String {
+        if !self.fits(text) {
+            return self.between(time, text);
+        }
+        let mut row = self.bars(time);
+        if let Some(leg) = dot {
+            row.set(FIRST + column(leg) * PITCH, '●');
+        }
+        row.put(self.margin(), text);
+        row.line()
+    }
+
+    /// Words in place of the bars right of the first.
+    fn between(self, time: &str, text: &str) -> String {
+        let room = self.width.map(|width| width.saturating_sub(FIRST + 4));
+        let mut out = String::new();
+        for (at, words) in wrapped(text, 0, room.map(|room| room.max(1))).lines().enumerate() {
+            let mut row = self.bars(if at == 0 { time } else { "" });
+            row.put(FIRST + 1, &format!("  {words} "));
+            out.push_str(&row.line());
+        }
+        out
+    }
+
+    fn arrow(self, time: &str, leg: usize, received: bool, text: &str, shaft: char, note: &str) -> String {
+        let (theirs, ours) = (FIRST + column(leg) * PITCH, FIRST + PITCH);
+        let (left, right) = (theirs.min(ours) + 1, theirs.max(ours) - 1);
+        let to_right = (theirs < ours) == received;
+        let mut row = self.bars(time);
+        for at in left..=right {
+            row.set(at, shaft);
+        }
+        // An arrow that passes another party's bar crosses it.
+        for at in (left..=right).filter(|at| (at - FIRST).is_multiple_of(PITCH)) {
+            row.set(at, if shaft == '═' { '╪' } else { '┼' });
+        }
+        if to_right {
+            row.set(right, '▶');
+        } else {
+            row.set(left, '◀');
+        }
+        let room = PITCH - 5;
+        let short: String = text.chars().take(room).collect();
+        // The text stands in the gap next to the far party.
+        let gap = if theirs < ours { theirs } else { theirs - PITCH };
+        row.put(gap + 1 + (PITCH - 1 - short.chars().count()) / 2, &short);
+        if note.is_empty() {
+            return row.line();
+        }
+        if !self.fits(note) {
+            return row.line() + &self.between("", note);
+        }
+        row.put(self.margin(), note);
+        row.line()
     }
 }
 
 fn named(legs: &[String], leg: usize, text: &str) -> String {
     format!("{}: {text}", legs.get(leg).map_or("?", String::as_str))
-}
-
-fn bars(time: &str, columns: usize) -> Row {
-    let mut row = Row::new();
-    row.put(FIRST.saturating_sub(3 + time.chars().count()), time);
-    for at in 0..columns {
-        row.put(FIRST + at * PITCH, "│");
-    }
-    row
-}
-
-fn remark(time: &str, columns: usize, text: &str) -> String {
-    let mut row = bars(time, columns);
-    row.put(FIRST + (columns - 1) * PITCH + 3, text);
-    row.text()
-}
-
-fn arrow(time: &str, columns: usize, leg: usize, received: bool, text: &str, shaft: char, note: &str) -> String {
-    let (theirs, ours) = (FIRST + column(leg) * PITCH, FIRST + PITCH);
-    let (left, right) = (theirs.min(ours) + 1, theirs.max(ours) - 1);
-    let to_right = (theirs < ours) == received;
-    let mut row = bars(time, columns);
-    for at in left..=right {
-        row.set(at, shaft);
-    }
-    // An arrow that passes another party's bar crosses it.
-    for at in (left..=right).filter(|at| (at - FIRST).is_multiple_of(PITCH)) {
-        row.set(at, if shaft == '═' { '╪' } else { '┼' });
-    }
-    if to_right {
-        row.set(right, '▶');
-    } else {
-        row.set(left, '◀');
-    }
-    let room = PITCH - 5;
-    let short: String = text.chars().take(room).collect();
-    // The text stands in the gap next to the far party.
-    let gap = if theirs < ours { theirs } else { theirs - PITCH };
-    row.put(gap + 1 + (PITCH - 1 - short.chars().count()) / 2, &short);
-    if !note.is_empty() {
-        row.put(FIRST + (columns - 1) * PITCH + 3, note);
-    }
-    row.text()
 }
 
 /// `+12.3 ms` below a second, `+1.234 s` above.
@@ -172,8 +225,9 @@ impl Row {
             self.set(at + n, mark);
         }
     }
-    fn text(self) -> String {
-        self.0.into_iter().collect()
+    fn line(self) -> String {
+        let text: String = self.0.into_iter().collect();
+        format!("{}\n", text.trim_end())
     }
 }
 
@@ -207,7 +261,7 @@ mod tests {
             LegMedia { received: 0, sent: 0 },
             LegMedia { received: 175, sent: 175 },
         ];
-        let drawn = draw(&trace, &media);
+        let drawn = draw(&trace, &media, None);
         let lines: Vec<&str> = drawn.lines().collect();
         assert_eq!(lines[0], "            carrier           edge               a                b");
         assert_eq!(lines[1], "     +0.0 ms   │─────INVITE────▶│                │                │  offer PCMU");
@@ -233,11 +287,50 @@ mod tests {
             ],
             dropped: 2,
         };
-        let drawn = draw(&trace, &[]);
+        let drawn = draw(&trace, &[], None);
         let lines: Vec<&str> = drawn.lines().collect();
         assert_eq!(lines[0], "            carrier           edge              bot              pbx");
         assert_eq!(lines[1], "     +0.9 ms   │                │                ●                │  bot: open");
         assert_eq!(lines[2], "     +1.0 ms   │                │                │                │  pbx: latched");
         assert!(lines[4].ends_with("2 earlier entries were dropped"));
+    }
+
+    #[test]
+    fn nothing_is_wider_than_a_narrow_terminal() {
+        let note = "the caller hears a ringback tone, since no target has answered yet and it must hear something";
+        let trace = TraceView {
+            sid: "CA0".into(),
+            verdict: String::new(),
+            legs: vec!["carrier".into(), "bot".into(), "pbx".into()],
+            entries: vec![
+                message(0, 0, true, "INVITE", "audio 37069: PCMU telephone-event"),
+                message(10, 2, true, "200 OK", "x"),
+                TraceEntry { at_us: 900, what: TraceItem::Agent { leg: 1, text: "open".into() } },
+                TraceEntry { at_us: 2_000, what: TraceItem::Decision { text: note.into() } },
+            ],
+            dropped: 0,
+        };
+        let drawn = draw(&trace, &[], Some(80));
+        let lines: Vec<&str> = drawn.lines().collect();
+        assert!(lines.iter().all(|line| line.chars().count() <= 80), "{drawn}");
+        assert_eq!(lines[1], "     +0.0 ms   │─────INVITE────▶│                │                │");
+        assert_eq!(lines[2], "               │  audio 37069: PCMU telephone-event               │");
+        assert_eq!(lines[3], "     +0.0 ms   │                │◀───────────────┼─────200 OK─────│  x");
+        assert_eq!(lines[4], "     +0.9 ms   │                │                ●                │  bot: open");
+        assert_eq!(lines[5], "     +2.0 ms   │  the caller hears a ringback tone, since no target has answered");
+        assert_eq!(lines[6], "               │  yet and it must hear something  │                │");
+        assert_eq!(draw(&trace, &[], Some(500)), draw(&trace, &[], None));
+    }
+
+    #[test]
+    fn text_is_cut_between_words() {
+        let text = format!("  verdict: {}", "word ".repeat(20).trim_end());
+        let cut = wrapped(&text, 4, Some(60));
+        let lines: Vec<&str> = cut.lines().collect();
+        assert_eq!(lines.len(), 2, "{cut}");
+        assert!(lines[1].starts_with("    word") && lines.iter().all(|line| line.chars().count() <= 60), "{cut}");
+        assert_eq!(wrapped(&text, 4, None), format!("{text}\n"));
+        let long = "x".repeat(100);
+        assert_eq!(wrapped(&long, 4, Some(60)), format!("{long}\n"));
     }
 }

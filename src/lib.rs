@@ -1,4 +1,4 @@
-//! Trunkgate: a SIP/RTP edge proxy for bring-your-own-carrier trunking. This crate is everything that touches the
+//! Trunkgate: a SIP/RTP edge between SIP trunks, a PBX and voice agents. This crate is everything that touches the
 //! operating system; the protocols live in `crates/`.
 
 pub mod admin;
@@ -22,6 +22,8 @@ pub mod reload;
 pub mod reports;
 pub mod run;
 pub mod signalling;
+mod terminal;
 pub mod transport;
+mod trust;
 pub mod why;
 pub mod worker;

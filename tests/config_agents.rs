@@ -33,6 +33,10 @@ fn refused(line: &str, code: &str, about: &str) {
     assert!(!error.help.is_empty());
 }
 
+fn certificate() -> String {
+    rcgen::generate_simple_self_signed(["agent.example".to_owned()]).unwrap().cert.pem()
+}
+
 #[test]
 fn an_agent_has_its_defaults() {
     let config =
@@ -49,7 +53,7 @@ fn an_agent_has_its_defaults() {
 #[test]
 fn an_agent_with_everything() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("ca.pem"), "-----BEGIN CERTIFICATE-----\nx\n").unwrap();
+    std::fs::write(folder.path().join("ca.pem"), certificate()).unwrap();
     let spec =
         hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
     let mut wav = hound::WavWriter::create(folder.path().join("bye.wav"), spec).unwrap();
@@ -155,6 +159,7 @@ fn mistakes_in_an_agent_are_named() {
         ("parameters = { x = 5 }", "TG0103", "5"),
         ("parameters = { x = '{callers}' }", "TG0105", "'{callers}'"),
         ("tokn = 'x'", "TG0104", "tokn"),
+        ("timeout = '3s'", "TG0104", "timeout"),
         ("hold = { strateg = 'none' }", "TG0104", "strateg"),
     ] {
         refused(line, code, about);
@@ -183,6 +188,17 @@ fn routes_name_agents_that_exist() {
         parse(&format!("{TRUNK}[agent.reception]\nurl = 'ws://127.0.0.1/'\n[[route]]\nconnect = 'agent:recepton'\n"))
             .unwrap_err();
     assert_eq!(found[0].help, "did you mean \"reception\"?");
+    for (line, help) in [
+        ("connect = 'trunk:reception'", "did you mean \"agent:reception\"?"),
+        ("connect = 'agent:carrier'", "did you mean \"trunk:carrier\"?"),
+        ("connect = 'reception'", "did you mean \"trunk:reception\" or \"agent:reception\"?"),
+        ("connect = 'trunk:carrier'\nfork = 'reception'", "did you mean \"agent:reception\"?"),
+        ("connect = 'trunk:carrier'\nfork = 'agent:carrier'", "the agents are reception"),
+        ("connect = 'trunk:carrier'\nfork = 'trunk:carrier'", "agent:NAME"),
+    ] {
+        let text = format!("{TRUNK}[agent.reception]\nurl = 'ws://127.0.0.1/'\n[[route]]\n{line}\n");
+        assert_eq!(parse(&text).expect_err(line)[0].help, help, "{line}");
+    }
     let five = "['agent:reception', 'agent:reception', 'agent:reception', 'agent:reception', 'agent:reception']";
     let text = format!(
         "{TRUNK}[agent.reception]\nurl = 'ws://127.0.0.1/'\n[[route]]\nconnect = 'trunk:carrier'\nfork = {five}\n"
@@ -196,9 +212,36 @@ fn routes_name_agents_that_exist() {
 }
 
 #[test]
+fn a_file_of_broken_certificates_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!("{TRUNK}[[route]]\nconnect = 'agent:a'\n[agent.a]\nurl = 'wss://a.example/'\nca = 'ca.pem'\n");
+    let whole = certificate();
+    for pem in [whole.split_at(whole.len() / 2).0, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        std::fs::write(folder.path().join("ca.pem"), pem).unwrap();
+        let found = config::parse(&folder.path().join("trunkgate.toml"), &text).expect_err(pem);
+        assert_eq!((found[0].code, &text[found[0].span.clone().unwrap()]), ("TG0114", "'ca.pem'"), "{found:?}");
+    }
+}
+
+#[test]
+fn a_part_of_a_key_is_known_again() {
+    let text = format!("{TRUNK}[[route]]\nconnect = 'agent:a'\n[agent.a]\nurl = 'wss://a.example/'\ntimeout = '3s'\n");
+    assert_eq!(parse(&text).unwrap_err()[0].help, "did you mean `connect_timeout` or `first_audio_timeout`?");
+}
+
+#[test]
+fn a_query_is_said_not_to_be_sent() {
+    let text = format!("{TRUNK}[[route]]\nconnect = 'agent:a'\n[agent.a]\nurl = 'wss://a.example/m?tenant=acme'\n");
+    let (_, warnings) = parse(&text).unwrap();
+    let warning = warnings.iter().find(|warning| warning.code == "TG0113").expect("a warning");
+    assert_eq!(&text[warning.span.clone().unwrap()], "'wss://a.example/m?tenant=acme'");
+    assert!(warning.help.contains("parameters"));
+}
+
+#[test]
 fn certificates_for_a_plain_url_are_of_no_use() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("ca.pem"), "-----BEGIN CERTIFICATE-----\nx\n").unwrap();
+    std::fs::write(folder.path().join("ca.pem"), certificate()).unwrap();
     let text = format!("{TRUNK}[[route]]\nconnect = 'agent:a'\n[agent.a]\nurl = 'ws://127.0.0.1/'\nca = 'ca.pem'\n");
     let (_, warnings) = config::parse(&folder.path().join("trunkgate.toml"), &text).unwrap();
     assert!(

@@ -76,11 +76,24 @@ pub(super) async fn trace(State(handle): State<Handle>, Sid(sid): Sid) -> Result
     handle.trace(&sid).await?.map(Json).ok_or_else(|| unknown(&sid))
 }
 
+/// How a ladder is wanted.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Drawing {
+    /// Width of the terminal; absent: lines may have any length.
+    columns: Option<usize>,
+}
+
 /// The ladder as text for a terminal.
-pub(super) async fn trace_text(State(handle): State<Handle>, Sid(sid): Sid) -> Result<String, ApiError> {
+pub(super) async fn trace_text(
+    State(handle): State<Handle>,
+    Sid(sid): Sid,
+    drawing: Result<Query<Drawing>, QueryRejection>,
+) -> Result<String, ApiError> {
+    let Query(Drawing { columns }) = drawing.map_err(|error| bad_request(error.body_text()))?;
     let call = find(&handle, &sid).await?;
     let trace = handle.trace(&sid).await?.ok_or_else(|| unknown(&sid))?;
-    Ok(ladder::page(&call, &trace))
+    Ok(ladder::page(&call, &trace, columns))
 }
 
 /// 202: BYE or CANCEL goes out; the far ends' answers are not waited for.

@@ -16,6 +16,10 @@ use super::schema::not_yet;
 use super::section::{Section, Value};
 use super::{values, wav};
 use crate::limits::{AGENT_FILE_BYTES, AGENT_PARAMETER_BYTES, AGENT_PARAMETERS};
+use crate::trust;
+
+/// How a `goodbye` is made.
+const GOODBYE_HELP: &str = "a WAV file, made by: ffmpeg -i FILE -ac 1 -ar 8000 -c:a pcm_s16le goodbye.wav";
 
 /// What an agent's keys refer to.
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +83,7 @@ fn read_one<'a>(
         wav::read(&path)
             .map_err(|what| {
                 let message = format!("`{key}`: {}: {what}", path.display());
-                findings.error(code::BAD_FILE, value.span(), message, "a WAV file of one channel at 8000 Hz");
+                findings.error(code::BAD_FILE, value.span(), message, GOODBYE_HELP);
             })
             .ok()
     });
@@ -127,6 +131,11 @@ fn url_of(value: &Value<'_>, local_networks: &[IpNet], findings: &mut Findings) 
             "wss://; ws:// leads only to loopback and [edge] local_networks",
         );
     }
+    if url.query().is_some() {
+        let message = "`url`: what follows the `?` is not sent";
+        let help = "Twilio sends it neither: `parameters` reach the agent in `start.customParameters`";
+        findings.warning(code::BAD_URL, Some(span), message, help);
+    }
     Some(text)
 }
 
@@ -140,9 +149,11 @@ fn certificates(
     let path = values::relative_to(surroundings.folder, &values::string(key, value, findings)?);
     let what = match std::fs::metadata(&path) {
         Ok(about) if about.len() > AGENT_FILE_BYTES => format!("more than {} MiB", AGENT_FILE_BYTES >> 20),
-        Ok(_) => match std::fs::read_to_string(&path) {
-            Ok(text) if text.contains("-----BEGIN CERTIFICATE-----") => return Some(text.into_bytes().into()),
-            Ok(_) => "no certificate in it".to_owned(),
+        Ok(_) => match std::fs::read(&path) {
+            Ok(pem) => match trust::roots(&pem) {
+                Ok(_) => return Some(pem.into()),
+                Err(what) => what,
+            },
             Err(error) => error.to_string(),
         },
         Err(error) => error.to_string(),

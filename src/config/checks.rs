@@ -203,6 +203,7 @@ fn trunk_among(placed: &PlacedTrunk, before: &[PlacedTrunk], findings: &mut Find
 
 fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
     let find = |name: &str| draft.trunks.iter().find(|placed| *placed.trunk.name == *name);
+    let agents = |name: &str| draft.agents.iter().any(|agent| *agent.name == *name);
     let help = |name: &str| suggestion(name, draft.trunks.iter().map(|placed| placed.trunk.name.as_ref()), "trunks");
     for (name, span) in placed.route.from.iter().zip(&placed.from) {
         if find(name).is_none() {
@@ -213,7 +214,8 @@ fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
         match target {
             TargetSpec::Trunk { name, .. } => match find(name) {
                 None => {
-                    findings.error(code::NO_SUCH_TRUNK, span.clone(), format!("no trunk is named {name}"), help(name));
+                    let help = if agents(name) { format!("did you mean \"agent:{name}\"?") } else { help(name) };
+                    findings.error(code::NO_SUCH_TRUNK, span.clone(), format!("no trunk is named {name}"), help);
                 }
                 Some(found) if found.trunk.peers.is_empty() && !found.is_partial => {
                     let message = format!("the trunk {name} has no peers to call");
@@ -229,12 +231,15 @@ fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
                     findings.error(code::NO_SUCH_LISTENER, span.clone(), message, help);
                 }
             }
-            TargetSpec::Agent(name) => agent_named(name, span, draft, findings),
+            TargetSpec::Agent(name) => {
+                let instead = find(name).map(|_| format!("did you mean \"trunk:{name}\"?"));
+                agent_named(name, instead, span, draft, findings);
+            }
             TargetSpec::Reject(_) => {}
         }
     }
     for (name, span) in placed.route.fork.iter().zip(&placed.fork) {
-        agent_named(name, span, draft, findings);
+        agent_named(name, None, span, draft, findings);
     }
     let rejects = |target: &TargetSpec| matches!(target, TargetSpec::Reject(_));
     if let Some(at) = placed.route.connect.iter().position(rejects)
@@ -249,9 +254,11 @@ fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
     }
 }
 
-fn agent_named(name: &str, span: &Span, draft: &Draft, findings: &mut Findings) {
+/// Names an agent that is not there; `instead` is what may be meant.
+fn agent_named(name: &str, instead: Option<String>, span: &Span, draft: &Draft, findings: &mut Findings) {
     if !draft.agents.iter().any(|agent| *agent.name == *name) {
-        let help = suggestion(name, draft.agents.iter().map(|agent| agent.name.as_ref()), "agents");
+        let known = draft.agents.iter().map(|agent| agent.name.as_ref());
+        let help = instead.unwrap_or_else(|| suggestion(name, known, "agents"));
         findings.error(code::NO_SUCH_AGENT, span.clone(), format!("no agent is named {name}"), help);
     }
 }

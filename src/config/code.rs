@@ -56,9 +56,10 @@ codes! {
         "`connect` holds trunk:NAME, trunk:NAME/NUMBER, agent:NAME, sip:URI and reject:CODE (300 to 699); `fork` holds\n\
          agent:NAME.";
     BAD_URL = "TG0113", "not a URL that an agent can have",
-        "An agent's `url` is that of a WebSocket: wss://HOST[:PORT]/PATH?QUERY. ws:// is for loopback and [edge]\n\
-         local_networks only: what callers say, and the secrets of the URL, would else go over the network in the clear.\n\
-         A host name under ws:// is let pass, and refused when it leads elsewhere.";
+        "An agent's `url` is that of a WebSocket: wss://HOST[:PORT]/PATH. ws:// is for loopback and [edge] local_networks\n\
+         only: what callers say would else go over the network in the clear. A host name under ws:// is let pass, and\n\
+         refused when it leads elsewhere. What follows a `?` is not sent, as Twilio does not send it either: what a call\n\
+         needs to tell its agent goes into `parameters`.";
     BAD_FILE = "TG0114", "a file cannot be used",
         "A file that a key names does not exist, may not be read, or holds something else. `ca` is a PEM file of\n\
          certificates; `goodbye` a WAV file: one channel, 8000 Hz, 16-bit PCM or μ-law, 60 s at most. With ffmpeg:\n\

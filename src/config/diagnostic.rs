@@ -3,6 +3,9 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 use super::code::Code;
 
@@ -71,6 +74,9 @@ impl Findings {
 /// Parts of the names of keys that hold secrets.
 const SECRET_WORDS: [&str; 4] = ["tok", "pass", "secret", "auth"];
 
+/// Where a secret is to be had, in a table.
+static SOURCE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"\b(env|file)\s*=\s*("[^"]*"|'[^']*')"#).ok());
+
 /// Line and column, both from 1; the column in characters.
 pub(super) fn line_and_column(source: &str, offset: usize) -> (usize, usize) {
     let before = source.get(..offset).unwrap_or(source);
@@ -134,7 +140,7 @@ fn render_one(out: &mut String, path: &Path, source: &str, diagnostic: &Diagnost
 }
 
 /// A line as errors may show it, character for character: where it names a secret, also by a misspelled key, its values
-/// are covered, for errors end up in logs.
+/// are covered, for errors end up in logs. Where a secret is to be had, by `env` or `file`, is none itself.
 fn covered(line: &str) -> String {
     let lower = line.to_ascii_lowercase();
     let Some(at) = line.find('=').filter(|_| SECRET_WORDS.iter().any(|word| lower.contains(word))) else {
@@ -142,7 +148,18 @@ fn covered(line: &str) -> String {
     };
     let (key, value) = line.split_at(at);
     let cover = |c: char| if c.is_whitespace() || "=[]{},\"'".contains(c) { c } else { '*' };
-    key.chars().chain(value.chars().map(cover)).collect()
+    let mut out = key.to_owned();
+    let mut rest = value;
+    let is_table = value.trim_start_matches('=').trim_start().starts_with('{');
+    while let Some(source) = SOURCE.as_ref().filter(|_| is_table).and_then(|pattern| pattern.find(rest)) {
+        let (before, behind) = rest.split_at(source.start());
+        let (shown, behind) = behind.split_at(source.len());
+        out.extend(before.chars().map(cover));
+        out.push_str(shown);
+        rest = behind;
+    }
+    out.extend(rest.chars().map(cover));
+    out
 }
 
 /// Diagnostics as a JSON array of `{code, severity, message, file, line, column, help}`; line and column are `null`
@@ -273,6 +290,11 @@ warning[TG0105]: m
             assert!(!text.contains("S3cret") && text.contains(&format!("2 | {key}=")), "{text}");
             assert_eq!(covered(line).chars().count(), line.chars().count());
         }
+        assert_eq!(
+            covered("token = { env = \"NAME\", x = \"S3cret\", file = '/run/x' }"),
+            "token = { env = \"NAME\", * = \"******\", file = '/run/x' }"
+        );
+        assert_eq!(covered("token = \"env = 'a'\""), "token = \"*** = '*'\"");
         assert_eq!(covered("codec = [\"PCMU\"]"), "codec = [\"PCMU\"]");
     }
 

@@ -64,17 +64,8 @@ fn read_one<'a>(
             Vec::new()
         }
     };
-    let fork = section.read("fork", findings, |key, value, findings| {
-        values::one_or_list(key, value, findings, |key, value, findings| {
-            let text = values::string(key, value, findings)?;
-            let name = text.strip_prefix("agent:").filter(|name| !name.is_empty());
-            if name.is_none() {
-                let message = format!("`{key}`: \"{text}\" cannot listen");
-                findings.error(code::BAD_TARGET, value.span(), message, "agent:NAME");
-            }
-            name.map(str::to_owned)
-        })
-    });
+    let fork =
+        section.read("fork", findings, |key, value, findings| values::one_or_list(key, value, findings, listener));
     if let (Some(value), true) =
         (section.get("fork"), fork.as_ref().is_some_and(|list| list.len() > LISTENERS_PER_CALL))
     {
@@ -98,6 +89,21 @@ fn read_one<'a>(
         fork: fork_spans,
         is_partial,
     })
+}
+
+/// The name of an agent that is to listen.
+fn listener(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    let name = text.strip_prefix("agent:").filter(|name| !name.is_empty());
+    if name.is_none() {
+        let help = if text.is_empty() || text.contains(':') {
+            "agent:NAME".to_owned()
+        } else {
+            format!("did you mean \"agent:{text}\"?")
+        };
+        findings.error(code::BAD_TARGET, value.span(), format!("`{key}`: \"{text}\" cannot listen"), help);
+    }
+    name.map(str::to_owned)
 }
 
 /// A list of conditions. An empty list would match nothing, or anything: it is refused.
@@ -159,9 +165,9 @@ fn target(text: &str, span: Span, numbers: &Numbers, findings: &mut Findings) ->
             let kinds = ["trunk", "agent", "sip", "reject"].into_iter();
             let help = match nearest(kind, kinds.chain(LATER_TARGETS.iter().map(|(later, _)| *later))) {
                 Some(known) if !rest.is_empty() => format!("did you mean \"{known}:{rest}\"?"),
-                // The commonest slip is a trunk's name alone.
+                // The commonest slip is a name alone.
                 _ if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) => {
-                    format!("did you mean \"trunk:{text}\"?")
+                    format!("did you mean \"trunk:{text}\" or \"agent:{text}\"?")
                 }
                 _ => "trunk:NAME, trunk:NAME/NUMBER, agent:NAME, sip:URI or reject:CODE".to_owned(),
             };

@@ -101,6 +101,14 @@ fn suggestion(name: &str, keys: &[Key]) -> String {
     if let Some(known) = nearest(name, keys.iter().map(|(known, _)| *known)) {
         return format!("did you mean `{known}`?");
     }
+    let longer: Vec<String> = keys
+        .iter()
+        .filter(|(known, _)| name.len() > 3 && known.contains(name))
+        .map(|(known, _)| format!("`{known}`"))
+        .collect();
+    if !longer.is_empty() {
+        return format!("did you mean {}?", longer.join(" or "));
+    }
     let holds = |keys: &[Key]| keys.iter().any(|(known, _)| *known == name);
     match TABLES.iter().find(|(_, keys)| holds(keys)) {
         Some((table, _)) => format!("`{name}` belongs in {table}"),

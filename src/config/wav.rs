@@ -37,6 +37,9 @@ pub(super) fn read(path: &Path) -> Result<Arc<[u8]>, String> {
 }
 
 fn pcm(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    if bytes.get(..4) != Some(b"RIFF") || bytes.get(8..12) != Some(b"WAVE") {
+        return Err("not a WAV file".to_owned());
+    }
     let mut reader = WavReader::new(Cursor::new(bytes)).map_err(|error| error.to_string())?;
     let spec = reader.spec();
     fits(spec.channels, spec.sample_rate)?;
@@ -144,8 +147,9 @@ mod tests {
             (mulaw_file(8000, &[]), "no audio"),
             (mulaw_file(8000, &long), "longer than"),
             (b"RIFF\0\0\0\0WAVE".to_vec(), ""),
-            (b"ID3 an mp3".to_vec(), ""),
-            (vec![], ""),
+            (b"ID3 an mp3 that is longer".to_vec(), "not a WAV file"),
+            (b"ID3".to_vec(), "not a WAV file"),
+            (vec![], "not a WAV file"),
         ] {
             let error = written(&bytes).unwrap_err();
             assert!(error.contains(reason), "{error} does not name {reason}");

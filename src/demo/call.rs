@@ -79,6 +79,8 @@ pub(super) struct CallResult {
     stream: Continuity,
     /// What is wrong; empty if nothing is.
     pub(super) problems: Vec<String>,
+    /// How long this process waited for a CPU, at most, in milliseconds.
+    pub(super) waited_ms: u64,
 }
 
 /// What a call is played on.
@@ -109,6 +111,8 @@ struct Seen {
     agents: usize,
     killed: bool,
     problems: Vec<String>,
+    /// The longest that a tick came late.
+    waited: Duration,
 }
 
 impl Stage<'_> {
@@ -138,8 +142,8 @@ impl Stage<'_> {
             directions = judgement::directions(plan, &parts, &mut seen.problems);
             judgement::edge(plan, &parts, call.as_ref(), &mut seen.problems);
         }
-        let problems = seen.problems;
-        Ok(CallResult { title: plan.title, number: plan.number, call, trace, directions, stream, problems })
+        let (problems, waited_ms) = (seen.problems, u64::try_from(seen.waited.as_millis()).unwrap_or(u64::MAX));
+        Ok(CallResult { title: plan.title, number: plan.number, call, trace, directions, stream, problems, waited_ms })
     }
 
     async fn dial(&self, plan: &Plan) -> Option<CallNumber> {
@@ -159,7 +163,10 @@ impl Stage<'_> {
                     let Some(news) = news else { return };
                     self.note(plan, near, news, seen);
                 }
-                _ = tick.tick() => self.pass_time(plan, seen),
+                due = tick.tick() => {
+                    seen.waited = seen.waited.max(due.elapsed());
+                    self.pass_time(plan, seen);
+                }
             }
             if began.elapsed() > PATIENCE {
                 seen.problems.push(format!("not over after {} s", PATIENCE.as_secs()));
@@ -247,15 +254,15 @@ impl Stage<'_> {
 }
 
 impl CallResult {
-    /// Ladder, table and problems.
-    pub(super) fn text(&self) -> String {
+    /// Ladder, table and problems, for a terminal of this width.
+    pub(super) fn text(&self, width: Option<usize>) -> String {
         let mut out = String::new();
         if let (Some(call), Some(trace)) = (&self.call, &self.trace) {
-            out.push_str(&ladder::page(call, trace));
+            out.push_str(&ladder::page(call, trace, width));
             out.push('\n');
         }
         if !self.directions.is_empty() {
-            out.push_str(&quality::table(&self.directions));
+            out.push_str(&quality::table(&self.directions, width));
         }
         let Continuity { packets, breaks, largest_gap_ms, .. } = self.stream;
         if packets > 0 {
@@ -263,7 +270,8 @@ impl CallResult {
                 0 => "one SSRC, sequence +1, timestamp +160 throughout".to_owned(),
                 breaks => format!("broken {breaks} times"),
             };
-            out.push_str(&format!("  to the caller: {packets} packets, {whole}, largest gap {largest_gap_ms} ms\n"));
+            let stream = format!("  to the caller: {packets} packets, {whole}, largest gap {largest_gap_ms} ms");
+            out.push_str(&ladder::wrapped(&stream, 4, width));
         }
         for problem in &self.problems {
             out.push_str(&format!("  ✗ {problem}\n"));

@@ -22,6 +22,7 @@ use trunkgate_phone::{Answer, Event, Manner};
 
 use crate::config;
 use crate::edge::Edge;
+use crate::terminal;
 use agent::Agents;
 use call::{CallResult, Plan, Role, Stage};
 use party::Party;
@@ -36,6 +37,8 @@ const NO_RESPONSE: Duration = Duration::from_secs(1);
 const MEDIA_PORTS: u16 = 32;
 /// Where the search for them begins and ends: below the ephemeral range.
 const PORT_SEARCH: (u16, u16) = (16_384, 32_000);
+/// Who waits so long for a CPU, in milliseconds, is late with its packets: agents' audio is put in order within 40 ms.
+const BUSY_MS: u64 = 30;
 /// News of phones and agents that may wait.
 const NEWS: usize = 1024;
 
@@ -129,7 +132,7 @@ async fn demonstrate(json: bool, serve: bool, harm: bool) -> anyhow::Result<bool
     progress.done();
     let ok = !calls.is_empty() && calls.iter().all(|call| call.problems.is_empty());
     let outcome = Outcome { ok, seconds: began.elapsed().as_secs_f64(), calls };
-    print(&if json { as_json(&outcome) } else { as_text(&outcome) });
+    print(&if json { as_json(&outcome) } else { as_text(&outcome, terminal::width()) });
     if serve {
         let url = format!("http://{}", edge.http);
         progress.say(&format!("the edge stays up: {url}; try `trunkgate calls --url {url}`. Ctrl-C ends it"));
@@ -248,24 +251,40 @@ fn as_json(outcome: &Outcome) -> String {
     serde_json::to_string_pretty(outcome).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}")) + "\n"
 }
 
-fn as_text(outcome: &Outcome) -> String {
+fn as_text(outcome: &Outcome, width: Option<usize>) -> String {
     let mut out = String::new();
     for (at, call) in outcome.calls.iter().enumerate() {
-        out.push_str(&format!("\ncall {}: {}\n{}", at + 1, call.title, call.text()));
+        out.push_str(&format!("\ncall {}: {}\n{}", at + 1, call.title, call.text(width)));
     }
-    let verdict = if outcome.ok {
-        "ok: all audio arrived intact in every call".to_owned()
-    } else {
-        let count: usize = outcome.calls.iter().map(|call| call.problems.len()).sum();
-        format!("FAILED: {count} problems")
-    };
-    out.push_str(&format!("\n{verdict} ({:.1} s)\n", outcome.seconds));
+    let count = outcome.calls.iter().map(|call| call.problems.len()).sum();
+    let waited_ms = outcome.calls.iter().map(|call| call.waited_ms).max().unwrap_or(0);
+    out.push_str(&format!("\n{} ({:.1} s)\n", verdict(outcome.ok, count, waited_ms), outcome.seconds));
     out
+}
+
+fn verdict(ok: bool, problems: usize, waited_ms: u64) -> String {
+    if ok {
+        return "ok: all audio arrived intact in every call".to_owned();
+    }
+    let busy = if waited_ms < BUSY_MS {
+        String::new()
+    } else {
+        format!(", and the machine is busy: the demo waited {waited_ms} ms for a CPU. Try again when it is idle")
+    };
+    format!("FAILED: {problems} problem{}{busy}", if problems == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_busy_machine_is_named_where_something_failed() {
+        assert!(verdict(true, 0, 500).starts_with("ok: all audio"));
+        assert_eq!(verdict(false, 2, BUSY_MS - 1), "FAILED: 2 problems");
+        let busy = verdict(false, 1, 189);
+        assert!(busy.starts_with("FAILED: 1 problem, ") && busy.contains("189 ms for a CPU"), "{busy}");
+    }
 
     #[test]
     fn a_run_of_free_ports_is_found_and_is_even() {

@@ -166,32 +166,50 @@ impl Direction {
     }
 }
 
-/// The table of all directions of a call.
-pub(super) fn table(directions: &[Direction]) -> String {
-    let mut rows = vec![
-        ["direction", "codec", "packets", "lost", "jitter", "delay p50/max", "MOS", "tone", "payload"]
-            .map(String::from),
-    ];
-    for d in directions {
-        let tone = match (d.tone_dbfs, d.tone_snr_db) {
-            (Some(level), Some(snr)) => format!("{level:.0} dBFS, SNR {snr:.0} dB"),
-            _ => "none".into(),
+/// Columns of the table that a narrow terminal does without: what they say, others say as well.
+const SPARE: [&str; 2] = ["tone", "lost"];
+
+/// The table of all directions of a call, for a terminal of this width.
+pub(super) fn table(directions: &[Direction], width: Option<usize>) -> String {
+    let head = ["direction", "codec", "packets", "lost", "jitter", "delay p50/max", "MOS", "tone", "payload"];
+    let mut rows = vec![head.map(String::from).to_vec()];
+    rows.extend(directions.iter().map(|direction| cells(direction).to_vec()));
+    for spare in SPARE {
+        let drawn = draw(&rows);
+        let at = rows.first().and_then(|head| head.iter().position(|cell| cell == spare));
+        let Some(at) = at.filter(|_| drawn.lines().any(|line| width.is_some_and(|w| line.chars().count() > w))) else {
+            return drawn;
         };
-        let payload = if d.damaged == 0 && d.received > 0 { "identical" } else { "different" };
-        rows.push([
-            format!("{} → {}", d.from, d.to),
-            d.codec.clone(),
-            format!("{}/{}", d.received, d.sent),
-            d.lost.to_string(),
-            format!("{:.2} ms", d.jitter_ms),
-            format!("{:.2}/{:.2} ms", d.delay_ms, d.delay_max_ms),
-            d.mos.map_or_else(|| "-".into(), |mos| format!("{mos:.2}")),
-            tone,
-            payload.into(),
-        ]);
+        for row in &mut rows {
+            row.remove(at);
+        }
     }
+    draw(&rows)
+}
+
+fn cells(d: &Direction) -> [String; 9] {
+    let tone = match (d.tone_dbfs, d.tone_snr_db) {
+        (Some(level), Some(snr)) => format!("{level:.0} dBFS, SNR {snr:.0} dB"),
+        _ => "none".into(),
+    };
+    let payload = if d.damaged == 0 && d.received > 0 { "identical" } else { "different" };
+    [
+        format!("{} → {}", d.from, d.to),
+        d.codec.clone(),
+        format!("{}/{}", d.received, d.sent),
+        d.lost.to_string(),
+        format!("{:.2} ms", d.jitter_ms),
+        format!("{:.2}/{:.2} ms", d.delay_ms, d.delay_max_ms),
+        d.mos.map_or_else(|| "-".into(), |mos| format!("{mos:.2}")),
+        tone,
+        payload.into(),
+    ]
+}
+
+/// Columns as wide as their widest cell.
+fn draw(rows: &[Vec<String>]) -> String {
     let mut out = String::new();
-    for row in &rows {
+    for row in rows {
         let mut line = String::from(" ");
         for (at, cell) in row.iter().enumerate() {
             let width = rows.iter().filter_map(|r| r.get(at)).map(|c| c.chars().count()).max().unwrap_or(0);
@@ -231,7 +249,11 @@ mod tests {
         let (direction, problems) = judge(&speaker, &listener, Share::Whole);
         assert_eq!(problems, Vec::<String>::new());
         assert_eq!((direction.received, direction.lost), (100, 0));
-        assert!(table(&[direction]).contains("100/100"));
+        let wide = table(std::slice::from_ref(&direction), None);
+        assert!(wide.contains("100/100") && wide.contains("tone") && wide.contains("lost"), "{wide}");
+        let narrow = table(&[direction], Some(70));
+        assert!(narrow.contains("100/100") && narrow.contains("identical") && !narrow.contains("tone"), "{narrow}");
+        assert!(narrow.lines().all(|line| line.chars().count() <= 70), "{narrow}");
     }
 
     #[test]

@@ -7,9 +7,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
@@ -20,7 +19,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError, ProtocolError};
 use tokio_tungstenite::tungstenite::handshake::client::Request;
-use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_EXTENSIONS;
+use tokio_tungstenite::tungstenite::http::header::{LOCATION, SEC_WEBSOCKET_EXTENSIONS};
 use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
@@ -31,6 +30,7 @@ use crate::limits::{
     AGENT_ADDRESS_TIMEOUT, AGENT_ADDRESSES, AGENT_MESSAGE_BYTES, AGENT_PIECE_BYTES, AGENT_SEND_BUFFER_BYTES,
     AGENT_UNACKNOWLEDGED, AGENT_WRITE_BUFFER_BYTES,
 };
+use crate::trust;
 
 /// The system's certificates, read once.
 static SYSTEM_TRUST: OnceCell<Arc<ClientConfig>> = OnceCell::const_new();
@@ -75,7 +75,16 @@ impl Fault {
     /// Of a handshake.
     fn of_handshake(error: &WsError) -> Fault {
         match error {
-            WsError::Http(response) => Fault::new(Loss::Status(response.status().as_u16()), ""),
+            WsError::Http(response) => {
+                let leads = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
+                // A query may be secret.
+                let leads = leads.map(|to| to.split(['?', '#']).next().unwrap_or_default());
+                let detail = match leads.filter(|_| response.status().is_redirection()) {
+                    Some(to) => format!("it leads to {to}, which is not followed"),
+                    None => String::new(),
+                };
+                Fault::new(Loss::Status(response.status().as_u16()), detail)
+            }
             WsError::Io(_) => Fault::of_open(error),
             WsError::Capacity(CapacityError::TooManyHeaders | CapacityError::MessageTooLong { .. })
             | WsError::ConnectionClosed
@@ -126,7 +135,7 @@ impl Target {
     pub(super) async fn connect(&self, spec: &SocketSpec) -> Result<TcpStream, Fault> {
         let found = lookup_host((self.host.as_str(), self.port)).await.map_err(Fault::unreachable)?;
         let allowed = found.filter(|address| self.secure || may_be_plain(address.ip(), spec));
-        let mut last = Fault::unreachable("no address that it may have");
+        let mut last = Fault::unreachable("no address of it is in local_networks: elsewhere only wss:// may lead");
         for address in allowed.take(AGENT_ADDRESSES) {
             match timeout(AGENT_ADDRESS_TIMEOUT, open(address)).await {
                 Ok(Ok(stream)) => return Ok(stream),
@@ -140,11 +149,11 @@ impl Target {
     /// TLS on top; the server's certificate must be of the URL's host.
     pub(super) async fn secure(&self, spec: &SocketSpec, stream: TcpStream) -> Result<TlsStream<TcpStream>, Fault> {
         let config = match &spec.ca {
-            Some(pem) => Arc::new(trusting(certificates(pem)?)?),
+            Some(pem) => Arc::new(trusting(trust::roots(pem).map_err(Fault::tls)?)?),
             None => SYSTEM_TRUST.get_or_try_init(system_trust).await?.clone(),
         };
         let name = ServerName::try_from(self.host.clone()).map_err(Fault::tls)?;
-        TlsConnector::from(config).connect(name, stream).await.map_err(Fault::tls)
+        TlsConnector::from(config).connect(name, stream).await.map_err(|error| Fault::tls(tls_words(&error)))
     }
 
     /// The WebSocket handshake.
@@ -183,15 +192,21 @@ async fn open(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn certificates(pem: &[u8]) -> Result<RootCertStore, Fault> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        roots.add(certificate.map_err(Fault::tls)?).map_err(Fault::tls)?;
+/// What is wrong with the agent's certificate, where the library has only a name for it.
+fn tls_words(error: &io::Error) -> String {
+    let wrong = match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(rustls::Error::InvalidCertificate(wrong)) => wrong,
+        Some(_) | None => return error.to_string(),
+    };
+    match wrong {
+        CertificateError::UnknownIssuer => {
+            "its certificate is from nobody who is trusted: name its issuer by `ca`".into()
+        }
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "its certificate is an authority's (CA:TRUE), which no server may have".into()
+        }
+        _ => error.to_string(),
     }
-    if roots.is_empty() {
-        return Err(Fault::tls("`ca` holds no certificate"));
-    }
-    Ok(roots)
 }
 
 async fn system_trust() -> Result<Arc<ClientConfig>, Fault> {
@@ -215,6 +230,8 @@ fn trusting(roots: RootCertStore) -> Result<ClientConfig, Fault> {
 
 #[cfg(test)]
 mod tests {
+    use tokio_tungstenite::tungstenite::http::Response;
+
     use super::*;
 
     fn spec(url: &str) -> SocketSpec {
@@ -270,11 +287,40 @@ mod tests {
         }
     }
 
+    /// What a client says that trusts `trusted` and is shown a certificate made from `params`.
+    fn refusal(params: rcgen::CertificateParams, trusts_it: bool) -> String {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let mut other = rcgen::CertificateParams::default();
+        other.distinguished_name.push(rcgen::DnType::CommonName, "other");
+        let pem = if trusts_it { certificate.pem() } else { other.self_signed(&key).unwrap().pem() };
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
+        let server = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key.into())
+            .unwrap();
+        let (near, far) = tokio::io::duplex(65_536);
+        let name = ServerName::try_from("a.example").unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let client = Arc::new(trusting(trust::roots(pem.as_bytes()).unwrap()).unwrap());
+        let (said, _) = runtime.block_on(async {
+            let accept = tokio_rustls::TlsAcceptor::from(Arc::new(server)).accept(far);
+            tokio::join!(TlsConnector::from(client).connect(name, near), accept)
+        });
+        tls_words(&said.unwrap_err())
+    }
+
     #[test]
-    fn a_ca_file_without_certificates_is_an_error() {
-        for pem in ["", "text", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
-            assert_eq!(certificates(pem.as_bytes()).unwrap_err().loss, Loss::Tls, "{pem}");
-        }
+    fn a_certificate_is_refused_in_words() {
+        let params = |name: &str| rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+        assert!(refusal(params("a.example"), false).contains("nobody who is trusted"));
+        assert!(refusal(params("b.example"), true).contains("not valid for name"));
+        let mut authority = params("a.example");
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        assert!(refusal(authority, true).contains("CA:TRUE"));
     }
 
     #[test]
@@ -285,6 +331,14 @@ mod tests {
         assert_eq!(Fault::of_open(&WsError::Utf8(String::new())).loss, Loss::ProtocolError);
         let reset = WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake);
         assert_eq!(Fault::of_open(&reset).loss, Loss::Reset);
+        let refused = |status: u16, location: &str| {
+            let response = Response::builder().status(status).header(LOCATION, location).body(None).unwrap();
+            Fault::of_handshake(&WsError::Http(response.into()))
+        };
+        let moved = refused(302, "https://a.example/in?token=x");
+        assert_eq!(moved.loss, Loss::Status(302));
+        assert_eq!(moved.detail, "it leads to https://a.example/in, which is not followed");
+        assert_eq!(refused(404, "/elsewhere"), Fault::new(Loss::Status(404), ""));
         let incomplete = WsError::Protocol(ProtocolError::HandshakeIncomplete);
         assert_eq!(Fault::of_handshake(&incomplete).loss, Loss::NotWebSocket);
     }

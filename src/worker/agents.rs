@@ -44,7 +44,7 @@ impl Worker {
             Said::Closed(code) => Some(AgentInput::Closed(*code)),
             Said::Lost(fault) => {
                 if !fault.detail.is_empty() {
-                    let text = format!("{}: {}", fault.loss, fault.detail);
+                    let text = fault.detail.clone();
                     let _ = self.events.send((name.session, Event::AgentNote { end: name.end, text }));
                 }
                 Some(AgentInput::Lost(fault.loss))

@@ -156,14 +156,15 @@ impl Call {
         let Some(side) = &self.legs[leg].agent else { return };
         let (name, listens) = (side.agent.name.clone(), side.listens);
         edge.agents.lost(&name, loss.to_string());
-        self.note(now, edge, leg, &format!("lost: {loss}"));
-        let reason = ReasonSlug::of_loss(loss);
+        let was_had = self.legs[leg].state == LegState::Answered;
+        self.note(now, edge, leg, &format!("{}: {loss}", if was_had { "lost" } else { "failed" }));
+        let failure = Failure::of_loss(loss);
         if listens {
-            self.lose_listener(edge, leg, reason);
+            self.lose_listener(edge, leg, &failure);
         } else if self.is_opening(leg) {
-            self.fail_target(now, edge, StepResult::Failed(Failure::unreached(reason)));
+            self.fail_target(now, edge, StepResult::Failed(failure));
         } else if self.callee == Some(leg) {
-            self.go_on(now, edge, leg, Some(reason));
+            self.go_on(now, edge, leg, Some(failure));
         }
     }
 
@@ -176,7 +177,9 @@ impl Call {
             _ if side.listens => self.close_agent(edge, leg),
             _ if self.callee != Some(leg) => {}
             OnClose::Hangup => self.end(now, edge, ReasonSlug::AgentHungUp),
-            OnClose::Next => self.go_on(now, edge, leg, Some(ReasonSlug::AgentHungUp)),
+            OnClose::Next => {
+                self.go_on(now, edge, leg, Some(Failure::unreached(ReasonSlug::AgentHungUp)));
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Final answers to a caller: how a target's code is seen, which of several is best, what headers go with it.
 
+use trunkgate_media::agent::Loss;
 use trunkgate_sdp::Refusal;
 use trunkgate_sip::{Answer, Extra};
 
@@ -65,12 +66,18 @@ pub(crate) struct Failure {
     pub(crate) q850: Option<u8>,
     /// What goes into Warning.
     pub(crate) warning: Option<Refusal>,
+    /// How an agent was lost.
+    pub(crate) loss: Option<Loss>,
 }
 
 impl Failure {
     /// A target that was not reached.
     pub(crate) fn unreached(reason: ReasonSlug) -> Failure {
-        Failure { code: None, reason, q850: None, warning: None }
+        Failure { code: None, reason, q850: None, warning: None, loss: None }
+    }
+    /// An agent that could not be had, or is lost.
+    pub(crate) fn of_loss(loss: Loss) -> Failure {
+        Failure { loss: Some(loss), ..Failure::unreached(ReasonSlug::of_loss(loss)) }
     }
     /// One that counts with a code.
     pub(crate) fn with_code(code: u16, reason: ReasonSlug) -> Failure {

@@ -24,7 +24,6 @@ impl Call {
             edge.respond(now, server, answer.to_sip());
         }
         self.legs[CALLER].state = LegState::Ended;
-        edge.decide(now, self.key, format!("refused with {}: {}", answer.code, answer.reason.sentence()));
         self.finish(now, edge, answer.reason, answer.code, answer.q850);
     }
 

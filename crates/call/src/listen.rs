@@ -8,12 +8,12 @@ use std::time::Instant;
 use trunkgate_media::{Command, EndId, Law, TapSpec};
 use trunkgate_route::Agent;
 
+use crate::answer::Failure;
 use crate::call::{CALLER, Call};
 use crate::edge::Edge;
 use crate::leg::LegState;
 use crate::limits::LISTENERS_PER_CALL;
 use crate::local::law;
-use crate::reason::ReasonSlug;
 
 /// The RTP clock of G.711, in Hz.
 const CLOCK_HZ: u32 = 8000;
@@ -72,10 +72,11 @@ impl Call {
     }
 
     /// A listener is gone: noted, and nothing else.
-    pub(crate) fn lose_listener(&mut self, edge: &mut Edge, leg: usize, reason: ReasonSlug) {
+    pub(crate) fn lose_listener(&mut self, edge: &mut Edge, leg: usize, failure: &Failure) {
         self.close_agent(edge, leg);
-        let line = format!("{} listens no longer: {}", self.name_of(leg), reason.sentence());
+        let why = failure.loss.map(|loss| loss.to_string()).unwrap_or_default();
+        let line = format!("{} listens no longer: {why}", self.name_of(leg));
         let sid = self.sid().to_owned();
-        edge.log(&sid, line, Some(reason));
+        edge.log(&sid, line, Some(failure.reason));
     }
 }

@@ -29,14 +29,13 @@ pub(crate) struct Player {
 
 impl Call {
     /// The agent on `leg` has the caller no longer: because it is lost (with why), or because it sends the caller on.
-    pub(crate) fn go_on(&mut self, now: Instant, edge: &mut Edge, leg: usize, lost: Option<ReasonSlug>) {
+    pub(crate) fn go_on(&mut self, now: Instant, edge: &mut Edge, leg: usize, lost: Option<Failure>) {
         let name = self.name_of(leg);
         self.close_agent(edge, leg);
         self.disarm(edge, Timer::HoldCheck);
         self.callee = None;
         self.state = State::Rerouting;
-        if let Some(reason) = lost {
-            let failure = Failure::unreached(reason);
+        if let Some(failure) = lost {
             self.note_failure(now, edge, &name, &failure);
             self.controller.failed(failure);
         }

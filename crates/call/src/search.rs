@@ -464,9 +464,15 @@ impl Call {
 
     pub(crate) fn note_failure(&mut self, now: Instant, edge: &mut Edge, name: &str, failure: &Failure) {
         let code = failure.code.map(|code| format!(" ({code})")).unwrap_or_default();
-        let why = failure.reason.sentence();
-        edge.decide(now, self.key, format!("{name}: {why}{code}"));
-        let line = format!("{}: {why}{code}", edge.shown_name(name));
+        let why = match failure.loss {
+            // It stands in the trace as the agent's.
+            Some(loss) => loss.to_string(),
+            None => format!("{}{code}", failure.reason.sentence()),
+        };
+        if failure.loss.is_none() {
+            edge.decide(now, self.key, format!("{name}: {why}"));
+        }
+        let line = format!("{}: {why}", edge.shown_name(name));
         let sid = self.sid().to_owned();
         edge.log(&sid, line, Some(failure.reason));
         self.failed_over = Some(failure.reason);

@@ -27,7 +27,7 @@ fn the_next_target_gets_the_call() {
     let ok = bench.expect(CARRIER, "SIP/2.0 200");
     caller.to_tag = ok.tag("To");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
-    assert!(bench.story().contains("agent 1: lost: answered the handshake with 404"), "{}", bench.story());
+    assert!(bench.story().contains("agent 1: failed: answered the handshake with 404"), "{}", bench.story());
     let failovers: Vec<_> = bench.gateway.metrics().failovers.iter().map(|((_, why), n)| (*why, *n)).collect();
     assert_eq!(failovers, [("agent_refused", 1)]);
     let desk = &bench.gateway.status(bench.now).agents[0];
