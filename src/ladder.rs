@@ -1,6 +1,6 @@
 //! A call's trace drawn as a ladder: one column for each party, one line for each message. What `trace`, `trace.txt` and
 //! the demo show. A trace holds no key, digest response or digit, so neither does the ladder. Where a line is wider than
-//! the terminal, its remark stands between the bars instead of right of them.
+//! the terminal, its remark stands between the bars instead of right of them, and so do all that are lines of their own.
 
 use trunkgate_call::CallView;
 use trunkgate_call::trace::{TraceEntry, TraceItem, TraceView};
@@ -56,7 +56,9 @@ pub(crate) fn wrapped(text: &str, indent: usize, width: Option<usize>) -> String
 
 /// Draws a trace; `media` holds one entry a leg, in the trace's order.
 fn draw(trace: &TraceView, media: &[LegMedia], width: Option<usize>) -> String {
-    let page = Page { columns: trace.legs.len() + 1, width };
+    let page = Page { columns: trace.legs.len() + 1, width, narrow: false };
+    let narrow = trace.entries.iter().any(|entry| !page.fits(&remark(entry, &trace.legs)));
+    let page = Page { narrow, ..page };
     let mut out = heading(trace);
     for entry in &trace.entries {
         out.push_str(&page.line(entry, &trace.legs));
@@ -95,24 +97,18 @@ struct Page {
     columns: usize,
     /// Of the terminal.
     width: Option<usize>,
+    /// Whether not all fits into it.
+    narrow: bool,
 }
 
 impl Page {
     /// One entry: a line, or more where the terminal is narrow.
     fn line(self, entry: &TraceEntry, legs: &[String]) -> String {
-        let time = offset(entry.at_us);
+        let (time, remark) = (offset(entry.at_us), remark(entry, legs));
         match &entry.what {
-            TraceItem::Message { leg, received, text, note, again } => {
-                let note = match (again, note.is_empty()) {
-                    (true, true) => "again".to_owned(),
-                    (true, false) => format!("{note}, again"),
-                    (false, _) => note.clone(),
-                };
-                self.arrow(&time, *leg, *received, text, '─', &note)
-            }
-            TraceItem::Decision { text } => self.remark(&time, None, text),
-            TraceItem::Media { leg, text } => self.remark(&time, None, &named(legs, *leg, text)),
-            TraceItem::Agent { leg, text } => self.remark(&time, Some(*leg), &named(legs, *leg, text)),
+            TraceItem::Message { leg, received, text, .. } => self.arrow(&time, *leg, *received, text, '─', &remark),
+            TraceItem::Decision { .. } | TraceItem::Media { .. } => self.words(&time, None, &remark),
+            TraceItem::Agent { leg, .. } => self.words(&time, Some(*leg), &remark),
         }
     }
 
@@ -135,8 +131,8 @@ impl Page {
     }
 
     /// A line of words; `dot` marks the leg that it is about.
-    fn remark(self, time: &str, dot: Option<usize>, text: &str) -> String {
-        if !self.fits(text) {
+    fn words(self, time: &str, dot: Option<usize>, text: &str) -> String {
+        if self.narrow {
             return self.between(time, text);
         }
         let mut row = self.bars(time);
@@ -192,8 +188,16 @@ impl Page {
     }
 }
 
-fn named(legs: &[String], leg: usize, text: &str) -> String {
-    format!("{}: {text}", legs.get(leg).map_or("?", String::as_str))
+/// What is said of an entry.
+fn remark(entry: &TraceEntry, legs: &[String]) -> String {
+    let named = |leg: &usize, text: &str| format!("{}: {text}", legs.get(*leg).map_or("?", String::as_str));
+    match &entry.what {
+        TraceItem::Message { note, again: false, .. } => note.clone(),
+        TraceItem::Message { note, .. } if note.is_empty() => "again".to_owned(),
+        TraceItem::Message { note, .. } => format!("{note}, again"),
+        TraceItem::Decision { text } => text.clone(),
+        TraceItem::Media { leg, text } | TraceItem::Agent { leg, text } => named(leg, text),
+    }
 }
 
 /// `+12.3 ms` below a second, `+1.234 s` above.
@@ -316,9 +320,9 @@ mod tests {
         assert_eq!(lines[1], "     +0.0 ms   │─────INVITE────▶│                │                │");
         assert_eq!(lines[2], "               │  audio 37069: PCMU telephone-event               │");
         assert_eq!(lines[3], "     +0.0 ms   │                │◀───────────────┼─────200 OK─────│  x");
-        assert_eq!(lines[4], "     +0.9 ms   │                │                ●                │  bot: open");
-        assert_eq!(lines[5], "     +2.0 ms   │  the caller hears a ringback tone, since no target has answered");
-        assert_eq!(lines[6], "               │  yet and it must hear something  │                │");
+        assert_eq!(lines[4], "     +0.9 ms   │  bot: open     │                │                │");
+        assert_eq!(lines[5], "     +2.0 ms   │  the caller hears a ringback tone, since no target has");
+        assert_eq!(lines[6], "               │  answered yet and it must hear something         │");
         assert_eq!(draw(&trace, &[], Some(500)), draw(&trace, &[], None));
     }
 

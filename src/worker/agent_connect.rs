@@ -70,7 +70,10 @@ impl Fault {
             | WsError::Http(_)
             | WsError::HttpFormat(_) => Loss::ProtocolError,
         };
-        Fault::new(loss, error)
+        match error {
+            WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Fault::new(loss, ""),
+            _ => Fault::new(loss, error),
+        }
     }
     /// Of a handshake.
     fn of_handshake(error: &WsError) -> Fault {
