@@ -141,6 +141,8 @@ fn closed(mut call: Value) -> Value {
             ("q850_cause", reason.q850().into()),
             ("failovers", 0.into()),
             ("post_dial_ms", Value::Null),
+            ("mos_min", Value::Null),
+            ("mos_avg", Value::Null),
         ] {
             call.insert(key.to_owned(), value);
         }

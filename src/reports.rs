@@ -173,7 +173,15 @@ mod tests {
             ended_at: None,
             legs: vec![],
         };
-        CallRecord { call, sip_code: 200, q850_cause: 16, failovers: 0, post_dial_ms: None }
+        CallRecord {
+            call,
+            sip_code: 200,
+            q850_cause: 16,
+            failovers: 0,
+            post_dial_ms: None,
+            mos_min: None,
+            mos_avg: None,
+        }
     }
 
     #[test]

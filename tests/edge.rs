@@ -173,7 +173,7 @@ fn with_a_token_only_the_token_opens() {
 }
 
 /// The families that users' dashboards rely on, without their prefix.
-const PROMISED: [&str; 32] = [
+const PROMISED: [&str; 33] = [
     "sip_requests_total",
     "sip_responses_total",
     "sip_retransmissions_total",
@@ -194,6 +194,7 @@ const PROMISED: [&str; 32] = [
     "rtp_lost_total",
     "rtp_dropped_total",
     "rtp_jitter_seconds",
+    "call_mos",
     "relay_seconds",
     "media_sessions",
     "media_ports_in_use",

@@ -140,8 +140,12 @@ fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>
     out.single("trunkgate_rtp_lost_total", Kind::Counter, "RTP packets missing in what was received.", lost);
     let help = "Interarrival jitter of each side of an answered call, at its end.";
     out.histogram("trunkgate_rtp_jitter_seconds", help, &gateway.rtp_jitter_seconds);
+    let help = "Round trip by RTCP to each side of an answered call, at its end.";
+    out.histogram("trunkgate_rtp_round_trip_seconds", help, &gateway.rtp_round_trip_seconds);
+    let help = "Mean opinion score by the E-model of what each side of an answered call sent, at its end.";
+    out.histogram("trunkgate_call_mos", help, &gateway.call_mos);
     let name = "trunkgate_media_one_way_total";
-    out.family(name, Kind::Counter, "Answered calls of which one side sent no media while the other did.");
+    out.family(name, Kind::Counter, "Sides of calls that sent no media within five seconds of the answer.");
     for ((trunk, silent), count) in &gateway.media_one_way {
         out.sample(name, &[("trunk", trunk), ("silent", silent)], *count as f64);
     }
@@ -160,6 +164,12 @@ fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>
     let frames = sum(&|worker| worker.agent_frames_dropped.get());
     let help = "Frames that an agent's socket was too slow for.";
     out.single("trunkgate_agent_frames_dropped_total", Kind::Counter, help, frames);
+    let keep_alives = sum(&|worker| worker.keep_alives.get());
+    let help = "Keep-alive packets sent to silent far ends.";
+    out.single("trunkgate_rtp_keepalives_total", Kind::Counter, help, keep_alives);
+    let reports = sum(&|worker| worker.reports.get());
+    let help = "RTCP compounds of the edge's own making sent.";
+    out.single("trunkgate_rtcp_reports_total", Kind::Counter, help, reports);
     let sessions = sum(&|worker| worker.sessions.get());
     out.single("trunkgate_media_sessions", Kind::Gauge, "Media sessions alive.", sessions);
     let ports = gateway.media_ports_in_use as f64;

@@ -94,8 +94,11 @@ pub(super) fn call(call: &Value) -> String {
     for key in lines {
         out.push_str(&format!("{key:<12} {}\n", shown(&call[key])));
     }
-    let mut rows =
-        vec![["LEG", "PARTY", "STATE", "REMOTE", "CODEC", "RX", "TX", "LOST", "JITTER"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["LEG", "PARTY", "STATE", "REMOTE", "CODEC", "RX", "TX", "LOST", "JITTER", "RTT", "MOS"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     for leg in call["legs"].as_array().into_iter().flatten() {
         let rtp = &leg["rtp"];
         rows.push(vec![
@@ -108,6 +111,8 @@ pub(super) fn call(call: &Value) -> String {
             rtp["tx_packets"].to_string(),
             rtp["lost"].to_string(),
             format!("{:.1} ms", rtp["jitter_ms"].as_f64().unwrap_or(0.0)),
+            rtp["rtt_ms"].as_f64().map_or_else(String::new, |ms| format!("{ms:.1} ms")),
+            rtp["mos"].as_f64().map_or_else(String::new, |mos| format!("{mos:.2}")),
         ]);
     }
     out.push_str(&table(&rows));

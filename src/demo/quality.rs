@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use trunkgate_media::mos::mos;
+use trunkgate_media::mos::{Codec, mos};
 use trunkgate_phone::{Heard, Verdict};
 
 use super::stream::Continuity;
@@ -130,7 +130,7 @@ impl Direction {
             delay_max_ms: in_ms(delays.last()),
             tone_dbfs: verdict.and_then(|v| v.level_dbfs),
             tone_snr_db: verdict.and_then(|v| v.snr_db),
-            mos: verdict.map(|_| mos(lost as f64 / sent.max(1) as f64, delay_ms + PACKET_MS)),
+            mos: verdict.map(|_| mos(Codec::G711, lost as f64 / sent.max(1) as f64, delay_ms + PACKET_MS)),
         };
         let problems = direction.problems(verdict, listener, alone);
         (direction, problems)

@@ -29,10 +29,12 @@ impl Worker {
             Command::AddEnd { end, spec } => self.add_end(now, at, end, spec),
             Command::AddAgent { end, spec } => self.add_agent(now, at, end, spec),
             Command::RemoveEnd { end } => {
+                self.say_goodbye(now, at, Some(end));
                 self.close_pairs(at, |each| each == end);
                 self.hand_on(now, at, Command::RemoveEnd { end });
             }
             Command::Close => {
+                self.say_goodbye(now, at, None);
                 self.close_pairs(at, |_| true);
                 if let Some(live) = self.sessions.get_mut(at) {
                     live.session.handle_input(now, Command::Close);
@@ -74,6 +76,7 @@ impl Worker {
         let mut session = Session::new(id, 0);
         session.count_in(self.counters.clone());
         session.hold_in(self.held.clone());
+        session.date_by(self.epoch);
         let live = Live { id, session, ends: Vec::with_capacity(2), doors: Vec::new(), due: Due::default() };
         let at = self.sessions.insert(live);
         self.by_id.insert(id, at);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use slab::Slab;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -13,7 +13,8 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use trunkgate_media::limits::WORKER_PACKET_BUFFERS;
 use trunkgate_media::{
-    Command, Counter, DropReason, EndId, Event, MediaId, PacketBuf, PacketPool, Session, Transmit, WorkerCounters,
+    Command, Counter, DropReason, EndId, Epoch, Event, MediaId, PacketBuf, PacketPool, Session, Transmit,
+    WorkerCounters,
 };
 
 use super::agent_socket::{Door, Name, Said};
@@ -96,6 +97,8 @@ pub(super) struct Worker {
     pub(super) next_socket: u64,
     /// Audio of agents held in the whole edge, in bytes.
     pub(super) held: Arc<Counter>,
+    /// The date, for RTCP.
+    pub(super) epoch: Epoch,
     inbox: UnboundedReceiver<(Name, Said)>,
     deadlines: Deadlines,
     pool: PacketPool,
@@ -110,6 +113,7 @@ impl Worker {
         events: UnboundedSender<(MediaId, Event)>,
     ) -> Worker {
         let (said, inbox) = unbounded_channel();
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Worker {
             ports,
             sessions: Slab::new(),
@@ -121,6 +125,7 @@ impl Worker {
             tasks: JoinSet::new(),
             next_socket: 0,
             held,
+            epoch: Epoch::new(Instant::now(), since_1970),
             inbox,
             deadlines: Deadlines::default(),
             pool: PacketPool::new(WORKER_PACKET_BUFFERS),
@@ -280,6 +285,13 @@ impl Worker {
     fn call(&mut self, now: Instant, at: usize) {
         let Some(live) = self.sessions.get_mut(at) else { return };
         live.session.handle_timeout(now);
+        self.send_made(at);
+        self.settle(at);
+    }
+
+    /// Sends what a session makes.
+    fn send_made(&mut self, at: usize) {
+        let Some(live) = self.sessions.get_mut(at) else { return };
         // Never refused: all buffers are back between two turns.
         if let Some(mut packet) = self.pool.take() {
             while let Some(transmit) = live.session.poll_packet(&mut packet) {
@@ -287,7 +299,14 @@ impl Worker {
             }
             self.pool.put(packet);
         }
-        self.settle(at);
+    }
+
+    /// The last reports of ends whose sockets are about to be closed.
+    pub(super) fn say_goodbye(&mut self, now: Instant, at: usize, end: Option<EndId>) {
+        if let Some(live) = self.sessions.get_mut(at) {
+            live.session.say_goodbye(now, end);
+        }
+        self.send_made(at);
     }
 
     /// After anything was done to a session: its news are passed on, its agents served, its next time is planned.

@@ -144,7 +144,7 @@ pub(crate) fn socket_spec(url: String) -> SocketSpec {
 }
 
 pub(crate) fn wire() -> WireSpec {
-    WireSpec { payloads: vec![(0, 0)], clocks: vec![], law: Law::Mu, keys: Some(101), ..WireSpec::default() }
+    WireSpec { payloads: vec![(0, 0)], law: Law::Mu, keys: Some(101), ..WireSpec::default() }
 }
 
 impl Rig {

@@ -11,8 +11,9 @@ use crate::answer::{Failure, FinalAnswer};
 use crate::call::{CALLER, Call, State};
 use crate::deadlines::Timer;
 use crate::edge::Edge;
-use crate::leg::{Leg, LegState, StreamEnd, add_counters, wires};
+use crate::leg::{Leg, LegState, StreamEnd, wires};
 use crate::limits::BIND_TRIES;
+use crate::quality::retire;
 use crate::reason::ReasonSlug;
 use crate::rewrite;
 use crate::trace::TraceItem;
@@ -212,7 +213,7 @@ impl Call {
             let leg = &mut self.legs[leg];
             let unused = |end: &mut StreamEnd| !streams.iter().any(|s| s.index == end.index);
             for end in leg.ends.extract_if(.., unused) {
-                add_counters(&mut leg.earlier, &end.counters);
+                retire(&mut leg.earlier, &mut leg.scores, &end.counters);
                 edge.remove_end(media, end.end);
             }
         }
@@ -290,7 +291,7 @@ impl Call {
         let Some(media) = self.media else { return };
         let leg = &mut self.legs[leg];
         for end in std::mem::take(&mut leg.ends) {
-            add_counters(&mut leg.earlier, &end.counters);
+            retire(&mut leg.earlier, &mut leg.scores, &end.counters);
             self.wires.retain(|from, (to, _)| *from != end.end && *to != end.end);
             edge.remove_end(media, end.end);
         }

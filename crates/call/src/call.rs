@@ -30,6 +30,7 @@
 //! | goodbye heard, or overdue | – | – | – | BYE | – |
 //! | ports not bound | other ports drawn | call ends | other ports drawn; of the caller: call ends | call ends | – |
 //! | latched | noted | noted | noted | noted | – |
+//! | a side is not heard after the answer | – | noted | – | – | – |
 //! | no media | – | BYE on every leg | BYE | – | – |
 //! | media session lost | caller refused | BYE on every leg | BYE | BYE | – |
 //! | operator, drain | caller refused, attempts withdrawn | BYE on every leg | BYE, attempts withdrawn | BYE | – |
@@ -124,6 +125,8 @@ pub(crate) enum CallEvent {
     Latched { end: EndId, source: std::net::SocketAddr },
     /// An end that should send is silent.
     Idle { end: EndId },
+    /// An end that should send has not been heard; who sent to it instead.
+    Unheard { end: EndId, stranger: Option<std::net::SocketAddr> },
     /// The worker gave the session up.
     MediaLost,
     /// An agent's socket is open.
@@ -282,6 +285,8 @@ impl Call {
             }
             (Answered | Rerouting, E::Idle { end }) => self.idle(now, edge, end),
             (Searching | Leaving, E::Idle { .. }) => {}
+            (Answered, E::Unheard { end, stranger }) => self.unheard(now, edge, end, stranger),
+            (Searching | Rerouting | Leaving | Ended, E::Unheard { .. }) => {}
             (Searching, E::MediaLost) => self.refuse(now, edge, &FinalAnswer::new(500, ReasonSlug::Internal)),
             (Answered | Rerouting | Leaving, E::MediaLost) => self.end(now, edge, ReasonSlug::Internal),
             (Ended, E::BindFailed { .. } | E::Latched { .. } | E::Idle { .. } | E::MediaLost) => {}

@@ -11,8 +11,9 @@ use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::index::Purpose;
 use crate::io::Output;
-use crate::leg::{LegState, add_counters};
+use crate::leg::LegState;
 use crate::limits::CANCEL_SECONDS;
+use crate::quality::retire;
 use crate::reason::{ReasonSlug, q850_of_code};
 use crate::report::CallRecord;
 
@@ -86,13 +87,13 @@ impl Call {
         let outcome = if answered { "answered" } else { outcome(reason, code) };
         self.ending = Some(Ending { outcome, reason, code });
         self.count(edge);
-        let view = self.view();
+        let (view, scores) = (self.view(), self.scores());
         if let Some(media) = self.media.take() {
             edge.media(media, Command::Close);
         }
         for leg in &mut self.legs {
             for end in std::mem::take(&mut leg.ends) {
-                add_counters(&mut leg.earlier, &end.counters);
+                retire(&mut leg.earlier, &mut leg.scores, &end.counters);
             }
         }
         self.wires.clear();
@@ -106,6 +107,8 @@ impl Call {
             q850_cause: q850,
             failovers: self.failovers,
             post_dial_ms: self.times.first_ring.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+            mos_min: scores.lowest(),
+            mos_avg: scores.mean(),
         })));
     }
 
@@ -124,32 +127,6 @@ impl Call {
         if let Some(seconds) = self.talked_seconds() {
             edge.metrics.call_duration_seconds.observe(seconds);
             self.count_media(edge);
-        }
-    }
-
-    /// What was heard of the two sides of an answered call.
-    fn count_media(&self, edge: &mut Edge) {
-        for leg in [Some(CALLER), self.callee].into_iter().flatten() {
-            let heard = self.legs[leg].view().rtp;
-            if heard.rx_packets > 0 {
-                edge.metrics.rtp_jitter_seconds.observe(heard.jitter_ms / 1000.0);
-            }
-        }
-        if let Some(silent) = self.silent_leg() {
-            let trunk = self.legs[silent].trunk.as_ref().map_or_else(|| "".into(), |t| t.name.clone());
-            let side = if silent == CALLER { "caller" } else { "callee" };
-            *edge.metrics.media_one_way.entry((trunk, side)).or_default() += 1;
-        }
-    }
-
-    /// The side of an answered call of which no media has come while the other side's has.
-    pub(crate) fn silent_leg(&self) -> Option<usize> {
-        let callee = self.callee?;
-        let heard = |leg: usize| self.legs[leg].view().rtp.rx_packets > 0;
-        match (heard(CALLER), heard(callee)) {
-            (true, false) => Some(callee),
-            (false, true) => Some(CALLER),
-            (true, true) | (false, false) => None,
         }
     }
 

@@ -243,6 +243,7 @@ impl Gateway {
             Event::BindFailed { end, error } => CallEvent::BindFailed { end, error },
             Event::Latched { end, source } => CallEvent::Latched { end, source },
             Event::Idle { end } => CallEvent::Idle { end },
+            Event::Unheard { end, stranger } => CallEvent::Unheard { end, stranger },
             Event::Closed => CallEvent::MediaLost,
             Event::AgentOpen { end } => CallEvent::AgentOpen { end },
             Event::AgentLost { end, loss } => CallEvent::AgentLost { end, loss },

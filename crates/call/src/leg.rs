@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use trunkgate_media::mos::Codec;
 use trunkgate_media::{EndCounters, EndId, LatchMode, RemoteSpec, SrtpKey, SrtpSpec, WireSpec};
 use trunkgate_route::Trunk;
 use trunkgate_sdp::crypto::Mki;
@@ -14,6 +15,7 @@ use trunkgate_sip::{ClientId, DialogId, Flow, ListenerId, Party, ServerId, Trans
 use crate::agent_leg::AgentSide;
 use crate::limits::CALL_ID_CHARS;
 use crate::numbers::plain;
+use crate::quality::{Scored, Unheard, add_counters, score};
 use crate::sessions::NewEnd;
 use crate::view::{LegView, RtpView};
 
@@ -125,6 +127,10 @@ pub(crate) struct Leg {
     pub(crate) latched: Option<SocketAddr>,
     /// Figures from before a restart, or of ends that are gone.
     pub(crate) earlier: RtpView,
+    /// Scores of ends that are gone.
+    pub(crate) scores: Scored,
+    /// What was noted when it was not heard.
+    pub(crate) unheard: Option<Unheard>,
 }
 
 impl Leg {
@@ -155,6 +161,8 @@ impl Leg {
             srtp: None,
             latched: None,
             earlier: RtpView::default(),
+            scores: Scored::default(),
+            unheard: None,
         }
     }
 
@@ -274,6 +282,7 @@ impl Leg {
             add_counters(&mut rtp, &side.counters);
         }
         rtp.latched = self.latched;
+        score(&mut rtp, Codec::named(&self.codec).filter(|_| self.agent.is_none()));
         LegView {
             sid: self.sid.clone(),
             kind: if self.agent.is_some() { "agent" } else { "sip" },
@@ -315,17 +324,10 @@ const fn media_suite(suite: Suite) -> trunkgate_media::Suite {
     }
 }
 
-/// Adds an end's counters to a view.
-pub(crate) fn add_counters(rtp: &mut RtpView, counters: &EndCounters) {
-    rtp.rx_packets += counters.rx_packets.get();
-    rtp.tx_packets += counters.tx_packets.get();
-    rtp.lost += counters.lost.get();
-    rtp.jitter_ms = rtp.jitter_ms.max(counters.jitter_us.get() as f64 / 1000.0);
-}
-
 /// The two wires of an agreed stream: (offerer to answerer, answerer to offerer).
 pub(crate) fn wires(stream: &AgreedStream) -> (WireSpec, WireSpec) {
-    let wire = |payloads, clocks| WireSpec { payloads, clocks, verbatim: stream.offerer.udptl, ..WireSpec::default() };
+    let (codec, verbatim) = (Codec::named(&stream.codec), stream.offerer.udptl);
+    let wire = |payloads, clocks| WireSpec { payloads, clocks, verbatim, codec, ..WireSpec::default() };
     (wire(stream.to_answerer(), stream.clocks_from_offerer()), wire(stream.to_offerer(), stream.clocks_from_answerer()))
 }
 

@@ -25,6 +25,7 @@ mod local;
 pub mod metrics;
 pub mod numbers;
 mod ports;
+mod quality;
 pub mod reason;
 mod recent;
 mod reinvite;

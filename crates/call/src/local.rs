@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use trunkgate_media::mos::Codec;
 use trunkgate_media::{Command, EndId, Law, WireSpec};
 use trunkgate_sdp::{Description, Direction, Far, Identity, Media, Refusal, accept, answer_offer, offer_own};
 use trunkgate_sip::{Answer, Body, ServerId};
@@ -11,7 +12,8 @@ use trunkgate_sip::{Answer, Body, ServerId};
 use crate::answer::Failure;
 use crate::call::{CALLER, Call, State};
 use crate::edge::Edge;
-use crate::leg::{StreamEnd, add_counters};
+use crate::leg::StreamEnd;
+use crate::quality::retire;
 use crate::reason::ReasonSlug;
 
 /// What an agent's or a player's side of a wire says of its audio: it has no payload numbers of its own.
@@ -93,7 +95,7 @@ impl Call {
         self.spoken = Some(spoken);
         let caller = &mut self.legs[CALLER];
         for end in caller.ends.extract_if(.., |end| end.index != spoken.index) {
-            add_counters(&mut caller.earlier, &end.counters);
+            retire(&mut caller.earlier, &mut caller.scores, &end.counters);
             edge.remove_end(media, end.end);
         }
         caller.codec = if spoken.law == Law::A { "PCMA" } else { "PCMU" }.to_owned();
@@ -120,6 +122,7 @@ impl Call {
             law: spoken.law,
             keys: spoken.keys,
             verbatim: false,
+            codec: Some(Codec::G711),
         };
         self.connect_ends(edge, caller, agent, hears);
         self.connect_ends(edge, agent, caller, talks(spoken));

@@ -60,7 +60,11 @@ pub struct Metrics {
     pub sip_transaction_seconds: Histogram,
     /// Interarrival jitter of each side of an answered call that was heard, at its end, in seconds.
     pub rtp_jitter_seconds: Histogram,
-    /// (trunk, side): answered calls of which only the other side was heard; `caller` or `callee` is the silent one.
+    /// Round trip to the far side by RTCP of each side of an answered call where it was measured, at its end, in seconds.
+    pub rtp_round_trip_seconds: Histogram,
+    /// Mean score of what each side of an answered call sent.
+    pub call_mos: Histogram,
+    /// (trunk, side): `caller`, `callee` or `both` sent no media within five seconds of the answer although they should.
     pub media_one_way: BTreeMap<(Arc<str>, &'static str), u64>,
     /// Gauge: ports taken from the pool, two to each end.
     pub media_ports_in_use: u64,
@@ -80,6 +84,10 @@ pub struct Metrics {
 const SETUP_BOUNDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0];
 /// Bounds for jitter, in seconds.
 const JITTER_BOUNDS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2];
+/// Bounds for round trips, in seconds.
+const TRIP_BOUNDS: &[f64] = &[0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0];
+/// Bounds for scores: those of ITU-T G.107 Annex B (R 50, 60, 70, 80, 90) and some between.
+const MOS_BOUNDS: &[f64] = &[1.5, 2.0, 2.58, 3.1, 3.6, 3.8, 4.03, 4.2, 4.34, 4.5];
 /// Bounds for the length of calls, in seconds.
 const CALL_BOUNDS: &[f64] = &[1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14_400.0];
 
@@ -101,6 +109,8 @@ impl Metrics {
             post_dial_delay_seconds: Histogram::new(SETUP_BOUNDS),
             sip_transaction_seconds: Histogram::new(SETUP_BOUNDS),
             rtp_jitter_seconds: Histogram::new(JITTER_BOUNDS),
+            rtp_round_trip_seconds: Histogram::new(TRIP_BOUNDS),
+            call_mos: Histogram::new(MOS_BOUNDS),
             media_one_way: BTreeMap::new(),
             media_ports_in_use: 0,
             trunk_up: BTreeMap::new(),

@@ -14,4 +14,8 @@ pub struct CallRecord {
     pub failovers: u32,
     /// INVITE in to first 18x out, milliseconds; `null` where none.
     pub post_dial_ms: Option<u64>,
+    /// Lowest score that what either side sent had for five seconds; `null` where none is known.
+    pub mos_min: Option<f64>,
+    /// Mean of those scores.
+    pub mos_avg: Option<f64>,
 }

@@ -130,6 +130,7 @@ impl Edge {
             Event::Bound { .. }
             | Event::Latched { .. }
             | Event::Idle { .. }
+            | Event::Unheard { .. }
             | Event::AgentOpen { .. }
             | Event::AgentLost { .. }
             | Event::AgentEnded { .. }

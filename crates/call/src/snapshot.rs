@@ -19,8 +19,9 @@ use crate::call::{CALLER, Call, CallKey, State, Times};
 use crate::controller::Controller;
 use crate::edge::Edge;
 use crate::index::{Named, Place};
-use crate::leg::{Leg, LegState, StreamEnd, add_counters};
+use crate::leg::{Leg, LegState, StreamEnd};
 use crate::numbers::Caller;
+use crate::quality::{Scored, add_counters};
 use crate::trace::Trace;
 use crate::view::RtpView;
 use crate::wall::unix_ms;
@@ -66,6 +67,7 @@ struct LegSnapshot {
     codec: String,
     latched: Option<SocketAddr>,
     figures: RtpView,
+    scores: Scored,
     ends: Vec<EndSnapshot>,
 }
 
@@ -201,6 +203,7 @@ impl Leg {
             codec: self.codec.clone(),
             latched: self.latched,
             figures,
+            scores: self.scores(),
             ends: self
                 .ends
                 .iter()
@@ -249,6 +252,7 @@ impl Leg {
             codec: snapshot.codec,
             latched: snapshot.latched,
             earlier: snapshot.figures,
+            scores: snapshot.scores,
             ..Leg::new(snapshot.sid, party, flow, snapshot.media_ip, snapshot.session_id)
         };
         leg.srtp = leg.suite();

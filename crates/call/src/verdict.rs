@@ -42,7 +42,18 @@ pub(crate) fn verdict(call: &Call) -> String {
     }
 }
 
-/// Says so where media comes from one side only.
+/// Says so where a side was not heard, or not when it should have begun.
 fn one_way(call: &Call) -> String {
+    let noted = |leg: usize| {
+        let unheard = call.legs[leg].unheard.as_ref()?;
+        let name = call.name_of(leg);
+        let heard = call.legs[leg].view().rtp.rx_packets > 0;
+        let what = if heard { "No media at first from" } else { "No media from" };
+        Some(format!(" {what} {name}: {}.", unheard.text))
+    };
+    let noted: String = (0..call.legs.len()).filter_map(noted).collect();
+    if !noted.is_empty() {
+        return noted;
+    }
     call.silent_leg().map(|leg| format!(" No media from {}.", call.name_of(leg))).unwrap_or_default()
 }

@@ -75,10 +75,24 @@ pub struct RtpView {
     pub jitter_ms: f64,
     /// Round trip by RTCP, where known.
     pub rtt_ms: Option<f64>,
-    /// Estimated, where known.
+    /// Score of what was received, so far, by the E-model; `null` where nothing was, and for codecs without a published
+    /// impairment.
     pub mos: Option<f64>,
+    /// What the far end says of what it hears, by RTCP; `null` where it says nothing.
+    pub far: Option<FarView>,
     /// Where its RTP comes from, once learned.
     pub latched: Option<SocketAddr>,
+}
+
+/// What a far end hears of us.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct FarView {
+    /// Missing in what it received.
+    pub lost: u64,
+    /// Interarrival jitter.
+    pub jitter_ms: f64,
+    /// Score of it, as of what we receive.
+    pub mos: Option<f64>,
 }
 
 /// `GET /v1/status`, the part that the gateway knows.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bench::agents::{Told, agent, agent_table, from_agent_wire, hang_up, to_agent, to_agent_wire};
 use bench::{Bench, CARRIER, offer, route, sdp};
 use trunkgate_media::agent::TrackSet;
+use trunkgate_media::mos::Codec;
 use trunkgate_media::{AgentWish, Command, EndId, Law, WireSpec};
 use trunkgate_route::{Agent, Template};
 
@@ -95,7 +96,8 @@ fn a_caller_of_a_law_speaks_a_law() {
     assert!(ok.body().contains("RTP/AVP 8\r\n"), "{}", ok.text);
     caller.to_tag = ok.tag("To");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
-    let hears = WireSpec { payloads: vec![(8, 0)], law: Law::A, ..WireSpec::default() };
+    let codec = Some(Codec::G711);
+    let hears = WireSpec { payloads: vec![(8, 0)], law: Law::A, codec, ..WireSpec::default() };
     let talks = WireSpec { payloads: vec![(0, 8)], law: Law::A, ..WireSpec::default() };
     let told = bench.told();
     assert!(told.contains(&Told::Wire(EndId(0), desk, hears)) && told.contains(&Told::Wire(desk, EndId(0), talks)));
@@ -115,7 +117,8 @@ fn a_caller_without_offer_gets_ours_and_is_wired_by_its_ack() {
     assert_eq!(bench.told(), [Told::Agent(desk)]);
     caller.to_tag = ok.tag("To");
     bench.receive(CARRIER, caller.request("ACK", &sdp("198.51.100.7", 40_000, 1, "8 101", "sendrecv"), ""));
-    let hears = WireSpec { payloads: vec![(8, 0)], law: Law::A, keys: Some(101), ..WireSpec::default() };
+    let codec = Some(Codec::G711);
+    let hears = WireSpec { payloads: vec![(8, 0)], law: Law::A, keys: Some(101), codec, ..WireSpec::default() };
     let talks = WireSpec { payloads: vec![(0, 8)], law: Law::A, ..WireSpec::default() };
     assert_eq!(bench.told(), [Told::Wire(EndId(0), desk, hears), Told::Wire(desk, EndId(0), talks)]);
     assert_eq!(bench.state(), "answered");
@@ -168,7 +171,8 @@ fn the_edge_answers_hold_and_other_codecs_itself() {
     assert!(resumed.body().contains("RTP/AVP 8 101\r\n") && resumed.body().contains("a=sendrecv"), "{}", resumed.text);
     let ((sends, receives, rtp), told) = far(&mut bench);
     assert_eq!((sends, receives, rtp), (true, true, Some("198.51.100.7:40100".parse().unwrap())));
-    let hears = WireSpec { payloads: vec![(8, 0)], law: Law::A, keys: Some(101), ..WireSpec::default() };
+    let codec = Some(Codec::G711);
+    let hears = WireSpec { payloads: vec![(8, 0)], law: Law::A, keys: Some(101), codec, ..WireSpec::default() };
     let talks = WireSpec { payloads: vec![(0, 8)], law: Law::A, ..WireSpec::default() };
     assert_eq!(told, [Told::Wire(EndId(0), desk, hears), Told::Wire(desk, EndId(0), talks)]);
 

@@ -8,12 +8,14 @@ use std::time::Duration;
 use bench::agents::{Told, from_agent_wire, hang_up, to_agent, to_agent_wire};
 use bench::{BACKUP, Bench, CARRIER, Dialed, Dialing, PBX, answer, offer, sdp, to_trunk};
 use trunkgate_media::agent::Loss;
+use trunkgate_media::mos::Codec;
 use trunkgate_media::{Command, EndId, WireSpec};
 use trunkgate_route::TargetSpec;
 
 /// What a caller is relayed by: its audio and its keys.
 fn relay(keys: (u8, u8)) -> WireSpec {
-    WireSpec { payloads: vec![(0, 0), keys], clocks: vec![(0, 8000), (keys.0, 8000)], ..WireSpec::default() }
+    let clocks = vec![(0, 8000), (keys.0, 8000)];
+    WireSpec { payloads: vec![(0, 0), keys], clocks, codec: Some(Codec::G711), ..WireSpec::default() }
 }
 
 /// The caller talks with an agent that is then lost; what the worker was told before the INVITE to the PBX went out.
@@ -56,6 +58,7 @@ fn the_caller_hears_ringback_and_then_the_trunk() {
                 WireSpec {
                     payloads: vec![(0, 0), (96, 101), (101, 101)],
                     clocks: vec![(0, 8000), (96, 8000), (101, 8000)],
+                    codec: Some(Codec::G711),
                     ..WireSpec::default()
                 }
             ),

@@ -247,11 +247,7 @@ fn counters(bench: &mut Bench) -> Vec<std::sync::Arc<trunkgate_media::EndCounter
 
 #[test]
 fn what_was_heard_of_each_side_is_counted_at_the_end() {
-    for (heard, silent, verdict) in [
-        ([50, 50], None, None),
-        ([50, 0], Some(("pbx", "callee")), Some("pbx")),
-        ([0, 50], Some(("carrier", "caller")), Some("carrier")),
-    ] {
+    for (heard, verdict) in [([50, 50], None), ([50, 0], Some("pbx")), ([0, 50], Some("carrier"))] {
         let mut bench = Bench::new();
         let (mut caller, callee) = bench.answered();
         for (end, packets) in counters(&mut bench).iter().zip(heard) {
@@ -264,8 +260,7 @@ fn what_was_heard_of_each_side_is_counted_at_the_end() {
         let sides = heard.iter().filter(|packets| **packets > 0).count();
         assert_eq!(jitter.counts.iter().sum::<u64>(), sides as u64);
         assert!((jitter.sum - 0.004 * sides as f64).abs() < 1e-9);
-        let one_way: Vec<_> = metrics.media_one_way.iter().map(|((trunk, side), n)| (&**trunk, *side, *n)).collect();
-        assert_eq!(one_way, silent.map(|(trunk, side)| (trunk, side, 1)).into_iter().collect::<Vec<_>>());
+        assert_eq!(metrics.media_one_way.len(), 0, "too short for that");
         let sid = bench.reports[0].call.sid.clone();
         let story = bench.gateway.trace(&sid).unwrap().verdict;
         assert_eq!(story.contains("No media from"), verdict.is_some(), "{story}");

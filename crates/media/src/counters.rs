@@ -44,8 +44,6 @@ pub enum DropReason {
     SendFailed,
     /// No free packet buffer.
     NoBuffer,
-    /// RTCP about a stream whose numbers we have changed: what it says is no longer true.
-    RewrittenRtcp,
     /// From a far side that agreed to SRTP: does not authenticate.
     SrtpAuth,
     /// From such a far side: came before, or too late to tell.
@@ -62,7 +60,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// How many reasons there are.
-    pub const COUNT: usize = 15;
+    pub const COUNT: usize = 14;
     /// Every reason, for metrics and tests.
     pub const ALL: [DropReason; DropReason::COUNT] = [
         DropReason::UnexpectedSource,
@@ -73,7 +71,6 @@ impl DropReason {
         DropReason::NotSending,
         DropReason::SendFailed,
         DropReason::NoBuffer,
-        DropReason::RewrittenRtcp,
         DropReason::SrtpAuth,
         DropReason::SrtpReplay,
         DropReason::SrtpPlain,
@@ -101,7 +98,6 @@ impl DropReason {
             DropReason::NotSending => "not_sending",
             DropReason::SendFailed => "send_failed",
             DropReason::NoBuffer => "no_buffer",
-            DropReason::RewrittenRtcp => "rewritten_rtcp",
             DropReason::SrtpAuth => "srtp_auth",
             DropReason::SrtpReplay => "srtp_replay",
             DropReason::SrtpPlain => "srtp_plain",
@@ -133,6 +129,16 @@ pub struct EndCounters {
     pub lost: Counter,
     /// Interarrival jitter (RFC 3550 A.8), in microseconds.
     pub jitter_us: Counter,
+    /// Round trip to the far side and back by RTCP (RFC 3550 §6.4.1), in microseconds; 0: not known.
+    pub rtt_us: Counter,
+    /// Report blocks of the far side about what it hears from us.
+    pub far_reports: Counter,
+    /// What the last of them says: packets missing …
+    pub far_lost: Counter,
+    /// … and interarrival jitter, in microseconds.
+    pub far_jitter_us: Counter,
+    /// Scores of what was received, one for each interval.
+    pub scores: Scores,
     /// Dropped packets, by [`DropReason`] position in `ALL`.
     pub dropped: [Counter; DropReason::COUNT],
     /// 1 once the latch is locked.
@@ -141,6 +147,31 @@ pub struct EndCounters {
     pub rtcp_packets: Counter,
     /// Frames dropped because an agent's socket was too slow.
     pub frames_dropped: Counter,
+}
+
+/// Mean opinion scores, in thousandths.
+#[derive(Debug, Default)]
+pub struct Scores {
+    /// How many.
+    pub count: Counter,
+    /// Their sum.
+    pub sum: Counter,
+    /// The lowest; 0: there is none.
+    pub lowest: Counter,
+}
+
+impl Scores {
+    /// Takes a score of 1 to 5.
+    pub fn take(&self, score: f64) {
+        // Truncation is meant: a score has few digits that mean anything.
+        let milli = (score.clamp(1.0, 5.0) * 1000.0).round() as u64;
+        let lowest = self.lowest.get();
+        if lowest == 0 || milli < lowest {
+            self.lowest.set(milli);
+        }
+        self.sum.add(milli);
+        self.count.add(1);
+    }
 }
 
 /// Upper bounds of [`WorkerCounters::relay_buckets`], in microseconds; the last bucket has none.
@@ -172,8 +203,12 @@ pub struct WorkerCounters {
     pub tx_packets: Counter,
     /// RTP bytes out.
     pub tx_bytes: Counter,
-    /// Lost, as far as sessions that ended told.
+    /// RTP packets missing in what was received, as far as the last sweeps told.
     pub lost: Counter,
+    /// Keep-alive packets sent.
+    pub keep_alives: Counter,
+    /// RTCP compounds of the edge's own making sent.
+    pub reports: Counter,
     /// Dropped, by [`DropReason`] position in `ALL`.
     pub dropped: [Counter; DropReason::COUNT],
     /// Packet buffers out of the pool.
@@ -208,6 +243,15 @@ mod tests {
             let srtp = DropReason::SRTP.iter().find(|(srtp, _)| *srtp == reason).map(|(_, label)| *label);
             assert_eq!(reason.as_str().strip_prefix("srtp_"), srtp);
         }
+    }
+
+    #[test]
+    fn scores_are_added_up_and_the_lowest_kept() {
+        let scores = Scores::default();
+        for score in [4.41, 3.0, 4.0, 9.0] {
+            scores.take(score);
+        }
+        assert_eq!((scores.count.get(), scores.sum.get(), scores.lowest.get()), (4, 16_410, 3000));
     }
 
     #[test]

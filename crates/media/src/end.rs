@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::counters::EndCounters;
+use crate::keep_alive::KeepAlive;
 use crate::keys::Keys;
 use crate::latch::Latch;
+use crate::reports::Reports;
 use crate::rewrite::Outgoing;
 use crate::rtcp::{self, Kind};
 use crate::session::Transmit;
@@ -61,16 +63,33 @@ impl Wire {
 pub struct Silence {
     since: Instant,
     told: bool,
+    /// Whether it spoke since its far side was described.
+    heard: bool,
+    missed: bool,
 }
 
 impl Silence {
     /// Silent from now on.
     pub fn new(now: Instant) -> Silence {
-        Silence { since: now, told: false }
+        Silence { since: now, told: false, heard: false, missed: false }
+    }
+    /// Whether the end has spoken since then.
+    pub fn is_broken(&self) -> bool {
+        self.heard
+    }
+    /// The same silence counts from now on only.
+    pub fn again(&mut self, now: Instant) {
+        *self = Silence { heard: self.heard, ..Silence::new(now) };
     }
     /// The end spoke.
     pub fn broken(&mut self, now: Instant) {
-        *self = Silence::new(now);
+        *self = Silence { heard: true, ..Silence::new(now) };
+    }
+    /// Whether nothing at all has come for so long, and that was not told before.
+    pub fn miss(&mut self, now: Instant, wait: Duration) -> bool {
+        let due = !self.heard && !self.missed && now.saturating_duration_since(self.since) >= wait;
+        self.missed |= due;
+        due
     }
     /// Whether it lasts `timeout` and was not told before.
     pub fn tell(&mut self, now: Instant, timeout: Duration) -> bool {
@@ -122,6 +141,16 @@ pub struct End {
     pub(crate) taps: Vec<Tap>,
     /// How its packets are encrypted, once that was agreed.
     pub(crate) srtp: Option<Box<Pair>>,
+    /// What it and its far side tell each other by RTCP.
+    pub(crate) reports: Reports,
+    /// When its quality was estimated last, and what was expected and lost by then.
+    pub(crate) estimated: (Instant, u64, u64),
+    /// What its worker knows to be lost.
+    pub(crate) lost_told: u64,
+    /// Its keep-alive packets.
+    pub(crate) keep_alive: KeepAlive,
+    /// Who sent to it last without being expected.
+    pub(crate) stranger: Option<SocketAddr>,
 }
 
 impl End {
@@ -142,6 +171,11 @@ impl End {
             voice: None,
             taps: Vec::new(),
             srtp: None,
+            reports: Reports::default(),
+            estimated: (now, 0, 0),
+            lost_told: 0,
+            keep_alive: KeepAlive::new(now),
+            stranger: None,
         }
     }
     /// Takes what a negotiation says of the far side.
@@ -149,10 +183,13 @@ impl End {
         if remote.relatch {
             self.latch.open(now, self.remote.as_ref(), &remote);
             self.counters.latched.set(0);
+            self.stranger = None;
+            self.silence = Silence::new(now);
+            self.keep_alive = KeepAlive::new(now);
         }
         let watched = self.remote.as_ref().is_some_and(|before| before.watch_idle);
         if remote.watch_idle && !watched {
-            self.silence = Silence::new(now);
+            self.silence.again(now);
         }
         self.srtp = Pair::agree(now, self.srtp.take(), remote.rtp, remote.srtp.as_ref());
         self.remote = Some(remote);
@@ -213,5 +250,17 @@ mod tests {
         assert!(!silence.tell(now + timeout * 2, timeout));
         silence.broken(now + timeout * 2);
         assert!(silence.tell(now + timeout * 3, timeout));
+    }
+
+    #[test]
+    fn what_was_never_heard_is_missed_once() {
+        let (now, wait) = (Instant::now(), Duration::from_secs(5));
+        let mut silence = Silence::new(now);
+        assert!(!silence.miss(now + wait - Duration::from_millis(1), wait));
+        assert!(silence.miss(now + wait, wait) && !silence.miss(now + wait * 2, wait));
+        // Once heard it is not missed: a mute far side, comfort noise, a hold.
+        silence.broken(now + wait);
+        silence.again(now + wait * 2);
+        assert!(silence.is_broken() && !silence.miss(now + wait * 9, wait));
     }
 }

@@ -6,16 +6,20 @@
 
 mod agent_end;
 pub mod codec;
+mod compound;
 pub mod counters;
 pub mod end;
 pub mod fuzz;
+mod keep_alive;
 mod keys;
 pub mod latch;
 pub mod limits;
 pub mod mos;
+mod origin;
 pub mod packet;
 mod player;
 mod relay;
+mod reports;
 pub mod rewrite;
 pub mod rtcp;
 pub mod rtp;
@@ -24,6 +28,7 @@ pub mod snapshot;
 pub mod spec;
 pub mod srtp;
 pub mod stats;
+mod sweep;
 mod talk;
 mod tap;
 mod voice;
@@ -32,6 +37,7 @@ pub use trunkgate_agent as agent;
 
 pub use counters::{Counter, DropReason, EndCounters, WorkerCounters};
 pub use latch::canonical;
+pub use origin::Epoch;
 pub use packet::{PacketBuf, PacketPool};
 pub use session::{Session, Transmit};
 pub use snapshot::{EndSnapshot, SessionSnapshot};

@@ -6,6 +6,21 @@ use std::time::Duration;
 pub const SESSION_ENDS: usize = 16;
 /// How often silence is looked for.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// From the answer on, or from when a description changed, a far side that should send and has sent nothing for so long
+/// is told. Ours: longer than any phone takes to start.
+pub const UNHEARD_AFTER: Duration = Duration::from_secs(5);
+/// How often quality is estimated; the estimates of a call are what its lowest and mean score are of.
+pub const QUALITY_INTERVAL: Duration = Duration::from_secs(5);
+/// The mean time between two of our RTCP reports (RFC 3550 §6.2: the fixed minimum).
+pub const REPORT_INTERVAL: Duration = Duration::from_secs(5);
+/// Sender reports whose answer is still known, for each end: its far side answers the last that reached it.
+pub const REPORTS_REMEMBERED: usize = 2;
+/// A far side that has sent nothing yet, and to which nothing else is sent, gets a keep-alive packet so often …
+pub const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// … so many times; from then on as every other one does.
+pub const PROBES: u32 = 5;
+/// A far side to which nothing else is sent gets a keep-alive packet so often (RFC 6263 §7, Tr).
+pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// How long packets from the far side's former address are taken as stragglers after it moved: relayed, but they do
 /// not lock the new latch. Ours: longer than any sane network holds a packet back.
 pub const STRAGGLER_WINDOW: Duration = Duration::from_secs(1);

@@ -1,11 +1,9 @@
 //! What happens to a packet that a far side sent: latched, counted, heard by who listens, and passed along its wire.
 //! Where the wire says so, a datagram passes as it is: it need not be RTP.
 //!
-//! RTCP is passed as it came; about a stream whose numbers we changed it is dropped (the edge does not make RTCP of its own
-//! yet).
+//! RTCP is read; it is passed as it came where the two ends feed each other unchanged.
 
 use std::collections::VecDeque;
-use std::hash::{DefaultHasher, Hasher as _};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -33,6 +31,7 @@ impl Session {
         let end = self.ends.get_mut(at).ok_or(DropReason::NoWire)?;
         let remote = end.remote.as_ref().ok_or(DropReason::UnexpectedSource)?;
         if !end.latch.accepts_rtp(now, source, remote) {
+            end.stranger = Some(source);
             return Err(DropReason::UnexpectedSource);
         }
         // What fills the buffer may have been cut.
@@ -102,6 +101,7 @@ impl Session {
         let end = self.ends.get_mut(at).ok_or(DropReason::NoWire)?;
         let remote = end.remote.as_ref().ok_or(DropReason::UnexpectedSource)?;
         if !end.latch.accepts_rtp(now, source, remote) {
+            end.stranger = Some(source);
             return Err(DropReason::UnexpectedSource);
         }
         let bytes = packet.data().len();
@@ -145,7 +145,7 @@ impl Session {
         at: usize,
         source: SocketAddr,
         packet: &mut PacketBuf,
-    ) -> Result<Transmit, DropReason> {
+    ) -> Result<Option<Transmit>, DropReason> {
         let end = self.ends.get_mut(at).ok_or(DropReason::NoWire)?;
         let remote = end.remote.as_ref().ok_or(DropReason::UnexpectedSource)?;
         let muxed = remote.rtcp_mux;
@@ -163,7 +163,7 @@ impl Session {
             srtp.unprotect(now, true, packet)?;
         }
         let whole = rtcp::is_well_formed(packet.data());
-        if !whole || !rtcp::cover_texts(packet.data_mut(), |name| pseudonym(&self.names_key, name)) {
+        if !whole || !rtcp::cover_texts(packet.data_mut(), |name| self.origin.pseudonym(name)) {
             return Err(DropReason::NotRtp);
         }
         // Where both share a port, only RTP says where that is.
@@ -171,27 +171,22 @@ impl Session {
             end.latch.lock_rtcp(source);
         }
         end.counters.rtcp_packets.add(1);
-        let to = end.wire.as_ref().ok_or(DropReason::NoWire)?.to;
-        // Its receiver reports speak of what this end hears, its sender report of what the other end hears.
-        let rewritten = end.outgoing.is_rewritten();
-        let sink = self.ends.iter_mut().find(|sink| sink.id == to).ok_or(DropReason::NoWire)?;
-        if rewritten || sink.outgoing.is_rewritten() {
-            return Err(DropReason::RewrittenRtcp);
-        }
+        let metrics = end.reports.hear(now, packet.data(), end.outgoing.source(), &end.counters);
+        let (id, heard) = (end.id, end.outgoing.snapshot().sent.map(|sent| sent.ssrc_in));
+        let Some(sink) = self.passes_rtcp_to(at).and_then(|sink| self.ends.get_mut(sink)) else {
+            let feeder = self.ends.iter_mut().find(|end| end.wire.as_ref().is_some_and(|wire| wire.to == id));
+            if let (Some(feeder), Some(metrics), Some(heard)) = (feeder, metrics, heard) {
+                feeder.reports.keep(heard, metrics);
+            }
+            return Ok(None);
+        };
         let way = sink.rtcp_way().ok_or(DropReason::NoDestination)?;
+        sink.reports.pass(now, packet.data());
         if let Some(srtp) = &mut sink.srtp {
             srtp.protect(true, packet)?;
         }
-        Ok(way)
+        Ok(Some(way))
     }
-}
-
-/// Another name for a name in RTCP: the same in the session, and found by nobody who does not know the key.
-fn pseudonym(key: &[u8; 16], name: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(key);
-    hasher.write(name);
-    hasher.finish()
 }
 
 /// What comes along a wire to an agent: audio, a key once, or the place of a packet that is neither.

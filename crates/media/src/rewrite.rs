@@ -41,6 +41,12 @@ pub struct OutgoingSnapshot {
     pub sent: Option<Sent>,
     /// The offsets in force.
     pub rewrite: Option<Rewrite>,
+    /// Packets that left under the source of the last one, and the bytes of their payloads, modulo 2^32.
+    #[serde(default)]
+    pub counted: (u32, u32),
+    /// Clock of the last one's payload, in Hz.
+    #[serde(default)]
+    pub clock_hz: u32,
 }
 
 /// The stream that leaves one end.
@@ -54,6 +60,21 @@ impl Outgoing {
     /// Whether the stream is ours: no longer the far feeder's own numbers.
     pub fn is_rewritten(&self) -> bool {
         self.state.rewrite.is_some()
+    }
+    /// Source and clock (Hz) of what left last.
+    pub fn source(&self) -> Option<(u32, u32)> {
+        self.state.sent.map(|sent| (sent.ssrc, self.state.clock_hz))
+    }
+    /// The stream's clock now: as much later than the last packet as time went by.
+    pub fn timestamp(&self, now: Instant) -> Option<u32> {
+        let since = now.saturating_duration_since(self.sent_at?);
+        let ticks = since.as_micros().wrapping_mul(u128::from(self.state.clock_hz)) / 1_000_000;
+        // Truncation is meant: timestamps are modulo 2^32.
+        Some(self.state.sent?.timestamp.wrapping_add(ticks as u32))
+    }
+    /// When a packet left last.
+    pub fn sent_at(&self) -> Option<Instant> {
+        self.sent_at
     }
     /// In plain data.
     pub fn snapshot(&self) -> OutgoingSnapshot {
@@ -81,6 +102,13 @@ impl Outgoing {
             rtp.sequence = rtp.sequence.wrapping_add(rewrite.seq_add);
             rtp.timestamp = rtp.timestamp.wrapping_add(rewrite.ts_add);
         }
+        let (packets, octets) = match self.state.sent {
+            Some(sent) if sent.ssrc == rtp.ssrc => self.state.counted,
+            Some(_) | None => (0, 0),
+        };
+        // Truncation is meant: no payload is that long.
+        self.state.counted = (packets.wrapping_add(1), octets.wrapping_add(rtp.payload.len() as u32));
+        self.state.clock_hz = clock_hz;
         let newest = self
             .state
             .sent
@@ -155,6 +183,25 @@ mod tests {
             pass(&mut out, now, 1, rtp(7, 1, 1000));
             assert_eq!(pass(&mut out, now + Duration::from_millis(ms), 2, rtp(9, 9, 9)), (7, 2, 1000 + step), "{ms}");
         }
+    }
+
+    #[test]
+    fn the_stream_s_own_figures() {
+        let (now, mut out) = (Instant::now(), Outgoing::default());
+        assert_eq!((out.source(), out.timestamp(now)), (None, None));
+        let packet = |ssrc, n: u16| Rtp { payload: 12..172, ..rtp(ssrc, n, u32::from(n) * 160) };
+        for n in 0..3 {
+            pass(&mut out, now, 1, packet(7, n));
+        }
+        assert_eq!((out.source(), out.snapshot().counted), (Some((7, 8000)), (3, 480)));
+        assert_eq!(out.timestamp(now + Duration::from_millis(30)), Some(320 + 240));
+        // Another end goes on under the same source; a new source counts anew.
+        pass(&mut out, now, 2, packet(8, 9));
+        assert_eq!(out.snapshot().counted, (4, 640));
+        let mut out = Outgoing::default();
+        pass(&mut out, now, 1, packet(7, 0));
+        pass(&mut out, now, 1, packet(8, 0));
+        assert_eq!((out.source(), out.snapshot().counted), (Some((8, 8000)), (1, 160)));
     }
 
     #[test]

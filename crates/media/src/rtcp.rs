@@ -45,6 +45,17 @@ pub fn is_well_formed(packet: &[u8]) -> bool {
     }
 }
 
+/// The packets of a well-formed compound.
+pub(crate) fn packets(compound: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = compound;
+    std::iter::from_fn(move || {
+        let &[_, _, high, low, ..] = rest else { return None };
+        let (one, next) = rest.split_at_checked((usize::from(u16::from_be_bytes([high, low])) + 1) * 4)?;
+        rest = next;
+        Some(one)
+    })
+}
+
 const SOURCE_DESCRIPTION: u8 = 202;
 const GOODBYE: u8 = 203;
 const CNAME: u8 = 1;

@@ -3,8 +3,8 @@
 //! The shell owns the sockets. It binds them before it hands [`Command::AddEnd`] on, closes them before it hands
 //! [`Command::RemoveEnd`] and [`Command::Close`] on, and tells [`Event::Bound`] and [`Event::BindFailed`] itself; all
 //! other events come from here. It opens an agent's socket on [`Command::AddAgent`] and tells what the socket says; see
-//! [`Session::handle_agent`] and what stands with it. RTCP is passed along the wires with its texts covered; about a
-//! stream whose numbers we changed it is dropped (the edge does not make RTCP of its own yet).
+//! [`Session::handle_agent`] and what stands with it. RTCP is passed along the wires with its texts covered; where the
+//! edge made or changed a stream it is read and ends here, and the edge reports itself.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -17,7 +17,8 @@ use crate::agent_end::{AgentEnd, Shared};
 use crate::counters::{Counter, DropReason, EndCounters, WorkerCounters};
 use crate::end::{Arrival, End, Wire};
 use crate::latch::canonical;
-use crate::limits::{SESSION_ENDS, SWEEP_INTERVAL};
+use crate::limits::SESSION_ENDS;
+use crate::origin::{Epoch, Origin};
 use crate::packet::PacketBuf;
 use crate::player::Player;
 use crate::snapshot::{EndSnapshot, SessionSnapshot, wires};
@@ -42,19 +43,19 @@ pub struct Transmit {
 #[derive(Debug)]
 pub struct Session {
     id: MediaId,
-    idle_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
     pub(crate) ends: Vec<End>,
     next_serial: u32,
     pub(crate) events: VecDeque<Event>,
-    next_sweep: Option<Instant>,
+    pub(crate) next_sweep: Option<Instant>,
     pub(crate) agents: Vec<AgentEnd>,
     pub(crate) players: Vec<Player>,
     pub(crate) departed: VecDeque<(EndId, Vec<AgentTransmit>)>,
     pub(crate) shared: Shared,
     /// The time of the last [`Self::handle_timeout`]: that of the packets it makes.
     pub(crate) ticked_at: Option<Instant>,
-    /// Makes other names of the canonical names in RTCP.
-    pub(crate) names_key: [u8; 16],
+    /// Date and chance.
+    pub(crate) origin: Origin,
 }
 
 impl Session {
@@ -72,7 +73,7 @@ impl Session {
             departed: VecDeque::new(),
             shared: Shared::default(),
             ticked_at: None,
-            names_key: [0; 16],
+            origin: Origin::default(),
         }
     }
     /// Counts packets in its worker's counters as well; before its first end.
@@ -83,6 +84,10 @@ impl Session {
     /// sessions of the edge; before its first end.
     pub fn hold_in(&mut self, held: Arc<Counter>) {
         self.shared.held = held;
+    }
+    /// Gives it the date, for RTCP of the edge's own making.
+    pub fn date_by(&mut self, epoch: Epoch) {
+        self.origin.epoch = Some(epoch);
     }
     /// Its id.
     pub fn id(&self) -> MediaId {
@@ -108,7 +113,7 @@ impl Session {
     pub fn handle_input(&mut self, now: Instant, command: Command) {
         match command {
             Command::Open { idle_timeout_ms, names_key } => {
-                self.names_key = names_key;
+                self.origin.key = names_key;
                 self.idle_timeout = Duration::from_millis(idle_timeout_ms);
                 self.plan_sweep(now);
             }
@@ -148,7 +153,7 @@ impl Session {
         };
         let relayed = match arrival {
             Arrival::Rtp => self.relay_rtp(now, at, source, packet),
-            Arrival::Rtcp => self.relay_rtcp(now, at, source, packet).map(Some),
+            Arrival::Rtcp => self.relay_rtcp(now, at, source, packet),
             Arrival::Verbatim => self.relay_verbatim(now, at, source, packet).map(Some),
         };
         relayed.unwrap_or_else(|reason| {
@@ -162,8 +167,8 @@ impl Session {
             self.dropped(at, reason);
         }
     }
-    /// Acts on what is due: silence is looked for once a second, agents' own deadlines, and the clocks of ends that are
-    /// fed by an agent or a player, whose packets follow by [`Self::poll_packet`].
+    /// Acts on what is due: agents' own deadlines, what is looked for once a second, and the clocks of ends that are fed by
+    /// an agent or a player. The packets that the edge makes follow by [`Self::poll_packet`].
     pub fn handle_timeout(&mut self, now: Instant) {
         self.ticked_at = Some(now);
         for agent in &mut self.agents {
@@ -172,11 +177,7 @@ impl Session {
         if self.next_sweep.is_none_or(|due| now < due) {
             return;
         }
-        for end in self.ends.iter_mut().filter(|end| end.is_watched()) {
-            if end.silence.tell(now, self.idle_timeout) {
-                self.events.push_back(Event::Idle { end: end.id });
-            }
-        }
+        self.sweep(now);
         self.next_sweep = None;
         self.plan_sweep(now);
     }
@@ -285,17 +286,9 @@ impl Session {
         let Some(at) = self.position(id) else { return };
         let end = self.ends.remove(at);
         if let Some(worker) = &self.shared.worker {
-            worker.lost.add(end.reception.lost());
+            worker.lost.add(end.reception.lost().saturating_sub(end.lost_told));
         }
         self.events.push_back(Event::EndClosed { end: id, port: end.bind.port() });
-    }
-
-    fn plan_sweep(&mut self, now: Instant) {
-        if self.idle_timeout.is_zero() || !self.ends.iter().any(End::is_watched) {
-            self.next_sweep = None;
-        } else if self.next_sweep.is_none() {
-            self.next_sweep = now.checked_add(SWEEP_INTERVAL);
-        }
     }
 
     pub(crate) fn dropped(&self, at: usize, reason: DropReason) {

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use trunkgate_agent::{Loss, Settings};
 
 use crate::counters::EndCounters;
+use crate::mos::Codec;
 use crate::srtp::SrtpKey;
 
 /// One media session: a call's media. Numbered by the gateway; its worker is `id % workers` for its whole life.
@@ -102,6 +103,9 @@ pub struct WireSpec {
     /// Whether every datagram passes as it is: what is not RTP (T.38 over UDPTL). `payloads` is empty then.
     #[serde(default)]
     pub verbatim: bool,
+    /// What the source's audio is, where its quality can be told.
+    #[serde(default)]
+    pub codec: Option<Codec>,
 }
 
 /// Which of the two G.711 laws.
@@ -196,7 +200,7 @@ pub enum Command {
     Open {
         /// Its idle timeout, in milliseconds; 0: none.
         idle_timeout_ms: u64,
-        /// Random: what other names in RTCP are made with, so that nobody finds the names by trying.
+        /// Random: what names and numbers in RTCP are made with, so that nobody finds the names by trying.
         names_key: [u8; 16],
     },
     /// Adds an end and binds its two sockets.
@@ -287,6 +291,14 @@ pub enum Event {
     Idle {
         /// The end.
         end: EndId,
+    },
+    /// An end that should send has sent nothing for [`UNHEARD_AFTER`](crate::limits::UNHEARD_AFTER) since it should; told
+    /// once until its far side is described anew.
+    Unheard {
+        /// The end.
+        end: EndId,
+        /// Who sent to it instead, last: not an expected source.
+        stranger: Option<SocketAddr>,
     },
     /// An end's sockets are closed: its RTP port (as in its `bind`) is free.
     EndClosed {

@@ -44,6 +44,21 @@ struct Jitter {
     scaled: u64,
 }
 
+/// What a report says of a source (RFC 3550 §6.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    /// Its SSRC.
+    pub ssrc: u32,
+    /// Packets that should have come.
+    pub expected: u64,
+    /// Packets that came, duplicates too.
+    pub received: u64,
+    /// Highest sequence number, with roll-overs counted above its 16 bits.
+    pub highest: u32,
+    /// Interarrival jitter, in units of the payload's clock.
+    pub jitter: u32,
+}
+
 /// What is known of an end's received stream.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Reception {
@@ -51,6 +66,7 @@ pub struct Reception {
     jitter: Option<Jitter>,
     epoch: Option<Instant>,
     lost_before: u64,
+    expected_before: u64,
 }
 
 impl Reception {
@@ -67,6 +83,22 @@ impl Reception {
     /// Packets missing, all sources added up.
     pub fn lost(&self) -> u64 {
         self.lost_before + self.sequence.map_or(0, |sequence| sequence.lost())
+    }
+    /// Packets that should have come, all sources added up.
+    pub fn expected(&self) -> u64 {
+        self.expected_before + self.sequence.map_or(0, |sequence| sequence.expected())
+    }
+    /// The present source, as a report says it.
+    pub fn source(&self) -> Option<Source> {
+        let sequence = self.sequence?;
+        Some(Source {
+            ssrc: sequence.ssrc,
+            expected: sequence.expected(),
+            received: sequence.received,
+            // Truncation is meant: the roll-overs that are reported have 16 bits.
+            highest: sequence.highest as u32,
+            jitter: u32::try_from(self.jitter.map_or(0, |jitter| jitter.scaled >> 4)).unwrap_or(u32::MAX),
+        })
     }
     /// Interarrival jitter of the present source, in microseconds.
     pub fn jitter_us(&self) -> u64 {
@@ -96,6 +128,7 @@ impl Reception {
     }
     fn begin(&mut self, rtp: &Rtp) {
         self.lost_before = self.lost();
+        self.expected_before = self.expected();
         self.sequence = Some(Sequence::new(rtp));
         self.jitter = None;
     }
@@ -175,7 +208,15 @@ mod tests {
         for (ssrc, sequence) in [(1, 10), (1, 12), (2, 900), (2, 903)] {
             reception.take(now, 8000, &rtp(ssrc, sequence, 0));
         }
-        assert_eq!(reception.lost(), 5 + 1 + 2);
+        assert_eq!((reception.lost(), reception.expected()), (5 + 1 + 2, 3 + 4));
+        let source = Source { ssrc: 2, expected: 4, received: 2, highest: 903, jitter: 0 };
+        assert_eq!(reception.source(), Some(source));
+    }
+
+    #[test]
+    fn a_report_counts_roll_overs() {
+        assert_eq!(feed(&[65_534, 65_535, 1]).source().map(|source| source.highest), Some(0x1_0001));
+        assert_eq!(Reception::default().source(), None);
     }
 
     #[test]

@@ -53,7 +53,10 @@ impl Session {
             match self.speak(now, at, packet) {
                 Some(Spoken::Sent(transmit)) => return Some(transmit),
                 Some(Spoken::Unsent) => {}
-                None => at += 1,
+                None => match self.say_what_is_due(now, at, packet) {
+                    Some(transmit) => return Some(transmit),
+                    None => at += 1,
+                },
             }
         }
         self.ticked_at = None;

@@ -378,7 +378,7 @@ fn a_ping_must_be_answered_unless_the_socket_was_not_read() {
             bench.run(1);
             bench.written(AGENT);
         }
-        bench.events()
+        bench.events().into_iter().filter(|event| !matches!(event, Event::Unheard { .. })).collect::<Vec<_>>()
     };
     let lost = [Event::AgentLost { end: AGENT, loss: Loss::PingUnanswered }];
     let mut bench = with_agent(ULAW);

@@ -89,7 +89,7 @@ fn without_a_wire_packets_count_and_go_nowhere() {
     bench.command(Command::Unwire { from: A });
     assert_eq!(bench.rtp(A, A_RTP, 1), None);
     assert_eq!(bench.rtcp(A, A_RTCP), None);
-    assert_eq!(bench.dropped(A, DropReason::NoWire), 2);
+    assert_eq!(bench.dropped(A, DropReason::NoWire), 1);
     assert_eq!(bench.counters[0].rx_packets.get(), 1);
     // A wire to an end that is not there, or whose end goes, is none.
     bench.wire(A, EndId(9));
@@ -98,7 +98,7 @@ fn without_a_wire_packets_count_and_go_nowhere() {
     bench.command(Command::RemoveEnd { end: B });
     assert_eq!(bench.rtp(A, A_RTP, 3), None);
     assert_eq!(bench.rtp(B, B_RTP, 3), None);
-    assert_eq!(bench.dropped(A, DropReason::NoWire), 4);
+    assert_eq!(bench.dropped(A, DropReason::NoWire), 3);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn an_end_that_is_not_connected_yet_has_no_destination() {
     bench.wire(A, C);
     assert_eq!(bench.rtp(A, A_RTP, 1), None);
     assert_eq!(bench.rtcp(A, A_RTCP), None);
-    assert_eq!(bench.dropped(A, DropReason::NoDestination), 2);
+    assert_eq!(bench.dropped(A, DropReason::NoDestination), 1);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn rtcp_passes_by_the_rtcp_sockets_as_it_came() {
 }
 
 #[test]
-fn another_end_continues_the_stream_and_rtcp_about_it_is_dropped() {
+fn another_end_continues_the_stream_and_rtcp_about_it_ends_here() {
     let mut bench = Bench::connected();
     bench.set_remote(C, remote(C_RTP));
     bench.rtp(B, B_RTP, 500).unwrap();
@@ -141,8 +141,7 @@ fn another_end_continues_the_stream_and_rtcp_about_it_is_dropped() {
     assert_eq!(&bytes[12..], b"voice");
     assert_eq!(bench.rtcp(C, "198.51.100.9:8001"), None);
     assert_eq!(bench.rtcp(A, A_RTCP), None);
-    assert_eq!(bench.dropped(C, DropReason::RewrittenRtcp), 1);
-    assert_eq!(bench.dropped(A, DropReason::RewrittenRtcp), 1);
+    assert_eq!((bench.counters[0].rtcp_packets.get(), bench.counters[2].rtcp_packets.get()), (1, 1));
     // What C hears is A's own stream still.
     assert_eq!(bench.feed(A, false, A_RTP, &rtp(3)).unwrap().1, rtp(3));
 }
@@ -186,7 +185,7 @@ fn silence_is_told_once_until_it_speaks_again() {
         if bench.session.poll_timeout().is_some_and(|due| due <= bench.now) {
             bench.session.handle_timeout(bench.now);
         }
-        told.extend(bench.events());
+        told.extend(bench.events().into_iter().filter(|event| !matches!(event, Event::Unheard { .. })));
         told.len()
     };
     for _ in 0..59 {
@@ -208,16 +207,16 @@ fn silence_is_not_watched_on_hold_or_without_a_timeout() {
     for (end, rtp) in [(A, A_RTP), (B, B_RTP)] {
         bench.set_remote(end, RemoteSpec { watch_idle: false, ..remote(rtp) });
     }
-    assert_eq!(bench.session.poll_timeout(), None);
-    bench.wait(100_000);
+    bench.run(100_000);
+    assert_eq!(bench.events(), []);
     // Back from hold: its silence begins only now.
     bench.set_remote(A, remote(A_RTP));
-    bench.wait(1000);
-    bench.session.handle_timeout(bench.now);
-    assert_eq!(bench.events(), []);
-    assert!(bench.session.poll_timeout().is_some());
+    bench.run(59_000);
+    let idle = |bench: &mut Bench| bench.events().iter().any(|event| matches!(event, Event::Idle { .. }));
+    assert!(!idle(&mut bench));
     bench.command(Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
-    assert_eq!(bench.session.poll_timeout(), None);
+    bench.run(100_000);
+    assert!(!idle(&mut bench));
 }
 
 #[test]
@@ -268,7 +267,8 @@ fn a_restored_session_goes_on_where_it_was() {
     assert_eq!(back.counters(B).unwrap().latched.get(), 1);
 
     std::mem::swap(&mut back, &mut bench.session);
-    let mut old = Bench { session: back, now: bench.now, worker: bench.worker.clone(), counters: vec![] };
+    let mut old =
+        Bench { session: back, now: bench.now, worker: bench.worker.clone(), counters: vec![], reports: vec![] };
     assert_eq!(bench.feed(C, false, C_RTP, &rtp(10)), old.feed(C, false, C_RTP, &rtp(10)));
     assert_eq!(bench.rtp(B, "198.51.100.1:6100", 501), Some(addr(C_RTP)));
     assert_eq!(bench.rtp(B, B_RTP, 502), None, "the latch is still locked");

@@ -2,6 +2,7 @@
 #![allow(clippy::wildcard_enum_match_arm)] // one command of many is looked for
 
 use trunkgate_media::agent::{Loss, Settings};
+use trunkgate_media::mos::Codec;
 use trunkgate_media::{AgentWish, Sound, TapSpec, WireSpec};
 use trunkgate_route::Agent;
 
@@ -120,7 +121,7 @@ impl Bench {
 
 /// The wire from a caller that speaks PCMU, with keys on 101, to an agent.
 pub fn to_agent_wire() -> WireSpec {
-    WireSpec { payloads: vec![(0, 0)], keys: Some(101), ..WireSpec::default() }
+    WireSpec { payloads: vec![(0, 0)], keys: Some(101), codec: Some(Codec::G711), ..WireSpec::default() }
 }
 
 /// The wire from an agent or a player to a caller that speaks PCMU.

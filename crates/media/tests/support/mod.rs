@@ -78,6 +78,8 @@ pub(crate) struct Bench {
     pub(crate) session: Session,
     pub(crate) worker: Arc<WorkerCounters>,
     pub(crate) counters: Vec<Arc<EndCounters>>,
+    /// RTCP that the session made, in order.
+    pub(crate) reports: Vec<Made>,
 }
 
 impl Bench {
@@ -86,7 +88,7 @@ impl Bench {
         let mut session = Session::new(MediaId(1), 60_000);
         let worker = Arc::new(WorkerCounters::default());
         session.count_in(worker.clone());
-        let mut bench = Bench { now: Instant::now(), session, worker, counters: vec![] };
+        let mut bench = Bench { now: Instant::now(), session, worker, counters: vec![], reports: vec![] };
         for end in [A, B, C] {
             let counters = Arc::new(EndCounters::default());
             bench.counters.push(counters.clone());
@@ -166,7 +168,7 @@ impl Bench {
         };
         texts.filter_map(text).collect()
     }
-    /// The clock runs on: the packets that the session makes meanwhile, with the time of each.
+    /// The clock runs on: the RTP packets that the session makes meanwhile, with the time of each.
     pub(crate) fn run(&mut self, ms: u64) -> Vec<Made> {
         let until = self.now + Duration::from_millis(ms);
         let mut made = Vec::new();
@@ -175,7 +177,8 @@ impl Bench {
             self.now = self.now.max(due);
             self.session.handle_timeout(self.now);
             while let Some(transmit) = self.session.poll_packet(&mut packet) {
-                made.push(Made { at: self.now, transmit, bytes: packet.data().to_vec() });
+                let kind = if transmit.rtcp { &mut self.reports } else { &mut made };
+                kind.push(Made { at: self.now, transmit, bytes: packet.data().to_vec() });
             }
         }
         self.now = until;
@@ -220,13 +223,7 @@ pub(crate) struct WireFrom {
 
 impl WireFrom {
     pub(crate) fn spec(self) -> WireSpec {
-        WireSpec {
-            payloads: vec![(self.payload, self.payload)],
-            clocks: vec![],
-            law: self.law,
-            keys: Some(101),
-            ..WireSpec::default()
-        }
+        WireSpec { payloads: vec![(self.payload, self.payload)], law: self.law, keys: Some(101), ..WireSpec::default() }
     }
 }
 

@@ -1,0 +1,206 @@
+//! What a call sounds like: figures of its legs, scores, and sides that are not heard.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use trunkgate_media::mos::{Codec, delay_ms, mos};
+use trunkgate_media::{DropReason, EndCounters, EndId, RemoteSpec};
+
+use crate::call::{CALLER, Call};
+use crate::edge::Edge;
+use crate::leg::{Leg, StreamEnd};
+use crate::trace::TraceItem;
+use crate::view::RtpView;
+
+/// Scores of intervals, added up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Scored {
+    count: u64,
+    /// In thousandths.
+    sum: u64,
+    /// The same; 0: there is none.
+    lowest: u64,
+}
+
+impl Scored {
+    fn add(&mut self, other: Scored) {
+        self.count += other.count;
+        self.sum += other.sum;
+        self.lowest = match (self.lowest, other.lowest) {
+            (0, lowest) | (lowest, 0) => lowest,
+            (one, two) => one.min(two),
+        };
+    }
+    /// The lowest, to hundredths.
+    pub(crate) fn lowest(&self) -> Option<f64> {
+        (self.lowest > 0).then(|| hundredths(self.lowest as f64 / 1000.0))
+    }
+    /// Their mean, to hundredths.
+    pub(crate) fn mean(&self) -> Option<f64> {
+        (self.count > 0).then(|| hundredths(self.sum as f64 / self.count as f64 / 1000.0))
+    }
+    fn of(counters: &EndCounters) -> Scored {
+        let scores = &counters.scores;
+        Scored { count: scores.count.get(), sum: scores.sum.get(), lowest: scores.lowest.get() }
+    }
+}
+
+fn hundredths(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+/// A side that was not heard.
+#[derive(Debug, Clone)]
+pub(crate) struct Unheard {
+    /// What was announced, expected and seen.
+    pub(crate) text: String,
+}
+
+/// Adds an end's counters to a view.
+pub(crate) fn add_counters(rtp: &mut RtpView, counters: &EndCounters) {
+    let ms = |us: u64| us as f64 / 1000.0;
+    rtp.rx_packets += counters.rx_packets.get();
+    rtp.tx_packets += counters.tx_packets.get();
+    rtp.lost += counters.lost.get();
+    rtp.jitter_ms = rtp.jitter_ms.max(ms(counters.jitter_us.get()));
+    let rtt_us = counters.rtt_us.get();
+    if rtt_us > 0 {
+        rtp.rtt_ms = Some(ms(rtt_us));
+    }
+    if counters.far_reports.get() > 0 {
+        let far = rtp.far.get_or_insert_default();
+        far.lost += counters.far_lost.get();
+        far.jitter_ms = far.jitter_ms.max(ms(counters.far_jitter_us.get()));
+    }
+}
+
+/// The same for an end that goes, with its scores.
+pub(crate) fn retire(earlier: &mut RtpView, scores: &mut Scored, counters: &EndCounters) {
+    add_counters(earlier, counters);
+    scores.add(Scored::of(counters));
+}
+
+/// Scores a view as a whole, both ways.
+pub(crate) fn score(rtp: &mut RtpView, codec: Option<Codec>) {
+    let us = |ms: f64| (ms * 1000.0) as u64;
+    let rtt = us(rtp.rtt_ms.unwrap_or(0.0));
+    let of = |lost: u64, expected: u64, jitter_ms: f64| {
+        let codec = codec.filter(|_| expected > 0)?;
+        Some(hundredths(mos(codec, lost as f64 / expected as f64, delay_ms(us(jitter_ms), rtt))))
+    };
+    rtp.mos = of(rtp.lost, if rtp.rx_packets > 0 { rtp.rx_packets + rtp.lost } else { 0 }, rtp.jitter_ms);
+    if let Some(far) = &mut rtp.far {
+        far.mos = of(far.lost, rtp.tx_packets, far.jitter_ms);
+    }
+}
+
+impl Leg {
+    /// Scores of what it sent; of a call that was too short for one, that of the whole.
+    pub(crate) fn scores(&self) -> Scored {
+        let mut all = self.scores;
+        for end in &self.ends {
+            all.add(Scored::of(&end.counters));
+        }
+        match self.view().rtp.mos.filter(|_| all.count == 0) {
+            Some(whole) => {
+                let whole = (whole * 1000.0) as u64;
+                Scored { count: 1, sum: whole, lowest: whole }
+            }
+            None => all,
+        }
+    }
+}
+
+impl Call {
+    /// Scores of all sides.
+    pub(crate) fn scores(&self) -> Scored {
+        let mut all = Scored::default();
+        for leg in &self.legs {
+            all.add(leg.scores());
+        }
+        all
+    }
+
+    /// What was heard of the two sides of an answered call.
+    pub(crate) fn count_media(&self, edge: &mut Edge) {
+        for leg in [Some(CALLER), self.callee].into_iter().flatten() {
+            let (heard, scores) = (self.legs[leg].view().rtp, self.legs[leg].scores());
+            if heard.rx_packets > 0 {
+                edge.metrics.rtp_jitter_seconds.observe(heard.jitter_ms / 1000.0);
+            }
+            if let Some(rtt) = heard.rtt_ms {
+                edge.metrics.rtp_round_trip_seconds.observe(rtt / 1000.0);
+            }
+            if let Some(mean) = scores.mean() {
+                edge.metrics.call_mos.observe(mean);
+            }
+        }
+    }
+
+    /// The side of an answered call of which no media has come while the other side's has.
+    pub(crate) fn silent_leg(&self) -> Option<usize> {
+        let callee = self.callee?;
+        let heard = |leg: usize| self.legs[leg].view().rtp.rx_packets > 0;
+        match (heard(CALLER), heard(callee)) {
+            (true, false) => Some(callee),
+            (false, true) => Some(CALLER),
+            (true, true) | (false, false) => None,
+        }
+    }
+
+    /// An end has not been heard since its side should send; `stranger` sent there instead.
+    pub(crate) fn unheard(&mut self, now: Instant, edge: &mut Edge, end: EndId, stranger: Option<SocketAddr>) {
+        let Some(leg) = self.leg_of(end) else { return };
+        // Another of its streams is heard: it is there.
+        if self.legs[leg].ends.iter().any(|slot| slot.end != end && heard(slot)) {
+            return;
+        }
+        let slot = self.legs[leg].ends.iter().find(|slot| slot.end == end);
+        let Some(text) = slot.and_then(|slot| Some(story(slot.remote.as_ref()?, &slot.counters, stranger))) else {
+            return;
+        };
+        let first = self.legs[leg].unheard.is_none();
+        let line = format!("no RTP for 5 s: {text}");
+        edge.trace(now, self.key, TraceItem::Media { leg, text: line });
+        self.legs[leg].unheard = Some(Unheard { text: text.clone() });
+        let other = self.other(leg).filter(|other| self.legs[*other].agent.is_none());
+        let both = other.is_some_and(|other| {
+            let ends = &self.legs[other].ends;
+            ends.iter().any(|end| end.remote.as_ref().is_some_and(|r| r.watch_idle)) && !ends.iter().any(heard)
+        });
+        let counted = both && other.is_some_and(|other| self.legs[other].unheard.is_some());
+        if !first || counted {
+            return;
+        }
+        let silent = match (both, leg) {
+            (true, _) => "both",
+            (false, CALLER) => "caller",
+            (false, _) => "callee",
+        };
+        let trunk = self.legs[leg].trunk.as_ref().map_or_else(|| "".into(), |t| t.name.clone());
+        *edge.metrics.media_one_way.entry((trunk, silent)).or_default() += 1;
+        let name = edge.shown_name(&self.name_of(leg));
+        let which = if both { "no media from either side".to_owned() } else { format!("no media from {name}") };
+        let sid = self.sid().to_owned();
+        edge.warn(&sid, format!("{which} 5 s after it should have come; of {name}: {text}"), None);
+    }
+}
+
+fn heard(end: &StreamEnd) -> bool {
+    end.counters.rx_packets.get() > 0
+}
+
+/// What was announced, expected and seen.
+fn story(remote: &RemoteSpec, counters: &EndCounters, stranger: Option<SocketAddr>) -> String {
+    let announced = remote.rtp.map_or_else(|| "nothing".to_owned(), |rtp| rtp.to_string());
+    let addresses = remote.expected.iter().map(ToString::to_string);
+    let networks = remote.expected_networks.iter().map(ToString::to_string);
+    let expected = addresses.chain(networks).collect::<Vec<_>>().join(", ");
+    let strangers = counters.dropped.get(DropReason::UnexpectedSource as usize).map_or(0, |counter| counter.get());
+    let seen = match stranger {
+        Some(stranger) => format!("{strangers} packets came from elsewhere, the last from {stranger}"),
+        None => "nothing came".to_owned(),
+    };
+    format!("announced {announced}, expected from {expected}; {seen}")
+}

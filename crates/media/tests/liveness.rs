@@ -1,0 +1,112 @@
+//! Far sides that are silent: noticed where they should speak, and the way to them kept open.
+
+mod support;
+
+use support::*;
+use trunkgate_media::limits::{KEEP_ALIVE_INTERVAL, PROBES};
+use trunkgate_media::rtp::Rtp;
+use trunkgate_media::{Command, Event, RemoteSpec, WireSpec};
+
+fn unheard(bench: &mut Bench) -> Vec<Event> {
+    bench.events().into_iter().filter(|event| matches!(event, Event::Unheard { .. })).collect()
+}
+
+#[test]
+fn a_side_that_is_never_heard_is_told_after_five_seconds() {
+    let mut bench = Bench::connected();
+    for n in 0..300 {
+        bench.rtp(A, A_RTP, n).unwrap();
+        bench.run(20);
+    }
+    assert_eq!(unheard(&mut bench), [Event::Unheard { end: B, stranger: None }]);
+    // Once; and who sends from elsewhere is named the next time.
+    bench.run(30_000);
+    assert_eq!(bench.rtp(B, STRANGER, 1), None);
+    bench.set_remote(B, remote(B_RTP));
+    assert_eq!(bench.rtp(B, STRANGER, 1), None);
+    bench.run(4000);
+    assert_eq!(unheard(&mut bench), []);
+    bench.run(2000);
+    assert_eq!(unheard(&mut bench), [Event::Unheard { end: B, stranger: Some(addr(STRANGER)) }]);
+}
+
+#[test]
+fn who_was_heard_or_is_on_hold_is_not_told() {
+    let mut bench = Bench::connected();
+    // One packet is enough: comfort noise, a far side that is mute.
+    bench.rtp(A, A_RTP, 1).unwrap();
+    bench.set_remote(B, RemoteSpec { may_receive: false, watch_idle: false, relatch: false, ..remote(B_RTP) });
+    bench.run(50_000);
+    assert_eq!(unheard(&mut bench), []);
+    // Back from hold the time counts from then on, and early media is remembered.
+    bench.set_remote(B, RemoteSpec { relatch: false, ..remote(B_RTP) });
+    bench.set_remote(A, RemoteSpec { watch_idle: false, relatch: false, ..remote(A_RTP) });
+    bench.set_remote(A, RemoteSpec { relatch: false, ..remote(A_RTP) });
+    bench.run(4000);
+    assert_eq!(unheard(&mut bench), []);
+    bench.run(3000);
+    assert_eq!(unheard(&mut bench), [Event::Unheard { end: B, stranger: None }]);
+}
+
+/// Where and when keep-alive packets leave, in seconds.
+fn keep_alives(bench: &mut Bench, seconds: u64) -> Vec<(u16, u64)> {
+    let start = bench.now;
+    let made = bench.run(seconds * 1000);
+    let of = |made: &Made| {
+        let rtp = made.rtp();
+        // Nothing but a header, and a number that neither side knows.
+        assert_eq!((made.bytes.len(), rtp.payload_type), (12, 127));
+        assert_eq!(made.transmit.to, addr(if made.transmit.via == A { A_RTP } else { B_RTP }));
+        (made.transmit.via.0, (made.at - start).as_secs())
+    };
+    made.iter().map(of).collect()
+}
+
+#[test]
+fn two_silent_sides_are_each_sent_something_so_that_they_can_start() {
+    let mut bench = Bench::connected();
+    let each = |end: u16| (1..=u64::from(PROBES)).map(move |second| (end, second));
+    let mut expected: Vec<(u16, u64)> = each(0).chain(each(1)).collect();
+    expected.sort_by_key(|(end, second)| (*second, *end));
+    assert_eq!(keep_alives(&mut bench, 19), expected);
+    assert_eq!(keep_alives(&mut bench, 1), [(0, 1), (1, 1)]);
+    assert_eq!(bench.worker.keep_alives.get(), 12);
+    // They are no media: nothing is counted as sent.
+    assert_eq!((bench.counters[0].tx_packets.get(), bench.counters[1].tx_packets.get()), (0, 0));
+
+    // One speaks: the other needs nothing any more, and the one that is heard only now and then.
+    for n in 0..1000 {
+        bench.rtp(A, A_RTP, n).unwrap();
+        let made = bench.run(20);
+        assert!(made.iter().all(|made| made.transmit.via == A), "{made:?}");
+    }
+    let quiet = KEEP_ALIVE_INTERVAL.as_secs();
+    assert_eq!(keep_alives(&mut bench, 14), [(0, 10)]);
+    let later = keep_alives(&mut bench, quiet);
+    assert!(later.contains(&(1, 1)) && later.len() == 2, "{later:?}");
+}
+
+#[test]
+fn a_stream_s_own_numbers_are_left_alone() {
+    let mut bench = Bench::connected();
+    bench.rtp(A, A_RTP, 7).unwrap();
+    let made = bench.run(40_000);
+    let to_b: Vec<Rtp> = made.iter().filter(|made| made.transmit.via == B).map(Made::rtp).collect();
+    assert_eq!(to_b.iter().map(|rtp| rtp.sequence).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 6][..to_b.len()]);
+    assert!(to_b.len() >= 2 && to_b.iter().all(|rtp| rtp.ssrc == to_b[0].ssrc && rtp.ssrc != header(0).ssrc));
+    // The stream goes on as it came.
+    assert_eq!(bench.feed(A, false, A_RTP, &rtp(8)).unwrap().1, rtp(8));
+}
+
+#[test]
+fn nothing_is_sent_to_who_is_not_to_receive_or_has_no_address_or_no_wire() {
+    let mut bench = Bench::connected();
+    bench.set_remote(A, RemoteSpec { may_receive: false, ..remote(A_RTP) });
+    bench.set_remote(B, RemoteSpec { rtp: None, rtcp: None, ..remote(B_RTP) });
+    assert_eq!(bench.run(60_000), []);
+    let mut bench = Bench::connected();
+    bench.set_remote(C, remote(C_RTP));
+    bench.command(Command::Wire { from: A, to: B, wire: WireSpec::default() });
+    bench.command(Command::Unwire { from: B });
+    assert_eq!(bench.run(60_000), []);
+}
