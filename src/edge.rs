@@ -23,6 +23,7 @@ use trunkgate_sip::ListenerId;
 use crate::config::Config;
 use crate::dns::{Addresses, Lookups};
 use crate::handle::{Handle, Load, Order, Phase, Running, Shared};
+use crate::reload::stamps;
 use crate::reports::{CallRecords, ReportOrder};
 use crate::signalling::Signalling;
 use crate::transport::{self, BindError, Bound, SocketCounters, Transports};
@@ -47,6 +48,8 @@ pub enum StartError {
     Bind(BindError),
     /// The file of the call records cannot be opened.
     CallRecords(io::Error),
+    /// Files of certificates have become unusable since they were checked.
+    Certificates(Vec<String>),
     /// A thread, a runtime or a worker cannot be made.
     System {
         /// Which.
@@ -64,6 +67,7 @@ impl fmt::Display for StartError {
                 f,
                 "error[TG0202]: the file of [cdr] cannot be opened: {error}\n   = help: its directory must exist and be writable"
             ),
+            StartError::Certificates(faults) => write!(f, "error[TG0114]: {}", faults.join("; ")),
             StartError::System { what, error } => write!(f, "error[TG0203]: {what} cannot be started: {error}"),
         }
     }
@@ -95,6 +99,10 @@ impl Edge {
         let bound = transport::bind(&config.listen).map_err(StartError::Bind)?;
         let http = transport::bind_http(&config.http).map_err(StartError::Bind)?;
         let http_address = http.local_addr().map_err(system("the HTTP server"))?;
+        let (settings, faults) = transport::Settings::read(&config, &transport::Settings::default());
+        if !faults.is_empty() {
+            return Err(StartError::Certificates(faults));
+        }
         let records = CallRecords::open(config.cdr_file.as_deref()).map_err(StartError::CallRecords)?;
         let (workers, media) = Workers::start(config.media.threads).map_err(system("a media worker"))?;
 
@@ -104,7 +112,7 @@ impl Edge {
         let table = Arc::new(Table::new(config.definition(&Addresses::new())));
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
         let message_bytes = config.limits.sip_message_bytes;
-        let shared = shared(config, listeners.clone(), interfaces, &workers);
+        let shared = shared(config, listeners.clone(), interfaces, settings, &workers);
 
         let (orders, orders_in) = mpsc::channel(limits::ORDERS);
         let (reports, reports_in) = mpsc::channel(limits::REPORTS);
@@ -114,7 +122,13 @@ impl Edge {
             Handle { orders, load, table: table_seen.clone(), reports: reports.clone(), shared: Arc::clone(&shared) };
         let begin = move || -> io::Result<Signalling> {
             Ok(Signalling {
-                transports: Transports::start(bound, &table_seen, message_bytes, Arc::clone(&shared.sockets))?,
+                transports: Transports::start(
+                    bound,
+                    table_seen,
+                    shared.tls.subscribe(),
+                    message_bytes,
+                    Arc::clone(&shared.sockets),
+                )?,
                 gateway: Gateway::new(gateway_config, table, addressing),
                 workers,
                 media,
@@ -255,10 +269,24 @@ fn gateway_config(config: &Config) -> io::Result<GatewayConfig> {
     })
 }
 
-fn shared(config: Config, listeners: Vec<Listener>, interfaces: Interfaces, workers: &Workers) -> Arc<Shared> {
+fn shared(
+    config: Config,
+    listeners: Vec<Listener>,
+    interfaces: Interfaces,
+    settings: transport::Settings,
+    workers: &Workers,
+) -> Arc<Shared> {
     let now = Timestamp::now();
-    let running =
-        Running { boot: config.clone(), config, warnings: 0, loaded_at: now, names: Addresses::new(), interfaces };
+    let stamps = stamps(&config);
+    let running = Running {
+        boot: config.clone(),
+        config,
+        warnings: 0,
+        loaded_at: now,
+        names: Addresses::new(),
+        interfaces,
+        stamps,
+    };
     Arc::new(Shared {
         started: Instant::now(),
         started_at: now,
@@ -273,6 +301,7 @@ fn shared(config: Config, listeners: Vec<Listener>, interfaces: Interfaces, work
         cdr_failures: Counter::default(),
         pulse: Mutex::default(),
         refresh: Notify::new(),
+        tls: watch::Sender::new(Arc::new(settings)),
     })
 }
 

@@ -19,8 +19,9 @@ use trunkgate_route::Table;
 use crate::config::Config;
 use crate::dns::Addresses;
 use crate::edge::Listener;
+use crate::reload::Stamp;
 use crate::reports::ReportOrder;
-use crate::transport::SocketCounters;
+use crate::transport::{Settings, SocketCounters};
 
 /// A question for the loop: it reads, and answers by itself.
 pub(crate) type Question = Box<dyn FnOnce(&Gateway, Instant) + Send>;
@@ -93,6 +94,8 @@ pub(crate) struct Running {
     pub(crate) names: Addresses,
     /// The machine's addresses.
     pub(crate) interfaces: Interfaces,
+    /// The files of certificates as they were when they were read.
+    pub(crate) stamps: Vec<Stamp>,
 }
 
 /// Facts that all threads share.
@@ -113,6 +116,8 @@ pub(crate) struct Shared {
     pub(crate) pulse: Mutex<Vec<(u64, Instant)>>,
     /// Wakes the refresher of names and interfaces.
     pub(crate) refresh: Notify,
+    /// Certificates and trust in force.
+    pub(crate) tls: watch::Sender<Arc<Settings>>,
 }
 
 impl Shared {

@@ -2,6 +2,7 @@
 //! operating system; the protocols live in `crates/`.
 
 pub mod admin;
+mod certificates;
 pub mod check;
 pub mod cli;
 pub mod client;

@@ -16,6 +16,28 @@ pub const CONNECTIONS: usize = 4096;
 pub const CONNECTIONS_PER_SOURCE: usize = 64;
 /// Messages that wait for one stream connection to take them.
 pub const CONNECTION_QUEUE_MESSAGES: usize = 256;
+/// How long a TLS handshake may take, in seconds.
+pub const HANDSHAKE_SECONDS: u64 = 4;
+/// TLS handshakes under way in all; a further one pushes the oldest out.
+pub const HANDSHAKES: usize = 512;
+/// TLS handshakes under way with one address; a further one pushes the oldest of that address out.
+pub const HANDSHAKES_PER_SOURCE: usize = 16;
+/// TLS handshakes under way with addresses of no trunk; a further one pushes the oldest of them out.
+pub const UNKNOWN_HANDSHAKES: usize = 64;
+/// TLS handshakes begun with addresses of no trunk, a second; more are closed without a byte.
+pub const UNKNOWN_HANDSHAKES_PER_SECOND: u32 = 50;
+/// How long nothing is accepted after the system has refused, in milliseconds.
+pub const ACCEPT_PAUSE_MILLISECONDS: u64 = 100;
+/// A complaint that repeats itself is logged once in so many seconds.
+pub const COMPLAINT_SECONDS: u64 = 10;
+/// Largest file of certificates or of a private key, in bytes.
+pub const CERTIFICATE_FILE_BYTES: u64 = 4 << 20;
+/// How often the files of certificates are looked at for a change, in seconds.
+pub const CERTIFICATES_REFRESH_SECONDS: u64 = 5;
+/// An end of one of our certificates within so many days is warned of.
+pub const CERTIFICATE_WARNING_DAYS: i64 = 14;
+/// How often that is said again, in seconds.
+pub const CERTIFICATE_WARNING_SECONDS: u64 = 86_400;
 /// How long a connection may take to come up, in seconds.
 pub const CONNECT_SECONDS: u64 = 4;
 /// A connection on which nothing is received for this long is closed, in seconds.

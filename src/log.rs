@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Once, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -73,6 +73,29 @@ pub fn set_level(level: &str) {
         && let Err(error) = handle.reload(filter(level))
     {
         tracing::warn!("the log level cannot be changed: {error}");
+    }
+}
+
+/// Keeps a complaint that repeats itself from filling the log.
+#[derive(Debug, Default)]
+pub(crate) struct Seldom {
+    said: Option<Instant>,
+    held_back: u64,
+}
+
+impl Seldom {
+    /// Whether to say it now, and what to add of those that were not said; `None`: not now.
+    pub(crate) fn due(&mut self, now: Instant) -> Option<String> {
+        let pause = Duration::from_secs(limits::COMPLAINT_SECONDS);
+        if self.said.is_some_and(|said| now.saturating_duration_since(said) < pause) {
+            self.held_back += 1;
+            return None;
+        }
+        self.said = Some(now);
+        Some(match std::mem::take(&mut self.held_back) {
+            0 => String::new(),
+            more => format!(" (and {more} times before)"),
+        })
     }
 }
 

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use trunkgate_call::Input;
@@ -18,6 +19,7 @@ use trunkgate_route::Table;
 use crate::config::{self, Config, Diagnostic, Listen};
 use crate::handle::{Gone, Handle, Phase};
 use crate::reports::ReportOrder;
+use crate::transport::Settings;
 use crate::{dns, edge, interfaces, limits, log};
 
 /// What a reload did.
@@ -105,6 +107,8 @@ impl Handle {
             running.loaded_at = Timestamp::now();
             (done, table, addressing)
         });
+        // Before the table: a trunk's first connection finds its certificate.
+        self.read_certificates();
         self.input(Input::Addressing(addressing)).await?;
         self.input(Input::Table(table)).await?;
         let (calls, calls_per_second) = (config.limits.calls, config.limits.calls_per_second);
@@ -135,6 +139,43 @@ impl Handle {
         }
     }
 
+    /// Reads the files of certificates that have changed since they were read last. A bad one changes nothing but the
+    /// log; connections that are up stay as they are.
+    fn refresh_certificates(&self) {
+        let changed = self.shared.running(|running| stamps(&running.config) != running.stamps);
+        if changed && self.read_certificates() {
+            tracing::info!("certificates read anew");
+        }
+    }
+
+    /// Whether every file could be used.
+    fn read_certificates(&self) -> bool {
+        let before = Arc::clone(&self.shared.tls.borrow());
+        let (settings, faults) = self.shared.running(|running| {
+            // Stamped first: what changes while it is read is read again.
+            running.stamps = stamps(&running.config);
+            Settings::read(&running.config, &before)
+        });
+        for fault in &faults {
+            tracing::error!("the certificate in force stays: {fault}");
+        }
+        self.shared.tls.send_replace(Arc::new(settings));
+        self.warn_of_expiry();
+        faults.is_empty()
+    }
+
+    fn warn_of_expiry(&self) {
+        let now = Timestamp::now();
+        for (kind, name, expires) in self.shared.tls.borrow().expiries() {
+            let left = expires.duration_since(now);
+            if left.is_negative() {
+                tracing::error!("{kind} {name}: its certificate has expired on {expires}");
+            } else if left < SignedDuration::from_hours(24 * limits::CERTIFICATE_WARNING_DAYS) {
+                tracing::warn!("{kind} {name}: its certificate expires on {expires}");
+            }
+        }
+    }
+
     async fn refresh_interfaces(&self) -> Result<(), Gone> {
         let found = interfaces::read();
         let addressing = self.shared.running(|running| {
@@ -159,11 +200,22 @@ pub(crate) async fn keep_fresh(handle: Handle, settled: SyncSender<()>) {
     let mut names = interval(Duration::from_secs(limits::NAMES_REFRESH_SECONDS));
     let every = Duration::from_secs(limits::INTERFACES_REFRESH_SECONDS);
     let mut addresses = interval_at(Instant::now() + every, every);
+    let every = Duration::from_secs(limits::CERTIFICATES_REFRESH_SECONDS);
+    let mut certificates = interval_at(Instant::now() + every, every);
+    let mut expiry = interval(Duration::from_secs(limits::CERTIFICATE_WARNING_SECONDS));
     names.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let done = tokio::select! {
             _ = names.tick() => handle.refresh_names().await,
             _ = addresses.tick() => handle.refresh_interfaces().await,
+            _ = certificates.tick() => {
+                handle.refresh_certificates();
+                continue;
+            }
+            _ = expiry.tick() => {
+                handle.warn_of_expiry();
+                continue;
+            }
             () = handle.shared.refresh.notified() => match handle.refresh_interfaces().await {
                 Ok(()) => handle.refresh_names().await,
                 gone => gone,
@@ -176,6 +228,19 @@ pub(crate) async fn keep_fresh(handle: Handle, settled: SyncSender<()>) {
             return;
         }
     }
+}
+
+/// What changes of a file when it is written or replaced; `None` for one that cannot be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stamp(Option<(u64, u64, u64, i64, i64)>);
+
+/// The stamps of every file of certificates.
+pub(crate) fn stamps(config: &Config) -> Vec<Stamp> {
+    let stamp = |path: &Path| {
+        let about = std::fs::metadata(path).ok()?;
+        Some((about.dev(), about.ino(), about.size(), about.mtime(), about.mtime_nsec()))
+    };
+    config.tls_files().into_iter().map(|path| Stamp(stamp(path))).collect()
 }
 
 /// Sections that differ and are not swapped.

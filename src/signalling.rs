@@ -114,9 +114,12 @@ impl Signalling {
             }
             Arrival::Failed(flow) => self.input(now, Input::TransportFailed { flow }),
             Arrival::Accepted(connection) => self.transports.accepted(connection),
-            Arrival::Closed(flow) => {
+            Arrival::Identified { connection, identity } => {
+                self.input(now, Input::Identified { connection, identity });
+            }
+            Arrival::Closed { flow, made_for, tls } => {
                 self.transports.closed(&flow);
-                self.input(now, Input::TransportFailed { flow });
+                self.input(now, Input::Disconnected { flow, made_for, tls });
             }
         }
     }
@@ -159,7 +162,8 @@ impl Signalling {
             }
             while let Some(transmit) = self.leaving.pop_front() {
                 let flow = transmit.flow;
-                if !self.transports.send(transmit) {
+                let trunk = self.gateway.trunk_of(transmit.what.party);
+                if !self.transports.send(transmit, &trunk) {
                     self.failed.push_back(flow);
                 }
             }

@@ -28,6 +28,7 @@ fn render(gateway: &Metrics, handle: &Handle) -> String {
     calls(&mut out, gateway);
     trunks(&mut out, gateway);
     media(&mut out, gateway, handle.workers());
+    certificates(&mut out, handle);
     edge(&mut out, gateway, handle);
     process::render(&mut out);
     out.finish()
@@ -63,18 +64,33 @@ fn sockets(out: &mut Exposition, gateway: &Metrics, sockets: &transport::SocketC
     for (reason, count) in &gateway.sip_dropped {
         out.sample(name, &[("reason", reason)], *count as f64);
     }
-    let of_sockets: [(&str, &Counter); 5] = [
+    let of_sockets: [(&str, &Counter); 8] = [
         ("udp_queue_full", &sockets.udp_queue_full),
         ("stream_queue_full", &sockets.stream_queue_full),
         ("send_failed", &sockets.send_failed),
         ("connection_unknown_source", &sockets.unknown_source),
         ("connection_limit", &sockets.connections_refused),
+        ("connection_not_accepted", &sockets.accept_failed),
+        ("tls_handshake_failed", &sockets.handshakes_failed),
+        ("tls_handshake_limit", &sockets.handshakes_refused),
     ];
     for (reason, counter) in of_sockets {
         out.sample(name, &[("reason", reason)], counter.get() as f64);
     }
     let name = "trunkgate_sip_connections_active";
     out.single(name, Kind::Gauge, "SIP stream connections open.", sockets.connections.get() as f64);
+}
+
+fn certificates(out: &mut Exposition, handle: &Handle) {
+    let name = "trunkgate_tls_certificate_expiry_timestamp_seconds";
+    out.family(
+        name,
+        Kind::Gauge,
+        "When our certificate, or one that it comes from, ends: of a listener or towards a trunk.",
+    );
+    for (kind, owner, expires) in handle.shared.tls.borrow().expiries() {
+        out.sample(name, &[(kind, &owner)], expires.as_second() as f64);
+    }
 }
 
 fn calls(out: &mut Exposition, gateway: &Metrics) {

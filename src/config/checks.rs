@@ -32,6 +32,11 @@ pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut
     }
 }
 
+/// TCP and TLS have their ports in common.
+fn is_stream(transport: Transport) -> bool {
+    transport != Transport::Udp
+}
+
 /// Whether two sockets of one protocol cannot both be bound.
 fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     let any = |address: SocketAddr| address.ip().is_unspecified();
@@ -49,7 +54,8 @@ fn listeners(draft: &Draft, findings: &mut Findings) {
             findings.error(code::DUPLICATE, span, format!("two listeners named {}", listen.name), "another name");
         }
         let collides = |other: &&PlacedListen| {
-            other.listen.transport == listen.transport && collide(other.listen.address, listen.address)
+            is_stream(other.listen.transport) == is_stream(listen.transport)
+                && collide(other.listen.address, listen.address)
         };
         if let Some(other) = before.iter().find(collides) {
             let message = format!("{} is taken by the listener {}", listen.address, other.listen.name);
@@ -75,8 +81,7 @@ fn http(draft: &Draft, findings: &mut Findings) {
         let help = "add token = { env = \"TRUNKGATE_TOKEN\" }, or listen on 127.0.0.1";
         findings.error(code::TOKEN_REQUIRED, span.clone(), format!("{address} is not loopback and has no token"), help);
     }
-    let collides =
-        |other: &&PlacedListen| other.listen.transport == Transport::Tcp && collide(other.listen.address, address);
+    let collides = |other: &&PlacedListen| is_stream(other.listen.transport) && collide(other.listen.address, address);
     if let Some(other) = draft.listen.iter().find(collides) {
         let message = format!("{address} is taken by the listener {}", other.listen.name);
         findings.error(code::SAME_SOCKET, span, message, "another address or port");
@@ -108,7 +113,9 @@ fn media_ports(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut Find
 
 fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
     let trunk = &placed.trunk;
-    if trunk.peers.is_empty() && trunk.accept_from.is_empty() && !placed.is_partial {
+    tls_alone(placed, draft, findings);
+    let by_certificate = !trunk.certificate_names.is_empty();
+    if trunk.peers.is_empty() && trunk.accept_from.is_empty() && !by_certificate && !placed.is_partial {
         let message = format!("the trunk {} has neither peers nor accept_from", trunk.name);
         findings.error(code::NOBODY, placed.name.clone(), message, "add peers = [\"sip:HOST\"]");
     }
@@ -143,16 +150,17 @@ fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
         };
         if !listeners.iter().any(|placed| speaks(&placed)) {
             let (family, any) = match peer.addresses.first() {
-                Some(ip) if ip.to_canonical().is_ipv6() => ("IPv6 ", "[::]:5060"),
-                Some(_) => ("IPv4 ", "0.0.0.0:5060"),
-                None => ("", "0.0.0.0:5060"),
+                Some(ip) if ip.to_canonical().is_ipv6() => ("IPv6 ", "[::]"),
+                Some(_) => ("IPv4 ", "0.0.0.0"),
+                None => ("", "0.0.0.0"),
             };
+            let port = peer.transport.default_port();
             let transport = peer.transport.as_str();
             let message = match &trunk.listen {
                 Some(name) => format!("the listener {name} is not for {family}{transport}, which {} wants", peer.uri),
                 None => format!("no listener is for {family}{transport}, which {} wants", peer.uri),
             };
-            let help = format!("add a [[listen]] with transport = \"{transport}\" and address = \"{any}\"");
+            let help = format!("add a [[listen]] with transport = \"{transport}\" and address = \"{any}:{port}\"");
             findings.error(code::NO_SUCH_LISTENER, span.clone(), message, help);
         }
     }
@@ -174,6 +182,27 @@ fn keys_in_clear(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
     if let Some(open) = open {
         let message = format!("the trunk {}: the keys of its SRTP are not encrypted by {open}", trunk.name);
         findings.warning(code::KEYS_IN_CLEAR, Some(span.clone()), message, "use TLS: sip:HOST;transport=tls");
+    }
+}
+
+/// Whether `tls` of a trunk can have an effect.
+fn tls_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
+    let (Some(tls), Some(span)) = (&placed.tls, &placed.tls_span) else { return };
+    let trunk = &placed.trunk;
+    let demanded = draft.listen.iter().any(|one| one.listen.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()));
+    let named = !trunk.certificate_names.is_empty();
+    if named && !demanded && tls.ca.is_none() && trunk.peers.is_empty() {
+        let message = format!("the trunk {}: nobody vouches for a certificate with its names", trunk.name);
+        findings.error(code::NOBODY, span.clone(), message, "add `ca` here, or `client_ca` to a TLS listener");
+    }
+    let has_peer = trunk.peers.iter().any(|peer| peer.transport == Transport::Tls);
+    if !has_peer && !named && !placed.is_partial {
+        let message = format!("the trunk {}: `tls` without a peer over TLS", trunk.name);
+        findings.warning(code::BAD_VALUE, Some(span.clone()), message, "write the peer as sip:HOST;transport=tls");
+    }
+    if !draft.listen_is_partial && !draft.listen.iter().any(|one| one.listen.transport == Transport::Tls) && named {
+        let message = format!("the trunk {}: no listener asks for its certificate", trunk.name);
+        findings.error(code::NO_SUCH_LISTENER, span.clone(), message, "add a [[listen]] with transport = \"tls\"");
     }
 }
 

@@ -61,9 +61,16 @@ codes! {
          refused when it leads elsewhere. What follows a `?` is not sent, as Twilio does not send it either: what a call\n\
          needs to tell its agent goes into `parameters`.";
     BAD_FILE = "TG0114", "a file cannot be used",
-        "A file that a key names does not exist, may not be read, or holds something else. `ca` is a PEM file of\n\
-         certificates; `goodbye` a WAV file: one channel, 8000 Hz, 16-bit PCM or μ-law, 60 s at most. With ffmpeg:\n\
+        "A file that a key names does not exist, may not be read, or holds something else. `ca`, `client_ca`\n\
+         and `certificate` are PEM files of certificates, `private_key` is one of the key that belongs to `certificate`;\n\
+         `goodbye` a WAV file: one channel, 8000 Hz, 16-bit PCM or μ-law, 60 s at most. With ffmpeg:\n\
          ffmpeg -i any.mp3 -ac 1 -ar 8000 -c:a pcm_s16le goodbye.wav";
+    EXPIRY = "TG0115", "a certificate that ends",
+        "One of the certificates in the file has expired or does so within 14 days. It is used all the same; far ends\n\
+         that look will refuse it. A new one is taken up within seconds of its files being replaced, without a reload.";
+    UNVERIFIED = "TG0116", "a far end that is not verified",
+        "With verify = false any certificate is accepted: the connection is encrypted, but to whoever answers. For a far\n\
+         end whose certificate no public authority has signed, put that certificate, or its authority's, into `ca`.";
     NO_SUCH_TRUNK = "TG0120", "no such trunk",
         "A route's `from` or `connect` names a trunk that has no [trunk.NAME] in the file.";
     NO_SUCH_LISTENER = "TG0121", "no such listener",

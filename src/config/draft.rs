@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use trunkgate_route::{Agent, Route, Trunk};
 
-use super::types::{Api, Edge, Http, Limits, Listen, Log, Media};
+use super::types::{Api, Edge, Http, Limits, Listen, Log, Media, TrunkTls};
 
 /// A place in the file, in bytes.
 pub(super) type Span = Range<usize>;
@@ -52,6 +52,9 @@ pub(super) struct PlacedTrunk {
     pub(super) listen: Option<Span>,
     /// `srtp`, where written.
     pub(super) srtp: Option<Span>,
+    pub(super) tls: Option<TrunkTls>,
+    /// `tls`, where written.
+    pub(super) tls_span: Option<Span>,
     /// Of each peer.
     pub(super) peers: Vec<Span>,
     /// Of each network.

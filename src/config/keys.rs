@@ -23,7 +23,6 @@ pub(super) type Key = (&'static str, State);
 
 use State::{Built, Later, OnlyEmpty, OnlyFalse, OnlyText, OnlyZero};
 
-const TLS: State = Later("TLS");
 const DIGEST: State = Later("digest authentication");
 const PRESETS: State = Later("presets");
 const TWILIO_API: State = Later("the Twilio-compatible API");
@@ -65,9 +64,9 @@ pub(super) const LISTEN: &[Key] = &[
     ("transport", Built),
     ("address", Built),
     ("public_address", Built),
-    ("certificate", TLS),
-    ("private_key", TLS),
-    ("client_ca", TLS),
+    ("certificate", Built),
+    ("private_key", Built),
+    ("client_ca", Built),
 ];
 
 /// `[media]`
@@ -90,7 +89,7 @@ pub(super) const LIMITS: &[Key] = &[
 ];
 
 /// `[http]`
-pub(super) const HTTP: &[Key] = &[("address", Built), ("token", Built), ("public_url", Built), ("tls", TLS)];
+pub(super) const HTTP: &[Key] = &[("address", Built), ("token", Built), ("public_url", Built), ("tls", Later("HTTPS"))];
 
 /// `[trunk.NAME]`
 pub(super) const TRUNK: &[Key] = &[
@@ -113,7 +112,7 @@ pub(super) const TRUNK: &[Key] = &[
     ("domain", PRESETS),
     ("edges", PRESETS),
     ("secure", PRESETS),
-    ("tls", TLS),
+    ("tls", Built),
     ("auth", DIGEST),
     ("require_auth", DIGEST),
     ("register", Later("registration")),
@@ -128,6 +127,10 @@ pub(super) const TRUNK: &[Key] = &[
     ("oversize", Later("the change to TCP for long requests")),
     ("deny", Later("denied prefixes")),
 ];
+
+/// A trunk's `tls`.
+pub(super) const TRUNK_TLS: &[Key] =
+    &[("ca", Built), ("names", Built), ("certificate", Built), ("private_key", Built), ("verify", Built)];
 
 /// A peer written as a table.
 pub(super) const PEER: &[Key] = &[("uri", Built), ("priority", Built), ("weight", Built)];

@@ -106,6 +106,7 @@ fn config(path: &Path, draft: Draft) -> Config {
         media: draft.media,
         limits: draft.limits,
         http: draft.http,
+        trunk_tls: draft.trunks.iter().filter_map(|one| Some((one.trunk.name.clone(), one.tls.clone()?))).collect(),
         trunks: draft.trunks.into_iter().map(|placed| placed.trunk).collect(),
         agents: draft.agents,
         api: draft.api,

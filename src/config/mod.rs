@@ -14,6 +14,7 @@ mod load;
 mod routes;
 mod schema;
 mod section;
+mod tls;
 mod trunks;
 mod types;
 mod values;
@@ -21,5 +22,5 @@ mod wav;
 
 pub use diagnostic::{Diagnostic, render, to_json};
 pub use load::{find, load, parse};
-pub use types::{Api, Config, Edge, Http, Limits, Listen, Log, Media, Secret};
+pub use types::{Api, Config, Edge, Http, Limits, Listen, ListenTls, Log, Media, Secret, TrunkTls};
 pub(crate) use values::parse_duration;

@@ -17,7 +17,7 @@ use super::draft::{Draft, PlacedListen, Span};
 use super::keys;
 use super::section::{Section, Value};
 use super::types::{Api, Edge, Http, Limits, Listen, Log, Media};
-use super::{agents, routes, trunks, values};
+use super::{agents, routes, tls, trunks, values};
 
 /// Peers in these networks are shown our local address.
 const LOCAL_NETWORKS: [&str; 7] =
@@ -68,7 +68,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let http_span = http.as_ref().and_then(|http| http.get("address")).map(Spanned::span);
     let has_token = http.as_ref().is_some_and(|http| http.get("token").is_some());
     let http = read_http(file, http.as_ref(), findings);
-    let trunks = root.get("trunk").map(|value| trunks::read(value, findings)).unwrap_or_default();
+    let trunks = root.get("trunk").map(|value| trunks::read(value, file.folder(), findings)).unwrap_or_default();
     let surroundings = agents::Surroundings { folder: file.folder(), local_networks: &edge.local_networks };
     let agents = root.get("agent").map(|value| agents::read(value, surroundings, findings)).unwrap_or_default();
     let api = read_api(api.as_ref(), &edge.name, findings);
@@ -163,7 +163,7 @@ fn read_listeners(file: File<'_>, value: Option<&Value<'_>>, findings: &mut Find
 fn default_listener(transport: Transport) -> PlacedListen {
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5060));
     let name = listener_name(transport, address);
-    let listen = Listen { name, transport, address, public_address: Vec::new(), place: String::new() };
+    let listen = Listen { name, transport, address, public_address: Vec::new(), tls: None, place: String::new() };
     PlacedListen { listen, address: None, name: None }
 }
 
@@ -174,7 +174,19 @@ fn listener_name(transport: Transport, address: SocketAddr) -> String {
 fn read_listener(file: File<'_>, value: &Value<'_>, findings: &mut Findings) -> Option<PlacedListen> {
     let section = Section::open("[[listen]]", value, keys::LISTEN, findings)?;
     let name = section.read("name", findings, values::name);
-    let transport = section.read("transport", findings, transport).unwrap_or(Some(Transport::Udp));
+    let known = [("udp", Transport::Udp), ("tcp", Transport::Tcp), ("tls", Transport::Tls)];
+    let transport = match section.get("transport") {
+        Some(value) => values::one_of("transport", value, findings, &known),
+        None => Some(Transport::Udp),
+    };
+    let tls = match transport {
+        Some(Transport::Tls) => tls::listener(&section, file.folder(), findings),
+        Some(other) => {
+            tls::not_for(other.as_str(), &section, findings);
+            None
+        }
+        None => None,
+    };
     let public_address = section.read("public_address", findings, public_addresses).unwrap_or_default();
     let Some(written) = section.get("address") else {
         let help = "add address = \"0.0.0.0:5060\"";
@@ -189,23 +201,12 @@ fn read_listener(file: File<'_>, value: &Value<'_>, findings: &mut Findings) -> 
             transport,
             address,
             public_address,
+            tls,
             place: place(file.path, file.source, written.span().start),
         },
         address: Some(written.span()),
         name: section.get("name").map(Spanned::span),
     })
-}
-
-/// `Some(None)` for what is refused, so that no default takes its place.
-#[allow(clippy::option_option)]
-fn transport(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Option<Transport>> {
-    let known = [("udp", Transport::Udp), ("tcp", Transport::Tcp), ("tls", Transport::Tls)];
-    let found = values::one_of(key, value, findings, &known);
-    if found == Some(Transport::Tls) {
-        not_yet(value.span(), &format!("{key} = \"tls\""), "TLS", findings);
-        return Some(None);
-    }
-    Some(found)
 }
 
 /// Refuses a value whose feature is not built yet.

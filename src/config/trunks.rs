@@ -1,6 +1,8 @@
 //! `[trunk.NAME]` turned into trunks.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
+use std::path::Path;
 use std::sync::Arc;
 
 use toml::Spanned;
@@ -13,7 +15,7 @@ use super::draft::{PlacedTrunk, Span};
 use super::keys;
 use super::schema::not_yet;
 use super::section::{Section, Value};
-use super::values;
+use super::{tls, values};
 
 /// Codecs that this version lets through on purpose.
 const CODECS: [&str; 2] = ["PCMU", "PCMA"];
@@ -22,19 +24,33 @@ const LATER_CODECS: [&str; 9] = ["OPUS", "G722", "G729", "AMR", "AMR-WB", "G723"
 
 /// What `srtp` may say.
 const SRTP: [(&str, Srtp); 3] = [("off", Srtp::Off), ("optional", Srtp::Optional), ("required", Srtp::Required)];
+/// What `send_numbers` may say.
+const FORMS: [(&str, SendNumbers); 4] = [
+    ("e164", SendNumbers::E164),
+    ("plus-less", SendNumbers::PlusLess),
+    ("national", SendNumbers::National),
+    ("as-is", SendNumbers::AsIs),
+];
 
 /// All trunks in the order of the file.
-pub(super) fn read<'a>(value: &'a Value<'a>, findings: &mut Findings) -> Vec<PlacedTrunk> {
+pub(super) fn read<'a>(value: &'a Value<'a>, folder: &Path, findings: &mut Findings) -> Vec<PlacedTrunk> {
     let Some(table) = value.get_ref().as_table() else {
         values::wrong_type("trunk", value, "tables with names: [trunk.NAME]", findings);
         return Vec::new();
     };
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(name, _)| name.span().start);
-    entries.into_iter().filter_map(|(name, value)| read_one(name.get_ref(), name.span(), value, findings)).collect()
+    let read = |(name, value): (&'a Spanned<Cow<'a, str>>, &'a Value<'a>)| read_one(name, value, folder, findings);
+    entries.into_iter().filter_map(read).collect()
 }
 
-fn read_one<'a>(name: &str, name_span: Span, value: &'a Value<'a>, findings: &mut Findings) -> Option<PlacedTrunk> {
+fn read_one<'a>(
+    name: &'a Spanned<Cow<'a, str>>,
+    value: &'a Value<'a>,
+    folder: &Path,
+    findings: &mut Findings,
+) -> Option<PlacedTrunk> {
+    let (name, name_span) = (name.get_ref().as_ref(), name.span());
     let section = Section::open(&format!("[trunk.{name}]"), value, keys::TRUNK, findings)?;
     values::name_text("trunk", name, name_span.clone(), findings);
     let mut trunk = Trunk::named(name);
@@ -57,6 +73,12 @@ fn read_one<'a>(name: &str, name_span: Span, value: &'a Value<'a>, findings: &mu
         trunk.media_from = networks.into_iter().map(|(network, _)| network).collect();
     }
     trunk.listen = section.read("listen", findings, values::string);
+    let mut tls = None;
+    if let Some(value) = section.get("tls") {
+        let read = tls::trunk(value, folder, findings);
+        is_partial |= read.is_none();
+        (tls, trunk.certificate_names) = read.map(|(tls, names)| (Some(tls), names)).unwrap_or_default();
+    }
     if let Some(codecs) = section.read("codecs", findings, read_codecs) {
         trunk.codecs = codecs;
     }
@@ -75,14 +97,8 @@ fn read_one<'a>(name: &str, name_span: Span, value: &'a Value<'a>, findings: &mu
             |key: &str, value: &Value<'_>, findings: &mut Findings| values::integer(key, value, findings, 0..=u32::MAX);
         *target = section.read(key, findings, read).unwrap_or(*target);
     }
-    let forms = [
-        ("e164", SendNumbers::E164),
-        ("plus-less", SendNumbers::PlusLess),
-        ("national", SendNumbers::National),
-        ("as-is", SendNumbers::AsIs),
-    ];
     let form =
-        section.read("send_numbers", findings, |key, value, findings| values::one_of(key, value, findings, &forms));
+        section.read("send_numbers", findings, |key, value, findings| values::one_of(key, value, findings, &FORMS));
     trunk.send_numbers = form.unwrap_or_default();
     let srtp = section.read("srtp", findings, |key, value, findings| values::one_of(key, value, findings, &SRTP));
     trunk.srtp = srtp.unwrap_or_default();
@@ -92,6 +108,8 @@ fn read_one<'a>(name: &str, name_span: Span, value: &'a Value<'a>, findings: &mu
         name: name_span,
         listen: section.get("listen").map(Spanned::span),
         srtp: section.get("srtp").map(Spanned::span),
+        tls,
+        tls_span: section.get("tls").map(Spanned::span),
         peers: placed_peers,
         accept_from: placed_networks,
         is_partial,
@@ -194,15 +212,11 @@ pub(super) struct SipAddress {
     pub(super) transport: Transport,
 }
 
-/// Reads a `sip:` URI; `what` names its place in messages.
+/// Reads a `sip:` or `sips:` URI; `what` names its place in messages.
 pub(super) fn sip_uri(text: &str, what: &str, span: Span, findings: &mut Findings) -> Option<SipAddress> {
     let parsed = Uri::parse(text.as_bytes());
-    let scheme = parsed.map(|uri| uri.scheme);
-    if scheme == Some(Scheme::Sips) {
-        not_yet(span, "sips:", "TLS", findings);
-        return None;
-    }
-    let Some(uri) = parsed.filter(|uri| uri.scheme == Scheme::Sip && uri.headers.is_empty()) else {
+    let is_sip = |scheme| matches!(scheme, Scheme::Sip | Scheme::Sips);
+    let Some(uri) = parsed.filter(|uri| is_sip(uri.scheme) && uri.headers.is_empty()) else {
         // The commonest slip is an address alone.
         let with_scheme = format!("sip:{text}");
         let help = match Uri::parse(with_scheme.as_bytes()) {
@@ -215,16 +229,23 @@ pub(super) fn sip_uri(text: &str, what: &str, span: Span, findings: &mut Finding
         findings.error(code::BAD_ADDRESS, span, format!("\"{text}\" is not a SIP URI for {what}"), help);
         return None;
     };
-    let transport = match uri.param("transport").map(str::to_ascii_lowercase).as_deref() {
-        None | Some("udp") => Transport::Udp,
-        Some("tcp") => Transport::Tcp,
-        Some("tls") => {
-            not_yet(span, "transport=tls", "TLS", findings);
+    let transport = match (uri.scheme == Scheme::Sips, uri.param("transport").map(str::to_ascii_lowercase).as_deref()) {
+        // RFC 3261 §26.2.2: with sips, `tcp` says what TLS runs over.
+        (true, None | Some("tcp" | "tls")) | (false, Some("tls")) => Transport::Tls,
+        (false, None | Some("udp")) => Transport::Udp,
+        (false, Some("tcp")) => Transport::Tcp,
+        (true, Some("udp")) => {
+            findings.error(
+                code::BAD_ADDRESS,
+                span,
+                format!("\"{text}\": sips is TLS, never UDP"),
+                "sip:, or no transport",
+            );
             return None;
         }
-        Some(other) => {
+        (_, Some(other)) => {
             let message = format!("\"{text}\": unknown transport {other}");
-            findings.error(code::BAD_ADDRESS, span, message, "udp or tcp");
+            findings.error(code::BAD_ADDRESS, span, message, "udp, tcp or tls");
             return None;
         }
     };

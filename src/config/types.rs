@@ -1,8 +1,9 @@
 //! The configuration's values, defaults filled in.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -26,6 +27,8 @@ pub struct Config {
     pub http: Http,
     /// `[trunk.NAME]` in the order of the file; peers' addresses filled in only where they are literal.
     pub trunks: Vec<Trunk>,
+    /// `tls` of the trunks that have one.
+    pub trunk_tls: BTreeMap<Arc<str>, TrunkTls>,
     /// `[agent.NAME]` in the order of the file.
     pub agents: Vec<Agent>,
     /// `[api]`
@@ -62,8 +65,32 @@ pub struct Listen {
     pub address: SocketAddr,
     /// Its own public addresses; empty: the edge's.
     pub public_address: Vec<IpAddr>,
+    /// Its certificate, where it speaks TLS.
+    pub tls: Option<ListenTls>,
     /// Where it is written, as `file:line:column`, for "port taken"; empty for a default.
     pub place: String,
+}
+
+/// What a listener shows its clients, and asks of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenTls {
+    /// PEM: its certificate, then those that it comes from.
+    pub certificate: PathBuf,
+    /// PEM.
+    pub private_key: PathBuf,
+    /// PEM: each client must have a certificate from one of these.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// A trunk's `tls`; the names of its certificate are the trunk's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrunkTls {
+    /// PEM: whom its certificate must come from; the system's where none is written.
+    pub ca: Option<PathBuf>,
+    /// Our certificate towards it and its key, both PEM.
+    pub own: Option<(PathBuf, PathBuf)>,
+    /// `false`: its certificate is not looked at.
+    pub verify: bool,
 }
 
 /// `[media]`
@@ -145,6 +172,17 @@ pub struct Log {
 }
 
 impl Config {
+    /// Every file of certificates and keys.
+    pub fn tls_files(&self) -> Vec<&Path> {
+        let listeners = self.listen.iter().filter_map(|listen| listen.tls.as_ref());
+        let of_listeners =
+            listeners.flat_map(|tls| [Some(&tls.certificate), Some(&tls.private_key), tls.client_ca.as_ref()]);
+        let of_trunks = self.trunk_tls.values().flat_map(|tls| {
+            let own = tls.own.as_ref();
+            [tls.ca.as_ref(), own.map(|(certificate, _)| certificate), own.map(|(_, private_key)| private_key)]
+        });
+        of_listeners.chain(of_trunks).flatten().map(PathBuf::as_path).collect()
+    }
     /// Host names of peers that a name service has to be asked for, each once.
     pub fn hosts(&self) -> Vec<String> {
         let mut hosts: Vec<String> = Vec::new();

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use socket2::{Domain, Protocol, SockAddr, Type};
 use trunkgate_route::Transport;
 
-use super::{describe, transport_name};
+use super::describe;
 use crate::config::{Http, Listen};
 use crate::limits;
 
@@ -29,7 +29,7 @@ pub struct Bound {
 #[derive(Debug)]
 pub(super) enum Socket {
     Udp(UdpSocket),
-    Tcp(TcpListener),
+    Stream(TcpListener),
 }
 
 /// An address that cannot be bound.
@@ -79,7 +79,7 @@ pub fn bind(listen: &[Listen]) -> Result<Vec<Bound>, BindError> {
         .map_err(failed)?;
         let address = match &socket {
             Socket::Udp(socket) => socket.local_addr(),
-            Socket::Tcp(socket) => socket.local_addr(),
+            Socket::Stream(socket) => socket.local_addr(),
         }
         .map_err(failed)?;
         all.push(Bound { name: listener.name.clone(), transport: listener.transport, address, socket });
@@ -101,23 +101,21 @@ pub fn bind_http(http: &Http) -> Result<TcpListener, BindError> {
 
 /// UDP and TCP of one address should share their number (RFC 3261 §18.2.1), so port 0 tries the one already found.
 fn free_port_of_twin(listener: &Listen, bound: &[Bound]) -> Option<SocketAddr> {
-    if listener.address.port() != 0 {
+    let shares = |transport| transport != Transport::Tls;
+    if listener.address.port() != 0 || !shares(listener.transport) {
         return None;
     }
     bound
         .iter()
-        .find(|b| b.address.ip() == listener.address.ip() && b.transport != listener.transport)
+        .filter(|b| shares(b.transport) && b.transport != listener.transport)
+        .find(|b| b.address.ip() == listener.address.ip())
         .map(|b| b.address)
 }
 
 fn open(transport: Transport, address: SocketAddr) -> io::Result<Socket> {
     match transport {
         Transport::Udp => datagram_socket(address).map(Socket::Udp),
-        Transport::Tcp => stream_socket(address).map(Socket::Tcp),
-        Transport::Tls => Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            format!("{} is not in this version", transport_name(transport)),
-        )),
+        Transport::Tcp | Transport::Tls => stream_socket(address).map(Socket::Stream),
     }
 }
 
@@ -155,7 +153,14 @@ mod tests {
     use super::*;
 
     fn listen(transport: Transport, address: SocketAddr) -> Listen {
-        Listen { name: "outside".into(), transport, address, public_address: vec![], place: "t.toml:3:11".into() }
+        Listen {
+            name: "outside".into(),
+            transport,
+            address,
+            public_address: vec![],
+            tls: None,
+            place: "t.toml:3:11".into(),
+        }
     }
 
     #[test]

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use trunkgate_call::Identity;
 use trunkgate_sip::Flow;
 use trunkgate_sip::framer::{Framed, Framer};
 
+use super::tls::Failed;
 use super::{Arrival, SocketCounters};
 use crate::limits;
 
@@ -38,6 +38,8 @@ enum Ended {
 pub(super) struct Wire {
     /// Its name towards the loop.
     pub(super) flow: Flow,
+    /// The trunk that it was opened for under TLS; empty: a host of no trunk.
+    pub(super) made_for: Option<Arc<str>>,
     /// Longest message, in bytes.
     pub(super) message_bytes: usize,
     /// Its queue, for keep-alive answers.
@@ -50,32 +52,52 @@ pub(super) struct Wire {
 
 impl Wire {
     /// Serves the connection until it ends.
-    pub(super) async fn serve(self, stream: TcpStream, outgoing: mpsc::Receiver<Outgoing>) {
-        let _ = stream.set_nodelay(true);
+    pub(super) async fn serve(
+        self,
+        reader: impl AsyncRead + Unpin,
+        writer: impl AsyncWrite + Unpin,
+        outgoing: mpsc::Receiver<Outgoing>,
+    ) {
         self.counters.connections.add(1);
-        let (reader, writer) = stream.into_split();
         let reading = self.read(reader);
         let ended = tokio::select! {
             ended = reading => ended,
             ended = write(writer, outgoing) => ended,
         };
         self.counters.connections.sub(1);
-        self.gone(ended).await;
-    }
-
-    /// Says that the connection never came up.
-    pub(super) async fn refused(self, error: io::Error) {
-        self.gone(Ended::Lost(error)).await;
-    }
-
-    async fn gone(self, ended: Ended) {
-        if let Ended::Lost(error) = ended {
-            tracing::debug!("tcp {}: {error}", self.flow.remote);
+        match ended {
+            Ended::Closed => self.gone(None).await,
+            Ended::Lost(error) => self.lost(error).await,
         }
-        let _ = self.news.send(Arrival::Closed(self.flow)).await;
     }
 
-    async fn read(&self, mut reader: OwnedReadHalf) -> Ended {
+    /// Says whom the connection belongs to, before any message of it.
+    pub(super) async fn identified(&self, identity: Identity) {
+        if let Some(connection) = self.flow.connection {
+            let _ = self.news.send(Arrival::Identified { connection, identity }).await;
+        }
+    }
+
+    /// Says that TLS never came up.
+    pub(super) async fn refused(self, Failed(what): Failed) {
+        self.counters.handshakes_failed.add(1);
+        self.gone(Some(what)).await;
+    }
+
+    /// Says that the connection never came up, or broke. Under TLS 1.3 a far end that refuses our certificate says so
+    /// only after the handshake.
+    pub(super) async fn lost(self, error: io::Error) {
+        let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).map(ToString::to_string);
+        tracing::debug!("{} {}: {error}", self.flow.transport.via_token(), self.flow.remote);
+        self.gone(tls).await;
+    }
+
+    async fn gone(self, tls: Option<String>) {
+        let Wire { flow, made_for, news, .. } = self;
+        let _ = news.send(Arrival::Closed { flow, made_for, tls }).await;
+    }
+
+    async fn read(&self, mut reader: impl AsyncRead + Unpin) -> Ended {
         let mut framer = Framer::new(self.message_bytes);
         let mut buffer = vec![0; 16 << 10];
         let idle = Duration::from_secs(limits::CONNECTION_IDLE_SECONDS);
@@ -110,18 +132,21 @@ impl Wire {
 
 /// Reads a broken stream empty until the loop has it closed: closing with unread bytes would reset the connection and
 /// take the answer away.
-async fn discard(mut reader: OwnedReadHalf) -> Ended {
+async fn discard(mut reader: impl AsyncRead + Unpin) -> Ended {
     let mut buffer = vec![0; 4096];
     let until_end = async { while reader.read(&mut buffer).await.is_ok_and(|len| len > 0) {} };
     let _ = timeout(Duration::from_secs(limits::LINGER_SECONDS), until_end).await;
     Ended::Closed
 }
 
-async fn write(mut writer: OwnedWriteHalf, mut outgoing: mpsc::Receiver<Outgoing>) -> Ended {
+async fn write(mut writer: impl AsyncWrite + Unpin, mut outgoing: mpsc::Receiver<Outgoing>) -> Ended {
     while let Some(next) = outgoing.recv().await {
         match next {
             Outgoing::Bytes(bytes) => {
-                let writing = writer.write_all(&bytes);
+                let writing = async {
+                    writer.write_all(&bytes).await?;
+                    writer.flush().await
+                };
                 match timeout(Duration::from_secs(limits::WRITE_SECONDS), writing).await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => return Ended::Lost(error),

@@ -8,19 +8,25 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
+use trunkgate_call::Identity;
 use trunkgate_media::counters::Counter;
 use trunkgate_route::Table;
-use trunkgate_sip::{Flow, ListenerId, Transmit, Transport};
+use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transmit, Transport};
 
 use crate::config::Listen;
 use crate::limits;
 
+mod accept;
 mod bind;
 mod connection;
-mod tcp;
+mod places;
+mod streams;
+mod tls;
 mod udp;
+mod verifier;
 
 pub use bind::{BindError, Bound, bind, bind_http};
+pub use tls::Settings;
 
 /// News of the sockets for the signalling loop.
 #[derive(Debug)]
@@ -44,9 +50,23 @@ pub(crate) enum Arrival {
     /// What was sent this way did not arrive.
     Failed(Flow),
     /// A stream was accepted.
-    Accepted(tcp::Connection),
-    /// A stream is gone.
-    Closed(Flow),
+    Accepted(streams::Connection),
+    /// Whose a TLS connection is: by its certificate, or as it was made for that trunk.
+    Identified {
+        /// The connection.
+        connection: ConnectionId,
+        /// Who.
+        identity: Identity,
+    },
+    /// A stream is gone, or never came up.
+    Closed {
+        /// The way it went.
+        flow: Flow,
+        /// The trunk that it was made for under TLS; empty: a host of no trunk.
+        made_for: Option<Arc<str>>,
+        /// What TLS failed at.
+        tls: Option<String>,
+    },
 }
 
 /// What is counted on the sockets; read by `/metrics`.
@@ -60,6 +80,12 @@ pub struct SocketCounters {
     pub unknown_source: Counter,
     /// Connections refused by a limit.
     pub connections_refused: Counter,
+    /// TLS handshakes that failed or took too long, in both directions.
+    pub handshakes_failed: Counter,
+    /// TLS handshakes pushed out or never begun: a limit.
+    pub handshakes_refused: Counter,
+    /// Connections that the system would not hand over: too many open files.
+    pub accept_failed: Counter,
     /// Messages dropped because a connection did not take them fast enough.
     pub stream_queue_full: Counter,
     /// Stream connections open.
@@ -70,7 +96,7 @@ pub struct SocketCounters {
 #[derive(Debug)]
 pub(crate) struct Transports {
     udp: Vec<(ListenerId, udp::Socket)>,
-    tcp: tcp::Streams,
+    streams: streams::Streams,
     arrivals: mpsc::Receiver<Arrival>,
     counters: Arc<SocketCounters>,
     datagram: Vec<u8>,
@@ -81,24 +107,28 @@ impl Transports {
     /// Takes the bound sockets into the present runtime.
     pub(crate) fn start(
         bound: Vec<Bound>,
-        table: &watch::Receiver<Arc<Table>>,
+        table: watch::Receiver<Arc<Table>>,
+        settings: watch::Receiver<Arc<Settings>>,
         message_bytes: usize,
         counters: Arc<SocketCounters>,
     ) -> io::Result<Transports> {
         let (news, arrivals) = mpsc::channel(limits::TRANSPORT_EVENTS);
         let mut udp = Vec::new();
-        let mut tcp = tcp::Streams::new(news.clone(), message_bytes, Arc::clone(&counters));
+        let tls = tls::Tls { settings, table };
+        let mut streams = streams::Streams::new(news.clone(), message_bytes, Arc::clone(&counters), tls);
         for (position, listener) in bound.into_iter().enumerate() {
             let id = ListenerId(u16::try_from(position).unwrap_or(u16::MAX));
             match listener.socket {
                 bind::Socket::Udp(socket) => {
                     udp.push((id, udp::Socket::start(socket, id, news.clone(), Arc::clone(&counters))?));
                 }
-                bind::Socket::Tcp(socket) => tcp.listen(id, socket, table.clone())?,
+                bind::Socket::Stream(socket) => {
+                    streams.listen(id, listener.name, sip_transport(listener.transport), socket)?;
+                }
             }
         }
         let datagram = vec![0; limits::UDP_DATAGRAM_BYTES];
-        Ok(Transports { udp, tcp, arrivals, counters, datagram, turn: 0 })
+        Ok(Transports { udp, streams, arrivals, counters, datagram, turn: 0 })
     }
 
     /// Waits until [`Self::next`] has something, and sends datagrams that waited for their socket.
@@ -139,16 +169,15 @@ impl Transports {
         None
     }
 
-    /// Sends; never waits. `false`: it cannot be sent.
-    pub(crate) fn send(&mut self, transmit: Transmit) -> bool {
+    /// Sends a message of a trunk (empty: of none); never waits. `false`: it cannot be sent.
+    pub(crate) fn send(&mut self, transmit: Transmit, trunk: &Arc<str>) -> bool {
         let Transmit { flow, bytes, .. } = transmit;
         let sent = match flow.transport {
             Transport::Udp => {
                 let socket = self.udp.iter_mut().find(|(id, _)| *id == flow.listener);
                 socket.is_some_and(|(_, socket)| socket.send(flow.remote, bytes))
             }
-            Transport::Tcp => self.tcp.send(flow, bytes),
-            Transport::Tls => false,
+            Transport::Tcp | Transport::Tls => self.streams.send(flow, trunk, bytes),
         };
         if !sent {
             self.counters.send_failed.add(1);
@@ -157,29 +186,34 @@ impl Transports {
     }
 
     /// A stream begins: the loop knows it before its first message.
-    pub(crate) fn accepted(&mut self, connection: tcp::Connection) {
-        self.tcp.insert(connection);
+    pub(crate) fn accepted(&mut self, connection: streams::Connection) {
+        self.streams.insert(connection);
     }
 
     /// Closes a stream after what is queued on it.
     pub(crate) fn close(&mut self, flow: &Flow) {
-        self.tcp.close(flow);
+        self.streams.close(flow);
     }
 
     /// Forgets a stream that is gone.
     pub(crate) fn closed(&mut self, flow: &Flow) {
-        self.tcp.remove(flow);
+        self.streams.remove(flow);
     }
 
     /// Sends what is queued and closes all streams, for as long as `limits::LINGER_SECONDS` at most.
     pub(crate) async fn finish(&mut self) {
-        self.tcp.close_all();
+        self.streams.close_all();
         let all_gone = async {
-            while !self.tcp.is_empty() {
+            while !self.streams.is_empty() {
                 match self.ready().await {
-                    Some(Arrival::Closed(flow)) => self.tcp.remove(&flow),
+                    Some(Arrival::Closed { flow, .. }) => self.streams.remove(&flow),
                     Some(Arrival::Accepted(connection)) => drop(connection),
-                    Some(Arrival::Received { .. } | Arrival::Broken { .. } | Arrival::Failed(_)) => {}
+                    Some(
+                        Arrival::Received { .. }
+                        | Arrival::Broken { .. }
+                        | Arrival::Failed(_)
+                        | Arrival::Identified { .. },
+                    ) => {}
                     None => while self.next().is_some() {},
                 }
             }

@@ -161,6 +161,7 @@ mod tests {
             transport: trunkgate_route::Transport::Udp,
             address: "127.0.0.1:0".parse().unwrap(),
             public_address: vec![],
+            tls: None,
             place: String::new(),
         };
         let bound = crate::transport::bind(&[listen]).unwrap().pop().unwrap();

@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test file uses its part
 
 pub(crate) mod sip;
+pub(crate) mod tls;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;

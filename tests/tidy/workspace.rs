@@ -31,7 +31,10 @@ pub(crate) fn packages() -> Vec<Package> {
             .map(|path| path.trim_start_matches('/').trim_end_matches("Cargo.toml").to_owned())
             .unwrap_or_default(),
         dependencies: array(package, "dependencies")
-            .map(|dependency| (text(dependency, "name"), dependency["kind"] == "dev"))
+            .map(|dependency| {
+                let named = if dependency["rename"].is_null() { "name" } else { "rename" };
+                (text(dependency, named), dependency["kind"] == "dev")
+            })
             .collect(),
     };
     array(&metadata, "packages").map(package).collect()

@@ -235,7 +235,11 @@ impl Gateway {
 
     fn unanswered(&mut self, now: Instant, id: ClientId, sent: bool) {
         let Some(entry) = self.edge.index.clients.get(&id).copied() else { return };
-        let text = if sent { "no final answer in time" } else { "could not be sent" };
+        let text = match &self.edge.tls_failure {
+            _ if sent => "no final answer in time".to_owned(),
+            Some(what) => format!("TLS failed: {what}"),
+            None => "could not be sent".to_owned(),
+        };
         self.edge.decide(now, entry.at.key, text);
         let leg = entry.at.leg;
         let event = match entry.purpose {

@@ -10,7 +10,7 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_route::{Plan, Table, Target, TargetSpec};
 use trunkgate_sip::{
-    Answer, Body, ClientId, DialogId, Endpoint, EndpointConfig, Extra, Identity, Invite, Method, Party, ServerId,
+    Answer, Body, ClientId, DialogId, Endpoint, EndpointConfig, Extra, Flow, Identity, Invite, Method, Party, ServerId,
 };
 
 use crate::addressing::Addressing;
@@ -58,6 +58,8 @@ pub(crate) struct Edge {
     pub(crate) outputs: VecDeque<Output>,
     /// Requests of ours that are final: forgotten at the end of the turn, when the last message about them is traced.
     pub(crate) finished: Vec<ClientId>,
+    /// What TLS failed at on the connection that is being given up.
+    pub(crate) tls_failure: Option<String>,
     parties: Parties,
     rng: ChaCha12Rng,
     next_query: u64,
@@ -98,6 +100,7 @@ impl Edge {
             pending: VecDeque::new(),
             outputs: VecDeque::new(),
             finished: Vec::new(),
+            tls_failure: None,
             parties: Parties::new(),
             rng,
             next_query: 0,
@@ -119,6 +122,11 @@ impl Edge {
             let party = self.party(&trunk.name);
             self.endpoint.set_reach(party, trunk.accept_from.iter().copied().chain(of_peers).collect());
         }
+    }
+
+    /// Tells the endpoint that a way is gone; `party`: whose it was, where others have ways of their own there.
+    pub(crate) fn transport_failed(&mut self, now: Instant, flow: Flow, party: Option<Party>) {
+        self.endpoint.handle_input(now, trunkgate_sip::Input::TransportFailed { flow, party });
     }
 
     /// Collects what the endpoint has to say.

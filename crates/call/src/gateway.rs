@@ -1,7 +1,6 @@
 //! All calls of the edge: the one object that the signalling loop talks to.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,7 +13,9 @@ use crate::addressing::Addressing;
 use crate::call::{Call, CallEvent, CallKey, State};
 use crate::edge::Edge;
 use crate::io::{Control, Input, Output};
+use crate::limits::TRACE_TEXT_CHARS;
 use crate::metrics::Metrics;
+use crate::numbers::plain;
 use crate::reason::ReasonSlug;
 use crate::trace::TraceView;
 use crate::view::{CallView, StatusView};
@@ -78,9 +79,18 @@ impl Gateway {
             Input::Received { flow, bytes } => self.received(now, flow, bytes),
             Input::Broken { flow, bytes, what } => self.broken(flow, bytes, what),
             Input::TransportFailed { flow } => {
-                let flow = Flow { remote: canonical(flow.remote), ..flow };
-                let input = trunkgate_sip::Input::TransportFailed { flow };
-                self.edge.endpoint.handle_input(now, input);
+                self.edge.transport_failed(now, Flow { remote: canonical(flow.remote), ..flow }, None);
+            }
+            Input::Identified { connection, identity } => {
+                self.edge.index.identities.insert(connection, identity);
+            }
+            Input::Disconnected { flow, made_for, tls } => {
+                let party = made_for.map(|trunk| self.edge.party(&trunk));
+                if let Some(connection) = flow.connection {
+                    self.edge.index.identities.remove(&connection);
+                }
+                self.edge.tls_failure = tls.map(|what| plain(&what, TRACE_TEXT_CHARS));
+                self.edge.transport_failed(now, Flow { remote: canonical(flow.remote), ..flow }, party);
             }
             Input::Media { id, event } => self.media_event(now, id, event),
             Input::Resolved { query, addresses } => {
@@ -98,6 +108,7 @@ impl Gateway {
             Input::Control(control) => self.control(now, control),
         }
         self.settle(now);
+        self.edge.tls_failure = None;
     }
     /// Fires what is due; drain afterwards.
     pub fn handle_timeout(&mut self, now: Instant) {
@@ -174,6 +185,10 @@ impl Gateway {
     pub fn held_calls(&self) -> usize {
         self.calls.len()
     }
+    /// The trunk of a message that goes out; empty for none.
+    pub fn trunk_of(&self, party: Party) -> Arc<str> {
+        self.edge.party_name(party)
+    }
     /// What the SIP endpoint has alive: nothing once all calls have ended and their transactions with them.
     pub fn sip_counts(&self) -> trunkgate_sip::Counts {
         self.edge.endpoint.counts()
@@ -201,11 +216,11 @@ impl Gateway {
     /// A message: whose it is comes first, and nothing else is done for a stranger.
     fn received(&mut self, now: Instant, flow: Flow, bytes: Bytes) {
         let flow = Flow { remote: canonical(flow.remote), ..flow };
-        let Some(fit) = self.known(flow.remote) else { return self.edge.metrics.dropped("unknown_source") };
+        let Some(who) = self.known(&flow) else { return self.edge.metrics.dropped("unknown_source") };
         let Ok(message) = Message::parse(bytes) else { return self.edge.metrics.dropped("not_sip") };
         let source = flow.remote.ip();
         let named = message.call_id().and_then(|id| self.edge.index.named(id)).filter(|named| named.covers(source));
-        let Some(party) = named.map(|named| named.party).or(fit) else {
+        let Some(party) = who.certain.or(named.map(|named| named.party)).or(who.fit) else {
             return self.edge.metrics.dropped("unknown_source");
         };
         let Some(local) = self.edge.addressing.local(source, flow.listener) else {
@@ -216,20 +231,31 @@ impl Gateway {
         self.edge.endpoint.handle_input(now, input);
     }
 
-    /// Whether a source may speak at all: the party of its trunk, or `Some(None)` for the far end of a live leg that
-    /// no trunk names (a bare URI, a trunk that went with a reload).
-    fn known(&mut self, source: SocketAddr) -> Option<Option<Party>> {
-        let trunk = self.edge.table.trunk_of(source).map(|trunk| trunk.name.clone());
-        match trunk {
-            Some(name) => Some(Some(self.edge.party(&name))),
-            None => self.edge.index.is_far_end(source.ip()).then_some(None),
+    /// Whether a source may speak at all: it is a trunk's by its certificate or address, or the far end of a live leg
+    /// that no trunk names (a bare URI, a trunk that went with a reload).
+    fn known(&mut self, flow: &Flow) -> Option<Who> {
+        let table = Arc::clone(&self.edge.table);
+        let identity = flow.connection.and_then(|connection| self.edge.index.identities.get(&connection)).cloned();
+        let named = identity.as_ref().and_then(|identity| table.trunk(&identity.trunk));
+        let by_certificate = identity.as_ref().and_then(|identity| identity.certificate_name.as_deref());
+        if let (Some(trunk), Some(name)) = (named, by_certificate)
+            && trunk.certificate_names.iter().any(|known| known == name)
+        {
+            return Some(Who { certain: Some(self.edge.party(&trunk.name)), fit: None });
+        }
+        // A connection of ours that was made for a trunk is that trunk's, whoever else has the address.
+        let made_for = named.filter(|_| by_certificate.is_none());
+        match made_for.or_else(|| table.trunk_of(flow.remote)) {
+            Some(trunk) => Some(Who { certain: None, fit: Some(self.edge.party(&trunk.name)) }),
+            None => self.edge.index.is_far_end(flow.remote.ip()).then_some(Who { certain: None, fit: None }),
         }
     }
 
     /// A stream that lost its framing: 400 where that can be said.
     fn broken(&mut self, flow: Flow, bytes: Bytes, what: &'static str) {
         let flow = Flow { remote: canonical(flow.remote), ..flow };
-        let Some(Some(party)) = self.known(flow.remote) else { return self.edge.metrics.dropped("unknown_source") };
+        let party = self.known(&flow).and_then(|who| who.certain.or(who.fit));
+        let Some(party) = party else { return self.edge.metrics.dropped("unknown_source") };
         self.edge.metrics.dropped("not_sip");
         if let Ok(message) = Message::parse(bytes) {
             self.count_received(party, &message);
@@ -275,6 +301,14 @@ impl Gateway {
     }
 }
 
+/// Who a source is.
+struct Who {
+    /// By its certificate: nobody else, in a dialog or not.
+    certain: Option<Party>,
+    /// The best fit outside of a dialog; inside one, any address of the dialog's trunk is right.
+    fit: Option<Party>,
+}
+
 /// A SIP timer's name.
 const fn sip_reason(reason: trunkgate_sip::event::Reason) -> &'static str {
     use trunkgate_sip::event::Reason as R;
@@ -301,6 +335,8 @@ const fn sip_reason(reason: trunkgate_sip::event::Reason) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
     use crate::addressing::{Interfaces, ListenerSpec};
     use trunkgate_route::{Definition, Numbers, Peer, Route, TargetSpec, Trunk};

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use trunkgate_route::Trunk;
-use trunkgate_sip::{ClientId, DialogId, Party, ServerId};
+use trunkgate_sip::{ClientId, ConnectionId, DialogId, Party, ServerId};
 
 use crate::call::CallKey;
-use crate::io::QueryId;
+use crate::io::{Identity, QueryId};
 
 /// A leg of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +82,8 @@ pub(crate) struct Index {
     pub(crate) queries: HashMap<QueryId, CallKey>,
     /// Calls by sid.
     pub(crate) sids: HashMap<String, CallKey>,
+    /// Whose TLS connections are that have said so.
+    pub(crate) identities: HashMap<ConnectionId, Identity>,
     names: HashMap<Vec<u8>, Named>,
     far_ends: HashMap<IpAddr, u32>,
 }

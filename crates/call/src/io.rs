@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use trunkgate_media::{Command, Event, MediaId};
 use trunkgate_route::Table;
-use trunkgate_sip::{Flow, Transmit, Transport};
+use trunkgate_sip::{ConnectionId, Flow, Transmit, Transport};
 
 use crate::addressing::Addressing;
 use crate::report::CallRecord;
@@ -66,6 +66,22 @@ pub enum Input {
         /// The way that failed.
         flow: Flow,
     },
+    /// Whose a TLS connection is, said before any message of it.
+    Identified {
+        /// The connection.
+        connection: ConnectionId,
+        /// Who.
+        identity: Identity,
+    },
+    /// A stream is gone, or never came up.
+    Disconnected {
+        /// The way it went.
+        flow: Flow,
+        /// The trunk that it was made for under TLS; empty: a host of no trunk. Nobody else's requests wait there.
+        made_for: Option<Arc<str>>,
+        /// What TLS failed at.
+        tls: Option<String>,
+    },
     /// A worker's news.
     Media {
         /// Its session.
@@ -93,6 +109,15 @@ pub enum Input {
     Addressing(Addressing),
     /// An operator's wish.
     Control(Control),
+}
+
+/// Whose a TLS connection is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The trunk.
+    pub trunk: Arc<str>,
+    /// Which of the trunk's names its client certificate carries. `None`: the connection is ours, made for this trunk.
+    pub certificate_name: Option<Arc<str>>,
 }
 
 /// What comes out.

@@ -29,6 +29,7 @@ pub enum ReasonSlug {
     RingTimeout,
     NoResponse,
     Unreachable,
+    TlsFailed,
     NameNotFound,
     AckTimeout,
     MediaTimeout,
@@ -51,7 +52,7 @@ pub enum ReasonSlug {
 
 impl ReasonSlug {
     /// Every reason, for documents and tests.
-    pub const ALL: [ReasonSlug; 41] = [
+    pub const ALL: [ReasonSlug; 42] = [
         ReasonSlug::CallerHungUp,
         ReasonSlug::CalleeHungUp,
         ReasonSlug::Operator,
@@ -75,6 +76,7 @@ impl ReasonSlug {
         ReasonSlug::RingTimeout,
         ReasonSlug::NoResponse,
         ReasonSlug::Unreachable,
+        ReasonSlug::TlsFailed,
         ReasonSlug::NameNotFound,
         ReasonSlug::AckTimeout,
         ReasonSlug::MediaTimeout,
@@ -121,6 +123,7 @@ impl ReasonSlug {
             ReasonSlug::RingTimeout => "ring_timeout",
             ReasonSlug::NoResponse => "no_response",
             ReasonSlug::Unreachable => "unreachable",
+            ReasonSlug::TlsFailed => "tls_failed",
             ReasonSlug::NameNotFound => "name_not_found",
             ReasonSlug::AckTimeout => "ack_timeout",
             ReasonSlug::MediaTimeout => "media_timeout",
@@ -168,6 +171,7 @@ impl ReasonSlug {
             ReasonSlug::RingTimeout => "nobody answered in time",
             ReasonSlug::NoResponse => "a target gave no sign of life",
             ReasonSlug::Unreachable => "a target could not be reached",
+            ReasonSlug::TlsFailed => "TLS with a target failed",
             ReasonSlug::NameNotFound => "a target's name could not be resolved",
             ReasonSlug::AckTimeout => "the answer was never acknowledged",
             ReasonSlug::MediaTimeout => "a side sent no media for too long",
@@ -212,6 +216,7 @@ impl ReasonSlug {
             ReasonSlug::RingTimeout => 19,
             ReasonSlug::NoResponse => 18,
             ReasonSlug::Unreachable
+            | ReasonSlug::TlsFailed
             | ReasonSlug::NameNotFound
             | ReasonSlug::AgentUnreachable
             | ReasonSlug::AgentTlsFailed
@@ -254,6 +259,7 @@ impl ReasonSlug {
             | ReasonSlug::NoPorts
             | ReasonSlug::TargetRejected
             | ReasonSlug::Unreachable
+            | ReasonSlug::TlsFailed
             | ReasonSlug::NameNotFound
             | ReasonSlug::AckTimeout
             | ReasonSlug::MediaTimeout

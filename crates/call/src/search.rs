@@ -161,7 +161,7 @@ impl Call {
         let numbers = edge.table.numbers();
         let uri = uri.unwrap_or_else(|| {
             let called = rewrite::called(number.as_deref(), &self.called, form, numbers);
-            rewrite::request_uri(&called, &way.host, way.port)
+            rewrite::request_uri(&called, &way.peer, &way.host, way.port)
         });
         let contact_user = rewrite::escape_user(&numbers.format(&self.caller.number, form));
         let invite = Invite {
@@ -344,7 +344,17 @@ impl Call {
         }
         self.legs[leg].state = LegState::Ended;
         self.silent(edge, leg);
-        let reason = if sent { ReasonSlug::NoResponse } else { ReasonSlug::Unreachable };
+        let reason = match &edge.tls_failure {
+            _ if sent => ReasonSlug::NoResponse,
+            Some(what) => {
+                let (sid, peer) = (self.sid().to_owned(), self.legs[leg].peer.clone());
+                let text = format!("TLS with {} failed: {what}", edge.shown_name(&peer));
+                edge.trunks.problem(self.legs[leg].trunk_name(), text.clone());
+                edge.warn(&sid, text, Some(ReasonSlug::TlsFailed));
+                ReasonSlug::TlsFailed
+            }
+            None => ReasonSlug::Unreachable,
+        };
         self.fail_way(now, edge, Failure::unreached(reason));
     }
 

@@ -5,7 +5,7 @@ use trunkgate_sip::{Scheme, Uri};
 
 use crate::limits::AGENT_TARGET_BYTES;
 
-/// Reads `trunk:NAME[/NUMBER]`, `agent:NAME` or `sip:URI`; `None` for anything else. Whether it exists, the table knows.
+/// Reads `trunk:NAME[/NUMBER]`, `agent:NAME`, `sip:URI` or `sips:URI`; `None` for anything else. Whether it exists, the table knows.
 pub(crate) fn target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
     if text.len() > AGENT_TARGET_BYTES {
         return None;
@@ -19,12 +19,13 @@ pub(crate) fn target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
                 .is_none_or(|number| numbers.normalise(number, None).is_ok() && !number.contains(char::is_control));
             callable.then(|| TargetSpec::Trunk { name: name.to_owned(), number: number.map(str::to_owned) })
         }
-        "sip" => {
-            let uri = Uri::parse(text.as_bytes()).filter(|uri| uri.scheme == Scheme::Sip && uri.headers.is_empty())?;
-            let transport = match uri.param("transport").map(str::to_ascii_lowercase).as_deref() {
-                None | Some("udp") => Transport::Udp,
-                Some("tcp") => Transport::Tcp,
-                Some(_) => return None,
+        "sip" | "sips" => {
+            let uri = Uri::parse(text.as_bytes()).filter(|uri| uri.headers.is_empty())?;
+            let transport = match (uri.scheme, uri.param("transport").map(str::to_ascii_lowercase).as_deref()) {
+                (Scheme::Sip, None | Some("udp")) => Transport::Udp,
+                (Scheme::Sip, Some("tcp")) => Transport::Tcp,
+                (Scheme::Sip, Some("tls")) | (Scheme::Sips, None | Some("tcp" | "tls")) => Transport::Tls,
+                _ => return None,
             };
             let (host, port) = (uri.host.host.to_owned(), uri.host.port);
             Some(TargetSpec::Uri { uri: text.to_owned(), host, port, transport })
@@ -52,6 +53,11 @@ mod tests {
             transport: Transport::Tcp,
         };
         assert_eq!(target("sip:bob@sbc.example:5070;transport=tcp"), Some(uri));
+        for text in ["sips:bob@sbc.example", "sips:bob@sbc.example;transport=tcp", "sip:bob@sbc.example;transport=TLS"]
+        {
+            let Some(TargetSpec::Uri { uri, transport, .. }) = target(text) else { panic!("{text}") };
+            assert_eq!((uri.as_str(), transport), (text, Transport::Tls));
+        }
         for text in [
             "",
             "pbx",
@@ -62,8 +68,8 @@ mod tests {
             "sip:bob@sbc.example\r\nX-Header: 1",
             "sip:bob@sbc.example>",
             "reject:486",
-            "sips:bob@sbc.example",
-            "sip:bob@sbc.example;transport=tls",
+            "sips:bob@sbc.example;transport=udp",
+            "sip:bob@sbc.example;transport=ws",
             "sip:",
             "play:a.wav",
         ] {

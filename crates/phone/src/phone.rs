@@ -200,7 +200,7 @@ impl Phone {
             }
             Input::Rtp { to, bytes } => self.hear(now, to, &bytes),
             Input::TransportFailed { flow } => {
-                self.endpoint.handle_input(now, trunkgate_sip::Input::TransportFailed { flow });
+                self.endpoint.handle_input(now, trunkgate_sip::Input::TransportFailed { flow, party: None });
             }
         }
         self.drain(now);

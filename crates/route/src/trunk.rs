@@ -115,6 +115,8 @@ pub struct Trunk {
     pub media_from: Vec<IpNet>,
     /// The listener its requests leave by.
     pub listen: Option<String>,
+    /// Names that its TLS certificate may carry besides a peer's host; a client's certificate with one of them is its.
+    pub certificate_names: Vec<String>,
     /// Codecs it may use, in order, as rtpmap names.
     pub codecs: Vec<String>,
     /// How long one attempt may ring; zero: no limit.
@@ -142,6 +144,7 @@ impl Trunk {
             accept_from: Vec::new(),
             media_from: Vec::new(),
             listen: None,
+            certificate_names: Vec::new(),
             codecs: vec!["PCMU".into(), "PCMA".into()],
             ring_timeout: Duration::from_secs(60),
             no_response_timeout: Duration::from_secs(4),

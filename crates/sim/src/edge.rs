@@ -9,8 +9,7 @@ use ipnet::IpNet;
 use trunkgate_call::{Addressing, Gateway, GatewayConfig, Interfaces, ListenerSpec};
 use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId, PacketBuf, Session, SessionSnapshot};
 use trunkgate_route::{
-    Agent, Definition, Numbers, OnClose, Pattern, Peer, Route, SendNumbers, Table, TargetSpec,
-    Transport as PeerTransport, Trunk,
+    Agent, Definition, Numbers, OnClose, Pattern, Peer, Route, Table, TargetSpec, Transport as PeerTransport, Trunk,
 };
 use trunkgate_sip::{ListenerId, Transport};
 
@@ -324,7 +323,6 @@ fn addressing() -> Addressing {
 fn trunk(name: &str, address: SocketAddr, transport: PeerTransport) -> Trunk {
     let suffix = if transport == PeerTransport::Tcp { ";transport=tcp" } else { "" };
     Trunk {
-        name: name.into(),
         peers: vec![Peer {
             uri: format!("sip:{}{suffix}", address.ip()),
             host: address.ip().to_string(),
@@ -335,16 +333,8 @@ fn trunk(name: &str, address: SocketAddr, transport: PeerTransport) -> Trunk {
             addresses: vec![address.ip()],
         }],
         accept_from: vec![IpNet::from(address.ip())],
-        media_from: Vec::new(),
-        listen: None,
-        codecs: vec!["PCMU".into(), "PCMA".into()],
         ring_timeout: Duration::from_secs(20),
-        no_response_timeout: Duration::from_secs(4),
-        failover_on: vec![408, 429, 480, 500, 502, 503, 504],
-        max_calls: 0,
-        calls_per_second: 0,
-        send_numbers: SendNumbers::E164,
-        srtp: trunkgate_route::Srtp::Off,
+        ..Trunk::named(name)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::event::{Flow, Local, Transport};
 use crate::header::HeaderName;
 use crate::message::Message;
 use crate::method::Method;
+use crate::uri::Scheme;
 use crate::write::Writer;
 
 /// The lines that every request has (RFC 3261 §8.1.1).
@@ -57,21 +58,37 @@ impl Head<'_> {
     }
 }
 
-/// Our Contact.
-pub(crate) fn contact(user: &str, local: Local, transport: Transport) -> String {
+/// Our Contact. `secure`: the dialog began with a SIPS URI, and so must this be one (RFC 3261 §8.1.1.8, §12.1.1); that
+/// form has no transport (RFC 5630 §3.1.3).
+pub(crate) fn contact(user: &str, local: Local, transport: Transport, secure: bool) -> String {
     let mut text = String::with_capacity(64);
-    text.push_str("<sip:");
+    text.push_str(if secure { "<sips:" } else { "<sip:" });
     if !user.is_empty() {
         text.push_str(user);
         text.push('@');
     }
     address(&mut text, local);
     text.push_str(match transport {
+        _ if secure => ">",
         Transport::Udp => ">",
         Transport::Tcp => ";transport=tcp>",
         Transport::Tls => ";transport=tls>",
     });
     text
+}
+
+/// Whether a URI asks for TLS on the whole way (RFC 3261 §26.2.2).
+pub(crate) fn is_sips(uri: &str) -> bool {
+    uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"))
+}
+
+/// Whether a request that would begin a dialog makes it a secure one: a SIPS URI in its Request-URI, or in its first
+/// Record-Route, else in its Contact (RFC 3261 §12.1.1).
+pub(crate) fn begins_secure(request: &Message) -> bool {
+    let is_sips = |uri: &[u8]| uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sips:"));
+    let asked = request.uri().is_some_and(|uri| uri.scheme == Scheme::Sips);
+    let hops = request.addresses(HeaderName::RecordRoute);
+    asked || hops.first().copied().or_else(|| request.contact()).is_some_and(|address| is_sips(address.uri))
 }
 
 fn address(line: &mut String, local: Local) {

@@ -38,6 +38,9 @@ pub struct DialogSnapshot {
     pub remote_cseq: Option<u32>,
     /// Contact user of ours.
     pub contact_user: String,
+    /// Whether it began with a SIPS URI: our Contact is one too.
+    #[serde(default)]
+    pub secure: bool,
     /// The way to it.
     pub flow: Flow,
     /// Via and Contact towards it.

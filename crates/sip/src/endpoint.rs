@@ -183,7 +183,7 @@ impl Endpoint {
                     self.on_response(now, arrival, message);
                 }
             }
-            Input::TransportFailed { flow } => self.on_transport_failed(now, flow),
+            Input::TransportFailed { flow, party } => self.on_transport_failed(now, flow, party),
         }
     }
 
@@ -307,13 +307,14 @@ impl Endpoint {
     }
 
     /// Requests that wait on a way that failed end (RFC 3261 §17.1.4); dialogs on a lost connection look for another.
-    fn on_transport_failed(&mut self, now: Instant, failed: Flow) {
+    fn on_transport_failed(&mut self, now: Instant, failed: Flow, party: Option<Party>) {
         let at = |id| (failed.remote, failed.transport, ClientId(id));
         let waiting: Vec<ClientId> = self.waiting.range(at(0)..=at(u64::MAX)).map(|&(_, _, id)| id).collect();
         for id in waiting {
             let Some(client) = self.clients.get(&id) else { continue };
             let other = |ours: Option<ConnectionId>| ours.is_some() && ours != failed.connection;
-            if client.flow.listener == failed.listener && !other(client.flow.connection) {
+            let its = party.is_none_or(|party| client.party == party);
+            if its && client.flow.listener == failed.listener && !other(client.flow.connection) {
                 self.on_client_failed(now, id);
             }
         }

@@ -133,6 +133,8 @@ pub enum Input {
     TransportFailed {
         /// The way that failed.
         flow: Flow,
+        /// Whose way it was, where others have ways of their own to the same address; `None`: everybody's.
+        party: Option<Party>,
     },
 }
 

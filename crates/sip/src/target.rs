@@ -119,6 +119,7 @@ mod tests {
             local_cseq: 1,
             remote_cseq: None,
             contact_user: String::new(),
+            secure: false,
             flow,
             local: Local { ip: "192.0.2.1".parse().unwrap(), port: 5060 },
             party: Party(1),

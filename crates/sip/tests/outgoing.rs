@@ -401,12 +401,12 @@ fn rfc3261_17_1_4_a_failing_transport_ends_what_waits_there() {
     let (id, invite) = edge.invite();
     let failed = edge.sent[0].flow;
     let other = flow(Transport::Udp, "198.51.100.8:5060");
-    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: other });
+    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: other, party: None });
     let listener = trunkgate_sip::Flow { listener: ListenerId(1), ..failed };
-    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: listener });
+    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: listener, party: None });
     edge.drain();
     assert!(edge.events.is_empty(), "another way");
-    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: failed });
+    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: failed, party: None });
     edge.drain();
     assert!(matches!(edge.events[..], [Event::TransportFailed { id: ended }] if ended == id));
     edge.assert_empty_after(SECOND);
@@ -414,7 +414,7 @@ fn rfc3261_17_1_4_a_failing_transport_ends_what_waits_there() {
 
     let (_, invite) = edge.invite();
     edge.receive(&response(&invite, 180, "b1", ""));
-    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: failed });
+    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: failed, party: None });
     edge.drain();
     assert!(edge.events.is_empty(), "nothing is being sent while it rings");
 }
@@ -427,7 +427,7 @@ fn a_lost_connection_ends_a_ringing_call_and_a_dialog_looks_for_another_way() {
     edge.receive(&response(&invite, 180, "b2", ""));
     assert_eq!(edge.endpoint.dialog_flow(dialog).unwrap().connection, edge.flow.connection);
     let lost = edge.flow;
-    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: lost });
+    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: lost, party: None });
     edge.drain();
     assert!(matches!(edge.events[..], [Event::TransportFailed { id: ended }] if ended == id));
     edge.endpoint.request(edge.now, dialog, Method::Bye, vec![], None).unwrap();

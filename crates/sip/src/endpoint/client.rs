@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::Endpoint;
 use super::tables::{Cancel, Client, Inviting};
-use crate::compose::{Head, contact, name_addr, tagged};
+use crate::compose::{Head, contact, is_sips, name_addr, tagged};
 use crate::dialog::{DeferredBye, Dialog, DialogId};
 use crate::event::{Body, ClientId, DropReason, Event, Extra, Flow, Invite, Local, Party, Reason, Sent};
 use crate::method::Method;
@@ -52,7 +52,10 @@ impl Endpoint {
             product: &self.product,
         }
         .begin();
-        writer.header("Contact", &contact(&invite.contact_user, invite.local, invite.flow.transport));
+        writer.header(
+            "Contact",
+            &contact(&invite.contact_user, invite.local, invite.flow.transport, is_sips(&invite.uri)),
+        );
         self.rules.write_abilities(&mut writer);
         write_extras(&mut writer, &invite.headers);
         let request = writer.finish(invite.body.as_ref());
@@ -178,7 +181,7 @@ impl Endpoint {
             return id;
         }
         let (call_id, tag, branch) = (self.tokens.call_id(), self.tokens.tag(), self.tokens.branch());
-        let us = contact("", local, flow.transport);
+        let us = contact("", local, flow.transport, is_sips(uri));
         let mut writer = Head {
             method: Method::Options,
             uri,
@@ -258,7 +261,8 @@ impl Endpoint {
         // Target refreshes, and requests that make dialogs of their own (RFC 3261 §12.2, RFC 6665, RFC 3515).
         let plain = &dialog.plain;
         if matches!(method, Method::Invite | Method::Update | Method::Subscribe | Method::Notify | Method::Refer) {
-            begun.writer.header("Contact", &contact(&plain.contact_user, plain.local, begun.flow.transport));
+            let us = contact(&plain.contact_user, plain.local, begun.flow.transport, plain.secure);
+            begun.writer.header("Contact", &us);
         }
         if method == Method::Invite {
             self.rules.write_abilities(&mut begun.writer);

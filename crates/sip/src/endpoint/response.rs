@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::tables::{Cancel, Fork};
 use super::{Arrival, Endpoint, Timer};
-use crate::compose::{Head, tagged};
+use crate::compose::{Head, is_sips, tagged};
 use crate::dialog::{Dialog, DialogId, DialogSnapshot, contact_uri, record_routes};
 use crate::event::{ClientId, DropReason, Event, Flow, Reason, Sent, Transport};
 use crate::header::HeaderName;
@@ -286,6 +286,7 @@ impl Endpoint {
             local_cseq: inviting.cseq,
             remote_cseq: None,
             contact_user: inviting.contact_user.clone(),
+            secure: is_sips(&inviting.uri),
             flow,
             local: client.local,
             party: client.party,

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Endpoint, Timer};
-use crate::compose::{self, contact};
+use crate::compose::{self, begins_secure, contact};
 use crate::dialog::{Dialog, DialogId, DialogSnapshot, Unacked, bare_address, contact_uri, record_routes};
 use crate::event::{Answer, Event, Reason, Sent, ServerId};
 use crate::method::Method;
@@ -139,7 +139,9 @@ impl Endpoint {
         let (source, tag) = (server.source, server.tag.as_str());
         let mut writer = compose::answer(request, source, answer.code, &answer.reason, tag, makes_dialog);
         if makes_dialog || (method == Method::Update && class == Class::Success) {
-            writer.header("Contact", &contact(&answer.contact_user, server.local, source.transport));
+            let dialog = server.dialog.and_then(|dialog| self.dialogs.get(&dialog));
+            let secure = dialog.map_or_else(|| begins_secure(request), |dialog| dialog.plain.secure);
+            writer.header("Contact", &contact(&answer.contact_user, server.local, source.transport, secure));
         }
         if class == Class::Success && matches!(method, Method::Invite | Method::Options) {
             self.rules.write_abilities(&mut writer);
@@ -178,6 +180,7 @@ impl Endpoint {
             local_cseq: 0,
             remote_cseq: Some(server.cseq),
             contact_user: contact_user.to_owned(),
+            secure: begins_secure(request),
             flow: server.source,
             local: server.local,
             party: server.party,

@@ -1,0 +1,148 @@
+//! TLS: the files of `[[listen]]` and of a trunk's `tls`, read and judged now, so that a handshake finds nothing wrong
+//! later.
+
+use std::path::{Path, PathBuf};
+
+use jiff::{SignedDuration, Timestamp};
+use rustls::pki_types::ServerName;
+
+use super::code;
+use super::diagnostic::Findings;
+use super::draft::Span;
+use super::keys;
+use super::section::{Section, Value};
+use super::types::{ListenTls, TrunkTls};
+use super::values;
+use crate::certificates::{PairFault, Trust, read_pair};
+use crate::limits::CERTIFICATE_WARNING_DAYS;
+
+/// A listener's keys; `None` where something is missing or wrong.
+pub(super) fn listener(section: &Section<'_>, folder: &Path, findings: &mut Findings) -> Option<ListenTls> {
+    let client_ca = section.read("client_ca", findings, |key, value, findings| trusted(key, value, folder, findings));
+    let (certificate, private_key) = pair(section, folder, findings).or_else(|| {
+        if section.get("certificate").is_none() && section.get("private_key").is_none() {
+            let help = "add certificate = \"fullchain.pem\" and private_key = \"key.pem\"";
+            findings.error(code::MISSING, section.span.clone(), "a TLS listener without a certificate", help);
+        }
+        None
+    })?;
+    let is_partial = client_ca.is_none() && section.get("client_ca").is_some();
+    (!is_partial).then_some(ListenTls { certificate, private_key, client_ca })
+}
+
+/// Keys of TLS on a listener without it.
+pub(super) fn not_for(transport: &str, section: &Section<'_>, findings: &mut Findings) {
+    for key in ["certificate", "private_key", "client_ca"] {
+        if let Some(value) = section.get(key) {
+            let message = format!("`{key}` has no effect on a {transport} listener");
+            findings.error(code::BAD_VALUE, value.span(), message, "transport = \"tls\"");
+        }
+    }
+}
+
+/// A trunk's `tls`, with the names of its certificate.
+pub(super) fn trunk<'a>(
+    value: &'a Value<'a>,
+    folder: &Path,
+    findings: &mut Findings,
+) -> Option<(TrunkTls, Vec<String>)> {
+    let section = Section::open("`tls`", value, keys::TRUNK_TLS, findings)?;
+    let ca = section.read("ca", findings, |key, value, findings| trusted(key, value, folder, findings));
+    let own = pair(&section, folder, findings);
+    let verify = section.read("verify", findings, values::boolean).unwrap_or(true);
+    if let Some(value) = section.get("verify").filter(|_| !verify) {
+        let message = "`verify = false`: whoever stands between hears and changes everything";
+        findings.warning(code::UNVERIFIED, Some(value.span()), message, "`ca` trusts a certificate of its own");
+    }
+    let names = section.read("names", findings, |key, value, findings| values::one_or_list(key, value, findings, name));
+    let names = names.unwrap_or_default().into_iter().map(|(name, _)| name).collect();
+    Some((TrunkTls { ca, own, verify }, names))
+}
+
+/// A domain or address that a certificate may carry.
+fn name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    if ServerName::try_from(text.as_str()).is_ok() && !text.contains('*') {
+        return Some(text);
+    }
+    let help = "a domain or address as it stands in the certificate, as \"sbc.carrier.example\"";
+    findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
+    None
+}
+
+fn path_of(key: &str, value: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<PathBuf> {
+    Some(values::relative_to(folder, &values::string(key, value, findings)?))
+}
+
+/// A file of certificates to trust.
+fn trusted(key: &str, value: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<PathBuf> {
+    let path = path_of(key, value, folder, findings)?;
+    match Trust::of_file(&path) {
+        Ok(_) => Some(path),
+        Err(what) => {
+            let message = format!("`{key}`: {}: {what}", path.display());
+            findings.error(code::BAD_FILE, value.span(), message, "a readable PEM file of certificates");
+            None
+        }
+    }
+}
+
+/// `certificate` and `private_key`, which belong together.
+fn pair(section: &Section<'_>, folder: &Path, findings: &mut Findings) -> Option<(PathBuf, PathBuf)> {
+    let (certificate, private_key) = match (section.get("certificate"), section.get("private_key")) {
+        (Some(certificate), Some(private_key)) => (certificate, private_key),
+        (None, None) => return None,
+        (Some(one), None) => return alone("certificate", "private_key", one.span(), findings),
+        (None, Some(one)) => return alone("private_key", "certificate", one.span(), findings),
+    };
+    let certificate_path = path_of("certificate", certificate, folder, findings);
+    let private_key_path = path_of("private_key", private_key, folder, findings);
+    let (certificate_path, private_key_path) = (certificate_path?, private_key_path?);
+    match read_pair(&certificate_path, &private_key_path) {
+        Ok(pair) => {
+            judge_end(pair.expires, certificate.span(), findings);
+            Some((certificate_path, private_key_path))
+        }
+        Err(fault) => {
+            let (key, span, path, help) = match &fault {
+                PairFault::Certificate(_) => {
+                    let help = "a readable PEM file: our certificate, then those that it comes from";
+                    ("certificate", certificate.span(), certificate_path, help)
+                }
+                PairFault::PrivateKey(_) => (
+                    "private_key",
+                    private_key.span(),
+                    private_key_path,
+                    "a readable PEM file of the certificate's key",
+                ),
+            };
+            let message = format!("`{key}`: {}: {}", path.display(), fault.what());
+            findings.error(code::BAD_FILE, span, message, help);
+            None
+        }
+    }
+}
+
+fn alone(key: &str, other: &str, span: Span, findings: &mut Findings) -> Option<(PathBuf, PathBuf)> {
+    findings.error(code::MISSING, span, format!("`{key}` without `{other}`"), format!("add {other} = \"…\""));
+    None
+}
+
+/// What has ended, or is about to, is said and used all the same: the far end decides.
+fn judge_end(expires: Timestamp, span: Span, findings: &mut Findings) {
+    let left = expires.duration_since(Timestamp::now());
+    let date = expires.strftime("%Y-%m-%d");
+    let message = if left.is_negative() {
+        format!("`certificate`: it has expired on {date}")
+    } else if left < SignedDuration::from_hours(24 * CERTIFICATE_WARNING_DAYS) {
+        format!("`certificate`: it expires on {date}")
+    } else {
+        return;
+    };
+    findings.warning(
+        code::EXPIRY,
+        Some(span),
+        message,
+        "a new certificate is taken up as soon as it stands in the file",
+    );
+}

@@ -1,0 +1,143 @@
+//! Accepting: whose address it is comes first, then the limits; a stranger gets no byte, save a TLS handshake where a
+//! certificate may say who it is.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream};
+use trunkgate_route::TokenBucket;
+use trunkgate_sip::{ListenerId, Transport};
+
+use super::Arrival;
+use super::places::Handshake;
+use super::streams::Workshop;
+use super::tls::Failed;
+use crate::limits;
+use crate::log::Seldom;
+
+/// One listener's door.
+#[derive(Debug)]
+pub(super) struct Door {
+    id: ListenerId,
+    name: String,
+    transport: Transport,
+    workshop: Workshop,
+    /// Handshakes with addresses of no trunk: each costs signatures.
+    strangers: TokenBucket,
+}
+
+impl Door {
+    pub(super) fn new(id: ListenerId, name: String, transport: Transport, workshop: Workshop) -> Door {
+        let strangers = TokenBucket::new(limits::UNKNOWN_HANDSHAKES_PER_SECOND);
+        Door { id, name, transport, workshop, strangers }
+    }
+
+    /// Takes connections until the loop has ended.
+    pub(super) async fn accept(mut self, listener: TcpListener) {
+        let mut complaint = Seldom::default();
+        loop {
+            match listener.accept().await {
+                Ok((stream, remote)) => self.knock(stream, remote).await,
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    self.workshop.counters.accept_failed.add(1);
+                    if let Some(more) = complaint.due(Instant::now()) {
+                        tracing::warn!("listener {}: no connection can be accepted: {error}{more}", self.name);
+                    }
+                    // Out of descriptors: others must be closed first.
+                    tokio::time::sleep(Duration::from_millis(limits::ACCEPT_PAUSE_MILLISECONDS)).await;
+                }
+            }
+            if self.workshop.news.is_closed() {
+                return;
+            }
+        }
+    }
+
+    async fn knock(&mut self, stream: TcpStream, remote: SocketAddr) {
+        let counters = &self.workshop.counters;
+        let known = self.is_known(remote);
+        if !known && !self.may_be_recognised() {
+            return counters.unknown_source.add(1);
+        }
+        if !known && !self.strangers.take(Instant::now()) {
+            return counters.handshakes_refused.add(1);
+        }
+        let _ = stream.set_nodelay(true);
+        if self.transport != Transport::Tls {
+            let Some(place) = self.workshop.places.take(remote.ip()) else {
+                return counters.connections_refused.add(1);
+            };
+            let (connection, wire, outgoing) = self.workshop.accepted(self.transport, self.id, remote);
+            if self.workshop.news.send(Arrival::Accepted(connection)).await.is_ok() {
+                tokio::spawn(async move {
+                    let (reader, writer) = stream.into_split();
+                    wire.serve(reader, writer, outgoing).await;
+                    drop(place);
+                });
+            }
+            return;
+        }
+        let handshake = self.workshop.handshakes.begin();
+        let number = handshake.number();
+        let guest = Guest { id: self.id, name: self.name.clone(), remote, known, handshake };
+        let task = tokio::spawn(guest.shake_hands(self.workshop.clone(), stream));
+        let pushed_out = self.workshop.handshakes.enter(number, remote.ip(), known, task.abort_handle());
+        self.workshop.counters.handshakes_refused.add(pushed_out);
+    }
+
+    fn is_known(&self, remote: SocketAddr) -> bool {
+        self.workshop.tls.table.borrow().trunk_of(remote).is_some()
+    }
+
+    fn may_be_recognised(&self) -> bool {
+        let tls = &self.workshop.tls;
+        self.transport == Transport::Tls && tls.settings.borrow().may_recognise(&self.name, &tls.table.borrow())
+    }
+}
+
+/// A connection whose handshake is under way.
+struct Guest {
+    id: ListenerId,
+    name: String,
+    remote: SocketAddr,
+    known: bool,
+    handshake: Handshake,
+}
+
+impl Guest {
+    async fn shake_hands(self, workshop: Workshop, stream: TcpStream) {
+        let Guest { id, name, remote, known, handshake } = self;
+        let (stream, identity) = match workshop.tls.accept(stream, &name).await {
+            Ok(accepted) => accepted,
+            Err(Failed(what)) => {
+                workshop.counters.handshakes_failed.add(1);
+                return tracing::debug!("listener {name}: TLS with {remote} failed: {what}");
+            }
+        };
+        if !known && identity.is_none() {
+            return workshop.counters.unknown_source.add(1);
+        }
+        let Some(place) = workshop.places.take(remote.ip()) else {
+            return workshop.counters.connections_refused.add(1);
+        };
+        drop(handshake);
+        let (connection, wire, outgoing) = workshop.accepted(Transport::Tls, id, remote);
+        if workshop.news.send(Arrival::Accepted(connection)).await.is_err() {
+            return;
+        }
+        if let Some(identity) = identity {
+            wire.identified(identity).await;
+        }
+        let (reader, writer) = tokio::io::split(stream);
+        wire.serve(reader, writer, outgoing).await;
+        drop(place);
+    }
+}
+
+/// Whether an error of accept(2) is of a connection that was gone before it was accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}

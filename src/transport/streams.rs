@@ -1,0 +1,345 @@
+//! Stream connections, TCP and TLS: which are open, to whom, and how a message finds or opens its own.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::timeout;
+use trunkgate_call::Identity;
+use trunkgate_sip::{ConnectionId, Flow, ListenerId, Message, Transport};
+
+use super::accept::Door;
+use super::connection::{Outgoing, Wire};
+use super::places::{Handshakes, Places};
+use super::tls::{Tls, Whom};
+use super::{Arrival, SocketCounters, source_of};
+use crate::limits;
+
+/// An open connection, as the loop knows it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    flow: Flow,
+    queue: mpsc::Sender<Outgoing>,
+    /// What finds it besides its number.
+    way: Option<Way>,
+}
+
+/// Where a connection leads.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Way {
+    transport: Transport,
+    listener: ListenerId,
+    remote: SocketAddr,
+    /// Under TLS: whose certificates were looked at.
+    whom: Option<Whom>,
+}
+
+/// What accepting and opening share.
+#[derive(Debug, Clone)]
+pub(super) struct Workshop {
+    next_id: Arc<AtomicU64>,
+    pub(super) places: Places,
+    pub(super) handshakes: Handshakes,
+    pub(super) news: mpsc::Sender<Arrival>,
+    message_bytes: usize,
+    pub(super) counters: Arc<SocketCounters>,
+    pub(super) tls: Tls,
+}
+
+/// All stream connections.
+#[derive(Debug)]
+pub(super) struct Streams {
+    connections: HashMap<ConnectionId, Connection>,
+    by_way: HashMap<Way, ConnectionId>,
+    sources: HashMap<ListenerId, Option<IpAddr>>,
+    workshop: Workshop,
+}
+
+impl Streams {
+    pub(super) fn new(
+        news: mpsc::Sender<Arrival>,
+        message_bytes: usize,
+        counters: Arc<SocketCounters>,
+        tls: Tls,
+    ) -> Streams {
+        let workshop = Workshop {
+            next_id: Arc::new(AtomicU64::new(1)),
+            places: Places::default(),
+            handshakes: Handshakes::default(),
+            news,
+            message_bytes,
+            counters,
+            tls,
+        };
+        Streams { connections: HashMap::new(), by_way: HashMap::new(), sources: HashMap::new(), workshop }
+    }
+
+    /// Begins to accept on a bound socket.
+    pub(super) fn listen(
+        &mut self,
+        id: ListenerId,
+        name: String,
+        transport: Transport,
+        socket: std::net::TcpListener,
+    ) -> io::Result<()> {
+        self.sources.insert(id, source_of(socket.local_addr()?));
+        let listener = TcpListener::from_std(socket)?;
+        tokio::spawn(Door::new(id, name, transport, self.workshop.clone()).accept(listener));
+        Ok(())
+    }
+
+    /// Sends on the flow's connection, else on one that was made for the same far end, else on a new one
+    /// (RFC 3261 §18.1.1, §18.2.2). `trunk` is whose the message is; empty: of no trunk.
+    pub(super) fn send(&mut self, flow: Flow, trunk: &Arc<str>, bytes: Bytes) -> bool {
+        let named = flow.connection.filter(|id| self.connections.contains_key(id));
+        let way = Way::of(flow, trunk, &bytes);
+        let open = named.or_else(|| self.by_way.get(&way).copied());
+        let Some(connection) = open.and_then(|id| self.connections.get(&id)) else { return self.open(way, bytes) };
+        match connection.queue.try_send(Outgoing::Bytes(bytes)) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_)) => {
+                self.workshop.counters.stream_queue_full.add(1);
+                false
+            }
+            Err(TrySendError::Closed(Outgoing::Bytes(bytes))) => {
+                let gone = connection.flow;
+                self.remove(&gone);
+                self.open(way, bytes)
+            }
+            Err(TrySendError::Closed(Outgoing::Close)) => false,
+        }
+    }
+
+    fn open(&mut self, way: Way, bytes: Bytes) -> bool {
+        let Some(place) = self.workshop.places.take(way.remote.ip()) else {
+            self.workshop.counters.connections_refused.add(1);
+            return false;
+        };
+        let source = self.sources.get(&way.listener).copied().flatten();
+        let (connection, wire, outgoing) = self.workshop.make(way.clone());
+        let queued = connection.queue.try_send(Outgoing::Bytes(bytes)).is_ok();
+        self.insert(connection);
+        let tls = self.workshop.tls.clone();
+        tokio::spawn(async move {
+            match (connect(source, way.remote).await, way.whom) {
+                (Ok(stream), None) => {
+                    let (reader, writer) = stream.into_split();
+                    wire.serve(reader, writer, outgoing).await;
+                }
+                (Ok(stream), Some(whom)) => match tls.connect(stream, &whom, way.remote).await {
+                    Ok(stream) => {
+                        if let Whom::Trunk(trunk) = whom {
+                            wire.identified(Identity { trunk, certificate_name: None }).await;
+                        }
+                        let (reader, writer) = tokio::io::split(stream);
+                        wire.serve(reader, writer, outgoing).await;
+                    }
+                    Err(failed) => wire.refused(failed).await,
+                },
+                (Err(error), _) => wire.lost(error).await,
+            }
+            drop(place);
+        });
+        queued
+    }
+    pub(super) fn insert(&mut self, connection: Connection) {
+        if let Some(id) = connection.flow.connection {
+            if let Some(way) = &connection.way {
+                self.by_way.insert(way.clone(), id);
+            }
+            self.connections.insert(id, connection);
+        }
+    }
+
+    pub(super) fn remove(&mut self, flow: &Flow) {
+        let Some(id) = flow.connection else { return };
+        if let Some(way) = self.connections.remove(&id).and_then(|connection| connection.way)
+            && self.by_way.get(&way) == Some(&id)
+        {
+            self.by_way.remove(&way);
+        }
+    }
+
+    pub(super) fn close(&mut self, flow: &Flow) {
+        if let Some(connection) = flow.connection.and_then(|id| self.connections.get(&id))
+            && connection.queue.try_send(Outgoing::Close).is_err()
+        {
+            // Its queue is full or it is ending already: without its entry nothing more is sent to it.
+            self.remove(flow);
+        }
+    }
+
+    pub(super) fn close_all(&mut self) {
+        let flows: Vec<Flow> = self.connections.values().map(|connection| connection.flow).collect();
+        for flow in flows {
+            self.close(&flow);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+    }
+}
+
+impl Way {
+    fn of(flow: Flow, trunk: &Arc<str>, bytes: &Bytes) -> Way {
+        let Flow { transport, listener, remote, .. } = flow;
+        let whom = (transport == Transport::Tls).then(|| match &**trunk {
+            "" => Whom::Host(asked_host(bytes).unwrap_or_else(|| remote.ip().to_string()).into()),
+            _ => Whom::Trunk(Arc::clone(trunk)),
+        });
+        Way { transport, listener, remote, whom }
+    }
+}
+
+/// The host of a Request-URI: whom a request to no trunk is for (RFC 5922 §7.3).
+fn asked_host(bytes: &Bytes) -> Option<String> {
+    let message = Message::parse(bytes.clone()).ok()?;
+    message.uri().map(|uri| uri.host.host.to_owned())
+}
+
+impl Workshop {
+    /// A connection that was accepted. One under TLS serves only whoever it is: no other message finds it.
+    pub(super) fn accepted(
+        &self,
+        transport: Transport,
+        listener: ListenerId,
+        remote: SocketAddr,
+    ) -> (Connection, Wire, mpsc::Receiver<Outgoing>) {
+        let way = Way { transport, listener, remote, whom: None };
+        let (mut connection, wire, outgoing) = self.make(way);
+        if transport == Transport::Tls {
+            connection.way = None;
+        }
+        (connection, wire, outgoing)
+    }
+
+    fn make(&self, way: Way) -> (Connection, Wire, mpsc::Receiver<Outgoing>) {
+        let Way { transport, listener, remote, .. } = way;
+        let id = ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed));
+        let flow = Flow { transport, listener, remote, connection: Some(id) };
+        let (queue, outgoing) = mpsc::channel(limits::CONNECTION_QUEUE_MESSAGES);
+        let wire = Wire {
+            flow,
+            made_for: way.whom.as_ref().map(Whom::trunk),
+            message_bytes: self.message_bytes,
+            queue: queue.clone(),
+            news: self.news.clone(),
+            counters: Arc::clone(&self.counters),
+        };
+        (Connection { flow, queue, way: Some(way) }, wire, outgoing)
+    }
+}
+
+async fn connect(source: Option<IpAddr>, remote: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if remote.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(source) = source.filter(|source| source.is_ipv4() == remote.is_ipv4()) {
+        socket.bind(SocketAddr::new(source, 0))?;
+    }
+    let stream = timeout(Duration::from_secs(limits::CONNECT_SECONDS), socket.connect(remote))
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::watch;
+    use trunkgate_route::{Definition, Numbers, Table};
+
+    use super::*;
+
+    fn streams() -> (Streams, mpsc::Receiver<Arrival>) {
+        let (news, arrivals) = mpsc::channel(64);
+        let definition =
+            Definition { numbers: Numbers::new("US").unwrap(), trunks: vec![], agents: vec![], routes: vec![] };
+        // Both stay readable without their senders.
+        let table = watch::Sender::new(Arc::new(Table::new(definition))).subscribe();
+        let settings = watch::Sender::new(Arc::default()).subscribe();
+        (Streams::new(news, 65_535, Arc::default(), Tls { settings, table }), arrivals)
+    }
+
+    fn flow(remote: SocketAddr) -> Flow {
+        Flow { transport: Transport::Tcp, listener: ListenerId(0), remote, connection: None }
+    }
+
+    fn trunk(name: &str) -> Arc<str> {
+        Arc::from(name)
+    }
+
+    #[tokio::test]
+    async fn nobody_is_served_on_a_tls_connection_that_was_made_for_another() {
+        let (mut streams, _arrivals) = streams();
+        let peer = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let plain = flow(peer.local_addr().unwrap());
+        let secure = Flow { transport: Transport::Tls, ..plain };
+        let bytes = |host: &str| Bytes::from(format!("OPTIONS sip:{host} SIP/2.0\r\n\r\n"));
+        for (flow, name, host, connections) in [
+            (plain, "a", "x.example", 1),
+            (plain, "b", "x.example", 1),
+            (secure, "a", "x.example", 2),
+            (secure, "b", "x.example", 3),
+            (secure, "a", "y.example", 3),
+            (secure, "", "x.example", 4),
+            (secure, "", "y.example", 5),
+            (secure, "", "x.example", 5),
+        ] {
+            assert!(streams.send(flow, &trunk(name), bytes(host)));
+            assert_eq!(streams.connections.len(), connections, "{name} {host}");
+        }
+        // One that was accepted is found by its number alone.
+        let (accepted, _wire, _outgoing) =
+            streams.workshop.accepted(Transport::Tls, ListenerId(0), "192.0.2.1:5061".parse().unwrap());
+        let its_own = accepted.flow;
+        streams.insert(accepted);
+        assert!(streams.send(its_own, &trunk("c"), bytes("x.example")));
+        assert_eq!(streams.connections.len(), 6);
+        assert!(streams.send(Flow { connection: None, ..its_own }, &trunk("c"), bytes("x.example")));
+        assert_eq!(streams.connections.len(), 7);
+    }
+
+    #[tokio::test]
+    async fn without_a_certificate_to_trust_tls_fails_with_its_reason() {
+        let (mut streams, mut arrivals) = streams();
+        let peer = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let secure = Flow { transport: Transport::Tls, ..flow(peer.local_addr().unwrap()) };
+        assert!(streams.send(secure, &trunk("a"), Bytes::from_static(b"x")));
+        let news = timeout(Duration::from_secs(20), arrivals.recv()).await.unwrap();
+        let Some(Arrival::Closed { made_for, tls, .. }) = news else { panic!("{news:?}") };
+        assert_eq!((made_for.as_deref(), tls.is_some()), (Some("a"), true));
+    }
+
+    #[tokio::test]
+    async fn a_refused_connection_is_told_as_failed() {
+        let (mut streams, mut arrivals) = streams();
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert!(streams.send(flow(closed), &trunk("a"), Bytes::from_static(b"x")));
+        let news = timeout(Duration::from_secs(20), arrivals.recv()).await.unwrap();
+        let Some(Arrival::Closed { flow, .. }) = news else { panic!("{news:?}") };
+        assert_eq!(flow.remote, closed);
+        streams.remove(&flow);
+        assert!(streams.is_empty() && streams.by_way.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_second_message_uses_the_same_connection_and_its_queue_is_bounded() {
+        let (mut streams, _arrivals) = streams();
+        let peer = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = flow(peer.local_addr().unwrap());
+        for _ in 0..limits::CONNECTION_QUEUE_MESSAGES {
+            assert!(streams.send(to, &trunk("a"), Bytes::from_static(b"x")));
+        }
+        // The task has not run yet, so nothing has left the queue.
+        assert!(!streams.send(to, &trunk("a"), Bytes::from_static(b"x")));
+        assert_eq!(streams.workshop.counters.stream_queue_full.get(), 1);
+        assert_eq!(streams.connections.len(), 1);
+    }
+}

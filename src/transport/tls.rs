@@ -1,0 +1,259 @@
+//! TLS as configured now: whose certificate is shown to whom, who is believed, and the two handshakes. A new file swaps
+//! a new snapshot in; what is connected stays connected.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::SingleCertAndKey;
+use rustls::{ClientConfig, ServerConfig};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+use trunkgate_call::Identity;
+use trunkgate_route::{Table, Transport, Trunk};
+use webpki::KeyUsage;
+
+use super::verifier::{Clients, Servers};
+use crate::certificates::{Pair, Trust, carries, provider, read_pair};
+use crate::config::{Config, ListenTls, TrunkTls};
+use crate::limits;
+
+/// Everything of TLS that a configuration and its files say.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    listeners: HashMap<String, Arc<Server>>,
+    trunks: HashMap<Arc<str>, Arc<Client>>,
+    /// Towards far ends of no trunk; `None` where no listener speaks TLS.
+    others: Option<Arc<Client>>,
+}
+
+/// A listener's side.
+#[derive(Debug)]
+struct Server {
+    config: Arc<ServerConfig>,
+    pair: Pair,
+    /// Whom its clients must come from.
+    clients: Option<Trust>,
+}
+
+/// Our side towards a trunk.
+#[derive(Debug)]
+struct Client {
+    config: Arc<ClientConfig>,
+    pair: Option<Pair>,
+    /// Its `ca`, where written.
+    ca: Option<Trust>,
+}
+
+impl Settings {
+    /// Reads every file that a configuration names. What cannot be used keeps what it was `before`, and is told.
+    pub(crate) fn read(config: &Config, before: &Settings) -> (Settings, Vec<String>) {
+        let mut settings = Settings::default();
+        let mut faults = Vec::new();
+        if !config.listen.iter().any(|listen| listen.tls.is_some()) {
+            return (settings, faults);
+        }
+        let system = Trust::of_system();
+        settings.others = client(None, &[], &system).map(Arc::new).ok();
+        let ask = config.trunk_tls.iter().any(|(name, tls)| tls.ca.is_some() && !names(config, name).is_empty());
+        for listen in &config.listen {
+            let Some(tls) = &listen.tls else { continue };
+            let made = server(tls, ask).map(Arc::new).or_else(|what| {
+                faults.push(format!("listener {}: {what}", listen.name));
+                before.listeners.get(&listen.name).cloned().ok_or(())
+            });
+            if let Ok(server) = made {
+                settings.listeners.insert(listen.name.clone(), server);
+            }
+        }
+        for (name, tls) in &config.trunk_tls {
+            let made = client(Some(tls), names(config, name), &system).map(Arc::new).or_else(|what| {
+                faults.push(format!("trunk {name}: {what}"));
+                before.trunks.get(name).cloned().ok_or(())
+            });
+            if let Ok(client) = made {
+                settings.trunks.insert(name.clone(), client);
+            }
+        }
+        (settings, faults)
+    }
+
+    /// Whether a client's certificate may say who it is on a listener: then an unknown address is shaken hands with.
+    pub(super) fn may_recognise(&self, listener: &str, table: &Table) -> bool {
+        let by_listener = self.listeners.get(listener).is_some_and(|server| server.clients.is_some());
+        let mut named = table.trunks().iter().filter(|trunk| !trunk.certificate_names.is_empty());
+        named.any(|trunk| by_listener || self.ca_of(trunk).is_some())
+    }
+
+    /// The first trunk of the file whose certificate this is: one of its names, from its own `ca`, else from whom the
+    /// listener demands.
+    fn recognise(&self, listener: &str, table: &Table, chain: &[CertificateDer<'_>]) -> Option<Identity> {
+        let (own, others) = chain.split_first()?;
+        let server = self.listeners.get(listener)?;
+        table.trunks().iter().find_map(|trunk| {
+            let name = trunk.certificate_names.iter().find(|name| carries(own, name))?;
+            let believed = match self.ca_of(trunk) {
+                Some(ca) => ca.judge(own, others, KeyUsage::client_auth(), UnixTime::now()).is_ok(),
+                None => server.clients.is_some(),
+            };
+            believed.then(|| Identity { trunk: trunk.name.clone(), certificate_name: Some(name.as_str().into()) })
+        })
+    }
+
+    fn ca_of(&self, trunk: &Trunk) -> Option<&Trust> {
+        self.trunks.get(&trunk.name)?.ca.as_ref()
+    }
+
+    /// Our certificates with their ends: whether a listener's or a trunk's, and its name.
+    pub(crate) fn expiries(&self) -> Vec<(&'static str, String, Timestamp)> {
+        let listeners = self.listeners.iter().map(|(name, server)| ("listener", name.clone(), server.pair.expires));
+        let trunks = self
+            .trunks
+            .iter()
+            .filter_map(|(name, client)| Some(("trunk", name.to_string(), client.pair.as_ref()?.expires)));
+        let mut all: Vec<_> = listeners.chain(trunks).collect();
+        all.sort();
+        all
+    }
+}
+
+/// The names of a trunk's certificate.
+fn names<'a>(config: &'a Config, trunk: &str) -> &'a [String] {
+    let found = config.trunks.iter().find(|known| *known.name == *trunk);
+    found.map(|trunk| trunk.certificate_names.as_slice()).unwrap_or_default()
+}
+
+fn server(tls: &ListenTls, ask: bool) -> Result<Server, String> {
+    let pair = pair(&tls.certificate, &tls.private_key)?;
+    let clients = tls.client_ca.as_deref().map(trust).transpose()?;
+    let versions = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let builder = versions.map_err(|error| error.to_string())?;
+    let builder = match (&clients, ask) {
+        (None, false) => builder.with_no_client_auth(),
+        (trust, _) => builder.with_client_cert_verifier(Arc::new(Clients::new(trust.clone()))),
+    };
+    let config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&pair.key))));
+    Ok(Server { config: Arc::new(config), pair, clients })
+}
+
+fn client(tls: Option<&TrunkTls>, names: &[String], system: &Trust) -> Result<Client, String> {
+    let ca = tls.and_then(|tls| tls.ca.as_deref()).map(trust).transpose()?;
+    let own = tls.and_then(|tls| tls.own.as_ref());
+    let own = own.map(|(certificate, private_key)| pair(certificate, private_key)).transpose()?;
+    let believed = tls.is_none_or(|tls| tls.verify).then(|| ca.clone().unwrap_or_else(|| system.clone()));
+    let versions = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let builder = versions.map_err(|error| error.to_string())?.dangerous();
+    let builder = builder.with_custom_certificate_verifier(Arc::new(Servers::new(believed, names.to_vec())));
+    let config = match &own {
+        None => builder.with_no_client_auth(),
+        Some(pair) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&pair.key)))),
+    };
+    Ok(Client { config: Arc::new(config), pair: own, ca })
+}
+
+fn pair(certificate: &std::path::Path, private_key: &std::path::Path) -> Result<Pair, String> {
+    read_pair(certificate, private_key).map_err(|fault| {
+        let path = match &fault {
+            crate::certificates::PairFault::Certificate(_) => certificate,
+            crate::certificates::PairFault::PrivateKey(_) => private_key,
+        };
+        format!("{}: {}", path.display(), fault.what())
+    })
+}
+
+fn trust(path: &std::path::Path) -> Result<Trust, String> {
+    Trust::of_file(path).map_err(|what| format!("{}: {what}", path.display()))
+}
+
+/// Whom a connection of ours is made for: it is never used for anybody else.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Whom {
+    /// A trunk.
+    Trunk(Arc<str>),
+    /// A host of no trunk.
+    Host(Box<str>),
+}
+
+impl Whom {
+    /// The trunk; empty for none.
+    pub(super) fn trunk(&self) -> Arc<str> {
+        match self {
+            Whom::Trunk(name) => Arc::clone(name),
+            Whom::Host(_) => Arc::from(""),
+        }
+    }
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(super) struct Failed(pub(super) String);
+
+/// The two handshakes, by what is configured at that moment.
+#[derive(Debug, Clone)]
+pub(super) struct Tls {
+    pub(super) settings: watch::Receiver<Arc<Settings>>,
+    pub(super) table: watch::Receiver<Arc<Table>>,
+}
+
+const HANDSHAKE: Duration = Duration::from_secs(limits::HANDSHAKE_SECONDS);
+
+impl Tls {
+    /// Our side: the far end's certificate must be for its host, or carry a name of its trunk.
+    pub(super) async fn connect(
+        &self,
+        stream: TcpStream,
+        whom: &Whom,
+        remote: SocketAddr,
+    ) -> Result<client::TlsStream<TcpStream>, Failed> {
+        let settings = self.settings.borrow().clone();
+        let (client, host) = match whom {
+            Whom::Trunk(name) => {
+                let table = self.table.borrow().clone();
+                let host = table.trunk(name).and_then(|trunk| host_of(trunk, remote));
+                (settings.trunks.get(name).or(settings.others.as_ref()), host)
+            }
+            Whom::Host(host) => (settings.others.as_ref(), Some(host.to_string())),
+        };
+        let client = client.ok_or_else(|| Failed("no certificate to trust or to show".into()))?;
+        let host = host.unwrap_or_else(|| remote.ip().to_string());
+        let name = ServerName::try_from(host).map_err(|error| Failed(error.to_string()))?;
+        let shaking = TlsConnector::from(Arc::clone(&client.config)).connect(name, stream);
+        match timeout(HANDSHAKE, shaking).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err(Failed(error.to_string())),
+            Err(_) => Err(Failed(format!("no end of the handshake in {} s", limits::HANDSHAKE_SECONDS))),
+        }
+    }
+
+    /// Their side, with who they are by their certificate.
+    pub(super) async fn accept(
+        &self,
+        stream: TcpStream,
+        listener: &str,
+    ) -> Result<(server::TlsStream<TcpStream>, Option<Identity>), Failed> {
+        let settings = self.settings.borrow().clone();
+        let server = settings.listeners.get(listener).ok_or_else(|| Failed("no certificate to show".into()))?;
+        let shaking = TlsAcceptor::from(Arc::clone(&server.config)).accept(stream);
+        let stream = match timeout(HANDSHAKE, shaking).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(Failed(error.to_string())),
+            Err(_) => return Err(Failed(format!("no end of the handshake in {} s", limits::HANDSHAKE_SECONDS))),
+        };
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let table = self.table.borrow().clone();
+        let identity = settings.recognise(listener, &table, chain);
+        Ok((stream, identity))
+    }
+}
+
+/// The host that a trunk's certificate must be for at an address: that of the peer there, else of its first over TLS.
+fn host_of(trunk: &Trunk, remote: SocketAddr) -> Option<String> {
+    let over_tls = || trunk.peers.iter().filter(|peer| peer.transport == Transport::Tls);
+    let there = over_tls().find(|peer| peer.addresses.iter().any(|ip| ip.to_canonical() == remote.ip()));
+    there.or_else(|| over_tls().next()).map(|peer| peer.host.clone())
+}

@@ -1,0 +1,303 @@
+//! Certificates of a test's own, and a far end that speaks SIP over TLS from a plain thread.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType, date_time_ymd};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use rustls::{ProtocolVersion, SupportedProtocolVersion};
+use socket2::{Domain, Socket, Type};
+
+use super::PATIENCE;
+
+/// Signs certificates; all its files stand in one folder.
+pub(crate) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    folder: PathBuf,
+    /// Its own certificate.
+    pub(crate) file: PathBuf,
+}
+
+/// A certificate with its key, as files.
+#[derive(Debug, Clone)]
+pub(crate) struct Pair {
+    pub(crate) certificate: PathBuf,
+    pub(crate) private_key: PathBuf,
+}
+
+impl Authority {
+    pub(crate) fn new(folder: &Path, name: &str) -> Authority {
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let file = folder.join(format!("{name}.pem"));
+        std::fs::write(&file, params.self_signed(&key).unwrap().pem()).unwrap();
+        Authority { issuer: Issuer::new(params, key), folder: folder.to_owned(), file }
+    }
+
+    /// Files `FILE.pem` and `FILE.key` for these names (an address, a domain, or a `sip:` URI), good for long.
+    pub(crate) fn issue(&self, file: &str, names: &[&str]) -> Pair {
+        self.issue_until(file, names, (2099, 1, 1))
+    }
+
+    pub(crate) fn issue_until(&self, file: &str, names: &[&str], end: (i32, u8, u8)) -> Pair {
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        params.not_after = date_time_ymd(end.0, end.1, end.2);
+        params.distinguished_name.push(DnType::CommonName, file);
+        params.subject_alt_names = names
+            .iter()
+            .map(|name| match name.parse() {
+                Ok(address) => SanType::IpAddress(address),
+                Err(_) if name.starts_with("sip:") => SanType::URI((*name).try_into().unwrap()),
+                Err(_) => SanType::DnsName((*name).try_into().unwrap()),
+            })
+            .collect();
+        let key = KeyPair::generate().unwrap();
+        let pair = Pair {
+            certificate: self.folder.join(format!("{file}.pem")),
+            private_key: self.folder.join(format!("{file}.key")),
+        };
+        std::fs::write(&pair.certificate, params.signed_by(&key, &self.issuer).unwrap().pem()).unwrap();
+        std::fs::write(&pair.private_key, key.serialize_pem()).unwrap();
+        pair
+    }
+
+    fn roots(&self) -> Arc<RootCertStore> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(&self.file).unwrap()).unwrap();
+        Arc::new(roots)
+    }
+}
+
+impl Pair {
+    /// `certificate = "…"` and `private_key = "…"`, with `between` between them.
+    pub(crate) fn keys(&self, between: &str) -> String {
+        format!("certificate = {:?}{between}private_key = {:?}", self.certificate, self.private_key)
+    }
+
+    pub(crate) fn read(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let chain = CertificateDer::pem_file_iter(&self.certificate).unwrap().map(Result::unwrap).collect();
+        (chain, PrivateKeyDer::from_pem_file(&self.private_key).unwrap())
+    }
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// What a client is.
+pub(crate) struct Client<'a> {
+    /// The address that it comes from.
+    pub(crate) from: &'a str,
+    /// Whom it trusts.
+    pub(crate) trusts: &'a Authority,
+    /// What it shows.
+    pub(crate) shows: Option<&'a Pair>,
+    pub(crate) versions: &'static [&'static SupportedProtocolVersion],
+}
+
+impl Client<'_> {
+    /// Connects and shakes hands; the edge's certificate must be for `localhost`.
+    pub(crate) fn connect(&self, to: SocketAddr) -> io::Result<Line> {
+        let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(self.versions).unwrap();
+        let builder = builder.with_root_certificates(self.trusts.roots());
+        let config = match self.shows {
+            None => builder.with_no_client_auth(),
+            Some(pair) => {
+                let (chain, key) = pair.read();
+                builder.with_client_auth_cert(chain, key).unwrap()
+            }
+        };
+        let mut stream = tcp(self.from, to)?;
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut session = ClientConnection::new(Arc::new(config), name).unwrap();
+        while session.is_handshaking() {
+            session.complete_io(&mut stream)?;
+        }
+        let (about, raw) = (About::of(&session), stream.try_clone()?);
+        Ok(Line::new(StreamOwned::new(session, stream), raw, about))
+    }
+}
+
+/// A TCP connection from one address of loopback.
+pub(crate) fn tcp(from: &str, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::new(from.parse().unwrap(), 0).into())?;
+    socket.connect(&to.into())?;
+    let stream: TcpStream = socket.into();
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// A far end that waits for TLS.
+pub(crate) struct Server {
+    listener: TcpListener,
+    config: Arc<ServerConfig>,
+    pub(crate) address: SocketAddr,
+}
+
+impl Server {
+    /// On a free port of `ip`; `asks`: each client must have a certificate from there.
+    pub(crate) fn new(ip: &str, shows: &Pair, asks: Option<&Authority>) -> Server {
+        let listener = TcpListener::bind((ip, 0)).unwrap();
+        let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
+        let builder = match asks {
+            None => builder.with_no_client_auth(),
+            Some(authority) => {
+                let verifier = WebPkiClientVerifier::builder_with_provider(authority.roots(), provider());
+                builder.with_client_cert_verifier(verifier.build().unwrap())
+            }
+        };
+        let (chain, key) = shows.read();
+        let config = Arc::new(builder.with_single_cert(chain, key).unwrap());
+        let address = listener.local_addr().unwrap();
+        Server { listener, config, address }
+    }
+
+    /// The next connection, its handshake done.
+    pub(crate) fn accept(&self) -> io::Result<Line> {
+        let (mut stream, _) = self.listener.accept()?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut session = ServerConnection::new(Arc::clone(&self.config)).unwrap();
+        while session.is_handshaking() {
+            session.complete_io(&mut stream)?;
+        }
+        let (about, raw) = (About::of(&session), stream.try_clone()?);
+        Ok(Line::new(StreamOwned::new(session, stream), raw, about))
+    }
+
+    /// Whether nobody has connected.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.listener.set_nonblocking(true).unwrap();
+        let alone = self.listener.accept().is_err();
+        self.listener.set_nonblocking(false).unwrap();
+        alone
+    }
+}
+
+/// What a handshake agreed on.
+struct About {
+    version: ProtocolVersion,
+    shown: Option<CertificateDer<'static>>,
+}
+
+impl About {
+    fn of(session: &rustls::CommonState) -> About {
+        let shown = session.peer_certificates().and_then(|chain| chain.first()).map(|one| one.clone().into_owned());
+        About { version: session.protocol_version().unwrap(), shown }
+    }
+}
+
+trait Duplex: io::Read + io::Write {}
+
+impl<T: io::Read + io::Write> Duplex for T {}
+
+/// SIP over one connection.
+pub(crate) struct Line {
+    stream: Box<dyn Duplex>,
+    raw: TcpStream,
+    read: Vec<u8>,
+    pub(crate) version: ProtocolVersion,
+    /// The far end's own certificate.
+    pub(crate) shown: Option<CertificateDer<'static>>,
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+}
+
+impl Line {
+    fn new(stream: impl Duplex + 'static, raw: TcpStream, About { version, shown }: About) -> Line {
+        let (local, remote) = (raw.local_addr().unwrap(), raw.peer_addr().unwrap());
+        Line { stream: Box::new(stream), raw, read: Vec::new(), version, shown, local, remote }
+    }
+
+    pub(crate) fn send(&mut self, text: &str) {
+        self.try_send(text).unwrap();
+    }
+
+    pub(crate) fn try_send(&mut self, text: &str) -> io::Result<()> {
+        self.stream.write_all(text.as_bytes()).and_then(|()| self.stream.flush())
+    }
+
+    /// The next message whose first line holds `what`; others are passed over. The error is how the line ended.
+    pub(crate) fn try_receive(&mut self, what: &str) -> io::Result<String> {
+        loop {
+            if let Some(message) = self.cut() {
+                if message.lines().next().unwrap_or_default().contains(what) {
+                    return Ok(message);
+                }
+                continue;
+            }
+            let mut buffer = [0; 4096];
+            match self.stream.read(&mut buffer)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                len => self.read.extend_from_slice(&buffer[..len]),
+            }
+        }
+    }
+
+    pub(crate) fn receive(&mut self, what: &str) -> String {
+        self.try_receive(what).unwrap_or_else(|error| panic!("no {what}: {error}"))
+    }
+
+    /// Whether it is closed without a byte of SIP.
+    pub(crate) fn is_closed_in_silence(&mut self) -> bool {
+        let mut buffer = [0; 16];
+        !matches!(self.stream.read(&mut buffer), Ok(1..)) && self.read.is_empty()
+    }
+
+    /// Closes with a reset.
+    pub(crate) fn reset(self) {
+        socket2::SockRef::from(&self.raw).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    }
+
+    fn cut(&mut self) -> Option<String> {
+        let end = self.read.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+        let head = String::from_utf8_lossy(&self.read[..end]).into_owned();
+        let body: usize = super::sip::field(&head, "Content-Length").parse().unwrap();
+        (self.read.len() >= end + body)
+            .then(|| String::from_utf8_lossy(&self.read.drain(..end + body).collect::<Vec<u8>>()).into_owned())
+    }
+
+    /// A request over this line; `uri` is its Request-URI.
+    pub(crate) fn request(&self, method: &str, uri: &str, call_id: &str, cseq: u32, to_tag: &str) -> String {
+        let me = self.local;
+        let tag = if to_tag.is_empty() { String::new() } else { format!(";tag={to_tag}") };
+        let body = if method == "INVITE" { self.sdp() } else { String::new() };
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        let scheme = uri.split(':').next().unwrap();
+        format!(
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/TLS {me};branch=z9hG4bK{call_id}{method}{cseq};rport\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:+14155550100@{me}>;tag=caller\r\nTo: <{uri}>{tag}\r\n\
+             Call-ID: {call_id}\r\nCSeq: {cseq} {method}\r\nContact: <{scheme}:caller@{me};transport=tls>\r\n{kind}\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    }
+
+    /// The answer to a request that was received.
+    pub(crate) fn answer(&self, request: &str, status: &str, with_sdp: bool) -> String {
+        let mut out = format!("SIP/2.0 {status}\r\n");
+        for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
+            let tag =
+                if name == "To" && !super::sip::field(request, "To").contains(";tag=") { ";tag=callee" } else { "" };
+            out.push_str(&format!("{name}: {}{tag}\r\n", super::sip::field(request, name)));
+        }
+        let body = if with_sdp { self.sdp() } else { String::new() };
+        let kind = if with_sdp { "Content-Type: application/sdp\r\n" } else { "" };
+        let contact = format!("Contact: <sip:callee@{};transport=tls>\r\n", self.local);
+        out + &format!("{contact}{kind}Content-Length: {}\r\n\r\n{body}", body.len())
+    }
+
+    fn sdp(&self) -> String {
+        let (ip, port) = (self.local.ip(), self.local.port() & !1);
+        format!(
+            "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+        )
+    }
+}

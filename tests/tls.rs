@@ -1,0 +1,397 @@
+//! SIP over TLS on real sockets of loopback: who is shaken hands with, whose certificate is believed, what a call looks
+//! like, and what happens to those who mean harm.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+mod support;
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+
+use rustls::version::{TLS12, TLS13};
+use rustls::{ProtocolVersion, SupportedProtocolVersion};
+use support::sip::field;
+use support::tls::{Authority, Client, Pair, Server, tcp};
+use support::{Process, config, until};
+
+static BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+static ONLY_13: [&SupportedProtocolVersion; 1] = [&TLS13];
+static ONLY_12: [&SupportedProtocolVersion; 1] = [&TLS12];
+
+/// A folder of certificates: an authority, another that nobody trusts, and the edge's certificate for `localhost`.
+struct Papers {
+    folder: tempfile::TempDir,
+    authority: Authority,
+    other: Authority,
+    edge: Pair,
+}
+
+impl Papers {
+    fn new() -> Papers {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::new(folder.path(), "authority");
+        let other = Authority::new(folder.path(), "other");
+        let edge = authority.issue("edge", &["localhost"]);
+        Papers { folder, authority, other, edge }
+    }
+
+    /// A configuration with a TLS listener; `asks` is further lines of it.
+    fn config(&self, asks: &str, rest: &str) -> String {
+        let listener = format!(
+            "[[listen]]\nname = \"s\"\ntransport = \"tls\"\naddress = \"127.0.0.1:0\"\n{}\n{asks}\n",
+            self.edge.keys("\n")
+        );
+        config(&format!("{listener}{rest}"))
+    }
+
+    fn client<'a>(&'a self, from: &'a str, shows: Option<&'a Pair>) -> Client<'a> {
+        Client { from, trusts: &self.authority, shows, versions: &BOTH }
+    }
+}
+
+/// 127.0.0.1 is a trunk.
+const ONE_TRUNK: &str = "[trunk.carrier]\naccept_from = [\"127.0.0.1/32\"]\n[[route]]\nconnect = [\"reject:486\"]\n";
+
+#[test]
+fn both_versions_are_spoken_and_answers_come_the_same_way() {
+    let papers = Papers::new();
+    let edge = Process::start(&papers.config("", ONE_TRUNK));
+    let sip = edge.address("tls");
+    for (versions, spoken) in [(&ONLY_13, ProtocolVersion::TLSv1_3), (&ONLY_12, ProtocolVersion::TLSv1_2)] {
+        let client = Client { versions, ..papers.client("127.0.0.1", None) };
+        let mut line = client.connect(sip).unwrap();
+        assert_eq!(line.version, spoken);
+        line.send(&line.request("OPTIONS", "sip:edge", "o", 1, ""));
+        let answer = line.receive("SIP/2.0 200");
+        let via = format!(
+            "SIP/2.0/TLS {};branch=z9hG4bKoOPTIONS1;received=127.0.0.1;rport={}",
+            line.local,
+            line.local.port()
+        );
+        assert_eq!(field(&answer, "Via"), via);
+    }
+    // Whoever does not trust our authority goes away; nothing else happens.
+    let client = Client { trusts: &papers.other, ..papers.client("127.0.0.1", None) };
+    assert!(client.connect(sip).is_err());
+    until("that handshake is counted", || {
+        (edge.metric("trunkgate_sip_dropped_total{reason=\"tls_handshake_failed\"}") == 1.0).then_some(())
+    });
+}
+
+/// All that comes, to the end.
+fn rest_of(stream: &mut TcpStream) -> usize {
+    let mut all = 0;
+    let mut buffer = [0; 4096];
+    while let Ok(len @ 1..) = stream.read(&mut buffer) {
+        all += len;
+    }
+    all
+}
+
+#[test]
+fn a_stranger_gets_no_byte_of_tls() {
+    let papers = Papers::new();
+    let edge = Process::start(&papers.config("", ONE_TRUNK));
+    let mut stranger = tcp("127.0.0.2", edge.address("tls")).unwrap();
+    let _ = stranger.write_all(b"\x16\x03\x01\x00\x05hello");
+    assert_eq!(rest_of(&mut stranger), 0);
+    assert_eq!(edge.metric("trunkgate_sip_dropped_total{reason=\"connection_unknown_source\"}"), 1.0);
+}
+
+/// A trunk known by its certificate alone.
+fn by_certificate(papers: &Papers, ca: &Path) -> String {
+    let _ = papers;
+    format!(
+        "[trunk.roaming]\ntls = {{ names = [\"pbx.example\", \"sales.example\"], ca = {ca:?} }}\n\
+         [[route]]\nfrom = [\"roaming\"]\nconnect = [\"reject:486\"]\n"
+    )
+}
+
+#[test]
+fn a_certificate_names_its_trunk_wherever_it_comes_from() {
+    let papers = Papers::new();
+    let edge = Process::start(&papers.config("", &by_certificate(&papers, &papers.authority.file)));
+    let sip = edge.address("tls");
+    let good = papers.authority.issue("pbx", &["pbx.example"]);
+    let by_uri = papers.authority.issue("sales", &["sip:sales.example"]);
+    let wrong_name = papers.authority.issue("else", &["else.example"]);
+    let wrong_authority = papers.other.issue("forged", &["pbx.example"]);
+    let expired = papers.authority.issue_until("old", &["pbx.example"], (2020, 1, 1));
+    for (who, pair) in [&good, &by_uri].into_iter().enumerate() {
+        for (at, versions) in [&ONLY_13, &ONLY_12].into_iter().enumerate() {
+            let mut line = Client { versions, ..papers.client("127.0.0.7", Some(pair)) }.connect(sip).unwrap();
+            line.send(&line.request("INVITE", "sip:+14155550123@edge", &format!("i{who}{at}"), 1, ""));
+            line.receive("SIP/2.0 486");
+        }
+    }
+    let refused = [None, Some(&wrong_name), Some(&wrong_authority), Some(&expired)];
+    for pair in refused {
+        let mut line = papers.client("127.0.0.7", pair).connect(sip).unwrap();
+        let _ = line.try_send(&line.request("OPTIONS", "sip:edge", "o", 1, ""));
+        assert!(line.is_closed_in_silence(), "{pair:?}");
+    }
+    let unknown = "trunkgate_sip_dropped_total{reason=\"connection_unknown_source\"}";
+    assert_eq!(edge.metric(unknown), refused.len() as f64);
+}
+
+#[test]
+fn a_listener_that_demands_certificates_takes_nobody_without() {
+    let papers = Papers::new();
+    let asks = format!("client_ca = {:?}", papers.authority.file);
+    let edge = Process::start(&papers.config(&asks, ONE_TRUNK));
+    let sip = edge.address("tls");
+    let good = papers.authority.issue("pbx", &["pbx.example"]);
+    let forged = papers.other.issue("forged", &["pbx.example"]);
+    let mut line = papers.client("127.0.0.1", Some(&good)).connect(sip).unwrap();
+    line.send(&line.request("OPTIONS", "sip:edge", "o", 1, ""));
+    line.receive("SIP/2.0 200");
+    for pair in [None, Some(&forged)] {
+        // Under TLS 1.3 the client learns of it with its first read.
+        if let Ok(mut line) = papers.client("127.0.0.1", pair).connect(sip) {
+            let _ = line.try_send(&line.request("OPTIONS", "sip:edge", "o", 1, ""));
+            assert!(line.is_closed_in_silence(), "{pair:?}");
+        }
+    }
+}
+
+/// A route from 127.0.0.1 to trunks.
+fn outward(trunks: &str, connect: &str) -> String {
+    format!(
+        "[trunk.carrier]\naccept_from = [\"127.0.0.1/32\"]\n{trunks}[[route]]\nfrom = [\"carrier\"]\nconnect = [{connect}]\n"
+    )
+}
+
+#[test]
+fn a_call_over_tls_on_both_sides() {
+    let papers = Papers::new();
+    let pbx = Server::new("127.0.0.5", &papers.authority.issue("pbx", &["127.0.0.5"]), None);
+    let trunk = format!(
+        "[trunk.pbx]\npeers = [\"sip:{};transport=tls\"]\ntls = {{ ca = {:?} }}\n",
+        pbx.address, papers.authority.file
+    );
+    let edge = Process::start(&papers.config("", &outward(&trunk, "\"trunk:pbx\"")));
+    let mut caller = papers.client("127.0.0.1", None).connect(edge.address("tls")).unwrap();
+    caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c1", 1, ""));
+    let mut callee = pbx.accept().unwrap();
+    let invite = callee.receive("INVITE");
+    let port = edge.address("tls").port();
+    assert!(invite.starts_with(&format!("INVITE sip:+14155550123@{} SIP/2.0\r\n", pbx.address)), "{invite}");
+    assert!(field(&invite, "Via").starts_with(&format!("SIP/2.0/TLS 127.0.0.1:{port};branch=")), "{invite}");
+    assert_eq!(field(&invite, "Contact"), format!("<sip:+14155550100@127.0.0.1:{port};transport=tls>"));
+    assert!(!invite.contains(&caller.local.to_string()), "nothing of the caller's: {invite}");
+    callee.send(&callee.answer(&invite, "200 OK", true));
+    callee.receive("ACK");
+    let answer = caller.receive("SIP/2.0 200");
+    assert!(field(&answer, "Contact").ends_with(&format!("@127.0.0.1:{port};transport=tls>")), "{answer}");
+    let tag = support::sip::to_tag(&answer).to_owned();
+    caller.send(&caller.request("ACK", "sip:x@edge", "c1", 1, &tag));
+    // Requests inside the dialog go over the same two connections.
+    caller.send(&caller.request("BYE", "sip:x@edge", "c1", 2, &tag));
+    caller.receive("SIP/2.0 200");
+    let bye = callee.receive("BYE");
+    callee.send(&callee.answer(&bye, "200 OK", false));
+    assert!(pbx.is_alone());
+    until("the call is over", || (edge.metric("trunkgate_sip_dialogs_active") == 0.0).then_some(()));
+}
+
+#[test]
+fn sips_stays_sips() {
+    let papers = Papers::new();
+    let pbx = Server::new("127.0.0.5", &papers.authority.issue("pbx", &["127.0.0.5"]), None);
+    let trunk =
+        format!("[trunk.pbx]\npeers = [\"sips:{}\"]\ntls = {{ ca = {:?} }}\n", pbx.address, papers.authority.file);
+    let edge = Process::start(&papers.config("", &outward(&trunk, "\"trunk:pbx\"")));
+    let mut caller = papers.client("127.0.0.1", None).connect(edge.address("tls")).unwrap();
+    caller.send(&caller.request("INVITE", "sips:+14155550123@edge", "c1", 1, ""));
+    let mut callee = pbx.accept().unwrap();
+    let invite = callee.receive("INVITE");
+    let port = edge.address("tls").port();
+    assert!(invite.starts_with(&format!("INVITE sips:+14155550123@{} SIP/2.0\r\n", pbx.address)), "{invite}");
+    assert_eq!(field(&invite, "Contact"), format!("<sips:+14155550100@127.0.0.1:{port}>"));
+    callee.send(&callee.answer(&invite, "200 OK", true));
+    let answer = caller.receive("SIP/2.0 200");
+    assert!(field(&answer, "Contact").starts_with("<sips:"), "{answer}");
+}
+
+#[test]
+fn a_far_end_that_is_not_who_it_should_be_is_a_failed_target() {
+    let papers = Papers::new();
+    let good = papers.authority.issue("good", &["127.0.0.6", "pbx.example"]);
+    let expired = papers.authority.issue_until("old", &["127.0.0.6"], (2020, 1, 1));
+    let forged = papers.other.issue("forged", &["127.0.0.6"]);
+    let other_name = papers.authority.issue("else", &["127.0.0.7", "else.example"]);
+    let last = Server::new("127.0.0.6", &good, None);
+    for (what, pair) in [("Expired", &expired), ("UnknownIssuer", &forged), ("127.0.0.6", &other_name)] {
+        let first = Server::new("127.0.0.6", pair, None);
+        let trunk = format!(
+            "[trunk.pbx]\npeers = [\"sip:{};transport=tls\", {{ uri = \"sip:{};transport=tls\", priority = 1 }}]\n\
+             tls = {{ ca = {:?}, names = [\"pbx.example\"] }}\n",
+            first.address, last.address, papers.authority.file
+        );
+        let edge = Process::start(&papers.config("", &outward(&trunk, "\"trunk:pbx\"")));
+        let mut caller = papers.client("127.0.0.1", None).connect(edge.address("tls")).unwrap();
+        caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c1", 1, ""));
+        assert!(first.accept().is_err(), "{what}");
+        let mut callee = last.accept().unwrap();
+        let invite = callee.receive("INVITE");
+        callee.send(&callee.answer(&invite, "486 Busy Here", false));
+        caller.receive("SIP/2.0 486");
+        assert_eq!(edge.metric("trunkgate_failovers_total{route=\"route-1\",reason=\"tls_failed\"}"), 1.0);
+        until("the log says why", || edge.log().contains(what).then_some(()));
+        assert!(edge.log().contains("tls_failed"), "{}", edge.log());
+    }
+}
+
+#[test]
+fn verify_false_takes_anybody_and_names_stand_beside_the_host() {
+    let papers = Papers::new();
+    let forged = Server::new("127.0.0.5", &papers.other.issue("forged", &["x.example"]), None);
+    let named = Server::new("127.0.0.6", &papers.authority.issue("named", &["sbc.example"]), None);
+    let trunk = format!(
+        "[trunk.a]\npeers = [\"sip:{};transport=tls\"]\ntls = {{ verify = false }}\n\
+         [trunk.b]\npeers = [\"sip:{};transport=tls\"]\ntls = {{ ca = {:?}, names = [\"sbc.example\"] }}\n",
+        forged.address, named.address, papers.authority.file
+    );
+    let edge = Process::start(&papers.config("", &outward(&trunk, "\"trunk:a\", \"trunk:b\"")));
+    let mut caller = papers.client("127.0.0.1", None).connect(edge.address("tls")).unwrap();
+    caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c1", 1, ""));
+    for (server, answer) in [(&forged, "503 Service Unavailable"), (&named, "486 Busy Here")] {
+        let mut callee = server.accept().unwrap();
+        let invite = callee.receive("INVITE");
+        callee.send(&callee.answer(&invite, answer, false));
+        callee.receive("ACK");
+    }
+    caller.receive("SIP/2.0 486");
+}
+
+#[test]
+fn each_trunk_has_connections_of_its_own_with_its_own_certificate() {
+    let papers = Papers::new();
+    let ours = [papers.authority.issue("a", &["a.example"]), papers.authority.issue("b", &["b.example"])];
+    let pbx = Server::new("127.0.0.5", &papers.authority.issue("pbx", &["127.0.0.5"]), Some(&papers.authority));
+    let trunk = |name: &str, own: &str| {
+        let ca = &papers.authority.file;
+        format!("[trunk.{name}]\npeers = [\"sip:{};transport=tls\"]\ntls = {{ ca = {ca:?}{own} }}\n", pbx.address)
+    };
+    let trunks = [
+        trunk("bare", ""),
+        trunk("a", &format!(", {}", ours[0].keys(", "))),
+        trunk("b", &format!(", {}", ours[1].keys(", "))),
+    ];
+    let connect = "\"trunk:bare\", \"trunk:a\", \"trunk:b\"";
+    let edge = Process::start(&papers.config("", &outward(&trunks.concat(), connect)));
+    let mut caller = papers.client("127.0.0.1", None).connect(edge.address("tls")).unwrap();
+    caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c1", 1, ""));
+    assert!(pbx.accept().is_err(), "without a certificate");
+    let mut lines = Vec::new();
+    for (at, answer) in ["503 Service Unavailable", "486 Busy Here"].into_iter().enumerate() {
+        let mut callee = pbx.accept().unwrap();
+        let (chain, _) = ours[at].read();
+        assert_eq!(callee.shown.as_ref(), chain.first());
+        let invite = callee.receive("INVITE");
+        callee.send(&callee.answer(&invite, answer, false));
+        lines.push(callee);
+    }
+    caller.receive("SIP/2.0 486");
+    // The next call finds both open, each for its trunk.
+    caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c2", 1, ""));
+    assert!(pbx.accept().is_err(), "without a certificate");
+    for (callee, answer) in lines.iter_mut().zip(["503 Service Unavailable", "486 Busy Here"]) {
+        let invite = callee.receive("INVITE");
+        callee.send(&callee.answer(&invite, answer, false));
+    }
+    caller.receive("SIP/2.0 486");
+    assert!(pbx.is_alone());
+    assert_eq!(edge.metric("trunkgate_failovers_total{route=\"route-1\",reason=\"tls_failed\"}"), 2.0);
+}
+
+/// What a new client is shown.
+fn shown_now(papers: &Papers, to: SocketAddr) -> Vec<u8> {
+    let line = papers.client("127.0.0.1", None).connect(to).unwrap();
+    line.shown.as_ref().unwrap().to_vec()
+}
+
+#[test]
+fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
+    let papers = Papers::new();
+    let edge = Process::start(&papers.config("", ONE_TRUNK));
+    let sip = edge.address("tls");
+    let mut live = papers.client("127.0.0.1", None).connect(sip).unwrap();
+    let old = shown_now(&papers, sip);
+    let expiry = "trunkgate_tls_certificate_expiry_timestamp_seconds{listener=\"s\"}";
+    assert_eq!(edge.metric(expiry), 4_070_908_800.0);
+    // A certificate without its key changes nothing, nor does text.
+    std::fs::write(&papers.edge.private_key, "text").unwrap();
+    until("the log tells", || edge.log().contains("the certificate in force stays").then_some(()));
+    assert_eq!(shown_now(&papers, sip), old);
+    papers.authority.issue_until("edge", &["localhost"], (2098, 1, 1));
+    let new = until("the new certificate is shown", || Some(shown_now(&papers, sip)).filter(|shown| *shown != old));
+    assert_ne!(new, old);
+    assert!(edge.metric(expiry) < 4_070_908_800.0);
+    live.send(&live.request("OPTIONS", "sip:edge", "o", 1, ""));
+    live.receive("SIP/2.0 200");
+    let log = edge.log();
+    assert!(!log.contains("PRIVATE KEY"), "{log}");
+    drop(papers.folder);
+}
+
+#[test]
+fn those_who_never_finish_a_handshake_are_in_nobodys_way() {
+    let papers = Papers::new();
+    let edge = Process::start(
+        &papers.config(
+            "",
+            &by_certificate(&papers, &papers.authority.file)
+                .replace("[[route]]", "[trunk.carrier]\naccept_from = [\"127.0.0.1/32\"]\n[[route]]"),
+        ),
+    );
+    let sip = edge.address("tls");
+    let idle: Vec<TcpStream> = (0..200).filter_map(|_| tcp("127.0.0.1", sip).ok()).collect();
+    let strangers: Vec<TcpStream> = (0..100).filter_map(|_| tcp("127.0.0.9", sip).ok()).collect();
+    let mut line = papers.client("127.0.0.1", None).connect(sip).unwrap();
+    line.send(&line.request("OPTIONS", "sip:edge", "o", 1, ""));
+    line.receive("SIP/2.0 200");
+    let pbx = papers.authority.issue("pbx", &["pbx.example"]);
+    let refused = "trunkgate_sip_dropped_total{reason=\"tls_handshake_limit\"}";
+    assert!(edge.metric(refused) >= (200 - trunkgate::limits::HANDSHAKES_PER_SOURCE) as f64);
+    // The rest is cut off after a while.
+    let mut last = idle.last().unwrap().try_clone().unwrap();
+    assert_eq!(rest_of(&mut last), 0);
+    let mut line =
+        until("a stranger with a certificate is served", || papers.client("127.0.0.9", Some(&pbx)).connect(sip).ok());
+    line.send(&line.request("OPTIONS", "sip:edge", "o", 1, ""));
+    line.receive("SIP/2.0 200");
+    drop(strangers);
+}
+
+#[test]
+fn resets_at_any_moment_leave_nothing_behind() {
+    let papers = Papers::new();
+    let mut edge = Process::start(&papers.config("", ONE_TRUNK));
+    let sip = edge.address("tls");
+    for round in 0..150 {
+        match round % 3 {
+            0 => {
+                let stream = tcp("127.0.0.1", sip).unwrap();
+                socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+            }
+            1 => {
+                let mut stream = tcp("127.0.0.1", sip).unwrap();
+                let _ = stream.write_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
+                socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+            }
+            _ => {
+                let mut line = papers.client("127.0.0.1", None).connect(sip).unwrap();
+                line.send(&line.request("INVITE", "sip:+14155550123@edge", &format!("r{round}"), 1, ""));
+                line.reset();
+            }
+        }
+    }
+    assert!(edge.is_running());
+    until("all are gone", || (edge.metric("trunkgate_sip_connections_active") == 0.0).then_some(()));
+    assert_eq!(edge.metric("trunkgate_panics_total"), 0.0);
+    let mut line = papers.client("127.0.0.1", None).connect(sip).unwrap();
+    line.send(&line.request("OPTIONS", "sip:edge", "o", 1, ""));
+    line.receive("SIP/2.0 200");
+}
