@@ -95,7 +95,7 @@ pub(super) fn call(call: &Value) -> String {
         out.push_str(&format!("{key:<12} {}\n", shown(&call[key])));
     }
     let mut rows = vec![
-        ["LEG", "PARTY", "STATE", "REMOTE", "CODEC", "RX", "TX", "LOST", "JITTER", "RTT", "MOS"]
+        ["LEG", "PARTY", "STATE", "REMOTE", "CODEC", "SRTP", "RX", "TX", "LOST", "JITTER", "RTT", "MOS"]
             .map(str::to_owned)
             .to_vec(),
     ];
@@ -107,6 +107,7 @@ pub(super) fn call(call: &Value) -> String {
             shown(&leg["state"]),
             format!("{} {}", shown(&leg["transport"]), shown(&leg["remote"])),
             shown(&leg["codec"]),
+            shown(&leg["srtp"]),
             rtp["rx_packets"].to_string(),
             rtp["tx_packets"].to_string(),
             rtp["lost"].to_string(),

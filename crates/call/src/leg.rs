@@ -264,7 +264,7 @@ impl Leg {
     pub(crate) fn srtp_spec(&self, index: usize) -> Option<SrtpSpec> {
         let section = |description: &Option<Description>| description.as_ref()?.media.get(index).cloned();
         let keys = agreed(&section(&self.ours)?, &section(&self.theirs)?)?;
-        let suite = media_suite(keys.suite);
+        let suite = trunkgate_media::Suite::ALL.into_iter().find(|suite| suite.as_str() == keys.suite.as_str())?;
         let key = |key: InlineKey| {
             let mki = key.mki.map(Mki::to_bytes);
             SrtpKey::new(suite, &key.key_salt, mki.as_deref()).ok()
@@ -310,18 +310,6 @@ impl Leg {
 pub(crate) fn policy(trunk: Option<&Trunk>) -> Policy {
     let uri = || URI_CODECS.map(str::to_owned).to_vec();
     Policy { codecs: trunk.map_or_else(uri, |t| t.codecs.clone()) }
-}
-
-/// The same suite in the words of the media engine.
-const fn media_suite(suite: Suite) -> trunkgate_media::Suite {
-    match suite {
-        Suite::AesCm128HmacSha1_80 => trunkgate_media::Suite::AesCm128HmacSha1_80,
-        Suite::AesCm128HmacSha1_32 => trunkgate_media::Suite::AesCm128HmacSha1_32,
-        Suite::AesCm256HmacSha1_80 => trunkgate_media::Suite::AesCm256HmacSha1_80,
-        Suite::AesCm256HmacSha1_32 => trunkgate_media::Suite::AesCm256HmacSha1_32,
-        Suite::AeadAes128Gcm => trunkgate_media::Suite::AeadAes128Gcm,
-        Suite::AeadAes256Gcm => trunkgate_media::Suite::AeadAes256Gcm,
-    }
 }
 
 /// The two wires of an agreed stream: (offerer to answerer, answerer to offerer).
