@@ -13,8 +13,8 @@ use trunkgate_media::agent::{Settings, TrackSet};
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::srtp::Outbound;
 use trunkgate_media::{
-    AgentInput, AgentSpec, Command, EndCounters, EndId, EndSpec, Law, MediaId, PacketBuf, RemoteSpec, Session,
-    SocketSpec, Sound, SrtpKey, SrtpSpec, Suite, TapSpec, WireSpec, WorkerCounters,
+    AgentInput, AgentSpec, Command, EndCounters, EndId, EndSpec, LatchMode, Law, MediaId, PacketBuf, RemoteSpec,
+    Session, SocketSpec, Sound, SrtpKey, SrtpSpec, Suite, TapSpec, WireSpec, WorkerCounters,
 };
 
 struct Counting;
@@ -172,6 +172,51 @@ fn a_hundred_thousand_encrypted_packets_allocate_nothing() {
         }
         assert_eq!(allocations() - before, 0, "{suite:?}");
         assert_eq!((relayed, refused), (16_666 - 167, 167));
+    }
+}
+
+/// RTCP on the port of RTP, a far side that may move, and fax: whichever way a datagram goes.
+#[test]
+fn other_ways_through_a_session_allocate_nothing_either() {
+    let start = Instant::now();
+    let mut session = set_up(start);
+    let mut image = Vec::new();
+    let header = Rtp { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 };
+    header.build(&[0xff; 160], &mut image);
+    let report = [0x80, 201, 0, 1, 0, 0, 0, 7];
+    let mut packet = PacketBuf::new();
+    for fax in [false, true] {
+        for end in 0..2 {
+            let remote = RemoteSpec {
+                rtp: Some(far_side(end)),
+                rtcp: Some(far_side(end)),
+                expected: vec![far_side(end).ip()],
+                latch: LatchMode::Relearn,
+                rtcp_mux: true,
+                may_send: true,
+                may_receive: true,
+                relatch: true,
+                ..RemoteSpec::default()
+            };
+            session.handle_input(start, Command::SetRemote { end: EndId(end), remote });
+            let payloads = if fax { vec![] } else { vec![(0, 0)] };
+            let wire = WireSpec { payloads, verbatim: fax, ..WireSpec::default() };
+            session.handle_input(start, Command::Wire { from: EndId(end), to: EndId(1 - end), wire });
+        }
+        while session.poll_output().is_some() {}
+        let (before, mut relayed) = (allocations(), 0);
+        for n in 0..50_000u32 {
+            // Now and then another port of the far side takes over after a silence.
+            let (now, end) =
+                (start + Duration::from_millis(10) * n + Duration::from_secs(4) * (n / 5000), (n % 2) as u16);
+            let source = SocketAddr::new(far_side(end).ip(), 4000 + (n / 5000) as u16);
+            let bytes: &[u8] = if n % 50 == 40 { &report } else { &image };
+            packet.receive_area()[..bytes.len()].copy_from_slice(bytes);
+            packet.set_len(bytes.len());
+            relayed += u32::from(session.handle_packet(now, EndId(end), false, source, &mut packet).is_some());
+            while session.poll_output().is_some() {}
+        }
+        assert_eq!((relayed, allocations() - before), (50_000, 0), "fax: {fax}");
     }
 }
 

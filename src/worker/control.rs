@@ -45,10 +45,16 @@ impl Worker {
                     live.tell_all(&self.events);
                 }
             }
+            Command::SetRemote { end, ref remote } => {
+                let pair = self.sessions.get(at).and_then(|live| live.pair(end));
+                if let Some(pair) = pair {
+                    self.ports.untie(pair, remote.shown);
+                }
+                self.hand_on(now, at, command);
+            }
             Command::Open { .. }
             | Command::AddPlayer { .. }
             | Command::Tap { .. }
-            | Command::SetRemote { .. }
             | Command::Wire { .. }
             | Command::Unwire { .. } => {
                 self.hand_on(now, at, command);

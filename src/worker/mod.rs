@@ -12,6 +12,7 @@ mod agents;
 mod control;
 mod deadlines;
 mod port_set;
+mod priority;
 mod turn;
 
 use std::sync::Arc;
@@ -105,9 +106,13 @@ impl Link {
         };
         let (orders, received) = unbounded_channel();
         let worker = Worker::new(ports, counters, held, events);
-        let thread = std::thread::Builder::new()
-            .name(format!("media-{n}"))
-            .spawn(move || runtime.block_on(worker.run(received)))?;
+        let thread = std::thread::Builder::new().name(format!("media-{n}")).spawn(move || {
+            let niceness = priority::raise();
+            if n == 0 {
+                priority::tell(&niceness);
+            }
+            runtime.block_on(worker.run(received));
+        })?;
         Ok(Link { orders, thread })
     }
 }

@@ -7,9 +7,13 @@
 //! after a wait that returned nothing; the next packet then makes a new edge.
 //!
 //! Every stream has a port, so a socket has about one packet per wake-up: `recvmmsg` and io_uring have nothing to batch.
+//!
+//! Once a latch is locked nobody else is heard, and the socket is tied to its far side (`connect`): the system then drops
+//! what others send before it takes a place in the socket or a turn of the worker, so a flood of it cannot push a call's
+//! own packets out. Those drops are the system's (`UdpNoPorts`) and in no counter of ours. A negotiation unties it.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 
 use nix::errno::Errno;
@@ -51,6 +55,60 @@ struct Entry {
     owner: Owner,
     /// Tells an event of this socket from one of an earlier socket in the same place.
     generation: u32,
+    tie: Tie,
+    /// The address of ours that its far side was told.
+    shown: Option<IpAddr>,
+}
+
+/// Whether a socket hears one far side only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tie {
+    /// Everybody's packets come in.
+    Loose,
+    /// Only those of this far side.
+    To(SocketAddr),
+    /// It was tried and did not do.
+    Refused,
+}
+
+impl Entry {
+    /// Ties it. A socket that is bound to no particular address would take what the system thinks is the nearest one;
+    /// where the far side was told another one of this machine, it would not be heard any more.
+    fn tie(&mut self, to: SocketAddr) {
+        let bound = self.socket.local_addr();
+        let tied = self.socket.connect(to).is_ok();
+        let hears = || match (bound, self.socket.local_addr(), self.shown) {
+            (Ok(bound), Ok(now), Some(shown)) => {
+                !bound.ip().is_unspecified() || now.ip() == shown || UdpSocket::bind((shown, 0)).is_err()
+            }
+            (Ok(_), Ok(_), None) => true,
+            (Ok(_) | Err(_), _, _) => false,
+        };
+        if tied && hears() {
+            self.tie = Tie::To(to);
+        } else {
+            self.loosen();
+            self.tie = Tie::Refused;
+        }
+    }
+
+    fn loosen(&mut self) {
+        self.tie = Tie::Loose;
+        if let Err(error) = rustix::net::connect_unspec(&self.socket) {
+            tracing::warn!(%error, "a media socket stays tied to its far side");
+        }
+    }
+
+    fn send(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<usize> {
+        match self.tie {
+            Tie::To(_) => match self.socket.send(bytes) {
+                // That was about an earlier packet, which found nobody; this one has not left.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => self.socket.send(bytes),
+                sent => sent,
+            },
+            Tie::Loose | Tie::Refused => self.socket.send_to(bytes, to),
+        }
+    }
 }
 
 /// So that the runtime can watch it.
@@ -150,10 +208,28 @@ impl PortSet {
         }
     }
 
-    /// Sends one packet.
-    pub(super) fn send(&self, port: Port, to: SocketAddr, packet: &PacketBuf) -> io::Result<()> {
-        let entry = self.entries.get(port.0).ok_or(io::ErrorKind::NotConnected)?;
-        entry.socket.send_to(packet.data(), to).map(|_| ())
+    /// Sends one packet; `locked`: nobody but `to` is heard, so the socket is tied to it.
+    pub(super) fn send(&mut self, port: Port, to: SocketAddr, locked: bool, packet: &PacketBuf) -> io::Result<()> {
+        let entry = self.entries.get_mut(port.0).ok_or(io::ErrorKind::NotConnected)?;
+        match entry.tie {
+            Tie::Loose if locked => entry.tie(to),
+            Tie::To(far) if far != to => entry.loosen(),
+            Tie::Loose | Tie::To(_) | Tie::Refused => {}
+        }
+        entry.send(to, packet.data()).map(|_| ())
+    }
+
+    /// Lets everybody's packets in again: a negotiation has opened the latch, or may have. `shown` is the address of ours
+    /// that the far side was told.
+    pub(super) fn untie(&mut self, pair: Pair, shown: Option<IpAddr>) {
+        for port in [pair.rtp, pair.rtcp] {
+            let Some(entry) = self.entries.get_mut(port.0) else { continue };
+            entry.shown = shown;
+            match entry.tie {
+                Tie::To(_) => entry.loosen(),
+                Tie::Loose | Tie::Refused => entry.tie = Tie::Loose,
+            }
+        }
     }
 
     fn add(&mut self, socket: UdpSocket, owner: Owner) -> io::Result<Port> {
@@ -164,7 +240,7 @@ impl PortSet {
         let data = u64::from(generation) << 32 | u64::from(at);
         self.epoll.get_ref().0.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, data))?;
         let port = Port(vacant.key());
-        vacant.insert(Entry { socket, owner, generation });
+        vacant.insert(Entry { socket, owner, generation, tie: Tie::Loose, shown: None });
         Ok(port)
     }
 
@@ -254,5 +330,83 @@ mod tests {
         assert!(ports.open(0, EndId(0), at).is_ok());
         assert!(ports.open(0, EndId(1), "127.0.0.1:65535".parse().unwrap()).is_err());
         assert_eq!(ports.len(), 2);
+    }
+
+    fn packet(bytes: &[u8]) -> PacketBuf {
+        let mut packet = PacketBuf::new();
+        packet.receive_area()[..bytes.len()].copy_from_slice(bytes);
+        packet.set_len(bytes.len());
+        packet
+    }
+
+    /// What comes next and who sent it, where something comes at all.
+    async fn next(ports: &mut PortSet) -> Option<(Vec<u8>, SocketAddr)> {
+        tokio::time::timeout(std::time::Duration::from_millis(20), ports.ready()).await.ok()?.unwrap();
+        let (port, _) = ports.event(0).unwrap();
+        let mut packet = PacketBuf::new();
+        let source = ports.receive(port, &mut packet).ok()?;
+        Some((packet.data().to_vec(), source))
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_tied_socket_hears_its_far_side_alone_until_it_is_untied() {
+        for wild in [false, true] {
+            let mut ports = PortSet::new().unwrap();
+            let at = free_pair();
+            let bound = if wild { SocketAddr::from(([0, 0, 0, 0], at.port())) } else { at };
+            let pair = ports.open(0, EndId(0), bound).unwrap();
+            let [far, stranger] = ["127.0.0.1:0", "127.0.0.2:0"].map(|ip| UdpSocket::bind(ip).unwrap());
+            let [to, strange] = [&far, &stranger].map(|socket| socket.local_addr().unwrap());
+            // Somebody's packet that waits when the socket is tied is still told as his.
+            stranger.send_to(b"before", at).unwrap();
+            ports.send(pair.rtp, to, true, &packet(b"out")).unwrap();
+            assert_eq!(next(&mut ports).await, Some((b"before".to_vec(), strange)));
+            stranger.send_to(b"kept out", at).unwrap();
+            assert_eq!(next(&mut ports).await, None);
+            far.send_to(b"in", at).unwrap();
+            assert_eq!(next(&mut ports).await, Some((b"in".to_vec(), to)));
+            ports.untie(pair, Some(at.ip()));
+            stranger.send_to(b"after", at).unwrap();
+            assert_eq!(next(&mut ports).await, Some((b"after".to_vec(), strange)));
+            // Nobody to be tied to is locked: it leaves all the same.
+            ports.send(pair.rtp, strange, false, &packet(b"out")).unwrap();
+            let mut bytes = [0; 9];
+            assert_eq!(stranger.recv_from(&mut bytes).unwrap(), (3, at));
+            // Another one to be tied to.
+            ports.send(pair.rtp, strange, true, &packet(b"out")).unwrap();
+            ports.send(pair.rtp, to, true, &packet(b"moved")).unwrap();
+            assert_eq!((far.recv(&mut bytes).unwrap(), far.recv(&mut bytes).unwrap()), (3, 5));
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_far_side_that_was_told_another_address_is_heard_there() {
+        for (shown, heard) in [("127.0.0.3", true), ("127.0.0.1", false), ("203.0.113.9", false)] {
+            let mut ports = PortSet::new().unwrap();
+            let port = free_pair().port();
+            let pair = ports.open(0, EndId(0), SocketAddr::from(([0, 0, 0, 0], port))).unwrap();
+            ports.untie(pair, shown.parse().ok());
+            let far = UdpSocket::bind("127.0.0.1:0").unwrap();
+            ports.send(pair.rtp, far.local_addr().unwrap(), true, &packet(b"out")).unwrap();
+            // By way of 127.0.0.3, though what we send comes from 127.0.0.1.
+            far.send_to(b"in", ("127.0.0.3", port)).unwrap();
+            assert_eq!(next(&mut ports).await.is_some(), heard, "{shown}");
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_far_side_that_was_gone_for_a_while_gets_the_next_packet() {
+        let mut ports = PortSet::new().unwrap();
+        let pair = ports.open(0, EndId(0), free_pair()).unwrap();
+        let far = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let to = far.local_addr().unwrap();
+        drop(far);
+        for _ in 0..3 {
+            ports.send(pair.rtp, to, true, &packet(b"lost")).unwrap();
+        }
+        let far = UdpSocket::bind(to).unwrap();
+        ports.send(pair.rtp, to, true, &packet(b"out")).unwrap();
+        let mut bytes = [0; 9];
+        assert_eq!(far.recv(&mut bytes).unwrap(), 3);
     }
 }

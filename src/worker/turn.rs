@@ -68,11 +68,14 @@ impl Live {
             let _ = events.send((self.id, event));
         }
     }
+    /// The sockets of an end.
+    pub(super) fn pair(&self, end: EndId) -> Option<Pair> {
+        self.ends.iter().find(|(name, _, _)| *name == end).map(|(_, _, pair)| *pair)
+    }
     /// Sends a packet by the socket that it is for.
-    fn send(&self, ports: &PortSet, transmit: Transmit, packet: &PacketBuf) {
-        let pair = self.ends.iter().find(|(end, _, _)| *end == transmit.via).map(|(_, _, pair)| pair);
-        let port = pair.map(|pair| if transmit.rtcp { pair.rtcp } else { pair.rtp });
-        let sent = port.is_some_and(|port| ports.send(port, transmit.to, packet).is_ok());
+    fn send(&self, ports: &mut PortSet, transmit: Transmit, packet: &PacketBuf) {
+        let port = self.pair(transmit.via).map(|pair| if transmit.rtcp { pair.rtcp } else { pair.rtp });
+        let sent = port.is_some_and(|port| ports.send(port, transmit.to, transmit.locked, packet).is_ok());
         if !sent {
             self.session.count_drop(transmit.via, DropReason::SendFailed);
         }
@@ -258,7 +261,7 @@ impl Worker {
         let Ok(source) = self.ports.receive(port, packet) else { return };
         let Some(live) = self.sessions.get_mut(owner.session) else { return };
         if let Some(transmit) = live.session.handle_packet(now, owner.end, owner.rtcp, source, packet) {
-            live.send(&self.ports, transmit, packet);
+            live.send(&mut self.ports, transmit, packet);
             self.until_sample -= 1;
             if self.until_sample == 0 {
                 self.until_sample = PACKETS_PER_SAMPLE;
@@ -295,7 +298,7 @@ impl Worker {
         // Never refused: all buffers are back between two turns.
         if let Some(mut packet) = self.pool.take() {
             while let Some(transmit) = live.session.poll_packet(&mut packet) {
-                live.send(&self.ports, transmit, &packet);
+                live.send(&mut self.ports, transmit, &packet);
             }
             self.pool.put(packet);
         }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // each test file uses its part
 
+pub(crate) mod calls;
 pub(crate) mod sip;
 pub(crate) mod tls;
 

@@ -51,9 +51,22 @@ impl Party {
         cseq: u32,
         to_tag: &str,
     ) -> String {
+        let body = if method == "INVITE" { self.offer() } else { String::new() };
+        self.request_with(method, to, edge, call_id, (cseq, to_tag), &body)
+    }
+
+    /// The same with this session description, where it is not empty.
+    pub(crate) fn request_with(
+        &self,
+        method: &str,
+        to: &str,
+        edge: SocketAddr,
+        call_id: &str,
+        (cseq, to_tag): (u32, &str),
+        body: &str,
+    ) -> String {
         let me = self.address;
         let tag = if to_tag.is_empty() { String::new() } else { format!(";tag={to_tag}") };
-        let body = if method == "INVITE" { self.offer() } else { String::new() };
         let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
         format!(
             "{method} sip:{to}@{edge} SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bK{call_id}{method}{cseq};rport\r\n\
@@ -66,6 +79,11 @@ impl Party {
 
     /// The answer to a request that was received.
     pub(crate) fn answer(&self, request: &str, status: &str, with_sdp: bool) -> String {
+        self.answer_with(request, status, &if with_sdp { self.offer() } else { String::new() })
+    }
+
+    /// The same with this session description, where it is not empty.
+    pub(crate) fn answer_with(&self, request: &str, status: &str, body: &str) -> String {
         let mut out = format!("SIP/2.0 {status}\r\n");
         for name in ["Via", "Record-Route", "From", "To", "Call-ID", "CSeq"] {
             for line in request.lines().take_while(|line| !line.is_empty()) {
@@ -75,8 +93,7 @@ impl Party {
                 }
             }
         }
-        let body = if with_sdp { self.offer() } else { String::new() };
-        let kind = if with_sdp { "Content-Type: application/sdp\r\n" } else { "" };
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
         let (me, length) = (self.address, body.len());
         out.push_str(&format!("Contact: <sip:callee@{me}>\r\n{kind}Content-Length: {length}\r\n\r\n{body}"));
         out

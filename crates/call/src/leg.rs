@@ -246,6 +246,7 @@ impl Leg {
         RemoteSpec {
             rtp: far.rtp,
             rtcp: far.rtcp,
+            shown: Some(self.media_ip),
             expected,
             expected_networks: self.trunk.as_ref().map(|t| t.media_from.clone()).unwrap_or_default(),
             latch,

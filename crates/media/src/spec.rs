@@ -50,6 +50,9 @@ pub struct RemoteSpec {
     pub rtp: Option<SocketAddr>,
     /// Where RTCP goes.
     pub rtcp: Option<SocketAddr>,
+    /// The address of ours that it was told to send to.
+    #[serde(default)]
+    pub shown: Option<IpAddr>,
     /// Addresses (any port) that RTP and RTCP may come from: the SDP address; the signalling address where the SDP
     /// address is private or differs from it. Canonical.
     pub expected: Vec<IpAddr>,

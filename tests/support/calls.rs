@@ -1,0 +1,207 @@
+//! Calls between two bare SIP parties through the edge, each with media sockets of its own.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+use trunkgate_media::rtp::Rtp;
+
+use super::sip::{Party, field, to_tag};
+use super::{PATIENCE, Process, until};
+
+/// The number that is called.
+pub(crate) const NUMBER: &str = "+14155550123";
+
+/// A party and its media sockets.
+pub(crate) struct Phone {
+    pub(crate) sip: Party,
+    pub(crate) rtp: UdpSocket,
+    pub(crate) rtcp: UdpSocket,
+    /// The address in its descriptions; another than its own where it sits behind NAT.
+    pub(crate) shown: IpAddr,
+}
+
+impl Phone {
+    pub(crate) fn new(ip: &str) -> Phone {
+        let (rtp, rtcp) = media_pair(ip.parse().unwrap());
+        Phone { sip: Party::new(ip), rtp, rtcp, shown: ip.parse().unwrap() }
+    }
+    /// One whose descriptions name an address that nothing comes from.
+    pub(crate) fn behind_nat(ip: &str, shown: &str) -> Phone {
+        Phone { shown: shown.parse().unwrap(), ..Phone::new(ip) }
+    }
+    /// `[trunk.NAME]` for it.
+    pub(crate) fn trunk(&self, name: &str) -> String {
+        format!("[trunk.{name}]\npeers = [\"sip:{}\"]\n", self.sip.address)
+    }
+    pub(crate) fn rtp_address(&self) -> SocketAddr {
+        self.rtp.local_addr().unwrap()
+    }
+    pub(crate) fn rtcp_address(&self) -> SocketAddr {
+        self.rtcp.local_addr().unwrap()
+    }
+    /// Its description: PCMU, and these attributes.
+    pub(crate) fn description(&self, version: u32, attributes: &str) -> String {
+        let media = format!("m=audio {} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n{attributes}", self.rtp_address().port());
+        self.described(version, &media)
+    }
+    /// Its description with these sections.
+    pub(crate) fn described(&self, version: u32, sections: &str) -> String {
+        let (ip, family) = (self.shown, if self.shown.is_ipv6() { "IP6" } else { "IP4" });
+        format!("v=0\r\no=- 1 {version} IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\n{sections}")
+    }
+}
+
+/// Two sockets on an even port and the next one.
+fn media_pair(ip: IpAddr) -> (UdpSocket, UdpSocket) {
+    loop {
+        let rtp = UdpSocket::bind((ip, 0)).unwrap();
+        let port = rtp.local_addr().unwrap().port();
+        if port % 2 == 0
+            && let Ok(rtcp) = UdpSocket::bind((ip, port + 1))
+        {
+            for socket in [&rtp, &rtcp] {
+                socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            }
+            return (rtp, rtcp);
+        }
+    }
+}
+
+/// A call that is up, and what each side was told.
+pub(crate) struct Call {
+    pub(crate) id: String,
+    /// The edge's SIP address.
+    pub(crate) sip: SocketAddr,
+    /// Our tag of the edge on the caller's side.
+    pub(crate) tag: String,
+    /// The INVITE that the callee got, and where from.
+    pub(crate) invite: (String, SocketAddr),
+    /// The 200 that the caller got.
+    pub(crate) ok: String,
+    /// Where the edge takes the caller's RTP.
+    pub(crate) near: SocketAddr,
+    /// Where it takes the callee's.
+    pub(crate) far: SocketAddr,
+}
+
+impl Call {
+    /// From one phone to the other, each with its usual description.
+    pub(crate) fn set_up(edge: &Process, id: &str, caller: &Phone, callee: &Phone) -> Call {
+        Call::agree(edge.address("udp"), id, (caller, &caller.description(1, "")), (callee, &callee.description(1, "")))
+    }
+    /// With these descriptions, over the edge's listener `sip`.
+    pub(crate) fn agree(
+        sip: SocketAddr,
+        id: &str,
+        (caller, offer): (&Phone, &str),
+        (callee, answer): (&Phone, &str),
+    ) -> Call {
+        caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, id, (1, ""), offer));
+        let invite = callee.sip.receive("INVITE ");
+        Call::answered(sip, id, caller, invite, (callee, answer))
+    }
+    /// What follows the INVITE that the callee got.
+    pub(crate) fn answered(
+        sip: SocketAddr,
+        id: &str,
+        caller: &Phone,
+        invite: (String, SocketAddr),
+        (callee, answer): (&Phone, &str),
+    ) -> Call {
+        callee.sip.send(invite.1, &callee.sip.answer_with(&invite.0, "200 OK", answer));
+        callee.sip.receive("ACK ");
+        let (ok, _) = caller.sip.receive("SIP/2.0 200");
+        let tag = to_tag(&ok).to_owned();
+        caller.sip.send(sip, &caller.sip.request_with("ACK", NUMBER, sip, id, (1, &tag), ""));
+        let (near, far) = (media_of(&ok), media_of(&invite.0));
+        for at in [near, far] {
+            wait_until_bound(next_port(at));
+        }
+        Call { id: id.to_owned(), sip, tag, invite, ok, near, far }
+    }
+    /// The caller changes the session: what it and the callee describe, and the 200 that it gets.
+    pub(crate) fn change(
+        &self,
+        cseq: u32,
+        (caller, offer): (&Phone, &str),
+        (callee, answer): (&Phone, &str),
+    ) -> String {
+        let request = caller.sip.request_with("INVITE", NUMBER, self.sip, &self.id, (cseq, &self.tag), offer);
+        caller.sip.send(self.sip, &request);
+        let (invite, from) = callee.sip.receive("INVITE ");
+        callee.sip.send(from, &callee.sip.answer_with(&invite, "200 OK", answer));
+        callee.sip.receive("ACK ");
+        let ok = loop {
+            let (ok, _) = caller.sip.receive("SIP/2.0 200");
+            if field(&ok, "CSeq") == format!("{cseq} INVITE") {
+                break ok;
+            }
+        };
+        caller.sip.send(self.sip, &caller.sip.request_with("ACK", NUMBER, self.sip, &self.id, (cseq, &self.tag), ""));
+        ok
+    }
+    /// The caller hangs up.
+    pub(crate) fn hang_up(&self, cseq: u32, caller: &Phone, callee: &Phone) {
+        let bye = caller.sip.request_with("BYE", NUMBER, self.sip, &self.id, (cseq, &self.tag), "");
+        caller.sip.send(self.sip, &bye);
+        let (bye, from) = callee.sip.receive("BYE ");
+        callee.sip.send(from, &callee.sip.answer_with(&bye, "200 OK", ""));
+        caller.sip.receive("SIP/2.0 200");
+    }
+}
+
+/// Where a description of the edge's says that the first stream goes.
+pub(crate) fn media_of(message: &str) -> SocketAddr {
+    let line =
+        |start: &str| message.lines().find_map(|line| line.strip_prefix(start)).unwrap_or_else(|| panic!("{message}"));
+    let ip: IpAddr = line("c=IN ").split(' ').nth(1).unwrap().parse().unwrap();
+    SocketAddr::new(ip, line("m=").split(' ').nth(1).unwrap().parse().unwrap())
+}
+
+/// Waits until the edge has bound a port that it names: its workers do so in their own time.
+pub(crate) fn wait_until_bound(at: SocketAddr) {
+    // A look at the system's table; to try the port would take it from the edge.
+    let (table, ip) = match at.ip() {
+        IpAddr::V4(ip) => ("/proc/net/udp", format!("{:08X}", u32::from_ne_bytes(ip.octets()))),
+        IpAddr::V6(ip) => {
+            let words = ip.octets();
+            let words = words.chunks_exact(4).map(|four| u32::from_ne_bytes(four.try_into().unwrap()));
+            ("/proc/net/udp6", words.map(|word| format!("{word:08X}")).collect())
+        }
+    };
+    let local = format!(" {ip}:{:04X} ", at.port());
+    until("the port is bound", || std::fs::read_to_string(table).unwrap().contains(&local).then_some(()));
+}
+
+/// The port of the other of the pair.
+pub(crate) fn next_port(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), address.port() + 1)
+}
+
+/// One packet of 20 ms.
+pub(crate) fn rtp(ssrc: u32, sequence: u16) -> Vec<u8> {
+    let mut packet = Vec::new();
+    let timestamp = u32::from(sequence) * 160;
+    let header = Rtp { marker: false, payload_type: 0, sequence, timestamp, ssrc, payload: 0..0 };
+    header.build(&[sequence as u8; 160], &mut packet);
+    packet
+}
+
+/// An empty receiver report.
+pub(crate) fn report(ssrc: u32) -> Vec<u8> {
+    [&[0x80, 201, 0, 1][..], &ssrc.to_be_bytes()].concat()
+}
+
+/// The next datagram and where it is from.
+pub(crate) fn received(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
+    let mut bytes = [0; 2048];
+    let (len, source) = socket.recv_from(&mut bytes).unwrap();
+    (bytes[..len].to_vec(), source)
+}
+
+/// Whether nothing waits in a socket.
+pub(crate) fn is_silent(socket: &UdpSocket) -> bool {
+    socket.set_nonblocking(true).unwrap();
+    let silent = socket.recv_from(&mut [0; 1]).is_err();
+    socket.set_nonblocking(false).unwrap();
+    silent
+}
