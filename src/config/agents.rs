@@ -192,13 +192,9 @@ fn parameters<'a>(key: &str, value: &'a Value<'a>, findings: &mut Findings) -> O
 fn template(name: &str, text: &str, span: Span, findings: &mut Findings) -> Option<Template> {
     match Template::parse(text) {
         Ok(template) => Some(template),
-        Err(word) if word.starts_with("header:") => {
-            not_yet(span, &format!("the placeholder {{{word}}}"), "headers in parameters", findings);
-            None
-        }
         Err(word) => {
             let message = format!("`{name}`: unknown placeholder {{{word}}}");
-            findings.error(code::BAD_VALUE, span, message, "{caller}, {called}, {route} and {trunk}");
+            findings.error(code::BAD_VALUE, span, message, "{caller}, {called}, {route}, {trunk} and {header:X-Name}");
             None
         }
     }

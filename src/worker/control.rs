@@ -55,6 +55,7 @@ impl Worker {
             Command::Open { .. }
             | Command::AddPlayer { .. }
             | Command::Tap { .. }
+            | Command::Press { .. }
             | Command::Wire { .. }
             | Command::Unwire { .. } => {
                 self.hand_on(now, at, command);

@@ -97,6 +97,7 @@ impl Call {
             called: &self.called.text,
             route: &self.route,
             trunk: self.legs[CALLER].trunk_name(),
+            headers: &self.headers,
         };
         Settings {
             account_sid: edge.config.account_sid.clone(),
@@ -130,8 +131,9 @@ impl Call {
     }
 
     fn agent_takes_call(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
-        if let Some(goodbye) = self.legs[leg].agent.as_ref().and_then(|side| side.agent.goodbye.clone()) {
-            self.goodbye = Some(goodbye);
+        let agent = self.legs[leg].agent.as_ref().map(|side| &side.agent);
+        if let Some(agent) = agent.filter(|agent| agent.goodbye.is_some()) {
+            self.goodbye = Some(agent.clone());
         }
         if self.state == State::Rerouting {
             self.state = State::Answered;
@@ -194,8 +196,7 @@ impl Call {
                 self.note(now, edge, leg, "hangs up");
                 self.end(now, edge, ReasonSlug::AgentHungUp);
             }
-            // The digits are for the caller's ear only.
-            AgentWish::Dtmf(_) => self.note(now, edge, leg, "digits towards the caller are not in this version"),
+            AgentWish::Dtmf(digits) => self.press(now, edge, leg, digits),
             // Else the caller would be lost with the agent that has it.
             AgentWish::Transfer(_) if self.legs.len() > ATTEMPTS_PER_CALL => {
                 self.note(now, edge, leg, "transfers the caller too often: it stays");
@@ -212,6 +213,16 @@ impl Call {
                 }
             }
         }
+    }
+
+    /// Presses keys towards the caller. The digits are for its ear only: never in a trace or a log.
+    fn press(&self, now: Instant, edge: &mut Edge, leg: usize, digits: String) {
+        let caller = self.spoken_end().and_then(|(end, spoken)| Some((end, spoken.presses?)));
+        let (Some(media), Some((end, payload))) = (self.media, caller) else {
+            return self.note(now, edge, leg, "presses keys that the caller takes no telephone-event for");
+        };
+        self.note(now, edge, leg, &format!("presses {} keys", digits.chars().count()));
+        edge.media(media, Command::Press { end, payload, digits });
     }
 
     /// What a worker wants to be noted of an agent.

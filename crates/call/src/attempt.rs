@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkgate_media::canonical;
-use trunkgate_route::{Agent, Peer, Target, Transport, Trunk};
+use trunkgate_route::{Agent, Peer, Target, TargetSpec, Transport, Trunk};
 
 use crate::answer::{Failure, seen_code};
 use crate::controller::StepResult;
@@ -58,6 +58,8 @@ pub(crate) enum Progress {
 /// A target that is being tried.
 #[derive(Debug)]
 pub(crate) struct Attempt {
+    /// The target as a route would write it.
+    pub(crate) spec: TargetSpec,
     /// The agent that it is, where it is one.
     pub(crate) agent: Option<Arc<Agent>>,
     /// Its trunk; `None` for a bare URI and an agent.
@@ -88,7 +90,7 @@ impl Attempt {
             Duration::ZERO => longest,
             timeout => timeout.min(longest),
         };
-        let mut called = None;
+        let (spec, mut called) = (target.spec(), None);
         let (trunk, number, uri, ring_timeout, no_response_timeout, left) = match target {
             Target::Trunk { trunk, number, peers } => {
                 let way = |p: Peer| Way::new(p.uri, p.host, p.port, p.transport);
@@ -112,6 +114,7 @@ impl Attempt {
             Target::Reject(_) => return None,
         };
         Some(Attempt {
+            spec,
             agent: called,
             trunk,
             number,

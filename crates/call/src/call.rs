@@ -42,7 +42,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use trunkgate_media::agent::Loss;
 use trunkgate_media::{AgentWish, EndId, MediaId, WireSpec};
-use trunkgate_route::Number;
+use trunkgate_route::{Agent, Number};
 use trunkgate_sdp::Description;
 use trunkgate_sip::{Answer, ClientId, DialogId, ServerId};
 
@@ -184,6 +184,8 @@ pub(crate) struct Call {
     pub(crate) answered_by: Option<usize>,
     pub(crate) caller: Caller,
     pub(crate) called: Number,
+    /// Headers of its INVITE that agents' parameters ask for.
+    pub(crate) headers: Vec<(String, String)>,
     /// Max-Forwards of what we send on.
     pub(crate) max_forwards: u8,
     /// What is offered to the targets: the caller's offer, `None` where its INVITE had none; in mid-call what it has
@@ -212,8 +214,8 @@ pub(crate) struct Call {
     pub(crate) spoken: Option<Spoken>,
     /// What plays to the caller.
     pub(crate) player: Option<Player>,
-    /// What the caller hears when nobody is left.
-    pub(crate) goodbye: Option<Arc<[u8]>>,
+    /// The agent whose goodbye the caller hears when nobody is left.
+    pub(crate) goodbye: Option<Arc<Agent>>,
 }
 
 impl Call {

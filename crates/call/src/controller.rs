@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use trunkgate_route::{Plan, Target};
+use trunkgate_route::{Plan, Target, TargetSpec};
 
 use crate::answer::{Failure, FinalAnswer, best};
 use crate::reason::{ReasonSlug, q850_of_code};
@@ -57,6 +57,20 @@ pub(crate) struct Targets {
 }
 
 impl Controller {
+    /// These targets, after a restart.
+    pub(crate) fn resume(left: Vec<Target>) -> Controller {
+        Controller::Plan(Targets { left: left.into(), on_busy: false, failures: Vec::new() })
+    }
+
+    /// What is left to be tried, as a route would write it.
+    pub(crate) fn left(&self) -> impl Iterator<Item = TargetSpec> {
+        let left = match self {
+            Controller::Plan(targets) => Some(&targets.left),
+            Controller::Done => None,
+        };
+        left.into_iter().flatten().map(Target::spec)
+    }
+
     /// A route's targets.
     pub(crate) fn plan(plan: Plan) -> Controller {
         let on_busy = plan.route.on_busy;

@@ -264,7 +264,7 @@ impl Gateway {
         self.note_if_done(key);
     }
 
-    fn note_if_done(&mut self, key: CallKey) {
+    pub(crate) fn note_if_done(&mut self, key: CallKey) {
         if self.calls.get(&key).is_some_and(Call::is_done) {
             self.done.push(key);
         }

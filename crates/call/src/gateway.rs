@@ -52,6 +52,9 @@ pub struct GatewayConfig {
 pub struct GatewaySnapshot {
     /// One entry a call.
     pub calls: Vec<crate::view::CallSnapshot>,
+    /// Media ports held, those of calls that are not in it too: their far ends may go on speaking into them for a while.
+    #[serde(default)]
+    pub ports: Vec<u16>,
 }
 
 /// All calls.
@@ -193,18 +196,36 @@ impl Gateway {
     pub fn sip_counts(&self) -> trunkgate_sip::Counts {
         self.edge.endpoint.counts()
     }
-    /// Answered calls in plain data; calls still being set up are not in it, nor those with an agent, whose socket cannot
-    /// be handed on. Listeners are left out of theirs.
+    /// Answered calls in plain data; calls still being set up are not in it. The socket of an agent cannot be handed on: its
+    /// name is.
     pub fn snapshot(&self, _now: Instant) -> GatewaySnapshot {
-        GatewaySnapshot { calls: self.calls.values().filter_map(|call| call.snapshot(&self.edge)).collect() }
+        GatewaySnapshot {
+            calls: self.calls.values().filter_map(|call| call.snapshot(&self.edge)).collect(),
+            ports: self.edge.sessions.ports().collect(),
+        }
     }
-    /// Takes calls back; their media sessions are told anew by [`Output::Media`] unless the caller restored them.
+    /// Takes calls back; their media sessions are told anew by [`Output::Media`] unless the caller restored them. Agents are
+    /// connected anew, by a stream of its own each: one that talks, or else the next target, while the caller hears our
+    /// ringback tone; and those that listen.
     pub fn restore(&mut self, now: Instant, snapshot: GatewaySnapshot) {
+        // All ports are taken before the first is drawn.
+        let mut resumed = Vec::new();
         for call in snapshot.calls {
             let key = CallKey(self.next_call);
             self.next_call += 1;
+            let agents = call.agents.clone();
             let call = Call::restore(now, &mut self.edge, key, call);
             self.calls.insert(key, call);
+            resumed.push((key, agents));
+        }
+        snapshot.ports.into_iter().for_each(|port| self.edge.ports.rest(port));
+        for (key, agents) in resumed {
+            self.at_work = Some(key);
+            if let Some(call) = self.calls.get_mut(&key) {
+                call.resume(now, &mut self.edge, &agents);
+            }
+            self.at_work = None;
+            self.note_if_done(key);
         }
         self.settle(now);
     }

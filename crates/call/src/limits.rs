@@ -39,6 +39,8 @@ pub const LISTENERS_PER_CALL: usize = 4;
 pub const AGENT_NEWS_SECONDS: u64 = 2;
 /// A worker tells that a goodbye has been heard within this time after its length, in seconds.
 pub const GOODBYE_NEWS_SECONDS: u64 = 2;
+/// Characters of a header's value in an agent's parameters.
+pub const PARAMETER_HEADER_CHARS: usize = 256;
 /// Characters of an agent's text that a trace shows.
 pub const AGENT_TEXT_CHARS: usize = 200;
 /// Bytes of a target that an agent names.

@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use trunkgate_media::mos::Codec;
 use trunkgate_media::{Command, EndId, Law, WireSpec};
 use trunkgate_sdp::{Description, Direction, Far, Identity, Media, Refusal, accept, answer_offer, offer_own};
@@ -22,7 +23,7 @@ const OWN_AUDIO: u8 = 0;
 const ANY_PORT: u16 = 9;
 
 /// What the caller and the edge speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Spoken {
     /// Index of the m-line.
     pub(crate) index: usize,
@@ -30,8 +31,10 @@ pub(crate) struct Spoken {
     pub(crate) audio: u8,
     /// Its audio's law.
     pub(crate) law: Law,
-    /// Its telephone-event's payload number.
+    /// Its telephone-event's payload number, as the caller sends it.
     pub(crate) keys: Option<u8>,
+    /// The same as the caller wants it.
+    pub(crate) presses: Option<u8>,
 }
 
 impl Call {
@@ -67,7 +70,8 @@ impl Call {
         let port = self.end_of_caller(edge, index).ok_or_else(missing)?;
         let section = answer.media.get_mut(index).ok_or_else(missing)?;
         section.port = port;
-        let spoken = Spoken { index, audio, law: law(&codec), keys: keys(section) };
+        let keys = keys(section);
+        let spoken = Spoken { index, audio, law: law(&codec), keys, presses: keys };
         let caller = &mut self.legs[CALLER];
         caller.protect_answer(edge, &mut answer, offer);
         let answer = caller.stamp(answer);
@@ -176,8 +180,9 @@ impl Call {
         let section = sent.media.get(stream.index).ok_or_else(missing)?;
         let named = |number: u8, name: &str| section.rtpmap(number).is_some_and(|map| map.is(name));
         let audio = stream.payloads.iter().find(|(ours, _)| named(*ours, &stream.codec)).ok_or_else(missing)?;
-        let keys = stream.payloads.iter().find(|(ours, _)| named(*ours, TELEPHONE_EVENT)).map(|(ours, _)| *ours);
-        let spoken = Spoken { index: stream.index, audio: audio.1, law: law(&stream.codec), keys };
+        let events = stream.payloads.iter().find(|(ours, _)| named(*ours, TELEPHONE_EVENT));
+        let (keys, presses) = (events.map(|(ours, _)| *ours), events.map(|(_, theirs)| *theirs));
+        let spoken = Spoken { index: stream.index, audio: audio.1, law: law(&stream.codec), keys, presses };
         let relatch = caller.take_theirs(answer);
         caller.ours = Some(sent);
         self.speak(now, edge, spoken, &stream.answerer, relatch);

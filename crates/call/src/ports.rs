@@ -52,6 +52,14 @@ impl PortPool {
         was_free
     }
 
+    /// Makes a free pair the last to be used: somebody may still speak into it.
+    pub(crate) fn rest(&mut self, port: u16) {
+        if let Some(at) = self.free.iter().position(|free| *free == port) {
+            self.free.remove(at);
+            self.free.push_back(port);
+        }
+    }
+
     /// Pairs taken.
     pub(crate) fn in_use(&self) -> usize {
         self.in_use
@@ -107,6 +115,18 @@ mod tests {
         let next: Vec<u16> = std::iter::from_fn(|| pool.take()).collect();
         assert_eq!(next.len(), 500);
         assert_eq!(next.last(), Some(&port));
+    }
+
+    #[test]
+    fn a_pair_that_rests_is_used_last() {
+        let mut pool = pool(1000, 1999);
+        let resting: Vec<u16> = pool.free.iter().take(3).copied().collect();
+        resting.iter().for_each(|port| pool.rest(*port));
+        pool.rest(999);
+        let next: Vec<u16> = std::iter::from_fn(|| pool.take()).collect();
+        assert_eq!((next.len(), &next[497..]), (500, resting.as_slice()));
+        pool.rest(resting[0]);
+        assert_eq!(pool.take(), None, "taken pairs stay taken");
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(crate) struct Renegotiation {
     /// The offer.
     offer: Description,
     /// Ends drawn for streams that are new.
-    added: Vec<EndId>,
+    pub(crate) added: Vec<EndId>,
     /// Whether it puts back what an earlier one has changed on one side only.
     restores: bool,
 }

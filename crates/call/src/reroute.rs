@@ -111,6 +111,7 @@ impl Call {
         self.attempt = None;
         self.late = None;
         self.callee = Some(leg);
+        self.answered_by.get_or_insert(leg);
         edge.trunks.answered(self.legs[leg].trunk_name());
         if self.legs[leg].agent.is_some() {
             self.converse(now, edge, leg);
@@ -135,7 +136,7 @@ impl Call {
     fn leave(&mut self, now: Instant, edge: &mut Edge, reason: ReasonSlug) {
         edge.decide(now, self.key, "no target is left");
         self.stop_player(edge);
-        match self.goodbye.take() {
+        match self.goodbye.as_ref().and_then(|agent| agent.goodbye.clone()) {
             Some(sound) if self.play_last(now, edge, &sound, reason) => {}
             Some(_) | None => self.end(now, edge, reason),
         }

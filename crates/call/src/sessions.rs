@@ -28,6 +28,17 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
+    /// The RTP ends of a session, and the name that its next end gets.
+    pub(crate) fn ends(&self, id: MediaId) -> Option<(Vec<EndId>, u16)> {
+        let session = self.live.get(&id)?;
+        Some((session.ports.keys().copied().collect(), session.next_end))
+    }
+
+    /// The port pairs held.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = u16> {
+        self.live.values().flat_map(|session| session.ports.values().copied())
+    }
+
     /// Port pairs held in all, for the invariants.
     pub(crate) fn ports_held(&self) -> usize {
         self.live.values().map(|s| s.ports.len()).sum()
@@ -92,21 +103,21 @@ impl Edge {
         self.media(id, Command::RemoveEnd { end });
     }
 
-    /// Begins a session anew that comes back from a snapshot.
-    pub(crate) fn resume_session(&mut self, id: MediaId, key: CallKey) {
+    /// Begins a session anew that comes back from a snapshot; names of ends go on from `next_end`.
+    pub(crate) fn resume_session(&mut self, id: MediaId, key: CallKey, next_end: u16) {
         self.sessions.next = self.sessions.next.max(id.0.saturating_add(1));
         self.start_session(id, key);
+        if let Some(session) = self.sessions.live.get_mut(&id) {
+            session.next_end = next_end;
+        }
     }
 
     /// Takes an end of such a session back, with its very ports.
     pub(crate) fn resume_end(&mut self, id: MediaId, end: EndId, bind: SocketAddr) -> Arc<EndCounters> {
         let counters = Arc::new(EndCounters::default());
         let reserved = self.ports.reserve(bind.port());
-        if let Some(session) = self.sessions.live.get_mut(&id) {
-            session.next_end = session.next_end.max(end.0.saturating_add(1));
-            if reserved {
-                session.ports.insert(end, bind.port());
-            }
+        if let Some(session) = self.sessions.live.get_mut(&id).filter(|_| reserved) {
+            session.ports.insert(end, bind.port());
         }
         self.media(id, Command::AddEnd { end, spec: EndSpec { bind, counters: counters.clone() } });
         counters

@@ -1,6 +1,6 @@
-//! Answered calls in plain data, and back: no clock, no index, no shared pointer inside. A call with an agent is not in
-//! it: its socket cannot be handed on, and who comes back for the caller would have nobody to bring. A call between
-//! trunks is, without those who listen to it.
+//! Answered calls in plain data, and back: no clock, no index, no shared pointer inside. The socket of an agent cannot be
+//! handed on: its name is, and it is connected anew, by another stream. A change of the session that is under way (a
+//! re-INVITE without its last word) is forgotten: the session is as before, and what still comes of it is refused.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,17 +9,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use trunkgate_media::{Command, EndId, MediaId, RemoteSpec, WireSpec};
-use trunkgate_route::{Number, Trunk};
+use trunkgate_media::{Command, EndCounters, EndId, MediaId, RemoteSpec, WireSpec};
+use trunkgate_route::{Agent, Number, TargetSpec, Trunk};
 use trunkgate_sdp::Description;
 use trunkgate_sip::Party;
 use trunkgate_sip::dialog::DialogSnapshot;
 
+use crate::agent_leg::AgentSide;
 use crate::call::{CALLER, Call, CallKey, State, Times};
 use crate::controller::Controller;
 use crate::edge::Edge;
 use crate::index::{Named, Place};
 use crate::leg::{Leg, LegState, StreamEnd};
+use crate::limits::LISTENERS_PER_CALL;
+use crate::local::Spoken;
 use crate::numbers::Caller;
 use crate::quality::{Scored, add_counters};
 use crate::trace::Trace;
@@ -40,10 +43,38 @@ pub struct CallSnapshot {
     answered_ms: u64,
     first_ring_ms: Option<u64>,
     failovers: u32,
+    max_forwards: u8,
+    ring_timeout_ms: Option<u64>,
+    headers: Vec<(String, String)>,
     media: MediaId,
-    /// The caller's leg, then the callee's.
-    legs: [LegSnapshot; 2],
+    next_end: u16,
+    /// RTP ends of legs that are forgotten.
+    ends_left: Vec<EndId>,
+    /// The caller's leg, then the callee's where that is a far end.
+    legs: Vec<LegSnapshot>,
     wires: Vec<(EndId, EndId, WireSpec)>,
+    spoken: Option<Spoken>,
+    /// The agent that had the caller.
+    former: Option<FormerAgent>,
+    /// The agent whose goodbye the caller would hear.
+    goodbye: Option<String>,
+    pub(crate) agents: AgentsSnapshot,
+}
+
+/// What is connected anew, by name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct AgentsSnapshot {
+    /// Where a caller goes on that has no far end: its agent or what was being tried, then the targets left.
+    targets: Vec<TargetSpec>,
+    listeners: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct FormerAgent {
+    sid: String,
+    name: String,
+    end: EndId,
+    figures: RtpView,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -99,13 +130,20 @@ struct EndSnapshot {
 }
 
 impl Call {
-    /// In plain data; `None` while it is being set up, changed or ended.
+    /// In plain data; `None` while it is being set up or ended.
     pub(crate) fn snapshot(&self, edge: &Edge) -> Option<CallSnapshot> {
-        // Whether the caller has acknowledged, the endpoint knows.
-        if self.state != State::Answered || self.renegotiation.is_some() || self.late.is_some() {
+        if matches!(self.state, State::Searching | State::Ended) {
             return None;
         }
-        let callee = &self.legs[self.callee?];
+        let is_far = |leg: &usize| self.legs.get(*leg).is_some_and(|leg| leg.agent.is_none());
+        let callee = self.callee.filter(is_far);
+        let added: &[EndId] = self.renegotiation.as_ref().map_or(&[], |pending| &pending.added);
+        // Whether the caller has acknowledged, the endpoint knows.
+        let kept = [Some(CALLER), callee].into_iter().flatten();
+        let legs: Vec<LegSnapshot> = kept.map(|leg| self.legs[leg].snapshot(edge, added)).collect::<Option<_>>()?;
+        let is_kept = |end: EndId| legs.iter().any(|leg| leg.ends.iter().any(|kept| kept.end == end));
+        let wires = self.wires.iter().filter(|(from, (to, _))| is_kept(**from) && is_kept(*to));
+        let (ends, next_end) = edge.sessions.ends(self.media?)?;
         Some(CallSnapshot {
             sid: self.sid().to_owned(),
             route: self.route.to_string(),
@@ -115,25 +153,58 @@ impl Call {
             called: (&self.called).into(),
             started_ms: unix_ms(self.times.started),
             answered_ms: unix_ms(self.times.answered?),
-            first_ring_ms: self.times.first_ring.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+            first_ring_ms: self.times.first_ring.map(millis),
             failovers: self.failovers,
+            max_forwards: self.max_forwards,
+            ring_timeout_ms: self.route_ring_timeout.map(millis),
+            headers: self.headers.clone(),
             media: self.media?,
-            legs: [self.legs[CALLER].snapshot(edge)?, callee.snapshot(edge)?],
-            wires: self.wires.iter().map(|(from, (to, wire))| (*from, *to, wire.clone())).collect(),
+            next_end,
+            ends_left: ends.into_iter().filter(|end| !is_kept(*end)).collect(),
+            wires: wires.map(|(from, (to, wire))| (*from, *to, wire.clone())).collect(),
+            spoken: self.spoken,
+            former: self.callee.or(self.answered_by).and_then(|leg| FormerAgent::of(&self.legs[leg])),
+            goodbye: self.goodbye.as_ref().map(|agent| agent.name.to_string()),
+            agents: AgentsSnapshot {
+                targets: if callee.is_none() { self.targets_left() } else { Vec::new() },
+                listeners: self.listeners(),
+            },
+            legs,
         })
+    }
+
+    /// Where the caller of an agent would go on.
+    fn targets_left(&self) -> Vec<TargetSpec> {
+        let agent = self.callee.and_then(|leg| self.legs[leg].agent.as_ref());
+        let agent = agent.map(|side| TargetSpec::Agent(side.agent.name.to_string()));
+        let tried = self.attempt.as_ref().map(|attempt| attempt.spec.clone());
+        agent.into_iter().chain(tried).chain(self.controller.left()).collect()
+    }
+
+    fn listeners(&self) -> Vec<String> {
+        let live = self.legs.iter().filter(|leg| leg.state != LegState::Ended);
+        let listening = live.filter_map(|leg| leg.agent.as_ref()).filter(|side| side.listens);
+        listening.map(|side| side.agent.name.to_string()).collect()
     }
 
     /// From plain data: dialogs, ports and look-ups are entered, and the media worker told anew.
     pub(crate) fn restore(now: Instant, edge: &mut Edge, key: CallKey, snapshot: CallSnapshot) -> Call {
-        edge.resume_session(snapshot.media, key);
+        edge.resume_session(snapshot.media, key, snapshot.next_end);
+        let callee = (snapshot.legs.len() > 1).then_some(1);
         let mut legs = Vec::new();
         for (at, leg) in snapshot.legs.into_iter().enumerate() {
             legs.push(Leg::restore(edge, Place { key, leg: at }, snapshot.media, leg));
+        }
+        for end in snapshot.ends_left {
+            edge.remove_end(snapshot.media, end);
         }
         let mut wires = BTreeMap::new();
         for (from, to, wire) in snapshot.wires {
             edge.media(snapshot.media, Command::Wire { from, to, wire: wire.clone() });
             wires.insert(from, (to, wire));
+        }
+        if callee.is_none() {
+            legs.extend(snapshot.former.map(|former| former.restore(now, edge)));
         }
         edge.index.sids.insert(snapshot.sid, key);
         edge.traces.insert(key, Trace::new(now));
@@ -142,20 +213,22 @@ impl Call {
         let date = |ms| -> SystemTime { UNIX_EPOCH + Duration::from_millis(ms) };
         Call {
             key,
-            state: State::Answered,
+            state: if callee.is_some() { State::Answered } else { State::Rerouting },
+            callee,
+            answered_by: (legs.len() > 1).then_some(1),
             legs,
-            callee: Some(1),
             caller: Caller {
                 number: snapshot.caller.into(),
                 display: snapshot.caller_display,
                 anonymous: snapshot.anonymous,
             },
             called: snapshot.called.into(),
-            max_forwards: 0,
+            headers: snapshot.headers,
+            max_forwards: snapshot.max_forwards,
             offer: None,
             late: None,
             route: Arc::from(snapshot.route),
-            route_ring_timeout: None,
+            route_ring_timeout: snapshot.ring_timeout_ms.map(Duration::from_millis),
             controller: Controller::Done,
             attempt: None,
             media: Some(snapshot.media),
@@ -174,16 +247,60 @@ impl Call {
             failovers: snapshot.failovers,
             failed_over: None,
             ending: None,
-            spoken: None,
+            spoken: snapshot.spoken,
             player: None,
-            goodbye: None,
-            answered_by: Some(1),
+            goodbye: snapshot.goodbye.and_then(|name| edge.table.agent(&name).cloned()),
         }
+    }
+
+    /// Connects its agents anew, once all calls have their ports.
+    pub(crate) fn resume(&mut self, now: Instant, edge: &mut Edge, agents: &AgentsSnapshot) {
+        for name in agents.listeners.iter().take(LISTENERS_PER_CALL) {
+            match edge.table.agent(name).cloned() {
+                Some(agent) => {
+                    self.add_agent(now, edge, &agent, true);
+                }
+                None => edge.decide(now, self.key, format!("{name} listens no longer: it is not configured any more")),
+            }
+        }
+        if self.callee.is_some() {
+            return self.tap_caller(now, edge);
+        }
+        let targets = agents.targets.iter().filter_map(|target| edge.target(target)).collect();
+        self.controller = Controller::resume(targets);
+        self.search_on(now, edge);
     }
 }
 
+impl FormerAgent {
+    fn of(leg: &Leg) -> Option<FormerAgent> {
+        let side = leg.agent.as_ref()?;
+        let (sid, name) = (leg.sid.clone(), side.agent.name.to_string());
+        Some(FormerAgent { sid, name, end: side.end, figures: leg.view().rtp })
+    }
+
+    /// Its leg, ended: for the call's record.
+    fn restore(self, now: Instant, edge: &Edge) -> Leg {
+        let side = AgentSide {
+            agent: edge.table.agent(&self.name).cloned().unwrap_or_else(|| Arc::new(Agent::at(&self.name, ""))),
+            end: self.end,
+            counters: Arc::new(EndCounters::default()),
+            began: now,
+            listens: false,
+            hears: None,
+        };
+        Leg { state: LegState::Ended, earlier: self.figures, ..Leg::of_agent(self.sid, side) }
+    }
+}
+
+/// A duration as it is written down.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Leg {
-    fn snapshot(&self, edge: &Edge) -> Option<LegSnapshot> {
+    /// `added`: ends that are not agreed upon yet.
+    fn snapshot(&self, edge: &Edge, added: &[EndId]) -> Option<LegSnapshot> {
         let text = |d: &Option<Description>| d.as_ref().map(Written::new);
         let mut figures = self.earlier.clone();
         for end in &self.ends {
@@ -207,6 +324,7 @@ impl Leg {
             ends: self
                 .ends
                 .iter()
+                .filter(|e| !added.contains(&e.end))
                 .map(|e| EndSnapshot { index: e.index, end: e.end, bind: e.bind, remote: e.remote.clone() })
                 .collect(),
         })

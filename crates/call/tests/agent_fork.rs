@@ -5,7 +5,7 @@
 mod bench;
 
 use bench::agents::{Told, agent, agent_table, hang_up, to_agent};
-use bench::{Bench, CARRIER, Dialed, Dialing, PBX, answer, offer, route, sdp, table, to_trunk, usual_trunks};
+use bench::{Bench, CARRIER, Dialed, Dialing, PBX, answer, offer, route, sdp, to_trunk};
 use trunkgate_media::agent::{Loss, TrackSet};
 use trunkgate_media::{AgentWish, EndId, Event, Law, TapSpec};
 use trunkgate_route::{Route, TargetSpec};
@@ -242,24 +242,4 @@ fn no_call_has_more_listeners_than_the_limit() {
     let mut bench = forked(vec![to_trunk("pbx")], &names);
     bench.invite(CARRIER, "+14155550100", &offer());
     assert_eq!(bench.asked().len(), trunkgate_call::limits::LISTENERS_PER_CALL);
-}
-
-#[test]
-fn a_restart_keeps_a_call_between_trunks_and_lets_one_with_an_agent_go() {
-    let mut bench = forked(vec![to_trunk("pbx")], &["scribe"]);
-    let (mut caller, callee, scribe) = ringing(&mut bench);
-    bench.open(scribe);
-    answered(&mut bench, &mut caller, &callee);
-    bench.restart(table(usual_trunks(), vec![route(vec![to_trunk("pbx")])]));
-    let view = bench.gateway.calls(bench.now).remove(0);
-    assert_eq!((view.legs.len(), view.state), (2, "answered"));
-    hang_up(&mut bench, &mut caller);
-    let bye = bench.expect(PBX, "BYE");
-    bench.receive(PBX, callee.respond(&bye, 200, ""));
-    bench.finish();
-
-    let mut bench = Bench::with_agents(vec![to_agent("desk")]);
-    bench.talking();
-    bench.restart(table(usual_trunks(), vec![route(vec![to_trunk("pbx")])]));
-    assert_eq!(bench.gateway.live_calls(), 0);
 }

@@ -4,9 +4,9 @@
 mod bench;
 
 use bench::agents::{Told, agent, agent_table, hang_up, to_agent};
-use bench::{BACKUP, Bench, CARRIER, Dialed, PBX, answer, route, to_trunk};
+use bench::{BACKUP, Bench, CARRIER, Dialed, PBX, answer, route, sdp, to_trunk};
 use trunkgate_call::limits::ATTEMPTS_PER_CALL;
-use trunkgate_media::{AgentWish, Event};
+use trunkgate_media::{AgentWish, EndId, Event};
 use trunkgate_route::{Agent, OnClose};
 
 #[test]
@@ -115,14 +115,57 @@ fn what_cannot_be_done_is_noted_and_the_call_goes_on() {
     for target in ["trunk:nowhere", "agent:nobody", "reject:486", "", "trunk:pbx/+1x", &"x".repeat(5000)] {
         bench.wish(desk, AgentWish::Transfer(target.to_owned()));
     }
-    bench.wish(desk, AgentWish::Dtmf("1234#".into()));
     bench.news(Event::AgentNote { end: desk, text: format!("not JSON:\r\n{}", "y".repeat(5000)) });
     bench.nothing();
     assert_eq!((bench.state(), bench.told()), ("answered", vec![]));
     let story = bench.story();
     assert!(story.contains("transfer to trunk:nowhere: no such target"), "{story}");
     assert!(story.contains("not JSON:  yyy") && story.lines().all(|line| line.len() < 250), "{story}");
+    hang_up(&mut bench, &mut caller);
+    bench.finish();
+}
+
+#[test]
+fn an_agent_presses_keys_towards_the_caller_and_nobody_else_hears_which() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk")]);
+    let (mut caller, own, desk) = bench.talking();
+    bench.wish(desk, AgentWish::Dtmf("1234#".into()));
+    bench.nothing();
+    assert_eq!(bench.told(), [Told::Press(own, 101, "1234#".into())]);
+    let story = bench.story();
+    assert!(story.contains("agent 1: presses 5 keys"), "{story}");
     assert!(!story.contains("1234") && !bench.logs.iter().any(|line| line.contains("1234")));
     hang_up(&mut bench, &mut caller);
     bench.finish();
+}
+
+#[test]
+fn a_caller_has_keys_pressed_by_the_number_that_it_wants_or_not_at_all() {
+    let events = |number: u8, offered: &str| {
+        let body = sdp("198.51.100.7", 40_000, 1, offered, "sendrecv");
+        body.replace("a=rtpmap:101", &format!("a=rtpmap:{number}"))
+    };
+    for (offer, ack, number) in [
+        (events(96, "0 96"), String::new(), Some(96)),
+        (events(101, "0"), String::new(), None),
+        // It was offered 101, and wants 97.
+        (String::new(), events(97, "0 97"), Some(97)),
+        (String::new(), events(97, "0"), None),
+    ] {
+        let mut bench = Bench::with_agents(vec![to_agent("desk")]);
+        let mut caller = bench.invite(CARRIER, "+14155550100", &offer);
+        bench.expect(CARRIER, "SIP/2.0 100");
+        bench.expect(CARRIER, "SIP/2.0 180");
+        let (desk, _) = bench.asked().remove(0);
+        bench.open(desk);
+        caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
+        bench.receive(CARRIER, caller.request("ACK", &ack, ""));
+        bench.told();
+        bench.wish(desk, AgentWish::Dtmf("5".into()));
+        let expected: Vec<Told> = number.map(|n| Told::Press(EndId(0), n, "5".into())).into_iter().collect();
+        assert_eq!(bench.told(), expected);
+        assert_eq!(bench.story().contains("takes no telephone-event"), number.is_none());
+        hang_up(&mut bench, &mut caller);
+        bench.finish();
+    }
 }

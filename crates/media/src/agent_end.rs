@@ -251,7 +251,8 @@ impl AgentEnd {
         }
     }
 
-    fn note(&mut self, text: String, events: &mut VecDeque<Event>) {
+    /// Tells something of it, so often and no more.
+    pub(crate) fn note(&mut self, text: String, events: &mut VecDeque<Event>) {
         if self.notes < AGENT_NOTES {
             self.notes += 1;
             events.push_back(Event::AgentNote { end: self.id, text });

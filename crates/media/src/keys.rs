@@ -39,6 +39,11 @@ impl Keys {
     }
 }
 
+/// The event of a key, letters large or small; `None` for what is none.
+pub(crate) fn event_of(key: char) -> Option<u8> {
+    (0..=15).find(|event| self::key(*event) == Some(key.to_ascii_uppercase()))
+}
+
 /// RFC 4733 §3.2; other events are no keys.
 fn key(event: u8) -> Option<char> {
     Some(match event {

@@ -18,6 +18,7 @@ pub mod mos;
 mod origin;
 pub mod packet;
 mod player;
+mod press;
 mod relay;
 mod reports;
 pub mod rewrite;

@@ -40,6 +40,8 @@ pub const AGENT_BYTES_HELD: u64 = 256 << 20;
 pub const AGENT_SHARE_MS: u64 = 1000;
 /// What an agent may want of its call (transfer, hangup, digits), a second; more is noted and not passed on.
 pub const AGENT_WISHES_PER_SECOND: u32 = 16;
+/// Keys that wait to be pressed towards one far side; further ones are left out, and noted.
+pub const KEYS_WAITING: usize = 128;
 /// Notes about one agent for the call's trace; further ones are counted by its stream only.
 pub const AGENT_NOTES: u32 = 200;
 /// Longest name of a master key in packets (MKI, RFC 4568 §6.1), in bytes.

@@ -121,6 +121,7 @@ impl Session {
             Command::AddAgent { end, spec } => self.add_agent(now, end, &spec),
             Command::AddPlayer { end, sound } => self.add_player(end, sound),
             Command::Tap { of, listener, audio } => self.tap(of, listener, audio),
+            Command::Press { end, payload, digits } => self.press(end, payload, &digits),
             Command::SetRemote { end, remote } => self.set_remote(now, end, remote),
             Command::Wire { from, to, wire } => self.wire(now, from, to, wire),
             Command::Unwire { from } => self.unwire(|end, _| end == from),

@@ -237,6 +237,15 @@ pub enum Command {
         /// What it hears, instead of what it heard of this end before.
         audio: TapSpec,
     },
+    /// Presses keys towards an end's far side, while the edge makes its stream: telephone-events in the place of audio.
+    Press {
+        /// The end.
+        end: EndId,
+        /// The far side's payload number for telephone-event.
+        payload: u8,
+        /// `0` to `9`, `*`, `#`, `A` to `D`.
+        digits: String,
+    },
     /// Says where an end's far side is.
     SetRemote {
         /// The end.

@@ -110,12 +110,25 @@ impl Session {
         }
     }
 
+    /// Presses keys towards an end's far side; nothing where another far side feeds it.
+    pub(crate) fn press(&mut self, id: EndId, payload: u8, digits: &str) {
+        let at = self.position(id);
+        let voice = at.and_then(|at| self.ends.get_mut(at)).and_then(|end| end.voice.as_mut());
+        let left_out = voice.map_or(0, |voice| voice.press(payload, digits));
+        let agent = self.agents.iter_mut().find(|agent| agent.wire.is_some_and(|feed| feed.to == id));
+        if let Some(agent) = agent.filter(|_| left_out > 0) {
+            let text = format!("too many keys wait to be pressed: {left_out} are left out");
+            agent.note(text, &mut self.events);
+        }
+    }
+
     /// One tick of an end's clock, if it is due.
     fn speak(&mut self, now: Instant, at: usize, packet: &mut PacketBuf) -> Option<Spoken> {
         let end = self.ends.get_mut(at)?;
-        let tick = end.voice.as_mut()?.take(now)?;
-        let id = end.id;
-        let fed = |wire: Option<Feed>| wire.is_some_and(|feed| feed.to == id);
+        let voice = end.voice.as_mut()?;
+        let tick = voice.take(now)?;
+        let (id, pressing) = (end.id, voice.is_pressing());
+        let fed = |wire: Option<Feed>| !pressing && wire.is_some_and(|feed| feed.to == id);
         let mut frame = SILENT;
         let agent = self.agents.iter().position(|agent| fed(agent.wire));
         let player = self.players.iter().position(|player| fed(player.wire));

@@ -10,6 +10,7 @@ use trunkgate_agent::{Tick, Ticks};
 
 use crate::codec::g711::{ULAW_SILENCE, alaw_to_ulaw, ulaw_to_alaw};
 use crate::packet::{PACKET, PacketBuf};
+use crate::press::{KeyPacket, Presses};
 use crate::rtp::{FIXED_HEADER, Rtp};
 use crate::spec::{EndId, Law, MediaId, WireSpec};
 
@@ -53,6 +54,9 @@ pub(crate) struct Voice {
     ssrc: u32,
     sequence: u16,
     timestamp: u32,
+    presses: Presses,
+    /// A key's packet, due instead of audio.
+    key: Option<KeyPacket>,
 }
 
 impl Voice {
@@ -73,6 +77,8 @@ impl Voice {
             // Far from rolling over, so that a far side that misses the beginning still counts right (RFC 3711 §3.3.1).
             sequence: numbers as u16 & 0x7fff,
             timestamp: (numbers >> 32) as u32,
+            presses: Presses::default(),
+            key: None,
         }
     }
     /// Another feeder, on the same clock.
@@ -85,7 +91,17 @@ impl Voice {
     }
     /// The next tick, if it is due.
     pub(crate) fn take(&mut self, now: Instant) -> Option<Tick> {
-        self.ticks.take(now)
+        let tick = self.ticks.take(now)?;
+        self.key = self.presses.next(self.timestamp_of(tick));
+        Some(tick)
+    }
+    /// Presses keys from the next tick on, or behind those that wait; how many are left out.
+    pub(crate) fn press(&mut self, payload: u8, digits: &str) -> usize {
+        self.presses.add(payload, digits)
+    }
+    /// Whether the tick that was taken is a key's: nobody's audio is to be used for it.
+    pub(crate) fn is_pressing(&self) -> bool {
+        self.key.is_some()
     }
     /// Puts a frame of `feeder` into the packet and returns its header. Only what is written has a sequence number: media
     /// time that was not sent is a jump of the timestamp.
@@ -96,6 +112,9 @@ impl Voice {
         frame: &Frame,
         packet: &mut PacketBuf,
     ) -> Option<Rtp> {
+        if let Some(key) = self.key.take() {
+            return self.write_key(&key, packet);
+        }
         let area = packet.receive_area().get_mut(..FIXED_HEADER + FRAME_SAMPLES)?;
         let (header, payload) = area.split_at_mut(FIXED_HEADER);
         *header.first_mut()? = 0x80;
@@ -106,19 +125,39 @@ impl Voice {
         // A change of feeder begins a talk spurt (RFC 3551 §4.1); silence between two feeders does not.
         let marker = feeder.is_some() && feeder != self.feeder;
         self.feeder = feeder.or(self.feeder);
-        // Truncation is meant: timestamps are modulo 2^32.
-        let rtp = Rtp {
-            marker,
-            payload_type: self.feed.payload,
-            sequence: self.sequence,
-            timestamp: self.timestamp.wrapping_add((tick.index as u32).wrapping_mul(FRAME_TICKS)),
-            ssrc: self.ssrc,
-            payload: FIXED_HEADER..FIXED_HEADER + FRAME_SAMPLES,
-        };
+        let (timestamp, payload_type) = (self.timestamp_of(tick), self.feed.payload);
+        self.finish(marker, payload_type, timestamp, FRAME_SAMPLES, packet)
+    }
+
+    fn write_key(&mut self, key: &KeyPacket, packet: &mut PacketBuf) -> Option<Rtp> {
+        let area = packet.receive_area().get_mut(..FIXED_HEADER + key.payload.len())?;
+        let (header, payload) = area.split_at_mut(FIXED_HEADER);
+        *header.first_mut()? = 0x80;
+        payload.copy_from_slice(&key.payload);
+        self.finish(key.marker, key.payload_type, key.timestamp, key.payload.len(), packet)
+    }
+
+    /// Numbers a packet whose payload of so many bytes is written.
+    fn finish(
+        &mut self,
+        marker: bool,
+        payload_type: u8,
+        timestamp: u32,
+        bytes: usize,
+        packet: &mut PacketBuf,
+    ) -> Option<Rtp> {
+        let payload = FIXED_HEADER..FIXED_HEADER + bytes;
+        let rtp = Rtp { marker, payload_type, sequence: self.sequence, timestamp, ssrc: self.ssrc, payload };
         self.sequence = self.sequence.wrapping_add(1);
-        packet.set_len(FIXED_HEADER + FRAME_SAMPLES);
+        packet.set_len(FIXED_HEADER + bytes);
         rtp.write(packet.data_mut());
         Some(rtp)
+    }
+
+    /// The timestamp of a tick.
+    fn timestamp_of(&self, tick: Tick) -> u32 {
+        // Truncation is meant: timestamps are modulo 2^32.
+        self.timestamp.wrapping_add((tick.index as u32).wrapping_mul(FRAME_TICKS))
     }
 }
 

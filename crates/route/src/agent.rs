@@ -27,6 +27,8 @@ pub enum Piece {
     Route,
     /// `{trunk}`: the name of the caller's trunk.
     Trunk,
+    /// `{header:NAME}`: that header of the caller's INVITE.
+    Header(String),
 }
 
 /// What the pieces of a parameter stand for in one call.
@@ -40,6 +42,19 @@ pub struct Facts<'a> {
     pub route: &'a str,
     /// Name of the caller's trunk.
     pub trunk: &'a str,
+    /// Headers of the caller's INVITE, name and value; one that is not there stands for nothing.
+    pub headers: &'a [(String, String)],
+}
+
+/// What a far end proves itself with: told to nobody.
+const SECRET_HEADERS: [&str; 2] = ["Authorization", "Proxy-Authorization"];
+
+/// A header's name that a value may ask for: a token (RFC 3261 §25.1).
+fn is_header(name: &str) -> bool {
+    let token = |c: char| c.is_ascii_alphanumeric() || "-.!%*_+`'~".contains(c);
+    !name.is_empty()
+        && name.chars().all(token)
+        && !SECRET_HEADERS.iter().any(|secret| secret.eq_ignore_ascii_case(name))
 }
 
 /// A parameter's value with its placeholders.
@@ -63,7 +78,10 @@ impl Template {
                 "called" => Piece::Called,
                 "route" => Piece::Route,
                 "trunk" => Piece::Trunk,
-                _ => return Err(name.to_owned()),
+                _ => match name.strip_prefix("header:").filter(|header| is_header(header)) {
+                    Some(header) => Piece::Header(header.to_owned()),
+                    None => return Err(name.to_owned()),
+                },
             };
             if !before.is_empty() {
                 pieces.push(Piece::Text(before.to_owned()));
@@ -85,9 +103,20 @@ impl Template {
                 Piece::Called => facts.called.to_owned(),
                 Piece::Route => facts.route.to_owned(),
                 Piece::Trunk => facts.trunk.to_owned(),
+                Piece::Header(name) => {
+                    let found = facts.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+                    found.map(|(_, value)| value.clone()).unwrap_or_default()
+                }
             }
         };
         self.pieces.iter().map(text).collect()
+    }
+    /// The headers that it asks for.
+    pub fn headers(&self) -> impl Iterator<Item = &str> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Header(name) => Some(name.as_str()),
+            Piece::Text(_) | Piece::Caller | Piece::Called | Piece::Route | Piece::Trunk => None,
+        })
     }
 }
 
@@ -147,7 +176,8 @@ mod tests {
 
     #[test]
     fn placeholders_are_filled() {
-        let facts = Facts { caller: "+14155551234", called: "100", route: "main", trunk: "carrier" };
+        let headers = [("X-Tenant".to_owned(), "acme".to_owned())];
+        let facts = Facts { caller: "+14155551234", called: "100", route: "main", trunk: "carrier", headers: &headers };
         for (text, expected) in [
             ("acme", "acme"),
             ("", ""),
@@ -155,6 +185,7 @@ mod tests {
             ("{called}/{route}-{trunk}!", "100/main-carrier!"),
             ("a{", "a{"),
             ("}{caller}}", "}+14155551234}"),
+            ("<{header:x-tenant}>{header:X-Other}", "<acme>"),
         ] {
             assert_eq!(Template::parse(text).unwrap().fill(&facts), expected, "{text}");
         }
@@ -162,9 +193,17 @@ mod tests {
 
     #[test]
     fn other_words_in_braces_are_refused() {
-        assert_eq!(Template::parse("x {header:X-Name}"), Err("header:X-Name".into()));
+        for header in ["header:", "header:X Name", "header:X{", "header:authorization", "header:Proxy-Authorization"] {
+            assert_eq!(Template::parse(&format!("x {{{header}}}")), Err(header.into()));
+        }
         assert_eq!(Template::parse("{}"), Err(String::new()));
         assert_eq!(Template::parse("{\"a\":1}"), Err("\"a\":1".into()));
+    }
+
+    #[test]
+    fn the_headers_that_a_value_asks_for_are_told() {
+        let template = Template::parse("{header:X-One}{caller}-{header:To}").unwrap();
+        assert_eq!(template.headers().collect::<Vec<_>>(), ["X-One", "To"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::agent::Agent;
-use crate::table::Route;
+use crate::table::{Route, TargetSpec};
 use crate::trunk::{Peer, Transport, Trunk};
 
 /// Whether a route matched.
@@ -54,6 +54,22 @@ pub enum Target {
     Agent(Arc<Agent>),
     /// An answer.
     Reject(u16),
+}
+
+impl Target {
+    /// As written in `connect`.
+    pub fn spec(&self) -> TargetSpec {
+        match self {
+            Target::Trunk { trunk, number, .. } => {
+                TargetSpec::Trunk { name: trunk.name.to_string(), number: number.clone() }
+            }
+            Target::Uri { uri, host, port, transport } => {
+                TargetSpec::Uri { uri: uri.clone(), host: host.clone(), port: *port, transport: *transport }
+            }
+            Target::Agent(agent) => TargetSpec::Agent(agent.name.to_string()),
+            Target::Reject(code) => TargetSpec::Reject(*code),
+        }
+    }
 }
 
 /// A route's targets in order.

@@ -1,12 +1,12 @@
 //! The routing table: one immutable snapshot of the configuration's trunks and routes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::acl::Acl;
-use crate::agent::Agent;
+use crate::agent::{Agent, Template};
 use crate::index::Index;
 use crate::number::Numbers;
 use crate::pattern::Pattern;
@@ -14,7 +14,7 @@ use crate::plan::{Matched, Plan, RouteVerdict, Target};
 use crate::trunk::{Transport, Trunk};
 
 /// A target as written in `connect`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum TargetSpec {
     /// `trunk:NAME[/NUMBER]`
     Trunk {
@@ -92,6 +92,8 @@ pub struct Table {
     trunks: Vec<Arc<Trunk>>,
     by_name: HashMap<Arc<str>, usize>,
     agents: Vec<Arc<Agent>>,
+    /// Headers of a caller's INVITE that agents' parameters ask for, each once.
+    headers: Vec<String>,
     routes: Vec<Arc<Route>>,
     acl: Acl,
     index: Index,
@@ -111,6 +113,7 @@ impl Table {
             numbers: definition.numbers,
             trunks,
             by_name,
+            headers: headers_of(&definition.agents),
             agents: definition.agents.into_iter().map(Arc::new).collect(),
             routes: definition.routes.into_iter().map(Arc::new).collect(),
             index,
@@ -135,6 +138,10 @@ impl Table {
     /// An agent by name.
     pub fn agent(&self, name: &str) -> Option<&Arc<Agent>> {
         self.agents.iter().find(|agent| *agent.name == *name)
+    }
+    /// Headers of a caller's INVITE that agents' parameters ask for, each once.
+    pub fn headers(&self) -> &[String] {
+        &self.headers
     }
     /// Routes in the order of the file.
     pub fn routes(&self) -> &[Arc<Route>] {
@@ -207,6 +214,12 @@ impl Failed<'_> {
 
 fn list(patterns: &[Pattern]) -> String {
     patterns.iter().map(Pattern::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn headers_of(agents: &[Agent]) -> Vec<String> {
+    let templates = agents.iter().flat_map(|agent| &agent.parameters).map(|(_, template)| template);
+    let names: BTreeSet<String> = templates.flat_map(Template::headers).map(str::to_ascii_lowercase).collect();
+    names.into_iter().collect()
 }
 
 impl Route {

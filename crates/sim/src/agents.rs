@@ -122,6 +122,7 @@ fn script(world: &mut World) -> (Option<AgentAct>, Option<AgentAct>) {
         72..76 => (opens, Some(AgentAct::Says(r#"{"event":"transfer","target":"agent:night"}"#))),
         76..79 => (opens, Some(AgentAct::Says(r#"{"event":"transfer","target":"trunk:nowhere"}"#))),
         79..82 => (opens, Some(AgentAct::Says("{nonsense"))),
+        82..86 => (opens, Some(AgentAct::Says(r#"{"event":"dtmf","digits":"123#"}"#))),
         _ => (opens, None),
     }
 }

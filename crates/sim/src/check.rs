@@ -158,9 +158,8 @@ impl World {
         // What a restart forgot while it rang may speak into the port of a later call with the same trunk, and so be
         // taken for its far end: nobody told it that it is over.
         let is_forgotten = |call: &PhoneCall| {
-            // A call with an agent is forgotten after its answer too.
             let ended_alone = matches!(call.ending(), Some(Ending::AckMissing | Ending::GaveUp));
-            self.summary.restarts > 0 && (ended_alone || call.called().starts_with(AGENTS))
+            self.summary.restarts > 0 && ended_alone
         };
         // With almost no ports a freed one is used again at once, and whoever has not heard of the end of its call yet
         // (no ACK came, or the BYE was lost) still speaks into it. An ordinary pool rotates.

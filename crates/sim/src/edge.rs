@@ -138,6 +138,7 @@ impl Edge {
             }
             Command::AddPlayer { .. }
             | Command::Tap { .. }
+            | Command::Press { .. }
             | Command::SetRemote { .. }
             | Command::Wire { .. }
             | Command::Unwire { .. } => {}

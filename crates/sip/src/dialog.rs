@@ -92,6 +92,8 @@ pub(crate) struct Dialog {
     pub(crate) unacked: Option<Unacked>,
     /// CSeq of the INVITE that was acknowledged last: its ACK's repetitions are no strays.
     pub(crate) acked_cseq: Option<u32>,
+    /// Whether the 2xx that confirmed it has been acknowledged, by whichever side: what is open since is a change.
+    pub(crate) acknowledged: bool,
     /// A BYE of ours that waits for that ACK.
     pub(crate) deferred: Option<DeferredBye>,
 }
@@ -109,6 +111,7 @@ impl Dialog {
             invite_in: None,
             unacked: None,
             acked_cseq: None,
+            acknowledged: false,
             deferred: None,
         };
         dialog.strict = dialog.first_route().is_some_and(|uri| uri.param("lr").is_none());

@@ -230,11 +230,12 @@ impl Endpoint {
         self.dialogs.get(&dialog).map(|dialog| dialog.plain.flow)
     }
 
-    /// A confirmed and acknowledged dialog in plain data. Its connection is not in it: no other process has that.
+    /// A confirmed and acknowledged dialog in plain data. A change that is under way in it is not: its requests and answers
+    /// are nobody's afterwards, and a repetition is refused for its number. Nor is its connection: no other process has that.
     pub fn snapshot_dialog(&self, dialog: DialogId) -> Option<DialogSnapshot> {
         let dialog = self.dialogs.get(&dialog)?;
-        let settled =
-            dialog.confirmed && dialog.unacked.is_none() && dialog.ack_due.is_none() && dialog.deferred.is_none();
+        let begun = dialog.confirmed && dialog.acknowledged;
+        let settled = begun && dialog.ack_due.is_none() && dialog.deferred.is_none();
         settled.then(|| {
             let mut plain = dialog.plain.clone();
             plain.flow.connection = None;
@@ -245,6 +246,7 @@ impl Endpoint {
     /// Takes a dialog back from a snapshot.
     pub fn restore_dialog(&mut self, snapshot: DialogSnapshot) -> DialogId {
         let mut dialog = Dialog::new(snapshot, true);
+        dialog.acknowledged = true;
         dialog.flow_lost = dialog.plain.flow.connection.is_none();
         self.insert_dialog(dialog)
     }

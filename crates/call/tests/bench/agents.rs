@@ -33,6 +33,7 @@ pub enum Told {
     Wire(EndId, EndId, WireSpec),
     Unwire(EndId),
     Tap(EndId, EndId, TapSpec),
+    Press(EndId, u8, String),
     Remove(EndId),
     Close,
 }
@@ -53,6 +54,7 @@ impl Bench {
                 Command::Wire { from, to, wire } => Told::Wire(from, to, wire),
                 Command::Unwire { from } => Told::Unwire(from),
                 Command::Tap { of, listener, audio } => Told::Tap(of, listener, audio),
+                Command::Press { end, payload, digits } => Told::Press(end, payload, digits),
                 Command::RemoveEnd { end } => Told::Remove(end),
                 Command::Close => Told::Close,
                 Command::Open { .. } | Command::AddEnd { .. } | Command::SetRemote { .. } => return None,

@@ -311,7 +311,8 @@ impl Bench {
             | Command::Unwire { .. }
             | Command::AddAgent { .. }
             | Command::AddPlayer { .. }
-            | Command::Tap { .. } => {}
+            | Command::Tap { .. }
+            | Command::Press { .. } => {}
         }
     }
 

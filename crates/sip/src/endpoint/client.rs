@@ -299,6 +299,7 @@ impl Endpoint {
     pub(super) fn send_ack(&mut self, dialog_id: DialogId, body: Option<&Body>) {
         let Some(dialog) = self.dialogs.get_mut(&dialog_id) else { return };
         let Some(cseq) = dialog.ack_due.take() else { return };
+        dialog.acknowledged = true;
         let client = dialog.invite_out.take();
         let flow = request_flow(dialog, reach_of(&self.reach, dialog));
         let branch = self.tokens.branch();

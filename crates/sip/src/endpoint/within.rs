@@ -97,6 +97,7 @@ impl Endpoint {
         match dialog.unacked.take_if(|unacked| Some(unacked.cseq) == number) {
             Some(unacked) => {
                 dialog.acked_cseq = number;
+                dialog.acknowledged = true;
                 let deferred = dialog.deferred.take();
                 self.timers.cancel(unacked.retransmit);
                 self.timers.cancel(unacked.wait);
