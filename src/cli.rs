@@ -69,6 +69,9 @@ pub enum Verb {
         /// Print JSON
         #[arg(long, global = true)]
         json: bool,
+        /// Which of them
+        #[command(flatten)]
+        listing: Listing,
         /// What of them; default: ls
         #[command(subcommand)]
         what: Option<Calls>,
@@ -146,21 +149,25 @@ pub struct Remote {
     pub token: Option<String>,
 }
 
+/// Which calls are listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct Listing {
+    /// Only those in this state
+    #[arg(long)]
+    pub state: Option<String>,
+    /// Only those with a leg to or from this trunk
+    #[arg(long)]
+    pub trunk: Option<String>,
+    /// This many at most [default: 100]
+    #[arg(long)]
+    pub limit: Option<usize>,
+}
+
 /// `calls …`
 #[derive(Debug, Subcommand)]
 pub enum Calls {
     /// List them
-    Ls {
-        /// Only those in this state
-        #[arg(long)]
-        state: Option<String>,
-        /// Only those with a leg to or from this trunk
-        #[arg(long)]
-        trunk: Option<String>,
-        /// This many at most
-        #[arg(long, default_value_t = 100)]
-        limit: usize,
-    },
+    Ls(Listing),
     /// Show one
     Show {
         /// CA…
@@ -208,6 +215,20 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn calls_are_listed_with_and_without_ls() {
+        for arguments in [&["calls", "--limit", "5"][..], &["calls", "ls", "--limit", "5"]] {
+            let cli = Cli::try_parse_from(["trunkgate"].iter().chain(arguments)).unwrap();
+            let Verb::Calls { listing, what, .. } = cli.verb else { panic!("{arguments:?}") };
+            let listing = match what {
+                None => listing,
+                Some(Calls::Ls(listing)) => listing,
+                Some(other) => panic!("{other:?}"),
+            };
+            assert_eq!(listing, Listing { limit: Some(5), ..Listing::default() }, "{arguments:?}");
+        }
     }
 
     #[test]

@@ -8,13 +8,15 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::cli::{Calls, Remote};
+use crate::cli::{Calls, Listing, Remote};
 use crate::run::{self, USAGE};
 use crate::terminal;
 use crate::why::Question;
 
 mod print;
 
+/// Calls that a terminal is shown where no number is asked for.
+const CALLS_SHOWN: usize = 100;
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -31,10 +33,10 @@ pub fn status(config: Option<&Path>, remote: &Remote, json: bool) -> ExitCode {
 }
 
 /// `calls [ls]`, `calls show SID`, `calls hangup SID`
-pub fn calls(config: Option<&Path>, remote: &Remote, json: bool, what: Option<Calls>) -> ExitCode {
-    match what.unwrap_or(Calls::Ls { state: None, trunk: None, limit: 100 }) {
-        Calls::Ls { state, trunk, limit } => {
-            let mut query = format!("/v1/calls?limit={limit}");
+pub fn calls(config: Option<&Path>, remote: &Remote, json: bool, what: Calls) -> ExitCode {
+    match what {
+        Calls::Ls(Listing { state, trunk, limit }) => {
+            let mut query = format!("/v1/calls?limit={}", limit.unwrap_or(CALLS_SHOWN));
             for (key, value) in [("state", state), ("trunk", trunk)] {
                 if let Some(value) = value {
                     query.push_str(&format!("&{key}={}", escape(&value)));

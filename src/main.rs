@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use trunkgate::cli::{Cli, UNBUILT, Verb};
+use trunkgate::cli::{Calls, Cli, Listing, UNBUILT, Verb};
 use trunkgate::init::InitOptions;
 use trunkgate::{check, client, demo, help, init, run, why};
 
@@ -22,7 +22,13 @@ fn main() -> ExitCode {
             None => run::no_config(),
         },
         Verb::Status { remote, json } => client::status(config, &remote, json),
-        Verb::Calls { remote, json, what } => client::calls(config, &remote, json, what),
+        Verb::Calls { listing, what: Some(_), .. } if listing != Listing::default() => {
+            eprintln!("error: --state, --trunk and --limit belong to `calls ls`: write them behind it");
+            ExitCode::from(run::USAGE)
+        }
+        Verb::Calls { remote, json, listing, what } => {
+            client::calls(config, &remote, json, what.unwrap_or(Calls::Ls(listing)))
+        }
         Verb::Trace { svg: Some(_), .. } => unbuilt("trace --svg"),
         Verb::Trace { sid, remote, json, svg: None } => client::trace(config, &remote, json, &sid),
         Verb::Why(question) => why::run(config, &question),

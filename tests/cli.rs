@@ -371,3 +371,10 @@ fn why_names_the_first_condition_that_failed() {
     assert_eq!(stranger.status.code(), Some(2));
     assert!(text(&stranger.stderr).contains("no trunk's address"));
 }
+
+#[test]
+fn what_belongs_to_a_list_of_calls_is_refused_elsewhere() {
+    let output = finish(&["calls", "--limit", "5", "show", "CA0", "--url", "http://127.0.0.1:9"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("calls ls"), "{}", text(&output.stderr));
+}
