@@ -24,6 +24,7 @@ fn run_all(seeds: std::ops::Range<u64>) -> (Vec<String>, Summary) {
                             sum.answered += summary.answered;
                             sum.records += summary.records;
                             sum.heard += summary.heard;
+                            sum.secure += summary.secure;
                             sum.restarts += summary.restarts;
                             sum.spoken += summary.spoken;
                             sum.failovers += summary.failovers;
@@ -43,6 +44,7 @@ fn run_all(seeds: std::ops::Range<u64>) -> (Vec<String>, Summary) {
         sum.answered += part.answered;
         sum.records += part.records;
         sum.heard += part.heard;
+        sum.secure += part.secure;
         sum.restarts += part.restarts;
         sum.spoken += part.spoken;
         sum.failovers += part.failovers;
@@ -59,6 +61,7 @@ fn a_thousand_seeds_leave_nothing_behind() {
     assert!(sum.answered > SEEDS / 2, "{sum:?}");
     assert!(sum.records > SEEDS, "{sum:?}");
     assert!(sum.heard > 20 * SEEDS, "{sum:?}");
+    assert!(sum.secure > 5 * SEEDS, "{sum:?}");
     assert!(sum.restarts > SEEDS / 20, "{sum:?}");
     // Agents talk, and are lost so that others take over.
     assert!(sum.spoken > 100 * SEEDS, "{sum:?}");

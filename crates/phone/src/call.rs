@@ -104,7 +104,9 @@ pub struct PhoneCall {
     pub(crate) session_id: u64,
     pub(crate) version: u64,
     /// What we last wrote as offer or answer.
-    pub(crate) description: Option<String>,
+    pub(crate) ours: Option<Description>,
+    /// What the far side's was that ours is in force with.
+    pub(crate) theirs: Option<Description>,
     pub(crate) offer: Option<Description>,
     pub(crate) direction: Direction,
     pub(crate) speech: Speech,
@@ -152,7 +154,8 @@ impl PhoneCall {
             media: None,
             session_id: u64::from(ssrc),
             version: 1,
-            description: None,
+            ours: None,
+            theirs: None,
             offer: None,
             direction: Direction::SendRecv,
             speech: Speech {

@@ -2,20 +2,16 @@
 
 use std::time::Instant;
 
-use trunkgate_sdp::{Description, Direction, Identity, Policy};
+use trunkgate_sdp::{Description, Direction};
 use trunkgate_sip::{
     Answer, Body, ClientId, DialogId, Event as SipEvent, Message, Method, Output as SipOutput, ServerId,
 };
 
-use crate::call::{Due, Ending, PhoneCall, State, read_answer};
+use crate::call::{Due, Ending, PhoneCall, State};
 use crate::judge::Heard;
 use crate::limits;
 use crate::phone::{CallNumber, Event, Output, Phone};
 use crate::script::Manner;
-use crate::tone::Codec;
-
-/// Between the parts of a multipart body.
-const BOUNDARY: &str = "phone-part";
 
 impl Phone {
     /// Passes on what the endpoint has to say until it is idle.
@@ -192,7 +188,7 @@ impl Phone {
     }
 
     fn provisional(&mut self, now: Instant, call: &mut PhoneCall, id: ServerId, code: u16) {
-        let body = call.description.clone().filter(|_| code == 183).map(Body::sdp);
+        let body = call.ours.as_ref().filter(|_| code == 183).map(|ours| Body::sdp(ours.to_string()));
         call.dialog = self.answer(now, id, code, body);
         call.state = State::Ringing;
     }
@@ -218,7 +214,7 @@ impl Phone {
 
     fn pick_up(&mut self, now: Instant, call: &mut PhoneCall) {
         let Some(id) = call.server else { return };
-        if call.description.is_none() {
+        if call.ours.is_none() {
             if call.offer.is_some() {
                 if self.describe(now, call).is_none() {
                     self.refuse_media(now, call, id);
@@ -229,7 +225,7 @@ impl Phone {
                 call.offered = true;
             }
         }
-        let body = call.description.clone().map(Body::sdp);
+        let body = call.ours.as_ref().map(|ours| Body::sdp(ours.to_string()));
         match self.answer(now, id, 200, body) {
             Some(dialog) => {
                 call.dialog = Some(dialog);
@@ -297,13 +293,14 @@ impl Phone {
 
     fn reinvite(&mut self, now: Instant, call: &mut PhoneCall, direction: Direction) {
         let Some(dialog) = call.dialog.filter(|_| call.acked && call.reinvite.is_none()) else { return };
-        let before = (call.direction, call.description.clone());
+        let before = (call.direction, call.ours.clone());
         call.direction = direction;
         call.version += 1;
         let body = self.own_offer(call, false);
         call.reinvite = self.endpoint.request(now, dialog, Method::Invite, Vec::new(), Some(body));
         if call.reinvite.is_none() {
-            (call.direction, call.description) = before;
+            (call.direction, call.ours) = before;
+            call.secure.keep_keys();
         }
     }
 
@@ -321,7 +318,7 @@ impl Phone {
             }
             // The dialog is gone on the far side (RFC 3261 §12.2.1.2).
             408 | 481 => self.end(now, call, Ending::Refused(code)),
-            _ => {}
+            _ => call.secure.keep_keys(),
         }
     }
 
@@ -344,54 +341,8 @@ impl Phone {
         };
     }
 
-    /// Our answer to the offer at hand; `None` where nothing fits.
-    fn describe(&mut self, now: Instant, call: &mut PhoneCall) -> Option<String> {
-        let (offer, media) = (call.offer.as_ref()?, call.media?);
-        let identity = Identity { session_id: call.session_id, version: call.version, ip: media.ip() };
-        let policy = Policy { codecs: self.config.codecs.clone() };
-        let (answer, far, (payload, name)) =
-            trunkgate_sdp::answer_offer(offer, &policy, media.port(), &identity, call.direction).ok()?;
-        let text = answer.to_string();
-        call.listen_to(far.rtp, far.direction, payload, Codec::of_name(&name)?);
-        call.description = Some(text.clone());
-        self.start_talking(now, call);
-        Some(text)
-    }
-
-    /// Answers the offer that a 2xx carries.
-    fn answer_to(&mut self, now: Instant, call: &mut PhoneCall, response: &Message) -> Option<String> {
-        call.offer = Some(Description::parse(&response.sdp()?).ok()?);
-        self.describe(now, call)
-    }
-
-    /// Reads the far side's answer to our offer.
-    fn read_far(&mut self, now: Instant, call: &mut PhoneCall, message: &Message) {
-        let answer = message.sdp().and_then(|sdp| Description::parse(&sdp).ok());
-        if let Some((far, direction, payload, codec)) = answer.as_ref().and_then(read_answer) {
-            call.listen_to(far, direction, payload, codec);
-            self.start_talking(now, call);
-        }
-    }
-
-    /// An offer of ours, as the body of a request or answer.
-    pub(crate) fn own_offer(&self, call: &mut PhoneCall, multipart: bool) -> Body {
-        let Some(media) = call.media else { return Body::sdp("") };
-        let identity = Identity { session_id: call.session_id, version: call.version, ip: media.ip() };
-        let policy = Policy { codecs: self.config.codecs.clone() };
-        let text = trunkgate_sdp::offer_own(&policy, media.port(), &identity, call.direction).to_string();
-        call.description = Some(text.clone());
-        if !multipart {
-            return Body::sdp(text);
-        }
-        let whole = format!(
-            "--{BOUNDARY}\r\nContent-Type: text/plain\r\n\r\nhello\r\n\
-             --{BOUNDARY}\r\nContent-Type: application/sdp\r\n\r\n{text}\r\n--{BOUNDARY}--\r\n"
-        );
-        Body { content_type: format!("multipart/mixed;boundary={BOUNDARY}"), bytes: whole.into_bytes().into() }
-    }
-
     /// The first frame leaves one frame's time from now: it has to be recorded first.
-    fn start_talking(&mut self, now: Instant, call: &mut PhoneCall) {
+    pub(crate) fn start_talking(&mut self, now: Instant, call: &mut PhoneCall) {
         if !call.speech.ticking {
             call.speech.ticking = true;
             call.speech.next_at = Some(now + self.config.frame_interval);

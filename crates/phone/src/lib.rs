@@ -6,6 +6,7 @@
 #![deny(clippy::indexing_slicing)]
 
 pub mod call;
+mod describe;
 mod dialogue;
 pub mod judge;
 pub mod limits;
@@ -19,3 +20,4 @@ pub use judge::{Heard, Judge, Verdict};
 pub use phone::{CallNumber, Event, Input, Output, Phone};
 pub use script::{Answer, Dial, GiveUp, Manner, PhoneConfig, Talk};
 pub use tone::{Codec, Voice};
+pub use trunkgate_sdp::Srtp;

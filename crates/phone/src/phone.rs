@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng as _;
 
 use trunkgate_sip::{
     Counts, Endpoint, EndpointConfig, Flow, Identity, Invite, Local, Message, Method, ServerId, StartLine, Transmit,
@@ -97,6 +99,8 @@ pub struct Phone {
     pub(crate) endpoint: Endpoint,
     pub(crate) calls: BTreeMap<CallNumber, PhoneCall>,
     pub(crate) outputs: VecDeque<Output>,
+    /// Its keys are drawn from here.
+    pub(crate) keys: ChaCha12Rng,
     free_media: VecDeque<SocketAddr>,
     answers: VecDeque<Answer>,
     default_answer: Answer,
@@ -121,12 +125,16 @@ impl Phone {
             },
             config.seed,
         );
+        // Apart from what the endpoint draws of the same seed.
+        let mut keys = ChaCha12Rng::from_seed(config.seed);
+        keys.set_stream(1);
         let free_media = config.media.iter().copied().collect();
         Phone {
             config,
             endpoint,
             calls: BTreeMap::new(),
             outputs: VecDeque::new(),
+            keys,
             free_media,
             answers: VecDeque::new(),
             default_answer: Answer::ring(std::time::Duration::from_secs(1)),

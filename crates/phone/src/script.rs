@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use trunkgate_sdp::Srtp;
 use trunkgate_sip::{Extra, Flow, Party};
 
 /// A call to place.
@@ -121,6 +122,8 @@ pub struct PhoneConfig {
     pub media: Vec<std::net::SocketAddr>,
     /// Codecs in order, as rtpmap names.
     pub codecs: Vec<String>,
+    /// Whether its audio is encrypted; `Optional` offers keys under RTP/AVP (RFC 4568).
+    pub srtp: Srtp,
     /// Time between two frames: 20 ms in real time; a simulation may take longer steps.
     pub frame_interval: Duration,
     /// When a call is given up; `None`: never.
@@ -136,6 +139,7 @@ impl PhoneConfig {
             sip,
             media: Vec::new(),
             codecs: vec!["PCMU".into(), "PCMA".into()],
+            srtp: Srtp::Off,
             frame_interval: Duration::from_millis(20),
             give_up: Some(GiveUp::default()),
         }

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use trunkgate_media::srtp::Pair;
-use trunkgate_media::{DropReason, PacketBuf, SrtpSpec};
+use trunkgate_media::{DropReason, PacketBuf, SrtpKey, SrtpSpec, Suite};
+use trunkgate_sdp::crypto::InlineKey;
+use trunkgate_sdp::keying::Keys;
 
 /// How a call's audio is protected, and what did not open.
 #[derive(Debug, Default)]
@@ -26,10 +28,14 @@ impl Secure {
     pub(crate) fn await_keys(&mut self) {
         self.awaits_keys = true;
     }
-    /// What was agreed; `far`: where the far side is.
-    pub(crate) fn agree(&mut self, now: Instant, far: Option<SocketAddr>, spec: Option<&SrtpSpec>) {
+    /// The offer was refused: what was agreed before goes on.
+    pub(crate) fn keep_keys(&mut self) {
         self.awaits_keys = false;
-        self.pair = Pair::agree(now, self.pair.take(), far, spec);
+    }
+    /// What was agreed; `far`: where the far side is.
+    pub(crate) fn agree(&mut self, now: Instant, far: Option<SocketAddr>, keys: Option<Keys>) {
+        self.awaits_keys = false;
+        self.pair = Pair::agree(now, self.pair.take(), far, keys.and_then(spec).as_ref());
     }
     /// Whether its audio is encrypted.
     pub(crate) fn is_on(&self) -> bool {
@@ -67,32 +73,41 @@ impl Secure {
     }
 }
 
+/// The same in the words of media.
+fn spec(keys: Keys) -> Option<SrtpSpec> {
+    let suite = Suite::ALL.into_iter().find(|suite| suite.as_str() == keys.suite.as_str())?;
+    let key = |key: InlineKey| {
+        let mki = key.mki.map(trunkgate_sdp::crypto::Mki::to_bytes);
+        SrtpKey::new(suite, &key.key_salt, mki.as_deref()).ok()
+    };
+    Some(SrtpSpec { send: key(keys.ours)?, receive: key(keys.theirs)? })
+}
+
 #[cfg(test)]
 #[allow(clippy::disallowed_methods)] // a test's time has to begin somewhere
 mod tests {
-    use trunkgate_media::{SrtpKey, Suite};
-
     use super::*;
     use crate::tone::{Codec, Voice};
 
     #[test]
     fn two_phones_hear_each_other_and_nobody_else_does() {
         let now = Instant::now();
-        let key = |seed| SrtpKey::new(Suite::AesCm128HmacSha1_80, &[seed; 30], None).unwrap();
-        let [there, back] = [(1, 2), (2, 1)].map(|(send, receive)| SrtpSpec { send: key(send), receive: key(receive) });
+        let key = |seed| InlineKey::new(vec![seed; 30]);
+        let suite = trunkgate_sdp::Suite::AesCm128HmacSha1_80;
+        let [there, back] = [(1, 2), (2, 1)].map(|(ours, theirs)| Keys { suite, ours: key(ours), theirs: key(theirs) });
         let (mut one, mut two, mut third) = (Secure::default(), Secure::default(), Secure::default());
-        one.agree(now, None, Some(&there));
+        one.agree(now, None, Some(there.clone()));
         two.await_keys();
         let packet = Voice::new(7, Codec::Pcmu).packet(0, 0);
         let sealed = one.seal(&packet).unwrap().to_vec();
         assert_ne!(sealed, packet);
         assert_eq!(two.open(now, &sealed), None);
-        two.agree(now, None, Some(&back));
+        two.agree(now, None, Some(back));
         assert_eq!(two.open(now, &sealed).unwrap(), packet);
         assert_eq!(two.open(now, &sealed), None);
         assert_eq!(two.open(now, &packet), None);
         assert_eq!((two.early, two.repeated, two.refused), (1, 2, 0));
-        third.agree(now, None, Some(&there));
+        third.agree(now, None, Some(there));
         assert_eq!(third.open(now, &sealed), None);
         assert_eq!((third.refused, third.is_on()), (1, true));
         third.agree(now, None, None);

@@ -365,3 +365,40 @@ fn ignored_calls_are_bounded() {
     }
     assert!(pair.phones[CALLER].calls().all(|call| call.ending() == Some(Ending::TimedOut)));
 }
+
+/// With SRTP as each side wants it: whether the audio is encrypted, or no call.
+#[test]
+fn keys_are_agreed_upon_in_every_way_a_call_is_placed() {
+    use trunkgate_phone::Srtp::{Off, Optional, Required};
+    for (caller, callee, secure) in [
+        (Off, Off, Some(false)),
+        (Off, Optional, Some(false)),
+        (Off, Required, None),
+        (Optional, Off, Some(false)),
+        (Optional, Optional, Some(true)),
+        (Optional, Required, Some(true)),
+        (Required, Off, None),
+        (Required, Optional, Some(true)),
+        (Required, Required, Some(true)),
+    ] {
+        for offer in [true, false] {
+            let mut pair = Pair::with(|at, config| config.srtp = [caller, callee][at]);
+            pair.phones[CALLEE].expect(Answer::of(Manner::Early { answer_after: Duration::from_secs(1) }));
+            pair.dial(|dial| {
+                dial.offer = offer;
+                dial.talk =
+                    Talk { hang_up_after: after(9), hold_after: after(3), resume_after: after(6), frames: None };
+            });
+            pair.run(LONG);
+            let calls = [CALLER, CALLEE].map(|at| pair.phones[at].calls().next().unwrap());
+            assert_eq!(calls.map(|call| call.unopened()), [0, 0], "{caller:?} {callee:?}");
+            match secure {
+                Some(secure) => {
+                    assert_eq!(calls.map(|call| call.is_secure()), [secure; 2], "{caller:?} {callee:?} {offer}");
+                    assert!(pair.heard().iter().all(|n| *n > 200), "{caller:?} {callee:?} {offer}");
+                }
+                None => assert_eq!(pair.heard(), [0, 0], "{caller:?} {callee:?} {offer}"),
+            }
+        }
+    }
+}

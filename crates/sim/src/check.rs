@@ -52,7 +52,8 @@ impl World {
         self.edge.gateway.check_invariants()?;
         for seat in &self.seats {
             let damaged = seat.phone.calls().find(|call| call.judge().damaged() + call.judge().not_rtp() > 0);
-            if let Some(call) = damaged {
+            let unopened = seat.phone.calls().find(|call| call.unopened() > 0);
+            if let Some(call) = damaged.or(unopened) {
                 return Err(format!("{} heard damaged audio in {:?}", seat.phone.config().name, call.number()));
             }
         }

@@ -9,7 +9,8 @@ use ipnet::IpNet;
 use trunkgate_call::{Addressing, Gateway, GatewayConfig, Interfaces, ListenerSpec};
 use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId, PacketBuf, Session, SessionSnapshot};
 use trunkgate_route::{
-    Agent, Definition, Numbers, OnClose, Pattern, Peer, Route, Table, TargetSpec, Transport as PeerTransport, Trunk,
+    Agent, Definition, Numbers, OnClose, Pattern, Peer, Route, Srtp, Table, TargetSpec, Transport as PeerTransport,
+    Trunk,
 };
 use trunkgate_sip::{ListenerId, Transport};
 
@@ -321,7 +322,7 @@ fn addressing() -> Addressing {
 }
 
 /// A trunk with one peer.
-fn trunk(name: &str, address: SocketAddr, transport: PeerTransport) -> Trunk {
+fn trunk(name: &str, address: SocketAddr, transport: PeerTransport, srtp: trunkgate_phone::Srtp) -> Trunk {
     let suffix = if transport == PeerTransport::Tcp { ";transport=tcp" } else { "" };
     Trunk {
         peers: vec![Peer {
@@ -335,6 +336,11 @@ fn trunk(name: &str, address: SocketAddr, transport: PeerTransport) -> Trunk {
         }],
         accept_from: vec![IpNet::from(address.ip())],
         ring_timeout: Duration::from_secs(20),
+        srtp: match srtp {
+            trunkgate_phone::Srtp::Off => Srtp::Off,
+            trunkgate_phone::Srtp::Optional => Srtp::Optional,
+            trunkgate_phone::Srtp::Required => Srtp::Required,
+        },
         ..Trunk::named(name)
     }
 }
@@ -370,8 +376,9 @@ fn agents() -> Vec<Agent> {
 /// The configuration; an odd `version` has the second trunk only.
 pub fn table(options: &Options, version: u32) -> Arc<Table> {
     let over = |trunk: u8| if options.tcp_trunk == trunk { PeerTransport::Tcp } else { PeerTransport::Udp };
-    let mut trunks = vec![trunk("carrier", CARRIER, PeerTransport::Udp)];
-    let (first, second) = (trunk("a", TRUNK_A, over(1)), trunk("b", TRUNK_B, over(2)));
+    let [carrier, a, b] = options.srtp.map(|(edge, _)| edge);
+    let mut trunks = vec![trunk("carrier", CARRIER, PeerTransport::Udp, carrier)];
+    let (first, second) = (trunk("a", TRUNK_A, over(1), a), trunk("b", TRUNK_B, over(2), b));
     let agent = |name: &str| TargetSpec::Agent(name.into());
     let mut routes = vec![
         route("agents", &[], AGENTS, vec![agent("desk"), to_trunk("b"), agent("night")]),

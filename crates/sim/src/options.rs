@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
+use trunkgate_phone::Srtp;
 
 use crate::net::Weather;
 
@@ -49,9 +50,23 @@ pub struct Options {
     pub idle_timeout: Duration,
     /// Media ports of the edge, in pairs.
     pub port_pairs: u16,
+    /// Of the carrier and each trunk, what the edge does about SRTP and what the phone there does.
+    pub srtp: [(Srtp, Srtp); 3],
     /// A fault put in on purpose.
     pub sabotage: Sabotage,
 }
+
+/// Whose calls can be set up, one way or the other.
+const SRTP: [(Srtp, Srtp); 8] = [
+    (Srtp::Off, Srtp::Off),
+    (Srtp::Off, Srtp::Off),
+    (Srtp::Off, Srtp::Optional),
+    (Srtp::Optional, Srtp::Off),
+    (Srtp::Optional, Srtp::Optional),
+    (Srtp::Optional, Srtp::Required),
+    (Srtp::Required, Srtp::Optional),
+    (Srtp::Required, Srtp::Required),
+];
 
 impl Options {
     /// The options of a seed.
@@ -80,6 +95,7 @@ impl Options {
             restarts: rng.random_bool(0.4),
             idle_timeout: Duration::from_secs(rng.random_range(10..30)),
             port_pairs: if rng.random_bool(0.1) { 3 } else { 64 },
+            srtp: [(); 3].map(|()| SRTP[rng.random_range(0..SRTP.len())]),
             sabotage: Sabotage::Nothing,
         }
     }
@@ -91,7 +107,7 @@ impl fmt::Display for Options {
         write!(
             f,
             "calls={} busy={}s disturbances={} loss={} duplicate={} reorder={} delay={}+{}us tcp_trunk={} deaths={} \
-             restarts={} idle={}s port_pairs={}",
+             restarts={} idle={}s port_pairs={} srtp={:?}",
             self.calls,
             self.busy.as_secs(),
             self.disturbances,
@@ -104,7 +120,8 @@ impl fmt::Display for Options {
             self.deaths,
             self.restarts,
             self.idle_timeout.as_secs(),
-            self.port_pairs
+            self.port_pairs,
+            self.srtp
         )?;
         if self.sabotage != Sabotage::Nothing {
             write!(f, " sabotage={:?}", self.sabotage)?;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_call::{Input, Output, QueryId, Resolved};
-use trunkgate_phone::{Phone, PhoneConfig};
+use trunkgate_phone::{Phone, PhoneConfig, Srtp};
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
 
 use crate::actions::{self, Action};
@@ -81,6 +81,8 @@ pub struct Summary {
     pub records: u64,
     /// RTP packets heard by phones.
     pub heard: u64,
+    /// Of them, those that were encrypted.
+    pub secure: u64,
     /// Restarts of the edge.
     pub restarts: u64,
     /// RTP packets of calls that an agent talks in.
@@ -422,7 +424,10 @@ impl World {
         use trunkgate_phone::Event;
         let Some(seat) = self.seats.get(at) else { return };
         match event {
-            Event::Heard(..) => return,
+            Event::Heard(number, _) => {
+                self.summary.secure += u64::from(seat.phone.call(number).is_some_and(|call| call.is_secure()));
+                return;
+            }
             Event::Answered(number) => {
                 self.summary.answered += u64::from(seat.phone.call(number).is_some_and(|c| c.is_outgoing()));
             }
@@ -451,6 +456,7 @@ fn phone(options: &Options, at: usize, name: &str, address: SocketAddr) -> Phone
     let mut config = PhoneConfig::new(name, seed, address);
     config.media = (0..PHONE_PORTS).map(|n| SocketAddr::new(address.ip(), 30_000 + 2 * n)).collect();
     config.frame_interval = FRAME_INTERVAL;
+    config.srtp = options.srtp.get(at).map_or(Srtp::Off, |(_, phone)| *phone);
     if options.sabotage == Sabotage::PhonesNeverEnd {
         config.give_up = None;
     }
