@@ -7,9 +7,10 @@ mod rig;
 
 use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rig::*;
-use trunkgate_media::{Command, DropReason, EndCounters, EndSpec, Event, MediaId};
+use trunkgate_media::{Command, DropReason, EndCounters, EndId, EndSpec, Event, MediaId, Sound, WireSpec};
 
 fn relay_both_ways(ip: IpAddr) {
     let mut rig = Rig::new(2);
@@ -173,5 +174,28 @@ fn commands_beyond_a_turns_share_are_all_done() {
         assert_eq!(rig.event(), (MediaId(id), Event::Closed));
     }
     assert_eq!(rig.gauge(|counters| counters.sessions.get()), 0);
+    rig.workers.stop();
+}
+
+#[test]
+fn the_edge_s_own_reports_leave_with_the_date_and_end_with_a_goodbye() {
+    let mut rig = Rig::new(1);
+    let (id, player) = (MediaId(3), EndId(9));
+    rig.workers.send(id, Command::Open { idle_timeout_ms: 0, names_key: [3; 16] });
+    let a = rig.side(id, A, IpAddr::from([127, 0, 0, 1]));
+    rig.workers.send(id, Command::AddPlayer { end: player, sound: Sound::Ringback });
+    let wire = WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() };
+    rig.workers.send(id, Command::Wire { from: player, to: A, wire });
+    let (report, from) = received(&a.rtcp);
+    assert_eq!((from, report[1]), (next_port(a.edge), 200));
+    let word = |at: usize| u32::from_be_bytes(report[at..at + 4].try_into().unwrap());
+    // Seconds since 1900, modulo 2^32.
+    let date = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() + 2_208_988_800;
+    assert!((date as u32).wrapping_sub(word(8)) < 60, "{} and {date}", word(8));
+    let (heard, _) = received(&a.rtp);
+    assert_eq!(report[4..8], heard[8..12], "it speaks of the stream that is heard");
+    rig.workers.send(id, Command::RemoveEnd { end: A });
+    let last = std::iter::from_fn(|| Some(received(&a.rtcp).0)).find(|packet| packet.ends_with(&heard[8..12])).unwrap();
+    assert_eq!(last[last.len() - 8..last.len() - 4], [0x81, 203, 0, 1]);
     rig.workers.stop();
 }

@@ -191,17 +191,28 @@ pub(crate) fn report(ssrc: u32) -> Vec<u8> {
     [&[0x80, 201, 0, 1][..], &ssrc.to_be_bytes()].concat()
 }
 
-/// The next datagram and where it is from.
-pub(crate) fn received(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
-    let mut bytes = [0; 2048];
-    let (len, source) = socket.recv_from(&mut bytes).unwrap();
-    (bytes[..len].to_vec(), source)
+/// Whether it is one of the edge's keep-alive packets: an RTP header alone. On a slow machine they come between.
+pub(crate) fn is_keep_alive(packet: &[u8]) -> bool {
+    packet.len() == 12 && packet[0] == 0x80 && (96..128).contains(&packet[1])
 }
 
-/// Whether nothing waits in a socket.
+/// The next datagram and where it is from; no keep-alive packet.
+pub(crate) fn received(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
+    let mut bytes = [0; 2048];
+    loop {
+        let (len, source) = socket.recv_from(&mut bytes).unwrap();
+        if !is_keep_alive(&bytes[..len]) {
+            return (bytes[..len].to_vec(), source);
+        }
+    }
+}
+
+/// Whether nothing waits in a socket, keep-alive packets left out.
 pub(crate) fn is_silent(socket: &UdpSocket) -> bool {
     socket.set_nonblocking(true).unwrap();
-    let silent = socket.recv_from(&mut [0; 1]).is_err();
+    let mut bytes = [0; 2048];
+    let silent = std::iter::from_fn(|| socket.recv_from(&mut bytes).ok().map(|(len, _)| is_keep_alive(&bytes[..len])));
+    let silent = silent.into_iter().all(|keep_alive| keep_alive);
     socket.set_nonblocking(false).unwrap();
     silent
 }

@@ -39,8 +39,13 @@ pub(crate) fn phone(ip: IpAddr) -> UdpSocket {
 
 pub(crate) fn received(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     let mut bytes = [0; 2048];
-    let (len, source) = socket.recv_from(&mut bytes).unwrap();
-    (bytes[..len].to_vec(), source)
+    loop {
+        let (len, source) = socket.recv_from(&mut bytes).unwrap();
+        // Keep-alive packets, a header alone, come between on a slow machine.
+        if len != 12 {
+            return (bytes[..len].to_vec(), source);
+        }
+    }
 }
 
 pub(crate) fn rtp(ssrc: u32, sequence: u16) -> Vec<u8> {

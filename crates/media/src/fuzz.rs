@@ -2,12 +2,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::counters::EndCounters;
+use crate::origin::Epoch;
 use crate::packet::PacketBuf;
 use crate::session::Session;
-use crate::spec::{Command, EndId, EndSpec, MediaId, RemoteSpec, WireSpec};
+use crate::spec::{Command, EndId, EndSpec, MediaId, RemoteSpec, Sound, WireSpec};
 use crate::srtp::{Inbound, Outbound, SrtpKey, Suite};
 
 /// Any datagram on both sockets of an end that is wired to another, and on the views below.
@@ -46,6 +47,44 @@ pub fn rtp_packet(data: &[u8]) {
             assert_eq!((transmit.via, transmit.rtcp, packet.data().len()), (EndId(1), rtcp, len));
         }
     }
+}
+
+/// Any RTCP from a far side that hears a tone of the edge's own: it is read, goes nowhere, and what the edge reports
+/// afterwards is well formed and of a bounded length.
+pub fn rtcp_packet(data: &[u8]) {
+    #[expect(clippy::disallowed_methods, reason = "a fuzz target begins somewhere in time")]
+    let now = Instant::now();
+    let source = SocketAddr::from((Ipv4Addr::LOCALHOST, 4000));
+    let (end, player) = (EndId(0), EndId(1));
+    let mut session = Session::new(MediaId(0), 0);
+    session.date_by(Epoch::new(now, Duration::from_secs(1)));
+    let spec = EndSpec { bind: source, counters: Arc::new(EndCounters::default()) };
+    session.handle_input(now, Command::AddEnd { end, spec });
+    let remote = RemoteSpec {
+        rtp: Some(source),
+        rtcp: Some(source),
+        expected: vec![source.ip()],
+        may_receive: true,
+        ..RemoteSpec::default()
+    };
+    session.handle_input(now, Command::SetRemote { end, remote });
+    session.handle_input(now, Command::AddPlayer { end: player, sound: Sound::Ringback });
+    let wire = WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() };
+    session.handle_input(now, Command::Wire { from: player, to: end, wire });
+    let mut packet = PacketBuf::new();
+    let mut reports = 0;
+    for second in 0..30 {
+        let now = now + Duration::from_secs(second);
+        session.handle_timeout(now);
+        while let Some(transmit) = session.poll_packet(&mut packet) {
+            let bytes = packet.data();
+            assert!(!transmit.rtcp || crate::rtcp::is_well_formed(bytes) && bytes.len() <= 124, "{bytes:?}");
+            reports += u32::from(transmit.rtcp);
+        }
+        fill(&mut packet, data);
+        assert_eq!(session.handle_packet(now, end, true, source, &mut packet), None);
+    }
+    assert!(reports >= 2, "{reports}");
 }
 
 /// Any datagram from a far side of which SRTP is expected, for each suite: never taken, and never changes anything. What
@@ -104,6 +143,20 @@ mod tests {
                 *first = *first & 0x3f | 0x80;
             }
             super::srtp_packet(&bytes);
+        }
+
+        #[test]
+        fn anything_like_rtcp(packets in proptest::collection::vec(
+            (0u8..32, 198u8..210, proptest::collection::vec(any::<u32>(), 0..20)),
+            1..4,
+        )) {
+            let mut bytes = Vec::new();
+            for (count, kind, words) in packets {
+                bytes.extend([0x80 | count, kind, 0, words.len() as u8]);
+                bytes.extend(words.iter().flat_map(|word| word.to_be_bytes()));
+            }
+            super::rtcp_packet(&bytes);
+            super::rtp_packet(&bytes);
         }
 
         #[test]

@@ -321,3 +321,27 @@ fn a_session_goes_on_from_a_snapshot_where_it_stood() {
         a.hear(true, &bench.feed(B, true, B_RTCP, &rtcp()).unwrap().1).unwrap();
     }
 }
+
+#[test]
+fn what_the_edge_makes_of_its_own_is_encrypted_too() {
+    for suite in Suite::ALL {
+        // A and B are silent: keep-alive packets.
+        let (mut bench, _, mut far) = secure_caller(suite);
+        let made: Vec<Made> = bench.run(3000).into_iter().filter(|made| made.transmit.via == A).collect();
+        assert_eq!(made.len(), 3);
+        for made in &made {
+            assert_ne!(made.bytes.len(), 12);
+            assert_eq!(far.hear(false, &made.bytes).unwrap().len(), 12);
+        }
+        // A tone in A's ear: reports of the edge.
+        bench.command(Command::AddPlayer { end: EndId(9), sound: Sound::Ringback });
+        bench.command(Command::Wire { from: EndId(9), to: A, wire: ULAW.spec() });
+        bench.run(20_000);
+        let reports: Vec<&Made> = bench.reports.iter().filter(|made| made.transmit.via == A).collect();
+        assert!(reports.len() >= 2, "{}", reports.len());
+        for made in reports {
+            let plain = far.hear(true, &made.bytes).unwrap();
+            assert!(plain.len() < made.bytes.len() && plain[1] == 200, "{suite:?}: {plain:?}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What the running edge tells of a call's quality: figures, records, metrics, one-way audio.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+mod support;
+
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::calls::{Call, Phone, is_keep_alive, next_port, received, rtp};
+use support::{Process, config, until};
+
+const SSRC: u32 = 7;
+
+fn edge(caller: &Phone, callee: &Phone) -> Process {
+    let trunks = caller.trunk("carrier") + &callee.trunk("pbx");
+    let routes = "[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n[cdr]\nfile = \"cdr.jsonl\"\n";
+    Process::start(&config(&(trunks + routes)))
+}
+
+fn sender_report(date: u64) -> Vec<u8> {
+    let mut report = vec![0x80, 200, 0, 6];
+    report.extend(SSRC.to_be_bytes());
+    report.extend(date.to_be_bytes());
+    report.extend([0; 12]);
+    report
+}
+
+/// A receiver report about our source, as of who heard that sender report `waited` ago.
+fn answer(date: u64, waited: Duration) -> Vec<u8> {
+    let mut report = vec![0x81, 201, 0, 7, 0, 0, 0, 9];
+    let waited = (waited.as_secs_f64() * 65_536.0) as u32;
+    for word in [SSRC, 0x1a00_000f, 0, 80, (date >> 16) as u32, waited] {
+        report.extend(word.to_be_bytes());
+    }
+    report
+}
+
+fn sid(edge: &Process) -> String {
+    edge.json("/v1/calls")["calls"][0]["sid"].as_str().unwrap().to_owned()
+}
+
+fn one_way(edge: &Process) -> String {
+    let (_, text) = edge.get("/metrics");
+    text.lines().filter(|line| line.starts_with("trunkgate_media_one_way_total")).collect()
+}
+
+#[test]
+fn a_silent_callee_is_told_and_what_the_caller_sounds_like_is_shown_and_recorded() {
+    let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let edge = edge(&caller, &callee);
+    let _directory = std::sync::Arc::clone(&edge.directory);
+    let call = Call::set_up(&edge, "quality", &caller, &callee);
+    let stranger = UdpSocket::bind("127.0.0.2:0").unwrap();
+    let begin = Instant::now();
+    // Every tenth packet is lost; the callee hears and reports, but says nothing, and a stranger does.
+    let date = 0x0123_4567_89ab_cdef;
+    for n in 0..350u16 {
+        if n % 10 != 5 {
+            caller.rtp.send_to(&rtp(SSRC, n), call.near).unwrap();
+        }
+        if n % 50 == 0 {
+            stranger.send_to(&rtp(9, n), call.far).unwrap();
+        }
+        if n == 100 {
+            caller.rtcp.send_to(&sender_report(date), next_port(call.near)).unwrap();
+            let (passed, _) = received(&callee.rtcp);
+            assert_eq!(passed, sender_report(date));
+            let heard = Instant::now();
+            std::thread::sleep(Duration::from_millis(30));
+            callee.rtcp.send_to(&answer(date, heard.elapsed() / 2), next_port(call.far)).unwrap();
+        }
+        let due = begin + Duration::from_millis(20) * u32::from(n);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+    }
+    let silent = "trunkgate_media_one_way_total{trunk=\"pbx\",silent=\"callee\"} 1";
+    until("the silent side is counted", || (one_way(&edge) == silent).then_some(()));
+
+    let sid = sid(&edge);
+    let shown = edge.json(&format!("/v1/calls/{sid}"));
+    let (near, far) = (&shown["legs"][0]["rtp"], &shown["legs"][1]["rtp"]);
+    assert_eq!((&near["lost"], &near["rx_packets"]), (&35.into(), &315.into()), "{near}");
+    assert!(near["jitter_ms"].is_number() && near["rtt_ms"].is_null() && near["far"].is_null(), "{near}");
+    // 10 % lost: MOS of R = 92.5 − 27.1 and what jitter costs.
+    assert!((2.0..3.45).contains(&near["mos"].as_f64().unwrap()), "{near}");
+    assert_eq!((&far["rx_packets"], &far["mos"]), (&0.into(), &Value::Null), "{far}");
+    assert!((1.0..5000.0).contains(&far["rtt_ms"].as_f64().unwrap()), "{far}");
+    assert_eq!((&far["far"]["lost"], &far["far"]["jitter_ms"]), (&15.into(), &10.0.into()), "{far}");
+
+    let (announced, from) = (callee.rtp_address(), stranger.local_addr().unwrap());
+    let verdict = edge.json(&format!("/v1/calls/{sid}/trace"))["verdict"].as_str().unwrap().to_owned();
+    assert!(
+        verdict.contains(&format!("No media from pbx: announced {announced}, expected from 127.0.0.1;")),
+        "{verdict}"
+    );
+    assert!(verdict.contains(&format!(" packets came from elsewhere, the last from {from}.")), "{verdict}");
+    until("the log says so", || edge.log().contains("no media from pbx 5 s after it should have come").then_some(()));
+
+    // The caller had nothing to hear: it was kept in reach.
+    let mut packet = [0; 200];
+    let (len, source) = caller.rtp.recv_from(&mut packet).unwrap();
+    assert!(is_keep_alive(&packet[..len]) && source == call.near, "{:?}", &packet[..len]);
+
+    call.hang_up(2, &caller, &callee);
+    let record = until("the record is written", || {
+        let text = std::fs::read_to_string(edge.file.with_file_name("cdr.jsonl")).ok()?;
+        serde_json::from_str::<Value>(text.lines().next()?).ok()
+    });
+    let (lowest, mean) = (record["mos_min"].as_f64().unwrap(), record["mos_avg"].as_f64().unwrap());
+    assert!(lowest <= mean && (1.5..3.6).contains(&mean), "{record}");
+    assert_eq!(record["legs"][0]["rtp"]["mos"], near["mos"]);
+    let count = |name: &str| edge.metric(&format!("trunkgate_{name}_count"));
+    assert_eq!((count("call_mos"), count("rtp_round_trip_seconds"), count("rtp_jitter_seconds")), (1.0, 1.0, 1.0));
+    assert_eq!(one_way(&edge), silent, "counted once");
+    assert!(edge.metric("trunkgate_rtp_lost_total") >= 35.0);
+    assert!(edge.metric("trunkgate_rtp_keepalives_total") >= 1.0);
+}
+
+#[test]
+fn hold_one_packet_and_a_short_call_are_no_one_way_audio() {
+    let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let edge = edge(&caller, &callee);
+    // Short.
+    Call::set_up(&edge, "short", &caller, &callee).hang_up(2, &caller, &callee);
+    // Held by the callee from the answer on.
+    let (offer, held) = (caller.description(1, ""), callee.description(1, "a=inactive\r\n"));
+    let hold = Call::agree(edge.address("udp"), "held", (&caller, &offer), (&callee, &held));
+    // One packet of the callee, then nothing: comfort noise, or a mute key.
+    let quiet = Call::set_up(&edge, "quiet", &caller, &callee);
+    caller.rtp.send_to(&rtp(SSRC, 1), quiet.near).unwrap();
+    callee.rtp.send_to(&rtp(8, 1), quiet.far).unwrap();
+    let answered = Instant::now();
+    until("seven seconds have passed", || (answered.elapsed() > Duration::from_secs(7)).then_some(()));
+    assert_eq!(one_way(&edge), "");
+    assert!(!edge.log().contains("no media from"), "{}", edge.log());
+    hold.hang_up(2, &caller, &callee);
+    quiet.hang_up(2, &caller, &callee);
+}
