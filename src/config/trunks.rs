@@ -97,11 +97,8 @@ fn read_one<'a>(
             |key: &str, value: &Value<'_>, findings: &mut Findings| values::integer(key, value, findings, 0..=u32::MAX);
         *target = section.read(key, findings, read).unwrap_or(*target);
     }
-    let form =
-        section.read("send_numbers", findings, |key, value, findings| values::one_of(key, value, findings, &FORMS));
-    trunk.send_numbers = form.unwrap_or_default();
-    let srtp = section.read("srtp", findings, |key, value, findings| values::one_of(key, value, findings, &SRTP));
-    trunk.srtp = srtp.unwrap_or_default();
+    trunk.send_numbers = word(&section, "send_numbers", &FORMS, findings);
+    trunk.srtp = word(&section, "srtp", &SRTP, findings);
     trunk.name = Arc::from(name);
     Some(PlacedTrunk {
         trunk,
@@ -114,6 +111,12 @@ fn read_one<'a>(
         accept_from: placed_networks,
         is_partial,
     })
+}
+
+/// One of some words; the default where none is written.
+fn word<T: Copy + Default>(section: &Section<'_>, key: &str, known: &[(&str, T)], findings: &mut Findings) -> T {
+    let read = |key: &str, value: &Value<'_>, findings: &mut Findings| values::one_of(key, value, findings, known);
+    section.read(key, findings, read).unwrap_or_default()
 }
 
 /// How many items stand there.

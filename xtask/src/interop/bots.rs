@@ -3,11 +3,16 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
+
+use super::rtp;
 
 /// How an agent treats each connection.
 #[derive(Debug, Clone)]
@@ -26,6 +31,8 @@ pub(crate) enum Manner {
     },
     /// Reads and never says anything.
     Mute,
+    /// Reads and keeps what it hears.
+    WriteDown,
     /// Answers the handshake with this, then closes.
     Http(&'static str),
     /// Takes the connection and says nothing at all.
@@ -37,7 +44,11 @@ pub(crate) enum Manner {
 pub(crate) struct Bot {
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    heard: Arc<Mutex<Tracks>>,
 }
+
+/// What was heard, in samples: inbound, outbound.
+type Tracks = [Vec<f64>; 2];
 
 impl Bot {
     /// Listens on a free port of loopback.
@@ -48,13 +59,20 @@ impl Bot {
             setsockopt(&listener, sockopt::RcvBuf, &4_096)?;
         }
         let address = listener.local_addr()?;
+        let heard = Arc::new(Mutex::new(Tracks::default()));
+        let keeps = Arc::clone(&heard);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let manner = manner.clone();
-                std::thread::spawn(move || drop(serve(stream, &manner)));
+                let (manner, heard) = (manner.clone(), Arc::clone(&keeps));
+                std::thread::spawn(move || drop(serve(stream, &manner, &heard)));
             }
         });
-        Ok(Bot { address })
+        Ok(Bot { address, heard })
+    }
+
+    /// What one that writes down has heard so far, in samples: inbound, outbound.
+    pub(crate) fn written_down(&self) -> Tracks {
+        self.heard.lock().map(|tracks| tracks.clone()).unwrap_or_default()
     }
 
     /// Its URL.
@@ -63,7 +81,7 @@ impl Bot {
     }
 }
 
-fn serve(mut stream: TcpStream, manner: &Manner) -> anyhow::Result<()> {
+fn serve(mut stream: TcpStream, manner: &Manner, heard: &Mutex<Tracks>) -> anyhow::Result<()> {
     stream.set_nodelay(true)?;
     match manner {
         Manner::Http(answer) => {
@@ -76,6 +94,18 @@ fn serve(mut stream: TcpStream, manner: &Manner) -> anyhow::Result<()> {
         Manner::Mute => {
             let mut socket = tungstenite::accept(stream)?;
             while socket.read().is_ok() {}
+        }
+        Manner::WriteDown => {
+            let mut socket = tungstenite::accept(stream)?;
+            loop {
+                let Message::Text(text) = socket.read()? else { continue };
+                let Some(payload) = field(&text, "payload") else { continue };
+                let samples = BASE64.decode(payload)?.into_iter().map(rtp::linear);
+                let mut tracks = heard.lock().map_err(|_| anyhow!("a writer panicked"))?;
+                let [inbound, outbound] = &mut *tracks;
+                let track = if field(&text, "track") == Some("inbound") { inbound } else { outbound };
+                track.extend(samples);
+            }
         }
         Manner::Say(messages) => {
             let mut socket = tungstenite::accept(stream)?;

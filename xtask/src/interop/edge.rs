@@ -42,6 +42,8 @@ pub(crate) struct Edge {
     pub(crate) udp: SocketAddr,
     /// Its TCP listener, where the configuration has one.
     pub(crate) tcp: Option<SocketAddr>,
+    /// Its TLS listener, where the configuration has one.
+    pub(crate) tls: Option<SocketAddr>,
     /// Its HTTP listener.
     pub(crate) http: SocketAddr,
 }
@@ -98,6 +100,7 @@ impl Edge {
         Ok(Edge {
             udp: at("udp").context("no udp listener")?,
             tcp: at("tcp"),
+            tls: at("tls"),
             http: at("http").context("no http listener")?,
             child,
             folder,

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, bail};
 
 /// (program, package)
-const PEERS: [(&str, &str); 2] = [("sipp", "sip-tester"), ("kamailio", "kamailio")];
+const PEERS: [(&str, &str); 3] = [("sipp", "sip-tester"), ("kamailio", "kamailio"), ("baresip", "baresip-core")];
 
 fn present(program: &str) -> bool {
     std::env::var_os("PATH")

@@ -2,6 +2,9 @@
 
 use std::f64::consts::TAU;
 
+/// Samples in a second.
+pub(crate) const SAMPLE_RATE: u32 = 8_000;
+
 /// μ-law of one sample (ITU-T G.711).
 fn ulaw(sample: i32) -> u8 {
     const BIAS: i32 = 0x84;
@@ -21,19 +24,24 @@ pub(crate) fn tone_ulaw(samples: u32) -> Vec<u8> {
 }
 
 /// The sample of a μ-law byte (ITU-T G.711).
-fn linear(byte: u8) -> f64 {
+pub(crate) fn linear(byte: u8) -> f64 {
     let byte = !byte;
     let magnitude = ((i32::from(byte & 0x0F) << 3) + 0x84) << ((byte >> 4) & 7);
     f64::from(if byte & 0x80 == 0 { magnitude - 0x84 } else { 0x84 - magnitude })
 }
 
-/// 440 Hz against all else in μ-law, in dB: sine and cosine fitted by least squares.
+/// 440 Hz against all else in μ-law, in dB.
 pub(crate) fn tone_snr_db(bytes: &[u8]) -> f64 {
+    let samples: Vec<f64> = bytes.iter().copied().map(linear).collect();
+    snr_db(&samples, 440)
+}
+
+/// A tone against all else, in dB: sine and cosine fitted by least squares.
+pub(crate) fn snr_db(samples: &[f64], hz: u32) -> f64 {
     let (mut cc, mut ss, mut cs, mut xc, mut xs, mut xx) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
-    for (n, byte) in bytes.iter().enumerate() {
+    for (n, x) in samples.iter().enumerate() {
         #[allow(clippy::cast_precision_loss)]
-        let (s, c) = (TAU * 440.0 * n as f64 / 8_000.0).sin_cos();
-        let x = linear(*byte);
+        let (s, c) = (TAU * f64::from(hz) * n as f64 / f64::from(SAMPLE_RATE)).sin_cos();
         (cc, ss, cs) = (cc + c * c, ss + s * s, cs + c * s);
         (xc, xs, xx) = (xc + x * c, xs + x * s, xx + x * x);
     }
@@ -76,6 +84,8 @@ mod tests {
     fn a_tone_is_told_from_a_broken_one() {
         let tone = tone_ulaw(8_000);
         assert!(tone_snr_db(&tone) > 35.0, "{}", tone_snr_db(&tone));
+        let samples: Vec<f64> = tone.iter().copied().map(linear).collect();
+        assert!(snr_db(&samples, 660) < 0.0, "another tone is none");
         let mut broken = tone.clone();
         // One frame less: the phase jumps.
         broken.drain(3_000..3_160);

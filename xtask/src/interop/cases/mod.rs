@@ -9,6 +9,7 @@ mod failover;
 mod kamailio;
 mod leaks;
 mod sipp_calls;
+mod srtp_baresip;
 mod strangers;
 mod tone;
 mod torture;
@@ -24,11 +25,7 @@ pub(crate) fn all() -> Vec<Case> {
             run: sipp_calls::rtp,
         },
         Case { name: "sipp-tcp", proves: "the same signalling by TCP on the caller's side", run: sipp_calls::tcp },
-        Case {
-            name: "tone",
-            proves: "440 Hz both ways through the relay, every payload bit-identical",
-            run: tone::run,
-        },
+        Case { name: "tone", proves: "440 Hz both ways, every payload bit-identical", run: tone::run },
         Case {
             name: "failover",
             proves: "a silent first target is given up in time, the call goes on",
@@ -45,6 +42,11 @@ pub(crate) fn all() -> Vec<Case> {
             run: strangers::run,
         },
         Case { name: "kamailio", proves: "calls through Kamailio as a record-routing upstream", run: kamailio::run },
+        Case {
+            name: "srtp-baresip",
+            proves: "two baresip phones, one with SRTP over TLS, hear each other's tone; so does a listener",
+            run: srtp_baresip::run,
+        },
         Case {
             name: "agent-echo",
             proves: "a tone through the Python echo agent comes back clean and in time; its marks come back once",

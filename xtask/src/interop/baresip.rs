@@ -1,0 +1,149 @@
+//! baresip as a phone: it says a tone from a file and writes down what it hears, after decryption.
+
+use std::f64::consts::TAU;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use super::rtp::SAMPLE_RATE;
+
+/// Seconds of tone in the file that it says.
+const TONE_SECONDS: u32 = 120;
+/// How loud.
+const AMPLITUDE: f64 = 8_000.0;
+/// Bytes before the samples in a WAV file without extras.
+const WAV_HEADER: usize = 44;
+
+/// How a phone is set up.
+#[derive(Debug)]
+pub(crate) struct Setup<'a> {
+    /// Its address.
+    pub(crate) ip: &'a str,
+    /// Its SIP port for UDP and TCP; 0: any, it only calls.
+    pub(crate) port: u16,
+    /// Its account line.
+    pub(crate) account: &'a str,
+    /// The frequency of what it says.
+    pub(crate) tone_hz: u32,
+    /// A certificate that it trusts for TLS.
+    pub(crate) ca: Option<&'a Path>,
+    /// Whom it calls at once.
+    pub(crate) dial: Option<&'a str>,
+    /// When it hangs up and ends.
+    pub(crate) lasts: Option<Duration>,
+}
+
+/// A running phone, ended when dropped.
+#[derive(Debug)]
+pub(crate) struct Baresip {
+    child: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Baresip {
+    /// Starts it.
+    pub(crate) fn start(setup: &Setup<'_>) -> anyhow::Result<Baresip> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path();
+        std::fs::write(path.join("tone.wav"), wav(setup.tone_hz))?;
+        std::fs::write(path.join("accounts"), format!("{}\n", setup.account))?;
+        std::fs::write(path.join("contacts"), "")?;
+        std::fs::write(path.join("config"), configuration(path, setup))?;
+        let log = File::create(path.join("log"))?;
+        // Unbuffered: its log is read while it runs.
+        let mut command = Command::new("stdbuf");
+        command.args(["-o0", "baresip", "-f"]).arg(path);
+        if let Some(lasts) = setup.lasts {
+            command.args(["-t", &lasts.as_secs().to_string()]);
+        }
+        if let Some(dial) = setup.dial {
+            command.args(["-e", &format!("/dial {dial}")]);
+        }
+        let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn().context("baresip")?;
+        Ok(Baresip { child, folder })
+    }
+
+    /// What it printed.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Waits until it says so.
+    pub(crate) fn wait_for(&self, text: &str, limit: Duration) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while !self.log().contains(text) {
+            if began.elapsed() > limit {
+                bail!("baresip did not say {text:?} within {limit:?}:\n{}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn wait(&mut self, limit: Duration) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while self.child.try_wait()?.is_none() {
+            if began.elapsed() > limit {
+                bail!("baresip did not end within {limit:?}:\n{}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// What it has heard, in samples.
+    pub(crate) fn heard(&self) -> anyhow::Result<Vec<f64>> {
+        let files = std::fs::read_dir(self.folder.path())?.filter_map(Result::ok).map(|entry| entry.path());
+        let is_heard = |path: &PathBuf| path.to_string_lossy().ends_with("-dec.wav");
+        let file = files.into_iter().find(is_heard).with_context(|| format!("nothing was heard:\n{}", self.log()))?;
+        let bytes = std::fs::read(file)?;
+        let samples = bytes.get(WAV_HEADER..).unwrap_or_default().chunks_exact(2);
+        Ok(samples.filter_map(|pair| Some(f64::from(i16::from_le_bytes(pair.try_into().ok()?)))).collect())
+    }
+}
+
+impl Drop for Baresip {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn configuration(path: &Path, setup: &Setup<'_>) -> String {
+    let (path, ip) = (path.display(), setup.ip);
+    let ca = setup.ca.map(|ca| format!("sip_cafile {}\n", ca.display())).unwrap_or_default();
+    format!(
+        "sip_listen {ip}:{}\n{ca}net_interface {ip}\ncall_local_timeout 30\ncall_max_calls 2\n\
+         audio_source aufile,{path}/tone.wav\naudio_player aubridge,heard\naudio_alert aubridge,alert\n\
+         ausrc_format s16\nauplay_format s16\nauenc_format s16\naudec_format s16\naudio_buffer 20-160\n\
+         rtcp_mux no\njitter_buffer_delay 1-20\nsnd_path {path}\nmodule_path /usr/lib/baresip/modules\n\
+         module g711.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\nmodule srtp.so\n\
+         module_tmp account.so\nmodule_app menu.so\n",
+        setup.port
+    )
+}
+
+/// A tone as a WAV file: one channel, 16 bits.
+fn wav(hz: u32) -> Vec<u8> {
+    let samples = SAMPLE_RATE * TONE_SECONDS;
+    let mut bytes = Vec::new();
+    bytes.extend(b"RIFF");
+    bytes.extend((36 + samples * 2).to_le_bytes());
+    bytes.extend(b"WAVEfmt ");
+    bytes.extend(16u32.to_le_bytes());
+    bytes.extend([1u16.to_le_bytes(), 1u16.to_le_bytes()].concat());
+    bytes.extend([SAMPLE_RATE.to_le_bytes(), (SAMPLE_RATE * 2).to_le_bytes()].concat());
+    bytes.extend([2u16.to_le_bytes(), 16u16.to_le_bytes()].concat());
+    bytes.extend(b"data");
+    bytes.extend((samples * 2).to_le_bytes());
+    for n in 0..samples {
+        let angle = TAU * f64::from(hz) * f64::from(n) / f64::from(SAMPLE_RATE);
+        #[allow(clippy::cast_possible_truncation)]
+        bytes.extend(((AMPLITUDE * angle.sin()) as i16).to_le_bytes());
+    }
+    bytes
+}

@@ -1,0 +1,148 @@
+//! Two baresip phones, one with SRTP over TLS, the other with plain RTP over UDP; an agent listens to both.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+use crate::interop::Setting;
+use crate::interop::baresip::{Baresip, Setup};
+use crate::interop::bots::{Bot, Manner};
+use crate::interop::edge::Edge;
+use crate::interop::rtp::{SAMPLE_RATE, snr_db};
+use crate::interop::sipp::{CARRIER, PBX};
+
+/// The called number: a phone answers for the user of its account only.
+const CALLED: &str = "+14155550100";
+/// What the secure phone says, and the plain one: no harmonic of the other.
+const CALLER_HZ: u32 = 440;
+const CALLEE_HZ: u32 = 660;
+/// The least that may be left of a tone after μ-law.
+const SNR_DB: f64 = 30.0;
+/// Seconds of a run that may be disturbed: a phone's own clock slips now and then on a busy machine.
+const ALLOWED: usize = 1;
+/// How long anything but the talk may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The call.
+pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
+    let seconds = setting.calls(30, 8);
+    let folder = tempfile::tempdir()?;
+    let certificate = certificate(folder.path())?;
+    let scribe = Bot::start(Manner::WriteDown)?;
+    // Broken: the trunk takes plain RTP only.
+    let srtp = if setting.sabotage { "off" } else { "required" };
+    let edge = Edge::start(&format!(
+        r#"
+[[listen]]
+name = "secure"
+transport = "tls"
+address = "127.0.0.1:0"
+certificate = "{folder}/certificate.pem"
+private_key = "{folder}/key.pem"
+[agent.scribe]
+url = "{}"
+[trunk.secure]
+accept_from = ["127.0.0.1/32"]
+listen = "secure"
+srtp = "{srtp}"
+[trunk.pbx]
+peers = ["sip:{PBX}:5060"]
+media_from = ["127.0.0.1/32"]
+[[route]]
+from = ["secure"]
+connect = ["trunk:pbx"]
+fork = ["agent:scribe"]
+"#,
+        scribe.url(),
+        folder = folder.path().display(),
+    ))?;
+    let tls = edge.tls.context("no tls listener")?;
+    let (callee, mut caller) = phones(tls, &certificate, seconds)?;
+    let told = || format!("{}\n{}\n{}", edge.log_tail(), edge.only_trace().unwrap_or_default(), callee.log());
+    caller.wait_for("SRTP is Enabled", PATIENCE).with_context(told)?;
+    caller.wait(PATIENCE + Duration::from_secs(u64::from(seconds)))?;
+    callee.wait_for("terminated", PATIENCE).with_context(told)?;
+    edge.wait_until("the call has its record", PATIENCE, |edge| Ok(edge.records()?.len() == 1)).with_context(told)?;
+    let suite = suites(&edge)?;
+    let [inbound, outbound] = scribe.written_down();
+    let mut figures = Vec::new();
+    for (what, heard, hz) in [
+        ("the callee heard the caller", callee.heard()?, CALLER_HZ),
+        ("the caller heard the callee", caller.heard()?, CALLEE_HZ),
+        ("the listener heard the caller", inbound, CALLER_HZ),
+        ("the listener heard the callee", outbound, CALLEE_HZ),
+    ] {
+        let worst = judge(&heard, hz, seconds).with_context(|| format!("whether {what}")).with_context(told)?;
+        figures.push(format!("{what} at {worst:.1} dB"));
+    }
+    Ok(format!("{seconds} s, {suite} over TLS; {}", figures.join(", ")))
+}
+
+/// The plain phone, which answers, and the secure one, which calls it.
+fn phones(tls: SocketAddr, ca: &Path, seconds: u32) -> anyhow::Result<(Baresip, Baresip)> {
+    let callee = Baresip::start(&Setup {
+        ip: PBX,
+        port: 5060,
+        account: &format!("<sip:{CALLED}@{PBX}>;regint=0;answermode=auto;audio_codecs=PCMU"),
+        tone_hz: CALLEE_HZ,
+        ca: None,
+        dial: None,
+        lasts: None,
+    })?;
+    callee.wait_for("baresip is ready", PATIENCE)?;
+    let caller = Baresip::start(&Setup {
+        ip: CARRIER,
+        port: 0,
+        account: &format!("<sip:alice@{tls};transport=tls>;regint=0;mediaenc=srtp-mand;audio_codecs=PCMU"),
+        tone_hz: CALLER_HZ,
+        ca: Some(ca),
+        // Its account says by which transport.
+        dial: Some(&format!("sip:{CALLED}@{tls}")),
+        lasts: Some(Duration::from_secs(u64::from(seconds) + 2)),
+    })?;
+    Ok((callee, caller))
+}
+
+/// The suite of the caller's leg; the callee's has none.
+fn suites(edge: &Edge) -> anyhow::Result<String> {
+    let records = edge.records()?;
+    let legs = records.first().and_then(|record| record.get("legs")).and_then(serde_json::Value::as_array);
+    let legs = legs.context("no legs in the call record")?;
+    let of = |at: usize, key: &str| legs.get(at).and_then(|leg| leg.get(key)?.as_str());
+    let sip: Vec<usize> = (0..legs.len()).filter(|at| of(*at, "kind") == Some("sip")).collect();
+    let [caller, callee] = sip.as_slice() else { bail!("{} SIP legs instead of two", sip.len()) };
+    match (of(*caller, "srtp"), of(*callee, "srtp"), of(*caller, "transport")) {
+        (Some(suite), None, Some("tls")) => Ok(suite.to_owned()),
+        other => bail!("the legs' SRTP and the caller's transport are {other:?}"),
+    }
+}
+
+/// Whole seconds of a tone from where it begins: the worst of those that are not disturbed.
+fn judge(heard: &[f64], hz: u32, seconds: u32) -> anyhow::Result<f64> {
+    let frame = usize::try_from(SAMPLE_RATE / 50)?;
+    let first = heard.iter().position(|sample| sample.abs() > 500.0).context("nothing was heard")?;
+    let tone = heard.get(first + 5 * frame..).unwrap_or_default();
+    let second = usize::try_from(SAMPLE_RATE)?;
+    // The first second passes before both sides talk, the last may not be whole.
+    let expected = usize::try_from(seconds)? - 2;
+    let mut all: Vec<f64> = tone.chunks_exact(second).take(expected).map(|second| snr_db(second, hz)).collect();
+    if all.len() < expected {
+        bail!("only {} of {expected} s were heard", all.len());
+    }
+    all.sort_by(f64::total_cmp);
+    match all.get(ALLOWED) {
+        Some(worst) if *worst >= SNR_DB => Ok(*worst),
+        worst => bail!("{hz} Hz at {worst:?} dB"),
+    }
+}
+
+/// A certificate for loopback, and its key, in files.
+fn certificate(folder: &Path) -> anyhow::Result<std::path::PathBuf> {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+    let path = folder.join("certificate.pem");
+    std::fs::write(&path, made.cert.pem())?;
+    std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem())?;
+    Ok(path)
+}
