@@ -11,7 +11,7 @@ use rustls::pki_types::ServerName;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -26,6 +26,7 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use trunkgate_media::SocketSpec;
 use trunkgate_media::agent::{Loss, SIGNATURE_HEADER, sign};
 
+use super::agent_names::look_up;
 use crate::limits::{
     AGENT_ADDRESS_TIMEOUT, AGENT_ADDRESSES, AGENT_MESSAGE_BYTES, AGENT_PIECE_BYTES, AGENT_SEND_BUFFER_BYTES,
     AGENT_UNACKNOWLEDGED, AGENT_WRITE_BUFFER_BYTES,
@@ -136,8 +137,8 @@ impl Target {
 
     /// Connects to the first of its addresses that answers.
     pub(super) async fn connect(&self, spec: &SocketSpec) -> Result<TcpStream, Fault> {
-        let found = lookup_host((self.host.as_str(), self.port)).await.map_err(Fault::unreachable)?;
-        let allowed = found.filter(|address| self.secure || may_be_plain(address.ip(), spec));
+        let found = look_up(&self.host, self.port).await.map_err(Fault::unreachable)?;
+        let allowed = found.iter().copied().filter(|address| self.secure || may_be_plain(address.ip(), spec));
         let mut last = Fault::unreachable("no address of it is in local_networks: elsewhere only wss:// may lead");
         for address in allowed.take(AGENT_ADDRESSES) {
             match timeout(AGENT_ADDRESS_TIMEOUT, open(address)).await {

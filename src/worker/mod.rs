@@ -7,6 +7,7 @@
 
 mod agent_connect;
 mod agent_intake;
+mod agent_names;
 mod agent_socket;
 mod agents;
 mod control;

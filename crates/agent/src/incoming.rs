@@ -248,6 +248,8 @@ mod tests {
             ("", &[][..]),
             ("/w==", &[0xff][..]),
             ("/w", &[0xff][..]),
+            // Bits behind the last byte, as some encoders leave them.
+            ("/x", &[0xff][..]),
             ("//8=", &[0xff; 2][..]),
             ("//8", &[0xff; 2][..]),
         ] {

@@ -221,7 +221,10 @@ mod tests {
         playout.push(&[1; 3]);
         assert_eq!(ticks_to_frame(&mut playout), REST_TICKS + 1);
         assert_eq!(playout.played_ms(), 0);
-        // The wait begins anew.
+        // The wait begins anew, however long nothing was there.
+        for _ in 0..3 * REST_TICKS {
+            assert_eq!(playout.next_frame(), None);
+        }
         playout.push(&[1; 80]);
         assert_eq!(ticks_to_frame(&mut playout), REST_TICKS + 1);
         assert_eq!(playout.played_ms(), 10);
@@ -306,6 +309,17 @@ mod tests {
         assert_eq!(playout.poll_mark(), None);
         assert_eq!(playout.next_frame(), Some(&[3; 160][..]));
         assert_eq!(playout.poll_mark(), Some(Mark { name: "three".into(), played_ms: 40 }));
+    }
+
+    #[test]
+    fn a_clear_leaves_a_mark_that_was_due_where_it_was() {
+        let mut playout = Playout::new(FORMAT);
+        playout.push(&[1; 160]);
+        playout.mark("due".into());
+        playout.push(&[1; 480]);
+        assert!(playout.next_frame().is_some() && playout.next_frame().is_some());
+        assert_eq!(playout.clear(), Cleared { played_ms: 40, dropped_ms: 40 });
+        assert_eq!(playout.poll_mark(), Some(Mark { name: "due".into(), played_ms: 20 }));
     }
 
     #[test]

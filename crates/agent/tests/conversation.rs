@@ -255,6 +255,10 @@ fn only_1000_is_an_end() {
         stream.handle_input(now, Input::Lost(Loss::Reset));
         assert_eq!(told(&mut stream), [], "told once");
     }
+    // Before it was open there was nothing to end.
+    let mut stream = Stream::new(now, settings());
+    stream.handle_input(now, Input::Closed(Some(1000)));
+    assert_eq!(told(&mut stream), [Told::Lost(Loss::Closed(Some(1000))), Told::Closed]);
     for loss in [Loss::Reset, Loss::ProtocolError, Loss::DataUnacknowledged] {
         let mut stream = open(now, settings());
         stream.handle_input(now, Input::Lost(loss));

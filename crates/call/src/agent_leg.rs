@@ -14,7 +14,7 @@ use crate::controller::StepResult;
 use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::leg::{Leg, LegState};
-use crate::limits::{AGENT_TEXT_CHARS, ATTEMPTS_PER_CALL};
+use crate::limits::{AGENT_TEXT_CHARS, AGENT_WISHES_NOTED, ATTEMPTS_PER_CALL};
 use crate::reason::ReasonSlug;
 use crate::trace::TraceItem;
 use crate::wish;
@@ -32,6 +32,8 @@ pub(crate) struct AgentSide {
     pub(crate) began: Instant,
     /// Whether it only listens.
     pub(crate) listens: bool,
+    /// How many wishes it had, but for what ends its part.
+    pub(crate) wishes: u32,
     /// What of the caller a listener hears, and by which of its ends.
     pub(crate) hears: Option<(EndId, TapSpec)>,
 }
@@ -83,7 +85,7 @@ impl Call {
             counters: counters.clone(),
         };
         edge.media(media, Command::AddAgent { end, spec: Arc::new(spec) });
-        let side = AgentSide { agent: agent.clone(), end, counters, began: now, listens, hears: None };
+        let side = AgentSide { agent: agent.clone(), end, counters, began: now, listens, wishes: 0, hears: None };
         let leg = self.legs.len();
         self.legs.push(Leg::of_agent(edge.sid(), side));
         self.note(now, edge, leg, if listens { "connecting, to listen" } else { "connecting" });
@@ -189,7 +191,7 @@ impl Call {
     pub(crate) fn agent_wishes(&mut self, now: Instant, edge: &mut Edge, end: EndId, wish: AgentWish) {
         let Some(leg) = self.live_agent(end) else { return };
         if self.callee != Some(leg) {
-            return self.note(now, edge, leg, "wants something of a call that it is not in");
+            return self.note_wish(now, edge, leg, "wants something of a call that it is not in");
         }
         match wish {
             AgentWish::Hangup => {
@@ -199,7 +201,7 @@ impl Call {
             AgentWish::Dtmf(digits) => self.press(now, edge, leg, digits),
             // Else the caller would be lost with the agent that has it.
             AgentWish::Transfer(_) if self.legs.len() > ATTEMPTS_PER_CALL => {
-                self.note(now, edge, leg, "transfers the caller too often: it stays");
+                self.note_wish(now, edge, leg, "transfers the caller too often: it stays");
             }
             AgentWish::Transfer(text) => {
                 let target = wish::target(&text, edge.table.numbers()).and_then(|target| edge.target(&target));
@@ -209,20 +211,29 @@ impl Call {
                         self.controller.put_first(target);
                         self.go_on(now, edge, leg, None);
                     }
-                    None => self.note(now, edge, leg, &format!("transfer to {text}: no such target")),
+                    None => self.note_wish(now, edge, leg, &format!("transfer to {text}: no such target")),
                 }
             }
         }
     }
 
     /// Presses keys towards the caller. The digits are for its ear only: never in a trace or a log.
-    fn press(&self, now: Instant, edge: &mut Edge, leg: usize, digits: String) {
+    fn press(&mut self, now: Instant, edge: &mut Edge, leg: usize, digits: String) {
         let caller = self.spoken_end().and_then(|(end, spoken)| Some((end, spoken.presses?)));
         let (Some(media), Some((end, payload))) = (self.media, caller) else {
-            return self.note(now, edge, leg, "presses keys that the caller takes no telephone-event for");
+            return self.note_wish(now, edge, leg, "presses keys that the caller takes no telephone-event for");
         };
-        self.note(now, edge, leg, &format!("presses {} keys", digits.chars().count()));
+        self.note_wish(now, edge, leg, &format!("presses {} keys", digits.chars().count()));
         edge.media(media, Command::Press { end, payload, digits });
+    }
+
+    /// Notes a wish that does not end the agent's part, unless there were many.
+    fn note_wish(&mut self, now: Instant, edge: &mut Edge, leg: usize, text: &str) {
+        let Some(side) = &mut self.legs[leg].agent else { return };
+        side.wishes = side.wishes.saturating_add(1);
+        if side.wishes <= AGENT_WISHES_NOTED {
+            self.note(now, edge, leg, text);
+        }
     }
 
     /// What a worker wants to be noted of an agent.

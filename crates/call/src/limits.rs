@@ -43,5 +43,7 @@ pub const GOODBYE_NEWS_SECONDS: u64 = 2;
 pub const PARAMETER_HEADER_CHARS: usize = 256;
 /// Characters of an agent's text that a trace shows.
 pub const AGENT_TEXT_CHARS: usize = 200;
+/// Wishes of one agent that stand in the trace; further ones would push all else out of it.
+pub const AGENT_WISHES_NOTED: u32 = 32;
 /// Bytes of a target that an agent names.
 pub const AGENT_TARGET_BYTES: usize = 256;

@@ -287,6 +287,7 @@ impl FormerAgent {
             counters: Arc::new(EndCounters::default()),
             began: now,
             listens: false,
+            wishes: 0,
             hears: None,
         };
         Leg { state: LegState::Ended, earlier: self.figures, ..Leg::of_agent(self.sid, side) }

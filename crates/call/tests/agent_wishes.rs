@@ -5,7 +5,7 @@ mod bench;
 
 use bench::agents::{Told, agent, agent_table, hang_up, to_agent};
 use bench::{BACKUP, Bench, CARRIER, Dialed, PBX, answer, route, sdp, to_trunk};
-use trunkgate_call::limits::ATTEMPTS_PER_CALL;
+use trunkgate_call::limits::{AGENT_WISHES_NOTED, ATTEMPTS_PER_CALL};
 use trunkgate_media::{AgentWish, EndId, Event};
 use trunkgate_route::{Agent, OnClose};
 
@@ -168,4 +168,20 @@ fn a_caller_has_keys_pressed_by_the_number_that_it_wants_or_not_at_all() {
         hang_up(&mut bench, &mut caller);
         bench.finish();
     }
+}
+
+#[test]
+fn wishes_do_not_fill_the_trace() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk")]);
+    let (mut caller, _, desk) = bench.talking();
+    for _ in 0..10 * AGENT_WISHES_NOTED {
+        bench.wish(desk, AgentWish::Dtmf("1".into()));
+        bench.wish(desk, AgentWish::Transfer("agent:nobody".into()));
+    }
+    let story = bench.story();
+    let noted = ["presses 1 keys", "no such target"].map(|text| story.matches(text).count());
+    assert_eq!(noted, [AGENT_WISHES_NOTED as usize / 2; 2]);
+    assert!(story.contains("target desk"), "{story}");
+    hang_up(&mut bench, &mut caller);
+    bench.finish();
 }
