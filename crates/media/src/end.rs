@@ -145,7 +145,8 @@ pub struct End {
     pub(crate) reports: Reports,
     /// When its quality was estimated last, and what was expected and lost by then.
     pub(crate) estimated: (Instant, u64, u64),
-    /// What its worker knows to be lost.
+    /// What was lost a sweep ago, and what of that its worker knows: a late packet is not lost.
+    pub(crate) lost_before: u64,
     pub(crate) lost_told: u64,
     /// Its keep-alive packets.
     pub(crate) keep_alive: KeepAlive,
@@ -173,6 +174,7 @@ impl End {
             srtp: None,
             reports: Reports::default(),
             estimated: (now, 0, 0),
+            lost_before: 0,
             lost_told: 0,
             keep_alive: KeepAlive::new(now),
             stranger: None,

@@ -51,7 +51,8 @@ impl Session {
             }
             end.look_for_keep_alive(now);
             end.estimate(now);
-            let lost = end.reception.lost();
+            let lost = end.reception.lost().min(end.lost_before);
+            end.lost_before = end.reception.lost();
             if let Some(worker) = self.shared.worker.as_ref().filter(|_| lost > end.lost_told) {
                 worker.lost.add(lost - end.lost_told);
                 end.lost_told = lost;

@@ -1,5 +1,7 @@
 //! Far sides that are silent: noticed where they should speak, and the way to them kept open.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
 mod support;
 
 use support::*;

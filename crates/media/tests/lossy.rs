@@ -1,6 +1,8 @@
 //! A path that loses, delays, reorders and repeats packets by a seed: what is counted is what was done to them, and the
 //! score falls with it.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
 mod support;
 
 use support::*;

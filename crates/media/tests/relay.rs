@@ -155,9 +155,15 @@ fn loss_and_jitter_are_counted() {
     }
     assert_eq!(bench.counters[0].lost.get(), 2);
     assert!(bench.counters[0].jitter_us.get() > 1000);
+    // The worker is told what is still missing a second later, and the rest at the end.
+    bench.run(1000);
     assert_eq!(bench.worker.lost.get(), 0);
+    bench.rtp(A, A_RTP, 12);
+    bench.run(1000);
+    assert_eq!(bench.worker.lost.get(), 1);
+    bench.rtp(A, A_RTP, 20);
     bench.command(Command::Close);
-    assert_eq!(bench.worker.lost.get(), 2);
+    assert_eq!(bench.worker.lost.get(), 4);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! RTCP of the edge's own making, and what is learned from that of others.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
 mod support;
 
 use std::time::Duration;
