@@ -75,8 +75,11 @@ pub(crate) fn read_pair(certificate: &Path, private_key: &Path) -> Result<Pair, 
 }
 
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let pem = read(path)?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    chain_of(&read(path)?)
+}
+
+fn chain_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let chain = chain.map_err(|error| format!("it is not PEM: {error}"))?;
     if chain.is_empty() {
         return Err("no certificate in it (PEM)".into());
@@ -106,10 +109,16 @@ pub(crate) struct Trust {
 impl Trust {
     /// The certificates of a file.
     pub(crate) fn of_file(path: &Path) -> Result<Trust, String> {
+        Trust::of_pem(&read(path)?)
+    }
+
+    /// The certificates of a file's text.
+    pub(crate) fn of_pem(pem: &[u8]) -> Result<Trust, String> {
         let mut roots = RootCertStore::empty();
-        let all = read_chain(path)?;
-        for certificate in &all {
-            roots.add(certificate.clone()).map_err(|error| error.to_string())?;
+        let all = chain_of(pem)?;
+        for (at, certificate) in all.iter().enumerate() {
+            let wrong = |error: Error| format!("certificate {} cannot be used: {error}", at + 1);
+            roots.add(certificate.clone()).map_err(wrong)?;
         }
         Ok(Trust { roots: Arc::new(roots), themselves: all.into() })
     }
@@ -303,6 +312,26 @@ mod tests {
             std::fs::write(&chain, pem).unwrap();
             std::fs::write(&private, key.serialize_pem()).unwrap();
             assert!(read_pair(&chain, &private).is_ok(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn every_certificate_of_a_file_counts() {
+        let pem = |name: &str| rcgen::generate_simple_self_signed([name.to_owned()]).unwrap().cert.pem();
+        let (one, other) = (pem("a.example"), pem("b.example"));
+        let both = Trust::of_pem(format!("{one}\n# another\n{other}").as_bytes()).unwrap();
+        assert_eq!((both.roots.len(), both.themselves.len()), (2, 2));
+        let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for (pem, part) in [
+            (String::new(), "no certificate"),
+            ("text".to_owned(), "no certificate"),
+            (one.replace("CERTIFICATE", "PRIVATE KEY"), "no certificate"),
+            (one.split_at(one.len() / 2).0.to_owned(), "not PEM"),
+            (garbage.to_owned(), "certificate 1"),
+            (format!("{one}{garbage}"), "certificate 2"),
+        ] {
+            let error = Trust::of_pem(pem.as_bytes()).unwrap_err();
+            assert!(error.contains(part), "{error}: {pem}");
         }
     }
 

@@ -25,6 +25,5 @@ pub mod run;
 pub mod signalling;
 mod terminal;
 pub mod transport;
-mod trust;
 pub mod why;
 pub mod worker;

@@ -15,8 +15,8 @@ use super::keys;
 use super::schema::not_yet;
 use super::section::{Section, Value};
 use super::{values, wav};
+use crate::certificates::Trust;
 use crate::limits::{AGENT_FILE_BYTES, AGENT_PARAMETER_BYTES, AGENT_PARAMETERS};
-use crate::trust;
 
 /// How a `goodbye` is made.
 const GOODBYE_HELP: &str = "a WAV file, made by: ffmpeg -i FILE -ac 1 -ar 8000 -c:a pcm_s16le goodbye.wav";
@@ -150,7 +150,7 @@ fn certificates(
     let what = match std::fs::metadata(&path) {
         Ok(about) if about.len() > AGENT_FILE_BYTES => format!("more than {} MiB", AGENT_FILE_BYTES >> 20),
         Ok(_) => match std::fs::read(&path) {
-            Ok(pem) => match trust::roots(&pem) {
+            Ok(pem) => match Trust::of_pem(&pem) {
                 Ok(_) => return Some(pem.into()),
                 Err(what) => what,
             },

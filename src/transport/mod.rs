@@ -23,7 +23,7 @@ mod places;
 mod streams;
 mod tls;
 mod udp;
-mod verifier;
+pub(crate) mod verifier;
 
 pub use bind::{BindError, Bound, bind, bind_http};
 pub use tls::Settings;

@@ -14,7 +14,7 @@ use crate::certificates::{Trust, carries, provider};
 
 /// Far ends that we connect to.
 #[derive(Debug)]
-pub(super) struct Servers {
+pub(crate) struct Servers {
     /// `None`: any certificate will do (`verify = false`).
     trust: Option<Trust>,
     /// Names that will do besides the host that is connected to.
@@ -23,7 +23,7 @@ pub(super) struct Servers {
 }
 
 impl Servers {
-    pub(super) fn new(trust: Option<Trust>, names: Vec<String>) -> Servers {
+    pub(crate) fn new(trust: Option<Trust>, names: Vec<String>) -> Servers {
         Servers { trust, names, algorithms: provider().signature_verification_algorithms }
     }
 }

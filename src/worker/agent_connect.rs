@@ -7,8 +7,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use rustls::client::WantsClientCert;
 use rustls::pki_types::ServerName;
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
@@ -27,11 +28,12 @@ use trunkgate_media::SocketSpec;
 use trunkgate_media::agent::{Loss, SIGNATURE_HEADER, sign};
 
 use super::agent_names::look_up;
+use crate::certificates::{Trust, provider};
 use crate::limits::{
     AGENT_ADDRESS_TIMEOUT, AGENT_ADDRESSES, AGENT_MESSAGE_BYTES, AGENT_PIECE_BYTES, AGENT_SEND_BUFFER_BYTES,
     AGENT_UNACKNOWLEDGED, AGENT_WRITE_BUFFER_BYTES,
 };
-use crate::trust;
+use crate::transport::verifier::Servers;
 
 /// The system's certificates, read once.
 static SYSTEM_TRUST: OnceCell<Arc<ClientConfig>> = OnceCell::const_new();
@@ -71,10 +73,10 @@ impl Fault {
             | WsError::Http(_)
             | WsError::HttpFormat(_) => Loss::ProtocolError,
         };
-        match error {
-            WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Fault::new(loss, ""),
-            _ => Fault::new(loss, error),
+        if matches!(error, WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake)) {
+            return Fault::new(loss, "");
         }
+        Fault::new(loss, error)
     }
     /// Of a handshake.
     fn of_handshake(error: &WsError) -> Fault {
@@ -153,7 +155,7 @@ impl Target {
     /// TLS on top; the server's certificate must be of the URL's host.
     pub(super) async fn secure(&self, spec: &SocketSpec, stream: TcpStream) -> Result<TlsStream<TcpStream>, Fault> {
         let config = match &spec.ca {
-            Some(pem) => Arc::new(trusting(trust::roots(pem).map_err(Fault::tls)?)?),
+            Some(pem) => Arc::new(trusting_in(Trust::of_pem(pem).map_err(Fault::tls)?)?),
             None => SYSTEM_TRUST.get_or_try_init(system_trust).await?.clone(),
         };
         let name = ServerName::try_from(self.host.clone()).map_err(Fault::tls)?;
@@ -198,19 +200,14 @@ async fn open(address: SocketAddr) -> io::Result<TcpStream> {
 
 /// What is wrong with the agent's certificate, where the library has only a name for it.
 fn tls_words(error: &io::Error) -> String {
-    let wrong = match error.get_ref().and_then(|inner| inner.downcast_ref()) {
-        Some(rustls::Error::InvalidCertificate(wrong)) => wrong,
-        Some(_) | None => return error.to_string(),
-    };
-    match wrong {
-        CertificateError::UnknownIssuer => {
-            "its certificate is from nobody who is trusted: name its issuer by `ca`".into()
-        }
-        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
-            "its certificate is an authority's (CA:TRUE), which no server may have".into()
-        }
-        _ => error.to_string(),
+    let text = error.to_string();
+    if text.contains("UnknownIssuer") {
+        return "its certificate is from nobody who is trusted: name its issuer, or itself, by `ca`".to_owned();
     }
+    if text.contains("CaUsedAsEndEntity") {
+        return "its certificate is an authority's (CA:TRUE): only as the `ca` itself will it do".to_owned();
+    }
+    text
 }
 
 async fn system_trust() -> Result<Arc<ClientConfig>, Fault> {
@@ -224,12 +221,25 @@ async fn system_trust() -> Result<Arc<ClientConfig>, Fault> {
     trusting(roots).map(Arc::new)
 }
 
+/// A client for agents behind a public certificate.
 fn trusting(roots: RootCertStore) -> Result<ClientConfig, Fault> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let mut config = versions.map_err(Fault::tls)?.with_root_certificates(roots).with_no_client_auth();
+    Ok(finished(builder()?.with_root_certificates(roots)))
+}
+
+/// One for agents with a `ca`, which may be the agent's own certificate.
+fn trusting_in(trust: Trust) -> Result<ClientConfig, Fault> {
+    let verifier = Arc::new(Servers::new(Some(trust), Vec::new()));
+    Ok(finished(builder()?.dangerous().with_custom_certificate_verifier(verifier)))
+}
+
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Fault> {
+    ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(Fault::tls)
+}
+
+fn finished(builder: ConfigBuilder<ClientConfig, WantsClientCert>) -> ClientConfig {
+    let mut config = builder.with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+    config
 }
 
 #[cfg(test)]
@@ -291,16 +301,15 @@ mod tests {
         }
     }
 
-    /// What a client says that trusts `trusted` and is shown a certificate made from `params`.
-    fn refusal(params: rcgen::CertificateParams, trusts_it: bool) -> String {
+    /// What a client says to a certificate made from `shown`; it trusts that one itself, or another.
+    fn shaken(shown: rcgen::CertificateParams, trusts_it: bool) -> Result<(), String> {
         let key = rcgen::KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap();
+        let certificate = shown.self_signed(&key).unwrap();
         let mut other = rcgen::CertificateParams::default();
         other.distinguished_name.push(rcgen::DnType::CommonName, "other");
         let pem = if trusts_it { certificate.pem() } else { other.self_signed(&key).unwrap().pem() };
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
-        let server = rustls::ServerConfig::builder_with_provider(provider)
+        let server = rustls::ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
@@ -309,22 +318,28 @@ mod tests {
         let (near, far) = tokio::io::duplex(65_536);
         let name = ServerName::try_from("a.example").unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let client = Arc::new(trusting(trust::roots(pem.as_bytes()).unwrap()).unwrap());
+        let client = Arc::new(trusting_in(Trust::of_pem(pem.as_bytes()).unwrap()).unwrap());
         let (said, _) = runtime.block_on(async {
             let accept = tokio_rustls::TlsAcceptor::from(Arc::new(server)).accept(far);
             tokio::join!(TlsConnector::from(client).connect(name, near), accept)
         });
-        tls_words(&said.unwrap_err())
+        said.map(drop).map_err(|error| tls_words(&error))
     }
 
     #[test]
-    fn a_certificate_is_refused_in_words() {
+    fn a_certificate_is_believed_or_refused_in_words() {
         let params = |name: &str| rcgen::CertificateParams::new([name.to_owned()]).unwrap();
-        assert!(refusal(params("a.example"), false).contains("nobody who is trusted"));
-        assert!(refusal(params("b.example"), true).contains("not valid for name"));
-        let mut authority = params("a.example");
-        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        assert!(refusal(authority, true).contains("CA:TRUE"));
+        let authority = || {
+            let mut authority = params("a.example");
+            authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            authority
+        };
+        assert_eq!(shaken(params("a.example"), true), Ok(()));
+        assert_eq!(shaken(authority(), true), Ok(()), "as openssl req -x509 makes them");
+        let refused = |params, trusts_it| shaken(params, trusts_it).unwrap_err();
+        assert!(refused(params("a.example"), false).contains("nobody who is trusted"));
+        assert!(refused(params("b.example"), true).contains("not valid for name"));
+        assert!(refused(authority(), false).contains("CA:TRUE"));
     }
 
     #[test]
