@@ -158,6 +158,7 @@ fn what_answers_otherwise_is_told_apart() {
 /// None was offered, so what it compresses could not be read.
 #[test]
 fn an_extension_that_was_not_offered_is_refused() {
+    #[expect(clippy::result_large_err, reason = "the library's callback refuses by a whole response")]
     let server = Server::raw(|stream| {
         let extend = |_: &Request, mut response: Response| {
             let extension = "permessage-deflate".parse().unwrap();

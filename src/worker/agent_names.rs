@@ -11,17 +11,18 @@ use tokio::net::lookup_host;
 /// What a look-up came to; an error in the system's words.
 pub(super) type Found = Result<Arc<[SocketAddr]>, Arc<str>>;
 type LookUp = BoxFuture<'static, Found>;
+type Name = (String, u16);
 
 /// Look-ups that somebody waits for, by host and port.
 #[derive(Debug)]
-struct UnderWay(Mutex<Vec<((String, u16), WeakShared<LookUp>)>>);
+struct UnderWay(Mutex<Vec<(Name, WeakShared<LookUp>)>>);
 
 static UNDER_WAY: UnderWay = UnderWay::new();
 
 /// The addresses of a host.
 pub(super) async fn look_up(host: &str, port: u16) -> Found {
     let key = (host.to_owned(), port);
-    let ask = |(host, port): (String, u16)| {
+    let ask = |(host, port): Name| {
         let asked = async move { lookup_host((host, port)).await.map(Iterator::collect) };
         asked.map(|found| found.map_err(|error| error.to_string().into())).boxed()
     };
@@ -34,7 +35,7 @@ impl UnderWay {
     }
 
     /// The look-up of this name that is under way, or a new one.
-    fn join(&self, key: (String, u16), ask: impl FnOnce((String, u16)) -> LookUp) -> Shared<LookUp> {
+    fn join(&self, key: Name, ask: impl FnOnce(Name) -> LookUp) -> Shared<LookUp> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|(_, waiting)| waiting.upgrade().is_some_and(|waiting| waiting.peek().is_none()));
         let same = all.iter().find(|(other, _)| *other == key).and_then(|(_, waiting)| waiting.upgrade());
