@@ -442,11 +442,13 @@ mod tests {
             Max-Forwards: 70\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:[fe80::2]>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n\
             Content-Length: 0\r\n\r\n";
         gateway.handle_input(now, Input::Received { flow, bytes: Bytes::from_static(text.as_bytes()) });
-        let sent = std::iter::from_fn(|| gateway.poll_output()).find_map(|output| match output {
-            Output::Transmit(transmit) => Some(transmit.flow.remote),
-            _ => None,
-        });
-        assert_eq!(sent, Some(remote));
+        let mut sent = Vec::new();
+        while let Some(output) = gateway.poll_output() {
+            if let Output::Transmit(transmit) = output {
+                sent.push(transmit.flow.remote);
+            }
+        }
+        assert_eq!(sent, [remote]);
     }
 
     #[test]
