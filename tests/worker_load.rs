@@ -2,7 +2,7 @@
 //! of it stays.
 
 #![allow(unsafe_code, reason = "a global allocator cannot be written without; this one only counts")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm, reason = "a test may panic")]
 
 #[path = "worker/rig.rs"]
 mod rig;

@@ -55,7 +55,7 @@ fn media_pair(ip: IpAddr) -> (UdpSocket, UdpSocket) {
     loop {
         let rtp = UdpSocket::bind((ip, 0)).unwrap();
         let port = rtp.local_addr().unwrap().port();
-        if port % 2 == 0
+        if port.is_multiple_of(2)
             && let Ok(rtcp) = UdpSocket::bind((ip, port + 1))
         {
             for socket in [&rtp, &rtcp] {
