@@ -168,7 +168,7 @@ fn compose(options: &InitOptions) -> Result<String, String> {
             let domain = if carrier.contains('.') { carrier.to_owned() } else { format!("{carrier}.pstn.twilio.com") };
             let networks = TWILIO_SIGNALLING.map(|network| format!("\"{network}\"")).join(", ");
             format!(
-                "# SRTP is not in this version: leave Secure Trunking off at Twilio.\npeers = [{}]\n\
+                "# For Secure Trunking: a TLS [[listen]], ;transport=tls here, srtp = \"required\".\npeers = [{}]\n\
                  accept_from = [{networks}]\nmedia_from = [\"{TWILIO_MEDIA}\"]\n",
                 quoted(&format!("sip:{domain}"))
             )

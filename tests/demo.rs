@@ -26,7 +26,8 @@ fn every_call_arrives_intact() {
     for part in [
         "call 1: an agent takes it",
         "call 2: the agent is killed",
-        "call 3: two trunks talk",
+        "call 3: a caller over TLS and SRTP",
+        "AEAD_AES_128_GCM with secure",
         "call 4: the first trunk is silent",
         "INVITE",
         "MOS",

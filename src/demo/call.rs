@@ -46,6 +46,8 @@ pub(super) enum Role {
 pub(super) struct Plan {
     /// What it shows.
     pub(super) title: &'static str,
+    /// Position of the phone that calls.
+    pub(super) caller: usize,
     /// The called number.
     pub(super) number: &'static str,
     /// Which phone answers how.
@@ -85,12 +87,12 @@ pub(super) struct CallResult {
 
 /// What a call is played on.
 pub(super) struct Stage<'a> {
-    /// Carrier, then trunks.
+    /// Carrier, trunks, then the secure caller.
     pub(super) parties: &'a [Party],
     /// The agents.
     pub(super) agents: &'a Agents,
-    /// The edge's SIP address.
-    pub(super) edge: SocketAddr,
+    /// The edge's SIP addresses: for UDP, for TLS.
+    pub(super) edge: (SocketAddr, SocketAddr),
     /// The edge.
     pub(super) handle: Handle,
     /// What phones and agents tell.
@@ -129,7 +131,7 @@ impl Stage<'_> {
         if let Some(near) = near {
             self.watch(plan, near, &mut seen).await;
         } else {
-            seen.problems.push("the carrier's phone could not dial".into());
+            seen.problems.push("the caller's phone could not dial".into());
         }
         let call = self.handle.calls().await?.into_iter().find(|call| call.to == plan.number);
         let trace = match &call {
@@ -137,7 +139,7 @@ impl Stage<'_> {
             None => None,
         };
         if let Some(near) = near {
-            let parts = self.parts(near, &mut seen).await;
+            let parts = self.parts(plan, near, &mut seen).await;
             stream = parts.near.1.continuity.clone();
             directions = judgement::directions(plan, &parts, &mut seen.problems);
             judgement::edge(plan, &parts, call.as_ref(), &mut seen.problems);
@@ -147,11 +149,14 @@ impl Stage<'_> {
     }
 
     async fn dial(&self, plan: &Plan) -> Option<CallNumber> {
-        let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: self.edge, connection: None };
-        let uri = format!("sip:{}@{}", plan.number, self.edge);
-        let mut dial = Dial::new(flow, uri, format!("<sip:{CALLER}@{}>", self.parties.first()?.address));
+        let caller = self.parties.get(plan.caller)?;
+        let (transport, remote) =
+            if caller.secure { (Transport::Tls, self.edge.1) } else { (Transport::Udp, self.edge.0) };
+        let flow = Flow { transport, listener: ListenerId(0), remote, connection: None };
+        let uri = format!("sip:{}@{remote}", plan.number);
+        let mut dial = Dial::new(flow, uri, format!("<sip:{CALLER}@{}>", caller.address));
         dial.talk = Talk { hang_up_after: Some(plan.length), frames: Some(plan.frames), ..Talk::default() };
-        self.parties.first()?.dial(dial).await
+        caller.dial(dial).await
     }
 
     /// Follows the call until all that take part know that it is over.
@@ -170,7 +175,7 @@ impl Stage<'_> {
             }
             if began.elapsed() > PATIENCE {
                 seen.problems.push(format!("not over after {} s", PATIENCE.as_secs()));
-                self.end(near, seen).await;
+                self.end(plan, near, seen).await;
                 return;
             }
         }
@@ -203,7 +208,7 @@ impl Stage<'_> {
             }
         };
         let name = self.parties.get(party).map_or("?", |party| party.name);
-        let is_near = party == 0;
+        let is_near = party == plan.caller;
         match event {
             Event::Incoming(_) => self.progress.say(&format!("call to {}: {name} is asked", plan.number)),
             Event::Ringing(_) => {}
@@ -226,10 +231,10 @@ impl Stage<'_> {
         }
     }
 
-    async fn end(&self, near: CallNumber, seen: &Seen) {
+    async fn end(&self, plan: &Plan, near: CallNumber, seen: &Seen) {
         self.agents.kill();
-        if let Some(carrier) = self.parties.first() {
-            carrier.hang_up(near).await;
+        if let Some(caller) = self.parties.get(plan.caller) {
+            caller.hang_up(near).await;
         }
         if let Some((at, number)) = seen.far
             && let Some(party) = self.parties.get(at)
@@ -239,10 +244,11 @@ impl Stage<'_> {
     }
 
     /// What each of them said and heard.
-    async fn parts(&self, near: CallNumber, seen: &mut Seen) -> Parts {
+    async fn parts(&self, plan: &Plan, near: CallNumber, seen: &mut Seen) -> Parts {
         let mut parts = Parts { agents: self.agents.take(), ..Parts::default() };
-        if let Some(carrier) = self.parties.first() {
-            parts.near = (carrier.name, carrier.report(near).await);
+        if let Some(caller) = self.parties.get(plan.caller) {
+            parts.secure = caller.secure;
+            parts.near = (caller.name, caller.report(near).await);
         }
         if let Some((at, number)) = seen.far
             && let Some(party) = self.parties.get(at)

@@ -18,6 +18,8 @@ const AGENT: &str = "agent";
 pub(super) struct Parts {
     /// The caller.
     pub(super) near: (&'static str, Side),
+    /// Whether the caller speaks TLS and SRTP.
+    pub(super) secure: bool,
     /// Position, name and side of the phone that answered.
     pub(super) far: Option<(usize, &'static str, Side)>,
     /// Every connection to an agent.
@@ -98,6 +100,11 @@ pub(super) fn edge(plan: &Plan, parts: &Parts, call: Option<&CallView>, problems
             )),
             Some(_) => {}
         }
+    }
+    if let Some(leg) = call.legs.first()
+        && (leg.srtp.is_some(), leg.transport == "tls") != (parts.secure, parts.secure)
+    {
+        problems.push(format!("the caller's leg has {} and {}", leg.transport, leg.srtp.unwrap_or("no SRTP")));
     }
     if matches!(plan.agent, Role::Talks { .. }) && !call.legs.iter().any(|leg| leg.kind == "agent") {
         problems.push("the edge has no leg of the agent".into());

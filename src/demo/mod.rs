@@ -1,5 +1,5 @@
 //! `trunkgate demo`: an edge, a carrier, two trunks and two agents on loopback over real sockets. Four calls with a tone
-//! both ways: one to an agent, one whose agent is killed and that goes on to a trunk, one between trunks that an agent
+//! both ways: one to an agent, one whose agent is killed and that goes on to a trunk, one over TLS and SRTP that an agent
 //! listens to, one whose first trunk is silent. Needs no file, root or network.
 
 mod agent;
@@ -8,6 +8,7 @@ mod judgement;
 mod party;
 mod progress;
 mod quality;
+mod secure;
 mod stream;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -25,9 +26,10 @@ use crate::edge::Edge;
 use crate::terminal;
 use agent::Agents;
 use call::{CallResult, Plan, Role, Stage};
-use party::Party;
+use party::{Party, Way};
 use progress::Progress;
 use quality::Journal;
+use secure::Certificate;
 
 /// Set to `audio`, the demo's far phones send other audio than they say, and the demo has to exit 1. For tests.
 pub const SABOTAGE: &str = "TRUNKGATE_SABOTAGE";
@@ -106,16 +108,28 @@ async fn demonstrate(json: bool, serve: bool, harm: bool) -> anyhow::Result<bool
     let mut progress = Progress::new();
     let (news, mut news_in) = mpsc::channel(NEWS);
     let journal = Journal::default();
+    let certificate = Certificate::make()?;
     let mut parties = Vec::new();
-    for (index, name) in ["carrier", "a", "b"].into_iter().enumerate() {
-        let harm = harm && index > 0;
-        let party = Party::start(index, name, journal.clone(), news.clone(), harm).await;
+    for (index, (name, harm, way)) in [
+        ("carrier", false, Way::Plain),
+        ("a", harm, Way::Plain),
+        ("b", harm, Way::Plain),
+        ("secure", false, Way::Secure(certificate.line())),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let party = Party::start(index, name, journal.clone(), news.clone(), harm, way).await;
         parties.push(party.context("a phone cannot be started")?);
     }
     let agents = Agents::start(journal, news, harm).context("the agents cannot be started")?;
-    let edge = start_edge(&parties, &agents).await?;
-    let address = edge.listeners.first().map(|l| l.address).context("the edge does not listen")?;
-    progress.say(&format!("edge on {address}; a carrier, trunks a and b, an agent and a listener beside it"));
+    let edge = start_edge(&parties, &agents, &certificate).await?;
+    let [plain, secure] = edge.listeners.as_slice() else { bail!("the edge does not listen") };
+    let address = (plain.address, secure.address);
+    progress.say(&format!(
+        "edge on {}, TLS on {}; a carrier, a secure caller, trunks a and b, an agent and a listener beside it",
+        address.0, address.1
+    ));
 
     let mut calls = Vec::new();
     for plan in plans() {
@@ -148,6 +162,7 @@ fn plans() -> [Plan; 4] {
     let ring = |ms| Answer::ring(Duration::from_millis(ms));
     let plan = Plan {
         title: "an agent takes it and says back what it hears",
+        caller: 0,
         number: "+12125550101",
         answers: Vec::new(),
         answered_by: None,
@@ -160,6 +175,7 @@ fn plans() -> [Plan; 4] {
         Plan { ..plan.clone() },
         Plan {
             title: "the agent is killed in mid-call, a trunk takes over",
+            caller: 0,
             number: "+12125550102",
             answers: vec![(1, ring(800))],
             answered_by: Some(1),
@@ -169,7 +185,8 @@ fn plans() -> [Plan; 4] {
             length: Duration::from_millis(6500),
         },
         Plan {
-            title: "two trunks talk, an agent listens to both",
+            title: "a caller over TLS and SRTP, an agent listens to both sides",
+            caller: 3,
             number: "+12125550103",
             answers: vec![(1, ring(300))],
             answered_by: Some(1),
@@ -187,24 +204,26 @@ fn plans() -> [Plan; 4] {
     ]
 }
 
-async fn start_edge(parties: &[Party], agents: &Agents) -> anyhow::Result<Edge> {
-    let text = config_text(parties, agents, free_ports()?);
+async fn start_edge(parties: &[Party], agents: &Agents, certificate: &Certificate) -> anyhow::Result<Edge> {
+    let text = config_text(parties, agents, certificate, free_ports()?);
     let (config, _) = config::parse(Path::new("demo.toml"), &text)
         .map_err(|wrong| anyhow!("{}", config::render(Path::new("demo.toml"), &text, &wrong)))?;
     let started = tokio::task::spawn_blocking(move || Edge::start(config)).await?;
     started.map_err(|error| anyhow!("{error}"))
 }
 
-fn config_text(parties: &[Party], agents: &Agents, first_port: u16) -> String {
+fn config_text(parties: &[Party], agents: &Agents, certificate: &Certificate, first_port: u16) -> String {
     let mut text = format!(
         "[edge]\nname = \"demo\"\n\
-         [[listen]]\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\n\
+         [[listen]]\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\n{}\
          [media]\naddress = [\"127.0.0.1\"]\nports = \"{first_port}-{}\"\nthreads = 1\n\
          [limits]\ncalls = 4\n\
          [http]\naddress = \"127.0.0.1:0\"\n",
+        certificate.listener(),
         first_port + MEDIA_PORTS - 1
     );
-    for party in parties {
+    text.push_str("[trunk.secure]\naccept_from = [\"127.0.0.1\"]\nlisten = \"secure\"\nsrtp = \"required\"\n");
+    for party in parties.iter().filter(|party| !party.secure) {
         text.push_str(&format!(
             "[trunk.{}]\npeers = [\"sip:{}\"]\nno_response_timeout = \"{}ms\"\n",
             party.name,
@@ -221,9 +240,7 @@ fn config_text(parties: &[Party], agents: &Agents, first_port: u16) -> String {
         ("overheard", "+12125550103", "\"trunk:a\"", "fork = [\"agent:scribe\"]\n"),
         ("two-trunks", "+12125550104", "\"trunk:a\", \"trunk:b\"", ""),
     ] {
-        text.push_str(&format!(
-            "[[route]]\nname = \"{name}\"\nfrom = [\"carrier\"]\nto = [\"{to}\"]\nconnect = [{connect}]\n{fork}"
-        ));
+        text.push_str(&format!("[[route]]\nname = \"{name}\"\nto = [\"{to}\"]\nconnect = [{connect}]\n{fork}"));
     }
     text
 }

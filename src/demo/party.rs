@@ -8,17 +8,25 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
-use trunkgate_phone::{Answer, CallNumber, Dial, Event, Input, Output, Phone, PhoneConfig};
-use trunkgate_sip::{Flow, ListenerId, Transport};
+use trunkgate_phone::{Answer, CallNumber, Dial, Event, Input, Output, Phone, PhoneConfig, Srtp};
+use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
 
 use super::News;
 use super::quality::{Delays, Journal, Side};
+use super::secure::Line;
 use super::stream::Arrivals;
 
 /// Media sockets of one phone: one for each call of the demo.
 const MEDIA_SOCKETS: usize = 4;
 /// Orders and packets that may wait for a phone.
 const WAITING: usize = 256;
+/// The one stream of a secure phone, as messages from it are marked.
+const STREAM: Flow = Flow {
+    transport: Transport::Tls,
+    listener: ListenerId(0),
+    remote: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+    connection: Some(ConnectionId(0)),
+};
 /// Longest datagram read, in bytes.
 const DATAGRAM_BYTES: usize = 4096;
 
@@ -35,13 +43,24 @@ pub(super) enum Order {
     Report(CallNumber, oneshot::Sender<Side>),
 }
 
+/// By what a phone speaks with the edge.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// Datagrams, and plain RTP.
+    Plain,
+    /// TLS, and SRTP.
+    Secure(Line),
+}
+
 /// The handle of a phone on sockets.
 #[derive(Debug)]
 pub(super) struct Party {
     /// Its name.
     pub(super) name: &'static str,
-    /// Its SIP address.
+    /// Its SIP address; of a secure one only what it writes, for it is never called.
     pub(super) address: SocketAddr,
+    /// Whether it speaks TLS and SRTP.
+    pub(super) secure: bool,
     orders: mpsc::Sender<Order>,
 }
 
@@ -53,6 +72,7 @@ impl Party {
         journal: Journal,
         news: mpsc::Sender<News>,
         harm: bool,
+        way: Way,
     ) -> std::io::Result<Party> {
         let sip = bind().await?;
         let address = sip.local_addr()?;
@@ -64,7 +84,10 @@ impl Party {
         let mut config = PhoneConfig::new(name, seed()?, address);
         config.media = media.keys().copied().collect();
         config.codecs = vec!["PCMU".into()];
+        let secure = matches!(way, Way::Secure(_));
+        config.srtp = if secure { Srtp::Required } else { Srtp::Off };
         let (packets, packets_in) = mpsc::channel(WAITING);
+        let (messages, messages_in) = mpsc::channel(WAITING);
         let sip = Rc::new(sip);
         tokio::task::spawn_local(read(Rc::clone(&sip), None, packets.clone()));
         for (address, socket) in &media {
@@ -73,9 +96,9 @@ impl Party {
         let (orders, orders_in) = mpsc::channel(WAITING);
         let phone = Phone::new(config);
         let (delays, arrivals) = (BTreeMap::new(), BTreeMap::new());
-        let task = Task { index, phone, sip, media, journal, news, harm, delays, arrivals };
-        tokio::task::spawn_local(task.run(orders_in, packets_in));
-        Ok(Party { name, address, orders })
+        let task = Task { index, phone, sip, way, messages, media, journal, news, harm, delays, arrivals };
+        tokio::task::spawn_local(task.run(orders_in, packets_in, messages_in));
+        Ok(Party { name, address, secure, orders })
     }
 
     /// Tells how the next call is answered.
@@ -140,6 +163,9 @@ struct Task {
     index: usize,
     phone: Phone,
     sip: Rc<UdpSocket>,
+    way: Way,
+    /// Where messages from a stream go.
+    messages: mpsc::Sender<Bytes>,
     media: BTreeMap<SocketAddr, Rc<UdpSocket>>,
     journal: Journal,
     news: mpsc::Sender<News>,
@@ -150,13 +176,24 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self, mut orders: mpsc::Receiver<Order>, mut packets: mpsc::Receiver<Packet>) {
+    async fn run(
+        mut self,
+        mut orders: mpsc::Receiver<Order>,
+        mut packets: mpsc::Receiver<Packet>,
+        mut messages: mpsc::Receiver<Bytes>,
+    ) {
         loop {
             let wake = self.phone.poll_timeout().map(tokio::time::Instant::from_std);
             let at = tokio::select! {
                 packet = packets.recv() => {
                     let Some(packet) = packet else { return };
                     self.take(packet)
+                }
+                message = messages.recv() => {
+                    let Some(bytes) = message else { return };
+                    let now = Instant::now();
+                    self.phone.handle_input(now, Input::Sip { flow: STREAM, bytes });
+                    now
                 }
                 order = orders.recv() => {
                     let Some(order) = order else { return };
@@ -223,7 +260,13 @@ impl Task {
         while let Some(output) = self.phone.poll_output() {
             match output {
                 Output::Transmit(transmit) => {
-                    let _ = self.sip.send_to(&transmit.bytes, transmit.flow.remote).await;
+                    let (to, bytes) = (transmit.flow.remote, &transmit.bytes);
+                    let sent = match &mut self.way {
+                        Way::Plain => self.sip.send_to(bytes, to).await.map(|_| ()).map_err(Into::into),
+                        Way::Secure(line) => line.send(to, bytes, &self.messages).await,
+                    };
+                    // A phone's own patience ends a call that nothing comes of.
+                    drop::<anyhow::Result<()>>(sent);
                 }
                 Output::Rtp { from, to, frame, bytes, .. } => {
                     let Some(socket) = self.media.get(&from) else { continue };
