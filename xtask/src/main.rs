@@ -1,6 +1,7 @@
 //! `cargo xtask`: drivers that need more than cargo. `interop` runs the real binary against peers that we did not
-//! write (SIPp, Kamailio) and prints one figure per case.
+//! write (SIPp, Kamailio) and prints one figure per case; `bench` measures whole systems side by side.
 
+mod bench;
 mod interop;
 
 use std::process::ExitCode;
@@ -20,12 +21,20 @@ struct Arguments {
 enum Task {
     /// Runs the release binary against real peers; installs their Debian packages first.
     Interop(interop::Options),
+    /// Measures the edge beside others, in one run.
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    /// The bare relay's own process.
+    #[command(hide = true)]
+    BareRelay,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.task {
         Task::Interop(options) => interop::run(&options),
+        Task::Bench(bench) => bench::run(&bench),
+        Task::BareRelay => bench::bare_relay().map(|()| true),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

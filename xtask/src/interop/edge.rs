@@ -28,7 +28,8 @@ pub(crate) fn target() -> PathBuf {
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from)
 }
 
-fn binary() -> PathBuf {
+/// The release binary.
+pub(crate) fn binary() -> PathBuf {
     target().join("release/trunkgate")
 }
 
@@ -70,11 +71,16 @@ file = "cdr.jsonl"
 impl Edge {
     /// Starts the edge with [`LISTENERS`] and `rest` as its configuration, and waits for `ready`.
     pub(crate) fn start(rest: &str) -> anyhow::Result<Edge> {
+        Edge::start_by(Command::new(binary()), rest)
+    }
+
+    /// The same by a command that runs [`binary`] in its own way.
+    pub(crate) fn start_by(mut command: Command, rest: &str) -> anyhow::Result<Edge> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("trunkgate.toml");
         std::fs::write(&file, format!("{LISTENERS}{rest}"))?;
         let log = std::fs::File::create(folder.path().join("edge.log"))?;
-        let mut child = Command::new(binary())
+        let mut child = command
             .arg("--config")
             .arg(&file)
             .arg("run")
@@ -106,6 +112,11 @@ impl Edge {
             folder,
             client: reqwest::blocking::Client::builder().timeout(Duration::from_secs(10)).build()?,
         })
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// GET of a path, as text.

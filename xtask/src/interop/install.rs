@@ -13,10 +13,15 @@ fn present(program: &str) -> bool {
         || ["/usr/sbin", "/usr/local/sbin"].iter().any(|folder| std::path::Path::new(folder).join(program).is_file())
 }
 
-/// Installs what is missing; needs root only then.
+/// Installs the peers of `cargo xtask interop`.
 pub(crate) fn peers() -> anyhow::Result<()> {
+    packages(&PEERS)
+}
+
+/// Installs those of (program, package) that are missing; needs root only then.
+pub(crate) fn packages(wanted: &[(&str, &str)]) -> anyhow::Result<()> {
     let missing: Vec<&str> =
-        PEERS.iter().filter(|(program, _)| !present(program)).map(|(_, package)| *package).collect();
+        wanted.iter().filter(|(program, _)| !present(program)).map(|(_, package)| *package).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -25,7 +30,7 @@ pub(crate) fn peers() -> anyhow::Result<()> {
     let mut install = vec!["install", "-q", "-y", "--no-install-recommends"];
     install.extend(&missing);
     apt(&install)?;
-    match PEERS.iter().find(|(program, _)| !present(program)) {
+    match wanted.iter().find(|(program, _)| !present(program)) {
         Some((program, package)) => bail!("{program} is not there though {package} was installed"),
         None => Ok(()),
     }

@@ -4,10 +4,10 @@
 mod baresip;
 mod bots;
 mod cases;
-mod edge;
-mod install;
+pub(crate) mod edge;
+pub(crate) mod install;
 mod python;
-mod raw;
+pub(crate) mod raw;
 mod recording;
 mod rtp;
 mod sipp;

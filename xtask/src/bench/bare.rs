@@ -1,0 +1,72 @@
+//! The floor: a relay that does nothing but the socket calls. One thread, one level-triggered epoll, a socket for each
+//! stream, one `recvfrom` and one `sendto` per packet; its two peers are told to it beforehand.
+
+use std::io::{BufRead as _, Write as _};
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd as _;
+
+use anyhow::{Context as _, bail};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::socket::{MsgFlags, SockaddrIn, recvfrom, sendto};
+
+use super::generator::{Pair, Paths};
+use super::process::{Device, on_device_core};
+
+/// The relay's process: reads "near far" lines until an empty one, prints "near far" of its own for each, and relays
+/// until it is killed.
+pub(crate) fn serve() -> anyhow::Result<()> {
+    let mut sockets: Vec<(UdpSocket, SockaddrIn)> = Vec::new();
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        let Some((near, far)) = line.split_once(' ') else { break };
+        let ours = [UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?];
+        println!("{} {}", ours[0].local_addr()?, ours[1].local_addr()?);
+        for (socket, peer) in ours.into_iter().zip([near, far]) {
+            socket.set_nonblocking(true)?;
+            sockets.push((socket, SockaddrIn::from(peer.parse::<std::net::SocketAddrV4>()?)));
+        }
+    }
+    std::io::stdout().flush()?;
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    for (at, (socket, _)) in sockets.iter().enumerate() {
+        epoll.add(socket, EpollEvent::new(EpollFlags::EPOLLIN, at as u64))?;
+    }
+    let mut events = vec![EpollEvent::empty(); 256];
+    let mut buffer = [0; 2048];
+    loop {
+        let ready = epoll.wait(&mut events, EpollTimeout::NONE)?;
+        for event in events.iter().take(ready) {
+            let at = usize::try_from(event.data())?;
+            // The sockets of a session stand side by side.
+            let (Some((from, _)), Some((out, peer))) = (sockets.get(at), sockets.get(at ^ 1)) else { continue };
+            if let Ok((len, _)) = recvfrom::<SockaddrIn>(from.as_raw_fd(), &mut buffer) {
+                let packet = buffer.get(..len).unwrap_or_default();
+                let _ = sendto(out.as_raw_fd(), packet, peer, MsgFlags::MSG_DONTWAIT);
+            }
+        }
+    }
+}
+
+/// Starts the relay for these pairs.
+pub(crate) fn start(pairs: &[Pair]) -> anyhow::Result<(Device, Vec<Paths>)> {
+    let child = on_device_core(std::env::current_exe()?)
+        .arg("bare-relay")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .context("starting the bare relay")?;
+    let mut device = Device::new(child);
+    let mut input = device.child().stdin.take().context("stdin")?;
+    let mut output = std::io::BufReader::new(device.child().stdout.take().context("stdout")?);
+    let mut paths = Vec::new();
+    for pair in pairs {
+        writeln!(input, "{} {}", pair.near.local_addr()?, pair.far.local_addr()?)?;
+        let mut line = String::new();
+        output.read_line(&mut line)?;
+        let Some((near, far)) = line.trim().split_once(' ') else { bail!("the bare relay said {line:?}") };
+        let address = |text: &str| text.parse::<SocketAddr>();
+        paths.push(Paths { near: address(near)?, far: address(far)?, keys: None });
+    }
+    writeln!(input)?;
+    Ok((device, paths))
+}

@@ -1,0 +1,70 @@
+//! Who listens to forked calls: an agent that takes every stream and reads all of it, and a socket that forgets what
+//! comes. Both on the generator's core: what they cost is not the device's.
+
+use std::io::Read as _;
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use tokio_tungstenite::tungstenite;
+
+use super::process::stay_on_generator_core;
+
+/// An agent for many calls, in one thread that ends with the process.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+}
+
+impl Listener {
+    /// Listens on a free port of loopback.
+    pub(crate) fn start() -> anyhow::Result<Listener> {
+        let socket = TcpListener::bind("127.0.0.1:0")?;
+        let address = socket.local_addr()?;
+        std::thread::spawn(move || drop(listen(&socket)));
+        Ok(Listener { address })
+    }
+}
+
+fn listen(socket: &TcpListener) -> anyhow::Result<()> {
+    stay_on_generator_core()?;
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    epoll.add(socket, EpollEvent::new(EpollFlags::EPOLLIN, u64::MAX))?;
+    let mut streams: Vec<TcpStream> = Vec::new();
+    let mut events = vec![EpollEvent::empty(); 256];
+    let mut buffer = vec![0; 65_536];
+    loop {
+        let ready = epoll.wait(&mut events, EpollTimeout::NONE)?;
+        for event in events.iter().take(ready) {
+            if event.data() == u64::MAX {
+                let (stream, _) = socket.accept()?;
+                let Ok(accepted) = tungstenite::accept(stream) else { continue };
+                let stream = accepted.get_ref().try_clone()?;
+                stream.set_nonblocking(true)?;
+                epoll.add(&stream, EpollEvent::new(EpollFlags::EPOLLIN, streams.len() as u64))?;
+                streams.push(stream);
+            } else if let Some(stream) = streams.get_mut(usize::try_from(event.data())?)
+                && matches!(stream.read(&mut buffer), Ok(0))
+            {
+                epoll.delete(&*stream)?;
+            }
+        }
+    }
+}
+
+/// A socket that takes raw RTP and forgets it.
+#[derive(Debug)]
+pub(crate) struct Sink {
+    /// Where it is.
+    pub(crate) address: SocketAddr,
+    /// Open for as long as this lives; what fills it up is dropped by the system.
+    _socket: UdpSocket,
+}
+
+/// A sink on a free port.
+pub(crate) fn sink() -> anyhow::Result<Sink> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    socket.set_read_timeout(Some(Duration::from_millis(1)))?;
+    Ok(Sink { address: socket.local_addr()?, _socket: socket })
+}

@@ -1,0 +1,31 @@
+//! Whole-system benches: the same packets from the same generator through the edge, through rtpengine and through a bare
+//! relay, in turn, and the CPU time of each one's process per packet. What counts is the ratio within one run: absolute
+//! times differ from machine to machine.
+
+mod bare;
+mod dialer;
+mod generator;
+mod listener;
+mod process;
+mod rtp;
+mod rtpengine;
+mod srtp;
+mod table;
+
+use clap::Subcommand;
+
+pub(crate) use bare::serve as bare_relay;
+
+/// What to measure.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// RTP through the edge, rtpengine and a bare epoll relay.
+    Rtp(rtp::Options),
+}
+
+/// Runs it; `true` when it could be measured: a ratio beyond its goal is for the reader.
+pub(crate) fn run(bench: &Bench) -> anyhow::Result<bool> {
+    match bench {
+        Bench::Rtp(options) => rtp::run(options),
+    }
+}

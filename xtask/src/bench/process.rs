@@ -1,0 +1,97 @@
+//! A device's process: started on a core of its own, its CPU time and memory read from outside.
+
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::{Pid, SysconfVar, sysconf};
+
+/// The generator's core.
+const GENERATOR_CORE: usize = 0;
+/// The devices' core; the generator's where there is only one.
+const DEVICE_CORE: usize = 1;
+
+/// A child that is killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Device {
+    child: Child,
+}
+
+impl Device {
+    /// Takes over a child.
+    pub(crate) fn new(child: Child) -> Device {
+        Device { child }
+    }
+    /// The child.
+    pub(crate) fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A command that runs on the devices' core alone.
+pub(crate) fn on_device_core(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new("taskset");
+    command.arg("-c").arg(DEVICE_CORE.min(cores() - 1).to_string()).arg(program);
+    command
+}
+
+/// Keeps the calling thread on the generator's core.
+pub(crate) fn stay_on_generator_core() -> anyhow::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(GENERATOR_CORE)?;
+    Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
+}
+
+/// Cores of this machine.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// The processor's name and the kernel's release: the machine's shape, for the report.
+pub(crate) fn machine() -> String {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown processor");
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{} cores, {}, Linux {}", cores(), model.trim_start_matches(['\t', ' ', ':']), kernel.trim())
+}
+
+/// Resident memory that is its own, in bytes.
+pub(crate) fn private_bytes(pid: u32) -> anyhow::Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", pid))?;
+    let kib = |name: &str| -> Option<u64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().strip_suffix("kB")?.trim().parse().ok()
+    };
+    let (clean, dirty) = (kib("Private_Clean:"), kib("Private_Dirty:"));
+    Ok(1024 * (clean.context("no Private_Clean")? + dirty.context("no Private_Dirty")?))
+}
+
+/// CPU time of all threads of a process, those that ended too.
+pub(crate) fn cpu(pid: u32) -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The second field is a name in brackets that may hold spaces.
+    let (_, rest) = stat.rsplit_once(')').context("/proc/PID/stat")?;
+    let field = |n: usize| rest.split_ascii_whitespace().nth(n).and_then(|value| value.parse::<u64>().ok());
+    let ticks = field(11).zip(field(12)).map(|(user, system)| user + system).context("no times in /proc/PID/stat")?;
+    let hertz = sysconf(SysconfVar::CLK_TCK)?.and_then(|hz| u64::try_from(hz).ok()).context("CLK_TCK")?;
+    Ok(Duration::from_micros(ticks * 1_000_000 / hertz))
+}
+
+/// Lets this process open as many descriptors as it may.
+pub(crate) fn raise_descriptor_limit() -> anyhow::Result<()> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?)
+}

@@ -1,0 +1,190 @@
+//! `cargo xtask bench rtp`: CPU time per packet and added delay of the edge, of rtpengine in user space and of a bare
+//! relay, for the same sessions and packets; memory of a held call.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::dialer::{Dialer, FAR, NEAR};
+use super::generator::{self, Pair, Paths, Seen};
+use super::listener::Listener;
+use super::process::{self, on_device_core};
+use super::rtpengine::Rtpengine;
+use super::srtp::Suite;
+use super::table::Table;
+use super::{bare, listener};
+use crate::interop::edge::{self, Edge};
+use crate::interop::install;
+
+/// Flags of `cargo xtask bench rtp`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Runs of each device in each case, one device after the other.
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// Seconds that a run is measured.
+    #[arg(long, default_value_t = 8)]
+    seconds: u32,
+    /// Only the cases whose name contains this.
+    #[arg(long)]
+    only: Vec<String>,
+    /// Writes the tables to this file as well (Markdown).
+    #[arg(long)]
+    out: Option<std::path::PathBuf>,
+}
+
+/// Who listens to each call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fork {
+    Nobody,
+    /// An agent by WebSocket, both directions.
+    WebSocket,
+    /// A socket that gets both directions as plain RTP.
+    Raw,
+}
+
+/// What is relayed, and what it is held against.
+struct Case {
+    name: &'static str,
+    sessions: usize,
+    suite: Option<Suite>,
+    fork: Fork,
+    devices: &'static [Kind],
+}
+
+/// A device under test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Edge,
+    Rtpengine,
+    Bare,
+}
+
+impl Kind {
+    /// As the tables name it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Kind::Edge => "Trunkgate",
+            Kind::Rtpengine => "rtpengine",
+            Kind::Bare => "bare relay",
+        }
+    }
+}
+
+const ALL: &[Kind] = &[Kind::Edge, Kind::Rtpengine, Kind::Bare];
+const BOTH: &[Kind] = &[Kind::Edge, Kind::Rtpengine];
+const OURS: &[Kind] = &[Kind::Edge];
+
+const CASES: &[Case] = &[
+    Case { name: "relay-100", sessions: 100, suite: None, fork: Fork::Nobody, devices: ALL },
+    Case { name: "relay-300", sessions: 300, suite: None, fork: Fork::Nobody, devices: ALL },
+    Case {
+        name: "srtp-cm-300",
+        sessions: 300,
+        suite: Some(Suite::AesCm128HmacSha1_80),
+        fork: Fork::Nobody,
+        devices: BOTH,
+    },
+    Case { name: "srtp-gcm-300", sessions: 300, suite: Some(Suite::AeadAes128Gcm), fork: Fork::Nobody, devices: BOTH },
+    Case { name: "fork-raw-100", sessions: 100, suite: None, fork: Fork::Raw, devices: BOTH },
+    Case { name: "fork-ws-100", sessions: 100, suite: None, fork: Fork::WebSocket, devices: OURS },
+];
+
+/// Calls held in the case `memory`.
+const HELD: usize = 1000;
+
+/// Measures the chosen cases and prints their tables.
+pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
+    install::packages(&[("rtpengine", "rtpengine-daemon"), ("taskset", "util-linux")])?;
+    edge::build()?;
+    process::raise_descriptor_limit()?;
+    process::stay_on_generator_core()?;
+    let chosen = |name: &str| options.only.is_empty() || options.only.iter().any(|part| name.contains(part.as_str()));
+    let mut table = Table::new(options.runs, options.seconds);
+    for case in CASES.iter().filter(|case| chosen(case.name)) {
+        for run in 1..=options.runs {
+            for kind in case.devices {
+                let seen = measure(*kind, case, options.seconds)
+                    .with_context(|| format!("{} of {}", case.name, kind.name()))?;
+                eprintln!(
+                    "{} {run}/{} {}: {}",
+                    case.name,
+                    options.runs,
+                    kind.name(),
+                    table.add(case.name, *kind, seen)
+                );
+            }
+        }
+    }
+    if chosen("memory") {
+        table.add_memory(memory()?);
+    }
+    let text = table.text();
+    println!("{text}");
+    if let Some(file) = &options.out {
+        std::fs::write(file, text).with_context(|| file.display().to_string())?;
+    }
+    Ok(true)
+}
+
+fn measure(kind: Kind, case: &Case, seconds: u32) -> anyhow::Result<Seen> {
+    let pairs = generator::pairs(case.sessions)?;
+    match kind {
+        Kind::Bare => {
+            let (device, paths) = bare::start(&pairs)?;
+            drive(&pairs, &paths, seconds, device.pid())
+        }
+        Kind::Rtpengine => {
+            let engine = Rtpengine::start()?;
+            let paths = engine.dial(&pairs, case.suite)?;
+            let sink = listener::sink()?;
+            if case.fork == Fork::Raw {
+                engine.subscribe(case.sessions, sink.address)?;
+            }
+            drive(&pairs, &paths, seconds, engine.device.pid())
+        }
+        Kind::Edge => {
+            let dialer = Dialer::new()?;
+            let listener = Listener::start()?;
+            let sink = listener::sink()?;
+            let url = match case.fork {
+                Fork::Nobody => None,
+                Fork::WebSocket => Some(format!("ws://{}/media", listener.address)),
+                Fork::Raw => Some(format!("rtp://{}", sink.address)),
+            };
+            let edge = start_edge(&dialer, case.suite.is_some(), url.as_deref())?;
+            let paths = dialer.dial(edge.udp, &pairs, case.suite).with_context(|| edge.log_tail())?;
+            drive(&pairs, &paths, seconds, edge.pid())
+        }
+    }
+}
+
+fn drive(pairs: &[Pair], paths: &[Paths], seconds: u32, pid: u32) -> anyhow::Result<Seen> {
+    generator::drive(pairs, paths, seconds, &|| process::cpu(pid))
+}
+
+fn start_edge(dialer: &Dialer, srtp: bool, fork: Option<&str>) -> anyhow::Result<Edge> {
+    let srtp = if srtp { "srtp = \"required\"\n" } else { "" };
+    let agent = fork.map_or(String::new(), |url| format!("[agent.scribe]\nurl = \"{url}\"\n"));
+    let fork = if fork.is_some() { "fork = [\"agent:scribe\"]\n" } else { "" };
+    let called = dialer.called()?;
+    let rest = format!(
+        "[limits]\ncalls_per_second = 0\n[trunk.near]\naccept_from = [\"{NEAR}/32\"]\n\
+         [trunk.far]\naccept_from = [\"{FAR}/32\"]\npeers = [\"sip:{called}\"]\n{srtp}{agent}\
+         [[route]]\nfrom = [\"near\"]\nconnect = [\"trunk:far\"]\n{fork}"
+    );
+    Edge::start_by(on_device_core(edge::binary()), &rest)
+}
+
+/// (bytes of the idle process, bytes for each of [`HELD`] calls in which nobody speaks).
+fn memory() -> anyhow::Result<(u64, u64)> {
+    let dialer = Dialer::new()?;
+    let edge = start_edge(&dialer, false, None)?;
+    std::thread::sleep(Duration::from_millis(500));
+    let idle = process::private_bytes(edge.pid())?;
+    let pairs = generator::pairs(HELD)?;
+    dialer.dial(edge.udp, &pairs, None)?;
+    std::thread::sleep(Duration::from_millis(500));
+    let held = process::private_bytes(edge.pid())?;
+    Ok((idle, held.saturating_sub(idle) / u64::try_from(HELD)?))
+}

@@ -1,0 +1,147 @@
+//! rtpengine beside us: its daemon in user space, two threads, driven by its own protocol (ng: a cookie and a bencoded
+//! dictionary over UDP) as Kamailio would.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use super::dialer::sdp;
+use super::generator::{Pair, Paths};
+use super::process::{Device, on_device_core};
+use super::srtp::{self, Suite};
+use crate::interop::raw::Text;
+
+/// Where it is spoken to.
+const CONTROL: &str = "127.0.0.1:22222";
+
+/// A running rtpengine.
+#[derive(Debug)]
+pub(crate) struct Rtpengine {
+    /// Its process.
+    pub(crate) device: Device,
+    control: UdpSocket,
+}
+
+impl Rtpengine {
+    /// Starts it and waits until it answers.
+    pub(crate) fn start() -> anyhow::Result<Rtpengine> {
+        let child = on_device_core("rtpengine")
+            .args(["--foreground", "--log-stderr", "--log-level=1", "--table=-1", "--interface=127.0.0.1"])
+            .args(["--num-threads=2", "--port-min=30000", "--port-max=39999"])
+            .arg(format!("--listen-ng={CONTROL}"))
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .context("starting rtpengine")?;
+        let control = UdpSocket::bind("127.0.0.1:0")?;
+        control.set_read_timeout(Some(Duration::from_millis(500)))?;
+        let engine = Rtpengine { device: Device::new(child), control };
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(10) {
+            if engine.ask("ping", "d7:command4:pinge").is_ok() {
+                return Ok(engine);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        bail!("rtpengine does not answer")
+    }
+
+    /// One session for each pair.
+    pub(crate) fn dial(&self, pairs: &[Pair], suite: Option<Suite>) -> anyhow::Result<Vec<Paths>> {
+        pairs.iter().enumerate().map(|(n, pair)| self.session(n, pair, suite)).collect()
+    }
+
+    fn session(&self, n: usize, pair: &Pair, suite: Option<Suite>) -> anyhow::Result<Paths> {
+        let (call, near, far) = (format!("bench-{n}"), format!("near{n}"), format!("far{n}"));
+        let mut offer = vec![("ICE", "remove"), ("call-id", call.as_str()), ("command", "offer"), ("from-tag", &near)];
+        let body = sdp(pair.near.local_addr()?, None);
+        offer.push(("sdp", &body));
+        if suite.is_some() {
+            offer.push(("DTLS", "off"));
+            offer.push(("transport-protocol", "RTP/SAVP"));
+        }
+        let offered = Text(self.ask(&format!("o{n}"), &dictionary(offer))?);
+        let keys = suite.map(|suite| srtp::answer(&offered, suite)).transpose()?;
+        let body = sdp(pair.far.local_addr()?, keys.as_ref().map(|(line, _)| line.as_str()));
+        let answer = vec![
+            ("ICE", "remove"),
+            ("call-id", call.as_str()),
+            ("command", "answer"),
+            ("from-tag", &near),
+            ("to-tag", &far),
+            ("sdp", &body),
+        ];
+        let answered = Text(self.ask(&format!("a{n}"), &dictionary(answer))?);
+        let media = |text: &Text| -> anyhow::Result<SocketAddr> { text.media().context("no media in its answer") };
+        Ok(Paths { near: media(&answered)?, far: media(&offered)?, keys: keys.map(|(_, keys)| keys) })
+    }
+
+    /// Copies what the two sides of each session say to one socket, which takes it and forgets it.
+    pub(crate) fn subscribe(&self, sessions: usize, listener: SocketAddr) -> anyhow::Result<()> {
+        for n in 0..sessions {
+            for side in ["near", "far"] {
+                let (call, tag) = (format!("bench-{n}"), format!("{side}{n}"));
+                let request = vec![
+                    ("call-id", call.as_str()),
+                    ("command", "subscribe request"),
+                    ("from-tag", &tag),
+                    ("transport-protocol", "RTP/AVP"),
+                    ("DTLS", "off"),
+                ];
+                let offered = self.ask(&format!("s{side}{n}"), &dictionary(request))?;
+                let to = string_of(&offered, "to-tag").context("no to-tag of the subscription")?;
+                let body = sdp(listener, None).replace("a=rtpmap", "a=recvonly\r\na=rtpmap");
+                let answer = vec![
+                    ("call-id", call.as_str()),
+                    ("command", "subscribe answer"),
+                    ("to-tag", to.as_str()),
+                    ("sdp", &body),
+                ];
+                self.ask(&format!("t{side}{n}"), &dictionary(answer))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks and returns the answer as it came, unless it is an error.
+    fn ask(&self, cookie: &str, dictionary: &str) -> anyhow::Result<String> {
+        self.control.send_to(format!("{cookie} {dictionary}").as_bytes(), CONTROL)?;
+        let mut buffer = vec![0; 65_535];
+        loop {
+            let len = self.control.recv(&mut buffer)?;
+            let text = String::from_utf8_lossy(buffer.get(..len).unwrap_or_default()).into_owned();
+            let Some(answer) = text.strip_prefix(cookie) else { continue };
+            return match string_of(answer, "result").as_deref() {
+                Some("ok" | "pong") => Ok(answer.to_owned()),
+                _ => bail!("rtpengine: {answer}"),
+            };
+        }
+    }
+}
+
+/// In the order of its keys, as bencode wants.
+fn dictionary(mut entries: Vec<(&str, &str)>) -> String {
+    entries.sort_by_key(|(key, _)| *key);
+    let entry = |(key, text): (&str, &str)| format!("{}:{key}{}:{text}", key.len(), text.len());
+    format!("d{}e", entries.into_iter().map(entry).collect::<String>())
+}
+
+/// The string of a key, wherever in the bencoded text it stands.
+fn string_of(text: &str, key: &str) -> Option<String> {
+    let (_, rest) = text.split_once(&format!("{}:{key}", key.len()))?;
+    let (len, rest) = rest.split_once(':')?;
+    rest.get(..len.parse().ok()?).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bencode_is_sorted_and_read_back() {
+        let text = dictionary(vec![("sdp", "v=0"), ("command", "offer")]);
+        assert_eq!(text, "d7:command5:offer3:sdp3:v=0e");
+        assert_eq!(string_of(&text, "sdp").as_deref(), Some("v=0"));
+        assert_eq!(string_of(&text, "result"), None);
+    }
+}
