@@ -130,3 +130,13 @@ pub const AGENT_ADDRESSES: usize = 8;
 pub const AGENT_ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long an agent's end of the connection may leave what was sent to it unacknowledged (the contract's 3 s).
 pub const AGENT_UNACKNOWLEDGED: Duration = Duration::from_secs(3);
+/// Copies for one place that leave in one system call: the kernel's own limit (`UDP_MAX_SEGMENTS` of older ones).
+pub const COPIES_PER_SEND: usize = 64;
+/// Bytes of these: below the largest datagram.
+pub const COPY_BATCH_BYTES: usize = 60_000;
+/// How long a copy waits for others: a listener's own jitter buffer is longer.
+pub const COPY_PAUSE: Duration = Duration::from_millis(5);
+/// Places that copies are gathered for at once, for each worker.
+pub const COPY_DESTINATIONS: usize = 16;
+/// What the system may hold of copies on their way, for each worker.
+pub const COPY_SEND_BUFFER_BYTES: usize = 1 << 20;

@@ -106,7 +106,8 @@ fn a_url_leads_to_a_websocket_and_keeps_secrets() {
         ("wss://agent.example/m#part", "TG0113"),
         ("ws://203.0.113.5/m", "TG0113"),
         ("ws://[2001:db8::5]/m", "TG0113"),
-        ("rtp://127.0.0.1:4000", "TG0190"),
+        ("rtp://127.0.0.1", "TG0113"),
+        ("rtp://203.0.113.5:4000", "TG0113"),
     ] {
         refused(&format!("url = '{url}'"), code, &format!("'{url}'"));
     }
@@ -122,6 +123,17 @@ fn a_url_leads_to_a_websocket_and_keeps_secrets() {
     }
     let found = parse(&format!("{TRUNK}[[route]]\nconnect = 'trunk:carrier'\n[agent.a]\nextras = true\n")).unwrap_err();
     assert_eq!(found[0].code, "TG0106");
+}
+
+#[test]
+fn plain_rtp_listens_and_has_no_conversation() {
+    let route = |key: &str| format!("{TRUNK}[[route]]\nconnect = 'trunk:carrier'\n{key}\n");
+    let agent = "[agent.a]\nurl = 'rtp://127.0.0.1:4000'\n";
+    assert!(accepted(&format!("{}{agent}", route("fork = 'agent:a'"))).agents[0].is_raw());
+    let found = parse(&format!("{TRUNK}[[route]]\nconnect = 'agent:a'\n{agent}")).unwrap_err();
+    assert_eq!((found.len(), found[0].code), (1, "TG0112"));
+    let (_, warnings) = parse(&format!("{}{agent}ping = '1s'\n", route("fork = 'agent:a'"))).unwrap();
+    assert!(warnings.iter().any(|warning| warning.message.contains("`ping` has no effect")), "{warnings:?}");
 }
 
 #[test]

@@ -7,13 +7,9 @@ mod support;
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
 
-use base64::Engine as _;
 use support::calls::{Call, Phone, is_silent, media_of, next_port, received, report, rtp, wait_until_bound};
-use support::{PATIENCE, Process, config, until};
-use trunkgate_media::srtp::{Inbound, Outbound};
-use trunkgate_media::{PacketBuf, SrtpKey, Suite};
+use support::{Process, config, until};
 
 const CALLER: &str = "127.0.0.1";
 const CALLEE: &str = "127.0.0.3";
@@ -160,9 +156,7 @@ fn a_flood_of_junk_leaves_the_call_undisturbed() {
             let stranger = UdpSocket::bind((STRANGER, 0)).unwrap();
             stranger.set_nonblocking(true).unwrap();
             let junk = [0x80u8; 1400];
-            // A call that does not get through must not keep it going for ever.
-            let end = Instant::now() + 2 * PATIENCE;
-            while !over.load(Ordering::Relaxed) && Instant::now() < end {
+            while !over.load(Ordering::Relaxed) {
                 let n = sent.fetch_add(1, Ordering::Relaxed);
                 // What the system does not take, or answers by ICMP, is none of the test's business.
                 let _ = stranger.send_to(&junk[..n % junk.len()], targets[n % targets.len()]);
@@ -178,95 +172,4 @@ fn a_flood_of_junk_leaves_the_call_undisturbed() {
     });
     assert_eq!(edge.get("/healthz").0, 200);
     call.hang_up(2, &caller, &callee);
-}
-
-/// What a phone that speaks SRTP sends with, and what it hears.
-struct Keys {
-    out: Outbound,
-    heard: Inbound,
-}
-
-/// 128 bits of key and 112 of salt.
-const MATERIAL: [u8; 30] = [7; 30];
-const SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
-
-fn key(material: &[u8]) -> SrtpKey {
-    SrtpKey::new(Suite::AesCm128HmacSha1_80, material, None).unwrap()
-}
-
-fn buffer(bytes: &[u8]) -> PacketBuf {
-    let mut packet = PacketBuf::new();
-    packet.receive_area()[..bytes.len()].copy_from_slice(bytes);
-    packet.set_len(bytes.len());
-    packet
-}
-
-impl Keys {
-    /// Those of a caller that offered [`MATERIAL`] and got this answer.
-    fn of_caller(ok: &str) -> Keys {
-        let line = ok.lines().find_map(|line| line.strip_prefix("a=crypto:1 ")).unwrap_or_else(|| panic!("{ok}"));
-        let text = line.split("inline:").nth(1).unwrap().split('|').next().unwrap();
-        let theirs = base64::engine::general_purpose::STANDARD.decode(text).unwrap();
-        Keys { out: Outbound::new(&key(&MATERIAL)), heard: Inbound::new(&key(&theirs)) }
-    }
-    fn secured(&mut self, plain: &[u8]) -> Vec<u8> {
-        let mut packet = buffer(plain);
-        self.out.protect_rtp(&mut packet).unwrap();
-        packet.data().to_vec()
-    }
-    fn opened(&mut self, secure: &[u8]) -> Vec<u8> {
-        let mut packet = buffer(secure);
-        self.heard.unprotect_rtp(&mut packet, false).unwrap();
-        packet.data().to_vec()
-    }
-}
-
-/// With SRTP not even who shares the caller's address gets anything, or anything in: it has to authenticate first.
-#[test]
-fn with_srtp_who_shares_the_address_gets_nothing_either() {
-    for shown in [CALLER, INSIDE] {
-        let (caller, callee) = (Phone::behind_nat(CALLER, shown), Phone::new(CALLEE));
-        let trunks = caller.trunk("carrier") + "srtp = \"required\"\n" + &callee.trunk("pbx");
-        let route = "[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n";
-        let edge = Process::start(&config(&(trunks + route)));
-        let inline = base64::engine::general_purpose::STANDARD.encode(MATERIAL);
-        let crypto = format!("a=crypto:1 {SUITE} inline:{inline}\r\n");
-        let offer = caller.description(1, &crypto).replace("RTP/AVP", "RTP/SAVP");
-        let call = Call::agree(edge.address("udp"), "secure", (&caller, &offer), (&callee, &callee.description(1, "")));
-        let mut keys = Keys::of_caller(&call.ok);
-        let (stranger, neighbour) = (UdpSocket::bind((STRANGER, 0)).unwrap(), UdpSocket::bind((CALLER, 0)).unwrap());
-        let mut wrong = Outbound::new(&key(&[8; 30]));
-        let forged: Vec<Vec<u8>> = (0..50)
-            .map(|n| {
-                let mut packet = buffer(&rtp(STRANGERS_SOURCE, n));
-                wrong.protect_rtp(&mut packet).unwrap();
-                packet.data().to_vec()
-            })
-            .collect();
-        let errors = |reason: &str| edge.metric(&format!("trunkgate_srtp_errors_total{{reason=\"{reason}\"}}"));
-        for (n, forged) in (0..).zip(&forged) {
-            neighbour.send_to(&rtp(STRANGERS_SOURCE, n), call.near).unwrap();
-            neighbour.send_to(forged, call.near).unwrap();
-            neighbour.send_to(&report(STRANGERS_SOURCE), next_port(call.near)).unwrap();
-            stranger.send_to(forged, call.near).unwrap();
-        }
-        until("none of it authenticates", || (errors("auth") + errors("plain") == 150.0).then_some(()));
-        until("the stranger is not looked at", || (edge.metric(UNEXPECTED) == 50.0).then_some(()));
-        // The caller's first good packet wins; what it said cannot be said again, by nobody.
-        let first = keys.secured(&rtp(7, 1));
-        caller.rtp.send_to(&first, call.near).unwrap();
-        assert_eq!(received(&callee.rtp), (rtp(7, 1), call.far));
-        neighbour.send_to(&first, call.near).unwrap();
-        caller.rtp.send_to(&first, call.near).unwrap();
-        until("it is a repetition", || (errors("replay") == 1.0).then_some(()));
-        callee.rtp.send_to(&rtp(8, 1), call.far).unwrap();
-        let (bytes, from) = received(&caller.rtp);
-        assert_eq!((keys.opened(&bytes), from), (rtp(8, 1), call.near));
-        caller.rtp.send_to(&keys.secured(&rtp(7, 2)), call.near).unwrap();
-        assert_eq!(received(&callee.rtp), (rtp(7, 2), call.far));
-        for socket in [&stranger, &neighbour, &callee.rtp, &caller.rtp, &callee.rtcp, &caller.rtcp] {
-            assert!(is_silent(socket), "{shown}");
-        }
-        call.hang_up(2, &caller, &callee);
-    }
 }

@@ -13,8 +13,8 @@ use trunkgate_media::agent::{Settings, TrackSet};
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::srtp::Outbound;
 use trunkgate_media::{
-    AgentInput, AgentSpec, Command, EndCounters, EndId, EndSpec, LatchMode, Law, MediaId, PacketBuf, RemoteSpec,
-    Session, SocketSpec, Sound, SrtpKey, SrtpSpec, Suite, TapSpec, WireSpec, WorkerCounters,
+    AgentInput, AgentSpec, Command, EndCounters, EndId, EndSpec, LatchMode, Law, MediaId, PacketBuf, RawSpec,
+    RemoteSpec, Session, SocketSpec, Sound, SrtpKey, SrtpSpec, Suite, TapSpec, WireSpec, WorkerCounters,
 };
 
 struct Counting;
@@ -236,10 +236,16 @@ fn a_call_with_a_listener_and_a_player_allocates_only_messages() {
     let listener = EndId(8);
     let settings = Settings { talks: false, tracks: TrackSet::Both, ..Settings::default() };
     let socket = SocketSpec { url: "wss://agent.example/".into(), auth_token: None, ca: None, plain_networks: vec![] };
-    let spec = Arc::new(AgentSpec { settings, socket, counters: Arc::default() });
-    session.handle_input(start, Command::AddAgent { end: listener, spec });
+    let spec = Arc::new(AgentSpec { settings, socket, counters: Arc::default(), raw: None });
+    session.handle_input(start, Command::AddAgent { end: listener, spec: spec.clone() });
     session.handle_agent(start, listener, AgentInput::Opened);
     session.handle_input(start, Command::Tap { of: EndId(0), listener, audio: TapSpec::both(0, Law::Mu) });
+    // Another one gets copies as plain RTP.
+    let raw = AgentSpec { raw: Some(RawSpec { inbound: 1, outbound: 2 }), ..AgentSpec::clone(&spec) };
+    session.handle_input(start, Command::AddAgent { end: EndId(7), spec: Arc::new(raw) });
+    session.handle_agent(start, EndId(7), AgentInput::Found(far_side(7)));
+    session.handle_input(start, Command::Tap { of: EndId(0), listener: EndId(7), audio: TapSpec::default() });
+    let mut copied = 0;
     session.handle_input(start, Command::AddPlayer { end: EndId(9), sound: Sound::Ringback });
     let wire = WireSpec { payloads: vec![(0, 0)], law: Law::A, ..WireSpec::default() };
     session.handle_input(start, Command::Wire { from: EndId(9), to: EndId(2), wire });
@@ -253,6 +259,7 @@ fn a_call_with_a_listener_and_a_player_allocates_only_messages() {
         if n == 1000 {
             // Its buffers have their size.
             (before, relayed, made, written) = (allocations(), 0, 0, 0);
+            copied = 0;
         }
         let now = start + Duration::from_millis(20) * n;
         for end in 0..2 {
@@ -265,6 +272,7 @@ fn a_call_with_a_listener_and_a_player_allocates_only_messages() {
                 far.protect_rtp(&mut packet).unwrap();
             }
             relayed += u32::from(session.handle_packet(now, EndId(end), false, far_side(end), &mut packet).is_some());
+            session.drain_copies(|_, copy| copied += u32::from(copy.len() == image.len()));
         }
         session.handle_timeout(now);
         while let Some(transmit) = session.poll_packet(&mut packet) {
@@ -275,7 +283,7 @@ fn a_call_with_a_listener_and_a_player_allocates_only_messages() {
         }
         session.handle_agent(now, listener, AgentInput::Pong);
     }
-    assert_eq!((relayed, made), (38_000, 19_000));
+    assert_eq!((relayed, made, copied), (38_000, 19_000, 38_000));
     // Frames of both tracks, and the pings.
     assert!((38_000..38_300).contains(&written), "{written}");
     // The text of a message, which the socket's task takes over.

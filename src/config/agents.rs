@@ -12,7 +12,6 @@ use super::code;
 use super::diagnostic::Findings;
 use super::draft::Span;
 use super::keys;
-use super::schema::not_yet;
 use super::section::{Section, Value};
 use super::{values, wav};
 use crate::certificates::Trust;
@@ -20,6 +19,10 @@ use crate::limits::{AGENT_FILE_BYTES, AGENT_PARAMETER_BYTES, AGENT_PARAMETERS};
 
 /// How a `goodbye` is made.
 const GOODBYE_HELP: &str = "a WAV file, made by: ffmpeg -i FILE -ac 1 -ar 8000 -c:a pcm_s16le goodbye.wav";
+
+/// Keys of a conversation, which a listener that gets plain RTP does not have.
+const WITHOUT_CONVERSATION: [&str; 8] =
+    ["ca", "auth_token", "parameters", "extras", "connect_timeout", "on_close", "ping", "goodbye"];
 
 /// What an agent's keys refer to.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +68,14 @@ fn read_one<'a>(
         let message = "`ca` has no effect on a ws:// URL";
         findings.warning(code::BAD_VALUE, Some(value.span()), message, "certificates belong to wss://");
     }
+    if agent.is_raw() {
+        for key in WITHOUT_CONVERSATION {
+            if let Some(value) = section.get(key) {
+                let message = format!("`{key}` has no effect on an rtp:// URL");
+                findings.warning(code::BAD_VALUE, Some(value.span()), message, "it gets packets, and says nothing");
+            }
+        }
+    }
     let secret = |key: &str, value: &'a Value<'a>, findings: &mut Findings| {
         values::secret(key, value, findings, surroundings.folder)
     };
@@ -107,11 +118,16 @@ fn url_of(value: &Value<'_>, local_networks: &[IpNet], findings: &mut Findings) 
     };
     match url.scheme() {
         "ws" | "wss" => {}
-        "rtp" => {
-            not_yet(span, "url = \"rtp://…\"", "forks as plain RTP", findings);
-            return None;
+        "rtp" if url.port().is_none() => {
+            return wrong("`url`: plain RTP has no port of its own".into(), "as \"rtp://127.0.0.1:4000\"");
         }
-        other => return wrong(format!("`url` cannot begin with {other}:"), "\"wss://…\", or \"ws://…\" on loopback"),
+        "rtp" => {}
+        other => {
+            return wrong(
+                format!("`url` cannot begin with {other}:"),
+                "\"wss://…\", \"ws://…\" on loopback, or \"rtp://host:port\"",
+            );
+        }
     }
     if !url.username().is_empty() || url.password().is_some() {
         return wrong("`url` has a user part".into(), "`auth_token` signs the handshake");
@@ -125,10 +141,10 @@ fn url_of(value: &Value<'_>, local_networks: &[IpNet], findings: &mut Findings) 
         let ip = ip.to_canonical();
         ip.is_loopback() || local_networks.iter().any(|network| network.contains(&ip))
     };
-    if url.scheme() == "ws" && address.is_some_and(|ip| !is_near(ip)) {
+    if url.scheme() != "wss" && address.is_some_and(|ip| !is_near(ip)) {
         return wrong(
             format!("`url`: audio and secrets would go to {host} in the clear"),
-            "wss://; ws:// leads only to loopback and [edge] local_networks",
+            "wss://; ws:// and rtp:// lead only to loopback and [edge] local_networks",
         );
     }
     if url.query().is_some() {

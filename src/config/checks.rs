@@ -263,6 +263,10 @@ fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
             TargetSpec::Agent(name) => {
                 let instead = find(name).map(|_| format!("did you mean \"trunk:{name}\"?"));
                 agent_named(name, instead, span, draft, findings);
+                if draft.agents.iter().any(|agent| *agent.name == **name && agent.is_raw()) {
+                    let message = format!("the agent {name} gets plain RTP and cannot talk");
+                    findings.error(code::BAD_TARGET, span.clone(), message, "let it listen: `fork` of the route");
+                }
             }
             TargetSpec::Reject(_) => {}
         }

@@ -183,6 +183,16 @@ impl Target {
 }
 
 /// Where a URL without TLS may lead.
+/// The address of a listener that gets plain RTP: the first that audio may go to in the clear.
+pub(super) async fn find(spec: &SocketSpec) -> Result<SocketAddr, Fault> {
+    let uri: Uri = spec.url.parse().map_err(Fault::unreachable)?;
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let port = uri.port_u16().ok_or_else(|| Fault::unreachable("the URL has no port"))?;
+    let found = look_up(host, port).await.map_err(Fault::unreachable)?;
+    let near = found.iter().copied().find(|address| may_be_plain(address.ip(), spec));
+    near.ok_or_else(|| Fault::unreachable("no address of it is in local_networks: plain RTP goes nowhere else"))
+}
+
 fn may_be_plain(address: IpAddr, spec: &SocketSpec) -> bool {
     let address = address.to_canonical();
     address.is_loopback() || spec.plain_networks.iter().any(|network| network.contains(&address))

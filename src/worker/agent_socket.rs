@@ -5,6 +5,7 @@
 //! writing go on side by side, since an agent that blocks in one may wait for the other.
 
 use std::future::{Future as _, poll_fn};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +23,7 @@ use trunkgate_media::agent::limits::CLOSE_TIMEOUT;
 use trunkgate_media::agent::{Loss, Transmit};
 use trunkgate_media::{Counter, EndId, MediaId, SocketSpec};
 
-use super::agent_connect::{Fault, Target};
+use super::agent_connect::{Fault, Target, find};
 use super::agent_intake::Intake;
 use crate::limits::{AGENT_MESSAGES_UNDER_WAY, AGENT_PONGS_UNFLUSHED};
 
@@ -41,6 +42,8 @@ pub(super) struct Name {
 pub(super) enum Said {
     /// It is open.
     Opened,
+    /// There is nothing to open: the address for its copies.
+    Found(SocketAddr),
     /// A text; the next one is read after [`Door::read_on`].
     Text(Utf8Bytes),
     /// A binary message of so many bytes; the same.
@@ -141,6 +144,14 @@ impl Socket {
     }
 
     async fn converse(&mut self, spec: &SocketSpec) -> Result<(), Fault> {
+        if spec.url.starts_with("rtp:") {
+            if let Some(to) = self.unless_dropped(find(spec)).await? {
+                self.say(Said::Found(to));
+                let _ = (&mut self.last_words).await;
+                self.told_end = true;
+            }
+            return Ok(());
+        }
         let target = Target::new(spec)?;
         let held = self.held.clone();
         if target.secure {

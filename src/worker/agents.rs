@@ -37,6 +37,7 @@ impl Worker {
         door.waits |= matches!(said, Said::Text(_) | Said::Binary(_) | Said::Ping | Said::Pong);
         let input = match &said {
             Said::Opened => Some(AgentInput::Opened),
+            Said::Found(to) => Some(AgentInput::Found(*to)),
             Said::Text(text) => Some(AgentInput::Text(text)),
             Said::Binary(bytes) => Some(AgentInput::Binary(*bytes)),
             Said::Pong => Some(AgentInput::Pong),

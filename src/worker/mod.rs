@@ -11,6 +11,7 @@ mod agent_names;
 mod agent_socket;
 mod agents;
 mod control;
+mod copies;
 mod deadlines;
 mod port_set;
 mod priority;

@@ -18,6 +18,7 @@ use trunkgate_media::{
 };
 
 use super::agent_socket::{Door, Name, Said};
+use super::copies::Copies;
 use super::deadlines::{Deadlines, Due};
 use super::port_set::{Owner, Pair, Port, PortSet};
 
@@ -105,6 +106,7 @@ pub(super) struct Worker {
     pub(super) epoch: Epoch,
     inbox: UnboundedReceiver<(Name, Said)>,
     deadlines: Deadlines,
+    copies: Copies,
     pool: PacketPool,
     until_sample: u32,
 }
@@ -132,6 +134,7 @@ impl Worker {
             epoch: Epoch::new(Instant::now(), since_1970),
             inbox,
             deadlines: Deadlines::default(),
+            copies: Copies::default(),
             pool: PacketPool::new(WORKER_PACKET_BUFFERS),
             until_sample: PACKETS_PER_SAMPLE,
         }
@@ -144,7 +147,8 @@ impl Worker {
         let mut alarm = pin!(tokio::time::sleep(CLOCK_INTERVAL));
         let mut turns = 0;
         loop {
-            let next = self.deadlines.next().map(tokio::time::Instant::from_std);
+            let next = self.deadlines.next().into_iter().chain(self.copies.due()).min();
+            let next = next.map(tokio::time::Instant::from_std);
             if let Some(next) = next.filter(|next| *next != alarm.deadline()) {
                 alarm.as_mut().reset(next);
             }
@@ -270,11 +274,21 @@ impl Worker {
                 self.counters.relayed(u64::try_from(now.elapsed().as_nanos()).unwrap_or(u64::MAX));
             }
         }
+        self.gather_copies(now, owner.session);
         self.settle(owner.session);
+    }
+
+    /// Takes the copies that a session made.
+    fn gather_copies(&mut self, now: Instant, at: usize) {
+        let (copies, dropped) = (&mut self.copies, &self.counters.agent_frames_dropped);
+        if let Some(live) = self.sessions.get_mut(at) {
+            live.session.drain_copies(|to, packet| copies.push(now, to, packet, dropped));
+        }
     }
 
     /// Calls the sessions whose time has come: silence, agents' deadlines, and the packets that the edge makes.
     fn call_due(&mut self, now: Instant) {
+        self.copies.send_due(now, &self.counters.agent_frames_dropped);
         for _ in 0..SESSIONS_PER_TURN {
             let Some((time, at, id)) = self.deadlines.take(now) else { break };
             let live = self.sessions.get_mut(at).filter(|live| live.id == id);
@@ -290,6 +304,7 @@ impl Worker {
         let Some(live) = self.sessions.get_mut(at) else { return };
         live.session.handle_timeout(now);
         self.send_made(at);
+        self.gather_copies(now, at);
         self.settle(at);
     }
 

@@ -83,6 +83,7 @@ impl Call {
                 plain_networks: edge.addressing.local_networks.clone(),
             },
             counters: counters.clone(),
+            raw: agent.is_raw().then(|| edge.raw_sources()),
         };
         edge.media(media, Command::AddAgent { end, spec: Arc::new(spec) });
         let side = AgentSide { agent: agent.clone(), end, counters, began: now, listens, wishes: 0, hears: None };

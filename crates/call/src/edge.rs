@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime};
 use ipnet::IpNet;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
+use trunkgate_media::RawSpec;
 use trunkgate_route::{Plan, Table, Target, TargetSpec};
 use trunkgate_sip::{
     Answer, Body, ClientId, DialogId, Endpoint, EndpointConfig, Extra, Flow, Identity, Invite, Method, Party, ServerId,
@@ -246,6 +247,13 @@ impl Edge {
     pub(crate) fn sid(&mut self) -> String {
         let random: u128 = self.rng.random();
         format!("CA{random:032x}")
+    }
+
+    /// Sources of a listener that gets plain RTP.
+    pub(crate) fn raw_sources(&mut self) -> RawSpec {
+        let inbound: u32 = self.rng.random();
+        // Another one in any case.
+        RawSpec { inbound, outbound: inbound.wrapping_add(1) }
     }
 
     /// A new stream's sid.

@@ -32,18 +32,35 @@ impl Call {
         if !self.legs.iter().any(|leg| leg.listens()) {
             return;
         }
-        let Some(heard) = self.audio_of_caller() else {
-            edge.decide(now, self.key, "listeners hear nothing: the codec is neither PCMU nor PCMA");
-            return;
-        };
+        let (understood, copied) = (self.audio_of_caller(), self.copied_end());
+        let mut deaf = false;
         for leg in self.legs.iter_mut().filter(|leg| leg.state != LegState::Ended) {
             let Some(side) = leg.agent.as_mut().filter(|side| side.listens) else { continue };
+            // Who gets plain RTP gets every payload as it is.
+            let raw = side.agent.is_raw();
+            let heard = if raw { copied.map(|end| (end, TapSpec::default())) } else { understood.clone() };
+            let Some(heard) = heard else {
+                deaf |= !raw;
+                continue;
+            };
             if side.hears.as_ref() != Some(&heard) {
                 let (of, audio) = heard.clone();
-                side.hears = Some(heard.clone());
+                side.hears = Some(heard);
                 edge.media(media, Command::Tap { of, listener: side.end, audio });
             }
         }
+        if deaf {
+            edge.decide(now, self.key, "listeners hear nothing: the codec is neither PCMU nor PCMA");
+        }
+    }
+
+    /// The end of the caller's first audio.
+    fn copied_end(&self) -> Option<EndId> {
+        let caller = &self.legs[CALLER];
+        let theirs = caller.theirs.as_ref()?;
+        let is_audio =
+            |index: usize| theirs.media.get(index).is_some_and(|media| media.kind.eq_ignore_ascii_case("audio"));
+        caller.ends.iter().find(|end| is_audio(end.index) && self.wires.contains_key(&end.end)).map(|end| end.end)
     }
 
     /// The caller's first audio that listeners can be given: its end, and the numbers on its wires. Each description may

@@ -82,6 +82,8 @@ impl AgentEnd {
     pub(crate) fn handle(&mut self, now: Instant, input: AgentInput<'_>, events: &mut VecDeque<Event>) {
         let input = match input {
             AgentInput::Opened => Input::Opened,
+            // Of those that get plain RTP.
+            AgentInput::Found(_) => return,
             AgentInput::Text(text) => Input::Text(text),
             AgentInput::Binary(bytes) => Input::Binary(bytes),
             AgentInput::Pong => Input::Pong,

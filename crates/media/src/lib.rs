@@ -19,6 +19,7 @@ mod origin;
 pub mod packet;
 mod player;
 mod press;
+mod raw;
 mod relay;
 mod reports;
 pub mod rewrite;
@@ -43,7 +44,7 @@ pub use packet::{PacketBuf, PacketPool};
 pub use session::{Session, Transmit};
 pub use snapshot::{EndSnapshot, SessionSnapshot};
 pub use spec::{
-    AgentInput, AgentSpec, AgentWish, Command, EndId, EndSpec, Event, LatchMode, Law, MediaId, RemoteSpec, SocketSpec,
-    Sound, SrtpSpec, TapSpec, WireSpec,
+    AgentInput, AgentSpec, AgentWish, Command, EndId, EndSpec, Event, LatchMode, Law, MediaId, RawSpec, RemoteSpec,
+    SocketSpec, Sound, SrtpSpec, TapSpec, WireSpec,
 };
 pub use srtp::{SrtpKey, Suite};

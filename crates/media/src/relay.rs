@@ -62,6 +62,7 @@ impl Session {
             return Err(DropReason::NotSending);
         }
         hear_all(now, &end.taps, &mut self.agents, TrackName::Inbound, (&rtp, packet.data()), &mut self.events);
+        self.raws.hear_all(now, &end.taps, TrackName::Inbound, (&rtp, packet.data()), clock_hz);
         let wire = end.wire.as_ref().ok_or(DropReason::NoWire)?;
         if let Some(agent) = self.agents.iter_mut().find(|agent| agent.id == wire.to) {
             let heard = to_agent(now, agent, wire, &mut end.keys, (&rtp, packet.data()), &mut self.events);
@@ -78,6 +79,7 @@ impl Session {
         sink.voice = None;
         rtp.write(packet.data_mut());
         hear_all(now, &sink.taps, &mut self.agents, TrackName::Outbound, (&rtp, packet.data()), &mut self.events);
+        self.raws.hear_all(now, &sink.taps, TrackName::Outbound, (&rtp, packet.data()), clock_hz);
         if let Some(srtp) = &mut sink.srtp {
             srtp.protect(false, packet)?;
         }

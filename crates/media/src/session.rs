@@ -21,6 +21,7 @@ use crate::limits::SESSION_ENDS;
 use crate::origin::{Epoch, Origin};
 use crate::packet::PacketBuf;
 use crate::player::Player;
+use crate::raw::Raws;
 use crate::snapshot::{EndSnapshot, SessionSnapshot, wires};
 use crate::spec::{Command, EndId, EndSpec, Event, MediaId, RemoteSpec, WireSpec};
 use crate::voice::Voice;
@@ -49,6 +50,7 @@ pub struct Session {
     pub(crate) events: VecDeque<Event>,
     pub(crate) next_sweep: Option<Instant>,
     pub(crate) agents: Vec<AgentEnd>,
+    pub(crate) raws: Raws,
     pub(crate) players: Vec<Player>,
     pub(crate) departed: VecDeque<(EndId, Vec<AgentTransmit>)>,
     pub(crate) shared: Shared,
@@ -69,6 +71,7 @@ impl Session {
             events: VecDeque::new(),
             next_sweep: None,
             agents: Vec::new(),
+            raws: Raws::default(),
             players: Vec::new(),
             departed: VecDeque::new(),
             shared: Shared::default(),
@@ -218,7 +221,8 @@ impl Session {
     /// Its ends of every kind.
     fn names(&self) -> impl Iterator<Item = EndId> {
         let ends = self.ends.iter().map(|end| end.id);
-        ends.chain(self.agents.iter().map(|agent| agent.id)).chain(self.players.iter().map(|player| player.id))
+        let agents = self.agents.iter().map(|agent| agent.id).chain(self.raws.names());
+        ends.chain(agents).chain(self.players.iter().map(|player| player.id))
     }
 
     pub(crate) fn new_serial(&mut self) -> u32 {

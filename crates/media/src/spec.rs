@@ -177,6 +177,17 @@ pub struct AgentSpec {
     pub socket: SocketSpec,
     /// What is counted: packets made for the far side, and those that came for it.
     pub counters: Arc<EndCounters>,
+    /// Gets copies as plain RTP at the address in its `rtp://` URL, and no conversation.
+    pub raw: Option<RawSpec>,
+}
+
+/// The sources of a listener that gets plain RTP, one for each direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawSpec {
+    /// SSRC of what the far side of the tapped end says.
+    pub inbound: u32,
+    /// SSRC of what it hears.
+    pub outbound: u32,
 }
 
 /// What an agent's socket says: the shell's to tell the session.
@@ -184,6 +195,8 @@ pub struct AgentSpec {
 pub enum AgentInput<'a> {
     /// It is open: the handshake was accepted.
     Opened,
+    /// There is no socket, but the address for its copies.
+    Found(SocketAddr),
     /// A text message.
     Text(&'a str),
     /// A binary message of so many bytes.

@@ -6,6 +6,7 @@
 //! [`Session::poll_agent`] for what to write when the socket takes it. It drops the socket once
 //! [`Session::agent_is_closed`]; an agent that was removed leaves its last words in [`Session::poll_departed`].
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use trunkgate_agent::{Loss, Tick, TrackName, Transmit as AgentTransmit};
@@ -22,6 +23,11 @@ use crate::voice::{CLOCK_HZ, Feed, Frame, SILENT, Voice};
 impl Session {
     /// Takes what an agent's socket says; nothing for an agent that is not there.
     pub fn handle_agent(&mut self, now: Instant, end: EndId, input: AgentInput<'_>) {
+        match input {
+            AgentInput::Found(to) if self.raws.found(end, to) => self.events.push_back(Event::AgentOpen { end }),
+            AgentInput::Lost(loss) if self.raws.has(end) => self.events.push_back(Event::AgentLost { end, loss }),
+            _ => {}
+        }
         if let Some(agent) = self.agents.iter_mut().find(|agent| agent.id == end) {
             agent.handle(now, input, &mut self.events);
         }
@@ -37,7 +43,12 @@ impl Session {
     }
     /// Whether an agent's socket may be dropped: the conversation is over, or there is no such agent.
     pub fn agent_is_closed(&self, end: EndId) -> bool {
-        self.agents.iter().find(|agent| agent.id == end).is_none_or(AgentEnd::is_closed)
+        !self.raws.has(end) && self.agents.iter().find(|agent| agent.id == end).is_none_or(AgentEnd::is_closed)
+    }
+    /// Hands over the copies for listeners that get plain RTP: asked after each packet that came or was made. Allocates
+    /// nothing.
+    pub fn drain_copies(&mut self, send: impl FnMut(SocketAddr, &[u8])) {
+        self.raws.drain(send);
     }
     /// An agent that was removed, and what is still to be written to its socket, in
     /// [`CLOSE_TIMEOUT`](trunkgate_agent::limits::CLOSE_TIMEOUT) at most; nothing where it was not open.
@@ -69,13 +80,17 @@ impl Session {
             self.events.push_back(Event::AgentLost { end: id, loss: Loss::Unreachable });
             return;
         }
-        self.agents.push(AgentEnd::new(now, id, spec, self.shared.clone()));
+        match spec.raw {
+            Some(raw) => self.raws.add(id, raw),
+            None => self.agents.push(AgentEnd::new(now, id, spec, self.shared.clone())),
+        }
     }
 
     pub(crate) fn remove_agent(&mut self, now: Instant, id: EndId) {
         for end in &mut self.ends {
             end.taps.retain(|tap| tap.listener != id);
         }
+        self.raws.remove(id);
         if let Some(at) = self.agents.iter().position(|agent| agent.id == id) {
             let last_words = self.agents.remove(at).leave(now);
             self.departed.push_back((id, last_words));
@@ -91,7 +106,7 @@ impl Session {
     pub(crate) fn tap(&mut self, of: EndId, listener: EndId, audio: TapSpec) {
         let at = self.position(of);
         let Some(end) = at.and_then(|at| self.ends.get_mut(at)) else { return };
-        if self.agents.iter().any(|agent| agent.id == listener) {
+        if self.raws.has(listener) || self.agents.iter().any(|agent| agent.id == listener) {
             end.taps.retain(|tap| tap.listener != listener);
             end.taps.push(Tap { listener, audio });
         }
@@ -169,6 +184,7 @@ impl Session {
         rtp.write(packet.data_mut());
         let bytes = packet.data().len() as u64;
         hear_all(now, &end.taps, &mut self.agents, TrackName::Outbound, (&rtp, packet.data()), &mut self.events);
+        self.raws.hear_all(now, &end.taps, TrackName::Outbound, (&rtp, packet.data()), CLOCK_HZ);
         if let Some(srtp) = &mut end.srtp {
             srtp.protect(false, packet)?;
         }

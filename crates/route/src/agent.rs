@@ -125,7 +125,7 @@ impl Template {
 pub struct Agent {
     /// Its name: log field, column of the ladder.
     pub name: Arc<str>,
-    /// `ws://` or `wss://`.
+    /// `ws://`, `wss://` or, for a listener that takes plain RTP, `rtp://`.
     pub url: String,
     /// PEM certificates trusted instead of the system's.
     pub ca: Option<Arc<[u8]>>,
@@ -160,6 +160,10 @@ impl Agent {
             ping: Duration::from_secs(2),
             goodbye: None,
         }
+    }
+    /// Whether it takes copies as plain RTP (`rtp://`): it can listen, and nothing else.
+    pub fn is_raw(&self) -> bool {
+        self.url.starts_with("rtp:")
     }
 }
 

@@ -145,7 +145,7 @@ impl Bench {
         let counters = Arc::new(EndCounters::default());
         let socket =
             SocketSpec { url: "wss://agent.example/media".into(), auth_token: None, ca: None, plain_networks: vec![] };
-        let spec = AgentSpec { settings, socket, counters: counters.clone() };
+        let spec = AgentSpec { settings, socket, counters: counters.clone(), raw: None };
         self.command(Command::AddAgent { end, spec: Arc::new(spec) });
         counters
     }

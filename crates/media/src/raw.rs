@@ -1,0 +1,189 @@
+//! Copies of what an end says and hears as plain RTP, for a listener that takes packets instead of a conversation: one
+//! source for each direction, sequence numbers and timestamps continuous whoever feeds it.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use trunkgate_agent::TrackName;
+
+use crate::packet::PACKET;
+use crate::rewrite::Outgoing;
+use crate::rtp::Rtp;
+use crate::spec::{EndId, RawSpec};
+use crate::tap::Tap;
+
+/// One direction's stream.
+#[derive(Debug)]
+struct Stream {
+    ssrc: u32,
+    outgoing: Outgoing,
+}
+
+impl Stream {
+    fn new(ssrc: u32) -> Stream {
+        Stream { ssrc, outgoing: Outgoing::default() }
+    }
+}
+
+/// One listener.
+#[derive(Debug)]
+struct RawEnd {
+    id: EndId,
+    /// Where its copies go, once that is known.
+    to: Option<SocketAddr>,
+    inbound: Stream,
+    outbound: Stream,
+}
+
+/// The listeners of a session that get plain RTP, and the copies that wait for the shell to send them.
+#[derive(Debug, Default)]
+pub(crate) struct Raws {
+    ends: Vec<RawEnd>,
+    /// The packets of `waiting`, one behind the other.
+    bytes: Vec<u8>,
+    waiting: Vec<(SocketAddr, usize)>,
+}
+
+impl Raws {
+    /// Adds a listener whose address is still to be found.
+    pub(crate) fn add(&mut self, id: EndId, spec: RawSpec) {
+        let (inbound, outbound) = (Stream::new(spec.inbound), Stream::new(spec.outbound));
+        self.ends.push(RawEnd { id, to: None, inbound, outbound });
+        // A packet is heard on its way in and on its way out: so that none of its copies allocates.
+        self.bytes.reserve(2 * PACKET * self.ends.len());
+        self.waiting.reserve(2 * self.ends.len());
+    }
+    /// Takes a listener away.
+    pub(crate) fn remove(&mut self, id: EndId) {
+        self.ends.retain(|end| end.id != id);
+    }
+    /// Their names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
+        self.ends.iter().map(|end| end.id)
+    }
+    /// Whether it is one of them.
+    pub(crate) fn has(&self, id: EndId) -> bool {
+        self.names().any(|name| name == id)
+    }
+    /// Says where a listener's copies go; whether there is such a listener.
+    pub(crate) fn found(&mut self, id: EndId, to: SocketAddr) -> bool {
+        let end = self.ends.iter_mut().find(|end| end.id == id);
+        end.map(|end| end.to = Some(to)).is_some()
+    }
+    /// Makes the copies of a packet for those who listen.
+    pub(crate) fn hear_all(
+        &mut self,
+        now: Instant,
+        taps: &[Tap],
+        track: TrackName,
+        (rtp, packet): (&Rtp, &[u8]),
+        clock_hz: u32,
+    ) {
+        if self.ends.is_empty() {
+            return;
+        }
+        for end in self.ends.iter_mut().filter(|end| taps.iter().any(|tap| tap.listener == end.id)) {
+            let Some(to) = end.to else { continue };
+            let stream = match track {
+                TrackName::Inbound => &mut end.inbound,
+                TrackName::Outbound => &mut end.outbound,
+            };
+            let mut copy = rtp.clone();
+            // Each source that is heard counts as another feeder: the copies go on under their own.
+            stream.outgoing.pass(now, rtp.ssrc, clock_hz, &mut copy, |_, _| true);
+            copy.ssrc = stream.ssrc;
+            let from = self.bytes.len();
+            self.bytes.extend_from_slice(packet);
+            copy.write(self.bytes.get_mut(from..).unwrap_or_default());
+            self.waiting.push((to, packet.len()));
+        }
+    }
+    /// Hands the copies over, in order.
+    pub(crate) fn drain(&mut self, mut send: impl FnMut(SocketAddr, &[u8])) {
+        let mut from = 0;
+        for (to, len) in self.waiting.drain(..) {
+            send(to, self.bytes.get(from..from + len).unwrap_or_default());
+            from += len;
+        }
+        self.bytes.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
+
+    use std::time::Duration;
+
+    use super::*;
+    use crate::spec::TapSpec;
+
+    fn packet(ssrc: u32, sequence: u16, timestamp: u32, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0x80, 18];
+        bytes.extend(sequence.to_be_bytes());
+        bytes.extend(timestamp.to_be_bytes());
+        bytes.extend(ssrc.to_be_bytes());
+        bytes.extend(payload);
+        bytes
+    }
+
+    struct Copied {
+        to: SocketAddr,
+        ssrc: u32,
+        sequence: u16,
+        timestamp: u32,
+        payload: Vec<u8>,
+    }
+
+    fn drained(raws: &mut Raws) -> Vec<Copied> {
+        let mut all = Vec::new();
+        raws.drain(|to, bytes| {
+            let rtp = Rtp::parse(bytes).unwrap();
+            let payload = bytes[rtp.payload.clone()].to_vec();
+            all.push(Copied { to, ssrc: rtp.ssrc, sequence: rtp.sequence, timestamp: rtp.timestamp, payload });
+        });
+        all
+    }
+
+    fn hear(raws: &mut Raws, now: Instant, track: TrackName, bytes: &[u8]) {
+        let tap = Tap { listener: EndId(5), audio: TapSpec::default() };
+        raws.hear_all(now, &[tap], track, (&Rtp::parse(bytes).unwrap(), bytes), 8000);
+    }
+
+    #[test]
+    fn one_source_for_each_direction_whoever_speaks() {
+        let (mut now, mut raws) = (Instant::now(), Raws::default());
+        let to: SocketAddr = "127.0.0.1:4000".parse().unwrap();
+        raws.add(EndId(5), RawSpec { inbound: 100, outbound: 200 });
+        // Nothing before its address is known.
+        hear(&mut raws, now, TrackName::Inbound, &packet(1, 9, 9, b"early"));
+        assert!(drained(&mut raws).is_empty());
+        assert!(raws.found(EndId(5), to) && !raws.found(EndId(6), to));
+        hear(&mut raws, now, TrackName::Inbound, &packet(1, 10, 1600, b"a"));
+        hear(&mut raws, now, TrackName::Outbound, &packet(2, 700, 9000, b"b"));
+        now += Duration::from_millis(20);
+        // Another source of the same direction: a new stream of the caller, or another target.
+        hear(&mut raws, now, TrackName::Inbound, &packet(77, 4000, 50_000, b"c"));
+        now += Duration::from_millis(20);
+        hear(&mut raws, now, TrackName::Inbound, &packet(77, 4001, 50_160, b"d"));
+        let seen: Vec<_> = drained(&mut raws);
+        assert!(seen.iter().all(|copy| copy.to == to));
+        let numbers: Vec<_> = seen.iter().map(|copy| (copy.ssrc, copy.sequence, copy.timestamp)).collect();
+        assert_eq!(numbers, [(100, 10, 1600), (200, 700, 9000), (100, 11, 1760), (100, 12, 1920)]);
+        let payloads: Vec<&[u8]> = seen.iter().map(|copy| copy.payload.as_slice()).collect();
+        assert_eq!(payloads, [b"a", b"b", b"c", b"d"]);
+        assert!(drained(&mut raws).is_empty());
+    }
+
+    #[test]
+    fn only_who_is_tapped_hears() {
+        let (now, mut raws) = (Instant::now(), Raws::default());
+        raws.add(EndId(6), RawSpec { inbound: 1, outbound: 2 });
+        raws.found(EndId(6), "127.0.0.1:4000".parse().unwrap());
+        hear(&mut raws, now, TrackName::Inbound, &packet(1, 10, 1600, b"a"));
+        assert!(drained(&mut raws).is_empty());
+        assert!(raws.has(EndId(6)));
+        raws.remove(EndId(6));
+        assert!(!raws.has(EndId(6)));
+    }
+}
