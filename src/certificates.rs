@@ -2,7 +2,7 @@
 //! stays in its own type, which nothing prints.
 
 use std::fmt;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, Error, RootCertStore};
+use rustls::{CertificateError, Error, OtherError, RootCertStore};
 use webpki::{EndEntityCert, KeyUsage};
 
 use crate::limits::CERTIFICATE_FILE_BYTES;
@@ -87,6 +87,26 @@ fn chain_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     Ok(chain)
 }
 
+/// Whether it is TLS that failed, and not what it runs over.
+pub(crate) fn is_tls(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Error>())
+}
+
+/// Why TLS failed; what is wrong with a far end's certificate in words, where the library has only a name for it.
+pub(crate) fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    if text.contains("UnknownIssuer") {
+        return "its certificate is from nobody who is trusted: name its issuer, or itself, by `ca`".to_owned();
+    }
+    if text.contains("CaUsedAsEndEntity") {
+        return "its certificate is an authority's (CA:TRUE): only as the `ca` itself will it do".to_owned();
+    }
+    if text.contains("certificate: Expired") || text.contains("certificate expired") {
+        return "its certificate has expired".to_owned();
+    }
+    text
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
@@ -95,6 +115,13 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
         return Err(format!("more than {} MiB", CERTIFICATE_FILE_BYTES >> 20));
     }
     Ok(bytes)
+}
+
+/// What the system trusts; empty where it has nothing. Reads some hundred files.
+pub(crate) fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
 }
 
 /// Whom a far end's certificate must come from.
@@ -123,11 +150,9 @@ impl Trust {
         Ok(Trust { roots: Arc::new(roots), themselves: all.into() })
     }
 
-    /// What the system trusts; empty where it has nothing.
+    /// What the system trusts.
     pub(crate) fn of_system() -> Trust {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        Trust { roots: Arc::new(roots), themselves: Arc::default() }
+        Trust { roots: Arc::new(system_roots()), themselves: Arc::default() }
     }
 
     /// Whether a chain leads here, for a server or for a client.
@@ -155,13 +180,13 @@ impl Trust {
     }
 }
 
-/// The commonest faults by their own names, so that log and trace say them in words.
+/// The commonest faults by their own names, as rustls has them.
 fn fault(error: webpki::Error) -> Error {
     match error {
         webpki::Error::CertExpired { .. } => CertificateError::Expired.into(),
         webpki::Error::CertNotValidYet { .. } => CertificateError::NotValidYet.into(),
         webpki::Error::UnknownIssuer => CertificateError::UnknownIssuer.into(),
-        other => Error::General(format!("certificate: {other}")),
+        other => CertificateError::Other(OtherError(Arc::new(other))).into(),
     }
 }
 

@@ -202,6 +202,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_complaint_is_said_seldom_and_counts_what_it_left_out() {
+        let now = Instant::now();
+        let pause = Duration::from_secs(limits::COMPLAINT_SECONDS);
+        let mut seldom = Seldom::default();
+        assert_eq!(seldom.due(now).as_deref(), Some(""));
+        assert_eq!(seldom.due(now), None);
+        assert_eq!(seldom.due(now + pause - Duration::from_millis(1)), None);
+        assert_eq!(seldom.due(now + pause).as_deref(), Some(" (and 2 times before)"));
+        assert_eq!(seldom.due(now + pause * 3).as_deref(), Some(""));
+    }
+
+    #[test]
     fn lines_that_nobody_writes_are_lost_and_counted() {
         let (queue, _lines) = sync_channel(limits::LOG_LINES);
         let before = lost();

@@ -114,6 +114,50 @@ fn one_address_may_hold_only_so_many_connections() {
     assert!(last.read(&mut buffer).unwrap() > 0, "those within the limit are served");
 }
 
+/// The metrics over a connection that is open already.
+fn ask(http: &mut TcpStream) -> String {
+    http.write_all(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
+    let mut all = Vec::new();
+    let mut buffer = [0; 16_384];
+    loop {
+        let len = http.read(&mut buffer).unwrap();
+        assert!(len > 0, "closed");
+        all.extend_from_slice(&buffer[..len]);
+        let text = String::from_utf8_lossy(&all).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.to_ascii_lowercase();
+        let length = length.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap().to_owned();
+        if body.len() >= length.parse().unwrap() {
+            return text;
+        }
+    }
+}
+
+#[test]
+fn without_files_to_open_the_log_says_so_seldom_and_the_edge_comes_back() {
+    let trunks = ONE_TRUNK.replace(
+        "peers = [\"sip:127.0.0.1:5070\"]",
+        "peers = [\"sip:127.0.0.1:5070\"]\naccept_from = [\"127.0.0.0/8\"]",
+    );
+    let edge = Process::start_with_files(&config(&trunks), 64);
+    let sip = edge.address("tcp");
+    let mut http = connect("127.0.0.1", edge.address("http"));
+    ask(&mut http);
+    let held: Vec<TcpStream> = (0..100).map(|n| connect(&format!("127.0.0.{}", 1 + n / 40), sip)).collect();
+    let complaint = "no connection can be accepted";
+    until("the log says so", || edge.log().contains(complaint).then_some(()));
+    until("it has tried again", || {
+        let text = ask(&mut http);
+        let count = text.split_once("{reason=\"connection_not_accepted\"} ").unwrap().1.lines().next().unwrap();
+        (count.parse::<f64>().unwrap() >= 3.0).then_some(())
+    });
+    assert_eq!(edge.log().matches(complaint).count(), 1, "{}", edge.log());
+    drop(held);
+    let mut carrier = connect("127.0.0.1", sip);
+    carrier.write_all(options(carrier.local_addr().unwrap(), "TCP").as_bytes()).unwrap();
+    assert!(carrier.read(&mut [0; 2048]).unwrap() > 0, "served again");
+}
+
 #[test]
 fn http_errors_are_json_with_a_code() {
     let edge = Process::start(&config(ONE_TRUNK));

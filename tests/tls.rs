@@ -74,6 +74,7 @@ fn both_versions_are_spoken_and_answers_come_the_same_way() {
     // Whoever does not trust our authority goes away; nothing else happens.
     let client = Client { trusts: &papers.other, ..papers.client("127.0.0.1", None) };
     assert!(client.connect(sip).is_err());
+    until("the log tells", || edge.log().contains("listener s: TLS with 127.0.0.1:").then_some(()));
     until("that handshake is counted", || {
         (edge.metric("trunkgate_sip_dropped_total{reason=\"tls_handshake_failed\"}") == 1.0).then_some(())
     });
@@ -222,7 +223,7 @@ fn a_far_end_that_is_not_who_it_should_be_is_a_failed_target() {
     let forged = papers.other.issue("forged", &["127.0.0.6"]);
     let other_name = papers.authority.issue("else", &["127.0.0.7", "else.example"]);
     let last = Server::new("127.0.0.6", &good, None);
-    for (what, pair) in [("Expired", &expired), ("UnknownIssuer", &forged), ("127.0.0.6", &other_name)] {
+    for (what, pair) in [("has expired", &expired), ("nobody who is trusted", &forged), ("127.0.0.6", &other_name)] {
         let first = Server::new("127.0.0.6", pair, None);
         let trunk = format!(
             "[trunk.pbx]\npeers = [\"sip:{};transport=tls\", {{ uri = \"sip:{};transport=tls\", priority = 1 }}]\n\
@@ -334,6 +335,29 @@ fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
     let log = edge.log();
     assert!(!log.contains("PRIVATE KEY"), "{log}");
     drop(papers.folder);
+}
+
+#[test]
+fn a_reload_reads_other_files_and_refuses_bad_ones() {
+    let papers = Papers::new();
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * 5);
+    let soon = soon.strftime("%Y %m %d").to_string();
+    let [year, month, day] = soon.split(' ').collect::<Vec<_>>()[..] else { panic!("{soon}") };
+    let end = (year.parse().unwrap(), month.parse().unwrap(), day.parse().unwrap());
+    let next = papers.authority.issue_until("next", &["localhost"], end);
+    let text = papers.config("", ONE_TRUNK);
+    let edge = Process::start(&text);
+    let sip = edge.address("tls");
+    let old = shown_now(&papers, sip);
+    std::fs::write(&edge.file, text.replace("edge.pem", "authority.pem")).unwrap();
+    edge.signal(nix::sys::signal::Signal::SIGHUP);
+    until("the file is refused", || edge.log().contains("TG0114").then_some(()));
+    assert_eq!(shown_now(&papers, sip), old);
+    std::fs::write(&edge.file, text.replace("edge.pem", "next.pem").replace("edge.key", "next.key")).unwrap();
+    edge.signal(nix::sys::signal::Signal::SIGHUP);
+    let (chain, _) = next.read();
+    until("the other is shown", || (shown_now(&papers, sip) == chain[0].to_vec()).then_some(()));
+    until("its end is warned of", || edge.log().contains("listener s: its certificate expires on").then_some(()));
 }
 
 #[test]

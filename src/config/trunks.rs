@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
-use std::sync::Arc;
 
 use toml::Spanned;
 use trunkgate_route::{Peer, SendNumbers, Srtp, Transport, Trunk};
@@ -99,7 +98,6 @@ fn read_one<'a>(
     }
     trunk.send_numbers = word(&section, "send_numbers", &FORMS, findings);
     trunk.srtp = word(&section, "srtp", &SRTP, findings);
-    trunk.name = Arc::from(name);
     Some(PlacedTrunk {
         trunk,
         name: name_span,

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
@@ -111,9 +112,9 @@ impl Guest {
         let Guest { id, name, remote, known, handshake } = self;
         let (stream, identity) = match workshop.tls.accept(stream, &name).await {
             Ok(accepted) => accepted,
-            Err(Failed(what)) => {
+            Err(failed) => {
                 workshop.counters.handshakes_failed.add(1);
-                return tracing::debug!("listener {name}: TLS with {remote} failed: {what}");
+                return complain(&workshop, known, &name, remote, &failed);
             }
         };
         if !known && identity.is_none() {
@@ -134,6 +135,23 @@ impl Guest {
         wire.serve(reader, writer, outgoing).await;
         drop(place);
     }
+}
+
+/// What a trunk's own machine fails at, somebody should look at.
+fn complain(
+    workshop: &Workshop,
+    known: bool,
+    name: &str,
+    remote: SocketAddr,
+    Failed { what, is_disagreement }: &Failed,
+) {
+    if known && *is_disagreement {
+        let mut seldom = workshop.disagreements.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(more) = seldom.due(Instant::now()) {
+            return tracing::warn!("listener {name}: TLS with {remote} failed: {what}{more}");
+        }
+    }
+    tracing::debug!("listener {name}: TLS with {remote} failed: {what}");
 }
 
 /// Whether an error of accept(2) is of a connection that was gone before it was accepted.

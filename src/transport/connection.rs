@@ -15,6 +15,7 @@ use trunkgate_sip::framer::{Framed, Framer};
 
 use super::tls::Failed;
 use super::{Arrival, SocketCounters};
+use crate::certificates::{is_tls, words};
 use crate::limits;
 
 /// What the loop asks of a connection.
@@ -79,15 +80,15 @@ impl Wire {
     }
 
     /// Says that TLS never came up.
-    pub(super) async fn refused(self, Failed(what): Failed) {
+    pub(super) async fn refused(self, failed: Failed) {
         self.counters.handshakes_failed.add(1);
-        self.gone(Some(what)).await;
+        self.gone(Some(failed.what)).await;
     }
 
     /// Says that the connection never came up, or broke. Under TLS 1.3 a far end that refuses our certificate says so
     /// only after the handshake.
     pub(super) async fn lost(self, error: io::Error) {
-        let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).map(ToString::to_string);
+        let tls = is_tls(&error).then(|| words(&error));
         tracing::debug!("{} {}: {error}", self.flow.transport.via_token(), self.flow.remote);
         self.gone(tls).await;
     }

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +21,7 @@ use super::places::{Handshakes, Places};
 use super::tls::{Tls, Whom};
 use super::{Arrival, SocketCounters, source_of};
 use crate::limits;
+use crate::log::Seldom;
 
 /// An open connection, as the loop knows it.
 #[derive(Debug)]
@@ -51,6 +52,8 @@ pub(super) struct Workshop {
     message_bytes: usize,
     pub(super) counters: Arc<SocketCounters>,
     pub(super) tls: Tls,
+    /// When a failed handshake was complained of last.
+    pub(super) disagreements: Arc<Mutex<Seldom>>,
 }
 
 /// All stream connections.
@@ -77,6 +80,7 @@ impl Streams {
             message_bytes,
             counters,
             tls,
+            disagreements: Arc::default(),
         };
         Streams { connections: HashMap::new(), by_way: HashMap::new(), sources: HashMap::new(), workshop }
     }

@@ -2,7 +2,9 @@
 //! a new snapshot in; what is connected stays connected.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +21,7 @@ use trunkgate_route::{Table, Transport, Trunk};
 use webpki::KeyUsage;
 
 use super::verifier::{Clients, Servers};
-use crate::certificates::{Pair, Trust, carries, provider, read_pair};
+use crate::certificates::{Pair, PairFault, Trust, carries, is_tls, provider, read_pair, words};
 use crate::config::{Config, ListenTls, TrunkTls};
 use crate::limits;
 
@@ -156,17 +158,17 @@ fn client(tls: Option<&TrunkTls>, names: &[String], system: &Trust) -> Result<Cl
     Ok(Client { config: Arc::new(config), pair: own, ca })
 }
 
-fn pair(certificate: &std::path::Path, private_key: &std::path::Path) -> Result<Pair, String> {
+fn pair(certificate: &Path, private_key: &Path) -> Result<Pair, String> {
     read_pair(certificate, private_key).map_err(|fault| {
         let path = match &fault {
-            crate::certificates::PairFault::Certificate(_) => certificate,
-            crate::certificates::PairFault::PrivateKey(_) => private_key,
+            PairFault::Certificate(_) => certificate,
+            PairFault::PrivateKey(_) => private_key,
         };
         format!("{}: {}", path.display(), fault.what())
     })
 }
 
-fn trust(path: &std::path::Path) -> Result<Trust, String> {
+fn trust(path: &Path) -> Result<Trust, String> {
     Trust::of_file(path).map_err(|what| format!("{}: {what}", path.display()))
 }
 
@@ -189,9 +191,32 @@ impl Whom {
     }
 }
 
-/// Why there is no connection.
+/// Why there is no TLS.
 #[derive(Debug)]
-pub(super) struct Failed(pub(super) String);
+pub(super) struct Failed {
+    /// What happened, as a clause.
+    pub(super) what: String,
+    /// Whether it is certificates or versions, and not that the far end went away.
+    pub(super) is_disagreement: bool,
+}
+
+impl Failed {
+    fn new(what: impl ToString) -> Failed {
+        Failed { what: what.to_string(), is_disagreement: true }
+    }
+}
+
+/// A handshake, as long as it may take.
+async fn shake<T>(shaking: impl Future<Output = io::Result<T>>) -> Result<T, Failed> {
+    match timeout(Duration::from_secs(limits::HANDSHAKE_SECONDS), shaking).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(Failed { what: words(&error), is_disagreement: is_tls(&error) }),
+        Err(_) => {
+            let what = format!("no end of the handshake in {} s", limits::HANDSHAKE_SECONDS);
+            Err(Failed { what, is_disagreement: false })
+        }
+    }
+}
 
 /// The two handshakes, by what is configured at that moment.
 #[derive(Debug, Clone)]
@@ -199,8 +224,6 @@ pub(super) struct Tls {
     pub(super) settings: watch::Receiver<Arc<Settings>>,
     pub(super) table: watch::Receiver<Arc<Table>>,
 }
-
-const HANDSHAKE: Duration = Duration::from_secs(limits::HANDSHAKE_SECONDS);
 
 impl Tls {
     /// Our side: the far end's certificate must be for its host, or carry a name of its trunk.
@@ -219,15 +242,11 @@ impl Tls {
             }
             Whom::Host(host) => (settings.others.as_ref(), Some(host.to_string())),
         };
-        let client = client.ok_or_else(|| Failed("no certificate to trust or to show".into()))?;
+        let client = client.ok_or_else(|| Failed::new("no listener speaks TLS"))?;
         let host = host.unwrap_or_else(|| remote.ip().to_string());
-        let name = ServerName::try_from(host).map_err(|error| Failed(error.to_string()))?;
+        let name = ServerName::try_from(host).map_err(Failed::new)?;
         let shaking = TlsConnector::from(Arc::clone(&client.config)).connect(name, stream);
-        match timeout(HANDSHAKE, shaking).await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(Failed(error.to_string())),
-            Err(_) => Err(Failed(format!("no end of the handshake in {} s", limits::HANDSHAKE_SECONDS))),
-        }
+        shake(shaking).await
     }
 
     /// Their side, with who they are by their certificate.
@@ -237,13 +256,8 @@ impl Tls {
         listener: &str,
     ) -> Result<(server::TlsStream<TcpStream>, Option<Identity>), Failed> {
         let settings = self.settings.borrow().clone();
-        let server = settings.listeners.get(listener).ok_or_else(|| Failed("no certificate to show".into()))?;
-        let shaking = TlsAcceptor::from(Arc::clone(&server.config)).accept(stream);
-        let stream = match timeout(HANDSHAKE, shaking).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(Failed(error.to_string())),
-            Err(_) => return Err(Failed(format!("no end of the handshake in {} s", limits::HANDSHAKE_SECONDS))),
-        };
+        let server = settings.listeners.get(listener).ok_or_else(|| Failed::new("no certificate to show"))?;
+        let stream = shake(TlsAcceptor::from(Arc::clone(&server.config)).accept(stream)).await?;
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let table = self.table.borrow().clone();
         let identity = settings.recognise(listener, &table, chain);

@@ -28,7 +28,7 @@ use trunkgate_media::SocketSpec;
 use trunkgate_media::agent::{Loss, SIGNATURE_HEADER, sign};
 
 use super::agent_names::look_up;
-use crate::certificates::{Trust, provider};
+use crate::certificates::{Trust, provider, system_roots, words};
 use crate::limits::{
     AGENT_ADDRESS_TIMEOUT, AGENT_ADDRESSES, AGENT_MESSAGE_BYTES, AGENT_PIECE_BYTES, AGENT_SEND_BUFFER_BYTES,
     AGENT_UNACKNOWLEDGED, AGENT_WRITE_BUFFER_BYTES,
@@ -159,7 +159,7 @@ impl Target {
             None => SYSTEM_TRUST.get_or_try_init(system_trust).await?.clone(),
         };
         let name = ServerName::try_from(self.host.clone()).map_err(Fault::tls)?;
-        TlsConnector::from(config).connect(name, stream).await.map_err(|error| Fault::tls(tls_words(&error)))
+        TlsConnector::from(config).connect(name, stream).await.map_err(|error| Fault::tls(words(&error)))
     }
 
     /// The WebSocket handshake.
@@ -208,24 +208,10 @@ async fn open(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// What is wrong with the agent's certificate, where the library has only a name for it.
-fn tls_words(error: &io::Error) -> String {
-    let text = error.to_string();
-    if text.contains("UnknownIssuer") {
-        return "its certificate is from nobody who is trusted: name its issuer, or itself, by `ca`".to_owned();
-    }
-    if text.contains("CaUsedAsEndEntity") {
-        return "its certificate is an authority's (CA:TRUE): only as the `ca` itself will it do".to_owned();
-    }
-    text
-}
-
 async fn system_trust() -> Result<Arc<ClientConfig>, Fault> {
     // Some hundred files: not on a thread that media waits for.
-    let loaded = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await.map_err(Fault::tls)?;
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(loaded.certs);
-    if added == 0 {
+    let roots = tokio::task::spawn_blocking(system_roots).await.map_err(Fault::tls)?;
+    if roots.is_empty() {
         return Err(Fault::tls("the system has no certificates to trust"));
     }
     trusting(roots).map(Arc::new)
@@ -333,7 +319,7 @@ mod tests {
             let accept = tokio_rustls::TlsAcceptor::from(Arc::new(server)).accept(far);
             tokio::join!(TlsConnector::from(client).connect(name, near), accept)
         });
-        said.map(drop).map_err(|error| tls_words(&error))
+        said.map(drop).map_err(|error| words(&error))
     }
 
     #[test]

@@ -71,13 +71,22 @@ impl Process {
     /// The same with variables of the environment.
     pub(crate) fn start_with(config: &str, variables: &[(&str, &str)]) -> Process {
         let (directory, file) = write(config);
-        let mut child = trunkgate(&["--config", file.to_str().unwrap(), "run", "--drain", "60s"])
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = trunkgate(&["--config", file.to_str().unwrap(), "run", "--drain", "60s"]);
+        command.envs(variables.iter().copied());
+        Process::spawn(command, directory, file)
+    }
+
+    /// The same with room for so many open files.
+    pub(crate) fn start_with_files(config: &str, files: u32) -> Process {
+        let (directory, file) = write(config);
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {files}; exec \"$0\" --config \"$1\" run")]);
+        command.arg(env!("CARGO_BIN_EXE_trunkgate")).arg(&file);
+        Process::spawn(command, directory, file)
+    }
+
+    fn spawn(mut command: Command, directory: Arc<tempfile::TempDir>, file: PathBuf) -> Process {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (lines, stdout) = channel();
         let out = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || {

@@ -396,3 +396,30 @@ fn contact_and_via_name_us_by_the_transport() {
     edge.respond(id, 180);
     assert_eq!(value(&edge.one(), HeaderName::Contact), format!("<sip:edge@{}:5060;transport=tls>", LOCAL.ip));
 }
+
+#[test]
+fn rfc3261_12_1_1_a_dialog_that_begins_with_sips_has_a_sips_contact() {
+    let secure = format!("<sips:edge@{}:5060>", LOCAL.ip);
+    let plain = format!("<sip:edge@{}:5060;transport=tls>", LOCAL.ip);
+    let route = |scheme: &str| format!("Record-Route: <{scheme}:p.example;lr>\r\n");
+    let contact = |scheme: &str| format!("Contact: <{scheme}:alice@198.51.100.7>\r\n");
+    for (uri, lines, expected) in [
+        ("sips:", String::new(), &secure),
+        ("sip:", String::new(), &plain),
+        ("sip:", contact("sips"), &secure),
+        ("sip:", route("sip") + &contact("sips"), &plain),
+        ("sip:", route("sips") + &contact("sip"), &secure),
+    ] {
+        let mut edge = Edge::with(config(1), Transport::Tls);
+        let invite = request("INVITE", 1, "z9hG4bKi", "", &lines);
+        edge.receive(&invite.replacen(" sip:", &format!(" {uri}"), 1));
+        let id = edge.invited();
+        let dialog = edge.respond(id, 200).unwrap();
+        assert_eq!(&value(&edge.one(), HeaderName::Contact), expected, "{uri} {lines}");
+        let tag = to_tag(&edge.one());
+        edge.receive(&request("ACK", 1, "z9hG4bKa", &tag, ""));
+        edge.endpoint.request(edge.now, dialog, Method::Invite, vec![], None).unwrap();
+        edge.drain();
+        assert_eq!(&value(&edge.last(), HeaderName::Contact), expected, "re-INVITE: {uri} {lines}");
+    }
+}

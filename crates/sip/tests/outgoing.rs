@@ -405,6 +405,9 @@ fn rfc3261_17_1_4_a_failing_transport_ends_what_waits_there() {
     let listener = trunkgate_sip::Flow { listener: ListenerId(1), ..failed };
     edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: listener, party: None });
     edge.drain();
+    let party = Some(Party(99));
+    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: failed, party });
+    edge.drain();
     assert!(edge.events.is_empty(), "another way");
     edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: failed, party: None });
     edge.drain();

@@ -4,10 +4,19 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
-/// (program, package)
-const PEERS: [(&str, &str); 3] = [("sipp", "sip-tester"), ("kamailio", "kamailio"), ("baresip", "baresip-core")];
+/// (program, or a file below /usr/lib, and its package)
+const PEERS: [(&str, &str); 4] = [
+    ("sipp", "sip-tester"),
+    ("kamailio", "kamailio"),
+    ("kamailio/modules/tls.so", "kamailio-tls-modules"),
+    ("baresip", "baresip-core"),
+];
 
 fn present(program: &str) -> bool {
+    if program.contains('/') {
+        let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().filter_map(Result::ok);
+        return folders.into_iter().any(|folder| folder.path().join(program).is_file());
+    }
     std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
         || ["/usr/sbin", "/usr/local/sbin"].iter().any(|folder| std::path::Path::new(folder).join(program).is_file())

@@ -147,7 +147,11 @@ fn addressing() -> Addressing {
         public_addresses: vec![],
     };
     Addressing {
-        listeners: vec![listener(0, Transport::Udp, 5060), listener(1, Transport::Tcp, 5060)],
+        listeners: vec![
+            listener(0, Transport::Udp, 5060),
+            listener(1, Transport::Tcp, 5060),
+            listener(2, Transport::Tls, 5061),
+        ],
         public_addresses: vec![PUBLIC.parse().unwrap()],
         local_networks: vec!["10.0.0.0/8".parse().unwrap(), "127.0.0.0/8".parse().unwrap()],
         interfaces: Interfaces {
@@ -432,6 +436,11 @@ pub fn tcp(from: &str, connection: u64) -> Flow {
         remote: from.parse().unwrap(),
         connection: Some(ConnectionId(connection)),
     }
+}
+
+/// A stream's way under TLS.
+pub fn tls(from: &str, connection: u64) -> Flow {
+    Flow { transport: Transport::Tls, listener: ListenerId(2), ..tcp(from, connection) }
 }
 
 /// A peer that called us.

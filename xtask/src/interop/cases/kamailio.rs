@@ -12,17 +12,19 @@ use crate::interop::sipp::{Callee, Calls, PBX};
 
 const CONFIGURATION: &str = include_str!("../scenarios/kamailio.cfg");
 
+/// A running Kamailio, ended when dropped.
 #[derive(Debug)]
-struct Kamailio {
+pub(super) struct Kamailio {
     child: Child,
     folder: tempfile::TempDir,
 }
 
 impl Kamailio {
-    fn start() -> anyhow::Result<Kamailio> {
+    /// With this configuration.
+    pub(super) fn start(configuration: &str) -> anyhow::Result<Kamailio> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("kamailio.cfg");
-        std::fs::write(&file, CONFIGURATION)?;
+        std::fs::write(&file, configuration)?;
         let log = File::create(folder.path().join("log"))?;
         let child = Command::new("kamailio")
             .arg("-f")
@@ -39,7 +41,8 @@ impl Kamailio {
         Ok(Kamailio { child, folder })
     }
 
-    fn log(&self) -> String {
+    /// The beginning of what it said, for a failure's message.
+    pub(super) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default().chars().take(2_000).collect()
     }
 }
@@ -71,7 +74,7 @@ from = ["carrier"]
 connect = ["trunk:upstream"]
 "#
     ))?;
-    let kamailio = Kamailio::start()?;
+    let kamailio = Kamailio::start(CONFIGURATION)?;
     let _callee = Callee::start(PBX, 5060)?;
     let mut calls = Calls::new(setting.calls(100, 40), 20, Duration::from_secs(2));
     calls.rtp = true;

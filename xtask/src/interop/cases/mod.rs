@@ -11,6 +11,7 @@ mod leaks;
 mod sipp_calls;
 mod srtp_baresip;
 mod strangers;
+mod tls_kamailio;
 mod tone;
 mod torture;
 
@@ -42,6 +43,7 @@ pub(crate) fn all() -> Vec<Case> {
             run: strangers::run,
         },
         Case { name: "kamailio", proves: "calls through Kamailio as a record-routing upstream", run: kamailio::run },
+        Case { name: "tls-kamailio", proves: "TLS both ways, known by certificate alone", run: tls_kamailio::run },
         Case {
             name: "srtp-baresip",
             proves: "two baresip phones, one with SRTP over TLS, hear each other's tone; so does a listener",

@@ -1,0 +1,133 @@
+//! Kamailio by TLS, called and calling: each side shows a certificate and looks at the other's.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+
+use super::kamailio::Kamailio;
+use crate::interop::Setting;
+use crate::interop::edge::Edge;
+use crate::interop::sipp::{Callee, Calls, PBX};
+
+const CONFIGURATION: &str = include_str!("../scenarios/kamailio_tls.cfg");
+
+/// An authority of the case's own.
+struct Authority(Issuer<'static, KeyPair>);
+
+impl Authority {
+    /// `NAME.pem` is its certificate.
+    fn new(folder: &Path, name: &str) -> anyhow::Result<Authority> {
+        let mut params = CertificateParams::new(vec![])?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate()?;
+        std::fs::write(folder.join(format!("{name}.pem")), params.self_signed(&key)?.pem())?;
+        Ok(Authority(Issuer::new(params, key)))
+    }
+
+    /// `FILE.pem` and `FILE.key`.
+    fn issue(&self, folder: &Path, file: &str, names: &[&str]) -> anyhow::Result<()> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let key = KeyPair::generate()?;
+        let certificate = CertificateParams::new(names)?.signed_by(&key, &self.0)?;
+        std::fs::write(folder.join(format!("{file}.pem")), certificate.pem())?;
+        std::fs::write(folder.join(format!("{file}.key")), key.serialize_pem())?;
+        Ok(())
+    }
+}
+
+/// Calls with RTP: SIPp → edge → TLS → Kamailio → TLS → another edge → SIPp.
+pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
+    let folder = tempfile::tempdir()?;
+    let at = folder.path();
+    let authority = Authority::new(at, "authority")?;
+    let other = Authority::new(at, "other")?;
+    authority.issue(at, "edge", &["edge.test"])?;
+    // Broken: Kamailio's certificate has the right names and comes from somebody else.
+    let signs = if setting.sabotage { &other } else { &authority };
+    signs.issue(at, "kamailio", &["127.0.0.5", "kamailio.test"])?;
+    let (mut first, mut second) = (calling(at)?, called(at)?);
+    let listener = second.tls.context("no TLS listener")?;
+    std::fs::write(at.join("tls.cfg"), tls_configuration(at))?;
+    let configuration = CONFIGURATION.replace("TLS_CFG", &at.join("tls.cfg").display().to_string());
+    let kamailio = Kamailio::start(&configuration.replace("EDGE", &listener.to_string()))?;
+    let _callee = Callee::start(PBX, 5060)?;
+    let mut calls = Calls::new(setting.calls(100, 40), 20, Duration::from_secs(2));
+    calls.rtp = true;
+    let counted = calls.run(first.udp)?;
+    let mut connections = 0.0;
+    for edge in [&mut first, &mut second] {
+        edge.assert_alive()?;
+        if counted.failed > 0 || counted.successful != u64::from(calls.calls) {
+            bail!("{} of {} calls failed\n{}\n{}", counted.failed, calls.calls, edge.log_tail(), kamailio.log());
+        }
+        edge.wait_until("all dialogs are gone", Duration::from_secs(45), |edge| {
+            Ok(edge.metric("trunkgate_sip_dialogs_active")? == 0.0)
+        })?;
+        let sent = edge.labelled("trunkgate_rtp_packets_total", "direction=\"out\"")?;
+        if sent < f64::from(calls.calls) * 150.0 {
+            bail!("only {sent} packets went through");
+        }
+        connections += edge.metric("trunkgate_sip_connections_active")?;
+    }
+    if connections > 4.0 {
+        bail!("{connections} connections with one far end");
+    }
+    Ok(format!("{} calls over {connections} TLS connections, 0 failed", counted.successful))
+}
+
+/// It calls Kamailio, shows its certificate and looks at Kamailio's.
+fn calling(folder: &Path) -> anyhow::Result<Edge> {
+    let at = folder.display();
+    Edge::start(&format!(
+        r#"
+[[listen]]
+transport = "tls"
+address = "127.0.0.1:0"
+certificate = "{at}/edge.pem"
+private_key = "{at}/edge.key"
+[trunk.carrier]
+accept_from = ["127.0.0.2/32"]
+[trunk.out]
+peers = ["sip:127.0.0.5:5061;transport=tls"]
+media_from = ["127.0.0.1/32"]
+tls = {{ ca = "{at}/authority.pem", certificate = "{at}/edge.pem", private_key = "{at}/edge.key" }}
+[[route]]
+from = ["carrier"]
+connect = ["trunk:out"]
+"#
+    ))
+}
+
+/// It knows Kamailio by its certificate alone.
+fn called(folder: &Path) -> anyhow::Result<Edge> {
+    let at = folder.display();
+    Edge::start(&format!(
+        r#"
+[[listen]]
+transport = "tls"
+address = "127.0.0.1:0"
+certificate = "{at}/edge.pem"
+private_key = "{at}/edge.key"
+[trunk.in]
+tls = {{ names = ["kamailio.test"], ca = "{at}/authority.pem" }}
+[trunk.pbx]
+peers = ["sip:127.0.0.3:5060"]
+[[route]]
+from = ["in"]
+connect = ["trunk:pbx"]
+"#
+    ))
+}
+
+/// Both ways: our certificate, and theirs from our authority.
+fn tls_configuration(folder: &Path) -> String {
+    let at = folder.display();
+    let keys = format!(
+        "method = TLSv1.2+\nverify_certificate = yes\nrequire_certificate = yes\n\
+         certificate = {at}/kamailio.pem\nprivate_key = {at}/kamailio.key\nca_list = {at}/authority.pem\n"
+    );
+    format!("[server:default]\n{keys}[client:default]\n{keys}")
+}
