@@ -50,7 +50,7 @@ pub struct Edge {
     pub told: VecDeque<Told>,
     /// Sockets to agents.
     pub sockets: Sockets,
-    /// Sessions that an agent talks in, or has: the voices in them are the edge's own.
+    /// Sessions that an agent or a tone talks in, or has: the voices in them are the edge's own.
     talked: BTreeSet<MediaId>,
     /// Sessions that outlived a restart and wait for the new gateway to speak of them.
     kept: BTreeMap<MediaId, Session>,
@@ -137,8 +137,11 @@ impl Edge {
                 }
                 self.sockets.ask(id, *end);
             }
-            Command::AddPlayer { .. }
-            | Command::Tap { .. }
+            // After a restart a tone may play without an agent before it.
+            Command::AddPlayer { .. } => {
+                self.talked.insert(id);
+            }
+            Command::Tap { .. }
             | Command::Press { .. }
             | Command::SetRemote { .. }
             | Command::Wire { .. }
