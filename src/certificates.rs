@@ -66,10 +66,16 @@ pub(crate) fn read_pair(certificate: &Path, private_key: &Path) -> Result<Pair, 
     let dates: Option<Vec<Timestamp>> = chain.iter().map(|one| not_after(one)).collect();
     let expires = dates.and_then(|dates| dates.into_iter().min());
     let expires = expires.ok_or_else(|| PairFault::Certificate("its certificate has no readable end".into()))?;
-    let key = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
-        Error::InconsistentKeys(_) => PairFault::PrivateKey("it is not the key of the certificate".into()),
-        Error::InvalidCertificate(error) => PairFault::Certificate(format!("{error:?}")),
-        other => PairFault::PrivateKey(other.to_string()),
+    let key = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| {
+        if matches!(error, Error::InconsistentKeys(_)) {
+            return PairFault::PrivateKey("it is not the key of the certificate".into());
+        }
+        let of_certificate = matches!(error, Error::InvalidCertificate(_));
+        if of_certificate {
+            PairFault::Certificate(error.to_string())
+        } else {
+            PairFault::PrivateKey(error.to_string())
+        }
     })?;
     Ok(Pair { key: Arc::new(key), expires })
 }
@@ -182,12 +188,14 @@ impl Trust {
 
 /// The commonest faults by their own names, as rustls has them.
 fn fault(error: webpki::Error) -> Error {
-    match error {
-        webpki::Error::CertExpired { .. } => CertificateError::Expired.into(),
-        webpki::Error::CertNotValidYet { .. } => CertificateError::NotValidYet.into(),
-        webpki::Error::UnknownIssuer => CertificateError::UnknownIssuer.into(),
-        other => CertificateError::Other(OtherError(Arc::new(other))).into(),
-    }
+    use webpki::Error::{CertExpired, CertNotValidYet, UnknownIssuer};
+    let known = [
+        (matches!(error, CertExpired { .. }), CertificateError::Expired),
+        (matches!(error, CertNotValidYet { .. }), CertificateError::NotValidYet),
+        (error == UnknownIssuer, CertificateError::UnknownIssuer),
+    ];
+    let named = known.into_iter().find(|(is_it, _)| *is_it).map(|(_, name)| name);
+    named.unwrap_or_else(|| CertificateError::Other(OtherError(Arc::new(error)))).into()
 }
 
 /// Whether a certificate was made for a host: an address, a name, or the domain of a SIP URI without a user part

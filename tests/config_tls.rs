@@ -93,7 +93,8 @@ fn keys_belong_together() {
     let tcp = "[[listen]]\ntransport = 'tcp'\naddress = '127.0.0.1:0'\n";
     let good = listener("good.pem", "good.key", "");
     let peer = "[trunk.x]\npeers = 'sip:192.0.2.1;transport=tls'\n";
-    let cases: [(String, &[(&str, u64, u64)]); 12] = [
+    type Case = (String, &'static [(&'static str, u64, u64)]);
+    let cases: [Case; 12] = [
         (tls.to_owned(), &[("TG0106", 1, 1)]),
         (format!("{tls}certificate = 'good.pem'\n"), &[("TG0106", 4, 15)]),
         (format!("{tls}private_key = 'good.key'\n"), &[("TG0106", 4, 15)]),
