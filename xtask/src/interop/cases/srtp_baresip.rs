@@ -1,4 +1,5 @@
-//! Two baresip phones, one with SRTP over TLS, the other with plain RTP over UDP; an agent listens to both.
+//! Two baresip phones, one with SRTP over TLS, the other with plain RTP over UDP, then with SRTP of its own; an agent
+//! listens to both.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -25,8 +26,15 @@ const ALLOWED: usize = 1;
 /// How long anything but the talk may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The call.
+/// Both calls.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
+    let plain = call(setting, false).context("with a plain callee")?;
+    let secure = call(setting, true).context("with a secure callee")?;
+    Ok(format!("{plain}; {secure}"))
+}
+
+/// A call; the callee has SRTP as well, or not.
+fn call(setting: &Setting, callee_too: bool) -> anyhow::Result<String> {
     let seconds = setting.calls(30, 8);
     let folder = tempfile::tempdir()?;
     let certificate = certificate(folder.path())?;
@@ -50,22 +58,24 @@ srtp = "{srtp}"
 [trunk.pbx]
 peers = ["sip:{PBX}:5060"]
 media_from = ["127.0.0.1/32"]
+srtp = "{}"
 [[route]]
 from = ["secure"]
 connect = ["trunk:pbx"]
 fork = ["agent:scribe"]
 "#,
         scribe.url(),
+        if callee_too { "required" } else { "off" },
         folder = folder.path().display(),
     ))?;
     let tls = edge.tls.context("no tls listener")?;
-    let (callee, mut caller) = phones(tls, &certificate, seconds)?;
+    let (callee, mut caller) = phones(tls, &certificate, seconds, callee_too)?;
     let told = || format!("{}\n{}\n{}", edge.log_tail(), edge.only_trace().unwrap_or_default(), callee.log());
     caller.wait_for("SRTP is Enabled", PATIENCE).with_context(told)?;
     caller.wait(PATIENCE + Duration::from_secs(u64::from(seconds)))?;
     callee.wait_for("terminated", PATIENCE).with_context(told)?;
     edge.wait_until("the call has its record", PATIENCE, |edge| Ok(edge.records()?.len() == 1)).with_context(told)?;
-    let suite = suites(&edge)?;
+    let suites = suites(&edge, callee_too)?;
     let [inbound, outbound] = scribe.written_down();
     let mut figures = Vec::new();
     for (what, heard, hz) in [
@@ -77,15 +87,16 @@ fork = ["agent:scribe"]
         let worst = judge(&heard, hz, seconds).with_context(|| format!("whether {what}")).with_context(told)?;
         figures.push(format!("{what} at {worst:.1} dB"));
     }
-    Ok(format!("{seconds} s, {suite} over TLS; {}", figures.join(", ")))
+    Ok(format!("{seconds} s, {suites}; {}", figures.join(", ")))
 }
 
-/// The plain phone, which answers, and the secure one, which calls it.
-fn phones(tls: SocketAddr, ca: &Path, seconds: u32) -> anyhow::Result<(Baresip, Baresip)> {
+/// The phone that answers, and the one over TLS that calls it.
+fn phones(tls: SocketAddr, ca: &Path, seconds: u32, callee_too: bool) -> anyhow::Result<(Baresip, Baresip)> {
+    let encryption = if callee_too { ";mediaenc=srtp-mand" } else { "" };
     let callee = Baresip::start(&Setup {
         ip: PBX,
         port: 5060,
-        account: &format!("<sip:{CALLED}@{PBX}>;regint=0;answermode=auto;audio_codecs=PCMU"),
+        account: &format!("<sip:{CALLED}@{PBX}>;regint=0;answermode=auto;audio_codecs=PCMU{encryption}"),
         tone_hz: CALLEE_HZ,
         ca: None,
         dial: None,
@@ -105,8 +116,8 @@ fn phones(tls: SocketAddr, ca: &Path, seconds: u32) -> anyhow::Result<(Baresip, 
     Ok((callee, caller))
 }
 
-/// The suite of the caller's leg; the callee's has none.
-fn suites(edge: &Edge) -> anyhow::Result<String> {
+/// The suites of both legs; the callee's has one only where it should.
+fn suites(edge: &Edge, callee_too: bool) -> anyhow::Result<String> {
     let records = edge.records()?;
     let legs = records.first().and_then(|record| record.get("legs")).and_then(serde_json::Value::as_array);
     let legs = legs.context("no legs in the call record")?;
@@ -114,7 +125,8 @@ fn suites(edge: &Edge) -> anyhow::Result<String> {
     let sip: Vec<usize> = (0..legs.len()).filter(|at| of(*at, "kind") == Some("sip")).collect();
     let [caller, callee] = sip.as_slice() else { bail!("{} SIP legs instead of two", sip.len()) };
     match (of(*caller, "srtp"), of(*callee, "srtp"), of(*caller, "transport")) {
-        (Some(suite), None, Some("tls")) => Ok(suite.to_owned()),
+        (Some(suite), None, Some("tls")) if !callee_too => Ok(format!("{suite} over TLS to plain RTP")),
+        (Some(suite), Some(other), Some("tls")) if callee_too => Ok(format!("{suite} over TLS to {other}")),
         other => bail!("the legs' SRTP and the caller's transport are {other:?}"),
     }
 }
