@@ -1,5 +1,7 @@
 //! A listener that gets plain RTP: both directions of a call, bit for bit, each under one source.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
 mod support;
 
 use std::net::{SocketAddr, UdpSocket};

@@ -23,10 +23,15 @@ use crate::voice::{CLOCK_HZ, Feed, Frame, SILENT, Voice};
 impl Session {
     /// Takes what an agent's socket says; nothing for an agent that is not there.
     pub fn handle_agent(&mut self, now: Instant, end: EndId, input: AgentInput<'_>) {
-        match input {
-            AgentInput::Found(to) if self.raws.found(end, to) => self.events.push_back(Event::AgentOpen { end }),
-            AgentInput::Lost(loss) if self.raws.has(end) => self.events.push_back(Event::AgentLost { end, loss }),
-            _ => {}
+        if let AgentInput::Found(to) = input
+            && self.raws.found(end, to)
+        {
+            self.events.push_back(Event::AgentOpen { end });
+        }
+        if let AgentInput::Lost(loss) = input
+            && self.raws.has(end)
+        {
+            self.events.push_back(Event::AgentLost { end, loss });
         }
         if let Some(agent) = self.agents.iter_mut().find(|agent| agent.id == end) {
             agent.handle(now, input, &mut self.events);

@@ -9,7 +9,11 @@ use crate::interop::raw::Text;
 pub(crate) fn name(suite: Suite) -> &'static str {
     match suite {
         Suite::AeadAes128Gcm => "AEAD_AES_128_GCM",
-        _ => "AES_CM_128_HMAC_SHA1_80",
+        Suite::AesCm128HmacSha1_80
+        | Suite::AesCm128HmacSha1_32
+        | Suite::AesCm256HmacSha1_80
+        | Suite::AesCm256HmacSha1_32
+        | Suite::AeadAes256Gcm => "AES_CM_128_HMAC_SHA1_80",
     }
 }
 
