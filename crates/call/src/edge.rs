@@ -66,17 +66,19 @@ pub(crate) struct Edge {
     next_query: u64,
 }
 
+/// Whose names an edge makes. By the time alone, two edges of one name that start together would take each other's calls
+/// for loops.
+fn identity(name: &str, start_ms: u64, random: u32) -> Identity {
+    // Truncation is meant: it is a name, not a time.
+    Identity { edge: fnv1a(name.as_bytes()), generation: (start_ms as u32) ^ random, shard: 0 }
+}
+
 impl Edge {
     /// Without calls.
     pub(crate) fn new(config: GatewayConfig, table: Arc<Table>, addressing: Addressing) -> Edge {
         let mut rng = ChaCha12Rng::from_seed(config.seed);
         let wall = Wall::new(config.epoch);
-        let seconds = crate::wall::unix_ms(config.epoch.1) / 1000;
-        let identity = Identity {
-            edge: fnv1a(config.name.as_bytes()),
-            generation: u32::try_from(seconds & u64::from(u32::MAX)).unwrap_or_default(),
-            shard: 0,
-        };
+        let identity = identity(&config.name, crate::wall::unix_ms(config.epoch.1), rng.random());
         let endpoint = EndpointConfig {
             identity,
             product: "Trunkgate".into(),

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha12Rng;
 pub struct Identity {
     /// A hash of the edge's name.
     pub edge: u32,
-    /// The process's start, so that a restart never repeats a name (seconds, truncated).
+    /// Of the process's start and chance, so that neither a restart nor another edge of this name repeats a name.
     pub generation: u32,
     /// The signalling shard; 0 while there is one.
     pub shard: u8,
