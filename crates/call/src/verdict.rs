@@ -15,10 +15,13 @@ pub(crate) fn verdict(call: &Call) -> String {
     let tried: Vec<String> = tried.map(|at| call.name_of(at)).collect();
     let failovers = match call.failovers {
         0 => String::new(),
-        1 => " 1 attempt failed before.".to_owned(),
-        n => format!(" {n} attempts failed before."),
+        1 => " 1 target failed.".to_owned(),
+        n => format!(" {n} targets failed."),
     };
-    let answered_by = call.callee.or(call.answered_by).map(|at| call.name_of(at));
+    let answered_by = call.callee.or(call.answered_by).map(|at| match call.answered_by.filter(|first| *first != at) {
+        Some(first) => format!("{}, then {}", call.name_of(first), call.name_of(at)),
+        None => call.name_of(at),
+    });
     match (call.state, answered_by, call.ending) {
         (State::Searching, _, _) if tried.is_empty() => "No target has been called yet.".to_owned(),
         (State::Searching, _, _) => format!("Waiting for {}.", tried.last().map_or("", String::as_str)),

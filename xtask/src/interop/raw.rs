@@ -16,6 +16,8 @@ pub(crate) struct Phone {
     pub(crate) sip: UdpSocket,
     /// Its RTP socket.
     pub(crate) rtp: UdpSocket,
+    /// The next port: what comes there is RTCP, and nobody else's RTP.
+    _rtcp: UdpSocket,
     label: &'static str,
 }
 
@@ -66,6 +68,20 @@ impl Text {
     }
 }
 
+/// An even port and the next one.
+fn media_pair(address: &str) -> anyhow::Result<(UdpSocket, UdpSocket)> {
+    for _ in 0..100 {
+        let rtp = UdpSocket::bind((address, 0))?;
+        let port = rtp.local_addr()?.port();
+        if port % 2 == 0
+            && let Ok(rtcp) = UdpSocket::bind((address, port + 1))
+        {
+            return Ok((rtp, rtcp));
+        }
+    }
+    bail!("no pair of free ports on {address}")
+}
+
 /// All values of a header, in order.
 fn find<'a>(text: &'a str, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
     let name = name.to_owned();
@@ -85,9 +101,9 @@ impl Phone {
     pub(crate) fn new(address: &str, port: u16, label: &'static str) -> anyhow::Result<Phone> {
         let sip = UdpSocket::bind((address, port)).with_context(|| format!("{address}:{port}"))?;
         sip.set_read_timeout(Some(Duration::from_millis(100)))?;
-        let rtp = UdpSocket::bind((address, 0))?;
+        let (rtp, rtcp) = media_pair(address)?;
         rtp.set_read_timeout(Some(Duration::from_millis(5)))?;
-        Ok(Phone { sip, rtp, label })
+        Ok(Phone { sip, rtp, _rtcp: rtcp, label })
     }
 
     fn sdp(&self) -> anyhow::Result<String> {
