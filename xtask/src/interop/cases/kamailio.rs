@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 
 use crate::interop::Setting;
 use crate::interop::edge::Edge;
-use crate::interop::sipp::{Callee, Calls, PBX};
+use crate::interop::sipp::{Callee, Calls, Counted, PBX};
 
 const CONFIGURATION: &str = include_str!("../scenarios/kamailio.cfg");
 
@@ -79,6 +79,12 @@ connect = ["trunk:upstream"]
     let mut calls = Calls::new(setting.calls(100, 40), 20, Duration::from_secs(2));
     calls.rtp = true;
     let counted = calls.run(edge.udp)?;
+    let sent = carried(&mut edge, &calls, &counted, &kamailio)?;
+    Ok(format!("{} calls, 0 failed, {sent} RTP packets relayed, every dialog ended", counted.successful))
+}
+
+/// Holds that an edge carried all calls with their audio and kept no dialog: the RTP packets that it sent.
+pub(super) fn carried(edge: &mut Edge, calls: &Calls, counted: &Counted, kamailio: &Kamailio) -> anyhow::Result<f64> {
     edge.assert_alive()?;
     if counted.failed > 0 || counted.successful != u64::from(calls.calls) {
         bail!("{} of {} calls failed\n{}\n{}", counted.failed, calls.calls, edge.log_tail(), kamailio.log());
@@ -90,5 +96,5 @@ connect = ["trunk:upstream"]
     if sent < f64::from(calls.calls) * 150.0 {
         bail!("only {sent} packets went through");
     }
-    Ok(format!("{} calls, 0 failed, {sent} RTP packets relayed, every dialog ended", counted.successful))
+    Ok(sent)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
-use super::kamailio::Kamailio;
+use super::kamailio::{Kamailio, carried};
 use crate::interop::Setting;
 use crate::interop::edge::Edge;
 use crate::interop::sipp::{Callee, Calls, PBX};
@@ -59,17 +59,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let counted = calls.run(first.udp)?;
     let mut connections = 0.0;
     for edge in [&mut first, &mut second] {
-        edge.assert_alive()?;
-        if counted.failed > 0 || counted.successful != u64::from(calls.calls) {
-            bail!("{} of {} calls failed\n{}\n{}", counted.failed, calls.calls, edge.log_tail(), kamailio.log());
-        }
-        edge.wait_until("all dialogs are gone", Duration::from_secs(45), |edge| {
-            Ok(edge.metric("trunkgate_sip_dialogs_active")? == 0.0)
-        })?;
-        let sent = edge.labelled("trunkgate_rtp_packets_total", "direction=\"out\"")?;
-        if sent < f64::from(calls.calls) * 150.0 {
-            bail!("only {sent} packets went through");
-        }
+        carried(edge, &calls, &counted, &kamailio)?;
         connections += edge.metric("trunkgate_sip_connections_active")?;
     }
     if connections > 4.0 {
