@@ -54,9 +54,10 @@ pub(crate) fn stay_on_generator_core() -> anyhow::Result<()> {
     Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
 }
 
-/// Cores of this machine.
+/// Cores of this machine, whichever of them the calling thread is kept on.
 pub(crate) fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    let online = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten();
+    online.and_then(|cores| usize::try_from(cores).ok()).unwrap_or(1).max(1)
 }
 
 /// The processor's name and the kernel's release: the machine's shape, for the report.
