@@ -80,6 +80,15 @@ pub(crate) fn read_pair(certificate: &Path, private_key: &Path) -> Result<Pair, 
     Ok(Pair { key: Arc::new(key), expires })
 }
 
+/// A certificate that nobody vouches for, and its key, for as long as the process lives.
+pub(crate) fn make_pair() -> Result<Pair, String> {
+    let made = rcgen::generate_simple_self_signed(["trunkgate.invalid".to_owned()]).map_err(|e| e.to_string())?;
+    let expires = not_after(made.cert.der()).ok_or("a certificate without an end")?;
+    let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let key = CertifiedKey::from_der(vec![made.cert.der().clone()], key, &provider()).map_err(|e| e.to_string())?;
+    Ok(Pair { key: Arc::new(key), expires })
+}
+
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     chain_of(&read(path)?)
 }

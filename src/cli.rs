@@ -8,8 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config;
 
 /// Verbs of later versions: recognised and refused.
-pub const UNBUILT: [&str; 9] =
-    ["doctor", "pcap", "top", "call", "agent", "loadtest", "preset", "config", "completions"];
+pub const UNBUILT: [&str; 8] = ["doctor", "pcap", "top", "call", "agent", "loadtest", "config", "completions"];
 
 /// Stands between SIP trunks, a PBX and voice agents: routes calls, carries their audio, goes on where one fails.
 #[derive(Debug, Parser)]
@@ -92,6 +91,15 @@ pub enum Verb {
     },
     /// Each route in order with the first condition that failed, and the targets
     Why(Why),
+    /// What trunks may be told by `preset`, with the source of each value
+    Preset {
+        /// Which
+        #[command(subcommand)]
+        what: Presets,
+        /// Print JSON
+        #[arg(long, global = true)]
+        json: bool,
+    },
     /// Make a running edge read its configuration again
     Reload {
         /// Which edge
@@ -177,6 +185,18 @@ pub enum Calls {
     Hangup {
         /// CA…
         sid: String,
+    },
+}
+
+/// `preset …`
+#[derive(Debug, Subcommand)]
+pub enum Presets {
+    /// List them
+    List,
+    /// Show one
+    Show {
+        /// e.g. twilio
+        name: String,
     },
 }
 

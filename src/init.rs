@@ -8,20 +8,6 @@ use std::process::ExitCode;
 
 use crate::{check, config};
 
-/// Twilio's signalling addresses of all regions, from <https://www.twilio.com/docs/sip-trunking/ip-addresses>: calls
-/// may come from any of them at any time.
-const TWILIO_SIGNALLING: [&str; 8] = [
-    "54.172.60.0/30",
-    "54.244.51.0/30",
-    "54.171.127.192/30",
-    "35.156.191.128/30",
-    "54.169.127.128/30",
-    "54.65.63.192/30",
-    "177.71.206.192/30",
-    "54.252.254.64/30",
-];
-/// Twilio's media addresses, the same for all regions.
-const TWILIO_MEDIA: &str = "168.86.128.0/18";
 /// Name of the agent in the file.
 const AGENT: &str = "receptionist";
 
@@ -111,7 +97,7 @@ struct Side {
 }
 
 const TRUNK: Side = Side { flag: "--trunk", kinds: &["carrier", "twilio"], default: "carrier:127.0.0.1:5070" };
-/// A PBX's kind is its trunk's name. It changes nothing yet: there are no presets.
+/// A PBX's kind is its trunk's name, and its preset.
 const PBX: Side =
     Side { flag: "--pbx", kinds: &["pbx", "freepbx", "asterisk", "freeswitch", "3cx"], default: "pbx:127.0.0.1:5080" };
 
@@ -166,14 +152,14 @@ fn compose(options: &InitOptions) -> Result<String, String> {
     let carrier_trunk = match kind {
         "twilio" => {
             let domain = if carrier.contains('.') { carrier.to_owned() } else { format!("{carrier}.pstn.twilio.com") };
-            let networks = TWILIO_SIGNALLING.map(|network| format!("\"{network}\"")).join(", ");
             format!(
-                "# For Secure Trunking: a TLS [[listen]], ;transport=tls here, srtp = \"required\".\npeers = [{}]\n\
-                 accept_from = [{networks}]\nmedia_from = [\"{TWILIO_MEDIA}\"]\n",
-                quoted(&format!("sip:{domain}"))
+                "preset = \"twilio\"                   # `trunkgate preset show twilio`\n\
+                 domain = {}\n\
+                 secure = false                      # with Secure Trunking: leave this out, add a TLS [[listen]]\n",
+                quoted(&domain)
             )
         }
-        _ => format!("peers = [{}]\n", quoted(&peer(carrier))),
+        _ => format!("{}peers = [{}]\n", with_preset(kind), quoted(&peer(carrier))),
     };
     let (pbx_kind, pbx) = PBX.read(options.pbx.as_deref().unwrap_or(PBX.default))?;
     let (mut agent, mut first, mut way) = (String::new(), String::new(), format!("go to {pbx_kind}"));
@@ -205,13 +191,19 @@ fn compose(options: &InitOptions) -> Result<String, String> {
          # public_address = \"203.0.113.10\"   # behind NAT: the address that far ends outside are shown\n\
          country = \"US\"                      # numbers without a country code are of this country\n\n\
          [http]                              # metrics, calls, status\naddress = \"127.0.0.1:8080\"\n\n\
-         [trunk.{kind}]\n{carrier_trunk}\n[trunk.{pbx_kind}]\npeers = [{}]\n\n{agent}\
+         [trunk.{kind}]\n{carrier_trunk}\n[trunk.{pbx_kind}]\n{}peers = [{}]\n\n{agent}\
          [[route]]                           # the first that matches takes the call\n\
          name = \"inbound\"\nfrom = [\"{kind}\"]\nconnect = [{first}\"trunk:{pbx_kind}\"]\n\n\
          [[route]]\nname = \"outbound\"\nfrom = [\"{pbx_kind}\"]\nconnect = [\"trunk:{kind}\"]\n\n\
          [cdr]\nfile = \"cdr.jsonl\"                  # one line a call\n",
+        with_preset(pbx_kind),
         quoted(&peer(pbx)),
     ))
+}
+
+/// The line that names a trunk's preset, where its kind is one.
+fn with_preset(kind: &str) -> String {
+    if config::preset::find(kind).is_some() { format!("preset = {}\n", quoted(kind)) } else { String::new() }
 }
 
 /// A peer's URI from what stands behind `KIND:`.
@@ -260,7 +252,9 @@ mod tests {
             assert_eq!((config.trunks.len(), config.routes.len()), (2, 2));
         }
         let twilio = compose(&options(Some("twilio:acme"), None)).unwrap();
-        assert!(twilio.contains("\"sip:acme.pstn.twilio.com\"") && twilio.contains("168.86.128.0/18"));
+        let (twilio, _) = config::parse(Path::new("trunkgate.toml"), &twilio).unwrap();
+        assert_eq!(twilio.trunks[0].peers[0].uri, "sip:acme.pstn.twilio.com");
+        assert_eq!(twilio.trunks[0].media_from[0].to_string(), "168.86.128.0/18");
     }
 
     #[test]

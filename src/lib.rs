@@ -19,6 +19,7 @@ mod ladder;
 pub mod limits;
 pub mod log;
 pub mod notify;
+pub mod preset;
 pub mod reload;
 pub mod reports;
 pub mod run;

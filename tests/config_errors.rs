@@ -188,7 +188,6 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
         check_line(header, line, &[("TG0190", column)]);
     }
     for (line, column) in [
-        ("preset = 'twilio'", 1),
         ("auth = {}", 1),
         ("require_auth = {}", 1),
         ("register = {}", 1),

@@ -141,6 +141,7 @@ fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
         }
         _ => draft.listen.iter().collect(),
     };
+    let mut told = false;
     for (peer, span) in trunk.peers.iter().zip(&placed.peers) {
         let speaks = |placed: &&&PlacedListen| {
             let address = placed.listen.address;
@@ -148,6 +149,13 @@ fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
             let family = peer.addresses.first().is_none_or(|ip| address.is_ipv6() != ip.to_canonical().is_ipv4());
             placed.listen.transport == peer.transport && family
         };
+        let unvouched = |placed: &&PlacedListen| placed.listen.tls.as_ref().is_some_and(|tls| tls.own.is_none());
+        if peer.transport == Transport::Tls && listeners.iter().any(unvouched) && !told {
+            told = true;
+            let message = format!("the trunk {}: its calls cannot come in by TLS", trunk.name);
+            let help = "add [[listen]] with transport = \"tls\" and a certificate that it trusts";
+            findings.warning(code::NO_CERTIFICATE, Some(span.clone()), message, help);
+        }
         if !listeners.iter().any(|placed| speaks(&placed)) {
             let (family, any) = match peer.addresses.first() {
                 Some(ip) if ip.to_canonical().is_ipv6() => ("IPv6 ", "[::]"),

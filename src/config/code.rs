@@ -110,6 +110,11 @@ codes! {
         "With SDES (`srtp`) the keys of a call stand in its SIP messages: who can read those can hear the call. Towards this\n\
          trunk they may go by UDP or TCP, without TLS. Write its peers as sip:HOST;transport=tls, or be sure of the network\n\
          between.";
+    NO_CERTIFICATE = "TG0135", "no certificate to show",
+        "A trunk is reached by TLS and no [[listen]] is written: one for TLS on port 5061 is there, with a certificate that\n\
+         the edge makes for itself. Calls to that trunk go out; whoever looks at our certificate will not connect to us, so\n\
+         that its calls, and what it sends in calls by connections of its own, do not come in. Write the listeners down,\n\
+         one of them with transport = \"tls\", certificate and private_key.";
     NOT_IN_THIS_VERSION = "TG0190", "not in this version",
         "The key, value or flag belongs to a feature that this version does not have. It is refused rather than\n\
          accepted without effect. Remove it, or wait for the version that has it.";

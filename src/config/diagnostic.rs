@@ -60,6 +60,14 @@ impl Findings {
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&Diagnostic) -> bool) {
         self.list.retain(|diagnostic| keep(diagnostic));
     }
+    /// Says of each finding at one of these places which preset it comes from.
+    pub(super) fn come_from(&mut self, preset: &str, places: &[Range<usize>]) {
+        for found in &mut self.list {
+            if found.span.as_ref().is_some_and(|span| places.contains(span)) {
+                found.message.push_str(&format!(" (preset {preset})"));
+            }
+        }
+    }
     /// In the order of the file; what has no place comes last.
     pub(super) fn into_sorted(mut self) -> Vec<Diagnostic> {
         self.list.sort_by_key(|diagnostic| diagnostic.span.as_ref().map_or(usize::MAX, |span| span.start));

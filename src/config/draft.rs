@@ -61,6 +61,8 @@ pub(super) struct PlacedTrunk {
     pub(super) accept_from: Vec<Span>,
     /// `peers` or `accept_from` was written with something unusable: what is missing is already known.
     pub(super) is_partial: bool,
+    /// Its preset, and where the trunk says what was made into values by it.
+    pub(super) preset: Option<(&'static str, Vec<Span>)>,
 }
 
 /// A route with its places.

@@ -24,7 +24,6 @@ pub(super) type Key = (&'static str, State);
 use State::{Built, Later, OnlyEmpty, OnlyFalse, OnlyText, OnlyZero};
 
 const DIGEST: State = Later("digest authentication");
-const PRESETS: State = Later("presets");
 const TWILIO_API: State = Later("the Twilio-compatible API");
 
 /// The file itself.
@@ -108,10 +107,10 @@ pub(super) const TRUNK: &[Key] = &[
     ("dtmf", OnlyText("rfc4733")),
     ("hold", OnlyText("relay")),
     ("accept_register", OnlyFalse),
-    ("preset", PRESETS),
-    ("domain", PRESETS),
-    ("edges", PRESETS),
-    ("secure", PRESETS),
+    ("preset", Built),
+    ("domain", Built),
+    ("edges", Built),
+    ("secure", Built),
     ("tls", Built),
     ("auth", DIGEST),
     ("require_auth", DIGEST),

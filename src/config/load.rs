@@ -65,6 +65,9 @@ pub fn parse(path: &Path, source: &str) -> Result<(Config, Vec<Diagnostic>), Vec
             found.code == code::SYNTAX.id || is_sure
         });
     }
+    for (preset, places) in draft.trunks.iter().filter_map(|trunk| trunk.preset.as_ref()) {
+        findings.come_from(preset, places);
+    }
     if findings.has_errors() {
         return Err(findings.into_sorted());
     }

@@ -1,8 +1,8 @@
 //! The configuration file turned once into typed values, with every error found at once and its place.
 //!
 //! Nothing outside this folder reads TOML; later errors can still point at a line because spans are kept. A file goes
-//! through `load` (bytes to a TOML tree), `schema`, `trunks`, `agents` and `routes` (the tree to values, each error at its place)
-//! and `checks` (what only shows when values are seen together).
+//! through `load` (bytes to a TOML tree), `schema`, `trunks` (which has `preset` fill in what a trunk leaves out), `agents` and `routes`
+//! (the tree to values, each error at its place) and `checks` (what only shows when values are seen together).
 
 mod agents;
 mod checks;
@@ -11,6 +11,7 @@ mod diagnostic;
 mod draft;
 mod keys;
 mod load;
+pub mod preset;
 mod routes;
 mod schema;
 mod section;

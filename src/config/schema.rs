@@ -13,10 +13,10 @@ use trunkgate_route::{Numbers, Transport};
 
 use super::code;
 use super::diagnostic::{Findings, nearest, place};
-use super::draft::{Draft, PlacedListen, Span};
+use super::draft::{Draft, PlacedListen, PlacedTrunk, Span};
 use super::keys;
 use super::section::{Section, Value};
-use super::types::{Api, Edge, Http, Limits, Listen, Log, Media};
+use super::types::{Api, Edge, Http, Limits, Listen, ListenTls, Log, Media};
 use super::{agents, routes, tls, trunks, values};
 
 /// Peers in these networks are shown our local address.
@@ -75,7 +75,11 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let routes = root.get("route").map(|value| routes::read(value, &edge.numbers, findings)).unwrap_or_default();
     let cdr_file = cdr.and_then(|cdr| cdr.read("file", findings, values::string));
     let written = root.get("listen").map_or(2, |value| value.get_ref().as_array().map_or(1, |list| list.len()));
-    let listen = read_listeners(file, root.get("listen"), findings);
+    let secure = |trunk: &PlacedTrunk| trunk.trunk.peers.iter().any(|peer| peer.transport == Transport::Tls);
+    let listen = match root.get("listen") {
+        Some(value) => read_listeners(file, value, findings),
+        None => default_listeners(trunks.iter().any(secure)),
+    };
     Draft {
         listen_is_partial: listen.len() < written,
         listen,
@@ -148,10 +152,7 @@ fn host_name() -> String {
     if name.is_empty() { "trunkgate".to_owned() } else { name }
 }
 
-fn read_listeners(file: File<'_>, value: Option<&Value<'_>>, findings: &mut Findings) -> Vec<PlacedListen> {
-    let Some(value) = value else {
-        return [Transport::Udp, Transport::Tcp].map(default_listener).into();
-    };
+fn read_listeners(file: File<'_>, value: &Value<'_>, findings: &mut Findings) -> Vec<PlacedListen> {
     let DeValue::Array(array) = value.get_ref() else {
         values::wrong_type("listen", value, "tables with double brackets: [[listen]]", findings);
         return Vec::new();
@@ -159,11 +160,18 @@ fn read_listeners(file: File<'_>, value: Option<&Value<'_>>, findings: &mut Find
     array.iter().filter_map(|value| read_listener(file, value, findings)).collect()
 }
 
+/// Where no listener is written: UDP and TCP, and TLS where a peer is reached by it.
+fn default_listeners(with_tls: bool) -> Vec<PlacedListen> {
+    let tls = with_tls.then_some(Transport::Tls);
+    [Transport::Udp, Transport::Tcp].into_iter().chain(tls).map(default_listener).collect()
+}
+
 /// On all IPv4 addresses: `[::]` cannot be bound where the kernel has no IPv6, so that one is written out where wanted.
 fn default_listener(transport: Transport) -> PlacedListen {
-    let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5060));
+    let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, transport.default_port()));
     let name = listener_name(transport, address);
-    let listen = Listen { name, transport, address, public_address: Vec::new(), tls: None, place: String::new() };
+    let tls = (transport == Transport::Tls).then_some(ListenTls { own: None, client_ca: None });
+    let listen = Listen { name, transport, address, public_address: Vec::new(), tls, place: String::new() };
     PlacedListen { listen, address: None, name: None }
 }
 

@@ -49,6 +49,14 @@ impl<'a> Section<'a> {
         }
         Section { span, table }
     }
+    /// A table whose keys have been judged, in parts, before.
+    pub(super) fn of_judged(table: &'a DeTable<'a>, span: Range<usize>) -> Section<'a> {
+        Section { span, table }
+    }
+    /// Its keys and values.
+    pub(super) fn table(&self) -> &'a DeTable<'a> {
+        self.table
+    }
     /// The value of a key.
     pub(super) fn get(&self, key: &str) -> Option<&'a Value<'a>> {
         self.table.iter().find(|(name, _)| name.get_ref().as_ref() == key).map(|(_, value)| value)

@@ -19,7 +19,7 @@ use crate::limits::CERTIFICATE_WARNING_DAYS;
 /// A listener's keys; `None` where something is missing or wrong.
 pub(super) fn listener(section: &Section<'_>, folder: &Path, findings: &mut Findings) -> Option<ListenTls> {
     let client_ca = section.read("client_ca", findings, |key, value, findings| trusted(key, value, folder, findings));
-    let (certificate, private_key) = pair(section, folder, findings).or_else(|| {
+    let own = pair(section, folder, findings).or_else(|| {
         if section.get("certificate").is_none() && section.get("private_key").is_none() {
             let help = "add certificate = \"fullchain.pem\" and private_key = \"key.pem\"";
             findings.error(code::MISSING, section.span.clone(), "a TLS listener without a certificate", help);
@@ -27,7 +27,7 @@ pub(super) fn listener(section: &Section<'_>, folder: &Path, findings: &mut Find
         None
     })?;
     let is_partial = client_ca.is_none() && section.get("client_ca").is_some();
-    (!is_partial).then_some(ListenTls { certificate, private_key, client_ca })
+    (!is_partial).then_some(ListenTls { own: Some(own), client_ca })
 }
 
 /// Keys of TLS on a listener without it.

@@ -14,7 +14,7 @@ use super::draft::{PlacedTrunk, Span};
 use super::keys;
 use super::schema::not_yet;
 use super::section::{Section, Value};
-use super::{tls, values};
+use super::{preset, tls, values};
 
 /// Codecs that this version lets through on purpose.
 const CODECS: [&str; 2] = ["PCMU", "PCMA"];
@@ -50,13 +50,19 @@ fn read_one<'a>(
     findings: &mut Findings,
 ) -> Option<PlacedTrunk> {
     let (name, name_span) = (name.get_ref().as_ref(), name.span());
-    let section = Section::open(&format!("[trunk.{name}]"), value, keys::TRUNK, findings)?;
+    let title = format!("[trunk.{name}]");
+    let own = Section::open(&title, value, keys::TRUNK, findings)?;
     values::name_text("trunk", name, name_span.clone(), findings);
+    let completed = preset::complete(&title, &own, findings);
+    let section = Section::of_judged(&completed.table, own.span);
     let mut trunk = Trunk::named(name);
     let mut placed_peers = Vec::new();
     let mut placed_networks = Vec::new();
-    let mut is_partial =
-        ["preset", "domain", "register", "accept_register"].iter().any(|key| section.get(key).is_some());
+    let mut is_partial = ["register", "accept_register"].iter().any(|key| section.get(key).is_some());
+    // A preset that is not known, or a `domain` that leads nowhere, has been told of.
+    is_partial |= section.get("preset").is_some() && completed.preset.is_none();
+    let by_domain = completed.preset.as_ref().is_some_and(|(preset, _)| preset.domain.is_some());
+    is_partial |= by_domain && section.get("peers").is_none();
     if let Some(value) = section.get("peers") {
         let peers = values::one_or_list("peers", value, findings, read_peer).unwrap_or_default();
         is_partial |= peers.len() < written(value);
@@ -81,6 +87,25 @@ fn read_one<'a>(
     if let Some(codecs) = section.read("codecs", findings, read_codecs) {
         trunk.codecs = codecs;
     }
+    read_limits(&section, &mut trunk, findings);
+    trunk.send_numbers = word(&section, "send_numbers", &FORMS, findings);
+    trunk.srtp = word(&section, "srtp", &SRTP, findings);
+    Some(PlacedTrunk {
+        trunk,
+        name: name_span,
+        listen: section.get("listen").map(Spanned::span),
+        srtp: section.get("srtp").map(Spanned::span),
+        tls,
+        tls_span: section.get("tls").map(Spanned::span),
+        peers: placed_peers,
+        accept_from: placed_networks,
+        is_partial,
+        preset: completed.preset.map(|(preset, places)| (preset.name, places)),
+    })
+}
+
+/// Times, limits and the answers that lead on.
+fn read_limits(section: &Section<'_>, trunk: &mut Trunk, findings: &mut Findings) {
     for (key, target) in
         [("ring_timeout", &mut trunk.ring_timeout), ("no_response_timeout", &mut trunk.no_response_timeout)]
     {
@@ -96,19 +121,6 @@ fn read_one<'a>(
             |key: &str, value: &Value<'_>, findings: &mut Findings| values::integer(key, value, findings, 0..=u32::MAX);
         *target = section.read(key, findings, read).unwrap_or(*target);
     }
-    trunk.send_numbers = word(&section, "send_numbers", &FORMS, findings);
-    trunk.srtp = word(&section, "srtp", &SRTP, findings);
-    Some(PlacedTrunk {
-        trunk,
-        name: name_span,
-        listen: section.get("listen").map(Spanned::span),
-        srtp: section.get("srtp").map(Spanned::span),
-        tls,
-        tls_span: section.get("tls").map(Spanned::span),
-        peers: placed_peers,
-        accept_from: placed_networks,
-        is_partial,
-    })
 }
 
 /// One of some words; the default where none is written.

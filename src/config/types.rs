@@ -74,10 +74,9 @@ pub struct Listen {
 /// What a listener shows its clients, and asks of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenTls {
-    /// PEM: its certificate, then those that it comes from.
-    pub certificate: PathBuf,
-    /// PEM.
-    pub private_key: PathBuf,
+    /// Its certificate, then those that it comes from, and its key, both PEM. `None`: one is made at start, which nobody
+    /// vouches for.
+    pub own: Option<(PathBuf, PathBuf)>,
     /// PEM: each client must have a certificate from one of these.
     pub client_ca: Option<PathBuf>,
 }
@@ -175,8 +174,10 @@ impl Config {
     /// Every file of certificates and keys.
     pub fn tls_files(&self) -> Vec<&Path> {
         let listeners = self.listen.iter().filter_map(|listen| listen.tls.as_ref());
-        let of_listeners =
-            listeners.flat_map(|tls| [Some(&tls.certificate), Some(&tls.private_key), tls.client_ca.as_ref()]);
+        let of_listeners = listeners.flat_map(|tls| {
+            let own = tls.own.as_ref();
+            [own.map(|(certificate, _)| certificate), own.map(|(_, private_key)| private_key), tls.client_ca.as_ref()]
+        });
         let of_trunks = self.trunk_tls.values().flat_map(|tls| {
             let own = tls.own.as_ref();
             [tls.ca.as_ref(), own.map(|(certificate, _)| certificate), own.map(|(_, private_key)| private_key)]

@@ -21,7 +21,7 @@ use trunkgate_route::{Table, Transport, Trunk};
 use webpki::KeyUsage;
 
 use super::verifier::{Clients, Servers};
-use crate::certificates::{Pair, PairFault, Trust, carries, is_tls, provider, read_pair, words};
+use crate::certificates::{Pair, PairFault, Trust, carries, is_tls, make_pair, provider, read_pair, words};
 use crate::config::{Config, ListenTls, TrunkTls};
 use crate::limits;
 
@@ -65,7 +65,8 @@ impl Settings {
         let ask = config.trunk_tls.iter().any(|(name, tls)| tls.ca.is_some() && !names(config, name).is_empty());
         for listen in &config.listen {
             let Some(tls) = &listen.tls else { continue };
-            let made = server(tls, ask).map(Arc::new).or_else(|what| {
+            let known = before.listeners.get(&listen.name).map(|server| &server.pair);
+            let made = server(tls, known, ask).map(Arc::new).or_else(|what| {
                 faults.push(format!("listener {}: {what}", listen.name));
                 before.listeners.get(&listen.name).cloned().ok_or(())
             });
@@ -130,8 +131,13 @@ fn names<'a>(config: &'a Config, trunk: &str) -> &'a [String] {
     found.map(|trunk| trunk.certificate_names.as_slice()).unwrap_or_default()
 }
 
-fn server(tls: &ListenTls, ask: bool) -> Result<Server, String> {
-    let pair = pair(&tls.certificate, &tls.private_key)?;
+/// `known`: what it showed before, which is kept where it is of our own making.
+fn server(tls: &ListenTls, known: Option<&Pair>, ask: bool) -> Result<Server, String> {
+    let pair = match (&tls.own, known) {
+        (Some((certificate, private_key)), _) => pair(certificate, private_key)?,
+        (None, Some(known)) => known.clone(),
+        (None, None) => make_pair()?,
+    };
     let clients = tls.client_ca.as_deref().map(trust).transpose()?;
     let versions = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
     let builder = versions.map_err(|error| error.to_string())?;

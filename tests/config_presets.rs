@@ -1,0 +1,211 @@
+//! Presets: what they give a trunk, that its own keys win, and whose line a mistake is on.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
+
+use trunkgate::config::{self, Config, Diagnostic, preset};
+use trunkgate_route::{SendNumbers, Srtp, Transport, Trunk};
+
+fn parsed(text: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let without_ports = |mut found: Vec<Diagnostic>| {
+        found.retain(|diagnostic| diagnostic.code != "TG0123");
+        found
+    };
+    match config::parse(Path::new("trunkgate.toml"), text) {
+        Ok((config, found)) => Ok((config, without_ports(found))),
+        Err(found) => Err(without_ports(found)),
+    }
+}
+
+fn read(text: &str) -> (Config, Vec<Diagnostic>) {
+    parsed(text).unwrap_or_else(|found| panic!("{}", config::render(Path::new("trunkgate.toml"), text, &found)))
+}
+
+fn trunk(lines: &str) -> Trunk {
+    read(&format!("[trunk.x]\n{lines}\n")).0.trunks.remove(0)
+}
+
+fn uris(trunk: &Trunk) -> Vec<&str> {
+    trunk.peers.iter().map(|peer| peer.uri.as_str()).collect()
+}
+
+/// What is found in a trunk's lines, as code, line and message.
+fn wrong(lines: &str) -> Vec<(String, u64, String)> {
+    let text = format!("[trunk.x]\n{lines}\n[[route]]\nconnect = ['trunk:x']\n");
+    let (Ok((_, found)) | Err(found)) = parsed(&text);
+    let json = config::to_json(Path::new("t.toml"), &text, &found);
+    let one = |(diagnostic, json): (&Diagnostic, &serde_json::Value)| {
+        (diagnostic.code.to_owned(), json["line"].as_u64().unwrap_or(0), diagnostic.message.clone())
+    };
+    found.iter().zip(json.as_array().unwrap()).map(one).collect()
+}
+
+const SHORTEST: &str = "\
+[trunk.twilio]
+preset = \"twilio\"
+domain = \"acme.pstn.twilio.com\"
+
+[trunk.pbx]
+preset = \"freepbx\"
+peers = [\"sip:10.0.0.5\"]
+
+[[route]]
+from = [\"twilio\"]
+connect = [\"trunk:pbx\"]
+
+[[route]]
+from = [\"pbx\"]
+connect = [\"trunk:twilio\"]
+";
+
+#[test]
+fn the_shortest_useful_file_is_enough() {
+    let (config, warnings) = read(SHORTEST);
+    let codes: Vec<_> = warnings.iter().map(|warning| warning.code).collect();
+    assert_eq!(codes, ["TG0135"], "nobody has given a certificate: {warnings:?}");
+    assert!(warnings[0].message.ends_with("(preset twilio)"));
+    let listeners: Vec<_> = config.listen.iter().map(|listen| listen.name.as_str()).collect();
+    assert_eq!(listeners, ["udp:0.0.0.0:5060", "tcp:0.0.0.0:5060", "tls:0.0.0.0:5061"]);
+    assert_eq!(config.trunks.len(), 2);
+    let text = SHORTEST.replace("domain", "secure = false\ndomain");
+    let (config, warnings) = read(&text);
+    assert!(warnings.is_empty(), "{warnings:?}");
+    assert_eq!(config.listen.len(), 2);
+}
+
+#[test]
+fn twilio_is_secure_unless_it_says_otherwise() {
+    let secure = trunk("preset = 'twilio'\ndomain = 'acme.pstn.twilio.com'");
+    assert_eq!(uris(&secure), ["sip:acme.pstn.twilio.com;transport=tls"]);
+    assert_eq!((secure.peers[0].transport, secure.srtp), (Transport::Tls, Srtp::Required));
+    assert_eq!(secure.accept_from.len(), 8);
+    assert!(secure.accept_from.iter().any(|network| network.to_string() == "54.172.60.0/30"));
+    assert_eq!(secure.media_from[0].to_string(), "168.86.128.0/18");
+    assert_eq!((secure.no_response_timeout.as_secs(), secure.send_numbers), (4, SendNumbers::E164));
+    let plain = trunk("preset = 'twilio'\ndomain = 'ACME.pstn.twilio.com'\nsecure = false");
+    assert_eq!(uris(&plain), ["sip:acme.pstn.twilio.com"]);
+    assert_eq!((plain.peers[0].transport, plain.srtp), (Transport::Udp, Srtp::Off));
+}
+
+#[test]
+fn edges_are_tried_in_their_order() {
+    let lines = "preset = 'twilio'\ndomain = 'acme.pstn.twilio.com'\nsecure = false\nedges = ['umatilla', 'ashburn']";
+    let trunk = trunk(lines);
+    assert_eq!(uris(&trunk), ["sip:acme.pstn.umatilla.twilio.com", "sip:acme.pstn.ashburn.twilio.com"]);
+    for number in [0, 1, 7] {
+        let order: Vec<_> =
+            trunk.ordered_peers(&mut |total| number.min(total - 1)).into_iter().map(|p| p.uri).collect();
+        assert_eq!(order, uris(&trunk));
+    }
+}
+
+#[test]
+fn any_key_of_the_trunk_wins() {
+    let lines = "preset = 'twilio'\npeers = ['sip:127.0.0.1:5070']\nsrtp = 'optional'\naccept_from = ['127.0.0.1']\n\
+                 media_from = []\nno_response_timeout = '1s'\ncodecs = ['PCMA']";
+    let trunk = trunk(lines);
+    assert_eq!(uris(&trunk), ["sip:127.0.0.1:5070"]);
+    assert_eq!((trunk.srtp, trunk.no_response_timeout.as_secs()), (Srtp::Optional, 1));
+    assert_eq!((trunk.accept_from.len(), trunk.media_from.len()), (1, 0));
+    assert_eq!(trunk.codecs, ["PCMA"]);
+}
+
+#[test]
+fn every_value_has_a_source_and_is_a_key_of_this_version() {
+    for preset in preset::all() {
+        assert!(!preset.title.is_empty() && !preset.values.is_empty(), "{}", preset.name);
+        for value in &preset.values {
+            let known = value.source.starts_with("https://") || value.source.starts_with("SIP Forum, ");
+            assert!(known, "{} {}: {:?}", preset.name, value.key, value.source);
+        }
+        for header in &preset.own_headers {
+            assert!(header.source.starts_with("https://"), "{}", header.name);
+        }
+        for plain in ["", "secure = false\n"] {
+            let own = if preset.domain.is_some() {
+                format!("domain = 'acme.pstn.twilio.com'\n{plain}")
+            } else {
+                "peers = ['sip:10.0.0.5']".to_owned()
+            };
+            let lines = format!("preset = '{}'\n{own}", preset.name);
+            let found = wrong(&lines);
+            assert!(found.iter().all(|(code, ..)| code == "TG0135"), "{}: {found:?}", preset.name);
+        }
+        // A value that is not looked at would not be missed.
+        for value in &preset.values {
+            let lines = format!("preset = '{}'\n{} = {}", preset.name, value.key, "{ nonsense = 1 }");
+            let found = wrong(&format!("{lines}\npeers = ['sip:10.0.0.5']"));
+            assert!(found.iter().any(|(_, line, _)| *line == 3), "{} {}: {found:?}", preset.name, value.key);
+        }
+    }
+}
+
+#[test]
+fn a_mistake_is_on_a_line_of_the_users_and_names_the_preset() {
+    // No listener for TLS is written, which the preset asks for.
+    let text = format!("[[listen]]\naddress = '127.0.0.1:5060'\n{SHORTEST}");
+    let found = parsed(&text).unwrap_err();
+    let shown = config::render(Path::new("trunkgate.toml"), &text, &found);
+    let expected = "\
+error[TG0121]: no listener is for tls, which sip:acme.pstn.twilio.com;transport=tls wants (preset twilio)
+ --> trunkgate.toml:5:10
+  |
+5 | domain = \"acme.pstn.twilio.com\"
+  |          ^^^^^^^^^^^^^^^^^^^^^^ add a [[listen]] with transport = \"tls\" and address = \"0.0.0.0:5061\"
+";
+    assert!(shown.starts_with(expected), "{shown}");
+    // The same network twice, the second time by a preset.
+    let text = "[trunk.a]\naccept_from = ['54.172.60.0/30']\npeers = ['sip:10.0.0.1']\n\
+                [trunk.b]\npreset = 'twilio'\npeers = ['sip:10.0.0.2']\nsecure = false\n\
+                [[route]]\nconnect = ['trunk:a']\n";
+    let (_, warnings) = read(text);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert_eq!(warnings[0].message, "54.172.60.0/30 is the trunk a already (preset twilio)");
+    let span = warnings[0].span.clone().unwrap();
+    assert_eq!(&text[span], "'twilio'");
+}
+
+#[test]
+fn what_cannot_be_used_is_said() {
+    for (lines, code, line, part) in [
+        ("preset = 'twillio'\npeers = ['sip:h']", "TG0105", 2, "no preset is named twillio"),
+        ("preset = 3\npeers = ['sip:h']", "TG0103", 2, "`preset`"),
+        ("preset = 'twilio'", "TG0106", 2, "needs `domain`"),
+        ("preset = 'twilio'\ndomain = 'acme.example.com'", "TG0108", 3, "acme.example.com"),
+        ("preset = 'twilio'\ndomain = 'a b.pstn.twilio.com'", "TG0108", 3, "a b.pstn.twilio.com"),
+        ("preset = 'twilio'\ndomain = '.pstn.twilio.com'", "TG0108", 3, ".pstn.twilio.com"),
+        ("preset = 'twilio'\ndomain = 'a.pstn.twilio.com'\nedges = ['ashbrn']\nsecure = false", "TG0105", 4, "ashbrn"),
+        (
+            "preset = 'twilio'\ndomain = 'a.pstn.ashburn.twilio.com'\nedges = ['dublin']",
+            "TG0105",
+            4,
+            "names a place already",
+        ),
+        ("preset = 'twilio'\ndomain = 'a.pstn.twilio.com'\nsecure = 'no'", "TG0103", 4, "`secure`"),
+        ("preset = 'freepbx'\npeers = ['sip:h']\nsecure = true", "TG0105", 4, "the preset freepbx does not know it"),
+        ("domain = 'a.pstn.twilio.com'\npeers = ['sip:h']", "TG0105", 2, "without a preset"),
+        ("preset = 'freepbx'", "TG0127", 1, "neither peers nor accept_from"),
+        (
+            "preset = 'twilio'\ndomain = 'a.pstn.twilio.com'\npeers = ['sip:h']\nsecure = false",
+            "TG0105",
+            3,
+            "beside `peers`",
+        ),
+    ] {
+        let found = wrong(lines);
+        let hit = found.iter().find(|(found, at, message)| found == code && *at == line && message.contains(part));
+        assert!(hit.is_some(), "{lines}: {found:?}");
+        // Nothing follows from it.
+        assert!(
+            found.iter().all(|(code, ..)| !["TG0127", "TG0128"].contains(&code.as_str()) || part.contains("neither"))
+        );
+    }
+}
+
+#[test]
+fn a_domain_may_be_of_a_place_or_of_programmable_sip() {
+    for domain in ["acme.pstn.ashburn.twilio.com", "acme.pstn.us1.twilio.com", "acme.sip.twilio.com"] {
+        let trunk = trunk(&format!("preset = 'twilio'\nsecure = false\ndomain = '{domain}'"));
+        assert_eq!(uris(&trunk), [format!("sip:{domain}")]);
+    }
+}
