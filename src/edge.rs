@@ -1,5 +1,6 @@
 //! A whole edge in one value: everything is bound first, then the loops start, each on its own thread:
-//! signalling, the media workers, and one auxiliary thread for HTTP, call records, names and addresses.
+//! signalling (with one more for TLS, where that is spoken), the media workers, and one auxiliary thread for HTTP, call
+//! records, names and addresses.
 
 use std::collections::VecDeque;
 use std::fmt;

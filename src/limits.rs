@@ -26,6 +26,12 @@ pub const HANDSHAKES_PER_SOURCE: usize = 16;
 pub const UNKNOWN_HANDSHAKES: usize = 64;
 /// TLS handshakes begun with addresses of no trunk, a second; more are closed without a byte.
 pub const UNKNOWN_HANDSHAKES_PER_SECOND: u32 = 50;
+/// Of these, begun with one address, or one network of 64 bits of IPv6.
+pub const UNKNOWN_HANDSHAKES_PER_SOURCE_PER_SECOND: u32 = 10;
+/// Addresses of no trunk that this is remembered of; further ones are closed without a byte.
+pub const UNKNOWN_SOURCES: usize = 4096;
+/// Longest certificate of a far end, in bytes: each of its names is compared with those of the trunks.
+pub const CERTIFICATE_BYTES: usize = 16 << 10;
 /// How long nothing is accepted after the system has refused, in milliseconds.
 pub const ACCEPT_PAUSE_MILLISECONDS: u64 = 100;
 /// A complaint that repeats itself is logged once in so many seconds.

@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
 use rustls::version::{TLS12, TLS13};
-use rustls::{ProtocolVersion, SupportedProtocolVersion};
+use rustls::{HandshakeKind, ProtocolVersion, SupportedProtocolVersion};
 use support::sip::field;
 use support::tls::{Authority, Client, Pair, Server, tcp};
 use support::{Process, config, until};
@@ -154,6 +154,47 @@ fn a_listener_that_demands_certificates_takes_nobody_without() {
             assert!(line.is_closed_in_silence(), "{pair:?}");
         }
     }
+}
+
+/// Who resumed a session would not be asked for its certificate again, which may have ended meanwhile.
+#[test]
+fn every_connection_is_judged_anew() {
+    let papers = Papers::new();
+    let edge = Process::start(&papers.config("", &by_certificate(&papers, &papers.authority.file)));
+    let good = papers.authority.issue("pbx", &["pbx.example"]);
+    for versions in [&ONLY_13, &ONLY_12] {
+        let client = Client { versions, ..papers.client("127.0.0.7", Some(&good)) };
+        let memory = client.memory();
+        for n in 0..3 {
+            let mut line = client.connect_by(&memory, edge.address("tls")).unwrap();
+            // What there is to remember comes before the answer.
+            line.send(&line.request("OPTIONS", "sip:edge", &format!("o{n}"), 1, ""));
+            line.receive("SIP/2.0 200");
+            assert!(matches!(line.kind, HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest), "{n}");
+        }
+    }
+}
+
+/// Each name of a certificate is compared with each of the trunks: a long one would be work for milliseconds.
+#[test]
+fn a_certificate_of_a_thousand_names_is_not_read() {
+    let papers = Papers::new();
+    let edge = Process::start(&papers.config("", &by_certificate(&papers, &papers.authority.file)));
+    let names: Vec<String> = (0..2000).map(|n| format!("n{n}.example")).collect();
+    let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+    names.push("pbx.example");
+    let long = papers.authority.issue("long", &names);
+    let short = papers.authority.issue("short", &names[1900..]);
+    assert!(long.read().0[0].len() > trunkgate::limits::CERTIFICATE_BYTES);
+    for (pair, served) in [(&long, false), (&short, true)] {
+        let line = papers.client("127.0.0.7", Some(pair)).connect(edge.address("tls"));
+        let answered = line.and_then(|mut line| {
+            line.try_send(&line.request("OPTIONS", "sip:edge", "o", 1, ""))?;
+            line.try_receive("SIP/2.0 200")
+        });
+        assert_eq!(answered.is_ok(), served, "{answered:?}");
+    }
+    assert_eq!(edge.metric("trunkgate_sip_dropped_total{reason=\"tls_handshake_failed\"}"), 1.0);
 }
 
 /// A route from 127.0.0.1 to trunks.

@@ -7,11 +7,10 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
-use trunkgate_route::TokenBucket;
 use trunkgate_sip::{ListenerId, Transport};
 
 use super::Arrival;
-use super::places::Handshake;
+use super::places::{Handshake, Strangers};
 use super::streams::Workshop;
 use super::tls::Failed;
 use crate::limits;
@@ -25,13 +24,12 @@ pub(super) struct Door {
     transport: Transport,
     workshop: Workshop,
     /// Handshakes with addresses of no trunk: each costs signatures.
-    strangers: TokenBucket,
+    strangers: Strangers,
 }
 
 impl Door {
     pub(super) fn new(id: ListenerId, name: String, transport: Transport, workshop: Workshop) -> Door {
-        let strangers = TokenBucket::new(limits::UNKNOWN_HANDSHAKES_PER_SECOND);
-        Door { id, name, transport, workshop, strangers }
+        Door { id, name, transport, workshop, strangers: Strangers::default() }
     }
 
     /// Takes connections until the loop has ended.
@@ -62,7 +60,7 @@ impl Door {
         if !known && !self.may_be_recognised() {
             return counters.unknown_source.add(1);
         }
-        if !known && !self.strangers.take(Instant::now()) {
+        if !known && !self.strangers.may_begin(Instant::now(), remote.ip()) {
             return counters.handshakes_refused.add(1);
         }
         let _ = stream.set_nodelay(true);

@@ -1,4 +1,5 @@
-//! Every SIP socket of the process: datagrams read by the signalling loop itself, streams by a small task each.
+//! Every SIP socket of the process: datagrams read by the signalling loop itself, streams by a small task each, those of
+//! TLS on a thread of their own.
 
 use std::future::poll_fn;
 use std::io;
@@ -7,12 +8,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use trunkgate_call::Identity;
 use trunkgate_media::counters::Counter;
 use trunkgate_route::Table;
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transmit, Transport};
 
+use self::tls_thread::TlsThread;
 use crate::config::Listen;
 use crate::limits;
 
@@ -22,6 +25,7 @@ mod connection;
 mod places;
 mod streams;
 mod tls;
+mod tls_thread;
 mod udp;
 pub(crate) mod verifier;
 
@@ -97,6 +101,8 @@ pub struct SocketCounters {
 pub(crate) struct Transports {
     udp: Vec<(ListenerId, udp::Socket)>,
     streams: streams::Streams,
+    /// `None` where no listener speaks TLS: then nobody does.
+    _tls: Option<TlsThread>,
     arrivals: mpsc::Receiver<Arrival>,
     counters: Arc<SocketCounters>,
     datagram: Vec<u8>,
@@ -114,7 +120,10 @@ impl Transports {
     ) -> io::Result<Transports> {
         let (news, arrivals) = mpsc::channel(limits::TRANSPORT_EVENTS);
         let mut udp = Vec::new();
-        let tls = tls::Tls { settings, table };
+        let speaks_tls = |listener: &Bound| listener.transport == trunkgate_route::Transport::Tls;
+        let thread = bound.iter().any(speaks_tls).then(TlsThread::start).transpose()?;
+        let spoken_on = thread.as_ref().map_or_else(Handle::current, |thread| thread.handle().clone());
+        let tls = tls::Tls { settings, table, spoken_on };
         let mut streams = streams::Streams::new(news.clone(), message_bytes, Arc::clone(&counters), tls);
         for (position, listener) in bound.into_iter().enumerate() {
             let id = ListenerId(u16::try_from(position).unwrap_or(u16::MAX));
@@ -128,7 +137,7 @@ impl Transports {
             }
         }
         let datagram = vec![0; limits::UDP_DATAGRAM_BYTES];
-        Ok(Transports { udp, streams, arrivals, counters, datagram, turn: 0 })
+        Ok(Transports { udp, streams, _tls: thread, arrivals, counters, datagram, turn: 0 })
     }
 
     /// Waits until [`Self::next`] has something, and sends datagrams that waited for their socket.

@@ -1,10 +1,12 @@
-//! Who may hold how much: connections by address, and handshakes that are not over.
+//! Who may hold how much: connections by address, handshakes that are not over, and how often a stranger may begin one.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::task::AbortHandle;
+use trunkgate_route::TokenBucket;
 
 use crate::limits;
 
@@ -127,9 +129,85 @@ impl Drop for Handshake {
     }
 }
 
+/// How often addresses of no trunk may begin a handshake: in all, and each, so that one of them does not keep the others
+/// out, of whom one may have the right certificate.
+#[derive(Debug)]
+pub(super) struct Strangers {
+    all: TokenBucket,
+    by_source: HashMap<IpAddr, (TokenBucket, Instant)>,
+}
+
+impl Default for Strangers {
+    fn default() -> Strangers {
+        Strangers { all: TokenBucket::new(limits::UNKNOWN_HANDSHAKES_PER_SECOND), by_source: HashMap::new() }
+    }
+}
+
+impl Strangers {
+    /// Whether one may begin now.
+    pub(super) fn may_begin(&mut self, now: Instant, source: IpAddr) -> bool {
+        let source = household(source);
+        if self.by_source.len() >= limits::UNKNOWN_SOURCES && !self.by_source.contains_key(&source) {
+            // A bucket is full again after a second.
+            let full = |last: Instant| now.saturating_duration_since(last) >= Duration::from_secs(1);
+            self.by_source.retain(|_, (_, last)| !full(*last));
+            if self.by_source.len() >= limits::UNKNOWN_SOURCES {
+                return false;
+            }
+        }
+        let new = || (TokenBucket::new(limits::UNKNOWN_HANDSHAKES_PER_SOURCE_PER_SECOND), now);
+        let (bucket, last) = self.by_source.entry(source).or_insert_with(new);
+        *last = now;
+        bucket.take(now) && self.all.take(now)
+    }
+}
+
+/// Whose an address is: of IPv6, who has one has its whole network of 64 bits.
+fn household(source: IpAddr) -> IpAddr {
+    match source.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) >> 64 << 64).into(),
+        v4 => v4,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn stranger(n: usize) -> IpAddr {
+        IpAddr::from((0x0a00_0000_u32 + u32::try_from(n).unwrap()).to_be_bytes())
+    }
+
+    #[test]
+    fn one_stranger_does_not_keep_another_out() {
+        let (mut strangers, start) = (Strangers::default(), Instant::now());
+        let [flood, good]: [IpAddr; 2] = ["192.0.2.1", "192.0.2.2"].map(|ip| ip.parse().unwrap());
+        let mut begun = 0;
+        for ms in 0..2000 {
+            let now = start + Duration::from_millis(ms);
+            begun += u32::from(strangers.may_begin(now, flood));
+            assert!(ms % 500 != 0 || strangers.may_begin(now, good), "{ms}");
+        }
+        let each = limits::UNKNOWN_HANDSHAKES_PER_SOURCE_PER_SECOND;
+        assert!((2 * each..=3 * each).contains(&begun), "{begun}");
+        // A network of IPv6 is one.
+        let of_one: u32 = (0..1000_u128)
+            .map(|n| Ipv6Addr::from(0x2001_0db8_u128 << 96 | n).into())
+            .map(|ip| u32::from(strangers.may_begin(start, ip)))
+            .sum();
+        assert_eq!(of_one, each);
+    }
+
+    #[test]
+    fn strangers_are_bounded_in_all_and_remembered_so_long() {
+        let (mut strangers, start) = (Strangers::default(), Instant::now());
+        let begun = (0..2 * limits::UNKNOWN_SOURCES).filter(|n| strangers.may_begin(start, stranger(*n))).count();
+        assert_eq!(begun, limits::UNKNOWN_HANDSHAKES_PER_SECOND as usize);
+        assert_eq!(strangers.by_source.len(), limits::UNKNOWN_SOURCES);
+        assert!(!strangers.may_begin(start + Duration::from_millis(999), stranger(1 << 20)));
+        assert!(strangers.may_begin(start + Duration::from_secs(1), stranger(1 << 20)));
+        assert_eq!(strangers.by_source.len(), 1);
+    }
 
     #[test]
     fn places_are_bounded_by_source_and_in_all_and_come_back() {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::timeout;
@@ -94,9 +95,16 @@ impl Streams {
         socket: std::net::TcpListener,
     ) -> io::Result<()> {
         self.sources.insert(id, source_of(socket.local_addr()?));
+        let runs_on = self.runs_on(transport);
+        let entered = runs_on.enter();
         let listener = TcpListener::from_std(socket)?;
-        tokio::spawn(Door::new(id, name, transport, self.workshop.clone()).accept(listener));
+        drop(entered);
+        runs_on.spawn(Door::new(id, name, transport, self.workshop.clone()).accept(listener));
         Ok(())
+    }
+
+    fn runs_on(&self, transport: Transport) -> Handle {
+        if transport == Transport::Tls { self.workshop.tls.spoken_on.clone() } else { Handle::current() }
     }
 
     /// Sends on the flow's connection, else on one that was made for the same far end, else on a new one
@@ -131,7 +139,7 @@ impl Streams {
         let queued = connection.queue.try_send(Outgoing::Bytes(bytes)).is_ok();
         self.insert(connection);
         let tls = self.workshop.tls.clone();
-        tokio::spawn(async move {
+        self.runs_on(way.transport).spawn(async move {
             match (connect(source, way.remote).await, way.whom) {
                 (Ok(stream), None) => {
                     let (reader, writer) = stream.into_split();
@@ -262,13 +270,17 @@ mod tests {
     use super::*;
 
     fn streams() -> (Streams, mpsc::Receiver<Arrival>) {
+        streams_with_tls_on(Handle::current())
+    }
+
+    fn streams_with_tls_on(spoken_on: Handle) -> (Streams, mpsc::Receiver<Arrival>) {
         let (news, arrivals) = mpsc::channel(64);
         let definition =
             Definition { numbers: Numbers::new("US").unwrap(), trunks: vec![], agents: vec![], routes: vec![] };
         // Both stay readable without their senders.
         let table = watch::Sender::new(Arc::new(Table::new(definition))).subscribe();
         let settings = watch::Sender::new(Arc::default()).subscribe();
-        (Streams::new(news, 65_535, Arc::default(), Tls { settings, table }), arrivals)
+        (Streams::new(news, 65_535, Arc::default(), Tls { settings, table, spoken_on }), arrivals)
     }
 
     fn flow(remote: SocketAddr) -> Flow {
@@ -319,6 +331,24 @@ mod tests {
         let news = timeout(Duration::from_secs(20), arrivals.recv()).await.unwrap();
         let Some(Arrival::Closed { made_for, tls, .. }) = news else { panic!("{news:?}") };
         assert_eq!((made_for.as_deref(), tls.is_some()), (Some("a"), true));
+    }
+
+    #[tokio::test]
+    async fn signalling_s_own_thread_speaks_no_tls() {
+        let others = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (mut streams, mut arrivals) = streams_with_tls_on(others.handle().clone());
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let secure = Flow { transport: Transport::Tls, ..flow(listener.local_addr().unwrap()) };
+        streams.listen(ListenerId(0), "s".into(), Transport::Tls, listener).unwrap();
+        assert!(streams.send(secure, &trunk("a"), Bytes::from_static(b"x")));
+        let refused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert!(streams.send(flow(refused), &trunk("a"), Bytes::from_static(b"x")));
+        // The other thread stands still: what is plain goes on, and what is not has not begun.
+        let Some(Arrival::Closed { flow, .. }) = arrivals.recv().await else { panic!() };
+        assert_eq!((flow.remote, streams.workshop.counters.unknown_source.get()), (refused, 0));
+        let secure_news = std::thread::spawn(move || others.block_on(arrivals.recv())).join().unwrap();
+        assert!(matches!(secure_news, Some(Arrival::Closed { made_for: Some(_), .. })), "{secure_news:?}");
     }
 
     #[tokio::test]

@@ -9,10 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::NoServerSessionStorage;
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, ServerConfig};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
@@ -145,7 +148,10 @@ fn server(tls: &ListenTls, known: Option<&Pair>, ask: bool) -> Result<Server, St
         (None, false) => builder.with_no_client_auth(),
         (trust, _) => builder.with_client_cert_verifier(Arc::new(Clients::new(trust.clone()))),
     };
-    let config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&pair.key))));
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&pair.key))));
+    // Nothing is resumed: each connection's certificates are judged anew.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
     Ok(Server { config: Arc::new(config), pair, clients })
 }
 
@@ -157,10 +163,11 @@ fn client(tls: Option<&TrunkTls>, names: &[String], system: &Trust) -> Result<Cl
     let versions = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
     let builder = versions.map_err(|error| error.to_string())?.dangerous();
     let builder = builder.with_custom_certificate_verifier(Arc::new(Servers::new(believed, names.to_vec())));
-    let config = match &own {
+    let mut config = match &own {
         None => builder.with_no_client_auth(),
         Some(pair) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&pair.key)))),
     };
+    config.resumption = Resumption::disabled();
     Ok(Client { config: Arc::new(config), pair: own, ca })
 }
 
@@ -229,6 +236,8 @@ async fn shake<T>(shaking: impl Future<Output = io::Result<T>>) -> Result<T, Fai
 pub(super) struct Tls {
     pub(super) settings: watch::Receiver<Arc<Settings>>,
     pub(super) table: watch::Receiver<Arc<Table>>,
+    /// Where both, and their connections, run.
+    pub(super) spoken_on: Handle,
 }
 
 impl Tls {

@@ -7,10 +7,11 @@ use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_t
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use webpki::KeyUsage;
 
 use crate::certificates::{Trust, carries, provider};
+use crate::limits::CERTIFICATE_BYTES;
 
 /// Far ends that we connect to.
 #[derive(Debug)]
@@ -101,6 +102,9 @@ impl ClientCertVerifier for Clients {
         others: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
+        if own.len() > CERTIFICATE_BYTES {
+            return Err(CertificateError::ApplicationVerificationFailure.into());
+        }
         if let Some(trust) = &self.trust {
             trust.judge(own, others, KeyUsage::client_auth(), now)?;
         }

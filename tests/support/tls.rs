@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
-use rustls::{ProtocolVersion, SupportedProtocolVersion};
+use rustls::{HandshakeKind, ProtocolVersion, SupportedProtocolVersion};
 use socket2::{Domain, Socket, Type};
 
 use super::PATIENCE;
@@ -105,18 +105,26 @@ pub(crate) struct Client<'a> {
 impl Client<'_> {
     /// Connects and shakes hands; the edge's certificate must be for `localhost`.
     pub(crate) fn connect(&self, to: SocketAddr) -> io::Result<Line> {
+        self.connect_by(&self.memory(), to)
+    }
+
+    /// What it remembers of earlier connections, with all else that it is.
+    pub(crate) fn memory(&self) -> Arc<ClientConfig> {
         let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(self.versions).unwrap();
         let builder = builder.with_root_certificates(self.trusts.roots());
-        let config = match self.shows {
+        Arc::new(match self.shows {
             None => builder.with_no_client_auth(),
             Some(pair) => {
                 let (chain, key) = pair.read();
                 builder.with_client_auth_cert(chain, key).unwrap()
             }
-        };
+        })
+    }
+
+    pub(crate) fn connect_by(&self, memory: &Arc<ClientConfig>, to: SocketAddr) -> io::Result<Line> {
         let mut stream = tcp(self.from, to)?;
         let name = ServerName::try_from("localhost").unwrap();
-        let mut session = ClientConnection::new(Arc::new(config), name).unwrap();
+        let mut session = ClientConnection::new(Arc::clone(memory), name).unwrap();
         while session.is_handshaking() {
             session.complete_io(&mut stream)?;
         }
@@ -184,13 +192,14 @@ impl Server {
 /// What a handshake agreed on.
 struct About {
     version: ProtocolVersion,
+    kind: HandshakeKind,
     shown: Option<CertificateDer<'static>>,
 }
 
 impl About {
     fn of(session: &rustls::CommonState) -> About {
         let shown = session.peer_certificates().and_then(|chain| chain.first()).map(|one| one.clone().into_owned());
-        About { version: session.protocol_version().unwrap(), shown }
+        About { version: session.protocol_version().unwrap(), kind: session.handshake_kind().unwrap(), shown }
     }
 }
 
@@ -204,6 +213,7 @@ pub(crate) struct Line {
     raw: TcpStream,
     read: Vec<u8>,
     pub(crate) version: ProtocolVersion,
+    pub(crate) kind: HandshakeKind,
     /// The far end's own certificate.
     pub(crate) shown: Option<CertificateDer<'static>>,
     pub(crate) local: SocketAddr,
@@ -211,9 +221,9 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    fn new(stream: impl Duplex + 'static, raw: TcpStream, About { version, shown }: About) -> Line {
+    fn new(stream: impl Duplex + 'static, raw: TcpStream, About { version, kind, shown }: About) -> Line {
         let (local, remote) = (raw.local_addr().unwrap(), raw.peer_addr().unwrap());
-        Line { stream: Box::new(stream), raw, read: Vec::new(), version, shown, local, remote }
+        Line { stream: Box::new(stream), raw, read: Vec::new(), version, kind, shown, local, remote }
     }
 
     pub(crate) fn send(&mut self, text: &str) {
