@@ -187,7 +187,7 @@ impl End {
             self.counters.latched.set(0);
             self.stranger = None;
             self.silence = Silence::new(now);
-            self.keep_alive = KeepAlive::new(now);
+            self.keep_alive.again(now);
         }
         let watched = self.remote.as_ref().is_some_and(|before| before.watch_idle);
         if remote.watch_idle && !watched {

@@ -32,6 +32,18 @@ impl KeepAlive {
     pub(crate) fn new(now: Instant) -> KeepAlive {
         KeepAlive { since: now, probes: 0, sequence: 0, wanted: false }
     }
+    /// The far side is described anew. Numbers go on: SRTP sends none twice.
+    pub(crate) fn again(&mut self, now: Instant) {
+        *self = KeepAlive { sequence: self.sequence, ..KeepAlive::new(now) };
+    }
+    /// After a restart: the number that is next.
+    pub(crate) fn resumed(now: Instant, sequence: u16) -> KeepAlive {
+        KeepAlive { sequence, ..KeepAlive::new(now) }
+    }
+    /// The number that its next packet has.
+    pub(crate) fn sequence(&self) -> u16 {
+        self.sequence
+    }
     /// Sees whether one is due: `sent_at` is when something else left last, `heard` whether the far side has spoken.
     pub(crate) fn look(&mut self, now: Instant, sent_at: Option<Instant>, heard: bool) {
         let wait = if heard || self.probes >= PROBES { KEEP_ALIVE_INTERVAL } else { PROBE_INTERVAL };

@@ -51,3 +51,5 @@ pub const SRTP_MKI_BYTES: usize = 128;
 pub const SRTP_STREAMS: usize = 64;
 /// How far back a packet is told from its repetition (RFC 3711 §3.3.2 asks for 64 at least), in packets.
 pub const SRTP_REPLAY_PACKETS: u32 = 128;
+/// Keys of one direction that are remembered after a change; one that comes back after more is taken for a new one.
+pub const SRTP_FORMER_KEYS: usize = 4;

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use crate::counters::EndCounters;
 use crate::end::{End, Wire};
+use crate::keep_alive::KeepAlive;
 use crate::latch::Latch;
 use crate::rewrite::{Outgoing, OutgoingSnapshot};
 use crate::spec::{EndId, MediaId, RemoteSpec, WireSpec};
@@ -47,6 +48,9 @@ pub struct EndSnapshot {
     /// How far its SRTP has come.
     #[serde(default)]
     pub srtp: Option<SrtpSnapshot>,
+    /// The number of its next keep-alive packet.
+    #[serde(default)]
+    pub keep_alive: u16,
     /// What leaves it.
     pub outgoing: OutgoingSnapshot,
     /// RTP packets and bytes received, then sent.
@@ -67,6 +71,7 @@ impl EndSnapshot {
             rtp_source: end.latch.rtp(),
             rtcp_source: end.latch.rtcp(),
             srtp: end.srtp.as_ref().map(|srtp| srtp.snapshot()),
+            keep_alive: end.keep_alive.sequence(),
             outgoing: end.outgoing.snapshot(),
             counted: [&counters.rx_packets, &counters.rx_bytes, &counters.tx_packets, &counters.tx_bytes]
                 .map(|counter| counter.get()),
@@ -90,6 +95,7 @@ impl EndSnapshot {
             latch: Latch::locked(now, self.rtp_source, self.rtcp_source),
             reception: Reception::with_lost(self.lost),
             outgoing: Outgoing::restore(now, self.outgoing),
+            keep_alive: KeepAlive::resumed(now, self.keep_alive),
             ..End::new(now, self.end, self.serial, self.bind, counters)
         }
     }

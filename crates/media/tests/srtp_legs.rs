@@ -7,6 +7,7 @@ mod support;
 
 use support::*;
 use trunkgate_media::agent::{Settings, TrackSet};
+use trunkgate_media::limits::{PROBES, SRTP_FORMER_KEYS};
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::srtp::{Inbound, Outbound};
 use trunkgate_media::{
@@ -185,6 +186,63 @@ fn no_number_leaves_twice_when_the_old_key_comes_back() {
     assert_eq!(bench.rtp(B, B_RTP, 7), None);
     assert_eq!(bench.dropped(B, DropReason::SrtpRepeated), 1);
     assert!(bench.rtp(B, B_RTP, 9).is_some());
+}
+
+/// A far side that changes between two keys and moves each time, after which counters may begin at zero.
+#[test]
+fn no_number_leaves_or_is_taken_twice_under_keys_that_alternate() {
+    for suite in Suite::ALL {
+        let (mut bench, first, mut a) = secure_caller(suite);
+        let recorded = [a.say(false, &rtp(500)), a.say(true, &rtcp())];
+        bench.feed(A, false, A_RTP, &recorded[0]).unwrap();
+        bench.feed(A, true, A_RTCP, &recorded[1]).unwrap();
+        let sent = bench.feed(B, false, B_RTP, &rtp(7)).unwrap().1;
+        for n in 0..3 {
+            bench.set_remote(A, secure(&format!("192.0.2.1:500{n}"), &spec(suite, 30 + 2 * n)));
+            bench.feed(B, false, B_RTP, &rtp(8 + u16::from(n))).unwrap();
+        }
+        bench.set_remote(A, secure(A_RTP, &first));
+        bench.wait(2000);
+        let again = bench.feed(B, false, B_RTP, &rtp(7)).map(|(_, bytes)| bytes);
+        assert_ne!(again, Some(sent), "{suite:?}");
+        assert_eq!(bench.feed(A, false, A_RTP, &recorded[0]), None, "{suite:?}");
+        assert_eq!(bench.feed(A, true, A_RTCP, &recorded[1]), None, "{suite:?}");
+        // It goes on.
+        assert!(bench.feed(A, false, A_RTP, &a.say(false, &rtp(501))).is_some());
+        assert!(bench.feed(A, true, A_RTCP, &a.say(true, &rtcp())).is_some());
+        a.hear(false, &bench.feed(B, false, B_RTP, &rtp(20)).unwrap().1).unwrap();
+    }
+}
+
+#[test]
+fn so_many_former_keys_are_remembered() {
+    let comes_back_after = |others: usize| {
+        let (mut bench, first, _) = secure_caller(Suite::AeadAes128Gcm);
+        let sent = bench.feed(B, false, B_RTP, &rtp(7)).unwrap().1;
+        for n in 0..others {
+            bench.set_remote(A, secure("192.0.2.1:5000", &spec(Suite::AeadAes128Gcm, 30 + 2 * n as u8)));
+        }
+        bench.set_remote(A, secure(A_RTP, &first));
+        bench.feed(B, false, B_RTP, &rtp(7)).is_some_and(|(_, bytes)| bytes == sent)
+    };
+    assert!(!comes_back_after(SRTP_FORMER_KEYS) && comes_back_after(SRTP_FORMER_KEYS + 1));
+}
+
+/// Their numbers go on: the same again would be refused by our own SRTP, and the way to the far side fall shut.
+#[test]
+fn keep_alive_packets_leave_after_a_negotiation_and_a_restart() {
+    let (mut bench, spec, mut a) = secure_caller(Suite::AesCm128HmacSha1_80);
+    let mut heard = |bench: &mut Bench| {
+        let made = bench.run(u64::from(PROBES) * 1000);
+        let mine = made.iter().filter(|made| made.transmit.via == A);
+        mine.map(|made| a.hear(false, &made.bytes).unwrap()).count()
+    };
+    assert_eq!(heard(&mut bench), PROBES as usize);
+    bench.set_remote(A, secure(A_RTP, &spec));
+    assert_eq!(heard(&mut bench), PROBES as usize);
+    let text = serde_json::to_string(&bench.session.snapshot()).unwrap();
+    bench.session = Session::restore(bench.now, serde_json::from_str(&text).unwrap());
+    assert_eq!(heard(&mut bench), PROBES as usize);
 }
 
 /// Another end feeds the leg, as after a fallback or a transfer; numbers go on, and so does what is encrypted.

@@ -47,6 +47,15 @@ impl Inbound {
         }
         next
     }
+    /// What follows `last` where this one's key comes back: what was seen under it is not taken again, and counters go on.
+    pub(super) fn comes_back(self, last: &Inbound) -> Inbound {
+        let mut next = last.successor(&self.key);
+        for stream in next.streams.iter_mut() {
+            let Some(before) = self.streams.get(stream.ssrc()) else { continue };
+            (stream.rtp, stream.rtcp) = (before.rtp.advanced(stream.before), before.rtcp);
+        }
+        next
+    }
     /// Decrypts an RTP packet in place; it shrinks. One that does not authenticate is as it was where it may be tried
     /// `again` under another key.
     ///

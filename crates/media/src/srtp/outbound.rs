@@ -8,6 +8,7 @@ use super::replay::Window;
 use super::rtcp::{self, INDICES};
 use super::streams::{Stream, Streams, index_near};
 use crate::counters::DropReason;
+use crate::limits::SRTP_FORMER_KEYS;
 use crate::packet::PacketBuf;
 use crate::rtp::Head;
 
@@ -18,12 +19,20 @@ pub struct Outbound {
     rtp: Cipher,
     rtcp: Cipher,
     streams: Streams,
+    /// Keys that were in force before, the last one first, and how far each had come: one may come back.
+    former: Vec<(SrtpKey, Streams)>,
 }
 
 impl Outbound {
     /// Nothing sent yet.
     pub fn new(key: &SrtpKey) -> Outbound {
-        Outbound { rtp: Cipher::rtp(key), rtcp: Cipher::rtcp(key), streams: Streams::new(), key: key.clone() }
+        Outbound {
+            rtp: Cipher::rtp(key),
+            rtcp: Cipher::rtcp(key),
+            streams: Streams::new(),
+            key: key.clone(),
+            former: Vec::new(),
+        }
     }
     /// Goes on after a snapshot.
     pub fn restore(key: &SrtpKey, streams: &[Stream]) -> Outbound {
@@ -34,14 +43,25 @@ impl Outbound {
         self.streams.snapshot()
     }
     /// Goes on with a key: nothing happens where it is the same. Roll-over counters go on under another key too (RFC 3711
-    /// §3.3.1), unless they are to begin at zero (RFC 4568 §7.1.4). RTCP's index always goes on (RFC 3711 §3.4).
+    /// §3.3.1), unless they are to begin at zero (RFC 4568 §7.1.4); under one that comes back they never begin anew. RTCP's
+    /// index always goes on (RFC 3711 §3.4).
     pub fn set_key(&mut self, key: &SrtpKey, from_zero: bool) {
         if *key == self.key {
             return;
         }
-        (self.rtp, self.rtcp, self.key) = (Cipher::rtp(key), Cipher::rtcp(key), key.clone());
-        if from_zero {
-            self.streams.iter_mut().for_each(|stream| stream.rtp = Window::default());
+        let known = self.former.iter().position(|(former, _)| former == key).map(|at| self.former.remove(at).1);
+        let last = std::mem::replace(&mut self.key, key.clone());
+        self.former.truncate(SRTP_FORMER_KEYS - 1);
+        self.former.insert(0, (last, Streams::restore(&self.streams.snapshot())));
+        (self.rtp, self.rtcp) = (Cipher::rtp(key), Cipher::rtcp(key));
+        for stream in self.streams.iter_mut() {
+            let before = known.as_ref().and_then(|known| known.get(stream.ssrc())).map(|before| before.rtp);
+            stream.rtp = match before.filter(|before| before.highest().is_some()) {
+                Some(before) if from_zero => before,
+                Some(before) => before.advanced(stream.rtp.highest()),
+                None if from_zero => Window::default(),
+                None => stream.rtp,
+            };
         }
     }
     /// Whether a packet of this number can be sent, or was sent: not too far behind its stream's highest, and room for

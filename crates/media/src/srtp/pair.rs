@@ -7,7 +7,7 @@ use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::streams::Stream;
 use crate::counters::DropReason;
-use crate::limits::STRAGGLER_WINDOW;
+use crate::limits::{SRTP_FORMER_KEYS, STRAGGLER_WINDOW};
 use crate::packet::PacketBuf;
 use crate::spec::{RemoteSpec, SrtpSpec};
 
@@ -16,8 +16,10 @@ use crate::spec::{RemoteSpec, SrtpSpec};
 pub struct Pair {
     outbound: Outbound,
     inbound: Inbound,
-    /// The far side's key before a change, and until when packets under it are still on their way.
-    retired: Option<(Box<Inbound>, Instant)>,
+    /// The far side's keys before a change, the last one first: one may come back.
+    former: Vec<Inbound>,
+    /// Until when packets under the last one are still on their way.
+    retired: Option<Instant>,
     /// Where the far side was when `send` was agreed.
     far: Option<SocketAddr>,
     /// Whether it is in force.
@@ -52,9 +54,14 @@ impl Pair {
         let moved = far.is_some() && pair.far.is_some() && pair.far != far;
         pair.outbound.set_key(&spec.send, moved);
         if *pair.inbound.key() != spec.receive {
-            let next = pair.inbound.successor(&spec.receive);
-            let last = std::mem::replace(&mut pair.inbound, next);
-            pair.retired = now.checked_add(STRAGGLER_WINDOW).map(|until| (Box::new(last), until));
+            let known = pair.former.iter().position(|former| *former.key() == spec.receive);
+            let next = match known.map(|at| pair.former.remove(at)) {
+                Some(known) => known.comes_back(&pair.inbound),
+                None => pair.inbound.successor(&spec.receive),
+            };
+            pair.former.truncate(SRTP_FORMER_KEYS - 1);
+            pair.former.insert(0, std::mem::replace(&mut pair.inbound, next));
+            pair.retired = now.checked_add(STRAGGLER_WINDOW);
         }
         pair.far = far.or(pair.far);
         pair.active = true;
@@ -64,6 +71,7 @@ impl Pair {
         Pair {
             outbound: Outbound::new(&spec.send),
             inbound: Inbound::new(&spec.receive),
+            former: Vec::new(),
             retired: None,
             far: None,
             active: true,
@@ -98,12 +106,10 @@ impl Pair {
         let open = |inbound: &mut Inbound, packet: &mut PacketBuf, again: bool| {
             if rtcp { inbound.unprotect_rtcp(packet, again) } else { inbound.unprotect_rtp(packet, again) }
         };
-        if self.retired.as_ref().is_some_and(|(_, until)| now >= *until) {
-            self.retired = None;
-        }
+        self.retired = self.retired.filter(|until| now < *until);
         let opened = open(&mut self.inbound, packet, self.retired.is_some());
-        match &mut self.retired {
-            Some((retired, _)) => opened.or_else(|reason| open(retired, packet, false).map_err(|_| reason)),
+        match self.former.first_mut().filter(|_| self.retired.is_some()) {
+            Some(retired) => opened.or_else(|reason| open(retired, packet, false).map_err(|_| reason)),
             None => opened,
         }
     }

@@ -47,6 +47,14 @@ impl Window {
     pub(super) fn reaches(&self, index: u64) -> bool {
         self.highest.is_none_or(|highest| highest.saturating_sub(index) < u64::from(SRTP_REPLAY_PACKETS))
     }
+    /// The same indices, as seen by one who has come as far as `highest` meanwhile.
+    pub(super) fn advanced(mut self, highest: Option<u64>) -> Window {
+        if let Some((to, from)) = highest.zip(self.highest).filter(|(to, from)| to > from) {
+            let moved = u32::try_from(to - from).ok().and_then(|ahead| self.seen.checked_shl(ahead));
+            (self.highest, self.seen) = (highest, moved.unwrap_or(0));
+        }
+        self
+    }
     /// Remembers an index that [`Self::is_new`].
     pub(super) fn see(&mut self, index: u64) {
         match self.highest {
@@ -83,6 +91,21 @@ mod tests {
         assert!(!window.is_new(873) && !window.reaches(873) && !window.is_new(1000) && window.is_new(874));
         window.see(u64::MAX);
         assert!(!window.is_new(1001) && window.is_new(u64::MAX - 127));
+    }
+
+    #[test]
+    fn one_who_has_come_further_has_seen_the_same() {
+        let mut window = Window::default();
+        for index in [90, 100] {
+            window.see(index);
+        }
+        let further = window.advanced(Some(150));
+        let seen = |window: &Window| (0..=150).filter(|n| window.reaches(*n) && !window.is_new(*n)).collect::<Vec<_>>();
+        assert_eq!((further.highest(), seen(&further)), (Some(150), vec![90, 100]));
+        assert!(further.is_new(150) && !further.is_new(22));
+        assert_eq!((window.advanced(Some(99)), window.advanced(None)), (window, window));
+        assert_eq!(seen(&window.advanced(Some(1000))), Vec::<u64>::new());
+        assert_eq!(Window::default().advanced(Some(7)), Window::default());
     }
 
     proptest! {

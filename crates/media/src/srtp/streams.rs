@@ -24,6 +24,9 @@ impl Stream {
     fn new(ssrc: u32) -> Stream {
         Stream { ssrc, ..Stream::default() }
     }
+    pub(super) fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
 }
 
 /// The index of a packet by its 16 bits, near the highest one (RFC 3711 §3.3.1, appendix A). `None` where it would lie
