@@ -138,7 +138,11 @@ pub(crate) fn body_note(bytes: &[u8]) -> String {
             if words.next().is_some_and(|proto| proto.contains("RTP/SAVP")) {
                 kind.push_str(" SRTP");
             }
-            media.push((kind, words.take(NOTED.1).map(str::to_owned).collect()));
+            // A format is a number or a token; what else stands there (a line that was not ended) may be a key.
+            let is_format = |word: &&str| {
+                word.len() <= 32 && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._*".contains(&b))
+            };
+            media.push((kind, words.take_while(is_format).take(NOTED.1).map(str::to_owned).collect()));
         } else if let (Some(map), Some((_, payloads))) = (line.strip_prefix(b"a=rtpmap:"), media.last_mut()) {
             let map = String::from_utf8_lossy(map);
             let (number, encoding) = map.split_once(' ').unwrap_or_default();
@@ -230,6 +234,10 @@ mod tests {
         assert_eq!(body_note(mapped), "audio 4: G722 telephone-event 96, video 0: VP8");
         let secure = b"\r\n\r\nm=audio 4 RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:secret\r\n";
         assert_eq!(body_note(secure), "audio 4 SRTP: PCMU");
+        let damaged = b"\r\n\r\nm=audio 4 RTP/SAVP 0\ra=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:secret\r\n";
+        assert_eq!(body_note(damaged), "audio 4 SRTP: PCMU");
+        let damaged = b"\r\n\r\nm=audio 4 RTP/SAVP inline:secret c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0\r\n";
+        assert_eq!(body_note(damaged), "audio 4 SRTP: ");
         let answer = b"SIP/2.0 486 Busy Here\r\n\r\n";
         assert_eq!((first_line(answer), body_note(answer)), ("486 Busy Here".into(), String::new()));
         assert_eq!((first_line(b""), body_note(b"")), (String::new(), String::new()));
@@ -241,7 +249,9 @@ mod tests {
         assert!(phrase.starts_with("486 ]0;xaa") && phrase.len() == TRACE_TEXT_CHARS, "{phrase}");
         let media =
             body_note(format!("SIP/2.0 200 OK\r\n\r\nm=audio 4000 RTP/AVP \x1b[2J{}\n", "b".repeat(60_000)).as_bytes());
-        assert!(media.starts_with("audio 4000: [2Jbb") && media.len() == TRACE_TEXT_CHARS, "{media}");
+        assert_eq!(media, "audio 4000: ");
+        let kind = body_note(format!("\r\n\r\nm=\x1b[2J{} 4000 RTP/AVP 0\n", "b".repeat(60_000)).as_bytes());
+        assert!(kind.starts_with("[2Jbb") && kind.len() == TRACE_TEXT_CHARS, "{kind}");
         assert_eq!(first_line(format!("{} x", "M".repeat(60_000)).as_bytes()).len(), TRACE_TEXT_CHARS);
     }
 }

@@ -337,7 +337,10 @@ fn names(description: &Description) -> String {
     let live = description.media.iter().filter(|media| media.port != 0).take(limits::ANCHORED_STREAMS);
     list(live.map(|media| {
         let values = media.attributes.iter().filter(|a| a.is(CRYPTO)).filter_map(|a| a.value.as_deref());
-        let suites = values.filter_map(|value| value.split_ascii_whitespace().nth(1)).take(Suite::ALL.len());
+        // In a damaged line a key may stand there; no key has an underscore, and every suite.
+        let is_suite = |name: &&str| name.contains('_') && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let suites = values.filter_map(|value| value.split_ascii_whitespace().nth(1).filter(is_suite));
+        let suites = suites.take(Suite::ALL.len());
         let suites = list(suites.map(plain));
         let with = if media.attribute(CRYPTO).is_some() { format!(" with {suites}") } else { String::new() };
         format!("{} {}{with}", plain(&media.kind), plain(&media.proto))

@@ -113,9 +113,15 @@ fn rfc3261_20_43_refusals_of_srtp_name_both_lists() {
             "offered audio RTP/SAVP with AES_CM_128_HMAC_SHA1_80; allowed RTP/AVP",
         ),
         (
-            audio("RTP/SAVP", &["1 \"x inline:abc"]),
+            audio("RTP/SAVP", &["1 F8_128_HMAC_SHA1_80 inline:abc"]),
             Srtp::Optional,
-            "offered audio RTP/SAVP with ?x; allowed RTP/AVP, RTP/SAVP with AES_CM_128_HMAC_SHA1_80, ",
+            "offered audio RTP/SAVP with F8_128_HMAC_SHA1_80; allowed RTP/AVP, RTP/SAVP with AES_CM_128_HMAC_SHA1_80, ",
+        ),
+        // Where the suite should stand a key may.
+        (
+            audio("RTP/SAVP", &["1 inline:c2VjcmV0", "2 c2VjcmV0", "3 \"AES_x", "4"]),
+            Srtp::Required,
+            "offered audio RTP/SAVP with nothing; allowed RTP/SAVP with ",
         ),
         (audio("UDP/TLS/RTP/SAVPF", &[]), Srtp::Off, "offered audio UDP/TLS/RTP/SAVPF; allowed RTP/AVP"),
     ] {
