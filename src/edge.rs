@@ -22,8 +22,9 @@ use trunkgate_route::{Table, Transport};
 use trunkgate_sip::ListenerId;
 
 use crate::config::Config;
-use crate::dns::{Addresses, Lookups};
+use crate::dns::Resolver;
 use crate::handle::{Handle, Load, Order, Phase, Running, Shared};
+use crate::names::{Found, NameQuestion, Names};
 use crate::reload::stamps;
 use crate::reports::{CallRecords, ReportOrder};
 use crate::signalling::Signalling;
@@ -108,15 +109,17 @@ impl Edge {
         let (workers, media) = Workers::start(config.media.threads).map_err(system("a media worker"))?;
 
         let listeners: Vec<Listener> = bound.iter().map(listener).collect();
+        let resolver = Resolver::new(&listeners).map_err(system("the resolver of names"))?;
         let interfaces = interfaces::read();
         let addressing = addressing(&config, &listeners, &interfaces);
-        let table = Arc::new(Table::new(config.definition(&Addresses::new())));
+        let table = Arc::new(Table::new(config.definition(&Found::new())));
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
         let message_bytes = config.limits.sip_message_bytes;
         let shared = shared(config, listeners.clone(), interfaces, settings, &workers);
 
         let (orders, orders_in) = mpsc::channel(limits::ORDERS);
         let (reports, reports_in) = mpsc::channel(limits::REPORTS);
+        let (names_in, names) = mpsc::channel(limits::NAME_QUESTIONS);
         let (load_in, load) = watch::channel(Load::default());
         let (table_in, table_seen) = watch::channel(Arc::clone(&table));
         let handle =
@@ -134,12 +137,13 @@ impl Edge {
                 workers,
                 media,
                 orders: orders_in,
-                lookups: Lookups::default(),
+                names: names_in,
                 reports,
                 table: table_in,
                 load: load_in,
                 shared,
                 failed: VecDeque::new(),
+                unasked: VecDeque::new(),
                 leaving: VecDeque::new(),
             })
         };
@@ -152,7 +156,7 @@ impl Edge {
             auxiliary: None,
             stop: Arc::default(),
         };
-        edge.start_auxiliary(http, records, reports_in).map_err(system("the HTTP server"))?;
+        edge.start_auxiliary(http, records, reports_in, (resolver, names)).map_err(system("the HTTP server"))?;
         Ok(edge)
     }
 
@@ -162,10 +166,12 @@ impl Edge {
         http: TcpListener,
         records: CallRecords,
         reports: mpsc::Receiver<ReportOrder>,
+        (resolver, questions): (Resolver, mpsc::Receiver<NameQuestion>),
     ) -> io::Result<()> {
         let (settled, wait) = sync_channel(1);
         let (handle, stop) = (self.handle.clone(), Arc::clone(&self.stop));
-        let auxiliary = Auxiliary { http, records, reports, handle, stop, settled };
+        let names = Names::new(resolver, handle.clone(), questions, settled);
+        let auxiliary = Auxiliary { http, records, reports, handle, stop, names };
         let (builder, runtime) = runtime("auxiliary")?;
         self.auxiliary = Some(builder.spawn(move || {
             runtime.block_on(auxiliary.run());
@@ -279,15 +285,8 @@ fn shared(
 ) -> Arc<Shared> {
     let now = Timestamp::now();
     let stamps = stamps(&config);
-    let running = Running {
-        boot: config.clone(),
-        config,
-        warnings: 0,
-        loaded_at: now,
-        names: Addresses::new(),
-        interfaces,
-        stamps,
-    };
+    let running =
+        Running { boot: config.clone(), config, warnings: 0, loaded_at: now, names: Found::new(), interfaces, stamps };
     Arc::new(Shared {
         started: Instant::now(),
         started_at: now,
@@ -302,6 +301,7 @@ fn shared(
         cdr_failures: Counter::default(),
         pulse: Mutex::default(),
         refresh: Notify::new(),
+        renamed: Notify::new(),
         tls: watch::Sender::new(Arc::new(settings)),
     })
 }
@@ -342,19 +342,21 @@ struct Auxiliary {
     reports: mpsc::Receiver<ReportOrder>,
     handle: Handle,
     stop: Arc<Notify>,
-    settled: SyncSender<()>,
+    names: Names,
 }
 
 impl Auxiliary {
     async fn run(self) {
-        let Auxiliary { http, records, reports, handle, stop, settled } = self;
+        let Auxiliary { http, records, reports, handle, stop, names } = self;
         let writer = tokio::spawn(records.serve(reports, Arc::clone(&handle.shared)));
-        let refresher = tokio::spawn(reload::keep_fresh(handle.clone(), settled));
+        let refresher = tokio::spawn(reload::keep_fresh(handle.clone()));
+        let names = tokio::spawn(names.keep());
         let server = tokio::spawn(admin::serve(http, handle.clone()));
         stop.notified().await;
         refresher.abort();
         server.abort();
-        let _ = (refresher.await, server.await);
+        names.abort();
+        let _ = (refresher.await, server.await, names.await);
         // The signalling loop has ended before: no record comes after this.
         if handle.reports.send(ReportOrder::End).await.is_ok() {
             let _ = writer.await;

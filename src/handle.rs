@@ -17,8 +17,8 @@ use trunkgate_media::counters::Counter;
 use trunkgate_route::Table;
 
 use crate::config::Config;
-use crate::dns::Addresses;
 use crate::edge::Listener;
+use crate::names::Found;
 use crate::reload::Stamp;
 use crate::reports::ReportOrder;
 use crate::transport::{Settings, SocketCounters};
@@ -90,8 +90,8 @@ pub(crate) struct Running {
     pub(crate) warnings: usize,
     /// When it was read.
     pub(crate) loaded_at: Timestamp,
-    /// Addresses of the peers' names.
-    pub(crate) names: Addresses,
+    /// What the peers' names were found to be.
+    pub(crate) names: Found,
     /// The machine's addresses.
     pub(crate) interfaces: Interfaces,
     /// The files of certificates as they were when they were read.
@@ -114,8 +114,10 @@ pub(crate) struct Shared {
     pub(crate) cdr_failures: Counter,
     /// Each worker's turns as last looked at, and when they had changed.
     pub(crate) pulse: Mutex<Vec<(u64, Instant)>>,
-    /// Wakes the refresher of names and interfaces.
+    /// Wakes the refresher of interfaces.
     pub(crate) refresh: Notify,
+    /// Wakes whoever keeps the names: others are wanted.
+    pub(crate) renamed: Notify,
     /// Certificates and trust in force.
     pub(crate) tls: watch::Sender<Arc<Settings>>,
 }

@@ -18,6 +18,7 @@ pub mod journal;
 mod ladder;
 pub mod limits;
 pub mod log;
+pub mod names;
 pub mod notify;
 pub mod preset;
 pub mod reload;

@@ -56,16 +56,30 @@ pub const LINGER_SECONDS: u64 = 2;
 pub const TRANSPORT_EVENTS: usize = 1024;
 /// Questions and orders that wait for the signalling loop.
 pub const ORDERS: usize = 256;
+/// Questions of calls about names that wait for whoever keeps the names; more find nothing.
+pub const NAME_QUESTIONS: usize = 256;
 /// Names looked up at once for calls; more find nothing.
 pub const LOOKUPS: usize = 128;
-/// How long one look-up may take, in seconds.
+/// Names that are kept, those of peers included; calls find nothing about further ones.
+pub const NAMES: usize = 1024;
+/// How long the answer to one question to DNS may take, in seconds.
 pub const LOOKUP_SECONDS: u64 = 2;
-/// How often the peers' names are looked up again, in seconds.
-pub const NAMES_REFRESH_SECONDS: u64 = 60;
+/// How long one name server may take before it is asked again or another is, in milliseconds.
+pub const NAME_SERVER_MILLISECONDS: u64 = 1000;
+/// Records of one answer of DNS that are looked at.
+pub const DNS_RECORDS: usize = 64;
+/// What was found of a name is asked for again after this time at the earliest, in seconds.
+pub const NAME_LEAST_SECONDS: u64 = 5;
+/// The same at the latest: a file of hosts says nothing of when it changes.
+pub const NAME_MOST_SECONDS: u64 = 600;
+/// The same where DNS does not say, in seconds.
+pub const NAME_UNSAID_SECONDS: u64 = 60;
+/// A name that is not found is asked for again after this time at the latest, in seconds.
+pub const NAME_PAUSE_SECONDS: u64 = 300;
+/// Changed names wait this long for others before they are put in force, in milliseconds.
+pub const NAMES_PATIENCE_MILLISECONDS: u64 = 100;
 /// How often the machine's addresses are read again, in seconds.
 pub const INTERFACES_REFRESH_SECONDS: u64 = 30;
-/// Addresses kept of one name.
-pub const ADDRESSES_PER_NAME: usize = 16;
 /// Call records that wait to be written; more are lost and counted.
 pub const REPORTS: usize = 8192;
 /// Lines in the journal of live calls beyond two for each, before it is written anew.

@@ -7,20 +7,20 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
+use tokio::time::{Instant, interval, interval_at};
 use trunkgate_call::Input;
 use trunkgate_route::Table;
 
 use crate::config::{self, Config, Diagnostic, Listen};
-use crate::handle::{Gone, Handle, Phase};
+use crate::handle::{Gone, Handle};
+use crate::names::Found;
 use crate::reports::ReportOrder;
 use crate::transport::Settings;
-use crate::{dns, edge, interfaces, limits, log};
+use crate::{edge, interfaces, limits, log};
 
 /// What a reload did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -116,21 +116,17 @@ impl Handle {
         log::set_level(&config.log.level);
         let _ = self.reports.send(ReportOrder::Reopen(config.cdr_file.clone())).await;
         self.shared.refresh.notify_one();
+        self.shared.renamed.notify_one();
         Ok(done)
     }
 
-    /// Looks the peers' names up; a change of addresses becomes a new table.
-    async fn refresh_names(&self) -> Result<(), Gone> {
-        let names = self.shared.running(|running| running.config.hosts());
-        let found = dns::look_up_all(names.clone()).await;
+    /// Makes a new table of what the peers' names were found to be, where that has changed.
+    pub(crate) async fn put_names_in_force(&self, found: Found) -> Result<(), Gone> {
         let table = self.shared.running(|running| {
-            let mut now = running.names.clone();
-            now.retain(|name, _| names.contains(name));
-            now.extend(found);
-            if now == running.names {
+            if found == running.names {
                 return None;
             }
-            running.names = now;
+            running.names = found;
             Some(Arc::new(Table::new(running.config.definition(&running.names))))
         });
         match table {
@@ -195,18 +191,15 @@ impl Handle {
     }
 }
 
-/// Keeps names and interfaces as they are in the world; `settled` is told after the first pass.
-pub(crate) async fn keep_fresh(handle: Handle, settled: SyncSender<()>) {
-    let mut names = interval(Duration::from_secs(limits::NAMES_REFRESH_SECONDS));
+/// Keeps interfaces and certificates as they are in the world.
+pub(crate) async fn keep_fresh(handle: Handle) {
     let every = Duration::from_secs(limits::INTERFACES_REFRESH_SECONDS);
     let mut addresses = interval_at(Instant::now() + every, every);
     let every = Duration::from_secs(limits::CERTIFICATES_REFRESH_SECONDS);
     let mut certificates = interval_at(Instant::now() + every, every);
     let mut expiry = interval(Duration::from_secs(limits::CERTIFICATE_WARNING_SECONDS));
-    names.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let done = tokio::select! {
-            _ = names.tick() => handle.refresh_names().await,
             _ = addresses.tick() => handle.refresh_interfaces().await,
             _ = certificates.tick() => {
                 handle.refresh_certificates();
@@ -216,14 +209,8 @@ pub(crate) async fn keep_fresh(handle: Handle, settled: SyncSender<()>) {
                 handle.warn_of_expiry();
                 continue;
             }
-            () = handle.shared.refresh.notified() => match handle.refresh_interfaces().await {
-                Ok(()) => handle.refresh_names().await,
-                gone => gone,
-            },
+            () = handle.shared.refresh.notified() => handle.refresh_interfaces().await,
         };
-        if handle.phase() == Phase::Starting {
-            let _ = settled.try_send(());
-        }
         if done.is_err() {
             return;
         }

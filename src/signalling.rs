@@ -8,13 +8,13 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
 use tokio::sync::watch;
-use trunkgate_call::{Gateway, Input, Output, QueryId, Resolved};
+use trunkgate_call::{Gateway, Input, Output, QueryId};
 use trunkgate_media::{Event, MediaId};
 use trunkgate_route::Table;
 use trunkgate_sip::{Flow, Transmit};
 
-use crate::dns::Lookups;
 use crate::handle::{Load, Order, Shared};
+use crate::names::NameQuestion;
 use crate::reports::{self, ReportOrder};
 use crate::transport::{Arrival, Transports};
 use crate::worker::Workers;
@@ -27,7 +27,8 @@ pub(crate) struct Signalling {
     pub(crate) workers: Workers,
     pub(crate) media: UnboundedReceiver<(MediaId, Event)>,
     pub(crate) orders: Receiver<Order>,
-    pub(crate) lookups: Lookups,
+    /// To whoever keeps the names.
+    pub(crate) names: Sender<NameQuestion>,
     pub(crate) reports: Sender<ReportOrder>,
     /// Read by whoever accepts connections.
     pub(crate) table: watch::Sender<Arc<Table>>,
@@ -36,6 +37,8 @@ pub(crate) struct Signalling {
     pub(crate) shared: Arc<Shared>,
     /// Sends that failed while outputs were carried out: inputs of the same turn.
     pub(crate) failed: VecDeque<Flow>,
+    /// Questions about names that found no room: answered with nothing in the same turn.
+    pub(crate) unasked: VecDeque<QueryId>,
     /// Messages that leave at the end of the turn.
     pub(crate) leaving: VecDeque<Transmit>,
 }
@@ -44,7 +47,6 @@ pub(crate) struct Signalling {
 enum Wake {
     Arrival(Option<Arrival>),
     Media(MediaId, Event),
-    Resolved(QueryId, Vec<Resolved>),
     Order(Option<Order>),
     Deadline,
 }
@@ -67,7 +69,6 @@ impl Signalling {
         tokio::select! {
             arrival = self.transports.ready() => Wake::Arrival(arrival),
             Some((id, event)) = self.media.recv() => Wake::Media(id, event),
-            (query, found) = self.lookups.next() => Wake::Resolved(query, found),
             order = self.orders.recv() => Wake::Order(order),
             () = sleep_until(deadline) => Wake::Deadline,
         }
@@ -80,7 +81,6 @@ impl Signalling {
             Wake::Arrival(Some(arrival)) => self.arrival(now, arrival),
             Wake::Arrival(None) | Wake::Deadline => {}
             Wake::Media(id, event) => self.input(now, Input::Media { id, event }),
-            Wake::Resolved(query, addresses) => self.input(now, Input::Resolved { query, addresses }),
             Wake::Order(order) => go_on &= self.order(now, order),
         }
         for _ in 0..limits::BATCH_ITEMS {
@@ -167,8 +167,10 @@ impl Signalling {
                     self.failed.push_back(flow);
                 }
             }
-            let Some(flow) = self.failed.pop_front() else { return };
-            self.guarded(now, |gateway| gateway.handle_input(now, Input::TransportFailed { flow }));
+            let failed = self.failed.pop_front().map(|flow| Input::TransportFailed { flow });
+            let unasked = || self.unasked.pop_front().map(|query| Input::Resolved { query, servers: Vec::new() });
+            let Some(input) = failed.or_else(unasked) else { return };
+            self.guarded(now, |gateway| gateway.handle_input(now, input));
         }
     }
 
@@ -176,7 +178,11 @@ impl Signalling {
         match output {
             Output::Transmit(transmit) => self.leaving.push_back(transmit),
             Output::Media { id, command } => self.workers.send(id, command),
-            Output::Resolve { query, host, port, transport } => self.lookups.begin(query, host, port, transport),
+            Output::Resolve { query, destination } => {
+                if self.names.try_send((query, destination)).is_err() {
+                    self.unasked.push_back(query);
+                }
+            }
             Output::Began(call) => reports::hand_over_begun(&self.reports, call),
             Output::Report(record) => reports::hand_over(&self.reports, record, &self.shared.cdr_failures),
             Output::Log(line) => log::call_event(&line),

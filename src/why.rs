@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use trunkgate_route::{CallInfo, Matched, Plan, Table, Target};
 
 use crate::cli::Why;
-use crate::dns::Addresses;
+use crate::names::Found;
 use crate::{client, run};
 
 /// Explains a call: by the file, as `check` reads it (host names of peers are not looked up), or with `--url` by the
@@ -25,7 +25,7 @@ pub fn run(config: Option<&Path>, verb: &Why) -> ExitCode {
         return client::why(config, &verb.remote, &question, show);
     }
     let Some((config, _)) = run::load(config) else { return ExitCode::from(run::USAGE) };
-    match explain(&Table::new(config.definition(&Addresses::new())), &question) {
+    match explain(&Table::new(config.definition(&Found::new())), &question) {
         Ok(answer) => {
             client::say(&show(&answer));
             ExitCode::SUCCESS

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use trunkgate::config::{self, Config};
-use trunkgate_route::{CallInfo, Table, Target};
+use trunkgate_route::{CallInfo, Server, Table, Target};
 
 /// Loads a file; nothing may be found but an overlap with this machine's ephemeral ports.
 fn accepted(path: &Path) -> Config {
@@ -32,8 +32,10 @@ fn the_whole_file_is_accepted_and_bound_to_loopback() {
     assert!(config.listen.iter().all(|listen| listen.address.ip().is_loopback()));
     assert!(config.media.address.iter().all(|address| address.is_loopback()));
     assert!(config.http.address.ip().is_loopback());
-    assert!(config.trunks.iter().flat_map(|trunk| &trunk.peers).all(|peer| peer.addresses[0].is_loopback()));
-    assert!(config.hosts().is_empty());
+    assert!(
+        config.trunks.iter().flat_map(|trunk| &trunk.peers).all(|peer| peer.addresses().all(|ip| ip.is_loopback()))
+    );
+    assert!(config.destinations().is_empty());
     let table = Table::new(config.definition(&HashMap::new()));
     let route = |from, called| {
         let plan = table.plan(&CallInfo { from, called, caller: "+14155550000" }, &mut |_| 0)?;
@@ -95,9 +97,14 @@ fn every_example_is_accepted() {
 #[test]
 fn peers_get_their_addresses_from_the_name_service() {
     let config = accepted(&folder().join("examples/two-carriers.toml"));
-    assert_eq!(config.hosts(), ["sbc1.cheap.example", "sbc2.cheap.example", "backup.cheap.example"]);
-    let resolved = HashMap::from([("sbc1.cheap.example".to_owned(), vec!["192.0.2.1".parse().unwrap()])]);
-    let table = Table::new(config.definition(&resolved));
+    let destinations = config.destinations();
+    let hosts: Vec<&str> = destinations.iter().map(|destination| destination.host.as_str()).collect();
+    assert_eq!(hosts, ["sbc1.cheap.example", "sbc2.cheap.example", "backup.cheap.example"]);
+    let transport = destinations[0].transport;
+    let addresses = vec!["192.0.2.1".parse().unwrap()];
+    let server = Server { transport, port: 5070, tier: 0, priority: 0, weight: 0, addresses };
+    let found = HashMap::from([(destinations[0].clone(), vec![server])]);
+    let table = Table::new(config.definition(&found));
     assert_eq!(table.trunk_of("192.0.2.1:5060".parse().unwrap()).unwrap().name.as_ref(), "cheap");
     let call = CallInfo { from: "pbx", called: "+12125550100", caller: "" };
     let plan = table.plan(&call, &mut |_| 0).unwrap();

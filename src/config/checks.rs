@@ -146,7 +146,7 @@ fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
         let speaks = |placed: &&&PlacedListen| {
             let address = placed.listen.address;
             // A listener's sockets are of one family only; a name may have addresses of either.
-            let family = peer.addresses.first().is_none_or(|ip| address.is_ipv6() != ip.to_canonical().is_ipv4());
+            let family = peer.addresses().next().is_none_or(|ip| address.is_ipv6() != ip.to_canonical().is_ipv4());
             placed.listen.transport == peer.transport && family
         };
         let unvouched = |placed: &&PlacedListen| placed.listen.tls.as_ref().is_some_and(|tls| tls.own.is_none());
@@ -157,7 +157,7 @@ fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
             findings.warning(code::NO_CERTIFICATE, Some(span.clone()), message, help);
         }
         if !listeners.iter().any(|placed| speaks(&placed)) {
-            let (family, any) = match peer.addresses.first() {
+            let (family, any) = match peer.addresses().next() {
                 Some(ip) if ip.to_canonical().is_ipv6() => ("IPv6 ", "[::]"),
                 Some(_) => ("IPv4 ", "0.0.0.0"),
                 None => ("", "0.0.0.0"),
@@ -260,7 +260,8 @@ fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
                 }
                 Some(_) => {}
             },
-            TargetSpec::Uri { uri, transport, .. } => {
+            TargetSpec::Uri { uri, destination } => {
+                let transport = &destination.transport;
                 if !draft.listen_is_partial && !draft.listen.iter().any(|placed| placed.listen.transport == *transport)
                 {
                     let message = format!("no listener is for {}, which {uri} wants", transport.as_str());

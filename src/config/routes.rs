@@ -141,8 +141,8 @@ fn target(text: &str, span: Span, numbers: &Numbers, findings: &mut Findings) ->
     match kind {
         "trunk" => trunk_target(text, rest, span, numbers, findings),
         "sip" | "sips" => {
-            let SipAddress { host, port, transport, .. } = sip_uri(text, "a target", span, findings)?;
-            Some(TargetSpec::Uri { uri: text.to_owned(), host, port, transport })
+            let SipAddress { destination, .. } = sip_uri(text, "a target", span, findings)?;
+            Some(TargetSpec::Uri { uri: text.to_owned(), destination })
         }
         "agent" if rest.is_empty() => {
             findings.error(code::BAD_TARGET, span, format!("\"{text}\" names no agent"), "agent:NAME");

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 
 use toml::Spanned;
-use trunkgate_route::{Peer, SendNumbers, Srtp, Transport, Trunk};
+use trunkgate_route::{Destination, Peer, SendNumbers, Srtp, Transport, Trunk};
 use trunkgate_sip::{Scheme, Uri};
 
 use super::code;
@@ -201,28 +201,25 @@ fn read_peer<'a>(key: &str, value: &'a Value<'a>, findings: &mut Findings) -> Op
 }
 
 fn peer_of_uri(text: &str, span: Span, findings: &mut Findings) -> Option<Peer> {
-    let SipAddress { user, host, port, transport } = sip_uri(text, "a peer", span.clone(), findings)?;
+    let SipAddress { user, destination } = sip_uri(text, "a peer", span.clone(), findings)?;
     if !user.is_empty() {
         let help = format!("without `{user}@`: a peer is a host, the called number comes before it");
         findings.error(code::BAD_ADDRESS, span, format!("\"{text}\" has a user part"), help);
         return None;
     }
-    let address: Option<IpAddr> = host.parse().ok();
+    let address: Option<IpAddr> = destination.host.parse().ok();
     if address.is_some_and(|address| address.is_unspecified() || address.is_multicast()) {
         findings.error(code::BAD_ADDRESS, span, format!("\"{text}\" is no host"), "the address that it sends from");
         return None;
     }
-    let addresses = address.into_iter().collect();
-    Some(Peer { uri: text.to_owned(), host, port, transport, priority: 0, weight: 0, addresses })
+    Some(Peer::to(text.to_owned(), destination))
 }
 
 /// The parts of a SIP URI that say where it leads.
 #[derive(Debug)]
 pub(super) struct SipAddress {
     pub(super) user: String,
-    pub(super) host: String,
-    pub(super) port: Option<u16>,
-    pub(super) transport: Transport,
+    pub(super) destination: Destination,
 }
 
 /// Reads a `sip:` or `sips:` URI; `what` names its place in messages.
@@ -268,5 +265,8 @@ pub(super) fn sip_uri(text: &str, what: &str, span: Span, findings: &mut Finding
         findings.error(code::BAD_ADDRESS, span, message, "`transport` is the only one");
         return None;
     }
-    Some(SipAddress { user: uri.user.to_owned(), host: uri.host.host.to_owned(), port: uri.host.port, transport })
+    // With `sips`, `tcp` says no more than what TLS runs over.
+    let is_fixed = uri.scheme == Scheme::Sip && uri.param("transport").is_some();
+    let (host, port) = (uri.host.host.to_owned(), uri.host.port);
+    Some(SipAddress { user: uri.user.to_owned(), destination: Destination { host, port, transport, is_fixed } })
 }

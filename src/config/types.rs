@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use trunkgate_media::LatchMode;
-use trunkgate_route::{Agent, Definition, Numbers, Route, Transport, Trunk};
+use trunkgate_route::{Agent, Definition, Destination, Numbers, Route, Server, Transport, Trunk};
 
 /// The whole configuration, defaults filled in.
 #[derive(Debug, Clone)]
@@ -184,24 +184,23 @@ impl Config {
         });
         of_listeners.chain(of_trunks).flatten().map(PathBuf::as_path).collect()
     }
-    /// Host names of peers that a name service has to be asked for, each once.
-    pub fn hosts(&self) -> Vec<String> {
-        let mut hosts: Vec<String> = Vec::new();
-        for peer in self.trunks.iter().flat_map(|trunk| &trunk.peers) {
-            if peer.addresses.is_empty() && !hosts.contains(&peer.host) {
-                hosts.push(peer.host.clone());
+    /// Where peers are that a name service has to be asked for, each once.
+    pub fn destinations(&self) -> Vec<Destination> {
+        let mut all: Vec<Destination> = Vec::new();
+        for peer in self.trunks.iter().flat_map(|trunk| &trunk.peers).filter(|peer| peer.servers.is_empty()) {
+            let destination = peer.destination();
+            if !all.contains(&destination) {
+                all.push(destination);
             }
         }
-        hosts
+        all
     }
-    /// What the routing table is built from; `resolved` has the addresses of [`Config::hosts`] as far as known.
-    pub fn definition(&self, resolved: &HashMap<String, Vec<IpAddr>>) -> Definition {
+    /// What the routing table is built from; `found` has the servers of [`Config::destinations`] as far as known.
+    pub fn definition(&self, found: &HashMap<Destination, Vec<Server>>) -> Definition {
         let mut trunks = self.trunks.clone();
-        for peer in trunks.iter_mut().flat_map(|trunk| &mut trunk.peers) {
-            if peer.addresses.is_empty()
-                && let Some(addresses) = resolved.get(&peer.host)
-            {
-                peer.addresses.clone_from(addresses);
+        for peer in trunks.iter_mut().flat_map(|trunk| &mut trunk.peers).filter(|peer| peer.servers.is_empty()) {
+            if let Some(servers) = found.get(&peer.destination()) {
+                peer.servers.clone_from(servers);
             }
         }
         Definition {

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 use trunkgate_call::Identity;
-use trunkgate_route::{Table, Transport, Trunk};
+use trunkgate_route::{Peer, Table, Transport, Trunk};
 use webpki::KeyUsage;
 
 use super::verifier::{Clients, Servers};
@@ -282,7 +282,9 @@ impl Tls {
 
 /// The host that a trunk's certificate must be for at an address: that of the peer there, else of its first over TLS.
 fn host_of(trunk: &Trunk, remote: SocketAddr) -> Option<String> {
-    let over_tls = || trunk.peers.iter().filter(|peer| peer.transport == Transport::Tls);
-    let there = over_tls().find(|peer| peer.addresses.iter().any(|ip| ip.to_canonical() == remote.ip()));
+    let is_tls =
+        |peer: &&Peer| peer.transport == Transport::Tls || peer.servers.iter().any(|s| s.transport == Transport::Tls);
+    let over_tls = || trunk.peers.iter().filter(is_tls);
+    let there = over_tls().find(|peer| peer.addresses().any(|ip| ip.to_canonical() == remote.ip()));
     there.or_else(|| over_tls().next()).map(|peer| peer.host.clone())
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test file uses its part
 
 pub(crate) mod calls;
+pub(crate) mod dns;
 pub(crate) mod sip;
 pub(crate) mod tls;
 
@@ -40,7 +41,7 @@ pub(crate) fn write(config: &str) -> (Arc<tempfile::TempDir>, PathBuf) {
 /// The binary, with nothing of the environment that it would read.
 pub(crate) fn trunkgate(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trunkgate"));
-    for name in ["TRUNKGATE_CONFIG", "TRUNKGATE_TOKEN", "TRUNKGATE_LOG", "NOTIFY_SOCKET", "WATCHDOG_USEC"] {
+    for name in ["TRUNKGATE_CONFIG", "TRUNKGATE_TOKEN", "TRUNKGATE_LOG", "NOTIFY_SOCKET", "WATCHDOG_USEC", "TRUNKGATE_DNS"] {
         command.env_remove(name);
     }
     command.args(arguments);

@@ -1,16 +1,16 @@
 //! One target that is being tried: its ways (peers and their addresses) in order, and what its answers mean.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use trunkgate_media::canonical;
-use trunkgate_route::{Agent, Peer, Target, TargetSpec, Transport, Trunk};
+use trunkgate_route::{Agent, Destination, Peer, Server, Target, TargetSpec, Transport, Trunk};
 
 use crate::answer::{Failure, seen_code};
 use crate::controller::StepResult;
-use crate::io::{QueryId, Resolved};
+use crate::io::QueryId;
 use crate::limits::{ADDRESSES_PER_PEER, AGENT_NEWS_SECONDS, RING_SECONDS, URI_NO_RESPONSE_SECONDS, URI_RING_SECONDS};
 use crate::reason::ReasonSlug;
 
@@ -22,11 +22,9 @@ const URI_FAILOVER_ON: [u16; 7] = [408, 429, 480, 500, 502, 503, 504];
 pub(crate) struct Way {
     /// The peer as written; names it in logs and metrics.
     pub(crate) peer: String,
-    /// Host for the Request-URI.
-    pub(crate) host: String,
-    /// Port for the Request-URI, where written.
-    pub(crate) port: Option<u16>,
-    /// Transport.
+    /// Where its URI leads: host and port for the Request-URI.
+    pub(crate) destination: Destination,
+    /// Transport: that of the URI, or the one that DNS names.
     pub(crate) transport: Transport,
     /// Where it is; `None` until its host has been looked up.
     pub(crate) address: Option<SocketAddr>,
@@ -35,10 +33,17 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    fn new(peer: String, host: String, port: Option<u16>, transport: Transport) -> Way {
-        let literal: Option<IpAddr> = host.parse().ok();
-        let address = literal.map(|ip| SocketAddr::new(ip, port.unwrap_or(transport.default_port())));
-        Way { peer, host, port, transport, address, plain: false }
+    /// The ways to a peer: one for each address of its servers, or the one that has to be looked up.
+    fn all(peer: String, destination: Destination, servers: &[Server]) -> Vec<Way> {
+        let way = Way { peer, transport: destination.transport, destination, address: None, plain: false };
+        if servers.is_empty() { vec![way] } else { way.at(servers) }
+    }
+
+    /// The same for each address of the servers, in order, as many as are tried.
+    fn at(&self, servers: &[Server]) -> Vec<Way> {
+        let sockets = servers.iter().flat_map(|server| server.sockets().map(|socket| (server.transport, socket)));
+        let way = |(transport, socket)| Way { transport, address: Some(canonical(socket)), ..self.clone() };
+        sockets.take(ADDRESSES_PER_PEER).map(way).collect()
     }
 }
 
@@ -93,14 +98,15 @@ impl Attempt {
         let (spec, mut called) = (target.spec(), None);
         let (trunk, number, uri, ring_timeout, no_response_timeout, left) = match target {
             Target::Trunk { trunk, number, peers } => {
-                let way = |p: Peer| Way::new(p.uri, p.host, p.port, p.transport);
+                let ways = |p: Peer| Way::all(p.uri.clone(), p.destination(), &p.servers);
                 let times = (ring(trunk.ring_timeout), trunk.no_response_timeout);
-                (Some(trunk), number, None, times.0, times.1, peers.into_iter().map(way).collect())
+                (Some(trunk), number, None, times.0, times.1, peers.into_iter().flat_map(ways).collect())
             }
-            Target::Uri { uri, host, port, transport } => {
-                let way = Way::new(uri.clone(), host, port, transport);
+            Target::Uri { uri, destination } => {
+                let servers: Vec<Server> = destination.literal().into_iter().collect();
+                let ways = VecDeque::from(Way::all(uri.clone(), destination, &servers));
                 let ring = ring(Duration::from_secs(URI_RING_SECONDS));
-                (None, None, Some(uri), ring, Duration::from_secs(URI_NO_RESPONSE_SECONDS), VecDeque::from([way]))
+                (None, None, Some(uri), ring, Duration::from_secs(URI_NO_RESPONSE_SECONDS), ways)
             }
             Target::Agent(agent) => {
                 let own = match agent.connect_timeout {
@@ -150,14 +156,9 @@ impl Attempt {
     }
 
     /// Puts the addresses of a way that has been looked up in its place.
-    pub(crate) fn resolved(&mut self, way: &Way, addresses: &[Resolved]) {
-        for found in addresses.iter().take(ADDRESSES_PER_PEER).rev() {
-            let transport = match found.transport {
-                trunkgate_sip::Transport::Udp => Transport::Udp,
-                trunkgate_sip::Transport::Tcp => Transport::Tcp,
-                trunkgate_sip::Transport::Tls => Transport::Tls,
-            };
-            self.left.push_front(Way { address: Some(canonical(found.address)), transport, ..way.clone() });
+    pub(crate) fn resolved(&mut self, way: &Way, servers: &[Server]) {
+        for found in way.at(servers).into_iter().rev() {
+            self.left.push_front(found);
         }
     }
 
@@ -250,20 +251,25 @@ mod tests {
     #[test]
     fn a_looked_up_name_is_tried_at_each_of_a_few_addresses_in_order() {
         let mut attempt = attempt();
-        let way = Way::new("sip:h".into(), "h".into(), None, Transport::Udp);
+        let destination = Destination { host: "h".into(), port: None, transport: Transport::Udp, is_fixed: false };
+        let way = Way::all("sip:h".into(), destination, &[]).remove(0);
         assert_eq!(way.address, None);
-        let found: Vec<Resolved> = (0..ADDRESSES_PER_PEER as u8 + 4)
-            .map(|n| Resolved {
-                transport: trunkgate_sip::Transport::Tcp,
-                address: SocketAddr::from(([198, 51, 100, n], 5070)),
-            })
-            .collect();
-        attempt.resolved(&way, &found);
-        for resolved in found.iter().take(ADDRESSES_PER_PEER) {
+        let addresses: Vec<_> = (0..ADDRESSES_PER_PEER as u8 + 4).map(|n| [198, 51, 100, n].into()).collect();
+        let server = |port, addresses: &[std::net::IpAddr]| Server {
+            transport: Transport::Tcp,
+            port,
+            tier: 0,
+            priority: 0,
+            weight: 0,
+            addresses: addresses.to_vec(),
+        };
+        attempt.resolved(&way, &[server(5070, &addresses[..2]), server(5080, &addresses[2..])]);
+        for (at, address) in addresses.iter().enumerate().take(ADDRESSES_PER_PEER) {
             let next = attempt.next_way().unwrap();
-            assert_eq!((next.address, next.transport), (Some(resolved.address), Transport::Tcp));
+            let expected = SocketAddr::new(*address, if at < 2 { 5070 } else { 5080 });
+            assert_eq!((next.address, next.transport), (Some(expected), Transport::Tcp));
         }
-        assert_eq!(attempt.next_way().unwrap().host, "192.0.2.1");
+        assert_eq!(attempt.next_way().unwrap().destination.host, "192.0.2.1");
     }
 
     #[test]

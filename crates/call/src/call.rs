@@ -42,7 +42,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use trunkgate_media::agent::Loss;
 use trunkgate_media::{AgentWish, EndId, MediaId, WireSpec};
-use trunkgate_route::{Agent, Number};
+use trunkgate_route::{Agent, Number, Server};
 use trunkgate_sdp::Description;
 use trunkgate_sip::{Answer, ClientId, DialogId, ServerId};
 
@@ -52,7 +52,7 @@ use crate::controller::Controller;
 use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::index::Place;
-use crate::io::{QueryId, Resolved};
+use crate::io::QueryId;
 use crate::leg::{Leg, LegState};
 use crate::limits::NUMBER_CHARS;
 use crate::local::Spoken;
@@ -116,7 +116,7 @@ pub(crate) enum CallEvent {
     /// Our BYE is answered, or never will be.
     ByeDone { leg: usize },
     /// The name service's answer.
-    Resolved { query: QueryId, addresses: Vec<Resolved> },
+    Resolved { query: QueryId, servers: Vec<Server> },
     /// A deadline of ours.
     Due(Timer),
     /// An end's ports could not be bound.
@@ -271,7 +271,7 @@ impl Call {
 
             (_, E::ByeDone { leg }) => self.leg_gone(edge, leg),
 
-            (Searching | Rerouting, E::Resolved { query, addresses }) => self.resolved(now, edge, query, addresses),
+            (Searching | Rerouting, E::Resolved { query, servers }) => self.resolved(now, edge, query, &servers),
             (Answered | Leaving | Ended, E::Resolved { .. }) => {}
             (Searching | Rerouting, E::Due(Timer::NoResponse)) => self.no_response(now, edge),
             (Searching | Rerouting, E::Due(Timer::Ring)) => self.ring_timeout(now, edge),

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_media::RawSpec;
-use trunkgate_route::{Plan, Table, Target, TargetSpec};
+use trunkgate_route::{Destination, Plan, Server, Table, Target, TargetSpec, locate};
 use trunkgate_sip::{
     Answer, Body, ClientId, DialogId, Endpoint, EndpointConfig, Extra, Flow, Identity, Invite, Method, Party, ServerId,
 };
@@ -121,7 +121,7 @@ impl Edge {
         self.trunks.configure(&self.table, &mut self.metrics);
         let table = Arc::clone(&self.table);
         for trunk in table.trunks() {
-            let of_peers = trunk.peers.iter().flat_map(|peer| peer.addresses.iter().copied().map(IpNet::from));
+            let of_peers = trunk.peers.iter().flat_map(|peer| peer.addresses().map(IpNet::from));
             let party = self.party(&trunk.name);
             self.endpoint.set_reach(party, trunk.accept_from.iter().copied().chain(of_peers).collect());
         }
@@ -196,18 +196,19 @@ impl Edge {
     }
 
     /// Asks the name service.
-    pub(crate) fn resolve(
-        &mut self,
-        key: CallKey,
-        host: String,
-        port: Option<u16>,
-        transport: trunkgate_sip::Transport,
-    ) -> QueryId {
+    pub(crate) fn resolve(&mut self, key: CallKey, destination: Destination) -> QueryId {
         let query = QueryId(self.next_query);
         self.next_query += 1;
         self.index.queries.insert(query, key);
-        self.outputs.push_back(Output::Resolve { query, host, port, transport });
+        self.outputs.push_back(Output::Resolve { query, destination });
         query
+    }
+
+    /// Servers in the order to try them (RFC 2782).
+    pub(crate) fn in_order(&mut self, servers: &[Server]) -> Vec<Server> {
+        let rng = &mut self.rng;
+        let mut pick = |total: u32| if total == 0 { 0 } else { rng.random_range(0..total) };
+        locate::in_order(servers, &mut pick)
     }
 
     /// The first route's targets for a call.

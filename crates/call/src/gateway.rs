@@ -96,9 +96,9 @@ impl Gateway {
                 self.edge.transport_failed(now, Flow { remote: canonical(flow.remote), ..flow }, party);
             }
             Input::Media { id, event } => self.media_event(now, id, event),
-            Input::Resolved { query, addresses } => {
+            Input::Resolved { query, servers } => {
                 if let Some(key) = self.edge.index.queries.get(&query).copied() {
-                    self.tell(now, key, CallEvent::Resolved { query, addresses });
+                    self.tell(now, key, CallEvent::Resolved { query, servers });
                 }
             }
             Input::Table(table) => {

@@ -63,7 +63,7 @@ impl Named {
     pub(crate) fn covers(&self, source: IpAddr) -> bool {
         let by_trunk = |trunk: &Arc<Trunk>| {
             trunk.accept_from.iter().any(|n| n.contains(&source))
-                || trunk.peers.iter().any(|p| p.addresses.contains(&source))
+                || trunk.peers.iter().any(|p| p.addresses().any(|address| address == source))
         };
         source == self.remote || self.trunk.as_ref().is_some_and(by_trunk)
     }

@@ -1,12 +1,11 @@
 //! What goes into a [`Gateway`](crate::Gateway) and what comes out.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use trunkgate_media::{Command, Event, MediaId};
-use trunkgate_route::Table;
-use trunkgate_sip::{ConnectionId, Flow, Transmit, Transport};
+use trunkgate_route::{Destination, Server, Table};
+use trunkgate_sip::{ConnectionId, Flow, Transmit};
 
 use crate::addressing::Addressing;
 use crate::report::CallRecord;
@@ -15,15 +14,6 @@ use crate::view::CallView;
 /// A question to the name service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueryId(pub u64);
-
-/// One way to reach a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Resolved {
-    /// Transport.
-    pub transport: Transport,
-    /// Address and port.
-    pub address: SocketAddr,
-}
 
 /// What an operator asks for.
 #[derive(Debug, Clone)]
@@ -93,8 +83,8 @@ pub enum Input {
     Resolved {
         /// The question.
         query: QueryId,
-        /// In the order to try them.
-        addresses: Vec<Resolved>,
+        /// Its servers, still without an order among those of one tier and priority.
+        servers: Vec<Server>,
     },
     /// A new configuration, or new addresses of peers: swapped at once; calls keep what they began with.
     Table(Arc<Table>),
@@ -136,12 +126,8 @@ pub enum Output {
     Resolve {
         /// The question.
         query: QueryId,
-        /// The host.
-        host: String,
-        /// Its port, where written.
-        port: Option<u16>,
-        /// The transport asked for.
-        transport: Transport,
+        /// The host, and what its URI says of port and transport.
+        destination: Destination,
     },
     /// A call has begun and is not refused at once: once per call, before its record.
     Began(Box<CallView>),

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use trunkgate_route::{SendNumbers, Target};
+use trunkgate_route::{SendNumbers, Server, Target};
 use trunkgate_sdp::{Direction, Identity, Policy, Refusal, offer_own, relay_offer};
 use trunkgate_sip::{Answer, Body, DialogId, Flow, Invite, Local, Party, Transport};
 
@@ -14,7 +14,7 @@ use crate::controller::{Step, StepResult};
 use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::index::Named;
-use crate::io::{QueryId, Resolved};
+use crate::io::QueryId;
 use crate::leg::{Leg, LegState, StreamEnd, policy};
 use crate::limits::{ATTEMPTS_PER_CALL, BIND_TRIES};
 use crate::reason::ReasonSlug;
@@ -97,7 +97,7 @@ impl Call {
             let Some(way) = attempt.next_way() else { break };
             attempt.current = Some(way.clone());
             if way.address.is_none() {
-                let query = edge.resolve(self.key, way.host, way.port, sip_transport(way.transport));
+                let query = edge.resolve(self.key, way.destination);
                 attempt.progress = Progress::Resolving(query);
                 let wait = attempt.no_response_timeout;
                 self.arm(now, edge, Timer::NoResponse, wait);
@@ -161,7 +161,7 @@ impl Call {
         let numbers = edge.table.numbers();
         let uri = uri.unwrap_or_else(|| {
             let called = rewrite::called(number.as_deref(), &self.called, form, numbers);
-            rewrite::request_uri(&called, &way.peer, &way.host, way.port)
+            rewrite::request_uri(&called, &way.peer, &way.destination.host, way.destination.port)
         });
         let contact_user = rewrite::escape_user(&numbers.format(&self.caller.number, form));
         let invite = Invite {
@@ -390,15 +390,15 @@ impl Call {
     }
 
     /// A host has been looked up.
-    pub(crate) fn resolved(&mut self, now: Instant, edge: &mut Edge, query: QueryId, addresses: Vec<Resolved>) {
+    pub(crate) fn resolved(&mut self, now: Instant, edge: &mut Edge, query: QueryId, servers: &[Server]) {
         edge.index.queries.remove(&query);
         let Some(attempt) = &mut self.attempt else { return };
         if attempt.progress != Progress::Resolving(query) {
             return;
         }
         let Some(way) = attempt.current.clone() else { return };
-        attempt.resolved(&way, &addresses);
-        if addresses.is_empty() {
+        attempt.resolved(&way, &edge.in_order(servers));
+        if servers.is_empty() {
             return self.fail_way(now, edge, Failure::unreached(ReasonSlug::NameNotFound));
         }
         self.disarm(edge, Timer::NoResponse);

@@ -1,6 +1,6 @@
 //! Where an agent may send its caller: a target in the words of `connect`.
 
-use trunkgate_route::{Numbers, TargetSpec, Transport};
+use trunkgate_route::{Destination, Numbers, TargetSpec, Transport};
 use trunkgate_sip::{Scheme, Uri};
 
 use crate::limits::AGENT_TARGET_BYTES;
@@ -21,6 +21,7 @@ pub(crate) fn target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
         }
         "sip" | "sips" => {
             let uri = Uri::parse(text.as_bytes()).filter(|uri| uri.headers.is_empty())?;
+            let written = uri.param("transport").is_some();
             let transport = match (uri.scheme, uri.param("transport").map(str::to_ascii_lowercase).as_deref()) {
                 (Scheme::Sip, None | Some("udp")) => Transport::Udp,
                 (Scheme::Sip, Some("tcp")) => Transport::Tcp,
@@ -28,7 +29,10 @@ pub(crate) fn target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
                 _ => return None,
             };
             let (host, port) = (uri.host.host.to_owned(), uri.host.port);
-            Some(TargetSpec::Uri { uri: text.to_owned(), host, port, transport })
+            // With `sips`, `tcp` says no more than what TLS runs over.
+            let is_fixed = written && uri.scheme == Scheme::Sip;
+            let destination = Destination { host, port, transport, is_fixed };
+            Some(TargetSpec::Uri { uri: text.to_owned(), destination })
         }
         _ => None,
     }
@@ -48,15 +52,18 @@ mod tests {
         assert_eq!(target("agent:desk"), Some(TargetSpec::Agent("desk".into())));
         let uri = TargetSpec::Uri {
             uri: "sip:bob@sbc.example:5070;transport=tcp".into(),
-            host: "sbc.example".into(),
-            port: Some(5070),
-            transport: Transport::Tcp,
+            destination: Destination {
+                host: "sbc.example".into(),
+                port: Some(5070),
+                transport: Transport::Tcp,
+                is_fixed: true,
+            },
         };
         assert_eq!(target("sip:bob@sbc.example:5070;transport=tcp"), Some(uri));
         for text in ["sips:bob@sbc.example", "sips:bob@sbc.example;transport=tcp", "sip:bob@sbc.example;transport=TLS"]
         {
-            let Some(TargetSpec::Uri { uri, transport, .. }) = target(text) else { panic!("{text}") };
-            assert_eq!((uri.as_str(), transport), (text, Transport::Tls));
+            let Some(TargetSpec::Uri { uri, destination }) = target(text) else { panic!("{text}") };
+            assert_eq!((uri.as_str(), destination.transport), (text, Transport::Tls));
         }
         for text in [
             "",

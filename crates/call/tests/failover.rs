@@ -9,11 +9,15 @@ use std::time::Duration;
 use bench::*;
 use trunkgate_call::Input;
 use trunkgate_call::limits::ATTEMPTS_PER_CALL;
-use trunkgate_route::{Route, TargetSpec, Transport, Trunk};
+use trunkgate_route::{Destination, Peer, Route, TargetSpec, Transport, Trunk};
 
 fn two_peers() -> Bench {
     let trunks = vec![trunk("carrier", &[CARRIER]), trunk("pbx", &[PBX, PBX2]), trunk("backup", &[BACKUP])];
     Bench::with(table(trunks, vec![route(vec![to_trunk("pbx"), to_trunk("backup")])]))
+}
+
+fn name(host: &str) -> Destination {
+    Destination { host: host.into(), port: None, transport: Transport::Udp, is_fixed: false }
 }
 
 fn dial(bench: &mut Bench) -> Dialing {
@@ -268,10 +272,9 @@ fn reject_is_an_answer_of_its_own_also_as_the_last_target() {
 #[test]
 fn names_are_looked_up_and_each_address_is_tried() {
     let mut named = trunk("pbx", &[PBX]);
-    named.peers[0].host = "pbx.example".into();
-    named.peers[0].uri = "sip:pbx.example".into();
-    named.peers[0].port = None;
-    named.peers[0].addresses = vec![ip("10.0.0.20"), ip("10.0.0.21")];
+    named.peers[0] = Peer::to("sip:pbx.example".into(), name("pbx.example"));
+    // Known from both before the name is: as `accept_from` may say.
+    named.accept_from = vec!["10.0.0.20/31".parse().unwrap()];
     let trunks = vec![trunk("carrier", &[CARRIER]), named, trunk("backup", &[BACKUP])];
     let mut bench = Bench::with(table(trunks, vec![route(vec![to_trunk("pbx"), to_trunk("backup")])]));
     dial(&mut bench);
@@ -292,7 +295,8 @@ fn names_are_looked_up_and_each_address_is_tried() {
 #[test]
 fn a_name_that_is_not_found_or_never_answered_for_goes_on() {
     let mut named = trunk("pbx", &[PBX]);
-    named.peers[0].host = "pbx.example".into();
+    named.peers[0] = Peer::to("sip:pbx.example".into(), name("pbx.example"));
+    named.accept_from = vec!["10.0.0.20/31".parse().unwrap()];
     let trunks = || vec![trunk("carrier", &[CARRIER]), named.clone(), trunk("backup", &[BACKUP])];
     let routes = || vec![route(vec![to_trunk("pbx"), to_trunk("backup")])];
     let mut bench = Bench::with(table(trunks(), routes()));
@@ -326,9 +330,7 @@ fn a_name_that_is_not_found_or_never_answered_for_goes_on() {
 fn a_bare_uri_is_called_and_may_speak_though_no_trunk_names_it() {
     let uri = TargetSpec::Uri {
         uri: "sip:desk@192.0.2.77:5090".into(),
-        host: "192.0.2.77".into(),
-        port: Some(5090),
-        transport: Transport::Udp,
+        destination: Destination { port: Some(5090), ..name("192.0.2.77") },
     };
     let mut bench = Bench::with(table(usual_trunks(), vec![route(vec![uri])]));
     const DESK: &str = "192.0.2.77:5090";
@@ -371,12 +373,7 @@ fn a_call_makes_only_so_many_attempts() {
 
 #[test]
 fn numbers_in_a_bare_uri_are_masked_in_log_lines() {
-    let uri = TargetSpec::Uri {
-        uri: "sip:+14155559876@192.0.2.77".into(),
-        host: "192.0.2.77".into(),
-        port: None,
-        transport: Transport::Udp,
-    };
+    let uri = TargetSpec::Uri { uri: "sip:+14155559876@192.0.2.77".into(), destination: name("192.0.2.77") };
     let mut bench = Bench::with(table(usual_trunks(), vec![route(vec![uri])]));
     dial(&mut bench);
     bench.input(Input::TransportFailed { flow: udp("192.0.2.77:5060") });

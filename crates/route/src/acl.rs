@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net};
 
+use crate::locate::Server;
 use crate::trunk::Trunk;
 
 /// Networks of one length, by their first address.
@@ -27,10 +28,10 @@ impl Acl {
         let mut acl = Acl::default();
         for (position, trunk) in trunks.iter().enumerate() {
             for peer in &trunk.peers {
-                let port = peer.port_or_default();
-                for address in peer.addresses.iter().filter_map(|address| usable(*address)) {
-                    if port != 0 {
-                        acl.exact.entry((address, port)).or_insert(position);
+                for socket in peer.servers.iter().flat_map(Server::sockets) {
+                    let Some(address) = usable(socket.ip()) else { continue };
+                    if socket.port() != 0 {
+                        acl.exact.entry((address, socket.port())).or_insert(position);
                     }
                     if trunk.accept_from.is_empty() {
                         acl.add_network(IpNet::from(address), position);

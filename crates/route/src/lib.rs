@@ -4,14 +4,17 @@
 pub mod acl;
 pub mod agent;
 mod index;
+pub mod locate;
 pub mod number;
 pub mod pattern;
 pub mod plan;
 pub mod rate;
+mod share;
 pub mod table;
 pub mod trunk;
 
 pub use agent::{Agent, Facts, OnClose, Template};
+pub use locate::{Destination, Server};
 pub use number::{Incomplete, Number, Numbers};
 pub use pattern::{Pattern, PatternError};
 pub use plan::{Matched, Plan, RouteVerdict, Target};

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::agent::Agent;
+use crate::locate::Destination;
 use crate::table::{Route, TargetSpec};
-use crate::trunk::{Peer, Transport, Trunk};
+use crate::trunk::{Peer, Trunk};
 
 /// Whether a route matched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,12 +44,8 @@ pub enum Target {
     Uri {
         /// As written.
         uri: String,
-        /// Host.
-        host: String,
-        /// Port.
-        port: Option<u16>,
-        /// Transport.
-        transport: Transport,
+        /// Where it leads.
+        destination: Destination,
     },
     /// An agent that talks with the caller.
     Agent(Arc<Agent>),
@@ -63,9 +60,7 @@ impl Target {
             Target::Trunk { trunk, number, .. } => {
                 TargetSpec::Trunk { name: trunk.name.to_string(), number: number.clone() }
             }
-            Target::Uri { uri, host, port, transport } => {
-                TargetSpec::Uri { uri: uri.clone(), host: host.clone(), port: *port, transport: *transport }
-            }
+            Target::Uri { uri, destination } => TargetSpec::Uri { uri: uri.clone(), destination: destination.clone() },
             Target::Agent(agent) => TargetSpec::Agent(agent.name.to_string()),
             Target::Reject(code) => TargetSpec::Reject(*code),
         }

@@ -8,10 +8,11 @@ use std::time::Duration;
 use crate::acl::Acl;
 use crate::agent::{Agent, Template};
 use crate::index::Index;
+use crate::locate::Destination;
 use crate::number::Numbers;
 use crate::pattern::Pattern;
 use crate::plan::{Matched, Plan, RouteVerdict, Target};
-use crate::trunk::{Transport, Trunk};
+use crate::trunk::Trunk;
 
 /// A target as written in `connect`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -27,12 +28,9 @@ pub enum TargetSpec {
     Uri {
         /// As written.
         uri: String,
-        /// Host.
-        host: String,
-        /// Port, where written.
-        port: Option<u16>,
-        /// Transport.
-        transport: Transport,
+        /// Where it leads.
+        #[serde(flatten)]
+        destination: Destination,
     },
     /// `agent:NAME`
     Agent(String),
@@ -167,9 +165,7 @@ impl Table {
                 let trunk = self.trunk(name)?;
                 Target::Trunk { trunk: trunk.clone(), number: number.clone(), peers: trunk.ordered_peers(pick) }
             }
-            TargetSpec::Uri { uri, host, port, transport } => {
-                Target::Uri { uri: uri.clone(), host: host.clone(), port: *port, transport: *transport }
-            }
+            TargetSpec::Uri { uri, destination } => Target::Uri { uri: uri.clone(), destination: destination.clone() },
             TargetSpec::Agent(name) => Target::Agent(self.agent(name)?.clone()),
             TargetSpec::Reject(code) => Target::Reject(*code),
         })
@@ -245,7 +241,7 @@ impl Route {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trunk::Peer;
+    use crate::trunk::{Peer, Transport};
 
     fn route(name: &str, from: &[&str], to: &[&str], caller: &[&str], connect: Vec<TargetSpec>) -> Route {
         let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::parse(text).unwrap()).collect();
@@ -269,9 +265,12 @@ mod tests {
         let to_pbx = || TargetSpec::Trunk { name: "pbx".into(), number: Some("100".into()) };
         let uri = TargetSpec::Uri {
             uri: "sip:bob@sbc.example:5070;transport=tcp".into(),
-            host: "sbc.example".into(),
-            port: Some(5070),
-            transport: Transport::Tcp,
+            destination: Destination {
+                host: "sbc.example".into(),
+                port: Some(5070),
+                transport: Transport::Tcp,
+                is_fixed: true,
+            },
         };
         Table::new(Definition {
             numbers: Numbers::new("US").unwrap(),
@@ -310,13 +309,13 @@ mod tests {
         let call = CallInfo { from: "carrier", called: "+442079460018", caller: "" };
         let plan = table.plan(&call, &mut |_| 0).unwrap();
         assert_eq!(plan.ring_timeout, Some(Duration::from_secs(15)));
-        let [Target::Trunk { trunk, number, peers }, Target::Uri { host, port, transport, .. }] = &plan.targets[..]
-        else {
+        let [Target::Trunk { trunk, number, peers }, Target::Uri { destination, .. }] = &plan.targets[..] else {
             panic!("{:?}", plan.targets);
         };
         assert_eq!((trunk.name.as_ref(), number.as_deref()), ("pbx", Some("100")));
         assert_eq!(peers[0].uri, "sip:10.0.0.5:5080;transport=tcp");
-        assert_eq!((host.as_str(), *port, *transport), ("sbc.example", Some(5070), Transport::Tcp));
+        assert_eq!((destination.host.as_str(), destination.port), ("sbc.example", Some(5070)));
+        assert_eq!(destination.transport, Transport::Tcp);
     }
 
     #[test]

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::locate::{Destination, Server, in_order};
+use crate::share;
+
 /// How a peer is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -47,12 +50,14 @@ pub struct Peer {
     pub port: Option<u16>,
     /// Transport; UDP where none is written.
     pub transport: Transport,
+    /// Whether the transport is written: DNS does not choose it then (RFC 3263 §4.1).
+    pub is_fixed: bool,
     /// Lower first.
     pub priority: u16,
     /// Share among equals (RFC 2782); 0 to 65535.
     pub weight: u16,
-    /// The addresses it resolves to, as far as known when the table was built.
-    pub addresses: Vec<IpAddr>,
+    /// The servers that it is, as far as known when the table was built.
+    pub servers: Vec<Server>,
 }
 
 impl Peer {
@@ -68,7 +73,23 @@ impl Peer {
         if transport != Transport::Udp {
             uri.push_str(&format!(";transport={}", transport.as_str()));
         }
-        Peer { uri, host: address.to_string(), port, transport, priority: 0, weight: 0, addresses: vec![address] }
+        let destination = Destination { host: address.to_string(), port, transport, is_fixed: true };
+        Peer::to(uri, destination)
+    }
+    /// A peer where a URI leads, of priority 0 and weight 0; its server is known where the URI has an address.
+    pub fn to(uri: String, destination: Destination) -> Peer {
+        let servers = destination.literal().into_iter().collect();
+        let Destination { host, port, transport, is_fixed } = destination;
+        Peer { uri, host, port, transport, is_fixed, priority: 0, weight: 0, servers }
+    }
+    /// Where its URI leads.
+    pub fn destination(&self) -> Destination {
+        let Peer { host, port, transport, is_fixed, .. } = self;
+        Destination { host: host.clone(), port: *port, transport: *transport, is_fixed: *is_fixed }
+    }
+    /// Every address that it is known to have.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.servers.iter().flat_map(|server| server.addresses.iter().copied())
     }
     /// The port that requests go to where no name service says otherwise.
     pub fn port_or_default(&self) -> u16 {
@@ -155,33 +176,15 @@ impl Trunk {
             srtp: Srtp::Off,
         }
     }
-    /// Its peers in the order to try them: priority, then weighted chance (RFC 2782). `pick(total)` returns a random
-    /// number below `total`.
+    /// Its peers in the order to try them, each with its servers in theirs: priority, then weighted chance (RFC 2782).
+    /// `pick(total)` returns a random number below `total`.
     pub fn ordered_peers(&self, pick: &mut dyn FnMut(u32) -> u32) -> Vec<Peer> {
-        let mut left: Vec<&Peer> = self.peers.iter().collect();
-        // RFC 2782: those of weight 0 stand first in their priority, so that they have a small chance.
-        left.sort_by_key(|peer| (peer.priority, peer.weight != 0));
-        let mut ordered = Vec::with_capacity(left.len());
-        while let Some(priority) = left.first().map(|peer| peer.priority) {
-            let equals = left.iter().take_while(|peer| peer.priority == priority).count();
-            let total: u32 = left.iter().take(equals).map(|peer| u32::from(peer.weight)).sum();
-            let chosen = if equals == 1 { 0 } else { weighted(&left, equals, pick(total.saturating_add(1))) };
-            ordered.push(left.remove(chosen).clone());
+        let mut peers = share::ordered(self.peers.clone(), |peer| peer.priority, |peer| peer.weight, pick);
+        for peer in &mut peers {
+            peer.servers = in_order(&peer.servers, pick);
         }
-        ordered
+        peers
     }
-}
-
-/// The first of `equals` peers whose running sum of weights reaches `number`.
-fn weighted(peers: &[&Peer], equals: usize, number: u32) -> usize {
-    let mut sum = 0_u32;
-    for (at, peer) in peers.iter().take(equals).enumerate() {
-        sum = sum.saturating_add(u32::from(peer.weight));
-        if sum >= number {
-            return at;
-        }
-    }
-    equals.saturating_sub(1)
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use ipnet::IpNet;
 use trunkgate_call::{Addressing, Gateway, GatewayConfig, Interfaces, ListenerSpec};
 use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId, PacketBuf, Session, SessionSnapshot};
 use trunkgate_route::{
-    Agent, Definition, Numbers, OnClose, Pattern, Peer, Route, Srtp, Table, TargetSpec, Transport as PeerTransport,
-    Trunk,
+    Agent, Definition, Destination, Numbers, OnClose, Pattern, Peer, Route, Srtp, Table, TargetSpec,
+    Transport as PeerTransport, Trunk,
 };
 use trunkgate_sip::{ListenerId, Transport};
 
@@ -326,17 +326,8 @@ fn addressing() -> Addressing {
 
 /// A trunk with one peer.
 fn trunk(name: &str, address: SocketAddr, transport: PeerTransport, srtp: trunkgate_phone::Srtp) -> Trunk {
-    let suffix = if transport == PeerTransport::Tcp { ";transport=tcp" } else { "" };
     Trunk {
-        peers: vec![Peer {
-            uri: format!("sip:{}{suffix}", address.ip()),
-            host: address.ip().to_string(),
-            port: None,
-            transport,
-            priority: 10,
-            weight: 10,
-            addresses: vec![address.ip()],
-        }],
+        peers: vec![Peer { priority: 10, weight: 10, ..Peer::at(address.ip(), None, transport) }],
         accept_from: vec![IpNet::from(address.ip())],
         ring_timeout: Duration::from_secs(20),
         srtp: match srtp {
@@ -393,9 +384,12 @@ pub fn table(options: &Options, version: u32) -> Arc<Table> {
             "+1999",
             vec![TargetSpec::Uri {
                 uri: format!("sip:{FAR_HOST}"),
-                host: FAR_HOST.into(),
-                port: None,
-                transport: PeerTransport::Udp,
+                destination: Destination {
+                    host: FAR_HOST.into(),
+                    port: None,
+                    transport: PeerTransport::Udp,
+                    is_fixed: false,
+                },
             }],
         ),
     ];

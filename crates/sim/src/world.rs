@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
-use trunkgate_call::{Input, Output, QueryId, Resolved};
+use trunkgate_call::{Input, Output, QueryId};
 use trunkgate_phone::{Phone, PhoneConfig, Srtp};
+use trunkgate_route::{Server, Transport as PeerTransport};
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
 
 use crate::actions::{self, Action};
@@ -46,7 +47,7 @@ pub(crate) enum Happening {
     /// Media events wait for the gateway.
     Told,
     /// A name was looked up.
-    Resolved(QueryId, Vec<Resolved>),
+    Resolved(QueryId, Vec<Server>),
     /// Something the seed planned.
     Act(Action),
 }
@@ -265,8 +266,8 @@ impl World {
                 self.log.line(self.now, format_args!("agent   {socket:?} {act:?}"));
                 self.edge.agent(self.now, socket, act);
             }
-            Happening::Resolved(query, addresses) => {
-                self.edge.gateway.handle_input(self.now, Input::Resolved { query, addresses });
+            Happening::Resolved(query, servers) => {
+                self.edge.gateway.handle_input(self.now, Input::Resolved { query, servers });
             }
             Happening::Act(action) => {
                 self.log.line(self.now, format_args!("action  {action}"));
@@ -329,11 +330,17 @@ impl World {
                     self.log.line(self.now, format_args!("command {id:?} {}", name_of(&command)));
                     self.edge.command(self.now, id, command);
                 }
-                Output::Resolve { query, host, .. } => {
-                    let address = SocketAddr::new(TRUNK_B.ip(), 5060);
+                Output::Resolve { query, destination } => {
                     // The name service knows the name most of the time.
-                    let known = host == FAR_HOST && self.rng.random_bool(0.8);
-                    let found = known.then_some(Resolved { transport: Transport::Udp, address });
+                    let known = destination.host == FAR_HOST && self.rng.random_bool(0.8);
+                    let found = known.then(|| Server {
+                        transport: PeerTransport::Udp,
+                        port: 5060,
+                        tier: 0,
+                        priority: 0,
+                        weight: 0,
+                        addresses: vec![TRUNK_B.ip()],
+                    });
                     let at = self.now + Duration::from_millis(5);
                     self.at(at, Happening::Resolved(query, found.into_iter().collect()));
                 }

@@ -13,11 +13,11 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use bytes::Bytes;
 use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_call::{
-    Addressing, CallRecord, Control, Gateway, GatewayConfig, Input, Interfaces, ListenerSpec, Output, QueryId, Resolved,
+    Addressing, CallRecord, Control, Gateway, GatewayConfig, Input, Interfaces, ListenerSpec, Output, QueryId,
 };
 use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId};
 use trunkgate_route::{
-    Definition, Numbers, Pattern, Peer, Route, Table, TargetSpec, Transport as RouteTransport, Trunk,
+    Definition, Numbers, Pattern, Peer, Route, Server, Table, TargetSpec, Transport as RouteTransport, Trunk,
 };
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Message, Method, Transport};
 
@@ -270,7 +270,7 @@ impl Bench {
                     self.keep_books(id, &command, &mut news);
                     self.media.push((id, command));
                 }
-                Output::Resolve { query, host, .. } => self.resolves.push((query, host)),
+                Output::Resolve { query, destination } => self.resolves.push((query, destination.host)),
                 Output::Began(call) => assert!(self.began.insert(call.sid), "told twice"),
                 Output::Report(record) => {
                     self.began.remove(&record.call.sid);
@@ -415,11 +415,15 @@ impl Bench {
         self.input(Input::Control(control));
     }
 
-    /// The name service's answer.
+    /// The name service's answer, in order.
     pub fn resolve(&mut self, query: QueryId, addresses: &[&str]) {
-        let addresses =
-            addresses.iter().map(|a| Resolved { transport: Transport::Udp, address: a.parse().unwrap() }).collect();
-        self.input(Input::Resolved { query, addresses });
+        let server = |(priority, address): (u16, &&str)| {
+            let socket: SocketAddr = address.parse().unwrap();
+            let (port, addresses) = (socket.port(), vec![socket.ip()]);
+            Server { transport: RouteTransport::Udp, port, tier: 0, priority, weight: 0, addresses }
+        };
+        let servers = (0..).zip(addresses).map(server).collect();
+        self.input(Input::Resolved { query, servers });
     }
 }
 

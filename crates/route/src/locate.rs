@@ -1,0 +1,381 @@
+//! Locating SIP servers (RFC 3263): which question to DNS comes next, what its records come to, and in which order the
+//! servers found are tried. Sockets, time-outs and the clock are the asker's.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::share;
+use crate::trunk::Transport;
+
+/// NAPTR records of one name that are looked at.
+pub const NAPTR_RECORDS: usize = 8;
+/// Servers of one destination that are kept.
+pub const SERVERS: usize = 16;
+/// Addresses of one server that are kept.
+pub const SERVER_ADDRESSES: usize = 8;
+
+/// Where a SIP URI leads.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Destination {
+    /// Host name or address (IPv6 without brackets).
+    pub host: String,
+    /// Port, where written: DNS is then asked for addresses only (RFC 3263 §4.2).
+    pub port: Option<u16>,
+    /// Transport; UDP where none is written, TLS under `sips`.
+    pub transport: Transport,
+    /// Whether the transport is written: DNS does not choose it then (RFC 3263 §4.1).
+    #[serde(default)]
+    pub is_fixed: bool,
+}
+
+impl Destination {
+    /// The server that an address names by itself.
+    pub fn literal(&self) -> Option<Server> {
+        let address: IpAddr = self.host.parse().ok()?;
+        Some(Server { addresses: vec![address], ..self.server(self.transport) })
+    }
+    /// The port that requests go to where no name service says otherwise.
+    pub fn port_or_default(&self) -> u16 {
+        self.port.unwrap_or(self.transport.default_port())
+    }
+
+    /// The host itself over a transport, still without addresses.
+    fn server(&self, transport: Transport) -> Server {
+        let port = self.port.unwrap_or(transport.default_port());
+        Server { transport, port, tier: 0, priority: 0, weight: 0, addresses: Vec::new() }
+    }
+}
+
+/// One server of a destination: the target of an SRV record, or the host itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// How it is spoken to.
+    pub transport: Transport,
+    /// Its port.
+    pub port: u16,
+    /// Lower first: NAPTR's order and preference, counted.
+    pub tier: u8,
+    /// Lower first (RFC 2782).
+    pub priority: u16,
+    /// Share among equals (RFC 2782).
+    pub weight: u16,
+    /// Its addresses, IPv4 first.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Server {
+    /// Each of its addresses with the port.
+    pub fn sockets(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.addresses.iter().map(|address| SocketAddr::new(*address, self.port))
+    }
+}
+
+/// Servers in the order to try them; `pick(total)` returns a random number below `total`. Several addresses of one server
+/// are equals: each begins as often as the others, IPv4 before IPv6.
+pub fn in_order(servers: &[Server], pick: &mut dyn FnMut(u32) -> u32) -> Vec<Server> {
+    let rank = |server: &Server| (server.tier, server.priority);
+    let mut servers = share::ordered(servers.to_vec(), rank, |server| server.weight, pick);
+    for server in &mut servers {
+        let v4 = server.addresses.iter().take_while(|address| address.is_ipv4()).count();
+        let (v4, v6) = server.addresses.split_at_mut(v4);
+        for family in [v4, v6].into_iter().filter(|family| family.len() > 1) {
+            let first = pick(u32::try_from(family.len()).unwrap_or(u32::MAX));
+            family.rotate_left(usize::try_from(first).unwrap_or(0) % family.len());
+        }
+    }
+    servers
+}
+
+/// What we can send by: the transports and address families of our listeners.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Means {
+    /// Transports.
+    pub transports: Vec<Transport>,
+    /// Whether IPv4 addresses are of use.
+    pub v4: bool,
+    /// Whether IPv6 addresses are.
+    pub v6: bool,
+}
+
+/// A question to DNS.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Question {
+    /// NAPTR of a name.
+    Naptr(String),
+    /// SRV of a name.
+    Srv(String),
+    /// A and AAAA of a name, as far as they are of use.
+    Addresses(String),
+}
+
+/// A NAPTR record (RFC 3403 §4.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Naptr {
+    /// Lower first.
+    pub order: u16,
+    /// Lower first within an order.
+    pub preference: u16,
+    /// `s`: the replacement is a name for SRV.
+    pub flags: String,
+    /// `SIP+D2U`, `SIP+D2T`, `SIPS+D2T`.
+    pub service: String,
+    /// Where it leads.
+    pub replacement: String,
+}
+
+/// An SRV record (RFC 2782).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Srv {
+    /// Lower first.
+    pub priority: u16,
+    /// Share among equals.
+    pub weight: u16,
+    /// Port.
+    pub port: u16,
+    /// The server's name; the root: the service is not offered.
+    pub target: String,
+}
+
+/// What DNS said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Records {
+    /// NAPTR records.
+    Naptr(Vec<Naptr>),
+    /// SRV records.
+    Srv(Vec<Srv>),
+    /// Addresses, IPv4 first.
+    Addresses(Vec<IpAddr>),
+    /// There are none of that kind.
+    Nothing,
+    /// No answer, or one that says nothing: what was known before may still hold.
+    Failed,
+}
+
+/// An answer and how long it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// What it says.
+    pub records: Records,
+    /// In seconds; `None`: it does not say.
+    pub ttl_seconds: Option<u32>,
+}
+
+/// What comes next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// These questions, all at once.
+    Ask(Vec<Question>),
+    /// It is done.
+    Found(Located),
+}
+
+/// What a destination was found to be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Located {
+    /// Its servers, still without an order among those of one tier and priority.
+    pub servers: Vec<Server>,
+    /// How long that holds, in seconds: the shortest life of any record that it rests on.
+    pub ttl_seconds: Option<u32>,
+    /// Whether every question was answered; where not, an older result may be the better one.
+    pub is_complete: bool,
+}
+
+/// A name for SRV and the transport that it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Service {
+    name: String,
+    transport: Transport,
+}
+
+/// An SRV record that was taken, still without addresses.
+#[derive(Debug)]
+struct Candidate {
+    target: String,
+    server: Server,
+}
+
+/// The search for the servers of one destination.
+#[derive(Debug)]
+pub struct Locating {
+    destination: Destination,
+    means: Means,
+    services: Vec<Service>,
+    candidates: Vec<Candidate>,
+    ttl_seconds: Option<u32>,
+    is_complete: bool,
+}
+
+impl Locating {
+    /// Of a destination, with what we can send by.
+    pub fn new(destination: Destination, means: Means) -> Locating {
+        let (services, candidates) = (Vec::new(), Vec::new());
+        Locating { destination, means, services, candidates, ttl_seconds: None, is_complete: true }
+    }
+
+    /// What to ask first.
+    pub fn begin(&mut self) -> Next {
+        if let Some(server) = self.destination.literal() {
+            return Next::Found(Located { servers: vec![server], ttl_seconds: None, is_complete: true });
+        }
+        if self.destination.port.is_some() {
+            return self.ask_host();
+        }
+        if self.destination.is_fixed {
+            return self.ask_services(vec![self.destination.transport]);
+        }
+        Next::Ask(vec![Question::Naptr(self.destination.host.clone())])
+    }
+
+    /// What to ask next, now that the last questions are answered; one that is not in `answers` has failed.
+    pub fn answered(&mut self, answers: &[(Question, Answer)]) -> Next {
+        for (_, answer) in answers {
+            self.is_complete &= answer.records != Records::Failed;
+            self.ttl_seconds = match (self.ttl_seconds, answer.ttl_seconds) {
+                (Some(known), Some(new)) => Some(known.min(new)),
+                (known, new) => known.or(new),
+            };
+        }
+        match answers.first() {
+            Some((Question::Naptr(_), answer)) => self.naptr(&answer.records),
+            Some((Question::Srv(_), _)) => self.srv(answers),
+            Some((Question::Addresses(_), _)) => self.addresses(answers),
+            None => {
+                self.is_complete = false;
+                self.found(Vec::new())
+            }
+        }
+    }
+
+    /// RFC 3263 §4.1: the services that both sides have, in the domain's order; without any, SRV of each transport.
+    fn naptr(&mut self, records: &Records) -> Next {
+        let mut usable: Vec<(u16, u16, Service)> = Vec::new();
+        if let Records::Naptr(records) = records {
+            for record in records.iter().take(NAPTR_RECORDS).filter(|record| record.flags.eq_ignore_ascii_case("s")) {
+                let transport = match record.service.to_ascii_uppercase().as_str() {
+                    "SIP+D2U" => Transport::Udp,
+                    "SIP+D2T" => Transport::Tcp,
+                    "SIPS+D2T" => Transport::Tls,
+                    _ => continue,
+                };
+                if self.may_use(transport) {
+                    let service = Service { name: record.replacement.clone(), transport };
+                    usable.push((record.order, record.preference, service));
+                }
+            }
+        }
+        usable.sort_by_key(|(order, preference, _)| (*order, *preference));
+        if usable.is_empty() {
+            let all = [Transport::Udp, Transport::Tcp, Transport::Tls];
+            // Without NAPTR a `sip` URI does not ask for TLS.
+            let plain = all.into_iter().filter(|transport| self.is_secure() == (*transport == Transport::Tls));
+            return self.ask_services(plain.filter(|transport| self.may_use(*transport)).collect());
+        }
+        self.services = usable.into_iter().map(|(_, _, service)| service).collect();
+        self.ask_srv()
+    }
+
+    /// RFC 3263 §4.2: each SRV record is a server; where there are none, the host itself is.
+    fn srv(&mut self, answers: &[(Question, Answer)]) -> Next {
+        let mut is_declined = false;
+        for (tier, service) in (0..).zip(&self.services) {
+            let asked = |question: &Question| matches!(question, Question::Srv(name) if *name == service.name);
+            let Some((_, answer)) = answers.iter().find(|(question, _)| asked(question)) else { continue };
+            let Records::Srv(records) = &answer.records else { continue };
+            for record in records {
+                if matches!(record.target.as_str(), "" | ".") || record.port == 0 {
+                    is_declined = true;
+                    continue;
+                }
+                let Srv { priority, weight, port, .. } = *record;
+                let transport = service.transport;
+                let server = Server { transport, port, tier, priority, weight, addresses: Vec::new() };
+                self.candidates.push(Candidate { target: record.target.clone(), server });
+            }
+        }
+        self.candidates.sort_by_key(|candidate| (candidate.server.tier, candidate.server.priority));
+        self.candidates.truncate(SERVERS);
+        if self.candidates.is_empty() {
+            return if is_declined { self.found(Vec::new()) } else { self.ask_host() };
+        }
+        let mut targets: Vec<Question> = Vec::new();
+        for candidate in &self.candidates {
+            let question = Question::Addresses(candidate.target.clone());
+            if !targets.contains(&question) {
+                targets.push(question);
+            }
+        }
+        Next::Ask(targets)
+    }
+
+    fn addresses(&mut self, answers: &[(Question, Answer)]) -> Next {
+        let mut servers = Vec::new();
+        for candidate in std::mem::take(&mut self.candidates) {
+            let asked =
+                |question: &Question| matches!(question, Question::Addresses(name) if *name == candidate.target);
+            let answer = answers.iter().find(|(question, _)| asked(question)).map(|(_, answer)| &answer.records);
+            let Some(Records::Addresses(found)) = answer else { continue };
+            let mut addresses: Vec<IpAddr> = Vec::new();
+            for address in found.iter().map(IpAddr::to_canonical) {
+                let wanted = if address.is_ipv4() { self.means.v4 } else { self.means.v6 };
+                if wanted && addresses.len() < SERVER_ADDRESSES && !addresses.contains(&address) && is_host(address) {
+                    addresses.push(address);
+                }
+            }
+            if !addresses.is_empty() {
+                // The order of answers changes from one to the next; that alone is no change.
+                addresses.sort_unstable();
+                servers.push(Server { addresses, ..candidate.server });
+            }
+        }
+        self.found(servers)
+    }
+
+    fn ask_services(&mut self, transports: Vec<Transport>) -> Next {
+        let name = |transport: Transport| {
+            let prefix = match transport {
+                Transport::Udp => "_sip._udp",
+                Transport::Tcp => "_sip._tcp",
+                Transport::Tls => "_sips._tcp",
+            };
+            Service { name: format!("{prefix}.{}", self.destination.host), transport }
+        };
+        self.services = transports.into_iter().map(name).collect();
+        self.ask_srv()
+    }
+
+    fn ask_srv(&self) -> Next {
+        let mut names: Vec<Question> = Vec::new();
+        for service in &self.services {
+            let question = Question::Srv(service.name.clone());
+            if !names.contains(&question) {
+                names.push(question);
+            }
+        }
+        Next::Ask(names)
+    }
+
+    fn ask_host(&mut self) -> Next {
+        let target = self.destination.host.clone();
+        self.candidates =
+            vec![Candidate { target: target.clone(), server: self.destination.server(self.destination.transport) }];
+        Next::Ask(vec![Question::Addresses(target)])
+    }
+
+    fn found(&self, servers: Vec<Server>) -> Next {
+        Next::Found(Located { servers, ttl_seconds: self.ttl_seconds, is_complete: self.is_complete })
+    }
+
+    /// Whether the URI is a `sips` one, for which only TLS will do (RFC 3261 §26.2.2).
+    fn is_secure(&self) -> bool {
+        self.destination.transport == Transport::Tls
+    }
+
+    fn may_use(&self, transport: Transport) -> bool {
+        let own = transport == self.destination.transport;
+        (own || self.means.transports.contains(&transport)) && (own || !self.is_secure())
+    }
+}
+
+/// Nobody is reached at these.
+fn is_host(address: IpAddr) -> bool {
+    !(address.is_unspecified() || address.is_multicast())
+}

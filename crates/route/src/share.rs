@@ -1,0 +1,33 @@
+//! RFC 2782: the order among equals, by priority and then by chance, each as likely to be first as its weight says.
+
+/// Takes `items` into the order to try them: the lowest `rank` first, among equals a weighted choice. `pick(total)`
+/// returns a random number below `total`.
+pub(crate) fn ordered<T, R: Ord + Copy>(
+    mut items: Vec<T>,
+    rank: impl Fn(&T) -> R,
+    weight: impl Fn(&T) -> u16,
+    pick: &mut dyn FnMut(u32) -> u32,
+) -> Vec<T> {
+    // Those of weight 0 stand first among their equals, so that they have a small chance.
+    items.sort_by_key(|item| (rank(item), weight(item) != 0));
+    let mut ordered = Vec::with_capacity(items.len());
+    while let Some(first) = items.first().map(&rank) {
+        let equals = items.iter().take_while(|item| rank(item) == first).count();
+        let total = items.iter().take(equals).map(|item| u32::from(weight(item))).fold(0, u32::saturating_add);
+        let chosen = if equals == 1 { 0 } else { weighted(&items, equals, &weight, pick(total.saturating_add(1))) };
+        ordered.push(items.remove(chosen));
+    }
+    ordered
+}
+
+/// The first of `equals` items whose running sum of weights reaches `number`.
+fn weighted<T>(items: &[T], equals: usize, weight: &impl Fn(&T) -> u16, number: u32) -> usize {
+    let mut sum = 0_u32;
+    for (at, item) in items.iter().take(equals).enumerate() {
+        sum = sum.saturating_add(u32::from(weight(item)));
+        if sum >= number {
+            return at;
+        }
+    }
+    equals.saturating_sub(1)
+}

@@ -1,0 +1,169 @@
+//! A small name server on loopback: authoritative for whatever it is told, by UDP, and able to be silent, slow or wrong.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hickory_resolver::proto::op::{Message, MessageType, ResponseCode};
+use hickory_resolver::proto::rr::rdata::{A, AAAA, NAPTR, SRV};
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+
+/// How it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// Truly.
+    Answers,
+    /// Truly, after this time.
+    Slow(Duration),
+    /// Not at all.
+    Silent,
+    /// SERVFAIL.
+    Fails,
+    /// Bytes that are no answer, then answers to questions that nobody asked.
+    Lies,
+}
+
+type Zone = BTreeMap<(String, RecordType), Vec<(u32, RData)>>;
+
+#[derive(Debug)]
+struct State {
+    zone: Zone,
+    mood: Mood,
+    asked: Vec<String>,
+}
+
+/// A running name server; ends with the process.
+#[derive(Debug, Clone)]
+pub(crate) struct NameServer {
+    pub(crate) address: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+impl NameServer {
+    pub(crate) fn start() -> NameServer {
+        let socket = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+        let address = socket.local_addr().unwrap();
+        let state = State { zone: Zone::new(), mood: Mood::Answers, asked: Vec::new() };
+        let server = NameServer { address, state: Arc::new(Mutex::new(state)) };
+        let state = Arc::clone(&server.state);
+        std::thread::spawn(move || serve(&socket, &state));
+        server
+    }
+    /// For the environment of the edge.
+    pub(crate) fn variable(&self) -> (&'static str, String) {
+        ("TRUNKGATE_DNS", self.address.to_string())
+    }
+    pub(crate) fn set_mood(&self, mood: Mood) {
+        self.state.lock().unwrap().mood = mood;
+    }
+    /// Replaces the addresses of a name.
+    pub(crate) fn addresses(&self, name: &str, ttl: u32, addresses: &[&str]) {
+        for kind in [RecordType::A, RecordType::AAAA] {
+            let all = addresses.iter().map(|address| match address.parse().unwrap() {
+                IpAddr::V4(ip) => RData::A(A(ip)),
+                IpAddr::V6(ip) => RData::AAAA(AAAA(ip)),
+            });
+            let of_kind = all.filter(|data| data.record_type() == kind).map(|data| (ttl, data)).collect();
+            self.replace(name, kind, of_kind);
+        }
+    }
+    /// Replaces the SRV records of a name: priority, weight, port, target.
+    pub(crate) fn srv(&self, name: &str, ttl: u32, records: &[(u16, u16, u16, &str)]) {
+        let data = |(priority, weight, port, target): &(u16, u16, u16, &str)| {
+            (ttl, RData::SRV(SRV::new(*priority, *weight, *port, absolute(target))))
+        };
+        self.replace(name, RecordType::SRV, records.iter().map(data).collect());
+    }
+    /// Replaces the NAPTR records of a name: order, preference, service, replacement.
+    pub(crate) fn naptr(&self, name: &str, ttl: u32, records: &[(u16, u16, &str, &str)]) {
+        let data = |(order, preference, service, replacement): &(u16, u16, &str, &str)| {
+            let bytes = |text: &str| text.as_bytes().to_vec().into_boxed_slice();
+            let naptr = NAPTR::new(*order, *preference, bytes("s"), bytes(service), bytes(""), absolute(replacement));
+            (ttl, RData::NAPTR(naptr))
+        };
+        self.replace(name, RecordType::NAPTR, records.iter().map(data).collect());
+    }
+    fn replace(&self, name: &str, kind: RecordType, records: Vec<(u32, RData)>) {
+        self.state.lock().unwrap().zone.insert((name.to_owned(), kind), records);
+    }
+    /// What it has been asked so far, as `SRV _sip._udp.pbx.test`, and forgets it.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.lock().unwrap().asked)
+    }
+    /// How often something has been asked since it was forgotten.
+    pub(crate) fn count(&self, question: &str) -> usize {
+        self.state.lock().unwrap().asked.iter().filter(|asked| *asked == question).count()
+    }
+}
+
+fn absolute(name: &str) -> Name {
+    Name::from_ascii(format!("{}.", name.trim_end_matches('.'))).unwrap()
+}
+
+fn serve(socket: &UdpSocket, state: &Mutex<State>) {
+    let mut buffer = [0; 4096];
+    while let Ok((len, from)) = socket.recv_from(&mut buffer) {
+        let Ok(query) = Message::from_vec(&buffer[..len]) else { continue };
+        let (mood, answer) = {
+            let mut state = state.lock().unwrap();
+            let answer = state.answer(&query);
+            (state.mood, answer)
+        };
+        match mood {
+            Mood::Silent => {}
+            Mood::Answers | Mood::Fails => send(socket, &answer, from),
+            Mood::Slow(time) => {
+                let socket = socket.try_clone().unwrap();
+                std::thread::spawn(move || {
+                    std::thread::sleep(time);
+                    send(&socket, &answer, from);
+                });
+            }
+            Mood::Lies => {
+                let whole = answer.to_vec().unwrap();
+                // Cut off everywhere, and with each of the counts at its largest.
+                for end in 0..whole.len() {
+                    let _ = socket.send_to(&whole[..end], from);
+                }
+                for count in [4, 6, 8, 10] {
+                    let mut bytes = whole.clone();
+                    bytes[count] = 0xff;
+                    let _ = socket.send_to(&bytes, from);
+                }
+                let mut other = answer.clone();
+                other.metadata.id = answer.metadata.id.wrapping_add(1);
+                send(socket, &other, from);
+            }
+        }
+    }
+}
+
+fn send(socket: &UdpSocket, answer: &Message, to: SocketAddr) {
+    let _ = socket.send_to(&answer.to_vec().unwrap(), to);
+}
+
+impl State {
+    fn answer(&mut self, query: &Message) -> Message {
+        let mut answer = Message::new(query.metadata.id, MessageType::Response, query.metadata.op_code);
+        answer.metadata.authoritative = true;
+        answer.metadata.recursion_desired = query.metadata.recursion_desired;
+        answer.metadata.recursion_available = true;
+        let Some(question) = query.queries.first() else { return answer };
+        answer.add_query(question.clone());
+        let name = question.name().to_ascii().trim_end_matches('.').to_ascii_lowercase();
+        let kind = question.query_type();
+        self.asked.push(format!("{kind} {name}"));
+        if self.mood == Mood::Fails {
+            answer.metadata.response_code = ResponseCode::ServFail;
+            return answer;
+        }
+        if !self.zone.keys().any(|(known, _)| *known == name) {
+            answer.metadata.response_code = ResponseCode::NXDomain;
+        }
+        for (ttl, data) in self.zone.get(&(name, kind)).into_iter().flatten() {
+            answer.add_answer(Record::from_rdata(question.name().clone(), *ttl, data.clone()));
+        }
+        answer
+    }
+}
