@@ -41,7 +41,9 @@ pub(crate) fn write(config: &str) -> (Arc<tempfile::TempDir>, PathBuf) {
 /// The binary, with nothing of the environment that it would read.
 pub(crate) fn trunkgate(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trunkgate"));
-    for name in ["TRUNKGATE_CONFIG", "TRUNKGATE_TOKEN", "TRUNKGATE_LOG", "NOTIFY_SOCKET", "WATCHDOG_USEC", "TRUNKGATE_DNS"] {
+    for name in
+        ["TRUNKGATE_CONFIG", "TRUNKGATE_TOKEN", "TRUNKGATE_LOG", "NOTIFY_SOCKET", "WATCHDOG_USEC", "TRUNKGATE_DNS"]
+    {
         command.env_remove(name);
     }
     command.args(arguments);

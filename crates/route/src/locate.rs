@@ -181,7 +181,7 @@ pub struct Located {
 
 /// A name for SRV and the transport that it stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Service {
+struct Offered {
     name: String,
     transport: Transport,
 }
@@ -198,7 +198,7 @@ struct Candidate {
 pub struct Locating {
     destination: Destination,
     means: Means,
-    services: Vec<Service>,
+    offered: Vec<Offered>,
     candidates: Vec<Candidate>,
     ttl_seconds: Option<u32>,
     is_complete: bool,
@@ -207,8 +207,8 @@ pub struct Locating {
 impl Locating {
     /// Of a destination, with what we can send by.
     pub fn new(destination: Destination, means: Means) -> Locating {
-        let (services, candidates) = (Vec::new(), Vec::new());
-        Locating { destination, means, services, candidates, ttl_seconds: None, is_complete: true }
+        let (offered, candidates) = (Vec::new(), Vec::new());
+        Locating { destination, means, offered, candidates, ttl_seconds: None, is_complete: true }
     }
 
     /// What to ask first.
@@ -247,7 +247,7 @@ impl Locating {
 
     /// RFC 3263 §4.1: the services that both sides have, in the domain's order; without any, SRV of each transport.
     fn naptr(&mut self, records: &Records) -> Next {
-        let mut usable: Vec<(u16, u16, Service)> = Vec::new();
+        let mut usable: Vec<(u16, u16, Offered)> = Vec::new();
         if let Records::Naptr(records) = records {
             for record in records.iter().take(NAPTR_RECORDS).filter(|record| record.flags.eq_ignore_ascii_case("s")) {
                 let transport = match record.service.to_ascii_uppercase().as_str() {
@@ -257,7 +257,7 @@ impl Locating {
                     _ => continue,
                 };
                 if self.may_use(transport) {
-                    let service = Service { name: record.replacement.clone(), transport };
+                    let service = Offered { name: record.replacement.clone(), transport };
                     usable.push((record.order, record.preference, service));
                 }
             }
@@ -269,14 +269,14 @@ impl Locating {
             let plain = all.into_iter().filter(|transport| self.is_secure() == (*transport == Transport::Tls));
             return self.ask_services(plain.filter(|transport| self.may_use(*transport)).collect());
         }
-        self.services = usable.into_iter().map(|(_, _, service)| service).collect();
+        self.offered = usable.into_iter().map(|(_, _, service)| service).collect();
         self.ask_srv()
     }
 
     /// RFC 3263 §4.2: each SRV record is a server; where there are none, the host itself is.
     fn srv(&mut self, answers: &[(Question, Answer)]) -> Next {
         let mut is_declined = false;
-        for (tier, service) in (0..).zip(&self.services) {
+        for (tier, service) in (0..).zip(&self.offered) {
             let asked = |question: &Question| matches!(question, Question::Srv(name) if *name == service.name);
             let Some((_, answer)) = answers.iter().find(|(question, _)| asked(question)) else { continue };
             let Records::Srv(records) = &answer.records else { continue };
@@ -336,15 +336,15 @@ impl Locating {
                 Transport::Tcp => "_sip._tcp",
                 Transport::Tls => "_sips._tcp",
             };
-            Service { name: format!("{prefix}.{}", self.destination.host), transport }
+            Offered { name: format!("{prefix}.{}", self.destination.host), transport }
         };
-        self.services = transports.into_iter().map(name).collect();
+        self.offered = transports.into_iter().map(name).collect();
         self.ask_srv()
     }
 
     fn ask_srv(&self) -> Next {
         let mut names: Vec<Question> = Vec::new();
-        for service in &self.services {
+        for service in &self.offered {
             let question = Question::Srv(service.name.clone());
             if !names.contains(&question) {
                 names.push(question);
