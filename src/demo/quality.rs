@@ -61,6 +61,9 @@ pub(super) struct Direction {
     pub(super) reordered: u64,
     /// Packets that are not bit for bit what was sent.
     pub(super) damaged: u64,
+    /// Silence that stood between frames which were not there in time: what follows was heard so much later, in
+    /// milliseconds.
+    pub(super) delayed_ms: u64,
     /// Interarrival jitter, in milliseconds.
     pub(super) jitter_ms: f64,
     /// One-way delay: median, in milliseconds.
@@ -125,6 +128,7 @@ impl Direction {
             duplicates: verdict.map_or(0, |v| v.duplicates),
             reordered: verdict.map_or(0, |v| v.reordered),
             damaged: verdict.map_or(0, |v| v.damaged),
+            delayed_ms: verdict.map_or(0, Verdict::delayed_ms),
             jitter_ms: verdict.map_or(0.0, |v| v.jitter_ms),
             delay_ms,
             delay_max_ms: in_ms(delays.last()),
@@ -192,7 +196,11 @@ fn cells(d: &Direction) -> [String; 9] {
         (Some(level), Some(snr)) => format!("{level:.0} dBFS, SNR {snr:.0} dB"),
         _ => "none".into(),
     };
-    let payload = if d.damaged == 0 && d.received > 0 { "identical" } else { "different" };
+    let payload = match (d.damaged == 0 && d.received > 0, d.delayed_ms) {
+        (true, 0) => "identical".into(),
+        (true, ms) => format!("identical, {ms} ms of silence in it"),
+        (false, _) => "different".into(),
+    };
     [
         format!("{} → {}", d.from, d.to),
         d.codec.clone(),
@@ -202,7 +210,7 @@ fn cells(d: &Direction) -> [String; 9] {
         format!("{:.2}/{:.2} ms", d.delay_ms, d.delay_max_ms),
         d.mos.map_or_else(|| "-".into(), |mos| format!("{mos:.2}")),
         tone,
-        payload.into(),
+        payload,
     ]
 }
 

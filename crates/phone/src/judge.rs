@@ -2,13 +2,14 @@
 //!
 //! A payload says whose frame it is. Where the header says the same, sequence number and timestamp must be the voice's
 //! own; where it says another SSRC, somebody on the way has joined the voice to a stream that he sent before, and both
-//! must follow from the voice's by constant offsets.
+//! must follow from the voice's by constant offsets. He may put silence between two of its frames, where the second was
+//! not there in time: all that follows is then later by as much, and nothing is missing.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::limits;
-use crate::tone::{Codec, FRAME_SAMPLES, RTP_HEADER_BYTES, SAMPLE_RATE, TONE_HZ, Voice};
+use crate::tone::{Codec, FRAME_MS, FRAME_SAMPLES, RTP_HEADER_BYTES, SAMPLE_RATE, TONE_HZ, Voice};
 
 /// A packet of which the judge could make sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Heard {
 pub struct Judge {
     streams: Vec<Stream>,
     not_rtp: u64,
+    /// Places of the last packets of silence: SSRC and sequence number.
+    silence: VecDeque<(u32, u16)>,
 }
 
 /// One voice as it was heard.
@@ -45,6 +48,8 @@ pub struct Verdict {
     pub reordered: u64,
     /// Packets whose payload, length, sequence number or timestamp is not what was said.
     pub damaged: u64,
+    /// Frames of silence that were put between two of its own: what follows is so much later, and whole.
+    pub delayed: u64,
     /// Whether it came under another SSRC, joined to a stream that was sent before.
     pub joined: bool,
     /// Interarrival jitter (RFC 3550 §6.4.1), in milliseconds.
@@ -56,6 +61,10 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// How much later than its first frame its last one was heard, by silence between them, in milliseconds.
+    pub fn delayed_ms(&self) -> u64 {
+        self.delayed * FRAME_MS
+    }
     /// Whether all of it arrived once, in order and unharmed, and is a tone.
     pub fn intact(&self) -> bool {
         self.lost == 0 && self.duplicates == 0 && self.damaged == 0 && self.is_tone()
@@ -107,9 +116,15 @@ impl Judge {
         stream.jitter(now, head.timestamp);
         let Some((ssrc, index)) = name.filter(|(_, index)| *index < limits::FRAMES) else {
             stream.damaged += 1;
+            if payload.len() == FRAME_SAMPLES && payload.iter().all(|byte| codec.decode(*byte) == 0) {
+                if self.silence.len() == limits::SILENT_FRAMES {
+                    self.silence.pop_front();
+                }
+                self.silence.push_back((head.ssrc, head.sequence));
+            }
             return Some(Heard { ssrc: head.ssrc, index: 0 });
         };
-        stream.check(head, index, before);
+        stream.check(head, index, before, &self.silence);
         stream.hear(index, payload);
         Some(Heard { ssrc, index })
     }
@@ -151,6 +166,7 @@ struct Stream {
     duplicates: u64,
     reordered: u64,
     damaged: u64,
+    delayed: u64,
     highest: u32,
     lowest: u32,
     seen: Vec<u64>,
@@ -168,6 +184,7 @@ impl Stream {
             duplicates: 0,
             reordered: 0,
             damaged: 0,
+            delayed: 0,
             highest: 0,
             lowest: u32::MAX,
             seen: Vec::new(),
@@ -176,8 +193,9 @@ impl Stream {
         }
     }
 
-    /// Whether the header is right for the frame; `before` is the last sequence number of the stream it was joined to.
-    fn check(&mut self, head: Head, index: u32, before: Option<u16>) {
+    /// Whether the header is right for the frame; `before` is the last sequence number of the stream it was joined to,
+    /// `silence` what was heard of it.
+    fn check(&mut self, head: Head, index: u32, before: Option<u16>, silence: &VecDeque<(u32, u16)>) {
         let (sequence, timestamp) =
             (self.voice.sequence(index).wrapping_sub(self.voice.first_sequence()), self.voice.timestamp(index));
         let origin = (
@@ -186,7 +204,15 @@ impl Stream {
         );
         let own = (self.voice.first_sequence(), self.voice.first_timestamp());
         let right = match self.origin {
-            Some(known) => head.ssrc == self.head.ssrc && origin == known,
+            Some(known) if head.ssrc == self.head.ssrc && origin == known => true,
+            Some(known) => match self.silence_before(head, index, known, origin, silence) {
+                Some(frames) => {
+                    self.delayed += u64::from(frames);
+                    self.origin = Some(origin);
+                    true
+                }
+                None => false,
+            },
             None if head.ssrc == self.voice.ssrc() => origin == own,
             // A joined stream goes on where the one before it ended, give or take what was reordered.
             None => before.is_none_or(|last| head.sequence.wrapping_sub(last) as i16 > -limits::REORDERED),
@@ -198,6 +224,26 @@ impl Stream {
         if index >= self.highest {
             self.head = head;
         }
+    }
+
+    /// How many frames of silence stand between the latest frame and this one, which follows it; `None` where anything
+    /// else does, or where nobody who joined the voice to his stream could have put them there.
+    fn silence_before(
+        &self,
+        head: Head,
+        index: u32,
+        known: (u16, u32),
+        origin: (u16, u32),
+        silence: &VecDeque<(u32, u16)>,
+    ) -> Option<u16> {
+        let frames = origin.0.wrapping_sub(known.0);
+        let follows = head.ssrc == self.head.ssrc
+            && head.ssrc != self.voice.ssrc()
+            && Some(index) == self.highest.checked_add(1)
+            && usize::from(frames) <= limits::SILENT_FRAMES
+            && origin.1.wrapping_sub(known.1) == u32::from(frames) * FRAME_SAMPLES as u32;
+        let is_silent = |n: u16| silence.contains(&(head.ssrc, self.head.sequence.wrapping_add(n)));
+        (follows && frames > 0 && (1..=frames).all(is_silent)).then_some(frames)
     }
 
     fn hear(&mut self, index: u32, payload: &[u8]) {
@@ -251,6 +297,7 @@ impl Stream {
             duplicates: self.duplicates,
             reordered: self.reordered,
             damaged: self.damaged,
+            delayed: self.delayed,
             joined: self.head.ssrc != self.voice.ssrc(),
             jitter_ms: self.transit.map_or(0.0, |(_, _, jitter)| jitter * 1000.0 / f64::from(SAMPLE_RATE)),
             level_dbfs,
@@ -393,6 +440,83 @@ mod tests {
         hear_all(&mut judge, &first, 0..100);
         judge.hear(Instant::now(), &joined(&second, 0, 5, first.sequence(20), first.timestamp(20)));
         assert_eq!(judge.damaged(), 1);
+    }
+
+    /// A frame of silence in a stream.
+    fn silent(ssrc: u32, sequence: u16, timestamp: u32) -> [u8; PACKET_BYTES] {
+        let mut packet = joined(&Voice::new(ssrc, Codec::Pcmu), 0, ssrc, sequence, timestamp);
+        packet[12..].fill(0xff);
+        packet
+    }
+
+    /// The judgement of a voice in an edge's stream of SSRC 5: frames by index, `None` is silence, each follows the one
+    /// before it by one in sequence and by `step` in time.
+    fn judge_joined(frames: &[Option<u32>], step: u32) -> Verdict {
+        let (voice, mut judge) = (Voice::new(6, Codec::Pcmu), Judge::default());
+        let start = Instant::now();
+        for (n, frame) in (0u16..).zip(frames) {
+            let (sequence, timestamp) = (65_530u16.wrapping_add(n), 1000 + u32::from(n) * step);
+            let packet = match frame {
+                Some(index) => joined(&voice, *index, 5, sequence, timestamp),
+                None => silent(5, sequence, timestamp),
+            };
+            judge.hear(start + Duration::from_millis(20) * u32::from(n), &packet);
+        }
+        judge.verdicts().into_iter().find(|verdict| verdict.ssrc == 6).unwrap()
+    }
+
+    #[test]
+    fn silence_before_a_late_frame_is_delay_and_no_damage() {
+        let whole = judge_joined(&[Some(0), Some(1), None, None, Some(2), Some(3), None, Some(4)], 160);
+        assert!(whole.intact() && whole.joined, "{whole:?}");
+        assert_eq!((whole.delayed_ms(), whole.packets, whole.damaged), (60, 5, 0));
+        let none = judge_joined(&[Some(0), Some(1), Some(2)], 160);
+        assert_eq!((none.delayed_ms(), none.intact()), (0, true));
+    }
+
+    #[test]
+    fn silence_in_the_place_of_a_frame_is_loss() {
+        // A frame that never came, at its place and behind a late one.
+        let lost = judge_joined(&[Some(0), None, Some(2), Some(3)], 160);
+        assert_eq!((lost.lost, lost.delayed, lost.intact()), (1, 0, false));
+        let lost = judge_joined(&[Some(0), None, None, Some(2), Some(3)], 160);
+        assert!(lost.lost == 1 && !lost.intact(), "{lost:?}");
+        // Time that does not pass with the silence.
+        assert!(!judge_joined(&[Some(0), Some(1), None, Some(2)], 161).intact());
+    }
+
+    #[test]
+    fn a_jump_without_silence_and_noise_between_frames_are_damage() {
+        let (voice, mut judge, now) = (Voice::new(6, Codec::Pcmu), Judge::default(), Instant::now());
+        judge.hear(now, &joined(&voice, 0, 5, 1, 160));
+        judge.hear(now, &joined(&voice, 1, 5, 3, 480));
+        assert_eq!((judge.damaged(), judge.verdicts()[0].delayed), (1, 0), "nobody said anything between them");
+        let mut judge = Judge::default();
+        judge.hear(now, &joined(&voice, 0, 5, 1, 160));
+        let mut noise = silent(5, 2, 320);
+        noise[100] = 0x70;
+        judge.hear(now, &noise);
+        judge.hear(now, &joined(&voice, 1, 5, 3, 480));
+        let verdict = judge.verdicts().into_iter().find(|verdict| verdict.ssrc == 6).unwrap();
+        assert_eq!((verdict.damaged, verdict.delayed), (1, 0), "a frame that was changed is none of silence");
+        // Nobody may put silence into a stream that he passes on as it came.
+        let mut judge = Judge::default();
+        judge.hear(now, &voice.packet(0, 0));
+        judge.hear(now, &silent(6, voice.sequence(1), voice.timestamp(1)));
+        judge.hear(now, &joined(&voice, 1, 6, voice.sequence(2), voice.timestamp(2)));
+        assert!(judge.verdicts().iter().all(|verdict| verdict.delayed == 0) && judge.damaged() == 2);
+    }
+
+    #[test]
+    fn silence_remembered_is_bounded() {
+        let late = |frames: usize| {
+            let mut all = vec![Some(0)];
+            all.extend(vec![None; frames]);
+            all.push(Some(1));
+            judge_joined(&all, 160)
+        };
+        assert!(late(limits::SILENT_FRAMES).intact());
+        assert!(!late(limits::SILENT_FRAMES + 1).intact());
     }
 
     #[test]

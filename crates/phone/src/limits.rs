@@ -6,6 +6,8 @@ pub const STREAMS: usize = 8;
 pub const FRAMES: u32 = 1 << 20;
 /// Packets by which a stream's first ones may come out of order.
 pub const REORDERED: i16 = 16;
+/// Frames of silence remembered that may stand before a late frame: more than a second.
+pub const SILENT_FRAMES: usize = 64;
 /// Frames kept to look for the tone in.
 pub const RECENT_FRAMES: usize = 25;
 /// A tone has at least this distance from all else, in dB; G.711 alone leaves about 35.

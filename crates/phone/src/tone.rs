@@ -15,6 +15,8 @@ pub const TONE_HZ: f64 = 440.0;
 pub const SAMPLE_RATE: u32 = 8000;
 /// Samples, and so G.711 bytes, in one frame of 20 ms.
 pub const FRAME_SAMPLES: usize = 160;
+/// Length of one frame, in milliseconds.
+pub const FRAME_MS: u64 = 20;
 /// Length of an RTP header without extensions, in bytes.
 pub const RTP_HEADER_BYTES: usize = 12;
 /// Length of one packet, in bytes.
