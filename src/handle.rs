@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use trunkgate_call::metrics::Metrics;
 use trunkgate_call::trace::TraceView;
-use trunkgate_call::view::StatusView;
+use trunkgate_call::view::{QualityView, StatusView};
 use trunkgate_call::{CallView, Control, Gateway, Input, Interfaces};
 use trunkgate_media::WorkerCounters;
 use trunkgate_media::counters::Counter;
@@ -206,6 +206,15 @@ impl Handle {
     pub async fn trace(&self, sid: &str) -> Result<Option<TraceView>, Gone> {
         let sid = sid.to_owned();
         self.ask(move |gateway, _| gateway.trace(&sid)).await
+    }
+
+    /// What a call sounded like over time; `None` where nothing is known of it.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn quality(&self, sid: &str) -> Result<Option<QualityView>, Gone> {
+        let sid = sid.to_owned();
+        self.ask(move |gateway, now| gateway.quality(now, &sid)).await
     }
 
     /// The gateway at a glance.

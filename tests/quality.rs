@@ -102,6 +102,7 @@ fn a_silent_callee_is_told_and_what_the_caller_sounds_like_is_shown_and_recorded
     let (len, source) = caller.rtp.recv_from(&mut packet).unwrap();
     assert!(is_keep_alive(&packet[..len]) && source == call.near, "{:?}", &packet[..len]);
 
+    series(&edge, &sid);
     call.hang_up(2, &caller, &callee);
     let record = until("the record is written", || {
         let text = std::fs::read_to_string(edge.file.with_file_name("cdr.jsonl")).ok()?;
@@ -115,6 +116,29 @@ fn a_silent_callee_is_told_and_what_the_caller_sounds_like_is_shown_and_recorded
     assert_eq!(one_way(&edge), silent, "counted once");
     assert!(edge.metric("trunkgate_rtp_lost_total") >= 35.0);
     assert!(edge.metric("trunkgate_rtp_keepalives_total") >= 1.0);
+}
+
+/// What the same call was like over time: all packets are in one interval or another, as JSON and as a table.
+fn series(edge: &Process, sid: &str) {
+    let quality = edge.json(&format!("/v1/calls/{sid}/quality"));
+    assert_eq!((&quality["sid"], &quality["interval_s"]), (&sid.into(), &5.into()), "{quality}");
+    let series: Vec<&Value> = quality["series"].as_array().unwrap().iter().collect();
+    let names: Vec<String> = series.iter().map(|s| format!("{} {}", s["party"], s["direction"])).collect();
+    assert_eq!(names, ["\"carrier\" \"received\"", "\"carrier\" \"sent\"", "\"pbx\" \"received\"", "\"pbx\" \"sent\""]);
+    let samples = series[0]["samples"].as_array().unwrap();
+    let sum = |key: &str| samples.iter().map(|sample| sample[key].as_u64().unwrap()).sum::<u64>();
+    assert!(samples.len() >= 2 && (sum("packets"), sum("lost")) == (315, 35), "{samples:?}");
+    assert!(samples[0]["mos"].as_f64().unwrap() < 3.5 && samples[0]["seconds"] == 5.0, "{samples:?}");
+    let told = series[3]["samples"].as_array().unwrap();
+    assert_eq!(told.iter().filter(|sample| sample["lost"] == 15).count(), 1, "the callee reported once: {told:?}");
+    let (status, table) = edge.get(&format!("/v1/calls/{sid}/quality.csv"));
+    assert_eq!(
+        (status, table.lines().count()),
+        (200, 1 + series.iter().map(|s| s["samples"].as_array().unwrap().len()).sum::<usize>())
+    );
+    assert!(table.contains(",\"pbx\",\"PCMU\",sent,"), "{table}");
+    let (status, text) = edge.get("/v1/calls/CA0/quality");
+    assert!(status == 404 && text.contains("unknown_call"), "{text}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ const STATES: [&str; 7] = ["trying", "ringing", "early", "answered", "held", "tr
 
 /// The `{sid}` of a path.
 #[derive(Debug)]
-pub(super) struct Sid(String);
+pub(super) struct Sid(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Sid {
     type Rejection = ApiError;
@@ -109,7 +109,7 @@ pub(super) async fn hang_up(
     Ok((StatusCode::ACCEPTED, Json(json!({ "sid": sid }))))
 }
 
-async fn find(handle: &Handle, sid: &str) -> Result<CallView, ApiError> {
+pub(super) async fn find(handle: &Handle, sid: &str) -> Result<CallView, ApiError> {
     handle.call(sid).await?.ok_or_else(|| unknown(sid))
 }
 

@@ -22,6 +22,7 @@ mod health;
 mod listener;
 mod metrics;
 mod process;
+mod quality;
 mod status;
 
 pub use status::StatusReport;
@@ -83,6 +84,8 @@ fn router(handle: Handle) -> Router {
         .route("/v1/calls/{sid}", get(calls::show).delete(calls::hang_up))
         .route("/v1/calls/{sid}/trace", get(calls::trace))
         .route("/v1/calls/{sid}/trace.txt", get(calls::trace_text))
+        .route("/v1/calls/{sid}/quality", get(quality::show))
+        .route("/v1/calls/{sid}/quality.csv", get(quality::table))
         .route("/v1/why", get(status::why))
         .route("/v1/reload", post(status::reload))
         .route("/v1/drain", post(status::drain))

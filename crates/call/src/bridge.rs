@@ -88,6 +88,7 @@ impl Call {
         self.late = self.offer.is_none().then_some(CALLER);
         let age = self.age(now);
         self.times.answered = Some(edge.date(now));
+        self.begin_series(now, edge);
         edge.metrics.call_setup_seconds.observe(age.as_secs_f64());
         let leg = &self.legs[callee];
         edge.trunks.answered(leg.trunk_name());

@@ -60,6 +60,7 @@ use crate::numbers::{Caller, plain};
 use crate::reason::ReasonSlug;
 use crate::reinvite::Renegotiation;
 use crate::reroute::Player;
+use crate::series::Series;
 use crate::view::CallView;
 
 /// A call, numbered in the order of arrival; never used again, so that a stale deadline or look-up meets nobody.
@@ -216,6 +217,8 @@ pub(crate) struct Call {
     pub(crate) player: Option<Player>,
     /// The agent whose goodbye the caller hears when nobody is left.
     pub(crate) goodbye: Option<Arc<Agent>>,
+    /// What it sounds like over time, from the answer on.
+    pub(crate) series: Series,
 }
 
 impl Call {
@@ -279,6 +282,7 @@ impl Call {
             (_, E::Due(Timer::Withdrawn)) => self.withdrawn_for_good(edge),
             (_, E::Due(Timer::Goodbye)) => self.goodbye_overdue(now, edge),
             (_, E::Due(Timer::HoldCheck)) => self.check_hold(now, edge),
+            (_, E::Due(Timer::Quality)) => self.sample_quality(now, edge),
 
             (Searching | Rerouting, E::BindFailed { end, error }) => self.bind_failed(now, edge, end, &error),
             (Answered | Leaving, E::BindFailed { end, error }) => self.bind_failed_later(now, edge, end, &error),

@@ -19,6 +19,8 @@ pub(crate) enum Timer {
     Goodbye,
     /// A caller on hold is asked whether it is still there (ours: `idle_timeout`, since a held leg may be silent).
     HoldCheck,
+    /// An interval of its quality is over (ours: `QUALITY_INTERVAL_SECONDS`).
+    Quality,
 }
 
 impl Timer {
@@ -30,6 +32,7 @@ impl Timer {
             Timer::Withdrawn => "withdrawn",
             Timer::Goodbye => "goodbye",
             Timer::HoldCheck => "hold_check",
+            Timer::Quality => "quality",
         }
     }
 }

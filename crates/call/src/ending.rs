@@ -76,6 +76,7 @@ impl Call {
         self.disarm(edge, Timer::Ring);
         self.disarm(edge, Timer::Goodbye);
         self.disarm(edge, Timer::HoldCheck);
+        self.disarm(edge, Timer::Quality);
         self.close_open_reinvite(now, edge);
         for leg in 0..self.legs.len() {
             self.hang_up_leg(now, edge, leg, reason);
@@ -101,6 +102,9 @@ impl Call {
         edge.log(&sid, self.last_line(), Some(reason));
         edge.decide(now, self.key, self.last_line());
         edge.recent.push(view.clone());
+        if let Some(series) = self.quality(now) {
+            edge.recent.push_series(series);
+        }
         edge.outputs.push_back(Output::Report(Box::new(CallRecord {
             call: view,
             sip_code: code,
@@ -235,7 +239,8 @@ impl Call {
 
     /// Takes every look-up of an ended call away.
     pub(crate) fn forget(&mut self, edge: &mut Edge) {
-        for timer in [Timer::NoResponse, Timer::Ring, Timer::Withdrawn, Timer::Goodbye, Timer::HoldCheck] {
+        while let Some((timer, _)) = self.deadlines.first_key_value() {
+            let timer = *timer;
             self.disarm(edge, timer);
         }
         for (at, leg) in self.legs.iter().enumerate() {

@@ -17,8 +17,9 @@ use crate::limits::TRACE_TEXT_CHARS;
 use crate::metrics::Metrics;
 use crate::numbers::plain;
 use crate::reason::ReasonSlug;
+use crate::series::Kept;
 use crate::trace::TraceView;
-use crate::view::{CallView, StatusView};
+use crate::view::{CallView, QualityView, StatusView};
 
 /// What a gateway is told at the start.
 #[derive(Debug, Clone)]
@@ -154,6 +155,12 @@ impl Gateway {
     pub fn call(&self, _now: Instant, sid: &str) -> Option<CallView> {
         let live = self.live(sid).filter(|call| call.state != State::Ended).map(Call::view);
         live.or_else(|| self.edge.recent.call(sid).cloned())
+    }
+    /// What a call, live or recent, sounded like over time.
+    pub fn quality(&self, now: Instant, sid: &str) -> Option<QualityView> {
+        let live = self.live(sid).filter(|call| call.state != State::Ended);
+        let live = live.and_then(|call| call.quality(now)).map(|kept| kept.view());
+        live.or_else(|| self.edge.recent.series(sid).map(Kept::view))
     }
     /// A call's event ring.
     pub fn trace(&self, sid: &str) -> Option<TraceView> {

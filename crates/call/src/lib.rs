@@ -33,6 +33,7 @@ pub mod report;
 mod reroute;
 mod rewrite;
 mod search;
+mod series;
 mod sessions;
 mod setup;
 pub mod snapshot;

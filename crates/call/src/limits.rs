@@ -16,6 +16,12 @@ pub const CALL_ID_CHARS: usize = 256;
 pub const RECENT_CALLS: usize = 10_000;
 /// Ended calls whose trace is still shown.
 pub const RECENT_TRACES: usize = 1_000;
+/// Ended calls whose quality over time is still shown.
+pub const RECENT_SERIES: usize = 1_000;
+/// Length of an interval of a call's quality over time, in seconds, until [`QUALITY_SAMPLES`] of them are over.
+pub const QUALITY_INTERVAL_SECONDS: u64 = 5;
+/// Intervals of a call's quality that are kept for each leg, an even number: then two become one, of twice the length.
+pub const QUALITY_SAMPLES: usize = 120;
 /// Retry-After of a 503 while draining, in seconds.
 pub const RETRY_AFTER_SECONDS: u32 = 10;
 /// Characters of a display name that are passed on.

@@ -1,8 +1,9 @@
-//! Calls that have ended, as they are still shown: a bounded ring of views, and a shorter one of traces.
+//! Calls that have ended, as they are still shown: a bounded ring of views, shorter ones of traces and of quality.
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::limits::{RECENT_CALLS, RECENT_TRACES};
+use crate::limits::{RECENT_CALLS, RECENT_SERIES, RECENT_TRACES};
+use crate::series::Kept;
 use crate::trace::TraceView;
 use crate::view::CallView;
 
@@ -42,12 +43,13 @@ impl<T> Ring<T> {
 pub(crate) struct Recent {
     calls: Ring<CallView>,
     traces: Ring<TraceView>,
+    series: Ring<Kept>,
 }
 
 impl Recent {
     /// None yet.
     pub(crate) fn new() -> Recent {
-        Recent { calls: Ring::new(RECENT_CALLS), traces: Ring::new(RECENT_TRACES) }
+        Recent { calls: Ring::new(RECENT_CALLS), traces: Ring::new(RECENT_TRACES), series: Ring::new(RECENT_SERIES) }
     }
     /// Adds a call.
     pub(crate) fn push(&mut self, call: CallView) {
@@ -58,6 +60,15 @@ impl Recent {
     pub(crate) fn push_trace(&mut self, trace: TraceView) {
         let sid = trace.sid.clone();
         self.traces.push(&sid, trace);
+    }
+    /// Adds a call's quality over time.
+    pub(crate) fn push_series(&mut self, series: Kept) {
+        let sid = series.sid.clone();
+        self.series.push(&sid, series);
+    }
+    /// One call's quality over time.
+    pub(crate) fn series(&self, sid: &str) -> Option<&Kept> {
+        self.series.find(sid)
     }
     /// One call.
     pub(crate) fn call(&self, sid: &str) -> Option<&CallView> {

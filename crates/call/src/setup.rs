@@ -19,6 +19,7 @@ use crate::leg::{Leg, StreamEnd};
 use crate::limits::{NUMBER_CHARS, PARAMETER_HEADER_CHARS};
 use crate::numbers::{called, caller, plain};
 use crate::reason::ReasonSlug;
+use crate::series::Series;
 use crate::trace::{Trace, TraceItem, body_note};
 
 /// Max-Forwards of a request that has none (RFC 3261 §16.6 step 3).
@@ -89,6 +90,7 @@ impl Call {
             spoken: None,
             player: None,
             goodbye: None,
+            series: Series::default(),
             answered_by: None,
         }
     }

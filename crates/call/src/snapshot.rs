@@ -25,6 +25,7 @@ use crate::limits::LISTENERS_PER_CALL;
 use crate::local::Spoken;
 use crate::numbers::Caller;
 use crate::quality::{Scored, add_counters};
+use crate::series::Series;
 use crate::trace::Trace;
 use crate::view::RtpView;
 use crate::wall::unix_ms;
@@ -250,11 +251,14 @@ impl Call {
             spoken: snapshot.spoken,
             player: None,
             goodbye: snapshot.goodbye.and_then(|name| edge.table.agent(&name).cloned()),
+            // Begun anew in `resume`: what it sounded like before is forgotten.
+            series: Series::default(),
         }
     }
 
     /// Connects its agents anew, once all calls have their ports.
     pub(crate) fn resume(&mut self, now: Instant, edge: &mut Edge, agents: &AgentsSnapshot) {
+        self.begin_series(now, edge);
         for name in agents.listeners.iter().take(LISTENERS_PER_CALL) {
             match edge.table.agent(name).cloned() {
                 Some(agent) => {

@@ -95,6 +95,58 @@ pub struct FarView {
     pub mos: Option<f64>,
 }
 
+/// `GET /v1/calls/{sid}/quality`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct QualityView {
+    /// The call's.
+    pub sid: String,
+    /// Length of an interval, in seconds: 5, and twice as long each time that a call has had 120 of them.
+    pub interval_s: u64,
+    /// Two for each leg that had packets in either direction, in the order of the legs.
+    pub series: Vec<SeriesView>,
+}
+
+/// One direction of a leg over time.
+#[derive(Debug, Clone, Serialize)]
+pub struct SeriesView {
+    /// The leg's sid.
+    pub leg: String,
+    /// Its trunk, agent or URI.
+    pub party: String,
+    /// Codec agreed.
+    pub codec: String,
+    /// `received`: what the edge heard of it; `sent`: what it says, by RTCP, that it heard of the edge.
+    pub direction: &'static str,
+    /// One an interval, none left out.
+    pub samples: Vec<SampleView>,
+}
+
+/// One interval.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct SampleView {
+    /// Its beginning: RFC 3339, UTC, with milliseconds.
+    pub at: String,
+    /// Its length: shorter for the last one.
+    pub seconds: f64,
+    /// Received from the far end, or sent to it.
+    pub packets: u32,
+    /// Missing in them; `null` where the far end did not report.
+    pub lost: Option<u32>,
+    /// Interarrival jitter at its end; `null` where nothing was heard, or the far end did not report.
+    pub jitter_ms: Option<f64>,
+    /// Round trip by RTCP, as known at its end.
+    pub rtt_ms: Option<f64>,
+    /// Score of the interval, as of a whole call.
+    pub mos: Option<f64>,
+}
+
+impl SampleView {
+    /// Its place in time.
+    pub(crate) fn at(self, at: String, seconds: f64) -> SampleView {
+        SampleView { at, seconds, ..self }
+    }
+}
+
 /// `GET /v1/status`, the part that the gateway knows.
 #[derive(Debug, Clone, Serialize)]
 pub struct StatusView {
