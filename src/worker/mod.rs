@@ -24,7 +24,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use trunkgate_media::{Command, Counter, Event, MediaId, WorkerCounters};
 
-use port_set::PortSet;
+use port_set::{Bell, PortSet};
 use turn::{Order, Worker};
 
 /// Agents' sockets that have their turn before the loop has its own, and packets and clocks are looked at.
@@ -41,6 +41,7 @@ pub struct Workers {
 #[derive(Debug)]
 struct Link {
     orders: UnboundedSender<Order>,
+    bell: Bell,
     thread: JoinHandle<()>,
 }
 
@@ -70,7 +71,7 @@ impl Workers {
     pub fn send(&self, id: MediaId, command: Command) {
         let workers = self.links.len().max(1) as u64;
         let link = usize::try_from(id.0 % workers).ok().and_then(|n| self.links.get(n));
-        if link.is_none_or(|link| link.orders.send(Order::Session(id, command)).is_err()) {
+        if !link.is_some_and(|link| link.tell(Order::Session(id, command))) {
             tracing::error!(session = id.0, "the media worker of this session is gone");
         }
     }
@@ -82,7 +83,7 @@ impl Workers {
     pub fn stop(self) {
         for link in &self.links {
             // A worker that is gone has stopped.
-            let _ = link.orders.send(Order::Stop);
+            link.tell(Order::Stop);
         }
         for link in self.links {
             if link.thread.join().is_err() {
@@ -107,6 +108,7 @@ impl Link {
             PortSet::new()?
         };
         let (orders, received) = unbounded_channel();
+        let bell = ports.bell();
         let worker = Worker::new(ports, counters, held, events);
         let thread = std::thread::Builder::new().name(format!("media-{n}")).spawn(move || {
             let niceness = priority::raise();
@@ -115,7 +117,14 @@ impl Link {
             }
             runtime.block_on(worker.run(received));
         })?;
-        Ok(Link { orders, thread })
+        Ok(Link { orders, bell, thread })
+    }
+
+    /// Gives an order and wakes the worker for it; false where it is gone.
+    fn tell(&self, order: Order) -> bool {
+        let given = self.orders.send(order).is_ok();
+        self.bell.ring();
+        given
     }
 }
 

@@ -1,7 +1,9 @@
 //! The media sockets of one worker, and how it waits for them: the only file that knows the system calls of the packet
 //! path.
 //!
-//! The sockets sit in an epoll of their own, whose descriptor is awaited in the worker's runtime through one `AsyncFd`.
+//! The sockets sit in an epoll of their own. While the worker has no agents, its thread waits there and nowhere else; with
+//! agents' sockets beside it the descriptor is awaited in the runtime through one `AsyncFd`, which costs a second wait.
+//! An order from another thread rings a bell that sits in the same epoll.
 //! The inner epoll is level-triggered, because exactly one packet is read per event: a second one waiting in the socket
 //! must be told again. The runtime's own is edge-triggered, so the readiness of the inner descriptor is cleared only
 //! after a wait that returned nothing; the next packet then makes a new edge.
@@ -14,10 +16,15 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::Duration;
 
-use nix::errno::Errno;
+use nix::errno::Errno as WaitErrno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
 use slab::Slab;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
@@ -99,15 +106,35 @@ impl Entry {
         }
     }
 
-    fn send(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<usize> {
+    fn send(&self, to: SocketAddr, bytes: &[u8]) -> Result<usize, Errno> {
         match self.tie {
-            Tie::To(_) => match self.socket.send(bytes) {
+            Tie::To(_) => match rustix::net::send(&self.socket, bytes, SendFlags::empty()) {
                 // That was about an earlier packet, which found nobody; this one has not left.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => self.socket.send(bytes),
+                Err(Errno::CONNREFUSED) => rustix::net::send(&self.socket, bytes, SendFlags::empty()),
                 sent => sent,
             },
-            Tie::Loose | Tie::Refused => self.socket.send_to(bytes, to),
+            Tie::Loose | Tie::Refused => rustix::net::sendto(&self.socket, bytes, SendFlags::empty(), &to),
         }
+    }
+}
+
+/// What an event of the bell carries: no socket has this place.
+const BELL: u64 = u64::MAX;
+
+/// Wakes the worker that waits for packets.
+#[derive(Debug, Clone)]
+pub(super) struct Bell(Arc<OwnedFd>);
+
+impl Bell {
+    /// Wakes it, now or before it waits the next time.
+    pub(super) fn ring(&self) {
+        // A count that is full rings already.
+        let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+    }
+
+    fn hush(&self) {
+        // Silent already: fine.
+        let _ = rustix::io::read(&self.0, &mut [0; 8]);
     }
 }
 
@@ -125,6 +152,7 @@ impl AsRawFd for Inner {
 #[derive(Debug)]
 pub(super) struct PortSet {
     epoll: AsyncFd<Inner>,
+    bell: Bell,
     events: Box<[EpollEvent]>,
     entries: Slab<Entry>,
     generation: u32,
@@ -134,10 +162,13 @@ impl PortSet {
     /// None yet. Called inside the worker's runtime.
     pub(super) fn new() -> io::Result<PortSet> {
         let inner = Inner(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
+        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        inner.0.add(&bell, EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
         #[expect(deprecated, reason = "its successor is unsafe; the descriptor is owned by `Inner` and never changes")]
         let epoll = AsyncFd::with_interest(inner, Interest::READABLE)?;
         Ok(PortSet {
             epoll,
+            bell: Bell(Arc::new(bell)),
             events: vec![EpollEvent::empty(); EVENTS_PER_TURN].into_boxed_slice(),
             entries: Slab::new(),
             generation: 0,
@@ -171,16 +202,47 @@ impl PortSet {
         self.entries.len()
     }
 
-    /// Waits until a socket has a packet; returns how many events there are. May be dropped at any time.
+    /// What wakes who waits here.
+    pub(super) fn bell(&self) -> Bell {
+        self.bell.clone()
+    }
+
+    /// Waits until a socket has a packet or the bell rings; returns how many events there are. May be dropped at any time.
     pub(super) async fn ready(&mut self) -> io::Result<usize> {
         loop {
             let mut guard = self.epoll.readable().await?;
             match guard.get_inner().0.wait(&mut self.events, EpollTimeout::ZERO) {
                 Ok(0) => guard.clear_ready(),
-                Ok(events) => return Ok(events),
-                Err(Errno::EINTR) => {}
+                Ok(events) => {
+                    drop(guard);
+                    self.hush(events);
+                    return Ok(events);
+                }
+                Err(WaitErrno::EINTR) => {}
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    /// The same for `limit` at most, for a thread whose runtime has nothing else to do: it spares the runtime's own wait,
+    /// which is half of what a wake-up costs.
+    pub(super) fn block(&mut self, limit: Duration) -> io::Result<usize> {
+        // Rounded up: a wait that ends too early is a turn for nothing.
+        let ms = u16::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(u16::MAX);
+        match self.epoll.get_ref().0.wait(&mut self.events, EpollTimeout::from(ms)) {
+            Ok(events) => {
+                self.hush(events);
+                Ok(events)
+            }
+            Err(WaitErrno::EINTR) => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Silences the bell if it is among the events.
+    fn hush(&self, events: usize) {
+        if self.events.iter().take(events).any(|event| event.data() == BELL) {
+            self.bell.hush();
         }
     }
 
@@ -195,9 +257,9 @@ impl PortSet {
     /// Receives one packet. An error is of this socket alone (an ICMP answer to an earlier send) or "nothing there".
     pub(super) fn receive(&self, port: Port, packet: &mut PacketBuf) -> io::Result<SocketAddr> {
         let entry = self.entries.get(port.0).ok_or(io::ErrorKind::NotConnected)?;
-        let (len, source) = entry.socket.recv_from(packet.receive_area())?;
+        let (len, _, source) = rustix::net::recvfrom(&entry.socket, packet.receive_area(), RecvFlags::empty())?;
         packet.set_len(len);
-        Ok(source)
+        Ok(source.ok_or(Errno::AFNOSUPPORT)?.try_into()?)
     }
 
     /// Takes one packet out and forgets it.
@@ -216,7 +278,8 @@ impl PortSet {
             Tie::To(far) if far != to => entry.loosen(),
             Tie::Loose | Tie::To(_) | Tie::Refused => {}
         }
-        entry.send(to, packet.data()).map(|_| ())
+        entry.send(to, packet.data())?;
+        Ok(())
     }
 
     /// Lets everybody's packets in again: a negotiation has opened the latch, or may have. `shown` is the address of ours
@@ -295,12 +358,12 @@ mod tests {
             assert_eq!(packet.data(), expected);
         }
         // And after it was silent.
-        assert!(tokio::time::timeout(std::time::Duration::from_millis(5), ports.ready()).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_millis(5), ports.ready()).await.is_err());
         phone.send_to(b"three", (at.ip(), at.port() + 1)).unwrap();
         assert_eq!(ports.ready().await.unwrap(), 1);
         assert!(ports.event(0).unwrap().1.rtcp);
         ports.discard(pair.rtcp);
-        assert!(tokio::time::timeout(std::time::Duration::from_millis(5), ports.ready()).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_millis(5), ports.ready()).await.is_err());
     }
 
     #[tokio::test(flavor = "current_thread")]
@@ -341,7 +404,7 @@ mod tests {
 
     /// What comes next and who sent it, where something comes at all.
     async fn next(ports: &mut PortSet) -> Option<(Vec<u8>, SocketAddr)> {
-        tokio::time::timeout(std::time::Duration::from_millis(20), ports.ready()).await.ok()?.unwrap();
+        tokio::time::timeout(Duration::from_millis(20), ports.ready()).await.ok()?.unwrap();
         let (port, _) = ports.event(0).unwrap();
         let mut packet = PacketBuf::new();
         let source = ports.receive(port, &mut packet).ok()?;

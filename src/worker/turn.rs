@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use slab::Slab;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -148,6 +149,15 @@ impl Worker {
         let mut turns = 0;
         loop {
             let next = self.deadlines.next().into_iter().chain(self.copies.due()).min();
+            if self.tasks.is_empty() {
+                // The runtime has nothing to do: the thread itself waits for packets.
+                if self.wait_alone(next, &mut orders) {
+                    return self.dismiss().await;
+                }
+                self.counters.turns.add_alone(1);
+                self.guarded(Worker::call_due);
+                continue;
+            }
             let next = next.map(tokio::time::Instant::from_std);
             if let Some(next) = next.filter(|next| *next != alarm.deadline()) {
                 alarm.as_mut().reset(next);
@@ -175,9 +185,10 @@ impl Worker {
                 }
                 said = self.inbox.recv() => self.hear_all(said),
                 () = &mut alarm, if next.is_some() => {}
-                _ = clock.tick() => {}
+                // Those that ended are forgotten.
+                _ = clock.tick() => while self.tasks.try_join_next().is_some() {},
             }
-            self.counters.turns.add(1);
+            self.counters.turns.add_alone(1);
             self.guarded(Worker::call_due);
             turns += 1;
             if turns >= self.turns_per_yield() {
@@ -185,6 +196,34 @@ impl Worker {
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    /// A turn without the runtime: waits for packets, orders and the next deadline; true where the worker is to end.
+    fn wait_alone(&mut self, next: Option<Instant>, orders: &mut UnboundedReceiver<Order>) -> bool {
+        let until = next.map_or(CLOCK_INTERVAL, |next| next.saturating_duration_since(Instant::now()));
+        let waiting = !orders.is_empty() || !self.inbox.is_empty();
+        let limit = if waiting { Duration::ZERO } else { until.min(CLOCK_INTERVAL) };
+        let events = match self.ports.block(limit) {
+            Ok(events) => events,
+            Err(error) => {
+                tracing::error!(%error, "media sockets cannot be waited for");
+                std::thread::sleep(Duration::from_millis(100));
+                0
+            }
+        };
+        // What signalling said before it let a far end speak is done before that far end is heard.
+        let over = match orders.try_recv() {
+            Ok(order) => self.obey_all(Some(order), orders),
+            Err(TryRecvError::Disconnected) => true,
+            Err(TryRecvError::Empty) => false,
+        };
+        if !over {
+            if let Ok(said) = self.inbox.try_recv() {
+                self.hear_all(Some(said));
+            }
+            self.guarded(|worker, now| worker.packets(now, events));
+        }
+        over
     }
 
     /// Agents' sockets share the thread: they must not wait for long.
@@ -409,23 +448,28 @@ mod tests {
         assert_eq!(worker.counters.dropped[DropReason::SendFailed as usize].get(), 1);
     }
 
-    #[tokio::test(flavor = "current_thread")]
-    async fn what_was_ordered_before_a_packet_came_is_done_before_it_is_relayed() {
+    #[test]
+    fn what_was_ordered_before_a_packet_came_is_done_before_it_is_relayed() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         // Which of the two the loop meets first is chance: often enough.
         for _ in 0..16 {
+            let entered = runtime.enter();
             let (mut worker, _events) = worker();
-            let counters = worker.counters.clone();
+            let (counters, bell) = (worker.counters.clone(), worker.ports.bell());
             worker.obey(Instant::now(), MediaId(0), Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
             let (at, heard) = bound(&mut worker, MediaId(0), EndId(0));
             bound(&mut worker, MediaId(0), EndId(1));
+            drop(entered);
             let (sender, orders) = unbounded_channel();
             let far = UdpSocket::bind("127.0.0.1:0").unwrap();
-            let speak_and_wait = async {
+            let to = far.local_addr().unwrap();
+            let speak_and_wait = std::thread::spawn(move || {
                 // The loop sleeps by now.
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                std::thread::sleep(Duration::from_millis(5));
+                let order = |command| sender.send(Order::Session(MediaId(0), command)).unwrap();
                 for end in [EndId(0), EndId(1)] {
                     let remote = RemoteSpec {
-                        rtp: Some(far.local_addr().unwrap()),
+                        rtp: Some(to),
                         rtcp: None,
                         expected: vec![at.ip()],
                         expected_networks: vec![],
@@ -435,22 +479,45 @@ mod tests {
                         watch_idle: false,
                         ..RemoteSpec::default()
                     };
-                    sender.send(Order::Session(MediaId(0), Command::SetRemote { end, remote })).unwrap();
+                    order(Command::SetRemote { end, remote });
                 }
                 let wire = WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() };
-                sender.send(Order::Session(MediaId(0), Command::Wire { from: EndId(0), to: EndId(1), wire })).unwrap();
+                order(Command::Wire { from: EndId(0), to: EndId(1), wire });
                 far.send_to(&[0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1], at).unwrap();
                 while heard.rx_packets.get() + counters.dropped.iter().map(|reason| reason.get()).sum::<u64>() == 0 {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    std::thread::sleep(Duration::from_millis(1));
                 }
-            };
-            tokio::select! {
-                () = worker.run(orders) => {}
-                () = speak_and_wait => {}
-            }
-            let dropped: Vec<u64> = counters.dropped.iter().map(|reason| reason.get()).collect();
-            assert_eq!((heard.rx_packets.get(), dropped.iter().sum::<u64>()), (1, 0), "{dropped:?}");
+                sender.send(Order::Stop).unwrap();
+                bell.ring();
+                let dropped: Vec<u64> = counters.dropped.iter().map(|reason| reason.get()).collect();
+                (heard.rx_packets.get(), dropped)
+            });
+            runtime.block_on(worker.run(orders));
+            let (heard, dropped) = speak_and_wait.join().unwrap();
+            assert_eq!((heard, dropped.iter().sum::<u64>()), (1, 0), "{dropped:?}");
         }
+    }
+
+    #[test]
+    fn the_bell_wakes_a_worker_that_waits_alone_and_a_packet_needs_none() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let entered = runtime.enter();
+        let (mut worker, _events) = worker();
+        worker.obey(Instant::now(), MediaId(0), Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
+        let (at, counters) = bound(&mut worker, MediaId(0), EndId(0));
+        drop(entered);
+        let bell = worker.ports.bell();
+        assert_eq!(worker.ports.block(Duration::ZERO).unwrap(), 0);
+        bell.ring();
+        bell.ring();
+        assert_eq!(worker.ports.block(Duration::MAX).unwrap(), 1);
+        // It is heard once, and belongs to no socket.
+        assert!(worker.ports.event(0).is_none());
+        assert_eq!(worker.ports.block(Duration::ZERO).unwrap(), 0);
+        let (_sender, mut orders) = unbounded_channel();
+        UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", at).unwrap();
+        assert!(!worker.wait_alone(None, &mut orders));
+        assert_eq!(counters.dropped[DropReason::UnexpectedSource as usize].get(), 1);
     }
 
     #[tokio::test(flavor = "current_thread")]

@@ -20,6 +20,27 @@ pub(crate) struct Shared {
     pub(crate) held: Arc<Counter>,
 }
 
+impl Shared {
+    /// Counts a packet of an RTP end's far side.
+    pub(crate) fn count_received(&self, end: &EndCounters, bytes: usize) {
+        end.rx_packets.add_alone(1);
+        end.rx_bytes.add_alone(bytes as u64);
+        if let Some(worker) = &self.worker {
+            worker.rx_packets.add_alone(1);
+            worker.rx_bytes.add_alone(bytes as u64);
+        }
+    }
+    /// Counts a packet to an RTP end's far side.
+    pub(crate) fn count_sent(&self, end: &EndCounters, bytes: usize) {
+        end.tx_packets.add_alone(1);
+        end.tx_bytes.add_alone(bytes as u64);
+        if let Some(worker) = &self.worker {
+            worker.tx_packets.add_alone(1);
+            worker.tx_bytes.add_alone(bytes as u64);
+        }
+    }
+}
+
 /// One agent.
 #[derive(Debug)]
 pub(crate) struct AgentEnd {

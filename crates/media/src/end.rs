@@ -28,17 +28,31 @@ pub struct Wire {
     /// The sink.
     pub to: EndId,
     spec: WireSpec,
-    /// By payload number as it comes: as it leaves, or [`NOT_AGREED`].
-    payloads: [u8; 128],
+    /// By payload number as it comes. What a packet asks for stands here, not in `spec`: each place more is a cache miss more.
+    payloads: [Payload; 128],
+}
+
+/// How a payload number is taken.
+#[derive(Debug, Clone, Copy)]
+struct Payload {
+    /// As it leaves, or [`NOT_AGREED`].
+    to: u8,
+    /// Its clock in Hz.
+    clock_hz: u32,
 }
 
 impl Wire {
     /// To `to`, as `spec` says; payload numbers above 127 do not exist.
     pub fn new(to: EndId, spec: WireSpec) -> Wire {
-        let mut payloads = [NOT_AGREED; 128];
+        let mut payloads = [Payload { to: NOT_AGREED, clock_hz: DEFAULT_CLOCK_HZ }; 128];
         for (from, to) in spec.payloads.iter().filter(|(_, to)| *to < 128) {
             if let Some(entry) = payloads.get_mut(usize::from(*from)) {
-                *entry = *to;
+                entry.to = *to;
+            }
+        }
+        for (from, hz) in spec.clocks.iter().rev().filter(|(_, hz)| *hz > 0) {
+            if let Some(entry) = payloads.get_mut(usize::from(*from)) {
+                entry.clock_hz = *hz;
             }
         }
         Wire { to, spec, payloads }
@@ -49,12 +63,11 @@ impl Wire {
     }
     /// The payload number that the sink expects.
     pub fn payload(&self, from: u8) -> Option<u8> {
-        self.payloads.get(usize::from(from)).copied().filter(|to| *to != NOT_AGREED)
+        self.payloads.get(usize::from(from)).map(|payload| payload.to).filter(|to| *to != NOT_AGREED)
     }
     /// The clock of a payload, in Hz.
     pub fn clock_hz(&self, from: u8) -> u32 {
-        let named = self.spec.clocks.iter().find(|(payload, hz)| *payload == from && *hz > 0);
-        named.map_or(DEFAULT_CLOCK_HZ, |(_, hz)| *hz)
+        self.payloads.get(usize::from(from)).map_or(DEFAULT_CLOCK_HZ, |payload| payload.clock_hz)
     }
 }
 

@@ -50,14 +50,9 @@ impl Session {
         end.silence.broken(now);
         let clock_hz = end.clock_hz(rtp.payload_type);
         end.reception.take(now, clock_hz, &rtp);
-        end.counters.rx_packets.add(1);
-        end.counters.rx_bytes.add(bytes as u64);
         end.counters.lost.set(end.reception.lost());
         end.counters.jitter_us.set(end.reception.jitter_us());
-        if let Some(worker) = &self.shared.worker {
-            worker.rx_packets.add(1);
-            worker.rx_bytes.add(bytes as u64);
-        }
+        self.shared.count_received(&end.counters, bytes);
         if !remote.may_send {
             return Err(DropReason::NotSending);
         }
@@ -83,12 +78,7 @@ impl Session {
         if let Some(srtp) = &mut sink.srtp {
             srtp.protect(false, packet)?;
         }
-        sink.counters.tx_packets.add(1);
-        sink.counters.tx_bytes.add(bytes as u64);
-        if let Some(worker) = &self.shared.worker {
-            worker.tx_packets.add(1);
-            worker.tx_bytes.add(bytes as u64);
-        }
+        self.shared.count_sent(&sink.counters, bytes);
         Ok(Some(Transmit { via: sink.id, rtcp: false, to, locked }))
     }
 
@@ -117,12 +107,7 @@ impl Session {
             self.events.push_back(Event::Latched { end: end.id, source });
         }
         end.silence.broken(now);
-        end.counters.rx_packets.add(1);
-        end.counters.rx_bytes.add(bytes as u64);
-        if let Some(worker) = &self.shared.worker {
-            worker.rx_packets.add(1);
-            worker.rx_bytes.add(bytes as u64);
-        }
+        self.shared.count_received(&end.counters, bytes);
         if !remote.may_send {
             return Err(DropReason::NotSending);
         }
@@ -131,12 +116,7 @@ impl Session {
         let plain = |remote: &&RemoteSpec| remote.may_receive && remote.srtp.is_none();
         let remote = sink.remote.as_ref().filter(plain).ok_or(DropReason::NoDestination)?;
         let (to, locked) = sink.latch.rtp_destination(remote).ok_or(DropReason::NoDestination)?;
-        sink.counters.tx_packets.add(1);
-        sink.counters.tx_bytes.add(bytes as u64);
-        if let Some(worker) = &self.shared.worker {
-            worker.tx_packets.add(1);
-            worker.tx_bytes.add(bytes as u64);
-        }
+        self.shared.count_sent(&sink.counters, bytes);
         Ok(Transmit { via: sink.id, rtcp: false, to, locked })
     }
 

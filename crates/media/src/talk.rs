@@ -187,18 +187,13 @@ impl Session {
         let takes = |ssrc, sequence| end.srtp.as_ref().is_none_or(|srtp| srtp.takes(ssrc, sequence));
         end.outgoing.pass(now, voice.serial, CLOCK_HZ, &mut rtp, takes);
         rtp.write(packet.data_mut());
-        let bytes = packet.data().len() as u64;
+        let bytes = packet.data().len();
         hear_all(now, &end.taps, &mut self.agents, TrackName::Outbound, (&rtp, packet.data()), &mut self.events);
         self.raws.hear_all(now, &end.taps, TrackName::Outbound, (&rtp, packet.data()), CLOCK_HZ);
         if let Some(srtp) = &mut end.srtp {
             srtp.protect(false, packet)?;
         }
-        end.counters.tx_packets.add(1);
-        end.counters.tx_bytes.add(bytes);
-        if let Some(worker) = &self.shared.worker {
-            worker.tx_packets.add(1);
-            worker.tx_bytes.add(bytes);
-        }
+        self.shared.count_sent(&end.counters, bytes);
         Ok(Transmit { via: end.id, rtcp: false, to, locked })
     }
 }
