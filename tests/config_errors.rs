@@ -88,7 +88,7 @@ connect = ['trunk:nowhere', 'app:x', 'reject:200']
             ("TG0104", 9, 1),
             ("TG0108", 10, 10),
             ("TG0104", 10, 53),
-            ("TG0190", 11, 1),
+            ("TG0106", 11, 8),
             ("TG0120", 13, 9),
             ("TG0111", 14, 7),
             ("TG0111", 14, 14),
@@ -176,6 +176,24 @@ fn values_out_of_range_are_refused() {
 }
 
 #[test]
+fn credentials_are_a_user_and_a_password() {
+    for (line, expected) in [
+        ("auth = 'acme'", &[("TG0103", 8, 8)][..]),
+        ("require_auth = {}", &[("TG0106", 8, 16), ("TG0106", 8, 16)]),
+        ("auth = { username = 'a', pasword = 'b' }", &[("TG0106", 8, 8), ("TG0104", 8, 26)]),
+        ("auth = { username = '', password = '' }", &[("TG0105", 8, 21), ("TG0110", 8, 36)]),
+        (
+            "auth = { username = \"a\\r\\nX: 1\", password = { env = 'NO_SUCH' } }",
+            &[("TG0105", 8, 21), ("TG0110", 8, 53)],
+        ),
+        ("auth = { username = 'a', password = 'b', realm = 3 }", &[("TG0103", 8, 50)]),
+        ("auth = { username = 'a', password = 'b', realm = 'c' }", &[]),
+    ] {
+        check_behind(&format!("[trunk.x]\n{line}\npeers = ['sip:192.0.2.9']\n"), expected);
+    }
+}
+
+#[test]
 fn what_is_not_in_this_version_is_refused_at_its_place() {
     for (header, line, column) in [
         ("[edge]", "state = 'redis://h'", 9),
@@ -188,8 +206,6 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
         check_line(header, line, &[("TG0190", column)]);
     }
     for (line, column) in [
-        ("auth = {}", 1),
-        ("require_auth = {}", 1),
         ("register = {}", 1),
         ("accept_register = true", 19),
         ("dtmf = 'info'", 8),

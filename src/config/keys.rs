@@ -23,7 +23,6 @@ pub(super) type Key = (&'static str, State);
 
 use State::{Built, Later, OnlyEmpty, OnlyFalse, OnlyText, OnlyZero};
 
-const DIGEST: State = Later("digest authentication");
 const TWILIO_API: State = Later("the Twilio-compatible API");
 
 /// The file itself.
@@ -112,8 +111,8 @@ pub(super) const TRUNK: &[Key] = &[
     ("edges", Built),
     ("secure", Built),
     ("tls", Built),
-    ("auth", DIGEST),
-    ("require_auth", DIGEST),
+    ("auth", Built),
+    ("require_auth", Built),
     ("register", Later("registration")),
     ("ptime", Later("packet-time conversion")),
     ("session_expires", Later("session timers")),
@@ -130,6 +129,9 @@ pub(super) const TRUNK: &[Key] = &[
 /// A trunk's `tls`.
 pub(super) const TRUNK_TLS: &[Key] =
     &[("ca", Built), ("names", Built), ("certificate", Built), ("private_key", Built), ("verify", Built)];
+
+/// A trunk's `auth` or `require_auth`.
+pub(super) const CREDENTIALS: &[Key] = &[("username", Built), ("password", Built), ("realm", Built)];
 
 /// A peer written as a table.
 pub(super) const PEER: &[Key] = &[("uri", Built), ("priority", Built), ("weight", Built)];

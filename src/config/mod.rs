@@ -7,6 +7,7 @@
 mod agents;
 mod checks;
 pub mod code;
+mod credentials;
 mod diagnostic;
 mod draft;
 mod keys;

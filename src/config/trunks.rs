@@ -14,7 +14,7 @@ use super::draft::{PlacedTrunk, Span};
 use super::keys;
 use super::schema::not_yet;
 use super::section::{Section, Value};
-use super::{preset, tls, values};
+use super::{credentials, preset, tls, values};
 
 /// Codecs that this version lets through on purpose.
 const CODECS: [&str; 2] = ["PCMU", "PCMA"];
@@ -88,6 +88,8 @@ fn read_one<'a>(
         trunk.codecs = codecs;
     }
     read_limits(&section, &mut trunk, findings);
+    let mut shown = |key: &str| section.read(key, findings, |key, value, f| credentials::read(key, value, folder, f));
+    (trunk.auth, trunk.require_auth) = (shown("auth"), shown("require_auth"));
     trunk.send_numbers = word(&section, "send_numbers", &FORMS, findings);
     trunk.srtp = word(&section, "srtp", &SRTP, findings);
     Some(PlacedTrunk {

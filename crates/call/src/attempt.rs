@@ -180,8 +180,10 @@ impl Attempt {
         let failover_on = self.trunk.as_ref().map_or(&URI_FAILOVER_ON[..], |t| &t.failover_on);
         let failure = |reason| Failure { q850, ..Failure::with_code(seen_code(code), reason) };
         match code {
-            // Nothing of ours can answer a challenge or follow a redirection.
-            300..=399 | 401 | 407 => Judgement::Target(StepResult::Failed(failure(ReasonSlug::TargetRejected))),
+            // What could be answered has been, by the endpoint.
+            401 | 407 => Judgement::Target(StepResult::Failed(failure(ReasonSlug::CredentialsRefused))),
+            // Nothing of ours can follow a redirection.
+            300..=399 => Judgement::Target(StepResult::Failed(failure(ReasonSlug::TargetRejected))),
             486 | 600 => Judgement::Target(StepResult::Busy(failure(ReasonSlug::TargetBusy))),
             // What one machine cannot do, the next may; what the called party cannot, none of them can.
             408 | 500..=599 if failover_on.contains(&code) => Judgement::Peer(failure(ReasonSlug::TargetRejected)),

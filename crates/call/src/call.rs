@@ -100,6 +100,8 @@ pub(crate) enum CallEvent {
     Reinvite { leg: usize, server: ServerId, sdp: Option<Bytes> },
     /// 100 to our INVITE.
     Trying { leg: usize },
+    /// It asks for credentials, and the INVITE has gone out again with them.
+    Challenged { leg: usize },
     /// 101 to 199 to our INVITE.
     Provisional { leg: usize, code: u16, sdp: Option<Bytes> },
     /// 2xx to our INVITE.
@@ -246,8 +248,9 @@ impl Call {
             (Ended, E::Reinvite { server, .. }) => refuse_request(now, edge, server, 481),
 
             (Searching | Rerouting, E::Trying { leg }) => self.heard(edge, leg),
+            (Searching | Rerouting, E::Challenged { leg }) => self.challenged(now, edge, leg),
             (Searching | Rerouting, E::Provisional { leg, code, sdp }) => self.provisional(now, edge, leg, code, sdp),
-            (Answered | Leaving | Ended, E::Trying { .. } | E::Provisional { .. }) => {}
+            (Answered | Leaving | Ended, E::Trying { .. } | E::Challenged { .. } | E::Provisional { .. }) => {}
             (Searching | Rerouting, E::Accepted { leg, dialog, sdp }) => self.accepted(now, edge, leg, dialog, sdp),
             (Answered | Leaving | Ended, E::Accepted { leg, dialog, .. }) => {
                 self.accepted_too_late(now, edge, leg, dialog);

@@ -103,6 +103,23 @@ impl Gateway {
                     }
                 }
             }
+            Event::Challenged { id, response, .. } => {
+                if let Some(entry) = self.edge.index.clients.get(&id).copied() {
+                    let (text, note) = (first_line(response.as_bytes()), body_note(response.as_bytes()));
+                    self.trace_received(now, entry.at, text, note);
+                    if entry.purpose == Purpose::Invite {
+                        self.tell(now, entry.at.key, CallEvent::Challenged { leg: entry.at.leg });
+                    }
+                }
+            }
+            Event::WrongCredentials { party, flow, .. } => {
+                let trunk = self.edge.party_name(party);
+                let text = format!("wrong credentials from {}", flow.remote);
+                self.edge.trunks.problem(&trunk, text.clone());
+                if self.edge.admission.may_log(now) {
+                    self.edge.log("", format!("trunk {trunk}: {text}"), Some(ReasonSlug::WrongCredentials));
+                }
+            }
             Event::TimedOut { id } => self.unanswered(now, id, true),
             Event::TransportFailed { id } => self.unanswered(now, id, false),
             Event::AckMissing { dialog } => {

@@ -11,7 +11,8 @@ use rand_chacha::ChaCha12Rng;
 use trunkgate_media::RawSpec;
 use trunkgate_route::{Destination, Plan, Server, Table, Target, TargetSpec, locate};
 use trunkgate_sip::{
-    Answer, Body, ClientId, DialogId, Endpoint, EndpointConfig, Extra, Flow, Identity, Invite, Method, Party, ServerId,
+    Answer, Body, ClientId, Credentials, DialogId, Endpoint, EndpointConfig, Extra, Flow, Identity, Invite, Method,
+    Party, ServerId,
 };
 
 use crate::addressing::Addressing;
@@ -120,9 +121,17 @@ impl Edge {
     pub(crate) fn configure_trunks(&mut self) {
         self.trunks.configure(&self.table, &mut self.metrics);
         let table = Arc::clone(&self.table);
+        for (party, name) in self.parties.all() {
+            if table.trunk(&name).is_none() {
+                self.endpoint.set_credentials(party, None);
+                self.endpoint.require_credentials(party, None);
+            }
+        }
         for trunk in table.trunks() {
             let of_peers = trunk.peers.iter().flat_map(|peer| peer.addresses().map(IpNet::from));
             let party = self.party(&trunk.name);
+            self.endpoint.set_credentials(party, trunk.auth.as_ref().map(credentials));
+            self.endpoint.require_credentials(party, trunk.require_auth.as_ref().map(credentials));
             self.endpoint.set_reach(party, trunk.accept_from.iter().copied().chain(of_peers).collect());
         }
     }
@@ -356,10 +365,20 @@ impl Parties {
         self.numbers.insert(name, party);
         party
     }
+    /// Every party but nobody, with its name.
+    fn all(&self) -> Vec<(Party, Arc<str>)> {
+        self.numbers.iter().filter(|(name, _)| !name.is_empty()).map(|(name, party)| (*party, name.clone())).collect()
+    }
     fn name(&self, party: Party) -> Arc<str> {
         let at = usize::try_from(party.0).unwrap_or(usize::MAX);
         self.names.get(at).cloned().unwrap_or_else(|| Arc::from(""))
     }
+}
+
+/// The same credentials in the words of the SIP core.
+fn credentials(configured: &trunkgate_route::Credentials) -> Credentials {
+    let trunkgate_route::Credentials { username, password, realm } = configured.clone();
+    Credentials { username, password, realm }
 }
 
 /// FNV-1a over 32 bits: names the edge in what it makes; not for secrets.

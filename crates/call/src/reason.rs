@@ -25,6 +25,8 @@ pub enum ReasonSlug {
     TooManyHops,
     EdgeRestarted,
     TargetRejected,
+    CredentialsRefused,
+    WrongCredentials,
     TargetBusy,
     RingTimeout,
     NoResponse,
@@ -52,7 +54,7 @@ pub enum ReasonSlug {
 
 impl ReasonSlug {
     /// Every reason, for documents and tests.
-    pub const ALL: [ReasonSlug; 42] = [
+    pub const ALL: [ReasonSlug; 44] = [
         ReasonSlug::CallerHungUp,
         ReasonSlug::CalleeHungUp,
         ReasonSlug::Operator,
@@ -72,6 +74,8 @@ impl ReasonSlug {
         ReasonSlug::TooManyHops,
         ReasonSlug::EdgeRestarted,
         ReasonSlug::TargetRejected,
+        ReasonSlug::CredentialsRefused,
+        ReasonSlug::WrongCredentials,
         ReasonSlug::TargetBusy,
         ReasonSlug::RingTimeout,
         ReasonSlug::NoResponse,
@@ -119,6 +123,8 @@ impl ReasonSlug {
             ReasonSlug::TooManyHops => "too_many_hops",
             ReasonSlug::EdgeRestarted => "edge_restarted",
             ReasonSlug::TargetRejected => "target_rejected",
+            ReasonSlug::CredentialsRefused => "credentials_refused",
+            ReasonSlug::WrongCredentials => "wrong_credentials",
             ReasonSlug::TargetBusy => "target_busy",
             ReasonSlug::RingTimeout => "ring_timeout",
             ReasonSlug::NoResponse => "no_response",
@@ -167,6 +173,10 @@ impl ReasonSlug {
             ReasonSlug::TooManyHops => "Max-Forwards is used up",
             ReasonSlug::EdgeRestarted => "the edge ended without a word while the call was up",
             ReasonSlug::TargetRejected => "a target rejected the call",
+            ReasonSlug::CredentialsRefused => {
+                "a target asked for credentials that the trunk has not, or refused its `auth`"
+            }
+            ReasonSlug::WrongCredentials => "a request showed other credentials than the trunk's `require_auth`",
             ReasonSlug::TargetBusy => "the called side is busy",
             ReasonSlug::RingTimeout => "nobody answered in time",
             ReasonSlug::NoResponse => "a target gave no sign of life",
@@ -203,7 +213,11 @@ impl ReasonSlug {
             ReasonSlug::Operator => 31,
             ReasonSlug::Draining | ReasonSlug::LimitCalls | ReasonSlug::LimitRate => 42,
             ReasonSlug::NoRoute => 1,
-            ReasonSlug::RouteRejected | ReasonSlug::TargetRejected | ReasonSlug::AgentRefused => 21,
+            ReasonSlug::RouteRejected
+            | ReasonSlug::TargetRejected
+            | ReasonSlug::CredentialsRefused
+            | ReasonSlug::WrongCredentials
+            | ReasonSlug::AgentRefused => 21,
             ReasonSlug::IncompleteNumber => 28,
             ReasonSlug::CodecMismatch
             | ReasonSlug::BadMedia
@@ -253,11 +267,13 @@ impl ReasonSlug {
             | ReasonSlug::SrtpMismatch
             | ReasonSlug::LimitCalls
             | ReasonSlug::LimitRate
-            | ReasonSlug::TooManyHops => "refused",
+            | ReasonSlug::TooManyHops
+            | ReasonSlug::WrongCredentials => "refused",
             ReasonSlug::CalleeHungUp
             | ReasonSlug::Operator
             | ReasonSlug::NoPorts
             | ReasonSlug::TargetRejected
+            | ReasonSlug::CredentialsRefused
             | ReasonSlug::Unreachable
             | ReasonSlug::TlsFailed
             | ReasonSlug::NameNotFound

@@ -252,6 +252,17 @@ impl Call {
         edge.trunks.heard(leg.trunk_name(), &leg.peer, true, &mut edge.metrics);
     }
 
+    /// It asks for credentials, and has got them with the INVITE once more: that one is to be answered in time, too.
+    pub(crate) fn challenged(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+        if !self.is_calling(leg) {
+            return;
+        }
+        self.heard(edge, leg);
+        if let Some(wait) = self.attempt.as_ref().map(|attempt| attempt.no_response_timeout) {
+            self.arm(now, edge, Timer::NoResponse, wait);
+        }
+    }
+
     /// 101 to 199: what tells the caller something is passed on, with the media that comes with it.
     pub(crate) fn provisional(&mut self, now: Instant, edge: &mut Edge, leg: usize, code: u16, sdp: Option<Bytes>) {
         if !self.is_calling(leg) {

@@ -44,7 +44,8 @@ impl Phone {
                     phone.ended(call, Ending::AckMissing);
                 });
             }
-            SipEvent::Trying { .. } | SipEvent::Refused { .. } | SipEvent::Dropped(_) => {}
+            SipEvent::Trying { .. } | SipEvent::Challenged { .. } | SipEvent::WrongCredentials { .. } => {}
+            SipEvent::Refused { .. } | SipEvent::Dropped(_) => {}
         }
     }
 

@@ -1,5 +1,6 @@
 //! A trunk: a party we exchange SIP with.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,6 +124,23 @@ pub enum Srtp {
     Required,
 }
 
+/// A user and a password of digest authentication.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user.
+    pub username: String,
+    /// Its password.
+    pub password: String,
+    /// The realm that they are for; `None`: whichever the far end names, or ours.
+    pub realm: Option<String>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credentials({}, …)", self.username)
+    }
+}
+
 /// A trunk as configured.
 #[derive(Debug, Clone)]
 pub struct Trunk {
@@ -154,6 +172,10 @@ pub struct Trunk {
     pub send_numbers: SendNumbers,
     /// Its media's protection.
     pub srtp: Srtp,
+    /// What we show where it asks for credentials.
+    pub auth: Option<Credentials>,
+    /// What it has to show.
+    pub require_auth: Option<Credentials>,
 }
 
 impl Trunk {
@@ -174,6 +196,8 @@ impl Trunk {
             calls_per_second: 0,
             send_numbers: SendNumbers::E164,
             srtp: Srtp::Off,
+            auth: None,
+            require_auth: None,
         }
     }
     /// Its peers in the order to try them, each with its servers in theirs: priority, then weighted chance (RFC 2782).

@@ -1,7 +1,8 @@
 //! The dispatcher: a message in, its transaction and dialog found, an [`Event`] out; our requests and answers the other way.
 //! The tables stand here; what is done with them: `endpoint/client` (our requests), `endpoint/response` (their
-//! answers), `endpoint/request` (requests to us), `endpoint/within` (those inside dialogs), `endpoint/server` (our answers).
+//! answers), `endpoint/challenged` (401 and 407, both ways), `endpoint/request` (requests to us), `endpoint/within` (those inside dialogs), `endpoint/server` (our answers).
 
+mod challenged;
 mod client;
 mod request;
 mod response;
@@ -19,6 +20,8 @@ use bytes::Bytes;
 use ipnet::IpNet;
 
 use crate::dialog::{Dialog, DialogId, DialogSnapshot};
+use crate::digest::challenger::Challenger;
+use crate::digest::keyring::Keyring;
 use crate::event::{
     ClientId, ConnectionId, Deadline, DropReason, Event, Flow, Input, Output, Party, Reason, Sent, ServerId, Transmit,
     Transport,
@@ -131,6 +134,10 @@ pub struct Endpoint {
     timers: TimerQueue<Timer>,
     out: VecDeque<Output>,
     scratch: Vec<u8>,
+    /// Our credentials, for challenges of others.
+    keyring: Keyring,
+    /// Whom we challenge.
+    challenger: Challenger,
     /// Networks of each party, besides the address that it speaks from.
     reach: HashMap<Party, Vec<IpNet>>,
 }
@@ -146,12 +153,15 @@ impl Endpoint {
     pub fn new(config: EndpointConfig, seed: [u8; 32]) -> Endpoint {
         let mut hasher = DefaultHasher::new();
         seed.hash(&mut hasher);
+        let mut tokens = TokenSource::new(config.identity, seed);
         Endpoint {
+            keyring: Keyring::default(),
+            challenger: Challenger::new(tokens.key()),
             rules: Rules::new(config.methods, config.extensions),
             product: config.product,
             message_bytes: config.message_bytes,
             limits: config.limits,
-            tokens: TokenSource::new(config.identity, seed),
+            tokens,
             secret: hasher.finish(),
             last_id: 0,
             servers: HashMap::new(),

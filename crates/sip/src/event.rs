@@ -259,6 +259,25 @@ pub enum Event {
         /// The response.
         response: Message,
     },
+    /// A 401 or 407 came for a request of ours, and credentials for it are at hand: the same request goes out again with
+    /// them, to the address that asked. Its end is still to come.
+    Challenged {
+        /// The request's transaction; it keeps its name.
+        id: ClientId,
+        /// 401 or 407.
+        code: u16,
+        /// The challenge.
+        response: Message,
+    },
+    /// A request that was to show credentials has shown wrong ones; its 401 is sent.
+    WrongCredentials {
+        /// Whose request.
+        party: Party,
+        /// The way it came.
+        flow: Flow,
+        /// Whether a nonce that we gave to this address came back: then the address is no forged one.
+        proven: bool,
+    },
     /// 100 Trying came for an INVITE of ours: the far end is alive.
     Trying {
         /// The INVITE's transaction.

@@ -3,6 +3,10 @@
 
 use bytes::Bytes;
 
+use crate::digest::fields;
+use crate::digest::keyring::{Answered, Keyring};
+use crate::digest::{Credentials, Subject};
+use crate::event::Party;
 use crate::header::HeaderName;
 use crate::message::unfolded;
 use crate::uri::{Uri, unescape};
@@ -75,6 +79,35 @@ fn rewrite(message: &Message) {
     if let Ok(again) = Message::parse(written) {
         assert_eq!(again.headers_named("X-Value").count(), values.len(), "a value became a header");
         assert_eq!(again.fields().count(), values.len() + 1);
+    }
+}
+
+/// The value of a WWW-Authenticate or Authorization: what is answered to it is one header that can be read again and
+/// proves what was asked.
+pub fn digest(data: &[u8]) {
+    let authorizations = fields::authorizations(std::iter::once(data));
+    for shown in &authorizations {
+        let _ = (shown.nonce_count(), fields::unquoted(shown.username));
+    }
+    let mut writer = Writer::response(401, "");
+    writer.header_bytes("WWW-Authenticate", data);
+    let Ok(refusal) = Message::parse(writer.finish(None)) else { return };
+    let (party, remote) = (Party(1), ([192, 0, 2, 1], 5060).into());
+    let mut keyring = Keyring::default();
+    let credentials = Credentials { username: "a\"b".into(), password: "c".into(), realm: None };
+    keyring.set(party, Some(credentials));
+    let learned = keyring.learn(party, remote, &mut Answered::default(), &refusal);
+    let subject = Subject { method: b"INVITE", uri: b"sip:a@b", body: b"x" };
+    let answers = keyring.write(party, remote, subject, &mut || "cnonce".into());
+    assert_eq!(learned, !answers.is_empty());
+    assert!(answers.len() <= limits::DIGEST_REALMS);
+    for answer in &answers {
+        let shown = fields::authorizations(std::iter::once(answer.value.as_bytes()));
+        assert_eq!(shown.len(), 1, "{}", answer.value);
+        for shown in shown {
+            assert_eq!(&*fields::unquoted(shown.username), b"a\"b".as_slice());
+            assert_eq!((shown.uri, shown.nonce_count()), (b"sip:a@b".as_slice(), Some(1)));
+        }
     }
 }
 

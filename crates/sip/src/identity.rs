@@ -50,6 +50,17 @@ impl TokenSource {
         format!("{MAGIC_COOKIE}{}{random:016x}", self.prefix)
     }
 
+    /// A nonce of ours as a client (RFC 7616 §3.4, `cnonce`): 128 random bits and nothing else.
+    pub fn nonce(&mut self) -> String {
+        let random: u128 = self.rng.random();
+        format!("{random:032x}")
+    }
+
+    /// A key to sign with.
+    pub(crate) fn key(&mut self) -> [u8; 32] {
+        self.rng.random()
+    }
+
     /// Whether a name (Call-ID, tag, or branch with or without the cookie) was made by this identity.
     pub fn is_ours(&self, name: &[u8]) -> bool {
         name.strip_prefix(MAGIC_COOKIE.as_bytes()).unwrap_or(name).starts_with(self.prefix.as_bytes())

@@ -13,6 +13,7 @@ mod body;
 mod compose;
 mod defect;
 pub mod dialog;
+mod digest;
 pub mod endpoint;
 pub mod event;
 pub mod framer;
@@ -32,6 +33,7 @@ pub mod uri;
 pub mod write;
 
 pub use dialog::DialogId;
+pub use digest::Credentials;
 pub use endpoint::{Counts, Endpoint, EndpointConfig, Limits};
 pub use event::{
     Answer, Body, ClientId, ConnectionId, DropReason, Event, Extra, Flow, Input, Invite, ListenerId, Local, Output,

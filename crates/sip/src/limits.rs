@@ -26,3 +26,21 @@ pub const DIALOGS: usize = 65_536;
 pub const FORKED_DIALOGS: usize = 12;
 /// Entries of a route set (RFC 3261 §12.1.1).
 pub const ROUTE_SET: usize = 16;
+/// A challenge's header longer than this is passed over, in bytes: our answer repeats much of it.
+pub const CHALLENGE_BYTES: usize = 2_048;
+/// An answer's header longer than this is passed over, in bytes.
+pub const AUTHORIZATION_BYTES: usize = 4_096;
+/// Challenges, or answers to them, that are read of one message.
+pub const CHALLENGES: usize = 8;
+/// Parameters of one challenge or answer.
+pub const AUTH_PARAMETERS: usize = 24;
+/// Far ends whose challenges are kept for further requests; with one more all are forgotten.
+pub const DIGEST_SESSIONS: usize = 1_024;
+/// Realms that are answered at one far end.
+pub const DIGEST_REALMS: usize = 4;
+/// How often one request is repeated for a challenge: a proxy's, the far end's, and a stale nonce of one of them.
+pub const DIGEST_ROUNDS: u8 = 3;
+/// How long a nonce of ours is good, in seconds.
+pub const NONCE_SECONDS: u32 = 300;
+/// Nonces of ours whose count is kept; past this, the oldest is spent.
+pub const NONCES_IN_USE: usize = 16_384;

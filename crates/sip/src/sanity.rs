@@ -15,24 +15,24 @@ pub(crate) struct Refusal {
     pub(crate) code: u16,
     /// The part that is wrong, told in the reason phrase; empty: the standard phrase alone.
     pub(crate) what: &'static str,
-    /// The header that says what would do.
-    pub(crate) header: Option<(&'static str, String)>,
+    /// The headers that say what would do.
+    pub(crate) headers: Vec<(&'static str, String)>,
 }
 
 impl Refusal {
     /// With the standard phrase.
     pub(crate) const fn plain(code: u16) -> Refusal {
-        Refusal { code, what: "", header: None }
+        Refusal { code, what: "", headers: Vec::new() }
     }
     /// With a header that says what would do.
     pub(crate) fn with(code: u16, name: &'static str, value: impl Into<String>) -> Refusal {
-        Refusal { code, what: "", header: Some((name, value.into())) }
+        Refusal { code, what: "", headers: vec![(name, value.into())] }
     }
 }
 
 impl From<Defect> for Refusal {
     fn from(defect: Defect) -> Refusal {
-        Refusal { code: defect.code, what: defect.what, header: None }
+        Refusal { code: defect.code, what: defect.what, headers: Vec::new() }
     }
 }
 
@@ -157,7 +157,7 @@ mod tests {
             body.len()
         );
         let message = Message::parse(Bytes::from(text)).unwrap();
-        rules().judge(&tokens, &message).map(|r| (r.code, r.header))
+        rules().judge(&tokens, &message).map(|r| (r.code, r.headers.into_iter().next()))
     }
 
     const VIA: &str = "SIP/2.0/UDP 192.0.2.2;branch=z9hG4bKx";

@@ -115,7 +115,8 @@ impl World {
             Event::Response { id, dialog, code, .. } => self.on_response(side, id, dialog, code),
             Event::TimedOut { id } | Event::TransportFailed { id } => self.close(side, id),
             Event::AckMissing { dialog } => self.hang_up(side, dialog),
-            Event::Ack { .. } | Event::Trying { .. } | Event::Refused { .. } | Event::Dropped(_) => {}
+            Event::Ack { .. } | Event::Trying { .. } | Event::Challenged { .. } | Event::WrongCredentials { .. } => {}
+            Event::Refused { .. } | Event::Dropped(_) => {}
         }
     }
 

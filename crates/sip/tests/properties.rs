@@ -30,6 +30,24 @@ fn sip_like() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// Bytes that are often a challenge, or an answer to one.
+fn digest_like() -> impl Strategy<Value = Vec<u8>> {
+    let word = prop_oneof![
+        Just("Digest realm=\"r\", nonce=\"n\"".to_owned()),
+        Just("Digest username=\"u\", uri=\"sip:a@b\", response=\"00\", nc=00000001, cnonce=\"c\"".to_owned()),
+        Just(", qop=\"auth,auth-int\"".to_owned()),
+        Just(", algorithm=SHA-256-sess".to_owned()),
+        Just(", stale=true, opaque=\"\\\"\"".to_owned()),
+        Just(", ".to_owned()),
+        "[a-z]{1,5}=[\"\\\\, <>=a-z]{0,6}",
+        "[ \t\r\n\0,=\"\\\\<>]{1,3}",
+    ];
+    prop_oneof![
+        proptest::collection::vec(word, 0..12).prop_map(|words| words.concat().into_bytes()),
+        proptest::collection::vec(any::<u8>(), 0..128),
+    ]
+}
+
 /// A text that may stand in a header: visible characters with single spaces between.
 fn value() -> impl Strategy<Value = String> {
     "[!-~]{1,12}( [!-~]{1,12}){0,3}"
@@ -44,6 +62,11 @@ proptest! {
         if let Some(address) = NameAddr::parse(&data) {
             let _ = (address.tag(), address.display_text(), address.parsed_uri().map(|uri| uri.user_unescaped()));
         }
+    }
+
+    #[test]
+    fn no_challenge_panics_and_what_answers_it_can_be_read(data in digest_like()) {
+        fuzz::digest(&data);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::Endpoint;
 use super::tables::{Cancel, Client, Inviting};
 use crate::compose::{Head, contact, is_sips, name_addr, tagged};
 use crate::dialog::{DeferredBye, Dialog, DialogId};
+use crate::digest::Subject;
 use crate::event::{Body, ClientId, DropReason, Event, Extra, Flow, Invite, Local, Party, Reason, Sent};
 use crate::method::Method;
 use crate::target::request_flow;
@@ -21,7 +22,7 @@ use crate::write::Writer;
 /// Max-Forwards of requests that no call brings along (RFC 3261 §8.1.1.6).
 const MAX_FORWARDS: u8 = 70;
 /// CSeq is below 2³¹ (RFC 3261 §8.1.1.5).
-const LAST_CSEQ: u32 = (1 << 31) - 1;
+pub(super) const LAST_CSEQ: u32 = (1 << 31) - 1;
 
 impl Endpoint {
     /// Sends an INVITE that begins a dialog. Where the tables are full it ends at once with
@@ -58,6 +59,9 @@ impl Endpoint {
         );
         self.rules.write_abilities(&mut writer);
         write_extras(&mut writer, &invite.headers);
+        let Invite { flow, party, .. } = invite;
+        let credentials = self.credentials(party, flow.remote, Method::Invite, &invite.uri, invite.body.as_ref());
+        write_extras(&mut writer, &credentials);
         let request = writer.finish(invite.body.as_ref());
         key::client(&mut self.scratch, branch.as_bytes(), Method::Invite);
         let inviting = Inviting {
@@ -76,7 +80,7 @@ impl Endpoint {
         };
         let way = (invite.flow, invite.local, invite.party);
         let new = Client::new(Method::Invite, self.scratch.as_slice().into(), way, request, &call_id);
-        let client = Client { reserved: true, invite: Some(Box::new(inviting)), ..new.0 };
+        let client = Client { reserved: true, credentials, invite: Some(Box::new(inviting)), ..new.0 };
         self.start_client(now, id, client, new.1);
         id
     }
@@ -199,6 +203,8 @@ impl Endpoint {
         .begin();
         writer.header("Contact", &us);
         writer.header("Accept", "application/sdp");
+        let credentials = self.credentials(party, flow.remote, Method::Options, uri, None);
+        write_extras(&mut writer, &credentials);
         key::client(&mut self.scratch, branch.as_bytes(), Method::Options);
         let (way, request) = ((flow, local, party), writer.finish(None));
         let (client, step) = Client::new(Method::Options, self.scratch.as_slice().into(), way, request, &call_id);
@@ -268,7 +274,14 @@ impl Endpoint {
             self.rules.write_abilities(&mut begun.writer);
         }
         write_extras(&mut begun.writer, headers);
-        let Begun { flow, writer, uri, routes, to } = begun;
+        let Begun { flow, mut writer, uri, routes, to } = begun;
+        let subject = Subject {
+            method: method.as_str().as_bytes(),
+            uri: uri.as_bytes(),
+            body: body.map_or(b"".as_slice(), |body| &body.bytes),
+        };
+        let credentials = self.keyring.write(plain.party, flow.remote, subject, &mut || self.tokens.nonce());
+        write_extras(&mut writer, &credentials);
         key::client(&mut self.scratch, branch.as_bytes(), method);
         let (way, request) = ((flow, plain.local, plain.party), writer.finish(body));
         let new = Client::new(method, self.scratch.as_slice().into(), way, request, &plain.call_id);
@@ -291,7 +304,7 @@ impl Endpoint {
         if method == Method::Invite {
             dialog.invite_out = Some(id);
         }
-        let client = Client { dialog: Some(dialog_id), silent, invite, ..new.0 };
+        let client = Client { dialog: Some(dialog_id), silent, credentials, invite, ..new.0 };
         self.start_client(now, id, client, new.1);
     }
 
@@ -303,7 +316,10 @@ impl Endpoint {
         let client = dialog.invite_out.take();
         let flow = request_flow(dialog, reach_of(&self.reach, dialog));
         let branch = self.tokens.branch();
-        let Begun { writer, .. } = Begun::within(dialog, flow, Method::Ack, cseq, &branch, &self.product);
+        let Begun { mut writer, .. } = Begun::within(dialog, flow, Method::Ack, cseq, &branch, &self.product);
+        // RFC 3261 §22.1: as its INVITE had them.
+        let credentials = client.and_then(|id| self.clients.get(&id)).map(|client| client.credentials.as_slice());
+        write_extras(&mut writer, credentials.unwrap_or_default());
         let bytes = writer.finish(body);
         let what = Sent {
             method: Method::Ack,

@@ -40,6 +40,9 @@ impl Endpoint {
             return;
         }
         let key: Key = self.scratch.as_slice().into();
+        if !self.may_pass(now, &arrival, &request) {
+            return;
+        }
         if key::to_tag(&request).is_empty() && self.is_merged(&request) {
             return self.refuse_as(&arrival, &request, Refusal::plain(482));
         }
@@ -189,12 +192,12 @@ impl Endpoint {
         if request.via().is_none() {
             return self.drop_message(DropReason::Unanswerable);
         }
-        let Refusal { code, what, header } = refusal;
+        let Refusal { code, what, headers } = refusal;
         let reason = if what.is_empty() { String::new() } else { format!("{}: {what}", reason_phrase(code)) };
         let tag = self.stateless_tag(request);
         let mut writer = compose::answer(request, source, code, &reason, &tag, false);
-        if let Some((name, value)) = header {
-            writer.header(name, &value);
+        for (name, value) in &headers {
+            writer.header(name, value);
         }
         self.write_product(&mut writer);
         let method = request.method();

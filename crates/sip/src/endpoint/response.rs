@@ -6,7 +6,7 @@ use super::tables::{Cancel, Fork};
 use super::{Arrival, Endpoint, Timer};
 use crate::compose::{Head, is_sips, tagged};
 use crate::dialog::{Dialog, DialogId, DialogSnapshot, contact_uri, record_routes};
-use crate::event::{ClientId, DropReason, Event, Flow, Reason, Sent, Transport};
+use crate::event::{ClientId, DropReason, Event, Flow, Output, Reason, Sent, Transport};
 use crate::header::HeaderName;
 use crate::message::Message;
 use crate::method::Method;
@@ -27,7 +27,10 @@ impl Endpoint {
         if class != Class::Provisional {
             self.stop_waiting(id);
         }
-        if self.step_client(now, id, ClientEvent::Response(class)) == Tell::Message {
+        let first = self.out.len();
+        let told = self.step_client(now, id, ClientEvent::Response(class)) == Tell::Message;
+        let repeated = told && matches!(code, 401 | 407) && self.answer_challenge(now, id, arrival, &response);
+        if told && !repeated {
             let is_invite = self.clients.get(&id).is_some_and(|client| client.invite.is_some());
             match class {
                 Class::Provisional if is_invite => self.on_invite_provisional(now, id, arrival.flow, code, response),
@@ -35,6 +38,10 @@ impl Endpoint {
                 Class::Failure if is_invite => self.on_invite_failure(id, code, response),
                 Class::Provisional | Class::Success | Class::Failure => self.on_other_response(id, code, response),
             }
+        }
+        // News of an answer goes before the ACK that it got, so that a trace reads as it was.
+        if let (Some(Output::Transmit(_)), Some(Output::Event(_))) = (self.out.get(first), self.out.get(first + 1)) {
+            self.out.swap(first, first + 1);
         }
         self.settle_client(id);
     }

@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use super::{Endpoint, Timer};
 use crate::dialog::{Dialog, DialogId};
-use crate::event::{ClientId, Flow, Local, Party, Sent, ServerId};
+use crate::digest::keyring::Answered;
+use crate::event::{ClientId, Extra, Flow, Local, Party, Sent, ServerId};
 use crate::message::Message;
 use crate::method::Method;
 use crate::transaction::client::{Client as ClientOther, State as ClientState};
@@ -35,6 +36,10 @@ pub(super) struct Client {
     pub(super) silent: bool,
     /// Whether a place in the table of dialogs is kept for it.
     pub(super) reserved: bool,
+    /// Challenges that have been answered for it.
+    pub(super) answered: Answered,
+    /// The credentials that it takes along; its ACK repeats them (RFC 3261 §22.1).
+    pub(super) credentials: Vec<Extra>,
     /// What an INVITE needs besides.
     pub(super) invite: Option<Box<Inviting>>,
 }
@@ -43,7 +48,7 @@ pub(super) struct Client {
 pub(super) type NewClient = (Client, Step);
 
 /// What an INVITE of ours needs for its ACK, CANCEL and dialogs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Inviting {
     pub(super) branch: String,
     pub(super) uri: String,
@@ -76,7 +81,7 @@ pub(super) enum Cancel {
 }
 
 /// One far end that an INVITE of ours has reached.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Fork {
     pub(super) tag: Key,
     pub(super) dialog: DialogId,
@@ -318,6 +323,8 @@ impl Client {
             dialog: None,
             silent: false,
             reserved: false,
+            answered: Answered::default(),
+            credentials: Vec::new(),
             invite: None,
         };
         (client, step)

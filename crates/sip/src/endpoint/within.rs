@@ -57,7 +57,7 @@ impl Endpoint {
     }
 
     /// The dialog that a request names; only its own party may speak in it.
-    fn find_dialog(&mut self, arrival: &Arrival, request: &Message) -> Option<DialogId> {
+    pub(super) fn find_dialog(&mut self, arrival: &Arrival, request: &Message) -> Option<DialogId> {
         let call_id = request.call_id()?;
         key::dialog(&mut self.scratch, call_id, key::to_tag(request), key::from_tag(request));
         let id = *self.dialog_keys.get(self.scratch.as_slice())?;

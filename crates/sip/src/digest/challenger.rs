@@ -1,0 +1,400 @@
+//! Challenges of ours, and the judgement of what comes back (RFC 3261 §22.1, RFC 7616 §3.3). A nonce is signed and holds
+//! the time and the address that it was given to: nothing is kept of those that are never used. Of those in use the
+//! highest count is kept, so that no answer counts twice.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+use super::fields::{Authorization, authorizations, quoted, unquoted};
+use super::{Algorithm, Credentials, Hash, Nonces, Subject, hex, response, secret};
+use crate::event::Party;
+use crate::header::HeaderName;
+use crate::limits::{NONCE_SECONDS, NONCES_IN_USE};
+use crate::message::Message;
+
+/// The realm where none is configured.
+const REALM: &str = "trunkgate";
+/// Offered in this order: the stronger first (RFC 8760 §2.4).
+const OFFERED: [Hash; 2] = [Hash::Sha256, Hash::Md5];
+/// Octets of a nonce's signature.
+const SIGNATURE_BYTES: usize = 16;
+/// Octets of a nonce: its number, the second it was made in, its signature.
+const NONCE_BYTES: usize = 12 + SIGNATURE_BYTES;
+
+/// What a request comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It may pass.
+    Passed,
+    /// It is to be challenged.
+    Challenge {
+        /// Whether only the nonce was wrong.
+        stale: bool,
+        /// Whether credentials were shown, and wrong.
+        failed: bool,
+        /// Whether a nonce of ours, given to this address, came back.
+        proven: bool,
+    },
+}
+
+/// Whom we expect.
+#[derive(Debug)]
+struct Expected {
+    credentials: Credentials,
+    realm: String,
+    /// Secrets in the order of [`OFFERED`].
+    secrets: [String; 2],
+}
+
+/// How far a nonce has been used.
+#[derive(Debug, Clone, Copy)]
+struct Used {
+    highest: u32,
+    made: u32,
+}
+
+/// A nonce of ours, read.
+#[derive(Debug, Clone, Copy)]
+struct Nonce {
+    number: u64,
+    made: u32,
+}
+
+/// The parties that are challenged, and the nonces in use.
+pub(crate) struct Challenger {
+    /// Signs nonces.
+    signer: Hmac<Sha256>,
+    /// Nonces in use at most.
+    room: usize,
+    /// The start of our time; nonces hold seconds from here.
+    start: Option<Instant>,
+    expected: HashMap<Party, Expected>,
+    numbered: u64,
+    /// By number, so by age.
+    used: BTreeMap<u64, Used>,
+    /// Nonces up to this one that are not in the table are spent: the table had no room for them.
+    floor: u64,
+}
+
+impl std::fmt::Debug for Challenger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Challenger").field("used", &self.used.len()).finish_non_exhaustive()
+    }
+}
+
+impl Challenger {
+    /// One whose nonces are signed with `key`.
+    pub(crate) fn new(key: [u8; 32]) -> Challenger {
+        // RFC 2104 §2: a key is filled up with zeros.
+        let mut block = [0; 64];
+        block.iter_mut().zip(key).for_each(|(octet, of_key)| *octet = of_key);
+        let (expected, used) = (HashMap::new(), BTreeMap::new());
+        let signer = Hmac::<Sha256>::new(&block.into());
+        Challenger { signer, room: NONCES_IN_USE, start: None, expected, numbered: 0, used, floor: 0 }
+    }
+
+    /// Says whether a party is challenged, and for which credentials.
+    pub(crate) fn set(&mut self, party: Party, credentials: Option<Credentials>) {
+        let Some(credentials) = credentials else {
+            self.expected.remove(&party);
+            return;
+        };
+        let realm = credentials.realm.clone().unwrap_or_else(|| REALM.to_owned());
+        // What is hashed is what stands between the quotes.
+        let written = quoted(&realm).into_owned();
+        let Credentials { username, password, .. } = &credentials;
+        let secrets = OFFERED.map(|hash| secret(hash, username.as_bytes(), written.as_bytes(), password.as_bytes()));
+        self.expected.insert(party, Expected { realm: written, secrets, credentials });
+    }
+
+    /// Whether a party is challenged at all.
+    pub(crate) fn asks(&self, party: Party) -> bool {
+        self.expected.contains_key(&party)
+    }
+
+    /// Judges a request's Authorization. An unknown user costs the same as a wrong password, and reads the same.
+    pub(crate) fn judge(&mut self, now: Instant, party: Party, source: IpAddr, request: &Message) -> Verdict {
+        let seconds = self.seconds(now);
+        let Some(expected) = self.expected.get(&party) else { return Verdict::Passed };
+        let mut verdict = Verdict::Challenge { stale: false, failed: false, proven: false };
+        for shown in authorizations(request.headers(HeaderName::Authorization)) {
+            if shown.realm != expected.realm.as_bytes() {
+                continue;
+            }
+            let nonce = self.read(shown.nonce, source);
+            let right = self.is_right(expected, &shown, request);
+            let (true, Some(count)) = (right, shown.nonce_count()) else {
+                verdict = Verdict::Challenge { stale: false, failed: true, proven: nonce.is_some() };
+                continue;
+            };
+            let fresh = nonce.filter(|nonce| {
+                let spent = nonce.number <= self.floor && !self.used.contains_key(&nonce.number);
+                let highest = self.used.get(&nonce.number).map_or(0, |used| used.highest);
+                !spent && count > highest && seconds.saturating_sub(nonce.made) <= NONCE_SECONDS
+            });
+            let Some(nonce) = fresh else {
+                return Verdict::Challenge { stale: true, failed: false, proven: nonce.is_some() };
+            };
+            self.use_up(nonce, count, seconds);
+            return Verdict::Passed;
+        }
+        verdict
+    }
+
+    /// The values of WWW-Authenticate for a party, one for each algorithm.
+    pub(crate) fn challenge(&mut self, now: Instant, party: Party, source: IpAddr, stale: bool) -> Vec<String> {
+        let made = self.seconds(now);
+        let Some(expected) = self.expected.get(&party) else { return Vec::new() };
+        self.numbered += 1;
+        let nonce = self.write(Nonce { number: self.numbered, made }, source);
+        let stale = if stale { ", stale=true" } else { "" };
+        let realm = &expected.realm;
+        let value = |hash| {
+            let name = Algorithm { hash, session: false }.as_str();
+            format!("Digest realm=\"{realm}\", nonce=\"{nonce}\", algorithm={name}, qop=\"auth\"{stale}")
+        };
+        OFFERED.map(value).into()
+    }
+
+    /// Whether user and response are what we expect. Both are always looked at.
+    fn is_right(&self, expected: &Expected, shown: &Authorization<'_>, request: &Message) -> bool {
+        let offered = OFFERED.iter().zip(&expected.secrets).find(|(hash, _)| **hash == shown.algorithm.hash);
+        let (hash, secret) = match offered {
+            Some((hash, secret)) if !shown.algorithm.session => (*hash, secret.as_str()),
+            // What we have not offered is wrong, after the same work.
+            _ => (Hash::Sha256, ""),
+        };
+        let algorithm = Algorithm { hash, session: false };
+        let nonces = Nonces { nonce: shown.nonce, cnonce: shown.cnonce, count: shown.count };
+        let subject = Subject { method: request.method_token(), uri: shown.uri, body: request.body() };
+        let right = response(algorithm, secret, shown.qop, nonces, subject);
+        let given = shown.response.to_ascii_lowercase();
+        let same_response = self.are_same(right.as_bytes(), &given);
+        let same_user = self.are_same(expected.credentials.username.as_bytes(), &unquoted(shown.username));
+        same_response & same_user & !secret.is_empty()
+    }
+
+    /// Compares without saying by its time how much is the same.
+    fn are_same(&self, one: &[u8], other: &[u8]) -> bool {
+        let tag = self.sign(&[other]).finalize().into_bytes();
+        self.sign(&[one]).verify(&tag).is_ok()
+    }
+
+    fn use_up(&mut self, nonce: Nonce, count: u32, seconds: u32) {
+        while let Some(oldest) = self.used.first_entry() {
+            let expired = seconds.saturating_sub(oldest.get().made) > NONCE_SECONDS;
+            if !expired && self.used.len() < self.room {
+                break;
+            }
+            if let Some((number, _)) = self.used.pop_first() {
+                self.floor = self.floor.max(number);
+            }
+        }
+        self.used.insert(nonce.number, Used { highest: count, made: nonce.made });
+    }
+
+    fn write(&self, nonce: Nonce, source: IpAddr) -> String {
+        let mut bytes = Vec::with_capacity(NONCE_BYTES);
+        bytes.extend_from_slice(&nonce.number.to_be_bytes());
+        bytes.extend_from_slice(&nonce.made.to_be_bytes());
+        let signature = self.sign(&[&bytes, &octets(source)]).finalize().into_bytes();
+        bytes.extend_from_slice(signature.get(..SIGNATURE_BYTES).unwrap_or_default());
+        hex(&bytes)
+    }
+
+    /// A nonce that we gave to `source`.
+    fn read(&self, text: &[u8], source: IpAddr) -> Option<Nonce> {
+        if text.len() != 2 * NONCE_BYTES {
+            return None;
+        }
+        let number = u64::from_str_radix(std::str::from_utf8(text.get(..16)?).ok()?, 16).ok()?;
+        let made = u32::from_str_radix(std::str::from_utf8(text.get(16..24)?).ok()?, 16).ok()?;
+        let nonce = Nonce { number, made };
+        self.are_same(self.write(nonce, source).as_bytes(), text).then_some(nonce)
+    }
+
+    fn sign(&self, parts: &[&[u8]]) -> Hmac<Sha256> {
+        let mut mac = self.signer.clone();
+        for part in parts {
+            mac.update(part);
+        }
+        mac
+    }
+
+    fn seconds(&mut self, now: Instant) -> u32 {
+        let start = *self.start.get_or_insert(now);
+        let age: Duration = now.saturating_duration_since(start);
+        u32::try_from(age.as_secs()).unwrap_or(u32::MAX)
+    }
+}
+
+fn octets(ip: IpAddr) -> Vec<u8> {
+    match ip {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::keyring::{Answered, Keyring};
+    use super::*;
+    use bytes::Bytes;
+
+    const THEM: Party = Party(3);
+
+    #[allow(clippy::disallowed_methods)] // any instant will do
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    fn ip(n: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, n])
+    }
+
+    fn credentials(username: &str, password: &str) -> Credentials {
+        Credentials { username: username.into(), password: password.into(), realm: None }
+    }
+
+    fn challenger() -> Challenger {
+        let mut challenger = Challenger::new([7; 32]);
+        challenger.set(THEM, Some(credentials("them", "right")));
+        challenger
+    }
+
+    fn request(authorization: &str) -> Message {
+        let text = format!(
+            "INVITE sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:b@h>\r\n\
+             Call-ID: c\r\nCSeq: 1 INVITE\r\n{authorization}Content-Length: 0\r\n\r\n"
+        );
+        Message::parse(Bytes::from(text)).unwrap()
+    }
+
+    /// The Authorization line of a client with these credentials that has got `challenges`.
+    fn answer(keyring: &mut Keyring, challenges: &[String]) -> String {
+        let lines: String = challenges.iter().map(|value| format!("WWW-Authenticate: {value}\r\n")).collect();
+        let text = format!("SIP/2.0 401 No\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n{lines}\r\n");
+        let refusal = Message::parse(Bytes::from(text)).unwrap();
+        let remote = (ip(9), 5060).into();
+        assert!(keyring.learn(Party(1), remote, &mut Answered::default(), &refusal));
+        again(keyring)
+    }
+
+    /// The next one with the same nonce.
+    fn again(keyring: &mut Keyring) -> String {
+        let subject = Subject { method: b"INVITE", uri: b"sip:b@h", body: b"" };
+        let header = keyring.write(Party(1), (ip(9), 5060).into(), subject, &mut || "cn".into()).remove(0);
+        format!("{}: {}\r\n", header.name, header.value)
+    }
+
+    fn client(username: &str, password: &str) -> Keyring {
+        let mut keyring = Keyring::default();
+        keyring.set(Party(1), Some(credentials(username, password)));
+        keyring
+    }
+
+    const STALE: Verdict = Verdict::Challenge { stale: true, failed: false, proven: true };
+    const WRONG: Verdict = Verdict::Challenge { stale: false, failed: true, proven: true };
+
+    #[test]
+    fn both_algorithms_are_offered_and_taken() {
+        let now = start();
+        let mut challenger = challenger();
+        let both = challenger.challenge(now, THEM, ip(1), false);
+        assert!(both[0].contains("algorithm=SHA-256") && both[1].contains("algorithm=MD5"), "{both:?}");
+        for one in &both {
+            let line = answer(&mut client("them", "right"), std::slice::from_ref(one));
+            let mut fresh = self::challenger();
+            fresh.challenge(now, THEM, ip(1), false);
+            assert_eq!(fresh.judge(now, THEM, ip(1), &request(&line)), Verdict::Passed);
+            let twisted = line.replace("sip:b@h", "sip:other@h");
+            assert_eq!(challenger.judge(now, THEM, ip(1), &request(&twisted)), WRONG);
+        }
+        assert_eq!(challenger.judge(now, Party(9), ip(1), &request("")), Verdict::Passed, "nobody asks it");
+    }
+
+    #[test]
+    fn an_unknown_user_and_a_wrong_password_come_to_the_same() {
+        let now = start();
+        let mut challenger = challenger();
+        let challenges = challenger.challenge(now, THEM, ip(1), false);
+        for (user, password) in [("them", "wrong"), ("nobody", "right"), ("nobody", "wrong"), ("", "")] {
+            let line = answer(&mut client(user, password), &challenges);
+            assert_eq!(challenger.judge(now, THEM, ip(1), &request(&line)), WRONG, "{user}");
+        }
+        let none = Verdict::Challenge { stale: false, failed: false, proven: false };
+        assert_eq!(challenger.judge(now, THEM, ip(1), &request("")), none);
+        let other = "Authorization: Digest username=\"them\", realm=\"x\", nonce=\"n\", uri=\"u\", response=\"r\"\r\n";
+        assert_eq!(challenger.judge(now, THEM, ip(1), &request(other)), none, "for somebody else");
+    }
+
+    #[test]
+    fn a_nonce_counts_up_and_never_twice() {
+        let now = start();
+        let mut challenger = challenger();
+        let challenges = challenger.challenge(now, THEM, ip(1), false);
+        let mut keyring = client("them", "right");
+        let first = answer(&mut keyring, &challenges);
+        let second = again(&mut keyring);
+        assert_eq!(challenger.judge(now, THEM, ip(1), &request(&second)), Verdict::Passed);
+        for line in [&first, &second] {
+            assert_eq!(challenger.judge(now, THEM, ip(1), &request(line)), STALE, "replayed");
+        }
+        assert_eq!(challenger.judge(now, THEM, ip(1), &request(&again(&mut keyring))), Verdict::Passed);
+    }
+
+    #[test]
+    fn a_nonce_is_one_addresss_and_has_its_time() {
+        let now = start();
+        let mut challenger = challenger();
+        let challenges = challenger.challenge(now, THEM, ip(1), false);
+        let line = answer(&mut client("them", "right"), &challenges);
+        let elsewhere = Verdict::Challenge { stale: true, failed: false, proven: false };
+        assert_eq!(challenger.judge(now, THEM, ip(2), &request(&line)), elsewhere);
+        let late = now + Duration::from_secs(u64::from(NONCE_SECONDS) + 1);
+        assert_eq!(challenger.judge(late, THEM, ip(1), &request(&line)), STALE);
+        assert_eq!(challenger.judge(now, THEM, ip(1), &request(&line)), Verdict::Passed);
+        let mut restarted = Challenger::new([8; 32]);
+        restarted.set(THEM, Some(credentials("them", "right")));
+        assert_eq!(restarted.judge(now, THEM, ip(1), &request(&line)), elsewhere);
+    }
+
+    #[test]
+    fn the_nonces_in_use_are_bounded_and_one_that_lost_its_place_is_spent() {
+        let now = start();
+        let mut challenger = challenger();
+        assert_eq!(challenger.room, NONCES_IN_USE);
+        challenger.room = 20;
+        let mut lines = Vec::new();
+        for _ in 0..=20 {
+            let challenges = challenger.challenge(now, THEM, ip(1), false);
+            let mut keyring = client("them", "right");
+            let line = answer(&mut keyring, &challenges[1..]);
+            assert_eq!(challenger.judge(now, THEM, ip(1), &request(&line)), Verdict::Passed);
+            assert!(challenger.used.len() <= 20);
+            if lines.len() < 2 {
+                lines.push((line, keyring));
+            }
+        }
+        let (line, _) = &lines[0];
+        assert_eq!(challenger.judge(now, THEM, ip(1), &request(line)), STALE, "no replay once it is forgotten");
+        let next = again(&mut lines[1].1);
+        assert_eq!(challenger.judge(now, THEM, ip(1), &request(&next)), Verdict::Passed, "the others are in use");
+    }
+
+    #[test]
+    fn rfc_2069_a_nonce_without_qop_is_good_once() {
+        let now = start();
+        let mut challenger = challenger();
+        let old = challenger.challenge(now, THEM, ip(1), false)[1].replace(", qop=\"auth\"", "");
+        let mut keyring = client("them", "right");
+        let line = answer(&mut keyring, &[old]);
+        assert!(!line.contains("qop"));
+        assert_eq!(challenger.judge(now, THEM, ip(1), &request(&line)), Verdict::Passed);
+        assert_eq!(challenger.judge(now, THEM, ip(1), &request(&line)), STALE);
+    }
+}

@@ -1,0 +1,303 @@
+//! The headers of digest authentication: challenges (WWW-Authenticate, Proxy-Authenticate) and answers (Authorization,
+//! Proxy-Authorization), read and written (RFC 7616 §3.3, §3.4; RFC 3261 §20.7, §20.27, §20.28, §20.44).
+
+use std::borrow::Cow;
+
+use super::{Algorithm, Qop};
+use crate::limits::{AUTH_PARAMETERS, AUTHORIZATION_BYTES, CHALLENGE_BYTES, CHALLENGES};
+use crate::scan::{Scan, split};
+
+/// Parameters of one scheme, in order. What stands in quotes stays as written between them: it is hashed, and sent
+/// back, exactly so.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Parameters<'a>(Vec<(&'a [u8], &'a [u8])>);
+
+impl<'a> Parameters<'a> {
+    fn get(&self, name: &str) -> Option<&'a [u8]> {
+        self.0.iter().find(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| *value)
+    }
+    /// One that is text and holds nothing that could not be written again.
+    fn text(&self, name: &str) -> Option<&'a str> {
+        let text = std::str::from_utf8(self.get(name)?).ok()?;
+        (!text.chars().any(char::is_control)).then_some(text)
+    }
+    /// Whether one stands there twice: then nobody knows which is meant.
+    fn has_doubles(&self) -> bool {
+        let same = |(n, (name, _)): (usize, &(&[u8], &[u8]))| {
+            self.0.iter().take(n).any(|(other, _)| other.eq_ignore_ascii_case(name))
+        };
+        self.0.iter().enumerate().any(same)
+    }
+}
+
+/// Every scheme in a header's values with its parameters, at most [`CHALLENGES`]; one header may hold several
+/// (RFC 9110 §11.6.1). What cannot be read ends the header.
+fn schemes<'a>(values: impl Iterator<Item = &'a [u8]>, longest: usize) -> Vec<(&'a [u8], Parameters<'a>)> {
+    let mut schemes: Vec<(&[u8], Parameters<'_>)> = Vec::new();
+    for value in values.filter(|value| value.len() <= longest) {
+        let mut is_first = true;
+        for entry in split(value, b',') {
+            let mut scan = Scan::new(entry);
+            let Some(mut name) = scan.token() else {
+                // Empty list elements are no error (RFC 9110 §5.6.1).
+                if scan.is_done() { continue } else { break }
+            };
+            scan.skip_lws();
+            let begins = is_first || scan.peek() != Some(b'=');
+            if begins {
+                is_first = false;
+                if schemes.len() >= CHALLENGES {
+                    return schemes;
+                }
+                schemes.push((name, Parameters::default()));
+                match scan.token() {
+                    Some(parameter) => name = parameter,
+                    None if scan.is_done() => continue,
+                    None => break,
+                }
+                scan.skip_lws();
+            }
+            let Some((_, parameters)) = schemes.last_mut() else { break };
+            if !scan.eat(b'=') || parameters.0.len() >= AUTH_PARAMETERS {
+                break;
+            }
+            scan.skip_lws();
+            let value = match scan.peek() {
+                Some(b'"') => match scan.quoted() {
+                    Some(quoted) => quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default(),
+                    None => break,
+                },
+                // A URI, or what some write without the quotes it should have.
+                _ => scan.take_while(|byte| !crate::scan::is_lws(byte) && byte != b'"'),
+            };
+            scan.skip_lws();
+            if !scan.is_done() {
+                break;
+            }
+            parameters.0.push((name, value));
+        }
+    }
+    schemes
+}
+
+/// What a far end asks of us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Challenge {
+    /// As written between its quotes.
+    pub(crate) realm: String,
+    /// As written between its quotes.
+    pub(crate) nonce: String,
+    /// As written between its quotes.
+    pub(crate) opaque: Option<String>,
+    pub(crate) algorithm: Algorithm,
+    /// Whether it names its algorithm: then so does the answer.
+    pub(crate) names_algorithm: bool,
+    /// `None`: as before RFC 2617.
+    pub(crate) qop: Option<Qop>,
+    /// Whether only the nonce was wrong.
+    pub(crate) stale: bool,
+}
+
+/// The challenges of a header that we can answer, in their order: the first of a realm is the one its server prefers
+/// (RFC 8760 §2.4).
+pub(crate) fn challenges<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<Challenge> {
+    let schemes = schemes(values, CHALLENGE_BYTES).into_iter();
+    schemes.filter_map(|(scheme, parameters)| challenge(scheme, &parameters)).collect()
+}
+
+fn challenge(scheme: &[u8], parameters: &Parameters<'_>) -> Option<Challenge> {
+    if !scheme.eq_ignore_ascii_case(b"Digest") || parameters.has_doubles() {
+        return None;
+    }
+    let algorithm = parameters.text("algorithm");
+    let qop = match parameters.get("qop") {
+        Some(list) => {
+            let known: Vec<Qop> = split(list, b',').filter_map(Qop::from_token).collect();
+            Some(known.iter().copied().find(|qop| *qop == Qop::Auth).or(known.first().copied())?)
+        }
+        None => None,
+    };
+    Some(Challenge {
+        realm: parameters.text("realm")?.to_owned(),
+        nonce: parameters.text("nonce")?.to_owned(),
+        opaque: match parameters.get("opaque") {
+            Some(_) => Some(parameters.text("opaque")?.to_owned()),
+            None => None,
+        },
+        algorithm: algorithm.map_or(Some(Algorithm::DEFAULT), Algorithm::from_token)?,
+        names_algorithm: algorithm.is_some(),
+        qop,
+        stale: parameters.get("stale").is_some_and(|value| value.eq_ignore_ascii_case(b"true")),
+    })
+}
+
+/// A far end's answer to a challenge of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Authorization<'a> {
+    pub(crate) username: &'a [u8],
+    pub(crate) realm: &'a [u8],
+    pub(crate) nonce: &'a [u8],
+    pub(crate) uri: &'a [u8],
+    pub(crate) response: &'a [u8],
+    pub(crate) algorithm: Algorithm,
+    pub(crate) qop: Option<Qop>,
+    pub(crate) cnonce: &'a [u8],
+    /// As written; empty where it is not.
+    pub(crate) count: &'a [u8],
+}
+
+impl Authorization<'_> {
+    /// The nonce count; 1 without `qop`, which lets a nonce be used once.
+    pub(crate) fn nonce_count(&self) -> Option<u32> {
+        match self.qop {
+            Some(_) => {
+                let digits = std::str::from_utf8(self.count).ok().filter(|text| !text.starts_with('+'))?;
+                u32::from_str_radix(digits, 16).ok()
+            }
+            None => Some(1),
+        }
+    }
+}
+
+/// All answers in a header, of whichever realm.
+pub(crate) fn authorizations<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<Authorization<'a>> {
+    let schemes = schemes(values, AUTHORIZATION_BYTES).into_iter();
+    schemes.filter_map(|(scheme, parameters)| authorization(scheme, &parameters)).collect()
+}
+
+fn authorization<'a>(scheme: &[u8], parameters: &Parameters<'a>) -> Option<Authorization<'a>> {
+    if !scheme.eq_ignore_ascii_case(b"Digest") || parameters.has_doubles() {
+        return None;
+    }
+    let algorithm = parameters.text("algorithm");
+    let qop = match parameters.get("qop") {
+        Some(token) => Some(Qop::from_token(token)?),
+        None => None,
+    };
+    Some(Authorization {
+        username: parameters.get("username")?,
+        realm: parameters.get("realm")?,
+        nonce: parameters.get("nonce")?,
+        uri: parameters.get("uri")?,
+        response: parameters.get("response")?,
+        algorithm: algorithm.map_or(Some(Algorithm::DEFAULT), Algorithm::from_token)?,
+        qop,
+        cnonce: parameters.get("cnonce").unwrap_or_default(),
+        count: parameters.get("nc").unwrap_or_default(),
+    })
+}
+
+/// Text as it may stand between quotes (RFC 3261 §25.1, quoted-string).
+pub(crate) fn quoted(text: &str) -> Cow<'_, str> {
+    if text.contains(['"', '\\']) { text.replace('\\', "\\\\").replace('"', "\\\"").into() } else { text.into() }
+}
+
+/// What text between quotes means.
+pub(crate) fn unquoted(raw: &[u8]) -> Cow<'_, [u8]> {
+    if !raw.contains(&b'\\') {
+        return raw.into();
+    }
+    let mut bytes = Vec::with_capacity(raw.len());
+    let mut escaped = false;
+    for &byte in raw {
+        if byte == b'\\' && !escaped {
+            escaped = true;
+        } else {
+            escaped = false;
+            bytes.push(byte);
+        }
+    }
+    bytes.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Hash;
+    use super::*;
+
+    fn read(value: &str) -> Vec<Challenge> {
+        challenges(std::iter::once(value.as_bytes()))
+    }
+
+    #[test]
+    fn rfc_7616_3_3_a_challenge_in_all_its_forms() {
+        let all = read(
+            "Digest realm=\"a \\\"b\\\", c\",\r\n nonce = \"n==\" , opaque=\"\",algorithm=sha-256,qop=\"auth-int,auth\", \
+             stale=TRUE, domain=\"sip:x\", userhash=false",
+        );
+        let expected = Challenge {
+            realm: "a \\\"b\\\", c".into(),
+            nonce: "n==".into(),
+            opaque: Some(String::new()),
+            algorithm: Algorithm { hash: Hash::Sha256, session: false },
+            names_algorithm: true,
+            qop: Some(Qop::Auth),
+            stale: true,
+        };
+        assert_eq!(all, [expected]);
+        let [old] = read("digest nonce=\"n\",realm=\"r\"").try_into().unwrap();
+        assert_eq!((old.algorithm, old.names_algorithm, old.qop, old.stale), (Algorithm::DEFAULT, false, None, false));
+        assert_eq!(read("Digest realm=r, nonce=n, qop=auth-int, algorithm=\"MD5\"")[0].qop, Some(Qop::AuthInt));
+    }
+
+    #[test]
+    fn several_challenges_stand_in_one_header_and_in_several() {
+        let one = "Digest realm=\"a\", nonce=\"1\", algorithm=SHA-512-256, Basic realm=\"b\", Negotiate, \
+                   Digest nonce=\"2\", realm=\"c\",,";
+        let two = "Digest realm=\"d\", nonce=\"3\"";
+        let all = challenges([one.as_bytes(), two.as_bytes()].into_iter());
+        let names: Vec<(&str, &str)> = all.iter().map(|c| (c.realm.as_str(), c.nonce.as_str())).collect();
+        assert_eq!(names, [("a", "1"), ("c", "2"), ("d", "3")]);
+    }
+
+    #[test]
+    fn what_cannot_be_answered_is_no_challenge() {
+        for value in [
+            "",
+            "Digest",
+            "Basic realm=\"r\"",
+            "Digest realm=\"r\"",
+            "Digest nonce=\"n\"",
+            "Digest realm=\"r\", nonce=\"n\", algorithm=SHA-1",
+            "Digest realm=\"r\", nonce=\"n\", qop=\"confidential\"",
+            "Digest realm=\"r\", nonce=\"n\", nonce=\"m\"",
+            "Digest realm=\"r\", nonce=\"n",
+            "Digest realm=\"r\r\n x\", nonce=\"n\"",
+            "Digest realm=\"r\" x, nonce=\"n\"",
+            "Digest realm, nonce=\"n\"",
+        ] {
+            assert_eq!(read(value), [], "{value}");
+        }
+        let long = format!("Digest realm=\"r\", nonce=\"{}\"", "n".repeat(CHALLENGE_BYTES));
+        assert_eq!(read(&long), []);
+        let many: String = (0..AUTH_PARAMETERS).map(|n| format!("x{n}=1, ")).collect();
+        assert_eq!(read(&format!("Digest {many}realm=\"r\", nonce=\"n\"")), []);
+        let crowd = vec!["Digest realm=\"r\", nonce=\"n\""; 20].join(", ");
+        assert_eq!(read(&crowd).len(), CHALLENGES);
+    }
+
+    #[test]
+    fn an_authorization_as_phones_write_it() {
+        let value = "Digest username=\"a\\\"b\", realm=\"r\", nonce=\"n\", uri=\"sip:x@y;a=b,c\", response=\"00ff\", \
+                     algorithm=MD5, cnonce=\"c\", qop=auth, nc=0000000a";
+        let [read] = authorizations(std::iter::once(value.as_bytes())).try_into().unwrap();
+        assert_eq!(unquoted(read.username), b"a\"b".as_slice());
+        assert_eq!((read.uri, read.qop, read.nonce_count()), (b"sip:x@y;a=b,c".as_slice(), Some(Qop::Auth), Some(10)));
+        for count in ["", "+1", "x", "123456789"] {
+            let value = value.replace("0000000a", count);
+            let read = authorizations(std::iter::once(value.as_bytes()));
+            assert!(read.iter().all(|read| read.nonce_count().is_none()), "{count}");
+        }
+        let long = value.replace("00ff", &"0".repeat(AUTHORIZATION_BYTES));
+        assert_eq!(authorizations(std::iter::once(long.as_bytes())), []);
+        let doubled = format!("{value}, username=\"root\"");
+        assert_eq!(authorizations(std::iter::once(doubled.as_bytes())), []);
+    }
+
+    #[test]
+    fn quotes_go_there_and_back() {
+        for text in ["plain", "a\"b", "a\\b", "\\\"", ""] {
+            assert_eq!(unquoted(quoted(text).as_bytes()), text.as_bytes());
+        }
+    }
+}

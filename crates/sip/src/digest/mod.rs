@@ -1,0 +1,252 @@
+//! Digest authentication (RFC 7616, RFC 8760, RFC 3261 §22): what is hashed, and with what. The headers stand in `fields`,
+//! our side as a client in [`keyring`], as a server in [`challenger`].
+
+pub(crate) mod challenger;
+pub(crate) mod fields;
+pub(crate) mod keyring;
+
+use std::fmt;
+
+use md5::Md5;
+use sha2::{Digest, Sha256, Sha512_256};
+
+/// A user and a password, for one realm or for any.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user.
+    pub username: String,
+    /// Its password.
+    pub password: String,
+    /// The realm that they are for. `None`: as a client, whichever the far end names; as a server, the default one.
+    pub realm: Option<String>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credentials({}, …)", self.username)
+    }
+}
+
+/// A hash function of RFC 8760 §2.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hash {
+    Md5,
+    Sha256,
+    Sha512_256,
+}
+
+/// An algorithm as a header names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Algorithm {
+    pub(crate) hash: Hash,
+    /// Whether the secret is mixed with both sides' nonces once more (`-sess`).
+    pub(crate) session: bool,
+}
+
+impl Algorithm {
+    /// What is meant where nothing is written (RFC 7616 §3.3).
+    pub(crate) const DEFAULT: Algorithm = Algorithm { hash: Hash::Md5, session: false };
+
+    const ALL: [(&'static str, Hash, bool); 6] = [
+        ("MD5", Hash::Md5, false),
+        ("MD5-sess", Hash::Md5, true),
+        ("SHA-256", Hash::Sha256, false),
+        ("SHA-256-sess", Hash::Sha256, true),
+        ("SHA-512-256", Hash::Sha512_256, false),
+        ("SHA-512-256-sess", Hash::Sha512_256, true),
+    ];
+
+    pub(crate) fn from_token(token: &str) -> Option<Algorithm> {
+        let known = Algorithm::ALL.into_iter().find(|(name, ..)| name.eq_ignore_ascii_case(token));
+        known.map(|(_, hash, session)| Algorithm { hash, session })
+    }
+
+    pub(crate) fn as_str(self) -> &'static str {
+        let known =
+            Algorithm::ALL.into_iter().find(|(_, hash, session)| (*hash, *session) == (self.hash, self.session));
+        known.map_or("", |(name, ..)| name)
+    }
+}
+
+/// How much of a message is protected (RFC 7616 §3.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Qop {
+    /// Its method and URI.
+    Auth,
+    /// Its body too.
+    AuthInt,
+}
+
+impl Qop {
+    pub(crate) fn from_token(token: &[u8]) -> Option<Qop> {
+        match token {
+            _ if token.eq_ignore_ascii_case(b"auth") => Some(Qop::Auth),
+            _ if token.eq_ignore_ascii_case(b"auth-int") => Some(Qop::AuthInt),
+            _ => None,
+        }
+    }
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Qop::Auth => "auth",
+            Qop::AuthInt => "auth-int",
+        }
+    }
+}
+
+/// The message that is spoken for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    pub(crate) method: &'a [u8],
+    pub(crate) uri: &'a [u8],
+    pub(crate) body: &'a [u8],
+}
+
+/// What both sides' nonces are in one exchange.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Nonces<'a> {
+    pub(crate) nonce: &'a [u8],
+    pub(crate) cnonce: &'a [u8],
+    /// Nonce count as written, eight hexadecimal digits.
+    pub(crate) count: &'a [u8],
+}
+
+/// `H(user:realm:password)`, in hexadecimal: all that a server needs to keep of a password.
+pub(crate) fn secret(hash: Hash, username: &[u8], realm: &[u8], password: &[u8]) -> String {
+    digest(hash, &[username, realm, password])
+}
+
+/// The response (RFC 7616 §3.4.1; without `qop` as RFC 2069 had it). `secret` as [`secret`] makes it.
+pub(crate) fn response(
+    algorithm: Algorithm,
+    secret: &str,
+    qop: Option<Qop>,
+    nonces: Nonces<'_>,
+    subject: Subject<'_>,
+) -> String {
+    let hash = algorithm.hash;
+    let Nonces { nonce, cnonce, count } = nonces;
+    let session = algorithm.session.then(|| digest(hash, &[secret.as_bytes(), nonce, cnonce]));
+    let secret = session.as_deref().unwrap_or(secret).as_bytes();
+    let second = match qop {
+        Some(Qop::AuthInt) => {
+            let body = digest(hash, &[subject.body]);
+            digest(hash, &[subject.method, subject.uri, body.as_bytes()])
+        }
+        Some(Qop::Auth) | None => digest(hash, &[subject.method, subject.uri]),
+    };
+    match qop {
+        Some(qop) => digest(hash, &[secret, nonce, count, cnonce, qop.as_str().as_bytes(), second.as_bytes()]),
+        None => digest(hash, &[secret, nonce, second.as_bytes()]),
+    }
+}
+
+/// The hash of some parts with colons between them, in hexadecimal.
+fn digest(hash: Hash, parts: &[&[u8]]) -> String {
+    match hash {
+        Hash::Md5 => hash_of::<Md5>(parts),
+        Hash::Sha256 => hash_of::<Sha256>(parts),
+        Hash::Sha512_256 => hash_of::<Sha512_256>(parts),
+    }
+}
+
+fn hash_of<D: Digest>(parts: &[&[u8]]) -> String {
+    let mut hasher = D::new();
+    for (n, part) in parts.iter().enumerate() {
+        if n > 0 {
+            hasher.update(b":");
+        }
+        hasher.update(part);
+    }
+    hex(&hasher.finalize())
+}
+
+/// Lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |n: u8| DIGITS.get(usize::from(n)).copied().map_or('0', char::from);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn get<'a>(uri: &'a str) -> Subject<'a> {
+        Subject { method: b"GET", uri: uri.as_bytes(), body: b"" }
+    }
+
+    #[test]
+    fn rfc_2617_3_5_the_example() {
+        let secret = secret(Hash::Md5, b"Mufasa", b"testrealm@host.com", b"Circle Of Life");
+        let nonces = Nonces { nonce: b"dcd98b7102dd2f0e8b11d0f600bfb0c093", cnonce: b"0a4f113b", count: b"00000001" };
+        let response = response(Algorithm::DEFAULT, &secret, Some(Qop::Auth), nonces, get("/dir/index.html"));
+        assert_eq!(response, "6629fae49393a05397450978507c4ef1");
+    }
+
+    #[test]
+    fn rfc_7616_3_9_1_md5_and_sha_256() {
+        let nonces = Nonces {
+            nonce: b"7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v",
+            cnonce: b"f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ",
+            count: b"00000001",
+        };
+        for (name, expected) in [
+            ("MD5", "8ca523f5e9506fed4657c9700eebdbec"),
+            ("SHA-256", "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
+        ] {
+            let algorithm = Algorithm::from_token(name).unwrap();
+            let secret = secret(algorithm.hash, b"Mufasa", b"http-auth@example.org", b"Circle of Life");
+            assert_eq!(response(algorithm, &secret, Some(Qop::Auth), nonces, get("/dir/index.html")), expected);
+        }
+    }
+
+    /// With the response of erratum 4897: the one in the text was made with another function.
+    #[test]
+    fn rfc_7616_3_9_2_sha_512_256() {
+        let secret = secret(Hash::Sha512_256, "Jäsøn Doe".as_bytes(), b"api@example.org", b"Secret, or not?");
+        let nonces = Nonces {
+            nonce: b"5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK",
+            cnonce: b"NTg6RKcb9boFIAS3KrFK9BGeh+iDa/sm6jUMp2wds69v",
+            count: b"00000001",
+        };
+        let algorithm = Algorithm::from_token("SHA-512-256").unwrap();
+        let response = response(algorithm, &secret, Some(Qop::Auth), nonces, get("/doe.json"));
+        assert_eq!(response, "3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5");
+    }
+
+    /// RFC 2069 §2.4 with its erratum: the response without `qop`.
+    #[test]
+    fn rfc_2069_2_4_without_qop() {
+        let secret = secret(Hash::Md5, b"Mufasa", b"testrealm@host.com", b"CircleOfLife");
+        let nonces = Nonces { nonce: b"dcd98b7102dd2f0e8b11d0f600bfb0c093", cnonce: b"", count: b"" };
+        let response = response(Algorithm::DEFAULT, &secret, None, nonces, get("/dir/index.html"));
+        assert_eq!(response, "1949323746fe6a43ef61f9606e7febea");
+    }
+
+    #[test]
+    fn each_algorithm_is_known_by_its_name_in_any_case() {
+        for (name, ..) in Algorithm::ALL {
+            assert_eq!(Algorithm::from_token(&name.to_ascii_lowercase()).map(Algorithm::as_str), Some(name));
+        }
+        assert_eq!(Algorithm::from_token("SHA-1"), None);
+    }
+
+    #[test]
+    fn the_body_counts_with_auth_int_only_and_a_session_mixes_the_nonces_in() {
+        let nonces = Nonces { nonce: b"n", cnonce: b"c", count: b"00000001" };
+        let subject = |body| Subject { method: b"INVITE", uri: b"sip:a@b", body };
+        let md5 = Algorithm::DEFAULT;
+        let with = |algorithm, qop, body: &'static [u8]| response(algorithm, "s", Some(qop), nonces, subject(body));
+        assert_eq!(with(md5, Qop::Auth, b"x"), with(md5, Qop::Auth, b"y"));
+        assert_ne!(with(md5, Qop::AuthInt, b"x"), with(md5, Qop::AuthInt, b"y"));
+        let session = Algorithm { session: true, ..md5 };
+        let mixed = digest(Hash::Md5, &[b"s", b"n", b"c"]);
+        assert_eq!(with(session, Qop::Auth, b""), response(md5, &mixed, Some(Qop::Auth), nonces, subject(b"")));
+    }
+
+    #[test]
+    fn credentials_are_not_shown() {
+        let credentials = Credentials { username: "u".into(), password: "hidden".into(), realm: None };
+        assert!(!format!("{credentials:?}").contains("hidden"));
+    }
+}

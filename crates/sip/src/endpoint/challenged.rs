@@ -1,0 +1,171 @@
+//! 401 and 407, both ways: our request repeated with credentials for who asked (RFC 3261 §22.2, §22.3), and a far end's
+//! request asked for its own (§22.1).
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::client::LAST_CSEQ;
+use super::tables::{Cancel, Client, Inviting};
+use super::{Arrival, Endpoint, Timer};
+use crate::digest::challenger::Verdict;
+use crate::digest::{Credentials, Subject};
+use crate::event::{Body, ClientId, Event, Extra, Party, Reason};
+use crate::header::HeaderName;
+use crate::message::{Message, StartLine};
+use crate::method::Method;
+use crate::sanity::Refusal;
+use crate::timer::{T4, TIMER_D};
+use crate::transaction::{Slot, Step, key};
+use crate::write::Writer;
+
+impl Endpoint {
+    /// Our credentials towards a party: its challenges are answered with them, and nobody else's.
+    pub fn set_credentials(&mut self, party: Party, credentials: Option<Credentials>) {
+        self.keyring.set(party, credentials);
+    }
+
+    /// What a party has to show before its requests are served; `None`: nothing.
+    pub fn require_credentials(&mut self, party: Party, credentials: Option<Credentials>) {
+        self.challenger.set(party, credentials);
+    }
+
+    /// Asks for credentials where they are required. Whether the request may pass. What speaks in a dialog of its own
+    /// party is known by the dialog's tags, and not asked again.
+    pub(super) fn may_pass(&mut self, now: Instant, arrival: &Arrival, request: &Message) -> bool {
+        let party = arrival.party;
+        if !self.challenger.asks(party) {
+            return true;
+        }
+        if !key::to_tag(request).is_empty() && self.find_dialog(arrival, request).is_some() {
+            return true;
+        }
+        let source = arrival.flow.remote.ip();
+        match self.challenger.judge(now, party, source, request) {
+            Verdict::Passed => true,
+            Verdict::Challenge { stale, failed, proven } => {
+                let values = self.challenger.challenge(now, party, source, stale);
+                let headers = values.into_iter().map(|value| ("WWW-Authenticate", value)).collect();
+                self.refuse_as(arrival, request, Refusal { headers, ..Refusal::plain(401) });
+                if failed {
+                    let flow = arrival.flow;
+                    self.tell(Event::WrongCredentials { party, flow, proven });
+                }
+                false
+            }
+        }
+    }
+
+    /// A 401 or 407 to a request of ours: sends it again with credentials, where there are some for who asks. To the layer
+    /// above it stays the same request.
+    pub(super) fn answer_challenge(&mut self, now: Instant, id: ClientId, arrival: Arrival, refusal: &Message) -> bool {
+        let Some(client) = self.clients.get_mut(&id) else { return false };
+        let withdrawn = client.invite.as_deref().is_some_and(|inviting| inviting.cancel != Cancel::No);
+        if client.silent || withdrawn || client.method == Method::Cancel {
+            return false;
+        }
+        let (party, remote, within) = (client.party, client.flow.remote, client.dialog);
+        if !self.keyring.learn(party, remote, &mut client.answered, refusal) {
+            return false;
+        }
+        let is_lost =
+            client.method == Method::Invite && within.is_some_and(|dialog| !self.dialogs.contains_key(&dialog));
+        if is_lost || self.clients.len() >= self.limits.clients {
+            return false;
+        }
+        let Some(old) = self.set_aside(now, id) else { return false };
+        let Ok(before) = Message::parse(old.request.clone()) else { return false };
+        self.tell(Event::Challenged { id, code: refusal.code().unwrap_or_default(), response: refusal.clone() });
+        let cseq = match within.and_then(|dialog| self.dialogs.get_mut(&dialog)) {
+            Some(dialog) => {
+                dialog.plain.local_cseq = dialog.plain.local_cseq.saturating_add(1).min(LAST_CSEQ);
+                dialog.plain.local_cseq
+            }
+            None => before.cseq().map_or(1, |cseq| cseq.number).saturating_add(1).min(LAST_CSEQ),
+        };
+        let branch = self.tokens.branch();
+        let (request, credentials) = self.with_credentials(&old, &before, cseq, &branch);
+        key::client(&mut self.scratch, branch.as_bytes(), old.method);
+        let mut flow = old.flow;
+        flow.connection = arrival.flow.connection.or(flow.connection);
+        let way = (flow, old.local, old.party);
+        let (new, step) = Client::new(old.method, self.scratch.as_slice().into(), way, request, &old.call_id);
+        let invite = old.invite.map(|inviting| Box::new(Inviting { branch, cseq, ack: None, ..*inviting }));
+        let Client { dialog, reserved, answered, .. } = old;
+        self.start_client(now, id, Client { dialog, reserved, invite, answered, credentials, ..new }, step);
+        true
+    }
+
+    /// Takes the refused transaction out, and leaves of it what absorbs repetitions of the refusal.
+    fn set_aside(&mut self, now: Instant, id: ClientId) -> Option<Client> {
+        let mut old = self.clients.remove(&id)?;
+        old.slots.clear(&mut self.timers);
+        self.waiting.remove(&(old.flow.remote, old.flow.transport, id));
+        self.reserved -= usize::from(old.reserved);
+        let early: Vec<_> = old.invite.as_deref_mut().map(|i| std::mem::take(&mut i.forks)).unwrap_or_default();
+        for fork in early {
+            self.remove_dialog(fork.dialog);
+        }
+        if old.machine.is_over() {
+            self.client_keys.remove(&old.key);
+            return Some(old);
+        }
+        let rest = ClientId(self.fresh_id());
+        let way = (old.flow, old.local, old.party);
+        let (mut kept, _) = Client::new(old.method, old.key.clone(), way, Bytes::new(), &old.call_id);
+        kept.silent = true;
+        std::mem::swap(&mut kept.machine, &mut old.machine);
+        kept.invite = old.invite.clone();
+        let (reason, wait) =
+            if old.method == Method::Invite { (Reason::TimerD, TIMER_D) } else { (Reason::TimerK, T4) };
+        let step = Step { timeout: Slot::Arm(reason, wait), ..Step::IDLE };
+        kept.slots.apply(&mut self.timers, now, Timer::Client(rest), step);
+        self.client_keys.insert(kept.key.clone(), rest);
+        self.clients.insert(rest, kept);
+        Some(old)
+    }
+
+    /// A request once more, with another branch and number, and with what answers the challenges.
+    fn with_credentials(&mut self, old: &Client, before: &Message, cseq: u32, branch: &str) -> (Bytes, Vec<Extra>) {
+        let uri = match before.start_line() {
+            StartLine::Request { uri, .. } => String::from_utf8_lossy(uri).into_owned(),
+            StartLine::Response { .. } => String::new(),
+        };
+        let mut writer = Writer::request(old.method, &uri);
+        let via = before.via();
+        let old_branch = via.as_ref().and_then(|via| via.branch).map(String::from_utf8_lossy).unwrap_or_default();
+        for (name, value) in before.fields() {
+            match HeaderName::from_bytes(name) {
+                HeaderName::Via => writer.header("Via", &String::from_utf8_lossy(value).replace(&*old_branch, branch)),
+                HeaderName::CSeq => writer.header("CSeq", &format!("{cseq} {}", old.method)),
+                HeaderName::Authorization | HeaderName::ProxyAuthorization => continue,
+                HeaderName::ContentType | HeaderName::ContentLength => continue,
+                _ => writer.header_bytes(&String::from_utf8_lossy(name), value),
+            };
+        }
+        let body = before.content_type().map(|content_type| Body {
+            content_type: String::from_utf8_lossy(content_type).into_owned(),
+            bytes: Bytes::copy_from_slice(before.body()),
+        });
+        let credentials = self.credentials(old.party, old.flow.remote, old.method, &uri, body.as_ref());
+        for header in &credentials {
+            writer.header(&header.name, &header.value);
+        }
+        (writer.finish(body.as_ref()), credentials)
+    }
+
+    /// What a request to a far end that has challenged before takes along.
+    pub(super) fn credentials(
+        &mut self,
+        party: Party,
+        remote: SocketAddr,
+        method: Method,
+        uri: &str,
+        body: Option<&Body>,
+    ) -> Vec<Extra> {
+        let body = body.map_or(b"".as_slice(), |body| &body.bytes);
+        let subject = Subject { method: method.as_str().as_bytes(), uri: uri.as_bytes(), body };
+        self.keyring.write(party, remote, subject, &mut || self.tokens.nonce())
+    }
+}
