@@ -366,6 +366,30 @@ fn a_side_may_give_srtp_up_only_where_it_is_optional() {
 }
 
 #[test]
+fn a_side_that_is_asked_in_mid_call_cannot_answer_without_it() {
+    let mut bench = bench(Srtp::Optional, Srtp::Required);
+    let (mut caller, callee) = secure_call(&mut bench);
+    bench.take_media();
+    caller.cseq += 1;
+    let hold = sdp("198.51.100.7", 40_000, 2, "0 8 101", "sendonly");
+    bench.receive(CARRIER, caller.request("INVITE", &under(&hold, "RTP/SAVP", &[line(3, KEY)]), ""));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let asked = bench.expect(PBX, "INVITE");
+    bench.receive(PBX, callee.respond(&asked, 200, &sdp("10.0.0.20", 30_000, 2, "0 101", "recvonly")));
+    bench.expect(PBX, "ACK");
+    bench.expect(CARRIER, "SIP/2.0 488");
+    bench.receive(CARRIER, caller.request("ACK", "", "").replace("-ACK-", "-INVITE-"));
+    // What it has agreed to is taken back.
+    let again = bench.expect(PBX, "INVITE");
+    assert!(again.body().contains("a=sendrecv") && proto(&again) == "RTP/SAVP", "{}", again.body());
+    bench.receive(PBX, callee.respond(&again, 200, &under(&answer(), "RTP/SAVP", &[line(1, NEW_KEY)])));
+    bench.expect(PBX, "ACK");
+    assert_eq!(srtp_of(&bench), [Some(SUITE); 2]);
+    assert!(remotes(&mut bench).iter().all(|remote| remote.srtp.is_some()));
+    hang_up(bench, caller, &callee);
+}
+
+#[test]
 fn a_caller_without_offer_gets_one_that_it_can_answer() {
     for (srtp, profile, with_key, expected) in [
         (Srtp::Off, "RTP/AVP", false, Ok(false)),
@@ -403,6 +427,25 @@ fn a_caller_without_offer_gets_one_that_it_can_answer() {
                 bench.finish();
             }
         }
+    }
+}
+
+#[test]
+fn nor_does_a_target_of_such_a_caller_get_away_without_srtp() {
+    for keys in [vec![], vec![line(9, KEY)]] {
+        let mut bench = bench(Srtp::Off, Srtp::Required);
+        let mut caller = bench.invite(CARRIER, "+14155550100", "");
+        bench.expect(CARRIER, "SIP/2.0 100");
+        let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+        bench.receive(PBX, callee.answer(200, &under(&answer(), "RTP/AVP", &keys)));
+        bench.expect(PBX, "ACK");
+        let bye = bench.expect(PBX, "BYE");
+        bench.receive(PBX, callee.respond(&bye, 200, ""));
+        caller.to_tag = bench.expect(CARRIER, "SIP/2.0 488").tag("To");
+        bench.receive(CARRIER, caller.request("ACK", "", "").replace("-ACK-", "-INVITE-"));
+        let reason = if keys.is_empty() { "srtp_required" } else { "srtp_mismatch" };
+        assert_eq!(bench.reports[0].call.reason, Some(reason));
+        bench.finish();
     }
 }
 

@@ -70,6 +70,19 @@ fn a_stranger_that_is_first_wins_nothing() {
 }
 
 #[test]
+fn relayed_rtcp_tells_nobody_s_name_or_address() {
+    let mut bench = Bench::connected();
+    let mut compound = rtcp();
+    compound.extend([0x81, 202, 0, 6, 0, 0, 0, 7, 1, 14]);
+    compound.extend(b"alice@10.0.0.5\0\0\0\0");
+    let (_, passed) = bench.feed(A, true, A_RTCP, &compound).unwrap();
+    assert_eq!((passed.len(), &passed[..18]), (compound.len(), &compound[..18]));
+    assert!(!passed.windows(4).any(|four| four == b"10.0" || four == b"alic"), "{passed:?}");
+    compound[17] = 90;
+    assert_eq!(bench.feed(A, true, A_RTCP, &compound), None, "a text that does not fit");
+}
+
+#[test]
 fn once_locked_other_ports_of_the_same_address_count_no_more() {
     let mut bench = Bench::connected();
     assert!(bench.rtp(A, "192.0.2.1:61000", 1).is_some());

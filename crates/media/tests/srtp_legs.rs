@@ -11,8 +11,8 @@ use trunkgate_media::limits::{PROBES, SRTP_FORMER_KEYS};
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::srtp::{Inbound, Outbound};
 use trunkgate_media::{
-    AgentInput, Command, DropReason, EndId, Law, PacketBuf, RemoteSpec, Session, Sound, SrtpKey, SrtpSpec, Suite,
-    TapSpec,
+    AgentInput, Command, DropReason, EndId, Event, Law, PacketBuf, RemoteSpec, Session, Sound, SrtpKey, SrtpSpec,
+    Suite, TapSpec, WireSpec,
 };
 
 fn key(suite: Suite, seed: u8) -> SrtpKey {
@@ -133,6 +133,36 @@ fn without_the_key_nothing_is_heard_said_or_latched_to() {
             assert!(bench.feed(A, false, A_RTP, &a.say(false, &rtp(2))).is_some());
         }
     }
+}
+
+/// CVE-2021-41105 ended a call for them; nor do they keep one that is over.
+#[test]
+fn bad_packets_neither_end_a_call_nor_keep_it() {
+    let (mut bench, _, mut a) = secure_caller(Suite::AesCm128HmacSha1_80);
+    for n in 0..60_000 {
+        assert_eq!(bench.feed(A, false, A_RTP, &rtp(n)), None);
+    }
+    assert!(bench.feed(A, false, A_RTP, &a.say(false, &rtp(1))).is_some());
+    bench.events();
+    for n in 0..61 {
+        bench.rtp(B, B_RTP, n).unwrap();
+        bench.feed(A, false, A_RTP, &rtp(n));
+        bench.feed(A, true, A_RTCP, &rtcp());
+        bench.run(1000);
+    }
+    assert_eq!(bench.events().into_iter().filter(|e| matches!(e, Event::Idle { end: A })).count(), 1);
+}
+
+#[test]
+fn what_cannot_be_encrypted_neither_comes_in_nor_goes_out() {
+    let (mut bench, _, _) = secure_caller(Suite::AesCm128HmacSha1_80);
+    let verbatim = || WireSpec { payloads: vec![], verbatim: true, ..wire() };
+    bench.command(Command::Wire { from: A, to: B, wire: verbatim() });
+    bench.command(Command::Wire { from: B, to: A, wire: verbatim() });
+    assert_eq!(bench.feed(A, false, A_RTP, b"fax"), None);
+    assert_eq!(bench.feed(B, false, B_RTP, b"fax"), None);
+    assert_eq!((bench.dropped(A, DropReason::NotRtp), bench.dropped(B, DropReason::NoDestination)), (1, 1));
+    assert!(bench.events().iter().all(|event| !matches!(event, Event::Latched { end: A, .. })));
 }
 
 #[test]
