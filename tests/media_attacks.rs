@@ -20,8 +20,13 @@ const STRANGERS_SOURCE: u32 = 0xbad;
 const UNEXPECTED: &str = "trunkgate_rtp_dropped_total{reason=\"unexpected_source\"}";
 
 fn edge(caller: &Phone, callee: &Phone) -> Process {
+    edge_with("strict", caller, callee)
+}
+
+fn edge_with(latch: &str, caller: &Phone, callee: &Phone) -> Process {
     let trunks = caller.trunk("carrier") + &callee.trunk("pbx");
-    Process::start(&config(&format!("{trunks}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n")))
+    let text = config(&format!("{trunks}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n"));
+    Process::start(&text.replace("[media]\n", &format!("[media]\nlatch = {latch:?}\n")))
 }
 
 /// All four ports that a call has at the edge.
@@ -145,10 +150,23 @@ fn who_speaks_while_it_rings_wins_nothing() {
 /// The sockets are tied to their far sides: what a stranger sends takes no place in them.
 #[test]
 fn a_flood_of_junk_leaves_the_call_undisturbed() {
+    for latch in ["strict", "relearn"] {
+        flood(latch);
+    }
+}
+
+fn flood(latch: &str) {
     let (caller, callee) = (Phone::new(CALLER), Phone::new(CALLEE));
-    let edge = edge(&caller, &callee);
+    let edge = edge_with(latch, &caller, &callee);
     let call = Call::set_up(&edge, "flooded", &caller, &callee);
-    talk(&call, &caller, &callee, 0);
+    for sequence in 0..3 {
+        talk(&call, &caller, &callee, sequence);
+    }
+    // Each socket has sent since both were latched: what a stranger sends is not even seen.
+    let seen = edge.metric(UNEXPECTED);
+    attack(&UdpSocket::bind((STRANGER, 0)).unwrap(), &call, 1);
+    talk(&call, &caller, &callee, 3);
+    assert_eq!(edge.metric(UNEXPECTED), seen, "{latch}");
     let targets = ports(&call);
     let (sent, over) = (AtomicUsize::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {

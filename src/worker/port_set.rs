@@ -12,7 +12,8 @@
 //!
 //! Once a latch is locked nobody else is heard, and the socket is tied to its far side (`connect`): the system then drops
 //! what others send before it takes a place in the socket or a turn of the worker, so a flood of it cannot push a call's
-//! own packets out. Those drops are the system's (`UdpNoPorts`) and in no counter of ours. A negotiation unties it.
+//! own packets out. Those drops are the system's (`UdpNoPorts`) and in no counter of ours. A negotiation unties it, and where
+//! the far side may be replaced, its silence.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -285,12 +286,18 @@ impl PortSet {
     /// Lets everybody's packets in again: a negotiation has opened the latch, or may have. `shown` is the address of ours
     /// that the far side was told.
     pub(super) fn untie(&mut self, pair: Pair, shown: Option<IpAddr>) {
+        self.loosen(pair);
         for port in [pair.rtp, pair.rtcp] {
             let Some(entry) = self.entries.get_mut(port.0) else { continue };
-            entry.shown = shown;
-            match entry.tie {
-                Tie::To(_) => entry.loosen(),
-                Tie::Loose | Tie::Refused => entry.tie = Tie::Loose,
+            (entry.shown, entry.tie) = (shown, Tie::Loose);
+        }
+    }
+
+    /// Lets everybody's packets in for a while: whoever the far side is may change.
+    pub(super) fn loosen(&mut self, pair: Pair) {
+        for port in [pair.rtp, pair.rtcp] {
+            if let Some(entry) = self.entries.get_mut(port.0).filter(|entry| matches!(entry.tie, Tie::To(_))) {
+                entry.loosen();
             }
         }
     }

@@ -342,6 +342,11 @@ impl Worker {
     fn call(&mut self, now: Instant, at: usize) {
         let Some(live) = self.sessions.get_mut(at) else { return };
         live.session.handle_timeout(now);
+        while let Some(end) = live.session.poll_resting() {
+            if let Some(pair) = live.pair(end) {
+                self.ports.loosen(pair);
+            }
+        }
         self.send_made(at);
         self.gather_copies(now, at);
         self.settle(at);

@@ -6,9 +6,9 @@
 //! it by one (RTP inject), before the latch as after it.
 
 use std::net::{SocketAddr, SocketAddrV6};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::limits::{RELEARN_SILENCE, STRAGGLER_WINDOW};
+use crate::limits::{RELEARN_SILENCE, STRAGGLER_WINDOW, SWEEP_INTERVAL};
 use crate::spec::{LatchMode, RemoteSpec};
 
 /// An address in the one form that is compared: IPv4 never as mapped IPv6, no flow label. A link-local address keeps its
@@ -30,6 +30,8 @@ pub struct Latch {
     rtcp: Option<SocketAddr>,
     /// When the winner was last heard.
     heard: Option<Instant>,
+    /// Whether it has been heard lately: until [`Self::rest`] says otherwise nobody else can take over.
+    speaks: bool,
     /// The former source and until when its packets are stragglers.
     former: Option<(SocketAddr, Instant)>,
 }
@@ -39,18 +41,10 @@ fn is_expected(source: SocketAddr, remote: &RemoteSpec) -> bool {
     remote.expected.contains(&ip) || remote.expected_networks.iter().any(|network| network.contains(&ip))
 }
 
-fn destination(named: SocketAddr, won: Option<SocketAddr>, mode: LatchMode) -> (SocketAddr, bool) {
-    match mode {
-        LatchMode::Strict => (won.unwrap_or(named), won.is_some()),
-        LatchMode::Relearn => (won.unwrap_or(named), false),
-        LatchMode::Off => (named, won == Some(named)),
-    }
-}
-
 impl Latch {
     /// Locked to known sources, as if they had been heard `now`.
     pub fn locked(now: Instant, rtp: Option<SocketAddr>, rtcp: Option<SocketAddr>) -> Latch {
-        Latch { rtp, rtcp, heard: Some(now), former: None }
+        Latch { rtp, rtcp, heard: Some(now), speaks: true, former: None }
     }
     /// The RTP source that won.
     pub fn rtp(&self) -> Option<SocketAddr> {
@@ -92,7 +86,7 @@ impl Latch {
     /// Locks to a source that was accepted and sent a good packet; true where that is news.
     pub fn lock_rtp(&mut self, now: Instant, source: SocketAddr, mode: LatchMode) -> bool {
         if self.rtp == Some(source) {
-            self.heard = Some(now);
+            (self.heard, self.speaks) = (Some(now), true);
             return false;
         }
         if self.rtp.is_some() && mode != LatchMode::Relearn {
@@ -104,31 +98,50 @@ impl Latch {
         // Who takes over sends its RTCP from elsewhere too.
         self.rtcp = if self.rtp.is_some() { None } else { self.rtcp };
         (self.rtp, self.heard, self.former) = (Some(source), Some(now), None);
+        self.speaks = true;
         true
+    }
+    /// Looks at the silence of a winner that may be replaced; true where its sockets are to hear others again: asked each
+    /// [`SWEEP_INTERVAL`], so early enough.
+    pub fn rest(&mut self, now: Instant, mode: LatchMode) -> bool {
+        let rests =
+            mode == LatchMode::Relearn && self.speaks && self.silent_for(now) >= RELEARN_SILENCE - SWEEP_INTERVAL;
+        self.speaks &= !rests;
+        rests
     }
     /// The same for RTCP.
     pub fn lock_rtcp(&mut self, source: SocketAddr) {
         self.rtcp.get_or_insert(source);
     }
-    /// Where RTP goes, and whether that is locked: no other source counts.
+    /// Where RTP goes, and whether that is locked: no other source counts, or not for now ([`Self::rest`]).
     pub fn rtp_destination(&self, remote: &RemoteSpec) -> Option<(SocketAddr, bool)> {
-        Some(destination(remote.rtp?, self.rtp, remote.latch))
+        Some(self.destination(remote.rtp?, self.rtp, remote.latch))
     }
     /// Where RTCP goes, and whether that is locked.
     pub fn rtcp_destination(&self, remote: &RemoteSpec) -> Option<(SocketAddr, bool)> {
-        Some(destination(remote.rtcp?, self.rtcp, remote.latch))
+        Some(self.destination(remote.rtcp?, self.rtcp, remote.latch))
+    }
+
+    fn destination(&self, named: SocketAddr, won: Option<SocketAddr>, mode: LatchMode) -> (SocketAddr, bool) {
+        match mode {
+            LatchMode::Strict => (won.unwrap_or(named), won.is_some()),
+            LatchMode::Relearn => (won.unwrap_or(named), won.is_some() && self.speaks),
+            LatchMode::Off => (named, won == Some(named)),
+        }
     }
 
     fn is_silent(&self, now: Instant) -> bool {
-        self.heard.is_none_or(|heard| now.saturating_duration_since(heard) >= RELEARN_SILENCE)
+        self.silent_for(now) >= RELEARN_SILENCE
+    }
+
+    fn silent_for(&self, now: Instant) -> Duration {
+        self.heard.map_or(Duration::MAX, |heard| now.saturating_duration_since(heard))
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
-
-    use std::time::Duration;
 
     use super::*;
 
@@ -270,8 +283,29 @@ mod tests {
                 assert_eq!(destination, Some(addr(goes_to)), "{mode:?} {at}");
             }
             let locked = latch.rtp_destination(&remote).is_some_and(|(_, locked)| locked);
-            assert_eq!(locked, mode != LatchMode::Relearn);
+            assert!(locked, "{mode:?}");
         }
+    }
+
+    #[test]
+    fn a_winner_that_may_be_replaced_is_tied_to_while_it_speaks() {
+        let (start, remote) = (Instant::now(), RemoteSpec { latch: LatchMode::Relearn, ..remote("192.0.2.1:4000") });
+        let at = |ms| start + Duration::from_millis(ms);
+        let locked =
+            |latch: &Latch| [latch.rtp_destination(&remote), latch.rtcp_destination(&remote)].map(|d| d.unwrap().1);
+        let mut latch = Latch::default();
+        assert_eq!((locked(&latch), latch.rest(at(0), LatchMode::Relearn)), ([false; 2], false));
+        latch.lock_rtp(at(0), addr("192.0.2.1:4000"), LatchMode::Relearn);
+        assert_eq!(locked(&latch), [true, false]);
+        latch.lock_rtcp(addr("192.0.2.1:4001"));
+        assert_eq!((locked(&latch), latch.rest(at(1999), LatchMode::Relearn)), ([true; 2], false));
+        // Others are let in before they count, once.
+        assert!(!latch.clone().rest(at(2000), LatchMode::Strict));
+        assert!(latch.rest(at(2000), LatchMode::Relearn) && !latch.rest(at(2000), LatchMode::Relearn));
+        assert_eq!(locked(&latch), [false; 2]);
+        assert!(!latch.accepts_rtp(at(2999), addr("192.0.2.1:9"), &remote));
+        latch.lock_rtp(at(2999), addr("192.0.2.1:4000"), LatchMode::Relearn);
+        assert_eq!(locked(&latch), [true; 2]);
     }
 
     #[test]

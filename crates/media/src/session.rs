@@ -53,6 +53,8 @@ pub struct Session {
     pub(crate) raws: Raws,
     pub(crate) players: Vec<Player>,
     pub(crate) departed: VecDeque<(EndId, Vec<AgentTransmit>)>,
+    /// Ends whose far side may be replaced and has fallen silent.
+    pub(crate) resting: Vec<EndId>,
     pub(crate) shared: Shared,
     /// The time of the last [`Self::handle_timeout`]: that of the packets it makes.
     pub(crate) ticked_at: Option<Instant>,
@@ -74,6 +76,7 @@ impl Session {
             raws: Raws::default(),
             players: Vec::new(),
             departed: VecDeque::new(),
+            resting: Vec::new(),
             shared: Shared::default(),
             ticked_at: None,
             origin: Origin::default(),

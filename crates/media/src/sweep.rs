@@ -22,6 +22,12 @@ impl Session {
         self.ticked_at = Some(now);
     }
 
+    /// The next end whose sockets, where they are tied to their far side, are to hear others again; after
+    /// [`Self::handle_timeout`].
+    pub fn poll_resting(&mut self) -> Option<EndId> {
+        self.resting.pop()
+    }
+
     pub(crate) fn plan_sweep(&mut self, now: Instant) {
         if !self.ends.iter().any(|end| end.remote.is_some()) {
             self.next_sweep = None;
@@ -48,6 +54,9 @@ impl Session {
                 end.reports.look(now, &origin, end.serial);
             } else {
                 end.reports.rest();
+            }
+            if end.remote.as_ref().is_some_and(|remote| end.latch.rest(now, remote.latch)) {
+                self.resting.push(end.id);
             }
             end.look_for_keep_alive(now);
             end.estimate(now);

@@ -7,7 +7,7 @@ mod support;
 use support::*;
 use trunkgate_media::limits::{KEEP_ALIVE_INTERVAL, PROBES};
 use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{Command, Event, RemoteSpec, WireSpec};
+use trunkgate_media::{Command, Event, LatchMode, RemoteSpec, WireSpec};
 
 fn unheard(bench: &mut Bench) -> Vec<Event> {
     bench.events().into_iter().filter(|event| matches!(event, Event::Unheard { .. })).collect()
@@ -48,6 +48,29 @@ fn who_was_heard_or_is_on_hold_is_not_told() {
     assert_eq!(unheard(&mut bench), []);
     bench.run(3000);
     assert_eq!(unheard(&mut bench), [Event::Unheard { end: B, stranger: None }]);
+}
+
+#[test]
+fn a_far_side_that_may_be_replaced_is_let_go_of_before_another_counts() {
+    let mut bench = Bench::connected();
+    let may_change = |rtp| RemoteSpec { latch: LatchMode::Relearn, ..remote(rtp) };
+    bench.set_remote(A, may_change(A_RTP));
+    bench.set_remote(B, RemoteSpec { latch: LatchMode::Strict, ..remote(B_RTP) });
+    let mut let_go = Vec::new();
+    for n in 0..300 {
+        // A falls silent after a second.
+        if n < 50 {
+            bench.rtp(A, A_RTP, n).unwrap();
+        }
+        let locked = bench.feed(B, false, B_RTP, &rtp(n)).unwrap().0.locked;
+        assert_eq!(locked, n < 50 || let_go.is_empty(), "{n}");
+        bench.run(20);
+        while let Some(end) = bench.session.poll_resting() {
+            let_go.push((end, n));
+        }
+    }
+    let [(end, at)] = let_go[..] else { panic!("{let_go:?}") };
+    assert!(end == A && (50 + 98..=50 + 150).contains(&at), "{at}");
 }
 
 /// Where and when keep-alive packets leave, in seconds.
