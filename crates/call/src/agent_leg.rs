@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_media::agent::{Loss, Settings, TrackSet};
-use trunkgate_media::{AgentSpec, AgentWish, Command, EndCounters, EndId, SocketSpec, TapSpec};
+use trunkgate_media::{AgentSpec, AgentWish, Command, EndCounters, EndId, RawSpec, SocketSpec, TapSpec};
 use trunkgate_route::{Agent, Facts, OnClose};
 
 use crate::answer::Failure;
@@ -36,6 +36,8 @@ pub(crate) struct AgentSide {
     pub(crate) wishes: u32,
     /// What of the caller a listener hears, and by which of its ends.
     pub(crate) hears: Option<(EndId, TapSpec)>,
+    /// The sources of its copies, where it gets plain RTP.
+    pub(crate) raw: Option<RawSpec>,
 }
 
 impl Call {
@@ -74,6 +76,7 @@ impl Call {
         }
         let end = edge.new_end(media)?;
         let counters = Arc::new(EndCounters::default());
+        let raw = agent.is_raw().then(|| edge.raw_sources());
         let spec = AgentSpec {
             settings: self.settings(edge, agent, listens),
             socket: SocketSpec {
@@ -83,13 +86,22 @@ impl Call {
                 plain_networks: edge.addressing.local_networks.clone(),
             },
             counters: counters.clone(),
-            raw: agent.is_raw().then(|| edge.raw_sources()),
+            raw,
         };
         edge.media(media, Command::AddAgent { end, spec: Arc::new(spec) });
-        let side = AgentSide { agent: agent.clone(), end, counters, began: now, listens, wishes: 0, hears: None };
+        let side = AgentSide { agent: agent.clone(), end, counters, began: now, listens, wishes: 0, hears: None, raw };
         let leg = self.legs.len();
         self.legs.push(Leg::of_agent(edge.sid(), side));
-        self.note(now, edge, leg, if listens { "connecting, to listen" } else { "connecting" });
+        let line = match raw {
+            // By these a receiver of many calls tells them apart.
+            Some(raw) => format!(
+                "to listen: {}, SSRC {:#010x} what the caller says, {:#010x} what it hears",
+                agent.url, raw.inbound, raw.outbound
+            ),
+            None if listens => "connecting, to listen".to_owned(),
+            None => "connecting".to_owned(),
+        };
+        self.note(now, edge, leg, &line);
         Some(leg)
     }
 

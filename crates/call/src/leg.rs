@@ -17,7 +17,7 @@ use crate::limits::CALL_ID_CHARS;
 use crate::numbers::plain;
 use crate::quality::{Scored, Unheard, add_counters, score};
 use crate::sessions::NewEnd;
-use crate::view::{LegView, RtpView};
+use crate::view::{LegView, RtpView, SourcesView};
 
 /// Codecs towards a bare URI, which has no policy of its own.
 const URI_CODECS: [&str; 2] = ["PCMU", "PCMA"];
@@ -294,6 +294,7 @@ impl Leg {
                 (Some(Transport::Udp), _) => "udp",
                 (Some(Transport::Tcp), _) => "tcp",
                 (Some(Transport::Tls), _) => "tls",
+                (None, Some(side)) if side.agent.is_raw() => "rtp",
                 (None, Some(side)) if side.agent.url.starts_with("wss:") => "wss",
                 (None, _) => "ws",
             },
@@ -302,6 +303,11 @@ impl Leg {
             codec: self.codec.clone(),
             srtp: self.srtp.map(Suite::as_str),
             state: self.state.as_str(),
+            ssrc: self
+                .agent
+                .as_ref()
+                .and_then(|side| side.raw)
+                .map(|raw| SourcesView { inbound: raw.inbound, outbound: raw.outbound }),
             rtp,
         }
     }

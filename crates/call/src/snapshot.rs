@@ -293,6 +293,7 @@ impl FormerAgent {
             listens: false,
             wishes: 0,
             hears: None,
+            raw: None,
         };
         Leg { state: LegState::Ended, earlier: self.figures, ..Leg::of_agent(self.sid, side) }
     }

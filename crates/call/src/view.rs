@@ -46,7 +46,7 @@ pub struct LegView {
     pub agent: String,
     /// `inbound` or `outbound`.
     pub direction: &'static str,
-    /// `udp`, `tcp`, `tls`; of an agent `ws`, `wss`.
+    /// `udp`, `tcp`, `tls`; of an agent `ws`, `wss`, or `rtp` where it gets plain RTP.
     pub transport: &'static str,
     /// Signalling address of the far end; `null` for an agent.
     pub remote: Option<SocketAddr>,
@@ -58,8 +58,19 @@ pub struct LegView {
     pub srtp: Option<&'static str>,
     /// `trying`, `ringing`, `early`, `answered`, `ended`.
     pub state: &'static str,
+    /// The SSRCs of its copies, where it gets plain RTP; else `null`.
+    pub ssrc: Option<SourcesView>,
     /// Media figures.
     pub rtp: RtpView,
+}
+
+/// What a listener with plain RTP gets: the sources by which it tells calls and directions apart.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct SourcesView {
+    /// What the caller says.
+    pub inbound: u32,
+    /// What it hears.
+    pub outbound: u32,
 }
 
 /// A leg's media figures.

@@ -2,10 +2,12 @@
 //! source for each direction, sequence numbers and timestamps continuous whoever feeds it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use trunkgate_agent::TrackName;
 
+use crate::counters::EndCounters;
 use crate::packet::PACKET;
 use crate::rewrite::Outgoing;
 use crate::rtp::Rtp;
@@ -29,6 +31,7 @@ impl Stream {
 #[derive(Debug)]
 struct RawEnd {
     id: EndId,
+    counters: Arc<EndCounters>,
     /// Where its copies go, once that is known.
     to: Option<SocketAddr>,
     inbound: Stream,
@@ -46,9 +49,9 @@ pub(crate) struct Raws {
 
 impl Raws {
     /// Adds a listener whose address is still to be found.
-    pub(crate) fn add(&mut self, id: EndId, spec: RawSpec) {
+    pub(crate) fn add(&mut self, id: EndId, spec: RawSpec, counters: Arc<EndCounters>) {
         let (inbound, outbound) = (Stream::new(spec.inbound), Stream::new(spec.outbound));
-        self.ends.push(RawEnd { id, to: None, inbound, outbound });
+        self.ends.push(RawEnd { id, counters, to: None, inbound, outbound });
         // A packet is heard on its way in and on its way out: so that none of its copies allocates.
         self.bytes.reserve(2 * PACKET * self.ends.len());
         self.waiting.reserve(2 * self.ends.len());
@@ -96,6 +99,8 @@ impl Raws {
             self.bytes.extend_from_slice(packet);
             copy.write(self.bytes.get_mut(from..).unwrap_or_default());
             self.waiting.push((to, packet.len()));
+            end.counters.tx_packets.add(1);
+            end.counters.tx_bytes.add(packet.len() as u64);
         }
     }
     /// Hands the copies over, in order.
@@ -154,7 +159,8 @@ mod tests {
     fn one_source_for_each_direction_whoever_speaks() {
         let (mut now, mut raws) = (Instant::now(), Raws::default());
         let to: SocketAddr = "127.0.0.1:4000".parse().unwrap();
-        raws.add(EndId(5), RawSpec { inbound: 100, outbound: 200 });
+        let counters = Arc::new(EndCounters::default());
+        raws.add(EndId(5), RawSpec { inbound: 100, outbound: 200 }, counters.clone());
         // Nothing before its address is known.
         hear(&mut raws, now, TrackName::Inbound, &packet(1, 9, 9, b"early"));
         assert!(drained(&mut raws).is_empty());
@@ -173,12 +179,13 @@ mod tests {
         let payloads: Vec<&[u8]> = seen.iter().map(|copy| copy.payload.as_slice()).collect();
         assert_eq!(payloads, [b"a", b"b", b"c", b"d"]);
         assert!(drained(&mut raws).is_empty());
+        assert_eq!((counters.tx_packets.get(), counters.tx_bytes.get()), (4, 4 * 13), "what leaves is counted");
     }
 
     #[test]
     fn only_who_is_tapped_hears() {
         let (now, mut raws) = (Instant::now(), Raws::default());
-        raws.add(EndId(6), RawSpec { inbound: 1, outbound: 2 });
+        raws.add(EndId(6), RawSpec { inbound: 1, outbound: 2 }, Arc::default());
         raws.found(EndId(6), "127.0.0.1:4000".parse().unwrap());
         hear(&mut raws, now, TrackName::Inbound, &packet(1, 10, 1600, b"a"));
         assert!(drained(&mut raws).is_empty());

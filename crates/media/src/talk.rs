@@ -86,7 +86,7 @@ impl Session {
             return;
         }
         match spec.raw {
-            Some(raw) => self.raws.add(id, raw),
+            Some(raw) => self.raws.add(id, raw, spec.counters.clone()),
             None => self.agents.push(AgentEnd::new(now, id, spec, self.shared.clone())),
         }
     }
