@@ -60,15 +60,27 @@ impl PairFault {
 pub(crate) fn read_pair(certificate: &Path, private_key: &Path) -> Result<Pair, PairFault> {
     let chain = read_chain(certificate).map_err(PairFault::Certificate)?;
     let pem = read(private_key).map_err(PairFault::PrivateKey)?;
-    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
-        PairFault::PrivateKey("no private key in it (PEM: PKCS#8, PKCS#1 or SEC1, not encrypted)".into())
-    })?;
+    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| PairFault::PrivateKey(no_key(&pem)))?;
     let dates: Option<Vec<Timestamp>> = chain.iter().map(|one| not_after(one)).collect();
     let expires = dates.and_then(|dates| dates.into_iter().min());
     let expires = expires.ok_or_else(|| PairFault::Certificate("its certificate has no readable end".into()))?;
+    let fits_another = chain.iter().skip(1).any(|one| {
+        let alone = CertifiedKey::from_der(vec![one.clone()], key.clone_key(), &provider());
+        alone.is_ok()
+    });
     let key = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| {
+        if matches!(error, Error::InconsistentKeys(_)) && fits_another {
+            return PairFault::Certificate(
+                "our own certificate, which the key belongs to, is not the first in it".into(),
+            );
+        }
         if matches!(error, Error::InconsistentKeys(_)) {
             return PairFault::PrivateKey("it is not the key of the certificate".into());
+        }
+        if error.to_string().contains("failed to parse private key") {
+            return PairFault::PrivateKey(
+                "a kind of key that TLS does not take: RSA of 2048 bits and more, ECDSA, Ed25519".into(),
+            );
         }
         let of_certificate = matches!(error, Error::InvalidCertificate(_));
         if of_certificate {
@@ -97,9 +109,50 @@ fn chain_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let chain = chain.map_err(|error| format!("it is not PEM: {error}"))?;
     if chain.is_empty() {
-        return Err("no certificate in it (PEM)".into());
+        return Err(match kind(pem) {
+            Kind::Binary => format!("no certificate in it (PEM): {BINARY}"),
+            Kind::Key => "no certificate in it, but a private key".into(),
+            Kind::EncryptedKey | Kind::Certificate | Kind::Other => "no certificate in it (PEM)".into(),
+        });
     }
     Ok(chain)
+}
+
+/// What is said of a file that is no text.
+const BINARY: &str = "it is DER or PKCS#12; `openssl x509 -inform der` or `openssl pkcs12 -nodes` makes PEM of it";
+
+/// What a file looks like that does not hold what was looked for.
+enum Kind {
+    Binary,
+    Certificate,
+    Key,
+    EncryptedKey,
+    Other,
+}
+
+fn kind(file: &[u8]) -> Kind {
+    let holds = |text: &str| file.windows(text.len()).any(|window| window == text.as_bytes());
+    // A SEQUENCE.
+    if file.first() == Some(&0x30) {
+        Kind::Binary
+    } else if holds("ENCRYPTED") {
+        Kind::EncryptedKey
+    } else if holds("PRIVATE KEY-----") {
+        Kind::Key
+    } else if holds("BEGIN CERTIFICATE-----") {
+        Kind::Certificate
+    } else {
+        Kind::Other
+    }
+}
+
+fn no_key(file: &[u8]) -> String {
+    match kind(file) {
+        Kind::Binary => format!("no private key in it (PEM): {BINARY}"),
+        Kind::EncryptedKey => "the key is encrypted: `openssl pkey -in FILE -out key.pem` makes one that is not".into(),
+        Kind::Certificate => "no private key in it, but a certificate".into(),
+        Kind::Key | Kind::Other => "no private key in it (PEM: PKCS#8, PKCS#1 or SEC1, not encrypted)".into(),
+    }
 }
 
 /// Whether it is TLS that failed, and not what it runs over.
@@ -118,6 +171,16 @@ pub(crate) fn words(error: &io::Error) -> String {
     }
     if text.contains("certificate: Expired") || text.contains("certificate expired") {
         return "its certificate has expired".to_owned();
+    }
+    if text.contains("handshake eof") {
+        return "the connection was closed in the handshake: there is no TLS on that port, or it wants a certificate"
+            .to_owned();
+    }
+    if text.contains("InvalidContentType") || text.contains("corrupt message") {
+        return "what is spoken there is not TLS".to_owned();
+    }
+    if text.contains("peer sent no certificates") {
+        return "it showed no certificate, which `client_ca` asks for".to_owned();
     }
     text
 }

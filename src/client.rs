@@ -42,11 +42,11 @@ pub fn calls(config: Option<&Path>, remote: &Remote, json: bool, what: Calls) ->
                     query.push_str(&format!("&{key}={}", escape(&value)));
                 }
             }
-            let show = |answer: &Value| if json { raw(answer) } else { print::calls(answer) };
+            let show = |answer: &Value| if json { raw(answer) } else { print::calls(answer, terminal::width()) };
             ask(config, remote, Method::GET, &query, None, show)
         }
         Calls::Show { sid } => {
-            let show = |answer: &Value| if json { raw(answer) } else { print::call(answer) };
+            let show = |answer: &Value| if json { raw(answer) } else { print::call(answer, terminal::width()) };
             ask(config, remote, Method::GET, &format!("/v1/calls/{}", escape(&sid)), None, show)
         }
         Calls::Hangup { sid } => {
@@ -149,7 +149,7 @@ fn target(config: Option<&Path>, remote: &Remote) -> Option<(String, Option<Stri
     if let Some(url) = &remote.url {
         return Some((url.trim_end_matches('/').to_owned(), remote.token.clone()));
     }
-    let http = run::load(config)?.0.http;
+    let http = run::load(config, false)?.0.http;
     if http.address.port() == 0 {
         eprintln!("error: [http] address has port 0: name the edge with --url (`run` prints its address)");
         return None;

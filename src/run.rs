@@ -18,7 +18,7 @@ pub const USAGE: u8 = 2;
 
 /// Runs until a signal ends it; `drain` is how long live calls may go on then.
 pub fn run(given: Option<&Path>, drain: Duration) -> ExitCode {
-    let Some((config, warnings)) = load(given) else { return ExitCode::from(USAGE) };
+    let Some((config, warnings)) = load(given, true) else { return ExitCode::from(USAGE) };
     log::init(&config.log);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let code = match runtime {
@@ -32,8 +32,8 @@ pub fn run(given: Option<&Path>, drain: Duration) -> ExitCode {
     code
 }
 
-/// Reads the configuration that is meant; what is wrong is printed.
-pub fn load(given: Option<&Path>) -> Option<(Config, usize)> {
+/// Reads the configuration that is meant; what is wrong is printed, and what is doubtful where `warn`.
+pub fn load(given: Option<&Path>, warn: bool) -> Option<(Config, usize)> {
     let Some(path) = config::find(given) else {
         no_config();
         return None;
@@ -41,7 +41,7 @@ pub fn load(given: Option<&Path>) -> Option<(Config, usize)> {
     let source = || std::fs::read_to_string(&path).unwrap_or_default();
     match config::load(&path) {
         Ok((config, warnings)) => {
-            if !warnings.is_empty() {
+            if warn && !warnings.is_empty() {
                 eprint!("{}", config::render(&path, &source(), &warnings));
             }
             Some((config, warnings.len()))
@@ -58,7 +58,7 @@ pub fn no_config() -> ExitCode {
     eprintln!(
         "error[TG0101]: no configuration at --config, $TRUNKGATE_CONFIG, ./trunkgate.toml, /etc/trunkgate/trunkgate.toml"
     );
-    eprintln!("   = help: `trunkgate init` writes one");
+    eprintln!("   = help: `trunkgate init` writes one; verbs that ask a running edge find it by --url, too");
     ExitCode::from(USAGE)
 }
 

@@ -24,7 +24,7 @@ pub fn run(config: Option<&Path>, verb: &Why) -> ExitCode {
     if verb.remote.url.is_some() {
         return client::why(config, &verb.remote, &question, show);
     }
-    let Some((config, _)) = run::load(config) else { return ExitCode::from(run::USAGE) };
+    let Some((config, _)) = run::load(config, false) else { return ExitCode::from(run::USAGE) };
     match explain(&Table::new(config.definition(&Found::new())), &question) {
         Ok(answer) => {
             client::say(&show(&answer));

@@ -107,6 +107,8 @@ fn a_url_leads_to_a_websocket_and_keeps_secrets() {
         ("ws://203.0.113.5/m", "TG0113"),
         ("ws://[2001:db8::5]/m", "TG0113"),
         ("rtp://127.0.0.1", "TG0113"),
+        ("rtp://127.0.0.1:0", "TG0113"),
+        ("rtp://127.0.0.1:4000/media", "TG0113"),
         ("rtp://203.0.113.5:4000", "TG0113"),
     ] {
         refused(&format!("url = '{url}'"), code, &format!("'{url}'"));

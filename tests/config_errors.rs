@@ -460,3 +460,51 @@ fn common_slips_are_answered_with_what_was_meant() {
         assert!(help_of(&text).contains(help), "{text}\n{}", help_of(&text));
     }
 }
+
+/// What is said beside the one finding.
+fn help(text: &str) -> String {
+    let mut found = found(text);
+    assert_eq!(found.len(), 1, "{text}\n{found:#?}");
+    found.pop().unwrap().help
+}
+
+#[test]
+fn names_of_other_programs_and_keys_of_another_table_lead_to_ours() {
+    let trunk = "[trunk.x]\npeers = 'sip:10.0.0.9'\n";
+    for (lines, said) in [
+        ("[edge]\nexternal_ip = '203.0.113.10'".to_owned(), "did you mean `public_address`?"),
+        ("[edge]\nnat = true".into(), "here it is `latch` of [media]"),
+        (format!("{trunk}idle_timeout = '30s'"), "`idle_timeout` belongs in [media]"),
+        (format!("{trunk}media_encryption = 'sdes'"), "did you mean `srtp`?"),
+        (format!("{trunk}srtp = true"), "should be one of off, optional, required"),
+        ("[media]\nlatch = true".into(), "should be one of strict, relearn, off"),
+    ] {
+        let help = help(&format!("{GOOD}{lines}\n"));
+        assert!(help.contains(said), "{lines}\n{help}");
+    }
+    let fork = help(&format!("{GOOD}fork = 'rtp://127.0.0.1:9000'\n"));
+    assert!(fork.contains("write url = \"rtp://127.0.0.1:9000\" in [agent.NAME]"), "{fork}");
+    let table = &found(&format!("{GOOD}{trunk}tls = true\n"))[0].message;
+    assert_eq!(table, "`tls` is a boolean");
+}
+
+#[test]
+fn media_that_anyone_may_send_and_a_public_address_that_is_local_are_told_of() {
+    check_behind(
+        "[trunk.x]\npeers = 'sip:10.0.0.9'\nmedia_from = ['10.1.0.0/16', '0.0.0.0/0']\n",
+        &[("wTG0132", 9, 30)],
+    );
+    check_behind("[edge]\npublic_address = '10.0.0.1'\n", &[("wTG0105", 8, 18)]);
+    check_behind("[edge]\npublic_address = '203.0.113.10'\nlocal_networks = ['0.0.0.0/0']\n", &[("wTG0105", 8, 18)]);
+    check_behind("[edge]\npublic_address = '203.0.113.10'\n", &[]);
+}
+
+#[test]
+fn keys_of_a_trunk_without_peers_are_safe_by_its_listener() {
+    let listeners =
+        "[[listen]]\naddress = '127.0.0.1:0'\n[[listen]]\nname = 'safe'\ntransport = 'tls'\naddress = '127.0.0.1:0'\n";
+    let trunk = "[trunk.x]\naccept_from = '10.0.0.9'\nsrtp = 'required'\n";
+    let found = found(&format!("{GOOD}{listeners}{trunk}"));
+    let warning = found.iter().find(|diagnostic| diagnostic.code == "TG0134").unwrap();
+    assert_eq!(warning.help, "listen = \"safe\"");
+}

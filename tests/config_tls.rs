@@ -55,6 +55,11 @@ fn files_are_judged_where_they_are_named() {
     authority.issue_until("soon", &["localhost"], days_from_now(10));
     authority.issue_until("later", &["localhost"], days_from_now(20));
     std::fs::write(folder.join("text"), "text").unwrap();
+    std::fs::write(folder.join("binary"), [0x30, 0x82, 1, 2]).unwrap();
+    let locked = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    std::fs::write(folder.join("locked"), locked).unwrap();
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    std::fs::write(folder.join("turned"), read("authority.pem") + &read("good.pem")).unwrap();
     let cut = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     std::fs::write(folder.join("cut"), cut).unwrap();
     for (certificate, private_key, more, expected) in [
@@ -65,8 +70,12 @@ fn files_are_judged_where_they_are_named() {
         ("good.pem", "missing", "", Some(("TG0114", 5, 15, "No such file"))),
         ("text", "good.key", "", Some(("TG0114", 4, 15, "no certificate in it"))),
         ("cut", "good.key", "", Some(("TG0114", 4, 15, "certificate"))),
-        ("good.key", "good.key", "", Some(("TG0114", 4, 15, "no certificate in it"))),
-        ("good.pem", "good.pem", "", Some(("TG0114", 5, 15, "no private key in it"))),
+        ("good.key", "good.key", "", Some(("TG0114", 4, 15, "no certificate in it, but a private key"))),
+        ("good.pem", "good.pem", "", Some(("TG0114", 5, 15, "no private key in it, but a certificate"))),
+        ("binary", "good.key", "", Some(("TG0114", 4, 15, "it is DER or PKCS#12"))),
+        ("good.pem", "binary", "", Some(("TG0114", 5, 15, "it is DER or PKCS#12"))),
+        ("good.pem", "locked", "", Some(("TG0114", 5, 15, "the key is encrypted: `openssl pkey"))),
+        ("turned", "good.key", "", Some(("TG0114", 4, 15, "is not the first in it"))),
         ("good.pem", "other.key", "", Some(("TG0114", 5, 15, "not the key of the certificate"))),
         ("good.pem", "good.key", "client_ca = 'missing'\n", Some(("TG0114", 6, 13, "No such file"))),
         ("good.pem", "good.key", "client_ca = 'text'\n", Some(("TG0114", 6, 13, "no certificate in it"))),

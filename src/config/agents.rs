@@ -121,6 +121,12 @@ fn url_of(value: &Value<'_>, local_networks: &[IpNet], findings: &mut Findings) 
         "rtp" if url.port().is_none() => {
             return wrong("`url`: plain RTP has no port of its own".into(), "as \"rtp://127.0.0.1:4000\"");
         }
+        "rtp" if url.port() == Some(0) => {
+            return wrong("`url`: nobody listens on port 0".into(), "as \"rtp://127.0.0.1:4000\"");
+        }
+        "rtp" if !matches!(url.path(), "" | "/") || url.query().is_some() => {
+            return wrong("`url`: plain RTP has no path".into(), "as \"rtp://127.0.0.1:4000\"");
+        }
         "rtp" => {}
         other => {
             return wrong(

@@ -189,7 +189,12 @@ fn keys_in_clear(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
     };
     if let Some(open) = open {
         let message = format!("the trunk {}: the keys of its SRTP are not encrypted by {open}", trunk.name);
-        findings.warning(code::KEYS_IN_CLEAR, Some(span.clone()), message, "use TLS: sip:HOST;transport=tls");
+        let secure = draft.listen.iter().find(|placed| placed.listen.transport == Transport::Tls);
+        let help = match secure.filter(|_| trunk.peers.is_empty()) {
+            Some(placed) => format!("listen = \"{}\"", placed.listen.name),
+            None => "use TLS: sip:HOST;transport=tls".to_owned(),
+        };
+        findings.warning(code::KEYS_IN_CLEAR, Some(span.clone()), message, help);
     }
 }
 

@@ -101,9 +101,10 @@ codes! {
     SHADOWED = "TG0131", "two trunks at one address",
         "A source address belongs to one trunk: an exact peer address and port first, then the longest network, among\n\
          equals the first in the file. The later trunk's entry has no effect.";
-    OPEN_TO_ALL = "TG0132", "calls are accepted from everywhere",
+    OPEN_TO_ALL = "TG0132", "open to everyone",
         "A network of length 0 in accept_from makes everyone who finds the port a trusted caller; scanners find it\n\
-         within hours. List the carrier's networks.";
+         within hours. In media_from it lets everyone who finds a media port speak in a call and draw its audio to himself\n\
+         before the far end has spoken. List the carrier's networks.";
     NO_SUCH_AGENT = "TG0133", "no such agent",
         "A route's `connect` or `fork` names an agent that has no [agent.NAME] in the file.";
     KEYS_IN_CLEAR = "TG0134", "SRTP keys in the clear",

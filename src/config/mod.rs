@@ -10,6 +10,7 @@ pub mod code;
 mod credentials;
 mod diagnostic;
 mod draft;
+mod elsewhere;
 mod keys;
 mod load;
 pub mod preset;

@@ -96,7 +96,9 @@ fn listener(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Str
     let text = values::string(key, value, findings)?;
     let name = text.strip_prefix("agent:").filter(|name| !name.is_empty());
     if name.is_none() {
-        let help = if text.is_empty() || text.contains(':') {
+        let help = if text.starts_with("rtp://") || text.starts_with("ws://") || text.starts_with("wss://") {
+            format!("write url = \"{text}\" in [agent.NAME], and \"agent:NAME\" here")
+        } else if text.is_empty() || text.contains(':') {
             "agent:NAME".to_owned()
         } else {
             format!("did you mean \"agent:{text}\"?")

@@ -109,15 +109,18 @@ fn read_edge(section: Option<&Section<'_>>, findings: &mut Findings) -> Edge {
         })
     });
     let numbers = section.and_then(|edge| edge.read("country", findings, country));
-    Edge {
-        name: name.unwrap_or_else(host_name),
-        public_address: public_address.unwrap_or_default(),
-        local_networks: match local_networks {
-            Some(list) => list.into_iter().map(|(network, _)| network).collect(),
-            None => LOCAL_NETWORKS.iter().filter_map(|text| text.parse::<IpNet>().ok()).collect(),
-        },
-        numbers: numbers.unwrap_or_default(),
+    let local_networks: Vec<IpNet> = match local_networks {
+        Some(list) => list.into_iter().map(|(network, _)| network).collect(),
+        None => LOCAL_NETWORKS.iter().filter_map(|text| text.parse::<IpNet>().ok()).collect(),
+    };
+    let public_address = public_address.unwrap_or_default();
+    let local = public_address.iter().find(|address| local_networks.iter().any(|network| network.contains(*address)));
+    if let (Some(address), Some(value)) = (local, section.and_then(|edge| edge.get("public_address"))) {
+        let message = format!("`public_address`: {address} is in `local_networks`");
+        let help = "the address that far ends outside of these can send to";
+        findings.warning(code::BAD_VALUE, Some(value.span()), message, help);
     }
+    Edge { name: name.unwrap_or_else(host_name), public_address, local_networks, numbers: numbers.unwrap_or_default() }
 }
 
 /// One address a family, or a list of them.

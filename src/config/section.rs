@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::code;
 use super::diagnostic::{Findings, nearest};
+use super::elsewhere::ELSEWHERE;
 use super::keys::{Key, State, TABLES};
 use super::values::{parse_duration, wrong_type};
 
@@ -106,6 +107,19 @@ fn is_zero(value: &Value<'_>) -> bool {
 }
 
 fn suggestion(name: &str, keys: &[Key]) -> String {
+    let holds = |keys: &[Key], name: &str| keys.iter().any(|(known, _)| *known == name);
+    let of = |name: &'static str| TABLES.iter().filter(move |(_, keys)| holds(keys, name));
+    if let Some((_, ours)) = ELSEWHERE.iter().find(|(theirs, _)| *theirs == name) {
+        return match of(ours).next() {
+            Some((table, _)) if !holds(keys, ours) => format!("here it is `{ours}` of {table}"),
+            _ => format!("did you mean `{ours}`?"),
+        };
+    }
+    // A name that stands in one table only was meant, whatever else looks like it.
+    let mut places = TABLES.iter().filter(|(_, keys)| holds(keys, name));
+    if let (Some((table, _)), None) = (places.next(), places.next()) {
+        return format!("`{name}` belongs in {table}");
+    }
     if let Some(known) = nearest(name, keys.iter().map(|(known, _)| *known)) {
         return format!("did you mean `{known}`?");
     }
@@ -117,8 +131,7 @@ fn suggestion(name: &str, keys: &[Key]) -> String {
     if !longer.is_empty() {
         return format!("did you mean {}?", longer.join(" or "));
     }
-    let holds = |keys: &[Key]| keys.iter().any(|(known, _)| *known == name);
-    match TABLES.iter().find(|(_, keys)| holds(keys)) {
+    match TABLES.iter().find(|(_, keys)| holds(keys, name)) {
         Some((table, _)) => format!("`{name}` belongs in {table}"),
         None => "no key of this name exists here".to_owned(),
     }

@@ -75,7 +75,13 @@ fn read_one<'a>(
     }
     if let Some(value) = section.get("media_from") {
         let networks = values::one_or_list("media_from", value, findings, values::network).unwrap_or_default();
-        trunk.media_from = networks.into_iter().map(|(network, _)| network).collect();
+        for (network, span) in networks {
+            if network.prefix_len() == 0 {
+                let message = format!("{network} lets everyone's RTP into calls of the trunk {name}");
+                findings.warning(code::OPEN_TO_ALL, Some(span), message, "list the networks that its media comes from");
+            }
+            trunk.media_from.push(network);
+        }
     }
     trunk.listen = section.read("listen", findings, values::string);
     let mut tls = None;

@@ -19,7 +19,7 @@ const MAX_NAME_BYTES: usize = 64;
 
 /// Reports that `value` is none of what `wanted` says.
 pub(super) fn wrong_type(key: &str, value: &Value<'_>, wanted: &str, findings: &mut Findings) {
-    let name = if key.starts_with('[') { key.to_owned() } else { format!("`{key}`") };
+    let name = if key.starts_with(['[', '`']) { key.to_owned() } else { format!("`{key}`") };
     let found = match value.get_ref() {
         DeValue::String(_) => "a string",
         DeValue::Integer(_) => "an integer",
@@ -75,13 +75,17 @@ pub(super) fn integer(
 
 /// One of a few words.
 pub(super) fn one_of<T: Copy>(key: &str, value: &Value<'_>, findings: &mut Findings, known: &[(&str, T)]) -> Option<T> {
-    let text = string(key, value, findings)?;
+    let all = || format!("one of {}", known.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", "));
+    let Some(text) = value.get_ref().as_str().map(str::to_owned) else {
+        wrong_type(key, value, &all(), findings);
+        return None;
+    };
     if let Some((_, meaning)) = known.iter().find(|(word, _)| *word == text) {
         return Some(*meaning);
     }
     let help = match nearest(&text, known.iter().map(|(word, _)| *word)) {
         Some(word) => format!("did you mean \"{word}\"?"),
-        None => format!("one of {}", known.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ")),
+        None => all(),
     };
     findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
     None
