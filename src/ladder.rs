@@ -19,14 +19,20 @@ struct LegMedia {
     received: u64,
     /// Packets that it sent to it.
     sent: u64,
+    /// What they are called: an agent on a WebSocket has frames of 20 ms.
+    name: &'static str,
 }
 
 /// A call as a page: who called whom, the ladder, the verdict; no line wider than `width` where that can be.
 pub(crate) fn page(call: &CallView, trace: &TraceView, width: Option<usize>) -> String {
     let width = width.map(|width| width.max(NARROWEST));
     let parties: Vec<&str> = trace.legs.iter().map(String::as_str).collect();
-    let media: Vec<LegMedia> =
-        call.legs.iter().map(|leg| LegMedia { received: leg.rtp.rx_packets, sent: leg.rtp.tx_packets }).collect();
+    let media = call.legs.iter().map(|leg| LegMedia {
+        received: leg.rtp.rx_packets,
+        sent: leg.rtp.tx_packets,
+        name: if leg.kind == "agent" && leg.transport != "rtp" { "frames" } else { "RTP" },
+    });
+    let media: Vec<LegMedia> = media.collect();
     let numbers = format!("{} → {}", call.from, call.to);
     let head = format!("{}  {numbers}  {}  {}", call.sid, parties.join(" → "), call.outcome.unwrap_or(call.state));
     let mut out = wrapped(&head, 0, width) + "\n" + &draw(trace, &media, width);
@@ -65,7 +71,7 @@ fn draw(trace: &TraceView, media: &[LegMedia], width: Option<usize>) -> String {
     }
     for (leg, media) in media.iter().enumerate().filter(|(_, m)| m.received + m.sent > 0) {
         for (count, received) in [(media.received, true), (media.sent, false)] {
-            out.push_str(&page.arrow("RTP", leg, received, &count.to_string(), '═', ""));
+            out.push_str(&page.arrow(media.name, leg, received, &count.to_string(), '═', ""));
         }
     }
     if trace.dropped > 0 {
@@ -261,9 +267,9 @@ mod tests {
             dropped: 0,
         };
         let media = [
-            LegMedia { received: 175, sent: 175 },
-            LegMedia { received: 0, sent: 0 },
-            LegMedia { received: 175, sent: 175 },
+            LegMedia { received: 175, sent: 175, name: "RTP" },
+            LegMedia { received: 0, sent: 0, name: "frames" },
+            LegMedia { received: 175, sent: 175, name: "RTP" },
         ];
         let drawn = draw(&trace, &media, None);
         let lines: Vec<&str> = drawn.lines().collect();

@@ -5,6 +5,8 @@ use std::io::IsTerminal;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::ladder::wrapped;
+
 /// `status`
 pub(super) fn status(answer: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or("–").to_owned();
@@ -64,8 +66,8 @@ fn agents(answer: &Value) -> String {
     if rows.len() == 1 { String::new() } else { table(&rows) }
 }
 
-/// `calls ls`
-pub(super) fn calls(answer: &Value) -> String {
+/// `calls ls`; where the table does not fit into the terminal, two lines a call.
+pub(super) fn calls(answer: &Value, width: Option<usize>) -> String {
     let mut rows = vec![["SID", "FROM", "TO", "ROUTE", "LEGS", "STATE", "TIME", "REASON"].map(str::to_owned).to_vec()];
     for call in answer["calls"].as_array().into_iter().flatten() {
         let trunks = call["legs"].as_array().into_iter().flatten().map(party);
@@ -84,18 +86,34 @@ pub(super) fn calls(answer: &Value) -> String {
             shown(&call["reason"]),
         ]);
     }
-    if rows.len() == 1 { "no calls\n".to_owned() } else { table(&rows) }
+    if rows.len() == 1 {
+        return "no calls\n".to_owned();
+    }
+    let all = table(&rows);
+    if fits(&all, width) {
+        return all;
+    }
+    let two_lines = rows.iter().skip(1).filter_map(|row| {
+        let [sid, from, to, route, legs, state, time, reason] = row.as_slice() else { return None };
+        Some(format!("{sid}  {state}  {time}  {reason}\n  {from} → {to}  {route}  {legs}\n"))
+    });
+    two_lines.collect()
 }
 
-/// `calls show`
-pub(super) fn call(call: &Value) -> String {
+/// Whether no line is wider than the terminal.
+fn fits(text: &str, width: Option<usize>) -> bool {
+    width.is_none_or(|width| text.lines().all(|line| line.chars().count() <= width))
+}
+
+/// `calls show`; where the table of legs does not fit into the terminal, sentences.
+pub(super) fn call(call: &Value, width: Option<usize>) -> String {
     let mut out = String::new();
     let lines = ["sid", "state", "outcome", "reason", "route", "from", "to", "started_at", "answered_at", "ended_at"];
     for key in lines {
         out.push_str(&format!("{key:<12} {}\n", shown(&call[key])));
     }
     let mut rows = vec![
-        ["LEG", "PARTY", "STATE", "REMOTE", "CODEC", "SRTP", "RX", "TX", "LOST", "JITTER", "RTT", "MOS"]
+        ["LEG", "PARTY", "STATE", "REMOTE", "CODEC", "SRTP", "RX", "LOST", "JITTER", "MOS", "TX", "FAR MOS", "RTT"]
             .map(str::to_owned)
             .to_vec(),
     ];
@@ -109,15 +127,31 @@ pub(super) fn call(call: &Value) -> String {
             shown(&leg["codec"]),
             shown(&leg["srtp"]),
             rtp["rx_packets"].to_string(),
-            rtp["tx_packets"].to_string(),
             rtp["lost"].to_string(),
             format!("{:.1} ms", rtp["jitter_ms"].as_f64().unwrap_or(0.0)),
-            rtp["rtt_ms"].as_f64().map_or_else(String::new, |ms| format!("{ms:.1} ms")),
-            rtp["mos"].as_f64().map_or_else(String::new, |mos| format!("{mos:.2}")),
+            score(&rtp["mos"]),
+            rtp["tx_packets"].to_string(),
+            score(&rtp["far"]["mos"]),
+            rtp["rtt_ms"].as_f64().map_or_else(|| "–".into(), |ms| format!("{ms:.1} ms")),
         ]);
     }
-    out.push_str(&table(&rows));
+    let all = table(&rows);
+    if fits(&all, width) {
+        return out + &all;
+    }
+    for row in rows.iter().skip(1) {
+        let [leg, party, state, remote, codec, srtp, rx, lost, jitter, mos, tx, far, rtt] = row.as_slice() else {
+            continue;
+        };
+        out.push_str(&wrapped(&format!("{leg} {party}, {state}, {remote}, {codec}, SRTP {srtp}"), 2, width));
+        let heard = format!("received {rx}, {lost} lost, jitter {jitter}, MOS {mos}");
+        out.push_str(&wrapped(&format!("  {heard}; sent {tx}, MOS {far}; round trip {rtt}"), 4, width));
+    }
     out
+}
+
+fn score(mos: &Value) -> String {
+    mos.as_f64().map_or_else(|| "–".into(), |mos| format!("{mos:.2}"))
 }
 
 /// `reload`
@@ -219,15 +253,34 @@ mod tests {
     }
 
     #[test]
+    fn a_leg_shows_both_ends_of_what_it_hears_in_any_width() {
+        let rtp = json!({"rx_packets": 500, "tx_packets": 501, "lost": 3, "jitter_ms": 1.26, "rtt_ms": 20.0, "mos": 4.2,
+            "far": {"lost": 0, "jitter_ms": 0.5, "mos": 3.9}});
+        let leg = json!({"kind": "sip", "direction": "inbound", "trunk": "carrier", "state": "answered", "transport": "tls",
+            "remote": "198.51.100.7:5061", "codec": "PCMU", "srtp": "AES_CM_128_HMAC_SHA1_80", "rtp": rtp});
+        let answer = json!({"sid": "CA1", "legs": [leg]});
+        let wide = call(&answer, None);
+        assert!(wide.contains("FAR MOS") && wide.lines().last().unwrap().contains("4.20   501   3.90"), "{wide}");
+        let narrow = call(&answer, Some(80));
+        assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+        let words = narrow.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            words.contains("received 500, 3 lost, jitter 1.3 ms, MOS 4.20; sent 501, MOS 3.90; round trip 20.0 ms")
+        );
+    }
+
+    #[test]
     fn a_call_is_one_row() {
         let call = json!({"sid": "CA1", "from": "+1", "to": "+2", "route": "r", "state": "ended", "outcome": "answered",
             "reason": "caller_hung_up", "legs": [{"trunk": "a"}, {"trunk": "b"}],
             "started_at": "2026-01-01T00:00:00Z", "answered_at": "2026-01-01T00:00:02Z", "ended_at": "2026-01-01T00:01:07Z"});
-        let text = calls(&json!({ "calls": [call] }));
+        let text = calls(&json!({ "calls": [call.clone()] }), None);
         assert_eq!(text.lines().count(), 2);
         let row: Vec<&str> =
             text.lines().nth(1).unwrap().split("   ").map(str::trim).filter(|c| !c.is_empty()).collect();
         assert_eq!(row, ["CA1", "+1", "+2", "r", "a → b", "answered", "1 min 5 s", "caller_hung_up"]);
-        assert_eq!(calls(&json!({ "calls": [] })), "no calls\n");
+        assert_eq!(calls(&json!({ "calls": [] }), None), "no calls\n");
+        let narrow = calls(&json!({ "calls": [call] }), Some(60));
+        assert_eq!(narrow, "CA1  answered  1 min 5 s  caller_hung_up\n  +1 → +2  r  a → b\n");
     }
 }

@@ -10,8 +10,9 @@ use super::quality::{Direction, Share, Side};
 
 /// The longest that a caller may hear nothing when an agent is lost.
 const LONGEST_GAP: Duration = Duration::from_millis(200);
-/// What the agent is called in the table.
-const AGENT: &str = "agent";
+/// What the agents are called, as in the ladder: the one that talks, and the one that listens.
+const TALKER: &str = "echo";
+const LISTENER: &str = "scribe";
 
 /// What all who took part said and heard.
 #[derive(Debug, Default)]
@@ -52,9 +53,9 @@ pub(super) fn directions(plan: &Plan, parts: &Parts, problems: &mut Vec<String>)
     }
     if let (Role::Talks { .. }, Some(agent)) = (plan.agent, agent) {
         let share = if killed { Share::Head } else { Share::Whole };
-        problems.extend(judge((near, AGENT), here, &agent.inbound, share, true));
+        problems.extend(judge((near, TALKER), here, &agent.inbound, share, true));
         // What the agent says is what it heard.
-        problems.extend(judge((AGENT, near), here, here, share, false));
+        problems.extend(judge((TALKER, near), here, here, share, false));
     }
     if killed {
         problems.extend(here.continuity.problems(LONGEST_GAP));
@@ -75,8 +76,8 @@ pub(super) fn directions(plan: &Plan, parts: &Parts, problems: &mut Vec<String>)
     problems.extend(judge((near, far), here, there, share, true));
     problems.extend(judge((far, near), there, here, Share::Whole, !talked));
     if let (Role::Listens, Some(agent)) = (plan.agent, agent) {
-        problems.extend(judge((near, "listener"), here, &agent.inbound, Share::Whole, true));
-        problems.extend(judge((far, "listener"), there, &agent.outbound, Share::Whole, true));
+        problems.extend(judge((near, LISTENER), here, &agent.inbound, Share::Whole, true));
+        problems.extend(judge((far, LISTENER), there, &agent.outbound, Share::Whole, true));
     }
     all
 }

@@ -33,6 +33,9 @@ use secure::Certificate;
 
 /// Set to `audio`, the demo's far phones send other audio than they say, and the demo has to exit 1. For tests.
 pub const SABOTAGE: &str = "TRUNKGATE_SABOTAGE";
+/// What a reader of it may do now.
+const NEXT: &str =
+    "next: `trunkgate init` writes a first trunkgate.toml; `trunkgate demo --serve` leaves this edge up to look at\n";
 /// How long the trunk that does not answer is waited for.
 const NO_RESPONSE: Duration = Duration::from_secs(1);
 /// Media ports that the demo's edge may use.
@@ -276,6 +279,9 @@ fn as_text(outcome: &Outcome, width: Option<usize>) -> String {
     let count = outcome.calls.iter().map(|call| call.problems.len()).sum();
     let waited_ms = outcome.calls.iter().map(|call| call.waited_ms).max().unwrap_or(0);
     out.push_str(&format!("\n{} ({:.1} s)\n", verdict(outcome.ok, count, waited_ms), outcome.seconds));
+    if outcome.ok {
+        out.push_str(NEXT);
+    }
     out
 }
 
