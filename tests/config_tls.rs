@@ -118,7 +118,7 @@ fn keys_belong_together() {
         ),
         (format!("{good}[trunk.x]\ntls = {{ names = ['x.example'] }}\n"), &[("TG0127", 7, 7)]),
         ("[trunk.x]\ntls = { names = ['x.example'], ca = 'authority.pem' }\n".into(), &[("TG0121", 2, 7)]),
-        ("[trunk.x]\npeers = 'sips:192.0.2.1'\n".into(), &[("TG0121", 2, 9)]),
+        ("[trunk.x]\npeers = 'sips:192.0.2.1'\n".into(), &[("wTG0135", 2, 9)]),
         (format!("{good}[trunk.x]\npeers = 'sips:192.0.2.1;transport=udp'\n"), &[("TG0108", 7, 9)]),
     ];
     for (text, expected) in cases {
