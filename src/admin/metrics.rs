@@ -27,6 +27,7 @@ fn render(gateway: &Metrics, handle: &Handle) -> String {
     sockets(&mut out, gateway, &handle.shared.sockets);
     calls(&mut out, gateway);
     trunks(&mut out, gateway);
+    keepalive(&mut out, gateway);
     media(&mut out, gateway, handle.workers());
     certificates(&mut out, handle);
     edge(&mut out, gateway, handle);
@@ -121,15 +122,20 @@ fn calls(out: &mut Exposition, gateway: &Metrics) {
 
 fn trunks(out: &mut Exposition, gateway: &Metrics) {
     let name = "trunkgate_trunk_up";
-    out.family(name, Kind::Gauge, "Whether any peer of the trunk answered when it was last tried.");
+    out.family(name, Kind::Gauge, "Whether any peer of the trunk answers.");
     for (trunk, up) in &gateway.trunk_up {
         out.sample(name, &[("trunk", trunk)], f64::from(u8::from(*up)));
     }
     let name = "trunkgate_peer_up";
-    out.family(name, Kind::Gauge, "Whether the peer answered when it was last tried.");
+    out.family(name, Kind::Gauge, "Whether any address of the peer answers.");
     for ((trunk, peer), up) in &gateway.peer_up {
         out.sample(name, &[("trunk", trunk), ("peer", peer)], f64::from(u8::from(*up)));
     }
+}
+
+fn keepalive(out: &mut Exposition, gateway: &Metrics) {
+    let help = "From OPTIONS to an address of a trunk until its answer.";
+    out.histogram("trunkgate_trunk_keepalive_rtt_seconds", help, &gateway.trunk_keepalive_rtt_seconds);
 }
 
 fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>]) {

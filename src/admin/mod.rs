@@ -79,6 +79,7 @@ fn router(handle: Handle) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics::metrics))
         .route("/v1/status", get(status::status))
+        .route("/v1/trunks", get(status::trunks))
         .route("/v1/agents", get(agents::list))
         .route("/v1/calls", get(calls::list))
         .route("/v1/calls/{sid}", get(calls::show).delete(calls::hang_up))

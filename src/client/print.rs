@@ -34,27 +34,47 @@ pub(super) fn status(answer: &Value) -> String {
     let media = &answer["media"];
     out.push_str(&format!("MEDIA      {} of {} ports\n", media["ports_in_use"], media["ports"]));
     out.push_str(&format!("CALLS      {}\n", answer["calls"]));
-    let mut rows = vec![["TRUNK", "STATE", "CALLS", "ANSWERED", "LAST PROBLEM", "PEERS"].map(str::to_owned).to_vec()];
-    for trunk in answer["trunks"].as_array().into_iter().flatten() {
-        let limit =
-            trunk["max_calls"].as_u64().filter(|limit| *limit > 0).map_or("–".into(), |limit| limit.to_string());
-        let answered = trunk["answered_ratio"].as_f64().map_or("–".into(), |ratio| format!("{:.0} %", ratio * 100.0));
-        let peers = trunk["peers"].as_array().into_iter().flatten().map(&text).collect::<Vec<_>>().join(" ");
-        rows.push(vec![
-            text(&trunk["name"]),
-            text(&trunk["state"]),
-            format!("{} / {limit}", trunk["calls"]),
-            answered,
-            text(&trunk["last_problem"]),
-            peers,
-        ]);
-    }
-    out.push_str(&table(&rows));
+    out.push_str(&trunks(answer));
     out.push_str(&agents(answer));
     for problem in answer["problems"].as_array().into_iter().flatten() {
         out.push_str(&format!("{} {}\n", paint("!", RED), text(problem)));
     }
     out
+}
+
+/// The trunks of `status`, and each address of their peers.
+fn trunks(answer: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("–").to_owned();
+    let mut rows = vec![["TRUNK", "STATE", "CALLS", "CPS", "ANSWERED", "LAST PROBLEM"].map(str::to_owned).to_vec()];
+    let mut peers = vec![["PEER", "TRUNK", "STATE", "ADDRESS", "LAST OPTIONS", "RTT"].map(str::to_owned).to_vec()];
+    for trunk in answer["trunks"].as_array().into_iter().flatten() {
+        let limit =
+            trunk["max_calls"].as_u64().filter(|limit| *limit > 0).map_or("–".into(), |limit| limit.to_string());
+        let answered = trunk["answered_ratio"].as_f64().map_or("–".into(), |ratio| format!("{:.0} %", ratio * 100.0));
+        for peer in trunk["peers"].as_array().into_iter().flatten() {
+            let head = |state: &Value| vec![text(&peer["uri"]), text(&trunk["name"]), text(state)];
+            let addresses = peer["addresses"].as_array().into_iter().flatten();
+            let row = |address: &Value| {
+                let asked = since(address["last_options"].as_str()).map(|seconds| format!("{} ago", span(seconds)));
+                let place = format!("{} {}", text(&address["transport"]), text(&address["address"]));
+                let rtt = address["rtt_ms"].as_f64().map_or("–".into(), |ms| format!("{ms:.1} ms"));
+                [head(&address["state"]), vec![place, asked.unwrap_or_else(|| "–".into()), rtt]].concat()
+            };
+            let found: Vec<Vec<String>> = addresses.map(row).collect();
+            let unknown = || vec![[head(&peer["state"]), vec!["–".to_owned(); 3]].concat()];
+            peers.extend(if found.is_empty() { unknown() } else { found });
+        }
+        rows.push(vec![
+            text(&trunk["name"]),
+            text(&trunk["state"]),
+            format!("{} / {limit}", trunk["calls"]),
+            trunk["cps"].to_string(),
+            answered,
+            text(&trunk["last_problem"]),
+        ]);
+    }
+    let peers = if peers.len() == 1 { String::new() } else { table(&peers) };
+    table(&rows) + &peers
 }
 
 /// The agents of `status`; nothing where there are none.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
+use std::time::Duration;
 
 use toml::Spanned;
 use trunkgate_route::{Destination, Peer, SendNumbers, Srtp, Transport, Trunk};
@@ -20,6 +21,9 @@ use super::{credentials, preset, tls, values};
 const CODECS: [&str; 2] = ["PCMU", "PCMA"];
 /// Codecs that others know and this version does not convert.
 const LATER_CODECS: [&str; 9] = ["OPUS", "G722", "G729", "AMR", "AMR-WB", "G723", "GSM", "ILBC", "SPEEX"];
+
+/// `options_interval` where none is written.
+const OPTIONS_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What `srtp` may say.
 const SRTP: [(&str, Srtp); 3] = [("off", Srtp::Off), ("optional", Srtp::Optional), ("required", Srtp::Required)];
@@ -114,9 +118,12 @@ fn read_one<'a>(
 
 /// Times, limits and the answers that lead on.
 fn read_limits(section: &Section<'_>, trunk: &mut Trunk, findings: &mut Findings) {
-    for (key, target) in
-        [("ring_timeout", &mut trunk.ring_timeout), ("no_response_timeout", &mut trunk.no_response_timeout)]
-    {
+    trunk.options_interval = OPTIONS_INTERVAL;
+    for (key, target) in [
+        ("ring_timeout", &mut trunk.ring_timeout),
+        ("no_response_timeout", &mut trunk.no_response_timeout),
+        ("options_interval", &mut trunk.options_interval),
+    ] {
         *target = section.read(key, findings, values::duration).unwrap_or(*target);
     }
     if let Some(codes) = section.read("failover_on", findings, |key, value, findings| {

@@ -10,9 +10,11 @@ use trunkgate_route::{Agent, Destination, Peer, Server, Target, TargetSpec, Tran
 
 use crate::answer::{Failure, seen_code};
 use crate::controller::StepResult;
+use crate::health::{Spot, Unfit};
 use crate::io::QueryId;
 use crate::limits::{ADDRESSES_PER_PEER, AGENT_NEWS_SECONDS, RING_SECONDS, URI_NO_RESPONSE_SECONDS, URI_RING_SECONDS};
 use crate::reason::ReasonSlug;
+use crate::search::sip_transport;
 
 /// Codes on which a bare URI counts as failed; a trunk has its own list.
 const URI_FAILOVER_ON: [u16; 7] = [408, 429, 480, 500, 502, 503, 504];
@@ -37,6 +39,11 @@ impl Way {
     fn all(peer: String, destination: Destination, servers: &[Server]) -> Vec<Way> {
         let way = Way { peer, transport: destination.transport, destination, address: None, plain: false };
         if servers.is_empty() { vec![way] } else { way.at(servers) }
+    }
+
+    /// Where it leads, for its trunk's health.
+    pub(crate) fn spot(&self, trunk: &Arc<Trunk>) -> Option<Spot> {
+        Some(Spot::new(&trunk.name, sip_transport(self.transport), self.address?))
     }
 
     /// The same for each address of the servers, in order, as many as are tried.
@@ -143,6 +150,23 @@ impl Attempt {
             (None, None, Some(uri)) => uri,
             (None, None, None) => "",
         }
+    }
+
+    /// Leaves ways out that are not worth trying now, unless none is; which, and why.
+    pub(crate) fn leave_out(&mut self, unfit: impl Fn(&Arc<Trunk>, &Way) -> Option<Unfit>) -> Vec<(Way, Unfit)> {
+        let Some(trunk) = &self.trunk else { return Vec::new() };
+        let judged: Vec<Option<Unfit>> = self.left.iter().map(|way| unfit(trunk, way)).collect();
+        if judged.iter().all(Option::is_some) {
+            return Vec::new();
+        }
+        let mut left_out = Vec::new();
+        for (way, unfit) in std::mem::take(&mut self.left).into_iter().zip(judged) {
+            match unfit {
+                Some(unfit) => left_out.push((way, unfit)),
+                None => self.left.push_back(way),
+            }
+        }
+        left_out
     }
 
     /// The next way, taken out.

@@ -210,6 +210,9 @@ impl Gateway {
     }
 
     fn responded(&mut self, now: Instant, id: ClientId, dialog: Option<DialogId>, code: u16, response: &Message) {
+        if self.edge.peer_answered(now, id, code, response) {
+            return;
+        }
         let Some(entry) = self.edge.index.clients.get(&id).copied() else {
             return self.nobody_waits(now, dialog, code, response);
         };
@@ -228,7 +231,12 @@ impl Gateway {
             (Purpose::Invite, 0..=199, _) => CallEvent::Provisional { leg, code, sdp },
             (Purpose::Invite, 200..=299, Some(dialog)) => CallEvent::Accepted { leg, dialog, sdp },
             (Purpose::Invite, 200..=299, None) => return,
-            (Purpose::Invite, _, _) => CallEvent::Rejected { leg, code, q850: q850() },
+            (Purpose::Invite, _, _) => {
+                if code == 503 {
+                    self.target_rests(now, entry.at, response);
+                }
+                CallEvent::Rejected { leg, code, q850: q850() }
+            }
             (Purpose::Reinvite | Purpose::HoldCheck | Purpose::Bye, 0..=199, _) => return,
             (Purpose::Reinvite, _, dialog) => CallEvent::ReinviteAnswered { client: id, code, dialog, sdp },
             // Any other answer comes from somebody who knows the dialog (RFC 3261 §12.2.1.2).
@@ -241,6 +249,14 @@ impl Gateway {
         self.tell(now, entry.at.key, event);
     }
 
+    /// A target that says how long it does not want to be asked.
+    fn target_rests(&mut self, now: Instant, at: Place, response: &Message) {
+        let spot = self.calls.get(&at.key).and_then(|call| call.legs.get(at.leg)?.spot());
+        if let Some(spot) = spot {
+            self.edge.peer_rests(now, &spot, response);
+        }
+    }
+
     /// A 2xx to an INVITE of a call that is gone: nobody else would end that dialog (RFC 3261 §13.2.2.4).
     fn nobody_waits(&mut self, now: Instant, dialog: Option<DialogId>, code: u16, response: &Message) {
         if let Some(dialog) = dialog.filter(|_| (200..300).contains(&code) && response.method() == Method::Invite) {
@@ -251,6 +267,9 @@ impl Gateway {
     }
 
     fn unanswered(&mut self, now: Instant, id: ClientId, sent: bool) {
+        if self.edge.peer_unanswered(now, id, sent) {
+            return;
+        }
         let Some(entry) = self.edge.index.clients.get(&id).copied() else { return };
         let text = match &self.edge.tls_failure {
             _ if sent => "no final answer in time".to_owned(),

@@ -21,6 +21,7 @@ use crate::agents::Agents;
 use crate::call::CallKey;
 use crate::deadlines::Deadlines;
 use crate::gateway::GatewayConfig;
+use crate::health::Healths;
 use crate::index::{ClientEntry, Index, Place, Purpose};
 use crate::io::{LogLine, Output, QueryId};
 use crate::metrics::Metrics;
@@ -48,6 +49,7 @@ pub(crate) struct Edge {
     pub(crate) ports: PortPool,
     pub(crate) sessions: Sessions,
     pub(crate) trunks: Trunks,
+    pub(crate) health: Healths,
     pub(crate) agents: Agents,
     pub(crate) admission: Admission,
     pub(crate) metrics: Metrics,
@@ -63,7 +65,7 @@ pub(crate) struct Edge {
     /// What TLS failed at on the connection that is being given up.
     pub(crate) tls_failure: Option<String>,
     parties: Parties,
-    rng: ChaCha12Rng,
+    pub(crate) rng: ChaCha12Rng,
     next_query: u64,
 }
 
@@ -78,7 +80,7 @@ impl Edge {
     /// Without calls.
     pub(crate) fn new(config: GatewayConfig, table: Arc<Table>, addressing: Addressing) -> Edge {
         let mut rng = ChaCha12Rng::from_seed(config.seed);
-        let wall = Wall::new(config.epoch);
+        let (wall, now) = (Wall::new(config.epoch), config.epoch.0);
         let identity = identity(&config.name, crate::wall::unix_ms(config.epoch.1), rng.random());
         let endpoint = EndpointConfig {
             identity,
@@ -96,6 +98,7 @@ impl Edge {
             deadlines: Deadlines::default(),
             sessions: Sessions::default(),
             trunks: Trunks::default(),
+            health: Healths::default(),
             agents: Agents::default(),
             metrics: Metrics::new(),
             traces: BTreeMap::new(),
@@ -112,14 +115,15 @@ impl Edge {
             table,
             addressing,
         };
-        edge.configure_trunks();
+        edge.configure_trunks(now);
         edge.agents.configure(&edge.table);
         edge
     }
 
     /// Takes over what the table says of each trunk: its limits, and the addresses that are its own.
-    pub(crate) fn configure_trunks(&mut self) {
-        self.trunks.configure(&self.table, &mut self.metrics);
+    pub(crate) fn configure_trunks(&mut self, now: Instant) {
+        self.trunks.configure(&self.table);
+        self.configure_health(now);
         let table = Arc::clone(&self.table);
         for (party, name) in self.parties.all() {
             if table.trunk(&name).is_none() {

@@ -104,7 +104,7 @@ impl Gateway {
             }
             Input::Table(table) => {
                 self.edge.table = table;
-                self.edge.configure_trunks();
+                self.edge.configure_trunks(now);
                 self.edge.agents.configure(&self.edge.table);
             }
             Input::Limits { calls, calls_per_second } => self.edge.admission.set_limits(calls, calls_per_second),
@@ -117,6 +117,8 @@ impl Gateway {
     /// Fires what is due; drain afterwards.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.edge.endpoint.handle_timeout(now);
+        self.settle(now);
+        self.edge.check_peers(now);
         self.settle(now);
         while let Some((key, timer)) = self.edge.deadlines.pop_due(now) {
             self.tell(now, key, CallEvent::Due(timer));
@@ -138,7 +140,8 @@ impl Gateway {
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         let own = self.edge.deadlines.next().map(|(at, timer)| (at, timer.as_str()));
         let sip = self.edge.endpoint.poll_timeout().map(|(at, reason)| (at, sip_reason(reason)));
-        own.into_iter().chain(sip).min_by_key(|(at, _)| *at)
+        let health = self.edge.health.next().map(|at| (at, "options"));
+        own.into_iter().chain(sip).chain(health).min_by_key(|(at, _)| *at)
     }
     /// Live and recent calls, newest first.
     pub fn calls(&self, now: Instant) -> Vec<CallView> {
@@ -171,7 +174,7 @@ impl Gateway {
         live.or_else(|| self.edge.recent.trace(sid).cloned())
     }
     /// One glance.
-    pub fn status(&self, _now: Instant) -> StatusView {
+    pub fn status(&self, now: Instant) -> StatusView {
         let edge = &self.edge;
         StatusView {
             edge: edge.config.name.clone(),
@@ -179,7 +182,7 @@ impl Gateway {
             draining: edge.admission.draining,
             ports_in_use: 2 * edge.ports.in_use(),
             ports: 2 * edge.ports.total(),
-            trunks: edge.table.trunks().iter().map(|trunk| edge.trunks.view(trunk)).collect(),
+            trunks: edge.table.trunks().iter().map(|trunk| edge.trunk_view(now, trunk)).collect(),
             agents: edge.table.agents().iter().map(|agent| edge.agents.view(&agent.name)).collect(),
         }
     }

@@ -13,6 +13,7 @@ use trunkgate_sdp::{AgreedStream, Description, Far, Identity, InlineKey, Policy,
 use trunkgate_sip::{ClientId, DialogId, Flow, ListenerId, Party, ServerId, Transport};
 
 use crate::agent_leg::AgentSide;
+use crate::health::Spot;
 use crate::limits::CALL_ID_CHARS;
 use crate::numbers::plain;
 use crate::quality::{Scored, Unheard, add_counters, score};
@@ -164,6 +165,11 @@ impl Leg {
             scores: Scored::default(),
             unheard: None,
         }
+    }
+
+    /// Where its signalling goes, for its trunk's health.
+    pub(crate) fn spot(&self) -> Option<Spot> {
+        Some(Spot::of(&self.trunk.as_ref()?.name, self.flow.as_ref()?))
     }
 
     /// An agent's leg, whose socket is being opened.

@@ -4,6 +4,18 @@
 pub const ATTEMPTS_PER_CALL: usize = 32;
 /// Addresses of one host name that are tried.
 pub const ADDRESSES_PER_PEER: usize = 8;
+/// Addresses of trunks whose health is kept.
+pub const HEALTH_SPOTS: usize = 4096;
+/// OPTIONS or calls without an answer, in a row, after which an address is down (the contract's 3).
+pub const HEALTH_FAILURES: u32 = 3;
+/// How long an answer to OPTIONS may take at most, in seconds; less where `no_response_timeout` is.
+pub const HEALTH_WAIT_SECONDS: u64 = 4;
+/// A new address is first asked within this time, in seconds, or within its `options_interval`.
+pub const HEALTH_FIRST_SECONDS: u64 = 5;
+/// An address that is down is asked again after this time at the latest, in seconds, or after its `options_interval`.
+pub const HEALTH_BACKOFF_SECONDS: u64 = 120;
+/// An address that says 503 with Retry-After is left alone no longer than this, in seconds.
+pub const RETRY_AFTER_MOST_SECONDS: u64 = 300;
 /// Port pairs drawn for one end before its attempt fails.
 pub const BIND_TRIES: u8 = 3;
 /// Entries of a call's trace; the oldest are lost first.

@@ -72,6 +72,8 @@ pub struct Metrics {
     pub trunk_up: BTreeMap<Arc<str>, bool>,
     /// Gauge: (trunk, peer as written); whether it answered when it was last tried.
     pub peer_up: BTreeMap<(Arc<str>, String), bool>,
+    /// From OPTIONS to a trunk's address until its answer, seconds.
+    pub trunk_keepalive_rtt_seconds: Histogram,
     /// From the call for an agent's socket until it is open, seconds.
     pub agent_connect_seconds: Histogram,
     /// Gauge: agents' sockets that are open.
@@ -115,6 +117,7 @@ impl Metrics {
             media_ports_in_use: 0,
             trunk_up: BTreeMap::new(),
             peer_up: BTreeMap::new(),
+            trunk_keepalive_rtt_seconds: Histogram::new(TRIP_BOUNDS),
             agent_connect_seconds: Histogram::new(SETUP_BOUNDS),
             agent_sessions: 0,
             draining: false,

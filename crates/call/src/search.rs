@@ -13,6 +13,7 @@ use crate::call::{CALLER, Call, State};
 use crate::controller::{Step, StepResult};
 use crate::deadlines::Timer;
 use crate::edge::Edge;
+use crate::health::Unfit;
 use crate::index::Named;
 use crate::io::QueryId;
 use crate::leg::{Leg, LegState, StreamEnd, policy};
@@ -49,6 +50,7 @@ impl Call {
         }
         let is_agent = attempt.agent.is_some();
         self.attempt = Some(attempt);
+        self.leave_out(now, edge);
         if is_agent { self.open_agent(now, edge) } else { self.next_way(now, edge) }
     }
 
@@ -249,7 +251,9 @@ impl Call {
         self.disarm(edge, Timer::NoResponse);
         let leg = &mut self.legs[leg];
         leg.heard = true;
-        edge.trunks.heard(leg.trunk_name(), &leg.peer, true, &mut edge.metrics);
+        if let Some(spot) = leg.spot() {
+            edge.peer_heard(&spot, None);
+        }
     }
 
     /// It asks for credentials, and has got them with the INVITE once more: that one is to be answered in time, too.
@@ -413,8 +417,22 @@ impl Call {
             return self.fail_way(now, edge, Failure::unreached(ReasonSlug::NameNotFound));
         }
         self.disarm(edge, Timer::NoResponse);
+        self.leave_out(now, edge);
         if let Err(failure) = self.next_way(now, edge) {
             self.advance(now, edge, Some(StepResult::Failed(failure)));
+        }
+    }
+
+    /// Leaves addresses out that are down or want a rest, unless no other is left.
+    fn leave_out(&mut self, now: Instant, edge: &mut Edge) {
+        let Some(attempt) = &mut self.attempt else { return };
+        for (way, why) in attempt.leave_out(|trunk, way| edge.health.unfit(now, &way.spot(trunk)?)) {
+            let why = match why {
+                Unfit::Down => "it is down",
+                Unfit::Resting => "it has asked for a rest",
+            };
+            let address = way.address.map_or_else(String::new, |address| format!(" {address}"));
+            edge.decide(now, self.key, format!("{}{address} left out: {why}", way.peer));
         }
     }
 
@@ -465,6 +483,9 @@ impl Call {
             self.drop_ends(edge, leg);
         }
         if let Some(attempt) = &mut self.attempt {
+            if let Some(trunk) = &attempt.trunk {
+                edge.trunks.failed(&trunk.name);
+            }
             attempt.way_failed(failure);
         }
     }
@@ -508,9 +529,8 @@ impl Call {
 
     fn silent(&mut self, edge: &mut Edge, leg: usize) {
         let leg = &self.legs[leg];
-        if !leg.heard {
-            edge.trunks.heard(leg.trunk_name(), &leg.peer, false, &mut edge.metrics);
-            edge.trunks.problem(leg.trunk_name(), format!("no answer from {}", leg.peer));
+        if let Some(spot) = leg.spot().filter(|_| !leg.heard) {
+            edge.peer_missed(&spot, "no answer to INVITE".to_owned());
         }
     }
 

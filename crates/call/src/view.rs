@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
+use trunkgate_sip::Transport;
 
 pub use crate::snapshot::CallSnapshot;
 
@@ -205,10 +206,46 @@ pub struct TrunkView {
     pub calls: u64,
     /// Limit; 0: none.
     pub max_calls: u32,
+    /// New calls in the last whole second, in both directions.
+    pub cps: u32,
     /// Calls answered of those tried towards it, since start; `null` where none was tried.
     pub answered_ratio: Option<f64>,
+    /// Attempts towards it that failed, since start.
+    pub failures: u64,
     /// Its last failure in words.
     pub last_problem: Option<String>,
-    /// Peers as written.
-    pub peers: Vec<String>,
+    /// Peers in the order of the file.
+    pub peers: Vec<PeerView>,
+}
+
+/// A peer at a glance.
+#[derive(Debug, Clone, Serialize)]
+pub struct PeerView {
+    /// As written.
+    pub uri: String,
+    /// `up` where any of its addresses is, `down`, or `unknown` before anything was heard or missed.
+    pub state: &'static str,
+    /// Its addresses as far as known.
+    pub addresses: Vec<AddressView>,
+}
+
+/// One address of a peer.
+#[derive(Debug, Clone, Serialize)]
+pub struct AddressView {
+    /// `udp`, `tcp`, `tls`.
+    pub transport: Transport,
+    /// Address and port.
+    pub address: SocketAddr,
+    /// `up`, `down`, or `unknown` before anything was heard or missed.
+    pub state: &'static str,
+    /// When it was last asked by OPTIONS, RFC 3339.
+    pub last_options: Option<String>,
+    /// How long its last answer to OPTIONS took.
+    pub rtt_ms: Option<f64>,
+    /// OPTIONS and calls without an answer, in a row.
+    pub failures: u32,
+    /// Seconds for which it wants no calls (503 with Retry-After).
+    pub rests_seconds: Option<u64>,
+    /// Its last failure in words.
+    pub last_problem: Option<String>,
 }

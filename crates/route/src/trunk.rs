@@ -162,6 +162,8 @@ pub struct Trunk {
     pub ring_timeout: Duration,
     /// How long without any provisional answer before the next peer; zero: until Timer B.
     pub no_response_timeout: Duration,
+    /// Between two OPTIONS to each of its addresses; zero: none is sent.
+    pub options_interval: Duration,
     /// Answers on which the next target is tried.
     pub failover_on: Vec<u16>,
     /// Calls at once; 0: no limit.
@@ -179,7 +181,7 @@ pub struct Trunk {
 }
 
 impl Trunk {
-    /// A trunk without peers, with every default of the configuration.
+    /// A trunk without peers, with every default of the configuration, save that it is asked by no OPTIONS.
     pub fn named(name: &str) -> Trunk {
         Trunk {
             name: Arc::from(name),
@@ -191,6 +193,7 @@ impl Trunk {
             codecs: vec!["PCMU".into(), "PCMA".into()],
             ring_timeout: Duration::from_secs(60),
             no_response_timeout: Duration::from_secs(4),
+            options_interval: Duration::ZERO,
             failover_on: vec![408, 429, 480, 500, 502, 503, 504],
             max_calls: 0,
             calls_per_second: 0,

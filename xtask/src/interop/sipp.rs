@@ -21,9 +21,11 @@ pub(crate) const PBX: &str = "127.0.0.3";
 /// Two trunks known by their addresses and a route from the one to the other.
 pub(crate) const CARRIER_TO_PBX: &str = r#"
 [trunk.carrier]
+options_interval = "0s"
 peers = ["sip:127.0.0.2:5070"]
 accept_from = ["127.0.0.2/32"]
 [trunk.pbx]
+options_interval = "0s"
 peers = ["sip:127.0.0.3:5060"]
 accept_from = ["127.0.0.3/32"]
 [[route]]

@@ -212,6 +212,13 @@ impl Endpoint {
         id
     }
 
+    /// Lets go of a request that is no INVITE and in no dialog: it is repeated no more, an answer finds nobody.
+    pub fn forget(&mut self, id: ClientId) {
+        if self.clients.get(&id).is_some_and(|client| client.invite.is_none() && client.dialog.is_none()) {
+            self.remove_client(id);
+        }
+    }
+
     /// BYE, now or once the far end has acknowledged our 2xx.
     fn bye(&mut self, now: Instant, dialog: DialogId, headers: Vec<Extra>, body: Option<Body>) -> ClientId {
         let id = ClientId(self.fresh_id());

@@ -18,11 +18,14 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let edge = Edge::start(&format!(
         r#"
 [trunk.carrier]
+options_interval = "0s"
 accept_from = ["127.0.0.2/32"]
 [trunk.silent]
+options_interval = "0s"
 peers = ["sip:{SILENT}"]
 no_response_timeout = "1s"
 [trunk.pbx]
+options_interval = "0s"
 peers = ["sip:127.0.0.3:5060"]
 [[route]]
 from = ["carrier"]

@@ -52,10 +52,12 @@ private_key = "{folder}/key.pem"
 [agent.scribe]
 url = "{}"
 [trunk.secure]
+options_interval = "0s"
 accept_from = ["127.0.0.1/32"]
 listen = "secure"
 srtp = "{srtp}"
 [trunk.pbx]
+options_interval = "0s"
 peers = ["sip:{PBX}:5060"]
 media_from = ["127.0.0.1/32"]
 srtp = "{}"

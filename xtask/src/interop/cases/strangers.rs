@@ -37,7 +37,7 @@ fn messages(here: SocketAddr, edge: SocketAddr) -> Vec<Vec<u8>> {
 /// A call with a tone while strangers send to the SIP ports and to both of the call's media ports.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     // Broken: a trunk that everybody belongs to.
-    let open = "[trunk.everybody]\naccept_from = [\"127.0.0.0/8\"]\n";
+    let open = "[trunk.everybody]\noptions_interval = \"0s\"\naccept_from = [\"127.0.0.0/8\"]\n";
     let mut edge = Edge::start(&format!("{CARRIER_TO_PBX}{}", if setting.sabotage { open } else { "" }))?;
     let caller = Phone::new(CARRIER, 0, "caller")?;
     let callee = Phone::new(PBX, 5060, "callee")?;

@@ -79,8 +79,10 @@ address = "127.0.0.1:0"
 certificate = "{at}/edge.pem"
 private_key = "{at}/edge.key"
 [trunk.carrier]
+options_interval = "0s"
 accept_from = ["127.0.0.2/32"]
 [trunk.out]
+options_interval = "0s"
 peers = ["sip:127.0.0.5:5061;transport=tls"]
 media_from = ["127.0.0.1/32"]
 tls = {{ ca = "{at}/authority.pem", certificate = "{at}/edge.pem", private_key = "{at}/edge.key" }}
@@ -102,8 +104,10 @@ address = "127.0.0.1:0"
 certificate = "{at}/edge.pem"
 private_key = "{at}/edge.key"
 [trunk.in]
+options_interval = "0s"
 tls = {{ names = ["kamailio.test"], ca = "{at}/authority.pem" }}
 [trunk.pbx]
+options_interval = "0s"
 peers = ["sip:127.0.0.3:5060"]
 [[route]]
 from = ["in"]

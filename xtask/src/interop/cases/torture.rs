@@ -15,6 +15,7 @@ const EXPECTED: &str = include_str!("../../../../crates/sip/tests/rfc4475/expect
 
 const CONFIGURATION: &str = r#"
 [trunk.pbx]
+options_interval = "0s"
 peers = ["sip:127.0.0.3:5060"]
 [[route]]
 connect = ["trunk:pbx"]
