@@ -48,6 +48,10 @@ pub const CERTIFICATE_WARNING_SECONDS: u64 = 86_400;
 pub const CONNECT_SECONDS: u64 = 4;
 /// A connection on which nothing is received for this long is closed, in seconds.
 pub const CONNECTION_IDLE_SECONDS: u64 = 1800;
+/// From the first byte of a message on a connection to its last, in seconds.
+pub const MESSAGE_SECONDS: u64 = 10;
+/// Until the first message or keep-alive on a connection that was opened to us, in seconds.
+pub const FIRST_MESSAGE_SECONDS: u64 = 30;
 /// How long one write to a connection may take, in seconds.
 pub const WRITE_SECONDS: u64 = 10;
 /// How long a connection that is being closed may still be written and read empty, in seconds.

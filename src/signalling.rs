@@ -177,6 +177,7 @@ impl Signalling {
     fn carry_out(&mut self, output: Output) {
         match output {
             Output::Transmit(transmit) => self.leaving.push_back(transmit),
+            Output::Pong { flow } => self.transports.pong(&flow),
             Output::Media { id, command } => self.workers.send(id, command),
             Output::Resolve { query, destination } => {
                 if self.names.try_send((query, destination)).is_err() {

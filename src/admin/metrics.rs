@@ -65,11 +65,12 @@ fn sockets(out: &mut Exposition, gateway: &Metrics, sockets: &transport::SocketC
     for (reason, count) in &gateway.sip_dropped {
         out.sample(name, &[("reason", reason)], *count as f64);
     }
-    let of_sockets: [(&str, &Counter); 8] = [
+    let of_sockets: [(&str, &Counter); 9] = [
         ("udp_queue_full", &sockets.udp_queue_full),
         ("stream_queue_full", &sockets.stream_queue_full),
         ("send_failed", &sockets.send_failed),
         ("connection_unknown_source", &sockets.unknown_source),
+        ("connection_slow", &sockets.slow),
         ("connection_limit", &sockets.connections_refused),
         ("connection_not_accepted", &sockets.accept_failed),
         ("tls_handshake_failed", &sockets.handshakes_failed),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use trunkgate_call::Identity;
 use trunkgate_sip::Flow;
 use trunkgate_sip::framer::{Framed, Framer};
@@ -35,6 +35,28 @@ enum Ended {
     Lost(io::Error),
 }
 
+/// How long a far end may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// Without a byte.
+    pub(super) idle: Duration,
+    /// From the first byte of a message to its last.
+    pub(super) message: Duration,
+    /// Until its first whole message or keep-alive, where it opened the connection.
+    pub(super) first: Option<Duration>,
+}
+
+impl Patience {
+    /// With whoever opened a connection to us, or with one that we opened it to.
+    pub(super) fn with(opened_by_them: bool) -> Patience {
+        Patience {
+            idle: Duration::from_secs(limits::CONNECTION_IDLE_SECONDS),
+            message: Duration::from_secs(limits::MESSAGE_SECONDS),
+            first: opened_by_them.then_some(Duration::from_secs(limits::FIRST_MESSAGE_SECONDS)),
+        }
+    }
+}
+
 /// The task's own things.
 pub(super) struct Wire {
     /// Its name towards the loop.
@@ -43,6 +65,8 @@ pub(super) struct Wire {
     pub(super) made_for: Option<Arc<str>>,
     /// Longest message, in bytes.
     pub(super) message_bytes: usize,
+    /// How long its far end may take.
+    pub(super) patience: Patience,
     /// Its queue, for keep-alive answers.
     pub(super) queue: mpsc::Sender<Outgoing>,
     /// News for the loop.
@@ -101,16 +125,24 @@ impl Wire {
     async fn read(&self, mut reader: impl AsyncRead + Unpin) -> Ended {
         let mut framer = Framer::new(self.message_bytes);
         let mut buffer = vec![0; 16 << 10];
-        let idle = Duration::from_secs(limits::CONNECTION_IDLE_SECONDS);
+        let Patience { idle, message, first } = self.patience;
+        // Since when a message is on its way, or the first one is waited for: dripping byte by byte keeps no connection.
+        let mut slow = first.map(|first| Instant::now() + first);
         loop {
-            let len = match timeout(idle, reader.read(&mut buffer)).await {
-                Err(_) => return Ended::Closed,
+            let patient_until = Instant::now() + idle;
+            let until = slow.map_or(patient_until, |slow| slow.min(patient_until));
+            let len = match timeout_at(until, reader.read(&mut buffer)).await {
+                Err(_) => {
+                    self.counters.slow.add(u64::from(slow.is_some()));
+                    return Ended::Closed;
+                }
                 Ok(Ok(0)) => return Ended::Lost(io::ErrorKind::UnexpectedEof.into()),
                 Ok(Err(error)) => return Ended::Lost(error),
                 Ok(Ok(len)) => len,
             };
             framer.push(buffer.get(..len).unwrap_or_default());
             while let Some(framed) = framer.pop() {
+                slow = None;
                 let arrival = match framed {
                     Framed::Message(bytes) => Arrival::Received { flow: self.flow, bytes },
                     Framed::Ping => {
@@ -126,6 +158,9 @@ impl Wire {
                 if self.news.send(arrival).await.is_err() {
                     return Ended::Closed;
                 }
+            }
+            if framer.is_within_message() {
+                slow.get_or_insert_with(|| Instant::now() + message);
             }
         }
     }
@@ -163,4 +198,76 @@ async fn write(mut writer: impl AsyncWrite + Unpin, mut outgoing: mpsc::Receiver
         }
     }
     pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+    use trunkgate_sip::{ConnectionId, ListenerId, Transport};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(600);
+    const SHORT: Duration = Duration::from_millis(20);
+    const OPTIONS: &[u8] = b"OPTIONS sip:a SIP/2.0\r\nContent-Length: 0\r\n\r\n";
+
+    /// A connection of that patience: its far end, its news, and its counters.
+    fn served(patience: Patience) -> (tokio::io::DuplexStream, mpsc::Receiver<Arrival>, Arc<SocketCounters>) {
+        let (near, far) = duplex(4096);
+        let (news, arrivals) = mpsc::channel(8);
+        let (queue, outgoing) = mpsc::channel(8);
+        let remote = "192.0.2.1:5060".parse().unwrap();
+        let connection = Some(ConnectionId(1));
+        let flow = Flow { transport: Transport::Tcp, listener: ListenerId(0), remote, connection };
+        let counters = Arc::<SocketCounters>::default();
+        let wire =
+            Wire { flow, made_for: None, message_bytes: 65_535, patience, queue, news, counters: counters.clone() };
+        let (reader, writer) = tokio::io::split(near);
+        tokio::spawn(wire.serve(reader, writer, outgoing));
+        (far, arrivals, counters)
+    }
+
+    async fn is_closed(arrivals: &mut mpsc::Receiver<Arrival>) -> bool {
+        matches!(timeout(LONG, arrivals.recv()).await, Ok(Some(Arrival::Closed { .. })))
+    }
+
+    #[tokio::test]
+    async fn whoever_says_nothing_at_first_is_cut_off() {
+        let patience = Patience { idle: LONG, message: LONG, first: Some(SHORT) };
+        let (_far, mut arrivals, counters) = served(patience);
+        assert!(is_closed(&mut arrivals).await);
+        assert_eq!(counters.slow.get(), 1);
+        // A keep-alive is a word.
+        let (mut far, mut arrivals, counters) = served(Patience { idle: SHORT, message: LONG, first: Some(LONG) });
+        far.write_all(b"\r\n\r\n").await.unwrap();
+        let mut pong = [0; 2];
+        far.read_exact(&mut pong).await.unwrap();
+        assert_eq!(&pong, b"\r\n");
+        assert!(is_closed(&mut arrivals).await, "idle");
+        assert_eq!(counters.slow.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_message_that_drips_is_cut_off_and_one_after_the_other_is_not() {
+        let patience = Patience { idle: LONG, message: SHORT, first: None };
+        let (mut far, mut arrivals, counters) = served(patience);
+        // Whole messages and silence between them do no harm.
+        for _ in 0..3 {
+            far.write_all(OPTIONS).await.unwrap();
+            assert!(matches!(arrivals.recv().await, Some(Arrival::Received { .. })));
+            tokio::time::sleep(2 * SHORT).await;
+        }
+        let dripping = tokio::spawn(async move {
+            for byte in OPTIONS.iter().cycle().take(OPTIONS.len() - 1) {
+                if far.write_all(&[*byte]).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(SHORT / 4).await;
+            }
+            pending::<()>().await;
+        });
+        assert!(is_closed(&mut arrivals).await);
+        assert_eq!(counters.slow.get(), 1);
+        dripping.abort();
+    }
 }

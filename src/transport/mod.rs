@@ -92,6 +92,8 @@ pub struct SocketCounters {
     pub accept_failed: Counter,
     /// Messages dropped because a connection did not take them fast enough.
     pub stream_queue_full: Counter,
+    /// Connections cut off: their first message, or the rest of one, took too long.
+    pub slow: Counter,
     /// Stream connections open.
     pub connections: Counter,
 }
@@ -192,6 +194,13 @@ impl Transports {
             self.counters.send_failed.add(1);
         }
         sent
+    }
+
+    /// Answers a keep-alive that came as a datagram. Streams answer theirs by themselves.
+    pub(crate) fn pong(&mut self, flow: &Flow) {
+        if let Some((_, socket)) = self.udp.iter_mut().find(|(id, _)| *id == flow.listener) {
+            let _ = socket.send(flow.remote, Bytes::from_static(b"\r\n"));
+        }
     }
 
     /// A stream begins: the loop knows it before its first message.

@@ -17,7 +17,7 @@ use trunkgate_call::Identity;
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Message, Transport};
 
 use super::accept::Door;
-use super::connection::{Outgoing, Wire};
+use super::connection::{Outgoing, Patience, Wire};
 use super::places::{Handshakes, Places};
 use super::tls::{Tls, Whom};
 use super::{Arrival, SocketCounters, source_of};
@@ -226,7 +226,8 @@ impl Workshop {
         remote: SocketAddr,
     ) -> (Connection, Wire, mpsc::Receiver<Outgoing>) {
         let way = Way { transport, listener, remote, whom: None };
-        let (mut connection, wire, outgoing) = self.make(way);
+        let (mut connection, mut wire, outgoing) = self.make(way);
+        wire.patience = Patience::with(true);
         if transport == Transport::Tls {
             connection.way = None;
         }
@@ -242,6 +243,7 @@ impl Workshop {
             flow,
             made_for: way.whom.as_ref().map(Whom::trunk),
             message_bytes: self.message_bytes,
+            patience: Patience::with(false),
             queue: queue.clone(),
             news: self.news.clone(),
             counters: Arc::clone(&self.counters),

@@ -248,6 +248,12 @@ impl Gateway {
     fn received(&mut self, now: Instant, flow: Flow, bytes: Bytes) {
         let flow = Flow { remote: canonical(flow.remote), ..flow };
         let Some(who) = self.known(&flow) else { return self.edge.metrics.dropped("unknown_source") };
+        if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+            if bytes.starts_with(b"\r\n\r\n") {
+                self.edge.outputs.push_back(Output::Pong { flow });
+            }
+            return;
+        }
         let Ok(message) = Message::parse(bytes) else { return self.edge.metrics.dropped("not_sip") };
         let source = flow.remote.ip();
         let named = message.call_id().and_then(|id| self.edge.index.named(id)).filter(|named| named.covers(source));

@@ -115,6 +115,11 @@ pub struct Identity {
 pub enum Output {
     /// Bytes to send.
     Transmit(Transmit),
+    /// The answer to a keep-alive that came as a datagram: CRLF (RFC 5626 §4.4.1 has it for streams).
+    Pong {
+        /// The way back.
+        flow: Flow,
+    },
     /// A command for a media worker.
     Media {
         /// Its session.

@@ -344,6 +344,7 @@ impl World {
                     let at = self.now + Duration::from_millis(5);
                     self.at(at, Happening::Resolved(query, found.into_iter().collect()));
                 }
+                Output::Pong { flow } => self.log.line(self.now, format_args!("pong to {}", flow.remote)),
                 Output::Began(call) => {
                     self.log.line(self.now, format_args!("began   {}", call.sid));
                     self.began.insert(call.sid);

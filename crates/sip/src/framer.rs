@@ -68,6 +68,11 @@ impl Framer {
         if popped.is_none() && self.overflow { Some(self.break_off(0, "too much at once")) } else { popped }
     }
 
+    /// Whether a message has begun and is not whole.
+    pub fn is_within_message(&self) -> bool {
+        !self.broken && !self.buffer.is_empty()
+    }
+
     /// Looks for the next message's end.
     fn look(&mut self) -> Option<Framed> {
         if self.searched == 0 && self.skip_empty_lines() {

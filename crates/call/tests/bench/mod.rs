@@ -175,6 +175,8 @@ pub struct Bench {
     pub began: BTreeSet<String>,
     pub logs: Vec<String>,
     pub resolves: Vec<(QueryId, String)>,
+    /// Who got an answer to a keep-alive.
+    pub pongs: Vec<SocketAddr>,
     /// Whether the worker tells of closed ends by itself.
     pub worker: bool,
     ends: BTreeMap<(MediaId, EndId), u16>,
@@ -224,6 +226,7 @@ impl Bench {
             began: BTreeSet::new(),
             logs: vec![],
             resolves: vec![],
+            pongs: vec![],
             worker: true,
             ends: BTreeMap::new(),
             config,
@@ -271,6 +274,7 @@ impl Bench {
                     self.media.push((id, command));
                 }
                 Output::Resolve { query, destination } => self.resolves.push((query, destination.host)),
+                Output::Pong { flow } => self.pongs.push(flow.remote),
                 Output::Began(call) => assert!(self.began.insert(call.sid), "told twice"),
                 Output::Report(record) => {
                     self.began.remove(&record.call.sid);
