@@ -60,7 +60,8 @@ impl Dialer {
 
     fn call(&self, edge: SocketAddr, n: usize, pair: &Pair, suite: Option<Suite>) -> anyhow::Result<Paths> {
         let here = self.caller.local_addr()?;
-        let target = format!("sip:+1415555{n:04}@{edge}");
+        let number = format!("+1415555{n:04}");
+        let target = format!("sip:{number}@{edge}");
         let from = format!("From: <sip:bench@{here}>;tag=near{n}\r\nCall-ID: bench-{n}-{}\r\n", here.port());
         let body = sdp(pair.near.local_addr()?, None);
         self.send(
@@ -73,7 +74,7 @@ impl Dialer {
                 body.len()
             ),
         )?;
-        let (invite, from_edge) = receive(&self.called, |text| text.first().starts_with("INVITE "))?;
+        let (invite, from_edge) = receive(&self.called, request("INVITE ", &number))?;
         let keys = suite.map(|suite| srtp::answer(&invite, suite)).transpose()?;
         let body = sdp(pair.far.local_addr()?, keys.as_ref().map(|(line, _)| line.as_str()));
         self.send(&self.called, from_edge, &self.ok(&invite, &body)?)?;
@@ -91,7 +92,7 @@ impl Dialer {
                 answer.header("To")
             ),
         )?;
-        receive(&self.called, |text| text.first().starts_with("ACK "))?;
+        receive(&self.called, request("ACK ", &number))?;
         let near = answer.media().context("no media in the 200")?;
         let far = invite.media().context("no media in the INVITE")?;
         Ok(Paths { near, far, keys: keys.map(|(_, keys)| keys) })
@@ -115,6 +116,11 @@ impl Dialer {
         socket.send_to(text.as_bytes(), to)?;
         Ok(())
     }
+}
+
+/// A request of the call to this number: one of an earlier call may have been sent again.
+fn request(method: &str, number: &str) -> impl Fn(&Text) -> bool {
+    move |text| text.first().starts_with(method) && text.header("To").contains(number)
 }
 
 /// The next message that is `wanted`; others (100, retransmissions) are passed over.

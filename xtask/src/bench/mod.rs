@@ -9,6 +9,7 @@ mod listener;
 mod process;
 mod rtp;
 mod rtpengine;
+mod sip;
 mod srtp;
 mod table;
 
@@ -21,11 +22,14 @@ pub(crate) use bare::serve as bare_relay;
 pub(crate) enum Bench {
     /// RTP through the edge, rtpengine and a bare epoll relay.
     Rtp(rtp::Options),
+    /// Calls through the edge, Kamailio, and Kamailio with its dialog module and rtpengine.
+    Sip(sip::Options),
 }
 
 /// Runs it; `true` when it could be measured: a ratio beyond its goal is for the reader.
 pub(crate) fn run(bench: &Bench) -> anyhow::Result<bool> {
     match bench {
         Bench::Rtp(options) => rtp::run(options),
+        Bench::Sip(options) => sip::run(options),
     }
 }

@@ -70,13 +70,19 @@ pub(crate) fn machine() -> String {
 
 /// Resident memory that is its own, in bytes.
 pub(crate) fn private_bytes(pid: u32) -> anyhow::Result<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", pid))?;
-    let kib = |name: &str| -> Option<u64> {
-        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim().strip_suffix("kB")?.trim().parse().ok()
-    };
-    let (clean, dirty) = (kib("Private_Clean:"), kib("Private_Dirty:"));
-    Ok(1024 * (clean.context("no Private_Clean")? + dirty.context("no Private_Dirty")?))
+    Ok(of_memory(pid, "Private_Clean:")? + of_memory(pid, "Private_Dirty:")?)
+}
+
+/// Resident memory, what is shared divided among those who share it, in bytes.
+pub(crate) fn proportional_bytes(pid: u32) -> anyhow::Result<u64> {
+    of_memory(pid, "Pss:")
+}
+
+fn of_memory(pid: u32, name: &'static str) -> anyhow::Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).context(name)?;
+    let kib: u64 = line.trim().strip_suffix("kB").context(name)?.trim().parse()?;
+    Ok(1024 * kib)
 }
 
 /// CPU time of all threads of a process, those that ended too.
@@ -88,6 +94,21 @@ pub(crate) fn cpu(pid: u32) -> anyhow::Result<Duration> {
     let ticks = field(11).zip(field(12)).map(|(user, system)| user + system).context("no times in /proc/PID/stat")?;
     let hertz = sysconf(SysconfVar::CLK_TCK)?.and_then(|hz| u64::try_from(hz).ok()).context("CLK_TCK")?;
     Ok(Duration::from_micros(ticks * 1_000_000 / hertz))
+}
+
+/// A process with its children, in no order.
+pub(crate) fn family(pid: u32) -> anyhow::Result<Vec<u32>> {
+    let mut all = vec![pid];
+    for entry in std::fs::read_dir("/proc")?.filter_map(Result::ok) {
+        let Some(child) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // Gone meanwhile: nobody's child.
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(1)?.parse().ok());
+        if parent == Some(pid) {
+            all.push(child);
+        }
+    }
+    Ok(all)
 }
 
 /// Lets this process open as many descriptors as it may.

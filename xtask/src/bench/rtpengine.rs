@@ -2,6 +2,7 @@
 //! dictionary over UDP) as Kamailio would.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -26,7 +27,12 @@ pub(crate) struct Rtpengine {
 impl Rtpengine {
     /// Starts it and waits until it answers.
     pub(crate) fn start() -> anyhow::Result<Rtpengine> {
-        let child = on_device_core("rtpengine")
+        Rtpengine::start_by(on_device_core("rtpengine"))
+    }
+
+    /// The same by a command that runs `rtpengine` in its own way.
+    pub(crate) fn start_by(mut command: Command) -> anyhow::Result<Rtpengine> {
+        let child = command
             .args(["--foreground", "--log-stderr", "--log-level=1", "--table=-1", "--interface=127.0.0.1"])
             .args(["--num-threads=2", "--port-min=30000", "--port-max=39999"])
             .arg(format!("--listen-ng={CONTROL}"))

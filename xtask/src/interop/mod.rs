@@ -3,14 +3,14 @@
 
 mod baresip;
 mod bots;
-mod cases;
+pub(crate) mod cases;
 pub(crate) mod edge;
 pub(crate) mod install;
 mod python;
 pub(crate) mod raw;
 mod recording;
 mod rtp;
-mod sipp;
+pub(crate) mod sipp;
 
 use std::time::Instant;
 

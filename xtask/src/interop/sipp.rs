@@ -43,10 +43,27 @@ pub(crate) struct Callee {
 impl Callee {
     /// SIPp's built-in `uas` on `address:port`, sending back the RTP it gets.
     pub(crate) fn start(address: &str, port: u16) -> anyhow::Result<Callee> {
+        Callee::start_by(address, port, |_| Ok(vec!["-sn".into(), "uas".into(), "-rtp_echo".into()]))
+    }
+
+    /// The same by a scenario of our own, without RTP.
+    pub(crate) fn start_with(address: &str, port: u16, scenario: &str) -> anyhow::Result<Callee> {
+        Callee::start_by(address, port, |folder| {
+            std::fs::write(folder.join("scenario.xml"), scenario)?;
+            Ok(vec!["-sf".into(), "scenario.xml".into()])
+        })
+    }
+
+    fn start_by(
+        address: &str,
+        port: u16,
+        scenario: impl Fn(&Path) -> anyhow::Result<Vec<String>>,
+    ) -> anyhow::Result<Callee> {
         let folder = tempfile::tempdir()?;
         let out = File::create(folder.path().join("out.log"))?;
         let child = Command::new("sipp")
-            .args(["-sn", "uas", "-i", address, "-mi", address, "-p", &port.to_string(), "-rtp_echo", "-nostdin"])
+            .args(scenario(folder.path())?)
+            .args(["-i", address, "-mi", address, "-p", &port.to_string(), "-nostdin"])
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(out.try_clone()?)

@@ -14,14 +14,19 @@ const CONFIGURATION: &str = include_str!("../scenarios/kamailio.cfg");
 
 /// A running Kamailio, ended when dropped.
 #[derive(Debug)]
-pub(super) struct Kamailio {
+pub(crate) struct Kamailio {
     child: Child,
     folder: tempfile::TempDir,
 }
 
 impl Kamailio {
     /// With this configuration.
-    pub(super) fn start(configuration: &str) -> anyhow::Result<Kamailio> {
+    pub(crate) fn start(configuration: &str) -> anyhow::Result<Kamailio> {
+        Kamailio::start_with(configuration, 32)
+    }
+
+    /// The same with so many MiB of memory for all its processes together.
+    pub(crate) fn start_with(configuration: &str, shared_mib: u32) -> anyhow::Result<Kamailio> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("kamailio.cfg");
         std::fs::write(&file, configuration)?;
@@ -29,7 +34,7 @@ impl Kamailio {
         let child = Command::new("kamailio")
             .arg("-f")
             .arg(&file)
-            .args(["-DD", "-m", "32", "-M", "8", "-Y"])
+            .args(["-DD", "-m", &shared_mib.to_string(), "-M", "8", "-Y"])
             .arg(folder.path())
             .env("PATH", "/usr/sbin:/usr/local/sbin:/usr/bin:/bin")
             .stdin(Stdio::null())
@@ -41,8 +46,13 @@ impl Kamailio {
         Ok(Kamailio { child, folder })
     }
 
+    /// Its first process; the others are its children.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The beginning of what it said, for a failure's message.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default().chars().take(2_000).collect()
     }
 }

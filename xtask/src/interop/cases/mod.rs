@@ -6,7 +6,7 @@ mod agent_echo;
 mod agent_killed;
 mod agent_stalled;
 mod failover;
-mod kamailio;
+pub(crate) mod kamailio;
 mod leaks;
 mod sipp_calls;
 mod srtp_baresip;

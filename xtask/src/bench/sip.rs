@@ -1,0 +1,237 @@
+//! `cargo xtask bench sip`: CPU time per call and memory of a held call, SIPp on both sides, the same scenario through the
+//! edge (a back-to-back user agent that anchors media), through Kamailio as a stateful proxy, and through Kamailio with
+//! its dialog module and rtpengine.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+use super::process::{self, machine};
+use super::rtpengine::Rtpengine;
+use crate::interop::cases::kamailio::Kamailio;
+use crate::interop::edge::{self, Edge};
+use crate::interop::install;
+use crate::interop::sipp::{CARRIER_TO_PBX, Callee, Calls, Counted, PBX};
+
+const CALLER: &str = include_str!("../interop/scenarios/uac_bench.xml");
+const CALLED: &str = include_str!("../interop/scenarios/uas_bench.xml");
+const KAMAILIO: &str = include_str!("../interop/scenarios/kamailio_bench.cfg");
+/// Where Kamailio listens.
+const PROXY: &str = "127.0.0.5:5080";
+/// Memory of Kamailio's processes together, in MiB: at 1,000 calls a second it keeps 10,000 transactions.
+const SHARED_MIB: u32 = 512;
+/// Length of a call.
+const LENGTH: Duration = Duration::from_millis(100);
+/// Calls before it is measured: the first touch of memory is not what a call costs.
+const WARM_UP_CALLS: u32 = 500;
+/// Calls held for the memory of one.
+const HELD: u32 = 2000;
+/// Time for everything that follows a call's end.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// Flags of `cargo xtask bench sip`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Runs of each device at each rate, one device after the other.
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// Seconds of calls in a run.
+    #[arg(long, default_value_t = 8)]
+    seconds: u32,
+    /// Calls a second.
+    #[arg(long, value_delimiter = ',', default_values_t = [200, 500, 1000])]
+    rates: Vec<u32>,
+    /// Leaves the memory of held calls out.
+    #[arg(long)]
+    no_memory: bool,
+    /// Writes the tables to this file as well (Markdown).
+    #[arg(long)]
+    out: Option<std::path::PathBuf>,
+}
+
+/// What stands between caller and callee.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Edge,
+    Proxy,
+    Border,
+}
+
+const KINDS: [Kind; 3] = [Kind::Edge, Kind::Border, Kind::Proxy];
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Edge => "Trunkgate",
+            Kind::Proxy => "Kamailio, stateful proxy",
+            Kind::Border => "Kamailio, dialog, rtpengine",
+        }
+    }
+}
+
+/// A running one. Ended when dropped, its far end first.
+struct Device {
+    at: SocketAddr,
+    _callee: Callee,
+    edge: Option<Edge>,
+    kamailio: Option<Kamailio>,
+    rtpengine: Option<Rtpengine>,
+}
+
+impl Device {
+    fn start(kind: Kind) -> anyhow::Result<Device> {
+        let callee = Callee::start_with(PBX, 5060, CALLED)?;
+        let mut device = Device { at: PROXY.parse()?, _callee: callee, edge: None, kamailio: None, rtpengine: None };
+        match kind {
+            Kind::Edge => {
+                let edge = Edge::start(&format!("[limits]\ncalls_per_second = 0\n{CARRIER_TO_PBX}"))?;
+                device.at = edge.udp;
+                device.edge = Some(edge);
+            }
+            Kind::Proxy => device.kamailio = Some(Kamailio::start_with(KAMAILIO, SHARED_MIB)?),
+            Kind::Border => {
+                device.rtpengine = Some(Rtpengine::start_by(Command::new("rtpengine"))?);
+                device.kamailio = Some(Kamailio::start_with(&format!("#!define MEDIA\n{KAMAILIO}"), SHARED_MIB)?);
+            }
+        }
+        Ok(device)
+    }
+
+    /// All processes of it.
+    fn pids(&self) -> anyhow::Result<Vec<u32>> {
+        let first = [
+            self.edge.as_ref().map(Edge::pid),
+            self.kamailio.as_ref().map(Kamailio::pid),
+            self.rtpengine.as_ref().map(|engine| engine.device.pid()),
+        ];
+        let mut all = Vec::new();
+        for pid in first.into_iter().flatten() {
+            all.extend(process::family(pid)?);
+        }
+        Ok(all)
+    }
+
+    fn cpu(&self) -> anyhow::Result<Duration> {
+        self.pids()?.into_iter().map(process::cpu).sum()
+    }
+
+    fn memory(&self) -> anyhow::Result<u64> {
+        self.pids()?.into_iter().map(process::proportional_bytes).sum()
+    }
+
+    fn call(&self, calls: u32, per_second: u32, length: Duration) -> anyhow::Result<Counted> {
+        let mut wanted = Calls::new(calls, per_second, length);
+        wanted.scenario = Some(CALLER);
+        wanted.run(self.at)
+    }
+}
+
+/// One run.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    /// CPU seconds for 1,000 calls.
+    cost: f64,
+    counted: Counted,
+}
+
+fn measure(kind: Kind, rate: u32, seconds: u32) -> anyhow::Result<Seen> {
+    let device = Device::start(kind)?;
+    device.call(WARM_UP_CALLS, rate.min(200), LENGTH)?;
+    std::thread::sleep(SETTLE);
+    let before = device.cpu()?;
+    let counted = device.call(rate * seconds, rate, LENGTH)?;
+    std::thread::sleep(SETTLE);
+    let used = device.cpu()?.saturating_sub(before);
+    Ok(Seen { cost: used.as_secs_f64() * 1000.0 / f64::from(rate * seconds), counted })
+}
+
+/// (bytes before, bytes for each held call).
+fn memory(kind: Kind) -> anyhow::Result<(u64, u64)> {
+    let device = Device::start(kind)?;
+    device.call(WARM_UP_CALLS, 200, LENGTH)?;
+    std::thread::sleep(SETTLE);
+    let idle = device.memory()?;
+    // Read once all are up: 10 s to dial them, then they are held for 20.
+    let (calls, rate, length) = (HELD, 200, Duration::from_secs(20));
+    let held = std::thread::scope(|scope| -> anyhow::Result<u64> {
+        let dialed = scope.spawn(|| device.call(calls, rate, length));
+        std::thread::sleep(Duration::from_secs(u64::from(calls / rate) + 3));
+        let held = device.memory()?;
+        let counted = dialed.join().ok().context("dialing panicked")??;
+        if counted.failed > 0 {
+            bail!("{} of {calls} held calls failed", counted.failed);
+        }
+        Ok(held)
+    })?;
+    Ok((idle, held.saturating_sub(idle) / u64::from(calls)))
+}
+
+/// Measures and prints.
+pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
+    install::packages(&[("rtpengine", "rtpengine-daemon"), ("sipp", "sip-tester"), ("kamailio", "kamailio")])?;
+    edge::build()?;
+    process::raise_descriptor_limit()?;
+    let mut text = format!(
+        "Machine: {}, shared with SIPp on both sides; medians of {} alternating runs of {} s (smallest–largest).\n\n\
+         | calls a second | device | CPU s per 1,000 calls | of Kamailio, dialog, rtpengine | failed | sent again |\n\
+         | --- | --- | --- | --- | --- | --- |\n",
+        machine(),
+        options.runs,
+        options.seconds
+    );
+    for rate in &options.rates {
+        rows(&mut text, *rate, options)?;
+    }
+    if !options.no_memory {
+        text.push_str("\n| device | MiB before | KiB for each of 2,000 held calls |\n| --- | --- | --- |\n");
+        for kind in KINDS {
+            let (idle, held) = memory(kind).with_context(|| kind.name())?;
+            let _ = writeln!(text, "| {} | {} | {:.1} |", kind.name(), idle / 1024 / 1024, held as f64 / 1024.0);
+        }
+    }
+    println!("{text}");
+    if let Some(file) = &options.out {
+        std::fs::write(file, text).with_context(|| file.display().to_string())?;
+    }
+    Ok(true)
+}
+
+/// All devices at one rate.
+fn rows(text: &mut String, rate: u32, options: &Options) -> anyhow::Result<()> {
+    let mut seen: [Vec<Seen>; KINDS.len()] = Default::default();
+    for run in 1..=options.runs {
+        for (kind, seen) in KINDS.into_iter().zip(&mut seen) {
+            let one = measure(kind, rate, options.seconds).with_context(|| format!("{} at {rate}/s", kind.name()))?;
+            let Counted { failed, retransmissions, .. } = one.counted;
+            eprintln!(
+                "{rate}/s {run}/{} {}: {:.3} CPU s per 1,000 calls, {failed} failed, {retransmissions} sent again",
+                options.runs,
+                kind.name(),
+                one.cost
+            );
+            seen.push(one);
+        }
+    }
+    let cost = |seen: &[Seen]| {
+        let mut costs: Vec<f64> = seen.iter().map(|one| one.cost).collect();
+        costs.sort_by(f64::total_cmp);
+        let at = |n: usize| costs.get(n).copied().unwrap_or(f64::NAN);
+        (at(costs.len() / 2), at(0), at(costs.len().saturating_sub(1)))
+    };
+    let (border, ..) = cost(&seen[1]);
+    for (kind, seen) in KINDS.into_iter().zip(&seen) {
+        let (median, least, most) = cost(seen);
+        let failed: u64 = seen.iter().map(|one| one.counted.failed).sum();
+        let again: u64 = seen.iter().map(|one| one.counted.retransmissions).sum();
+        let of = if kind == Kind::Border { "–".to_owned() } else { format!("{:.2}×", median / border) };
+        let _ = writeln!(
+            text,
+            "| {rate} | {} | {median:.3} ({least:.3}–{most:.3}) | {of} | {failed} | {again} |",
+            kind.name()
+        );
+    }
+    Ok(())
+}
