@@ -92,6 +92,8 @@ pub const JOURNAL_SPARE_LINES: usize = 4096;
 pub const RECORDS_SEARCHED_BYTES: u64 = 1 << 20;
 /// Log lines that wait to be written; more are lost and counted.
 pub const LOG_LINES: usize = 8192;
+/// Between two writes of log lines, in milliseconds: what was logged meanwhile is written at once.
+pub const LOG_PAUSE_MILLISECONDS: u64 = 5;
 /// HTTP connections at once.
 pub const HTTP_CONNECTIONS: usize = 256;
 /// An HTTP connection that neither gives nor takes a byte for this long is closed, in seconds.

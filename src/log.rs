@@ -164,16 +164,21 @@ fn queue_line(queue: Option<&SyncSender<Entry>>, line: &[u8]) {
 
 fn write_lines(lines: &Receiver<Entry>) {
     let mut stderr = std::io::stderr();
+    let mut text = Vec::new();
     while let Ok(entry) = lines.recv() {
-        match entry {
-            Entry::Line(line) => {
-                let _ = stderr.write_all(&line);
-            }
-            Entry::Flush(done) => {
-                let _ = stderr.flush();
-                let _ = done.try_send(());
+        for entry in std::iter::once(entry).chain(lines.try_iter().take(limits::LOG_LINES)) {
+            match entry {
+                Entry::Line(line) => text.extend_from_slice(&line),
+                Entry::Flush(done) => {
+                    let _ = stderr.write_all(&std::mem::take(&mut text));
+                    let _ = done.try_send(());
+                }
             }
         }
+        let _ = stderr.write_all(&text);
+        text.clear();
+        // Lines come in flocks: one is written at once, those that follow it together.
+        std::thread::sleep(Duration::from_millis(limits::LOG_PAUSE_MILLISECONDS));
     }
 }
 

@@ -19,6 +19,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno as WaitErrno;
@@ -124,18 +125,34 @@ const BELL: u64 = u64::MAX;
 
 /// Wakes the worker that waits for packets.
 #[derive(Debug, Clone)]
-pub(super) struct Bell(Arc<OwnedFd>);
+pub(super) struct Bell(Arc<Ringing>);
+
+#[derive(Debug)]
+struct Ringing {
+    /// Whether it rings already: orders come in flocks, and one system call wakes for all of them.
+    rings: AtomicBool,
+    event: OwnedFd,
+}
 
 impl Bell {
-    /// Wakes it, now or before it waits the next time.
-    pub(super) fn ring(&self) {
-        // A count that is full rings already.
-        let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+    fn new() -> io::Result<Bell> {
+        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Bell(Arc::new(Ringing { rings: AtomicBool::new(false), event })))
     }
 
+    /// Wakes it, now or before it waits the next time. Whatever it is rung for is there by then.
+    pub(super) fn ring(&self) {
+        if !self.0.rings.swap(true, Ordering::AcqRel) {
+            // A count that is full rings already.
+            let _ = rustix::io::write(&self.0.event, &1_u64.to_ne_bytes());
+        }
+    }
+
+    /// Before what it was rung for is looked at: who rings from now on is heard.
     fn hush(&self) {
         // Silent already: fine.
-        let _ = rustix::io::read(&self.0, &mut [0; 8]);
+        let _ = rustix::io::read(&self.0.event, &mut [0; 8]);
+        self.0.rings.swap(false, Ordering::AcqRel);
     }
 }
 
@@ -163,13 +180,13 @@ impl PortSet {
     /// None yet. Called inside the worker's runtime.
     pub(super) fn new() -> io::Result<PortSet> {
         let inner = Inner(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
-        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        inner.0.add(&bell, EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
+        let bell = Bell::new()?;
+        inner.0.add(&bell.0.event, EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
         #[expect(deprecated, reason = "its successor is unsafe; the descriptor is owned by `Inner` and never changes")]
         let epoll = AsyncFd::with_interest(inner, Interest::READABLE)?;
         Ok(PortSet {
             epoll,
-            bell: Bell(Arc::new(bell)),
+            bell,
             events: vec![EpollEvent::empty(); EVENTS_PER_TURN].into_boxed_slice(),
             entries: Slab::new(),
             generation: 0,
@@ -322,8 +339,7 @@ impl PortSet {
 
 /// A socket for one stream. Its traffic class is a wish: a system that refuses it still carries the call.
 fn bind_media(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_nonblocking(true)?;
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
     let marked = if address.is_ipv6() {
         // IPv4 has sockets of its own.
         socket.set_only_v6(true)?;
