@@ -62,10 +62,13 @@ impl Call {
         edge.traces.insert(key, Trace::new(now));
         let numbers = edge.table.numbers();
         let (caller, called) = (caller(request, numbers), called(request, numbers));
+        // Two is the common case.
+        let mut legs = Vec::with_capacity(2);
+        legs.push(leg);
         Call {
             key,
             state: State::Searching,
-            legs: vec![leg],
+            legs,
             callee: None,
             caller,
             called: called.unwrap_or_else(|_| unreadable(request)),

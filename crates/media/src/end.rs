@@ -30,6 +30,8 @@ pub struct Wire {
     spec: WireSpec,
     /// By payload number as it comes. What a packet asks for stands here, not in `spec`: each place more is a cache miss more.
     payloads: [Payload; 128],
+    /// Clocks that are named, in Hz.
+    clocks: Vec<u32>,
 }
 
 /// How a payload number is taken.
@@ -37,25 +39,31 @@ pub struct Wire {
 struct Payload {
     /// As it leaves, or [`NOT_AGREED`].
     to: u8,
-    /// Its clock in Hz.
-    clock_hz: u32,
+    /// 0: [`DEFAULT_CLOCK_HZ`]; else its position in the wire's clocks, from 1.
+    clock: u8,
 }
 
 impl Wire {
     /// To `to`, as `spec` says; payload numbers above 127 do not exist.
     pub fn new(to: EndId, spec: WireSpec) -> Wire {
-        let mut payloads = [Payload { to: NOT_AGREED, clock_hz: DEFAULT_CLOCK_HZ }; 128];
+        let mut payloads = [Payload { to: NOT_AGREED, clock: 0 }; 128];
         for (from, to) in spec.payloads.iter().filter(|(_, to)| *to < 128) {
             if let Some(entry) = payloads.get_mut(usize::from(*from)) {
                 entry.to = *to;
             }
         }
+        let mut clocks = Vec::new();
+        // Of several for one number the first counts.
         for (from, hz) in spec.clocks.iter().rev().filter(|(_, hz)| *hz > 0) {
             if let Some(entry) = payloads.get_mut(usize::from(*from)) {
-                entry.clock_hz = *hz;
+                let at = clocks.iter().position(|known| known == hz).unwrap_or(clocks.len());
+                if at == clocks.len() {
+                    clocks.push(*hz);
+                }
+                entry.clock = u8::try_from(at + 1).unwrap_or_default();
             }
         }
-        Wire { to, spec, payloads }
+        Wire { to, spec, payloads, clocks }
     }
     /// As it was asked for.
     pub fn spec(&self) -> &WireSpec {
@@ -67,7 +75,9 @@ impl Wire {
     }
     /// The clock of a payload, in Hz.
     pub fn clock_hz(&self, from: u8) -> u32 {
-        self.payloads.get(usize::from(from)).map_or(DEFAULT_CLOCK_HZ, |payload| payload.clock_hz)
+        let payload = self.payloads.get(usize::from(from));
+        let named = payload.and_then(|payload| self.clocks.get(usize::from(payload.clock).checked_sub(1)?));
+        named.copied().unwrap_or(DEFAULT_CLOCK_HZ)
     }
 }
 
@@ -247,7 +257,7 @@ mod tests {
     fn a_wire_maps_what_was_agreed_and_nothing_else() {
         let spec = WireSpec {
             payloads: vec![(0, 0), (101, 96), (200, 1), (5, 200)],
-            clocks: vec![(101, 48_000)],
+            clocks: vec![(101, 48_000), (0, 8000), (101, 16_000)],
             ..WireSpec::default()
         };
         let wire = Wire::new(EndId(1), spec);

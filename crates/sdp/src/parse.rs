@@ -37,6 +37,8 @@ fn read_line(description: &mut Description, kind: u8, value: String) -> Result<(
         if description.media.len() >= limits::MEDIA {
             return Err("too many m= lines");
         }
+        // One is usual, and descriptions are kept.
+        description.media.reserve_exact(1);
         description.media.push(media(&value)?);
         return Ok(());
     }

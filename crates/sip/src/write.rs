@@ -60,6 +60,8 @@ impl Writer {
         // writing into a Vec cannot fail
         let _ = write!(self.buffer, "Content-Length: {}\r\n\r\n", octets.len());
         self.buffer.extend_from_slice(octets);
+        // It may be kept for half a minute, to be sent again.
+        self.buffer.shrink_to_fit();
         Bytes::from(self.buffer)
     }
 }
