@@ -250,6 +250,16 @@ impl Handle {
         self.input(Input::Control(Control::Drain { on })).await
     }
 
+    /// Takes every registration of ours back; [`Self::nothing_held`] waits for the answers.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn unregister(&self) -> Result<(), Gone> {
+        self.input(Input::Control(Control::Unregister)).await?;
+        // One turn more, so that what is held is known.
+        self.ask(|_, _| ()).await
+    }
+
     /// Ends every call.
     ///
     /// # Errors
@@ -267,7 +277,7 @@ impl Handle {
         load.wait_for(|load| load.live == 0).await.map(|_| ()).map_err(|_| Gone)
     }
 
-    /// Waits until no call is live and no ended one waits for a last answer.
+    /// Waits until no call is live, and neither an ended one nor a registration waits for a last answer.
     ///
     /// # Errors
     /// [`Gone`]

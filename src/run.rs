@@ -164,6 +164,7 @@ impl Signals {
             () = self.end(handle) => end_all(handle).await,
             () = tokio::time::sleep(drain) => end_all(handle).await,
         }
+        let _ = handle.unregister().await;
         let farewell = Duration::from_secs(limits::FAREWELL_SECONDS);
         // A BYE that got lost is sent again for this long.
         let _ = tokio::time::timeout(farewell, handle.nothing_held()).await;

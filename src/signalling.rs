@@ -100,7 +100,10 @@ impl Signalling {
             self.guarded(now, |gateway| gateway.handle_timeout(now));
             self.drain(now);
         }
-        let load = Load { live: self.gateway.live_calls(), held: self.gateway.held_calls() };
+        let load = Load {
+            live: self.gateway.live_calls(),
+            held: self.gateway.held_calls() + self.gateway.leaving_registrations(),
+        };
         self.load.send_if_modified(|known| std::mem::replace(known, load) != load);
         go_on
     }

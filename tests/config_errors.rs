@@ -194,6 +194,22 @@ fn credentials_are_a_user_and_a_password() {
 }
 
 #[test]
+fn a_registration_has_a_registrar_and_a_user() {
+    for (line, expected) in [
+        ("register = 'sip:h'", &[("TG0103", 8, 12)][..]),
+        ("register = {}", &[("TG0106", 8, 12), ("TG0106", 8, 12)]),
+        (
+            "register = { registrar = 'sip:a@h', user = 'a@h', expires = '5s' }",
+            &[("TG0108", 8, 26), ("TG0105", 8, 44), ("TG0105", 8, 61)],
+        ),
+        ("register = { registrar = 'h', user = 'a', expire = '1h' }", &[("TG0108", 8, 26), ("TG0104", 8, 43)]),
+        ("register = { registrar = 'sip:h.example;transport=tcp', user = '+1415', expires = '1h' }", &[]),
+    ] {
+        check_behind(&format!("[trunk.x]\n{line}\n"), expected);
+    }
+}
+
+#[test]
 fn what_is_not_in_this_version_is_refused_at_its_place() {
     for (header, line, column) in [
         ("[edge]", "state = 'redis://h'", 9),
@@ -206,7 +222,6 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
         check_line(header, line, &[("TG0190", column)]);
     }
     for (line, column) in [
-        ("register = {}", 1),
         ("accept_register = true", 19),
         ("dtmf = 'info'", 8),
         ("hold = 'local'", 8),

@@ -1,6 +1,7 @@
 //! `/metrics`: what the gateway, the workers, the sockets and the process count, under the contract's names.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use axum::extract::State;
 use axum::http::header;
@@ -126,6 +127,12 @@ fn trunks(out: &mut Exposition, gateway: &Metrics) {
     out.family(name, Kind::Gauge, "Whether any peer of the trunk answers.");
     for (trunk, up) in &gateway.trunk_up {
         out.sample(name, &[("trunk", trunk)], f64::from(u8::from(*up)));
+    }
+    let name = "trunkgate_trunk_registration_expiry_timestamp_seconds";
+    out.family(name, Kind::Gauge, "When our registration with the trunk ends; it is refreshed at half its time.");
+    for (trunk, ends) in &gateway.registration_ends {
+        let since = ends.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        out.sample(name, &[("trunk", trunk)], since.as_secs_f64());
     }
     let name = "trunkgate_peer_up";
     out.family(name, Kind::Gauge, "Whether any address of the peer answers.");

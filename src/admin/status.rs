@@ -132,6 +132,13 @@ impl StatusReport {
             let why = trunk.last_problem.as_deref().unwrap_or("no answer");
             problems.push(format!("trunk {} is down: {why}", trunk.name));
         }
+        for trunk in &self.trunks {
+            let failed = trunk.registration.as_ref().filter(|registration| registration.state == "failed");
+            if let Some(registration) = failed {
+                let why = registration.last_problem.as_deref().unwrap_or("no answer");
+                problems.push(format!("trunk {} is not registered: {why}", trunk.name));
+            }
+        }
         for agent in self.agents.iter().map(|report| &report.agent).filter(|agent| agent.state == "down") {
             let why = agent.last_problem.as_deref().unwrap_or("no answer");
             problems.push(format!("agent {} is down: {why}", agent.name));

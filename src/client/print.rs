@@ -35,6 +35,7 @@ pub(super) fn status(answer: &Value) -> String {
     out.push_str(&format!("MEDIA      {} of {} ports\n", media["ports_in_use"], media["ports"]));
     out.push_str(&format!("CALLS      {}\n", answer["calls"]));
     out.push_str(&trunks(answer));
+    out.push_str(&registrations(answer));
     out.push_str(&agents(answer));
     for problem in answer["problems"].as_array().into_iter().flatten() {
         out.push_str(&format!("{} {}\n", paint("!", RED), text(problem)));
@@ -75,6 +76,20 @@ fn trunks(answer: &Value) -> String {
     }
     let peers = if peers.len() == 1 { String::new() } else { table(&peers) };
     table(&rows) + &peers
+}
+
+/// Our registrations, a line each; nothing where there are none.
+fn registrations(answer: &Value) -> String {
+    let line = |trunk: &Value| {
+        let registration = &trunk["registration"];
+        let state = registration["state"].as_str()?;
+        let (registrar, name) = (shown(&registration["registrar"]), shown(&trunk["name"]));
+        Some(match registration["expires_at"].as_str() {
+            Some(until) => format!("{name}: {state} with {registrar} until {until}\n"),
+            None => format!("{name}: {state}, {registrar}\n"),
+        })
+    };
+    answer["trunks"].as_array().into_iter().flatten().filter_map(line).collect()
 }
 
 /// The agents of `status`; nothing where there are none.

@@ -114,7 +114,7 @@ pub(super) const TRUNK: &[Key] = &[
     ("tls", Built),
     ("auth", Built),
     ("require_auth", Built),
-    ("register", Later("registration")),
+    ("register", Built),
     ("ptime", Later("packet-time conversion")),
     ("session_expires", Later("session timers")),
     ("pace", Later("waiting for a trunk's limit")),
@@ -132,6 +132,9 @@ pub(super) const TRUNK_TLS: &[Key] =
 
 /// A trunk's `auth` or `require_auth`.
 pub(super) const CREDENTIALS: &[Key] = &[("username", Built), ("password", Built), ("realm", Built)];
+
+/// A trunk's `register`.
+pub(super) const REGISTER: &[Key] = &[("registrar", Built), ("user", Built), ("expires", Built)];
 
 /// A peer written as a table.
 pub(super) const PEER: &[Key] = &[("uri", Built), ("priority", Built), ("weight", Built)];

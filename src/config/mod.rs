@@ -14,6 +14,7 @@ mod elsewhere;
 mod keys;
 mod load;
 pub mod preset;
+mod register;
 mod routes;
 mod schema;
 mod section;

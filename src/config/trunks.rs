@@ -15,7 +15,7 @@ use super::draft::{PlacedTrunk, Span};
 use super::keys;
 use super::schema::not_yet;
 use super::section::{Section, Value};
-use super::{credentials, preset, tls, values};
+use super::{credentials, preset, register, tls, values};
 
 /// Codecs that this version lets through on purpose.
 const CODECS: [&str; 2] = ["PCMU", "PCMA"];
@@ -100,6 +100,12 @@ fn read_one<'a>(
     read_limits(&section, &mut trunk, findings);
     let mut shown = |key: &str| section.read(key, findings, |key, value, f| credentials::read(key, value, folder, f));
     (trunk.auth, trunk.require_auth) = (shown("auth"), shown("require_auth"));
+    trunk.register = section.read("register", findings, register::read);
+    if let Some(register) = trunk.register.as_ref().filter(|_| section.get("peers").is_none()) {
+        // Whoever we register with is who calls us, and whom we call.
+        trunk.peers.push(Peer::to(register.uri.clone(), register.registrar.clone()));
+        placed_peers.extend(section.get("register").map(Spanned::span));
+    }
     trunk.send_numbers = word(&section, "send_numbers", &FORMS, findings);
     trunk.srtp = word(&section, "srtp", &SRTP, findings);
     Some(PlacedTrunk {

@@ -135,7 +135,8 @@ impl Edge {
                 .collect(),
         };
         let peers = trunk.peers.iter().map(peer).collect();
-        self.trunks.view(now, trunk, self.health.is_trunk_up(&trunk.name), peers)
+        let view = self.trunks.view(now, trunk, self.health.is_trunk_up(&trunk.name), peers);
+        TrunkView { registration: self.registration_view(now, &trunk.name), ..view }
     }
 
     fn address_view(&self, now: Instant, spot: &Spot, health: &Health) -> AddressView {

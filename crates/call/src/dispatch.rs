@@ -94,6 +94,9 @@ impl Gateway {
                     self.tell(now, at.key, CallEvent::Canceled { server: id });
                 }
             }
+            Event::Response { id, response, .. } if self.edge.registrations.owns(id) => {
+                self.edge.register_answered(now, id, Some(&response));
+            }
             Event::Response { id, dialog, code, response } => self.responded(now, id, dialog, code, &response),
             Event::Trying { id } => {
                 if let Some(entry) = self.edge.index.clients.get(&id).copied() {
@@ -103,6 +106,7 @@ impl Gateway {
                     }
                 }
             }
+            Event::Challenged { id, .. } if self.edge.registrations.owns(id) => self.edge.register_challenged(now, id),
             Event::Challenged { id, response, .. } => {
                 if let Some(entry) = self.edge.index.clients.get(&id).copied() {
                     let (text, note) = (first_line(response.as_bytes()), body_note(response.as_bytes()));
@@ -119,6 +123,9 @@ impl Gateway {
                 if self.edge.admission.may_log(now) {
                     self.edge.log("", format!("trunk {trunk}: {text}"), Some(ReasonSlug::WrongCredentials));
                 }
+            }
+            Event::TimedOut { id } | Event::TransportFailed { id } if self.edge.registrations.owns(id) => {
+                self.edge.register_answered(now, id, None);
             }
             Event::TimedOut { id } => self.unanswered(now, id, true),
             Event::TransportFailed { id } => self.unanswered(now, id, false),

@@ -29,6 +29,7 @@ use crate::numbers::mask;
 use crate::ports::PortPool;
 use crate::reason::ReasonSlug;
 use crate::recent::Recent;
+use crate::register::Registrations;
 use crate::sessions::Sessions;
 use crate::trace::{Trace, TraceItem};
 use crate::trunks::Trunks;
@@ -50,6 +51,7 @@ pub(crate) struct Edge {
     pub(crate) sessions: Sessions,
     pub(crate) trunks: Trunks,
     pub(crate) health: Healths,
+    pub(crate) registrations: Registrations,
     pub(crate) agents: Agents,
     pub(crate) admission: Admission,
     pub(crate) metrics: Metrics,
@@ -99,6 +101,7 @@ impl Edge {
             sessions: Sessions::default(),
             trunks: Trunks::default(),
             health: Healths::default(),
+            registrations: Registrations::default(),
             agents: Agents::default(),
             metrics: Metrics::new(),
             traces: BTreeMap::new(),
@@ -116,6 +119,7 @@ impl Edge {
             addressing,
         };
         edge.configure_trunks(now);
+        edge.configure_registrations(now);
         edge.agents.configure(&edge.table);
         edge
     }
@@ -210,11 +214,22 @@ impl Edge {
 
     /// Asks the name service.
     pub(crate) fn resolve(&mut self, key: CallKey, destination: Destination) -> QueryId {
+        let query = self.question(destination);
+        self.index.queries.insert(query, key);
+        query
+    }
+
+    /// The same for whoever keeps the question's name itself.
+    pub(crate) fn question(&mut self, destination: Destination) -> QueryId {
         let query = QueryId(self.next_query);
         self.next_query += 1;
-        self.index.queries.insert(query, key);
         self.outputs.push_back(Output::Resolve { query, destination });
         query
+    }
+
+    /// A number from 0 to 1.
+    pub(crate) fn chance(&mut self) -> f64 {
+        self.rng.random()
     }
 
     /// Servers in the order to try them (RFC 2782).

@@ -89,6 +89,7 @@ impl Gateway {
                 self.edge.index.identities.insert(connection, identity);
             }
             Input::Disconnected { flow, made_for, tls } => {
+                self.edge.registrar_lost(now, Flow { remote: canonical(flow.remote), ..flow });
                 let party = made_for.map(|trunk| self.edge.party(&trunk));
                 if let Some(connection) = flow.connection {
                     self.edge.index.identities.remove(&connection);
@@ -100,15 +101,21 @@ impl Gateway {
             Input::Resolved { query, servers } => {
                 if let Some(key) = self.edge.index.queries.get(&query).copied() {
                     self.tell(now, key, CallEvent::Resolved { query, servers });
+                } else {
+                    self.edge.registrar_resolved(now, query, &servers);
                 }
             }
             Input::Table(table) => {
                 self.edge.table = table;
                 self.edge.configure_trunks(now);
+                self.edge.configure_registrations(now);
                 self.edge.agents.configure(&self.edge.table);
             }
             Input::Limits { calls, calls_per_second } => self.edge.admission.set_limits(calls, calls_per_second),
-            Input::Addressing(addressing) => self.edge.addressing = addressing,
+            Input::Addressing(addressing) => {
+                self.edge.addressing = addressing;
+                self.edge.recheck_registrations(now);
+            }
             Input::Control(control) => self.control(now, control),
         }
         self.settle(now);
@@ -119,6 +126,7 @@ impl Gateway {
         self.edge.endpoint.handle_timeout(now);
         self.settle(now);
         self.edge.check_peers(now);
+        self.edge.registrations_due(now);
         self.settle(now);
         while let Some((key, timer)) = self.edge.deadlines.pop_due(now) {
             self.tell(now, key, CallEvent::Due(timer));
@@ -141,7 +149,8 @@ impl Gateway {
         let own = self.edge.deadlines.next().map(|(at, timer)| (at, timer.as_str()));
         let sip = self.edge.endpoint.poll_timeout().map(|(at, reason)| (at, sip_reason(reason)));
         let health = self.edge.health.next().map(|at| (at, "options"));
-        own.into_iter().chain(sip).chain(health).min_by_key(|(at, _)| *at)
+        let registration = self.edge.registrations.next().map(|at| (at, "registration"));
+        own.into_iter().chain(sip).chain(health).chain(registration).min_by_key(|(at, _)| *at)
     }
     /// Live and recent calls, newest first.
     pub fn calls(&self, now: Instant) -> Vec<CallView> {
@@ -193,6 +202,10 @@ impl Gateway {
     /// Calls that have not ended.
     pub fn live_calls(&self) -> usize {
         self.edge.admission.live()
+    }
+    /// Registrations that are being taken back.
+    pub fn leaving_registrations(&self) -> usize {
+        self.edge.registrations.leaving()
     }
     /// Calls that are still in memory: live ones, and ended ones with a leg that waits for its last answer.
     pub fn held_calls(&self) -> usize {
@@ -284,7 +297,11 @@ impl Gateway {
         let made_for = named.filter(|_| by_certificate.is_none());
         match made_for.or_else(|| table.trunk_of(flow.remote)) {
             Some(trunk) => Some(Who { certain: None, fit: Some(self.edge.party(&trunk.name)) }),
-            None => self.edge.index.is_far_end(flow.remote.ip()).then_some(Who { certain: None, fit: None }),
+            None => {
+                let fit = self.edge.registrations.party_at(flow.remote.ip());
+                let known = fit.is_some() || self.edge.index.is_far_end(flow.remote.ip());
+                known.then_some(Who { certain: None, fit })
+            }
         }
     }
 
@@ -329,6 +346,7 @@ impl Gateway {
                 self.edge.metrics.draining = on;
             }
             Control::EndAll => self.end_all(now),
+            Control::Unregister => self.edge.unregister_all(now),
             Control::Hangup { sid } => {
                 if let Some(key) = self.edge.index.sids.get(&sid).copied() {
                     self.tell(now, key, CallEvent::Hangup(ReasonSlug::Operator));

@@ -25,6 +25,8 @@ pub enum Control {
     },
     /// BYE or CANCEL on every leg of every call.
     EndAll,
+    /// Every registration of ours is taken back: the edge ends.
+    Unregister,
     /// BYE or CANCEL on every leg of one call.
     Hangup {
         /// The call.

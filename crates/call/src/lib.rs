@@ -30,6 +30,7 @@ mod ports;
 mod quality;
 pub mod reason;
 mod recent;
+mod register;
 mod reinvite;
 pub mod report;
 mod reroute;

@@ -65,3 +65,13 @@ pub const AGENT_TEXT_CHARS: usize = 200;
 pub const AGENT_WISHES_NOTED: u32 = 32;
 /// Bytes of a target that an agent names.
 pub const AGENT_TARGET_BYTES: usize = 256;
+/// Addresses of a registrar that are asked, one after the other.
+pub const REGISTER_WAYS: usize = 16;
+/// Wait for a registrar's answer where the trunk's `no_response_timeout` is off, in seconds.
+pub const REGISTER_WAIT_SECONDS: u64 = 32;
+/// Longest pause after the first time that no address of a registrar took us, in seconds; doubled with each further one.
+pub const REGISTER_FIRST_PAUSE_SECONDS: u64 = 30;
+/// Longest pause between attempts to register, in seconds (RFC 5626 §4.5).
+pub const REGISTER_LONGEST_PAUSE_SECONDS: u64 = 1_800;
+/// A registration lasts no longer than this, whatever is granted or asked for, in seconds.
+pub const REGISTER_LONGEST_SECONDS: u32 = 86_400;

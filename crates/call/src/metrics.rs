@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// A histogram with fixed upper bounds, in its base unit.
 #[derive(Debug, Clone)]
@@ -70,6 +71,8 @@ pub struct Metrics {
     pub media_ports_in_use: u64,
     /// Gauge: trunk; whether any peer of it answered when it was last tried.
     pub trunk_up: BTreeMap<Arc<str>, bool>,
+    /// Gauge: trunk; when our registration with it ends.
+    pub registration_ends: BTreeMap<Arc<str>, SystemTime>,
     /// Gauge: (trunk, peer as written); whether it answered when it was last tried.
     pub peer_up: BTreeMap<(Arc<str>, String), bool>,
     /// From OPTIONS to a trunk's address until its answer, seconds.
@@ -116,6 +119,7 @@ impl Metrics {
             media_one_way: BTreeMap::new(),
             media_ports_in_use: 0,
             trunk_up: BTreeMap::new(),
+            registration_ends: BTreeMap::new(),
             peer_up: BTreeMap::new(),
             trunk_keepalive_rtt_seconds: Histogram::new(TRIP_BOUNDS),
             agent_connect_seconds: Histogram::new(SETUP_BOUNDS),

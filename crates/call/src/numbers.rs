@@ -1,7 +1,7 @@
 //! Who calls whom, as read from a request; and numbers as log lines may show them.
 
 use trunkgate_route::number::Incomplete;
-use trunkgate_route::{Number, Numbers};
+use trunkgate_route::{Number, Numbers, Trunk};
 use trunkgate_sip::{Message, Uri};
 
 use crate::limits::{DISPLAY_NAME_CHARS, NUMBER_CHARS};
@@ -24,9 +24,13 @@ impl Caller {
     }
 }
 
-/// The called party: the Request-URI's user.
-pub(crate) fn called(request: &Message, numbers: &Numbers) -> Result<Number, Incomplete> {
+/// The called party: the Request-URI's user. Where that is only the name that we are registered by, To says who is called.
+pub(crate) fn called(request: &Message, trunk: &Trunk, numbers: &Numbers) -> Result<Number, Incomplete> {
     let uri = request.uri().ok_or(Incomplete)?;
+    let is_our_name = trunk.register.as_ref().is_some_and(|register| register.user == uri.user_unescaped());
+    let to = request.to().filter(|_| is_our_name);
+    let of_to = to.as_ref().and_then(|to| to.parsed_uri()).filter(|uri| !uri.user.is_empty());
+    let uri = of_to.unwrap_or(uri);
     let user = shortened(&uri.user_unescaped());
     numbers.normalise(&user, uri.user_param("phone-context"))
 }

@@ -27,6 +27,7 @@ pub enum ReasonSlug {
     TargetRejected,
     CredentialsRefused,
     WrongCredentials,
+    NotRegistered,
     TargetBusy,
     RingTimeout,
     NoResponse,
@@ -54,7 +55,7 @@ pub enum ReasonSlug {
 
 impl ReasonSlug {
     /// Every reason, for documents and tests.
-    pub const ALL: [ReasonSlug; 44] = [
+    pub const ALL: [ReasonSlug; 45] = [
         ReasonSlug::CallerHungUp,
         ReasonSlug::CalleeHungUp,
         ReasonSlug::Operator,
@@ -76,6 +77,7 @@ impl ReasonSlug {
         ReasonSlug::TargetRejected,
         ReasonSlug::CredentialsRefused,
         ReasonSlug::WrongCredentials,
+        ReasonSlug::NotRegistered,
         ReasonSlug::TargetBusy,
         ReasonSlug::RingTimeout,
         ReasonSlug::NoResponse,
@@ -125,6 +127,7 @@ impl ReasonSlug {
             ReasonSlug::TargetRejected => "target_rejected",
             ReasonSlug::CredentialsRefused => "credentials_refused",
             ReasonSlug::WrongCredentials => "wrong_credentials",
+            ReasonSlug::NotRegistered => "not_registered",
             ReasonSlug::TargetBusy => "target_busy",
             ReasonSlug::RingTimeout => "ring_timeout",
             ReasonSlug::NoResponse => "no_response",
@@ -177,6 +180,7 @@ impl ReasonSlug {
                 "a target asked for credentials that the trunk has not, or refused its `auth`"
             }
             ReasonSlug::WrongCredentials => "a request showed other credentials than the trunk's `require_auth`",
+            ReasonSlug::NotRegistered => "a registrar did not take our registration",
             ReasonSlug::TargetBusy => "the called side is busy",
             ReasonSlug::RingTimeout => "nobody answered in time",
             ReasonSlug::NoResponse => "a target gave no sign of life",
@@ -232,6 +236,7 @@ impl ReasonSlug {
             ReasonSlug::Unreachable
             | ReasonSlug::TlsFailed
             | ReasonSlug::NameNotFound
+            | ReasonSlug::NotRegistered
             | ReasonSlug::AgentUnreachable
             | ReasonSlug::AgentTlsFailed
             | ReasonSlug::AgentNotWebSocket
@@ -277,6 +282,7 @@ impl ReasonSlug {
             | ReasonSlug::Unreachable
             | ReasonSlug::TlsFailed
             | ReasonSlug::NameNotFound
+            | ReasonSlug::NotRegistered
             | ReasonSlug::AckTimeout
             | ReasonSlug::MediaTimeout
             | ReasonSlug::DialogLost

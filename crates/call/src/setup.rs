@@ -61,7 +61,7 @@ impl Call {
         edge.index.enter(leg.call_id.as_bytes(), named);
         edge.traces.insert(key, Trace::new(now));
         let numbers = edge.table.numbers();
-        let (caller, called) = (caller(request, numbers), called(request, numbers));
+        let (caller, called) = (caller(request, numbers), called(request, trunk, numbers));
         // Two is the common case.
         let mut legs = Vec::with_capacity(2);
         legs.push(leg);
@@ -120,7 +120,7 @@ impl Call {
         if request.max_forwards() == Some(0) {
             return Err(FinalAnswer::new(483, ReasonSlug::TooManyHops));
         }
-        if called(request, edge.table.numbers()).is_err() {
+        if called(request, &incoming.trunk, edge.table.numbers()).is_err() {
             return Err(FinalAnswer::new(484, ReasonSlug::IncompleteNumber));
         }
         self.take_offer(edge, request)?;

@@ -125,6 +125,7 @@ impl Trunks {
             failures: state.map_or(0, |s| s.failed),
             last_problem: state.and_then(|s| s.last_problem.clone()),
             peers,
+            registration: None,
         }
     }
 }

@@ -195,6 +195,19 @@ pub struct AgentView {
     pub last_problem: Option<String>,
 }
 
+/// How we are registered with a trunk.
+#[derive(Debug, Clone, Serialize)]
+pub struct RegistrationView {
+    /// The registrar as written.
+    pub registrar: String,
+    /// `registered`, `trying` before the first answer, `failed`.
+    pub state: &'static str,
+    /// When it ends if it is not refreshed.
+    pub expires_at: Option<String>,
+    /// Why it failed, in words.
+    pub last_problem: Option<String>,
+}
+
 /// A trunk at a glance.
 #[derive(Debug, Clone, Serialize)]
 pub struct TrunkView {
@@ -216,6 +229,9 @@ pub struct TrunkView {
     pub last_problem: Option<String>,
     /// Peers in the order of the file.
     pub peers: Vec<PeerView>,
+    /// Our registration with it, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registration: Option<RegistrationView>,
 }
 
 /// A peer at a glance.

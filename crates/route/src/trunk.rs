@@ -141,6 +141,19 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// A registration of ours with a trunk (RFC 3261 §10.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Register {
+    /// The registrar as written: Request-URI of REGISTER.
+    pub uri: String,
+    /// Where it is.
+    pub registrar: Destination,
+    /// User part of the address of record, and of our Contact.
+    pub user: String,
+    /// How long a registration is asked for.
+    pub expires: Duration,
+}
+
 /// A trunk as configured.
 #[derive(Debug, Clone)]
 pub struct Trunk {
@@ -178,6 +191,8 @@ pub struct Trunk {
     pub auth: Option<Credentials>,
     /// What it has to show.
     pub require_auth: Option<Credentials>,
+    /// Where we register.
+    pub register: Option<Register>,
 }
 
 impl Trunk {
@@ -201,6 +216,7 @@ impl Trunk {
             srtp: Srtp::Off,
             auth: None,
             require_auth: None,
+            register: None,
         }
     }
     /// Its peers in the order to try them, each with its servers in theirs: priority, then weighted chance (RFC 2782).

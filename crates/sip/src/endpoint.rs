@@ -4,6 +4,7 @@
 
 mod challenged;
 mod client;
+mod register;
 mod request;
 mod response;
 mod server;

@@ -163,6 +163,29 @@ pub struct Invite {
     pub body: Option<Body>,
 }
 
+/// A REGISTER of ours.
+#[derive(Debug, Clone)]
+pub struct Register {
+    /// Where it goes.
+    pub flow: Flow,
+    /// Via and Contact.
+    pub local: Local,
+    /// Whose answer it waits for.
+    pub party: Party,
+    /// Request-URI: the registrar's domain.
+    pub uri: String,
+    /// The address of record: To and From.
+    pub address: String,
+    /// User part of the Contact.
+    pub contact_user: String,
+    /// For how long, in seconds; 0 takes the binding back.
+    pub expires: u32,
+    /// That of the registration so far; `None` for the first.
+    pub call_id: Option<String>,
+    /// Higher than that of the request before.
+    pub cseq: u32,
+}
+
 /// An answer of ours to a request.
 #[derive(Debug, Clone, Default)]
 pub struct Answer {

@@ -37,7 +37,7 @@ pub use digest::Credentials;
 pub use endpoint::{Counts, Endpoint, EndpointConfig, Limits};
 pub use event::{
     Answer, Body, ClientId, ConnectionId, DropReason, Event, Extra, Flow, Input, Invite, ListenerId, Local, Output,
-    Party, Reason, ServerId, Transmit, Transport,
+    Party, Reason, Register, ServerId, Transmit, Transport,
 };
 pub use framer::{Framed, Framer};
 pub use header::HeaderName;

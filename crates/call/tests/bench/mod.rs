@@ -138,7 +138,7 @@ pub fn usual_trunks() -> Vec<Trunk> {
     vec![trunk("carrier", &[CARRIER]), trunk("pbx", &[PBX]), trunk("backup", &[BACKUP])]
 }
 
-fn addressing() -> Addressing {
+pub fn addressing() -> Addressing {
     let listener = |id, transport, port| ListenerSpec {
         id: ListenerId(id),
         name: format!("l{id}"),

@@ -20,7 +20,7 @@ use crate::transaction::{Slot, Step, key};
 use crate::write::Writer;
 
 /// Max-Forwards of requests that no call brings along (RFC 3261 §8.1.1.6).
-const MAX_FORWARDS: u8 = 70;
+pub(super) const MAX_FORWARDS: u8 = 70;
 /// CSeq is below 2³¹ (RFC 3261 §8.1.1.5).
 pub(super) const LAST_CSEQ: u32 = (1 << 31) - 1;
 

@@ -1,0 +1,44 @@
+//! Registrations of the real edge, seen from the other side.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+mod support;
+
+use nix::sys::signal::Signal;
+use support::sip::{Party, field};
+use support::{Process, config, until};
+
+#[test]
+fn the_edge_registers_takes_a_call_and_takes_the_registration_back() {
+    let (registrar, pbx) = (Party::new("127.0.0.4"), Party::new("127.0.0.5"));
+    let edge = Process::start(&config(&format!(
+        "[trunk.carrier]\nregister = {{ registrar = \"sip:{}\", user = \"acme\", expires = \"2m\" }}\n\
+         [trunk.pbx]\npeers = [\"sip:{}\"]\n[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n",
+        registrar.address, pbx.address
+    )));
+    let (request, from) = registrar.receive("REGISTER");
+    let contact = field(&request, "Contact");
+    assert_eq!(contact, format!("<sip:acme@{from}>"), "{request}");
+    assert_eq!((field(&request, "Expires"), from), ("120", edge.address("udp")));
+    let ok = registrar.answer(&request, "200 OK", false).replace("Contact: ", "X: ");
+    registrar.send(from, &ok.replace("\r\n\r\n", &format!("\r\nContact: {contact};expires=120\r\n\r\n")));
+    let status = until("it is registered", || {
+        let trunk = edge.json("/v1/status")["trunks"][0].clone();
+        (trunk["registration"]["state"] == "registered").then_some(trunk)
+    });
+    assert!(status["registration"]["expires_at"].as_str().unwrap().ends_with('Z'), "{status}");
+    assert!(edge.metric("trunkgate_trunk_registration_expiry_timestamp_seconds{trunk=\"carrier\"}") > 1e9);
+    // A call from where we are registered needs no peer of that address in the file.
+    registrar.send(from, &registrar.request("INVITE", "+14155550123", from, "r1", 1, ""));
+    pbx.receive("INVITE sip:+14155550123@");
+    registrar
+        .send(from, &registrar.request("CANCEL", "+14155550123", from, "r1", 1, "").replace("CANCEL1;", "INVITE1;"));
+    registrar.receive("SIP/2.0 487");
+    registrar.send(from, &registrar.request("ACK", "+14155550123", from, "r1", 1, "").replace("ACK1;", "INVITE1;"));
+    edge.signal(Signal::SIGTERM);
+    let (back, _) = registrar.receive("REGISTER");
+    assert_eq!(field(&back, "Expires"), "0", "{back}");
+    registrar.send(from, &registrar.answer(&back, "200 OK", false));
+    let (status, _, log) = edge.end();
+    assert!(status.success(), "{log}");
+}
