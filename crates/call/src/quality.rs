@@ -157,9 +157,9 @@ impl Call {
             return;
         }
         let slot = self.legs[leg].ends.iter().find(|slot| slot.end == end);
-        let Some(text) = slot.and_then(|slot| Some(story(slot.remote.as_ref()?, &slot.counters, stranger))) else {
-            return;
-        };
+        let told = slot.map(|slot| SocketAddr::new(self.legs[leg].media_ip, slot.bind.port()));
+        let story = |slot: &StreamEnd| Some(story(slot.remote.as_ref()?, &slot.counters, stranger, told?));
+        let Some(text) = slot.and_then(story) else { return };
         let first = self.legs[leg].unheard.is_none();
         let line = format!("no RTP for 5 s: {text}");
         edge.trace(now, self.key, TraceItem::Media { leg, text: line });
@@ -191,8 +191,8 @@ fn heard(end: &StreamEnd) -> bool {
     end.counters.rx_packets.get() > 0
 }
 
-/// What was announced, expected and seen.
-fn story(remote: &RemoteSpec, counters: &EndCounters, stranger: Option<SocketAddr>) -> String {
+/// What was announced, expected and seen, and where it was told to send.
+fn story(remote: &RemoteSpec, counters: &EndCounters, stranger: Option<SocketAddr>, told: SocketAddr) -> String {
     let announced = remote.rtp.map_or_else(|| "nothing".to_owned(), |rtp| rtp.to_string());
     let addresses = remote.expected.iter().map(ToString::to_string);
     let networks = remote.expected_networks.iter().map(ToString::to_string);
@@ -202,5 +202,5 @@ fn story(remote: &RemoteSpec, counters: &EndCounters, stranger: Option<SocketAdd
         Some(stranger) => format!("{strangers} packets came from elsewhere, the last from {stranger}"),
         None => "nothing came".to_owned(),
     };
-    format!("announced {announced}, expected from {expected}; {seen}")
+    format!("announced {announced}, expected from {expected}; {seen}; it was told to send to {told}")
 }

@@ -50,8 +50,12 @@ fn a_silent_side_is_told_with_what_was_announced_expected_and_seen() {
     ends[0].1.rx_packets.set(250);
     ends[1].1.dropped[DropReason::UnexpectedSource as usize].set(251);
     unheard(&mut bench, ends[1].0, Some("203.0.113.66:4000"));
-    let story = "announced 10.0.0.20:30000, expected from 10.0.0.20; 251 packets came from elsewhere, the last from \
-                 203.0.113.66:4000";
+    let ours = callee.invite.body().lines().find_map(|line| line.strip_prefix("c=IN IP4 ")).unwrap();
+    let told = format!("{ours}:{}", callee.invite.port());
+    let story = &format!(
+        "announced 10.0.0.20:30000, expected from 10.0.0.20; 251 packets came from elsewhere, the last from \
+         203.0.113.66:4000; it was told to send to {told}"
+    );
     assert!(traced(&bench).contains(&format!("no RTP for 5 s: {story}")), "{}", traced(&bench));
     assert!(bench.logs.iter().any(|line| line.contains("no media from pbx") && line.contains(story)));
     assert!(verdict(&bench).ends_with(&format!(" No media from pbx: {story}.")), "{}", verdict(&bench));
