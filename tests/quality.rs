@@ -88,20 +88,7 @@ fn a_silent_callee_is_told_and_what_the_caller_sounds_like_is_shown_and_recorded
     assert!((1.0..5000.0).contains(&far["rtt_ms"].as_f64().unwrap()), "{far}");
     assert_eq!((&far["far"]["lost"], &far["far"]["jitter_ms"]), (&15.into(), &10.0.into()), "{far}");
 
-    let (announced, from) = (callee.rtp_address(), stranger.local_addr().unwrap());
-    let verdict = edge.json(&format!("/v1/calls/{sid}/trace"))["verdict"].as_str().unwrap().to_owned();
-    assert!(
-        verdict.contains(&format!("No media from pbx: announced {announced}, expected from 127.0.0.1;")),
-        "{verdict}"
-    );
-    assert!(
-        verdict.contains(&format!(
-            " packets came from elsewhere, the last from {from}; it was told to send to {}.",
-            call.far
-        )),
-        "{verdict}"
-    );
-    until("the log says so", || edge.log().contains("no media from pbx 5 s after it should have come").then_some(()));
+    story(&edge, &sid, &callee, &stranger, &call);
 
     // The caller had nothing to hear: it was kept in reach.
     let mut packet = [0; 200];
@@ -122,6 +109,24 @@ fn a_silent_callee_is_told_and_what_the_caller_sounds_like_is_shown_and_recorded
     assert_eq!(one_way(&edge), silent, "counted once");
     assert!(edge.metric("trunkgate_rtp_lost_total") >= 35.0);
     assert!(edge.metric("trunkgate_rtp_keepalives_total") >= 1.0);
+}
+
+/// What is said of the callee that was not heard.
+fn story(edge: &Process, sid: &str, callee: &Phone, stranger: &UdpSocket, call: &Call) {
+    let (announced, from) = (callee.rtp_address(), stranger.local_addr().unwrap());
+    let verdict = edge.json(&format!("/v1/calls/{sid}/trace"))["verdict"].as_str().unwrap().to_owned();
+    assert!(
+        verdict.contains(&format!("No media from pbx: announced {announced}, expected from 127.0.0.1;")),
+        "{verdict}"
+    );
+    assert!(
+        verdict.contains(&format!(
+            " packets came from elsewhere, the last from {from}; it was told to send to {}.",
+            call.far
+        )),
+        "{verdict}"
+    );
+    until("the log says so", || edge.log().contains("no media from pbx 5 s after it should have come").then_some(()));
 }
 
 /// What the same call was like over time: all packets are in one interval or another, as JSON and as a table.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
-use trunkgate_call::Identity;
+use trunkgate_call::{Cause, Identity};
 use trunkgate_sip::Flow;
 use trunkgate_sip::framer::{Framed, Framer};
 
@@ -106,20 +106,20 @@ impl Wire {
     /// Says that TLS never came up.
     pub(super) async fn refused(self, failed: Failed) {
         self.counters.handshakes_failed.add(1);
-        self.gone(Some(failed.what)).await;
+        self.gone(Some(Cause::Tls(failed.what))).await;
     }
 
     /// Says that the connection never came up, or broke. Under TLS 1.3 a far end that refuses our certificate says so
     /// only after the handshake.
     pub(super) async fn lost(self, error: io::Error) {
-        let tls = is_tls(&error).then(|| words(&error));
+        let cause = if is_tls(&error) { Cause::Tls(words(&error)) } else { Cause::Stream(plain_words(&error)) };
         tracing::debug!("{} {}: {error}", self.flow.transport.via_token(), self.flow.remote);
-        self.gone(tls).await;
+        self.gone(Some(cause)).await;
     }
 
-    async fn gone(self, tls: Option<String>) {
+    async fn gone(self, cause: Option<Cause>) {
         let Wire { flow, made_for, news, .. } = self;
-        let _ = news.send(Arrival::Closed { flow, made_for, tls }).await;
+        let _ = news.send(Arrival::Closed { flow, made_for, cause }).await;
     }
 
     async fn read(&self, mut reader: impl AsyncRead + Unpin) -> Ended {
@@ -198,6 +198,15 @@ async fn write(mut writer: impl AsyncWrite + Unpin, mut outgoing: mpsc::Receiver
         }
     }
     pending().await
+}
+
+/// The system's words without its number.
+fn plain_words(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return "the far end closed the connection".to_owned();
+    }
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use trunkgate_call::Identity;
+use trunkgate_call::{Cause, Identity};
 use trunkgate_media::counters::Counter;
 use trunkgate_route::Table;
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transmit, Transport};
@@ -68,8 +68,8 @@ pub(crate) enum Arrival {
         flow: Flow,
         /// The trunk that it was made for under TLS; empty: a host of no trunk.
         made_for: Option<Arc<str>>,
-        /// What TLS failed at.
-        tls: Option<String>,
+        /// What it failed at, where it did not just end.
+        cause: Option<Cause>,
     },
 }
 

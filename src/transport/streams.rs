@@ -269,6 +269,8 @@ mod tests {
     use tokio::sync::watch;
     use trunkgate_route::{Definition, Numbers, Table};
 
+    use trunkgate_call::Cause;
+
     use super::*;
 
     fn streams() -> (Streams, mpsc::Receiver<Arrival>) {
@@ -331,8 +333,8 @@ mod tests {
         let secure = Flow { transport: Transport::Tls, ..flow(peer.local_addr().unwrap()) };
         assert!(streams.send(secure, &trunk("a"), Bytes::from_static(b"x")));
         let news = timeout(Duration::from_secs(20), arrivals.recv()).await.unwrap();
-        let Some(Arrival::Closed { made_for, tls, .. }) = news else { panic!("{news:?}") };
-        assert_eq!((made_for.as_deref(), tls.is_some()), (Some("a"), true));
+        let Some(Arrival::Closed { made_for, cause, .. }) = news else { panic!("{news:?}") };
+        assert_eq!((made_for.as_deref(), matches!(cause, Some(Cause::Tls(_)))), (Some("a"), true));
     }
 
     #[tokio::test]
@@ -347,7 +349,8 @@ mod tests {
         let refused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         assert!(streams.send(flow(refused), &trunk("a"), Bytes::from_static(b"x")));
         // The other thread stands still: what is plain goes on, and what is not has not begun.
-        let Some(Arrival::Closed { flow, .. }) = arrivals.recv().await else { panic!() };
+        let Some(Arrival::Closed { flow, cause, .. }) = arrivals.recv().await else { panic!() };
+        assert_eq!(cause, Some(Cause::Stream("connection refused".into())));
         assert_eq!((flow.remote, streams.workshop.counters.unknown_source.get()), (refused, 0));
         let secure_news = std::thread::spawn(move || others.block_on(arrivals.recv())).join().unwrap();
         assert!(matches!(secure_news, Some(Arrival::Closed { made_for: Some(_), .. })), "{secure_news:?}");

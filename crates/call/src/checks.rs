@@ -9,6 +9,7 @@ use trunkgate_sip::{ClientId, Flow, HeaderName, Message};
 
 use crate::edge::Edge;
 use crate::health::{Due, Health, Spot};
+use crate::io::Cause;
 use crate::trunks::state_word;
 use crate::view::{AddressView, PeerView, TrunkView};
 
@@ -86,9 +87,10 @@ impl Edge {
     /// An OPTIONS of ours that could not be sent, or has had its time; `false`: it is none.
     pub(crate) fn peer_unanswered(&mut self, now: Instant, client: ClientId, sent: bool) -> bool {
         let Some((spot, _)) = self.health.ended(now, client) else { return false };
-        let problem = match &self.tls_failure {
+        let problem = match &self.cause {
             _ if sent => "no answer to OPTIONS".to_owned(),
-            Some(what) => format!("TLS failed: {what}"),
+            Some(Cause::Tls(what)) => format!("TLS failed: {what}"),
+            Some(Cause::Stream(what)) => format!("OPTIONS could not be sent: {what}"),
             None => "OPTIONS could not be sent".to_owned(),
         };
         self.peer_missed(&spot, problem);

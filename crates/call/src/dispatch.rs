@@ -10,7 +10,7 @@ use crate::answer::{FinalAnswer, extra};
 use crate::call::{Call, CallEvent, CallKey, State, refuse_request};
 use crate::gateway::Gateway;
 use crate::index::{Place, Purpose};
-use crate::io::Output;
+use crate::io::{Cause, Output};
 use crate::limits::RETRY_AFTER_SECONDS;
 use crate::reason::{ReasonSlug, q850_of};
 use crate::setup::Incoming;
@@ -278,9 +278,10 @@ impl Gateway {
             return;
         }
         let Some(entry) = self.edge.index.clients.get(&id).copied() else { return };
-        let text = match &self.edge.tls_failure {
+        let text = match &self.edge.cause {
             _ if sent => "no final answer in time".to_owned(),
-            Some(what) => format!("TLS failed: {what}"),
+            Some(Cause::Tls(what)) => format!("TLS failed: {what}"),
+            Some(Cause::Stream(what)) => format!("could not be sent: {what}"),
             None => "could not be sent".to_owned(),
         };
         self.edge.decide(now, entry.at.key, text);

@@ -23,7 +23,7 @@ use crate::deadlines::Deadlines;
 use crate::gateway::GatewayConfig;
 use crate::health::Healths;
 use crate::index::{ClientEntry, Index, Place, Purpose};
-use crate::io::{LogLine, Output, QueryId};
+use crate::io::{Cause, LogLine, Output, QueryId};
 use crate::metrics::Metrics;
 use crate::numbers::mask;
 use crate::ports::PortPool;
@@ -64,8 +64,8 @@ pub(crate) struct Edge {
     pub(crate) outputs: VecDeque<Output>,
     /// Requests of ours that are final: forgotten at the end of the turn, when the last message about them is traced.
     pub(crate) finished: Vec<ClientId>,
-    /// What TLS failed at on the connection that is being given up.
-    pub(crate) tls_failure: Option<String>,
+    /// What the connection that is being given up failed at.
+    pub(crate) cause: Option<Cause>,
     parties: Parties,
     pub(crate) rng: ChaCha12Rng,
     next_query: u64,
@@ -110,7 +110,7 @@ impl Edge {
             pending: VecDeque::new(),
             outputs: VecDeque::new(),
             finished: Vec::new(),
-            tls_failure: None,
+            cause: None,
             parties: Parties::new(),
             rng,
             next_query: 0,

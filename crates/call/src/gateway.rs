@@ -12,7 +12,7 @@ use trunkgate_sip::{Defect, Flow, Message, Party};
 use crate::addressing::Addressing;
 use crate::call::{Call, CallEvent, CallKey, State};
 use crate::edge::Edge;
-use crate::io::{Control, Input, Output};
+use crate::io::{Cause, Control, Input, Output};
 use crate::limits::TRACE_TEXT_CHARS;
 use crate::metrics::Metrics;
 use crate::numbers::plain;
@@ -88,13 +88,17 @@ impl Gateway {
             Input::Identified { connection, identity } => {
                 self.edge.index.identities.insert(connection, identity);
             }
-            Input::Disconnected { flow, made_for, tls } => {
+            Input::Disconnected { flow, made_for, cause } => {
                 self.edge.registrar_lost(now, Flow { remote: canonical(flow.remote), ..flow });
                 let party = made_for.map(|trunk| self.edge.party(&trunk));
                 if let Some(connection) = flow.connection {
                     self.edge.index.identities.remove(&connection);
                 }
-                self.edge.tls_failure = tls.map(|what| plain(&what, TRACE_TEXT_CHARS));
+                let short = |what: String| plain(&what, TRACE_TEXT_CHARS);
+                self.edge.cause = cause.map(|cause| match cause {
+                    Cause::Tls(what) => Cause::Tls(short(what)),
+                    Cause::Stream(what) => Cause::Stream(short(what)),
+                });
                 self.edge.transport_failed(now, Flow { remote: canonical(flow.remote), ..flow }, party);
             }
             Input::Media { id, event } => self.media_event(now, id, event),
@@ -119,7 +123,7 @@ impl Gateway {
             Input::Control(control) => self.control(now, control),
         }
         self.settle(now);
-        self.edge.tls_failure = None;
+        self.edge.cause = None;
     }
     /// Fires what is due; drain afterwards.
     pub fn handle_timeout(&mut self, now: Instant) {

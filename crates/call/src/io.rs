@@ -34,6 +34,15 @@ pub enum Control {
     },
 }
 
+/// What a stream failed at, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// TLS.
+    Tls(String),
+    /// What it runs over: the system's words.
+    Stream(String),
+}
+
 /// A change from outside.
 #[derive(Debug)]
 pub enum Input {
@@ -71,8 +80,8 @@ pub enum Input {
         flow: Flow,
         /// The trunk that it was made for under TLS; empty: a host of no trunk. Nobody else's requests wait there.
         made_for: Option<Arc<str>>,
-        /// What TLS failed at.
-        tls: Option<String>,
+        /// What it failed at, where it did not just end.
+        cause: Option<Cause>,
     },
     /// A worker's news.
     Media {

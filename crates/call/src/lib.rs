@@ -50,7 +50,7 @@ mod wish;
 
 pub use addressing::{Addressing, Interfaces, ListenerSpec};
 pub use gateway::{Gateway, GatewayConfig};
-pub use io::{Control, Identity, Input, Output, QueryId};
+pub use io::{Cause, Control, Identity, Input, Output, QueryId};
 pub use reason::ReasonSlug;
 pub use report::CallRecord;
 pub use view::{CallView, LegView};

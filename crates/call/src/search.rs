@@ -15,7 +15,7 @@ use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::health::Unfit;
 use crate::index::Named;
-use crate::io::QueryId;
+use crate::io::{Cause, QueryId};
 use crate::leg::{Leg, LegState, StreamEnd, policy};
 use crate::limits::{ATTEMPTS_PER_CALL, BIND_TRIES};
 use crate::reason::ReasonSlug;
@@ -359,14 +359,19 @@ impl Call {
         }
         self.legs[leg].state = LegState::Ended;
         self.silent(edge, leg);
-        let reason = match &edge.tls_failure {
+        let reason = match &edge.cause {
             _ if sent => ReasonSlug::NoResponse,
-            Some(what) => {
+            Some(Cause::Tls(what)) => {
                 let (sid, peer) = (self.sid().to_owned(), self.legs[leg].peer.clone());
                 let text = format!("TLS with {} failed: {what}", edge.shown_name(&peer));
                 edge.trunks.problem(self.legs[leg].trunk_name(), text.clone());
                 edge.warn(&sid, text, Some(ReasonSlug::TlsFailed));
                 ReasonSlug::TlsFailed
+            }
+            Some(Cause::Stream(what)) => {
+                let text = format!("{}: {what}", edge.shown_name(&self.legs[leg].peer));
+                edge.trunks.problem(self.legs[leg].trunk_name(), text);
+                ReasonSlug::Unreachable
             }
             None => ReasonSlug::Unreachable,
         };
