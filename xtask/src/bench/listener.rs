@@ -10,6 +10,9 @@ use tokio_tungstenite::tungstenite;
 
 use super::process::stay_on_generator_core;
 
+/// Between two looks of an agent at its sockets.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// An agent for many calls, in one thread that ends with the process.
 #[derive(Debug)]
 pub(crate) struct Listener {
@@ -35,7 +38,9 @@ fn listen(socket: &TcpListener) -> anyhow::Result<()> {
     let mut events = vec![EpollEvent::empty(); 256];
     let mut buffer = vec![0; 65_536];
     loop {
-        let ready = epoll.wait(&mut events, EpollTimeout::NONE)?;
+        // An agent is another machine: waking it is no cost of the device. So it looks now and then, and never waits.
+        std::thread::sleep(PAUSE);
+        let ready = epoll.wait(&mut events, EpollTimeout::ZERO)?;
         for event in events.iter().take(ready) {
             if event.data() == u64::MAX {
                 let (stream, _) = socket.accept()?;
