@@ -226,7 +226,7 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
         ("dtmf = 'info'", 8),
         ("hold = 'local'", 8),
         ("codecs = ['opus']", 11),
-        ("deny = []", 1),
+        ("refer = 'local'", 1),
     ] {
         check_behind(&format!("[trunk.x]\n{line}\npeers = ['sip:192.0.2.9']\n"), &[("TG0190", 8, column)]);
     }

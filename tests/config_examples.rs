@@ -79,6 +79,8 @@ fn the_whole_file_shows_the_defaults() {
     assert_eq!(shown.max_calls, default.max_calls);
     assert_eq!(shown.calls_per_second, default.calls_per_second);
     assert_eq!(shown.send_numbers, default.send_numbers);
+    assert_eq!((shown.pace, shown.identity), (default.pace, default.identity));
+    assert_eq!(shown.peer_calls_per_second, default.peer_calls_per_second);
 }
 
 #[test]

@@ -166,6 +166,20 @@ error[TG0121]: no listener is for tls, which sip:acme.pstn.twilio.com;transport=
 }
 
 #[test]
+fn what_the_far_end_does_not_bear_is_warned_of() {
+    let lines = |interval: &str| {
+        let domain = "domain = 'a.pstn.twilio.com'";
+        format!("preset = 'twilio'\nsecure = false\n{domain}\noptions_interval = '{interval}'")
+    };
+    for interval in ["0s", "15s", "1m"] {
+        assert_eq!(wrong(&lines(interval)), [], "{interval}");
+    }
+    let found = wrong(&lines("5s"));
+    assert_eq!((found[0].0.as_str(), found[0].1), ("TG0105", 5));
+    assert!(found[0].2.contains("may be banned"), "{found:?}");
+}
+
+#[test]
 fn what_cannot_be_used_is_said() {
     for (lines, code, line, part) in [
         ("preset = 'twillio'\npeers = ['sip:h']", "TG0105", 2, "no preset is named twillio"),

@@ -116,6 +116,10 @@ codes! {
          the edge makes for itself. Calls to that trunk go out; whoever looks at our certificate will not connect to us, so\n\
          that its calls, and what it sends in calls by connections of its own, do not come in. Write the listeners down,\n\
          one of them with transport = \"tls\", certificate and private_key.";
+    OWN_HEADER = "TG0136", "a header that is not for rules",
+        "Via, From, To, Contact, Route, Content-Length and the like the edge writes itself for each leg, from what it knows:\n\
+         `headers` can neither add them nor let them pass. P-Asserted-Identity, Privacy and Identity are passed, or not, by\n\
+         `identity` of the trunks on both sides.";
     NOT_IN_THIS_VERSION = "TG0190", "not in this version",
         "The key, value or flag belongs to a feature that this version does not have. It is refused rather than\n\
          accepted without effect. Remove it, or wait for the version that has it.";

@@ -102,6 +102,7 @@ pub(super) const TRUNK: &[Key] = &[
     ("failover_on", Built),
     ("max_calls", Built),
     ("calls_per_second", Built),
+    ("peer_calls_per_second", Built),
     ("send_numbers", Built),
     ("srtp", Built),
     ("dtmf", OnlyText("rfc4733")),
@@ -117,13 +118,13 @@ pub(super) const TRUNK: &[Key] = &[
     ("register", Built),
     ("ptime", Later("packet-time conversion")),
     ("session_expires", Later("session timers")),
-    ("pace", Later("waiting for a trunk's limit")),
-    ("headers", Later("header rules")),
-    ("identity", Later("the choice of identity headers")),
+    ("pace", Built),
+    ("headers", Built),
+    ("identity", Built),
     ("refer", Later("call transfer")),
     ("udp_mtu", Later("the change to TCP for long requests")),
     ("oversize", Later("the change to TCP for long requests")),
-    ("deny", Later("denied prefixes")),
+    ("deny", Built),
 ];
 
 /// A trunk's `tls`.
@@ -135,6 +136,12 @@ pub(super) const CREDENTIALS: &[Key] = &[("username", Built), ("password", Built
 
 /// A trunk's `register`.
 pub(super) const REGISTER: &[Key] = &[("registrar", Built), ("user", Built), ("expires", Built)];
+
+/// A trunk's `calls_per_second`, each direction by itself.
+pub(super) const RATES: &[Key] = &[("in", Built), ("out", Built)];
+
+/// A trunk's `headers`.
+pub(super) const HEADERS: &[Key] = &[("add", Built), ("pass", Built), ("remove", Built)];
 
 /// A peer written as a table.
 pub(super) const PEER: &[Key] = &[("uri", Built), ("priority", Built), ("weight", Built)];

@@ -11,6 +11,7 @@ mod credentials;
 mod diagnostic;
 mod draft;
 mod elsewhere;
+mod headers;
 mod keys;
 mod load;
 pub mod preset;

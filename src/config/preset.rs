@@ -41,6 +41,8 @@ pub struct PresetValue {
     pub text: &'static str,
     /// Holds only where the trunk is secure (`true`) or is not (`false`); `None`: always.
     pub secure: Option<bool>,
+    /// The shortest duration that the far end bears; may be empty.
+    pub least: String,
     /// Why, in words; may be empty.
     pub note: String,
     /// Where it comes from.
@@ -98,6 +100,12 @@ pub fn find(name: &str) -> Option<Preset> {
     FILES.iter().find(|(known, _)| *known == name).and_then(|(name, text)| read(name, text))
 }
 
+/// Headers that only trunks with another preset than `own` may bring.
+pub(super) fn foreign_headers(own: Option<&str>) -> Vec<String> {
+    let others = all().into_iter().filter(|preset| Some(preset.name) != own);
+    others.flat_map(|preset| preset.own_headers).map(|header| header.name).collect()
+}
+
 /// Our own files are sound, and a test reads each.
 fn read(name: &'static str, text: &'static str) -> Option<Preset> {
     let document = DeTable::parse(text).ok()?;
@@ -113,6 +121,7 @@ fn read(name: &'static str, text: &'static str) -> Option<Preset> {
                 "plain" => Some(false),
                 _ => None,
             },
+            least: text_of(table, "least"),
             note: text_of(table, "note"),
             source: text_of(table, "source"),
         })
@@ -174,6 +183,7 @@ pub(super) fn complete<'a>(title: &str, own: &Section<'a>, findings: &mut Findin
     let secure = own.read("secure", findings, values::boolean).unwrap_or(true);
     let applies = |value: &&PresetValue| value.secure.is_none_or(|when| when == secure);
     for value in preset.values.iter().filter(applies) {
+        too_short(own, value, &preset, findings);
         if own.get(&value.key).is_none()
             && let Ok(parsed) = DeValue::parse(value.text)
         {
@@ -188,6 +198,17 @@ pub(super) fn complete<'a>(title: &str, own: &Section<'a>, findings: &mut Findin
     let edges = own.get("edges").and_then(|edges| edges.get_ref().as_array());
     places.extend(edges.into_iter().flat_map(|list| list.iter()).map(Spanned::span));
     Completed { table, preset: Some((preset, places)) }
+}
+
+/// Warns of a duration of the trunk's that the far end does not bear.
+fn too_short(own: &Section<'_>, value: &PresetValue, preset: &Preset, findings: &mut Findings) {
+    let Some(least) = values::parse_duration(&value.least) else { return };
+    let Some(written) = own.get(&value.key) else { return };
+    let Some(text) = written.get_ref().as_str() else { return };
+    if values::parse_duration(text).is_some_and(|duration| !duration.is_zero() && duration < least) {
+        let message = format!("`{}` is too short for the preset {}: {}", value.key, preset.name, value.note);
+        findings.warning(code::BAD_VALUE, Some(written.span()), message, format!("\"{}\" or more", value.least));
+    }
 }
 
 fn named(written: &Value<'_>, findings: &mut Findings) -> Option<Preset> {

@@ -126,7 +126,7 @@ fn conditions<'a, T>(
     read
 }
 
-fn pattern(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Pattern> {
+pub(super) fn pattern(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Pattern> {
     let text = values::string(key, value, findings)?;
     match Pattern::parse(&text) {
         Ok(pattern) => Some(pattern),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use toml::Spanned;
-use trunkgate_route::{Destination, Peer, SendNumbers, Srtp, Transport, Trunk};
+use trunkgate_route::{Destination, Identities, Peer, SendNumbers, Srtp, Transport, Trunk};
 use trunkgate_sip::{Scheme, Uri};
 
 use super::code;
@@ -15,7 +15,7 @@ use super::draft::{PlacedTrunk, Span};
 use super::keys;
 use super::schema::not_yet;
 use super::section::{Section, Value};
-use super::{credentials, preset, register, tls, values};
+use super::{credentials, headers, preset, register, routes, tls, values};
 
 /// Codecs that this version lets through on purpose.
 const CODECS: [&str; 2] = ["PCMU", "PCMA"];
@@ -34,6 +34,9 @@ const FORMS: [(&str, SendNumbers); 4] = [
     ("national", SendNumbers::National),
     ("as-is", SendNumbers::AsIs),
 ];
+
+/// What `identity` may say.
+const IDENTITIES: [(&str, Identities); 2] = [("pass", Identities::Pass), ("strip", Identities::Strip)];
 
 /// All trunks in the order of the file.
 pub(super) fn read<'a>(value: &'a Value<'a>, folder: &Path, findings: &mut Findings) -> Vec<PlacedTrunk> {
@@ -106,8 +109,7 @@ fn read_one<'a>(
         trunk.peers.push(Peer::to(register.uri.clone(), register.registrar.clone()));
         placed_peers.extend(section.get("register").map(Spanned::span));
     }
-    trunk.send_numbers = word(&section, "send_numbers", &FORMS, findings);
-    trunk.srtp = word(&section, "srtp", &SRTP, findings);
+    read_policy(&section, &mut trunk, completed.preset.as_ref().map(|(preset, _)| preset.name), findings);
     Some(PlacedTrunk {
         trunk,
         name: name_span,
@@ -122,6 +124,19 @@ fn read_one<'a>(
     })
 }
 
+/// What of a call goes on to it and from it.
+fn read_policy(section: &Section<'_>, trunk: &mut Trunk, preset: Option<&str>, findings: &mut Findings) {
+    trunk.send_numbers = word(section, "send_numbers", &FORMS, findings);
+    trunk.srtp = word(section, "srtp", &SRTP, findings);
+    trunk.identity = word(section, "identity", &IDENTITIES, findings);
+    trunk.headers = section.get("headers").and_then(|value| headers::read(value, findings)).unwrap_or_default();
+    trunk.headers.foreign = preset::foreign_headers(preset);
+    if let Some(value) = section.get("deny") {
+        let patterns = values::one_or_list("deny", value, findings, routes::pattern).unwrap_or_default();
+        trunk.deny = patterns.into_iter().map(|(pattern, _)| pattern).collect();
+    }
+}
+
 /// Times, limits and the answers that lead on.
 fn read_limits(section: &Section<'_>, trunk: &mut Trunk, findings: &mut Findings) {
     trunk.options_interval = OPTIONS_INTERVAL;
@@ -129,6 +144,7 @@ fn read_limits(section: &Section<'_>, trunk: &mut Trunk, findings: &mut Findings
         ("ring_timeout", &mut trunk.ring_timeout),
         ("no_response_timeout", &mut trunk.no_response_timeout),
         ("options_interval", &mut trunk.options_interval),
+        ("pace", &mut trunk.pace),
     ] {
         *target = section.read(key, findings, values::duration).unwrap_or(*target);
     }
@@ -137,11 +153,20 @@ fn read_limits(section: &Section<'_>, trunk: &mut Trunk, findings: &mut Findings
     }) {
         trunk.failover_on = codes.into_iter().filter_map(|(code, _)| u16::try_from(code).ok()).collect();
     }
-    for (key, target) in [("max_calls", &mut trunk.max_calls), ("calls_per_second", &mut trunk.calls_per_second)] {
-        let read =
-            |key: &str, value: &Value<'_>, findings: &mut Findings| values::integer(key, value, findings, 0..=u32::MAX);
-        *target = section.read(key, findings, read).unwrap_or(*target);
+    let number =
+        |key: &str, value: &Value<'_>, findings: &mut Findings| values::integer(key, value, findings, 0..=u32::MAX);
+    let limits = [("max_calls", &mut trunk.max_calls), ("peer_calls_per_second", &mut trunk.peer_calls_per_second)];
+    for (key, target) in limits {
+        *target = section.read(key, findings, number).unwrap_or(*target);
     }
+    let Some(value) = section.get("calls_per_second") else { return };
+    if !value.get_ref().is_table() {
+        trunk.calls_per_second = number("calls_per_second", value, findings).unwrap_or(0);
+        return;
+    }
+    let Some(each) = Section::open("`calls_per_second`", value, keys::RATES, findings) else { return };
+    trunk.calls_per_second_in = each.read("in", findings, number).unwrap_or(0);
+    trunk.calls_per_second_out = each.read("out", findings, number).unwrap_or(0);
 }
 
 /// One of some words; the default where none is written.

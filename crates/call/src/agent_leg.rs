@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use trunkgate_media::agent::{Loss, Settings, TrackSet};
 use trunkgate_media::{AgentSpec, AgentWish, Command, EndCounters, EndId, RawSpec, SocketSpec, TapSpec};
 use trunkgate_route::{Agent, Facts, OnClose};
+use trunkgate_sip::Answer;
 
 use crate::answer::Failure;
 use crate::attempt::Progress;
@@ -14,7 +15,10 @@ use crate::controller::StepResult;
 use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::leg::{Leg, LegState};
-use crate::limits::{AGENT_TEXT_CHARS, AGENT_WISHES_NOTED, ATTEMPTS_PER_CALL};
+use crate::limits::{
+    AGENT_TEXT_CHARS, AGENT_WISHES_NOTED, ATTEMPTS_PER_CALL, PARAMETER_HEADER_CHARS, PARAMETER_HEADERS,
+};
+use crate::numbers::plain;
 use crate::reason::ReasonSlug;
 use crate::trace::TraceItem;
 use crate::wish;
@@ -56,7 +60,7 @@ impl Call {
         self.arm(now, edge, Timer::Ring, wait);
         if self.state == State::Searching && self.legs[CALLER].state == LegState::Trying {
             self.legs[CALLER].state = LegState::Ringing;
-            self.ring_caller(now, edge, 180, None);
+            self.ring_caller(now, edge, Answer { code: 180, ..Answer::default() });
         }
         self.ring_back(now, edge);
         Ok(())
@@ -107,25 +111,47 @@ impl Call {
 
     fn settings(&self, edge: &mut Edge, agent: &Agent, listens: bool) -> Settings {
         let caller = self.caller.shown();
+        let shown = |(name, value): &(String, String)| (name.clone(), plain(value.trim(), PARAMETER_HEADER_CHARS));
+        let headers: Vec<_> = self.headers.iter().map(shown).collect();
         let facts = Facts {
             caller: &caller,
             called: &self.called.text,
             route: &self.route,
             trunk: self.legs[CALLER].trunk_name(),
-            headers: &self.headers,
+            headers: &headers,
         };
+        let mut parameters: Vec<_> =
+            agent.parameters.iter().map(|(name, value)| (name.clone(), value.fill(&facts))).collect();
+        self.add_headers(&headers, &mut parameters);
         Settings {
             account_sid: edge.config.account_sid.clone(),
             call_sid: self.sid().to_owned(),
             stream_sid: edge.stream_sid(),
             tracks: if listens { TrackSet::Both } else { TrackSet::Inbound },
             talks: !listens,
-            parameters: agent.parameters.iter().map(|(name, value)| (name.clone(), value.fill(&facts))).collect(),
+            parameters,
             extras: agent.extras,
             connect_timeout: agent.connect_timeout,
             first_audio_timeout: Duration::ZERO,
             ping: agent.ping,
             ..Settings::default()
+        }
+    }
+
+    /// `X-…` and User-to-User of the caller's INVITE, where its trunk lets them pass, by the names that Twilio gives them.
+    fn add_headers(&self, headers: &[(String, String)], parameters: &mut Vec<(String, String)>) {
+        let Some(trunk) = &self.legs[CALLER].trunk else { return };
+        let is_told = |name: &str| {
+            let own = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"));
+            (own || name.eq_ignore_ascii_case("User-to-User")) && trunk.headers.lists(name)
+        };
+        let mut left = PARAMETER_HEADERS;
+        for (name, value) in headers.iter().filter(|(name, _)| is_told(name)) {
+            let name = format!("SipHeader_{name}");
+            if left > 0 && !parameters.iter().any(|(known, _)| known.eq_ignore_ascii_case(&name)) {
+                parameters.push((name, value.clone()));
+                left -= 1;
+            }
         }
     }
 
@@ -158,7 +184,7 @@ impl Call {
         match self.first_description(now, edge) {
             Ok(ours) => {
                 self.converse(now, edge, leg);
-                self.answer_caller(now, edge, leg, ours);
+                self.answer_caller(now, edge, leg, ours, Vec::new());
             }
             Err(failure) => {
                 self.state = State::Searching;

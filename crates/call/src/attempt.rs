@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use trunkgate_media::canonical;
 use trunkgate_route::{Agent, Destination, Peer, Server, Target, TargetSpec, Transport, Trunk};
@@ -59,6 +59,13 @@ impl Way {
 pub(crate) enum Progress {
     /// Between two ways.
     Idle,
+    /// Its trunk is at a limit: its turn is waited for.
+    Waiting {
+        /// Until when.
+        until: Instant,
+        /// For which limit.
+        reason: ReasonSlug,
+    },
     /// A host is being looked up.
     Resolving(QueryId),
     /// An INVITE is out on this leg.
@@ -88,6 +95,8 @@ pub(crate) struct Attempt {
     pub(crate) progress: Progress,
     /// The way that is looked up or called.
     pub(crate) current: Option<Way>,
+    /// Whether it counts among its trunk's calls.
+    pub(crate) is_counted: bool,
     /// Port pairs that could not be bound so far.
     pub(crate) bind_failures: u8,
     left: VecDeque<Way>,
@@ -136,6 +145,7 @@ impl Attempt {
             no_response_timeout,
             progress: Progress::Idle,
             current: None,
+            is_counted: false,
             bind_failures: 0,
             left,
             failure: None,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use trunkgate_media::{Command, EndId};
 use trunkgate_sdp::{Agreed, AgreedStream, Description, Far, Refusal, accept, anchored_streams, relay_offer};
-use trunkgate_sip::{Answer, Body, DialogId};
+use trunkgate_sip::{Answer, Body, DialogId, Extra};
 
 use crate::answer::{Failure, FinalAnswer};
 use crate::call::{CALLER, Call, State};
@@ -79,7 +79,14 @@ impl Call {
     }
 
     /// The caller gets its 2xx.
-    pub(crate) fn answer_caller(&mut self, now: Instant, edge: &mut Edge, callee: usize, ours: Description) {
+    pub(crate) fn answer_caller(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        callee: usize,
+        ours: Description,
+        headers: Vec<Extra>,
+    ) {
         self.disarm(edge, Timer::NoResponse);
         self.disarm(edge, Timer::Ring);
         self.attempt = None;
@@ -101,6 +108,7 @@ impl Call {
             code: 200,
             body: Some(Body::sdp(ours.to_string())),
             contact_user: self.contact_user(),
+            headers,
             ..Answer::default()
         };
         let caller = &mut self.legs[CALLER];

@@ -22,6 +22,7 @@
 //! | our BYE is through | withdrawn leg gone | leg gone | leg gone | leg gone | leg gone |
 //! | name looked up | first address tried | – | first address tried | – | – |
 //! | silence, ring time-out | next peer, next target | – | next peer, next target | – | – |
+//! | its turn at a limit of the target's trunk, or waited long enough | first peer, next target | – | first peer, next target | – | – |
 //! | agent's socket open | caller answered, media wired | a listener hears | media wired; a listener hears | – | – |
 //! | agent lost | next target; a listener is left out | rerouting; a listener is left out | next target; a listener is left out | a listener is left out | – |
 //! | agent closed with 1000 | a listener is left out | call ends, or rerouting (`on_close`) | a listener is left out | a listener is left out | – |
@@ -51,6 +52,7 @@ use crate::attempt::Attempt;
 use crate::controller::Controller;
 use crate::deadlines::Timer;
 use crate::edge::Edge;
+use crate::headers::{Brought, CallerIdentity};
 use crate::index::Place;
 use crate::io::QueryId;
 use crate::leg::{Leg, LegState};
@@ -95,7 +97,7 @@ pub(crate) enum CallEvent {
     /// Our 2xx was not acknowledged in time.
     AckMissing,
     /// The far end ended its dialog; it has been answered.
-    Bye { leg: usize },
+    Bye { leg: usize, headers: Brought },
     /// The far end wants to change its session.
     Reinvite { leg: usize, server: ServerId, sdp: Option<Bytes> },
     /// 100 to our INVITE.
@@ -103,9 +105,9 @@ pub(crate) enum CallEvent {
     /// It asks for credentials, and the INVITE has gone out again with them.
     Challenged { leg: usize },
     /// 101 to 199 to our INVITE.
-    Provisional { leg: usize, code: u16, sdp: Option<Bytes> },
+    Provisional { leg: usize, code: u16, sdp: Option<Bytes>, headers: Brought },
     /// 2xx to our INVITE.
-    Accepted { leg: usize, dialog: DialogId, sdp: Option<Bytes> },
+    Accepted { leg: usize, dialog: DialogId, sdp: Option<Bytes>, headers: Brought },
     /// 3xx to 6xx to our INVITE.
     Rejected { leg: usize, code: u16, q850: Option<u8> },
     /// Our INVITE got no final answer, or could not be sent.
@@ -187,8 +189,12 @@ pub(crate) struct Call {
     pub(crate) answered_by: Option<usize>,
     pub(crate) caller: Caller,
     pub(crate) called: Number,
-    /// Headers of its INVITE that agents' parameters ask for.
-    pub(crate) headers: Vec<(String, String)>,
+    /// Headers of its INVITE that may go on, or that agents are told.
+    pub(crate) headers: Brought,
+    /// What its INVITE says of who calls.
+    pub(crate) identity: CallerIdentity,
+    /// Who hung up, and the headers of that BYE.
+    pub(crate) farewell: Option<(usize, Brought)>,
     /// Max-Forwards of what we send on.
     pub(crate) max_forwards: u8,
     /// What is offered to the targets: the caller's offer, `None` where its INVITE had none; in mid-call what it has
@@ -239,9 +245,9 @@ impl Call {
             (Answered | Rerouting | Leaving, E::AckMissing) => self.end(now, edge, ReasonSlug::AckTimeout),
             (Searching | Ended, E::AckMissing) => {}
 
-            (Searching, E::Bye { leg: CALLER }) => self.caller_left_by_bye(now, edge),
-            (Answered | Rerouting | Leaving, E::Bye { leg }) => self.hung_up(now, edge, leg),
-            (Searching | Ended, E::Bye { leg }) => self.leg_gone(edge, leg),
+            (Searching, E::Bye { leg: CALLER, .. }) => self.caller_left_by_bye(now, edge),
+            (Answered | Rerouting | Leaving, E::Bye { leg, headers }) => self.hung_up(now, edge, leg, headers),
+            (Searching | Ended, E::Bye { leg, .. }) => self.leg_gone(edge, leg),
 
             (Searching | Rerouting | Leaving, E::Reinvite { server, .. }) => refuse_request(now, edge, server, 491),
             (Answered, E::Reinvite { leg, server, sdp }) => self.reinvited(now, edge, leg, server, sdp),
@@ -249,9 +255,13 @@ impl Call {
 
             (Searching | Rerouting, E::Trying { leg }) => self.heard(edge, leg),
             (Searching | Rerouting, E::Challenged { leg }) => self.challenged(now, edge, leg),
-            (Searching | Rerouting, E::Provisional { leg, code, sdp }) => self.provisional(now, edge, leg, code, sdp),
+            (Searching | Rerouting, E::Provisional { leg, code, sdp, headers }) => {
+                self.provisional(now, edge, leg, code, sdp, &headers);
+            }
             (Answered | Leaving | Ended, E::Trying { .. } | E::Challenged { .. } | E::Provisional { .. }) => {}
-            (Searching | Rerouting, E::Accepted { leg, dialog, sdp }) => self.accepted(now, edge, leg, dialog, sdp),
+            (Searching | Rerouting, E::Accepted { leg, dialog, sdp, headers }) => {
+                self.accepted(now, edge, leg, (dialog, sdp), &headers);
+            }
             (Answered | Leaving | Ended, E::Accepted { leg, dialog, .. }) => {
                 self.accepted_too_late(now, edge, leg, dialog);
             }
@@ -281,7 +291,8 @@ impl Call {
             (Answered | Leaving | Ended, E::Resolved { .. }) => {}
             (Searching | Rerouting, E::Due(Timer::NoResponse)) => self.no_response(now, edge),
             (Searching | Rerouting, E::Due(Timer::Ring)) => self.ring_timeout(now, edge),
-            (Answered | Leaving | Ended, E::Due(Timer::NoResponse | Timer::Ring)) => {}
+            (Searching | Rerouting, E::Due(Timer::Pace)) => self.try_again(now, edge),
+            (Answered | Leaving | Ended, E::Due(Timer::NoResponse | Timer::Ring | Timer::Pace)) => {}
             (_, E::Due(Timer::Withdrawn)) => self.withdrawn_for_good(edge),
             (_, E::Due(Timer::Goodbye)) => self.goodbye_overdue(now, edge),
             (_, E::Due(Timer::HoldCheck)) => self.check_hold(now, edge),

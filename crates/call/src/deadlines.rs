@@ -21,6 +21,8 @@ pub(crate) enum Timer {
     HoldCheck,
     /// An interval of its quality is over (ours: `QUALITY_INTERVAL_SECONDS`).
     Quality,
+    /// A call waits for a limit of its target's trunk (ours: `pace`).
+    Pace,
 }
 
 impl Timer {
@@ -33,6 +35,7 @@ impl Timer {
             Timer::Goodbye => "goodbye",
             Timer::HoldCheck => "hold_check",
             Timer::Quality => "quality",
+            Timer::Pace => "pace",
         }
     }
 }

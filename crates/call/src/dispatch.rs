@@ -2,13 +2,16 @@
 
 use std::time::Instant;
 
+use trunkgate_route::HeaderRules;
 use trunkgate_sip::{
     Answer, ClientId, DialogId, DropReason, Event, HeaderName, Message, Method, Party, ServerId, StartLine, Transmit,
 };
 
 use crate::answer::{FinalAnswer, extra};
 use crate::call::{Call, CallEvent, CallKey, State, refuse_request};
+use crate::deadlines::Timer;
 use crate::gateway::Gateway;
+use crate::headers::{self, Brought};
 use crate::index::{Place, Purpose};
 use crate::io::{Cause, Output};
 use crate::limits::RETRY_AFTER_SECONDS;
@@ -20,12 +23,21 @@ impl Gateway {
     /// Does what the endpoint's outputs ask for, until it is idle.
     pub(crate) fn settle(&mut self, now: Instant) {
         self.edge.pump();
-        while let Some(output) = self.edge.pending.pop_front() {
-            match output {
-                trunkgate_sip::Output::Transmit(transmit) => self.transmit(now, transmit),
-                trunkgate_sip::Output::Event(event) => self.sip_event(now, event),
+        loop {
+            while let Some(output) = self.edge.pending.pop_front() {
+                match output {
+                    trunkgate_sip::Output::Transmit(transmit) => self.transmit(now, transmit),
+                    trunkgate_sip::Output::Event(event) => self.sip_event(now, event),
+                }
+                self.edge.pump();
             }
-            self.edge.pump();
+            let woken = self.edge.trunks.woken();
+            if woken.is_empty() {
+                break;
+            }
+            for key in woken {
+                self.tell(now, key, CallEvent::Due(Timer::Pace));
+            }
         }
         for client in std::mem::take(&mut self.edge.finished) {
             self.edge.index.clients.remove(&client);
@@ -191,7 +203,10 @@ impl Gateway {
     ) {
         let place = dialog.and_then(|dialog| self.dialog_traced(now, dialog, request));
         match (method, place, id) {
-            (Method::Bye, Some(at), _) => self.tell(now, at.key, CallEvent::Bye { leg: at.leg }),
+            (Method::Bye, Some(at), _) => {
+                let headers = self.brought(at, request);
+                self.tell(now, at.key, CallEvent::Bye { leg: at.leg, headers });
+            }
             (Method::Invite, Some(at), Some(server)) => {
                 let event = CallEvent::Reinvite { leg: at.leg, server, sdp: request.sdp() };
                 self.tell(now, at.key, event);
@@ -235,8 +250,12 @@ impl Gateway {
         let (leg, sdp) = (entry.at.leg, response.sdp());
         let q850 = || response.headers(HeaderName::Reason).find_map(q850_of);
         let event = match (entry.purpose, code, dialog) {
-            (Purpose::Invite, 0..=199, _) => CallEvent::Provisional { leg, code, sdp },
-            (Purpose::Invite, 200..=299, Some(dialog)) => CallEvent::Accepted { leg, dialog, sdp },
+            (Purpose::Invite, 0..=199, _) => {
+                CallEvent::Provisional { leg, code, sdp, headers: self.brought(entry.at, response) }
+            }
+            (Purpose::Invite, 200..=299, Some(dialog)) => {
+                CallEvent::Accepted { leg, dialog, sdp, headers: self.brought(entry.at, response) }
+            }
             (Purpose::Invite, 200..=299, None) => return,
             (Purpose::Invite, _, _) => {
                 if code == 503 {
@@ -262,6 +281,13 @@ impl Gateway {
         if let Some(spot) = spot {
             self.edge.peer_rests(now, &spot, response);
         }
+    }
+
+    /// What a message in a leg brings of headers that may go on.
+    fn brought(&self, at: Place, message: &Message) -> Brought {
+        let trunk = self.calls.get(&at.key).and_then(|call| call.legs.get(at.leg)?.trunk.clone());
+        let stranger = HeaderRules::of_stranger();
+        headers::brought(message, trunk.as_ref().map_or(&stranger, |trunk| &trunk.headers), &self.edge.table)
     }
 
     /// A 2xx to an INVITE of a call that is gone: nobody else would end that dialog (RFC 3261 §13.2.2.4).

@@ -260,6 +260,13 @@ impl Edge {
         Ok(())
     }
 
+    /// Counts a call towards a trunk in, behind those that wait for it.
+    pub(crate) fn begin_target_call(&mut self, now: Instant, name: &Arc<str>, key: CallKey) -> Result<(), ReasonSlug> {
+        self.trunks.begin_outbound(now, name, key)?;
+        *self.metrics.calls_active.entry(name.clone()).or_default() += 1;
+        Ok(())
+    }
+
     /// Counts a call in that comes back from a snapshot.
     pub(crate) fn resume_trunk_call(&mut self, name: &Arc<str>) {
         self.trunks.resume(name);

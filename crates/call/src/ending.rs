@@ -9,6 +9,7 @@ use crate::answer::{FinalAnswer, extra};
 use crate::call::{CALLER, Call, Ending, State};
 use crate::deadlines::Timer;
 use crate::edge::Edge;
+use crate::headers::Brought;
 use crate::index::Purpose;
 use crate::io::Output;
 use crate::leg::LegState;
@@ -52,8 +53,9 @@ impl Call {
     }
 
     /// A far end hung up an answered call.
-    pub(crate) fn hung_up(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+    pub(crate) fn hung_up(&mut self, now: Instant, edge: &mut Edge, leg: usize, headers: Brought) {
         self.leg_gone(edge, leg);
+        self.farewell = Some((leg, headers));
         if leg == CALLER {
             self.end(now, edge, ReasonSlug::CallerHungUp);
         } else if self.callee == Some(leg) {
@@ -189,11 +191,12 @@ impl Call {
 
     fn bye(&mut self, now: Instant, edge: &mut Edge, leg: usize, reason: ReasonSlug) {
         let at = self.place(leg);
+        let farewell = self.farewell.as_ref().map(|(from, headers)| self.passing(edge, headers, *from, leg));
         let leg = &mut self.legs[leg];
         leg.state = LegState::Closing;
         // Only trunks are told why: a bare URI is nobody that we know.
         let headers = leg.trunk.as_ref().map(|_| extra("Reason", reason.header(reason.q850())));
-        let headers: Vec<_> = headers.into_iter().collect();
+        let headers: Vec<_> = headers.into_iter().chain(farewell.into_iter().flatten()).collect();
         leg.bye = leg.dialog.and_then(|dialog| edge.request(now, at, dialog, Purpose::Bye, headers, None));
         if leg.bye.is_none() {
             leg.state = LegState::Ended;

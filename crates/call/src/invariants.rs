@@ -90,7 +90,7 @@ impl Gateway {
         hold(counted == (open, open), || format!("{open} agents' sockets, {counted:?} counted"))?;
         let mut by_trunk: BTreeMap<&str, u64> = BTreeMap::new();
         for call in self.calls.values().filter(|call| call.state != State::Ended) {
-            let attempt = call.attempt.as_ref().and_then(|a| a.trunk.as_deref());
+            let attempt = call.attempt.as_ref().filter(|a| a.is_counted).and_then(|a| a.trunk.as_deref());
             let legs = [Some(0), call.callee].into_iter().flatten().filter_map(|at| call.legs[at].trunk.as_deref());
             for trunk in legs.chain(attempt) {
                 *by_trunk.entry(&trunk.name).or_default() += 1;

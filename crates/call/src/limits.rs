@@ -57,6 +57,18 @@ pub const LISTENERS_PER_CALL: usize = 4;
 pub const AGENT_NEWS_SECONDS: u64 = 2;
 /// A worker tells that a goodbye has been heard within this time after its length, in seconds.
 pub const GOODBYE_NEWS_SECONDS: u64 = 2;
+/// Addresses of one trunk whose calls a second are counted; calls to further ones go uncounted.
+pub const PACED_ADDRESSES: usize = 256;
+/// Header fields of one message that may go on to the other side.
+pub const PASSED_HEADERS: usize = 32;
+/// What these may hold, names and values, in bytes.
+pub const PASSED_HEADER_BYTES: usize = 8192;
+/// A longer value does not go on, in bytes.
+pub const PASSED_VALUE_BYTES: usize = 4096;
+/// Parties that an INVITE may assert (RFC 3325 §9.1: one by SIP and one by tel), and statements in Identity.
+pub const ASSERTED_IDENTITIES: usize = 2;
+/// Headers of a caller's INVITE that an agent is told without asking.
+pub const PARAMETER_HEADERS: usize = 16;
 /// Characters of a header's value in an agent's parameters.
 pub const PARAMETER_HEADER_CHARS: usize = 256;
 /// Characters of an agent's text that a trace shows.

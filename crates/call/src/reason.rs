@@ -13,6 +13,7 @@ pub enum ReasonSlug {
     CallerCanceled,
     NoRoute,
     RouteRejected,
+    Denied,
     IncompleteNumber,
     CodecMismatch,
     BadMedia,
@@ -55,7 +56,7 @@ pub enum ReasonSlug {
 
 impl ReasonSlug {
     /// Every reason, for documents and tests.
-    pub const ALL: [ReasonSlug; 45] = [
+    pub const ALL: [ReasonSlug; 46] = [
         ReasonSlug::CallerHungUp,
         ReasonSlug::CalleeHungUp,
         ReasonSlug::Operator,
@@ -63,6 +64,7 @@ impl ReasonSlug {
         ReasonSlug::CallerCanceled,
         ReasonSlug::NoRoute,
         ReasonSlug::RouteRejected,
+        ReasonSlug::Denied,
         ReasonSlug::IncompleteNumber,
         ReasonSlug::CodecMismatch,
         ReasonSlug::BadMedia,
@@ -113,6 +115,7 @@ impl ReasonSlug {
             ReasonSlug::CallerCanceled => "caller_canceled",
             ReasonSlug::NoRoute => "no_route",
             ReasonSlug::RouteRejected => "route_rejected",
+            ReasonSlug::Denied => "denied",
             ReasonSlug::IncompleteNumber => "incomplete_number",
             ReasonSlug::CodecMismatch => "codec_mismatch",
             ReasonSlug::BadMedia => "bad_media",
@@ -164,6 +167,7 @@ impl ReasonSlug {
             ReasonSlug::CallerCanceled => "the caller gave up before an answer",
             ReasonSlug::NoRoute => "no route matches",
             ReasonSlug::RouteRejected => "the route rejects the call",
+            ReasonSlug::Denied => "the trunk does not get calls to that number",
             ReasonSlug::IncompleteNumber => "the called number is empty or malformed",
             ReasonSlug::CodecMismatch => "the two sides have no codec in common",
             ReasonSlug::BadMedia => "a session description cannot be used",
@@ -218,6 +222,7 @@ impl ReasonSlug {
             ReasonSlug::Draining | ReasonSlug::LimitCalls | ReasonSlug::LimitRate => 42,
             ReasonSlug::NoRoute => 1,
             ReasonSlug::RouteRejected
+            | ReasonSlug::Denied
             | ReasonSlug::TargetRejected
             | ReasonSlug::CredentialsRefused
             | ReasonSlug::WrongCredentials
@@ -264,6 +269,7 @@ impl ReasonSlug {
             ReasonSlug::Draining
             | ReasonSlug::NoRoute
             | ReasonSlug::RouteRejected
+            | ReasonSlug::Denied
             | ReasonSlug::IncompleteNumber
             | ReasonSlug::CodecMismatch
             | ReasonSlug::BadMedia

@@ -1,11 +1,13 @@
 //! The search for somebody who answers: targets by the controller's word, the ways to each in order.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use trunkgate_route::{SendNumbers, Server, Target};
+use trunkgate_route::{Number, SendNumbers, Server, Target, Trunk};
 use trunkgate_sdp::{Direction, Identity, Policy, Refusal, offer_own, relay_offer};
-use trunkgate_sip::{Answer, Body, DialogId, Flow, Invite, Local, Party, Transport};
+use trunkgate_sip::{Answer, Body, DialogId, Flow, Invite, Local, Party, Transport, Uri};
 
 use crate::answer::Failure;
 use crate::attempt::{Attempt, Judgement, Progress, Way};
@@ -13,6 +15,7 @@ use crate::call::{CALLER, Call, State};
 use crate::controller::{Step, StepResult};
 use crate::deadlines::Timer;
 use crate::edge::Edge;
+use crate::headers::{Side, of_invite};
 use crate::health::Unfit;
 use crate::index::Named;
 use crate::io::{Cause, QueryId};
@@ -43,7 +46,7 @@ impl Call {
             return Err(Failure::unreached(ReasonSlug::Internal));
         };
         edge.decide(now, self.key, format!("target {}", attempt.name()));
-        let result = self.connectable(now, edge, &attempt);
+        let result = self.connectable(edge, &attempt);
         if let Err(failure) = result {
             self.note_failure(now, edge, attempt.name(), &failure);
             return Err(failure);
@@ -51,11 +54,11 @@ impl Call {
         let is_agent = attempt.agent.is_some();
         self.attempt = Some(attempt);
         self.leave_out(now, edge);
-        if is_agent { self.open_agent(now, edge) } else { self.next_way(now, edge) }
+        if is_agent { self.open_agent(now, edge) } else { self.take_place(now, edge) }
     }
 
-    /// Whether a target can be tried at all: codecs first, then its trunk's limits, which count it in.
-    fn connectable(&self, now: Instant, edge: &mut Edge, attempt: &Attempt) -> Result<(), Failure> {
+    /// Whether a target can be tried at all: its codecs, and whether its trunk gets calls to that number.
+    fn connectable(&self, edge: &Edge, attempt: &Attempt) -> Result<(), Failure> {
         if attempt.agent.is_some() {
             return self.answerable();
         }
@@ -74,10 +77,20 @@ impl Call {
                 self.codecs_for_both(&theirs).map_err(unusable)?;
             }
         }
-        if let Some(trunk) = &attempt.trunk {
-            edge.begin_trunk_call(now, &trunk.name).map_err(Failure::unreached)?;
+        let numbers = edge.table.numbers();
+        let (trunk, number) = match (&attempt.trunk, &attempt.uri) {
+            (Some(trunk), _) => {
+                (Some(trunk), attempt.number.as_deref().map(|number| numbers.normalise_caller(number, None)))
+            }
+            // A URI that leads to a trunk is no way round it.
+            (None, Some(uri)) => uri_of(uri, edge),
+            (None, None) => (None, None),
+        };
+        let number = number.as_ref().unwrap_or(&self.called);
+        match trunk.is_some_and(|trunk| trunk.denies(&number.text)) {
+            true => Err(Failure::with_code(403, ReasonSlug::Denied)),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     /// The codecs of an offer of ours for a caller that made none.
@@ -125,9 +138,7 @@ impl Call {
         if let Progress::Resolving(query) = attempt.progress {
             edge.index.queries.remove(&query);
         }
-        if let Some(trunk) = &attempt.trunk {
-            edge.end_trunk_call(&trunk.name);
-        }
+        self.leave_place(edge, &attempt);
         attempt.into_failure()
     }
 
@@ -136,7 +147,7 @@ impl Call {
         match self.attempt.as_ref().map(|a| a.progress) {
             Some(Progress::Calling(leg)) => self.withdraw(now, edge, leg),
             Some(Progress::Opening(leg)) => self.close_agent(edge, leg),
-            Some(Progress::Idle | Progress::Resolving(_)) | None => {}
+            Some(Progress::Idle | Progress::Waiting { .. } | Progress::Resolving(_)) | None => {}
         }
         self.end_attempt(edge);
     }
@@ -151,6 +162,11 @@ impl Call {
         let (trunk, uri, number) = (attempt.trunk.clone(), attempt.uri.clone(), attempt.number.clone());
         let (ring_timeout, no_response_timeout) = (attempt.ring_timeout, attempt.no_response_timeout);
         let (flow, local) = self.flow_of(edge, way).ok_or_else(unreachable)?;
+        if let Some(trunk) = &trunk
+            && !edge.trunks.may_call(now, &trunk.name, flow.remote.ip())
+        {
+            return Err(Failure::unreached(ReasonSlug::LimitRate));
+        }
         let mut leg = self.new_leg(edge, way, flow).ok_or_else(unreachable)?;
         let body = match self.offer_to(edge, &mut leg, way.plain) {
             Ok(body) => body,
@@ -165,17 +181,21 @@ impl Call {
             let called = rewrite::called(number.as_deref(), &self.called, form, numbers);
             rewrite::request_uri(&called, &way.peer, &way.destination.host, way.destination.port)
         });
-        let contact_user = rewrite::escape_user(&numbers.format(&self.caller.number, form));
+        let to = Side { trunk: trunk.as_deref(), ours: local.ip };
+        let from_trunk = self.legs[CALLER].trunk.as_deref();
+        let headers = of_invite(&self.headers, &self.identity, from_trunk, &to, numbers);
+        let caller = self.identity.told(&self.caller, from_trunk, &to);
+        let contact_user = rewrite::escape_user(&numbers.format(&caller.number, form));
         let invite = Invite {
             flow,
             local,
             party: leg.party,
-            from: rewrite::from(&self.caller, form, numbers, local.ip),
+            from: rewrite::from(&caller, form, numbers, local.ip),
             to: format!("<{uri}>"),
             uri,
             contact_user,
             max_forwards: self.max_forwards,
-            headers: Vec::new(),
+            headers,
             body: Some(body),
         };
         let at = self.place(self.legs.len());
@@ -268,7 +288,15 @@ impl Call {
     }
 
     /// 101 to 199: what tells the caller something is passed on, with the media that comes with it.
-    pub(crate) fn provisional(&mut self, now: Instant, edge: &mut Edge, leg: usize, code: u16, sdp: Option<Bytes>) {
+    pub(crate) fn provisional(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        leg: usize,
+        code: u16,
+        sdp: Option<Bytes>,
+        headers: &[(String, String)],
+    ) {
         if !self.is_calling(leg) {
             return;
         }
@@ -294,25 +322,33 @@ impl Call {
             return;
         }
         let body = answer.map(|d| Body::sdp(d.to_string()));
-        self.ring_caller(now, edge, code, body);
+        let headers = self.passing(edge, headers, leg, CALLER);
+        self.ring_caller(now, edge, Answer { code, body, headers, ..Answer::default() });
     }
 
     /// Tells the caller that it rings; nothing once it has its answer.
-    pub(crate) fn ring_caller(&mut self, now: Instant, edge: &mut Edge, code: u16, body: Option<Body>) {
+    pub(crate) fn ring_caller(&mut self, now: Instant, edge: &mut Edge, answer: Answer) {
         let Some(server) = self.legs[CALLER].server else { return };
         if self.times.first_ring.is_none() {
             let delay = self.age(now);
             self.times.first_ring = Some(delay);
             edge.metrics.post_dial_delay_seconds.observe(delay.as_secs_f64());
         }
-        let answer = Answer { code, body, contact_user: self.contact_user(), ..Answer::default() };
+        let answer = Answer { contact_user: self.contact_user(), ..answer };
         if let Some(dialog) = edge.respond(now, server, answer) {
             self.own_dialog(edge, CALLER, dialog);
         }
     }
 
     /// 2xx: the first one gets the call.
-    pub(crate) fn accepted(&mut self, now: Instant, edge: &mut Edge, leg: usize, dialog: DialogId, sdp: Option<Bytes>) {
+    pub(crate) fn accepted(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        leg: usize,
+        (dialog, sdp): (DialogId, Option<Bytes>),
+        headers: &[(String, String)],
+    ) {
         if !self.is_calling(leg) {
             return self.accepted_too_late(now, edge, leg, dialog);
         }
@@ -323,7 +359,10 @@ impl Call {
         let before = std::mem::replace(&mut self.state, State::Answered);
         match self.agree(now, edge, leg, sdp.as_deref()) {
             Ok(_) if before == State::Rerouting => self.joined(now, edge, leg),
-            Ok(description) => self.answer_caller(now, edge, leg, description),
+            Ok(description) => {
+                let headers = self.passing(edge, headers, leg, CALLER);
+                self.answer_caller(now, edge, leg, description, headers);
+            }
             Err(failure) => {
                 self.state = before;
                 self.hang_up_leg(now, edge, leg, failure.reason);
@@ -391,7 +430,7 @@ impl Call {
                 edge.index.queries.remove(&query);
                 self.fail_way(now, edge, Failure::unreached(ReasonSlug::NameNotFound));
             }
-            Some(Progress::Idle | Progress::Opening(_)) | None => {}
+            Some(Progress::Idle | Progress::Waiting { .. } | Progress::Opening(_)) | None => {}
         }
     }
 
@@ -404,7 +443,7 @@ impl Call {
                 Failure::with_code(480, ReasonSlug::RingTimeout)
             }
             Some(Progress::Opening(_)) => Failure::unreached(ReasonSlug::AgentConnectTimeout),
-            Some(Progress::Idle | Progress::Resolving(_)) | None => return,
+            Some(Progress::Idle | Progress::Waiting { .. } | Progress::Resolving(_)) | None => return,
         };
         self.fail_target(now, edge, StepResult::Failed(failure));
     }
@@ -503,7 +542,7 @@ impl Call {
         match self.attempt.as_ref().map(|a| a.progress) {
             Some(Progress::Calling(leg)) => self.drop_ends(edge, leg),
             Some(Progress::Opening(leg)) => self.close_agent(edge, leg),
-            Some(Progress::Idle | Progress::Resolving(_)) | None => {}
+            Some(Progress::Idle | Progress::Waiting { .. } | Progress::Resolving(_)) | None => {}
         }
         self.end_attempt(edge);
         self.advance(now, edge, Some(result));
@@ -543,6 +582,17 @@ impl Call {
     pub(crate) fn is_calling(&self, leg: usize) -> bool {
         self.attempt.as_ref().is_some_and(|a| a.progress == Progress::Calling(leg))
     }
+}
+
+/// The trunk that a bare URI leads to, and the number that it names.
+fn uri_of<'a>(uri: &str, edge: &'a Edge) -> (Option<&'a Arc<Trunk>>, Option<Number>) {
+    let Some(uri) = Uri::parse(uri.as_bytes()) else { return (None, None) };
+    let trunk = match uri.host.ip() {
+        Some(ip) => edge.table.trunk_of(SocketAddr::new(ip, uri.host.port.unwrap_or(0))),
+        None => edge.table.trunk_at(uri.host.host),
+    };
+    let number = edge.table.numbers().normalise_caller(&uri.user_unescaped(), uri.user_param("phone-context"));
+    (trunk, Some(number))
 }
 
 /// The same transport in the words of the SIP core.

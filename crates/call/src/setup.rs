@@ -14,9 +14,10 @@ use crate::bridge::forbidden_address;
 use crate::call::{CALLER, Call, CallKey, State, Times};
 use crate::controller::Controller;
 use crate::edge::Edge;
+use crate::headers::{CallerIdentity, brought};
 use crate::index::{Named, Place};
 use crate::leg::{Leg, StreamEnd};
-use crate::limits::{NUMBER_CHARS, PARAMETER_HEADER_CHARS};
+use crate::limits::NUMBER_CHARS;
 use crate::numbers::{called, caller, plain};
 use crate::reason::ReasonSlug;
 use crate::series::Series;
@@ -72,7 +73,9 @@ impl Call {
             callee: None,
             caller,
             called: called.unwrap_or_else(|_| unreadable(request)),
-            headers: wanted(request, edge.table.headers()),
+            headers: brought(request, &trunk.headers, &edge.table),
+            identity: CallerIdentity::of(request, trunk.identity, edge.table.numbers()),
+            farewell: None,
             max_forwards: request.max_forwards().unwrap_or(MAX_FORWARDS).saturating_sub(1),
             offer: None,
             late: None,
@@ -163,15 +166,6 @@ impl Call {
         }
         Ok(())
     }
-}
-
-/// The first value of each header that is asked for and there, as text.
-fn wanted(request: &Message, names: &[String]) -> Vec<(String, String)> {
-    let value = |name: &String| {
-        let value = String::from_utf8_lossy(request.headers_named(name).next()?);
-        Some((name.clone(), plain(value.trim(), PARAMETER_HEADER_CHARS)))
-    };
-    names.iter().filter_map(value).collect()
 }
 
 /// What is shown of a called party that is refused with 484.

@@ -19,6 +19,7 @@ use crate::agent_leg::AgentSide;
 use crate::call::{CALLER, Call, CallKey, State, Times};
 use crate::controller::Controller;
 use crate::edge::Edge;
+use crate::headers::{Brought, CallerIdentity};
 use crate::index::{Named, Place};
 use crate::leg::{Leg, LegState, StreamEnd};
 use crate::limits::LISTENERS_PER_CALL;
@@ -46,7 +47,9 @@ pub struct CallSnapshot {
     failovers: u32,
     max_forwards: u8,
     ring_timeout_ms: Option<u64>,
-    headers: Vec<(String, String)>,
+    headers: Brought,
+    #[serde(default)]
+    identity: CallerIdentity,
     media: MediaId,
     next_end: u16,
     /// RTP ends of legs that are forgotten.
@@ -159,6 +162,7 @@ impl Call {
             max_forwards: self.max_forwards,
             ring_timeout_ms: self.route_ring_timeout.map(millis),
             headers: self.headers.clone(),
+            identity: self.identity.clone(),
             media: self.media?,
             next_end,
             ends_left: ends.into_iter().filter(|end| !is_kept(*end)).collect(),
@@ -225,6 +229,8 @@ impl Call {
             },
             called: snapshot.called.into(),
             headers: snapshot.headers,
+            identity: snapshot.identity,
+            farewell: None,
             max_forwards: snapshot.max_forwards,
             offer: None,
             late: None,

@@ -1,11 +1,14 @@
 //! What is known of each trunk at run time: its calls, its rate, what went wrong last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_route::{Table, TokenBucket, Trunk};
 
+use crate::call::CallKey;
+use crate::limits::PACED_ADDRESSES;
 use crate::reason::ReasonSlug;
 use crate::view::{PeerView, TrunkView};
 
@@ -14,7 +17,13 @@ use crate::view::{PeerView, TrunkView};
 struct TrunkState {
     calls: u64,
     max_calls: u32,
-    bucket: TokenBucket,
+    /// Calls of both directions, those from it, those to it.
+    buckets: [TokenBucket; 3],
+    /// Calls that wait for a place, in the order in which they came.
+    waiting: VecDeque<CallKey>,
+    /// New calls a second to one address, and those that were called lately.
+    peer_rate: u32,
+    addresses: BTreeMap<IpAddr, TokenBucket>,
     tried: u64,
     answered: u64,
     failed: u64,
@@ -26,42 +35,137 @@ struct TrunkState {
 #[derive(Debug, Default)]
 pub(crate) struct Trunks {
     by_name: BTreeMap<Arc<str>, TrunkState>,
+    /// Calls for which there may be a place now.
+    woken: Vec<CallKey>,
+}
+
+/// Where the bucket of a direction stands.
+const BOTH: usize = 0;
+const IN: usize = 1;
+const OUT: usize = 2;
+
+impl TrunkState {
+    fn new() -> TrunkState {
+        TrunkState {
+            calls: 0,
+            max_calls: 0,
+            buckets: [0; 3].map(TokenBucket::new),
+            waiting: VecDeque::new(),
+            peer_rate: 0,
+            addresses: BTreeMap::new(),
+            tried: 0,
+            answered: 0,
+            failed: 0,
+            pace: Pace::default(),
+            last_problem: None,
+        }
+    }
+    /// Counts a call in, or says which limit forbids it.
+    fn begin(&mut self, now: Instant, direction: usize) -> Result<(), ReasonSlug> {
+        if self.max_calls > 0 && self.calls >= u64::from(self.max_calls) {
+            return Err(ReasonSlug::LimitCalls);
+        }
+        if !self.wait(now, direction).is_zero() {
+            return Err(ReasonSlug::LimitRate);
+        }
+        for bucket in self.of(direction) {
+            bucket.take(now);
+        }
+        self.calls += 1;
+        self.pace.count(now);
+        Ok(())
+    }
+    /// How long until the rates allow one more.
+    fn wait(&mut self, now: Instant, direction: usize) -> Duration {
+        self.of(direction).map(|bucket| bucket.wait(now)).max().unwrap_or_default()
+    }
+    fn of(&mut self, direction: usize) -> impl Iterator<Item = &mut TokenBucket> {
+        self.buckets.iter_mut().enumerate().filter(move |(at, _)| [BOTH, direction].contains(at)).map(|(_, one)| one)
+    }
 }
 
 impl Trunks {
     /// Takes a table's limits over. A trunk that is gone is forgotten once its last call has ended.
     pub(crate) fn configure(&mut self, table: &Table) {
         for trunk in table.trunks() {
-            let state = self.state(&trunk.name, trunk.calls_per_second);
+            let state = self.by_name.entry(trunk.name.clone()).or_insert_with(TrunkState::new);
             state.max_calls = trunk.max_calls;
-            state.bucket.set_rate(trunk.calls_per_second);
+            let rates = [trunk.calls_per_second, trunk.calls_per_second_in, trunk.calls_per_second_out];
+            for (bucket, rate) in state.buckets.iter_mut().zip(rates) {
+                bucket.set_rate(rate);
+            }
+            state.peer_rate = trunk.peer_calls_per_second;
+            state.addresses.clear();
+            self.woken.extend(state.waiting.front());
         }
         self.by_name.retain(|name, state| state.calls > 0 || table.trunk(name).is_some());
     }
 
-    /// Counts a call of a trunk in, or says which limit forbids it.
+    /// Counts a call from a trunk in, or says which limit forbids it.
     pub(crate) fn begin(&mut self, now: Instant, name: &Arc<str>) -> Result<(), ReasonSlug> {
-        let state = self.state(name, 0);
-        if state.max_calls > 0 && state.calls >= u64::from(state.max_calls) {
-            return Err(ReasonSlug::LimitCalls);
-        }
-        if !state.bucket.take(now) {
+        self.state(name).begin(now, IN)
+    }
+
+    /// The same for a call to it. Who waits for a place already comes first.
+    pub(crate) fn begin_outbound(&mut self, now: Instant, name: &Arc<str>, key: CallKey) -> Result<(), ReasonSlug> {
+        let state = self.state(name);
+        if state.waiting.front().is_some_and(|first| *first != key) {
             return Err(ReasonSlug::LimitRate);
         }
-        state.calls += 1;
-        state.pace.count(now);
-        Ok(())
+        state.begin(now, OUT)
+    }
+
+    /// Puts a call behind those that wait for a place.
+    pub(crate) fn wait(&mut self, name: &Arc<str>, key: CallKey) {
+        self.state(name).waiting.push_back(key);
+    }
+
+    /// Takes a call away from those that wait; whoever is first then may have a place.
+    pub(crate) fn leave(&mut self, name: &str, key: CallKey) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            let was_first = state.waiting.front() == Some(&key);
+            state.waiting.retain(|waiting| *waiting != key);
+            self.woken.extend(state.waiting.front().filter(|_| was_first));
+        }
+    }
+
+    /// How long until there may be a place for a call that waits; `None`: it will be woken.
+    pub(crate) fn next_place(&mut self, now: Instant, name: &str, key: CallKey) -> Option<Duration> {
+        let state = self.by_name.get_mut(name).filter(|state| state.waiting.front() == Some(&key))?;
+        Some(state.wait(now, OUT)).filter(|wait| !wait.is_zero())
+    }
+
+    /// Calls for which there may be a place now.
+    pub(crate) fn woken(&mut self) -> Vec<CallKey> {
+        std::mem::take(&mut self.woken)
+    }
+
+    /// Whether one more call may go to an address of a trunk in this second.
+    pub(crate) fn may_call(&mut self, now: Instant, name: &Arc<str>, address: IpAddr) -> bool {
+        let state = self.state(name);
+        if state.peer_rate == 0 {
+            return true;
+        }
+        if state.addresses.len() >= PACED_ADDRESSES && !state.addresses.contains_key(&address) {
+            state.addresses.retain(|_, bucket| !bucket.is_full(now));
+            if state.addresses.len() >= PACED_ADDRESSES {
+                return true;
+            }
+        }
+        let rate = state.peer_rate;
+        state.addresses.entry(address).or_insert_with(|| TokenBucket::new(rate)).take(now)
     }
 
     /// Counts a call in that comes back from a snapshot: limits do not end calls.
     pub(crate) fn resume(&mut self, name: &Arc<str>) {
-        self.state(name, 0).calls += 1;
+        self.state(name).calls += 1;
     }
 
     /// Counts a call out.
     pub(crate) fn end(&mut self, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.calls = state.calls.saturating_sub(1);
+            self.woken.extend(state.waiting.front());
         }
     }
 
@@ -93,18 +197,9 @@ impl Trunks {
         }
     }
 
-    /// A trunk's state; one that is not known yet has no limits but this rate.
-    fn state(&mut self, name: &Arc<str>, calls_per_second: u32) -> &mut TrunkState {
-        self.by_name.entry(name.clone()).or_insert_with(|| TrunkState {
-            calls: 0,
-            max_calls: 0,
-            bucket: TokenBucket::new(calls_per_second),
-            tried: 0,
-            answered: 0,
-            failed: 0,
-            pace: Pace::default(),
-            last_problem: None,
-        })
+    /// A trunk's state; one that is not known yet has no limits.
+    fn state(&mut self, name: &Arc<str>) -> &mut TrunkState {
+        self.by_name.entry(name.clone()).or_insert_with(TrunkState::new)
     }
 
     /// Live calls by trunk.

@@ -241,6 +241,9 @@ fn a_target_at_its_limit_counts_as_failed() {
     let first = dial(&mut bench);
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     let second = dial(&mut bench);
+    bench.nothing();
+    bench.pass(trunk("pbx", &[]).pace);
+    bench.sent.retain(|sent| sent.to != PBX.parse().unwrap());
     let backup = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));
     for (caller, callee) in [(first, callee), (second, backup)] {
         bench.receive(CARRIER, caller.request("CANCEL", "", ""));

@@ -3,6 +3,7 @@
 
 pub mod acl;
 pub mod agent;
+pub mod headers;
 mod index;
 pub mod locate;
 pub mod number;
@@ -14,6 +15,7 @@ pub mod table;
 pub mod trunk;
 
 pub use agent::{Agent, Facts, OnClose, Template};
+pub use headers::{HeaderPattern, HeaderRules, Identities};
 pub use locate::{Destination, Server};
 pub use number::{Incomplete, Number, Numbers};
 pub use pattern::{Pattern, PatternError};

@@ -1,6 +1,9 @@
 //! Calls per second as a token bucket: `rate` tokens a second, a burst of one second's worth.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// What sums of parts of a token may lack of a whole one.
+const ROUNDING: f64 = 1e-6;
 
 /// A limit on how often something may happen.
 #[derive(Debug, Clone)]
@@ -17,8 +20,16 @@ impl TokenBucket {
     }
     /// Takes a token if there is one.
     pub fn take(&mut self, now: Instant) -> bool {
+        let ready = self.wait(now).is_zero();
+        if ready && self.per_second > 0 {
+            self.tokens -= 1.0;
+        }
+        ready
+    }
+    /// How long until there is a token; zero: there is one.
+    pub fn wait(&mut self, now: Instant) -> Duration {
         if self.per_second == 0 {
-            return true;
+            return Duration::ZERO;
         }
         let rate = f64::from(self.per_second);
         if let Some(filled) = self.filled {
@@ -27,24 +38,28 @@ impl TokenBucket {
         }
         // Time never runs back here: an earlier `now` earns nothing and does not lengthen what follows.
         self.filled = Some(self.filled.map_or(now, |filled| filled.max(now)));
-        if self.tokens >= 1.0 {
-            self.tokens -= 1.0;
-            true
-        } else {
-            false
+        if self.tokens >= 1.0 - ROUNDING {
+            return Duration::ZERO;
         }
+        // A nanosecond more, so that who comes then finds it.
+        Duration::from_secs_f64((1.0 - self.tokens) / rate) + Duration::from_nanos(1)
+    }
+    /// Whether nothing has been taken that has not been earned again.
+    pub fn is_full(&mut self, now: Instant) -> bool {
+        self.wait(now).is_zero() && self.tokens >= f64::from(self.per_second) - ROUNDING
     }
     /// Changes the rate and keeps what is in the bucket, for a reload.
     pub fn set_rate(&mut self, per_second: u32) {
+        let most = f64::from(per_second.max(1));
+        // Where there was no limit nothing has been counted.
+        self.tokens = if self.per_second == 0 { most } else { self.tokens.min(most) };
         self.per_second = per_second;
-        self.tokens = self.tokens.min(f64::from(per_second.max(1)));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     // One reading of the clock to start from; all else is arithmetic.
     #[allow(clippy::disallowed_methods)]
@@ -64,6 +79,27 @@ mod tests {
         assert_eq!(taken(&mut bucket, now + Duration::from_millis(99), 50), 0);
         assert_eq!(taken(&mut bucket, now + Duration::from_millis(501), 50), 5);
         assert_eq!(taken(&mut bucket, now + Duration::from_secs(60), 50), 10, "no more than a second is saved");
+    }
+
+    #[test]
+    fn who_waits_as_long_as_it_says_finds_a_token() {
+        for rate in [1, 3, 7, 30, 1_000] {
+            let mut now = start();
+            let mut bucket = TokenBucket::new(rate);
+            assert_eq!(taken(&mut bucket, now, rate + 5), rate);
+            for _ in 0..50 {
+                let wait = bucket.wait(now);
+                assert!(
+                    !wait.is_zero() && wait <= Duration::from_secs(1) / rate + Duration::from_micros(1),
+                    "{wait:?}"
+                );
+                now += wait;
+                assert!(bucket.take(now), "{rate}");
+            }
+            assert!(!bucket.is_full(now));
+            assert!(bucket.is_full(now + Duration::from_millis(1_001)));
+        }
+        assert!(TokenBucket::new(0).wait(start()).is_zero());
     }
 
     #[test]

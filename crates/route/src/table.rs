@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::acl::Acl;
 use crate::agent::{Agent, Template};
+use crate::headers::HeaderPattern;
 use crate::index::Index;
 use crate::locate::Destination;
 use crate::number::Numbers;
@@ -92,6 +93,8 @@ pub struct Table {
     agents: Vec<Arc<Agent>>,
     /// Headers of a caller's INVITE that agents' parameters ask for, each once.
     headers: Vec<String>,
+    /// Every header that some trunk lets pass.
+    passed: Vec<HeaderPattern>,
     routes: Vec<Arc<Route>>,
     acl: Acl,
     index: Index,
@@ -105,6 +108,12 @@ impl Table {
         for (position, trunk) in trunks.iter().enumerate() {
             by_name.entry(trunk.name.clone()).or_insert(position);
         }
+        let mut passed: Vec<HeaderPattern> = Vec::new();
+        for pattern in trunks.iter().flat_map(|trunk| trunk.headers.pass.iter().flatten()) {
+            if !passed.contains(pattern) {
+                passed.push(pattern.clone());
+            }
+        }
         let index = Index::new(definition.routes.iter());
         Table {
             acl: Acl::new(&trunks),
@@ -112,6 +121,7 @@ impl Table {
             trunks,
             by_name,
             headers: headers_of(&definition.agents),
+            passed,
             agents: definition.agents.into_iter().map(Arc::new).collect(),
             routes: definition.routes.into_iter().map(Arc::new).collect(),
             index,
@@ -124,6 +134,11 @@ impl Table {
     /// A trunk by name.
     pub fn trunk(&self, name: &str) -> Option<&Arc<Trunk>> {
         self.trunks.get(*self.by_name.get(name)?)
+    }
+    /// The first trunk with a peer of this host, by name or address.
+    pub fn trunk_at(&self, host: &str) -> Option<&Arc<Trunk>> {
+        let is_peer = |trunk: &&Arc<Trunk>| trunk.peers.iter().any(|peer| peer.host.eq_ignore_ascii_case(host));
+        self.trunks.iter().find(is_peer)
     }
     /// Trunks in the order of the file.
     pub fn trunks(&self) -> &[Arc<Trunk>] {
@@ -140,6 +155,10 @@ impl Table {
     /// Headers of a caller's INVITE that agents' parameters ask for, each once.
     pub fn headers(&self) -> &[String] {
         &self.headers
+    }
+    /// Whether any trunk lets a header pass by its own list.
+    pub fn passes(&self, name: &str) -> bool {
+        self.passed.iter().any(|pattern| pattern.matches(name))
     }
     /// Routes in the order of the file.
     pub fn routes(&self) -> &[Arc<Route>] {

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::headers::{HeaderRules, Identities};
 use crate::locate::{Destination, Server, in_order};
+use crate::pattern::Pattern;
 use crate::share;
 
 /// How a peer is spoken to.
@@ -183,6 +185,12 @@ pub struct Trunk {
     pub max_calls: u32,
     /// New calls a second; 0: no limit.
     pub calls_per_second: u32,
+    /// New calls a second from it alone; 0: no limit.
+    pub calls_per_second_in: u32,
+    /// New calls a second to it alone; 0: no limit.
+    pub calls_per_second_out: u32,
+    /// New calls a second to one address of it; 0: no limit.
+    pub peer_calls_per_second: u32,
     /// The form of numbers towards it.
     pub send_numbers: SendNumbers,
     /// Its media's protection.
@@ -193,6 +201,14 @@ pub struct Trunk {
     pub require_auth: Option<Credentials>,
     /// Where we register.
     pub register: Option<Register>,
+    /// Which headers go on, from it and to it.
+    pub headers: HeaderRules,
+    /// Whether it is trusted with who calls.
+    pub identity: Identities,
+    /// Called numbers that it does not get.
+    pub deny: Vec<Pattern>,
+    /// How long a call waits for one of its limits.
+    pub pace: Duration,
 }
 
 impl Trunk {
@@ -212,12 +228,23 @@ impl Trunk {
             failover_on: vec![408, 429, 480, 500, 502, 503, 504],
             max_calls: 0,
             calls_per_second: 0,
+            calls_per_second_in: 0,
+            calls_per_second_out: 0,
+            peer_calls_per_second: 0,
             send_numbers: SendNumbers::E164,
             srtp: Srtp::Off,
             auth: None,
             require_auth: None,
             register: None,
+            headers: HeaderRules::default(),
+            identity: Identities::Pass,
+            deny: Vec::new(),
+            pace: Duration::from_secs(2),
         }
+    }
+    /// Whether it does not get calls to a number.
+    pub fn denies(&self, number: &str) -> bool {
+        self.deny.iter().any(|pattern| pattern.matches(number))
     }
     /// Its peers in the order to try them, each with its servers in theirs: priority, then weighted chance (RFC 2782).
     /// `pick(total)` returns a random number below `total`.

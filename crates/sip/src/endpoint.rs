@@ -120,6 +120,8 @@ pub struct Endpoint {
     server_keys: HashMap<Key, ServerId>,
     /// What they hold, in bytes.
     server_bytes: usize,
+    /// Whose they are.
+    shares: HashMap<Party, tables::Share>,
     /// Open requests without To tag, by RFC 3261 §8.2.2.2.
     merged: HashMap<Key, ServerId>,
     clients: HashMap<ClientId, tables::Client>,
@@ -168,6 +170,7 @@ impl Endpoint {
             servers: HashMap::new(),
             server_keys: HashMap::new(),
             server_bytes: 0,
+            shares: HashMap::new(),
             merged: HashMap::new(),
             clients: HashMap::new(),
             client_keys: HashMap::new(),
@@ -283,6 +286,8 @@ impl Endpoint {
         let merged = self.servers.values().filter(|s| s.merged.is_some()).count();
         same("merged", self.merged.len(), merged)?;
         same("server bytes", self.server_bytes, self.servers.values().map(|s| s.weight).sum())?;
+        same("shares", self.shares.values().map(|share| share.servers).sum(), self.servers.len())?;
+        same("bytes of shares", self.shares.values().map(|share| share.bytes).sum(), self.server_bytes)?;
         if self.counts() == Counts::default() {
             same("timers", self.timers.len(), 0)?;
             same("waiting", self.waiting.len(), 0)?;

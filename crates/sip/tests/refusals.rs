@@ -197,7 +197,7 @@ fn rfc3261_14_2_glare_gets_491() {
 #[test]
 fn full_tables_answer_503_with_retry_after_and_keep_nothing() {
     let mut small = config(1);
-    small.limits = Limits { servers: 2, clients: 1, dialogs: 2, forks: 2, ..Limits::default() };
+    small.limits = Limits { servers: 3, clients: 1, dialogs: 3, forks: 2, ..Limits::default() };
     let mut edge = Edge::with(small, Transport::Udp);
     edge.receive(&request("OPTIONS", 1, "z9hG4bKo", "", ""));
     edge.receive(&request("INVITE", 1, "z9hG4bK1", "", ""));

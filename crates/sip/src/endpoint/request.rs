@@ -69,7 +69,7 @@ impl Endpoint {
         }
         let invite = method == Method::Invite;
         let no_dialog = invite && self.dialogs.len() + self.reserved >= self.limits.dialogs;
-        if no_dialog || self.servers_full() {
+        if no_dialog || self.servers_full(arrival.party) {
             return self.refuse_full(&arrival, &request);
         }
         let id = self.start_server(now, arrival, key, request.clone(), None);
@@ -129,6 +129,7 @@ impl Endpoint {
             weight: 0,
         };
         self.servers.insert(id, server);
+        self.shares.entry(arrival.party).or_default().servers += 1;
         self.weigh_server(id);
         id
     }

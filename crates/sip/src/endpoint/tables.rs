@@ -17,6 +17,13 @@ use crate::transaction::server::{Server as ServerOther, State as ServerState};
 use crate::transaction::server_invite::{ServerInvite, State as ServerInviteState};
 use crate::transaction::{ClientEvent, ServerEvent, Slots, Step};
 
+/// What one party has of the server transactions.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Share {
+    pub(super) servers: usize,
+    pub(super) bytes: usize,
+}
+
 /// A request of ours.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -238,6 +245,13 @@ impl Endpoint {
         }
         self.reserved -= usize::from(server.reserved);
         self.server_bytes -= server.weight;
+        if let Some(share) = self.shares.get_mut(&server.party) {
+            share.servers -= 1;
+            share.bytes -= server.weight;
+            if share.servers == 0 {
+                self.shares.remove(&server.party);
+            }
+        }
     }
 
     /// Counts what a server transaction holds now.
@@ -248,12 +262,19 @@ impl Endpoint {
         let keys = server.key.len() + server.merged.as_ref().map_or(0, |key| key.len());
         let weight = request + server.last.as_ref().map_or(0, |(bytes, _)| bytes.len()) + 2 * keys;
         self.server_bytes = self.server_bytes - server.weight + weight;
+        if let Some(share) = self.shares.get_mut(&server.party) {
+            share.bytes = share.bytes - server.weight + weight;
+        }
         server.weight = weight;
     }
 
-    /// Whether there is room for one more server transaction.
-    pub(super) fn servers_full(&self) -> bool {
-        self.servers.len() >= self.limits.servers || self.server_bytes >= self.limits.server_bytes
+    /// Whether there is room for one more server transaction of a party. It may have as much as is left free beside what
+    /// all have: alone the half, of two that fill what they may a third each, and a newcomer always finds a place.
+    pub(super) fn servers_full(&self, party: Party) -> bool {
+        let own = self.shares.get(&party).copied().unwrap_or_default();
+        let free = self.limits.servers.saturating_sub(self.servers.len());
+        let free_bytes = self.limits.server_bytes.saturating_sub(self.server_bytes);
+        own.servers >= free || own.bytes >= free_bytes
     }
 
     /// Takes a dialog into the tables.

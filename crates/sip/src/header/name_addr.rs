@@ -89,7 +89,7 @@ impl<'a> NameAddr<'a> {
     }
 
     /// Every entry of a list value, the malformed ones left out.
-    pub(crate) fn list(value: &'a [u8]) -> impl Iterator<Item = NameAddr<'a>> {
+    pub fn list(value: &'a [u8]) -> impl Iterator<Item = NameAddr<'a>> {
         split(value, b',').filter_map(NameAddr::parse)
     }
 }

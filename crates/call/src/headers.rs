@@ -1,0 +1,281 @@
+//! Headers that go on from one leg to another, and who is said to call. What goes out is built from what may pass, never
+//! copied whole: names are tokens, values one line, and addresses in them are our own.
+
+use std::net::IpAddr;
+
+use trunkgate_route::{HeaderRules, Identities, Number, Numbers, SendNumbers, Table, Trunk};
+use trunkgate_sip::header::NameAddr;
+use trunkgate_sip::message::unfolded;
+use trunkgate_sip::{Extra, HeaderName, Message, Scheme};
+
+use crate::answer::extra;
+use crate::call::Call;
+use crate::edge::Edge;
+use crate::limits::{ASSERTED_IDENTITIES, NUMBER_CHARS, PASSED_HEADER_BYTES, PASSED_HEADERS, PASSED_VALUE_BYTES};
+use crate::numbers::{Caller, display_name, plain};
+use crate::rewrite::{escape_user, host_port, quoted};
+
+/// Headers whose values are addresses: they are made anew with our own.
+const ADDRESSES: [&str; 5] = ["Diversion", "History-Info", "Remote-Party-ID", "P-Called-Party-ID", "Reply-To"];
+/// Parameters behind such an address that say nothing of where anybody is (RFC 5806 §4, RFC 7044 §5).
+const ADDRESS_PARAMETERS: [&str; 9] =
+    ["reason", "counter", "limit", "privacy", "screen", "extension", "index", "party", "id-type"];
+/// Headers that tell who or what calls: not for a stranger where the caller wants privacy (RFC 3323 §4.1.1.2, §5.1).
+const TELLING: [&str; 9] = [
+    "Diversion",
+    "History-Info",
+    "Remote-Party-ID",
+    "P-Called-Party-ID",
+    "Reply-To",
+    "In-Reply-To",
+    "Call-Info",
+    "Organization",
+    "Subject",
+];
+
+/// Headers of a message as they may go on: names and values in order.
+pub(crate) type Brought = Vec<(String, String)>;
+
+/// A party that a network vouches for (RFC 3325 §9.1).
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Asserted {
+    display: String,
+    number: String,
+    received: String,
+    is_e164: bool,
+    is_tel: bool,
+}
+
+/// What a caller's network says of who calls, and what the caller wants told.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub(crate) struct CallerIdentity {
+    /// P-Asserted-Identity, of a trunk that is trusted with it.
+    asserted: Vec<Asserted>,
+    /// Words of Privacy.
+    privacy: Vec<String>,
+    /// Identity: signed statements of the number (RFC 8224).
+    passports: Vec<String>,
+}
+
+/// Values of Privacy (RFC 3323 §4.2, RFC 3325 §9.3, RFC 7044 §10.1).
+const PRIVACY: [&str; 7] = ["header", "session", "user", "none", "critical", "id", "history"];
+
+impl CallerIdentity {
+    /// Of an INVITE; `trust`: what the caller's trunk is.
+    pub(crate) fn of(request: &Message, trust: Identities, numbers: &Numbers) -> CallerIdentity {
+        let words = request.headers(HeaderName::Privacy).flat_map(|value| value.split(|byte| b";,".contains(byte)));
+        let word = |word: &[u8]| {
+            let word = word.trim_ascii();
+            PRIVACY.iter().find(|known| known.as_bytes().eq_ignore_ascii_case(word)).map(|known| (*known).to_owned())
+        };
+        let mut privacy: Vec<String> = Vec::new();
+        for word in words.filter_map(word) {
+            if !privacy.contains(&word) {
+                privacy.push(word);
+            }
+        }
+        if trust == Identities::Strip {
+            return CallerIdentity { privacy, ..CallerIdentity::default() };
+        }
+        let addresses = request.addresses(HeaderName::PAssertedIdentity);
+        let asserted = addresses.iter().filter_map(|address| asserted(address, numbers)).take(ASSERTED_IDENTITIES);
+        let passports = request.headers(HeaderName::Identity).filter_map(value_of).take(ASSERTED_IDENTITIES);
+        CallerIdentity { asserted: asserted.collect(), privacy, passports: passports.collect() }
+    }
+
+    /// Whether the caller does not want to be known by strangers.
+    pub(crate) fn is_private(&self) -> bool {
+        self.privacy.iter().any(|word| matches!(word.as_str(), "id" | "user" | "header"))
+    }
+
+    /// The caller as a target may know it.
+    pub(crate) fn told(&self, caller: &Caller, from: Option<&Trunk>, to: &Side<'_>) -> Caller {
+        if !self.is_private() || are_trusted(from, to) {
+            return caller.clone();
+        }
+        let number = Number { text: String::new(), is_e164: false, received: String::new() };
+        Caller { number, display: String::new(), anonymous: true }
+    }
+
+    /// As headers for a target that is trusted with them.
+    fn headers(&self, form: SendNumbers, numbers: &Numbers, ours: IpAddr) -> Vec<Extra> {
+        let mut all = Vec::new();
+        for one in &self.asserted {
+            let number = Number { text: one.number.clone(), is_e164: one.is_e164, received: one.received.clone() };
+            let uri = match one.is_tel && one.is_e164 {
+                true => format!("<tel:{}>", number.text),
+                false => address(&numbers.format(&number, form), ours),
+            };
+            let value = if one.display.is_empty() { uri } else { format!("{} {uri}", quoted(&one.display)) };
+            all.push(extra("P-Asserted-Identity", value));
+        }
+        if !self.privacy.is_empty() {
+            all.push(extra("Privacy", self.privacy.join(";")));
+        }
+        all.extend(self.passports.iter().map(|passport| extra("Identity", passport)));
+        all
+    }
+}
+
+fn asserted(address: &NameAddr<'_>, numbers: &Numbers) -> Option<Asserted> {
+    let uri = address.parsed_uri()?;
+    let is_tel = uri.scheme == Scheme::Tel;
+    let user = if is_tel { uri.user.to_owned() } else { uri.user_unescaped() };
+    let user = plain(&user, NUMBER_CHARS);
+    if user.is_empty() || uri.scheme == Scheme::Other {
+        return None;
+    }
+    let number = numbers.normalise_caller(&user, uri.user_param("phone-context"));
+    let Number { text, is_e164, received } = number;
+    Some(Asserted { display: display_name(address.display), number: text, received, is_e164, is_tel })
+}
+
+fn address(user: &str, ours: IpAddr) -> String {
+    format!("<sip:{}@{}>", escape_user(user), host_port(&ours.to_string(), None))
+}
+
+/// What a message brings of headers that may go on somewhere, or that agents ask for.
+pub(crate) fn brought(message: &Message, from: &HeaderRules, table: &Table) -> Brought {
+    let asked = |name: &str| table.headers().iter().any(|asked| asked.eq_ignore_ascii_case(name));
+    let wanted = |name: &str| from.brings(name) && (asked(name) || from.lists(name) || table.passes(name));
+    let mut all = Brought::new();
+    let mut bytes = 0_usize;
+    for (name, value) in message.fields() {
+        let known = HeaderName::from_bytes(name);
+        let name = match known {
+            HeaderName::Other => match std::str::from_utf8(name) {
+                Ok(name) => name,
+                Err(_) => continue,
+            },
+            _ => known.as_str(),
+        };
+        if !wanted(name) {
+            continue;
+        }
+        let Some(value) = value_of(value) else { continue };
+        bytes += name.len() + value.len();
+        if all.len() >= PASSED_HEADERS || bytes > PASSED_HEADER_BYTES {
+            break;
+        }
+        all.push((name.to_owned(), value));
+    }
+    all
+}
+
+/// A value as one line of plain text; `None` for one that is too long.
+fn value_of(value: &[u8]) -> Option<String> {
+    let flat = unfolded(value);
+    let fits = flat.len() <= PASSED_VALUE_BYTES;
+    fits.then(|| plain(&String::from_utf8_lossy(&flat).replace('\t', " "), PASSED_VALUE_BYTES))
+}
+
+/// One side of a call, as far as headers go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Side<'a> {
+    /// Its trunk; `None` for a bare URI.
+    pub(crate) trunk: Option<&'a Trunk>,
+    /// Our address that it is shown.
+    pub(crate) ours: IpAddr,
+}
+
+impl Side<'_> {
+    fn form(&self) -> SendNumbers {
+        self.trunk.map_or(SendNumbers::E164, |trunk| trunk.send_numbers)
+    }
+}
+
+/// Whether both sides are trusted with who calls (RFC 3325 §2.3).
+fn are_trusted(from: Option<&Trunk>, to: &Side<'_>) -> bool {
+    let is_trusted = |trunk: Option<&Trunk>| trunk.is_some_and(|trunk| trunk.identity == Identities::Pass);
+    is_trusted(from) && is_trusted(to.trunk)
+}
+
+impl Call {
+    /// Which headers of a message in one leg go on to another one.
+    pub(crate) fn passing(&self, edge: &Edge, headers: &[(String, String)], from: usize, to: usize) -> Vec<Extra> {
+        let (from, to) = (&self.legs[from], &self.legs[to]);
+        let ours = to.flow.and_then(|flow| edge.addressing.shown_to(flow.remote.ip(), Some(flow.listener)));
+        let Some(ours) = ours else { return Vec::new() };
+        let side = Side { trunk: to.trunk.as_deref(), ours };
+        passing(headers, from.trunk.as_deref(), &side, edge.table.numbers(), false)
+    }
+}
+
+/// Which of the headers that one side brought go to the other.
+pub(crate) fn passing(
+    brought: &[(String, String)],
+    from: Option<&Trunk>,
+    to: &Side<'_>,
+    numbers: &Numbers,
+    hides: bool,
+) -> Vec<Extra> {
+    let stranger = HeaderRules::of_stranger();
+    let theirs = from.map_or(&stranger, |trunk| &trunk.headers);
+    let rules = to.trunk.map_or(&stranger, |trunk| &trunk.headers);
+    let is_one_of = |list: &[&str], name: &str| list.iter().any(|known| known.eq_ignore_ascii_case(name));
+    let mut all = Vec::new();
+    for (name, value) in brought {
+        if !theirs.passes_to(rules, name) || (hides && is_one_of(&TELLING, name)) {
+            continue;
+        }
+        let value = match is_one_of(&ADDRESSES, name) {
+            true => addresses(value, to, numbers),
+            false => Some(value.clone()),
+        };
+        all.extend(value.map(|value| Extra { name: name.clone(), value }));
+    }
+    all
+}
+
+/// Further headers of an INVITE that begins a call to a target.
+pub(crate) fn of_invite(
+    brought: &[(String, String)],
+    identity: &CallerIdentity,
+    from: Option<&Trunk>,
+    to: &Side<'_>,
+    numbers: &Numbers,
+) -> Vec<Extra> {
+    let both = are_trusted(from, to);
+    let mut all = passing(brought, from, to, numbers, !both && identity.is_private());
+    if both {
+        all.extend(identity.headers(to.form(), numbers, to.ours));
+    }
+    if let Some(trunk) = to.trunk {
+        all.extend(trunk.headers.add.iter().map(|(name, value)| extra(name, value)));
+    }
+    all
+}
+
+/// A list of addresses with ours in the place of each host; what cannot be read is left out.
+fn addresses(value: &str, to: &Side<'_>, numbers: &Numbers) -> Option<String> {
+    let entries = NameAddr::list(value.as_bytes()).filter_map(|entry| {
+        let uri = entry.parsed_uri()?;
+        let user = match uri.scheme {
+            Scheme::Tel => uri.user.to_owned(),
+            Scheme::Sip | Scheme::Sips => uri.user_unescaped(),
+            Scheme::Other => return None,
+        };
+        let user = plain(&user, NUMBER_CHARS);
+        if user.is_empty() {
+            return None;
+        }
+        let number = numbers.normalise_caller(&user, uri.user_param("phone-context"));
+        let mut text = address(&numbers.format(&number, to.form()), to.ours);
+        let display = display_name(entry.display);
+        if !display.is_empty() {
+            text = format!("{} {text}", quoted(&display));
+        }
+        for name in ADDRESS_PARAMETERS {
+            let Some(value) = entry.param(name).and_then(|value| std::str::from_utf8(value).ok()) else { continue };
+            let token = value.trim_matches('"');
+            if token.is_empty() {
+                text.push_str(&format!(";{name}"));
+            } else if token.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c)) {
+                text.push_str(&format!(";{name}={token}"));
+            }
+        }
+        Some(text)
+    });
+    let entries: Vec<String> = entries.collect();
+    (!entries.is_empty()).then(|| entries.join(", "))
+}

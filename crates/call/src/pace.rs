@@ -1,0 +1,85 @@
+//! A target whose trunk is at one of its limits: the call waits for its turn, in the order in which calls came, but no
+//! longer than the trunk's `pace`.
+
+use std::time::Instant;
+
+use crate::answer::Failure;
+use crate::attempt::{Attempt, Progress};
+use crate::call::Call;
+use crate::controller::StepResult;
+use crate::deadlines::Timer;
+use crate::edge::Edge;
+use crate::reason::ReasonSlug;
+
+impl Call {
+    /// Goes the first way to the attempt's target once its trunk has a place for the call.
+    pub(crate) fn take_place(&mut self, now: Instant, edge: &mut Edge) -> Result<(), Failure> {
+        let Some(trunk) = self.attempt.as_ref().and_then(|attempt| attempt.trunk.clone()) else {
+            return self.next_way(now, edge);
+        };
+        let Err(reason) = self.place_taken(now, edge) else { return self.next_way(now, edge) };
+        let until = now.checked_add(trunk.pace).filter(|_| !trunk.pace.is_zero());
+        let Some(until) = until else {
+            self.attempt = None;
+            let failure = Failure::unreached(reason);
+            self.note_failure(now, edge, &trunk.name, &failure);
+            return Err(failure);
+        };
+        if let Some(attempt) = &mut self.attempt {
+            attempt.progress = Progress::Waiting { until, reason };
+        }
+        edge.trunks.wait(&trunk.name, self.key);
+        edge.decide(now, self.key, format!("{}: {}, the call waits", trunk.name, reason.sentence()));
+        self.ring_back(now, edge);
+        self.wait_on(now, edge, until);
+        Ok(())
+    }
+
+    /// It may be the call's turn, or it has waited long enough.
+    pub(crate) fn try_again(&mut self, now: Instant, edge: &mut Edge) {
+        let Some(Progress::Waiting { until, reason }) = self.attempt.as_ref().map(|attempt| attempt.progress) else {
+            return;
+        };
+        self.disarm(edge, Timer::Pace);
+        if self.place_taken(now, edge).is_ok() {
+            let name = self.attempt.as_ref().map(|attempt| attempt.name().to_owned()).unwrap_or_default();
+            edge.decide(now, self.key, format!("{name}: its turn"));
+            if let Err(failure) = self.next_way(now, edge) {
+                self.advance(now, edge, Some(StepResult::Failed(failure)));
+            }
+        } else if now >= until {
+            self.fail_target(now, edge, StepResult::Failed(Failure::unreached(reason)));
+        } else {
+            self.wait_on(now, edge, until);
+        }
+    }
+
+    /// Counts the call in with its target's trunk, if that has a place.
+    fn place_taken(&mut self, now: Instant, edge: &mut Edge) -> Result<(), ReasonSlug> {
+        let Some(attempt) = &mut self.attempt else { return Err(ReasonSlug::Internal) };
+        let Some(trunk) = &attempt.trunk else { return Ok(()) };
+        edge.begin_target_call(now, &trunk.name, self.key)?;
+        edge.trunks.leave(&trunk.name, self.key);
+        attempt.is_counted = true;
+        attempt.progress = Progress::Idle;
+        Ok(())
+    }
+
+    /// Wakes the call when its trunk may have a place, at the latest when it has waited long enough.
+    fn wait_on(&mut self, now: Instant, edge: &mut Edge, until: Instant) {
+        let Some(trunk) = self.attempt.as_ref().and_then(|attempt| attempt.trunk.clone()) else { return };
+        let left = until.saturating_duration_since(now);
+        let after = edge.trunks.next_place(now, &trunk.name, self.key).map_or(left, |wait| wait.min(left));
+        self.arm(now, edge, Timer::Pace, after);
+    }
+
+    /// Gives the place at the trunk back, or the one among those that wait.
+    pub(crate) fn leave_place(&mut self, edge: &mut Edge, attempt: &Attempt) {
+        self.disarm(edge, Timer::Pace);
+        let Some(trunk) = &attempt.trunk else { return };
+        match attempt.is_counted {
+            true => edge.end_trunk_call(&trunk.name),
+            false => edge.trunks.leave(&trunk.name, self.key),
+        }
+    }
+}

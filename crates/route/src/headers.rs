@@ -1,0 +1,253 @@
+//! Which headers of a call go on from one trunk to another, and which are added.
+
+/// Headers that go on where neither side says anything.
+pub const DEFAULT_PASS: [&str; 2] = ["User-to-User", "Diversion"];
+
+/// Headers that the edge writes itself, or that belong to one leg: no rule can add them or let them pass.
+const OWNED: [&str; 60] = [
+    "Accept",
+    "Accept-Encoding",
+    "Allow",
+    "Allow-Events",
+    "Authentication-Info",
+    "Authorization",
+    "CSeq",
+    "Call-ID",
+    "Contact",
+    "Content-Disposition",
+    "Content-Encoding",
+    "Content-ID",
+    "Content-Length",
+    "Content-Type",
+    "Date",
+    "Event",
+    "Expires",
+    "Flow-Timer",
+    "From",
+    "Join",
+    "MIME-Version",
+    "Max-Breadth",
+    "Max-Forwards",
+    "Min-Expires",
+    "Min-SE",
+    "P-Access-Network-Info",
+    "Path",
+    "Proxy-Authenticate",
+    "Proxy-Authentication-Info",
+    "Proxy-Authorization",
+    "Proxy-Require",
+    "RAck",
+    "RSeq",
+    "Reason",
+    "Record-Route",
+    "Recv-Info",
+    "Refer-Sub",
+    "Refer-To",
+    "Referred-By",
+    "Replaces",
+    "Request-Disposition",
+    "Require",
+    "Retry-After",
+    "Route",
+    "Security-Client",
+    "Security-Server",
+    "Security-Verify",
+    "Server",
+    "Service-Route",
+    "Session-Expires",
+    "Subscription-State",
+    "Supported",
+    "Target-Dialog",
+    "Timestamp",
+    "To",
+    "Unsupported",
+    "User-Agent",
+    "Via",
+    "WWW-Authenticate",
+    "Warning",
+];
+
+/// Headers that `identity` rules over.
+const IDENTITY: [&str; 4] = ["P-Asserted-Identity", "P-Preferred-Identity", "Privacy", "Identity"];
+
+/// Why a header cannot be ruled over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unruled {
+    /// The edge writes it itself, or it belongs to one leg.
+    Owned,
+    /// It is `identity`'s.
+    Identity,
+    /// It is no name of a header.
+    NoName,
+}
+
+/// Whether rules may be made for a header of this name.
+///
+/// # Errors
+/// Why not.
+pub fn may_rule(name: &str) -> Result<(), Unruled> {
+    let token = |c: char| c.is_ascii_alphanumeric() || "-.!%_+`'~".contains(c);
+    if name.is_empty() || !name.chars().all(token) {
+        return Err(Unruled::NoName);
+    }
+    let is_one_of = |list: &[&str]| list.iter().any(|known| known.eq_ignore_ascii_case(name));
+    // A name of one letter is the short form of one of these (RFC 3261 §7.3.3).
+    if is_one_of(&OWNED) || name.len() == 1 {
+        return Err(Unruled::Owned);
+    }
+    if is_one_of(&IDENTITY) { Err(Unruled::Identity) } else { Ok(()) }
+}
+
+/// One name, or the beginning of many: `X-*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeaderPattern {
+    /// This name.
+    Name(String),
+    /// All that begin so.
+    Beginning(String),
+}
+
+impl HeaderPattern {
+    /// Reads a pattern. Only names that begin with `X-` may be meant by their beginning: all others are known by name, and
+    /// some of those are the edge's.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub fn parse(text: &str) -> Result<HeaderPattern, Unruled> {
+        match text.strip_suffix('*') {
+            Some(beginning) if beginning.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-")) => {
+                may_rule(beginning).map(|()| HeaderPattern::Beginning(beginning.to_owned()))
+            }
+            Some(_) => Err(Unruled::NoName),
+            None => may_rule(text).map(|()| HeaderPattern::Name(text.to_owned())),
+        }
+    }
+    /// Whether a header is meant.
+    pub fn matches(&self, name: &str) -> bool {
+        match self {
+            HeaderPattern::Name(known) => known.eq_ignore_ascii_case(name),
+            HeaderPattern::Beginning(start) => {
+                name.get(..start.len()).is_some_and(|begins| begins.eq_ignore_ascii_case(start))
+            }
+        }
+    }
+}
+
+/// What a trunk's `headers` say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HeaderRules {
+    /// Put into each INVITE that begins a call to it, in order.
+    pub add: Vec<(String, String)>,
+    /// What goes on, from it and to it. `None`: what the other side says.
+    pub pass: Option<Vec<HeaderPattern>>,
+    /// What does not, whatever `pass` says.
+    pub remove: Vec<HeaderPattern>,
+    /// Headers that only others may bring: from this trunk they are not believed.
+    pub foreign: Vec<String>,
+}
+
+impl HeaderRules {
+    /// Towards a far end that is no trunk: what was meant for it by its caller, and nothing that tells of others.
+    pub fn of_stranger() -> HeaderRules {
+        let pass = vec![HeaderPattern::Name("User-to-User".to_owned())];
+        HeaderRules { pass: Some(pass), ..HeaderRules::default() }
+    }
+    /// Whether a header that this trunk brings is heard at all.
+    pub fn brings(&self, name: &str) -> bool {
+        !self.foreign.iter().any(|foreign| foreign.eq_ignore_ascii_case(name))
+            && !self.remove.iter().any(|pattern| pattern.matches(name))
+    }
+    /// Whether its own list, or the default, has a header.
+    pub fn lists(&self, name: &str) -> bool {
+        match &self.pass {
+            Some(list) => list.iter().any(|pattern| pattern.matches(name)),
+            None => DEFAULT_PASS.iter().any(|known| known.eq_ignore_ascii_case(name)),
+        }
+    }
+    /// Whether a header that this trunk brings goes on to another. A trunk that says nothing goes by the other's list;
+    /// where both have one, both must have it.
+    pub fn passes_to(&self, other: &HeaderRules, name: &str) -> bool {
+        let listed = match (&self.pass, &other.pass) {
+            (None, Some(_)) => other.lists(name),
+            (Some(_), None) | (None, None) => self.lists(name),
+            (Some(_), Some(_)) => self.lists(name) && other.lists(name),
+        };
+        listed && self.brings(name) && !other.remove.iter().any(|pattern| pattern.matches(name))
+    }
+}
+
+/// What a trunk is told of who calls, and believed of it: P-Asserted-Identity, Privacy, Identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Identities {
+    /// It is trusted with them (RFC 3325 §2.3).
+    #[default]
+    Pass,
+    /// It is not.
+    Strip,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(pass: Option<&[&str]>, remove: &[&str]) -> HeaderRules {
+        let patterns = |texts: &[&str]| texts.iter().map(|text| HeaderPattern::parse(text).unwrap()).collect();
+        HeaderRules { pass: pass.map(patterns), remove: patterns(remove), ..HeaderRules::default() }
+    }
+
+    #[test]
+    fn both_sides_decide() {
+        for (from, to, name, passes) in [
+            (rules(None, &[]), rules(None, &[]), "Diversion", true),
+            (rules(None, &[]), rules(None, &[]), "user-to-user", true),
+            (rules(None, &[]), rules(None, &[]), "X-Tenant", false),
+            (rules(Some(&["X-*"]), &[]), rules(None, &[]), "x-tenant", true),
+            (rules(Some(&["X-*"]), &[]), rules(None, &[]), "Diversion", false),
+            (rules(None, &[]), rules(Some(&["X-Tenant"]), &[]), "X-TENANT", true),
+            (rules(None, &[]), rules(Some(&["X-Tenant"]), &[]), "X-Tenant-2", false),
+            (rules(Some(&["X-*"]), &[]), rules(Some(&["X-A"]), &[]), "X-A", true),
+            (rules(Some(&["X-*"]), &[]), rules(Some(&["X-A"]), &[]), "X-B", false),
+            (rules(Some(&[]), &[]), rules(None, &[]), "Diversion", false),
+            (rules(None, &[]), rules(Some(&[]), &[]), "Diversion", false),
+            (rules(None, &["Diversion"]), rules(None, &[]), "diversion", false),
+            (rules(Some(&["X-*"]), &[]), rules(None, &["X-Secret*"]), "x-secret-key", false),
+            (rules(None, &[]), HeaderRules::of_stranger(), "Diversion", false),
+            (rules(None, &[]), HeaderRules::of_stranger(), "User-to-User", true),
+        ] {
+            assert_eq!(from.passes_to(&to, name), passes, "{from:?} {to:?} {name}");
+        }
+    }
+
+    #[test]
+    fn what_only_others_may_bring_is_not_heard() {
+        let stranger = HeaderRules { foreign: vec!["X-Twilio-VerStat".into()], ..rules(Some(&["X-*"]), &[]) };
+        assert!(!stranger.brings("x-twilio-verstat") && !stranger.passes_to(&rules(None, &[]), "X-Twilio-VerStat"));
+        assert!(rules(Some(&["X-*"]), &[]).passes_to(&stranger, "X-Twilio-VerStat"), "it may be told");
+    }
+
+    #[test]
+    fn no_rule_for_what_is_the_edges() {
+        for (text, wrong) in [
+            ("Via", Unruled::Owned),
+            ("contact", Unruled::Owned),
+            ("Content-Length", Unruled::Owned),
+            ("m", Unruled::Owned),
+            ("Privacy", Unruled::Identity),
+            ("p-asserted-identity", Unruled::Identity),
+            ("", Unruled::NoName),
+            ("*", Unruled::NoName),
+            ("P-*", Unruled::NoName),
+            ("X-A\r\nVia", Unruled::NoName),
+            ("X A", Unruled::NoName),
+            ("X-A:", Unruled::NoName),
+            ("X-*-B", Unruled::NoName),
+            ("X-**", Unruled::NoName),
+        ] {
+            assert_eq!(HeaderPattern::parse(text), Err(wrong), "{text:?}");
+        }
+        for text in ["X-Tenant", "X-*", "x-a-*", "Subject", "Remote-Party-ID", "History-Info"] {
+            assert!(HeaderPattern::parse(text).is_ok(), "{text}");
+        }
+        assert!(OWNED.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+}

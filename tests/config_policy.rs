@@ -1,0 +1,98 @@
+//! A trunk's `headers`, `identity`, `deny` and limits: what they mean, and what cannot be meant.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
+use std::time::Duration;
+
+use trunkgate::config;
+use trunkgate_route::headers::DEFAULT_PASS;
+use trunkgate_route::{HeaderRules, Identities, Trunk};
+
+const REST: &str = "peers = ['sip:10.0.0.5']\n[[route]]\nconnect = ['trunk:x']\n";
+
+fn trunk(lines: &str) -> Trunk {
+    let text = format!("[trunk.x]\n{lines}\n{REST}");
+    match config::parse(Path::new("t.toml"), &text) {
+        Ok((mut config, _)) => config.trunks.remove(0),
+        Err(found) => panic!("{}", config::render(Path::new("t.toml"), &text, &found)),
+    }
+}
+
+/// Code, line, column and help of what is wrong with a trunk's lines; its first line is 2.
+fn wrong(lines: &str) -> Vec<(String, u64, u64, String)> {
+    let text = format!("[trunk.x]\n{lines}\n{REST}");
+    let (Ok((_, mut found)) | Err(mut found)) = config::parse(Path::new("t.toml"), &text);
+    found.retain(|diagnostic| diagnostic.code != "TG0123");
+    let json = config::to_json(Path::new("t.toml"), &text, &found);
+    let number = |json: &serde_json::Value, key: &str| json[key].as_u64().unwrap_or(0);
+    let one = |json: &serde_json::Value| {
+        let text = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
+        (text("code"), number(json, "line"), number(json, "column"), text("help"))
+    };
+    json.as_array().unwrap().iter().map(one).collect()
+}
+
+#[test]
+fn headers_are_rules() {
+    let default = trunk("");
+    assert_eq!(default.headers.pass, None);
+    assert!(DEFAULT_PASS.iter().all(|name| default.headers.passes_to(&HeaderRules::default(), name)));
+    let lines = "headers = { add = { X-Edge = 'e1', X-Second = '2' }, pass = ['X-*', 'Subject'], remove = 'X-Secret' }";
+    let rules = trunk(lines).headers;
+    assert_eq!(rules.add, [("X-Edge".to_owned(), "e1".to_owned()), ("X-Second".to_owned(), "2".to_owned())]);
+    for (name, passes) in [("x-a", true), ("subject", true), ("X-Secret", false), ("Diversion", false)] {
+        assert_eq!(rules.passes_to(&HeaderRules::default(), name), passes, "{name}");
+    }
+    assert_eq!(trunk("").headers.foreign, ["X-Twilio-VerStat"]);
+    assert!(trunk("preset = 'twilio'\nsecure = false").headers.foreign.is_empty());
+    assert_eq!((trunk("").identity, trunk("identity = 'strip'").identity), (Identities::Pass, Identities::Strip));
+}
+
+#[test]
+fn limits_and_denied_numbers() {
+    let x = trunk("calls_per_second = 5\npeer_calls_per_second = 30\npace = '500ms'\ndeny = ['+881*', '/^\\+979/']");
+    assert_eq!((x.calls_per_second, x.calls_per_second_in, x.calls_per_second_out), (5, 0, 0));
+    assert_eq!((x.peer_calls_per_second, x.pace), (30, Duration::from_millis(500)));
+    assert!(x.denies("+881612345678") && x.denies("+97912345") && !x.denies("+14155550100"));
+    let x = trunk("calls_per_second = { in = 10, out = 1 }\npace = 0");
+    assert_eq!((x.calls_per_second, x.calls_per_second_in, x.calls_per_second_out), (0, 10, 1));
+    assert_eq!((x.pace, trunk("").pace), (Duration::ZERO, Duration::from_secs(2)));
+    let twilio = trunk("preset = 'twilio'\nsecure = false");
+    assert_eq!((twilio.calls_per_second_out, twilio.calls_per_second_in, twilio.peer_calls_per_second), (1, 0, 30));
+    assert!(twilio.denies("+881612345678") && !twilio.denies("+14155550100"));
+}
+
+#[test]
+fn what_cannot_be_a_rule_is_refused_at_its_place() {
+    for (line, code, column, help) in [
+        ("headers = { add = { Via = 'x' } }", "TG0136", 21, "leave it out"),
+        ("headers = { pass = ['X-*', 'contact'] }", "TG0136", 28, "leave it out"),
+        ("headers = { pass = ['m'] }", "TG0136", 21, "leave it out"),
+        ("headers = { remove = ['Content-Length'] }", "TG0136", 23, "leave it out"),
+        ("headers = { pass = ['P-Asserted-Identity'] }", "TG0136", 21, "identity = "),
+        ("headers = { add = { Privacy = 'id' } }", "TG0136", 21, "identity = "),
+        ("headers = { pass = ['*'] }", "TG0105", 21, "X-*"),
+        ("headers = { pass = ['P-*'] }", "TG0105", 21, "X-*"),
+        ("headers = { add = { 'X A' = 'x' } }", "TG0105", 21, "X-Tenant"),
+        ("headers = { add = { X-A = \"a\\r\\nVia: x\" } }", "TG0105", 27, "one line"),
+        ("headers = { add = { X-A = \"a\\u0000\" } }", "TG0105", 27, "one line"),
+        ("headers = { add = { X-A = 1 } }", "TG0103", 27, "a string"),
+        ("headers = { add = [] }", "TG0103", 19, "a table"),
+        ("headers = { pas = ['X-*'] }", "TG0104", 13, "`pass`"),
+        ("headers = 'X-*'", "TG0103", 11, "a table"),
+        ("identity = 'strp'", "TG0105", 12, "strip"),
+        ("deny = ['+1*5']", "TG0111", 9, ""),
+        ("calls_per_second = { out = -1 }", "TG0105", 28, ""),
+        ("calls_per_second = { outward = 1 }", "TG0104", 22, ""),
+        ("pace = 2", "TG0109", 8, "2s"),
+    ] {
+        let found = wrong(line);
+        assert_eq!(found.len(), 1, "{line}: {found:?}");
+        assert_eq!((found[0].0.as_str(), found[0].1, found[0].2), (code, 2, column), "{line}");
+        assert!(found[0].3.contains(help), "{line}: {found:?}");
+    }
+    let long = "y".repeat(1025);
+    assert_eq!(wrong(&format!("headers = {{ add = {{ X-A = '{long}' }} }}"))[0].0, "TG0105");
+    let many: String = (0..33).map(|n| format!("X-{n} = 'y', ")).collect();
+    assert_eq!(wrong(&format!("headers = {{ add = {{ {many} }} }}"))[0].0, "TG0105");
+}
