@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use toml::Spanned;
 use trunkgate_route::{Destination, Identities, Peer, SendNumbers, Srtp, Transport, Trunk};
 use trunkgate_sip::{Scheme, Uri};
@@ -80,16 +81,7 @@ fn read_one<'a>(
         is_partial |= networks.len() < written(value);
         (trunk.accept_from, placed_networks) = networks.into_iter().unzip();
     }
-    if let Some(value) = section.get("media_from") {
-        let networks = values::one_or_list("media_from", value, findings, values::network).unwrap_or_default();
-        for (network, span) in networks {
-            if network.prefix_len() == 0 {
-                let message = format!("{network} lets everyone's RTP into calls of the trunk {name}");
-                findings.warning(code::OPEN_TO_ALL, Some(span), message, "list the networks that its media comes from");
-            }
-            trunk.media_from.push(network);
-        }
-    }
+    trunk.media_from = media_networks(name, &section, findings);
     trunk.listen = section.read("listen", findings, values::string);
     let mut tls = None;
     if let Some(value) = section.get("tls") {
@@ -135,6 +127,17 @@ fn read_policy(section: &Section<'_>, trunk: &mut Trunk, preset: Option<&str>, f
         let patterns = values::one_or_list("deny", value, findings, routes::pattern).unwrap_or_default();
         trunk.deny = patterns.into_iter().map(|(pattern, _)| pattern).collect();
     }
+}
+
+/// Further networks that its RTP may come from.
+fn media_networks(trunk: &str, section: &Section<'_>, findings: &mut Findings) -> Vec<IpNet> {
+    let Some(value) = section.get("media_from") else { return Vec::new() };
+    let networks = values::one_or_list("media_from", value, findings, values::network).unwrap_or_default();
+    for (network, span) in networks.iter().filter(|(network, _)| network.prefix_len() == 0) {
+        let message = format!("{network} lets everyone's RTP into calls of the trunk {trunk}");
+        findings.warning(code::OPEN_TO_ALL, Some(span.clone()), message, "list the networks that its media comes from");
+    }
+    networks.into_iter().map(|(network, _)| network).collect()
 }
 
 /// Times, limits and the answers that lead on.
