@@ -31,9 +31,6 @@ const MESSAGES_PER_TURN: usize = 32;
 const MESSAGE_BYTES_PER_TURN: usize = 1 << 20;
 /// Sessions called per turn; those beyond are called in the next one.
 const SESSIONS_PER_TURN: usize = 256;
-/// How long a worker with agents waits for the next packet alone before it waits for agents as well: no message of an agent
-/// is read later than that. Under load each wait of the runtime is spared, which costs as much as half a packet.
-const BUSY_WAIT: Duration = Duration::from_millis(1);
 /// How often the loop turns where nothing happens.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
 /// Turns without a pause after which the runtime looks at its own sockets and timers.
@@ -149,19 +146,16 @@ impl Worker {
         let mut clock = tokio::time::interval(CLOCK_INTERVAL);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut alarm = pin!(tokio::time::sleep(CLOCK_INTERVAL));
-        let (mut turns, mut busy) = (0, false);
+        let mut turns = 0;
         loop {
             let next = self.deadlines.next().into_iter().chain(self.copies.due()).min();
-            if self.tasks.is_empty() || busy {
-                // The runtime has nothing to do, or is asked between two packets: the thread itself waits for packets.
-                let limit = if self.tasks.is_empty() { CLOCK_INTERVAL } else { BUSY_WAIT };
-                let Some(events) = self.wait_alone(next, limit, &mut orders) else { return self.dismiss().await };
-                busy = events > 0;
+            if self.tasks.is_empty() {
+                // The runtime has nothing to do: the thread itself waits for packets.
+                if self.wait_alone(next, &mut orders) {
+                    return self.dismiss().await;
+                }
                 self.counters.turns.add_alone(1);
                 self.guarded(Worker::call_due);
-                if !self.tasks.is_empty() {
-                    tokio::task::yield_now().await;
-                }
                 continue;
             }
             let next = next.map(tokio::time::Instant::from_std);
@@ -178,7 +172,6 @@ impl Worker {
                             return self.dismiss().await;
                         }
                         self.guarded(|worker, now| worker.packets(now, events));
-                        busy = events > 0;
                     }
                     Err(error) => {
                         tracing::error!(%error, "media sockets cannot be waited for");
@@ -205,17 +198,11 @@ impl Worker {
         }
     }
 
-    /// A turn without the runtime: waits for packets, orders and the next deadline, `limit` at most; how many events there
-    /// were, `None` where the worker is to end.
-    fn wait_alone(
-        &mut self,
-        next: Option<Instant>,
-        limit: Duration,
-        orders: &mut UnboundedReceiver<Order>,
-    ) -> Option<usize> {
-        let until = next.map_or(limit, |next| next.saturating_duration_since(Instant::now()));
+    /// A turn without the runtime: waits for packets, orders and the next deadline; true where the worker is to end.
+    fn wait_alone(&mut self, next: Option<Instant>, orders: &mut UnboundedReceiver<Order>) -> bool {
+        let until = next.map_or(CLOCK_INTERVAL, |next| next.saturating_duration_since(Instant::now()));
         let waiting = !orders.is_empty() || !self.inbox.is_empty();
-        let limit = if waiting { Duration::ZERO } else { until.min(limit) };
+        let limit = if waiting { Duration::ZERO } else { until.min(CLOCK_INTERVAL) };
         let events = match self.ports.block(limit) {
             Ok(events) => events,
             Err(error) => {
@@ -230,14 +217,13 @@ impl Worker {
             Err(TryRecvError::Disconnected) => true,
             Err(TryRecvError::Empty) => false,
         };
-        if over {
-            return None;
+        if !over {
+            if let Ok(said) = self.inbox.try_recv() {
+                self.hear_all(Some(said));
+            }
+            self.guarded(|worker, now| worker.packets(now, events));
         }
-        if let Ok(said) = self.inbox.try_recv() {
-            self.hear_all(Some(said));
-        }
-        self.guarded(|worker, now| worker.packets(now, events));
-        Some(events)
+        over
     }
 
     /// Agents' sockets share the thread: they must not wait for long.
@@ -535,7 +521,7 @@ mod tests {
         assert_eq!(worker.ports.block(Duration::ZERO).unwrap(), 0);
         let (_sender, mut orders) = unbounded_channel();
         UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", at).unwrap();
-        assert_eq!(worker.wait_alone(None, CLOCK_INTERVAL, &mut orders), Some(1));
+        assert!(!worker.wait_alone(None, &mut orders));
         assert_eq!(counters.dropped[DropReason::UnexpectedSource as usize].get(), 1);
     }
 
