@@ -248,10 +248,10 @@ impl Call {
 
     /// Draws another port pair for an end of the caller that could not be bound.
     pub(crate) fn redraw_caller(&mut self, now: Instant, edge: &mut Edge, end: EndId) {
-        self.caller_bind_failures += 1;
+        self.bind_failures += 1;
         let no_ports = FinalAnswer::new(503, ReasonSlug::NoPorts);
         // The caller has been told the port already, or luck is out.
-        if self.legs[CALLER].ours.is_some() || self.caller_bind_failures >= BIND_TRIES {
+        if self.legs[CALLER].ours.is_some() || self.bind_failures >= BIND_TRIES {
             return self.refuse(now, edge, &no_ports);
         }
         let Some(media) = self.media else { return };
@@ -262,16 +262,6 @@ impl Call {
         if let Some(slot) = self.legs[CALLER].ends.iter_mut().find(|e| e.end == end) {
             *slot = StreamEnd::new(slot.index, new);
         }
-    }
-
-    /// An end of an answered call could not be bound: the far end sends into nothing.
-    pub(crate) fn bind_failed_later(&mut self, now: Instant, edge: &mut Edge, end: EndId, error: &str) {
-        if self.leg_of(end).is_none() {
-            return;
-        }
-        let sid = self.sid().to_owned();
-        edge.warn(&sid, format!("media ports could not be bound: {error}"), Some(ReasonSlug::NoPorts));
-        self.end(now, edge, ReasonSlug::NoPorts);
     }
 
     /// An end has learned its far side's address.

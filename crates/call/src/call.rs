@@ -209,7 +209,10 @@ pub(crate) struct Call {
     pub(crate) media: Option<MediaId>,
     /// What each end was last connected to.
     pub(crate) wires: BTreeMap<EndId, (EndId, WireSpec)>,
-    pub(crate) caller_bind_failures: u8,
+    /// Port pairs of the caller, or of the answered call, that could not be bound.
+    pub(crate) bind_failures: u8,
+    /// Legs that were told ports of somebody else and are to be told others.
+    pub(crate) misled: Vec<usize>,
     pub(crate) renegotiation: Option<Renegotiation>,
     /// Our question to a caller on hold.
     pub(crate) hold_check: Option<ClientId>,

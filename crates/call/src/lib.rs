@@ -31,6 +31,7 @@ mod pace;
 mod ports;
 mod quality;
 pub mod reason;
+mod rebind;
 mod recent;
 mod register;
 mod reinvite;

@@ -14,6 +14,7 @@ use crate::call::{Call, refuse_request};
 use crate::edge::Edge;
 use crate::index::Purpose;
 use crate::leg::StreamEnd;
+use crate::limits::BIND_TRIES;
 use crate::reason::ReasonSlug;
 
 /// A re-INVITE on its way from one leg to the other.
@@ -33,6 +34,10 @@ pub(crate) struct Renegotiation {
     pub(crate) added: Vec<EndId>,
     /// Whether it puts back what an earlier one has changed on one side only.
     restores: bool,
+    /// Whether the call cannot go on without it: its side was told ports of somebody else.
+    pub(crate) essential: bool,
+    /// Whether ports of a new stream could not be bound.
+    pub(crate) unbound: bool,
 }
 
 impl Call {
@@ -113,7 +118,7 @@ impl Call {
     }
 
     /// Sends one leg's offer to the other leg.
-    fn relay(
+    pub(crate) fn relay(
         &mut self,
         now: Instant,
         edge: &mut Edge,
@@ -142,7 +147,9 @@ impl Call {
             self.legs[to].dialog.and_then(|dialog| edge.request(now, at, dialog, Purpose::Reinvite, Vec::new(), body));
         match client {
             Some(client) => {
-                self.renegotiation = Some(Renegotiation { from, server, to, client, offer, added, restores });
+                let (essential, unbound) = (false, false);
+                let pending = Renegotiation { from, server, to, client, offer, added, restores, essential, unbound };
+                self.renegotiation = Some(pending);
                 Ok(())
             }
             None => {
@@ -210,13 +217,23 @@ impl Call {
         }
         // The other leg has lost the dialog (RFC 3261 §12.2.1.2).
         if matches!(code, 408 | 481) {
-            self.end(now, edge, ReasonSlug::Unreachable);
+            return self.end(now, edge, ReasonSlug::Unreachable);
+        }
+        if pending.essential {
+            // After a glare (RFC 3261 §14.1) it is asked again, so many times.
+            self.bind_failures += 1;
+            if code != 491 || self.bind_failures >= BIND_TRIES {
+                return self.end(now, edge, ReasonSlug::NoPorts);
+            }
+            self.misled.push(pending.to);
         }
     }
 
     fn reinvite_accepted(&mut self, now: Instant, edge: &mut Edge, pending: Renegotiation, sdp: Option<Bytes>) {
         let (from, to) = (pending.from, pending.to);
-        let agreed = if pending.server.is_some() || pending.restores {
+        let agreed = if pending.unbound {
+            Err(Failure::with_code(500, ReasonSlug::NoPorts))
+        } else if pending.server.is_some() || pending.restores {
             self.reinvite_agreed(now, edge, &pending, sdp)
         } else {
             // The far end withdrew while the other side agreed.
@@ -225,6 +242,7 @@ impl Call {
         match (agreed, pending.server) {
             (Ok(ours), Some(server)) => self.answer_request(now, edge, from, server, &ours),
             (Ok(_), None) => {}
+            (Err(_), _) if pending.essential => self.end(now, edge, ReasonSlug::NoPorts),
             (Err(failure), server) => {
                 self.drop_added(edge, &pending.added);
                 if let Some(server) = server {

@@ -240,7 +240,8 @@ impl Call {
             attempt: None,
             media: Some(snapshot.media),
             wires,
-            caller_bind_failures: 0,
+            bind_failures: 0,
+            misled: Vec::new(),
             renegotiation: None,
             hold_check: None,
             times: Times {

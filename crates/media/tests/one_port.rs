@@ -75,6 +75,7 @@ fn fax_passes_as_it_is_both_ways() {
         assert_eq!(bench.feed(A, false, "192.0.2.1:61000", datagram), None);
     }
     assert_eq!((bench.dropped(A, DropReason::NotRtp), bench.events()), (2, vec![]));
+    assert!(bench.feed(A, false, A_RTP, &[7]).is_some());
 }
 
 #[test]
