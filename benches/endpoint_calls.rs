@@ -92,6 +92,7 @@ impl Pair {
             uri: "sip:+14155550132@192.0.2.1:5061".into(),
             from: "<sip:+14155550100@192.0.2.1>".into(),
             to: "<sip:+14155550132@192.0.2.1>".into(),
+            oversize: None,
             contact_user: "trunkgate".into(),
             max_forwards: 69,
             headers: vec![],

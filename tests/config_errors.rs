@@ -523,3 +523,19 @@ fn keys_of_a_trunk_without_peers_are_safe_by_its_listener() {
     let warning = found.iter().find(|diagnostic| diagnostic.code == "TG0134").unwrap();
     assert_eq!(warning.help, "listen = \"safe\"");
 }
+
+#[test]
+fn oversize_says_when_tcp_is_gone_by() {
+    let read = |keys: &str| {
+        let text = format!("[trunk.a]\npeers = ['sip:192.0.2.1']\n{keys}\n[[route]]\nconnect = ['trunk:a']\n");
+        config::parse(Path::new("x.toml"), &text).map(|(config, warnings)| {
+            let codes: Vec<_> = warnings.iter().map(|warning| warning.code).filter(|code| *code != "TG0123").collect();
+            (config.trunks[0].tcp_over_bytes, codes.len())
+        })
+    };
+    assert_eq!(read("").unwrap(), (None, 0));
+    assert_eq!(read("oversize = 'tcp'").unwrap(), (Some(1300), 0));
+    assert_eq!(read("oversize = 'tcp'\nudp_mtu = 1400").unwrap(), (Some(1400), 0));
+    assert_eq!(read("udp_mtu = 1400").unwrap(), (None, 1), "without effect: told");
+    assert!(read("oversize = 'sctp'").is_err() && read("oversize = 'tcp'\nudp_mtu = 100").is_err());
+}

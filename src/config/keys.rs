@@ -99,6 +99,8 @@ pub(super) const TRUNK: &[Key] = &[
     ("ring_timeout", Built),
     ("no_response_timeout", Built),
     ("options_interval", Built),
+    ("udp_mtu", Built),
+    ("oversize", Built),
     ("failover_on", Built),
     ("max_calls", Built),
     ("calls_per_second", Built),
@@ -122,8 +124,6 @@ pub(super) const TRUNK: &[Key] = &[
     ("headers", Built),
     ("identity", Built),
     ("refer", Later("call transfer")),
-    ("udp_mtu", Later("the change to TCP for long requests")),
-    ("oversize", Later("the change to TCP for long requests")),
     ("deny", Built),
 ];
 

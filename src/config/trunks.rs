@@ -26,6 +26,9 @@ const LATER_CODECS: [&str; 9] = ["OPUS", "G722", "G729", "AMR", "AMR-WB", "G723"
 /// `options_interval` where none is written.
 const OPTIONS_INTERVAL: Duration = Duration::from_secs(30);
 
+/// `udp_mtu` where none is written, in bytes.
+const UDP_MTU: u32 = 1300;
+
 /// What `srtp` may say.
 const SRTP: [(&str, Srtp); 3] = [("off", Srtp::Off), ("optional", Srtp::Optional), ("required", Srtp::Required)];
 /// What `send_numbers` may say.
@@ -142,6 +145,7 @@ fn media_networks(trunk: &str, section: &Section<'_>, findings: &mut Findings) -
 
 /// Times, limits and the answers that lead on.
 fn read_limits(section: &Section<'_>, trunk: &mut Trunk, findings: &mut Findings) {
+    trunk.tcp_over_bytes = read_oversize(section, findings);
     trunk.options_interval = OPTIONS_INTERVAL;
     for (key, target) in [
         ("ring_timeout", &mut trunk.ring_timeout),
@@ -170,6 +174,20 @@ fn read_limits(section: &Section<'_>, trunk: &mut Trunk, findings: &mut Findings
     let Some(each) = Section::open("`calls_per_second`", value, keys::RATES, findings) else { return };
     trunk.calls_per_second_in = each.read("in", findings, number).unwrap_or(0);
     trunk.calls_per_second_out = each.read("out", findings, number).unwrap_or(0);
+}
+
+/// `udp_mtu` and `oversize`: above which length a request goes by TCP instead of UDP.
+fn read_oversize(section: &Section<'_>, findings: &mut Findings) -> Option<usize> {
+    let by_tcp = word(section, "oversize", &[("udp", false), ("tcp", true)], findings);
+    // Below the least there is no datagram that every network takes (RFC 791); above the most there is none at all.
+    let read =
+        |key: &str, value: &Value<'_>, findings: &mut Findings| values::integer(key, value, findings, 576..=65_535);
+    let written = section.read("udp_mtu", findings, read);
+    if let Some(value) = section.get("udp_mtu").filter(|_| !by_tcp && written.is_some_and(|bytes| bytes != UDP_MTU)) {
+        let message = "`udp_mtu` says nothing without `oversize = \"tcp\"`";
+        findings.warning(code::BAD_VALUE, Some(value.span()), message, "add oversize = \"tcp\", or leave it out");
+    }
+    by_tcp.then(|| usize::try_from(written.unwrap_or(UDP_MTU)).unwrap_or(usize::MAX))
 }
 
 /// One of some words; the default where none is written.

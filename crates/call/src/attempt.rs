@@ -32,12 +32,15 @@ pub(crate) struct Way {
     pub(crate) address: Option<SocketAddr>,
     /// Whether it has refused SRTP, and is asked again without.
     pub(crate) plain: bool,
+    /// Whether TCP was of no use for a long request: it goes by UDP, whatever its length.
+    pub(crate) by_udp: bool,
 }
 
 impl Way {
     /// The ways to a peer: one for each address of its servers, or the one that has to be looked up.
     fn all(peer: String, destination: Destination, servers: &[Server]) -> Vec<Way> {
-        let way = Way { peer, transport: destination.transport, destination, address: None, plain: false };
+        let way =
+            Way { peer, transport: destination.transport, destination, address: None, plain: false, by_udp: false };
         if servers.is_empty() { vec![way] } else { way.at(servers) }
     }
 

@@ -7,8 +7,9 @@ use rand::RngExt as _;
 use trunkgate_route::{Peer, Trunk};
 use trunkgate_sip::{ClientId, Flow, HeaderName, Message};
 
+use crate::call::Call;
 use crate::edge::Edge;
-use crate::health::{Due, Health, Spot};
+use crate::health::{Due, Health, Spot, Unfit};
 use crate::io::Cause;
 use crate::trunks::state_word;
 use crate::view::{AddressView, PeerView, TrunkView};
@@ -177,6 +178,29 @@ impl Edge {
         }
         if let Some(up) = self.health.is_trunk_up(trunk) {
             self.metrics.trunk_up.insert(Arc::clone(trunk), up);
+        }
+    }
+}
+
+impl Call {
+    /// Leaves addresses out that are down or want a rest, unless no other is left.
+    pub(crate) fn leave_out(&mut self, now: Instant, edge: &mut Edge) {
+        let Some(attempt) = &mut self.attempt else { return };
+        for (way, why) in attempt.leave_out(|trunk, way| edge.health.unfit(now, &way.spot(trunk)?)) {
+            let why = match why {
+                Unfit::Down => "it is down",
+                Unfit::Resting => "it has asked for a rest",
+            };
+            let address = way.address.map_or_else(String::new, |address| format!(" {address}"));
+            edge.decide(now, self.key, format!("{}{address} left out: {why}", way.peer));
+        }
+    }
+
+    /// A leg's far end gave no sign of life.
+    pub(crate) fn silent(&mut self, edge: &mut Edge, leg: usize) {
+        let leg = &self.legs[leg];
+        if let Some(spot) = leg.spot().filter(|_| !leg.heard) {
+            edge.peer_missed(&spot, "no answer to INVITE".to_owned());
         }
     }
 }

@@ -27,6 +27,7 @@ mod listen;
 mod local;
 pub mod metrics;
 pub mod numbers;
+mod oversize;
 mod pace;
 mod ports;
 mod quality;

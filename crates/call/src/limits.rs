@@ -1,9 +1,13 @@
 //! Hard limits of calls, each with its unit in its name.
 
+use std::time::Duration;
+
 /// Attempts (legs towards targets) of one call; past it the search ends as if no target were left.
 pub const ATTEMPTS_PER_CALL: usize = 32;
 /// Addresses of one host name that are tried.
 pub const ADDRESSES_PER_PEER: usize = 8;
+/// How long TCP may be silent that a long request went by instead of UDP (the contract's 1 s).
+pub const OVERSIZE_SILENCE: Duration = Duration::from_secs(1);
 /// Addresses of trunks whose health is kept.
 pub const HEALTH_SPOTS: usize = 4096;
 /// OPTIONS or calls without an answer, in a row, after which an address is down (the contract's 3).

@@ -16,11 +16,10 @@ use crate::controller::{Step, StepResult};
 use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::headers::{Side, of_invite};
-use crate::health::Unfit;
 use crate::index::Named;
 use crate::io::{Cause, QueryId};
 use crate::leg::{Leg, LegState, StreamEnd, policy};
-use crate::limits::{ATTEMPTS_PER_CALL, BIND_TRIES};
+use crate::limits::{ATTEMPTS_PER_CALL, BIND_TRIES, OVERSIZE_SILENCE};
 use crate::reason::ReasonSlug;
 use crate::rewrite;
 
@@ -189,6 +188,7 @@ impl Call {
         let invite = Invite {
             flow,
             local,
+            oversize: self.oversize(edge, way, flow),
             party: leg.party,
             from: rewrite::from(&caller, form, numbers, local.ip),
             to: format!("<{uri}>"),
@@ -200,6 +200,9 @@ impl Call {
         };
         let at = self.place(self.legs.len());
         let client = edge.invite(now, at, invite);
+        let went = edge.endpoint.client_flow(client).unwrap_or(flow);
+        let is_oversize = went.transport != flow.transport;
+        leg.flow = Some(went);
         leg.call_id = edge.endpoint.call_id(client).unwrap_or_default().to_owned();
         leg.invite = Some(client);
         let named = Named { at, party: leg.party, trunk: leg.trunk.clone(), remote: flow.remote.ip() };
@@ -210,7 +213,8 @@ impl Call {
         if let Some(attempt) = &mut self.attempt {
             attempt.progress = Progress::Calling(at.leg);
         }
-        self.arm(now, edge, Timer::NoResponse, no_response_timeout);
+        let silence = if is_oversize { OVERSIZE_SILENCE.min(no_response_timeout) } else { no_response_timeout };
+        self.arm(now, edge, Timer::NoResponse, silence);
         self.arm(now, edge, Timer::Ring, ring_timeout);
         Ok(())
     }
@@ -397,6 +401,9 @@ impl Call {
             return self.withdrawn(edge, leg);
         }
         self.legs[leg].state = LegState::Ended;
+        if self.asked_again_by_udp(now, edge, leg) {
+            return;
+        }
         self.silent(edge, leg);
         let reason = match &edge.cause {
             _ if sent => ReasonSlug::NoResponse,
@@ -422,8 +429,11 @@ impl Call {
         self.deadlines.remove(&Timer::NoResponse);
         match self.attempt.as_ref().map(|a| a.progress) {
             Some(Progress::Calling(leg)) => {
-                self.silent(edge, leg);
                 self.withdraw(now, edge, leg);
+                if self.asked_again_by_udp(now, edge, leg) {
+                    return;
+                }
+                self.silent(edge, leg);
                 self.fail_way(now, edge, Failure::unreached(ReasonSlug::NoResponse));
             }
             Some(Progress::Resolving(query)) => {
@@ -464,19 +474,6 @@ impl Call {
         self.leave_out(now, edge);
         if let Err(failure) = self.next_way(now, edge) {
             self.advance(now, edge, Some(StepResult::Failed(failure)));
-        }
-    }
-
-    /// Leaves addresses out that are down or want a rest, unless no other is left.
-    fn leave_out(&mut self, now: Instant, edge: &mut Edge) {
-        let Some(attempt) = &mut self.attempt else { return };
-        for (way, why) in attempt.leave_out(|trunk, way| edge.health.unfit(now, &way.spot(trunk)?)) {
-            let why = match why {
-                Unfit::Down => "it is down",
-                Unfit::Resting => "it has asked for a rest",
-            };
-            let address = way.address.map_or_else(String::new, |address| format!(" {address}"));
-            edge.decide(now, self.key, format!("{}{address} left out: {why}", way.peer));
         }
     }
 
@@ -568,13 +565,6 @@ impl Call {
         if let Some(reason) = self.failed_over.take() {
             self.failovers += 1;
             *edge.metrics.failovers.entry((self.route.clone(), reason.as_str())).or_default() += 1;
-        }
-    }
-
-    fn silent(&mut self, edge: &mut Edge, leg: usize) {
-        let leg = &self.legs[leg];
-        if let Some(spot) = leg.spot().filter(|_| !leg.heard) {
-            edge.peer_missed(&spot, "no answer to INVITE".to_owned());
         }
     }
 

@@ -383,3 +383,51 @@ fn numbers_in_a_bare_uri_are_masked_in_log_lines() {
     assert!(bench.logs.iter().any(|l| l.contains("sip:+1415****876@192.0.2.77")), "{:?}", bench.logs);
     assert!(!bench.logs.iter().any(|l| l.contains("+14155559876")), "{:?}", bench.logs);
 }
+
+#[test]
+fn rfc3261_18_1_1_a_long_invite_goes_by_tcp_and_by_udp_again() {
+    let transports = |bench: &Bench| -> Vec<String> {
+        let invites = bench.sent.iter().filter(|sent| sent.first_line().starts_with("INVITE"));
+        invites.map(|sent| sent.header("Via").split(' ').next().unwrap().to_owned()).collect()
+    };
+    let over = |limit| {
+        let pbx = Trunk { tcp_over_bytes: limit, ..trunk("pbx", &[PBX]) };
+        let mut bench = Bench::with(table(vec![trunk("carrier", &[CARRIER]), pbx], vec![route(vec![to_trunk("pbx")])]));
+        dial(&mut bench);
+        bench
+    };
+    assert_eq!(transports(&over(None)), ["SIP/2.0/UDP"]);
+    assert_eq!(transports(&over(Some(1_300))), ["SIP/2.0/UDP"], "short enough");
+    // It is answered: TCP it stays.
+    let mut bench = over(Some(576));
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    assert!(callee.invite.header("Via").starts_with("SIP/2.0/TCP "), "{}", callee.invite.text);
+    assert!(callee.invite.header("Contact").contains("transport=tcp"), "{}", callee.invite.text);
+    let tcp = trunkgate_sip::Flow {
+        transport: trunkgate_sip::Transport::Tcp,
+        listener: trunkgate_sip::ListenerId(1),
+        connection: Some(trunkgate_sip::ConnectionId(5)),
+        ..udp(PBX)
+    };
+    bench.input(Input::Received { flow: tcp, bytes: callee.answer(404, "").into() });
+    bench.expect(CARRIER, "SIP/2.0 404");
+    // Refused: at once by UDP. Silent: after a second.
+    for refused in [true, false] {
+        let mut bench = over(Some(576));
+        bench.sent.clear();
+        if refused {
+            bench.input(Input::Disconnected { flow: tcp, made_for: None, cause: None });
+        } else {
+            bench.pass(Duration::from_millis(900));
+            assert_eq!(transports(&bench), Vec::<String>::new());
+            bench.pass(Duration::from_millis(200));
+        }
+        assert_eq!(transports(&bench)[0], "SIP/2.0/UDP", "refused: {refused}");
+        let pbx = bench.gateway.status(bench.now).trunks.remove(1);
+        assert_eq!((pbx.state, pbx.failures), ("unknown", 0), "nothing has failed yet");
+        bench.pass(Duration::from_secs(4));
+        bench.sent.retain(|sent| sent.to == CARRIER.parse().unwrap());
+        bench.expect(CARRIER, "SIP/2.0 503");
+        assert_eq!(bench.reports[0].failovers, 0);
+    }
+}

@@ -175,6 +175,7 @@ impl Phone {
             Invite {
                 flow: dial.flow,
                 local: self.local(),
+                oversize: None,
                 party: PhoneConfig::PARTY,
                 uri: dial.uri.clone(),
                 from: dial.from,

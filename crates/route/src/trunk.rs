@@ -191,6 +191,8 @@ pub struct Trunk {
     pub calls_per_second_out: u32,
     /// New calls a second to one address of it; 0: no limit.
     pub peer_calls_per_second: u32,
+    /// Calls longer than this go by TCP instead of UDP (RFC 3261 §18.1.1); `None`: whatever their length by UDP.
+    pub tcp_over_bytes: Option<usize>,
     /// The form of numbers towards it.
     pub send_numbers: SendNumbers,
     /// Its media's protection.
@@ -231,6 +233,7 @@ impl Trunk {
             calls_per_second_in: 0,
             calls_per_second_out: 0,
             peer_calls_per_second: 0,
+            tcp_over_bytes: None,
             send_numbers: SendNumbers::E164,
             srtp: Srtp::Off,
             auth: None,

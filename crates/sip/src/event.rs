@@ -145,6 +145,8 @@ pub struct Invite {
     pub flow: Flow,
     /// Via and Contact.
     pub local: Local,
+    /// The way to go instead where it is longer than so many bytes (RFC 3261 §18.1.1).
+    pub oversize: Option<(usize, Flow, Local)>,
     /// Whose dialog it will be.
     pub party: Party,
     /// Request-URI.

@@ -179,6 +179,7 @@ impl World {
             uri: format!("sip:b@{}", ADDRESSES[1 - side]),
             from: format!("<sip:a@{}>", ADDRESSES[side]),
             to: format!("<sip:b@{}>", ADDRESSES[1 - side]),
+            oversize: None,
             contact_user: String::new(),
             max_forwards: 70,
             headers: vec![],

@@ -38,31 +38,37 @@ impl Endpoint {
         let (call_id, local_tag, branch) = (self.tokens.call_id(), self.tokens.tag(), self.tokens.branch());
         let (local_uri, to) = (name_addr(&invite.from), name_addr(&invite.to));
         let from = tagged(&local_uri, &local_tag);
-        let mut writer = Head {
-            method: Method::Invite,
-            uri: &invite.uri,
-            transport: invite.flow.transport,
-            local: invite.local,
-            branch: &branch,
-            max_forwards: invite.max_forwards,
-            routes: &[],
-            from: &from,
-            to: &to,
-            call_id: &call_id,
-            cseq: 1,
-            product: &self.product,
-        }
-        .begin();
-        writer.header(
-            "Contact",
-            &contact(&invite.contact_user, invite.local, invite.flow.transport, is_sips(&invite.uri)),
-        );
-        self.rules.write_abilities(&mut writer);
-        write_extras(&mut writer, &invite.headers);
-        let Invite { flow, party, .. } = invite;
+        let Invite { mut flow, mut local, party, .. } = invite;
         let credentials = self.credentials(party, flow.remote, Method::Invite, &invite.uri, invite.body.as_ref());
-        write_extras(&mut writer, &credentials);
-        let request = writer.finish(invite.body.as_ref());
+        let written = |flow: Flow, local: Local| {
+            let mut writer = Head {
+                method: Method::Invite,
+                uri: &invite.uri,
+                transport: flow.transport,
+                local,
+                branch: &branch,
+                max_forwards: invite.max_forwards,
+                routes: &[],
+                from: &from,
+                to: &to,
+                call_id: &call_id,
+                cseq: 1,
+                product: &self.product,
+            }
+            .begin();
+            writer.header("Contact", &contact(&invite.contact_user, local, flow.transport, is_sips(&invite.uri)));
+            self.rules.write_abilities(&mut writer);
+            write_extras(&mut writer, &invite.headers);
+            write_extras(&mut writer, &credentials);
+            writer.finish(invite.body.as_ref())
+        };
+        let mut request = written(flow, local);
+        if let Some((limit_bytes, other, other_local)) = invite.oversize
+            && request.len() > limit_bytes
+        {
+            (flow, local) = (other, other_local);
+            request = written(flow, local);
+        }
         key::client(&mut self.scratch, branch.as_bytes(), Method::Invite);
         let inviting = Inviting {
             branch,
@@ -78,11 +84,16 @@ impl Endpoint {
             ack: None,
             forks: Vec::new(),
         };
-        let way = (invite.flow, invite.local, invite.party);
+        let way = (flow, local, party);
         let new = Client::new(Method::Invite, self.scratch.as_slice().into(), way, request, &call_id);
         let client = Client { reserved: true, credentials, invite: Some(Box::new(inviting)), ..new.0 };
         self.start_client(now, id, client, new.1);
         id
+    }
+
+    /// The way that a request of ours went, while its transaction lives.
+    pub fn client_flow(&self, id: ClientId) -> Option<Flow> {
+        self.clients.get(&id).map(|client| client.flow)
     }
 
     /// The Call-ID of a request of ours, while its transaction lives.

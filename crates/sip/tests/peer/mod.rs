@@ -169,6 +169,7 @@ impl Edge {
             uri: "sip:bob@198.51.100.7".into(),
             from: "\"Alice\" <sip:alice@192.0.2.1>".into(),
             to: "sip:bob@198.51.100.7".into(),
+            oversize: None,
             contact_user: "edge".into(),
             max_forwards: 69,
             headers: vec![],

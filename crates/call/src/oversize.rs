@@ -1,0 +1,41 @@
+//! INVITEs that are too long for a datagram: by TCP where the trunk wants that, and by UDP again where TCP is of no use.
+
+use std::time::Instant;
+
+use trunkgate_sip::{Flow, Local, Transport};
+
+use crate::attempt::Way;
+use crate::call::Call;
+use crate::controller::StepResult;
+use crate::deadlines::Timer;
+use crate::edge::Edge;
+use crate::search::sip_transport;
+
+impl Call {
+    /// The way of a request that is too long for UDP, where the trunk wants that (RFC 3261 §18.1.1): TCP to the same place.
+    pub(crate) fn oversize(&self, edge: &Edge, way: &Way, flow: Flow) -> Option<(usize, Flow, Local)> {
+        let trunk = self.attempt.as_ref()?.trunk.as_ref()?;
+        let limit_bytes = trunk.tcp_over_bytes.filter(|_| flow.transport == Transport::Udp && !way.by_udp)?;
+        let ip = flow.remote.ip();
+        let listener = edge.addressing.listener_for(trunk.listen.as_deref(), Transport::Tcp, ip)?.id;
+        let local = edge.addressing.local(ip, listener)?;
+        Some((limit_bytes, Flow { transport: Transport::Tcp, listener, ..flow }, local))
+    }
+
+    /// Asks by UDP again where a long request went by TCP and that was refused or silent. Whether it was so.
+    pub(crate) fn asked_again_by_udp(&mut self, now: Instant, edge: &mut Edge, leg: usize) -> bool {
+        let went = self.legs[leg].flow.map(|flow| flow.transport);
+        let Some(attempt) = &mut self.attempt else { return false };
+        let chosen = |way: &Way| sip_transport(way.transport) == Transport::Udp && went == Some(Transport::Tcp);
+        let Some(way) = attempt.current.clone().filter(chosen) else { return false };
+        edge.decide(now, self.key, format!("{} takes no TCP: asked again by UDP", way.peer));
+        attempt.again(Way { by_udp: true, ..way });
+        self.disarm(edge, Timer::NoResponse);
+        self.disarm(edge, Timer::Ring);
+        self.drop_ends(edge, leg);
+        if let Err(failure) = self.next_way(now, edge) {
+            self.advance(now, edge, Some(StepResult::Failed(failure)));
+        }
+        true
+    }
+}
