@@ -414,12 +414,7 @@ impl Call {
                 edge.warn(&sid, text, Some(ReasonSlug::TlsFailed));
                 ReasonSlug::TlsFailed
             }
-            Some(Cause::Stream(what)) => {
-                let text = format!("{}: {what}", edge.shown_name(&self.legs[leg].peer));
-                edge.trunks.problem(self.legs[leg].trunk_name(), text);
-                ReasonSlug::Unreachable
-            }
-            None => ReasonSlug::Unreachable,
+            Some(Cause::Stream(_)) | None => ReasonSlug::Unreachable,
         };
         self.fail_way(now, edge, Failure::unreached(reason));
     }
