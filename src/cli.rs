@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config;
 
 /// Verbs of later versions: recognised and refused.
-pub const UNBUILT: [&str; 8] = ["doctor", "pcap", "top", "call", "agent", "loadtest", "config", "completions"];
+pub const UNBUILT: [&str; 7] = ["pcap", "top", "call", "agent", "loadtest", "config", "completions"];
 
 /// Stands between SIP trunks, a PBX and voice agents: routes calls, carries their audio, goes on where one fails.
 #[derive(Debug, Parser)]
@@ -91,6 +91,12 @@ pub enum Verb {
     },
     /// Each route in order with the first condition that failed, and the targets
     Why(Why),
+    /// Check the configuration, then the world: sockets, limits, names, OPTIONS to each peer, certificates, agents
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// What trunks may be told by `preset`, with the source of each value
     Preset {
         /// Which

@@ -9,6 +9,7 @@ pub mod client;
 pub mod config;
 pub mod demo;
 pub mod dns;
+pub mod doctor;
 pub mod edge;
 pub mod handle;
 pub mod help;

@@ -166,3 +166,5 @@ pub const COPY_PAUSE: Duration = Duration::from_millis(5);
 pub const COPY_DESTINATIONS: usize = 16;
 /// What the system may hold of copies on their way, for each worker.
 pub const COPY_SEND_BUFFER_BYTES: usize = 1 << 20;
+/// Until a trial of an agent's socket (`doctor`) is given up, in seconds.
+pub const AGENT_TRIAL_SECONDS: u64 = 10;

@@ -115,6 +115,11 @@ impl Settings {
         self.trunks.get(&trunk.name)?.ca.as_ref()
     }
 
+    /// Our side towards a trunk; `None` where no listener speaks TLS.
+    pub(crate) fn towards(&self, trunk: &str) -> Option<Arc<ClientConfig>> {
+        self.trunks.get(trunk).or(self.others.as_ref()).map(|client| Arc::clone(&client.config))
+    }
+
     /// Our certificates with their ends: whether a listener's or a trunk's, and its name.
     pub(crate) fn expiries(&self) -> Vec<(&'static str, String, Timestamp)> {
         let listeners = self.listeners.iter().map(|(name, server)| ("listener", name.clone(), server.pair.expires));

@@ -19,10 +19,16 @@ mod turn;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+use agent_connect::Target;
+use ipnet::IpNet;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use trunkgate_media::{Command, Counter, Event, MediaId, WorkerCounters};
+use trunkgate_media::{Command, Counter, Event, MediaId, SocketSpec, WorkerCounters};
+use trunkgate_route::Agent;
+
+use crate::limits;
 
 use port_set::{Bell, PortSet};
 use turn::{Order, Worker};
@@ -125,6 +131,36 @@ impl Link {
         let given = self.orders.send(order).is_ok();
         self.bell.ring();
         given
+    }
+}
+
+/// Opens an agent's socket and closes it again.
+///
+/// # Errors
+/// Why it cannot be opened, in words.
+pub(crate) async fn try_agent(agent: &Agent, local_networks: &[IpNet]) -> Result<(), String> {
+    let spec = SocketSpec {
+        url: agent.url.clone(),
+        auth_token: agent.auth_token.clone(),
+        ca: agent.ca.clone(),
+        plain_networks: local_networks.to_vec(),
+    };
+    let opened = tokio::time::timeout(Duration::from_secs(limits::AGENT_TRIAL_SECONDS), async {
+        let target = Target::new(&spec)?;
+        let stream = target.connect(&spec).await?;
+        match target.secure {
+            true => {
+                let stream = target.secure(&spec, stream).await?;
+                target.upgrade(stream).await.map(drop)
+            }
+            false => target.upgrade(stream).await.map(drop),
+        }
+    });
+    match opened.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(fault)) if fault.detail.is_empty() => Err(fault.loss.to_string()),
+        Ok(Err(fault)) => Err(format!("{}: {}", fault.loss, fault.detail)),
+        Err(_) => Err("no socket in time".to_owned()),
     }
 }
 

@@ -1,7 +1,12 @@
 //! A target whose trunk is at one of its limits: the call waits for its turn, in the order in which calls came, but no
 //! longer than the trunk's `pace`.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
+
+use trunkgate_route::{Number, Trunk};
+use trunkgate_sip::Uri;
 
 use crate::answer::Failure;
 use crate::attempt::{Attempt, Progress};
@@ -82,4 +87,15 @@ impl Call {
             false => edge.trunks.leave(&trunk.name, self.key),
         }
     }
+}
+
+/// The trunk that a bare URI leads to, and the number that it names.
+pub(crate) fn trunk_of_uri<'a>(uri: &str, edge: &'a Edge) -> (Option<&'a Arc<Trunk>>, Option<Number>) {
+    let Some(uri) = Uri::parse(uri.as_bytes()) else { return (None, None) };
+    let trunk = match uri.host.ip() {
+        Some(ip) => edge.table.trunk_of(SocketAddr::new(ip, uri.host.port.unwrap_or(0))),
+        None => edge.table.trunk_at(uri.host.host),
+    };
+    let number = edge.table.numbers().normalise_caller(&uri.user_unescaped(), uri.user_param("phone-context"));
+    (trunk, Some(number))
 }

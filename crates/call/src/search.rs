@@ -1,13 +1,11 @@
 //! The search for somebody who answers: targets by the controller's word, the ways to each in order.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use trunkgate_route::{Number, SendNumbers, Server, Target, Trunk};
+use trunkgate_route::{SendNumbers, Server, Target};
 use trunkgate_sdp::{Direction, Identity, Policy, Refusal, offer_own, relay_offer};
-use trunkgate_sip::{Answer, Body, DialogId, Flow, Invite, Local, Party, Transport, Uri};
+use trunkgate_sip::{Answer, Body, DialogId, Flow, Invite, Local, Party, Transport};
 
 use crate::answer::Failure;
 use crate::attempt::{Attempt, Judgement, Progress, Way};
@@ -20,6 +18,7 @@ use crate::index::Named;
 use crate::io::{Cause, QueryId};
 use crate::leg::{Leg, LegState, StreamEnd, policy};
 use crate::limits::{ATTEMPTS_PER_CALL, BIND_TRIES, OVERSIZE_SILENCE};
+use crate::pace;
 use crate::reason::ReasonSlug;
 use crate::rewrite;
 
@@ -82,7 +81,7 @@ impl Call {
                 (Some(trunk), attempt.number.as_deref().map(|number| numbers.normalise_caller(number, None)))
             }
             // A URI that leads to a trunk is no way round it.
-            (None, Some(uri)) => uri_of(uri, edge),
+            (None, Some(uri)) => pace::trunk_of_uri(uri, edge),
             (None, None) => (None, None),
         };
         let number = number.as_ref().unwrap_or(&self.called);
@@ -567,17 +566,6 @@ impl Call {
     pub(crate) fn is_calling(&self, leg: usize) -> bool {
         self.attempt.as_ref().is_some_and(|a| a.progress == Progress::Calling(leg))
     }
-}
-
-/// The trunk that a bare URI leads to, and the number that it names.
-fn uri_of<'a>(uri: &str, edge: &'a Edge) -> (Option<&'a Arc<Trunk>>, Option<Number>) {
-    let Some(uri) = Uri::parse(uri.as_bytes()) else { return (None, None) };
-    let trunk = match uri.host.ip() {
-        Some(ip) => edge.table.trunk_of(SocketAddr::new(ip, uri.host.port.unwrap_or(0))),
-        None => edge.table.trunk_at(uri.host.host),
-    };
-    let number = edge.table.numbers().normalise_caller(&uri.user_unescaped(), uri.user_param("phone-context"));
-    (trunk, Some(number))
 }
 
 /// The same transport in the words of the SIP core.

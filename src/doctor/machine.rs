@@ -1,0 +1,190 @@
+//! The machine: can everything be bound, is it given enough, does it know its address and the time.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::resource::{Resource, getrlimit};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::Finding;
+use crate::config::Config;
+use crate::{interfaces, limits, transport};
+
+/// Sockets of one call: RTP and RTCP on both sides.
+const FILES_PER_CALL: u64 = 4;
+/// Files besides those of calls: SIP connections, agents, HTTP, the log.
+const OTHER_FILES: u64 = 8_192;
+/// Longest wait for an edge that may be running already.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+pub(super) async fn examine(config: &Config) -> Vec<Finding> {
+    vec![
+        sockets(config).await,
+        media_ports(config),
+        ephemeral_range(config, number_pair("/proc/sys/net/ipv4/ip_local_port_range")),
+        public_address(config),
+        open_files(config, getrlimit(Resource::RLIMIT_NOFILE).map(|(_, hard)| hard).ok()),
+        udp_buffers(number_pair("/proc/sys/net/core/rmem_max").map(|(bytes, _)| bytes)),
+        clock(["/run/systemd/timesync/synchronized", "/run/chrony/chronyd.pid", "/run/ntpd.pid"].map(Path::new)),
+    ]
+}
+
+/// Listeners and HTTP, unless an edge of this file runs.
+async fn sockets(config: &Config) -> Finding {
+    let bound = transport::bind(&config.listen).map(drop).and_then(|()| transport::bind_http(&config.http).map(drop));
+    let all: Vec<String> =
+        config.listen.iter().map(|listen| format!("{} {}", listen.transport.as_str(), listen.address)).collect();
+    match bound {
+        Ok(()) => Finding::ok("ports", format!("{}, http {} can be bound", all.join(", "), config.http.address)),
+        Err(error) if error.error.kind() == io::ErrorKind::AddrInUse => {
+            let running = timeout(PATIENCE, TcpStream::connect(config.http.address)).await;
+            let text = format!("{}: {}", error.what, error.error);
+            match running {
+                Ok(Ok(_)) => Finding::ok("ports", "taken: an edge seems to run, `trunkgate status` asks it"),
+                _ => Finding::fail("ports", text, "`ss -lntup` names the program that has it"),
+            }
+        }
+        Err(error) => Finding::fail("ports", format!("{}: {}", error.what, error.error), "trunkgate help TG0201"),
+    }
+}
+
+/// The first, a middle and the last pair, on each address.
+fn media_ports(config: &Config) -> Finding {
+    let (first, last) = config.media.ports;
+    let mut taken = Vec::new();
+    for ip in &config.media.address {
+        for port in [first, first.midpoint(last), last] {
+            if let Err(error) = UdpSocket::bind((*ip, port)) {
+                // A machine without IPv6 has none for media either.
+                let absent = error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(97);
+                if !(ip.is_ipv6() && ip.is_unspecified() && absent) {
+                    taken.push(format!("{}: {error}", SocketAddr::new(*ip, port)));
+                }
+            }
+        }
+    }
+    match taken.is_empty() {
+        true => Finding::ok("media ports", format!("udp {first}-{last}")),
+        false => Finding::warn("media ports", taken.join(", "), "another range in [media] ports"),
+    }
+}
+
+fn ephemeral_range(config: &Config, range: Option<(u64, u64)>) -> Finding {
+    let (first, last) = (u64::from(config.media.ports.0), u64::from(config.media.ports.1));
+    match range {
+        Some((low, high)) if first <= high && low <= last => {
+            let text =
+                format!("{low}-{high} overlaps with the media ports {first}-{last}: other programs may take those");
+            let fix = format!("sysctl -w net.ipv4.ip_local_port_range=\"{} 60999\"", (last + 1).max(32_768));
+            Finding::warn("ephemeral range", text, fix)
+        }
+        Some((low, high)) => Finding::ok("ephemeral range", format!("{low}-{high}, beside the media ports")),
+        None => Finding::ok("ephemeral range", "the kernel does not say"),
+    }
+}
+
+/// Far ends outside must be shown an address that they can reach.
+fn public_address(config: &Config) -> Finding {
+    let known = interfaces::read();
+    let is_local = |ip: IpAddr| config.edge.local_networks.iter().any(|network| network.contains(&ip));
+    let written = config.edge.public_address.iter().chain(config.listen.iter().flat_map(|one| &one.public_address));
+    let written: Vec<String> = written.map(IpAddr::to_string).collect();
+    if !written.is_empty() {
+        return Finding::ok("public address", format!("{}, as written", written.join(", ")));
+    }
+    let hosts = config.trunks.iter().flat_map(|trunk| &trunk.peers).map(|peer| peer.destination().host);
+    let leads_out = hosts.filter_map(|host| host.parse::<IpAddr>().ok()).any(|ip| !is_local(ip))
+        || config.trunks.iter().flat_map(|trunk| &trunk.accept_from).any(|network| !is_local(network.addr()));
+    match known.default_v4 {
+        Some(own) if leads_out && is_local(own) => Finding::warn(
+            "public address",
+            format!("far ends outside would be shown {own}, which they cannot reach"),
+            "[edge] public_address: the address that they see",
+        ),
+        Some(own) => Finding::ok("public address", format!("{own}, this machine's")),
+        None => Finding::warn("public address", "no way out by IPv4", "a default route, or [edge] public_address"),
+    }
+}
+
+fn open_files(config: &Config, hard: Option<u64>) -> Finding {
+    let wanted = u64::from(config.limits.calls) * FILES_PER_CALL + OTHER_FILES;
+    match hard {
+        Some(hard) if hard < wanted => Finding::warn(
+            "open files",
+            format!("{hard} at most: {} calls and their connections may take {wanted}", config.limits.calls),
+            format!("LimitNOFILE={wanted} in the systemd unit, or fewer [limits] calls"),
+        ),
+        Some(hard) => Finding::ok("open files", format!("{hard} at most")),
+        None => Finding::warn("open files", "the limit cannot be read", "ulimit -Hn"),
+    }
+}
+
+fn udp_buffers(most: Option<u64>) -> Finding {
+    let wanted = limits::UDP_BUFFER_BYTES as u64;
+    match most {
+        Some(bytes) if bytes < wanted => Finding::warn(
+            "udp buffers",
+            format!("rmem_max is {bytes} bytes: a burst of SIP may be lost"),
+            format!("sysctl -w net.core.rmem_max={wanted}"),
+        ),
+        Some(bytes) => Finding::ok("udp buffers", format!("rmem_max {bytes} bytes")),
+        None => Finding::ok("udp buffers", "the kernel does not say"),
+    }
+}
+
+/// Call records and certificates go by the clock.
+fn clock(signs: [&Path; 3]) -> Finding {
+    match signs.iter().any(|sign| sign.exists()) {
+        true => Finding::ok("clock", "kept by the network"),
+        false => Finding::warn("clock", "nothing seems to keep it", "timedatectl set-ntp true, or chrony"),
+    }
+}
+
+/// One or two numbers in a file of the kernel's.
+fn number_pair(path: &str) -> Option<(u64, u64)> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let mut numbers = text.split_whitespace().map_while(|word| word.parse().ok());
+    let first = numbers.next()?;
+    Some((first, numbers.next().unwrap_or(first)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Level, configured};
+    use super::*;
+
+    #[test]
+    fn limits_of_the_machine_are_judged() {
+        let config = configured("[limits]\ncalls = 100\n[media]\nports = '16384-32767'\n");
+        assert_eq!(open_files(&config, Some(1_024)).level, Level::Warn);
+        assert_eq!(open_files(&config, Some(1 << 20)).level, Level::Ok);
+        assert_eq!(udp_buffers(Some(212_992)).fix, "sysctl -w net.core.rmem_max=4194304");
+        assert_eq!(udp_buffers(Some(8 << 20)).level, Level::Ok);
+        let overlap = ephemeral_range(&config, Some((16_384, 60_999)));
+        assert_eq!(overlap.fix, "sysctl -w net.ipv4.ip_local_port_range=\"32768 60999\"");
+        assert_eq!(ephemeral_range(&config, Some((32_768, 60_999))).level, Level::Ok);
+        assert_eq!(clock([Path::new("/nowhere"); 3]).level, Level::Warn);
+        assert_eq!(clock([Path::new("/nowhere"), Path::new("/nowhere"), Path::new("/")]).level, Level::Ok);
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_fails() {
+        let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let text = format!("[[listen]]\naddress = '{address}'\n[http]\naddress = '127.0.0.1:1'\n");
+        let found = sockets(&configured(&text)).await;
+        assert_eq!(found.level, Level::Fail, "{found:?}");
+        drop(taken);
+        let free = configured(&text.replace("127.0.0.1:1'", "127.0.0.1:0'"));
+        assert_eq!(sockets(&free).await.level, Level::Ok);
+    }
+
+    #[test]
+    fn the_address_that_is_written_is_taken_and_a_local_one_is_not_for_outside() {
+        let written = configured("[edge]\npublic_address = '203.0.113.10'\n");
+        assert_eq!(public_address(&written).text, "203.0.113.10, as written");
+    }
+}
