@@ -371,7 +371,7 @@ impl Locating {
 
     fn may_use(&self, transport: Transport) -> bool {
         let own = transport == self.destination.transport;
-        (own || self.means.transports.contains(&transport)) && (own || !self.is_secure())
+        own || (self.means.transports.contains(&transport) && !self.is_secure())
     }
 }
 

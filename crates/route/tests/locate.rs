@@ -148,6 +148,9 @@ fn rfc3263_4_1_only_services_that_both_sides_have() {
     assert_eq!(shown(&located.servers), ["tls 192.0.2.1:5061", "tls [2001:db8::1]:5061"]);
 }
 
+/// A zone, a destination, the rounds of questions, the servers.
+type Row<'a> = (&'a Zone, Destination, &'a [&'a [&'a str]], &'a [&'a str]);
+
 #[test]
 fn rfc3263_4_1_and_4_2_what_is_asked_for_which_uri() {
     let bare = Zone::default().a("bare.example", &["192.0.2.7"]);
@@ -155,7 +158,7 @@ fn rfc3263_4_1_and_4_2_what_is_asked_for_which_uri() {
         Zone::default().srv("_sip._tcp.s.example", &[(0, 0, 5090, "h.example.")]).a("h.example.", &["192.0.2.8"]);
     let declined = Zone::default().srv("_sip._udp.s.example", &[(0, 0, 0, ".")]).a("s.example", &["192.0.2.9"]);
     let v6_only = Zone::default().a("s.example", &["2001:db8::5"]);
-    let rows: [(&Zone, Destination, &[&[&str]], &[&str]); 9] = [
+    let rows: [Row<'_>; 9] = [
         (&bare, to("192.0.2.5", None, Udp, false), &[], &["udp 192.0.2.5:5060"]),
         (&bare, to("2001:db8::5", None, Tls, false), &[], &["tls [2001:db8::5]:5061"]),
         // A written port turns NAPTR and SRV off.
