@@ -115,6 +115,7 @@ impl Edge {
         let table = Arc::new(Table::new(config.definition(&Found::new())));
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
         let message_bytes = config.limits.sip_message_bytes;
+        let strangers = config.limits.strangers;
         let shared = shared(config, listeners.clone(), interfaces, settings, &workers);
 
         let (orders, orders_in) = mpsc::channel(limits::ORDERS);
@@ -125,6 +126,8 @@ impl Edge {
         let handle =
             Handle { orders, load, table: table_seen.clone(), reports: reports.clone(), shared: Arc::clone(&shared) };
         let begin = move || -> io::Result<Signalling> {
+            let mut gateway = Gateway::new(gateway_config, table, addressing);
+            gateway.handle_input(Instant::now(), trunkgate_call::Input::Strangers(strangers));
             Ok(Signalling {
                 transports: Transports::start(
                     bound,
@@ -133,7 +136,7 @@ impl Edge {
                     message_bytes,
                     Arc::clone(&shared.sockets),
                 )?,
-                gateway: Gateway::new(gateway_config, table, addressing),
+                gateway,
                 workers,
                 media,
                 orders: orders_in,

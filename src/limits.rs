@@ -12,6 +12,8 @@ pub const UDP_BUFFER_BYTES: usize = 4 << 20;
 pub const UDP_DATAGRAM_BYTES: usize = 65_535;
 /// Stream connections in all.
 pub const CONNECTIONS: usize = 4096;
+/// Of these, with addresses of no trunk: phones that have registered, or may.
+pub const UNKNOWN_CONNECTIONS: usize = 1024;
 /// Stream connections with one address.
 pub const CONNECTIONS_PER_SOURCE: usize = 64;
 /// Messages that wait for one stream connection to take them.

@@ -113,6 +113,7 @@ impl Handle {
         self.input(Input::Table(table)).await?;
         let (calls, calls_per_second) = (config.limits.calls, config.limits.calls_per_second);
         self.input(Input::Limits { calls, calls_per_second }).await?;
+        self.input(Input::Strangers(config.limits.strangers)).await?;
         log::set_level(&config.log.level);
         let _ = self.reports.send(ReportOrder::Reopen(config.cdr_file.clone())).await;
         self.shared.refresh.notify_one();

@@ -196,7 +196,9 @@ fn credentials_are_a_user_and_a_password() {
 #[test]
 fn a_registration_has_a_registrar_and_a_user() {
     for (line, expected) in [
-        ("register = 'sip:h'", &[("TG0103", 8, 12)][..]),
+        ("accept_register = true", &[("TG0106", 8, 19)][..]),
+        ("accept_register = true\nrequire_auth = { username = 'a', password = 'b' }", &[]),
+        ("register = 'sip:h'", &[("TG0103", 8, 12)]),
         ("register = {}", &[("TG0106", 8, 12), ("TG0106", 8, 12)]),
         (
             "register = { registrar = 'sip:a@h', user = 'a@h', expires = '5s' }",
@@ -215,19 +217,14 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
         ("[edge]", "state = 'redis://h'", 9),
         ("[edge]", "time_zone = 'UTC'", 1),
         ("[media]", "engine = 'kernel'", 10),
-        ("[limits]", "ban = {}", 1),
         ("[http]", "tls = {}", 1),
         ("[cdr]", "url = 'https://h'", 1),
     ] {
         check_line(header, line, &[("TG0190", column)]);
     }
-    for (line, column) in [
-        ("accept_register = true", 19),
-        ("dtmf = 'info'", 8),
-        ("hold = 'local'", 8),
-        ("codecs = ['opus']", 11),
-        ("refer = 'local'", 1),
-    ] {
+    for (line, column) in
+        [("dtmf = 'info'", 8), ("hold = 'local'", 8), ("codecs = ['opus']", 11), ("refer = 'local'", 1)]
+    {
         check_behind(&format!("[trunk.x]\n{line}\npeers = ['sip:192.0.2.9']\n"), &[("TG0190", 8, column)]);
     }
     for (line, column) in [

@@ -42,3 +42,44 @@ fn the_edge_registers_takes_a_call_and_takes_the_registration_back() {
     let (status, _, log) = edge.end();
     assert!(status.success(), "{log}");
 }
+
+/// An edge that phones register with, and another that does it.
+#[test]
+fn a_phone_registers_from_an_unknown_address_and_is_called() {
+    for transport in ["udp", "tcp"] {
+        let caller = Party::new("127.0.0.5");
+        let pbx = Party::new("127.0.0.6");
+        let registrar = Process::start(&config(&format!(
+            "[trunk.phones]\naccept_register = true\nrequire_auth = {{ username = \"desk\", password = \"right\" }}\n\
+             [trunk.carrier]\npeers = [\"sip:{}\"]\n[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:phones\"]\n",
+            caller.address
+        )));
+        let at = registrar.address(transport);
+        let phone = Process::start(&config(&format!(
+            "[trunk.office]\nregister = {{ registrar = \"sip:{at};transport={transport}\", user = \"desk\" }}\n\
+             auth = {{ username = \"desk\", password = \"right\" }}\n\
+             [trunk.inside]\npeers = [\"sip:{}\"]\n[[route]]\nfrom = [\"office\"]\nconnect = [\"trunk:inside\"]\n",
+            pbx.address
+        )));
+        until("it is registered", || {
+            let state = phone.json("/v1/status")["trunks"][0]["registration"]["state"].clone();
+            (state == "registered").then_some(())
+        });
+        // What To names comes out at the other end of both.
+        let sip = registrar.address("udp");
+        caller.send(sip, &caller.request("INVITE", "+14155550123", sip, transport, 1, ""));
+        pbx.receive("INVITE sip:+14155550123@");
+        // Nothing else of an unknown address is answered.
+        let stranger = Party::new("127.0.0.7");
+        for method in ["OPTIONS", "INVITE", "REGISTER"] {
+            stranger.send(sip, &stranger.request(method, "+14155550123", sip, "s", 1, ""));
+        }
+        caller.receive("SIP/2.0 100");
+        until("it has been looked at", || {
+            let metrics = registrar.get("/metrics").1;
+            metrics.contains("trunkgate_sip_dropped_total{reason=\"unknown_source\"} 3").then_some(())
+        });
+        assert!(stranger.heard_nothing());
+        assert_eq!(registrar.metric("trunkgate_sources_banned"), 0.0);
+    }
+}

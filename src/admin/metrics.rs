@@ -128,6 +128,8 @@ fn trunks(out: &mut Exposition, gateway: &Metrics) {
     for (trunk, up) in &gateway.trunk_up {
         out.sample(name, &[("trunk", trunk)], f64::from(u8::from(*up)));
     }
+    let banned = gateway.sources_banned as f64;
+    out.single("trunkgate_sources_banned", Kind::Gauge, "Addresses of which nothing is looked at.", banned);
     let name = "trunkgate_trunk_registration_expiry_timestamp_seconds";
     out.family(name, Kind::Gauge, "When our registration with the trunk ends; it is refreshed at half its time.");
     for (trunk, ends) in &gateway.registration_ends {

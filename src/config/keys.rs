@@ -82,8 +82,8 @@ pub(super) const LIMITS: &[Key] = &[
     ("calls", Built),
     ("calls_per_second", Built),
     ("sip_message_bytes", Built),
-    ("unknown_messages_per_second", Later("limits on unknown sources")),
-    ("ban", Later("banning of sources")),
+    ("unknown_messages_per_second", Built),
+    ("ban", Built),
 ];
 
 /// `[http]`
@@ -109,7 +109,7 @@ pub(super) const TRUNK: &[Key] = &[
     ("srtp", Built),
     ("dtmf", OnlyText("rfc4733")),
     ("hold", OnlyText("relay")),
-    ("accept_register", OnlyFalse),
+    ("accept_register", Built),
     ("preset", Built),
     ("domain", Built),
     ("edges", Built),
@@ -133,6 +133,9 @@ pub(super) const TRUNK_TLS: &[Key] =
 
 /// A trunk's `auth` or `require_auth`.
 pub(super) const CREDENTIALS: &[Key] = &[("username", Built), ("password", Built), ("realm", Built)];
+
+/// `ban` of `[limits]`.
+pub(super) const BAN: &[Key] = &[("after", Built), ("within", Built), ("lasting", Built)];
 
 /// A trunk's `register`.
 pub(super) const REGISTER: &[Key] = &[("registrar", Built), ("user", Built), ("expires", Built)];

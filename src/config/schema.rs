@@ -8,6 +8,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use trunkgate_call::limits::BAN_FAILURES_NOTED;
+use trunkgate_call::{Ban, StrangerLimits};
 use trunkgate_media::LatchMode;
 use trunkgate_route::{Numbers, Transport};
 
@@ -310,12 +312,29 @@ fn read_limits(section: Option<&Section<'_>>, media: &Media, findings: &mut Find
     let calls = read("calls", 1..=u32::MAX);
     let calls_per_second = read("calls_per_second", 0..=u32::MAX);
     let sip_message_bytes = read("sip_message_bytes", MIN_SIP_MESSAGE_BYTES..=MAX_SIP_MESSAGE_BYTES);
+    let messages_per_second = read("unknown_messages_per_second", 0..=u32::MAX);
+    let strangers = StrangerLimits::default();
     let limits = Limits {
         calls: calls.unwrap_or_else(|| calls_that_fit(media.ports)),
         calls_per_second: calls_per_second.unwrap_or(200),
         sip_message_bytes: usize::try_from(sip_message_bytes.unwrap_or(MAX_SIP_MESSAGE_BYTES)).unwrap_or(usize::MAX),
+        strangers: StrangerLimits {
+            messages_per_second: messages_per_second.unwrap_or(strangers.messages_per_second),
+            ban: section.and_then(|limits| limits.read("ban", findings, read_ban)).unwrap_or(strangers.ban),
+        },
     };
     (limits, section.and_then(|limits| limits.get("calls")).map(Spanned::span))
+}
+
+/// `{ after = 20, within = "10s", lasting = "10m" }`; what is not written is as there.
+fn read_ban(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Ban> {
+    let section = Section::open(&format!("`{key}`"), value, keys::BAN, findings)?;
+    let usual = StrangerLimits::default().ban;
+    let most = u32::try_from(BAN_FAILURES_NOTED).unwrap_or(u32::MAX);
+    let after = section.read("after", findings, |key, value, f| values::integer(key, value, f, 0..=most));
+    let mut time = |key: &str, usual| section.read(key, findings, values::duration).unwrap_or(usual);
+    let (within, lasting) = (time("within", usual.within), time("lasting", usual.lasting));
+    Some(Ban { after: after.unwrap_or(usual.after), within, lasting })
 }
 
 fn read_http(file: File<'_>, section: Option<&Section<'_>>, findings: &mut Findings) -> Http {

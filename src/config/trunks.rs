@@ -99,6 +99,7 @@ fn read_one<'a>(
     let mut shown = |key: &str| section.read(key, findings, |key, value, f| credentials::read(key, value, folder, f));
     (trunk.auth, trunk.require_auth) = (shown("auth"), shown("require_auth"));
     trunk.register = section.read("register", findings, register::read);
+    trunk.accept_register = read_accept_register(&section, findings);
     if let Some(register) = trunk.register.as_ref().filter(|_| section.get("peers").is_none()) {
         // Whoever we register with is who calls us, and whom we call.
         trunk.peers.push(Peer::to(register.uri.clone(), register.registrar.clone()));
@@ -141,6 +142,18 @@ fn media_networks(trunk: &str, section: &Section<'_>, findings: &mut Findings) -
         findings.warning(code::OPEN_TO_ALL, Some(span.clone()), message, "list the networks that its media comes from");
     }
     networks.into_iter().map(|(network, _)| network).collect()
+}
+
+/// Whether phones may register, who must show credentials then.
+fn read_accept_register(section: &Section<'_>, findings: &mut Findings) -> bool {
+    let accepts = section.read("accept_register", findings, values::boolean).unwrap_or_default();
+    if let Some(value) = section.get("accept_register").filter(|_| accepts)
+        && section.get("require_auth").is_none()
+    {
+        let help = "add require_auth = { username = \"…\", password = … }";
+        findings.error(code::MISSING, value.span(), "`accept_register` without `require_auth`", help);
+    }
+    accepts
 }
 
 /// Times, limits and the answers that lead on.

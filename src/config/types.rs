@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use trunkgate_call::StrangerLimits;
 use trunkgate_media::LatchMode;
 use trunkgate_route::{Agent, Definition, Destination, Numbers, Route, Server, Transport, Trunk};
 
@@ -116,6 +117,8 @@ pub struct Limits {
     pub calls_per_second: u32,
     /// Longest SIP message, in bytes.
     pub sip_message_bytes: usize,
+    /// What addresses of no trunk may do.
+    pub strangers: StrangerLimits,
 }
 
 /// A secret: never printed.

@@ -57,7 +57,7 @@ impl Door {
     async fn knock(&mut self, stream: TcpStream, remote: SocketAddr) {
         let counters = &self.workshop.counters;
         let known = self.is_known(remote);
-        if !known && !self.may_be_recognised() {
+        if !known && !self.may_be_recognised() && !self.may_register() {
             return counters.unknown_source.add(1);
         }
         if !known && !self.strangers.may_begin(Instant::now(), remote.ip()) {
@@ -65,7 +65,7 @@ impl Door {
         }
         let _ = stream.set_nodelay(true);
         if self.transport != Transport::Tls {
-            let Some(place) = self.workshop.places.take(remote.ip()) else {
+            let Some(place) = self.workshop.places.take(remote.ip(), known) else {
                 return counters.connections_refused.add(1);
             };
             let (connection, wire, outgoing) = self.workshop.accepted(self.transport, self.id, remote);
@@ -88,6 +88,11 @@ impl Door {
 
     fn is_known(&self, remote: SocketAddr) -> bool {
         self.workshop.tls.table.borrow().trunk_of(remote).is_some()
+    }
+
+    /// Whether phones may register from anywhere.
+    fn may_register(&self) -> bool {
+        self.workshop.tls.table.borrow().takes_registrations()
     }
 
     fn may_be_recognised(&self) -> bool {
@@ -115,10 +120,10 @@ impl Guest {
                 return complain(&workshop, known, &name, remote, &failed);
             }
         };
-        if !known && identity.is_none() {
+        if !known && identity.is_none() && !workshop.tls.table.borrow().takes_registrations() {
             return workshop.counters.unknown_source.add(1);
         }
-        let Some(place) = workshop.places.take(remote.ip()) else {
+        let Some(place) = workshop.places.take(remote.ip(), known) else {
             return workshop.counters.connections_refused.add(1);
         };
         drop(handshake);

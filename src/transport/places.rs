@@ -17,6 +17,8 @@ pub(super) struct Places(Arc<Mutex<Taken>>);
 #[derive(Debug, Default)]
 struct Taken {
     total: usize,
+    /// Of addresses of no trunk.
+    strangers: usize,
     by_source: HashMap<IpAddr, usize>,
 }
 
@@ -25,12 +27,15 @@ struct Taken {
 pub(super) struct Place {
     places: Places,
     source: IpAddr,
+    known: bool,
 }
 
 impl Places {
-    pub(super) fn take(&self, source: IpAddr) -> Option<Place> {
+    /// A place for a connection with `source`; `known`: it is a trunk's.
+    pub(super) fn take(&self, source: IpAddr, known: bool) -> Option<Place> {
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.total >= limits::CONNECTIONS {
+        let crowded = !known && taken.strangers >= limits::UNKNOWN_CONNECTIONS;
+        if taken.total >= limits::CONNECTIONS || crowded {
             return None;
         }
         let of_source = taken.by_source.entry(source).or_default();
@@ -39,7 +44,8 @@ impl Places {
         }
         *of_source += 1;
         taken.total += 1;
-        Some(Place { places: self.clone(), source })
+        taken.strangers += usize::from(!known);
+        Some(Place { places: self.clone(), source, known })
     }
 }
 
@@ -47,6 +53,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
         taken.total = taken.total.saturating_sub(1);
+        taken.strangers = taken.strangers.saturating_sub(usize::from(!self.known));
         if let Some(of_source) = taken.by_source.get_mut(&self.source) {
             *of_source = of_source.saturating_sub(1);
             if *of_source == 0 {
@@ -213,17 +220,17 @@ mod tests {
     fn places_are_bounded_by_source_and_in_all_and_come_back() {
         let places = Places::default();
         let one: IpAddr = "192.0.2.1".parse().unwrap();
-        let held: Vec<_> = (0..limits::CONNECTIONS_PER_SOURCE).map(|_| places.take(one).unwrap()).collect();
-        assert!(places.take(one).is_none());
-        assert!(places.take("192.0.2.2".parse().unwrap()).is_some());
+        let held: Vec<_> = (0..limits::CONNECTIONS_PER_SOURCE).map(|_| places.take(one, true).unwrap()).collect();
+        assert!(places.take(one, true).is_none());
+        assert!(places.take("192.0.2.2".parse().unwrap(), true).is_some());
         drop(held);
-        assert!(places.take(one).is_some());
+        assert!(places.take(one, true).is_some());
         let mut all = Vec::new();
         for n in 0..limits::CONNECTIONS {
             let source = IpAddr::from((0x0a00_0000_u32 + u32::try_from(n).unwrap()).to_be_bytes());
-            all.push(places.take(source).unwrap());
+            all.push(places.take(source, true).unwrap());
         }
-        assert!(places.take(one).is_none());
+        assert!(places.take(one, true).is_none());
         drop(all);
         assert_eq!(places.0.lock().unwrap().total, 0);
         assert!(places.0.lock().unwrap().by_source.is_empty());
@@ -267,5 +274,17 @@ mod tests {
         }
         assert_eq!(out, 1);
         assert_eq!(handshakes.0.lock().unwrap().way.len(), limits::HANDSHAKES);
+    }
+
+    #[test]
+    fn strangers_leave_room_for_trunks() {
+        let places = Places::default();
+        let strangers: Vec<_> =
+            (0..limits::UNKNOWN_CONNECTIONS).map(|n| places.take(stranger(n), false).unwrap()).collect();
+        let more = stranger(limits::UNKNOWN_CONNECTIONS);
+        assert!(places.take(more, false).is_none());
+        assert!(places.take(more, true).is_some());
+        drop(strangers);
+        assert!(places.take(more, false).is_some());
     }
 }

@@ -130,7 +130,7 @@ impl Streams {
     }
 
     fn open(&mut self, way: Way, bytes: Bytes) -> bool {
-        let Some(place) = self.workshop.places.take(way.remote.ip()) else {
+        let Some(place) = self.workshop.places.take(way.remote.ip(), true) else {
             self.workshop.counters.connections_refused.add(1);
             return false;
         };

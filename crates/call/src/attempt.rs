@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use trunkgate_media::canonical;
 use trunkgate_route::{Agent, Destination, Peer, Server, Target, TargetSpec, Transport, Trunk};
+use trunkgate_sip::Flow;
 
 use crate::answer::{Failure, seen_code};
 use crate::controller::StepResult;
@@ -14,6 +15,7 @@ use crate::health::{Spot, Unfit};
 use crate::io::QueryId;
 use crate::limits::{ADDRESSES_PER_PEER, AGENT_NEWS_SECONDS, RING_SECONDS, URI_NO_RESPONSE_SECONDS, URI_RING_SECONDS};
 use crate::reason::ReasonSlug;
+use crate::registrar::Binding;
 use crate::search::sip_transport;
 
 /// Codes on which a bare URI counts as failed; a trunk has its own list.
@@ -34,13 +36,22 @@ pub(crate) struct Way {
     pub(crate) plain: bool,
     /// Whether TCP was of no use for a long request: it goes by UDP, whatever its length.
     pub(crate) by_udp: bool,
+    /// The flow of a phone that has registered here, and its Contact.
+    pub(crate) registered: Option<(Flow, String)>,
 }
 
 impl Way {
     /// The ways to a peer: one for each address of its servers, or the one that has to be looked up.
     fn all(peer: String, destination: Destination, servers: &[Server]) -> Vec<Way> {
-        let way =
-            Way { peer, transport: destination.transport, destination, address: None, plain: false, by_udp: false };
+        let way = Way {
+            peer,
+            transport: destination.transport,
+            destination,
+            address: None,
+            plain: false,
+            by_udp: false,
+            registered: None,
+        };
         if servers.is_empty() { vec![way] } else { way.at(servers) }
     }
 
@@ -190,6 +201,23 @@ impl Attempt {
     /// Puts a way in front of all others.
     pub(crate) fn again(&mut self, way: Way) {
         self.left.push_front(way);
+    }
+
+    /// Puts the phones that have registered with its trunk in front of its peers.
+    pub(crate) fn registered(&mut self, bindings: &[Binding]) {
+        for binding in bindings.iter().take(ADDRESSES_PER_PEER).rev() {
+            let destination = binding.destination();
+            self.left.push_front(Way {
+                peer: "registered".to_owned(),
+                transport: destination.transport,
+                destination,
+                address: Some(binding.flow.remote),
+                plain: false,
+                // It is there and nowhere else.
+                by_udp: true,
+                registered: Some((binding.flow, binding.contact.clone())),
+            });
+        }
     }
 
     /// Puts the addresses of a way that has been looked up in its place.

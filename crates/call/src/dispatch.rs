@@ -81,6 +81,9 @@ impl Gateway {
             Event::Invite { id, flow, party, request } => {
                 self.invited(now, id, flow, party, request);
             }
+            Event::Request { id: Some(id), dialog: None, method: Method::Register, flow, party, request } => {
+                self.edge.registering(now, id, party, flow, &request);
+            }
             Event::Request { id, dialog, method, request, .. } => self.requested(now, id, dialog, method, &request),
             Event::Ack { dialog, request } => {
                 if let Some(at) = self.dialog_traced(now, dialog, &request) {
@@ -128,7 +131,10 @@ impl Gateway {
                     }
                 }
             }
-            Event::WrongCredentials { party, flow, .. } => {
+            Event::WrongCredentials { party, flow, proven } => {
+                if proven || flow.transport.is_reliable() {
+                    self.misbehaved(now, &flow);
+                }
                 let trunk = self.edge.party_name(party);
                 let text = format!("wrong credentials from {}", flow.remote);
                 self.edge.trunks.problem(&trunk, text.clone());

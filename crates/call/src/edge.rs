@@ -30,13 +30,16 @@ use crate::ports::PortPool;
 use crate::reason::ReasonSlug;
 use crate::recent::Recent;
 use crate::register::Registrations;
+use crate::registrar::Registrar;
 use crate::sessions::Sessions;
+use crate::strangers::Strangers;
 use crate::trace::{Trace, TraceItem};
 use crate::trunks::Trunks;
 use crate::wall::Wall;
 
-/// Methods that we serve; also our Allow.
-pub(crate) const METHODS: [Method; 5] = [Method::Invite, Method::Ack, Method::Bye, Method::Cancel, Method::Options];
+/// Methods that we serve; but for REGISTER also our Allow.
+pub(crate) const METHODS: [Method; 6] =
+    [Method::Invite, Method::Ack, Method::Bye, Method::Cancel, Method::Options, Method::Register];
 
 /// Everything that is not one call's own.
 #[derive(Debug)]
@@ -52,6 +55,8 @@ pub(crate) struct Edge {
     pub(crate) trunks: Trunks,
     pub(crate) health: Healths,
     pub(crate) registrations: Registrations,
+    pub(crate) registrar: Registrar,
+    pub(crate) strangers: Strangers,
     pub(crate) agents: Agents,
     pub(crate) admission: Admission,
     pub(crate) metrics: Metrics,
@@ -102,6 +107,8 @@ impl Edge {
             trunks: Trunks::default(),
             health: Healths::default(),
             registrations: Registrations::default(),
+            registrar: Registrar::default(),
+            strangers: Strangers::default(),
             agents: Agents::default(),
             metrics: Metrics::new(),
             traces: BTreeMap::new(),

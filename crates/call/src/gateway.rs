@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use trunkgate_media::{Event, LatchMode, MediaId, canonical};
 use trunkgate_route::Table;
-use trunkgate_sip::{Defect, Flow, Message, Party};
+use trunkgate_sip::{Defect, Flow, Message, Method, Party};
 
 use crate::addressing::Addressing;
 use crate::call::{Call, CallEvent, CallKey, State};
@@ -89,6 +89,7 @@ impl Gateway {
                 self.edge.index.identities.insert(connection, identity);
             }
             Input::Disconnected { flow, made_for, cause } => {
+                self.edge.flow_lost(flow);
                 self.edge.registrar_lost(now, Flow { remote: canonical(flow.remote), ..flow });
                 let party = made_for.map(|trunk| self.edge.party(&trunk));
                 if let Some(connection) = flow.connection {
@@ -113,9 +114,11 @@ impl Gateway {
                 self.edge.table = table;
                 self.edge.configure_trunks(now);
                 self.edge.configure_registrations(now);
+                self.edge.configure_registrar();
                 self.edge.agents.configure(&self.edge.table);
             }
             Input::Limits { calls, calls_per_second } => self.edge.admission.set_limits(calls, calls_per_second),
+            Input::Strangers(limits) => self.edge.strangers.configure(limits),
             Input::Addressing(addressing) => {
                 self.edge.addressing = addressing;
                 self.edge.recheck_registrations(now);
@@ -131,6 +134,9 @@ impl Gateway {
         self.settle(now);
         self.edge.check_peers(now);
         self.edge.registrations_due(now);
+        self.edge.bindings_due(now);
+        self.edge.strangers.release(now);
+        self.edge.metrics.sources_banned = self.edge.strangers.banned() as u64;
         self.settle(now);
         while let Some((key, timer)) = self.edge.deadlines.pop_due(now) {
             self.tell(now, key, CallEvent::Due(timer));
@@ -154,7 +160,9 @@ impl Gateway {
         let sip = self.edge.endpoint.poll_timeout().map(|(at, reason)| (at, sip_reason(reason)));
         let health = self.edge.health.next().map(|at| (at, "options"));
         let registration = self.edge.registrations.next().map(|at| (at, "registration"));
-        own.into_iter().chain(sip).chain(health).chain(registration).min_by_key(|(at, _)| *at)
+        let binding = self.edge.registrar.next().map(|at| (at, "binding"));
+        let ban = self.edge.strangers.next().map(|at| (at, "ban"));
+        own.into_iter().chain(sip).chain(health).chain(registration).chain(binding).chain(ban).min_by_key(|(at, _)| *at)
     }
     /// Live and recent calls, newest first.
     pub fn calls(&self, now: Instant) -> Vec<CallView> {
@@ -264,18 +272,28 @@ impl Gateway {
     /// A message: whose it is comes first, and nothing else is done for a stranger.
     fn received(&mut self, now: Instant, flow: Flow, bytes: Bytes) {
         let flow = Flow { remote: canonical(flow.remote), ..flow };
-        let Some(who) = self.known(&flow) else { return self.edge.metrics.dropped("unknown_source") };
+        let source = flow.remote.ip();
+        let is_own = self.edge.table.trunk_of(flow.remote).is_some();
+        if !is_own && self.edge.strangers.is_banned(source) {
+            return self.edge.metrics.dropped("banned");
+        }
+        let Some(who) = self.known(&flow) else { return self.stranger(now, flow, bytes) };
         if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
             if bytes.starts_with(b"\r\n\r\n") {
                 self.edge.outputs.push_back(Output::Pong { flow });
             }
             return;
         }
-        let Ok(message) = Message::parse(bytes) else { return self.edge.metrics.dropped("not_sip") };
-        let source = flow.remote.ip();
+        let Ok(message) = Message::parse(bytes) else {
+            if !is_own {
+                self.malformed(now, &flow);
+            }
+            return self.edge.metrics.dropped("not_sip");
+        };
         let named = message.call_id().and_then(|id| self.edge.index.named(id)).filter(|named| named.covers(source));
         let Some(party) = who.certain.or(named.map(|named| named.party)).or(who.fit) else {
-            return self.edge.metrics.dropped("unknown_source");
+            // A far end of a call, and no trunk's address: it may be a phone that registers anew.
+            return self.stranger(now, flow, message.as_bytes().clone());
         };
         let Some(local) = self.edge.addressing.local(source, flow.listener) else {
             return self.edge.metrics.dropped("no_local_address");
@@ -283,6 +301,54 @@ impl Gateway {
         self.count_received(party, &message);
         let input = trunkgate_sip::Input::Received { flow, local, party, message };
         self.edge.endpoint.handle_input(now, input);
+    }
+
+    /// A message of nobody's: where phones may register, a REGISTER for one of their users is let to its challenge.
+    /// Everything else gets nothing.
+    fn stranger(&mut self, now: Instant, flow: Flow, bytes: Bytes) {
+        if !self.edge.table.takes_registrations() {
+            return self.edge.metrics.dropped("unknown_source");
+        }
+        let source = flow.remote.ip();
+        if let Err(reason) = self.edge.strangers.may_speak(now, source) {
+            return self.edge.metrics.dropped(reason);
+        }
+        let Ok(message) = Message::parse(bytes) else {
+            self.malformed(now, &flow);
+            return self.edge.metrics.dropped("not_sip");
+        };
+        if message.is_request() && message.defect().is_some() {
+            self.malformed(now, &flow);
+            return self.edge.metrics.dropped("unknown_source");
+        }
+        let to = message.to().and_then(|to| to.parsed_uri());
+        let user = to.filter(|_| message.is_request() && message.method() == Method::Register);
+        let trunk = user.and_then(|uri| self.edge.table.registrant(&uri.user_unescaped())).map(|t| t.name.clone());
+        let (Some(trunk), Some(local)) = (trunk, self.edge.addressing.local(source, flow.listener)) else {
+            return self.edge.metrics.dropped("unknown_source");
+        };
+        let party = self.edge.party(&trunk);
+        self.count_received(party, &message);
+        self.edge.endpoint.handle_input(now, trunkgate_sip::Input::Received { flow, local, party, message });
+    }
+
+    /// A message of an address of no trunk that cannot be read. Who sends datagrams may be anybody: they do not count.
+    fn malformed(&mut self, now: Instant, flow: &Flow) {
+        if flow.transport.is_reliable() {
+            self.misbehaved(now, flow);
+        }
+    }
+
+    /// A failure of an address of no trunk, which may be one too many.
+    pub(crate) fn misbehaved(&mut self, now: Instant, flow: &Flow) {
+        if self.edge.table.trunk_of(flow.remote).is_some() {
+            return;
+        }
+        let source = flow.remote.ip();
+        if self.edge.strangers.failed(now, source) {
+            self.edge.metrics.sources_banned = self.edge.strangers.banned() as u64;
+            self.edge.warn("", format!("{source} is banned: too many failures"), Some(ReasonSlug::WrongCredentials));
+        }
     }
 
     /// Whether a source may speak at all: it is a trunk's by its certificate or address, or the far end of a live leg
@@ -302,7 +368,8 @@ impl Gateway {
         match made_for.or_else(|| table.trunk_of(flow.remote)) {
             Some(trunk) => Some(Who { certain: None, fit: Some(self.edge.party(&trunk.name)) }),
             None => {
-                let fit = self.edge.registrations.party_at(flow.remote.ip());
+                let registered = self.edge.registrar.party_of(flow);
+                let fit = registered.or_else(|| self.edge.registrations.party_at(flow.remote.ip()));
                 let known = fit.is_some() || self.edge.index.is_far_end(flow.remote.ip());
                 known.then_some(Who { certain: None, fit })
             }

@@ -9,6 +9,7 @@ use trunkgate_sip::{ConnectionId, Flow, Transmit};
 
 use crate::addressing::Addressing;
 use crate::report::CallRecord;
+use crate::strangers::StrangerLimits;
 use crate::view::CallView;
 
 /// A question to the name service.
@@ -106,6 +107,8 @@ pub enum Input {
         /// New calls a second; 0: no limit.
         calls_per_second: u32,
     },
+    /// What addresses of no trunk may do.
+    Strangers(StrangerLimits),
     /// New addresses of ours.
     Addressing(Addressing),
     /// An operator's wish.

@@ -91,3 +91,17 @@ pub const REGISTER_FIRST_PAUSE_SECONDS: u64 = 30;
 pub const REGISTER_LONGEST_PAUSE_SECONDS: u64 = 1_800;
 /// A registration lasts no longer than this, whatever is granted or asked for, in seconds.
 pub const REGISTER_LONGEST_SECONDS: u32 = 86_400;
+/// Addresses of no trunk that something is kept of; past it no further one is looked at.
+pub const STRANGERS: usize = 8_192;
+/// Failures of one such address that are kept; `ban.after` counts no further.
+pub const BAN_FAILURES_NOTED: usize = 1_000;
+/// Phones registered with one trunk.
+pub const BINDINGS_PER_TRUNK: usize = 64;
+/// Contacts that one REGISTER may name.
+pub const CONTACTS_PER_REGISTER: usize = 8;
+/// Bytes of a registered Contact.
+pub const BINDING_CONTACT_BYTES: usize = 512;
+/// A registration here lasts this long where the phone does not say, and no longer, in seconds.
+pub const BINDING_SECONDS: u32 = 3_600;
+/// It lasts no shorter, in seconds: 423 says so.
+pub const BINDING_LEAST_SECONDS: u32 = 60;

@@ -71,6 +71,8 @@ pub struct Metrics {
     pub media_ports_in_use: u64,
     /// Gauge: trunk; whether any peer of it answered when it was last tried.
     pub trunk_up: BTreeMap<Arc<str>, bool>,
+    /// Gauge: addresses that are banned.
+    pub sources_banned: u64,
     /// Gauge: trunk; when our registration with it ends.
     pub registration_ends: BTreeMap<Arc<str>, SystemTime>,
     /// Gauge: (trunk, peer as written); whether it answered when it was last tried.
@@ -120,6 +122,7 @@ impl Metrics {
             media_ports_in_use: 0,
             trunk_up: BTreeMap::new(),
             registration_ends: BTreeMap::new(),
+            sources_banned: 0,
             peer_up: BTreeMap::new(),
             trunk_keepalive_rtt_seconds: Histogram::new(TRIP_BOUNDS),
             agent_connect_seconds: Histogram::new(SETUP_BOUNDS),

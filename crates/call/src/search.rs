@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use trunkgate_route::{SendNumbers, Server, Target};
 use trunkgate_sdp::{Direction, Identity, Policy, Refusal, offer_own, relay_offer};
-use trunkgate_sip::{Answer, Body, DialogId, Flow, Invite, Local, Party, Transport};
+use trunkgate_sip::{Answer, Body, DialogId, Invite, Transport};
 
 use crate::answer::Failure;
 use crate::attempt::{Attempt, Judgement, Progress, Way};
@@ -40,7 +40,7 @@ impl Call {
 
     /// Begins a target.
     fn connect(&mut self, now: Instant, edge: &mut Edge, target: Target) -> Result<(), Failure> {
-        let Some(attempt) = Attempt::new(target, self.route_ring_timeout) else {
+        let Some(mut attempt) = Attempt::new(target, self.route_ring_timeout) else {
             return Err(Failure::unreached(ReasonSlug::Internal));
         };
         edge.decide(now, self.key, format!("target {}", attempt.name()));
@@ -50,6 +50,10 @@ impl Call {
             return Err(failure);
         }
         let is_agent = attempt.agent.is_some();
+        if let Some(trunk) = attempt.trunk.as_ref().filter(|trunk| trunk.accept_register) {
+            let name = trunk.name.clone();
+            attempt.registered(edge.registrar.bindings(&name));
+        }
         self.attempt = Some(attempt);
         self.leave_out(now, edge);
         if is_agent { self.open_agent(now, edge) } else { self.take_place(now, edge) }
@@ -184,13 +188,16 @@ impl Call {
         let headers = of_invite(&self.headers, &self.identity, from_trunk, &to, numbers);
         let caller = self.identity.told(&self.caller, from_trunk, &to);
         let contact_user = rewrite::escape_user(&numbers.format(&caller.number, form));
+        let to = format!("<{uri}>");
+        // A phone is called by its Contact (RFC 3261 §16.6 step 2); To says whom.
+        let uri = way.registered.as_ref().map_or(uri, |(_, contact)| contact.clone());
         let invite = Invite {
             flow,
             local,
             oversize: self.oversize(edge, way, flow),
             party: leg.party,
             from: rewrite::from(&caller, form, numbers, local.ip),
-            to: format!("<{uri}>"),
+            to,
             uri,
             contact_user,
             max_forwards: self.max_forwards,
@@ -216,28 +223,6 @@ impl Call {
         self.arm(now, edge, Timer::NoResponse, silence);
         self.arm(now, edge, Timer::Ring, ring_timeout);
         Ok(())
-    }
-
-    /// By which of our listeners a way leaves.
-    fn flow_of(&self, edge: &Edge, way: &Way) -> Option<(Flow, Local)> {
-        let remote = way.address?;
-        let trunk = self.attempt.as_ref().and_then(|a| a.trunk.as_ref());
-        let transport = sip_transport(way.transport);
-        let listener =
-            edge.addressing.listener_for(trunk.and_then(|t| t.listen.as_deref()), transport, remote.ip())?.id;
-        let local = edge.addressing.local(remote.ip(), listener)?;
-        Some((Flow { transport, listener, remote, connection: None }, local))
-    }
-
-    fn new_leg(&self, edge: &mut Edge, way: &Way, flow: Flow) -> Option<Leg> {
-        let trunk = self.attempt.as_ref().and_then(|a| a.trunk.clone());
-        let party = match &trunk {
-            Some(trunk) => edge.party(&trunk.name),
-            // A bare URI may well lead to a trunk's address: its answers come as that trunk's.
-            None => edge.table.trunk_of(flow.remote).map(|t| t.name.clone()).map_or(Party(0), |name| edge.party(&name)),
-        };
-        let media_ip = edge.addressing.media_shown_to(flow.remote.ip(), flow.listener)?;
-        Some(Leg { trunk, peer: way.peer.clone(), ..Leg::new(edge.sid(), party, flow, media_ip, edge.session_id()) })
     }
 
     /// Draws the ends of a leg that we call, and makes our offer to it; `plain`: it has refused SRTP.

@@ -98,6 +98,8 @@ pub struct Table {
     routes: Vec<Arc<Route>>,
     acl: Acl,
     index: Index,
+    /// Trunks that phones register with, by the user that they do it as.
+    registrants: HashMap<String, usize>,
 }
 
 impl Table {
@@ -107,6 +109,12 @@ impl Table {
         let mut by_name = HashMap::new();
         for (position, trunk) in trunks.iter().enumerate() {
             by_name.entry(trunk.name.clone()).or_insert(position);
+        }
+        let mut registrants = HashMap::new();
+        for (position, trunk) in trunks.iter().enumerate().filter(|(_, trunk)| trunk.accept_register) {
+            if let Some(required) = &trunk.require_auth {
+                registrants.entry(required.username.clone()).or_insert(position);
+            }
         }
         let mut passed: Vec<HeaderPattern> = Vec::new();
         for pattern in trunks.iter().flat_map(|trunk| trunk.headers.pass.iter().flatten()) {
@@ -125,7 +133,16 @@ impl Table {
             agents: definition.agents.into_iter().map(Arc::new).collect(),
             routes: definition.routes.into_iter().map(Arc::new).collect(),
             index,
+            registrants,
         }
+    }
+    /// The trunk that a user registers with.
+    pub fn registrant(&self, user: &str) -> Option<&Arc<Trunk>> {
+        self.trunks.get(*self.registrants.get(user)?)
+    }
+    /// Whether anybody may register: else strangers are not looked at.
+    pub fn takes_registrations(&self) -> bool {
+        !self.registrants.is_empty()
     }
     /// The trunk that `source` belongs to.
     pub fn trunk_of(&self, source: SocketAddr) -> Option<&Arc<Trunk>> {

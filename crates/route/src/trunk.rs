@@ -211,6 +211,8 @@ pub struct Trunk {
     pub deny: Vec<Pattern>,
     /// How long a call waits for one of its limits.
     pub pace: Duration,
+    /// Whether its phones may register here, with `require_auth`.
+    pub accept_register: bool,
 }
 
 impl Trunk {
@@ -243,6 +245,7 @@ impl Trunk {
             identity: Identities::Pass,
             deny: Vec::new(),
             pace: Duration::from_secs(2),
+            accept_register: false,
         }
     }
     /// Whether it does not get calls to a number.

@@ -50,7 +50,8 @@ pub(crate) struct Rules {
 impl Rules {
     /// Rules for these methods and option tags.
     pub(crate) fn new(methods: Vec<Method>, extensions: Vec<String>) -> Rules {
-        let names: Vec<&str> = methods.iter().map(|m| m.as_str()).collect();
+        // REGISTER is taken from some parties only: it is not advertised.
+        let names: Vec<&str> = methods.iter().filter(|m| **m != Method::Register).map(|m| m.as_str()).collect();
         Rules { allow: names.join(", "), supported: extensions.join(", "), methods, extensions }
     }
 

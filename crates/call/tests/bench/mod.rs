@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // only tests use it
 
 pub mod agents;
+pub mod credentials;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};

@@ -1,0 +1,37 @@
+//! The way that an INVITE takes: the flow and the listener that it leaves by, and the leg that stands for it.
+
+use trunkgate_sip::{Flow, Local, Party};
+
+use crate::attempt::Way;
+use crate::call::Call;
+use crate::edge::Edge;
+use crate::leg::Leg;
+use crate::search::sip_transport;
+
+impl Call {
+    /// By which of our listeners a way leaves.
+    pub(crate) fn flow_of(&self, edge: &Edge, way: &Way) -> Option<(Flow, Local)> {
+        if let Some((flow, _)) = &way.registered {
+            return Some((*flow, edge.addressing.local(flow.remote.ip(), flow.listener)?));
+        }
+        let remote = way.address?;
+        let trunk = self.attempt.as_ref().and_then(|a| a.trunk.as_ref());
+        let transport = sip_transport(way.transport);
+        let listener =
+            edge.addressing.listener_for(trunk.and_then(|t| t.listen.as_deref()), transport, remote.ip())?.id;
+        let local = edge.addressing.local(remote.ip(), listener)?;
+        Some((Flow { transport, listener, remote, connection: None }, local))
+    }
+
+    /// The leg of an INVITE that leaves by it.
+    pub(crate) fn new_leg(&self, edge: &mut Edge, way: &Way, flow: Flow) -> Option<Leg> {
+        let trunk = self.attempt.as_ref().and_then(|a| a.trunk.clone());
+        let party = match &trunk {
+            Some(trunk) => edge.party(&trunk.name),
+            // A bare URI may well lead to a trunk's address: its answers come as that trunk's.
+            None => edge.table.trunk_of(flow.remote).map(|t| t.name.clone()).map_or(Party(0), |name| edge.party(&name)),
+        };
+        let media_ip = edge.addressing.media_shown_to(flow.remote.ip(), flow.listener)?;
+        Some(Leg { trunk, peer: way.peer.clone(), ..Leg::new(edge.sid(), party, flow, media_ip, edge.session_id()) })
+    }
+}

@@ -1,0 +1,78 @@
+//! Credentials, and what a phone proves with them.
+#![allow(clippy::wildcard_enum_match_arm, clippy::expect_used)] // one output of many is looked for
+
+use bytes::Bytes;
+use trunkgate_route::Credentials;
+use trunkgate_sip::{
+    Endpoint, EndpointConfig, Identity, Limits, Local, Message, Method, Output as SipOutput, Party, Register,
+};
+
+use super::{Bench, Sent, udp};
+
+/// Of the user `acme`.
+pub fn credentials(password: &str) -> Credentials {
+    Credentials { username: "acme".into(), password: password.into(), realm: None }
+}
+
+/// What a phone with this password adds to OPTIONS that were refused so.
+pub fn shown_by(password: &str, refusal: &Sent) -> String {
+    shown(Method::Options, password, refusal)
+}
+
+/// The same for a REGISTER.
+pub fn shown_registering(password: &str, refusal: &Sent) -> String {
+    shown(Method::Register, password, refusal)
+}
+
+fn shown(method: Method, password: &str, refusal: &Sent) -> String {
+    let config = EndpointConfig {
+        identity: Identity { edge: 9, generation: 9, shard: 0 },
+        product: "phone".into(),
+        methods: vec![Method::Invite],
+        extensions: vec![],
+        message_bytes: 65_535,
+        limits: Limits::default(),
+    };
+    let mut phone = Endpoint::new(config, [3; 32]);
+    let Credentials { username, password, realm } = credentials(password);
+    phone.set_credentials(Party(1), Some(trunkgate_sip::Credentials { username, password, realm }));
+    let (flow, local) = (udp("203.0.113.10:5060"), Local { ip: [198, 51, 100, 7].into(), port: 5060 });
+    let now = Bench::new().now;
+    if method == Method::Options {
+        phone.options(now, flow, local, Party(1), "sip:edge");
+    } else {
+        let (uri, address) = ("sip:edge".to_owned(), "sip:acme@edge".to_owned());
+        let (contact_user, expires, call_id, cseq) = (String::new(), 60, None, 1);
+        let party = Party(1);
+        phone.register(now, Register { flow, local, party, uri, address, contact_user, expires, call_id, cseq });
+    }
+    let last = |phone: &mut Endpoint| {
+        let mut sent = None;
+        while let Some(output) = phone.poll_output() {
+            if let SipOutput::Transmit(transmit) = output {
+                sent = Some(Message::parse(transmit.bytes).unwrap());
+            }
+        }
+        sent.unwrap()
+    };
+    let options = last(&mut phone);
+    let value = |name: &str| String::from_utf8_lossy(options.header_named(name).unwrap()).into_owned();
+    let challenges: String =
+        refusal.headers("WWW-Authenticate").iter().map(|value| format!("WWW-Authenticate: {value}\r\n")).collect();
+    let text = format!(
+        "SIP/2.0 401 Unauthorized\r\nVia: {}\r\nFrom: {}\r\nTo: {};tag=x\r\nCall-ID: {}\r\nCSeq: {}\r\n{challenges}\
+         Content-Length: 0\r\n\r\n",
+        value("Via"),
+        value("From"),
+        value("To"),
+        value("Call-ID"),
+        value("CSeq"),
+    );
+    let message = Message::parse(Bytes::from(text)).unwrap();
+    phone.handle_input(now, trunkgate_sip::Input::Received { flow, local, party: Party(1), message });
+    let again = last(&mut phone);
+    let shown = String::from_utf8_lossy(again.header_named("Authorization").expect("an answer")).into_owned();
+    // The method is part of what is proven.
+    assert_eq!(again.method(), method);
+    format!("Authorization: {shown}\r\n")
+}

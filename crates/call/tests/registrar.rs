@@ -1,0 +1,249 @@
+//! Phones that register here, from wherever they are.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
+
+mod bench;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bench::credentials::{credentials, shown_registering};
+use bench::*;
+use trunkgate_call::{Ban, Input, StrangerLimits};
+use trunkgate_route::{Table, Trunk};
+use trunkgate_sip::Flow;
+
+/// A phone behind some NAT, and others there and elsewhere.
+const PHONE: &str = "203.0.113.77:40001";
+const NEIGHBOUR: &str = "203.0.113.77:40002";
+const STRANGER: &str = "203.0.113.66:5060";
+const CONTACT: &str = "<sip:desk@192.168.1.5:5060>";
+
+fn phones(accept_register: bool) -> Arc<Table> {
+    let phones = Trunk { accept_register, require_auth: Some(credentials("right")), ..Trunk::named("phones") };
+    table(vec![phones, trunk("pbx", &[PBX])], vec![route(vec![to_trunk("phones")])])
+}
+
+/// A REGISTER of the user `acme`.
+fn register(from: &str, cseq: u32, lines: &str) -> String {
+    let dialing = Dialing { peer: from.into(), number: "acme".into(), call: 7, cseq, to_tag: String::new() };
+    let text = dialing.request("REGISTER", "", lines);
+    let contact = format!("Contact: <sip:alice@{from}>\r\n");
+    text.replace(&contact, "")
+}
+
+/// Registers by a way: challenged first, then taken with what `lines` ask for; the answer.
+fn registered_by(bench: &mut Bench, flow: Flow, cseq: u32, lines: &str) -> Sent {
+    let from = flow.remote.to_string();
+    bench.input(Input::Received { flow, bytes: register(&from, cseq, lines).into() });
+    let challenge = bench.expect(&from, "SIP/2.0 401");
+    let shown = shown_registering("right", &challenge);
+    let with = register(&from, cseq + 1, &format!("{shown}{lines}"));
+    bench.input(Input::Received { flow, bytes: with.into() });
+    bench.next(&from)
+}
+
+fn registered(bench: &mut Bench, from: &str, cseq: u32, lines: &str) -> Sent {
+    registered_by(bench, udp(from), cseq, lines)
+}
+
+fn contact(expires: u32) -> String {
+    format!("Contact: {CONTACT}\r\nExpires: {expires}\r\n")
+}
+
+/// The PBX calls the phones; where the INVITE goes.
+fn called(bench: &mut Bench, phone: &str) -> Sent {
+    bench.invite(PBX, "+14155550100", &sdp("10.0.0.20", 30_000, 1, "0", "sendrecv"));
+    bench.expect(PBX, "SIP/2.0 100");
+    bench.expect(phone, "INVITE")
+}
+
+fn refused(bench: &mut Bench) {
+    bench.invite(PBX, "+14155550100", &sdp("10.0.0.20", 30_000, 1, "0", "sendrecv"));
+    bench.expect(PBX, "SIP/2.0 100");
+    bench.expect(PBX, "SIP/2.0 503");
+    bench.nothing();
+}
+
+fn dropped(bench: &Bench, reason: &str) -> u64 {
+    bench.gateway.metrics().sip_dropped.get(reason).copied().unwrap_or_default()
+}
+
+#[test]
+fn rfc3261_10_3_a_phone_registers_and_is_called_over_its_flow() {
+    let mut bench = Bench::with(phones(true));
+    refused(&mut bench);
+    let ok = registered(&mut bench, PHONE, 1, &contact(120));
+    assert_eq!((ok.code(), ok.header("Contact")), (200, "<sip:desk@192.168.1.5:5060>;expires=120"));
+    let invite = called(&mut bench, PHONE);
+    assert_eq!(invite.first_line(), "INVITE sip:desk@192.168.1.5:5060 SIP/2.0");
+    assert!(invite.header("To").starts_with("<sip:+14155550100@"), "{}", invite.text);
+    let phone = Dialed::new(PHONE, invite);
+    bench.receive(PHONE, phone.answer(200, &sdp("192.168.1.5", 4_000, 1, "0", "sendrecv")));
+    bench.expect(PHONE, "ACK");
+    bench.expect(PBX, "SIP/2.0 200");
+    bench.receive(PHONE, phone.request("BYE", 2, ""));
+    bench.expect(PHONE, "SIP/2.0 200");
+    bench.sent.clear();
+    // Its own calls come over the flow too, and show credentials.
+    bench.invite(PHONE, "+14155550100", &offer());
+    bench.expect(PHONE, "SIP/2.0 401");
+    bench.invite(NEIGHBOUR, "+14155550100", &offer());
+    bench.nothing();
+    bench.sent.clear();
+    bench.pass(Duration::from_secs(121));
+    bench.sent.clear();
+    refused(&mut bench);
+    bench.invite(PHONE, "+14155550100", &offer());
+    bench.nothing();
+}
+
+#[test]
+fn a_stranger_gets_nothing_but_the_challenge_to_a_known_user() {
+    let mut bench = Bench::with(phones(true));
+    for method in ["OPTIONS", "INVITE", "SUBSCRIBE", "BYE", "ACK"] {
+        let dialing = Dialing { peer: STRANGER.into(), number: "acme".into(), call: 1, cseq: 1, to_tag: String::new() };
+        bench.receive(STRANGER, dialing.request(method, "", ""));
+        bench.nothing();
+    }
+    bench.receive(STRANGER, register(STRANGER, 1, &contact(60)).replace("acme", "admin"));
+    bench.receive(STRANGER, "garbage");
+    bench.nothing();
+    assert!(dropped(&bench, "unknown_source") >= 6);
+    let text = register(STRANGER, 1, &contact(60));
+    bench.receive(STRANGER, &text);
+    let challenge = bench.expect(STRANGER, "SIP/2.0 401");
+    let wrong = shown_registering("wrong", &challenge);
+    bench.receive(STRANGER, register(STRANGER, 2, &format!("{wrong}{}", contact(60))));
+    bench.expect(STRANGER, "SIP/2.0 401");
+    refused(&mut bench);
+    // Where nobody may register, not even that.
+    bench.input(Input::Table(phones(false)));
+    bench.receive(STRANGER, register(STRANGER, 3, &contact(60)));
+    bench.nothing();
+}
+
+#[test]
+fn rfc3261_10_3_fetch_remove_too_brief_and_out_of_order() {
+    let mut bench = Bench::with(phones(true));
+    assert!(registered(&mut bench, PHONE, 1, "").headers("Contact").is_empty(), "nothing is bound");
+    let brief = registered(&mut bench, PHONE, 3, &contact(10));
+    assert_eq!((brief.code(), brief.header("Min-Expires")), (423, "60"));
+    let long = registered(&mut bench, PHONE, 25, &contact(999_999));
+    assert!(long.header("Contact").ends_with(";expires=3600"));
+    let fetched = registered(&mut bench, PHONE, 27, "");
+    assert_eq!(fetched.header("Contact"), "<sip:desk@192.168.1.5:5060>;expires=3600");
+    assert_eq!(registered(&mut bench, PHONE, 10, &contact(60)).code(), 500, "an older one");
+    assert_eq!(registered(&mut bench, PHONE, 29, "Contact: *\r\n").code(), 400);
+    assert_eq!(registered(&mut bench, PHONE, 31, "Contact: <mailto:x@y>\r\n").code(), 400);
+    let other = registered(&mut bench, PHONE, 33, "Contact: <sip:other@192.168.1.6>;expires=60\r\n");
+    assert_eq!(other.headers("Contact").len(), 2);
+    let one = registered(&mut bench, PHONE, 35, &format!("Contact: {CONTACT};expires=0\r\n"));
+    assert_eq!(one.headers("Contact"), ["<sip:other@192.168.1.6>;expires=60"]);
+    let none = registered(&mut bench, PHONE, 37, "Contact: *\r\nExpires: 0\r\n");
+    assert_eq!((none.code(), none.headers("Contact").len()), (200, 0));
+    refused(&mut bench);
+}
+
+#[test]
+fn the_flow_follows_the_phone_and_a_reload_keeps_it() {
+    let mut bench = Bench::with(phones(true));
+    registered(&mut bench, PHONE, 1, &contact(600));
+    registered(&mut bench, NEIGHBOUR, 3, &contact(600));
+    bench.input(Input::Table(phones(true)));
+    called(&mut bench, NEIGHBOUR);
+    bench.nothing();
+    bench.input(Input::Table(phones(false)));
+    bench.input(Input::Table(phones(true)));
+    refused(&mut bench);
+}
+
+#[test]
+fn a_connection_that_is_lost_takes_its_phone_along() {
+    let mut bench = Bench::with(phones(true));
+    let flow = tcp(PHONE, 9);
+    assert_eq!(registered_by(&mut bench, flow, 1, &contact(600)).code(), 200);
+    called(&mut bench, PHONE);
+    // The same address by another connection has shown nothing.
+    bench.input(Input::Received { flow: tcp(PHONE, 10), bytes: register(PHONE, 5, "").replace("acme", "x").into() });
+    bench.input(Input::Disconnected { flow, made_for: None, cause: None });
+    bench.sent.clear();
+    refused(&mut bench);
+}
+
+#[test]
+fn phones_of_one_trunk_are_bounded() {
+    let mut bench = Bench::with(phones(true));
+    let most = u32::try_from(trunkgate_call::limits::BINDINGS_PER_TRUNK).unwrap();
+    for n in 0..most {
+        let lines = format!("Contact: <sip:p{n}@192.168.1.5>;expires=600\r\n");
+        assert_eq!(registered(&mut bench, PHONE, 1 + 2 * n, &lines).code(), 200, "{n}");
+    }
+    let more = registered(&mut bench, PHONE, 1_000, "Contact: <sip:more@192.168.1.5>\r\n");
+    assert_eq!((more.code(), dropped(&bench, "bindings_full")), (403, 1));
+    let many: Vec<String> = (0..9).map(|n| format!("<sip:q{n}@192.168.1.5>")).collect();
+    let crowd = registered(&mut bench, PHONE, 1_010, &format!("Contact: {}\r\n", many.join(", ")));
+    assert_eq!(crowd.code(), 400);
+}
+
+#[test]
+fn guessing_a_password_ends_in_a_ban_once_the_address_is_proven() {
+    let mut bench = Bench::with(phones(true));
+    let ban = Ban { after: 5, within: Duration::from_secs(10), lasting: Duration::from_secs(60) };
+    bench.input(Input::Strangers(StrangerLimits { messages_per_second: 0, ban }));
+    bench.receive(STRANGER, register(STRANGER, 1, &contact(60)));
+    let challenge = bench.expect(STRANGER, "SIP/2.0 401");
+    let wrong = shown_registering("wrong", &challenge);
+    // In somebody else's name: that address has never had this nonce.
+    for cseq in 10..30 {
+        bench.receive(PHONE, register(PHONE, cseq, &wrong));
+        bench.expect(PHONE, "SIP/2.0 401");
+    }
+    for cseq in 2..6 {
+        bench.receive(STRANGER, register(STRANGER, cseq, &wrong));
+        bench.expect(STRANGER, "SIP/2.0 401");
+    }
+    assert_eq!(bench.gateway.metrics().sources_banned, 0);
+    bench.receive(STRANGER, register(STRANGER, 6, &wrong));
+    bench.expect(STRANGER, "SIP/2.0 401");
+    assert_eq!(bench.gateway.metrics().sources_banned, 1);
+    assert!(bench.logs.iter().any(|line| line == "203.0.113.66 is banned: too many failures"));
+    bench.receive(STRANGER, register(STRANGER, 7, ""));
+    bench.nothing();
+    assert_eq!(dropped(&bench, "banned"), 1);
+    bench.receive(PHONE, register(PHONE, 40, ""));
+    bench.expect(PHONE, "SIP/2.0 401");
+    bench.pass(Duration::from_secs(60));
+    assert_eq!(bench.gateway.metrics().sources_banned, 0);
+    bench.receive(STRANGER, register(STRANGER, 8, ""));
+    bench.expect(STRANGER, "SIP/2.0 401");
+}
+
+#[test]
+fn so_many_messages_of_one_stranger_are_looked_at() {
+    let mut bench = Bench::with(phones(true));
+    for cseq in 1..=300 {
+        bench.receive(STRANGER, register(STRANGER, cseq, ""));
+    }
+    assert_eq!((bench.sent.len(), dropped(&bench, "unknown_limit")), (200, 100));
+    bench.sent.clear();
+    bench.receive(PHONE, register(PHONE, 1, ""));
+    bench.expect(PHONE, "SIP/2.0 401");
+}
+
+#[test]
+fn a_trunk_of_the_file_is_never_banned_and_may_not_register_unasked() {
+    let pbx = Trunk { require_auth: Some(credentials("right")), ..trunk("pbx", &[PBX]) };
+    let mut bench = Bench::with(table(vec![pbx], vec![]));
+    bench.receive(PBX, register(PBX, 1, ""));
+    let wrong = shown_registering("wrong", &bench.expect(PBX, "SIP/2.0 401"));
+    for cseq in 2..60 {
+        bench.receive(PBX, register(PBX, cseq, &wrong));
+        bench.expect(PBX, "SIP/2.0 401");
+    }
+    assert_eq!(bench.gateway.metrics().sources_banned, 0);
+    let mut bench = Bench::with(table(vec![trunk("pbx", &[PBX])], vec![]));
+    bench.receive(PBX, register(PBX, 1, ""));
+    let refused = bench.expect(PBX, "SIP/2.0 405");
+    assert_eq!(refused.header("Allow"), "INVITE, ACK, BYE, CANCEL, OPTIONS");
+}
