@@ -78,6 +78,8 @@ const OURS: &[Kind] = &[Kind::Edge];
 const CASES: &[Case] = &[
     Case { name: "relay-100", sessions: 100, suite: None, fork: Fork::Nobody, devices: ALL },
     Case { name: "relay-300", sessions: 300, suite: None, fork: Fork::Nobody, devices: ALL },
+    // Two thirds of the device's core, with the generator's always busy: nothing may be lost.
+    Case { name: "relay-600", sessions: 600, suite: None, fork: Fork::Nobody, devices: OURS },
     Case {
         name: "srtp-cm-300",
         sessions: 300,
