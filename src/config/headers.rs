@@ -19,13 +19,12 @@ const MAX_VALUE_BYTES: usize = 1024;
 pub(super) fn read<'a>(value: &'a Value<'a>, findings: &mut Findings) -> Option<HeaderRules> {
     let section = Section::open("`headers`", value, keys::HEADERS, findings)?;
     let mut patterns = |key: &str| {
-        let read = |key: &str, value: &Value<'_>, findings: &mut Findings| pattern(key, value, findings);
         let list =
-            section.read(key, findings, |key, value, findings| values::one_or_list(key, value, findings, read))?;
+            section.read(key, findings, |key, value, findings| values::one_or_list(key, value, findings, pattern))?;
         Some(list.into_iter().map(|(pattern, _)| pattern).collect::<Vec<_>>())
     };
     let (pass, remove) = (patterns("pass"), patterns("remove").unwrap_or_default());
-    let add = section.read("add", findings, |key, value, findings| added(key, value, findings)).unwrap_or_default();
+    let add = section.read("add", findings, added).unwrap_or_default();
     Some(HeaderRules { add, pass, remove, foreign: Vec::new() })
 }
 

@@ -142,13 +142,8 @@ pub(crate) fn brought(message: &Message, from: &HeaderRules, table: &Table) -> B
     let mut bytes = 0_usize;
     for (name, value) in message.fields() {
         let known = HeaderName::from_bytes(name);
-        let name = match known {
-            HeaderName::Other => match std::str::from_utf8(name) {
-                Ok(name) => name,
-                Err(_) => continue,
-            },
-            _ => known.as_str(),
-        };
+        let written = if known == HeaderName::Other { std::str::from_utf8(name).ok() } else { Some(known.as_str()) };
+        let Some(name) = written else { continue };
         if !wanted(name) {
             continue;
         }

@@ -20,6 +20,10 @@ use crate::timer::{T4, TIMER_D};
 use crate::transaction::{Slot, Step, key};
 use crate::write::Writer;
 
+/// Not taken over from the request before: the credentials are new ones, and the body brings its own two.
+const WRITTEN_ANEW: [HeaderName; 4] =
+    [HeaderName::Authorization, HeaderName::ProxyAuthorization, HeaderName::ContentType, HeaderName::ContentLength];
+
 impl Endpoint {
     /// Our credentials towards a party: its challenges are answered with them, and nobody else's.
     pub fn set_credentials(&mut self, party: Party, credentials: Option<Credentials>) {
@@ -136,13 +140,14 @@ impl Endpoint {
         let via = before.via();
         let old_branch = via.as_ref().and_then(|via| via.branch).map(String::from_utf8_lossy).unwrap_or_default();
         for (name, value) in before.fields() {
-            match HeaderName::from_bytes(name) {
-                HeaderName::Via => writer.header("Via", &String::from_utf8_lossy(value).replace(&*old_branch, branch)),
-                HeaderName::CSeq => writer.header("CSeq", &format!("{cseq} {}", old.method)),
-                HeaderName::Authorization | HeaderName::ProxyAuthorization => continue,
-                HeaderName::ContentType | HeaderName::ContentLength => continue,
-                _ => writer.header_bytes(&String::from_utf8_lossy(name), value),
-            };
+            let known = HeaderName::from_bytes(name);
+            if known == HeaderName::Via {
+                writer.header("Via", &String::from_utf8_lossy(value).replace(&*old_branch, branch));
+            } else if known == HeaderName::CSeq {
+                writer.header("CSeq", &format!("{cseq} {}", old.method));
+            } else if !WRITTEN_ANEW.contains(&known) {
+                writer.header_bytes(&String::from_utf8_lossy(name), value);
+            }
         }
         let body = before.content_type().map(|content_type| Body {
             content_type: String::from_utf8_lossy(content_type).into_owned(),
