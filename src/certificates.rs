@@ -228,6 +228,11 @@ impl Trust {
         Ok(Trust { roots: Arc::new(roots), themselves: all.into() })
     }
 
+    /// Its certificates, where they come from a file.
+    pub(crate) fn certificates(&self) -> &[CertificateDer<'static>] {
+        &self.themselves
+    }
+
     /// What the system trusts.
     pub(crate) fn of_system() -> Trust {
         Trust { roots: Arc::new(system_roots()), themselves: Arc::default() }

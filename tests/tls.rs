@@ -406,6 +406,45 @@ fn a_reload_reads_other_files_and_refuses_bad_ones() {
 }
 
 #[test]
+fn after_a_reload_nothing_new_leaves_by_a_connection_made_on_other_terms() {
+    let papers = Papers::new();
+    let pbx = Server::new("127.0.0.5", &papers.authority.issue("pbx", &["127.0.0.5"]), None);
+    let at = pbx.address;
+    let trunk = |ca: &Path| {
+        format!(
+            "[trunk.pbx]\noptions_interval = \"0s\"\npeers = [\"sip:{};transport=tls\"]\ntls = {{ ca = {ca:?} }}\n",
+            at
+        )
+    };
+    let text = |ca: &Path| papers.config("", &outward(&trunk(ca), "\"trunk:pbx\""));
+    let edge = Process::start(&text(&papers.authority.file));
+    let mut caller = papers.client("127.0.0.1", None).connect(edge.address("tls")).unwrap();
+    caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c1", 1, ""));
+    let mut callee = pbx.accept().unwrap();
+    let invite = callee.receive("INVITE");
+    callee.send(&callee.answer(&invite, "486 Busy Here", false));
+    caller.receive("SIP/2.0 486");
+    let reload = |ca: &Path| {
+        let reloads = || edge.metric("trunkgate_config_reloads_total{result=\"success\"}");
+        let before = reloads();
+        std::fs::write(&edge.file, text(ca)).unwrap();
+        edge.signal(nix::sys::signal::Signal::SIGHUP);
+        until("it is loaded", || (reloads() > before).then_some(()));
+    };
+    // The same once more changes nothing; another authority does.
+    reload(&papers.authority.file);
+    caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c2", 1, ""));
+    let invite = callee.receive("INVITE");
+    callee.send(&callee.answer(&invite, "486 Busy Here", false));
+    caller.receive("SIP/2.0 486");
+    reload(&papers.other.file);
+    std::thread::spawn(move || drop(pbx.accept()));
+    caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c3", 1, ""));
+    caller.receive("SIP/2.0 503");
+    assert!(edge.log().contains("tls_failed"), "{}", edge.log());
+}
+
+#[test]
 fn those_who_never_finish_a_handshake_are_in_nobodys_way() {
     let papers = Papers::new();
     let edge = Process::start(

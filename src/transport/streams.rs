@@ -41,6 +41,8 @@ struct Way {
     remote: SocketAddr,
     /// Under TLS: whose certificates were looked at.
     whom: Option<Whom>,
+    /// Under TLS: on what terms.
+    terms: u64,
 }
 
 /// What accepting and opening share.
@@ -111,7 +113,10 @@ impl Streams {
     /// (RFC 3261 §18.1.1, §18.2.2). `trunk` is whose the message is; empty: of no trunk.
     pub(super) fn send(&mut self, flow: Flow, trunk: &Arc<str>, bytes: Bytes) -> bool {
         let named = flow.connection.filter(|id| self.connections.contains_key(id));
-        let way = Way::of(flow, trunk, &bytes);
+        let mut way = Way::of(flow, trunk, &bytes);
+        if let Some(whom) = &way.whom {
+            way.terms = self.workshop.tls.settings.borrow().terms(&whom.trunk());
+        }
         let open = named.or_else(|| self.by_way.get(&way).copied());
         let Some(connection) = open.and_then(|id| self.connections.get(&id)) else { return self.open(way, bytes) };
         match connection.queue.try_send(Outgoing::Bytes(bytes)) {
@@ -207,7 +212,7 @@ impl Way {
             "" => Whom::Host(asked_host(bytes).unwrap_or_else(|| remote.ip().to_string()).into()),
             _ => Whom::Trunk(Arc::clone(trunk)),
         });
-        Way { transport, listener, remote, whom }
+        Way { transport, listener, remote, whom, terms: 0 }
     }
 }
 
@@ -225,7 +230,7 @@ impl Workshop {
         listener: ListenerId,
         remote: SocketAddr,
     ) -> (Connection, Wire, mpsc::Receiver<Outgoing>) {
-        let way = Way { transport, listener, remote, whom: None };
+        let way = Way { transport, listener, remote, whom: None, terms: 0 };
         let (mut connection, mut wire, outgoing) = self.make(way);
         wire.patience = Patience::with(true);
         if transport == Transport::Tls {

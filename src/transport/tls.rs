@@ -1,7 +1,8 @@
 //! TLS as configured now: whose certificate is shown to whom, who is believed, and the two handshakes. A new file swaps
-//! a new snapshot in; what is connected stays connected.
+//! a new snapshot in; what is connected stays connected, for the dialogs that live on it.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -53,6 +54,8 @@ struct Client {
     pair: Option<Pair>,
     /// Its `ca`, where written.
     ca: Option<Trust>,
+    /// What was agreed to by this: another number, other terms.
+    terms: u64,
 }
 
 impl Settings {
@@ -115,6 +118,12 @@ impl Settings {
         self.trunks.get(&trunk.name)?.ca.as_ref()
     }
 
+    /// A number for what is shown to a trunk and asked of it now: a connection that was made on other terms serves the
+    /// dialogs that live on it, and nothing new.
+    pub(super) fn terms(&self, trunk: &str) -> u64 {
+        self.trunks.get(trunk).or(self.others.as_ref()).map_or(0, |client| client.terms)
+    }
+
     /// Our side towards a trunk; `None` where no listener speaks TLS.
     pub(crate) fn towards(&self, trunk: &str) -> Option<Arc<ClientConfig>> {
         self.trunks.get(trunk).or(self.others.as_ref()).map(|client| Arc::clone(&client.config))
@@ -173,7 +182,10 @@ fn client(tls: Option<&TrunkTls>, names: &[String], system: &Trust) -> Result<Cl
         Some(pair) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&pair.key)))),
     };
     config.resumption = Resumption::disabled();
-    Ok(Client { config: Arc::new(config), pair: own, ca })
+    let mut terms = DefaultHasher::new();
+    let shown = own.as_ref().map(|pair| &pair.key.cert);
+    (tls.is_none_or(|tls| tls.verify), names, ca.as_ref().map(Trust::certificates), shown).hash(&mut terms);
+    Ok(Client { config: Arc::new(config), pair: own, ca, terms: terms.finish() })
 }
 
 fn pair(certificate: &Path, private_key: &Path) -> Result<Pair, String> {
