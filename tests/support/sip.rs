@@ -25,7 +25,11 @@ impl Party {
     pub(crate) fn receive(&self, what: &str) -> (String, SocketAddr) {
         let mut buffer = vec![0; 65_535];
         loop {
-            let (len, from) = self.socket.recv_from(&mut buffer).unwrap_or_else(|e| panic!("no {what}: {e}"));
+            let (len, from) = match self.socket.recv_from(&mut buffer) {
+                // This process was stopped for a while.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                received => received.unwrap_or_else(|error| panic!("no {what}: {error}")),
+            };
             let text = String::from_utf8_lossy(&buffer[..len]).into_owned();
             if text.lines().next().unwrap_or_default().contains(what) {
                 return (text, from);
