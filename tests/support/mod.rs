@@ -139,7 +139,10 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
+        // Lines that follow another are written a little later.
+        std::thread::sleep(Duration::from_millis(20 * trunkgate::limits::LOG_PAUSE_MILLISECONDS));
         self.log.lock().unwrap().clone()
     }
 
