@@ -11,6 +11,9 @@ use crate::message::Message;
 use crate::timer::Token;
 use crate::uri::Uri;
 
+/// CSeq is below 2³¹ (RFC 3261 §8.1.1.5).
+pub(crate) const LAST_CSEQ: u32 = (1 << 31) - 1;
+
 /// One dialog, early or confirmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct DialogId(pub u64);
@@ -47,6 +50,14 @@ pub struct DialogSnapshot {
     pub local: Local,
     /// Whose dialog.
     pub party: Party,
+}
+
+impl DialogSnapshot {
+    /// The number of our next request (RFC 3261 §12.2.1.1).
+    pub(crate) fn next_cseq(&mut self) -> u32 {
+        self.local_cseq = self.local_cseq.saturating_add(1).min(LAST_CSEQ);
+        self.local_cseq
+    }
 }
 
 /// A 2xx of ours that waits for its ACK (RFC 3261 §13.3.1.4).

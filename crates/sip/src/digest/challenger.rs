@@ -44,7 +44,7 @@ pub(crate) enum Verdict {
 /// Whom we expect.
 #[derive(Debug)]
 struct Expected {
-    credentials: Credentials,
+    username: String,
     realm: String,
     /// Secrets in the order of [`OFFERED`].
     secrets: [String; 2],
@@ -99,16 +99,15 @@ impl Challenger {
 
     /// Says whether a party is challenged, and for which credentials.
     pub(crate) fn set(&mut self, party: Party, credentials: Option<Credentials>) {
-        let Some(credentials) = credentials else {
+        let Some(Credentials { username, password, realm }) = credentials else {
             self.expected.remove(&party);
             return;
         };
-        let realm = credentials.realm.clone().unwrap_or_else(|| REALM.to_owned());
+        let realm = realm.unwrap_or_else(|| REALM.to_owned());
         // What is hashed is what stands between the quotes.
         let written = quoted(&realm).into_owned();
-        let Credentials { username, password, .. } = &credentials;
         let secrets = OFFERED.map(|hash| secret(hash, username.as_bytes(), written.as_bytes(), password.as_bytes()));
-        self.expected.insert(party, Expected { realm: written, secrets, credentials });
+        self.expected.insert(party, Expected { realm: written, secrets, username });
     }
 
     /// Whether a party is challenged at all.
@@ -174,7 +173,7 @@ impl Challenger {
         let right = response(algorithm, secret, shown.qop, nonces, subject);
         let given = shown.response.to_ascii_lowercase();
         let same_response = self.are_same(right.as_bytes(), &given);
-        let same_user = self.are_same(expected.credentials.username.as_bytes(), &unquoted(shown.username));
+        let same_user = self.are_same(expected.username.as_bytes(), &unquoted(shown.username));
         same_response & same_user & !secret.is_empty()
     }
 

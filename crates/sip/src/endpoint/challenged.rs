@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::client::LAST_CSEQ;
+use super::client::write_extras;
 use super::tables::{Cancel, Client, Inviting};
 use super::{Arrival, Endpoint, Timer};
+use crate::dialog::LAST_CSEQ;
 use crate::digest::challenger::Verdict;
 use crate::digest::{Credentials, Subject};
 use crate::event::{Body, ClientId, Event, Extra, Party, Reason};
@@ -82,10 +83,7 @@ impl Endpoint {
         let Ok(before) = Message::parse(old.request.clone()) else { return false };
         self.tell(Event::Challenged { id, code: refusal.code().unwrap_or_default(), response: refusal.clone() });
         let cseq = match within.and_then(|dialog| self.dialogs.get_mut(&dialog)) {
-            Some(dialog) => {
-                dialog.plain.local_cseq = dialog.plain.local_cseq.saturating_add(1).min(LAST_CSEQ);
-                dialog.plain.local_cseq
-            }
+            Some(dialog) => dialog.plain.next_cseq(),
             None => before.cseq().map_or(1, |cseq| cseq.number).saturating_add(1).min(LAST_CSEQ),
         };
         let branch = self.tokens.branch();
@@ -95,9 +93,10 @@ impl Endpoint {
         flow.connection = arrival.flow.connection.or(flow.connection);
         let way = (flow, old.local, old.party);
         let (new, step) = Client::new(old.method, self.scratch.as_slice().into(), way, request, &old.call_id);
-        let invite = old.invite.map(|inviting| Box::new(Inviting { branch, cseq, ack: None, ..*inviting }));
+        let invite =
+            old.invite.map(|inviting| Box::new(Inviting { branch, cseq, credentials, ack: None, ..*inviting }));
         let Client { dialog, reserved, answered, .. } = old;
-        self.start_client(now, id, Client { dialog, reserved, invite, answered, credentials, ..new }, step);
+        self.start_client(now, id, Client { dialog, reserved, invite, answered, ..new }, step);
         true
     }
 
@@ -154,9 +153,7 @@ impl Endpoint {
             bytes: Bytes::copy_from_slice(before.body()),
         });
         let credentials = self.credentials(old.party, old.flow.remote, old.method, &uri, body.as_ref());
-        for header in &credentials {
-            writer.header(&header.name, &header.value);
-        }
+        write_extras(&mut writer, &credentials);
         (writer.finish(body.as_ref()), credentials)
     }
 

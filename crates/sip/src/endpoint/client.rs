@@ -21,8 +21,6 @@ use crate::write::Writer;
 
 /// Max-Forwards of requests that no call brings along (RFC 3261 §8.1.1.6).
 pub(super) const MAX_FORWARDS: u8 = 70;
-/// CSeq is below 2³¹ (RFC 3261 §8.1.1.5).
-pub(super) const LAST_CSEQ: u32 = (1 << 31) - 1;
 
 impl Endpoint {
     /// Sends an INVITE that begins a dialog. Where the tables are full it ends at once with
@@ -80,13 +78,14 @@ impl Endpoint {
             to,
             cseq: 1,
             contact_user: invite.contact_user,
+            credentials,
             cancel: Cancel::No,
             ack: None,
             forks: Vec::new(),
         };
         let way = (flow, local, party);
         let new = Client::new(Method::Invite, self.scratch.as_slice().into(), way, request, &call_id);
-        let client = Client { reserved: true, credentials, invite: Some(Box::new(inviting)), ..new.0 };
+        let client = Client { reserved: true, invite: Some(Box::new(inviting)), ..new.0 };
         self.start_client(now, id, client, new.1);
         id
     }
@@ -278,8 +277,7 @@ impl Endpoint {
         silent: bool,
     ) {
         let Some(dialog) = self.dialogs.get_mut(&dialog_id) else { return };
-        dialog.plain.local_cseq = dialog.plain.local_cseq.saturating_add(1).min(LAST_CSEQ);
-        let (cseq, branch) = (dialog.plain.local_cseq, self.tokens.branch());
+        let (cseq, branch) = (dialog.plain.next_cseq(), self.tokens.branch());
         let flow = request_flow(dialog, reach_of(&self.reach, dialog));
         let mut begun = Begun::within(dialog, flow, method, cseq, &branch, &self.product);
         // Target refreshes, and requests that make dialogs of their own (RFC 3261 §12.2, RFC 6665, RFC 3515).
@@ -314,6 +312,7 @@ impl Endpoint {
                 remote_uri: plain.remote_uri.clone(),
                 cseq,
                 contact_user: plain.contact_user.clone(),
+                credentials,
                 cancel: Cancel::No,
                 ack: None,
                 forks: Vec::new(),
@@ -322,7 +321,7 @@ impl Endpoint {
         if method == Method::Invite {
             dialog.invite_out = Some(id);
         }
-        let client = Client { dialog: Some(dialog_id), silent, credentials, invite, ..new.0 };
+        let client = Client { dialog: Some(dialog_id), silent, invite, ..new.0 };
         self.start_client(now, id, client, new.1);
     }
 
@@ -336,8 +335,8 @@ impl Endpoint {
         let branch = self.tokens.branch();
         let Begun { mut writer, .. } = Begun::within(dialog, flow, Method::Ack, cseq, &branch, &self.product);
         // RFC 3261 §22.1: as its INVITE had them.
-        let credentials = client.and_then(|id| self.clients.get(&id)).map(|client| client.credentials.as_slice());
-        write_extras(&mut writer, credentials.unwrap_or_default());
+        let credentials = client.and_then(|id| self.clients.get(&id)).and_then(|client| client.invite.as_deref());
+        write_extras(&mut writer, credentials.map_or(&[], |inviting| &inviting.credentials));
         let bytes = writer.finish(body);
         let what = Sent {
             method: Method::Ack,
@@ -438,7 +437,7 @@ fn reach_of<'a>(reach: &'a HashMap<Party, Vec<IpNet>>, dialog: &Dialog) -> &'a [
     reach.get(&dialog.plain.party).map_or(&[], Vec::as_slice)
 }
 
-fn write_extras(writer: &mut Writer, headers: &[Extra]) {
+pub(super) fn write_extras(writer: &mut Writer, headers: &[Extra]) {
     for extra in headers {
         writer.header(&extra.name, &extra.value);
     }

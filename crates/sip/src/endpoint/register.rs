@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::Endpoint;
+use super::client::write_extras;
 use super::tables::Client;
 use crate::compose::{Head, contact, is_sips, name_addr, tagged};
 use crate::event::{ClientId, DropReason, Event, Local, Register};
@@ -44,13 +45,11 @@ impl Endpoint {
         writer.header("Expires", &expires.to_string());
         self.rules.write_abilities(&mut writer);
         let credentials = self.credentials(party, flow.remote, Method::Register, &uri, None);
-        for header in &credentials {
-            writer.header(&header.name, &header.value);
-        }
+        write_extras(&mut writer, &credentials);
         key::client(&mut self.scratch, branch.as_bytes(), Method::Register);
         let (way, request) = ((flow, local, party), writer.finish(None));
         let (client, step) = Client::new(Method::Register, self.scratch.as_slice().into(), way, request, &call_id);
-        self.start_client(now, id, Client { credentials, ..client }, step);
+        self.start_client(now, id, client, step);
         id
     }
 }

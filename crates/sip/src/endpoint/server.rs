@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::client::write_extras;
 use super::{Endpoint, Timer};
 use crate::compose::{self, begins_secure, contact};
 use crate::dialog::{Dialog, DialogId, DialogSnapshot, Unacked, bare_address, contact_uri, record_routes};
@@ -149,9 +150,7 @@ impl Endpoint {
         if class == Class::Success && method == Method::Options {
             writer.header("Accept", "application/sdp");
         }
-        for extra in &answer.headers {
-            writer.header(&extra.name, &extra.value);
-        }
+        write_extras(&mut writer, &answer.headers);
         self.write_product(&mut writer);
         Some(writer.finish(answer.body.as_ref()))
     }

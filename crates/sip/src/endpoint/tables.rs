@@ -45,8 +45,6 @@ pub(super) struct Client {
     pub(super) reserved: bool,
     /// Challenges that have been answered for it.
     pub(super) answered: Answered,
-    /// The credentials that it takes along; its ACK repeats them (RFC 3261 §22.1).
-    pub(super) credentials: Vec<Extra>,
     /// What an INVITE needs besides.
     pub(super) invite: Option<Box<Inviting>>,
 }
@@ -69,6 +67,8 @@ pub(super) struct Inviting {
     pub(super) remote_uri: String,
     pub(super) cseq: u32,
     pub(super) contact_user: String,
+    /// The credentials that it takes along; its ACK repeats them (RFC 3261 §22.1).
+    pub(super) credentials: Vec<Extra>,
     pub(super) cancel: Cancel,
     /// The ACK to a non-2xx final.
     pub(super) ack: Option<Bytes>,
@@ -345,7 +345,6 @@ impl Client {
             silent: false,
             reserved: false,
             answered: Answered::default(),
-            credentials: Vec::new(),
             invite: None,
         };
         (client, step)
