@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use trunkgate_agent::{Format, Input, Output, Packet, Playout, Settings, Stream, TrackName, Tracks, Transmit};
 
-use crate::counters::{Counter, EndCounters, WorkerCounters};
+use crate::counters::{Counter, EndCounters, WorkerCounters, one};
 use crate::limits::{AGENT_BYTES_HELD, AGENT_NOTES, AGENT_SHARE_MS, AGENT_WISHES_PER_SECOND};
 use crate::spec::{AgentInput, AgentSpec, AgentWish, EndId, Event};
 use crate::voice::{Feed, Frame};
@@ -23,20 +23,16 @@ pub(crate) struct Shared {
 impl Shared {
     /// Counts a packet of an RTP end's far side.
     pub(crate) fn count_received(&self, end: &EndCounters, bytes: usize) {
-        end.rx_packets.add_alone(1);
-        end.rx_bytes.add_alone(bytes as u64);
+        end.received(bytes);
         if let Some(worker) = &self.worker {
-            worker.rx_packets.add_alone(1);
-            worker.rx_bytes.add_alone(bytes as u64);
+            one(&worker.rx_packets, &worker.rx_bytes, bytes);
         }
     }
     /// Counts a packet to an RTP end's far side.
     pub(crate) fn count_sent(&self, end: &EndCounters, bytes: usize) {
-        end.tx_packets.add_alone(1);
-        end.tx_bytes.add_alone(bytes as u64);
+        end.sent(bytes);
         if let Some(worker) = &self.worker {
-            worker.tx_packets.add_alone(1);
-            worker.tx_bytes.add_alone(bytes as u64);
+            one(&worker.tx_packets, &worker.tx_bytes, bytes);
         }
     }
 }
@@ -135,8 +131,7 @@ impl AgentEnd {
         let audio = self.playout.as_mut().and_then(Playout::next_frame);
         if let Some(audio) = audio.filter(|audio| audio.len() == frame.len()) {
             frame.copy_from_slice(audio);
-            self.counters.rx_packets.add(1);
-            self.counters.rx_bytes.add(audio.len() as u64);
+            self.counters.received(audio.len());
         }
     }
     /// Returns the marks that are due now.
@@ -203,8 +198,7 @@ impl AgentEnd {
     fn send_frames(&mut self, now: Instant, events: &mut VecDeque<Event>) {
         while let Some(frame) = self.tracks.as_mut().and_then(|tracks| tracks.poll(now)) {
             self.stream.handle_input(now, Input::Frame { track: frame.track, audio: &frame.audio });
-            self.counters.tx_packets.add(1);
-            self.counters.tx_bytes.add(frame.audio.len() as u64);
+            self.counters.sent(frame.audio.len());
             self.settle(now, events);
         }
     }

@@ -193,6 +193,23 @@ impl WorkerCounters {
     }
 }
 
+impl EndCounters {
+    /// Counts a packet from the far side; called by the end's worker alone.
+    pub(crate) fn received(&self, bytes: usize) {
+        one(&self.rx_packets, &self.rx_bytes, bytes);
+    }
+    /// Counts a packet to the far side; called by the end's worker alone.
+    pub(crate) fn sent(&self, bytes: usize) {
+        one(&self.tx_packets, &self.tx_bytes, bytes);
+    }
+}
+
+/// Counts one packet of so many bytes, where no other thread counts.
+pub(crate) fn one(packets: &Counter, bytes: &Counter, len: usize) {
+    packets.add_alone(1);
+    bytes.add_alone(len as u64);
+}
+
 /// What is counted in one worker.
 #[derive(Debug, Default)]
 pub struct WorkerCounters {

@@ -99,8 +99,7 @@ impl Raws {
             self.bytes.extend_from_slice(packet);
             copy.write(self.bytes.get_mut(from..).unwrap_or_default());
             self.waiting.push((to, packet.len()));
-            end.counters.tx_packets.add(1);
-            end.counters.tx_bytes.add(packet.len() as u64);
+            end.counters.sent(packet.len());
         }
     }
     /// Hands the copies over, in order.
