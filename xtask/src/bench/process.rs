@@ -70,27 +70,35 @@ pub(crate) fn machine() -> String {
 
 /// Resident memory that is its own, in bytes.
 pub(crate) fn private_bytes(pid: u32) -> anyhow::Result<u64> {
-    Ok(of_memory(pid, "Private_Clean:")? + of_memory(pid, "Private_Dirty:")?)
+    of_memory(pid, &["Private_Clean:", "Private_Dirty:"])
 }
 
 /// Resident memory, what is shared divided among those who share it, in bytes.
 pub(crate) fn proportional_bytes(pid: u32) -> anyhow::Result<u64> {
-    of_memory(pid, "Pss:")
+    of_memory(pid, &["Pss:"])
 }
 
-fn of_memory(pid: u32, name: &'static str) -> anyhow::Result<u64> {
+fn of_memory(pid: u32, names: &[&'static str]) -> anyhow::Result<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name)).context(name)?;
-    let kib: u64 = line.trim().strip_suffix("kB").context(name)?.trim().parse()?;
+    let mut kib = 0;
+    for name in names {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).context(*name)?;
+        kib += line.trim().strip_suffix("kB").context(*name)?.trim().parse::<u64>()?;
+    }
     Ok(1024 * kib)
+}
+
+/// The fields of /proc/PID/stat behind the second, which is a name in brackets that may hold spaces.
+fn stat(pid: u32) -> anyhow::Result<Vec<String>> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, rest) = stat.rsplit_once(')').context("/proc/PID/stat")?;
+    Ok(rest.split_ascii_whitespace().map(str::to_owned).collect())
 }
 
 /// CPU time of all threads of a process, those that ended too.
 pub(crate) fn cpu(pid: u32) -> anyhow::Result<Duration> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The second field is a name in brackets that may hold spaces.
-    let (_, rest) = stat.rsplit_once(')').context("/proc/PID/stat")?;
-    let field = |n: usize| rest.split_ascii_whitespace().nth(n).and_then(|value| value.parse::<u64>().ok());
+    let stat = stat(pid)?;
+    let field = |n: usize| stat.get(n).and_then(|value| value.parse::<u64>().ok());
     let ticks = field(11).zip(field(12)).map(|(user, system)| user + system).context("no times in /proc/PID/stat")?;
     let hertz = sysconf(SysconfVar::CLK_TCK)?.and_then(|hz| u64::try_from(hz).ok()).context("CLK_TCK")?;
     Ok(Duration::from_micros(ticks * 1_000_000 / hertz))
@@ -102,8 +110,7 @@ pub(crate) fn family(pid: u32) -> anyhow::Result<Vec<u32>> {
     for entry in std::fs::read_dir("/proc")?.filter_map(Result::ok) {
         let Some(child) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         // Gone meanwhile: nobody's child.
-        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(1)?.parse().ok());
+        let parent = stat(child).ok().and_then(|stat| stat.get(1)?.parse().ok());
         if parent == Some(pid) {
             all.push(child);
         }

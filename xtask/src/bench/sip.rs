@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 
 use super::process::{self, machine};
 use super::rtpengine::Rtpengine;
+use super::table::spread;
 use crate::interop::cases::kamailio::Kamailio;
 use crate::interop::edge::{self, Edge};
 use crate::interop::install;
@@ -215,12 +216,7 @@ fn rows(text: &mut String, rate: u32, options: &Options) -> anyhow::Result<()> {
             seen.push(one);
         }
     }
-    let cost = |seen: &[Seen]| {
-        let mut costs: Vec<f64> = seen.iter().map(|one| one.cost).collect();
-        costs.sort_by(f64::total_cmp);
-        let at = |n: usize| costs.get(n).copied().unwrap_or(f64::NAN);
-        (at(costs.len() / 2), at(0), at(costs.len().saturating_sub(1)))
-    };
+    let cost = |seen: &[Seen]| spread(seen.iter().map(|one| one.cost));
     let (border, ..) = cost(&seen[1]);
     for (kind, seen) in KINDS.into_iter().zip(&seen) {
         let (median, least, most) = cost(seen);

@@ -26,7 +26,7 @@ fn cost(seen: &Seen) -> f64 {
 }
 
 /// (median, smallest, largest).
-fn spread(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
+pub(super) fn spread(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     let at = |n: usize| values.get(n).copied().unwrap_or(f64::NAN);

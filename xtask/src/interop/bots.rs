@@ -161,7 +161,6 @@ pub(crate) fn with_agent(keys: &str, connect: &str) -> String {
 [api]
 account_sid = "AC0123456789abcdef0123456789abcdef"
 [trunk.carrier]
-options_interval = "0s"
 accept_from = ["127.0.0.2/32"]
 [trunk.pbx]
 options_interval = "0s"

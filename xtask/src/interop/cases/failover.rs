@@ -18,7 +18,6 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let edge = Edge::start(&format!(
         r#"
 [trunk.carrier]
-options_interval = "0s"
 accept_from = ["127.0.0.2/32"]
 [trunk.silent]
 options_interval = "0s"

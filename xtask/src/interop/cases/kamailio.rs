@@ -74,7 +74,6 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let mut edge = Edge::start(&format!(
         r#"
 [trunk.carrier]
-options_interval = "0s"
 accept_from = ["127.0.0.2/32"]
 [trunk.upstream]
 options_interval = "0s"

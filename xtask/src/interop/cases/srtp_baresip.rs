@@ -52,7 +52,6 @@ private_key = "{folder}/key.pem"
 [agent.scribe]
 url = "{}"
 [trunk.secure]
-options_interval = "0s"
 accept_from = ["127.0.0.1/32"]
 listen = "secure"
 srtp = "{srtp}"

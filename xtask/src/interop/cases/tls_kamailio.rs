@@ -79,7 +79,6 @@ address = "127.0.0.1:0"
 certificate = "{at}/edge.pem"
 private_key = "{at}/edge.key"
 [trunk.carrier]
-options_interval = "0s"
 accept_from = ["127.0.0.2/32"]
 [trunk.out]
 options_interval = "0s"
@@ -104,7 +103,6 @@ address = "127.0.0.1:0"
 certificate = "{at}/edge.pem"
 private_key = "{at}/edge.key"
 [trunk.in]
-options_interval = "0s"
 tls = {{ names = ["kamailio.test"], ca = "{at}/authority.pem" }}
 [trunk.pbx]
 options_interval = "0s"
