@@ -111,5 +111,5 @@ fn peers_get_their_addresses_from_the_name_service() {
     let call = CallInfo { from: "pbx", called: "+12125550100", caller: "" };
     let plan = table.plan(&call, &mut |_| 0).unwrap();
     let [Target::Trunk { peers, .. }, _] = &plan.targets[..] else { panic!("{:?}", plan.targets) };
-    assert_eq!(peers.last().unwrap().host, "backup.cheap.example");
+    assert_eq!(peers.last().unwrap().destination.host, "backup.cheap.example");
 }

@@ -77,14 +77,14 @@ fn the_shortest_useful_file_is_enough() {
 fn twilio_is_secure_unless_it_says_otherwise() {
     let secure = trunk("preset = 'twilio'\ndomain = 'acme.pstn.twilio.com'");
     assert_eq!(uris(&secure), ["sip:acme.pstn.twilio.com;transport=tls"]);
-    assert_eq!((secure.peers[0].transport, secure.srtp), (Transport::Tls, Srtp::Required));
+    assert_eq!((secure.peers[0].destination.transport, secure.srtp), (Transport::Tls, Srtp::Required));
     assert_eq!(secure.accept_from.len(), 8);
     assert!(secure.accept_from.iter().any(|network| network.to_string() == "54.172.60.0/30"));
     assert_eq!(secure.media_from[0].to_string(), "168.86.128.0/18");
     assert_eq!((secure.no_response_timeout.as_secs(), secure.send_numbers), (4, SendNumbers::E164));
     let plain = trunk("preset = 'twilio'\ndomain = 'ACME.pstn.twilio.com'\nsecure = false");
     assert_eq!(uris(&plain), ["sip:acme.pstn.twilio.com"]);
-    assert_eq!((plain.peers[0].transport, plain.srtp), (Transport::Udp, Srtp::Off));
+    assert_eq!((plain.peers[0].destination.transport, plain.srtp), (Transport::Udp, Srtp::Off));
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn keys_belong_together() {
     let trunk = "[trunk.x]\npeers = ['sip:x.example;transport=tls', 'sips:y.example:5071']\ntls = { ca = 'authority.pem', names = ['z.example', '192.0.2.7'] }\n";
     let path = folder.path().join("trunkgate.toml");
     let (config, _) = config::parse(&path, &format!("{good}{trunk}")).unwrap();
-    let ports: Vec<u16> = config.trunks[0].peers.iter().map(trunkgate_route::Peer::port_or_default).collect();
+    let ports: Vec<u16> = config.trunks[0].peers.iter().map(|peer| peer.destination.port_or_default()).collect();
     assert_eq!(ports, [5061, 5071]);
     assert_eq!(config.trunks[0].certificate_names, ["z.example", "192.0.2.7"]);
     let files: Vec<_> = config.tls_files().iter().map(|path| path.file_name().unwrap().to_owned()).collect();

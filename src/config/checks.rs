@@ -147,10 +147,10 @@ fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
             let address = placed.listen.address;
             // A listener's sockets are of one family only; a name may have addresses of either.
             let family = peer.addresses().next().is_none_or(|ip| address.is_ipv6() != ip.to_canonical().is_ipv4());
-            placed.listen.transport == peer.transport && family
+            placed.listen.transport == peer.destination.transport && family
         };
         let unvouched = |placed: &&PlacedListen| placed.listen.tls.as_ref().is_some_and(|tls| tls.own.is_none());
-        if peer.transport == Transport::Tls && listeners.iter().any(unvouched) && !told {
+        if peer.destination.transport == Transport::Tls && listeners.iter().any(unvouched) && !told {
             told = true;
             let message = format!("the trunk {}: its calls cannot come in by TLS", trunk.name);
             let help = "add [[listen]] with transport = \"tls\" and a certificate that it trusts";
@@ -162,8 +162,8 @@ fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
                 Some(_) => ("IPv4 ", "0.0.0.0"),
                 None => ("", "0.0.0.0"),
             };
-            let port = peer.transport.default_port();
-            let transport = peer.transport.as_str();
+            let port = peer.destination.transport.default_port();
+            let transport = peer.destination.transport.as_str();
             let message = match &trunk.listen {
                 Some(name) => format!("the listener {name} is not for {family}{transport}, which {} wants", peer.uri),
                 None => format!("no listener is for {family}{transport}, which {} wants", peer.uri),
@@ -178,7 +178,7 @@ fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
 fn keys_in_clear(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
     let trunk = &placed.trunk;
     let (Some(span), false) = (&placed.srtp, trunk.srtp == Srtp::Off) else { return };
-    let open = match trunk.peers.iter().find(|peer| peer.transport != Transport::Tls) {
+    let open = match trunk.peers.iter().find(|peer| peer.destination.transport != Transport::Tls) {
         Some(peer) => Some(peer.uri.clone()),
         None if trunk.peers.is_empty() && !draft.listen_is_partial => {
             let mine = |placed: &&PlacedListen| trunk.listen.as_ref().is_none_or(|name| *name == placed.listen.name);
@@ -208,7 +208,7 @@ fn tls_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
         let message = format!("the trunk {}: nobody vouches for a certificate with its names", trunk.name);
         findings.error(code::NOBODY, span.clone(), message, "add `ca` here, or `client_ca` to a TLS listener");
     }
-    let has_peer = trunk.peers.iter().any(|peer| peer.transport == Transport::Tls);
+    let has_peer = trunk.peers.iter().any(|peer| peer.destination.transport == Transport::Tls);
     if !has_peer && !named && !placed.is_partial {
         let message = format!("the trunk {}: `tls` without a peer over TLS", trunk.name);
         findings.warning(code::BAD_VALUE, Some(span.clone()), message, "write the peer as sip:HOST;transport=tls");
@@ -228,12 +228,13 @@ fn trunk_among(placed: &PlacedTrunk, before: &[PlacedTrunk], findings: &mut Find
     for (peer, span) in placed.trunk.peers.iter().zip(&placed.peers) {
         let same = |other: &&PlacedTrunk| {
             let is_peer = |known: &trunkgate_route::Peer| {
-                known.host.eq_ignore_ascii_case(&peer.host) && known.port_or_default() == peer.port_or_default()
+                known.destination.host.eq_ignore_ascii_case(&peer.destination.host)
+                    && known.destination.port_or_default() == peer.destination.port_or_default()
             };
             other.trunk.peers.iter().any(is_peer)
         };
         if let Some(other) = before.iter().find(same) {
-            shadowed(format!("{}:{}", peer.host, peer.port_or_default()), span, other);
+            shadowed(format!("{}:{}", peer.destination.host, peer.destination.port_or_default()), span, other);
         }
     }
     for (network, span) in placed.trunk.accept_from.iter().zip(&placed.accept_from) {

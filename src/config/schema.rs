@@ -77,7 +77,8 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let routes = root.get("route").map(|value| routes::read(value, &edge.numbers, findings)).unwrap_or_default();
     let cdr_file = cdr.and_then(|cdr| cdr.read("file", findings, values::string));
     let written = root.get("listen").map_or(2, |value| value.get_ref().as_array().map_or(1, |list| list.len()));
-    let secure = |trunk: &PlacedTrunk| trunk.trunk.peers.iter().any(|peer| peer.transport == Transport::Tls);
+    let secure =
+        |trunk: &PlacedTrunk| trunk.trunk.peers.iter().any(|peer| peer.destination.transport == Transport::Tls);
     let listen = match root.get("listen") {
         Some(value) => read_listeners(file, value, findings),
         None => default_listeners(trunks.iter().any(secure)),

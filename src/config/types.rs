@@ -191,9 +191,9 @@ impl Config {
     pub fn destinations(&self) -> Vec<Destination> {
         let mut all: Vec<Destination> = Vec::new();
         for peer in self.trunks.iter().flat_map(|trunk| &trunk.peers).filter(|peer| peer.servers.is_empty()) {
-            let destination = peer.destination();
-            if !all.contains(&destination) {
-                all.push(destination);
+            let destination = &peer.destination;
+            if !all.contains(destination) {
+                all.push(destination.clone());
             }
         }
         all
@@ -202,7 +202,7 @@ impl Config {
     pub fn definition(&self, found: &HashMap<Destination, Vec<Server>>) -> Definition {
         let mut trunks = self.trunks.clone();
         for peer in trunks.iter_mut().flat_map(|trunk| &mut trunk.peers).filter(|peer| peer.servers.is_empty()) {
-            if let Some(servers) = found.get(&peer.destination()) {
+            if let Some(servers) = found.get(&peer.destination) {
                 peer.servers.clone_from(servers);
             }
         }

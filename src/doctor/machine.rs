@@ -95,7 +95,7 @@ fn public_address(config: &Config) -> Finding {
     if !written.is_empty() {
         return Finding::ok("public address", format!("{}, as written", written.join(", ")));
     }
-    let hosts = config.trunks.iter().flat_map(|trunk| &trunk.peers).map(|peer| peer.destination().host);
+    let hosts = config.trunks.iter().flat_map(|trunk| &trunk.peers).map(|peer| &peer.destination.host);
     let leads_out = hosts.filter_map(|host| host.parse::<IpAddr>().ok()).any(|ip| !is_local(ip))
         || config.trunks.iter().flat_map(|trunk| &trunk.accept_from).any(|network| !is_local(network.addr()));
     match known.default_v4 {

@@ -67,7 +67,7 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
     let mut all = Vec::new();
     for trunk in &config.trunks {
         for peer in &trunk.peers {
-            let destination = peer.destination();
+            let destination = &peer.destination;
             let servers = match destination.literal() {
                 Some(server) => vec![server],
                 None => resolver.locate(destination.clone()).await.servers,
@@ -110,12 +110,12 @@ async fn ask(
     let name = format!("options {trunk}");
     let shown = format!("{} {address}", transport.as_str());
     let began = Instant::now();
-    let host = peer.destination().host;
+    let host = &peer.destination.host;
     let answer = match transport {
-        Transport::Udp => by_datagrams(config, &host, address).await.map(|line| (line, None)),
-        Transport::Tcp => by_stream(&host, address).await.map(|line| (line, None)),
+        Transport::Udp => by_datagrams(config, host, address).await.map(|line| (line, None)),
+        Transport::Tcp => by_stream(host, address).await.map(|line| (line, None)),
         Transport::Tls => match settings.towards(trunk) {
-            Some(tls) => by_tls(tls, &host, address).await,
+            Some(tls) => by_tls(tls, host, address).await,
             None => Err("no listener speaks TLS".to_owned()),
         },
     };

@@ -1,12 +1,12 @@
 //! Who may hold how much: connections by address, handshakes that are not over, and how often a stranger may begin one.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::task::AbortHandle;
-use trunkgate_route::TokenBucket;
+use trunkgate_route::{TokenBucket, household};
 
 use crate::limits;
 
@@ -169,14 +169,6 @@ impl Strangers {
     }
 }
 
-/// Whose an address is: of IPv6, who has one has its whole network of 64 bits.
-fn household(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) >> 64 << 64).into(),
-        v4 => v4,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,7 +191,7 @@ mod tests {
         assert!((2 * each..=3 * each).contains(&begun), "{begun}");
         // A network of IPv6 is one.
         let of_one: u32 = (0..1000_u128)
-            .map(|n| Ipv6Addr::from(0x2001_0db8_u128 << 96 | n).into())
+            .map(|n| std::net::Ipv6Addr::from(0x2001_0db8_u128 << 96 | n).into())
             .map(|ip| u32::from(strangers.may_begin(start, ip)))
             .sum();
         assert_eq!(of_one, each);

@@ -299,9 +299,10 @@ impl Tls {
 
 /// The host that a trunk's certificate must be for at an address: that of the peer there, else of its first over TLS.
 fn host_of(trunk: &Trunk, remote: SocketAddr) -> Option<String> {
-    let is_tls =
-        |peer: &&Peer| peer.transport == Transport::Tls || peer.servers.iter().any(|s| s.transport == Transport::Tls);
+    let is_tls = |peer: &&Peer| {
+        peer.destination.transport == Transport::Tls || peer.servers.iter().any(|s| s.transport == Transport::Tls)
+    };
     let over_tls = || trunk.peers.iter().filter(is_tls);
     let there = over_tls().find(|peer| peer.addresses().any(|ip| ip.to_canonical() == remote.ip()));
-    there.or_else(|| over_tls().next()).map(|peer| peer.host.clone())
+    there.or_else(|| over_tls().next()).map(|peer| peer.destination.host.clone())
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
-use trunkgate_sip::{ListenerId, Local, Transport};
+use trunkgate_sip::{Flow, ListenerId, Local, Transport};
 
 /// One of our listeners, bound.
 #[derive(Debug, Clone)]
@@ -69,6 +69,12 @@ impl Addressing {
             Some(name) => fitting.clone().find(|l| l.name == name).or_else(|| fitting.next()),
             None => fitting.next(),
         }
+    }
+    /// By which listener a request to `remote` leaves ([`Addressing::listener_for`]), and what it shows of us.
+    pub fn way(&self, name: Option<&str>, transport: Transport, remote: SocketAddr) -> Option<(Flow, Local)> {
+        let listener = self.listener_for(name, transport, remote.ip())?.id;
+        let local = self.local(remote.ip(), listener)?;
+        Some((Flow { transport, listener, remote, connection: None }, local))
     }
     /// The address that a media socket towards `peer` is bound to: one of `[media] address` of its family.
     pub fn media_bind(&self, peer: IpAddr) -> Option<IpAddr> {

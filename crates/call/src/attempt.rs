@@ -128,7 +128,7 @@ impl Attempt {
         let (spec, mut called) = (target.spec(), None);
         let (trunk, number, uri, ring_timeout, no_response_timeout, left) = match target {
             Target::Trunk { trunk, number, peers } => {
-                let ways = |p: Peer| Way::all(p.uri.clone(), p.destination(), &p.servers);
+                let ways = |p: Peer| Way::all(p.uri.clone(), p.destination, &p.servers);
                 let times = (ring(trunk.ring_timeout), trunk.no_response_timeout);
                 (Some(trunk), number, None, times.0, times.1, peers.into_iter().flat_map(ways).collect())
             }

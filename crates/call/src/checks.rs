@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rand::RngExt as _;
 use trunkgate_route::{Peer, Trunk};
-use trunkgate_sip::{ClientId, Flow, HeaderName, Message};
+use trunkgate_sip::{ClientId, HeaderName, Message};
 
 use crate::call::Call;
-use crate::edge::Edge;
+use crate::edge::{Edge, pick};
 use crate::health::{Due, Health, Spot, Unfit};
 use crate::io::Cause;
 use crate::trunks::state_word;
@@ -18,7 +17,7 @@ impl Edge {
     /// Takes over which addresses the table has.
     pub(crate) fn configure_health(&mut self, now: Instant) {
         let (table, rng) = (Arc::clone(&self.table), &mut self.rng);
-        let given_up = self.health.configure(now, &table, &mut |total| rng.random_range(0..total.max(1)));
+        let given_up = self.health.configure(now, &table, &mut pick(rng));
         for client in given_up {
             self.endpoint.forget(client);
         }
@@ -49,14 +48,10 @@ impl Edge {
     fn ask_peer(&mut self, now: Instant, spot: &Spot) {
         let uri = self.health.get(spot).map(|health| health.peer.clone()).unwrap_or_default();
         let listen = self.table.trunk(&spot.trunk).and_then(|trunk| trunk.listen.clone());
-        let ip = spot.address.ip();
-        let listener = self.addressing.listener_for(listen.as_deref(), spot.transport, ip).map(|listener| listener.id);
-        let way = listener.and_then(|id| Some((id, self.addressing.local(ip, id)?)));
-        let Some((listener, local)) = way else {
+        let Some((flow, local)) = self.addressing.way(listen.as_deref(), spot.transport, spot.address) else {
             self.health.problem(spot, "no listener of ours leads there".to_owned());
             return self.plan_check(now, spot);
         };
-        let flow = Flow { transport: spot.transport, listener, remote: spot.address, connection: None };
         let party = self.party(&spot.trunk);
         let client = self.endpoint.options(now, flow, local, party, &uri);
         self.health.began(now, spot, client);
@@ -101,8 +96,9 @@ impl Edge {
 
     /// A sign of life of an address.
     pub(crate) fn peer_heard(&mut self, spot: &Spot, rtt: Option<Duration>) {
-        let was_down = self.health.heard(spot, rtt);
-        if let Some(peer) = self.shown_spot(spot).filter(|_| was_down) {
+        // Each answer to an INVITE comes by here: nothing is done where nothing has changed.
+        let Some(before) = self.health.heard(spot, rtt).filter(|before| *before != Some(true)) else { return };
+        if let Some(peer) = self.shown_spot(spot).filter(|_| before == Some(false)) {
             self.log("", format!("trunk {}: {peer} answers again", spot.trunk), None);
         }
         self.show_spot(spot);
@@ -113,9 +109,9 @@ impl Edge {
         let is_down_now = self.health.missed(spot, problem.clone());
         if let Some(peer) = self.shown_spot(spot).filter(|_| is_down_now) {
             self.warn("", format!("trunk {}: {peer} is down: {problem}", spot.trunk), None);
+            self.show_spot(spot);
         }
         self.trunks.problem(&spot.trunk, format!("{}: {problem}", spot.address));
-        self.show_spot(spot);
     }
 
     /// 503 with Retry-After (RFC 3261 §21.5.4): that address is left alone for so long.
@@ -158,7 +154,7 @@ impl Edge {
 
     fn plan_check(&mut self, now: Instant, spot: &Spot) {
         let rng = &mut self.rng;
-        self.health.plan(now, spot, &mut |total| rng.random_range(0..total.max(1)));
+        self.health.plan(now, spot, &mut pick(rng));
     }
 
     fn shown_spot(&self, spot: &Spot) -> Option<String> {

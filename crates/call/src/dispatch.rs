@@ -292,8 +292,8 @@ impl Gateway {
     /// What a message in a leg brings of headers that may go on.
     fn brought(&self, at: Place, message: &Message) -> Brought {
         let trunk = self.calls.get(&at.key).and_then(|call| call.legs.get(at.leg)?.trunk.clone());
-        let stranger = HeaderRules::of_stranger();
-        headers::brought(message, trunk.as_ref().map_or(&stranger, |trunk| &trunk.headers), &self.edge.table)
+        let rules = trunk.as_ref().map_or(HeaderRules::of_stranger(), |trunk| &trunk.headers);
+        headers::brought(message, rules, &self.edge.table)
     }
 
     /// A 2xx to an INVITE of a call that is gone: nobody else would end that dialog (RFC 3261 §13.2.2.4).

@@ -241,23 +241,17 @@ impl Edge {
 
     /// Servers in the order to try them (RFC 2782).
     pub(crate) fn in_order(&mut self, servers: &[Server]) -> Vec<Server> {
-        let rng = &mut self.rng;
-        let mut pick = |total: u32| if total == 0 { 0 } else { rng.random_range(0..total) };
-        locate::in_order(servers, &mut pick)
+        locate::in_order(servers, &mut pick(&mut self.rng))
     }
 
     /// The first route's targets for a call.
     pub(crate) fn plan(&mut self, from: &str, called: &str, caller: &str) -> Option<Plan> {
-        let rng = &mut self.rng;
-        let mut pick = |total: u32| if total == 0 { 0 } else { rng.random_range(0..total) };
-        self.table.plan(&trunkgate_route::CallInfo { from, called, caller }, &mut pick)
+        self.table.plan(&trunkgate_route::CallInfo { from, called, caller }, &mut pick(&mut self.rng))
     }
 
     /// A target that is named in mid-call.
     pub(crate) fn target(&mut self, target: &TargetSpec) -> Option<Target> {
-        let rng = &mut self.rng;
-        let mut pick = |total: u32| if total == 0 { 0 } else { rng.random_range(0..total) };
-        self.table.target(target, &mut pick)
+        self.table.target(target, &mut pick(&mut self.rng))
     }
 
     /// Counts a call of a trunk in, or says which limit forbids it.
@@ -412,6 +406,11 @@ impl Parties {
 fn credentials(configured: &trunkgate_route::Credentials) -> Credentials {
     let trunkgate_route::Credentials { username, password, realm } = configured.clone();
     Credentials { username, password, realm }
+}
+
+/// Numbers by chance, below what is asked for.
+pub(crate) fn pick(rng: &mut ChaCha12Rng) -> impl FnMut(u32) -> u32 {
+    |total| rng.random_range(0..total.max(1))
 }
 
 /// FNV-1a over 32 bits: names the edge in what it makes; not for secrets.

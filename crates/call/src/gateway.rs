@@ -273,8 +273,7 @@ impl Gateway {
     fn received(&mut self, now: Instant, flow: Flow, bytes: Bytes) {
         let flow = Flow { remote: canonical(flow.remote), ..flow };
         let source = flow.remote.ip();
-        let is_own = self.edge.table.trunk_of(flow.remote).is_some();
-        if !is_own && self.edge.strangers.is_banned(source) {
+        if self.edge.strangers.is_banned(source) && self.edge.table.trunk_of(flow.remote).is_none() {
             return self.edge.metrics.dropped("banned");
         }
         let Some(who) = self.known(&flow) else { return self.stranger(now, flow, bytes) };
@@ -285,9 +284,7 @@ impl Gateway {
             return;
         }
         let Ok(message) = Message::parse(bytes) else {
-            if !is_own {
-                self.malformed(now, &flow);
-            }
+            self.malformed(now, &flow);
             return self.edge.metrics.dropped("not_sip");
         };
         let named = message.call_id().and_then(|id| self.edge.index.named(id)).filter(|named| named.covers(source));

@@ -205,8 +205,8 @@ pub(crate) fn passing(
     hides: bool,
 ) -> Vec<Extra> {
     let stranger = HeaderRules::of_stranger();
-    let theirs = from.map_or(&stranger, |trunk| &trunk.headers);
-    let rules = to.trunk.map_or(&stranger, |trunk| &trunk.headers);
+    let theirs = from.map_or(stranger, |trunk| &trunk.headers);
+    let rules = to.trunk.map_or(stranger, |trunk| &trunk.headers);
     let is_one_of = |list: &[&str], name: &str| list.iter().any(|known| known.eq_ignore_ascii_case(name));
     let mut all = Vec::new();
     for (name, value) in brought {

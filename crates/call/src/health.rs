@@ -186,12 +186,12 @@ impl Healths {
         self.set_due(spot, Some(due));
     }
 
-    /// Notes an answer; whether the address was down.
-    pub(crate) fn heard(&mut self, spot: &Spot, rtt: Option<Duration>) -> bool {
-        let Some(health) = self.by_spot.get_mut(spot) else { return false };
+    /// Notes an answer; what was known before of whether the address is up, `None` where it is no address of a trunk.
+    pub(crate) fn heard(&mut self, spot: &Spot, rtt: Option<Duration>) -> Option<Option<bool>> {
+        let health = self.by_spot.get_mut(spot)?;
         health.failures = 0;
         health.rtt = rtt.or(health.rtt);
-        health.is_up.replace(true) == Some(false)
+        Some(health.is_up.replace(true))
     }
 
     /// Notes that it did not answer; whether it is down from now on.

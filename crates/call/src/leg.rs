@@ -16,7 +16,7 @@ use crate::agent_leg::AgentSide;
 use crate::health::Spot;
 use crate::limits::CALL_ID_CHARS;
 use crate::numbers::plain;
-use crate::quality::{Scored, Unheard, add_counters, score};
+use crate::quality::{Scored, Unheard, add_counters, score_view};
 use crate::sessions::NewEnd;
 use crate::view::{LegView, RtpView, SourcesView};
 
@@ -289,7 +289,7 @@ impl Leg {
             add_counters(&mut rtp, &side.counters);
         }
         rtp.latched = self.latched;
-        score(&mut rtp, Codec::named(&self.codec).filter(|_| self.agent.is_none()));
+        score_view(&mut rtp, Codec::named(&self.codec).filter(|_| self.agent.is_none()));
         LegView {
             sid: self.sid.clone(),
             kind: if self.agent.is_some() { "agent" } else { "sip" },

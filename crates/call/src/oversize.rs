@@ -6,8 +6,6 @@ use trunkgate_sip::{Flow, Local, Transport};
 
 use crate::attempt::Way;
 use crate::call::Call;
-use crate::controller::StepResult;
-use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::search::sip_transport;
 
@@ -16,10 +14,8 @@ impl Call {
     pub(crate) fn oversize(&self, edge: &Edge, way: &Way, flow: Flow) -> Option<(usize, Flow, Local)> {
         let trunk = self.attempt.as_ref()?.trunk.as_ref()?;
         let limit_bytes = trunk.tcp_over_bytes.filter(|_| flow.transport == Transport::Udp && !way.by_udp)?;
-        let ip = flow.remote.ip();
-        let listener = edge.addressing.listener_for(trunk.listen.as_deref(), Transport::Tcp, ip)?.id;
-        let local = edge.addressing.local(ip, listener)?;
-        Some((limit_bytes, Flow { transport: Transport::Tcp, listener, ..flow }, local))
+        let (flow, local) = edge.addressing.way(trunk.listen.as_deref(), Transport::Tcp, flow.remote)?;
+        Some((limit_bytes, flow, local))
     }
 
     /// Asks by UDP again where a long request went by TCP and that was refused or silent. Whether it was so.
@@ -30,12 +26,7 @@ impl Call {
         let Some(way) = attempt.current.clone().filter(chosen) else { return false };
         edge.decide(now, self.key, format!("{} takes no TCP: asked again by UDP", way.peer));
         attempt.again(Way { by_udp: true, ..way });
-        self.disarm(edge, Timer::NoResponse);
-        self.disarm(edge, Timer::Ring);
-        self.drop_ends(edge, leg);
-        if let Err(failure) = self.next_way(now, edge) {
-            self.advance(now, edge, Some(StepResult::Failed(failure)));
-        }
+        self.ask_again(now, edge, leg);
         true
     }
 }

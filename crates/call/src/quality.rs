@@ -81,17 +81,22 @@ pub(crate) fn retire(earlier: &mut RtpView, scores: &mut Scored, counters: &EndC
     scores.add(Scored::of(counters));
 }
 
+/// How speech sounds of which so many packets of so many were lost, in hundredths; `None` where none was to come, or
+/// nothing is known of the codec.
+pub(crate) fn score(codec: Option<Codec>, lost_of: (u64, u64), jitter_us: u64, rtt_us: u64) -> Option<f64> {
+    let (lost, of) = lost_of;
+    let codec = codec.filter(|_| of > 0)?;
+    Some(hundredths(mos(codec, lost.min(of) as f64 / of as f64, delay_ms(jitter_us, rtt_us))))
+}
+
 /// Scores a view as a whole, both ways.
-pub(crate) fn score(rtp: &mut RtpView, codec: Option<Codec>) {
+pub(crate) fn score_view(rtp: &mut RtpView, codec: Option<Codec>) {
     let us = |ms: f64| (ms * 1000.0) as u64;
     let rtt = us(rtp.rtt_ms.unwrap_or(0.0));
-    let of = |lost: u64, expected: u64, jitter_ms: f64| {
-        let codec = codec.filter(|_| expected > 0)?;
-        Some(hundredths(mos(codec, lost as f64 / expected as f64, delay_ms(us(jitter_ms), rtt))))
-    };
-    rtp.mos = of(rtp.lost, if rtp.rx_packets > 0 { rtp.rx_packets + rtp.lost } else { 0 }, rtp.jitter_ms);
+    let expected = if rtp.rx_packets > 0 { rtp.rx_packets + rtp.lost } else { 0 };
+    rtp.mos = score(codec, (rtp.lost, expected), us(rtp.jitter_ms), rtt);
     if let Some(far) = &mut rtp.far {
-        far.mos = of(far.lost, rtp.tx_packets, far.jitter_ms);
+        far.mos = score(codec, (far.lost, rtp.tx_packets), us(far.jitter_ms), rtt);
     }
 }
 

@@ -268,10 +268,8 @@ impl Edge {
             let Some((transport, remote)) = registration.ways.pop_front() else {
                 return self.registration_failed(now, name, problem, pause);
             };
-            let listener = self.addressing.listener_for(registration.listen.as_deref(), transport, remote.ip());
-            let Some(listener) = listener.map(|listener| listener.id) else { continue };
-            let Some(local) = self.addressing.local(remote.ip(), listener) else { continue };
-            let flow = Flow { transport, listener, remote, connection: None };
+            let way = self.addressing.way(registration.listen.as_deref(), transport, remote);
+            let Some((flow, local)) = way else { continue };
             let expires = registration.expires;
             return self.send_register(now, name, Way { flow, local }, expires);
         }

@@ -78,8 +78,7 @@ impl Registrar {
     fn keep(&mut self, trunk: &Arc<str>, party: Party, wanted: impl Fn(&Binding) -> bool) {
         let Some(bindings) = self.by_trunk.get_mut(trunk) else { return };
         bindings.retain(wanted);
-        let sources: BTreeSet<_> = bindings.iter().map(|binding| format!("{:?}", Source::of(&binding.flow))).collect();
-        self.flows.retain(|source, of| *of != party || sources.contains(&format!("{source:?}")));
+        self.flows.retain(|_, of| *of != party);
         for binding in bindings.iter() {
             self.flows.insert(Source::of(&binding.flow), party);
         }

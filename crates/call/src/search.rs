@@ -79,20 +79,26 @@ impl Call {
                 self.codecs_for_both(&theirs).map_err(unusable)?;
             }
         }
+        match self.is_denied(edge, attempt) {
+            true => Err(Failure::with_code(403, ReasonSlug::Denied)),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether a target's trunk gets no calls to the number that it would be asked for.
+    fn is_denied(&self, edge: &Edge, attempt: &Attempt) -> bool {
         let numbers = edge.table.numbers();
         let (trunk, number) = match (&attempt.trunk, &attempt.uri) {
+            (Some(trunk), _) if trunk.deny.is_empty() => return false,
             (Some(trunk), _) => {
                 (Some(trunk), attempt.number.as_deref().map(|number| numbers.normalise_caller(number, None)))
             }
             // A URI that leads to a trunk is no way round it.
             (None, Some(uri)) => pace::trunk_of_uri(uri, edge),
-            (None, None) => (None, None),
+            (None, None) => return false,
         };
         let number = number.as_ref().unwrap_or(&self.called);
-        match trunk.is_some_and(|trunk| trunk.denies(&number.text)) {
-            true => Err(Failure::with_code(403, ReasonSlug::Denied)),
-            false => Ok(()),
-        }
+        trunk.is_some_and(|trunk| trunk.denies(&number.text))
     }
 
     /// The codecs of an offer of ours for a caller that made none.

@@ -5,13 +5,14 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_media::EndCounters;
-use trunkgate_media::mos::{Codec, delay_ms, mos};
+use trunkgate_media::mos::Codec;
 
 use crate::call::{Call, State};
 use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::leg::{Leg, LegState};
 use crate::limits::{QUALITY_INTERVAL_SECONDS, QUALITY_SAMPLES};
+use crate::quality::score;
 use crate::view::{QualityView, SampleView, SeriesView};
 use crate::wall::rfc3339;
 
@@ -244,7 +245,12 @@ fn heard(sample: &Sample, codec: Option<Codec>, is_agent: bool) -> SampleView {
         lost: Some(sample.lost),
         jitter_ms: (!is_agent && sample.received > 0).then(|| ms(sample.jitter_us)),
         rtt_ms: (sample.rtt_us > 0).then(|| ms(sample.rtt_us)),
-        mos: score(codec, sample.lost, if sample.received > 0 { expected } else { 0 }, sample.jitter_us, sample.rtt_us),
+        mos: score(
+            codec,
+            (sample.lost.into(), if sample.received > 0 { expected } else { 0 }.into()),
+            sample.jitter_us.into(),
+            sample.rtt_us.into(),
+        ),
         ..SampleView::default()
     }
 }
@@ -252,7 +258,8 @@ fn heard(sample: &Sample, codec: Option<Codec>, is_agent: bool) -> SampleView {
 /// What the leg's far end says that it heard of us: nothing in an interval without a report of its.
 fn told(sample: &Sample, codec: Option<Codec>) -> SampleView {
     let said = sample.reported;
-    let score = score(codec, sample.far_lost, sample.sent, sample.far_jitter_us, sample.rtt_us);
+    let score =
+        score(codec, (sample.far_lost.into(), sample.sent.into()), sample.far_jitter_us.into(), sample.rtt_us.into());
     SampleView {
         packets: sample.sent,
         lost: said.then_some(sample.far_lost),
@@ -265,12 +272,6 @@ fn told(sample: &Sample, codec: Option<Codec>) -> SampleView {
 
 fn ms(us: u32) -> f64 {
     f64::from(us) / 1000.0
-}
-
-fn score(codec: Option<Codec>, lost: u32, of: u32, jitter_us: u32, rtt_us: u32) -> Option<f64> {
-    let codec = codec.filter(|_| of > 0)?;
-    let share = f64::from(lost.min(of)) / f64::from(of);
-    Some((mos(codec, share, delay_ms(jitter_us.into(), rtt_us.into())) * 100.0).round() / 100.0)
 }
 
 impl Call {

@@ -14,8 +14,6 @@ use trunkgate_sip::ServerId;
 
 use crate::answer::Failure;
 use crate::call::Call;
-use crate::controller::StepResult;
-use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::leg::Leg;
 use crate::reason::ReasonSlug;
@@ -124,12 +122,7 @@ impl Call {
         let Some(way) = attempt.current.clone().filter(|way| !way.plain) else { return false };
         edge.decide(now, self.key, format!("{} takes no SRTP: asked again without", attempt.name()));
         attempt.again(crate::attempt::Way { plain: true, ..way });
-        self.disarm(edge, Timer::NoResponse);
-        self.disarm(edge, Timer::Ring);
-        self.drop_ends(edge, leg);
-        if let Err(failure) = self.next_way(now, edge) {
-            self.advance(now, edge, Some(StepResult::Failed(failure)));
-        }
+        self.ask_again(now, edge, leg);
         true
     }
 

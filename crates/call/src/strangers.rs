@@ -2,10 +2,10 @@
 //! Nothing is kept of an address that is not looked at.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use trunkgate_route::TokenBucket;
+use trunkgate_route::{TokenBucket, household};
 
 use crate::limits::{BAN_FAILURES_NOTED, STRANGERS};
 
@@ -130,14 +130,6 @@ impl Strangers {
         let new =
             || Stranger { bucket: TokenBucket::new(rate), last: now, failures: VecDeque::new(), banned_until: None };
         Some(self.by_source.entry(source).or_insert_with(new))
-    }
-}
-
-/// Whose an address is: of IPv6, who has one has its whole network of 64 bits.
-fn household(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) >> 64 << 64).into(),
-        v4 => v4,
     }
 }
 

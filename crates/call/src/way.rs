@@ -1,9 +1,13 @@
 //! The way that an INVITE takes: the flow and the listener that it leaves by, and the leg that stands for it.
 
+use std::time::Instant;
+
 use trunkgate_sip::{Flow, Local, Party};
 
 use crate::attempt::Way;
 use crate::call::Call;
+use crate::controller::StepResult;
+use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::leg::Leg;
 use crate::search::sip_transport;
@@ -16,11 +20,17 @@ impl Call {
         }
         let remote = way.address?;
         let trunk = self.attempt.as_ref().and_then(|a| a.trunk.as_ref());
-        let transport = sip_transport(way.transport);
-        let listener =
-            edge.addressing.listener_for(trunk.and_then(|t| t.listen.as_deref()), transport, remote.ip())?.id;
-        let local = edge.addressing.local(remote.ip(), listener)?;
-        Some((Flow { transport, listener, remote, connection: None }, local))
+        edge.addressing.way(trunk.and_then(|t| t.listen.as_deref()), sip_transport(way.transport), remote)
+    }
+
+    /// The INVITE of a leg has been in vain; the way that has been put first instead is taken.
+    pub(crate) fn ask_again(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+        self.disarm(edge, Timer::NoResponse);
+        self.disarm(edge, Timer::Ring);
+        self.drop_ends(edge, leg);
+        if let Err(failure) = self.next_way(now, edge) {
+            self.advance(now, edge, Some(StepResult::Failed(failure)));
+        }
     }
 
     /// The leg of an INVITE that leaves by it.

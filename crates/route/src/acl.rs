@@ -2,7 +2,7 @@
 //! equals the first in the file. Addresses are made canonical first (IPv4-mapped IPv6 is IPv4).
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net};
@@ -12,6 +12,14 @@ use crate::trunk::Trunk;
 
 /// Networks of one length, by their first address.
 type Networks = HashMap<IpAddr, usize>;
+
+/// Whose an address is: of IPv6, who has one has its whole network of 64 bits (RFC 4291 §2.5.1).
+pub fn household(source: IpAddr) -> IpAddr {
+    match source.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) >> 64 << 64).into(),
+        v4 => v4,
+    }
+}
 
 /// The look-up from source to trunk. Built once per configuration; a look-up allocates nothing.
 #[derive(Debug, Clone, Default)]

@@ -1,5 +1,7 @@
 //! Which headers of a call go on from one trunk to another, and which are added.
 
+use std::sync::LazyLock;
+
 /// Headers that go on where neither side says anything.
 pub const DEFAULT_PASS: [&str; 2] = ["User-to-User", "Diversion"];
 
@@ -148,9 +150,12 @@ pub struct HeaderRules {
 
 impl HeaderRules {
     /// Towards a far end that is no trunk: what was meant for it by its caller, and nothing that tells of others.
-    pub fn of_stranger() -> HeaderRules {
-        let pass = vec![HeaderPattern::Name("User-to-User".to_owned())];
-        HeaderRules { pass: Some(pass), ..HeaderRules::default() }
+    pub fn of_stranger() -> &'static HeaderRules {
+        static RULES: LazyLock<HeaderRules> = LazyLock::new(|| {
+            let pass = vec![HeaderPattern::Name("User-to-User".to_owned())];
+            HeaderRules { pass: Some(pass), ..HeaderRules::default() }
+        });
+        &RULES
     }
     /// Whether a header that this trunk brings is heard at all.
     pub fn brings(&self, name: &str) -> bool {
@@ -211,8 +216,8 @@ mod tests {
             (rules(None, &[]), rules(Some(&[]), &[]), "Diversion", false),
             (rules(None, &["Diversion"]), rules(None, &[]), "diversion", false),
             (rules(Some(&["X-*"]), &[]), rules(None, &["X-Secret*"]), "x-secret-key", false),
-            (rules(None, &[]), HeaderRules::of_stranger(), "Diversion", false),
-            (rules(None, &[]), HeaderRules::of_stranger(), "User-to-User", true),
+            (rules(None, &[]), HeaderRules::of_stranger().clone(), "Diversion", false),
+            (rules(None, &[]), HeaderRules::of_stranger().clone(), "User-to-User", true),
         ] {
             assert_eq!(from.passes_to(&to, name), passes, "{from:?} {to:?} {name}");
         }

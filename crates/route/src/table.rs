@@ -154,7 +154,8 @@ impl Table {
     }
     /// The first trunk with a peer of this host, by name or address.
     pub fn trunk_at(&self, host: &str) -> Option<&Arc<Trunk>> {
-        let is_peer = |trunk: &&Arc<Trunk>| trunk.peers.iter().any(|peer| peer.host.eq_ignore_ascii_case(host));
+        let is_peer =
+            |trunk: &&Arc<Trunk>| trunk.peers.iter().any(|peer| peer.destination.host.eq_ignore_ascii_case(host));
         self.trunks.iter().find(is_peer)
     }
     /// Trunks in the order of the file.

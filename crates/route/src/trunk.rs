@@ -47,14 +47,8 @@ impl Transport {
 pub struct Peer {
     /// As written, e.g. `sip:sbc.example.com;transport=tcp`: names the peer in logs and metrics.
     pub uri: String,
-    /// Host name or address (IPv6 without brackets).
-    pub host: String,
-    /// Port, where written.
-    pub port: Option<u16>,
-    /// Transport; UDP where none is written.
-    pub transport: Transport,
-    /// Whether the transport is written: DNS does not choose it then (RFC 3263 §4.1).
-    pub is_fixed: bool,
+    /// Where its URI leads.
+    pub destination: Destination,
     /// Lower first.
     pub priority: u16,
     /// Share among equals (RFC 2782); 0 to 65535.
@@ -82,21 +76,11 @@ impl Peer {
     /// A peer where a URI leads, of priority 0 and weight 0; its server is known where the URI has an address.
     pub fn to(uri: String, destination: Destination) -> Peer {
         let servers = destination.literal().into_iter().collect();
-        let Destination { host, port, transport, is_fixed } = destination;
-        Peer { uri, host, port, transport, is_fixed, priority: 0, weight: 0, servers }
-    }
-    /// Where its URI leads.
-    pub fn destination(&self) -> Destination {
-        let Peer { host, port, transport, is_fixed, .. } = self;
-        Destination { host: host.clone(), port: *port, transport: *transport, is_fixed: *is_fixed }
+        Peer { uri, destination, priority: 0, weight: 0, servers }
     }
     /// Every address that it is known to have.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.servers.iter().flat_map(|server| server.addresses.iter().copied())
-    }
-    /// The port that requests go to where no name service says otherwise.
-    pub fn port_or_default(&self) -> u16 {
-        self.port.unwrap_or(self.transport.default_port())
     }
 }
 
@@ -279,7 +263,7 @@ mod tests {
     }
 
     fn order(trunk: &Trunk, pick: &mut dyn FnMut(u32) -> u32) -> Vec<String> {
-        trunk.ordered_peers(pick).into_iter().map(|peer| peer.host).collect()
+        trunk.ordered_peers(pick).into_iter().map(|peer| peer.destination.host).collect()
     }
 
     #[test]
@@ -332,7 +316,7 @@ mod tests {
     fn a_peer_by_address_is_written_as_a_uri() {
         let v6 = Peer::at("2001:db8::1".parse().unwrap(), Some(5070), Transport::Tcp);
         assert_eq!(v6.uri, "sip:[2001:db8::1]:5070;transport=tcp");
-        assert_eq!(v6.host, "2001:db8::1");
-        assert_eq!(Peer::at("10.0.0.1".parse().unwrap(), None, Transport::Tls).port_or_default(), 5061);
+        assert_eq!(v6.destination.host, "2001:db8::1");
+        assert_eq!(Peer::at("10.0.0.1".parse().unwrap(), None, Transport::Tls).destination.port_or_default(), 5061);
     }
 }
