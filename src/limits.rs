@@ -128,8 +128,6 @@ pub const AGENT_PARAMETER_BYTES: usize = 4096;
 pub const CALLS_LISTED: usize = 10_000;
 /// Bytes of one message from an agent; a longer one is a protocol error.
 pub const AGENT_MESSAGE_BYTES: usize = 16 << 20;
-/// Messages on their way from a session to an agent's socket: all beyond wait in the session, where old audio gives way.
-pub const AGENT_MESSAGES_UNDER_WAY: usize = 8;
 /// Bytes that an agent's socket gathers before they are written at the latest.
 pub const AGENT_WRITE_BUFFER_BYTES: usize = 4096;
 /// Bytes read from an agent's socket at once.

@@ -7,6 +7,7 @@ mod agent;
 #[path = "worker/rig.rs"]
 mod rig;
 
+use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -285,6 +286,30 @@ fn a_removed_agent_gets_stop_and_a_close_with_1000() {
         rig.workers.stop();
         server.join();
     }
+}
+
+#[test]
+fn an_agent_that_is_told_goodbye_and_stays_is_left() {
+    let (left, heard) = channel();
+    let server = Server::open(move |mut socket, _| {
+        // It answers nothing, and goes on talking.
+        let (mut stream, mut bytes) = (socket.get_mut().try_clone().unwrap(), [0; 4096]);
+        stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let ended = Instant::now() + PATIENCE;
+        while Instant::now() < ended && !matches!(stream.read(&mut bytes), Ok(0)) {
+            if socket.send(Message::text(r#"{"event":"clear","streamSid":"MZ"}"#)).is_err() {
+                break;
+            }
+        }
+        left.send(Instant::now() < ended).unwrap();
+    });
+    let (mut rig, side) = with_agent(settings(), socket_spec(server.url()));
+    assert_eq!(rig.told(), Event::AgentOpen { end: AGENT });
+    rig.workers.send(ID, Command::RemoveEnd { end: AGENT });
+    assert!(heard.recv_timeout(2 * PATIENCE).unwrap(), "its socket stays open");
+    drop(side);
+    rig.workers.stop();
+    server.join();
 }
 
 #[test]

@@ -5,29 +5,31 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
 use rustls::client::WantsClientCert;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
+use rustls::{ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, WantsVerifier};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::Interest;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::OnceCell;
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError, ProtocolError};
-use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::handshake::HandshakeError;
+use tokio_tungstenite::tungstenite::handshake::client::{ClientHandshake, Request};
 use tokio_tungstenite::tungstenite::http::header::{LOCATION, SEC_WEBSOCKET_EXTENSIONS};
 use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
-use trunkgate_media::SocketSpec;
+use tokio_tungstenite::tungstenite::protocol::{WebSocket, WebSocketConfig};
 use trunkgate_media::agent::{Loss, SIGNATURE_HEADER, sign};
+use trunkgate_media::{Counter, SocketSpec};
 
+use super::agent_intake::Intake;
 use super::agent_names::look_up;
+use super::agent_stream::Stream;
 use crate::certificates::{Trust, provider, system_roots, words};
 use crate::limits::{
     AGENT_ADDRESS_TIMEOUT, AGENT_ADDRESSES, AGENT_MESSAGE_BYTES, AGENT_PIECE_BYTES, AGENT_SEND_BUFFER_BYTES,
@@ -53,7 +55,7 @@ impl Fault {
     fn tls(detail: impl ToString) -> Fault {
         Fault::new(Loss::Tls, detail)
     }
-    fn unreachable(detail: impl ToString) -> Fault {
+    pub(super) fn unreachable(detail: impl ToString) -> Fault {
         Fault::new(Loss::Unreachable, detail)
     }
     /// Of an open socket.
@@ -112,7 +114,7 @@ pub(super) struct Target {
     host: String,
     port: u16,
     /// Whether over TLS.
-    pub(super) secure: bool,
+    secure: bool,
     request: Request,
 }
 
@@ -137,8 +139,19 @@ impl Target {
         Ok(Target { host, port, secure, request })
     }
 
+    /// The whole way, to an open socket that does not wait; `held`: what the whole edge holds of agents, in bytes.
+    pub(super) async fn reach(self, spec: &SocketSpec, held: Arc<Counter>) -> Result<OpenSocket, Fault> {
+        let tcp = self.connect(spec).await?;
+        let (tcp, tls) = match self.secure {
+            true => self.shake_hands(spec, tcp).await.map(|(tcp, tls)| (tcp, Some(tls)))?,
+            false => (tcp, None),
+        };
+        let tcp = tcp.into_std().map_err(Fault::unreachable)?;
+        self.upgrade(Intake::new(Stream::new(tcp, tls), held)).await
+    }
+
     /// Connects to the first of its addresses that answers.
-    pub(super) async fn connect(&self, spec: &SocketSpec) -> Result<TcpStream, Fault> {
+    async fn connect(&self, spec: &SocketSpec) -> Result<TcpStream, Fault> {
         let found = look_up(&self.host, self.port).await.map_err(Fault::unreachable)?;
         let allowed = found.iter().copied().filter(|address| self.secure || may_be_plain(address.ip(), spec));
         let mut last = Fault::unreachable("no address of it is in local_networks: elsewhere only wss:// may lead");
@@ -153,27 +166,41 @@ impl Target {
     }
 
     /// TLS on top; the server's certificate must be of the URL's host.
-    pub(super) async fn secure(&self, spec: &SocketSpec, stream: TcpStream) -> Result<TlsStream<TcpStream>, Fault> {
+    async fn shake_hands(&self, spec: &SocketSpec, tcp: TcpStream) -> Result<(TcpStream, ClientConnection), Fault> {
         let config = match &spec.ca {
             Some(pem) => Arc::new(trusting_in(Trust::of_pem(pem).map_err(Fault::tls)?)?),
             None => SYSTEM_TRUST.get_or_try_init(system_trust).await?.clone(),
         };
         let name = ServerName::try_from(self.host.clone()).map_err(Fault::tls)?;
-        TlsConnector::from(config).connect(name, stream).await.map_err(|error| Fault::tls(words(&error)))
+        let stream = TlsConnector::from(config).connect(name, tcp).await.map_err(|error| Fault::tls(words(&error)))?;
+        Ok(stream.into_inner())
     }
 
     /// The WebSocket handshake.
-    pub(super) async fn upgrade<S>(self, stream: S) -> Result<WebSocketStream<S>, Fault>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
+    async fn upgrade(self, stream: Intake<Stream>) -> Result<OpenSocket, Fault> {
         let config = WebSocketConfig::default()
             .read_buffer_size(usize::try_from(AGENT_PIECE_BYTES).unwrap_or(usize::MAX))
             .write_buffer_size(AGENT_WRITE_BUFFER_BYTES)
             .max_message_size(Some(AGENT_MESSAGE_BYTES))
             .max_frame_size(Some(AGENT_MESSAGE_BYTES));
-        let opened = client_async_with_config(self.request, stream, Some(config)).await;
-        let (socket, answer) = opened.map_err(|error| Fault::of_handshake(&error))?;
+        // A descriptor of its own to wait by: the stream itself belongs to the handshake.
+        let watch = stream.get_ref().as_fd().try_clone_to_owned().map_err(Fault::unreachable)?;
+        let watch = TcpStream::from_std(watch.into()).map_err(Fault::unreachable)?;
+        let failed = |error: WsError| Fault::of_handshake(&error);
+        let mut handshake = ClientHandshake::start(stream, self.request, Some(config)).map_err(failed)?;
+        let (socket, answer) = loop {
+            // Forgotten before the stream is asked: what comes from then on is told.
+            let _ = watch.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+            match handshake.handshake() {
+                Ok(opened) => break opened,
+                Err(HandshakeError::Failure(error)) => return Err(failed(error)),
+                Err(HandshakeError::Interrupted(later)) => handshake = later,
+            }
+            match handshake.get_ref().get_ref().pause() {
+                Some(until) => sleep_until(until.into()).await,
+                None => watch.readable().await.map_err(Fault::unreachable)?,
+            }
+        };
         // It would send what we cannot read (RFC 6455 §4.1). The library does not look.
         if answer.headers().contains_key(SEC_WEBSOCKET_EXTENSIONS) {
             return Err(Fault::new(Loss::NotWebSocket, "it wants an extension that was not offered"));
@@ -182,7 +209,9 @@ impl Target {
     }
 }
 
-/// Where a URL without TLS may lead.
+/// A socket on which both sides may speak.
+pub(super) type OpenSocket = WebSocket<Intake<Stream>>;
+
 /// The address of a listener that gets plain RTP: the first that audio may go to in the clear.
 pub(super) async fn find(spec: &SocketSpec) -> Result<SocketAddr, Fault> {
     let uri: Uri = spec.url.parse().map_err(Fault::unreachable)?;
@@ -193,6 +222,7 @@ pub(super) async fn find(spec: &SocketSpec) -> Result<SocketAddr, Fault> {
     near.ok_or_else(|| Fault::unreachable("no address of it is in local_networks: plain RTP goes nowhere else"))
 }
 
+/// Where a URL without TLS may lead.
 fn may_be_plain(address: IpAddr, spec: &SocketSpec) -> bool {
     let address = address.to_canonical();
     address.is_loopback() || spec.plain_networks.iter().any(|network| network.contains(&address))

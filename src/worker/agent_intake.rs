@@ -6,15 +6,10 @@
 //! it and keep that room until the connection ends. What has come of a message that is not complete counts as audio
 //! held; once the edge holds its limit, a long one waits.
 
-use std::future::Future as _;
-use std::io;
-use std::pin::Pin;
+use std::io::{self, Read, Write};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep};
 use trunkgate_media::Counter;
 use trunkgate_media::limits::AGENT_BYTES_HELD;
 
@@ -51,7 +46,8 @@ pub(super) struct Intake<S> {
     slice: usize,
     credit: i64,
     since: Instant,
-    pause: Option<Pin<Box<Sleep>>>,
+    /// Why the last read came to nothing, where the connection itself was not asked: it is not to be read before then.
+    pause: Option<Instant>,
     held: Held,
 }
 
@@ -147,14 +143,22 @@ impl<S> Intake<S> {
         }
     }
 
+    /// The connection below.
+    pub(super) fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Where the last read came to nothing: when to read again. `None`: when the connection has something.
+    pub(super) fn pause(&self) -> Option<Instant> {
+        self.pause
+    }
+
     /// Hands out what was read, as much as there is room for.
-    fn hand_out(&mut self, out: &mut ReadBuf<'_>) {
-        while out.remaining() > 0 {
+    fn hand_out(&mut self, out: &mut Room<'_>) {
+        while out.is_open() {
             let header = self.going.rest();
             if !header.is_empty() {
-                let taken = header.len().min(out.remaining());
-                out.put_slice(header.get(..taken).unwrap_or_default());
-                self.going.at += taken;
+                self.going.at += out.put(header);
                 continue;
             }
             match self.within {
@@ -224,34 +228,47 @@ impl<S> Intake<S> {
     }
 
     /// Copies what was read as it is; how many bytes.
-    fn copy(&mut self, most: usize, out: &mut ReadBuf<'_>) -> u64 {
+    fn copy(&mut self, most: usize, out: &mut Room<'_>) -> u64 {
         let rest = self.buffer.get(self.at..self.read).unwrap_or_default();
-        let taken = most.min(rest.len()).min(out.remaining());
-        out.put_slice(rest.get(..taken).unwrap_or_default());
+        let taken = out.put(rest.get(..most).unwrap_or(rest));
         self.at += taken;
         taken as u64
     }
 
-    /// Waits until more may be read.
-    fn poll_may_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Whether the connection may be read now; else when.
+    fn may_read(&mut self) -> Result<(), Instant> {
+        let now = Instant::now();
         if self.slice == 0 {
             self.slice = AGENT_SLICE_BYTES;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+            return Err(now);
         }
-        loop {
-            let now = Instant::now();
-            self.credit = self.credit.saturating_add(earned(now.duration_since(self.since))).min(AGENT_BURST_BYTES);
-            self.since = now;
-            let crowded = self.gathered > AGENT_GATHERED_BYTES && self.held.edge.get() >= AGENT_BYTES_HELD;
-            if self.credit > 0 && !crowded {
-                self.pause = None;
-                return Poll::Ready(());
-            }
-            let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(AGENT_PAUSE)));
-            ready!(pause.as_mut().poll(cx));
-            self.pause = None;
+        self.credit = self.credit.saturating_add(earned(now.duration_since(self.since))).min(AGENT_BURST_BYTES);
+        self.since = now;
+        let crowded = self.gathered > AGENT_GATHERED_BYTES && self.held.edge.get() >= AGENT_BYTES_HELD;
+        if self.credit > 0 && !crowded { Ok(()) } else { Err(now + AGENT_PAUSE) }
+    }
+}
+
+/// Where what is read goes.
+#[derive(Debug)]
+struct Room<'a> {
+    bytes: &'a mut [u8],
+    filled: usize,
+}
+
+impl Room<'_> {
+    fn is_open(&self) -> bool {
+        self.filled < self.bytes.len()
+    }
+    /// Puts as much there as fits; how many bytes.
+    fn put(&mut self, bytes: &[u8]) -> usize {
+        let room = self.bytes.get_mut(self.filled..).unwrap_or_default();
+        let taken = bytes.len().min(room.len());
+        if let (Some(room), Some(bytes)) = (room.get_mut(..taken), bytes.get(..taken)) {
+            room.copy_from_slice(bytes);
         }
+        self.filled += taken;
+        taken
     }
 }
 
@@ -276,46 +293,43 @@ impl Drop for Held {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Intake<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = out.filled().len();
+impl<S: Read> Read for Intake<S> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let mut room = Room { bytes: out, filled: 0 };
+        self.pause = None;
         loop {
-            this.hand_out(out);
-            this.held.set(this.gathered);
-            if out.filled().len() > before || out.remaining() == 0 {
-                return Poll::Ready(Ok(()));
+            self.hand_out(&mut room);
+            self.held.set(self.gathered);
+            if room.filled > 0 || !room.is_open() {
+                return Ok(room.filled);
             }
-            ready!(this.poll_may_read(cx));
-            let mut read = ReadBuf::new(&mut this.buffer);
-            ready!(Pin::new(&mut this.inner).poll_read(cx, &mut read))?;
-            let len = read.filled().len();
-            (this.read, this.at) = (len, 0);
+            if let Err(until) = self.may_read() {
+                self.pause = Some(until);
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let len = self.inner.read(&mut self.buffer)?;
+            (self.read, self.at) = (len, 0);
             if len == 0 {
-                return Poll::Ready(Ok(()));
+                return Ok(0);
             }
-            this.slice = this.slice.saturating_sub(len);
-            this.credit = this.credit.saturating_sub(i64::try_from(len).unwrap_or(i64::MAX));
+            self.slice = self.slice.saturating_sub(len);
+            self.credit = self.credit.saturating_sub(i64::try_from(len).unwrap_or(i64::MAX));
         }
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Intake<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write(cx, bytes)
+impl<S: Write> Write for Intake<S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.inner.write(bytes)
     }
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
-    }
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tokio::io::AsyncReadExt as _;
 
     use super::*;
 
@@ -376,11 +390,22 @@ mod tests {
         messages
     }
 
-    async fn pass(bytes: &[u8], at_once: usize) -> Vec<u8> {
+    /// Reads, as often as there is to wait before.
+    fn read(intake: &mut Intake<&[u8]>, out: &mut [u8]) -> usize {
+        loop {
+            match (intake.read(out), intake.pause()) {
+                (Ok(len), _) => return len,
+                (Err(_), Some(until)) => std::thread::sleep(until.saturating_duration_since(Instant::now())),
+                (Err(error), None) => panic!("{error}"),
+            }
+        }
+    }
+
+    fn pass(bytes: &[u8], at_once: usize) -> Vec<u8> {
         let mut intake = Intake::new(bytes, Arc::default());
         let (mut out, mut some) = (Vec::new(), vec![0; at_once]);
         loop {
-            match intake.read(&mut some).await.unwrap() {
+            match read(&mut intake, &mut some) {
                 0 => return out,
                 len => out.extend(&some[..len]),
             }
@@ -391,99 +416,96 @@ mod tests {
         bytes.strip_prefix(ANSWER).unwrap()
     }
 
-    #[tokio::test]
-    async fn a_long_frame_becomes_fragments() {
+    #[test]
+    fn a_long_frame_becomes_fragments() {
         let payload: Vec<u8> = (0..10_000_u32).map(|n| n as u8).collect();
         let sent = [ANSWER, &frame(0x81, &payload), &frame(0x81, b"{}")].concat();
-        let passed = pass(&sent, 1000).await;
+        let passed = pass(&sent, 1000);
         let heads: Vec<_> =
             frames(after_the_answer(&passed)).iter().map(|(first, payload)| (*first, payload.len())).collect();
         assert_eq!(heads, [(0x01, 4096), (0x00, 4096), (0x80, 1808), (0x81, 2)]);
         assert_eq!(messages(after_the_answer(&passed)), [(1, payload), (1, b"{}".to_vec())]);
     }
 
-    #[tokio::test]
-    async fn what_the_library_refuses_comes_to_it_as_it_is() {
+    #[test]
+    fn what_the_library_refuses_comes_to_it_as_it_is() {
         let masked = [&[0x81, 0xfe, 0x20, 0][..], &[7; 0x2000 + 4]].concat();
         let reserved = frame(0xc1, &[7; 5000]);
         let endless = [&[0x81, 0x7f][..], &u64::MAX.to_be_bytes(), b"{}"].concat();
         for refused in [masked, reserved, endless, frame(0x8f, &[7; 5000])] {
             let sent = [ANSWER, &refused].concat();
-            assert_eq!(pass(&sent, 1000).await, sent);
+            assert_eq!(pass(&sent, 1000), sent);
         }
     }
 
-    #[tokio::test]
-    async fn the_answer_ends_with_an_empty_line_of_either_kind() {
+    #[test]
+    fn the_answer_ends_with_an_empty_line_of_either_kind() {
         let long = frame(0x82, &[7; 5000]);
         for answer in ["\r\n\r\nHTTP/1.1 101 x\r\nA: b\r\n\r\n", "HTTP/1.1 101 x\nA: b\n\n"] {
             let sent = [answer.as_bytes(), &long].concat();
-            let passed = pass(&sent, 4096).await;
+            let passed = pass(&sent, 4096);
             assert_eq!(messages(passed.strip_prefix(answer.as_bytes()).unwrap()), [(2, vec![7; 5000])]);
         }
     }
 
     /// What an unfinished message holds counts while it lasts; where the edge is full, a long one waits.
-    #[tokio::test]
-    async fn a_message_that_is_not_complete_is_held_by_the_edge() {
+    #[test]
+    fn a_message_that_is_not_complete_is_held_by_the_edge() {
         let held = Arc::new(Counter::default());
         let sent = [ANSWER, &frame(0x01, &[b'a'; 5000]), &frame(0x80, b"b")].concat();
         let mut intake = Intake::new(sent.as_slice(), held.clone());
         let mut some = vec![0; ANSWER.len() + 4 + 4096 + 4 + 904];
-        intake.read_exact(&mut some).await.unwrap();
+        let mut filled = 0;
+        while filled < some.len() {
+            filled += read(&mut intake, &mut some[filled..]);
+        }
         assert_eq!(held.get(), 5000);
-        intake.read_to_end(&mut some).await.unwrap();
+        while read(&mut intake, &mut some) > 0 {}
         assert_eq!(held.get(), 0);
 
         let long = [ANSWER, &frame(0x01, &[b'a'; 3 << 20])].concat();
         let mut intake = Intake::new(long.as_slice(), held.clone());
         held.add(AGENT_BYTES_HELD);
-        let mut read = 0;
-        while let Ok(Ok(len)) = tokio::time::timeout(AGENT_PAUSE * 20, intake.read(&mut some)).await {
-            read += len;
-        }
+        let mut taken = 0;
+        let waits = loop {
+            match (intake.read(&mut some), intake.pause()) {
+                (Ok(len), _) => taken += len,
+                (Err(_), Some(until)) if until > Instant::now() => break true,
+                (Err(_), pause) => assert!(pause.is_some()),
+            }
+        };
         let share = usize::try_from(AGENT_GATHERED_BYTES).unwrap();
-        assert!((share..share + AGENT_READ_BUFFER_BYTES * 2).contains(&read), "{read}");
+        assert!(waits && (share..share + AGENT_READ_BUFFER_BYTES * 2).contains(&taken), "{taken}");
         held.sub(AGENT_BYTES_HELD);
-        assert!(intake.read(&mut some).await.unwrap() > 0);
+        assert!(read(&mut intake, &mut some) > 0);
         drop(intake);
         assert_eq!(held.get(), 0);
     }
 
-    #[tokio::test]
-    async fn others_have_their_turn_between_two_slices() {
+    #[test]
+    fn others_have_their_turn_between_two_slices() {
         let sent = [ANSWER, &frame(0x82, &[7; 100_000])].concat();
         let mut intake = Intake::new(sent.as_slice(), Arc::default());
-        let mut slices = Vec::new();
-        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let (mut slices, mut taken, mut some) = (Vec::new(), 0, [0; 1000]);
         loop {
-            let mut read = 0;
-            loop {
-                let mut some = [0; 1000];
-                let mut some = ReadBuf::new(&mut some);
-                match Pin::new(&mut intake).poll_read(&mut cx, &mut some) {
-                    Poll::Ready(done) => done.unwrap(),
-                    Poll::Pending => break,
-                }
-                if some.filled().is_empty() {
-                    assert_eq!(slices.iter().sum::<usize>() + read, pass(&sent, 1000).await.len());
-                    assert!(slices.len() >= 6 && slices.iter().all(|slice| *slice <= AGENT_SLICE_BYTES + 100));
-                    return;
-                }
-                read += some.filled().len();
+            match intake.read(&mut some) {
+                Ok(0) => break,
+                Ok(len) => taken += len,
+                Err(_) => slices.push(std::mem::take(&mut taken)),
             }
-            slices.push(read);
         }
+        assert_eq!(slices.iter().sum::<usize>() + taken, pass(&sent, 1000).len());
+        assert!(slices.len() >= 6 && slices.iter().all(|slice| *slice <= AGENT_SLICE_BYTES + 100), "{slices:?}");
     }
 
     /// A burst at full speed, then no faster than the rate.
-    #[tokio::test]
-    async fn a_flood_is_read_slowly() {
+    #[test]
+    fn a_flood_is_read_slowly() {
         for (unit, cost) in [(frame(0x01, b""), 2 + 256), (frame(0x82, &[7; 1000]), 1004 + 256)] {
             let count = usize::try_from((AGENT_BURST_BYTES + AGENT_BYTES_PER_SECOND / 2) / cost).unwrap();
             let sent = [ANSWER, &unit.repeat(count)].concat();
             let start = Instant::now();
-            assert_eq!(pass(&sent, 4096).await.len(), sent.len());
+            assert_eq!(pass(&sent, 4096).len(), sent.len());
             assert!(start.elapsed() >= Duration::from_millis(400), "{:?}", start.elapsed());
         }
     }
@@ -514,8 +536,7 @@ mod tests {
                 }
                 expected.push((if kind == 2 { 2 } else { 1 }, payload));
             }
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let passed = runtime.block_on(pass(&bytes, at_once));
+            let passed = pass(&bytes, at_once);
             prop_assert_eq!(messages(after_the_answer(&passed)), expected);
         }
     }

@@ -1,310 +1,184 @@
-//! One agent's socket: a task on the worker's own thread that moves messages between the socket and the session.
-//!
-//! It has one message read at a time: the next one only when the session says so, which is how the agent is slowed down.
-//! It has few messages to write at a time: the others wait in the session, where old audio is dropped for new. Reading and
-//! writing go on side by side, since an agent that blocks in one may wait for the other.
+//! An agent's open socket, as its worker has it: written while it takes something, read while the agent may speak, and
+//! asked for neither while it would have to wait. What the system says of its descriptor comes by [`Socket::awake`].
 
-use std::future::{Future as _, poll_fn};
-use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::io;
+use std::time::Instant;
 
-use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::Error as WsError;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use tokio_tungstenite::tungstenite::{Bytes, Utf8Bytes};
 use trunkgate_media::agent::limits::CLOSE_TIMEOUT;
 use trunkgate_media::agent::{Loss, Transmit};
-use trunkgate_media::{Counter, EndId, MediaId, SocketSpec};
 
-use super::agent_connect::{Fault, Target, find};
-use super::agent_intake::Intake;
-use crate::limits::{AGENT_MESSAGES_UNDER_WAY, AGENT_PONGS_UNFLUSHED};
+use super::agent_connect::{Fault, OpenSocket};
+use crate::limits::AGENT_PONGS_UNFLUSHED;
 
-/// Whose socket it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Name {
-    pub(super) session: MediaId,
-    pub(super) end: EndId,
-    /// Tells it from an earlier socket of the same end.
-    pub(super) serial: u64,
-}
-
-/// What a socket tells its worker. Of each socket at most one message waits to be heard, since it reads no further
-/// before it may.
+/// What an agent said.
 #[derive(Debug)]
 pub(super) enum Said {
-    /// It is open.
-    Opened,
-    /// There is nothing to open: the address for its copies.
-    Found(SocketAddr),
-    /// A text; the next one is read after [`Door::read_on`].
+    /// A text.
     Text(Utf8Bytes),
-    /// A binary message of so many bytes; the same.
+    /// A binary message of so many bytes.
     Binary(usize),
-    /// A ping, answered by the library; the same.
+    /// A ping, answered by the library.
     Ping,
-    /// The answer to a ping; the same.
+    /// The answer to a ping.
     Pong,
-    /// It takes messages again.
-    Took,
-    /// The agent closed.
+    /// It closed.
     Closed(Option<u16>),
-    /// It could not be opened, or broke.
-    Lost(Fault),
 }
 
-/// The worker's side of a socket. Dropped: the socket is dropped too.
+/// What reading came to.
 #[derive(Debug)]
-pub(super) struct Door {
-    pub(super) name: Name,
-    outgoing: mpsc::Sender<Transmit>,
-    starved: Arc<AtomicBool>,
-    go: mpsc::Sender<()>,
-    /// A message was read and the next one is not yet.
-    pub(super) waits: bool,
-    last_words: oneshot::Sender<Vec<Transmit>>,
+pub(super) enum Heard {
+    /// A message.
+    Said(Said),
+    /// Nothing, before the system tells of it again.
+    Nothing,
+    /// Nothing yet: it is to be read again then.
+    Later(Instant),
 }
 
-/// The task's side.
+/// A socket.
 #[derive(Debug)]
 pub(super) struct Socket {
-    name: Name,
-    inbox: mpsc::UnboundedSender<(Name, Said)>,
-    outgoing: mpsc::Receiver<Transmit>,
-    starved: Arc<AtomicBool>,
-    go: mpsc::Receiver<()>,
-    last_words: oneshot::Receiver<Vec<Transmit>>,
-    /// What the whole edge holds of agents, in bytes.
-    held: Arc<Counter>,
-    /// Answers to pings that the socket has not taken.
+    open: OpenSocket,
+    /// It may have something to read.
+    readable: bool,
+    /// The system takes no more for now.
+    blocked: bool,
+    /// Something that was written has not left.
+    unflushed: bool,
+    /// Answers to pings that have not left.
     pongs: usize,
-    told_end: bool,
-}
-
-/// Both sides of a socket to be opened; `held`: what the whole edge holds of agents, in bytes.
-pub(super) fn socket(name: Name, inbox: mpsc::UnboundedSender<(Name, Said)>, held: Arc<Counter>) -> (Door, Socket) {
-    let (to_socket, outgoing) = mpsc::channel(AGENT_MESSAGES_UNDER_WAY);
-    let (may_go, go) = mpsc::channel(1);
-    let (goodbye, last_words) = oneshot::channel();
-    let starved = Arc::new(AtomicBool::new(false));
-    let door =
-        Door { name, outgoing: to_socket, starved: starved.clone(), go: may_go, waits: false, last_words: goodbye };
-    (door, Socket { name, inbox, outgoing, starved, go, last_words, held, pongs: 0, told_end: false })
-}
-
-impl Door {
-    /// Hands messages over while the socket takes some; else it tells [`Said::Took`] when it does again.
-    pub(super) fn write(&self, mut next: impl FnMut() -> Option<Transmit>) {
-        loop {
-            match self.outgoing.try_reserve() {
-                Ok(place) => match next() {
-                    Some(transmit) => place.send(transmit),
-                    None => return,
-                },
-                Err(_) => return self.starved.store(true, Ordering::Relaxed),
-            }
-        }
-    }
-    /// Lets it read the next message.
-    pub(super) fn read_on(&mut self) {
-        self.waits = false;
-        // A task that is gone has told so.
-        let _ = self.go.try_send(());
-    }
-    /// Lets it write these and close, on its own, in [`CLOSE_TIMEOUT`].
-    pub(super) fn leave(self, last_words: Vec<Transmit>) {
-        if !last_words.is_empty() {
-            let _ = self.last_words.send(last_words);
-        }
-    }
-}
-
-/// What comes next on an open socket.
-#[derive(Debug)]
-enum Turn {
-    Read(Option<Result<Message, WsError>>),
-    Broken(WsError),
-    /// The conversation is over; the last words, if any.
-    Leave(Vec<Transmit>),
 }
 
 impl Socket {
-    /// From the first look-up to the end.
-    pub(super) async fn run(mut self, spec: SocketSpec) {
-        if let Err(fault) = self.converse(&spec).await {
-            self.end(Said::Lost(fault));
-        }
+    /// Over a socket that has just been opened.
+    pub(super) fn new(open: OpenSocket) -> Socket {
+        Socket { open, readable: true, blocked: false, unflushed: false, pongs: 0 }
     }
 
-    async fn converse(&mut self, spec: &SocketSpec) -> Result<(), Fault> {
-        if spec.url.starts_with("rtp:") {
-            if let Some(to) = self.unless_dropped(find(spec)).await? {
-                self.say(Said::Found(to));
-                let _ = (&mut self.last_words).await;
-                self.told_end = true;
+    /// Takes what the system says of its descriptor.
+    pub(super) fn awake(&mut self, readable: bool, writable: bool) {
+        self.readable |= readable;
+        self.blocked &= !writable;
+    }
+
+    /// Whether it is worth reading.
+    pub(super) fn is_readable(&self) -> bool {
+        self.readable && self.pongs < AGENT_PONGS_UNFLUSHED
+    }
+
+    /// Writes what `next` has, while the system takes it.
+    pub(super) fn write(&mut self, mut next: impl FnMut() -> Option<Transmit>) -> Result<(), Fault> {
+        while !self.blocked {
+            let Some(transmit) = next() else { break };
+            self.unflushed = true;
+            // What would have to wait is kept by the library.
+            let written = self.open.write(message(transmit));
+            self.note_blocked(written)?;
+        }
+        if self.unflushed && !self.blocked {
+            let flushed = self.open.flush();
+            self.note_blocked(flushed)?;
+            if !self.blocked {
+                (self.unflushed, self.pongs) = (false, 0);
             }
-            return Ok(());
-        }
-        let target = Target::new(spec)?;
-        let held = self.held.clone();
-        if target.secure {
-            let opened = async {
-                let stream = target.connect(spec).await?;
-                let stream = target.secure(spec, stream).await?;
-                target.upgrade(Intake::new(stream, held)).await
-            };
-            let Some(socket) = self.unless_dropped(opened).await? else { return Ok(()) };
-            self.speak(socket).await
-        } else {
-            let opened = async {
-                let stream = target.connect(spec).await?;
-                target.upgrade(Intake::new(stream, held)).await
-            };
-            let Some(socket) = self.unless_dropped(opened).await? else { return Ok(()) };
-            self.speak(socket).await
-        }
-    }
-
-    /// What `opened` comes to; `None` where nobody waits for it any more.
-    async fn unless_dropped<T>(&mut self, opened: impl Future<Output = Result<T, Fault>>) -> Result<Option<T>, Fault> {
-        tokio::select! {
-            socket = opened => socket.map(Some),
-            _ = &mut self.last_words => {
-                self.told_end = true;
-                Ok(None)
-            }
-        }
-    }
-
-    async fn speak<S>(&mut self, mut socket: WebSocketStream<S>) -> Result<(), Fault>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        self.say(Said::Opened);
-        let (mut may_read, mut unflushed) = (true, false);
-        loop {
-            match poll_fn(|cx| self.poll(cx, &mut socket, &mut may_read, &mut unflushed)).await {
-                Turn::Read(Some(Ok(Message::Text(text)))) => self.say(Said::Text(text)),
-                Turn::Read(Some(Ok(Message::Binary(bytes)))) => self.say(Said::Binary(bytes.len())),
-                Turn::Read(Some(Ok(Message::Pong(_)))) => self.say(Said::Pong),
-                Turn::Read(Some(Ok(Message::Ping(_) | Message::Frame(_)))) => {
-                    unflushed = true;
-                    self.pongs += 1;
-                    self.say(Said::Ping);
-                }
-                Turn::Read(Some(Ok(Message::Close(frame)))) => {
-                    self.end(Said::Closed(frame.map(|frame| frame.code.into())));
-                    // The answer to the close; the agent may be gone already.
-                    let _ = timeout(CLOSE_TIMEOUT, socket.flush()).await;
-                    return Ok(());
-                }
-                Turn::Read(Some(Err(error))) | Turn::Broken(error) => return Err(Fault::of_open(&error)),
-                Turn::Read(None) => return Err(Fault { loss: Loss::Reset, detail: String::new() }),
-                Turn::Leave(last_words) => {
-                    self.told_end = true;
-                    // As far as it comes in this time.
-                    let _ = timeout(CLOSE_TIMEOUT, self.leave(socket, last_words)).await;
-                    return Ok(());
-                }
-            }
-        }
-    }
-
-    fn poll<S>(
-        &mut self,
-        cx: &mut Context<'_>,
-        socket: &mut WebSocketStream<S>,
-        may_read: &mut bool,
-        unflushed: &mut bool,
-    ) -> Poll<Turn>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        if let Poll::Ready(last_words) = Pin::new(&mut self.last_words).poll(cx) {
-            return Poll::Ready(Turn::Leave(last_words.unwrap_or_default()));
-        }
-        if let Err(error) = self.write(cx, socket, unflushed) {
-            return Poll::Ready(Turn::Broken(error));
-        }
-        *may_read |= self.go.poll_recv(cx).is_ready();
-        let reads = *may_read && self.pongs < AGENT_PONGS_UNFLUSHED;
-        if reads && let Poll::Ready(read) = socket.poll_next_unpin(cx) {
-            *may_read = false;
-            return Poll::Ready(Turn::Read(read));
-        }
-        Poll::Pending
-    }
-
-    /// Writes what waits while the socket takes it.
-    fn write<S>(
-        &mut self,
-        cx: &mut Context<'_>,
-        socket: &mut WebSocketStream<S>,
-        unflushed: &mut bool,
-    ) -> Result<(), WsError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let mut took = false;
-        while socket.poll_ready_unpin(cx)?.is_ready() {
-            let Poll::Ready(Some(transmit)) = self.outgoing.poll_recv(cx) else { break };
-            socket.start_send_unpin(message(transmit))?;
-            (took, *unflushed) = (true, true);
-        }
-        if took && self.starved.swap(false, Ordering::Relaxed) {
-            self.say(Said::Took);
-        }
-        if *unflushed && socket.poll_flush_unpin(cx)?.is_ready() {
-            (*unflushed, self.pongs) = (false, 0);
         }
         Ok(())
     }
 
-    async fn leave<S>(&mut self, mut socket: WebSocketStream<S>, last_words: Vec<Transmit>) -> Result<(), WsError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        if last_words.is_empty() {
-            return Ok(());
+    fn note_blocked(&mut self, result: Result<(), WsError>) -> Result<(), Fault> {
+        match result {
+            Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.blocked = true;
+                Ok(())
+            }
+            Err(error) => Err(Fault::of_open(&error)),
+            Ok(()) => Ok(()),
         }
-        while let Ok(transmit) = self.outgoing.try_recv() {
-            socket.feed(message(transmit)).await?;
-        }
-        for transmit in last_words {
-            socket.feed(message(transmit)).await?;
-        }
-        socket.flush().await?;
-        while let Some(read) = socket.next().await {
-            read?;
-        }
-        Ok(())
     }
 
-    fn say(&mut self, said: Said) {
-        // A worker that is gone hears nothing.
-        let _ = self.inbox.send((self.name, said));
-    }
-
-    fn end(&mut self, said: Said) {
-        self.told_end = true;
-        self.say(said);
+    /// Reads one message.
+    pub(super) fn read(&mut self) -> Result<Heard, Fault> {
+        let said = match self.open.read() {
+            Ok(Message::Text(text)) => Said::Text(text),
+            Ok(Message::Binary(bytes)) => Said::Binary(bytes.len()),
+            Ok(Message::Pong(_)) => Said::Pong,
+            Ok(Message::Ping(_) | Message::Frame(_)) => {
+                self.unflushed = true;
+                self.pongs += 1;
+                Said::Ping
+            }
+            Ok(Message::Close(frame)) => {
+                self.unflushed = true;
+                Said::Closed(frame.map(|frame| frame.code.into()))
+            }
+            Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Ok(match self.open.get_ref().pause() {
+                    Some(until) => Heard::Later(until),
+                    None => {
+                        self.readable = false;
+                        Heard::Nothing
+                    }
+                });
+            }
+            Err(WsError::ConnectionClosed | WsError::AlreadyClosed) => {
+                return Err(Fault { loss: Loss::Reset, detail: String::new() });
+            }
+            Err(error) => return Err(Fault::of_open(&error)),
+        };
+        Ok(Heard::Said(said))
     }
 }
 
-/// However the task ends, its worker is told.
-impl Drop for Socket {
-    fn drop(&mut self) {
-        if !self.told_end {
-            self.end(Said::Lost(Fault { loss: Loss::Reset, detail: String::new() }));
+/// A conversation that is over: its last words are on their way.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    last_words: std::vec::IntoIter<Transmit>,
+    /// Whether the agent is to close first, as it does when we began.
+    awaits_close: bool,
+    /// When the socket is dropped, whatever has come of it.
+    pub(super) until: Instant,
+}
+
+impl Leaving {
+    /// With our last words: those leave, and the agent closes.
+    pub(super) fn with(now: Instant, last_words: Vec<Transmit>) -> Leaving {
+        Leaving { last_words: last_words.into_iter(), awaits_close: true, until: now + CLOSE_TIMEOUT }
+    }
+    /// After the agent has closed: the answer leaves.
+    pub(super) fn after_close(now: Instant) -> Leaving {
+        Leaving { last_words: Vec::new().into_iter(), awaits_close: false, until: now + CLOSE_TIMEOUT }
+    }
+    /// Goes on.
+    pub(super) fn go_on(&mut self, now: Instant, socket: &mut Socket) -> Progress {
+        if now >= self.until || socket.write(|| self.last_words.next()).is_err() {
+            return Progress::Over;
+        }
+        if !self.awaits_close {
+            return if socket.unflushed { Progress::Waits } else { Progress::Over };
+        }
+        // What it still says is heard by nobody.
+        match socket.is_readable().then(|| socket.read()) {
+            None | Some(Ok(Heard::Nothing)) => Progress::Waits,
+            Some(Ok(Heard::Said(_))) => Progress::Again(now),
+            Some(Ok(Heard::Later(until))) => Progress::Again(until),
+            Some(Err(_)) => Progress::Over,
         }
     }
+}
+
+/// How far a socket's end has come.
+#[derive(Debug)]
+pub(super) enum Progress {
+    /// The system will tell.
+    Waits,
+    /// It is to go on then.
+    Again(Instant),
+    /// It may be dropped.
+    Over,
 }
 
 fn message(transmit: Transmit) -> Message {

@@ -1,17 +1,47 @@
-//! The agents of a worker's sessions: their sockets' doors, and what goes through them.
+//! The agents of a worker's sessions: the way to them, and what goes through their sockets.
+//!
+//! A socket is read one message at a time, and only while the session says so, which is how an agent is slowed down. What
+//! it does not take waits in the session, where old audio is dropped for new. All that a turn made for agents leaves at
+//! its end.
 
 use std::time::Instant;
 
-use tokio::time::timeout;
 use trunkgate_media::agent::Loss;
 use trunkgate_media::agent::limits::CLOSE_TIMEOUT;
-use trunkgate_media::{AgentInput, AgentSpec, Command, EndId, Event};
+use trunkgate_media::{AgentInput, AgentSpec, Command, EndId, Event, MediaId};
 
-use super::agent_socket::{Name, Said, socket};
-use super::turn::{Live, Worker};
+use super::agent_connect::Fault;
+use super::agent_socket::{Heard, Said};
+use super::connector::{Name, News, Reached, UnderWay};
+use super::port_set::Told;
+use super::sockets::Slot;
+use super::turn::Worker;
+
+/// Messages of agents heard per turn.
+const MESSAGES_PER_TURN: usize = 32;
+/// Bytes of these after which the others have their turn: a few milliseconds.
+const MESSAGE_BYTES_PER_TURN: usize = 1 << 20;
+
+/// An agent of a session, as far as it has been reached.
+#[derive(Debug)]
+pub(super) struct Door {
+    pub(super) name: Name,
+    pub(super) way: Way,
+}
+
+/// How far.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// Not yet.
+    UnderWay(#[expect(dead_code, reason = "given up when dropped")] UnderWay),
+    /// By a socket.
+    Open(Slot),
+    /// No further: it gets copies, or its conversation is over.
+    Done,
+}
 
 impl Worker {
-    /// Adds an agent and begins to open its socket, unless the session refuses it.
+    /// Adds an agent and begins to reach it, unless the session refuses it.
     pub(super) fn add_agent(&mut self, now: Instant, at: usize, end: EndId, spec: std::sync::Arc<AgentSpec>) {
         let Some(live) = self.sessions.get_mut(at) else { return };
         let refused = live.session.refuses(end).is_some();
@@ -19,87 +49,220 @@ impl Worker {
         self.next_socket += 1;
         live.session.handle_input(now, Command::AddAgent { end, spec: spec.clone() });
         if !refused && !live.session.agent_is_closed(end) {
-            let (door, task) = socket(name, self.said.clone(), self.held.clone());
-            live.doors.push(door);
-            self.tasks.spawn(task.run(spec.socket.clone()));
+            let under_way = self.way_in.begin(name, spec.socket.clone(), self.held.clone());
+            live.doors.push(Door { name, way: Way::UnderWay(under_way) });
         }
-        // Those that ended are forgotten.
-        while self.tasks.try_join_next().is_some() {}
         self.settle(at);
     }
 
-    /// Takes what a socket told.
-    pub(super) fn hear(&mut self, now: Instant, name: Name, said: Said) {
+    /// Tells that an agent cannot be had.
+    pub(super) fn refuse_agent(&self, id: MediaId, end: EndId) {
+        let _ = self.events.send((id, Event::AgentLost { end, loss: Loss::Unreachable }));
+    }
+
+    /// Takes what a way came to.
+    pub(super) fn reached(&mut self, now: Instant, (name, news): News) {
         let Some(at) = self.by_id.get(&name.session).copied() else { return };
         let Some(live) = self.sessions.get_mut(at) else { return };
         let Some(door) = live.doors.iter_mut().find(|door| door.name == name) else { return };
         self.at_work = Some(at);
-        door.waits |= matches!(said, Said::Text(_) | Said::Binary(_) | Said::Ping | Said::Pong);
-        let input = match &said {
-            Said::Opened => Some(AgentInput::Opened),
-            Said::Found(to) => Some(AgentInput::Found(*to)),
-            Said::Text(text) => Some(AgentInput::Text(text)),
-            Said::Binary(bytes) => Some(AgentInput::Binary(*bytes)),
-            Said::Pong => Some(AgentInput::Pong),
-            Said::Took | Said::Ping => None,
-            Said::Closed(code) => Some(AgentInput::Closed(*code)),
-            Said::Lost(fault) => {
-                if !fault.detail.is_empty() {
-                    let text = fault.detail.clone();
-                    let _ = self.events.send((name.session, Event::AgentNote { end: name.end, text }));
+        door.way = Way::Done;
+        match news {
+            Ok(Reached::Socket(open)) => match self.sockets.add(&self.ports, (at, name.end), open) {
+                Ok(slot) => {
+                    door.way = Way::Open(slot);
+                    live.session.handle_agent(now, name.end, AgentInput::Opened);
                 }
-                Some(AgentInput::Lost(fault.loss))
-            }
-        };
-        if let Some(input) = input {
-            live.session.handle_agent(now, name.end, input);
+                Err(error) => self.lose(now, at, name.end, Fault::unreachable(error)),
+            },
+            Ok(Reached::Copies(to)) => live.session.handle_agent(now, name.end, AgentInput::Found(to)),
+            Err(fault) => self.lose(now, at, name.end, fault),
         }
         self.settle(at);
         self.at_work = None;
     }
 
-    /// Tells that an agent cannot be had.
-    pub(super) fn refuse_agent(&self, id: trunkgate_media::MediaId, end: EndId) {
-        let _ = self.events.send((id, Event::AgentLost { end, loss: Loss::Unreachable }));
+    /// An agent cannot be reached, or its socket broke.
+    fn lose(&mut self, now: Instant, at: usize, end: EndId, fault: Fault) {
+        let Some(live) = self.sessions.get_mut(at) else { return };
+        if !fault.detail.is_empty() {
+            let _ = self.events.send((live.id, Event::AgentNote { end, text: fault.detail }));
+        }
+        live.session.handle_agent(now, end, AgentInput::Lost(fault.loss));
+        self.settle(at);
+    }
+
+    /// The agents' share of a turn: hears some of what they say, and hands over what there is for them.
+    pub(super) fn turn_to_agents(&mut self, now: Instant) {
+        self.sockets.ring(now);
+        let mut bytes = 0;
+        for _ in 0..MESSAGES_PER_TURN {
+            let Some(slot) = self.sockets.next_to_read() else { break };
+            if !self.sockets.see_on(now, slot) {
+                bytes += self.hear(now, slot);
+            }
+            if bytes >= MESSAGE_BYTES_PER_TURN {
+                break;
+            }
+        }
+        while let Some(at) = self.to_serve.pop_front() {
+            self.serve(now, at);
+        }
+        self.at_work = None;
+    }
+
+    /// Reads a message of an agent's; how many bytes it had.
+    fn hear(&mut self, now: Instant, slot: Slot) -> usize {
+        let Some((at, end)) = self.sockets.owner(slot) else { return 0 };
+        self.at_work = Some(at);
+        let Some(live) = self.sessions.get_mut(at) else { return 0 };
+        let Some(socket) = self.sockets.talking(slot).filter(|socket| socket.is_readable()) else { return 0 };
+        if !live.session.agent_wants_more(end) {
+            // Asked again when the session has been served.
+            return 0;
+        }
+        let said = match socket.read() {
+            Ok(Heard::Said(said)) => said,
+            Ok(Heard::Nothing) => return 0,
+            Ok(Heard::Later(until)) => {
+                if until <= now {
+                    self.sockets.queue(slot)
+                } else {
+                    self.sockets.rest(slot, until)
+                }
+                return 0;
+            }
+            Err(fault) => {
+                self.close_door(at, slot);
+                self.lose(now, at, end, fault);
+                return 0;
+            }
+        };
+        let mut bytes = 0;
+        let input = match &said {
+            Said::Text(text) => {
+                bytes = text.len();
+                Some(AgentInput::Text(text))
+            }
+            Said::Binary(bytes) => Some(AgentInput::Binary(*bytes)),
+            Said::Pong => Some(AgentInput::Pong),
+            Said::Ping => None,
+            Said::Closed(code) => Some(AgentInput::Closed(*code)),
+        };
+        if let Some(input) = input {
+            live.session.handle_agent(now, end, input);
+        }
+        if matches!(said, Said::Closed(_)) {
+            if let Some(door) = live.doors.iter_mut().find(|door| door.is_at(slot)) {
+                door.way = Way::Done;
+            }
+            self.sockets.answer_close(now, slot);
+        } else {
+            self.sockets.queue(slot);
+        }
+        self.settle(at);
+        bytes
+    }
+
+    /// Hands a session's messages over to its agents' sockets, has those read that may speak, and closes those whose
+    /// conversation is over.
+    fn serve(&mut self, now: Instant, at: usize) {
+        self.at_work = Some(at);
+        let Some(live) = self.sessions.get_mut(at) else { return };
+        live.is_to_be_served = false;
+        let mut n = 0;
+        while let Some((end, way)) = self.sessions.get(at).and_then(|live| live.doors.get(n)).map(Door::parts) {
+            let Some(live) = self.sessions.get_mut(at) else { return };
+            let mut broken = None;
+            if let Some(slot) = way
+                && let Some(socket) = self.sockets.talking(slot)
+            {
+                broken = socket.write(|| live.session.poll_agent(end)).err().map(|fault| (slot, fault));
+                if broken.is_none() && socket.is_readable() && live.session.agent_wants_more(end) {
+                    self.sockets.queue(slot);
+                }
+            }
+            if let Some((slot, fault)) = broken {
+                self.close_door(at, slot);
+                self.lose(now, at, end, fault);
+            }
+            let Some(live) = self.sessions.get_mut(at) else { return };
+            if live.session.agent_is_closed(end) {
+                drop(live.doors.remove(n));
+                way.into_iter().for_each(|slot| self.sockets.remove(slot));
+            } else {
+                n += 1;
+            }
+        }
+    }
+
+    fn close_door(&mut self, at: usize, slot: Slot) {
+        let doors = self.sessions.get_mut(at).map(|live| live.doors.iter_mut());
+        if let Some(door) = doors.into_iter().flatten().find(|door| door.is_at(slot)) {
+            door.way = Way::Done;
+        }
+        self.sockets.remove(slot);
+    }
+
+    /// Lets agents that were removed go with their last words.
+    pub(super) fn see_off(&mut self, now: Instant, at: usize) {
+        let Some(live) = self.sessions.get_mut(at) else { return };
+        while let Some((end, last_words)) = live.session.poll_departed() {
+            let Some(n) = live.doors.iter().position(|door| door.name.end == end) else { continue };
+            if let Way::Open(slot) = live.doors.swap_remove(n).way {
+                self.sockets.see_off(now, slot, last_words);
+            }
+        }
     }
 
     /// Ends all conversations and waits for them, a moment.
-    pub(super) async fn dismiss(&mut self) {
+    pub(super) fn dismiss(&mut self) {
         let now = Instant::now();
-        for (_, live) in &mut self.sessions {
-            let ends: Vec<EndId> = live.doors.iter().map(|door| door.name.end).collect();
+        let all: Vec<usize> = self.sessions.iter().map(|(at, _)| at).collect();
+        for at in all {
+            let ends = self.sessions.get(at).map(|live| live.doors.iter().map(|door| door.name.end).collect());
+            let ends: Vec<EndId> = ends.unwrap_or_default();
             for end in ends {
-                live.session.handle_input(now, Command::RemoveEnd { end });
+                if let Some(live) = self.sessions.get_mut(at) {
+                    live.session.handle_input(now, Command::RemoveEnd { end });
+                }
+                self.see_off(now, at);
             }
-            live.see_off();
         }
-        let all = async { while self.tasks.join_next().await.is_some() {} };
-        if timeout(CLOSE_TIMEOUT, all).await.is_err() {
-            tracing::debug!("agents' sockets that do not close are dropped");
+        let until = now + CLOSE_TIMEOUT;
+        loop {
+            let now = Instant::now();
+            self.sockets.ring(now);
+            while let Some(slot) = self.sockets.next_to_read() {
+                self.sockets.see_on(now, slot);
+            }
+            if self.sockets.have_left() || now >= until {
+                return;
+            }
+            let events = self.ports.block(until.saturating_duration_since(now)).unwrap_or_default();
+            for n in 0..events {
+                match self.ports.event(n) {
+                    // For nobody any more.
+                    Some(Told::Packet(port, _)) => self.ports.discard(port),
+                    Some(Told::Agent { token, readable, writable }) => {
+                        self.sockets.awake(token, readable, writable);
+                    }
+                    None => {}
+                }
+            }
         }
     }
 }
 
-impl Live {
-    /// Moves messages to the sockets, lets them read on, and drops those whose conversation is over.
-    pub(super) fn serve(&mut self) {
-        let Live { session, doors, .. } = self;
-        doors.retain_mut(|door| {
-            let end = door.name.end;
-            door.write(|| session.poll_agent(end));
-            if door.waits && session.agent_wants_more(end) {
-                door.read_on();
-            }
-            !session.agent_is_closed(end)
-        });
+impl Door {
+    fn is_at(&self, slot: Slot) -> bool {
+        matches!(self.way, Way::Open(open) if open == slot)
     }
-
-    /// Lets agents that were removed go with their last words.
-    pub(super) fn see_off(&mut self) {
-        while let Some((end, last_words)) = self.session.poll_departed() {
-            if let Some(at) = self.doors.iter().position(|door| door.name.end == end) {
-                self.doors.swap_remove(at).leave(last_words);
-            }
-        }
+    fn parts(&self) -> (EndId, Option<Slot>) {
+        let slot = match self.way {
+            Way::Open(slot) => Some(slot),
+            Way::UnderWay(_) | Way::Done => None,
+        };
+        (self.name.end, slot)
     }
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use trunkgate_media::{Command, EndId, EndSpec, Event, MediaId, Session};
 
+use super::agents::Way;
 use super::deadlines::Due;
 use super::port_set::Pair;
 use super::turn::{Live, Worker};
@@ -38,8 +39,8 @@ impl Worker {
                 self.close_pairs(at, |_| true);
                 if let Some(live) = self.sessions.get_mut(at) {
                     live.session.handle_input(now, Command::Close);
-                    live.see_off();
                 }
+                self.see_off(now, at);
                 // Told last, so that who hears of it finds the figures right.
                 if let Some(mut live) = self.forget(at) {
                     live.tell_all(&self.events);
@@ -84,7 +85,14 @@ impl Worker {
         session.count_in(self.counters.clone());
         session.hold_in(self.held.clone());
         session.date_by(self.epoch);
-        let live = Live { id, session, ends: Vec::with_capacity(2), doors: Vec::new(), due: Due::default() };
+        let live = Live {
+            id,
+            session,
+            ends: Vec::with_capacity(2),
+            doors: Vec::new(),
+            is_to_be_served: false,
+            due: Due::default(),
+        };
         let at = self.sessions.insert(live);
         self.by_id.insert(id, at);
         self.counters.sessions.set(self.sessions.len() as u64);
@@ -94,6 +102,11 @@ impl Worker {
     fn forget(&mut self, at: usize) -> Option<Live> {
         let live = self.sessions.try_remove(at)?;
         self.by_id.remove(&live.id);
+        for door in &live.doors {
+            if let Way::Open(slot) = door.way {
+                self.sockets.remove(slot);
+            }
+        }
         self.counters.sessions.set(self.sessions.len() as u64);
         Some(live)
     }
@@ -120,8 +133,8 @@ impl Worker {
     fn hand_on(&mut self, now: Instant, at: usize, command: Command) {
         if let Some(live) = self.sessions.get_mut(at) {
             live.session.handle_input(now, command);
-            live.see_off();
         }
+        self.see_off(now, at);
         self.settle(at);
     }
 

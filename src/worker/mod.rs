@@ -1,5 +1,6 @@
 //! The media workers: threads that share nothing. Each has its own epoll, its own sockets and its own sessions; a
-//! session lives on worker `id % workers` for its whole life. So do its agents' sockets: tasks on the same thread.
+//! session lives on worker `id % workers` for its whole life. So do its agents' sockets, once another thread has opened
+//! them.
 //!
 //! Commands and events cross by unbounded channels: signalling must never wait for media, nor media for signalling.
 //! They stay short because admission bounds the calls, a call sends a handful of commands, and a session tells each
@@ -9,12 +10,15 @@ mod agent_connect;
 mod agent_intake;
 mod agent_names;
 mod agent_socket;
+mod agent_stream;
 mod agents;
+mod connector;
 mod control;
 mod copies;
 mod deadlines;
 mod port_set;
 mod priority;
+mod sockets;
 mod turn;
 
 use std::sync::Arc;
@@ -30,17 +34,17 @@ use trunkgate_route::Agent;
 
 use crate::limits;
 
+use connector::Connector;
 use port_set::{Bell, PortSet};
 use turn::{Order, Worker};
-
-/// Agents' sockets that have their turn before the loop has its own, and packets and clocks are looked at.
-const TASKS_PER_LOOK: u32 = 8;
 
 /// The running workers.
 #[derive(Debug)]
 pub struct Workers {
     links: Vec<Link>,
     counters: Vec<Arc<WorkerCounters>>,
+    /// Lives as long as they do.
+    connector: Connector,
 }
 
 /// The way to one worker.
@@ -64,11 +68,12 @@ impl Workers {
             threads => threads,
         };
         let (sender, events) = unbounded_channel();
-        let mut workers = Workers { links: Vec::new(), counters: Vec::new() };
+        let connector = Connector::start()?;
+        let mut workers = Workers { links: Vec::new(), counters: Vec::new(), connector };
         let held = Arc::new(Counter::default());
         for n in 0..threads {
             let counters = Arc::new(WorkerCounters::default());
-            workers.links.push(Link::start(n, counters.clone(), held.clone(), sender.clone())?);
+            workers.links.push(Link::start(n, counters.clone(), held.clone(), sender.clone(), &workers.connector)?);
             workers.counters.push(counters);
         }
         Ok((workers, events))
@@ -106,22 +111,19 @@ impl Link {
         counters: Arc<WorkerCounters>,
         held: Arc<Counter>,
         events: UnboundedSender<(MediaId, Event)>,
+        connector: &Connector,
     ) -> std::io::Result<Link> {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().event_interval(TASKS_PER_LOOK).build()?;
-        let ports = {
-            let _inside = runtime.enter();
-            PortSet::new()?
-        };
-        let (orders, received) = unbounded_channel();
+        let ports = PortSet::new()?;
+        let ((orders, received), (inbox, news)) = (unbounded_channel(), unbounded_channel());
         let bell = ports.bell();
-        let worker = Worker::new(ports, counters, held, events);
+        let way_in = connector.way_in(inbox, bell.clone());
+        let worker = Worker::new(ports, counters, held, events, (way_in, news));
         let thread = std::thread::Builder::new().name(format!("media-{n}")).spawn(move || {
             let niceness = priority::raise();
             if n == 0 {
                 priority::tell(&niceness);
             }
-            runtime.block_on(worker.run(received));
+            worker.run(received);
         })?;
         Ok(Link { orders, bell, thread })
     }
@@ -145,19 +147,9 @@ pub(crate) async fn try_agent(agent: &Agent, local_networks: &[IpNet]) -> Result
         ca: agent.ca.clone(),
         plain_networks: local_networks.to_vec(),
     };
-    let opened = tokio::time::timeout(Duration::from_secs(limits::AGENT_TRIAL_SECONDS), async {
-        let target = Target::new(&spec)?;
-        let stream = target.connect(&spec).await?;
-        match target.secure {
-            true => {
-                let stream = target.secure(&spec, stream).await?;
-                target.upgrade(stream).await.map(drop)
-            }
-            false => target.upgrade(stream).await.map(drop),
-        }
-    });
-    match opened.await {
-        Ok(Ok(())) => Ok(()),
+    let opened = async { Target::new(&spec)?.reach(&spec, Arc::default()).await };
+    match tokio::time::timeout(Duration::from_secs(limits::AGENT_TRIAL_SECONDS), opened).await {
+        Ok(Ok(_)) => Ok(()),
         Ok(Err(fault)) if fault.detail.is_empty() => Err(fault.loss.to_string()),
         Ok(Err(fault)) => Err(format!("{}: {}", fault.loss, fault.detail)),
         Err(_) => Err("no socket in time".to_owned()),

@@ -1,12 +1,10 @@
 //! The media sockets of one worker, and how it waits for them: the only file that knows the system calls of the packet
 //! path.
 //!
-//! The sockets sit in an epoll of their own. While the worker has no agents, its thread waits there and nowhere else; with
-//! agents' sockets beside it the descriptor is awaited in the runtime through one `AsyncFd`, which costs a second wait.
-//! An order from another thread rings a bell that sits in the same epoll.
-//! The inner epoll is level-triggered, because exactly one packet is read per event: a second one waiting in the socket
-//! must be told again. The runtime's own is edge-triggered, so the readiness of the inner descriptor is cleared only
-//! after a wait that returned nothing; the next packet then makes a new edge.
+//! They sit in one epoll, agents' sockets among them, and the worker's thread waits there and nowhere else. An order from
+//! another thread rings a bell that sits there too. Media sockets are level-triggered, because exactly one packet is read
+//! per event: a second one waiting must be told again. Agents' sockets are edge-triggered: they are read and written until
+//! the system says that it has no more, and left alone until it tells.
 //!
 //! Every stream has a port, so a socket has about one packet per wake-up: `recvmmsg` and io_uring have nothing to batch.
 //!
@@ -17,7 +15,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -29,8 +27,6 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use slab::Slab;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use trunkgate_media::{EndId, PacketBuf};
 
 /// Events taken per wake-up, so that load batches wake-ups by itself.
@@ -156,20 +152,33 @@ impl Bell {
     }
 }
 
-/// So that the runtime can watch it.
-#[derive(Debug)]
-struct Inner(Epoll);
+/// Set in what an event of an agent's socket carries.
+const AGENT: u64 = 1 << 63;
+/// Generations that fit beside it.
+pub(super) const GENERATIONS: u32 = 0x7fff_ffff;
 
-impl AsRawFd for Inner {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.0.as_raw_fd()
-    }
+/// An agent's socket, in what its events carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Token {
+    /// Its place.
+    pub(super) slot: usize,
+    /// Tells it from an earlier one in the same place.
+    pub(super) generation: u32,
+}
+
+/// What an event tells.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Told {
+    /// A media socket has a packet.
+    Packet(Port, Owner),
+    /// An agent's socket may be read, or written, or is broken: then both.
+    Agent { token: Token, readable: bool, writable: bool },
 }
 
 /// The sockets.
 #[derive(Debug)]
 pub(super) struct PortSet {
-    epoll: AsyncFd<Inner>,
+    epoll: Epoll,
     bell: Bell,
     events: Box<[EpollEvent]>,
     entries: Slab<Entry>,
@@ -177,13 +186,11 @@ pub(super) struct PortSet {
 }
 
 impl PortSet {
-    /// None yet. Called inside the worker's runtime.
+    /// None yet.
     pub(super) fn new() -> io::Result<PortSet> {
-        let inner = Inner(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let bell = Bell::new()?;
-        inner.0.add(&bell.0.event, EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
-        #[expect(deprecated, reason = "its successor is unsafe; the descriptor is owned by `Inner` and never changes")]
-        let epoll = AsyncFd::with_interest(inner, Interest::READABLE)?;
+        epoll.add(&bell.0.event, EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
         Ok(PortSet {
             epoll,
             bell,
@@ -225,29 +232,19 @@ impl PortSet {
         self.bell.clone()
     }
 
-    /// Waits until a socket has a packet or the bell rings; returns how many events there are. May be dropped at any time.
-    pub(super) async fn ready(&mut self) -> io::Result<usize> {
-        loop {
-            let mut guard = self.epoll.readable().await?;
-            match guard.get_inner().0.wait(&mut self.events, EpollTimeout::ZERO) {
-                Ok(0) => guard.clear_ready(),
-                Ok(events) => {
-                    drop(guard);
-                    self.hush(events);
-                    return Ok(events);
-                }
-                Err(WaitErrno::EINTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+    /// Has an agent's socket told of, until it is closed.
+    pub(super) fn watch(&self, socket: &impl AsFd, token: Token) -> io::Result<()> {
+        let slot = u32::try_from(token.slot).map_err(|_| io::Error::other("too many agents' sockets"))?;
+        let data = AGENT | u64::from(token.generation & GENERATIONS) << 32 | u64::from(slot);
+        let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+        Ok(self.epoll.add(socket, EpollEvent::new(flags, data))?)
     }
 
-    /// The same for `limit` at most, for a thread whose runtime has nothing else to do: it spares the runtime's own wait,
-    /// which is half of what a wake-up costs.
+    /// Waits until a socket has something to tell or the bell rings, for `limit` at most; returns how many events there are.
     pub(super) fn block(&mut self, limit: Duration) -> io::Result<usize> {
         // Rounded up: a wait that ends too early is a turn for nothing.
         let ms = u16::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(u16::MAX);
-        match self.epoll.get_ref().0.wait(&mut self.events, EpollTimeout::from(ms)) {
+        match self.epoll.wait(&mut self.events, EpollTimeout::from(ms)) {
             Ok(events) => {
                 self.hush(events);
                 Ok(events)
@@ -264,12 +261,22 @@ impl PortSet {
         }
     }
 
-    /// The socket of the n-th event, unless it was closed meanwhile.
-    pub(super) fn event(&self, n: usize) -> Option<(Port, Owner)> {
-        let data = self.events.get(n)?.data();
-        let at = (data & 0xffff_ffff) as usize;
-        let entry = self.entries.get(at).filter(|entry| u64::from(entry.generation) == data >> 32)?;
-        Some((Port(at), entry.owner))
+    /// What the n-th event tells; nothing where its socket was closed meanwhile.
+    pub(super) fn event(&self, n: usize) -> Option<Told> {
+        let event = self.events.get(n)?;
+        let data = event.data();
+        let (at, generation) = ((data & 0xffff_ffff) as usize, (data >> 32) as u32 & GENERATIONS);
+        if data & AGENT == 0 {
+            let entry = self.entries.get(at).filter(|entry| entry.generation == generation)?;
+            return Some(Told::Packet(Port(at), entry.owner));
+        }
+        let broken = EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP;
+        let flags = event.events();
+        (data != BELL).then(|| Told::Agent {
+            token: Token { slot: at, generation },
+            readable: flags.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | broken),
+            writable: flags.intersects(EpollFlags::EPOLLOUT | broken),
+        })
     }
 
     /// Receives one packet. An error is of this socket alone (an ICMP answer to an earlier send) or "nothing there".
@@ -320,12 +327,12 @@ impl PortSet {
     }
 
     fn add(&mut self, socket: UdpSocket, owner: Owner) -> io::Result<Port> {
-        self.generation = self.generation.wrapping_add(1);
+        self.generation = self.generation.wrapping_add(1) & GENERATIONS;
         let generation = self.generation;
         let vacant = self.entries.vacant_entry();
         let at = u32::try_from(vacant.key()).map_err(|_| io::Error::other("too many media sockets"))?;
         let data = u64::from(generation) << 32 | u64::from(at);
-        self.epoll.get_ref().0.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, data))?;
+        self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, data))?;
         let port = Port(vacant.key());
         vacant.insert(Entry { socket, owner, generation, tie: Tie::Loose, shown: None });
         Ok(port)
@@ -364,8 +371,8 @@ mod tests {
     use super::super::tests::free_pair;
     use super::*;
 
-    #[tokio::test(flavor = "current_thread")]
-    async fn two_packets_in_one_socket_are_two_events() {
+    #[test]
+    fn two_packets_in_one_socket_are_two_events() {
         let mut ports = PortSet::new().unwrap();
         let at = free_pair();
         let pair = ports.open(3, EndId(7), at).unwrap();
@@ -374,36 +381,36 @@ mod tests {
         phone.send_to(b"two", at).unwrap();
         let mut packet = PacketBuf::new();
         for expected in [b"one", b"two"] {
-            assert_eq!(ports.ready().await.unwrap(), 1);
-            let (port, owner) = ports.event(0).unwrap();
+            assert_eq!(ports.block(Duration::from_secs(9)).unwrap(), 1);
+            let (port, owner) = packet_of(&ports);
             assert_eq!((port, owner.session, owner.end, owner.rtcp), (pair.rtp, 3, EndId(7), false));
             assert_eq!(ports.receive(port, &mut packet).unwrap(), phone.local_addr().unwrap());
             assert_eq!(packet.data(), expected);
         }
         // And after it was silent.
-        assert!(tokio::time::timeout(Duration::from_millis(5), ports.ready()).await.is_err());
+        assert_eq!(ports.block(Duration::ZERO).unwrap(), 0);
         phone.send_to(b"three", (at.ip(), at.port() + 1)).unwrap();
-        assert_eq!(ports.ready().await.unwrap(), 1);
-        assert!(ports.event(0).unwrap().1.rtcp);
+        assert_eq!(ports.block(Duration::from_secs(9)).unwrap(), 1);
+        assert!(packet_of(&ports).1.rtcp);
         ports.discard(pair.rtcp);
-        assert!(tokio::time::timeout(Duration::from_millis(5), ports.ready()).await.is_err());
+        assert_eq!(ports.block(Duration::ZERO).unwrap(), 0);
     }
 
-    #[tokio::test(flavor = "current_thread")]
-    async fn an_event_of_a_closed_socket_is_nobodys() {
+    #[test]
+    fn an_event_of_a_closed_socket_is_nobodys() {
         let mut ports = PortSet::new().unwrap();
         let at = free_pair();
         let pair = ports.open(0, EndId(0), at).unwrap();
         UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", at).unwrap();
-        assert_eq!(ports.ready().await.unwrap(), 1);
+        assert_eq!(ports.block(Duration::from_secs(9)).unwrap(), 1);
         ports.close(pair);
         assert_eq!(ports.len(), 0);
         ports.open(1, EndId(1), at).unwrap();
         assert!(ports.event(0).is_none());
     }
 
-    #[tokio::test(flavor = "current_thread")]
-    async fn a_taken_port_is_told_with_its_address_and_nothing_stays_open() {
+    #[test]
+    fn a_taken_port_is_told_with_its_address_and_nothing_stays_open() {
         let mut ports = PortSet::new().unwrap();
         let at = free_pair();
         let rtcp = SocketAddr::new(at.ip(), at.port() + 1);
@@ -418,6 +425,13 @@ mod tests {
         assert_eq!(ports.len(), 2);
     }
 
+    fn packet_of(ports: &PortSet) -> (Port, Owner) {
+        match ports.event(0) {
+            Some(Told::Packet(port, owner)) => (port, owner),
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn packet(bytes: &[u8]) -> PacketBuf {
         let mut packet = PacketBuf::new();
         packet.receive_area()[..bytes.len()].copy_from_slice(bytes);
@@ -426,16 +440,18 @@ mod tests {
     }
 
     /// What comes next and who sent it, where something comes at all.
-    async fn next(ports: &mut PortSet) -> Option<(Vec<u8>, SocketAddr)> {
-        tokio::time::timeout(Duration::from_millis(20), ports.ready()).await.ok()?.unwrap();
-        let (port, _) = ports.event(0).unwrap();
+    fn next(ports: &mut PortSet) -> Option<(Vec<u8>, SocketAddr)> {
+        if ports.block(Duration::from_millis(20)).unwrap() == 0 {
+            return None;
+        }
+        let (port, _) = packet_of(ports);
         let mut packet = PacketBuf::new();
         let source = ports.receive(port, &mut packet).ok()?;
         Some((packet.data().to_vec(), source))
     }
 
-    #[tokio::test(flavor = "current_thread")]
-    async fn a_tied_socket_hears_its_far_side_alone_until_it_is_untied() {
+    #[test]
+    fn a_tied_socket_hears_its_far_side_alone_until_it_is_untied() {
         for wild in [false, true] {
             let mut ports = PortSet::new().unwrap();
             let at = free_pair();
@@ -446,14 +462,14 @@ mod tests {
             // Somebody's packet that waits when the socket is tied is still told as his.
             stranger.send_to(b"before", at).unwrap();
             ports.send(pair.rtp, to, true, &packet(b"out")).unwrap();
-            assert_eq!(next(&mut ports).await, Some((b"before".to_vec(), strange)));
+            assert_eq!(next(&mut ports), Some((b"before".to_vec(), strange)));
             stranger.send_to(b"kept out", at).unwrap();
-            assert_eq!(next(&mut ports).await, None);
+            assert_eq!(next(&mut ports), None);
             far.send_to(b"in", at).unwrap();
-            assert_eq!(next(&mut ports).await, Some((b"in".to_vec(), to)));
+            assert_eq!(next(&mut ports), Some((b"in".to_vec(), to)));
             ports.untie(pair, Some(at.ip()));
             stranger.send_to(b"after", at).unwrap();
-            assert_eq!(next(&mut ports).await, Some((b"after".to_vec(), strange)));
+            assert_eq!(next(&mut ports), Some((b"after".to_vec(), strange)));
             // Nobody to be tied to is locked: it leaves all the same.
             ports.send(pair.rtp, strange, false, &packet(b"out")).unwrap();
             let mut bytes = [0; 9];
@@ -465,8 +481,8 @@ mod tests {
         }
     }
 
-    #[tokio::test(flavor = "current_thread")]
-    async fn a_far_side_that_was_told_another_address_is_heard_there() {
+    #[test]
+    fn a_far_side_that_was_told_another_address_is_heard_there() {
         for (shown, heard) in [("127.0.0.3", true), ("127.0.0.1", false), ("203.0.113.9", false)] {
             let mut ports = PortSet::new().unwrap();
             let port = free_pair().port();
@@ -476,12 +492,12 @@ mod tests {
             ports.send(pair.rtp, far.local_addr().unwrap(), true, &packet(b"out")).unwrap();
             // By way of 127.0.0.3, though what we send comes from 127.0.0.1.
             far.send_to(b"in", ("127.0.0.3", port)).unwrap();
-            assert_eq!(next(&mut ports).await.is_some(), heard, "{shown}");
+            assert_eq!(next(&mut ports).is_some(), heard, "{shown}");
         }
     }
 
-    #[tokio::test(flavor = "current_thread")]
-    async fn a_far_side_that_was_gone_for_a_while_gets_the_next_packet() {
+    #[test]
+    fn a_far_side_that_was_gone_for_a_while_gets_the_next_packet() {
         let mut ports = PortSet::new().unwrap();
         let pair = ports.open(0, EndId(0), free_pair()).unwrap();
         let far = UdpSocket::bind("127.0.0.1:0").unwrap();

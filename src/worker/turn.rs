@@ -1,42 +1,35 @@
 //! The media loop: one thread, one turn at a time. Packets, commands, agents and the clock each get a bounded share of a
 //! turn.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use slab::Slab;
 use tokio::sync::mpsc::error::TryRecvError;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use trunkgate_media::limits::WORKER_PACKET_BUFFERS;
 use trunkgate_media::{
     Command, Counter, DropReason, EndId, Epoch, Event, MediaId, PacketBuf, PacketPool, Session, Transmit,
     WorkerCounters,
 };
 
-use super::agent_socket::{Door, Name, Said};
+use super::agents::Door;
+use super::connector::{News, WayIn};
 use super::copies::Copies;
 use super::deadlines::{Deadlines, Due};
-use super::port_set::{Owner, Pair, Port, PortSet};
+use super::port_set::{Owner, Pair, Port, PortSet, Told};
+use super::sockets::Sockets;
 
 /// Commands taken per turn, so that packets never wait for a burst of them.
 const COMMANDS_PER_TURN: usize = 32;
-/// Messages of agents taken per turn.
-const MESSAGES_PER_TURN: usize = 32;
-/// Bytes of these after which the others have their turn: a few milliseconds.
-const MESSAGE_BYTES_PER_TURN: usize = 1 << 20;
+/// Agents that were reached, taken per turn.
+const NEWS_PER_TURN: usize = 32;
 /// Sessions called per turn; those beyond are called in the next one.
 const SESSIONS_PER_TURN: usize = 256;
 /// How often the loop turns where nothing happens.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
-/// Turns without a pause after which the runtime looks at its own sockets and timers.
-const TURNS_PER_YIELD: u32 = 32;
-/// The same where agents' sockets are among them.
-const TURNS_PER_YIELD_WITH_AGENTS: u32 = 2;
 /// One relayed packet in so many has its time in the edge measured.
 const PACKETS_PER_SAMPLE: u32 = 64;
 
@@ -57,8 +50,10 @@ pub(super) struct Live {
     pub(super) session: Session,
     /// Its RTP ends: name, RTP port, sockets.
     pub(super) ends: Vec<(EndId, u16, Pair)>,
-    /// Its agents' sockets.
+    /// The way to its agents.
     pub(super) doors: Vec<Door>,
+    /// Whether it waits for its agents to be served.
+    pub(super) is_to_be_served: bool,
     /// When it is to be called.
     pub(super) due: Due,
 }
@@ -96,16 +91,18 @@ pub(super) struct Worker {
     pub(super) events: UnboundedSender<(MediaId, Event)>,
     /// The session that code is running for: the one to end if it panics.
     pub(super) at_work: Option<usize>,
-    /// Where agents' sockets tell.
-    pub(super) said: UnboundedSender<(Name, Said)>,
+    /// Where agents are reached.
+    pub(super) way_in: WayIn,
     /// Agents' sockets.
-    pub(super) tasks: JoinSet<()>,
+    pub(super) sockets: Sockets,
+    /// Sessions whose agents are to be served at the end of the turn.
+    pub(super) to_serve: VecDeque<usize>,
     pub(super) next_socket: u64,
     /// Audio of agents held in the whole edge, in bytes.
     pub(super) held: Arc<Counter>,
     /// The date, for RTCP.
     pub(super) epoch: Epoch,
-    inbox: UnboundedReceiver<(Name, Said)>,
+    inbox: UnboundedReceiver<News>,
     deadlines: Deadlines,
     copies: Copies,
     pool: PacketPool,
@@ -118,8 +115,8 @@ impl Worker {
         counters: Arc<WorkerCounters>,
         held: Arc<Counter>,
         events: UnboundedSender<(MediaId, Event)>,
+        (way_in, inbox): (WayIn, UnboundedReceiver<News>),
     ) -> Worker {
-        let (said, inbox) = unbounded_channel();
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Worker {
             ports,
@@ -128,8 +125,9 @@ impl Worker {
             counters,
             events,
             at_work: None,
-            said,
-            tasks: JoinSet::new(),
+            way_in,
+            sockets: Sockets::default(),
+            to_serve: VecDeque::new(),
             next_socket: 0,
             held,
             epoch: Epoch::new(Instant::now(), since_1970),
@@ -142,68 +140,23 @@ impl Worker {
     }
 
     /// Turns until told to stop.
-    pub(super) async fn run(mut self, mut orders: UnboundedReceiver<Order>) {
-        let mut clock = tokio::time::interval(CLOCK_INTERVAL);
-        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut alarm = pin!(tokio::time::sleep(CLOCK_INTERVAL));
-        let mut turns = 0;
-        loop {
-            let next = self.deadlines.next().into_iter().chain(self.copies.due()).min();
-            if self.tasks.is_empty() {
-                // The runtime has nothing to do: the thread itself waits for packets.
-                if self.wait_alone(next, &mut orders) {
-                    return self.dismiss().await;
-                }
-                self.counters.turns.add_alone(1);
-                self.guarded(Worker::call_due);
-                continue;
-            }
-            let next = next.map(tokio::time::Instant::from_std);
-            if let Some(next) = next.filter(|next| *next != alarm.deadline()) {
-                alarm.as_mut().reset(next);
-            }
-            tokio::select! {
-                ready = self.ports.ready() => match ready {
-                    Ok(events) => {
-                        // What signalling said before it let a far end speak is done before that far end is heard.
-                        if let Ok(order) = orders.try_recv()
-                            && self.obey_all(Some(order), &mut orders)
-                        {
-                            return self.dismiss().await;
-                        }
-                        self.guarded(|worker, now| worker.packets(now, events));
-                    }
-                    Err(error) => {
-                        tracing::error!(%error, "media sockets cannot be waited for");
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                    }
-                },
-                order = orders.recv() => {
-                    if self.obey_all(order, &mut orders) {
-                        return self.dismiss().await;
-                    }
-                }
-                said = self.inbox.recv() => self.hear_all(said),
-                () = &mut alarm, if next.is_some() => {}
-                // Those that ended are forgotten.
-                _ = clock.tick() => while self.tasks.try_join_next().is_some() {},
-            }
+    pub(super) fn run(mut self, mut orders: UnboundedReceiver<Order>) {
+        while !self.turn(&mut orders) {
             self.counters.turns.add_alone(1);
-            self.guarded(Worker::call_due);
-            turns += 1;
-            if turns >= self.turns_per_yield() {
-                turns = 0;
-                tokio::task::yield_now().await;
-            }
         }
+        self.dismiss();
     }
 
-    /// A turn without the runtime: waits for packets, orders and the next deadline; true where the worker is to end.
-    fn wait_alone(&mut self, next: Option<Instant>, orders: &mut UnboundedReceiver<Order>) -> bool {
-        let until = next.map_or(CLOCK_INTERVAL, |next| next.saturating_duration_since(Instant::now()));
-        let waiting = !orders.is_empty() || !self.inbox.is_empty();
-        let limit = if waiting { Duration::ZERO } else { until.min(CLOCK_INTERVAL) };
-        let events = match self.ports.block(limit) {
+    /// One turn: waits for packets, agents, orders and the next deadline; true where the worker is to end.
+    fn turn(&mut self, orders: &mut UnboundedReceiver<Order>) -> bool {
+        let next = [self.deadlines.next(), self.copies.due(), self.sockets.next_alarm()];
+        let until = match next.into_iter().flatten().min() {
+            Some(next) => next.saturating_duration_since(Instant::now()).min(CLOCK_INTERVAL),
+            None => CLOCK_INTERVAL,
+        };
+        let works = self.sockets.is_waiting() || !self.to_serve.is_empty();
+        let waiting = works || !orders.is_empty() || !self.inbox.is_empty();
+        let events = match self.ports.block(if waiting { Duration::ZERO } else { until }) {
             Ok(events) => events,
             Err(error) => {
                 tracing::error!(%error, "media sockets cannot be waited for");
@@ -218,31 +171,15 @@ impl Worker {
             Err(TryRecvError::Empty) => false,
         };
         if !over {
-            if let Ok(said) = self.inbox.try_recv() {
-                self.hear_all(Some(said));
+            for _ in 0..NEWS_PER_TURN {
+                let Ok(news) = self.inbox.try_recv() else { break };
+                self.guarded(|worker, now| worker.reached(now, news));
             }
-            self.guarded(|worker, now| worker.packets(now, events));
+            self.guarded(|worker, now| worker.told(now, events));
+            self.guarded(Worker::call_due);
+            self.guarded(Worker::turn_to_agents);
         }
         over
-    }
-
-    /// Agents' sockets share the thread: they must not wait for long.
-    fn turns_per_yield(&self) -> u32 {
-        if self.tasks.is_empty() { TURNS_PER_YIELD } else { TURNS_PER_YIELD_WITH_AGENTS }
-    }
-
-    /// Takes what a socket told and some that waits behind it.
-    fn hear_all(&mut self, first: Option<(Name, Said)>) {
-        let (mut next, mut bytes) = (first, 0);
-        for taken in 1.. {
-            let Some((name, said)) = next else { return };
-            bytes += if let Said::Text(text) = &said { text.len() } else { 0 };
-            self.guarded(|worker, now| worker.hear(now, name, said));
-            if taken == MESSAGES_PER_TURN || bytes >= MESSAGE_BYTES_PER_TURN {
-                return;
-            }
-            next = self.inbox.try_recv().ok();
-        }
     }
 
     /// Takes an order and some that wait behind it; true if one of them, or the end of all orders, ends the worker.
@@ -281,9 +218,19 @@ impl Worker {
         }
     }
 
-    fn packets(&mut self, now: Instant, events: usize) {
+    /// Takes what the sockets tell.
+    fn told(&mut self, now: Instant, events: usize) {
         for n in 0..events {
-            let Some((port, owner)) = self.ports.event(n) else { continue };
+            let (port, owner) = match self.ports.event(n) {
+                Some(Told::Packet(port, owner)) => (port, owner),
+                Some(Told::Agent { token, readable, writable }) => {
+                    if let Some(session) = self.sockets.awake(token, readable, writable) {
+                        self.serve_later(session);
+                    }
+                    continue;
+                }
+                None => continue,
+            };
             self.at_work = Some(owner.session);
             let Some(mut packet) = self.pool.take() else {
                 self.ports.discard(port);
@@ -372,14 +319,22 @@ impl Worker {
         self.send_made(at);
     }
 
-    /// After anything was done to a session: its news are passed on, its agents served, its next time is planned.
+    /// After anything was done to a session: its news are passed on, its agents served soon, its next time is planned.
     pub(super) fn settle(&mut self, at: usize) {
         let Some(live) = self.sessions.get_mut(at) else { return };
         live.tell_all(&self.events);
-        if !live.doors.is_empty() {
-            live.serve();
-        }
+        let has_agents = !live.doors.is_empty();
         self.deadlines.plan(at, live.id, &mut live.due, live.session.poll_timeout());
+        if has_agents {
+            self.serve_later(at);
+        }
+    }
+
+    fn serve_later(&mut self, at: usize) {
+        if let Some(live) = self.sessions.get_mut(at).filter(|live| !live.is_to_be_served) {
+            live.is_to_be_served = true;
+            self.to_serve.push_back(at);
+        }
     }
 }
 
@@ -389,6 +344,9 @@ mod tests {
 
     use trunkgate_media::{EndCounters, EndSpec, RemoteSpec, WireSpec};
 
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::super::connector::Connector;
     use super::super::tests::free_pair;
     use super::*;
 
@@ -406,25 +364,29 @@ mod tests {
 
     fn worker() -> (Worker, UnboundedReceiver<(MediaId, Event)>) {
         let (sender, events) = unbounded_channel();
-        (Worker::new(PortSet::new().unwrap(), Arc::default(), Arc::default(), sender), events)
+        let ports = PortSet::new().unwrap();
+        let (inbox, news) = unbounded_channel();
+        // Agents are reached by nobody here.
+        let way_in = Connector::start().unwrap().way_in(inbox, ports.bell());
+        (Worker::new(ports, Arc::default(), Arc::default(), sender, (way_in, news)), events)
     }
 
-    #[tokio::test(flavor = "current_thread")]
-    async fn a_packet_without_a_buffer_is_read_and_counted() {
+    #[test]
+    fn a_packet_without_a_buffer_is_read_and_counted() {
         let (mut worker, _events) = worker();
         worker.pool = PacketPool::new(0);
         worker.obey(Instant::now(), MediaId(0), Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
         let (at, counters) = bound(&mut worker, MediaId(0), EndId(0));
         UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", at).unwrap();
-        let events = worker.ports.ready().await.unwrap();
-        worker.packets(Instant::now(), events);
+        let events = worker.ports.block(Duration::from_secs(9)).unwrap();
+        worker.told(Instant::now(), events);
         assert_eq!(counters.dropped[DropReason::NoBuffer as usize].get(), 1);
         assert_eq!(worker.counters.dropped[DropReason::NoBuffer as usize].get(), 1);
-        assert!(tokio::time::timeout(Duration::from_millis(5), worker.ports.ready()).await.is_err());
+        assert_eq!(worker.ports.block(Duration::ZERO).unwrap(), 0);
     }
 
-    #[tokio::test(flavor = "current_thread")]
-    async fn what_the_system_refuses_is_counted() {
+    #[test]
+    fn what_the_system_refuses_is_counted() {
         let (mut worker, _events) = worker();
         worker.obey(Instant::now(), MediaId(0), Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
         let (at, _) = bound(&mut worker, MediaId(0), EndId(0));
@@ -447,24 +409,21 @@ mod tests {
         let wire = WireSpec { payloads: vec![(0, 0)], clocks: vec![], ..WireSpec::default() };
         worker.obey(Instant::now(), MediaId(0), Command::Wire { from: EndId(0), to: EndId(1), wire });
         UdpSocket::bind("127.0.0.1:0").unwrap().send_to(&[0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1], at).unwrap();
-        let events = worker.ports.ready().await.unwrap();
-        worker.packets(Instant::now(), events);
+        let events = worker.ports.block(Duration::from_secs(9)).unwrap();
+        worker.told(Instant::now(), events);
         assert_eq!(counters.dropped[DropReason::SendFailed as usize].get(), 1);
         assert_eq!(worker.counters.dropped[DropReason::SendFailed as usize].get(), 1);
     }
 
     #[test]
     fn what_was_ordered_before_a_packet_came_is_done_before_it_is_relayed() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         // Which of the two the loop meets first is chance: often enough.
         for _ in 0..16 {
-            let entered = runtime.enter();
             let (mut worker, _events) = worker();
             let (counters, bell) = (worker.counters.clone(), worker.ports.bell());
             worker.obey(Instant::now(), MediaId(0), Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
             let (at, heard) = bound(&mut worker, MediaId(0), EndId(0));
             bound(&mut worker, MediaId(0), EndId(1));
-            drop(entered);
             let (sender, orders) = unbounded_channel();
             let far = UdpSocket::bind("127.0.0.1:0").unwrap();
             let to = far.local_addr().unwrap();
@@ -497,20 +456,17 @@ mod tests {
                 let dropped: Vec<u64> = counters.dropped.iter().map(|reason| reason.get()).collect();
                 (heard.rx_packets.get(), dropped)
             });
-            runtime.block_on(worker.run(orders));
+            worker.run(orders);
             let (heard, dropped) = speak_and_wait.join().unwrap();
             assert_eq!((heard, dropped.iter().sum::<u64>()), (1, 0), "{dropped:?}");
         }
     }
 
     #[test]
-    fn the_bell_wakes_a_worker_that_waits_alone_and_a_packet_needs_none() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let entered = runtime.enter();
+    fn the_bell_wakes_a_worker_and_a_packet_needs_none() {
         let (mut worker, _events) = worker();
         worker.obey(Instant::now(), MediaId(0), Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
         let (at, counters) = bound(&mut worker, MediaId(0), EndId(0));
-        drop(entered);
         let bell = worker.ports.bell();
         assert_eq!(worker.ports.block(Duration::ZERO).unwrap(), 0);
         bell.ring();
@@ -521,12 +477,12 @@ mod tests {
         assert_eq!(worker.ports.block(Duration::ZERO).unwrap(), 0);
         let (_sender, mut orders) = unbounded_channel();
         UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", at).unwrap();
-        assert!(!worker.wait_alone(None, &mut orders));
+        assert!(!worker.turn(&mut orders));
         assert_eq!(counters.dropped[DropReason::UnexpectedSource as usize].get(), 1);
     }
 
-    #[tokio::test(flavor = "current_thread")]
-    async fn a_panic_ends_its_session_only() {
+    #[test]
+    fn a_panic_ends_its_session_only() {
         let (mut worker, mut events) = worker();
         for id in [MediaId(0), MediaId(1)] {
             worker.obey(Instant::now(), id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
