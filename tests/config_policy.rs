@@ -96,3 +96,92 @@ fn what_cannot_be_a_rule_is_refused_at_its_place() {
     let many: String = (0..33).map(|n| format!("X-{n} = 'y', ")).collect();
     assert_eq!(wrong(&format!("headers = {{ add = {{ {many} }} }}"))[0].0, "TG0105");
 }
+
+#[test]
+fn words_of_other_programs_lead_to_ours() {
+    for (line, help) in [
+        ("host = '10.0.0.5'", "did you mean `peers`?"),
+        ("qualify = 'yes'", "`options_interval`"),
+        ("match = '10.0.0.5'", "`accept_from`"),
+        ("secret = 'x'", "`auth = { username"),
+        ("username = 'x'", "`username` belongs in `auth` or `require_auth`"),
+        ("registrar = 'sip:x'", "`registrar` belongs in `register`"),
+        ("verify = false", "`verify` belongs in `tls`"),
+        ("transport = 'tcp'", ";transport=tcp"),
+        ("dtmfmode = 'rfc2833'", "did you mean `dtmf`?"),
+        ("context = 'from-trunk'", "[[route]]"),
+        ("headers = { allow = ['X-A'] }", "the keys here are `add`, `pass`, `remove`"),
+        ("calls_per_second = { inbound = 1 }", "the keys here are `in`, `out`"),
+        ("auth = { username = 'x', password = 'y', method = 'md5' }", "the keys here are `username`, `password`"),
+    ] {
+        let found = wrong(line);
+        assert_eq!((found.len(), found[0].0.as_str()), (1, "TG0104"), "{line}: {found:?}");
+        assert!(found[0].3.contains(help), "{line}: {found:?}");
+    }
+    let (Ok((_, found)) | Err(found)) = config::parse(Path::new("t.toml"), "[[listen]]\nhost = '::'\n");
+    assert!(found.iter().any(|found| found.help == "did you mean `address`?"), "{found:?}");
+}
+
+/// Code and line of what is wrong with a whole file.
+fn whole(text: &str) -> Vec<(&'static str, usize)> {
+    let (Ok((_, found)) | Err(found)) = config::parse(Path::new("t.toml"), text);
+    let line = |diagnostic: &config::Diagnostic| {
+        diagnostic.span.as_ref().map_or(0, |span| text[..span.start].matches('\n').count() + 1)
+    };
+    found.iter().filter(|found| found.code != "TG0123").map(|found| (found.code, line(found))).collect()
+}
+
+#[test]
+fn oversize_needs_a_listener_that_tcp_can_leave_by() {
+    let rest = "[trunk.x]\noversize = 'tcp'\npeers = ['sip:10.0.0.5']\n[[route]]\nconnect = ['trunk:x']\n";
+    let (udp, tcp) = (
+        "[[listen]]\nname = 'u'\naddress = '0.0.0.0:5060'\n",
+        "[[listen]]\ntransport = 'tcp'\naddress = '0.0.0.0:5060'\n",
+    );
+    assert_eq!(whole(rest), []);
+    assert_eq!(whole(&format!("{udp}{rest}")), [("TG0121", 5)]);
+    assert_eq!(whole(&format!("{udp}{tcp}{rest}")), []);
+    let bound = rest.replace("oversize", "listen = 'u'\noversize");
+    assert_eq!(whole(&format!("{udp}{tcp}{bound}")), [("TG0121", 9)]);
+    assert_eq!(whole(&format!("{udp}{tcp}{}", bound.replace("'tcp'\npeers", "'udp'\npeers"))), []);
+}
+
+#[test]
+fn a_user_registers_with_one_trunk_only() {
+    let trunk = |name: &str, user: &str, accepts: bool| {
+        format!(
+            "[trunk.{name}]\naccept_register = {accepts}\nrequire_auth = {{ username = '{user}', password = 'p' }}\naccept_from = '10.0.{}.0/24'\n",
+            user.len()
+        )
+    };
+    let rest = "[[route]]\nconnect = ['trunk:a']\n";
+    let two =
+        |user: &str, accepts: bool| whole(&format!("{}{}{rest}", trunk("a", "desk", true), trunk("b", user, accepts)));
+    assert_eq!(two("desk", true), [("TG0107", 7), ("TG0131", 8)]);
+    assert_eq!((two("desk", false), two("other", true)), (vec![("TG0131", 8)], vec![]));
+}
+
+#[test]
+fn denied_numbers_in_a_form_that_none_has_are_warned_of() {
+    for (pattern, help) in
+        [("1900*", "write \"+1900*\""), ("011881*", "write \"+881*\""), ("14155550100", "write \"+14155550100\"")]
+    {
+        let found = wrong(&format!("deny = '{pattern}'"));
+        assert_eq!(
+            (found.len(), found[0].0.as_str(), found[0].3.as_str()),
+            (1, "TG0129", help),
+            "{pattern}: {found:?}"
+        );
+    }
+    for good in ["'+881*'", "'*'", "'911'", "'service'", "'/^1900/'"] {
+        assert_eq!(wrong(&format!("deny = {good}")), [], "{good}");
+    }
+}
+
+#[test]
+fn a_preset_without_its_peers_is_told_of_once() {
+    for text in ["preset = 'twilio'", "preset = 'twilio'\ndomain = 'acme.example.com'"] {
+        let found = whole(&format!("[trunk.x]\n{text}\n[[route]]\nconnect = ['trunk:x']\n"));
+        assert_eq!(found.len(), 1, "{text}: {found:?}");
+    }
+}

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use trunkgate_route::{Numbers, Pattern, Route, Srtp, TargetSpec, Transport};
+use trunkgate_route::{Numbers, Pattern, Route, Srtp, TargetSpec, Transport, Trunk};
 
 use super::code;
 use super::diagnostic::{Findings, nearest};
@@ -18,6 +18,8 @@ pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut
     for (at, trunk) in draft.trunks.iter().enumerate() {
         trunk_alone(trunk, draft, findings);
         keys_in_clear(trunk, draft, findings);
+        oversize(trunk, draft, findings);
+        denied(trunk, &draft.edge.numbers, findings);
         trunk_among(trunk, draft.trunks.get(..at).unwrap_or_default(), findings);
     }
     for (at, route) in draft.routes.iter().enumerate() {
@@ -117,7 +119,11 @@ fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
     let by_certificate = !trunk.certificate_names.is_empty();
     if trunk.peers.is_empty() && trunk.accept_from.is_empty() && !by_certificate && !placed.is_partial {
         let message = format!("the trunk {} has neither peers nor accept_from", trunk.name);
-        findings.error(code::NOBODY, placed.name.clone(), message, "add peers = [\"sip:HOST\"]");
+        let help = match trunk.require_auth {
+            Some(_) => "add peers = [\"sip:HOST\"], or accept_register = true",
+            None => "add peers = [\"sip:HOST\"]",
+        };
+        findings.error(code::NOBODY, placed.name.clone(), message, help);
     }
     for (network, span) in trunk.accept_from.iter().zip(&placed.accept_from) {
         if network.prefix_len() == 0 {
@@ -180,7 +186,8 @@ fn keys_in_clear(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
     let (Some(span), false) = (&placed.srtp, trunk.srtp == Srtp::Off) else { return };
     let open = match trunk.peers.iter().find(|peer| peer.destination.transport != Transport::Tls) {
         Some(peer) => Some(peer.uri.clone()),
-        None if trunk.peers.is_empty() && !draft.listen_is_partial => {
+        // Peers that could not be read may have had TLS.
+        None if trunk.peers.is_empty() && !draft.listen_is_partial && (trunk.accept_register || !placed.is_partial) => {
             let mine = |placed: &&PlacedListen| trunk.listen.as_ref().is_none_or(|name| *name == placed.listen.name);
             let open = draft.listen.iter().filter(mine).find(|placed| placed.listen.transport != Transport::Tls);
             open.map(|placed| format!("the listener {}", placed.listen.name))
@@ -195,6 +202,45 @@ fn keys_in_clear(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
             None => "use TLS: sip:HOST;transport=tls".to_owned(),
         };
         findings.warning(code::KEYS_IN_CLEAR, Some(span.clone()), message, help);
+    }
+}
+
+/// Whether long INVITEs can go by TCP where that is wanted.
+fn oversize(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
+    let (Some(span), Some(_)) = (&placed.oversize, placed.trunk.tcp_over_bytes) else { return };
+    let by_tcp = |one: &&PlacedListen| one.listen.transport == Transport::Tcp;
+    let own = placed.trunk.listen.as_ref().and_then(|name| draft.listen.iter().find(|one| one.listen.name == *name));
+    let help = match own {
+        // A listener that is not there has been told of.
+        None if placed.trunk.listen.is_some() || draft.listen_is_partial => return,
+        None if draft.listen.iter().any(|one| by_tcp(&one)) => return,
+        None => "add a [[listen]] with transport = \"tcp\"".to_owned(),
+        Some(own) if by_tcp(&own) => return,
+        Some(own) => format!("`listen` is {}, which is not for TCP: leave it out", own.listen.name),
+    };
+    let message = format!("`oversize`: nothing of the trunk {} can go by TCP", placed.trunk.name);
+    findings.error(code::NO_SUCH_LISTENER, span.clone(), message, help);
+}
+
+/// Patterns of `deny` that stand for numbers in a form in which none is compared.
+fn denied(placed: &PlacedTrunk, numbers: &Numbers, findings: &mut Findings) {
+    for (pattern, span) in placed.trunk.deny.iter().zip(&placed.deny) {
+        let (Pattern::Exact(text) | Pattern::Prefix(text)) = pattern else { continue };
+        let (rests, star) = match pattern {
+            Pattern::Prefix(_) => (4..=11, "*"),
+            _ => (0..=0, ""),
+        };
+        if text.is_empty() || text.starts_with('+') || !text.chars().all(|c| c.is_ascii_digit()) {
+            continue;
+        }
+        let begins = |rest: usize| {
+            let number = numbers.normalise_caller(&format!("{text}{}", "2".repeat(rest)), None);
+            let end = number.text.len().saturating_sub(rest);
+            number.text.get(..end).filter(|_| number.is_e164).map(str::to_owned)
+        };
+        let Some(begins) = rests.filter_map(begins).min_by_key(String::len) else { continue };
+        let message = format!("`deny`: numbers are compared after normalisation: {text}{star} is {begins}{star} then");
+        findings.warning(code::NEVER_MATCHES, Some(span.clone()), message, format!("write \"{begins}{star}\""));
     }
 }
 
@@ -221,6 +267,15 @@ fn tls_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
 
 /// What the trunk shares with those before it.
 fn trunk_among(placed: &PlacedTrunk, before: &[PlacedTrunk], findings: &mut Findings) {
+    let registrant =
+        |trunk: &Trunk| trunk.require_auth.clone().filter(|_| trunk.accept_register).map(|auth| auth.username);
+    if let Some(user) = registrant(&placed.trunk)
+        && let Some(other) = before.iter().find(|other| registrant(&other.trunk).as_ref() == Some(&user))
+        && let Some(span) = &placed.require_auth
+    {
+        let message = format!("the user {user} registers with the trunk {} already", other.trunk.name);
+        findings.error(code::DUPLICATE, span.clone(), message, "another `username`: it says whose phone it is");
+    }
     let mut shadowed = |what: String, span: &Span, other: &PlacedTrunk| {
         let message = format!("{what} is the trunk {} already", other.trunk.name);
         findings.warning(code::SHADOWED, Some(span.clone()), message, "the first in the file wins");

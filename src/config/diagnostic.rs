@@ -82,8 +82,12 @@ impl Findings {
 /// Parts of the names of keys that hold secrets.
 const SECRET_WORDS: [&str; 4] = ["tok", "pass", "secret", "auth"];
 
-/// Where a secret is to be had, in a table.
-static SOURCE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"\b(env|file)\s*=\s*("[^"]*"|'[^']*')"#).ok());
+/// Names of keys in a table, and where a secret is to be had.
+static OPEN: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r#"\b(env|file)\s*=\s*("[^"]*"|'[^']*')|\b[a-z_]{2,20}\s*=\s*["'{\[]"#).ok());
+
+/// A list of names, which no secret is: `pass` of `headers`.
+static PASSED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\bpass\s*=\s*\[").ok());
 
 /// Line and column, both from 1; the column in characters.
 pub(super) fn line_and_column(source: &str, offset: usize) -> (usize, usize) {
@@ -148,9 +152,11 @@ fn render_one(out: &mut String, path: &Path, source: &str, diagnostic: &Diagnost
 }
 
 /// A line as errors may show it, character for character: where it names a secret, also by a misspelled key, its values
-/// are covered, for errors end up in logs. Where a secret is to be had, by `env` or `file`, is none itself.
+/// are covered, for errors end up in logs. The names of a table's keys are none, nor is where a secret is to be had, by `env`
+/// or `file`.
 fn covered(line: &str) -> String {
     let lower = line.to_ascii_lowercase();
+    let lower = PASSED.as_ref().map_or(lower.as_str().into(), |pattern| pattern.replace(&lower, ""));
     let Some(at) = line.find('=').filter(|_| SECRET_WORDS.iter().any(|word| lower.contains(word))) else {
         return line.to_owned();
     };
@@ -159,7 +165,7 @@ fn covered(line: &str) -> String {
     let mut out = key.to_owned();
     let mut rest = value;
     let is_table = value.trim_start_matches('=').trim_start().starts_with('{');
-    while let Some(source) = SOURCE.as_ref().filter(|_| is_table).and_then(|pattern| pattern.find(rest)) {
+    while let Some(source) = OPEN.as_ref().filter(|_| is_table).and_then(|pattern| pattern.find(rest)) {
         let (before, behind) = rest.split_at(source.start());
         let (shown, behind) = behind.split_at(source.len());
         out.extend(before.chars().map(cover));
@@ -302,6 +308,15 @@ warning[TG0105]: m
             covered("token = { env = \"NAME\", x = \"S3cret\", file = '/run/x' }"),
             "token = { env = \"NAME\", * = \"******\", file = '/run/x' }"
         );
+        assert_eq!(
+            covered("auth = { user = 'me', pasword = 'geheim', G3heim = '' }"),
+            "auth = { user = '**', pasword = '******', ****** = '' }"
+        );
+        assert_eq!(
+            covered("headers = { pass = ['X-A'], remov = 'X-B' }"),
+            "headers = { pass = ['X-A'], remov = 'X-B' }"
+        );
+        assert_eq!(covered("pass = 'geheim'"), "pass = '******'");
         assert_eq!(covered("token = \"env = 'a'\""), "token = \"*** = '*'\"");
         assert_eq!(covered("codec = [\"PCMU\"]"), "codec = [\"PCMU\"]");
     }

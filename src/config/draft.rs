@@ -55,6 +55,12 @@ pub(super) struct PlacedTrunk {
     pub(super) tls: Option<TrunkTls>,
     /// `tls`, where written.
     pub(super) tls_span: Option<Span>,
+    /// `oversize`, where written.
+    pub(super) oversize: Option<Span>,
+    /// `require_auth`, where written.
+    pub(super) require_auth: Option<Span>,
+    /// Of each pattern.
+    pub(super) deny: Vec<Span>,
     /// Of each peer.
     pub(super) peers: Vec<Span>,
     /// Of each network.

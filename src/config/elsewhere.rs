@@ -1,6 +1,6 @@
 //! What other programs call our keys, so that who writes from memory is told the word that is right here.
 
-/// Names that other programs have for keys of ours.
+/// Names that other programs have for keys of ours; of several the one that the table in question has.
 pub(super) const ELSEWHERE: &[(&str, &str)] = &[
     ("external_ip", "public_address"),
     ("external_address", "public_address"),
@@ -32,5 +32,52 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
     ("encryption", "srtp"),
     ("secure_media", "srtp"),
     ("allow", "codecs"),
+    ("disallow", "codecs"),
+    ("host", "peers"),
+    ("host", "address"),
+    ("hostname", "peers"),
+    ("server", "peers"),
+    ("proxy", "peers"),
+    ("outbound_proxy", "peers"),
+    ("contact", "peers"),
+    ("gateway", "peers"),
+    ("match", "accept_from"),
+    ("permit", "accept_from"),
+    ("allowed_ips", "accept_from"),
+    ("trusted", "accept_from"),
+    ("acl", "accept_from"),
+    ("qualify", "options_interval"),
     ("qualify_frequency", "options_interval"),
+    ("keepalive", "options_interval"),
+    ("outbound_auth", "auth"),
+    ("inbound_auth", "require_auth"),
+    ("registration", "register"),
+    ("dtmfmode", "dtmf"),
+    ("dtmf_mode", "dtmf"),
+    ("call_limit", "max_calls"),
+    ("max_channels", "max_calls"),
+    ("max_sessions", "max_calls"),
+    ("cps", "calls_per_second"),
+    ("max_cps", "calls_per_second"),
+    ("failover_codes", "failover_on"),
+    ("blocked", "deny"),
+    ("trustrpid", "identity"),
+    ("sendrpid", "identity"),
+    ("trust_id_inbound", "identity"),
+    ("send_pai", "identity"),
+    ("disable_tcp_switch", "oversize"),
+    ("number_format", "send_numbers"),
+];
+
+/// What a trunk of other programs has in a line of its own, and where that stands here.
+pub(super) const OF_TRUNKS: &[(&[&str], &str)] = &[
+    (
+        &["secret", "remotesecret", "pass", "auth_password", "user", "defaultuser", "authuser", "auth_user"],
+        "`auth = { username = \"…\", password = … }` is what we show, `require_auth` what the far end has to show",
+    ),
+    (&["server_uri", "client_uri"], "register = { registrar = \"sip:HOST\", user = \"…\" }"),
+    (&["port", "transport"], "part of the peer: peers = [\"sip:HOST:5060;transport=tcp\"]"),
+    (&["context"], "[[route]] with from = [\"NAME\"] says where its calls go"),
+    (&["directmedia", "direct_media", "bypass_media"], "audio always goes through the edge: leave it out"),
+    (&["force_rport", "rewrite_contact"], "always so here: leave it out"),
 ];

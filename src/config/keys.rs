@@ -220,3 +220,12 @@ pub(super) const TABLES: &[(&str, &[Key])] = &[
     ("[log]", LOG),
     ("[cdr]", CDR),
 ];
+
+/// What stands inside of a trunk's keys, to say where a misplaced one belongs.
+pub(super) const TRUNK_PARTS: &[(&str, &[Key])] = &[
+    ("`auth` or `require_auth`", CREDENTIALS),
+    ("`register`", REGISTER),
+    ("`tls`", TRUNK_TLS),
+    ("`headers`", HEADERS),
+    ("a peer, as { uri = \"sip:HOST\", priority = 10, weight = 50 }", PEER),
+];

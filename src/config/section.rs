@@ -8,8 +8,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::code;
 use super::diagnostic::{Findings, nearest};
-use super::elsewhere::ELSEWHERE;
-use super::keys::{Key, State, TABLES};
+use super::elsewhere::{ELSEWHERE, OF_TRUNKS};
+use super::keys::{Key, ROOT, State, TABLES, TRUNK, TRUNK_PARTS};
 use super::values::{parse_duration, wrong_type};
 
 /// A value with its place.
@@ -106,14 +106,12 @@ fn is_zero(value: &Value<'_>) -> bool {
     number == Some("0") || value.get_ref().as_str().and_then(parse_duration) == Some(Duration::ZERO)
 }
 
+/// What an unknown key may have been meant as.
 fn suggestion(name: &str, keys: &[Key]) -> String {
     let holds = |keys: &[Key], name: &str| keys.iter().any(|(known, _)| *known == name);
-    let of = |name: &'static str| TABLES.iter().filter(move |(_, keys)| holds(keys, name));
-    if let Some((_, ours)) = ELSEWHERE.iter().find(|(theirs, _)| *theirs == name) {
-        return match of(ours).next() {
-            Some((table, _)) if !holds(keys, ours) => format!("here it is `{ours}` of {table}"),
-            _ => format!("did you mean `{ours}`?"),
-        };
+    let is_part = keys != ROOT && !TABLES.iter().any(|(_, table)| *table == keys);
+    if !is_part && let Some(help) = elsewhere(name, keys) {
+        return help;
     }
     // A name that stands in one table only was meant, whatever else looks like it.
     let mut places = TABLES.iter().filter(|(_, keys)| holds(keys, name));
@@ -133,6 +131,29 @@ fn suggestion(name: &str, keys: &[Key]) -> String {
     }
     match TABLES.iter().find(|(_, keys)| holds(keys, name)) {
         Some((table, _)) => format!("`{name}` belongs in {table}"),
+        None if is_part => {
+            let all: Vec<String> = keys.iter().map(|(known, _)| format!("`{known}`")).collect();
+            format!("the keys here are {}", all.join(", "))
+        }
         None => "no key of this name exists here".to_owned(),
     }
+}
+
+/// What a word of other programs is called here, or where it stands.
+fn elsewhere(name: &str, keys: &[Key]) -> Option<String> {
+    let holds = |keys: &[Key], name: &str| keys.iter().any(|(known, _)| *known == name);
+    if keys == TRUNK {
+        if let Some((_, help)) = OF_TRUNKS.iter().find(|(theirs, _)| theirs.contains(&name)) {
+            return Some((*help).to_owned());
+        }
+        if let Some((part, _)) = TRUNK_PARTS.iter().find(|(_, keys)| holds(keys, name)) {
+            return Some(format!("`{name}` belongs in {part}"));
+        }
+    }
+    let all = || ELSEWHERE.iter().filter(|(theirs, _)| *theirs == name).map(|(_, ours)| *ours);
+    let ours = all().find(|ours| holds(keys, ours)).or_else(|| all().next())?;
+    Some(match TABLES.iter().find(|(_, keys)| holds(keys, ours)) {
+        Some((table, _)) if !holds(keys, ours) => format!("here it is `{ours}` of {table}"),
+        Some(_) | None => format!("did you mean `{ours}`?"),
+    })
 }

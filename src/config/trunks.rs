@@ -105,7 +105,7 @@ fn read_one<'a>(
         trunk.peers.push(Peer::to(register.uri.clone(), register.registrar.clone()));
         placed_peers.extend(section.get("register").map(Spanned::span));
     }
-    read_policy(&section, &mut trunk, completed.preset.as_ref().map(|(preset, _)| preset.name), findings);
+    let deny = read_policy(&section, &mut trunk, completed.preset.as_ref().map(|(preset, _)| preset.name), findings);
     Some(PlacedTrunk {
         trunk,
         name: name_span,
@@ -113,6 +113,9 @@ fn read_one<'a>(
         srtp: section.get("srtp").map(Spanned::span),
         tls,
         tls_span: section.get("tls").map(Spanned::span),
+        oversize: section.get("oversize").map(Spanned::span),
+        require_auth: section.get("require_auth").map(Spanned::span),
+        deny,
         peers: placed_peers,
         accept_from: placed_networks,
         is_partial,
@@ -120,17 +123,18 @@ fn read_one<'a>(
     })
 }
 
-/// What of a call goes on to it and from it.
-fn read_policy(section: &Section<'_>, trunk: &mut Trunk, preset: Option<&str>, findings: &mut Findings) {
+/// What of a call goes on to it and from it; the places of `deny`.
+fn read_policy(section: &Section<'_>, trunk: &mut Trunk, preset: Option<&str>, findings: &mut Findings) -> Vec<Span> {
     trunk.send_numbers = word(section, "send_numbers", &FORMS, findings);
     trunk.srtp = word(section, "srtp", &SRTP, findings);
     trunk.identity = word(section, "identity", &IDENTITIES, findings);
     trunk.headers = section.get("headers").and_then(|value| headers::read(value, findings)).unwrap_or_default();
     trunk.headers.foreign = preset::foreign_headers(preset);
-    if let Some(value) = section.get("deny") {
-        let patterns = values::one_or_list("deny", value, findings, routes::pattern).unwrap_or_default();
-        trunk.deny = patterns.into_iter().map(|(pattern, _)| pattern).collect();
-    }
+    let Some(value) = section.get("deny") else { return Vec::new() };
+    let patterns = values::one_or_list("deny", value, findings, routes::pattern).unwrap_or_default();
+    let (patterns, places) = patterns.into_iter().unzip();
+    trunk.deny = patterns;
+    places
 }
 
 /// Further networks that its RTP may come from.
