@@ -1,10 +1,11 @@
 //! What an agent's connection takes in, so that no agent takes the thread, or the memory, from the calls beside it.
 //!
 //! It stands between the connection and the WebSocket library and changes no message. It reads a little at a time and
-//! not for ever at full speed; each frame costs as much as some bytes, since it is work whatever it holds. A long frame
-//! is handed on in pieces, as if it had come in fragments (RFC 6455 §5.4): the library would make room for the whole of
-//! it and keep that room until the connection ends. What has come of a message that is not complete counts as audio
-//! held; once the edge holds its limit, a long one waits.
+//! not for ever at full speed. Bytes are counted as they came over the network, whatever TLS makes of them, and each frame
+//! costs as much as some more, since it is work whatever it holds. A long frame is handed on in pieces, as if it had come
+//! in fragments (RFC 6455 §5.4): the library would make room for the whole of it and keep that room until the connection
+//! ends. What has come of a message that is not complete counts as audio held; once the edge holds its limit, a long one
+//! waits.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use trunkgate_media::Counter;
 use trunkgate_media::limits::AGENT_BYTES_HELD;
 
+use super::agent_stream::{Source, Taken};
 use crate::limits::{
     AGENT_BURST_BYTES, AGENT_BYTES_PER_SECOND, AGENT_FRAME_COST_BYTES, AGENT_GATHERED_BYTES, AGENT_MESSAGE_BYTES,
     AGENT_PAUSE, AGENT_PIECE_BYTES, AGENT_READ_BUFFER_BYTES, AGENT_SLICE_BYTES,
@@ -293,7 +295,7 @@ impl Drop for Held {
     }
 }
 
-impl<S: Read> Read for Intake<S> {
+impl<S: Source> Read for Intake<S> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let mut room = Room { bytes: out, filled: 0 };
         self.pause = None;
@@ -307,13 +309,13 @@ impl<S: Read> Read for Intake<S> {
                 self.pause = Some(until);
                 return Err(io::ErrorKind::WouldBlock.into());
             }
-            let len = self.inner.read(&mut self.buffer)?;
+            let Taken { len, wire } = self.inner.take(&mut self.buffer)?;
             (self.read, self.at) = (len, 0);
-            if len == 0 {
+            if len == 0 && wire == 0 {
                 return Ok(0);
             }
-            self.slice = self.slice.saturating_sub(len);
-            self.credit = self.credit.saturating_sub(i64::try_from(len).unwrap_or(i64::MAX));
+            self.slice = self.slice.saturating_sub(wire);
+            self.credit = self.credit.saturating_sub(i64::try_from(wire).unwrap_or(i64::MAX));
         }
     }
 }
@@ -332,6 +334,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    impl Source for &[u8] {
+        fn take(&mut self, out: &mut [u8]) -> io::Result<Taken> {
+            let len = self.read(out)?;
+            Ok(Taken { len, wire: len })
+        }
+    }
 
     const ANSWER: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
 

@@ -103,6 +103,8 @@ pub(super) struct Worker {
     /// The date, for RTCP.
     pub(super) epoch: Epoch,
     inbox: UnboundedReceiver<News>,
+    /// Of the events of this turn, those that have been looked at.
+    heard: usize,
     deadlines: Deadlines,
     copies: Copies,
     pool: PacketPool,
@@ -132,6 +134,7 @@ impl Worker {
             held,
             epoch: Epoch::new(Instant::now(), since_1970),
             inbox,
+            heard: 0,
             deadlines: Deadlines::default(),
             copies: Copies::default(),
             pool: PacketPool::new(WORKER_PACKET_BUFFERS),
@@ -175,7 +178,11 @@ impl Worker {
                 let Ok(news) = self.inbox.try_recv() else { break };
                 self.guarded(|worker, now| worker.reached(now, news));
             }
-            self.guarded(|worker, now| worker.told(now, events));
+            self.heard = 0;
+            // Again after a panic: what is left is told by nobody else where it is an agent's.
+            while self.heard < events {
+                self.guarded(|worker, now| worker.told(now, events));
+            }
             self.guarded(Worker::call_due);
             self.guarded(Worker::turn_to_agents);
         }
@@ -202,8 +209,7 @@ impl Worker {
         false
     }
 
-    /// Runs a part of a turn; a panic ends the one session that it was in. What is left of a batch of packets is told
-    /// again by the level-triggered epoll.
+    /// Runs a part of a turn; a panic ends the one session that it was in.
     fn guarded(&mut self, part: impl FnOnce(&mut Worker, Instant)) {
         let now = Instant::now();
         self.at_work = None;
@@ -220,7 +226,9 @@ impl Worker {
 
     /// Takes what the sockets tell.
     fn told(&mut self, now: Instant, events: usize) {
-        for n in 0..events {
+        while self.heard < events {
+            let n = self.heard;
+            self.heard += 1;
             let (port, owner) = match self.ports.event(n) {
                 Some(Told::Packet(port, owner)) => (port, owner),
                 Some(Told::Agent { token, readable, writable }) => {
@@ -385,15 +393,13 @@ mod tests {
         assert_eq!(worker.ports.block(Duration::ZERO).unwrap(), 0);
     }
 
-    #[test]
-    fn what_the_system_refuses_is_counted() {
-        let (mut worker, _events) = worker();
-        worker.obey(Instant::now(), MediaId(0), Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
-        let (at, _) = bound(&mut worker, MediaId(0), EndId(0));
-        let (_, counters) = bound(&mut worker, MediaId(0), EndId(1));
+    /// A session that relays what is sent there to nowhere: no datagram goes to port 0.
+    fn relaying(worker: &mut Worker, id: MediaId) -> (SocketAddr, Arc<EndCounters>) {
+        worker.obey(Instant::now(), id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
+        let (at, _) = bound(worker, id, EndId(0));
+        let (_, counters) = bound(worker, id, EndId(1));
         for end in [EndId(0), EndId(1)] {
             let remote = RemoteSpec {
-                // No datagram goes to port 0.
                 rtp: Some("127.0.0.1:0".parse().unwrap()),
                 rtcp: None,
                 expected: vec![at.ip()],
@@ -404,10 +410,17 @@ mod tests {
                 watch_idle: false,
                 ..RemoteSpec::default()
             };
-            worker.obey(Instant::now(), MediaId(0), Command::SetRemote { end, remote });
+            worker.obey(Instant::now(), id, Command::SetRemote { end, remote });
         }
         let wire = WireSpec { payloads: vec![(0, 0)], clocks: vec![], ..WireSpec::default() };
-        worker.obey(Instant::now(), MediaId(0), Command::Wire { from: EndId(0), to: EndId(1), wire });
+        worker.obey(Instant::now(), id, Command::Wire { from: EndId(0), to: EndId(1), wire });
+        (at, counters)
+    }
+
+    #[test]
+    fn what_the_system_refuses_is_counted() {
+        let (mut worker, _events) = worker();
+        let (at, counters) = relaying(&mut worker, MediaId(0));
         UdpSocket::bind("127.0.0.1:0").unwrap().send_to(&[0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1], at).unwrap();
         let events = worker.ports.block(Duration::from_secs(9)).unwrap();
         worker.told(Instant::now(), events);
@@ -479,6 +492,20 @@ mod tests {
         UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", at).unwrap();
         assert!(!worker.turn(&mut orders));
         assert_eq!(counters.dropped[DropReason::UnexpectedSource as usize].get(), 1);
+    }
+
+    #[test]
+    fn what_else_was_told_is_heard_after_a_panic() {
+        let (mut worker, _events) = worker();
+        for id in [MediaId(0), MediaId(1)] {
+            let (at, _) = relaying(&mut worker, id);
+            UdpSocket::bind("127.0.0.1:0").unwrap().send_to(&[0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1], at).unwrap();
+        }
+        // The count of a packet that has left goes below zero.
+        worker.until_sample = 0;
+        let (_sender, mut orders) = unbounded_channel();
+        assert!(!worker.turn(&mut orders));
+        assert_eq!((worker.counters.panics.get(), worker.sessions.len()), (2, 0));
     }
 
     #[test]
