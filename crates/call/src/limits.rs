@@ -91,7 +91,7 @@ pub const REGISTER_FIRST_PAUSE_SECONDS: u64 = 30;
 pub const REGISTER_LONGEST_PAUSE_SECONDS: u64 = 1_800;
 /// A registration lasts no longer than this, whatever is granted or asked for, in seconds.
 pub const REGISTER_LONGEST_SECONDS: u32 = 86_400;
-/// Addresses of no trunk that something is kept of; past it no further one is looked at.
+/// Addresses of no trunk whose rate is known, and as many whose failures are; past it the older rates are forgotten.
 pub const STRANGERS: usize = 8_192;
 /// Failures of one such address that are kept; `ban.after` counts no further.
 pub const BAN_FAILURES_NOTED: usize = 1_000;

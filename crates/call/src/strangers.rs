@@ -36,20 +36,23 @@ impl Default for StrangerLimits {
     }
 }
 
-/// One address.
-#[derive(Debug)]
-struct Stranger {
-    bucket: TokenBucket,
-    last: Instant,
+/// What is known of an address that has failed.
+#[derive(Debug, Default)]
+struct Offender {
     failures: VecDeque<Instant>,
     banned_until: Option<Instant>,
 }
 
-/// All that are known of.
+/// All that are known of. Who has spoken is forgotten for who speaks now, since anybody can send datagrams in the name of
+/// thousands; who has failed is not, since it was there itself.
 #[derive(Debug, Default)]
 pub(crate) struct Strangers {
     limits: StrangerLimits,
-    by_source: HashMap<IpAddr, Stranger>,
+    /// The rates of those that spoke last …
+    recent: HashMap<IpAddr, TokenBucket>,
+    /// … and of those before them, forgotten once `recent` is full.
+    former: HashMap<IpAddr, TokenBucket>,
+    offenders: HashMap<IpAddr, Offender>,
     bans: BTreeSet<(Instant, IpAddr)>,
 }
 
@@ -57,43 +60,62 @@ impl Strangers {
     /// Takes limits over. Bans that stand go on.
     pub(crate) fn configure(&mut self, limits: StrangerLimits) {
         self.limits = limits;
-        self.by_source.values_mut().for_each(|stranger| stranger.bucket.set_rate(limits.messages_per_second));
+        let buckets = self.recent.values_mut().chain(self.former.values_mut());
+        buckets.for_each(|bucket| bucket.set_rate(limits.messages_per_second));
     }
 
     /// Whether a message of an address is looked at, or why not.
     pub(crate) fn may_speak(&mut self, now: Instant, source: IpAddr) -> Result<(), &'static str> {
-        let stranger = self.stranger(now, source).ok_or("unknown_limit")?;
-        if stranger.banned_until.is_some() {
+        if self.is_banned(source) {
             return Err("banned");
         }
-        stranger.last = now;
-        if stranger.bucket.take(now) { Ok(()) } else { Err("unknown_limit") }
+        let source = household(source);
+        if !self.recent.contains_key(&source) {
+            let known = self.former.remove(&source);
+            if self.recent.len() >= STRANGERS / 2 {
+                self.former = std::mem::take(&mut self.recent);
+            }
+            let new = || TokenBucket::new(self.limits.messages_per_second);
+            self.recent.insert(source, known.unwrap_or_else(new));
+        }
+        let bucket = self.recent.get_mut(&source);
+        if bucket.is_some_and(|bucket| bucket.take(now)) { Ok(()) } else { Err("unknown_limit") }
     }
 
     /// Whether an address is banned.
     pub(crate) fn is_banned(&self, source: IpAddr) -> bool {
-        self.by_source.get(&household(source)).is_some_and(|stranger| stranger.banned_until.is_some())
+        self.offenders.get(&household(source)).is_some_and(|offender| offender.banned_until.is_some())
     }
 
     /// Notes a failed digest or a malformed message. Whether the address is banned for it now.
     pub(crate) fn failed(&mut self, now: Instant, source: IpAddr) -> bool {
         let Ban { after, within, lasting } = self.limits.ban;
-        let Some(stranger) = self.stranger(now, source).filter(|stranger| stranger.banned_until.is_none()) else {
-            return false;
-        };
-        while stranger.failures.front().is_some_and(|at| now.saturating_duration_since(*at) > within) {
-            stranger.failures.pop_front();
+        let is_old = |at: &Instant| now.saturating_duration_since(*at) > within;
+        let source = household(source);
+        if self.offenders.len() >= STRANGERS && !self.offenders.contains_key(&source) {
+            self.offenders
+                .retain(|_, one| one.banned_until.is_some() || one.failures.back().is_some_and(|at| !is_old(at)));
+            if self.offenders.len() >= STRANGERS {
+                return false;
+            }
         }
-        stranger.failures.push_back(now);
+        let offender = self.offenders.entry(source).or_default();
+        if offender.banned_until.is_some() {
+            return false;
+        }
+        while offender.failures.front().is_some_and(is_old) {
+            offender.failures.pop_front();
+        }
+        offender.failures.push_back(now);
         let limit = usize::try_from(after).unwrap_or(usize::MAX).min(BAN_FAILURES_NOTED);
-        if after == 0 || stranger.failures.len() < limit {
-            stranger.failures.truncate(BAN_FAILURES_NOTED);
+        if after == 0 || offender.failures.len() < limit {
+            offender.failures.truncate(BAN_FAILURES_NOTED);
             return false;
         }
         let Some(until) = now.checked_add(lasting) else { return false };
-        stranger.failures.clear();
-        stranger.banned_until = Some(until);
-        self.bans.insert((until, household(source)));
+        offender.failures.clear();
+        offender.banned_until = Some(until);
+        self.bans.insert((until, source));
         true
     }
 
@@ -111,25 +133,8 @@ impl Strangers {
     pub(crate) fn release(&mut self, now: Instant) {
         while let Some((until, source)) = self.bans.first().copied().filter(|(until, _)| *until <= now) {
             self.bans.remove(&(until, source));
-            self.by_source.remove(&source);
+            self.offenders.remove(&source);
         }
-    }
-
-    /// An address; `None` where there is no room for one more.
-    fn stranger(&mut self, now: Instant, source: IpAddr) -> Option<&mut Stranger> {
-        let source = household(source);
-        if self.by_source.len() >= STRANGERS && !self.by_source.contains_key(&source) {
-            let kept = self.limits.ban.within.max(Duration::from_secs(1));
-            let idle = |one: &Stranger| now.saturating_duration_since(one.last) > kept;
-            self.by_source.retain(|_, one| one.banned_until.is_some() || !idle(one));
-            if self.by_source.len() >= STRANGERS {
-                return None;
-            }
-        }
-        let rate = self.limits.messages_per_second;
-        let new =
-            || Stranger { bucket: TokenBucket::new(rate), last: now, failures: VecDeque::new(), banned_until: None };
-        Some(self.by_source.entry(source).or_insert_with(new))
     }
 }
 
@@ -171,12 +176,13 @@ mod tests {
         let (now, mut strangers) = (start(), Strangers::default());
         let looked = (0..500).filter(|_| strangers.may_speak(now, ip(1)).is_ok()).count();
         assert_eq!(looked, 200);
-        for n in 0..u32::try_from(2 * STRANGERS).unwrap() {
-            let _ = strangers.may_speak(now, ip(n));
-            assert!(strangers.by_source.len() <= STRANGERS);
+        // Anybody can speak in the name of thousands: that closes the door to nobody.
+        for n in 2..u32::try_from(3 * STRANGERS).unwrap() {
+            assert_eq!(strangers.may_speak(now, ip(n)), Ok(()));
+            assert!(strangers.recent.len() + strangers.former.len() <= STRANGERS);
+            // Who goes on speaking is not forgotten.
+            assert_eq!(strangers.may_speak(now, ip(1)), Err("unknown_limit"));
         }
-        assert_eq!(strangers.may_speak(now, ip(9_999_999)), Err("unknown_limit"));
-        assert_eq!(strangers.may_speak(now + Duration::from_secs(20), ip(9_999_999)), Ok(()), "the idle make room");
         let six = |text: &str| text.parse().unwrap();
         strangers.configure(StrangerLimits { messages_per_second: 1, ..StrangerLimits::default() });
         let later = now + Duration::from_secs(40);
@@ -190,6 +196,22 @@ mod tests {
         let ban = Ban { after: 0, ..StrangerLimits::default().ban };
         strangers.configure(StrangerLimits { ban, ..StrangerLimits::default() });
         assert!((0..1_000).all(|_| !strangers.failed(now, ip(1))));
-        assert!(strangers.by_source[&ip(1)].failures.len() <= BAN_FAILURES_NOTED);
+        assert!(strangers.offenders[&ip(1)].failures.len() <= BAN_FAILURES_NOTED);
+    }
+
+    #[test]
+    fn what_others_send_makes_no_failure_forgotten() {
+        let (now, mut strangers) = (start(), Strangers::default());
+        (0..19).for_each(|_| assert!(!strangers.failed(now, ip(1))));
+        for n in 2..u32::try_from(3 * STRANGERS).unwrap() {
+            let _ = strangers.may_speak(now, ip(n));
+        }
+        for n in 2..u32::try_from(STRANGERS).unwrap() + 9 {
+            assert!(!strangers.failed(now, ip(n)));
+        }
+        assert_eq!(strangers.offenders.len(), STRANGERS);
+        assert!(strangers.failed(now, ip(1)));
+        let later = now + Duration::from_secs(11);
+        assert!((0..20).any(|_| strangers.failed(later, ip(9_999_999))), "those whose failures are old make room");
     }
 }
