@@ -98,7 +98,10 @@ impl Call {
             (None, None) => return false,
         };
         let number = number.as_ref().unwrap_or(&self.called);
-        trunk.is_some_and(|trunk| trunk.denies(&number.text))
+        trunk.is_some_and(|trunk| {
+            let readings = || numbers.readings(number, trunk.send_numbers);
+            trunk.denies(&number.text) || readings().iter().any(|number| trunk.denies(number))
+        })
     }
 
     /// The codecs of an offer of ours for a caller that made none.

@@ -170,6 +170,11 @@ fn a_denied_number_is_not_called_by_any_way() {
         ("+881612345678", to_trunk("pbx")),
         ("011881612345678", to_trunk("pbx")),
         ("00881612345678", to_trunk("pbx")),
+        ("+881-6-1234-5678-99", to_trunk("pbx")),
+        ("%2B8816123%345678", to_trunk("pbx")),
+        ("0118816123456789999", to_trunk("pbx")),
+        ("881612345678", to_trunk("pbx")),
+        ("8816123456789999", to_trunk("pbx")),
         ("911", to_trunk("pbx")),
         ("+14155550100", to_number),
         ("+14155550100", uri("sip:+881612345678@10.0.0.20", "10.0.0.20")),
@@ -188,9 +193,11 @@ fn a_denied_number_is_not_called_by_any_way() {
     let mut bench = bench_with(denying());
     bench.invite(CARRIER, "+881612345678", &offer());
     assert_eq!((invites(&bench, PBX), invites(&bench, BACKUP)), (0, 1));
-    let mut bench = bench_with(denying());
-    bench.invite(CARRIER, "+14155550100", &offer());
-    assert_eq!(invites(&bench, PBX), 1);
+    for other in ["+14155550100", "8811", "9110", "881sales"] {
+        let mut bench = bench_with(denying());
+        bench.invite(CARRIER, other, &offer());
+        assert_eq!(invites(&bench, PBX), 1, "{other}");
+    }
 }
 
 #[test]
