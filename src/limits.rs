@@ -8,6 +8,10 @@ pub const BATCH_ITEMS: usize = 64;
 pub const UDP_QUEUE_DATAGRAMS: usize = 1024;
 /// Wanted size of a SIP socket's kernel buffers, in bytes; the system may grant less.
 pub const UDP_BUFFER_BYTES: usize = 4 << 20;
+/// How often one datagram is given to the system while that reports ICMP errors of others.
+pub const UDP_SEND_ATTEMPTS: usize = 8;
+/// What is read of the datagram that an ICMP error quotes, in bytes: its beginning (RFC 1812 §4.3.2.3).
+pub const ICMP_QUOTE_BYTES: usize = 1024;
 /// Largest datagram there is, in bytes.
 pub const UDP_DATAGRAM_BYTES: usize = 65_535;
 /// Stream connections in all.

@@ -115,7 +115,7 @@ impl Signalling {
                 self.input(now, Input::Broken { flow, bytes, what });
                 self.transports.close(&flow);
             }
-            Arrival::Failed(flow) => self.input(now, Input::TransportFailed { flow }),
+            Arrival::Unreachable { flow, quoted } => self.input(now, Input::Unreachable { flow, quoted }),
             Arrival::Accepted(connection) => self.transports.accepted(connection),
             Arrival::Identified { connection, identity } => {
                 self.input(now, Input::Identified { connection, identity });

@@ -51,8 +51,13 @@ pub(crate) enum Arrival {
         /// What is wrong.
         what: &'static str,
     },
-    /// What was sent this way did not arrive.
-    Failed(Flow),
+    /// Somebody says by ICMP that a datagram sent this way did not arrive.
+    Unreachable {
+        /// The way.
+        flow: Flow,
+        /// What is quoted of the datagram.
+        quoted: Bytes,
+    },
     /// A stream was accepted.
     Accepted(streams::Connection),
     /// Whose a TLS connection is: by its certificate, or as it was made for that trunk.
@@ -229,7 +234,7 @@ impl Transports {
                     Some(
                         Arrival::Received { .. }
                         | Arrival::Broken { .. }
-                        | Arrival::Failed(_)
+                        | Arrival::Unreachable { .. }
                         | Arrival::Identified { .. },
                     ) => {}
                     None => while self.next().is_some() {},

@@ -74,13 +74,16 @@ impl Socket {
         true
     }
 
-    /// A pending ICMP error of an earlier datagram is reported by the next call, whoever that one is for: hence twice.
+    /// A pending ICMP error of an earlier datagram is reported by the next call, whoever that one is for: hence again, and
+    /// more than once, since anybody may send such errors without end.
     fn send_now(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
-        match self.socket.try_send_to(bytes, to) {
-            Err(error) if is_icmp(&error) => self.socket.try_send_to(bytes, to),
-            other => other,
+        for _ in 1..limits::UDP_SEND_ATTEMPTS {
+            match self.socket.try_send_to(bytes, to) {
+                Err(error) if is_icmp(&error) => {}
+                other => return other.map(|_| ()),
+            }
         }
-        .map(|_| ())
+        self.socket.try_send_to(bytes, to).map(|_| ())
     }
 
     /// Sends what is queued, as far as the socket takes it; wakes when it takes more.
@@ -117,9 +120,9 @@ async fn watch_errors(socket: Arc<UdpSocket>, listener: ListenerId, news: mpsc::
         }
         // WouldBlock also clears the readiness, so that the next turn waits.
         while let Ok(unreachable) = socket.try_io(Interest::ERROR, || next_error(&socket)) {
-            let Some(remote) = unreachable else { continue };
+            let Some((remote, quoted)) = unreachable else { continue };
             let flow = Flow { transport: Transport::Udp, listener, remote, connection: None };
-            if news.send(Arrival::Failed(flow)).await.is_err() {
+            if news.send(Arrival::Unreachable { flow, quoted }).await.is_err() {
                 return;
             }
         }
@@ -127,15 +130,16 @@ async fn watch_errors(socket: Arc<UdpSocket>, listener: ListenerId, news: mpsc::
     }
 }
 
-/// One entry of the error queue: the destination, unless the error is only about the size.
-fn next_error(socket: &UdpSocket) -> io::Result<Option<SocketAddr>> {
-    let mut head = [0; 64];
+/// One entry of the error queue: the destination and what it quotes of the datagram, unless the error is only about the size.
+fn next_error(socket: &UdpSocket) -> io::Result<Option<(SocketAddr, Bytes)>> {
+    let mut head = [0; limits::ICMP_QUOTE_BYTES];
     let mut parts = [IoSliceMut::new(&mut head)];
     let mut control = nix::cmsg_space!([u8; 256]);
     let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
     let entry = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
     let too_big = entry.cmsgs().is_ok_and(|mut all| all.any(|message| is_about_size(&message)));
-    Ok(entry.address.as_ref().and_then(to_std).filter(|_| !too_big))
+    let (remote, len) = (entry.address.as_ref().and_then(to_std).filter(|_| !too_big), entry.bytes);
+    Ok(remote.map(|remote| (remote, Bytes::copy_from_slice(head.get(..len).unwrap_or_default()))))
 }
 
 fn is_about_size(message: &ControlMessageOwned) -> bool {
@@ -178,7 +182,7 @@ mod tests {
         assert!(socket.send(closed, Bytes::from_static(b"x")));
         let limit = std::time::Duration::from_secs(20);
         match tokio::time::timeout(limit, arrivals.recv()).await.unwrap() {
-            Some(Arrival::Failed(flow)) => assert_eq!(flow.remote, closed),
+            Some(Arrival::Unreachable { flow, quoted }) => assert_eq!((flow.remote, &*quoted), (closed, &b"x"[..])),
             other => panic!("{other:?}"),
         }
         // The pending error must not hit the next destination.

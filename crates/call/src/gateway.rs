@@ -85,6 +85,10 @@ impl Gateway {
             Input::TransportFailed { flow } => {
                 self.edge.transport_failed(now, Flow { remote: canonical(flow.remote), ..flow }, None);
             }
+            Input::Unreachable { flow, quoted } => {
+                let flow = Flow { remote: canonical(flow.remote), ..flow };
+                self.edge.endpoint.handle_input(now, trunkgate_sip::Input::Unreachable { flow, quoted });
+            }
             Input::Identified { connection, identity } => {
                 self.edge.index.identities.insert(connection, identity);
             }

@@ -63,10 +63,17 @@ pub enum Input {
         /// What is wrong.
         what: &'static str,
     },
-    /// A send failed: ICMP error, connection refused or lost.
+    /// A send failed: connection refused or lost, or refused by the system.
     TransportFailed {
         /// The way that failed.
         flow: Flow,
+    },
+    /// An ICMP error, which anybody may send: believed where it quotes enough of a request of ours.
+    Unreachable {
+        /// The way that failed.
+        flow: Flow,
+        /// What it quotes of the datagram.
+        quoted: Bytes,
     },
     /// Whose a TLS connection is, said before any message of it.
     Identified {

@@ -177,6 +177,8 @@ impl Edge {
             let bindings = self.registrar.by_trunk.entry(name.clone()).or_default();
             bindings.retain(|binding| !wishes.iter().any(|wish| wish.contact == binding.contact));
             for Wish { contact, seconds } in wishes.into_iter().filter(|wish| wish.seconds > 0) {
+                // One that is named twice is one.
+                bindings.retain(|binding| binding.contact != contact);
                 let until = now + Duration::from_secs(seconds.into());
                 bindings.insert(0, Binding { flow, contact, until, call_id: call_id.to_vec(), cseq });
             }

@@ -136,11 +136,13 @@ fn rfc3261_10_3_fetch_remove_too_brief_and_out_of_order() {
     assert_eq!(registered(&mut bench, PHONE, 10, &contact(60)).code(), 500, "an older one");
     assert_eq!(registered(&mut bench, PHONE, 29, "Contact: *\r\n").code(), 400);
     assert_eq!(registered(&mut bench, PHONE, 31, "Contact: <mailto:x@y>\r\n").code(), 400);
-    let other = registered(&mut bench, PHONE, 33, "Contact: <sip:other@192.168.1.6>;expires=60\r\n");
+    let twice = format!("Contact: {CONTACT}\r\n{}", contact(60));
+    assert_eq!(registered(&mut bench, PHONE, 33, &twice).headers("Contact").len(), 1, "named twice");
+    let other = registered(&mut bench, PHONE, 35, "Contact: <sip:other@192.168.1.6>;expires=60\r\n");
     assert_eq!(other.headers("Contact").len(), 2);
-    let one = registered(&mut bench, PHONE, 35, &format!("Contact: {CONTACT};expires=0\r\n"));
+    let one = registered(&mut bench, PHONE, 37, &format!("Contact: {CONTACT};expires=0\r\n"));
     assert_eq!(one.headers("Contact"), ["<sip:other@192.168.1.6>;expires=60"]);
-    let none = registered(&mut bench, PHONE, 37, "Contact: *\r\nExpires: 0\r\n");
+    let none = registered(&mut bench, PHONE, 39, "Contact: *\r\nExpires: 0\r\n");
     assert_eq!((none.code(), none.headers("Contact").len()), (200, 0));
     refused(&mut bench);
 }

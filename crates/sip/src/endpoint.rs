@@ -198,6 +198,7 @@ impl Endpoint {
                 }
             }
             Input::TransportFailed { flow, party } => self.on_transport_failed(now, flow, party),
+            Input::Unreachable { flow, quoted } => self.on_unreachable(now, flow, &quoted),
         }
     }
 
@@ -322,6 +323,20 @@ impl Endpoint {
         request.cseq().map(|cseq| cseq.number).hash(&mut hasher);
         request.via().and_then(|via| via.branch).hash(&mut hasher);
         format!("{:016x}", hasher.finish())
+    }
+
+    /// The request that an ICMP error quotes ends, where it still waits (RFC 3261 §18.4).
+    fn on_unreachable(&mut self, now: Instant, failed: Flow, quoted: &[u8]) {
+        let is_it = |client: &tables::Client| {
+            client.flow.listener == failed.listener
+                && client.request.starts_with(quoted)
+                && key::branch_end(&client.request).is_some_and(|end| end <= quoted.len())
+        };
+        let at = |id| (failed.remote, failed.transport, ClientId(id));
+        let mut waiting = self.waiting.range(at(0)..=at(u64::MAX)).map(|&(_, _, id)| id);
+        if let Some(id) = waiting.find(|id| self.clients.get(id).is_some_and(is_it)) {
+            self.on_client_failed(now, id);
+        }
     }
 
     /// Requests that wait on a way that failed end (RFC 3261 §17.1.4); dialogs on a lost connection look for another.

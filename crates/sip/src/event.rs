@@ -128,13 +128,21 @@ pub enum Input {
         /// The message.
         message: Message,
     },
-    /// What was last sent to `flow` could not be sent, or its connection was refused or lost (ICMP error, RST).
+    /// What was last sent to `flow` could not be sent, or its connection was refused or lost.
     /// Client transactions waiting there end with [`Event::TransportFailed`] (RFC 3261 §17.1.4).
     TransportFailed {
         /// The way that failed.
         flow: Flow,
         /// Whose way it was, where others have ways of their own to the same address; `None`: everybody's.
         party: Option<Party>,
+    },
+    /// An ICMP error about a datagram to `flow`. Anybody can send one: it ends the client transaction there whose request
+    /// it quotes through the branch, which nobody else knows.
+    Unreachable {
+        /// The way that failed.
+        flow: Flow,
+        /// What it quotes: the beginning of the datagram.
+        quoted: Bytes,
     },
 }
 

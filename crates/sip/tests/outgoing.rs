@@ -3,6 +3,7 @@
 
 mod peer;
 
+use bytes::Bytes;
 use peer::{Edge, LOCAL, SECOND, T1, config, flow, parse, request, response, to_tag, value};
 use trunkgate_sip::{Body, Counts, DropReason, Event, HeaderName, Input, ListenerId, Method, Party, Reason, Transport};
 
@@ -420,6 +421,36 @@ fn rfc3261_17_1_4_a_failing_transport_ends_what_waits_there() {
     edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: failed, party: None });
     edge.drain();
     assert!(edge.events.is_empty(), "nothing is being sent while it rings");
+}
+
+/// Anybody can send an ICMP error about a datagram to a well-known port.
+#[test]
+fn rfc3261_18_4_an_icmp_error_is_believed_that_quotes_the_branch() {
+    let mut edge = Edge::new();
+    let (id, invite) = edge.invite();
+    let (_, other) = edge.invite();
+    let (failed, bytes) = (edge.flow, other.as_bytes());
+    let sent = Bytes::copy_from_slice(invite.as_bytes());
+    let branch = value(&invite, HeaderName::Via).rsplit_once(";branch=").unwrap().1.to_owned();
+    let end =
+        String::from_utf8(sent.to_vec()).unwrap().find(&branch).unwrap() + branch.split(';').next().unwrap().len();
+    let mut wrong = bytes.to_vec();
+    wrong[end - 1] ^= 1;
+    let elsewhere = flow(Transport::Udp, "198.51.100.8:5060");
+    for (flow, quoted) in [
+        (failed, Bytes::new()),
+        (failed, sent.slice(..end - 1)),
+        (failed, wrong.into()),
+        (elsewhere, sent.clone()),
+        (trunkgate_sip::Flow { listener: ListenerId(1), ..failed }, sent.clone()),
+    ] {
+        edge.endpoint.handle_input(edge.now, Input::Unreachable { flow, quoted });
+        edge.drain();
+        assert!(edge.events.is_empty());
+    }
+    edge.endpoint.handle_input(edge.now, Input::Unreachable { flow: failed, quoted: sent.slice(..end) });
+    edge.drain();
+    assert!(matches!(edge.events[..], [Event::TransportFailed { id: ended }] if ended == id), "the other goes on");
 }
 
 #[test]

@@ -40,6 +40,16 @@ pub(crate) fn server(key: &mut Vec<u8>, party: Party, method: Method, message: &
     Some(())
 }
 
+/// Where the branch of a request of ours ends, whose Via is its first header.
+pub(crate) fn branch_end(request: &[u8]) -> Option<usize> {
+    const BEFORE: &[u8] = b";branch=";
+    let via = request.iter().position(|byte| *byte == b'\n')?;
+    let found = request.get(via..)?.windows(BEFORE.len()).position(|bytes| bytes == BEFORE)?;
+    let branch = via + found + BEFORE.len();
+    let len = request.get(branch..)?.iter().position(|byte| matches!(byte, b';' | b',' | b'\r'))?;
+    Some(branch + len)
+}
+
 /// Whether a branch is from an RFC 3261 client and so unique by itself (§8.1.1.7).
 pub(crate) fn has_cookie(branch: &[u8]) -> bool {
     branch.get(..MAGIC_COOKIE.len()).is_some_and(|start| start.eq_ignore_ascii_case(MAGIC_COOKIE.as_bytes()))
