@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config;
 
 /// Verbs of later versions: recognised and refused.
-pub const UNBUILT: [&str; 7] = ["pcap", "top", "call", "agent", "loadtest", "config", "completions"];
+pub const UNBUILT: [&str; 6] = ["pcap", "top", "agent", "loadtest", "config", "completions"];
 
 /// Stands between SIP trunks, a PBX and voice agents: routes calls, carries their audio, goes on where one fails.
 #[derive(Debug, Parser)]
@@ -89,6 +89,8 @@ pub enum Verb {
         #[arg(long, value_name = "FILE", hide = true)]
         svg: Option<PathBuf>,
     },
+    /// Place one test call as a softphone: the ladder, codec, loss, jitter and MOS both ways
+    Call(Call),
     /// Each route in order with the first condition that failed, and the targets
     Why(Why),
     /// Check the configuration, then the world: sockets, limits, names, OPTIONS to each peer, certificates, agents
@@ -206,6 +208,56 @@ pub enum Presets {
     },
 }
 
+/// `call`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Call {
+    /// Whom to call, e.g. sip:+14155550123@sbc.example.com;transport=tls
+    #[arg(value_name = "SIP-URI")]
+    pub uri: String,
+    /// Play this WAV file (one channel, 8000 Hz) instead of a tone
+    #[arg(long, value_name = "FILE")]
+    pub play: Option<PathBuf>,
+    /// Write what is heard to this WAV file
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// Offer this codec only: PCMU or PCMA
+    #[arg(long, value_name = "CODEC")]
+    pub codec: Option<String>,
+    /// Offer SRTP and nothing else (keys by SDES)
+    #[arg(long)]
+    pub srtp: bool,
+    /// Hang up so long after the answer [default: 5s, or a second behind the end of the file]
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    pub duration: Option<Duration>,
+    /// Give up where nobody answers in this time
+    #[arg(long, default_value = "60s", value_parser = duration, value_name = "DURATION")]
+    pub ring_timeout: Duration,
+    /// Who calls: a number, or a SIP URI
+    #[arg(long, value_name = "NUMBER|URI")]
+    pub from: Option<String>,
+    /// The user, where the far end asks for one
+    #[arg(long, value_name = "USER")]
+    pub username: Option<String>,
+    /// The variable that the password is in [default: TRUNKGATE_PASSWORD]
+    #[arg(long, requires = "username", value_name = "NAME")]
+    pub password_env: Option<String>,
+    /// Whom the far end's certificate must come from (PEM) [default: whom the system trusts]
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Our certificate, where the far end asks for one (PEM)
+    #[arg(long, requires = "private_key", value_name = "FILE")]
+    pub certificate: Option<PathBuf>,
+    /// Its key (PEM)
+    #[arg(long, requires = "certificate", value_name = "FILE")]
+    pub private_key: Option<PathBuf>,
+    /// Take any certificate
+    #[arg(long, conflicts_with = "ca")]
+    pub insecure: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `why`
 #[derive(Debug, Args)]
 pub struct Why {
@@ -218,7 +270,7 @@ pub struct Why {
     /// The calling number
     #[arg(long, value_name = "NUMBER", default_value = "")]
     pub caller: String,
-    /// When; for routes by time
+    /// When, as 2026-11-20T09:00 (UTC) or with an offset; no route of this version depends on it
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
     /// Which edge to ask; without --url the file is read

@@ -90,8 +90,11 @@ pub(crate) fn why(
     question: &Question,
     show: impl FnOnce(&Value) -> String,
 ) -> ExitCode {
-    let Question { from, called, caller } = question;
-    let path = format!("/v1/why?from={}&called={}&caller={}", escape(from), escape(called), escape(caller));
+    let Question { from, called, caller, at } = question;
+    let mut path = format!("/v1/why?from={}&called={}&caller={}", escape(from), escape(called), escape(caller));
+    if let Some(at) = at {
+        path.push_str(&format!("&at={}", escape(at)));
+    }
     ask(config, remote, Method::GET, &path, None, show)
 }
 

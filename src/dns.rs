@@ -19,7 +19,6 @@ use tokio::time::timeout;
 use trunkgate_route::locate::{Answer, Located, Locating, Means, Naptr, Next, Question, Records, Srv};
 use trunkgate_route::{Destination, Transport};
 
-use crate::edge::Listener;
 use crate::limits;
 
 /// Name servers to ask instead of the system's: addresses, each with a port if it is not 53, with commas between.
@@ -49,18 +48,18 @@ impl std::fmt::Debug for Asking {
 }
 
 impl Resolver {
-    /// One that asks for what these listeners can send to.
+    /// One that asks for what can be sent to by these means.
     ///
     /// # Errors
     /// `TRUNKGATE_DNS` does not say addresses, or no resolver can be made.
-    pub fn new(listeners: &[Listener]) -> io::Result<Resolver> {
+    pub fn new(means: Means) -> io::Result<Resolver> {
         let servers = match std::env::var(NAME_SERVERS) {
             Ok(text) => name_servers(&text)?,
             Err(_) => Vec::new(),
         };
         let servers: Arc<[SocketAddr]> = servers.into();
         let asking = Asking { resolver: build(&servers)?, stamp: stamp() };
-        Ok(Resolver { means: Arc::new(means(listeners)), servers, asking: Arc::new(Mutex::new(asking)) })
+        Ok(Resolver { means: Arc::new(means), servers, asking: Arc::new(Mutex::new(asking)) })
     }
 
     /// Finds a destination's servers, however many questions that takes. Each has [`limits::LOOKUP_SECONDS`].
@@ -101,14 +100,14 @@ impl Resolver {
 }
 
 /// The transports and families that listeners can send by.
-fn means(listeners: &[Listener]) -> Means {
+pub fn means(listeners: impl IntoIterator<Item = (Transport, SocketAddr)>) -> Means {
     let mut means = Means::default();
-    for listener in listeners {
-        if !means.transports.contains(&listener.transport) {
-            means.transports.push(listener.transport);
+    for (transport, address) in listeners {
+        if !means.transports.contains(&transport) {
+            means.transports.push(transport);
         }
-        means.v4 |= listener.address.is_ipv4();
-        means.v6 |= listener.address.is_ipv6();
+        means.v4 |= address.is_ipv4();
+        means.v6 |= address.is_ipv6();
     }
     means
 }

@@ -22,7 +22,7 @@ use trunkgate_route::{Table, Transport};
 use trunkgate_sip::ListenerId;
 
 use crate::config::Config;
-use crate::dns::Resolver;
+use crate::dns::{Resolver, means};
 use crate::handle::{Handle, Load, Order, Phase, Running, Shared};
 use crate::names::{Found, NameQuestion, Names};
 use crate::reload::stamps;
@@ -109,7 +109,8 @@ impl Edge {
         let (workers, media) = Workers::start(config.media.threads).map_err(system("a media worker"))?;
 
         let listeners: Vec<Listener> = bound.iter().map(listener).collect();
-        let resolver = Resolver::new(&listeners).map_err(system("the resolver of names"))?;
+        let resolver = Resolver::new(means(listeners.iter().map(|one| (one.transport, one.address))))
+            .map_err(system("the resolver of names"))?;
         let interfaces = interfaces::read();
         let addressing = addressing(&config, &listeners, &interfaces);
         let table = Arc::new(Table::new(config.definition(&Found::new())));
@@ -261,9 +262,15 @@ pub(crate) fn addressing(config: &Config, listeners: &[Listener], interfaces: &I
     }
 }
 
-fn gateway_config(config: &Config) -> io::Result<GatewayConfig> {
+/// What a core draws its names and keys from.
+pub(crate) fn seed() -> io::Result<[u8; 32]> {
     let mut seed = [0; 32];
     rand::rngs::SysRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
+    Ok(seed)
+}
+
+fn gateway_config(config: &Config) -> io::Result<GatewayConfig> {
+    let seed = seed()?;
     Ok(GatewayConfig {
         name: config.edge.name.clone(),
         epoch: (Instant::now(), SystemTime::now()),

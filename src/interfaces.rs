@@ -1,6 +1,6 @@
 //! The machine's own addresses: which of them reaches a peer.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use ipnet::IpNet;
 use nix::sys::socket::SockaddrStorage;
@@ -26,8 +26,9 @@ pub fn read() -> Interfaces {
     }
     Interfaces {
         networks,
-        default_v4: towards(([0, 0, 0, 0], 0).into(), ([192, 0, 2, 1], 9).into()),
-        default_v6: towards(([0; 8], 0).into(), ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 9).into()),
+        // Documentation addresses (RFC 5737, RFC 3849), which only a default route leads to.
+        default_v4: towards(([192, 0, 2, 1], 9).into()),
+        default_v6: towards(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 9).into()),
     }
 }
 
@@ -46,10 +47,10 @@ fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
     v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
 }
 
-/// Our address on the way to a documentation address (RFC 5737, RFC 3849): connecting a datagram socket asks the
-/// routing table and sends nothing.
-fn towards(any: SocketAddr, elsewhere: SocketAddr) -> Option<IpAddr> {
-    let socket = UdpSocket::bind(any).ok()?;
+/// Our address on the way to another: connecting a datagram socket asks the routing table and sends nothing.
+pub(crate) fn towards(elsewhere: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr = if elsewhere.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
     socket.connect(elsewhere).ok()?;
     let address = socket.local_addr().ok()?.ip();
     (!address.is_unspecified()).then_some(address)

@@ -12,15 +12,18 @@ const PITCH: usize = 17;
 /// The narrowest terminal that is heeded.
 const NARROWEST: usize = 60;
 
+/// The name over the column of an edge.
+const EDGE: &str = "edge";
+
 /// What a leg's media came to, for the rows below the messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct LegMedia {
+pub(crate) struct LegMedia {
     /// Packets that the edge received from the leg.
-    received: u64,
+    pub(crate) received: u64,
     /// Packets that it sent to it.
-    sent: u64,
+    pub(crate) sent: u64,
     /// What they are called: an agent on a WebSocket has frames of 20 ms.
-    name: &'static str,
+    pub(crate) name: &'static str,
 }
 
 /// A call as a page: who called whom, the ladder, the verdict; no line wider than `width` where that can be.
@@ -35,7 +38,7 @@ pub(crate) fn page(call: &CallView, trace: &TraceView, width: Option<usize>) -> 
     let media: Vec<LegMedia> = media.collect();
     let numbers = format!("{} → {}", call.from, call.to);
     let head = format!("{}  {numbers}  {}  {}", call.sid, parties.join(" → "), call.outcome.unwrap_or(call.state));
-    let mut out = wrapped(&head, 0, width) + "\n" + &draw(trace, &media, width);
+    let mut out = wrapped(&head, 0, width) + "\n" + &draw(trace, EDGE, &media, width);
     if !trace.verdict.is_empty() {
         out.push_str(&wrapped(&format!("  verdict: {}", trace.verdict), 4, width));
     }
@@ -60,12 +63,12 @@ pub(crate) fn wrapped(text: &str, indent: usize, width: Option<usize>) -> String
     out
 }
 
-/// Draws a trace; `media` holds one entry a leg, in the trace's order.
-fn draw(trace: &TraceView, media: &[LegMedia], width: Option<usize>) -> String {
+/// Draws a trace as seen by `viewer`; `media` holds one entry a leg, in the trace's order.
+pub(crate) fn draw(trace: &TraceView, viewer: &str, media: &[LegMedia], width: Option<usize>) -> String {
     let page = Page { columns: trace.legs.len() + 1, width, narrow: false };
     let narrow = trace.entries.iter().any(|entry| !page.fits(&remark(entry, &trace.legs)));
     let page = Page { narrow, ..page };
-    let mut out = heading(trace);
+    let mut out = heading(trace, viewer);
     for entry in &trace.entries {
         out.push_str(&page.line(entry, &trace.legs));
     }
@@ -85,11 +88,10 @@ fn column(leg: usize) -> usize {
     if leg == 0 { 0 } else { leg + 1 }
 }
 
-fn heading(trace: &TraceView) -> String {
+fn heading(trace: &TraceView, viewer: &str) -> String {
     let mut row = Row::new();
-    let edge = "edge".to_owned();
-    let names = trace.legs.iter().take(1).chain(std::iter::once(&edge)).chain(trace.legs.iter().skip(1));
-    for (at, name) in names.enumerate() {
+    let legs = || trace.legs.iter().map(String::as_str);
+    for (at, name) in legs().take(1).chain([viewer]).chain(legs().skip(1)).enumerate() {
         let from = (FIRST + at * PITCH).saturating_sub(name.chars().count() / 2);
         row.put(from, name);
     }
@@ -271,7 +273,7 @@ mod tests {
             LegMedia { received: 0, sent: 0, name: "frames" },
             LegMedia { received: 175, sent: 175, name: "RTP" },
         ];
-        let drawn = draw(&trace, &media, None);
+        let drawn = draw(&trace, EDGE, &media, None);
         let lines: Vec<&str> = drawn.lines().collect();
         assert_eq!(lines[0], "            carrier           edge               a                b");
         assert_eq!(lines[1], "     +0.0 ms   │─────INVITE────▶│                │                │  offer PCMU");
@@ -297,7 +299,7 @@ mod tests {
             ],
             dropped: 2,
         };
-        let drawn = draw(&trace, &[], None);
+        let drawn = draw(&trace, EDGE, &[], None);
         let lines: Vec<&str> = drawn.lines().collect();
         assert_eq!(lines[0], "            carrier           edge              bot              pbx");
         assert_eq!(lines[1], "     +0.9 ms   │                │                ●                │  bot: open");
@@ -320,7 +322,7 @@ mod tests {
             ],
             dropped: 0,
         };
-        let drawn = draw(&trace, &[], Some(80));
+        let drawn = draw(&trace, EDGE, &[], Some(80));
         let lines: Vec<&str> = drawn.lines().collect();
         assert!(lines.iter().all(|line| line.chars().count() <= 80), "{drawn}");
         assert_eq!(lines[1], "     +0.0 ms   │─────INVITE────▶│                │                │");
@@ -329,7 +331,7 @@ mod tests {
         assert_eq!(lines[4], "     +0.9 ms   │  bot: open     │                │                │");
         assert_eq!(lines[5], "     +2.0 ms   │  the caller hears a ringback tone, since no target has");
         assert_eq!(lines[6], "               │  answered yet and it must hear something         │");
-        assert_eq!(draw(&trace, &[], Some(500)), draw(&trace, &[], None));
+        assert_eq!(draw(&trace, EDGE, &[], Some(500)), draw(&trace, EDGE, &[], None));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! operating system; the protocols live in `crates/`.
 
 pub mod admin;
+pub mod call;
 mod certificates;
 pub mod check;
 pub mod cli;
@@ -18,6 +19,7 @@ pub mod interfaces;
 pub mod journal;
 mod ladder;
 pub mod limits;
+mod line;
 pub mod log;
 pub mod names;
 pub mod notify;
@@ -28,5 +30,6 @@ pub mod run;
 pub mod signalling;
 mod terminal;
 pub mod transport;
+mod wav;
 pub mod why;
 pub mod worker;

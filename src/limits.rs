@@ -172,3 +172,9 @@ pub const COPY_DESTINATIONS: usize = 16;
 pub const COPY_SEND_BUFFER_BYTES: usize = 1 << 20;
 /// Until a trial of an agent's socket (`doctor`) is given up, in seconds.
 pub const AGENT_TRIAL_SECONDS: u64 = 10;
+/// Longest file that a test call plays, in bytes.
+pub const PLAYED_BYTES: u64 = 32 << 20;
+/// The same in seconds.
+pub const PLAYED_SECONDS: usize = 1800;
+/// What is recorded of a test call, in seconds; what follows is not.
+pub const RECORDED_SECONDS: usize = 1800;

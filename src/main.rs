@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use trunkgate::cli::{Calls, Cli, Listing, UNBUILT, Verb};
 use trunkgate::init::InitOptions;
-use trunkgate::{check, client, demo, doctor, help, init, preset, run, why};
+use trunkgate::{call, check, client, demo, doctor, help, init, preset, run, why};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         }
         Verb::Trace { svg: Some(_), .. } => unbuilt("trace --svg"),
         Verb::Trace { sid, remote, json, svg: None } => client::trace(config, &remote, json, &sid),
+        Verb::Call(verb) => call::run(&verb),
         Verb::Why(question) => why::run(config, &question),
         Verb::Doctor { json } => doctor::run(config, json),
         Verb::Preset { what, json } => preset::run(&what, json),

@@ -6,7 +6,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use trunkgate_call::{Input, QueryId};
 use trunkgate_route::locate::Located;
@@ -44,6 +44,8 @@ pub(crate) struct Names {
     questions: mpsc::Receiver<NameQuestion>,
     entries: HashMap<Destination, Entry>,
     looking: JoinSet<(Destination, Located)>,
+    /// What each of these looks for, should one end without telling.
+    tasks: HashMap<Id, Destination>,
     /// Told once every name has been looked up.
     settled: Option<SyncSender<()>>,
     /// Whether a peer's servers have changed since the table was made, and since when.
@@ -57,8 +59,8 @@ impl Names {
         questions: mpsc::Receiver<NameQuestion>,
         settled: SyncSender<()>,
     ) -> Names {
-        let (entries, looking) = (HashMap::new(), JoinSet::new());
-        Names { resolver, handle, questions, entries, looking, settled: Some(settled), changed: None }
+        let (entries, looking, tasks) = (HashMap::new(), JoinSet::new(), HashMap::new());
+        Names { resolver, handle, questions, entries, looking, tasks, settled: Some(settled), changed: None }
     }
 
     /// Until the edge ends.
@@ -70,10 +72,7 @@ impl Names {
             }
             let due = self.next_due();
             tokio::select! {
-                Some(done) = self.looking.join_next() => match done {
-                    Ok((destination, located)) => self.found(Instant::now(), destination, located).await,
-                    Err(error) => tracing::error!("a look-up failed: {error}"),
-                },
+                Some(done) = self.looking.join_next_with_id() => self.done(done).await,
                 question = self.questions.recv() => match question {
                     Some((query, destination)) => self.asked(Instant::now(), query, destination).await,
                     None => return,
@@ -112,10 +111,28 @@ impl Names {
             entry.is_under_way = true;
         }
         let resolver = self.resolver.clone();
-        self.looking.spawn(async move {
+        let wanted = destination.clone();
+        let task = self.looking.spawn(async move {
             let located = resolver.locate(destination.clone()).await;
             (destination, located)
         });
+        self.tasks.insert(task.id(), wanted);
+    }
+
+    /// A look-up has ended; one that panicked has found nothing.
+    async fn done(&mut self, done: Result<(Id, (Destination, Located)), JoinError>) {
+        let (destination, located) = match done {
+            Ok((id, found)) => {
+                self.tasks.remove(&id);
+                found
+            }
+            Err(error) => {
+                tracing::error!("a look-up failed: {error}");
+                let Some(destination) = self.tasks.remove(&error.id()) else { return };
+                (destination, Located::default())
+            }
+        };
+        self.found(Instant::now(), destination, located).await;
     }
 
     /// A call asks: answered from what is known, or once it is.

@@ -4,28 +4,34 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trunkgate_route::{CallInfo, Matched, Plan, Table, Target};
+use trunkgate_call::trunk_of_uri;
+use trunkgate_route::{CallInfo, Matched, Number, Peer, Plan, SendNumbers, Srtp, Table, Target, Trunk};
 
 use crate::cli::Why;
+use crate::config::Config;
 use crate::names::Found;
 use crate::{client, run};
 
 /// Explains a call: by the file, as `check` reads it (host names of peers are not looked up), or with `--url` by the
 /// configuration that an edge has in force.
 pub fn run(config: Option<&Path>, verb: &Why) -> ExitCode {
-    let question = Question { from: verb.from.clone(), called: verb.called.clone(), caller: verb.caller.clone() };
+    let (from, called, caller) = (verb.from.clone(), verb.called.clone(), verb.caller.clone());
+    let question = Question { from, called, caller, at: verb.at.clone() };
     let show = |answer: &Value| if verb.json { format!("{answer}\n") } else { text(answer) };
-    if verb.at.is_some() {
-        eprintln!("error[TG0190]: `--at`: routes by time (`when`) are not in this version");
+    if let Err(error) = question.moment() {
+        eprintln!("error: --at: {error}");
         return ExitCode::from(run::USAGE);
     }
     if verb.remote.url.is_some() {
         return client::why(config, &verb.remote, &question, show);
     }
     let Some((config, _)) = run::load(config, false) else { return ExitCode::from(run::USAGE) };
-    match explain(&Table::new(config.definition(&Found::new())), &question) {
+    match explain(&Table::new(config.definition(&Found::new())), &config, &question) {
         Ok(answer) => {
             client::say(&show(&answer));
             ExitCode::SUCCESS
@@ -48,14 +54,28 @@ pub struct Question {
     /// The calling number; empty: none.
     #[serde(default)]
     pub caller: String,
+    /// When: RFC 3339, or date and time in UTC; none: now.
+    #[serde(default)]
+    pub at: Option<String>,
 }
 
-/// `{called, caller, from, route, targets:[…], routes:[{name, matched, failed}]}`
+impl Question {
+    /// The moment that is asked about, where one is.
+    fn moment(&self) -> Result<Option<Timestamp>, String> {
+        let Some(text) = self.at.as_deref() else { return Ok(None) };
+        let civil = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok();
+        let moment = text.parse::<Timestamp>().ok().or_else(|| civil().map(|zoned| zoned.timestamp()));
+        moment.map(Some).ok_or_else(|| format!("`{text}` is no time: 2026-11-20T09:00, or with an offset, as +01:00"))
+    }
+}
+
+/// `{called, caller, from, source, at, route, targets:[…], attempts:[…], routes:[{name, matched, failed, because, place}]}`
 ///
 /// # Errors
 /// In words, where no trunk is meant or the number is none.
-pub(crate) fn explain(table: &Table, question: &Question) -> Result<Value, String> {
-    let from = trunk(table, &question.from)?;
+pub(crate) fn explain(table: &Table, config: &Config, question: &Question) -> Result<Value, String> {
+    let at = question.moment()?;
+    let (from, source) = origin(table, config, &question.from)?;
     let called = table
         .numbers()
         .normalise(&question.called, None)
@@ -67,80 +87,246 @@ pub(crate) fn explain(table: &Table, question: &Question) -> Result<Value, Strin
     let call = CallInfo { from: &from, called: &called.text, caller: &caller };
     // Weights decide among equals by chance; here always the first.
     let plan = table.plan(&call, &mut |_| 0);
-    let routes: Vec<Value> = table
-        .explain(&call)
-        .into_iter()
-        .map(|verdict| {
-            let failed = match verdict.matched {
-                Matched::Yes => Value::Null,
-                Matched::No(ref condition) => json!(condition),
-                Matched::NotReached => json!("an earlier route took the call"),
+    let verdicts = table.explain(&call).into_iter().zip(table.routes()).enumerate();
+    let routes: Vec<Value> = verdicts
+        .map(|(position, (verdict, route))| {
+            let (matched, failed) = match verdict.matched {
+                Matched::Yes => (true, Value::Null),
+                Matched::No(ref condition) => (false, json!(condition)),
+                Matched::NotReached => (false, json!("an earlier route took the call")),
             };
-            json!({ "name": &*verdict.name, "matched": verdict.matched == Matched::Yes, "failed": failed })
+            json!({
+                "name": &*verdict.name,
+                "matched": matched,
+                "failed": failed,
+                "because": matched.then(|| route.because(&call).unwrap_or_else(|| "any call".to_owned())),
+                "place": place(config, config.places.route(position)),
+            })
         })
         .collect();
+    let attempts = plan.iter().flat_map(|plan| &plan.targets).map(|target| attempt(table, &called, target));
     Ok(json!({
         "from": from,
+        "source": source,
         "called": called.text,
         "caller": caller,
+        "at": at.map(|at| at.to_string()),
         "route": plan.as_ref().map(|plan| plan.route.name.to_string()),
         "targets": plan.as_ref().map(targets).unwrap_or_default(),
+        "attempts": attempts.collect::<Vec<_>>(),
         "routes": routes,
     }))
 }
 
-/// A trunk by its name, or by an address that it sends from.
-fn trunk(table: &Table, from: &str) -> Result<String, String> {
+/// `FILE:LINE`
+fn place(config: &Config, line: Option<usize>) -> Option<String> {
+    line.map(|line| format!("{}:{line}", config.path.display()))
+}
+
+/// The trunk that is meant by its name, or by an address that it sends from; and what says so.
+fn origin(table: &Table, config: &Config, from: &str) -> Result<(String, Value), String> {
     if let Some(trunk) = table.trunk(from) {
-        return Ok(trunk.name.to_string());
+        let source = json!({ "address": null, "by": null, "place": place(config, config.places.trunk(from)) });
+        return Ok((trunk.name.to_string(), source));
     }
     let address = from.parse::<SocketAddr>().ok().or_else(|| {
         let ip: IpAddr = from.trim_matches(['[', ']']).parse().ok()?;
         Some(SocketAddr::new(ip, 5060))
     });
-    match address {
-        Some(address) => match table.trunk_of(address) {
-            Some(trunk) => Ok(trunk.name.to_string()),
-            None => Err(format!("{from} is no trunk's address: what comes from there gets no answer")),
-        },
-        None => Err(format!("`{from}` is neither a trunk nor an address")),
-    }
+    let address = address.ok_or_else(|| format!("`{from}` is neither a trunk nor an address"))?;
+    let nobody = || format!("{from} is no trunk's address: what comes from there gets no answer");
+    let (trunk, by) = table.known(address).ok_or_else(nobody)?;
+    let (key, written, line) = config.places.source(trunk, address, by);
+    let source = json!({ "address": from, "by": format!("{key} {written}"), "place": place(config, line) });
+    Ok((trunk.name.to_string(), source))
 }
 
 fn targets(plan: &Plan) -> Vec<String> {
-    let target = |target: &Target| match target {
-        Target::Trunk { trunk, number, .. } => match number {
-            Some(number) => format!("trunk:{}/{number}", trunk.name),
-            None => format!("trunk:{}", trunk.name),
-        },
+    plan.targets.iter().map(name).collect()
+}
+
+/// A target as it is written.
+fn name(target: &Target) -> String {
+    match target {
+        Target::Trunk { trunk, number: Some(number), .. } => format!("trunk:{}/{number}", trunk.name),
+        Target::Trunk { trunk, .. } => format!("trunk:{}", trunk.name),
         Target::Uri { uri, .. } => uri.clone(),
         Target::Agent(agent) => format!("agent:{}", agent.name),
         Target::Reject(code) => format!("reject:{code}"),
-    };
-    plan.targets.iter().map(target).collect()
+    }
+}
+
+/// What would become of a target: where it goes, as what number, and whether its trunk gets such calls at all.
+fn attempt(table: &Table, called: &Number, target: &Target) -> Value {
+    let mut value = json!({ "target": name(target) });
+    match target {
+        Target::Trunk { trunk, number, peers } => {
+            let other = number.as_deref().map(|number| table.numbers().normalise_caller(number, None));
+            let number = other.as_ref().unwrap_or(called);
+            value["number"] = json!(table.numbers().format(number, trunk.send_numbers));
+            value["peers"] = peers.iter().map(peer).collect();
+            value["accept_register"] = json!(trunk.accept_register);
+            on_trunk(&mut value, trunk, number);
+        }
+        Target::Uri { uri, .. } => {
+            if let (Some(trunk), Some(number)) = trunk_of_uri(uri, table) {
+                on_trunk(&mut value, trunk, &number);
+            }
+        }
+        Target::Agent(agent) => value["url"] = json!(agent.url),
+        Target::Reject(code) => value["code"] = json!(code),
+    }
+    value
+}
+
+/// What a trunk has to say of a call to a number.
+fn on_trunk(value: &mut Value, trunk: &Trunk, number: &Number) {
+    value["trunk"] = json!(&*trunk.name);
+    value["codecs"] = json!(trunk.codecs);
+    value["srtp"] = json!(match trunk.srtp {
+        Srtp::Off => "off",
+        Srtp::Optional => "optional",
+        Srtp::Required => "required",
+    });
+    value["send_numbers"] = json!(match trunk.send_numbers {
+        SendNumbers::E164 => "e164",
+        SendNumbers::PlusLess => "plus-less",
+        SendNumbers::National => "national",
+        SendNumbers::AsIs => "as-is",
+    });
+    value["denied"] =
+        json!(trunk.denied_by(&number.text).map(|pattern| json!({ "number": number.text, "by": pattern.to_string() })));
+}
+
+fn peer(peer: &Peer) -> Value {
+    let addresses = peer.servers.iter().flat_map(|server| {
+        server.sockets().map(|socket| format!("{} {socket}", server.transport.as_str())).collect::<Vec<_>>()
+    });
+    json!({ "uri": peer.uri, "addresses": addresses.collect::<Vec<_>>() })
 }
 
 fn text(answer: &Value) -> String {
-    let shown = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let mut out = format!("from trunk {}, called {}", shown(&answer["from"]), shown(&answer["called"]));
+    let source = &answer["source"];
+    let from = shown(&answer["from"]);
+    let mut out = match (source["address"].as_str(), source["by"].as_str()) {
+        (Some(address), Some(by)) => format!("source {address} → trunk {from} ({by}{})\n", behind(&source["place"])),
+        _ => format!("from trunk {from}{}\n", source["place"].as_str().map(|p| format!(" ({p})")).unwrap_or_default()),
+    };
+    out.push_str(&format!("called {}", shown(&answer["called"])));
     match answer["caller"].as_str() {
         Some("") | None => out.push('\n'),
         Some(caller) => out.push_str(&format!(", caller {caller}\n")),
     }
+    if let Some(at) = answer["at"].as_str() {
+        out.push_str(&format!("at {at}: no route of this version depends on the time\n"));
+    }
     let routes = answer["routes"].as_array().map(Vec::as_slice).unwrap_or_default();
     let width = routes.iter().filter_map(|route| route["name"].as_str()).map(|name| name.chars().count()).max();
     for (position, route) in routes.iter().enumerate() {
-        let verdict = match route["failed"].as_str() {
-            None => "yes".to_owned(),
-            Some(failed) => format!("no   {failed}"),
+        let verdict = match (route["failed"].as_str(), route["because"].as_str()) {
+            (Some(failed), _) => format!("no   {failed}"),
+            (None, Some(because)) => {
+                format!("yes  {because}{}", route["place"].as_str().map(|p| format!(" ({p})")).unwrap_or_default())
+            }
+            (None, None) => "yes".to_owned(),
         };
         let (name, width) = (shown(&route["name"]), width.unwrap_or(0));
         out.push_str(&format!("{:>3} {name:<width$}   {verdict}\n", position + 1));
     }
-    let targets = answer["targets"].as_array().into_iter().flatten().map(&shown).collect::<Vec<_>>();
-    match targets.is_empty() {
+    let attempts = answer["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    match answer["route"].is_null() {
         true => out.push_str("→ 404: no route\n"),
-        false => out.push_str(&format!("→ {}\n", targets.join(", then "))),
+        false => attempts.iter().for_each(|attempt| out.push_str(&line_of(attempt))),
     }
     out
+}
+
+fn shown(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn behind(place: &Value) -> String {
+    place.as_str().map(|place| format!(", {place}")).unwrap_or_default()
+}
+
+/// A target on a line of its own.
+fn line_of(attempt: &Value) -> String {
+    let target = shown(&attempt["target"]);
+    if let (Some(number), Some(by)) = (attempt["denied"]["number"].as_str(), attempt["denied"]["by"].as_str()) {
+        let trunk = shown(&attempt["trunk"]);
+        return format!("✗ {target}  403: the trunk {trunk} does not get calls to {number} (deny {by})\n");
+    }
+    let texts = |value: &Value, between: &str| {
+        let all = value.as_array().into_iter().flatten().filter_map(Value::as_str);
+        all.collect::<Vec<_>>().join(between)
+    };
+    let mut parts = Vec::new();
+    for peer in attempt["peers"].as_array().into_iter().flatten() {
+        let (uri, addresses) = (shown(&peer["uri"]), texts(&peer["addresses"], ", "));
+        parts.push(if addresses.is_empty() { uri } else { format!("{uri} ({addresses})") });
+    }
+    if attempt["accept_register"] == true {
+        parts.push("whoever is registered".to_owned());
+    }
+    if let Some(number) = attempt["number"].as_str() {
+        parts.push(format!("number {number}"));
+    }
+    if attempt["codecs"].is_array() {
+        parts.push(format!("codecs {}, srtp {}", texts(&attempt["codecs"], " "), shown(&attempt["srtp"])));
+    }
+    parts.extend(attempt["url"].as_str().map(str::to_owned));
+    format!("→ {}\n", format!("{target}  {}", parts.join(", ")).trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    fn asked(text: &str, from: &str, called: &str) -> Value {
+        let (config, _) = config::parse(Path::new("t.toml"), text).unwrap();
+        let question = Question { from: from.into(), called: called.into(), caller: String::new(), at: None };
+        explain(&Table::new(config.definition(&Found::new())), &config, &question).unwrap()
+    }
+
+    const FILE: &str = "[trunk.carrier]\npeers = ['sip:198.51.100.7']\naccept_from = ['198.51.100.0/24']\n\
+                        [trunk.pbx]\npeers = ['sip:10.0.0.5', 'sip:pbx.example;transport=tls']\ndeny = ['+4930*']\n\
+                        [[route]]\nname = 'support-line'\nto = ['+49301234567']\nconnect = ['reject:603']\n\
+                        [[route]]\nname = 'in'\nfrom = ['carrier']\nto = ['+49*', '+1*']\nconnect = ['trunk:pbx']\n";
+
+    #[test]
+    fn the_page_is_as_the_sketch_of_it() {
+        let answer = asked(FILE, "198.51.100.9", "+1 415 555 0123");
+        let expected = "source 198.51.100.9 → trunk carrier (accept_from 198.51.100.0/24, t.toml:3)\n\
+                        called +14155550123\n  \
+                        1 support-line   no   to: +14155550123 is none of +49301234567\n  \
+                        2 in             yes  from carrier, to +1* (t.toml:12)\n\
+                        → trunk:pbx  sip:10.0.0.5 (udp 10.0.0.5:5060), sip:pbx.example;transport=tls, number +14155550123, \
+                        codecs PCMU PCMA, srtp off\n";
+        assert_eq!(text(&answer), expected);
+    }
+
+    #[test]
+    fn a_denied_number_is_told_with_what_denies_it() {
+        let answer = asked(FILE, "carrier", "+493099887766");
+        assert_eq!(answer["attempts"][0]["denied"], json!({ "number": "+493099887766", "by": "+4930*" }));
+        let page = text(&answer);
+        let denied = "✗ trunk:pbx  403: the trunk pbx does not get calls to +493099887766 (deny +4930*)\n";
+        assert!(page.starts_with("from trunk carrier (t.toml:1)\n") && page.ends_with(denied), "{page}");
+        // A URI that leads to the trunk is no way round it.
+        let by_uri = FILE.replace("'trunk:pbx'", "'sip:+4930555@10.0.0.5'");
+        assert_eq!(asked(&by_uri, "carrier", "+14155550123")["attempts"][0]["denied"]["by"], "+4930*");
+    }
+
+    #[test]
+    fn a_time_is_a_time() {
+        let at = |text: &str| {
+            let question =
+                Question { from: String::new(), called: String::new(), caller: String::new(), at: Some(text.into()) };
+            question.moment().map(|moment| moment.unwrap().to_string())
+        };
+        assert_eq!(at("2026-11-20T09:00"), Ok("2026-11-20T09:00:00Z".into()));
+        assert_eq!(at("2026-11-20 09:00:00+01:00"), Ok("2026-11-20T08:00:00Z".into()));
+        assert!(at("mon 09:00").unwrap_err().contains("is no time"));
+    }
 }

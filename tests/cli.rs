@@ -347,13 +347,14 @@ fn why_names_the_first_condition_that_failed() {
          [[route]]\nname = \"rest\"\nconnect = [\"trunk:b/+14155550199\", \"sip:x@127.0.0.9\"]\n",
     ));
     let path = path.to_str().unwrap();
-    let ask = |from: &str| -> Value {
+    let ask_of = |path: &str, from: &str| -> Value {
         let output = trunkgate(&["--config", path, "why", "--from", from, "--called", "(415) 555-0123", "--json"])
             .output()
             .unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()
     };
+    let ask = |from: &str| ask_of(path, from);
     let answer = ask("a");
     assert_eq!((&answer["called"], &answer["route"]), (&Value::from("+14155550123"), &Value::from("rest")));
     assert_eq!(answer["targets"], serde_json::json!(["trunk:b/+14155550199", "sip:x@127.0.0.9"]));
@@ -363,10 +364,17 @@ fn why_names_the_first_condition_that_failed() {
     assert_eq!(ask("127.0.0.2")["route"], Value::from("b-only"));
     let edge = Process::start(&std::fs::read_to_string(path).unwrap());
     let asked = finish(&["why", "--url", &edge.url(), "--from", "a", "--called", "4155550123", "--json"]);
-    assert_eq!(serde_json::from_slice::<Value>(&asked.stdout).unwrap(), ask("a"), "{}", text(&asked.stderr));
-    let timed = finish(&["--config", path, "why", "--from", "a", "--called", "1", "--at", "mon 09:00"]);
-    assert_eq!(timed.status.code(), Some(2));
-    assert!(text(&timed.stderr).contains("TG0190"));
+    let by_file = ask_of(edge.file.to_str().unwrap(), "a");
+    assert_eq!(serde_json::from_slice::<Value>(&asked.stdout).unwrap(), by_file, "{}", text(&asked.stderr));
+    let timed = |at: &str| finish(&["--config", path, "why", "--from", "a", "--called", "1", "--at", at]);
+    let (good, bad) = (timed("2026-11-20T09:00"), timed("mon 09:00"));
+    assert!(
+        text(&good.stdout).contains("at 2026-11-20T09:00:00Z: no route of this version depends"),
+        "{}",
+        text(&good.stdout)
+    );
+    assert_eq!((good.status.code(), bad.status.code()), (Some(0), Some(2)));
+    assert!(text(&bad.stderr).contains("is no time"), "{}", text(&bad.stderr));
     let stranger = finish(&["--config", path, "why", "--from", "192.0.2.1", "--called", "1"]);
     assert_eq!(stranger.status.code(), Some(2));
     assert!(text(&stranger.stderr).contains("no trunk's address"));

@@ -397,6 +397,21 @@ fn secrets_are_read_from_where_they_say() {
 }
 
 #[test]
+fn times_that_are_too_short_to_be_of_use_are_warned_of() {
+    check_line("[media]", "idle_timeout = '100ms'", &[("wTG0105", 16)]);
+    for good in ["'5s'", "'0s'", "0"] {
+        check_line("[media]", &format!("idle_timeout = {good}"), &[]);
+    }
+    for line in ["ring_timeout = '10ms'", "no_response_timeout = '499ms'", "options_interval = '999ms'"] {
+        let place = u64::try_from(line.find('\'').unwrap() + 1).unwrap();
+        check_behind(&format!("[trunk.x]\npeers = ['sip:10.0.0.9']\n{line}\n"), &[("wTG0105", 9, place)]);
+    }
+    for line in ["ring_timeout = '1s'", "no_response_timeout = '500ms'", "options_interval = '1s'", "pace = '1ms'"] {
+        check_behind(&format!("[trunk.x]\npeers = ['sip:10.0.0.9']\n{line}\n"), &[]);
+    }
+}
+
+#[test]
 fn a_missing_file_is_an_error_without_place() {
     let found = config::load(Path::new("/nonexistent/trunkgate.toml")).unwrap_err();
     assert_eq!((found.len(), found[0].code, found[0].span.clone()), (1, "TG0101", None));

@@ -179,7 +179,8 @@ pub(super) async fn why(
 ) -> Result<Json<Value>, ApiError> {
     let bad = |message: String| ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message);
     let Query(question) = question.map_err(|error| bad(error.body_text()))?;
-    crate::why::explain(&handle.table(), &question).map(Json).map_err(bad)
+    let config = handle.shared.running(|running| running.config.clone());
+    crate::why::explain(&handle.table(), &config, &question).map(Json).map_err(bad)
 }
 
 pub(super) async fn reload(State(handle): State<Handle>) -> Result<Json<Reloaded>, ApiError> {

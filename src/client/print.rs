@@ -71,11 +71,20 @@ fn trunks(answer: &Value) -> String {
             format!("{} / {limit}", trunk["calls"]),
             trunk["cps"].to_string(),
             answered,
-            text(&trunk["last_problem"]),
+            problem(trunk),
         ]);
     }
     let peers = if peers.len() == 1 { String::new() } else { table(&peers) };
     table(&rows) + &peers
+}
+
+/// What went wrong last, and how long ago.
+fn problem(of: &Value) -> String {
+    let Some(text) = of["last_problem"].as_str() else { return "–".into() };
+    match since(of["last_problem_at"].as_str()) {
+        Some(seconds) => format!("{text} ({} ago)", span(seconds)),
+        None => text.to_owned(),
+    }
 }
 
 /// Our registrations, a line each; nothing where there are none.
@@ -96,7 +105,9 @@ fn registrations(answer: &Value) -> String {
 fn agents(answer: &Value) -> String {
     let mut rows = vec![["AGENT", "STATE", "SESSIONS", "LOST", "LAST PROBLEM", "URL"].map(str::to_owned).to_vec()];
     for agent in answer["agents"].as_array().into_iter().flatten() {
-        rows.push(["name", "state", "sessions", "lost", "last_problem", "url"].map(|key| shown(&agent[key])).to_vec());
+        let [name, state, sessions, lost, url] =
+            ["name", "state", "sessions", "lost", "url"].map(|key| shown(&agent[key]));
+        rows.push(vec![name, state, sessions, lost, problem(agent), url]);
     }
     if rows.len() == 1 { String::new() } else { table(&rows) }
 }
@@ -301,6 +312,17 @@ mod tests {
         let words = narrow.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(
             words.contains("received 500, 3 lost, jitter 1.3 ms, MOS 4.20; sent 501, MOS 3.90; round trip 20.0 ms")
+        );
+    }
+
+    #[test]
+    fn a_problem_has_its_age() {
+        let hour_ago = Timestamp::now() - jiff::SignedDuration::from_secs(3600 + 5 * 60 + 5);
+        let trunk = json!({"last_problem": "503 to INVITE", "last_problem_at": hour_ago.to_string()});
+        assert_eq!(problem(&trunk), "503 to INVITE (1 h 5 min ago)");
+        assert_eq!(
+            (problem(&json!({"last_problem": "x"})), problem(&json!({"last_problem": null}))),
+            ("x".into(), "–".into())
         );
     }
 

@@ -13,9 +13,10 @@ use super::diagnostic::Findings;
 use super::draft::Span;
 use super::keys;
 use super::section::{Section, Value};
-use super::{values, wav};
+use super::values;
 use crate::certificates::Trust;
-use crate::limits::{AGENT_FILE_BYTES, AGENT_PARAMETER_BYTES, AGENT_PARAMETERS};
+use crate::limits::{AGENT_FILE_BYTES, AGENT_PARAMETER_BYTES, AGENT_PARAMETERS, GOODBYE_SECONDS};
+use crate::wav;
 
 /// How a `goodbye` is made.
 const GOODBYE_HELP: &str = "a WAV file, made by: ffmpeg -i FILE -ac 1 -ar 8000 -c:a pcm_s16le goodbye.wav";
@@ -91,7 +92,7 @@ fn read_one<'a>(
     agent.on_close = on_close.unwrap_or_default();
     agent.goodbye = section.read("goodbye", findings, |key, value, findings| {
         let path = values::relative_to(surroundings.folder, &values::string(key, value, findings)?);
-        wav::read(&path)
+        wav::mulaw(&path, AGENT_FILE_BYTES, GOODBYE_SECONDS)
             .map_err(|what| {
                 let message = format!("`{key}`: {}: {what}", path.display());
                 findings.error(code::BAD_FILE, value.span(), message, GOODBYE_HELP);

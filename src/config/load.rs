@@ -9,6 +9,7 @@ use super::checks;
 use super::code;
 use super::diagnostic::{Diagnostic, Findings, line_and_column};
 use super::draft::Draft;
+use super::places::Places;
 use super::schema::{self, File};
 use super::types::Config;
 
@@ -71,7 +72,7 @@ pub fn parse(path: &Path, source: &str) -> Result<(Config, Vec<Diagnostic>), Vec
     if findings.has_errors() {
         return Err(findings.into_sorted());
     }
-    Ok((config(path, draft), findings.into_sorted()))
+    Ok((config(path, source, draft), findings.into_sorted()))
 }
 
 /// The lines of which nothing more is said: the damaged ones, and those that a damaged header stands over.
@@ -101,9 +102,10 @@ pub fn find(given: Option<&Path>) -> Option<PathBuf> {
     ["trunkgate.toml", "/etc/trunkgate/trunkgate.toml"].map(PathBuf::from).into_iter().find(|path| path.exists())
 }
 
-fn config(path: &Path, draft: Draft) -> Config {
+fn config(path: &Path, source: &str, draft: Draft) -> Config {
     Config {
         path: path.to_owned(),
+        places: Places::of(&draft, source),
         edge: draft.edge,
         listen: draft.listen.into_iter().map(|placed| placed.listen).collect(),
         media: draft.media,

@@ -297,7 +297,8 @@ fn edge(key: &str, value: &Value<'_>, known: &Domain, findings: &mut Findings) -
 /// A label of a host's name (RFC 1123 §2.1).
 fn is_label(label: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    !label.is_empty() && label.len() <= MAX_LABEL_BYTES && label.chars().all(inner) && !label.starts_with('-')
+    let ends_in_hyphen = label.starts_with('-') || label.ends_with('-');
+    !label.is_empty() && label.len() <= MAX_LABEL_BYTES && label.chars().all(inner) && !ends_in_hyphen
 }
 
 /// The same value, at `place` with all that is in it.

@@ -24,6 +24,9 @@ use super::{agents, routes, tls, trunks, values};
 /// Peers in these networks are shown our local address.
 const LOCAL_NETWORKS: [&str; 7] =
     ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7", "127.0.0.0/8", "::1/128"];
+/// A shorter `idle_timeout` is warned of: far ends that save bandwidth send a packet every few seconds.
+const IDLE_LEAST: (Duration, &str) =
+    (Duration::from_secs(5), "a pause in which a far end saves bandwidth ends the call");
 /// `[media] ports` where none is written.
 const MEDIA_PORTS: (u16, u16) = (16_384, 32_767);
 /// Media ports that one call takes: RTP and RTCP on each of its two sides.
@@ -239,7 +242,9 @@ fn read_media(section: Option<&Section<'_>>, findings: &mut Findings) -> (Media,
     let threads = section.and_then(|media| {
         media.read("threads", findings, |key, value, findings| values::integer(key, value, findings, 0..=MAX_THREADS))
     });
-    let idle_timeout = section.and_then(|media| media.read("idle_timeout", findings, values::duration));
+    let idle_timeout = section.and_then(|media| {
+        media.read("idle_timeout", findings, |key, value, f| values::duration_of(key, value, IDLE_LEAST, f))
+    });
     let latch = section.and_then(|media| {
         let modes = [("strict", LatchMode::Strict), ("relearn", LatchMode::Relearn), ("off", LatchMode::Off)];
         media.read("latch", findings, |key, value, findings| values::one_of(key, value, findings, &modes))

@@ -26,6 +26,9 @@ const LATER_CODECS: [&str; 9] = ["OPUS", "G722", "G729", "AMR", "AMR-WB", "G723"
 /// `options_interval` where none is written.
 const OPTIONS_INTERVAL: Duration = Duration::from_secs(30);
 
+/// After this time a lost request is sent again (RFC 3261 §17.1.1.1).
+const T1: Duration = Duration::from_millis(500);
+
 /// `udp_mtu` where none is written, in bytes.
 const UDP_MTU: u32 = 1300;
 
@@ -164,13 +167,14 @@ fn read_accept_register(section: &Section<'_>, findings: &mut Findings) -> bool 
 fn read_limits(section: &Section<'_>, trunk: &mut Trunk, findings: &mut Findings) {
     trunk.tcp_over_bytes = read_oversize(section, findings);
     trunk.options_interval = OPTIONS_INTERVAL;
-    for (key, target) in [
-        ("ring_timeout", &mut trunk.ring_timeout),
-        ("no_response_timeout", &mut trunk.no_response_timeout),
-        ("options_interval", &mut trunk.options_interval),
-        ("pace", &mut trunk.pace),
+    for (key, target, least) in [
+        ("ring_timeout", &mut trunk.ring_timeout, (Duration::from_secs(1), "nobody answers in that time")),
+        ("no_response_timeout", &mut trunk.no_response_timeout, (T1, "a lost packet is sent again after 500 ms")),
+        ("options_interval", &mut trunk.options_interval, (Duration::from_secs(1), "a peer may take it for an attack")),
+        ("pace", &mut trunk.pace, (Duration::ZERO, "")),
     ] {
-        *target = section.read(key, findings, values::duration).unwrap_or(*target);
+        let read = |key: &str, value: &Value<'_>, f: &mut Findings| values::duration_of(key, value, least, f);
+        *target = section.read(key, findings, read).unwrap_or(*target);
     }
     if let Some(codes) = section.read("failover_on", findings, |key, value, findings| {
         values::list(key, value, findings, |key, value, findings| values::integer(key, value, findings, 300..=699))
@@ -301,9 +305,22 @@ fn peer_of_uri(text: &str, span: Span, findings: &mut Findings) -> Option<Peer> 
 
 /// The parts of a SIP URI that say where it leads.
 #[derive(Debug)]
-pub(super) struct SipAddress {
-    pub(super) user: String,
-    pub(super) destination: Destination,
+pub(crate) struct SipAddress {
+    pub(crate) user: String,
+    pub(crate) destination: Destination,
+}
+
+/// Reads a `sip:` or `sips:` URI that stands in no file.
+///
+/// # Errors
+/// What is wrong with it, and what is right.
+pub(crate) fn sip_address(text: &str) -> Result<SipAddress, String> {
+    let mut findings = Findings::default();
+    let read = sip_uri(text, "a call", 0..0, &mut findings);
+    read.ok_or_else(|| {
+        let told = findings.into_sorted().into_iter().map(|found| format!("{}; {}", found.message, found.help));
+        told.collect::<Vec<_>>().join("; ")
+    })
 }
 
 /// Reads a `sip:` or `sips:` URI; `what` names its place in messages.

@@ -11,11 +11,15 @@ use trunkgate_call::StrangerLimits;
 use trunkgate_media::LatchMode;
 use trunkgate_route::{Agent, Definition, Destination, Numbers, Route, Server, Transport, Trunk};
 
+use super::places::Places;
+
 /// The whole configuration, defaults filled in.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The file it was read from.
     pub path: PathBuf,
+    /// Where in it trunks and routes stand.
+    pub places: Places,
     /// `[edge]`
     pub edge: Edge,
     /// `[[listen]]`, never empty.

@@ -158,6 +158,29 @@ pub(super) fn duration(key: &str, value: &Value<'_>, findings: &mut Findings) ->
     found
 }
 
+/// The same; one that is shorter than `least` is warned of, with what it would do.
+pub(super) fn duration_of(
+    key: &str,
+    value: &Value<'_>,
+    (least, what): (Duration, &str),
+    findings: &mut Findings,
+) -> Option<Duration> {
+    let found = duration(key, value, findings)?;
+    if !found.is_zero() && found < least {
+        let help = format!("\"{}\" or more; \"0s\" is off", written(least));
+        findings.warning(code::BAD_VALUE, Some(value.span()), format!("`{key}` is very short: {what}"), help);
+    }
+    Some(found)
+}
+
+/// As it would be written.
+fn written(duration: Duration) -> String {
+    match duration.subsec_millis() {
+        0 => format!("{}s", duration.as_secs()),
+        _ => format!("{}ms", duration.as_millis()),
+    }
+}
+
 /// Longest duration that is of any use, in seconds: a year.
 const MAX_DURATION_S: u64 = 366 * 86_400;
 

@@ -15,6 +15,7 @@ use super::News;
 use super::quality::{Delays, Journal, Side};
 use super::secure::Line;
 use super::stream::Arrivals;
+use crate::edge::seed;
 
 /// Media sockets of one phone: one for each call of the demo.
 const MEDIA_SOCKETS: usize = 4;
@@ -127,13 +128,6 @@ impl Party {
 
 async fn bind() -> std::io::Result<UdpSocket> {
     UdpSocket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await
-}
-
-fn seed() -> std::io::Result<[u8; 32]> {
-    use rand::TryRng as _;
-    let mut seed = [0u8; 32];
-    rand::rngs::SysRng.try_fill_bytes(&mut seed).map_err(std::io::Error::other)?;
-    Ok(seed)
 }
 
 /// A datagram, with the moment it was read.
@@ -281,6 +275,8 @@ impl Task {
                         let _ = socket.send_to(&bytes, to).await;
                     }
                 }
+                // It makes no reports, and nobody listens in.
+                Output::Rtcp { .. } | Output::Heard { .. } => {}
                 Output::Event(Event::Heard(call, frame)) => {
                     if let Some(delay) = self.journal.heard(frame, at) {
                         self.delays.entry(call).or_default().entry(frame.ssrc).or_default().push(delay);

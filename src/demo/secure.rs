@@ -7,19 +7,14 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncWriteExt as _, WriteHalf};
 use tokio::sync::mpsc;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
-use trunkgate_sip::framer::{Framed, Framer};
+
+use crate::line::{self, Stream};
 
 /// Names that are tried for the certificate's folder.
 const FOLDERS: u32 = 16;
-/// Bytes read from a stream at once.
-const READ_BYTES: usize = 4096;
 
 /// A certificate for 127.0.0.1 and its key, in files that only we may read; gone with this.
 #[derive(Debug)]
@@ -80,10 +75,15 @@ impl Drop for Certificate {
 }
 
 /// A phone's way to the edge over TLS: opened by the first message, and kept.
-#[derive(Debug)]
 pub(super) struct Line {
     trusts: Arc<ClientConfig>,
-    stream: Option<WriteHalf<TlsStream<TcpStream>>>,
+    stream: Option<WriteHalf<Box<dyn Stream>>>,
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Line").field("is_open", &self.stream.is_some()).finish_non_exhaustive()
+    }
 }
 
 impl Line {
@@ -95,33 +95,14 @@ impl Line {
         messages: &mpsc::Sender<Bytes>,
     ) -> anyhow::Result<()> {
         if self.stream.is_none() {
-            let stream = TcpStream::connect(to).await?;
-            stream.set_nodelay(true)?;
-            let connector = TlsConnector::from(Arc::clone(&self.trusts));
-            let (read, write) = tokio::io::split(connector.connect(ServerName::from(to.ip()), stream).await?);
-            tokio::task::spawn_local(receive(read, messages.clone()));
+            let host = to.ip().to_string();
+            let opened = line::Line::open(to, Some((Arc::clone(&self.trusts), &host))).await;
+            let (read, write) = tokio::io::split(opened.map_err(anyhow::Error::msg)?.stream);
+            tokio::task::spawn_local(line::receive(read, messages.clone()));
             self.stream = Some(write);
         }
         let Some(stream) = &mut self.stream else { return Ok(()) };
         stream.write_all(message).await?;
         Ok(stream.flush().await?)
-    }
-}
-
-async fn receive(mut stream: ReadHalf<TlsStream<TcpStream>>, messages: mpsc::Sender<Bytes>) {
-    let (mut framer, mut buffer) = (Framer::new(trunkgate_sip::limits::MESSAGE_BYTES), [0; READ_BYTES]);
-    while let Ok(len @ 1..) = stream.read(&mut buffer).await {
-        framer.push(buffer.get(..len).unwrap_or_default());
-        while let Some(framed) = framer.pop() {
-            match framed {
-                Framed::Message(bytes) => {
-                    if messages.send(bytes).await.is_err() {
-                        return;
-                    }
-                }
-                Framed::Ping => {}
-                Framed::Broken { .. } => return,
-            }
-        }
     }
 }

@@ -20,12 +20,13 @@ const OTHER_FILES: u64 = 8_192;
 /// Longest wait for an edge that may be running already.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-pub(super) async fn examine(config: &Config) -> Vec<Finding> {
+/// `peers`: the addresses that the peers were found to have.
+pub(super) async fn examine(config: &Config, peers: &[IpAddr]) -> Vec<Finding> {
     vec![
         sockets(config).await,
         media_ports(config),
         ephemeral_range(config, number_pair("/proc/sys/net/ipv4/ip_local_port_range")),
-        public_address(config),
+        public_address(config, peers, interfaces::read().default_v4),
         open_files(config, getrlimit(Resource::RLIMIT_NOFILE).map(|(_, hard)| hard).ok()),
         udp_buffers(number_pair("/proc/sys/net/core/rmem_max").map(|(bytes, _)| bytes)),
         clock(["/run/systemd/timesync/synchronized", "/run/chrony/chronyd.pid", "/run/ntpd.pid"].map(Path::new)),
@@ -87,18 +88,16 @@ fn ephemeral_range(config: &Config, range: Option<(u64, u64)>) -> Finding {
 }
 
 /// Far ends outside must be shown an address that they can reach.
-fn public_address(config: &Config) -> Finding {
-    let known = interfaces::read();
+fn public_address(config: &Config, peers: &[IpAddr], own: Option<IpAddr>) -> Finding {
     let is_local = |ip: IpAddr| config.edge.local_networks.iter().any(|network| network.contains(&ip));
     let written = config.edge.public_address.iter().chain(config.listen.iter().flat_map(|one| &one.public_address));
     let written: Vec<String> = written.map(IpAddr::to_string).collect();
     if !written.is_empty() {
         return Finding::ok("public address", format!("{}, as written", written.join(", ")));
     }
-    let hosts = config.trunks.iter().flat_map(|trunk| &trunk.peers).map(|peer| &peer.destination.host);
-    let leads_out = hosts.filter_map(|host| host.parse::<IpAddr>().ok()).any(|ip| !is_local(ip))
+    let leads_out = peers.iter().any(|ip| !is_local(*ip))
         || config.trunks.iter().flat_map(|trunk| &trunk.accept_from).any(|network| !is_local(network.addr()));
-    match known.default_v4 {
+    match own {
         Some(own) if leads_out && is_local(own) => Finding::warn(
             "public address",
             format!("far ends outside would be shown {own}, which they cannot reach"),
@@ -127,10 +126,10 @@ fn udp_buffers(most: Option<u64>) -> Finding {
     match most {
         Some(bytes) if bytes < wanted => Finding::warn(
             "udp buffers",
-            format!("rmem_max is {bytes} bytes: a burst of SIP may be lost"),
+            format!("rmem_max is {} KiB: a burst of SIP may be lost", bytes >> 10),
             format!("sysctl -w net.core.rmem_max={wanted}"),
         ),
-        Some(bytes) => Finding::ok("udp buffers", format!("rmem_max {bytes} bytes")),
+        Some(bytes) => Finding::ok("udp buffers", format!("rmem_max {} KiB", bytes >> 10)),
         None => Finding::ok("udp buffers", "the kernel does not say"),
     }
 }
@@ -185,6 +184,17 @@ mod tests {
     #[test]
     fn the_address_that_is_written_is_taken_and_a_local_one_is_not_for_outside() {
         let written = configured("[edge]\npublic_address = '203.0.113.10'\n");
-        assert_eq!(public_address(&written).text, "203.0.113.10, as written");
+        let inside: Option<IpAddr> = Some("10.0.0.2".parse().unwrap());
+        assert_eq!(public_address(&written, &[], inside).text, "203.0.113.10, as written");
+        let config = configured("[trunk.x]\npeers = ['sip:sbc.example']\n");
+        for (peer, own, level) in [
+            ("198.51.100.7", "10.0.0.2", Level::Warn),
+            ("10.0.0.9", "10.0.0.2", Level::Ok),
+            ("198.51.100.7", "203.0.113.5", Level::Ok),
+        ] {
+            let found = public_address(&config, &[peer.parse().unwrap()], Some(own.parse().unwrap()));
+            assert_eq!(found.level, level, "{peer} {own}: {found:?}");
+        }
+        assert_eq!(public_address(&config, &[], None).level, Level::Warn);
     }
 }

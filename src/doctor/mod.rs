@@ -3,12 +3,14 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 #[cfg(test)]
 use crate::config;
 use crate::config::Config;
+use crate::transport::Settings;
 use crate::{client, run};
 
 mod machine;
@@ -62,7 +64,7 @@ pub fn run(given: Option<&Path>, json: bool) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let findings = match runtime {
         Ok(runtime) => {
-            let findings = runtime.block_on(examine(&config, warnings));
+            let findings = runtime.block_on(examine(&Arc::new(config), warnings));
             runtime.shutdown_background();
             findings
         }
@@ -76,21 +78,24 @@ pub fn run(given: Option<&Path>, json: bool) -> ExitCode {
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-async fn examine(config: &Config, warnings: usize) -> Vec<Finding> {
+async fn examine(config: &Arc<Config>, warnings: usize) -> Vec<Finding> {
+    let (settings, faults) = Settings::read(config, &Settings::default());
+    let certificates = peers::certificates(config, &settings, faults);
+    let settings = Arc::new(settings);
+    let ((peers, addresses), agents) = tokio::join!(peers::examine(config, &settings), peers::agents(config));
     let mut all = vec![of_file(config, warnings)];
-    all.extend(machine::examine(config).await);
-    all.extend(peers::certificates(config));
-    all.extend(peers::examine(config).await);
-    all.extend(peers::agents(config).await);
+    all.extend(machine::examine(config, &addresses).await);
+    all.extend(certificates.into_iter().chain(peers).chain(agents));
     all
 }
 
 fn of_file(config: &Config, warnings: usize) -> Finding {
     let file = config.path.display();
-    let text = format!("{file}, {} trunks, {} routes", config.trunks.len(), config.routes.len());
+    let (trunks, routes) = (number(config.trunks.len(), "trunk"), number(config.routes.len(), "route"));
+    let text = format!("{file}, {trunks}, {routes}");
     match warnings {
         0 => Finding::ok("config", text),
-        _ => Finding::warn("config", format!("{text}, {warnings} warnings"), "trunkgate check"),
+        _ => Finding::warn("config", format!("{text}, {}", number(warnings, "warning")), "trunkgate check"),
     }
 }
 
@@ -104,10 +109,15 @@ fn as_text(findings: &[Finding]) -> String {
         }
     }
     let count = |level| findings.iter().filter(|finding| finding.level == level).count();
-    let number = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
     let (failures, warnings) = (number(count(Level::Fail), "failure"), number(count(Level::Warn), "warning"));
-    out.push_str(&format!("{failures}, {warnings}\n"));
+    let exit = if count(Level::Fail) > 0 { " (exit 1)" } else { "" };
+    out.push_str(&format!("{failures}, {warnings}{exit}\n"));
     out
+}
+
+/// `1 warning`, `2 warnings`
+fn number(number: usize, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
 }
 
 fn as_json(findings: &[Finding]) -> Value {
@@ -143,7 +153,7 @@ mod tests {
                         warn  udp buffers  rmem_max 212992 bytes\n                     \
                         fix: sysctl -w net.core.rmem_max=4194304\n  \
                         FAIL  dns          no address\n                     fix: the name\n\
-                        1 failure, 1 warning\n";
+                        1 failure, 1 warning (exit 1)\n";
         assert_eq!(as_text(&findings), expected);
         let json = as_json(&findings);
         assert_eq!((json[2]["level"].as_str(), json[0]["fix"].is_null()), (Some("fail"), true));

@@ -119,7 +119,8 @@ fn open(transport: Transport, address: SocketAddr) -> io::Result<Socket> {
     }
 }
 
-fn datagram_socket(address: SocketAddr) -> io::Result<UdpSocket> {
+/// A UDP socket that tells of ICMP errors.
+pub(crate) fn datagram_socket(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;

@@ -29,8 +29,10 @@ mod tls_thread;
 mod udp;
 pub(crate) mod verifier;
 
+pub(crate) use bind::datagram_socket;
 pub use bind::{BindError, Bound, bind, bind_http};
 pub use tls::Settings;
+pub(crate) use tls::towards;
 
 /// News of the sockets for the signalling loop.
 #[derive(Debug)]

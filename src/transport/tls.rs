@@ -129,16 +129,19 @@ impl Settings {
         self.trunks.get(trunk).or(self.others.as_ref()).map(|client| Arc::clone(&client.config))
     }
 
-    /// Our certificates with their ends: whether a listener's or a trunk's, and its name.
-    pub(crate) fn expiries(&self) -> Vec<(&'static str, String, Timestamp)> {
-        let listeners = self.listeners.iter().map(|(name, server)| ("listener", name.clone(), server.pair.expires));
-        let trunks = self
-            .trunks
-            .iter()
-            .filter_map(|(name, client)| Some(("trunk", name.to_string(), client.pair.as_ref()?.expires)));
+    /// Our certificates: whether a listener's or a trunk's, and its name.
+    pub(crate) fn pairs(&self) -> Vec<(&'static str, String, &Pair)> {
+        let listeners = self.listeners.iter().map(|(name, server)| ("listener", name.clone(), &server.pair));
+        let trunks =
+            self.trunks.iter().filter_map(|(name, client)| Some(("trunk", name.to_string(), client.pair.as_ref()?)));
         let mut all: Vec<_> = listeners.chain(trunks).collect();
-        all.sort();
+        all.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
         all
+    }
+
+    /// The same with their ends.
+    pub(crate) fn expiries(&self) -> Vec<(&'static str, String, Timestamp)> {
+        self.pairs().into_iter().map(|(kind, name, pair)| (kind, name, pair.expires)).collect()
     }
 }
 
@@ -186,6 +189,11 @@ fn client(tls: Option<&TrunkTls>, names: &[String], system: &Trust) -> Result<Cl
     let shown = own.as_ref().map(|pair| &pair.key.cert);
     (tls.is_none_or(|tls| tls.verify), names, ca.as_ref().map(Trust::certificates), shown).hash(&mut terms);
     Ok(Client { config: Arc::new(config), pair: own, ca, terms: terms.finish() })
+}
+
+/// Our side of TLS towards a far end of no file.
+pub(crate) fn towards(tls: &TrunkTls) -> Result<Arc<ClientConfig>, String> {
+    Ok(client(Some(tls), &[], &Trust::of_system())?.config)
 }
 
 fn pair(certificate: &Path, private_key: &Path) -> Result<Pair, String> {

@@ -198,7 +198,7 @@ impl Call {
         let Some(leg) = self.live_agent(end) else { return };
         let Some(side) = &self.legs[leg].agent else { return };
         let (name, listens) = (side.agent.name.clone(), side.listens);
-        edge.agents.lost(&name, loss.to_string());
+        edge.agents.lost(now, &name, loss.to_string());
         let was_had = self.legs[leg].state == LegState::Answered;
         self.note(now, edge, leg, &format!("{}: {loss}", if was_had { "lost" } else { "failed" }));
         let failure = Failure::of_loss(loss);

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
 use trunkgate_route::Table;
 
 use crate::view::AgentView;
+use crate::wall::rfc3339;
 
 /// One agent's state.
 #[derive(Debug, Default)]
@@ -15,7 +17,8 @@ struct AgentState {
     lost: u64,
     /// Whether the last news of it was good.
     up: Option<bool>,
-    last_problem: Option<String>,
+    /// What went wrong last, and when.
+    last_problem: Option<(String, Instant)>,
 }
 
 /// All agents by name.
@@ -43,19 +46,20 @@ impl Agents {
         }
     }
     /// Notes that a socket was refused or lost.
-    pub(crate) fn lost(&mut self, name: &Arc<str>, problem: String) {
+    pub(crate) fn lost(&mut self, now: Instant, name: &Arc<str>, problem: String) {
         let state = self.by_name.entry(name.clone()).or_default();
         state.lost += 1;
         state.up = Some(false);
-        state.last_problem = Some(problem);
+        state.last_problem = Some((problem, now));
     }
     /// Open sockets in all, for the invariants.
     pub(crate) fn sessions(&self) -> u64 {
         self.by_name.values().map(|state| state.sessions).sum()
     }
     /// An agent at a glance.
-    pub(crate) fn view(&self, name: &str) -> AgentView {
+    pub(crate) fn view(&self, date: impl Fn(Instant) -> SystemTime, name: &str) -> AgentView {
         let state = self.by_name.get(name);
+        let problem = state.and_then(|state| state.last_problem.clone());
         AgentView {
             name: name.to_owned(),
             state: match state.and_then(|state| state.up) {
@@ -66,7 +70,8 @@ impl Agents {
             sessions: state.map_or(0, |state| state.sessions),
             opened: state.map_or(0, |state| state.opened),
             lost: state.map_or(0, |state| state.lost),
-            last_problem: state.and_then(|state| state.last_problem.clone()),
+            last_problem_at: problem.as_ref().map(|(_, at)| rfc3339(date(*at))),
+            last_problem: problem.map(|(text, _)| text),
         }
     }
 }

@@ -37,7 +37,7 @@ impl Edge {
                 Due::Ask(spot) => self.ask_peer(now, &spot),
                 Due::Overdue(spot, client) => {
                     self.endpoint.forget(client);
-                    self.peer_missed(&spot, "no answer to OPTIONS".to_owned());
+                    self.peer_missed(now, &spot, "no answer to OPTIONS".to_owned());
                     self.plan_check(now, &spot);
                 }
             }
@@ -68,7 +68,7 @@ impl Edge {
         let Some((spot, rtt)) = self.health.ended(now, client) else { return true };
         // Any other answer comes from somebody who is there and takes calls.
         if matches!(code, 408 | 503) {
-            self.peer_missed(&spot, format!("{code} to OPTIONS"));
+            self.peer_missed(now, &spot, format!("{code} to OPTIONS"));
         } else {
             self.metrics.trunk_keepalive_rtt_seconds.observe(rtt.as_secs_f64());
             self.peer_heard(&spot, Some(rtt));
@@ -89,7 +89,7 @@ impl Edge {
             Some(Cause::Stream(what)) => format!("OPTIONS could not be sent: {what}"),
             None => "OPTIONS could not be sent".to_owned(),
         };
-        self.peer_missed(&spot, problem);
+        self.peer_missed(now, &spot, problem);
         self.plan_check(now, &spot);
         true
     }
@@ -105,13 +105,13 @@ impl Edge {
     }
 
     /// An address did not answer.
-    pub(crate) fn peer_missed(&mut self, spot: &Spot, problem: String) {
+    pub(crate) fn peer_missed(&mut self, now: Instant, spot: &Spot, problem: String) {
         let is_down_now = self.health.missed(spot, problem.clone());
         if let Some(peer) = self.shown_spot(spot).filter(|_| is_down_now) {
             self.warn("", format!("trunk {}: {peer} is down: {problem}", spot.trunk), None);
             self.show_spot(spot);
         }
-        self.trunks.problem(&spot.trunk, format!("{}: {problem}", spot.address));
+        self.trunks.problem(now, &spot.trunk, format!("{}: {problem}", spot.address));
     }
 
     /// 503 with Retry-After (RFC 3261 §21.5.4): that address is left alone for so long.
@@ -134,7 +134,7 @@ impl Edge {
                 .collect(),
         };
         let peers = trunk.peers.iter().map(peer).collect();
-        let view = self.trunks.view(now, trunk, self.health.is_trunk_up(&trunk.name), peers);
+        let view = self.trunks.view(now, |at| self.date(at), trunk, self.health.is_trunk_up(&trunk.name), peers);
         TrunkView { registration: self.registration_view(now, &trunk.name), ..view }
     }
 
@@ -193,10 +193,10 @@ impl Call {
     }
 
     /// A leg's far end gave no sign of life.
-    pub(crate) fn silent(&mut self, edge: &mut Edge, leg: usize) {
+    pub(crate) fn silent(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
         let leg = &self.legs[leg];
         if let Some(spot) = leg.spot().filter(|_| !leg.heard) {
-            edge.peer_missed(&spot, "no answer to INVITE".to_owned());
+            edge.peer_missed(now, &spot, "no answer to INVITE".to_owned());
         }
     }
 }

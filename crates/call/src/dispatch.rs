@@ -137,7 +137,7 @@ impl Gateway {
                 }
                 let trunk = self.edge.party_name(party);
                 let text = format!("wrong credentials from {}", flow.remote);
-                self.edge.trunks.problem(&trunk, text.clone());
+                self.edge.trunks.problem(now, &trunk, text.clone());
                 if self.edge.admission.may_log(now) {
                     self.edge.log("", format!("trunk {trunk}: {text}"), Some(ReasonSlug::WrongCredentials));
                 }
@@ -156,7 +156,7 @@ impl Gateway {
             Event::Refused { party, method, code, defect } => {
                 let trunk = self.edge.party_name(party);
                 let part = defect.map(|d| format!(": {}", d.what)).unwrap_or_default();
-                self.edge.trunks.problem(&trunk, format!("its {method} was refused with {code}{part}"));
+                self.edge.trunks.problem(now, &trunk, format!("its {method} was refused with {code}{part}"));
             }
             Event::Dropped(reason) => self.edge.metrics.dropped(match reason {
                 DropReason::StrayResponse => "stray_response",

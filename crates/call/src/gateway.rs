@@ -208,7 +208,7 @@ impl Gateway {
             ports_in_use: 2 * edge.ports.in_use(),
             ports: 2 * edge.ports.total(),
             trunks: edge.table.trunks().iter().map(|trunk| edge.trunk_view(now, trunk)).collect(),
-            agents: edge.table.agents().iter().map(|agent| edge.agents.view(&agent.name)).collect(),
+            agents: edge.table.agents().iter().map(|agent| edge.agents.view(|at| edge.date(at), &agent.name)).collect(),
         }
     }
     /// Counters and histograms.

@@ -58,6 +58,7 @@ mod wish;
 pub use addressing::{Addressing, Interfaces, ListenerSpec};
 pub use gateway::{Gateway, GatewayConfig};
 pub use io::{Cause, Control, Identity, Input, Output, QueryId};
+pub use pace::trunk_of_uri;
 pub use reason::ReasonSlug;
 pub use report::CallRecord;
 pub use strangers::{Ban, StrangerLimits};

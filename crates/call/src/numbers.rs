@@ -91,7 +91,7 @@ pub fn mask(number: &str) -> String {
 
 /// Text of a far end as views, traces and log lines may hold it: no longer than `chars`, and without what steers a
 /// terminal, breaks a line or turns its reading direction (Unicode TR 36 §2.5).
-pub(crate) fn plain(text: &str, chars: usize) -> String {
+pub fn plain(text: &str, chars: usize) -> String {
     let steers = |c: &char| {
         c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_route::{Number, Trunk};
+use trunkgate_route::{Number, Table, Trunk};
 use trunkgate_sip::Uri;
 
 use crate::answer::Failure;
@@ -90,12 +90,12 @@ impl Call {
 }
 
 /// The trunk that a bare URI leads to, and the number that it names.
-pub(crate) fn trunk_of_uri<'a>(uri: &str, edge: &'a Edge) -> (Option<&'a Arc<Trunk>>, Option<Number>) {
+pub fn trunk_of_uri<'a>(uri: &str, table: &'a Table) -> (Option<&'a Arc<Trunk>>, Option<Number>) {
     let Some(uri) = Uri::parse(uri.as_bytes()) else { return (None, None) };
     let trunk = match uri.host.ip() {
-        Some(ip) => edge.table.trunk_of(SocketAddr::new(ip, uri.host.port.unwrap_or(0))),
-        None => edge.table.trunk_at(uri.host.host),
+        Some(ip) => table.trunk_of(SocketAddr::new(ip, uri.host.port.unwrap_or(0))),
+        None => table.trunk_at(uri.host.host),
     };
-    let number = edge.table.numbers().normalise_caller(&uri.user_unescaped(), uri.user_param("phone-context"));
+    let number = table.numbers().normalise_caller(&uri.user_unescaped(), uri.user_param("phone-context"));
     (trunk, Some(number))
 }

@@ -363,7 +363,7 @@ impl Edge {
         registration.problem = Some(problem.to_owned());
         let text = format!("trunk {name}: not registered with {}: {problem}", registration.wanted.uri);
         self.registrations.set_due(name, Some(now + pause.max(asked)));
-        self.trunks.problem(name, format!("not registered: {problem}"));
+        self.trunks.problem(now, name, format!("not registered: {problem}"));
         self.warn("", text, Some(ReasonSlug::NotRegistered));
     }
 

@@ -125,7 +125,7 @@ impl Edge {
             None => {
                 let served = METHODS.iter().map(|method| method.as_str()).filter(|method| *method != "REGISTER");
                 let allow = served.collect::<Vec<_>>().join(", ");
-                self.trunks.problem(&name, "its REGISTER was refused with 405".to_owned());
+                self.trunks.problem(now, &name, "its REGISTER was refused with 405".to_owned());
                 Answer { code: 405, headers: vec![extra("Allow", allow)], ..Answer::default() }
             }
             Some(trunk) => {

@@ -94,7 +94,7 @@ impl Call {
                 (Some(trunk), attempt.number.as_deref().map(|number| numbers.normalise_caller(number, None)))
             }
             // A URI that leads to a trunk is no way round it.
-            (None, Some(uri)) => pace::trunk_of_uri(uri, edge),
+            (None, Some(uri)) => pace::trunk_of_uri(uri, &edge.table),
             (None, None) => return false,
         };
         let number = number.as_ref().unwrap_or(&self.called);
@@ -381,7 +381,7 @@ impl Call {
         let Some(attempt) = &self.attempt else { return };
         let judgement = attempt.judge(code, q850);
         edge.decide(now, self.key, format!("{} answered {code}", attempt.name()));
-        edge.trunks.problem(self.legs[leg].trunk_name(), format!("{code} to INVITE from {}", self.legs[leg].peer));
+        edge.trunks.problem(now, self.legs[leg].trunk_name(), format!("{code} to INVITE from {}", self.legs[leg].peer));
         match judgement {
             Judgement::Peer(failure) => self.fail_way(now, edge, failure),
             Judgement::Target(result) => self.fail_target(now, edge, result),
@@ -397,13 +397,13 @@ impl Call {
         if self.asked_again_by_udp(now, edge, leg) {
             return;
         }
-        self.silent(edge, leg);
+        self.silent(now, edge, leg);
         let reason = match &edge.cause {
             _ if sent => ReasonSlug::NoResponse,
             Some(Cause::Tls(what)) => {
                 let (sid, peer) = (self.sid().to_owned(), self.legs[leg].peer.clone());
                 let text = format!("TLS with {} failed: {what}", edge.shown_name(&peer));
-                edge.trunks.problem(self.legs[leg].trunk_name(), text.clone());
+                edge.trunks.problem(now, self.legs[leg].trunk_name(), text.clone());
                 edge.warn(&sid, text, Some(ReasonSlug::TlsFailed));
                 ReasonSlug::TlsFailed
             }
@@ -421,7 +421,7 @@ impl Call {
                 if self.asked_again_by_udp(now, edge, leg) {
                     return;
                 }
-                self.silent(edge, leg);
+                self.silent(now, edge, leg);
                 self.fail_way(now, edge, Failure::unreached(ReasonSlug::NoResponse));
             }
             Some(Progress::Resolving(query)) => {

@@ -122,7 +122,7 @@ fn answers(answer: &TraceItem, request: &TraceItem) -> bool {
 const NOTED: (usize, usize) = (4, 8);
 
 /// What a message's body says, in a few words for the ladder: kind, port and payloads of each m-line.
-pub(crate) fn body_note(bytes: &[u8]) -> String {
+pub fn body_note(bytes: &[u8]) -> String {
     let Some(at) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else { return String::new() };
     let body = bytes.get(at + 4..).unwrap_or_default();
     let lines = body.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
@@ -169,7 +169,7 @@ fn static_name(payload: &str) -> &str {
 }
 
 /// The first line of a message as the ladder shows it: the method, or code and reason.
-pub(crate) fn first_line(bytes: &[u8]) -> String {
+pub fn first_line(bytes: &[u8]) -> String {
     let line = bytes.split(|b| *b == b'\r' || *b == b'\n').next().unwrap_or_default();
     let line = String::from_utf8_lossy(line);
     match line.strip_prefix("SIP/2.0 ") {

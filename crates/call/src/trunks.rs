@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_route::{Table, TokenBucket, Trunk};
 
@@ -11,6 +11,7 @@ use crate::call::CallKey;
 use crate::limits::PACED_ADDRESSES;
 use crate::reason::ReasonSlug;
 use crate::view::{PeerView, TrunkView};
+use crate::wall::rfc3339;
 
 /// One trunk's state.
 #[derive(Debug)]
@@ -28,7 +29,8 @@ struct TrunkState {
     answered: u64,
     failed: u64,
     pace: Pace,
-    last_problem: Option<String>,
+    /// What went wrong last, and when.
+    last_problem: Option<(String, Instant)>,
 }
 
 /// All trunks by name.
@@ -191,9 +193,9 @@ impl Trunks {
     }
 
     /// Notes what went wrong last.
-    pub(crate) fn problem(&mut self, name: &str, text: String) {
+    pub(crate) fn problem(&mut self, now: Instant, name: &str, text: String) {
         if let Some(state) = self.by_name.get_mut(name) {
-            state.last_problem = Some(text);
+            state.last_problem = Some((text, now));
         }
     }
 
@@ -208,8 +210,16 @@ impl Trunks {
     }
 
     /// A trunk at a glance; its health is told by whoever keeps that.
-    pub(crate) fn view(&self, now: Instant, trunk: &Trunk, up: Option<bool>, peers: Vec<PeerView>) -> TrunkView {
+    pub(crate) fn view(
+        &self,
+        now: Instant,
+        date: impl Fn(Instant) -> SystemTime,
+        trunk: &Trunk,
+        up: Option<bool>,
+        peers: Vec<PeerView>,
+    ) -> TrunkView {
         let state = self.by_name.get(&trunk.name);
+        let problem = state.and_then(|state| state.last_problem.clone());
         TrunkView {
             name: trunk.name.to_string(),
             state: state_word(up),
@@ -218,7 +228,8 @@ impl Trunks {
             cps: state.map_or(0, |s| s.pace.last_second(now)),
             answered_ratio: state.filter(|s| s.tried > 0).map(|s| s.answered as f64 / s.tried as f64),
             failures: state.map_or(0, |s| s.failed),
-            last_problem: state.and_then(|s| s.last_problem.clone()),
+            last_problem_at: problem.as_ref().map(|(_, at)| rfc3339(date(*at))),
+            last_problem: problem.map(|(text, _)| text),
             peers,
             registration: None,
         }

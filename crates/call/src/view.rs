@@ -193,6 +193,8 @@ pub struct AgentView {
     pub lost: u64,
     /// Its last failure in words.
     pub last_problem: Option<String>,
+    /// When that was, RFC 3339.
+    pub last_problem_at: Option<String>,
 }
 
 /// How we are registered with a trunk.
@@ -227,6 +229,8 @@ pub struct TrunkView {
     pub failures: u64,
     /// Its last failure in words.
     pub last_problem: Option<String>,
+    /// When that was, RFC 3339.
+    pub last_problem_at: Option<String>,
     /// Peers in the order of the file.
     pub peers: Vec<PeerView>,
     /// Our registration with it, where it has one.

@@ -10,11 +10,11 @@ const EXTENDED_REPORT: u8 = 207;
 const CNAME: u8 = 1;
 
 /// A VoIP metrics block of an extended report (RFC 3611 §4.7), as it stands there.
-pub(crate) type VoipMetrics = [u8; 36];
+pub type VoipMetrics = [u8; 36];
 
 /// What we sent, as a sender report says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Sending {
+pub struct Sending {
     /// The date, 32.32 bits.
     pub(crate) ntp: u64,
     /// The same moment on the stream's clock.
@@ -27,7 +27,7 @@ pub(crate) struct Sending {
 
 /// What we received, as a report block says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Block {
+pub struct Block {
     /// Whose packets.
     pub(crate) ssrc: u32,
     /// Lost since the last report, in 256ths.
@@ -46,7 +46,7 @@ pub(crate) struct Block {
 
 /// One compound.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Compound {
+pub struct Compound {
     /// Who speaks.
     pub(crate) ssrc: u32,
     /// Where we sent lately.
@@ -63,7 +63,7 @@ pub(crate) struct Compound {
 
 impl Compound {
     /// Puts the compound into `packet`; `None` where that has no room.
-    pub(crate) fn write(&self, packet: &mut PacketBuf) -> Option<()> {
+    pub fn write(&self, packet: &mut PacketBuf) -> Option<()> {
         let mut out = Writer { area: packet.receive_area(), len: 0 };
         self.report(&mut out)?;
         out.header(1, SOURCE_DESCRIPTION, 7)?;

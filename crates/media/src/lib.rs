@@ -6,7 +6,7 @@
 
 mod agent_end;
 pub mod codec;
-mod compound;
+pub mod compound;
 pub mod counters;
 pub mod end;
 pub mod fuzz;
@@ -21,7 +21,7 @@ mod player;
 mod press;
 mod raw;
 mod relay;
-mod reports;
+pub mod reports;
 pub mod rewrite;
 pub mod rtcp;
 pub mod rtp;
@@ -39,7 +39,7 @@ pub use trunkgate_agent as agent;
 
 pub use counters::{Counter, DropReason, EndCounters, WorkerCounters};
 pub use latch::canonical;
-pub use origin::Epoch;
+pub use origin::{Epoch, Origin};
 pub use packet::{PacketBuf, PacketPool};
 pub use session::{Session, Transmit};
 pub use snapshot::{EndSnapshot, SessionSnapshot};

@@ -43,7 +43,7 @@ pub(crate) fn long(short: u32) -> Duration {
 
 /// Date and chance of a session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Origin {
+pub struct Origin {
     /// The date. Without one our sender reports say none (RFC 3550 §6.4.1), and nobody can tell a round trip by them.
     pub(crate) epoch: Option<Epoch>,
     /// What names and sources in RTCP, and the times of our own, are drawn from.
@@ -51,6 +51,10 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
+    /// Dated by `epoch`; the rest follows from `key`.
+    pub fn new(epoch: Epoch, key: [u8; 16]) -> Origin {
+        Origin { epoch: Some(epoch), key }
+    }
     /// The date of a moment, 0 where there is none.
     pub(crate) fn ntp(&self, now: Instant) -> u64 {
         self.epoch.map_or(0, |epoch| epoch.ntp(now))

@@ -20,7 +20,7 @@ const COMPENSATION: f64 = std::f64::consts::E - 1.5;
 
 /// The state of one end's RTCP.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Reports {
+pub struct Reports {
     /// Sender reports that reached the far side, ours or passed: middle bits of their date, and when; the newest first.
     shown: [Option<(u32, Instant)>; REPORTS_REMEMBERED],
     /// The far side's last sender report: its source, middle bits of its date, and when it came.
@@ -37,29 +37,29 @@ pub(crate) struct Reports {
     sent_before: [u64; 2],
     drawn: u32,
     /// Whether a report is to be made now, and whether it is the last one.
-    pub(crate) wanted: bool,
+    pub wanted: bool,
     bye: bool,
 }
 
 /// What an end sends: the stream that its far side knows.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Stream {
+pub struct Stream {
     /// Its source; ours where nothing was ever sent.
-    pub(crate) ssrc: u32,
+    pub ssrc: u32,
     /// Its clock now.
-    pub(crate) timestamp: u32,
+    pub timestamp: u32,
     /// Packets of the source.
-    pub(crate) packets: u32,
+    pub packets: u32,
     /// Bytes of their payloads.
-    pub(crate) octets: u32,
+    pub octets: u32,
     /// Packets that were ever sent to the far side, whatever their source.
-    pub(crate) all: u64,
+    pub all: u64,
 }
 
 impl Reports {
     /// Reads a compound of the far side; `sent`: source and clock (Hz) of what it hears. VoIP metrics about that source
     /// are returned: they are for who feeds it.
-    pub(crate) fn hear(
+    pub fn hear(
         &mut self,
         now: Instant,
         compound: &[u8],
@@ -127,7 +127,7 @@ impl Reports {
 
     /// Sees whether a report of ours is due (RFC 3550 §6.3.1, §6.3.6): the time is drawn anew when it has come, and if
     /// that is later, it is waited for.
-    pub(crate) fn look(&mut self, now: Instant, origin: &Origin, serial: u32) {
+    pub fn look(&mut self, now: Instant, origin: &Origin, serial: u32) {
         let since = *self.since.get_or_insert(now);
         let begin = self.last.map_or(since, |last| last.max(since));
         let first = self.last.is_none();
@@ -144,13 +144,13 @@ impl Reports {
     }
 
     /// Has a last report made, with a goodbye, where there was a first (RFC 3550 §6.3.7).
-    pub(crate) fn say_goodbye(&mut self) {
+    pub fn say_goodbye(&mut self) {
         self.bye = self.since.is_some() && self.last.is_some();
         self.wanted = self.bye;
     }
 
     /// The report that is wanted.
-    pub(crate) fn make(
+    pub fn make(
         &mut self,
         now: Instant,
         origin: &Origin,

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use trunkgate_sdp::{Description, Direction};
+use trunkgate_sdp::{Description, Direction, Far, far};
 use trunkgate_sip::{ClientId, DialogId, ServerId};
 
 use crate::judge::Judge;
 use crate::phone::CallNumber;
+use crate::reporting::{Quality, Reporting};
 use crate::script::{Manner, Talk};
 use crate::secure::Secure;
 use crate::tone::{Codec, Voice};
@@ -69,6 +70,8 @@ pub(crate) enum Due {
     Resume,
     /// Say the next frame.
     Frame,
+    /// See whether a report is due.
+    Report,
     /// No final answer: give up.
     NoFinal,
     /// Too long a call: give up.
@@ -112,6 +115,8 @@ pub struct PhoneCall {
     pub(crate) speech: Speech,
     pub(crate) judge: Judge,
     pub(crate) secure: Secure,
+    /// RTCP, where the phone makes reports.
+    pub(crate) reporting: Option<Reporting>,
     pub(crate) due: Vec<(Instant, Due)>,
 }
 
@@ -122,6 +127,8 @@ pub(crate) struct Speech {
     pub(crate) voice: Option<Voice>,
     pub(crate) payload: u8,
     pub(crate) to: Option<SocketAddr>,
+    /// Where its RTCP goes.
+    pub(crate) reports_to: Option<SocketAddr>,
     pub(crate) allowed: bool,
     pub(crate) sent: u32,
     pub(crate) ticking: bool,
@@ -163,6 +170,7 @@ impl PhoneCall {
                 voice: None,
                 payload: 0,
                 to: None,
+                reports_to: None,
                 allowed: false,
                 sent: 0,
                 ticking: false,
@@ -170,6 +178,7 @@ impl PhoneCall {
             },
             judge: Judge::default(),
             secure: Secure::default(),
+            reporting: None,
             due: Vec::new(),
         }
     }
@@ -234,6 +243,14 @@ impl PhoneCall {
     pub fn media(&self) -> Option<SocketAddr> {
         self.media
     }
+    /// Loss and jitter both ways, as far as they are known; `None` where the phone makes no reports.
+    pub fn quality(&self) -> Option<Quality> {
+        self.reporting.as_ref().map(Reporting::quality)
+    }
+    /// The suite that its audio is encrypted with, by its name in a description; `None`: with none.
+    pub fn suite(&self) -> Option<&'static str> {
+        self.secure.suite()
+    }
     /// What it heard.
     pub fn judge(&self) -> &Judge {
         &self.judge
@@ -275,8 +292,9 @@ impl PhoneCall {
     }
 
     /// What the far side's description (its answer, or its offer) says of where and what to send.
-    pub(crate) fn listen_to(&mut self, far: Option<SocketAddr>, their: Direction, payload: u8, codec: Codec) {
-        self.speech.to = far;
+    pub(crate) fn listen_to(&mut self, far: Far, payload: u8, codec: Codec) {
+        let their = far.direction;
+        (self.speech.to, self.speech.reports_to) = (far.rtp, far.rtcp);
         self.speech.payload = payload;
         self.speech.allowed = their.receives() && self.direction.sends();
         if self.codec() != Some(codec) {
@@ -285,11 +303,9 @@ impl PhoneCall {
     }
 }
 
-/// Far address, direction, payload number and codec of the first audio section of an answer; `None` where it refuses.
-pub(crate) fn read_answer(answer: &Description) -> Option<(Option<SocketAddr>, Direction, u8, Codec)> {
+/// Far end, payload number and codec of the first audio section of an answer; `None` where it refuses.
+pub(crate) fn read_answer(answer: &Description) -> Option<(Far, u8, Codec)> {
     let section = answer.media.iter().find(|m| m.kind == "audio" && m.port != 0)?;
-    let ip = section.connection.as_ref().or(answer.connection.as_ref())?.ip()?;
-    let far = (!ip.is_unspecified()).then(|| SocketAddr::new(ip, section.port));
     let attributes = || section.attributes.iter().chain(answer.attributes.iter());
     let direction = attributes()
         .find_map(|a| {
@@ -306,7 +322,7 @@ pub(crate) fn read_answer(answer: &Description) -> Option<(Option<SocketAddr>, D
         });
         Some((payload, mapped.unwrap_or(Codec::of_payload(payload))?))
     })?;
-    Some((far, direction, payload, codec))
+    Some((far(answer, section, direction), payload, codec))
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ impl Phone {
         let before = call.ours.as_ref().zip(call.theirs.as_ref());
         protect_answer(&mut answer, &offer, self.config.srtp, before, &mut |bytes| self.keys.fill_bytes(bytes));
         let text = answer.to_string();
-        call.listen_to(far.rtp, far.direction, payload, Codec::of_name(&name)?);
+        call.listen_to(far, payload, Codec::of_name(&name)?);
         (call.ours, call.theirs) = (Some(answer), Some(offer));
         agree(now, call);
         self.start_talking(now, call);
@@ -41,11 +41,11 @@ impl Phone {
     /// Reads the far side's answer to our offer. Where it is not as protected as it has to be, nothing is said.
     pub(crate) fn read_far(&mut self, now: Instant, call: &mut PhoneCall, message: &Message) {
         let Some(answer) = message.sdp().and_then(|sdp| Description::parse(&sdp).ok()) else { return };
-        let Some((far, direction, payload, codec)) = read_answer(&answer) else { return };
+        let Some((far, payload, codec)) = read_answer(&answer) else { return };
         let Some(ours) = &call.ours else { return };
         if check_answer(ours, &answer, 0..1, self.config.srtp).is_ok() {
             call.theirs = Some(answer);
-            call.listen_to(far, direction, payload, codec);
+            call.listen_to(far, payload, codec);
             agree(now, call);
             self.start_talking(now, call);
         }

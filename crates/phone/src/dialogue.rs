@@ -33,7 +33,7 @@ impl Phone {
             }
             SipEvent::Canceled { id } | SipEvent::Expired { id } => {
                 let number = self.find(|c| c.server == Some(id));
-                self.at(now, number, |phone, _, call| phone.ended(call, Ending::CanceledThere));
+                self.at(now, number, |phone, now, call| phone.ended(now, call, Ending::CanceledThere));
             }
             SipEvent::Response { id, dialog, code, response } => self.response(now, id, dialog, code, &response),
             SipEvent::TimedOut { id } => self.failed(now, id, Ending::TimedOut),
@@ -41,7 +41,7 @@ impl Phone {
             SipEvent::AckMissing { dialog } => {
                 self.at(now, self.of_dialog(dialog), |phone, now, call| {
                     phone.bye(now, dialog);
-                    phone.ended(call, Ending::AckMissing);
+                    phone.ended(now, call, Ending::AckMissing);
                 });
             }
             SipEvent::Trying { .. } | SipEvent::Challenged { .. } | SipEvent::WrongCredentials { .. } => {}
@@ -59,7 +59,7 @@ impl Phone {
     ) {
         let number = dialog.and_then(|d| self.of_dialog(d));
         if method == Method::Bye {
-            self.at(now, number, |phone, _, call| phone.ended(call, Ending::HungUpThere));
+            self.at(now, number, |phone, now, call| phone.ended(now, call, Ending::HungUpThere));
             return;
         }
         let Some(id) = id else { return };
@@ -96,7 +96,7 @@ impl Phone {
             }
             300.. => {
                 let ending = call.canceling.unwrap_or(Ending::Refused(code));
-                phone.ended(call, ending);
+                phone.ended(now, call, ending);
             }
         });
     }
@@ -119,7 +119,7 @@ impl Phone {
             self.endpoint.ack(now, dialog, None);
             self.bye(now, dialog);
             if let Some(ending) = call.canceling.filter(|_| call.dialog.is_none()) {
-                self.ended(call, ending);
+                self.ended(now, call, ending);
             }
             return;
         }
@@ -157,7 +157,7 @@ impl Phone {
         let Some(id) = call.server else { return };
         if call.media.is_none() {
             self.answer(now, id, 503, None);
-            self.ended(call, Ending::Rejected(503));
+            self.ended(now, call, Ending::Rejected(503));
             return;
         }
         call.wake_after(now, self.config.give_up.map(|g| g.no_final), Due::NoFinal);
@@ -201,7 +201,7 @@ impl Phone {
             Due::Reject(code) => {
                 if let Some(id) = call.server {
                     self.answer(now, id, code, None);
-                    self.ended(call, Ending::Rejected(code));
+                    self.ended(now, call, Ending::Rejected(code));
                 }
             }
             Due::Cancel => self.end(now, call, Ending::Canceled),
@@ -210,6 +210,7 @@ impl Phone {
             Due::Hold => self.reinvite(now, call, Direction::SendOnly),
             Due::Resume => self.reinvite(now, call, Direction::SendRecv),
             Due::Frame => self.say(now, call),
+            Due::Report => self.report(now, call, false),
         }
     }
 
@@ -232,13 +233,13 @@ impl Phone {
                 call.dialog = Some(dialog);
                 self.talking(now, call);
             }
-            None => self.ended(call, Ending::TimedOut),
+            None => self.ended(now, call, Ending::TimedOut),
         }
     }
 
     fn refuse_media(&mut self, now: Instant, call: &mut PhoneCall, id: ServerId) {
         self.answer(now, id, 488, None);
-        self.ended(call, Ending::Rejected(488));
+        self.ended(now, call, Ending::Rejected(488));
     }
 
     fn acked(&mut self, now: Instant, call: &mut PhoneCall, request: &Message) {
@@ -261,7 +262,7 @@ impl Phone {
                 if let Some(dialog) = call.dialog {
                     self.bye(now, dialog);
                 }
-                self.ended(call, ending);
+                self.ended(now, call, ending);
             }
             (State::Calling | State::Ringing, true) => {
                 if let Some(id) = call.client.filter(|_| call.canceling.is_none()) {
@@ -273,7 +274,7 @@ impl Phone {
                 if let Some(id) = call.server {
                     self.answer(now, id, 480, None);
                 }
-                self.ended(call, ending);
+                self.ended(now, call, ending);
             }
         }
     }
@@ -286,9 +287,9 @@ impl Phone {
             });
         }
         let number = self.find(|c| c.client == Some(id) && c.state != State::Talking);
-        self.at(now, number, |phone, _, call| {
+        self.at(now, number, |phone, now, call| {
             let ending = call.canceling.unwrap_or(ending);
-            phone.ended(call, ending);
+            phone.ended(now, call, ending);
         });
     }
 
@@ -348,6 +349,9 @@ impl Phone {
             call.speech.ticking = true;
             call.speech.next_at = Some(now + self.config.frame_interval);
             call.wake(now + self.config.frame_interval, Due::Frame);
+            if call.reporting.is_some() {
+                call.wake(now, Due::Report);
+            }
         }
     }
 
@@ -366,14 +370,19 @@ impl Phone {
             return;
         };
         let frame = Heard { ssrc: speech.ssrc, index: speech.sent };
-        let Some(bytes) = call.secure.seal(&voice.packet(speech.sent, speech.payload)) else { return };
+        let packet = match &call.talk.audio {
+            Some(audio) => voice.packet_of(speech.sent, speech.payload, audio),
+            None => voice.packet(speech.sent, speech.payload),
+        };
+        let Some(bytes) = call.secure.seal(false, &packet) else { return };
         let bytes = bytes::Bytes::copy_from_slice(bytes);
         speech.sent += 1;
         self.outputs.push_back(Output::Rtp { call: call.number, from, to, frame, bytes });
     }
 
-    fn ended(&mut self, call: &mut PhoneCall, ending: Ending) {
+    fn ended(&mut self, now: Instant, call: &mut PhoneCall, ending: Ending) {
         if call.state != State::Ended {
+            self.report(now, call, true);
             call.state = State::Ended;
             call.ending = Some(ending);
             self.outputs.push_back(Output::Event(Event::Ended(call.number, ending)));

@@ -1,5 +1,7 @@
 //! Hard limits of a phone, each with its unit in its name.
 
+use std::time::Duration;
+
 /// Voices told apart in one call.
 pub const STREAMS: usize = 8;
 /// Frames of one voice: more than five hours.
@@ -22,5 +24,7 @@ pub const IGNORED: usize = 256;
 pub const NO_FINAL_S: u64 = 180;
 /// The longest call, in seconds.
 pub const CALL_S: u64 = 300;
+/// How often a call sees whether it has something to report.
+pub const REPORTS_LOOKED_FOR: Duration = Duration::from_millis(100);
 /// A voice that is so many frames late goes on from now instead of catching up.
 pub const FRAMES_BEHIND: u32 = 50;

@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
-use rand_chacha::rand_core::SeedableRng as _;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
+use trunkgate_media::Origin;
 use trunkgate_sip::{
     Counts, Endpoint, EndpointConfig, Flow, Identity, Invite, Local, Message, Method, ServerId, StartLine, Transmit,
 };
@@ -15,6 +16,7 @@ use trunkgate_sip::{
 use crate::call::{Due, Ending, PhoneCall, State};
 use crate::judge::Heard;
 use crate::limits;
+use crate::reporting::Reporting;
 use crate::script::{Answer, Dial, Manner, PhoneConfig};
 use crate::tone::mix;
 
@@ -35,6 +37,13 @@ pub enum Input {
     /// An RTP packet.
     Rtp {
         /// The media address it came to.
+        to: SocketAddr,
+        /// The packet.
+        bytes: Bytes,
+    },
+    /// An RTCP packet.
+    Rtcp {
+        /// The media address of the call, whose port is that of RTP.
         to: SocketAddr,
         /// The packet.
         bytes: Bytes,
@@ -61,6 +70,22 @@ pub enum Output {
         to: SocketAddr,
         /// Which frame of which voice.
         frame: Heard,
+        /// The packet.
+        bytes: Bytes,
+    },
+    /// An RTCP packet to send.
+    Rtcp {
+        /// The media address of the call, whose port is that of RTP.
+        from: SocketAddr,
+        /// Where it goes.
+        to: SocketAddr,
+        /// The packet.
+        bytes: Bytes,
+    },
+    /// An RTP packet as it was heard, decrypted, where [`Talk::overheard`](crate::Talk::overheard) asks for it.
+    Heard {
+        /// The call.
+        call: CallNumber,
         /// The packet.
         bytes: Bytes,
     },
@@ -114,7 +139,7 @@ pub struct Phone {
 impl Phone {
     /// A phone without calls; until told otherwise it answers after a second.
     pub fn new(config: PhoneConfig) -> Phone {
-        let endpoint = Endpoint::new(
+        let mut endpoint = Endpoint::new(
             EndpointConfig {
                 identity: Identity { edge: number_of(&config.seed), generation: 0, shard: 0 },
                 product: "Trunkgate phone".into(),
@@ -125,6 +150,7 @@ impl Phone {
             },
             config.seed,
         );
+        endpoint.set_credentials(PhoneConfig::PARTY, config.credentials.clone());
         // Apart from what the endpoint draws of the same seed.
         let mut keys = ChaCha12Rng::from_seed(config.seed);
         keys.set_stream(1);
@@ -160,6 +186,7 @@ impl Phone {
         let number = self.next_number();
         let mut call = PhoneCall::new(number, true, self.ssrc(number), Vec::new());
         call.media = Some(media);
+        call.reporting = self.reporting();
         call.called = user_of(dial.uri.as_bytes());
         call.talk = dial.talk;
         call.never_ack = dial.never_ack;
@@ -208,6 +235,7 @@ impl Phone {
                 }
             }
             Input::Rtp { to, bytes } => self.hear(now, to, &bytes),
+            Input::Rtcp { to, bytes } => self.hear_report(now, to, &bytes),
             Input::TransportFailed { flow } => {
                 self.endpoint.handle_input(now, trunkgate_sip::Input::TransportFailed { flow, party: None });
             }
@@ -335,6 +363,7 @@ impl Phone {
         call.called = called(request);
         call.server = Some(id);
         call.media = self.free_media.pop_front();
+        call.reporting = self.reporting();
         self.begin(now, &mut call, request);
         self.keep(call);
     }
@@ -344,11 +373,29 @@ impl Phone {
         match found {
             None => self.stray_rtp += 1,
             Some(call) => {
-                let Some(bytes) = call.secure.open(now, bytes) else { return };
+                let Some(bytes) = call.secure.open(now, false, bytes) else { return };
+                if let Some(reporting) = &mut call.reporting {
+                    reporting.take(now, bytes);
+                }
+                if call.talk.overheard {
+                    let bytes = Bytes::copy_from_slice(bytes);
+                    self.outputs.push_back(Output::Heard { call: call.number, bytes });
+                }
                 if let Some(heard) = call.judge.hear(now, bytes) {
                     self.outputs.push_back(Output::Event(Event::Heard(call.number, heard)));
                 }
             }
+        }
+    }
+
+    fn hear_report(&mut self, now: Instant, to: SocketAddr, bytes: &[u8]) {
+        let found = self.calls.values_mut().find(|c| c.media == Some(to) && c.state != State::Ended);
+        let Some(call) = found else { return };
+        let ssrc = call.speech.ssrc;
+        if let Some(reporting) = &mut call.reporting
+            && let Some(bytes) = call.secure.open(now, true, bytes)
+        {
+            reporting.hear(now, ssrc, bytes);
         }
     }
 
@@ -382,6 +429,12 @@ impl Phone {
         }
     }
 
+    fn reporting(&mut self) -> Option<Reporting> {
+        let mut key = [0; 16];
+        let epoch = self.config.reports?;
+        self.keys.fill_bytes(&mut key);
+        Some(Reporting::new(Origin::new(epoch, key)))
+    }
     pub(crate) fn local(&self) -> Local {
         Local { ip: self.config.sip.ip(), port: self.config.sip.port() }
     }

@@ -1,9 +1,11 @@
 //! What a phone is told to do: how to place a call, how to answer one, how to behave in it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use trunkgate_media::Epoch;
 use trunkgate_sdp::Srtp;
-use trunkgate_sip::{Extra, Flow, Party};
+use trunkgate_sip::{Credentials, Extra, Flow, Party};
 
 /// A call to place.
 #[derive(Debug, Clone)]
@@ -107,6 +109,10 @@ pub struct Talk {
     pub resume_after: Option<Duration>,
     /// Frames said at most; `None`: no limit.
     pub frames: Option<u32>,
+    /// What is said instead of the tone, 8000 samples a second; silence follows.
+    pub audio: Option<Arc<[i16]>>,
+    /// Whether each packet heard comes out as [`Output::Heard`](crate::Output::Heard).
+    pub overheard: bool,
 }
 
 /// How a phone is set up.
@@ -128,6 +134,10 @@ pub struct PhoneConfig {
     pub frame_interval: Duration,
     /// When a call is given up; `None`: never.
     pub give_up: Option<GiveUp>,
+    /// What it shows to whoever asks who it is.
+    pub credentials: Option<Credentials>,
+    /// The date of its reports by RTCP; `None`: it makes none.
+    pub reports: Option<Epoch>,
 }
 
 impl PhoneConfig {
@@ -142,6 +152,8 @@ impl PhoneConfig {
             srtp: Srtp::Off,
             frame_interval: Duration::from_millis(20),
             give_up: Some(GiveUp::default()),
+            credentials: None,
+            reports: None,
         }
     }
     /// The one party a phone knows: whoever speaks to it.

@@ -15,6 +15,7 @@ pub(crate) struct Secure {
     /// SRTP was offered; what comes before the answer cannot be opened.
     awaits_keys: bool,
     buffer: PacketBuf,
+    suite: Option<&'static str>,
     /// Packets that came before their key.
     pub(crate) early: u64,
     /// Packets that came again.
@@ -35,25 +36,30 @@ impl Secure {
     /// What was agreed; `far`: where the far side is.
     pub(crate) fn agree(&mut self, now: Instant, far: Option<SocketAddr>, keys: Option<Keys>) {
         self.awaits_keys = false;
+        self.suite = keys.as_ref().map(|keys| keys.suite.as_str());
         self.pair = Pair::agree(now, self.pair.take(), far, keys.and_then(spec).as_ref());
     }
     /// Whether its audio is encrypted.
     pub(crate) fn is_on(&self) -> bool {
         self.pair.as_ref().is_some_and(|pair| pair.is_active())
     }
+    /// The suite in force, by its name in a description.
+    pub(crate) fn suite(&self) -> Option<&'static str> {
+        self.suite.filter(|_| self.is_on())
+    }
     /// A packet as it leaves; `None` where it cannot.
-    pub(crate) fn seal(&mut self, packet: &[u8]) -> Option<&[u8]> {
+    pub(crate) fn seal(&mut self, rtcp: bool, packet: &[u8]) -> Option<&[u8]> {
         self.fill(packet)?;
         if let Some(pair) = &mut self.pair {
-            pair.protect(false, &mut self.buffer).ok()?;
+            pair.protect(rtcp, &mut self.buffer).ok()?;
         }
         Some(self.buffer.data())
     }
     /// A packet as it is heard; `None` where it is not.
-    pub(crate) fn open(&mut self, now: Instant, packet: &[u8]) -> Option<&[u8]> {
+    pub(crate) fn open(&mut self, now: Instant, rtcp: bool, packet: &[u8]) -> Option<&[u8]> {
         self.fill(packet)?;
         let opened = match &mut self.pair {
-            Some(pair) => pair.unprotect(now, false, &mut self.buffer),
+            Some(pair) => pair.unprotect(now, rtcp, &mut self.buffer),
             None => Ok(()),
         };
         match opened {
@@ -99,19 +105,19 @@ mod tests {
         one.agree(now, None, Some(there.clone()));
         two.await_keys();
         let packet = Voice::new(7, Codec::Pcmu).packet(0, 0);
-        let sealed = one.seal(&packet).unwrap().to_vec();
+        let sealed = one.seal(false, &packet).unwrap().to_vec();
         assert_ne!(sealed, packet);
-        assert_eq!(two.open(now, &sealed), None);
+        assert_eq!(two.open(now, false, &sealed), None);
         two.agree(now, None, Some(back));
-        assert_eq!(two.open(now, &sealed).unwrap(), packet);
-        assert_eq!(two.open(now, &sealed), None);
-        assert_eq!(two.open(now, &packet), None);
+        assert_eq!(two.open(now, false, &sealed).unwrap(), packet);
+        assert_eq!(two.open(now, false, &sealed), None);
+        assert_eq!(two.open(now, false, &packet), None);
         assert_eq!((two.early, two.repeated, two.refused), (1, 2, 0));
         third.agree(now, None, Some(there));
-        assert_eq!(third.open(now, &sealed), None);
+        assert_eq!(third.open(now, false, &sealed), None);
         assert_eq!((third.refused, third.is_on()), (1, true));
         third.agree(now, None, None);
-        assert_eq!(third.open(now, &packet).unwrap(), packet);
-        assert_eq!(third.seal(&packet).unwrap(), packet);
+        assert_eq!(third.open(now, false, &packet).unwrap(), packet);
+        assert_eq!(third.seal(false, &packet).unwrap(), packet);
     }
 }

@@ -88,7 +88,8 @@ impl Codec {
             Codec::Pcma => g711::encode_alaw(sample),
         }
     }
-    pub(crate) fn decode(self, byte: u8) -> i16 {
+    /// One sample heard.
+    pub fn decode(self, byte: u8) -> i16 {
         match self {
             Codec::Pcmu => g711::decode_ulaw(byte),
             Codec::Pcma => g711::decode_alaw(byte),
@@ -165,6 +166,16 @@ impl Voice {
     }
     /// The frame as an RTP packet (RFC 3550 §5.1); the first one carries the marker bit (RFC 3551 §4.1).
     pub fn packet(&self, index: u32, payload_number: u8) -> [u8; PACKET_BYTES] {
+        self.packed(index, payload_number, &self.payload(index))
+    }
+    /// The same with what stands in `audio` instead of the tone, silence behind it.
+    pub fn packet_of(&self, index: u32, payload_number: u8, audio: &[i16]) -> [u8; PACKET_BYTES] {
+        let start = (index as usize).saturating_mul(FRAME_SAMPLES);
+        let rest = audio.get(start..).unwrap_or_default();
+        let sample = |at: usize| rest.get(at).copied().unwrap_or_default();
+        self.packed(index, payload_number, &std::array::from_fn(|at| self.codec.encode(sample(at))))
+    }
+    fn packed(&self, index: u32, payload_number: u8, payload: &[u8; FRAME_SAMPLES]) -> [u8; PACKET_BYTES] {
         let mut packet = [0u8; PACKET_BYTES];
         let marker = if index == 0 { 0x80 } else { 0 };
         let [s0, s1] = self.sequence(index).to_be_bytes();
@@ -173,7 +184,7 @@ impl Voice {
         let header = [0x80, marker | (payload_number & 0x7f), s0, s1, t0, t1, t2, t3, r0, r1, r2, r3];
         let (head, body) = packet.split_at_mut(RTP_HEADER_BYTES);
         head.copy_from_slice(&header);
-        body.copy_from_slice(&self.payload(index));
+        body.copy_from_slice(payload);
         packet
     }
 }
@@ -203,6 +214,22 @@ mod tests {
         for index in [0, 1, 4, 5, 70_000] {
             assert_eq!(a.packet(index, 0), b.packet(index, 0));
         }
+    }
+
+    #[test]
+    fn audio_is_said_frame_by_frame_and_silence_follows() {
+        let voice = Voice::new(7, Codec::Pcma);
+        let audio: Vec<i16> = (0..200).map(|n| n * 100).collect();
+        let said = |index: u32| -> Vec<i16> {
+            voice.packet_of(index, 8, &audio)[RTP_HEADER_BYTES..].iter().map(|b| Codec::Pcma.decode(*b)).collect()
+        };
+        let coded = |samples: &[i16]| -> Vec<i16> {
+            samples.iter().map(|s| Codec::Pcma.decode(Codec::Pcma.encode(*s))).collect()
+        };
+        assert_eq!(said(0), coded(&audio[..160]));
+        assert_eq!((&said(1)[..40], &said(1)[40..]), (&coded(&audio[160..])[..], &coded(&[0; 120])[..]));
+        assert_eq!(said(u32::MAX), coded(&[0; 160]));
+        assert_eq!(voice.packet_of(3, 8, &audio)[..RTP_HEADER_BYTES], voice.packet(3, 8)[..RTP_HEADER_BYTES]);
     }
 
     #[test]

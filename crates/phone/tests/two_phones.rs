@@ -24,6 +24,9 @@ struct Pair {
     queued: u64,
     /// Requests and answers sent, as `METHOD` or `METHOD code`.
     sent: Vec<String>,
+    /// Reports of each.
+    reports: [u32; 2],
+    overheard: Vec<(usize, bytes::Bytes)>,
 }
 
 fn address(at: usize) -> SocketAddr {
@@ -54,6 +57,8 @@ impl Pair {
             queue: BTreeMap::new(),
             queued: 0,
             sent: Vec::new(),
+            reports: [0; 2],
+            overheard: Vec::new(),
         }
     }
     fn dial(&mut self, change: impl FnOnce(&mut Dial)) -> CallNumber {
@@ -79,6 +84,13 @@ impl Pair {
                         assert_eq!(to.ip(), address(1 - at).ip());
                         self.queue.insert(key, (1 - at, Input::Rtp { to, bytes }));
                     }
+                    Output::Rtcp { to, bytes, .. } => {
+                        // Its port is one above that of RTP, by which the phone knows the call.
+                        let to = SocketAddr::new(to.ip(), to.port() - 1);
+                        self.reports[at] += 1;
+                        self.queue.insert(key, (1 - at, Input::Rtcp { to, bytes }));
+                    }
+                    Output::Heard { bytes, .. } => self.overheard.push((at, bytes)),
                     Output::Event(Event::Heard(..)) => {}
                     Output::Event(event) => self.events.push((at, event)),
                 }
@@ -246,7 +258,7 @@ fn waking_late_does_not_slow_the_voice() {
 fn hold_and_resume() {
     let mut pair = Pair::new();
     pair.dial(|dial| {
-        dial.talk = Talk { hang_up_after: after(9), hold_after: after(3), resume_after: after(6), frames: None };
+        dial.talk = Talk { hang_up_after: after(9), hold_after: after(3), resume_after: after(6), ..Talk::default() };
     });
     pair.run(LONG);
     pair.is_over(Ending::HungUp, Ending::HungUpThere);
@@ -387,7 +399,7 @@ fn keys_are_agreed_upon_in_every_way_a_call_is_placed() {
             pair.dial(|dial| {
                 dial.offer = offer;
                 dial.talk =
-                    Talk { hang_up_after: after(9), hold_after: after(3), resume_after: after(6), frames: None };
+                    Talk { hang_up_after: after(9), hold_after: after(3), resume_after: after(6), ..Talk::default() };
             });
             pair.run(LONG);
             let calls = [CALLER, CALLEE].map(|at| pair.phones[at].calls().next().unwrap());
@@ -401,4 +413,58 @@ fn keys_are_agreed_upon_in_every_way_a_call_is_placed() {
             }
         }
     }
+}
+
+#[test]
+fn each_side_reports_what_it_hears_and_audio_is_heard_as_it_was_played() {
+    use trunkgate_phone::Srtp::{Off, Required};
+    let audio: std::sync::Arc<[i16]> = (0..1600).map(|n| ((n % 80) * 300 - 12_000) as i16).collect();
+    for srtp in [Off, Required] {
+        let epoch = trunkgate_media::Epoch::new(Instant::now(), Duration::from_secs(1_700_000_000));
+        let mut pair = Pair::with(|_, config| {
+            config.srtp = srtp;
+            config.reports = Some(epoch);
+        });
+        let talk = Talk { overheard: true, ..Talk::default() };
+        pair.phones[CALLEE].expect(Answer { talk, ..Answer::ring(Duration::ZERO) });
+        pair.dial(|dial| {
+            dial.talk = Talk { hang_up_after: after(12), audio: Some(audio.clone()), ..Talk::default() };
+        });
+        pair.run(LONG);
+        pair.is_over(Ending::HungUp, Ending::HungUpThere);
+        // One every five seconds or so, and a last one.
+        assert!(pair.reports.iter().all(|made| (2..=8).contains(made)), "{:?}", pair.reports);
+        for at in [CALLER, CALLEE] {
+            let call = pair.phones[at].calls().next().unwrap();
+            assert_eq!(call.suite().is_some(), srtp == Required);
+            let quality = call.quality().unwrap();
+            assert!((590..=600).contains(&quality.received), "{quality:?}");
+            assert_eq!((quality.near.lost, quality.near.expected), (0, quality.received));
+            let far = quality.far.unwrap();
+            assert!(far.lost == 0 && far.mos.unwrap() > 4.3 && quality.near.mos.unwrap() > 4.3, "{quality:?}");
+            let trip = quality.round_trip_ms.unwrap();
+            assert!((9.0..=11.0).contains(&trip), "twice 5 ms: {quality:?}");
+        }
+        let heard: Vec<i16> = pair
+            .overheard
+            .iter()
+            .flat_map(|(at, packet)| {
+                assert_eq!(*at, CALLEE);
+                packet[12..].iter().map(|byte| Codec::Pcmu.decode(*byte)).collect::<Vec<_>>()
+            })
+            .take(audio.len())
+            .collect();
+        let error =
+            heard.iter().zip(audio.iter()).map(|(heard, said)| (i32::from(*heard) - i32::from(*said)).abs()).max();
+        assert!(error.unwrap() <= 600, "no further off than μ-law is: {error:?}");
+    }
+}
+
+#[test]
+fn a_phone_without_an_epoch_makes_no_reports() {
+    let mut pair = Pair::new();
+    pair.dial(|dial| dial.talk.hang_up_after = after(12));
+    pair.run(LONG);
+    assert_eq!((pair.reports, pair.phones[CALLER].calls().next().unwrap().quality()), ([0, 0], None));
+    assert!(pair.overheard.is_empty());
 }

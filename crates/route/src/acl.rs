@@ -21,6 +21,15 @@ pub fn household(source: IpAddr) -> IpAddr {
     }
 }
 
+/// By what a source address is known to be a trunk's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KnownBy {
+    /// A peer's exact address and port.
+    Peer,
+    /// The longest network that it lies in; that of a single address where the trunk has no `accept_from`.
+    Network(IpNet),
+}
+
 /// The look-up from source to trunk. Built once per configuration; a look-up allocates nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Acl {
@@ -56,12 +65,20 @@ impl Acl {
     }
     /// Position of the trunk that `source` belongs to.
     pub fn trunk_of(&self, source: SocketAddr) -> Option<usize> {
+        self.known(source).map(|(position, _)| position)
+    }
+    /// The same, and by what.
+    pub fn known(&self, source: SocketAddr) -> Option<(usize, KnownBy)> {
         let address = usable(source.ip())?;
         if let Some(position) = self.exact.get(&(address, source.port())) {
-            return Some(*position);
+            return Some((*position, KnownBy::Peer));
         }
         let by_length = if address.is_ipv4() { &self.v4 } else { &self.v6 };
-        by_length.iter().find_map(|(length, networks)| networks.get(&masked(address, *length)).copied())
+        by_length.iter().find_map(|(length, networks)| {
+            let network = masked(address, *length);
+            let position = *networks.get(&network)?;
+            Some((position, KnownBy::Network(IpNet::new(network, *length).ok()?)))
+        })
     }
 
     fn add_network(&mut self, network: IpNet, position: usize) {
@@ -146,6 +163,18 @@ mod tests {
         assert_eq!(known(&trunks, "10.0.0.1:5080").as_deref(), Some("second"));
         assert_eq!(known(&trunks, "10.0.0.1:40000").as_deref(), Some("first"), "among equal networks the first");
         assert_eq!(known(&trunks, "10.0.0.2:40000").as_deref(), Some("second"), "by its peer's address");
+    }
+
+    #[test]
+    fn what_a_source_is_known_by_is_told() {
+        let trunks = [trunk("a", &["10.0.0.1:5060"], &["10.0.0.0/8", "10.1.0.0/16"]), trunk("b", &["192.0.2.1"], &[])];
+        let trunks: Vec<Arc<Trunk>> = trunks.into_iter().map(Arc::new).collect();
+        let known = |source: &str| Acl::new(&trunks).known(source.parse().unwrap());
+        let network = |text: &str| KnownBy::Network(text.parse().unwrap());
+        assert_eq!(known("10.0.0.1:5060"), Some((0, KnownBy::Peer)));
+        assert_eq!(known("10.0.0.1:5061"), Some((0, network("10.0.0.0/8"))));
+        assert_eq!(known("10.1.2.3:5060"), Some((0, network("10.1.0.0/16"))));
+        assert_eq!(known("192.0.2.1:9"), Some((1, network("192.0.2.1/32"))));
     }
 
     #[test]

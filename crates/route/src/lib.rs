@@ -14,7 +14,7 @@ mod share;
 pub mod table;
 pub mod trunk;
 
-pub use acl::household;
+pub use acl::{KnownBy, household};
 pub use agent::{Agent, Facts, OnClose, Template};
 pub use headers::{HeaderPattern, HeaderRules, Identities};
 pub use locate::{Destination, Server};

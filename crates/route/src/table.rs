@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::acl::Acl;
+use crate::acl::{Acl, KnownBy};
 use crate::agent::{Agent, Template};
 use crate::headers::HeaderPattern;
 use crate::index::Index;
@@ -148,6 +148,11 @@ impl Table {
     pub fn trunk_of(&self, source: SocketAddr) -> Option<&Arc<Trunk>> {
         self.trunks.get(self.acl.trunk_of(source)?)
     }
+    /// The same, and by what it is known.
+    pub fn known(&self, source: SocketAddr) -> Option<(&Arc<Trunk>, KnownBy)> {
+        let (position, by) = self.acl.known(source)?;
+        Some((self.trunks.get(position)?, by))
+    }
     /// A trunk by name.
     pub fn trunk(&self, name: &str) -> Option<&Arc<Trunk>> {
         self.trunks.get(*self.by_name.get(name)?)
@@ -261,6 +266,17 @@ impl Route {
         self.failed(call).is_none()
     }
 
+    /// The conditions by which it takes a call, in words; `None` where it has none.
+    pub fn because(&self, call: &CallInfo<'_>) -> Option<String> {
+        let first =
+            |patterns: &[Pattern], number: &str| patterns.iter().find(|p| p.matches(number)).map(Pattern::to_string);
+        let from = (!self.from.is_empty()).then(|| format!("from {}", call.from));
+        let to = first(&self.to, call.called).map(|pattern| format!("to {pattern}"));
+        let caller = first(&self.caller, call.caller).map(|pattern| format!("caller {pattern}"));
+        let all: Vec<String> = [from, to, caller].into_iter().flatten().collect();
+        (!all.is_empty()).then(|| all.join(", "))
+    }
+
     fn failed(&self, call: &CallInfo<'_>) -> Option<Failed<'_>> {
         if !self.from.is_empty() && !self.from.iter().any(|name| name == call.from) {
             return Some(Failed::From(&self.from));
@@ -363,6 +379,15 @@ mod tests {
         assert_eq!(desk.name.as_ref(), "desk");
         let forks: Vec<&str> = plan.forks.iter().map(|agent| agent.name.as_ref()).collect();
         assert_eq!(forks, ["scribe"]);
+    }
+
+    #[test]
+    fn what_a_route_takes_a_call_by() {
+        let route = route("r", &["carrier"], &["100", "+44*"], &["/^[+]1/"], vec![]);
+        let call = CallInfo { from: "carrier", called: "+4420", caller: "+1415" };
+        assert_eq!(route.because(&call).as_deref(), Some("from carrier, to +44*, caller /^[+]1/"));
+        let any = Route { from: vec![], to: vec![], caller: vec![], ..route };
+        assert_eq!(any.because(&call), None);
     }
 
     #[test]

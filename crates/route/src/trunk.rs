@@ -234,7 +234,11 @@ impl Trunk {
     }
     /// Whether it does not get calls to a number.
     pub fn denies(&self, number: &str) -> bool {
-        self.deny.iter().any(|pattern| pattern.matches(number))
+        self.denied_by(number).is_some()
+    }
+    /// The first of its `deny` that a number matches.
+    pub fn denied_by(&self, number: &str) -> Option<&Pattern> {
+        self.deny.iter().find(|pattern| pattern.matches(number))
     }
     /// Its peers in the order to try them, each with its servers in theirs: priority, then weighted chance (RFC 2782).
     /// `pick(total)` returns a random number below `total`.

@@ -24,5 +24,5 @@ pub use description::{Attribute, Connection, Description, Media, Origin, ParseEr
 pub use direction::Direction;
 pub use format::Rtpmap;
 pub use keying::{Clash, Form, Keys, Srtp, Unfit};
-pub use negotiate::{Agreed, AgreedStream, Far, Identity, Policy, Refusal, accept, anchored_streams, relay_offer};
+pub use negotiate::{Agreed, AgreedStream, Far, Identity, Policy, Refusal, accept, anchored_streams, far, relay_offer};
 pub use own::{answer_offer, offer_own};

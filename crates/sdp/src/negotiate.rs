@@ -373,7 +373,7 @@ pub(crate) fn bandwidths(lines: &[String]) -> impl Iterator<Item = String> {
 }
 
 /// A far end from its description.
-pub(crate) fn far(description: &Description, media: &Media, direction: Direction) -> Far {
+pub fn far(description: &Description, media: &Media, direction: Direction) -> Far {
     let ip = description.connection_of(media).and_then(Connection::ip).filter(|ip| !ip.is_unspecified());
     let rtp = ip.filter(|_| media.port != 0).map(|ip| SocketAddr::new(ip, media.port));
     let rtcp = rtp.and_then(|rtp| match media.rtcp() {

@@ -1,42 +1,81 @@
-//! A WAV file read into what an end of a call plays: one channel at 8000 Hz, 16-bit PCM or μ-law.
+//! WAV files: what an end of a call plays, and what one has heard. One channel at 8000 Hz, 16-bit PCM or μ-law.
 
 use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
 
-use hound::{SampleFormat, WavReader};
-use trunkgate_media::codec::g711::encode_ulaw;
-
-use crate::limits::{AGENT_FILE_BYTES, GOODBYE_SECONDS};
+use hound::{SampleFormat, WavReader, WavSpec, WavWriter};
+use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
 
 /// Samples in a second.
 const RATE_HZ: u32 = 8000;
 /// The format tag of μ-law (RFC 2361 §A.7), which the reader of PCM does not know.
 const MULAW: u16 = 7;
 
-/// The file's samples in μ-law.
+/// The samples of a file, as they stand there.
+enum Samples {
+    Linear(Vec<i16>),
+    Mulaw(Vec<u8>),
+}
+
+/// The file's samples in μ-law; neither longer than `bytes` nor than `seconds`.
 ///
 /// # Errors
 /// What is wrong with it, as a clause.
-pub(super) fn read(path: &Path) -> Result<Arc<[u8]>, String> {
+pub(crate) fn mulaw(path: &Path, bytes: u64, seconds: usize) -> Result<Arc<[u8]>, String> {
+    Ok(match read(path, bytes, seconds)? {
+        Samples::Linear(samples) => samples.into_iter().map(encode_ulaw).collect(),
+        Samples::Mulaw(samples) => samples.into(),
+    })
+}
+
+/// The same as numbers of 16 bits.
+///
+/// # Errors
+/// What is wrong with it, as a clause.
+pub(crate) fn linear(path: &Path, bytes: u64, seconds: usize) -> Result<Arc<[i16]>, String> {
+    Ok(match read(path, bytes, seconds)? {
+        Samples::Linear(samples) => samples.into(),
+        Samples::Mulaw(samples) => samples.into_iter().map(decode_ulaw).collect(),
+    })
+}
+
+/// Writes 16-bit PCM.
+///
+/// # Errors
+/// Why not, in words.
+pub(crate) fn write(path: &Path, samples: &[i16]) -> Result<(), String> {
+    let spec = WavSpec { channels: 1, sample_rate: RATE_HZ, bits_per_sample: 16, sample_format: SampleFormat::Int };
+    let written = || {
+        let mut writer = WavWriter::create(path, spec)?;
+        samples.iter().try_for_each(|sample| writer.write_sample(*sample))?;
+        writer.finalize()
+    };
+    written().map_err(|error: hound::Error| error.to_string())
+}
+
+fn read(path: &Path, most_bytes: u64, most_seconds: usize) -> Result<Samples, String> {
     let about = std::fs::metadata(path).map_err(|error| error.to_string())?;
-    if about.len() > AGENT_FILE_BYTES {
-        return Err(format!("more than {} MiB", AGENT_FILE_BYTES >> 20));
+    if about.len() > most_bytes {
+        return Err(format!("more than {} MiB", most_bytes >> 20));
     }
     let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-    let samples = match mulaw(&bytes) {
-        Some(samples) => samples?,
-        None => pcm(&bytes)?,
+    let samples = match in_mulaw(&bytes) {
+        Some(samples) => Samples::Mulaw(samples?),
+        None => Samples::Linear(pcm(&bytes)?),
     };
-    let longest = RATE_HZ as usize * GOODBYE_SECONDS;
-    match samples.len() {
+    let length = match &samples {
+        Samples::Linear(samples) => samples.len(),
+        Samples::Mulaw(samples) => samples.len(),
+    };
+    match length {
         0 => Err("it holds no audio".to_owned()),
-        length if length > longest => Err(format!("longer than {GOODBYE_SECONDS} s")),
-        _ => Ok(samples.into()),
+        length if length > RATE_HZ as usize * most_seconds => Err(format!("longer than {most_seconds} s")),
+        _ => Ok(samples),
     }
 }
 
-fn pcm(bytes: &[u8]) -> Result<Vec<u8>, String> {
+fn pcm(bytes: &[u8]) -> Result<Vec<i16>, String> {
     if bytes.get(..4) != Some(b"RIFF") || bytes.get(8..12) != Some(b"WAVE") {
         return Err("not a WAV file".to_owned());
     }
@@ -46,8 +85,7 @@ fn pcm(bytes: &[u8]) -> Result<Vec<u8>, String> {
     if (spec.sample_format, spec.bits_per_sample) != (SampleFormat::Int, 16) {
         return Err(format!("{} bits a sample, not 16-bit PCM or μ-law", spec.bits_per_sample));
     }
-    let samples = reader.samples::<i16>().map(|sample| sample.map(encode_ulaw));
-    samples.collect::<Result<_, _>>().map_err(|error| error.to_string())
+    reader.samples::<i16>().collect::<Result<_, _>>().map_err(|error| error.to_string())
 }
 
 fn fits(channels: u16, rate: u32) -> Result<(), String> {
@@ -59,7 +97,7 @@ fn fits(channels: u16, rate: u32) -> Result<(), String> {
 }
 
 /// The samples of a μ-law file; `None` where it is something else.
-fn mulaw(bytes: &[u8]) -> Option<Result<Vec<u8>, String>> {
+fn in_mulaw(bytes: &[u8]) -> Option<Result<Vec<u8>, String>> {
     let mut rest = bytes.strip_prefix(b"RIFF")?.get(4..)?.strip_prefix(b"WAVE")?;
     let mut format = None;
     while let Some((head, behind)) = rest.split_at_checked(8) {
@@ -87,14 +125,13 @@ fn mulaw(bytes: &[u8]) -> Option<Result<Vec<u8>, String>> {
 
 #[cfg(test)]
 mod tests {
-    use hound::{WavSpec, WavWriter};
-
     use super::*;
+    use crate::limits::{AGENT_FILE_BYTES, GOODBYE_SECONDS};
 
     fn written(bytes: &[u8]) -> Result<Arc<[u8]>, String> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
-        read(file.path())
+        mulaw(file.path(), AGENT_FILE_BYTES, GOODBYE_SECONDS)
     }
 
     fn pcm_file(channels: u16, rate: u32, bits: u16, samples: &[i16]) -> Vec<u8> {
@@ -136,6 +173,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_is_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let samples = [0, 1, -1, i16::MAX, i16::MIN];
+        write(file.path(), &samples).unwrap();
+        assert_eq!(&*linear(file.path(), AGENT_FILE_BYTES, 1).unwrap(), samples);
+        assert!(linear(file.path(), 10, 1).is_err());
+        assert!(write(Path::new("/nowhere/heard.wav"), &samples).is_err());
+        std::fs::write(file.path(), mulaw_file(8000, &[0xff, 0x00])).unwrap();
+        assert_eq!(&*linear(file.path(), AGENT_FILE_BYTES, 1).unwrap(), [0xff, 0x00].map(decode_ulaw));
+    }
+
+    #[test]
     fn other_files_are_refused_with_the_reason() {
         let long = vec![0x7f; 8000 * GOODBYE_SECONDS + 1];
         for (bytes, reason) in [
@@ -154,6 +203,6 @@ mod tests {
             let error = written(&bytes).unwrap_err();
             assert!(error.contains(reason), "{error} does not name {reason}");
         }
-        assert!(read(Path::new("/nowhere/goodbye.wav")).is_err());
+        assert!(mulaw(Path::new("/nowhere/goodbye.wav"), 1, 1).is_err());
     }
 }

@@ -1,0 +1,120 @@
+//! What a call reports of what it hears, and what its far side reports of what it says (RFC 3550 §6).
+
+use std::time::Instant;
+
+use trunkgate_media::mos::{Codec, delay_ms, mos};
+use trunkgate_media::reports::{Reports, Stream};
+use trunkgate_media::rtcp::is_well_formed;
+use trunkgate_media::rtp::Rtp;
+use trunkgate_media::stats::Reception;
+use trunkgate_media::{EndCounters, Origin, PacketBuf};
+
+use crate::call::PhoneCall;
+use crate::phone::{Output, Phone};
+use crate::tone::{FRAME_SAMPLES, SAMPLE_RATE};
+use crate::{limits, tone};
+
+/// A call's RTCP.
+#[derive(Debug)]
+pub(crate) struct Reporting {
+    origin: Origin,
+    reports: Reports,
+    reception: Reception,
+    received: u64,
+    /// What the far side said.
+    counters: EndCounters,
+}
+
+/// One direction of a call's audio.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Direction {
+    /// Packets that should have come.
+    pub expected: u64,
+    /// Of these, missing.
+    pub lost: u64,
+    /// Interarrival jitter (RFC 3550 §6.4.1), in milliseconds.
+    pub jitter_ms: f64,
+    /// Mean opinion score, 1 to 4.41 (ITU-T G.107); `None` where nothing was expected.
+    pub mos: Option<f64>,
+}
+
+/// What is known of a call's audio, both ways.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Quality {
+    /// Packets heard.
+    pub received: u64,
+    /// What we hear.
+    pub near: Direction,
+    /// What the far side hears, by its own reports; `None` where it made none.
+    pub far: Option<Direction>,
+    /// From us to it and back, in milliseconds, by its reports.
+    pub round_trip_ms: Option<f64>,
+}
+
+impl Reporting {
+    pub(crate) fn new(origin: Origin) -> Reporting {
+        let (reports, reception, counters) = (Reports::default(), Reception::default(), EndCounters::default());
+        Reporting { origin, reports, reception, received: 0, counters }
+    }
+    /// Takes a packet that was heard.
+    pub(crate) fn take(&mut self, now: Instant, packet: &[u8]) {
+        if let Ok(rtp) = Rtp::parse(packet)
+            && tone::Codec::of_payload(rtp.payload_type).is_some()
+        {
+            self.received += 1;
+            self.reception.take(now, SAMPLE_RATE, &rtp);
+        }
+    }
+    /// Takes what the far side reports; `ssrc` is what it hears us as.
+    pub(crate) fn hear(&mut self, now: Instant, ssrc: u32, packet: &[u8]) {
+        if is_well_formed(packet) {
+            self.reports.hear(now, packet, Some((ssrc, SAMPLE_RATE)), &self.counters);
+        }
+    }
+    /// All that is known so far.
+    pub(crate) fn quality(&self) -> Quality {
+        let rtt_us = self.counters.rtt_us.get();
+        let direction = |expected: u64, lost: u64, jitter_us: u64| {
+            let loss = lost as f64 / expected.max(1) as f64;
+            let score = mos(Codec::G711, loss, delay_ms(jitter_us, rtt_us));
+            let jitter_ms = jitter_us as f64 / 1000.0;
+            Direction { expected, lost, jitter_ms, mos: (expected > 0).then_some(score) }
+        };
+        let far = (self.counters.far_reports.get() > 0).then(|| {
+            let (sent, lost) = (self.counters.tx_packets.get(), self.counters.far_lost.get());
+            direction(sent, lost, self.counters.far_jitter_us.get())
+        });
+        Quality {
+            received: self.received,
+            near: direction(self.reception.expected(), self.reception.lost(), self.reception.jitter_us()),
+            far,
+            round_trip_ms: (rtt_us > 0).then_some(rtt_us as f64 / 1000.0),
+        }
+    }
+}
+
+impl Phone {
+    /// Sends a report if one is due, or the last one.
+    pub(crate) fn report(&mut self, now: Instant, call: &mut PhoneCall, is_last: bool) {
+        let Some(reporting) = &mut call.reporting else { return };
+        let (speech, Some(voice)) = (&call.speech, &call.speech.voice) else { return };
+        let Reporting { origin, reports, reception, counters, .. } = reporting;
+        counters.tx_packets.set(speech.sent.into());
+        if is_last {
+            reports.say_goodbye();
+        } else {
+            reports.look(now, origin, 0);
+            call.due.push((now + limits::REPORTS_LOOKED_FOR, crate::call::Due::Report));
+        }
+        let (Some(from), Some(to), true) = (call.media, call.speech.reports_to, reports.wanted) else { return };
+        let octets = speech.sent.wrapping_mul(FRAME_SAMPLES as u32);
+        let (ssrc, timestamp) = (speech.ssrc, voice.timestamp(speech.sent));
+        let stream = Stream { ssrc, timestamp, packets: speech.sent, octets, all: speech.sent.into() };
+        let mut packet = PacketBuf::new();
+        let written = reports.make(now, origin, 0, stream, reception.source()).write(&mut packet);
+        if let Some(bytes) = written.and_then(|()| call.secure.seal(true, packet.data())) {
+            let bytes = bytes::Bytes::copy_from_slice(bytes);
+            self.outputs.push_back(Output::Rtcp { from, to, bytes });
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! `trunkgate doctor` through the real binary: a fault for each line, and what the exit code says.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+mod support;
+
+use std::net::{TcpListener, UdpSocket};
+use std::process::{Command, Output};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use support::dns::{Mood, NameServer};
+use support::sip::Party;
+use support::tls::{Authority, Server};
+use support::{config, finish, trunkgate, write};
+
+/// What the lines say, and the exit code.
+struct Told {
+    lines: Vec<Value>,
+    code: Option<i32>,
+}
+
+impl Told {
+    fn of(output: &Output) -> Told {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let lines: Value = serde_json::from_str(&text)
+            .unwrap_or_else(|_| panic!("{text} {}", String::from_utf8_lossy(&output.stderr)));
+        Told { lines: lines.as_array().unwrap().clone(), code: output.status.code() }
+    }
+    /// Level and text of the first line of this name that holds `what`.
+    fn line(&self, name: &str, what: &str) -> (&str, &str) {
+        let is_it = |line: &&Value| line["name"] == name && line["text"].as_str().unwrap().contains(what);
+        let line = self.lines.iter().find(is_it).unwrap_or_else(|| panic!("no {name} with {what}: {:#?}", self.lines));
+        let level = line["level"].as_str().unwrap();
+        assert_eq!(line["fix"].is_string(), level != "ok", "{line}");
+        (level, line["text"].as_str().unwrap())
+    }
+    fn level(&self, name: &str) -> &str {
+        self.line(name, "").0
+    }
+}
+
+fn doctor(text: &str) -> Told {
+    doctor_with(text, &[])
+}
+
+fn doctor_with(text: &str, variables: &[(&str, &str)]) -> Told {
+    let (_directory, file) = write(text);
+    let mut command = trunkgate(&["--config", file.to_str().unwrap(), "doctor", "--json"]);
+    Told::of(&command.envs(variables.iter().copied()).output().unwrap())
+}
+
+/// Answers each OPTIONS in this way, as long as the test lives.
+fn answers(status: &'static str) -> Party {
+    let party = Party::new("127.0.0.5");
+    let (socket, address) = (party.socket.try_clone().unwrap(), party.address);
+    socket.set_read_timeout(None).unwrap();
+    std::thread::spawn(move || {
+        let party = Party { socket, address };
+        loop {
+            let (options, from) = party.receive("OPTIONS ");
+            party.send(from, &party.answer(&options, status, false));
+        }
+    });
+    party
+}
+
+fn trunk(uri: &str) -> String {
+    config(&format!("[trunk.pbx]\npeers = [\"{uri}\"]\n[[route]]\nconnect = [\"trunk:pbx\"]\n"))
+}
+
+#[test]
+fn where_all_is_well_it_ends_with_zero_and_the_page_says_so() {
+    let peer = answers("200 OK");
+    let text = trunk(&format!("sip:{}", peer.address));
+    let told = doctor(&text);
+    for name in ["config", "ports", "media ports", "options pbx"] {
+        assert_eq!(told.level(name), "ok", "{:#?}", told.lines);
+    }
+    for name in ["ephemeral range", "public address", "open files", "udp buffers", "clock"] {
+        assert_ne!(told.level(name), "fail");
+    }
+    assert_eq!(told.code, Some(0));
+    assert!(told.line("options pbx", "200 OK").1.starts_with("udp 127.0.0.5:"));
+    let (_directory, file) = write(&text);
+    let page = finish(&["--config", file.to_str().unwrap(), "doctor"]);
+    let page = String::from_utf8(page.stdout).unwrap();
+    assert!(page.starts_with("  ok    config") && page.contains("1 trunk, 1 route\n"), "{page}");
+    assert!(page.contains("0 failures, "), "{page}");
+    let (_directory, file) = write("[trunk.pbx]\npears = 1\n");
+    assert_eq!(finish(&["--config", file.to_str().unwrap(), "doctor"]).status.code(), Some(2));
+}
+
+#[test]
+fn peers_that_do_not_answer_fail_and_one_that_takes_no_calls_is_warned_of() {
+    let closed = Party::new("127.0.0.6").address;
+    for transport in ["udp", "tcp"] {
+        let told = doctor(&trunk(&format!("sip:{closed};transport={transport}")));
+        assert_eq!((told.line("options pbx", "refused: nothing listens").0, told.code), ("fail", Some(1)));
+    }
+    let silent = Party::new("127.0.0.6");
+    let told = doctor(&trunk(&format!("sip:{}", silent.address)));
+    assert_eq!((told.line("options pbx", "no answer to OPTIONS in 4 s").0, told.code), ("fail", Some(1)));
+    let full = answers("503 Service Unavailable");
+    let told = doctor(&trunk(&format!("sip:{}", full.address)));
+    assert_eq!((told.line("options pbx", "takes no calls").0, told.code), ("warn", Some(0)));
+    let shy = answers("403 Forbidden");
+    let told = doctor(&trunk(&format!("sip:{}", shy.address)));
+    assert_eq!((told.level("options pbx"), told.code), ("ok", Some(0)));
+}
+
+#[test]
+fn a_peer_is_asked_from_the_address_that_it_knows_us_by() {
+    let listener = "[[listen]]\nname = \"other\"\ntransport = \"udp\"\naddress = \"127.0.0.77:0\"\n";
+    let seen = UdpSocket::bind("127.0.0.6:0").unwrap();
+    let uri = format!("sip:{}", seen.local_addr().unwrap());
+    let text = trunk(&uri).replace("peers =", "listen = \"other\"\npeers =");
+    let text = text.replace("[media]", &format!("{listener}[media]"));
+    let from = std::thread::spawn(move || seen.recv_from(&mut [0; 2048]).unwrap().1);
+    doctor(&text);
+    assert_eq!(from.join().unwrap().ip().to_string(), "127.0.0.77");
+}
+
+#[test]
+fn names_without_addresses_and_silent_name_servers_are_told_apart() {
+    let names = NameServer::start();
+    let peer = answers("200 OK");
+    let (name, value) = names.variable();
+    names.addresses("good.test", 60, &["127.0.0.5"]);
+    let text = trunk(&format!("sip:good.test:{}", peer.address.port()));
+    let told = doctor_with(&text, &[(name, &value)]);
+    assert_eq!((told.line("dns", "good.test → udp 127.0.0.5:").0, told.level("options pbx")), ("ok", "ok"));
+    let text = trunk("sip:nowhere.test");
+    let told = doctor_with(&text, &[(name, &value)]);
+    assert_eq!((told.line("dns", "nowhere.test has no address").0, told.code), ("fail", Some(1)));
+    names.set_mood(Mood::Fails);
+    let told = doctor_with(&text, &[(name, &value)]);
+    assert_eq!((told.line("dns", "no name server answers").0, told.code), ("fail", Some(1)));
+}
+
+/// A TLS listener with this certificate, and a trunk that is reached by TLS.
+fn secure(pair: &support::tls::Pair, peer: &str, keys: &str) -> String {
+    config(&format!(
+        "[[listen]]\nname = \"s\"\ntransport = \"tls\"\naddress = \"127.0.0.1:0\"\n{}\n\
+         [trunk.pbx]\npeers = [\"sip:{peer};transport=tls\"]\n{keys}\n[[route]]\nconnect = [\"trunk:pbx\"]\n",
+        pair.keys("\n")
+    ))
+}
+
+#[test]
+fn certificates_on_both_sides_are_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(folder.path(), "authority");
+    let long = authority.issue("long", &["127.0.0.1"]);
+    let soon = (Timestamp::now() + SignedDuration::from_hours(24 * 5)).to_string();
+    let part = |from: usize, to: usize| soon[from..to].parse::<i32>().unwrap();
+    let soon = (part(0, 4), part(5, 7) as u8, part(8, 10) as u8);
+    let ending = authority.issue_until("ending", &["127.0.0.1"], soon);
+    let over = authority.issue_until("over", &["127.0.0.1"], (2020, 1, 1));
+
+    let closed = Party::new("127.0.0.6").address.to_string();
+    let told = doctor(&secure(&long, &closed, ""));
+    let (level, text) = told.line("tls", "listener s");
+    // The authority is the test's own.
+    assert!(level == "warn" && text.contains("until 2099-01-01") && text.contains("leads to nobody"), "{text}");
+    let told = doctor(&secure(&ending, &closed, ""));
+    assert_eq!(told.line("tls", "days left").0, "warn");
+    let told = doctor(&secure(&over, &closed, ""));
+    assert_eq!((told.line("tls", "has expired").0, told.code), ("fail", Some(1)));
+
+    let server = Server::new("127.0.0.1", &ending, None);
+    let peer = server.address.to_string();
+    let serve = std::thread::spawn(move || {
+        assert!(server.accept().is_err(), "its certificate is not believed");
+        let mut line = server.accept().unwrap();
+        let options = line.receive("OPTIONS");
+        let answer = line.answer(&options, "200 OK", false);
+        // In two pieces, behind a keep-alive.
+        line.send(&format!("\r\n\r\n{}", &answer[..5]));
+        line.send(&answer[5..]);
+        // Until it is closed there.
+        let _ = line.try_receive("nothing more");
+    });
+    let told = doctor(&secure(&long, &peer, ""));
+    assert_eq!((told.line("options pbx", "TLS failed").0, told.code), ("fail", Some(1)));
+    let told = doctor(&secure(&long, &peer, &format!("tls = {{ ca = {:?} }}", authority.file)));
+    serve.join().unwrap();
+    assert_eq!((told.line("options pbx", "200 OK after").0, told.code), ("warn", Some(0)));
+    assert!(told.line("options pbx", "its certificate").1.contains("days left"));
+}
+
+#[test]
+fn ports_that_are_taken_are_told() {
+    let peer = answers("200 OK");
+    let text = trunk(&format!("sip:{}", peer.address));
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let busy = text.replacen(
+        "transport = \"tcp\"\naddress = \"127.0.0.1:0\"",
+        &format!("transport = \"tcp\"\naddress = \"{address}\""),
+        1,
+    );
+    let told = doctor(&busy);
+    assert_eq!((told.line("ports", &address.to_string()).0, told.code), ("fail", Some(1)));
+    // Four ports, the first of them taken.
+    let media = (20_000..30_000).step_by(4).find_map(|port| UdpSocket::bind(("127.0.0.1", port)).ok()).unwrap();
+    let first = media.local_addr().unwrap().port();
+    let few = text.replacen("threads = 1", &format!("threads = 1\nports = \"{first}-{}\"", first + 3), 1);
+    let told = doctor(&few);
+    assert_eq!((told.line("media ports", &first.to_string()).0, told.code), ("warn", Some(0)));
+}
+
+#[test]
+fn what_the_machine_allows_is_told() {
+    let peer = answers("200 OK");
+    let text = trunk(&format!("sip:{}", peer.address));
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let low: u32 = range.split_whitespace().next().unwrap().parse().unwrap();
+    let first = low.next_multiple_of(4);
+    let within = text.replacen("threads = 1", &format!("threads = 1\nports = \"{first}-{}\"", first + 3), 1);
+    let told = doctor(&within);
+    assert_eq!((told.level("ephemeral range"), told.level("config"), told.code), ("warn", "warn", Some(0)));
+    // Calls from outside, and nothing but an address of the inside to show them.
+    let outside = text.replace("peers =", "accept_from = [\"198.51.100.0/24\"]\npeers =");
+    // Whatever this machine's address is, it counts as one of the inside.
+    let all_but_198 = "local_networks = [\"0.0.0.0/1\", \"128.0.0.0/2\", \"192.0.0.0/6\", \"196.0.0.0/7\", \"199.0.0.0/8\", \"200.0.0.0/5\", \"208.0.0.0/4\"]";
+    let outside = outside.replace("name = \"under-test\"", &format!("name = \"under-test\"\n{all_but_198}"));
+    assert_eq!(doctor(&outside).level("public address"), "warn");
+    let written = outside.replace("name = \"under-test\"", "name = \"under-test\"\npublic_address = \"203.0.113.10\"");
+    assert_eq!(doctor(&written).line("public address", "203.0.113.10").0, "ok");
+
+    let (_directory, file) = write(&text);
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 512; exec \"$0\" --config \"$1\" doctor --json", env!("CARGO_BIN_EXE_trunkgate")]);
+    let told = Told::of(&command.arg(&file).output().unwrap());
+    assert_eq!((told.line("open files", "512 at most").0, told.code), ("warn", Some(0)));
+}
+
+#[test]
+fn an_agent_whose_socket_does_not_open_fails() {
+    let peer = answers("200 OK");
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let text = format!("{}[agent.bot]\nurl = \"ws://{closed}/\"\n", trunk(&format!("sip:{}", peer.address)));
+    let told = doctor(&text);
+    assert_eq!((told.level("agent bot"), told.code), ("fail", Some(1)));
+}
