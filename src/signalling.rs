@@ -120,9 +120,9 @@ impl Signalling {
             Arrival::Identified { connection, identity } => {
                 self.input(now, Input::Identified { connection, identity });
             }
-            Arrival::Closed { flow, made_for, cause } => {
+            Arrival::Closed { flow, made_for, cause, was_up } => {
                 self.transports.closed(&flow);
-                self.input(now, Input::Disconnected { flow, made_for, cause });
+                self.input(now, Input::Disconnected { flow, made_for, cause, was_up });
             }
         }
     }

@@ -226,3 +226,43 @@ fn a_dialog_goes_on_over_the_connection_that_it_came_by() {
     contact.set_nonblocking(true).unwrap();
     assert!(contact.accept().is_err(), "no second connection");
 }
+
+#[test]
+fn a_request_on_a_connection_that_its_far_end_drops_goes_by_a_new_one() {
+    let (caller, peer) = (Party::new("127.0.0.1"), TcpListener::bind("127.0.0.2:0").unwrap());
+    let edge = Process::start(&config(&format!(
+        "[trunk.caller]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n\
+         [trunk.peer]\npeers = [\"sip:{};transport=tcp\"]\noptions_interval = \"0s\"\n\
+         [[route]]\nfrom = [\"caller\"]\nconnect = [\"trunk:peer\"]\n",
+        caller.address,
+        peer.local_addr().unwrap()
+    )));
+    let invite_of = |stream: &mut TcpStream| {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (mut text, mut buffer) = (String::new(), [0; 4096]);
+        while !text.contains("\r\n\r\nv=0") {
+            let len = stream.read(&mut buffer).unwrap();
+            assert_ne!(len, 0, "{text}");
+            text.push_str(&String::from_utf8_lossy(&buffer[..len]));
+        }
+        // The ACK to an earlier refusal may come before.
+        text.split_off(text.find("INVITE ").unwrap())
+    };
+    let udp = edge.address("udp");
+    caller.send(udp, &caller.request("INVITE", "+14155550123", udp, "one", 1, ""));
+    // A proxy that restarts: what it has read is lost with it.
+    let (mut first, _) = peer.accept().unwrap();
+    let lost = invite_of(&mut first);
+    drop(first);
+    let (mut second, _) = peer.accept().unwrap();
+    let again = invite_of(&mut second);
+    assert_eq!(field(&again, "Via"), field(&lost, "Via"), "to whoever got it already it is a retransmission");
+    second.write_all(caller.answer(&again, "486 Busy Here", false).as_bytes()).unwrap();
+    caller.receive("SIP/2.0 486");
+    // And not for ever.
+    caller.send(udp, &caller.request("INVITE", "+14155550124", udp, "two", 1, ""));
+    drop((invite_of(&mut second), second));
+    let (mut third, _) = peer.accept().unwrap();
+    drop((invite_of(&mut third), third));
+    caller.receive("SIP/2.0 503");
+}

@@ -91,8 +91,8 @@ impl Wire {
         };
         self.counters.connections.sub(1);
         match ended {
-            Ended::Closed => self.gone(None).await,
-            Ended::Lost(error) => self.lost(error).await,
+            Ended::Closed => self.gone(None, true).await,
+            Ended::Lost(error) => self.lost(error, true).await,
         }
     }
 
@@ -106,20 +106,21 @@ impl Wire {
     /// Says that TLS never came up.
     pub(super) async fn refused(self, failed: Failed) {
         self.counters.handshakes_failed.add(1);
-        self.gone(Some(Cause::Tls(failed.what))).await;
+        self.gone(Some(Cause::Tls(failed.what)), false).await;
     }
 
     /// Says that the connection never came up, or broke. Under TLS 1.3 a far end that refuses our certificate says so
     /// only after the handshake.
-    pub(super) async fn lost(self, error: io::Error) {
+    pub(super) async fn lost(self, error: io::Error, was_up: bool) {
         let cause = if is_tls(&error) { Cause::Tls(words(&error)) } else { Cause::Stream(plain_words(&error)) };
         tracing::debug!("{} {}: {error}", self.flow.transport.via_token(), self.flow.remote);
-        self.gone(Some(cause)).await;
+        let was_up = was_up && matches!(cause, Cause::Stream(_));
+        self.gone(Some(cause), was_up).await;
     }
 
-    async fn gone(self, cause: Option<Cause>) {
+    async fn gone(self, cause: Option<Cause>, was_up: bool) {
         let Wire { flow, made_for, news, .. } = self;
-        let _ = news.send(Arrival::Closed { flow, made_for, cause }).await;
+        let _ = news.send(Arrival::Closed { flow, made_for, cause, was_up }).await;
     }
 
     async fn read(&self, mut reader: impl AsyncRead + Unpin) -> Ended {

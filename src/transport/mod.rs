@@ -77,6 +77,8 @@ pub(crate) enum Arrival {
         made_for: Option<Arc<str>>,
         /// What it failed at, where it did not just end.
         cause: Option<Cause>,
+        /// Whether it had been up.
+        was_up: bool,
     },
 }
 

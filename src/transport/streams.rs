@@ -160,7 +160,7 @@ impl Streams {
                     }
                     Err(failed) => wire.refused(failed).await,
                 },
-                (Err(error), _) => wire.lost(error).await,
+                (Err(error), _) => wire.lost(error, false).await,
             }
             drop(place);
         });

@@ -152,8 +152,8 @@ impl Edge {
     }
 
     /// Tells the endpoint that a way is gone; `party`: whose it was, where others have ways of their own there.
-    pub(crate) fn transport_failed(&mut self, now: Instant, flow: Flow, party: Option<Party>) {
-        self.endpoint.handle_input(now, trunkgate_sip::Input::TransportFailed { flow, party });
+    pub(crate) fn transport_failed(&mut self, now: Instant, flow: Flow, party: Option<Party>, was_up: bool) {
+        self.endpoint.handle_input(now, trunkgate_sip::Input::TransportFailed { flow, party, was_up });
     }
 
     /// Collects what the endpoint has to say.

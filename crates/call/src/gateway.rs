@@ -83,7 +83,7 @@ impl Gateway {
             Input::Received { flow, bytes } => self.received(now, flow, bytes),
             Input::Broken { flow, bytes, what } => self.broken(flow, bytes, what),
             Input::TransportFailed { flow } => {
-                self.edge.transport_failed(now, Flow { remote: canonical(flow.remote), ..flow }, None);
+                self.edge.transport_failed(now, Flow { remote: canonical(flow.remote), ..flow }, None, false);
             }
             Input::Unreachable { flow, quoted } => {
                 let flow = Flow { remote: canonical(flow.remote), ..flow };
@@ -92,7 +92,7 @@ impl Gateway {
             Input::Identified { connection, identity } => {
                 self.edge.index.identities.insert(connection, identity);
             }
-            Input::Disconnected { flow, made_for, cause } => {
+            Input::Disconnected { flow, made_for, cause, was_up } => {
                 self.edge.flow_lost(flow);
                 self.edge.registrar_lost(now, Flow { remote: canonical(flow.remote), ..flow });
                 let party = made_for.map(|trunk| self.edge.party(&trunk));
@@ -104,7 +104,7 @@ impl Gateway {
                     Cause::Tls(what) => Cause::Tls(short(what)),
                     Cause::Stream(what) => Cause::Stream(short(what)),
                 });
-                self.edge.transport_failed(now, Flow { remote: canonical(flow.remote), ..flow }, party);
+                self.edge.transport_failed(now, Flow { remote: canonical(flow.remote), ..flow }, party, was_up);
             }
             Input::Media { id, event } => self.media_event(now, id, event),
             Input::Resolved { query, servers } => {

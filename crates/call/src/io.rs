@@ -90,6 +90,8 @@ pub enum Input {
         made_for: Option<Arc<str>>,
         /// What it failed at, where it did not just end.
         cause: Option<Cause>,
+        /// Whether it had been up.
+        was_up: bool,
     },
     /// A worker's news.
     Media {

@@ -416,7 +416,7 @@ fn rfc3261_18_1_1_a_long_invite_goes_by_tcp_and_by_udp_again() {
         let mut bench = over(Some(576));
         bench.sent.clear();
         if refused {
-            bench.input(Input::Disconnected { flow: tcp, made_for: None, cause: None });
+            bench.input(Input::Disconnected { flow: tcp, made_for: None, cause: None, was_up: false });
         } else {
             bench.pass(Duration::from_millis(900));
             assert_eq!(transports(&bench), Vec::<String>::new());

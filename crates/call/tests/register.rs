@@ -239,7 +239,7 @@ fn a_lost_connection_to_the_registrar_is_made_anew() {
     let text = Dialed::new(FIRST, first.clone()).answer_with(200, "Expires: 600\r\n");
     bench.input(Input::Received { flow: tcp(FIRST, 4), bytes: text.into() });
     assert_eq!(state(&bench).0, "registered");
-    bench.input(Input::Disconnected { flow: tcp(FIRST, 4), made_for: None, cause: None });
+    bench.input(Input::Disconnected { flow: tcp(FIRST, 4), made_for: None, cause: None, was_up: false });
     bench.pass(A_SECOND);
     bench.expect(FIRST, "REGISTER");
 }

@@ -168,7 +168,7 @@ fn a_connection_that_is_lost_takes_its_phone_along() {
     called(&mut bench, PHONE);
     // The same address by another connection has shown nothing.
     bench.input(Input::Received { flow: tcp(PHONE, 10), bytes: register(PHONE, 5, "").replace("acme", "x").into() });
-    bench.input(Input::Disconnected { flow, made_for: None, cause: None });
+    bench.input(Input::Disconnected { flow, made_for: None, cause: None, was_up: false });
     bench.sent.clear();
     refused(&mut bench);
 }

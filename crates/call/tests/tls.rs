@@ -65,7 +65,7 @@ fn a_certificate_makes_a_trunk_of_a_strange_address_while_the_name_stands() {
     bench.expect(ELSEWHERE, "SIP/2.0 200");
     let bye = bench.expect(PBX, "BYE");
     bench.receive(PBX, callee.respond(&bye, 200, ""));
-    bench.input(Input::Disconnected { flow: tls(ELSEWHERE, 7), made_for: None, cause: None });
+    bench.input(Input::Disconnected { flow: tls(ELSEWHERE, 7), made_for: None, cause: None, was_up: false });
     bench.input(Input::Table(with_names(&["a.example", "b.example"])));
     call(&mut bench, tls(ELSEWHERE, 7), 905);
     bench.nothing();
@@ -114,6 +114,7 @@ fn what_fails_for_one_trunk_fails_for_no_other_at_the_same_address() {
         flow: tls("10.0.0.20:5061", 3),
         made_for: Some("two".into()),
         cause: Some(Cause::Tls(what.clone())),
+        was_up: false,
     });
     bench.expect(BACKUP, "INVITE");
     bench.nothing();
@@ -122,7 +123,12 @@ fn what_fails_for_one_trunk_fails_for_no_other_at_the_same_address() {
     assert_eq!(failovers.get(&("second".into(), "tls_failed")), Some(&1), "{failovers:?}");
     // Without a word of TLS it was just not to be reached, and the trace says why.
     let cause = Some(Cause::Stream("connection refused".into()));
-    bench.input(Input::Disconnected { flow: tls("10.0.0.20:5061", 4), made_for: Some("one".into()), cause });
+    bench.input(Input::Disconnected {
+        flow: tls("10.0.0.20:5061", 4),
+        made_for: Some("one".into()),
+        cause,
+        was_up: false,
+    });
     bench.expect(BACKUP, "INVITE");
     let traced = |sid: &str| serde_json::to_string(&bench.gateway.trace(sid).unwrap().entries).unwrap();
     let all: String = bench.gateway.calls(bench.now).iter().map(|call| traced(&call.sid)).collect();

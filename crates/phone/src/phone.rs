@@ -237,7 +237,8 @@ impl Phone {
             Input::Rtp { to, bytes } => self.hear(now, to, &bytes),
             Input::Rtcp { to, bytes } => self.hear_report(now, to, &bytes),
             Input::TransportFailed { flow } => {
-                self.endpoint.handle_input(now, trunkgate_sip::Input::TransportFailed { flow, party: None });
+                self.endpoint
+                    .handle_input(now, trunkgate_sip::Input::TransportFailed { flow, party: None, was_up: false });
             }
         }
         self.drain(now);

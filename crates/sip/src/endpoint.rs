@@ -197,7 +197,7 @@ impl Endpoint {
                     self.on_response(now, arrival, message);
                 }
             }
-            Input::TransportFailed { flow, party } => self.on_transport_failed(now, flow, party),
+            Input::TransportFailed { flow, party, was_up } => self.on_transport_failed(now, flow, party, was_up),
             Input::Unreachable { flow, quoted } => self.on_unreachable(now, flow, &quoted),
         }
     }
@@ -339,26 +339,29 @@ impl Endpoint {
         }
     }
 
-    /// Requests that wait on a way that failed end (RFC 3261 §17.1.4); dialogs on a lost connection look for another.
-    fn on_transport_failed(&mut self, now: Instant, failed: Flow, party: Option<Party>) {
+    /// Requests that wait on a way that failed end (RFC 3261 §17.1.4), or are sent once more where it was a connection that
+    /// had been up; dialogs on a lost connection look for another.
+    fn on_transport_failed(&mut self, now: Instant, failed: Flow, party: Option<Party>, was_up: bool) {
+        if let Some(connection) = failed.connection {
+            let lost = (connection, DialogId(0))..=(connection, DialogId(u64::MAX));
+            let dialogs: Vec<DialogId> = self.streams.range(lost).map(|&(_, id)| id).collect();
+            for id in dialogs {
+                self.streams.remove(&(connection, id));
+                if let Some(dialog) = self.dialogs.get_mut(&id) {
+                    dialog.plain.flow.connection = None;
+                    dialog.flow_lost = true;
+                }
+            }
+        }
         let at = |id| (failed.remote, failed.transport, ClientId(id));
         let waiting: Vec<ClientId> = self.waiting.range(at(0)..=at(u64::MAX)).map(|&(_, _, id)| id).collect();
         for id in waiting {
             let Some(client) = self.clients.get(&id) else { continue };
             let other = |ours: Option<ConnectionId>| ours.is_some() && ours != failed.connection;
             let its = party.is_none_or(|party| client.party == party);
-            if its && client.flow.listener == failed.listener && !other(client.flow.connection) {
+            let waits_there = its && client.flow.listener == failed.listener && !other(client.flow.connection);
+            if waits_there && !(was_up && self.send_once_more(id)) {
                 self.on_client_failed(now, id);
-            }
-        }
-        let Some(connection) = failed.connection else { return };
-        let lost = (connection, DialogId(0))..=(connection, DialogId(u64::MAX));
-        let dialogs: Vec<DialogId> = self.streams.range(lost).map(|&(_, id)| id).collect();
-        for id in dialogs {
-            self.streams.remove(&(connection, id));
-            if let Some(dialog) = self.dialogs.get_mut(&id) {
-                dialog.plain.flow.connection = None;
-                dialog.flow_lost = true;
             }
         }
     }

@@ -135,6 +135,9 @@ pub enum Input {
         flow: Flow,
         /// Whose way it was, where others have ways of their own to the same address; `None`: everybody's.
         party: Option<Party>,
+        /// A connection that had been up: a request that went by it last and was not answered may never have arrived, so it
+        /// is sent once more, by a new one.
+        was_up: bool,
     },
     /// An ICMP error about a datagram to `flow`. Anybody can send one: it ends the client transaction there whose request
     /// it quotes through the branch, which nobody else knows.

@@ -402,15 +402,15 @@ fn rfc3261_17_1_4_a_failing_transport_ends_what_waits_there() {
     let (id, invite) = edge.invite();
     let failed = edge.sent[0].flow;
     let other = flow(Transport::Udp, "198.51.100.8:5060");
-    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: other, party: None });
+    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: other, party: None, was_up: false });
     let listener = trunkgate_sip::Flow { listener: ListenerId(1), ..failed };
-    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: listener, party: None });
+    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: listener, party: None, was_up: false });
     edge.drain();
     let party = Some(Party(99));
-    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: failed, party });
+    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: failed, party, was_up: false });
     edge.drain();
     assert!(edge.events.is_empty(), "another way");
-    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: failed, party: None });
+    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: failed, party: None, was_up: false });
     edge.drain();
     assert!(matches!(edge.events[..], [Event::TransportFailed { id: ended }] if ended == id));
     edge.assert_empty_after(SECOND);
@@ -418,7 +418,7 @@ fn rfc3261_17_1_4_a_failing_transport_ends_what_waits_there() {
 
     let (_, invite) = edge.invite();
     edge.receive(&response(&invite, 180, "b1", ""));
-    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: failed, party: None });
+    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: failed, party: None, was_up: false });
     edge.drain();
     assert!(edge.events.is_empty(), "nothing is being sent while it rings");
 }
@@ -461,13 +461,40 @@ fn a_lost_connection_ends_a_ringing_call_and_a_dialog_looks_for_another_way() {
     edge.receive(&response(&invite, 180, "b2", ""));
     assert_eq!(edge.endpoint.dialog_flow(dialog).unwrap().connection, edge.flow.connection);
     let lost = edge.flow;
-    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: lost, party: None });
+    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: lost, party: None, was_up: false });
     edge.drain();
     assert!(matches!(edge.events[..], [Event::TransportFailed { id: ended }] if ended == id));
     edge.endpoint.request(edge.now, dialog, Method::Bye, vec![], None).unwrap();
     edge.drain();
     let way = edge.sent[0].flow;
     assert_eq!((way.remote, way.connection), (peer::address("198.51.100.7:5070"), None));
+}
+
+#[test]
+fn what_went_by_a_connection_that_was_lost_unheard_is_sent_once_more_by_another() {
+    let mut edge = Edge::with(config(1), Transport::Tcp);
+    let (dialog, _) = edge.placed_call("Contact: <sip:bob@198.51.100.7:5070;transport=tcp>\r\n");
+    let (id, invite) = edge.invite();
+    edge.endpoint.request(edge.now, dialog, Method::Info, vec![], None).unwrap();
+    edge.drain();
+    let info = edge.sent.last().unwrap().bytes.clone();
+    edge.sent.clear();
+    let lost = Input::TransportFailed { flow: edge.flow, party: None, was_up: true };
+    edge.endpoint.handle_input(edge.now, lost);
+    edge.drain();
+    assert!(edge.events.is_empty(), "{:?}", edge.events);
+    let sent: Vec<_> = edge.sent.drain(..).map(|sent| (sent.flow.remote, sent.flow.connection, sent.bytes)).collect();
+    let target = peer::address("198.51.100.7:5070");
+    assert_eq!(sent, [(edge.flow.remote, None, invite.as_bytes().clone()), (target, None, info)]);
+    // Once.
+    let lost = Input::TransportFailed {
+        flow: trunkgate_sip::Flow { connection: Some(trunkgate_sip::ConnectionId(99)), ..edge.flow },
+        party: None,
+        was_up: true,
+    };
+    edge.endpoint.handle_input(edge.now, lost);
+    edge.drain();
+    assert!(matches!(edge.events[..], [Event::TransportFailed { id: ended }] if ended == id), "{:?}", edge.events);
 }
 
 #[test]

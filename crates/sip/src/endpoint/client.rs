@@ -355,6 +355,30 @@ impl Endpoint {
         self.transmit(flow, bytes, what);
     }
 
+    /// Sends a request of which nothing has been heard once more, by a new connection: the one that it went by had been up
+    /// and is lost. To a far end that has got it already it is a retransmission (RFC 3261 §17.2.3). Whether it was sent.
+    pub(super) fn send_once_more(&mut self, id: ClientId) -> bool {
+        let Some(client) = self.clients.get_mut(&id) else { return false };
+        if client.sent_once_more || !client.machine.is_unheard() {
+            return false;
+        }
+        let flow = match client.dialog.and_then(|dialog| self.dialogs.get(&dialog)) {
+            Some(dialog) => request_flow(dialog, reach_of(&self.reach, dialog)),
+            None => Flow { connection: None, ..client.flow },
+        };
+        // Its Via names the transport.
+        if flow.transport != client.flow.transport {
+            return false;
+        }
+        client.sent_once_more = true;
+        self.waiting.remove(&(client.flow.remote, client.flow.transport, id));
+        client.flow = flow;
+        self.waiting.insert((flow.remote, flow.transport, id));
+        let (bytes, what) = (client.request.clone(), client.sent(id, client.method, true));
+        self.transmit(flow, bytes, what);
+        true
+    }
+
     /// CANCEL, once (RFC 3261 §9.1); from now on the INVITE has 64·T1 to end.
     pub(super) fn send_cancel(&mut self, now: Instant, id: ClientId) {
         let Some(client) = self.clients.get_mut(&id) else { return };

@@ -41,6 +41,8 @@ pub(super) struct Client {
     pub(super) dialog: Option<DialogId>,
     /// Whether the layer above is told nothing of it.
     pub(super) silent: bool,
+    /// Whether it was sent once more, since its connection was lost.
+    pub(super) sent_once_more: bool,
     /// Whether a place in the table of dialogs is kept for it.
     pub(super) reserved: bool,
     /// Challenges that have been answered for it.
@@ -125,6 +127,13 @@ impl ClientMachine {
         match self {
             ClientMachine::Invite(machine) => machine.state() == ClientInviteState::Terminated,
             ClientMachine::Other(machine) => machine.state() == ClientState::Terminated,
+        }
+    }
+    /// Whether nothing has been heard of it.
+    pub(super) fn is_unheard(&self) -> bool {
+        match self {
+            ClientMachine::Invite(machine) => machine.state() == ClientInviteState::Calling,
+            ClientMachine::Other(machine) => machine.state() == ClientState::Trying,
         }
     }
     /// Where an INVITE stands; `None` for others.
@@ -343,6 +352,7 @@ impl Client {
             call_id: call_id.to_owned(),
             dialog: None,
             silent: false,
+            sent_once_more: false,
             reserved: false,
             answered: Answered::default(),
             invite: None,
