@@ -149,6 +149,7 @@ impl Edge {
                 failed: VecDeque::new(),
                 unasked: VecDeque::new(),
                 leaving: VecDeque::new(),
+                intake: trunkgate_call::Intake::default(),
             })
         };
         let signalling = start_signalling(begin).map_err(system("the signalling loop"))?;

@@ -77,6 +77,8 @@ pub(crate) struct Load {
     pub(crate) live: usize,
     /// Those, and ended ones that wait for a last answer.
     pub(crate) held: usize,
+    /// Whether new calls are turned away that cannot be served in time.
+    pub(crate) overloaded: bool,
 }
 
 /// The configuration in force.

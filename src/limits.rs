@@ -4,6 +4,14 @@ use std::time::Duration;
 
 /// Items taken from one source (a socket, a queue) before the others have their turn.
 pub const BATCH_ITEMS: usize = 64;
+/// Messages read from all sockets before those that wait have their turn.
+pub const INTAKE_ITEMS: usize = 512;
+/// Messages served before the sockets are read again.
+pub const TURN_ITEMS: usize = 64;
+/// How long they are served before that, once one is done, in microseconds.
+pub const TURN_MICROSECONDS: u64 = 2_000;
+/// Orders taken in one turn.
+pub const TURN_ORDERS: usize = 16;
 /// Datagrams that wait for a socket whose send buffer is full; more are dropped and counted.
 pub const UDP_QUEUE_DATAGRAMS: usize = 1024;
 /// Wanted size of a SIP socket's kernel buffers, in bytes; the system may grant less.

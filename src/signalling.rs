@@ -1,14 +1,16 @@
-//! The signalling loop: waits for anything, reads the clock once, gives the gateway one input at a time and carries out
-//! what it says. It never waits for anybody else.
+//! The signalling loop: waits for anything, reads all that has come, gives the gateway one input at a time in the order
+//! that matters to calls, and carries out what it says. It never waits for anybody else.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
 use tokio::sync::watch;
-use trunkgate_call::{Gateway, Input, Output, QueryId};
+use trunkgate_call::intake::{DropReason, Next};
+use trunkgate_call::{Gateway, Input, Intake, Output, QueryId};
 use trunkgate_media::{Event, MediaId};
 use trunkgate_route::Table;
 use trunkgate_sip::{Flow, Transmit};
@@ -16,7 +18,7 @@ use trunkgate_sip::{Flow, Transmit};
 use crate::handle::{Load, Order, Shared};
 use crate::names::NameQuestion;
 use crate::reports::{self, ReportOrder};
-use crate::transport::{Arrival, Transports};
+use crate::transport::{Arrival, Moment, Transports};
 use crate::worker::Workers;
 use crate::{limits, log};
 
@@ -41,6 +43,8 @@ pub(crate) struct Signalling {
     pub(crate) unasked: VecDeque<QueryId>,
     /// Messages that leave at the end of the turn.
     pub(crate) leaving: VecDeque<Transmit>,
+    /// What was read and waits for its turn.
+    pub(crate) intake: Intake<Arrival>,
 }
 
 /// What ended a wait.
@@ -49,6 +53,8 @@ enum Wake {
     Media(MediaId, Event),
     Order(Option<Order>),
     Deadline,
+    /// Messages wait already.
+    Work,
 }
 
 impl Signalling {
@@ -56,7 +62,7 @@ impl Signalling {
     pub(crate) async fn run(mut self) {
         loop {
             let wake = self.wait().await;
-            if !self.turn(Instant::now(), wake) {
+            if !self.turn(wake) {
                 break;
             }
         }
@@ -65,65 +71,140 @@ impl Signalling {
     }
 
     async fn wait(&mut self) -> Wake {
-        let deadline = self.gateway.poll_timeout().map(|(at, _)| tokio::time::Instant::from_std(at));
+        if !self.intake.is_empty() {
+            self.transports.breathe().await;
+            return Wake::Work;
+        }
+        let deadline = self.gateway.poll_timeout().map(|(at, _)| at).into_iter().chain(self.intake.poll_timeout()).min();
         tokio::select! {
             arrival = self.transports.ready() => Wake::Arrival(arrival),
             Some((id, event)) = self.media.recv() => Wake::Media(id, event),
             order = self.orders.recv() => Wake::Order(order),
-            () = sleep_until(deadline) => Wake::Deadline,
+            () = sleep_until(deadline.map(tokio::time::Instant::from_std)) => Wake::Deadline,
         }
     }
 
     /// One turn: what woke the loop, then a bounded batch of whatever else is there. `false`: stop.
-    fn turn(&mut self, now: Instant, wake: Wake) -> bool {
+    fn turn(&mut self, wake: Wake) -> bool {
+        let now = Instant::now();
         let mut go_on = true;
         match wake {
-            Wake::Arrival(Some(arrival)) => self.arrival(now, arrival),
-            Wake::Arrival(None) | Wake::Deadline => {}
+            Wake::Arrival(Some(arrival)) => self.arrived(now, arrival),
             Wake::Media(id, event) => self.input(now, Input::Media { id, event }),
             Wake::Order(order) => go_on &= self.order(now, order),
+            Wake::Arrival(None) | Wake::Deadline | Wake::Work => {}
         }
+        self.take_in();
         for _ in 0..limits::BATCH_ITEMS {
-            let arrival = self.transports.next();
-            let media = self.media.try_recv().ok();
-            if arrival.is_none() && media.is_none() {
-                break;
-            }
-            if let Some(arrival) = arrival {
-                self.arrival(now, arrival);
-            }
-            if let Some((id, event)) = media {
-                self.input(now, Input::Media { id, event });
+            let Ok((id, event)) = self.media.try_recv() else { break };
+            self.input(now, Input::Media { id, event });
+        }
+        for _ in 0..limits::TURN_ORDERS {
+            match self.orders.try_recv() {
+                Ok(order) => go_on &= self.order(now, Some(order)),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return false,
             }
         }
+        self.serve();
+        let now = Instant::now();
         if self.gateway.poll_timeout().is_some_and(|(at, _)| at <= now) {
             self.guarded(now, |gateway| gateway.handle_timeout(now));
             self.drain(now);
         }
-        let load = Load {
-            live: self.gateway.live_calls(),
-            held: self.gateway.held_calls() + self.gateway.leaving_registrations(),
-        };
-        self.load.send_if_modified(|known| std::mem::replace(known, load) != load);
+        self.intake.judge(now);
+        self.tell_load();
         go_on
     }
 
-    fn arrival(&mut self, now: Instant, arrival: Arrival) {
+    /// Reads what has come, as far as there is room: what waits in the system's queues waits in nobody's order.
+    fn take_in(&mut self) {
+        let now = Moment::now();
+        for _ in 0..limits::INTAKE_ITEMS {
+            let next = if self.intake.has_room() { self.transports.next(now) } else { None };
+            let Some(arrival) = next else { break };
+            self.arrived(now.at, arrival);
+        }
+    }
+
+    fn arrived(&mut self, now: Instant, arrival: Arrival) {
         match arrival {
-            Arrival::Received { flow, bytes } => self.input(now, Input::Received { flow, bytes }),
+            Arrival::Received { flow, bytes, came } => {
+                let mut sorted = None;
+                self.guarded(now, |gateway| sorted = gateway.sort(now, flow, bytes));
+                match sorted.map(|message| self.intake.offer(now, came, flow, message)) {
+                    Some(Err(reason)) => self.dropped(reason),
+                    Some(Ok(())) => {}
+                    None => self.drain(now),
+                }
+            }
+            Arrival::Accepted(connection) => self.transports.accepted(connection),
+            Arrival::Identified { connection, identity } => {
+                self.input(now, Input::Identified { connection, identity });
+            }
+            Arrival::Broken { .. } | Arrival::Unreachable { .. } | Arrival::Closed { .. } => self.intake.tell(arrival),
+        }
+    }
+
+    /// Serves those that wait, for as long as the sockets may be left alone.
+    fn serve(&mut self) {
+        let began = Instant::now();
+        let mut now = began;
+        for _ in 0..limits::TURN_ITEMS {
+            match self.intake.next(now) {
+                Some(Next::Message(flow, message)) => self.input(now, Input::Message { flow, message }),
+                Some(Next::TurnAway(flow, message)) => self.input(now, Input::TurnAway { flow, message }),
+                Some(Next::News(news)) => self.news(now, news),
+                Some(Next::Dropped(reason)) => self.dropped(reason),
+                None => return,
+            }
+            now = Instant::now();
+            if now.saturating_duration_since(began) > Duration::from_micros(limits::TURN_MICROSECONDS) {
+                return;
+            }
+        }
+    }
+
+    fn news(&mut self, now: Instant, news: Arrival) {
+        match news {
             Arrival::Broken { flow, bytes, what } => {
                 self.input(now, Input::Broken { flow, bytes, what });
                 self.transports.close(&flow);
             }
             Arrival::Unreachable { flow, quoted } => self.input(now, Input::Unreachable { flow, quoted }),
-            Arrival::Accepted(connection) => self.transports.accepted(connection),
-            Arrival::Identified { connection, identity } => {
-                self.input(now, Input::Identified { connection, identity });
-            }
             Arrival::Closed { flow, made_for, cause, was_up } => {
                 self.transports.closed(&flow);
                 self.input(now, Input::Disconnected { flow, made_for, cause, was_up });
             }
+            Arrival::Received { .. } | Arrival::Accepted(_) | Arrival::Identified { .. } => self.arrived(now, news),
+        }
+    }
+
+    fn dropped(&self, reason: DropReason) {
+        let counters = &self.shared.sockets;
+        match reason {
+            DropReason::Overloaded => counters.overloaded.add(1),
+            DropReason::QueueFull => counters.queue_full.add(1),
+            DropReason::Repeated => counters.repeated.add(1),
+        }
+    }
+
+    /// Tells whoever watches how much there is to do, and the log when that becomes too much.
+    fn tell_load(&mut self) {
+        let load = Load {
+            live: self.gateway.live_calls(),
+            held: self.gateway.held_calls() + self.gateway.leaving_registrations(),
+            overloaded: self.intake.is_overloaded(),
+        };
+        let before = *self.load.borrow();
+        if load == before {
+            return;
+        }
+        self.load.send_replace(load);
+        match (before.overloaded, load.overloaded) {
+            (false, true) => tracing::warn!("overloaded: new calls that would wait too long get 503"),
+            (true, false) => tracing::info!("no longer overloaded"),
+            (true, true) | (false, false) => {}
         }
     }
 

@@ -66,7 +66,11 @@ fn sockets(out: &mut Exposition, gateway: &Metrics, sockets: &transport::SocketC
     for (reason, count) in &gateway.sip_dropped {
         out.sample(name, &[("reason", reason)], *count as f64);
     }
-    let of_sockets: [(&str, &Counter); 9] = [
+    let of_sockets: [(&str, &Counter); 13] = [
+        ("overloaded", &sockets.overloaded),
+        ("queue_full", &sockets.queue_full),
+        ("repeated", &sockets.repeated),
+        ("udp_unread", &sockets.udp_unread),
         ("udp_queue_full", &sockets.udp_queue_full),
         ("stream_queue_full", &sockets.stream_queue_full),
         ("send_failed", &sockets.send_failed),
@@ -229,6 +233,9 @@ fn edge(out: &mut Exposition, gateway: &Metrics, handle: &Handle) {
     let draining = gateway.draining || handle.phase() == Phase::Draining;
     let help = "Whether new calls are refused.";
     out.single("trunkgate_draining", Kind::Gauge, help, f64::from(u8::from(draining)));
+    let overloaded = handle.load.borrow().overloaded;
+    let help = "Whether new calls are refused that would wait too long.";
+    out.single("trunkgate_overloaded", Kind::Gauge, help, f64::from(u8::from(overloaded)));
     let name = "trunkgate_cdr_failures_total";
     out.family(name, Kind::Counter, "Call records that could not be written.");
     out.sample(name, &[("sink", "file")], handle.shared.cdr_failures.get() as f64);

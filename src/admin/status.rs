@@ -37,6 +37,8 @@ pub struct StatusReport {
     pub media: MediaReport,
     /// Calls that have not ended.
     pub calls: usize,
+    /// Whether new calls are refused that would wait too long.
+    pub overloaded: bool,
     /// Trunks in the order of the file.
     pub trunks: Vec<TrunkView>,
     /// Agents in the order of the file.
@@ -110,6 +112,7 @@ impl StatusReport {
                 sessions: handle.workers().iter().map(|worker| worker.sessions.get()).sum(),
             },
             calls: gateway.calls,
+            overloaded: handle.load.borrow().overloaded,
             trunks: gateway.trunks,
             agents: AgentReport::all(handle, gateway.agents),
             problems: Vec::new(),
@@ -124,6 +127,9 @@ impl StatusReport {
             Phase::Draining => problems.push("draining: new calls get 503".to_owned()),
             Phase::Starting => problems.push("starting: no calls are taken yet".to_owned()),
             Phase::Ready => {}
+        }
+        if self.overloaded {
+            problems.push("overloaded: new calls that would wait too long get 503".to_owned());
         }
         if !self.config.last_reload_success {
             problems.push("the last reload was refused: the file has errors (trunkgate check)".to_owned());

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockAddr, Type};
 use trunkgate_route::Transport;
 
@@ -124,12 +125,17 @@ pub(crate) fn datagram_socket(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
-        nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::Ipv6RecvErr, &true)?;
+        setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
     } else {
-        nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::Ipv4RecvErr, &true)?;
+        setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
     }
-    // Best effort: the system caps them at net.core.rmem_max and wmem_max.
-    let _ = socket.set_recv_buffer_size(limits::UDP_BUFFER_BYTES);
+    // Best effort: when a datagram came, and how many were dropped unread.
+    let _ = setsockopt(&socket, sockopt::ReceiveTimestampns, &true);
+    let _ = setsockopt(&socket, sockopt::RxqOvfl, &1);
+    // Best effort: the system caps them at net.core.rmem_max and wmem_max, unless the process may do more.
+    if setsockopt(&socket, sockopt::RcvBufForce, &limits::UDP_BUFFER_BYTES).is_err() {
+        let _ = socket.set_recv_buffer_size(limits::UDP_BUFFER_BYTES);
+    }
     let _ = socket.set_send_buffer_size(limits::UDP_BUFFER_BYTES);
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::from(address))?;

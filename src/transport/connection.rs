@@ -141,11 +141,12 @@ impl Wire {
                 Ok(Err(error)) => return Ended::Lost(error),
                 Ok(Ok(len)) => len,
             };
+            let came = Instant::now().into_std();
             framer.push(buffer.get(..len).unwrap_or_default());
             while let Some(framed) = framer.pop() {
                 slow = None;
                 let arrival = match framed {
-                    Framed::Message(bytes) => Arrival::Received { flow: self.flow, bytes },
+                    Framed::Message(bytes) => Arrival::Received { flow: self.flow, bytes, came },
                     Framed::Ping => {
                         // A full queue has other signs of life.
                         let _ = self.queue.try_send(Outgoing::Bytes(Bytes::from_static(b"\r\n")));

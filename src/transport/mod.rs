@@ -6,6 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -43,6 +44,8 @@ pub(crate) enum Arrival {
         flow: Flow,
         /// The message.
         bytes: Bytes,
+        /// When: a datagram by the system's own note, a message of a stream when it was read.
+        came: Instant,
     },
     /// A stream that cannot be framed any further; it is closed after what is sent in answer.
     Broken {
@@ -85,6 +88,14 @@ pub(crate) enum Arrival {
 /// What is counted on the sockets; read by `/metrics`.
 #[derive(Debug, Default)]
 pub struct SocketCounters {
+    /// Datagrams that the system dropped because a socket was not read in time.
+    pub udp_unread: Counter,
+    /// OPTIONS, REGISTER and the like dropped because the edge was overloaded.
+    pub overloaded: Counter,
+    /// Messages dropped because there was no room for them to wait.
+    pub queue_full: Counter,
+    /// Repetitions of INVITEs that still waited.
+    pub repeated: Counter,
     /// Datagrams dropped because a socket's send queue was full.
     pub udp_queue_full: Counter,
     /// Sends that the system refused, and ICMP errors.
@@ -168,8 +179,18 @@ impl Transports {
         if ready { Poll::Ready(None) } else { Poll::Pending }
     }
 
+    /// Lets connections have their turn while messages wait, and sends datagrams that waited for their socket.
+    pub(crate) async fn breathe(&mut self) {
+        tokio::task::yield_now().await;
+        poll_fn(|cx| {
+            self.udp.iter_mut().for_each(|(_, socket)| socket.poll_flush(cx));
+            Poll::Ready(())
+        })
+        .await;
+    }
+
     /// The next arrival, without waiting; UDP sockets and all streams together take turns.
-    pub(crate) fn next(&mut self) -> Option<Arrival> {
+    pub(crate) fn next(&mut self, now: Moment) -> Option<Arrival> {
         let sources = self.udp.len() + 1;
         for _ in 0..sources {
             let at = self.turn % sources;
@@ -180,10 +201,10 @@ impl Transports {
                     Err(_) => continue,
                 }
             };
-            if let Some((len, remote)) = socket.receive(&mut self.datagram) {
+            if let Some(udp::Datagram { len, remote, stamp }) = socket.receive(&mut self.datagram) {
                 let flow = Flow { transport: Transport::Udp, listener: *listener, remote, connection: None };
                 let bytes = Bytes::copy_from_slice(self.datagram.get(..len).unwrap_or_default());
-                return Some(Arrival::Received { flow, bytes });
+                return Some(Arrival::Received { flow, bytes, came: now.of(stamp) });
             }
         }
         None
@@ -241,7 +262,7 @@ impl Transports {
                         | Arrival::Unreachable { .. }
                         | Arrival::Identified { .. },
                     ) => {}
-                    None => while self.next().is_some() {},
+                    None => while self.next(Moment::now()).is_some() {},
                 }
             }
             poll_fn(|cx| {
@@ -254,7 +275,28 @@ impl Transports {
             })
             .await;
         };
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(limits::LINGER_SECONDS), all_gone).await;
+        let _ = tokio::time::timeout(Duration::from_secs(limits::LINGER_SECONDS), all_gone).await;
+    }
+}
+
+/// A moment in both clocks: the system dates datagrams by the wall clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    /// By the clock that never jumps.
+    pub(crate) at: Instant,
+    wall: SystemTime,
+}
+
+impl Moment {
+    /// The present one.
+    pub(crate) fn now() -> Moment {
+        Moment { at: Instant::now(), wall: SystemTime::now() }
+    }
+
+    /// When that was; now, where it is not told or lies ahead.
+    fn of(self, stamp: Option<SystemTime>) -> Instant {
+        let ago = stamp.and_then(|stamp| self.wall.duration_since(stamp).ok()).unwrap_or_default();
+        self.at.checked_sub(ago).unwrap_or(self.at)
     }
 }
 

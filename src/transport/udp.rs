@@ -2,13 +2,15 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSliceMut};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV6};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg};
+use nix::sys::time::TimeSpec;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -22,6 +24,19 @@ pub(super) struct Socket {
     socket: Arc<UdpSocket>,
     queue: VecDeque<(SocketAddr, Bytes)>,
     counters: Arc<SocketCounters>,
+    /// Room for what the system says of a datagram.
+    control: Vec<u8>,
+    /// Datagrams that the system has dropped since the start, modulo 2³².
+    unread: u32,
+}
+
+/// A datagram that was read.
+#[derive(Debug)]
+pub(super) struct Datagram {
+    pub(super) len: usize,
+    pub(super) remote: SocketAddr,
+    /// When the system took it in.
+    pub(super) stamp: Option<SystemTime>,
 }
 
 impl Socket {
@@ -34,7 +49,8 @@ impl Socket {
     ) -> io::Result<Socket> {
         let socket = Arc::new(UdpSocket::from_std(socket)?);
         tokio::spawn(watch_errors(Arc::clone(&socket), listener, news));
-        Ok(Socket { socket, queue: VecDeque::new(), counters })
+        let control = nix::cmsg_space!(TimeSpec, u32);
+        Ok(Socket { socket, queue: VecDeque::new(), counters, control, unread: 0 })
     }
 
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> bool {
@@ -42,10 +58,17 @@ impl Socket {
     }
 
     /// The next datagram, if one is there.
-    pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
+    pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Option<Datagram> {
         for _ in 0..limits::BATCH_ITEMS {
-            match self.socket.try_recv_from(buffer) {
-                Ok(received) => return Some(received),
+            let Socket { socket, control, .. } = self;
+            match socket.try_io(Interest::READABLE, || next_datagram(socket, buffer, control)) {
+                Ok((datagram, unread)) => {
+                    if let Some(unread) = unread {
+                        let more = unread.wrapping_sub(std::mem::replace(&mut self.unread, unread));
+                        self.counters.udp_unread.add(more.into());
+                    }
+                    return Some(datagram);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
                 // An ICMP error shows here once; the error queue tells whose it is.
                 Err(_) => {}
@@ -108,6 +131,23 @@ impl Socket {
     }
 }
 
+/// Reads one datagram, and how many the system has dropped so far, where it says so.
+fn next_datagram(socket: &UdpSocket, buffer: &mut [u8], control: &mut [u8]) -> io::Result<(Datagram, Option<u32>)> {
+    let mut parts = [IoSliceMut::new(buffer)];
+    let received =
+        recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(control), MsgFlags::MSG_DONTWAIT)?;
+    let remote = received.address.as_ref().and_then(to_std).ok_or(ErrorKind::InvalidData)?;
+    let (mut stamp, mut unread) = (None, None);
+    for message in received.cmsgs().into_iter().flatten() {
+        if let ControlMessageOwned::ScmTimestampns(time) = message {
+            stamp = SystemTime::UNIX_EPOCH.checked_add(Duration::from(time));
+        } else if let ControlMessageOwned::RxqOvfl(dropped) = message {
+            unread = Some(dropped);
+        }
+    }
+    Ok((Datagram { len: received.bytes, remote, stamp }, unread))
+}
+
 fn is_icmp(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable)
 }
@@ -151,7 +191,8 @@ fn is_about_size(message: &ControlMessageOwned) -> bool {
 
 fn to_std(address: &SockaddrStorage) -> Option<SocketAddr> {
     let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::from((v4.ip(), v4.port())));
-    v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddr::from((v6.ip(), v6.port()))))
+    // With its interface, where it is an address of one link.
+    v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddrV6::from(*v6).into()))
 }
 
 #[cfg(test)]
@@ -180,7 +221,7 @@ mod tests {
         socket.socket.writable().await.unwrap();
         let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         assert!(socket.send(closed, Bytes::from_static(b"x")));
-        let limit = std::time::Duration::from_secs(20);
+        let limit = Duration::from_secs(20);
         match tokio::time::timeout(limit, arrivals.recv()).await.unwrap() {
             Some(Arrival::Unreachable { flow, quoted }) => assert_eq!((flow.remote, &*quoted), (closed, &b"x"[..])),
             other => panic!("{other:?}"),
@@ -193,6 +234,40 @@ mod tests {
         let mut buffer = [0; 8];
         assert_eq!(open.recv(&mut buffer).unwrap(), 1);
         assert_eq!(buffer[0], b'y');
+    }
+
+    #[tokio::test]
+    async fn a_datagram_is_dated_by_the_system_and_those_it_dropped_are_counted() {
+        let (mut socket, _arrivals) = socket();
+        let to = socket.socket.local_addr().unwrap();
+        let far = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        far.send_to(b"first", to).unwrap();
+        let pause = Duration::from_millis(30);
+        std::thread::sleep(pause);
+        socket.socket.readable().await.unwrap();
+        let mut buffer = [0; 2048];
+        let first = socket.receive(&mut buffer).unwrap();
+        assert_eq!((first.len, first.remote), (5, far.local_addr().unwrap()));
+        assert!(first.stamp.unwrap().elapsed().unwrap() >= pause);
+        let now = crate::transport::Moment::now();
+        assert!(now.at - now.of(first.stamp) >= pause && now.of(None) == now.at);
+        let ahead = now.wall + Duration::from_secs(9);
+        assert_eq!(now.of(Some(ahead)), now.at, "the wall clock was set back");
+        // More than any kernel buffer holds; the next one that fits tells of it.
+        let many = limits::UDP_BUFFER_BYTES * 2 / 1_000;
+        (0..many).for_each(|_| drop(far.send_to(&[0; 1_000], to)));
+        let mut read = 0;
+        while read < many {
+            socket.socket.readable().await.unwrap();
+            match socket.receive(&mut buffer) {
+                Some(_) => read += 1,
+                None => drop(far.send_to(b"next", to)),
+            }
+            if socket.counters.udp_unread.get() > 0 {
+                return;
+            }
+        }
+        panic!("nothing was dropped");
     }
 
     #[tokio::test]

@@ -128,6 +128,12 @@ impl Process {
         nix::sys::signal::kill(pid, signal).unwrap();
     }
 
+    /// Whether it has been stopped by a signal: proc(5).
+    pub(crate) fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    }
+
     /// Waits for the end; also gives what else was printed to stdout.
     pub(crate) fn end(mut self) -> (ExitStatus, Vec<String>, String) {
         let status = until("the process ends", || self.child.try_wait().unwrap());

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
 use trunkgate_media::{Event, LatchMode, MediaId, canonical};
 use trunkgate_route::Table;
-use trunkgate_sip::{Defect, Flow, Message, Method, Party};
+use trunkgate_sip::{Flow, Party};
 
 use crate::addressing::Addressing;
 use crate::call::{Call, CallEvent, CallKey, State};
@@ -80,7 +79,13 @@ impl Gateway {
     /// Takes a change from outside; drain [`Self::poll_output`] afterwards.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Received { flow, bytes } => self.received(now, flow, bytes),
+            Input::Received { flow, bytes } => {
+                if let Some(message) = self.sort(now, flow, bytes) {
+                    self.deliver(now, flow, message);
+                }
+            }
+            Input::Message { flow, message } => self.deliver(now, flow, message),
+            Input::TurnAway { flow, message } => self.turn_away(now, flow, message),
             Input::Broken { flow, bytes, what } => self.broken(flow, bytes, what),
             Input::TransportFailed { flow } => {
                 self.edge.transport_failed(now, Flow { remote: canonical(flow.remote), ..flow }, None, false);
@@ -273,122 +278,6 @@ impl Gateway {
         self.calls.get(self.edge.index.sids.get(sid)?)
     }
 
-    /// A message: whose it is comes first, and nothing else is done for a stranger.
-    fn received(&mut self, now: Instant, flow: Flow, bytes: Bytes) {
-        let flow = Flow { remote: canonical(flow.remote), ..flow };
-        let source = flow.remote.ip();
-        if self.edge.strangers.is_banned(source) && self.edge.table.trunk_of(flow.remote).is_none() {
-            return self.edge.metrics.dropped("banned");
-        }
-        let Some(who) = self.known(&flow) else { return self.stranger(now, flow, bytes) };
-        if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
-            if bytes.starts_with(b"\r\n\r\n") {
-                self.edge.outputs.push_back(Output::Pong { flow });
-            }
-            return;
-        }
-        let Ok(message) = Message::parse(bytes) else {
-            self.malformed(now, &flow);
-            return self.edge.metrics.dropped("not_sip");
-        };
-        let named = message.call_id().and_then(|id| self.edge.index.named(id)).filter(|named| named.covers(source));
-        let Some(party) = who.certain.or(named.map(|named| named.party)).or(who.fit) else {
-            // A far end of a call, and no trunk's address: it may be a phone that registers anew.
-            return self.stranger(now, flow, message.as_bytes().clone());
-        };
-        let Some(local) = self.edge.addressing.local(source, flow.listener) else {
-            return self.edge.metrics.dropped("no_local_address");
-        };
-        self.count_received(party, &message);
-        let input = trunkgate_sip::Input::Received { flow, local, party, message };
-        self.edge.endpoint.handle_input(now, input);
-    }
-
-    /// A message of nobody's: where phones may register, a REGISTER for one of their users is let to its challenge.
-    /// Everything else gets nothing.
-    fn stranger(&mut self, now: Instant, flow: Flow, bytes: Bytes) {
-        if !self.edge.table.takes_registrations() {
-            return self.edge.metrics.dropped("unknown_source");
-        }
-        let source = flow.remote.ip();
-        if let Err(reason) = self.edge.strangers.may_speak(now, source) {
-            return self.edge.metrics.dropped(reason);
-        }
-        let Ok(message) = Message::parse(bytes) else {
-            self.malformed(now, &flow);
-            return self.edge.metrics.dropped("not_sip");
-        };
-        if message.is_request() && message.defect().is_some() {
-            self.malformed(now, &flow);
-            return self.edge.metrics.dropped("unknown_source");
-        }
-        let to = message.to().and_then(|to| to.parsed_uri());
-        let user = to.filter(|_| message.is_request() && message.method() == Method::Register);
-        let trunk = user.and_then(|uri| self.edge.table.registrant(&uri.user_unescaped())).map(|t| t.name.clone());
-        let (Some(trunk), Some(local)) = (trunk, self.edge.addressing.local(source, flow.listener)) else {
-            return self.edge.metrics.dropped("unknown_source");
-        };
-        let party = self.edge.party(&trunk);
-        self.count_received(party, &message);
-        self.edge.endpoint.handle_input(now, trunkgate_sip::Input::Received { flow, local, party, message });
-    }
-
-    /// A message of an address of no trunk that cannot be read. Who sends datagrams may be anybody: they do not count.
-    fn malformed(&mut self, now: Instant, flow: &Flow) {
-        if flow.transport.is_reliable() {
-            self.misbehaved(now, flow);
-        }
-    }
-
-    /// A failure of an address of no trunk, which may be one too many.
-    pub(crate) fn misbehaved(&mut self, now: Instant, flow: &Flow) {
-        if self.edge.table.trunk_of(flow.remote).is_some() {
-            return;
-        }
-        let source = flow.remote.ip();
-        if self.edge.strangers.failed(now, source) {
-            self.edge.metrics.sources_banned = self.edge.strangers.banned() as u64;
-            self.edge.warn("", format!("{source} is banned: too many failures"), Some(ReasonSlug::WrongCredentials));
-        }
-    }
-
-    /// Whether a source may speak at all: it is a trunk's by its certificate or address, or the far end of a live leg
-    /// that no trunk names (a bare URI, a trunk that went with a reload).
-    fn known(&mut self, flow: &Flow) -> Option<Who> {
-        let table = Arc::clone(&self.edge.table);
-        let identity = flow.connection.and_then(|connection| self.edge.index.identities.get(&connection)).cloned();
-        let named = identity.as_ref().and_then(|identity| table.trunk(&identity.trunk));
-        let by_certificate = identity.as_ref().and_then(|identity| identity.certificate_name.as_deref());
-        if let (Some(trunk), Some(name)) = (named, by_certificate)
-            && trunk.certificate_names.iter().any(|known| known == name)
-        {
-            return Some(Who { certain: Some(self.edge.party(&trunk.name)), fit: None });
-        }
-        // A connection of ours that was made for a trunk is that trunk's, whoever else has the address.
-        let made_for = named.filter(|_| by_certificate.is_none());
-        match made_for.or_else(|| table.trunk_of(flow.remote)) {
-            Some(trunk) => Some(Who { certain: None, fit: Some(self.edge.party(&trunk.name)) }),
-            None => {
-                let registered = self.edge.registrar.party_of(flow);
-                let fit = registered.or_else(|| self.edge.registrations.party_at(flow.remote.ip()));
-                let known = fit.is_some() || self.edge.index.is_far_end(flow.remote.ip());
-                known.then_some(Who { certain: None, fit })
-            }
-        }
-    }
-
-    /// A stream that lost its framing: 400 where that can be said.
-    fn broken(&mut self, flow: Flow, bytes: Bytes, what: &'static str) {
-        let flow = Flow { remote: canonical(flow.remote), ..flow };
-        let party = self.known(&flow).and_then(|who| who.certain.or(who.fit));
-        let Some(party) = party else { return self.edge.metrics.dropped("unknown_source") };
-        self.edge.metrics.dropped("not_sip");
-        if let Ok(message) = Message::parse(bytes) {
-            self.count_received(party, &message);
-            self.edge.endpoint.refuse(flow, party, &message, Defect { code: 400, what });
-        }
-    }
-
     fn media_event(&mut self, now: Instant, id: MediaId, event: Event) {
         let Some(key) = self.edge.settle_media(id, &event) else { return };
         let event = match event {
@@ -428,14 +317,6 @@ impl Gateway {
     }
 }
 
-/// Who a source is.
-struct Who {
-    /// By its certificate: nobody else, in a dialog or not.
-    certain: Option<Party>,
-    /// The best fit outside of a dialog; inside one, any address of the dialog's trunk is right.
-    fit: Option<Party>,
-}
-
 /// A SIP timer's name.
 const fn sip_reason(reason: trunkgate_sip::event::Reason) -> &'static str {
     use trunkgate_sip::event::Reason as R;
@@ -463,6 +344,8 @@ const fn sip_reason(reason: trunkgate_sip::event::Reason) -> &'static str {
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
+
+    use bytes::Bytes;
 
     use super::*;
     use crate::addressing::{Interfaces, ListenerSpec};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use trunkgate_media::{Command, Event, MediaId};
 use trunkgate_route::{Destination, Server, Table};
-use trunkgate_sip::{ConnectionId, Flow, Transmit};
+use trunkgate_sip::{ConnectionId, Flow, Message, Transmit};
 
 use crate::addressing::Addressing;
 use crate::report::CallRecord;
@@ -53,6 +53,20 @@ pub enum Input {
         flow: Flow,
         /// The message.
         bytes: Bytes,
+    },
+    /// The same after [`crate::Gateway::sort`] and a wait.
+    Message {
+        /// The way it came.
+        flow: Flow,
+        /// The message.
+        message: Message,
+    },
+    /// A sorted message that begins a call and has waited for too long: 503 with Retry-After.
+    TurnAway {
+        /// The way it came.
+        flow: Flow,
+        /// The INVITE.
+        message: Message,
     },
     /// A stream that could not be framed any further: answered 400 where it can be, then the shell closes it.
     Broken {

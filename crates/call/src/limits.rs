@@ -1,5 +1,6 @@
 //! Hard limits of calls, each with its unit in its name.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Attempts (legs towards targets) of one call; past it the search ends as if no target were left.
@@ -40,6 +41,35 @@ pub const QUALITY_INTERVAL_SECONDS: u64 = 5;
 pub const QUALITY_SAMPLES: usize = 120;
 /// Retry-After of a 503 while draining, in seconds.
 pub const RETRY_AFTER_SECONDS: u32 = 10;
+/// Retry-After of a 503 while overloaded, in seconds, drawn anew for each: else all would come back at once.
+pub const OVERLOAD_RETRY_AFTER_SECONDS: RangeInclusive<u32> = 1..=4;
+/// Messages that wait and keep calls going: requests in dialogs, ACK, CANCEL, answers, news of connections.
+pub const WAITING_ONGOING_MESSAGES: usize = 8_192;
+/// INVITEs that wait and begin calls.
+pub const WAITING_INVITES: usize = 4_096;
+/// Other requests outside of dialogs that wait; a further one pushes the oldest out.
+pub const WAITING_OTHERS: usize = 1_024;
+/// What all of them may hold, in bytes; those that keep no call going the half.
+pub const WAITING_BYTES: usize = 16 << 20;
+/// What a message that waits holds besides its octets, in bytes, about.
+pub const WAITING_MESSAGE_OVERHEAD_BYTES: usize = 512;
+/// An INVITE that waits for longer is late; while the edge is overloaded, it is turned away (the contract's 50 ms are
+/// twice as long).
+pub const INVITE_WAIT: Duration = Duration::from_millis(25);
+/// Where no more INVITEs than this wait, all of them are served, however late: that costs less than to refuse them.
+pub const INVITES_ALWAYS_SERVED: usize = 8;
+/// INVITEs that are late for as long as this, without a pause, are an overload: less is a hiccup.
+pub const OVERLOAD_AFTER: Duration = Duration::from_millis(100);
+/// More INVITEs than this behind one that is late are an overload at once: no hiccup leaves so many.
+pub const OVERLOAD_INVITES: usize = 64;
+/// An overload is over when no INVITE has been late for so long.
+pub const OVERLOAD_OVER: Duration = Duration::from_secs(1);
+/// Messages of calls that go on, one after the other, before an INVITE is turned away that is due for that.
+pub const ONGOING_BEFORE_REFUSAL: u32 = 4;
+/// INVITEs turned away that are remembered, so that a repetition gets no other answer.
+pub const TURNED_AWAY: usize = 32_768;
+/// How long they are: a caller's repetitions end after 64·T1 (RFC 3261 §17.1.1.2).
+pub const TURNED_AWAY_REMEMBERED: Duration = Duration::from_secs(32);
 /// Characters of a display name that are passed on.
 pub const DISPLAY_NAME_CHARS: usize = 64;
 /// Characters of a number or user part in views, records and requests of ours.

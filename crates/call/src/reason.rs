@@ -10,6 +10,7 @@ pub enum ReasonSlug {
     CalleeHungUp,
     Operator,
     Draining,
+    Overloaded,
     CallerCanceled,
     NoRoute,
     RouteRejected,
@@ -56,11 +57,12 @@ pub enum ReasonSlug {
 
 impl ReasonSlug {
     /// Every reason, for documents and tests.
-    pub const ALL: [ReasonSlug; 46] = [
+    pub const ALL: [ReasonSlug; 47] = [
         ReasonSlug::CallerHungUp,
         ReasonSlug::CalleeHungUp,
         ReasonSlug::Operator,
         ReasonSlug::Draining,
+        ReasonSlug::Overloaded,
         ReasonSlug::CallerCanceled,
         ReasonSlug::NoRoute,
         ReasonSlug::RouteRejected,
@@ -112,6 +114,7 @@ impl ReasonSlug {
             ReasonSlug::CalleeHungUp => "callee_hung_up",
             ReasonSlug::Operator => "operator",
             ReasonSlug::Draining => "draining",
+            ReasonSlug::Overloaded => "overloaded",
             ReasonSlug::CallerCanceled => "caller_canceled",
             ReasonSlug::NoRoute => "no_route",
             ReasonSlug::RouteRejected => "route_rejected",
@@ -164,6 +167,7 @@ impl ReasonSlug {
             ReasonSlug::CalleeHungUp => "the called side hung up",
             ReasonSlug::Operator => "an operator ended the call",
             ReasonSlug::Draining => "the edge is draining",
+            ReasonSlug::Overloaded => "the edge has more to do than it can",
             ReasonSlug::CallerCanceled => "the caller gave up before an answer",
             ReasonSlug::NoRoute => "no route matches",
             ReasonSlug::RouteRejected => "the route rejects the call",
@@ -219,7 +223,7 @@ impl ReasonSlug {
             | ReasonSlug::CallerCanceled
             | ReasonSlug::AgentHungUp => 16,
             ReasonSlug::Operator => 31,
-            ReasonSlug::Draining | ReasonSlug::LimitCalls | ReasonSlug::LimitRate => 42,
+            ReasonSlug::Draining | ReasonSlug::Overloaded | ReasonSlug::LimitCalls | ReasonSlug::LimitRate => 42,
             ReasonSlug::NoRoute => 1,
             ReasonSlug::RouteRejected
             | ReasonSlug::Denied
@@ -267,6 +271,7 @@ impl ReasonSlug {
             ReasonSlug::TargetBusy => "busy",
             ReasonSlug::RingTimeout | ReasonSlug::NoResponse => "no_answer",
             ReasonSlug::Draining
+            | ReasonSlug::Overloaded
             | ReasonSlug::NoRoute
             | ReasonSlug::RouteRejected
             | ReasonSlug::Denied

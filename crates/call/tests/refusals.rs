@@ -258,3 +258,43 @@ fn endless_numbers_are_cut() {
     assert_eq!(sent.first_line(), format!("INVITE sip:{}@10.0.0.20:5060 SIP/2.0", "x".repeat(NUMBER_CHARS)));
     assert_eq!(bench.gateway.calls(bench.now)[0].to.len(), NUMBER_CHARS);
 }
+
+#[test]
+fn who_is_turned_away_gets_503_with_retry_after_and_nothing_is_kept() {
+    let mut bench = Bench::new();
+    let text = invite("+14155550100", &offer());
+    let message = || trunkgate_sip::Message::parse(bytes::Bytes::from(text.clone())).unwrap();
+    let mut tags = vec![];
+    for _ in 0..2 {
+        bench.input(Input::TurnAway { flow: udp(CARRIER), message: message() });
+        let sent = bench.sent.pop_front().unwrap();
+        assert_eq!((sent.code(), sent.header("Reason")), (503, "Q.850;cause=42;text=\"overloaded\""));
+        assert!((1..=4).contains(&sent.header("Retry-After").parse::<u32>().unwrap()));
+        tags.push(sent.tag("To"));
+        bench.nothing();
+    }
+    assert_eq!(tags[0], tags[1], "the same answer to its repetition");
+    assert_eq!((bench.gateway.live_calls(), bench.gateway.sip_counts().servers), (0, 0));
+    assert!(bench.reports.is_empty() && bench.began.is_empty());
+    assert_eq!(bench.logs.len(), 1, "one line a second");
+    // From nobody, nothing.
+    bench.input(Input::TurnAway { flow: udp("192.0.2.66:5060"), message: message() });
+    bench.nothing();
+    bench.finish();
+}
+
+#[test]
+fn a_call_that_has_begun_is_not_turned_away_by_its_repeated_invite() {
+    let mut bench = Bench::new();
+    let text = invite("+14155550100", &offer());
+    bench.receive(CARRIER, &text);
+    bench.sent.clear();
+    let message = trunkgate_sip::Message::parse(bytes::Bytes::from(text)).unwrap();
+    bench.input(Input::TurnAway { flow: udp(CARRIER), message });
+    assert_eq!(bench.sent.pop_front().unwrap().code(), 100);
+    assert_eq!(bench.gateway.live_calls(), 1);
+    let broken = invite("+14155550100", &offer()).replace("Max-Forwards: 70", "Max-Forwards: x");
+    let message = trunkgate_sip::Message::parse(bytes::Bytes::from(broken)).unwrap();
+    bench.input(Input::TurnAway { flow: udp(CARRIER), message });
+    assert_eq!(bench.sent.pop_front().unwrap().code(), 400);
+}

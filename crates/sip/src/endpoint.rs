@@ -1,12 +1,13 @@
 //! The dispatcher: a message in, its transaction and dialog found, an [`Event`] out; our requests and answers the other way.
 //! The tables stand here; what is done with them: `endpoint/client` (our requests), `endpoint/response` (their
-//! answers), `endpoint/challenged` (401 and 407, both ways), `endpoint/request` (requests to us), `endpoint/within` (those inside dialogs), `endpoint/server` (our answers).
+//! answers), `endpoint/challenged` (401 and 407, both ways), `endpoint/request` (requests to us), `endpoint/within` (those inside dialogs), `endpoint/server` (our answers), `endpoint/room` (who gives way to whom).
 
 mod challenged;
 mod client;
 mod register;
 mod request;
 mod response;
+mod room;
 mod server;
 mod tables;
 mod within;
@@ -122,6 +123,10 @@ pub struct Endpoint {
     server_bytes: usize,
     /// Whose they are.
     shares: HashMap<Party, tables::Share>,
+    /// Those that have their final answer, in the order of that; some may be gone.
+    answered: VecDeque<(Instant, ServerId)>,
+    /// INVITEs of ours that have theirs, the same way.
+    settled: VecDeque<(Instant, ClientId)>,
     /// Open requests without To tag, by RFC 3261 §8.2.2.2.
     merged: HashMap<Key, ServerId>,
     clients: HashMap<ClientId, tables::Client>,
@@ -171,6 +176,8 @@ impl Endpoint {
             server_keys: HashMap::new(),
             server_bytes: 0,
             shares: HashMap::new(),
+            answered: VecDeque::new(),
+            settled: VecDeque::new(),
             merged: HashMap::new(),
             clients: HashMap::new(),
             client_keys: HashMap::new(),
@@ -204,6 +211,7 @@ impl Endpoint {
 
     /// Fires what is due; drain afterwards.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.shrink();
         while let Some((owner, reason)) = self.timers.pop_due(now) {
             match owner {
                 Timer::Client(id) => self.on_client_timer(now, id, reason),
@@ -286,6 +294,10 @@ impl Endpoint {
         same("reserved", self.reserved, open + self.clients.values().filter(|c| c.reserved).count())?;
         let merged = self.servers.values().filter(|s| s.merged.is_some()).count();
         same("merged", self.merged.len(), merged)?;
+        let finals = self.servers.values().filter(|s| !s.machine.is_open()).count();
+        if self.answered.len() < finals {
+            return Err(format!("{finals} requests are answered, {} are known", self.answered.len()));
+        }
         same("server bytes", self.server_bytes, self.servers.values().map(|s| s.weight).sum())?;
         same("shares", self.shares.values().map(|share| share.servers).sum(), self.servers.len())?;
         same("bytes of shares", self.shares.values().map(|share| share.bytes).sum(), self.server_bytes)?;

@@ -221,6 +221,65 @@ fn full_tables_answer_503_with_retry_after_and_keep_nothing() {
 }
 
 #[test]
+fn what_has_been_answered_makes_room_for_what_is_new() {
+    let mut small = config(1);
+    small.limits.servers = 6;
+    let mut edge = Edge::with(small, Transport::Udp);
+    let options = |n: u32| request("OPTIONS", n, &format!("z9hG4bKo{n}"), "", "");
+    // A 2xx without its ACK, and two requests that have had their answers.
+    edge.receive(&request("INVITE", 1, "z9hG4bK1", "", "").replace("call-1", "call-9"));
+    let unacked = edge.invited();
+    edge.respond(unacked, 200);
+    for n in 1..=2 {
+        edge.receive(&options(n));
+        let Some(Event::Request { id: Some(id), .. }) = edge.events.last() else { panic!("{:?}", edge.events) };
+        let id = *id;
+        edge.respond(id, 200);
+    }
+    edge.receive(&options(3));
+    assert_eq!(edge.lines(), ["503 Service Unavailable"], "they may still be repeated");
+    edge.receive(&options(1));
+    assert_eq!(edge.lines(), ["200 OK"]);
+    edge.pass(5 * SECOND);
+    edge.receive(&options(3));
+    assert_eq!((edge.lines().len(), edge.endpoint.counts().servers), (0, 3), "one made room, to whom it is told");
+    edge.receive(&options(4));
+    edge.receive(&options(5));
+    assert_eq!(edge.lines(), ["503 Service Unavailable"], "open ones and the 2xx stay");
+    edge.receive(&request("INVITE", 1, "z9hG4bK1", "", "").replace("call-1", "call-9"));
+    assert!(edge.events.is_empty(), "its repetition begins nothing");
+    edge.pass(200 * SECOND);
+}
+
+#[test]
+fn invites_of_ours_that_are_over_make_room_for_others() {
+    let mut small = config(1);
+    small.limits.clients = 2;
+    let mut edge = Edge::with(small, Transport::Udp);
+    let is_full = |edge: &mut Edge| {
+        edge.endpoint.options(edge.now, edge.flow, peer::LOCAL, Party(1), "sip:198.51.100.7");
+        edge.drain();
+        matches!(edge.events[..], [Event::Dropped(DropReason::Full), Event::TransportFailed { .. }])
+    };
+    let (_, refused) = edge.invite();
+    edge.receive(&response(&refused, 486, "a", ""));
+    let (_, open) = edge.invite();
+    assert!(is_full(&mut edge));
+    edge.receive(&response(&refused, 486, "a", ""));
+    assert_eq!(edge.lines().len(), 1, "the ACK again");
+    edge.pass(5 * SECOND);
+    edge.receive(&response(&open, 200, "b", "Contact: <sip:b@198.51.100.7>\r\n"));
+    let Some(Event::Response { dialog: Some(dialog), .. }) = edge.events.last() else { panic!("{:?}", edge.events) };
+    let dialog = *dialog;
+    edge.invite();
+    edge.pass(6 * SECOND);
+    assert!(is_full(&mut edge), "a 2xx that is not acknowledged yet stays");
+    edge.endpoint.ack(edge.now, dialog, None);
+    edge.pass(6 * SECOND);
+    assert!(!is_full(&mut edge));
+}
+
+#[test]
 fn full_tables_end_requests_of_ours_at_once() {
     let mut small = config(1);
     small.limits = Limits { servers: 2, clients: 1, dialogs: 2, forks: 2, ..Limits::default() };

@@ -6,6 +6,8 @@ mod bare;
 mod dialer;
 mod generator;
 mod listener;
+mod load;
+mod overload;
 mod process;
 mod rtp;
 mod rtpengine;
@@ -24,6 +26,8 @@ pub(crate) enum Bench {
     Rtp(rtp::Options),
     /// Calls through the edge, Kamailio, and Kamailio with its dialog module and rtpengine.
     Sip(sip::Options),
+    /// Twice the calls that the edge can carry, and a flood.
+    Overload(overload::Options),
 }
 
 /// Runs it; `true` when it could be measured: a ratio beyond its goal is for the reader.
@@ -31,5 +35,6 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<bool> {
     match bench {
         Bench::Rtp(options) => rtp::run(options),
         Bench::Sip(options) => sip::run(options),
+        Bench::Overload(options) => overload::run(options),
     }
 }

@@ -76,7 +76,7 @@ impl Endpoint {
         }
         let is_lost =
             client.method == Method::Invite && within.is_some_and(|dialog| !self.dialogs.contains_key(&dialog));
-        if is_lost || self.clients.len() >= self.limits.clients {
+        if is_lost || self.clients_full(now) {
             return false;
         }
         let Some(old) = self.set_aside(now, id) else { return false };

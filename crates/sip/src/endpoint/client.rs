@@ -27,7 +27,7 @@ impl Endpoint {
     /// [`Event::TransportFailed`].
     pub fn invite(&mut self, now: Instant, invite: Invite) -> ClientId {
         let id = ClientId(self.fresh_id());
-        let full = self.clients.len() >= self.limits.clients;
+        let full = self.clients_full(now);
         if full || self.dialogs.len() + self.reserved >= self.limits.dialogs {
             self.drop_message(DropReason::Full);
             self.tell(Event::TransportFailed { id });
@@ -177,7 +177,7 @@ impl Endpoint {
             | Method::Message
             | Method::Publish => {}
         }
-        if self.clients.len() >= self.limits.clients {
+        if self.clients_full(now) {
             self.drop_message(DropReason::Full);
             return None;
         }
@@ -189,7 +189,7 @@ impl Endpoint {
     /// Sends OPTIONS outside of any dialog. Where the table is full it ends at once with [`Event::TransportFailed`].
     pub fn options(&mut self, now: Instant, flow: Flow, local: Local, party: Party, uri: &str) -> ClientId {
         let id = ClientId(self.fresh_id());
-        if self.clients.len() >= self.limits.clients {
+        if self.clients_full(now) {
             self.drop_message(DropReason::Full);
             self.tell(Event::TransportFailed { id });
             return id;

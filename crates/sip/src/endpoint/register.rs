@@ -17,7 +17,7 @@ impl Endpoint {
     /// Sends a REGISTER. Where the table is full it ends at once with [`Event::TransportFailed`].
     pub fn register(&mut self, now: Instant, register: Register) -> ClientId {
         let id = ClientId(self.fresh_id());
-        if self.clients.len() >= self.limits.clients {
+        if self.clients_full(now) {
             self.drop_message(DropReason::Full);
             self.tell(Event::TransportFailed { id });
             return id;

@@ -68,6 +68,7 @@ impl Endpoint {
             return self.refuse_as(&arrival, &request, Refusal::plain(481));
         }
         let invite = method == Method::Invite;
+        self.make_room(now, arrival.party);
         let no_dialog = invite && self.dialogs.len() + self.reserved >= self.limits.dialogs;
         if no_dialog || self.servers_full(arrival.party) {
             return self.refuse_full(&arrival, &request);
@@ -170,6 +171,18 @@ impl Endpoint {
     /// A refusal that nothing is kept of.
     pub(super) fn refuse_as(&mut self, arrival: &Arrival, request: &Message, refusal: Refusal) {
         self.refuse_request(arrival.flow, arrival.party, request, refusal, None);
+    }
+
+    /// Whether a request of a party has its transaction here: then it has come before.
+    pub fn has_begun(&mut self, party: Party, request: &Message) -> bool {
+        let found = key::server(&mut self.scratch, party, request.method(), request);
+        found.is_some() && self.server_keys.contains_key(self.scratch.as_slice())
+    }
+
+    /// Refuses a new request with 503 and these headers; nothing is kept of it (RFC 3261 §8.2.7), so whoever does this
+    /// sees to it that its repetitions come here too.
+    pub fn turn_away(&mut self, flow: Flow, party: Party, request: &Message, headers: Vec<(&'static str, String)>) {
+        self.refuse_request(flow, party, request, Refusal { headers, ..Refusal::plain(503) }, None);
     }
 
     /// The tables are full: 503 with Retry-After (RFC 3261 §21.5.4).

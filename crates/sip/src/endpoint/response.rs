@@ -10,7 +10,7 @@ use crate::event::{ClientId, DropReason, Event, Flow, Output, Reason, Sent, Tran
 use crate::header::HeaderName;
 use crate::message::Message;
 use crate::method::Method;
-use crate::transaction::{Class, ClientEvent, Send, Tell, key};
+use crate::transaction::{Class, ClientEvent, Send, Slot, Tell, key};
 
 impl Endpoint {
     pub(super) fn on_response(&mut self, now: Instant, arrival: Arrival, response: Message) {
@@ -62,6 +62,10 @@ impl Endpoint {
         let Some(client) = self.clients.get_mut(&id) else { return Tell::Nothing };
         let step = client.machine.step(event);
         client.slots.apply(&mut self.timers, now, Timer::Client(id), step);
+        if matches!(step.timeout, Slot::Arm(Reason::TimerM | Reason::TimerD, _)) {
+            self.note_settled(now, id);
+        }
+        let Some(client) = self.clients.get(&id) else { return Tell::Nothing };
         match step.send {
             Send::Nothing => {}
             Send::Message => {

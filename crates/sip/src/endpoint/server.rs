@@ -91,6 +91,8 @@ impl Endpoint {
         }
         if over {
             self.remove_server(id);
+        } else if matches!(event, ServerEvent::Send(Class::Success | Class::Failure)) {
+            self.note_answered(now, id);
         }
         step.tell
     }

@@ -277,15 +277,6 @@ impl Endpoint {
         server.weight = weight;
     }
 
-    /// Whether there is room for one more server transaction of a party. It may have as much as is left free beside what
-    /// all have: alone the half, of two that fill what they may a third each, and a newcomer always finds a place.
-    pub(super) fn servers_full(&self, party: Party) -> bool {
-        let own = self.shares.get(&party).copied().unwrap_or_default();
-        let free = self.limits.servers.saturating_sub(self.servers.len());
-        let free_bytes = self.limits.server_bytes.saturating_sub(self.server_bytes);
-        own.servers >= free || own.bytes >= free_bytes
-    }
-
     /// Takes a dialog into the tables.
     pub(super) fn insert_dialog(&mut self, dialog: Dialog) -> DialogId {
         let id = DialogId(self.fresh_id());

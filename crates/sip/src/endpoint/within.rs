@@ -21,6 +21,7 @@ impl Endpoint {
         if let Some(refusal) = self.refusal_within(id, method, number) {
             return self.refuse_as(&arrival, &request, refusal);
         }
+        self.make_room(now, arrival.party);
         let full = self.servers_full(arrival.party);
         if full && method != Method::Bye {
             return self.refuse_full(&arrival, &request);

@@ -1,0 +1,193 @@
+//! What has come, before it is a matter of SIP: whose it is decides whether it is looked at, and nothing is done for a
+//! stranger. In two steps, between which a message may wait: sorting and delivery.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use rand::RngExt as _;
+use trunkgate_media::canonical;
+use trunkgate_route::Trunk;
+use trunkgate_sip::{Defect, Flow, Message, Method, Party};
+
+use crate::gateway::Gateway;
+use crate::io::Output;
+use crate::limits::OVERLOAD_RETRY_AFTER_SECONDS;
+use crate::reason::ReasonSlug;
+
+/// Who a source is.
+struct Who {
+    /// By its certificate: nobody else, in a dialog or not.
+    certain: Option<Party>,
+    /// The best fit outside of a dialog; inside one, any address of the dialog's trunk is right.
+    fit: Option<Party>,
+}
+
+impl Gateway {
+    /// Whose it is, and whether it is a message: `None` where it has been dealt with, of a stranger by a look at the
+    /// table and no more. What remains may wait before it is given as [`crate::Input::Message`].
+    pub fn sort(&mut self, now: Instant, flow: Flow, bytes: Bytes) -> Option<Message> {
+        let flow = as_known(flow);
+        let source = flow.remote.ip();
+        let table = Arc::clone(&self.edge.table);
+        let trunk = table.trunk_of(flow.remote);
+        if trunk.is_none() && self.edge.strangers.is_banned(source) {
+            return self.dropped("banned");
+        }
+        let is_known = self.known(&flow, trunk).is_some();
+        if !is_known && !table.takes_registrations() {
+            return self.dropped("unknown_source");
+        }
+        if !is_known && let Err(reason) = self.edge.strangers.may_speak(now, source) {
+            return self.dropped(reason);
+        }
+        if is_known && bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+            if bytes.starts_with(b"\r\n\r\n") {
+                self.edge.outputs.push_back(Output::Pong { flow });
+            }
+            return None;
+        }
+        let Ok(message) = Message::parse(bytes) else {
+            self.malformed(now, &flow);
+            return self.dropped("not_sip");
+        };
+        if !is_known && self.registrant(now, &flow, &message).is_none() {
+            return self.dropped("unknown_source");
+        }
+        Some(message)
+    }
+
+    /// A sorted message, to its transaction or dialog.
+    pub(crate) fn deliver(&mut self, now: Instant, flow: Flow, message: Message) {
+        let flow = as_known(flow);
+        let Some(party) = self.sender(now, &flow, &message) else { return };
+        let Some(local) = self.edge.addressing.local(flow.remote.ip(), flow.listener) else {
+            return self.edge.metrics.dropped("no_local_address");
+        };
+        self.count_received(party, &message);
+        self.edge.endpoint.handle_input(now, trunkgate_sip::Input::Received { flow, local, party, message });
+    }
+
+    /// A new call that could not be served in time: 503 with Retry-After, and nothing is kept of it. What has come
+    /// before and has been taken, or has its own answer, is delivered.
+    pub(crate) fn turn_away(&mut self, now: Instant, flow: Flow, message: Message) {
+        let known = as_known(flow);
+        let Some(party) = self.sender(now, &known, &message) else { return };
+        if message.defect().is_some() || self.edge.endpoint.has_begun(party, &message) {
+            return self.deliver(now, flow, message);
+        }
+        self.count_received(party, &message);
+        let reason = ReasonSlug::Overloaded;
+        let seconds = self.edge.rng.random_range(OVERLOAD_RETRY_AFTER_SECONDS);
+        let headers = vec![("Reason", reason.header(reason.q850())), ("Retry-After", seconds.to_string())];
+        self.edge.endpoint.turn_away(known, party, &message, headers);
+        let trunk = self.edge.party_name(party);
+        if self.edge.admission.may_log(now) {
+            let text = format!("call on trunk {trunk} refused: {}", reason.sentence());
+            self.edge.log("", text, Some(reason));
+        }
+        *self.edge.metrics.calls.entry((trunk, "".into(), "refused")).or_default() += 1;
+    }
+
+    /// A stream that lost its framing: 400 where that can be said.
+    pub(crate) fn broken(&mut self, flow: Flow, bytes: Bytes, what: &'static str) {
+        let flow = as_known(flow);
+        let table = Arc::clone(&self.edge.table);
+        let party = self.known(&flow, table.trunk_of(flow.remote)).and_then(|who| who.certain.or(who.fit));
+        let Some(party) = party else { return self.edge.metrics.dropped("unknown_source") };
+        self.edge.metrics.dropped("not_sip");
+        if let Ok(message) = Message::parse(bytes) {
+            self.count_received(party, &message);
+            self.edge.endpoint.refuse(flow, party, &message, Defect { code: 400, what });
+        }
+    }
+
+    /// Whose a sorted message is; one that is nobody's, as it may come to be while it waits, is dropped.
+    fn sender(&mut self, now: Instant, flow: &Flow, message: &Message) -> Option<Party> {
+        let source = flow.remote.ip();
+        let table = Arc::clone(&self.edge.table);
+        let who = self.known(flow, table.trunk_of(flow.remote));
+        if let Some(who) = &who {
+            let named = message.call_id().and_then(|id| self.edge.index.named(id)).filter(|named| named.covers(source));
+            if let Some(party) = who.certain.or(named.map(|named| named.party)).or(who.fit) {
+                return Some(party);
+            }
+            // A far end of a call, and no trunk's address: it may be a phone that registers anew.
+            if !table.takes_registrations() {
+                return self.dropped("unknown_source");
+            }
+            if let Err(reason) = self.edge.strangers.may_speak(now, source) {
+                return self.dropped(reason);
+            }
+        }
+        let Some(trunk) = self.registrant(now, flow, message) else { return self.dropped("unknown_source") };
+        Some(self.edge.party(&trunk))
+    }
+
+    /// The trunk whose user a stranger's REGISTER is for, where phones may register: it is let to its challenge.
+    fn registrant(&mut self, now: Instant, flow: &Flow, message: &Message) -> Option<Arc<str>> {
+        if message.is_request() && message.defect().is_some() {
+            self.malformed(now, flow);
+            return None;
+        }
+        if !message.is_request() || message.method() != Method::Register {
+            return None;
+        }
+        let user = message.to().and_then(|to| to.parsed_uri())?;
+        self.edge.addressing.local(flow.remote.ip(), flow.listener)?;
+        self.edge.table.registrant(&user.user_unescaped()).map(|trunk| trunk.name.clone())
+    }
+
+    fn dropped<T>(&mut self, reason: &'static str) -> Option<T> {
+        self.edge.metrics.dropped(reason);
+        None
+    }
+
+    /// A message of an address of no trunk that cannot be read. Who sends datagrams may be anybody: they do not count.
+    fn malformed(&mut self, now: Instant, flow: &Flow) {
+        if flow.transport.is_reliable() {
+            self.misbehaved(now, flow);
+        }
+    }
+
+    /// A failure of an address of no trunk, which may be one too many.
+    pub(crate) fn misbehaved(&mut self, now: Instant, flow: &Flow) {
+        if self.edge.table.trunk_of(flow.remote).is_some() {
+            return;
+        }
+        let source = flow.remote.ip();
+        if self.edge.strangers.failed(now, source) {
+            self.edge.metrics.sources_banned = self.edge.strangers.banned() as u64;
+            self.edge.warn("", format!("{source} is banned: too many failures"), Some(ReasonSlug::WrongCredentials));
+        }
+    }
+
+    /// Whether a source may speak at all: it is a trunk's by its certificate or address, or the far end of a live leg
+    /// that no trunk names (a bare URI, a trunk that went with a reload). `at_home`: the trunk that has the address.
+    fn known(&mut self, flow: &Flow, at_home: Option<&Arc<Trunk>>) -> Option<Who> {
+        let identity = flow.connection.and_then(|connection| self.edge.index.identities.get(&connection)).cloned();
+        let named = identity.as_ref().and_then(|identity| self.edge.table.trunk(&identity.trunk)).cloned();
+        let by_certificate = identity.as_ref().and_then(|identity| identity.certificate_name.as_deref());
+        if let (Some(trunk), Some(name)) = (&named, by_certificate)
+            && trunk.certificate_names.iter().any(|known| known == name)
+        {
+            return Some(Who { certain: Some(self.edge.party(&trunk.name)), fit: None });
+        }
+        // A connection of ours that was made for a trunk is that trunk's, whoever else has the address.
+        let made_for = named.as_ref().filter(|_| by_certificate.is_none());
+        match made_for.or(at_home) {
+            Some(trunk) => Some(Who { certain: None, fit: Some(self.edge.party(&trunk.name)) }),
+            None => {
+                let registered = self.edge.registrar.party_of(flow);
+                let fit = registered.or_else(|| self.edge.registrations.party_at(flow.remote.ip()));
+                let known = fit.is_some() || self.edge.index.is_far_end(flow.remote.ip());
+                known.then_some(Who { certain: None, fit })
+            }
+        }
+    }
+}
+
+/// With the far end's address in its one form.
+fn as_known(flow: Flow) -> Flow {
+    Flow { remote: canonical(flow.remote), ..flow }
+}
