@@ -18,7 +18,7 @@ pub(crate) struct Journal {
     path: PathBuf,
     file: File,
     /// The lines of calls that have not ended.
-    live: BTreeMap<String, Vec<u8>>,
+    live: BTreeMap<String, Box<[u8]>>,
     /// Lines in the file.
     lines: usize,
 }
@@ -54,7 +54,7 @@ impl Journal {
         let mut line = serde_json::to_vec(&json!({ "began": call }))?;
         line.push(b'\n');
         self.append(&line)?;
-        self.live.insert(call.sid.clone(), line);
+        self.live.insert(call.sid.clone(), line.into_boxed_slice());
         Ok(())
     }
 

@@ -296,7 +296,7 @@ impl Call {
             edge.metrics.agent_sessions = edge.metrics.agent_sessions.saturating_sub(1);
         }
         let gone = side.end;
-        self.wires.retain(|from, (to, _)| *from != gone && *to != gone);
+        self.wires.retain(|from, (to, _)| from != gone && *to != gone);
         edge.remove_end(media, gone);
     }
 

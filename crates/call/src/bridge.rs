@@ -9,8 +9,10 @@ use trunkgate_sip::{Answer, Body, DialogId, Extra};
 
 use crate::answer::{Failure, FinalAnswer};
 use crate::call::{CALLER, Call, State};
+use crate::controller::Controller;
 use crate::deadlines::Timer;
 use crate::edge::Edge;
+use crate::headers::CallerIdentity;
 use crate::leg::{Leg, LegState, StreamEnd, wires};
 use crate::limits::BIND_TRIES;
 use crate::quality::retire;
@@ -32,9 +34,9 @@ impl Call {
         let theirs = match sdp {
             Some(sdp) => self.read(edge, callee, sdp)?,
             // A 2xx may leave out what a 18x has said (many do, though RFC 3261 §13.2.1 asks for it).
-            None => self.legs[callee].theirs.clone().ok_or_else(|| bad_media("2xx without session description"))?,
+            None => self.legs[callee].theirs().ok_or_else(|| bad_media("2xx without session description"))?,
         };
-        let sent = self.legs[callee].last_sent.clone().ok_or_else(|| bad_media("no offer"))?;
+        let sent = self.legs[callee].sent().ok_or_else(|| bad_media("no offer"))?;
         let Some(offer) = self.offer.clone() else {
             let caller = &self.legs[CALLER];
             let ports = caller.ports(&anchored_streams(&theirs));
@@ -44,7 +46,7 @@ impl Call {
             let ours = self.legs[CALLER].stamp(ours);
             let leg = &mut self.legs[callee];
             leg.ours = leg.last_sent.clone();
-            leg.take_theirs(theirs);
+            leg.take_theirs(&theirs);
             return Ok(ours);
         };
         let caller = &self.legs[CALLER];
@@ -56,11 +58,11 @@ impl Call {
             let caller = &mut self.legs[CALLER];
             caller.protect_answer(edge, &mut agreed.answer, &offer);
             agreed.answer = caller.stamp(agreed.answer);
-            caller.ours = Some(agreed.answer.clone());
+            caller.ours = caller.last_sent.clone();
         }
         let leg = &mut self.legs[callee];
-        leg.ours = Some(sent);
-        let relatch = leg.take_theirs(theirs);
+        leg.ours = leg.last_sent.clone();
+        let relatch = leg.take_theirs(&theirs);
         self.wire(now, edge, &agreed.streams, (CALLER, false), (callee, relatch));
         if self.is_answered() {
             self.close_unused(edge, [CALLER, callee], &agreed.streams);
@@ -92,7 +94,8 @@ impl Call {
         self.attempt = None;
         self.callee = Some(callee);
         self.answered_by = Some(callee);
-        self.late = self.offer.is_none().then_some(CALLER);
+        self.late = self.offer.take().is_none().then_some(CALLER);
+        self.settle();
         let age = self.age(now);
         self.times.answered = Some(edge.date(now));
         self.begin_series(now, edge);
@@ -120,6 +123,18 @@ impl Call {
             // Its CANCEL has been answered already: that news is on its way.
             None => self.caller_withdrew_answered(now, edge),
         }
+    }
+
+    /// Lets go of what only a further search would ask for: no far end sends the caller on, as an agent may.
+    pub(crate) fn settle(&mut self) {
+        self.offer = None;
+        // A restart tells listeners of the caller's headers once more.
+        if self.legs.iter().all(|leg| leg.agent.is_none()) {
+            self.controller = Controller::Done;
+            self.headers = Vec::new();
+            self.identity = CallerIdentity::default();
+        }
+        self.legs.shrink_to_fit();
     }
 
     /// The ACK to a 2xx of ours; after an offer of ours it brings the answer.
@@ -152,16 +167,16 @@ impl Call {
         let missing = || bad_media("no offer");
         let other = self.other(leg).ok_or_else(missing)?;
         let answer = self.read(edge, leg, sdp)?;
-        let offer = self.legs[other].theirs.clone().ok_or_else(missing)?;
-        let sent = self.legs[leg].last_sent.clone().ok_or_else(missing)?;
+        let offer = self.legs[other].theirs().ok_or_else(missing)?;
+        let sent = self.legs[leg].sent().ok_or_else(missing)?;
         let ports = self.legs[other].ports(&anchored_streams(&offer));
         let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
         let Agreed { streams, .. } =
             accept(&offer, &sent, &answer, &ports, &self.legs[other].identity()).map_err(unusable)?;
         self.legs[leg].check_answer(&sent, &answer, streams.iter().map(|stream| stream.index))?;
         let leg_state = &mut self.legs[leg];
-        leg_state.ours = Some(sent);
-        let relatch = leg_state.take_theirs(answer);
+        leg_state.ours = leg_state.last_sent.clone();
+        let relatch = leg_state.take_theirs(&answer);
         self.wire(now, edge, &streams, (other, false), (leg, relatch));
         Ok(())
     }
@@ -235,7 +250,7 @@ impl Call {
         let idle: Vec<EndId> =
             self.legs.iter().flat_map(|leg| &leg.ends).filter(|end| !runs(end.index)).map(|end| end.end).collect();
         for end in idle {
-            if self.wires.remove(&end).is_some() {
+            if self.wires.remove(end).is_some() {
                 edge.media(media, Command::Unwire { from: end });
             }
         }
@@ -291,7 +306,7 @@ impl Call {
         let leg = &mut self.legs[leg];
         for end in std::mem::take(&mut leg.ends) {
             retire(&mut leg.earlier, &mut leg.scores, &end.counters);
-            self.wires.retain(|from, (to, _)| *from != end.end && *to != end.end);
+            self.wires.retain(|from, (to, _)| from != end.end && *to != end.end);
             edge.remove_end(media, end.end);
         }
     }

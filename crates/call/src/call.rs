@@ -36,7 +36,6 @@
 //! | media session lost | caller refused | BYE on every leg | BYE | BYE | – |
 //! | operator, drain | caller refused, attempts withdrawn | BYE on every leg | BYE, attempts withdrawn | BYE | – |
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -52,6 +51,7 @@ use crate::attempt::Attempt;
 use crate::controller::Controller;
 use crate::deadlines::Timer;
 use crate::edge::Edge;
+use crate::few::Few;
 use crate::headers::{Brought, CallerIdentity};
 use crate::index::Place;
 use crate::io::QueryId;
@@ -205,19 +205,19 @@ pub(crate) struct Call {
     pub(crate) route: Arc<str>,
     pub(crate) route_ring_timeout: Option<Duration>,
     pub(crate) controller: Controller,
-    pub(crate) attempt: Option<Attempt>,
+    pub(crate) attempt: Option<Box<Attempt>>,
     pub(crate) media: Option<MediaId>,
     /// What each end was last connected to.
-    pub(crate) wires: BTreeMap<EndId, (EndId, WireSpec)>,
+    pub(crate) wires: Few<EndId, (EndId, WireSpec)>,
     /// Port pairs of the caller, or of the answered call, that could not be bound.
     pub(crate) bind_failures: u8,
     /// Legs that were told ports of somebody else and are to be told others.
     pub(crate) misled: Vec<usize>,
-    pub(crate) renegotiation: Option<Renegotiation>,
+    pub(crate) renegotiation: Option<Box<Renegotiation>>,
     /// Our question to a caller on hold.
     pub(crate) hold_check: Option<ClientId>,
     pub(crate) times: Times,
-    pub(crate) deadlines: BTreeMap<Timer, Instant>,
+    pub(crate) deadlines: Few<Timer, Instant>,
     pub(crate) failovers: u32,
     /// Why the last way failed, until another is tried.
     pub(crate) failed_over: Option<ReasonSlug>,
@@ -363,7 +363,7 @@ impl Call {
 
     /// Takes a deadline away.
     pub(crate) fn disarm(&mut self, edge: &mut Edge, timer: Timer) {
-        if let Some(at) = self.deadlines.remove(&timer) {
+        if let Some(at) = self.deadlines.remove(timer) {
             edge.deadlines.clear(at, self.key, timer);
         }
     }

@@ -190,7 +190,7 @@ impl Gateway {
         let incoming = Incoming { server, flow, party, trunk, request };
         self.at_work = Some(key);
         let call = Call::new(now, &mut self.edge, key, &incoming);
-        let call = self.calls.entry(key).or_insert(call);
+        let call = self.calls.entry(key).or_insert(Box::new(call));
         call.begin(now, &mut self.edge, &incoming);
         if call.state != State::Ended {
             self.edge.outputs.push_back(Output::Began(Box::new(call.view())));
@@ -342,7 +342,7 @@ impl Gateway {
     }
 
     pub(crate) fn note_if_done(&mut self, key: CallKey) {
-        if self.calls.get(&key).is_some_and(Call::is_done) {
+        if self.calls.get(&key).is_some_and(|call| call.is_done()) {
             self.done.push(key);
         }
     }

@@ -225,7 +225,7 @@ impl Call {
 
     /// No withdrawn INVITE can have an answer any more.
     pub(crate) fn withdrawn_for_good(&mut self, edge: &mut Edge) {
-        self.deadlines.remove(&Timer::Withdrawn);
+        self.deadlines.remove(Timer::Withdrawn);
         for leg in 0..self.legs.len() {
             self.withdrawn(edge, leg);
         }
@@ -242,8 +242,7 @@ impl Call {
 
     /// Takes every look-up of an ended call away.
     pub(crate) fn forget(&mut self, edge: &mut Edge) {
-        while let Some((timer, _)) = self.deadlines.first_key_value() {
-            let timer = *timer;
+        while let Some(timer) = self.deadlines.first() {
             self.disarm(edge, timer);
         }
         for (at, leg) in self.legs.iter().enumerate() {

@@ -62,7 +62,7 @@ pub struct GatewaySnapshot {
 pub struct Gateway {
     pub(crate) edge: Edge,
     /// In the order of arrival.
-    pub(crate) calls: BTreeMap<CallKey, Call>,
+    pub(crate) calls: BTreeMap<CallKey, Box<Call>>,
     pub(crate) next_call: u64,
     /// Calls with nothing left to wait for, until the turn ends.
     pub(crate) done: Vec<CallKey>,
@@ -180,13 +180,14 @@ impl Gateway {
     /// The newest `limit` of those that are wanted: no others are copied.
     pub fn calls_where(&self, _now: Instant, limit: usize, wanted: impl Fn(&CallView) -> bool) -> Vec<CallView> {
         let wanted = |call: &CallView| wanted(call);
-        let live = self.calls.values().rev().filter(|call| call.state != State::Ended).map(Call::view).filter(wanted);
+        let live =
+            self.calls.values().rev().filter(|call| call.state != State::Ended).map(|call| call.view()).filter(wanted);
         let recent = self.edge.recent.newest_first().filter(|call| wanted(call)).cloned();
         live.chain(recent).take(limit).collect()
     }
     /// One call, live or recent.
     pub fn call(&self, _now: Instant, sid: &str) -> Option<CallView> {
-        let live = self.live(sid).filter(|call| call.state != State::Ended).map(Call::view);
+        let live = self.live(sid).filter(|call| call.state != State::Ended).map(|call| call.view());
         live.or_else(|| self.edge.recent.call(sid).cloned())
     }
     /// What a call, live or recent, sounded like over time.
@@ -259,7 +260,7 @@ impl Gateway {
             self.next_call += 1;
             let agents = call.agents.clone();
             let call = Call::restore(now, &mut self.edge, key, call);
-            self.calls.insert(key, call);
+            self.calls.insert(key, Box::new(call));
             resumed.push((key, agents));
         }
         snapshot.ports.into_iter().for_each(|port| self.edge.ports.rest(port));
@@ -275,7 +276,7 @@ impl Gateway {
     }
 
     fn live(&self, sid: &str) -> Option<&Call> {
-        self.calls.get(self.edge.index.sids.get(sid)?)
+        self.calls.get(self.edge.index.sids.get(sid)?).map(|call| &**call)
     }
 
     fn media_event(&mut self, now: Instant, id: MediaId, event: Event) {

@@ -14,7 +14,7 @@ impl Call {
     pub(crate) fn watch_hold(&mut self, now: Instant, edge: &mut Edge) {
         if self.is_watched() {
             self.disarm(edge, Timer::HoldCheck);
-        } else if self.hold_check.is_none() && !self.deadlines.contains_key(&Timer::HoldCheck) {
+        } else if self.hold_check.is_none() && !self.deadlines.contains(Timer::HoldCheck) {
             let interval = edge.config.idle_timeout;
             self.arm(now, edge, Timer::HoldCheck, interval);
         }
@@ -28,7 +28,7 @@ impl Call {
 
     /// It is time to ask.
     pub(crate) fn check_hold(&mut self, now: Instant, edge: &mut Edge) {
-        self.deadlines.remove(&Timer::HoldCheck);
+        self.deadlines.remove(Timer::HoldCheck);
         if self.state != State::Answered || !self.is_local() {
             return;
         }

@@ -18,7 +18,7 @@ impl Gateway {
             hold(at.leg < call.legs.len(), || format!("{what} of leg {at:?}, which is none"))?;
         }
         for (at, key, timer) in edge.deadlines.iter() {
-            let known = self.calls.get(key).and_then(|call| call.deadlines.get(timer));
+            let known = self.calls.get(key).and_then(|call| call.deadlines.get(*timer));
             hold(known == Some(at), || format!("deadline {timer:?} of {key:?} that the call does not know"))?;
         }
         for key in edge.index.queries.values().chain(edge.index.sids.values()) {

@@ -19,6 +19,7 @@ use crate::numbers::plain;
 use crate::quality::{Scored, Unheard, add_counters, score_view};
 use crate::sessions::NewEnd;
 use crate::view::{LegView, RtpView, SourcesView};
+use crate::written::Written;
 
 /// Codecs towards a bare URI, which has no policy of its own.
 const URI_CODECS: [&str; 2] = ["PCMU", "PCMA"];
@@ -93,7 +94,7 @@ pub(crate) struct Leg {
     /// The way to it; `None` for an agent.
     pub(crate) flow: Option<Flow>,
     /// The agent that it is, where it is one.
-    pub(crate) agent: Option<AgentSide>,
+    pub(crate) agent: Option<Box<AgentSide>>,
     /// Call-ID.
     pub(crate) call_id: String,
     /// Where it stands.
@@ -113,11 +114,11 @@ pub(crate) struct Leg {
     /// Session id of our descriptions.
     pub(crate) session_id: u64,
     /// The last description that we sent to it.
-    pub(crate) last_sent: Option<Description>,
+    pub(crate) last_sent: Option<Written>,
     /// The one of ours that is in force.
-    pub(crate) ours: Option<Description>,
+    pub(crate) ours: Option<Written>,
     /// The one of its that is in force.
-    pub(crate) theirs: Option<Description>,
+    pub(crate) theirs: Option<Written>,
     /// Its media ends, one for each anchored m-line.
     pub(crate) ends: Vec<StreamEnd>,
     /// Codec agreed; empty before.
@@ -182,7 +183,7 @@ impl Leg {
             connection: None,
         };
         let leg = Leg::new(sid, Party(0), flow, nowhere, 0);
-        Leg { flow: None, agent: Some(side), codec: "PCMU".to_owned(), ..leg }
+        Leg { flow: None, agent: Some(Box::new(side)), codec: "PCMU".to_owned(), ..leg }
     }
 
     /// Whether it is an agent that only listens.
@@ -207,7 +208,7 @@ impl Leg {
 
     /// How our next description to it names itself; [`Self::stamp`] settles the version.
     pub(crate) fn identity(&self) -> Identity {
-        let version = self.last_sent.as_ref().map_or(1, |last| last.origin.version);
+        let version = self.last_sent.as_ref().map_or(1, Written::version);
         Identity { session_id: self.session_id, version, ip: self.media_ip }
     }
 
@@ -224,20 +225,38 @@ impl Leg {
     /// Gives a description its version: the last one's if nothing has changed, else one more (RFC 3264 §8).
     pub(crate) fn stamp(&mut self, mut description: Description) -> Description {
         if let Some(last) = &self.last_sent {
-            description.origin.version = last.origin.version;
-            if description != *last {
-                description.origin.version = last.origin.version.saturating_add(1);
+            description.origin.version = last.version();
+            if last.says(&description) {
+                return description;
             }
+            description.origin.version = last.version().saturating_add(1);
         }
-        self.last_sent = Some(description.clone());
+        self.last_sent = Some(Written::new(&description));
         description
     }
 
     /// Takes the far end's description into force. Whether its `o=` line is another one than before.
-    pub(crate) fn take_theirs(&mut self, description: Description) -> bool {
-        let changed = self.theirs.as_ref().is_some_and(|before| before.origin != description.origin);
-        self.theirs = Some(description);
+    pub(crate) fn take_theirs(&mut self, description: &Description) -> bool {
+        let written = Written::new(description);
+        let changed = self.theirs.as_ref().is_some_and(|before| before.has_other_origin(&written));
+        self.theirs = Some(written);
         changed
+    }
+
+    /// The last description that we sent to it, read.
+    pub(crate) fn sent(&self) -> Option<Description> {
+        self.last_sent.as_ref()?.read()
+    }
+
+    /// The one of its that is in force, read.
+    pub(crate) fn theirs(&self) -> Option<Description> {
+        self.theirs.as_ref()?.read()
+    }
+
+    /// Both that are in force, read: ours and its.
+    pub(crate) fn session(&self) -> Option<(Description, Description)> {
+        let (ours, theirs) = self.ours.as_ref().zip(self.theirs.as_ref())?;
+        Some((ours.read()?, theirs.read()?))
     }
 
     /// What the worker is told of one stream's far side, but for its keys ([`Self::srtp_spec`]).
@@ -269,8 +288,11 @@ impl Leg {
 
     /// The keys of a stream, by the descriptions in force; `None`: plain RTP.
     pub(crate) fn srtp_spec(&self, index: usize) -> Option<SrtpSpec> {
-        let section = |description: &Option<Description>| description.as_ref()?.media.get(index).cloned();
-        let keys = agreed(&section(&self.ours)?, &section(&self.theirs)?)?;
+        if !self.ours.as_ref()?.has_keys() {
+            return None;
+        }
+        let (ours, theirs) = self.session()?;
+        let keys = agreed(ours.media.get(index)?, theirs.media.get(index)?)?;
         let suite = trunkgate_media::Suite::ALL.into_iter().find(|suite| suite.as_str() == keys.suite.as_str())?;
         let key = |key: InlineKey| {
             let mki = key.mki.map(Mki::to_bytes);
@@ -370,9 +392,9 @@ mod tests {
     #[test]
     fn a_changed_origin_opens_the_latch_anew() {
         let mut leg = leg();
-        assert!(!leg.take_theirs(description(1, 4000)));
-        assert!(!leg.take_theirs(description(1, 4000)));
-        assert!(leg.take_theirs(description(2, 4000)));
+        assert!(!leg.take_theirs(&description(1, 4000)));
+        assert!(!leg.take_theirs(&description(1, 4000)));
+        assert!(leg.take_theirs(&description(2, 4000)));
     }
 
     #[test]

@@ -57,19 +57,20 @@ impl Call {
     /// The end of the caller's first audio.
     fn copied_end(&self) -> Option<EndId> {
         let caller = &self.legs[CALLER];
-        let theirs = caller.theirs.as_ref()?;
+        let theirs = caller.theirs()?;
         let is_audio =
             |index: usize| theirs.media.get(index).is_some_and(|media| media.kind.eq_ignore_ascii_case("audio"));
-        caller.ends.iter().find(|end| is_audio(end.index) && self.wires.contains_key(&end.end)).map(|end| end.end)
+        caller.ends.iter().find(|end| is_audio(end.index) && self.wires.contains(end.end)).map(|end| end.end)
     }
 
     /// The caller's first audio that listeners can be given: its end, and the numbers on its wires. Each description may
     /// have numbers of its own for the direction that it receives.
     fn audio_of_caller(&self) -> Option<(EndId, TapSpec)> {
         let caller = &self.legs[CALLER];
+        let (theirs, ours) = (caller.theirs()?, caller.sent());
         caller.ends.iter().find_map(|end| {
-            let theirs = caller.theirs.as_ref()?.media.get(end.index)?;
-            let ours = caller.last_sent.as_ref().and_then(|sent| sent.media.get(end.index));
+            let theirs = theirs.media.get(end.index)?;
+            let ours = ours.as_ref().and_then(|sent| sent.media.get(end.index));
             let law_of = |number: u8| {
                 let map = theirs.rtpmap(number).or_else(|| ours?.rtpmap(number))?;
                 let heard = (map.is("PCMU") || map.is("PCMA")) && map.clock == CLOCK_HZ && map.channels == 1;
@@ -79,7 +80,7 @@ impl Call {
                 let numbers: BTreeSet<u8> = numbers.collect();
                 numbers.into_iter().filter_map(|number| Some((number, law_of(number)?))).collect()
             };
-            let from = self.wires.get(&end.end).into_iter();
+            let from = self.wires.get(end.end).into_iter();
             let to = self.wires.values().filter(|(sink, _)| *sink == end.end);
             let inbound = heard(&mut from.flat_map(|(_, wire)| wire.payloads.iter().map(|(from, _)| *from)));
             let outbound = heard(&mut to.flat_map(|(_, wire)| wire.payloads.iter().map(|(_, to)| *to)));

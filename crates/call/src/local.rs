@@ -75,8 +75,8 @@ impl Call {
         let caller = &mut self.legs[CALLER];
         caller.protect_answer(edge, &mut answer, offer);
         let answer = caller.stamp(answer);
-        caller.ours = Some(answer.clone());
-        let relatch = caller.take_theirs(offer.clone());
+        caller.ours = caller.last_sent.clone();
+        let relatch = caller.take_theirs(offer);
         self.speak(now, edge, spoken, &far, relatch);
         Ok(answer)
     }
@@ -137,7 +137,7 @@ impl Call {
     /// Connects two ends, unless they are so already.
     pub(crate) fn connect_ends(&mut self, edge: &mut Edge, from: EndId, to: EndId, wire: WireSpec) {
         let Some(media) = self.media else { return };
-        if self.wires.get(&from) == Some(&(to, wire.clone())) {
+        if self.wires.get(from) == Some(&(to, wire.clone())) {
             return;
         }
         // The worker disconnects what fed `to` before.
@@ -172,7 +172,7 @@ impl Call {
         let missing = || Failure::unreached(ReasonSlug::BadMedia);
         let answer = self.read(edge, CALLER, sdp)?;
         let caller = &mut self.legs[CALLER];
-        let sent = caller.last_sent.clone().ok_or_else(missing)?;
+        let sent = caller.sent().ok_or_else(missing)?;
         let ports = vec![ANY_PORT; trunkgate_sdp::anchored_streams(&sent).len()];
         let agreed = accept(&sent, &sent, &answer, &ports, &caller.identity()).map_err(unusable)?;
         caller.check_answer(&sent, &answer, agreed.streams.iter().map(|stream| stream.index))?;
@@ -183,8 +183,8 @@ impl Call {
         let events = stream.payloads.iter().find(|(ours, _)| named(*ours, TELEPHONE_EVENT));
         let (keys, presses) = (events.map(|(ours, _)| *ours), events.map(|(_, theirs)| *theirs));
         let spoken = Spoken { index: stream.index, audio: audio.1, law: law(&stream.codec), keys, presses };
-        let relatch = caller.take_theirs(answer);
-        caller.ours = Some(sent);
+        let relatch = caller.take_theirs(&answer);
+        caller.ours = caller.last_sent.clone();
         self.speak(now, edge, spoken, &stream.answerer, relatch);
         if let Some(callee) = self.callee {
             self.converse(now, edge, callee);

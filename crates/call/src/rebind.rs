@@ -39,7 +39,7 @@ impl Call {
         let new = edge.add_end(self.media?, bind)?;
         let slot = self.legs[at].ends.iter_mut().find(|slot| slot.end == end)?;
         *slot = StreamEnd::new(slot.index, new);
-        self.wires.retain(|from, (to, _)| *from != end && *to != end);
+        self.wires.retain(|from, (to, _)| from != end && *to != end);
         if !self.misled.contains(&at) {
             self.misled.push(at);
         }
@@ -54,7 +54,7 @@ impl Call {
         }
         let Some(at) = self.misled.first().copied() else { return };
         let Some(other) = self.other(at) else { return };
-        let Some(offer) = self.legs[other].theirs.clone() else { return };
+        let Some(offer) = self.legs[other].theirs() else { return };
         if self.relay(now, edge, (other, at), None, offer, true).is_ok() {
             self.misled.remove(0);
             if let Some(pending) = &mut self.renegotiation {

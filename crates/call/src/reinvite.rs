@@ -16,6 +16,7 @@ use crate::index::Purpose;
 use crate::leg::StreamEnd;
 use crate::limits::BIND_TRIES;
 use crate::reason::ReasonSlug;
+use crate::written::Written;
 
 /// A re-INVITE on its way from one leg to the other.
 #[derive(Debug)]
@@ -94,7 +95,9 @@ impl Call {
 
     /// Answers a re-INVITE without offer by our own description (RFC 3261 §14.2); its ACK brings the answer.
     fn offer_again(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId) {
-        let Some(ours) = self.legs[leg].ours.clone() else { return refuse_request(now, edge, server, 500) };
+        let Some(ours) = self.legs[leg].ours.as_ref().and_then(Written::read) else {
+            return refuse_request(now, edge, server, 500);
+        };
         let ours = self.legs[leg].stamp(ours);
         self.late = Some(leg);
         self.answer_request(now, edge, leg, server, &ours);
@@ -149,7 +152,7 @@ impl Call {
             Some(client) => {
                 let (essential, unbound) = (false, false);
                 let pending = Renegotiation { from, server, to, client, offer, added, restores, essential, unbound };
-                self.renegotiation = Some(pending);
+                self.renegotiation = Some(Box::new(pending));
                 Ok(())
             }
             None => {
@@ -209,7 +212,7 @@ impl Call {
             edge.index.servers.remove(&server);
         }
         if accepted {
-            return self.reinvite_accepted(now, edge, pending, sdp);
+            return self.reinvite_accepted(now, edge, *pending, sdp);
         }
         self.drop_added(edge, &pending.added);
         if let Some(server) = pending.server {
@@ -250,7 +253,7 @@ impl Call {
                 }
                 // One side has changed and the other has not: put it back, once.
                 if !pending.restores
-                    && let Some(offer) = self.legs[from].theirs.clone()
+                    && let Some(offer) = self.legs[from].theirs()
                     && self.relay(now, edge, (from, to), None, offer, true).is_err()
                 {
                     edge.decide(now, self.key, "the session could not be put back");
@@ -270,7 +273,7 @@ impl Call {
         let (from, to) = (pending.from, pending.to);
         let missing = || Failure::with_code(500, ReasonSlug::BadMedia);
         let answer = self.read(edge, to, &sdp.ok_or_else(missing)?)?;
-        let sent = self.legs[to].last_sent.clone().ok_or_else(missing)?;
+        let sent = self.legs[to].sent().ok_or_else(missing)?;
         let ports = self.legs[from].ports(&anchored_streams(&pending.offer));
         let mut agreed = accept(&pending.offer, &sent, &answer, &ports, &self.legs[from].identity())
             .map_err(|refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal))?;
@@ -278,10 +281,10 @@ impl Call {
         let leg = &mut self.legs[from];
         leg.protect_answer(edge, &mut agreed.answer, &pending.offer);
         let ours = leg.stamp(agreed.answer);
-        leg.ours = Some(ours.clone());
-        let relatch_from = self.legs[from].take_theirs(pending.offer.clone());
-        let relatch_to = self.legs[to].take_theirs(answer);
-        self.legs[to].ours = Some(sent);
+        leg.ours = leg.last_sent.clone();
+        let relatch_from = self.legs[from].take_theirs(&pending.offer);
+        let relatch_to = self.legs[to].take_theirs(&answer);
+        self.legs[to].ours = self.legs[to].last_sent.clone();
         self.wire(now, edge, &agreed.streams, (from, relatch_from), (to, relatch_to));
         self.close_unused(edge, [from, to], &agreed.streams);
         Ok(ours)

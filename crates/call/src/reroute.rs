@@ -73,7 +73,7 @@ impl Call {
     /// What the caller has agreed on, as an offer: that codec and nothing else, so that its session need not change.
     fn standing_offer(&self) -> Option<Description> {
         let spoken = self.spoken?;
-        let mut offer = self.legs[CALLER].theirs.clone()?;
+        let mut offer = self.legs[CALLER].theirs()?;
         let wanted = [Some(spoken.audio), spoken.keys].map(|number| number.map(|number| number.to_string()));
         for (at, media) in offer.media.iter_mut().enumerate() {
             if at == spoken.index {
@@ -98,7 +98,7 @@ impl Call {
             edge.decide(now, self.key, "the caller hears a ringback tone");
         }
         let Some(player) = self.player else { return };
-        if self.wires.remove(&caller).is_some() {
+        if self.wires.remove(caller).is_some() {
             edge.media(media, Command::Unwire { from: caller });
         }
         self.connect_ends(edge, player.end, caller, talks(spoken));
@@ -112,6 +112,7 @@ impl Call {
         self.late = None;
         self.callee = Some(leg);
         self.answered_by.get_or_insert(leg);
+        self.settle();
         edge.trunks.answered(self.legs[leg].trunk_name());
         if self.legs[leg].agent.is_some() {
             self.converse(now, edge, leg);
@@ -147,7 +148,7 @@ impl Call {
         let (Some(media), Some((caller, spoken))) = (self.media, self.spoken_end()) else { return false };
         let Some(end) = edge.new_end(media) else { return false };
         edge.media(media, Command::AddPlayer { end, sound: Sound::Once(sound.clone()) });
-        if self.wires.remove(&caller).is_some() {
+        if self.wires.remove(caller).is_some() {
             edge.media(media, Command::Unwire { from: caller });
         }
         self.player = Some(Player { end, last: Some(reason) });
@@ -175,7 +176,7 @@ impl Call {
 
     fn stop_player(&mut self, edge: &mut Edge) {
         let (Some(player), Some(media)) = (self.player.take(), self.media) else { return };
-        self.wires.remove(&player.end);
+        self.wires.remove(player.end);
         edge.remove_end(media, player.end);
     }
 }

@@ -54,7 +54,7 @@ impl Call {
             let name = trunk.name.clone();
             attempt.registered(edge.registrar.bindings(&name));
         }
-        self.attempt = Some(attempt);
+        self.attempt = Some(Box::new(attempt));
         self.leave_out(now, edge);
         if is_agent { self.open_agent(now, edge) } else { self.take_place(now, edge) }
     }
@@ -240,6 +240,7 @@ impl Call {
         let media = self.media.ok_or_else(no_ports)?;
         let bind = edge.addressing.media_bind(leg.signalling()).ok_or_else(no_ports)?;
         let streams = self.offer.as_ref().map_or_else(|| vec![0], trunkgate_sdp::anchored_streams);
+        leg.ends.reserve_exact(streams.len());
         for index in &streams {
             let end = edge.add_end(media, bind).ok_or_else(no_ports)?;
             leg.ends.push(StreamEnd::new(*index, end));
@@ -414,7 +415,7 @@ impl Call {
 
     /// The wait for a sign of life is over.
     pub(crate) fn no_response(&mut self, now: Instant, edge: &mut Edge) {
-        self.deadlines.remove(&Timer::NoResponse);
+        self.deadlines.remove(Timer::NoResponse);
         match self.attempt.as_ref().map(|a| a.progress) {
             Some(Progress::Calling(leg)) => {
                 self.withdraw(now, edge, leg);
@@ -434,7 +435,7 @@ impl Call {
 
     /// It has rung long enough.
     pub(crate) fn ring_timeout(&mut self, now: Instant, edge: &mut Edge) {
-        self.deadlines.remove(&Timer::Ring);
+        self.deadlines.remove(Timer::Ring);
         let failure = match self.attempt.as_ref().map(|a| a.progress) {
             Some(Progress::Calling(leg)) => {
                 self.withdraw(now, edge, leg);

@@ -283,7 +283,7 @@ impl Call {
 
     /// An interval is over.
     pub(crate) fn sample_quality(&mut self, now: Instant, edge: &mut Edge) {
-        self.deadlines.remove(&Timer::Quality);
+        self.deadlines.remove(Timer::Quality);
         if self.state != State::Ended {
             let next = self.series.take(now, &self.legs);
             self.arm(now, edge, Timer::Quality, next);

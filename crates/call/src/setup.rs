@@ -1,7 +1,6 @@
 //! A call's beginning: from an admitted INVITE to the first target. Everything that makes it refusable is looked at
 //! here, in the order of the contract's table.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,6 +13,7 @@ use crate::bridge::forbidden_address;
 use crate::call::{CALLER, Call, CallKey, State, Times};
 use crate::controller::Controller;
 use crate::edge::Edge;
+use crate::few::Few;
 use crate::headers::{CallerIdentity, brought};
 use crate::index::{Named, Place};
 use crate::leg::{Leg, StreamEnd};
@@ -22,6 +22,7 @@ use crate::numbers::{called, caller, plain};
 use crate::reason::ReasonSlug;
 use crate::series::Series;
 use crate::trace::{Trace, TraceItem, body_note};
+use crate::written::Written;
 
 /// Max-Forwards of a request that has none (RFC 3261 §16.6 step 3).
 const MAX_FORWARDS: u8 = 70;
@@ -84,13 +85,13 @@ impl Call {
             controller: Controller::Done,
             attempt: None,
             media: None,
-            wires: BTreeMap::new(),
+            wires: Few::default(),
             bind_failures: 0,
             misled: Vec::new(),
             renegotiation: None,
             hold_check: None,
             times: Times { began: now, started: edge.date(now), first_ring: None, answered: None, ended: None },
-            deadlines: BTreeMap::new(),
+            deadlines: Few::default(),
             failovers: 0,
             failed_over: None,
             ending: None,
@@ -150,7 +151,7 @@ impl Call {
             return Err(FinalAnswer::not_acceptable(ReasonSlug::BadMedia, Refusal { warn_code: 399, text }));
         }
         let offer = self.legs[CALLER].admit(offer).map_err(Failure::answer)?;
-        self.legs[CALLER].theirs = Some(offer.clone());
+        self.legs[CALLER].theirs = Some(Written::new(&offer));
         self.offer = Some(offer);
         Ok(())
     }
@@ -161,7 +162,9 @@ impl Call {
         let bind = edge.addressing.media_bind(self.legs[CALLER].signalling()).ok_or_else(no_ports)?;
         let media = edge.open_session(self.key);
         self.media = Some(media);
-        for index in self.offer.as_ref().map_or_else(|| vec![0], anchored_streams) {
+        let streams = self.offer.as_ref().map_or_else(|| vec![0], anchored_streams);
+        self.legs[CALLER].ends.reserve_exact(streams.len());
+        for index in streams {
             let end = edge.add_end(media, bind).ok_or_else(no_ports)?;
             self.legs[CALLER].ends.push(StreamEnd::new(index, end));
         }

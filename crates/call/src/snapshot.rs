@@ -2,8 +2,6 @@
 //! handed on: its name is, and it is connected anew, by another stream. A change of the session that is under way (a
 //! re-INVITE without its last word) is forgotten: the session is as before, and what still comes of it is refused.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -11,7 +9,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use trunkgate_media::{Command, EndCounters, EndId, MediaId, RemoteSpec, WireSpec};
 use trunkgate_route::{Agent, Number, TargetSpec, Trunk};
-use trunkgate_sdp::Description;
 use trunkgate_sip::Party;
 use trunkgate_sip::dialog::DialogSnapshot;
 
@@ -19,6 +16,7 @@ use crate::agent_leg::AgentSide;
 use crate::call::{CALLER, Call, CallKey, State, Times};
 use crate::controller::Controller;
 use crate::edge::Edge;
+use crate::few::Few;
 use crate::headers::{Brought, CallerIdentity};
 use crate::index::{Named, Place};
 use crate::leg::{Leg, LegState, StreamEnd};
@@ -30,6 +28,7 @@ use crate::series::Series;
 use crate::trace::Trace;
 use crate::view::RtpView;
 use crate::wall::unix_ms;
+use crate::written::Written;
 
 /// An answered call.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -106,25 +105,6 @@ struct LegSnapshot {
     ends: Vec<EndSnapshot>,
 }
 
-/// A session description as text. It may hold keys, which `Debug` never shows.
-#[derive(Clone, Serialize, Deserialize)]
-struct Written(String);
-
-impl fmt::Debug for Written {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Written(…)")
-    }
-}
-
-impl Written {
-    fn new(description: &Description) -> Written {
-        Written(description.to_string())
-    }
-    fn read(&self) -> Option<Description> {
-        Description::parse(self.0.as_bytes()).ok()
-    }
-}
-
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct EndSnapshot {
     index: usize,
@@ -146,7 +126,7 @@ impl Call {
         let kept = [Some(CALLER), callee].into_iter().flatten();
         let legs: Vec<LegSnapshot> = kept.map(|leg| self.legs[leg].snapshot(edge, added)).collect::<Option<_>>()?;
         let is_kept = |end: EndId| legs.iter().any(|leg| leg.ends.iter().any(|kept| kept.end == end));
-        let wires = self.wires.iter().filter(|(from, (to, _))| is_kept(**from) && is_kept(*to));
+        let wires = self.wires.iter().filter(|(from, (to, _))| is_kept(*from) && is_kept(*to));
         let (ends, next_end) = edge.sessions.ends(self.media?)?;
         Some(CallSnapshot {
             sid: self.sid().to_owned(),
@@ -166,7 +146,7 @@ impl Call {
             media: self.media?,
             next_end,
             ends_left: ends.into_iter().filter(|end| !is_kept(*end)).collect(),
-            wires: wires.map(|(from, (to, wire))| (*from, *to, wire.clone())).collect(),
+            wires: wires.map(|(from, (to, wire))| (from, *to, wire.clone())).collect(),
             spoken: self.spoken,
             former: self.callee.or(self.answered_by).and_then(|leg| FormerAgent::of(&self.legs[leg])),
             goodbye: self.goodbye.as_ref().map(|agent| agent.name.to_string()),
@@ -203,7 +183,7 @@ impl Call {
         for end in snapshot.ends_left {
             edge.remove_end(snapshot.media, end);
         }
-        let mut wires = BTreeMap::new();
+        let mut wires = Few::default();
         for (from, to, wire) in snapshot.wires {
             edge.media(snapshot.media, Command::Wire { from, to, wire: wire.clone() });
             wires.insert(from, (to, wire));
@@ -251,7 +231,7 @@ impl Call {
                 answered: Some(date(snapshot.answered_ms)),
                 ended: None,
             },
-            deadlines: BTreeMap::new(),
+            deadlines: Few::default(),
             failovers: snapshot.failovers,
             failed_over: None,
             ending: None,
@@ -314,7 +294,6 @@ fn millis(duration: Duration) -> u64 {
 impl Leg {
     /// `added`: ends that are not agreed upon yet.
     fn snapshot(&self, edge: &Edge, added: &[EndId]) -> Option<LegSnapshot> {
-        let text = |d: &Option<Description>| d.as_ref().map(Written::new);
         let mut figures = self.earlier.clone();
         for end in &self.ends {
             add_counters(&mut figures, &end.counters);
@@ -327,9 +306,9 @@ impl Leg {
             dialog: DialogSnapshot { party: Party(0), ..edge.endpoint.snapshot_dialog(self.dialog?)? },
             media_ip: self.media_ip,
             session_id: self.session_id,
-            last_sent: text(&self.last_sent),
-            ours: text(&self.ours),
-            theirs: text(&self.theirs),
+            last_sent: self.last_sent.clone(),
+            ours: self.ours.clone(),
+            theirs: self.theirs.clone(),
             codec: self.codec.clone(),
             latched: self.latched,
             figures,
@@ -367,7 +346,6 @@ impl Leg {
             }
             ends.push(StreamEnd { index: end.index, end: end.end, bind: end.bind, counters, remote: end.remote });
         }
-        let text = |t: Option<Written>| t.and_then(|t| t.read());
         let mut leg = Leg {
             trunk,
             peer: snapshot.peer,
@@ -376,9 +354,9 @@ impl Leg {
             state: LegState::Answered,
             dialog: Some(dialog),
             heard: true,
-            last_sent: text(snapshot.last_sent),
-            ours: text(snapshot.ours),
-            theirs: text(snapshot.theirs),
+            last_sent: snapshot.last_sent,
+            ours: snapshot.ours,
+            theirs: snapshot.theirs,
             ends,
             codec: snapshot.codec,
             latched: snapshot.latched,

@@ -59,7 +59,8 @@ impl Leg {
     /// Puts our keys into a further offer: each stream as it is in force, a new one as the others are.
     pub(crate) fn protect_again(&self, edge: &mut Edge, offer: &mut Description) -> Result<(), Failure> {
         keep_protected(offer, self.srtp_policy()).map_err(unfit)?;
-        let session = self.ours.as_ref().zip(self.theirs.as_ref());
+        let session = self.session();
+        let session = session.as_ref().map(|(ours, theirs)| (ours, theirs));
         let in_force = |index: usize| {
             let (ours, theirs) = session?;
             let live = |description: &Description| description.media.get(index).cloned().filter(|m| m.port != 0);
@@ -73,13 +74,17 @@ impl Leg {
 
     /// Puts our keys into an answer to its offer, which is not in force yet.
     pub(crate) fn protect_answer(&self, edge: &mut Edge, answer: &mut Description, offer: &Description) {
-        let session = self.ours.as_ref().zip(self.theirs.as_ref());
+        let session = self.session();
+        let session = session.as_ref().map(|(ours, theirs)| (ours, theirs));
         protect_answer(answer, offer, self.srtp_policy(), session, &mut |bytes| edge.draw(bytes));
     }
 
     /// The suite in force, of its first stream that has one.
     pub(crate) fn suite(&self) -> Option<Suite> {
-        let (ours, theirs) = self.ours.as_ref().zip(self.theirs.as_ref())?;
+        if !self.ours.as_ref()?.has_keys() {
+            return None;
+        }
+        let (ours, theirs) = self.session()?;
         ours.media.iter().zip(&theirs.media).find_map(|(ours, theirs)| agreed(ours, theirs)).map(|keys| keys.suite)
     }
 
@@ -135,16 +140,16 @@ impl Call {
         server: ServerId,
         offer: &Description,
     ) -> bool {
-        let before = self.legs[leg].theirs.as_ref();
-        if !before.is_some_and(|before| only_keys_differ(before, offer)) {
+        let before = self.legs[leg].theirs();
+        if !before.is_some_and(|before| only_keys_differ(&before, offer)) {
             return false;
         }
         let Some((mut answer, streams)) = self.as_agreed(leg, other, offer) else { return false };
         let side = &mut self.legs[leg];
         side.protect_answer(edge, &mut answer, offer);
-        let relatch = side.take_theirs(offer.clone());
+        let relatch = side.take_theirs(offer);
         let answer = side.stamp(answer);
-        side.ours = Some(answer.clone());
+        side.ours = side.last_sent.clone();
         side.srtp = side.suite();
         for stream in &streams {
             if let Some(end) = self.legs[leg].end(stream.index).map(|end| end.end) {
@@ -162,7 +167,7 @@ impl Call {
         let streams = anchored_streams(offer);
         let policy = other.policy().shared_with(&leg.policy());
         let sent = relay_offer(offer, &policy, &other.ports(&streams), &other.identity()).ok()?;
-        let theirs = unprotected(other.theirs.as_ref()?);
+        let theirs = unprotected(&other.theirs()?);
         let agreed = accept(offer, &sent, &theirs, &leg.ports(&streams), &leg.identity()).ok()?;
         Some((agreed.answer, agreed.streams))
     }

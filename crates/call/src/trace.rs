@@ -1,10 +1,10 @@
 //! A call's event ring: messages, decisions and media events, written where they happen; the ladder is a view of it.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::limits::{TRACE_ENTRIES, TRACE_TEXT_CHARS};
 use crate::numbers::plain;
+use crate::packed::Packed;
 
 /// One entry.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -73,49 +73,47 @@ pub struct TraceView {
 #[derive(Debug)]
 pub(crate) struct Trace {
     began: Instant,
-    entries: VecDeque<TraceEntry>,
+    entries: Packed,
     dropped: u64,
 }
 
 impl Trace {
     /// An empty ring that counts time from `began`.
     pub(crate) fn new(began: Instant) -> Trace {
-        Trace { began, entries: VecDeque::new(), dropped: 0 }
+        Trace { began, entries: Packed::default(), dropped: 0 }
     }
     /// Adds an entry; a full ring loses its oldest.
     pub(crate) fn push(&mut self, now: Instant, what: TraceItem) {
         if self.entries.len() >= TRACE_ENTRIES {
-            self.entries.pop_front();
+            self.entries.pop_first();
             self.dropped += 1;
         }
         let at_us = u64::try_from(now.saturating_duration_since(self.began).as_micros()).unwrap_or(u64::MAX);
         // The endpoint answers a BYE before it tells of it; the ladder shows them in the order of the wire.
-        let answer = self.entries.back().filter(|last| last.at_us == at_us && answers(&last.what, &what)).cloned();
-        match answer {
-            Some(answer) => {
-                self.entries.pop_back();
-                self.entries.push_back(TraceEntry { at_us, what });
-                self.entries.push_back(answer);
-            }
-            None => self.entries.push_back(TraceEntry { at_us, what }),
+        let is_bye = matches!(&what, TraceItem::Message { received: true, text, .. } if text == "BYE");
+        let last = if is_bye { self.entries.last() } else { None };
+        let answer = last.filter(|last| last.at_us == at_us && answers(&last.what, &what));
+        if answer.is_some() {
+            self.entries.pop_last();
+        }
+        self.entries.push(at_us, &what);
+        if let Some(answer) = answer {
+            self.entries.push(at_us, &answer.what);
         }
     }
     /// The ring as a view.
     pub(crate) fn view(&self, sid: String, verdict: String, legs: Vec<String>) -> TraceView {
-        TraceView { sid, verdict, legs, entries: self.entries.iter().cloned().collect(), dropped: self.dropped }
+        TraceView { sid, verdict, legs, entries: self.entries.iter().collect(), dropped: self.dropped }
     }
 }
 
-/// Whether `answer` is an answer of ours to `request`, a BYE of the same leg.
+/// Whether `answer` is an answer of ours to a BYE of the same leg, `request`.
 fn answers(answer: &TraceItem, request: &TraceItem) -> bool {
-    let (
-        TraceItem::Message { leg, received: false, text, .. },
-        TraceItem::Message { leg: of, received: true, text: bye, .. },
-    ) = (answer, request)
+    let (TraceItem::Message { leg, received: false, text, .. }, TraceItem::Message { leg: of, .. }) = (answer, request)
     else {
         return false;
     };
-    leg == of && bye == "BYE" && text.starts_with(|c: char| c.is_ascii_digit())
+    leg == of && text.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// Most m-lines, and payloads of each, that the ladder shows.

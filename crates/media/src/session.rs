@@ -213,7 +213,7 @@ impl Session {
         let mut session = Session::new(snapshot.id, snapshot.idle_timeout_ms);
         session.next_serial = snapshot.next_serial;
         session.ends = snapshot.ends.into_iter().take(SESSION_ENDS).map(|end| end.into_end(now)).collect();
-        session.events.reserve(SESSION_ENDS);
+        session.events.reserve(2 * session.ends.len());
         for (from, to, wire) in snapshot.wires {
             session.wire(now, from, to, wire);
         }
@@ -245,8 +245,8 @@ impl Session {
         }
         let serial = self.new_serial();
         self.ends.push(End::new(now, id, serial, spec.bind, spec.counters));
-        // So that a packet that locks a latch need not allocate.
-        self.events.reserve(SESSION_ENDS);
+        // So that a packet that locks a latch need not allocate: each has two.
+        self.events.reserve(2 * self.ends.len());
     }
 
     fn set_remote(&mut self, now: Instant, id: EndId, remote: RemoteSpec) {

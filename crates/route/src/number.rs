@@ -136,7 +136,9 @@ impl Numbers {
         if !digits.starts_with('+') && shorter_than_subscribers(&number) {
             return None;
         }
-        let text = PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164).into_owned();
+        let mut text = PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164).into_owned();
+        // It comes with room for a longer one, and a call keeps it.
+        text.shrink_to_fit();
         (text.len() <= MAX_E164_DIGITS + 1).then_some(text)
     }
     /// As dialled inside the country.

@@ -100,13 +100,13 @@ pub(crate) struct Dialog {
     /// An INVITE of theirs that we have not finally answered.
     pub(crate) invite_in: Option<ServerId>,
     /// A 2xx of ours that waits for its ACK.
-    pub(crate) unacked: Option<Unacked>,
+    pub(crate) unacked: Option<Box<Unacked>>,
     /// CSeq of the INVITE that was acknowledged last: its ACK's repetitions are no strays.
     pub(crate) acked_cseq: Option<u32>,
     /// Whether the 2xx that confirmed it has been acknowledged, by whichever side: what is open since is a change.
     pub(crate) acknowledged: bool,
     /// A BYE of ours that waits for that ACK.
-    pub(crate) deferred: Option<DeferredBye>,
+    pub(crate) deferred: Option<Box<DeferredBye>>,
 }
 
 impl Dialog {

@@ -117,7 +117,7 @@ pub struct Endpoint {
     /// Mixed into the tags of answers that nothing is kept of.
     secret: u64,
     last_id: u64,
-    servers: HashMap<ServerId, tables::Server>,
+    servers: HashMap<ServerId, Box<tables::Server>>,
     server_keys: HashMap<Key, ServerId>,
     /// What they hold, in bytes.
     server_bytes: usize,
@@ -129,11 +129,11 @@ pub struct Endpoint {
     settled: VecDeque<(Instant, ClientId)>,
     /// Open requests without To tag, by RFC 3261 §8.2.2.2.
     merged: HashMap<Key, ServerId>,
-    clients: HashMap<ClientId, tables::Client>,
+    clients: HashMap<ClientId, Box<tables::Client>>,
     client_keys: HashMap<Key, ClientId>,
     /// Requests of ours that a failing transport ends, by where they went.
     waiting: BTreeSet<(SocketAddr, Transport, ClientId)>,
-    dialogs: HashMap<DialogId, Dialog>,
+    dialogs: HashMap<DialogId, Box<Dialog>>,
     dialog_keys: HashMap<Key, DialogId>,
     /// Dialogs that live on a stream.
     streams: BTreeSet<(ConnectionId, DialogId)>,
@@ -346,7 +346,7 @@ impl Endpoint {
         };
         let at = |id| (failed.remote, failed.transport, ClientId(id));
         let mut waiting = self.waiting.range(at(0)..=at(u64::MAX)).map(|&(_, _, id)| id);
-        if let Some(id) = waiting.find(|id| self.clients.get(id).is_some_and(is_it)) {
+        if let Some(id) = waiting.find(|id| self.clients.get(id).is_some_and(|client| is_it(client))) {
             self.on_client_failed(now, id);
         }
     }

@@ -102,7 +102,7 @@ impl Endpoint {
 
     /// Takes the refused transaction out, and leaves of it what absorbs repetitions of the refusal.
     fn set_aside(&mut self, now: Instant, id: ClientId) -> Option<Client> {
-        let mut old = self.clients.remove(&id)?;
+        let mut old = *self.clients.remove(&id)?;
         old.slots.clear(&mut self.timers);
         self.waiting.remove(&(old.flow.remote, old.flow.transport, id));
         self.reserved -= usize::from(old.reserved);
@@ -125,7 +125,7 @@ impl Endpoint {
         let step = Step { timeout: Slot::Arm(reason, wait), ..Step::IDLE };
         kept.slots.apply(&mut self.timers, now, Timer::Client(rest), step);
         self.client_keys.insert(kept.key.clone(), rest);
-        self.clients.insert(rest, kept);
+        self.clients.insert(rest, Box::new(kept));
         Some(old)
     }
 

@@ -234,7 +234,7 @@ impl Endpoint {
         let id = ClientId(self.fresh_id());
         self.send_ack(dialog, None);
         match self.dialogs.get_mut(&dialog) {
-            Some(live) if live.unacked.is_some() => live.deferred = Some(DeferredBye { id, headers, body }),
+            Some(live) if live.unacked.is_some() => live.deferred = Some(Box::new(DeferredBye { id, headers, body })),
             _ => self.send_bye(now, id, dialog, &headers, body.as_ref(), false),
         }
         id

@@ -129,7 +129,7 @@ impl Endpoint {
             reserved,
             weight: 0,
         };
-        self.servers.insert(id, server);
+        self.servers.insert(id, Box::new(server));
         self.shares.entry(arrival.party).or_default().servers += 1;
         self.weigh_server(id);
         id

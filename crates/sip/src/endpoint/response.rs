@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::tables::{Cancel, Fork};
 use super::{Arrival, Endpoint, Timer};
 use crate::compose::{Head, is_sips, tagged};
@@ -38,6 +40,13 @@ impl Endpoint {
                 Class::Failure if is_invite => self.on_invite_failure(id, code, response),
                 Class::Provisional | Class::Success | Class::Failure => self.on_other_response(id, code, response),
             }
+        }
+        if class != Class::Provisional
+            && !repeated
+            && let Some(client) = self.clients.get_mut(&id)
+        {
+            // It is not sent again.
+            client.request = Bytes::new();
         }
         // News of an answer goes before the ACK that it got, so that a trace reads as it was.
         if let (Some(Output::Transmit(_)), Some(Output::Event(_))) = (self.out.get(first), self.out.get(first + 1)) {
@@ -252,7 +261,11 @@ impl Endpoint {
         let inviting = self.clients.get_mut(&id)?.invite.as_deref_mut()?;
         match known.and_then(|at| inviting.forks.get_mut(at)) {
             Some(fork) => fork.dialog = dialog,
-            None => inviting.forks.push(Fork { tag: tag.into(), dialog, confirmed, ack: None }),
+            None => {
+                // Further ones are rare.
+                inviting.forks.reserve_exact(1);
+                inviting.forks.push(Fork { tag: tag.into(), dialog, confirmed, ack: None });
+            }
         }
         Some(dialog)
     }

@@ -46,7 +46,7 @@ impl Endpoint {
         if class == Class::Success {
             let retransmit = self.timers.arm(now + T1, Reason::Retransmit2xx, Timer::Dialog(dialog_id));
             let wait = self.timers.arm(now + T1_64, Reason::AckWait, Timer::Dialog(dialog_id));
-            live.unacked = Some(Unacked {
+            live.unacked = Some(Box::new(Unacked {
                 cseq,
                 server: id,
                 code: answer.code,
@@ -55,7 +55,7 @@ impl Endpoint {
                 interval: T1,
                 retransmit,
                 wait,
-            });
+            }));
         }
         dialog
     }
@@ -69,6 +69,14 @@ impl Endpoint {
         let (reply, what) = (server.reply, server.sent(id, 100, false));
         self.weigh_server(id);
         self.transmit(reply, bytes, what);
+    }
+
+    /// A 2xx that is acknowledged is not sent again (RFC 6026 §7.1): its transaction goes on without it.
+    pub(super) fn forget_success(&mut self, id: ServerId) {
+        if let Some(server) = self.servers.get_mut(&id) {
+            server.last = None;
+            self.weigh_server(id);
+        }
     }
 
     /// 487 to an INVITE that was cancelled, has expired, or whose dialog has ended.

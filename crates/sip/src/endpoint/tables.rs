@@ -221,7 +221,7 @@ impl Endpoint {
         self.client_keys.insert(client.key.clone(), id);
         self.reserved += usize::from(client.reserved);
         let (flow, bytes, what) = (client.flow, client.request.clone(), client.sent(id, client.method, false));
-        self.clients.insert(id, client);
+        self.clients.insert(id, Box::new(client));
         self.transmit(flow, bytes, what);
     }
 
@@ -290,7 +290,7 @@ impl Endpoint {
         if let Some(connection) = plain.flow.connection {
             self.streams.insert((connection, id));
         }
-        self.dialogs.insert(id, dialog);
+        self.dialogs.insert(id, Box::new(dialog));
         id
     }
 

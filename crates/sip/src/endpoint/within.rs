@@ -102,6 +102,7 @@ impl Endpoint {
                 let deferred = dialog.deferred.take();
                 self.timers.cancel(unacked.retransmit);
                 self.timers.cancel(unacked.wait);
+                self.forget_success(unacked.server);
                 match deferred {
                     Some(bye) => self.send_bye(now, bye.id, id, &bye.headers, bye.body.as_ref(), false),
                     None => self.tell(Event::Ack { dialog: id, request: ack }),

@@ -1,13 +1,15 @@
 //! The keys by which messages find their transaction (RFC 3261 §17.1.3, §17.2.3) and dialog (§12.2). Each is a run of
 //! length-prefixed parts, written into a scratch buffer so that a look-up allocates nothing.
 
+use std::sync::Arc;
+
 use crate::event::Party;
 use crate::identity::MAGIC_COOKIE;
 use crate::message::{Message, StartLine};
 use crate::method::Method;
 
-/// A table's own copy of a key.
-pub(crate) type Key = Box<[u8]>;
+/// A table's own copy of a key; what stands in the table under it shares it.
+pub(crate) type Key = Arc<[u8]>;
 
 /// Key of a server transaction. The party is part of it, so that nobody else can cancel or acknowledge. An ACK or
 /// CANCEL is looked up as `method` INVITE. `None` where there is no Via.

@@ -1,0 +1,86 @@
+//! A map of a few entries: a sorted list without room to spare. A tree has room for eleven in its first leaf, which every
+//! call would have to carry.
+
+/// The map.
+#[derive(Debug, Clone)]
+pub(crate) struct Few<K, V>(Vec<(K, V)>);
+
+impl<K, V> Default for Few<K, V> {
+    fn default() -> Few<K, V> {
+        Few(Vec::new())
+    }
+}
+
+impl<K: Ord + Copy, V> Few<K, V> {
+    /// Adds an entry, or replaces the one of that key.
+    pub(crate) fn insert(&mut self, key: K, value: V) {
+        match self.place(key) {
+            Ok(at) => self.0[at].1 = value,
+            Err(at) => {
+                self.0.reserve_exact(1);
+                self.0.insert(at, (key, value));
+            }
+        }
+    }
+    /// Takes an entry out.
+    pub(crate) fn remove(&mut self, key: K) -> Option<V> {
+        let at = self.place(key).ok()?;
+        Some(self.0.remove(at).1)
+    }
+    /// The entry of a key.
+    pub(crate) fn get(&self, key: K) -> Option<&V> {
+        self.place(key).ok().map(|at| &self.0[at].1)
+    }
+    /// The least key.
+    pub(crate) fn first(&self) -> Option<K> {
+        self.0.first().map(|(key, _)| *key)
+    }
+    /// Whether there is one.
+    pub(crate) fn contains(&self, key: K) -> bool {
+        self.place(key).is_ok()
+    }
+    /// Keeps those that are wanted.
+    pub(crate) fn retain(&mut self, mut wanted: impl FnMut(K, &V) -> bool) {
+        self.0.retain(|(key, value)| wanted(*key, value));
+    }
+    /// All, by key.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (K, &V)> {
+        self.0.iter().map(|(key, value)| (*key, value))
+    }
+    /// All values, by key.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
+        self.0.iter().map(|(_, value)| value)
+    }
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+    /// Takes all out.
+    pub(crate) fn clear(&mut self) {
+        self.0 = Vec::new();
+    }
+
+    fn place(&self, key: K) -> Result<usize, usize> {
+        self.0.binary_search_by(|(known, _)| known.cmp(&key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_a_map() {
+        let mut few = Few::default();
+        for (key, value) in [(5, 'e'), (1, 'x'), (3, 'c'), (1, 'a')] {
+            few.insert(key, value);
+        }
+        assert_eq!(few.iter().map(|(key, value)| (key, *value)).collect::<Vec<_>>(), [(1, 'a'), (3, 'c'), (5, 'e')]);
+        assert_eq!((few.get(3), few.get(4), few.contains(5), few.len()), (Some(&'c'), None, true, 3));
+        assert_eq!((few.first(), few.remove(3), few.remove(3)), (Some(1), Some('c'), None));
+        few.retain(|key, _| key > 1);
+        assert_eq!(few.values().collect::<Vec<_>>(), [&'e']);
+        few.clear();
+        assert_eq!(few.len(), 0);
+    }
+}
