@@ -90,7 +90,8 @@ impl Call {
         let outcome = if answered { "answered" } else { outcome(reason, code) };
         self.ending = Some(Ending { outcome, reason, code });
         self.count(edge);
-        let (view, scores) = (self.view(), self.scores());
+        // While the ends' own counters are there: jitter and reports of the last interval stand nowhere else.
+        let (view, scores, series) = (self.view(), self.scores(), self.quality(now));
         if let Some(media) = self.media.take() {
             edge.media(media, Command::Close);
         }
@@ -104,7 +105,7 @@ impl Call {
         edge.log(&sid, self.last_line(), Some(reason));
         edge.decide(now, self.key, self.last_line());
         edge.recent.push(view.clone());
-        if let Some(series) = self.quality(now) {
+        if let Some(series) = series {
             edge.recent.push_series(series);
         }
         edge.outputs.push_back(Output::Report(Box::new(CallRecord {

@@ -1,13 +1,19 @@
 //! INVITEs that are too long for a datagram: by TCP where the trunk wants that, and by UDP again where TCP is of no use.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use trunkgate_sip::{Flow, Local, Transport};
 
 use crate::attempt::Way;
 use crate::call::Call;
 use crate::edge::Edge;
+use crate::limits::OVERSIZE_SILENCE;
 use crate::search::sip_transport;
+
+/// How long TCP may be silent where UDP may for so long; zero: for ever.
+pub(crate) fn silence(no_response_timeout: Duration) -> Duration {
+    if no_response_timeout.is_zero() { OVERSIZE_SILENCE } else { OVERSIZE_SILENCE.min(no_response_timeout) }
+}
 
 impl Call {
     /// The way of a request that is too long for UDP, where the trunk wants that (RFC 3261 §18.1.1): TCP to the same place.

@@ -17,7 +17,8 @@ use crate::headers::{Side, of_invite};
 use crate::index::Named;
 use crate::io::{Cause, QueryId};
 use crate::leg::{Leg, LegState, StreamEnd, policy};
-use crate::limits::{ATTEMPTS_PER_CALL, BIND_TRIES, OVERSIZE_SILENCE};
+use crate::limits::{ATTEMPTS_PER_CALL, BIND_TRIES};
+use crate::oversize;
 use crate::pace;
 use crate::reason::ReasonSlug;
 use crate::rewrite;
@@ -228,7 +229,7 @@ impl Call {
         if let Some(attempt) = &mut self.attempt {
             attempt.progress = Progress::Calling(at.leg);
         }
-        let silence = if is_oversize { OVERSIZE_SILENCE.min(no_response_timeout) } else { no_response_timeout };
+        let silence = if is_oversize { oversize::silence(no_response_timeout) } else { no_response_timeout };
         self.arm(now, edge, Timer::NoResponse, silence);
         self.arm(now, edge, Timer::Ring, ring_timeout);
         Ok(())

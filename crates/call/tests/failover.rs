@@ -431,3 +431,16 @@ fn rfc3261_18_1_1_a_long_invite_goes_by_tcp_and_by_udp_again() {
         assert_eq!(bench.reports[0].failovers, 0);
     }
 }
+
+#[test]
+fn a_long_invite_waits_a_second_for_tcp_though_silence_counts_for_nothing_else() {
+    let pbx = Trunk { tcp_over_bytes: Some(576), no_response_timeout: Duration::ZERO, ..trunk("pbx", &[PBX]) };
+    let mut bench = Bench::with(table(vec![trunk("carrier", &[CARRIER]), pbx], vec![route(vec![to_trunk("pbx")])]));
+    dial(&mut bench);
+    assert!(bench.expect(PBX, "INVITE").header("Via").starts_with("SIP/2.0/TCP "));
+    bench.sent.clear();
+    bench.pass(Duration::from_millis(900));
+    bench.nothing();
+    bench.pass(Duration::from_millis(200));
+    assert!(bench.expect(PBX, "INVITE").header("Via").starts_with("SIP/2.0/UDP "));
+}

@@ -52,6 +52,11 @@ fn each_interval_has_what_came_in_it() {
         bench.pass(INTERVAL);
     }
     near.rx_packets.add(100);
+    near.jitter_us.set(7_000);
+    far.tx_packets.add(100);
+    far.far_reports.add(1);
+    far.far_jitter_us.set(3_000);
+    far.rtt_us.set(40_000);
     bench.pass(Duration::from_secs(2));
     let live = quality(&bench);
     assert_eq!(live.interval_s, QUALITY_INTERVAL_SECONDS);
@@ -70,6 +75,9 @@ fn each_interval_has_what_came_in_it() {
     let ended = quality(&bench);
     let last = series(&ended, "carrier", "received").samples.last().unwrap().clone();
     assert_eq!((last.packets, last.lost), (100, Some(0)), "kept when the call has ended");
+    assert_eq!(last.jitter_ms, Some(7.0));
+    let last = series(&ended, "pbx", "sent").samples.last().unwrap().clone();
+    assert_eq!((last.packets, last.lost, last.jitter_ms, last.rtt_ms), (100, Some(0), Some(3.0), Some(40.0)));
     bench.finish();
 }
 
