@@ -4,7 +4,7 @@
 mod peer;
 
 use peer::{Edge, T1, config, first_line, request, response, to_tag, value};
-use trunkgate_sip::{Credentials, Event, HeaderName, Limits, Message, Method, Party, Transport};
+use trunkgate_sip::{Body, Credentials, Event, HeaderName, Limits, Message, Method, Party, Transport};
 
 const CHALLENGE: &str = "WWW-Authenticate: Digest realm=\"r\", nonce=\"n1\", algorithm=SHA-256, qop=\"auth\"\r\n";
 const PROXY: &str = "Proxy-Authenticate: Digest realm=\"p\", nonce=\"n2\", algorithm=MD5, qop=\"auth,auth-int\"\r\n";
@@ -164,6 +164,24 @@ fn requests_in_a_dialog_are_repeated_with_its_next_number() {
     assert!(matches!(edge.events[..], [Event::Response { id, code: 200, .. }] if id == bye));
     assert!(!tag.is_empty());
     edge.assert_empty_after(T1 * 130);
+}
+
+#[test]
+fn a_repeated_request_keeps_the_parameters_of_its_content_type() {
+    let mut edge = client(Transport::Udp);
+    let (_, invite) = edge.invite();
+    edge.receive(&response(&invite, 200, "b1", ""));
+    let (_, dialog) = edge.response().unwrap();
+    edge.endpoint.ack(edge.now, dialog.unwrap(), None);
+    let parts = Body { content_type: "multipart/mixed;boundary=\"x\"".into(), bytes: "--x--".into() };
+    edge.endpoint.request(edge.now, dialog.unwrap(), Method::Info, vec![], Some(parts)).unwrap();
+    edge.drain();
+    let first = edge.last();
+    edge.receive(&response(&first, 401, "", CHALLENGE));
+    let again = edge.last();
+    assert!(!value(&again, HeaderName::Authorization).is_empty());
+    assert_eq!(value(&again, HeaderName::ContentType), "multipart/mixed;boundary=\"x\"");
+    assert_eq!(again.body(), first.body());
 }
 
 #[test]

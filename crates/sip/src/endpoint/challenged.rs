@@ -148,10 +148,10 @@ impl Endpoint {
                 writer.header_bytes(&String::from_utf8_lossy(name), value);
             }
         }
-        let body = before.content_type().map(|content_type| Body {
-            content_type: String::from_utf8_lossy(content_type).into_owned(),
-            bytes: Bytes::copy_from_slice(before.body()),
-        });
+        // With its parameters: of a multipart body one is the boundary.
+        let body = before
+            .header_text(HeaderName::ContentType)
+            .map(|content_type| Body { content_type, bytes: Bytes::copy_from_slice(before.body()) });
         let credentials = self.credentials(old.party, old.flow.remote, old.method, &uri, body.as_ref());
         write_extras(&mut writer, &credentials);
         (writer.finish(body.as_ref()), credentials)
