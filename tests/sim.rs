@@ -1,60 +1,27 @@
 //! The simulator over fixed seeds: 1,000 worlds in which nothing may be left of any call. One seed by hand:
-//! `cargo run -p trunkgate-sim -- --seed N`.
+//! `cargo run -p trunkgate-sim -- --seed N`; many: `cargo run --release -p trunkgate-sim -- --seeds 10000`.
 
 #![allow(clippy::expect_used, clippy::panic)]
 
 use std::time::Instant;
 
-use trunkgate_sim::{Options, Sabotage, Summary, run};
+use trunkgate_sim::{Options, Sabotage, Summary, run, run_all};
 
 /// Seeds run by `cargo test`.
 const SEEDS: u64 = 1000;
 
-/// Runs a range of seeds on two threads; the first failures, and what all came to.
-fn run_all(seeds: std::ops::Range<u64>) -> (Vec<String>, Summary) {
-    let halves: Vec<_> = (0..2u64)
-        .map(|half| {
-            let seeds = seeds.clone();
-            std::thread::spawn(move || {
-                let (mut failures, mut sum) = (Vec::new(), Summary::default());
-                for seed in seeds.filter(|seed| seed % 2 == half) {
-                    match run(Instant::now(), Options::of_seed(seed)) {
-                        Ok(summary) => {
-                            sum.placed += summary.placed;
-                            sum.answered += summary.answered;
-                            sum.records += summary.records;
-                            sum.heard += summary.heard;
-                            sum.secure += summary.secure;
-                            sum.restarts += summary.restarts;
-                            sum.spoken += summary.spoken;
-                            sum.failovers += summary.failovers;
-                        }
-                        Err(failure) => failures.push(failure.to_string()),
-                    }
-                }
-                (failures, sum)
-            })
-        })
-        .collect();
-    let (mut failures, mut sum) = (Vec::new(), Summary::default());
-    for half in halves {
-        let (more, part) = half.join().expect("a seed panicked");
-        failures.extend(more);
-        sum.placed += part.placed;
-        sum.answered += part.answered;
-        sum.records += part.records;
-        sum.heard += part.heard;
-        sum.secure += part.secure;
-        sum.restarts += part.restarts;
-        sum.spoken += part.spoken;
-        sum.failovers += part.failovers;
-    }
-    (failures, sum)
-}
-
 #[test]
 fn a_thousand_seeds_leave_nothing_behind() {
-    let (failures, sum) = run_all(0..SEEDS);
+    let (mut failures, mut sum, mut threads) = (Vec::new(), Summary::default(), Vec::new());
+    for half in [0, 1] {
+        let seeds = (0..SEEDS).filter(move |seed| seed % 2 == half);
+        threads.push(std::thread::spawn(move || run_all(Instant::now(), seeds)));
+    }
+    for thread in threads {
+        let (more, part) = thread.join().expect("a seed panicked");
+        failures.extend(more);
+        sum += part;
+    }
     assert!(failures.is_empty(), "{} seeds failed; the first:\n{}", failures.len(), failures[0]);
     // What was simulated is what was meant: calls of which many are answered and talk, and restarts amid them.
     assert!(sum.placed > 2 * SEEDS, "{sum:?}");
@@ -66,6 +33,22 @@ fn a_thousand_seeds_leave_nothing_behind() {
     // Agents talk, and are lost so that others take over.
     assert!(sum.spoken > 100 * SEEDS, "{sum:?}");
     assert!(sum.failovers > SEEDS / 4, "{sum:?}");
+    // Trunks and phones ask for credentials, register, are asked by OPTIONS, and are called by other ways than the first.
+    assert!(sum.challenged > SEEDS, "{sum:?}");
+    assert!(sum.registered > SEEDS, "{sum:?}");
+    assert!(sum.healthy > 10 * SEEDS, "{sum:?}");
+    assert!(sum.oversize > SEEDS / 10, "{sum:?}");
+    assert!(sum.to_nobody > SEEDS / 10, "{sum:?}");
+}
+
+#[test]
+fn seeds_that_have_found_something_find_nothing_more() {
+    // An INVITE that was challenged went out again without the boundary of its multipart body.
+    for seed in [1995, 6761, 7440] {
+        if let Err(failure) = run(Instant::now(), Options::of_seed(seed)) {
+            panic!("{failure}");
+        }
+    }
 }
 
 #[test]
@@ -114,6 +97,18 @@ fn an_answer_to_a_stranger_is_noticed() {
 fn ports_that_do_not_come_back_are_noticed() {
     let said = sabotaged(Sabotage::PortsAreLost);
     assert!(said.contains("media ports are left"), "{said}");
+}
+
+#[test]
+fn credentials_at_another_trunk_are_noticed() {
+    let said = sabotaged(Sabotage::CredentialsLeak);
+    assert!(said.contains("credentials of trunk a go to"), "{said}");
+}
+
+#[test]
+fn an_address_that_is_never_asked_is_noticed() {
+    let said = sabotaged(Sabotage::AddressesAreLost);
+    assert!(said.contains("was never asked"), "{said}");
 }
 
 #[test]

@@ -229,6 +229,10 @@ impl Gateway {
     pub fn leaving_registrations(&self) -> usize {
         self.edge.registrations.leaving()
     }
+    /// Phones that are registered here.
+    pub fn registered_phones(&self) -> usize {
+        self.edge.registrar.len()
+    }
     /// Calls that are still in memory: live ones, and ended ones with a leg that waits for its last answer.
     pub fn held_calls(&self) -> usize {
         self.calls.len()

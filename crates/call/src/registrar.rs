@@ -69,6 +69,11 @@ impl Registrar {
         self.by_trunk.get(trunk).map_or(&[], Vec::as_slice)
     }
 
+    /// Bindings in all.
+    pub(crate) fn len(&self) -> usize {
+        self.by_trunk.values().map(Vec::len).sum()
+    }
+
     /// When the next binding ends.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use trunkgate_sdp::{Description, Direction};
 use trunkgate_sip::{
-    Answer, Body, ClientId, DialogId, Event as SipEvent, Message, Method, Output as SipOutput, ServerId,
+    Answer, Body, ClientId, DialogId, Event as SipEvent, Extra, Message, Method, Output as SipOutput, ServerId,
 };
 
 use crate::call::{Due, Ending, PhoneCall, State};
@@ -25,6 +25,9 @@ impl Phone {
     }
 
     fn handle_event(&mut self, now: Instant, event: SipEvent) {
+        if self.registration.heard(&event) {
+            return;
+        }
         match event {
             SipEvent::Invite { id, request, .. } => self.incoming(now, id, &request),
             SipEvent::Request { id, dialog, method, request, .. } => self.request(now, id, dialog, method, &request),
@@ -181,6 +184,11 @@ impl Phone {
                     self.provisional(now, call, id, 180);
                 }
                 call.wake(now + after, Due::Reject(code));
+            }
+            Manner::Rest { seconds } => {
+                let headers = vec![Extra { name: "Retry-After".into(), value: seconds.to_string() }];
+                self.endpoint.respond(now, id, Answer { code: 503, headers, ..Answer::default() });
+                self.ended(now, call, Ending::Rejected(503));
             }
             Manner::RingForever => self.provisional(now, call, id, 180),
             Manner::Silent => {}
@@ -380,7 +388,7 @@ impl Phone {
         self.outputs.push_back(Output::Rtp { call: call.number, from, to, frame, bytes });
     }
 
-    fn ended(&mut self, now: Instant, call: &mut PhoneCall, ending: Ending) {
+    pub(crate) fn ended(&mut self, now: Instant, call: &mut PhoneCall, ending: Ending) {
         if call.state != State::Ended {
             self.report(now, call, true);
             call.state = State::Ended;

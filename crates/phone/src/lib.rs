@@ -11,6 +11,7 @@ mod dialogue;
 pub mod judge;
 pub mod limits;
 pub mod phone;
+mod registration;
 mod reporting;
 pub mod script;
 mod secure;

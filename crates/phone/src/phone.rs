@@ -10,12 +10,14 @@ use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
 use trunkgate_media::Origin;
 use trunkgate_sip::{
-    Counts, Endpoint, EndpointConfig, Flow, Identity, Invite, Local, Message, Method, ServerId, StartLine, Transmit,
+    Counts, Endpoint, EndpointConfig, Flow, HeaderName, Identity, Invite, Local, Message, Method, ServerId, StartLine,
+    Transmit,
 };
 
 use crate::call::{Due, Ending, PhoneCall, State};
 use crate::judge::Heard;
 use crate::limits;
+use crate::registration::Registration;
 use crate::reporting::Reporting;
 use crate::script::{Answer, Dial, Manner, PhoneConfig};
 use crate::tone::mix;
@@ -132,6 +134,8 @@ pub struct Phone {
     ignored: VecDeque<Ignored>,
     /// A call taken up late: it has its number already.
     late: Option<CallNumber>,
+    /// Where it can be called, as it has told a registrar.
+    pub(crate) registration: Registration,
     last: u32,
     stray_rtp: u64,
 }
@@ -151,6 +155,7 @@ impl Phone {
             config.seed,
         );
         endpoint.set_credentials(PhoneConfig::PARTY, config.credentials.clone());
+        endpoint.require_credentials(PhoneConfig::PARTY, config.asks.clone());
         // Apart from what the endpoint draws of the same seed.
         let mut keys = ChaCha12Rng::from_seed(config.seed);
         keys.set_stream(1);
@@ -166,6 +171,7 @@ impl Phone {
             default_answer: Answer::ring(std::time::Duration::from_secs(1)),
             ignored: VecDeque::new(),
             late: None,
+            registration: Registration::default(),
             last: 0,
             stray_rtp: 0,
         }
@@ -254,7 +260,10 @@ impl Phone {
                 self.late = Some(ignored.call);
                 self.take(now, flow, message);
                 self.drain(now);
-                self.late = None;
+                if let Some(refused) = self.late.take() {
+                    // Its credentials were wrong.
+                    self.with_call(now, refused, |phone, now, call| phone.ended(now, call, Ending::Rejected(401)));
+                }
             }
         }
         let numbers: Vec<CallNumber> =
@@ -308,14 +317,21 @@ impl Phone {
         if self.ignored.iter().any(|i| i.call_id == call_id) {
             return;
         }
-        let is_first = matches!(message.start_line(), StartLine::Request { method: Method::Invite, .. })
+        // Who has to show credentials is asked for them by the endpoint, before anybody decides about the call.
+        let is_asked = self.config.asks.is_some() && message.header(HeaderName::Authorization).is_none();
+        let is_first = !is_asked
+            && matches!(message.start_line(), StartLine::Request { method: Method::Invite, .. })
             && message.to().is_some_and(|to| to.tag().is_none())
             && !self.calls.values().any(|c| c.call_id == call_id);
         if is_first {
             let until = match self.answers.front().unwrap_or(&self.default_answer).manner {
                 Manner::Silent => Some(None),
                 Manner::Late { answer_after } => Some(Some(now + answer_after)),
-                Manner::Ring { .. } | Manner::Early { .. } | Manner::Reject { .. } | Manner::RingForever => None,
+                Manner::Ring { .. }
+                | Manner::Early { .. }
+                | Manner::Reject { .. }
+                | Manner::Rest { .. }
+                | Manner::RingForever => None,
             };
             if let Some(until) = until {
                 self.ignore(call_id.to_vec(), until, flow, message);
@@ -331,7 +347,7 @@ impl Phone {
         let answer = self.next_answer();
         let number = self.next_number();
         let mut call = PhoneCall::new(number, false, self.ssrc(number), call_id.clone());
-        call.called = called(&message);
+        call.called = self.called(&message);
         call.manner = Some(answer.manner);
         call.talk = answer.talk;
         if until.is_none() {
@@ -361,7 +377,7 @@ impl Phone {
             }
         };
         call.call_id = request.call_id().unwrap_or_default().to_vec();
-        call.called = called(request);
+        call.called = self.called(request);
         call.server = Some(id);
         call.media = self.free_media.pop_front();
         call.reporting = self.reporting();
@@ -439,6 +455,13 @@ impl Phone {
     pub(crate) fn local(&self) -> Local {
         Local { ip: self.config.sip.ip(), port: self.config.sip.port() }
     }
+    /// Who is called: the Request-URI's user. Where that is our own name, we are called as who has registered by it, and To
+    /// says whom.
+    fn called(&self, request: &Message) -> String {
+        let user = request.uri().map(|uri| uri.user_unescaped()).unwrap_or_default();
+        let to = || request.to()?.parsed_uri().map(|uri| uri.user_unescaped());
+        if user == self.config.name { to().unwrap_or(user) } else { user }
+    }
     fn next_answer(&mut self) -> Answer {
         self.answers.pop_front().unwrap_or_else(|| self.default_answer.clone())
     }
@@ -449,10 +472,6 @@ impl Phone {
     fn ssrc(&self, number: CallNumber) -> u32 {
         (mix((u64::from(number_of(&self.config.seed)) << 32) | u64::from(number.0)) >> 16) as u32
     }
-}
-
-fn called(request: &Message) -> String {
-    request.uri().map(|uri| uri.user_unescaped()).unwrap_or_default()
 }
 
 fn user_of(uri: &[u8]) -> String {

@@ -76,6 +76,11 @@ pub enum Manner {
         /// From INVITE to the answer; zero: no 180 before it.
         after: Duration,
     },
+    /// 503 at once, with Retry-After in seconds.
+    Rest {
+        /// For how long.
+        seconds: u32,
+    },
     /// 180 for ever.
     RingForever,
     /// No answer to anything of this call.
@@ -132,6 +137,8 @@ pub struct PhoneConfig {
     pub srtp: Srtp,
     /// Time between two frames: 20 ms in real time; a simulation may take longer steps.
     pub frame_interval: Duration,
+    /// What it asks for before it serves a request.
+    pub asks: Option<Credentials>,
     /// When a call is given up; `None`: never.
     pub give_up: Option<GiveUp>,
     /// What it shows to whoever asks who it is.
@@ -151,6 +158,7 @@ impl PhoneConfig {
             codecs: vec!["PCMU".into(), "PCMA".into()],
             srtp: Srtp::Off,
             frame_interval: Duration::from_millis(20),
+            asks: None,
             give_up: Some(GiveUp::default()),
             credentials: None,
             reports: None,

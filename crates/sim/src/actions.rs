@@ -10,10 +10,10 @@ use trunkgate_phone::{Answer, Codec, Dial, Manner, Talk, Voice};
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
 
 use crate::agents::{AGENTS, FORKED};
-use crate::edge::{self, EDGE, STRANGER};
+use crate::edge::{self, EDGE, ELSEWHERE, OUT, REGISTERED, STRANGER};
 use crate::net::Weather;
 use crate::options::Sabotage;
-use crate::world::{CARRIER_SEAT, Happening, TRUNK_A_SEAT, TRUNK_B_SEAT, World};
+use crate::world::{CARRIER_SEAT, Happening, MOBILE_SEAT, RECOVERY, TRUNK_A_SEAT, TRUNK_B_SEAT, World};
 
 /// Something that happens to the world from outside.
 #[derive(Debug)]
@@ -48,8 +48,12 @@ pub(crate) enum Action {
     Restart { keep_media: bool },
     /// An operator's wish.
     Control(Wish),
+    /// The phone that registers does so by this port, for so many seconds.
+    Register { port: u16, seconds: u32 },
     /// Nothing more is done; the network is healed.
     Heal,
+    /// What the edge does by itself is taken out of its configuration.
+    Quiet,
 }
 
 /// What an operator may do.
@@ -87,7 +91,9 @@ impl fmt::Display for Action {
             | Action::Mend(_)
             | Action::Restart { .. }
             | Action::Control(_)
-            | Action::Heal => write!(f, "{self:?}"),
+            | Action::Register { .. }
+            | Action::Heal
+            | Action::Quiet => write!(f, "{self:?}"),
         }
     }
 }
@@ -111,8 +117,22 @@ pub(crate) fn plan(world: &mut World) {
     for _ in 0..world.options.disturbances {
         disturb(world, busy);
     }
+    if world.options.trust.registrar {
+        register_now_and_then(world, busy);
+    }
     let end = world.start + busy;
     world.at(end, Happening::Act(Action::Heal));
+    world.at(end + RECOVERY, Happening::Act(Action::Quiet));
+}
+
+/// A phone that is sometimes called from another port than before: behind a NAT, or in another network.
+fn register_now_and_then(world: &mut World, busy: Duration) {
+    for _ in 0..world.rng.random_range(1..5) {
+        let at = random_moment(world, busy.mul_f64(0.8));
+        let port = 5060 + world.rng.random_range(0..3);
+        let seconds = [0, 30, 60, 90, 300][world.rng.random_range(0..5usize)];
+        world.at(at, Happening::Act(Action::Register { port, seconds }));
+    }
 }
 
 fn random_moment(world: &mut World, within: Duration) -> Instant {
@@ -128,7 +148,8 @@ fn random_answer(world: &mut World) -> Answer {
     let manner = match world.rng.random_range(0..100) {
         0..50 => Manner::Ring { answer_after },
         50..62 => Manner::Early { answer_after },
-        62..76 => {
+        62..66 => Manner::Rest { seconds: world.rng.random_range(0..20) },
+        66..76 => {
             let code = [486, 503, 404, 480, 600, 302, 408, 500, 488][world.rng.random_range(0..9usize)];
             let after = if world.rng.random_bool(0.5) { Duration::ZERO } else { answer_after };
             Manner::Reject { code, after }
@@ -164,16 +185,20 @@ fn random_talk(world: &mut World) -> Talk {
 fn random_dial(world: &mut World, call: u32) -> Action {
     let from = if world.rng.random_bool(0.8) {
         CARRIER_SEAT
+    } else if world.options.trust.registrar && world.rng.random_bool(0.4) {
+        MOBILE_SEAT
     } else if world.rng.random_bool(0.5) {
         TRUNK_A_SEAT
     } else {
         TRUNK_B_SEAT
     };
     let number = match world.rng.random_range(0..100) {
-        0..48 => format!("+1212555{call:04}"),
+        0..36 => format!("{OUT}555{call:04}"),
+        36..48 if world.options.trust.registrar => format!("{REGISTERED}555{call:04}"),
+        36..48 => format!("{OUT}556{call:04}"),
         48..60 => format!("{FORKED}{call:03}"),
         60..82 => format!("{AGENTS}555{call:04}"),
-        82..90 => format!("+1999555{call:04}"),
+        82..90 => format!("{ELSEWHERE}555{call:04}"),
         90..94 => format!("+1888555{call:04}"),
         94..97 => format!("+4930123{call:04}"),
         _ => format!("service{call}"),
@@ -305,7 +330,7 @@ pub(crate) fn act(world: &mut World, action: Action) {
         Action::Squat(port, taken) => world.edge.squat(port, taken),
         Action::Reload => {
             world.table_version += 1;
-            let table = edge::table(&world.options, world.table_version);
+            let table = edge::table(&world.options, world.table_version, false);
             world.edge.gateway.handle_input(now, Input::Table(table));
         }
         Action::Storm(weather) => world.net.set(weather),
@@ -315,7 +340,21 @@ pub(crate) fn act(world: &mut World, action: Action) {
         Action::Mend(at) => with_seat(world, at, |seat| seat.cut = false),
         Action::Restart { keep_media } => restart(world, keep_media),
         Action::Control(wish) => control(world, wish),
+        Action::Register { port, seconds } => {
+            let Some(seat) = world.seats.get_mut(MOBILE_SEAT).filter(|seat| !seat.dead) else { return };
+            // What was under way by the port before finds nobody.
+            world.rough |= seat.address.port() != port;
+            seat.address.set_port(port);
+            let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: EDGE, connection: None };
+            seat.phone.register(now, flow, &format!("sip:{EDGE}"), "phone-mobile", seconds);
+        }
+        Action::Quiet => {
+            world.check_registered();
+            let table = edge::table(&world.options, world.table_version, true);
+            world.edge.gateway.handle_input(now, Input::Table(table));
+        }
         Action::Heal => {
+            world.healed = true;
             world.net.heal();
             for seat in &mut world.seats {
                 seat.cut = false;
@@ -333,7 +372,7 @@ fn with_seat(world: &mut World, at: usize, what: impl FnOnce(&mut crate::world::
 
 fn restart(world: &mut World, keep_media: bool) {
     world.summary.restarts += 1;
-    let table = edge::table(&world.options, world.table_version);
+    let table = edge::table(&world.options, world.table_version, false);
     match world.edge.restart(world.now, table, keep_media) {
         Ok(()) => {
             world.drain_gateway();

@@ -89,6 +89,8 @@ impl World {
         self.check_patience()?;
         self.check_records()?;
         self.check_voices()?;
+        self.check_bindings()?;
+        self.check_reached()?;
         self.check_heard()
     }
 

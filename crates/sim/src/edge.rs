@@ -9,13 +9,14 @@ use ipnet::IpNet;
 use trunkgate_call::{Addressing, Gateway, GatewayConfig, Interfaces, ListenerSpec};
 use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId, PacketBuf, Session, SessionSnapshot};
 use trunkgate_route::{
-    Agent, Definition, Destination, Numbers, OnClose, Pattern, Peer, Route, Srtp, Table, TargetSpec,
+    Agent, Definition, Destination, Numbers, OnClose, Pattern, Peer, Register, Route, Server, Srtp, Table, TargetSpec,
     Transport as PeerTransport, Trunk,
 };
 use trunkgate_sip::{ListenerId, Transport};
 
 use crate::agents::{AGENTS, AgentAct, FORKED, Socket, Sockets};
-use crate::options::{Options, Sabotage};
+use crate::options::{Options, Oversize, Sabotage};
+use crate::trust;
 
 /// The edge's SIP address, UDP and TCP.
 pub const EDGE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 5060);
@@ -25,6 +26,24 @@ pub const CARRIER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51
 pub const TRUNK_A: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 10)), 5060);
 /// The second trunk's.
 pub const TRUNK_B: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 20)), 5060);
+/// The second trunk's second phone.
+pub const TRUNK_B2: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 21)), 5060);
+/// An address of the second trunk at which nobody is.
+pub const DEAD: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 29)), 5060);
+/// A phone that registers with the edge, at first.
+pub const MOBILE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 40)), 5060);
+/// The first trunk's registrar.
+pub const REGISTRAR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 15)), 5060);
+/// Its name.
+pub const REGISTRAR_HOST: &str = "registrar.example";
+/// Numbers that lead to the phone that registers.
+pub const REGISTERED: &str = "+1666";
+/// Numbers that lead to both trunks.
+pub const OUT: &str = "+1212";
+/// For how long the edge registers, in seconds.
+const REGISTERED_SECONDS: u64 = 60;
+/// Octets beyond which an INVITE is too long for a datagram: each one is.
+const DATAGRAM_BYTES: usize = 500;
 /// Somebody whom nobody knows.
 pub const STRANGER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 66)), 5060);
 /// The name by which the second trunk can be reached without being named.
@@ -82,7 +101,7 @@ impl Edge {
             full_numbers: true,
             account_sid: format!("AC{:032x}", 0),
         };
-        let gateway = Gateway::new(config.clone(), table(options, 0), addressing());
+        let gateway = Gateway::new(config.clone(), table(options, 0, false), addressing());
         Edge {
             gateway,
             sessions: BTreeMap::new(),
@@ -325,8 +344,14 @@ fn addressing() -> Addressing {
 }
 
 /// A trunk with one peer.
-fn trunk(name: &str, address: SocketAddr, transport: PeerTransport, srtp: trunkgate_phone::Srtp) -> Trunk {
-    Trunk {
+fn trunk(
+    options: &Options,
+    name: &str,
+    address: SocketAddr,
+    transport: PeerTransport,
+    srtp: trunkgate_phone::Srtp,
+) -> Trunk {
+    let trunk = Trunk {
         peers: vec![Peer { priority: 10, weight: 10, ..Peer::at(address.ip(), None, transport) }],
         accept_from: vec![IpNet::from(address.ip())],
         ring_timeout: Duration::from_secs(20),
@@ -336,7 +361,57 @@ fn trunk(name: &str, address: SocketAddr, transport: PeerTransport, srtp: trunkg
             trunkgate_phone::Srtp::Required => Srtp::Required,
         },
         ..Trunk::named(name)
+    };
+    trust::of_trunk(options, trunk)
+}
+
+/// Where the second trunk's name leads.
+pub(crate) fn servers_of_b(options: &Options) -> Vec<Server> {
+    let transport = if options.tcp_trunk == 2 { PeerTransport::Tcp } else { PeerTransport::Udp };
+    let at = |priority, at: SocketAddr| Server {
+        transport,
+        port: at.port(),
+        tier: 0,
+        priority,
+        weight: 0,
+        addresses: vec![at.ip()],
+    };
+    let trust = &options.trust;
+    let lost = options.sabotage == Sabotage::AddressesAreLost;
+    let dead = (trust.dead_first || lost).then(|| at(0, DEAD));
+    let second = (trust.two_phones && !lost).then(|| at(20, TRUNK_B2));
+    dead.into_iter().chain((!lost).then(|| at(10, TRUNK_B))).chain(second).collect()
+}
+
+/// The second trunk: by a name.
+fn second_trunk(options: &Options, srtp: trunkgate_phone::Srtp) -> Trunk {
+    let servers = servers_of_b(options);
+    let transport = servers.first().map_or(PeerTransport::Udp, |server| server.transport);
+    let trunk = trunk(options, "b", TRUNK_B, transport, srtp);
+    let destination = Destination { host: "b.example".into(), port: None, transport, is_fixed: true };
+    Trunk {
+        peers: vec![Peer { servers, ..Peer::to("sip:b.example".into(), destination) }],
+        accept_from: vec![IpNet::from(TRUNK_B.ip()), IpNet::from(TRUNK_B2.ip())],
+        tcp_over_bytes: (options.trust.oversize != Oversize::Never).then_some(DATAGRAM_BYTES),
+        ..trunk
     }
+}
+
+/// The first trunk, with which the edge may register.
+fn first_trunk(options: &Options, quiet: bool, transport: PeerTransport, srtp: trunkgate_phone::Srtp) -> Trunk {
+    let register = Register {
+        uri: format!("sip:{REGISTRAR_HOST}"),
+        registrar: Destination {
+            host: REGISTRAR_HOST.into(),
+            port: None,
+            transport: PeerTransport::Udp,
+            is_fixed: false,
+        },
+        user: "edge".into(),
+        expires: Duration::from_secs(REGISTERED_SECONDS),
+    };
+    let register = (options.trust.registers && !quiet).then_some(register);
+    Trunk { register, ..trunk(options, "a", TRUNK_A, transport, srtp) }
 }
 
 fn to_trunk(name: &str) -> TargetSpec {
@@ -367,12 +442,11 @@ fn agents() -> Vec<Agent> {
     ]
 }
 
-/// The configuration; an odd `version` has the second trunk only.
-pub fn table(options: &Options, version: u32) -> Arc<Table> {
+/// The configuration; an odd `version` has the second trunk only, a `quiet` one has nothing that goes on by itself.
+pub fn table(options: &Options, version: u32, quiet: bool) -> Arc<Table> {
     let over = |trunk: u8| if options.tcp_trunk == trunk { PeerTransport::Tcp } else { PeerTransport::Udp };
     let [carrier, a, b] = options.srtp.map(|(edge, _)| edge);
-    let mut trunks = vec![trunk("carrier", CARRIER, PeerTransport::Udp, carrier)];
-    let (first, second) = (trunk("a", TRUNK_A, over(1), a), trunk("b", TRUNK_B, over(2), b));
+    let mut trunks = vec![trunk(options, "carrier", CARRIER, PeerTransport::Udp, carrier)];
     let agent = |name: &str| TargetSpec::Agent(name.into());
     let mut routes = vec![
         route("agents", &[], AGENTS, vec![agent("desk"), to_trunk("b"), agent("night")]),
@@ -381,7 +455,7 @@ pub fn table(options: &Options, version: u32) -> Arc<Table> {
         route(
             "elsewhere",
             &["carrier"],
-            "+1999",
+            ELSEWHERE,
             vec![TargetSpec::Uri {
                 uri: format!("sip:{FAR_HOST}"),
                 destination: Destination {
@@ -393,15 +467,24 @@ pub fn table(options: &Options, version: u32) -> Arc<Table> {
             }],
         ),
     ];
+    if options.trust.registrar {
+        let mobile = trunk(options, "mobile", MOBILE, PeerTransport::Udp, trunkgate_phone::Srtp::Off);
+        trunks.push(Trunk { peers: Vec::new(), accept_from: Vec::new(), accept_register: true, ..mobile });
+        routes.push(route("registered", &["carrier"], REGISTERED, vec![to_trunk("mobile"), to_trunk("b")]));
+        routes.push(route("from-registered", &["mobile"], "+1", vec![to_trunk("b")]));
+    }
     if version.is_multiple_of(2) {
         routes.push(route("back", &["a", "b"], "+1", vec![to_trunk("carrier")]));
         routes.push(route("out", &["carrier"], "+1", vec![to_trunk("a"), to_trunk("b")]));
-        trunks.push(first);
+        trunks.push(first_trunk(options, quiet, over(1), a));
     } else {
         routes.push(route("back", &["b"], "+1", vec![to_trunk("carrier")]));
         routes.push(route("out", &["carrier"], "+1", vec![to_trunk("b")]));
     }
-    trunks.push(second);
+    trunks.push(second_trunk(options, b));
+    if quiet {
+        trunks.iter_mut().for_each(|trunk| trunk.options_interval = Duration::ZERO);
+    }
     let numbers = Numbers::new("US").unwrap_or_else(|| unreachable!("US is a country"));
     Arc::new(Table::new(Definition { numbers, trunks, agents: agents(), routes }))
 }

@@ -1,42 +1,37 @@
-//! `cargo run -p trunkgate-sim -- --seed N [--count M]`: runs seeds and prints what came of them.
+//! `cargo run -p trunkgate-sim --release -- [--seed N] [--seeds M]`: runs seeds on all cores and prints what came of them.
 #![allow(clippy::disallowed_methods)] // the program has to give the world a moment to begin with
 
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use trunkgate_sim::{Options, run};
+use trunkgate_sim::{Summary, run_all};
 
 fn main() -> ExitCode {
-    let Some((seed, count)) = arguments(std::env::args().skip(1)) else {
-        let _ = writeln!(std::io::stderr(), "usage: trunkgate-sim [--seed N] [--count M]");
+    let Some((first, count)) = arguments(std::env::args().skip(1)) else {
+        let _ = writeln!(std::io::stderr(), "usage: trunkgate-sim [--seed FIRST] [--seeds HOW_MANY]");
         return ExitCode::from(2);
     };
-    let mut out = std::io::stdout();
-    let (mut failed, mut calls, mut answered, mut restarts) = (0u64, 0, 0, 0);
     let began = Instant::now();
-    for seed in seed..seed.saturating_add(count) {
-        match run(began, Options::of_seed(seed)) {
-            Ok(summary) => {
-                calls += summary.placed;
-                answered += summary.answered;
-                restarts += summary.restarts;
-                if count == 1 {
-                    let _ = writeln!(out, "{summary:?}");
-                }
-            }
-            Err(failure) => {
-                failed += 1;
-                let _ = writeln!(out, "{failure}\n");
-            }
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+    let (mut failures, mut sum) = (Vec::new(), Summary::default());
+    std::thread::scope(|scope| {
+        let share = |core| (first..first.saturating_add(count)).filter(move |seed| seed % cores == core);
+        let threads: Vec<_> = (0..cores).map(|core| scope.spawn(move || run_all(began, share(core)))).collect();
+        for thread in threads {
+            let (more, part) = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            failures.extend(more);
+            sum += part;
         }
+    });
+    failures.sort_by_key(|failure| failure.options.seed);
+    let mut out = std::io::stdout();
+    for failure in &failures {
+        let _ = writeln!(out, "{failure}\n");
     }
     let seconds = began.elapsed().as_secs_f64();
-    let _ = writeln!(
-        out,
-        "{count} seeds, {failed} failed; {calls} calls, {answered} answered, {restarts} restarts; {seconds:.1} s"
-    );
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let _ = writeln!(out, "{count} seeds, {} failed, {seconds:.1} s; {sum:?}", failures.len());
+    if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// First seed and how many.
@@ -46,7 +41,7 @@ fn arguments(mut words: impl Iterator<Item = String>) -> Option<(u64, u64)> {
         let value = words.next()?.parse().ok()?;
         match word.as_str() {
             "--seed" => seed = value,
-            "--count" => count = value,
+            "--seeds" => count = value,
             _ => return None,
         }
     }

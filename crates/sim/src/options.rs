@@ -25,6 +25,79 @@ pub enum Sabotage {
     EdgeAnswersStrangers,
     /// Media workers never tell that an end or a session is closed.
     PortsAreLost,
+    /// The edge shows the first trunk's credentials to the second.
+    CredentialsLeak,
+    /// The name service knows only dead addresses of the second trunk.
+    AddressesAreLost,
+}
+
+/// Whether one side has to show credentials to the other, and what it shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// Nothing is asked for.
+    Nothing,
+    /// They are right.
+    Right,
+    /// The password is wrong.
+    Wrong,
+}
+
+/// What a long INVITE to the second trunk goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Oversize {
+    /// UDP, as any other.
+    Never,
+    /// TCP, which the phone there takes.
+    Taken,
+    /// TCP, which it refuses.
+    Refused,
+    /// TCP, into which nobody ever says anything.
+    Silent,
+}
+
+/// Signalling with trunks: who asks whom for what, by what ways.
+#[derive(Debug, Clone, Copy)]
+pub struct Trust {
+    /// What the carrier and each trunk ask of the edge.
+    pub of_edge: [Asked; 3],
+    /// What the edge asks of them.
+    pub of_phones: [Asked; 3],
+    /// Whether the first trunk stands behind a proxy that asks in its stead: 407 instead of 401.
+    pub by_proxy: bool,
+    /// Whether the second trunk's name leads to a dead address first.
+    pub dead_first: bool,
+    /// Whether its name leads to a second phone as well.
+    pub two_phones: bool,
+    /// Long INVITEs to it.
+    pub oversize: Oversize,
+    /// Between two OPTIONS to each address; zero: none.
+    pub options_interval: Duration,
+    /// Whether the edge registers with the first trunk.
+    pub registers: bool,
+    /// Whether a phone registers with the edge.
+    pub registrar: bool,
+}
+
+impl Trust {
+    fn draw(rng: &mut ChaCha12Rng) -> Trust {
+        let asked = |rng: &mut ChaCha12Rng| match rng.random_range(0..100) {
+            0..60 => Asked::Nothing,
+            60..92 => Asked::Right,
+            _ => Asked::Wrong,
+        };
+        Trust {
+            of_edge: [(); 3].map(|()| asked(rng)),
+            of_phones: [(); 3].map(|()| asked(rng)),
+            by_proxy: rng.random_bool(0.4),
+            dead_first: rng.random_bool(0.3),
+            two_phones: rng.random_bool(0.5),
+            oversize: [Oversize::Never, Oversize::Never, Oversize::Taken, Oversize::Refused, Oversize::Silent]
+                [rng.random_range(0..5usize)],
+            options_interval: Duration::from_secs([0, 0, 5, 20, 60][rng.random_range(0..5usize)]),
+            registers: rng.random_bool(0.4),
+            registrar: rng.random_bool(0.4),
+        }
+    }
 }
 
 /// All that a seed decides at the start.
@@ -52,6 +125,8 @@ pub struct Options {
     pub port_pairs: u16,
     /// Of the carrier and each trunk, what the edge does about SRTP and what the phone there does.
     pub srtp: [(Srtp, Srtp); 3],
+    /// Signalling with trunks.
+    pub trust: Trust,
     /// A fault put in on purpose.
     pub sabotage: Sabotage,
 }
@@ -96,6 +171,7 @@ impl Options {
             idle_timeout: Duration::from_secs(rng.random_range(10..30)),
             port_pairs: if rng.random_bool(0.1) { 3 } else { 64 },
             srtp: [(); 3].map(|()| SRTP[rng.random_range(0..SRTP.len())]),
+            trust: Trust::draw(&mut rng),
             sabotage: Sabotage::Nothing,
         }
     }
@@ -107,7 +183,7 @@ impl fmt::Display for Options {
         write!(
             f,
             "calls={} busy={}s disturbances={} loss={} duplicate={} reorder={} delay={}+{}us tcp_trunk={} deaths={} \
-             restarts={} idle={}s port_pairs={} srtp={:?}",
+             restarts={} idle={}s port_pairs={} srtp={:?} {:?}",
             self.calls,
             self.busy.as_secs(),
             self.disturbances,
@@ -121,7 +197,8 @@ impl fmt::Display for Options {
             self.restarts,
             self.idle_timeout.as_secs(),
             self.port_pairs,
-            self.srtp
+            self.srtp,
+            self.trust
         )?;
         if self.sabotage != Sabotage::Nothing {
             write!(f, " sabotage={:?}", self.sabotage)?;

@@ -5,20 +5,23 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rand::{RngExt as _, SeedableRng as _};
+use rand::SeedableRng as _;
 use rand_chacha::ChaCha12Rng;
 use trunkgate_call::{Input, Output, QueryId};
 use trunkgate_phone::{Phone, PhoneConfig, Srtp};
-use trunkgate_route::{Server, Transport as PeerTransport};
+use trunkgate_route::Server;
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
 
 use crate::actions::{self, Action};
 use crate::agents::{self, AgentAct, Socket};
 use crate::check::Failure;
-use crate::edge::{CARRIER, EDGE, Edge, FAR_HOST, Left, STRANGER, TRUNK_A, TRUNK_B};
+use crate::edge::{CARRIER, DEAD, EDGE, Edge, Left, MOBILE, REGISTRAR, STRANGER, TRUNK_A, TRUNK_B, TRUNK_B2};
 use crate::log::{Log, describe};
 use crate::net::{Carriage, Net};
-use crate::options::{Options, Sabotage};
+use crate::options::{Options, Oversize, Sabotage};
+use crate::registrar::Registrar;
+use crate::summary::Summary;
+use crate::trust::{self, is_challenge};
 
 /// Media addresses of one phone.
 const PHONE_PORTS: u16 = 32;
@@ -28,6 +31,8 @@ const FRAME_INTERVAL: Duration = Duration::from_millis(250);
 const THREAD_HOP: Duration = Duration::from_micros(50);
 /// How long time runs on after the last action.
 pub const AFTERMATH: Duration = Duration::from_secs(600);
+/// How long after the network is healed everything that the edge does by itself has to be in order again.
+pub(crate) const RECOVERY: Duration = Duration::from_secs(400);
 /// Steps without the clock moving after which something spins.
 pub const STEPS_AT_ONCE: u32 = 20_000;
 
@@ -48,6 +53,8 @@ pub(crate) enum Happening {
     Told,
     /// A name was looked up.
     Resolved(QueryId, Vec<Server>),
+    /// A SIP message that arrives at the registrar.
+    ToRegistrar(Bytes),
     /// Something the seed planned.
     Act(Action),
 }
@@ -65,31 +72,6 @@ pub struct Seat {
     pub dead: bool,
     /// Nothing comes from it or reaches it, for now.
     pub cut: bool,
-}
-
-/// What a run came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Summary {
-    /// Steps made.
-    pub steps: u64,
-    /// Hash of the event log.
-    pub hash: u64,
-    /// Calls that phones placed.
-    pub placed: u64,
-    /// Calls answered, as the phones that placed them saw it.
-    pub answered: u64,
-    /// Call records.
-    pub records: u64,
-    /// RTP packets heard by phones.
-    pub heard: u64,
-    /// Of them, those that were encrypted.
-    pub secure: u64,
-    /// Restarts of the edge.
-    pub restarts: u64,
-    /// RTP packets of calls that an agent talks in.
-    pub spoken: u64,
-    /// Times that a call went on without the agent or target that it had.
-    pub failovers: u64,
 }
 
 /// The world of one seed.
@@ -116,39 +98,52 @@ pub struct World {
     pub(crate) rough: bool,
     /// Calls were refused by a limit.
     pub(crate) limited: bool,
+    /// Nothing more goes wrong.
+    pub(crate) healed: bool,
+    /// Numbers of the carrier's calls that ended because nobody was reached, and why.
+    pub(crate) unreached: Vec<(String, &'static str)>,
+    pub(crate) registrar: Registrar,
     steps_at_once: u32,
 }
 
+/// Why a call ends that reached nobody.
+const NOBODY: [&str; 3] = ["no_response", "unreachable", "name_not_found"];
 /// Position of the carrier among the seats.
 pub(crate) const CARRIER_SEAT: usize = 0;
 /// Position of the first trunk.
 pub(crate) const TRUNK_A_SEAT: usize = 1;
 /// Position of the second trunk.
 pub(crate) const TRUNK_B_SEAT: usize = 2;
+/// Position of its second phone.
+pub(crate) const TRUNK_B2_SEAT: usize = 3;
+/// Position of the phone that registers.
+pub(crate) const MOBILE_SEAT: usize = 4;
 
 impl World {
     /// The world of `options`, before its first event.
     pub fn new(start: Instant, options: Options) -> World {
         let over = |trunk: u8| if options.tcp_trunk == trunk { Transport::Tcp } else { Transport::Udp };
-        let seats =
-            [("carrier", CARRIER, Transport::Udp), ("trunk-a", TRUNK_A, over(1)), ("trunk-b", TRUNK_B, over(2))]
-                .into_iter()
-                .enumerate()
-                .map(|(at, (name, address, transport))| Seat {
-                    phone: phone(&options, at, name, address),
-                    address,
-                    transport,
-                    dead: false,
-                    cut: false,
-                })
-                .collect();
+        let seats = [
+            ("carrier", CARRIER, Transport::Udp),
+            ("trunk-a", TRUNK_A, over(1)),
+            ("trunk-b", TRUNK_B, over(2)),
+            ("trunk-b2", TRUNK_B2, over(2)),
+            ("mobile", MOBILE, Transport::Udp),
+        ];
+        let seats = seats.into_iter().enumerate().map(|(at, (name, address, transport))| Seat {
+            phone: phone(&options, at, name, address),
+            address,
+            transport,
+            dead: false,
+            cut: false,
+        });
         let mut world = World {
             start,
             now: start,
             rng: ChaCha12Rng::seed_from_u64(options.seed),
             net: Net::new(options.seed ^ 0x6e65_7477_6f72_6b21, options.weather),
             edge: Edge::new(start, &options),
-            seats,
+            seats: seats.collect(),
             log: Log::new(start),
             queue: BTreeMap::new(),
             queued: 0,
@@ -159,6 +154,9 @@ impl World {
             failure: None,
             rough: options.weather.loss > 0.0,
             limited: false,
+            healed: false,
+            unreached: Vec::new(),
+            registrar: Registrar::new(trust::of_registrar(&options)),
             steps_at_once: 0,
             options,
         };
@@ -239,7 +237,10 @@ impl World {
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::ToEdge(flow, bytes) => {
-                self.log.line(self.now, format_args!("edge    ← {} {}", flow.remote, describe(&bytes)));
+                let said = describe(&bytes);
+                self.log.line(self.now, format_args!("edge    ← {} {said}", flow.remote));
+                self.summary.challenged += u64::from(is_challenge(&bytes));
+                self.summary.healthy += u64::from(said.starts_with("SIP/2.0 200") && said.ends_with(" OPTIONS]"));
                 if !(self.options.sabotage == Sabotage::EdgeMissesByes && is_bye(&bytes)) {
                     self.edge.gateway.handle_input(self.now, Input::Received { flow, bytes });
                 }
@@ -269,6 +270,7 @@ impl World {
             Happening::Resolved(query, servers) => {
                 self.edge.gateway.handle_input(self.now, Input::Resolved { query, servers });
             }
+            Happening::ToRegistrar(bytes) => self.registers(bytes),
             Happening::Act(action) => {
                 self.log.line(self.now, format_args!("action  {action}"));
                 actions::act(self, action);
@@ -330,20 +332,7 @@ impl World {
                     self.log.line(self.now, format_args!("command {id:?} {}", name_of(&command)));
                     self.edge.command(self.now, id, command);
                 }
-                Output::Resolve { query, destination } => {
-                    // The name service knows the name most of the time.
-                    let known = destination.host == FAR_HOST && self.rng.random_bool(0.8);
-                    let found = known.then(|| Server {
-                        transport: PeerTransport::Udp,
-                        port: 5060,
-                        tier: 0,
-                        priority: 0,
-                        weight: 0,
-                        addresses: vec![TRUNK_B.ip()],
-                    });
-                    let at = self.now + Duration::from_millis(5);
-                    self.at(at, Happening::Resolved(query, found.into_iter().collect()));
-                }
+                Output::Resolve { query, destination } => self.look_up(query, &destination.host),
                 Output::Pong { flow } => self.log.line(self.now, format_args!("pong to {}", flow.remote)),
                 Output::Began(call) => {
                     self.log.line(self.now, format_args!("began   {}", call.sid));
@@ -353,6 +342,10 @@ impl World {
                     self.summary.failovers += u64::from(record.failovers);
                     let (sid, reason) = (record.call.sid.clone(), record.call.reason);
                     self.log.line(self.now, format_args!("record  {sid} {reason:?} {}", record.sip_code));
+                    let of_carrier = record.call.legs.first().is_some_and(|leg| leg.trunk == "carrier");
+                    if let Some(reason) = reason.filter(|reason| of_carrier && NOBODY.contains(reason)) {
+                        self.unreached.push((record.call.to.clone(), reason));
+                    }
                     self.records.push(sid);
                 }
                 Output::Log(line) => self.log.line(self.now, format_args!("log     {} {}", line.call, line.text)),
@@ -367,17 +360,38 @@ impl World {
             None => self.seats.iter().position(|s| s.address == flow.remote),
         };
         self.log.line(self.now, format_args!("edge    → {} {}", flow.remote, describe(&bytes)));
+        self.note_sent(flow, &bytes);
+        if flow.remote == REGISTRAR {
+            for arrival in self.net.arrivals(self.now, Carriage::Datagram) {
+                self.at(arrival, Happening::ToRegistrar(bytes.clone()));
+            }
+            return;
+        }
+        let carriage = if flow.transport == Transport::Udp { Carriage::Datagram } else { Carriage::Stream };
         let Some(at) = seat else {
+            if flow.remote == DEAD || flow.remote.ip() == MOBILE.ip() {
+                self.summary.to_nobody += 1;
+                if carriage == Carriage::Stream {
+                    self.at(self.now + Duration::from_millis(3), Happening::Lost(flow));
+                }
+                return;
+            }
             self.fail(format!("{} bytes of the edge go to {}, which is nobody", bytes.len(), flow.remote));
             return;
         };
-        let carriage = if flow.transport == Transport::Udp { Carriage::Datagram } else { Carriage::Stream };
         let unreachable = self.seats.get(at).is_some_and(|seat| seat.dead || seat.cut);
-        if carriage == Carriage::Stream && unreachable {
+        let unasked = carriage == Carriage::Stream && self.seats.get(at).is_some_and(|s| s.transport == Transport::Udp);
+        let refused = unasked && self.options.trust.oversize == Oversize::Refused;
+        if unasked && self.options.trust.oversize == Oversize::Silent {
+            return;
+        }
+        if carriage == Carriage::Stream && (unreachable || refused) {
             // A refused or reset connection; a dead host on UDP only stays silent.
             self.at(self.now + Duration::from_millis(3), Happening::Lost(flow));
             return;
         }
+        let behind_proxy = at == TRUNK_A_SEAT && self.options.trust.by_proxy;
+        let bytes = if behind_proxy { trust::to_behind_proxy(bytes) } else { bytes };
         let to_phone = Flow {
             transport: flow.transport,
             listener: ListenerId(0),
@@ -425,6 +439,8 @@ impl World {
             }
         };
         let flow = Flow { transport, listener: ListenerId(listener), remote, connection };
+        let behind_proxy = at == TRUNK_A_SEAT && self.options.trust.by_proxy;
+        let bytes = if behind_proxy { trust::from_behind_proxy(bytes) } else { bytes };
         for arrival in self.net.arrivals(self.now, carriage) {
             self.at(arrival, Happening::ToEdge(flow, bytes.clone()));
         }
@@ -466,7 +482,9 @@ fn phone(options: &Options, at: usize, name: &str, address: SocketAddr) -> Phone
     let mut config = PhoneConfig::new(name, seed, address);
     config.media = (0..PHONE_PORTS).map(|n| SocketAddr::new(address.ip(), 30_000 + 2 * n)).collect();
     config.frame_interval = FRAME_INTERVAL;
-    config.srtp = options.srtp.get(at).map_or(Srtp::Off, |(_, phone)| *phone);
+    let of_b = if at == TRUNK_B2_SEAT { TRUNK_B_SEAT } else { at };
+    config.srtp = options.srtp.get(of_b).map_or(Srtp::Off, |(_, phone)| *phone);
+    trust::of_phone(options, trust::owner(address).unwrap_or_default(), &mut config);
     if options.sabotage == Sabotage::PhonesNeverEnd {
         config.give_up = None;
     }

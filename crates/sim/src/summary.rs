@@ -1,0 +1,59 @@
+//! What a run came to, in figures: that it simulated what was meant.
+
+use std::ops::AddAssign;
+
+/// What a run came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// Steps made.
+    pub steps: u64,
+    /// Hash of the event log.
+    pub hash: u64,
+    /// Calls that phones placed.
+    pub placed: u64,
+    /// Calls answered, as the phones that placed them saw it.
+    pub answered: u64,
+    /// Call records.
+    pub records: u64,
+    /// RTP packets heard by phones.
+    pub heard: u64,
+    /// Of them, those that were encrypted.
+    pub secure: u64,
+    /// Restarts of the edge.
+    pub restarts: u64,
+    /// RTP packets of calls that an agent talks in.
+    pub spoken: u64,
+    /// Times that a call went on without the agent or target that it had.
+    pub failovers: u64,
+    /// Requests that were asked for credentials, either way.
+    pub challenged: u64,
+    /// REGISTERs that were bound, either way.
+    pub registered: u64,
+    /// Answers to OPTIONS of the edge.
+    pub healthy: u64,
+    /// INVITEs that went by TCP for their length.
+    pub oversize: u64,
+    /// Messages to an address at which nobody is.
+    pub to_nobody: u64,
+}
+
+impl AddAssign for Summary {
+    /// The sum of two runs; hashes of different runs say nothing together.
+    fn add_assign(&mut self, other: Summary) {
+        self.hash ^= other.hash;
+        self.steps += other.steps;
+        self.placed += other.placed;
+        self.answered += other.answered;
+        self.records += other.records;
+        self.heard += other.heard;
+        self.secure += other.secure;
+        self.restarts += other.restarts;
+        self.spoken += other.spoken;
+        self.failovers += other.failovers;
+        self.challenged += other.challenged;
+        self.registered += other.registered;
+        self.healthy += other.healthy;
+        self.oversize += other.oversize;
+        self.to_nobody += other.to_nobody;
+    }
+}
