@@ -188,6 +188,13 @@ fn credentials_are_a_user_and_a_password() {
         ),
         ("auth = { username = 'a', password = 'b', realm = 3 }", &[("TG0103", 8, 50)]),
         ("auth = { username = 'a', password = 'b', realm = 'c' }", &[]),
+        ("auth = { username = 'a', password = 'b', algorithms = ['MD5'] }", &[("TG0104", 8, 42)]),
+        ("require_auth = { username = 'a', password = 'b', algorithms = 'MD5' }", &[]),
+        ("require_auth = { username = 'a', password = 'b', algorithms = [] }", &[("TG0105", 8, 63)]),
+        (
+            "require_auth = { username = 'a', password = 'b', algorithms = ['MD5', 'SHA256', 'MD5'] }",
+            &[("TG0105", 8, 71), ("TG0105", 8, 81)],
+        ),
     ] {
         check_behind(&format!("[trunk.x]\n{line}\npeers = ['sip:192.0.2.9']\n"), expected);
     }

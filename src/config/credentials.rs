@@ -2,24 +2,47 @@
 
 use std::path::Path;
 
-use trunkgate_route::Credentials;
+use trunkgate_route::{Credentials, DigestHash};
 
 use super::code;
 use super::diagnostic::Findings;
-use super::keys;
+use super::keys::{self, Key};
 use super::section::{Section, Value};
 use super::values;
 
 /// Longest user, password or realm, in bytes.
 const TEXT_BYTES: usize = 256;
 
-/// `{ username = "…", password = …, realm = "…" }`.
-pub(super) fn read(key: &str, value: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<Credentials> {
+/// What a challenge may name.
+const HASHES: [(&str, DigestHash); 3] =
+    [("MD5", DigestHash::Md5), ("SHA-256", DigestHash::Sha256), ("SHA-512-256", DigestHash::Sha512_256)];
+
+/// `auth = { username = "…", password = …, realm = "…" }`.
+pub(super) fn auth(value: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<Credentials> {
+    read("auth", keys::AUTH, value, folder, findings).map(|(credentials, _)| credentials)
+}
+
+/// `require_auth`: the same, and `algorithms = ["SHA-256", "MD5"]`; none written, no list.
+pub(super) fn require_auth(
+    value: &Value<'_>,
+    folder: &Path,
+    findings: &mut Findings,
+) -> Option<(Credentials, Option<Vec<DigestHash>>)> {
+    read("require_auth", keys::REQUIRE_AUTH, value, folder, findings)
+}
+
+fn read(
+    key: &str,
+    known: &'static [Key],
+    value: &Value<'_>,
+    folder: &Path,
+    findings: &mut Findings,
+) -> Option<(Credentials, Option<Vec<DigestHash>>)> {
     if !value.get_ref().is_table() {
         values::wrong_type(key, value, "{ username = \"…\", password = { env = \"NAME\" } }", findings);
         return None;
     }
-    let section = Section::open(&format!("`{key}`"), value, keys::CREDENTIALS, findings)?;
+    let section = Section::open(&format!("`{key}`"), value, known, findings)?;
     let username = required(&section, key, "username", value, findings);
     let password = required(&section, key, "password", value, findings);
     let username = username.and_then(|value| text("username", value, findings));
@@ -31,7 +54,26 @@ pub(super) fn read(key: &str, value: &Value<'_>, folder: &Path, findings: &mut F
         Some(value) => Some(text("realm", value, findings)?),
         None => None,
     };
-    Some(Credentials { username: username?, password: password?, realm })
+    let algorithms = section.get("algorithms").and_then(|value| algorithms(value, findings));
+    Some((Credentials { username: username?, password: password?, realm }, algorithms))
+}
+
+fn algorithms(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<DigestHash>> {
+    let one = |key: &str, value: &Value<'_>, findings: &mut Findings| values::one_of(key, value, findings, &HASHES);
+    let read = values::one_or_list("algorithms", value, findings, one)?;
+    let mut hashes: Vec<DigestHash> = Vec::new();
+    for (hash, span) in read {
+        if hashes.contains(&hash) {
+            findings.error(code::BAD_VALUE, span, "`algorithms` names one twice", "once each, the preferred one first");
+        } else {
+            hashes.push(hash);
+        }
+    }
+    if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
+        let help = "[\"SHA-256\", \"MD5\"], or [\"MD5\"] for phones that stop at what they do not know";
+        findings.error(code::BAD_VALUE, value.span(), "`algorithms` names none", help);
+    }
+    Some(hashes)
 }
 
 fn required<'a>(

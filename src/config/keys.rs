@@ -131,8 +131,12 @@ pub(super) const TRUNK: &[Key] = &[
 pub(super) const TRUNK_TLS: &[Key] =
     &[("ca", Built), ("names", Built), ("certificate", Built), ("private_key", Built), ("verify", Built)];
 
-/// A trunk's `auth` or `require_auth`.
-pub(super) const CREDENTIALS: &[Key] = &[("username", Built), ("password", Built), ("realm", Built)];
+/// A trunk's `auth`.
+pub(super) const AUTH: &[Key] = &[("username", Built), ("password", Built), ("realm", Built)];
+
+/// A trunk's `require_auth`.
+pub(super) const REQUIRE_AUTH: &[Key] =
+    &[("username", Built), ("password", Built), ("realm", Built), ("algorithms", Built)];
 
 /// `ban` of `[limits]`.
 pub(super) const BAN: &[Key] = &[("after", Built), ("within", Built), ("lasting", Built)];
@@ -223,7 +227,8 @@ pub(super) const TABLES: &[(&str, &[Key])] = &[
 
 /// What stands inside of a trunk's keys, to say where a misplaced one belongs.
 pub(super) const TRUNK_PARTS: &[(&str, &[Key])] = &[
-    ("`auth` or `require_auth`", CREDENTIALS),
+    ("`auth` or `require_auth`", AUTH),
+    ("`require_auth`", REQUIRE_AUTH),
     ("`register`", REGISTER),
     ("`tls`", TRUNK_TLS),
     ("`headers`", HEADERS),

@@ -99,8 +99,10 @@ fn read_one<'a>(
         trunk.codecs = codecs;
     }
     read_limits(&section, &mut trunk, findings);
-    let mut shown = |key: &str| section.read(key, findings, |key, value, f| credentials::read(key, value, folder, f));
-    (trunk.auth, trunk.require_auth) = (shown("auth"), shown("require_auth"));
+    trunk.auth = section.read("auth", findings, |_, value, f| credentials::auth(value, folder, f));
+    let required = section.read("require_auth", findings, |_, value, f| credentials::require_auth(value, folder, f));
+    let (required, algorithms) = required.unzip();
+    (trunk.require_auth, trunk.challenge_with) = (required, algorithms.flatten().unwrap_or(trunk.challenge_with));
     trunk.register = section.read("register", findings, register::read);
     trunk.accept_register = read_accept_register(&section, findings);
     if let Some(register) = trunk.register.as_ref().filter(|_| section.get("peers").is_none()) {

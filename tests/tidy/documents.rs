@@ -75,17 +75,62 @@ fn functions_named_beside_a_file_are_in_it() {
     report("a function named beside a file is in that file", broken);
 }
 
+/// Where it says what of each RFC is served, and to whom the edge has spoken.
+const INTEROP: &str = "docs/interop.md";
+
+/// What its rows may say of what is served.
+const SERVED: [&str; 3] = ["yes", "partly: ", "no: "];
+
 #[test]
-fn tests_named_in_the_rfc_table_exist() {
+fn tests_named_in_the_rfc_tables_exist() {
     let named = Regex::new(r"`([a-z]\w*(?:_\w+)+)`").unwrap();
     let code: String = sources().into_iter().filter(Source::is_rust).map(|source| source.text).collect();
     let mut broken = Vec::new();
-    for line in document("docs/rfc.md").lines() {
+    for line in document(INTEROP).lines().filter(|line| line.text.starts_with('|')) {
         let tests = named.captures_iter(line.text).map(|found| found[1].to_owned());
         let lost = tests.filter(|test| !code.contains(&format!("fn {test}(")));
-        broken.extend(lost.map(|test| format!("docs/rfc.md:{}: {test}", line.number)));
+        broken.extend(lost.map(|test| format!("{INTEROP}:{}: {test}", line.number)));
     }
-    report("a test named in docs/rfc.md exists", broken);
+    report("a test named in docs/interop.md exists", broken);
+}
+
+#[test]
+fn cases_of_interop_and_their_document_agree() {
+    let text = document(INTEROP).text;
+    let named = Regex::new(r"interop `([a-z0-9-]+)`").unwrap();
+    let named: BTreeSet<String> = named.captures_iter(&text).map(|found| found[1].to_owned()).collect();
+    let cases = sources().into_iter().find(|source| source.path == "xtask/src/interop/cases/mod.rs").unwrap().text;
+    let case = Regex::new(r#"name: "([a-z0-9-]+)""#).unwrap();
+    let cases: BTreeSet<String> = case.captures_iter(&cases).map(|found| found[1].to_owned()).collect();
+    assert!(cases.len() > 10, "xtask/src/interop/cases/mod.rs names the cases");
+    let apart = named.symmetric_difference(&cases).cloned().collect();
+    report("a case named in docs/interop.md is there, and each that is there is named", apart);
+}
+
+#[test]
+fn rows_of_the_rfc_tables_say_what_is_served_and_what_shows_it() {
+    let (mut broken, mut in_table, mut rows) = (Vec::new(), false, 0);
+    for line in document(INTEROP).lines() {
+        in_table = line.text.starts_with('|') && (in_table || line.text.starts_with("| section |"));
+        let cells: Vec<&str> = line.text.trim_matches('|').split(" | ").map(str::trim).collect();
+        if !in_table || cells[0] == "section" || cells[0].starts_with("---") {
+            continue;
+        }
+        rows += 1;
+        let [_, _, served, tests] = cells[..] else {
+            broken.push(format!("{INTEROP}:{}: {} cells", line.number, cells.len()));
+            continue;
+        };
+        let known = SERVED.iter().any(|word| served.starts_with(word));
+        if !known || (!served.starts_with("no: ") && !tests.contains('`')) {
+            broken.push(format!("{INTEROP}:{}: {served:?} by {tests:?}", line.number));
+        }
+    }
+    assert!(rows > 80, "docs/interop.md has a table for each RFC");
+    report(
+        "a row of docs/interop.md is `yes`, `partly: …` or `no: …`, and names a test where anything is served",
+        broken,
+    );
 }
 
 #[test]

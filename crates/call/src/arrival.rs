@@ -38,7 +38,7 @@ impl Gateway {
         if !is_known && !table.takes_registrations() {
             return self.dropped("unknown_source");
         }
-        if !is_known && let Err(reason) = self.edge.strangers.may_speak(now, source) {
+        if !is_known && let Err(reason) = self.edge.strangers.may_speak(now, source, datagram(&flow, bytes.len())) {
             return self.dropped(reason);
         }
         if is_known && bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
@@ -116,7 +116,8 @@ impl Gateway {
             if !table.takes_registrations() {
                 return self.dropped("unknown_source");
             }
-            if let Err(reason) = self.edge.strangers.may_speak(now, source) {
+            let bytes = datagram(flow, message.as_bytes().len());
+            if let Err(reason) = self.edge.strangers.may_speak(now, source, bytes) {
                 return self.dropped(reason);
             }
         }
@@ -141,6 +142,18 @@ impl Gateway {
     fn dropped<T>(&mut self, reason: &'static str) -> Option<T> {
         self.edge.metrics.dropped(reason);
         None
+    }
+
+    /// Notes what an address of no trunk is answered with, where it may be forged.
+    pub(crate) fn note_answer(&mut self, flow: &Flow, bytes: usize) {
+        let source = flow.remote.ip();
+        if flow.transport.is_reliable() || !self.edge.strangers.knows(source) {
+            return;
+        }
+        let table = Arc::clone(&self.edge.table);
+        if self.known(flow, table.trunk_of(flow.remote)).is_none() {
+            self.edge.strangers.answered(source, bytes);
+        }
     }
 
     /// A message of an address of no trunk that cannot be read. Who sends datagrams may be anybody: they do not count.
@@ -185,6 +198,11 @@ impl Gateway {
             }
         }
     }
+}
+
+/// The length of what came, where it is a datagram: whoever sent it may have forged its address.
+fn datagram(flow: &Flow, bytes: usize) -> usize {
+    if flow.transport.is_reliable() { 0 } else { bytes }
 }
 
 /// With the far end's address in its one form.

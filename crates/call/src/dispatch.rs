@@ -73,6 +73,7 @@ impl Gateway {
             let item = TraceItem::Message { leg: at.leg, received: false, text, note, again: what.again };
             self.edge.trace(now, at.key, item);
         }
+        self.note_answer(&transmit.flow, transmit.bytes.len());
         self.edge.outputs.push_back(Output::Transmit(transmit));
     }
 

@@ -11,8 +11,8 @@ use rand_chacha::ChaCha12Rng;
 use trunkgate_media::RawSpec;
 use trunkgate_route::{Destination, Plan, Server, Table, Target, TargetSpec, locate};
 use trunkgate_sip::{
-    Answer, Body, ClientId, Credentials, DialogId, Endpoint, EndpointConfig, Extra, Flow, Identity, Invite, Method,
-    Party, ServerId,
+    Answer, Body, ClientId, Credentials, DialogId, DigestHash, Endpoint, EndpointConfig, Extra, Flow, Identity, Invite,
+    Method, Party, ServerId,
 };
 
 use crate::addressing::Addressing;
@@ -147,6 +147,8 @@ impl Edge {
             let party = self.party(&trunk.name);
             self.endpoint.set_credentials(party, trunk.auth.as_ref().map(credentials));
             self.endpoint.require_credentials(party, trunk.require_auth.as_ref().map(credentials));
+            let hashes: Vec<_> = trunk.challenge_with.iter().copied().map(digest_hash).collect();
+            self.endpoint.challenge_with(party, &hashes);
             self.endpoint.set_reach(party, trunk.accept_from.iter().copied().chain(of_peers).collect());
         }
     }
@@ -403,6 +405,14 @@ impl Parties {
 }
 
 /// The same credentials in the words of the SIP core.
+fn digest_hash(configured: trunkgate_route::DigestHash) -> DigestHash {
+    match configured {
+        trunkgate_route::DigestHash::Md5 => DigestHash::Md5,
+        trunkgate_route::DigestHash::Sha256 => DigestHash::Sha256,
+        trunkgate_route::DigestHash::Sha512_256 => DigestHash::Sha512_256,
+    }
+}
+
 fn credentials(configured: &trunkgate_route::Credentials) -> Credentials {
     let trunkgate_route::Credentials { username, password, realm } = configured.clone();
     Credentials { username, password, realm }

@@ -123,6 +123,9 @@ pub const REGISTER_LONGEST_PAUSE_SECONDS: u64 = 1_800;
 pub const REGISTER_LONGEST_SECONDS: u32 = 86_400;
 /// Addresses of no trunk whose rate is known, and as many whose failures are; past it the older rates are forgotten.
 pub const STRANGERS: usize = 8_192;
+/// How many bytes more than it has sent in datagrams one such address is answered with, and how many it can have to its
+/// credit: enough for a few challenges that get lost, nothing for who wants them sent to somebody else.
+pub const STRANGER_CREDIT_BYTES: i64 = 2_048;
 /// Failures of one such address that are kept; `ban.after` counts no further.
 pub const BAN_FAILURES_NOTED: usize = 1_000;
 /// Phones registered with one trunk.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use trunkgate_route::{TokenBucket, household};
 
-use crate::limits::{BAN_FAILURES_NOTED, STRANGERS};
+use crate::limits::{BAN_FAILURES_NOTED, STRANGER_CREDIT_BYTES, STRANGERS};
 
 /// What addresses of no trunk may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,15 +43,23 @@ struct Offender {
     banned_until: Option<Instant>,
 }
 
+/// What is known of an address that has spoken.
+#[derive(Debug)]
+struct Speaker {
+    bucket: TokenBucket,
+    /// Bytes that its datagrams had beyond what they were answered with: below zero it has got more than it sent.
+    balance: i64,
+}
+
 /// All that are known of. Who has spoken is forgotten for who speaks now, since anybody can send datagrams in the name of
 /// thousands; who has failed is not, since it was there itself.
 #[derive(Debug, Default)]
 pub(crate) struct Strangers {
     limits: StrangerLimits,
-    /// The rates of those that spoke last …
-    recent: HashMap<IpAddr, TokenBucket>,
+    /// Those that spoke last …
+    recent: HashMap<IpAddr, Speaker>,
     /// … and of those before them, forgotten once `recent` is full.
-    former: HashMap<IpAddr, TokenBucket>,
+    former: HashMap<IpAddr, Speaker>,
     offenders: HashMap<IpAddr, Offender>,
     bans: BTreeSet<(Instant, IpAddr)>,
 }
@@ -60,12 +68,13 @@ impl Strangers {
     /// Takes limits over. Bans that stand go on.
     pub(crate) fn configure(&mut self, limits: StrangerLimits) {
         self.limits = limits;
-        let buckets = self.recent.values_mut().chain(self.former.values_mut());
-        buckets.for_each(|bucket| bucket.set_rate(limits.messages_per_second));
+        let speakers = self.recent.values_mut().chain(self.former.values_mut());
+        speakers.for_each(|speaker| speaker.bucket.set_rate(limits.messages_per_second));
     }
 
-    /// Whether a message of an address is looked at, or why not.
-    pub(crate) fn may_speak(&mut self, now: Instant, source: IpAddr) -> Result<(), &'static str> {
+    /// Whether a message of an address is looked at, or why not. `datagram`: its length, where it is one, since whoever
+    /// sent it may have forged the address.
+    pub(crate) fn may_speak(&mut self, now: Instant, source: IpAddr, datagram: usize) -> Result<(), &'static str> {
         if self.is_banned(source) {
             return Err("banned");
         }
@@ -75,11 +84,29 @@ impl Strangers {
             if self.recent.len() >= STRANGERS / 2 {
                 self.former = std::mem::take(&mut self.recent);
             }
-            let new = || TokenBucket::new(self.limits.messages_per_second);
+            let new = || Speaker { bucket: TokenBucket::new(self.limits.messages_per_second), balance: 0 };
             self.recent.insert(source, known.unwrap_or_else(new));
         }
-        let bucket = self.recent.get_mut(&source);
-        if bucket.is_some_and(|bucket| bucket.take(now)) { Ok(()) } else { Err("unknown_limit") }
+        let speaker = self.recent.get_mut(&source).ok_or("unknown_limit")?;
+        let longer = speaker.balance.saturating_add(i64::try_from(datagram).unwrap_or(i64::MAX));
+        speaker.balance = longer.min(STRANGER_CREDIT_BYTES);
+        let is_heard = speaker.balance > -STRANGER_CREDIT_BYTES && speaker.bucket.take(now);
+        if is_heard { Ok(()) } else { Err("unknown_limit") }
+    }
+
+    /// Notes the length of a datagram that is sent to an address.
+    pub(crate) fn answered(&mut self, source: IpAddr, bytes: usize) {
+        let source = household(source);
+        let speaker = self.recent.get_mut(&source).or_else(|| self.former.get_mut(&source));
+        if let Some(speaker) = speaker {
+            speaker.balance = speaker.balance.saturating_sub(i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Whether an address has spoken of late.
+    pub(crate) fn knows(&self, source: IpAddr) -> bool {
+        let source = household(source);
+        self.recent.contains_key(&source) || self.former.contains_key(&source)
     }
 
     /// Whether an address is banned.
@@ -161,33 +188,48 @@ mod tests {
         let failures: Vec<bool> = (0..21).map(|_| strangers.failed(now, ip(1))).collect();
         assert_eq!(failures.iter().position(|banned| *banned), Some(19));
         assert_eq!(failures.iter().filter(|banned| **banned).count(), 1);
-        assert_eq!((strangers.may_speak(now, ip(1)), strangers.banned()), (Err("banned"), 1));
-        assert_eq!(strangers.may_speak(now, ip(2)), Ok(()));
+        assert_eq!((strangers.may_speak(now, ip(1), 0), strangers.banned()), (Err("banned"), 1));
+        assert_eq!(strangers.may_speak(now, ip(2), 0), Ok(()));
         let end = strangers.next().unwrap();
         assert_eq!(end, now + Duration::from_secs(600));
         strangers.release(end - Duration::from_millis(1));
         assert!(strangers.is_banned(ip(1)));
         strangers.release(end);
-        assert_eq!((strangers.may_speak(end, ip(1)), strangers.banned()), (Ok(()), 0));
+        assert_eq!((strangers.may_speak(end, ip(1), 0), strangers.banned()), (Ok(()), 0));
     }
 
     #[test]
     fn one_address_is_looked_at_so_often_and_all_together_are_bounded() {
         let (now, mut strangers) = (start(), Strangers::default());
-        let looked = (0..500).filter(|_| strangers.may_speak(now, ip(1)).is_ok()).count();
+        let looked = (0..500).filter(|_| strangers.may_speak(now, ip(1), 0).is_ok()).count();
         assert_eq!(looked, 200);
         // Anybody can speak in the name of thousands: that closes the door to nobody.
         for n in 2..u32::try_from(3 * STRANGERS).unwrap() {
-            assert_eq!(strangers.may_speak(now, ip(n)), Ok(()));
+            assert_eq!(strangers.may_speak(now, ip(n), 0), Ok(()));
             assert!(strangers.recent.len() + strangers.former.len() <= STRANGERS);
             // Who goes on speaking is not forgotten.
-            assert_eq!(strangers.may_speak(now, ip(1)), Err("unknown_limit"));
+            assert_eq!(strangers.may_speak(now, ip(1), 0), Err("unknown_limit"));
         }
         let six = |text: &str| text.parse().unwrap();
         strangers.configure(StrangerLimits { messages_per_second: 1, ..StrangerLimits::default() });
         let later = now + Duration::from_secs(40);
-        assert!(strangers.may_speak(later, six("2001:db8::1")).is_ok());
-        assert!(strangers.may_speak(later, six("2001:db8::2")).is_err(), "one network of IPv6 is one");
+        assert!(strangers.may_speak(later, six("2001:db8::1"), 0).is_ok());
+        assert!(strangers.may_speak(later, six("2001:db8::2"), 0).is_err(), "one network of IPv6 is one");
+    }
+
+    #[test]
+    fn who_has_got_more_than_it_sent_waits_until_it_has_sent_more() {
+        let (now, mut strangers) = (start(), Strangers::default());
+        assert!(!strangers.knows(ip(1)));
+        strangers.answered(ip(1), 1_000_000);
+        assert_eq!(strangers.may_speak(now, ip(1), 400), Ok(()), "nothing was kept of it before");
+        strangers.answered(ip(1), 2_500);
+        assert_eq!(strangers.may_speak(now, ip(1), 50), Err("unknown_limit"));
+        assert_eq!(strangers.may_speak(now, ip(1), 10), Ok(()), "it owes less than the limit again");
+        assert_eq!(strangers.may_speak(now, ip(1), 1_000_000), Ok(()));
+        strangers.answered(ip(1), 2 * 2_048);
+        assert_eq!(strangers.may_speak(now, ip(1), 0), Err("unknown_limit"), "credit has an end");
+        assert_eq!(strangers.may_speak(now, ip(2), 0), Ok(()), "each by itself");
     }
 
     #[test]
@@ -204,7 +246,7 @@ mod tests {
         let (now, mut strangers) = (start(), Strangers::default());
         (0..19).for_each(|_| assert!(!strangers.failed(now, ip(1))));
         for n in 2..u32::try_from(3 * STRANGERS).unwrap() {
-            let _ = strangers.may_speak(now, ip(n));
+            let _ = strangers.may_speak(now, ip(n), 0);
         }
         for n in 2..u32::try_from(STRANGERS).unwrap() + 9 {
             assert!(!strangers.failed(now, ip(n)));

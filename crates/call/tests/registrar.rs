@@ -224,13 +224,44 @@ fn guessing_a_password_ends_in_a_ban_once_the_address_is_proven() {
 #[test]
 fn so_many_messages_of_one_stranger_are_looked_at() {
     let mut bench = Bench::with(phones(true));
+    // Long enough that what it is answered with is no longer.
+    let long = format!("User-Agent: {}\r\n", "x".repeat(400));
     for cseq in 1..=300 {
-        bench.receive(STRANGER, register(STRANGER, cseq, ""));
+        bench.receive(STRANGER, register(STRANGER, cseq, &long));
     }
     assert_eq!((bench.sent.len(), dropped(&bench, "unknown_limit")), (200, 100));
     bench.sent.clear();
     bench.receive(PHONE, register(PHONE, 1, ""));
     bench.expect(PHONE, "SIP/2.0 401");
+}
+
+#[test]
+fn an_address_that_may_be_forged_gets_no_more_than_it_sends() {
+    let mut bench = Bench::with(phones(true));
+    let challenges = |answer: &Sent| answer.text.matches("WWW-Authenticate: ").count();
+    let (mut there, mut back) = (0, 0);
+    for cseq in 1..=100 {
+        let text = register(STRANGER, cseq, "");
+        there += text.len();
+        bench.receive(STRANGER, text);
+        for answer in bench.sent.drain(..) {
+            assert_eq!(challenges(&answer), 1, "the shortest alone: {}", answer.text);
+            assert!(answer.text.contains("algorithm=MD5") && !answer.text.contains("Server:"), "{}", answer.text);
+            back += answer.text.len();
+        }
+    }
+    let spare = usize::try_from(trunkgate_call::limits::STRANGER_CREDIT_BYTES).unwrap();
+    assert!(there / 2 < back && back < there + 2 * spare, "{there} bytes there, {back} back");
+    assert!(dropped(&bench, "unknown_limit") > 0);
+    // What is long enough is offered both, and a connection is nobody else's.
+    let long = format!("User-Agent: {}\r\n", "x".repeat(400));
+    bench.receive(PHONE, register(PHONE, 1, &long));
+    assert_eq!(challenges(&bench.expect(PHONE, "SIP/2.0 401")), 2);
+    let flow = tcp(NEIGHBOUR, 1);
+    for cseq in 1..=100 {
+        bench.input(Input::Received { flow, bytes: register(NEIGHBOUR, cseq, "").into() });
+        assert_eq!(challenges(&bench.expect(NEIGHBOUR, "SIP/2.0 401")), 2);
+    }
 }
 
 #[test]

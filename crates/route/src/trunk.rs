@@ -127,6 +127,17 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// A hash function that a challenge may name (RFC 8760 §2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DigestHash {
+    /// `MD5`.
+    Md5,
+    /// `SHA-256`.
+    Sha256,
+    /// `SHA-512-256`.
+    Sha512_256,
+}
+
 /// A registration of ours with a trunk (RFC 3261 §10.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Register {
@@ -185,6 +196,8 @@ pub struct Trunk {
     pub auth: Option<Credentials>,
     /// What it has to show.
     pub require_auth: Option<Credentials>,
+    /// By which of these, in the order in which they are offered.
+    pub challenge_with: Vec<DigestHash>,
     /// Where we register.
     pub register: Option<Register>,
     /// Which headers go on, from it and to it.
@@ -224,6 +237,7 @@ impl Trunk {
             srtp: Srtp::Off,
             auth: None,
             require_auth: None,
+            challenge_with: vec![DigestHash::Sha256, DigestHash::Md5],
             register: None,
             headers: HeaderRules::default(),
             identity: Identities::Pass,

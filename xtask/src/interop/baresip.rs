@@ -2,6 +2,8 @@
 
 use std::f64::consts::TAU;
 use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -16,6 +18,9 @@ const TONE_SECONDS: u32 = 120;
 const AMPLITUDE: f64 = 8_000.0;
 /// Bytes before the samples in a WAV file without extras.
 const WAV_HEADER: usize = 44;
+
+/// Where it takes commands.
+const CONTROL_PORT: u16 = 4444;
 
 /// How a phone is set up.
 #[derive(Debug)]
@@ -40,6 +45,7 @@ pub(crate) struct Setup<'a> {
 #[derive(Debug)]
 pub(crate) struct Baresip {
     child: Child,
+    ip: String,
     folder: tempfile::TempDir,
 }
 
@@ -63,7 +69,7 @@ impl Baresip {
             command.args(["-e", &format!("/dial {dial}")]);
         }
         let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn().context("baresip")?;
-        Ok(Baresip { child, folder })
+        Ok(Baresip { child, ip: setup.ip.to_owned(), folder })
     }
 
     /// What it printed.
@@ -83,6 +89,18 @@ impl Baresip {
         Ok(())
     }
 
+    /// Gives it a command of its menu.
+    pub(crate) fn command(&self, command: &str, parameters: &str) -> anyhow::Result<()> {
+        let text = format!("{{\"command\":\"{command}\",\"params\":\"{parameters}\"}}");
+        let mut control = TcpStream::connect((self.ip.as_str(), CONTROL_PORT)).context("baresip's control port")?;
+        control.write_all(format!("{}:{text},", text.len()).as_bytes())?;
+        // Its answer says that it was read.
+        control.set_read_timeout(Some(Duration::from_secs(5)))?;
+        let mut answer = [0; 1_024];
+        control.read(&mut answer).context("baresip does not answer a command")?;
+        Ok(())
+    }
+
     /// Waits until it has ended by itself.
     pub(crate) fn wait(&mut self, limit: Duration) -> anyhow::Result<()> {
         let began = Instant::now();
@@ -93,6 +111,13 @@ impl Baresip {
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(())
+    }
+
+    /// Asks it to end, which takes its registration back, and waits until it has.
+    pub(crate) fn end(&mut self, limit: Duration) -> anyhow::Result<()> {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id())?);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
+        self.wait(limit)
     }
 
     /// What it has heard, in samples.
@@ -122,7 +147,7 @@ fn configuration(path: &Path, setup: &Setup<'_>) -> String {
          ausrc_format s16\nauplay_format s16\nauenc_format s16\naudec_format s16\naudio_buffer 20-160\n\
          rtcp_mux no\njitter_buffer_delay 1-20\nsnd_path {path}\nmodule_path /usr/lib/baresip/modules\n\
          module g711.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\nmodule srtp.so\n\
-         module_tmp account.so\nmodule_app menu.so\n",
+         module_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\nctrl_tcp_listen {ip}:{CONTROL_PORT}\n",
         setup.port
     )
 }

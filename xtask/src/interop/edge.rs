@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 /// Builds the release binary once.
 pub(crate) fn build() -> anyhow::Result<()> {
@@ -117,6 +119,34 @@ impl Edge {
     /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        nix::sys::signal::kill(Pid::from_raw(i32::try_from(self.pid())?), signal)?;
+        Ok(())
+    }
+
+    /// Has it read its file again.
+    pub(crate) fn reload(&self) -> anyhow::Result<()> {
+        let reloads = |edge: &Edge| edge.labelled("trunkgate_config_reloads_total", "result=\"success\"");
+        let before = reloads(self)?;
+        self.signal(Signal::SIGHUP)?;
+        self.wait_until("the file is read again", Duration::from_secs(10), |edge| Ok(reloads(edge)? > before))?;
+        Ok(())
+    }
+
+    /// Asks it to end and waits until it has.
+    pub(crate) fn end(&mut self) -> anyhow::Result<()> {
+        self.signal(Signal::SIGTERM)?;
+        let began = Instant::now();
+        while self.child.try_wait()?.is_none() {
+            if began.elapsed() > Duration::from_secs(40) {
+                bail!("the edge did not end\n{}", self.log_tail());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
     }
 
     /// GET of a path, as text.

@@ -6,6 +6,7 @@ mod bots;
 pub(crate) mod cases;
 pub(crate) mod edge;
 pub(crate) mod install;
+mod nat;
 mod python;
 pub(crate) mod raw;
 mod recording;

@@ -11,6 +11,8 @@ use anyhow::{Context as _, bail};
 
 /// What every Python case needs.
 const BASE: &[&str] = &["websockets==17.4", "twilio==9.13.0", "trustme"];
+/// The scanners.
+const SIPVICIOUS: &[&str] = &["sipvicious==0.3.8"];
 /// Pipecat itself; of what it names as needed, only what its Twilio serializer and its telephony parser import.
 const PIPECAT: &str = "pipecat-ai==1.14.0";
 const PIPECAT_NEEDS: &[&str] = &[
@@ -51,6 +53,14 @@ pub(crate) fn interpreter(packages: Packages) -> anyhow::Result<PathBuf> {
         install(&folder, "pipecat-needs", &[], PIPECAT_NEEDS)?;
     }
     Ok(python)
+}
+
+/// The folder of sipvicious' programs.
+pub(crate) fn sipvicious() -> anyhow::Result<PathBuf> {
+    interpreter(Packages::Base)?;
+    let folder = super::edge::target().join("interop-python");
+    install(&folder, "sipvicious", &[], SIPVICIOUS)?;
+    Ok(folder.join("bin"))
 }
 
 /// Installs with pip unless a file says that exactly this has been installed.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -19,6 +20,8 @@ pub(crate) struct Phone {
     /// The next port: what comes there is RTCP, and nobody else's RTP.
     _rtcp: UdpSocket,
     label: &'static str,
+    /// What it says in Contact where that is not its own address: nobody but its proxy knows the way there.
+    pub(crate) contact: Option<String>,
 }
 
 /// What a call needs to be ended, and where its media goes.
@@ -31,6 +34,12 @@ pub(crate) struct Call {
     /// The far end with tag.
     them: String,
     target: String,
+    /// The route set: values of Route, in order.
+    routes: Vec<String>,
+    /// Of our last request in it.
+    cseq: u32,
+    /// Tells its branches from those of other calls.
+    serial: u32,
     /// Where our RTP goes.
     pub(crate) media: SocketAddr,
 }
@@ -58,6 +67,17 @@ impl Text {
     /// All values of a header.
     pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         find(&self.0, name)
+    }
+
+    /// The direction that agrees with the one of its session description (RFC 3264 §6.1).
+    fn mirrored(&self) -> &'static str {
+        let offered = |direction: &str| self.0.lines().any(|line| line.trim_end() == format!("a={direction}"));
+        match (offered("sendonly"), offered("recvonly"), offered("inactive")) {
+            (true, ..) => "recvonly",
+            (_, true, _) => "sendonly",
+            (.., true) => "inactive",
+            _ => "sendrecv",
+        }
     }
 
     /// Where its session description wants RTP.
@@ -91,6 +111,12 @@ fn find<'a>(text: &'a str, name: &str) -> impl Iterator<Item = &'a str> + use<'a
     })
 }
 
+/// A number that no other call of this process has.
+fn serial() -> u32 {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed)
+}
+
 /// The address inside angle brackets.
 fn uri(header: &str) -> String {
     header.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map_or(header, |(uri, _)| uri).to_owned()
@@ -103,16 +129,26 @@ impl Phone {
         sip.set_read_timeout(Some(Duration::from_millis(100)))?;
         let (rtp, rtcp) = media_pair(address)?;
         rtp.set_read_timeout(Some(Duration::from_millis(5)))?;
-        Ok(Phone { sip, rtp, _rtcp: rtcp, label })
+        Ok(Phone { sip, rtp, _rtcp: rtcp, label, contact: None })
     }
 
     fn sdp(&self) -> anyhow::Result<String> {
+        self.sdp_of(1, "sendrecv")
+    }
+
+    fn sdp_of(&self, version: u32, direction: &str) -> anyhow::Result<String> {
         let rtp = self.rtp.local_addr()?;
         Ok(format!(
-            "v=0\r\no=- 1 1 IN IP4 {0}\r\ns=-\r\nc=IN IP4 {0}\r\nt=0 0\r\nm=audio {1} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n",
+            "v=0\r\no=- 1 {version} IN IP4 {0}\r\ns=-\r\nc=IN IP4 {0}\r\nt=0 0\r\nm=audio {1} RTP/AVP 0\r\n\
+             a=rtpmap:0 PCMU/8000\r\na={direction}\r\n",
             rtp.ip(),
             rtp.port()
         ))
+    }
+
+    fn contact(&self, user: &str) -> anyhow::Result<String> {
+        let here = self.sip.local_addr()?;
+        Ok(self.contact.clone().unwrap_or_else(|| format!("sip:{user}@{here}")))
     }
 
     /// The next message that comes before `limit`.
@@ -131,16 +167,17 @@ impl Phone {
     /// Calls `number` by `edge` and waits until it is answered.
     pub(crate) fn call(&self, edge: SocketAddr, number: &str) -> anyhow::Result<Call> {
         let here = self.sip.local_addr()?;
-        let call_id = format!("raw-{}-{}", self.label, here.port());
+        let serial = serial();
+        let call_id = format!("raw-{}-{}-{serial}", self.label, here.port());
         let us = format!("<sip:{}@{here}>;tag=raw{}", self.label, here.port());
         let target = format!("sip:{number}@{edge}");
         let body = self.sdp()?;
         let invite = format!(
-            "INVITE {target} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bKinv{0};rport\r\nMax-Forwards: 70\r\n\
-             From: {us}\r\nTo: <{target}>\r\nCall-ID: {call_id}\r\nCSeq: 1 INVITE\r\nContact: <sip:{1}@{here}>\r\n\
+            "INVITE {target} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bKinv{0}x{serial};rport\r\nMax-Forwards: 70\r\n\
+             From: {us}\r\nTo: <{target}>\r\nCall-ID: {call_id}\r\nCSeq: 1 INVITE\r\nContact: <{1}>\r\n\
              Content-Type: application/sdp\r\nContent-Length: {2}\r\n\r\n{body}",
             here.port(),
-            self.label,
+            self.contact(self.label)?,
             body.len()
         );
         let began = Instant::now();
@@ -154,12 +191,17 @@ impl Phone {
             match text.code() {
                 Some(100..=199) => {}
                 Some(200..=299) => {
+                    let mut routes: Vec<String> = text.all("Record-Route").map(str::to_owned).collect();
+                    routes.reverse();
                     let call = Call {
                         edge,
                         call_id,
                         us,
                         them: text.header("To").to_owned(),
                         target: uri(text.header("Contact")),
+                        routes,
+                        cseq: 1,
+                        serial,
                         media: text.media().context("no media in the 200")?,
                     };
                     self.request(&call, "ACK", 1)?;
@@ -198,6 +240,9 @@ impl Phone {
                     us: format!("{};tag=callee", invite.header("To")),
                     them: invite.header("From").to_owned(),
                     target: uri(invite.header("Contact")),
+                    routes: invite.all("Record-Route").map(str::to_owned).collect(),
+                    cseq: 0,
+                    serial: serial(),
                     media,
                 });
             }
@@ -207,18 +252,18 @@ impl Phone {
 
     /// Answers a request.
     pub(crate) fn reply(&self, request: &Text, to: SocketAddr, status: &str, body: &str) -> anyhow::Result<()> {
-        let here = self.sip.local_addr()?;
         let vias: String = request.all("Via").map(|via| format!("Via: {via}\r\n")).collect();
         let routes: String = request.all("Record-Route").map(|route| format!("Record-Route: {route}\r\n")).collect();
         let tag = if request.header("To").contains("tag=") { "" } else { ";tag=callee" };
         let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
         let text = format!(
             "SIP/2.0 {status}\r\n{vias}{routes}From: {}\r\nTo: {}{tag}\r\nCall-ID: {}\r\nCSeq: {}\r\n\
-             Contact: <sip:callee@{here}>\r\n{kind}Content-Length: {}\r\n\r\n{body}",
+             Contact: <{}>\r\n{kind}Content-Length: {}\r\n\r\n{body}",
             request.header("From"),
             request.header("To"),
             request.header("Call-ID"),
             request.header("CSeq"),
+            self.contact("callee")?,
             body.len()
         );
         self.sip.send_to(text.as_bytes(), to)?;
@@ -226,15 +271,27 @@ impl Phone {
     }
 
     fn request(&self, call: &Call, method: &str, cseq: u32) -> anyhow::Result<()> {
+        self.request_with(call, (method, method), cseq, "")
+    }
+
+    /// A request in a dialog, in the transaction of another method where it acknowledges a refusal (RFC 3261 §17.1.1.3).
+    fn request_with(&self, call: &Call, methods: (&str, &str), cseq: u32, body: &str) -> anyhow::Result<()> {
+        let (method, transaction) = methods;
         let here = self.sip.local_addr()?;
+        let routes: String = call.routes.iter().map(|route| format!("Route: {route}\r\n")).collect();
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
         let text = format!(
-            "{method} {} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bK{method}{cseq}{};rport\r\nMax-Forwards: 70\r\n\
-             From: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {cseq} {method}\r\nContent-Length: 0\r\n\r\n",
+            "{method} {} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bK{transaction}{cseq}x{}x{};rport\r\n{routes}\
+             Max-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {cseq} {method}\r\nContact: <{}>\r\n\
+             {kind}Content-Length: {}\r\n\r\n{body}",
             call.target,
             here.port(),
+            call.serial,
             call.us,
             call.them,
-            call.call_id
+            call.call_id,
+            self.contact(self.label)?,
+            body.len()
         );
         self.sip.send_to(text.as_bytes(), call.edge)?;
         Ok(())
@@ -243,7 +300,7 @@ impl Phone {
     /// Ends the call and waits for the answer.
     pub(crate) fn bye(&self, call: &Call) -> anyhow::Result<()> {
         for _ in 0..20 {
-            self.request(call, "BYE", 2)?;
+            self.request(call, "BYE", call.cseq + 1)?;
             if let Some((text, _)) = self.receive(Duration::from_millis(500))?
                 && text.code() == Some(200)
             {
@@ -253,17 +310,78 @@ impl Phone {
         bail!("no answer to BYE")
     }
 
+    /// Offers the same media in this direction and waits until that is agreed, again where the far end is busy with the
+    /// last offer (491).
+    pub(crate) fn reinvite(&self, call: &mut Call, direction: &str) -> anyhow::Result<()> {
+        for _ in 0..20 {
+            call.cseq += 1;
+            let body = self.sdp_of(1 + call.cseq, direction)?;
+            self.request_with(call, ("INVITE", "INVITE"), call.cseq, &body)?;
+            let number = format!("{} INVITE", call.cseq);
+            let began = Instant::now();
+            while began.elapsed() < Duration::from_secs(5) {
+                let Some((text, _)) = self.receive(Duration::from_millis(500))? else { continue };
+                match text.code().filter(|_| text.header("CSeq") == number) {
+                    Some(200) => return self.request(call, "ACK", call.cseq),
+                    Some(491) => {
+                        self.request_with(call, ("ACK", "INVITE"), call.cseq, "")?;
+                        std::thread::sleep(Duration::from_millis(200));
+                        break;
+                    }
+                    Some(300..) => bail!("{} instead of agreement", text.first()),
+                    _ => {}
+                }
+            }
+        }
+        bail!("no agreement to a re-INVITE")
+    }
+
+    /// Waits for a re-INVITE and agrees.
+    pub(crate) fn expect_reinvite(&self) -> anyhow::Result<()> {
+        let (invite, from) = self.expect("INVITE ")?;
+        let body = self.sdp_of(1 + serial(), invite.mirrored())?;
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(20) {
+            self.reply(&invite, from, "200 OK", &body)?;
+            if let Some((text, _)) = self.receive(Duration::from_millis(500))?
+                && text.first().starts_with("ACK ")
+            {
+                return self.is_well_led(&text);
+            }
+        }
+        bail!("no ACK to a re-INVITE within 20 s")
+    }
+
     /// Waits for a BYE and answers it.
     pub(crate) fn expect_bye(&self) -> anyhow::Result<()> {
+        let (text, from) = self.expect("BYE ")?;
+        self.reply(&text, from, "200 OK", "")
+    }
+
+    /// The next request that begins so.
+    fn expect(&self, beginning: &str) -> anyhow::Result<(Text, SocketAddr)> {
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(20) {
             if let Some((text, from)) = self.receive(Duration::from_millis(500))?
-                && text.first().starts_with("BYE ")
+                && text.first().starts_with(beginning)
             {
-                return self.reply(&text, from, "200 OK", "");
+                self.is_well_led(&text)?;
+                return Ok((text, from));
             }
         }
-        bail!("no BYE within 20 s")
+        bail!("no {beginning}within 20 s")
+    }
+
+    /// Whether a request in a dialog came to a Contact of our own and by its whole route set.
+    fn is_well_led(&self, request: &Text) -> anyhow::Result<()> {
+        match &self.contact {
+            Some(contact)
+                if !request.first().contains(&format!(" {contact} ")) || !request.header("Route").is_empty() =>
+            {
+                bail!("a request was led wrong:\n{}", request.0)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Sends `payloads` at 20 ms each to `to` and collects what comes, until 500 ms after the last was sent.

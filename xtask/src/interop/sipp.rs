@@ -97,6 +97,10 @@ pub(crate) struct Calls {
     pub(crate) transport: &'static str,
     /// The scenario, where it is not `uac`.
     pub(crate) scenario: Option<&'static str>,
+    /// The user that is called.
+    pub(crate) number: &'static str,
+    /// What it shows where it is asked, if the scenario does: user and password.
+    pub(crate) credentials: Option<(&'static str, &'static str)>,
 }
 
 /// What SIPp counted.
@@ -113,10 +117,19 @@ pub(crate) struct Counted {
 impl Calls {
     /// `calls` by UDP at `per_second`, each of `length`.
     pub(crate) fn new(calls: u32, per_second: u32, length: Duration) -> Calls {
-        Calls { calls, per_second, length, rtp: false, transport: "u1", scenario: None }
+        Calls {
+            calls,
+            per_second,
+            length,
+            rtp: false,
+            transport: "u1",
+            scenario: None,
+            number: "service",
+            credentials: None,
+        }
     }
 
-    /// Calls `service` at `edge` and waits for the end.
+    /// Calls its number at `edge` and waits for the end.
     pub(crate) fn run(&self, edge: SocketAddr) -> anyhow::Result<Counted> {
         let folder = tempfile::tempdir()?;
         let at = folder.path();
@@ -135,11 +148,15 @@ impl Calls {
                 command.args(["-sn", "uac"]);
             }
         }
+        if let Some((user, password)) = self.credentials {
+            // A call that is refused is over: nothing is sent after it.
+            command.args(["-au", user, "-ap", password, "-nd"]);
+        }
         let out = File::create(at.join("out.log"))?;
         let seconds = f64::from(self.calls) / f64::from(self.per_second) + self.length.as_secs_f64();
         let mut child = command
             .arg(edge.to_string())
-            .args(["-i", CARRIER, "-mi", CARRIER, "-p", "5070", "-t", self.transport, "-nostdin", "-s", "service"])
+            .args(["-i", CARRIER, "-mi", CARRIER, "-p", "5070", "-t", self.transport, "-nostdin", "-s", self.number])
             .args(["-r", &self.per_second.to_string(), "-m", &self.calls.to_string()])
             .args(["-l", &self.calls.to_string(), "-d", &self.length.as_millis().to_string()])
             .args(["-trace_stat", "-stf", "stat.csv", "-fd", "1", "-trace_err", "-error_file", "errors.log"])

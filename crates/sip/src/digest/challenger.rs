@@ -6,11 +6,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use super::fields::{Authorization, authorizations, quoted, unquoted};
-use super::{Algorithm, Credentials, Hash, Nonces, Subject, hex, response, secret};
+use super::{Algorithm, Credentials, Hash, Nonces, Subject, response, secret};
 use crate::event::Party;
 use crate::header::HeaderName;
 use crate::limits::{NONCE_SECONDS, NONCES_IN_USE};
@@ -18,7 +20,7 @@ use crate::message::Message;
 
 /// The realm where none is configured.
 const REALM: &str = "trunkgate";
-/// Offered in this order: the stronger first (RFC 8760 §2.4).
+/// Offered in this order where nothing else is said: the stronger first (RFC 8760 §2.4).
 const OFFERED: [Hash; 2] = [Hash::Sha256, Hash::Md5];
 /// Octets of a nonce's signature.
 const SIGNATURE_BYTES: usize = 16;
@@ -46,8 +48,10 @@ pub(crate) enum Verdict {
 struct Expected {
     username: String,
     realm: String,
-    /// Secrets in the order of [`OFFERED`].
-    secrets: [String; 2],
+    /// One for each that may be offered.
+    secrets: [(Hash, String); 3],
+    /// What is offered, in order.
+    offered: Vec<Hash>,
 }
 
 /// How far a nonce has been used.
@@ -106,8 +110,16 @@ impl Challenger {
         let realm = realm.unwrap_or_else(|| REALM.to_owned());
         // What is hashed is what stands between the quotes.
         let written = quoted(&realm).into_owned();
-        let secrets = OFFERED.map(|hash| secret(hash, username.as_bytes(), written.as_bytes(), password.as_bytes()));
-        self.expected.insert(party, Expected { realm: written, secrets, username });
+        let known = |hash| (hash, secret(hash, username.as_bytes(), written.as_bytes(), password.as_bytes()));
+        let (secrets, offered) = (Hash::ALL.map(known), OFFERED.to_vec());
+        self.expected.insert(party, Expected { realm: written, secrets, offered, username });
+    }
+
+    /// Says which algorithms a party that is challenged is offered, in order. One without any could never pass.
+    pub(crate) fn offer(&mut self, party: Party, hashes: &[Hash]) {
+        if let Some(expected) = self.expected.get_mut(&party).filter(|_| !hashes.is_empty()) {
+            expected.offered = hashes.to_vec();
+        }
     }
 
     /// Whether a party is challenged at all.
@@ -152,16 +164,17 @@ impl Challenger {
         let nonce = self.write(Nonce { number: self.numbered, made }, source);
         let stale = if stale { ", stale=true" } else { "" };
         let realm = &expected.realm;
-        let value = |hash| {
-            let name = Algorithm { hash, session: false }.as_str();
+        let value = |hash: &Hash| {
+            let name = Algorithm { hash: *hash, session: false }.as_str();
             format!("Digest realm=\"{realm}\", nonce=\"{nonce}\", algorithm={name}, qop=\"auth\"{stale}")
         };
-        OFFERED.map(value).into()
+        expected.offered.iter().map(value).collect()
     }
 
     /// Whether user and response are what we expect. Both are always looked at.
     fn is_right(&self, expected: &Expected, shown: &Authorization<'_>, request: &Message) -> bool {
-        let offered = OFFERED.iter().zip(&expected.secrets).find(|(hash, _)| **hash == shown.algorithm.hash);
+        let known = expected.secrets.iter().find(|(hash, _)| *hash == shown.algorithm.hash);
+        let offered = known.filter(|(hash, _)| expected.offered.contains(hash));
         let (hash, secret) = match offered {
             Some((hash, secret)) if !shown.algorithm.session => (*hash, secret.as_str()),
             // What we have not offered is wrong, after the same work.
@@ -202,16 +215,17 @@ impl Challenger {
         bytes.extend_from_slice(&nonce.made.to_be_bytes());
         let signature = self.sign(&[&bytes, &octets(source)]).finalize().into_bytes();
         bytes.extend_from_slice(signature.get(..SIGNATURE_BYTES).unwrap_or_default());
-        hex(&bytes)
+        BASE64.encode(&bytes)
     }
 
     /// A nonce that we gave to `source`.
     fn read(&self, text: &[u8], source: IpAddr) -> Option<Nonce> {
-        if text.len() != 2 * NONCE_BYTES {
+        let mut bytes = [0; NONCE_BYTES];
+        if BASE64.decode_slice(text, &mut bytes) != Ok(NONCE_BYTES) {
             return None;
         }
-        let number = u64::from_str_radix(std::str::from_utf8(text.get(..16)?).ok()?, 16).ok()?;
-        let made = u32::from_str_radix(std::str::from_utf8(text.get(16..24)?).ok()?, 16).ok()?;
+        let number = u64::from_be_bytes(bytes.get(..8)?.try_into().ok()?);
+        let made = u32::from_be_bytes(bytes.get(8..12)?.try_into().ok()?);
         let nonce = Nonce { number, made };
         self.are_same(self.write(nonce, source).as_bytes(), text).then_some(nonce)
     }
@@ -314,6 +328,28 @@ mod tests {
             assert_eq!(challenger.judge(now, THEM, ip(1), &request(&twisted)), WRONG);
         }
         assert_eq!(challenger.judge(now, Party(9), ip(1), &request("")), Verdict::Passed, "nobody asks it");
+    }
+
+    #[test]
+    fn what_is_not_offered_is_not_taken() {
+        let now = start();
+        let mut challenger = challenger();
+        let both = challenger.challenge(now, THEM, ip(1), false);
+        challenger.offer(THEM, &[]);
+        assert_eq!(challenger.challenge(now, THEM, ip(1), false).len(), 2, "nothing is no offer");
+        challenger.offer(THEM, &[Hash::Md5]);
+        let one = challenger.challenge(now, THEM, ip(1), false);
+        assert!(one.len() == 1 && one[0].contains("algorithm=MD5"), "{one:?}");
+        let stronger = answer(&mut client("them", "right"), &both);
+        assert!(stronger.contains("SHA-256"));
+        assert_eq!(challenger.judge(now, THEM, ip(1), &request(&stronger)), WRONG);
+        let line = answer(&mut client("them", "right"), &one);
+        assert_eq!(challenger.judge(now, THEM, ip(1), &request(&line)), Verdict::Passed);
+        challenger.offer(THEM, &[Hash::Sha512_256, Hash::Sha256]);
+        let strongest = challenger.challenge(now, THEM, ip(1), false);
+        let line = answer(&mut client("them", "right"), &strongest);
+        assert!(line.contains("SHA-512-256"), "{line}");
+        assert_eq!(challenger.judge(now, THEM, ip(1), &request(&line)), Verdict::Passed);
     }
 
     #[test]

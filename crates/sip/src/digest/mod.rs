@@ -29,10 +29,17 @@ impl fmt::Debug for Credentials {
 
 /// A hash function of RFC 8760 §2.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Hash {
+pub enum Hash {
+    /// `MD5`.
     Md5,
+    /// `SHA-256`.
     Sha256,
+    /// `SHA-512-256`.
     Sha512_256,
+}
+
+impl Hash {
+    pub(crate) const ALL: [Hash; 3] = [Hash::Md5, Hash::Sha256, Hash::Sha512_256];
 }
 
 /// An algorithm as a header names it.

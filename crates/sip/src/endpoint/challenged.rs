@@ -9,9 +9,10 @@ use bytes::Bytes;
 use super::client::write_extras;
 use super::tables::{Cancel, Client, Inviting};
 use super::{Arrival, Endpoint, Timer};
+use crate::compose;
 use crate::dialog::LAST_CSEQ;
 use crate::digest::challenger::Verdict;
-use crate::digest::{Credentials, Subject};
+use crate::digest::{Credentials, Hash, Subject};
 use crate::event::{Body, ClientId, Event, Extra, Party, Reason};
 use crate::header::HeaderName;
 use crate::message::{Message, StartLine};
@@ -36,6 +37,12 @@ impl Endpoint {
         self.challenger.set(party, credentials);
     }
 
+    /// Which algorithms a party is challenged with, in order, once [`Endpoint::require_credentials`] has said that it is.
+    /// SHA-256 and MD5 where nothing is said.
+    pub fn challenge_with(&mut self, party: Party, hashes: &[Hash]) {
+        self.challenger.offer(party, hashes);
+    }
+
     /// Asks for credentials where they are required. Whether the request may pass. What speaks in a dialog of its own
     /// party is known by the dialog's tags, and not asked again.
     pub(super) fn may_pass(&mut self, now: Instant, arrival: &Arrival, request: &Message) -> bool {
@@ -51,6 +58,7 @@ impl Endpoint {
             Verdict::Passed => true,
             Verdict::Challenge { stale, failed, proven } => {
                 let values = self.challenger.challenge(now, party, source, stale);
+                let values = self.fitting(arrival, request, values);
                 let headers = values.into_iter().map(|value| ("WWW-Authenticate", value)).collect();
                 self.refuse_as(arrival, request, Refusal { headers, ..Refusal::plain(401) });
                 if failed {
@@ -60,6 +68,24 @@ impl Endpoint {
                 false
             }
         }
+    }
+
+    /// The challenges that a datagram of an address that is not the party's gets: no more than make the answer as long as
+    /// the request, and one in any case. Its source may be forged, and whoever has that address gets what we send.
+    fn fitting(&self, arrival: &Arrival, request: &Message, values: Vec<String>) -> Vec<String> {
+        let source = arrival.flow.remote.ip();
+        let reach = self.reach.get(&arrival.party).filter(|_| !arrival.flow.transport.is_reliable());
+        if reach.is_none_or(|networks| networks.iter().any(|network| network.contains(&source))) {
+            return values;
+        }
+        let tag = self.stateless_tag(request);
+        let bare = compose::answer(request, arrival.flow, 401, "", &tag, false);
+        let fields: usize = values.iter().map(|value| "WWW-Authenticate: \r\n".len() + value.len()).sum();
+        if bare.finish(None).len() + fields <= request.as_bytes().len() {
+            return values;
+        }
+        // The last is the weakest, and the one that everybody knows.
+        values.into_iter().next_back().into_iter().collect()
     }
 
     /// A 401 or 407 to a request of ours: sends it again with credentials, where there are some for who asks. To the layer

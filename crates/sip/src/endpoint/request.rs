@@ -213,7 +213,10 @@ impl Endpoint {
         for (name, value) in &headers {
             writer.header(name, value);
         }
-        self.write_product(&mut writer);
+        // A challenge is no longer than it must be: it may go to an address that has asked for nothing.
+        if code != 401 {
+            self.write_product(&mut writer);
+        }
         let method = request.method();
         let sent = Sent { method, code: Some(code), party, again: false, client: None, server: None, dialog: None };
         self.transmit(reply_flow(request, source), writer.finish(None), sent);

@@ -10,7 +10,8 @@ use crate::interop::Setting;
 use crate::interop::edge::Edge;
 use crate::interop::sipp::{Callee, Calls, Counted, PBX};
 
-const CONFIGURATION: &str = include_str!("../scenarios/kamailio.cfg");
+/// A record-routing proxy between its two sockets that answers OPTIONS to itself.
+pub(super) const CONFIGURATION: &str = include_str!("../scenarios/kamailio.cfg");
 
 /// A running Kamailio, ended when dropped.
 #[derive(Debug)]

@@ -5,10 +5,17 @@ mod agent_crowd;
 mod agent_echo;
 mod agent_killed;
 mod agent_stalled;
+mod baresip_register;
 mod failover;
+mod failover_times;
 pub(crate) mod kamailio;
+mod kamailio_digest;
+mod kamailio_register;
 mod leaks;
+mod options_health;
+mod record_route;
 mod sipp_calls;
+mod sipvicious;
 mod srtp_baresip;
 mod strangers;
 mod tls_kamailio;
@@ -19,6 +26,14 @@ use super::Case;
 
 /// All cases.
 pub(crate) fn all() -> Vec<Case> {
+    let mut all = calls();
+    all.extend(peers());
+    all.extend(agents());
+    all
+}
+
+/// Calls, what goes wrong with them, and who means harm.
+fn calls() -> Vec<Case> {
     vec![
         Case {
             name: "sipp-rtp",
@@ -42,13 +57,60 @@ pub(crate) fn all() -> Vec<Case> {
             proves: "garbage from strangers: 0 bytes back, the call in progress unharmed",
             run: strangers::run,
         },
+        Case {
+            name: "failover-times",
+            proves: "503, closed ports and TLS failures cost under 0.5 s, silence its configured time",
+            run: failover_times::run,
+        },
+        Case {
+            name: "sipvicious",
+            proves: "its scanners find nothing, tell no user from another, and get no more bytes than they send",
+            run: sipvicious::run,
+        },
+    ]
+}
+
+/// Proxies, registrars and phones.
+fn peers() -> Vec<Case> {
+    vec![
         Case { name: "kamailio", proves: "calls through Kamailio as a record-routing upstream", run: kamailio::run },
         Case { name: "tls-kamailio", proves: "TLS both ways, known by certificate alone", run: tls_kamailio::run },
+        Case {
+            name: "record-route",
+            proves: "Kamailio with double Record-Route before a private Contact: every request takes the route set",
+            run: record_route::run,
+        },
+        Case {
+            name: "kamailio-digest",
+            proves: "Kamailio asks for MD5 and SHA-256, its nonces go stale; SIPp is asked; wrong passwords get nowhere",
+            run: kamailio_digest::run,
+        },
+        Case {
+            name: "kamailio-register",
+            proves: "the edge registers at Kamailio, refreshes, is called there, takes it back at its end",
+            run: kamailio_register::run,
+        },
+        Case {
+            name: "baresip-register",
+            proves: "baresip behind a NAT registers by UDP and TLS and is called over its flow, also after a reload",
+            run: baresip_register::run,
+        },
+        Case {
+            name: "options-health",
+            proves: "a peer that dies is skipped at once and used again when it is back",
+            run: options_health::run,
+        },
         Case {
             name: "srtp-baresip",
             proves: "two baresip phones, one with SRTP over TLS, hear each other's tone; so does a listener",
             run: srtp_baresip::run,
         },
+    ]
+}
+
+/// Agents, and what is left after all.
+fn agents() -> Vec<Case> {
+    vec![
         Case {
             name: "agent-echo",
             proves: "a tone through the Python echo agent comes back clean and in time; its marks come back once",

@@ -14,11 +14,11 @@ use crate::interop::sipp::{Callee, Calls, PBX};
 const CONFIGURATION: &str = include_str!("../scenarios/kamailio_tls.cfg");
 
 /// An authority of the case's own.
-struct Authority(Issuer<'static, KeyPair>);
+pub(super) struct Authority(Issuer<'static, KeyPair>);
 
 impl Authority {
     /// `NAME.pem` is its certificate.
-    fn new(folder: &Path, name: &str) -> anyhow::Result<Authority> {
+    pub(super) fn new(folder: &Path, name: &str) -> anyhow::Result<Authority> {
         let mut params = CertificateParams::new(vec![])?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, name);
@@ -28,7 +28,7 @@ impl Authority {
     }
 
     /// `FILE.pem` and `FILE.key`.
-    fn issue(&self, folder: &Path, file: &str, names: &[&str]) -> anyhow::Result<()> {
+    pub(super) fn issue(&self, folder: &Path, file: &str, names: &[&str]) -> anyhow::Result<()> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let key = KeyPair::generate()?;
         let certificate = CertificateParams::new(names)?.signed_by(&key, &self.0)?;
@@ -115,7 +115,7 @@ connect = ["trunk:pbx"]
 }
 
 /// Both ways: our certificate, and theirs from our authority.
-fn tls_configuration(folder: &Path) -> String {
+pub(super) fn tls_configuration(folder: &Path) -> String {
     let at = folder.display();
     let keys = format!(
         "method = TLSv1.2+\nverify_certificate = yes\nrequire_certificate = yes\n\
