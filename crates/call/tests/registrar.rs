@@ -148,6 +148,25 @@ fn rfc3261_10_3_fetch_remove_too_brief_and_out_of_order() {
 }
 
 #[test]
+fn what_was_said_before_changes_nothing_and_nobody_registers_for_another() {
+    let mut bench = Bench::with(phones(true));
+    registered(&mut bench, PHONE, 25, &contact(600));
+    // Number 26 has bound it. Once its transaction is over, and under another branch, it is no repetition of that.
+    bench.pass(Duration::from_secs(40));
+    let mut code = |cseq: u32, lines: &str, user: &str| {
+        bench.receive(PHONE, register(PHONE, 100 + cseq, ""));
+        let shown = shown_registering("right", &bench.expect(PHONE, "SIP/2.0 401"));
+        let text = register(PHONE, cseq, &format!("{shown}{lines}")).replace("REGISTER-7", "REGISTER-again");
+        bench.receive(PHONE, text.replace("To: <sip:acme@", &format!("To: <sip:{user}@")));
+        bench.next(PHONE).code()
+    };
+    assert_eq!(code(26, &contact(60), "acme"), 500);
+    assert_eq!(code(24, "Contact: *\r\nExpires: 0\r\n", "acme"), 500);
+    assert_eq!(code(40, &contact(60), "other"), 404);
+    called(&mut bench, PHONE);
+}
+
+#[test]
 fn the_flow_follows_the_phone_and_a_reload_keeps_it() {
     let mut bench = Bench::with(phones(true));
     registered(&mut bench, PHONE, 1, &contact(600));

@@ -194,6 +194,16 @@ fn a_withdrawn_invite_is_not_repeated() {
     edge.receive(&response(&first, 401, "b1", CHALLENGE));
     assert_eq!(edge.lines(), ["ACK sip:bob@198.51.100.7"]);
     assert_eq!(edge.response(), Some((401, None)));
+    let mut edge = client(Transport::Udp);
+    let (id, first) = edge.invite();
+    edge.receive(&response(&first, 180, "b1", ""));
+    edge.endpoint.cancel(edge.now, id);
+    edge.drain();
+    let cancel = edge.last();
+    assert_eq!(cancel.method(), Method::Cancel);
+    edge.receive(&response(&cancel, 401, "b1", CHALLENGE));
+    assert!(edge.sent.is_empty() && edge.events.is_empty(), "nor is its CANCEL (RFC 3261 §22.1)");
+    let mut edge = client(Transport::Udp);
     let (id, first) = edge.invite();
     edge.endpoint.abandon(edge.now, id);
     edge.receive(&response(&first, 401, "b1", CHALLENGE));
@@ -304,6 +314,10 @@ fn every_method_outside_of_a_dialog_is_challenged_and_others_parties_are_not() {
         edge.receive(&request(method, 1, "z9hG4bKb", "", ""));
         assert!(edge.sent.is_empty() || edge.one().code() != Some(401), "{method}");
     }
+    // A tag of no dialog is no proof.
+    let mut edge = server();
+    edge.receive(&request("INVITE", 1, "z9hG4bKa", "guessed", ""));
+    assert_eq!(edge.one().code(), Some(401));
     let mut edge = server();
     edge.endpoint.require_credentials(Party(1), None);
     edge.receive(&request("INVITE", 1, "z9hG4bKa", "", ""));

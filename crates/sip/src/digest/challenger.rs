@@ -367,6 +367,37 @@ mod tests {
         assert_eq!(challenger.judge(now, THEM, ip(1), &request(other)), none, "for somebody else");
     }
 
+    /// What was not offered has no secret of ours: anybody could compute a response to that.
+    #[test]
+    fn what_was_not_offered_is_wrong_however_it_is_computed() {
+        let now = start();
+        let mut challenger = challenger();
+        let ours = secret(Hash::Sha256, b"them", REALM.as_bytes(), b"right");
+        let strong = secret(Hash::Sha512_256, b"them", REALM.as_bytes(), b"right");
+        let plain = |hash| Algorithm { hash, session: false };
+        let session = Algorithm { hash: Hash::Sha256, session: true };
+        for (user, named, used, secret, expected) in [
+            ("them", "SHA-256", plain(Hash::Sha256), ours.as_str(), Verdict::Passed),
+            ("nobody", "SHA-256", plain(Hash::Sha256), &ours, WRONG),
+            ("them", "SHA-512-256", plain(Hash::Sha256), "", WRONG),
+            ("them", "SHA-512-256", plain(Hash::Sha512_256), "", WRONG),
+            ("them", "SHA-512-256", plain(Hash::Sha512_256), &strong, WRONG),
+            ("them", "SHA-256-sess", plain(Hash::Sha256), &ours, WRONG),
+            ("them", "SHA-256-sess", plain(Hash::Sha256), "", WRONG),
+            ("them", "SHA-256-sess", session, &ours, WRONG),
+        ] {
+            let nonce = challenger.challenge(now, THEM, ip(1), false)[0].split('"').nth(3).unwrap().to_owned();
+            let nonces = Nonces { nonce: nonce.as_bytes(), cnonce: b"c", count: b"00000001" };
+            let subject = Subject { method: b"INVITE", uri: b"sip:b@h", body: b"" };
+            let response = response(used, secret, Some(super::super::Qop::Auth), nonces, subject);
+            let line = format!(
+                "Authorization: Digest username=\"{user}\", realm=\"{REALM}\", nonce=\"{nonce}\", uri=\"sip:b@h\", \
+                 response=\"{response}\", algorithm={named}, cnonce=\"c\", qop=auth, nc=00000001\r\n"
+            );
+            assert_eq!(challenger.judge(now, THEM, ip(1), &request(&line)), expected, "{user} {named} {used:?}");
+        }
+    }
+
     #[test]
     fn a_nonce_counts_up_and_never_twice() {
         let now = start();
