@@ -86,6 +86,7 @@ pub(crate) async fn receive(mut stream: impl AsyncRead + Unpin, messages: mpsc::
 }
 
 /// What happened to a socket, without numbers of the system where there are words.
+#[expect(clippy::wildcard_enum_match_arm, reason = "there are dozens, and these have words")]
 pub(crate) fn plain(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::ConnectionRefused => "refused: nothing listens there, or a firewall says so".to_owned(),

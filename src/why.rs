@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use trunkgate_call::trunk_of_uri;
-use trunkgate_route::{CallInfo, Matched, Number, Peer, Plan, SendNumbers, Srtp, Table, Target, Trunk};
+use trunkgate_route::{CallInfo, Matched, Number, Numbers, Peer, Plan, SendNumbers, Srtp, Table, Target, Trunk};
 
 use crate::cli::Why;
 use crate::config::Config;
@@ -166,11 +166,11 @@ fn attempt(table: &Table, called: &Number, target: &Target) -> Value {
             value["number"] = json!(table.numbers().format(number, trunk.send_numbers));
             value["peers"] = peers.iter().map(peer).collect();
             value["accept_register"] = json!(trunk.accept_register);
-            on_trunk(&mut value, trunk, number);
+            on_trunk(&mut value, table.numbers(), trunk, number);
         }
         Target::Uri { uri, .. } => {
             if let (Some(trunk), Some(number)) = trunk_of_uri(uri, table) {
-                on_trunk(&mut value, trunk, &number);
+                on_trunk(&mut value, table.numbers(), trunk, &number);
             }
         }
         Target::Agent(agent) => value["url"] = json!(agent.url),
@@ -180,7 +180,7 @@ fn attempt(table: &Table, called: &Number, target: &Target) -> Value {
 }
 
 /// What a trunk has to say of a call to a number.
-fn on_trunk(value: &mut Value, trunk: &Trunk, number: &Number) {
+fn on_trunk(value: &mut Value, numbers: &Numbers, trunk: &Trunk, number: &Number) {
     value["trunk"] = json!(&*trunk.name);
     value["codecs"] = json!(trunk.codecs);
     value["srtp"] = json!(match trunk.srtp {
@@ -194,8 +194,8 @@ fn on_trunk(value: &mut Value, trunk: &Trunk, number: &Number) {
         SendNumbers::National => "national",
         SendNumbers::AsIs => "as-is",
     });
-    value["denied"] =
-        json!(trunk.denied_by(&number.text).map(|pattern| json!({ "number": number.text, "by": pattern.to_string() })));
+    let denied = trunk.denied(numbers, number);
+    value["denied"] = json!(denied.map(|(pattern, number)| json!({ "number": number, "by": pattern.to_string() })));
 }
 
 fn peer(peer: &Peer) -> Value {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use trunkgate::config;
 use trunkgate_route::headers::DEFAULT_PASS;
-use trunkgate_route::{HeaderRules, Identities, Trunk};
+use trunkgate_route::{HeaderRules, Identities, Numbers, Trunk};
 
 const REST: &str = "peers = ['sip:10.0.0.5']\n[[route]]\nconnect = ['trunk:x']\n";
 
@@ -32,6 +32,12 @@ fn wrong(lines: &str) -> Vec<(String, u64, u64, String)> {
     json.as_array().unwrap().iter().map(one).collect()
 }
 
+/// Whether a trunk does not get calls to a number.
+fn denies(trunk: &Trunk, number: &str) -> bool {
+    let numbers = Numbers::default();
+    trunk.denied(&numbers, &numbers.normalise_caller(number, None)).is_some()
+}
+
 #[test]
 fn headers_are_rules() {
     let default = trunk("");
@@ -53,13 +59,13 @@ fn limits_and_denied_numbers() {
     let x = trunk("calls_per_second = 5\npeer_calls_per_second = 30\npace = '500ms'\ndeny = ['+881*', '/^\\+979/']");
     assert_eq!((x.calls_per_second, x.calls_per_second_in, x.calls_per_second_out), (5, 0, 0));
     assert_eq!((x.peer_calls_per_second, x.pace), (30, Duration::from_millis(500)));
-    assert!(x.denies("+881612345678") && x.denies("+97912345") && !x.denies("+14155550100"));
+    assert!(denies(&x, "+881612345678") && denies(&x, "+97912345") && !denies(&x, "+14155550100"));
     let x = trunk("calls_per_second = { in = 10, out = 1 }\npace = 0");
     assert_eq!((x.calls_per_second, x.calls_per_second_in, x.calls_per_second_out), (0, 10, 1));
     assert_eq!((x.pace, trunk("").pace), (Duration::ZERO, Duration::from_secs(2)));
     let twilio = trunk("preset = 'twilio'\nsecure = false");
     assert_eq!((twilio.calls_per_second_out, twilio.calls_per_second_in, twilio.peer_calls_per_second), (1, 0, 30));
-    assert!(twilio.denies("+881612345678") && !twilio.denies("+14155550100"));
+    assert!(denies(&twilio, "+881612345678") && !denies(&twilio, "+14155550100"));
 }
 
 #[test]

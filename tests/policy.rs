@@ -189,6 +189,11 @@ fn a_denied_number_is_refused_and_why_says_so() {
         assert_eq!(told["targets"], serde_json::json!(["trunk:pbx"]));
         assert!(why(NUMBER, more)["attempts"][0]["denied"].is_null());
     }
+    // Too many digits for a number, and the far end would read the denied one of them.
+    let long = "8816123456789999";
+    caller.send(sip, &caller.request("INVITE", long, sip, "long", 1, ""));
+    end(&caller, sip, long, "long", "403");
+    assert_eq!(why(long, &[])["attempts"][0]["denied"]["by"], "+881*");
     let page = finish(&["--config", file, "why", "--from", "127.0.0.4", "--called", denied]);
     let page = String::from_utf8(page.stdout).unwrap();
     let line = format!("source 127.0.0.4 → trunk caller (peers sip:{}, {file}:", caller.address);

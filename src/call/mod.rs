@@ -72,6 +72,9 @@ pub fn run(verb: &Call) -> ExitCode {
     {
         outcome.remark(format!("{} cannot be written: {what}", path.display()));
     }
+    if plan.srtp && outcome.is_answered() && !outcome.is_by_tls() {
+        outcome.remark("the keys of SRTP went in the clear: transport=tls hides them".to_owned());
+    }
     client::say(&if verb.json { format!("{:#}\n", outcome.as_json()) } else { outcome.as_text() });
     if outcome.is_answered() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -7,6 +7,7 @@ use trunkgate_call::numbers::plain;
 use trunkgate_call::trace::{TraceEntry, TraceItem, TraceView, body_note, first_line};
 use trunkgate_media::rtp::Rtp;
 use trunkgate_phone::{Codec, Direction, Ending, Quality};
+use trunkgate_route::Transport;
 use trunkgate_sip::{HeaderName, Message};
 
 use super::session::Way;
@@ -89,6 +90,10 @@ impl Outcome {
 
     pub(super) fn is_answered(&self) -> bool {
         self.answered_seconds.is_some()
+    }
+
+    pub(super) fn is_by_tls(&self) -> bool {
+        self.way.as_ref().is_some_and(|way| way.transport == Transport::Tls)
     }
 
     /// Whether another address may be tried: none has taken the call or refused it for good (RFC 3263 §4.3).

@@ -228,7 +228,7 @@ fn denied(placed: &PlacedTrunk, numbers: &Numbers, findings: &mut Findings) {
         let (Pattern::Exact(text) | Pattern::Prefix(text)) = pattern else { continue };
         let (rests, star) = match pattern {
             Pattern::Prefix(_) => (4..=11, "*"),
-            _ => (0..=0, ""),
+            Pattern::Exact(_) | Pattern::Regex(_) => (0..=0, ""),
         };
         if text.is_empty() || text.starts_with('+') || !text.chars().all(|c| c.is_ascii_digit()) {
             continue;

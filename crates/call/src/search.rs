@@ -90,7 +90,6 @@ impl Call {
     fn is_denied(&self, edge: &Edge, attempt: &Attempt) -> bool {
         let numbers = edge.table.numbers();
         let (trunk, number) = match (&attempt.trunk, &attempt.uri) {
-            (Some(trunk), _) if trunk.deny.is_empty() => return false,
             (Some(trunk), _) => {
                 (Some(trunk), attempt.number.as_deref().map(|number| numbers.normalise_caller(number, None)))
             }
@@ -99,10 +98,7 @@ impl Call {
             (None, None) => return false,
         };
         let number = number.as_ref().unwrap_or(&self.called);
-        trunk.is_some_and(|trunk| {
-            let readings = || numbers.readings(number, trunk.send_numbers);
-            trunk.denies(&number.text) || readings().iter().any(|number| trunk.denies(number))
-        })
+        trunk.is_some_and(|trunk| trunk.denied(numbers, number).is_some())
     }
 
     /// The codecs of an offer of ours for a caller that made none.

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use crate::headers::{HeaderRules, Identities};
 use crate::locate::{Destination, Server, in_order};
+use crate::number::{Number, Numbers};
 use crate::pattern::Pattern;
 use crate::share;
 
@@ -246,13 +247,18 @@ impl Trunk {
             accept_register: false,
         }
     }
-    /// Whether it does not get calls to a number.
-    pub fn denies(&self, number: &str) -> bool {
-        self.denied_by(number).is_some()
-    }
-    /// The first of its `deny` that a number matches.
-    pub fn denied_by(&self, number: &str) -> Option<&Pattern> {
-        self.deny.iter().find(|pattern| pattern.matches(number))
+    /// Why it does not get calls to a number: the first of its `deny` that the number matches, as it is or as the far end
+    /// would read it, and that reading.
+    pub fn denied(&self, numbers: &Numbers, number: &Number) -> Option<(&Pattern, String)> {
+        let matched = |text: &str| self.deny.iter().find(|pattern| pattern.matches(text));
+        if self.deny.is_empty() {
+            return None;
+        }
+        if let Some(pattern) = matched(&number.text) {
+            return Some((pattern, number.text.clone()));
+        }
+        let readings = numbers.readings(number, self.send_numbers);
+        readings.into_iter().find_map(|reading| Some((matched(&reading)?, reading)))
     }
     /// Its peers in the order to try them, each with its servers in theirs: priority, then weighted chance (RFC 2782).
     /// `pick(total)` returns a random number below `total`.
