@@ -135,7 +135,9 @@ impl StatusReport {
             problems.push("the last reload was refused: the file has errors (trunkgate check)".to_owned());
         }
         for trunk in self.trunks.iter().filter(|trunk| trunk.state == "down") {
-            let why = trunk.last_problem.as_deref().unwrap_or("no answer");
+            let nobody = trunk.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();
+            let last = trunk.last_problem.as_deref();
+            let why = if nobody { "no phone is registered" } else { last.unwrap_or("no answer") };
             problems.push(format!("trunk {} is down: {why}", trunk.name));
         }
         for trunk in &self.trunks {

@@ -59,7 +59,11 @@ fn trunks(answer: &Value) -> String {
                 let asked = since(address["last_options"].as_str()).map(|seconds| format!("{} ago", span(seconds)));
                 let place = format!("{} {}", text(&address["transport"]), text(&address["address"]));
                 let rtt = address["rtt_ms"].as_f64().map_or("–".into(), |ms| format!("{ms:.1} ms"));
-                [head(&address["state"]), vec![place, asked.unwrap_or_else(|| "–".into()), rtt]].concat()
+                let state = match address["rests_seconds"].as_u64() {
+                    Some(seconds) => format!("rests {seconds} s").into(),
+                    None => address["state"].clone(),
+                };
+                [head(&state), vec![place, asked.unwrap_or_else(|| "–".into()), rtt]].concat()
             };
             let found: Vec<Vec<String>> = addresses.map(row).collect();
             let unknown = || vec![[head(&peer["state"]), vec!["–".to_owned(); 3]].concat()];
@@ -87,7 +91,7 @@ fn problem(of: &Value) -> String {
     }
 }
 
-/// Our registrations, a line each; nothing where there are none.
+/// Our registrations and the phones that have registered here, a line each; nothing where there are none.
 fn registrations(answer: &Value) -> String {
     let line = |trunk: &Value| {
         let registration = &trunk["registration"];
@@ -98,7 +102,21 @@ fn registrations(answer: &Value) -> String {
             None => format!("{name}: {state}, {registrar}\n"),
         })
     };
-    answer["trunks"].as_array().into_iter().flatten().filter_map(line).collect()
+    let phones = |trunk: &Value| {
+        let name = shown(&trunk["name"]);
+        let phones = trunk["phones"].as_array()?;
+        let line = |phone: &Value| {
+            let [transport, address, until] = ["transport", "address", "expires_at"].map(|key| shown(&phone[key]));
+            format!("{name}: a phone at {transport} {address} is registered until {until}\n")
+        };
+        Some(if phones.is_empty() {
+            format!("{name}: no phone is registered\n")
+        } else {
+            phones.iter().map(line).collect()
+        })
+    };
+    let trunks = || answer["trunks"].as_array().into_iter().flatten();
+    trunks().filter_map(line).chain(trunks().filter_map(phones)).collect()
 }
 
 /// The agents of `status`; nothing where there are none.

@@ -68,12 +68,16 @@ pub(crate) struct Failure {
     pub(crate) warning: Option<Refusal>,
     /// How an agent was lost.
     pub(crate) loss: Option<Loss>,
+    /// The code itself, for the trace and the log.
+    pub(crate) answered: Option<u16>,
+    /// What is wrong with what it was shown of us; the sentence of the reason where nothing more is known.
+    pub(crate) detail: Option<String>,
 }
 
 impl Failure {
     /// A target that was not reached.
     pub(crate) fn unreached(reason: ReasonSlug) -> Failure {
-        Failure { code: None, reason, q850: None, warning: None, loss: None }
+        Failure { code: None, reason, q850: None, warning: None, loss: None, answered: None, detail: None }
     }
     /// An agent that could not be had, or is lost.
     pub(crate) fn of_loss(loss: Loss) -> Failure {
@@ -86,6 +90,23 @@ impl Failure {
     /// One whose session description, or ours to it, could not be used: 488.
     pub(crate) fn unusable(reason: ReasonSlug, warning: Refusal) -> Failure {
         Failure { warning: Some(warning), ..Failure::with_code(488, reason) }
+    }
+    /// The same with what the far end really answered, and what is known of why.
+    pub(crate) fn said(self, code: u16, detail: Option<String>) -> Failure {
+        Failure { answered: Some(code), detail, ..self }
+    }
+    /// It in words, behind the name of who failed.
+    pub(crate) fn told_of(&self, name: &str) -> String {
+        let why = match (&self.detail, self.loss) {
+            (Some(detail), _) => detail.clone(),
+            (None, Some(loss)) => loss.to_string(),
+            (None, None) => self.reason.sentence().to_owned(),
+        };
+        match (self.answered, self.code) {
+            (Some(answered), _) => format!("{name} answered {answered}: {why}"),
+            (None, Some(code)) if self.loss.is_none() => format!("{name}: {why} ({code})"),
+            (None, _) => format!("{name}: {why}"),
+        }
     }
     /// What the caller is told.
     pub(crate) fn answer(self) -> FinalAnswer {

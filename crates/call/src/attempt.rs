@@ -41,6 +41,14 @@ pub(crate) struct Way {
 }
 
 impl Way {
+    /// Its peer, and which of the addresses of its name it is.
+    pub(crate) fn shown(&self) -> String {
+        match self.address.filter(|address| self.destination.host != address.ip().to_string()) {
+            Some(address) => format!("{} {address}", self.peer),
+            None => self.peer.clone(),
+        }
+    }
+
     /// The ways to a peer: one for each address of its servers, or the one that has to be looked up.
     fn all(peer: String, destination: Destination, servers: &[Server]) -> Vec<Way> {
         let way = Way {

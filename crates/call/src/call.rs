@@ -109,7 +109,7 @@ pub(crate) enum CallEvent {
     /// 2xx to our INVITE.
     Accepted { leg: usize, dialog: DialogId, sdp: Option<Bytes>, headers: Brought },
     /// 3xx to 6xx to our INVITE.
-    Rejected { leg: usize, code: u16, q850: Option<u8> },
+    Rejected { leg: usize, code: u16, q850: Option<u8>, detail: Option<String> },
     /// Our INVITE got no final answer, or could not be sent.
     Unanswered { leg: usize, sent: bool },
     /// A final answer to our re-INVITE.
@@ -268,7 +268,9 @@ impl Call {
             (Answered | Leaving | Ended, E::Accepted { leg, dialog, .. }) => {
                 self.accepted_too_late(now, edge, leg, dialog);
             }
-            (Searching | Rerouting, E::Rejected { leg, code, q850 }) => self.rejected(now, edge, leg, code, q850),
+            (Searching | Rerouting, E::Rejected { leg, code, q850, detail }) => {
+                self.rejected(now, edge, leg, (code, q850, detail))
+            }
             (Searching | Rerouting, E::Unanswered { leg, sent }) => self.unanswered(now, edge, leg, sent),
             (Answered | Leaving | Ended, E::Rejected { leg, .. } | E::Unanswered { leg, .. }) => {
                 self.withdrawn(edge, leg);

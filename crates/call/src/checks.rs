@@ -27,6 +27,7 @@ impl Edge {
             for peer in &trunk.peers {
                 self.show_peer(&trunk.name, &peer.uri);
             }
+            self.show_trunk(&trunk.name);
         }
     }
 
@@ -134,8 +135,25 @@ impl Edge {
                 .collect(),
         };
         let peers = trunk.peers.iter().map(peer).collect();
-        let view = self.trunks.view(now, |at| self.date(at), trunk, self.health.is_trunk_up(&trunk.name), peers);
-        TrunkView { registration: self.registration_view(now, &trunk.name), ..view }
+        let view = self.trunks.view(now, |at| self.date(at), trunk, self.is_trunk_up(trunk), peers);
+        let phones = trunk.accept_register.then(|| self.phones_view(&trunk.name));
+        TrunkView { registration: self.registration_view(now, &trunk.name), phones, ..view }
+    }
+
+    /// Whether a call to a trunk may arrive: an address of it is up, or a phone has registered. `None`: nothing is known.
+    fn is_trunk_up(&self, trunk: &Trunk) -> Option<bool> {
+        let has_phone = !self.registrar.bindings(&trunk.name).is_empty();
+        let up = self.health.is_trunk_up(&trunk.name);
+        // Without peers nothing but phones is there to be known.
+        up.or((trunk.accept_register && trunk.peers.is_empty()).then_some(false)).map(|up| up || has_phone)
+    }
+
+    /// Shows in the metrics whether a trunk is up.
+    pub(crate) fn show_trunk(&mut self, name: &str) {
+        let Some(trunk) = self.table.trunk(name).cloned() else { return };
+        if let Some(up) = self.is_trunk_up(&trunk) {
+            self.metrics.trunk_up.insert(trunk.name.clone(), up);
+        }
     }
 
     fn address_view(&self, now: Instant, spot: &Spot, health: &Health) -> AddressView {
@@ -172,9 +190,7 @@ impl Edge {
         if let Some(up) = self.health.is_peer_up(trunk, peer) {
             self.metrics.peer_up.insert((Arc::clone(trunk), peer.to_owned()), up);
         }
-        if let Some(up) = self.health.is_trunk_up(trunk) {
-            self.metrics.trunk_up.insert(Arc::clone(trunk), up);
-        }
+        self.show_trunk(trunk);
     }
 }
 
@@ -187,8 +203,7 @@ impl Call {
                 Unfit::Down => "it is down",
                 Unfit::Resting => "it has asked for a rest",
             };
-            let address = way.address.map_or_else(String::new, |address| format!(" {address}"));
-            edge.decide(now, self.key, format!("{}{address} left out: {why}", way.peer));
+            edge.decide(now, self.key, format!("{} left out: {why}", way.shown()));
         }
     }
 

@@ -20,6 +20,14 @@ pub(crate) enum StepResult {
 }
 
 impl StepResult {
+    /// The same result with another failure.
+    pub(crate) fn map(self, change: impl FnOnce(Failure) -> Failure) -> StepResult {
+        match self {
+            StepResult::Failed(failure) => StepResult::Failed(change(failure)),
+            StepResult::Busy(failure) => StepResult::Busy(change(failure)),
+            StepResult::Refused(failure) => StepResult::Refused(change(failure)),
+        }
+    }
     /// The same as the failure of one target among others.
     pub(crate) fn into_failed(self) -> StepResult {
         match self {

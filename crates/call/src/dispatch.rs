@@ -9,6 +9,7 @@ use trunkgate_sip::{
 
 use crate::answer::{FinalAnswer, extra};
 use crate::call::{Call, CallEvent, CallKey, State, refuse_request};
+use crate::challenge::auth_fault;
 use crate::deadlines::Timer;
 use crate::gateway::Gateway;
 use crate::headers::{self, Brought};
@@ -268,7 +269,8 @@ impl Gateway {
                 if code == 503 {
                     self.target_rests(now, entry.at, response);
                 }
-                CallEvent::Rejected { leg, code, q850: q850() }
+                let detail = matches!(code, 401 | 407).then(|| self.unanswerable(entry.at, response));
+                CallEvent::Rejected { leg, code, q850: q850(), detail }
             }
             (Purpose::Reinvite | Purpose::HoldCheck | Purpose::Bye, 0..=199, _) => return,
             (Purpose::Reinvite, _, dialog) => CallEvent::ReinviteAnswered { client: id, code, dialog, sdp },
@@ -280,6 +282,12 @@ impl Gateway {
             self.edge.finished.push(id);
         }
         self.tell(now, entry.at.key, event);
+    }
+
+    /// Why a challenge to an INVITE was not answered, or the answer not taken.
+    fn unanswerable(&self, at: Place, response: &Message) -> String {
+        let trunk = self.calls.get(&at.key).and_then(|call| call.legs.get(at.leg)?.trunk.as_ref());
+        auth_fault(trunk.and_then(|trunk| trunk.auth.as_ref()), response)
     }
 
     /// A target that says how long it does not want to be asked.

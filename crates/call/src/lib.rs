@@ -9,6 +9,7 @@ mod arrival;
 mod attempt;
 mod bridge;
 mod call;
+mod challenge;
 mod checks;
 mod controller;
 mod deadlines;

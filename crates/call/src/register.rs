@@ -14,9 +14,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_media::canonical;
-use trunkgate_route::{Register as Wanted, Server, Trunk};
+use trunkgate_route::{Credentials, Register as Wanted, Server, Trunk};
 use trunkgate_sip::{ClientId, Flow, Local, Message, Party, Register, Transport};
 
+use crate::challenge::auth_fault;
 use crate::edge::Edge;
 use crate::io::QueryId;
 use crate::limits::{
@@ -52,6 +53,8 @@ struct Way {
 struct Registration {
     party: Party,
     wanted: Wanted,
+    /// What it shows; with another, a registration that failed is asked for at once.
+    auth: Option<Credentials>,
     listen: Option<String>,
     /// How long one address may be silent.
     patience: Duration,
@@ -152,12 +155,19 @@ impl Edge {
             };
             if let Some(known) = self.registrations.by_trunk.get_mut(&trunk.name) {
                 known.patience = patience;
+                if known.auth != trunk.auth {
+                    known.auth.clone_from(&trunk.auth);
+                    known.failures = 0;
+                    self.registrations.let_go(&trunk.name);
+                    self.registrations.set_due(&trunk.name, Some(now));
+                }
                 continue;
             }
             let registration = Registration {
                 party: self.party(&trunk.name),
                 expires: u32::try_from(wanted.expires.as_secs()).unwrap_or(u32::MAX),
                 wanted,
+                auth: trunk.auth.clone(),
                 listen,
                 patience,
                 state: State::Waiting,
@@ -327,7 +337,11 @@ impl Edge {
             },
             _ => {
                 let pause = response.seconds("Retry-After").map(|seconds| Duration::from_secs(seconds.into()));
-                self.ask_registrar(now, &name, &format!("{code} to REGISTER"), pause);
+                let problem = match code {
+                    401 | 407 => format!("{code} to REGISTER: {}", auth_fault(registration.auth.as_ref(), response)),
+                    _ => format!("{code} to REGISTER"),
+                };
+                self.ask_registrar(now, &name, &problem, pause);
             }
         }
     }

@@ -14,6 +14,7 @@ use crate::edge::{Edge, METHODS};
 use crate::limits::{
     BINDING_CONTACT_BYTES, BINDING_LEAST_SECONDS, BINDING_SECONDS, BINDINGS_PER_TRUNK, CONTACTS_PER_REGISTER,
 };
+use crate::view::PhoneView;
 
 /// What makes a flow another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -112,15 +113,35 @@ impl Edge {
         while let Some((at, name)) = self.registrar.due.first().cloned().filter(|(at, _)| *at <= now) {
             self.registrar.due.remove(&(at, name.clone()));
             let party = self.party(&name);
-            self.registrar.keep(&name, party, |binding| binding.until > now);
+            self.forget_phones(&name, party, "did not register again in time", |binding| binding.until > now);
         }
+    }
+
+    /// Keeps the bindings that are wanted; of each other phone is said why it is gone.
+    fn forget_phones(&mut self, name: &Arc<str>, party: Party, why: &str, wanted: impl Fn(&Binding) -> bool) {
+        let gone = self.registrar.bindings(name).iter().filter(|binding| !wanted(binding));
+        let lines: Vec<_> = gone.map(|gone| format!("trunk {name}: the phone at {} {why}", gone.flow.remote)).collect();
+        lines.into_iter().for_each(|line| self.log("", line, None));
+        self.registrar.keep(name, party, wanted);
+        self.show_trunk(name);
+    }
+
+    /// The phones of a trunk at a glance.
+    pub(crate) fn phones_view(&self, name: &str) -> Vec<PhoneView> {
+        let phone = |binding: &Binding| PhoneView {
+            transport: binding.flow.transport,
+            address: binding.flow.remote,
+            expires_at: crate::wall::rfc3339(self.date(binding.until)),
+        };
+        self.registrar.bindings(name).iter().map(phone).collect()
     }
 
     /// A connection is gone, and with it the phones behind it.
     pub(crate) fn flow_lost(&mut self, lost: Flow) {
         let Some(party) = lost.connection.and_then(|_| self.registrar.party_of(&lost)) else { return };
         let name = self.party_name(party);
-        self.registrar.keep(&name, party, |binding| binding.flow.connection != lost.connection);
+        let why = "has lost its connection";
+        self.forget_phones(&name, party, why, |binding| binding.flow.connection != lost.connection);
     }
 
     /// Answers a REGISTER whose sender has shown its credentials.
@@ -157,6 +178,7 @@ impl Edge {
                 return refusal(500);
             }
             self.registrar.keep(name, party, |_| false);
+            self.show_trunk(name);
             self.log("", format!("trunk {name}: all registrations taken back from {}", flow.remote), None);
             return self.listing(now, name);
         }
@@ -188,6 +210,7 @@ impl Edge {
                 bindings.insert(0, Binding { flow, contact, until, call_id: call_id.to_vec(), cseq });
             }
             self.registrar.keep(name, party, |_| true);
+            self.show_trunk(name);
             if is_new && asked > 0 {
                 self.log("", format!("trunk {name}: a phone at {} has registered", flow.remote), None);
             }

@@ -367,7 +367,13 @@ impl Call {
     }
 
     /// A final answer that is no 2xx.
-    pub(crate) fn rejected(&mut self, now: Instant, edge: &mut Edge, leg: usize, code: u16, q850: Option<u8>) {
+    pub(crate) fn rejected(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        leg: usize,
+        (code, q850, detail): (u16, Option<u8>, Option<String>),
+    ) {
         if !self.is_calling(leg) {
             return self.withdrawn(edge, leg);
         }
@@ -378,11 +384,12 @@ impl Call {
         }
         let Some(attempt) = &self.attempt else { return };
         let judgement = attempt.judge(code, q850);
-        edge.decide(now, self.key, format!("{} answered {code}", attempt.name()));
-        edge.trunks.problem(now, self.legs[leg].trunk_name(), format!("{code} to INVITE from {}", self.legs[leg].peer));
+        let why = detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+        let problem = format!("{code} to INVITE from {}{why}", self.legs[leg].peer);
+        edge.trunks.problem(now, self.legs[leg].trunk_name(), problem);
         match judgement {
-            Judgement::Peer(failure) => self.fail_way(now, edge, failure),
-            Judgement::Target(result) => self.fail_target(now, edge, result),
+            Judgement::Peer(failure) => self.fail_way(now, edge, failure.said(code, detail)),
+            Judgement::Target(result) => self.fail_target(now, edge, result.map(|failure| failure.said(code, detail))),
         }
     }
 
@@ -504,7 +511,8 @@ impl Call {
     fn way_failed(&mut self, now: Instant, edge: &mut Edge, failure: Failure) {
         self.disarm(edge, Timer::NoResponse);
         self.disarm(edge, Timer::Ring);
-        let name = self.attempt.as_ref().and_then(|a| a.current.as_ref()).map(|w| w.peer.clone()).unwrap_or_default();
+        let way = self.attempt.as_ref().and_then(|attempt| attempt.current.as_ref());
+        let name = way.map(Way::shown).unwrap_or_default();
         self.note_failure(now, edge, &name, &failure);
         if let Some(Progress::Calling(leg)) = self.attempt.as_ref().map(|a| a.progress) {
             self.drop_ends(edge, leg);
@@ -532,16 +540,11 @@ impl Call {
     }
 
     pub(crate) fn note_failure(&mut self, now: Instant, edge: &mut Edge, name: &str, failure: &Failure) {
-        let code = failure.code.map(|code| format!(" ({code})")).unwrap_or_default();
-        let why = match failure.loss {
-            // It stands in the trace as the agent's.
-            Some(loss) => loss.to_string(),
-            None => format!("{}{code}", failure.reason.sentence()),
-        };
+        // How an agent was lost stands in the trace as the agent's.
         if failure.loss.is_none() {
-            edge.decide(now, self.key, format!("{name}: {why}"));
+            edge.decide(now, self.key, failure.told_of(name));
         }
-        let line = format!("{}: {why}", edge.shown_name(name));
+        let line = failure.told_of(&edge.shown_name(name));
         let sid = self.sid().to_owned();
         edge.log(&sid, line, Some(failure.reason));
         self.failed_over = Some(failure.reason);

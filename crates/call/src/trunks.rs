@@ -232,6 +232,7 @@ impl Trunks {
             last_problem: problem.map(|(text, _)| text),
             peers,
             registration: None,
+            phones: None,
         }
     }
 }

@@ -210,6 +210,17 @@ pub struct RegistrationView {
     pub last_problem: Option<String>,
 }
 
+/// A phone or PBX that has registered here.
+#[derive(Debug, Clone, Serialize)]
+pub struct PhoneView {
+    /// Transport of the flow that it came by.
+    pub transport: Transport,
+    /// Where that flow comes from.
+    pub address: SocketAddr,
+    /// When its registration ends if it is not refreshed.
+    pub expires_at: String,
+}
+
 /// A trunk at a glance.
 #[derive(Debug, Clone, Serialize)]
 pub struct TrunkView {
@@ -236,6 +247,9 @@ pub struct TrunkView {
     /// Our registration with it, where it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registration: Option<RegistrationView>,
+    /// The phones that have registered here, the newest first; `None` where none may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phones: Option<Vec<PhoneView>>,
 }
 
 /// A peer at a glance.

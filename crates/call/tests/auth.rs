@@ -85,6 +85,11 @@ fn refused_credentials_are_a_failed_target() {
     bench.expect(CARRIER, "SIP/2.0 486");
     let failovers = &bench.gateway.metrics().failovers;
     assert_eq!(failovers.get(&("main".into(), "credentials_refused")), Some(&1));
+    let fault = "401: user or password of the trunk's `auth` is wrong";
+    assert!(bench.story().contains(&format!("pbx answered {fault}")), "{}", bench.story());
+    assert!(bench.logs.iter().any(|line| line.contains(fault)), "{:?}", bench.logs);
+    let problem = format!("401 to INVITE from sip:{PBX}: user or password of the trunk's `auth` is wrong");
+    assert_eq!(bench.gateway.status(bench.now).trunks[1].last_problem, Some(problem));
     bench.finish();
 }
 

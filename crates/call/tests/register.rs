@@ -243,3 +243,33 @@ fn a_lost_connection_to_the_registrar_is_made_anew() {
     bench.pass(A_SECOND);
     bench.expect(FIRST, "REGISTER");
 }
+
+#[test]
+fn a_password_that_was_mended_is_tried_at_once() {
+    let (mut bench, first) = begun();
+    let challenge = "WWW-Authenticate: Digest realm=\"c\", nonce=\"n\", qop=\"auth\"\r\n";
+    answer(&mut bench, &first, 401, challenge);
+    let again = bench.expect(FIRST, "REGISTER");
+    answer(&mut bench, &again, 401, &challenge.replace("\"n\"", "\"m\""));
+    let problem = "401 to REGISTER: user or password of the trunk's `auth` is wrong";
+    assert_eq!(state(&bench), ("failed", Some(problem.to_owned())));
+    let with = |password: &str| {
+        let credentials = Credentials { username: "acme".into(), password: password.into(), realm: None };
+        let carrier =
+            Trunk { register: Some(register("198.51.100.7")), auth: Some(credentials), ..trunk("carrier", &[FIRST]) };
+        table(vec![carrier, trunk("pbx", &[PBX])], vec![route(vec![to_trunk("pbx")])])
+    };
+    bench.input(Input::Table(with("secret")));
+    silent_for(&mut bench, A_SECOND);
+    bench.input(Input::Table(with("mended")));
+    bench.pass(Duration::ZERO);
+    let third = bench.expect(FIRST, "REGISTER");
+    answer(&mut bench, &third, 401, challenge);
+    let shown = bench.expect(FIRST, "REGISTER");
+    answer(&mut bench, &shown, 200, &granted(&third, 600));
+    assert_eq!(state(&bench), ("registered", None));
+    // While it holds, another password is shown at once, too.
+    bench.input(Input::Table(with("newer")));
+    bench.pass(Duration::ZERO);
+    bench.expect(FIRST, "REGISTER");
+}

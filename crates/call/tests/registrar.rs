@@ -98,6 +98,32 @@ fn rfc3261_10_3_a_phone_registers_and_is_called_over_its_flow() {
     bench.nothing();
 }
 
+/// State of the trunk of the phones, what went wrong last, the phones and whether the metrics have it as up.
+fn known(bench: &Bench) -> (&'static str, Option<String>, Vec<String>, Option<bool>) {
+    let view = bench.gateway.status(bench.now).trunks.remove(0);
+    let shown = bench.gateway.metrics().trunk_up.get("phones").copied();
+    let phones = view.phones.unwrap().iter().map(|phone| phone.address.to_string()).collect();
+    (view.state, view.last_problem, phones, shown)
+}
+
+#[test]
+fn the_phones_that_are_registered_are_seen() {
+    let mut bench = Bench::with(phones(true));
+    let nobody = ("down", None, Vec::new(), Some(false));
+    assert_eq!(known(&bench), nobody);
+    registered(&mut bench, PHONE, 1, &contact(60));
+    let one = ("up", None, vec![PHONE.to_owned()], Some(true));
+    assert_eq!(known(&bench), one, "the challenge that each phone gets first is no problem");
+    bench.input(Input::Table(phones(true)));
+    assert_eq!(known(&bench), one, "after a reload");
+    bench.pass(Duration::from_secs(61));
+    assert_eq!(known(&bench), nobody);
+    let gone = format!("trunk phones: the phone at {PHONE} did not register again in time");
+    assert!(bench.logs.iter().any(|line| line.contains(&gone)), "{:?}", bench.logs);
+    bench.input(Input::Table(phones(false)));
+    assert!(bench.gateway.status(bench.now).trunks[0].phones.is_none());
+}
+
 #[test]
 fn a_stranger_gets_nothing_but_the_challenge_to_a_known_user() {
     let mut bench = Bench::with(phones(true));

@@ -33,7 +33,7 @@ pub mod uri;
 pub mod write;
 
 pub use dialog::DialogId;
-pub use digest::{Credentials, Hash as DigestHash};
+pub use digest::{Credentials, Hash as DigestHash, asked_realms};
 pub use endpoint::{Counts, Endpoint, EndpointConfig, Limits};
 pub use event::{
     Answer, Body, ClientId, ConnectionId, DropReason, Event, Extra, Flow, Input, Invite, ListenerId, Local, Output,

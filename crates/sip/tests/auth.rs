@@ -261,7 +261,7 @@ fn rfc3261_22_1_a_party_shows_its_credentials_before_anything_else() {
     assert_eq!(refusal.code(), Some(401));
     assert_eq!(refusal.count(HeaderName::WwwAuthenticate), 2, "SHA-256 and MD5");
     assert_eq!(edge.endpoint.counts(), trunkgate_sip::Counts::default(), "nothing is kept of it");
-    assert!(matches!(edge.events[..], [Event::Refused { code: 401, .. }]));
+    assert!(edge.events.is_empty(), "a challenge is no refusal: {:?}", edge.events);
     edge.receive(&request("ACK", 1, "z9hG4bKa", &to_tag(&refusal), ""));
     assert!(edge.sent.is_empty() && edge.dropped().is_empty(), "its ACK is no stray");
     let wrong = shown_by("wrong", &refusal, &first);

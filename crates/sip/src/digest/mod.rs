@@ -10,6 +10,10 @@ use std::fmt;
 use md5::Md5;
 use sha2::{Digest, Sha256, Sha512_256};
 
+use crate::header::HeaderName;
+use crate::message::Message;
+use fields::{challenges, unquoted};
+
 /// A user and a password, for one realm or for any.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
@@ -25,6 +29,13 @@ impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Credentials({}, …)", self.username)
     }
+}
+
+/// The realms of a 401's or 407's challenges, of those that can be answered here.
+pub fn asked_realms(refusal: &Message) -> Vec<String> {
+    let of = |name| challenges(refusal.headers(name));
+    let all = [HeaderName::WwwAuthenticate, HeaderName::ProxyAuthenticate].into_iter().flat_map(of);
+    all.map(|challenge| String::from_utf8_lossy(&unquoted(challenge.realm.as_bytes())).into_owned()).collect()
 }
 
 /// A hash function of RFC 8760 §2.1.

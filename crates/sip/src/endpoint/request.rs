@@ -220,7 +220,8 @@ impl Endpoint {
         let method = request.method();
         let sent = Sent { method, code: Some(code), party, again: false, client: None, server: None, dialog: None };
         self.transmit(reply_flow(request, source), writer.finish(None), sent);
-        if code >= 300 {
+        // A challenge is no refusal: what follows it tells.
+        if code >= 300 && code != 401 {
             self.tell(Event::Refused { party, method, code, defect });
         }
     }
