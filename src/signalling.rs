@@ -75,7 +75,8 @@ impl Signalling {
             self.transports.breathe().await;
             return Wake::Work;
         }
-        let deadline = self.gateway.poll_timeout().map(|(at, _)| at).into_iter().chain(self.intake.poll_timeout()).min();
+        let deadline =
+            self.gateway.poll_timeout().map(|(at, _)| at).into_iter().chain(self.intake.poll_timeout()).min();
         tokio::select! {
             arrival = self.transports.ready() => Wake::Arrival(arrival),
             Some((id, event)) = self.media.recv() => Wake::Media(id, event),

@@ -134,8 +134,7 @@ impl Socket {
 /// Reads one datagram, and how many the system has dropped so far, where it says so.
 fn next_datagram(socket: &UdpSocket, buffer: &mut [u8], control: &mut [u8]) -> io::Result<(Datagram, Option<u32>)> {
     let mut parts = [IoSliceMut::new(buffer)];
-    let received =
-        recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(control), MsgFlags::MSG_DONTWAIT)?;
+    let received = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(control), MsgFlags::MSG_DONTWAIT)?;
     let remote = received.address.as_ref().and_then(to_std).ok_or(ErrorKind::InvalidData)?;
     let (mut stamp, mut unread) = (None, None);
     for message in received.cmsgs().into_iter().flatten() {

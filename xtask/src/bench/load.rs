@@ -247,7 +247,9 @@ impl Load {
     fn answered(&mut self, text: &str) -> anyhow::Result<()> {
         let code: u16 = text.get(8..11).and_then(|code| code.parse().ok()).unwrap_or(0);
         let name = field(text, "Call-ID").unwrap_or_default();
-        let Some((run, number)) = name.strip_prefix("load-").and_then(|name| name.split_once('-')) else { return Ok(()) };
+        let Some((run, number)) = name.strip_prefix("load-").and_then(|name| name.split_once('-')) else {
+            return Ok(());
+        };
         let number: usize = number.parse().unwrap_or(usize::MAX);
         if run.parse() != Ok(self.run) || code == 0 {
             return Ok(());

@@ -107,14 +107,13 @@ fn overload(load: &mut Load, options: &Options) -> anyhow::Result<String> {
     let (during, afterwards): (Vec<Seen>, Vec<Seen>) = seen.iter().partition(|call| call.at < under_load);
     let served = count(&during, Outcome::Served) as f64 / under_load.as_secs_f64();
     let failed = count(&seen, Outcome::Failed);
-    let codes: std::collections::BTreeMap<u16, usize> = seen
-        .iter()
-        .filter(|call| call.outcome == Outcome::Failed)
-        .fold(Default::default(), |mut all, call| {
+    let codes: std::collections::BTreeMap<u16, usize> =
+        seen.iter().filter(|call| call.outcome == Outcome::Failed).fold(Default::default(), |mut all, call| {
             *all.entry(call.code).or_default() += 1;
             all
         });
-    let recovered = afterwards.iter().filter(|call| call.outcome != Outcome::Served).map(|call| call.at - under_load).max();
+    let recovered =
+        afterwards.iter().filter(|call| call.outcome != Outcome::Served).map(|call| call.at - under_load).max();
     eprintln!("dropped: {}", edge.drops()?.replace('\n', ", "));
     let refusals = Percentiles::of(&during, Outcome::TurnedAway);
     let set_ups = Percentiles::of(&during, Outcome::Served);
