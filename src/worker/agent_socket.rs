@@ -163,8 +163,8 @@ impl Leaving {
         // What it still says is heard by nobody.
         match socket.is_readable().then(|| socket.read()) {
             None | Some(Ok(Heard::Nothing)) => Progress::Waits,
-            Some(Ok(Heard::Said(_))) => Progress::Again(now),
-            Some(Ok(Heard::Later(until))) => Progress::Again(until),
+            Some(Ok(Heard::Said(_))) => Progress::Again,
+            Some(Ok(Heard::Later(until))) => Progress::Later(until),
             Some(Err(_)) => Progress::Over,
         }
     }
@@ -175,8 +175,10 @@ impl Leaving {
 pub(super) enum Progress {
     /// The system will tell.
     Waits,
+    /// It is to go on soon.
+    Again,
     /// It is to go on then.
-    Again(Instant),
+    Later(Instant),
     /// It may be dropped.
     Over,
 }

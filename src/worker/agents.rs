@@ -92,6 +92,11 @@ impl Worker {
         self.settle(at);
     }
 
+    /// Whether agents want their share of the present turn.
+    pub(super) fn agents_wait(&self) -> bool {
+        self.sockets.is_waiting() || !self.to_serve.is_empty()
+    }
+
     /// The agents' share of a turn: hears some of what they say, and hands over what there is for them.
     pub(super) fn turn_to_agents(&mut self, now: Instant) {
         self.sockets.ring(now);
@@ -125,11 +130,7 @@ impl Worker {
             Ok(Heard::Said(said)) => said,
             Ok(Heard::Nothing) => return 0,
             Ok(Heard::Later(until)) => {
-                if until <= now {
-                    self.sockets.queue(slot)
-                } else {
-                    self.sockets.rest(slot, until)
-                }
+                self.sockets.rest(slot, until);
                 return 0;
             }
             Err(fault) => {

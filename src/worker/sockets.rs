@@ -162,8 +162,8 @@ impl Sockets {
         match leaving.go_on(now, socket) {
             Progress::Over => self.remove(slot),
             Progress::Waits => self.rest(slot, until),
-            Progress::Again(at) if at <= now => self.queue(slot),
-            Progress::Again(at) => self.rest(slot, at.min(until)),
+            Progress::Again => self.queue(slot),
+            Progress::Later(at) => self.rest(slot, at.min(until)),
         }
         true
     }

@@ -157,8 +157,7 @@ impl Worker {
             Some(next) => next.saturating_duration_since(Instant::now()).min(CLOCK_INTERVAL),
             None => CLOCK_INTERVAL,
         };
-        let works = self.sockets.is_waiting() || !self.to_serve.is_empty();
-        let waiting = works || !orders.is_empty() || !self.inbox.is_empty();
+        let waiting = self.agents_wait() || !orders.is_empty() || !self.inbox.is_empty();
         let events = match self.ports.block(if waiting { Duration::ZERO } else { until }) {
             Ok(events) => events,
             Err(error) => {
@@ -184,7 +183,10 @@ impl Worker {
                 self.guarded(|worker, now| worker.told(now, events));
             }
             self.guarded(Worker::call_due);
-            self.guarded(Worker::turn_to_agents);
+            // A worker that only relays does not pay for agents.
+            if self.agents_wait() || self.sockets.next_alarm().is_some() {
+                self.guarded(Worker::turn_to_agents);
+            }
         }
         over
     }
