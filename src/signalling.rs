@@ -133,6 +133,9 @@ impl Signalling {
             Arrival::Received { flow, bytes, came } => {
                 let mut sorted = None;
                 self.guarded(now, |gateway| sorted = gateway.sort(now, flow, bytes));
+                if let Some(message) = &sorted {
+                    self.transports.look_for_alias(&flow, message);
+                }
                 match sorted.map(|message| self.intake.offer(now, came, flow, message)) {
                     Some(Err(reason)) => self.dropped(reason),
                     Some(Ok(())) => {}
@@ -141,6 +144,7 @@ impl Signalling {
             }
             Arrival::Accepted(connection) => self.transports.accepted(connection),
             Arrival::Identified { connection, identity } => {
+                self.transports.identified(connection, &identity);
                 self.input(now, Input::Identified { connection, identity });
             }
             Arrival::Broken { .. } | Arrival::Unreachable { .. } | Arrival::Closed { .. } => self.intake.tell(arrival),

@@ -222,6 +222,7 @@ fn a_call_over_tls_on_both_sides() {
     assert!(field(&invite, "Via").starts_with(&format!("SIP/2.0/TLS 127.0.0.1:{port};branch=")), "{invite}");
     assert_eq!(field(&invite, "Contact"), format!("<sip:+14155550100@127.0.0.1:{port};transport=tls>"));
     assert!(!invite.contains(&caller.local.to_string()), "nothing of the caller's: {invite}");
+    assert!(!invite.contains("alias"), "without a certificate of ours nobody knows whose it is: {invite}");
     callee.send(&callee.answer(&invite, "200 OK", true));
     callee.receive("ACK");
     let answer = caller.receive("SIP/2.0 200");
@@ -336,6 +337,7 @@ fn each_trunk_has_connections_of_its_own_with_its_own_certificate() {
         let (chain, _) = ours[at].read();
         assert_eq!(callee.shown.as_ref(), chain.first());
         let invite = callee.receive("INVITE");
+        assert!(field(&invite, "Via").ends_with(";alias"), "{invite}");
         callee.send(&callee.answer(&invite, answer, false));
         lines.push(callee);
     }
@@ -350,6 +352,53 @@ fn each_trunk_has_connections_of_its_own_with_its_own_certificate() {
     caller.receive("SIP/2.0 486");
     assert!(pbx.is_alone());
     assert_eq!(edge.metric("trunkgate_failovers_total{route=\"route-1\",reason=\"tls_failed\"}"), 2.0);
+}
+
+#[test]
+fn rfc5923_5_calls_go_to_a_far_end_on_its_own_connection_where_it_says_so() {
+    let papers = Papers::new();
+    let own = papers.authority.issue("pbx", &["127.0.0.5", "pbx.example"]);
+    let others = papers.authority.issue("else", &["else.example"]);
+    let pbx = Server::new("127.0.0.5", &own, None);
+    let ca = &papers.authority.file;
+    let trunks = format!(
+        "[trunk.pbx]\noptions_interval = \"0s\"\npeers = [\"sip:{};transport=tls\"]\n\
+         tls = {{ ca = {ca:?}, names = [\"pbx.example\"] }}\n\
+         [trunk.else]\ntls = {{ ca = {ca:?}, names = [\"else.example\"] }}\n",
+        pbx.address
+    );
+    let edge = Process::start(&papers.config("", &outward(&trunks, "\"trunk:pbx\"")));
+    let mut caller = papers.client("127.0.0.1", None).connect(edge.address("tls")).unwrap();
+    let hello = |pair, call: &str, alias: &str| {
+        let mut line = papers.client("127.0.0.5", Some(pair)).connect(edge.address("tls")).unwrap();
+        let request = line.request("OPTIONS", "sip:edge", call, 1, "");
+        line.send(&request.replace(&format!("{};branch", line.local), &format!("{}{alias};branch", pbx.address)));
+        line.receive("SIP/2.0 200");
+        line
+    };
+    // Neither without the word, nor by somebody else's certificate.
+    let (_silent, _other) = (hello(&own, "o1", ""), hello(&others, "o2", ";alias"));
+    caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c1", 1, ""));
+    let mut callee = pbx.accept().unwrap();
+    let invite = callee.receive("INVITE");
+    callee.send(&callee.answer(&invite, "486 Busy Here", false));
+    caller.receive("SIP/2.0 486");
+    drop(callee);
+    until("the edge has seen it go", || (edge.metric("trunkgate_sip_connections_active") == 3.0).then_some(()));
+    let mut line = hello(&own, "o3", ";alias");
+    caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c2", 1, ""));
+    let invite = line.receive("INVITE");
+    line.send(&line.answer(&invite, "486 Busy Here", false));
+    caller.receive("SIP/2.0 486");
+    assert!(pbx.is_alone());
+    // It goes, and with it the way.
+    drop(line);
+    until("the edge has seen it go", || (edge.metric("trunkgate_sip_connections_active") == 3.0).then_some(()));
+    caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c3", 1, ""));
+    let mut callee = pbx.accept().unwrap();
+    let invite = callee.receive("INVITE");
+    callee.send(&callee.answer(&invite, "486 Busy Here", false));
+    caller.receive("SIP/2.0 486");
 }
 
 /// What a new client is shown.

@@ -94,6 +94,7 @@ fn read_one<'a>(
         let read = tls::trunk(value, folder, findings);
         is_partial |= read.is_none();
         (tls, trunk.certificate_names) = read.map(|(tls, names)| (Some(tls), names)).unwrap_or_default();
+        trunk.shows_certificate = tls.as_ref().is_some_and(|tls| tls.own.is_some());
     }
     if let Some(codecs) = section.read("codecs", findings, read_codecs) {
         trunk.codecs = codecs;

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use trunkgate_call::{Cause, Identity};
 use trunkgate_media::counters::Counter;
 use trunkgate_route::Table;
-use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transmit, Transport};
+use trunkgate_sip::{ConnectionId, Flow, ListenerId, Message, Transmit, Transport};
 
 use self::tls_thread::TlsThread;
 use crate::config::Listen;
@@ -236,6 +236,22 @@ impl Transports {
     /// A stream begins: the loop knows it before its first message.
     pub(crate) fn accepted(&mut self, connection: streams::Connection) {
         self.streams.insert(connection);
+    }
+
+    /// A stream says whose it is, before its first message.
+    pub(crate) fn identified(&mut self, connection: ConnectionId, identity: &Identity) {
+        self.streams.identified(connection, identity);
+    }
+
+    /// A request may say that its connection serves the other way too (RFC 5923 §5).
+    pub(crate) fn look_for_alias(&mut self, flow: &Flow, message: &Message) {
+        if flow.transport != Transport::Tls || !message.is_request() {
+            return;
+        }
+        if let Some(via) = message.via().filter(|via| via.param("alias").is_some()) {
+            let port = via.sent_by.port.unwrap_or(trunkgate_route::Transport::Tls.default_port());
+            self.streams.reuse(flow, port);
+        }
     }
 
     /// Closes a stream after what is queued on it.

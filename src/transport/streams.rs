@@ -1,6 +1,7 @@
 //! Stream connections, TCP and TLS: which are open, to whom, and how a message finds or opens its own.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +32,8 @@ pub(crate) struct Connection {
     queue: mpsc::Sender<Outgoing>,
     /// What finds it besides its number.
     way: Option<Way>,
+    /// Whose its far end's certificate is, where we accepted it.
+    whose: Option<Arc<str>>,
 }
 
 /// Where a connection leads.
@@ -175,6 +178,30 @@ impl Streams {
         }
     }
 
+    /// Whose an accepted connection is by its far end's certificate.
+    pub(super) fn identified(&mut self, connection: ConnectionId, identity: &Identity) {
+        if let (Some(connection), Some(_)) = (self.connections.get_mut(&connection), &identity.certificate_name) {
+            connection.whose = Some(Arc::clone(&identity.trunk));
+        }
+    }
+
+    /// The far end of a connection that we accepted takes our requests on it as well, as if we had connected to `port`
+    /// (RFC 5923 §5): only where its certificate says whose it is, and unless there is a connection there already.
+    pub(super) fn reuse(&mut self, flow: &Flow, port: u16) {
+        let Some(id) = flow.connection.filter(|_| flow.transport == Transport::Tls) else { return };
+        let Some(connection) = self.connections.get_mut(&id).filter(|connection| connection.way.is_none()) else {
+            return;
+        };
+        let Some(trunk) = &connection.whose else { return };
+        let terms = self.workshop.tls.settings.borrow().terms(trunk);
+        let remote = SocketAddr::new(flow.remote.ip(), port);
+        let way = Way { remote, whom: Some(Whom::Trunk(Arc::clone(trunk))), terms, ..Way::plain(flow) };
+        if let Entry::Vacant(free) = self.by_way.entry(way.clone()) {
+            free.insert(id);
+            connection.way = Some(way);
+        }
+    }
+
     pub(super) fn remove(&mut self, flow: &Flow) {
         let Some(id) = flow.connection else { return };
         if let Some(way) = self.connections.remove(&id).and_then(|connection| connection.way)
@@ -207,12 +234,16 @@ impl Streams {
 
 impl Way {
     fn of(flow: Flow, trunk: &Arc<str>, bytes: &Bytes) -> Way {
-        let Flow { transport, listener, remote, .. } = flow;
-        let whom = (transport == Transport::Tls).then(|| match &**trunk {
-            "" => Whom::Host(asked_host(bytes).unwrap_or_else(|| remote.ip().to_string()).into()),
+        let whom = (flow.transport == Transport::Tls).then(|| match &**trunk {
+            "" => Whom::Host(asked_host(bytes).unwrap_or_else(|| flow.remote.ip().to_string()).into()),
             _ => Whom::Trunk(Arc::clone(trunk)),
         });
-        Way { transport, listener, remote, whom, terms: 0 }
+        Way { whom, ..Way::plain(&flow) }
+    }
+
+    fn plain(flow: &Flow) -> Way {
+        let Flow { transport, listener, remote, .. } = *flow;
+        Way { transport, listener, remote, whom: None, terms: 0 }
     }
 }
 
@@ -253,7 +284,7 @@ impl Workshop {
             news: self.news.clone(),
             counters: Arc::clone(&self.counters),
         };
-        (Connection { flow, queue, way: Some(way) }, wire, outgoing)
+        (Connection { flow, queue, way: Some(way), whose: None }, wire, outgoing)
     }
 }
 

@@ -140,6 +140,7 @@ impl Edge {
             if table.trunk(&name).is_none() {
                 self.endpoint.set_credentials(party, None);
                 self.endpoint.require_credentials(party, None);
+                self.endpoint.offer_reuse(party, false);
             }
         }
         for trunk in table.trunks() {
@@ -149,6 +150,7 @@ impl Edge {
             self.endpoint.require_credentials(party, trunk.require_auth.as_ref().map(credentials));
             let hashes: Vec<_> = trunk.challenge_with.iter().copied().map(digest_hash).collect();
             self.endpoint.challenge_with(party, &hashes);
+            self.endpoint.offer_reuse(party, trunk.shows_certificate);
             self.endpoint.set_reach(party, trunk.accept_from.iter().copied().chain(of_peers).collect());
         }
     }

@@ -167,6 +167,8 @@ pub struct Trunk {
     pub listen: Option<String>,
     /// Names that its TLS certificate may carry besides a peer's host; a client's certificate with one of them is its.
     pub certificate_names: Vec<String>,
+    /// Whether we show it a certificate of ours under TLS.
+    pub shows_certificate: bool,
     /// Codecs it may use, in order, as rtpmap names.
     pub codecs: Vec<String>,
     /// How long one attempt may ring; zero: no limit.
@@ -223,6 +225,7 @@ impl Trunk {
             media_from: Vec::new(),
             listen: None,
             certificate_names: Vec::new(),
+            shows_certificate: false,
             codecs: vec!["PCMU".into(), "PCMA".into()],
             ring_timeout: Duration::from_secs(60),
             no_response_timeout: Duration::from_secs(4),

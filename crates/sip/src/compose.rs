@@ -27,6 +27,8 @@ pub(crate) struct Head<'a> {
     pub(crate) call_id: &'a str,
     pub(crate) cseq: u32,
     pub(crate) product: &'a str,
+    /// Whether the far end may use the connection for requests of its own (RFC 5923 §4).
+    pub(crate) alias: bool,
 }
 
 impl Head<'_> {
@@ -39,6 +41,9 @@ impl Head<'_> {
         let _ = write!(line, ";branch={}", self.branch);
         if self.transport == Transport::Udp {
             line.push_str(";rport");
+        }
+        if self.alias && self.transport == Transport::Tls {
+            line.push_str(";alias");
         }
         writer.header("Via", &line);
         for route in self.routes {

@@ -12,7 +12,7 @@ mod server;
 mod tables;
 mod within;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
@@ -148,6 +148,8 @@ pub struct Endpoint {
     challenger: Challenger,
     /// Networks of each party, besides the address that it speaks from.
     reach: HashMap<Party, Vec<IpNet>>,
+    /// Who may use our connections for requests of its own.
+    reusing: HashSet<Party>,
 }
 
 impl fmt::Debug for Endpoint {
@@ -190,6 +192,7 @@ impl Endpoint {
             out: VecDeque::new(),
             scratch: Vec::new(),
             reach: HashMap::new(),
+            reusing: HashSet::new(),
         }
     }
 
@@ -246,6 +249,20 @@ impl Endpoint {
     /// elsewhere nothing is sent for them.
     pub fn set_reach(&mut self, party: Party, networks: Vec<IpNet>) {
         self.reach.insert(party, networks);
+    }
+
+    /// Whether a party may send requests of its own on the TLS connections that we open to it: our certificate has told
+    /// it whose they are (RFC 5923 §4).
+    pub fn offer_reuse(&mut self, party: Party, offered: bool) {
+        if offered {
+            self.reusing.insert(party);
+        } else {
+            self.reusing.remove(&party);
+        }
+    }
+
+    fn offers_reuse(&self, party: Party) -> bool {
+        self.reusing.contains(&party)
     }
 
     /// The way to a dialog's far end.

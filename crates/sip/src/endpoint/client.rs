@@ -52,6 +52,7 @@ impl Endpoint {
                 call_id: &call_id,
                 cseq: 1,
                 product: &self.product,
+                alias: self.offers_reuse(party),
             }
             .begin();
             writer.header("Contact", &contact(&invite.contact_user, local, flow.transport, is_sips(&invite.uri)));
@@ -209,6 +210,7 @@ impl Endpoint {
             call_id: &call_id,
             cseq: 1,
             product: &self.product,
+            alias: self.offers_reuse(party),
         }
         .begin();
         writer.header("Contact", &us);
@@ -279,7 +281,8 @@ impl Endpoint {
         let Some(dialog) = self.dialogs.get_mut(&dialog_id) else { return };
         let (cseq, branch) = (dialog.plain.next_cseq(), self.tokens.branch());
         let flow = request_flow(dialog, reach_of(&self.reach, dialog));
-        let mut begun = Begun::within(dialog, flow, method, cseq, &branch, &self.product);
+        let alias = self.reusing.contains(&dialog.plain.party);
+        let mut begun = Begun::within(dialog, flow, method, cseq, &branch, &self.product, alias);
         // Target refreshes, and requests that make dialogs of their own (RFC 3261 §12.2, RFC 6665, RFC 3515).
         let plain = &dialog.plain;
         if matches!(method, Method::Invite | Method::Update | Method::Subscribe | Method::Notify | Method::Refer) {
@@ -333,7 +336,8 @@ impl Endpoint {
         let client = dialog.invite_out.take();
         let flow = request_flow(dialog, reach_of(&self.reach, dialog));
         let branch = self.tokens.branch();
-        let Begun { mut writer, .. } = Begun::within(dialog, flow, Method::Ack, cseq, &branch, &self.product);
+        let alias = self.reusing.contains(&dialog.plain.party);
+        let Begun { mut writer, .. } = Begun::within(dialog, flow, Method::Ack, cseq, &branch, &self.product, alias);
         // RFC 3261 §22.1: as its INVITE had them.
         let credentials = client.and_then(|id| self.clients.get(&id)).and_then(|client| client.invite.as_deref());
         write_extras(&mut writer, credentials.map_or(&[], |inviting| &inviting.credentials));
@@ -389,7 +393,10 @@ impl Endpoint {
         inviting.cancel = Cancel::Sent;
         let wait = Step { timeout: Slot::Arm(Reason::CancelWait, T1_64), ..Step::IDLE };
         client.slots.apply(&mut self.timers, now, super::Timer::Client(id), wait);
-        let Some(request) = client.tied(Method::Cancel, None, &self.product) else { return };
+        let Some(request) = client.tied(Method::Cancel, None, &self.product, self.reusing.contains(&client.party))
+        else {
+            return;
+        };
         let branch = client.invite.as_deref().map(|inviting| inviting.branch.as_bytes()).unwrap_or_default();
         key::client(&mut self.scratch, branch, Method::Cancel);
         let way = (client.flow, client.local, client.party);
@@ -403,7 +410,7 @@ impl Endpoint {
 impl Client {
     /// The CANCEL of an INVITE, or the ACK to its non-2xx final with that answer's To: the same Via, Request-URI,
     /// Route, From and CSeq number (RFC 3261 §9.1, §17.1.1.3).
-    pub(super) fn tied(&self, method: Method, to: Option<&str>, product: &str) -> Option<Bytes> {
+    pub(super) fn tied(&self, method: Method, to: Option<&str>, product: &str, alias: bool) -> Option<Bytes> {
         let inviting = self.invite.as_deref()?;
         let head = Head {
             method,
@@ -418,6 +425,7 @@ impl Client {
             call_id: &self.call_id,
             cseq: inviting.cseq,
             product,
+            alias,
         };
         Some(head.begin().finish(None))
     }
@@ -433,7 +441,15 @@ struct Begun {
 }
 
 impl Begun {
-    fn within(dialog: &Dialog, flow: Flow, method: Method, cseq: u32, branch: &str, product: &str) -> Begun {
+    fn within(
+        dialog: &Dialog,
+        flow: Flow,
+        method: Method,
+        cseq: u32,
+        branch: &str,
+        product: &str,
+        alias: bool,
+    ) -> Begun {
         let (uri, routes) = dialog.request_line();
         let plain = &dialog.plain;
         let to = tagged(&plain.remote_uri, &plain.remote_tag);
@@ -450,6 +466,7 @@ impl Begun {
             call_id: &plain.call_id,
             cseq,
             product,
+            alias,
         }
         .begin();
         Begun { flow, writer, uri, routes, to }

@@ -39,6 +39,7 @@ impl Endpoint {
             call_id: &call_id,
             cseq,
             product: &self.product,
+            alias: self.offers_reuse(party),
         }
         .begin();
         writer.header("Contact", &contact(&contact_user, local, flow.transport, is_sips(&uri)));

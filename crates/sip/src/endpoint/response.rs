@@ -105,7 +105,7 @@ impl Endpoint {
             return;
         }
         let to = response.header(HeaderName::To).map(|to| String::from_utf8_lossy(to).into_owned());
-        let ack = client.tied(Method::Ack, to.as_deref(), &self.product);
+        let ack = client.tied(Method::Ack, to.as_deref(), &self.product, self.offers_reuse(client.party));
         if let Some(inviting) = self.clients.get_mut(&id).and_then(|client| client.invite.as_deref_mut()) {
             inviting.ack = ack;
         }
@@ -340,6 +340,7 @@ impl Endpoint {
             call_id: &client.call_id,
             cseq: inviting.cseq,
             product: &self.product,
+            alias: self.offers_reuse(client.party),
         }
         .begin()
         .finish(None);
