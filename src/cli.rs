@@ -95,9 +95,15 @@ pub enum Verb {
     Why(Why),
     /// Check the configuration, then the world: sockets, limits, names, OPTIONS to each peer, certificates, agents
     Doctor {
+        /// Only these lines: config, "options TRUNK", sip-alg …, or a group: machine, media, peers, agents
+        #[arg(long, value_name = "NAME")]
+        only: Vec<String>,
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Print a JSON object a line, each as soon as it is known
+        #[arg(long, conflicts_with = "json")]
+        json_line: bool,
     },
     /// What trunks may be told by `preset`, with the source of each value
     Preset {

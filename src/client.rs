@@ -9,6 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::cli::{Calls, Listing, Remote};
+use crate::config::Http;
 use crate::run::{self, USAGE};
 use crate::terminal;
 use crate::why::Question;
@@ -153,16 +154,27 @@ fn target(config: Option<&Path>, remote: &Remote) -> Option<(String, Option<Stri
         return Some((url.trim_end_matches('/').to_owned(), remote.token.clone()));
     }
     let http = run::load(config, false)?.0.http;
-    if http.address.port() == 0 {
+    let Some(base) = base(&http) else {
         eprintln!("error: [http] address has port 0: name the edge with --url (`run` prints its address)");
         return None;
-    }
+    };
+    let token = remote.token.clone().or_else(|| http.token.map(|token| token.reveal().to_owned()));
+    Some((base, token))
+}
+
+/// Where an edge of this file is reached; `None`: its port is known only once it runs.
+fn base(http: &Http) -> Option<String> {
     let mut address = http.address;
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { [0, 0, 0, 0, 0, 0, 0, 1].into() });
     }
-    let token = remote.token.clone().or_else(|| http.token.map(|token| token.reveal().to_owned()));
-    Some((format!("http://{address}"), token))
+    (address.port() != 0).then(|| format!("http://{address}"))
+}
+
+/// `/metrics` of the edge of this file, where one runs.
+pub(crate) async fn metrics(http: &Http) -> Option<String> {
+    let token = http.token.as_ref().map(|token| token.reveal().to_owned());
+    request(&base(http)?, token.as_deref(), Method::GET, "/metrics", None).await.ok()
 }
 
 async fn request(

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use trunkgate::cli::{Calls, Cli, Listing, UNBUILT, Verb};
+use trunkgate::doctor::Form;
 use trunkgate::init::InitOptions;
 use trunkgate::{call, check, client, demo, doctor, help, init, preset, run, why};
 
@@ -33,7 +34,14 @@ fn main() -> ExitCode {
         Verb::Trace { sid, remote, json, svg: None } => client::trace(config, &remote, json, &sid),
         Verb::Call(verb) => call::run(&verb),
         Verb::Why(question) => why::run(config, &question),
-        Verb::Doctor { json } => doctor::run(config, json),
+        Verb::Doctor { only, json, json_line } => {
+            let form = match (json, json_line) {
+                (_, true) => Form::JsonLines,
+                (true, false) => Form::Json,
+                (false, false) => Form::Text,
+            };
+            doctor::run(config, &only, form)
+        }
         Verb::Preset { what, json } => preset::run(&what, json),
         Verb::Reload { remote } => client::reload(config, &remote),
         Verb::Drain { remote, undo } => client::drain(config, &remote, undo),

@@ -188,6 +188,8 @@ fn on_trunk(value: &mut Value, numbers: &Numbers, trunk: &Trunk, number: &Number
         Srtp::Optional => "optional",
         Srtp::Required => "required",
     });
+    // The only one of this version (`hold` of a trunk).
+    value["hold"] = json!("relay");
     value["send_numbers"] = json!(match trunk.send_numbers {
         SendNumbers::E164 => "e164",
         SendNumbers::PlusLess => "plus-less",
@@ -256,14 +258,17 @@ fn line_of(attempt: &Value) -> String {
         let trunk = shown(&attempt["trunk"]);
         return format!("✗ {target}  403: the trunk {trunk} does not get calls to {number} (deny {by})\n");
     }
-    let texts = |value: &Value, between: &str| {
+    let texts = |value: &Value| {
         let all = value.as_array().into_iter().flatten().filter_map(Value::as_str);
-        all.collect::<Vec<_>>().join(between)
+        all.collect::<Vec<_>>().join(" ")
     };
     let mut parts = Vec::new();
     for peer in attempt["peers"].as_array().into_iter().flatten() {
-        let (uri, addresses) = (shown(&peer["uri"]), texts(&peer["addresses"], ", "));
-        parts.push(if addresses.is_empty() { uri } else { format!("{uri} ({addresses})") });
+        let addresses = peer["addresses"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        // `udp 10.0.0.5:5060`; who is not looked up has none.
+        let behind = |address: &str| address.split_once(' ').map(|(transport, at)| format!("{at} {transport}"));
+        let found: Vec<String> = addresses.filter_map(behind).collect();
+        parts.push(if found.is_empty() { shown(&peer["uri"]) } else { found.join(", ") });
     }
     if attempt["accept_register"] == true {
         parts.push("whoever is registered".to_owned());
@@ -272,10 +277,12 @@ fn line_of(attempt: &Value) -> String {
         parts.push(format!("number {number}"));
     }
     if attempt["codecs"].is_array() {
-        parts.push(format!("codecs {}, srtp {}", texts(&attempt["codecs"], " "), shown(&attempt["srtp"])));
+        let (codecs, srtp) = (texts(&attempt["codecs"]), shown(&attempt["srtp"]));
+        parts.push(format!("codecs {codecs}, srtp {srtp}, hold {}", shown(&attempt["hold"])));
     }
     parts.extend(attempt["url"].as_str().map(str::to_owned));
-    format!("→ {}\n", format!("{target}  {}", parts.join(", ")).trim_end())
+    let target = target.strip_prefix("trunk:").and_then(|name| name.split('/').next()).unwrap_or(&target);
+    format!("→ {}\n", format!("{target} {}", parts.join(", ")).trim_end())
 }
 
 #[cfg(test)]
@@ -301,8 +308,8 @@ mod tests {
                         called +14155550123\n  \
                         1 support-line   no   to: +14155550123 is none of +49301234567\n  \
                         2 in             yes  from carrier, to +1* (t.toml:12)\n\
-                        → trunk:pbx  sip:10.0.0.5 (udp 10.0.0.5:5060), sip:pbx.example;transport=tls, number +14155550123, \
-                        codecs PCMU PCMA, srtp off\n";
+                        → pbx 10.0.0.5:5060 udp, sip:pbx.example;transport=tls, number +14155550123, \
+                        codecs PCMU PCMA, srtp off, hold relay\n";
         assert_eq!(text(&answer), expected);
     }
 

@@ -4,15 +4,16 @@
 
 mod support;
 
-use std::net::{TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::process::{Command, Output};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use support::calls::{Call, Phone, received, rtp};
 use support::dns::{Mood, NameServer};
 use support::sip::Party;
 use support::tls::{Authority, Server};
-use support::{config, finish, trunkgate, write};
+use support::{Process, config, finish, trunkgate, until, write};
 
 /// What the lines say, and the exit code.
 struct Told {
@@ -52,6 +53,11 @@ fn doctor_with(text: &str, variables: &[(&str, &str)]) -> Told {
 
 /// Answers each OPTIONS in this way, as long as the test lives.
 fn answers(status: &'static str) -> Party {
+    answers_with(move |answer, _| answer.replacen("200 OK", status, 1))
+}
+
+/// Answers each OPTIONS with what this makes of a 200: the far end, or what is between.
+fn answers_with(change: impl Fn(String, SocketAddr) -> String + Send + 'static) -> Party {
     let party = Party::new("127.0.0.5");
     let (socket, address) = (party.socket.try_clone().unwrap(), party.address);
     socket.set_read_timeout(None).unwrap();
@@ -59,7 +65,7 @@ fn answers(status: &'static str) -> Party {
         let party = Party { socket, address };
         loop {
             let (options, from) = party.receive("OPTIONS ");
-            party.send(from, &party.answer(&options, status, false));
+            party.send(from, &change(party.answer(&options, "200 OK", false), from));
         }
     });
     party
@@ -243,4 +249,136 @@ fn an_agent_whose_socket_does_not_open_fails() {
     let text = format!("{}[agent.bot]\nurl = \"ws://{closed}/\"\n", trunk(&format!("sip:{}", peer.address)));
     let told = doctor(&text);
     assert_eq!((told.level("agent bot"), told.code), ("fail", Some(1)));
+}
+
+/// Far ends on loopback count as being outside.
+fn from_outside(text: &str) -> String {
+    text.replace("name = \"under-test\"", "name = \"under-test\"\nlocal_networks = [\"10.0.0.0/8\"]")
+}
+
+#[test]
+fn an_address_that_peers_see_otherwise_fails_with_the_key_to_set() {
+    let seen_at = |port: fn(u16) -> u16| {
+        answers_with(move |answer, from| {
+            answer.replacen(";rport", &format!(";received=203.0.113.10;rport={}", port(from.port())), 1)
+        })
+    };
+    let nat = seen_at(|port| port);
+    let text = from_outside(&trunk(&format!("sip:{}", nat.address)));
+    let told = doctor(&text);
+    let found = told.line("public address", "pbx sees us at 203.0.113.10, but would be shown 127.0.0.1");
+    assert_eq!((found.0, told.code), ("fail", Some(1)));
+    let fix = told.lines.iter().find(|line| line["name"] == "public address").unwrap()["fix"].as_str().unwrap();
+    assert_eq!(fix, "[edge] public_address = \"203.0.113.10\"");
+    // As it says, then it is well.
+    let mended = text.replacen("name = \"under-test\"", "name = \"under-test\"\npublic_address = \"203.0.113.10\"", 1);
+    let told = doctor(&mended);
+    let found = told.line("public address", "203.0.113.10, as written, as pbx sees us, behind NAT");
+    assert_eq!((found.0, told.code), ("ok", Some(0)));
+    let stale = mended.replace("203.0.113.10", "203.0.113.9");
+    assert_eq!(doctor(&stale).line("public address", "would be shown 203.0.113.9").0, "fail");
+
+    let moves = seen_at(|port| port ^ 1);
+    let told = doctor(&mended.replace(&nat.address.to_string(), &moves.address.to_string()));
+    assert_eq!(told.line("public address", "NAT changes port numbers").0, "warn");
+}
+
+#[test]
+fn rewriting_between_us_and_a_peer_is_told() {
+    let clean = answers("200 OK");
+    let told = doctor(&trunk(&format!("sip:{}", clean.address)));
+    assert_eq!(told.line("sip alg", "no rewriting seen between us and pbx").0, "ok");
+    // What such a router writes in the place of our address, everywhere.
+    let router = answers_with(|answer, from| answer.replace(&from.to_string(), "198.51.100.1:1024"));
+    let told = doctor(&trunk(&format!("sip:{}", router.address)));
+    let (level, text) = told.line("sip alg", "something rewrites SIP between us and pbx");
+    assert!(level == "warn" && told.code == Some(0), "{text}");
+    for what in ["Via 127.0.0.1:", "From sip:127.0.0.1:", "Call-ID doctor", "→ 198.51.100.1:1024"] {
+        assert!(text.contains(what), "{what} in {text}");
+    }
+}
+
+#[test]
+fn the_clock_is_told_as_well_as_it_is_known() {
+    let peer = answers("200 OK");
+    let text = trunk(&format!("sip:{}", peer.address));
+    let with_programs = |text: &str, programs: &[(&str, &str)]| {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, prints) in programs {
+            let file = folder.path().join(name);
+            std::fs::write(&file, format!("#!/bin/sh\necho '{prints}'\n")).unwrap();
+            std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        doctor_with(text, &[("PATH", folder.path().to_str().unwrap())])
+    };
+    let tracking = "C0A80101,a,3,1795208400.1,-0.000012,0,0,1.2,0,0,0.012,0.0005,64.2,";
+    let normal = format!("{tracking}Normal");
+    let told = with_programs(&text, &[("chronyc", &normal)]);
+    assert_eq!(told.line("clock", "synchronised, off by at most 7 ms").0, "ok");
+    let told = with_programs(&text, &[("chronyc", &format!("{tracking}Not synchronised"))]);
+    assert_eq!(told.line("clock", "not synchronised").0, "warn");
+    assert_eq!(with_programs(&text, &[("timedatectl", "yes")]).line("clock", "synchronised").0, "ok");
+    assert_eq!(with_programs(&text, &[("timedatectl", "no")]).line("clock", "not synchronised").0, "warn");
+
+    let late = answers_with(|answer, _| {
+        let hour_ago = Timestamp::now() - SignedDuration::from_hours(3);
+        let date = hour_ago.strftime("%a, %d %b %Y %H:%M:%S GMT");
+        answer.replacen("CSeq: ", &format!("Date: {date}\r\nCSeq: "), 1)
+    });
+    let text = trunk(&format!("sip:{}", late.address));
+    let told = with_programs(&text, &[("chronyc", &normal)]);
+    assert_eq!(told.line("clock", "the one of pbx is 3 h behind ours").0, "warn");
+    assert_eq!(told.code, Some(0));
+}
+
+#[test]
+fn lines_are_chosen_and_each_is_printed_as_it_is_there() {
+    let (fast, silent) = (answers("200 OK"), Party::new("127.0.0.6"));
+    let text = config(&format!(
+        "[trunk.slow]\npeers = [\"sip:{}\"]\n[trunk.fast]\npeers = [\"sip:{}\"]\n[[route]]\nconnect = [\"trunk:fast\"]\n",
+        silent.address, fast.address
+    ));
+    let (_directory, file) = write(&text);
+    let run = |arguments: &[&str]| {
+        let output = finish(&[&["--config", file.to_str().unwrap(), "doctor"], arguments].concat());
+        (String::from_utf8(output.stdout).unwrap(), output.status.code())
+    };
+    let (out, code) = run(&["--json-line"]);
+    let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let at = |name: &str| lines.iter().position(|line| line["name"] == name).unwrap_or_else(|| panic!("{name}: {out}"));
+    assert!(at("config") < at("options fast") && at("options fast") < at("options slow"), "{out}");
+    assert!(at("options slow") < at("sip alg"), "{out}");
+    assert_eq!((lines[at("options slow")]["level"].as_str(), code), (Some("fail"), Some(1)));
+
+    let (out, code) = run(&["--only", "media", "--only", "options fast"]);
+    let names: Vec<&str> = out.lines().filter(|line| line.len() > 8 && !line.starts_with("   ")).collect();
+    assert!(out.contains("media ports") && out.contains("options fast") && out.contains("inbound udp"), "{out}");
+    assert!(!out.contains("options slow") && !out.contains("config ") && code == Some(0), "{out} {names:?}");
+    assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
+    let output = finish(&["--config", file.to_str().unwrap(), "doctor", "--only", "medium"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no such line; there are `config`, `ports`"));
+}
+
+#[test]
+fn what_comes_in_unasked_is_told_by_the_running_edges_calls_alone() {
+    let (caller, callee) = (Phone::new("127.0.0.41"), Phone::new("127.0.0.42"));
+    let http = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let rest = format!("{}{}[[route]]\nconnect = [\"trunk:b\"]\n", caller.trunk("a"), callee.trunk("b"));
+    let text = from_outside(&config(&rest))
+        .replace("[http]\naddress = \"127.0.0.1:0\"", &format!("[http]\naddress = \"{http}\""));
+    let edge = Process::start(&text);
+    let inbound = || {
+        let file = edge.file.to_str().unwrap();
+        Told::of(&finish(&["--config", file, "doctor", "--json", "--only", "inbound udp"]))
+    };
+    assert_eq!(inbound().line("inbound udp", "cannot be told from here: only a far end can send").0, "warn");
+    let call = Call::set_up(&edge, "heard", &caller, &callee);
+    for (from, to, at) in [(&caller, &callee, call.near), (&callee, &caller, call.far)] {
+        from.rtp.send_to(&rtp(1, 1), at).unwrap();
+        received(&to.rtp);
+    }
+    call.hang_up(2, &caller, &callee);
+    until("the call has ended", || (edge.metric("trunkgate_rtp_jitter_seconds_count") == 2.0).then_some(()));
+    assert_eq!(inbound().line("inbound udp", "audio came from 2 sides in 1 answered call").0, "ok");
 }

@@ -1,17 +1,16 @@
-//! The machine: can everything be bound, is it given enough, does it know its address and the time.
+//! The machine: can everything be bound, is it given enough, which address does it go by.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::Finding;
+use super::{Finding, Report};
 use crate::config::Config;
-use crate::{interfaces, limits, transport};
+use crate::{limits, transport};
 
 /// Sockets of one call: RTP and RTCP on both sides.
 const FILES_PER_CALL: u64 = 4;
@@ -20,17 +19,19 @@ const OTHER_FILES: u64 = 8_192;
 /// Longest wait for an edge that may be running already.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// `peers`: the addresses that the peers were found to have.
-pub(super) async fn examine(config: &Config, peers: &[IpAddr]) -> Vec<Finding> {
-    vec![
-        sockets(config).await,
+/// Each line as it is there.
+pub(super) async fn examine(config: &Config, report: &Report) -> Vec<Finding> {
+    let mut all = Vec::new();
+    if report.wants("ports") {
+        all.extend(report.take(vec![sockets(config).await]));
+    }
+    all.extend(report.take(vec![
         media_ports(config),
         ephemeral_range(config, number_pair("/proc/sys/net/ipv4/ip_local_port_range")),
-        public_address(config, peers, interfaces::read().default_v4),
         open_files(config, getrlimit(Resource::RLIMIT_NOFILE).map(|(_, hard)| hard).ok()),
         udp_buffers(number_pair("/proc/sys/net/core/rmem_max").map(|(bytes, _)| bytes)),
-        clock(["/run/systemd/timesync/synchronized", "/run/chrony/chronyd.pid", "/run/ntpd.pid"].map(Path::new)),
-    ]
+    ]));
+    all
 }
 
 /// Listeners and HTTP, unless an edge of this file runs.
@@ -87,18 +88,26 @@ fn ephemeral_range(config: &Config, range: Option<(u64, u64)>) -> Finding {
     }
 }
 
+/// Whether any far end is outside of the local networks; `peers`: the addresses that the peers were found to have.
+pub(super) fn leads_out(config: &Config, peers: &[IpAddr]) -> bool {
+    let is_local = |ip: IpAddr| is_local(config, ip);
+    peers.iter().any(|ip| !is_local(*ip))
+        || config.trunks.iter().flat_map(|trunk| &trunk.accept_from).any(|network| !is_local(network.addr()))
+}
+
+pub(super) fn is_local(config: &Config, ip: IpAddr) -> bool {
+    config.edge.local_networks.iter().any(|network| network.contains(&ip))
+}
+
 /// Far ends outside must be shown an address that they can reach.
-fn public_address(config: &Config, peers: &[IpAddr], own: Option<IpAddr>) -> Finding {
-    let is_local = |ip: IpAddr| config.edge.local_networks.iter().any(|network| network.contains(&ip));
+pub(super) fn public_address(config: &Config, leads_out: bool, own: Option<IpAddr>) -> Finding {
     let written = config.edge.public_address.iter().chain(config.listen.iter().flat_map(|one| &one.public_address));
     let written: Vec<String> = written.map(IpAddr::to_string).collect();
     if !written.is_empty() {
         return Finding::ok("public address", format!("{}, as written", written.join(", ")));
     }
-    let leads_out = peers.iter().any(|ip| !is_local(*ip))
-        || config.trunks.iter().flat_map(|trunk| &trunk.accept_from).any(|network| !is_local(network.addr()));
     match own {
-        Some(own) if leads_out && is_local(own) => Finding::warn(
+        Some(own) if leads_out && is_local(config, own) => Finding::warn(
             "public address",
             format!("far ends outside would be shown {own}, which they cannot reach"),
             "[edge] public_address: the address that they see",
@@ -134,14 +143,6 @@ fn udp_buffers(most: Option<u64>) -> Finding {
     }
 }
 
-/// Call records and certificates go by the clock.
-fn clock(signs: [&Path; 3]) -> Finding {
-    match signs.iter().any(|sign| sign.exists()) {
-        true => Finding::ok("clock", "kept by the network"),
-        false => Finding::warn("clock", "nothing seems to keep it", "timedatectl set-ntp true, or chrony"),
-    }
-}
-
 /// One or two numbers in a file of the kernel's.
 fn number_pair(path: &str) -> Option<(u64, u64)> {
     let text = std::fs::read_to_string(path).ok()?;
@@ -165,8 +166,6 @@ mod tests {
         let overlap = ephemeral_range(&config, Some((16_384, 60_999)));
         assert_eq!(overlap.fix, "sysctl -w net.ipv4.ip_local_port_range=\"32768 60999\"");
         assert_eq!(ephemeral_range(&config, Some((32_768, 60_999))).level, Level::Ok);
-        assert_eq!(clock([Path::new("/nowhere"); 3]).level, Level::Warn);
-        assert_eq!(clock([Path::new("/nowhere"), Path::new("/nowhere"), Path::new("/")]).level, Level::Ok);
     }
 
     #[tokio::test]
@@ -185,16 +184,17 @@ mod tests {
     fn the_address_that_is_written_is_taken_and_a_local_one_is_not_for_outside() {
         let written = configured("[edge]\npublic_address = '203.0.113.10'\n");
         let inside: Option<IpAddr> = Some("10.0.0.2".parse().unwrap());
-        assert_eq!(public_address(&written, &[], inside).text, "203.0.113.10, as written");
+        assert_eq!(public_address(&written, true, inside).text, "203.0.113.10, as written");
         let config = configured("[trunk.x]\npeers = ['sip:sbc.example']\n");
         for (peer, own, level) in [
             ("198.51.100.7", "10.0.0.2", Level::Warn),
             ("10.0.0.9", "10.0.0.2", Level::Ok),
             ("198.51.100.7", "203.0.113.5", Level::Ok),
         ] {
-            let found = public_address(&config, &[peer.parse().unwrap()], Some(own.parse().unwrap()));
+            let leads_out = leads_out(&config, &[peer.parse().unwrap()]);
+            let found = public_address(&config, leads_out, Some(own.parse().unwrap()));
             assert_eq!(found.level, level, "{peer} {own}: {found:?}");
         }
-        assert_eq!(public_address(&config, &[], None).level, Level::Warn);
+        assert_eq!(public_address(&config, false, None).level, Level::Warn);
     }
 }

@@ -1,19 +1,27 @@
 //! `trunkgate doctor`: what `check` says, then the world around the edge: sockets, the machine's limits, names, each
-//! peer's answer to OPTIONS, certificates, agents. Each line is ok, warn or FAIL, with what would help.
+//! peer's answer to OPTIONS and what it shows of the way there, certificates, agents, the clock. Each line is ok, warn or
+//! FAIL, with what would help.
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use self::clock::Theirs;
+use self::only::Only;
 #[cfg(test)]
 use crate::config;
 use crate::config::Config;
 use crate::transport::Settings;
-use crate::{client, run};
+use crate::{client, interfaces, run};
 
+mod answer;
+mod clock;
 mod machine;
+mod only;
+mod page;
+mod path;
 mod peers;
 
 /// How a line turned out.
@@ -58,13 +66,55 @@ impl Finding {
     }
 }
 
-/// Looks at everything; exit 1 where a line is FAIL, 2 for a file with mistakes.
-pub fn run(given: Option<&Path>, json: bool) -> ExitCode {
+/// How the findings are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A page of 80 columns.
+    Text,
+    /// One array, at the end.
+    Json,
+    /// One object a line, each as soon as it is known.
+    JsonLines,
+}
+
+/// Where findings go as they are made.
+#[derive(Debug)]
+struct Report {
+    only: Only,
+    form: Form,
+}
+
+impl Report {
+    /// Those of these that are wanted, printed already where each is printed as it comes.
+    fn take(&self, findings: Vec<Finding>) -> Vec<Finding> {
+        let wanted: Vec<Finding> = findings.into_iter().filter(|finding| self.only.takes(finding)).collect();
+        if self.form == Form::JsonLines {
+            let lines = wanted.iter().map(|finding| format!("{}\n", page::json(finding)));
+            client::say(&lines.collect::<String>());
+        }
+        wanted
+    }
+
+    fn wants(&self, kind: &str) -> bool {
+        self.only.wants(kind)
+    }
+}
+
+/// Looks at everything, or at the lines that are named; exit 1 where one is FAIL, 2 for a file with mistakes.
+pub fn run(given: Option<&Path>, only: &[String], form: Form) -> ExitCode {
     let Some((config, warnings)) = run::load(given, true) else { return ExitCode::from(run::USAGE) };
+    let only = match Only::new(only, &config) {
+        Ok(only) => only,
+        Err(what) => {
+            eprintln!("error: {what}");
+            return ExitCode::from(run::USAGE);
+        }
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let findings = match runtime {
         Ok(runtime) => {
-            let findings = runtime.block_on(examine(&Arc::new(config), warnings));
+            let report = Arc::new(Report { only, form });
+            let findings = runtime.block_on(examine(&Arc::new(config), warnings, &report));
             runtime.shutdown_background();
             findings
         }
@@ -73,19 +123,46 @@ pub fn run(given: Option<&Path>, json: bool) -> ExitCode {
             return ExitCode::from(run::USAGE);
         }
     };
-    client::say(&if json { format!("{:#}\n", as_json(&findings)) } else { as_text(&findings) });
+    match form {
+        Form::Text => client::say(&page::text(&findings)),
+        Form::Json => client::say(&format!("{:#}\n", findings.iter().map(page::json).collect::<Value>())),
+        Form::JsonLines => {}
+    }
     let failed = findings.iter().any(|finding| finding.level == Level::Fail);
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-async fn examine(config: &Arc<Config>, warnings: usize) -> Vec<Finding> {
+/// What is known at once is looked at first; the page has the peers' lines last, whatever took how long.
+async fn examine(config: &Arc<Config>, warnings: usize, report: &Arc<Report>) -> Vec<Finding> {
+    let mut all = report.take(vec![of_file(config, warnings)]);
+    all.extend(machine::examine(config, report).await);
     let (settings, faults) = Settings::read(config, &Settings::default());
-    let certificates = peers::certificates(config, &settings, faults);
+    if report.wants("tls") {
+        all.extend(report.take(peers::certificates(config, &settings, faults)));
+    }
     let settings = Arc::new(settings);
-    let ((peers, addresses), agents) = tokio::join!(peers::examine(config, &settings), peers::agents(config));
-    let mut all = vec![of_file(config, warnings)];
-    all.extend(machine::examine(config, &addresses).await);
-    all.extend(certificates.into_iter().chain(peers).chain(agents));
+    let ((peers, heard), agents) =
+        tokio::join!(peers::examine(config, &settings, report), peers::agents(config, report));
+    let told = &heard.told;
+    let addresses = path::public_address(told, config.media.ports);
+    // What no answer tells, the file and this machine's own address do.
+    let is_outside_known = told.iter().any(|one| one.is_outside && one.seen.is_some());
+    let leads_out = machine::leads_out(config, &heard.addresses);
+    let own = interfaces::read().default_v4;
+    let own = (!is_outside_known).then(|| machine::public_address(config, leads_out, own));
+    let is_written = !config.edge.public_address.is_empty();
+    let own = own.filter(|own| addresses.is_empty() || own.level != Level::Ok || is_written);
+    all.extend(report.take(own.into_iter().chain(addresses).collect()));
+    if report.wants("inbound udp") {
+        let carried = client::metrics(&config.http).await.and_then(|page| path::Carried::read(&page));
+        all.extend(report.take(vec![path::inbound(carried.as_ref(), leads_out, config.media.ports)]));
+    }
+    all.extend(report.take(path::sip_alg(told)));
+    all.extend(peers.into_iter().chain(agents));
+    if report.wants("clock") {
+        let theirs = told.iter().filter_map(|one| Some(Theirs { trunk: one.trunk.clone(), ahead_ms: one.ahead_ms? }));
+        all.extend(report.take(vec![clock::judge(clock::kept().await, &theirs.collect::<Vec<_>>())]));
+    }
     all
 }
 
@@ -99,37 +176,9 @@ fn of_file(config: &Config, warnings: usize) -> Finding {
     }
 }
 
-fn as_text(findings: &[Finding]) -> String {
-    let width = findings.iter().map(|finding| finding.name.chars().count()).max().unwrap_or(0);
-    let mut out = String::new();
-    for Finding { level, name, text, fix } in findings {
-        out.push_str(&format!("  {:<4}  {name:<width$}  {text}\n", level.as_str()));
-        if !fix.is_empty() {
-            out.push_str(&format!("  {:<4}  {:<width$}  fix: {fix}\n", "", ""));
-        }
-    }
-    let count = |level| findings.iter().filter(|finding| finding.level == level).count();
-    let (failures, warnings) = (number(count(Level::Fail), "failure"), number(count(Level::Warn), "warning"));
-    let exit = if count(Level::Fail) > 0 { " (exit 1)" } else { "" };
-    out.push_str(&format!("{failures}, {warnings}{exit}\n"));
-    out
-}
-
 /// `1 warning`, `2 warnings`
 fn number(number: usize, word: &str) -> String {
     format!("{number} {word}{}", if number == 1 { "" } else { "s" })
-}
-
-fn as_json(findings: &[Finding]) -> Value {
-    let one = |finding: &Finding| {
-        json!({
-            "level": finding.level.as_str().to_lowercase(),
-            "name": finding.name,
-            "text": finding.text,
-            "fix": Some(&finding.fix).filter(|fix| !fix.is_empty()),
-        })
-    };
-    findings.iter().map(one).collect()
 }
 
 /// A configuration for tests.
@@ -138,24 +187,8 @@ fn configured(text: &str) -> Config {
     config::parse(Path::new("t.toml"), text).unwrap().0
 }
 
+/// Prints nothing by itself and wants every line.
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_stand_under_each_other_with_what_would_help() {
-        let findings = [
-            Finding::ok("config", "f.toml, 2 trunks, 1 routes"),
-            Finding::warn("udp buffers", "rmem_max 212992 bytes", "sysctl -w net.core.rmem_max=4194304"),
-            Finding::fail("dns", "no address", "the name"),
-        ];
-        let expected = "  ok    config       f.toml, 2 trunks, 1 routes\n  \
-                        warn  udp buffers  rmem_max 212992 bytes\n                     \
-                        fix: sysctl -w net.core.rmem_max=4194304\n  \
-                        FAIL  dns          no address\n                     fix: the name\n\
-                        1 failure, 1 warning (exit 1)\n";
-        assert_eq!(as_text(&findings), expected);
-        let json = as_json(&findings);
-        assert_eq!((json[2]["level"].as_str(), json[0]["fix"].is_null()), (Some("fail"), true));
-    }
+fn everything() -> Arc<Report> {
+    Arc::new(Report { only: Only::default(), form: Form::Text })
 }

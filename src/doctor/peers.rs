@@ -10,18 +10,24 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use trunkgate_call::Addressing;
 use trunkgate_route::locate::Located;
 use trunkgate_route::{Peer, Transport};
+use trunkgate_sip::{Framed, Framer};
 use webpki::KeyUsage;
 
-use super::Finding;
+use super::answer::{Answer, Question, Seen};
+use super::machine::is_local;
+use super::path::Told;
+use super::{Finding, Report};
 use crate::certificates::{Pair, Trust, not_after};
 use crate::config::Config;
 use crate::dns::{Resolver, means};
+use crate::edge::{self, Listener};
 use crate::limits::CERTIFICATE_WARNING_DAYS;
 use crate::line::{Line, plain};
-use crate::transport::Settings;
-use crate::worker;
+use crate::transport::{Settings, sip_transport};
+use crate::{interfaces, worker};
 
 /// Longest wait for an answer to OPTIONS.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -96,26 +102,66 @@ struct Asker {
     config: Arc<Config>,
     settings: Arc<Settings>,
     resolver: Resolver,
+    addressing: Arc<Addressing>,
+    report: Arc<Report>,
 }
 
-/// Each peer of each trunk: its name, then each of its addresses; all at once, told in the order of the file. With these
-/// the addresses that were found.
-pub(super) async fn examine(config: &Arc<Config>, settings: &Arc<Settings>) -> (Vec<Finding>, Vec<IpAddr>) {
+/// What came of asking the peers, beside their lines.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// Every address that was found.
+    pub(super) addresses: Vec<IpAddr>,
+    /// What the answers tell of the way there.
+    pub(super) told: Vec<Told>,
+}
+
+/// What one address came to.
+type Asked = (Vec<Finding>, Option<Told>);
+
+/// Lines that need the peers' answers.
+const NEEDED_BY: [&str; 6] = ["dns", "options", "public address", "inbound udp", "sip alg", "clock"];
+
+/// Each peer of each trunk: its name, then each of its addresses; all at once, told in the order of the file.
+pub(super) async fn examine(
+    config: &Arc<Config>,
+    settings: &Arc<Settings>,
+    report: &Arc<Report>,
+) -> (Vec<Finding>, Heard) {
+    if !NEEDED_BY.into_iter().any(|kind| report.wants(kind)) {
+        return (Vec::new(), Heard::default());
+    }
     let resolver = match Resolver::new(means(config.listen.iter().map(|listen| (listen.transport, listen.address)))) {
         Ok(resolver) => resolver,
         Err(error) => {
             let found = Finding::fail("dns", error.to_string(), "/etc/resolv.conf, or TRUNKGATE_DNS");
-            return (vec![found], Vec::new());
+            return (report.take(vec![found]), Heard::default());
         }
     };
-    let asker = Asker { config: Arc::clone(config), settings: Arc::clone(settings), resolver };
+    let listeners = config.listen.iter().map(|listen| Listener {
+        name: listen.name.clone(),
+        transport: listen.transport,
+        address: listen.address,
+    });
+    let addressing = edge::addressing(config, &listeners.collect::<Vec<_>>(), &interfaces::read());
+    let asker = Asker {
+        config: Arc::clone(config),
+        settings: Arc::clone(settings),
+        resolver,
+        addressing: Arc::new(addressing),
+        report: Arc::clone(report),
+    };
     let peers = config.trunks.iter().flat_map(|trunk| trunk.peers.iter().map(|peer| (Arc::clone(&trunk.name), peer)));
     let begun = peers.map(|(trunk, peer)| {
         let (asker, peer) = (asker.clone(), peer.clone());
         tokio::spawn(async move { asker.examine(&trunk, &peer).await })
     });
-    let (findings, addresses): (Vec<_>, Vec<_>) = all(begun.collect()).await.into_iter().unzip();
-    (findings.into_iter().flatten().collect(), addresses.into_iter().flatten().collect())
+    let (mut findings, mut heard) = (Vec::new(), Heard::default());
+    for (lines, of_peer) in all(begun.collect()).await {
+        findings.extend(lines);
+        heard.addresses.extend(of_peer.addresses);
+        heard.told.extend(of_peer.told);
+    }
+    (findings, heard)
 }
 
 /// What tasks came to, in their order.
@@ -128,71 +174,112 @@ async fn all<T>(tasks: Vec<JoinHandle<T>>) -> Vec<T> {
 }
 
 impl Asker {
-    async fn examine(&self, trunk: &str, peer: &Peer) -> (Vec<Finding>, Vec<IpAddr>) {
+    async fn examine(&self, trunk: &str, peer: &Peer) -> (Vec<Finding>, Heard) {
         let destination = &peer.destination;
         let mut findings = Vec::new();
         let servers = match destination.literal() {
             Some(server) => vec![server],
             None => {
                 let located = self.resolver.locate(destination.clone()).await;
-                findings.push(of_name(trunk, &destination.host, &located));
+                findings.extend(self.report.take(vec![of_name(trunk, &destination.host, &located)]));
                 located.servers
             }
         };
         let sockets = servers.iter().flat_map(|server| server.sockets().map(|socket| (server.transport, socket)));
         let begun = sockets.map(|(transport, address)| {
             let (asker, trunk, host) = (self.clone(), trunk.to_owned(), destination.host.clone());
-            tokio::spawn(async move { asker.ask(&trunk, &host, transport, address).await })
+            tokio::spawn(async move {
+                let (findings, told) = asker.ask(&trunk, &host, transport, address).await;
+                (asker.report.take(findings), told)
+            })
         });
-        findings.extend(all(begun.collect()).await);
-        (findings, servers.iter().flat_map(|server| server.addresses.clone()).collect())
+        let addresses = servers.iter().flat_map(|server| server.addresses.clone()).collect();
+        let mut heard = Heard { addresses, told: Vec::new() };
+        for (lines, told) in all(begun.collect::<Vec<JoinHandle<Asked>>>()).await {
+            findings.extend(lines);
+            heard.told.extend(told);
+        }
+        (findings, heard)
     }
 
     /// OPTIONS to one address.
-    async fn ask(&self, trunk: &str, host: &str, transport: Transport, address: SocketAddr) -> Finding {
+    async fn ask(&self, trunk: &str, host: &str, transport: Transport, address: SocketAddr) -> Asked {
         let name = format!("options {trunk}");
         let shown = format!("{} {address}", transport.as_str());
         let began = Instant::now();
-        let answer = match transport {
-            Transport::Udp => self.by_datagrams(trunk, host, address).await.map(|line| (line, None)),
+        let replied = match transport {
+            Transport::Udp => self.by_datagrams(trunk, host, address).await,
             Transport::Tcp => by_stream("TCP", host, Line::open(address, None).await).await,
             Transport::Tls => match self.settings.towards(trunk) {
                 Some(tls) => by_stream("TLS", host, Line::open(address, Some((tls, host))).await).await,
                 None => Err("no listener speaks TLS".to_owned()),
             },
         };
-        let (line, expires) = match answer {
-            Ok(answer) => answer,
+        let Reply { answer, local, expires } = match replied {
+            Ok(reply) => reply,
             Err(what) => {
                 let fix = "its address and port, firewalls on the way, and whether it lets this machine's address in";
-                return Finding::fail(name, format!("{shown}: {what}"), fix);
+                return (vec![Finding::fail(name, format!("{shown}: {what}"), fix)], None);
             }
         };
-        let seen = format!("{shown}: {line} after {} ms", began.elapsed().as_millis());
+        let seen = format!("{shown}: {} after {} ms", answer.line, began.elapsed().as_millis());
         let certificate = expires.map(|expires| format!("; its certificate: {}", left(expires))).unwrap_or_default();
         let is_soon = |expires: Timestamp| {
             expires.duration_since(Timestamp::now()) < SignedDuration::from_hours(24 * CERTIFICATE_WARNING_DAYS)
         };
-        match line.get(8..11) {
+        let finding = match answer.line.get(8..11) {
             Some("408" | "503") => Finding::warn(name, format!("{seen}: it takes no calls now"), "its owner knows why"),
             _ if expires.is_some_and(is_soon) => Finding::warn(name, format!("{seen}{certificate}"), "tell its owner"),
             _ => Finding::ok(name, format!("{seen}{certificate}")),
+        };
+        (vec![finding], Some(self.told(trunk, transport, address, local, answer)))
+    }
+
+    /// An answer beside what a call to that address would show.
+    fn told(&self, trunk: &str, transport: Transport, address: SocketAddr, local: SocketAddr, answer: Answer) -> Told {
+        let written = self.config.trunks.iter().find(|known| *known.name == *trunk);
+        let listen = written.and_then(|trunk| trunk.listen.as_deref());
+        let way = self.addressing.way(listen, sip_transport(transport), address);
+        let shown = way.map(|(_, local)| local.ip);
+        let of_listener = way.and_then(|(flow, _)| self.config.listen.get(usize::from(flow.listener.0)));
+        let of_listener = of_listener.filter(|listen| listen.public_address.iter().any(|ip| Some(*ip) == shown));
+        let key = match of_listener {
+            Some(listen) => Some(format!("[[listen]] `{}`: public_address", listen.name)),
+            None => shown
+                .filter(|shown| self.config.edge.public_address.contains(shown))
+                .map(|_| "[edge] public_address".to_owned()),
+        };
+        Told {
+            trunk: trunk.to_owned(),
+            is_tls: transport == Transport::Tls,
+            local,
+            shown,
+            is_outside: !is_local(&self.config, address.ip()),
+            key,
+            // A stream's own port says nothing of datagrams.
+            seen: answer.seen.map(|seen| Seen { port: seen.port.filter(|_| transport == Transport::Udp), ..seen }),
+            rewritten: answer.rewritten,
+            ahead_ms: answer.ahead_ms,
         }
     }
 
-    async fn by_datagrams(&self, trunk: &str, host: &str, address: SocketAddr) -> Result<String, String> {
+    async fn by_datagrams(&self, trunk: &str, host: &str, address: SocketAddr) -> Result<Reply, String> {
         let own = self.own_address(trunk, address);
         let socket = UdpSocket::bind((own, 0)).await.map_err(|error| plain(&error))?;
         socket.connect(address).await.map_err(|error| plain(&error))?;
-        let us = socket.local_addr().map_err(|error| plain(&error))?;
-        let question = options("UDP", host, us, branch());
+        let local = socket.local_addr().map_err(|error| plain(&error))?;
+        let question = Question::new("UDP", host, local);
         let mut buffer = vec![0; ANSWER_BYTES];
         let (deadline, mut pause) = (Instant::now() + PATIENCE, T1);
         loop {
-            socket.send(question.as_bytes()).await.map_err(|error| plain(&error))?;
-            let left = deadline.saturating_duration_since(Instant::now());
+            let sent = Instant::now();
+            socket.send(question.text().as_bytes()).await.map_err(|error| plain(&error))?;
+            let left = deadline.saturating_duration_since(sent);
             match timeout(pause.min(left), socket.recv(&mut buffer)).await {
-                Ok(Ok(length)) => return first_line(buffer.get(..length).unwrap_or_default()),
+                Ok(Ok(length)) => {
+                    let answer = question.read(buffer.get(..length).unwrap_or_default(), sent.elapsed())?;
+                    return Ok(Reply { answer, local, expires: None });
+                }
                 Ok(Err(error)) => return Err(plain(&error)),
                 Err(_) if left <= pause => return Err(format!("no answer to OPTIONS in {} s", PATIENCE.as_secs())),
                 Err(_) => pause *= 2,
@@ -231,76 +318,72 @@ fn of_name(trunk: &str, host: &str, located: &Located) -> Finding {
     }
 }
 
-/// The question; nothing of the configuration but the peer's host is in it.
-fn options(transport: &str, host: &str, us: SocketAddr, branch: u32) -> String {
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    format!(
-        "OPTIONS sip:{host} SIP/2.0\r\nVia: SIP/2.0/{transport} {us};branch=z9hG4bKdoctor{branch};rport\r\n\
-         Max-Forwards: 70\r\nFrom: <sip:{us}>;tag=doctor{branch}\r\nTo: <sip:{host}>\r\nCall-ID: doctor{branch}@{us}\r\n\
-         CSeq: 1 OPTIONS\r\nContact: <sip:{us}>\r\nAccept: application/sdp\r\nUser-Agent: Trunkgate\r\n\
-         Content-Length: 0\r\n\r\n"
-    )
+/// What one address answered.
+struct Reply {
+    answer: Answer,
+    /// Where we asked from.
+    local: SocketAddr,
+    /// When the first of its certificates ends.
+    expires: Option<Timestamp>,
 }
 
-/// The first line of an answer: any answer shows that the peer lives.
-fn first_line(bytes: &[u8]) -> Result<String, String> {
-    let text = String::from_utf8_lossy(bytes);
-    let line = text.trim_start().lines().next().unwrap_or_default();
-    let shown: String = line.chars().filter(|c| !c.is_control()).take(80).collect();
-    if shown.starts_with("SIP/2.0 ") { Ok(shown) } else { Err("what answers does not speak SIP".to_owned()) }
-}
-
-/// A name that is not likely to come twice.
-fn branch() -> u32 {
-    std::process::id() ^ u32::try_from(Timestamp::now().as_millisecond() & 0xffff_ffff).unwrap_or_default()
-}
-
-/// The answer over a connection, and when the first of the far end's certificates ends.
-async fn by_stream(
-    transport: &str,
-    host: &str,
-    line: Result<Line, String>,
-) -> Result<(String, Option<Timestamp>), String> {
+/// The answer over a connection.
+async fn by_stream(transport: &'static str, host: &str, line: Result<Line, String>) -> Result<Reply, String> {
     let Line { mut stream, local, shown } = line?;
-    let question = options(transport, host, local, branch());
-    let mut buffer = Vec::new();
+    let question = Question::new(transport, host, local);
+    let (mut buffer, mut framer, mut whole) = (Vec::new(), Framer::new(ANSWER_BYTES), None);
+    let began = Instant::now();
     let talked = timeout(PATIENCE, async {
-        stream.write_all(question.as_bytes()).await?;
+        stream.write_all(question.text().as_bytes()).await?;
         stream.flush().await?;
-        // Until its first line is whole: keep-alives may come before it.
-        loop {
-            let is_whole = String::from_utf8_lossy(&buffer).trim_start().contains('\n');
-            if is_whole || buffer.len() >= ANSWER_BYTES || stream.read_buf(&mut buffer).await? == 0 {
-                return std::io::Result::Ok(());
+        // Until a message is whole: keep-alives may come before it.
+        while whole.is_none() && buffer.len() < ANSWER_BYTES {
+            let before = buffer.len();
+            if stream.read_buf(&mut buffer).await? == 0 {
+                break;
+            }
+            framer.push(buffer.get(before..).unwrap_or_default());
+            while let Some(framed) = framer.pop() {
+                match framed {
+                    Framed::Message(bytes) => whole = Some(bytes),
+                    Framed::Ping => {}
+                    Framed::Broken { .. } => return std::io::Result::Ok(()),
+                }
             }
         }
+        Ok(())
     });
     match talked.await {
-        Ok(Ok(())) if buffer.is_empty() => Err("it closed the connection".to_owned()),
-        Ok(Ok(())) => Ok((first_line(&buffer)?, shown.iter().filter_map(|one| not_after(one)).min())),
-        Ok(Err(error)) => Err(plain(&error)),
-        Err(_) => Err(format!("no answer to OPTIONS in {} s", PATIENCE.as_secs())),
+        Ok(Ok(())) if buffer.is_empty() => return Err("it closed the connection".to_owned()),
+        Ok(Err(error)) => return Err(plain(&error)),
+        // Half an answer is a sign of life as well.
+        Err(_) if !buffer.contains(&b'\n') => return Err(format!("no answer to OPTIONS in {} s", PATIENCE.as_secs())),
+        Ok(Ok(())) | Err(_) => {}
     }
+    let answer = question.read(whole.as_deref().unwrap_or(&buffer), began.elapsed())?;
+    Ok(Reply { answer, local, expires: shown.iter().filter_map(|one| not_after(one)).min() })
 }
 
 /// Each agent's WebSocket, opened and closed again; all at once.
-pub(super) async fn agents(config: &Arc<Config>) -> Vec<Finding> {
-    let begun = config.agents.iter().filter(|agent| !agent.is_raw()).map(|agent| {
-        let (agent, config) = (agent.clone(), Arc::clone(config));
+pub(super) async fn agents(config: &Arc<Config>, report: &Arc<Report>) -> Vec<Finding> {
+    let asked = config.agents.iter().filter(|agent| report.wants("agent") && !agent.is_raw());
+    let begun = asked.map(|agent| {
+        let (agent, config, report) = (agent.clone(), Arc::clone(config), Arc::clone(report));
         tokio::spawn(async move {
             let (name, began) = (format!("agent {}", agent.name), Instant::now());
-            match worker::try_agent(&agent, &config.edge.local_networks).await {
+            let found = match worker::try_agent(&agent, &config.edge.local_networks).await {
                 Ok(()) => Finding::ok(name, format!("its socket opens, after {} ms", began.elapsed().as_millis())),
                 Err(what) => Finding::fail(name, what, "its `url`, `auth_token` and `ca`, and whether it runs"),
-            }
+            };
+            report.take(vec![found])
         })
     });
-    all(begun.collect()).await
+    all(begun.collect()).await.into_iter().flatten().collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Level, configured};
+    use super::super::{Level, configured, everything};
     use super::*;
 
     /// A peer that answers the first request of a socket with this.
@@ -319,7 +402,7 @@ mod tests {
     async fn asked(text: &str) -> Vec<Finding> {
         let config = Arc::new(configured(text));
         let settings = Arc::new(Settings::read(&config, &Settings::default()).0);
-        examine(&config, &settings).await.0
+        examine(&config, &settings, &everything()).await.0
     }
 
     #[tokio::test]
@@ -346,7 +429,7 @@ mod tests {
             assert!(found[0].text.contains("refused") && !found[0].fix.is_empty(), "{found:?}");
         }
         let text = format!("[agent.bot]\nurl = 'ws://{gone}/'\n");
-        let found = agents(&Arc::new(configured(&text))).await;
+        let found = agents(&Arc::new(configured(&text)), &everything()).await;
         assert_eq!((found[0].level, found[0].name.as_str()), (Level::Fail, "agent bot"), "{found:?}");
     }
 

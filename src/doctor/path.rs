@@ -1,0 +1,299 @@
+//! What lies between us and the peers, by what their answers show of our requests: the address and port that we are seen
+//! at, what was rewritten on the way; and what only the far side can tell.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::answer::Seen;
+use super::{Finding, number};
+
+/// An answer of one address of a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) trunk: String,
+    pub(super) is_tls: bool,
+    /// Where we asked from.
+    pub(super) local: SocketAddr,
+    /// The address that calls to it would show.
+    pub(super) shown: Option<IpAddr>,
+    /// Whether it is in none of `local_networks`.
+    pub(super) is_outside: bool,
+    /// The key that `shown` comes from; `None`: the interface's own.
+    pub(super) key: Option<String>,
+    pub(super) seen: Option<Seen>,
+    /// `None`: the answer was too damaged to tell.
+    pub(super) rewritten: Option<Vec<String>>,
+    pub(super) ahead_ms: Option<i64>,
+}
+
+/// How the peers see us, against what we show them; empty: none says.
+pub(super) fn public_address(told: &[Told], ports: (u16, u16)) -> Vec<Finding> {
+    let mut said: Vec<(IpAddr, &Told, Vec<&str>)> = Vec::new();
+    for one in told {
+        let Some(seen) = one.seen else { continue };
+        let alike = |(ip, other, _): &&mut (IpAddr, &Told, Vec<&str>)| {
+            *ip == seen.ip && other.shown == one.shown && other.is_outside == one.is_outside
+        };
+        match said.iter_mut().find(alike) {
+            Some((_, _, names)) => names.push(&one.trunk),
+            None => said.push((seen.ip, one, vec![&one.trunk])),
+        }
+    }
+    let mut findings: Vec<Finding> = said.iter().map(|(ip, one, names)| judge(*ip, one, &list(names))).collect();
+    findings.extend(changed_ports(told, ports));
+    findings
+}
+
+fn judge(ip: IpAddr, told: &Told, names: &str) -> Finding {
+    let sees = if names.contains(" and ") { "see" } else { "sees" };
+    let Told { shown, local, is_outside, key, .. } = told;
+    match shown {
+        Some(shown) if *shown == ip => {
+            let whose = if key.is_some() { "as written, " } else { "" };
+            let nat = if ip == local.ip() { "" } else { ", behind NAT" };
+            Finding::ok("public address", format!("{ip}, {whose}as {names} {sees} us{nat}"))
+        }
+        Some(shown) if *is_outside => {
+            let text = format!("{names} {sees} us at {ip}, but would be shown {shown}");
+            let key = key.as_deref().unwrap_or("[edge] public_address");
+            Finding::fail("public address", text, format!("{key} = \"{ip}\""))
+        }
+        Some(shown) => {
+            let text = format!("{names} {sees} us at {ip}, but would be shown {shown}: something between translates");
+            let fix = "take its network out of [edge] local_networks and write public_address, or lead round the NAT";
+            Finding::warn("public address", text, fix)
+        }
+        None => {
+            let text = format!("{names} {sees} us at {ip}, but no listener reaches it");
+            Finding::warn("public address", text, "a [[listen]] of its transport and family")
+        }
+    }
+}
+
+/// Ports matter for datagrams: media goes to the one that we write.
+fn changed_ports(told: &[Told], (first, last): (u16, u16)) -> Option<Finding> {
+    let differs = |one: &&Told| one.seen.and_then(|seen| seen.port).is_some_and(|port| port != one.local.port());
+    let changed: Vec<&Told> = told.iter().filter(differs).collect();
+    let one = changed.first()?;
+    let names: Vec<&str> = changed.iter().map(|one| one.trunk.as_str()).collect();
+    let (from, to) = (one.local.port(), one.seen.and_then(|seen| seen.port).unwrap_or_default());
+    let text = format!(
+        "NAT changes port numbers ({} saw {to} for {from}): audio to the ports that we write may not arrive",
+        list(&names)
+    );
+    let fix = format!("forward udp {first}-{last} and the listeners' ports one to one in the router");
+    Some(Finding::warn("public address", text, fix))
+}
+
+/// What an application-level gateway of a router does to SIP; `None`: no answer shows anything.
+pub(super) fn sip_alg(told: &[Told]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut clean: Vec<&str> = Vec::new();
+    for one in told {
+        match one.rewritten.as_deref() {
+            Some([]) => clean.push(&one.trunk),
+            Some(rewritten) => {
+                let text = format!("something rewrites SIP between us and {}: {}", one.trunk, rewritten.join(", "));
+                let fix =
+                    "turn SIP ALG (SIP helper, SIP inspection) off in the router and firewall; TLS hides SIP from it";
+                findings.push(Finding::warn("sip alg", text, fix));
+            }
+            None => {}
+        }
+    }
+    findings.dedup();
+    if !clean.is_empty() {
+        let is_hidden = told.iter().filter(|one| clean.contains(&one.trunk.as_str())).all(|one| one.is_tls);
+        let why = if is_hidden { ": TLS hides SIP from all between" } else { "" };
+        findings.push(Finding::ok("sip alg", format!("no rewriting seen between us and {}{why}", list(&clean))));
+    }
+    findings
+}
+
+/// Calls of an edge that runs by this file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Carried {
+    /// Answered calls.
+    answered: u64,
+    /// Sides of calls that have ended from which audio came.
+    heard: u64,
+    /// Sides that sent nothing, by their trunk; of an agent's calls the trunk's name is there as well.
+    silent: Vec<(String, u64)>,
+}
+
+impl Carried {
+    /// From the page that `/metrics` is; `None`: it is not an edge's.
+    pub(super) fn read(metrics: &str) -> Option<Carried> {
+        let value = |line: &str| Some(line.rsplit_once(' ')?.1.parse::<f64>().ok()? as u64);
+        let of = |name: &str| value(metrics.lines().find(|line| line.starts_with(name))?);
+        let answered = of("trunkgate_call_setup_seconds_count ")?;
+        // Each of them has an observation there.
+        let heard = of("trunkgate_rtp_jitter_seconds_count ")?;
+        let silent = metrics.lines().filter(|line| line.starts_with("trunkgate_media_one_way_total{"));
+        let silent = silent.filter_map(|line| {
+            let trunk = line.split_once("trunk=\"")?.1.split_once('"')?.0.to_owned();
+            Some((trunk, value(line)?)).filter(|(_, count)| *count > 0)
+        });
+        let mut by_trunk: Vec<(String, u64)> = Vec::new();
+        for (trunk, count) in silent {
+            match by_trunk.iter_mut().find(|(known, _)| *known == trunk) {
+                Some((_, sum)) => *sum += count,
+                None => by_trunk.push((trunk, count)),
+            }
+        }
+        Some(Carried { answered, heard, silent: by_trunk })
+    }
+}
+
+/// Whether datagrams that nobody asked for come in: nothing on this machine can send one from outside, so that only
+/// calls show it.
+pub(super) fn inbound(carried: Option<&Carried>, leads_out: bool, (first, last): (u16, u16)) -> Finding {
+    let name = "inbound udp";
+    match carried {
+        Some(Carried { answered, silent, .. }) if !silent.is_empty() => {
+            let all: u64 = silent.iter().map(|(_, count)| count).sum();
+            let worst = silent.iter().max_by_key(|(_, count)| *count).map_or("", |(trunk, _)| trunk);
+            let calls = number(usize::try_from(*answered).unwrap_or(usize::MAX), "answered call");
+            let text = format!("of {calls} of the running edge {all} had a side that sent nothing, most by {worst}");
+            let fix = format!("udp {first}-{last} open to its media addresses in firewalls, forwarded by NAT");
+            let finding = Finding::warn(name, text, fix);
+            if all >= *answered { Finding { level: super::Level::Fail, ..finding } } else { finding }
+        }
+        Some(Carried { answered, heard: heard @ 1.., .. }) => {
+            let calls = number(usize::try_from(*answered).unwrap_or(usize::MAX), "answered call");
+            Finding::ok(name, format!("audio came from {heard} sides in {calls} of the running edge, none was silent"))
+        }
+        _ if leads_out => {
+            let text = format!("cannot be told from here: only a far end can send to udp {first}-{last}");
+            let fix =
+                "a call from outside, or OPTIONS from the far end; then `doctor` goes by the running edge's calls";
+            Finding::warn(name, text, fix)
+        }
+        _ => Finding::ok(name, "not tried: no far end is outside of [edge] local_networks"),
+    }
+}
+
+/// `a`, `a and b`, `a, b and c`, each once.
+fn list(names: &[&str]) -> String {
+    let mut all: Vec<&str> = Vec::new();
+    for name in names {
+        if !all.contains(name) {
+            all.push(name);
+        }
+    }
+    match all.split_last() {
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Level;
+    use super::*;
+
+    const PORTS: (u16, u16) = (16_384, 32_767);
+
+    fn told(trunk: &str, shown: &str, seen: &str) -> Told {
+        let seen: SocketAddr = seen.parse().unwrap();
+        Told {
+            trunk: trunk.into(),
+            is_tls: false,
+            local: "10.0.0.2:40000".parse().unwrap(),
+            shown: shown.parse().ok(),
+            is_outside: true,
+            key: None,
+            seen: Some(Seen { ip: seen.ip(), port: Some(seen.port()).filter(|port| *port > 0) }),
+            rewritten: Some(vec![]),
+            ahead_ms: None,
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_not_ours_fails_with_the_key_to_set() {
+        let found = public_address(&[told("twilio", "10.0.0.2", "203.0.113.10:40000")], PORTS);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].text, "twilio sees us at 203.0.113.10, but would be shown 10.0.0.2");
+        assert_eq!((found[0].level, found[0].fix.as_str()), (Level::Fail, "[edge] public_address = \"203.0.113.10\""));
+        let key = Some("[[listen]] `outside`: public_address".to_owned());
+        let stale = Told { key, ..told("twilio", "203.0.113.9", "203.0.113.10:40000") };
+        assert_eq!(public_address(&[stale], PORTS)[0].fix, "[[listen]] `outside`: public_address = \"203.0.113.10\"");
+        let inside = Told { is_outside: false, ..told("pbx", "10.0.0.2", "10.0.9.9:40000") };
+        let found = public_address(&[inside], PORTS);
+        assert!(found[0].level == Level::Warn && found[0].fix.contains("local_networks"));
+    }
+
+    #[test]
+    fn peers_that_agree_share_a_line() {
+        let key = Some("[edge] public_address".to_owned());
+        let known = |trunk| Told { key: key.clone(), ..told(trunk, "203.0.113.10", "203.0.113.10:40000") };
+        let near = Told { is_outside: false, ..told("pbx", "10.0.0.2", "10.0.0.2:40000") };
+        let dumb = Told { seen: None, ..near.clone() };
+        let found = public_address(&[known("twilio"), dumb, near, known("carrier"), known("twilio")], PORTS);
+        let texts: Vec<&str> = found.iter().map(|found| found.text.as_str()).collect();
+        let expected =
+            ["203.0.113.10, as written, as twilio and carrier see us, behind NAT", "10.0.0.2, as pbx sees us"];
+        assert_eq!(texts, expected);
+        assert!(found.iter().all(|found| found.level == Level::Ok));
+    }
+
+    #[test]
+    fn ports_that_nat_changes_are_warned_of() {
+        let key = Some("[edge] public_address".to_owned());
+        let moved = Told { key, ..told("twilio", "203.0.113.10", "203.0.113.10:61234") };
+        let found = public_address(std::slice::from_ref(&moved), PORTS);
+        assert_eq!((found[0].level, found[1].level), (Level::Ok, Level::Warn));
+        assert!(found[1].text.contains("twilio saw 61234 for 40000") && found[1].fix.contains("udp 16384-32767"));
+        let silent = Told { seen: Some(Seen { port: None, ..moved.seen.unwrap() }), ..moved };
+        assert_eq!(public_address(&[silent], PORTS).len(), 1);
+    }
+
+    #[test]
+    fn rewriting_is_told_of_whom() {
+        let mut damaged = told("x", "10.0.0.2", "10.0.0.2:0");
+        damaged.rewritten = None;
+        assert_eq!(sip_alg(&[damaged]), []);
+        let mut bad = told("twilio", "10.0.0.2", "10.0.0.2:0");
+        bad.rewritten = Some(vec!["Via a → b".into(), "Call-ID c → d".into()]);
+        let found = sip_alg(&[bad.clone(), bad, told("pbx", "10.0.0.2", "10.0.0.2:0")]);
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0].text, "something rewrites SIP between us and twilio: Via a → b, Call-ID c → d");
+        assert_eq!((found[0].level, found[1].text.as_str()), (Level::Warn, "no rewriting seen between us and pbx"));
+        let hidden = Told { is_tls: true, ..told("pbx", "10.0.0.2", "10.0.0.2:0") };
+        assert!(sip_alg(&[hidden])[0].text.ends_with("TLS hides SIP from all between"));
+    }
+
+    #[test]
+    fn whether_anything_comes_in_is_told_by_calls_alone() {
+        let page = |answered: u64, silent: &str| {
+            let heard = answered / 3 * 2;
+            Carried::read(&format!(
+                "# HELP x y\ntrunkgate_call_setup_seconds_count {answered}\n{silent}\n\
+                 trunkgate_rtp_jitter_seconds_count {heard}\n"
+            ))
+            .unwrap()
+        };
+        let of = |carried: Option<Carried>, leads_out| inbound(carried.as_ref(), leads_out, PORTS);
+        assert_eq!(of(None, false).level, Level::Ok);
+        let unknown = of(Some(page(0, "")), true);
+        assert!(unknown.level == Level::Warn && unknown.text.starts_with("cannot be told from here"), "{unknown:?}");
+        let well = "audio came from 2 sides in 3 answered calls of the running edge, none was silent";
+        assert_eq!(of(Some(page(3, "")), true).text, well);
+        assert_eq!(of(Some(page(1, "")), true).level, Level::Warn, "answered, and nothing heard");
+        let line = "trunkgate_media_one_way_total{trunk=\"carrier\",silent=\"caller\"} 2\n\
+                    trunkgate_media_one_way_total{trunk=\"carrier\",silent=\"both\"} 1\n\
+                    trunkgate_media_one_way_total{trunk=\"pbx\",silent=\"callee\"} 0\n";
+        let some = of(Some(page(9, line)), true);
+        assert_eq!(
+            some.text,
+            "of 9 answered calls of the running edge 3 had a side that sent nothing, most by carrier"
+        );
+        assert_eq!((some.level, of(Some(page(3, line)), true).level), (Level::Warn, Level::Fail));
+        assert_eq!(Carried::read("not metrics"), None);
+    }
+
+    #[test]
+    fn names_are_listed_once() {
+        assert_eq!([list(&["a"]), list(&["a", "b", "a"]), list(&["a", "b", "c"])], ["a", "a and b", "a, b and c"]);
+    }
+}
