@@ -26,10 +26,15 @@ use crate::transport::{Settings, SocketCounters};
 /// A question for the loop: it reads, and answers by itself.
 pub(crate) type Question = Box<dyn FnOnce(&Gateway, Instant) + Send>;
 
+/// A deed for the loop: it changes, and answers by itself.
+pub(crate) type Deed = Box<dyn FnOnce(&mut Gateway, Instant) + Send>;
+
 /// What the loop is told from inside the process.
 pub(crate) enum Order {
     /// A question.
     Ask(Question),
+    /// A deed.
+    Act(Deed),
     /// An input for the gateway.
     Input(Input),
     /// Send what is queued and end.
@@ -161,6 +166,22 @@ impl Handle {
             let _ = answer.send(question(gateway, now));
         });
         self.orders.send(Order::Ask(ask)).await.map_err(|_| Gone)?;
+        wait.await.map_err(|_| Gone)
+    }
+
+    /// Has the loop do something and waits for what came of it.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn act<T: Send + 'static>(
+        &self,
+        deed: impl FnOnce(&mut Gateway, Instant) -> T + Send + 'static,
+    ) -> Result<T, Gone> {
+        let (answer, wait) = oneshot::channel();
+        let act: Deed = Box::new(move |gateway, now| {
+            let _ = answer.send(deed(gateway, now));
+        });
+        self.orders.send(Order::Act(act)).await.map_err(|_| Gone)?;
         wait.await.map_err(|_| Gone)
     }
 

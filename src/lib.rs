@@ -2,6 +2,7 @@
 //! operating system; the protocols live in `crates/`.
 
 pub mod admin;
+mod agent_url;
 pub mod call;
 mod certificates;
 pub mod check;

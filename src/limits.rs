@@ -136,6 +136,8 @@ pub const GOODBYE_SECONDS: usize = 60;
 pub const AGENT_PARAMETERS: usize = 64;
 /// Name and value of one of an agent's `parameters` together, in bytes.
 pub const AGENT_PARAMETER_BYTES: usize = 4096;
+/// Longest URL of a fork that is asked for over HTTP, in bytes.
+pub const FORK_URL_BYTES: usize = 2048;
 /// Most calls in one answer of `/v1/calls`.
 pub const CALLS_LISTED: usize = 10_000;
 /// Bytes of one message from an agent; a longer one is a protocol error.

@@ -219,6 +219,10 @@ impl Signalling {
                 let asked = catch_unwind(AssertUnwindSafe(|| question(&self.gateway, now)));
                 drop(asked);
             }
+            Some(Order::Act(deed)) => {
+                self.guarded(now, |gateway| deed(gateway, now));
+                self.drain(now);
+            }
             Some(Order::Input(input)) => {
                 if let Input::Table(table) = &input {
                     self.table.send_replace(Arc::clone(table));

@@ -1,4 +1,4 @@
-//! The HTTP face: health, metrics, status, calls, reload and drain. Runs on the auxiliary thread; it only asks the
+//! The HTTP face: health, metrics, status, calls and what is asked of them, reload and drain. Runs on the auxiliary thread; it only asks the
 //! signalling loop, it never makes it wait.
 
 use std::time::Duration;
@@ -7,7 +7,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde_json::json;
 
@@ -15,8 +15,11 @@ use crate::handle::{Gone, Handle};
 use crate::limits;
 
 mod agents;
+mod asked;
 mod calls;
+mod control;
 mod exposition;
+mod forks;
 mod gate;
 mod health;
 mod listener;
@@ -87,6 +90,14 @@ fn router(handle: Handle) -> Router {
         .route("/v1/calls/{sid}/trace.txt", get(calls::trace_text))
         .route("/v1/calls/{sid}/quality", get(quality::show))
         .route("/v1/calls/{sid}/quality.csv", get(quality::table))
+        .route("/v1/calls/{sid}/forks", get(forks::list).post(forks::begin))
+        .route("/v1/calls/{sid}/forks/{id}", delete(forks::end))
+        .route("/v1/calls/{sid}/transfer", post(control::transfer))
+        .route("/v1/calls/{sid}/dtmf", post(control::dtmf))
+        .route("/v1/calls/{sid}/hold", post(control::not_in_this_version))
+        .route("/v1/calls/{sid}/resume", post(control::not_in_this_version))
+        .route("/v1/calls/{sid}/play", post(control::not_in_this_version))
+        .route("/v1/calls/{sid}/recording", post(control::not_in_this_version))
         .route("/v1/why", get(status::why))
         .route("/v1/reload", post(status::reload))
         .route("/v1/drain", post(status::drain))

@@ -1,6 +1,5 @@
 //! `[agent.NAME]` turned into agents.
 
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +13,7 @@ use super::draft::Span;
 use super::keys;
 use super::section::{Section, Value};
 use super::values;
+use crate::agent_url;
 use crate::certificates::Trust;
 use crate::limits::{AGENT_FILE_BYTES, AGENT_PARAMETER_BYTES, AGENT_PARAMETERS, GOODBYE_SECONDS};
 use crate::wav;
@@ -105,59 +105,19 @@ fn read_one<'a>(
     Some(agent)
 }
 
-/// Where the socket leads. A host name without TLS is let pass here: what it leads to is looked at when it is called.
+/// Where the socket leads.
 fn url_of(value: &Value<'_>, local_networks: &[IpNet], findings: &mut Findings) -> Option<String> {
     let text = values::string("url", value, findings)?;
     let span = value.span();
-    let mut wrong = |message: String, help: &str| {
-        findings.error(code::BAD_URL, span.clone(), message, help);
-        None
-    };
-    let parsed = reqwest::Url::parse(&text).ok().filter(reqwest::Url::has_host);
-    let Some(url) = parsed else {
-        return wrong("`url` is not the address of a WebSocket".into(), "as \"wss://agent.example.com/media\"");
-    };
-    match url.scheme() {
-        "ws" | "wss" => {}
-        "rtp" if url.port().is_none() => {
-            return wrong("`url`: plain RTP has no port of its own".into(), "as \"rtp://127.0.0.1:4000\"");
+    match agent_url::check(&text, local_networks) {
+        Err(fault) => {
+            findings.error(code::BAD_URL, span, fault.message, fault.help);
+            return None;
         }
-        "rtp" if url.port() == Some(0) => {
-            return wrong("`url`: nobody listens on port 0".into(), "as \"rtp://127.0.0.1:4000\"");
+        Ok(url) if url.query().is_some() => {
+            findings.warning(code::BAD_URL, Some(span), agent_url::QUERY_UNSENT, agent_url::QUERY_HELP);
         }
-        "rtp" if !matches!(url.path(), "" | "/") || url.query().is_some() => {
-            return wrong("`url`: plain RTP has no path".into(), "as \"rtp://127.0.0.1:4000\"");
-        }
-        "rtp" => {}
-        other => {
-            return wrong(
-                format!("`url` cannot begin with {other}:"),
-                "\"wss://…\", \"ws://…\" on loopback, or \"rtp://host:port\"",
-            );
-        }
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return wrong("`url` has a user part".into(), "`auth_token` signs the handshake");
-    }
-    if url.fragment().is_some() {
-        return wrong("`url` has a `#` part".into(), "a WebSocket has none (RFC 6455 §3)");
-    }
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let address: Option<IpAddr> = host.parse().ok();
-    let is_near = |ip: IpAddr| {
-        let ip = ip.to_canonical();
-        ip.is_loopback() || local_networks.iter().any(|network| network.contains(&ip))
-    };
-    if url.scheme() != "wss" && address.is_some_and(|ip| !is_near(ip)) {
-        return wrong(
-            format!("`url`: audio and secrets would go to {host} in the clear"),
-            "wss://; ws:// and rtp:// lead only to loopback and [edge] local_networks",
-        );
-    }
-    if url.query().is_some() {
-        let message = "`url`: what follows the `?` is not sent";
-        let help = "Twilio sends it neither: `parameters` reach the agent in `start.customParameters`";
-        findings.warning(code::BAD_URL, Some(span), message, help);
+        Ok(_) => {}
     }
     Some(text)
 }

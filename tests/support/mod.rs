@@ -4,6 +4,8 @@
 
 pub(crate) mod calls;
 pub(crate) mod dns;
+pub(crate) mod listener;
+pub(crate) mod secure;
 pub(crate) mod sip;
 pub(crate) mod tls;
 
@@ -154,6 +156,25 @@ impl Process {
 
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
         http("GET", &format!("{}{path}", self.url()), &[], "")
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.ask("POST", path, &body.to_string())
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> (u16, Value) {
+        self.ask("DELETE", path, "")
+    }
+
+    /// Any request, answered by JSON.
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let (status, text) = http(method, &format!("{}{path}", self.url()), &[], body);
+        (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("{method} {path}: {text}")))
+    }
+
+    /// The sid of the newest call.
+    pub(crate) fn sid(&self) -> String {
+        self.json("/v1/calls")["calls"][0]["sid"].as_str().unwrap().to_owned()
     }
 
     pub(crate) fn json(&self, path: &str) -> Value {

@@ -91,8 +91,12 @@ impl Addressing {
             IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local() || v4.is_multicast() || v4.is_broadcast(),
             IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local() || v6.is_multicast(),
         };
-        let listens = self.is_ours(ip) && self.listeners.iter().any(|l| l.bound.port() == address.port());
+        let listens = self.is_ours(ip) && self.listens_on(address.port());
         !never && !listens
+    }
+    /// Whether a SIP listener has this port.
+    pub fn listens_on(&self, port: u16) -> bool {
+        self.listeners.iter().any(|l| l.bound.port() == port)
     }
     /// Whether an address is one of this machine's, or one that it is known by.
     pub fn is_ours(&self, ip: IpAddr) -> bool {

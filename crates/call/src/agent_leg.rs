@@ -34,8 +34,10 @@ pub(crate) struct AgentSide {
     pub(crate) counters: Arc<EndCounters>,
     /// When its socket was asked for.
     pub(crate) began: Instant,
-    /// Whether it only listens.
-    pub(crate) listens: bool,
+    /// What it was added for.
+    pub(crate) part: Part,
+    /// The name of its stream.
+    pub(crate) stream_sid: String,
     /// How many wishes it had, but for what ends its part.
     pub(crate) wishes: u32,
     /// What of the caller a listener hears, and by which of its ends.
@@ -44,11 +46,43 @@ pub(crate) struct AgentSide {
     pub(crate) raw: Option<RawSpec>,
 }
 
+impl AgentSide {
+    /// Whether it only listens.
+    pub(crate) fn listens(&self) -> bool {
+        self.part.listens()
+    }
+}
+
+/// What an agent is to do in a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Talk with the caller.
+    Talk,
+    /// Listen.
+    Listen {
+        /// To whom.
+        tracks: TrackSet,
+        /// What it is told besides what its configuration has it told.
+        parameters: Vec<(String, String)>,
+    },
+}
+
+impl Part {
+    /// A listener's of the configuration: everything.
+    pub(crate) fn listener() -> Part {
+        Part::Listen { tracks: TrackSet::Both, parameters: Vec::new() }
+    }
+    /// Whether to listen only.
+    fn listens(&self) -> bool {
+        matches!(self, Part::Listen { .. })
+    }
+}
+
 impl Call {
     /// Has the socket of the attempt's agent opened.
     pub(crate) fn open_agent(&mut self, now: Instant, edge: &mut Edge) -> Result<(), Failure> {
         let attempt = self.attempt.as_ref().and_then(|a| Some((a.agent.clone()?, a.ring_timeout)));
-        let opened = attempt.and_then(|(agent, wait)| Some((self.add_agent(now, edge, &agent, false)?, wait)));
+        let opened = attempt.and_then(|(agent, wait)| Some((self.add_agent(now, edge, &agent, Part::Talk)?, wait)));
         let Some((leg, wait)) = opened else {
             self.attempt = None;
             return Err(Failure::unreached(ReasonSlug::Internal));
@@ -67,22 +101,20 @@ impl Call {
     }
 
     /// Adds an agent's leg, and asks for its socket; `None` where the call has too many legs.
-    pub(crate) fn add_agent(
-        &mut self,
-        now: Instant,
-        edge: &mut Edge,
-        agent: &Arc<Agent>,
-        listens: bool,
-    ) -> Option<usize> {
+    pub(crate) fn add_agent(&mut self, now: Instant, edge: &mut Edge, agent: &Arc<Agent>, part: Part) -> Option<usize> {
         let media = self.media?;
-        if self.legs.len() > ATTEMPTS_PER_CALL {
+        let listens = part.listens();
+        let full = if listens { self.has_all_listeners() } else { self.attempts() >= ATTEMPTS_PER_CALL };
+        if full {
             return None;
         }
         let end = edge.new_end(media)?;
         let counters = Arc::new(EndCounters::default());
         let raw = agent.is_raw().then(|| edge.raw_sources());
+        let settings = self.settings(edge, agent, &part);
+        let stream_sid = settings.stream_sid.clone();
         let spec = AgentSpec {
-            settings: self.settings(edge, agent, listens),
+            settings,
             socket: SocketSpec {
                 url: agent.url.clone(),
                 auth_token: agent.auth_token.clone(),
@@ -93,14 +125,17 @@ impl Call {
             raw,
         };
         edge.media(media, Command::AddAgent { end, spec: Arc::new(spec) });
-        let side = AgentSide { agent: agent.clone(), end, counters, began: now, listens, wishes: 0, hears: None, raw };
+        let agent = agent.clone();
+        let url = agent.url.clone();
+        let began = now;
+        let side = AgentSide { agent, end, counters, began, part, stream_sid, wishes: 0, hears: None, raw };
         let leg = self.legs.len();
         self.legs.push(Leg::of_agent(edge.sid(), side));
         let line = match raw {
             // By these a receiver of many calls tells them apart.
             Some(raw) => format!(
                 "to listen: {}, SSRC {:#010x} what the caller says, {:#010x} what it hears",
-                agent.url, raw.inbound, raw.outbound
+                url, raw.inbound, raw.outbound
             ),
             None if listens => "connecting, to listen".to_owned(),
             None => "connecting".to_owned(),
@@ -109,7 +144,12 @@ impl Call {
         Some(leg)
     }
 
-    fn settings(&self, edge: &mut Edge, agent: &Agent, listens: bool) -> Settings {
+    /// Legs towards targets so far.
+    pub(crate) fn attempts(&self) -> usize {
+        self.legs.iter().skip(1).filter(|leg| !leg.listens()).count()
+    }
+
+    fn settings(&self, edge: &mut Edge, agent: &Agent, part: &Part) -> Settings {
         let caller = self.caller.shown();
         let shown = |(name, value): &(String, String)| (name.clone(), plain(value.trim(), PARAMETER_HEADER_CHARS));
         let headers: Vec<_> = self.headers.iter().map(shown).collect();
@@ -122,13 +162,21 @@ impl Call {
         };
         let mut parameters: Vec<_> =
             agent.parameters.iter().map(|(name, value)| (name.clone(), value.fill(&facts))).collect();
+        let tracks = match part {
+            Part::Talk => TrackSet::Inbound,
+            Part::Listen { tracks, parameters: more } => {
+                parameters.retain(|(name, _)| !more.iter().any(|(other, _)| other == name));
+                parameters.extend_from_slice(more);
+                *tracks
+            }
+        };
         self.add_headers(&headers, &mut parameters);
         Settings {
             account_sid: edge.config.account_sid.clone(),
             call_sid: self.sid().to_owned(),
             stream_sid: edge.stream_sid(),
-            tracks: if listens { TrackSet::Both } else { TrackSet::Inbound },
-            talks: !listens,
+            tracks,
+            talks: !part.listens(),
             parameters,
             extras: agent.extras,
             connect_timeout: agent.connect_timeout,
@@ -160,7 +208,7 @@ impl Call {
         let Some(leg) = self.agent_leg(end).filter(|leg| self.legs[*leg].state == LegState::Trying) else { return };
         self.legs[leg].state = LegState::Answered;
         let Some(side) = &self.legs[leg].agent else { return };
-        let (name, listens) = (side.agent.name.clone(), side.listens);
+        let (name, listens) = (side.agent.name.clone(), side.listens());
         let after = now.saturating_duration_since(side.began);
         edge.agents.opened(&name);
         edge.metrics.agent_sessions += 1;
@@ -197,7 +245,7 @@ impl Call {
     pub(crate) fn agent_lost(&mut self, now: Instant, edge: &mut Edge, end: EndId, loss: Loss) {
         let Some(leg) = self.live_agent(end) else { return };
         let Some(side) = &self.legs[leg].agent else { return };
-        let (name, listens) = (side.agent.name.clone(), side.listens);
+        let (name, listens) = (side.agent.name.clone(), side.listens());
         edge.agents.lost(now, &name, loss.to_string());
         let was_had = self.legs[leg].state == LegState::Answered;
         self.note(now, edge, leg, &format!("{}: {loss}", if was_had { "lost" } else { "failed" }));
@@ -217,7 +265,7 @@ impl Call {
         self.note(now, edge, leg, "closed with 1000");
         let Some(side) = &self.legs[leg].agent else { return };
         match side.agent.on_close {
-            _ if side.listens => self.close_agent(edge, leg),
+            _ if side.listens() => self.close_agent(edge, leg),
             _ if self.callee != Some(leg) => {}
             OnClose::Hangup => self.end(now, edge, ReasonSlug::AgentHungUp),
             OnClose::Next => {
@@ -239,7 +287,7 @@ impl Call {
             }
             AgentWish::Dtmf(digits) => self.press(now, edge, leg, digits),
             // Else the caller would be lost with the agent that has it.
-            AgentWish::Transfer(_) if self.legs.len() > ATTEMPTS_PER_CALL => {
+            AgentWish::Transfer(_) if self.attempts() >= ATTEMPTS_PER_CALL => {
                 self.note_wish(now, edge, leg, "transfers the caller too often: it stays");
             }
             AgentWish::Transfer(text) => {

@@ -128,12 +128,12 @@ impl Call {
     /// Lets go of what only a further search would ask for: no far end sends the caller on, as an agent may.
     pub(crate) fn settle(&mut self) {
         self.offer = None;
-        // A restart tells listeners of the caller's headers once more.
         if self.legs.iter().all(|leg| leg.agent.is_none()) {
             self.controller = Controller::Done;
-            self.headers = Vec::new();
             self.identity = CallerIdentity::default();
         }
+        // Listeners that come later, or anew after a restart, are told of the caller's headers.
+        self.headers.shrink_to_fit();
         self.legs.shrink_to_fit();
     }
 
@@ -337,7 +337,7 @@ impl Call {
     pub(crate) fn name_of(&self, leg: usize) -> String {
         let leg = &self.legs[leg];
         if let Some(side) = &leg.agent {
-            return side.agent.name.to_string();
+            return side.agent.shown().to_owned();
         }
         if leg.trunk.is_some() { leg.trunk_name().to_owned() } else { leg.peer.clone() }
     }

@@ -253,9 +253,11 @@ impl Edge {
         self.table.plan(&trunkgate_route::CallInfo { from, called, caller }, &mut pick(&mut self.rng))
     }
 
-    /// A target that is named in mid-call.
+    /// A target that is named in mid-call; none that could only listen.
     pub(crate) fn target(&mut self, target: &TargetSpec) -> Option<Target> {
-        self.table.target(target, &mut pick(&mut self.rng))
+        let found = self.table.target(target, &mut pick(&mut self.rng))?;
+        let only_listens = matches!(&found, Target::Agent(agent) if agent.is_raw());
+        (!only_listens).then_some(found)
     }
 
     /// Counts a call of a trunk in, or says which limit forbids it.

@@ -188,7 +188,7 @@ impl Leg {
 
     /// Whether it is an agent that only listens.
     pub(crate) fn listens(&self) -> bool {
-        self.agent.as_ref().is_some_and(|side| side.listens)
+        self.agent.as_ref().is_some_and(|side| side.listens())
     }
 
     /// Where its signalling comes from; unspecified for an agent.
@@ -316,7 +316,7 @@ impl Leg {
             sid: self.sid.clone(),
             kind: if self.agent.is_some() { "agent" } else { "sip" },
             trunk: self.trunk_name().to_owned(),
-            agent: self.agent.as_ref().map(|side| side.agent.name.to_string()).unwrap_or_default(),
+            agent: self.agent.as_ref().map(|side| side.agent.shown().to_owned()).unwrap_or_default(),
             direction: if self.inbound { "inbound" } else { "outbound" },
             transport: match (self.flow.map(|flow| flow.transport), &self.agent) {
                 (Some(Transport::Udp), _) => "udp",

@@ -84,8 +84,12 @@ pub const URI_NO_RESPONSE_SECONDS: u64 = 4;
 pub const CANCEL_SECONDS: u64 = 40;
 /// Refusals by a limit are logged at most once in this time, in seconds.
 pub const REFUSAL_LOG_SECONDS: u64 = 1;
-/// Agents that listen to one call.
+/// Agents that listen to one call at once.
 pub const LISTENERS_PER_CALL: usize = 4;
+/// Agents that have listened to one call, one after the other: each stands in its record.
+pub const FORKS_PER_CALL: usize = 32;
+/// Keys that one request may press towards a caller, as many as an agent's message.
+pub const KEYS_PER_REQUEST: usize = 64;
 /// A worker tells that an agent's socket is not open within this time after its `connect_timeout`, in seconds; past it
 /// the call goes on without the worker's word.
 pub const AGENT_NEWS_SECONDS: u64 = 2;

@@ -8,12 +8,13 @@ use std::time::Instant;
 use trunkgate_media::{Command, EndId, Law, TapSpec};
 use trunkgate_route::Agent;
 
+use crate::agent_leg::Part;
 use crate::answer::Failure;
 use crate::call::{CALLER, Call};
 use crate::edge::Edge;
 use crate::leg::LegState;
-use crate::limits::LISTENERS_PER_CALL;
-use crate::local::law;
+use crate::limits::{FORKS_PER_CALL, LISTENERS_PER_CALL};
+use crate::local::{Spoken, law};
 
 /// The RTP clock of G.711, in Hz.
 const CLOCK_HZ: u32 = 8000;
@@ -21,8 +22,8 @@ const CLOCK_HZ: u32 = 8000;
 impl Call {
     /// Has the sockets of a route's listeners opened.
     pub(crate) fn open_listeners(&mut self, now: Instant, edge: &mut Edge, forks: &[Arc<Agent>]) {
-        for agent in forks.iter().take(LISTENERS_PER_CALL) {
-            self.add_agent(now, edge, agent, true);
+        for agent in forks {
+            self.add_agent(now, edge, agent, Part::listener());
         }
     }
 
@@ -32,15 +33,16 @@ impl Call {
         if !self.legs.iter().any(|leg| leg.listens()) {
             return;
         }
-        let (understood, copied) = (self.audio_of_caller(), self.copied_end());
-        let mut deaf = false;
+        let (understood, copied) = (self.audible(), self.copied_end());
+        let deaf = self.speaks_other_audio();
+        let mut deafened = false;
         for leg in self.legs.iter_mut().filter(|leg| leg.state != LegState::Ended) {
-            let Some(side) = leg.agent.as_mut().filter(|side| side.listens) else { continue };
+            let Some(side) = leg.agent.as_mut().filter(|side| side.listens()) else { continue };
             // Who gets plain RTP gets every payload as it is.
             let raw = side.agent.is_raw();
             let heard = if raw { copied.map(|end| (end, TapSpec::default())) } else { understood.clone() };
             let Some(heard) = heard else {
-                deaf |= !raw;
+                deafened |= deaf && !raw;
                 continue;
             };
             if side.hears.as_ref() != Some(&heard) {
@@ -49,13 +51,42 @@ impl Call {
                 edge.media(media, Command::Tap { of, listener: side.end, audio });
             }
         }
-        if deaf {
+        if deafened {
             edge.decide(now, self.key, "listeners hear nothing: the codec is neither PCMU nor PCMA");
         }
     }
 
+    /// Whether no further listener may come.
+    pub(crate) fn has_all_listeners(&self) -> bool {
+        let listeners = self.legs.iter().filter(|leg| leg.listens());
+        let live = listeners.clone().filter(|leg| leg.state != LegState::Ended).count();
+        live >= LISTENERS_PER_CALL || listeners.count() >= FORKS_PER_CALL
+    }
+
+    /// Whether a listener that wants audio would be given none, because the call has other audio.
+    pub(crate) fn speaks_other_audio(&self) -> bool {
+        self.copied_end().is_some() && self.audible().is_none()
+    }
+
+    /// What listeners can be given: the caller's end, and its payloads.
+    fn audible(&self) -> Option<(EndId, TapSpec)> {
+        match self.local_end() {
+            Some((end, spoken)) => Some((end, TapSpec::both(spoken.audio, spoken.law))),
+            None => self.audio_of_caller(),
+        }
+    }
+
+    /// The caller's end where the edge itself makes what it hears.
+    fn local_end(&self) -> Option<(EndId, Spoken)> {
+        let far = self.callee.is_some_and(|leg| self.legs[leg].agent.is_none());
+        if far { None } else { self.spoken_end() }
+    }
+
     /// The end of the caller's first audio.
     fn copied_end(&self) -> Option<EndId> {
+        if let Some((end, _)) = self.local_end() {
+            return Some(end);
+        }
         let caller = &self.legs[CALLER];
         let theirs = caller.theirs()?;
         let is_audio =

@@ -163,7 +163,7 @@ impl Call {
     /// Sends the INVITE of a new leg.
     fn invite(&mut self, now: Instant, edge: &mut Edge, way: &Way) -> Result<(), Failure> {
         let unreachable = || Failure::unreached(ReasonSlug::Unreachable);
-        if self.legs.len() > ATTEMPTS_PER_CALL {
+        if self.attempts() >= ATTEMPTS_PER_CALL {
             return Err(unreachable());
         }
         let attempt = self.attempt.as_ref().ok_or_else(unreachable)?;

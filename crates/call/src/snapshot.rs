@@ -7,20 +7,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use trunkgate_media::agent::{TrackName, TrackSet};
 use trunkgate_media::{Command, EndCounters, EndId, MediaId, RemoteSpec, WireSpec};
 use trunkgate_route::{Agent, Number, TargetSpec, Trunk};
 use trunkgate_sip::Party;
 use trunkgate_sip::dialog::DialogSnapshot;
 
-use crate::agent_leg::AgentSide;
+use crate::agent_leg::{AgentSide, Part};
 use crate::call::{CALLER, Call, CallKey, State, Times};
 use crate::controller::Controller;
 use crate::edge::Edge;
 use crate::few::Few;
+use crate::fork::Listener;
 use crate::headers::{Brought, CallerIdentity};
 use crate::index::{Named, Place};
 use crate::leg::{Leg, LegState, StreamEnd};
-use crate::limits::LISTENERS_PER_CALL;
 use crate::local::Spoken;
 use crate::numbers::Caller;
 use crate::quality::{Scored, add_counters};
@@ -69,7 +70,16 @@ pub struct CallSnapshot {
 pub(crate) struct AgentsSnapshot {
     /// Where a caller goes on that has no far end: its agent or what was being tried, then the targets left.
     targets: Vec<TargetSpec>,
-    listeners: Vec<String>,
+    listeners: Vec<ListenerSnapshot>,
+}
+
+/// Who listens.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct ListenerSnapshot {
+    who: Listener,
+    inbound: bool,
+    outbound: bool,
+    parameters: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -166,10 +176,9 @@ impl Call {
         agent.into_iter().chain(tried).chain(self.controller.left()).collect()
     }
 
-    fn listeners(&self) -> Vec<String> {
+    fn listeners(&self) -> Vec<ListenerSnapshot> {
         let live = self.legs.iter().filter(|leg| leg.state != LegState::Ended);
-        let listening = live.filter_map(|leg| leg.agent.as_ref()).filter(|side| side.listens);
-        listening.map(|side| side.agent.name.to_string()).collect()
+        live.filter_map(|leg| ListenerSnapshot::of(leg.agent.as_ref()?)).collect()
     }
 
     /// From plain data: dialogs, ports and look-ups are entered, and the media worker told anew.
@@ -246,12 +255,12 @@ impl Call {
     /// Connects its agents anew, once all calls have their ports.
     pub(crate) fn resume(&mut self, now: Instant, edge: &mut Edge, agents: &AgentsSnapshot) {
         self.begin_series(now, edge);
-        for name in agents.listeners.iter().take(LISTENERS_PER_CALL) {
-            match edge.table.agent(name).cloned() {
+        for listener in &agents.listeners {
+            match listener.who.agent(edge) {
                 Some(agent) => {
-                    self.add_agent(now, edge, &agent, true);
+                    self.add_agent(now, edge, &agent, listener.part());
                 }
-                None => edge.decide(now, self.key, format!("{name} listens no longer: it is not configured any more")),
+                None => edge.decide(now, self.key, listener.who.left_out()),
             }
         }
         if self.callee.is_some() {
@@ -260,6 +269,23 @@ impl Call {
         let targets = agents.targets.iter().filter_map(|target| edge.target(target)).collect();
         self.controller = Controller::resume(targets);
         self.search_on(now, edge);
+    }
+}
+
+impl ListenerSnapshot {
+    fn of(side: &AgentSide) -> Option<ListenerSnapshot> {
+        let Part::Listen { tracks, parameters } = &side.part else { return None };
+        let (inbound, outbound) = (tracks.has(TrackName::Inbound), tracks.has(TrackName::Outbound));
+        Some(ListenerSnapshot { who: Listener::of(&side.agent), inbound, outbound, parameters: parameters.clone() })
+    }
+
+    fn part(&self) -> Part {
+        let tracks = match (self.inbound, self.outbound) {
+            (true, false) => TrackSet::Inbound,
+            (false, true) => TrackSet::Outbound,
+            (true, true) | (false, false) => TrackSet::Both,
+        };
+        Part::Listen { tracks, parameters: self.parameters.clone() }
     }
 }
 
@@ -277,7 +303,8 @@ impl FormerAgent {
             end: self.end,
             counters: Arc::new(EndCounters::default()),
             began: now,
-            listens: false,
+            part: Part::Talk,
+            stream_sid: String::new(),
             wishes: 0,
             hears: None,
             raw: None,

@@ -66,12 +66,32 @@ pub struct LegView {
 }
 
 /// What a listener with plain RTP gets: the sources by which it tells calls and directions apart.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct SourcesView {
     /// What the caller says.
     pub inbound: u32,
     /// What it hears.
     pub outbound: u32,
+}
+
+/// A fork: a listener of a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ForkView {
+    /// Its leg's sid.
+    pub id: String,
+    /// The agent's name; `null` where it was asked for by its URL.
+    pub agent: Option<String>,
+    /// Where it is, without what follows a `?`.
+    pub url: String,
+    /// `MZ` + 32 hex; `null` where it gets plain RTP.
+    #[serde(rename = "streamSid")]
+    pub stream_sid: Option<String>,
+    /// `inbound`, `outbound`.
+    pub tracks: Vec<&'static str>,
+    /// `trying`, `answered` once it listens, `ended`.
+    pub state: &'static str,
+    /// The SSRCs of its copies, where it gets plain RTP; else `null`.
+    pub ssrc: Option<SourcesView>,
 }
 
 /// A leg's media figures.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_agent::TrackName;
+use trunkgate_agent::{TrackName, TrackSet};
 
 use crate::counters::EndCounters;
 use crate::packet::PACKET;
@@ -31,6 +31,7 @@ impl Stream {
 #[derive(Debug)]
 struct RawEnd {
     id: EndId,
+    tracks: TrackSet,
     counters: Arc<EndCounters>,
     /// Where its copies go, once that is known.
     to: Option<SocketAddr>,
@@ -49,9 +50,9 @@ pub(crate) struct Raws {
 
 impl Raws {
     /// Adds a listener whose address is still to be found.
-    pub(crate) fn add(&mut self, id: EndId, spec: RawSpec, counters: Arc<EndCounters>) {
+    pub(crate) fn add(&mut self, id: EndId, spec: RawSpec, tracks: TrackSet, counters: Arc<EndCounters>) {
         let (inbound, outbound) = (Stream::new(spec.inbound), Stream::new(spec.outbound));
-        self.ends.push(RawEnd { id, counters, to: None, inbound, outbound });
+        self.ends.push(RawEnd { id, tracks, counters, to: None, inbound, outbound });
         // A packet is heard on its way in and on its way out: so that none of its copies allocates.
         self.bytes.reserve(2 * PACKET * self.ends.len());
         self.waiting.reserve(2 * self.ends.len());
@@ -85,7 +86,8 @@ impl Raws {
         if self.ends.is_empty() {
             return;
         }
-        for end in self.ends.iter_mut().filter(|end| taps.iter().any(|tap| tap.listener == end.id)) {
+        let hears = |end: &RawEnd| end.tracks.has(track) && taps.iter().any(|tap| tap.listener == end.id);
+        for end in self.ends.iter_mut().filter(|end| hears(end)) {
             let Some(to) = end.to else { continue };
             let stream = match track {
                 TrackName::Inbound => &mut end.inbound,
@@ -159,7 +161,7 @@ mod tests {
         let (mut now, mut raws) = (Instant::now(), Raws::default());
         let to: SocketAddr = "127.0.0.1:4000".parse().unwrap();
         let counters = Arc::new(EndCounters::default());
-        raws.add(EndId(5), RawSpec { inbound: 100, outbound: 200 }, counters.clone());
+        raws.add(EndId(5), RawSpec { inbound: 100, outbound: 200 }, TrackSet::Both, counters.clone());
         // Nothing before its address is known.
         hear(&mut raws, now, TrackName::Inbound, &packet(1, 9, 9, b"early"));
         assert!(drained(&mut raws).is_empty());
@@ -182,9 +184,23 @@ mod tests {
     }
 
     #[test]
+    fn a_listener_to_one_side_hears_that_alone() {
+        let (now, mut raws) = (Instant::now(), Raws::default());
+        for (set, heard) in [(TrackSet::Inbound, b"a"), (TrackSet::Outbound, b"b")] {
+            raws.add(EndId(5), RawSpec { inbound: 1, outbound: 2 }, set, Arc::default());
+            raws.found(EndId(5), "127.0.0.1:4000".parse().unwrap());
+            hear(&mut raws, now, TrackName::Inbound, &packet(1, 10, 1600, b"a"));
+            hear(&mut raws, now, TrackName::Outbound, &packet(2, 10, 1600, b"b"));
+            let payloads: Vec<_> = drained(&mut raws).into_iter().map(|copy| copy.payload).collect();
+            assert_eq!(payloads, [heard]);
+            raws.remove(EndId(5));
+        }
+    }
+
+    #[test]
     fn only_who_is_tapped_hears() {
         let (now, mut raws) = (Instant::now(), Raws::default());
-        raws.add(EndId(6), RawSpec { inbound: 1, outbound: 2 }, Arc::default());
+        raws.add(EndId(6), RawSpec { inbound: 1, outbound: 2 }, TrackSet::Both, Arc::default());
         raws.found(EndId(6), "127.0.0.1:4000".parse().unwrap());
         hear(&mut raws, now, TrackName::Inbound, &packet(1, 10, 1600, b"a"));
         assert!(drained(&mut raws).is_empty());

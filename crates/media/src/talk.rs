@@ -86,7 +86,7 @@ impl Session {
             return;
         }
         match spec.raw {
-            Some(raw) => self.raws.add(id, raw, spec.counters.clone()),
+            Some(raw) => self.raws.add(id, raw, spec.settings.tracks, spec.counters.clone()),
             None => self.agents.push(AgentEnd::new(now, id, spec, self.shared.clone())),
         }
     }
@@ -109,10 +109,13 @@ impl Session {
     }
 
     pub(crate) fn tap(&mut self, of: EndId, listener: EndId, audio: TapSpec) {
-        let at = self.position(of);
-        let Some(end) = at.and_then(|at| self.ends.get_mut(at)) else { return };
-        if self.raws.has(listener) || self.agents.iter().any(|agent| agent.id == listener) {
+        let known = self.raws.has(listener) || self.agents.iter().any(|agent| agent.id == listener);
+        let Some(at) = self.position(of).filter(|_| known) else { return };
+        // It hears one end at a time: two would be one stream in turn.
+        for end in &mut self.ends {
             end.taps.retain(|tap| tap.listener != listener);
+        }
+        if let Some(end) = self.ends.get_mut(at) {
             end.taps.push(Tap { listener, audio });
         }
     }

@@ -161,6 +161,10 @@ impl Agent {
             goodbye: None,
         }
     }
+    /// Its name; of one that has none, because it was named by its URL in mid-call, that without what follows a `?`.
+    pub fn shown(&self) -> &str {
+        if self.name.is_empty() { self.url.split(['?', '#']).next().unwrap_or_default() } else { &self.name }
+    }
     /// Whether it takes copies as plain RTP (`rtp://`): it can listen, and nothing else.
     pub fn is_raw(&self) -> bool {
         self.url.starts_with("rtp:")
@@ -208,6 +212,12 @@ mod tests {
     fn the_headers_that_a_value_asks_for_are_told() {
         let template = Template::parse("{header:X-One}{caller}-{header:To}").unwrap();
         assert_eq!(template.headers().collect::<Vec<_>>(), ["X-One", "To"]);
+    }
+
+    #[test]
+    fn one_without_a_name_is_shown_by_its_url() {
+        assert_eq!(Agent::at("scribe", "wss://a.example/").shown(), "scribe");
+        assert_eq!(Agent::at("", "wss://a.example/media?token=secret").shown(), "wss://a.example/media");
     }
 
     #[test]

@@ -1,0 +1,213 @@
+//! What may be asked of a call from beside SIP, and is answered at once: forks, and what an agent may want of its call too.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use trunkgate_media::{Command, canonical};
+
+use crate::call::{Call, State};
+use crate::edge::Edge;
+use crate::fork::ForkRequest;
+use crate::gateway::Gateway;
+use crate::limits::{ATTEMPTS_PER_CALL, FORKS_PER_CALL, KEYS_PER_REQUEST, LISTENERS_PER_CALL};
+use crate::view::ForkView;
+use crate::wish;
+
+/// Why what was asked of a call is not done: nothing of it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// There is no such call.
+    UnknownCall,
+    /// It is over.
+    CallEnded,
+    /// Its caller has no answer yet.
+    NotAnswered,
+    /// The configuration has no such agent.
+    UnknownAgent,
+    /// As many as may listen.
+    TooManyForks,
+    /// Its audio is none that a listener can be given.
+    OtherAudio,
+    /// It has no such fork.
+    UnknownFork,
+    /// That fork is over.
+    ForkEnded,
+    /// No agent has the call, and this version does it for no other.
+    NoAgent,
+    /// It is on its way to another target already.
+    Transferring,
+    /// It has been sent on as often as a call may be.
+    TooManyTargets,
+    /// What names the target is no target.
+    BadTarget,
+    /// The configuration has no such target, or it cannot take part in a call.
+    UnknownTarget,
+    /// No keys, too many, or what is no key.
+    BadDigits,
+    /// The caller takes no telephone-event.
+    NoTelephoneEvent,
+    /// A fault of the edge's own.
+    Internal,
+}
+
+impl Refused {
+    /// A stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Refused::UnknownCall => "unknown_call",
+            Refused::CallEnded => "call_ended",
+            Refused::NotAnswered => "not_answered",
+            Refused::UnknownAgent => "unknown_agent",
+            Refused::TooManyForks => "too_many_forks",
+            Refused::OtherAudio => "codec_mismatch",
+            Refused::UnknownFork => "unknown_fork",
+            Refused::ForkEnded => "fork_ended",
+            Refused::NoAgent => "no_agent",
+            Refused::Transferring => "transferring",
+            Refused::TooManyTargets => "too_many_targets",
+            Refused::BadTarget => "bad_target",
+            Refused::UnknownTarget => "unknown_target",
+            Refused::BadDigits => "bad_digits",
+            Refused::NoTelephoneEvent => "no_telephone_event",
+            Refused::Internal => "internal",
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Refused::UnknownCall => "there is no such call",
+            Refused::CallEnded => "the call has ended",
+            Refused::NotAnswered => "the call is not answered yet",
+            Refused::UnknownAgent => "there is no such agent in the configuration",
+            Refused::TooManyForks => {
+                return write!(f, "{LISTENERS_PER_CALL} may listen at once, {FORKS_PER_CALL} in the course of a call");
+            }
+            Refused::OtherAudio => "listeners are given PCMU and PCMA, and the call has another codec; rtp:// takes it",
+            Refused::UnknownFork => "the call has no such fork",
+            Refused::ForkEnded => "the fork has ended",
+            Refused::NoAgent => "in this version only a call that an agent has can be asked for this",
+            Refused::Transferring => "the caller is being connected to another target",
+            Refused::TooManyTargets => return write!(f, "a call has {ATTEMPTS_PER_CALL} targets at most"),
+            Refused::BadTarget => "a target is trunk:NAME[/NUMBER], agent:NAME, sip:URI or sips:URI",
+            Refused::UnknownTarget => "there is no such target in the configuration, or it only listens",
+            Refused::BadDigits => return write!(f, "1 to {KEYS_PER_REQUEST} of 0 to 9, *, #, A to D"),
+            Refused::NoTelephoneEvent => "the caller takes no telephone-event (RFC 4733)",
+            Refused::Internal => "the edge could not do it; its log says why",
+        };
+        f.write_str(text)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl Gateway {
+    /// Lets somebody listen to an answered call from now on. Drain [`Self::poll_output`] afterwards, here as below.
+    ///
+    /// # Errors
+    /// Why nobody does.
+    pub fn begin_fork(&mut self, now: Instant, sid: &str, request: &ForkRequest) -> Result<ForkView, Refused> {
+        self.ask(now, sid, |call, edge| call.begin_fork(now, edge, request))
+    }
+    /// Lets a listener go.
+    ///
+    /// # Errors
+    /// Why there is nobody to let go.
+    pub fn end_fork(&mut self, now: Instant, sid: &str, id: &str) -> Result<ForkView, Refused> {
+        self.ask(now, sid, |call, edge| call.end_fork(now, edge, id))
+    }
+    /// The forks of a live call, ended ones too.
+    ///
+    /// # Errors
+    /// That there is no such call, or that it is over.
+    pub fn forks(&self, sid: &str) -> Result<Vec<ForkView>, Refused> {
+        let call = self.edge.index.sids.get(sid).and_then(|key| self.calls.get(key));
+        call.filter(|call| call.state != State::Ended).map(|call| call.forks()).ok_or_else(|| self.missing(sid))
+    }
+    /// Sends the caller of an agent to another target, as its agent may.
+    ///
+    /// # Errors
+    /// Why it stays.
+    pub fn transfer(&mut self, now: Instant, sid: &str, target: &str) -> Result<(), Refused> {
+        self.ask(now, sid, |call, edge| call.transfer(now, edge, target))
+    }
+    /// Presses keys towards the caller of an agent, as its agent may.
+    ///
+    /// # Errors
+    /// Why none is pressed.
+    pub fn press(&mut self, now: Instant, sid: &str, digits: &str) -> Result<(), Refused> {
+        self.ask(now, sid, |call, edge| call.press_keys(now, edge, digits))
+    }
+
+    /// Whether a socket of ours is there: copies of a call must not come back into one.
+    pub fn is_own_socket(&self, address: SocketAddr) -> bool {
+        let (ip, port) = (canonical(address).ip(), address.port());
+        let ours = ip.is_loopback() || ip.is_unspecified() || self.edge.addressing.is_ours(ip);
+        let relays = || self.edge.sessions.ports().any(|rtp| port == rtp || Some(port) == rtp.checked_add(1));
+        ours && (self.edge.addressing.listens_on(port) || relays())
+    }
+
+    fn ask<T>(
+        &mut self,
+        now: Instant,
+        sid: &str,
+        act: impl FnOnce(&mut Call, &mut Edge) -> Result<T, Refused>,
+    ) -> Result<T, Refused> {
+        let key = self.edge.index.sids.get(sid).copied().ok_or_else(|| self.missing(sid))?;
+        let call = self.calls.get_mut(&key).ok_or(Refused::UnknownCall)?;
+        match call.state {
+            State::Searching => return Err(Refused::NotAnswered),
+            State::Ended => return Err(Refused::CallEnded),
+            State::Answered | State::Rerouting | State::Leaving => {}
+        }
+        self.at_work = Some(key);
+        let done = act(call, &mut self.edge);
+        self.at_work = None;
+        self.note_if_done(key);
+        self.settle(now);
+        done
+    }
+
+    fn missing(&self, sid: &str) -> Refused {
+        let known = self.edge.index.sids.contains_key(sid) || self.edge.recent.call(sid).is_some();
+        if known { Refused::CallEnded } else { Refused::UnknownCall }
+    }
+}
+
+impl Call {
+    fn transfer(&mut self, now: Instant, edge: &mut Edge, text: &str) -> Result<(), Refused> {
+        if self.state == State::Rerouting {
+            return Err(Refused::Transferring);
+        }
+        let leg = self.callee.filter(|leg| self.legs[*leg].agent.is_some()).ok_or(Refused::NoAgent)?;
+        // Else the caller would be lost with the agent that has it.
+        if self.attempts() >= ATTEMPTS_PER_CALL {
+            return Err(Refused::TooManyTargets);
+        }
+        let target = wish::target(text, edge.table.numbers()).ok_or(Refused::BadTarget)?;
+        let target = edge.target(&target).ok_or(Refused::UnknownTarget)?;
+        self.note(now, edge, leg, &format!("its caller is sent to {text}, as asked for"));
+        self.controller.put_first(target);
+        self.go_on(now, edge, leg, None);
+        Ok(())
+    }
+
+    /// The digits are for the caller's ear only: never in a trace or a log.
+    fn press_keys(&mut self, now: Instant, edge: &mut Edge, digits: &str) -> Result<(), Refused> {
+        if !self.is_local() {
+            return Err(Refused::NoAgent);
+        }
+        let is_key = |byte: u8| matches!(byte, b'0'..=b'9' | b'*' | b'#' | b'A'..=b'D');
+        if !(1..=KEYS_PER_REQUEST).contains(&digits.len()) || !digits.bytes().all(is_key) {
+            return Err(Refused::BadDigits);
+        }
+        let caller = self.spoken_end().and_then(|(end, spoken)| Some((end, spoken.presses?)));
+        let (end, payload) = caller.ok_or(Refused::NoTelephoneEvent)?;
+        let media = self.media.ok_or(Refused::Internal)?;
+        edge.decide(now, self.key, format!("{} keys are pressed towards the caller, as asked for", digits.len()));
+        edge.media(media, Command::Press { end, payload, digits: digits.to_owned() });
+        Ok(())
+    }
+}

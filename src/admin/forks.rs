@@ -1,0 +1,150 @@
+//! `/v1/calls/{sid}/forks`: who listens to a call; from now on, or no longer.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use trunkgate_call::view::ForkView;
+use trunkgate_call::{ForkRequest, Listener, Refused};
+use trunkgate_media::agent::{TrackName, TrackSet};
+
+use super::ApiError;
+use super::asked::{Body, read};
+use super::calls::Sid;
+use crate::agent_url;
+use crate::handle::Handle;
+use crate::limits::{AGENT_PARAMETER_BYTES, AGENT_PARAMETERS, FORK_URL_BYTES};
+
+/// How a body should look.
+const SHAPE: &str = r#"{"agent":"NAME"} or {"url":"wss://…"}, with "tracks":["inbound","outbound"] and "parameters":{"NAME":"VALUE"} as wanted"#;
+
+/// The body of a request for a fork.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    agent: Option<String>,
+    url: Option<String>,
+    tracks: Option<Vec<String>>,
+    parameters: Option<BTreeMap<String, String>>,
+}
+
+/// `{"forks":[…]}`
+#[derive(Debug, Serialize)]
+pub(super) struct Forks {
+    forks: Vec<ForkView>,
+}
+
+/// Those of a live call, ended ones too.
+pub(super) async fn list(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<Forks>, ApiError> {
+    let forks = handle.ask(move |gateway, _| gateway.forks(&sid)).await??;
+    Ok(Json(Forks { forks }))
+}
+
+/// 201: its socket is being opened; the answer is not waited for.
+pub(super) async fn begin(State(handle): State<Handle>, Sid(sid): Sid, body: Body) -> Result<Response, ApiError> {
+    let (request, plain_to) = asked(&handle, read(body, SHAPE)?)?;
+    let call = sid.clone();
+    let begun = handle.act(move |gateway, now| {
+        if plain_to.is_some_and(|to| gateway.is_own_socket(to)) {
+            return Err(bad_url("`url` leads to a socket of the edge's own".to_owned()));
+        }
+        gateway.begin_fork(now, &sid, &request).map_err(ApiError::from)
+    });
+    let fork = begun.await??;
+    let place = HeaderValue::try_from(format!("/v1/calls/{call}/forks/{}", fork.id)).ok();
+    let mut response = (StatusCode::CREATED, Json(fork)).into_response();
+    response.headers_mut().extend(place.map(|place| (header::LOCATION, place)));
+    Ok(response)
+}
+
+/// It hears nothing more, and its socket is closed in good order.
+pub(super) async fn end(
+    State(handle): State<Handle>,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Result<Json<ForkView>, ApiError> {
+    let bad = |error: PathRejection| ApiError::new(StatusCode::BAD_REQUEST, "bad_request", error.body_text());
+    let Path((sid, id)) = path.map_err(bad)?;
+    let ended: Result<ForkView, Refused> = handle.act(move |gateway, now| gateway.end_fork(now, &sid, &id)).await?;
+    Ok(Json(ended?))
+}
+
+/// What is asked for; and where copies would go, where they go in the clear to an address that is written.
+fn asked(handle: &Handle, asked: Asked) -> Result<(ForkRequest, Option<SocketAddr>), ApiError> {
+    let (listener, plain_to) = match (asked.agent, asked.url) {
+        (Some(name), None) => (Listener::Agent(name), None),
+        (None, Some(url)) => {
+            let plain_to = look_at(handle, &url)?;
+            (Listener::Url(url), plain_to)
+        }
+        (Some(_), Some(_)) | (None, None) => {
+            let message = format!("one of `agent` and `url`; the body is as {SHAPE}");
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_json", message));
+        }
+    };
+    let tracks = tracks(asked.tracks)?;
+    let parameters = asked.parameters.unwrap_or_default();
+    let too_long = parameters.iter().any(|(name, value)| name.len() + value.len() > AGENT_PARAMETER_BYTES);
+    if parameters.len() > AGENT_PARAMETERS || too_long {
+        let message =
+            format!("`parameters`: {AGENT_PARAMETERS} at most, each of {AGENT_PARAMETER_BYTES} bytes at most");
+        return Err(wrong("bad_parameters", message));
+    }
+    Ok((ForkRequest { listener, tracks, parameters: parameters.into_iter().collect() }, plain_to))
+}
+
+/// By the rules of the configuration's `url`, but that what would not be sent is refused.
+fn look_at(handle: &Handle, text: &str) -> Result<Option<SocketAddr>, ApiError> {
+    if text.len() > FORK_URL_BYTES {
+        return Err(bad_url(format!("`url` is longer than {FORK_URL_BYTES} bytes")));
+    }
+    let networks = handle.shared.running(|running| running.config.edge.local_networks.clone());
+    let url =
+        agent_url::check(text, &networks).map_err(|fault| bad_url(format!("{}: {}", fault.message, fault.help)))?;
+    if url.query().is_some() {
+        return Err(bad_url(format!("{}: {}", agent_url::QUERY_UNSENT, agent_url::QUERY_HELP)));
+    }
+    let is_here = url.host_str().is_some_and(|host| host.eq_ignore_ascii_case("localhost"));
+    let near = agent_url::address(&url).or(is_here.then_some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+    Ok(near.filter(|_| url.scheme() == "rtp").and_then(|ip| Some(SocketAddr::new(ip, url.port()?))))
+}
+
+fn tracks(named: Option<Vec<String>>) -> Result<TrackSet, ApiError> {
+    let Some(named) = named else { return Ok(TrackSet::Both) };
+    let has = |track: TrackName| named.iter().filter(|name| *name == track.name()).count();
+    match (has(TrackName::Inbound), has(TrackName::Outbound), named.len()) {
+        (1, 0, 1) => Ok(TrackSet::Inbound),
+        (0, 1, 1) => Ok(TrackSet::Outbound),
+        (1, 1, 2) => Ok(TrackSet::Both),
+        _ => Err(wrong("bad_tracks", "`tracks` names \"inbound\", \"outbound\" or both, each once".to_owned())),
+    }
+}
+
+fn wrong(code: &'static str, message: String) -> ApiError {
+    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)
+}
+
+fn bad_url(message: String) -> ApiError {
+    wrong("bad_url", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tracks_are_named_once_each() {
+        let of = |names: &[&str]| tracks(Some(names.iter().map(|name| (*name).to_owned()).collect())).ok();
+        assert_eq!(tracks(None).ok(), Some(TrackSet::Both));
+        assert_eq!(of(&["inbound"]), Some(TrackSet::Inbound));
+        assert_eq!(of(&["outbound"]), Some(TrackSet::Outbound));
+        assert_eq!(of(&["outbound", "inbound"]), Some(TrackSet::Both));
+        for names in [&[][..], &["inbound", "inbound"], &["both"], &["inbound", "outbound", "inbound"], &["Inbound"]] {
+            assert_eq!(of(names), None, "{names:?}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Where an agent may be: the same rules for the configuration's `url` and for one that is named over HTTP.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use reqwest::Url;
+
+/// What is said of a URL with a query.
+pub(crate) const QUERY_UNSENT: &str = "`url`: what follows the `?` is not sent";
+/// And what to do instead.
+pub(crate) const QUERY_HELP: &str = "Twilio sends it neither: `parameters` reach the agent in `start.customParameters`";
+
+/// What is wrong with a URL.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct UrlFault {
+    /// What.
+    pub(crate) message: String,
+    /// What would be right.
+    pub(crate) help: &'static str,
+}
+
+/// Reads an agent's URL. A host name without TLS is let pass here: what it leads to is looked at when it is called.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn check(text: &str, local_networks: &[IpNet]) -> Result<Url, UrlFault> {
+    let wrong = |message: String, help: &'static str| Err(UrlFault { message, help });
+    let Some(url) = Url::parse(text).ok().filter(Url::has_host) else {
+        return wrong("`url` is not the address of a WebSocket".into(), "as \"wss://agent.example.com/media\"");
+    };
+    match url.scheme() {
+        "ws" | "wss" => {}
+        "rtp" if url.port().is_none() => {
+            return wrong("`url`: plain RTP has no port of its own".into(), "as \"rtp://127.0.0.1:4000\"");
+        }
+        "rtp" if url.port() == Some(0) => {
+            return wrong("`url`: nobody listens on port 0".into(), "as \"rtp://127.0.0.1:4000\"");
+        }
+        "rtp" if !matches!(url.path(), "" | "/") || url.query().is_some() => {
+            return wrong("`url`: plain RTP has no path".into(), "as \"rtp://127.0.0.1:4000\"");
+        }
+        "rtp" => {}
+        other => {
+            return wrong(
+                format!("`url` cannot begin with {other}:"),
+                "\"wss://…\", \"ws://…\" on loopback, or \"rtp://host:port\"",
+            );
+        }
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return wrong("`url` has a user part".into(), "`auth_token` signs the handshake");
+    }
+    if url.fragment().is_some() {
+        return wrong("`url` has a `#` part".into(), "a WebSocket has none (RFC 6455 §3)");
+    }
+    let is_near = |ip: IpAddr| {
+        let ip = ip.to_canonical();
+        ip.is_loopback() || local_networks.iter().any(|network| network.contains(&ip))
+    };
+    if url.scheme() != "wss" && address(&url).is_some_and(|ip| !is_near(ip)) {
+        let host = host(&url);
+        return wrong(
+            format!("`url`: audio and secrets would go to {host} in the clear"),
+            "wss://; ws:// and rtp:// lead only to loopback and [edge] local_networks",
+        );
+    }
+    Ok(url)
+}
+
+/// The address that stands in a URL, if one does.
+pub(crate) fn address(url: &Url) -> Option<IpAddr> {
+    host(url).parse().ok()
+}
+
+fn host(url: &Url) -> &str {
+    url.host_str().unwrap_or_default().trim_matches(['[', ']'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Addresses in every spelling that resolvers take: none leads past the rule of the networks.
+    #[test]
+    fn without_tls_only_to_near_addresses_however_they_are_spelt() {
+        let networks: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+        let is_taken = |text: &str| check(text, &networks).is_ok();
+        for text in [
+            "ws://127.0.0.1:9000/media",
+            "ws://[::1]:9000/media",
+            "ws://10.1.2.3/",
+            "rtp://10.1.2.3:4000",
+            "rtp://[::ffff:10.1.2.3]:4000",
+            "wss://203.0.113.1/media",
+            "ws://agent.example/",
+            "ws://2130706433/",
+            "ws://0x7f.1/",
+        ] {
+            assert!(is_taken(text), "{text}");
+        }
+        for text in [
+            "",
+            "agent.example",
+            "http://127.0.0.1/",
+            "file:///etc/passwd",
+            "ws://203.0.113.1/",
+            "ws://0.0.0.0:9000/",
+            "ws://[::]:9000/",
+            "ws://[::ffff:203.0.113.1]/",
+            "ws://169.254.169.254/latest",
+            "ws://2852039166/latest",
+            "ws://0251.0376.0251.0376/latest",
+            "rtp://224.0.0.1:4000",
+            "rtp://255.255.255.255:4000",
+            "rtp://127.0.0.1",
+            "rtp://127.0.0.1:0",
+            "rtp://127.0.0.1:4000/a",
+            "rtp://203.0.113.1:4000",
+            "wss://user@agent.example/",
+            "wss://agent.example/#a",
+        ] {
+            assert!(!is_taken(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! A server that listens to calls: every stream that comes, each message read as a listener would; or an agent that
+//! talks and goes.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use tokio_tungstenite::tungstenite::{Message, WebSocket, accept};
+
+use super::{PATIENCE, until};
+
+/// 20 ms of a track.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) timestamp: u64,
+    pub(crate) chunk: u64,
+    pub(crate) audio: Vec<u8>,
+}
+
+/// What came on one socket.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stream {
+    pub(crate) start: Value,
+    pub(crate) inbound: Vec<Frame>,
+    pub(crate) outbound: Vec<Frame>,
+    pub(crate) stopped: bool,
+    /// The close code; `Some(None)`: an end without one.
+    pub(crate) closed: Option<Option<u16>>,
+}
+
+impl Stream {
+    /// That both tracks are whole: each frame 20 ms after the one before, from 0 on.
+    pub(crate) fn assert_unbroken(&self) {
+        for track in [&self.inbound, &self.outbound] {
+            for (n, frame) in (0..).zip(track) {
+                assert_eq!((frame.timestamp, frame.chunk, frame.audio.len()), (n * 20, n + 1, 160));
+            }
+        }
+    }
+}
+
+/// The server; its threads end with the process.
+pub(crate) struct Listener {
+    pub(crate) address: SocketAddr,
+    streams: Arc<Mutex<Vec<Stream>>>,
+}
+
+type Socket = WebSocket<TcpStream>;
+
+impl Listener {
+    /// One that only listens.
+    pub(crate) fn start() -> Listener {
+        Listener::doing(|_, _| true)
+    }
+    /// One that does something after each message, its stream so far and the socket in hand; until that says no.
+    pub(crate) fn doing(deed: impl Fn(&mut Socket, &Stream) -> bool + Send + Sync + 'static) -> Listener {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let streams: Arc<Mutex<Vec<Stream>>> = Arc::default();
+        let (all, deed) = (Arc::clone(&streams), Arc::new(deed));
+        std::thread::spawn(move || {
+            while let Ok((stream, _)) = listener.accept() {
+                let (all, deed) = (Arc::clone(&all), Arc::clone(&deed));
+                std::thread::spawn(move || {
+                    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                    if let Ok(socket) = accept(stream) {
+                        serve(socket, &all, &*deed);
+                    }
+                });
+            }
+        });
+        Listener { address, streams }
+    }
+    pub(crate) fn url(&self) -> String {
+        format!("ws://{}/media", self.address)
+    }
+    /// Those that have come, in order.
+    pub(crate) fn streams(&self) -> Vec<Stream> {
+        self.streams.lock().unwrap().clone()
+    }
+    /// The first one, once it is as wanted.
+    pub(crate) fn first(&self, what: &str, wanted: impl Fn(&Stream) -> bool) -> Stream {
+        until(what, || self.streams().into_iter().next().filter(&wanted))
+    }
+}
+
+fn serve(mut socket: Socket, all: &Mutex<Vec<Stream>>, deed: &dyn Fn(&mut Socket, &Stream) -> bool) {
+    let at = {
+        let mut all = all.lock().unwrap();
+        all.push(Stream::default());
+        all.len() - 1
+    };
+    let closed = loop {
+        match socket.read() {
+            Ok(Message::Text(text)) => {
+                let message = serde_json::from_str(&text).unwrap();
+                let stream = take(&mut all.lock().unwrap()[at], &message);
+                if !deed(&mut socket, &stream) {
+                    break None;
+                }
+            }
+            Ok(Message::Close(frame)) => break frame.map(|frame| frame.code.into()),
+            Ok(_) => {}
+            Err(_) => break None,
+        }
+    };
+    // What answers the close.
+    let _ = socket.flush();
+    all.lock().unwrap()[at].closed = Some(closed);
+}
+
+/// Enters a message; the stream as it is then.
+fn take(stream: &mut Stream, message: &Value) -> Stream {
+    let number = |value: &Value| value.as_str().unwrap().parse().unwrap();
+    match message["event"].as_str().unwrap() {
+        "start" => stream.start = message.clone(),
+        "media" => {
+            let media = &message["media"];
+            let frame = Frame {
+                timestamp: number(&media["timestamp"]),
+                chunk: number(&media["chunk"]),
+                audio: STANDARD.decode(media["payload"].as_str().unwrap()).unwrap(),
+            };
+            let is_inbound = media["track"] == "inbound";
+            if is_inbound { stream.inbound.push(frame) } else { stream.outbound.push(frame) }
+        }
+        "stop" => stream.stopped = true,
+        _ => {}
+    }
+    stream.clone()
+}

@@ -1,0 +1,110 @@
+//! A phone that speaks SRTP: AES_CM_128_HMAC_SHA1_80 with keys in its descriptions (RFC 4568).
+
+use std::net::{SocketAddr, UdpSocket};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use trunkgate_media::PacketBuf;
+use trunkgate_media::srtp::{Inbound, Outbound, SrtpKey, Suite};
+
+use super::calls::{Phone, is_keep_alive};
+
+const SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
+
+/// The keys of one side, `seed` telling them from others.
+fn material(seed: u8) -> Vec<u8> {
+    (0..30u8).map(|n| n.wrapping_mul(7).wrapping_add(seed)).collect()
+}
+
+/// A phone's description with PCMU, PCMA or both, and telephone-event; `key`: of the phone's own, over SAVP.
+pub(crate) fn described(phone: &Phone, version: u32, formats: &str, key: Option<(u32, u8)>, direction: &str) -> String {
+    let profile = if key.is_some() { "RTP/SAVP" } else { "RTP/AVP" };
+    let crypto = key.map_or(String::new(), |(tag, seed)| {
+        format!("a=crypto:{tag} {SUITE} inline:{}\r\n", STANDARD.encode(material(seed)))
+    });
+    phone.described(
+        version,
+        &format!(
+            "m=audio {} {profile} {formats} 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
+             a=rtpmap:101 telephone-event/8000\r\n{crypto}a={direction}\r\n",
+            phone.rtp_address().port()
+        ),
+    )
+}
+
+/// The tag and key that the edge describes.
+pub(crate) fn offered(message: &str) -> Option<(u32, SrtpKey)> {
+    let named = format!(" {SUITE} inline:");
+    let line = message.lines().find(|line| line.starts_with("a=crypto:") && line.contains(&named))?;
+    let (tag, key) = line["a=crypto:".len()..].split_once(&named).unwrap();
+    let key = key.split(['|', ' ']).next().unwrap().trim_end_matches('=');
+    let key = STANDARD_NO_PAD.decode(key).unwrap();
+    Some((tag.parse().unwrap(), SrtpKey::new(Suite::AesCm128HmacSha1_80, &key, None).unwrap()))
+}
+
+/// One side's media: plain, or SRTP both ways.
+pub(crate) struct Media<'a> {
+    socket: &'a UdpSocket,
+    edge: SocketAddr,
+    keys: Option<(Outbound, Inbound)>,
+}
+
+impl<'a> Media<'a> {
+    /// Towards `edge`; `seed`: of our own key, `theirs`: the edge's, by the message that has its description.
+    pub(crate) fn new(phone: &'a Phone, edge: SocketAddr, seed: Option<u8>, theirs: &str) -> Media<'a> {
+        let key = |material: &[u8]| SrtpKey::new(Suite::AesCm128HmacSha1_80, material, None).unwrap();
+        let keys = seed.map(|seed| {
+            let theirs = offered(theirs).unwrap_or_else(|| panic!("no key in {theirs}")).1;
+            (Outbound::new(&key(&material(seed))), Inbound::new(&theirs))
+        });
+        Media { socket: &phone.rtp, edge, keys }
+    }
+    pub(crate) fn is_secure(&self) -> bool {
+        self.keys.is_some()
+    }
+    /// Sends a packet of plain RTP, encrypted where that was agreed.
+    pub(crate) fn send(&mut self, packet: &[u8]) {
+        let mut buffer = filled(packet);
+        if let Some((protect, _)) = &mut self.keys {
+            protect.protect_rtp(&mut buffer).unwrap();
+        }
+        self.socket.send_to(buffer.data(), self.edge).unwrap();
+    }
+    /// The next packet, decrypted; no keep-alive.
+    pub(crate) fn receive(&mut self) -> Vec<u8> {
+        loop {
+            let mut bytes = [0; 2048];
+            let (len, from) = self.socket.recv_from(&mut bytes).unwrap();
+            assert_eq!(from, self.edge);
+            if let Some(plain) = self.read(&bytes[..len]) {
+                return plain;
+            }
+        }
+    }
+    /// Every packet that has come, decrypted.
+    pub(crate) fn drain(&mut self) -> Vec<Vec<u8>> {
+        self.socket.set_nonblocking(true).unwrap();
+        let mut bytes = [0; 2048];
+        let mut all = Vec::new();
+        while let Ok((len, _)) = self.socket.recv_from(&mut bytes) {
+            all.extend(self.read(&bytes[..len]));
+        }
+        self.socket.set_nonblocking(false).unwrap();
+        all
+    }
+
+    fn read(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
+        let mut buffer = filled(packet);
+        if let Some((_, unprotect)) = &mut self.keys {
+            unprotect.unprotect_rtp(&mut buffer, false).unwrap();
+        }
+        (!is_keep_alive(buffer.data())).then(|| buffer.data().to_vec())
+    }
+}
+
+fn filled(packet: &[u8]) -> PacketBuf {
+    let mut buffer = PacketBuf::new();
+    buffer.receive_area()[..packet.len()].copy_from_slice(packet);
+    buffer.set_len(packet.len());
+    buffer
+}
