@@ -212,7 +212,11 @@ fn a_registration_has_a_registrar_and_a_user() {
             &[("TG0108", 8, 26), ("TG0105", 8, 44), ("TG0105", 8, 61)],
         ),
         ("register = { registrar = 'h', user = 'a', expire = '1h' }", &[("TG0108", 8, 26), ("TG0104", 8, 43)]),
-        ("register = { registrar = 'sip:h.example;transport=tcp', user = '+1415', expires = '1h' }", &[]),
+        (
+            "register = { registrar = 'sip:h.example;transport=tcp', user = '+1415', expires = '1h' }\n\
+             auth = { username = 'a', password = 'b' }",
+            &[],
+        ),
     ] {
         check_behind(&format!("[trunk.x]\n{line}\n"), expected);
     }

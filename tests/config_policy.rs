@@ -191,3 +191,20 @@ fn a_preset_without_its_peers_is_told_of_once() {
         assert_eq!(found.len(), 1, "{text}: {found:?}");
     }
 }
+
+#[test]
+fn a_secret_that_looks_like_a_variable_and_a_registration_without_one_are_warned_of() {
+    let auth = |password: &str| format!("auth = {{ username = 'acme', password = '{password}' }}");
+    for (password, name) in [("$SIP_PASSWORD", "SIP_PASSWORD"), ("${SIP_2}", "SIP_2"), ("$_X", "_X")] {
+        let found = wrong(&auth(password));
+        assert_eq!((found[0].0.as_str(), found[0].1, found.len()), ("TG0110", 2, 1), "{found:?}");
+        assert_eq!(found[0].3, format!("{{ env = \"{name}\" }} takes what is in it"));
+    }
+    for password in ["$", "$ecret", "$A-B", "pa$SWORD", "$1A", "${}"] {
+        assert_eq!(wrong(&auth(password)), [], "{password}");
+    }
+    let register = "register = { registrar = 'sip:h.example', user = 'acme' }";
+    let found = wrong(register);
+    assert!(found.len() == 1 && found[0].0 == "TG0106" && found[0].3.starts_with("add auth"), "{found:?}");
+    assert_eq!(wrong(&format!("{register}\n{}", auth("s3cret"))), []);
+}

@@ -106,6 +106,10 @@ fn read_one<'a>(
     (trunk.require_auth, trunk.challenge_with) = (required, algorithms.flatten().unwrap_or(trunk.challenge_with));
     trunk.register = section.read("register", findings, register::read);
     trunk.accept_register = read_accept_register(&section, findings);
+    if let Some(value) = section.get("register").filter(|_| trunk.register.is_some() && section.get("auth").is_none()) {
+        let help = "add auth = { username = \"…\", password = { env = \"NAME\" } }: a registrar asks for it";
+        findings.warning(code::MISSING, Some(value.span()), "`register` without `auth`", help);
+    }
     if let Some(register) = trunk.register.as_ref().filter(|_| section.get("peers").is_none()) {
         // Whoever we register with is who calls us, and whom we call.
         trunk.peers.push(Peer::to(register.uri.clone(), register.registrar.clone()));

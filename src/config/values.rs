@@ -268,6 +268,11 @@ pub(super) fn network(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
 /// A string, `{ env = "NAME" }` or `{ file = "PATH" }`, read now.
 pub(super) fn secret<'a>(key: &str, value: &'a Value<'a>, findings: &mut Findings, folder: &Path) -> Option<Secret> {
     if let Some(text) = value.get_ref().as_str() {
+        if let Some(name) = variable(text) {
+            let (message, help) =
+                (format!("`{key}` is this very text"), format!("{{ env = \"{name}\" }} takes what is in it"));
+            findings.warning(code::BAD_SECRET, Some(value.span()), message, help);
+        }
         return not_empty(key, text.to_owned(), value.span(), findings);
     }
     if !value.get_ref().is_table() {
@@ -304,6 +309,14 @@ pub(super) fn secret<'a>(key: &str, value: &'a Value<'a>, findings: &mut Finding
             None
         }
     }
+}
+
+/// The name in `$NAME` or `${NAME}`, as a shell would have it.
+fn variable(text: &str) -> Option<&str> {
+    let name = text.strip_prefix('$')?;
+    let name = name.strip_prefix('{').and_then(|name| name.strip_suffix('}')).unwrap_or(name);
+    let fits = |c: char| c == '_' || c.is_ascii_uppercase() || c.is_ascii_digit();
+    (name.starts_with(|c: char| c == '_' || c.is_ascii_uppercase()) && name.chars().all(fits)).then_some(name)
 }
 
 fn not_empty(key: &str, text: String, span: Range<usize>, findings: &mut Findings) -> Option<Secret> {
