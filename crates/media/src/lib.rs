@@ -22,6 +22,7 @@ mod press;
 mod raw;
 mod relay;
 pub mod reports;
+pub mod resample;
 pub mod rewrite;
 pub mod rtcp;
 pub mod rtp;

@@ -1,5 +1,6 @@
 //! Limits of the media core, the unit in the name.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Ends of one session; a further one is told as [`Event::BindFailed`](crate::Event::BindFailed).
@@ -53,3 +54,5 @@ pub const SRTP_STREAMS: usize = 64;
 pub const SRTP_REPLAY_PACKETS: u32 = 128;
 /// Keys of one direction that are remembered after a change; one that comes back after more is taken for a new one.
 pub const SRTP_FORMER_KEYS: usize = 4;
+/// Rates of audio files that can be played, in Hz.
+pub const FILE_RATES_HZ: RangeInclusive<u32> = 8000..=192_000;

@@ -1,0 +1,270 @@
+//! Audio files to 8 kHz: any rate, any delay within, none in what comes out.
+//!
+//! A sinc in a Kaiser window: flat to 3.5 kHz, 80 dB down from 4 kHz on. Each output lies at a place between two inputs that
+//! is a fraction of whole numbers, so nothing drifts; there are as many filters as there are such places, or, for odd
+//! rates, [`PHASES`], and what lies between two of them is made of both.
+
+use std::f64::consts::TAU;
+
+use crate::limits::FILE_RATES_HZ;
+use crate::voice::CLOCK_HZ;
+
+/// The middle of the filter's edge, in Hz, and how wide the edge is.
+const EDGE_HZ: f64 = 3750.0;
+const EDGE_WIDTH_HZ: f64 = 500.0;
+/// How far down what is cut comes, in dB; the rest is Kaiser's.
+const DOWN_DB: f64 = 80.0;
+/// Filters at most. Linear between two, the error is below (π/640)²/8: −110 dB.
+const PHASES: usize = 640;
+/// Sums that are made side by side.
+const LANES: usize = 8;
+
+/// One file.
+#[derive(Debug)]
+pub struct FileResampler {
+    /// 8000 and the file's rate, without what divides both.
+    up: u64,
+    down: u64,
+    /// Inputs on each side of an output.
+    reach: usize,
+    /// From one input to the next, and the next input's own.
+    phases: usize,
+    filters: Vec<f32>,
+    /// Inputs that are still needed; before the file it was silent.
+    waiting: Vec<f32>,
+    /// How many were thrown away.
+    gone: u64,
+    made: u64,
+}
+
+impl FileResampler {
+    /// From a rate of 8000 to 192000 Hz; `None` for others.
+    pub fn new(rate_hz: u32) -> Option<FileResampler> {
+        if !FILE_RATES_HZ.contains(&rate_hz) {
+            return None;
+        }
+        let common = gcd(rate_hz, CLOCK_HZ);
+        let (up, down) = (u64::from(CLOCK_HZ / common), u64::from(rate_hz / common));
+        let phases = usize::try_from(up).unwrap_or(PHASES).min(PHASES);
+        let half = (DOWN_DB - 8.0) / (2.285 * 2.0 * TAU * EDGE_WIDTH_HZ) * f64::from(rate_hz);
+        // Whole lanes of both sides together; no filter at all where there is nothing to do.
+        let reach = if rate_hz == CLOCK_HZ { 0 } else { (half as usize + 1).next_multiple_of(LANES / 2) };
+        let filters =
+            (0..=phases).flat_map(|phase| filter(rate_hz, half, reach, phase as f64 / phases as f64)).collect();
+        let waiting = vec![0.0; reach.saturating_sub(1)];
+        Some(FileResampler { up, down, reach, phases, filters, waiting, gone: 0, made: 0 })
+    }
+    /// Takes samples of one channel, full scale from −1 to 1, and adds those that they make to `out`.
+    pub fn push(&mut self, samples: &[f32], out: &mut Vec<i16>) {
+        if self.reach == 0 {
+            out.extend(samples.iter().map(|sample| to_16_bits(*sample)));
+            return;
+        }
+        self.waiting.extend_from_slice(samples);
+        self.make(out);
+    }
+    /// Takes the file's end: in all, as many samples have been made as fit into its time, rounded up.
+    pub fn finish(mut self, out: &mut Vec<i16>) {
+        if self.reach > 0 {
+            self.waiting.resize(self.waiting.len() + self.reach, 0.0);
+            self.make(out);
+        }
+    }
+
+    fn make(&mut self, out: &mut Vec<i16>) {
+        let taps = 2 * self.reach;
+        loop {
+            // The place of the next output among the inputs; what waits begins so far before it as it reaches.
+            let place = self.made * self.down;
+            let (first, between) = (place / self.up - self.gone, place % self.up);
+            let first = usize::try_from(first).unwrap_or(usize::MAX);
+            let Some(inputs) = self.waiting.get(first..).and_then(|inputs| inputs.get(..taps)) else {
+                let done = first.min(self.waiting.len());
+                self.waiting.drain(..done);
+                self.gone += done as u64;
+                return;
+            };
+            let scaled = between * self.phases as u64;
+            let phase = usize::try_from(scaled / self.up).unwrap_or(0);
+            let part = (scaled % self.up) as f32 / self.up as f32;
+            let by = |phase: usize| self.filters.get(phase * taps..).map_or(0.0, |filter| product(inputs, filter));
+            let one = by(phase);
+            let sample = if part > 0.0 { one + part * (by(phase + 1) - one) } else { one };
+            out.push(to_16_bits(sample));
+            self.made += 1;
+        }
+    }
+}
+
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+fn to_16_bits(sample: f32) -> i16 {
+    // What is no number is silence; what is too loud is full scale.
+    (sample * 32_768.0).round() as i16
+}
+
+/// The coefficients for an output that lies `between` an input (0) and the next one (1).
+fn filter(rate_hz: u32, half: f64, reach: usize, between: f64) -> Vec<f32> {
+    let beta = 0.1102 * (DOWN_DB - 8.7);
+    let by_distance = |tap: usize| {
+        let distance = between + reach as f64 - 1.0 - tap as f64;
+        let edge = distance / half;
+        if edge.abs() >= 1.0 {
+            return 0.0;
+        }
+        let angle = TAU * EDGE_HZ / f64::from(rate_hz) * distance;
+        let sinc = if angle == 0.0 { 1.0 } else { angle.sin() / angle };
+        sinc * bessel(beta * (1.0 - edge * edge).sqrt())
+    };
+    let mut all: Vec<f64> = (0..2 * reach).map(by_distance).collect();
+    // Each passes a constant as it is.
+    let sum: f64 = all.iter().sum();
+    all.iter_mut().for_each(|one| *one /= sum);
+    all.into_iter().map(|one| one as f32).collect()
+}
+
+/// The modified Bessel function I₀, by its series.
+fn bessel(x: f64) -> f64 {
+    let y = x * x / 4.0;
+    let terms = (1..40).scan(1.0, |term, k| {
+        *term *= y / f64::from(k * k);
+        (*term > 1e-9).then_some(*term)
+    });
+    1.0 + terms.sum::<f64>()
+}
+
+fn product(inputs: &[f32], by: &[f32]) -> f32 {
+    let mut sums = [0.0; LANES];
+    for (inputs, by) in inputs.as_chunks::<LANES>().0.iter().zip(by.as_chunks::<LANES>().0) {
+        for ((sum, input), by) in sums.iter_mut().zip(inputs).zip(by) {
+            *sum += input * by;
+        }
+    }
+    sums.iter().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::f64::consts::PI;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const RATES: [u32; 11] = [8000, 8001, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000, 192_000];
+
+    fn resampled(rate: u32, input: &[f32]) -> Vec<i16> {
+        let mut out = Vec::new();
+        let mut resampler = FileResampler::new(rate).unwrap();
+        resampler.push(input, &mut out);
+        resampler.finish(&mut out);
+        out
+    }
+
+    fn tone(rate: u32, hz: f64) -> Vec<i16> {
+        let input: Vec<f32> =
+            (0..rate / 4).map(|n| (0.9 * (TAU * hz * f64::from(n) / f64::from(rate)).sin()) as f32).collect();
+        resampled(rate, &input)
+    }
+
+    /// The level of what differs from a tone, apart from its beginning and end, in dB below full scale.
+    fn error(heard: &[i16], hz: f64, peak: f64) -> f64 {
+        let middle = 200..heard.len() - 200;
+        let power: f64 = middle
+            .clone()
+            .map(|n| (f64::from(heard[n]) - peak * 32_768.0 * (TAU * hz * n as f64 / 8000.0).sin()).powi(2))
+            .sum();
+        10.0 * (power / middle.len() as f64 / 32_768.0_f64.powi(2)).max(1e-12).log10()
+    }
+
+    /// Gain and time at once: what comes out is what went in, where it was.
+    #[test]
+    fn tones_below_3500_hz_come_out_where_they_were() {
+        for rate in RATES {
+            for hz in [50.0, 440.0, 1000.0, 2500.0, 3400.0] {
+                let error = error(&tone(rate, hz), hz, 0.9);
+                assert!(error < -75.0, "{rate}: {hz} Hz by {error} dB");
+            }
+        }
+    }
+
+    #[test]
+    fn tones_above_4_khz_are_75_db_down() {
+        for rate in RATES.into_iter().filter(|rate| *rate > 8001) {
+            for hz in [4000.0, 4100.0, 4500.0, 5000.0, 7500.0, 8000.0, 11_000.0, 15_900.0, 22_000.0, 90_000.0] {
+                if hz < f64::from(rate) / 2.0 {
+                    let heard = error(&tone(rate, hz), 0.0, 0.0);
+                    assert!(heard < -75.0, "{rate}: {hz} Hz by {heard} dB");
+                }
+            }
+        }
+    }
+
+    /// A minute in thousands of pieces ends in step.
+    #[test]
+    fn nothing_drifts() {
+        let rate = 44_100;
+        let mut resampler = FileResampler::new(rate).unwrap();
+        let mut out = Vec::new();
+        let samples = (0..60 * rate).map(|n| (0.5 * (PI * 2000.0 * f64::from(n) / f64::from(rate)).sin()) as f32);
+        let samples: Vec<f32> = samples.collect();
+        samples.chunks(1152).for_each(|piece| resampler.push(piece, &mut out));
+        resampler.finish(&mut out);
+        assert_eq!(out.len(), 480_000);
+        let last = out.split_off(472_000);
+        assert!(error(&last, 1000.0, 0.5) < -75.0);
+    }
+
+    #[test]
+    fn too_loud_is_full_scale_and_no_number_is_silence() {
+        let loud = resampled(48_000, &[4.0; 4800]);
+        assert!(loud[100..700].iter().all(|sample| *sample == i16::MAX));
+        let loud = resampled(8000, &[-4.0, 4.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY]);
+        assert_eq!(loud, [i16::MIN, i16::MAX, 0, i16::MAX, i16::MIN]);
+        // It must not stay.
+        let mut input = [0.0; 4800];
+        input[0] = f32::NAN;
+        assert!(resampled(48_000, &input)[400..].iter().all(|sample| *sample == 0));
+    }
+
+    #[test]
+    fn other_rates_are_refused() {
+        for rate in [0, 1, 7999, 192_001, u32::MAX] {
+            assert!(FileResampler::new(rate).is_none());
+        }
+    }
+
+    #[test]
+    fn an_empty_file_is_empty() {
+        for rate in RATES {
+            assert!(resampled(rate, &[]).is_empty());
+            assert_eq!(resampled(rate, &[0.5]).len(), 1);
+        }
+    }
+
+    proptest! {
+        // Odd rates have long filters.
+        #![proptest_config(ProptestConfig::with_cases(16))]
+        #[test]
+        fn chunks_change_nothing_and_the_length_is_exact(
+            rate in prop_oneof![proptest::sample::select(&RATES[..]), 8000_u32..=192_000],
+            len in 0_usize..3000,
+            cuts in proptest::collection::vec(0_usize..900, 0..20),
+        ) {
+            let input: Vec<f32> = (0..len).map(|n| ((n * n) as f32 * 0.37).sin()).collect();
+            let mut resampler = FileResampler::new(rate).unwrap();
+            // What was there stays.
+            let (mut out, mut rest) = (vec![7; 3], &input[..]);
+            for cut in cuts.into_iter().chain([usize::MAX]) {
+                let (piece, later) = rest.split_at(cut.min(rest.len()));
+                resampler.push(piece, &mut out);
+                rest = later;
+            }
+            resampler.finish(&mut out);
+            prop_assert_eq!(out.len() - 3, (len * 8000).div_ceil(rate as usize));
+            prop_assert_eq!(&out[3..], resampled(rate, &input));
+        }
+    }
+}
