@@ -376,7 +376,7 @@ fn a_fork_hears_on_when_the_agent_is_lost_and_a_trunk_takes_the_call() {
     aligned("with the callee", [&tracks[0], &tracks[1]], 90..140, talk.tolerance());
     let is_agent = |frame: &&Frame| frame.audio == [0x55; 160];
     let callee_from = *tracks[1].values().next().unwrap();
-    let agent_to = stream.outbound.iter().filter(is_agent).next_back().unwrap().timestamp;
+    let agent_to = stream.outbound.iter().rfind(is_agent).unwrap().timestamp;
     let tone = stream.outbound.iter().filter(|f| f.timestamp > agent_to && f.timestamp < callee_from);
     assert!(stream.outbound.iter().filter(is_agent).count() > 10);
     assert!(tone.filter(|frame| frame.audio != [0xff; 160]).count() > 10, "the ringback tone");

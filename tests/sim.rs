@@ -33,6 +33,8 @@ fn a_thousand_seeds_leave_nothing_behind() {
     // Agents talk, and are lost so that others take over.
     assert!(sum.spoken > 100 * SEEDS, "{sum:?}");
     assert!(sum.failovers > SEEDS / 4, "{sum:?}");
+    // Listeners come in mid-call.
+    assert!(sum.forks > SEEDS / 4, "{sum:?}");
     // Trunks and phones ask for credentials, register, are asked by OPTIONS, and are called by other ways than the first.
     assert!(sum.challenged > SEEDS, "{sum:?}");
     assert!(sum.registered > SEEDS, "{sum:?}");

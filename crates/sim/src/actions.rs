@@ -10,6 +10,7 @@ use trunkgate_phone::{Answer, Codec, Dial, Manner, Talk, Voice};
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
 
 use crate::agents::{AGENTS, FORKED};
+use crate::asked::{self, Asked};
 use crate::edge::{self, EDGE, ELSEWHERE, OUT, REGISTERED, STRANGER};
 use crate::net::Weather;
 use crate::options::Sabotage;
@@ -48,6 +49,8 @@ pub(crate) enum Action {
     Restart { keep_media: bool },
     /// An operator's wish.
     Control(Wish),
+    /// What is asked of one call.
+    Ask(Asked),
     /// The phone that registers does so by this port, for so many seconds.
     Register { port: u16, seconds: u32 },
     /// Nothing more is done; the network is healed.
@@ -91,6 +94,7 @@ impl fmt::Display for Action {
             | Action::Mend(_)
             | Action::Restart { .. }
             | Action::Control(_)
+            | Action::Ask(_)
             | Action::Register { .. }
             | Action::Heal
             | Action::Quiet => write!(f, "{self:?}"),
@@ -117,6 +121,7 @@ pub(crate) fn plan(world: &mut World) {
     for _ in 0..world.options.disturbances {
         disturb(world, busy);
     }
+    asked::plan(world, busy);
     if world.options.trust.registrar {
         register_now_and_then(world, busy);
     }
@@ -340,6 +345,7 @@ pub(crate) fn act(world: &mut World, action: Action) {
         Action::Mend(at) => with_seat(world, at, |seat| seat.cut = false),
         Action::Restart { keep_media } => restart(world, keep_media),
         Action::Control(wish) => control(world, wish),
+        Action::Ask(asked) => asked::ask(world, asked),
         Action::Register { port, seconds } => {
             let Some(seat) = world.seats.get_mut(MOBILE_SEAT).filter(|seat| !seat.dead) else { return };
             // What was under way by the port before finds nobody.

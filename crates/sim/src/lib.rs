@@ -7,6 +7,7 @@
 
 pub mod actions;
 pub mod agents;
+mod asked;
 pub mod check;
 pub mod edge;
 pub mod log;

@@ -23,6 +23,8 @@ pub struct Summary {
     pub restarts: u64,
     /// RTP packets of calls that an agent talks in.
     pub spoken: u64,
+    /// Listeners that came in mid-call.
+    pub forks: u64,
     /// Times that a call went on without the agent or target that it had.
     pub failovers: u64,
     /// Requests that were asked for credentials, either way.
@@ -49,6 +51,7 @@ impl AddAssign for Summary {
         self.secure += other.secure;
         self.restarts += other.restarts;
         self.spoken += other.spoken;
+        self.forks += other.forks;
         self.failovers += other.failovers;
         self.challenged += other.challenged;
         self.registered += other.registered;
