@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config;
 
 /// Verbs of later versions: recognised and refused.
-pub const UNBUILT: [&str; 6] = ["pcap", "top", "agent", "loadtest", "config", "completions"];
+pub const UNBUILT: [&str; 5] = ["pcap", "top", "loadtest", "config", "completions"];
 
 /// Stands between SIP trunks, a PBX and voice agents: routes calls, carries their audio, goes on where one fails.
 #[derive(Debug, Parser)]
@@ -104,6 +104,12 @@ pub enum Verb {
         /// Print a JSON object a line, each as soon as it is known
         #[arg(long, conflicts_with = "json")]
         json_line: bool,
+    },
+    /// Agents, without a phone and without SIP
+    Agent {
+        /// What of them
+        #[command(subcommand)]
+        what: Agents,
     },
     /// What trunks may be told by `preset`, with the source of each value
     Preset {
@@ -212,6 +218,39 @@ pub enum Presets {
         /// e.g. twilio
         name: String,
     },
+}
+
+/// `agent …`
+#[derive(Debug, Subcommand)]
+pub enum Agents {
+    /// Play the edge's side to an agent: order, sizes, pacing, marks, interruption, time to first audio
+    Test(AgentTest),
+}
+
+/// `agent test`
+#[derive(Debug, Args)]
+pub struct AgentTest {
+    /// Its WebSocket, e.g. wss://agent.example.com/media
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// Say this WAV file (one channel, 8000 Hz) instead of something like speech
+    #[arg(long, value_name = "FILE")]
+    pub wav: Option<PathBuf>,
+    /// What `start.customParameters` holds; may be given again
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub parameter: Vec<String>,
+    /// The variable that the secret of X-Twilio-Signature is in [default: TRUNKGATE_AGENT_TOKEN]
+    #[arg(long, value_name = "NAME")]
+    pub auth_token_env: Option<String>,
+    /// Whom the agent's certificate must come from (PEM) [default: whom the system trusts]
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Conversations: one whole, the others until the agent is first heard
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub times: u32,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `call`

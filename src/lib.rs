@@ -2,6 +2,7 @@
 //! operating system; the protocols live in `crates/`.
 
 pub mod admin;
+pub mod agent_test;
 mod agent_url;
 pub mod call;
 mod certificates;
@@ -13,6 +14,7 @@ pub mod demo;
 pub mod dns;
 pub mod doctor;
 pub mod edge;
+mod findings;
 pub mod handle;
 pub mod help;
 pub mod init;

@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use trunkgate::cli::{Calls, Cli, Listing, UNBUILT, Verb};
+use trunkgate::cli::{Agents, Calls, Cli, Listing, UNBUILT, Verb};
 use trunkgate::doctor::Form;
 use trunkgate::init::InitOptions;
-use trunkgate::{call, check, client, demo, doctor, help, init, preset, run, why};
+use trunkgate::{agent_test, call, check, client, demo, doctor, help, init, preset, run, why};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -42,6 +42,7 @@ fn main() -> ExitCode {
             };
             doctor::run(config, &only, form)
         }
+        Verb::Agent { what: Agents::Test(verb) } => agent_test::run(config, &verb),
         Verb::Preset { what, json } => preset::run(&what, json),
         Verb::Reload { remote } => client::reload(config, &remote),
         Verb::Drain { remote, undo } => client::drain(config, &remote, undo),

@@ -104,17 +104,7 @@ fn read_one<'a>(
     let required = section.read("require_auth", findings, |_, value, f| credentials::require_auth(value, folder, f));
     let (required, algorithms) = required.unzip();
     (trunk.require_auth, trunk.challenge_with) = (required, algorithms.flatten().unwrap_or(trunk.challenge_with));
-    trunk.register = section.read("register", findings, register::read);
-    trunk.accept_register = read_accept_register(&section, findings);
-    if let Some(value) = section.get("register").filter(|_| trunk.register.is_some() && section.get("auth").is_none()) {
-        let help = "add auth = { username = \"…\", password = { env = \"NAME\" } }: a registrar asks for it";
-        findings.warning(code::MISSING, Some(value.span()), "`register` without `auth`", help);
-    }
-    if let Some(register) = trunk.register.as_ref().filter(|_| section.get("peers").is_none()) {
-        // Whoever we register with is who calls us, and whom we call.
-        trunk.peers.push(Peer::to(register.uri.clone(), register.registrar.clone()));
-        placed_peers.extend(section.get("register").map(Spanned::span));
-    }
+    read_registration(&section, &mut trunk, &mut placed_peers, findings);
     let deny = read_policy(&section, &mut trunk, completed.preset.as_ref().map(|(preset, _)| preset.name), findings);
     Some(PlacedTrunk {
         trunk,
@@ -156,6 +146,21 @@ fn media_networks(trunk: &str, section: &Section<'_>, findings: &mut Findings) -
         findings.warning(code::OPEN_TO_ALL, Some(span.clone()), message, "list the networks that its media comes from");
     }
     networks.into_iter().map(|(network, _)| network).collect()
+}
+
+/// Where we register, and who may with us.
+fn read_registration(section: &Section<'_>, trunk: &mut Trunk, peers: &mut Vec<Span>, findings: &mut Findings) {
+    trunk.register = section.read("register", findings, register::read);
+    trunk.accept_register = read_accept_register(section, findings);
+    if let Some(value) = section.get("register").filter(|_| trunk.register.is_some() && section.get("auth").is_none()) {
+        let help = "add auth = { username = \"…\", password = { env = \"NAME\" } }: a registrar asks for it";
+        findings.warning(code::MISSING, Some(value.span()), "`register` without `auth`", help);
+    }
+    if let Some(register) = trunk.register.as_ref().filter(|_| section.get("peers").is_none()) {
+        // Whoever we register with is who calls us, and whom we call.
+        trunk.peers.push(Peer::to(register.uri.clone(), register.registrar.clone()));
+        peers.extend(section.get("register").map(Spanned::span));
+    }
 }
 
 /// Whether phones may register, who must show credentials then.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::Finding;
+use crate::findings::Finding;
 
 /// Longest wait for a program that keeps the clock.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -125,8 +125,8 @@ async fn said(program: &'static str, arguments: &'static [&'static str]) -> Opti
 
 #[cfg(test)]
 mod tests {
-    use super::super::Level;
     use super::*;
+    use crate::findings::Level;
 
     const TRACKING: &str =
         "C0A80101,192.168.1.1,3,1795208400.1,-0.000012,-0.000003,0.00002,1.2,0.0,0.05,0.012,0.0005,64.2,Normal\n";

@@ -8,8 +8,9 @@ use nix::sys::resource::{Resource, getrlimit};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{Finding, Report};
+use super::Report;
 use crate::config::Config;
+use crate::findings::Finding;
 use crate::{limits, transport};
 
 /// Sockets of one call: RTP and RTCP on both sides.
@@ -153,8 +154,9 @@ fn number_pair(path: &str) -> Option<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Level, configured};
+    use super::super::configured;
     use super::*;
+    use crate::findings::Level;
 
     #[test]
     fn limits_of_the_machine_are_judged() {

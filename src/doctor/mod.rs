@@ -13,6 +13,7 @@ use self::only::Only;
 #[cfg(test)]
 use crate::config;
 use crate::config::Config;
+use crate::findings::{self, Finding, Level, number};
 use crate::transport::Settings;
 use crate::{client, interfaces, run};
 
@@ -20,51 +21,8 @@ mod answer;
 mod clock;
 mod machine;
 mod only;
-mod page;
 mod path;
 mod peers;
-
-/// How a line turned out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Level {
-    Ok,
-    Warn,
-    Fail,
-}
-
-impl Level {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Level::Ok => "ok",
-            Level::Warn => "warn",
-            Level::Fail => "FAIL",
-        }
-    }
-}
-
-/// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Finding {
-    level: Level,
-    /// What was looked at.
-    name: String,
-    /// What was seen.
-    text: String,
-    /// What would help; empty: nothing need be done.
-    fix: String,
-}
-
-impl Finding {
-    fn ok(name: impl Into<String>, text: impl Into<String>) -> Finding {
-        Finding { level: Level::Ok, name: name.into(), text: text.into(), fix: String::new() }
-    }
-    fn warn(name: impl Into<String>, text: impl Into<String>, fix: impl Into<String>) -> Finding {
-        Finding { level: Level::Warn, name: name.into(), text: text.into(), fix: fix.into() }
-    }
-    fn fail(name: impl Into<String>, text: impl Into<String>, fix: impl Into<String>) -> Finding {
-        Finding { level: Level::Fail, ..Finding::warn(name, text, fix) }
-    }
-}
 
 /// How the findings are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +47,7 @@ impl Report {
     fn take(&self, findings: Vec<Finding>) -> Vec<Finding> {
         let wanted: Vec<Finding> = findings.into_iter().filter(|finding| self.only.takes(finding)).collect();
         if self.form == Form::JsonLines {
-            let lines = wanted.iter().map(|finding| format!("{}\n", page::json(finding)));
+            let lines = wanted.iter().map(|finding| format!("{}\n", findings::json(finding)));
             client::say(&lines.collect::<String>());
         }
         wanted
@@ -124,8 +82,8 @@ pub fn run(given: Option<&Path>, only: &[String], form: Form) -> ExitCode {
         }
     };
     match form {
-        Form::Text => client::say(&page::text(&findings)),
-        Form::Json => client::say(&format!("{:#}\n", findings.iter().map(page::json).collect::<Value>())),
+        Form::Text => client::say(&findings::text(&findings)),
+        Form::Json => client::say(&format!("{:#}\n", findings.iter().map(findings::json).collect::<Value>())),
         Form::JsonLines => {}
     }
     let failed = findings.iter().any(|finding| finding.level == Level::Fail);
@@ -174,11 +132,6 @@ fn of_file(config: &Config, warnings: usize) -> Finding {
         0 => Finding::ok("config", text),
         _ => Finding::warn("config", format!("{text}, {}", number(warnings, "warning")), "trunkgate check"),
     }
-}
-
-/// `1 warning`, `2 warnings`
-fn number(number: usize, word: &str) -> String {
-    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
 }
 
 /// A configuration for tests.

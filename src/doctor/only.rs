@@ -1,7 +1,7 @@
 //! `--only`: which lines are wanted, by their names, the first word of these, or a group's.
 
-use super::Finding;
 use crate::config::Config;
+use crate::findings::Finding;
 
 /// The lines; of `options TRUNK` and `agent NAME` the first word.
 const KINDS: [&str; 14] = [

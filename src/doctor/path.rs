@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::answer::Seen;
-use super::{Finding, number};
+use crate::findings::{Finding, Level, number};
 
 /// An answer of one address of a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,7 +156,7 @@ pub(super) fn inbound(carried: Option<&Carried>, leads_out: bool, (first, last):
             let text = format!("of {calls} of the running edge {all} had a side that sent nothing, most by {worst}");
             let fix = format!("udp {first}-{last} open to its media addresses in firewalls, forwarded by NAT");
             let finding = Finding::warn(name, text, fix);
-            if all >= *answered { Finding { level: super::Level::Fail, ..finding } } else { finding }
+            if all >= *answered { Finding { level: Level::Fail, ..finding } } else { finding }
         }
         Some(Carried { answered, heard: heard @ 1.., .. }) => {
             let calls = number(usize::try_from(*answered).unwrap_or(usize::MAX), "answered call");
@@ -189,7 +189,6 @@ fn list(names: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Level;
     use super::*;
 
     const PORTS: (u16, u16) = (16_384, 32_767);

@@ -16,14 +16,15 @@ use trunkgate_route::{Peer, Transport};
 use trunkgate_sip::{Framed, Framer};
 use webpki::KeyUsage;
 
+use super::Report;
 use super::answer::{Answer, Question, Seen};
 use super::machine::is_local;
 use super::path::Told;
-use super::{Finding, Report};
 use crate::certificates::{Pair, Trust, not_after};
 use crate::config::Config;
 use crate::dns::{Resolver, means};
 use crate::edge::{self, Listener};
+use crate::findings::{Finding, Level};
 use crate::limits::CERTIFICATE_WARNING_DAYS;
 use crate::line::{Line, plain};
 use crate::transport::{Settings, sip_transport};
@@ -62,7 +63,7 @@ fn judge_own(whose: &str, pair: &Pair, system: &Trust, is_server: bool) -> Findi
     let usage = if is_server { KeyUsage::server_auth() } else { KeyUsage::client_auth() };
     let chain = pair.key.cert.split_first();
     let is_complete = chain.is_some_and(|(own, others)| system.judge(own, others, usage, UnixTime::now()).is_ok());
-    if end.level != super::Level::Ok {
+    if end.level != Level::Ok {
         return end;
     }
     if is_complete {
@@ -383,7 +384,7 @@ pub(super) async fn agents(config: &Arc<Config>, report: &Arc<Report>) -> Vec<Fi
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Level, configured, everything};
+    use super::super::{configured, everything};
     use super::*;
 
     /// A peer that answers the first request of a socket with this.

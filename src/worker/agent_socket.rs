@@ -70,6 +70,11 @@ impl Socket {
         self.readable && self.pongs < AGENT_PONGS_UNFLUSHED
     }
 
+    /// Whether what is to be written has to wait for the system.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
     /// Writes what `next` has, while the system takes it.
     pub(super) fn write(&mut self, mut next: impl FnMut() -> Option<Transmit>) -> Result<(), Fault> {
         while !self.blocked {

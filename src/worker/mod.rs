@@ -20,6 +20,7 @@ mod port_set;
 mod priority;
 mod sockets;
 mod turn;
+mod visit;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -37,6 +38,7 @@ use crate::limits;
 use connector::Connector;
 use port_set::{Bell, PortSet};
 use turn::{Order, Worker};
+pub(crate) use visit::{Done, Failed, Visit};
 
 /// The running workers.
 #[derive(Debug)]

@@ -1,8 +1,49 @@
-//! Findings as a page of 80 columns, and as JSON.
+//! What a look at something came to, line by line: ok, warn or FAIL, with what would help; as a page of 80 columns and as
+//! JSON. `doctor` and `agent test` print it.
 
 use serde_json::{Value, json};
 
-use super::{Finding, Level, number};
+/// How a line turned out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    Ok,
+    Warn,
+    Fail,
+}
+
+impl Level {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Level::Ok => "ok",
+            Level::Warn => "warn",
+            Level::Fail => "FAIL",
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Finding {
+    pub(crate) level: Level,
+    /// What was looked at.
+    pub(crate) name: String,
+    /// What was seen.
+    pub(crate) text: String,
+    /// What would help; empty: nothing need be done.
+    pub(crate) fix: String,
+}
+
+impl Finding {
+    pub(crate) fn ok(name: impl Into<String>, text: impl Into<String>) -> Finding {
+        Finding { level: Level::Ok, name: name.into(), text: text.into(), fix: String::new() }
+    }
+    pub(crate) fn warn(name: impl Into<String>, text: impl Into<String>, fix: impl Into<String>) -> Finding {
+        Finding { level: Level::Warn, name: name.into(), text: text.into(), fix: fix.into() }
+    }
+    pub(crate) fn fail(name: impl Into<String>, text: impl Into<String>, fix: impl Into<String>) -> Finding {
+        Finding { level: Level::Fail, ..Finding::warn(name, text, fix) }
+    }
+}
 
 /// Columns of a line, where its words allow.
 const COLUMNS: usize = 80;
@@ -10,7 +51,7 @@ const COLUMNS: usize = 80;
 const REMEDY_COLUMN: usize = 8;
 
 /// All lines, and how many are not well.
-pub(super) fn text(findings: &[Finding]) -> String {
+pub(crate) fn text(findings: &[Finding]) -> String {
     let width = findings.iter().map(|finding| finding.name.chars().count()).max().unwrap_or(0);
     let behind = " ".repeat(width + 10);
     let mut out = String::new();
@@ -56,13 +97,18 @@ fn wrapped(head: &str, column: &str, text: &str) -> String {
 }
 
 /// One line.
-pub(super) fn json(finding: &Finding) -> Value {
+pub(crate) fn json(finding: &Finding) -> Value {
     json!({
         "level": finding.level.as_str().to_lowercase(),
         "name": finding.name,
         "text": finding.text,
         "fix": Some(&finding.fix).filter(|fix| !fix.is_empty()),
     })
+}
+
+/// `1 warning`, `2 warnings`
+pub(crate) fn number(number: usize, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

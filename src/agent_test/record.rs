@@ -1,0 +1,169 @@
+//! What happened in a conversation with an agent, by the clock of the call: milliseconds since the socket was open.
+
+use std::collections::BTreeMap;
+
+use trunkgate_media::agent::Problem;
+
+/// Pieces of audio that are kept one by one; of further ones only the sum.
+const PIECES: usize = 50_000;
+/// A pause in what is heard that is shorter than this is a gap within speech: ten ticks.
+const GAP_TICKS: usize = 10;
+
+/// One tick of 20 ms.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tick {
+    /// The caller speaks.
+    pub(super) caller: bool,
+    /// A frame of the agent's was played.
+    pub(super) played: bool,
+    /// Of it more than silence.
+    pub(super) voice: bool,
+    /// A mark was returned.
+    pub(super) mark: bool,
+    /// The agent cleared.
+    pub(super) clear: bool,
+}
+
+/// A message with audio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub(super) at_ms: u64,
+    pub(super) bytes: usize,
+}
+
+/// The caller spoke while the agent did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Interruption {
+    pub(super) at_ms: u64,
+    /// What waited to be played then.
+    pub(super) held_ms: u64,
+    /// The agent's `clear`.
+    pub(super) cleared_ms: Option<u64>,
+    /// When nothing of it was heard any more.
+    pub(super) silent_ms: Option<u64>,
+}
+
+/// A conversation.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Record {
+    /// Address, TLS and handshake, in milliseconds.
+    pub(super) connect_ms: Option<u64>,
+    /// How it was lost, in words.
+    pub(super) lost: Option<String>,
+    /// The first piece of audio, and the first that is more than silence.
+    pub(super) first_piece_ms: Option<u64>,
+    pub(super) first_voice_ms: Option<u64>,
+    /// When the caller had said its words.
+    pub(super) said_ms: Option<u64>,
+    pub(super) pieces: Vec<Piece>,
+    pub(super) audio_bytes: u64,
+    /// What a file begins with, at the beginning of the audio.
+    pub(super) header: Option<&'static str>,
+    pub(super) held_ms: u64,
+    pub(super) marks_set: u32,
+    pub(super) marks_returned: u32,
+    /// By their slug: how many, and the first in words.
+    pub(super) problems: BTreeMap<&'static str, (u32, String)>,
+    /// What else it asked for.
+    pub(super) wishes: Vec<String>,
+    pub(super) interruption: Option<Interruption>,
+    /// Trips of pings.
+    pub(super) pings_ms: Vec<u64>,
+    /// It closed with 1000 before we did.
+    pub(super) hung_up_ms: Option<u64>,
+    /// From our `stop` and close to its own, where it came.
+    pub(super) closed_after_ms: Option<u64>,
+    pub(super) ticks: Vec<Tick>,
+}
+
+impl Record {
+    /// A piece of audio came.
+    pub(super) fn piece(&mut self, at_ms: u64, audio: &[u8], is_voice: bool) {
+        if self.first_piece_ms.is_none() {
+            self.first_piece_ms = Some(at_ms);
+            let known = [
+                (&b"RIFF"[..], "a WAV file"),
+                (b"ID3", "an MP3 file"),
+                (b"OggS", "an Ogg file"),
+                (b"fLaC", "a FLAC file"),
+            ];
+            self.header = known.into_iter().find(|(begin, _)| audio.starts_with(begin)).map(|(_, what)| what);
+        }
+        if is_voice {
+            self.first_voice_ms.get_or_insert(at_ms);
+        }
+        self.audio_bytes += audio.len() as u64;
+        if self.pieces.len() < PIECES {
+            self.pieces.push(Piece { at_ms, bytes: audio.len() });
+        }
+    }
+
+    /// A message was left aside.
+    pub(super) fn problem(&mut self, problem: &Problem) {
+        self.problems.entry(problem.slug()).or_insert_with(|| (0, problem.to_string())).0 += 1;
+    }
+
+    /// Audio in milliseconds per millisecond in which it came; `None` for too little to tell.
+    pub(super) fn real_time_factor(&self) -> Option<f64> {
+        let (first, last) = (self.pieces.first()?, self.pieces.last()?);
+        let audio = self.audio_bytes as f64 / 8.0;
+        // The last piece itself stands for as long as it is played, were it paced.
+        let took = (last.at_ms - first.at_ms) as f64 + last.bytes as f64 / 8.0;
+        (audio >= 500.0).then(|| audio / took.max(1.0))
+    }
+
+    /// Gaps within what was played, and the longest in milliseconds.
+    pub(super) fn gaps(&self) -> (u32, u64) {
+        let (mut gaps, mut longest, mut since) = (0, 0, None);
+        for (at, tick) in self.ticks.iter().enumerate() {
+            if tick.clear {
+                since = None;
+            }
+            if !tick.played {
+                continue;
+            }
+            if let Some(dry) = since.map(|last: usize| at - last - 1).filter(|dry| (1..GAP_TICKS).contains(dry)) {
+                gaps += 1;
+                longest = longest.max(dry as u64 * 20);
+            }
+            since = Some(at);
+        }
+        (gaps, longest)
+    }
+
+    /// How long it was heard, in milliseconds, and how much of that was more than silence.
+    pub(super) fn heard_ms(&self) -> (u64, u64) {
+        let count = |of: fn(&Tick) -> bool| self.ticks.iter().filter(|tick| of(tick)).count() as u64 * 20;
+        (count(|tick| tick.played), count(|tick| tick.voice))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_short_pauses_between_frames_that_are_played() {
+        let ticks = |pattern: &str| Record {
+            ticks: pattern.chars().map(|c| Tick { played: c == '#', clear: c == 'c', ..Tick::default() }).collect(),
+            ..Record::default()
+        };
+        assert_eq!(ticks("..##.##...#").gaps(), (2, 60));
+        assert_eq!(ticks("##..........##").gaps(), (0, 0), "a pause");
+        assert_eq!(ticks("##.c.##").gaps(), (0, 0), "it was asked for");
+    }
+
+    #[test]
+    fn pace_is_audio_by_time() {
+        let mut paced = Record::default();
+        (0..100).for_each(|n| paced.piece(n * 20, &[0; 160], true));
+        assert!((paced.real_time_factor().unwrap() - 1.0).abs() < 0.01);
+        let mut burst = Record::default();
+        (0..10).for_each(|n| burst.piece(n * 10, &[0; 3200], false));
+        assert!(burst.real_time_factor().unwrap() > 5.0);
+        assert_eq!((burst.first_piece_ms, burst.first_voice_ms), (Some(0), None));
+        let mut short = Record::default();
+        short.piece(0, b"RIFF....WAVEfmt ", true);
+        assert_eq!((short.real_time_factor(), short.header), (None, Some("a WAV file")));
+    }
+}

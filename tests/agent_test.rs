@@ -1,0 +1,232 @@
+//! `trunkgate agent test` through the real binary: an agent as it should be, an echo, and what is wrong with others.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+mod support;
+
+use std::net::{TcpListener, TcpStream};
+use std::thread::sleep;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
+use serde_json::{Value, json};
+use support::trunkgate;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Message, WebSocket, accept_hdr};
+use trunkgate_media::agent::{SIGNATURE_HEADER, sign};
+
+/// A second of something that is not silence.
+const VOICE: [u8; 8_000] = [0x20; 8_000];
+
+struct Agent {
+    socket: WebSocket<TcpStream>,
+    stream: String,
+}
+
+impl Agent {
+    /// The next message; `None` when the edge's side is gone.
+    fn next(&mut self) -> Option<Value> {
+        loop {
+            match self.socket.read().ok()? {
+                Message::Text(text) => return serde_json::from_str(&text).ok(),
+                _ => continue,
+            }
+        }
+    }
+    fn send(&mut self, mut message: Value) {
+        message["streamSid"] = json!(self.stream);
+        let _ = self.socket.send(Message::text(message.to_string()));
+    }
+    fn say(&mut self, audio: &[u8]) {
+        self.send(json!({ "event": "media", "media": { "payload": BASE64.encode(audio) } }));
+    }
+    /// Whether the caller spoke in this message.
+    fn is_voice(message: &Value) -> bool {
+        let payload = message["media"]["payload"].as_str();
+        payload.is_some_and(|payload| BASE64.decode(payload).unwrap().iter().any(|byte| byte | 0x80 != 0xff))
+    }
+    /// Reads until the caller has spoken and is silent again.
+    fn listen(&mut self) {
+        let (mut has_spoken, mut quiet) = (false, 0);
+        while let Some(message) = self.next() {
+            if message["event"] != "media" {
+                continue;
+            }
+            let is_voice = Agent::is_voice(&message);
+            has_spoken |= is_voice;
+            quiet = if is_voice { 0 } else { quiet + 1 };
+            if has_spoken && quiet >= 10 {
+                return;
+            }
+        }
+    }
+    /// Reads until the edge's side is gone; each of its messages.
+    fn rest(&mut self, mut each: impl FnMut(&mut Agent, &Value)) {
+        while let Some(message) = self.next() {
+            each(self, &message);
+        }
+    }
+}
+
+/// Serves each connection in this way; its URL.
+fn agent(serve: impl Fn(&mut Agent) + Clone + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/media", listener.local_addr().unwrap());
+    let signed = url.clone();
+    std::thread::spawn(move || {
+        for tcp in listener.incoming().map_while(Result::ok) {
+            let (serve, signed) = (serve.clone(), signed.clone());
+            std::thread::spawn(move || {
+                #[expect(clippy::result_large_err, reason = "the library's own")]
+                let check = move |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
+                    let told = request.headers().get(SIGNATURE_HEADER).map(|told| told.to_str().unwrap().to_owned());
+                    match told.is_none_or(|told| told == sign("secret", &signed)) {
+                        true => Ok(response),
+                        false => Err(Response::builder().status(403).body(None).unwrap()),
+                    }
+                };
+                let Ok(socket) = accept_hdr(tcp, check) else { return };
+                let mut agent = Agent { socket, stream: String::new() };
+                let connected = agent.next().unwrap();
+                let start = agent.next().unwrap();
+                assert_eq!((&connected["event"], &start["event"]), (&json!("connected"), &json!("start")));
+                agent.stream = start["streamSid"].as_str().unwrap().to_owned();
+                serve(&mut agent);
+            });
+        }
+    });
+    url
+}
+
+/// What is said of an agent, and the exit code.
+struct Told {
+    all: Value,
+    code: Option<i32>,
+}
+
+impl Told {
+    fn of(url: &str, flags: &[&str], variables: &[(&str, &str)]) -> Told {
+        let mut command = trunkgate(&[&["agent", "test", url, "--json"], flags].concat());
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let all = serde_json::from_str(&text)
+            .unwrap_or_else(|_| panic!("{text} {}", String::from_utf8_lossy(&output.stderr)));
+        Told { all, code: output.status.code() }
+    }
+    /// Level and text of a line.
+    fn line(&self, name: &str) -> (&str, &str) {
+        let lines = self.all["checks"].as_array().unwrap();
+        let line = lines.iter().find(|line| line["name"] == name).unwrap_or_else(|| panic!("no {name}: {lines:#?}"));
+        (line["level"].as_str().unwrap(), line["text"].as_str().unwrap())
+    }
+}
+
+/// Four seconds at once with a mark behind each 400 ms, and silent as soon as the caller speaks.
+fn answers_in_a_burst(agent: &mut Agent) {
+    agent.listen();
+    for n in 0..10 {
+        agent.say(&VOICE[..3_200]);
+        agent.send(json!({ "event": "mark", "mark": { "name": format!("part {n}") } }));
+    }
+    let mut is_cleared = false;
+    agent.rest(|agent, message| {
+        if !is_cleared && Agent::is_voice(message) {
+            agent.send(json!({ "event": "clear" }));
+            is_cleared = true;
+        }
+    });
+}
+
+#[test]
+fn an_agent_as_it_should_be_holds() {
+    let url = agent(answers_in_a_burst);
+    let told = Told::of(&url, &["--times", "2", "--auth-token-env", "SECRET"], &[("SECRET", "secret")]);
+    assert_eq!((told.code, &told.all["holds"]), (Some(0), &json!(true)), "{:#}", told.all);
+    for name in ["connect", "first audio", "audio", "pieces", "pacing", "marks", "interruption", "messages", "end"] {
+        assert_ne!(told.line(name).0, "fail", "{:#}", told.all);
+    }
+    assert!(told.line("pieces").1.starts_with("10 of 3200 bytes (400 ms)"), "{:#}", told.all);
+    assert_eq!(told.line("marks").1, "10 set, 10 returned when they had been heard or cleared");
+    assert_eq!(told.line("interruption").0, "ok");
+    assert!(told.all["interruption"]["cleared_ms"].is_u64(), "{:#}", told.all);
+    assert_eq!((told.all["audio_ms"].as_u64(), told.all["first_audio_ms"].as_array().unwrap().len()), (Some(4_000), 2));
+    // Of four seconds a part was heard, the rest thrown away by the clear.
+    assert!((1..4_000).contains(&told.all["voice_ms"].as_u64().unwrap()), "{:#}", told.all);
+    let picture = &told.all["picture"];
+    assert!(picture["caller"].as_str().unwrap().contains('#') && picture["marks"].as_str().unwrap().contains('x'));
+}
+
+#[test]
+fn an_echo_holds_and_the_page_shows_who_spoke() {
+    let url = agent(|agent| {
+        agent.rest(|agent, message| {
+            if message["event"] == "media" {
+                let audio = BASE64.decode(message["media"]["payload"].as_str().unwrap()).unwrap();
+                agent.say(&audio);
+            }
+        });
+    });
+    let output = trunkgate(&["agent", "test", &url, "--times", "1"]).output().unwrap();
+    let page = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{page}");
+    assert!(page.contains("\n  caller    ") && page.contains("\n  agent     ") && page.contains(" 1 s"), "{page}");
+    assert!(page.contains("  ok    connect") && page.contains("of 160 bytes (20 ms)"), "{page}");
+    assert!(page.lines().all(|line| line.chars().count() <= 80), "{page}");
+}
+
+#[test]
+fn an_agent_that_is_not_there_or_refuses_fails() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let told = Told::of(&format!("ws://{closed}/"), &[], &[]);
+    assert!(told.code == Some(1) && told.line("connect").1.starts_with("cannot be reached"), "{:#}", told.all);
+    let url = agent(answers_in_a_burst);
+    let told = Told::of(&url, &[], &[("TRUNKGATE_AGENT_TOKEN", "another")]);
+    assert_eq!((told.code, told.line("connect").1), (Some(1), "answered the handshake with 403"));
+    for wrong in [&["agent", "test", "http://127.0.0.1/"][..], &["agent", "test", &url, "--wav", "/nowhere.wav"]] {
+        assert_eq!(trunkgate(wrong).output().unwrap().status.code(), Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_an_agent_is_named() {
+    let foreign = agent(|agent| {
+        agent.listen();
+        agent.stream = "MZ00000000000000000000000000000000".to_owned();
+        agent.say(&VOICE);
+        agent.rest(|_, _| {});
+    });
+    let told = Told::of(&foreign, &[], &[]);
+    assert_eq!((told.code, told.line("first audio").0), (Some(1), "fail"));
+    assert!(told.line("messages").1.contains("1 × for another stream"), "{:#}", told.all);
+
+    let file = agent(|agent| {
+        agent.listen();
+        agent.say(&[b"RIFF....WAVEfmt ", &VOICE[..]].concat());
+        let _ = agent.socket.send(Message::binary(VOICE.to_vec()));
+        agent.rest(|_, _| {});
+    });
+    let told = Told::of(&file, &["--times", "1"], &[]);
+    assert_eq!((told.code, told.line("audio").0), (Some(1), "fail"), "{:#}", told.all);
+    assert_eq!(told.line("messages").0, "warn", "{:#}", told.all);
+
+    let dies = agent(|agent| {
+        agent.listen();
+        agent.say(&VOICE[..160]);
+        sleep(Duration::from_millis(100));
+        let _ = agent.socket.close(Some(CloseFrame { code: 1011.into(), reason: "".into() }));
+        agent.rest(|_, _| {});
+    });
+    let told = Told::of(&dies, &["--times", "1"], &[]);
+    assert_eq!((told.code, told.line("end").1), (Some(1), "lost: closed with 1011"));
+
+    let deaf = agent(|agent| {
+        agent.listen();
+        (0..8).for_each(|_| agent.say(&VOICE));
+        agent.rest(|_, _| {});
+    });
+    let told = Told::of(&deaf, &["--times", "1"], &[]);
+    let (level, text) = told.line("interruption");
+    assert!(level == "warn" && text.contains("no `clear` came") && told.code == Some(0), "{:#}", told.all);
+}
