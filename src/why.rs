@@ -80,10 +80,8 @@ pub(crate) fn explain(table: &Table, config: &Config, question: &Question) -> Re
         .numbers()
         .normalise(&question.called, None)
         .map_err(|_| format!("`{}` is an incomplete number: answered 484", question.called))?;
-    let caller = match question.caller.as_str() {
-        "" => String::new(),
-        number => table.numbers().normalise_caller(number, None).text,
-    };
+    let calling = table.numbers().normalise_caller(&question.caller, None);
+    let caller = calling.text.clone();
     let call = CallInfo { from: &from, called: &called.text, caller: &caller };
     // Weights decide among equals by chance; here always the first.
     let plan = table.plan(&call, &mut |_| 0);
@@ -104,7 +102,7 @@ pub(crate) fn explain(table: &Table, config: &Config, question: &Question) -> Re
             })
         })
         .collect();
-    let attempts = plan.iter().flat_map(|plan| &plan.targets).map(|target| attempt(table, &called, target));
+    let attempts = plan.iter().flat_map(|plan| &plan.targets).map(|target| attempt(table, (&called, &calling), target));
     Ok(json!({
         "from": from,
         "source": source,
@@ -157,7 +155,7 @@ fn name(target: &Target) -> String {
 }
 
 /// What would become of a target: where it goes, as what number, and whether its trunk gets such calls at all.
-fn attempt(table: &Table, called: &Number, target: &Target) -> Value {
+fn attempt(table: &Table, (called, caller): (&Number, &Number), target: &Target) -> Value {
     let mut value = json!({ "target": name(target) });
     match target {
         Target::Trunk { trunk, number, peers } => {
@@ -173,7 +171,10 @@ fn attempt(table: &Table, called: &Number, target: &Target) -> Value {
                 on_trunk(&mut value, table.numbers(), trunk, &number);
             }
         }
-        Target::Agent(agent) => value["url"] = json!(agent.url),
+        Target::Agent(agent) => {
+            value["url"] = json!(agent.url);
+            value["refused"] = json!((!agent.allows(caller)).then_some(486));
+        }
         Target::Reject(code) => value["code"] = json!(code),
     }
     value
@@ -258,6 +259,9 @@ fn line_of(attempt: &Value) -> String {
         let trunk = shown(&attempt["trunk"]);
         return format!("✗ {target}  403: the trunk {trunk} does not get calls to {number} (deny {by})\n");
     }
+    if let Some(code) = attempt["refused"].as_u64() {
+        return format!("✗ {target}  {code}, and the call ends: the caller is not in its allow_callers\n");
+    }
     let texts = |value: &Value| {
         let all = value.as_array().into_iter().flatten().filter_map(Value::as_str);
         all.collect::<Vec<_>>().join(" ")
@@ -323,6 +327,31 @@ mod tests {
         // A URI that leads to the trunk is no way round it.
         let by_uri = FILE.replace("'trunk:pbx'", "'sip:+4930555@10.0.0.5'");
         assert_eq!(asked(&by_uri, "carrier", "+14155550123")["attempts"][0]["denied"]["by"], "+4930*");
+    }
+
+    #[test]
+    fn a_caller_whom_an_agent_does_not_take_is_told_so() {
+        let file = "[trunk.carrier]\npeers = ['sip:198.51.100.7']\n[agent.bot]\nurl = 'ws://127.0.0.1/'\n\
+                    allow_callers = ['+14155551234']\n[[route]]\nconnect = ['agent:bot', 'trunk:carrier']\n";
+        let (config, _) = config::parse(Path::new("t.toml"), file).unwrap();
+        let table = Table::new(config.definition(&Found::new()));
+        let ask = |caller: &str| {
+            let question = Question { from: "carrier".into(), called: "100".into(), caller: caller.into(), at: None };
+            explain(&table, &config, &question).unwrap()
+        };
+        for (caller, allowed) in [
+            ("(415) 555-1234", true),
+            ("+14155551234", true),
+            ("+14155551235", false),
+            ("anonymous", false),
+            ("", false),
+        ] {
+            let answer = ask(caller);
+            assert_eq!(answer["attempts"][0]["refused"].is_null(), allowed, "{caller}");
+            let told =
+                text(&answer).contains("✗ agent:bot  486, and the call ends: the caller is not in its allow_callers");
+            assert_eq!(told, !allowed, "{caller}");
+        }
     }
 
     #[test]

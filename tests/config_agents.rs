@@ -46,7 +46,8 @@ fn an_agent_has_its_defaults() {
     assert_eq!((agent.connect_timeout, agent.ping), (Duration::from_secs(10), Duration::from_secs(2)));
     assert_eq!((agent.on_close, agent.extras), (OnClose::Hangup, false));
     assert!(agent.ca.is_none() && agent.auth_token.is_none() && agent.goodbye.is_none());
-    assert!(agent.parameters.is_empty());
+    assert!(agent.parameters.is_empty() && agent.allow_callers.is_empty());
+    assert_eq!((agent.first_audio_timeout, agent.max_call, agent.retry), (Duration::ZERO, Duration::ZERO, 0));
     assert_eq!(config.routes[0].connect, [TargetSpec::Agent("a".into())]);
 }
 
@@ -64,8 +65,8 @@ fn an_agent_with_everything() {
     let text = format!(
         "{TRUNK}[agent.full]\nurl = 'wss://agent.example/m?x=1'\nca = 'ca.pem'\nauth_token = 'hunter2'\n\
          format = 'mulaw/8000'\nparameters = {{ tenant = 'acme', caller = '<{{caller}}>' }}\nextras = true\n\
-         connect_timeout = '3s'\nfirst_audio_timeout = '0s'\nanswer = 'on_connect'\nretry = 0\non_close = 'next'\n\
-         ping = '0s'\nmax_call = 0\ngoodbye = 'bye.wav'\nallow_callers = []\nhold = {{ strategy = 'none' }}\n\
+         connect_timeout = '3s'\nfirst_audio_timeout = '15s'\nanswer = 'on_connect'\nretry = 3\non_close = 'next'\n\
+         ping = '0s'\nmax_call = '10m'\ngoodbye = 'bye.wav'\nhold = {{ strategy = 'none' }}\n\
          [agent.scribe]\nurl = 'ws://10.1.2.3:8080/listen'\n[api]\naccount_sid = 'AC0123456789abcdef0123456789abcdef'\n\
          [[route]]\nconnect = ['agent:full', 'trunk:carrier']\nfork = 'agent:scribe'\n"
     );
@@ -74,6 +75,8 @@ fn an_agent_with_everything() {
     let agent = &config.agents[0];
     assert_eq!((agent.connect_timeout, agent.ping), (Duration::from_secs(3), Duration::ZERO));
     assert_eq!((agent.on_close, agent.extras), (OnClose::Next, true));
+    assert_eq!((agent.first_audio_timeout, agent.retry), (Duration::from_secs(15), 3));
+    assert_eq!(agent.max_call, Duration::from_secs(600));
     assert_eq!(agent.auth_token.as_deref(), Some("hunter2"));
     assert!(agent.ca.as_deref().is_some_and(|pem| pem.starts_with(b"-----BEGIN")));
     assert_eq!(agent.goodbye.as_deref(), Some(&[0xff; 160][..]));
@@ -143,10 +146,6 @@ fn what_comes_later_is_refused_at_its_place() {
     for (line, about) in [
         ("format = 'l16/16000'", "'l16/16000'"),
         ("answer = 'at_once'", "'at_once'"),
-        ("retry = 1", "1"),
-        ("max_call = '10m'", "'10m'"),
-        ("first_audio_timeout = '15s'", "'15s'"),
-        ("allow_callers = ['+14155551234']", "['+14155551234']"),
         ("hold = { strategy = 'music' }", "'music'"),
         ("hold = { strategy = 'none', music = 'm.mp3' }", "music"),
     ] {
@@ -166,6 +165,17 @@ fn mistakes_in_an_agent_are_named() {
         ("goodbye = 'Cargo.toml'", "TG0114", "'Cargo.toml'"),
         ("auth_token = ''", "TG0110", "''"),
         ("on_close = 'stop'", "TG0105", "'stop'"),
+        ("retry = 11", "TG0105", "11"),
+        ("retry = -1", "TG0105", "-1"),
+        ("retry = '3'", "TG0103", "'3'"),
+        ("max_call = 600", "TG0109", "600"),
+        ("first_audio_timeout = 15", "TG0109", "15"),
+        ("allow_callers = '+14155551234'", "TG0103", "'+14155551234'"),
+        ("allow_callers = ['+14155551234', '+1415*']", "TG0105", "'+1415*'"),
+        ("allow_callers = ['anonymous']", "TG0105", "'anonymous'"),
+        ("allow_callers = ['']", "TG0105", "''"),
+        ("allow_callers = ['5551234']", "TG0105", "'5551234'"),
+        ("allow_callers = [14155551234]", "TG0103", "14155551234"),
         ("ping = 2", "TG0109", "2"),
         ("extras = 'yes'", "TG0103", "'yes'"),
         ("parameters = 'x'", "TG0103", "'x'"),
@@ -182,6 +192,45 @@ fn mistakes_in_an_agent_are_named() {
     let many: Vec<String> = (0..65).map(|n| format!("p{n} = ''")).collect();
     let many = format!("{{ {} }}", many.join(", "));
     refused(&format!("parameters = {many}"), "TG0105", &many);
+}
+
+#[test]
+fn callers_are_read_in_every_form_that_a_number_has() {
+    let list = "['+1 (415) 555-1234', '4155551234', 'tel:+49-30-901820', ' 001 212 555 0100 ']";
+    let config = accepted(&format!(
+        "{TRUNK}[[route]]\nconnect = 'agent:a'\n[agent.a]\nurl = 'ws://127.0.0.1/'\nallow_callers = {list}\n"
+    ));
+    let numbers: Vec<&str> = config.agents[0].allow_callers.iter().map(String::as_str).collect();
+    assert_eq!(numbers, ["+12125550100", "+14155551234", "+4930901820"]);
+    let text = format!(
+        "[edge]\ncountry = 'DE'\n{TRUNK}[[route]]\nconnect = 'agent:a'\n[agent.a]\nurl = 'ws://127.0.0.1/'\n\
+         allow_callers = ['030 901820']\n"
+    );
+    assert!(accepted(&text).agents[0].allow_callers.contains("+4930901820"));
+}
+
+#[test]
+fn a_target_behind_an_agent_with_a_list_is_warned_of() {
+    let found = |connect: &str, keys: &str| -> Vec<String> {
+        let text = format!("{TRUNK}[[route]]\nconnect = {connect}\n[agent.a]\nurl = 'ws://127.0.0.1/'\n{keys}\n");
+        let (_, warnings) = parse(&text).unwrap();
+        let told = warnings.iter().filter(|warning| warning.code == "TG0138");
+        told.map(|warning| format!("{}: {}", &text[warning.span.clone().unwrap()], warning.message)).collect()
+    };
+    let list = "allow_callers = ['+14155551234']";
+    let told = "'agent:a': only the one caller in `allow_callers` of a get past it: all others are told 486";
+    assert_eq!(found("['agent:a', 'trunk:carrier']", list), [told]);
+    assert!(found("['trunk:carrier', 'agent:a']", list).is_empty());
+    assert!(found("['agent:a', 'trunk:carrier']", "allow_callers = []").is_empty());
+}
+
+#[test]
+fn a_wait_for_the_first_word_that_no_agent_can_keep_is_warned_of() {
+    let text = format!(
+        "{TRUNK}[[route]]\nconnect = 'agent:a'\n[agent.a]\nurl = 'ws://127.0.0.1/'\nfirst_audio_timeout = '500ms'\n"
+    );
+    let (_, warnings) = parse(&text).unwrap();
+    assert!(warnings.iter().any(|warning| warning.message.contains("`first_audio_timeout` is very short")));
 }
 
 #[test]

@@ -70,6 +70,8 @@ fn the_whole_file_shows_the_defaults() {
     let (agent, plain) = (&shown.agents[0], trunkgate_route::Agent::at("x", "ws://127.0.0.1/"));
     assert_eq!((agent.connect_timeout, agent.ping), (plain.connect_timeout, plain.ping));
     assert_eq!((agent.on_close, agent.extras), (plain.on_close, plain.extras));
+    assert_eq!((agent.first_audio_timeout, agent.retry), (plain.first_audio_timeout, plain.retry));
+    assert_eq!((agent.max_call, &agent.allow_callers), (plain.max_call, &plain.allow_callers));
     assert_eq!(shown.api.account_sid.len(), default.api.account_sid.len());
     let (shown, default) = (&shown.trunks[0], &default.trunks[0]);
     assert_eq!(shown.codecs, default.codecs);

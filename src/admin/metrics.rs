@@ -124,6 +124,15 @@ fn calls(out: &mut Exposition, gateway: &Metrics) {
     out.histogram("trunkgate_agent_connect_seconds", help, &gateway.agent_connect_seconds);
     let sessions = gateway.agent_sessions as f64;
     out.single("trunkgate_agent_sessions", Kind::Gauge, "Agents' sockets that are open.", sessions);
+    let name = "trunkgate_agent_skipped";
+    out.family(
+        name,
+        Kind::Gauge,
+        "Whether the agent is skipped, but for one call at a time, because it keeps failing.",
+    );
+    for (agent, skipped) in &gateway.agent_skipped {
+        out.sample(name, &[("agent", agent)], f64::from(u8::from(*skipped)));
+    }
 }
 
 fn trunks(out: &mut Exposition, gateway: &Metrics) {

@@ -151,6 +151,10 @@ impl StatusReport {
             let why = agent.last_problem.as_deref().unwrap_or("no answer");
             problems.push(format!("agent {} is down: {why}", agent.name));
         }
+        for agent in self.agents.iter().map(|report| &report.agent).filter(|agent| agent.state == "skipped") {
+            let why = agent.last_problem.as_deref().unwrap_or("no answer");
+            problems.push(format!("agent {} keeps failing and is skipped: {why}", agent.name));
+        }
         let failures = handle.shared.cdr_failures.get();
         if failures > 0 {
             problems.push(format!("{failures} call records could not be written"));

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use toml::Spanned;
-use trunkgate_route::{Agent, OnClose, Template};
+use trunkgate_call::limits::RETRY_MOST;
+use trunkgate_route::{Agent, Numbers, OnClose, Template};
 
 use super::code;
 use super::diagnostic::Findings;
@@ -22,8 +24,23 @@ use crate::wav;
 const GOODBYE_HELP: &str = "a WAV file, made by: ffmpeg -i FILE -ac 1 -ar 8000 -c:a pcm_s16le goodbye.wav";
 
 /// Keys of a conversation, which a listener that gets plain RTP does not have.
-const WITHOUT_CONVERSATION: [&str; 8] =
-    ["ca", "auth_token", "parameters", "extras", "connect_timeout", "on_close", "ping", "goodbye"];
+const WITHOUT_CONVERSATION: [&str; 12] = [
+    "ca",
+    "auth_token",
+    "parameters",
+    "extras",
+    "connect_timeout",
+    "first_audio_timeout",
+    "retry",
+    "on_close",
+    "ping",
+    "max_call",
+    "goodbye",
+    "allow_callers",
+];
+/// A shorter `first_audio_timeout` is warned of.
+const FIRST_AUDIO_LEAST: (Duration, &str) =
+    (Duration::from_secs(1), "an agent that thinks before it speaks is taken for lost");
 
 /// What an agent's keys refer to.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +49,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) folder: &'a Path,
     /// Networks that are spoken to without TLS.
     pub(super) local_networks: &'a [IpNet],
+    /// By which callers' numbers are read.
+    pub(super) numbers: &'a Numbers,
 }
 
 /// All agents in the order of the file.
@@ -83,9 +102,7 @@ fn read_one<'a>(
     agent.auth_token = section.read("auth_token", findings, secret).map(|secret| secret.reveal().to_owned());
     agent.parameters = section.read("parameters", findings, parameters).unwrap_or_default();
     agent.extras = section.read("extras", findings, values::boolean).unwrap_or_default();
-    for (key, target) in [("connect_timeout", &mut agent.connect_timeout), ("ping", &mut agent.ping)] {
-        *target = section.read(key, findings, values::duration).unwrap_or(*target);
-    }
+    limits(&mut agent, &section, surroundings.numbers, findings);
     let ends = [("hangup", OnClose::Hangup), ("next", OnClose::Next)];
     let on_close =
         section.read("on_close", findings, |key, value, findings| values::one_of(key, value, findings, &ends));
@@ -103,6 +120,26 @@ fn read_one<'a>(
         Section::open("`hold`", hold, keys::HOLD, findings);
     }
     Some(agent)
+}
+
+/// How long it may take for what, how often it is asked, and by whom.
+fn limits(agent: &mut Agent, section: &Section<'_>, numbers: &Numbers, findings: &mut Findings) {
+    for (key, target) in
+        [("connect_timeout", &mut agent.connect_timeout), ("ping", &mut agent.ping), ("max_call", &mut agent.max_call)]
+    {
+        *target = section.read(key, findings, values::duration).unwrap_or(*target);
+    }
+    let first_audio = section.read("first_audio_timeout", findings, |key, value, findings| {
+        values::duration_of(key, value, FIRST_AUDIO_LEAST, findings)
+    });
+    agent.first_audio_timeout = first_audio.unwrap_or_default();
+    let retry =
+        section.read("retry", findings, |key, value, findings| values::integer(key, value, findings, 0..=RETRY_MOST));
+    agent.retry = retry.unwrap_or_default();
+    let callers = section.read("allow_callers", findings, |key, value, findings| {
+        values::list(key, value, findings, |key, value, findings| caller(key, value, numbers, findings))
+    });
+    agent.allow_callers = callers.into_iter().flatten().map(|(number, _)| number).collect();
 }
 
 /// Where the socket leads.
@@ -144,6 +181,18 @@ fn certificates(
     let message = format!("`{key}`: {}: {what}", path.display());
     findings.error(code::BAD_FILE, value.span(), message, "a readable PEM file of certificates");
     None
+}
+
+/// A number on a list of callers, as E.164.
+fn caller(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut Findings) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    let number = numbers.normalise_caller(text.trim().strip_prefix("tel:").unwrap_or(text.trim()), None);
+    if !number.is_e164 {
+        let message = format!("`{key}`: \"{text}\" is no number that a caller can have in {}", numbers.country());
+        findings.error(code::BAD_VALUE, value.span(), message, "whole numbers, as \"+14155551234\"");
+        return None;
+    }
+    Some(number.text)
 }
 
 /// `customParameters`, in the order of the file.

@@ -344,6 +344,7 @@ fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
     for (name, span) in placed.route.fork.iter().zip(&placed.fork) {
         agent_named(name, None, span, draft, findings);
     }
+    only_for_some(placed, draft, findings);
     let rejects = |target: &TargetSpec| matches!(target, TargetSpec::Reject(_));
     if let Some(at) = placed.route.connect.iter().position(rejects)
         && let Some(span) = placed.connect.get(at + 1)
@@ -355,6 +356,24 @@ fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
             "move reject: to the end",
         );
     }
+}
+
+/// Targets behind an agent that does not take every caller, which others never reach.
+fn only_for_some(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
+    let is_choosy = |target: &TargetSpec| {
+        let TargetSpec::Agent(name) = target else { return None };
+        draft.agents.iter().find(|agent| *agent.name == **name && !agent.allow_callers.is_empty())
+    };
+    let mut targets = placed.route.connect.iter().zip(&placed.connect);
+    let Some((agent, span)) = targets.find_map(|(target, span)| Some((is_choosy(target)?, span))) else { return };
+    if targets.next().is_none() {
+        return;
+    }
+    let count = agent.allow_callers.len();
+    let others = if count == 1 { "the one caller".to_owned() } else { format!("the {count} callers") };
+    let message = format!("only {others} in `allow_callers` of {} get past it: all others are told 486", agent.name);
+    let help = "give them a route of their own with `caller`, or put the agent last";
+    findings.warning(code::ONLY_FOR_SOME, Some(span.clone()), message, help);
 }
 
 /// Names an agent that is not there; `instead` is what may be meant.

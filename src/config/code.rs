@@ -120,6 +120,10 @@ codes! {
         "Via, From, To, Contact, Route, Content-Length and the like the edge writes itself for each leg, from what it knows:\n\
          `headers` can neither add them nor let them pass. P-Asserted-Identity, Privacy and Identity are passed, or not, by\n\
          `identity` of the trunks on both sides.";
+    ONLY_FOR_SOME = "TG0138", "targets that not every caller reaches",
+        "An agent with `allow_callers` answers 486 to everybody else, and their call ends there: what stands behind it in\n\
+         `connect` is for those on its list alone, where the agent fails. For a route of its own for them write\n\
+         caller = [\"+14155551234\"] there.";
     NOT_IN_THIS_VERSION = "TG0190", "not in this version",
         "The key, value or flag belongs to a feature that this version does not have. It is refused rather than\n\
          accepted without effect. Remove it, or wait for the version that has it.";

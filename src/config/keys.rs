@@ -12,16 +12,12 @@ pub(super) enum State {
     OnlyText(&'static str),
     /// Only `false` holds; `true` is still to come.
     OnlyFalse,
-    /// Only 0 or `"0s"` holds, which is off.
-    OnlyZero,
-    /// Only an empty list holds.
-    OnlyEmpty,
 }
 
 /// A key of a table.
 pub(super) type Key = (&'static str, State);
 
-use State::{Built, Later, OnlyEmpty, OnlyFalse, OnlyText, OnlyZero};
+use State::{Built, Later, OnlyFalse, OnlyText};
 
 const TWILIO_API: State = Later("the Twilio-compatible API");
 
@@ -178,14 +174,14 @@ pub(super) const AGENT: &[Key] = &[
     ("parameters", Built),
     ("extras", Built),
     ("connect_timeout", Built),
-    ("first_audio_timeout", OnlyZero),
+    ("first_audio_timeout", Built),
     ("answer", OnlyText("on_connect")),
-    ("retry", OnlyZero),
+    ("retry", Built),
     ("on_close", Built),
     ("ping", Built),
-    ("max_call", OnlyZero),
+    ("max_call", Built),
     ("goodbye", Built),
-    ("allow_callers", OnlyEmpty),
+    ("allow_callers", Built),
     ("hold", Built),
 ];
 

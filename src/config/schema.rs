@@ -74,7 +74,8 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let has_token = http.as_ref().is_some_and(|http| http.get("token").is_some());
     let http = read_http(file, http.as_ref(), findings);
     let trunks = root.get("trunk").map(|value| trunks::read(value, file.folder(), findings)).unwrap_or_default();
-    let surroundings = agents::Surroundings { folder: file.folder(), local_networks: &edge.local_networks };
+    let surroundings =
+        agents::Surroundings { folder: file.folder(), local_networks: &edge.local_networks, numbers: &edge.numbers };
     let agents = root.get("agent").map(|value| agents::read(value, surroundings, findings)).unwrap_or_default();
     let api = read_api(api.as_ref(), &edge.name, findings);
     let routes = root.get("route").map(|value| routes::read(value, &edge.numbers, findings)).unwrap_or_default();

@@ -1,7 +1,6 @@
 //! A table of the file: its keys judged against the known ones, then read one by one.
 
 use std::ops::Range;
-use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -10,7 +9,7 @@ use super::code;
 use super::diagnostic::{Findings, nearest};
 use super::elsewhere::{ELSEWHERE, OF_TRUNKS};
 use super::keys::{Key, ROOT, State, TABLES, TRUNK, TRUNK_PARTS};
-use super::values::{parse_duration, wrong_type};
+use super::values::wrong_type;
 
 /// A value with its place.
 pub(super) type Value<'a> = Spanned<DeValue<'a>>;
@@ -91,19 +90,9 @@ fn judge(title: &str, name: &str, span: Range<usize>, value: &Value<'_>, keys: &
         State::OnlyText(text) => format!("\"{text}\""),
         State::OnlyFalse if value.get_ref().as_bool() == Some(false) => return,
         State::OnlyFalse => "false".to_owned(),
-        State::OnlyZero if is_zero(value) => return,
-        State::OnlyZero => "0".to_owned(),
-        State::OnlyEmpty if value.get_ref().as_array().is_some_and(|list| list.is_empty()) => return,
-        State::OnlyEmpty => "[]".to_owned(),
     };
     let message = format!("not in this version: this value of `{name}`{place}");
     findings.error(code::NOT_IN_THIS_VERSION, value.span(), message, format!("this version has only {name} = {only}"));
-}
-
-/// Zero as a number or a duration.
-fn is_zero(value: &Value<'_>) -> bool {
-    let number = value.get_ref().as_integer().map(|number| number.as_str());
-    number == Some("0") || value.get_ref().as_str().and_then(parse_duration) == Some(Duration::ZERO)
 }
 
 /// What an unknown key may have been meant as.

@@ -1,7 +1,7 @@
 //! An agent's leg: its socket asked for, what the worker tells of it, what the agent wants of the call.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use trunkgate_media::agent::{Loss, Settings, TrackSet};
 use trunkgate_media::{AgentSpec, AgentWish, Command, EndCounters, EndId, RawSpec, SocketSpec, TapSpec};
@@ -38,6 +38,12 @@ pub(crate) struct AgentSide {
     pub(crate) part: Part,
     /// The name of its stream.
     pub(crate) stream_sid: String,
+    /// When it was open.
+    pub(crate) opened: Option<Instant>,
+    /// Whether it could not be reached, or was lost.
+    pub(crate) has_failed: bool,
+    /// How many streams to the same agent have failed in a row before this one.
+    pub(crate) retried: u32,
     /// How many wishes it had, but for what ends its part.
     pub(crate) wishes: u32,
     /// What of the caller a listener hears, and by which of its ends.
@@ -81,12 +87,18 @@ impl Part {
 impl Call {
     /// Has the socket of the attempt's agent opened.
     pub(crate) fn open_agent(&mut self, now: Instant, edge: &mut Edge) -> Result<(), Failure> {
-        let attempt = self.attempt.as_ref().and_then(|a| Some((a.agent.clone()?, a.ring_timeout)));
-        let opened = attempt.and_then(|(agent, wait)| Some((self.add_agent(now, edge, &agent, Part::Talk)?, wait)));
-        let Some((leg, wait)) = opened else {
-            self.attempt = None;
+        let attempt = self.attempt.as_ref().and_then(|a| Some((a.agent.clone()?, a.ring_timeout, a.retried)));
+        let opened =
+            attempt.and_then(|(agent, wait, n)| Some((self.add_agent(now, edge, &agent, Part::Talk)?, wait, n)));
+        let Some((leg, wait, retried)) = opened else {
+            if let Some(agent) = self.attempt.take().and_then(|attempt| attempt.agent) {
+                edge.agents.let_go(now, &agent.name, self.key, now, None);
+            }
             return Err(Failure::unreached(ReasonSlug::Internal));
         };
+        if let Some(side) = &mut self.legs[leg].agent {
+            side.retried = retried;
+        }
         self.count_failover(edge);
         if let Some(attempt) = &mut self.attempt {
             attempt.progress = Progress::Opening(leg);
@@ -125,10 +137,21 @@ impl Call {
             raw,
         };
         edge.media(media, Command::AddAgent { end, spec: Arc::new(spec) });
-        let agent = agent.clone();
         let url = agent.url.clone();
-        let began = now;
-        let side = AgentSide { agent, end, counters, began, part, stream_sid, wishes: 0, hears: None, raw };
+        let side = AgentSide {
+            agent: agent.clone(),
+            end,
+            counters,
+            began: now,
+            opened: None,
+            has_failed: false,
+            retried: 0,
+            part,
+            stream_sid,
+            wishes: 0,
+            hears: None,
+            raw,
+        };
         let leg = self.legs.len();
         self.legs.push(Leg::of_agent(edge.sid(), side));
         let line = match raw {
@@ -180,7 +203,7 @@ impl Call {
             parameters,
             extras: agent.extras,
             connect_timeout: agent.connect_timeout,
-            first_audio_timeout: Duration::ZERO,
+            first_audio_timeout: agent.first_audio_timeout,
             ping: agent.ping,
             ..Settings::default()
         }
@@ -207,13 +230,15 @@ impl Call {
     pub(crate) fn agent_open(&mut self, now: Instant, edge: &mut Edge, end: EndId) {
         let Some(leg) = self.agent_leg(end).filter(|leg| self.legs[*leg].state == LegState::Trying) else { return };
         self.legs[leg].state = LegState::Answered;
-        let Some(side) = &self.legs[leg].agent else { return };
+        let Some(side) = &mut self.legs[leg].agent else { return };
+        side.opened = Some(now);
         let (name, listens) = (side.agent.name.clone(), side.listens());
         let after = now.saturating_duration_since(side.began);
         edge.agents.opened(&name);
         edge.metrics.agent_sessions += 1;
         edge.metrics.agent_connect_seconds.observe(after.as_secs_f64());
         self.note(now, edge, leg, &format!("open after {} ms", after.as_millis()));
+        self.agent_can_be_had(edge, leg);
         if !listens && self.is_opening(leg) {
             self.agent_takes_call(now, edge, leg);
         }
@@ -245,13 +270,13 @@ impl Call {
     pub(crate) fn agent_lost(&mut self, now: Instant, edge: &mut Edge, end: EndId, loss: Loss) {
         let Some(leg) = self.live_agent(end) else { return };
         let Some(side) = &self.legs[leg].agent else { return };
-        let (name, listens) = (side.agent.name.clone(), side.listens());
-        edge.agents.lost(now, &name, loss.to_string());
+        let listens = side.listens();
+        self.agent_failed(now, edge, leg, loss.to_string());
         let was_had = self.legs[leg].state == LegState::Answered;
         self.note(now, edge, leg, &format!("{}: {loss}", if was_had { "lost" } else { "failed" }));
         let failure = Failure::of_loss(loss);
         if listens {
-            self.lose_listener(edge, leg, &failure);
+            self.lose_listener(now, edge, leg, &failure);
         } else if self.is_opening(leg) {
             self.fail_target(now, edge, StepResult::Failed(failure));
         } else if self.callee == Some(leg) {
@@ -263,9 +288,10 @@ impl Call {
     pub(crate) fn agent_ended(&mut self, now: Instant, edge: &mut Edge, end: EndId) {
         let Some(leg) = self.live_agent(end) else { return };
         self.note(now, edge, leg, "closed with 1000");
+        self.agent_went_well(edge, leg);
         let Some(side) = &self.legs[leg].agent else { return };
         match side.agent.on_close {
-            _ if side.listens() => self.close_agent(edge, leg),
+            _ if side.listens() => self.close_agent(now, edge, leg),
             _ if self.callee != Some(leg) => {}
             OnClose::Hangup => self.end(now, edge, ReasonSlug::AgentHungUp),
             OnClose::Next => {
@@ -283,6 +309,7 @@ impl Call {
         match wish {
             AgentWish::Hangup => {
                 self.note(now, edge, leg, "hangs up");
+                self.agent_went_well(edge, leg);
                 self.end(now, edge, ReasonSlug::AgentHungUp);
             }
             AgentWish::Dtmf(digits) => self.press(now, edge, leg, digits),
@@ -295,6 +322,7 @@ impl Call {
                 match target {
                     Some(target) => {
                         self.note(now, edge, leg, &format!("transfers the caller to {text}"));
+                        self.agent_went_well(edge, leg);
                         self.controller.put_first(target);
                         self.go_on(now, edge, leg, None);
                     }
@@ -333,7 +361,7 @@ impl Call {
     }
 
     /// Ends an agent's stream: its end goes, and with it the socket.
-    pub(crate) fn close_agent(&mut self, edge: &mut Edge, leg: usize) {
+    pub(crate) fn close_agent(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
         let was = std::mem::replace(&mut self.legs[leg].state, LegState::Ended);
         let (Some(side), Some(media)) = (&self.legs[leg].agent, self.media) else { return };
         if was == LegState::Ended {
@@ -342,6 +370,9 @@ impl Call {
         if was == LegState::Answered {
             edge.agents.closed(&side.agent.name);
             edge.metrics.agent_sessions = edge.metrics.agent_sessions.saturating_sub(1);
+        }
+        if !side.listens() && !side.has_failed {
+            edge.agents.let_go(now, &side.agent.name, self.key, side.began, side.opened);
         }
         let gone = side.end;
         self.wires.retain(|from, (to, _)| from != gone && *to != gone);

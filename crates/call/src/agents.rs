@@ -1,11 +1,14 @@
-//! What is known of each agent at run time: its sockets, and what went wrong last.
+//! What is known of each agent at run time: its sockets, what went wrong last, and whether it is skipped.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_route::Table;
 
+use crate::breaker::{Breaker, Leave};
+use crate::call::CallKey;
+use crate::limits::PROVEN_SECONDS;
 use crate::view::AgentView;
 use crate::wall::rfc3339;
 
@@ -19,6 +22,9 @@ struct AgentState {
     up: Option<bool>,
     /// What went wrong last, and when.
     last_problem: Option<(String, Instant)>,
+    /// Where it is; one that has moved begins anew.
+    url: String,
+    breaker: Breaker,
 }
 
 /// All agents by name.
@@ -28,21 +34,56 @@ pub(crate) struct Agents {
 }
 
 impl Agents {
-    /// Takes a table over. An agent that is gone is forgotten once its last socket is closed.
+    /// Takes a table over. An agent that is gone is forgotten once its last socket is closed; one with another URL is no
+    /// longer skipped.
     pub(crate) fn configure(&mut self, table: &Table) {
         self.by_name.retain(|name, state| state.sessions > 0 || table.agent(name).is_some());
+        for agent in table.agents() {
+            let state = self.by_name.entry(agent.name.clone()).or_default();
+            if state.url != agent.url {
+                state.url.clone_from(&agent.url);
+                state.breaker = Breaker::default();
+            }
+        }
     }
-    /// Notes that a socket is open.
+    /// Asks for a call whether its agent may be tried.
+    pub(crate) fn ask(&mut self, now: Instant, name: &Arc<str>, key: CallKey) -> Leave {
+        self.by_name.entry(name.clone()).or_default().breaker.ask(now, key)
+    }
+    /// The same, and nothing follows from it.
+    pub(crate) fn leave(&self, now: Instant, name: &str) -> Leave {
+        self.by_name.get(name).map_or(Leave::Try, |state| state.breaker.leave(now))
+    }
+    /// Notes that a socket is open, of an agent that talks or listens.
     pub(crate) fn opened(&mut self, name: &Arc<str>) {
         let state = self.by_name.entry(name.clone()).or_default();
         state.sessions += 1;
         state.opened += 1;
         state.up = Some(true);
     }
+    /// Notes that one that talks, asked for then, can be had; whether it is no longer skipped.
+    pub(crate) fn can_be_had(&mut self, name: &Arc<str>, began: Instant) -> bool {
+        self.by_name.entry(name.clone()).or_default().breaker.opened(began)
+    }
     /// Notes that a socket which was open is no longer ours.
     pub(crate) fn closed(&mut self, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.sessions = state.sessions.saturating_sub(1);
+        }
+    }
+    /// Notes that a call has no more use for a stream which it asked for at `began`, and which was open since `open`, if
+    /// it ever was.
+    pub(crate) fn let_go(&mut self, now: Instant, name: &str, key: CallKey, began: Instant, open: Option<Instant>) {
+        let Some(state) = self.by_name.get_mut(name) else { return };
+        state.breaker.given_up(key);
+        if open.is_some_and(|open| now.saturating_duration_since(open) >= Duration::from_secs(PROVEN_SECONDS)) {
+            state.breaker.went_well(began);
+        }
+    }
+    /// Notes that the agent itself ended its part, in good order.
+    pub(crate) fn went_well(&mut self, name: &str, began: Instant) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.breaker.went_well(began);
         }
     }
     /// Notes that a socket was refused or lost.
@@ -52,17 +93,31 @@ impl Agents {
         state.up = Some(false);
         state.last_problem = Some((problem, now));
     }
+    /// Notes that this was one that talks, asked for at `began` for that call; whether it is skipped from now on.
+    pub(crate) fn failed(&mut self, now: Instant, name: &Arc<str>, began: Instant, key: CallKey) -> bool {
+        self.by_name.entry(name.clone()).or_default().breaker.failed(now, began, key)
+    }
+    /// Each agent that has a name, and whether it is skipped.
+    pub(crate) fn skipped(&self) -> impl Iterator<Item = (&Arc<str>, bool)> {
+        self.by_name.iter().filter(|(name, _)| !name.is_empty()).map(|(name, state)| (name, state.breaker.is_open()))
+    }
     /// Open sockets in all, for the invariants.
     pub(crate) fn sessions(&self) -> u64 {
         self.by_name.values().map(|state| state.sessions).sum()
     }
     /// An agent at a glance.
-    pub(crate) fn view(&self, date: impl Fn(Instant) -> SystemTime, name: &str) -> AgentView {
+    pub(crate) fn view(&self, now: Instant, date: impl Fn(Instant) -> SystemTime, name: &str) -> AgentView {
         let state = self.by_name.get(name);
+        let breaker = state.map(|state| &state.breaker);
+        let wait = match self.leave(now, name) {
+            Leave::Wait(wait) => Some(wait),
+            Leave::Try | Leave::Trial | Leave::Tried => None,
+        };
         let problem = state.and_then(|state| state.last_problem.clone());
         AgentView {
             name: name.to_owned(),
             state: match state.and_then(|state| state.up) {
+                _ if breaker.is_some_and(Breaker::is_open) => "skipped",
                 Some(true) => "up",
                 Some(false) => "down",
                 None => "unknown",
@@ -72,6 +127,7 @@ impl Agents {
             lost: state.map_or(0, |state| state.lost),
             last_problem_at: problem.as_ref().map(|(_, at)| rfc3339(date(*at))),
             last_problem: problem.map(|(text, _)| text),
+            next_try_ms: wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
         }
     }
 }

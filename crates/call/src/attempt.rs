@@ -88,6 +88,8 @@ pub(crate) enum Progress {
         /// For which limit.
         reason: ReasonSlug,
     },
+    /// Its agent has failed in this call, and is not tried again at once.
+    Pausing,
     /// A host is being looked up.
     Resolving(QueryId),
     /// An INVITE is out on this leg.
@@ -121,6 +123,8 @@ pub(crate) struct Attempt {
     pub(crate) is_counted: bool,
     /// Port pairs that could not be bound so far.
     pub(crate) bind_failures: u8,
+    /// How many streams to its agent have failed in a row before this attempt.
+    pub(crate) retried: u32,
     left: VecDeque<Way>,
     failure: Option<Failure>,
 }
@@ -169,6 +173,7 @@ impl Attempt {
             current: None,
             is_counted: false,
             bind_failures: 0,
+            retried: 0,
             left,
             failure: None,
         })

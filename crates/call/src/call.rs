@@ -23,8 +23,10 @@
 //! | name looked up | first address tried | – | first address tried | – | – |
 //! | silence, ring time-out | next peer, next target | – | next peer, next target | – | – |
 //! | its turn at a limit of the target's trunk, or waited long enough | first peer, next target | – | first peer, next target | – | – |
+//! | a wait before an agent's next stream is over | its socket asked for | – | its socket asked for | – | – |
+//! | the agent has had the caller for its `max_call` | – | goodbye | goodbye | – | – |
 //! | agent's socket open | caller answered, media wired | a listener hears | media wired; a listener hears | – | – |
-//! | agent lost | next target; a listener is left out | rerouting; a listener is left out | next target; a listener is left out | a listener is left out | – |
+//! | agent lost | a new stream, next target; a listener is left out | rerouting; a listener is left out | a new stream, next target; a listener is left out | a listener is left out | – |
 //! | agent closed with 1000 | a listener is left out | call ends, or rerouting (`on_close`) | a listener is left out | a listener is left out | – |
 //! | agent's wish | noted | call ends, or rerouting (transfer) | noted | noted | – |
 //! | agent's note | noted | noted | noted | noted | – |
@@ -51,6 +53,7 @@ use crate::attempt::Attempt;
 use crate::controller::Controller;
 use crate::deadlines::Timer;
 use crate::edge::Edge;
+use crate::engage::Retries;
 use crate::few::Few;
 use crate::headers::{Brought, CallerIdentity};
 use crate::index::Place;
@@ -58,6 +61,7 @@ use crate::io::QueryId;
 use crate::leg::{Leg, LegState};
 use crate::limits::NUMBER_CHARS;
 use crate::local::Spoken;
+use crate::max_call::Holder;
 use crate::numbers::{Caller, plain};
 use crate::reason::ReasonSlug;
 use crate::reinvite::Renegotiation;
@@ -228,6 +232,10 @@ pub(crate) struct Call {
     pub(crate) player: Option<Player>,
     /// The agent whose goodbye the caller hears when nobody is left.
     pub(crate) goodbye: Option<Arc<Agent>>,
+    /// The agent that has the caller, or had it last where nobody has it.
+    pub(crate) holder: Option<Box<Holder>>,
+    /// New streams to agents that failed.
+    pub(crate) retries: Retries,
     /// What it sounds like over time, from the answer on.
     pub(crate) series: Series,
 }
@@ -297,7 +305,10 @@ impl Call {
             (Searching | Rerouting, E::Due(Timer::NoResponse)) => self.no_response(now, edge),
             (Searching | Rerouting, E::Due(Timer::Ring)) => self.ring_timeout(now, edge),
             (Searching | Rerouting, E::Due(Timer::Pace)) => self.try_again(now, edge),
-            (Answered | Leaving | Ended, E::Due(Timer::NoResponse | Timer::Ring | Timer::Pace)) => {}
+            (Searching | Rerouting, E::Due(Timer::Retry)) => self.retry_due(now, edge),
+            (Answered | Leaving | Ended, E::Due(Timer::NoResponse | Timer::Ring | Timer::Pace | Timer::Retry)) => {}
+            (Answered | Rerouting, E::Due(Timer::MaxCall)) => self.max_call_over(now, edge),
+            (Searching | Leaving | Ended, E::Due(Timer::MaxCall)) => {}
             (_, E::Due(Timer::Withdrawn)) => self.withdrawn_for_good(edge),
             (_, E::Due(Timer::Goodbye)) => self.goodbye_overdue(now, edge),
             (_, E::Due(Timer::HoldCheck)) => self.check_hold(now, edge),

@@ -20,6 +20,11 @@ pub(crate) enum StepResult {
 }
 
 impl StepResult {
+    /// Why.
+    pub(crate) const fn failure(&self) -> &Failure {
+        let (StepResult::Failed(failure) | StepResult::Busy(failure) | StepResult::Refused(failure)) = self;
+        failure
+    }
     /// The same result with another failure.
     pub(crate) fn map(self, change: impl FnOnce(Failure) -> Failure) -> StepResult {
         match self {
@@ -96,6 +101,14 @@ impl Controller {
                 let left = VecDeque::from([target]);
                 *self = Controller::Plan(Targets { left, on_busy: false, failures: Vec::new() });
             }
+        }
+    }
+
+    /// Puts a target that has failed in front of those that are left.
+    pub(crate) fn again(&mut self, target: Target) {
+        match self {
+            Controller::Plan(targets) => targets.left.push_front(target),
+            Controller::Done => self.put_first(target),
         }
     }
 

@@ -23,6 +23,10 @@ pub(crate) enum Timer {
     Quality,
     /// A call waits for a limit of its target's trunk (ours: `pace`).
     Pace,
+    /// A call waits before a further stream to an agent that has failed (ours: `RETRY_FIRST_WAIT_MS`).
+    Retry,
+    /// An agent has had the caller for as long as it may (ours: `max_call`).
+    MaxCall,
 }
 
 impl Timer {
@@ -36,6 +40,8 @@ impl Timer {
             Timer::HoldCheck => "hold_check",
             Timer::Quality => "quality",
             Timer::Pace => "pace",
+            Timer::Retry => "retry",
+            Timer::MaxCall => "max_call",
         }
     }
 }

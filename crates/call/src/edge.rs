@@ -128,6 +128,7 @@ impl Edge {
         edge.configure_trunks(now);
         edge.configure_registrations(now);
         edge.agents.configure(&edge.table);
+        edge.note_skipped();
         edge
     }
 

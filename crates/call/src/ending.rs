@@ -78,6 +78,7 @@ impl Call {
         self.disarm(edge, Timer::Ring);
         self.disarm(edge, Timer::Goodbye);
         self.disarm(edge, Timer::HoldCheck);
+        self.disarm(edge, Timer::MaxCall);
         self.disarm(edge, Timer::Quality);
         self.close_open_reinvite(now, edge);
         for leg in 0..self.legs.len() {
@@ -163,7 +164,7 @@ impl Call {
     /// Ends one leg in the way that its state allows.
     pub(crate) fn hang_up_leg(&mut self, now: Instant, edge: &mut Edge, leg: usize, reason: ReasonSlug) {
         if self.legs[leg].agent.is_some() {
-            return self.close_agent(edge, leg);
+            return self.close_agent(now, edge, leg);
         }
         match self.legs[leg].state {
             LegState::Trying | LegState::Ringing | LegState::Early => self.withdraw(now, edge, leg),

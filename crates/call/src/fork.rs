@@ -85,7 +85,7 @@ impl Call {
             return Err(Refused::ForkEnded);
         }
         self.note(now, edge, leg, "let go, as asked for");
-        self.close_agent(edge, leg);
+        self.close_agent(now, edge, leg);
         let (sid, line) = (self.sid().to_owned(), format!("{} listens no longer, as asked for", self.name_of(leg)));
         edge.log(&sid, line, None);
         self.legs[leg].fork_view().ok_or(Refused::Internal)

@@ -125,6 +125,7 @@ impl Gateway {
                 self.edge.configure_registrations(now);
                 self.edge.configure_registrar();
                 self.edge.agents.configure(&self.edge.table);
+                self.edge.note_skipped();
             }
             Input::Limits { calls, calls_per_second } => self.edge.admission.set_limits(calls, calls_per_second),
             Input::Strangers(limits) => self.edge.strangers.configure(limits),
@@ -214,7 +215,12 @@ impl Gateway {
             ports_in_use: 2 * edge.ports.in_use(),
             ports: 2 * edge.ports.total(),
             trunks: edge.table.trunks().iter().map(|trunk| edge.trunk_view(now, trunk)).collect(),
-            agents: edge.table.agents().iter().map(|agent| edge.agents.view(|at| edge.date(at), &agent.name)).collect(),
+            agents: edge
+                .table
+                .agents()
+                .iter()
+                .map(|agent| edge.agents.view(now, |at| edge.date(at), &agent.name))
+                .collect(),
         }
     }
     /// Counters and histograms.
@@ -247,9 +253,9 @@ impl Gateway {
     }
     /// Answered calls in plain data; calls still being set up are not in it. The socket of an agent cannot be handed on: its
     /// name is.
-    pub fn snapshot(&self, _now: Instant) -> GatewaySnapshot {
+    pub fn snapshot(&self, now: Instant) -> GatewaySnapshot {
         GatewaySnapshot {
-            calls: self.calls.values().filter_map(|call| call.snapshot(&self.edge)).collect(),
+            calls: self.calls.values().filter_map(|call| call.snapshot(now, &self.edge)).collect(),
             ports: self.edge.sessions.ports().collect(),
         }
     }

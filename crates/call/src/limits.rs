@@ -93,6 +93,24 @@ pub const KEYS_PER_REQUEST: usize = 64;
 /// A worker tells that an agent's socket is not open within this time after its `connect_timeout`, in seconds; past it
 /// the call goes on without the worker's word.
 pub const AGENT_NEWS_SECONDS: u64 = 2;
+/// Failures of an agent, none of which a good stream has taken back, by which it is skipped (the contract's 5) …
+pub const BREAKER_FAILURES: usize = 5;
+/// … when they are within this time, in seconds (the contract's 30).
+pub const BREAKER_WINDOW_SECONDS: u64 = 30;
+/// An agent that is skipped is tried again after this time, in seconds; doubled each time that it fails …
+pub const BREAKER_FIRST_PAUSE_SECONDS: u64 = 1;
+/// … up to this.
+pub const BREAKER_LONGEST_PAUSE_SECONDS: u64 = 10;
+/// A stream that was open for so long, in seconds, has gone well, and its agent's `retry` counts from the start again.
+pub const PROVEN_SECONDS: u64 = 10;
+/// `retry` of an agent, at most.
+pub const RETRY_MOST: u32 = 10;
+/// New streams to agents that failed in one call, whatever `retry` says: legs must be left for other targets.
+pub const RETRIES_PER_CALL: u32 = 16;
+/// Wait before the second of them to one agent, in milliseconds; doubled for each further one …
+pub const RETRY_FIRST_WAIT_MS: u64 = 250;
+/// … up to this. The first is at once.
+pub const RETRY_LONGEST_WAIT_MS: u64 = 2_000;
 /// A worker tells that a goodbye has been heard within this time after its length, in seconds.
 pub const GOODBYE_NEWS_SECONDS: u64 = 2;
 /// Addresses of one trunk whose calls a second are counted; calls to further ones go uncounted.

@@ -121,8 +121,8 @@ impl Call {
     }
 
     /// A listener is gone: noted, and nothing else.
-    pub(crate) fn lose_listener(&mut self, edge: &mut Edge, leg: usize, failure: &Failure) {
-        self.close_agent(edge, leg);
+    pub(crate) fn lose_listener(&mut self, now: Instant, edge: &mut Edge, leg: usize, failure: &Failure) {
+        self.close_agent(now, edge, leg);
         let why = failure.loss.map(|loss| loss.to_string()).unwrap_or_default();
         let line = format!("{} listens no longer: {why}", self.name_of(leg));
         let sid = self.sid().to_owned();

@@ -83,6 +83,8 @@ pub struct Metrics {
     pub agent_connect_seconds: Histogram,
     /// Gauge: agents' sockets that are open.
     pub agent_sessions: u64,
+    /// Gauge: agent; whether it is skipped because it keeps failing.
+    pub agent_skipped: BTreeMap<Arc<str>, bool>,
     /// Gauge.
     pub draining: bool,
 }
@@ -127,6 +129,7 @@ impl Metrics {
             trunk_keepalive_rtt_seconds: Histogram::new(TRIP_BOUNDS),
             agent_connect_seconds: Histogram::new(SETUP_BOUNDS),
             agent_sessions: 0,
+            agent_skipped: BTreeMap::new(),
             draining: false,
         }
     }

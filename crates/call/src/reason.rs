@@ -15,6 +15,7 @@ pub enum ReasonSlug {
     NoRoute,
     RouteRejected,
     Denied,
+    CallerNotAllowed,
     IncompleteNumber,
     CodecMismatch,
     BadMedia,
@@ -52,12 +53,14 @@ pub enum ReasonSlug {
     AgentPingUnanswered,
     AgentDataUnacknowledged,
     AgentUnread,
+    AgentSkipped,
+    MaxCall,
     Internal,
 }
 
 impl ReasonSlug {
     /// Every reason, for documents and tests.
-    pub const ALL: [ReasonSlug; 47] = [
+    pub const ALL: [ReasonSlug; 50] = [
         ReasonSlug::CallerHungUp,
         ReasonSlug::CalleeHungUp,
         ReasonSlug::Operator,
@@ -67,6 +70,7 @@ impl ReasonSlug {
         ReasonSlug::NoRoute,
         ReasonSlug::RouteRejected,
         ReasonSlug::Denied,
+        ReasonSlug::CallerNotAllowed,
         ReasonSlug::IncompleteNumber,
         ReasonSlug::CodecMismatch,
         ReasonSlug::BadMedia,
@@ -104,6 +108,8 @@ impl ReasonSlug {
         ReasonSlug::AgentPingUnanswered,
         ReasonSlug::AgentDataUnacknowledged,
         ReasonSlug::AgentUnread,
+        ReasonSlug::AgentSkipped,
+        ReasonSlug::MaxCall,
         ReasonSlug::Internal,
     ];
 
@@ -119,6 +125,7 @@ impl ReasonSlug {
             ReasonSlug::NoRoute => "no_route",
             ReasonSlug::RouteRejected => "route_rejected",
             ReasonSlug::Denied => "denied",
+            ReasonSlug::CallerNotAllowed => "caller_not_allowed",
             ReasonSlug::IncompleteNumber => "incomplete_number",
             ReasonSlug::CodecMismatch => "codec_mismatch",
             ReasonSlug::BadMedia => "bad_media",
@@ -156,6 +163,8 @@ impl ReasonSlug {
             ReasonSlug::AgentPingUnanswered => "agent_ping_unanswered",
             ReasonSlug::AgentDataUnacknowledged => "agent_data_unacknowledged",
             ReasonSlug::AgentUnread => "agent_unread",
+            ReasonSlug::AgentSkipped => "agent_skipped",
+            ReasonSlug::MaxCall => "max_call",
             ReasonSlug::Internal => "internal",
         }
     }
@@ -172,6 +181,7 @@ impl ReasonSlug {
             ReasonSlug::NoRoute => "no route matches",
             ReasonSlug::RouteRejected => "the route rejects the call",
             ReasonSlug::Denied => "the trunk does not get calls to that number",
+            ReasonSlug::CallerNotAllowed => "the agent does not take calls of that caller",
             ReasonSlug::IncompleteNumber => "the called number is empty or malformed",
             ReasonSlug::CodecMismatch => "the two sides have no codec in common",
             ReasonSlug::BadMedia => "a session description cannot be used",
@@ -211,6 +221,8 @@ impl ReasonSlug {
             ReasonSlug::AgentPingUnanswered => "an agent did not answer a ping",
             ReasonSlug::AgentDataUnacknowledged => "an agent did not acknowledge data",
             ReasonSlug::AgentUnread => "an agent did not read what it asked for",
+            ReasonSlug::AgentSkipped => "an agent that keeps failing is skipped for a while",
+            ReasonSlug::MaxCall => "the agent had the caller for as long as it may",
             ReasonSlug::Internal => "the edge failed",
         }
     }
@@ -221,12 +233,14 @@ impl ReasonSlug {
             ReasonSlug::CallerHungUp
             | ReasonSlug::CalleeHungUp
             | ReasonSlug::CallerCanceled
-            | ReasonSlug::AgentHungUp => 16,
+            | ReasonSlug::AgentHungUp
+            | ReasonSlug::MaxCall => 16,
             ReasonSlug::Operator => 31,
             ReasonSlug::Draining | ReasonSlug::Overloaded | ReasonSlug::LimitCalls | ReasonSlug::LimitRate => 42,
             ReasonSlug::NoRoute => 1,
             ReasonSlug::RouteRejected
             | ReasonSlug::Denied
+            | ReasonSlug::CallerNotAllowed
             | ReasonSlug::TargetRejected
             | ReasonSlug::CredentialsRefused
             | ReasonSlug::WrongCredentials
@@ -252,7 +266,8 @@ impl ReasonSlug {
             | ReasonSlug::AgentReset
             | ReasonSlug::AgentProtocolError
             | ReasonSlug::AgentClosed
-            | ReasonSlug::AgentUnread => 38,
+            | ReasonSlug::AgentUnread
+            | ReasonSlug::AgentSkipped => 38,
             ReasonSlug::AckTimeout
             | ReasonSlug::MediaTimeout
             | ReasonSlug::DialogLost
@@ -275,6 +290,7 @@ impl ReasonSlug {
             | ReasonSlug::NoRoute
             | ReasonSlug::RouteRejected
             | ReasonSlug::Denied
+            | ReasonSlug::CallerNotAllowed
             | ReasonSlug::IncompleteNumber
             | ReasonSlug::CodecMismatch
             | ReasonSlug::BadMedia
@@ -311,6 +327,8 @@ impl ReasonSlug {
             | ReasonSlug::AgentPingUnanswered
             | ReasonSlug::AgentDataUnacknowledged
             | ReasonSlug::AgentUnread
+            | ReasonSlug::AgentSkipped
+            | ReasonSlug::MaxCall
             | ReasonSlug::Internal => "failed",
         }
     }

@@ -31,13 +31,17 @@ impl Call {
     /// The agent on `leg` has the caller no longer: because it is lost (with why), or because it sends the caller on.
     pub(crate) fn go_on(&mut self, now: Instant, edge: &mut Edge, leg: usize, lost: Option<Failure>) {
         let name = self.name_of(leg);
-        self.close_agent(edge, leg);
+        self.close_agent(now, edge, leg);
         self.disarm(edge, Timer::HoldCheck);
         self.callee = None;
         self.state = State::Rerouting;
+        let is_lost = lost.as_ref().is_some_and(|failure| failure.loss.is_some());
         if let Some(failure) = lost {
             self.note_failure(now, edge, &name, &failure);
             self.controller.failed(failure);
+        }
+        if !(is_lost && self.retry(now, edge, leg)) {
+            self.disarm(edge, Timer::MaxCall);
         }
         if self.waits_for_ack() {
             return edge.decide(now, self.key, "the caller's ACK must say first where its media goes");
@@ -117,6 +121,7 @@ impl Call {
         if self.legs[leg].agent.is_some() {
             self.converse(now, edge, leg);
         }
+        self.limit_call(now, edge, leg);
         self.stop_player(edge);
         let name = self.name_of(leg);
         edge.decide(now, self.key, format!("{name} has the caller"));
@@ -129,15 +134,19 @@ impl Call {
     pub(crate) fn give_up(&mut self, now: Instant, edge: &mut Edge, answer: &FinalAnswer) {
         match self.state {
             State::Searching => self.refuse(now, edge, answer),
-            State::Rerouting => self.leave(now, edge, answer.reason),
+            State::Rerouting => {
+                let goodbye = self.goodbye.as_ref().and_then(|agent| agent.goodbye.clone());
+                edge.decide(now, self.key, "no target is left");
+                self.leave(now, edge, goodbye, answer.reason);
+            }
             State::Answered | State::Leaving | State::Ended => {}
         }
     }
 
-    fn leave(&mut self, now: Instant, edge: &mut Edge, reason: ReasonSlug) {
-        edge.decide(now, self.key, "no target is left");
+    /// Ends an answered call, after a goodbye where there is one and the caller can hear it.
+    pub(crate) fn leave(&mut self, now: Instant, edge: &mut Edge, goodbye: Option<Arc<[u8]>>, reason: ReasonSlug) {
         self.stop_player(edge);
-        match self.goodbye.as_ref().and_then(|agent| agent.goodbye.clone()) {
+        match goodbye {
             Some(sound) if self.play_last(now, edge, &sound, reason) => {}
             Some(_) | None => self.end(now, edge, reason),
         }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use trunkgate_media::agent::Loss;
 use trunkgate_route::{SendNumbers, Server, Target};
 use trunkgate_sdp::{Direction, Identity, Policy, Refusal, offer_own, relay_offer};
 use trunkgate_sip::{Answer, Body, DialogId, Invite, Transport};
@@ -32,7 +33,8 @@ impl Call {
             match self.controller.next(result.take()) {
                 Step::Connect(target) => match self.connect(now, edge, target) {
                     Ok(()) => return,
-                    Err(failure) => result = Some(StepResult::Failed(failure)),
+                    Err(failed) if self.state == State::Rerouting => result = Some(failed.into_failed()),
+                    Err(failed) => result = Some(failed),
                 },
                 Step::Answer(answer) => return self.give_up(now, edge, &answer),
             }
@@ -40,15 +42,23 @@ impl Call {
     }
 
     /// Begins a target.
-    fn connect(&mut self, now: Instant, edge: &mut Edge, target: Target) -> Result<(), Failure> {
+    fn connect(&mut self, now: Instant, edge: &mut Edge, target: Target) -> Result<(), StepResult> {
         let Some(mut attempt) = Attempt::new(target, self.route_ring_timeout) else {
-            return Err(Failure::unreached(ReasonSlug::Internal));
+            return Err(StepResult::Failed(Failure::unreached(ReasonSlug::Internal)));
         };
+        attempt.retried = std::mem::take(&mut self.retries.next);
+        if attempt.retried == 0 {
+            // Whoever gets the caller next has a limit of its own.
+            self.disarm(edge, Timer::MaxCall);
+        }
         edge.decide(now, self.key, format!("target {}", attempt.name()));
-        let result = self.connectable(edge, &attempt);
-        if let Err(failure) = result {
-            self.note_failure(now, edge, attempt.name(), &failure);
-            return Err(failure);
+        let result = match &attempt.agent {
+            Some(agent) => self.agent_connectable(agent),
+            None => self.connectable(edge, &attempt).map_err(StepResult::Failed),
+        };
+        if let Err(failed) = result {
+            self.note_failure(now, edge, attempt.name(), failed.failure());
+            return Err(failed);
         }
         let is_agent = attempt.agent.is_some();
         if let Some(trunk) = attempt.trunk.as_ref().filter(|trunk| trunk.accept_register) {
@@ -57,14 +67,12 @@ impl Call {
         }
         self.attempt = Some(Box::new(attempt));
         self.leave_out(now, edge);
-        if is_agent { self.open_agent(now, edge) } else { self.take_place(now, edge) }
+        let begun = if is_agent { self.begin_agent(now, edge) } else { self.take_place(now, edge) };
+        begun.map_err(StepResult::Failed)
     }
 
     /// Whether a target can be tried at all: its codecs, and whether its trunk gets calls to that number.
     fn connectable(&self, edge: &Edge, attempt: &Attempt) -> Result<(), Failure> {
-        if attempt.agent.is_some() {
-            return self.answerable();
-        }
         let theirs = policy(attempt.trunk.as_deref());
         let ours = self.legs[CALLER].policy();
         let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
@@ -142,6 +150,7 @@ impl Call {
     fn end_attempt(&mut self, edge: &mut Edge) -> Failure {
         self.disarm(edge, Timer::NoResponse);
         self.disarm(edge, Timer::Ring);
+        self.disarm(edge, Timer::Retry);
         let Some(attempt) = self.attempt.take() else { return Failure::unreached(ReasonSlug::Internal) };
         if let Progress::Resolving(query) = attempt.progress {
             edge.index.queries.remove(&query);
@@ -154,8 +163,8 @@ impl Call {
     pub(crate) fn drop_attempt(&mut self, now: Instant, edge: &mut Edge) {
         match self.attempt.as_ref().map(|a| a.progress) {
             Some(Progress::Calling(leg)) => self.withdraw(now, edge, leg),
-            Some(Progress::Opening(leg)) => self.close_agent(edge, leg),
-            Some(Progress::Idle | Progress::Waiting { .. } | Progress::Resolving(_)) | None => {}
+            Some(Progress::Opening(leg)) => self.close_agent(now, edge, leg),
+            Some(Progress::Idle | Progress::Waiting { .. } | Progress::Pausing | Progress::Resolving(_)) | None => {}
         }
         self.end_attempt(edge);
     }
@@ -433,7 +442,7 @@ impl Call {
                 edge.index.queries.remove(&query);
                 self.fail_way(now, edge, Failure::unreached(ReasonSlug::NameNotFound));
             }
-            Some(Progress::Idle | Progress::Waiting { .. } | Progress::Opening(_)) | None => {}
+            Some(Progress::Idle | Progress::Waiting { .. } | Progress::Pausing | Progress::Opening(_)) | None => {}
         }
     }
 
@@ -445,8 +454,13 @@ impl Call {
                 self.withdraw(now, edge, leg);
                 Failure::with_code(480, ReasonSlug::RingTimeout)
             }
-            Some(Progress::Opening(_)) => Failure::unreached(ReasonSlug::AgentConnectTimeout),
-            Some(Progress::Idle | Progress::Waiting { .. } | Progress::Resolving(_)) | None => return,
+            Some(Progress::Opening(leg)) => {
+                self.agent_failed(now, edge, leg, Loss::ConnectTimeout.to_string());
+                Failure::unreached(ReasonSlug::AgentConnectTimeout)
+            }
+            Some(Progress::Idle | Progress::Waiting { .. } | Progress::Pausing | Progress::Resolving(_)) | None => {
+                return;
+            }
         };
         self.fail_target(now, edge, StepResult::Failed(failure));
     }
@@ -527,15 +541,19 @@ impl Call {
 
     /// Gives the whole target up, and asks what is next.
     pub(crate) fn fail_target(&mut self, now: Instant, edge: &mut Edge, result: StepResult) {
-        let (StepResult::Failed(failure) | StepResult::Busy(failure) | StepResult::Refused(failure)) = &result;
+        let failure = result.failure();
         let name = self.attempt.as_ref().map(|a| a.name().to_owned()).unwrap_or_default();
         self.note_failure(now, edge, &name, failure);
         match self.attempt.as_ref().map(|a| a.progress) {
             Some(Progress::Calling(leg)) => self.drop_ends(edge, leg),
-            Some(Progress::Opening(leg)) => self.close_agent(edge, leg),
-            Some(Progress::Idle | Progress::Waiting { .. } | Progress::Resolving(_)) | None => {}
+            Some(Progress::Opening(leg)) => self.close_agent(now, edge, leg),
+            Some(Progress::Idle | Progress::Waiting { .. } | Progress::Pausing | Progress::Resolving(_)) | None => {}
         }
+        let failed_agent = self.attempt.as_ref().and_then(|attempt| attempt.failed_agent(&result));
         self.end_attempt(edge);
+        if let Some(leg) = failed_agent {
+            self.retry(now, edge, leg);
+        }
         self.advance(now, edge, Some(result));
     }
 

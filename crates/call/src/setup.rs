@@ -13,6 +13,7 @@ use crate::bridge::forbidden_address;
 use crate::call::{CALLER, Call, CallKey, State, Times};
 use crate::controller::Controller;
 use crate::edge::Edge;
+use crate::engage::Retries;
 use crate::few::Few;
 use crate::headers::{CallerIdentity, brought};
 use crate::index::{Named, Place};
@@ -99,6 +100,8 @@ impl Call {
             player: None,
             goodbye: None,
             series: Series::default(),
+            holder: None,
+            retries: Retries::default(),
             answered_by: None,
         }
     }

@@ -17,12 +17,14 @@ use crate::agent_leg::{AgentSide, Part};
 use crate::call::{CALLER, Call, CallKey, State, Times};
 use crate::controller::Controller;
 use crate::edge::Edge;
+use crate::engage::Retries;
 use crate::few::Few;
 use crate::fork::Listener;
 use crate::headers::{Brought, CallerIdentity};
 use crate::index::{Named, Place};
 use crate::leg::{Leg, LegState, StreamEnd};
 use crate::local::Spoken;
+use crate::max_call::Holder;
 use crate::numbers::Caller;
 use crate::quality::{Scored, add_counters};
 use crate::series::Series;
@@ -62,6 +64,9 @@ pub struct CallSnapshot {
     former: Option<FormerAgent>,
     /// The agent whose goodbye the caller would hear.
     goodbye: Option<String>,
+    /// The agent that has the caller or had it last, and for how long.
+    #[serde(default)]
+    holder: Option<(String, u64)>,
     pub(crate) agents: AgentsSnapshot,
 }
 
@@ -125,7 +130,7 @@ struct EndSnapshot {
 
 impl Call {
     /// In plain data; `None` while it is being set up or ended.
-    pub(crate) fn snapshot(&self, edge: &Edge) -> Option<CallSnapshot> {
+    pub(crate) fn snapshot(&self, now: Instant, edge: &Edge) -> Option<CallSnapshot> {
         if matches!(self.state, State::Searching | State::Ended) {
             return None;
         }
@@ -160,6 +165,10 @@ impl Call {
             spoken: self.spoken,
             former: self.callee.or(self.answered_by).and_then(|leg| FormerAgent::of(&self.legs[leg])),
             goodbye: self.goodbye.as_ref().map(|agent| agent.name.to_string()),
+            holder: self.holder.as_ref().map(|holder| {
+                let held = now.saturating_duration_since(holder.since);
+                (holder.agent.name.to_string(), millis(held))
+            }),
             agents: AgentsSnapshot {
                 targets: if callee.is_none() { self.targets_left() } else { Vec::new() },
                 listeners: self.listeners(),
@@ -185,6 +194,8 @@ impl Call {
     pub(crate) fn restore(now: Instant, edge: &mut Edge, key: CallKey, snapshot: CallSnapshot) -> Call {
         edge.resume_session(snapshot.media, key, snapshot.next_end);
         let callee = (snapshot.legs.len() > 1).then_some(1);
+        let (number, display, anonymous) = (snapshot.caller.into(), snapshot.caller_display, snapshot.anonymous);
+        let caller = Caller { number, display, anonymous };
         let mut legs = Vec::new();
         for (at, leg) in snapshot.legs.into_iter().enumerate() {
             legs.push(Leg::restore(edge, Place { key, leg: at }, snapshot.media, leg));
@@ -211,11 +222,7 @@ impl Call {
             callee,
             answered_by: (legs.len() > 1).then_some(1),
             legs,
-            caller: Caller {
-                number: snapshot.caller.into(),
-                display: snapshot.caller_display,
-                anonymous: snapshot.anonymous,
-            },
+            caller,
             called: snapshot.called.into(),
             headers: snapshot.headers,
             identity: snapshot.identity,
@@ -249,6 +256,8 @@ impl Call {
             goodbye: snapshot.goodbye.and_then(|name| edge.table.agent(&name).cloned()),
             // Begun anew in `resume`: what it sounded like before is forgotten.
             series: Series::default(),
+            holder: Holder::restore(now, edge, snapshot.holder),
+            retries: Retries::default(),
         }
     }
 
@@ -305,6 +314,9 @@ impl FormerAgent {
             began: now,
             part: Part::Talk,
             stream_sid: String::new(),
+            opened: None,
+            has_failed: false,
+            retried: 0,
             wishes: 0,
             hears: None,
             raw: None,

@@ -203,7 +203,8 @@ pub struct StatusView {
 pub struct AgentView {
     /// Name.
     pub name: String,
-    /// `up` or `down` as the last socket ended or stands, `unknown` before any was opened.
+    /// `up` or `down` as the last socket ended or stands, `unknown` before any was opened; `skipped` where it keeps
+    /// failing, and one call at a time tries it.
     pub state: &'static str,
     /// Sockets that are open.
     pub sessions: u64,
@@ -215,6 +216,8 @@ pub struct AgentView {
     pub last_problem: Option<String>,
     /// When that was, RFC 3339.
     pub last_problem_at: Option<String>,
+    /// Of one that is skipped: no call tries it for so long yet, in milliseconds.
+    pub next_try_ms: Option<u64>,
 }
 
 /// How we are registered with a trunk.

@@ -1,8 +1,11 @@
 //! An agent: a voice-agent backend that takes part in a call, or listens, over a media stream.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+use crate::number::Number;
 
 /// What follows when the agent closes its stream in good order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -137,12 +140,20 @@ pub struct Agent {
     pub extras: bool,
     /// Until the socket is open; zero: no limit.
     pub connect_timeout: Duration,
+    /// From then until it first speaks; zero: no limit.
+    pub first_audio_timeout: Duration,
+    /// New streams to it, one after the other, before the next target is tried.
+    pub retry: u32,
     /// What follows its close with 1000.
     pub on_close: OnClose,
     /// Between two pings; zero: none.
     pub ping: Duration,
     /// μ-law at 8 kHz: heard by a caller for whom no target is left.
     pub goodbye: Option<Arc<[u8]>>,
+    /// How long it may have a caller; zero: no limit.
+    pub max_call: Duration,
+    /// Who may call it, as E.164; empty: everybody.
+    pub allow_callers: BTreeSet<String>,
 }
 
 impl Agent {
@@ -156,14 +167,22 @@ impl Agent {
             parameters: Vec::new(),
             extras: false,
             connect_timeout: Duration::from_secs(10),
+            first_audio_timeout: Duration::ZERO,
+            retry: 0,
             on_close: OnClose::Hangup,
             ping: Duration::from_secs(2),
             goodbye: None,
+            max_call: Duration::ZERO,
+            allow_callers: BTreeSet::new(),
         }
     }
     /// Its name; of one that has none, because it was named by its URL in mid-call, that without what follows a `?`.
     pub fn shown(&self) -> &str {
         if self.name.is_empty() { self.url.split(['?', '#']).next().unwrap_or_default() } else { &self.name }
+    }
+    /// Whether it takes calls of this caller. Who hides its number, or has none that is E.164, is on nobody's list.
+    pub fn allows(&self, caller: &Number) -> bool {
+        self.allow_callers.is_empty() || (caller.is_e164 && self.allow_callers.contains(&caller.text))
     }
     /// Whether it takes copies as plain RTP (`rtp://`): it can listen, and nothing else.
     pub fn is_raw(&self) -> bool {
@@ -218,6 +237,29 @@ mod tests {
     fn one_without_a_name_is_shown_by_its_url() {
         assert_eq!(Agent::at("scribe", "wss://a.example/").shown(), "scribe");
         assert_eq!(Agent::at("", "wss://a.example/media?token=secret").shown(), "wss://a.example/media");
+    }
+
+    #[test]
+    fn only_those_on_the_list_may_call() {
+        let numbers = crate::Numbers::new("US").unwrap();
+        let allow_callers = BTreeSet::from(["+14155551234".to_owned()]);
+        let agent = Agent { allow_callers, ..Agent::at("a", "ws://127.0.0.1/") };
+        for (caller, context, allowed) in [
+            ("+14155551234", None, true),
+            ("+1 (415) 555-1234", None, true),
+            ("4155551234", None, true),
+            ("14155551234", None, true),
+            ("0014155551234", None, true),
+            ("5551234", Some("+1415"), true),
+            ("+14155551235", None, false),
+            ("+14155551234x", None, false),
+            ("5551234", None, false),
+            ("anonymous", None, false),
+            ("", None, false),
+        ] {
+            assert_eq!(agent.allows(&numbers.normalise_caller(caller, context)), allowed, "{caller}");
+        }
+        assert!(Agent::at("a", "").allows(&numbers.normalise_caller("", None)), "no list: everybody");
     }
 
     #[test]

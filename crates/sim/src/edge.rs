@@ -431,13 +431,20 @@ fn route(name: &str, from: &[&str], to: &str, connect: Vec<TargetSpec>) -> Route
     }
 }
 
-/// An agent that says goodbye, one that goes on when it closes, and one that listens.
+/// An agent that says goodbye and is asked again, one that goes on when it closes and has a caller for so long, and one
+/// that listens.
 fn agents() -> Vec<Agent> {
     let agent = |name: &str| Agent::at(name, "ws://10.0.0.9/media");
     let goodbye = Some(Arc::from([0xff_u8; 8000]));
     vec![
-        Agent { goodbye, ..agent("desk") },
-        Agent { on_close: OnClose::Next, connect_timeout: Duration::from_secs(5), ..agent("night") },
+        Agent { goodbye, retry: 2, first_audio_timeout: Duration::from_secs(12), ..agent("desk") },
+        Agent {
+            on_close: OnClose::Next,
+            connect_timeout: Duration::from_secs(5),
+            retry: 1,
+            max_call: Duration::from_secs(8),
+            ..agent("night")
+        },
         agent("scribe"),
     ]
 }
