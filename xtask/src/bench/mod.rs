@@ -4,6 +4,7 @@
 
 mod bare;
 mod dialer;
+mod fork;
 mod generator;
 mod listener;
 mod load;

@@ -1,5 +1,5 @@
 //! `cargo xtask bench rtp`: CPU time per packet and added delay of the edge, of rtpengine in user space and of a bare
-//! relay, for the same sessions and packets; memory of a held call.
+//! relay, for the same sessions and packets; what listeners add to it; memory of a held call and of a fork.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::process::{self, on_device_core};
 use super::rtpengine::Rtpengine;
 use super::srtp::Suite;
 use super::table::Table;
-use super::{bare, listener};
+use super::{bare, fork, listener};
 use crate::interop::edge::{self, Edge};
 use crate::interop::install;
 
@@ -56,6 +56,8 @@ struct Case {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Edge,
+    /// The edge with the same calls, to which nobody listens.
+    Unheard,
     Rtpengine,
     Bare,
 }
@@ -65,6 +67,7 @@ impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::Edge => "Trunkgate",
+            Kind::Unheard => "Trunkgate, nobody listens",
             Kind::Rtpengine => "rtpengine",
             Kind::Bare => "bare relay",
         }
@@ -74,6 +77,7 @@ impl Kind {
 const ALL: &[Kind] = &[Kind::Edge, Kind::Rtpengine, Kind::Bare];
 const BOTH: &[Kind] = &[Kind::Edge, Kind::Rtpengine];
 const OURS: &[Kind] = &[Kind::Edge];
+const HEARD_OR_NOT: &[Kind] = &[Kind::Unheard, Kind::Edge];
 
 const CASES: &[Case] = &[
     Case { name: "relay-100", sessions: 100, suite: None, fork: Fork::Nobody, devices: ALL },
@@ -89,7 +93,14 @@ const CASES: &[Case] = &[
     },
     Case { name: "srtp-gcm-300", sessions: 300, suite: Some(Suite::AeadAes128Gcm), fork: Fork::Nobody, devices: BOTH },
     Case { name: "fork-raw-100", sessions: 100, suite: None, fork: Fork::Raw, devices: BOTH },
-    Case { name: "fork-ws-100", sessions: 100, suite: None, fork: Fork::WebSocket, devices: OURS },
+    Case { name: "fork-ws-100", sessions: 100, suite: None, fork: Fork::WebSocket, devices: HEARD_OR_NOT },
+    Case {
+        name: "fork-ws-srtp-200",
+        sessions: 200,
+        suite: Some(Suite::AesCm128HmacSha1_80),
+        fork: Fork::WebSocket,
+        devices: HEARD_OR_NOT,
+    },
 ];
 
 /// Calls held in the case `memory`.
@@ -118,6 +129,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
             }
         }
     }
+    if chosen("fork-begun") {
+        table.add_fork(fork::measure()?);
+    }
     if chosen("memory") {
         table.add_memory(memory()?);
     }
@@ -145,12 +159,13 @@ fn measure(kind: Kind, case: &Case, seconds: u32) -> anyhow::Result<Seen> {
             }
             drive(&pairs, &paths, seconds, engine.device.pid())
         }
-        Kind::Edge => {
+        Kind::Edge | Kind::Unheard => {
             let dialer = Dialer::new()?;
             let listener = Listener::start()?;
             let sink = listener::sink()?;
             let url = match case.fork {
                 Fork::Nobody => None,
+                Fork::WebSocket | Fork::Raw if kind == Kind::Unheard => None,
                 Fork::WebSocket => Some(format!("ws://{}/media", listener.address)),
                 Fork::Raw => Some(format!("rtp://{}", sink.address)),
             };
@@ -165,7 +180,8 @@ fn drive(pairs: &[Pair], paths: &[Paths], seconds: u32, pid: u32) -> anyhow::Res
     generator::drive(pairs, paths, seconds, &|| process::cpu(pid))
 }
 
-fn start_edge(dialer: &Dialer, srtp: bool, fork: Option<&str>) -> anyhow::Result<Edge> {
+/// An edge between the dialer's two sides; `fork`: where a listener of every call is.
+pub(super) fn start_edge(dialer: &Dialer, srtp: bool, fork: Option<&str>) -> anyhow::Result<Edge> {
     let srtp = if srtp { "srtp = \"required\"\n" } else { "" };
     let agent = fork.map_or(String::new(), |url| format!("[agent.scribe]\nurl = \"{url}\"\n"));
     let fork = if fork.is_some() { "fork = [\"agent:scribe\"]\n" } else { "" };

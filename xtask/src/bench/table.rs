@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::fork::Cost;
 use super::generator::Seen;
 use super::process::machine;
 use super::rtp::Kind;
@@ -16,6 +17,7 @@ pub(crate) struct Table {
     cases: Vec<&'static str>,
     seen: BTreeMap<(&'static str, &'static str), Vec<Seen>>,
     memory: Option<(u64, u64)>,
+    fork: Option<Cost>,
 }
 
 /// CPU time per packet, in µs.
@@ -36,7 +38,7 @@ pub(super) fn spread(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
 impl Table {
     /// Empty.
     pub(crate) fn new(runs: usize, seconds: u32) -> Table {
-        Table { runs, seconds, cases: Vec::new(), seen: BTreeMap::new(), memory: None }
+        Table { runs, seconds, cases: Vec::new(), seen: BTreeMap::new(), memory: None, fork: None }
     }
 
     /// Takes a run; says it in a line.
@@ -61,6 +63,11 @@ impl Table {
         self.memory = Some(memory);
     }
 
+    /// Takes what a fork in mid-call costs besides its messages.
+    pub(crate) fn add_fork(&mut self, cost: Cost) {
+        self.fork = Some(cost);
+    }
+
     fn median(&self, case: &'static str, kind: Kind) -> Option<f64> {
         Some(spread(self.seen.get(&(case, kind.name()))?.iter().map(cost)).0)
     }
@@ -76,9 +83,27 @@ impl Table {
             self.seconds
         );
         for case in &self.cases {
-            for kind in [Kind::Edge, Kind::Rtpengine, Kind::Bare] {
+            for kind in [Kind::Edge, Kind::Unheard, Kind::Rtpengine, Kind::Bare] {
                 self.row(&mut text, case, kind);
             }
+        }
+        for case in &self.cases {
+            if let Some((heard, unheard)) = self.median(case, Kind::Edge).zip(self.median(case, Kind::Unheard)) {
+                let (times, more) = (heard / unheard, heard - unheard);
+                let _ = writeln!(
+                    text,
+                    "\n{case}: {times:.2}× the CPU of the same calls to which nobody listens, {more:.2} µs a message."
+                );
+            }
+        }
+        if let Some(Cost { p50_us, p99_us, bytes }) = self.fork {
+            let _ = writeln!(
+                text,
+                "\nFork in mid-call: its first message after {:.2} ms (p50), {:.2} ms (p99); {:.1} KiB each.",
+                p50_us / 1000.0,
+                p99_us / 1000.0,
+                bytes as f64 / 1024.0
+            );
         }
         if let Some((idle, held)) = self.memory {
             let mib = idle / 1024 / 1024;

@@ -155,6 +155,12 @@ impl Edge {
         Ok(response.error_for_status()?.text()?)
     }
 
+    /// POST of a JSON body to a path, the answer as text.
+    pub(crate) fn post(&self, path: &str, body: &str) -> anyhow::Result<String> {
+        let response = self.client.post(format!("http://{}{path}", self.http)).body(body.to_owned()).send()?;
+        Ok(response.error_for_status()?.text()?)
+    }
+
     /// The sum of a metric over all its labels; 0 where it is absent.
     pub(crate) fn metric(&self, name: &str) -> anyhow::Result<f64> {
         let text = self.get("/metrics")?;
