@@ -25,7 +25,9 @@ pub(crate) struct UrlFault {
 /// What is wrong with it.
 pub(crate) fn check(text: &str, local_networks: &[IpNet]) -> Result<Url, UrlFault> {
     let wrong = |message: String, help: &'static str| Err(UrlFault { message, help });
-    let Some(url) = Url::parse(text).ok().filter(Url::has_host) else {
+    // What the parser would leave out stands in logs and ladders as it is written.
+    let written = !text.chars().any(|c| c.is_control() || c.is_whitespace());
+    let Some(url) = Url::parse(text).ok().filter(|url| written && url.has_host()) else {
         return wrong("`url` is not the address of a WebSocket".into(), "as \"wss://agent.example.com/media\"");
     };
     match url.scheme() {
@@ -101,6 +103,9 @@ mod tests {
         for text in [
             "",
             "agent.example",
+            "wss://agent.example/\na line of the log",
+            "wss://agent.example/\u{1b}[2J",
+            " wss://agent.example/",
             "http://127.0.0.1/",
             "file:///etc/passwd",
             "ws://203.0.113.1/",

@@ -272,6 +272,9 @@ fn forks_outlive_a_restart_as_they_were_asked_for() {
     let taps = bench.told().into_iter().filter(|told| matches!(told, Told::Tap(..))).count();
     assert_eq!(taps, 2);
     end(&mut bench, &forks[0].id).unwrap();
+    let later = begin(&mut bench, &named("scribe")).unwrap();
+    let (listener, _) = bench.asked().pop().unwrap();
+    assert!(bench.told().contains(&Told::Tap(EndId(0), listener, TapSpec::both(0, Law::Mu))), "{later:?}");
     bench.bye(&mut caller, &callee);
     bench.finish();
 }
