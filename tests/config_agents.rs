@@ -45,6 +45,7 @@ fn an_agent_has_its_defaults() {
     assert_eq!((&*agent.name, agent.url.as_str()), ("a", "wss://agent.example/m"));
     assert_eq!((agent.connect_timeout, agent.ping), (Duration::from_secs(10), Duration::from_secs(2)));
     assert_eq!((agent.on_close, agent.extras), (OnClose::Hangup, false));
+    assert_eq!((agent.format, agent.clear_fade), ("mulaw/8000", Duration::ZERO));
     assert!(agent.ca.is_none() && agent.auth_token.is_none() && agent.goodbye.is_none());
     assert!(agent.parameters.is_empty() && agent.allow_callers.is_empty());
     assert_eq!((agent.first_audio_timeout, agent.max_call, agent.retry), (Duration::ZERO, Duration::ZERO, 0));
@@ -64,7 +65,7 @@ fn an_agent_with_everything() {
     wav.finalize().unwrap();
     let text = format!(
         "{TRUNK}[agent.full]\nurl = 'wss://agent.example/m?x=1'\nca = 'ca.pem'\nauth_token = 'hunter2'\n\
-         format = 'mulaw/8000'\nparameters = {{ tenant = 'acme', caller = '<{{caller}}>' }}\nextras = true\n\
+         format = 'l16/16000'\nclear_fade = '10ms'\nparameters = {{ tenant = 'acme', caller = '<{{caller}}>' }}\nextras = true\n\
          connect_timeout = '3s'\nfirst_audio_timeout = '15s'\nanswer = 'on_connect'\nretry = 3\non_close = 'next'\n\
          ping = '0s'\nmax_call = '10m'\ngoodbye = 'bye.wav'\nhold = {{ strategy = 'none' }}\n\
          [agent.scribe]\nurl = 'ws://10.1.2.3:8080/listen'\n[api]\naccount_sid = 'AC0123456789abcdef0123456789abcdef'\n\
@@ -75,6 +76,7 @@ fn an_agent_with_everything() {
     let agent = &config.agents[0];
     assert_eq!((agent.connect_timeout, agent.ping), (Duration::from_secs(3), Duration::ZERO));
     assert_eq!((agent.on_close, agent.extras), (OnClose::Next, true));
+    assert_eq!((agent.format, agent.clear_fade), ("l16/16000", Duration::from_millis(10)));
     assert_eq!((agent.first_audio_timeout, agent.retry), (Duration::from_secs(15), 3));
     assert_eq!(agent.max_call, Duration::from_secs(600));
     assert_eq!(agent.auth_token.as_deref(), Some("hunter2"));
@@ -144,7 +146,6 @@ fn plain_rtp_listens_and_has_no_conversation() {
 #[test]
 fn what_comes_later_is_refused_at_its_place() {
     for (line, about) in [
-        ("format = 'l16/16000'", "'l16/16000'"),
         ("answer = 'at_once'", "'at_once'"),
         ("hold = { strategy = 'music' }", "'music'"),
         ("hold = { strategy = 'none', music = 'm.mp3' }", "music"),
@@ -182,6 +183,9 @@ fn mistakes_in_an_agent_are_named() {
         ("parameters = { x = 5 }", "TG0103", "5"),
         ("parameters = { x = '{callers}' }", "TG0105", "'{callers}'"),
         ("parameters = { x = '{header:Authorization}' }", "TG0105", "'{header:Authorization}'"),
+        ("format = 'l16/48000'", "TG0105", "'l16/48000'"),
+        ("clear_fade = '21ms'", "TG0105", "'21ms'"),
+        ("clear_fade = 10", "TG0109", "10"),
         ("tokn = 'x'", "TG0104", "tokn"),
         ("timeout = '3s'", "TG0104", "timeout"),
         ("hold = { strateg = 'none' }", "TG0104", "strateg"),

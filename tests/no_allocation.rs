@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use trunkgate_media::agent::{Settings, TrackSet};
+use trunkgate_media::agent::{Format, Settings, TrackSet};
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::srtp::Outbound;
 use trunkgate_media::{
@@ -236,7 +236,8 @@ fn a_call_with_a_listener_and_a_player_allocates_only_messages() {
     let listener = EndId(8);
     let settings = Settings { talks: false, tracks: TrackSet::Both, ..Settings::default() };
     let socket = SocketSpec { url: "wss://agent.example/".into(), auth_token: None, ca: None, plain_networks: vec![] };
-    let spec = Arc::new(AgentSpec { settings, socket, counters: Arc::default(), raw: None });
+    let spec =
+        Arc::new(AgentSpec { settings, socket, counters: Arc::default(), clear_fade: Duration::ZERO, raw: None });
     session.handle_input(start, Command::AddAgent { end: listener, spec: spec.clone() });
     session.handle_agent(start, listener, AgentInput::Opened);
     session.handle_input(start, Command::Tap { of: EndId(0), listener, audio: TapSpec::both(0, Law::Mu) });
@@ -288,4 +289,54 @@ fn a_call_with_a_listener_and_a_player_allocates_only_messages() {
     assert!((38_000..38_300).contains(&written), "{written}");
     // The text of a message, which the socket's task takes over.
     assert!(allocations() - before <= written, "{}", allocations() - before);
+}
+
+/// Whatever the format: a call that an agent has, which says for minutes what it sent at once, and hears the caller.
+#[test]
+fn a_call_with_a_talking_agent_allocates_only_messages() {
+    for format in Format::ALL {
+        let start = Instant::now();
+        let mut session = set_up(start);
+        let agent = EndId(8);
+        let settings = Settings { format, ping: Duration::ZERO, ..Settings::default() };
+        let socket =
+            SocketSpec { url: "wss://agent.example/".into(), auth_token: None, ca: None, plain_networks: vec![] };
+        let clear_fade = Duration::from_millis(10);
+        let spec = AgentSpec { settings, socket, counters: Arc::default(), clear_fade, raw: None };
+        session.handle_input(start, Command::AddAgent { end: agent, spec: Arc::new(spec) });
+        session.handle_agent(start, agent, AgentInput::Opened);
+        let wire = WireSpec { payloads: vec![(0, 0)], law: Law::A, ..WireSpec::default() };
+        session.handle_input(start, Command::Wire { from: agent, to: EndId(0), wire: wire.clone() });
+        session.handle_input(start, Command::Wire { from: EndId(0), to: agent, wire });
+        // A minute of audio.
+        let payload = "Hh4e".repeat(format.bytes_per_ms() * 60_000 / 3);
+        let text = format!(r#"{{"event":"media","media":{{"payload":"{payload}"}}}}"#);
+        session.handle_agent(start, agent, AgentInput::Text(&text));
+        let mut packet = PacketBuf::new();
+        let mut header = Rtp { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 };
+        let mut image = Vec::new();
+        header.build(&[0x55; 160], &mut image);
+
+        let (mut before, mut made, mut written) = (0, 0, 0);
+        for n in 0..3000u32 {
+            if n == 500 {
+                (before, made, written) = (allocations(), 0, 0);
+            }
+            let now = start + Duration::from_millis(20) * n;
+            (header.sequence, header.timestamp) = (n as u16, n * 160);
+            packet.receive_area()[..image.len()].copy_from_slice(&image);
+            packet.set_len(image.len());
+            header.write(packet.data_mut());
+            assert!(session.handle_packet(now, EndId(0), false, far_side(0), &mut packet).is_none());
+            session.handle_timeout(now);
+            while let Some(transmit) = session.poll_packet(&mut packet) {
+                made += u32::from(!transmit.rtcp);
+            }
+            while session.poll_agent(agent).is_some() {
+                written += 1;
+            }
+        }
+        assert_eq!((made, written), (2500, 2500), "{}", format.name());
+        assert!(allocations() - before <= written, "{}: {}", format.name(), allocations() - before);
+    }
 }

@@ -35,7 +35,7 @@ fn relay_both_ways(ip: IpAddr) {
         assert_eq!(side.counters.lost.get(), 0);
     }
     assert_eq!(rig.gauge(|counters| counters.tx_bytes.get()), 400 * 172);
-    let sampled: u64 = rig.gauge(|counters| counters.relay_buckets.iter().map(|bucket| bucket.get()).sum());
+    let sampled: u64 = rig.gauge(|counters| counters.relay.counts().sum());
     assert_eq!(sampled, 401 / 64);
     rig.close(id, &a, &b);
     rig.workers.stop();

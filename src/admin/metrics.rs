@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use trunkgate_call::metrics::Metrics;
-use trunkgate_media::counters::{Counter, RELAY_BOUNDS_US};
+use trunkgate_media::counters::{CLEAR_BOUNDS_US, Counter, RELAY_BOUNDS_US, TURN_BOUNDS_US, Times};
 use trunkgate_media::{DropReason, WorkerCounters};
 
 use super::ApiError;
@@ -221,14 +221,30 @@ fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>
     out.single("trunkgate_media_ports_in_use", Kind::Gauge, "Media ports taken from the pool.", ports);
     let buffers = sum(&|worker| worker.buffers_in_use.get());
     out.single("trunkgate_packet_buffers_in_use", Kind::Gauge, "Packet buffers out of their pools.", buffers);
-    let bounds = RELAY_BOUNDS_US.map(|us| us as f64 / 1e6);
-    let mut relayed = [0; RELAY_BOUNDS_US.len() + 1];
-    for (position, count) in relayed.iter_mut().enumerate() {
-        *count = workers.iter().filter_map(|worker| worker.relay_buckets.get(position)).map(Counter::get).sum();
-    }
-    let seconds = sum(&|worker| worker.relay_ns.get()) / 1e9;
     let help = "Time of an RTP packet in the edge, one in 64 sampled.";
-    out.buckets("trunkgate_relay_seconds", help, &bounds, &relayed, seconds);
+    times(out, "trunkgate_relay_seconds", help, &RELAY_BOUNDS_US, workers.iter().map(|worker| &worker.relay));
+    let help = "From the end of what a caller says, by voice activity, to the agent's first audio.";
+    let turns = workers.iter().map(|worker| &worker.agent_turns);
+    times(out, "trunkgate_agent_turn_seconds", help, &TURN_BOUNDS_US, turns);
+    let help = "From an agent's clear to the first packet without the audio that it cleared.";
+    let clears = workers.iter().map(|worker| &worker.agent_clears);
+    times(out, "trunkgate_agent_clear_seconds", help, &CLEAR_BOUNDS_US, clears);
+}
+
+/// A histogram of what each worker counts.
+fn times<'a, const BOUNDS: usize>(
+    out: &mut Exposition,
+    name: &str,
+    help: &str,
+    bounds_us: &[u64; BOUNDS],
+    workers: impl Iterator<Item = &'a Times<BOUNDS>>,
+) {
+    let (mut counts, mut seconds) = (vec![0; BOUNDS + 1], 0.0);
+    for worker in workers {
+        counts.iter_mut().zip(worker.counts()).for_each(|(sum, count)| *sum += count);
+        seconds += worker.seconds();
+    }
+    out.buckets(name, help, &bounds_us.map(|us| us as f64 / 1e6), &counts, seconds);
 }
 
 fn edge(out: &mut Exposition, gateway: &Metrics, handle: &Handle) {

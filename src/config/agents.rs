@@ -7,6 +7,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::Spanned;
 use trunkgate_call::limits::RETRY_MOST;
+use trunkgate_media::agent::Format;
+use trunkgate_media::limits::CLEAR_FADE_MOST;
 use trunkgate_route::{Agent, Numbers, OnClose, Template};
 
 use super::code;
@@ -24,11 +26,13 @@ use crate::wav;
 const GOODBYE_HELP: &str = "a WAV file, made by: ffmpeg -i FILE -ac 1 -ar 8000 -c:a pcm_s16le goodbye.wav";
 
 /// Keys of a conversation, which a listener that gets plain RTP does not have.
-const WITHOUT_CONVERSATION: [&str; 12] = [
+const WITHOUT_CONVERSATION: [&str; 14] = [
     "ca",
     "auth_token",
+    "format",
     "parameters",
     "extras",
+    "clear_fade",
     "connect_timeout",
     "first_audio_timeout",
     "retry",
@@ -102,6 +106,7 @@ fn read_one<'a>(
     agent.auth_token = section.read("auth_token", findings, secret).map(|secret| secret.reveal().to_owned());
     agent.parameters = section.read("parameters", findings, parameters).unwrap_or_default();
     agent.extras = section.read("extras", findings, values::boolean).unwrap_or_default();
+    audio(&mut agent, &section, findings);
     limits(&mut agent, &section, surroundings.numbers, findings);
     let ends = [("hangup", OnClose::Hangup), ("next", OnClose::Next)];
     let on_close =
@@ -120,6 +125,23 @@ fn read_one<'a>(
         Section::open("`hold`", hold, keys::HOLD, findings);
     }
     Some(agent)
+}
+
+/// What its audio is like.
+fn audio(agent: &mut Agent, section: &Section<'_>, findings: &mut Findings) {
+    let formats = Format::ALL.map(|format| (format.name(), format.name()));
+    let format =
+        section.read("format", findings, |key, value, findings| values::one_of(key, value, findings, &formats));
+    agent.format = format.unwrap_or(agent.format);
+    let fade = section.read("clear_fade", findings, |key, value, findings| {
+        let fade = values::duration(key, value, findings)?;
+        if fade > CLEAR_FADE_MOST {
+            let message = format!("`{key}` is longer than a packet");
+            findings.error(code::BAD_VALUE, value.span(), message, "\"20ms\" at most; \"0s\" is off");
+        }
+        Some(fade)
+    });
+    agent.clear_fade = fade.unwrap_or_default();
 }
 
 /// How long it may take for what, how often it is asked, and by whom.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use slab::Slab;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use trunkgate_media::counters::RELAY_BOUNDS_US;
 use trunkgate_media::limits::WORKER_PACKET_BUFFERS;
 use trunkgate_media::{
     Command, Counter, DropReason, EndId, Epoch, Event, MediaId, PacketBuf, PacketPool, Session, Transmit,
@@ -267,7 +268,7 @@ impl Worker {
             if self.until_sample == 0 {
                 self.until_sample = PACKETS_PER_SAMPLE;
                 // From the wake-up: a packet that waits behind others of its turn is in the edge all the while.
-                self.counters.relayed(u64::try_from(now.elapsed().as_nanos()).unwrap_or(u64::MAX));
+                self.counters.relay.take(&RELAY_BOUNDS_US, now.elapsed());
             }
         }
         self.gather_copies(now, owner.session);

@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -150,7 +151,8 @@ pub(crate) fn wire() -> WireSpec {
 impl Rig {
     pub(crate) fn add_agent(&mut self, id: MediaId, settings: Settings, socket: SocketSpec) -> Arc<EndCounters> {
         let counters = Arc::new(EndCounters::default());
-        let spec = Arc::new(AgentSpec { settings, socket, counters: counters.clone(), raw: None });
+        let spec =
+            Arc::new(AgentSpec { settings, socket, counters: counters.clone(), clear_fade: Duration::ZERO, raw: None });
         self.workers.send(id, Command::AddAgent { end: AGENT, spec });
         counters
     }

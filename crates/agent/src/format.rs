@@ -53,6 +53,10 @@ impl Format {
             Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000 => 2,
         }
     }
+    /// Samples of one frame of 20 ms.
+    pub const fn frame_samples(self) -> usize {
+        self.frame_bytes() / self.sample_bytes()
+    }
     /// Bytes of one millisecond.
     pub const fn bytes_per_ms(self) -> usize {
         match self {

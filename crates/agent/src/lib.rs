@@ -32,5 +32,5 @@ pub use problem::Problem;
 pub use signature::{HEADER as SIGNATURE_HEADER, sign};
 pub use stream::{Counts, Input, Output, Reason, Settings, Stream};
 pub use ticks::{Tick, Ticks};
-pub use track::{Packet, TrackCounts};
+pub use track::{Packet, Sample, TrackCounts};
 pub use tracks::{Frame, Tracks};

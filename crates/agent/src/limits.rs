@@ -32,6 +32,8 @@ pub const MARK_BYTES_WAITING: usize = 1 << 20;
 pub const PLAYOUT_BLOCK_BYTES: usize = 4096;
 /// Ticks without a whole frame after which the rest of a piece leaves, filled with silence.
 pub const REST_TICKS: u32 = 5;
+/// Ticks that half a sample waits for its other half: 1 s.
+pub const HALF_SAMPLE_TICKS: u32 = 50;
 /// Ticks that are made up for when the clock is read late; those missed beyond are skipped.
 pub const CATCH_UP_TICKS: u64 = 10;
 

@@ -5,12 +5,17 @@
 //! tick when a mark waits behind it, since the mark is due once the last sample before it has left, else after
 //! [`REST_TICKS`] ticks. A mark takes no room and no tick of its own.
 //!
+//! A piece may end within a sample. The half of it waits for its other half, since the pieces may be those of a download;
+//! after [`HALF_SAMPLE_TICKS`] ticks, and at a clear, it is left out, since else all that follows would be noise.
+//!
 //! Nothing is ever dropped here: past its limits [`Playout::wants_more`] says no, and the socket is read no further.
 
 use std::collections::VecDeque;
 
 use crate::format::Format;
-use crate::limits::{MARK_BYTES_WAITING, MARKS_WAITING, PLAYOUT_BLOCK_BYTES, PLAYOUT_SECONDS, REST_TICKS};
+use crate::limits::{
+    HALF_SAMPLE_TICKS, MARK_BYTES_WAITING, MARKS_WAITING, PLAYOUT_BLOCK_BYTES, PLAYOUT_SECONDS, REST_TICKS,
+};
 
 /// A mark that is due: to be returned to the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,21 +97,30 @@ impl Playout {
     /// Adds a mark behind all audio so far. Without audio before it, it is due at once.
     pub fn mark(&mut self, name: String) {
         self.mark_bytes += name.len();
-        self.marks.push_back(Waiting { at: self.played + self.held as u64, name });
+        self.marks.push_back(Waiting { at: self.played + self.whole() as u64, name });
     }
     /// The 20 ms of this tick, or `None` where the caller gets silence. Called once a tick; what is taken counts as
     /// having left the edge.
     pub fn next_frame(&mut self) -> Option<&[u8]> {
-        let whole = self.format.frame_bytes();
+        let (frame, rest) = (self.format.frame_bytes(), self.whole());
         let waited = self.marks.back().is_some_and(|mark| mark.at > self.played) || self.dry_ticks >= REST_TICKS;
-        if self.held < whole && !(self.held > 0 && waited) {
+        if rest < frame && !(rest > 0 && waited) {
             self.dry_ticks = if self.held > 0 { self.dry_ticks + 1 } else { 0 };
+            if self.dry_ticks > HALF_SAMPLE_TICKS {
+                self.drop_all();
+            }
             return None;
         }
         self.dry_ticks = 0;
-        let taken = self.held.min(whole);
-        self.take(taken);
+        self.take(rest.min(frame));
+        self.frame.resize(frame, self.format.silence());
         Some(&self.frame)
+    }
+    /// What the next ticks would take, up to `ms`: as if it had left now. For a clear that fades out.
+    pub fn take_ahead(&mut self, ms: usize) -> &[u8] {
+        let wanted = ms * self.format.bytes_per_ms();
+        self.take(self.whole().min(wanted));
+        &self.frame
     }
     /// The next mark that is due: asked until `None` after each frame has been sent, after each mark and each clear.
     pub fn poll_mark(&mut self) -> Option<Mark> {
@@ -118,11 +132,7 @@ impl Playout {
     /// Throws away what waits; all marks become due.
     pub fn clear(&mut self) -> Cleared {
         let cleared = Cleared { played_ms: self.played_ms(), dropped_ms: self.in_ms(self.held as u64) };
-        self.blocks.truncate(1);
-        if let Some(block) = self.blocks.front_mut() {
-            block.clear();
-        }
-        (self.head, self.held, self.dry_ticks) = (0, 0, 0);
+        self.drop_all();
         for mark in &mut self.marks {
             mark.at = mark.at.min(self.played);
         }
@@ -151,13 +161,25 @@ impl Playout {
         self.held == 0 && self.marks.is_empty()
     }
 
+    /// Bytes that wait and are whole samples.
+    fn whole(&self) -> usize {
+        self.held - self.held % self.format.sample_bytes()
+    }
+
+    fn drop_all(&mut self) {
+        self.blocks.truncate(1);
+        if let Some(block) = self.blocks.front_mut() {
+            block.clear();
+        }
+        (self.head, self.held, self.dry_ticks) = (0, 0, 0);
+    }
+
     fn in_ms(&self, bytes: u64) -> u64 {
         bytes / self.format.bytes_per_ms() as u64
     }
 
-    /// Moves so many bytes into the frame, silence behind them.
+    /// Moves so many bytes into the frame.
     fn take(&mut self, bytes: usize) {
-        let silence = self.format.silence();
         self.frame.clear();
         while self.frame.len() < bytes {
             let last = self.blocks.len() == 1;
@@ -180,9 +202,6 @@ impl Playout {
         }
         self.held = self.held.saturating_sub(bytes);
         self.played += bytes as u64;
-        // Half a sample would be noise.
-        self.frame.truncate(self.frame.len() - self.frame.len() % self.format.sample_bytes());
-        self.frame.resize(self.format.frame_bytes(), silence);
     }
 }
 
@@ -338,19 +357,22 @@ mod tests {
 
     #[test]
     fn past_its_limits_it_wants_no_more_and_drops_nothing() {
-        let mut playout = Playout::new(FORMAT);
-        playout.push(&vec![1; PLAYOUT_SECONDS * 8000 - 1]);
-        assert!(playout.wants_more());
-        playout.push(&[2; 1]);
-        assert!(!playout.wants_more());
-        playout.push(&[3; 160]);
-        assert_eq!((playout.held_ms(), playout.held_bytes()), (600_020, 4_800_160));
-        playout.next_frame();
-        assert!(!playout.wants_more());
-        playout.next_frame();
-        assert!(playout.wants_more());
-        playout.clear();
+        for format in Format::ALL {
+            let mut playout = Playout::new(format);
+            let (second, frame) = (1000 * format.bytes_per_ms(), format.frame_bytes());
+            playout.push(&vec![1; PLAYOUT_SECONDS * second - 1]);
+            assert!(playout.wants_more());
+            playout.push(&[2; 1]);
+            assert!(!playout.wants_more());
+            playout.push(&vec![3; frame]);
+            assert_eq!((playout.held_ms(), playout.held_bytes()), (600_020, 600 * second + frame));
+            playout.next_frame();
+            assert!(!playout.wants_more());
+            playout.next_frame();
+            assert!(playout.wants_more());
+        }
 
+        let mut playout = Playout::new(FORMAT);
         for _ in 0..MARKS_WAITING {
             assert!(playout.wants_more());
             playout.push(&[1; 1]);
@@ -366,14 +388,55 @@ mod tests {
         assert!(!playout.wants_more());
     }
 
+    /// The pieces of a download end anywhere, and pause anywhere.
     #[test]
-    fn half_a_sample_is_not_heard() {
+    fn half_a_sample_waits_for_its_other_half() {
         let mut playout = Playout::new(Format::L16Rate16000);
         playout.push(&[1; 641]);
         playout.mark("end".into());
         assert_eq!(playout.next_frame(), Some(&[1; 640][..]));
-        assert_eq!(playout.next_frame(), Some(&[0; 640][..]));
-        assert_eq!(names(&mut playout), ["end"]);
+        assert_eq!(names(&mut playout), ["end"], "it is no sample");
+        for _ in 0..HALF_SAMPLE_TICKS {
+            assert_eq!(playout.next_frame(), None);
+        }
+        playout.push(&[2; 639]);
+        let frame = playout.next_frame().unwrap();
+        assert_eq!((frame.len(), &frame[..3]), (640, &[1, 2, 2][..]));
+    }
+
+    /// Else one odd byte would make noise of all that follows.
+    #[test]
+    fn half_a_sample_that_nothing_follows_is_left_out() {
+        for cleared in [false, true] {
+            let mut playout = Playout::new(Format::L16Rate24000);
+            playout.push(&[1; 961]);
+            assert!(playout.next_frame().is_some());
+            if cleared {
+                playout.clear();
+            }
+            for _ in 0..=HALF_SAMPLE_TICKS {
+                assert_eq!(playout.next_frame(), None);
+            }
+            assert_eq!(playout.held_bytes(), 0);
+            playout.push(&[2; 960]);
+            playout.mark("end".into());
+            assert_eq!(playout.next_frame(), Some(&[2; 960][..]));
+            assert_eq!(playout.poll_mark(), Some(Mark { name: "end".into(), played_ms: 40 }));
+        }
+    }
+
+    #[test]
+    fn what_is_taken_ahead_has_left() {
+        let mut playout = Playout::new(Format::L16Rate8000);
+        playout.push(&[1; 160]);
+        playout.mark("within".into());
+        playout.push(&[2; 481]);
+        assert_eq!(playout.take_ahead(7).len(), 112);
+        assert_eq!(playout.take_ahead(20).len(), 320);
+        assert_eq!(playout.clear(), Cleared { played_ms: 27, dropped_ms: 13 });
+        assert_eq!(playout.poll_mark(), Some(Mark { name: "within".into(), played_ms: 10 }));
+        assert!(playout.take_ahead(5).is_empty());
+        assert_eq!(playout.next_frame(), None);
     }
 
     #[test]
@@ -422,11 +485,11 @@ mod tests {
             let (mut sent, mut heard) = (Vec::<u8>::new(), Vec::<u8>::new());
             let (mut set, mut returned) = (Vec::new(), 0);
             let mut end = steps.clone();
-            end.extend(std::iter::repeat_n(Step::Tick, 400_000 / format.frame_bytes() + 10));
+            end.extend(std::iter::repeat_n(Step::Tick, 400_000 / format.frame_bytes() + 100));
             for step in end {
                 match step {
                     Step::Piece(bytes) => {
-                        let piece: Vec<u8> = (0..bytes / format.sample_bytes() * format.sample_bytes())
+                        let piece: Vec<u8> = (0..bytes)
                             .map(|_| { counter += 1; 1 + (counter % 250) as u8 })
                             .collect();
                         playout.push(&piece);
@@ -434,7 +497,7 @@ mod tests {
                     }
                     Step::Mark => {
                         playout.mark(set.len().to_string());
-                        set.push(sent.len());
+                        set.push(sent.len() - sent.len() % format.sample_bytes());
                     }
                     Step::Tick => {
                         if let Some(frame) = playout.next_frame() {
@@ -451,6 +514,7 @@ mod tests {
                 // Due exactly when the samples before have left.
                 prop_assert_eq!(returned, set.iter().take_while(|at| **at <= heard.len()).count());
             }
+            sent.truncate(sent.len() - sent.len() % format.sample_bytes());
             prop_assert_eq!(heard, sent);
             prop_assert_eq!(returned, set.len());
             prop_assert!(playout.is_empty());

@@ -20,20 +20,43 @@ use crate::limits::{
 
 /// Samples, and RTP ticks, in a frame: 20 ms at 8 kHz.
 pub(crate) const FRAME_TICKS: i64 = 160;
-const SAMPLES: usize = 160;
-const SILENCE: u8 = 0xff;
+pub(crate) const SAMPLES: usize = 160;
+
+/// A sample as a track keeps it.
+pub trait Sample: Copy {
+    /// Nothing.
+    const SILENCE: Self;
+    /// Whether it is about −48 dB or below.
+    fn is_quiet(self) -> bool;
+}
+
+/// μ-law, as it is on the wire.
+impl Sample for u8 {
+    const SILENCE: u8 = 0xff;
+    fn is_quiet(self) -> bool {
+        self & 0x7f >= 0x70
+    }
+}
+
+/// Linear.
+impl Sample for i16 {
+    const SILENCE: i16 = 0;
+    fn is_quiet(self) -> bool {
+        self.unsigned_abs() <= 120
+    }
+}
 
 /// What of an RTP packet a track needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Packet<'a> {
+pub struct Packet<'a, S = u8> {
     /// Its source: another one begins anew.
     pub ssrc: u32,
     /// Its sequence number.
     pub sequence: u16,
     /// Its timestamp, of an 8 kHz clock.
     pub timestamp: u32,
-    /// μ-law; empty for a packet of the source that is no audio (RFC 4733, comfort noise).
-    pub payload: &'a [u8],
+    /// Its samples; empty for a packet of the source that is no audio (RFC 4733, comfort noise).
+    pub payload: &'a [S],
 }
 
 /// What a track counted.
@@ -51,8 +74,8 @@ pub struct TrackCounts {
 
 /// One frame being put together.
 #[derive(Debug, Clone, Copy)]
-struct Slot {
-    audio: [u8; SAMPLES],
+struct Slot<S> {
+    audio: [S; SAMPLES],
     /// One bit a sample that is there.
     there: [u64; 3],
     /// When its first audio came.
@@ -60,8 +83,6 @@ struct Slot {
     /// When its last sample came.
     tail: Option<Instant>,
 }
-
-const EMPTY: Slot = Slot { audio: [SILENCE; SAMPLES], there: [0; 3], first: None, tail: None };
 
 /// Where a source stands.
 #[derive(Debug, Clone, Copy)]
@@ -92,9 +113,9 @@ struct Pace {
 
 /// One direction: packets in, frames out.
 #[derive(Debug)]
-pub(crate) struct Track {
+pub(crate) struct Track<S> {
     start: Instant,
-    slots: Vec<Slot>,
+    slots: Vec<Slot<S>>,
     /// Number of the frame that leaves next.
     next: u64,
     /// Frames of silence that leave before it.
@@ -121,17 +142,12 @@ fn ceil_to_frame(at: i64) -> i64 {
     floor_to_frame(at + FRAME_TICKS - 1)
 }
 
-/// About −48 dB and below.
-fn is_quiet(payload: &[u8]) -> bool {
-    payload.iter().all(|byte| byte & 0x7f >= 0x70)
-}
-
-impl Track {
+impl<S: Sample> Track<S> {
     /// Its first frame begins at `start`.
-    pub(crate) fn new(start: Instant) -> Track {
+    pub(crate) fn new(start: Instant) -> Track<S> {
         Track {
             start,
-            slots: vec![EMPTY; TRACK_FRAMES],
+            slots: vec![Slot::EMPTY; TRACK_FRAMES],
             next: 0,
             owed: 0,
             source: None,
@@ -140,7 +156,7 @@ impl Track {
         }
     }
     /// Takes a packet.
-    pub(crate) fn push(&mut self, now: Instant, packet: &Packet<'_>) {
+    pub(crate) fn push(&mut self, now: Instant, packet: &Packet<'_, S>) {
         self.owe(now);
         let length = i64::try_from(packet.payload.len()).unwrap_or(i64::MAX);
         let known = self.source.filter(|source| source.ssrc == packet.ssrc);
@@ -185,11 +201,11 @@ impl Track {
         }
     }
     /// The next frame, if it is complete or its time is over.
-    pub(crate) fn poll(&mut self, now: Instant) -> Option<[u8; SAMPLES]> {
+    pub(crate) fn poll(&mut self, now: Instant) -> Option<[S; SAMPLES]> {
         if self.owed > 0 {
             self.owed -= 1;
             self.counts.filled_frames += 1;
-            return Some([SILENCE; SAMPLES]);
+            return Some([S::SILENCE; SAMPLES]);
         }
         let complete = self.is_complete();
         if !complete && now < self.due() {
@@ -198,7 +214,7 @@ impl Track {
         self.counts.filled_frames += u64::from(!complete);
         let slot = self.slot_mut(self.next)?;
         let audio = slot.audio;
-        *slot = EMPTY;
+        *slot = Slot::EMPTY;
         self.next += 1;
         Some(audio)
     }
@@ -215,18 +231,18 @@ impl Track {
         self.counts
     }
 
-    fn slot_mut(&mut self, frame: u64) -> Option<&mut Slot> {
+    fn slot_mut(&mut self, frame: u64) -> Option<&mut Slot<S>> {
         let count = self.slots.len() as u64;
         self.slots.get_mut(usize::try_from(frame % count).ok()?)
     }
 
-    fn slot(&self, frame: u64) -> &Slot {
+    fn slot(&self, frame: u64) -> Option<&Slot<S>> {
         let count = self.slots.len() as u64;
-        usize::try_from(frame % count).ok().and_then(|at| self.slots.get(at)).unwrap_or(&EMPTY)
+        self.slots.get(usize::try_from(frame % count).ok()?)
     }
 
     fn is_complete(&self) -> bool {
-        self.slot(self.next).is_complete()
+        self.slot(self.next).is_some_and(Slot::is_complete)
     }
 
     /// When the next frame is not waited for any longer.
@@ -235,8 +251,8 @@ impl Track {
             return self.by_clock();
         }
         let last = self.next + self.slots.len() as u64;
-        let behind = (self.next + 1..last).filter_map(|frame| self.slot(frame).first);
-        match behind.chain(self.slot(self.next).tail).min() {
+        let behind = (self.next + 1..last).filter_map(|frame| self.slot(frame)?.first);
+        match behind.chain(self.slot(self.next).and_then(|slot| slot.tail)).min() {
             Some(noticed) => noticed + REORDER,
             None => self.by_clock(),
         }
@@ -250,7 +266,7 @@ impl Track {
 
     /// Frames of silence whose time has passed while nobody asked for them: they leave before what comes now.
     fn owe(&mut self, now: Instant) {
-        let nothing_there = |slot: &Slot| slot.there == [0; 3];
+        let nothing_there = |slot: &Slot<S>| slot.there == [0; 3];
         if now < self.by_clock() || !self.slots.iter().all(nothing_there) {
             return;
         }
@@ -261,7 +277,7 @@ impl Track {
     }
 
     /// A packet that is no audio only says that none is missing.
-    fn note_other(&mut self, packet: &Packet<'_>) {
+    fn note_other(&mut self, packet: &Packet<'_, S>) {
         if let Some(source) = self.source.as_mut().filter(|source| source.ssrc == packet.ssrc)
             && packet.sequence == source.sequence.wrapping_add(1)
         {
@@ -271,7 +287,7 @@ impl Track {
     }
 
     /// Places a source by the time of its arrival.
-    fn anchor(&mut self, now: Instant, elapsed: i64, packet: &Packet<'_>, length: i64) {
+    fn anchor(&mut self, now: Instant, elapsed: i64, packet: &Packet<'_, S>, length: i64) {
         let wall = floor_to_frame(ticks(now.saturating_duration_since(self.start)));
         // What is still on its way out of the former source stays, unless that source has run ahead of the wall clock.
         let behind = self.source.map_or(0, |source| ceil_to_frame(source.end)).max(place(self.next));
@@ -300,7 +316,7 @@ impl Track {
         self.each_slot(from, to, |slot, begin, end, _| slot.set_there(begin, end));
     }
 
-    fn write(&mut self, now: Instant, at: i64, payload: &[u8]) {
+    fn write(&mut self, now: Instant, at: i64, payload: &[S]) {
         let length = i64::try_from(payload.len()).unwrap_or(i64::MAX);
         self.each_slot(at, at + length, |slot, begin, end, from| {
             let from = usize::try_from(from - at).unwrap_or(usize::MAX);
@@ -318,7 +334,7 @@ impl Track {
 
     /// Calls with each slot between two places that a frame still waits for: the slot, from and to which sample, and the
     /// place of the first of them.
-    fn each_slot(&mut self, from: i64, to: i64, mut each: impl FnMut(&mut Slot, usize, usize, i64)) {
+    fn each_slot(&mut self, from: i64, to: i64, mut each: impl FnMut(&mut Slot<S>, usize, usize, i64)) {
         let next = self.next;
         let first = place(next);
         let mut from = from.max(first);
@@ -337,7 +353,9 @@ impl Track {
     }
 }
 
-impl Slot {
+impl<S: Sample> Slot<S> {
+    const EMPTY: Slot<S> = Slot { audio: [S::SILENCE; SAMPLES], there: [0; 3], first: None, tail: None };
+
     fn set_there(&mut self, begin: usize, end: usize) {
         for (word, bits) in self.there.iter_mut().enumerate() {
             let low = begin.clamp(word * 64, word * 64 + 64) - word * 64;
@@ -371,9 +389,9 @@ impl Source {
     }
 
     /// The place of a packet that follows the last one: a frame earlier or later where the source has lost pace.
-    fn in_pace(&mut self, at: i64, payload: &[u8]) -> i64 {
+    fn in_pace(&mut self, at: i64, payload: &[impl Sample]) -> i64 {
         let Some(base) = self.pace.base() else { return at };
-        let patience = if is_quiet(payload) { 0 } else { FORCED_TICKS };
+        let patience = if payload.iter().all(|sample| sample.is_quiet()) { 0 } else { FORCED_TICKS };
         let slip = if base > FAST_TICKS + patience {
             -FRAME_TICKS
         } else if base < -SLOW_TICKS - patience {

@@ -3,33 +3,33 @@
 use std::time::Instant;
 
 use crate::message::{TrackName, TrackSet};
-use crate::track::{Packet, Track, TrackCounts};
+use crate::track::{Packet, SAMPLES, Sample, Track, TrackCounts};
 
-/// 20 ms of one direction, μ-law. Each direction's frames come in their order and without a gap from the stream's start
+/// 20 ms of one direction. Each direction's frames come in their order and without a gap from the stream's start
 /// on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Frame {
+pub struct Frame<S = u8> {
     /// The direction.
     pub track: TrackName,
     /// As it came off the wire where it fitted.
-    pub audio: [u8; 160],
+    pub audio: [S; SAMPLES],
 }
 
 /// The directions of one stream. RTP is pushed as it comes; then [`Self::poll`] until `None`.
 #[derive(Debug)]
-pub struct Tracks {
-    inbound: Option<Track>,
-    outbound: Option<Track>,
+pub struct Tracks<S = u8> {
+    inbound: Option<Track<S>>,
+    outbound: Option<Track<S>>,
 }
 
-impl Tracks {
+impl<S: Sample> Tracks<S> {
     /// The directions of `set`; media time 0 is `start`, the moment the stream's socket was open.
-    pub fn new(start: Instant, set: TrackSet) -> Tracks {
+    pub fn new(start: Instant, set: TrackSet) -> Tracks<S> {
         let track = |name| set.has(name).then(|| Track::new(start));
         Tracks { inbound: track(TrackName::Inbound), outbound: track(TrackName::Outbound) }
     }
     /// Takes a packet of a direction; one that is not in the set is passed over.
-    pub fn push(&mut self, now: Instant, track: TrackName, packet: &Packet<'_>) {
+    pub fn push(&mut self, now: Instant, track: TrackName, packet: &Packet<'_, S>) {
         let track = match track {
             TrackName::Inbound => &mut self.inbound,
             TrackName::Outbound => &mut self.outbound,
@@ -39,8 +39,8 @@ impl Tracks {
         }
     }
     /// The next frame that is complete or whose time is over.
-    pub fn poll(&mut self, now: Instant) -> Option<Frame> {
-        let behind = |track: &Option<Track>| track.as_ref().map_or(u64::MAX, Track::index);
+    pub fn poll(&mut self, now: Instant) -> Option<Frame<S>> {
+        let behind = |track: &Option<Track<S>>| track.as_ref().map_or(u64::MAX, Track::index);
         let names = if behind(&self.outbound) < behind(&self.inbound) {
             [TrackName::Outbound, TrackName::Inbound]
         } else {

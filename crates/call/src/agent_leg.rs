@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_media::agent::{Loss, Settings, TrackSet};
+use trunkgate_media::agent::{Format, Loss, Settings, TrackSet};
 use trunkgate_media::{AgentSpec, AgentWish, Command, EndCounters, EndId, RawSpec, SocketSpec, TapSpec};
 use trunkgate_route::{Agent, Facts, OnClose};
 use trunkgate_sip::Answer;
@@ -134,6 +134,7 @@ impl Call {
                 plain_networks: edge.addressing.local_networks.clone(),
             },
             counters: counters.clone(),
+            clear_fade: agent.clear_fade,
             raw,
         };
         edge.media(media, Command::AddAgent { end, spec: Arc::new(spec) });
@@ -200,6 +201,7 @@ impl Call {
             stream_sid: edge.stream_sid(),
             tracks,
             talks: !part.listens(),
+            format: Format::from_name(agent.format).unwrap_or_default(),
             parameters,
             extras: agent.extras,
             connect_timeout: agent.connect_timeout,

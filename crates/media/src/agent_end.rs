@@ -4,12 +4,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use trunkgate_agent::{Format, Input, Output, Packet, Playout, Settings, Stream, TrackName, Tracks, Transmit};
+use trunkgate_agent::{Input, Output, Settings, Stream, TrackName, Transmit};
 
-use crate::counters::{Counter, EndCounters, WorkerCounters, one};
+use crate::counters::{CLEAR_BOUNDS_US, Counter, EndCounters, TURN_BOUNDS_US, WorkerCounters, one};
+use crate::hearing::Hearing;
 use crate::limits::{AGENT_BYTES_HELD, AGENT_NOTES, AGENT_SHARE_MS, AGENT_WISHES_PER_SECOND};
-use crate::spec::{AgentInput, AgentSpec, AgentWish, EndId, Event};
-use crate::voice::{Feed, Frame};
+use crate::rtp::Rtp;
+use crate::speaking::Speaking;
+use crate::spec::{AgentInput, AgentSpec, AgentWish, EndId, Event, Law};
+use crate::turns::Turns;
+use crate::voice::{Feed, Said};
 
 /// What agents share with the rest of their worker and edge.
 #[derive(Debug, Clone, Default)]
@@ -49,9 +53,12 @@ pub(crate) struct AgentEnd {
     stream: Stream,
     settings: Settings,
     /// Once the socket is open.
-    tracks: Option<Tracks>,
+    hearing: Option<Hearing>,
     /// While it may talk.
-    playout: Option<Playout>,
+    speaking: Option<Speaking>,
+    turns: Turns,
+    /// A `clear` that no packet has shown yet.
+    cleared: Option<Instant>,
     shared: Shared,
     /// What of `shared.held` is this agent's.
     held: u64,
@@ -79,8 +86,10 @@ impl AgentEnd {
             counters: spec.counters.clone(),
             wire: None,
             stream: Stream::new(now, settings.clone()),
-            tracks: None,
-            playout: settings.talks.then(|| Playout::new(settings.format)),
+            hearing: None,
+            speaking: settings.talks.then(|| Speaking::new(settings.format, spec.clear_fade)),
+            turns: Turns::new(),
+            cleared: None,
             settings,
             shared,
             held: 0,
@@ -90,10 +99,6 @@ impl AgentEnd {
             notes: 0,
             wishes: Wishes { since: now, count: 0 },
         }
-    }
-    /// Why such an agent cannot be had, if so.
-    pub(crate) fn refuses(spec: &AgentSpec) -> Option<&'static str> {
-        (spec.settings.format != Format::Mulaw8000).then_some("this version speaks mulaw/8000 only")
     }
     /// Takes what its socket says.
     pub(crate) fn handle(&mut self, now: Instant, input: AgentInput<'_>, events: &mut VecDeque<Event>) {
@@ -108,7 +113,7 @@ impl AgentEnd {
             AgentInput::Lost(loss) => Input::Lost(loss),
         };
         self.stream.handle_input(now, input);
-        if self.stream.is_open() && self.tracks.is_none() {
+        if self.stream.is_open() && self.hearing.is_none() {
             self.begin(now);
             events.push_back(Event::AgentOpen { end: self.id });
         }
@@ -119,20 +124,36 @@ impl AgentEnd {
         self.stream.handle_input(now, Input::Dtmf(key));
         self.settle(now, events);
     }
-    /// Takes a packet that it is to hear; nothing before the socket is open and after its end.
-    pub(crate) fn hear(&mut self, now: Instant, track: TrackName, packet: &Packet<'_>, events: &mut VecDeque<Event>) {
-        if let Some(tracks) = &mut self.tracks {
-            tracks.push(now, track, packet);
+    /// Takes a packet that it is to hear; nothing before the socket is open and after its end. `law`: that of its audio,
+    /// `None` where it has none.
+    pub(crate) fn hear(
+        &mut self,
+        now: Instant,
+        track: TrackName,
+        packet: (&Rtp, &[u8]),
+        law: Option<Law>,
+        events: &mut VecDeque<Event>,
+    ) {
+        if let Some(hearing) = &mut self.hearing {
+            hearing.push(now, track, packet, law);
             self.send_frames(now, events);
         }
     }
-    /// Its next 20 ms into a frame of silence; [`Self::frame_left`] follows once they have left.
-    pub(crate) fn next_frame(&mut self, frame: &mut Frame) {
-        let audio = self.playout.as_mut().and_then(Playout::next_frame);
-        if let Some(audio) = audio.filter(|audio| audio.len() == frame.len()) {
-            frame.copy_from_slice(audio);
-            self.counters.received(audio.len());
+    /// Its next 20 ms, `None` where it says nothing; [`Self::frame_left`] follows once they have left.
+    pub(crate) fn next_frame(&mut self, now: Instant) -> Option<Said> {
+        let worker = self.shared.worker.as_deref();
+        if let (Some(cleared), Some(worker)) = (self.cleared.take(), worker) {
+            worker.agent_clears.take(&CLEAR_BOUNDS_US, now.saturating_duration_since(cleared));
         }
+        let frame = self.speaking.as_mut()?.next_frame()?;
+        if frame.bytes > 0 {
+            self.counters.received(frame.bytes);
+        }
+        let turn = self.turns.agent(now, frame.said.level());
+        if let (Some(turn), Some(worker)) = (turn, worker) {
+            worker.agent_turns.take(&TURN_BOUNDS_US, turn);
+        }
+        Some(frame.said)
     }
     /// Returns the marks that are due now.
     pub(crate) fn frame_left(&mut self, now: Instant, events: &mut VecDeque<Event>) {
@@ -150,8 +171,8 @@ impl AgentEnd {
     /// The next deadline.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let stream = self.stream.poll_timeout().map(|(at, _)| at);
-        let tracks = self.tracks.as_ref().and_then(Tracks::poll_timeout);
-        stream.into_iter().chain(tracks).min()
+        let hearing = self.hearing.as_ref().and_then(Hearing::poll_timeout);
+        stream.into_iter().chain(hearing).min()
     }
     /// What to write next.
     pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
@@ -160,7 +181,7 @@ impl AgentEnd {
     /// Whether the socket may be read further.
     pub(crate) fn wants_more(&mut self) -> bool {
         let crowded = self.shared.held.get() >= AGENT_BYTES_HELD;
-        let playout = self.playout.as_ref();
+        let playout = self.speaking.as_ref().map(Speaking::playout);
         let room =
             playout.is_none_or(|playout| playout.wants_more() && !(crowded && playout.held_ms() > AGENT_SHARE_MS));
         let more = room && self.stream.wants_more();
@@ -179,7 +200,7 @@ impl AgentEnd {
 
     fn begin(&mut self, now: Instant) {
         self.open = true;
-        self.tracks = Some(Tracks::new(now, self.settings.tracks));
+        self.hearing = Some(Hearing::new(now, self.settings.tracks, self.settings.format));
         if let Some(worker) = &self.shared.worker {
             worker.agents.add(1);
         }
@@ -187,7 +208,7 @@ impl AgentEnd {
 
     /// Nothing is heard or said any more.
     fn fall_silent(&mut self) {
-        (self.tracks, self.playout) = (None, None);
+        (self.hearing, self.speaking) = (None, None);
         if std::mem::take(&mut self.open)
             && let Some(worker) = &self.shared.worker
         {
@@ -196,9 +217,13 @@ impl AgentEnd {
     }
 
     fn send_frames(&mut self, now: Instant, events: &mut VecDeque<Event>) {
-        while let Some(frame) = self.tracks.as_mut().and_then(|tracks| tracks.poll(now)) {
-            self.stream.handle_input(now, Input::Frame { track: frame.track, audio: &frame.audio });
-            self.counters.sent(frame.audio.len());
+        let talks = self.settings.talks;
+        while let Some(heard) = self.hearing.as_mut().and_then(|hearing| hearing.poll(now, talks)) {
+            if talks {
+                self.turns.caller(now, heard.level);
+            }
+            self.stream.handle_input(now, Input::Frame { track: heard.track, audio: heard.audio });
+            self.counters.sent(heard.audio.len());
             self.settle(now, events);
         }
     }
@@ -210,13 +235,13 @@ impl AgentEnd {
                 let end = self.id;
                 match output {
                     Output::Play(audio) => {
-                        if let Some(playout) = &mut self.playout {
-                            playout.push(audio);
+                        if let Some(speaking) = &mut self.speaking {
+                            speaking.push(audio);
                         }
                     }
                     Output::Mark(name) => {
-                        if let Some(playout) = &mut self.playout {
-                            playout.mark(name);
+                        if let Some(speaking) = &mut self.speaking {
+                            speaking.mark(name);
                         }
                     }
                     Output::Clear => self.clear(now),
@@ -245,13 +270,17 @@ impl AgentEnd {
 
     /// Returns the next mark that is due, if there is one.
     fn return_mark(&mut self, now: Instant) -> bool {
-        let Some(mark) = self.playout.as_mut().and_then(Playout::poll_mark) else { return false };
+        let Some(mark) = self.speaking.as_mut().and_then(Speaking::poll_mark) else { return false };
         self.stream.handle_input(now, Input::MarkPlayed { name: &mark.name, played_ms: mark.played_ms });
         true
     }
 
     fn clear(&mut self, now: Instant) {
-        let Some(cleared) = self.playout.as_mut().map(Playout::clear) else { return };
+        let Some(speaking) = &mut self.speaking else { return };
+        if self.wire.is_some() && speaking.is_heard() {
+            self.cleared.get_or_insert(now);
+        }
+        let cleared = speaking.clear();
         while self.return_mark(now) {}
         self.stream.handle_input(now, Input::Cleared { played_ms: cleared.played_ms });
     }
@@ -286,7 +315,7 @@ impl AgentEnd {
                 worker.agent_frames_dropped.add(dropped - before);
             }
         }
-        let held = self.playout.as_ref().map_or(0, |playout| playout.held_bytes() as u64);
+        let held = self.speaking.as_ref().map_or(0, |speaking| speaking.playout().held_bytes() as u64);
         if held > self.held {
             self.shared.held.add(held - self.held);
         } else if held < self.held {

@@ -1,6 +1,7 @@
 //! Counters that a worker writes and anybody reads: relaxed atomics, never a lock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// A counter.
 #[derive(Debug, Default)]
@@ -179,17 +180,44 @@ impl Scores {
     }
 }
 
-/// Upper bounds of [`WorkerCounters::relay_buckets`], in microseconds; the last bucket has none.
+/// Upper bounds of [`WorkerCounters::relay`], in microseconds.
 pub const RELAY_BOUNDS_US: [u64; 10] = [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000];
+/// Upper bounds of [`WorkerCounters::agent_turns`], in microseconds.
+pub const TURN_BOUNDS_US: [u64; 10] =
+    [200_000, 400_000, 600_000, 800_000, 1_000_000, 1_500_000, 2_000_000, 3_000_000, 5_000_000, 10_000_000];
+/// Upper bounds of [`WorkerCounters::agent_clears`], in microseconds.
+pub const CLEAR_BOUNDS_US: [u64; 6] = [2_000, 5_000, 10_000, 20_000, 40_000, 100_000];
 
-impl WorkerCounters {
-    /// Takes one sampled time in the edge.
-    pub fn relayed(&self, ns: u64) {
-        let at = RELAY_BOUNDS_US.iter().position(|us| ns <= us * 1000).unwrap_or(RELAY_BOUNDS_US.len());
-        if let Some(bucket) = self.relay_buckets.get(at) {
-            bucket.add_alone(1);
-        }
-        self.relay_ns.add_alone(ns);
+/// Times, counted by how long they were; one thread writes.
+#[derive(Debug)]
+pub struct Times<const BOUNDS: usize> {
+    buckets: [Counter; BOUNDS],
+    /// Longer than all bounds.
+    more: Counter,
+    ns: Counter,
+}
+
+impl<const BOUNDS: usize> Times<BOUNDS> {
+    /// Counts one into the first of `bounds_us` that holds it: the same bounds each time.
+    pub fn take(&self, bounds_us: &[u64; BOUNDS], time: Duration) {
+        let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let at = bounds_us.iter().position(|us| ns <= us * 1000);
+        at.and_then(|at| self.buckets.get(at)).unwrap_or(&self.more).add_alone(1);
+        self.ns.add_alone(ns);
+    }
+    /// How many there are in each bucket, those longer than all bounds last.
+    pub fn counts(&self) -> impl Iterator<Item = u64> {
+        self.buckets.iter().chain([&self.more]).map(Counter::get)
+    }
+    /// All together, in seconds.
+    pub fn seconds(&self) -> f64 {
+        self.ns.get() as f64 / 1e9
+    }
+}
+
+impl<const BOUNDS: usize> Default for Times<BOUNDS> {
+    fn default() -> Times<BOUNDS> {
+        Times { buckets: std::array::from_fn(|_| Counter::default()), more: Counter::default(), ns: Counter::default() }
     }
 }
 
@@ -239,14 +267,16 @@ pub struct WorkerCounters {
     pub panics: Counter,
     /// Wake-ups of the loop: `/healthz` sees whether it turns.
     pub turns: Counter,
-    /// Time in the edge, 1 in 64 packets sampled: bucket counts, by position in [`RELAY_BOUNDS_US`], then more.
-    pub relay_buckets: [Counter; RELAY_BOUNDS_US.len() + 1],
-    /// Sum of the sampled times, in nanoseconds.
-    pub relay_ns: Counter,
+    /// Time in the edge, 1 in 64 packets sampled.
+    pub relay: Times<{ RELAY_BOUNDS_US.len() }>,
     /// Agents' sockets that are open.
     pub agents: Counter,
     /// Frames dropped because an agent's socket was too slow.
     pub agent_frames_dropped: Counter,
+    /// From the end of what a caller said to the agent's first audio.
+    pub agent_turns: Times<{ TURN_BOUNDS_US.len() }>,
+    /// From an agent's `clear` to the first packet without the audio that it cleared.
+    pub agent_clears: Times<{ CLEAR_BOUNDS_US.len() }>,
 }
 
 #[cfg(test)]
@@ -278,12 +308,12 @@ mod tests {
 
     #[test]
     fn a_time_falls_into_the_first_bucket_that_holds_it() {
-        let counters = WorkerCounters::default();
+        let times = WorkerCounters::default().relay;
         for ns in [10_000, 10_001, 10_000_000, 10_000_001] {
-            counters.relayed(ns);
+            times.take(&RELAY_BOUNDS_US, Duration::from_nanos(ns));
         }
-        let counts: Vec<u64> = counters.relay_buckets.iter().map(Counter::get).collect();
+        let counts: Vec<u64> = times.counts().collect();
         assert_eq!(counts, [1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
-        assert_eq!(counters.relay_ns.get(), 20_020_002);
+        assert_eq!((times.seconds() * 1e9).round(), 20_020_002.0);
     }
 }

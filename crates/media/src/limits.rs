@@ -3,6 +3,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use trunkgate_agent::limits::FRAME;
+
 /// Ends of one session; a further one is told as [`Event::BindFailed`](crate::Event::BindFailed).
 pub const SESSION_ENDS: usize = 16;
 /// How often silence is looked for.
@@ -34,6 +36,10 @@ pub const MAX_DROPOUT_PACKETS: u16 = 3000;
 pub const MAX_MISORDER_PACKETS: u16 = 100;
 /// Packet buffers out at once in one worker; a packet beyond is dropped as `no_buffer`.
 pub const WORKER_PACKET_BUFFERS: usize = 512;
+/// The longest fade after an agent's `clear`: one packet, so that silence comes with the next one.
+pub const CLEAR_FADE_MOST: Duration = FRAME;
+/// What an agent says so long after its caller is no answer any more.
+pub const TURN_LIMIT: Duration = Duration::from_secs(30);
 /// Audio of agents that one edge holds for its callers, in bytes; past that a socket whose agent has more than
 /// [`AGENT_SHARE_MS`] waiting is read no further.
 pub const AGENT_BYTES_HELD: u64 = 256 << 20;

@@ -18,7 +18,7 @@ use crate::rtcp::{self, Kind};
 use crate::rtp::Rtp;
 use crate::session::{Session, Transmit};
 use crate::spec::{Event, RemoteSpec};
-use crate::tap::{hear, hear_all};
+use crate::tap::hear_all;
 
 impl Session {
     pub(crate) fn relay_rtp(
@@ -186,6 +186,6 @@ fn to_agent(
     if is_key && let Some(key) = keys.take(rtp, bytes.get(rtp.payload.clone()).unwrap_or_default()) {
         agent.press(now, key, events);
     }
-    hear(now, agent, TrackName::Inbound, packet, is_audio.then_some(wire.spec().law), events);
+    agent.hear(now, TrackName::Inbound, packet, is_audio.then_some(wire.spec().law), events);
     if is_audio || is_key { Ok(()) } else { Err(DropReason::UnknownPayload) }
 }

@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -177,6 +178,8 @@ pub struct AgentSpec {
     pub socket: SocketSpec,
     /// What is counted: packets made for the far side, and those that came for it.
     pub counters: Arc<EndCounters>,
+    /// How long what it was saying fades out after a `clear`, 20 ms at most; zero: not at all.
+    pub clear_fade: Duration,
     /// Gets copies as plain RTP at the address in its `rtp://` URL, and no conversation.
     pub raw: Option<RawSpec>,
 }

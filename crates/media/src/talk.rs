@@ -18,7 +18,7 @@ use crate::player::Player;
 use crate::session::{Session, Transmit};
 use crate::spec::{AgentInput, AgentSpec, EndId, Event, Sound, TapSpec, WireSpec};
 use crate::tap::{Tap, hear_all};
-use crate::voice::{CLOCK_HZ, Feed, Frame, SILENT, Voice};
+use crate::voice::{CLOCK_HZ, Feed, SILENT, Said, Voice};
 
 impl Session {
     /// Takes what an agent's socket says; nothing for an agent that is not there.
@@ -80,7 +80,7 @@ impl Session {
     }
 
     pub(crate) fn add_agent(&mut self, now: Instant, id: EndId, spec: &AgentSpec) {
-        if let Some(reason) = self.refuses(id).or_else(|| AgentEnd::refuses(spec)) {
+        if let Some(reason) = self.refuses(id) {
             self.events.push_back(Event::AgentNote { end: id, text: reason.to_owned() });
             self.events.push_back(Event::AgentLost { end: id, loss: Loss::Unreachable });
             return;
@@ -152,21 +152,23 @@ impl Session {
         let tick = voice.take(now)?;
         let (id, pressing) = (end.id, voice.is_pressing());
         let fed = |wire: Option<Feed>| !pressing && wire.is_some_and(|feed| feed.to == id);
-        let mut frame = SILENT;
+        let mut said = Said::Ulaw(SILENT);
         let agent = self.agents.iter().position(|agent| fed(agent.wire));
         let player = self.players.iter().position(|player| fed(player.wire));
         let mut feeder = None;
         if let Some(agent) = agent.and_then(|agent| self.agents.get_mut(agent)) {
-            agent.next_frame(&mut frame);
+            said = agent.next_frame(now).unwrap_or(said);
             feeder = Some(agent.id);
         }
         if let Some(player) = player.and_then(|player| self.players.get_mut(player)) {
             feeder = Some(player.id);
+            let mut frame = SILENT;
             if player.next_frame(&mut frame) {
                 self.events.push_back(Event::Played { end: player.id });
             }
+            said = Said::Ulaw(frame);
         }
-        let spoken = match self.send(now, at, &Spoke { tick, feeder, frame }, packet) {
+        let spoken = match self.send(now, at, &Spoke { tick, feeder, said }, packet) {
             Ok(transmit) => Spoken::Sent(transmit),
             Err(reason) => {
                 self.dropped(at, reason);
@@ -186,7 +188,7 @@ impl Session {
         let remote = end.remote.as_ref().filter(|remote| remote.may_receive).ok_or(nowhere)?;
         let (to, locked) = end.latch.rtp_destination(remote).ok_or(nowhere)?;
         let voice = end.voice.as_mut().ok_or(nowhere)?;
-        let mut rtp = voice.write(spoke.tick, spoke.feeder, &spoke.frame, packet).ok_or(nowhere)?;
+        let mut rtp = voice.write(spoke.tick, spoke.feeder, &spoke.said, packet).ok_or(nowhere)?;
         let takes = |ssrc, sequence| end.srtp.as_ref().is_none_or(|srtp| srtp.takes(ssrc, sequence));
         end.outgoing.pass(now, voice.serial, CLOCK_HZ, &mut rtp, takes);
         rtp.write(packet.data_mut());
@@ -205,7 +207,7 @@ impl Session {
 struct Spoke {
     tick: Tick,
     feeder: Option<EndId>,
-    frame: Frame,
+    said: Said,
 }
 
 /// What became of a tick.

@@ -4,13 +4,11 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use trunkgate_agent::{Packet, TrackName};
+use trunkgate_agent::TrackName;
 
 use crate::agent_end::AgentEnd;
-use crate::packet::PACKET;
 use crate::rtp::Rtp;
 use crate::spec::{EndId, Event, Law, TapSpec};
-use crate::voice::as_ulaw;
 
 /// One listener of an end.
 #[derive(Debug, Clone)]
@@ -32,22 +30,6 @@ impl Tap {
     }
 }
 
-/// Lets an agent hear a packet; `law`: that of its audio, `None` where it has none.
-pub(crate) fn hear(
-    now: Instant,
-    agent: &mut AgentEnd,
-    track: TrackName,
-    (rtp, bytes): (&Rtp, &[u8]),
-    law: Option<Law>,
-    events: &mut VecDeque<Event>,
-) {
-    let mut scratch = [0; PACKET];
-    let payload = bytes.get(rtp.payload.clone()).unwrap_or_default();
-    let payload = law.map_or(&[][..], |law| as_ulaw(payload, law, &mut scratch));
-    let packet = Packet { ssrc: rtp.ssrc, sequence: rtp.sequence, timestamp: rtp.timestamp, payload };
-    agent.hear(now, track, &packet, events);
-}
-
 /// Lets all listeners of an end hear a packet.
 pub(crate) fn hear_all(
     now: Instant,
@@ -59,7 +41,7 @@ pub(crate) fn hear_all(
 ) {
     for tap in taps {
         if let Some(agent) = agents.iter_mut().find(|agent| agent.id == tap.listener) {
-            hear(now, agent, track, packet, tap.law(track, packet.0.payload_type), events);
+            agent.hear(now, track, packet, tap.law(track, packet.0.payload_type), events);
         }
     }
 }

@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use trunkgate_agent::{Tick, Ticks};
 
-use crate::codec::g711::{ULAW_SILENCE, alaw_to_ulaw, ulaw_to_alaw};
+use crate::codec::g711::{ULAW_SILENCE, alaw_to_ulaw, encode_alaw, encode_ulaw, ulaw_to_alaw};
+use crate::level::{level, ulaw_level};
 use crate::packet::{PACKET, PacketBuf};
 use crate::press::{KeyPacket, Presses};
 use crate::rtp::{FIXED_HEADER, Rtp};
@@ -22,8 +23,28 @@ const FRAME_TICKS: u32 = 160;
 
 /// One frame, μ-law.
 pub(crate) type Frame = [u8; FRAME_SAMPLES];
+
+/// One frame of who feeds the stream, before it is coded as the far side has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Said {
+    /// μ-law.
+    Ulaw(Frame),
+    /// Linear.
+    Linear([i16; FRAME_SAMPLES]),
+}
+
 /// A frame of silence.
 pub(crate) const SILENT: Frame = [ULAW_SILENCE; FRAME_SAMPLES];
+
+impl Said {
+    /// How loud it is.
+    pub(crate) fn level(&self) -> u16 {
+        match self {
+            Said::Ulaw(codes) => ulaw_level(codes),
+            Said::Linear(samples) => level(samples),
+        }
+    }
+}
 
 /// The wire from an agent or a player to an RTP end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +130,7 @@ impl Voice {
         &mut self,
         tick: Tick,
         feeder: Option<EndId>,
-        frame: &Frame,
+        said: &Said,
         packet: &mut PacketBuf,
     ) -> Option<Rtp> {
         if let Some(key) = self.key.take() {
@@ -118,9 +139,11 @@ impl Voice {
         let area = packet.receive_area().get_mut(..FIXED_HEADER + FRAME_SAMPLES)?;
         let (header, payload) = area.split_at_mut(FIXED_HEADER);
         *header.first_mut()? = 0x80;
-        match self.feed.law {
-            Law::Mu => payload.copy_from_slice(frame),
-            Law::A => payload.iter_mut().zip(frame).for_each(|(to, from)| *to = ulaw_to_alaw(*from)),
+        match (said, self.feed.law) {
+            (Said::Ulaw(codes), Law::Mu) => payload.copy_from_slice(codes),
+            (Said::Ulaw(codes), Law::A) => each(payload, codes, ulaw_to_alaw),
+            (Said::Linear(samples), Law::Mu) => each(payload, samples, encode_ulaw),
+            (Said::Linear(samples), Law::A) => each(payload, samples, encode_alaw),
         }
         // A change of feeder begins a talk spurt (RFC 3551 §4.1); silence between two feeders does not.
         let marker = feeder.is_some() && feeder != self.feeder;
@@ -159,6 +182,10 @@ impl Voice {
         // Truncation is meant: timestamps are modulo 2^32.
         self.timestamp.wrapping_add((tick.index as u32).wrapping_mul(FRAME_TICKS))
     }
+}
+
+fn each<T: Copy>(payload: &mut [u8], samples: &[T], code: impl Fn(T) -> u8) {
+    payload.iter_mut().zip(samples).for_each(|(to, from)| *to = code(*from));
 }
 
 /// A payload in μ-law: as it is, or by way of `scratch`.

@@ -136,8 +136,12 @@ pub struct Agent {
     pub auth_token: Option<String>,
     /// `customParameters` in the order of the file.
     pub parameters: Vec<(String, Template)>,
+    /// The form of the audio both ways, by its name in the configuration: `mulaw/8000`, `l16/16000` and the like.
+    pub format: &'static str,
     /// Whether our own fields and events are sent besides Twilio's.
     pub extras: bool,
+    /// How long what it was saying fades out after its `clear`; zero: not at all.
+    pub clear_fade: Duration,
     /// Until the socket is open; zero: no limit.
     pub connect_timeout: Duration,
     /// From then until it first speaks; zero: no limit.
@@ -165,7 +169,9 @@ impl Agent {
             ca: None,
             auth_token: None,
             parameters: Vec::new(),
+            format: "mulaw/8000",
             extras: false,
+            clear_fade: Duration::ZERO,
             connect_timeout: Duration::from_secs(10),
             first_audio_timeout: Duration::ZERO,
             retry: 0,

@@ -61,6 +61,11 @@ impl Resampler {
         self.history == [0; TAPS]
     }
 
+    /// Forgets what is still in it.
+    pub fn silence(&mut self) {
+        self.history = [0; TAPS];
+    }
+
     fn take<const T: usize>(&mut self, block: &[i16], put: &mut impl FnMut(i16)) {
         let Bank { phases, coefficients, .. } = *self.bank;
         let mut window = [0; TAPS + BLOCK];

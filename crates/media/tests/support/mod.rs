@@ -142,10 +142,19 @@ impl Bench {
     }
     /// Adds an agent whose socket is not open yet.
     pub(crate) fn add_agent(&mut self, end: EndId, settings: Settings) -> Arc<EndCounters> {
+        self.add_fading_agent(end, settings, Duration::ZERO)
+    }
+    /// The same, its `clear` fades out for so long.
+    pub(crate) fn add_fading_agent(
+        &mut self,
+        end: EndId,
+        settings: Settings,
+        clear_fade: Duration,
+    ) -> Arc<EndCounters> {
         let counters = Arc::new(EndCounters::default());
         let socket =
             SocketSpec { url: "wss://agent.example/media".into(), auth_token: None, ca: None, plain_networks: vec![] };
-        let spec = AgentSpec { settings, socket, counters: counters.clone(), raw: None };
+        let spec = AgentSpec { settings, socket, counters: counters.clone(), clear_fade, raw: None };
         self.command(Command::AddAgent { end, spec: Arc::new(spec) });
         counters
     }
@@ -230,7 +239,12 @@ impl WireFrom {
 /// A `media` message: a frame for each of `codes`.
 pub(crate) fn media(codes: &[u8]) -> String {
     let audio: Vec<u8> = codes.iter().flat_map(|code| [*code; 160]).collect();
-    format!(r#"{{"event":"media","media":{{"payload":"{}"}}}}"#, base64(&audio))
+    media_of(&audio)
+}
+
+/// A `media` message with these bytes.
+pub(crate) fn media_of(audio: &[u8]) -> String {
+    format!(r#"{{"event":"media","media":{{"payload":"{}"}}}}"#, base64(audio))
 }
 
 pub(crate) fn mark(name: &str) -> String {
