@@ -29,9 +29,8 @@ impl Agent {
     /// The next message; `None` when the edge's side is gone.
     fn next(&mut self) -> Option<Value> {
         loop {
-            match self.socket.read().ok()? {
-                Message::Text(text) => return serde_json::from_str(&text).ok(),
-                _ => continue,
+            if let Message::Text(text) = self.socket.read().ok()? {
+                return serde_json::from_str(&text).ok();
             }
         }
     }

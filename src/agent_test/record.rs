@@ -6,6 +6,8 @@ use trunkgate_media::agent::Problem;
 
 /// Pieces of audio that are kept one by one; of further ones only the sum.
 const PIECES: usize = 50_000;
+/// Without a piece of audio for so long it has finished an answer.
+const PAUSE_MS: u64 = 400;
 /// A pause in what is heard that is shorter than this is a gap within speech: ten ticks.
 const GAP_TICKS: usize = 10;
 
@@ -103,13 +105,19 @@ impl Record {
         self.problems.entry(problem.slug()).or_insert_with(|| (0, problem.to_string())).0 += 1;
     }
 
-    /// Audio in milliseconds per millisecond in which it came; `None` for too little to tell.
+    /// Audio in milliseconds per millisecond in which it came, pauses between two answers left out; `None` for too little
+    /// to tell.
     pub(super) fn real_time_factor(&self) -> Option<f64> {
-        let (first, last) = (self.pieces.first()?, self.pieces.last()?);
-        let audio = self.audio_bytes as f64 / 8.0;
-        // The last piece itself stands for as long as it is played, were it paced.
-        let took = (last.at_ms - first.at_ms) as f64 + last.bytes as f64 / 8.0;
-        (audio >= 500.0).then(|| audio / took.max(1.0))
+        let length = |piece: &Piece| piece.bytes as u64 / 8;
+        let mut took = self.pieces.last().map(length)?;
+        for pair in self.pieces.windows(2) {
+            let [one, next] = pair else { continue };
+            let apart = next.at_ms.saturating_sub(one.at_ms);
+            // The last piece of an answer stands for as long as it is played, were it paced.
+            took += if apart > length(one) + PAUSE_MS { length(one) } else { apart };
+        }
+        let audio = self.pieces.iter().map(length).sum::<u64>();
+        (audio >= 500).then(|| audio as f64 / took.max(1) as f64)
     }
 
     /// Gaps within what was played, and the longest in milliseconds.
@@ -162,6 +170,9 @@ mod tests {
         (0..10).for_each(|n| burst.piece(n * 10, &[0; 3200], false));
         assert!(burst.real_time_factor().unwrap() > 5.0);
         assert_eq!((burst.first_piece_ms, burst.first_voice_ms), (Some(0), None));
+        let mut twice = Record::default();
+        (0..10).for_each(|n| twice.piece(n / 5 * 10_000 + n % 5, &[0; 3200], true));
+        assert!(twice.real_time_factor().unwrap() > 4.0, "what is between two answers does not count");
         let mut short = Record::default();
         short.piece(0, b"RIFF....WAVEfmt ", true);
         assert_eq!((short.real_time_factor(), short.header), (None, Some("a WAV file")));

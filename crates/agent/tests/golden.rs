@@ -7,7 +7,8 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use support::{ACCOUNT, CALL, STREAM, open, settings, texts};
+use serde_json::Value;
+use support::{ACCOUNT, CALL, STREAM, Told, open, say, settings, texts};
 use trunkgate_agent::{Format, Input, Settings, Stream, TrackName, TrackSet, Transmit};
 
 const CONNECTED: &str = r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#;
@@ -41,7 +42,7 @@ fn connected_then_start_and_nothing_between() {
     assert!(sent[2].starts_with(r#"{"event":"media","sequenceNumber":"2","media":{"track":"inbound","chunk":"1","#));
 }
 
-/// rivals.md §6 case 1: a talking agent gets one track, a fork what it asked for.
+/// Row 1 of docs/interop.md: a talking agent gets one track, a fork what it asked for.
 #[test]
 fn tracks_of_start() {
     let tracks = |set| start_with(set, Format::Mulaw8000, &[]);
@@ -50,7 +51,7 @@ fn tracks_of_start() {
     assert_eq!(tracks(TrackSet::Both), START.replace(r#"["inbound"]"#, r#"["inbound","outbound"]"#));
 }
 
-/// rivals.md §6 case 2: inside `start`, in the order of the configuration, nothing else.
+/// Row 2 of docs/interop.md: inside `start`, in the order of the configuration, nothing else.
 #[test]
 fn custom_parameters() {
     let start = start_with(
@@ -80,7 +81,7 @@ fn media_format() {
     }
 }
 
-/// rivals.md §6 case 3: one sequence over all messages, a chunk number for each track, time in milliseconds.
+/// Row 3 of docs/interop.md: one sequence over all messages, a chunk number for each track, time in milliseconds.
 #[test]
 fn a_conversation_of_each_message() {
     let now = Instant::now();
@@ -130,7 +131,7 @@ fn a_conversation_of_each_message() {
     assert_eq!(texts(&mut stream), expected);
 }
 
-/// rivals.md §6 case 4.
+/// Row 4 of docs/interop.md.
 #[test]
 fn mark_names_are_escaped() {
     let now = Instant::now();
@@ -213,4 +214,135 @@ fn media_is_written_into_a_reused_buffer() {
     }
     let span = places.last().unwrap() - places.first().unwrap();
     assert!(span < 4096, "{} places over {span} bytes", places.len());
+}
+
+/// Of each message its fields in their order, and what each is: `s` a string, `c` a counter in a string, `n` a number,
+/// `l` a list of strings.
+const FIELDS: [(&str, &[(&str, char)]); 6] = [
+    ("connected", &[("event", 's'), ("protocol", 's'), ("version", 's')]),
+    (
+        "start",
+        &[
+            ("event", 's'),
+            ("sequenceNumber", 'c'),
+            ("start.accountSid", 's'),
+            ("start.streamSid", 's'),
+            ("start.callSid", 's'),
+            ("start.tracks", 'l'),
+            ("start.mediaFormat.encoding", 's'),
+            ("start.mediaFormat.sampleRate", 'n'),
+            ("start.mediaFormat.channels", 'n'),
+            ("start.customParameters.tenant", 's'),
+            ("streamSid", 's'),
+        ],
+    ),
+    (
+        "media",
+        &[
+            ("event", 's'),
+            ("sequenceNumber", 'c'),
+            ("media.track", 's'),
+            ("media.chunk", 'c'),
+            ("media.timestamp", 'c'),
+            ("media.payload", 's'),
+            ("streamSid", 's'),
+        ],
+    ),
+    ("dtmf", &[("event", 's'), ("streamSid", 's'), ("sequenceNumber", 'c'), ("dtmf.track", 's'), ("dtmf.digit", 's')]),
+    ("mark", &[("event", 's'), ("sequenceNumber", 'c'), ("streamSid", 's'), ("mark.name", 's')]),
+    (
+        "stop",
+        &[("event", 's'), ("sequenceNumber", 'c'), ("stop.accountSid", 's'), ("stop.callSid", 's'), ("streamSid", 's')],
+    ),
+];
+
+/// The leaves of an object in their order, as they stand in the text.
+fn leaves(text: &str) -> Vec<(String, Value)> {
+    let value: Value = serde_json::from_str(text).unwrap();
+    let mut found = Vec::new();
+    walk("", &value, &mut found);
+    // The map has lost the order: it is that of the names in the text. One that stands inside, too, is meant behind it.
+    let place = |path: &str| {
+        let name = |name: &str| format!("\"{name}\":");
+        match path.split_once('.') {
+            None => text.rfind(&name(path)),
+            Some(_) => path.split('.').try_fold(0, |from, part| Some(from + text[from..].find(&name(part))?)),
+        }
+    };
+    found.sort_by_key(|(path, _)| place(path));
+    found
+}
+
+fn walk(path: &str, value: &Value, found: &mut Vec<(String, Value)>) {
+    match value.as_object() {
+        Some(fields) => fields.iter().for_each(|(name, value)| walk(&format!("{path}.{name}"), value, found)),
+        None => found.push((path[1..].to_owned(), value.clone())),
+    }
+}
+
+#[test]
+fn each_field_has_its_type_and_its_place() {
+    let now = Instant::now();
+    let parameters = vec![("tenant".to_owned(), "acme".to_owned())];
+    let mut stream = open(now, Settings { parameters, ..settings() });
+    stream.handle_input(now, Input::Frame { track: TrackName::Inbound, audio: &[0xff; 160] });
+    stream.handle_input(now, Input::Dtmf('1'));
+    stream.handle_input(now, Input::MarkPlayed { name: "m", played_ms: 20 });
+    stream.handle_input(now, Input::Stop);
+    let sent = texts(&mut stream);
+    assert_eq!(sent.len(), 7, "six messages and the close");
+    for (text, (event, fields)) in sent.iter().zip(FIELDS) {
+        let leaves = leaves(text);
+        assert_eq!(leaves[0], ("event".to_owned(), Value::from(event)), "{text}");
+        let names: Vec<&str> = leaves.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(names, fields.iter().map(|(path, _)| *path).collect::<Vec<_>>(), "{text}");
+        for ((path, value), (_, kind)) in leaves.iter().zip(fields) {
+            let counts = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            let is_it = match kind {
+                's' => value.is_string(),
+                'c' => value.as_str().is_some_and(counts),
+                'n' => value.is_u64(),
+                _ => value.as_array().is_some_and(|list| list.iter().all(Value::is_string)),
+            };
+            assert!(is_it, "{path} of {text}");
+        }
+    }
+}
+
+/// What the documentation has a server send, as it stands there; and what its clients were seen to send.
+#[test]
+fn what_a_server_of_twilios_sends_is_understood() {
+    let now = Instant::now();
+    let mut stream = open(now, settings());
+    texts(&mut stream);
+    let documented = [
+        (
+            format!(r#"{{"event":"media","streamSid":"{STREAM}","media":{{"payload":"f39/fw=="}}}}"#),
+            Told::Play(vec![0x7f; 4]),
+        ),
+        (
+            format!(r#"{{"event":"mark","streamSid":"{STREAM}","mark":{{"name":"my label"}}}}"#),
+            Told::Mark("my label".into()),
+        ),
+        (format!(r#"{{"event":"clear","streamSid":"{STREAM}"}}"#), Told::Clear),
+    ];
+    for (text, expected) in documented {
+        assert_eq!(say(&mut stream, now, &text), [expected], "{text}");
+    }
+    // Without the stream's name, in another order, with more fields and spaces, as Python's `json.dumps` writes it.
+    for text in [
+        r#"{"media": {"payload": "f39/fw=="}, "event": "media"}"#.to_owned(),
+        format!(
+            r#"{{"event": "media", "streamSid": "{STREAM}", "sequenceNumber": "3", "media": {{"track": "outbound", "payload": "f39/fw=="}}}}"#
+        ),
+    ] {
+        assert_eq!(say(&mut stream, now, &text), [Told::Play(vec![0x7f; 4])], "{text}");
+    }
+    // The same name twice is two marks.
+    let mark = format!(r#"{{"event":"mark","streamSid":"{STREAM}","mark":{{"name":"a"}}}}"#);
+    assert_eq!([say(&mut stream, now, &mark), say(&mut stream, now, &mark)].concat(), vec![Told::Mark("a".into()); 2]);
+    // A mark without its object is left aside, and the stream goes on.
+    let told = say(&mut stream, now, &format!(r#"{{"event":"mark","streamSid":"{STREAM}"}}"#));
+    assert!(matches!(&told[..], [Told::Problem(problem)] if problem.slug() == "missing_mark_name"), "{told:?}");
+    assert!(stream.is_open());
 }

@@ -7,6 +7,7 @@ pub(crate) mod cases;
 pub(crate) mod edge;
 pub(crate) mod install;
 mod nat;
+mod node;
 mod python;
 pub(crate) mod raw;
 mod recording;
@@ -35,8 +36,8 @@ pub(crate) struct Options {
 }
 
 /// Cases that --quick leaves out unless they are asked for by name: one measures time on a machine that must have nothing
-/// else to do, one installs a large package.
-const FULL_ONLY: [&str; 2] = ["agent-100", "agent-pipecat"];
+/// else to do, the others install large packages.
+const FULL_ONLY: [&str; 3] = ["agent-100", "agent-pipecat", "agent-openai"];
 
 /// One case.
 pub(crate) struct Case {

@@ -77,7 +77,7 @@ fn install(folder: &Path, name: &str, flags: &[&str], packages: &[&str]) -> anyh
     Ok(())
 }
 
-fn run(command: &mut Command) -> anyhow::Result<()> {
+pub(super) fn run(command: &mut Command) -> anyhow::Result<()> {
     let output = command.stdin(Stdio::null()).output()?;
     if !output.status.success() {
         bail!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
@@ -95,11 +95,16 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    /// Runs a script with `--port 0` and further flags, and waits until it says where it listens.
+    /// Runs a script in Python.
     pub(crate) fn start(packages: Packages, script: &Path, flags: &[&str]) -> anyhow::Result<Script> {
-        let python = interpreter(packages)?;
-        let mut child = Command::new(python)
-            .arg("-u")
+        let mut command = Command::new(interpreter(packages)?);
+        command.arg("-u");
+        Script::start_by(command, script, flags)
+    }
+
+    /// Runs a script by this interpreter with `--port 0` and further flags, and waits until it says where it listens.
+    pub(crate) fn start_by(mut interpreter: Command, script: &Path, flags: &[&str]) -> anyhow::Result<Script> {
+        let mut child = interpreter
             .arg(script)
             .args(["--port", "0"])
             .args(flags)
@@ -160,7 +165,12 @@ impl Drop for Script {
 
 /// The Python echo agent of `examples/`.
 pub(crate) fn echo_agent() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/echo_agent.py")
+    example("echo_agent.py")
+}
+
+/// A script of `examples/`.
+pub(crate) fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)
 }
 
 /// A script beside this file.

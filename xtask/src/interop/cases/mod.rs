@@ -4,6 +4,8 @@ mod agent_bad;
 mod agent_crowd;
 mod agent_echo;
 mod agent_killed;
+mod agent_openai;
+mod agent_parrot;
 mod agent_stalled;
 mod baresip_register;
 mod failover;
@@ -120,6 +122,16 @@ fn agents() -> Vec<Case> {
             name: "agent-pipecat",
             proves: "pipecat's Twilio parser and serializer, unmodified, are the agent; Twilio's validator accepts us",
             run: agent_echo::pipecat,
+        },
+        Case {
+            name: "agent-openai",
+            proves: "OpenAI's agents SDK on Node, unmodified: its model remembers what the caller heard, by our marks",
+            run: agent_openai::run,
+        },
+        Case {
+            name: "agent-parrot",
+            proves: "the talking examples in Python and Node pass `agent test` and say back in a call what was said",
+            run: agent_parrot::run,
         },
         Case {
             name: "agent-killed",

@@ -1,0 +1,59 @@
+//! OpenAI's agents SDK for Node with its own transport layer for Twilio, unmodified, against a model of ours: what it lets the
+//! model remember of an answer that the caller interrupted is what the caller has heard.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+use crate::interop::Setting;
+use crate::interop::bots::with_agent;
+use crate::interop::edge::Edge;
+use crate::interop::node::{self, Packages};
+use crate::interop::raw::{Phone, tone_frame};
+use crate::interop::recording::{Line, converse, one_stream};
+use crate::interop::rtp;
+use crate::interop::sipp::CARRIER;
+
+/// What the caller does, in packets: a word, silence while the model answers, then it interrupts.
+const WORD: u32 = 50;
+const LISTENS: u32 = 100;
+const INTERRUPTS: u32 = 50;
+const LISTENS_AGAIN: u32 = 50;
+/// What the SDK adds to the last mark that came back, in milliseconds.
+const ADDED_MS: i64 = 50;
+/// What may be heard between the last mark and the clear: the SDK's piece of 40 ms, and the way of the caller's voice.
+const APART_MS: i64 = 120;
+
+/// Speaks, listens, interrupts.
+pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
+    // Broken: no mark reaches the SDK.
+    let flags: &[&str] = if setting.sabotage { &["--swallow-marks"] } else { &[] };
+    let agent = node::start(Packages::OpenAi, &node::script("openai_agent.cjs"), flags)?;
+    let mut edge = Edge::start(&with_agent(&format!("url = \"ws://{}/media\"", agent.address), "\"agent:bot\""))?;
+    let caller = Phone::new(CARRIER, 0, "caller")?;
+    let call = caller.call(edge.udp, "+14155550100").with_context(|| edge.log_tail())?;
+    let line = Line { socket: &caller.rtp, to: call.media };
+    let silence = vec![0xff; 160];
+    let speaks = |n: u32| n < WORD || (WORD + LISTENS..WORD + LISTENS + INTERRUPTS).contains(&n);
+    let says = |_, n| if speaks(n) { tone_frame(n) } else { silence.clone() };
+    let packets = WORD + LISTENS + INTERRUPTS + LISTENS_AGAIN;
+    let heard = converse(&[line], packets, &says, Duration::from_millis(300))?.pop().unwrap_or_default();
+    caller.bye(&call)?;
+    edge.assert_alive()?;
+    let told = || agent.lines().join("\n");
+    one_stream(&heard).with_context(told)?;
+    let heard = heard.iter().filter(|packet| rtp::is_heard(&packet.payload)).count();
+    let heard_ms = i64::try_from(heard)? * 20;
+    let cut = agent.wait_for("truncated item_1 at ", Duration::from_secs(5))?;
+    let remembered_ms: i64 = cut.parse().with_context(|| cut.clone())?;
+    if heard_ms < 500 || (remembered_ms - ADDED_MS - heard_ms).abs() > APART_MS {
+        bail!("the caller heard {heard_ms} ms, the model remembers {remembered_ms} ms\n{}", told());
+    }
+    let closed = agent.wait_for("closed with 1000 after ", Duration::from_secs(5)).with_context(told)?;
+    if agent.lines().iter().any(|line| line.starts_with("error")) {
+        bail!("{}", told());
+    }
+    Ok(format!(
+        "4000 ms at once, {heard_ms} ms heard, then interrupted: the model remembers {remembered_ms} ms; {closed}"
+    ))
+}

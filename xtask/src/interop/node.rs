@@ -1,0 +1,58 @@
+//! Agents in Node: packages that we did not write, installed by npm in a folder of their own below the target folder.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+
+use super::install;
+use super::python::{Script, run};
+
+/// Which packages are there. The versions stand in docs/interop.md.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Packages {
+    /// `ws`.
+    Base,
+    /// That and OpenAI's agents SDK.
+    OpenAi,
+}
+
+impl Packages {
+    const fn list(self) -> (&'static str, &'static [&'static str]) {
+        match self {
+            Packages::Base => ("base", &["ws@8.23.0"]),
+            Packages::OpenAi => {
+                ("openai", &["ws@8.23.0", "zod@4.6.7", "@openai/agents@0.18.0", "@openai/agents-extensions@0.18.0"])
+            }
+        }
+    }
+}
+
+/// Runs a script.
+pub(crate) fn start(packages: Packages, script: &Path, flags: &[&str]) -> anyhow::Result<Script> {
+    let mut command = Command::new("node");
+    command.env("NODE_PATH", modules(packages)?);
+    Script::start_by(command, script, flags)
+}
+
+/// Where the packages are; installed unless a file says that exactly these have been.
+fn modules(packages: Packages) -> anyhow::Result<PathBuf> {
+    install::packages(&[("node", "nodejs"), ("npm", "npm")])?;
+    let (name, packages) = packages.list();
+    let folder = super::edge::target().join("interop-node").join(name);
+    let (list, installed) = (packages.join("\n"), folder.join("installed.txt"));
+    if !std::fs::read_to_string(&installed).is_ok_and(|text| text == list) {
+        println!("      installing {}", packages.join(" "));
+        std::fs::create_dir_all(&folder)?;
+        let flags = ["install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--prefix", "."];
+        run(Command::new("npm").args(flags).args(packages).current_dir(&folder))
+            .with_context(|| format!("npm install {}", packages.join(" ")))?;
+        std::fs::write(&installed, list)?;
+    }
+    Ok(folder.join("node_modules").canonicalize()?)
+}
+
+/// A script in the folder beside this file.
+pub(crate) fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/interop/node").join(name)
+}
