@@ -89,13 +89,11 @@ fn read_one<'a>(
     }
     trunk.media_from = media_networks(name, &section, findings);
     trunk.listen = section.read("listen", findings, values::string);
-    let mut tls = None;
-    if let Some(value) = section.get("tls") {
-        let read = tls::trunk(value, folder, findings);
-        is_partial |= read.is_none();
-        (tls, trunk.certificate_names) = read.map(|(tls, names)| (Some(tls), names)).unwrap_or_default();
-        trunk.shows_certificate = tls.as_ref().is_some_and(|tls| tls.own.is_some());
-    }
+    let read = section.get("tls").and_then(|value| tls::trunk(value, folder, findings));
+    is_partial |= read.is_none() && section.get("tls").is_some();
+    let (tls, names) = read.unzip();
+    trunk.certificate_names = names.unwrap_or_default();
+    trunk.shows_certificate = tls.as_ref().is_some_and(|tls| tls.own.is_some());
     if let Some(codecs) = section.read("codecs", findings, read_codecs) {
         trunk.codecs = codecs;
     }
