@@ -21,6 +21,7 @@ mod ending;
 mod engage;
 mod few;
 mod fork;
+pub mod fuzz;
 pub mod gateway;
 mod headers;
 mod health;

@@ -202,6 +202,8 @@ impl Edge {
         if !wishes.is_empty() {
             let is_new = !known.iter().any(|binding| Source::of(&binding.flow) == Source::of(&flow));
             let bindings = self.registrar.by_trunk.entry(name.clone()).or_default();
+            let gone = |binding: &Binding| wishes.iter().any(|w| w.seconds == 0 && w.contact == binding.contact);
+            let taken_back = bindings.iter().filter(|binding| gone(binding)).count();
             bindings.retain(|binding| !wishes.iter().any(|wish| wish.contact == binding.contact));
             for Wish { contact, seconds } in wishes.into_iter().filter(|wish| wish.seconds > 0) {
                 // One that is named twice is one.
@@ -213,6 +215,9 @@ impl Edge {
             self.show_trunk(name);
             if is_new && asked > 0 {
                 self.log("", format!("trunk {name}: a phone at {} has registered", flow.remote), None);
+            }
+            if taken_back > 0 {
+                self.log("", format!("trunk {name}: a registration taken back from {}", flow.remote), None);
             }
         }
         self.listing(now, name)

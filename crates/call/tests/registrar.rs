@@ -167,6 +167,8 @@ fn rfc3261_10_3_fetch_remove_too_brief_and_out_of_order() {
     let other = registered(&mut bench, PHONE, 35, "Contact: <sip:other@192.168.1.6>;expires=60\r\n");
     assert_eq!(other.headers("Contact").len(), 2);
     let one = registered(&mut bench, PHONE, 37, &format!("Contact: {CONTACT};expires=0\r\n"));
+    let said = bench.logs.iter().any(|line| line.starts_with("trunk phones: a registration taken back from "));
+    assert!(said, "{:#?}", bench.logs);
     assert_eq!(one.headers("Contact"), ["<sip:other@192.168.1.6>;expires=60"]);
     let none = registered(&mut bench, PHONE, 39, "Contact: *\r\nExpires: 0\r\n");
     assert_eq!((none.code(), none.headers("Contact").len()), (200, 0));
