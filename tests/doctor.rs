@@ -321,8 +321,8 @@ fn the_clock_is_told_as_well_as_it_is_known() {
     assert_eq!(with_programs(&text, &[("timedatectl", "no")]).line("clock", "not synchronised").0, "warn");
 
     let late = answers_with(|answer, _| {
-        let hour_ago = Timestamp::now() - SignedDuration::from_hours(3);
-        let date = hour_ago.strftime("%a, %d %b %Y %H:%M:%S GMT");
+        let late = Timestamp::now() - SignedDuration::from_mins(210);
+        let date = late.strftime("%a, %d %b %Y %H:%M:%S GMT");
         answer.replacen("CSeq: ", &format!("Date: {date}\r\nCSeq: "), 1)
     });
     let text = trunk(&format!("sip:{}", late.address));
