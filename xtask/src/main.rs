@@ -1,7 +1,9 @@
 //! `cargo xtask`: drivers that need more than cargo. `interop` runs the real binary against peers that we did not
-//! write (SIPp, Kamailio) and prints one figure per case; `bench` measures whole systems side by side.
+//! write (SIPp, Kamailio) and prints one figure per case; `faults` has agents fail callers;
+//! `bench` measures whole systems side by side.
 
 mod bench;
+mod faults;
 mod interop;
 
 use std::process::ExitCode;
@@ -21,12 +23,17 @@ struct Arguments {
 enum Task {
     /// Runs the release binary against real peers; installs their Debian packages first.
     Interop(interop::Options),
+    /// Has agents fail callers in every way and at every moment; prints how long each waits for the next target.
+    Faults(faults::Options),
     /// Measures the edge beside others, in one run.
     #[command(subcommand)]
     Bench(bench::Bench),
     /// The bare relay's own process.
     #[command(hide = true)]
     BareRelay,
+    /// The process of an agent that is killed.
+    #[command(hide = true)]
+    FaultsAgent,
 }
 
 fn main() -> ExitCode {
@@ -34,6 +41,8 @@ fn main() -> ExitCode {
     let outcome = match arguments.task {
         Task::Interop(options) => interop::run(&options),
         Task::Bench(bench) => bench::run(&bench),
+        Task::Faults(options) => faults::run(&options),
+        Task::FaultsAgent => faults::echo_for_all().map(|()| true),
         Task::BareRelay => bench::bare_relay().map(|()| true),
     };
     match outcome {

@@ -149,7 +149,7 @@ fn echo(socket: &mut WebSocket<TcpStream>, leave_out: u32) -> anyhow::Result<()>
 }
 
 /// The string of a field, wherever in the text it stands; enough for what an edge sends.
-fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(&format!("\"{name}\":\""))?;
     rest.split('"').next()
 }

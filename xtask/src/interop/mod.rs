@@ -2,7 +2,7 @@
 //! (a configuration or a peer that misbehaves) and must turn it red: a case that cannot fail proves nothing.
 
 mod baresip;
-mod bots;
+pub(crate) mod bots;
 pub(crate) mod cases;
 pub(crate) mod edge;
 pub(crate) mod install;
@@ -11,7 +11,7 @@ mod node;
 mod python;
 pub(crate) mod raw;
 mod recording;
-mod rtp;
+pub(crate) mod rtp;
 pub(crate) mod sipp;
 
 use std::time::Instant;

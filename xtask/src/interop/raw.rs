@@ -132,7 +132,8 @@ impl Phone {
         Ok(Phone { sip, rtp, _rtcp: rtcp, label, contact: None })
     }
 
-    fn sdp(&self) -> anyhow::Result<String> {
+    /// Its offer or answer: PCMU, both ways.
+    pub(crate) fn sdp(&self) -> anyhow::Result<String> {
         self.sdp_of(1, "sendrecv")
     }
 

@@ -139,6 +139,11 @@ fn agents() -> Vec<Case> {
             run: agent_killed::run,
         },
         Case {
+            name: "agent-faults",
+            proves: "twelve failures of an agent at three moments, and one killed under many calls: no caller is lost",
+            run: crate::faults::case,
+        },
+        Case {
             name: "agent-100",
             proves: "100 agent calls at once: nothing lost, nothing late",
             run: agent_crowd::run,
