@@ -2,8 +2,10 @@
 //! relay, in turn, and the CPU time of each one's process per packet. What counts is the ratio within one run: absolute
 //! times differ from machine to machine.
 
+mod agents;
 mod bare;
 mod dialer;
+mod echo;
 mod fork;
 mod generator;
 mod listener;
@@ -27,6 +29,8 @@ pub(crate) enum Bench {
     Rtp(rtp::Options),
     /// Calls through the edge, Kamailio, and Kamailio with its dialog module and rtpengine.
     Sip(sip::Options),
+    /// Calls that an echo agent has, on the same cores.
+    Agents(agents::Options),
     /// Twice the calls that the edge can carry, and a flood.
     Overload(overload::Options),
 }
@@ -36,6 +40,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<bool> {
     match bench {
         Bench::Rtp(options) => rtp::run(options),
         Bench::Sip(options) => sip::run(options),
+        Bench::Agents(options) => agents::run(options),
         Bench::Overload(options) => overload::run(options),
     }
 }

@@ -10,7 +10,7 @@ mod nat;
 mod node;
 mod python;
 pub(crate) mod raw;
-mod recording;
+pub(crate) mod recording;
 pub(crate) mod rtp;
 pub(crate) mod sipp;
 

@@ -82,7 +82,8 @@ fn say(lines: &[Line<'_>], packets: u32, payload: &dyn Fn(usize, u32) -> Vec<u8>
     Ok(())
 }
 
-fn listen(lines: &[Line<'_>], over: &AtomicBool) -> anyhow::Result<Vec<Vec<Heard>>> {
+/// All that comes to each line until it is `over`, in order.
+pub(crate) fn listen(lines: &[Line<'_>], over: &AtomicBool) -> anyhow::Result<Vec<Vec<Heard>>> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     for (at, line) in lines.iter().enumerate() {
         setsockopt(line.socket, sockopt::ReceiveTimestampns, &true)?;

@@ -6,6 +6,7 @@ mod agent_echo;
 mod agent_killed;
 mod agent_openai;
 mod agent_parrot;
+mod agent_playout;
 mod agent_stalled;
 mod baresip_register;
 mod failover;
@@ -147,6 +148,11 @@ fn agents() -> Vec<Case> {
             name: "agent-100",
             proves: "100 agent calls at once: nothing lost, nothing late",
             run: agent_crowd::run,
+        },
+        Case {
+            name: "agent-playout",
+            proves: "two minutes of audio in one burst, whole; marks against captured RTP; a clear silences at once",
+            run: agent_playout::run,
         },
         Case {
             name: "agent-stalled",

@@ -1,0 +1,187 @@
+//! `cargo xtask bench agents`: many calls that an agent has, the edge, the callers and an echo agent on the same cores. What a
+//! call costs the edge, how long a caller's packet takes to the agent's frame, how late the agent's audio leaves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow, bail};
+
+use super::echo::{self, Ways};
+use super::process;
+use crate::interop::bots::with_agent;
+use crate::interop::edge::{self, Edge};
+use crate::interop::raw::Phone;
+use crate::interop::recording::{FRAME, Heard, Line, lateness, listen, one_stream};
+use crate::interop::rtp;
+use crate::interop::sipp::CARRIER;
+
+/// Until each path is warm; not measured.
+const WARM_UP_PACKETS: usize = 50;
+/// How long what is under way may still come.
+const TAIL: Duration = Duration::from_millis(700);
+
+/// Flags of `cargo xtask bench agents`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Calls at once.
+    #[arg(long, default_value_t = 500)]
+    calls: usize,
+    /// Seconds that they last.
+    #[arg(long, default_value_t = 20)]
+    seconds: usize,
+    /// The agents' formats, one run each.
+    #[arg(long, default_values_t = ["mulaw/8000".to_owned(), "l16/16000".to_owned()])]
+    format: Vec<String>,
+}
+
+/// What was seen of one format.
+struct Seen {
+    /// CPU time of the edge for a call of one second.
+    cpu: Duration,
+    /// Memory of a call in the edge, in bytes.
+    bytes: u64,
+    /// From the caller's packet to the agent's frame, in µs, in order.
+    took_us: Vec<f64>,
+    /// How late each packet to a caller came, in order.
+    late: Vec<Duration>,
+    /// Packets to callers.
+    packets: usize,
+    /// Of the callers' packets, those that were not said back.
+    lost: usize,
+    /// Packets to callers beyond one every 20 ms.
+    extra: usize,
+}
+
+/// Measures each format and prints a table.
+pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
+    edge::build()?;
+    process::raise_descriptor_limit()?;
+    println!(
+        "Machine: {}. Edge, callers and echo agent together on all of them; {} calls for {} s.\n\n\
+         | format | edge's CPU for a call | calls per core | packet to frame p50 | p99 | lateness p50 | p99.9 | worst | \
+         packets | lost | extra | memory of a call |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        process::machine(),
+        options.calls,
+        options.seconds
+    );
+    for format in &options.format {
+        println!("{}", row(format, &measure(options, format).with_context(|| format.clone())?));
+    }
+    Ok(true)
+}
+
+fn row(format: &str, seen: &Seen) -> String {
+    let us = |per_mille: usize| share(&seen.took_us, per_mille).copied().unwrap_or(f64::NAN) / 1e3;
+    let late = |per_mille: usize| share(&seen.late, per_mille).map_or(f64::NAN, |late| late.as_secs_f64() * 1e3);
+    format!(
+        "| {format} | {:.2} % | {:.0} | {:.2} ms | {:.2} ms | {:.2} ms | {:.1} ms | {:.1} ms | {} | {} | {} | {:.1} KiB |",
+        seen.cpu.as_secs_f64() * 100.0,
+        1.0 / seen.cpu.as_secs_f64(),
+        us(500),
+        us(990),
+        late(500),
+        late(999),
+        late(1000),
+        seen.packets,
+        seen.lost,
+        seen.extra,
+        seen.bytes as f64 / 1024.0
+    )
+}
+
+/// The value that so many in a thousand do not exceed.
+fn share<T>(sorted: &[T], per_mille: usize) -> Option<&T> {
+    sorted.get(sorted.len().saturating_sub(1) * per_mille / 1000)
+}
+
+fn measure(options: &Options, format: &str) -> anyhow::Result<Seen> {
+    let rounds = options.seconds * 50;
+    if options.calls == 0 || rounds <= WARM_UP_PACKETS || rounds > usize::from(u16::MAX) {
+        bail!("{} calls, {rounds} packets each", options.calls);
+    }
+    let linear = match format.split_once('/') {
+        Some(("l16", rate)) => Some(rate.parse::<usize>()? / 8000),
+        _ => None,
+    };
+    let ways = Arc::new(Ways::new(options.calls, rounds));
+    let agent = echo::start(Arc::clone(&ways), linear)?;
+    let keys = format!("url = \"ws://{agent}/media\"\nformat = \"{format}\"");
+    let edge = Edge::start(&with_agent(&keys, "\"agent:bot\""))?;
+    let phones: Vec<Phone> =
+        (0..options.calls).map(|_| Phone::new(CARRIER, 0, "caller")).collect::<anyhow::Result<_>>()?;
+    let idle = process::private_bytes(edge.pid())?;
+    let placed = phones.iter().map(|phone| phone.call(edge.udp, "+14155550100"));
+    let placed: Vec<_> = placed.collect::<anyhow::Result<_>>().with_context(|| edge.log_tail())?;
+    let lines: Vec<Line<'_>> =
+        phones.iter().zip(&placed).map(|(phone, call)| Line { socket: &phone.rtp, to: call.media }).collect();
+    let over = AtomicBool::new(false);
+    let (cpu, bytes, heard) = std::thread::scope(|scope| {
+        let listener = scope.spawn(|| listen(&lines, &over));
+        let said = say(&edge, &lines, rounds, &ways);
+        std::thread::sleep(TAIL);
+        over.store(true, Ordering::Relaxed);
+        let heard = listener.join().map_err(|_| anyhow!("the listener panicked"))??;
+        let (cpu, bytes) = said?;
+        anyhow::Ok((cpu, bytes, heard))
+    })?;
+    for (phone, call) in phones.iter().zip(&placed) {
+        phone.bye(call)?;
+    }
+    let measured = u32::try_from(options.calls * (rounds - WARM_UP_PACKETS))?;
+    let bytes = bytes.saturating_sub(idle) / options.calls as u64;
+    let mut seen =
+        Seen { cpu: cpu * 50 / measured, bytes, took_us: ways.took_us(), late: vec![], packets: 0, lost: 0, extra: 0 };
+    for (at, heard) in heard.iter().enumerate() {
+        one_stream(heard).with_context(|| format!("call {at}"))?;
+        seen.add(heard, rounds, linear.is_some());
+    }
+    seen.late.sort_unstable();
+    Ok(seen)
+}
+
+impl Seen {
+    fn add(&mut self, heard: &[Heard], rounds: usize, linear: bool) {
+        // What was resampled twice has no number any more, but is as loud.
+        let back = match linear {
+            true => heard.iter().filter(|packet| rtp::is_heard(&packet.payload)).count(),
+            false => {
+                let numbers = heard.iter().filter_map(|packet| echo::number(&packet.payload, None));
+                numbers.collect::<std::collections::BTreeSet<_>>().len()
+            }
+        };
+        self.lost += rounds.saturating_sub(back);
+        if let [first, .., last] = heard {
+            let due = (last.at.saturating_sub(first.at) + FRAME / 2).as_millis() / FRAME.as_millis() + 1;
+            self.extra += heard.len().saturating_sub(usize::try_from(due).unwrap_or(usize::MAX));
+        }
+        self.packets += heard.len();
+        self.late.extend(lateness(heard));
+    }
+}
+
+/// Each caller says a packet every 20 ms, spread evenly over that time. The edge's CPU time from when it was warm, and its
+/// memory at the end.
+fn say(edge: &Edge, lines: &[Line<'_>], rounds: usize, ways: &Ways) -> anyhow::Result<(Duration, u64)> {
+    let began = Instant::now();
+    let gap = FRAME / u32::try_from(lines.len())?;
+    let mut before = Duration::ZERO;
+    for round in 0..rounds {
+        if round == WARM_UP_PACKETS {
+            before = process::cpu(edge.pid())?;
+        }
+        for (call, line) in lines.iter().enumerate() {
+            let due = began + FRAME * u32::try_from(round)? + gap * u32::try_from(call)?;
+            let early = due.saturating_duration_since(Instant::now());
+            if !early.is_zero() {
+                std::thread::sleep(early);
+            }
+            let ssrc = 0x7261_0000 + u32::try_from(call)?;
+            let timestamp = u32::try_from(round)?.wrapping_mul(160);
+            let payload = ways.send(call, round);
+            line.socket.send_to(&rtp::packet(u16::try_from(round)?, timestamp, ssrc, &payload), line.to)?;
+        }
+    }
+    Ok((process::cpu(edge.pid())?.saturating_sub(before), process::private_bytes(edge.pid())?))
+}
