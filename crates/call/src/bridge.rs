@@ -94,6 +94,7 @@ impl Call {
         self.attempt = None;
         self.callee = Some(callee);
         self.answered_by = Some(callee);
+        self.completed(edge);
         self.limit_call(now, edge, callee);
         self.late = self.offer.take().is_none().then_some(CALLER);
         self.settle();

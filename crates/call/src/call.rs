@@ -95,7 +95,7 @@ pub(crate) enum State {
 #[derive(Debug)]
 pub(crate) enum CallEvent {
     /// The far end withdrew an INVITE; it has been answered.
-    Canceled { server: ServerId },
+    Canceled { server: ServerId, elsewhere: bool },
     /// Our 2xx was acknowledged.
     Acked { leg: usize, sdp: Option<Bytes> },
     /// Our 2xx was not acknowledged in time.
@@ -226,6 +226,8 @@ pub(crate) struct Call {
     /// Why the last way failed, until another is tried.
     pub(crate) failed_over: Option<ReasonSlug>,
     pub(crate) ending: Option<Ending>,
+    /// Whoever called has been answered elsewhere, as its CANCEL says: what is withdrawn for it is told so.
+    pub(crate) answered_elsewhere: bool,
     /// What the caller and the edge itself have agreed on, once they have.
     pub(crate) spoken: Option<Spoken>,
     /// What plays to the caller.
@@ -246,8 +248,11 @@ impl Call {
         use CallEvent as E;
         use State::{Answered, Ended, Leaving, Rerouting, Searching};
         match (self.state, event) {
-            (Searching, E::Canceled { .. }) => self.caller_left(now, edge, ReasonSlug::CallerCanceled),
-            (Answered, E::Canceled { server }) => self.canceled_later(now, edge, server),
+            (Searching, E::Canceled { elsewhere, .. }) => {
+                self.answered_elsewhere = elsewhere;
+                self.caller_left(now, edge, ReasonSlug::CallerCanceled);
+            }
+            (Answered, E::Canceled { server, .. }) => self.canceled_later(now, edge, server),
             (Rerouting | Leaving, E::Canceled { .. }) => self.caller_withdrew_answered(now, edge),
             (Ended, E::Canceled { .. }) => {}
 

@@ -92,7 +92,7 @@ impl Gateway {
                     self.tell(now, at.key, CallEvent::Acked { leg: at.leg, sdp: request.sdp() });
                 }
             }
-            Event::Canceled { id } => {
+            Event::Canceled { id, elsewhere } => {
                 if let Some(at) = self.edge.index.servers.get(&id).copied() {
                     for (received, text) in [(true, "CANCEL"), (false, "487 Request Terminated")] {
                         let (text, note) = (text.to_owned(), String::new());
@@ -102,13 +102,13 @@ impl Gateway {
                             TraceItem::Message { leg: at.leg, received, text, note, again: false },
                         );
                     }
-                    self.tell(now, at.key, CallEvent::Canceled { server: id });
+                    self.tell(now, at.key, CallEvent::Canceled { server: id, elsewhere });
                 }
             }
             Event::Expired { id } => {
                 if let Some(at) = self.edge.index.servers.get(&id).copied() {
                     self.edge.decide(now, at.key, "the INVITE's Expires ran out");
-                    self.tell(now, at.key, CallEvent::Canceled { server: id });
+                    self.tell(now, at.key, CallEvent::Canceled { server: id, elsewhere: false });
                 }
             }
             Event::Response { id, response, .. } if self.edge.registrations.owns(id) => {

@@ -218,6 +218,11 @@ impl Edge {
         self.pump();
     }
 
+    /// Has the CANCEL of an INVITE, should there be one, say that the call was answered elsewhere.
+    pub(crate) fn answered_elsewhere(&mut self, id: ClientId) {
+        self.endpoint.answered_elsewhere(id);
+    }
+
     /// Gives up an INVITE that has had no answer.
     pub(crate) fn abandon(&mut self, now: Instant, id: ClientId) {
         self.endpoint.abandon(now, id);

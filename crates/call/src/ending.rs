@@ -182,6 +182,9 @@ impl Call {
             return;
         };
         leg.state = LegState::Canceling;
+        if self.answered_elsewhere {
+            edge.answered_elsewhere(client);
+        }
         if leg.heard {
             edge.cancel(now, client);
         } else {
@@ -189,6 +192,12 @@ impl Call {
             edge.abandon(now, client);
         }
         self.arm(now, edge, Timer::Withdrawn, Duration::from_secs(CANCEL_SECONDS));
+    }
+
+    /// A target has answered: an earlier one that has been withdrawn, and still only now gives a sign of life, is told so.
+    pub(crate) fn completed(&self, edge: &mut Edge) {
+        let withdrawn = self.legs.iter().filter(|leg| leg.state == LegState::Canceling);
+        withdrawn.filter_map(|leg| leg.invite).for_each(|client| edge.answered_elsewhere(client));
     }
 
     fn bye(&mut self, now: Instant, edge: &mut Edge, leg: usize, reason: ReasonSlug) {

@@ -96,6 +96,7 @@ impl Call {
             failovers: 0,
             failed_over: None,
             ending: None,
+            answered_elsewhere: false,
             spoken: None,
             player: None,
             goodbye: None,

@@ -251,6 +251,7 @@ impl Call {
             failovers: snapshot.failovers,
             failed_over: None,
             ending: None,
+            answered_elsewhere: false,
             spoken: snapshot.spoken,
             player: None,
             goodbye: snapshot.goodbye.and_then(|name| edge.table.agent(&name).cloned()),

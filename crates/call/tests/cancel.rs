@@ -57,6 +57,34 @@ fn while_it_rings_the_target_gets_cancel() {
 }
 
 #[test]
+fn rfc3326_3_1_whoever_was_answered_elsewhere_tells_the_target() {
+    let said = "SIP;cause=200;text=\"Call completed elsewhere\"";
+    for (reason, expected) in
+        [("", None), ("Reason: SIP;cause=200\r\n", Some(said)), ("Reason: Q.850;cause=16;text=\"x\"\r\n", None)]
+    {
+        // Before and after a sign of life.
+        for rings in [true, false] {
+            let mut bench = Bench::new();
+            let caller = bench.invite(CARRIER, "+14155550100", &offer());
+            bench.expect(CARRIER, "SIP/2.0 100");
+            let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+            if rings {
+                bench.receive(PBX, callee.answer(180, ""));
+                bench.expect(CARRIER, "SIP/2.0 180");
+            }
+            bench.receive(CARRIER, caller.request("CANCEL", "", reason));
+            bench.next(CARRIER);
+            bench.expect(CARRIER, "SIP/2.0 487");
+            if !rings {
+                bench.receive(PBX, callee.answer(180, ""));
+            }
+            let cancel = bench.expect(PBX, "CANCEL");
+            assert_eq!(cancel.headers("Reason"), expected.into_iter().collect::<Vec<_>>(), "{reason:?} {rings}");
+        }
+    }
+}
+
+#[test]
 fn a_200_that_crosses_the_cancel_is_hung_up_on() {
     let mut bench = Bench::new();
     let caller = bench.invite(CARRIER, "+14155550100", &offer());

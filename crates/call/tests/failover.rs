@@ -86,6 +86,29 @@ fn silence_goes_to_the_next_peer_after_four_seconds() {
     bench.finish();
 }
 
+/// Its phone rings only now, and need not list a missed call.
+#[test]
+fn rfc3326_3_1_a_target_that_wakes_up_too_late_hears_that_another_has_answered() {
+    for answers in [true, false] {
+        let mut bench = two_peers();
+        let mut caller = dial(&mut bench);
+        let (first, other) = asked_first(&mut bench);
+        bench.pass(Duration::from_millis(4_100));
+        bench.sent.retain(|s| s.to == other.parse().unwrap());
+        let second = Dialed::new(other, bench.expect(other, "INVITE"));
+        if answers {
+            bench.receive(other, second.answer(200, &sdp("10.0.0.30", 31_000, 1, "8", "sendrecv")));
+            bench.expect(other, "ACK");
+            caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
+            bench.receive(CARRIER, caller.request("ACK", "", ""));
+        }
+        bench.receive(&first.peer, first.answer(180, ""));
+        let cancel = bench.expect(&first.peer, "CANCEL");
+        let said = ["SIP;cause=200;text=\"Call completed elsewhere\""];
+        assert_eq!(cancel.headers("Reason"), said[..usize::from(answers)], "{answers}");
+    }
+}
+
 #[test]
 fn a_100_is_a_sign_of_life() {
     let mut bench = two_peers();

@@ -34,7 +34,7 @@ impl Phone {
             SipEvent::Ack { dialog, request } => {
                 self.at(now, self.of_dialog(dialog), |phone, now, call| phone.acked(now, call, &request));
             }
-            SipEvent::Canceled { id } | SipEvent::Expired { id } => {
+            SipEvent::Canceled { id, .. } | SipEvent::Expired { id } => {
                 let number = self.find(|c| c.server == Some(id));
                 self.at(now, number, |phone, now, call| phone.ended(now, call, Ending::CanceledThere));
             }

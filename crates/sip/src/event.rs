@@ -272,6 +272,8 @@ pub enum Event {
     Canceled {
         /// The INVITE's transaction, now closed.
         id: ServerId,
+        /// Whether its CANCEL says that the call was answered elsewhere (RFC 3326 §3.1).
+        elsewhere: bool,
     },
     /// An INVITE had no final answer from us within its Expires (RFC 3261 §13.3.1) or [`limits::INVITE_SECONDS`]:
     /// it is answered 487, nothing is left to answer.

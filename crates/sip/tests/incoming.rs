@@ -226,6 +226,24 @@ fn rfc3261_13_3_1_an_invite_expires() {
 }
 
 #[test]
+fn rfc3326_3_1_a_cancel_may_say_that_another_has_answered() {
+    for (reason, expected) in [
+        ("Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n", true),
+        ("Reason: Q.850;cause=26, sip ; cause = 200\r\n", true),
+        ("Reason: Q.850;cause=16\r\nReason: SIP;cause=200\r\n", true),
+        ("Reason: SIP;cause=487;text=\"SIP;cause=200\"\r\n", false),
+        ("Reason: Q.850;cause=200\r\n", false),
+        ("Reason: ;;,=\r\n", false),
+    ] {
+        let mut edge = Edge::new();
+        edge.receive(&request("INVITE", 1, "z9hG4bKi", "", ""));
+        edge.invited();
+        edge.receive(&request("CANCEL", 1, "z9hG4bKi", "", reason));
+        assert!(matches!(edge.events[..], [Event::Canceled { elsewhere, .. }] if elsewhere == expected), "{reason}");
+    }
+}
+
+#[test]
 fn rfc3261_9_2_cancel_gets_200_and_the_invite_487() {
     let mut edge = Edge::new();
     edge.receive(&request("INVITE", 1, "z9hG4bKi", "", ""));
@@ -235,7 +253,7 @@ fn rfc3261_9_2_cancel_gets_200_and_the_invite_487() {
     edge.receive(&request("CANCEL", 1, "z9hG4bKi", "", ""));
     assert_eq!(edge.lines(), ["200 OK", "487 Request Terminated"]);
     assert_eq!(to_tag(&edge.last()), tag, "the same To tag in all");
-    assert!(matches!(edge.events[..], [Event::Canceled { id: canceled }] if canceled == id));
+    assert!(matches!(edge.events[..], [Event::Canceled { id: canceled, elsewhere: false }] if canceled == id));
     assert_eq!(edge.endpoint.counts().dialogs, 0);
     edge.receive(&request("CANCEL", 1, "z9hG4bKi", "", ""));
     assert_eq!(edge.lines(), ["200 OK"]);

@@ -111,7 +111,9 @@ impl World {
                 }
                 (None, None) => panic!("neither a transaction nor a dialog"),
             },
-            Event::Canceled { id } | Event::Expired { id } => self.sides[side].ringing.retain(|ringing| *ringing != id),
+            Event::Canceled { id, .. } | Event::Expired { id } => {
+                self.sides[side].ringing.retain(|ringing| *ringing != id)
+            }
             Event::Response { id, dialog, code, .. } => self.on_response(side, id, dialog, code),
             Event::TimedOut { id } | Event::TransportFailed { id } => self.close(side, id),
             Event::AckMissing { dialog } => self.hang_up(side, dialog),

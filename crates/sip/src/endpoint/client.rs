@@ -21,6 +21,8 @@ use crate::write::Writer;
 
 /// Max-Forwards of requests that no call brings along (RFC 3261 §8.1.1.6).
 pub(super) const MAX_FORWARDS: u8 = 70;
+/// What a CANCEL says where another has answered (RFC 3326 §3.1).
+const COMPLETED_ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
 
 impl Endpoint {
     /// Sends an INVITE that begins a dialog. Where the tables are full it ends at once with
@@ -81,6 +83,7 @@ impl Endpoint {
             contact_user: invite.contact_user,
             credentials,
             cancel: Cancel::No,
+            elsewhere: false,
             ack: None,
             forks: Vec::new(),
         };
@@ -111,6 +114,14 @@ impl Endpoint {
             Some(State::Calling) => inviting.cancel = Cancel::Wanted,
             Some(State::Proceeding) => self.send_cancel(now, id),
             Some(State::Completed | State::Accepted | State::Terminated) | None => {}
+        }
+    }
+
+    /// An INVITE of ours that is withdrawn, or will be, because the call was answered elsewhere: a phone that hears it with
+    /// the CANCEL lists no missed call (RFC 3326 §3.1).
+    pub fn answered_elsewhere(&mut self, id: ClientId) {
+        if let Some(inviting) = self.clients.get_mut(&id).and_then(|client| client.invite.as_deref_mut()) {
+            inviting.elsewhere = true;
         }
     }
 
@@ -317,6 +328,7 @@ impl Endpoint {
                 contact_user: plain.contact_user.clone(),
                 credentials,
                 cancel: Cancel::No,
+                elsewhere: false,
                 ack: None,
                 forks: Vec::new(),
             })
@@ -427,7 +439,11 @@ impl Client {
             product,
             alias,
         };
-        Some(head.begin().finish(None))
+        let mut writer = head.begin();
+        if method == Method::Cancel && inviting.elsewhere {
+            writer.header("Reason", COMPLETED_ELSEWHERE);
+        }
+        Some(writer.finish(None))
     }
 }
 

@@ -7,11 +7,12 @@ use super::{Arrival, Endpoint, Timer};
 use crate::compose;
 use crate::dialog::DialogId;
 use crate::event::{DropReason, Event, Flow, Party, Reason, Sent, ServerId};
-use crate::header::HeaderName;
+use crate::header::{HeaderName, params};
 use crate::limits;
 use crate::message::{Defect, Message};
 use crate::method::Method;
 use crate::sanity::Refusal;
+use crate::scan::{split, trim};
 use crate::target::reply_flow;
 use crate::transaction::key::{self, Key};
 use crate::transaction::{ServerEvent, Slot, Slots, Step, Tell};
@@ -149,7 +150,8 @@ impl Endpoint {
         self.transmit(reply_flow(cancel, arrival.flow), writer.finish(None), what);
         if open {
             self.terminate_invite(now, id);
-            self.tell(Event::Canceled { id });
+            let elsewhere = cancel.headers(HeaderName::Reason).any(says_elsewhere);
+            self.tell(Event::Canceled { id, elsewhere });
         }
     }
 
@@ -232,4 +234,12 @@ fn lifetime(request: &Message) -> Duration {
     let expires = request.header(HeaderName::Expires).and_then(|value| std::str::from_utf8(value).ok());
     let seconds = expires.and_then(|value| value.trim().parse().ok()).unwrap_or(limits::INVITE_SECONDS);
     Duration::from_secs(seconds.min(limits::INVITE_SECONDS).into())
+}
+
+/// Whether one of a Reason's values is `SIP;cause=200` (RFC 3326 §3.1): the call was answered elsewhere.
+fn says_elsewhere(value: &[u8]) -> bool {
+    split(value, b',').any(|entry| {
+        let protocol = split(entry, b';').next().map(trim).unwrap_or_default();
+        protocol.eq_ignore_ascii_case(b"SIP") && params::find(entry, "cause") == Some(b"200")
+    })
 }

@@ -72,6 +72,8 @@ pub(super) struct Inviting {
     /// The credentials that it takes along; its ACK repeats them (RFC 3261 §22.1).
     pub(super) credentials: Vec<Extra>,
     pub(super) cancel: Cancel,
+    /// The call has been answered elsewhere, which its CANCEL says (RFC 3326 §3.1).
+    pub(super) elsewhere: bool,
     /// The ACK to a non-2xx final.
     pub(super) ack: Option<Bytes>,
     /// The dialogs it has made, or for a re-INVITE the one it is in once a 2xx has come.
