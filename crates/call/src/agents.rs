@@ -101,6 +101,10 @@ impl Agents {
     pub(crate) fn skipped(&self) -> impl Iterator<Item = (&Arc<str>, bool)> {
         self.by_name.iter().filter(|(name, _)| !name.is_empty()).map(|(name, state)| (name, state.breaker.is_open()))
     }
+    /// The calls that try an agent for the others, for the invariants.
+    pub(crate) fn trials(&self) -> impl Iterator<Item = (&Arc<str>, CallKey)> {
+        self.by_name.iter().filter_map(|(name, state)| Some((name, state.breaker.trial()?)))
+    }
     /// Open sockets in all, for the invariants.
     pub(crate) fn sessions(&self) -> u64 {
         self.by_name.values().map(|state| state.sessions).sum()

@@ -120,6 +120,11 @@ impl Breaker {
         }
     }
 
+    /// The call that tries.
+    pub(crate) fn trial(&self) -> Option<CallKey> {
+        self.open.as_ref()?.trial
+    }
+
     /// Whether the agent is skipped, but for one call at a time.
     pub(crate) const fn is_open(&self) -> bool {
         self.open.is_some()

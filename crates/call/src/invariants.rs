@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::attempt::Progress;
 use crate::call::{Call, State};
 use crate::gateway::Gateway;
 use crate::leg::{Leg, LegState};
@@ -88,6 +89,14 @@ impl Gateway {
         let open = open.filter(|leg| leg.agent.is_some() && leg.state == LegState::Answered).count() as u64;
         let counted = (edge.agents.sessions(), edge.metrics.agent_sessions);
         hold(counted == (open, open), || format!("{open} agents' sockets, {counted:?} counted"))?;
+        for (name, key) in edge.agents.trials() {
+            let attempt = self.calls.get(&key).and_then(|call| call.attempt.as_ref());
+            let tries = attempt.is_some_and(|attempt| {
+                let this = attempt.agent.as_ref().is_some_and(|agent| agent.name == *name);
+                this && matches!(attempt.progress, Progress::Opening(_))
+            });
+            hold(tries, || format!("agent {name}: the call that should try it does not"))?;
+        }
         let mut by_trunk: BTreeMap<&str, u64> = BTreeMap::new();
         for call in self.calls.values().filter(|call| call.state != State::Ended) {
             let attempt = call.attempt.as_ref().filter(|a| a.is_counted).and_then(|a| a.trunk.as_deref());
