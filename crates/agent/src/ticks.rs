@@ -41,6 +41,12 @@ impl Ticks {
         self.next = index.saturating_add(1);
         Some(Tick { index, skipped })
     }
+    /// The next tick before it is due.
+    pub fn take_early(&mut self) -> Tick {
+        let index = self.next;
+        self.next = index.saturating_add(1);
+        Tick { index, skipped: 0 }
+    }
 }
 
 #[cfg(test)]

@@ -248,8 +248,8 @@ impl Call {
 
     fn agent_takes_call(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
         let agent = self.legs[leg].agent.as_ref().map(|side| &side.agent);
-        if let Some(agent) = agent.filter(|agent| agent.goodbye.is_some()) {
-            self.goodbye = Some(agent.clone());
+        if let Some(agent) = agent.cloned() {
+            self.take_sounds(&agent);
         }
         if self.state == State::Rerouting {
             self.state = State::Answered;
@@ -259,6 +259,7 @@ impl Call {
         match self.first_description(now, edge) {
             Ok(ours) => {
                 self.converse(now, edge, leg);
+                self.stop_player(edge);
                 self.answer_caller(now, edge, leg, ours, Vec::new());
             }
             Err(failure) => {

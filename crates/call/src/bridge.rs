@@ -53,8 +53,10 @@ impl Call {
         let ports = caller.ports(&anchored_streams(&offer));
         let mut agreed = accept(&offer, &sent, &theirs, &ports, &caller.identity()).map_err(unusable)?;
         self.legs[callee].check_answer(&sent, &theirs, agreed.streams.iter().map(|stream| stream.index))?;
-        // A caller that has its answer already keeps its session as it is.
-        if self.times.answered.is_none() {
+        // A caller that has a session with us already keeps it as it is.
+        if let Some(standing) = self.standing_description() {
+            agreed.answer = standing;
+        } else {
             let caller = &mut self.legs[CALLER];
             caller.protect_answer(edge, &mut agreed.answer, &offer);
             agreed.answer = caller.stamp(agreed.answer);
@@ -98,17 +100,21 @@ impl Call {
         self.limit_call(now, edge, callee);
         self.late = self.offer.take().is_none().then_some(CALLER);
         self.settle();
-        let age = self.age(now);
-        self.times.answered = Some(edge.date(now));
-        self.begin_series(now, edge);
-        edge.metrics.call_setup_seconds.observe(age.as_secs_f64());
-        let leg = &self.legs[callee];
-        edge.trunks.answered(leg.trunk_name());
-        let (name, after) = (self.name_of(callee), age.as_secs_f64());
+        edge.trunks.answered(self.legs[callee].trunk_name());
+        let (name, after) = (self.name_of(callee), self.age(now).as_secs_f64());
         edge.decide(now, self.key, format!("answered by {name} after {after:.1} s"));
         let line = format!("answered by {} after {after:.1} s", edge.shown_name(&name));
         let sid = self.sid().to_owned();
         edge.log(&sid, line, None);
+        self.send_answer(now, edge, ours, headers);
+    }
+
+    /// The caller's 2xx itself.
+    pub(crate) fn send_answer(&mut self, now: Instant, edge: &mut Edge, ours: Description, headers: Vec<Extra>) {
+        let age = self.age(now);
+        self.times.answered = Some(edge.date(now));
+        self.begin_series(now, edge);
+        edge.metrics.call_setup_seconds.observe(age.as_secs_f64());
         let answer = Answer {
             code: 200,
             body: Some(Body::sdp(ours.to_string())),

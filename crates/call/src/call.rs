@@ -1,7 +1,7 @@
 //! One call: the caller's leg, the attempts to reach the other side, and what happens to them.
 //!
-//! *Rerouting*: the caller has its answer, and the agent that had it is lost or sends it on: the search goes on while the
-//! caller hears our ringback tone. *Leaving*: nobody is left, and the caller hears a goodbye.
+//! *Rerouting*: the caller has its answer, and the agent that had it is lost or sends it on, or it was answered before anybody
+//! was there (`answer = "at_once"`): the search goes on while the caller hears hold audio. *Leaving*: nobody is left, and the caller hears a goodbye.
 //!
 //! | event | searching | answered | rerouting | leaving | ended |
 //! | --- | --- | --- | --- | --- | --- |
@@ -9,7 +9,7 @@
 //! | ACK to our 2xx | – | a late offer's answer taken | the same; the search that waited for it begins | – | – |
 //! | ACK missing | – | BYE on every leg | the same | the same | – |
 //! | BYE | of the caller: as CANCEL | BYE on the other legs, call ends | of the caller: call ends | of the caller: call ends | leg gone |
-//! | re-INVITE | 491 | relayed to the other leg, or answered; by the edge itself where an agent is the other side | 491 | 491 | 481 |
+//! | re-INVITE | 491 | relayed to the other leg, or answered; by the edge itself where an agent is the other side | answered by the edge itself; 491 while a far end rings | 491 | 481 |
 //! | 100 | the target lives | – | the target lives | – | – |
 //! | 18x | passed to the caller, early media wired | – | early media wired | – | – |
 //! | 2xx to an INVITE | ACK, caller answered, media wired | ACK and BYE (a fork, or it crossed our CANCEL) | ACK, media wired | ACK and BYE | ACK and BYE |
@@ -234,6 +234,8 @@ pub(crate) struct Call {
     pub(crate) player: Option<Player>,
     /// The agent whose goodbye the caller hears when nobody is left.
     pub(crate) goodbye: Option<Arc<Agent>>,
+    /// The agent whose hold audio the caller hears while nobody has it.
+    pub(crate) hold: Option<Arc<Agent>>,
     /// The agent that has the caller, or had it last where nobody has it.
     pub(crate) holder: Option<Box<Holder>>,
     /// New streams to agents that failed.
@@ -265,8 +267,8 @@ impl Call {
             (Answered | Rerouting | Leaving, E::Bye { leg, headers }) => self.hung_up(now, edge, leg, headers),
             (Searching | Ended, E::Bye { leg, .. }) => self.leg_gone(edge, leg),
 
-            (Searching | Rerouting | Leaving, E::Reinvite { server, .. }) => refuse_request(now, edge, server, 491),
-            (Answered, E::Reinvite { leg, server, sdp }) => self.reinvited(now, edge, leg, server, sdp),
+            (Searching | Leaving, E::Reinvite { server, .. }) => refuse_request(now, edge, server, 491),
+            (Answered | Rerouting, E::Reinvite { leg, server, sdp }) => self.reinvited(now, edge, leg, server, sdp),
             (Ended, E::Reinvite { server, .. }) => refuse_request(now, edge, server, 481),
 
             (Searching | Rerouting, E::Trying { leg }) => self.heard(edge, leg),
@@ -420,6 +422,7 @@ impl Call {
             },
             State::Answered if self.is_held() => "held",
             State::Answered | State::Leaving => "answered",
+            State::Rerouting if self.answered_by.is_none() => "answered",
             State::Rerouting => "transferring",
             State::Ended => "ended",
         }

@@ -48,6 +48,10 @@ impl Call {
 
     /// Our description for the caller's 200: the answer to its offer, or an offer where it made none.
     pub(crate) fn first_description(&mut self, now: Instant, edge: &mut Edge) -> Result<Description, Failure> {
+        if let Some(ours) = self.standing_description() {
+            self.point_again(edge);
+            return Ok(ours);
+        }
         match self.offer.clone() {
             Some(offer) => self.answer_locally(now, edge, &offer),
             None => {
@@ -57,6 +61,27 @@ impl Call {
                 caller.protect_first(edge, &mut offer, caller.late_form())?;
                 Ok(caller.stamp(offer))
             }
+        }
+    }
+
+    /// What the caller was told of its session with us, once it was.
+    pub(crate) fn standing_description(&self) -> Option<Description> {
+        self.spoken?;
+        self.legs[CALLER].ours.as_ref()?.read()
+    }
+
+    /// Whether the caller hears us although it has no answer.
+    pub(crate) fn is_early(&self) -> bool {
+        self.state == State::Searching && self.spoken.is_some()
+    }
+
+    /// Silence counts from the answer on, also where the session is older.
+    fn point_again(&mut self, edge: &mut Edge) {
+        let Some((offer, (end, _))) = self.offer.clone().zip(self.spoken_end()) else { return };
+        let caller = &self.legs[CALLER];
+        let answered = answer_offer(&offer, &caller.policy(), ANY_PORT, &caller.identity(), Direction::SendRecv);
+        if let Ok((_, far, _)) = answered {
+            self.point(edge, CALLER, end, &far, false);
         }
     }
 
@@ -150,8 +175,9 @@ impl Call {
     pub(crate) fn reinvited_locally(&mut self, now: Instant, edge: &mut Edge, server: ServerId, offer: &Description) {
         match self.answer_locally(now, edge, offer) {
             Ok(ours) => {
-                if let Some(callee) = self.callee {
-                    self.converse(now, edge, callee);
+                match self.callee {
+                    Some(callee) => self.converse(now, edge, callee),
+                    None => self.caller_spoke(now, edge, false),
                 }
                 let answer = Answer {
                     code: 200,

@@ -9,6 +9,7 @@ use trunkgate_sdp::{Description, accept, anchored_streams, relay_offer};
 use trunkgate_sip::{Answer, Body, ClientId, DialogId, ServerId};
 
 use crate::answer::{Failure, FinalAnswer, seen_code};
+use crate::attempt::Progress;
 use crate::bridge::forbidden_address;
 use crate::call::{Call, refuse_request};
 use crate::edge::Edge;
@@ -51,8 +52,9 @@ impl Call {
         server: ServerId,
         sdp: Option<Bytes>,
     ) {
-        let Some(other) = self.other(leg) else { return refuse_request(now, edge, server, 500) };
-        if self.renegotiation.is_some() || self.late.is_some() {
+        // What the caller has agreed on is offered to a far end that rings.
+        let offered = self.attempt.as_ref().is_some_and(|attempt| matches!(attempt.progress, Progress::Calling(_)));
+        if self.renegotiation.is_some() || self.late.is_some() || offered {
             return refuse_request(now, edge, server, 491);
         }
         let Some(sdp) = sdp else { return self.offer_again(now, edge, leg, server) };
@@ -80,6 +82,7 @@ impl Call {
         if self.is_local() {
             return self.reinvited_locally(now, edge, server, &offer);
         }
+        let Some(other) = self.other(leg) else { return refuse_request(now, edge, server, 500) };
         if self.rekeyed(now, edge, (leg, other), server, &offer) {
             return;
         }

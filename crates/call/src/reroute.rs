@@ -1,10 +1,11 @@
-//! A caller whose agent is lost, or sends it on: it stays, hears our ringback tone, and the search goes on; where nobody
-//! is left it hears a goodbye.
+//! A caller that waits: its agent is lost or sends it on, or was not there yet. It stays, hears hold audio or our ringback
+//! tone, and the search goes on; where nobody is left it hears a goodbye.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use trunkgate_media::{Command, EndId, Sound};
+use trunkgate_media::{Command, EndId, HoldSound, Sound};
+use trunkgate_route::Hold;
 use trunkgate_sdp::Description;
 
 use crate::answer::{Failure, FinalAnswer};
@@ -75,7 +76,7 @@ impl Call {
     }
 
     /// What the caller has agreed on, as an offer: that codec and nothing else, so that its session need not change.
-    fn standing_offer(&self) -> Option<Description> {
+    pub(crate) fn standing_offer(&self) -> Option<Description> {
         let spoken = self.spoken?;
         let mut offer = self.legs[CALLER].theirs()?;
         let wanted = [Some(spoken.audio), spoken.keys].map(|number| number.map(|number| number.to_string()));
@@ -89,17 +90,23 @@ impl Call {
         Some(offer)
     }
 
-    /// While the search goes on in mid-call, the caller hears our ringback tone instead of what fed it last.
+    /// While the search goes on for a caller that has a session with us, it hears hold audio, or our ringback tone, instead
+    /// of what fed it last. What plays goes on from target to target.
     pub(crate) fn ring_back(&mut self, now: Instant, edge: &mut Edge) {
-        if self.state != State::Rerouting {
+        if !(self.state == State::Rerouting || self.is_early()) {
             return;
         }
         let (Some(media), Some((caller, spoken))) = (self.media, self.spoken_end()) else { return };
         if self.player.is_none() {
             let Some(end) = edge.new_end(media) else { return };
-            edge.media(media, Command::AddPlayer { end, sound: Sound::Ringback });
+            let hold = self.hold.as_ref().and_then(|agent| agent.hold.clone());
+            let (sound, what) = match hold.unwrap_or_default() {
+                Hold { first: None, music: None } => (Sound::Ringback, "a ringback tone"),
+                Hold { first, music } => (Sound::Hold(HoldSound { first, music }), "hold audio"),
+            };
+            edge.media(media, Command::AddPlayer { end, sound });
             self.player = Some(Player { end, last: None });
-            edge.decide(now, self.key, "the caller hears a ringback tone");
+            edge.decide(now, self.key, format!("the caller hears {what}"));
         }
         let Some(player) = self.player else { return };
         if self.wires.remove(caller).is_some() {
@@ -183,7 +190,7 @@ impl Call {
         }
     }
 
-    fn stop_player(&mut self, edge: &mut Edge) {
+    pub(crate) fn stop_player(&mut self, edge: &mut Edge) {
         let (Some(player), Some(media)) = (self.player.take(), self.media) else { return };
         self.wires.remove(player.end);
         edge.remove_end(media, player.end);

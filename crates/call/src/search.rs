@@ -65,6 +65,11 @@ impl Call {
             let name = trunk.name.clone();
             attempt.registered(edge.registrar.bindings(&name));
         }
+        if let Some(agent) = attempt.agent.clone()
+            && !self.before_agent(now, edge, &agent).map_err(StepResult::Failed)?
+        {
+            return Ok(());
+        }
         self.attempt = Some(Box::new(attempt));
         self.leave_out(now, edge);
         let begun = if is_agent { self.begin_agent(now, edge) } else { self.take_place(now, edge) };
@@ -322,7 +327,8 @@ impl Call {
                 leg.state = state;
             }
         }
-        if !(180..=183).contains(&code) {
+        // A caller that hears us already is not to ring.
+        if !(180..=183).contains(&code) || self.is_early() {
             return;
         }
         let body = answer.map(|d| Body::sdp(d.to_string()));
@@ -365,6 +371,7 @@ impl Call {
             Ok(_) if before == State::Rerouting => self.joined(now, edge, leg),
             Ok(description) => {
                 let headers = self.passing(edge, headers, leg, CALLER);
+                self.stop_player(edge);
                 self.answer_caller(now, edge, leg, description, headers);
             }
             Err(failure) => {

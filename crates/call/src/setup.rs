@@ -100,6 +100,7 @@ impl Call {
             spoken: None,
             player: None,
             goodbye: None,
+            hold: None,
             series: Series::default(),
             holder: None,
             retries: Retries::default(),

@@ -64,6 +64,9 @@ pub struct CallSnapshot {
     former: Option<FormerAgent>,
     /// The agent whose goodbye the caller would hear.
     goodbye: Option<String>,
+    /// The agent whose hold audio it would hear.
+    #[serde(default)]
+    hold: Option<String>,
     /// The agent that has the caller or had it last, and for how long.
     #[serde(default)]
     holder: Option<(String, u64)>,
@@ -165,6 +168,7 @@ impl Call {
             spoken: self.spoken,
             former: self.callee.or(self.answered_by).and_then(|leg| FormerAgent::of(&self.legs[leg])),
             goodbye: self.goodbye.as_ref().map(|agent| agent.name.to_string()),
+            hold: self.hold.as_ref().map(|agent| agent.name.to_string()),
             holder: self.holder.as_ref().map(|holder| {
                 let held = now.saturating_duration_since(holder.since);
                 (holder.agent.name.to_string(), millis(held))
@@ -255,6 +259,7 @@ impl Call {
             spoken: snapshot.spoken,
             player: None,
             goodbye: snapshot.goodbye.and_then(|name| edge.table.agent(&name).cloned()),
+            hold: snapshot.hold.and_then(|name| edge.table.agent(&name).cloned()),
             // Begun anew in `resume`: what it sounded like before is forgotten.
             series: Series::default(),
             holder: Holder::restore(now, edge, snapshot.holder),

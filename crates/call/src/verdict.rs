@@ -37,6 +37,14 @@ pub(crate) fn verdict(call: &Call) -> String {
             let why = ending.reason.sentence();
             format!("Answered by {by}, ended after {seconds:.1} s: {why}.{failovers}{}", one_way(call))
         }
+        (State::Ended, _, Some(ending)) if call.times.answered.is_some() => {
+            let seconds = call.talked_seconds().unwrap_or_default();
+            let why = ending.reason.sentence();
+            format!(
+                "Answered before anybody was there, ended after {seconds:.1} s: {why}. Tried: {}.",
+                tried.join(", ")
+            )
+        }
         (State::Ended, _, Some(ending)) => {
             let tried = if tried.is_empty() { String::new() } else { format!(" Tried: {}.", tried.join(", ")) };
             format!("Not answered ({}): {}.{tried}", ending.code, ending.reason.sentence())

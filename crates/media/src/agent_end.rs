@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use trunkgate_agent::{Input, Output, Settings, Stream, TrackName, Transmit};
 
 use crate::counters::{CLEAR_BOUNDS_US, Counter, EndCounters, TURN_BOUNDS_US, WorkerCounters, one};
+use crate::fade::fade_out;
 use crate::hearing::Hearing;
 use crate::limits::{AGENT_BYTES_HELD, AGENT_NOTES, AGENT_SHARE_MS, AGENT_WISHES_PER_SECOND};
 use crate::rtp::Rtp;
 use crate::speaking::Speaking;
 use crate::spec::{AgentInput, AgentSpec, AgentWish, EndId, Event, Law};
 use crate::turns::Turns;
-use crate::voice::{Feed, Said};
+use crate::voice::{FRAME_SAMPLES, Feed, Linear, Said};
 
 /// What agents share with the rest of their worker and edge.
 #[derive(Debug, Clone, Default)]
@@ -68,6 +69,8 @@ pub(crate) struct AgentEnd {
     unread: bool,
     notes: u32,
     wishes: Wishes,
+    /// What would have been heard next when it fell silent, faded out.
+    rest: Option<Box<Linear>>,
 }
 
 /// The rate of what it wants.
@@ -98,6 +101,7 @@ impl AgentEnd {
             unread: false,
             notes: 0,
             wishes: Wishes { since: now, count: 0 },
+            rest: None,
         }
     }
     /// Takes what its socket says.
@@ -145,7 +149,8 @@ impl AgentEnd {
         if let (Some(cleared), Some(worker)) = (self.cleared.take(), worker) {
             worker.agent_clears.take(&CLEAR_BOUNDS_US, now.saturating_duration_since(cleared));
         }
-        let frame = self.speaking.as_mut()?.next_frame()?;
+        let Some(speaking) = &mut self.speaking else { return self.rest.take().map(|rest| Said::Linear(*rest)) };
+        let frame = speaking.next_frame()?;
         if frame.bytes > 0 {
             self.counters.received(frame.bytes);
         }
@@ -154,6 +159,11 @@ impl AgentEnd {
             worker.agent_turns.take(&TURN_BOUNDS_US, turn);
         }
         Some(frame.said)
+    }
+    /// What would be heard next of one that says nothing more: not counted, and no mark comes of it.
+    pub(crate) fn last_frame(&mut self) -> Linear {
+        let next = self.speaking.as_mut().and_then(Speaking::next_frame).map(|frame| frame.said.linear());
+        next.or_else(|| self.rest.take().map(|rest| *rest)).unwrap_or([0; FRAME_SAMPLES])
     }
     /// Returns the marks that are due now.
     pub(crate) fn frame_left(&mut self, now: Instant, events: &mut VecDeque<Event>) {
@@ -206,8 +216,13 @@ impl AgentEnd {
         }
     }
 
-    /// Nothing is heard or said any more.
+    /// Nothing is heard or said any more, but for the fading of what would have been heard next.
     fn fall_silent(&mut self) {
+        if self.speaking.is_some() {
+            let mut rest = self.last_frame();
+            fade_out(&mut rest);
+            self.rest = (rest != [0; FRAME_SAMPLES]).then(|| Box::new(rest));
+        }
         (self.hearing, self.speaking) = (None, None);
         if std::mem::take(&mut self.open)
             && let Some(worker) = &self.shared.worker

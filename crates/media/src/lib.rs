@@ -9,6 +9,7 @@ pub mod codec;
 pub mod compound;
 pub mod counters;
 pub mod end;
+mod fade;
 pub mod fuzz;
 mod hearing;
 mod keep_alive;
@@ -49,7 +50,7 @@ pub use packet::{PacketBuf, PacketPool};
 pub use session::{Session, Transmit};
 pub use snapshot::{EndSnapshot, SessionSnapshot};
 pub use spec::{
-    AgentInput, AgentSpec, AgentWish, Command, EndId, EndSpec, Event, LatchMode, Law, MediaId, RawSpec, RemoteSpec,
-    SocketSpec, Sound, SrtpSpec, TapSpec, WireSpec,
+    AgentInput, AgentSpec, AgentWish, Command, EndId, EndSpec, Event, HoldSound, LatchMode, Law, MediaId, RawSpec,
+    RemoteSpec, SocketSpec, Sound, SrtpSpec, TapSpec, WireSpec,
 };
 pub use srtp::{SrtpKey, Suite};

@@ -1,10 +1,11 @@
-//! An end that plays: the ringback tone, or given samples once.
+//! An end that plays: the ringback tone, given samples once, or hold audio without an end.
 
 use std::sync::Arc;
 
-use crate::codec::g711::{ULAW_SILENCE, ulaw_rule};
-use crate::spec::{EndId, Sound};
-use crate::voice::{FRAME_SAMPLES, Feed, Frame};
+use crate::codec::g711::{ULAW_SILENCE, encode_ulaw, ulaw_rule};
+use crate::fade::fade_in;
+use crate::spec::{EndId, HoldSound, Sound};
+use crate::voice::{FRAME_SAMPLES, Feed, Frame, Said};
 
 /// 440 Hz and 480 Hz repeat together after 25 ms.
 const PERIOD: usize = 200;
@@ -48,15 +49,24 @@ pub(crate) struct Player {
     /// Where it is heard.
     pub(crate) wire: Option<Feed>,
     source: Source,
-    /// Samples played; of the ringback, within its cadence.
+    /// Samples played; of the ringback, within its cadence; of hold audio, within the part that is heard.
     at: usize,
+    /// Whether nothing of it has been heard, and it is to be faded in.
+    rises: bool,
 }
 
 #[derive(Debug)]
 enum Source {
     Ringback,
     Once(Arc<[u8]>),
+    First(Arc<[u8]>, Option<Arc<[u8]>>),
+    Again(Arc<[u8]>),
     Played,
+}
+
+/// What is heard again and again.
+fn again(music: Option<Arc<[u8]>>) -> Source {
+    music.filter(|samples| !samples.is_empty()).map_or(Source::Ringback, Source::Again)
 }
 
 impl Player {
@@ -65,11 +75,24 @@ impl Player {
         let source = match sound {
             Sound::Ringback => Source::Ringback,
             Sound::Once(samples) => Source::Once(samples),
+            Sound::Hold(HoldSound { first: Some(first), music }) => Source::First(first, music),
+            Sound::Hold(HoldSound { first: None, music }) => again(music),
         };
-        Player { id, wire: None, source, at: 0 }
+        let rises = matches!(source, Source::First(..) | Source::Again(_));
+        Player { id, wire: None, source, at: 0, rises }
     }
     /// The next 20 ms into a frame of silence; whether they are the last.
     pub(crate) fn next_frame(&mut self, frame: &mut Frame) -> bool {
+        let ended = self.play(frame);
+        if std::mem::take(&mut self.rises) {
+            let mut linear = Said::Ulaw(*frame).linear();
+            fade_in(&mut linear);
+            *frame = linear.map(encode_ulaw);
+        }
+        ended
+    }
+
+    fn play(&mut self, frame: &mut Frame) -> bool {
         match &self.source {
             Source::Ringback => {
                 if self.at < TONE_SAMPLES {
@@ -88,6 +111,21 @@ impl Player {
                     self.source = Source::Played;
                 }
                 ended
+            }
+            Source::First(samples, music) => {
+                let rest = samples.get(self.at..).unwrap_or_default();
+                frame.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+                self.at += FRAME_SAMPLES;
+                if self.at >= samples.len() {
+                    (self.source, self.at) = (again(music.clone()), 0);
+                }
+                false
+            }
+            Source::Again(samples) => {
+                let endless = samples.iter().cycle().skip(self.at);
+                frame.iter_mut().zip(endless).for_each(|(to, from)| *to = *from);
+                self.at = (self.at + FRAME_SAMPLES) % samples.len();
+                false
             }
             Source::Played => false,
         }
@@ -128,6 +166,44 @@ mod tests {
             assert!(level(tone, 460.0) < -60.0);
             assert!(heard[start + 16_000..start + 48_000].iter().all(|code| *code == ULAW_SILENCE));
         }
+    }
+
+    fn heard(sound: HoldSound, frames: usize) -> Vec<u8> {
+        let mut player = Player::new(EndId(1), Sound::Hold(sound));
+        let mut heard = Vec::new();
+        for _ in 0..frames {
+            let mut frame = SILENT;
+            assert!(!player.next_frame(&mut frame));
+            heard.extend_from_slice(&frame);
+        }
+        heard
+    }
+
+    #[test]
+    fn music_goes_on_from_its_last_sample_with_its_first() {
+        for length in [1_usize, 7, 159, 160, 161, 1000] {
+            let music: Arc<[u8]> = (0..length).map(|n| (n % 127) as u8).collect();
+            let heard = heard(HoldSound { first: None, music: Some(music.clone()) }, 50);
+            // The first frame is faded in.
+            let expected = music.iter().copied().cycle().take(heard.len());
+            assert!(heard.iter().copied().zip(expected).skip(FRAME_SAMPLES).all(|(a, b)| a == b), "{length}");
+        }
+    }
+
+    #[test]
+    fn what_comes_first_is_heard_once_and_then_the_music_or_the_ringback_tone() {
+        let first: Arc<[u8]> = vec![0x10; 330].into();
+        let music: Arc<[u8]> = vec![0x20; 50].into();
+        let both = heard(HoldSound { first: Some(first.clone()), music: Some(music) }, 5);
+        assert!(both[160..330].iter().all(|code| *code == 0x10));
+        assert!(both[330..480].iter().all(|code| *code == ULAW_SILENCE), "to the end of its frame");
+        assert!(both[480..].iter().all(|code| *code == 0x20));
+        for music in [None, Some(Arc::from([]))] {
+            let toned = heard(HoldSound { first: Some(first.clone()), music }, 103);
+            assert!((level(&toned[480..480 + 16_000], 440.0) + 20.0).abs() < 0.1);
+        }
+        let empty = heard(HoldSound { first: Some(Arc::from([])), music: Some(first) }, 2);
+        assert!(empty[..160].iter().all(|code| *code == ULAW_SILENCE) && empty[160..].iter().all(|c| *c == 0x10));
     }
 
     #[test]

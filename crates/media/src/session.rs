@@ -130,7 +130,10 @@ impl Session {
             Command::Press { end, payload, digits } => self.press(end, payload, &digits),
             Command::SetRemote { end, remote } => self.set_remote(now, end, remote),
             Command::Wire { from, to, wire } => self.wire(now, from, to, wire),
-            Command::Unwire { from } => self.unwire(|end, _| end == from),
+            Command::Unwire { from } => {
+                self.cut_off(|end, _| end == from);
+                self.unwire(|end, _| end == from);
+            }
             Command::RemoveEnd { end } => self.remove_end(now, end),
             Command::Close => {
                 let names: Vec<EndId> = self.names().collect();
@@ -262,11 +265,17 @@ impl Session {
         if self.position(to).is_none() && !is_agent {
             return;
         }
-        // Two streams in one ear would need a mixer.
+        // Two streams in one ear would need a mixer; one that is cut off is faded out.
+        self.cut_off(|source, sink| sink == to && source != from);
         self.unwire(|_, sink| sink == to);
         let at = self.position(from);
         match at.and_then(|at| self.ends.get_mut(at)) {
-            Some(end) => end.wire = Some(Wire::new(to, spec)),
+            Some(end) => {
+                end.wire = Some(Wire::new(to, spec));
+                if let Some(voice) = self.ends.iter_mut().find(|end| end.id == to).and_then(|end| end.voice.as_mut()) {
+                    voice.hurry(now);
+                }
+            }
             None => self.feed(now, from, to, &spec),
         }
     }
@@ -288,6 +297,7 @@ impl Session {
     }
 
     fn remove_end(&mut self, now: Instant, id: EndId) {
+        self.cut_off(|from, _| from == id);
         self.unwire(|from, to| from == id || to == id);
         self.players.retain(|player| player.id != id);
         self.remove_agent(now, id);

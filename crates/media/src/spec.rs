@@ -146,6 +146,17 @@ pub enum Sound {
     Ringback,
     /// These samples once, then [`Event::Played`].
     Once(Arc<[u8]>),
+    /// What a caller hears who waits.
+    Hold(HoldSound),
+}
+
+/// Hold audio: shared by everybody who hears it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HoldSound {
+    /// Heard once, at the beginning.
+    pub first: Option<Arc<[u8]>>,
+    /// Heard again and again after that, its last sample followed by its first; `None`: the ringback tone.
+    pub music: Option<Arc<[u8]>>,
 }
 
 /// An agent's socket: what the shell needs to open it.

@@ -120,6 +120,26 @@ impl Session {
         }
     }
 
+    /// Keeps, for each end whose agent or player `cut(from, to)` says is cut off, what would have been heard next.
+    pub(crate) fn cut_off(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
+        for player in &mut self.players {
+            let Some(feed) = player.wire.filter(|feed| cut(player.id, feed.to)) else { continue };
+            let end = self.ends.iter_mut().find(|end| end.id == feed.to);
+            if let Some(voice) = end.and_then(|end| end.voice.as_mut()) {
+                let mut next = SILENT;
+                player.next_frame(&mut next);
+                voice.cut_off(Said::Ulaw(next).linear());
+            }
+        }
+        for agent in &mut self.agents {
+            let Some(feed) = agent.wire.filter(|feed| cut(agent.id, feed.to)) else { continue };
+            let end = self.ends.iter_mut().find(|end| end.id == feed.to);
+            if let Some(voice) = end.and_then(|end| end.voice.as_mut()) {
+                voice.cut_off(agent.last_frame());
+            }
+        }
+    }
+
     /// Wires an agent or a player to an RTP end: the end's clock begins, or goes on with another voice.
     pub(crate) fn feed(&mut self, now: Instant, from: EndId, to: EndId, spec: &WireSpec) {
         let (Some(feed), Some(at)) = (Feed::new(to, spec), self.position(to)) else { return };
@@ -167,6 +187,9 @@ impl Session {
                 self.events.push_back(Event::Played { end: player.id });
             }
             said = Said::Ulaw(frame);
+        }
+        if let Some(voice) = self.ends.get_mut(at).and_then(|end| end.voice.as_mut()).filter(|_| !pressing) {
+            said = voice.end_softly(said);
         }
         let spoken = match self.send(now, at, &Spoke { tick, feeder, said }, packet) {
             Ok(transmit) => Spoken::Sent(transmit),

@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use trunkgate_agent::{Tick, Ticks};
 
-use crate::codec::g711::{ULAW_SILENCE, alaw_to_ulaw, encode_alaw, encode_ulaw, ulaw_to_alaw};
+use crate::codec::g711::{ULAW_SILENCE, alaw_to_ulaw, decode_ulaw, encode_alaw, encode_ulaw, ulaw_to_alaw};
+use crate::fade::add_fading;
 use crate::level::{level, ulaw_level};
 use crate::packet::{PACKET, PacketBuf};
 use crate::press::{KeyPacket, Presses};
@@ -30,8 +31,11 @@ pub(crate) enum Said {
     /// μ-law.
     Ulaw(Frame),
     /// Linear.
-    Linear([i16; FRAME_SAMPLES]),
+    Linear(Linear),
 }
+
+/// One frame, linear.
+pub(crate) type Linear = [i16; FRAME_SAMPLES];
 
 /// A frame of silence.
 pub(crate) const SILENT: Frame = [ULAW_SILENCE; FRAME_SAMPLES];
@@ -42,6 +46,13 @@ impl Said {
         match self {
             Said::Ulaw(codes) => ulaw_level(codes),
             Said::Linear(samples) => level(samples),
+        }
+    }
+    /// As linear samples.
+    pub(crate) fn linear(&self) -> Linear {
+        match self {
+            Said::Ulaw(codes) => codes.map(decode_ulaw),
+            Said::Linear(samples) => *samples,
         }
     }
 }
@@ -78,6 +89,10 @@ pub(crate) struct Voice {
     presses: Presses,
     /// A key's packet, due instead of audio.
     key: Option<KeyPacket>,
+    /// What would have been heard next of one who was cut off: faded out in the next tick.
+    tail: Option<Box<Linear>>,
+    /// Since when the next tick is due before its time.
+    hurried: Option<Instant>,
 }
 
 impl Voice {
@@ -100,7 +115,26 @@ impl Voice {
             timestamp: (numbers >> 32) as u32,
             presses: Presses::default(),
             key: None,
+            tail: None,
+            hurried: None,
         }
+    }
+    /// Somebody is cut off, of whom this would have been heard next.
+    pub(crate) fn cut_off(&mut self, next: Linear) {
+        self.tail = next.iter().any(|sample| *sample != 0).then(|| Box::new(next));
+    }
+    /// A far side takes the stream over: what is still to be faded out leaves now, before the far side's first packet.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        if self.tail.is_some() {
+            self.hurried = Some(now);
+        }
+    }
+    /// Adds to a frame what is heard of one who was cut off.
+    pub(crate) fn end_softly(&mut self, said: Said) -> Said {
+        let Some(tail) = self.tail.take() else { return said };
+        let mut both = said.linear();
+        add_fading(&mut both, &tail);
+        Said::Linear(both)
     }
     /// Another feeder, on the same clock.
     pub(crate) fn set_feed(&mut self, feed: Feed) {
@@ -108,11 +142,14 @@ impl Voice {
     }
     /// When it speaks next.
     pub(crate) fn due(&self) -> Instant {
-        self.ticks.next_due()
+        self.hurried.unwrap_or_else(|| self.ticks.next_due())
     }
     /// The next tick, if it is due.
     pub(crate) fn take(&mut self, now: Instant) -> Option<Tick> {
-        let tick = self.ticks.take(now)?;
+        let tick = match self.hurried.take() {
+            Some(_) => self.ticks.take_early(),
+            None => self.ticks.take(now)?,
+        };
         self.key = self.presses.next(self.timestamp_of(tick));
         Some(tick)
     }

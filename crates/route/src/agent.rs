@@ -17,6 +17,27 @@ pub enum OnClose {
     Next,
 }
 
+/// When the caller gets its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AnswerTime {
+    /// Once the agent's stream is up; until then its phone rings.
+    #[default]
+    OnConnect,
+    /// The same, but until then it hears hold audio.
+    Early,
+    /// Before the agent is asked for.
+    AtOnce,
+}
+
+/// What a caller hears while nobody has it, μ-law at 8 kHz. Where there is neither, our own ringback tone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hold {
+    /// Heard once.
+    pub first: Option<Arc<[u8]>>,
+    /// Heard again and again after that.
+    pub music: Option<Arc<[u8]>>,
+}
+
 /// A piece of a parameter's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
@@ -154,6 +175,10 @@ pub struct Agent {
     pub ping: Duration,
     /// μ-law at 8 kHz: heard by a caller for whom no target is left.
     pub goodbye: Option<Arc<[u8]>>,
+    /// When the caller is answered.
+    pub answer: AnswerTime,
+    /// What the caller hears meanwhile, and when the agent is lost.
+    pub hold: Option<Hold>,
     /// How long it may have a caller; zero: no limit.
     pub max_call: Duration,
     /// Who may call it, as E.164; empty: everybody.
@@ -178,6 +203,8 @@ impl Agent {
             on_close: OnClose::Hangup,
             ping: Duration::from_secs(2),
             goodbye: None,
+            answer: AnswerTime::OnConnect,
+            hold: None,
             max_call: Duration::ZERO,
             allow_callers: BTreeSet::new(),
         }

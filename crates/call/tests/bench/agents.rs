@@ -3,7 +3,7 @@
 
 use trunkgate_media::agent::{Loss, Settings};
 use trunkgate_media::mos::Codec;
-use trunkgate_media::{AgentWish, Sound, TapSpec, WireSpec};
+use trunkgate_media::{AgentWish, HoldSound, Sound, TapSpec, WireSpec};
 use trunkgate_route::Agent;
 
 use super::*;
@@ -30,6 +30,7 @@ pub enum Told {
     Agent(EndId),
     Ringback(EndId),
     Once(EndId, usize),
+    Hold(EndId, HoldSound),
     Wire(EndId, EndId, WireSpec),
     Unwire(EndId),
     Tap(EndId, EndId, TapSpec),
@@ -51,6 +52,7 @@ impl Bench {
                 Command::AddAgent { end, .. } => Told::Agent(end),
                 Command::AddPlayer { end, sound: Sound::Ringback } => Told::Ringback(end),
                 Command::AddPlayer { end, sound: Sound::Once(samples) } => Told::Once(end, samples.len()),
+                Command::AddPlayer { end, sound: Sound::Hold(sound) } => Told::Hold(end, sound),
                 Command::Wire { from, to, wire } => Told::Wire(from, to, wire),
                 Command::Unwire { from } => Told::Unwire(from),
                 Command::Tap { of, listener, audio } => Told::Tap(of, listener, audio),

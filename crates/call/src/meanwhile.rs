@@ -1,0 +1,74 @@
+//! What a caller gets before its agent is there (`answer` of the agent): ringing, a 183 and hold audio, or its 200.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use trunkgate_route::{Agent, AnswerTime, Target};
+use trunkgate_sip::{Answer, Body};
+
+use crate::answer::Failure;
+use crate::call::{CALLER, Call, State};
+use crate::edge::Edge;
+use crate::leg::LegState;
+
+impl Call {
+    /// Answers the caller, or lets it hear us, where the agent that is tried next wants that. `false`: the agent is not to be
+    /// tried now; the caller's ACK is waited for, or the call is over.
+    pub(crate) fn before_agent(&mut self, now: Instant, edge: &mut Edge, agent: &Arc<Agent>) -> Result<bool, Failure> {
+        match agent.answer {
+            _ if self.state != State::Searching => Ok(true),
+            AnswerTime::OnConnect => Ok(true),
+            AnswerTime::Early => self.begin_early(now, edge, agent).map(|()| true),
+            AnswerTime::AtOnce => self.answer_at_once(now, edge, agent),
+        }
+    }
+
+    /// 183 with our description. A caller without an offer cannot be told one before its 2xx (RFC 3261 §13.2.1), and without
+    /// hold audio there is nothing to hear: both ring.
+    fn begin_early(&mut self, now: Instant, edge: &mut Edge, agent: &Arc<Agent>) -> Result<(), Failure> {
+        if self.offer.is_none() || agent.hold.is_none() || self.is_early() {
+            return Ok(());
+        }
+        let ours = self.first_description(now, edge)?;
+        self.take_sounds(agent);
+        self.offer = self.standing_offer();
+        self.legs[CALLER].state = LegState::Early;
+        self.ring_caller(now, edge, Answer { code: 183, body: Some(Body::sdp(ours.to_string())), ..Answer::default() });
+        Ok(())
+    }
+
+    fn answer_at_once(&mut self, now: Instant, edge: &mut Edge, agent: &Arc<Agent>) -> Result<bool, Failure> {
+        // Silence counts from now on.
+        self.state = State::Answered;
+        let ours = match self.first_description(now, edge) {
+            Ok(ours) => ours,
+            Err(failure) => {
+                self.state = State::Searching;
+                return Err(failure);
+            }
+        };
+        self.state = State::Rerouting;
+        self.take_sounds(agent);
+        self.late = self.offer.is_none().then_some(CALLER);
+        self.offer = self.standing_offer();
+        edge.decide(now, self.key, format!("answered before {} is there", agent.name));
+        let sid = self.sid().to_owned();
+        edge.log(&sid, format!("answered at once, for {}", edge.shown_name(&agent.name)), None);
+        self.send_answer(now, edge, ours, Vec::new());
+        if self.waits_for_ack() {
+            self.controller.again(Target::Agent(agent.clone()));
+            edge.decide(now, self.key, "the caller's ACK must say first where its media goes");
+            return Ok(false);
+        }
+        // A CANCEL may have ended it.
+        Ok(self.state == State::Rerouting)
+    }
+
+    /// From now on the caller hears this agent's goodbye and hold audio.
+    pub(crate) fn take_sounds(&mut self, agent: &Arc<Agent>) {
+        if agent.goodbye.is_some() {
+            self.goodbye = Some(agent.clone());
+        }
+        self.hold = Some(agent.clone());
+    }
+}

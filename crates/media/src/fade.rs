@@ -1,0 +1,56 @@
+//! What keeps a change of who is heard from clicking: the one who stops is faded out over one frame, in the sum with whoever
+//! begins; hold audio is faded in. What an agent says is never faded in.
+
+use std::f32::consts::PI;
+
+use crate::voice::{FRAME_SAMPLES, Linear};
+
+/// From 0 to 1 in half a period of a cosine, over a frame.
+fn rising(at: usize) -> f32 {
+    0.5 - 0.5 * (PI * (at as f32 + 0.5) / FRAME_SAMPLES as f32).cos()
+}
+
+/// Fades a frame in.
+pub(crate) fn fade_in(frame: &mut Linear) {
+    for (at, sample) in frame.iter_mut().enumerate() {
+        *sample = (f32::from(*sample) * rising(at)) as i16;
+    }
+}
+
+/// Fades a frame out.
+pub(crate) fn fade_out(frame: &mut Linear) {
+    for (at, sample) in frame.iter_mut().enumerate() {
+        *sample = (f32::from(*sample) * (1.0 - rising(at))) as i16;
+    }
+}
+
+/// Adds what is heard of `tail` while it is faded out.
+pub(crate) fn add_fading(frame: &mut Linear, tail: &Linear) {
+    for (at, (sample, tail)) in frame.iter_mut().zip(tail).enumerate() {
+        *sample = sample.saturating_add((f32::from(*tail) * (1.0 - rising(at))) as i16);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOUD: Linear = [30_000; FRAME_SAMPLES];
+
+    #[test]
+    fn a_frame_fades_without_a_step() {
+        let (mut into, mut out) = (LOUD, LOUD);
+        fade_in(&mut into);
+        fade_out(&mut out);
+        assert!(into[0] < 10 && out[FRAME_SAMPLES - 1] < 10 && into[FRAME_SAMPLES - 1] > 29_990);
+        assert!(into.windows(2).all(|pair| (0..600).contains(&(pair[1] - pair[0]))));
+        assert!(into.iter().zip(&out).all(|(a, b)| (a + b - 30_000).abs() <= 2), "in the sum nobody is missed");
+    }
+
+    #[test]
+    fn two_loud_ones_do_not_wrap() {
+        let mut frame = LOUD;
+        add_fading(&mut frame, &LOUD);
+        assert!(frame.iter().all(|sample| *sample >= 30_000));
+    }
+}
