@@ -128,7 +128,13 @@ pub const HEALTH_MILLISECONDS: u64 = 1000;
 pub const WORKER_MILLISECONDS: u64 = 3000;
 /// How long the far ends have to answer the last BYEs before the process ends, in seconds.
 pub const FAREWELL_SECONDS: u64 = 2;
-/// Largest file of certificates or audio that an agent's keys name, in bytes.
+/// Largest audio file that an agent's keys name, in bytes.
+pub const AUDIO_FILE_BYTES: u64 = 64 << 20;
+/// Longest `audio` of `hold`, in seconds.
+pub const ANNOUNCEMENT_SECONDS: usize = 300;
+/// Longest `music` of `hold`, in seconds.
+pub const MUSIC_SECONDS: usize = 1800;
+/// Largest file of certificates that an agent's keys name, in bytes.
 pub const AGENT_FILE_BYTES: u64 = 4 << 20;
 /// Longest `goodbye`, in seconds.
 pub const GOODBYE_SECONDS: usize = 60;

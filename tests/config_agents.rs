@@ -2,10 +2,11 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use trunkgate::config::{self, Config};
-use trunkgate_route::{Facts, OnClose, TargetSpec};
+use trunkgate_route::{AnswerTime, Facts, OnClose, TargetSpec};
 
 const TRUNK: &str = "[trunk.carrier]\npeers = ['sip:192.0.2.9']\n";
 
@@ -145,11 +146,9 @@ fn plain_rtp_listens_and_has_no_conversation() {
 
 #[test]
 fn what_comes_later_is_refused_at_its_place() {
-    for (line, about) in [
-        ("answer = 'at_once'", "'at_once'"),
-        ("hold = { strategy = 'music' }", "'music'"),
-        ("hold = { strategy = 'none', music = 'm.mp3' }", "music"),
-    ] {
+    for (line, about) in
+        [("hold = { strategy = 'text' }", "'text'"), ("hold = { strategy = 'none', text = 'wait' }", "text")]
+    {
         refused(line, "TG0190", about);
     }
     let found = parse(&format!("{TRUNK}[[route]]\nconnect = 'trunk:carrier'\n[api]\nauth_token = 'x'\nconnect = []\n"))
@@ -188,7 +187,13 @@ fn mistakes_in_an_agent_are_named() {
         ("clear_fade = 10", "TG0109", "10"),
         ("tokn = 'x'", "TG0104", "tokn"),
         ("timeout = '3s'", "TG0104", "timeout"),
-        ("hold = { strateg = 'none' }", "TG0104", "strateg"),
+        ("answer = 'never'", "TG0105", "'never'"),
+        ("hold = { strategy = 'silence' }", "TG0105", "'silence'"),
+        ("hold = { strategy = 'music' }", "TG0106", "'music'"),
+        ("hold = { strategy = 'music', music = 'Cargo.toml' }", "TG0114", "'Cargo.toml'"),
+        ("hold = { strategy = 'audio', audio = '/dev/zero' }", "TG0114", "'/dev/zero'"),
+        ("hold = { music = 'm.mp3' }", "TG0106", "{ music = 'm.mp3' }"),
+        ("hold = 'music'", "TG0103", "'music'"),
     ] {
         refused(line, code, about);
     }
@@ -196,6 +201,70 @@ fn mistakes_in_an_agent_are_named() {
     let many: Vec<String> = (0..65).map(|n| format!("p{n} = ''")).collect();
     let many = format!("{{ {} }}", many.join(", "));
     refused(&format!("parameters = {many}"), "TG0105", &many);
+}
+
+#[test]
+fn hold_audio_is_decoded_and_shared() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, rate) in [("wait.wav", 44_100_u32), ("music.wav", 8000)] {
+        let spec = hound::WavSpec {
+            channels: 2,
+            sample_rate: rate,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut wav = hound::WavWriter::create(folder.path().join(name), spec).unwrap();
+        (0..rate).for_each(|_| wav.write_sample(1000_i16).unwrap());
+        wav.finalize().unwrap();
+    }
+    let agent = |name: &str, answer: &str| {
+        format!(
+            "[agent.{name}]\nurl = 'ws://127.0.0.1/{name}'\nanswer = '{answer}'\n\
+             hold = {{ strategy = 'audio_then_music', audio = 'wait.wav', music = 'music.wav' }}\n"
+        )
+    };
+    let route = "[[route]]\nconnect = ['agent:a', 'agent:b']\n";
+    let path = folder.path().join("trunkgate.toml");
+    let text = format!("{TRUNK}{route}{}{}", agent("a", "at_once"), agent("b", "early"));
+    let (config, warnings) = config::parse(&path, &text).unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let holds: Vec<_> = config.agents.iter().map(|agent| agent.hold.clone().unwrap()).collect();
+    assert_eq!((config.agents[0].answer, config.agents[1].answer), (AnswerTime::AtOnce, AnswerTime::Early));
+    let (first, music) = (holds[0].first.clone().unwrap(), holds[0].music.clone().unwrap());
+    assert_eq!((first.len(), music.len()), (4000, 4000), "half a second of two channels");
+    assert!(
+        Arc::ptr_eq(&first, holds[1].first.as_ref().unwrap()) && Arc::ptr_eq(&music, holds[1].music.as_ref().unwrap())
+    );
+}
+
+#[test]
+fn hold_audio_that_nobody_hears_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec =
+        hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+    let mut wav = hound::WavWriter::create(folder.path().join("m.wav"), spec).unwrap();
+    (0..800).for_each(|_| wav.write_sample(1000_i16).unwrap());
+    wav.finalize().unwrap();
+    let path = folder.path().join("trunkgate.toml");
+    let hold = "hold = { strategy = 'music', music = 'm.wav' }\n";
+    let warned = |connect: &str, keys: &str| {
+        let text = format!("{TRUNK}[[route]]\nconnect = {connect}\n[agent.a]\nurl = 'ws://127.0.0.1/a'\n{keys}");
+        let (_, warnings) = config::parse(&path, &text).unwrap();
+        warnings.iter().filter(|warning| warning.code == "TG0139").count()
+    };
+    for (connect, keys, count) in [
+        ("['agent:a']", "", 0),
+        ("['agent:a']", hold, 1),
+        ("['trunk:carrier', 'agent:a']", hold, 1),
+        ("['agent:a', 'reject:480']", hold, 1),
+        ("['agent:a', 'trunk:carrier']", hold, 0),
+    ] {
+        assert_eq!(warned(connect, keys), count, "{connect} {keys}");
+    }
+    for key in ["answer = 'early'", "answer = 'at_once'", "retry = 1"] {
+        assert_eq!(warned("['agent:a']", &format!("{key}\n{hold}")), 0, "{key}");
+    }
+    assert_eq!(warned("['agent:a']", "answer = 'early'\n"), 1, "there is nothing to hear");
 }
 
 #[test]

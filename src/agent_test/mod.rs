@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 use trunkgate_media::SocketSpec;
 
 use crate::agent_url;
+use crate::audio::{self, Most, Use};
 use crate::cli::AgentTest;
 use crate::config::Config;
 use crate::findings::{self, Level};
 use crate::limits::{AGENT_FILE_BYTES, PLAYED_BYTES};
-use crate::{client, config, edge, run, wav};
+use crate::{client, config, edge, run};
 
 mod judge;
 mod picture;
@@ -104,9 +105,14 @@ impl Plan {
             return Err("plain RTP only listens: there is nothing to test".to_owned());
         }
         let speech = match &verb.wav {
-            Some(path) => wav::mulaw(path, PLAYED_BYTES, SAID_SECONDS).map_err(|what| {
-                format!("--wav {}: {what}; `ffmpeg -i FILE -ac 1 -ar 8000 out.wav` makes one that fits", path.display())
-            })?,
+            Some(path) => {
+                audio::mulaw(path, Most { bytes: PLAYED_BYTES, seconds: SAID_SECONDS }, Use::Once).map_err(|what| {
+                    format!(
+                        "--wav {}: {what}; `ffmpeg -i FILE -ac 1 -ar 8000 out.wav` makes one that fits",
+                        path.display()
+                    )
+                })?
+            }
             None => speech::synthetic(),
         };
         let ca = verb.ca.as_ref().map(|path| {

@@ -13,6 +13,7 @@ use trunkgate_route::locate::{Means, in_order};
 use trunkgate_route::{Destination, Server, Transport};
 use trunkgate_sip::Credentials;
 
+use crate::audio::{self, Most};
 use crate::cli::Call;
 use crate::config::{self, TrunkTls};
 use crate::dns::Resolver;
@@ -87,7 +88,7 @@ impl Plan {
             Some(name) => vec![codec(name)?],
         };
         let audio = verb.play.as_ref().map(|path| {
-            let read = wav::linear(path, PLAYED_BYTES, PLAYED_SECONDS);
+            let read = audio::linear(path, Most { bytes: PLAYED_BYTES, seconds: PLAYED_SECONDS });
             read.map_err(|what| {
                 format!(
                     "--play {}: {what}; `ffmpeg -i FILE -ac 1 -ar 8000 out.wav` makes one that can be played",

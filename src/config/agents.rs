@@ -13,20 +13,17 @@ use trunkgate_route::{Agent, Numbers, OnClose, Template};
 
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::Span;
+use super::draft::{PlacedAgent, Span};
+use super::hold;
 use super::keys;
 use super::section::{Section, Value};
 use super::values;
 use crate::agent_url;
 use crate::certificates::Trust;
-use crate::limits::{AGENT_FILE_BYTES, AGENT_PARAMETER_BYTES, AGENT_PARAMETERS, GOODBYE_SECONDS};
-use crate::wav;
-
-/// How a `goodbye` is made.
-const GOODBYE_HELP: &str = "a WAV file, made by: ffmpeg -i FILE -ac 1 -ar 8000 -c:a pcm_s16le goodbye.wav";
+use crate::limits::{AGENT_FILE_BYTES, AGENT_PARAMETER_BYTES, AGENT_PARAMETERS};
 
 /// Keys of a conversation, which a listener that gets plain RTP does not have.
-const WITHOUT_CONVERSATION: [&str; 14] = [
+const WITHOUT_CONVERSATION: [&str; 16] = [
     "ca",
     "auth_token",
     "format",
@@ -40,6 +37,8 @@ const WITHOUT_CONVERSATION: [&str; 14] = [
     "ping",
     "max_call",
     "goodbye",
+    "answer",
+    "hold",
     "allow_callers",
 ];
 /// A shorter `first_audio_timeout` is warned of.
@@ -58,7 +57,11 @@ pub(super) struct Surroundings<'a> {
 }
 
 /// All agents in the order of the file.
-pub(super) fn read<'a>(value: &'a Value<'a>, surroundings: Surroundings<'_>, findings: &mut Findings) -> Vec<Agent> {
+pub(super) fn read<'a>(
+    value: &'a Value<'a>,
+    surroundings: Surroundings<'_>,
+    findings: &mut Findings,
+) -> Vec<PlacedAgent> {
     let Some(table) = value.get_ref().as_table() else {
         values::wrong_type("agent", value, "tables with names: [agent.NAME]", findings);
         return Vec::new();
@@ -74,7 +77,7 @@ fn read_one<'a>(
     value: &'a Value<'a>,
     surroundings: Surroundings<'_>,
     findings: &mut Findings,
-) -> Option<Agent> {
+) -> Option<PlacedAgent> {
     let (text, span) = (name.get_ref().as_ref(), name.span());
     let section = Section::open(&format!("[agent.{text}]"), value, keys::AGENT, findings)?;
     values::name_text("agent", text, span.clone(), findings);
@@ -112,19 +115,9 @@ fn read_one<'a>(
     let on_close =
         section.read("on_close", findings, |key, value, findings| values::one_of(key, value, findings, &ends));
     agent.on_close = on_close.unwrap_or_default();
-    agent.goodbye = section.read("goodbye", findings, |key, value, findings| {
-        let path = values::relative_to(surroundings.folder, &values::string(key, value, findings)?);
-        wav::mulaw(&path, AGENT_FILE_BYTES, GOODBYE_SECONDS)
-            .map_err(|what| {
-                let message = format!("`{key}`: {}: {what}", path.display());
-                findings.error(code::BAD_FILE, value.span(), message, GOODBYE_HELP);
-            })
-            .ok()
-    });
-    if let Some(hold) = section.get("hold") {
-        Section::open("`hold`", hold, keys::HOLD, findings);
-    }
-    Some(agent)
+    hold::read(&mut agent, &section, surroundings.folder, findings);
+    let hold = section.get("hold").map(Spanned::span).filter(|_| agent.hold.is_some());
+    Some(PlacedAgent { agent, hold })
 }
 
 /// What its audio is like.

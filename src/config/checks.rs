@@ -8,6 +8,7 @@ use trunkgate_route::{Numbers, Pattern, Route, Srtp, TargetSpec, Transport, Trun
 use super::code;
 use super::diagnostic::{Findings, nearest};
 use super::draft::{Draft, PlacedListen, PlacedRoute, PlacedTrunk, Span};
+use super::hold;
 use super::schema::{PORTS_PER_CALL, calls_that_fit};
 
 /// Judges what was read; `ephemeral` is the kernel's range of ports for sockets without one.
@@ -27,6 +28,7 @@ pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut
         route_numbers(route, &draft.edge.numbers, findings);
         route_among(route, draft.routes.get(..at).unwrap_or_default(), findings);
     }
+    hold::judge(draft, findings);
     if draft.trunks.is_empty() {
         findings.warning(code::NO_CALLS, None, "no [trunk.NAME]: every request is dropped", "add a trunk and a route");
     } else if draft.routes.is_empty() {
@@ -301,7 +303,7 @@ fn trunk_among(placed: &PlacedTrunk, before: &[PlacedTrunk], findings: &mut Find
 
 fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
     let find = |name: &str| draft.trunks.iter().find(|placed| *placed.trunk.name == *name);
-    let agents = |name: &str| draft.agents.iter().any(|agent| *agent.name == *name);
+    let agents = |name: &str| draft.agents.iter().any(|placed| *placed.agent.name == *name);
     let help = |name: &str| suggestion(name, draft.trunks.iter().map(|placed| placed.trunk.name.as_ref()), "trunks");
     for (name, span) in placed.route.from.iter().zip(&placed.from) {
         if find(name).is_none() {
@@ -333,7 +335,7 @@ fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
             TargetSpec::Agent(name) => {
                 let instead = find(name).map(|_| format!("did you mean \"trunk:{name}\"?"));
                 agent_named(name, instead, span, draft, findings);
-                if draft.agents.iter().any(|agent| *agent.name == **name && agent.is_raw()) {
+                if draft.agents.iter().any(|placed| *placed.agent.name == **name && placed.agent.is_raw()) {
                     let message = format!("the agent {name} gets plain RTP and cannot talk");
                     findings.error(code::BAD_TARGET, span.clone(), message, "let it listen: `fork` of the route");
                 }
@@ -362,7 +364,11 @@ fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
 fn only_for_some(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
     let is_choosy = |target: &TargetSpec| {
         let TargetSpec::Agent(name) = target else { return None };
-        draft.agents.iter().find(|agent| *agent.name == **name && !agent.allow_callers.is_empty())
+        draft
+            .agents
+            .iter()
+            .map(|placed| &placed.agent)
+            .find(|agent| *agent.name == **name && !agent.allow_callers.is_empty())
     };
     let mut targets = placed.route.connect.iter().zip(&placed.connect);
     let Some((agent, span)) = targets.find_map(|(target, span)| Some((is_choosy(target)?, span))) else { return };
@@ -378,8 +384,8 @@ fn only_for_some(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
 
 /// Names an agent that is not there; `instead` is what may be meant.
 fn agent_named(name: &str, instead: Option<String>, span: &Span, draft: &Draft, findings: &mut Findings) {
-    if !draft.agents.iter().any(|agent| *agent.name == *name) {
-        let known = draft.agents.iter().map(|agent| agent.name.as_ref());
+    if !draft.agents.iter().any(|placed| *placed.agent.name == *name) {
+        let known = draft.agents.iter().map(|placed| placed.agent.name.as_ref());
         let help = instead.unwrap_or_else(|| suggestion(name, known, "agents"));
         findings.error(code::NO_SUCH_AGENT, span.clone(), format!("no agent is named {name}"), help);
     }

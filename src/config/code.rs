@@ -63,8 +63,9 @@ codes! {
     BAD_FILE = "TG0114", "a file cannot be used",
         "A file that a key names does not exist, may not be read, or holds something else. `ca`, `client_ca`\n\
          and `certificate` are PEM files of certificates, `private_key` is one of the key that belongs to `certificate`;\n\
-         `goodbye` a WAV file: one channel, 8000 Hz, 16-bit PCM or μ-law, 60 s at most. With ffmpeg:\n\
-         ffmpeg -i any.mp3 -ac 1 -ar 8000 -c:a pcm_s16le goodbye.wav";
+         `goodbye`, `audio` and `music` are WAV (PCM of any width, μ-law, A-law), MP3 or Ogg Vorbis of 8000 to 192000 Hz,\n\
+         64 MiB and 60 s, 5 and 30 minutes at most. Of anything else ffmpeg makes one:\n\
+         ffmpeg -i any.opus -ac 1 -ar 8000 -c:a pcm_s16le goodbye.wav";
     EXPIRY = "TG0115", "a certificate that ends",
         "One of the certificates in the file has expired or does so within 14 days. It is used all the same; far ends\n\
          that look will refuse it. A new one is taken up within seconds of its files being replaced, without a reload.";
@@ -124,6 +125,10 @@ codes! {
         "An agent with `allow_callers` answers 486 to everybody else, and their call ends there: what stands behind it in\n\
          `connect` is for those on its list alone, where the agent fails. For a route of its own for them write\n\
          caller = [\"+14155551234\"] there.";
+    UNHEARD = "TG0139", "hold audio that nobody hears",
+        "`hold` is heard before the answer with answer = \"early\", after it with \"at_once\", and in mid-call while the next\n\
+         target rings. With \"on_connect\" and no target behind the agent it is heard only where the agent itself transfers\n\
+         the call. With \"early\" and no `hold` there is nothing to hear.";
     NOT_IN_THIS_VERSION = "TG0190", "not in this version",
         "The key, value or flag belongs to a feature that this version does not have. It is refused rather than\n\
          accepted without effect. Remove it, or wait for the version that has it.";

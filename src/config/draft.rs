@@ -28,7 +28,7 @@ pub(super) struct Draft {
     /// A `token` stands there, be it usable or not.
     pub(super) has_token: bool,
     pub(super) trunks: Vec<PlacedTrunk>,
-    pub(super) agents: Vec<Agent>,
+    pub(super) agents: Vec<PlacedAgent>,
     pub(super) routes: Vec<PlacedRoute>,
     pub(super) api: Api,
     pub(super) log: Log,
@@ -69,6 +69,14 @@ pub(super) struct PlacedTrunk {
     pub(super) is_partial: bool,
     /// Its preset, and where the trunk says what was made into values by it.
     pub(super) preset: Option<(&'static str, Vec<Span>)>,
+}
+
+/// An agent with its places.
+#[derive(Debug)]
+pub(super) struct PlacedAgent {
+    pub(super) agent: Agent,
+    /// `hold`, where it says something.
+    pub(super) hold: Option<Span>,
 }
 
 /// A route with its places.

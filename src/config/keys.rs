@@ -176,7 +176,7 @@ pub(super) const AGENT: &[Key] = &[
     ("clear_fade", Built),
     ("connect_timeout", Built),
     ("first_audio_timeout", Built),
-    ("answer", OnlyText("on_connect")),
+    ("answer", Built),
     ("retry", Built),
     ("on_close", Built),
     ("ping", Built),
@@ -188,11 +188,11 @@ pub(super) const AGENT: &[Key] = &[
 
 /// An agent's `hold`.
 pub(super) const HOLD: &[Key] = &[
-    ("strategy", OnlyText("none")),
+    ("strategy", Built),
     ("text", Later("hold with speech")),
     ("voice", Later("hold with speech")),
-    ("audio", Later("hold with audio files")),
-    ("music", Later("hold with audio files")),
+    ("audio", Built),
+    ("music", Built),
 ];
 
 /// `[api]`

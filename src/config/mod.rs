@@ -12,6 +12,7 @@ mod diagnostic;
 mod draft;
 mod elsewhere;
 mod headers;
+mod hold;
 mod keys;
 mod load;
 mod places;

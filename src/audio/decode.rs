@@ -1,0 +1,319 @@
+//! WAV, MP3 and Ogg Vorbis to linear samples at 8 kHz, one channel.
+
+use std::fmt;
+use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use lewton::VorbisError;
+use lewton::inside_ogg::OggStreamReader;
+use nanomp3_core::{DecodeError, Decoder, MAX_SAMPLES_PER_FRAME};
+use trunkgate_media::resample::FileResampler;
+
+use super::{RATE_HZ, wav_file};
+
+/// Of so many pieces of a file one may be damaged, as an MP3 that was cut out of a longer one is at its beginning.
+const PIECES_TO_ONE_DAMAGED: usize = 20;
+
+/// What is wrong with a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    /// It cannot be read, or not be decoded: a clause.
+    File(String),
+    /// It is Ogg Opus, which this version does not decode.
+    Opus,
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wrong::File(what) => f.write_str(what),
+            Wrong::Opus => f.write_str("Ogg Opus is not in this version"),
+        }
+    }
+}
+
+/// A file's samples.
+pub(super) fn decode(bytes: &[u8], most_seconds: usize) -> Result<Vec<i16>, Wrong> {
+    if is_opus(bytes) {
+        return Err(Wrong::Opus);
+    }
+    let mut sink = Sink { most: most_seconds * RATE_HZ, made: Vec::new(), resampler: None, mono: Vec::new() };
+    let decode = || match bytes.get(..4) {
+        Some(b"RIFF") => wav_file::decode(bytes, &mut sink),
+        Some(b"OggS") => vorbis(bytes, &mut sink),
+        Some(_) | None => mp3(bytes, &mut sink),
+    };
+    // Some of what decodes is somebody else's code.
+    catch_unwind(AssertUnwindSafe(decode))
+        .unwrap_or_else(|_| Err("it cannot be decoded".to_owned()))
+        .and_then(|()| sink.finish())
+        .map_err(Wrong::File)
+}
+
+/// Makes 8 kHz and one channel of what is decoded.
+pub(super) struct Sink {
+    most: usize,
+    made: Vec<i16>,
+    resampler: Option<(u32, FileResampler)>,
+    mono: Vec<f32>,
+}
+
+impl Sink {
+    /// Takes samples, those of one instant one after the other.
+    pub(super) fn push(
+        &mut self,
+        rate: u32,
+        channels: usize,
+        samples: impl Iterator<Item = f32>,
+    ) -> Result<(), String> {
+        self.mono.clear();
+        let (mut sum, mut count) = (0.0, 0);
+        for sample in samples {
+            (sum, count) = (sum + sample, count + 1);
+            if count >= channels {
+                self.mono.push(sum / channels as f32);
+                (sum, count) = (0.0, 0);
+            }
+        }
+        let (_, resampler) = match &mut self.resampler {
+            Some(known) if known.0 == rate => known,
+            Some(_) => return Err("its rate changes".to_owned()),
+            none => {
+                let resampler = FileResampler::new(rate).ok_or(format!("{rate} Hz, not 8000 to 192000 Hz"))?;
+                none.insert((rate, resampler))
+            }
+        };
+        resampler.push(&self.mono, &mut self.made);
+        self.fits()
+    }
+    fn fits(&self) -> Result<(), String> {
+        match self.made.len() > self.most {
+            true => Err(format!("longer than {} s", self.most / RATE_HZ)),
+            false => Ok(()),
+        }
+    }
+    fn finish(mut self) -> Result<Vec<i16>, String> {
+        if let Some((_, resampler)) = self.resampler.take() {
+            resampler.finish(&mut self.made);
+        }
+        self.fits()?;
+        if self.made.is_empty() { Err("it holds no audio".to_owned()) } else { Ok(self.made) }
+    }
+}
+
+/// Whether so much damage can be passed over.
+fn judge(good: usize, damaged: usize) -> Result<(), String> {
+    match damaged > 1 && damaged > good / PIECES_TO_ONE_DAMAGED {
+        true => Err(format!("damaged: {damaged} of {} pieces cannot be decoded", good + damaged)),
+        false => Ok(()),
+    }
+}
+
+fn mp3(bytes: &[u8], sink: &mut Sink) -> Result<(), String> {
+    const NO_AUDIO: &str = "not a WAV, MP3 or Ogg Vorbis file";
+    let mut rest = behind_tag(bytes);
+    let mut decoder = Decoder::new();
+    let mut samples = vec![0.0_f32; MAX_SAMPLES_PER_FRAME];
+    let (mut good, mut damaged) = (0_usize, 0_usize);
+    while !rest.is_empty() {
+        let (used, result) = decoder.decode(rest, samples.as_mut_slice());
+        match result {
+            Ok(frame) => {
+                good += 1;
+                let channels = usize::from(frame.channels.num());
+                let samples = samples.get(..frame.samples_produced * channels).unwrap_or_default();
+                sink.push(frame.sample_rate, channels, samples.iter().copied())?;
+            }
+            // As it is where a file was cut out of a longer one.
+            Err(DecodeError::ReservoirUnavailable(_)) => {}
+            Err(DecodeError::NoFrame) => {}
+            Err(_) => damaged += 1,
+        }
+        if used == 0 {
+            break;
+        }
+        rest = rest.get(used..).unwrap_or_default();
+    }
+    if good == 0 { Err(NO_AUDIO.to_owned()) } else { judge(good, damaged) }
+}
+
+/// What comes behind an ID3v2 tag, where pictures look like audio.
+fn behind_tag(bytes: &[u8]) -> &[u8] {
+    let tag = bytes.strip_prefix(b"ID3").and_then(|tag| tag.get(3..7));
+    let size = tag.map_or(0, |size| size.iter().fold(0, |size, byte| size << 7 | usize::from(byte & 0x7f)) + 10);
+    bytes.get(size..).unwrap_or_default()
+}
+
+fn vorbis(bytes: &[u8], sink: &mut Sink) -> Result<(), String> {
+    let not_vorbis = |error: VorbisError| match error {
+        VorbisError::OggError(error) => format!("damaged: {error}"),
+        VorbisError::BadHeader(_) | VorbisError::BadAudio(_) => "Ogg, but not Vorbis".to_owned(),
+    };
+    let mut reader = OggStreamReader::new(Cursor::new(bytes)).map_err(not_vorbis)?;
+    let (mut good, mut damaged) = (0_usize, 0_usize);
+    loop {
+        match reader.read_dec_packet_itl() {
+            Ok(Some(samples)) => {
+                good += 1;
+                let (rate, channels) = (reader.ident_hdr.audio_sample_rate, reader.ident_hdr.audio_channels);
+                let whole = samples.into_iter().map(|sample| f32::from(sample) / 32_768.0);
+                sink.push(rate, usize::from(channels).max(1), whole)?;
+            }
+            Ok(None) => return judge(good, damaged),
+            Err(VorbisError::BadAudio(_)) => damaged += 1,
+            Err(error) => return Err(format!("damaged after {} s: {error}", sink.made.len() / RATE_HZ)),
+        }
+    }
+}
+
+/// Whether a file is Ogg with Opus in it (RFC 7845 §3, RFC 3533 §6).
+fn is_opus(bytes: &[u8]) -> bool {
+    let segments = bytes.get(26).map_or(0, |count| usize::from(*count));
+    bytes.starts_with(b"OggS") && bytes.get(27 + segments..).is_some_and(|page| page.starts_with(b"OpusHead"))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::io::Cursor;
+
+    use hound::{SampleFormat, WavSpec, WavWriter};
+    use proptest::prelude::*;
+
+    use super::*;
+    use trunkgate_media::codec::g711::{decode_ulaw, encode_alaw, encode_ulaw};
+
+    /// A WAV file of 16-bit PCM.
+    pub(crate) fn wav(channels: u16, rate: u32, samples: &[i16]) -> Vec<u8> {
+        let mut out = Cursor::new(Vec::new());
+        let spec = WavSpec { channels, sample_rate: rate, bits_per_sample: 16, sample_format: SampleFormat::Int };
+        let mut writer = WavWriter::new(&mut out, spec).unwrap();
+        for sample in samples {
+            writer.write_sample(*sample).unwrap();
+        }
+        writer.finalize().unwrap();
+        out.into_inner()
+    }
+
+    /// A WAV file of one byte a sample; 7: μ-law, 6: A-law.
+    fn logarithmic(tag: u16, rate: u32, codes: &[u8]) -> Vec<u8> {
+        let mut bytes = b"RIFF".to_vec();
+        bytes.extend((4 + 26 + 8 + codes.len() as u32).to_le_bytes());
+        bytes.extend(b"WAVEfmt ");
+        bytes.extend(18_u32.to_le_bytes());
+        bytes.extend([tag, 1].map(u16::to_le_bytes).concat());
+        bytes.extend([rate, rate].map(u32::to_le_bytes).concat());
+        bytes.extend([1, 0, 8, 0, 0, 0]);
+        bytes.extend(b"data");
+        bytes.extend((codes.len() as u32).to_le_bytes());
+        bytes.extend(codes);
+        bytes
+    }
+
+    fn sine(hz: f64, rate: u32, seconds: f64) -> Vec<i16> {
+        let at = |n: usize| (8000.0 * (std::f64::consts::TAU * hz * n as f64 / f64::from(rate)).sin()) as i16;
+        (0..(f64::from(rate) * seconds) as usize).map(at).collect()
+    }
+
+    #[test]
+    fn pcm_at_8_khz_stays_as_it_is() {
+        let samples = [0, 1, -1, 1000, -1000, i16::MAX, i16::MIN];
+        assert_eq!(decode(&wav(1, 8000, &samples), 1).unwrap(), samples);
+    }
+
+    #[test]
+    fn both_laws_are_decoded() {
+        let samples = sine(440.0, 8000, 0.1);
+        let near = |law: fn(i16) -> u8, tag| {
+            let codes: Vec<u8> = samples.iter().map(|sample| law(*sample)).collect();
+            let decoded = decode(&logarithmic(tag, 8000, &codes), 1).unwrap();
+            assert_eq!(decoded.len(), samples.len());
+            decoded.iter().zip(&samples).all(|(one, other)| (one - other).abs() < 300)
+        };
+        assert!(near(encode_ulaw, 7) && near(encode_alaw, 6));
+        // Byte for byte, but for the second of two zeros.
+        let codes: Vec<u8> = (0..=255).filter(|code| *code != 0x7f).collect();
+        let decoded = decode(&logarithmic(7, 8000, &codes), 1).unwrap();
+        assert_eq!(decoded.iter().map(|sample| encode_ulaw(*sample)).collect::<Vec<_>>(), codes);
+        assert_eq!(decoded, codes.iter().map(|code| decode_ulaw(*code)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn any_rate_and_any_number_of_channels_become_8_khz_and_one() {
+        for rate in [8000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000] {
+            let stereo: Vec<i16> = sine(440.0, rate, 0.5).into_iter().flat_map(|sample| [sample, sample]).collect();
+            let decoded = decode(&wav(2, rate, &stereo), 1).unwrap();
+            assert!((decoded.len() as i64 - 4000).abs() <= 1, "{rate}: {}", decoded.len());
+            let expected = sine(440.0, 8000, 0.5);
+            let worst = decoded[400..3600].iter().zip(&expected[400..]).map(|(a, b)| (a - b).abs()).max();
+            assert!(worst < Some(40), "{rate}: {worst:?}");
+        }
+    }
+
+    /// 440 Hz for half a second in stereo at 44,100 Hz, by lame, oggenc and opusenc.
+    #[test]
+    fn mp3_and_ogg_vorbis_are_decoded_and_opus_is_named() {
+        let expected = sine(440.0, 8000, 0.5);
+        let files: [&[u8]; 2] =
+            [include_bytes!("../../tests/data/tone.mp3"), include_bytes!("../../tests/data/tone.ogg")];
+        for file in files {
+            let decoded = decode(file, 1).unwrap();
+            assert!((3900..4600).contains(&decoded.len()), "{}", decoded.len());
+            let (mut re, mut im, mut all) = (0.0, 0.0, 0.0);
+            for (n, sample) in decoded[800..3200].iter().enumerate() {
+                let angle = std::f64::consts::TAU * 440.0 * n as f64 / 8000.0;
+                re += f64::from(*sample) * angle.cos();
+                im += f64::from(*sample) * angle.sin();
+                all += f64::from(*sample) * f64::from(*sample);
+            }
+            // Nearly all of its power is in that tone.
+            assert!((re * re + im * im) * 2.0 / 2400.0 > 0.98 * all && all > 0.0, "{}", expected.len());
+            let half = decode(&file[..file.len() / 2], 1);
+            assert!(half.is_err() || half.unwrap().len() < decoded.len());
+        }
+        assert_eq!(decode(include_bytes!("../../tests/data/tone.opus"), 1), Err(Wrong::Opus));
+    }
+
+    #[test]
+    fn bad_files_are_refused_with_the_reason() {
+        let whole = wav(1, 8000, &[5; 8000]);
+        let mut opus = b"OggS".to_vec();
+        opus.extend([0; 22]);
+        opus.extend([1, 19]);
+        opus.extend(b"OpusHead");
+        for (bytes, reason) in [
+            (whole[..4000].to_vec(), "ends in the middle: 12044 bytes"),
+            (wav(1, 8000, &[]), "no audio"),
+            (wav(1, 8000, &[1; 16_001]), "longer than 2 s"),
+            (wav(1, 44_100, &[1; 90_000]), "longer than 2 s"),
+            (wav(1, 4000, &[1; 100]), "4000 Hz"),
+            (opus, "Ogg Opus"),
+            (b"RIFF\0\0\0\0WAVE".to_vec(), "without samples"),
+            (b"RIFF\0\0\0\0AVI LIST".to_vec(), "no WAV file"),
+            (b"#!/bin/sh\necho hello, this is no audio at all".to_vec(), "not a WAV, MP3"),
+            (vec![], "not a WAV, MP3"),
+            (vec![0; 100_000], "not a WAV, MP3"),
+        ] {
+            let error = decode(&bytes, 2).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error} does not name {reason}");
+        }
+        // A size that its writer did not know.
+        let mut piped = whole.clone();
+        piped[4..8].copy_from_slice(&0x7fff_f024_u32.to_le_bytes());
+        piped[40..44].copy_from_slice(&0x7fff_f000_u32.to_le_bytes());
+        assert_eq!(decode(&piped, 2).unwrap(), [5; 8000]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+        /// Whatever a file holds, it is decoded or refused.
+        #[test]
+        fn damage_is_survived(at in 0_usize..300, byte in any::<u8>(), length in 0_usize..2000) {
+            let mut bytes = wav(2, 16_000, &sine(300.0, 16_000, 0.1));
+            if let Some(place) = bytes.get_mut(at % 60) {
+                *place = byte;
+            }
+            bytes.truncate(length.max(at));
+            let _ = decode(&bytes, 1);
+        }
+    }
+}

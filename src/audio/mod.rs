@@ -1,0 +1,136 @@
+//! Audio files as they are played to a caller: read, decoded, made 8 kHz and μ-law once when the configuration is loaded,
+//! and shared from then on. What is the same in two places, or in the file before a reload, is decoded once.
+
+mod decode;
+mod seam;
+mod wav_file;
+
+use std::collections::HashMap;
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+
+use sha2::{Digest as _, Sha256};
+use trunkgate_media::codec::g711::encode_ulaw;
+
+pub(crate) use decode::Wrong;
+
+/// Samples in a second.
+pub(crate) const RATE_HZ: usize = 8000;
+
+/// How a recording is played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Use {
+    /// Once.
+    Once,
+    /// Again and again: its end is made to fit its beginning.
+    Again,
+}
+
+/// What a file may be at most.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Most {
+    /// Its size.
+    pub(crate) bytes: u64,
+    /// How long it is heard.
+    pub(crate) seconds: usize,
+}
+
+type Key = ([u8; 32], Use);
+
+/// What is in use of all that was decoded.
+static DECODED: LazyLock<Mutex<HashMap<Key, Weak<[u8]>>>> = LazyLock::new(Mutex::default);
+
+/// A file's audio, μ-law at 8 kHz.
+///
+/// # Errors
+/// What is wrong with it, as a clause.
+pub(crate) fn mulaw(path: &Path, most: Most, how: Use) -> Result<Arc<[u8]>, Wrong> {
+    mulaw_of(&read(path, most.bytes)?, most, how)
+}
+
+/// The same of a file's bytes.
+///
+/// # Errors
+/// What is wrong with them, as a clause.
+pub(crate) fn mulaw_of(bytes: &[u8], most: Most, how: Use) -> Result<Arc<[u8]>, Wrong> {
+    let mut key = ([0; 32], how);
+    key.0.copy_from_slice(&Sha256::digest(bytes));
+    let known = |length: usize| length <= most.seconds * RATE_HZ;
+    let decoded = || DECODED.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = decoded().get(&key).and_then(Weak::upgrade);
+    if let Some(found) = found.filter(|found| known(found.len())) {
+        return Ok(found);
+    }
+    let mut samples = decode::decode(bytes, most.seconds)?;
+    if how == Use::Again {
+        seam::close(&mut samples);
+    }
+    let codes: Arc<[u8]> = samples.into_iter().map(encode_ulaw).collect();
+    let mut decoded = decoded();
+    decoded.retain(|_, codes| codes.strong_count() > 0);
+    decoded.insert(key, Arc::downgrade(&codes));
+    Ok(codes)
+}
+
+/// A file's audio as numbers of 16 bits at 8 kHz.
+///
+/// # Errors
+/// What is wrong with it, as a clause.
+pub(crate) fn linear(path: &Path, most: Most) -> Result<Arc<[i16]>, Wrong> {
+    Ok(decode::decode(&read(path, most.bytes)?, most.seconds)?.into())
+}
+
+fn read(path: &Path, most: u64) -> Result<Vec<u8>, Wrong> {
+    let wrong = |error: std::io::Error| Wrong::File(error.to_string());
+    let about = std::fs::metadata(path).map_err(wrong)?;
+    // A pipe or a device may never end.
+    if !about.is_file() {
+        return Err(Wrong::File("not a file".to_owned()));
+    }
+    let too_large = || Wrong::File(format!("more than {} MiB", most >> 20));
+    if about.len() > most {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(wrong)?;
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(wrong)?;
+    if bytes.len() as u64 > most { Err(too_large()) } else { Ok(bytes) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOST: Most = Most { bytes: 1 << 20, seconds: 5 };
+
+    #[test]
+    fn the_same_audio_is_decoded_once_and_forgotten_with_its_last_user() {
+        let file = decode::tests::wav(1, 8000, &[1000; 400]);
+        let (one, other) = (mulaw_of(&file, MOST, Use::Once).unwrap(), mulaw_of(&file, MOST, Use::Once).unwrap());
+        assert!(Arc::ptr_eq(&one, &other));
+        let again = mulaw_of(&file, MOST, Use::Again).unwrap();
+        assert!(!Arc::ptr_eq(&one, &again));
+        let key = (<[u8; 32]>::from(Sha256::digest(&file)), Use::Once);
+        drop((one, other));
+        assert!(DECODED.lock().unwrap().get(&key).is_none_or(|known| known.upgrade().is_none()));
+        assert!(
+            mulaw_of(&file, Most { seconds: 0, ..MOST }, Use::Again).is_err(),
+            "a limit holds for what is known too"
+        );
+    }
+
+    #[test]
+    fn what_is_no_file_or_too_large_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let wrong = |path: &Path| mulaw(path, MOST, Use::Once).unwrap_err().to_string();
+        assert_eq!(wrong(folder.path()), "not a file");
+        assert_eq!(wrong(Path::new("/dev/zero")), "not a file");
+        let ring = folder.path().join("ring");
+        std::os::unix::fs::symlink(&ring, &ring).unwrap();
+        assert!(wrong(&ring).contains("symbolic links"), "{}", wrong(&ring));
+        let large = folder.path().join("large");
+        std::fs::File::create(&large).unwrap().set_len(1 << 30).unwrap();
+        assert_eq!(wrong(&large), "more than 1 MiB");
+    }
+}

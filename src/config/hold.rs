@@ -1,0 +1,136 @@
+//! What a caller hears besides its agent: when it is answered (`answer`), while nobody has it (`hold`), and last (`goodbye`).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use trunkgate_route::{Agent, AnswerTime, Hold, TargetSpec};
+
+use super::code;
+use super::diagnostic::Findings;
+use super::draft::Draft;
+use super::keys;
+use super::section::{Section, Value};
+use super::values;
+use crate::audio::{self, Most, Use, Wrong};
+use crate::limits::{ANNOUNCEMENT_SECONDS, AUDIO_FILE_BYTES, GOODBYE_SECONDS, MUSIC_SECONDS};
+
+/// What helps where a file cannot be used.
+const HELP: &str =
+    "WAV (PCM, μ-law, A-law), MP3 or Ogg Vorbis; else: ffmpeg -i FILE -ac 1 -ar 8000 -c:a pcm_s16le out.wav";
+
+/// What is heard first, and whether music follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Strategy {
+    first: First,
+    music: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum First {
+    Nothing,
+    Audio,
+    Text,
+}
+
+const STRATEGIES: [(&str, Strategy); 6] = [
+    ("none", Strategy { first: First::Nothing, music: false }),
+    ("text", Strategy { first: First::Text, music: false }),
+    ("audio", Strategy { first: First::Audio, music: false }),
+    ("music", Strategy { first: First::Nothing, music: true }),
+    ("audio_then_music", Strategy { first: First::Audio, music: true }),
+    ("text_then_music", Strategy { first: First::Text, music: true }),
+];
+
+/// Reads the keys into the agent.
+pub(super) fn read(agent: &mut Agent, section: &Section<'_>, folder: &Path, findings: &mut Findings) {
+    let times = [("on_connect", AnswerTime::OnConnect), ("early", AnswerTime::Early), ("at_once", AnswerTime::AtOnce)];
+    let answer = section.read("answer", findings, |key, value, findings| values::one_of(key, value, findings, &times));
+    agent.answer = answer.unwrap_or_default();
+    agent.goodbye = section.read("goodbye", findings, |key, value, findings| {
+        file(key, value, GOODBYE_SECONDS, Use::Once, folder, findings)
+    });
+    if let Some(written) = section.get("hold") {
+        agent.hold = hold(written, folder, findings);
+    }
+    if agent.answer == AnswerTime::Early
+        && agent.hold.is_none()
+        && let Some(value) = section.get("answer")
+    {
+        let message = "`answer` is early, and there is nothing to hear: the caller's phone rings";
+        findings.warning(code::UNHEARD, Some(value.span()), message, "`hold` with audio or music");
+    }
+}
+
+fn hold(written: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<Hold> {
+    let section = Section::open("`hold`", written, keys::HOLD, findings)?;
+    let Some(chosen) = section.get("strategy") else {
+        findings.error(code::MISSING, written.span(), "`hold` has no `strategy`", "strategy = \"music\", or another");
+        return None;
+    };
+    let strategy = values::one_of("strategy", chosen, findings, &STRATEGIES)?;
+    if strategy.first == First::Text {
+        let message = "`strategy`: hold with speech is not in this version";
+        findings.error(code::NOT_IN_THIS_VERSION, chosen.span(), message, "\"audio\", with a file that says it");
+        return None;
+    }
+    for (key, used) in [("audio", strategy.first == First::Audio), ("music", strategy.music)] {
+        match section.get(key) {
+            Some(value) if !used => {
+                let message = format!("`{key}` has no effect with this `strategy`");
+                findings.warning(code::BAD_VALUE, Some(value.span()), message, "another strategy, or without the key");
+            }
+            None if used => {
+                let help = format!("{key} = \"audio/hold.mp3\"");
+                findings.error(code::MISSING, chosen.span(), format!("this `strategy` needs `{key}`"), help);
+            }
+            Some(_) | None => {}
+        }
+    }
+    let mut sound = |key: &'static str, used: bool, seconds: usize, how: Use| {
+        let value = section.get(key).filter(|_| used)?;
+        file(key, value, seconds, how, folder, findings)
+    };
+    let first = sound("audio", strategy.first == First::Audio, ANNOUNCEMENT_SECONDS, Use::Once);
+    let music = sound("music", strategy.music, MUSIC_SECONDS, Use::Again);
+    (first.is_some() || music.is_some()).then_some(Hold { first, music })
+}
+
+/// Warns of hold audio that is not heard: the caller is answered with the agent there, and nobody comes after it.
+pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+    for placed in &draft.agents {
+        let Some(span) = placed.hold.clone() else { continue };
+        let agent = &placed.agent;
+        let is_it = |target: &TargetSpec| matches!(target, TargetSpec::Agent(name) if **name == *agent.name);
+        let is_followed = |connect: &[TargetSpec]| {
+            let behind = connect.iter().skip_while(|target| !is_it(target)).skip(1);
+            behind.into_iter().any(|target| !matches!(target, TargetSpec::Reject(_)))
+        };
+        let mut routes = draft.routes.iter().map(|placed| placed.route.connect.as_slice());
+        let heard = agent.answer != AnswerTime::OnConnect || agent.retry > 0 || routes.any(is_followed);
+        if !heard {
+            let message = format!("`hold` of {} is heard only while the agent itself transfers a call", agent.name);
+            let help = "answer = \"early\" or \"at_once\", or another target behind the agent in `connect`";
+            findings.warning(code::UNHEARD, Some(span), message, help);
+        }
+    }
+}
+
+/// An audio file.
+fn file(
+    key: &str,
+    value: &Value<'_>,
+    seconds: usize,
+    how: Use,
+    folder: &Path,
+    findings: &mut Findings,
+) -> Option<Arc<[u8]>> {
+    let path = values::relative_to(folder, &values::string(key, value, findings)?);
+    match audio::mulaw(&path, Most { bytes: AUDIO_FILE_BYTES, seconds }, how) {
+        Ok(codes) => Some(codes),
+        Err(what) => {
+            let code = if what == Wrong::Opus { code::NOT_IN_THIS_VERSION } else { code::BAD_FILE };
+            findings.error(code, value.span(), format!("`{key}`: {}: {what}", path.display()), HELP);
+            None
+        }
+    }
+}

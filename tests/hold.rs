@@ -1,0 +1,189 @@
+//! What a caller hears while its agent connects and after it is lost, through the real binary: recorded packet by packet.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+mod support;
+
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+
+use support::calls::{NUMBER, Phone, media_of, received};
+use support::sip::to_tag;
+use support::{Process, config, until};
+use tokio_tungstenite::tungstenite::{WebSocket, accept};
+use trunkgate_media::codec::g711::{encode_ulaw, ulaw_to_alaw};
+use trunkgate_media::rtp::Rtp;
+
+/// Samples of the music.
+const MUSIC: usize = 3600;
+
+/// 400 Hz, whole periods: 9 to 180 samples, never to a packet.
+fn music() -> Vec<i16> {
+    (0..MUSIC)
+        .map(|n| (8000.0 * (std::f64::consts::TAU * 400.0 * n as f64 / 8000.0).sin()) as i16 + (n / 40) as i16)
+        .collect()
+}
+
+fn write_wav(path: &Path, samples: &[i16]) {
+    let spec =
+        hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+    let mut wav = hound::WavWriter::create(path, spec).unwrap();
+    samples.iter().for_each(|sample| wav.write_sample(*sample).unwrap());
+    wav.finalize().unwrap();
+}
+
+/// An edge whose one target is an agent that takes connections when the test does.
+struct Rig {
+    edge: Process,
+    caller: Phone,
+    agent: TcpListener,
+    _folder: tempfile::TempDir,
+}
+
+impl Rig {
+    fn new(answer: &str, strategy: &str) -> Rig {
+        let folder = tempfile::tempdir().unwrap();
+        write_wav(&folder.path().join("music.wav"), &music());
+        write_wav(&folder.path().join("wait.wav"), &[2000; 800]);
+        let agent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let caller = Phone::new("127.0.0.1");
+        let (files, at) = (folder.path().display(), agent.local_addr().unwrap());
+        let edge = Process::start(&config(&format!(
+            "{}[agent.desk]\nurl = \"ws://{at}/media\"\nanswer = \"{answer}\"\nretry = 3\n\
+             hold = {{ strategy = \"{strategy}\", audio = \"{files}/wait.wav\", music = \"{files}/music.wav\" }}\n\
+             [[route]]\nfrom = [\"carrier\"]\nconnect = [\"agent:desk\"]\n",
+            caller.trunk("carrier")
+        )));
+        Rig { edge, caller, agent, _folder: folder }
+    }
+
+    fn offer(&self, payload: u8, name: &str) -> String {
+        let media = format!(
+            "m=audio {} RTP/AVP {payload}\r\na=rtpmap:{payload} {name}/8000\r\n",
+            self.caller.rtp_address().port()
+        );
+        self.caller.described(1, &media)
+    }
+
+    fn invite(&self, offer: &str) {
+        let sip = self.edge.address("udp");
+        self.caller.sip.send(sip, &self.caller.sip.request_with("INVITE", NUMBER, sip, "hold", (1, ""), offer));
+    }
+
+    /// The caller's 200, acknowledged.
+    fn answered(&self) -> (String, String) {
+        let sip = self.edge.address("udp");
+        let (ok, _) = self.caller.sip.receive("SIP/2.0 200");
+        let tag = to_tag(&ok).to_owned();
+        self.caller.sip.send(sip, &self.caller.sip.request_with("ACK", NUMBER, sip, "hold", (1, &tag), ""));
+        (ok, tag)
+    }
+
+    fn hang_up(&self, tag: &str) {
+        let sip = self.edge.address("udp");
+        self.caller.sip.send(sip, &self.caller.sip.request_with("BYE", NUMBER, sip, "hold", (2, tag), ""));
+        self.caller.sip.receive("SIP/2.0 200");
+    }
+
+    /// The agent takes the socket.
+    fn connected(&self) -> WebSocket<TcpStream> {
+        accept(self.agent.accept().unwrap().0).unwrap()
+    }
+}
+
+/// What the caller has heard: one unbroken stream.
+#[derive(Default)]
+struct Heard {
+    last: Option<Rtp>,
+}
+
+impl Heard {
+    fn next(&mut self, phone: &Phone) -> (u8, Vec<u8>) {
+        let (packet, _) = received(&phone.rtp);
+        let rtp = Rtp::parse(&packet).unwrap();
+        if let Some(last) = &self.last {
+            assert_eq!((rtp.ssrc, rtp.sequence), (last.ssrc, last.sequence.wrapping_add(1)));
+            // A tick that the machine was asleep for is a jump in time.
+            let step = rtp.timestamp.wrapping_sub(last.timestamp);
+            assert!(step >= 160 && step.is_multiple_of(160), "{step}");
+        }
+        let payload = (rtp.payload_type, packet[rtp.payload.clone()].to_vec());
+        self.last = Some(rtp);
+        payload
+    }
+    fn audio(&mut self, phone: &Phone) -> Vec<u8> {
+        self.next(phone).1
+    }
+}
+
+/// The music as it is heard from its beginning on, again and again.
+fn again() -> impl Iterator<Item = u8> {
+    music().into_iter().map(encode_ulaw).collect::<Vec<_>>().into_iter().cycle()
+}
+
+#[test]
+fn a_caller_that_is_answered_at_once_hears_music_again_and_again_until_the_agent_is_there() {
+    let rig = Rig::new("at_once", "music");
+    rig.invite(&rig.offer(0, "PCMU"));
+    let (ok, tag) = rig.answered();
+    assert_ne!(media_of(&ok).port(), 0);
+    let mut heard = Heard::default();
+    // The first packet is faded in; the rest is the music, sample by sample, also over its end.
+    let mut expected = again();
+    for n in 0..50 {
+        let audio = heard.audio(&rig.caller);
+        let wanted: Vec<u8> = expected.by_ref().take(160).collect();
+        assert!(n == 0 || audio == wanted, "packet {n}");
+    }
+    let agent = rig.connected();
+    until("the music ends", || heard.audio(&rig.caller).iter().all(|code| *code == 0xff).then_some(()));
+    // Lost: hold audio from its beginning, in the same stream.
+    drop(agent);
+    let mut expected = again().skip(160);
+    until("the music begins", || heard.audio(&rig.caller).iter().any(|code| *code != 0xff).then_some(()));
+    for n in 0..20 {
+        let wanted: Vec<u8> = expected.by_ref().take(160).collect();
+        assert_eq!(heard.audio(&rig.caller), wanted, "packet {n} after the agent was lost");
+    }
+    rig.hang_up(&tag);
+}
+
+#[test]
+fn a_caller_hears_hold_audio_in_its_early_dialog_and_is_answered_when_the_agent_is_there() {
+    let rig = Rig::new("early", "audio_then_music");
+    rig.invite(&rig.offer(8, "PCMA"));
+    let (progress, _) = rig.caller.sip.receive("SIP/2.0 183");
+    let mut heard = Heard::default();
+    let mut expected: Vec<u8> = [encode_ulaw(2000); 800].into_iter().chain(again().take(4000)).collect();
+    expected = expected.into_iter().map(ulaw_to_alaw).collect();
+    for (n, wanted) in expected.chunks(160).enumerate() {
+        let (payload, audio) = heard.next(&rig.caller);
+        assert_eq!(payload, 8);
+        assert!(n == 0 || audio == wanted, "packet {n}");
+    }
+    let _agent = rig.connected();
+    let (ok, tag) = rig.answered();
+    let body = |message: &str| message.split_once("\r\n\r\n").unwrap().1.to_owned();
+    assert_eq!(body(&ok), body(&progress));
+    until("the music ends", || heard.audio(&rig.caller).iter().all(|code| *code == 0xd5).then_some(()));
+    rig.hang_up(&tag);
+}
+
+/// A file that cannot be used leaves a running edge as it is.
+#[test]
+fn a_reload_with_a_damaged_file_changes_nothing() {
+    let rig = Rig::new("at_once", "music");
+    let path = rig._folder.path().join("music.wav");
+    let whole = Arc::new(std::fs::read(&path).unwrap());
+    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    let (status, answer) = rig.edge.ask("POST", "/v1/reload", "");
+    assert!(status >= 400 && answer.to_string().contains("ends in the middle"), "{status} {answer}");
+    rig.invite(&rig.offer(0, "PCMU"));
+    let (_, tag) = rig.answered();
+    let mut heard = Heard::default();
+    heard.audio(&rig.caller);
+    let wanted: Vec<u8> = again().skip(160).take(160).collect();
+    assert_eq!(heard.audio(&rig.caller), wanted);
+    rig.hang_up(&tag);
+}
