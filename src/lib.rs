@@ -32,6 +32,7 @@ pub mod reload;
 pub mod reports;
 pub mod run;
 pub mod signalling;
+mod speech;
 mod terminal;
 pub mod transport;
 mod wav;

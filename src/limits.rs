@@ -134,6 +134,14 @@ pub const AUDIO_FILE_BYTES: u64 = 64 << 20;
 pub const ANNOUNCEMENT_SECONDS: usize = 300;
 /// Longest `music` of `hold`, in seconds.
 pub const MUSIC_SECONDS: usize = 1800;
+/// How long a program of `[speech]` may take for one text, in seconds.
+pub const SPEECH_SECONDS: u64 = 10;
+/// Largest file that it may write, in bytes.
+pub const SPEECH_BYTES: u64 = 16 << 20;
+/// What is read of its complaints, in bytes.
+pub const SPEECH_COMPLAINT_BYTES: u64 = 4096;
+/// Longest `text` of `hold`, in bytes.
+pub const SPEECH_TEXT_BYTES: usize = 4096;
 /// Largest file of certificates that an agent's keys name, in bytes.
 pub const AGENT_FILE_BYTES: u64 = 4 << 20;
 /// Longest `goodbye`, in seconds.

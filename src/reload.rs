@@ -20,7 +20,7 @@ use crate::handle::{Gone, Handle};
 use crate::names::Found;
 use crate::reports::ReportOrder;
 use crate::transport::Settings;
-use crate::{edge, interfaces, limits, log};
+use crate::{edge, interfaces, limits, log, speech};
 
 /// What a reload did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -75,8 +75,22 @@ impl Handle {
     /// What is wrong with the file, or [`Gone`](ReloadError::Gone).
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
         let path = self.config_path();
-        let outcome = match config::load(&path) {
-            Ok((config, warnings)) => Ok(self.swap(config, warnings.len()).await?),
+        let file = path.clone();
+        // Audio is decoded and texts are said on a thread of their own.
+        let load = move || {
+            config::load(&file).map(|(mut config, warnings)| {
+                let faults = speech::speak(&mut config);
+                (config, warnings, faults)
+            })
+        };
+        let loaded = tokio::task::spawn_blocking(load).await.map_err(|_| Gone)?;
+        let outcome = match loaded {
+            Ok((config, warnings, faults)) => {
+                for fault in faults {
+                    tracing::warn!("callers hear the ringback tone instead: {fault}");
+                }
+                Ok(self.swap(config, warnings.len()).await?)
+            }
             Err(diagnostics) => Err(ReloadError::File { path, diagnostics }),
         };
         let counter = if outcome.is_ok() { &self.shared.reloads_ok } else { &self.shared.reloads_failed };

@@ -11,15 +11,18 @@ use crate::config::{self, Config};
 use crate::edge::Edge;
 use crate::handle::Handle;
 use crate::notify::Notify;
-use crate::{limits, log};
+use crate::{limits, log, speech};
 
 /// Exit code of a bad configuration or usage.
 pub const USAGE: u8 = 2;
 
 /// Runs until a signal ends it; `drain` is how long live calls may go on then.
 pub fn run(given: Option<&Path>, drain: Duration) -> ExitCode {
-    let Some((config, warnings)) = load(given, true) else { return ExitCode::from(USAGE) };
+    let Some((mut config, warnings)) = load(given, true) else { return ExitCode::from(USAGE) };
     log::init(&config.log);
+    for fault in speech::speak(&mut config) {
+        tracing::warn!("callers hear the ringback tone instead: {fault}");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let code = match runtime {
         Ok(runtime) => runtime.block_on(serve(config, warnings, drain)),

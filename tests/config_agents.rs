@@ -146,11 +146,7 @@ fn plain_rtp_listens_and_has_no_conversation() {
 
 #[test]
 fn what_comes_later_is_refused_at_its_place() {
-    for (line, about) in
-        [("hold = { strategy = 'text' }", "'text'"), ("hold = { strategy = 'none', text = 'wait' }", "text")]
-    {
-        refused(line, "TG0190", about);
-    }
+    refused("hold = { strategy = 'none' }\n[speech]\nurl = 'http://127.0.0.1/speech'", "TG0190", "url");
     let found = parse(&format!("{TRUNK}[[route]]\nconnect = 'trunk:carrier'\n[api]\nauth_token = 'x'\nconnect = []\n"))
         .unwrap_err();
     assert_eq!(found.iter().map(|found| found.code).collect::<Vec<_>>(), ["TG0190", "TG0190"]);
@@ -193,6 +189,12 @@ fn mistakes_in_an_agent_are_named() {
         ("hold = { strategy = 'music', music = 'Cargo.toml' }", "TG0114", "'Cargo.toml'"),
         ("hold = { strategy = 'audio', audio = '/dev/zero' }", "TG0114", "'/dev/zero'"),
         ("hold = { music = 'm.mp3' }", "TG0106", "{ music = 'm.mp3' }"),
+        ("hold = { strategy = 'text' }", "TG0106", "'text'"),
+        ("hold = { strategy = 'text', text = 'wait' }", "TG0106", "{ strategy = 'text', text = 'wait' }"),
+        ("hold = { strategy = 'text', text = ' ' }\n[speech]\ncommand = ['say', '{text}']", "TG0105", "' '"),
+        ("[speech]\ncommand = 'espeak-ng'", "TG0103", "'espeak-ng'"),
+        ("[speech]\ncommand = []", "TG0105", "[]"),
+        ("[speech]\ncommand = ['espeak-ng', 'hello']", "TG0105", "['espeak-ng', 'hello']"),
         ("hold = 'music'", "TG0103", "'music'"),
     ] {
         refused(line, code, about);

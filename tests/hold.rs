@@ -43,18 +43,24 @@ struct Rig {
 
 impl Rig {
     fn new(answer: &str, strategy: &str) -> Rig {
+        Rig::saying(answer, strategy, "audio = \"FILES/wait.wav\"", "")
+    }
+
+    /// With this `first` part of `hold`, and these further tables; FILES is where the files are.
+    fn saying(answer: &str, strategy: &str, first: &str, tables: &str) -> Rig {
         let folder = tempfile::tempdir().unwrap();
         write_wav(&folder.path().join("music.wav"), &music());
         write_wav(&folder.path().join("wait.wav"), &[2000; 800]);
         let agent = TcpListener::bind("127.0.0.1:0").unwrap();
         let caller = Phone::new("127.0.0.1");
-        let (files, at) = (folder.path().display(), agent.local_addr().unwrap());
-        let edge = Process::start(&config(&format!(
+        let at = agent.local_addr().unwrap();
+        let text = format!(
             "{}[agent.desk]\nurl = \"ws://{at}/media\"\nanswer = \"{answer}\"\nretry = 3\n\
-             hold = {{ strategy = \"{strategy}\", audio = \"{files}/wait.wav\", music = \"{files}/music.wav\" }}\n\
-             [[route]]\nfrom = [\"carrier\"]\nconnect = [\"agent:desk\"]\n",
+             hold = {{ strategy = \"{strategy}\", {first}, music = \"FILES/music.wav\" }}\n\
+             {tables}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"agent:desk\"]\n",
             caller.trunk("carrier")
-        )));
+        );
+        let edge = Process::start(&config(&text.replace("FILES", &folder.path().display().to_string())));
         Rig { edge, caller, agent, _folder: folder }
     }
 
@@ -186,4 +192,35 @@ fn a_reload_with_a_damaged_file_changes_nothing() {
     let wanted: Vec<u8> = again().skip(160).take(160).collect();
     assert_eq!(heard.audio(&rig.caller), wanted);
     rig.hang_up(&tag);
+}
+
+#[test]
+fn a_text_is_said_by_a_program_when_the_file_is_loaded() {
+    let text = r#"text = "don't {voice} \"wait\" $(exit 1)", voice = "de""#;
+    let script = r#"cat FILES/wait.wav; echo \"$2: $1\" > FILES/said"#;
+    let speech = format!("[speech]\ncommand = [\"sh\", \"-c\", \"{script}\", \"sh\", \"{{text}}\", \"{{voice}}\"]\n");
+    let rig = Rig::saying("early", "text_then_music", text, &speech);
+    let said = std::fs::read_to_string(rig._folder.path().join("said")).unwrap();
+    assert_eq!(said, "de: don't {voice} \"wait\" $(exit 1)\n");
+    rig.invite(&rig.offer(0, "PCMU"));
+    rig.caller.sip.receive("SIP/2.0 183");
+    let mut heard = Heard::default();
+    let expected: Vec<u8> = [encode_ulaw(2000); 800].into_iter().chain(again().take(1600)).collect();
+    for (n, wanted) in expected.chunks(160).enumerate() {
+        let audio = heard.audio(&rig.caller);
+        assert!(n == 0 || audio == wanted, "packet {n}");
+    }
+}
+
+#[test]
+fn where_the_program_fails_the_caller_hears_the_ringback_tone_and_the_log_says_why() {
+    let speech = "[speech]\ncommand = [\"sh\", \"-c\", \"echo no such voice >&2; exit 3\", \"{text}\"]\n";
+    let rig = Rig::saying("at_once", "text", "text = \"wait\"", speech);
+    rig.invite(&rig.offer(0, "PCMU"));
+    let (_, tag) = rig.answered();
+    let mut heard = Heard::default();
+    assert!(heard.audio(&rig.caller).iter().any(|code| *code != 0xff), "a tone");
+    rig.hang_up(&tag);
+    let log = rig.edge.log();
+    assert!(log.contains("callers hear the ringback tone instead") && log.contains("no such voice"), "{log}");
 }

@@ -115,9 +115,9 @@ fn read_one<'a>(
     let on_close =
         section.read("on_close", findings, |key, value, findings| values::one_of(key, value, findings, &ends));
     agent.on_close = on_close.unwrap_or_default();
-    hold::read(&mut agent, &section, surroundings.folder, findings);
+    let said = hold::read(&mut agent, &section, surroundings.folder, findings);
     let hold = section.get("hold").map(Spanned::span).filter(|_| agent.hold.is_some());
-    Some(PlacedAgent { agent, hold })
+    Some(PlacedAgent { agent, hold, said })
 }
 
 /// What its audio is like.

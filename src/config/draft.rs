@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use trunkgate_route::{Agent, Route, Trunk};
 
-use super::types::{Api, Edge, Http, Limits, Listen, Log, Media, TrunkTls};
+use super::types::{Announcement, Api, Edge, Http, Limits, Listen, Log, Media, TrunkTls};
 
 /// A place in the file, in bytes.
 pub(super) type Span = Range<usize>;
@@ -32,6 +32,7 @@ pub(super) struct Draft {
     pub(super) routes: Vec<PlacedRoute>,
     pub(super) api: Api,
     pub(super) log: Log,
+    pub(super) speech: Option<Vec<String>>,
     pub(super) cdr_file: Option<std::path::PathBuf>,
 }
 
@@ -77,6 +78,8 @@ pub(super) struct PlacedAgent {
     pub(super) agent: Agent,
     /// `hold`, where it says something.
     pub(super) hold: Option<Span>,
+    /// Its `text`.
+    pub(super) said: Option<Announcement>,
 }
 
 /// A route with its places.

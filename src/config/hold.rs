@@ -10,9 +10,10 @@ use super::diagnostic::Findings;
 use super::draft::Draft;
 use super::keys;
 use super::section::{Section, Value};
+use super::types::Announcement;
 use super::values;
 use crate::audio::{self, Most, Use, Wrong};
-use crate::limits::{ANNOUNCEMENT_SECONDS, AUDIO_FILE_BYTES, GOODBYE_SECONDS, MUSIC_SECONDS};
+use crate::limits::{ANNOUNCEMENT_SECONDS, AUDIO_FILE_BYTES, GOODBYE_SECONDS, MUSIC_SECONDS, SPEECH_TEXT_BYTES};
 
 /// What helps where a file cannot be used.
 const HELP: &str =
@@ -41,64 +42,111 @@ const STRATEGIES: [(&str, Strategy); 6] = [
     ("text_then_music", Strategy { first: First::Text, music: true }),
 ];
 
-/// Reads the keys into the agent.
-pub(super) fn read(agent: &mut Agent, section: &Section<'_>, folder: &Path, findings: &mut Findings) {
+/// Reads the keys into the agent; what is to be said for it.
+pub(super) fn read(
+    agent: &mut Agent,
+    section: &Section<'_>,
+    folder: &Path,
+    findings: &mut Findings,
+) -> Option<Announcement> {
     let times = [("on_connect", AnswerTime::OnConnect), ("early", AnswerTime::Early), ("at_once", AnswerTime::AtOnce)];
     let answer = section.read("answer", findings, |key, value, findings| values::one_of(key, value, findings, &times));
     agent.answer = answer.unwrap_or_default();
     agent.goodbye = section.read("goodbye", findings, |key, value, findings| {
         file(key, value, GOODBYE_SECONDS, Use::Once, folder, findings)
     });
-    if let Some(written) = section.get("hold") {
-        agent.hold = hold(written, folder, findings);
-    }
+    let (hold, said) = section.get("hold").and_then(|written| hold(written, folder, findings)).unzip();
+    agent.hold = hold;
     if agent.answer == AnswerTime::Early
         && agent.hold.is_none()
         && let Some(value) = section.get("answer")
     {
         let message = "`answer` is early, and there is nothing to hear: the caller's phone rings";
-        findings.warning(code::UNHEARD, Some(value.span()), message, "`hold` with audio or music");
+        findings.warning(code::UNHEARD, Some(value.span()), message, "`hold` with text, audio or music");
     }
+    let (text, voice) = said.flatten()?;
+    Some(Announcement { agent: agent.name.clone(), text, voice })
 }
 
-fn hold(written: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<Hold> {
+/// What is said, and by whom.
+type Words = (String, Option<String>);
+
+fn hold(written: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<(Hold, Option<Words>)> {
     let section = Section::open("`hold`", written, keys::HOLD, findings)?;
     let Some(chosen) = section.get("strategy") else {
         findings.error(code::MISSING, written.span(), "`hold` has no `strategy`", "strategy = \"music\", or another");
         return None;
     };
     let strategy = values::one_of("strategy", chosen, findings, &STRATEGIES)?;
-    if strategy.first == First::Text {
-        let message = "`strategy`: hold with speech is not in this version";
-        findings.error(code::NOT_IN_THIS_VERSION, chosen.span(), message, "\"audio\", with a file that says it");
-        return None;
-    }
-    for (key, used) in [("audio", strategy.first == First::Audio), ("music", strategy.music)] {
+    let says = strategy.first == First::Text;
+    let keys = [("audio", strategy.first == First::Audio), ("music", strategy.music), ("text", says), ("voice", says)];
+    for (key, used) in keys {
         match section.get(key) {
+            None if key == "voice" => {}
             Some(value) if !used => {
                 let message = format!("`{key}` has no effect with this `strategy`");
                 findings.warning(code::BAD_VALUE, Some(value.span()), message, "another strategy, or without the key");
             }
             None if used => {
-                let help = format!("{key} = \"audio/hold.mp3\"");
+                let help =
+                    if says { "text = \"One moment, please.\"".to_owned() } else { format!("{key} = \"hold.mp3\"") };
                 findings.error(code::MISSING, chosen.span(), format!("this `strategy` needs `{key}`"), help);
             }
             Some(_) | None => {}
         }
     }
+    let text = section.get("text").filter(|_| says).and_then(|value| words("text", value, findings));
+    let voice = section.get("voice").filter(|_| says).and_then(|value| words("voice", value, findings));
     let mut sound = |key: &'static str, used: bool, seconds: usize, how: Use| {
         let value = section.get(key).filter(|_| used)?;
         file(key, value, seconds, how, folder, findings)
     };
     let first = sound("audio", strategy.first == First::Audio, ANNOUNCEMENT_SECONDS, Use::Once);
     let music = sound("music", strategy.music, MUSIC_SECONDS, Use::Again);
-    (first.is_some() || music.is_some()).then_some(Hold { first, music })
+    let heard = first.is_some() || music.is_some() || text.is_some();
+    heard.then_some((Hold { first, music }, text.map(|text| (text, voice))))
+}
+
+/// Words that a program can be given.
+fn words(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    let wrong = match &text {
+        text if text.trim().is_empty() => "is empty".to_owned(),
+        text if text.len() > SPEECH_TEXT_BYTES => format!("has {} bytes", text.len()),
+        text if text.chars().any(|c| c.is_control() && c != '\n') => "holds a control character".to_owned(),
+        _ => return Some(text),
+    };
+    let help = format!("plain text of {SPEECH_TEXT_BYTES} bytes at most");
+    findings.error(code::BAD_VALUE, value.span(), format!("`{key}` {wrong}"), help);
+    None
+}
+
+/// `[speech] command`.
+pub(super) fn command(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<String>> {
+    let words = values::list(key, value, findings, values::string)?;
+    let words: Vec<String> = words.into_iter().map(|(word, _)| word).collect();
+    let wrong = match words.split_first() {
+        None => "names no program",
+        Some((program, _)) if program.is_empty() => "names no program",
+        Some((_, rest)) if !rest.iter().any(|word| word.contains("{text}")) => "does not say where the {text} goes",
+        Some(_) if words.iter().any(|word| word.contains('\0')) => "holds a NUL",
+        Some(_) => return Some(words),
+    };
+    let help = "[\"espeak-ng\", \"--stdout\", \"-v\", \"{voice}\", \"{text}\"], which writes WAV to its output";
+    findings.error(code::BAD_VALUE, value.span(), format!("`{key}` {wrong}"), help);
+    None
 }
 
 /// Warns of hold audio that is not heard: the caller is answered with the agent there, and nobody comes after it.
 pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     for placed in &draft.agents {
         let Some(span) = placed.hold.clone() else { continue };
+        if placed.said.is_some() && draft.speech.is_none() {
+            let message = "`hold` has a `text`, and there is nobody to say it";
+            let help = "[speech] command = [\"espeak-ng\", \"--stdout\", \"-v\", \"{voice}\", \"{text}\"]";
+            findings.error(code::MISSING, span, message, help);
+            continue;
+        }
         let agent = &placed.agent;
         let is_it = |target: &TargetSpec| matches!(target, TargetSpec::Agent(name) if **name == *agent.name);
         let is_followed = |connect: &[TargetSpec]| {

@@ -36,7 +36,7 @@ pub(super) const ROOT: &[Key] = &[
     ("api", Built),
     ("app", Later("webhook applications")),
     ("twilio", Later("the link to a Twilio account")),
-    ("speech", Later("speech")),
+    ("speech", Built),
     ("recording", Later("recording")),
     ("hep", Later("HEP")),
     ("otel", Later("OpenTelemetry")),
@@ -187,16 +187,14 @@ pub(super) const AGENT: &[Key] = &[
 ];
 
 /// An agent's `hold`.
-pub(super) const HOLD: &[Key] = &[
-    ("strategy", Built),
-    ("text", Later("hold with speech")),
-    ("voice", Later("hold with speech")),
-    ("audio", Built),
-    ("music", Built),
-];
+pub(super) const HOLD: &[Key] =
+    &[("strategy", Built), ("text", Built), ("voice", Built), ("audio", Built), ("music", Built)];
 
 /// `[api]`
 pub(super) const API: &[Key] = &[("account_sid", Built), ("auth_token", TWILIO_API), ("connect", TWILIO_API)];
+
+/// `[speech]`
+pub(super) const SPEECH: &[Key] = &[("command", Built), ("url", Later("speech by HTTP"))];
 
 /// `[log]`
 pub(super) const LOG: &[Key] = &[("format", Built), ("level", Built), ("numbers", Built)];
@@ -218,6 +216,7 @@ pub(super) const TABLES: &[(&str, &[Key])] = &[
     ("[agent.NAME]", AGENT),
     ("[[route]]", ROUTE),
     ("[api]", API),
+    ("[speech]", SPEECH),
     ("[log]", LOG),
     ("[cdr]", CDR),
 ];

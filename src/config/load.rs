@@ -113,6 +113,8 @@ fn config(path: &Path, source: &str, draft: Draft) -> Config {
         http: draft.http,
         trunk_tls: draft.trunks.iter().filter_map(|one| Some((one.trunk.name.clone(), one.tls.clone()?))).collect(),
         trunks: draft.trunks.into_iter().map(|placed| placed.trunk).collect(),
+        announcements: draft.agents.iter().filter_map(|placed| placed.said.clone()).collect(),
+        speech: draft.speech,
         agents: draft.agents.into_iter().map(|placed| placed.agent).collect(),
         api: draft.api,
         routes: draft.routes.into_iter().map(|placed| placed.route).collect(),

@@ -30,5 +30,5 @@ pub use diagnostic::{Diagnostic, render, to_json};
 pub use load::{find, load, parse};
 pub use places::Places;
 pub(crate) use trunks::sip_address;
-pub use types::{Api, Config, Edge, Http, Limits, Listen, ListenTls, Log, Media, Secret, TrunkTls};
+pub use types::{Announcement, Api, Config, Edge, Http, Limits, Listen, ListenTls, Log, Media, Secret, TrunkTls};
 pub(crate) use values::parse_duration;

@@ -19,7 +19,7 @@ use super::draft::{Draft, PlacedListen, PlacedTrunk, Span};
 use super::keys;
 use super::section::{Section, Value};
 use super::types::{Api, Edge, Http, Limits, Listen, ListenTls, Log, Media};
-use super::{agents, routes, tls, trunks, values};
+use super::{agents, hold, routes, tls, trunks, values};
 
 /// Peers in these networks are shown our local address.
 const LOCAL_NETWORKS: [&str; 7] =
@@ -66,6 +66,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let log = section("log", keys::LOG);
     let cdr = section("cdr", keys::CDR);
     let api = section("api", keys::API);
+    let speech = section("speech", keys::SPEECH);
 
     let edge = read_edge(edge.as_ref(), findings);
     let (media, ports_span) = read_media(media.as_ref(), findings);
@@ -103,6 +104,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         routes,
         api,
         log: read_log(log.as_ref(), findings),
+        speech: speech.and_then(|speech| speech.read("command", findings, hold::command)),
         cdr_file: cdr_file.map(|written| values::relative_to(file.folder(), &written)),
     }
 }

@@ -42,8 +42,23 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// `[log]`
     pub log: Log,
+    /// `[speech] command`: a program and its arguments.
+    pub speech: Option<Vec<String>>,
+    /// What it is to say.
+    pub announcements: Vec<Announcement>,
     /// `[cdr] file`
     pub cdr_file: Option<PathBuf>,
+}
+
+/// `text` of an agent's `hold`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announcement {
+    /// The agent.
+    pub agent: Arc<str>,
+    /// What is said.
+    pub text: String,
+    /// By whom.
+    pub voice: Option<String>,
 }
 
 /// `[edge]`

@@ -15,7 +15,7 @@ use crate::config;
 use crate::config::Config;
 use crate::findings::{self, Finding, Level, number};
 use crate::transport::Settings;
-use crate::{client, interfaces, run};
+use crate::{client, interfaces, run, speech};
 
 mod answer;
 mod clock;
@@ -94,6 +94,9 @@ pub fn run(given: Option<&Path>, only: &[String], form: Form) -> ExitCode {
 async fn examine(config: &Arc<Config>, warnings: usize, report: &Arc<Report>) -> Vec<Finding> {
     let mut all = report.take(vec![of_file(config, warnings)]);
     all.extend(machine::examine(config, report).await);
+    if report.wants("speech") && !config.announcements.is_empty() {
+        all.extend(report.take(vec![of_speech(config).await]));
+    }
     let (settings, faults) = Settings::read(config, &Settings::default());
     if report.wants("tls") {
         all.extend(report.take(peers::certificates(config, &settings, faults)));
@@ -131,6 +134,19 @@ fn of_file(config: &Config, warnings: usize) -> Finding {
     match warnings {
         0 => Finding::ok("config", text),
         _ => Finding::warn("config", format!("{text}, {}", number(warnings, "warning")), "trunkgate check"),
+    }
+}
+
+/// Whether every `text` can be said.
+async fn of_speech(config: &Config) -> Finding {
+    let mut config = config.clone();
+    let said = number(config.announcements.len(), "text");
+    match tokio::task::spawn_blocking(move || speech::speak(&mut config)).await {
+        Ok(faults) if faults.is_empty() => Finding::ok("speech", format!("{said} said")),
+        Ok(faults) => {
+            Finding::fail("speech", faults.join("; "), "[speech] command; callers hear the ringback tone instead")
+        }
+        Err(error) => Finding::fail("speech", error.to_string(), "[speech] command"),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::findings::Finding;
 
 /// The lines; of `options TRUNK` and `agent NAME` the first word.
-const KINDS: [&str; 14] = [
+const KINDS: [&str; 15] = [
     "config",
     "ports",
     "media ports",
@@ -18,6 +18,7 @@ const KINDS: [&str; 14] = [
     "public address",
     "inbound udp",
     "sip alg",
+    "speech",
     "clock",
 ];
 
