@@ -332,3 +332,35 @@ proptest! {
         prop_assert_eq!(returned, all);
     }
 }
+
+/// An agent that says an hour in bursts of half a minute, a mark behind each second: every packet on its 20 ms, every mark with
+/// the packet that ends its audio, to the last.
+#[test]
+fn an_hour_of_audio_does_not_drift() {
+    let mut bench = with_agent(ULAW, Format::Mulaw8000, Duration::ZERO);
+    let (begin, second) = (bench.now, media_of(&[0x20; 8000]));
+    let (mut packets, mut said, mut returned) = (0_u32, 0_u32, 0_u32);
+    for half_minute in 1..=120 {
+        // The clock's first tick is one more.
+        while said < half_minute * 30 + 1 {
+            bench.say(AGENT, &second);
+            bench.say(AGENT, &mark(&said.to_string()));
+            said += 1;
+        }
+        for _ in 0..30 {
+            for made in bench.run(1000) {
+                assert_eq!(made.at, begin + Duration::from_millis(20) * packets);
+                assert!(made.payload().iter().all(|code| *code == 0x20), "packet {packets}");
+                packets += 1;
+            }
+            bench.agent(AGENT, AgentInput::Pong);
+            for message in of(&bench.written(AGENT), "mark") {
+                assert_eq!(message["mark"]["name"], returned.to_string());
+                assert_eq!(message["mark"]["playedMs"], ((returned + 1) * 1000).to_string());
+                returned += 1;
+            }
+            assert_eq!(returned, packets / 50);
+        }
+    }
+    assert_eq!((packets, returned), (180_001, 3600));
+}
