@@ -18,6 +18,8 @@ use crate::interop::sipp::CARRIER;
 
 /// Until each path is warm; not measured.
 const WARM_UP_PACKETS: usize = 50;
+/// Calls begin one after the other: it is not setting them up that is measured.
+const BETWEEN_CALLS: Duration = Duration::from_millis(5);
 /// How long what is under way may still come.
 const TAIL: Duration = Duration::from_millis(700);
 
@@ -111,8 +113,14 @@ fn measure(options: &Options, format: &str) -> anyhow::Result<Seen> {
     let edge = Edge::start(&with_agent(&keys, "\"agent:bot\""))?;
     let phones: Vec<Phone> =
         (0..options.calls).map(|_| Phone::new(CARRIER, 0, "caller")).collect::<anyhow::Result<_>>()?;
+    // What the first call needs is there for all.
+    let first = Phone::new(CARRIER, 0, "caller")?;
+    first.bye(&first.call(edge.udp, "+14155550100")?)?;
     let idle = process::private_bytes(edge.pid())?;
-    let placed = phones.iter().map(|phone| phone.call(edge.udp, "+14155550100"));
+    let placed = phones.iter().map(|phone| {
+        std::thread::sleep(BETWEEN_CALLS);
+        phone.call(edge.udp, "+14155550100")
+    });
     let placed: Vec<_> = placed.collect::<anyhow::Result<_>>().with_context(|| edge.log_tail())?;
     let lines: Vec<Line<'_>> =
         phones.iter().zip(&placed).map(|(phone, call)| Line { socket: &phone.rtp, to: call.media }).collect();

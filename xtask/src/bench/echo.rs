@@ -1,15 +1,16 @@
 //! An echo agent for many calls in one thread: it says back each frame as it comes, and notes how long ago its packet was sent.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use tokio_tungstenite::tungstenite::{self, Error, Message, WebSocket};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use trunkgate_media::codec::g711::encode_ulaw;
 
 /// Codes at a packet's beginning that number it, 4 bits each.
@@ -97,46 +98,131 @@ pub(crate) fn start(ways: Arc<Ways>, linear: Option<usize>) -> anyhow::Result<So
 fn serve(listener: &TcpListener, ways: &Ways, linear: Option<usize>) -> anyhow::Result<()> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     epoll.add(listener, EpollEvent::new(EpollFlags::EPOLLIN, u64::MAX))?;
-    let mut sockets: Vec<WebSocket<TcpStream>> = Vec::new();
+    let mut sockets: Vec<Socket> = Vec::new();
     let mut events = vec![EpollEvent::empty(); 256];
+    let mut buffer = vec![0; 65_536];
     loop {
         let ready = epoll.wait(&mut events, EpollTimeout::NONE)?;
         for event in events.iter().take(ready) {
             if event.data() == u64::MAX {
-                let (stream, _) = listener.accept()?;
-                stream.set_nodelay(true)?;
-                let Ok(socket) = tungstenite::accept(stream) else { continue };
-                socket.get_ref().set_nonblocking(true)?;
-                epoll.add(socket.get_ref(), EpollEvent::new(EpollFlags::EPOLLIN, sockets.len() as u64))?;
+                let Ok(socket) = Socket::accept(listener.accept()?.0) else { continue };
+                epoll.add(&socket.stream, EpollEvent::new(EpollFlags::EPOLLIN, sockets.len() as u64))?;
                 sockets.push(socket);
             } else if let Some(socket) = sockets.get_mut(usize::try_from(event.data())?)
-                && echo(socket, ways, linear).is_err()
+                && socket.serve(&mut buffer, ways, linear).is_err()
             {
-                epoll.delete(socket.get_ref())?;
+                epoll.delete(&socket.stream)?;
             }
         }
     }
 }
 
-/// Says back all that is there.
-fn echo(socket: &mut WebSocket<TcpStream>, ways: &Ways, linear: Option<usize>) -> anyhow::Result<()> {
-    loop {
-        let message = match socket.read() {
-            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-            message => message?,
+/// A WebSocket of our own (RFC 6455 §5.2): a library that is not compiled for speed would be what is measured.
+struct Socket {
+    stream: TcpStream,
+    /// What came and is no whole frame yet.
+    input: Vec<u8>,
+    /// What the system did not take yet.
+    output: Vec<u8>,
+}
+
+impl Socket {
+    fn accept(mut stream: TcpStream) -> anyhow::Result<Socket> {
+        stream.set_nodelay(true)?;
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte)?;
+            request.extend(byte);
+        }
+        let request = String::from_utf8(request)?;
+        let field = |line: &str| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("Sec-WebSocket-Key").then(|| value.trim().to_owned())
         };
-        let Message::Text(text) = message else { continue };
-        let field = |name: &str| text.split_once(name).and_then(|(_, rest)| rest.split('"').next());
-        let (Some(payload), Some(stream)) = (field(r#""payload":""#), field(r#""streamSid":""#)) else { continue };
-        // As much of it as holds the number.
-        let begin = payload.len().min(400);
-        ways.come(&BASE64.decode(payload.get(..begin).unwrap_or_default())?, linear);
-        let answer = format!(r#"{{"event":"media","streamSid":"{stream}","media":{{"payload":"{payload}"}}}}"#);
-        match socket.send(Message::text(answer)) {
-            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {}
-            sent => sent?,
+        let key = request.lines().find_map(field).context("no key")?;
+        let accept = derive_accept_key(key.as_bytes());
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+        );
+        stream.write_all(answer.as_bytes())?;
+        stream.set_nonblocking(true)?;
+        Ok(Socket { stream, input: Vec::new(), output: Vec::new() })
+    }
+
+    /// Says back what is there.
+    fn serve(&mut self, buffer: &mut [u8], ways: &Ways, linear: Option<usize>) -> anyhow::Result<()> {
+        match self.stream.read(buffer) {
+            Ok(0) => bail!("its end"),
+            Ok(len) => self.input.extend_from_slice(buffer.get(..len).unwrap_or_default()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        let mut taken = 0;
+        while let Some((kind, whole, payload)) = frame(self.input.get(taken..).unwrap_or_default()) {
+            taken += whole;
+            match kind {
+                TEXT => {
+                    if let Some(answer) = answer(&payload, ways, linear) {
+                        put(&mut self.output, TEXT, answer.as_bytes());
+                    }
+                }
+                PING => put(&mut self.output, PONG, &payload),
+                CLOSE => put(&mut self.output, CLOSE, &payload),
+                _ => {}
+            }
+        }
+        self.input.drain(..taken);
+        match self.stream.write(&self.output) {
+            Ok(len) => drop(self.output.drain(..len)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+}
+
+const TEXT: u8 = 1;
+const CLOSE: u8 = 8;
+const PING: u8 = 9;
+const PONG: u8 = 10;
+
+/// The first frame of a client's that is whole: its kind, how long it is with its header, what is in it.
+fn frame(bytes: &[u8]) -> Option<(u8, usize, Vec<u8>)> {
+    let (kind, short) = (bytes.first()? & 15, bytes.get(1)? & 127);
+    let (from, len) = match short {
+        126 => (4, u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?).into()),
+        127 => (10, u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?)),
+        short => (2, short.into()),
+    };
+    let whole = from + 4 + usize::try_from(len).ok()?;
+    let key = bytes.get(from..from + 4)?;
+    let payload = bytes.get(from + 4..whole)?;
+    Some((kind, whole, payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect()))
+}
+
+/// Adds a server's frame.
+fn put(output: &mut Vec<u8>, kind: u8, payload: &[u8]) {
+    output.push(0x80 | kind);
+    match u16::try_from(payload.len()).unwrap_or(u16::MAX) {
+        len @ 0..=125 => output.push(len as u8),
+        len => {
+            output.push(126);
+            output.extend(len.to_be_bytes());
         }
     }
+    output.extend_from_slice(payload);
+}
+
+/// What is said to a message: its audio, if it has any.
+fn answer(text: &[u8], ways: &Ways, linear: Option<usize>) -> Option<String> {
+    let text = std::str::from_utf8(text).ok()?;
+    let field = |name: &str| text.split_once(name).and_then(|(_, rest)| rest.split('"').next());
+    let (payload, stream) = (field(r#""payload":""#)?, field(r#""streamSid":""#)?);
+    // As much of it as holds the number.
+    let begin = payload.get(..if linear.is_some() { 200 } else { 16 })?;
+    ways.come(&BASE64.decode(begin).ok()?, linear);
+    Some(format!(r#"{{"event":"media","streamSid":"{stream}","media":{{"payload":"{payload}"}}}}"#))
 }
 
 #[cfg(test)]
