@@ -160,6 +160,8 @@ pub const AGENT_MESSAGE_BYTES: usize = 16 << 20;
 pub const AGENT_WRITE_BUFFER_BYTES: usize = 4096;
 /// Bytes read from an agent's socket at once.
 pub const AGENT_READ_BUFFER_BYTES: usize = 8192;
+/// Bytes of the buffer that an agent's frames are put together in, until one is longer: a message of 20 ms fits.
+pub const AGENT_FRAME_BUFFER_BYTES: usize = 512;
 /// Bytes of the pieces in which a long frame from an agent is handed on.
 pub const AGENT_PIECE_BYTES: u64 = 4096;
 /// Bytes read from one agent before the others on its thread have their turn.

@@ -32,7 +32,7 @@ use super::agent_names::look_up;
 use super::agent_stream::Stream;
 use crate::certificates::{Trust, provider, system_roots, words};
 use crate::limits::{
-    AGENT_ADDRESS_TIMEOUT, AGENT_ADDRESSES, AGENT_MESSAGE_BYTES, AGENT_PIECE_BYTES, AGENT_SEND_BUFFER_BYTES,
+    AGENT_ADDRESS_TIMEOUT, AGENT_ADDRESSES, AGENT_FRAME_BUFFER_BYTES, AGENT_MESSAGE_BYTES, AGENT_SEND_BUFFER_BYTES,
     AGENT_UNACKNOWLEDGED, AGENT_WRITE_BUFFER_BYTES,
 };
 use crate::transport::verifier::Servers;
@@ -179,7 +179,7 @@ impl Target {
     /// The WebSocket handshake.
     async fn upgrade(self, stream: Intake<Stream>) -> Result<OpenSocket, Fault> {
         let config = WebSocketConfig::default()
-            .read_buffer_size(usize::try_from(AGENT_PIECE_BYTES).unwrap_or(usize::MAX))
+            .read_buffer_size(AGENT_FRAME_BUFFER_BYTES)
             .write_buffer_size(AGENT_WRITE_BUFFER_BYTES)
             .max_message_size(Some(AGENT_MESSAGE_BYTES))
             .max_frame_size(Some(AGENT_MESSAGE_BYTES));

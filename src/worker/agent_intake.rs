@@ -34,7 +34,8 @@ const MASK_BYTES: u64 = 4;
 #[derive(Debug)]
 pub(super) struct Intake<S> {
     inner: S,
-    /// What was read: so many bytes, handed out up to `at`.
+    /// What was read: so many bytes, handed out up to `at`. There only while the connection has something: who only
+    /// listens seldom says anything.
     buffer: Box<[u8]>,
     read: usize,
     at: usize,
@@ -130,7 +131,7 @@ impl<S> Intake<S> {
     pub(super) fn new(inner: S, held: Arc<Counter>) -> Intake<S> {
         Intake {
             inner,
-            buffer: vec![0; AGENT_READ_BUFFER_BYTES].into_boxed_slice(),
+            buffer: Box::default(),
             read: 0,
             at: 0,
             within: Within::Answer { line: 0, begun: false },
@@ -309,7 +310,15 @@ impl<S: Source> Read for Intake<S> {
                 self.pause = Some(until);
                 return Err(io::ErrorKind::WouldBlock.into());
             }
-            let Taken { len, wire } = self.inner.take(&mut self.buffer)?;
+            if self.buffer.is_empty() {
+                self.buffer = vec![0; AGENT_READ_BUFFER_BYTES].into_boxed_slice();
+            }
+            let taken = self.inner.take(&mut self.buffer);
+            if taken.is_err() {
+                // All of it has been handed out.
+                self.buffer = Box::default();
+            }
+            let Taken { len, wire } = taken?;
             (self.read, self.at) = (len, 0);
             if len == 0 && wire == 0 {
                 return Ok(0);

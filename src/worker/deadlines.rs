@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::time::Instant;
 
 use trunkgate_media::MediaId;
@@ -15,15 +16,47 @@ pub(super) struct Deadlines {
 
 /// What a session's place remembers of its deadline.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Due(Option<Instant>);
+pub(super) struct Due {
+    /// The time in the heap that counts.
+    planned: Option<Instant>,
+    /// When the session wants to be called, as it said last: no earlier.
+    wanted: Option<Instant>,
+}
 
 impl Deadlines {
-    /// Says when a session wants to be called. A later time than the one in the heap is found when that one passes.
+    /// Says when a session wants to be called. A later time than the one in the heap is found when that one is near.
     pub(super) fn plan(&mut self, session: usize, id: MediaId, due: &mut Due, next: Option<Instant>) {
-        if let Some(next) = next.filter(|next| due.0.is_none_or(|due| *next < due)) {
-            due.0 = Some(next);
+        due.wanted = next;
+        if let Some(next) = next.filter(|next| due.planned.is_none_or(|planned| *next < planned)) {
+            due.planned = Some(next);
             self.heap.push(Reverse((next, session, id)));
         }
+    }
+    /// Looks at the earliest time, where it is no later than `soon`: whether it was not what its session, whose place
+    /// remembers `due`, wants by now, and has been corrected. So nobody is woken for what is past.
+    pub(super) fn correct<'a>(
+        &mut self,
+        soon: Instant,
+        due: impl FnOnce(usize, MediaId) -> Option<&'a mut Due>,
+    ) -> bool {
+        let Some(mut first) = self.heap.peek_mut() else { return false };
+        let Reverse((at, session, id)) = *first;
+        if at > soon {
+            return false;
+        }
+        let later = match due(session, id).filter(|due| due.planned == Some(at)) {
+            Some(due) if due.wanted == Some(at) => return false,
+            Some(due) => {
+                due.planned = due.wanted;
+                due.wanted
+            }
+            None => None,
+        };
+        match later {
+            Some(later) => *first = Reverse((later, session, id)),
+            None => drop(PeekMut::pop(first)),
+        }
+        true
     }
     /// The earliest time; it may turn out to be nobody's any more.
     pub(super) fn next(&self) -> Option<Instant> {
@@ -39,9 +72,9 @@ impl Deadlines {
 impl Due {
     /// Whether this is the time that counts; it counts once.
     pub(super) fn meet(&mut self, at: Instant) -> bool {
-        let met = self.0 == Some(at);
+        let met = self.planned == Some(at);
         if met {
-            self.0 = None;
+            self.planned = None;
         }
         met
     }
@@ -80,5 +113,32 @@ mod tests {
         // And planned anew.
         deadlines.plan(0, MediaId(10), &mut dues[0], Some(at(30)));
         assert_eq!(deadlines.take(at(30)), Some((at(30), 0, MediaId(10))));
+    }
+
+    #[test]
+    fn what_is_near_is_put_off_where_it_is_wanted_later() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut deadlines = Deadlines::default();
+        let mut dues = [Due::default(); 3];
+        for (session, ms) in [(0, 10), (1, 11), (2, 12)] {
+            deadlines.plan(session, MediaId(session as u64), &mut dues[session], Some(at(ms)));
+        }
+        // The first wants it later by now, the second not at all; the third is gone.
+        deadlines.plan(0, MediaId(0), &mut dues[0], Some(at(30)));
+        deadlines.plan(1, MediaId(1), &mut dues[1], None);
+        let mut corrected = 0;
+        assert!(!deadlines.correct(at(9), |_, _| panic!("not near yet")));
+        while deadlines.correct(at(20), |session, _| dues.get_mut(session).filter(|_| session < 2)) {
+            corrected += 1;
+        }
+        assert_eq!((corrected, deadlines.next()), (3, Some(at(30))));
+        // What is wanted then stays.
+        assert!(!deadlines.correct(at(30), |session, _| dues.get_mut(session)));
+        let (time, session, _) = deadlines.take(at(30)).unwrap();
+        assert!(dues[session].meet(time) && deadlines.next().is_none());
+        // It can be planned anew.
+        deadlines.plan(1, MediaId(1), &mut dues[1], Some(at(40)));
+        assert_eq!(deadlines.next(), Some(at(40)));
     }
 }

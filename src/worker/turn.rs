@@ -31,6 +31,8 @@ const NEWS_PER_TURN: usize = 32;
 const SESSIONS_PER_TURN: usize = 256;
 /// How often the loop turns where nothing happens.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
+/// Deadlines that are nearer than this are looked at before the worker sleeps: longer than between two packets of a stream.
+const NEAR: Duration = Duration::from_millis(25);
 /// One relayed packet in so many has its time in the edge measured.
 const PACKETS_PER_SAMPLE: u32 = 64;
 
@@ -153,9 +155,11 @@ impl Worker {
 
     /// One turn: waits for packets, agents, orders and the next deadline; true where the worker is to end.
     fn turn(&mut self, orders: &mut UnboundedReceiver<Order>) -> bool {
+        let now = Instant::now();
+        self.correct_deadlines(now);
         let next = [self.deadlines.next(), self.copies.due(), self.sockets.next_alarm()];
         let until = match next.into_iter().flatten().min() {
-            Some(next) => next.saturating_duration_since(Instant::now()).min(CLOCK_INTERVAL),
+            Some(next) => next.saturating_duration_since(now).min(CLOCK_INTERVAL),
             None => CLOCK_INTERVAL,
         };
         let waiting = self.agents_wait() || !orders.is_empty() || !self.inbox.is_empty();
@@ -295,6 +299,20 @@ impl Worker {
             }
         }
         self.at_work = None;
+    }
+
+    /// A frame that a listener waits for is due later with each packet that comes: to be woken for when it would have been
+    /// due costs more than the frame.
+    fn correct_deadlines(&mut self, now: Instant) {
+        for _ in 0..SESSIONS_PER_TURN {
+            let sessions = &mut self.sessions;
+            let corrected = self.deadlines.correct(now + NEAR, move |at, id| {
+                sessions.get_mut(at).filter(|live| live.id == id).map(|live| &mut live.due)
+            });
+            if !corrected {
+                break;
+            }
+        }
     }
 
     fn call(&mut self, now: Instant, at: usize) {

@@ -46,8 +46,8 @@ pub const OUTBOX_CONTROL_PAUSE_BYTES: usize = 64 << 10;
 /// Control messages that wait for a slow socket; with one more the agent is lost. More than all waiting marks, since
 /// one `clear` returns them all.
 pub const OUTBOX_CONTROL_MESSAGES: usize = 2 * MARKS_WAITING;
-/// Bytes of the buffer that texts are written in.
-pub const TEXT_BUFFER_BYTES: usize = 2048;
+/// Bytes of the buffer that texts are written in: a message of each track, and one more.
+pub const TEXT_BUFFER_BYTES: usize = 1024;
 
 /// How long a ping may stay unanswered.
 pub const PONG_TIMEOUT: Duration = Duration::from_secs(5);

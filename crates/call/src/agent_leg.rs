@@ -9,6 +9,7 @@ use trunkgate_route::{Agent, Facts, OnClose};
 use trunkgate_sip::Answer;
 
 use crate::answer::Failure;
+use crate::asked::Refused;
 use crate::attempt::Progress;
 use crate::call::{CALLER, Call, State};
 use crate::controller::StepResult;
@@ -21,7 +22,6 @@ use crate::limits::{
 use crate::numbers::plain;
 use crate::reason::ReasonSlug;
 use crate::trace::TraceItem;
-use crate::wish;
 
 /// What a leg that is an agent has besides.
 #[derive(Debug)]
@@ -154,6 +154,8 @@ impl Call {
             raw,
         };
         let leg = self.legs.len();
+        // Not small, and a fork is often the last.
+        self.legs.reserve_exact(1);
         self.legs.push(Leg::of_agent(edge.sid(), side));
         let line = match raw {
             // By these a receiver of many calls tells them apart.
@@ -316,29 +318,24 @@ impl Call {
                 self.end(now, edge, ReasonSlug::AgentHungUp);
             }
             AgentWish::Dtmf(digits) => self.press(now, edge, leg, digits),
-            // Else the caller would be lost with the agent that has it.
-            AgentWish::Transfer(_) if self.attempts() >= ATTEMPTS_PER_CALL => {
-                self.note_wish(now, edge, leg, "transfers the caller too often: it stays");
-            }
-            AgentWish::Transfer(text) => {
-                let target = wish::target(&text, edge.table.numbers()).and_then(|target| edge.target(&target));
-                match target {
-                    Some(target) => {
-                        self.note(now, edge, leg, &format!("transfers the caller to {text}"));
-                        self.agent_went_well(edge, leg);
-                        self.controller.put_first(target);
-                        self.go_on(now, edge, leg, None);
-                    }
-                    None => self.note_wish(now, edge, leg, &format!("transfer to {text}: no such target")),
+            AgentWish::Transfer(text) => match self.transfer_target(edge, &text) {
+                Ok(target) => {
+                    self.note(now, edge, leg, &format!("transfers the caller to {text}"));
+                    self.agent_went_well(edge, leg);
+                    self.controller.put_first(target);
+                    self.go_on(now, edge, leg, None);
                 }
-            }
+                Err(Refused::TooManyTargets) => {
+                    self.note_wish(now, edge, leg, "transfers the caller too often: it stays");
+                }
+                Err(_) => self.note_wish(now, edge, leg, &format!("transfer to {text}: no such target")),
+            },
         }
     }
 
     /// Presses keys towards the caller. The digits are for its ear only: never in a trace or a log.
     fn press(&mut self, now: Instant, edge: &mut Edge, leg: usize, digits: String) {
-        let caller = self.spoken_end().and_then(|(end, spoken)| Some((end, spoken.presses?)));
-        let (Some(media), Some((end, payload))) = (self.media, caller) else {
+        let Some((media, end, payload)) = self.takes_keys() else {
             return self.note_wish(now, edge, leg, "presses keys that the caller takes no telephone-event for");
         };
         self.note_wish(now, edge, leg, &format!("presses {} keys", digits.chars().count()));

@@ -4,7 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use trunkgate_media::{Command, canonical};
+use trunkgate_media::{Command, EndId, MediaId, canonical};
+use trunkgate_route::Target;
 
 use crate::call::{Call, State};
 use crate::edge::Edge;
@@ -182,16 +183,27 @@ impl Call {
             return Err(Refused::Transferring);
         }
         let leg = self.callee.filter(|leg| self.legs[*leg].agent.is_some()).ok_or(Refused::NoAgent)?;
+        let target = self.transfer_target(edge, text)?;
+        self.note(now, edge, leg, &format!("its caller is sent to {text}, as asked for"));
+        self.controller.put_first(target);
+        self.go_on(now, edge, leg, None);
+        Ok(())
+    }
+
+    /// Where the caller of an agent may be sent.
+    pub(crate) fn transfer_target(&self, edge: &mut Edge, text: &str) -> Result<Target, Refused> {
         // Else the caller would be lost with the agent that has it.
         if self.attempts() >= ATTEMPTS_PER_CALL {
             return Err(Refused::TooManyTargets);
         }
         let target = wish::target(text, edge.table.numbers()).ok_or(Refused::BadTarget)?;
-        let target = edge.target(&target).ok_or(Refused::UnknownTarget)?;
-        self.note(now, edge, leg, &format!("its caller is sent to {text}, as asked for"));
-        self.controller.put_first(target);
-        self.go_on(now, edge, leg, None);
-        Ok(())
+        edge.target(&target).ok_or(Refused::UnknownTarget)
+    }
+
+    /// The caller's end where it takes telephone-events, and their payload number.
+    pub(crate) fn takes_keys(&self) -> Option<(MediaId, EndId, u8)> {
+        let (end, spoken) = self.spoken_end()?;
+        Some((self.media?, end, spoken.presses?))
     }
 
     /// The digits are for the caller's ear only: never in a trace or a log.
@@ -203,9 +215,7 @@ impl Call {
         if !(1..=KEYS_PER_REQUEST).contains(&digits.len()) || !digits.bytes().all(is_key) {
             return Err(Refused::BadDigits);
         }
-        let caller = self.spoken_end().and_then(|(end, spoken)| Some((end, spoken.presses?)));
-        let (end, payload) = caller.ok_or(Refused::NoTelephoneEvent)?;
-        let media = self.media.ok_or(Refused::Internal)?;
+        let (media, end, payload) = self.takes_keys().ok_or(Refused::NoTelephoneEvent)?;
         edge.decide(now, self.key, format!("{} keys are pressed towards the caller, as asked for", digits.len()));
         edge.media(media, Command::Press { end, payload, digits: digits.to_owned() });
         Ok(())

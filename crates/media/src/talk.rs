@@ -87,7 +87,11 @@ impl Session {
         }
         match spec.raw {
             Some(raw) => self.raws.add(id, raw, spec.settings.tracks, spec.counters.clone()),
-            None => self.agents.push(AgentEnd::new(now, id, spec, self.shared.clone())),
+            None => {
+                // One is the common case, and not small.
+                self.agents.reserve_exact(1);
+                self.agents.push(AgentEnd::new(now, id, spec, self.shared.clone()));
+            }
         }
     }
 
