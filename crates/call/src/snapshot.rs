@@ -200,10 +200,8 @@ impl Call {
         let callee = (snapshot.legs.len() > 1).then_some(1);
         let (number, display, anonymous) = (snapshot.caller.into(), snapshot.caller_display, snapshot.anonymous);
         let caller = Caller { number, display, anonymous };
-        let mut legs = Vec::new();
-        for (at, leg) in snapshot.legs.into_iter().enumerate() {
-            legs.push(Leg::restore(edge, Place { key, leg: at }, snapshot.media, leg));
-        }
+        let restored = |(at, leg)| Leg::restore(edge, Place { key, leg: at }, snapshot.media, leg);
+        let mut legs: Vec<Leg> = snapshot.legs.into_iter().enumerate().map(restored).collect();
         for end in snapshot.ends_left {
             edge.remove_end(snapshot.media, end);
         }
