@@ -216,7 +216,7 @@ fn what_cannot_be_tried_is_usage() {
         (&["call", "sips:a@127.0.0.1;transport=udp"], "never UDP"),
         (&["call", "sip:a@127.0.0.1", "--codec", "opus"], "PCMU or PCMA"),
         (&["call", "sip:a@127.0.0.1", "--play", "/nowhere.wav"], "/nowhere.wav"),
-        (&["call", "sip:a@127.0.0.1", "--play", noise], "not a WAV file"),
+        (&["call", "sip:a@127.0.0.1", "--play", noise], "not a WAV, MP3 or Ogg Vorbis file"),
         (&["call", "sip:a@127.0.0.1", "--from", "a b"], "--from"),
         (&["call", "sip:a@127.0.0.1", "--ca", "/nowhere.pem"], "/nowhere.pem"),
         (&["call", "sip:a@127.0.0.1", "--certificate", "a.pem"], "--private-key"),
