@@ -230,6 +230,7 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
         ("[media]", "engine = 'kernel'", 10),
         ("[http]", "tls = {}", 1),
         ("[cdr]", "url = 'https://h'", 1),
+        ("[speech]", "url = 'https://h'", 1),
     ] {
         check_line(header, line, &[("TG0190", column)]);
     }
@@ -253,7 +254,7 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
         let text = format!("[trunk.pbx]\npeers = ['sip:10.0.0.5']\n[[route]]\nto = ['100']\n{line}\n");
         check(&text, &[("TG0190", 5, column)]);
     }
-    for table in ["app.a", "twilio", "speech", "recording", "hep", "otel"] {
+    for table in ["app.a", "twilio", "recording", "hep", "otel"] {
         check_behind(&format!("[{table}]\n"), &[("TG0190", 7, 2)]);
     }
     let message = &found("[otel]\n")[0].message;

@@ -151,7 +151,7 @@ mod tests {
     fn bytes(samples: impl IntoIterator<Item = i16>, format: Format) -> Vec<u8> {
         let bytes = |sample: i16| match format {
             Format::Mulaw8000 => vec![encode_ulaw(sample)],
-            _ => sample.to_le_bytes().to_vec(),
+            Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000 => sample.to_le_bytes().to_vec(),
         };
         samples.into_iter().flat_map(bytes).collect()
     }
