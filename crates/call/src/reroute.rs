@@ -152,6 +152,7 @@ impl Call {
 
     /// Ends an answered call, after a goodbye where there is one and the caller can hear it.
     pub(crate) fn leave(&mut self, now: Instant, edge: &mut Edge, goodbye: Option<Arc<[u8]>>, reason: ReasonSlug) {
+        self.disarm(edge, Timer::MaxCall);
         self.stop_player(edge);
         match goodbye {
             Some(sound) if self.play_last(now, edge, &sound, reason) => {}

@@ -125,6 +125,23 @@ fn while_it_is_connected_anew_it_ends_too() {
 }
 
 #[test]
+fn a_goodbye_because_nobody_is_left_is_not_cut_short() {
+    let desk = Agent { max_call: Duration::from_secs(60), goodbye: Some(Arc::from([0x55_u8; 8_000])), ..agent("desk") };
+    let mut bench = Bench::with(agent_table(vec![desk], route(vec![to_agent("desk")])));
+    let (mut caller, own, desk) = bench.talking();
+    bench.pass(Duration::from_millis(59_500));
+    bench.lose(desk, Loss::Reset);
+    let player = say_goodbye(&mut bench, own, Some(desk));
+    bench.pass(Duration::from_millis(900));
+    bench.nothing();
+    bench.gateway.check_invariants().unwrap();
+    bench.news(Event::Played { end: player });
+    let bye = bench.expect(CARRIER, "BYE");
+    bench.receive(CARRIER, caller.respond(&bye, 200, ""));
+    bench.finish();
+}
+
+#[test]
 fn whoever_gets_the_caller_next_has_a_limit_of_its_own() {
     let (mut bench, mut caller, _, desk) = talking(vec![to_agent("desk"), to_agent("night")]);
     bench.pass(Duration::from_secs(50));
