@@ -178,8 +178,13 @@ impl Signalling {
             }
             Arrival::Unreachable { flow, quoted } => self.input(now, Input::Unreachable { flow, quoted }),
             Arrival::Closed { flow, made_for, cause, was_up } => {
-                self.transports.closed(&flow);
+                let besides = self.transports.closed(&flow);
                 self.input(now, Input::Disconnected { flow, made_for, cause, was_up });
+                if let Some((remote, trunk)) = besides {
+                    // What we sent on it was for the address that its far end named.
+                    let flow = Flow { remote, ..flow };
+                    self.input(now, Input::Disconnected { flow, made_for: Some(trunk), cause: None, was_up });
+                }
             }
             Arrival::Received { .. } | Arrival::Accepted(_) | Arrival::Identified { .. } => self.arrived(now, news),
         }

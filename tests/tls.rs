@@ -385,16 +385,17 @@ fn rfc5923_5_calls_go_to_a_far_end_on_its_own_connection_where_it_says_so() {
     caller.receive("SIP/2.0 486");
     drop(callee);
     until("the edge has seen it go", || (edge.metric("trunkgate_sip_connections_active") == 3.0).then_some(()));
-    let mut line = hello(&own, "o3", ";alias");
+    // The newest one counts: the one before may be of a far end that has begun anew.
+    let (_before, mut line) = (hello(&own, "o3", ";alias"), hello(&own, "o4", ";alias"));
     caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c2", 1, ""));
     let invite = line.receive("INVITE");
     line.send(&line.answer(&invite, "486 Busy Here", false));
     caller.receive("SIP/2.0 486");
     assert!(pbx.is_alone());
-    // It goes, and with it the way.
-    drop(line);
-    until("the edge has seen it go", || (edge.metric("trunkgate_sip_connections_active") == 3.0).then_some(()));
+    // It goes with a call on it: that goes by another way at once.
     caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c3", 1, ""));
+    line.receive("INVITE");
+    drop(line);
     let mut callee = pbx.accept().unwrap();
     let invite = callee.receive("INVITE");
     callee.send(&callee.answer(&invite, "486 Busy Here", false));

@@ -259,9 +259,9 @@ impl Transports {
         self.streams.close(flow);
     }
 
-    /// Forgets a stream that is gone.
-    pub(crate) fn closed(&mut self, flow: &Flow) {
-        self.streams.remove(flow);
+    /// Forgets a stream that is gone; by what other address, and for which trunk, it was used besides.
+    pub(crate) fn closed(&mut self, flow: &Flow) -> Option<(SocketAddr, Arc<str>)> {
+        self.streams.remove(flow)
     }
 
     /// Sends what is queued and closes all streams, for as long as `limits::LINGER_SECONDS` at most.
@@ -270,7 +270,7 @@ impl Transports {
         let all_gone = async {
             while !self.streams.is_empty() {
                 match self.ready().await {
-                    Some(Arrival::Closed { flow, .. }) => self.streams.remove(&flow),
+                    Some(Arrival::Closed { flow, .. }) => drop(self.streams.remove(&flow)),
                     Some(Arrival::Accepted(connection)) => drop(connection),
                     Some(
                         Arrival::Received { .. }

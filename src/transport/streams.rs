@@ -1,7 +1,6 @@
 //! Stream connections, TCP and TLS: which are open, to whom, and how a message finds or opens its own.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,8 +31,8 @@ pub(crate) struct Connection {
     queue: mpsc::Sender<Outgoing>,
     /// What finds it besides its number.
     way: Option<Way>,
-    /// Whose its far end's certificate is, where we accepted it.
-    whose: Option<Arc<str>>,
+    /// Whose its far end's certificate is, where we accepted it, and on what terms.
+    whose: Option<(Arc<str>, u64)>,
 }
 
 /// Where a connection leads.
@@ -181,34 +180,44 @@ impl Streams {
     /// Whose an accepted connection is by its far end's certificate.
     pub(super) fn identified(&mut self, connection: ConnectionId, identity: &Identity) {
         if let (Some(connection), Some(_)) = (self.connections.get_mut(&connection), &identity.certificate_name) {
-            connection.whose = Some(Arc::clone(&identity.trunk));
+            let terms = self.workshop.tls.settings.borrow().terms(&identity.trunk);
+            connection.whose = Some((Arc::clone(&identity.trunk), terms));
         }
     }
 
     /// The far end of a connection that we accepted takes our requests on it as well, as if we had connected to `port`
-    /// (RFC 5923 §5): only where its certificate says whose it is, and unless there is a connection there already.
+    /// (RFC 5923 §5): only where its certificate says whose it is, on the terms of now, and unless we have a connection of
+    /// our own there. The newest one counts: an older one may be of a far end that has begun anew.
     pub(super) fn reuse(&mut self, flow: &Flow, port: u16) {
         let Some(id) = flow.connection.filter(|_| flow.transport == Transport::Tls) else { return };
-        let Some(connection) = self.connections.get_mut(&id).filter(|connection| connection.way.is_none()) else {
+        let Some(connection) = self.connections.get(&id).filter(|connection| connection.way.is_none()) else { return };
+        let Some((trunk, terms)) = connection.whose.clone() else { return };
+        if self.workshop.tls.settings.borrow().terms(&trunk) != terms {
             return;
-        };
-        let Some(trunk) = &connection.whose else { return };
-        let terms = self.workshop.tls.settings.borrow().terms(trunk);
+        }
         let remote = SocketAddr::new(flow.remote.ip(), port);
-        let way = Way { remote, whom: Some(Whom::Trunk(Arc::clone(trunk))), terms, ..Way::plain(flow) };
-        if let Entry::Vacant(free) = self.by_way.entry(way.clone()) {
-            free.insert(id);
+        let way = Way { remote, whom: Some(Whom::Trunk(trunk)), terms, ..Way::plain(flow) };
+        if let Some(former) = self.by_way.get(&way).and_then(|former| self.connections.get_mut(former)) {
+            if former.whose.is_none() {
+                return;
+            }
+            former.way = None;
+        }
+        self.by_way.insert(way.clone(), id);
+        if let Some(connection) = self.connections.get_mut(&id) {
             connection.way = Some(way);
         }
     }
 
-    pub(super) fn remove(&mut self, flow: &Flow) {
-        let Some(id) = flow.connection else { return };
-        if let Some(way) = self.connections.remove(&id).and_then(|connection| connection.way)
-            && self.by_way.get(&way) == Some(&id)
-        {
+    /// Forgets a connection; by what other address, and for whom, it was used besides.
+    pub(super) fn remove(&mut self, flow: &Flow) -> Option<(SocketAddr, Arc<str>)> {
+        let id = flow.connection?;
+        let Connection { way, whose, .. } = self.connections.remove(&id)?;
+        let way = way?;
+        if self.by_way.get(&way) == Some(&id) {
             self.by_way.remove(&way);
         }
+        whose.map(|(trunk, _)| (way.remote, trunk))
     }
 
     pub(super) fn close(&mut self, flow: &Flow) {
