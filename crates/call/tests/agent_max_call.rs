@@ -126,12 +126,20 @@ fn while_it_is_connected_anew_it_ends_too() {
 
 #[test]
 fn a_goodbye_because_nobody_is_left_is_not_cut_short() {
-    let desk = Agent { max_call: Duration::from_secs(60), goodbye: Some(Arc::from([0x55_u8; 8_000])), ..agent("desk") };
+    let desk = Agent {
+        max_call: Duration::from_secs(60),
+        goodbye: Some(Arc::from([0x55_u8; 8_000])),
+        retry: 1,
+        ..agent("desk")
+    };
     let mut bench = Bench::with(agent_table(vec![desk], route(vec![to_agent("desk")])));
     let (mut caller, own, desk) = bench.talking();
     bench.pass(Duration::from_millis(59_500));
     bench.lose(desk, Loss::Reset);
-    let player = say_goodbye(&mut bench, own, Some(desk));
+    let (second, _) = bench.asked().pop().unwrap();
+    bench.told();
+    bench.lose(second, Loss::Status(404));
+    let player = say_goodbye(&mut bench, own, Some(second));
     bench.pass(Duration::from_millis(900));
     bench.nothing();
     bench.gateway.check_invariants().unwrap();
