@@ -133,7 +133,7 @@ fn a_goodbye_because_nobody_is_left_is_not_cut_short() {
         ..agent("desk")
     };
     let mut bench = Bench::with(agent_table(vec![desk], route(vec![to_agent("desk")])));
-    let (mut caller, own, desk) = bench.talking();
+    let (caller, own, desk) = bench.talking();
     bench.pass(Duration::from_millis(59_500));
     bench.lose(desk, Loss::Reset);
     let (second, _) = bench.asked().pop().unwrap();
