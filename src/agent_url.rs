@@ -1,6 +1,6 @@
 //! Where an agent may be: the same rules for the configuration's `url` and for one that is named over HTTP.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 use reqwest::Url;
@@ -55,6 +55,14 @@ pub(crate) fn check(text: &str, local_networks: &[IpNet]) -> Result<Url, UrlFaul
     if url.fragment().is_some() {
         return wrong("`url` has a `#` part".into(), "a WebSocket has none (RFC 6455 §3)");
     }
+    if let Some(right) = misspelt(text, &url) {
+        let help = "as \"wss://agent.example.com/media\", \"ws://127.0.0.1:9000\"";
+        return wrong(format!("`url`: {} {right}", written_host(text)), help);
+    }
+    if let Some(ip) = address(&url).filter(|ip| is_of_no_one(*ip)) {
+        let help = "the name or the address of the agent's machine";
+        return wrong(format!("`url`: {ip} is the address of no one machine"), help);
+    }
     let is_near = |ip: IpAddr| {
         let ip = ip.to_canonical();
         ip.is_loopback() || local_networks.iter().any(|network| network.contains(&ip))
@@ -72,6 +80,39 @@ pub(crate) fn check(text: &str, local_networks: &[IpNet]) -> Result<Url, UrlFaul
 /// The address that stands in a URL, if one does.
 pub(crate) fn address(url: &Url) -> Option<IpAddr> {
     host(url).parse().ok()
+}
+
+/// Whether no agent can be there: what is sent goes to many, or to this machine by a name that is no address.
+pub(crate) fn is_of_no_one(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST)
+}
+
+/// What is wrong with how the host is written. Some resolvers take `0x7f.1` for 127.0.0.1 and others do not, so a reader
+/// could not tell where it leads.
+fn misspelt(text: &str, url: &Url) -> Option<String> {
+    let (written, read) = (written_host(text), url.host_str().unwrap_or_default());
+    if written.starts_with('[') || written.parse::<Ipv4Addr>().is_ok() {
+        return None;
+    }
+    let last = written.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    let is_hex = |digits: &str| digits.chars().all(|c| c.is_ascii_hexdigit());
+    let is_number = last.chars().all(|c| c.is_ascii_digit())
+        || last.strip_prefix("0x").or_else(|| last.strip_prefix("0X")).is_some_and(is_hex);
+    if is_number {
+        return Some("is neither a name nor an address: four decimal numbers without leading zeros".to_owned());
+    }
+    (!written.eq_ignore_ascii_case(read)).then(|| format!("is to be written as it is looked up: {read}"))
+}
+
+/// The host as it stands in a URL, before the parser makes it what it takes it for.
+fn written_host(text: &str) -> &str {
+    let authority = text.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = authority.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    match authority.split_once(']') {
+        Some((address, _)) => authority.get(..=address.len()).unwrap_or(authority),
+        None => authority.split(':').next().unwrap_or_default(),
+    }
 }
 
 fn host(url: &Url) -> &str {
@@ -95,8 +136,12 @@ mod tests {
             "rtp://[::ffff:10.1.2.3]:4000",
             "wss://203.0.113.1/media",
             "ws://agent.example/",
-            "ws://2130706433/",
-            "ws://0x7f.1/",
+            "ws://LocalHost:9000",
+            "ws://127.0.0.1.nip.example/",
+            "ws://0x7f.example/",
+            "wss://xn--bcher-kva.example/",
+            "wss://[0:0:0:0:0:0:0:1]/",
+            "rtp://recorder.example:4000",
         ] {
             assert!(is_taken(text), "{text}");
         }
@@ -121,10 +166,33 @@ mod tests {
             "rtp://127.0.0.1:0",
             "rtp://127.0.0.1:4000/a",
             "rtp://203.0.113.1:4000",
+            "rtp://[ff02::1]:4000",
+            "wss://224.0.0.1/",
+            "wss://0.0.0.0:9000/",
+            "wss://255.255.255.255/",
             "wss://user@agent.example/",
             "wss://agent.example/#a",
         ] {
             assert!(!is_taken(text), "{text}");
+        }
+    }
+
+    /// What only some resolvers take for an address, or the parser reads otherwise than it is written.
+    #[test]
+    fn a_host_is_written_as_it_is_looked_up() {
+        let fault = |text: &str| check(text, &[]).map_err(|fault| fault.message);
+        for host in ["2130706433", "0x7f.1", "0X7F.0.0.1", "127.1", "0177.0.0.1", "127.0.0.1.", "127.0.0.0x1"] {
+            for url in [format!("ws://{host}:9000/"), format!("wss://{host}/"), format!("rtp://{host}:4000")] {
+                let neither = format!("`url`: {host} is neither a name nor an address");
+                assert!(fault(&url).unwrap_err().starts_with(&neither), "{url}");
+            }
+        }
+        assert_eq!(
+            fault("wss://b\u{fc}cher.example/").unwrap_err(),
+            "`url`: b\u{fc}cher.example is to be written as it is looked up: xn--bcher-kva.example"
+        );
+        for text in ["wss://%6cocalhost/", "wss:agent.example/", "wss://\u{ff11}27.0.0.1/", "ws://1.2.3.4.5/"] {
+            assert!(fault(text).is_err(), "{text}");
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::dns::{Resolver, means};
 use crate::handle::{Handle, Load, Order, Phase, Running, Shared};
 use crate::names::{Found, NameQuestion, Names};
+use crate::own_sockets::OwnSockets;
 use crate::reload::stamps;
 use crate::reports::{CallRecords, ReportOrder};
 use crate::signalling::Signalling;
@@ -106,9 +107,11 @@ impl Edge {
             return Err(StartError::Certificates(faults));
         }
         let records = CallRecords::open(config.cdr_file.as_deref()).map_err(StartError::CallRecords)?;
-        let (workers, media) = Workers::start(config.media.threads).map_err(system("a media worker"))?;
-
         let listeners: Vec<Listener> = bound.iter().map(listener).collect();
+        let own = watch::Sender::new(OwnSockets::new(&listeners, http_address, &config));
+        let (workers, media) =
+            Workers::start(config.media.threads, own.subscribe()).map_err(system("a media worker"))?;
+
         let resolver = Resolver::new(means(listeners.iter().map(|one| (one.transport, one.address))))
             .map_err(system("the resolver of names"))?;
         let interfaces = interfaces::read();
@@ -117,7 +120,7 @@ impl Edge {
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
         let message_bytes = config.limits.sip_message_bytes;
         let strangers = config.limits.strangers;
-        let shared = shared(config, listeners.clone(), interfaces, settings, &workers);
+        let shared = shared(config, (listeners.clone(), own), interfaces, settings, &workers);
 
         let (orders, orders_in) = mpsc::channel(limits::ORDERS);
         let (reports, reports_in) = mpsc::channel(limits::REPORTS);
@@ -289,7 +292,7 @@ fn gateway_config(config: &Config) -> io::Result<GatewayConfig> {
 
 fn shared(
     config: Config,
-    listeners: Vec<Listener>,
+    (listeners, own): (Vec<Listener>, watch::Sender<OwnSockets>),
     interfaces: Interfaces,
     settings: transport::Settings,
     workers: &Workers,
@@ -302,6 +305,7 @@ fn shared(
         started: Instant::now(),
         started_at: now,
         listeners,
+        own,
         phase: watch::Sender::new(Phase::Starting),
         running: Mutex::new(running),
         reloads_ok: AtomicU64::new(0),

@@ -19,6 +19,7 @@ use trunkgate_route::Table;
 use crate::config::Config;
 use crate::edge::Listener;
 use crate::names::Found;
+use crate::own_sockets::OwnSockets;
 use crate::reload::Stamp;
 use crate::reports::ReportOrder;
 use crate::transport::{Settings, SocketCounters};
@@ -111,6 +112,8 @@ pub(crate) struct Shared {
     pub(crate) started: Instant,
     pub(crate) started_at: Timestamp,
     pub(crate) listeners: Vec<Listener>,
+    /// Where no agent may be.
+    pub(crate) own: watch::Sender<OwnSockets>,
     pub(crate) phase: watch::Sender<Phase>,
     pub(crate) running: Mutex<Running>,
     pub(crate) reloads_ok: AtomicU64,

@@ -37,6 +37,12 @@ pub fn same(a: &Interfaces, b: &Interfaces) -> bool {
     a.networks == b.networks && a.default_v4 == b.default_v4 && a.default_v6 == b.default_v6
 }
 
+/// Whether an address is this machine's, by what its interfaces have now.
+pub(crate) fn has(address: IpAddr) -> bool {
+    let own = || nix::ifaddrs::getifaddrs().into_iter().flatten().filter_map(|one| one.address.as_ref().and_then(ip));
+    address.is_loopback() || own().any(|own| own == address)
+}
+
 /// A scope would be needed to use one.
 fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())

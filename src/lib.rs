@@ -27,6 +27,7 @@ mod line;
 pub mod log;
 pub mod names;
 pub mod notify;
+pub mod own_sockets;
 pub mod preset;
 pub mod reload;
 pub mod reports;

@@ -116,6 +116,7 @@ impl Handle {
                 warnings,
                 needs_restart: needs_restart(&running.boot, &config),
             };
+            self.shared.own.send_modify(|own| own.follow(&running.boot, &config));
             running.config = config.clone();
             running.warnings = warnings;
             running.loaded_at = Timestamp::now();

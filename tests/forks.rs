@@ -158,7 +158,14 @@ fn what_cannot_be_done_is_said_and_why() {
     let rig = Rig::new();
     let (call, forks) = rig.call("wrong");
     let media = format!(r#"{{"url":"rtp://{}"}}"#, call.near);
-    let udp = format!(r#"{{"url":"rtp://localhost:{}"}}"#, rig.edge.address("udp").port());
+    let to = |url: &str, listener: &str| {
+        let address = rig.edge.address(listener);
+        format!(r#"{{"url":"{url}"}}"#)
+            .replace("HOST", &address.to_string())
+            .replace("PORT", &address.port().to_string())
+    };
+    let (udp, http, mapped) =
+        (to("rtp://HOST", "udp"), to("ws://HOST/", "http"), to("ws://[::ffff:127.0.0.1]:PORT/", "http"));
     let long = format!(r#"{{"url":"wss://a.example/{}"}}"#, "a".repeat(3000));
     let named = format!(r#"{{"agent":"scribe","parameters":{{"a":"{}"}}}}"#, "a".repeat(5000));
     let many: Vec<String> = (0..100).map(|n| format!(r#""p{n}":"""#)).collect();
@@ -188,6 +195,10 @@ fn what_cannot_be_done_is_said_and_why() {
         (r#"{"url":"rtp://127.0.0.1"}"#, (422, "bad_url")),
         (&media, (422, "bad_url")),
         (&udp, (422, "bad_url")),
+        (&http, (422, "bad_url")),
+        (&mapped, (422, "bad_url")),
+        (r#"{"url":"rtp://0x7f.1:4000"}"#, (422, "bad_url")),
+        (r#"{"url":"ws://2130706433:4000/"}"#, (422, "bad_url")),
         (&long, (422, "bad_url")),
         (&named, (422, "bad_parameters")),
         (&many, (422, "bad_parameters")),
@@ -197,6 +208,30 @@ fn what_cannot_be_done_is_said_and_why() {
         assert_eq!((status, text.as_str()), expected, "{body}");
     }
     assert_eq!(rig.edge.json(&forks), json!({"forks": []}), "nothing of it was begun");
+    rig.talk(&call, 1);
+}
+
+/// What a name leads to is known when it has been looked up.
+#[test]
+fn no_fork_leads_back_into_the_edge_by_a_name() {
+    let rig = Rig::new();
+    let (call, forks) = rig.call("names");
+    let port = |listener: &str| rig.edge.address(listener).port();
+    for (url, what) in [
+        (format!("rtp://localhost:{}", call.near.port()), "[media] ports"),
+        (format!("rtp://localhost:{}", port("udp")), "listener for SIP"),
+        (format!("ws://localhost:{}/", port("http")), "for SIP or HTTP"),
+    ] {
+        let (status, fork) = rig.edge.post(&forks, &json!({"url": url}));
+        assert_eq!(status, 201, "{fork}");
+        until("the fork is over", || {
+            let all = rig.edge.json(&forks)["forks"].clone();
+            let this = all.as_array().unwrap().iter().find(|other| other["id"] == fork["id"]).unwrap().clone();
+            (this["state"] == "ended").then_some(())
+        });
+        let (_, trace) = rig.edge.get(&forks.replace("/forks", "/trace.txt"));
+        assert!(trace.contains(what), "{url}: {trace}");
+    }
     rig.talk(&call, 1);
 }
 

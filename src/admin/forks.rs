@@ -1,7 +1,7 @@
 //! `/v1/calls/{sid}/forks`: who listens to a call; from now on, or no longer.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -47,15 +47,9 @@ pub(super) async fn list(State(handle): State<Handle>, Sid(sid): Sid) -> Result<
 
 /// 201: its socket is being opened; the answer is not waited for.
 pub(super) async fn begin(State(handle): State<Handle>, Sid(sid): Sid, body: Body) -> Result<Response, ApiError> {
-    let (request, plain_to) = asked(&handle, read(body, SHAPE)?)?;
+    let request = asked(&handle, read(body, SHAPE)?)?;
     let call = sid.clone();
-    let begun = handle.act(move |gateway, now| {
-        if plain_to.is_some_and(|to| gateway.is_own_socket(to)) {
-            return Err(bad_url("`url` leads to a socket of the edge's own".to_owned()));
-        }
-        gateway.begin_fork(now, &sid, &request).map_err(ApiError::from)
-    });
-    let fork = begun.await??;
+    let fork = handle.act(move |gateway, now| gateway.begin_fork(now, &sid, &request)).await??;
     let place = HeaderValue::try_from(format!("/v1/calls/{call}/forks/{}", fork.id)).ok();
     let mut response = (StatusCode::CREATED, Json(fork)).into_response();
     response.headers_mut().extend(place.map(|place| (header::LOCATION, place)));
@@ -73,13 +67,12 @@ pub(super) async fn end(
     Ok(Json(ended?))
 }
 
-/// What is asked for; and where copies would go, where they go in the clear to an address that is written.
-fn asked(handle: &Handle, asked: Asked) -> Result<(ForkRequest, Option<SocketAddr>), ApiError> {
-    let (listener, plain_to) = match (asked.agent, asked.url) {
-        (Some(name), None) => (Listener::Agent(name), None),
+fn asked(handle: &Handle, asked: Asked) -> Result<ForkRequest, ApiError> {
+    let listener = match (asked.agent, asked.url) {
+        (Some(name), None) => Listener::Agent(name),
         (None, Some(url)) => {
-            let plain_to = look_at(handle, &url)?;
-            (Listener::Url(url), plain_to)
+            look_at(handle, &url)?;
+            Listener::Url(url)
         }
         (Some(_), Some(_)) | (None, None) => {
             let message = format!("one of `agent` and `url`; the body is as {SHAPE}");
@@ -94,11 +87,12 @@ fn asked(handle: &Handle, asked: Asked) -> Result<(ForkRequest, Option<SocketAdd
             format!("`parameters`: {AGENT_PARAMETERS} at most, each of {AGENT_PARAMETER_BYTES} bytes at most");
         return Err(wrong("bad_parameters", message));
     }
-    Ok((ForkRequest { listener, tracks, parameters: parameters.into_iter().collect() }, plain_to))
+    Ok(ForkRequest { listener, tracks, parameters: parameters.into_iter().collect() })
 }
 
-/// By the rules of the configuration's `url`, but that what would not be sent is refused.
-fn look_at(handle: &Handle, text: &str) -> Result<Option<SocketAddr>, ApiError> {
+/// By the rules of the configuration's `url`, but that what would not be sent is refused. Where a name leads is looked at
+/// when it is called.
+fn look_at(handle: &Handle, text: &str) -> Result<(), ApiError> {
     if text.len() > FORK_URL_BYTES {
         return Err(bad_url(format!("`url` is longer than {FORK_URL_BYTES} bytes")));
     }
@@ -108,9 +102,13 @@ fn look_at(handle: &Handle, text: &str) -> Result<Option<SocketAddr>, ApiError> 
     if url.query().is_some() {
         return Err(bad_url(format!("{}: {}", agent_url::QUERY_UNSENT, agent_url::QUERY_HELP)));
     }
-    let is_here = url.host_str().is_some_and(|host| host.eq_ignore_ascii_case("localhost"));
-    let near = agent_url::address(&url).or(is_here.then_some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-    Ok(near.filter(|_| url.scheme() == "rtp").and_then(|ip| Some(SocketAddr::new(ip, url.port()?))))
+    let written = agent_url::address(&url).zip(url.port_or_known_default());
+    let whose = written.map(SocketAddr::from).and_then(|to| {
+        let own = handle.shared.own.borrow();
+        let what = if url.scheme() == "rtp" { own.takes_rtp(to) } else { own.takes_connection(to) };
+        what.map(|what| format!("`url`: {to} is {what}"))
+    });
+    whose.map_or(Ok(()), |message| Err(bad_url(message)))
 }
 
 fn tracks(named: Option<Vec<String>>) -> Result<TrackSet, ApiError> {

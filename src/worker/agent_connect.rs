@@ -4,7 +4,7 @@
 //! handshake was refused. No extension is offered, so nothing is compressed.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use rustls::{ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, Wants
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 use tokio::time::{sleep_until, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -30,11 +30,13 @@ use trunkgate_media::{Counter, SocketSpec};
 use super::agent_intake::Intake;
 use super::agent_names::look_up;
 use super::agent_stream::Stream;
+use crate::agent_url::is_of_no_one;
 use crate::certificates::{Trust, provider, system_roots, words};
 use crate::limits::{
     AGENT_ADDRESS_TIMEOUT, AGENT_ADDRESSES, AGENT_FRAME_BUFFER_BYTES, AGENT_MESSAGE_BYTES, AGENT_SEND_BUFFER_BYTES,
     AGENT_UNACKNOWLEDGED, AGENT_WRITE_BUFFER_BYTES,
 };
+use crate::own_sockets::OwnSockets;
 use crate::transport::verifier::Servers;
 
 /// The system's certificates, read once.
@@ -140,8 +142,13 @@ impl Target {
     }
 
     /// The whole way, to an open socket that does not wait; `held`: what the whole edge holds of agents, in bytes.
-    pub(super) async fn reach(self, spec: &SocketSpec, held: Arc<Counter>) -> Result<OpenSocket, Fault> {
-        let tcp = self.connect(spec).await?;
+    pub(super) async fn reach(
+        self,
+        spec: &SocketSpec,
+        own: &watch::Receiver<OwnSockets>,
+        held: Arc<Counter>,
+    ) -> Result<OpenSocket, Fault> {
+        let tcp = self.connect(spec, own).await?;
         let (tcp, tls) = match self.secure {
             true => self.shake_hands(spec, tcp).await.map(|(tcp, tls)| (tcp, Some(tls)))?,
             false => (tcp, None),
@@ -150,12 +157,14 @@ impl Target {
         self.upgrade(Intake::new(Stream::new(tcp, tls), held)).await
     }
 
-    /// Connects to the first of its addresses that answers.
-    async fn connect(&self, spec: &SocketSpec) -> Result<TcpStream, Fault> {
+    /// Connects to the first of its addresses that answers: to what was looked at, whatever its name is said to be later.
+    async fn connect(&self, spec: &SocketSpec, own: &watch::Receiver<OwnSockets>) -> Result<TcpStream, Fault> {
         let found = look_up(&self.host, self.port).await.map_err(Fault::unreachable)?;
-        let allowed = found.iter().copied().filter(|address| self.secure || may_be_plain(address.ip(), spec));
-        let mut last = Fault::unreachable("no address of it is in local_networks: elsewhere only wss:// may lead");
-        for address in allowed.take(AGENT_ADDRESSES) {
+        let plain =
+            (!self.secure).then_some((spec, "no address of it is in local_networks: elsewhere only wss:// may lead"));
+        let mut last = Fault::unreachable("its name has no address");
+        let is_own = |address| own.borrow().takes_connection(address);
+        for address in allowed(&found, plain, is_own)?.into_iter().take(AGENT_ADDRESSES) {
             match timeout(AGENT_ADDRESS_TIMEOUT, open(address)).await {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => last = Fault::unreachable(error),
@@ -213,13 +222,51 @@ impl Target {
 pub(super) type OpenSocket = WebSocket<Intake<Stream>>;
 
 /// The address of a listener that gets plain RTP: the first that audio may go to in the clear.
-pub(super) async fn find(spec: &SocketSpec) -> Result<SocketAddr, Fault> {
+pub(super) async fn find(spec: &SocketSpec, own: &watch::Receiver<OwnSockets>) -> Result<SocketAddr, Fault> {
     let uri: Uri = spec.url.parse().map_err(Fault::unreachable)?;
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     let port = uri.port_u16().ok_or_else(|| Fault::unreachable("the URL has no port"))?;
     let found = look_up(host, port).await.map_err(Fault::unreachable)?;
-    let near = found.iter().copied().find(|address| may_be_plain(address.ip(), spec));
-    near.ok_or_else(|| Fault::unreachable("no address of it is in local_networks: plain RTP goes nowhere else"))
+    let plain = Some((spec, "no address of it is in local_networks: plain RTP goes nowhere else"));
+    let mut last = Fault::unreachable("its name has no address");
+    for address in allowed(&found, plain, |address| own.borrow().takes_rtp(address))? {
+        match try_to_send(address) {
+            Ok(()) => return Ok(address),
+            Err(error) => last = Fault::unreachable(error),
+        }
+    }
+    Err(last)
+}
+
+/// Those of a name's addresses that an agent may be at. Where audio goes in the clear, `plain` has what that asks for,
+/// and what is said where no address has it.
+fn allowed(
+    found: &[SocketAddr],
+    plain: Option<(&SocketSpec, &str)>,
+    is_own: impl Fn(SocketAddr) -> Option<&'static str>,
+) -> Result<Vec<SocketAddr>, Fault> {
+    let mut why = None;
+    let mut may_be_there = |address: &SocketAddr| {
+        let refusal = match (is_own(*address), plain) {
+            (Some(what), _) => format!("{address} is {what}"),
+            (None, _) if is_of_no_one(address.ip()) => format!("{} is the address of no one machine", address.ip()),
+            (None, Some((spec, far))) if !may_be_plain(address.ip(), spec) => far.to_owned(),
+            (None, _) => return true,
+        };
+        why.get_or_insert(refusal);
+        false
+    };
+    let allowed: Vec<SocketAddr> = found.iter().copied().filter(|address| may_be_there(address)).collect();
+    match why.filter(|_| allowed.is_empty()) {
+        Some(why) => Err(Fault::unreachable(why)),
+        None => Ok(allowed),
+    }
+}
+
+/// What the system says of sending there, a network's broadcast address for one; nothing is sent.
+fn try_to_send(address: SocketAddr) -> io::Result<()> {
+    let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    UdpSocket::bind((any, 0))?.connect(address)
 }
 
 /// Where a URL without TLS may lead.
@@ -325,6 +372,33 @@ mod tests {
         ] {
             assert_eq!(may_be_plain(address.parse().unwrap(), &spec), may, "{address}");
         }
+    }
+
+    /// Looked at is what is connected to: a name's addresses, each by itself.
+    #[tokio::test]
+    async fn nothing_leads_to_many_nor_back_into_the_edge() {
+        let networks = vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()];
+        let spec = SocketSpec { plain_networks: networks, ..spec("ws://a.example/") };
+        let own: SocketAddr = "127.0.0.1:5060".parse().unwrap();
+        let allowed = |found: &[&str]| {
+            let found: Vec<SocketAddr> = found.iter().map(|address| address.parse().unwrap()).collect();
+            let plain = Some((&spec, "far"));
+            allowed(&found, plain, |address| (address == own).then_some("ours")).map_err(|fault| fault.detail)
+        };
+        assert_eq!(allowed(&["127.0.0.1:5060", "127.0.0.1:5061"]), Ok(vec!["127.0.0.1:5061".parse().unwrap()]));
+        assert_eq!(allowed(&["127.0.0.1:5060"]), Err("127.0.0.1:5060 is ours".to_owned()));
+        for nobody in ["0.0.0.0", "[::]", "224.0.0.1", "[ff02::1]", "255.255.255.255", "[::ffff:224.0.0.1]"] {
+            let why = allowed(&[&format!("{nobody}:4000")]).unwrap_err();
+            assert!(why.ends_with("is the address of no one machine"), "{why}");
+        }
+        // Broadcast to the network of loopback: the system lets nobody who did not ask for it.
+        let rtp = |url: &str| SocketSpec { url: url.to_owned(), ..spec.clone() };
+        let broadcast = find(&rtp("rtp://127.255.255.255:4000"), &OwnSockets::none()).await.unwrap_err();
+        assert!(broadcast.detail.contains("denied"), "{}", broadcast.detail);
+        assert_eq!(
+            find(&rtp("rtp://127.0.0.1:4000"), &OwnSockets::none()).await,
+            Ok("127.0.0.1:4000".parse().unwrap())
+        );
     }
 
     /// What a client says to a certificate made from `shown`; it trusts that one itself, or another.

@@ -6,12 +6,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use trunkgate_media::{Counter, EndId, MediaId, SocketSpec};
 
 use super::agent_connect::{Fault, OpenSocket, Target, find};
 use super::port_set::Bell;
+use crate::own_sockets::OwnSockets;
 
 /// Whose socket it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,12 +39,13 @@ pub(super) type News = (Name, Result<Reached, Fault>);
 #[derive(Debug)]
 pub(super) struct Connector {
     handle: Handle,
+    own: watch::Receiver<OwnSockets>,
     _until_dropped: oneshot::Sender<()>,
 }
 
 impl Connector {
-    /// Starts it.
-    pub(super) fn start() -> io::Result<Connector> {
+    /// Starts it; no way leads to a socket in `own`.
+    pub(super) fn start(own: watch::Receiver<OwnSockets>) -> io::Result<Connector> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (sender, dropped) = oneshot::channel::<()>();
@@ -53,12 +55,12 @@ impl Connector {
             // A look-up may take a thread for longer than anybody waits.
             runtime.shutdown_background();
         })?;
-        Ok(Connector { handle, _until_dropped: sender })
+        Ok(Connector { handle, own, _until_dropped: sender })
     }
 
     /// One worker's access to it; news come by `inbox`, and `bell` rings for them.
     pub(super) fn way_in(&self, inbox: mpsc::UnboundedSender<News>, bell: Bell) -> WayIn {
-        WayIn { handle: self.handle.clone(), inbox, bell }
+        WayIn { handle: self.handle.clone(), own: self.own.clone(), inbox, bell }
     }
 }
 
@@ -66,6 +68,7 @@ impl Connector {
 #[derive(Debug)]
 pub(super) struct WayIn {
     handle: Handle,
+    own: watch::Receiver<OwnSockets>,
     inbox: mpsc::UnboundedSender<News>,
     bell: Bell,
 }
@@ -73,9 +76,9 @@ pub(super) struct WayIn {
 impl WayIn {
     /// Begins to reach an agent; `held`: what the whole edge holds of agents, in bytes.
     pub(super) fn begin(&self, name: Name, spec: SocketSpec, held: Arc<Counter>) -> UnderWay {
-        let (inbox, bell) = (self.inbox.clone(), self.bell.clone());
+        let (inbox, bell, own) = (self.inbox.clone(), self.bell.clone(), self.own.clone());
         let task = self.handle.spawn(async move {
-            let reached = reach(&spec, held).await;
+            let reached = reach(&spec, &own, held).await;
             // A worker that is gone hears nothing.
             let _ = inbox.send((name, reached));
             bell.ring();
@@ -84,11 +87,11 @@ impl WayIn {
     }
 }
 
-async fn reach(spec: &SocketSpec, held: Arc<Counter>) -> Result<Reached, Fault> {
+async fn reach(spec: &SocketSpec, own: &watch::Receiver<OwnSockets>, held: Arc<Counter>) -> Result<Reached, Fault> {
     if spec.url.starts_with("rtp:") {
-        return find(spec).await.map(Reached::Copies);
+        return find(spec, own).await.map(Reached::Copies);
     }
-    let socket = Target::new(spec)?.reach(spec, held).await?;
+    let socket = Target::new(spec)?.reach(spec, own, held).await?;
     Ok(Reached::Socket(Box::new(socket)))
 }
 

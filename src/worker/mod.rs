@@ -30,10 +30,12 @@ use agent_connect::Target;
 use ipnet::IpNet;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 use trunkgate_media::{Command, Counter, Event, MediaId, SocketSpec, WorkerCounters};
 use trunkgate_route::Agent;
 
 use crate::limits;
+use crate::own_sockets::OwnSockets;
 
 use connector::Connector;
 use port_set::{Bell, PortSet};
@@ -59,18 +61,21 @@ struct Link {
 
 impl Workers {
     /// Starts `threads` workers (0: one per core). Their events come by the receiver. The limit of open files is raised
-    /// as far as the system lets us: every end has two sockets.
+    /// as far as the system lets us: every end has two sockets. No agent is reached at a socket in `own`.
     ///
     /// # Errors
     /// The system's, where a thread or an epoll cannot be made.
-    pub fn start(threads: usize) -> std::io::Result<(Workers, UnboundedReceiver<(MediaId, Event)>)> {
+    pub fn start(
+        threads: usize,
+        own: watch::Receiver<OwnSockets>,
+    ) -> std::io::Result<(Workers, UnboundedReceiver<(MediaId, Event)>)> {
         raise_open_files();
         let threads = match threads {
             0 => std::thread::available_parallelism()?.get(),
             threads => threads,
         };
         let (sender, events) = unbounded_channel();
-        let connector = Connector::start()?;
+        let connector = Connector::start(own)?;
         let mut workers = Workers { links: Vec::new(), counters: Vec::new(), connector };
         let held = Arc::new(Counter::default());
         for n in 0..threads {
@@ -149,7 +154,7 @@ pub(crate) async fn try_agent(agent: &Agent, local_networks: &[IpNet]) -> Result
         ca: agent.ca.clone(),
         plain_networks: local_networks.to_vec(),
     };
-    let opened = async { Target::new(&spec)?.reach(&spec, Arc::default()).await };
+    let opened = async { Target::new(&spec)?.reach(&spec, &OwnSockets::none(), Arc::default()).await };
     match tokio::time::timeout(Duration::from_secs(limits::AGENT_TRIAL_SECONDS), opened).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(fault)) if fault.detail.is_empty() => Err(fault.loss.to_string()),
@@ -195,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_session_stays_on_its_worker() {
-        let (workers, mut events) = Workers::start(3).unwrap();
+        let (workers, mut events) = Workers::start(3, OwnSockets::none()).unwrap();
         for id in 0..6 {
             workers.send(MediaId(id), Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
         }

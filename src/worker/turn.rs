@@ -378,6 +378,7 @@ mod tests {
     use super::super::connector::Connector;
     use super::super::tests::free_pair;
     use super::*;
+    use crate::own_sockets::OwnSockets;
 
     fn bound(worker: &mut Worker, id: MediaId, end: EndId) -> (SocketAddr, Arc<EndCounters>) {
         loop {
@@ -396,7 +397,7 @@ mod tests {
         let ports = PortSet::new().unwrap();
         let (inbox, news) = unbounded_channel();
         // Agents are reached by nobody here.
-        let way_in = Connector::start().unwrap().way_in(inbox, ports.bell());
+        let way_in = Connector::start(OwnSockets::none()).unwrap().way_in(inbox, ports.bell());
         (Worker::new(ports, Arc::default(), Arc::default(), sender, (way_in, news)), events)
     }
 

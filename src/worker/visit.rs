@@ -14,6 +14,7 @@ use trunkgate_media::agent::{Loss, Transmit};
 
 use super::agent_connect::{Fault, Target};
 use super::agent_socket::{Heard, Said, Socket};
+use crate::own_sockets::OwnSockets;
 
 /// An open socket.
 pub(crate) struct Visit {
@@ -49,7 +50,7 @@ impl Visit {
     /// The whole way there, to the answer 101.
     pub(crate) async fn open(spec: &SocketSpec) -> Result<Visit, Failed> {
         let target = Target::new(spec).map_err(failed)?;
-        let open = target.reach(spec, Arc::default()).await.map_err(failed)?;
+        let open = target.reach(spec, &OwnSockets::none(), Arc::default()).await.map_err(failed)?;
         let watched = |error: io::Error| (Loss::Unreachable, error.to_string());
         let watch = open.get_ref().get_ref().as_fd().try_clone_to_owned().map_err(watched)?;
         let watch = TcpStream::from_std(watch.into()).map_err(watched)?;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
+use trunkgate::own_sockets::OwnSockets;
 use trunkgate::worker::Workers;
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::{Command, EndCounters, EndId, EndSpec, Event, MediaId, RemoteSpec, WireSpec, WorkerCounters};
@@ -81,7 +82,7 @@ pub(crate) fn free_pair(ip: IpAddr) -> SocketAddr {
 
 impl Rig {
     pub(crate) fn new(threads: usize) -> Rig {
-        let (workers, events) = Workers::start(threads).unwrap();
+        let (workers, events) = Workers::start(threads, OwnSockets::none()).unwrap();
         Rig { workers, events }
     }
     pub(crate) fn event(&mut self) -> (MediaId, Event) {

@@ -1,10 +1,9 @@
 //! What may be asked of a call from beside SIP, and is answered at once: forks, and what an agent may want of its call too.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::Instant;
 
-use trunkgate_media::{Command, EndId, MediaId, canonical};
+use trunkgate_media::{Command, EndId, MediaId};
 use trunkgate_route::Target;
 
 use crate::call::{Call, State};
@@ -140,14 +139,6 @@ impl Gateway {
     /// Why none is pressed.
     pub fn press(&mut self, now: Instant, sid: &str, digits: &str) -> Result<(), Refused> {
         self.ask(now, sid, |call, edge| call.press_keys(now, edge, digits))
-    }
-
-    /// Whether a socket of ours is there: copies of a call must not come back into one.
-    pub fn is_own_socket(&self, address: SocketAddr) -> bool {
-        let (ip, port) = (canonical(address).ip(), address.port());
-        let ours = ip.is_loopback() || ip.is_unspecified() || self.edge.addressing.is_ours(ip);
-        let relays = || self.edge.sessions.ports().any(|rtp| port == rtp || Some(port) == rtp.checked_add(1));
-        ours && (self.edge.addressing.listens_on(port) || relays())
     }
 
     fn ask<T>(
