@@ -7,6 +7,7 @@
 //! ends. What has come of a message that is not complete counts as audio held; once the edge holds its limit, a long one
 //! waits.
 
+use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,6 +30,12 @@ const OPCODE: u8 = 0x0f;
 const LAST_DATA_OPCODE: u8 = 2;
 const MASKED: u8 = 0x80;
 const MASK_BYTES: u64 = 4;
+
+thread_local! {
+    /// The buffer that the last connection of this thread had no more use for: one after the other is read, and made anew
+    /// for each it would cost more than what is read into it.
+    static SPARE: Cell<Box<[u8]>> = Cell::default();
+}
 
 /// A connection, and how much more may come from it.
 #[derive(Debug)]
@@ -149,6 +156,11 @@ impl<S> Intake<S> {
     /// The connection below.
     pub(super) fn get_ref(&self) -> &S {
         &self.inner
+    }
+
+    /// The connection below.
+    pub(super) fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
     }
 
     /// Where the last read came to nothing: when to read again. `None`: when the connection has something.
@@ -311,12 +323,15 @@ impl<S: Source> Read for Intake<S> {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             if self.buffer.is_empty() {
+                self.buffer = SPARE.take();
+            }
+            if self.buffer.is_empty() {
                 self.buffer = vec![0; AGENT_READ_BUFFER_BYTES].into_boxed_slice();
             }
             let taken = self.inner.take(&mut self.buffer);
             if taken.is_err() {
                 // All of it has been handed out.
-                self.buffer = Box::default();
+                SPARE.set(std::mem::take(&mut self.buffer));
             }
             let Taken { len, wire } = taken?;
             (self.read, self.at) = (len, 0);

@@ -11,6 +11,7 @@ use trunkgate_media::agent::limits::CLOSE_TIMEOUT;
 use trunkgate_media::agent::{Loss, Transmit};
 
 use super::agent_connect::{Fault, OpenSocket};
+use super::port_set::State;
 use crate::limits::AGENT_PONGS_UNFLUSHED;
 
 /// What an agent said.
@@ -60,9 +61,12 @@ impl Socket {
     }
 
     /// Takes what the system says of its descriptor.
-    pub(super) fn awake(&mut self, readable: bool, writable: bool) {
-        self.readable |= readable;
-        self.blocked &= !writable;
+    pub(super) fn awake(&mut self, state: State) {
+        if state.readable {
+            self.readable = true;
+            self.open.get_mut().get_mut().awake(state.ended);
+        }
+        self.blocked &= !state.writable;
     }
 
     /// Whether it is worth reading.

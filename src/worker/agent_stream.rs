@@ -13,12 +13,23 @@ use rustls::ClientConnection;
 pub(super) struct Stream {
     tcp: TcpStream,
     tls: Option<Box<ClientConnection>>,
+    /// Whether the system tells once more when something comes.
+    told: bool,
+    /// All that had come was read: nothing is there before the system tells.
+    emptied: bool,
 }
 
 impl Stream {
     /// Over a connection that does not wait; `tls`: past its handshake.
     pub(super) fn new(tcp: TcpStream, tls: Option<ClientConnection>) -> Stream {
-        Stream { tcp, tls: tls.map(Box::new) }
+        Stream { tcp, tls: tls.map(Box::new), told: false, emptied: false }
+    }
+}
+
+impl Stream {
+    /// The system has told that something came, and will tell of more unless this is its `ended`.
+    pub(super) fn awake(&mut self, ended: bool) {
+        (self.told, self.emptied) = (!ended, false);
     }
 }
 
@@ -46,7 +57,12 @@ pub(super) trait Source {
 impl Source for Stream {
     fn take(&mut self, out: &mut [u8]) -> io::Result<Taken> {
         let Some(tls) = &mut self.tls else {
+            if self.emptied {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
             let len = self.tcp.read(out)?;
+            // A read that leaves room is the last one before an edge-triggered epoll tells again (epoll(7)).
+            self.emptied = self.told && len < out.len();
             return Ok(Taken { len, wire: len });
         };
         match tls.reader().read(out) {
@@ -208,5 +224,36 @@ mod tests {
         assert!(stream.tcp.peek(&mut [0]).is_ok(), "taken in by a write");
         let mut heard = [0; 9];
         assert_eq!(stream.take(&mut heard).unwrap().len, 5);
+    }
+
+    /// Read once to its end, it is not asked again before the system tells; but the end itself is told of with what stands
+    /// before it, or not at all.
+    #[test]
+    fn what_was_emptied_is_asked_when_the_system_tells() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut far = listener.accept().unwrap().0;
+        let (mut stream, mut some) = (Stream::new(tcp, None), [0; 9]);
+        let mut say = |stream: &Stream, bytes: &[u8]| {
+            far.write_all(bytes).unwrap();
+            assert_eq!(stream.tcp.peek(&mut [0; 9]).unwrap(), bytes.len());
+        };
+        let mut heard =
+            |stream: &mut Stream| stream.take(&mut some).map_err(|error| error.kind()).map(|taken| taken.len);
+        // The handshake, whose end nobody tells.
+        say(&stream, b"1");
+        assert_eq!(heard(&mut stream), Ok(1));
+        say(&stream, b"22");
+        stream.awake(false);
+        assert_eq!(heard(&mut stream), Ok(2));
+        say(&stream, b"333");
+        assert_eq!(heard(&mut stream), Err(io::ErrorKind::WouldBlock));
+        stream.awake(false);
+        assert_eq!(heard(&mut stream), Ok(3));
+        say(&stream, &[4; 9]);
+        stream.awake(true);
+        drop(far);
+        assert_eq!((heard(&mut stream), heard(&mut stream)), (Ok(9), Ok(0)));
+        assert_eq!(heard(&mut stream), Ok(0), "an end is told whenever it is asked");
     }
 }

@@ -4,7 +4,7 @@
 //! it does not take waits in the session, where old audio is dropped for new. All that a turn made for agents leaves at
 //! its end.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use trunkgate_media::agent::Loss;
 use trunkgate_media::agent::limits::CLOSE_TIMEOUT;
@@ -240,13 +240,13 @@ impl Worker {
             if self.sockets.have_left() || now >= until {
                 return;
             }
-            let events = self.ports.block(until.saturating_duration_since(now)).unwrap_or_default();
+            let events = self.ports.block(Duration::ZERO, until.saturating_duration_since(now)).unwrap_or_default();
             for n in 0..events {
                 match self.ports.event(n) {
                     // For nobody any more.
                     Some(Told::Packet(port, _)) => self.ports.discard(port),
-                    Some(Told::Agent { token, readable, writable }) => {
-                        self.sockets.awake(token, readable, writable);
+                    Some(Told::Agent(token, state)) => {
+                        self.sockets.awake(token, state);
                     }
                     None => {}
                 }

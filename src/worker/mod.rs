@@ -16,6 +16,7 @@ mod connector;
 mod control;
 mod copies;
 mod deadlines;
+mod gathering;
 mod port_set;
 mod priority;
 mod sockets;

@@ -171,8 +171,19 @@ pub(super) struct Token {
 pub(super) enum Told {
     /// A media socket has a packet.
     Packet(Port, Owner),
-    /// An agent's socket may be read, or written, or is broken: then both.
-    Agent { token: Token, readable: bool, writable: bool },
+    /// An agent's socket has changed.
+    Agent(Token, State),
+}
+
+/// What the system says of an agent's socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct State {
+    /// It may be read, or is broken.
+    pub(super) readable: bool,
+    /// It may be written, or is broken.
+    pub(super) writable: bool,
+    /// The far side says nothing more: its end may lie behind what there is to read, and is not told of again.
+    pub(super) ended: bool,
 }
 
 /// The sockets.
@@ -240,8 +251,12 @@ impl PortSet {
         Ok(self.epoll.add(socket, EpollEvent::new(flags, data))?)
     }
 
-    /// Waits until a socket has something to tell or the bell rings, for `limit` at most; returns how many events there are.
-    pub(super) fn block(&mut self, limit: Duration) -> io::Result<usize> {
+    /// Lets what comes gather for `pause`; then waits until a socket has something to tell or the bell rings, for `limit` at
+    /// most. Returns how many events there are.
+    pub(super) fn block(&mut self, pause: Duration, limit: Duration) -> io::Result<usize> {
+        if !pause.is_zero() {
+            std::thread::sleep(pause);
+        }
         // Rounded up: a wait that ends too early is a turn for nothing.
         let ms = u16::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(u16::MAX);
         match self.epoll.wait(&mut self.events, EpollTimeout::from(ms)) {
@@ -272,11 +287,10 @@ impl PortSet {
         }
         let broken = EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP;
         let flags = event.events();
-        (data != BELL).then(|| Told::Agent {
-            token: Token { slot: at, generation },
-            readable: flags.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | broken),
-            writable: flags.intersects(EpollFlags::EPOLLOUT | broken),
-        })
+        let ended = flags.intersects(EpollFlags::EPOLLRDHUP | broken);
+        let readable = ended || flags.intersects(EpollFlags::EPOLLIN);
+        let writable = flags.intersects(EpollFlags::EPOLLOUT | broken);
+        (data != BELL).then_some(Told::Agent(Token { slot: at, generation }, State { readable, writable, ended }))
     }
 
     /// Receives one packet. An error is of this socket alone (an ICMP answer to an earlier send) or "nothing there".
@@ -368,6 +382,9 @@ fn named(error: &io::Error, address: SocketAddr) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+    use std::net::{Shutdown, TcpListener, TcpStream};
+
     use super::super::tests::free_pair;
     use super::*;
 
@@ -381,19 +398,19 @@ mod tests {
         phone.send_to(b"two", at).unwrap();
         let mut packet = PacketBuf::new();
         for expected in [b"one", b"two"] {
-            assert_eq!(ports.block(Duration::from_secs(9)).unwrap(), 1);
+            assert_eq!(ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap(), 1);
             let (port, owner) = packet_of(&ports);
             assert_eq!((port, owner.session, owner.end, owner.rtcp), (pair.rtp, 3, EndId(7), false));
             assert_eq!(ports.receive(port, &mut packet).unwrap(), phone.local_addr().unwrap());
             assert_eq!(packet.data(), expected);
         }
         // And after it was silent.
-        assert_eq!(ports.block(Duration::ZERO).unwrap(), 0);
+        assert_eq!(ports.block(Duration::ZERO, Duration::ZERO).unwrap(), 0);
         phone.send_to(b"three", (at.ip(), at.port() + 1)).unwrap();
-        assert_eq!(ports.block(Duration::from_secs(9)).unwrap(), 1);
+        assert_eq!(ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap(), 1);
         assert!(packet_of(&ports).1.rtcp);
         ports.discard(pair.rtcp);
-        assert_eq!(ports.block(Duration::ZERO).unwrap(), 0);
+        assert_eq!(ports.block(Duration::ZERO, Duration::ZERO).unwrap(), 0);
     }
 
     #[test]
@@ -402,7 +419,7 @@ mod tests {
         let at = free_pair();
         let pair = ports.open(0, EndId(0), at).unwrap();
         UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", at).unwrap();
-        assert_eq!(ports.block(Duration::from_secs(9)).unwrap(), 1);
+        assert_eq!(ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap(), 1);
         ports.close(pair);
         assert_eq!(ports.len(), 0);
         ports.open(1, EndId(1), at).unwrap();
@@ -425,6 +442,28 @@ mod tests {
         assert_eq!(ports.len(), 2);
     }
 
+    #[test]
+    fn the_end_of_what_an_agent_says_is_told_with_it() {
+        let mut ports = PortSet::new().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut far = listener.accept().unwrap().0;
+        let token = Token { slot: 3, generation: 9 };
+        ports.watch(&near, token).unwrap();
+        let mut told = || {
+            assert_eq!(ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap(), 1);
+            match ports.event(0) {
+                Some(Told::Agent(of, state)) if of == token => (state.readable, state.writable, state.ended),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(told(), (false, true, false));
+        far.write_all(b"x").unwrap();
+        assert_eq!(told(), (true, true, false));
+        far.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(told(), (true, true, true));
+    }
+
     fn packet_of(ports: &PortSet) -> (Port, Owner) {
         match ports.event(0) {
             Some(Told::Packet(port, owner)) => (port, owner),
@@ -441,7 +480,7 @@ mod tests {
 
     /// What comes next and who sent it, where something comes at all.
     fn next(ports: &mut PortSet) -> Option<(Vec<u8>, SocketAddr)> {
-        if ports.block(Duration::from_millis(20)).unwrap() == 0 {
+        if ports.block(Duration::ZERO, Duration::from_millis(20)).unwrap() == 0 {
             return None;
         }
         let (port, _) = packet_of(ports);

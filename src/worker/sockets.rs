@@ -11,7 +11,7 @@ use trunkgate_media::agent::Transmit;
 
 use super::agent_connect::OpenSocket;
 use super::agent_socket::{Leaving, Progress, Socket};
-use super::port_set::{GENERATIONS, PortSet, Token};
+use super::port_set::{GENERATIONS, PortSet, State, Token};
 
 /// A socket's place; another one's once that socket is gone.
 pub(super) type Slot = usize;
@@ -73,14 +73,14 @@ impl Sockets {
     }
 
     /// Takes what the system says of a descriptor. The session that may write now, if any.
-    pub(super) fn awake(&mut self, token: Token, readable: bool, writable: bool) -> Option<usize> {
+    pub(super) fn awake(&mut self, token: Token, state: State) -> Option<usize> {
         let seat = self.seats.get_mut(token.slot).filter(|seat| seat.generation == token.generation)?;
-        seat.socket.awake(readable, writable);
+        seat.socket.awake(state);
         let (session, has_left) = (seat.owner.0, seat.leaving.is_some());
-        if readable || has_left {
+        if state.readable || has_left {
             self.queue(token.slot);
         }
-        (writable && !has_left).then_some(session)
+        (state.writable && !has_left).then_some(session)
     }
 
     /// Has it read soon, unless it is to rest until some time.

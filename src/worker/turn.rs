@@ -20,6 +20,7 @@ use super::agents::Door;
 use super::connector::{News, WayIn};
 use super::copies::Copies;
 use super::deadlines::{Deadlines, Due};
+use super::gathering::Gathering;
 use super::port_set::{Owner, Pair, Port, PortSet, Told};
 use super::sockets::Sockets;
 
@@ -109,6 +110,7 @@ pub(super) struct Worker {
     /// Of the events of this turn, those that have been looked at.
     heard: usize,
     deadlines: Deadlines,
+    gathering: Gathering,
     copies: Copies,
     pool: PacketPool,
     until_sample: u32,
@@ -139,6 +141,7 @@ impl Worker {
             inbox,
             heard: 0,
             deadlines: Deadlines::default(),
+            gathering: Gathering::new(Instant::now()),
             copies: Copies::default(),
             pool: PacketPool::new(WORKER_PACKET_BUFFERS),
             until_sample: PACKETS_PER_SAMPLE,
@@ -163,7 +166,9 @@ impl Worker {
             None => CLOCK_INTERVAL,
         };
         let waiting = self.agents_wait() || !orders.is_empty() || !self.inbox.is_empty();
-        let events = match self.ports.block(if waiting { Duration::ZERO } else { until }) {
+        let until = if waiting { Duration::ZERO } else { until };
+        let pause = self.gathering.pause(now).min(until);
+        let events = match self.ports.block(pause, until - pause) {
             Ok(events) => events,
             Err(error) => {
                 tracing::error!(%error, "media sockets cannot be waited for");
@@ -238,8 +243,9 @@ impl Worker {
             self.heard += 1;
             let (port, owner) = match self.ports.event(n) {
                 Some(Told::Packet(port, owner)) => (port, owner),
-                Some(Told::Agent { token, readable, writable }) => {
-                    if let Some(session) = self.sockets.awake(token, readable, writable) {
+                Some(Told::Agent(token, state)) => {
+                    self.gathering.count();
+                    if let Some(session) = self.sockets.awake(token, state) {
                         self.serve_later(session);
                     }
                     continue;
@@ -408,11 +414,11 @@ mod tests {
         worker.obey(Instant::now(), MediaId(0), Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
         let (at, counters) = bound(&mut worker, MediaId(0), EndId(0));
         UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", at).unwrap();
-        let events = worker.ports.block(Duration::from_secs(9)).unwrap();
+        let events = worker.ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap();
         worker.told(Instant::now(), events);
         assert_eq!(counters.dropped[DropReason::NoBuffer as usize].get(), 1);
         assert_eq!(worker.counters.dropped[DropReason::NoBuffer as usize].get(), 1);
-        assert_eq!(worker.ports.block(Duration::ZERO).unwrap(), 0);
+        assert_eq!(worker.ports.block(Duration::ZERO, Duration::ZERO).unwrap(), 0);
     }
 
     /// A session that relays what is sent there to nowhere: no datagram goes to port 0.
@@ -444,7 +450,7 @@ mod tests {
         let (mut worker, _events) = worker();
         let (at, counters) = relaying(&mut worker, MediaId(0));
         UdpSocket::bind("127.0.0.1:0").unwrap().send_to(&[0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1], at).unwrap();
-        let events = worker.ports.block(Duration::from_secs(9)).unwrap();
+        let events = worker.ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap();
         worker.told(Instant::now(), events);
         assert_eq!(counters.dropped[DropReason::SendFailed as usize].get(), 1);
         assert_eq!(worker.counters.dropped[DropReason::SendFailed as usize].get(), 1);
@@ -503,13 +509,13 @@ mod tests {
         worker.obey(Instant::now(), MediaId(0), Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
         let (at, counters) = bound(&mut worker, MediaId(0), EndId(0));
         let bell = worker.ports.bell();
-        assert_eq!(worker.ports.block(Duration::ZERO).unwrap(), 0);
+        assert_eq!(worker.ports.block(Duration::ZERO, Duration::ZERO).unwrap(), 0);
         bell.ring();
         bell.ring();
-        assert_eq!(worker.ports.block(Duration::MAX).unwrap(), 1);
+        assert_eq!(worker.ports.block(Duration::ZERO, Duration::MAX).unwrap(), 1);
         // It is heard once, and belongs to no socket.
         assert!(worker.ports.event(0).is_none());
-        assert_eq!(worker.ports.block(Duration::ZERO).unwrap(), 0);
+        assert_eq!(worker.ports.block(Duration::ZERO, Duration::ZERO).unwrap(), 0);
         let (_sender, mut orders) = unbounded_channel();
         UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", at).unwrap();
         assert!(!worker.turn(&mut orders));

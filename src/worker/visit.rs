@@ -14,6 +14,7 @@ use trunkgate_media::agent::{Loss, Transmit};
 
 use super::agent_connect::{Fault, Target};
 use super::agent_socket::{Heard, Said, Socket};
+use super::port_set::State;
 use crate::own_sockets::OwnSockets;
 
 /// An open socket.
@@ -67,7 +68,7 @@ impl Visit {
     /// What has come, if anything.
     pub(crate) fn read(&mut self) -> Result<Option<Done>, Failed> {
         if self.rests_until.take_if(|until| *until <= Instant::now()).is_some() {
-            self.socket.awake(true, false);
+            self.awake(true, false);
         }
         if self.rests_until.is_some() || !self.socket.is_readable() {
             return Ok(None);
@@ -98,10 +99,15 @@ impl Visit {
                 let (readable, writable) = ready.map_or((true, true), |ready| {
                     (ready.is_readable() || ready.is_read_closed(), ready.is_writable() || ready.is_write_closed())
                 });
-                self.socket.awake(readable, writable);
+                self.awake(readable, writable);
             }
             () = sleep_until(until.into()) => {}
         }
+    }
+
+    /// Whether it has ended is not known here: it is asked each time.
+    fn awake(&mut self, readable: bool, writable: bool) {
+        self.socket.awake(State { readable, writable, ended: true });
     }
 
     fn forget(&self, interest: Interest) {
