@@ -182,6 +182,8 @@ pub const AGENT_PONGS_UNFLUSHED: usize = 256;
 pub const AGENT_SEND_BUFFER_BYTES: u32 = 32 << 10;
 /// Addresses of an agent's host that are tried.
 pub const AGENT_ADDRESSES: usize = 8;
+/// Names of agents that are looked up at once, each by a thread; further ones wait.
+pub const AGENT_LOOK_UPS: usize = 32;
 /// How long one of them may take to answer.
 pub const AGENT_ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long an agent's end of the connection may leave what was sent to it unacknowledged (the contract's 3 s).
@@ -194,6 +196,8 @@ pub const COPY_BATCH_BYTES: usize = 60_000;
 pub const COPY_PAUSE: Duration = Duration::from_millis(5);
 /// Places that copies are gathered for at once, for each worker.
 pub const COPY_DESTINATIONS: usize = 16;
+/// Where the system does not cut batches into packets, it is asked again after this time: the way there may have changed.
+pub const COPY_CUT_AGAIN: Duration = Duration::from_secs(60);
 /// What the system may hold of copies on their way, for each worker.
 pub const COPY_SEND_BUFFER_BYTES: usize = 1 << 20;
 /// Until a trial of an agent's socket (`doctor`) is given up, in seconds.

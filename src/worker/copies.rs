@@ -11,7 +11,9 @@ use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg};
 use socket2::{Domain, Protocol, Socket, Type};
 use trunkgate_media::Counter;
 
-use crate::limits::{COPIES_PER_SEND, COPY_BATCH_BYTES, COPY_DESTINATIONS, COPY_PAUSE, COPY_SEND_BUFFER_BYTES};
+use crate::limits::{
+    COPIES_PER_SEND, COPY_BATCH_BYTES, COPY_CUT_AGAIN, COPY_DESTINATIONS, COPY_PAUSE, COPY_SEND_BUFFER_BYTES,
+};
 
 /// What waits for one place: packets of one length, one behind the other.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ struct Batch {
     bytes: Vec<u8>,
     /// When it leaves at the latest.
     due: Instant,
+    /// Until then its packets leave one by one: the system did not cut them.
+    uncut_until: Option<Instant>,
 }
 
 /// The copies of one worker.
@@ -30,8 +34,6 @@ pub(super) struct Copies {
     v4: Option<UdpSocket>,
     v6: Option<UdpSocket>,
     batches: Vec<Batch>,
-    /// This system does not cut packets for us.
-    one_by_one: bool,
 }
 
 impl Copies {
@@ -48,7 +50,7 @@ impl Copies {
                     || batch.bytes.len() + packet.len() > COPY_BATCH_BYTES)
         });
         if full {
-            self.send(at, dropped);
+            self.send(now, at, dropped);
         }
         if let Some(batch) = self.batches.get_mut(at) {
             if batch.packets == 0 {
@@ -66,7 +68,7 @@ impl Copies {
     pub(super) fn send_due(&mut self, now: Instant, dropped: &Counter) {
         for at in 0..self.batches.len() {
             if self.batches.get(at).is_some_and(|batch| batch.packets > 0 && batch.due <= now) {
-                self.send(at, dropped);
+                self.send(now, at, dropped);
             }
         }
     }
@@ -75,18 +77,18 @@ impl Copies {
     fn make_room(&mut self, now: Instant, to: SocketAddr, dropped: &Counter) -> usize {
         if self.batches.len() < COPY_DESTINATIONS {
             let bytes = Vec::with_capacity(COPY_BATCH_BYTES);
-            self.batches.push(Batch { to, len: 0, packets: 0, bytes, due: now });
+            self.batches.push(Batch { to, len: 0, packets: 0, bytes, due: now, uncut_until: None });
             return self.batches.len() - 1;
         }
         let oldest = self.batches.iter().enumerate().min_by_key(|(_, batch)| batch.due).map_or(0, |(at, _)| at);
-        self.send(oldest, dropped);
+        self.send(now, oldest, dropped);
         if let Some(batch) = self.batches.get_mut(oldest) {
-            batch.to = to;
+            (batch.to, batch.uncut_until) = (to, None);
         }
         oldest
     }
 
-    fn send(&mut self, at: usize, dropped: &Counter) {
+    fn send(&mut self, now: Instant, at: usize, dropped: &Counter) {
         let Some(batch) = self.batches.get_mut(at).filter(|batch| batch.packets > 0) else { return };
         let packets = std::mem::take(&mut batch.packets);
         let socket = match batch.to {
@@ -105,17 +107,19 @@ impl Copies {
                 }
             },
         };
-        if packets > 1 && !self.one_by_one {
+        if packets > 1 && batch.uncut_until.is_none_or(|until| now >= until) {
             match send_cut(socket, batch) {
                 Ok(()) => return batch.bytes.clear(),
-                // Full, or nobody there: the others would fare no better.
-                Err(nix::Error::EAGAIN | nix::Error::ECONNREFUSED | nix::Error::ENOBUFS) => {
+                // An old kernel; no checksums by the device on the way there, as in some tunnels; a packet longer than
+                // its MTU. What another socket or another place may do is not touched.
+                Err(error @ (nix::Error::EINVAL | nix::Error::EIO | nix::Error::EMSGSIZE)) => {
+                    tracing::debug!(%error, to = %batch.to, "copies of media leave one by one");
+                    batch.uncut_until = Some(now + COPY_CUT_AGAIN);
+                }
+                // Full, forbidden, or nobody there: one by one they would fare no better.
+                Err(_) => {
                     dropped.add(packets as u64);
                     return batch.bytes.clear();
-                }
-                Err(error) => {
-                    tracing::info!(%error, "copies of media leave one by one");
-                    self.one_by_one = true;
                 }
             }
         }
@@ -167,10 +171,16 @@ mod tests {
         buffer[..len].to_vec()
     }
 
-    fn leave_as_they_came(one_by_one: bool, ip: &str) {
+    #[test]
+    fn copies_leave_as_they_came() {
+        leave_as_they_came("127.0.0.1");
+        leave_as_they_came("::1");
+    }
+
+    fn leave_as_they_came(ip: &str) {
         let (now, dropped) = (Instant::now(), Counter::default());
         let (socket, to) = receiver(ip);
-        let mut copies = Copies { one_by_one, ..Copies::default() };
+        let mut copies = Copies::default();
         // Two lengths, and more than one batch of the first.
         let packet = |n: usize| vec![n as u8; if n == 100 { 33 } else { 172 }];
         for n in 0..=100 {
@@ -187,15 +197,49 @@ mod tests {
         assert_eq!(dropped.get(), 0);
     }
 
-    #[test]
-    fn copies_leave_as_they_came() {
-        leave_as_they_came(false, "127.0.0.1");
-        leave_as_they_came(false, "::1");
+    /// Sends `packets` to one place at once.
+    fn send(copies: &mut Copies, now: Instant, to: SocketAddr, packets: usize, dropped: &Counter) {
+        (0..packets).for_each(|n| copies.push(now, to, &[n as u8; 20], dropped));
+        copies.send_due(now + COPY_PAUSE, dropped);
     }
 
     #[test]
-    fn also_where_the_system_does_not_cut() {
-        leave_as_they_came(true, "127.0.0.1");
+    fn where_the_system_does_not_cut_they_leave_one_by_one_for_a_while() {
+        let (now, dropped) = (Instant::now(), Counter::default());
+        let ((socket, to), (other, elsewhere)) = (receiver("127.0.0.1"), receiver("127.0.0.1"));
+        let mut copies = Copies::default();
+        send(&mut copies, now, to, 1, &dropped);
+        received(&socket);
+        // More packets than the system cuts of one batch: EINVAL.
+        let packets = 200;
+        let bytes = (0..packets).flat_map(|n| [n as u8; 20]).collect();
+        copies.batches[0] = Batch { to, len: 20, packets, bytes, due: now, uncut_until: None };
+        copies.send_due(now, &dropped);
+        for n in 0..packets {
+            assert_eq!(received(&socket), [n as u8; 20]);
+        }
+        assert_eq!(copies.batches[0].uncut_until, Some(now + COPY_CUT_AGAIN));
+        // One by one here, which the system may not cut; in one elsewhere; and here too, when it is tried again.
+        send(&mut copies, now, elsewhere, 2, &dropped);
+        assert_eq!((received(&other), received(&other)), (vec![0; 20], vec![1; 20]));
+        assert_eq!(copies.batches[1].uncut_until, None);
+        send(&mut copies, now, to, 2, &dropped);
+        assert_eq!((received(&socket), received(&socket)), (vec![0; 20], vec![1; 20]));
+        assert_eq!(dropped.get(), 0);
+    }
+
+    #[test]
+    fn what_the_system_forbids_is_dropped_and_changes_nothing_else() {
+        let (now, dropped) = (Instant::now(), Counter::default());
+        // Broadcast: no socket may that did not ask for it.
+        let forbidden = SocketAddr::from(([255, 255, 255, 255], 4000));
+        let mut copies = Copies::default();
+        send(&mut copies, now, forbidden, 3, &dropped);
+        assert_eq!((dropped.get(), copies.batches[0].uncut_until), (3, None));
+        let (socket, to) = receiver("127.0.0.1");
+        send(&mut copies, now, to, 2, &dropped);
+        assert_eq!((received(&socket), received(&socket)), (vec![0; 20], vec![1; 20]));
+        assert_eq!((dropped.get(), copies.batches[1].uncut_until), (3, None));
     }
 
     #[test]
