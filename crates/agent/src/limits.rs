@@ -17,8 +17,6 @@ pub const TARGET_BYTES: usize = 1024;
 pub const DIGITS: usize = 64;
 /// Characters shown of a name that we do not know.
 pub const SHOWN_CHARS: usize = 64;
-/// Problems told of one stream; further ones are counted only.
-pub const PROBLEMS_TOLD: u64 = 100;
 /// Scratch space kept between two messages of audio.
 pub const SCRATCH_BYTES: usize = 64 << 10;
 

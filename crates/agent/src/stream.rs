@@ -18,7 +18,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::format::Format;
 use crate::incoming::{Incoming, Received, decode_audio, is_digit, parse};
-use crate::limits::{CLOSE_TIMEOUT, FRAME, PONG_TIMEOUT, PROBLEMS_TOLD, SCRATCH_BYTES, TEXT_BUFFER_BYTES};
+use crate::limits::{CLOSE_TIMEOUT, FRAME, PONG_TIMEOUT, SCRATCH_BYTES, TEXT_BUFFER_BYTES};
 use crate::loss::Loss;
 use crate::message::{Media, Names, TrackName, TrackSet};
 use crate::outbox::{Outbox, Transmit};
@@ -458,9 +458,7 @@ impl Stream {
 
     fn tell(&mut self, problem: Problem) {
         self.counts.problems += 1;
-        if self.counts.problems <= PROBLEMS_TOLD {
-            self.events.push_back(Output::Problem(problem));
-        }
+        self.events.push_back(Output::Problem(problem));
     }
 
     /// Lost while the socket may still work: it is told what it can be told.

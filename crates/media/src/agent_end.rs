@@ -9,7 +9,8 @@ use trunkgate_agent::{Input, Output, Settings, Stream, TrackName, Transmit};
 use crate::counters::{CLEAR_BOUNDS_US, Counter, EndCounters, TURN_BOUNDS_US, WorkerCounters, one};
 use crate::fade::fade_out;
 use crate::hearing::Hearing;
-use crate::limits::{AGENT_BYTES_HELD, AGENT_NOTES, AGENT_SHARE_MS, AGENT_WISHES_PER_SECOND};
+use crate::limits::{AGENT_BYTES_HELD, AGENT_SHARE_MS, AGENT_WISHES_PER_SECOND};
+use crate::notes::Notes;
 use crate::rtp::Rtp;
 use crate::speaking::Speaking;
 use crate::spec::{AgentInput, AgentSpec, AgentWish, EndId, Event, Law};
@@ -67,7 +68,7 @@ pub(crate) struct AgentEnd {
     closed: bool,
     /// The socket is not read: its answer to a ping may lie there.
     unread: bool,
-    notes: u32,
+    notes: Notes,
     wishes: Wishes,
     /// What would have been heard next when it fell silent, faded out.
     rest: Option<Box<Linear>>,
@@ -99,7 +100,7 @@ impl AgentEnd {
             open: false,
             closed: false,
             unread: false,
-            notes: 0,
+            notes: Notes::default(),
             wishes: Wishes { since: now, count: 0 },
             rest: None,
         }
@@ -203,7 +204,8 @@ impl AgentEnd {
         self.closed
     }
     /// Ends the conversation: what is still to be written, in a moment, before the socket is dropped.
-    pub(crate) fn leave(&mut self, now: Instant) -> Vec<Transmit> {
+    pub(crate) fn leave(&mut self, now: Instant, events: &mut VecDeque<Event>) -> Vec<Transmit> {
+        self.sum_up(events);
         self.stream.handle_input(now, Input::Stop);
         std::iter::from_fn(|| self.stream.poll_transmit()).collect()
     }
@@ -263,13 +265,17 @@ impl AgentEnd {
                     Output::Transfer(target) => self.wish(now, AgentWish::Transfer(target), events),
                     Output::Hangup => self.wish(now, AgentWish::Hangup, events),
                     Output::SendDtmf(digits) => self.wish(now, AgentWish::Dtmf(digits), events),
-                    Output::Problem(problem) => self.note(problem.to_string(), events),
-                    Output::FallsBehind => self.note("reads too slowly: frames are dropped".to_owned(), events),
+                    Output::Problem(problem) => self.note(problem.slug(), problem.to_string(), events),
+                    Output::FallsBehind => {
+                        self.note("slow", "reads too slowly: frames are dropped".to_owned(), events);
+                    }
                     Output::Lost(loss) => {
+                        self.sum_up(events);
                         self.fall_silent();
                         events.push_back(Event::AgentLost { end, loss });
                     }
                     Output::Ended => {
+                        self.sum_up(events);
                         self.fall_silent();
                         events.push_back(Event::AgentEnded { end });
                     }
@@ -308,16 +314,18 @@ impl AgentEnd {
         if self.wishes.count <= AGENT_WISHES_PER_SECOND {
             events.push_back(Event::AgentWish { end: self.id, wish });
         } else if self.wishes.count == AGENT_WISHES_PER_SECOND + 1 {
-            self.note("wants too much of the call at once: the rest of this second is not done".to_owned(), events);
+            let text = "wants too much of the call at once: the rest of this second is not done";
+            self.note("greedy", text.to_owned(), events);
         }
     }
 
-    /// Tells something of it, so often and no more.
-    pub(crate) fn note(&mut self, text: String, events: &mut VecDeque<Event>) {
-        if self.notes < AGENT_NOTES {
-            self.notes += 1;
-            events.push_back(Event::AgentNote { end: self.id, text });
-        }
+    /// Tells something of it, unless more of its kind was told.
+    pub(crate) fn note(&mut self, kind: &'static str, text: String, events: &mut VecDeque<Event>) {
+        events.extend(self.notes.take(kind, text).map(|text| Event::AgentNote { end: self.id, text }));
+    }
+
+    fn sum_up(&mut self, events: &mut VecDeque<Event>) {
+        events.extend(self.notes.sum_up().map(|text| Event::AgentNote { end: self.id, text }));
     }
 
     /// Brings the shared figures up to date.

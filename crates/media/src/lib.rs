@@ -18,6 +18,7 @@ pub mod latch;
 mod level;
 pub mod limits;
 pub mod mos;
+mod notes;
 mod origin;
 pub mod packet;
 mod player;

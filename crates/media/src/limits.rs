@@ -49,8 +49,8 @@ pub const AGENT_SHARE_MS: u64 = 1000;
 pub const AGENT_WISHES_PER_SECOND: u32 = 16;
 /// Keys that wait to be pressed towards one far side; further ones are left out, and noted.
 pub const KEYS_WAITING: usize = 128;
-/// Notes about one agent for the call's trace; further ones are counted by its stream only.
-pub const AGENT_NOTES: u32 = 200;
+/// Notes of one kind about one agent that are told word by word for the call's trace; of further ones, their number.
+pub const AGENT_NOTES_OF_A_KIND: usize = 4;
 /// Longest name of a master key in packets (MKI, RFC 4568 §6.1), in bytes.
 pub const SRTP_MKI_BYTES: usize = 128;
 /// Streams (SSRCs) of one direction under one key; a packet of a further one is dropped as `srtp_streams`, and what we

@@ -101,7 +101,7 @@ impl Session {
         }
         self.raws.remove(id);
         if let Some(at) = self.agents.iter().position(|agent| agent.id == id) {
-            let last_words = self.agents.remove(at).leave(now);
+            let last_words = self.agents.remove(at).leave(now, &mut self.events);
             self.departed.push_back((id, last_words));
         }
     }
@@ -165,7 +165,7 @@ impl Session {
         let agent = self.agents.iter_mut().find(|agent| agent.wire.is_some_and(|feed| feed.to == id));
         if let Some(agent) = agent.filter(|_| left_out > 0) {
             let text = format!("too many keys wait to be pressed: {left_out} are left out");
-            agent.note(text, &mut self.events);
+            agent.note("keys_left_out", text, &mut self.events);
         }
     }
 

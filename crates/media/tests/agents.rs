@@ -9,7 +9,7 @@ use serde_json::Value;
 use support::*;
 use trunkgate_media::agent::{Loss, Settings, TrackSet, Transmit as AgentTransmit};
 use trunkgate_media::codec::g711::{alaw_to_ulaw, ulaw_to_alaw};
-use trunkgate_media::limits::{AGENT_NOTES, AGENT_WISHES_PER_SECOND, SESSION_ENDS};
+use trunkgate_media::limits::{AGENT_NOTES_OF_A_KIND, AGENT_WISHES_PER_SECOND, SESSION_ENDS};
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::{AgentInput, AgentWish, Command, Counter, DropReason, EndId, Event, RemoteSpec, Sound, Transmit};
 
@@ -331,10 +331,12 @@ fn mistakes_are_noted_and_bounded() {
     }
     bench.agent(AGENT, AgentInput::Binary(9));
     assert!(matches!(&bench.events()[..], [Event::AgentNote { end: AGENT, .. }]));
-    for _ in 0..10_000 {
+    for n in 0..10_000 {
         bench.say(AGENT, "{");
+        bench.say(AGENT, &format!("{{\"event\":\"{n}\"}}"));
     }
-    assert!(bench.events().len() < AGENT_NOTES as usize);
+    // The 10th, 100th, 1000th and 10,000th of both.
+    assert_eq!(bench.events().len(), AGENT_NOTES_OF_A_KIND + 2 * 4);
     // The call is safe.
     bench.say_audio(AGENT, &[4]);
     assert_eq!(bench.run(0)[0].payload(), [4; 160]);
