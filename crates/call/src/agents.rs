@@ -18,8 +18,8 @@ struct AgentState {
     sessions: u64,
     opened: u64,
     lost: u64,
-    /// Whether the last news of it was good.
-    up: Option<bool>,
+    /// Whether the last attempt to open a socket of its was good.
+    reached: Option<bool>,
     /// What went wrong last, and when.
     last_problem: Option<(String, Instant)>,
     /// Where it is; one that has moved begins anew.
@@ -59,7 +59,7 @@ impl Agents {
         let state = self.by_name.entry(name.clone()).or_default();
         state.sessions += 1;
         state.opened += 1;
-        state.up = Some(true);
+        state.reached = Some(true);
     }
     /// Notes that one that talks, asked for then, can be had; whether it is no longer skipped.
     pub(crate) fn can_be_had(&mut self, name: &Arc<str>, began: Instant) -> bool {
@@ -86,11 +86,13 @@ impl Agents {
             state.breaker.went_well(began);
         }
     }
-    /// Notes that a socket was refused or lost.
-    pub(crate) fn lost(&mut self, now: Instant, name: &Arc<str>, problem: String) {
+    /// Notes that a socket was refused, or lost where it `was_open`: that says nothing of whether the next one opens.
+    pub(crate) fn lost(&mut self, now: Instant, name: &Arc<str>, problem: String, was_open: bool) {
         let state = self.by_name.entry(name.clone()).or_default();
         state.lost += 1;
-        state.up = Some(false);
+        if !was_open {
+            state.reached = Some(false);
+        }
         state.last_problem = Some((problem, now));
     }
     /// Notes that this was one that talks, asked for at `began` for that call; whether it is skipped from now on.
@@ -120,11 +122,11 @@ impl Agents {
         let problem = state.and_then(|state| state.last_problem.clone());
         AgentView {
             name: name.to_owned(),
-            state: match state.and_then(|state| state.up) {
+            state: match state.map(|state| (state.reached, state.sessions)) {
                 _ if breaker.is_some_and(Breaker::is_open) => "skipped",
-                Some(true) => "up",
-                Some(false) => "down",
-                None => "unknown",
+                Some((Some(true), _) | (Some(false), 1..)) => "up",
+                Some((Some(false), 0)) => "down",
+                Some((None, _)) | None => "unknown",
             },
             sessions: state.map_or(0, |state| state.sessions),
             opened: state.map_or(0, |state| state.opened),

@@ -114,8 +114,8 @@ impl Call {
     pub(crate) fn agent_failed(&mut self, now: Instant, edge: &mut Edge, leg: usize, problem: String) {
         let Some(side) = &mut self.legs[leg].agent else { return };
         side.has_failed = true;
-        let (name, began) = (side.agent.name.clone(), side.began);
-        edge.agents.lost(now, &name, problem.clone());
+        let (name, began, was_open) = (side.agent.name.clone(), side.began, side.opened.is_some());
+        edge.agents.lost(now, &name, problem.clone(), was_open);
         if !side.listens() && edge.agents.failed(now, &name, began, self.key) {
             let text = format!("agent {name} keeps failing and is skipped, but for one call at a time: it {problem}");
             edge.warn("", text, Some(ReasonSlug::AgentSkipped));

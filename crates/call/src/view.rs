@@ -203,8 +203,8 @@ pub struct StatusView {
 pub struct AgentView {
     /// Name.
     pub name: String,
-    /// `up` or `down` as the last socket ended or stands, `unknown` before any was opened; `skipped` where it keeps
-    /// failing, and one call at a time tries it.
+    /// `up` where its last socket opened or one is open, `down` where the last could not be opened and none is open,
+    /// `unknown` before any was asked for; `skipped` where it keeps failing, and one call at a time tries it.
     pub state: &'static str,
     /// Sockets that are open.
     pub sessions: u64,

@@ -225,3 +225,26 @@ fn listeners_neither_count_nor_are_skipped() {
     }
     assert_eq!(state(&bench).0, "down");
 }
+
+#[test]
+fn an_agent_is_down_only_where_it_cannot_be_reached() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk")]);
+    let seen = |bench: &Bench| {
+        let desk = bench.gateway.status(bench.now).agents.remove(0);
+        (desk.state, desk.sessions, desk.last_problem.unwrap_or_default())
+    };
+    let [first, second] = [(); 2].map(|()| call(&mut bench).1.unwrap());
+    opens(&mut bench, first);
+    lose(&mut bench, second);
+    let refused = "answered the handshake with 503".to_owned();
+    assert_eq!(seen(&bench), ("up", 1, refused.clone()), "it talks with another caller");
+    news(&mut bench, first, |end| Event::AgentLost { end, loss: Loss::Reset });
+    assert_eq!(seen(&bench), ("down", 0, "the connection broke".into()), "the last one could not be opened");
+    let third = call(&mut bench).1.unwrap();
+    opens(&mut bench, third);
+    news(&mut bench, third, |end| Event::AgentLost { end, loss: Loss::Reset });
+    assert_eq!(seen(&bench), ("up", 0, "the connection broke".into()), "lost in mid-call: the next may well open");
+    let fourth = call(&mut bench).1.unwrap();
+    lose(&mut bench, fourth);
+    assert_eq!(seen(&bench), ("down", 0, refused));
+}
