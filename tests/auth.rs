@@ -12,7 +12,7 @@ fn asking(callee: &Party) -> Process {
     let rest = format!(
         "[trunk.customer]\naccept_from = [\"127.0.0.1/32\"]\n\
          require_auth = {{ username = \"acme\", password = {{ env = \"THEIR_PASSWORD\" }}, realm = \"sip.example\" }}\n\
-         [trunk.pbx]\npeers = [\"sip:{}\"]\n[[route]]\nconnect = [\"trunk:pbx\"]\n",
+         [trunk.pbx]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n[[route]]\nconnect = [\"trunk:pbx\"]\n",
         callee.address
     );
     Process::start_with(&config(&rest), &[("THEIR_PASSWORD", "a-right-one")])
@@ -21,7 +21,7 @@ fn asking(callee: &Party) -> Process {
 /// An edge that calls the other one with this password.
 fn showing(caller: &Party, other: &Process, password: &str) -> Process {
     Process::start(&config(&format!(
-        "[trunk.pbx]\npeers = [\"sip:{}\"]\n[trunk.carrier]\npeers = [\"sip:{}\"]\n\
+        "[trunk.pbx]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n[trunk.carrier]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n\
          auth = {{ username = \"acme\", password = \"{password}\", realm = \"sip.example\" }}\n\
          [[route]]\nfrom = [\"pbx\"]\nconnect = [\"trunk:carrier\"]\n",
         caller.address,

@@ -35,7 +35,7 @@ fn both_sides_of_a_call_are_copied_bit_for_bit() {
     listener.set_read_timeout(Some(PATIENCE)).unwrap();
     let (caller, callee) = (Party::new("127.0.0.2"), Party::new("127.0.0.3"));
     let process = Process::start(&config(&format!(
-        "[trunk.near]\naccept_from = [\"127.0.0.2/32\"]\n[trunk.far]\npeers = [\"sip:{}\"]\n\
+        "[trunk.near]\naccept_from = [\"127.0.0.2/32\"]\n[trunk.far]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n\
          [agent.scribe]\nurl = \"rtp://localhost:{}\"\n\
          [[route]]\nfrom = [\"near\"]\nconnect = [\"trunk:far\"]\nfork = [\"agent:scribe\"]\n",
         callee.address,

@@ -13,7 +13,7 @@ fn the_edge_registers_takes_a_call_and_takes_the_registration_back() {
     let (registrar, pbx) = (Party::new("127.0.0.4"), Party::new("127.0.0.5"));
     let edge = Process::start(&config(&format!(
         "[trunk.carrier]\nregister = {{ registrar = \"sip:{}\", user = \"acme\", expires = \"2m\" }}\n\
-         [trunk.pbx]\npeers = [\"sip:{}\"]\n[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n",
+         [trunk.pbx]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n",
         registrar.address, pbx.address
     )));
     let (request, from) = registrar.receive("REGISTER");
@@ -51,14 +51,14 @@ fn a_phone_registers_from_an_unknown_address_and_is_called() {
         let pbx = Party::new("127.0.0.6");
         let registrar = Process::start(&config(&format!(
             "[trunk.phones]\naccept_register = true\nrequire_auth = {{ username = \"desk\", password = \"right\" }}\n\
-             [trunk.carrier]\npeers = [\"sip:{}\"]\n[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:phones\"]\n",
+             [trunk.carrier]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:phones\"]\n",
             caller.address
         )));
         let at = registrar.address(transport);
         let phone = Process::start(&config(&format!(
             "[trunk.office]\nregister = {{ registrar = \"sip:{at};transport={transport}\", user = \"desk\" }}\n\
              auth = {{ username = \"desk\", password = \"right\" }}\n\
-             [trunk.inside]\npeers = [\"sip:{}\"]\n[[route]]\nfrom = [\"office\"]\nconnect = [\"trunk:inside\"]\n",
+             [trunk.inside]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n[[route]]\nfrom = [\"office\"]\nconnect = [\"trunk:inside\"]\n",
             pbx.address
         )));
         until("it is registered", || {

@@ -30,7 +30,7 @@ impl Phone {
     }
     /// `[trunk.NAME]` for it.
     pub(crate) fn trunk(&self, name: &str) -> String {
-        format!("[trunk.{name}]\npeers = [\"sip:{}\"]\n", self.sip.address)
+        format!("[trunk.{name}]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n", self.sip.address)
     }
     pub(crate) fn rtp_address(&self) -> SocketAddr {
         self.rtp.local_addr().unwrap()

@@ -24,16 +24,19 @@ impl Party {
     /// The next message whose first line holds `what`; others (retransmissions, 100) are passed over.
     pub(crate) fn receive(&self, what: &str) -> (String, SocketAddr) {
         let mut buffer = vec![0; 65_535];
+        let mut passed_over = Vec::new();
         loop {
             let (len, from) = match self.socket.recv_from(&mut buffer) {
                 // This process was stopped for a while.
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                received => received.unwrap_or_else(|error| panic!("no {what}: {error}")),
+                received => received.unwrap_or_else(|error| panic!("no {what} but {passed_over:?}: {error}")),
             };
             let text = String::from_utf8_lossy(&buffer[..len]).into_owned();
-            if text.lines().next().unwrap_or_default().contains(what) {
+            let first = text.lines().next().unwrap_or_default();
+            if first.contains(what) {
                 return (text, from);
             }
+            passed_over.push(first.to_owned());
         }
     }
 
