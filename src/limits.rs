@@ -130,6 +130,10 @@ pub const WORKER_MILLISECONDS: u64 = 3000;
 pub const FAREWELL_SECONDS: u64 = 2;
 /// Largest audio file that an agent's keys name, in bytes.
 pub const AUDIO_FILE_BYTES: u64 = 64 << 20;
+/// Streams in one Ogg file, side by side and one behind the other.
+pub const OGG_STREAMS: usize = 64;
+/// Values in the codebooks of a Vorbis stream, which its decoder keeps in memory (Vorbis I §3.2.1); encoders need a tenth.
+pub const VORBIS_CODEBOOK_VALUES: u64 = 4 << 20;
 /// Longest `audio` of `hold`, in seconds.
 pub const ANNOUNCEMENT_SECONDS: usize = 300;
 /// Longest `music` of `hold`, in seconds.

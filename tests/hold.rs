@@ -224,3 +224,23 @@ fn where_the_program_fails_the_caller_hears_the_ringback_tone_and_the_log_says_w
     let log = rig.edge.log();
     assert!(log.contains("callers hear the ringback tone instead") && log.contains("no such voice"), "{log}");
 }
+
+/// 176 bytes whose comments would take 200 GB: `check` says what is wrong, and is content with 1 GiB of addresses.
+#[test]
+fn a_file_that_lies_about_its_sizes_is_refused_without_its_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/comments.ogg");
+    let text = config(&format!(
+        "[trunk.carrier]\npeers = [\"sip:127.0.0.1:9\"]\n[agent.desk]\nurl = \"ws://127.0.0.1:9/\"\nanswer = \"early\"\n\
+         hold = {{ strategy = \"music\", music = \"{}\" }}\n[[route]]\nconnect = [\"agent:desk\"]\n",
+        file.display()
+    ));
+    let path = folder.path().join("trunkgate.toml");
+    std::fs::write(&path, text).unwrap();
+    let script = "ulimit -v 1048576; exec \"$0\" --config \"$1\" check";
+    let binary = env!("CARGO_BIN_EXE_trunkgate");
+    let checked = std::process::Command::new("sh").args(["-c", script, binary]).arg(&path).output().unwrap();
+    let said = String::from_utf8_lossy(&checked.stderr);
+    assert_eq!(checked.status.code(), Some(2), "{said}");
+    assert!(said.contains("TG0114") && said.contains("it ends before its audio begins"), "{said}");
+}

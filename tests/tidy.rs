@@ -41,7 +41,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
 const SYSTEM_CRATES: [&str; 8] = ["tokio", "socket2", "nix", "reqwest", "axum", "tracing-subscriber", "mio", "libc"];
 
 /// Licences that code in the binary may have.
-const LICENCES: [&str; 10] = [
+const LICENCES: [&str; 11] = [
     "MIT",
     "Apache-2.0",
     "BSD-2-Clause",
@@ -52,6 +52,8 @@ const LICENCES: [&str; 10] = [
     "Unlicense",
     "Unicode-3.0",
     "CC0-1.0",
+    // Binds the files that are under it, not what is linked with them (docs/dependencies.md).
+    "MPL-2.0",
 ];
 
 /// Packages that are built in several versions, with the reason.

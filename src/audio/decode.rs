@@ -1,53 +1,23 @@
-//! WAV, MP3 and Ogg Vorbis to linear samples at 8 kHz, one channel.
+//! WAV, MP3, Ogg Vorbis and Ogg Opus to linear samples at 8 kHz, one channel.
 
-use std::fmt;
-use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use lewton::VorbisError;
-use lewton::inside_ogg::OggStreamReader;
-use nanomp3_core::{DecodeError, Decoder, MAX_SAMPLES_PER_FRAME};
 use trunkgate_media::resample::FileResampler;
 
-use super::{RATE_HZ, wav_file};
-
-/// Of so many pieces of a file one may be damaged, as an MP3 that was cut out of a longer one is at its beginning.
-const PIECES_TO_ONE_DAMAGED: usize = 20;
-
-/// What is wrong with a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Wrong {
-    /// It cannot be read, or not be decoded: a clause.
-    File(String),
-    /// It is Ogg Opus, which this version does not decode.
-    Opus,
-}
-
-impl fmt::Display for Wrong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Wrong::File(what) => f.write_str(what),
-            Wrong::Opus => f.write_str("Ogg Opus is not in this version"),
-        }
-    }
-}
+use super::{RATE_HZ, packets, wav_file};
 
 /// A file's samples.
-pub(super) fn decode(bytes: &[u8], most_seconds: usize) -> Result<Vec<i16>, Wrong> {
-    if is_opus(bytes) {
-        return Err(Wrong::Opus);
-    }
+pub(super) fn decode(bytes: &[u8], most_seconds: usize) -> Result<Vec<i16>, String> {
     let mut sink = Sink { most: most_seconds * RATE_HZ, made: Vec::new(), resampler: None, mono: Vec::new() };
     let decode = || match bytes.get(..4) {
         Some(b"RIFF") => wav_file::decode(bytes, &mut sink),
-        Some(b"OggS") => vorbis(bytes, &mut sink),
-        Some(_) | None => mp3(bytes, &mut sink),
+        Some(b"OggS") => packets::ogg(bytes, &mut sink),
+        Some(_) | None => packets::mp3(bytes, &mut sink),
     };
     // Some of what decodes is somebody else's code.
     catch_unwind(AssertUnwindSafe(decode))
         .unwrap_or_else(|_| Err("it cannot be decoded".to_owned()))
         .and_then(|()| sink.finish())
-        .map_err(Wrong::File)
 }
 
 /// Makes 8 kHz and one channel of what is decoded.
@@ -86,6 +56,10 @@ impl Sink {
         resampler.push(&self.mono, &mut self.made);
         self.fits()
     }
+    /// Seconds that have been made so far.
+    pub(super) fn seconds(&self) -> usize {
+        self.made.len() / RATE_HZ
+    }
     fn fits(&self) -> Result<(), String> {
         match self.made.len() > self.most {
             true => Err(format!("longer than {} s", self.most / RATE_HZ)),
@@ -99,77 +73,6 @@ impl Sink {
         self.fits()?;
         if self.made.is_empty() { Err("it holds no audio".to_owned()) } else { Ok(self.made) }
     }
-}
-
-/// Whether so much damage can be passed over.
-fn judge(good: usize, damaged: usize) -> Result<(), String> {
-    match damaged > 1 && damaged > good / PIECES_TO_ONE_DAMAGED {
-        true => Err(format!("damaged: {damaged} of {} pieces cannot be decoded", good + damaged)),
-        false => Ok(()),
-    }
-}
-
-fn mp3(bytes: &[u8], sink: &mut Sink) -> Result<(), String> {
-    const NO_AUDIO: &str = "not a WAV, MP3 or Ogg Vorbis file";
-    let mut rest = behind_tag(bytes);
-    let mut decoder = Decoder::new();
-    let mut samples = vec![0.0_f32; MAX_SAMPLES_PER_FRAME];
-    let (mut good, mut damaged) = (0_usize, 0_usize);
-    while !rest.is_empty() {
-        let (used, result) = decoder.decode(rest, samples.as_mut_slice());
-        match result {
-            Ok(frame) => {
-                good += 1;
-                let channels = usize::from(frame.channels.num());
-                let samples = samples.get(..frame.samples_produced * channels).unwrap_or_default();
-                sink.push(frame.sample_rate, channels, samples.iter().copied())?;
-            }
-            // As it is where a file was cut out of a longer one.
-            Err(DecodeError::ReservoirUnavailable(_)) => {}
-            Err(DecodeError::NoFrame) => {}
-            Err(_) => damaged += 1,
-        }
-        if used == 0 {
-            break;
-        }
-        rest = rest.get(used..).unwrap_or_default();
-    }
-    if good == 0 { Err(NO_AUDIO.to_owned()) } else { judge(good, damaged) }
-}
-
-/// What comes behind an ID3v2 tag, where pictures look like audio.
-fn behind_tag(bytes: &[u8]) -> &[u8] {
-    let tag = bytes.strip_prefix(b"ID3").and_then(|tag| tag.get(3..7));
-    let size = tag.map_or(0, |size| size.iter().fold(0, |size, byte| size << 7 | usize::from(byte & 0x7f)) + 10);
-    bytes.get(size..).unwrap_or_default()
-}
-
-fn vorbis(bytes: &[u8], sink: &mut Sink) -> Result<(), String> {
-    let not_vorbis = |error: VorbisError| match error {
-        VorbisError::OggError(error) => format!("damaged: {error}"),
-        VorbisError::BadHeader(_) | VorbisError::BadAudio(_) => "Ogg, but not Vorbis".to_owned(),
-    };
-    let mut reader = OggStreamReader::new(Cursor::new(bytes)).map_err(not_vorbis)?;
-    let (mut good, mut damaged) = (0_usize, 0_usize);
-    loop {
-        match reader.read_dec_packet_itl() {
-            Ok(Some(samples)) => {
-                good += 1;
-                let (rate, channels) = (reader.ident_hdr.audio_sample_rate, reader.ident_hdr.audio_channels);
-                let whole = samples.into_iter().map(|sample| f32::from(sample) / 32_768.0);
-                sink.push(rate, usize::from(channels).max(1), whole)?;
-            }
-            Ok(None) => return judge(good, damaged),
-            Err(VorbisError::BadAudio(_)) => damaged += 1,
-            Err(error) => return Err(format!("damaged after {} s: {error}", sink.made.len() / RATE_HZ)),
-        }
-    }
-}
-
-/// Whether a file is Ogg with Opus in it (RFC 7845 §3, RFC 3533 §6).
-fn is_opus(bytes: &[u8]) -> bool {
-    let segments = bytes.get(26).map_or(0, |count| usize::from(*count));
-    bytes.starts_with(b"OggS") && bytes.get(27 + segments..).is_some_and(|page| page.starts_with(b"OpusHead"))
 }
 
 #[cfg(test)]
@@ -251,10 +154,13 @@ pub(super) mod tests {
 
     /// 440 Hz for half a second in stereo at 44,100 Hz, by lame, oggenc and opusenc.
     #[test]
-    fn mp3_and_ogg_vorbis_are_decoded_and_opus_is_named() {
+    fn mp3_vorbis_and_opus_are_decoded() {
         let expected = sine(440.0, 8000, 0.5);
-        let files: [&[u8]; 2] =
-            [include_bytes!("../../tests/data/tone.mp3"), include_bytes!("../../tests/data/tone.ogg")];
+        let files: [&[u8]; 3] = [
+            include_bytes!("../../tests/data/tone.mp3"),
+            include_bytes!("../../tests/data/tone.ogg"),
+            include_bytes!("../../tests/data/tone.opus"),
+        ];
         for file in files {
             let decoded = decode(file, 1).unwrap();
             assert!((3900..4600).contains(&decoded.len()), "{}", decoded.len());
@@ -270,30 +176,24 @@ pub(super) mod tests {
             let half = decode(&file[..file.len() / 2], 1);
             assert!(half.is_err() || half.unwrap().len() < decoded.len());
         }
-        assert_eq!(decode(include_bytes!("../../tests/data/tone.opus"), 1), Err(Wrong::Opus));
     }
 
     #[test]
     fn bad_files_are_refused_with_the_reason() {
         let whole = wav(1, 8000, &[5; 8000]);
-        let mut opus = b"OggS".to_vec();
-        opus.extend([0; 22]);
-        opus.extend([1, 19]);
-        opus.extend(b"OpusHead");
         for (bytes, reason) in [
             (whole[..4000].to_vec(), "ends in the middle: 12044 bytes"),
             (wav(1, 8000, &[]), "no audio"),
             (wav(1, 8000, &[1; 16_001]), "longer than 2 s"),
             (wav(1, 44_100, &[1; 90_000]), "longer than 2 s"),
             (wav(1, 4000, &[1; 100]), "4000 Hz"),
-            (opus, "Ogg Opus"),
             (b"RIFF\0\0\0\0WAVE".to_vec(), "without samples"),
             (b"RIFF\0\0\0\0AVI LIST".to_vec(), "no WAV file"),
             (b"#!/bin/sh\necho hello, this is no audio at all".to_vec(), "not a WAV, MP3"),
             (vec![], "not a WAV, MP3"),
             (vec![0; 100_000], "not a WAV, MP3"),
         ] {
-            let error = decode(&bytes, 2).unwrap_err().to_string();
+            let error = decode(&bytes, 2).unwrap_err();
             assert!(error.contains(reason), "{error} does not name {reason}");
         }
         // A size that its writer did not know.

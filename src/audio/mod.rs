@@ -1,7 +1,12 @@
 //! Audio files as they are played to a caller: read, decoded, made 8 kHz and μ-law once when the configuration is loaded,
 //! and shared from then on. What is the same in two places, or in the file before a reload, is decoded once.
 
+mod codebooks;
 mod decode;
+#[cfg(test)]
+mod hostile;
+mod opus;
+mod packets;
 mod seam;
 mod wav_file;
 
@@ -12,8 +17,6 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use sha2::{Digest as _, Sha256};
 use trunkgate_media::codec::g711::encode_ulaw;
-
-pub(crate) use decode::Wrong;
 
 /// Samples in a second.
 pub(crate) const RATE_HZ: usize = 8000;
@@ -45,7 +48,7 @@ static DECODED: LazyLock<Mutex<HashMap<Key, Weak<[u8]>>>> = LazyLock::new(Mutex:
 ///
 /// # Errors
 /// What is wrong with it, as a clause.
-pub(crate) fn mulaw(path: &Path, most: Most, how: Use) -> Result<Arc<[u8]>, Wrong> {
+pub(crate) fn mulaw(path: &Path, most: Most, how: Use) -> Result<Arc<[u8]>, String> {
     mulaw_of(&read(path, most.bytes)?, most, how)
 }
 
@@ -53,7 +56,7 @@ pub(crate) fn mulaw(path: &Path, most: Most, how: Use) -> Result<Arc<[u8]>, Wron
 ///
 /// # Errors
 /// What is wrong with them, as a clause.
-pub(crate) fn mulaw_of(bytes: &[u8], most: Most, how: Use) -> Result<Arc<[u8]>, Wrong> {
+pub(crate) fn mulaw_of(bytes: &[u8], most: Most, how: Use) -> Result<Arc<[u8]>, String> {
     let mut key = ([0; 32], how);
     key.0.copy_from_slice(&Sha256::digest(bytes));
     let known = |length: usize| length <= most.seconds * RATE_HZ;
@@ -77,18 +80,18 @@ pub(crate) fn mulaw_of(bytes: &[u8], most: Most, how: Use) -> Result<Arc<[u8]>, 
 ///
 /// # Errors
 /// What is wrong with it, as a clause.
-pub(crate) fn linear(path: &Path, most: Most) -> Result<Arc<[i16]>, Wrong> {
+pub(crate) fn linear(path: &Path, most: Most) -> Result<Arc<[i16]>, String> {
     Ok(decode::decode(&read(path, most.bytes)?, most.seconds)?.into())
 }
 
-fn read(path: &Path, most: u64) -> Result<Vec<u8>, Wrong> {
-    let wrong = |error: std::io::Error| Wrong::File(error.to_string());
+fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
+    let wrong = |error: std::io::Error| error.to_string();
     let about = std::fs::metadata(path).map_err(wrong)?;
     // A pipe or a device may never end.
     if !about.is_file() {
-        return Err(Wrong::File("not a file".to_owned()));
+        return Err("not a file".to_owned());
     }
-    let too_large = || Wrong::File(format!("more than {} MiB", most >> 20));
+    let too_large = || format!("more than {} MiB", most >> 20);
     if about.len() > most {
         return Err(too_large());
     }
@@ -123,7 +126,7 @@ mod tests {
     #[test]
     fn what_is_no_file_or_too_large_is_not_read() {
         let folder = tempfile::tempdir().unwrap();
-        let wrong = |path: &Path| mulaw(path, MOST, Use::Once).unwrap_err().to_string();
+        let wrong = |path: &Path| mulaw(path, MOST, Use::Once).unwrap_err();
         assert_eq!(wrong(folder.path()), "not a file");
         assert_eq!(wrong(Path::new("/dev/zero")), "not a file");
         let ring = folder.path().join("ring");

@@ -63,9 +63,9 @@ codes! {
     BAD_FILE = "TG0114", "a file cannot be used",
         "A file that a key names does not exist, may not be read, or holds something else. `ca`, `client_ca`\n\
          and `certificate` are PEM files of certificates, `private_key` is one of the key that belongs to `certificate`;\n\
-         `goodbye`, `audio` and `music` are WAV (PCM of any width, μ-law, A-law), MP3 or Ogg Vorbis of 8000 to 192000 Hz,\n\
-         64 MiB and 60 s, 5 and 30 minutes at most. Of anything else ffmpeg makes one:\n\
-         ffmpeg -i any.opus -ac 1 -ar 8000 -c:a pcm_s16le goodbye.wav";
+         `goodbye`, `audio` and `music` are WAV (PCM of any width, μ-law, A-law), MP3, Ogg Vorbis or Ogg Opus of 8000 to\n\
+         192000 Hz, 64 MiB and 60 s, 5 and 30 minutes at most. Of anything else ffmpeg makes one:\n\
+         ffmpeg -i any.flac -ac 1 -ar 8000 -c:a pcm_s16le goodbye.wav";
     EXPIRY = "TG0115", "a certificate that ends",
         "One of the certificates in the file has expired or does so within 14 days. It is used all the same; far ends\n\
          that look will refuse it. A new one is taken up within seconds of its files being replaced, without a reload.";

@@ -12,12 +12,12 @@ use super::keys;
 use super::section::{Section, Value};
 use super::types::Announcement;
 use super::values;
-use crate::audio::{self, Most, Use, Wrong};
+use crate::audio::{self, Most, Use};
 use crate::limits::{ANNOUNCEMENT_SECONDS, AUDIO_FILE_BYTES, GOODBYE_SECONDS, MUSIC_SECONDS, SPEECH_TEXT_BYTES};
 
 /// What helps where a file cannot be used.
 const HELP: &str =
-    "WAV (PCM, μ-law, A-law), MP3 or Ogg Vorbis; else: ffmpeg -i FILE -ac 1 -ar 8000 -c:a pcm_s16le out.wav";
+    "WAV (PCM, μ-law, A-law), MP3, Ogg Vorbis or Ogg Opus; else: ffmpeg -i FILE -ac 1 -ar 8000 -c:a pcm_s16le out.wav";
 
 /// What is heard first, and whether music follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +59,8 @@ pub(super) fn read(
     agent.hold = hold;
     if agent.answer == AnswerTime::Early
         && agent.hold.is_none()
+        // One that is wrong has its own error.
+        && !section.get("hold").is_some_and(|_| findings.has_errors())
         && let Some(value) = section.get("answer")
     {
         let message = "`answer` is early, and there is nothing to hear: the caller's phone rings";
@@ -176,8 +178,7 @@ fn file(
     match audio::mulaw(&path, Most { bytes: AUDIO_FILE_BYTES, seconds }, how) {
         Ok(codes) => Some(codes),
         Err(what) => {
-            let code = if what == Wrong::Opus { code::NOT_IN_THIS_VERSION } else { code::BAD_FILE };
-            findings.error(code, value.span(), format!("`{key}`: {}: {what}", path.display()), HELP);
+            findings.error(code::BAD_FILE, value.span(), format!("`{key}`: {}: {what}", path.display()), HELP);
             None
         }
     }
