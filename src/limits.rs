@@ -119,6 +119,10 @@ pub const HTTP_ARRIVAL_SECONDS: u64 = 15;
 pub const HTTP_REQUEST_SECONDS: u64 = 10;
 /// Largest body of an HTTP request, in bytes.
 pub const HTTP_BODY_BYTES: usize = 64 << 10;
+/// Names that an answer lists where another one was asked for.
+pub const NAMES_SHOWN: usize = 16;
+/// Characters that are shown of a name which is not known.
+pub const NAMES_SHOWN_CHARS: usize = 64;
 /// All header fields of an HTTP request together, in bytes.
 pub const HTTP_HEADER_BYTES: usize = 16 << 10;
 /// How long a loop may take to answer before `/healthz` says that it is stuck, in milliseconds.

@@ -179,7 +179,10 @@ fn what_cannot_be_done_is_said_and_why() {
         (r#"{"agent":"scribe","url":"wss://a.example/"}"#, (400, "bad_json")),
         (r#"{"agent":7}"#, (400, "bad_json")),
         (r#"{"agent":"scribe","track":"inbound"}"#, (400, "bad_json")),
-        (r#"{"agent":"scribe","parameters":{"a":1}}"#, (400, "bad_json")),
+        (r#"["scribe",null,null,null]"#, (400, "bad_json")),
+        (r#"{"agent":"scribe","parameters":{"a":1}}"#, (422, "bad_parameters")),
+        (r#"{"agent":"scribe","parameters":{"a":null}}"#, (422, "bad_parameters")),
+        (r#"{"agent":"scribe","parameters":[]}"#, (400, "bad_json")),
         (r#"{"agent":"scribe"}{}"#, (400, "bad_json")),
         (r#"{"agent":"nobody"}"#, (422, "unknown_agent")),
         (r#"{"agent":""}"#, (422, "unknown_agent")),
@@ -209,6 +212,29 @@ fn what_cannot_be_done_is_said_and_why() {
     }
     assert_eq!(rig.edge.json(&forks), json!({"forks": []}), "nothing of it was begun");
     rig.talk(&call, 1);
+}
+
+#[test]
+fn a_refusal_names_what_it_refuses_and_what_there_is() {
+    let rig = Rig::new();
+    let (_call, forks) = rig.call("named");
+    for (body, sentence) in [
+        ("[]", "the body is no JSON object; the body is as "),
+        (r#"{"agent":"nobody"}"#, r#""nobody": there is no such agent in the configuration; there are scribe"#),
+        (
+            r#"{"agent":"scribe","parameters":{"a":1}}"#,
+            r#"`parameters`: "a" is a number, and an agent is told strings"#,
+        ),
+        (
+            r#"{"url":"ws://203.0.113.1/media"}"#,
+            "`url`: audio and secrets would go to 203.0.113.1 in the clear (wss://; ws:// and rtp:// lead only to loopback \
+             and [edge] local_networks)",
+        ),
+    ] {
+        let (_, answer) = rig.edge.ask("POST", &forks, body);
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(message.starts_with(sentence), "{body}: {message}");
+    }
 }
 
 /// What a name leads to is known when it has been looked up.

@@ -1,7 +1,7 @@
 //! What is asked of one call: a bounded JSON body in, and each refusal with the status that it has in HTTP.
 
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::http::StatusCode;
 use serde::de::DeserializeOwned;
 use trunkgate_call::Refused;
@@ -21,8 +21,33 @@ pub(super) fn read<T: DeserializeOwned>(body: Body, shape: &str) -> Result<T, Ap
         }
         status => ApiError::new(status, "bad_body", error.body_text()),
     })?;
-    let read = serde_json::from_slice(&body);
-    read.map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, "bad_json", format!("{error}; the body is as {shape}")))
+    let bad =
+        |why: String| ApiError::new(StatusCode::BAD_REQUEST, "bad_json", format!("{why}; the body is as {shape}"));
+    // A list would be taken for the fields in their order.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(bad("the body is no JSON object".to_owned()));
+    }
+    serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))
+}
+
+/// A query that says what cannot be used.
+pub(super) fn bad_query(error: &QueryRejection) -> ApiError {
+    let text = error.body_text();
+    let fault = text.rsplit_once("query string: ").map_or(text.as_str(), |(_, fault)| fault);
+    ApiError::new(StatusCode::BAD_REQUEST, "bad_request", format!("the part behind the `?` cannot be used ({fault})"))
+}
+
+/// What is named and is not there, besides what is.
+pub(super) fn unknown(refused: Refused, named: &str, known: impl Iterator<Item = String>) -> ApiError {
+    let ApiError { status, code, message } = refused.into();
+    let named: String = named.chars().take(limits::NAMES_SHOWN_CHARS).collect();
+    let mut known: Vec<String> = known.take(limits::NAMES_SHOWN + 1).collect();
+    if known.len() > limits::NAMES_SHOWN {
+        known.truncate(limits::NAMES_SHOWN);
+        known.push("…".to_owned());
+    }
+    let there = if known.is_empty() { "there is none".to_owned() } else { format!("there are {}", known.join(", ")) };
+    ApiError { status, code, message: format!("{named:?}: {message}; {there}") }
 }
 
 impl From<Refused> for ApiError {
@@ -38,7 +63,7 @@ impl From<Refused> for ApiError {
             | Refused::Transferring
             | Refused::TooManyTargets
             | Refused::NoTelephoneEvent => StatusCode::CONFLICT,
-            Refused::UnknownAgent | Refused::BadTarget | Refused::UnknownTarget | Refused::BadDigits => {
+            Refused::UnknownAgent | Refused::BadTarget | Refused::UnknownTarget | Refused::BadDigits(_) => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             Refused::Internal => StatusCode::INTERNAL_SERVER_ERROR,

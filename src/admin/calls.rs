@@ -11,6 +11,7 @@ use trunkgate_call::CallView;
 use trunkgate_call::trace::TraceView;
 
 use super::ApiError;
+use super::asked::bad_query;
 use crate::handle::Handle;
 use crate::ladder;
 use crate::limits;
@@ -57,7 +58,7 @@ pub(super) async fn list(
     State(handle): State<Handle>,
     filter: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Json<Calls>, ApiError> {
-    let Query(filter) = filter.map_err(|error| bad_request(error.body_text()))?;
+    let Query(filter) = filter.map_err(|error| bad_query(&error))?;
     if let Some(state) = &filter.state
         && !STATES.contains(&state.as_str())
     {
@@ -90,7 +91,7 @@ pub(super) async fn trace_text(
     Sid(sid): Sid,
     drawing: Result<Query<Drawing>, QueryRejection>,
 ) -> Result<String, ApiError> {
-    let Query(Drawing { columns }) = drawing.map_err(|error| bad_request(error.body_text()))?;
+    let Query(Drawing { columns }) = drawing.map_err(|error| bad_query(&error))?;
     let call = find(&handle, &sid).await?;
     let trace = handle.trace(&sid).await?.ok_or_else(|| unknown(&sid))?;
     Ok(ladder::page(&call, &trace, columns))

@@ -5,9 +5,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use trunkgate_call::Refused;
 
 use super::ApiError;
-use super::asked::{Body, read};
+use super::asked::{Body, read, unknown};
 use super::calls::{Sid, find};
 use crate::handle::Handle;
 
@@ -33,8 +34,18 @@ pub(super) async fn transfer(
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let Transfer { target } = read(body, r#"{"target":"trunk:NAME/+14155550123"}"#)?;
     let answer = json!({ "sid": sid, "target": target });
-    handle.act(move |gateway, now| gateway.transfer(now, &sid, &target)).await??;
-    Ok((StatusCode::ACCEPTED, Json(answer)))
+    let asked = target.clone();
+    let done = handle.act(move |gateway, now| gateway.transfer(now, &sid, &asked)).await?;
+    match done {
+        Ok(()) => Ok((StatusCode::ACCEPTED, Json(answer))),
+        Err(refused @ Refused::UnknownTarget) => {
+            let table = handle.table();
+            let trunks = table.trunks().iter().map(|trunk| format!("trunk:{}", trunk.name));
+            let agents = table.agents().iter().filter(|agent| !agent.is_raw() && !agent.name.is_empty());
+            Err(unknown(refused, &target, trunks.chain(agents.map(|agent| format!("agent:{}", agent.name)))))
+        }
+        Err(refused) => Err(refused.into()),
+    }
 }
 
 /// 202: they leave one after the other.

@@ -9,16 +9,17 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use trunkgate_call::view::ForkView;
 use trunkgate_call::{ForkRequest, Listener, Refused};
 use trunkgate_media::agent::{TrackName, TrackSet};
 
 use super::ApiError;
-use super::asked::{Body, read};
+use super::asked::{Body, read, unknown};
 use super::calls::Sid;
 use crate::agent_url;
 use crate::handle::Handle;
-use crate::limits::{AGENT_PARAMETER_BYTES, AGENT_PARAMETERS, FORK_URL_BYTES};
+use crate::limits::{AGENT_PARAMETER_BYTES, AGENT_PARAMETERS, FORK_URL_BYTES, NAMES_SHOWN_CHARS};
 
 /// How a body should look.
 const SHAPE: &str = r#"{"agent":"NAME"} or {"url":"wss://…"}, with "tracks":["inbound","outbound"] and "parameters":{"NAME":"VALUE"} as wanted"#;
@@ -30,7 +31,7 @@ struct Asked {
     agent: Option<String>,
     url: Option<String>,
     tracks: Option<Vec<String>>,
-    parameters: Option<BTreeMap<String, String>>,
+    parameters: Option<BTreeMap<String, Value>>,
 }
 
 /// `{"forks":[…]}`
@@ -49,7 +50,16 @@ pub(super) async fn list(State(handle): State<Handle>, Sid(sid): Sid) -> Result<
 pub(super) async fn begin(State(handle): State<Handle>, Sid(sid): Sid, body: Body) -> Result<Response, ApiError> {
     let request = asked(&handle, read(body, SHAPE)?)?;
     let call = sid.clone();
-    let fork = handle.act(move |gateway, now| gateway.begin_fork(now, &sid, &request)).await??;
+    let listener = request.listener.clone();
+    let begun = handle.act(move |gateway, now| gateway.begin_fork(now, &sid, &request)).await?;
+    let fork = begun.map_err(|refused| match (refused, &listener) {
+        (Refused::UnknownAgent, Listener::Agent(name)) => {
+            let table = handle.table();
+            let named = table.agents().iter().filter(|agent| !agent.name.is_empty());
+            unknown(refused, name, named.map(|agent| agent.name.to_string()))
+        }
+        _ => refused.into(),
+    })?;
     let place = HeaderValue::try_from(format!("/v1/calls/{call}/forks/{}", fork.id)).ok();
     let mut response = (StatusCode::CREATED, Json(fork)).into_response();
     response.headers_mut().extend(place.map(|place| (header::LOCATION, place)));
@@ -80,7 +90,7 @@ fn asked(handle: &Handle, asked: Asked) -> Result<ForkRequest, ApiError> {
         }
     };
     let tracks = tracks(asked.tracks)?;
-    let parameters = asked.parameters.unwrap_or_default();
+    let parameters = texts(asked.parameters.unwrap_or_default())?;
     let too_long = parameters.iter().any(|(name, value)| name.len() + value.len() > AGENT_PARAMETER_BYTES);
     if parameters.len() > AGENT_PARAMETERS || too_long {
         let message =
@@ -98,9 +108,9 @@ fn look_at(handle: &Handle, text: &str) -> Result<(), ApiError> {
     }
     let networks = handle.shared.running(|running| running.config.edge.local_networks.clone());
     let url =
-        agent_url::check(text, &networks).map_err(|fault| bad_url(format!("{}: {}", fault.message, fault.help)))?;
+        agent_url::check(text, &networks).map_err(|fault| bad_url(format!("{} ({})", fault.message, fault.help)))?;
     if url.query().is_some() {
-        return Err(bad_url(format!("{}: {}", agent_url::QUERY_UNSENT, agent_url::QUERY_HELP)));
+        return Err(bad_url(format!("{} ({})", agent_url::QUERY_UNSENT, agent_url::QUERY_HELP)));
     }
     let written = agent_url::address(&url).zip(url.port_or_known_default());
     let whose = written.map(SocketAddr::from).and_then(|to| {
@@ -109,6 +119,23 @@ fn look_at(handle: &Handle, text: &str) -> Result<(), ApiError> {
         what.map(|what| format!("`url`: {to} is {what}"))
     });
     whose.map_or(Ok(()), |message| Err(bad_url(message)))
+}
+
+/// Twilio's `customParameters` are strings; what a number would become there is not for us to guess.
+fn texts(parameters: BTreeMap<String, Value>) -> Result<BTreeMap<String, String>, ApiError> {
+    let text = |(name, value): (String, Value)| {
+        let what = match value {
+            Value::String(text) => return Ok((name, text)),
+            Value::Null => "null",
+            Value::Bool(_) => "true or false",
+            Value::Number(_) => "a number",
+            Value::Array(_) => "a list",
+            Value::Object(_) => "an object",
+        };
+        let name: String = name.chars().take(NAMES_SHOWN_CHARS).collect();
+        Err(wrong("bad_parameters", format!("`parameters`: {name:?} is {what}, and an agent is told strings")))
+    };
+    parameters.into_iter().map(text).collect()
 }
 
 fn tracks(named: Option<Vec<String>>) -> Result<TrackSet, ApiError> {

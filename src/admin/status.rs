@@ -11,6 +11,7 @@ use trunkgate_call::view::TrunkView;
 
 use super::ApiError;
 use super::agents::AgentReport;
+use super::asked::bad_query;
 use crate::handle::{Gone, Handle, Phase};
 use crate::reload::{ReloadError, Reloaded};
 use crate::transport::transport_name;
@@ -190,7 +191,7 @@ pub(super) async fn why(
     question: Result<Query<Question>, QueryRejection>,
 ) -> Result<Json<Value>, ApiError> {
     let bad = |message: String| ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message);
-    let Query(question) = question.map_err(|error| bad(error.body_text()))?;
+    let Query(question) = question.map_err(|error| bad_query(&error))?;
     let config = handle.shared.running(|running| running.config.clone());
     crate::why::explain(&handle.table(), &config, &question).map(Json).map_err(bad)
 }

@@ -75,6 +75,26 @@ fn functions_named_beside_a_file_are_in_it() {
     report("a function named beside a file is in that file", broken);
 }
 
+/// What an HTTP client branches on.
+#[test]
+fn codes_of_http_stand_in_its_document() {
+    let refusal = Regex::new(r#"(?:ApiError::new\([^;]*?,|wrong\()\s*"([a-z_]+)""#).unwrap();
+    let asked = Regex::new(r#"Refused::\w+(?:\(_\))? => "([a-z_]+)","#).unwrap();
+    let text = document("docs/http.md").text;
+    let (mut found, mut missing) = (BTreeSet::new(), Vec::new());
+    for source in sources() {
+        let codes = match source.path.as_str() {
+            "crates/call/src/asked.rs" => &asked,
+            path if path.starts_with("src/admin/") => &refusal,
+            _ => continue,
+        };
+        found.extend(codes.captures_iter(&source.text).map(|code| code[1].to_owned()));
+    }
+    assert!(found.contains("unknown_call") && found.contains("bad_tracks") && found.contains("no_series"), "{found:?}");
+    missing.extend(found.into_iter().filter(|code| !text.contains(&format!("`{code}`"))));
+    report("a code that HTTP answers with stands in docs/http.md", missing);
+}
+
 /// Where it says what of each RFC is served, and to whom the edge has spoken.
 const INTEROP: &str = "docs/interop.md";
 

@@ -43,8 +43,8 @@ pub enum Refused {
     BadTarget,
     /// The configuration has no such target, or it cannot take part in a call.
     UnknownTarget,
-    /// No keys, too many, or what is no key.
-    BadDigits,
+    /// What is no key, the first of it; `None`: no keys, or too many.
+    BadDigits(Option<char>),
     /// The caller takes no telephone-event.
     NoTelephoneEvent,
     /// A fault of the edge's own.
@@ -68,7 +68,7 @@ impl Refused {
             Refused::TooManyTargets => "too_many_targets",
             Refused::BadTarget => "bad_target",
             Refused::UnknownTarget => "unknown_target",
-            Refused::BadDigits => "bad_digits",
+            Refused::BadDigits(_) => "bad_digits",
             Refused::NoTelephoneEvent => "no_telephone_event",
             Refused::Internal => "internal",
         }
@@ -88,12 +88,15 @@ impl fmt::Display for Refused {
             Refused::OtherAudio => "listeners are given PCMU and PCMA, and the call has another codec; rtp:// takes it",
             Refused::UnknownFork => "the call has no such fork",
             Refused::ForkEnded => "the fork has ended",
-            Refused::NoAgent => "in this version only a call that an agent has can be asked for this",
+            Refused::NoAgent => "no agent has the call now, and in this version only such a call can be asked for this",
             Refused::Transferring => "the caller is being connected to another target",
             Refused::TooManyTargets => return write!(f, "a call has {ATTEMPTS_PER_CALL} targets at most"),
             Refused::BadTarget => "a target is trunk:NAME[/NUMBER], agent:NAME, sip:URI or sips:URI",
             Refused::UnknownTarget => "there is no such target in the configuration, or it only listens",
-            Refused::BadDigits => return write!(f, "1 to {KEYS_PER_REQUEST} of 0 to 9, *, #, A to D"),
+            Refused::BadDigits(Some(other)) => {
+                return write!(f, "{other:?} is no key: 1 to {KEYS_PER_REQUEST} of 0 to 9, *, #, A to D");
+            }
+            Refused::BadDigits(None) => return write!(f, "1 to {KEYS_PER_REQUEST} of 0 to 9, *, #, A to D"),
             Refused::NoTelephoneEvent => "the caller takes no telephone-event (RFC 4733)",
             Refused::Internal => "the edge could not do it; its log says why",
         };
@@ -202,9 +205,10 @@ impl Call {
         if !self.is_local() {
             return Err(Refused::NoAgent);
         }
-        let is_key = |byte: u8| matches!(byte, b'0'..=b'9' | b'*' | b'#' | b'A'..=b'D');
-        if !(1..=KEYS_PER_REQUEST).contains(&digits.len()) || !digits.bytes().all(is_key) {
-            return Err(Refused::BadDigits);
+        let is_key = |key: &char| matches!(key, '0'..='9' | '*' | '#' | 'A'..='D');
+        let other = digits.chars().find(|key| !is_key(key));
+        if other.is_some() || !(1..=KEYS_PER_REQUEST).contains(&digits.len()) {
+            return Err(Refused::BadDigits(other));
         }
         let (media, end, payload) = self.takes_keys().ok_or(Refused::NoTelephoneEvent)?;
         edge.decide(now, self.key, format!("{} keys are pressed towards the caller, as asked for", digits.len()));
