@@ -23,14 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// `status`
 pub fn status(config: Option<&Path>, remote: &Remote, json: bool) -> ExitCode {
-    ask(
-        config,
-        remote,
-        Method::GET,
-        "/v1/status",
-        None,
-        |answer| if json { raw(answer) } else { print::status(answer) },
-    )
+    ask(config, remote, Method::GET, "/v1/status", None, |answer| {
+        if json { raw(answer) } else { print::status(answer, terminal::width()) }
+    })
 }
 
 /// `calls [ls]`, `calls show SID`, `calls hangup SID`

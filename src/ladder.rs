@@ -1,6 +1,7 @@
 //! A call's trace drawn as a ladder: one column for each party, one line for each message. What `trace`, `trace.txt` and
 //! the demo show. A trace holds no key, digest response or digit, so neither does the ladder. Where a line is wider than
-//! the terminal, its remark stands between the bars instead of right of them, and so do all that are lines of their own.
+//! the terminal, its remark stands between the bars instead of right of them, and so do all that are lines of their own;
+//! parties for which there is no room share the last column.
 
 use trunkgate_call::CallView;
 use trunkgate_call::trace::{TraceEntry, TraceItem, TraceView};
@@ -29,7 +30,7 @@ pub(crate) struct LegMedia {
 /// A call as a page: who called whom, the ladder, the verdict; no line wider than `width` where that can be.
 pub(crate) fn page(call: &CallView, trace: &TraceView, width: Option<usize>) -> String {
     let width = width.map(|width| width.max(NARROWEST));
-    let parties: Vec<&str> = trace.legs.iter().map(String::as_str).collect();
+    let parties = names(&trace.legs);
     let media = call.legs.iter().map(|leg| LegMedia {
         received: leg.rtp.rx_packets,
         sent: leg.rtp.tx_packets,
@@ -65,16 +66,16 @@ pub(crate) fn wrapped(text: &str, indent: usize, width: Option<usize>) -> String
 
 /// Draws a trace as seen by `viewer`; `media` holds one entry a leg, in the trace's order.
 pub(crate) fn draw(trace: &TraceView, viewer: &str, media: &[LegMedia], width: Option<usize>) -> String {
-    let page = Page { columns: trace.legs.len() + 1, width, narrow: false };
-    let narrow = trace.entries.iter().any(|entry| !page.fits(&remark(entry, &trace.legs)));
-    let page = Page { narrow, ..page };
-    let mut out = heading(trace, viewer);
+    let mut page = Page { columns: Columns::new(trace, width), names: names(&trace.legs), width, narrow: false };
+    page.narrow = trace.entries.iter().any(|entry| !page.fits(&page.remark(entry)));
+    let mut out = page.heading(viewer);
     for entry in &trace.entries {
-        out.push_str(&page.line(entry, &trace.legs));
+        out.push_str(&page.line(entry));
     }
     for (leg, media) in media.iter().enumerate().filter(|(_, m)| m.received + m.sent > 0) {
+        let whose = if page.columns.is_shared(leg) { page.name(leg) } else { "" };
         for (count, received) in [(media.received, true), (media.sent, false)] {
-            out.push_str(&page.arrow(media.name, leg, received, &count.to_string(), '═', ""));
+            out.push_str(&page.arrow(media.name, leg, received, &count.to_string(), '═', whose));
         }
     }
     if trace.dropped > 0 {
@@ -83,26 +84,59 @@ pub(crate) fn draw(trace: &TraceView, viewer: &str, media: &[LegMedia], width: O
     out
 }
 
-/// Column of a leg: the caller stands left of the edge, all others right of it.
-fn column(leg: usize) -> usize {
-    if leg == 0 { 0 } else { leg + 1 }
+/// What each leg is called: of several of one name, all but the first have a number.
+fn names(legs: &[String]) -> Vec<String> {
+    let name = |(at, name): (usize, &String)| match legs.iter().take(at).filter(|other| *other == name).count() {
+        0 => name.clone(),
+        before => format!("{name} #{}", before + 1),
+    };
+    legs.iter().enumerate().map(name).collect()
 }
 
-fn heading(trace: &TraceView, viewer: &str) -> String {
-    let mut row = Row::new();
-    let legs = || trace.legs.iter().map(String::as_str);
-    for (at, name) in legs().take(1).chain([viewer]).chain(legs().skip(1)).enumerate() {
-        let from = (FIRST + at * PITCH).saturating_sub(name.chars().count() / 2);
-        row.put(from, name);
+/// Where each party stands: the caller left of the edge, all others right of it.
+#[derive(Debug)]
+struct Columns {
+    /// By leg.
+    of: Vec<usize>,
+    /// The edge's among them.
+    count: usize,
+    /// The last one, where several legs have to share it.
+    shared: Option<usize>,
+}
+
+impl Columns {
+    /// Where there is no room for all, those that SIP is spoken with come first.
+    fn new(trace: &TraceView, width: Option<usize>) -> Columns {
+        let legs = trace.legs.len();
+        let room = width.map_or(usize::MAX, |width| width.saturating_sub(FIRST + 1) / PITCH + 1).max(3);
+        if legs < room {
+            let of = (0..legs).map(|leg| if leg == 0 { 0 } else { leg + 1 }).collect();
+            return Columns { of, count: legs + 1, shared: None };
+        }
+        let speaks = |leg: usize| {
+            trace.entries.iter().any(|entry| matches!(entry.what, TraceItem::Message { leg: of, .. } if of == leg))
+        };
+        let (sip, others): (Vec<usize>, Vec<usize>) = (1..legs).partition(|leg| speaks(*leg));
+        let mut own: Vec<usize> = sip.into_iter().chain(others).take(room - 3).collect();
+        own.sort_unstable();
+        let place = |leg: usize| own.iter().position(|other| *other == leg).map_or(room - 1, |at| at + 2);
+        let of = (0..legs).map(|leg| if leg == 0 { 0 } else { place(leg) }).collect();
+        Columns { of, count: room, shared: Some(room - 1) }
     }
-    row.line()
+    fn of(&self, leg: usize) -> usize {
+        self.of.get(leg).copied().unwrap_or(leg + 1)
+    }
+    fn is_shared(&self, leg: usize) -> bool {
+        self.shared == Some(self.of(leg))
+    }
 }
 
-/// How much room there is.
-#[derive(Debug, Clone, Copy)]
+/// What is drawn, and how much room there is.
+#[derive(Debug)]
 struct Page {
-    /// Parties, the edge among them.
-    columns: usize,
+    columns: Columns,
+    /// Of the legs.
+    names: Vec<String>,
     /// Of the terminal.
     width: Option<usize>,
     /// Whether not all fits into it.
@@ -110,9 +144,48 @@ struct Page {
 }
 
 impl Page {
+    fn heading(&self, viewer: &str) -> String {
+        let shared = self.columns.of.iter().filter(|column| Some(**column) == self.columns.shared).count();
+        let shared = (self.columns.shared, format!("{shared} others"));
+        let mut row = Row::new();
+        for at in 0..self.columns.count {
+            let leg = self.columns.of.iter().position(|column| *column == at);
+            let name = match leg {
+                _ if at == 1 => viewer,
+                _ if Some(at) == shared.0 => &shared.1,
+                Some(leg) => self.name(leg),
+                None => "",
+            };
+            row.put((FIRST + at * PITCH).saturating_sub(name.chars().count() / 2), name);
+        }
+        row.line()
+    }
+
+    fn name(&self, leg: usize) -> &str {
+        self.names.get(leg).map_or("?", String::as_str)
+    }
+
+    /// What is said of an entry.
+    fn remark(&self, entry: &TraceEntry) -> String {
+        let named = |leg: &usize, text: &str| format!("{}: {text}", self.name(*leg));
+        match &entry.what {
+            TraceItem::Message { leg, note, again, .. } => {
+                let again = again.then_some("again");
+                let note = [note.as_str()].into_iter().chain(again).filter(|text| !text.is_empty()).collect::<Vec<_>>();
+                match (self.columns.is_shared(*leg), note.join(", ")) {
+                    (true, note) if note.is_empty() => self.name(*leg).to_owned(),
+                    (true, note) => named(leg, &note),
+                    (false, note) => note,
+                }
+            }
+            TraceItem::Decision { text } => text.clone(),
+            TraceItem::Media { leg, text } | TraceItem::Agent { leg, text } => named(leg, text),
+        }
+    }
+
     /// One entry: a line, or more where the terminal is narrow.
-    fn line(self, entry: &TraceEntry, legs: &[String]) -> String {
-        let (time, remark) = (offset(entry.at_us), remark(entry, legs));
+    fn line(&self, entry: &TraceEntry) -> String {
+        let (time, remark) = (offset(entry.at_us), self.remark(entry));
         match &entry.what {
             TraceItem::Message { leg, received, text, .. } => self.arrow(&time, *leg, *received, text, '─', &remark),
             TraceItem::Decision { .. } | TraceItem::Media { .. } => self.words(&time, None, &remark),
@@ -121,38 +194,38 @@ impl Page {
     }
 
     /// Where what is said of a line begins.
-    fn margin(self) -> usize {
-        FIRST + (self.columns - 1) * PITCH + 3
+    fn margin(&self) -> usize {
+        FIRST + (self.columns.count - 1) * PITCH + 3
     }
 
-    fn fits(self, note: &str) -> bool {
+    fn fits(&self, note: &str) -> bool {
         self.width.is_none_or(|width| self.margin() + note.chars().count() <= width)
     }
 
-    fn bars(self, time: &str) -> Row {
+    fn bars(&self, time: &str) -> Row {
         let mut row = Row::new();
         row.put(FIRST.saturating_sub(3 + time.chars().count()), time);
-        for at in 0..self.columns {
+        for at in 0..self.columns.count {
             row.put(FIRST + at * PITCH, "│");
         }
         row
     }
 
     /// A line of words; `dot` marks the leg that it is about.
-    fn words(self, time: &str, dot: Option<usize>, text: &str) -> String {
+    fn words(&self, time: &str, dot: Option<usize>, text: &str) -> String {
         if self.narrow {
             return self.between(time, text);
         }
         let mut row = self.bars(time);
         if let Some(leg) = dot {
-            row.set(FIRST + column(leg) * PITCH, '●');
+            row.set(FIRST + self.columns.of(leg) * PITCH, '●');
         }
         row.put(self.margin(), text);
         row.line()
     }
 
     /// Words in place of the bars right of the first.
-    fn between(self, time: &str, text: &str) -> String {
+    fn between(&self, time: &str, text: &str) -> String {
         let room = self.width.map(|width| width.saturating_sub(FIRST + 4));
         let mut out = String::new();
         for (at, words) in wrapped(text, 0, room.map(|room| room.max(1))).lines().enumerate() {
@@ -163,8 +236,8 @@ impl Page {
         out
     }
 
-    fn arrow(self, time: &str, leg: usize, received: bool, text: &str, shaft: char, note: &str) -> String {
-        let (theirs, ours) = (FIRST + column(leg) * PITCH, FIRST + PITCH);
+    fn arrow(&self, time: &str, leg: usize, received: bool, text: &str, shaft: char, note: &str) -> String {
+        let (theirs, ours) = (FIRST + self.columns.of(leg) * PITCH, FIRST + PITCH);
         let (left, right) = (theirs.min(ours) + 1, theirs.max(ours) - 1);
         let to_right = (theirs < ours) == received;
         let mut row = self.bars(time);
@@ -193,18 +266,6 @@ impl Page {
         }
         row.put(self.margin(), note);
         row.line()
-    }
-}
-
-/// What is said of an entry.
-fn remark(entry: &TraceEntry, legs: &[String]) -> String {
-    let named = |leg: &usize, text: &str| format!("{}: {text}", legs.get(*leg).map_or("?", String::as_str));
-    match &entry.what {
-        TraceItem::Message { note, again: false, .. } => note.clone(),
-        TraceItem::Message { note, .. } if note.is_empty() => "again".to_owned(),
-        TraceItem::Message { note, .. } => format!("{note}, again"),
-        TraceItem::Decision { text } => text.clone(),
-        TraceItem::Media { leg, text } | TraceItem::Agent { leg, text } => named(leg, text),
     }
 }
 
@@ -305,6 +366,42 @@ mod tests {
         assert_eq!(lines[1], "     +0.9 ms   │                │                ●                │  bot: open");
         assert_eq!(lines[2], "     +1.0 ms   │                │                │                │  pbx: latched");
         assert!(lines[4].ends_with("2 earlier entries were dropped"));
+    }
+
+    /// Five forks of one agent: told apart by number, and none of them in the way of those that SIP is spoken with.
+    #[test]
+    fn parties_without_room_share_a_column() {
+        let agent = |leg, text: &str| TraceEntry { at_us: 900, what: TraceItem::Agent { leg, text: text.into() } };
+        let legs = ["carrier", "scribe", "scribe", "scribe", "scribe", "pbx", "pbx"];
+        let trace = TraceView {
+            sid: "CA0".into(),
+            verdict: String::new(),
+            legs: legs.map(str::to_owned).to_vec(),
+            entries: vec![
+                message(0, 0, true, "INVITE", ""),
+                agent(1, "open"),
+                agent(3, "open"),
+                message(1_000, 5, false, "INVITE", ""),
+                message(2_000, 6, false, "INVITE", "a longer note"),
+                message(3_000, 6, true, "200 OK", ""),
+            ],
+            dropped: 0,
+        };
+        let media = [LegMedia { received: 1, sent: 2, name: "frames" }; 7];
+        let wide = draw(&trace, EDGE, &media, None);
+        assert!(wide.lines().next().unwrap().contains(" scribe #4 "), "{wide}");
+        let drawn = draw(&trace, EDGE, &media, Some(80));
+        let lines: Vec<&str> = drawn.lines().collect();
+        assert!(lines.iter().all(|line| line.chars().count() <= 80), "{drawn}");
+        assert_eq!(lines[0], "            carrier           edge              pbx           5 others");
+        assert_eq!(lines[1], "     +0.0 ms   │─────INVITE────▶│                │                │");
+        let words = |time: &str, text: &str| format!("{time:12}   │{text:<33}│{:16}│", "");
+        assert_eq!(lines[2], "     +0.9 ms   │  scribe: open  │                │                │");
+        assert_eq!(lines[3], words("     +0.9 ms", "  scribe #3: open"));
+        assert_eq!(lines[4], "     +1.0 ms   │                │─────INVITE────▶│                │");
+        assert_eq!(lines[5], "     +2.0 ms   │                │────────────────┼─────INVITE────▶│");
+        assert_eq!(lines[6], words("", "  pbx #2: a longer note"));
+        assert!(lines.last().unwrap().ends_with("│  pbx #2"), "whose the frames are: {drawn}");
     }
 
     #[test]

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::ladder::wrapped;
 
-/// `status`
-pub(super) fn status(answer: &Value) -> String {
+/// `status`; tables that do not fit into the terminal become sentences.
+pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
     let text = |value: &Value| value.as_str().unwrap_or("–").to_owned();
     let config = &answer["config"];
     let state = match answer["state"].as_str() {
@@ -16,8 +16,8 @@ pub(super) fn status(answer: &Value) -> String {
         Some(other) => paint(other, RED),
         None => "–".into(),
     };
-    let mut out = format!(
-        "{}   {}   up {}   config loaded {} ago ({}, {})   {state}\n",
+    let head = format!(
+        "{}   {}   up {}   config loaded {} ago ({}, {})   {state}",
         paint(&text(&answer["edge"]), BOLD),
         text(&answer["version"]),
         span(answer["uptime_seconds"].as_u64().unwrap_or(0)),
@@ -25,26 +25,27 @@ pub(super) fn status(answer: &Value) -> String {
         text(&config["path"]),
         count(&config["warnings"], "warning"),
     );
+    let mut out = wrapped(&head, 2, width);
     let listeners = answer["listeners"].as_array().into_iter().flatten().map(|listener| {
         let (name, place) = (text(&listener["name"]), [text(&listener["transport"]), text(&listener["address"])]);
         // A listener without a name of its own is named after its place.
         if name == place.join(":") { place.join(" ") } else { format!("{name} {}", place.join(" ")) }
     });
-    out.push_str(&format!("LISTENERS  {}\n", listeners.collect::<Vec<_>>().join("   ")));
+    out.push_str(&wrapped(&format!("LISTENERS  {}", listeners.collect::<Vec<_>>().join("   ")), 11, width));
     let media = &answer["media"];
     out.push_str(&format!("MEDIA      {} of {} ports\n", media["ports_in_use"], media["ports"]));
     out.push_str(&format!("CALLS      {}\n", answer["calls"]));
-    out.push_str(&trunks(answer));
-    out.push_str(&registrations(answer));
-    out.push_str(&agents(answer));
+    out.push_str(&trunks(answer, width));
+    registrations(answer).lines().for_each(|line| out.push_str(&wrapped(line, 4, width)));
+    out.push_str(&agents(answer, width));
     for problem in answer["problems"].as_array().into_iter().flatten() {
-        out.push_str(&format!("{} {}\n", paint("!", RED), text(problem)));
+        out.push_str(&wrapped(&format!("{} {}", paint("!", RED), text(problem)), 2, width));
     }
     out
 }
 
 /// The trunks of `status`, and each address of their peers.
-fn trunks(answer: &Value) -> String {
+fn trunks(answer: &Value, width: Option<usize>) -> String {
     let text = |value: &Value| value.as_str().unwrap_or("–").to_owned();
     let mut rows = vec![["TRUNK", "STATE", "CALLS", "CPS", "ANSWERED", "LAST PROBLEM"].map(str::to_owned).to_vec()];
     let mut peers = vec![["PEER", "TRUNK", "STATE", "ADDRESS", "LAST OPTIONS", "RTT"].map(str::to_owned).to_vec()];
@@ -78,8 +79,8 @@ fn trunks(answer: &Value) -> String {
             problem(trunk),
         ]);
     }
-    let peers = if peers.len() == 1 { String::new() } else { table(&peers) };
-    table(&rows) + &peers
+    let peers = if peers.len() == 1 { String::new() } else { fitting(&peers, width) };
+    fitting(&rows, width) + &peers
 }
 
 /// What went wrong last, and how long ago.
@@ -120,27 +121,26 @@ fn registrations(answer: &Value) -> String {
 }
 
 /// The agents of `status`; nothing where there are none.
-fn agents(answer: &Value) -> String {
+fn agents(answer: &Value, width: Option<usize>) -> String {
     let mut rows = vec![["AGENT", "STATE", "SESSIONS", "LOST", "LAST PROBLEM", "URL"].map(str::to_owned).to_vec()];
     for agent in answer["agents"].as_array().into_iter().flatten() {
         let [name, state, sessions, lost, url] =
             ["name", "state", "sessions", "lost", "url"].map(|key| shown(&agent[key]));
         rows.push(vec![name, state, sessions, lost, problem(agent), url]);
     }
-    if rows.len() == 1 { String::new() } else { table(&rows) }
+    if rows.len() == 1 { String::new() } else { fitting(&rows, width) }
 }
 
 /// `calls ls`; where the table does not fit into the terminal, two lines a call.
 pub(super) fn calls(answer: &Value, width: Option<usize>) -> String {
     let mut rows = vec![["SID", "FROM", "TO", "ROUTE", "LEGS", "STATE", "TIME", "REASON"].map(str::to_owned).to_vec()];
     for call in answer["calls"].as_array().into_iter().flatten() {
-        let trunks = call["legs"].as_array().into_iter().flatten().map(party);
         rows.push(vec![
             shown(&call["sid"]),
             shown(&call["from"]),
             shown(&call["to"]),
             shown(&call["route"]),
-            trunks.collect::<Vec<_>>().join(" → "),
+            parties(call),
             shown(if call["outcome"].is_null() || call["state"] != "ended" {
                 &call["state"]
             } else {
@@ -159,7 +159,8 @@ pub(super) fn calls(answer: &Value, width: Option<usize>) -> String {
     }
     let two_lines = rows.iter().skip(1).filter_map(|row| {
         let [sid, from, to, route, legs, state, time, reason] = row.as_slice() else { return None };
-        Some(format!("{sid}  {state}  {time}  {reason}\n  {from} → {to}  {route}  {legs}\n"))
+        let (head, rest) = (format!("{sid}  {state}  {time}  {reason}"), format!("  {from} → {to}  {route}  {legs}"));
+        Some(wrapped(&head, 2, width) + &wrapped(&rest, 4, width))
     });
     two_lines.collect()
 }
@@ -228,6 +229,26 @@ pub(super) fn reloaded(answer: &Value) -> String {
     out
 }
 
+/// A table, or where that does not fit into the terminal a sentence for each of its rows: what the first two columns
+/// say, and what the others do where there is something.
+fn fitting(rows: &[Vec<String>], width: Option<usize>) -> String {
+    let all = table(rows);
+    let bare = |text: &str| width.is_none_or(|width| text.trim_end().chars().count() <= width);
+    let (Some(head), true) = (rows.first(), width.is_some()) else { return all };
+    // The head may be painted.
+    if all.lines().skip(1).all(bare) {
+        return all;
+    }
+    let sentence = |row: &Vec<String>| {
+        let others = head.iter().zip(row).skip(2).filter(|(_, cell)| *cell != "–");
+        let others = others.map(|(label, cell)| format!("{} {cell}", label.to_lowercase()));
+        let first = row.iter().take(2).cloned().collect::<Vec<_>>().join(" ");
+        wrapped(&std::iter::once(first).chain(others).collect::<Vec<_>>().join(", "), 4, width)
+    };
+    let kind = head.first().map_or("", String::as_str);
+    format!("{}\n", paint(kind, BOLD)) + &rows.iter().skip(1).map(sentence).collect::<String>()
+}
+
 /// Columns as wide as their widest cell; the first row is the head.
 fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
@@ -259,6 +280,19 @@ fn shown(value: &Value) -> String {
         None if value.is_null() => "–".into(),
         None => value.to_string(),
     }
+}
+
+/// All legs' parties; who is there several times in a row (listeners) stands once.
+fn parties(call: &Value) -> String {
+    let mut all: Vec<(String, usize)> = Vec::new();
+    for party in call["legs"].as_array().into_iter().flatten().map(party) {
+        match all.last_mut() {
+            Some((last, times)) if *last == party => *times += 1,
+            _ => all.push((party, 1)),
+        }
+    }
+    let shown = |(party, times)| if times == 1 { party } else { format!("{party} ×{times}") };
+    all.into_iter().map(shown).collect::<Vec<_>>().join(" → ")
 }
 
 /// A leg's trunk, or its agent.
@@ -345,6 +379,31 @@ mod tests {
     }
 
     #[test]
+    fn status_fits_into_a_narrow_terminal() {
+        let long = "503 Service Unavailable to INVITE, and before it nobody answered there for a quarter of an hour";
+        let address = json!({"transport": "udp", "address": "198.51.100.17:5060", "state": "up", "rtt_ms": 12.5});
+        let peer = json!({"uri": "sip:edge-one.carrier.example.com:5060", "state": "up", "addresses": [address]});
+        let trunk = json!({"name": "carrier", "state": "up", "calls": 3, "cps": 0, "answered_ratio": 0.5, "peers": [peer],
+            "last_problem": long});
+        let agent = json!({"name": "desk", "state": "down", "sessions": 2, "lost": 1, "last_problem": long,
+            "url": "wss://agents.example.com/media/of/the/desk"});
+        let listener = |name: &str| json!({"name": name, "transport": "udp", "address": "203.0.113.10:5060"});
+        let config = json!({"path": "/etc/trunkgate/trunkgate.toml", "warnings": 2});
+        let answer = json!({"edge": "edge-1", "version": "1.0.0", "state": "ready", "uptime_seconds": 400_000, "calls": 3,
+            "config": config, "listeners": [listener("outside"), listener("inside"), listener("third")],
+            "media": {"ports_in_use": 12, "ports": 16384}, "trunks": [trunk], "agents": [agent], "problems": [long]});
+        let narrow = status(&answer, Some(80));
+        assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+        let words = narrow.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("carrier up, calls 3 / –, cps 0, answered 50 %, last problem 503 Service"), "{words}");
+        assert!(
+            words.contains("desk down, sessions 2, lost 1, last problem 503") && words.contains("url wss://"),
+            "{words}"
+        );
+        assert!(status(&answer, None).contains("TRUNK     STATE   CALLS"));
+    }
+
+    #[test]
     fn a_call_is_one_row() {
         let call = json!({"sid": "CA1", "from": "+1", "to": "+2", "route": "r", "state": "ended", "outcome": "answered",
             "reason": "caller_hung_up", "legs": [{"trunk": "a"}, {"trunk": "b"}],
@@ -357,5 +416,12 @@ mod tests {
         assert_eq!(calls(&json!({ "calls": [] }), None), "no calls\n");
         let narrow = calls(&json!({ "calls": [call] }), Some(60));
         assert_eq!(narrow, "CA1  answered  1 min 5 s  caller_hung_up\n  +1 → +2  r  a → b\n");
+        let mut crowd = vec![json!({"trunk": "a"})];
+        crowd.extend((0..30).map(|_| json!({"kind": "agent", "agent": "scribe"})));
+        crowd.extend((0..12).map(|n| json!({"trunk": format!("target-{n}")})));
+        let call = json!({"sid": format!("CA{}", "0".repeat(32)), "from": "+14155550123", "to": "+14155550199", "state": "answered",
+            "route": "everything that comes", "legs": crowd});
+        let narrow = calls(&json!({ "calls": [call] }), Some(80));
+        assert!(narrow.lines().all(|line| line.chars().count() <= 80) && narrow.contains("scribe ×30"), "{narrow}");
     }
 }
