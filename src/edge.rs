@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use jiff::Timestamp;
 use rand::TryRng;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use trunkgate_call::{Addressing, Gateway, GatewayConfig, Interfaces, ListenerSpec};
 use trunkgate_media::counters::Counter;
 use trunkgate_route::{Table, Transport};
@@ -311,6 +311,8 @@ fn shared(
         reloads_ok: AtomicU64::new(0),
         reloads_failed: AtomicU64::new(0),
         last_reload_ok: AtomicBool::new(true),
+        reloading: tokio::sync::Mutex::default(),
+        reloads_waiting: Arc::new(Semaphore::new(limits::RELOADS)),
         sockets: Arc::new(SocketCounters::default()),
         workers: workers.counters().to_vec(),
         cdr_failures: Counter::default(),

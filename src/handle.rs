@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use trunkgate_call::metrics::Metrics;
 use trunkgate_call::trace::TraceView;
 use trunkgate_call::view::{QualityView, StatusView};
@@ -119,6 +119,10 @@ pub(crate) struct Shared {
     pub(crate) reloads_ok: AtomicU64,
     pub(crate) reloads_failed: AtomicU64,
     pub(crate) last_reload_ok: AtomicBool,
+    /// Whoever has it reloads.
+    pub(crate) reloading: tokio::sync::Mutex<()>,
+    /// Places for reloads that wait for it.
+    pub(crate) reloads_waiting: Arc<Semaphore>,
     pub(crate) sockets: Arc<SocketCounters>,
     pub(crate) workers: Vec<Arc<WorkerCounters>>,
     pub(crate) cdr_failures: Counter,

@@ -142,8 +142,12 @@ pub const VORBIS_CODEBOOK_VALUES: u64 = 4 << 20;
 pub const ANNOUNCEMENT_SECONDS: usize = 300;
 /// Longest `music` of `hold`, in seconds.
 pub const MUSIC_SECONDS: usize = 1800;
-/// How long a program of `[speech]` may take for one text, in seconds.
-pub const SPEECH_SECONDS: u64 = 10;
+/// How long `[speech]` may take for all texts of a file together, in seconds: less than whoever asks for a reload waits.
+pub const SPEECH_SECONDS: u64 = 8;
+/// Texts that are said side by side.
+pub const SPEECH_AT_ONCE: usize = 4;
+/// Reloads that wait for their turn or are under way.
+pub const RELOADS: usize = 8;
 /// Largest file that it may write, in bytes.
 pub const SPEECH_BYTES: u64 = 16 << 20;
 /// What is read of its complaints, in bytes.

@@ -45,6 +45,8 @@ pub enum ReloadError {
         /// Errors and warnings.
         diagnostics: Vec<Diagnostic>,
     },
+    /// So many wait for their turn that another would change nothing.
+    Busy,
     /// The edge has ended.
     Gone,
 }
@@ -62,6 +64,9 @@ impl fmt::Display for ReloadError {
                 let source = std::fs::read_to_string(path).unwrap_or_default();
                 f.write_str(config::render(path, &source, diagnostics).trim_end())
             }
+            ReloadError::Busy => {
+                f.write_str("reloads are waiting already; the last of them reads the file as it then is")
+            }
             ReloadError::Gone => Gone.fmt(f),
         }
     }
@@ -69,28 +74,36 @@ impl fmt::Display for ReloadError {
 
 impl Handle {
     /// Reads the file again. Trunks, routes, limits, public addresses, tokens and the log level are swapped at once;
-    /// a bad file changes nothing.
+    /// a bad file changes nothing. One reload comes after the other, and goes on to its end when nobody waits for it any
+    /// more.
     ///
     /// # Errors
-    /// What is wrong with the file, or [`Gone`](ReloadError::Gone).
+    /// What is wrong with the file, [`Busy`](ReloadError::Busy) or [`Gone`](ReloadError::Gone).
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let shared = Arc::clone(&self.shared);
+        let place = Arc::clone(&shared.reloads_waiting).try_acquire_owned().map_err(|_| ReloadError::Busy)?;
+        let handle = self.clone();
+        let reload = async move {
+            let turn = shared.reloading.lock().await;
+            let outcome = handle.reload_in_turn().await;
+            drop((turn, place));
+            outcome
+        };
+        tokio::spawn(reload).await.map_err(|_| ReloadError::Gone)?
+    }
+
+    async fn reload_in_turn(&self) -> Result<Reloaded, ReloadError> {
         let path = self.config_path();
         let file = path.clone();
         // Audio is decoded and texts are said on a thread of their own.
         let load = move || {
             config::load(&file).map(|(mut config, warnings)| {
-                let faults = speech::speak(&mut config);
-                (config, warnings, faults)
+                speech::speak(&mut config);
+                (config, warnings)
             })
         };
-        let loaded = tokio::task::spawn_blocking(load).await.map_err(|_| Gone)?;
-        let outcome = match loaded {
-            Ok((config, warnings, faults)) => {
-                for fault in faults {
-                    tracing::warn!("callers hear the ringback tone instead: {fault}");
-                }
-                Ok(self.swap(config, warnings.len()).await?)
-            }
+        let outcome = match tokio::task::spawn_blocking(load).await.map_err(|_| Gone)? {
+            Ok((config, warnings)) => Ok(self.swap(config, warnings.len()).await?),
             Err(diagnostics) => Err(ReloadError::File { path, diagnostics }),
         };
         let counter = if outcome.is_ok() { &self.shared.reloads_ok } else { &self.shared.reloads_failed };

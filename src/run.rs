@@ -20,12 +20,16 @@ pub const USAGE: u8 = 2;
 pub fn run(given: Option<&Path>, drain: Duration) -> ExitCode {
     let Some((mut config, warnings)) = load(given, true) else { return ExitCode::from(USAGE) };
     log::init(&config.log);
-    for fault in speech::speak(&mut config) {
-        tracing::warn!("callers hear the ringback tone instead: {fault}");
-    }
+    speech::speak(&mut config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let code = match runtime {
-        Ok(runtime) => runtime.block_on(serve(config, warnings, drain)),
+        Ok(runtime) => {
+            let code = runtime.block_on(serve(config, warnings, drain));
+            // A reload may be under way.
+            speech::stop();
+            runtime.shutdown_timeout(Duration::from_secs(limits::FAREWELL_SECONDS));
+            code
+        }
         Err(error) => {
             eprintln!("error[TG0203]: the main loop cannot be started: {error}");
             ExitCode::from(USAGE)
@@ -141,10 +145,11 @@ impl Signals {
         }
     }
 
-    /// SIGTERM and SIGINT; SIGHUP reloads meanwhile. What a reload finds wrong is in the log.
+    /// SIGTERM and SIGINT; SIGHUP reloads meanwhile, and is not waited for. What a reload finds wrong is in the log.
     async fn end(&mut self, handle: &Handle) {
         while let Wish::Reload = self.next().await {
-            let _ = handle.reload().await;
+            let handle = handle.clone();
+            tokio::spawn(async move { handle.reload().await });
         }
     }
 

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::audio::{self, Most, Use};
 use crate::config::{Announcement, Config};
-use crate::limits::{ANNOUNCEMENT_SECONDS, SPEECH_BYTES, SPEECH_COMPLAINT_BYTES, SPEECH_SECONDS};
+use crate::limits::{ANNOUNCEMENT_SECONDS, SPEECH_AT_ONCE, SPEECH_BYTES, SPEECH_COMPLAINT_BYTES, SPEECH_SECONDS};
 
 /// The voice where none is written.
 const VOICE: &str = "en-us";
@@ -28,13 +29,29 @@ type Spoken = HashMap<[u8; 32], Weak<[u8]>>;
 /// What is in use of all that was said.
 static SPOKEN: LazyLock<Mutex<Spoken>> = LazyLock::new(Mutex::default);
 
-/// Has every announcement of the configuration said, and gives it to its agent; what went wrong, a sentence for each. Blocks
-/// for [`SPEECH_SECONDS`] for each at most.
-pub(crate) fn speak(config: &mut Config) -> Vec<String> {
+/// The process ends: nobody waits for a program any more.
+static STOPPED: AtomicBool = AtomicBool::new(false);
+
+/// Ends the programs that run.
+pub(crate) fn stop() {
+    STOPPED.store(true, Ordering::Relaxed);
+}
+
+/// Has every announcement of a configuration said that is to come in force, and gives it to its agent. What went wrong is in
+/// the log. Blocks, for [`SPEECH_SECONDS`] at most.
+pub(crate) fn speak(config: &mut Config) {
+    for fault in attempt(config) {
+        tracing::warn!("callers hear the ringback tone instead: {fault}");
+    }
+}
+
+/// The same; what went wrong, a sentence for each.
+pub(crate) fn attempt(config: &mut Config) -> Vec<String> {
     let Some(command) = config.speech.clone() else { return Vec::new() };
+    let until = Instant::now() + Duration::from_secs(SPEECH_SECONDS);
+    let announcements = std::mem::take(&mut config.announcements);
     let mut faults = Vec::new();
-    for announcement in config.announcements.clone() {
-        let said = say(&command, &announcement, Duration::from_secs(SPEECH_SECONDS));
+    for (announcement, said) in announcements.iter().zip(say_all(&command, &announcements, until)) {
         let agent = config.agents.iter_mut().find(|agent| *agent.name == *announcement.agent);
         match (said, agent.and_then(|agent| agent.hold.as_mut())) {
             (Ok(codes), Some(hold)) => hold.first = Some(codes),
@@ -42,11 +59,30 @@ pub(crate) fn speak(config: &mut Config) -> Vec<String> {
             (Err(what), _) => faults.push(format!("`hold` of agent {}: {what}", announcement.agent)),
         }
     }
+    config.announcements = announcements;
     faults
 }
 
+type Said = Result<Arc<[u8]>, String>;
+
+/// Some at a time, in their order; all until then.
+fn say_all(command: &[String], announcements: &[Announcement], until: Instant) -> Vec<Said> {
+    let next = AtomicUsize::new(0);
+    let some = || {
+        let taken = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+        let taken = taken.map_while(|at| Some((at, announcements.get(at)?)));
+        taken.map(|(at, announcement)| (at, say(command, announcement, until))).collect::<Vec<_>>()
+    };
+    let mut said: Vec<(usize, Said)> = std::thread::scope(|scope| {
+        let started: Vec<_> = (0..SPEECH_AT_ONCE.min(announcements.len())).map(|_| scope.spawn(some)).collect();
+        started.into_iter().flat_map(|one| one.join().unwrap_or_default()).collect()
+    });
+    said.sort_unstable_by_key(|(at, _)| *at);
+    said.into_iter().map(|(_, said)| said).collect()
+}
+
 /// One announcement, μ-law at 8 kHz.
-fn say(command: &[String], announcement: &Announcement, patience: Duration) -> Result<Arc<[u8]>, String> {
+fn say(command: &[String], announcement: &Announcement, until: Instant) -> Result<Arc<[u8]>, String> {
     let voice = announcement.voice.as_deref().unwrap_or(VOICE);
     let words: Vec<String> = command.iter().map(|word| fill(word, voice, &announcement.text)).collect();
     let mut hash = Sha256::new();
@@ -59,7 +95,7 @@ fn say(command: &[String], announcement: &Announcement, patience: Duration) -> R
     if let Some(known) = spoken().get(&key).and_then(Weak::upgrade) {
         return Ok(known);
     }
-    let file = run(&words, patience)?;
+    let file = run(&words, until)?;
     let most = Most { bytes: SPEECH_BYTES, seconds: ANNOUNCEMENT_SECONDS };
     let name = words.first().cloned().unwrap_or_default();
     let codes = audio::mulaw_of(&file, most, Use::Once).map_err(|what| format!("{name} wrote no audio: {what}"))?;
@@ -95,9 +131,12 @@ fn fill(word: &str, voice: &str, text: &str) -> String {
 }
 
 /// What a program writes to its output. It and all that it has started are ended when their time is over.
-fn run(words: &[String], patience: Duration) -> Result<Vec<u8>, String> {
+fn run(words: &[String], until: Instant) -> Result<Vec<u8>, String> {
     let (name, rest) = words.split_first().ok_or("no program")?;
-    let until = Instant::now() + patience;
+    let began = Instant::now();
+    if began >= until {
+        return Err(format!("{name} was not begun: the texts before took {SPEECH_SECONDS} s"));
+    }
     let started = Command::new(name)
         .args(rest)
         .stdin(Stdio::null())
@@ -108,7 +147,7 @@ fn run(words: &[String], patience: Duration) -> Result<Vec<u8>, String> {
     let mut child = started.map_err(|error| format!("{name} cannot be run: {error}"))?;
     let output = child.stdout.take().map(|from| gather(from, SPEECH_BYTES + 1));
     let complaint = child.stderr.take().map(|from| gather(from, SPEECH_COMPLAINT_BYTES));
-    let file = output.and_then(|output| output.recv_timeout(until.saturating_duration_since(Instant::now())).ok());
+    let file = output.and_then(|output| gathered(&output, until));
     let too_much = file.as_ref().is_some_and(|file| file.len() as u64 > SPEECH_BYTES);
     let status = if file.is_none() || too_much { None } else { ended(&mut child, until) };
     let Some(status) = status else {
@@ -119,7 +158,7 @@ fn run(words: &[String], patience: Duration) -> Result<Vec<u8>, String> {
         let _ = child.wait();
         return Err(match too_much {
             true => format!("{name} wrote more than {} MiB", SPEECH_BYTES >> 20),
-            false => format!("{name} was not done within {} s", patience.as_secs_f32()),
+            false => format!("{name} was not done within {:.1} s", began.elapsed().as_secs_f32()),
         });
     };
     let file = file.unwrap_or_default();
@@ -138,20 +177,37 @@ fn ended(child: &mut Child, until: Instant) -> Option<std::process::ExitStatus> 
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return Some(status),
-            Ok(None) if Instant::now() < until => std::thread::sleep(LOOK),
+            Ok(None) if in_time(until) => std::thread::sleep(LOOK),
             Ok(None) | Err(_) => return None,
         }
     }
 }
 
-/// Reads so much on a thread of its own, which ends with what writes.
+/// Whether it can still be waited for.
+fn in_time(until: Instant) -> bool {
+    Instant::now() < until && !STOPPED.load(Ordering::Relaxed)
+}
+
+fn gathered(from: &Receiver<Vec<u8>>, until: Instant) -> Option<Vec<u8>> {
+    loop {
+        match from.recv_timeout(LOOK) {
+            Ok(bytes) => return Some(bytes),
+            Err(RecvTimeoutError::Timeout) if in_time(until) => {}
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+        }
+    }
+}
+
+/// Keeps so much of what is written, on a thread of its own, which ends with what writes.
 fn gather(from: impl Read + Send + 'static, most: u64) -> Receiver<Vec<u8>> {
     let (done, gathered) = channel();
     std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = from.take(most).read_to_end(&mut bytes);
+        let (mut bytes, mut from) = (Vec::new(), from);
+        let _ = from.by_ref().take(most).read_to_end(&mut bytes);
         // Who has lost patience does not want it.
         let _ = done.send(bytes);
+        // What is not wanted is read all the same: a closed pipe would end the program.
+        let _ = std::io::copy(&mut from, &mut std::io::sink());
     });
     gathered
 }
@@ -161,6 +217,14 @@ mod tests {
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn run(words: &[String], patience: Duration) -> Result<Vec<u8>, String> {
+        super::run(words, Instant::now() + patience)
+    }
+
+    fn say(command: &[String], announcement: &Announcement, patience: Duration) -> Said {
+        super::say(command, announcement, Instant::now() + patience)
+    }
 
     fn words(words: &[&str]) -> Vec<String> {
         words.iter().map(|word| (*word).to_owned()).collect()
@@ -196,12 +260,28 @@ mod tests {
         assert!(failed.contains("exit status: 3") && failed.ends_with(": no such voice"), "{failed}");
         // It and what it has started are gone, or the output would never end.
         let hangs = fault(&["sh", "-c", "sleep 1000 & sleep 1000"], Duration::from_millis(200));
-        assert!(hangs.contains("not done within 0.2 s"), "{hangs}");
+        assert!(hangs.contains("not done within 0."), "{hangs}");
         let closed = fault(&["sh", "-c", "exec >&- 2>&-; sleep 1000"], Duration::from_millis(200));
         assert!(closed.contains("not done within"), "{closed}");
         assert!(fault(&["cat", "/dev/zero"], PATIENCE).contains("wrote more than 16 MiB"));
         let no_audio = say(&words(&["echo", "{text}"]), &announcement("hello"), PATIENCE).unwrap_err();
         assert!(no_audio.contains("echo wrote no audio"), "{no_audio}");
+    }
+
+    /// 200 kB of warnings, more than any pipe holds.
+    #[test]
+    fn a_program_may_complain_at_length() {
+        let script = "yes careful | head -c 200000 >&2 && printf done";
+        assert_eq!(run(&words(&["sh", "-c", script]), PATIENCE).unwrap(), b"done");
+    }
+
+    #[test]
+    fn texts_share_one_time_and_are_said_side_by_side() {
+        let texts: Vec<_> = ["1000", "0", "1000", "0", "0", "0"].into_iter().map(announcement).collect();
+        let command = words(&["sh", "-c", "sleep $0; echo no audio", "{text}"]);
+        let said = say_all(&command, &texts, Instant::now() + Duration::from_secs(2));
+        let late = |said: &Said| said.as_ref().unwrap_err().contains("not done within");
+        assert_eq!(said.iter().map(late).collect::<Vec<_>>(), [true, false, true, false, false, false]);
     }
 
     #[test]

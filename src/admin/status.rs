@@ -1,5 +1,7 @@
 //! `/v1/status`: one glance at everything; `/v1/why`, `/v1/reload` and `/v1/drain`.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
@@ -13,6 +15,7 @@ use super::ApiError;
 use super::agents::AgentReport;
 use super::asked::bad_query;
 use crate::handle::{Gone, Handle, Phase};
+use crate::limits;
 use crate::reload::{ReloadError, Reloaded};
 use crate::transport::transport_name;
 use crate::why::Question;
@@ -197,8 +200,15 @@ pub(super) async fn why(
 }
 
 pub(super) async fn reload(State(handle): State<Handle>) -> Result<Json<Reloaded>, ApiError> {
-    handle.reload().await.map(Json).map_err(|error| match &error {
+    let patience = Duration::from_secs(limits::HTTP_REQUEST_SECONDS - 1);
+    let unavailable = |code, message: String| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, message);
+    let Ok(outcome) = tokio::time::timeout(patience, handle.reload()).await else {
+        let message = "not done yet; it goes on, and /v1/status says when the file was loaded";
+        return Err(unavailable("reloading", message.to_owned()));
+    };
+    outcome.map(Json).map_err(|error| match &error {
         ReloadError::File { .. } => ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_config", error.to_string()),
+        ReloadError::Busy => unavailable("reloading", error.to_string()),
         ReloadError::Gone => Gone.into(),
     })
 }

@@ -1,0 +1,138 @@
+//! Reloads that take long, through the real binary: in order, to their end, and in nobody's way.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+mod support;
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::path::PathBuf;
+
+use nix::sys::signal::Signal;
+use support::{Process, config, http, until};
+
+/// An edge whose file can be replaced by one with a text that is said once the test lets it.
+struct Rig {
+    edge: Process,
+    folder: tempfile::TempDir,
+}
+
+impl Rig {
+    fn new() -> Rig {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = hound::WavSpec {
+            channels: 1,
+            sample_rate: 8000,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut wav = hound::WavWriter::create(folder.path().join("said.wav"), spec).unwrap();
+        (0..800).for_each(|_| wav.write_sample(1000_i16).unwrap());
+        wav.finalize().unwrap();
+        Rig { edge: Process::start(&config("")), folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The file has this agent now, whose text waits for [`Self::let_go`].
+    fn write_slow(&self, agent: &str) {
+        let at = self.folder.path().display();
+        let script = format!("touch {at}/begun; while [ ! -e {at}/go ]; do sleep 0.02; done; cat {at}/said.wav");
+        self.write(&format!(
+            "[speech]\ncommand = [\"sh\", \"-c\", \"{script}\", \"{{text}}\"]\n[agent.{agent}]\nurl = \"ws://127.0.0.1:9/\"\n\
+             answer = \"early\"\nhold = {{ strategy = \"text\", text = \"One moment.\" }}\n"
+        ));
+    }
+
+    fn write(&self, rest: &str) {
+        std::fs::write(&self.edge.file, config(rest)).unwrap();
+    }
+
+    fn has_begun(&self) {
+        until("the text is being said", || self.path("begun").exists().then_some(()));
+    }
+
+    fn let_go(&self) {
+        std::fs::write(self.path("go"), "").unwrap();
+    }
+
+    fn agents(&self) -> Vec<String> {
+        let all = self.edge.json("/v1/agents");
+        all["agents"].as_array().unwrap().iter().map(|agent| agent["name"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+/// Status and text of the answer.
+fn reload(edge: &str) -> (u16, String) {
+    http("POST", &format!("{edge}/v1/reload"), &[], "")
+}
+
+#[test]
+fn a_reload_that_nobody_waits_for_any_more_comes_in_force() {
+    let rig = Rig::new();
+    rig.write_slow("patient");
+    let address = rig.edge.address("http");
+    let mut request = TcpStream::connect(address).unwrap();
+    write!(request, "POST /v1/reload HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n").unwrap();
+    rig.has_begun();
+    drop(request);
+    // The edge has seen that when it answers somebody else.
+    assert!(rig.agents().is_empty());
+    rig.let_go();
+    until("it is in force", || (rig.agents() == ["patient"]).then_some(()));
+}
+
+#[test]
+fn the_newest_file_is_in_force_though_an_older_one_took_longer() {
+    let rig = Rig::new();
+    rig.write_slow("old");
+    rig.edge.signal(Signal::SIGHUP);
+    rig.has_begun();
+    rig.write("[agent.new]\nurl = \"ws://127.0.0.1:9/\"\n");
+    let url = rig.edge.url();
+    let answered = std::thread::scope(|scope| {
+        let reload = scope.spawn(|| reload(&url));
+        // Enough for the newer one to overtake, if it could.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        rig.let_go();
+        reload.join().unwrap()
+    });
+    assert_eq!(answered.0, 200, "{}", answered.1);
+    assert_eq!(rig.agents(), ["new"]);
+    let log = rig.edge.log();
+    assert_eq!(log.matches("configuration reloaded").count(), 2, "{log}");
+}
+
+#[test]
+fn sigterm_does_not_wait_for_a_reload() {
+    let rig = Rig::new();
+    rig.write_slow("never");
+    rig.edge.signal(Signal::SIGHUP);
+    rig.has_begun();
+    rig.edge.signal(Signal::SIGTERM);
+    let (status, _, log) = rig.edge.end();
+    assert!(status.success(), "{log}");
+    assert!(!log.contains("configuration reloaded"), "{log}");
+}
+
+#[test]
+fn more_reloads_than_can_wait_are_refused() {
+    let rig = Rig::new();
+    rig.write_slow("slow");
+    let url = rig.edge.url();
+    std::thread::scope(|scope| {
+        let ask = || reload(&url);
+        let asked: Vec<_> = (0..trunkgate::limits::RELOADS).map(|_| scope.spawn(ask)).collect();
+        rig.has_begun();
+        // All of them have a place before one too many asks: those that come later would be refused instead.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let (status, answer) = ask();
+        rig.let_go();
+        let answers: Vec<u16> = asked.into_iter().map(|one| one.join().unwrap().0).collect();
+        let refused = answers.iter().chain([&status]).filter(|status| **status == 503).count();
+        assert!(refused == 1 && answers.len() == trunkgate::limits::RELOADS, "{answers:?} {status} {answer}");
+    });
+    assert_eq!(rig.agents(), ["slow"]);
+}
