@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::error::Error as WsError;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use tokio_tungstenite::tungstenite::{Bytes, Utf8Bytes};
 use trunkgate_media::agent::limits::CLOSE_TIMEOUT;
-use trunkgate_media::agent::{Loss, Transmit};
+use trunkgate_media::agent::{Loss, Stream, Transmit};
 
 use super::agent_connect::{Fault, OpenSocket};
 use super::port_set::State;
@@ -142,38 +142,52 @@ impl Socket {
     }
 }
 
-/// A conversation that is over: its last words are on their way.
+/// A conversation that no session has any more.
 #[derive(Debug)]
-pub(super) struct Leaving {
-    last_words: std::vec::IntoIter<Transmit>,
-    /// Whether the agent is to close first, as it does when we began.
-    awaits_close: bool,
-    /// When the socket is dropped, whatever has come of it.
-    pub(super) until: Instant,
+pub(super) enum Leaving {
+    /// We ended it: the agent is told, and one of the two closes.
+    Told(Box<Stream>),
+    /// The agent has closed: the answer leaves.
+    Answered {
+        /// When the socket is dropped, whatever has come of it.
+        until: Instant,
+    },
 }
 
 impl Leaving {
-    /// With our last words: those leave, and the agent closes.
-    pub(super) fn with(now: Instant, last_words: Vec<Transmit>) -> Leaving {
-        Leaving { last_words: last_words.into_iter(), awaits_close: true, until: now + CLOSE_TIMEOUT }
+    /// With what is left of a conversation that we ended.
+    pub(super) fn with(stream: Box<Stream>) -> Leaving {
+        Leaving::Told(stream)
     }
-    /// After the agent has closed: the answer leaves.
+    /// After the agent has closed.
     pub(super) fn after_close(now: Instant) -> Leaving {
-        Leaving { last_words: Vec::new().into_iter(), awaits_close: false, until: now + CLOSE_TIMEOUT }
+        Leaving::Answered { until: now + CLOSE_TIMEOUT }
     }
     /// Goes on.
     pub(super) fn go_on(&mut self, now: Instant, socket: &mut Socket) -> Progress {
-        if now >= self.until || socket.write(|| self.last_words.next()).is_err() {
+        let (until, stream) = match self {
+            Leaving::Answered { until } => {
+                let is_over = now >= *until || socket.write(|| None).is_err() || !socket.unflushed;
+                return if is_over { Progress::Over } else { Progress::Later(*until) };
+            }
+            Leaving::Told(stream) => {
+                stream.handle_timeout(now);
+                let Some((until, _)) = stream.poll_timeout() else { return Progress::Over };
+                (until, stream)
+            }
+        };
+        if socket.write(|| stream.poll_transmit()).is_err() {
             return Progress::Over;
         }
-        if !self.awaits_close {
-            return if socket.unflushed { Progress::Waits } else { Progress::Over };
-        }
-        // What it still says is heard by nobody.
         match socket.is_readable().then(|| socket.read()) {
-            None | Some(Ok(Heard::Nothing)) => Progress::Waits,
+            None | Some(Ok(Heard::Nothing)) => Progress::Later(until),
+            Some(Ok(Heard::Later(at))) => Progress::Later(at.min(until)),
+            Some(Ok(Heard::Said(Said::Closed(_)))) => {
+                *self = Leaving::after_close(now);
+                Progress::Again
+            }
+            // What else it says is heard by nobody.
             Some(Ok(Heard::Said(_))) => Progress::Again,
-            Some(Ok(Heard::Later(until))) => Progress::Later(until),
             Some(Err(_)) => Progress::Over,
         }
     }
@@ -182,11 +196,9 @@ impl Leaving {
 /// How far a socket's end has come.
 #[derive(Debug)]
 pub(super) enum Progress {
-    /// The system will tell.
-    Waits,
     /// It is to go on soon.
     Again,
-    /// It is to go on then.
+    /// It is to go on then, or when the system tells.
     Later(Instant),
     /// It may be dropped.
     Over,

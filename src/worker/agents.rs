@@ -205,13 +205,13 @@ impl Worker {
         self.sockets.remove(slot);
     }
 
-    /// Lets agents that were removed go with their last words.
-    pub(super) fn see_off(&mut self, now: Instant, at: usize) {
+    /// Lets agents that were removed go: they are told, and close.
+    pub(super) fn see_off(&mut self, at: usize) {
         let Some(live) = self.sessions.get_mut(at) else { return };
-        while let Some((end, last_words)) = live.session.poll_departed() {
+        while let Some((end, stream)) = live.session.poll_departed() {
             let Some(n) = live.doors.iter().position(|door| door.name.end == end) else { continue };
             if let Way::Open(slot) = live.doors.swap_remove(n).way {
-                self.sockets.see_off(now, slot, last_words);
+                self.sockets.see_off(slot, stream);
             }
         }
     }
@@ -219,16 +219,10 @@ impl Worker {
     /// Ends all conversations and waits for them, a moment.
     pub(super) fn dismiss(&mut self) {
         let now = Instant::now();
-        let all: Vec<usize> = self.sessions.iter().map(|(at, _)| at).collect();
-        for at in all {
-            let ends = self.sessions.get(at).map(|live| live.doors.iter().map(|door| door.name.end).collect());
-            let ends: Vec<EndId> = ends.unwrap_or_default();
-            for end in ends {
-                if let Some(live) = self.sessions.get_mut(at) {
-                    live.session.handle_input(now, Command::RemoveEnd { end });
-                }
-                self.see_off(now, at);
-            }
+        let doors = self.sessions.iter().flat_map(|(_, live)| &live.doors);
+        let all: Vec<(MediaId, EndId)> = doors.map(|door| (door.name.session, door.name.end)).collect();
+        for (id, end) in all {
+            self.obey(now, id, Command::RemoveEnd { end });
         }
         let until = now + CLOSE_TIMEOUT;
         loop {
@@ -240,7 +234,8 @@ impl Worker {
             if self.sockets.have_left() || now >= until {
                 return;
             }
-            let events = self.ports.block(Duration::ZERO, until.saturating_duration_since(now)).unwrap_or_default();
+            let due = self.sockets.next_alarm().map_or(until, |alarm| alarm.min(until));
+            let events = self.ports.block(Duration::ZERO, due.saturating_duration_since(now)).unwrap_or_default();
             for n in 0..events {
                 match self.ports.event(n) {
                     // For nobody any more.

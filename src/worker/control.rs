@@ -40,7 +40,7 @@ impl Worker {
                 if let Some(live) = self.sessions.get_mut(at) {
                     live.session.handle_input(now, Command::Close);
                 }
-                self.see_off(now, at);
+                self.see_off(at);
                 // Told last, so that who hears of it finds the figures right.
                 if let Some(mut live) = self.forget(at) {
                     live.tell_all(&self.events);
@@ -134,7 +134,7 @@ impl Worker {
         if let Some(live) = self.sessions.get_mut(at) {
             live.session.handle_input(now, command);
         }
-        self.see_off(now, at);
+        self.see_off(at);
         self.settle(at);
     }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use slab::Slab;
 use trunkgate_media::EndId;
-use trunkgate_media::agent::Transmit;
+use trunkgate_media::agent::Stream;
 
 use super::agent_connect::OpenSocket;
 use super::agent_socket::{Leaving, Progress, Socket};
@@ -135,12 +135,9 @@ impl Sockets {
         }
     }
 
-    /// A session's end gives its socket up, with these last words; without any it is closed at once.
-    pub(super) fn see_off(&mut self, now: Instant, slot: Slot, last_words: Vec<Transmit>) {
-        match last_words.is_empty() {
-            true => self.remove(slot),
-            false => self.leave(slot, Leaving::with(now, last_words)),
-        }
+    /// A session's end gives its socket up, with what is left of the conversation.
+    pub(super) fn see_off(&mut self, slot: Slot, stream: Box<Stream>) {
+        self.leave(slot, Leaving::with(stream));
     }
 
     /// The agent has closed: the answer leaves, and then the socket is closed.
@@ -158,12 +155,10 @@ impl Sockets {
     /// Goes on with one that leaves, or closes it; `false` where a session has it.
     pub(super) fn see_on(&mut self, now: Instant, slot: Slot) -> bool {
         let Some(Seat { leaving: Some(leaving), socket, .. }) = self.seats.get_mut(slot) else { return false };
-        let until = leaving.until;
         match leaving.go_on(now, socket) {
             Progress::Over => self.remove(slot),
-            Progress::Waits => self.rest(slot, until),
             Progress::Again => self.queue(slot),
-            Progress::Later(at) => self.rest(slot, at.min(until)),
+            Progress::Later(at) => self.rest(slot, at),
         }
         true
     }

@@ -26,15 +26,15 @@ pub fn agent_text(data: &[u8]) {
     stream.handle_input(start, Input::Stop);
     drain(start, &mut stream, &mut playout);
     let mut last = None;
-    while let Some(transmit) = stream.poll_transmit() {
-        last = Some(transmit);
-    }
-    assert_eq!(last, Some(crate::outbox::Transmit::Close(1000)));
     while let Some((due, _)) = stream.poll_timeout() {
+        while let Some(transmit) = stream.poll_transmit() {
+            last = Some(transmit);
+        }
         assert!(due <= start + Duration::from_secs(60));
         stream.handle_timeout(due);
         drain(start, &mut stream, &mut playout);
     }
+    assert_eq!(last, Some(crate::outbox::Transmit::Close(1000)));
 }
 
 fn drain(now: Instant, stream: &mut Stream, playout: &mut Playout) {

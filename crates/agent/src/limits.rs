@@ -49,7 +49,10 @@ pub const TEXT_BUFFER_BYTES: usize = 1024;
 
 /// How long a ping may stay unanswered.
 pub const PONG_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a closed stream waits for the socket to be gone.
+/// How long an agent has after `stop` to close by itself before we close: what a server has read and not handed over yet may
+/// be lost when a close frame comes (uvicorn's reading stops there).
+pub const STOP_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long a closed stream waits for the socket to be gone, from `stop` on.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a gap is waited for once audio from behind it has come.

@@ -4,8 +4,8 @@
 //! Connecting ── Opened ──► Open ── Stop, Lost by a timer ──► Closing ── socket gone, 2 s ──► Closed
 //!      └── Lost, Stop ───────┴── Closed(code), Lost ───────────────────────────────────────────┘
 //! ```
-//! Opening it sends `connected` and `start`, before anything else. Every end that we make sends `stop`, then closes with
-//! 1000. The last output is always [`Output::Closed`]: the socket may be dropped.
+//! Opening it sends `connected` and `start`, before anything else. Every end that we make sends `stop`; where the agent has
+//! not closed 500 ms later we close, with 1000. The last output is always [`Output::Closed`]: the socket may be dropped.
 //!
 //! The usual four verbs, and one more: what is to be written is asked for by [`Stream::poll_transmit`] only when the
 //! socket takes it. What it does not take waits in the [`Outbox`](crate::Outbox), bounded; so a slow agent hurts itself.
@@ -18,7 +18,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::format::Format;
 use crate::incoming::{Incoming, Received, decode_audio, is_digit, parse};
-use crate::limits::{CLOSE_TIMEOUT, FRAME, PONG_TIMEOUT, SCRATCH_BYTES, TEXT_BUFFER_BYTES};
+use crate::limits::{CLOSE_TIMEOUT, FRAME, PONG_TIMEOUT, SCRATCH_BYTES, STOP_TIMEOUT, TEXT_BUFFER_BYTES};
 use crate::loss::Loss;
 use crate::message::{Media, Names, TrackName, TrackSet};
 use crate::outbox::{Outbox, Transmit};
@@ -111,7 +111,7 @@ pub enum Input<'a> {
         /// How much the caller has heard, in milliseconds.
         played_ms: u64,
     },
-    /// The stream is to end: `stop`, then close.
+    /// The stream is to end: `stop`, then a close.
     Stop,
 }
 
@@ -153,6 +153,8 @@ pub enum Reason {
     Ping,
     /// A ping should be answered.
     Pong,
+    /// The agent should have closed, told of the end by `stop`.
+    Stop,
     /// The socket should be gone.
     Close,
 }
@@ -201,6 +203,7 @@ pub struct Stream {
     speak_by: Option<Instant>,
     ping_at: Option<Instant>,
     pong_by: Option<Instant>,
+    stop_by: Option<Instant>,
     close_by: Option<Instant>,
     counts: Counts,
 }
@@ -228,6 +231,7 @@ impl Stream {
             speak_by: None,
             ping_at: None,
             pong_by: None,
+            stop_by: None,
             close_by: None,
             counts: Counts::default(),
             settings,
@@ -295,6 +299,9 @@ impl Stream {
             self.finish();
         } else if due(self.close_by) {
             self.finish();
+        } else if due(self.stop_by) {
+            self.stop_by = None;
+            self.push_last(Transmit::Close(NORMAL));
         } else if due(self.pong_by) {
             self.lose(now, Loss::PingUnanswered);
         } else if due(self.speak_by) {
@@ -329,6 +336,7 @@ impl Stream {
     pub fn poll_timeout(&self) -> Option<(Instant, Reason)> {
         [
             (self.connect_by, Reason::Connect),
+            (self.stop_by, Reason::Stop),
             (self.close_by, Reason::Close),
             (self.pong_by, Reason::Pong),
             (self.speak_by, Reason::FirstAudio),
@@ -345,6 +353,10 @@ impl Stream {
     /// Whether anything waits to be written.
     pub fn has_transmit(&self) -> bool {
         !self.outbox.is_empty()
+    }
+    /// Whether the socket may be dropped, as [`Output::Closed`] says.
+    pub fn is_closed(&self) -> bool {
+        self.state == State::Closed
     }
     /// Whether messages go both ways.
     pub fn is_open(&self) -> bool {
@@ -471,21 +483,23 @@ impl Stream {
     fn stop(&mut self, now: Instant) {
         self.state = State::Closing;
         (self.connect_by, self.speak_by, self.ping_at, self.pong_by) = (None, None, None, None);
-        self.close_by = after(now, CLOSE_TIMEOUT);
+        (self.stop_by, self.close_by) = (after(now, STOP_TIMEOUT), after(now, CLOSE_TIMEOUT));
         let stop = self.write(|names, out, sequence| names.stop(out, sequence));
-        if !self.outbox.push_control(Transmit::Text(stop.clone())) {
+        self.push_last(Transmit::Text(stop));
+    }
+
+    /// What has to leave, whatever else may not.
+    fn push_last(&mut self, transmit: Transmit) {
+        if !self.outbox.push_control(transmit.clone()) {
             self.outbox.clear();
-            let _ = self.outbox.push_control(Transmit::Text(stop));
-        }
-        if !self.outbox.push_control(Transmit::Close(NORMAL)) {
-            self.outbox.clear();
-            let _ = self.outbox.push_control(Transmit::Close(NORMAL));
+            let _ = self.outbox.push_control(transmit);
         }
     }
 
     fn finish(&mut self) {
         self.state = State::Closed;
-        (self.connect_by, self.speak_by, self.ping_at, self.pong_by, self.close_by) = (None, None, None, None, None);
+        (self.connect_by, self.speak_by, self.ping_at, self.pong_by) = (None, None, None, None);
+        (self.stop_by, self.close_by) = (None, None);
         self.outbox.clear();
         self.events.push_back(Output::Closed);
     }

@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use support::{STREAM, Told, open, say, settings, texts, told};
 use trunkgate_agent::limits::{
-    DIGITS, MARK_NAME_BYTES, MARKS_WAITING, OUTBOX_CONTROL_MESSAGES, TARGET_BYTES, TEXT_BESIDE_BYTES, TEXT_BYTES,
+    DIGITS, MARK_NAME_BYTES, MARKS_WAITING, OUTBOX_CONTROL_MESSAGES, STOP_TIMEOUT, TARGET_BYTES, TEXT_BESIDE_BYTES,
+    TEXT_BYTES,
 };
 use trunkgate_agent::{Input, Loss, Playout, Problem, Settings, Stream, parse};
 
@@ -186,6 +187,7 @@ fn unread_answers_are_bounded() {
         stream.handle_input(now, Input::MarkPlayed { name: "m", played_ms: 0 });
     }
     assert_eq!(told(&mut stream), [Told::Lost(Loss::Unread)]);
+    stream.handle_timeout(now + STOP_TIMEOUT);
     let rest = texts(&mut stream);
     assert!(rest.len() == 2 && rest[0].starts_with(r#"{"event":"stop""#) && rest[1] == "<close 1000>", "{rest:?}");
 }
@@ -225,6 +227,6 @@ fn nothing_counts_after_the_end() {
     stream.handle_input(now, Input::Stop);
     assert_eq!(told(&mut stream), []);
     let sent = texts(&mut stream);
-    assert_eq!(sent.len(), 4);
+    assert_eq!(sent.len(), 3);
     assert_eq!(sent.iter().filter(|text| text.contains(r#""event":"stop""#)).count(), 1);
 }

@@ -8,7 +8,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use support::{STREAM, Told, open, say, settings, texts, told};
-use trunkgate_agent::limits::{CLOSE_TIMEOUT, FRAME, OUTBOX_MEDIA_FRAMES, PONG_TIMEOUT};
+use trunkgate_agent::limits::{CLOSE_TIMEOUT, FRAME, OUTBOX_MEDIA_FRAMES, PONG_TIMEOUT, STOP_TIMEOUT};
 use trunkgate_agent::{Input, Loss, Output, Playout, Reason, Settings, Stream, Ticks, TrackName};
 
 /// An agent's side of a call: what is played, 20 ms at a time, and what comes back.
@@ -206,7 +206,7 @@ fn what_an_agent_wishes_is_passed_on() {
     assert_eq!(say(&mut stream, now, text), [Told::Play(vec![0xff])]);
 }
 
-/// Row 10 of docs/interop.md: every end that we make says `stop`.
+/// Row 10 of docs/interop.md: every end that we make says `stop`; servers like uvicorn must not see a close on its heels.
 #[test]
 fn our_end_is_stop_then_1000() {
     let now = Instant::now();
@@ -218,11 +218,25 @@ fn our_end_is_stop_then_1000() {
     assert!(
         sent[0].starts_with(r#"{"event":"media""#) && sent[1].starts_with(r#"{"event":"stop","sequenceNumber":"3""#)
     );
-    assert_eq!((sent[2].as_str(), sent.len()), ("<close 1000>", 3));
-    assert_eq!(told(&mut stream), []);
+    assert_eq!(sent.len(), 2);
+    assert_eq!(stream.poll_timeout(), Some((now + STOP_TIMEOUT, Reason::Stop)));
+    stream.handle_timeout(now + STOP_TIMEOUT - Duration::from_millis(1));
+    assert_eq!(texts(&mut stream), Vec::<String>::new());
+    stream.handle_timeout(now + STOP_TIMEOUT);
+    assert_eq!(texts(&mut stream), ["<close 1000>"]);
+    assert_eq!((told(&mut stream), stream.is_closed()), (vec![], false));
     stream.handle_input(now, Input::Closed(Some(1000)));
-    assert_eq!(told(&mut stream), [Told::Closed]);
+    assert_eq!((told(&mut stream), stream.is_closed()), (vec![Told::Closed], true));
     assert_eq!(stream.poll_timeout(), None);
+}
+
+#[test]
+fn an_agent_that_closes_at_stop_is_not_closed_by_us() {
+    let now = Instant::now();
+    let mut stream = open(now, settings());
+    stream.handle_input(now, Input::Stop);
+    stream.handle_input(now, Input::Closed(Some(1000)));
+    assert_eq!((told(&mut stream), stream.poll_timeout(), stream.poll_transmit()), (vec![Told::Closed], None, None));
 }
 
 #[test]
@@ -230,6 +244,7 @@ fn a_socket_that_does_not_close_is_left() {
     let now = Instant::now();
     let mut stream = open(now, settings());
     stream.handle_input(now, Input::Stop);
+    stream.handle_timeout(now + STOP_TIMEOUT);
     assert_eq!(stream.poll_timeout(), Some((now + CLOSE_TIMEOUT, Reason::Close)));
     stream.handle_timeout(now + CLOSE_TIMEOUT);
     assert_eq!(told(&mut stream), [Told::Closed]);
@@ -312,6 +327,7 @@ fn pings_are_sent_and_must_be_answered() {
     }
     assert_eq!(now, silent_from + PONG_TIMEOUT);
     assert_eq!(told(&mut stream), [Told::Lost(Loss::PingUnanswered)]);
+    stream.handle_timeout(now + STOP_TIMEOUT);
     let sent = texts(&mut stream);
     assert!(sent[0].contains(r#""event":"stop""#) && sent[1] == "<close 1000>" && sent.len() == 2, "{sent:?}");
 }

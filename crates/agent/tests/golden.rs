@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::{ACCOUNT, CALL, STREAM, Told, open, say, settings, texts};
+use trunkgate_agent::limits::STOP_TIMEOUT;
 use trunkgate_agent::{Format, Input, Settings, Stream, TrackName, TrackSet, Transmit};
 
 const CONNECTED: &str = r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#;
@@ -104,6 +105,7 @@ fn a_conversation_of_each_message() {
     stream.handle_input(now, Input::Cleared { played_ms: 1234 });
     stream.handle_input(now, Input::Frame { track: outbound, audio: &audio });
     stream.handle_input(now, Input::Stop);
+    stream.handle_timeout(now + STOP_TIMEOUT);
     let sid = STREAM;
     let media = |sequence: u32, track: &str, chunk: u32, timestamp: u32| {
         format!(
@@ -289,6 +291,7 @@ fn each_field_has_its_type_and_its_place() {
     stream.handle_input(now, Input::Dtmf('1'));
     stream.handle_input(now, Input::MarkPlayed { name: "m", played_ms: 20 });
     stream.handle_input(now, Input::Stop);
+    stream.handle_timeout(now + STOP_TIMEOUT);
     let sent = texts(&mut stream);
     assert_eq!(sent.len(), 7, "six messages and the close");
     for (text, (event, fields)) in sent.iter().zip(FIELDS) {

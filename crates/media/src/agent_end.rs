@@ -203,11 +203,13 @@ impl AgentEnd {
     pub(crate) fn is_closed(&self) -> bool {
         self.closed
     }
-    /// Ends the conversation: what is still to be written, in a moment, before the socket is dropped.
-    pub(crate) fn leave(&mut self, now: Instant, events: &mut VecDeque<Event>) -> Vec<Transmit> {
+    /// Ends the conversation: what is left of it, which goes on by itself until the socket may be dropped.
+    pub(crate) fn leave(mut self, now: Instant, events: &mut VecDeque<Event>) -> Stream {
         self.sum_up(events);
         self.stream.handle_input(now, Input::Stop);
-        std::iter::from_fn(|| self.stream.poll_transmit()).collect()
+        self.count();
+        let none = Settings { connect_timeout: Duration::ZERO, ..Settings::default() };
+        std::mem::replace(&mut self.stream, Stream::new(now, none))
     }
 
     fn begin(&mut self, now: Instant) {

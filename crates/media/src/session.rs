@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use trunkgate_agent::Transmit as AgentTransmit;
+use trunkgate_agent::Stream;
 
 use crate::agent_end::{AgentEnd, Shared};
 use crate::counters::{Counter, DropReason, EndCounters, WorkerCounters};
@@ -52,7 +52,7 @@ pub struct Session {
     pub(crate) agents: Vec<AgentEnd>,
     pub(crate) raws: Raws,
     pub(crate) players: Vec<Player>,
-    pub(crate) departed: VecDeque<(EndId, Vec<AgentTransmit>)>,
+    pub(crate) departed: VecDeque<(EndId, Box<Stream>)>,
     /// Ends whose far side may be replaced and has fallen silent.
     pub(crate) resting: Vec<EndId>,
     pub(crate) shared: Shared,

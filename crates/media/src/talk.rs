@@ -4,12 +4,12 @@
 //! The shell opens an agent's socket when it sees [`Command::AddAgent`](crate::Command::AddAgent), tells by
 //! [`Session::handle_agent`] what happens on it, reads it only while [`Session::agent_wants_more`], and asks
 //! [`Session::poll_agent`] for what to write when the socket takes it. It drops the socket once
-//! [`Session::agent_is_closed`]; an agent that was removed leaves its last words in [`Session::poll_departed`].
+//! [`Session::agent_is_closed`]; an agent that was removed leaves the rest of its conversation in [`Session::poll_departed`].
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use trunkgate_agent::{Loss, Tick, TrackName, Transmit as AgentTransmit};
+use trunkgate_agent::{Loss, Stream, Tick, TrackName, Transmit as AgentTransmit};
 
 use crate::agent_end::AgentEnd;
 use crate::counters::DropReason;
@@ -55,9 +55,9 @@ impl Session {
     pub fn drain_copies(&mut self, send: impl FnMut(SocketAddr, &[u8])) {
         self.raws.drain(send);
     }
-    /// An agent that was removed, and what is still to be written to its socket, in
-    /// [`CLOSE_TIMEOUT`](trunkgate_agent::limits::CLOSE_TIMEOUT) at most; nothing where it was not open.
-    pub fn poll_departed(&mut self) -> Option<(EndId, Vec<AgentTransmit>)> {
+    /// An agent that was removed, and what is left of its conversation: that goes on for
+    /// [`CLOSE_TIMEOUT`](trunkgate_agent::limits::CLOSE_TIMEOUT) at most, and is closed already where it never was open.
+    pub fn poll_departed(&mut self) -> Option<(EndId, Box<Stream>)> {
         self.departed.pop_front()
     }
     /// The next packet that the edge makes itself, into `packet`: asked until `None` after each
@@ -101,8 +101,8 @@ impl Session {
         }
         self.raws.remove(id);
         if let Some(at) = self.agents.iter().position(|agent| agent.id == id) {
-            let last_words = self.agents.remove(at).leave(now, &mut self.events);
-            self.departed.push_back((id, last_words));
+            let stream = self.agents.remove(at).leave(now, &mut self.events);
+            self.departed.push_back((id, Box::new(stream)));
         }
     }
 

@@ -31,12 +31,17 @@ const PIPECAT_NEEDS: &[&str] = &[
     "audioop-lts; python_version >= '3.13'",
 ];
 
+/// What a bot of FastAPI's is served by.
+const FASTAPI: &[&str] = &["fastapi==0.165.0", "uvicorn[standard]==0.54.0"];
+
 /// Which packages are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Packages {
     /// `websockets`, `twilio`.
     Base,
-    /// Those and pipecat.
+    /// Those, FastAPI and uvicorn.
+    FastApi,
+    /// Those of [`Packages::Base`] and pipecat.
     Pipecat,
 }
 
@@ -48,6 +53,9 @@ pub(crate) fn interpreter(packages: Packages) -> anyhow::Result<PathBuf> {
         run(Command::new("python3").args(["-m", "venv"]).arg(&folder)).context("python3 -m venv")?;
     }
     install(&folder, "base", &[], BASE)?;
+    if packages == Packages::FastApi {
+        install(&folder, "fastapi", &[], FASTAPI)?;
+    }
     if packages == Packages::Pipecat {
         install(&folder, "pipecat", &["--no-deps"], &[PIPECAT])?;
         install(&folder, "pipecat-needs", &[], PIPECAT_NEEDS)?;

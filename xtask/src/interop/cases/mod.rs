@@ -8,6 +8,7 @@ mod agent_openai;
 mod agent_parrot;
 mod agent_playout;
 mod agent_stalled;
+mod agent_stop;
 mod baresip_register;
 mod failover;
 mod failover_times;
@@ -123,6 +124,11 @@ fn agents() -> Vec<Case> {
             name: "agent-pipecat",
             proves: "pipecat's Twilio parser and serializer, unmodified, are the agent; Twilio's validator accepts us",
             run: agent_echo::pipecat,
+        },
+        Case {
+            name: "agent-stop",
+            proves: "a bot of FastAPI's behind uvicorn is told of the end of each call by `stop`",
+            run: agent_stop::run,
         },
         Case {
             name: "agent-openai",
