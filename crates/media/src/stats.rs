@@ -80,6 +80,10 @@ impl Reception {
             self.measure(now, clock_hz, rtp);
         }
     }
+    /// Takes a packet whose time says nothing of its way: those of a key all have the time of its beginning (RFC 4733 §2.3.5).
+    pub fn take_untimed(&mut self, rtp: &Rtp) {
+        self.count(rtp);
+    }
     /// Packets missing, all sources added up.
     pub fn lost(&self) -> u64 {
         self.lost_before + self.sequence.map_or(0, |sequence| sequence.lost())

@@ -8,6 +8,7 @@ use trunkgate_media::rtcp::is_well_formed;
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::stats::Reception;
 use trunkgate_media::{EndCounters, Origin, PacketBuf};
+use trunkgate_sdp::own::TELEPHONE_EVENT;
 
 use crate::call::PhoneCall;
 use crate::phone::{Output, Phone};
@@ -58,11 +59,14 @@ impl Reporting {
     }
     /// Takes a packet that was heard.
     pub(crate) fn take(&mut self, now: Instant, packet: &[u8]) {
-        if let Ok(rtp) = Rtp::parse(packet)
-            && tone::Codec::of_payload(rtp.payload_type).is_some()
-        {
-            self.received += 1;
-            self.reception.take(now, SAMPLE_RATE, &rtp);
+        match Rtp::parse(packet) {
+            Ok(rtp) if tone::Codec::of_payload(rtp.payload_type).is_some() => {
+                self.received += 1;
+                self.reception.take(now, SAMPLE_RATE, &rtp);
+            }
+            // A key's packets stand in the same numbers as the audio before and after them.
+            Ok(rtp) if rtp.payload_type == TELEPHONE_EVENT => self.reception.take_untimed(&rtp),
+            _ => {}
         }
     }
     /// Takes what the far side reports; `ssrc` is what it hears us as.
@@ -116,5 +120,38 @@ impl Phone {
             let bytes = bytes::Bytes::copy_from_slice(bytes);
             self.outputs.push_back(Output::Rtcp { from, to, bytes });
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test may unwrap, and its time has to begin somewhere
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn packet(payload_type: u8, sequence: u16, timestamp: u32) -> Vec<u8> {
+        let mut bytes = vec![0x80, payload_type];
+        bytes.extend(sequence.to_be_bytes());
+        bytes.extend(timestamp.to_be_bytes());
+        bytes.extend([0, 0, 0, 7]);
+        bytes.extend([0x55; 4]);
+        bytes
+    }
+
+    /// A key pressed in the middle: its packets are neither missing nor late.
+    #[test]
+    fn a_key_is_no_loss_and_no_jitter() {
+        let start = Instant::now();
+        let mut reporting = Reporting::new(Origin::default());
+        for n in 0..100_u16 {
+            let now = start + Duration::from_millis(20) * u32::from(n);
+            let is_key = (40..60).contains(&n);
+            let (payload_type, at) = if is_key { (TELEPHONE_EVENT, 40) } else { (0, n) };
+            reporting.take(now, &packet(payload_type, n, u32::from(at) * 160));
+        }
+        let quality = reporting.quality();
+        assert_eq!((quality.received, quality.near.expected, quality.near.lost), (80, 100, 0));
+        assert!(quality.near.jitter_ms < 0.2, "{}", quality.near.jitter_ms);
     }
 }
