@@ -10,7 +10,9 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use trunkgate_call::trunk_of_uri;
-use trunkgate_route::{CallInfo, Matched, Number, Numbers, Peer, Plan, SendNumbers, Srtp, Table, Target, Trunk};
+use trunkgate_route::{
+    CallInfo, HoldMode, Matched, Number, Numbers, Peer, Plan, SendNumbers, Srtp, Table, Target, Trunk,
+};
 
 use crate::cli::Why;
 use crate::config::Config;
@@ -189,8 +191,10 @@ fn on_trunk(value: &mut Value, numbers: &Numbers, trunk: &Trunk, number: &Number
         Srtp::Optional => "optional",
         Srtp::Required => "required",
     });
-    // The only one of this version (`hold` of a trunk).
-    value["hold"] = json!("relay");
+    value["hold"] = json!(match trunk.hold {
+        HoldMode::Relay => "relay",
+        HoldMode::Local => "local",
+    });
     value["send_numbers"] = json!(match trunk.send_numbers {
         SendNumbers::E164 => "e164",
         SendNumbers::PlusLess => "plus-less",

@@ -239,6 +239,28 @@ fn hold_audio_is_decoded_and_shared() {
     );
 }
 
+/// A trunk's music: heard where a hold ends here.
+#[test]
+fn hold_music_of_a_trunk_is_decoded_and_warned_of_where_no_hold_ends_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec =
+        hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+    let mut wav = hound::WavWriter::create(folder.path().join("music.wav"), spec).unwrap();
+    (0..4000).for_each(|_| wav.write_sample(1000_i16).unwrap());
+    wav.finalize().unwrap();
+    let path = folder.path().join("trunkgate.toml");
+    for (hold, warned) in [("hold = 'local'", 0), ("hold = 'relay'", 1), ("", 1)] {
+        let text = format!(
+            "[trunk.a]\npeers = ['sip:127.0.0.9']\nhold_music = 'music.wav'\n{hold}\n[[route]]\nconnect = ['trunk:a']\n"
+        );
+        let (config, warnings) = config::parse(&path, &text).unwrap();
+        assert_eq!(config.trunks[0].hold_music.as_ref().unwrap().len(), 4000);
+        assert_eq!(warnings.iter().filter(|w| w.code == "TG0139").count(), warned, "{hold}: {warnings:?}");
+    }
+    let text = "[trunk.a]\npeers = ['sip:127.0.0.9']\nhold = 'locally'\nhold_music = 'gone.wav'\n";
+    assert!(config::parse(&path, text).is_err());
+}
+
 #[test]
 fn hold_audio_that_nobody_hears_is_warned_of() {
     let folder = tempfile::tempdir().unwrap();

@@ -234,9 +234,7 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
     ] {
         check_line(header, line, &[("TG0190", column)]);
     }
-    for (line, column) in
-        [("dtmf = 'info'", 8), ("hold = 'local'", 8), ("codecs = ['opus']", 11), ("refer = 'local'", 1)]
-    {
+    for (line, column) in [("dtmf = 'info'", 8), ("codecs = ['opus']", 11), ("refer = 'local'", 1)] {
         check_behind(&format!("[trunk.x]\n{line}\npeers = ['sip:192.0.2.9']\n"), &[("TG0190", 8, column)]);
     }
     for (line, column) in [
@@ -265,7 +263,7 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
 fn what_states_only_this_versions_behaviour_is_accepted() {
     check_line("[edge]", "state = 'memory'", &[]);
     let trunk = "[trunk.x]\npeers = 'sip:192.0.2.9'\n";
-    for line in ["dtmf = 'rfc4733'", "hold = 'relay'", "accept_register = false"] {
+    for line in ["dtmf = 'rfc4733'", "hold = 'relay'", "hold = 'local'", "accept_register = false"] {
         check_behind(&format!("{trunk}{line}\n"), &[]);
     }
 }

@@ -128,7 +128,8 @@ codes! {
     UNHEARD = "TG0139", "hold audio that nobody hears",
         "`hold` is heard before the answer with answer = \"early\", after it with \"at_once\", and in mid-call while the next\n\
          target rings. With \"on_connect\" and no target behind the agent it is heard only where the agent itself transfers\n\
-         the call. With \"early\" and no `hold` there is nothing to hear.";
+         the call. With \"early\" and no `hold` there is nothing to hear. A trunk's `hold_music` is heard where it or the other\n\
+         trunk has hold = \"local\".";
     NOT_IN_THIS_VERSION = "TG0190", "not in this version",
         "The key, value or flag belongs to a feature that this version does not have. It is refused rather than\n\
          accepted without effect. Remove it, or wait for the version that has it.";

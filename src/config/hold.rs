@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use trunkgate_route::{Agent, AnswerTime, Hold, TargetSpec};
+use trunkgate_route::{Agent, AnswerTime, Hold, HoldMode, TargetSpec};
 
 use super::code;
 use super::diagnostic::Findings;
@@ -139,8 +139,14 @@ pub(super) fn command(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
     None
 }
 
-/// Warns of hold audio that is not heard: the caller is answered with the agent there, and nobody comes after it.
+/// Warns of hold audio that is not heard: the caller is answered with the agent there, and nobody comes after it; or no hold
+/// ends here.
 pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+    let is_local = draft.trunks.iter().any(|placed| placed.trunk.hold == HoldMode::Local);
+    for placed in draft.trunks.iter().filter(|placed| !is_local && placed.trunk.hold_music.is_some()) {
+        let message = format!("`hold_music` of {} is never heard: no trunk has hold = \"local\"", placed.trunk.name);
+        findings.warning(code::UNHEARD, Some(placed.name.clone()), message, "add hold = \"local\"");
+    }
     for placed in &draft.agents {
         let Some(span) = placed.hold.clone() else { continue };
         if placed.said.is_some() && draft.speech.is_none() {
@@ -166,7 +172,7 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
 }
 
 /// An audio file.
-fn file(
+pub(super) fn file(
     key: &str,
     value: &Value<'_>,
     seconds: usize,

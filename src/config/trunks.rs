@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use toml::Spanned;
-use trunkgate_route::{Destination, Identities, Peer, SendNumbers, Srtp, Transport, Trunk};
+use trunkgate_route::{Destination, HoldMode, Identities, Peer, SendNumbers, Srtp, Transport, Trunk};
 use trunkgate_sip::{Scheme, Uri};
 
 use super::code;
@@ -16,7 +16,9 @@ use super::draft::{PlacedTrunk, Span};
 use super::keys;
 use super::schema::not_yet;
 use super::section::{Section, Value};
-use super::{credentials, headers, preset, register, routes, tls, values};
+use super::{credentials, headers, hold, preset, register, routes, tls, values};
+use crate::audio::Use;
+use crate::limits::MUSIC_SECONDS;
 
 /// Codecs that this version lets through on purpose.
 const CODECS: [&str; 2] = ["PCMU", "PCMA"];
@@ -44,6 +46,9 @@ const FORMS: [(&str, SendNumbers); 4] = [
 
 /// What `identity` may say.
 const IDENTITIES: [(&str, Identities); 2] = [("pass", Identities::Pass), ("strip", Identities::Strip)];
+
+/// What `hold` may say.
+const HOLDS: [(&str, HoldMode); 2] = [("relay", HoldMode::Relay), ("local", HoldMode::Local)];
 
 /// All trunks in the order of the file.
 pub(super) fn read<'a>(value: &'a Value<'a>, folder: &Path, findings: &mut Findings) -> Vec<PlacedTrunk> {
@@ -103,6 +108,7 @@ fn read_one<'a>(
     let (required, algorithms) = required.unzip();
     (trunk.require_auth, trunk.challenge_with) = (required, algorithms.flatten().unwrap_or(trunk.challenge_with));
     read_registration(&section, &mut trunk, &mut placed_peers, findings);
+    read_hold(&section, &mut trunk, folder, findings);
     let deny = read_policy(&section, &mut trunk, completed.preset.as_ref().map(|(preset, _)| preset.name), findings);
     Some(PlacedTrunk {
         trunk,
@@ -133,6 +139,15 @@ fn read_policy(section: &Section<'_>, trunk: &mut Trunk, preset: Option<&str>, f
     let (patterns, places) = patterns.into_iter().unzip();
     trunk.deny = patterns;
     places
+}
+
+/// What becomes of holds, and what is heard meanwhile.
+fn read_hold(section: &Section<'_>, trunk: &mut Trunk, folder: &Path, findings: &mut Findings) {
+    trunk.hold = word(section, "hold", &HOLDS, findings);
+    let music = |key: &str, value: &Value<'_>, findings: &mut Findings| {
+        hold::file(key, value, MUSIC_SECONDS, Use::Again, folder, findings)
+    };
+    trunk.hold_music = section.read("hold_music", findings, music);
 }
 
 /// Further networks that its RTP may come from.

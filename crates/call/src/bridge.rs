@@ -13,6 +13,7 @@ use crate::controller::Controller;
 use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::headers::CallerIdentity;
+use crate::held::{Change, turned};
 use crate::leg::{Leg, LegState, StreamEnd, wires};
 use crate::limits::BIND_TRIES;
 use crate::quality::retire;
@@ -175,17 +176,28 @@ impl Call {
         let missing = || bad_media("no offer");
         let other = self.other(leg).ok_or_else(missing)?;
         let answer = self.read(edge, leg, sdp)?;
-        let offer = self.legs[other].theirs().ok_or_else(missing)?;
+        let offer = self.standing(other).ok_or_else(missing)?;
         let sent = self.legs[leg].sent().ok_or_else(missing)?;
         let ports = self.legs[other].ports(&anchored_streams(&offer));
         let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
         let Agreed { streams, .. } =
             accept(&offer, &sent, &answer, &ports, &self.legs[other].identity()).map_err(unusable)?;
         self.legs[leg].check_answer(&sent, &answer, streams.iter().map(|stream| stream.index))?;
+        let asks = self.wish(leg, other, &answer, &streams);
         let leg_state = &mut self.legs[leg];
+        let before = leg_state.theirs();
         leg_state.ours = leg_state.last_sent.clone();
         let relatch = leg_state.take_theirs(&answer);
+        if let Some(holds) = asks {
+            self.take_hold(now, edge, Change { leg, other, relatch, holds, offers: false }, &streams);
+            return Ok(());
+        }
+        self.end_holds(edge);
         self.wire(now, edge, &streams, (other, false), (leg, relatch));
+        // The other side was asked nothing: where the direction is another one, it is to be told.
+        if turned(before.as_ref(), &answer, &streams) {
+            self.owe(other, false);
+        }
         Ok(())
     }
 

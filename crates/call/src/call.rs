@@ -9,7 +9,7 @@
 //! | ACK to our 2xx | – | a late offer's answer taken | the same; the search that waited for it begins | – | – |
 //! | ACK missing | – | BYE on every leg | the same | the same | – |
 //! | BYE | of the caller: as CANCEL | BYE on the other legs, call ends | of the caller: call ends | of the caller: call ends | leg gone |
-//! | re-INVITE | 491 | relayed to the other leg, or answered; by the edge itself where an agent is the other side | answered by the edge itself; 491 while a far end rings | 491 | 481 |
+//! | re-INVITE | 491 | relayed to the other leg, or answered; by the edge itself where an agent is the other side, or a hold ends here | answered by the edge itself; 491 while a far end rings | 491 | 481 |
 //! | 100 | the target lives | – | the target lives | – | – |
 //! | 18x | passed to the caller, early media wired | – | early media wired | – | – |
 //! | 2xx to an INVITE | ACK, caller answered, media wired | ACK and BYE (a fork, or it crossed our CANCEL) | ACK, media wired | ACK and BYE | ACK and BYE |
@@ -17,6 +17,7 @@
 //! | INVITE without answer | next peer | a withdrawn leg is gone | next peer | a withdrawn leg is gone | a withdrawn leg is gone |
 //! | re-INVITE answered | – | answered on the other leg, media changed | ACK only | ACK only | ACK only |
 //! | re-INVITE without answer | – | BYE on every leg | – | – | – |
+//! | the wait after a glare is over | – | our re-INVITE again | – | – | – |
 //! | caller on hold asked, or answers | – | asked again later; BYE where it is gone | – | – | – |
 //! | a withdrawn leg's last answer never comes | leg gone | leg gone | leg gone | leg gone | leg gone |
 //! | our BYE is through | withdrawn leg gone | leg gone | leg gone | leg gone | leg gone |
@@ -63,6 +64,7 @@ use crate::limits::NUMBER_CHARS;
 use crate::local::Spoken;
 use crate::max_call::Holder;
 use crate::numbers::{Caller, plain};
+use crate::owed::Owed;
 use crate::reason::ReasonSlug;
 use crate::reinvite::Renegotiation;
 use crate::reroute::Player;
@@ -215,8 +217,10 @@ pub(crate) struct Call {
     pub(crate) wires: Few<EndId, (EndId, WireSpec)>,
     /// Port pairs of the caller, or of the answered call, that could not be bound.
     pub(crate) bind_failures: u8,
-    /// Legs that were told ports of somebody else and are to be told others.
-    pub(crate) misled: Vec<usize>,
+    /// Legs that are still to be asked by a re-INVITE of ours.
+    pub(crate) owed: Vec<Owed>,
+    /// Legs that hold the other one here, with what plays to that.
+    pub(crate) holds: Few<usize, Option<EndId>>,
     pub(crate) renegotiation: Option<Box<Renegotiation>>,
     /// Our question to a caller on hold.
     pub(crate) hold_check: Option<ClientId>,
@@ -318,6 +322,9 @@ impl Call {
             (Searching | Leaving | Ended, E::Due(Timer::MaxCall)) => {}
             (_, E::Due(Timer::Withdrawn)) => self.withdrawn_for_good(edge),
             (_, E::Due(Timer::Goodbye)) => self.goodbye_overdue(now, edge),
+            (_, E::Due(Timer::Glare)) => {
+                self.deadlines.remove(Timer::Glare);
+            }
             (_, E::Due(Timer::HoldCheck)) => self.check_hold(now, edge),
             (_, E::Due(Timer::Quality)) => self.sample_quality(now, edge),
 
@@ -430,6 +437,9 @@ impl Call {
 
     /// Whether no stream flows both ways.
     fn is_held(&self) -> bool {
+        if self.is_held_here() {
+            return true;
+        }
         let mut remotes = self.legs[CALLER].ends.iter().filter_map(|end| end.remote.as_ref()).peekable();
         remotes.peek().is_some() && remotes.all(|r| r.rtp.is_none() || !(r.may_send && r.may_receive))
     }

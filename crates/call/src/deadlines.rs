@@ -19,6 +19,8 @@ pub(crate) enum Timer {
     Goodbye,
     /// A caller on hold is asked whether it is still there (ours: `idle_timeout`, since a held leg may be silent).
     HoldCheck,
+    /// A re-INVITE of ours that met one of the far end's is sent again (RFC 3261 §14.1).
+    Glare,
     /// An interval of its quality is over (ours: `QUALITY_INTERVAL_SECONDS`).
     Quality,
     /// A call waits for a limit of its target's trunk (ours: `pace`).
@@ -38,6 +40,7 @@ impl Timer {
             Timer::Withdrawn => "withdrawn",
             Timer::Goodbye => "goodbye",
             Timer::HoldCheck => "hold_check",
+            Timer::Glare => "glare",
             Timer::Quality => "quality",
             Timer::Pace => "pace",
             Timer::Retry => "retry",

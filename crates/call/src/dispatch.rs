@@ -344,7 +344,7 @@ impl Gateway {
         self.at_work = Some(key);
         if let Some(call) = self.calls.get_mut(&key) {
             call.handle(now, event, &mut self.edge);
-            call.ask_the_misled(now, &mut self.edge);
+            call.ask_the_owed(now, &mut self.edge);
         }
         self.at_work = None;
         self.note_if_done(key);

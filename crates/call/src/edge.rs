@@ -318,6 +318,11 @@ impl Edge {
         self.rng.fill_bytes(bytes);
     }
 
+    /// One of these.
+    pub(crate) fn any_of(&mut self, numbers: std::ops::RangeInclusive<u64>) -> u64 {
+        self.rng.random_range(numbers)
+    }
+
     /// A session id for `o=` (RFC 8866 §5.2): below 2⁶³, as some read it as signed.
     pub(crate) fn session_id(&mut self) -> u64 {
         self.rng.random::<u64>() >> 1

@@ -78,6 +78,7 @@ impl Call {
         self.disarm(edge, Timer::Ring);
         self.disarm(edge, Timer::Goodbye);
         self.disarm(edge, Timer::HoldCheck);
+        self.disarm(edge, Timer::Glare);
         self.disarm(edge, Timer::MaxCall);
         self.disarm(edge, Timer::Quality);
         self.close_open_reinvite(now, edge);
@@ -86,6 +87,8 @@ impl Call {
         }
         self.late = None;
         self.player = None;
+        self.holds.clear();
+        self.owed.clear();
         self.times.ended = Some(edge.date(now));
         let answered = self.times.answered.is_some();
         let outcome = if answered { "answered" } else { outcome(reason, code) };

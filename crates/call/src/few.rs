@@ -12,13 +12,14 @@ impl<K, V> Default for Few<K, V> {
 }
 
 impl<K: Ord + Copy, V> Few<K, V> {
-    /// Adds an entry, or replaces the one of that key.
-    pub(crate) fn insert(&mut self, key: K, value: V) {
+    /// Adds an entry, or replaces the one of that key, which comes back.
+    pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
         match self.place(key) {
-            Ok(at) => self.0[at].1 = value,
+            Ok(at) => Some(std::mem::replace(&mut self.0[at].1, value)),
             Err(at) => {
                 self.0.reserve_exact(1);
                 self.0.insert(at, (key, value));
+                None
             }
         }
     }

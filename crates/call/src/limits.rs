@@ -23,6 +23,14 @@ pub const HEALTH_BACKOFF_SECONDS: u64 = 120;
 pub const RETRY_AFTER_MOST_SECONDS: u64 = 300;
 /// Port pairs drawn for one end before its attempt fails.
 pub const BIND_TRIES: u8 = 3;
+/// Times that a re-INVITE of ours is sent while the far end's own keep meeting it.
+pub const GLARE_TRIES: u8 = 4;
+/// Unit of the wait before it is sent again, in milliseconds (RFC 3261 §14.1).
+pub const GLARE_UNIT_MS: u64 = 10;
+/// That wait, in units, where the Call-ID is ours …
+pub const GLARE_OWNER_UNITS: RangeInclusive<u64> = 210..=400;
+/// … and where it is the far end's.
+pub const GLARE_OTHER_UNITS: RangeInclusive<u64> = 0..=200;
 /// Entries of a call's trace; the oldest are lost first.
 pub const TRACE_ENTRIES: usize = 256;
 /// Characters of one text in a trace: a far end's reason phrase, its m-lines.

@@ -228,7 +228,12 @@ const TELEPHONE_EVENT: &str = "telephone-event";
 
 /// How an agent or a player is heard by the caller.
 pub(crate) fn talks(spoken: Spoken) -> WireSpec {
-    WireSpec { payloads: vec![(OWN_AUDIO, spoken.audio)], law: spoken.law, ..WireSpec::default() }
+    talks_as(spoken.audio, spoken.law)
+}
+
+/// How it is heard under a payload number.
+pub(crate) fn talks_as(number: u8, law: Law) -> WireSpec {
+    WireSpec { payloads: vec![(OWN_AUDIO, number)], law, ..WireSpec::default() }
 }
 
 /// The law of a codec that [`answer_offer`] chose.

@@ -1,5 +1,5 @@
 //! Media ports that turn out to be somebody else's once a call is answered: other ones are drawn, and the side that was
-//! told the old ones is asked to send there. The other side never learns of it.
+//! told the old ones is asked to send there ([`crate::owed`]). The other side never learns of it.
 
 use std::time::Instant;
 
@@ -40,26 +40,7 @@ impl Call {
         let slot = self.legs[at].ends.iter_mut().find(|slot| slot.end == end)?;
         *slot = StreamEnd::new(slot.index, new);
         self.wires.retain(|from, (to, _)| from != end && *to != end);
-        if !self.misled.contains(&at) {
-            self.misled.push(at);
-        }
+        self.owe(at, true);
         Some(())
-    }
-
-    /// Asks a side that was told ports of somebody else, as soon as it can be asked: not before its ACK, nor while another
-    /// change is under way.
-    pub(crate) fn ask_the_misled(&mut self, now: Instant, edge: &mut Edge) {
-        if self.state != State::Answered || self.renegotiation.is_some() || self.late.is_some() {
-            return;
-        }
-        let Some(at) = self.misled.first().copied() else { return };
-        let Some(other) = self.other(at) else { return };
-        let Some(offer) = self.legs[other].theirs() else { return };
-        if self.relay(now, edge, (other, at), None, offer, true).is_ok() {
-            self.misled.remove(0);
-            if let Some(pending) = &mut self.renegotiation {
-                pending.essential = true;
-            }
-        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use trunkgate_media::EndId;
-use trunkgate_sdp::{Description, accept, anchored_streams, relay_offer};
+use trunkgate_sdp::{AgreedStream, Description, Direction, accept, anchored_streams, relay_offer};
 use trunkgate_sip::{Answer, Body, ClientId, DialogId, ServerId};
 
 use crate::answer::{Failure, FinalAnswer, seen_code};
@@ -13,9 +13,9 @@ use crate::attempt::Progress;
 use crate::bridge::forbidden_address;
 use crate::call::{Call, refuse_request};
 use crate::edge::Edge;
+use crate::held::Change;
 use crate::index::Purpose;
 use crate::leg::StreamEnd;
-use crate::limits::BIND_TRIES;
 use crate::reason::ReasonSlug;
 use crate::written::Written;
 
@@ -40,6 +40,8 @@ pub(crate) struct Renegotiation {
     pub(crate) essential: bool,
     /// Whether ports of a new stream could not be bound.
     pub(crate) unbound: bool,
+    /// How often it has met one of the far end's, where it is ours.
+    pub(crate) tries: u8,
 }
 
 impl Call {
@@ -83,7 +85,9 @@ impl Call {
             return self.reinvited_locally(now, edge, server, &offer);
         }
         let Some(other) = self.other(leg) else { return refuse_request(now, edge, server, 500) };
-        if self.rekeyed(now, edge, (leg, other), server, &offer) {
+        if self.rekeyed(now, edge, (leg, other), server, &offer)
+            || self.held_here(now, edge, (leg, other), server, &offer)
+        {
             return;
         }
         match self.relay(now, edge, (leg, other), Some(server), offer, false) {
@@ -96,11 +100,15 @@ impl Call {
         }
     }
 
-    /// Answers a re-INVITE without offer by our own description (RFC 3261 §14.2); its ACK brings the answer.
+    /// Answers a re-INVITE without offer by our own description (RFC 3261 §14.2); its ACK brings the answer. Who has put us
+    /// on hold may come back by it: many phones do.
     fn offer_again(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId) {
-        let Some(ours) = self.legs[leg].ours.as_ref().and_then(Written::read) else {
+        let Some(mut ours) = self.legs[leg].ours.as_ref().and_then(Written::read) else {
             return refuse_request(now, edge, server, 500);
         };
+        if let Some(theirs) = self.legs[leg].theirs() {
+            open_again(&mut ours, &theirs);
+        }
         let ours = self.legs[leg].stamp(ours);
         self.late = Some(leg);
         self.answer_request(now, edge, leg, server, &ours);
@@ -153,8 +161,9 @@ impl Call {
             self.legs[to].dialog.and_then(|dialog| edge.request(now, at, dialog, Purpose::Reinvite, Vec::new(), body));
         match client {
             Some(client) => {
-                let (essential, unbound) = (false, false);
-                let pending = Renegotiation { from, server, to, client, offer, added, restores, essential, unbound };
+                let (essential, unbound, tries) = (false, false, 0);
+                let pending =
+                    Renegotiation { from, server, to, client, offer, added, restores, essential, unbound, tries };
                 self.renegotiation = Some(Box::new(pending));
                 Ok(())
             }
@@ -225,13 +234,8 @@ impl Call {
         if matches!(code, 408 | 481) {
             return self.end(now, edge, ReasonSlug::Unreachable);
         }
-        if pending.essential {
-            // After a glare (RFC 3261 §14.1) it is asked again, so many times.
-            self.bind_failures += 1;
-            if code != 491 || self.bind_failures >= BIND_TRIES {
-                return self.end(now, edge, ReasonSlug::NoPorts);
-            }
-            self.misled.push(pending.to);
+        if pending.server.is_none() && pending.restores {
+            self.owed_refused(now, edge, &pending, code);
         }
     }
 
@@ -281,16 +285,39 @@ impl Call {
         let mut agreed = accept(&pending.offer, &sent, &answer, &ports, &self.legs[from].identity())
             .map_err(|refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal))?;
         self.legs[to].check_answer(&sent, &answer, agreed.streams.iter().map(|stream| stream.index))?;
+        let relatch_to = self.legs[to].take_theirs(&answer);
+        self.legs[to].ours = self.legs[to].last_sent.clone();
+        if pending.server.is_none() {
+            // Nobody but `to` was asked.
+            self.take_asked(now, edge, (from, to), relatch_to, &agreed.streams);
+            return Ok(agreed.answer);
+        }
+        self.end_holds(edge);
         let leg = &mut self.legs[from];
         leg.protect_answer(edge, &mut agreed.answer, &pending.offer);
         let ours = leg.stamp(agreed.answer);
         leg.ours = leg.last_sent.clone();
-        let relatch_from = self.legs[from].take_theirs(&pending.offer);
-        let relatch_to = self.legs[to].take_theirs(&answer);
-        self.legs[to].ours = self.legs[to].last_sent.clone();
+        let relatch_from = leg.take_theirs(&pending.offer);
         self.wire(now, edge, &agreed.streams, (from, relatch_from), (to, relatch_to));
         self.close_unused(edge, [from, to], &agreed.streams);
         Ok(ours)
+    }
+
+    /// Takes the answer to a re-INVITE of our own into force; a hold that ends here goes on.
+    fn take_asked(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        (from, to): (usize, usize),
+        relatch: bool,
+        streams: &[AgreedStream],
+    ) {
+        if self.is_held_here() {
+            let change = Change { leg: to, other: from, relatch, holds: self.holds.contains(to), offers: false };
+            return self.take_hold(now, edge, change, streams);
+        }
+        self.wire(now, edge, streams, (from, false), (to, relatch));
+        self.close_unused(edge, [from, to], streams);
     }
 
     /// The other leg does not answer any more: the call is over (RFC 3261 §12.2.1.2).
@@ -322,6 +349,15 @@ impl Call {
             self.contact_user()
         } else {
             crate::rewrite::escape_user(&self.caller.number.received)
+        }
+    }
+}
+
+/// Lets a far end that wants to hear nothing hear again.
+fn open_again(ours: &mut Description, theirs: &Description) {
+    for (ours, theirs_at) in ours.media.iter_mut().zip(&theirs.media) {
+        if !theirs.direction_of(theirs_at).receives() {
+            ours.turn(Direction::SendRecv);
         }
     }
 }

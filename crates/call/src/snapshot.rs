@@ -60,6 +60,9 @@ pub struct CallSnapshot {
     legs: Vec<LegSnapshot>,
     wires: Vec<(EndId, EndId, WireSpec)>,
     spoken: Option<Spoken>,
+    /// Legs that hold the other one here.
+    #[serde(default)]
+    holds: Vec<usize>,
     /// The agent that had the caller.
     former: Option<FormerAgent>,
     /// The agent whose goodbye the caller would hear.
@@ -166,6 +169,7 @@ impl Call {
             ends_left: ends.into_iter().filter(|end| !is_kept(*end)).collect(),
             wires: wires.map(|(from, (to, wire))| (from, *to, wire.clone())).collect(),
             spoken: self.spoken,
+            holds: self.holds.iter().map(|(leg, _)| usize::from(leg != CALLER)).collect(),
             former: self.callee.or(self.answered_by).and_then(|leg| FormerAgent::of(&self.legs[leg])),
             goodbye: self.goodbye.as_ref().map(|agent| agent.name.to_string()),
             hold: self.hold.as_ref().map(|agent| agent.name.to_string()),
@@ -205,6 +209,10 @@ impl Call {
         for end in snapshot.ends_left {
             edge.remove_end(snapshot.media, end);
         }
+        let mut holds = Few::default();
+        for leg in snapshot.holds.into_iter().filter(|leg| *leg < legs.len()) {
+            holds.insert(leg, None);
+        }
         let mut wires = Few::default();
         for (from, to, wire) in snapshot.wires {
             edge.media(snapshot.media, Command::Wire { from, to, wire: wire.clone() });
@@ -239,7 +247,8 @@ impl Call {
             media: Some(snapshot.media),
             wires,
             bind_failures: 0,
-            misled: Vec::new(),
+            owed: Vec::new(),
+            holds,
             renegotiation: None,
             hold_check: None,
             times: Times {
@@ -277,6 +286,7 @@ impl Call {
             }
         }
         if self.callee.is_some() {
+            self.play_to_held(edge);
             return self.tap_caller(now, edge);
         }
         let targets = agents.targets.iter().filter_map(|target| edge.target(target)).collect();

@@ -162,12 +162,17 @@ impl Call {
     }
 
     /// What the other side has agreed on, as the answer to an offer that asks for nothing else.
-    fn as_agreed(&self, leg: usize, other: usize, offer: &Description) -> Option<(Description, Vec<AgreedStream>)> {
+    pub(crate) fn as_agreed(
+        &self,
+        leg: usize,
+        other: usize,
+        offer: &Description,
+    ) -> Option<(Description, Vec<AgreedStream>)> {
+        let theirs = unprotected(&self.standing(other)?);
         let (leg, other) = (&self.legs[leg], &self.legs[other]);
         let streams = anchored_streams(offer);
         let policy = other.policy().shared_with(&leg.policy());
         let sent = relay_offer(offer, &policy, &other.ports(&streams), &other.identity()).ok()?;
-        let theirs = unprotected(&other.theirs()?);
         let agreed = accept(offer, &sent, &theirs, &leg.ports(&streams), &leg.identity()).ok()?;
         Some((agreed.answer, agreed.streams))
     }

@@ -185,6 +185,58 @@ fn glare_is_491_on_both_sides() {
     hang_up(bench, caller, &callee);
 }
 
+/// Whoever made the Call-ID waits longer, so that they do not meet again.
+#[test]
+fn rfc3261_14_1_a_re_invite_of_ours_waits_after_a_glare() {
+    let mut waits = std::collections::BTreeSet::new();
+    for from_caller in [true, false].into_iter().cycle().take(8) {
+        let mut bench = Bench::new();
+        let (mut caller, callee) = bench.answered();
+        // A hold in the ACK to our offer: the other side is asked by a re-INVITE of our own.
+        let (asks, asked) = if from_caller { (CARRIER, PBX) } else { (PBX, CARRIER) };
+        caller.cseq = 2;
+        let held = "sendonly";
+        let (invite, ack) = if from_caller {
+            (
+                caller.request("INVITE", "", ""),
+                caller.request("ACK", &sdp("198.51.100.7", 40_000, 2, "0 101", held), ""),
+            )
+        } else {
+            let held = sdp("10.0.0.20", 30_000, 2, "0 101", held);
+            (callee.request("INVITE", 1, ""), callee.request("ACK", 1, &held))
+        };
+        bench.receive(asks, invite);
+        bench.expect(asks, "SIP/2.0 100");
+        bench.expect(asks, "SIP/2.0 200");
+        bench.receive(asks, ack);
+        let respond = |request: &Sent, code, body: &str| {
+            if from_caller { callee.respond(request, code, body) } else { caller.respond(request, code, body) }
+        };
+        for _ in 0..3 {
+            let again = bench.expect(asked, "INVITE");
+            assert!(again.body().contains("a=sendonly"), "{}", again.body());
+            bench.receive(asked, respond(&again, 491, ""));
+            bench.expect(asked, "ACK");
+            let began = bench.now;
+            while bench.sent.is_empty() {
+                bench.pass(Duration::from_millis(10));
+            }
+            let waited = bench.now - began;
+            let range = if from_caller { 2_100..=4_000 } else { 0..=2_000 };
+            assert!(range.contains(&waited.as_millis()), "{waited:?}");
+            waits.insert(waited);
+        }
+        // The fourth time is the last.
+        let again = bench.expect(asked, "INVITE");
+        bench.receive(asked, respond(&again, 491, ""));
+        bench.expect(asked, "ACK");
+        bench.pass(Duration::from_secs(5));
+        bench.nothing();
+        hang_up(bench, caller, &callee);
+    }
+    assert!(waits.len() > 3, "drawn anew each time: {waits:?}");
+}
+
 #[test]
 fn an_unusable_offer_is_refused_here() {
     for (body, code) in [

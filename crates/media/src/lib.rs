@@ -17,6 +17,7 @@ mod keys;
 pub mod latch;
 mod level;
 pub mod limits;
+mod melody;
 pub mod mos;
 mod notes;
 mod origin;
@@ -46,6 +47,7 @@ pub use trunkgate_agent as agent;
 
 pub use counters::{Counter, DropReason, EndCounters, WorkerCounters};
 pub use latch::canonical;
+pub use melody::melody;
 pub use origin::{Epoch, Origin};
 pub use packet::{PacketBuf, PacketPool};
 pub use session::{Session, Transmit};

@@ -111,6 +111,16 @@ pub enum Srtp {
     Required,
 }
 
+/// What becomes of a far end that puts the other on hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HoldMode {
+    /// The other side is told, and answers.
+    #[default]
+    Relay,
+    /// The edge answers, and plays music to the other side, which is told nothing.
+    Local,
+}
+
 /// A user and a password of digest authentication.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
@@ -213,6 +223,10 @@ pub struct Trunk {
     pub pace: Duration,
     /// Whether its phones may register here, with `require_auth`.
     pub accept_register: bool,
+    /// Holds that come from it, and those that would go to it.
+    pub hold: HoldMode,
+    /// What is heard by whoever it puts on hold, μ-law at 8 kHz; `None`: the edge's own melody.
+    pub hold_music: Option<Arc<[u8]>>,
 }
 
 impl Trunk {
@@ -248,6 +262,8 @@ impl Trunk {
             deny: Vec::new(),
             pace: Duration::from_secs(2),
             accept_register: false,
+            hold: HoldMode::Relay,
+            hold_music: None,
         }
     }
     /// Why it does not get calls to a number: the first of its `deny` that the number matches, as it is or as the far end

@@ -161,6 +161,13 @@ impl Media {
         direction_in(&self.attributes)
     }
 
+    /// Writes a direction into this section.
+    pub fn turn(&mut self, direction: Direction) {
+        let is_direction = |a: &Attribute| direction_in(std::slice::from_ref(a)).is_some();
+        self.attributes.retain(|attribute| !is_direction(attribute));
+        self.attributes.push(Attribute::flag(direction.as_str()));
+    }
+
     /// `a=rtcp` (RFC 3605): the port, and the address where one is written.
     pub fn rtcp(&self) -> Option<(u16, Option<Connection>)> {
         let value = self.attribute("rtcp")?.value.as_deref()?;
@@ -219,6 +226,19 @@ impl Description {
     /// The connection of a section: its own, else the session's.
     pub fn connection_of<'a>(&'a self, media: &'a Media) -> Option<&'a Connection> {
         media.connection.as_ref().or(self.connection.as_ref())
+    }
+
+    /// Makes of a side that holds one that talks: every section that runs flows both ways, and 0.0.0.0 becomes `ip`.
+    pub fn hear_again(&mut self, ip: IpAddr) {
+        let connections = self.media.iter_mut().map(|media| &mut media.connection);
+        for connection in connections.chain([&mut self.connection]).flatten() {
+            if connection.ip().is_some_and(|ip| ip.is_unspecified()) {
+                connection.address = ip.to_string();
+            }
+        }
+        for media in self.media.iter_mut().filter(|media| media.port != 0) {
+            media.turn(Direction::SendRecv);
+        }
     }
 
     /// The direction of a section: its own, else the session's, else both ways (RFC 8866 §6.7). An address of

@@ -1,0 +1,66 @@
+//! Re-INVITEs of our own: a side that was told what no longer holds is asked again, as soon as it can be, with what the
+//! other side has said last.
+
+use std::time::{Duration, Instant};
+
+use crate::call::{Call, State};
+use crate::deadlines::Timer;
+use crate::edge::Edge;
+use crate::limits::{GLARE_OTHER_UNITS, GLARE_OWNER_UNITS, GLARE_TRIES, GLARE_UNIT_MS};
+use crate::reason::ReasonSlug;
+use crate::reinvite::Renegotiation;
+
+/// A leg that is to be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Owed {
+    /// The leg.
+    pub(crate) leg: usize,
+    /// Whether the call cannot go on without it.
+    pub(crate) essential: bool,
+    /// How often it has been asked and was asking itself.
+    pub(crate) tries: u8,
+}
+
+impl Call {
+    /// Notes that a leg is to be asked.
+    pub(crate) fn owe(&mut self, leg: usize, essential: bool) {
+        match self.owed.iter_mut().find(|owed| owed.leg == leg) {
+            Some(owed) => owed.essential |= essential,
+            None => self.owed.push(Owed { leg, essential, tries: 0 }),
+        }
+    }
+
+    /// Asks the first of them, as soon as it can be asked: not before its ACK, nor while another change is under way, nor
+    /// while it waits after a glare.
+    pub(crate) fn ask_the_owed(&mut self, now: Instant, edge: &mut Edge) {
+        let waits = self.renegotiation.is_some() || self.late.is_some() || self.deadlines.contains(Timer::Glare);
+        if self.state != State::Answered || waits {
+            return;
+        }
+        let Some(owed) = self.owed.first().copied() else { return };
+        let Some(other) = self.other(owed.leg) else { return };
+        let Some(offer) = self.standing(other) else { return };
+        if self.relay(now, edge, (other, owed.leg), None, offer, true).is_ok() {
+            self.owed.remove(0);
+            if let Some(pending) = &mut self.renegotiation {
+                (pending.essential, pending.tries) = (owed.essential, owed.tries);
+            }
+        }
+    }
+
+    /// A re-INVITE of ours was refused. After a glare it is sent again, after a while that depends on whose the Call-ID is
+    /// (RFC 3261 §14.1), so many times.
+    pub(crate) fn owed_refused(&mut self, now: Instant, edge: &mut Edge, pending: &Renegotiation, code: u16) {
+        let tries = pending.tries.saturating_add(1);
+        if code != 491 || tries >= GLARE_TRIES {
+            if pending.essential {
+                self.end(now, edge, ReasonSlug::NoPorts);
+            }
+            return;
+        }
+        let units = if self.legs[pending.to].inbound { GLARE_OTHER_UNITS } else { GLARE_OWNER_UNITS };
+        let wait = Duration::from_millis(edge.any_of(units).saturating_mul(GLARE_UNIT_MS));
+        self.owed.insert(0, Owed { leg: pending.to, essential: pending.essential, tries });
+        self.arm(now, edge, Timer::Glare, wait);
+    }
+}
