@@ -129,6 +129,10 @@ fn closed(mut call: Value) -> Value {
     if let Some(call) = call.as_object_mut() {
         for leg in call.get_mut("legs").and_then(Value::as_array_mut).into_iter().flatten() {
             if let Some(leg) = leg.as_object_mut() {
+                if leg.get("reason").is_none_or(Value::is_null) {
+                    leg.insert("reason".to_owned(), reason.as_str().into());
+                    leg.insert("ended_by".to_owned(), "edge".into());
+                }
                 leg.insert("state".to_owned(), "ended".into());
             }
         }

@@ -16,6 +16,7 @@ use crate::controller::StepResult;
 use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::leg::{Leg, LegState};
+use crate::leg_end::EndedBy;
 use crate::limits::{
     AGENT_TEXT_CHARS, AGENT_WISHES_NOTED, ATTEMPTS_PER_CALL, PARAMETER_HEADER_CHARS, PARAMETER_HEADERS,
 };
@@ -280,6 +281,7 @@ impl Call {
         let was_had = self.legs[leg].state == LegState::Answered;
         self.note(now, edge, leg, &format!("{}: {loss}", if was_had { "lost" } else { "failed" }));
         let failure = Failure::of_loss(loss);
+        self.legs[leg].fail_with(failure.reason);
         if listens {
             self.lose_listener(now, edge, leg, &failure);
         } else if self.is_opening(leg) {
@@ -295,8 +297,12 @@ impl Call {
         self.note(now, edge, leg, "closed with 1000");
         self.agent_went_well(edge, leg);
         let Some(side) = &self.legs[leg].agent else { return };
-        match side.agent.on_close {
-            _ if side.listens() => self.close_agent(now, edge, leg),
+        let (on_close, listens) = (side.agent.on_close, side.listens());
+        if listens || self.callee == Some(leg) {
+            self.legs[leg].end_with(ReasonSlug::AgentHungUp, EndedBy::FarEnd);
+        }
+        match on_close {
+            _ if listens => self.close_agent(now, edge, leg),
             _ if self.callee != Some(leg) => {}
             OnClose::Hangup => self.end(now, edge, ReasonSlug::AgentHungUp),
             OnClose::Next => {
@@ -314,6 +320,7 @@ impl Call {
         match wish {
             AgentWish::Hangup => {
                 self.note(now, edge, leg, "hangs up");
+                self.legs[leg].end_with(ReasonSlug::AgentHungUp, EndedBy::FarEnd);
                 self.agent_went_well(edge, leg);
                 self.end(now, edge, ReasonSlug::AgentHungUp);
             }
@@ -322,6 +329,7 @@ impl Call {
                 Ok(target) => {
                     self.note(now, edge, leg, &format!("transfers the caller to {text}"));
                     self.agent_went_well(edge, leg);
+                    self.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
                     self.controller.put_first(target);
                     self.go_on(now, edge, leg, None);
                 }

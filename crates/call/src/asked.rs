@@ -10,7 +10,9 @@ use crate::call::{Call, State};
 use crate::edge::Edge;
 use crate::fork::ForkRequest;
 use crate::gateway::Gateway;
+use crate::leg_end::EndedBy;
 use crate::limits::{ATTEMPTS_PER_CALL, FORKS_PER_CALL, KEYS_PER_REQUEST, LISTENERS_PER_CALL};
+use crate::reason::ReasonSlug;
 use crate::view::ForkView;
 use crate::wish;
 
@@ -179,6 +181,7 @@ impl Call {
         let leg = self.callee.filter(|leg| self.legs[*leg].agent.is_some()).ok_or(Refused::NoAgent)?;
         let target = self.transfer_target(edge, text)?;
         self.note(now, edge, leg, &format!("its caller is sent to {text}, as asked for"));
+        self.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::Edge);
         self.controller.put_first(target);
         self.go_on(now, edge, leg, None);
         Ok(())

@@ -13,6 +13,7 @@ use crate::headers::Brought;
 use crate::index::Purpose;
 use crate::io::Output;
 use crate::leg::LegState;
+use crate::leg_end::EndedBy;
 use crate::limits::CANCEL_SECONDS;
 use crate::quality::retire;
 use crate::reason::{ReasonSlug, q850_of_code};
@@ -59,6 +60,7 @@ impl Call {
         if leg == CALLER {
             self.end(now, edge, ReasonSlug::CallerHungUp);
         } else if self.callee == Some(leg) {
+            self.legs[leg].end_with(ReasonSlug::CalleeHungUp, EndedBy::FarEnd);
             self.end(now, edge, ReasonSlug::CalleeHungUp);
         }
     }
@@ -72,7 +74,8 @@ impl Call {
         if self.state == State::Ended {
             return;
         }
-        self.drop_attempt(now, edge);
+        self.drop_attempt(now, edge, reason);
+        self.end_legs_with(reason);
         self.state = State::Ended;
         self.disarm(edge, Timer::NoResponse);
         self.disarm(edge, Timer::Ring);

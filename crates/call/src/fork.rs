@@ -13,6 +13,8 @@ use crate::asked::Refused;
 use crate::call::Call;
 use crate::edge::Edge;
 use crate::leg::{Leg, LegState};
+use crate::leg_end::EndedBy;
+use crate::reason::ReasonSlug;
 use crate::view::{ForkView, SourcesView};
 
 /// Who is to listen.
@@ -85,6 +87,7 @@ impl Call {
             return Err(Refused::ForkEnded);
         }
         self.note(now, edge, leg, "let go, as asked for");
+        self.legs[leg].end_with(ReasonSlug::Operator, EndedBy::Edge);
         self.close_agent(now, edge, leg);
         let (sid, line) = (self.sid().to_owned(), format!("{} listens no longer, as asked for", self.name_of(leg)));
         edge.log(&sid, line, None);
@@ -111,6 +114,8 @@ impl Leg {
             stream_sid: side.raw.is_none().then(|| side.stream_sid.clone()),
             tracks: both.filter(|track| tracks.has(*track)).map(TrackName::name).collect(),
             state: self.state.as_str(),
+            reason: self.shown_end().map(|end| end.reason.as_str()),
+            ended_by: self.shown_end().map(|end| end.by.as_str()),
             ssrc: side.raw.map(|raw| SourcesView { inbound: raw.inbound, outbound: raw.outbound }),
         })
     }

@@ -14,6 +14,7 @@ use trunkgate_sip::{ClientId, DialogId, Flow, ListenerId, Party, ServerId, Trans
 
 use crate::agent_leg::AgentSide;
 use crate::health::Spot;
+use crate::leg_end::LegEnd;
 use crate::limits::CALL_ID_CHARS;
 use crate::numbers::plain;
 use crate::quality::{Scored, Unheard, add_counters, score_view};
@@ -99,6 +100,8 @@ pub(crate) struct Leg {
     pub(crate) call_id: String,
     /// Where it stands.
     pub(crate) state: LegState,
+    /// Why it has ended, or is about to.
+    pub(crate) end: Option<LegEnd>,
     /// Its INVITE to us, while that has no final answer.
     pub(crate) server: Option<ServerId>,
     /// Our INVITE to it.
@@ -148,6 +151,7 @@ impl Leg {
             agent: None,
             call_id: String::new(),
             state: LegState::Trying,
+            end: None,
             server: None,
             invite: None,
             bye: None,
@@ -301,6 +305,11 @@ impl Leg {
         Some(SrtpSpec { send: key(keys.ours)?, receive: key(keys.theirs)? })
     }
 
+    /// Why it ended, once it is shown as ended.
+    pub(crate) fn shown_end(&self) -> Option<LegEnd> {
+        self.end.filter(|_| matches!(self.state, LegState::Canceling | LegState::Closing | LegState::Ended))
+    }
+
     /// As shown.
     pub(crate) fn view(&self) -> LegView {
         let mut rtp = self.earlier.clone();
@@ -331,6 +340,8 @@ impl Leg {
             codec: self.codec.clone(),
             srtp: self.srtp.map(Suite::as_str),
             state: self.state.as_str(),
+            reason: self.shown_end().map(|end| end.reason.as_str()),
+            ended_by: self.shown_end().map(|end| end.by.as_str()),
             ssrc: self
                 .agent
                 .as_ref()

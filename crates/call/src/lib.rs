@@ -32,6 +32,7 @@ pub mod intake;
 mod invariants;
 pub mod io;
 mod leg;
+mod leg_end;
 pub mod limits;
 mod listen;
 mod local;

@@ -12,6 +12,7 @@ use crate::call::{Call, State};
 use crate::controller::Controller;
 use crate::deadlines::Timer;
 use crate::edge::Edge;
+use crate::leg_end::EndedBy;
 use crate::reason::ReasonSlug;
 
 /// A limit that has passed while the agent was connected anew ends the call at once.
@@ -60,8 +61,9 @@ impl Call {
         let line = format!("{name}: its max_call is over");
         let sid = self.sid().to_owned();
         edge.log(&sid, line, Some(ReasonSlug::MaxCall));
-        self.drop_attempt(now, edge);
+        self.drop_attempt(now, edge, ReasonSlug::MaxCall);
         if let Some(leg) = self.callee.take() {
+            self.legs[leg].end_with(ReasonSlug::MaxCall, EndedBy::Edge);
             self.close_agent(now, edge, leg);
         }
         self.disarm(edge, Timer::HoldCheck);

@@ -7,7 +7,9 @@ use trunkgate_sip::{Flow, Local, Transport};
 use crate::attempt::Way;
 use crate::call::Call;
 use crate::edge::Edge;
+use crate::leg_end::EndedBy;
 use crate::limits::OVERSIZE_SILENCE;
+use crate::reason::ReasonSlug;
 use crate::search::sip_transport;
 
 /// How long TCP may be silent where UDP may for so long; zero: for ever.
@@ -32,6 +34,7 @@ impl Call {
         let Some(way) = attempt.current.clone().filter(chosen) else { return false };
         edge.decide(now, self.key, format!("{} takes no TCP: asked again by UDP", way.peer));
         attempt.again(Way { by_udp: true, ..way });
+        self.legs[leg].end_with(ReasonSlug::Unreachable, EndedBy::Edge);
         self.ask_again(now, edge, leg);
         true
     }

@@ -41,6 +41,7 @@ pub enum ReasonSlug {
     MediaTimeout,
     DialogLost,
     AgentHungUp,
+    Transferred,
     AgentUnreachable,
     AgentTlsFailed,
     AgentRefused,
@@ -60,7 +61,7 @@ pub enum ReasonSlug {
 
 impl ReasonSlug {
     /// Every reason, for documents and tests.
-    pub const ALL: [ReasonSlug; 50] = [
+    pub const ALL: [ReasonSlug; 51] = [
         ReasonSlug::CallerHungUp,
         ReasonSlug::CalleeHungUp,
         ReasonSlug::Operator,
@@ -96,6 +97,7 @@ impl ReasonSlug {
         ReasonSlug::MediaTimeout,
         ReasonSlug::DialogLost,
         ReasonSlug::AgentHungUp,
+        ReasonSlug::Transferred,
         ReasonSlug::AgentUnreachable,
         ReasonSlug::AgentTlsFailed,
         ReasonSlug::AgentRefused,
@@ -151,6 +153,7 @@ impl ReasonSlug {
             ReasonSlug::MediaTimeout => "media_timeout",
             ReasonSlug::DialogLost => "dialog_lost",
             ReasonSlug::AgentHungUp => "agent_hung_up",
+            ReasonSlug::Transferred => "transferred",
             ReasonSlug::AgentUnreachable => "agent_unreachable",
             ReasonSlug::AgentTlsFailed => "agent_tls_failed",
             ReasonSlug::AgentRefused => "agent_refused",
@@ -209,6 +212,7 @@ impl ReasonSlug {
             ReasonSlug::MediaTimeout => "a side sent no media for too long",
             ReasonSlug::DialogLost => "a caller on hold was not there any more",
             ReasonSlug::AgentHungUp => "the agent ended the call",
+            ReasonSlug::Transferred => "the caller was sent on to another target",
             ReasonSlug::AgentUnreachable => "an agent could not be reached",
             ReasonSlug::AgentTlsFailed => "TLS with an agent failed",
             ReasonSlug::AgentRefused => "an agent refused the handshake",
@@ -234,6 +238,7 @@ impl ReasonSlug {
             | ReasonSlug::CalleeHungUp
             | ReasonSlug::CallerCanceled
             | ReasonSlug::AgentHungUp
+            | ReasonSlug::Transferred
             | ReasonSlug::MaxCall => 16,
             ReasonSlug::Operator => 31,
             ReasonSlug::Draining | ReasonSlug::Overloaded | ReasonSlug::LimitCalls | ReasonSlug::LimitRate => 42,
@@ -315,6 +320,7 @@ impl ReasonSlug {
             | ReasonSlug::DialogLost
             | ReasonSlug::EdgeRestarted
             | ReasonSlug::AgentHungUp
+            | ReasonSlug::Transferred
             | ReasonSlug::AgentUnreachable
             | ReasonSlug::AgentTlsFailed
             | ReasonSlug::AgentRefused

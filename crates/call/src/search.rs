@@ -18,6 +18,7 @@ use crate::headers::{Side, of_invite};
 use crate::index::Named;
 use crate::io::{Cause, QueryId};
 use crate::leg::{Leg, LegState, StreamEnd, policy};
+use crate::leg_end::EndedBy;
 use crate::limits::{ATTEMPTS_PER_CALL, BIND_TRIES};
 use crate::oversize;
 use crate::pace;
@@ -165,7 +166,10 @@ impl Call {
     }
 
     /// Withdraws what the attempt has under way, without a word to the controller.
-    pub(crate) fn drop_attempt(&mut self, now: Instant, edge: &mut Edge) {
+    pub(crate) fn drop_attempt(&mut self, now: Instant, edge: &mut Edge, reason: ReasonSlug) {
+        if let Some(leg) = self.attempted_leg() {
+            self.legs[leg].end_with(reason, EndedBy::Edge);
+        }
         match self.attempt.as_ref().map(|a| a.progress) {
             Some(Progress::Calling(leg)) => self.withdraw(now, edge, leg),
             Some(Progress::Opening(leg)) => self.close_agent(now, edge, leg),
@@ -506,6 +510,7 @@ impl Call {
         if !self.is_calling(at) {
             return;
         }
+        self.legs[at].end_with(ReasonSlug::NoPorts, EndedBy::Edge);
         self.withdraw(now, edge, at);
         self.drop_ends(edge, at);
         let Some(attempt) = &mut self.attempt else { return };
@@ -562,17 +567,6 @@ impl Call {
             self.retry(now, edge, leg);
         }
         self.advance(now, edge, Some(result));
-    }
-
-    pub(crate) fn note_failure(&mut self, now: Instant, edge: &mut Edge, name: &str, failure: &Failure) {
-        // How an agent was lost stands in the trace as the agent's.
-        if failure.loss.is_none() {
-            edge.decide(now, self.key, failure.told_of(name));
-        }
-        let line = failure.told_of(&edge.shown_name(name));
-        let sid = self.sid().to_owned();
-        edge.log(&sid, line, Some(failure.reason));
-        self.failed_over = Some(failure.reason);
     }
 
     pub(crate) fn count_failover(&mut self, edge: &mut Edge) {

@@ -23,6 +23,7 @@ use crate::fork::Listener;
 use crate::headers::{Brought, CallerIdentity};
 use crate::index::{Named, Place};
 use crate::leg::{Leg, LegState, StreamEnd};
+use crate::leg_end::{LegEnd, WrittenLegEnd};
 use crate::local::Spoken;
 use crate::max_call::Holder;
 use crate::numbers::Caller;
@@ -99,6 +100,8 @@ struct FormerAgent {
     name: String,
     end: EndId,
     figures: RtpView,
+    #[serde(default)]
+    ended: Option<WrittenLegEnd>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -316,7 +319,8 @@ impl FormerAgent {
     fn of(leg: &Leg) -> Option<FormerAgent> {
         let side = leg.agent.as_ref()?;
         let (sid, name) = (leg.sid.clone(), side.agent.name.to_string());
-        Some(FormerAgent { sid, name, end: side.end, figures: leg.view().rtp })
+        let ended = leg.shown_end().map(WrittenLegEnd::from);
+        Some(FormerAgent { sid, name, end: side.end, figures: leg.view().rtp, ended })
     }
 
     /// Its leg, ended: for the call's record.
@@ -335,7 +339,8 @@ impl FormerAgent {
             hears: None,
             raw: None,
         };
-        Leg { state: LegState::Ended, earlier: self.figures, ..Leg::of_agent(self.sid, side) }
+        let end = Some(LegEnd::restore(self.ended));
+        Leg { state: LegState::Ended, end, earlier: self.figures, ..Leg::of_agent(self.sid, side) }
     }
 }
 

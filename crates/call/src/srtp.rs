@@ -16,6 +16,7 @@ use crate::answer::Failure;
 use crate::call::Call;
 use crate::edge::Edge;
 use crate::leg::Leg;
+use crate::leg_end::EndedBy;
 use crate::reason::ReasonSlug;
 
 /// The code by which a far end says that it does not take an offer (RFC 3261 §21.4.26).
@@ -127,6 +128,7 @@ impl Call {
         let Some(way) = attempt.current.clone().filter(|way| !way.plain) else { return false };
         edge.decide(now, self.key, format!("{} takes no SRTP: asked again without", attempt.name()));
         attempt.again(crate::attempt::Way { plain: true, ..way });
+        self.legs[leg].end_with(ReasonSlug::TargetRejected, EndedBy::FarEnd);
         self.ask_again(now, edge, leg);
         true
     }

@@ -3,6 +3,9 @@
 use crate::call::{CALLER, Call, State};
 use crate::trace::{Trace, TraceView};
 
+/// Targets that failed, told with why.
+const FAILURES_TOLD: usize = 3;
+
 /// The ladder with its verdict.
 pub(crate) fn trace_view(call: &Call, trace: &Trace) -> TraceView {
     let legs = call.legs.iter().enumerate().map(|(at, _)| call.name_of(at)).collect();
@@ -13,11 +16,7 @@ pub(crate) fn trace_view(call: &Call, trace: &Trace) -> TraceView {
 pub(crate) fn verdict(call: &Call) -> String {
     let tried = (CALLER + 1..call.legs.len()).filter(|at| !call.legs[*at].listens());
     let tried: Vec<String> = tried.map(|at| call.name_of(at)).collect();
-    let failovers = match call.failovers {
-        0 => String::new(),
-        1 => " 1 target failed.".to_owned(),
-        n => format!(" {n} targets failed."),
-    };
+    let failovers = failed(call);
     let answered_by = call.callee.or(call.answered_by).map(|at| match call.answered_by.filter(|first| *first != at) {
         Some(first) => format!("{}, then {}", call.name_of(first), call.name_of(at)),
         None => call.name_of(at),
@@ -51,6 +50,24 @@ pub(crate) fn verdict(call: &Call) -> String {
         }
         (State::Ended, _, None) => String::new(),
     }
+}
+
+/// How many targets failed, and the first of those that got as far as a leg, with why.
+fn failed(call: &Call) -> String {
+    let legs = call.legs.iter().enumerate().filter(|(_, leg)| !leg.listens());
+    let failed = legs.filter_map(|(at, leg)| Some((at, leg.shown_end().filter(|end| end.failed)?)));
+    // Who was the last to fail, with nobody left, is no failover.
+    let count = failed.clone().count().max(usize::try_from(call.failovers).unwrap_or(usize::MAX));
+    let told: Vec<String> = failed
+        .take(FAILURES_TOLD)
+        .map(|(at, end)| format!("{} ({})", call.name_of(at), end.reason.sentence()))
+        .collect();
+    let count = match count {
+        0 => return String::new(),
+        1 => " 1 target failed".to_owned(),
+        n => format!(" {n} targets failed"),
+    };
+    if told.is_empty() { format!("{count}.") } else { format!("{count}: {}.", told.join(", ")) }
 }
 
 /// Says so where a side was not heard, or not when it should have begun.

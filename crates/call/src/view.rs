@@ -59,6 +59,11 @@ pub struct LegView {
     pub srtp: Option<&'static str>,
     /// `trying`, `ringing`, `early`, `answered`, `ended`.
     pub state: &'static str,
+    /// Why it ended, a slug as a call's reason is one; `null` while it has not.
+    pub reason: Option<&'static str>,
+    /// `far_end` where its own far end hung up, closed, refused or broke off, `edge` where the edge ended it: the call was
+    /// over, somebody asked for it, or the far end did not do in time what it should; `null` while it has not ended.
+    pub ended_by: Option<&'static str>,
     /// The SSRCs of its copies, where it gets plain RTP; else `null`.
     pub ssrc: Option<SourcesView>,
     /// Media figures.
@@ -90,6 +95,10 @@ pub struct ForkView {
     pub tracks: Vec<&'static str>,
     /// `trying`, `answered` once it listens, `ended`.
     pub state: &'static str,
+    /// Why it ended, and who ended it: as of a leg.
+    pub reason: Option<&'static str>,
+    /// `far_end`, `edge`; `null` while it has not ended.
+    pub ended_by: Option<&'static str>,
     /// The SSRCs of its copies, where it gets plain RTP; else `null`.
     pub ssrc: Option<SourcesView>,
 }

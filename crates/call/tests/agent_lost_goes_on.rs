@@ -67,7 +67,10 @@ fn the_caller_hears_ringback_and_then_the_trunk() {
     );
     assert_eq!(bench.state(), "answered");
     let sid = bench.gateway.calls(bench.now).remove(0).sid;
-    assert_eq!(bench.gateway.trace(&sid).unwrap().verdict, "Answered by desk, then pbx. 1 target failed.");
+    assert_eq!(
+        bench.gateway.trace(&sid).unwrap().verdict,
+        "Answered by desk, then pbx. 1 target failed: desk (the connection to an agent broke)."
+    );
     let failovers: Vec<_> = bench.gateway.metrics().failovers.iter().map(|((_, why), n)| (*why, *n)).collect();
     assert_eq!(failovers, [("agent_reset", 1)]);
     let story = bench.story();
