@@ -292,6 +292,33 @@ fn hold_audio_that_nobody_hears_is_warned_of() {
 }
 
 #[test]
+fn parts_that_come_to_nothing_are_warned_of() {
+    let warned = |keys: &str, route: &str| {
+        let agents = format!("[agent.a]\nurl = 'ws://127.0.0.1/a'\n{keys}[agent.b]\nurl = 'ws://127.0.0.1/b'\n");
+        let text = format!("{TRUNK}[[route]]\n{route}\n{agents}");
+        let (_, warnings) = config::parse(Path::new("trunkgate.toml"), &text).unwrap();
+        warnings
+            .into_iter()
+            .filter(|warning| warning.code == "TG0145")
+            .map(|warning| warning.message)
+            .collect::<Vec<_>>()
+    };
+    let next = "on_close = 'next'\n";
+    for (keys, route, parts) in [
+        ("", "connect = ['trunk:carrier']\nfork = ['agent:a', 'agent:b']", vec![]),
+        ("", "connect = ['trunk:carrier']\nfork = ['agent:a', 'agent:b', 'agent:a']", vec!["a listens already"]),
+        ("", "connect = ['agent:a']\nfork = ['agent:b', 'agent:a']", vec!["a talks in this route"]),
+        (next, "connect = ['agent:a', 'trunk:carrier']", vec![]),
+        (next, "connect = ['trunk:carrier', 'agent:a']", vec!["a has on_close = \"next\""]),
+        (next, "connect = ['trunk:carrier', 'agent:b']\nfork = ['agent:a']", vec![]),
+    ] {
+        let messages = warned(keys, route);
+        assert_eq!(messages.len(), parts.len(), "{route}: {messages:?}");
+        assert!(messages.iter().zip(parts).all(|(message, part)| message.starts_with(part)), "{messages:?}");
+    }
+}
+
+#[test]
 fn callers_are_read_in_every_form_that_a_number_has() {
     let list = "['+1 (415) 555-1234', '4155551234', 'tel:+49-30-901820', ' 001 212 555 0100 ']";
     let config = accepted(&format!(

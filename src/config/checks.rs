@@ -9,6 +9,7 @@ use super::code;
 use super::diagnostic::{Findings, nearest};
 use super::draft::{Draft, PlacedListen, PlacedRoute, PlacedTrunk, Span};
 use super::hold;
+use super::parts::parts;
 use super::schema::{PORTS_PER_CALL, calls_that_fit};
 
 /// Judges what was read; `ephemeral` is the kernel's range of ports for sockets without one.
@@ -25,6 +26,7 @@ pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut
     }
     for (at, route) in draft.routes.iter().enumerate() {
         route_names(route, draft, findings);
+        parts(route, draft, findings);
         route_numbers(route, &draft.edge.numbers, findings);
         route_among(route, draft.routes.get(..at).unwrap_or_default(), findings);
     }

@@ -130,6 +130,10 @@ codes! {
          target rings. With \"on_connect\" and no target behind the agent it is heard only where the agent itself transfers\n\
          the call. With \"early\" and no `hold` there is nothing to hear. A trunk's `hold_music` is heard where it or the other\n\
          trunk has hold = \"local\".";
+    IDLE_PART = "TG0145", "an agent's part in a route comes to nothing",
+        "A listener that `fork` names twice gets every packet twice, and one that `connect` names too would listen to\n\
+         itself: who talks with the caller hears it anyway. on_close = \"next\" sends the caller on to the target behind\n\
+         the agent; behind the last one there is none, and the call ends as with \"hangup\".";
     NOT_IN_THIS_VERSION = "TG0190", "not in this version",
         "The key, value or flag belongs to a feature that this version does not have. It is refused rather than\n\
          accepted without effect. Remove it, or wait for the version that has it.";

@@ -1,0 +1,35 @@
+//! What agents are to do in a route that comes to nothing, or to too much.
+
+use trunkgate_route::{OnClose, TargetSpec};
+
+use super::code;
+use super::diagnostic::Findings;
+use super::draft::{Draft, PlacedRoute};
+
+/// Warns of listeners that stand twice, of agents that would listen to themselves, and of `on_close = "next"` where
+/// nothing comes next.
+pub(super) fn parts(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
+    let route = &placed.route;
+    let talks =
+        |name: &str| route.connect.iter().any(|target| matches!(target, TargetSpec::Agent(agent) if **agent == *name));
+    for (at, (name, span)) in route.fork.iter().zip(&placed.fork).enumerate() {
+        if route.fork.iter().take(at).any(|other| other == name) {
+            let message = format!("{name} listens already, and would get everything twice");
+            findings.warning(code::IDLE_PART, Some(span.clone()), message, "name each listener once");
+        } else if talks(name) {
+            let message = format!("{name} talks in this route, and would listen to itself by a second stream");
+            findings.warning(code::IDLE_PART, Some(span.clone()), message, "who talks hears the caller without `fork`");
+        }
+    }
+    let Some((TargetSpec::Agent(name), span)) = route.connect.last().zip(placed.connect.last()) else { return };
+    let mut agents = draft.agents.iter().map(|placed| &placed.agent);
+    if agents.any(|agent| *agent.name == **name && agent.on_close == OnClose::Next) {
+        let message = format!("{name} has on_close = \"next\", and is the last target: its close ends the call");
+        findings.warning(
+            code::IDLE_PART,
+            Some(span.clone()),
+            message,
+            "name who gets the caller next, or leave `on_close` out",
+        );
+    }
+}
