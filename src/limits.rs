@@ -169,7 +169,7 @@ pub const CALLS_LISTED: usize = 10_000;
 /// Bytes of one message from an agent; a longer one is a protocol error.
 pub const AGENT_MESSAGE_BYTES: usize = 16 << 20;
 /// Bytes that an agent's socket gathers before they are written at the latest.
-pub const AGENT_WRITE_BUFFER_BYTES: usize = 4096;
+pub const AGENT_WRITE_BUFFER_BYTES: usize = 1024;
 /// Bytes read from an agent's socket at once.
 pub const AGENT_READ_BUFFER_BYTES: usize = 8192;
 /// Bytes of the buffer that an agent's frames are put together in, until one is longer: a message of 20 ms fits.

@@ -26,8 +26,10 @@ pub const PLAYOUT_SECONDS: usize = 600;
 pub const MARKS_WAITING: usize = 16_384;
 /// Bytes of the names of marks that wait; past that the socket is read no further.
 pub const MARK_BYTES_WAITING: usize = 1 << 20;
-/// Bytes in a block of held audio.
-pub const PLAYOUT_BLOCK_BYTES: usize = 4096;
+/// Bytes in a block of held audio. An agent that sends in real time has two of them.
+pub const PLAYOUT_BLOCK_BYTES: usize = 1024;
+/// Blocks whose places are kept when all audio has left.
+pub const PLAYOUT_BLOCKS_KEPT: usize = 16;
 /// Ticks without a whole frame after which the rest of a piece leaves, filled with silence.
 pub const REST_TICKS: u32 = 5;
 /// Ticks that half a sample waits for its other half: 1 s.

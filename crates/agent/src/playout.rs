@@ -14,7 +14,8 @@ use std::collections::VecDeque;
 
 use crate::format::Format;
 use crate::limits::{
-    HALF_SAMPLE_TICKS, MARK_BYTES_WAITING, MARKS_WAITING, PLAYOUT_BLOCK_BYTES, PLAYOUT_SECONDS, REST_TICKS,
+    HALF_SAMPLE_TICKS, MARK_BYTES_WAITING, MARKS_WAITING, PLAYOUT_BLOCK_BYTES, PLAYOUT_BLOCKS_KEPT, PLAYOUT_SECONDS,
+    REST_TICKS,
 };
 
 /// A mark that is due: to be returned to the agent.
@@ -168,10 +169,20 @@ impl Playout {
 
     fn drop_all(&mut self) {
         self.blocks.truncate(1);
+        self.empty_the_last();
+        (self.held, self.dry_ticks) = (0, 0);
+    }
+
+    /// The last block is kept: an agent that sends in real time empties it again and again. The places of as many as a long
+    /// queue had are not.
+    fn empty_the_last(&mut self) {
         if let Some(block) = self.blocks.front_mut() {
             block.clear();
         }
-        (self.head, self.held, self.dry_ticks) = (0, 0, 0);
+        self.head = 0;
+        if self.blocks.capacity() > PLAYOUT_BLOCKS_KEPT {
+            self.blocks.shrink_to(PLAYOUT_BLOCKS_KEPT);
+        }
     }
 
     fn in_ms(&self, bytes: u64) -> u64 {
@@ -192,12 +203,11 @@ impl Playout {
             if self.head < block.len() {
                 continue;
             }
-            self.head = 0;
             if last {
-                // Kept: an agent that sends in real time empties it again and again.
-                block.clear();
+                self.empty_the_last();
                 break;
             }
+            self.head = 0;
             self.spare = self.blocks.pop_front().unwrap_or_default();
         }
         self.held = self.held.saturating_sub(bytes);
@@ -247,6 +257,21 @@ mod tests {
         playout.push(&[1; 80]);
         assert_eq!(ticks_to_frame(&mut playout), REST_TICKS + 1);
         assert_eq!(playout.played_ms(), 10);
+    }
+
+    /// However it ends.
+    #[test]
+    fn a_long_queue_leaves_no_room_behind() {
+        for cleared in [true, false] {
+            let mut playout = Playout::new(FORMAT);
+            playout.push(&[1; 1000 * PLAYOUT_BLOCK_BYTES]);
+            assert!(playout.blocks.capacity() >= 1000);
+            if cleared {
+                playout.clear();
+            }
+            while playout.next_frame().is_some() || playout.held_bytes() > 0 {}
+            assert!(playout.is_empty() && playout.blocks.capacity() <= PLAYOUT_BLOCKS_KEPT, "{cleared}");
+        }
     }
 
     #[test]
