@@ -204,6 +204,14 @@ mod tests {
     }
 
     #[test]
+    fn the_legs_of_a_call_that_was_cut_short_ended_with_the_edge_unless_they_had_ended() {
+        let lost = json!({"state": "ended", "reason": "agent_reset", "ended_by": "far_end"});
+        let record = closed(json!({"legs": [{"state": "answered", "reason": null, "ended_by": null}, lost]}));
+        let cut_short = json!({"state": "ended", "reason": "edge_restarted", "ended_by": "edge"});
+        assert_eq!(record["legs"], json!([cut_short, lost]));
+    }
+
+    #[test]
     fn a_journal_belongs_to_one_process() {
         let directory = tempfile::tempdir().unwrap();
         let records = directory.path().join("cdr.jsonl");
