@@ -11,6 +11,10 @@ const PAUSE_MS: u64 = 400;
 /// A pause in what is heard that is shorter than this is a gap within speech: ten ticks.
 const GAP_TICKS: usize = 10;
 
+/// Wishes that are kept, and characters of each.
+const WISHES: usize = 20;
+const WISH_CHARS: usize = 80;
+
 /// One tick of 20 ms.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tick {
@@ -100,6 +104,14 @@ impl Record {
         }
     }
 
+    /// It wants something else. Nothing of it moves a terminal's cursor.
+    pub(super) fn wish(&mut self, what: &str) {
+        if self.wishes.len() < WISHES {
+            let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+            self.wishes.push(what.chars().take(WISH_CHARS).map(shown).collect());
+        }
+    }
+
     /// A message was left aside.
     pub(super) fn problem(&mut self, problem: &Problem) {
         self.problems.entry(problem.slug()).or_insert_with(|| (0, problem.to_string())).0 += 1;
@@ -176,5 +188,14 @@ mod tests {
         let mut short = Record::default();
         short.piece(0, b"RIFF....WAVEfmt ", true);
         assert_eq!((short.real_time_factor(), short.header), (None, Some("a WAV file")));
+    }
+
+    #[test]
+    fn wishes_are_bounded_and_leave_the_terminal_alone() {
+        let mut record = Record::default();
+        record.wish("transfer to \u{1b}[2Jtrunk:pbx\u{9b}");
+        assert_eq!(record.wishes, ["transfer to \u{fffd}[2Jtrunk:pbx\u{fffd}"]);
+        (0..1_000).for_each(|_| record.wish(&"x".repeat(5_000)));
+        assert_eq!((record.wishes.len(), record.wishes.last().map(String::len)), (WISHES, Some(WISH_CHARS)));
     }
 }

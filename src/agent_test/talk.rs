@@ -214,9 +214,9 @@ impl<'a> Talk<'a> {
                         interruption.cleared_ms.get_or_insert(at_ms);
                     }
                 }
-                Output::Transfer(target) => self.record.wishes.push(format!("transfer to {target}")),
-                Output::Hangup => self.record.wishes.push("hangup".to_owned()),
-                Output::SendDtmf(_) => self.record.wishes.push("keys".to_owned()),
+                Output::Transfer(target) => self.record.wish(&format!("transfer to {target}")),
+                Output::Hangup => self.record.wish("hangup"),
+                Output::SendDtmf(_) => self.record.wish("keys"),
                 Output::Problem(problem) => self.record.problem(&problem),
                 Output::Lost(loss) => self.record.lost = Some(loss.to_string()),
                 Output::Ended => self.record.hung_up_ms = Some(at_ms),
