@@ -205,6 +205,7 @@ impl Call {
     pub(crate) fn restore(now: Instant, edge: &mut Edge, key: CallKey, snapshot: CallSnapshot) -> Call {
         edge.resume_session(snapshot.media, key, snapshot.next_end);
         let callee = (snapshot.legs.len() > 1).then_some(1);
+        let times = snapshot.times(now);
         let (number, display, anonymous) = (snapshot.caller.into(), snapshot.caller_display, snapshot.anonymous);
         let caller = Caller { number, display, anonymous };
         let restored = |(at, leg)| Leg::restore(edge, Place { key, leg: at }, snapshot.media, leg);
@@ -228,7 +229,6 @@ impl Call {
         edge.traces.insert(key, Trace::new(now));
         edge.decide(now, key, "the edge was restarted");
         edge.admission.begin();
-        let date = |ms| -> SystemTime { UNIX_EPOCH + Duration::from_millis(ms) };
         Call {
             key,
             state: if callee.is_some() { State::Answered } else { State::Rerouting },
@@ -254,13 +254,7 @@ impl Call {
             holds,
             renegotiation: None,
             hold_check: None,
-            times: Times {
-                began: now,
-                started: date(snapshot.started_ms),
-                first_ring: snapshot.first_ring_ms.map(Duration::from_millis),
-                answered: Some(date(snapshot.answered_ms)),
-                ended: None,
-            },
+            times,
             deadlines: Few::default(),
             failovers: snapshot.failovers,
             failed_over: None,
@@ -295,6 +289,19 @@ impl Call {
         let targets = agents.targets.iter().filter_map(|target| edge.target(target)).collect();
         self.controller = Controller::resume(targets);
         self.search_on(now, edge);
+    }
+}
+
+impl CallSnapshot {
+    fn times(&self, now: Instant) -> Times {
+        let date = |ms| -> SystemTime { UNIX_EPOCH + Duration::from_millis(ms) };
+        Times {
+            began: now,
+            started: date(self.started_ms),
+            first_ring: self.first_ring_ms.map(Duration::from_millis),
+            answered: Some(date(self.answered_ms)),
+            ended: None,
+        }
     }
 }
 
