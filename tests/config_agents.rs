@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkgate::config::{self, Config};
-use trunkgate_route::{AnswerTime, Facts, OnClose, TargetSpec};
+use trunkgate_route::{AnswerTime, Facts, OnClose, Queue, TargetSpec};
 
 const TRUNK: &str = "[trunk.carrier]\npeers = ['sip:192.0.2.9']\n";
 
@@ -50,6 +50,7 @@ fn an_agent_has_its_defaults() {
     assert!(agent.ca.is_none() && agent.auth_token.is_none() && agent.goodbye.is_none());
     assert!(agent.parameters.is_empty() && agent.allow_callers.is_empty());
     assert_eq!((agent.first_audio_timeout, agent.max_call, agent.retry), (Duration::ZERO, Duration::ZERO, 0));
+    assert_eq!((agent.max_sessions, agent.queue), (0, None));
     assert_eq!(config.routes[0].connect, [TargetSpec::Agent("a".into())]);
 }
 
@@ -68,7 +69,7 @@ fn an_agent_with_everything() {
         "{TRUNK}[agent.full]\nurl = 'wss://agent.example/m?x=1'\nca = 'ca.pem'\nauth_token = 'hunter2'\n\
          format = 'l16/16000'\nclear_fade = '10ms'\nparameters = {{ tenant = 'acme', caller = '<{{caller}}>' }}\nextras = true\n\
          connect_timeout = '3s'\nfirst_audio_timeout = '15s'\nanswer = 'on_connect'\nretry = 3\non_close = 'next'\n\
-         ping = '0s'\nmax_call = '10m'\ngoodbye = 'bye.wav'\nhold = {{ strategy = 'none' }}\n\
+         ping = '0s'\nmax_call = '10m'\nmax_sessions = 4\nqueue = {{ size = 7 }}\ngoodbye = 'bye.wav'\nhold = {{ strategy = 'none' }}\n\
          [agent.scribe]\nurl = 'ws://10.1.2.3:8080/listen'\n[api]\naccount_sid = 'AC0123456789abcdef0123456789abcdef'\n\
          [[route]]\nconnect = ['agent:full', 'trunk:carrier']\nfork = 'agent:scribe'\n"
     );
@@ -80,6 +81,7 @@ fn an_agent_with_everything() {
     assert_eq!((agent.format, agent.clear_fade), ("l16/16000", Duration::from_millis(10)));
     assert_eq!((agent.first_audio_timeout, agent.retry), (Duration::from_secs(15), 3));
     assert_eq!(agent.max_call, Duration::from_secs(600));
+    assert_eq!((agent.max_sessions, agent.queue), (4, Some(Queue { size: 7, wait: Duration::from_secs(120) })));
     assert_eq!(agent.auth_token.as_deref(), Some("hunter2"));
     assert!(agent.ca.as_deref().is_some_and(|pem| pem.starts_with(b"-----BEGIN")));
     assert_eq!(agent.goodbye.as_deref(), Some(&[0xff; 160][..]));
@@ -165,6 +167,16 @@ fn mistakes_in_an_agent_are_named() {
         ("retry = -1", "TG0105", "-1"),
         ("retry = '3'", "TG0103", "'3'"),
         ("max_call = 600", "TG0109", "600"),
+        ("max_sessions = -1", "TG0105", "-1"),
+        ("max_sessions = '10'", "TG0103", "'10'"),
+        ("max_calls = 10", "TG0104", "max_calls"),
+        ("queue = 20", "TG0103", "20"),
+        ("queue = { size = 0 }", "TG0105", "0"),
+        ("queue = { size = 1001 }", "TG0105", "1001"),
+        ("queue = { wait = '0s' }", "TG0105", "'0s'"),
+        ("queue = { wait = '61m' }", "TG0105", "'61m'"),
+        ("queue = { wait = 120 }", "TG0109", "120"),
+        ("queue = { length = 5 }", "TG0104", "length"),
         ("first_audio_timeout = 15", "TG0109", "15"),
         ("allow_callers = '+14155551234'", "TG0103", "'+14155551234'"),
         ("allow_callers = ['+14155551234', '+1415*']", "TG0105", "'+1415*'"),
@@ -435,4 +447,38 @@ fn certificates_for_a_plain_url_are_of_no_use() {
         warnings.iter().any(|warning| warning.code == "TG0105" && warning.message.contains("`ca`")),
         "{warnings:?}"
     );
+}
+
+#[test]
+fn a_queue_that_nobody_waits_in_or_hears_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let codes = |keys: &str| {
+        let text = format!(
+            "{TRUNK}[[route]]\nconnect = ['agent:a', 'trunk:carrier']\n[agent.a]\nurl = 'wss://agent.example/m'\n{keys}\n"
+        );
+        let (_, warnings) = config::parse(&folder.path().join("trunkgate.toml"), &text).unwrap();
+        warnings.iter().map(|found| (found.code, found.message.clone())).collect::<Vec<_>>()
+    };
+    let spec =
+        hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+    let mut wav = hound::WavWriter::create(folder.path().join("hold.wav"), spec).unwrap();
+    (0..8_000).for_each(|n: i16| wav.write_sample(n).unwrap());
+    wav.finalize().unwrap();
+    let music = "hold = { strategy = 'music', music = 'hold.wav' }";
+    for (keys, code, part) in [
+        ("queue = {}".to_owned(), "TG0105", "any number"),
+        ("max_sessions = 2\nqueue = {}".to_owned(), "TG0139", "hear it ring"),
+        ("max_sessions = 2\nqueue = {}\nanswer = 'at_once'".to_owned(), "TG0139", "ringback tone"),
+    ] {
+        let found = codes(&keys);
+        assert!(found.iter().any(|(c, message)| *c == code && message.contains(part)), "{keys}: {found:?}");
+    }
+    for keys in [
+        "max_sessions = 2\nqueue = { wait = '30s' }".to_owned(),
+        format!("max_sessions = 2\nqueue = {{}}\nanswer = 'at_once'\n{music}"),
+        format!("max_sessions = 2\nqueue = {{}}\nanswer = 'early'\n{music}"),
+        "max_sessions = 2".to_owned(),
+    ] {
+        assert_eq!(codes(&keys), [], "{keys}");
+    }
 }

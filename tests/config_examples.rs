@@ -72,6 +72,7 @@ fn the_whole_file_shows_the_defaults() {
     assert_eq!((agent.on_close, agent.extras), (plain.on_close, plain.extras));
     assert_eq!((agent.first_audio_timeout, agent.retry), (plain.first_audio_timeout, plain.retry));
     assert_eq!((agent.max_call, &agent.allow_callers), (plain.max_call, &plain.allow_callers));
+    assert_eq!((agent.max_sessions, agent.queue), (plain.max_sessions, plain.queue));
     assert_eq!(shown.api.account_sid.len(), default.api.account_sid.len());
     let (shown, default) = (&shown.trunks[0], &default.trunks[0]);
     assert_eq!(shown.codecs, default.codecs);

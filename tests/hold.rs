@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use support::calls::{NUMBER, Phone, media_of, received};
+use support::secure::{Media, described};
 use support::sip::to_tag;
 use support::{Process, config, until};
 use tokio_tungstenite::tungstenite::{WebSocket, accept};
@@ -48,6 +49,11 @@ impl Rig {
 
     /// With this `first` part of `hold`, and these further tables; FILES is where the files are.
     fn saying(answer: &str, strategy: &str, first: &str, tables: &str) -> Rig {
+        Rig::with_trunk("", answer, strategy, first, tables)
+    }
+
+    /// With these keys of the caller's trunk, too.
+    fn with_trunk(trunk: &str, answer: &str, strategy: &str, first: &str, tables: &str) -> Rig {
         let folder = tempfile::tempdir().unwrap();
         write_wav(&folder.path().join("music.wav"), &music());
         write_wav(&folder.path().join("wait.wav"), &[2000; 800]);
@@ -55,7 +61,7 @@ impl Rig {
         let caller = Phone::new("127.0.0.1");
         let at = agent.local_addr().unwrap();
         let text = format!(
-            "{}[agent.desk]\nurl = \"ws://{at}/media\"\nanswer = \"{answer}\"\nretry = 3\n\
+            "{}{trunk}[agent.desk]\nurl = \"ws://{at}/media\"\nanswer = \"{answer}\"\nretry = 3\n\
              hold = {{ strategy = \"{strategy}\", {first}, music = \"FILES/music.wav\" }}\n\
              {tables}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"agent:desk\"]\n",
             caller.trunk("carrier")
@@ -106,8 +112,10 @@ struct Heard {
 
 impl Heard {
     fn next(&mut self, phone: &Phone) -> (u8, Vec<u8>) {
-        let (packet, _) = received(&phone.rtp);
-        let rtp = Rtp::parse(&packet).unwrap();
+        self.read(&received(&phone.rtp).0)
+    }
+    fn read(&mut self, packet: &[u8]) -> (u8, Vec<u8>) {
+        let rtp = Rtp::parse(packet).unwrap();
         if let Some(last) = &self.last {
             assert_eq!((rtp.ssrc, rtp.sequence), (last.ssrc, last.sequence.wrapping_add(1)));
             // A tick that the machine was asleep for is a jump in time.
@@ -174,6 +182,53 @@ fn a_caller_hears_hold_audio_in_its_early_dialog_and_is_answered_when_the_agent_
     assert_eq!(body(&ok), body(&progress));
     until("the music ends", || heard.audio(&rig.caller).iter().all(|code| *code == 0xd5).then_some(()));
     rig.hang_up(&tag);
+}
+
+/// Keys that the caller is told with its 183 or 200 hold from the first packet of the music to the agent's.
+#[test]
+fn a_caller_that_speaks_srtp_hears_hold_audio_and_then_its_agent_under_the_keys_that_it_was_told() {
+    for answer in ["early", "at_once"] {
+        let rig = Rig::with_trunk("srtp = \"required\"\n", answer, "music", "audio = \"FILES/wait.wav\"", "");
+        rig.invite(&described(&rig.caller, 1, "0", Some((1, 7)), "sendrecv"));
+        let (told, tag) = if answer == "early" {
+            (rig.caller.sip.receive("SIP/2.0 183").0, None)
+        } else {
+            let (ok, tag) = rig.answered();
+            (ok, Some(tag))
+        };
+        assert!(told.contains("RTP/SAVP 0"), "{told}");
+        let mut media = Media::new(&rig.caller, media_of(&told), Some(7), &told);
+        let (mut heard, mut expected) = (Heard::default(), again());
+        for n in 0..30 {
+            let (payload, audio) = heard.read(&media.receive());
+            let wanted: Vec<u8> = expected.by_ref().take(160).collect();
+            assert_eq!(payload, 0);
+            assert!(n == 0 || audio == wanted, "{answer}, packet {n}");
+        }
+        let mut agent = rig.connected();
+        let tag = tag.unwrap_or_else(|| {
+            let (ok, tag) = rig.answered();
+            let body = |message: &str| message.split_once("\r\n\r\n").unwrap().1.to_owned();
+            assert_eq!(body(&ok), body(&told), "the same keys");
+            tag
+        });
+        until("the music ends", || heard.read(&media.receive()).1.iter().all(|code| *code == 0xff).then_some(()));
+        // What the caller says, encrypted, the agent hears.
+        let mut sequence = 0_u16;
+        let heard = until("the agent hears the caller", || {
+            sequence += 1;
+            let mut packet = vec![0x80, 0];
+            packet.extend(sequence.to_be_bytes());
+            packet.extend((u32::from(sequence) * 160).to_be_bytes());
+            packet.extend(77_u32.to_be_bytes());
+            packet.extend([0x2a; 160]);
+            media.send(&packet);
+            let text = agent.read().unwrap().into_text().unwrap_or_default();
+            text.contains(&"Kioq".repeat(53)).then_some(text)
+        });
+        assert!(heard.contains("media"), "{heard}");
+        rig.hang_up(&tag);
+    }
 }
 
 /// A file that cannot be used leaves a running edge as it is.

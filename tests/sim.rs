@@ -40,6 +40,8 @@ fn a_thousand_seeds_leave_nothing_behind() {
     assert!(sum.registered > SEEDS, "{sum:?}");
     assert!(sum.healthy > 10 * SEEDS, "{sum:?}");
     assert!(sum.oversize > SEEDS / 10, "{sum:?}");
+    // Callers wait for an agent.
+    assert!(sum.waited > SEEDS / 10, "{sum:?}");
     assert!(sum.to_nobody > SEEDS / 10, "{sum:?}");
 }
 

@@ -16,6 +16,10 @@ pub struct AgentReport {
     pub agent: AgentView,
     /// Where it is, without what follows a `?`: that may be secret.
     pub url: String,
+    /// How many callers it may have at once; 0: any number.
+    pub max_sessions: u32,
+    /// How many may wait for it.
+    pub queue_size: u32,
 }
 
 /// `{"agents":[…]}`
@@ -28,11 +32,16 @@ impl AgentReport {
     /// Those of the table in force, in the order of the file.
     pub(super) fn all(handle: &Handle, seen: Vec<AgentView>) -> Vec<AgentReport> {
         let table = handle.table();
-        let url = |name: &str| {
-            let agent = table.agent(name);
-            agent.map_or_else(String::new, |agent| without_query(&agent.url).to_owned())
+        let report = |seen: AgentView| {
+            let agent = table.agent(&seen.name);
+            AgentReport {
+                url: agent.map_or_else(String::new, |agent| without_query(&agent.url).to_owned()),
+                max_sessions: agent.map_or(0, |agent| agent.max_sessions),
+                queue_size: agent.and_then(|agent| agent.queue).map_or(0, |queue| queue.size),
+                agent: seen,
+            }
         };
-        seen.into_iter().map(|agent| AgentReport { url: url(&agent.name), agent }).collect()
+        seen.into_iter().map(report).collect()
     }
 }
 

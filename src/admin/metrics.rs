@@ -124,6 +124,13 @@ fn calls(out: &mut Exposition, gateway: &Metrics) {
     out.histogram("trunkgate_agent_connect_seconds", help, &gateway.agent_connect_seconds);
     let sessions = gateway.agent_sessions as f64;
     out.single("trunkgate_agent_sessions", Kind::Gauge, "Agents' sockets that are open.", sessions);
+    let name = "trunkgate_agent_waiting";
+    out.family(name, Kind::Gauge, "Callers that wait in line for the agent.");
+    for (agent, waiting) in &gateway.agent_waiting {
+        out.sample(name, &[("agent", agent)], *waiting as f64);
+    }
+    let help = "From when a caller got in line for an agent until it left, with its turn or without.";
+    out.histogram("trunkgate_agent_wait_seconds", help, &gateway.agent_wait_seconds);
     let name = "trunkgate_agent_skipped";
     out.family(
         name,

@@ -124,11 +124,21 @@ fn registrations(answer: &Value) -> String {
 fn agents(answer: &Value, width: Option<usize>) -> String {
     let mut rows = vec![["AGENT", "STATE", "SESSIONS", "LOST", "LAST PROBLEM", "URL"].map(str::to_owned).to_vec()];
     for agent in answer["agents"].as_array().into_iter().flatten() {
-        let [name, state, sessions, lost, url] =
-            ["name", "state", "sessions", "lost", "url"].map(|key| shown(&agent[key]));
-        rows.push(vec![name, state, sessions, lost, problem(agent), url]);
+        let [name, state, lost, url] = ["name", "state", "lost", "url"].map(|key| shown(&agent[key]));
+        rows.push(vec![name, state, sessions(agent), lost, problem(agent), url]);
     }
     if rows.len() == 1 { String::new() } else { fitting(&rows, width) }
+}
+
+/// Its open sockets; of how many, and who waits, where it may have only some.
+fn sessions(agent: &Value) -> String {
+    match agent["max_sessions"].as_u64() {
+        None | Some(0) => shown(&agent["sessions"]),
+        Some(most) => match agent["waiting"].as_u64().unwrap_or_default() {
+            0 => format!("{}/{most}", shown(&agent["talking"])),
+            waiting => format!("{}/{most}, {waiting} wait", shown(&agent["talking"])),
+        },
+    }
 }
 
 /// `calls ls`; where the table does not fit into the terminal, two lines a call.

@@ -16,6 +16,7 @@ use super::diagnostic::Findings;
 use super::draft::{PlacedAgent, Span};
 use super::hold;
 use super::keys;
+use super::queue;
 use super::section::{Section, Value};
 use super::values;
 use crate::agent_url;
@@ -23,7 +24,7 @@ use crate::certificates::Trust;
 use crate::limits::{AGENT_FILE_BYTES, AGENT_PARAMETER_BYTES, AGENT_PARAMETERS};
 
 /// Keys of a conversation, which a listener that gets plain RTP does not have.
-const WITHOUT_CONVERSATION: [&str; 16] = [
+const WITHOUT_CONVERSATION: [&str; 18] = [
     "ca",
     "auth_token",
     "format",
@@ -36,6 +37,8 @@ const WITHOUT_CONVERSATION: [&str; 16] = [
     "on_close",
     "ping",
     "max_call",
+    "max_sessions",
+    "queue",
     "goodbye",
     "answer",
     "hold",
@@ -116,6 +119,7 @@ fn read_one<'a>(
         section.read("on_close", findings, |key, value, findings| values::one_of(key, value, findings, &ends));
     agent.on_close = on_close.unwrap_or_default();
     let said = hold::read(&mut agent, &section, surroundings.folder, findings);
+    queue::read(&mut agent, &section, findings);
     let hold = section.get("hold").map(Spanned::span).filter(|_| agent.hold.is_some());
     Some(PlacedAgent { agent, hold, said })
 }

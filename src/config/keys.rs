@@ -182,10 +182,15 @@ pub(super) const AGENT: &[Key] = &[
     ("on_close", Built),
     ("ping", Built),
     ("max_call", Built),
+    ("max_sessions", Built),
+    ("queue", Built),
     ("goodbye", Built),
     ("allow_callers", Built),
     ("hold", Built),
 ];
+
+/// An agent's `queue`.
+pub(super) const QUEUE: &[Key] = &[("size", Built), ("wait", Built)];
 
 /// An agent's `hold`.
 pub(super) const HOLD: &[Key] =

@@ -18,6 +18,7 @@ mod load;
 mod parts;
 mod places;
 pub mod preset;
+mod queue;
 mod register;
 mod routes;
 mod schema;

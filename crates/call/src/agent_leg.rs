@@ -6,7 +6,6 @@ use std::time::Instant;
 use trunkgate_media::agent::{Format, Loss, Settings, TrackSet};
 use trunkgate_media::{AgentSpec, AgentWish, Command, EndCounters, EndId, RawSpec, SocketSpec, TapSpec};
 use trunkgate_route::{Agent, Facts, OnClose};
-use trunkgate_sip::Answer;
 
 use crate::answer::Failure;
 use crate::asked::Refused;
@@ -93,6 +92,7 @@ impl Call {
             attempt.and_then(|(agent, wait, n)| Some((self.add_agent(now, edge, &agent, Part::Talk)?, wait, n)));
         let Some((leg, wait, retried)) = opened else {
             if let Some(agent) = self.attempt.take().and_then(|attempt| attempt.agent) {
+                edge.agents.leave_line(&agent.name, self.key);
                 edge.agents.let_go(now, &agent.name, self.key, now, None);
             }
             return Err(Failure::unreached(ReasonSlug::Internal));
@@ -105,11 +105,7 @@ impl Call {
             attempt.progress = Progress::Opening(leg);
         }
         self.arm(now, edge, Timer::Ring, wait);
-        if self.state == State::Searching && self.legs[CALLER].state == LegState::Trying {
-            self.legs[CALLER].state = LegState::Ringing;
-            self.ring_caller(now, edge, Answer { code: 180, ..Answer::default() });
-        }
-        self.ring_back(now, edge);
+        self.let_ring(now, edge);
         Ok(())
     }
 
@@ -378,6 +374,9 @@ impl Call {
         if was == LegState::Answered {
             edge.agents.closed(&side.agent.name);
             edge.metrics.agent_sessions = edge.metrics.agent_sessions.saturating_sub(1);
+        }
+        if !side.listens() {
+            edge.agents.leave_line(&side.agent.name, self.key);
         }
         if !side.listens() && !side.has_failed {
             edge.agents.let_go(now, &side.agent.name, self.key, side.began, side.opened);

@@ -9,6 +9,7 @@ use trunkgate_route::Table;
 use crate::breaker::{Breaker, Leave};
 use crate::call::CallKey;
 use crate::limits::PROVEN_SECONDS;
+use crate::queue::{Entry, Line};
 use crate::view::AgentView;
 use crate::wall::rfc3339;
 
@@ -25,26 +26,73 @@ struct AgentState {
     /// Where it is; one that has moved begins anew.
     url: String,
     breaker: Breaker,
+    /// Calls that have a session, and those that wait for one.
+    line: Line,
+}
+
+impl AgentState {
+    /// Whether a call has anything of it.
+    fn is_used(&self) -> bool {
+        self.sessions > 0 || !self.line.is_empty()
+    }
 }
 
 /// All agents by name.
 #[derive(Debug, Default)]
 pub(crate) struct Agents {
     by_name: BTreeMap<Arc<str>, AgentState>,
+    /// Calls that wait, and have to look again.
+    woken: Vec<CallKey>,
 }
 
 impl Agents {
-    /// Takes a table over. An agent that is gone is forgotten once its last socket is closed; one with another URL is no
-    /// longer skipped.
+    /// Takes a table over. An agent that is gone is forgotten once its last socket is closed, and nobody waits for it any
+    /// more; one with another URL is no longer skipped.
     pub(crate) fn configure(&mut self, table: &Table) {
-        self.by_name.retain(|name, state| state.sessions > 0 || table.agent(name).is_some());
+        self.by_name.retain(|name, state| state.is_used() || table.agent(name).is_some());
+        let gone = self.by_name.iter().filter(|(name, _)| table.agent(name).is_none());
+        self.woken.extend(gone.flat_map(|(_, state)| state.line.waiting()));
         for agent in table.agents() {
             let state = self.by_name.entry(agent.name.clone()).or_default();
             if state.url != agent.url {
                 state.url.clone_from(&agent.url);
                 state.breaker = Breaker::default();
             }
+            let size = agent.queue.map_or(0, |queue| queue.size);
+            state.line.configure(agent.max_sessions, usize::try_from(size).unwrap_or(usize::MAX));
+            self.woken.extend(state.line.next());
         }
+    }
+    /// A call wants a session with an agent; `returns`: its last stream there has failed.
+    pub(crate) fn enter(&mut self, name: &Arc<str>, key: CallKey, returns: bool) -> Entry {
+        self.by_name.entry(name.clone()).or_default().line.enter(key, returns)
+    }
+    /// Whether it is the turn of a call that waits: it has a session then.
+    pub(crate) fn turn(&mut self, name: &str, key: CallKey) -> bool {
+        let Some(state) = self.by_name.get_mut(name) else { return false };
+        let has = state.line.turn(key);
+        self.woken.extend(state.line.next());
+        has
+    }
+    /// A call gives its session up, or its place among those that wait.
+    pub(crate) fn leave_line(&mut self, name: &str, key: CallKey) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.line.leave(key);
+            self.woken.extend(state.line.next());
+        }
+    }
+    /// Calls that wait, and have to look again.
+    pub(crate) fn woken(&mut self) -> Vec<CallKey> {
+        std::mem::take(&mut self.woken)
+    }
+    /// How many wait for each agent that has a name.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = (&Arc<str>, u64)> {
+        let named = self.by_name.iter().filter(|(name, _)| !name.is_empty());
+        named.map(|(name, state)| (name, state.line.waiting().len() as u64))
+    }
+    /// Each agent's sessions and those that wait.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (&Arc<str>, &Line)> {
+        self.by_name.iter().map(|(name, state)| (name, &state.line))
     }
     /// Asks for a call whether its agent may be tried.
     pub(crate) fn ask(&mut self, now: Instant, name: &Arc<str>, key: CallKey) -> Leave {
@@ -97,7 +145,13 @@ impl Agents {
     }
     /// Notes that this was one that talks, asked for at `began` for that call; whether it is skipped from now on.
     pub(crate) fn failed(&mut self, now: Instant, name: &Arc<str>, began: Instant, key: CallKey) -> bool {
-        self.by_name.entry(name.clone()).or_default().breaker.failed(now, began, key)
+        let state = self.by_name.entry(name.clone()).or_default();
+        let opens = state.breaker.failed(now, began, key);
+        if opens {
+            // Nobody is to wait for one that is skipped.
+            self.woken.extend(state.line.waiting());
+        }
+        opens
     }
     /// Each agent that has a name, and whether it is skipped.
     pub(crate) fn skipped(&self) -> impl Iterator<Item = (&Arc<str>, bool)> {
@@ -129,6 +183,8 @@ impl Agents {
                 Some((None, _)) | None => "unknown",
             },
             sessions: state.map_or(0, |state| state.sessions),
+            talking: state.map_or(0, |state| state.line.sessions().len() as u64),
+            waiting: state.map_or(0, |state| state.line.waiting().len() as u64),
             opened: state.map_or(0, |state| state.opened),
             lost: state.map_or(0, |state| state.lost),
             last_problem_at: problem.as_ref().map(|(_, at)| rfc3339(date(*at))),

@@ -88,6 +88,13 @@ pub(crate) enum Progress {
         /// For which limit.
         reason: ReasonSlug,
     },
+    /// Its agent has all its sessions in use: one is waited for, in line.
+    Queued {
+        /// Since when.
+        since: Instant,
+        /// Until when.
+        until: Instant,
+    },
     /// Its agent has failed in this call, and is not tried again at once.
     Pausing,
     /// A host is being looked up.

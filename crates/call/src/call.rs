@@ -24,6 +24,7 @@
 //! | name looked up | first address tried | – | first address tried | – | – |
 //! | silence, ring time-out | next peer, next target | – | next peer, next target | – | – |
 //! | its turn at a limit of the target's trunk, or waited long enough | first peer, next target | – | first peer, next target | – | – |
+//! | its turn at an agent, or waited long enough | its socket asked for, next target | – | its socket asked for, next target | – | – |
 //! | a wait before an agent's next stream is over | its socket asked for | – | its socket asked for | – | – |
 //! | the agent has had the caller for its `max_call` | – | goodbye | goodbye | – | – |
 //! | agent's socket open | caller answered, media wired | a listener hears | media wired; a listener hears | – | – |
@@ -316,8 +317,10 @@ impl Call {
             (Searching | Rerouting, E::Due(Timer::NoResponse)) => self.no_response(now, edge),
             (Searching | Rerouting, E::Due(Timer::Ring)) => self.ring_timeout(now, edge),
             (Searching | Rerouting, E::Due(Timer::Pace)) => self.try_again(now, edge),
+            (Searching | Rerouting, E::Due(Timer::Queue)) => self.next_in_line(now, edge),
             (Searching | Rerouting, E::Due(Timer::Retry)) => self.retry_due(now, edge),
-            (Answered | Leaving | Ended, E::Due(Timer::NoResponse | Timer::Ring | Timer::Pace | Timer::Retry)) => {}
+            (Answered | Leaving | Ended, E::Due(Timer::NoResponse | Timer::Ring | Timer::Pace)) => {}
+            (Answered | Leaving | Ended, E::Due(Timer::Queue | Timer::Retry)) => {}
             (Answered | Rerouting, E::Due(Timer::MaxCall)) => self.max_call_over(now, edge),
             (Searching | Leaving | Ended, E::Due(Timer::MaxCall)) => {}
             (_, E::Due(Timer::Withdrawn)) => self.withdrawn_for_good(edge),

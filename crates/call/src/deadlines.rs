@@ -25,6 +25,8 @@ pub(crate) enum Timer {
     Quality,
     /// A call waits for a limit of its target's trunk (ours: `pace`).
     Pace,
+    /// A call has waited for an agent's session for long enough (ours: `queue`).
+    Queue,
     /// A call waits before a further stream to an agent that has failed (ours: `RETRY_FIRST_WAIT_MS`).
     Retry,
     /// An agent has had the caller for as long as it may (ours: `max_call`).
@@ -43,6 +45,7 @@ impl Timer {
             Timer::Glare => "glare",
             Timer::Quality => "quality",
             Timer::Pace => "pace",
+            Timer::Queue => "queue",
             Timer::Retry => "retry",
             Timer::MaxCall => "max_call",
         }

@@ -32,12 +32,14 @@ impl Gateway {
                 }
                 self.edge.pump();
             }
-            let woken = self.edge.trunks.woken();
+            let paced = self.edge.trunks.woken().into_iter().map(|key| (key, Timer::Pace));
+            let queued = self.edge.agents.woken().into_iter().map(|key| (key, Timer::Queue));
+            let woken: Vec<(CallKey, Timer)> = paced.chain(queued).collect();
             if woken.is_empty() {
                 break;
             }
-            for key in woken {
-                self.tell(now, key, CallEvent::Due(Timer::Pace));
+            for (key, timer) in woken {
+                self.tell(now, key, CallEvent::Due(timer));
             }
         }
         for client in std::mem::take(&mut self.edge.finished) {

@@ -129,6 +129,7 @@ impl Edge {
         edge.configure_registrations(now);
         edge.agents.configure(&edge.table);
         edge.note_skipped();
+        edge.note_waiting();
         edge
     }
 

@@ -144,6 +144,14 @@ impl Call {
         }
     }
 
+    /// Another way is tried: the one before it has failed.
+    pub(crate) fn count_failover(&mut self, edge: &mut Edge) {
+        if let Some(reason) = self.failed_over.take() {
+            self.failovers += 1;
+            *edge.metrics.failovers.entry((self.route.clone(), reason.as_str())).or_default() += 1;
+        }
+    }
+
     /// Time from answer to end, in seconds.
     pub(crate) fn talked_seconds(&self) -> Option<f64> {
         let (answered, ended) = (self.times.answered?, self.times.ended?);

@@ -34,8 +34,16 @@ impl Call {
         self.answerable().map_err(StepResult::Failed)
     }
 
-    /// Begins an agent's attempt: at once, or after a wait where it has failed in this call.
+    /// Begins an agent's attempt once the agent has a session for it.
     pub(crate) fn begin_agent(&mut self, now: Instant, edge: &mut Edge) -> Result<(), Failure> {
+        match self.attempt.as_ref().and_then(|attempt| attempt.agent.clone()) {
+            Some(agent) if !self.take_session(now, edge, &agent)? => Ok(()),
+            Some(_) | None => self.begin_stream(now, edge),
+        }
+    }
+
+    /// Has the agent's stream begun: at once, or after a wait where it has failed in this call.
+    pub(crate) fn begin_stream(&mut self, now: Instant, edge: &mut Edge) -> Result<(), Failure> {
         let retried = self.attempt.as_ref().map_or(0, |attempt| attempt.retried);
         let wait = wait_before(retried);
         if wait.is_zero() {
@@ -80,6 +88,7 @@ impl Call {
             return self.open_agent(now, edge);
         }
         self.attempt = None;
+        edge.agents.leave_line(&name, self.key);
         let detail = Some(format!("skipped, it has failed again and again; {why}"));
         let failure = Failure { detail, ..Failure::unreached(ReasonSlug::AgentSkipped) };
         self.note_failure(now, edge, &name, &failure);
@@ -87,7 +96,7 @@ impl Call {
     }
 
     /// Whether a caller that has its answer would be lost without the target that is tried now.
-    fn has_nobody_else(&self) -> bool {
+    pub(crate) fn has_nobody_else(&self) -> bool {
         let ends = |target: TargetSpec| matches!(target, TargetSpec::Reject(_));
         self.state == State::Rerouting && self.controller.left().all(ends)
     }
@@ -158,6 +167,7 @@ impl Attempt {
             Progress::Opening(_)
             | Progress::Idle
             | Progress::Waiting { .. }
+            | Progress::Queued { .. }
             | Progress::Pausing
             | Progress::Resolving(_)
             | Progress::Calling(_) => None,

@@ -126,6 +126,7 @@ impl Gateway {
                 self.edge.configure_registrar();
                 self.edge.agents.configure(&self.edge.table);
                 self.edge.note_skipped();
+                self.edge.note_waiting();
             }
             Input::Limits { calls, calls_per_second } => self.edge.admission.set_limits(calls, calls_per_second),
             Input::Strangers(limits) => self.edge.strangers.configure(limits),
@@ -190,6 +191,12 @@ impl Gateway {
     pub fn call(&self, _now: Instant, sid: &str) -> Option<CallView> {
         let live = self.live(sid).filter(|call| call.state != State::Ended).map(|call| call.view());
         live.or_else(|| self.edge.recent.call(sid).cloned())
+    }
+    /// Sids of the calls that wait in line for an agent, the next first.
+    pub fn waiting_for(&self, agent: &str) -> Vec<&str> {
+        let line = self.edge.agents.lines().find(|(name, _)| ***name == *agent).map(|(_, line)| line);
+        let calls = line.into_iter().flat_map(|line| line.waiting()).filter_map(|key| self.calls.get(&key));
+        calls.map(|call| call.sid()).collect()
     }
     /// What a call, live or recent, sounded like over time.
     pub fn quality(&self, now: Instant, sid: &str) -> Option<QualityView> {

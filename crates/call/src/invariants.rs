@@ -1,9 +1,11 @@
 //! What must hold between two turns: no look-up points nowhere, nothing is held for nobody.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::attempt::Progress;
 use crate::call::{Call, State};
+use crate::deadlines::Timer;
 use crate::gateway::Gateway;
 use crate::leg::{Leg, LegState};
 
@@ -97,6 +99,7 @@ impl Gateway {
             });
             hold(tries, || format!("agent {name}: the call that should try it does not"))?;
         }
+        self.check_lines()?;
         let mut by_trunk: BTreeMap<&str, u64> = BTreeMap::new();
         for call in self.calls.values().filter(|call| call.state != State::Ended) {
             let attempt = call.attempt.as_ref().filter(|a| a.is_counted).and_then(|a| a.trunk.as_deref());
@@ -113,6 +116,45 @@ impl Gateway {
         hold(edge.pending.is_empty(), || "messages left undone".into())?;
         let orphans = self.calls.is_empty() && clients > 0;
         hold(!orphans, || format!("{clients} requests of nobody, {alive} alive"))
+    }
+
+    /// An agent's sessions are those of the calls that have or try it; whoever waits for one is woken, and not while one
+    /// is free.
+    fn check_lines(&self) -> Result<(), String> {
+        let (mut sessions, mut waiting) = (0, 0);
+        for (name, line) in self.edge.agents.lines() {
+            sessions += line.sessions().len();
+            waiting += line.waiting().len();
+            for key in line.sessions() {
+                let is_had = self.calls.get(&key).and_then(|call| call.has_session_with()) == Some(name);
+                hold(is_had, || format!("agent {name}: a session of {key:?}, which has none"))?;
+            }
+            for key in line.waiting() {
+                let call = self.calls.get(&key).filter(|call| call.deadlines.contains(Timer::Queue));
+                let attempt = call.and_then(|call| call.attempt.as_ref());
+                let waits = attempt.is_some_and(|attempt| {
+                    let this = attempt.agent.as_ref().is_some_and(|agent| agent.name == *name);
+                    this && matches!(attempt.progress, Progress::Queued { .. })
+                });
+                hold(waits, || format!("agent {name}: {key:?} is in line and does not wait"))?;
+            }
+            hold(line.next().is_none(), || format!("agent {name}: a session is free, and a call waits"))?;
+        }
+        let had = self.calls.values().filter(|call| call.has_session_with().is_some()).count();
+        hold(had == sessions, || format!("{had} calls have an agent, {sessions} sessions are counted"))?;
+        let progress = self.calls.values().filter_map(|call| Some(call.attempt.as_ref()?.progress));
+        let queued = progress.filter(|progress| matches!(progress, Progress::Queued { .. })).count();
+        hold(queued == waiting, || format!("{queued} calls wait for an agent, {waiting} are in line"))
+    }
+}
+
+impl Call {
+    /// The agent that has the caller, or is being tried for it.
+    fn has_session_with(&self) -> Option<&Arc<str>> {
+        let tried = self.attempt.as_ref().filter(|attempt| !matches!(attempt.progress, Progress::Queued { .. }));
+        let tried = tried.and_then(|attempt| attempt.agent.as_ref()).map(|agent| &agent.name);
+        let side = self.callee.and_then(|leg| self.legs.get(leg)?.agent.as_ref());
+        tried.or(side.map(|side| &side.agent.name).filter(|_| self.state != State::Ended))
     }
 }
 

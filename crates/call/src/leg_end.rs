@@ -128,7 +128,8 @@ impl Call {
     pub(crate) fn attempted_leg(&self) -> Option<usize> {
         match self.attempt.as_ref()?.progress {
             Progress::Calling(leg) | Progress::Opening(leg) => Some(leg),
-            Progress::Idle | Progress::Waiting { .. } | Progress::Pausing | Progress::Resolving(_) => None,
+            Progress::Idle | Progress::Waiting { .. } | Progress::Queued { .. } => None,
+            Progress::Pausing | Progress::Resolving(_) => None,
         }
     }
 }

@@ -111,6 +111,12 @@ pub const BREAKER_FIRST_PAUSE_SECONDS: u64 = 1;
 pub const BREAKER_LONGEST_PAUSE_SECONDS: u64 = 10;
 /// A stream that was open for so long, in seconds, has gone well, and its agent's `retry` counts from the start again.
 pub const PROVEN_SECONDS: u64 = 10;
+/// `max_sessions` of an agent, at most.
+pub const AGENT_SESSIONS_MOST: u32 = 100_000;
+/// `size` of an agent's `queue`, at most.
+pub const QUEUE_CALLERS_MOST: u32 = 1_000;
+/// `wait` of an agent's `queue`, at most, in seconds.
+pub const QUEUE_WAIT_MOST_SECONDS: u64 = 3_600;
 /// `retry` of an agent, at most.
 pub const RETRY_MOST: u32 = 10;
 /// New streams to agents that failed in one call, whatever `retry` says: legs must be left for other targets.

@@ -83,6 +83,10 @@ pub struct Metrics {
     pub agent_connect_seconds: Histogram,
     /// Gauge: agents' sockets that are open.
     pub agent_sessions: u64,
+    /// Gauge: agent; callers that wait in line for it.
+    pub agent_waiting: BTreeMap<Arc<str>, u64>,
+    /// From when a caller got in line for an agent until it left, with its turn or without, seconds.
+    pub agent_wait_seconds: Histogram,
     /// Gauge: agent; whether it is skipped because it keeps failing.
     pub agent_skipped: BTreeMap<Arc<str>, bool>,
     /// Gauge.
@@ -129,6 +133,8 @@ impl Metrics {
             trunk_keepalive_rtt_seconds: Histogram::new(TRIP_BOUNDS),
             agent_connect_seconds: Histogram::new(SETUP_BOUNDS),
             agent_sessions: 0,
+            agent_waiting: BTreeMap::new(),
+            agent_wait_seconds: Histogram::new(SETUP_BOUNDS),
             agent_skipped: BTreeMap::new(),
             draining: false,
         }

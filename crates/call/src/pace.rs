@@ -78,9 +78,16 @@ impl Call {
         self.arm(now, edge, Timer::Pace, after);
     }
 
-    /// Gives the place at the trunk back, or the one among those that wait.
+    /// Gives the place at the trunk or the agent back, or the one among those that wait.
     pub(crate) fn leave_place(&mut self, edge: &mut Edge, attempt: &Attempt) {
         self.disarm(edge, Timer::Pace);
+        self.disarm(edge, Timer::Queue);
+        if let Some(agent) = &attempt.agent {
+            edge.agents.leave_line(&agent.name, self.key);
+            if matches!(attempt.progress, Progress::Queued { .. }) {
+                edge.note_waiting();
+            }
+        }
         let Some(trunk) = &attempt.trunk else { return };
         match attempt.is_counted {
             true => edge.end_trunk_call(&trunk.name),

@@ -55,13 +55,15 @@ pub enum ReasonSlug {
     AgentDataUnacknowledged,
     AgentUnread,
     AgentSkipped,
+    AgentFull,
+    QueueTimeout,
     MaxCall,
     Internal,
 }
 
 impl ReasonSlug {
     /// Every reason, for documents and tests.
-    pub const ALL: [ReasonSlug; 51] = [
+    pub const ALL: [ReasonSlug; 53] = [
         ReasonSlug::CallerHungUp,
         ReasonSlug::CalleeHungUp,
         ReasonSlug::Operator,
@@ -111,6 +113,8 @@ impl ReasonSlug {
         ReasonSlug::AgentDataUnacknowledged,
         ReasonSlug::AgentUnread,
         ReasonSlug::AgentSkipped,
+        ReasonSlug::AgentFull,
+        ReasonSlug::QueueTimeout,
         ReasonSlug::MaxCall,
         ReasonSlug::Internal,
     ];
@@ -167,6 +171,8 @@ impl ReasonSlug {
             ReasonSlug::AgentDataUnacknowledged => "agent_data_unacknowledged",
             ReasonSlug::AgentUnread => "agent_unread",
             ReasonSlug::AgentSkipped => "agent_skipped",
+            ReasonSlug::AgentFull => "agent_full",
+            ReasonSlug::QueueTimeout => "queue_timeout",
             ReasonSlug::MaxCall => "max_call",
             ReasonSlug::Internal => "internal",
         }
@@ -226,6 +232,8 @@ impl ReasonSlug {
             ReasonSlug::AgentDataUnacknowledged => "an agent did not acknowledge data",
             ReasonSlug::AgentUnread => "an agent did not read what it asked for",
             ReasonSlug::AgentSkipped => "an agent that keeps failing is skipped for a while",
+            ReasonSlug::AgentFull => "all sessions of the agent are in use, and nobody more may wait",
+            ReasonSlug::QueueTimeout => "the caller has waited for the agent for long enough",
             ReasonSlug::MaxCall => "the agent had the caller for as long as it may",
             ReasonSlug::Internal => "the edge failed",
         }
@@ -242,6 +250,7 @@ impl ReasonSlug {
             | ReasonSlug::MaxCall => 16,
             ReasonSlug::Operator => 31,
             ReasonSlug::Draining | ReasonSlug::Overloaded | ReasonSlug::LimitCalls | ReasonSlug::LimitRate => 42,
+            ReasonSlug::AgentFull | ReasonSlug::QueueTimeout => 42,
             ReasonSlug::NoRoute => 1,
             ReasonSlug::RouteRejected
             | ReasonSlug::Denied
@@ -334,6 +343,8 @@ impl ReasonSlug {
             | ReasonSlug::AgentDataUnacknowledged
             | ReasonSlug::AgentUnread
             | ReasonSlug::AgentSkipped
+            | ReasonSlug::AgentFull
+            | ReasonSlug::QueueTimeout
             | ReasonSlug::MaxCall
             | ReasonSlug::Internal => "failed",
         }

@@ -173,6 +173,7 @@ impl Call {
         match self.attempt.as_ref().map(|a| a.progress) {
             Some(Progress::Calling(leg)) => self.withdraw(now, edge, leg),
             Some(Progress::Opening(leg)) => self.close_agent(now, edge, leg),
+            Some(Progress::Queued { .. }) => self.left_line(now, edge, "leaves the line"),
             Some(Progress::Idle | Progress::Waiting { .. } | Progress::Pausing | Progress::Resolving(_)) | None => {}
         }
         self.end_attempt(edge);
@@ -453,7 +454,9 @@ impl Call {
                 edge.index.queries.remove(&query);
                 self.fail_way(now, edge, Failure::unreached(ReasonSlug::NameNotFound));
             }
-            Some(Progress::Idle | Progress::Waiting { .. } | Progress::Pausing | Progress::Opening(_)) | None => {}
+            Some(Progress::Idle | Progress::Waiting { .. } | Progress::Queued { .. } | Progress::Pausing)
+            | Some(Progress::Opening(_))
+            | None => {}
         }
     }
 
@@ -469,7 +472,9 @@ impl Call {
                 self.agent_failed(now, edge, leg, Loss::ConnectTimeout.to_string());
                 Failure::unreached(ReasonSlug::AgentConnectTimeout)
             }
-            Some(Progress::Idle | Progress::Waiting { .. } | Progress::Pausing | Progress::Resolving(_)) | None => {
+            Some(Progress::Idle | Progress::Waiting { .. } | Progress::Queued { .. } | Progress::Pausing)
+            | Some(Progress::Resolving(_))
+            | None => {
                 return;
             }
         };
@@ -559,7 +564,9 @@ impl Call {
         match self.attempt.as_ref().map(|a| a.progress) {
             Some(Progress::Calling(leg)) => self.drop_ends(edge, leg),
             Some(Progress::Opening(leg)) => self.close_agent(now, edge, leg),
-            Some(Progress::Idle | Progress::Waiting { .. } | Progress::Pausing | Progress::Resolving(_)) | None => {}
+            Some(Progress::Idle | Progress::Waiting { .. } | Progress::Queued { .. } | Progress::Pausing)
+            | Some(Progress::Resolving(_))
+            | None => {}
         }
         let failed_agent = self.attempt.as_ref().and_then(|attempt| attempt.failed_agent(&result));
         self.end_attempt(edge);
@@ -567,13 +574,6 @@ impl Call {
             self.retry(now, edge, leg);
         }
         self.advance(now, edge, Some(result));
-    }
-
-    pub(crate) fn count_failover(&mut self, edge: &mut Edge) {
-        if let Some(reason) = self.failed_over.take() {
-            self.failovers += 1;
-            *edge.metrics.failovers.entry((self.route.clone(), reason.as_str())).or_default() += 1;
-        }
     }
 
     /// Whether a leg is the one that the attempt waits for.

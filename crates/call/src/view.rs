@@ -215,8 +215,12 @@ pub struct AgentView {
     /// `up` where its last socket opened or one is open, `down` where the last could not be opened and none is open,
     /// `unknown` before any was asked for; `skipped` where it keeps failing, and one call at a time tries it.
     pub state: &'static str,
-    /// Sockets that are open.
+    /// Sockets that are open, those of listeners too.
     pub sessions: u64,
+    /// Callers that have it or are being connected with it: what `max_sessions` counts.
+    pub talking: u64,
+    /// Callers that wait in line for it.
+    pub waiting: u64,
     /// Sockets that were open, since start.
     pub opened: u64,
     /// Sockets that were refused or lost, since start.

@@ -29,6 +29,22 @@ pub enum AnswerTime {
     AtOnce,
 }
 
+/// Callers that wait for an agent whose sessions are all in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queue {
+    /// How many.
+    pub size: u32,
+    /// How long each, before the next target is tried.
+    pub wait: Duration,
+}
+
+impl Default for Queue {
+    /// 20 callers, two minutes.
+    fn default() -> Queue {
+        Queue { size: 20, wait: Duration::from_secs(120) }
+    }
+}
+
 /// What a caller hears while nobody has it, μ-law at 8 kHz. Where there is neither, our own ringback tone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hold {
@@ -181,6 +197,10 @@ pub struct Agent {
     pub hold: Option<Hold>,
     /// How long it may have a caller; zero: no limit.
     pub max_call: Duration,
+    /// Callers that it has at once, from when a stream is asked for until it has ended; 0: no limit.
+    pub max_sessions: u32,
+    /// Who waits while they are all in use; `None`: nobody.
+    pub queue: Option<Queue>,
     /// Who may call it, as E.164; empty: everybody.
     pub allow_callers: BTreeSet<String>,
 }
@@ -206,6 +226,8 @@ impl Agent {
             answer: AnswerTime::OnConnect,
             hold: None,
             max_call: Duration::ZERO,
+            max_sessions: 0,
+            queue: None,
             allow_callers: BTreeSet::new(),
         }
     }

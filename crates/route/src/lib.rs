@@ -15,7 +15,7 @@ pub mod table;
 pub mod trunk;
 
 pub use acl::{KnownBy, household};
-pub use agent::{Agent, AnswerTime, Facts, Hold, OnClose, Piece, Template};
+pub use agent::{Agent, AnswerTime, Facts, Hold, OnClose, Piece, Queue, Template};
 pub use headers::{HeaderPattern, HeaderRules, Identities};
 pub use locate::{Destination, Server};
 pub use number::{Incomplete, Number, Numbers};

@@ -198,6 +198,7 @@ fn random_dial(world: &mut World, call: u32) -> Action {
         TRUNK_B_SEAT
     };
     let number = match world.rng.random_range(0..100) {
+        0..60 if world.options.few.is_wanted() => format!("{AGENTS}555{call:04}"),
         0..36 => format!("{OUT}555{call:04}"),
         36..48 if world.options.trust.registrar => format!("{REGISTERED}555{call:04}"),
         36..48 => format!("{OUT}556{call:04}"),
@@ -343,7 +344,10 @@ pub(crate) fn act(world: &mut World, action: Action) {
         Action::Die(at) => with_seat(world, at, |seat| seat.dead = true),
         Action::Cut(at) => with_seat(world, at, |seat| seat.cut = true),
         Action::Mend(at) => with_seat(world, at, |seat| seat.cut = false),
-        Action::Restart { keep_media } => restart(world, keep_media),
+        Action::Restart { keep_media } => {
+            world.before.forget();
+            restart(world, keep_media);
+        }
         Action::Control(wish) => control(world, wish),
         Action::Ask(asked) => asked::ask(world, asked),
         Action::Register { port, seconds } => {

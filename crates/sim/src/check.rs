@@ -50,6 +50,7 @@ impl World {
             return Err(failure);
         }
         self.edge.gateway.check_invariants()?;
+        self.check_line()?;
         for seat in &self.seats {
             let damaged = seat.phone.calls().find(|call| call.judge().damaged() + call.judge().not_rtp() > 0);
             let unopened = seat.phone.calls().find(|call| call.unopened() > 0);
@@ -76,6 +77,7 @@ impl World {
             ("bound ports", self.edge.ports.len() as u64),
             ("agents' sockets", self.edge.sockets.live() as u64),
             ("agents' sockets counted", metrics.agent_sessions),
+            ("callers that wait", metrics.agent_waiting.values().sum()),
             ("calls of trunks", metrics.calls_active.values().sum()),
         ] {
             if count != 0 {

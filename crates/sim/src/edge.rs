@@ -9,12 +9,13 @@ use ipnet::IpNet;
 use trunkgate_call::{Addressing, Gateway, GatewayConfig, Interfaces, ListenerSpec};
 use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId, PacketBuf, Session, SessionSnapshot};
 use trunkgate_route::{
-    Agent, Definition, Destination, Numbers, OnClose, Pattern, Peer, Register, Route, Server, Srtp, Table, TargetSpec,
-    Transport as PeerTransport, Trunk,
+    Agent, Definition, Destination, Hold, Numbers, OnClose, Pattern, Peer, Register, Route, Server, Srtp, Table,
+    TargetSpec, Transport as PeerTransport, Trunk,
 };
 use trunkgate_sip::{ListenerId, Transport};
 
 use crate::agents::{AGENTS, AgentAct, FORKED, Socket, Sockets};
+use crate::lines::{DESK, Talking};
 use crate::options::{Options, Oversize, Sabotage};
 use crate::trust;
 
@@ -69,6 +70,8 @@ pub struct Edge {
     pub told: VecDeque<Told>,
     /// Sockets to agents.
     pub sockets: Sockets,
+    /// Callers with agents.
+    pub(crate) talking: Talking,
     /// Sessions that an agent or a tone talks in, or has: the voices in them are the edge's own.
     talked: BTreeSet<MediaId>,
     /// Sessions that outlived a restart and wait for the new gateway to speak of them.
@@ -108,6 +111,7 @@ impl Edge {
             ports: BTreeMap::new(),
             told: VecDeque::new(),
             sockets: Sockets::default(),
+            talking: Talking::default(),
             talked: BTreeSet::new(),
             kept: BTreeMap::new(),
             squatted: BTreeSet::new(),
@@ -148,11 +152,18 @@ impl Edge {
                 self.ports.insert(rtcp, (id, *end, true));
                 self.told.push_back((id, Event::Bound { end: *end }));
             }
-            Command::RemoveEnd { end } => self.ports.retain(|_, owner| (owner.0, owner.1) != (id, *end)),
-            Command::Close => self.ports.retain(|_, owner| owner.0 != id),
+            Command::RemoveEnd { end } => {
+                self.talking.ends(id, *end);
+                self.ports.retain(|_, owner| (owner.0, owner.1) != (id, *end));
+            }
+            Command::Close => {
+                self.talking.forget(Some(id));
+                self.ports.retain(|_, owner| owner.0 != id);
+            }
             Command::AddAgent { end, spec } => {
                 if spec.settings.talks {
                     self.talked.insert(id);
+                    self.talking.begins(id, *end, &spec.socket.url);
                 }
                 self.sockets.ask(id, *end);
             }
@@ -261,6 +272,7 @@ impl Edge {
         self.sessions.clear();
         self.ports.clear();
         self.sockets.forget(None);
+        self.talking.forget(None);
         self.told.clear();
         for snapshot in sessions.into_iter().filter(|_| keep_media) {
             let id = snapshot.id;
@@ -433,11 +445,22 @@ fn route(name: &str, from: &[&str], to: &str, connect: Vec<TargetSpec>) -> Route
 
 /// An agent that says goodbye and is asked again, one that goes on when it closes and has a caller for so long, and one
 /// that listens.
-fn agents() -> Vec<Agent> {
-    let agent = |name: &str| Agent::at(name, "ws://10.0.0.9/media");
+fn agents(options: &Options, version: u32) -> Vec<Agent> {
+    let agent = |name: &str| Agent::at(name, &format!("ws://10.0.0.9/{name}"));
     let goodbye = Some(Arc::from([0xff_u8; 8000]));
-    vec![
-        Agent { goodbye, retry: 2, first_audio_timeout: Duration::from_secs(12), ..agent("desk") },
+    let music = Some(Arc::from([0x7f_u8; 800]));
+    let (max_sessions, queue) = options.few.of(version);
+    let desk = Agent {
+        goodbye,
+        retry: 2,
+        first_audio_timeout: Duration::from_secs(12),
+        max_sessions,
+        queue,
+        answer: options.few.answer,
+        hold: Some(Hold { first: None, music }),
+        ..agent(DESK)
+    };
+    let others = [
         Agent {
             on_close: OnClose::Next,
             connect_timeout: Duration::from_secs(5),
@@ -446,7 +469,8 @@ fn agents() -> Vec<Agent> {
             ..agent("night")
         },
         agent("scribe"),
-    ]
+    ];
+    options.few.is_there(version).then_some(desk).into_iter().chain(others).collect()
 }
 
 /// The configuration; an odd `version` has the second trunk only, a `quiet` one has nothing that goes on by itself.
@@ -455,8 +479,9 @@ pub fn table(options: &Options, version: u32, quiet: bool) -> Arc<Table> {
     let [carrier, a, b] = options.srtp.map(|(edge, _)| edge);
     let mut trunks = vec![trunk(options, "carrier", CARRIER, PeerTransport::Udp, carrier)];
     let agent = |name: &str| TargetSpec::Agent(name.into());
+    let desk = options.few.is_there(version).then(|| agent(DESK));
     let mut routes = vec![
-        route("agents", &[], AGENTS, vec![agent("desk"), to_trunk("b"), agent("night")]),
+        route("agents", &[], AGENTS, desk.into_iter().chain([to_trunk("b"), agent("night")]).collect()),
         Route { fork: vec!["scribe".into()], ..route("forked", &["carrier"], FORKED, vec![to_trunk("b")]) },
         route("refused", &["carrier"], "+1888", vec![TargetSpec::Reject(603)]),
         route(
@@ -493,5 +518,5 @@ pub fn table(options: &Options, version: u32, quiet: bool) -> Arc<Table> {
         trunks.iter_mut().for_each(|trunk| trunk.options_interval = Duration::ZERO);
     }
     let numbers = Numbers::new("US").unwrap_or_else(|| unreachable!("US is a country"));
-    Arc::new(Table::new(Definition { numbers, trunks, agents: agents(), routes }))
+    Arc::new(Table::new(Definition { numbers, trunks, agents: agents(options, version), routes }))
 }

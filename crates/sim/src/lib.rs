@@ -10,6 +10,7 @@ pub mod agents;
 mod asked;
 pub mod check;
 pub mod edge;
+pub mod lines;
 pub mod log;
 pub mod net;
 pub mod options;

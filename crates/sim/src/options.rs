@@ -7,6 +7,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_phone::Srtp;
 
+use crate::lines::Few;
 use crate::net::Weather;
 
 /// A fault put in on purpose, to show that the invariants see it.
@@ -127,6 +128,8 @@ pub struct Options {
     pub srtp: [(Srtp, Srtp); 3],
     /// Signalling with trunks.
     pub trust: Trust,
+    /// Sessions of an agent.
+    pub few: Few,
     /// A fault put in on purpose.
     pub sabotage: Sabotage,
 }
@@ -172,6 +175,7 @@ impl Options {
             port_pairs: if rng.random_bool(0.1) { 3 } else { 64 },
             srtp: [(); 3].map(|()| SRTP[rng.random_range(0..SRTP.len())]),
             trust: Trust::draw(&mut rng),
+            few: Few::draw(&mut rng),
             sabotage: Sabotage::Nothing,
         }
     }
@@ -183,7 +187,7 @@ impl fmt::Display for Options {
         write!(
             f,
             "calls={} busy={}s disturbances={} loss={} duplicate={} reorder={} delay={}+{}us tcp_trunk={} deaths={} \
-             restarts={} idle={}s port_pairs={} srtp={:?} {:?}",
+             restarts={} idle={}s port_pairs={} srtp={:?} {:?} {:?}",
             self.calls,
             self.busy.as_secs(),
             self.disturbances,
@@ -198,7 +202,8 @@ impl fmt::Display for Options {
             self.idle_timeout.as_secs(),
             self.port_pairs,
             self.srtp,
-            self.trust
+            self.trust,
+            self.few
         )?;
         if self.sabotage != Sabotage::Nothing {
             write!(f, " sabotage={:?}", self.sabotage)?;

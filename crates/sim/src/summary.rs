@@ -35,6 +35,8 @@ pub struct Summary {
     pub healthy: u64,
     /// INVITEs that went by TCP for their length.
     pub oversize: u64,
+    /// Callers that got in line for an agent.
+    pub waited: u64,
     /// Messages to an address at which nobody is.
     pub to_nobody: u64,
 }
@@ -57,6 +59,7 @@ impl AddAssign for Summary {
         self.registered += other.registered;
         self.healthy += other.healthy;
         self.oversize += other.oversize;
+        self.waited += other.waited;
         self.to_nobody += other.to_nobody;
     }
 }

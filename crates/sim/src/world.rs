@@ -16,6 +16,7 @@ use crate::actions::{self, Action};
 use crate::agents::{self, AgentAct, Socket};
 use crate::check::Failure;
 use crate::edge::{CARRIER, DEAD, EDGE, Edge, Left, MOBILE, REGISTRAR, STRANGER, TRUNK_A, TRUNK_B, TRUNK_B2};
+use crate::lines;
 use crate::log::{Log, describe};
 use crate::net::{Carriage, Net};
 use crate::options::{Options, Oversize, Sabotage};
@@ -103,6 +104,7 @@ pub struct World {
     /// Numbers of the carrier's calls that ended because nobody was reached, and why.
     pub(crate) unreached: Vec<(String, &'static str)>,
     pub(crate) registrar: Registrar,
+    pub(crate) before: lines::Before,
     steps_at_once: u32,
 }
 
@@ -157,6 +159,7 @@ impl World {
             healed: false,
             unreached: Vec::new(),
             registrar: Registrar::new(trust::of_registrar(&options)),
+            before: lines::Before::default(),
             steps_at_once: 0,
             options,
         };

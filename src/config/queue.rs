@@ -1,0 +1,70 @@
+//! How many callers an agent has at once (`max_sessions`), and who waits for it (`queue`).
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use trunkgate_call::limits::{AGENT_SESSIONS_MOST, QUEUE_CALLERS_MOST, QUEUE_WAIT_MOST_SECONDS};
+use trunkgate_route::{Agent, AnswerTime, Queue};
+
+use super::code;
+use super::diagnostic::Findings;
+use super::keys;
+use super::section::{Section, Value};
+use super::values;
+
+/// Phones and networks in between give up a call that rings for longer.
+const RING_MOST: Duration = Duration::from_secs(60);
+
+/// Reads both keys into the agent, whose `answer` and `hold` are known.
+pub(super) fn read(agent: &mut Agent, section: &Section<'_>, findings: &mut Findings) {
+    let sessions = section.read("max_sessions", findings, |key, value, findings| {
+        values::integer(key, value, findings, 0..=AGENT_SESSIONS_MOST)
+    });
+    agent.max_sessions = sessions.unwrap_or_default();
+    agent.queue = section.read("queue", findings, queue);
+    let (Some(value), Some(queue)) = (section.get("queue"), agent.queue) else { return };
+    if findings.has_errors() {
+        return;
+    }
+    let mut warn = |code, message: &str, help: &str| findings.warning(code, Some(value.span()), message, help);
+    if agent.max_sessions == 0 {
+        let message = "nobody waits in `queue`: the agent may have any number of callers at once";
+        return warn(code::BAD_VALUE, message, "max_sessions = 10, or as many as it can have");
+    }
+    match agent.answer {
+        AnswerTime::OnConnect if queue.wait > RING_MOST => {
+            let message = "callers that wait in `queue` hear it ring, and most networks give up after a minute";
+            warn(code::UNHEARD, message, "answer = \"at_once\" and `hold` with text or music, or a shorter `wait`");
+        }
+        AnswerTime::AtOnce if agent.hold.is_none() => {
+            let message = "callers that wait in `queue` have been answered, and hear a ringback tone";
+            warn(code::UNHEARD, message, "`hold` with text, audio or music");
+        }
+        AnswerTime::OnConnect | AnswerTime::Early | AnswerTime::AtOnce => {}
+    }
+}
+
+/// `{ size = 20, wait = "2m" }`; what is not written is as there.
+fn queue(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Queue> {
+    const SIZES: RangeInclusive<u32> = 0..=QUEUE_CALLERS_MOST;
+    let section = Section::open(&format!("`{key}`"), value, keys::QUEUE, findings)?;
+    let size = section.read("size", findings, |key, value, findings| {
+        let size = values::integer(key, value, findings, SIZES)?;
+        if size == 0 {
+            let help = "leave `queue` out: the next target is tried at once";
+            findings.error(code::BAD_VALUE, value.span(), "nobody can wait in a queue of 0", help);
+        }
+        Some(size)
+    });
+    let wait = section.read("wait", findings, |key, value, findings| {
+        let wait = values::duration(key, value, findings)?;
+        let most = Duration::from_secs(QUEUE_WAIT_MOST_SECONDS);
+        if wait.is_zero() || wait > most {
+            let help = format!("up to {} minutes, as \"2m\"", QUEUE_WAIT_MOST_SECONDS / 60);
+            findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is out of range"), help);
+        }
+        Some(wait)
+    });
+    let usual = Queue::default();
+    Some(Queue { size: size.unwrap_or(usual.size), wait: wait.unwrap_or(usual.wait) })
+}
