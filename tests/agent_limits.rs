@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 /// An edge between a caller and a PBX, with an agent before that.
 fn edge(caller: &Phone, pbx: &Phone, url: &str, keys: &str) -> Process {
     Process::start(&config(&format!(
-        "{}options_interval = \"0s\"\n{}options_interval = \"0s\"\n[agent.bot]\nurl = \"{url}\"\n{keys}\n\
+        "{}{}[agent.bot]\nurl = \"{url}\"\n{keys}\n\
          [[route]]\nfrom = [\"carrier\"]\nconnect = [\"agent:bot\", \"trunk:pbx\"]\n",
         caller.trunk("carrier"),
         pbx.trunk("pbx")

@@ -31,7 +31,7 @@ fn json(output: &Output) -> Value {
 /// An edge that takes calls from loopback, with these keys of the caller's trunk, and calls `callee`.
 fn edge(callee: &Phone, listen: &str, keys: &str) -> Process {
     Process::start(&config(&format!(
-        "{listen}[trunk.tester]\naccept_from = [\"127.0.0.1/32\"]\n{keys}{}options_interval = \"0s\"\n\
+        "{listen}[trunk.tester]\naccept_from = [\"127.0.0.1/32\"]\n{keys}{}\
          [[route]]\nfrom = [\"tester\"]\nconnect = [\"trunk:pbx\"]\n",
         callee.trunk("pbx")
     )))

@@ -140,7 +140,7 @@ fn a_call_from_ipv4_to_ipv6_and_back() {
          [[listen]]\nname = \"four\"\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\n\
          [[listen]]\nname = \"six\"\ntransport = \"udp\"\naddress = \"[::1]:0\"\n\
          [media]\naddress = [\"127.0.0.1\", \"::1\"]\nthreads = 1\n[http]\naddress = \"127.0.0.1:0\"\n\
-         {}options_interval = \"0s\"\n{}options_interval = \"0s\"\n\
+         {}{}\
          [[route]]\nfrom = [\"four\"]\nconnect = [\"trunk:six\"]\n[[route]]\nfrom = [\"six\"]\nconnect = [\"trunk:four\"]\n",
         four.trunk("four"),
         six.trunk("six")
