@@ -148,6 +148,8 @@ pub const SPEECH_SECONDS: u64 = 8;
 pub const SPEECH_AT_ONCE: usize = 4;
 /// Reloads that wait for their turn or are under way.
 pub const RELOADS: usize = 8;
+/// What `[speech] cache` may hold, in bytes.
+pub const SPEECH_CACHE_BYTES: u64 = 64 << 20;
 /// Largest file that it may write, in bytes.
 pub const SPEECH_BYTES: u64 = 16 << 20;
 /// What is read of its complaints, in bytes.

@@ -148,7 +148,6 @@ fn plain_rtp_listens_and_has_no_conversation() {
 
 #[test]
 fn what_comes_later_is_refused_at_its_place() {
-    refused("hold = { strategy = 'none' }\n[speech]\nurl = 'http://127.0.0.1/speech'", "TG0190", "url");
     let found = parse(&format!("{TRUNK}[[route]]\nconnect = 'trunk:carrier'\n[api]\nauth_token = 'x'\nconnect = []\n"))
         .unwrap_err();
     assert_eq!(found.iter().map(|found| found.code).collect::<Vec<_>>(), ["TG0190", "TG0190"]);
@@ -206,6 +205,16 @@ fn mistakes_in_an_agent_are_named() {
         ("hold = { strategy = 'text', text = ' ' }\n[speech]\ncommand = ['say', '{text}']", "TG0105", "' '"),
         ("[speech]\ncommand = 'espeak-ng'", "TG0103", "'espeak-ng'"),
         ("[speech]\ncommand = []", "TG0105", "[]"),
+        (
+            "answer = 'early'\nhold = { strategy = 'text', text = 'x' }\n[speech]\ncommand = ['say']",
+            "TG0105",
+            "['say']",
+        ),
+        ("[speech]\nurl = 'ftp://h/'", "TG0108", "'ftp://h/'"),
+        ("[speech]\nurl = 'http://tts.example/'", "TG0108", "'http://tts.example/'"),
+        ("[speech]\nurl = 'https://me:x@tts.example/'", "TG0108", "'https://me:x@tts.example/'"),
+        ("[speech]\nurl = 'https://h/'\nformat = 'flac'", "TG0105", "'flac'"),
+        ("[speech]\nurl = 'https://h/'\ncommand = ['say', '{text}']", "TG0105", "'https://h/'"),
         ("[speech]\ncommand = ['espeak-ng', 'hello']", "TG0105", "['espeak-ng', 'hello']"),
         ("hold = 'music'", "TG0103", "'music'"),
     ] {

@@ -230,7 +230,6 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
         ("[media]", "engine = 'kernel'", 10),
         ("[http]", "tls = {}", 1),
         ("[cdr]", "url = 'https://h'", 1),
-        ("[speech]", "url = 'https://h'", 1),
     ] {
         check_line(header, line, &[("TG0190", column)]);
     }

@@ -4,9 +4,11 @@
 
 mod support;
 
-use std::net::{TcpListener, TcpStream};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 
 use support::calls::{NUMBER, Phone, media_of, received};
 use support::secure::{Media, described};
@@ -298,4 +300,90 @@ fn a_file_that_lies_about_its_sizes_is_refused_without_its_memory() {
     let said = String::from_utf8_lossy(&checked.stderr);
     assert_eq!(checked.status.code(), Some(2), "{said}");
     assert!(said.contains("TG0114") && said.contains("it ends before its audio begins"), "{said}");
+}
+
+/// Answers every request with this, and tells what it was asked.
+fn endpoint(head: &str, body: Vec<u8>) -> (SocketAddr, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (asked, requests) = channel();
+    let head = format!("{head}\r\nContent-Length: {}\r\n\r\n", body.len());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, mut request) = (stream.unwrap(), Vec::new());
+            // Its body ends with the brace that it begins with.
+            while !request.ends_with(b"}") {
+                let mut piece = [0; 1024];
+                let length = stream.read(&mut piece).unwrap();
+                request.extend(&piece[..length]);
+            }
+            asked.send(String::from_utf8(request).unwrap()).unwrap();
+            stream.write_all(&[head.as_bytes(), &body].concat()).unwrap();
+        }
+    });
+    (address, requests)
+}
+
+#[test]
+fn a_text_is_said_by_an_endpoint_like_openai_s() {
+    let samples: Vec<u8> = [2000_i16; 2400].iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    let (address, requests) = endpoint("HTTP/1.1 200 OK\r\nContent-Type: audio/pcm", samples);
+    let speech = format!(
+        "[speech]\nurl = \"http://{address}/v1/audio/speech?x=1\"\ntoken = \"sk-very-secret\"\nmodel = \"m\"\nformat = \"pcm\"\n"
+    );
+    let rig = Rig::saying("early", "text_then_music", "text = \"It's me.\", voice = \"nova\"", &speech);
+    let request = requests.recv().unwrap();
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("POST /v1/audio/speech?x=1 HTTP/1.1\r\n"), "{head}");
+    let lower = head.to_ascii_lowercase();
+    assert!(
+        lower.contains("authorization: bearer sk-very-secret") && lower.contains(&format!("host: {address}")),
+        "{head}"
+    );
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    let expected = serde_json::json!({ "model": "m", "input": "It's me.", "voice": "nova", "response_format": "pcm" });
+    assert_eq!(body, expected);
+    rig.invite(&rig.offer(0, "PCMU"));
+    rig.caller.sip.receive("SIP/2.0 183");
+    let mut heard = Heard::default();
+    heard.audio(&rig.caller);
+    // 100 ms in all; the middle of it is level.
+    assert_eq!(heard.audio(&rig.caller), [encode_ulaw(2000); 160]);
+    assert!(requests.try_recv().is_err() && !rig.edge.log().contains("sk-very"));
+}
+
+#[test]
+fn what_an_endpoint_refuses_is_in_the_log_without_the_token() {
+    let body = r#"{"error":{"message":"Incorrect API key provided: sk-very-secret","type":"x"}}"#;
+    let (address, _requests) = endpoint("HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json", body.into());
+    let speech = format!("[speech]\nurl = \"http://{address}/say?key=sk-very-own\"\ntoken = \"sk-very-secret\"\n");
+    let rig = Rig::saying("at_once", "text", "text = \"wait\"", &speech);
+    let log = rig.edge.log();
+    assert!(log.contains("answered 401 Unauthorized: Incorrect API key provided: …"), "{log}");
+    assert!(log.contains(&format!("http://{address}/say:")) && !log.contains("sk-very"), "{log}");
+}
+
+#[test]
+fn what_the_cache_has_is_not_said_again_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().display();
+    write_wav(&folder.path().join("said.wav"), &[2000; 800]);
+    let script = format!("echo x >> {at}/runs; cat {at}/said.wav");
+    let speech =
+        format!("[speech]\ncommand = [\"sh\", \"-c\", \"{script}\", \"sh\", \"{{text}}\"]\ncache = \"{at}/cache\"\n");
+    let runs = || std::fs::read_to_string(folder.path().join("runs")).unwrap().lines().count();
+    let start = || Rig::saying("at_once", "text", "text = \"wait\"", &speech);
+    drop(start());
+    assert_eq!(runs(), 1);
+    let rig = start();
+    assert_eq!(runs(), 1);
+    rig.invite(&rig.offer(0, "PCMU"));
+    rig.answered();
+    let mut heard = Heard::default();
+    heard.audio(&rig.caller);
+    assert_eq!(heard.audio(&rig.caller), [encode_ulaw(2000); 160]);
+    let kept = std::fs::read_dir(folder.path().join("cache")).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(kept, "damaged").unwrap();
+    drop(start());
+    assert_eq!(runs(), 2);
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use trunkgate_route::{Agent, Route, Trunk};
 
-use super::types::{Announcement, Api, Edge, Http, Limits, Listen, Log, Media, TrunkTls};
+use super::types::{Announcement, Api, Edge, Http, Limits, Listen, Log, Media, Speech, TrunkTls};
 
 /// A place in the file, in bytes.
 pub(super) type Span = Range<usize>;
@@ -32,7 +32,9 @@ pub(super) struct Draft {
     pub(super) routes: Vec<PlacedRoute>,
     pub(super) api: Api,
     pub(super) log: Log,
-    pub(super) speech: Option<Vec<String>>,
+    pub(super) speech: Option<Speech>,
+    /// `[speech]` stands there, be it usable or not.
+    pub(super) has_speech: bool,
     pub(super) cdr_file: Option<std::path::PathBuf>,
 }
 

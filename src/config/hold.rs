@@ -123,22 +123,6 @@ fn words(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String
     None
 }
 
-/// `[speech] command`.
-pub(super) fn command(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<String>> {
-    let words = values::list(key, value, findings, values::string)?;
-    let words: Vec<String> = words.into_iter().map(|(word, _)| word).collect();
-    let wrong = match words.split_first() {
-        None => "names no program",
-        Some((program, _)) if program.is_empty() => "names no program",
-        Some((_, rest)) if !rest.iter().any(|word| word.contains("{text}")) => "does not say where the {text} goes",
-        Some(_) if words.iter().any(|word| word.contains('\0')) => "holds a NUL",
-        Some(_) => return Some(words),
-    };
-    let help = "[\"espeak-ng\", \"--stdout\", \"-v\", \"{voice}\", \"{text}\"], which writes WAV to its output";
-    findings.error(code::BAD_VALUE, value.span(), format!("`{key}` {wrong}"), help);
-    None
-}
-
 /// Warns of hold audio that is not heard: the caller is answered with the agent there, and nobody comes after it; or no hold
 /// ends here.
 pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
@@ -149,7 +133,7 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     }
     for placed in &draft.agents {
         let Some(span) = placed.hold.clone() else { continue };
-        if placed.said.is_some() && draft.speech.is_none() {
+        if placed.said.is_some() && !draft.has_speech {
             let message = "`hold` has a `text`, and there is nobody to say it";
             let help = "[speech] command = [\"espeak-ng\", \"--stdout\", \"-v\", \"{voice}\", \"{text}\"]";
             findings.error(code::MISSING, span, message, help);

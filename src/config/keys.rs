@@ -200,7 +200,8 @@ pub(super) const HOLD: &[Key] =
 pub(super) const API: &[Key] = &[("account_sid", Built), ("auth_token", TWILIO_API), ("connect", TWILIO_API)];
 
 /// `[speech]`
-pub(super) const SPEECH: &[Key] = &[("command", Built), ("url", Later("speech by HTTP"))];
+pub(super) const SPEECH: &[Key] =
+    &[("command", Built), ("url", Built), ("token", Built), ("model", Built), ("format", Built), ("cache", Built)];
 
 /// `[log]`
 pub(super) const LOG: &[Key] = &[("format", Built), ("level", Built), ("numbers", Built)];

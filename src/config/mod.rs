@@ -23,6 +23,7 @@ mod register;
 mod routes;
 mod schema;
 mod section;
+mod speech;
 mod tls;
 mod trunks;
 mod types;
@@ -32,5 +33,8 @@ pub use diagnostic::{Diagnostic, render, to_json};
 pub use load::{find, load, parse};
 pub use places::Places;
 pub(crate) use trunks::sip_address;
-pub use types::{Announcement, Api, Config, Edge, Http, Limits, Listen, ListenTls, Log, Media, Secret, TrunkTls};
+pub use types::{
+    Announcement, Api, Config, Edge, Endpoint, Http, Limits, Listen, ListenTls, Log, Media, Secret, Speaker, Speech,
+    TrunkTls,
+};
 pub(crate) use values::parse_duration;

@@ -19,7 +19,7 @@ use super::draft::{Draft, PlacedListen, PlacedTrunk, Span};
 use super::keys;
 use super::section::{Section, Value};
 use super::types::{Api, Edge, Http, Limits, Listen, ListenTls, Log, Media};
-use super::{agents, hold, routes, tls, trunks, values};
+use super::{agents, routes, speech as speaking, tls, trunks, values};
 
 /// Peers in these networks are shown our local address.
 const LOCAL_NETWORKS: [&str; 7] =
@@ -74,6 +74,8 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let http_span = http.as_ref().and_then(|http| http.get("address")).map(Spanned::span);
     let has_token = http.as_ref().is_some_and(|http| http.get("token").is_some());
     let http = read_http(file, http.as_ref(), findings);
+    let said_by =
+        speech.as_ref().and_then(|section| speaking::read(section, &edge.local_networks, file.folder(), findings));
     let trunks = root.get("trunk").map(|value| trunks::read(value, file.folder(), findings)).unwrap_or_default();
     let surroundings =
         agents::Surroundings { folder: file.folder(), local_networks: &edge.local_networks, numbers: &edge.numbers };
@@ -104,7 +106,8 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         routes,
         api,
         log: read_log(log.as_ref(), findings),
-        speech: speech.and_then(|speech| speech.read("command", findings, hold::command)),
+        speech: said_by,
+        has_speech: speech.is_some(),
         cdr_file: cdr_file.map(|written| values::relative_to(file.folder(), &written)),
     }
 }

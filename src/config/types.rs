@@ -42,12 +42,43 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// `[log]`
     pub log: Log,
-    /// `[speech] command`: a program and its arguments.
-    pub speech: Option<Vec<String>>,
+    /// `[speech]`
+    pub speech: Option<Speech>,
     /// What it is to say.
     pub announcements: Vec<Announcement>,
     /// `[cdr] file`
     pub cdr_file: Option<PathBuf>,
+}
+
+/// `[speech]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Speech {
+    /// Who says the texts.
+    pub by: Speaker,
+    /// Where they are kept.
+    pub cache: Option<PathBuf>,
+}
+
+/// Who says texts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Speaker {
+    /// A program and its arguments.
+    Command(Vec<String>),
+    /// A web service.
+    Endpoint(Endpoint),
+}
+
+/// What takes what OpenAI's `/audio/speech` takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `http` or `https`.
+    pub url: String,
+    /// Its key.
+    pub token: Option<Secret>,
+    /// `model` of the request.
+    pub model: String,
+    /// Its `response_format`.
+    pub format: &'static str,
 }
 
 /// `text` of an agent's `hold`.

@@ -141,12 +141,10 @@ fn of_file(config: &Config, warnings: usize) -> Finding {
 async fn of_speech(config: &Config) -> Finding {
     let mut config = config.clone();
     let said = number(config.announcements.len(), "text");
-    match tokio::task::spawn_blocking(move || speech::attempt(&mut config)).await {
+    match tokio::task::spawn_blocking(move || speech::try_out(&mut config)).await {
         Ok(faults) if faults.is_empty() => Finding::ok("speech", format!("{said} said")),
-        Ok(faults) => {
-            Finding::fail("speech", faults.join("; "), "[speech] command; callers hear the ringback tone instead")
-        }
-        Err(error) => Finding::fail("speech", error.to_string(), "[speech] command"),
+        Ok(faults) => Finding::fail("speech", faults.join("; "), "[speech]; callers hear the ringback tone instead"),
+        Err(error) => Finding::fail("speech", error.to_string(), "[speech]"),
     }
 }
 

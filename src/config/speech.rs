@@ -1,0 +1,100 @@
+//! `[speech]`: who says the `text` of `hold`, and where it is kept.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use ipnet::IpNet;
+use reqwest::Url;
+
+use super::code;
+use super::diagnostic::Findings;
+use super::section::{Section, Value};
+use super::types::{Endpoint, Speaker, Speech};
+use super::values;
+
+/// What an endpoint is asked for where no `model` is written.
+const MODEL: &str = "tts-1";
+/// What an endpoint may send.
+const FORMATS: [(&str, &str); 4] = [("wav", "wav"), ("mp3", "mp3"), ("opus", "opus"), ("pcm", "pcm")];
+/// Keys of an endpoint.
+const OF_ENDPOINT: [&str; 3] = ["token", "model", "format"];
+
+/// Reads the section; `None` where nobody can say anything.
+pub(super) fn read(
+    section: &Section<'_>,
+    local_networks: &[IpNet],
+    folder: &Path,
+    findings: &mut Findings,
+) -> Option<Speech> {
+    let words = section.read("command", findings, command);
+    let url = section.read("url", findings, |key, value, findings| url(key, value, local_networks, findings));
+    let token = section.get("token").and_then(|value| values::secret("token", value, findings, folder));
+    let model = section.read("model", findings, values::string);
+    let format = section.read("format", findings, |key, value, f| values::one_of(key, value, f, &FORMATS));
+    let cache = section.read("cache", findings, values::string).map(|path| values::relative_to(folder, &path));
+    match (section.get("command"), section.get("url")) {
+        (Some(_), Some(url)) => {
+            let message = "`url` and `command` both say the texts";
+            findings.error(code::BAD_VALUE, url.span(), message, "keep one of them");
+            return None;
+        }
+        (None, None) => {
+            let help =
+                "command = [\"espeak-ng\", \"--stdout\", \"-v\", \"{voice}\", \"{text}\"], or url = \"https://…\"";
+            findings.error(code::MISSING, section.span.clone(), "[speech] has neither `command` nor `url`", help);
+            return None;
+        }
+        (Some(_), None) => {
+            for value in OF_ENDPOINT.iter().filter_map(|key| section.get(key)) {
+                let message = "this key has no effect on a `command`";
+                findings.warning(code::BAD_VALUE, Some(value.span()), message, "it belongs to `url`");
+            }
+        }
+        (None, Some(_)) => {}
+    }
+    let endpoint = |url| Endpoint {
+        url,
+        token,
+        model: model.unwrap_or_else(|| MODEL.to_owned()),
+        format: format.unwrap_or("wav"),
+    };
+    let by = words.map(Speaker::Command).or_else(|| url.map(endpoint).map(Speaker::Endpoint))?;
+    Some(Speech { by, cache })
+}
+
+fn command(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<String>> {
+    let words = values::list(key, value, findings, values::string)?;
+    let words: Vec<String> = words.into_iter().map(|(word, _)| word).collect();
+    let wrong = match words.split_first() {
+        None => "names no program",
+        Some((program, _)) if program.is_empty() => "names no program",
+        Some((_, rest)) if !rest.iter().any(|word| word.contains("{text}")) => "does not say where the {text} goes",
+        Some(_) if words.iter().any(|word| word.contains('\0')) => "holds a NUL",
+        Some(_) => return Some(words),
+    };
+    let help = "[\"espeak-ng\", \"--stdout\", \"-v\", \"{voice}\", \"{text}\"], which writes WAV to its output";
+    findings.error(code::BAD_VALUE, value.span(), format!("`{key}` {wrong}"), help);
+    None
+}
+
+/// Texts and token go over the network in the clear only where that is our own.
+fn url(key: &str, value: &Value<'_>, local_networks: &[IpNet], findings: &mut Findings) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let is_near = |url: &Url| {
+        let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let near = |ip: IpAddr| ip.is_loopback() || local_networks.iter().any(|network| network.contains(&ip));
+        host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| near(ip.to_canonical()))
+    };
+    let wrong = match url {
+        None => "is not a web address",
+        Some(url) if !url.username().is_empty() || url.password().is_some() => "has a user part: `token` is the key",
+        Some(url) if url.scheme() == "http" && !is_near(&url) => {
+            "would send texts and token in the clear: http:// leads only to loopback and [edge] local_networks"
+        }
+        Some(_) => return Some(text),
+    };
+    let help = "as \"https://api.openai.com/v1/audio/speech\"";
+    findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}` {wrong}"), help);
+    None
+}

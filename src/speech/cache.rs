@@ -1,0 +1,169 @@
+//! Texts that were said, on disk by the hash of what was said and how, so that a start says none of them again.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use sha2::{Digest as _, Sha256};
+
+use super::Key;
+use crate::audio::RATE_HZ;
+use crate::limits::{ANNOUNCEMENT_SECONDS, SPEECH_CACHE_BYTES};
+
+/// What a file's name ends with; others in the folder are left alone.
+const ENDING: &str = ".ulaw";
+const CHECK_BYTES: usize = 32;
+/// Largest file.
+const MOST_BYTES: usize = CHECK_BYTES + ANNOUNCEMENT_SECONDS * RATE_HZ;
+
+/// A folder of texts that were said: each file a checksum and the audio.
+#[derive(Debug)]
+pub(super) struct Cache {
+    folder: PathBuf,
+    fault: Mutex<Option<String>>,
+}
+
+impl Cache {
+    /// The folder is made when there is something to keep.
+    pub(super) fn at(folder: PathBuf) -> Cache {
+        Cache { folder, fault: Mutex::default() }
+    }
+
+    /// What was kept, whole.
+    pub(super) fn find(&self, key: &Key) -> Option<Arc<[u8]>> {
+        let mut bytes = Vec::new();
+        let file = File::open(self.path(key)).ok()?;
+        let about = file.metadata().ok()?;
+        if !about.is_file() || about.len() > MOST_BYTES as u64 {
+            return None;
+        }
+        file.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes).ok()?;
+        let (check, codes) = bytes.split_at_checked(CHECK_BYTES)?;
+        if codes.is_empty() || bytes.len() > MOST_BYTES || *check != *Sha256::digest(codes) {
+            return None;
+        }
+        // Who is used stays. A folder that may not be written to is used all the same.
+        let _ =
+            OpenOptions::new().write(true).open(self.path(key)).and_then(|file| file.set_modified(SystemTime::now()));
+        Some(codes.into())
+    }
+
+    /// Keeps a text; what goes wrong is told when the cache is closed.
+    pub(super) fn keep(&self, key: &Key, codes: &[u8]) {
+        if let Err(error) = self.write(key, codes).and_then(|()| self.shrink()) {
+            let fault = format!("{}: {error}", self.folder.display());
+            self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
+        }
+    }
+
+    /// # Errors
+    /// What first went wrong.
+    pub(super) fn close(self) -> Result<(), String> {
+        self.fault.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+
+    fn path(&self, key: &Key) -> PathBuf {
+        let name: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.folder.join(name + ENDING)
+    }
+
+    /// Nobody sees half a file.
+    fn write(&self, key: &Key, codes: &[u8]) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+        let path = self.path(key);
+        let begun = path.with_extension(format!("{}.part", std::process::id()));
+        let _ = fs::remove_file(&begun);
+        // What callers are told may be private.
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&begun)?;
+        let written = file.write_all(&Sha256::digest(codes)).and_then(|()| file.write_all(codes));
+        let done = written.and_then(|()| fs::rename(&begun, &path));
+        if done.is_err() {
+            let _ = fs::remove_file(&begun);
+        }
+        done
+    }
+
+    /// Forgets what was not used for longest, until the rest fits.
+    fn shrink(&self) -> io::Result<()> {
+        let mut all = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let ours = name.to_str().and_then(|name| name.strip_suffix(ENDING));
+            if !ours.is_some_and(|hash| hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+                continue;
+            }
+            // Another process may have removed it.
+            let Ok(about) = entry.metadata() else { continue };
+            all.push((about.modified()?, about.len(), entry.path()));
+        }
+        let mut total: u64 = all.iter().map(|(_, length, _)| length).sum();
+        all.sort();
+        for (_, length, path) in all {
+            if total <= SPEECH_CACHE_BYTES {
+                break;
+            }
+            let _ = fs::remove_file(path);
+            total -= length;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn key(number: u8) -> Key {
+        [number; 32]
+    }
+
+    #[test]
+    fn only_the_owner_reads_what_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().join("a/b"));
+        assert_eq!(cache.find(&key(1)), None);
+        cache.keep(&key(1), &[7; 100]);
+        assert_eq!(cache.find(&key(1)).as_deref(), Some(&[7; 100][..]));
+        let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(cache.folder.clone()), mode(cache.path(&key(1)))), (0o700, 0o600));
+        assert_eq!(fs::read_dir(&cache.folder).unwrap().count(), 1);
+        assert_eq!(cache.close(), Ok(()));
+    }
+
+    #[test]
+    fn the_oldest_go_and_strangers_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().to_owned());
+        let stranger = folder.path().join("notes.ulaw");
+        File::create(&stranger).unwrap().set_len(2 * SPEECH_CACHE_BYTES).unwrap();
+        cache.keep(&key(1), &[1; 10]);
+        cache.keep(&key(2), &[2; 10]);
+        let age = |number, seconds, length| {
+            let file = OpenOptions::new().write(true).open(cache.path(&key(number))).unwrap();
+            file.set_len(length).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(seconds)).unwrap();
+        };
+        age(1, 1000, 42);
+        age(2, 2000, SPEECH_CACHE_BYTES);
+        cache.keep(&key(3), &[3; 10]);
+        assert!(!cache.path(&key(2)).exists() && stranger.exists());
+        assert!(cache.find(&key(1)).is_some() && cache.find(&key(3)).is_some());
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let cache = Cache::at(file.clone());
+        cache.keep(&key(1), &[1; 10]);
+        assert!(cache.close().unwrap_err().contains(&file.display().to_string()));
+    }
+}

@@ -1,0 +1,168 @@
+//! A program of `[speech] command`: run to its end, or ended.
+
+use std::io::Read;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Instant;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use super::{LOOK, in_time};
+use crate::limits::{SPEECH_BYTES, SPEECH_COMPLAINT_BYTES};
+
+/// Puts voice and text where they belong; what they hold is not looked at again.
+pub(super) fn fill(word: &str, voice: &str, text: &str) -> String {
+    // Where the text is a word by itself, none of its own may make an option of it.
+    if word == "{text}" && text.starts_with('-') {
+        return format!(" {text}");
+    }
+    let mut filled = String::new();
+    let mut rest = word;
+    while let Some(at) = rest.find('{') {
+        let (before, from) = rest.split_at(at);
+        filled.push_str(before);
+        rest = if let Some(behind) = from.strip_prefix("{voice}") {
+            filled.push_str(voice);
+            behind
+        } else if let Some(behind) = from.strip_prefix("{text}") {
+            filled.push_str(text);
+            behind
+        } else {
+            filled.push('{');
+            from.get(1..).unwrap_or_default()
+        };
+    }
+    filled + rest
+}
+
+/// What a program writes to its output. It and all that it has started are ended when their time is over.
+pub(super) fn run(words: &[String], until: Instant) -> Result<Vec<u8>, String> {
+    let (name, rest) = words.split_first().ok_or("no program")?;
+    let began = Instant::now();
+    let started = Command::new(name)
+        .args(rest)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn();
+    let mut child = started.map_err(|error| format!("{name} cannot be run: {error}"))?;
+    let output = child.stdout.take().map(|from| gather(from, SPEECH_BYTES + 1));
+    let complaint = child.stderr.take().map(|from| gather(from, SPEECH_COMPLAINT_BYTES));
+    let file = output.and_then(|output| gathered(&output, until));
+    let too_much = file.as_ref().is_some_and(|file| file.len() as u64 > SPEECH_BYTES);
+    let status = if file.is_none() || too_much { None } else { ended(&mut child, until) };
+    let Some(status) = status else {
+        // The child has not been waited for: its group's number is its own.
+        if let Ok(group) = i32::try_from(child.id()) {
+            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        }
+        let _ = child.wait();
+        return Err(match too_much {
+            true => format!("{name} wrote more than {} MiB", SPEECH_BYTES >> 20),
+            false => format!("{name} was not done within {:.1} s", began.elapsed().as_secs_f32()),
+        });
+    };
+    let file = file.unwrap_or_default();
+    if status.success() {
+        return Ok(file);
+    }
+    let complaint = complaint.and_then(|complaint| complaint.recv_timeout(LOOK * 20).ok()).unwrap_or_default();
+    let complaint = String::from_utf8_lossy(&complaint);
+    let line: String =
+        complaint.trim().lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).collect();
+    Err(format!("{name} failed ({status}){}{line}", if line.is_empty() { "" } else { ": " }))
+}
+
+/// What it returned, unless it goes on for too long.
+fn ended(child: &mut Child, until: Instant) -> Option<std::process::ExitStatus> {
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status),
+            Ok(None) if in_time(until) => std::thread::sleep(LOOK),
+            Ok(None) | Err(_) => return None,
+        }
+    }
+}
+
+fn gathered(from: &Receiver<Vec<u8>>, until: Instant) -> Option<Vec<u8>> {
+    loop {
+        match from.recv_timeout(LOOK) {
+            Ok(bytes) => return Some(bytes),
+            Err(RecvTimeoutError::Timeout) if in_time(until) => {}
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+        }
+    }
+}
+
+/// Keeps so much of what is written, on a thread of its own, which ends with what writes.
+fn gather(from: impl Read + Send + 'static, most: u64) -> Receiver<Vec<u8>> {
+    let (done, gathered) = channel();
+    std::thread::spawn(move || {
+        let (mut bytes, mut from) = (Vec::new(), from);
+        let _ = from.by_ref().take(most).read_to_end(&mut bytes);
+        // Who has lost patience does not want it.
+        let _ = done.send(bytes);
+        // What is not wanted is read all the same: a closed pipe would end the program.
+        let _ = std::io::copy(&mut from, &mut std::io::sink());
+    });
+    gathered
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    fn run(words: &[String], patience: Duration) -> Result<Vec<u8>, String> {
+        super::run(words, Instant::now() + patience)
+    }
+
+    #[test]
+    fn placeholders_are_filled_once() {
+        let fill = |word: &str, text: &str| fill(word, "de", text);
+        assert_eq!(fill("{text}", "say {voice} and {text}"), "say {voice} and {text}");
+        assert_eq!(fill("-v{voice}", "x"), "-vde");
+        assert_eq!(fill("{voice}: {text}!", "{{x}"), "de: {{x}!");
+        assert_eq!(fill("{txt} {", "x"), "{txt} {");
+        assert_eq!(fill("{text}", "-f /etc/passwd"), " -f /etc/passwd");
+    }
+
+    #[test]
+    fn the_text_is_one_word_and_no_shell_sees_it() {
+        let text = "it's \"quoted\"; $(touch x) `y` \\ {voice} | & *";
+        let said = run(&words(&["printf", "%s", text]), PATIENCE).unwrap();
+        assert_eq!(said, text.as_bytes());
+    }
+
+    #[test]
+    fn a_program_that_fails_hangs_or_never_stops_is_named() {
+        let fault = |command: &[&str], patience| run(&words(command), patience).unwrap_err();
+        assert!(fault(&["no-such-program-at-all"], PATIENCE).contains("cannot be run"));
+        assert!(fault(&["printf", "\0"], PATIENCE).contains("cannot be run"));
+        let failed = fault(&["sh", "-c", "echo no such voice >&2; exit 3"], PATIENCE);
+        assert!(failed.contains("exit status: 3") && failed.ends_with(": no such voice"), "{failed}");
+        // It and what it has started are gone, or the output would never end.
+        let hangs = fault(&["sh", "-c", "sleep 1000 & sleep 1000"], Duration::from_millis(200));
+        assert!(hangs.contains("not done within 0."), "{hangs}");
+        let closed = fault(&["sh", "-c", "exec >&- 2>&-; sleep 1000"], Duration::from_millis(200));
+        assert!(closed.contains("not done within"), "{closed}");
+        assert!(fault(&["cat", "/dev/zero"], PATIENCE).contains("wrote more than 16 MiB"));
+    }
+
+    /// 200 kB of warnings, more than any pipe holds.
+    #[test]
+    fn a_program_may_complain_at_length() {
+        let script = "yes careful | head -c 200000 >&2 && printf done";
+        assert_eq!(run(&words(&["sh", "-c", script]), PATIENCE).unwrap(), b"done");
+    }
+}
