@@ -230,19 +230,22 @@ pub enum Agents {
 /// `agent test`
 #[derive(Debug, Args)]
 pub struct AgentTest {
-    /// Its WebSocket, e.g. wss://agent.example.com/media
-    #[arg(value_name = "URL")]
-    pub url: String,
+    /// An agent of the file, or a WebSocket, e.g. wss://agent.example.com/media
+    #[arg(value_name = "NAME|URL")]
+    pub agent: String,
     /// Say this WAV file (one channel, 8000 Hz) instead of something like speech
     #[arg(long, value_name = "FILE")]
     pub wav: Option<PathBuf>,
+    /// Its audio both ways: mulaw/8000, l16/8000, l16/16000 or l16/24000 [default: as in the file, else mulaw/8000]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
     /// What `start.customParameters` holds; may be given again
     #[arg(long, value_name = "NAME=VALUE")]
     pub parameter: Vec<String>,
-    /// The variable that the secret of X-Twilio-Signature is in [default: TRUNKGATE_AGENT_TOKEN]
+    /// The variable that the secret of X-Twilio-Signature is in [default: TRUNKGATE_AGENT_TOKEN, of a NAME the file's]
     #[arg(long, value_name = "NAME")]
     pub auth_token_env: Option<String>,
-    /// Whom the agent's certificate must come from (PEM) [default: whom the system trusts]
+    /// Whom the agent's certificate must come from (PEM) [default: as in the file, else whom the system trusts]
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
     /// Conversations: one whole, the others until the agent is first heard

@@ -23,6 +23,7 @@ const VOICE: [u8; 8_000] = [0x20; 8_000];
 struct Agent {
     socket: WebSocket<TcpStream>,
     stream: String,
+    start: Value,
 }
 
 impl Agent {
@@ -41,10 +42,11 @@ impl Agent {
     fn say(&mut self, audio: &[u8]) {
         self.send(json!({ "event": "media", "media": { "payload": BASE64.encode(audio) } }));
     }
-    /// Whether the caller spoke in this message.
+    /// Whether the caller spoke in this message, in μ-law or linear.
     fn is_voice(message: &Value) -> bool {
         let payload = message["media"]["payload"].as_str();
-        payload.is_some_and(|payload| BASE64.decode(payload).unwrap().iter().any(|byte| byte | 0x80 != 0xff))
+        payload
+            .is_some_and(|payload| BASE64.decode(payload).unwrap().iter().any(|byte| *byte != 0 && byte | 0x80 != 0xff))
     }
     /// Reads until the caller has spoken and is silent again.
     fn listen(&mut self) {
@@ -87,11 +89,12 @@ fn agent(serve: impl Fn(&mut Agent) + Clone + Send + 'static) -> String {
                     }
                 };
                 let Ok(socket) = accept_hdr(tcp, check) else { return };
-                let mut agent = Agent { socket, stream: String::new() };
+                let mut agent = Agent { socket, stream: String::new(), start: Value::Null };
                 let connected = agent.next().unwrap();
                 let start = agent.next().unwrap();
                 assert_eq!((&connected["event"], &start["event"]), (&json!("connected"), &json!("start")));
                 agent.stream = start["streamSid"].as_str().unwrap().to_owned();
+                agent.start = start["start"].clone();
                 serve(&mut agent);
             });
         }
@@ -228,4 +231,70 @@ fn what_is_wrong_with_an_agent_is_named() {
     let told = Told::of(&deaf, &["--times", "1"], &[]);
     let (level, text) = told.line("interruption");
     assert!(level == "warn" && text.contains("no `clear` came") && told.code == Some(0), "{:#}", told.all);
+}
+
+/// What the file says of an agent is what its test goes by: a bot with a private format, a secret and parameters.
+#[test]
+fn an_agent_of_the_file_is_tested_as_the_file_has_it() {
+    let (tell, told_start) = std::sync::mpsc::channel();
+    let url = agent(move |agent| {
+        let _ = tell.send(agent.start.clone());
+        agent.listen();
+        agent.say(&[1; 32 * 500]);
+        agent.send(json!({ "event": "pause" }));
+        agent.send(json!({ "event": "pause" }));
+        agent.send(json!({ "event": "resume" }));
+        agent.rest(|_, message| {
+            if message["event"] == "media" {
+                assert_eq!(BASE64.decode(message["media"]["payload"].as_str().unwrap()).unwrap().len(), 640);
+            }
+        });
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trunkgate.toml");
+    let text = format!(
+        "[trunk.carrier]\npeers = [\"sip:127.0.0.1:5062\"]\naccept_from = [\"127.0.0.1\"]\n\
+         [agent.bot]\nurl = \"{url}\"\nauth_token = {{ env = \"BOT_TOKEN\" }}\nformat = \"l16/16000\"\n\
+         parameters = {{ tenant = \"acme\", caller = \"{{caller}}\", plan = \"a\" }}\n\
+         [[route]]\nfrom = [\"carrier\"]\nconnect = [\"agent:bot\"]\n"
+    );
+    std::fs::write(&path, text).unwrap();
+    let config = ["--config", path.to_str().unwrap(), "--times", "1", "--parameter", "plan=b"];
+    let told = Told::of("bot", &config, &[("BOT_TOKEN", "secret")]);
+    assert_eq!((told.code, &told.all["format"]), (Some(0), &json!("l16/16000")), "{:#}", told.all);
+    let start = told_start.recv().unwrap();
+    assert_eq!(start["mediaFormat"]["sampleRate"], 16_000);
+    assert_eq!(start["customParameters"], json!({ "tenant": "acme", "caller": "+14155550100", "plan": "b" }));
+    assert_eq!((told.line("pieces").1, &told.all["audio_ms"]), ("1 of 16000 bytes (500 ms)", &json!(500)));
+    let aside = "left aside: 2 × unknown event \"pause\"; 1 × unknown event \"resume\"";
+    assert_eq!(told.line("messages").1, aside);
+    let told = Told::of("bot", &config, &[("BOT_TOKEN", "another")]);
+    assert_eq!(told.line("connect").1, "answered the handshake with 403", "the file's secret signs");
+    let refused = |who: &str, more: &[&str]| {
+        let flags = [&["agent", "test", who, "--config", path.to_str().unwrap()], more].concat();
+        let output = trunkgate(&flags).env("BOT_TOKEN", "secret").output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{who}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(refused("boot", &[]).contains("has no [agent.boot]; its agents: bot; "));
+    assert!(refused("bot", &["--format", "l16/48000"]).contains("mulaw/8000, l16/8000, l16/16000, l16/24000"));
+    assert!(refused("http://127.0.0.1/", &[]).ends_with("begin with http://: wss://, or ws:// on loopback\n"));
+    let query = refused("wss://bot.example.com/media?token=x", &[]);
+    assert!(query.contains("what follows the `?` is not sent") && query.contains("--parameter"), "{query}");
+}
+
+/// A server that hangs up instead of an answer, as one that wants TLS does.
+#[test]
+fn who_hangs_up_during_the_handshake_is_told_so_and_what_to_look_at() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut tcp in listener.incoming().map_while(Result::ok) {
+            let _ = std::io::Read::read(&mut tcp, &mut [0; 4_096]);
+        }
+    });
+    let told = Told::of(&url, &[], &[]);
+    let text = "does not speak WebSocket: the connection ended before an answer to the handshake";
+    assert_eq!((told.code, told.line("connect").1), (Some(1), text));
+    assert!(told.all["checks"][0]["fix"].as_str().unwrap().contains("`wss://`"), "{:#}", told.all);
 }

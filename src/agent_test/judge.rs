@@ -1,6 +1,10 @@
 //! What is to be said of an agent after its conversations.
 
+use trunkgate_media::agent::limits::STOP_TIMEOUT;
+use trunkgate_media::agent::{Format, Loss};
+
 use super::record::Record;
+use super::remedy::remedy;
 use crate::findings::{Finding, number};
 
 /// A way to the socket that takes longer is told: the caller hears hold meanwhile.
@@ -17,8 +21,9 @@ const HARMLESS: [&str; 2] = ["unknown_event", "binary_message"];
 /// A line for each thing; `times`: from 101 to the first audio in each conversation.
 pub(super) fn judge(record: &Record, times: &[u64]) -> Vec<Finding> {
     let Some(connect) = record.connect_ms else {
-        let lost = record.lost.clone().unwrap_or_default();
-        return vec![Finding::fail("connect", lost, "docs/agents.md, \"When it does not work\", says what to look at")];
+        let (loss, words) = record.lost.clone().unwrap_or((Loss::Unreachable, String::new()));
+        let fix = remedy(loss, &words);
+        return vec![Finding::fail("connect", words, fix)];
     };
     let mut all = vec![match connect > SLOW_CONNECT_MS {
         true => Finding::warn(
@@ -82,7 +87,13 @@ fn audio(record: &Record) -> Finding {
     match record.header {
         Some(what) => {
             let text = format!("it begins with the head of {what}: that is heard as noise");
-            Finding::fail("audio", text, "μ-law at 8000 Hz, one channel, without any head")
+            let fix = match record.format {
+                Format::Mulaw8000 => "μ-law at 8000 Hz, one channel, without any head".to_owned(),
+                format @ (Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000) => {
+                    format!("16 bits little-endian at {} Hz, one channel, without any head", format.sample_rate())
+                }
+            };
+            Finding::fail("audio", text, fix)
         }
         None => Finding::ok("audio", text),
     }
@@ -94,11 +105,16 @@ fn pieces(record: &Record) -> Finding {
     sizes.sort_unstable();
     let (least, most) = (sizes.first().copied().unwrap_or(0), sizes.last().copied().unwrap_or(0));
     let middle = sizes.get(sizes.len() / 2).copied().unwrap_or(0);
+    let per_ms = record.format.bytes_per_ms();
     let text = match least == most {
-        true => format!("{} of {least} bytes ({} ms)", sizes.len(), least / 8),
-        false => format!("{} of {least} to {most} bytes, in the middle {middle} ({} ms)", sizes.len(), middle / 8),
+        true => format!("{} of {least} bytes ({} ms)", sizes.len(), least / per_ms),
+        false => format!("{} of {least} to {most} bytes, in the middle {middle} ({} ms)", sizes.len(), middle / per_ms),
     };
-    let whole = if sizes.iter().all(|size| size % 160 == 0) { "" } else { "; not whole frames: they are joined" };
+    let whole = if sizes.iter().all(|size| size.is_multiple_of(record.format.frame_bytes())) {
+        ""
+    } else {
+        "; not whole frames: they are joined"
+    };
     Finding::ok("pieces", format!("{text}{whole}"))
 }
 
@@ -132,7 +148,7 @@ fn marks(record: &Record) -> Finding {
         0 => Finding::ok("marks", "none set: it does not learn what the caller has heard"),
         _ if returned < set => Finding::ok(
             "marks",
-            format!("{set} set, {returned} returned when they had been heard; the rest was unheard at the end"),
+            format!("{set} set, {returned} returned when they had been heard or cleared; we hung up before the rest"),
         ),
         _ => Finding::ok("marks", format!("{set} set, {returned} returned when they had been heard or cleared")),
     }
@@ -163,13 +179,13 @@ fn interruption(record: &Record) -> Finding {
 }
 
 fn messages(record: &Record) -> Finding {
-    let each: Vec<String> = record.problems.values().map(|(count, first)| format!("{count} × {first}")).collect();
+    let each: Vec<String> = record.problems.iter().map(|one| format!("{} × {}", one.count, one.text)).collect();
     if each.is_empty() {
         return Finding::ok("messages", "each made sense");
     }
     let text = format!("left aside: {}", each.join("; "));
     let fix = "Twilio leaves such messages aside, too: docs/agents.md has the form of each";
-    match record.problems.keys().all(|slug| HARMLESS.contains(slug)) {
+    match record.problems.iter().all(|one| HARMLESS.contains(&one.slug)) {
         true => Finding::warn("messages", text, fix),
         false => Finding::fail("messages", text, fix),
     }
@@ -182,13 +198,18 @@ fn pings(record: &Record) -> Option<Finding> {
 
 fn end(record: &Record) -> Finding {
     let name = "end";
-    let fix = "a close with 1000 ends the call, any other end sends the caller to the next target";
-    if let Some(lost) = &record.lost {
-        return Finding::fail(name, format!("lost: {lost}"), fix);
+    if let Some((loss, words)) = &record.lost {
+        return Finding::fail(name, format!("lost: {words}"), remedy(*loss, words));
     }
+    let ours = u64::try_from(STOP_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
     match (record.hung_up_ms, record.closed_after_ms) {
         (Some(at), _) => Finding::ok(name, format!("it ended the call itself after {:.1} s", at as f64 / 1e3)),
-        (None, Some(after)) => Finding::ok(name, format!("closed {after} ms after `stop`")),
+        (None, Some(after)) if after >= ours => {
+            let text =
+                format!("it left the closing to us: we closed {ours} ms after `stop`, it {} ms later", after - ours);
+            Finding::ok(name, text)
+        }
+        (None, Some(after)) => Finding::ok(name, format!("it closed {after} ms after `stop`")),
         (None, None) => {
             Finding::warn(name, "it did not answer our close", "its WebSocket library does, while the agent reads")
         }
@@ -197,7 +218,7 @@ fn end(record: &Record) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::{Interruption, Piece, Tick};
+    use super::super::record::{Aside, Interruption, Piece, Tick};
     use super::*;
     use crate::findings::Level;
 
@@ -250,7 +271,13 @@ mod tests {
         assert!(of(&stutters, "pacing").level == Level::Warn && of(&stutters, "pacing").text.contains("49 gaps"));
         let unanswered = Record { closed_after_ms: None, ..good() };
         assert_eq!(of(&unanswered, "end").level, Level::Warn);
-        let lost = Record { lost: Some("closed with 1011".into()), ..good() };
+        let ours = Record { closed_after_ms: Some(502), ..good() };
+        let text = "it left the closing to us: we closed 500 ms after `stop`, it 2 ms later";
+        assert_eq!(
+            (of(&ours, "end").text.as_str(), of(&good(), "end").text.as_str()),
+            (text, "it closed 3 ms after `stop`")
+        );
+        let lost = Record { lost: Some((Loss::Closed(Some(1011)), "closed with 1011".into())), ..good() };
         assert_eq!(of(&lost, "end").level, Level::Fail);
     }
 
@@ -270,11 +297,12 @@ mod tests {
 
     #[test]
     fn messages_that_make_no_sense_fail_unless_they_are_harmless() {
-        let with = |slug| Record { problems: [(slug, (3, "what".to_owned()))].into(), ..good() };
+        let with = |slug| Record { problems: vec![Aside { slug, text: "what".to_owned(), count: 3 }], ..good() };
         assert_eq!(of(&with("foreign_stream"), "messages").level, Level::Fail);
         assert_eq!(of(&with("unknown_event"), "messages").level, Level::Warn);
         assert_eq!(of(&with("bad_json"), "messages").text, "left aside: 3 × what");
-        let refused = Record { lost: Some("answered the handshake with 403".into()), ..Record::default() };
-        assert_eq!(judge(&refused, &[]).len(), 1);
+        let lost = (Loss::Status(404), "answered the handshake with 404".to_owned());
+        let refused = judge(&Record { lost: Some(lost), ..Record::default() }, &[]);
+        assert_eq!((refused.len(), refused[0].fix.as_str()), (1, "the path in `url`"));
     }
 }

@@ -6,34 +6,34 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use trunkgate_media::SocketSpec;
+use trunkgate_media::agent::Format;
+use trunkgate_media::codec::g711::decode_ulaw;
+use trunkgate_media::resample::Resampler;
 
-use crate::agent_url;
 use crate::audio::{self, Most, Use};
 use crate::cli::AgentTest;
-use crate::config::Config;
 use crate::findings::{self, Level};
-use crate::limits::{AGENT_FILE_BYTES, PLAYED_BYTES};
-use crate::{client, config, edge, run};
+use crate::limits::PLAYED_BYTES;
+use crate::{client, edge, run};
 
 mod judge;
 mod picture;
 mod record;
+mod remedy;
 mod speech;
+mod subject;
 mod talk;
 
 use record::Record;
+use subject::Subject;
 
-/// The variable that the signature's secret is in where none is named.
-const TOKEN: &str = "TRUNKGATE_AGENT_TOKEN";
 /// Longest file that the caller says, in seconds.
 const SAID_SECONDS: usize = 60;
 
 /// What is to be done, all of it readable.
 struct Plan {
-    spec: SocketSpec,
-    parameters: Vec<(String, String)>,
-    /// The caller's words, in μ-law.
+    subject: Subject,
+    /// The caller's words, in the agent's format.
     speech: Arc<[u8]>,
     /// What the names of account, call and stream are made of.
     chance: [u8; 32],
@@ -44,11 +44,11 @@ pub fn run(config: Option<&Path>, verb: &AgentTest) -> ExitCode {
     let told = Plan::new(config, verb).and_then(|plan| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
-        let told = runtime.block_on(plan.talk(verb.times));
+        let (record, times) = runtime.block_on(plan.talk(verb.times));
         runtime.shutdown_background();
-        Ok(told)
+        Ok((plan, record, times))
     });
-    let (record, times) = match told {
+    let (plan, record, times) = match told {
         Ok(told) => told,
         Err(error) => {
             eprintln!("error: {error}");
@@ -59,7 +59,7 @@ pub fn run(config: Option<&Path>, verb: &AgentTest) -> ExitCode {
     let holds = found.iter().all(|finding| finding.level != Level::Fail);
     if verb.json {
         let checks: Value = found.iter().map(findings::json).collect();
-        client::say(&format!("{:#}\n", as_json(&verb.url, holds, checks, &record, &times)));
+        client::say(&format!("{:#}\n", as_json(&plan.subject, holds, checks, &record, &times)));
     } else {
         let picture = if record.ticks.is_empty() { String::new() } else { format!("{}\n", picture::text(&record)) };
         client::say(&format!("{picture}{}", findings::text(&found)));
@@ -67,18 +67,19 @@ pub fn run(config: Option<&Path>, verb: &AgentTest) -> ExitCode {
     if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn as_json(url: &str, holds: bool, checks: Value, record: &Record, times: &[u64]) -> Value {
+fn as_json(subject: &Subject, holds: bool, checks: Value, record: &Record, times: &[u64]) -> Value {
     let (heard, voice) = record.heard_ms();
     let rows = picture::rows(record).into_iter().map(|(name, row)| (name.to_owned(), json!(row)));
     json!({
-        "url": url.split(['?', '#']).next().unwrap_or_default(),
+        "url": subject.spec.url.split(['?', '#']).next().unwrap_or_default(),
+        "format": subject.settings.format.name(),
         "holds": holds,
         "checks": checks,
         "connect_ms": record.connect_ms,
         "first_audio_ms": times,
         "said_ms": record.said_ms,
         "pieces": record.pieces.len(),
-        "audio_ms": record.audio_bytes / 8,
+        "audio_ms": record.audio_ms(),
         "heard_ms": heard,
         "voice_ms": voice,
         "real_time_factor": record.real_time_factor(),
@@ -98,12 +99,7 @@ fn as_json(url: &str, holds: bool, checks: Value, record: &Record, times: &[u64]
 
 impl Plan {
     fn new(given: Option<&Path>, verb: &AgentTest) -> Result<Plan, String> {
-        let networks = near(given)?.edge.local_networks;
-        let url =
-            agent_url::check(&verb.url, &networks).map_err(|fault| format!("{}: {}", fault.message, fault.help))?;
-        if url.scheme() == "rtp" {
-            return Err("plain RTP only listens: there is nothing to test".to_owned());
-        }
+        let subject = Subject::new(given, verb)?;
         let speech = match &verb.wav {
             Some(path) => {
                 audio::mulaw(path, Most { bytes: PLAYED_BYTES, seconds: SAID_SECONDS }, Use::Once).map_err(|what| {
@@ -115,23 +111,9 @@ impl Plan {
             }
             None => speech::synthetic(),
         };
-        let ca = verb.ca.as_ref().map(|path| {
-            let read = std::fs::read(path).ok().filter(|pem| pem.len() as u64 <= AGENT_FILE_BYTES);
-            read.map(Arc::from).ok_or_else(|| format!("--ca {} cannot be read", path.display()))
-        });
-        let variable = verb.auth_token_env.as_deref().unwrap_or(TOKEN);
-        let auth_token = std::env::var(variable).ok().filter(|token| !token.is_empty());
-        if auth_token.is_none() && verb.auth_token_env.is_some() {
-            return Err(format!("--auth-token-env {variable}: the environment has no such variable"));
-        }
-        let parameter = |text: &String| {
-            let (name, value) = text.split_once('=').ok_or_else(|| format!("--parameter {text}: as NAME=VALUE"))?;
-            Ok((name.to_owned(), value.to_owned()))
-        };
         Ok(Plan {
-            spec: SocketSpec { url: verb.url.clone(), auth_token, ca: ca.transpose()?, plain_networks: networks },
-            parameters: verb.parameter.iter().map(parameter).collect::<Result<_, String>>()?,
-            speech,
+            speech: in_format(speech, subject.settings.format),
+            subject,
             chance: edge::seed().map_err(|error| error.to_string())?,
         })
     }
@@ -158,12 +140,32 @@ impl Plan {
     }
 }
 
-/// Where `ws://` may lead: as the file says, else as one without a word would.
-fn near(given: Option<&Path>) -> Result<Config, String> {
-    match given {
-        Some(path) => config::load(path)
-            .map(|(config, _)| config)
-            .map_err(|_| format!("{} has mistakes: `trunkgate check` names them", path.display())),
-        None => config::parse(Path::new(""), "").map(|(config, _)| config).map_err(|_| "no configuration".to_owned()),
+/// Words in μ-law as the agent wants them.
+fn in_format(words: Arc<[u8]>, format: Format) -> Arc<[u8]> {
+    if format == Format::Mulaw8000 {
+        return words;
+    }
+    let samples: Vec<i16> = words.iter().map(|code| decode_ulaw(*code)).collect();
+    let mut out = Vec::with_capacity(samples.len() * format.bytes_per_ms() / 8);
+    let mut write = |sample: i16| out.extend_from_slice(&sample.to_le_bytes());
+    match Resampler::new(8_000, format.sample_rate()) {
+        Some(mut resampler) => resampler.process(&samples, write),
+        None => samples.into_iter().for_each(&mut write),
+    }
+    out.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_keep_their_length_in_every_format() {
+        let words = speech::synthetic();
+        for format in Format::ALL {
+            let made = in_format(words.clone(), format);
+            assert_eq!(made.len() / format.bytes_per_ms(), 2_000, "{}", format.name());
+            assert!(format.is_heard(&made), "{}", format.name());
+        }
     }
 }

@@ -1,8 +1,6 @@
 //! What happened in a conversation with an agent, by the clock of the call: milliseconds since the socket was open.
 
-use std::collections::BTreeMap;
-
-use trunkgate_media::agent::Problem;
+use trunkgate_media::agent::{Format, Loss, Problem};
 
 /// Pieces of audio that are kept one by one; of further ones only the sum.
 const PIECES: usize = 50_000;
@@ -11,6 +9,8 @@ const PAUSE_MS: u64 = 400;
 /// A pause in what is heard that is shorter than this is a gap within speech: ten ticks.
 const GAP_TICKS: usize = 10;
 
+/// Messages of one kind that are told one by one, where their words differ.
+const ASIDE_KINDS: usize = 5;
 /// Wishes that are kept, and characters of each.
 const WISHES: usize = 20;
 const WISH_CHARS: usize = 80;
@@ -49,13 +49,23 @@ pub(super) struct Interruption {
     pub(super) silent_ms: Option<u64>,
 }
 
+/// Messages that were left aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Aside {
+    pub(super) slug: &'static str,
+    pub(super) text: String,
+    pub(super) count: u32,
+}
+
 /// A conversation.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Record {
     /// Address, TLS and handshake, in milliseconds.
     pub(super) connect_ms: Option<u64>,
-    /// How it was lost, in words.
-    pub(super) lost: Option<String>,
+    /// How it was lost, and in words.
+    pub(super) lost: Option<(Loss, String)>,
+    /// Of the audio both ways.
+    pub(super) format: Format,
     /// The first piece of audio, and the first that is more than silence.
     pub(super) first_piece_ms: Option<u64>,
     pub(super) first_voice_ms: Option<u64>,
@@ -68,8 +78,7 @@ pub(super) struct Record {
     pub(super) held_ms: u64,
     pub(super) marks_set: u32,
     pub(super) marks_returned: u32,
-    /// By their slug: how many, and the first in words.
-    pub(super) problems: BTreeMap<&'static str, (u32, String)>,
+    pub(super) problems: Vec<Aside>,
     /// What else it asked for.
     pub(super) wishes: Vec<String>,
     pub(super) interruption: Option<Interruption>,
@@ -114,13 +123,28 @@ impl Record {
 
     /// A message was left aside.
     pub(super) fn problem(&mut self, problem: &Problem) {
-        self.problems.entry(problem.slug()).or_insert_with(|| (0, problem.to_string())).0 += 1;
+        let (slug, mut text) = (problem.slug(), problem.to_string());
+        // Of others the place in the text differs, and nothing else.
+        let is_named = matches!(problem, Problem::UnknownEvent(_) | Problem::ForeignStream(_));
+        let alike = self.problems.iter().filter(|one| one.slug == slug).count();
+        if is_named && alike >= ASIDE_KINDS && !self.problems.iter().any(|one| one.slug == slug && one.text == text) {
+            text = format!("others ({slug})");
+        }
+        match self.problems.iter_mut().find(|one| one.slug == slug && (!is_named || one.text == text)) {
+            Some(known) => known.count += 1,
+            None => self.problems.push(Aside { slug, text, count: 1 }),
+        }
+    }
+
+    /// All audio of the agent, in milliseconds.
+    pub(super) fn audio_ms(&self) -> u64 {
+        self.audio_bytes / self.format.bytes_per_ms() as u64
     }
 
     /// Audio in milliseconds per millisecond in which it came, pauses between two answers left out; `None` for too little
     /// to tell.
     pub(super) fn real_time_factor(&self) -> Option<f64> {
-        let length = |piece: &Piece| piece.bytes as u64 / 8;
+        let length = |piece: &Piece| (piece.bytes / self.format.bytes_per_ms()) as u64;
         let mut took = self.pieces.last().map(length)?;
         for pair in self.pieces.windows(2) {
             let [one, next] = pair else { continue };
@@ -188,6 +212,24 @@ mod tests {
         let mut short = Record::default();
         short.piece(0, b"RIFF....WAVEfmt ", true);
         assert_eq!((short.real_time_factor(), short.header), (None, Some("a WAV file")));
+    }
+
+    #[test]
+    fn each_unknown_event_is_counted_by_itself_and_their_kinds_are_bounded() {
+        let mut record = Record::default();
+        let unknown = |name: &str| Problem::UnknownEvent(name.to_owned());
+        ["ping", "ping", "ack"].iter().for_each(|name| record.problem(&unknown(name)));
+        let told = |record: &Record| -> Vec<(u32, String)> {
+            record.problems.iter().map(|one| (one.count, one.text.clone())).collect()
+        };
+        assert_eq!(told(&record), [(2, "unknown event \"ping\"".to_owned()), (1, "unknown event \"ack\"".to_owned())]);
+        (0..1_000).for_each(|n| record.problem(&unknown(&n.to_string())));
+        record.problem(&unknown("ping"));
+        assert_eq!((record.problems.len(), record.problems[0].count), (ASIDE_KINDS + 1, 3));
+        assert_eq!(told(&record).last(), Some(&(997, "others (unknown_event)".to_owned())));
+        let at = |column| Problem::BadJson { line: 1, column };
+        (0..3).for_each(|column| record.problem(&at(column)));
+        assert_eq!(told(&record).last(), Some(&(3, at(0).to_string())));
     }
 
     #[test]

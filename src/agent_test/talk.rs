@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 use trunkgate_media::agent::limits::FRAME;
-use trunkgate_media::agent::{Format, Input, Output, Playout, Settings, Stream, Ticks, TrackName, Transmit};
+use trunkgate_media::agent::{Format, Input, Loss, Output, Playout, Settings, Stream, Ticks, TrackName, Transmit};
 
 use super::Plan;
 use super::record::{Interruption, Record, Tick};
@@ -13,7 +13,6 @@ use crate::worker::{Done, Failed, Visit};
 
 /// Longest way to the socket.
 const CONNECT: Duration = Duration::from_secs(10);
-const FORMAT: Format = Format::Mulaw8000;
 
 /// Ticks of 20 ms: the caller's quiet beginning.
 const BEGINNING: u32 = 25;
@@ -50,6 +49,7 @@ struct Talk<'a> {
     /// Not only to its first word.
     whole: bool,
     began: Instant,
+    format: Format,
     stream: Stream,
     playout: Playout,
     act: Act,
@@ -70,13 +70,13 @@ struct Talk<'a> {
 /// Talks with the agent; `whole`: through all acts, else until it is first heard.
 pub(super) async fn talk(plan: &Plan, whole: bool) -> Record {
     let asked = Instant::now();
-    let opened = timeout(CONNECT, Visit::open(&plan.spec)).await;
+    let opened = timeout(CONNECT, Visit::open(&plan.subject.spec)).await;
     let mut visit = match opened {
         Ok(Ok(visit)) => visit,
-        Ok(Err(failed)) => return Record { lost: Some(words(&failed)), ..Record::default() },
+        Ok(Err(failed)) => return Record { lost: Some(lost(failed)), ..Record::default() },
         Err(_) => {
             let lost = format!("not connected in {} s", CONNECT.as_secs());
-            return Record { lost: Some(lost), ..Record::default() };
+            return Record { lost: Some((Loss::ConnectTimeout, lost)), ..Record::default() };
         }
     };
     let began = Instant::now();
@@ -85,14 +85,14 @@ pub(super) async fn talk(plan: &Plan, whole: bool) -> Record {
     if let Err(failed) = talk.go(&mut visit).await {
         // After our own close the connection may end as it likes.
         if talk.left.is_none() {
-            talk.record.lost = Some(words(&failed));
+            talk.record.lost = Some(lost(failed));
         }
     }
     talk.record
 }
 
-fn words((loss, detail): &Failed) -> String {
-    if detail.is_empty() { loss.to_string() } else { format!("{loss}: {detail}") }
+fn lost((loss, detail): Failed) -> (Loss, String) {
+    (loss, if detail.is_empty() { loss.to_string() } else { format!("{loss}: {detail}") })
 }
 
 fn ms(time: Duration) -> u64 {
@@ -105,17 +105,18 @@ impl<'a> Talk<'a> {
             account_sid: plan.name("AC"),
             call_sid: plan.name("CA"),
             stream_sid: plan.name("MZ"),
-            parameters: plan.parameters.clone(),
-            ..Settings::default()
+            ..plan.subject.settings.clone()
         };
+        let format = settings.format;
         let mut stream = Stream::new(began, settings);
         stream.handle_input(began, Input::Opened);
         Talk {
             plan,
             whole,
             began,
+            format,
             stream,
-            playout: Playout::new(FORMAT),
+            playout: Playout::new(format),
             act: Act::Beginning,
             acted: 0,
             said: 0,
@@ -125,7 +126,7 @@ impl<'a> Talk<'a> {
             left: None,
             is_closed: false,
             tick: Tick::default(),
-            record: Record::default(),
+            record: Record { format, ..Record::default() },
         }
     }
 
@@ -199,7 +200,7 @@ impl<'a> Talk<'a> {
         while let Some(output) = self.stream.poll_output() {
             match output {
                 Output::Play(audio) => {
-                    self.record.piece(at_ms, audio, FORMAT.is_heard(audio));
+                    self.record.piece(at_ms, audio, self.format.is_heard(audio));
                     self.playout.push(audio);
                     self.record.held_ms = self.record.held_ms.max(self.playout.held_ms());
                 }
@@ -218,7 +219,7 @@ impl<'a> Talk<'a> {
                 Output::Hangup => self.record.wish("hangup"),
                 Output::SendDtmf(_) => self.record.wish("keys"),
                 Output::Problem(problem) => self.record.problem(&problem),
-                Output::Lost(loss) => self.record.lost = Some(loss.to_string()),
+                Output::Lost(loss) => self.record.lost = Some((loss, loss.to_string())),
                 Output::Ended => self.record.hung_up_ms = Some(at_ms),
                 Output::FallsBehind => {}
                 Output::Closed => self.is_closed = true,
@@ -240,21 +241,22 @@ impl<'a> Talk<'a> {
 
     /// 20 ms of the call.
     fn tick(&mut self, now: Instant) {
+        let (format, bytes) = (self.format, self.format.frame_bytes());
         let frame = self.playout.next_frame();
-        let (is_played, is_voice) = (frame.is_some(), frame.is_some_and(|frame| FORMAT.is_heard(frame)));
+        let (is_played, is_voice) = (frame.is_some(), frame.is_some_and(|frame| format.is_heard(frame)));
         self.return_marks(now);
         let words = match self.act {
             Act::Speaking => self.plan.speech.get(self.said..).unwrap_or_default(),
             // Its beginning, once more.
-            Act::Interrupting => self.plan.speech.get(self.acted as usize * 160..).unwrap_or_default(),
+            Act::Interrupting => self.plan.speech.get(self.acted as usize * bytes..).unwrap_or_default(),
             Act::Beginning | Act::Listening | Act::Waiting | Act::Key | Act::Leaving => &[],
         };
-        let words = words.get(..words.len().min(160)).unwrap_or_default();
-        let mut audio = [FORMAT.silence(); 160];
+        let words = words.get(..words.len().min(bytes)).unwrap_or_default();
+        let mut audio = vec![format.silence(); bytes];
         audio.iter_mut().zip(words).for_each(|(place, word)| *place = *word);
         self.said += if self.act == Act::Speaking { words.len() } else { 0 };
         self.stream.handle_input(now, Input::Frame { track: TrackName::Inbound, audio: &audio });
-        let is_speaking = FORMAT.is_heard(&audio);
+        let is_speaking = format.is_heard(&audio);
         self.record.ticks.push(Tick { caller: is_speaking, played: is_played, voice: is_voice, ..self.tick });
         self.tick = Tick::default();
         self.voiced += u32::from(is_voice);

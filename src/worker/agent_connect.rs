@@ -96,6 +96,9 @@ impl Fault {
                 Fault::new(Loss::Status(response.status().as_u16()), detail)
             }
             WsError::Io(_) => Fault::of_open(error),
+            WsError::Protocol(ProtocolError::HandshakeIncomplete) => {
+                Fault::new(Loss::NotWebSocket, "the connection ended before an answer to the handshake")
+            }
             WsError::Capacity(CapacityError::TooManyHeaders | CapacityError::MessageTooLong { .. })
             | WsError::ConnectionClosed
             | WsError::AlreadyClosed
@@ -459,6 +462,7 @@ mod tests {
         assert_eq!(moved.detail, "it leads to https://a.example/in, which is not followed");
         assert_eq!(refused(404, "/elsewhere"), Fault::new(Loss::Status(404), ""));
         let incomplete = WsError::Protocol(ProtocolError::HandshakeIncomplete);
-        assert_eq!(Fault::of_handshake(&incomplete).loss, Loss::NotWebSocket);
+        let ended = Fault::new(Loss::NotWebSocket, "the connection ended before an answer to the handshake");
+        assert_eq!(Fault::of_handshake(&incomplete), ended);
     }
 }
