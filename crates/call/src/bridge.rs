@@ -154,13 +154,16 @@ impl Call {
         let first = self.legs[leg].theirs.is_none();
         self.late = None;
         let result = match sdp {
-            Some(sdp) if self.is_local() => self.late_answer_locally(now, edge, &sdp),
+            Some(sdp) if self.is_local() || self.state == State::Leaving => self.late_answer_locally(now, edge, &sdp),
             Some(sdp) => self.late_answer(now, edge, leg, &sdp),
             None => Err(bad_media("ACK without answer to our offer")),
         };
         match result {
-            Ok(()) if self.state == State::Rerouting => self.caller_spoke(now, edge, first),
-            Ok(()) => {}
+            Ok(()) => match self.state {
+                State::Rerouting => self.caller_spoke(now, edge, first),
+                State::Leaving => self.say_on(edge),
+                State::Searching | State::Answered | State::Ended => {}
+            },
             Err(failure) => {
                 let text = failure.warning.map(|w| w.text).unwrap_or_default();
                 edge.decide(now, self.key, format!("late answer not usable: {text}"));

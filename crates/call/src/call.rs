@@ -6,7 +6,7 @@
 //! | event | searching | answered | rerouting | leaving | ended |
 //! | --- | --- | --- | --- | --- | --- |
 //! | caller's CANCEL | attempts withdrawn, call ends | of a re-INVITE: withdrawn on the other leg | it crossed our 2xx: BYE | as before | – |
-//! | ACK to our 2xx | – | a late offer's answer taken | the same; the search that waited for it begins | – | – |
+//! | ACK to our 2xx | – | a late offer's answer taken | the same; the search that waited for it begins | a late offer's answer taken | – |
 //! | ACK missing | – | BYE on every leg | the same | the same | – |
 //! | BYE | of the caller: as CANCEL | BYE on the other legs, call ends | of the caller: call ends | of the caller: call ends | leg gone |
 //! | re-INVITE | 491 | relayed to the other leg, or answered; by the edge itself where an agent is the other side, or a hold ends here | answered by the edge itself; 491 while a far end rings | 491 | 481 |
@@ -263,8 +263,8 @@ impl Call {
             (Rerouting | Leaving, E::Canceled { .. }) => self.caller_withdrew_answered(now, edge),
             (Ended, E::Canceled { .. }) => {}
 
-            (Answered | Rerouting, E::Acked { leg, sdp }) => self.acked(now, edge, leg, sdp),
-            (Searching | Leaving | Ended, E::Acked { .. }) => {}
+            (Answered | Rerouting | Leaving, E::Acked { leg, sdp }) => self.acked(now, edge, leg, sdp),
+            (Searching | Ended, E::Acked { .. }) => {}
             (Answered | Rerouting | Leaving, E::AckMissing) => self.end(now, edge, ReasonSlug::AckTimeout),
             (Searching | Ended, E::AckMissing) => {}
 

@@ -120,7 +120,6 @@ impl Call {
         self.disarm(edge, Timer::NoResponse);
         self.disarm(edge, Timer::Ring);
         self.attempt = None;
-        self.late = None;
         self.callee = Some(leg);
         self.answered_by.get_or_insert(leg);
         self.settle();
@@ -188,6 +187,13 @@ impl Call {
     pub(crate) fn goodbye_overdue(&mut self, now: Instant, edge: &mut Edge) {
         if let Some(reason) = self.player.and_then(|player| player.last) {
             self.end(now, edge, reason);
+        }
+    }
+
+    /// The caller has moved while it hears the goodbye.
+    pub(crate) fn say_on(&mut self, edge: &mut Edge) {
+        if let (Some(player), Some((caller, spoken))) = (self.player, self.spoken_end()) {
+            self.connect_ends(edge, player.end, caller, talks(spoken));
         }
     }
 
