@@ -172,6 +172,11 @@ impl Call {
         self.legs.iter().skip(1).filter(|leg| !leg.listens()).count()
     }
 
+    /// Whether there may be one more, so that enough are left for the targets that come later.
+    pub(crate) fn has_room_for_another(&self) -> bool {
+        self.attempts() + self.controller.legs_kept() < ATTEMPTS_PER_CALL
+    }
+
     fn settings(&self, edge: &mut Edge, agent: &Agent, part: &Part) -> Settings {
         let caller = self.caller.shown();
         let shown = |(name, value): &(String, String)| (name.clone(), plain(value.trim(), PARAMETER_HEADER_CHARS));
@@ -273,7 +278,7 @@ impl Call {
         let Some(leg) = self.live_agent(end) else { return };
         let Some(side) = &self.legs[leg].agent else { return };
         let listens = side.listens();
-        self.agent_failed(now, edge, leg, loss.to_string());
+        self.agent_failed(now, edge, leg, loss);
         let was_had = self.legs[leg].state == LegState::Answered;
         self.note(now, edge, leg, &format!("{}: {loss}", if was_had { "lost" } else { "failed" }));
         let failure = Failure::of_loss(loss);

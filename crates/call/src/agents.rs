@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use trunkgate_media::agent::Loss;
 use trunkgate_route::Table;
 
-use crate::breaker::{Breaker, Leave};
+use crate::breaker::{Breaker, Leave, is_failure};
 use crate::call::CallKey;
 use crate::limits::PROVEN_SECONDS;
 use crate::queue::{Entry, Line};
@@ -48,7 +49,7 @@ pub(crate) struct Agents {
 impl Agents {
     /// Takes a table over. An agent that is gone is forgotten once its last socket is closed, and nobody waits for it any
     /// more; one with another URL is no longer skipped.
-    pub(crate) fn configure(&mut self, table: &Table) {
+    pub(crate) fn configure(&mut self, now: Instant, table: &Table) {
         self.by_name.retain(|name, state| state.is_used() || table.agent(name).is_some());
         let gone = self.by_name.iter().filter(|(name, _)| table.agent(name).is_none());
         self.woken.extend(gone.flat_map(|(_, state)| state.line.waiting()));
@@ -56,7 +57,7 @@ impl Agents {
             let state = self.by_name.entry(agent.name.clone()).or_default();
             if state.url != agent.url {
                 state.url.clone_from(&agent.url);
-                state.breaker = Breaker::default();
+                state.breaker = Breaker::begin(now);
             }
             let size = agent.queue.map_or(0, |queue| queue.size);
             state.line.configure(agent.max_sessions, usize::try_from(size).unwrap_or(usize::MAX));
@@ -144,8 +145,12 @@ impl Agents {
         state.last_problem = Some((problem, now));
     }
     /// Notes that this was one that talks, asked for at `began` for that call; whether it is skipped from now on.
-    pub(crate) fn failed(&mut self, now: Instant, name: &Arc<str>, began: Instant, key: CallKey) -> bool {
+    pub(crate) fn failed(&mut self, now: Instant, name: &Arc<str>, began: Instant, key: CallKey, loss: Loss) -> bool {
         let state = self.by_name.entry(name.clone()).or_default();
+        if !is_failure(loss) {
+            state.breaker.given_up(key);
+            return false;
+        }
         let opens = state.breaker.failed(now, began, key);
         if opens {
             // Nobody is to wait for one that is skipped.

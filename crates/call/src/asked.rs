@@ -190,7 +190,7 @@ impl Call {
     /// Where the caller of an agent may be sent.
     pub(crate) fn transfer_target(&self, edge: &mut Edge, text: &str) -> Result<Target, Refused> {
         // Else the caller would be lost with the agent that has it.
-        if self.attempts() >= ATTEMPTS_PER_CALL {
+        if !self.has_room_for_another() {
             return Err(Refused::TooManyTargets);
         }
         let target = wish::target(text, edge.table.numbers()).ok_or(Refused::BadTarget)?;

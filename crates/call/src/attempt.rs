@@ -95,6 +95,8 @@ pub(crate) enum Progress {
         /// Until when.
         until: Instant,
     },
+    /// The caller is to be told ports that are not known to be ours yet.
+    Binding,
     /// Its agent has failed in this call, and is not tried again at once.
     Pausing,
     /// A host is being looked up.
@@ -103,6 +105,17 @@ pub(crate) enum Progress {
     Calling(usize),
     /// An agent's socket is being opened for this leg.
     Opening(usize),
+}
+
+impl Progress {
+    /// The leg of an INVITE that is out.
+    pub(crate) const fn calling(self) -> Option<usize> {
+        if let Progress::Calling(leg) = self { Some(leg) } else { None }
+    }
+    /// The leg of an agent that is being opened.
+    pub(crate) const fn opening(self) -> Option<usize> {
+        if let Progress::Opening(leg) = self { Some(leg) } else { None }
+    }
 }
 
 /// A target that is being tried.

@@ -1,20 +1,26 @@
 //! When an agent that keeps failing is skipped, and who finds out that it is well again: a circuit breaker.
 //!
 //! ```text
-//! closed ── 5 failures in 30 s ──► open ── the pause is over: one call tries ──► trial
-//!    ▲                              ▲                                              │
-//!    │                              └────── it fails: a longer pause ──────────────┤
-//!    └── a stream that began since is open: one failure opens it again ◄───────────┘
+//! closed ── 5 calls failed in 30 s ──► open ── the pause is over: one call tries ──► trial
+//!    ▲                                  ▲                                              │
+//!    │                                  └────── it fails: a longer pause ──────────────┤
+//!    └── a stream that began since is open: 2 calls that fail open it again ◄──────────┘
 //! ```
+//! A call counts once, however often its streams fail: one caller's trouble is not the agent's. For the same reason an
+//! agent that refuses a call by its handshake's answer has not failed ([`is_failure`]).
+//!
 //! A stream that went well takes back the failures of those that began before it: an agent that loses one call of many is
-//! not skipped. What streams from before say counts for nothing once it has been tried again.
+//! not skipped. What streams from before say counts for nothing once it has been tried again, or has moved.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use trunkgate_media::agent::Loss;
+
 use crate::call::CallKey;
 use crate::limits::{
-    BREAKER_FAILURES, BREAKER_FIRST_PAUSE_SECONDS, BREAKER_LONGEST_PAUSE_SECONDS, BREAKER_WINDOW_SECONDS,
+    BREAKER_FAILURES, BREAKER_FIRST_PAUSE_SECONDS, BREAKER_LONGEST_PAUSE_SECONDS, BREAKER_PROBATION_FAILURES,
+    BREAKER_WINDOW_SECONDS,
 };
 
 /// Whether a call may try the agent.
@@ -33,13 +39,22 @@ pub(crate) enum Leave {
 /// What is known of an agent's failures.
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
-    /// While closed: when each happened, and when its stream began; the oldest first.
-    failures: VecDeque<(Instant, Instant)>,
+    /// While closed: the last of each call; the oldest first.
+    failures: VecDeque<Failed>,
     open: Option<Open>,
-    /// When the stream began by which it was closed again; what began before says nothing.
+    /// What began before says nothing: when the stream began by which it was closed again, or the agent moved.
     again: Option<Instant>,
     /// Closed again, and no stream has gone well since: the pause of the last time.
     on_probation: Option<Duration>,
+}
+
+/// A call that the agent has failed.
+#[derive(Debug)]
+struct Failed {
+    key: CallKey,
+    at: Instant,
+    /// When its stream began.
+    began: Instant,
 }
 
 #[derive(Debug)]
@@ -51,6 +66,11 @@ struct Open {
 }
 
 impl Breaker {
+    /// Of an agent that is new at its place: what began elsewhere says nothing.
+    pub(crate) fn begin(now: Instant) -> Breaker {
+        Breaker { again: Some(now), ..Breaker::default() }
+    }
+
     /// Asks for a call; one that is told to try decides for the others, until its stream stands, fails or is given up.
     pub(crate) fn ask(&mut self, now: Instant, key: CallKey) -> Leave {
         let leave = self.leave(now);
@@ -83,7 +103,7 @@ impl Breaker {
         if self.is_past(began) {
             return;
         }
-        self.failures.retain(|(_, failed_began)| *failed_began > began);
+        self.failures.retain(|failed| failed.began > began);
         self.on_probation = None;
     }
 
@@ -101,13 +121,13 @@ impl Breaker {
             return false;
         }
         let window = Duration::from_secs(BREAKER_WINDOW_SECONDS);
-        self.failures.retain(|(at, _)| now.saturating_duration_since(*at) < window);
-        self.failures.push_back((now, began));
-        let pause = match self.on_probation.take() {
-            Some(pause) => longer(pause),
-            None if self.failures.len() >= BREAKER_FAILURES => Duration::from_secs(BREAKER_FIRST_PAUSE_SECONDS),
-            None => return false,
-        };
+        self.failures.retain(|failed| now.saturating_duration_since(failed.at) < window && failed.key != key);
+        self.failures.push_back(Failed { key, at: now, began });
+        let enough = if self.on_probation.is_some() { BREAKER_PROBATION_FAILURES } else { BREAKER_FAILURES };
+        if self.failures.len() < enough {
+            return false;
+        }
+        let pause = self.on_probation.take().map_or(Duration::from_secs(BREAKER_FIRST_PAUSE_SECONDS), longer);
         self.failures.clear();
         self.open = Some(Open { since: now, pause, next: now + pause, trial: None });
         true
@@ -134,6 +154,12 @@ impl Breaker {
     fn is_past(&self, began: Instant) -> bool {
         self.again.is_some_and(|again| began < again)
     }
+}
+
+/// Whether a loss tells that the agent is not well: all but an answer to the handshake that is about this one call (401,
+/// 403, 404 …). What says that the agent has no time (408, 429) is no such answer.
+pub(crate) fn is_failure(loss: Loss) -> bool {
+    !matches!(loss, Loss::Status(code @ 400..=499) if !matches!(code, 408 | 425 | 429))
 }
 
 fn longer(pause: Duration) -> Duration {
@@ -201,6 +227,43 @@ mod tests {
     }
 
     #[test]
+    fn a_call_counts_once_however_often_its_streams_fail() {
+        let one: Vec<_> = (0..20).map(|n| (n * 100, n * 100, Fails(1, false))).collect();
+        run("one call", &one);
+        let four = (0..4).flat_map(|key| (0..5).map(move |n| (key * 100 + n, key * 100 + n, Fails(key, false))));
+        run("four calls, and then a fifth", &four.chain([(900, 900, Fails(9, true))]).collect::<Vec<_>>());
+        run(
+            "what went well takes back only what began before it",
+            &[0_u64, 1, 2, 3]
+                .into_iter()
+                .map(|key| (key, 0, Fails(key, false)))
+                .chain([(10, 10, Fails(3, false)), (11, 5, WentWell)])
+                .chain((4..8).map(|key| (20, 20, Fails(key, key == 7))))
+                .collect::<Vec<_>>(),
+        );
+    }
+
+    #[test]
+    fn an_answer_about_one_call_is_no_failure_of_the_agent() {
+        for code in [400, 401, 403, 404, 410, 499] {
+            assert!(!is_failure(Loss::Status(code)), "{code}");
+        }
+        for loss in [Loss::Status(408), Loss::Status(429), Loss::Status(500), Loss::Status(302), Loss::Reset] {
+            assert!(is_failure(loss), "{loss}");
+        }
+    }
+
+    #[test]
+    fn losses_from_before_it_moved_count_for_nothing() {
+        let start = Instant::now();
+        let mut breaker = Breaker::begin(start + ms(1_000));
+        let failed =
+            |breaker: &mut Breaker, key, began| breaker.failed(start + ms(2_000), start + ms(began), CallKey(key));
+        assert!((0..20).all(|key| !failed(&mut breaker, key, 999)));
+        assert_eq!((20..25).filter(|key| failed(&mut breaker, *key, 1_001)).count(), 1);
+    }
+
+    #[test]
     fn one_call_at_a_time_tries_again_after_a_pause_that_grows() {
         run(
             "one trial, which fails",
@@ -235,18 +298,29 @@ mod tests {
     }
 
     #[test]
-    fn once_it_opens_all_may_try_and_one_failure_is_enough() {
+    fn once_it_opens_all_may_try_and_two_calls_that_fail_are_enough() {
         let trial = |then: Vec<(u64, u64, Step)>| {
             let begun = vec![(2_000, 0, Asks(7, Trial)), (2_050, 2_000, Opens(true)), (2_050, 0, Asks(8, Try))];
             after(begun.into_iter().chain(then).collect())
         };
         run(
-            "it connects and closes at once",
-            &trial(vec![(2_060, 2_000, Fails(7, true)), (2_060, 0, Asks(8, Wait(ms(2_000))))]),
+            "it connects and closes at once, again and again for one call",
+            &trial(vec![
+                (2_060, 2_000, Fails(7, false)),
+                (2_080, 2_070, Fails(7, false)),
+                (2_080, 0, Asks(8, Try)),
+                (2_090, 2_080, Fails(8, true)),
+                (2_090, 0, Asks(9, Wait(ms(2_000)))),
+            ]),
         );
         run(
             "a stream of before that is only now found dead",
-            &trial(vec![(4_000, 100, Fails(50, false)), (4_000, 100, WentWell), (4_001, 2_000, Fails(7, true))]),
+            &trial(vec![
+                (4_000, 100, Fails(50, false)),
+                (4_000, 100, WentWell),
+                (4_001, 2_000, Fails(7, false)),
+                (4_002, 2_100, Fails(8, true)),
+            ]),
         );
         run(
             "a stream went well",

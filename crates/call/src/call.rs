@@ -34,6 +34,7 @@
 //! | agent's note | noted | noted | noted | noted | – |
 //! | goodbye heard, or overdue | – | – | – | BYE | – |
 //! | ports not bound | other ports drawn | call ends | other ports drawn; of the caller: call ends | call ends | – |
+//! | ports bound | a caller that waits for them is told of them | – | – | – | – |
 //! | latched | noted | noted | noted | noted | – |
 //! | a side is not heard after the answer | – | noted | – | – | – |
 //! | no media | – | BYE on every leg | BYE | – | – |
@@ -133,6 +134,8 @@ pub(crate) enum CallEvent {
     Due(Timer),
     /// An end's ports could not be bound.
     BindFailed { end: EndId, error: String },
+    /// An end's ports are bound.
+    Bound { end: EndId },
     /// An end has learned where its packets come from.
     Latched { end: EndId, source: std::net::SocketAddr },
     /// An end that should send is silent.
@@ -319,6 +322,8 @@ impl Call {
             (Searching | Rerouting, E::Due(Timer::Pace)) => self.try_again(now, edge),
             (Searching | Rerouting, E::Due(Timer::Queue)) => self.next_in_line(now, edge),
             (Searching | Rerouting, E::Due(Timer::Retry)) => self.retry_due(now, edge),
+            (Searching, E::Due(Timer::Ports)) => self.bound(now, edge, None),
+            (Answered | Rerouting | Leaving | Ended, E::Due(Timer::Ports)) => {}
             (Answered | Leaving | Ended, E::Due(Timer::NoResponse | Timer::Ring | Timer::Pace)) => {}
             (Answered | Leaving | Ended, E::Due(Timer::Queue | Timer::Retry)) => {}
             (Answered | Rerouting, E::Due(Timer::MaxCall)) => self.max_call_over(now, edge),
@@ -333,6 +338,8 @@ impl Call {
 
             (Searching | Rerouting, E::BindFailed { end, error }) => self.bind_failed(now, edge, end, &error),
             (Answered | Leaving, E::BindFailed { end, error }) => self.bind_failed_later(now, edge, end, &error),
+            (Searching, E::Bound { end }) => self.bound(now, edge, Some(end)),
+            (Answered | Rerouting | Leaving | Ended, E::Bound { .. }) => {}
             (Searching | Answered | Rerouting | Leaving, E::Latched { end, source }) => {
                 self.latched(now, edge, end, source);
             }

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use trunkgate_route::{Plan, Target, TargetSpec};
 
 use crate::answer::{Failure, FinalAnswer, best};
+use crate::limits::LEGS_KEPT;
 use crate::reason::{ReasonSlug, q850_of_code};
 
 /// What became of the last step.
@@ -82,6 +83,17 @@ impl Controller {
             Controller::Done => None,
         };
         left.into_iter().flatten().map(Target::spec)
+    }
+
+    /// Legs that what is left may want, and that whoever comes before leaves to it.
+    pub(crate) fn legs_kept(&self) -> usize {
+        let Controller::Plan(targets) = self else { return 0 };
+        let legs = targets.left.iter().map(|target| match target {
+            Target::Trunk { peers, .. } => peers.len().max(1),
+            Target::Uri { .. } | Target::Agent(_) => 1,
+            Target::Reject(_) => 0,
+        });
+        legs.sum::<usize>().min(LEGS_KEPT)
     }
 
     /// A route's targets.

@@ -27,6 +27,8 @@ pub(crate) enum Timer {
     Pace,
     /// A call has waited for an agent's session for long enough (ours: `queue`).
     Queue,
+    /// The worker says whether the caller's ports are ours (ours: `PORTS_NEWS`).
+    Ports,
     /// A call waits before a further stream to an agent that has failed (ours: `RETRY_FIRST_WAIT_MS`).
     Retry,
     /// An agent has had the caller for as long as it may (ours: `max_call`).
@@ -46,6 +48,7 @@ impl Timer {
             Timer::Quality => "quality",
             Timer::Pace => "pace",
             Timer::Queue => "queue",
+            Timer::Ports => "ports",
             Timer::Retry => "retry",
             Timer::MaxCall => "max_call",
         }

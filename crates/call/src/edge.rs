@@ -127,7 +127,7 @@ impl Edge {
         };
         edge.configure_trunks(now);
         edge.configure_registrations(now);
-        edge.agents.configure(&edge.table);
+        edge.agents.configure(now, &edge.table);
         edge.note_skipped();
         edge.note_waiting();
         edge

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use trunkgate_media::agent::Loss;
 use trunkgate_route::{Agent, Target, TargetSpec};
 
 use crate::answer::Failure;
@@ -13,7 +14,7 @@ use crate::call::{Call, State};
 use crate::controller::StepResult;
 use crate::deadlines::Timer;
 use crate::edge::Edge;
-use crate::limits::{PROVEN_SECONDS, RETRIES_PER_CALL, RETRY_FIRST_WAIT_MS, RETRY_LONGEST_WAIT_MS};
+use crate::limits::{PORTS_NEWS, PROVEN_SECONDS, RETRIES_PER_CALL, RETRY_FIRST_WAIT_MS, RETRY_LONGEST_WAIT_MS};
 use crate::reason::ReasonSlug;
 
 /// New streams to agents that failed, in one call.
@@ -32,6 +33,24 @@ impl Call {
             return Err(StepResult::Refused(Failure::with_code(486, ReasonSlug::CallerNotAllowed)));
         }
         self.answerable().map_err(StepResult::Failed)
+    }
+
+    /// Begins an agent's target: what the caller gets before it is there, then the attempt itself. Who is told ports of ours
+    /// waits until they are.
+    pub(crate) fn engage(&mut self, now: Instant, edge: &mut Edge, mut attempt: Attempt) -> Result<(), Failure> {
+        let Some(agent) = attempt.agent.clone() else { return Err(Failure::unreached(ReasonSlug::Internal)) };
+        if attempt.progress != Progress::Binding && self.is_told_ports(&agent) && !self.is_bound() {
+            attempt.progress = Progress::Binding;
+            self.attempt = Some(Box::new(attempt));
+            self.arm(now, edge, Timer::Ports, PORTS_NEWS);
+            return Ok(());
+        }
+        attempt.progress = Progress::Idle;
+        if self.before_agent(now, edge, &agent)? {
+            self.attempt = Some(Box::new(attempt));
+            return self.begin_agent(now, edge);
+        }
+        Ok(())
     }
 
     /// Begins an agent's attempt once the agent has a session for it.
@@ -109,6 +128,7 @@ impl Call {
         let Some(agent) = edge.table.agent(&side.agent.name).cloned() else { return false };
         let may_be_tried = matches!(edge.agents.leave(now, &agent.name), Leave::Try | Leave::Trial);
         let is_allowed = made < agent.retry && self.retries.made < RETRIES_PER_CALL && !agent.is_raw();
+        let is_allowed = is_allowed && self.has_room_for_another();
         if !is_allowed || !(may_be_tried || self.has_nobody_else()) {
             return false;
         }
@@ -120,12 +140,13 @@ impl Call {
     }
 
     /// Notes that the agent on `leg` has failed the call.
-    pub(crate) fn agent_failed(&mut self, now: Instant, edge: &mut Edge, leg: usize, problem: String) {
+    pub(crate) fn agent_failed(&mut self, now: Instant, edge: &mut Edge, leg: usize, loss: Loss) {
         let Some(side) = &mut self.legs[leg].agent else { return };
         side.has_failed = true;
         let (name, began, was_open) = (side.agent.name.clone(), side.began, side.opened.is_some());
+        let problem = loss.to_string();
         edge.agents.lost(now, &name, problem.clone(), was_open);
-        if !side.listens() && edge.agents.failed(now, &name, began, self.key) {
+        if !side.listens() && edge.agents.failed(now, &name, began, self.key, loss) {
             let text = format!("agent {name} keeps failing and is skipped, but for one call at a time: it {problem}");
             edge.warn("", text, Some(ReasonSlug::AgentSkipped));
             edge.note_skipped();
@@ -162,16 +183,7 @@ impl Attempt {
     pub(crate) fn failed_agent(&self, result: &StepResult) -> Option<usize> {
         let StepResult::Failed(failure) = result else { return None };
         let by_agent = failure.loss.is_some() || failure.reason == ReasonSlug::AgentConnectTimeout;
-        match self.progress {
-            Progress::Opening(leg) if by_agent => Some(leg),
-            Progress::Opening(_)
-            | Progress::Idle
-            | Progress::Waiting { .. }
-            | Progress::Queued { .. }
-            | Progress::Pausing
-            | Progress::Resolving(_)
-            | Progress::Calling(_) => None,
-        }
+        self.progress.opening().filter(|_| by_agent)
     }
 }
 

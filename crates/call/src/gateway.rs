@@ -124,7 +124,7 @@ impl Gateway {
                 self.edge.configure_trunks(now);
                 self.edge.configure_registrations(now);
                 self.edge.configure_registrar();
-                self.edge.agents.configure(&self.edge.table);
+                self.edge.agents.configure(now, &self.edge.table);
                 self.edge.note_skipped();
                 self.edge.note_waiting();
             }
@@ -310,7 +310,8 @@ impl Gateway {
             Event::AgentWish { end, wish } => CallEvent::AgentWish { end, wish },
             Event::AgentNote { end, text } => CallEvent::AgentNote { end, text },
             Event::Played { end } => CallEvent::Played { end },
-            Event::Bound { .. } | Event::EndClosed { .. } => return,
+            Event::Bound { end } => CallEvent::Bound { end },
+            Event::EndClosed { .. } => return,
         };
         // A session outlives its call, and its id may be told of after that.
         if self.calls.get(&key).is_some_and(|call| call.media == Some(id)) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::attempt::Progress;
+use crate::attempt::{Attempt, Progress};
 use crate::call::{Call, State};
 use crate::deadlines::Timer;
 use crate::gateway::Gateway;
@@ -151,7 +151,8 @@ impl Gateway {
 impl Call {
     /// The agent that has the caller, or is being tried for it.
     fn has_session_with(&self) -> Option<&Arc<str>> {
-        let tried = self.attempt.as_ref().filter(|attempt| !matches!(attempt.progress, Progress::Queued { .. }));
+        let has_none = |attempt: &Attempt| matches!(attempt.progress, Progress::Queued { .. } | Progress::Binding);
+        let tried = self.attempt.as_deref().filter(|attempt| !has_none(attempt));
         let tried = tried.and_then(|attempt| attempt.agent.as_ref()).map(|agent| &agent.name);
         let side = self.callee.and_then(|leg| self.legs.get(leg)?.agent.as_ref());
         tried.or(side.map(|side| &side.agent.name).filter(|_| self.state != State::Ended))

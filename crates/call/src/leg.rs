@@ -70,12 +70,14 @@ pub(crate) struct StreamEnd {
     pub(crate) counters: Arc<EndCounters>,
     /// What the worker was last told of its far side.
     pub(crate) remote: Option<RemoteSpec>,
+    /// Whether its ports are known to be ours.
+    pub(crate) is_bound: bool,
 }
 
 impl StreamEnd {
     /// A new end for an m-line.
     pub(crate) fn new(index: usize, new: NewEnd) -> StreamEnd {
-        StreamEnd { index, end: new.end, bind: new.bind, counters: new.counters, remote: None }
+        StreamEnd { index, end: new.end, bind: new.bind, counters: new.counters, remote: None, is_bound: false }
     }
 }
 

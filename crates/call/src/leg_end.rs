@@ -5,7 +5,6 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::answer::Failure;
-use crate::attempt::Progress;
 use crate::call::{CALLER, Call};
 use crate::edge::Edge;
 use crate::leg::Leg;
@@ -126,11 +125,8 @@ impl Call {
 
     /// The leg that the attempt waits for.
     pub(crate) fn attempted_leg(&self) -> Option<usize> {
-        match self.attempt.as_ref()?.progress {
-            Progress::Calling(leg) | Progress::Opening(leg) => Some(leg),
-            Progress::Idle | Progress::Waiting { .. } | Progress::Queued { .. } => None,
-            Progress::Pausing | Progress::Resolving(_) => None,
-        }
+        let progress = self.attempt.as_ref()?.progress;
+        progress.calling().or(progress.opening())
     }
 }
 

@@ -21,6 +21,10 @@ pub const HEALTH_FIRST_SECONDS: u64 = 5;
 pub const HEALTH_BACKOFF_SECONDS: u64 = 120;
 /// An address that says 503 with Retry-After is left alone no longer than this, in seconds.
 pub const RETRY_AFTER_MOST_SECONDS: u64 = 300;
+/// A caller that is told ports before its agent is there waits so long for the worker's word that they are ours.
+pub const PORTS_NEWS: Duration = Duration::from_millis(100);
+/// Legs of a call that are left to the targets which come later, at most, each of a trunk's peers counted.
+pub const LEGS_KEPT: usize = 16;
 /// Port pairs drawn for one end before its attempt fails.
 pub const BIND_TRIES: u8 = 3;
 /// Times that a re-INVITE of ours is sent while the far end's own keep meeting it.
@@ -101,8 +105,10 @@ pub const KEYS_PER_REQUEST: usize = 64;
 /// A worker tells that an agent's socket is not open within this time after its `connect_timeout`, in seconds; past it
 /// the call goes on without the worker's word.
 pub const AGENT_NEWS_SECONDS: u64 = 2;
-/// Failures of an agent, none of which a good stream has taken back, by which it is skipped (the contract's 5) …
+/// Calls that an agent has failed, none of which a good stream has taken back, by which it is skipped (the contract's 5) …
 pub const BREAKER_FAILURES: usize = 5;
+/// … and so many where no stream has gone well since it was last skipped. One may be that caller's own trouble.
+pub const BREAKER_PROBATION_FAILURES: usize = 2;
 /// … when they are within this time, in seconds (the contract's 30).
 pub const BREAKER_WINDOW_SECONDS: u64 = 30;
 /// An agent that is skipped is tried again after this time, in seconds; doubled each time that it fails …

@@ -3,15 +3,46 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use trunkgate_media::EndId;
 use trunkgate_route::{Agent, AnswerTime, Target};
 use trunkgate_sip::{Answer, Body};
 
 use crate::answer::Failure;
+use crate::attempt::Progress;
 use crate::call::{CALLER, Call, State};
+use crate::controller::StepResult;
+use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::leg::LegState;
 
 impl Call {
+    /// Whether the agent that is tried next has the caller told ports of ours before it is there.
+    pub(crate) fn is_told_ports(&self, agent: &Agent) -> bool {
+        let tells = matches!(agent.answer, AnswerTime::Early | AnswerTime::AtOnce);
+        tells && self.state == State::Searching && self.spoken.is_none()
+    }
+
+    /// Whether the caller's ports are known to be ours.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.legs[CALLER].ends.iter().all(|end| end.is_bound)
+    }
+
+    /// The worker has bound an end of the caller's, or nobody says so in time.
+    pub(crate) fn bound(&mut self, now: Instant, edge: &mut Edge, end: Option<EndId>) {
+        let ends = &mut self.legs[CALLER].ends;
+        if let Some(bound) = ends.iter_mut().find(|each| end == Some(each.end)) {
+            bound.is_bound = true;
+        }
+        if end.is_some() && !self.is_bound() {
+            return;
+        }
+        let Some(attempt) = self.attempt.take_if(|attempt| attempt.progress == Progress::Binding) else { return };
+        self.disarm(edge, Timer::Ports);
+        if let Err(failure) = self.engage(now, edge, *attempt) {
+            self.advance(now, edge, Some(StepResult::Failed(failure)));
+        }
+    }
+
     /// Answers the caller, or lets it hear us, where the agent that is tried next wants that. `false`: the agent is not to be
     /// tried now; the caller's ACK is waited for, or the call is over.
     pub(crate) fn before_agent(&mut self, now: Instant, edge: &mut Edge, agent: &Arc<Agent>) -> Result<bool, Failure> {

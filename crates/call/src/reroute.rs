@@ -113,6 +113,7 @@ impl Call {
             edge.media(media, Command::Unwire { from: caller });
         }
         self.connect_ends(edge, player.end, caller, talks(spoken));
+        self.tap_caller(now, edge);
     }
 
     /// Somebody has the caller again.
@@ -169,6 +170,7 @@ impl Call {
         }
         self.player = Some(Player { end, last: Some(reason) });
         self.connect_ends(edge, end, caller, talks(spoken));
+        self.tap_caller(now, edge);
         self.state = State::Leaving;
         edge.decide(now, self.key, "the caller hears the goodbye");
         let length = Duration::from_millis(u64::try_from(sound.len()).unwrap_or(u64::MAX) / SAMPLES_PER_MS);

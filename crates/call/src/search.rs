@@ -19,7 +19,7 @@ use crate::index::Named;
 use crate::io::{Cause, QueryId};
 use crate::leg::{Leg, LegState, StreamEnd, policy};
 use crate::leg_end::EndedBy;
-use crate::limits::{ATTEMPTS_PER_CALL, BIND_TRIES};
+use crate::limits::BIND_TRIES;
 use crate::oversize;
 use crate::pace;
 use crate::reason::ReasonSlug;
@@ -61,20 +61,16 @@ impl Call {
             self.note_failure(now, edge, attempt.name(), failed.failure());
             return Err(failed);
         }
-        let is_agent = attempt.agent.is_some();
+        if attempt.agent.is_some() {
+            return self.engage(now, edge, attempt).map_err(StepResult::Failed);
+        }
         if let Some(trunk) = attempt.trunk.as_ref().filter(|trunk| trunk.accept_register) {
             let name = trunk.name.clone();
             attempt.registered(edge.registrar.bindings(&name));
         }
-        if let Some(agent) = attempt.agent.clone()
-            && !self.before_agent(now, edge, &agent).map_err(StepResult::Failed)?
-        {
-            return Ok(());
-        }
         self.attempt = Some(Box::new(attempt));
         self.leave_out(now, edge);
-        let begun = if is_agent { self.begin_agent(now, edge) } else { self.take_place(now, edge) };
-        begun.map_err(StepResult::Failed)
+        self.take_place(now, edge).map_err(StepResult::Failed)
     }
 
     /// Whether a target can be tried at all: its codecs, and whether its trunk gets calls to that number.
@@ -157,6 +153,7 @@ impl Call {
         self.disarm(edge, Timer::NoResponse);
         self.disarm(edge, Timer::Ring);
         self.disarm(edge, Timer::Retry);
+        self.disarm(edge, Timer::Ports);
         let Some(attempt) = self.attempt.take() else { return Failure::unreached(ReasonSlug::Internal) };
         if let Progress::Resolving(query) = attempt.progress {
             edge.index.queries.remove(&query);
@@ -170,11 +167,12 @@ impl Call {
         if let Some(leg) = self.attempted_leg() {
             self.legs[leg].end_with(reason, EndedBy::Edge);
         }
-        match self.attempt.as_ref().map(|a| a.progress) {
-            Some(Progress::Calling(leg)) => self.withdraw(now, edge, leg),
-            Some(Progress::Opening(leg)) => self.close_agent(now, edge, leg),
-            Some(Progress::Queued { .. }) => self.left_line(now, edge, "leaves the line"),
-            Some(Progress::Idle | Progress::Waiting { .. } | Progress::Pausing | Progress::Resolving(_)) | None => {}
+        if let Some(leg) = self.calling() {
+            self.withdraw(now, edge, leg);
+        } else if let Some(leg) = self.opening() {
+            self.close_agent(now, edge, leg);
+        } else if self.attempt.as_ref().is_some_and(|attempt| matches!(attempt.progress, Progress::Queued { .. })) {
+            self.left_line(now, edge, "leaves the line");
         }
         self.end_attempt(edge);
     }
@@ -182,7 +180,7 @@ impl Call {
     /// Sends the INVITE of a new leg.
     fn invite(&mut self, now: Instant, edge: &mut Edge, way: &Way) -> Result<(), Failure> {
         let unreachable = || Failure::unreached(ReasonSlug::Unreachable);
-        if self.attempts() >= ATTEMPTS_PER_CALL {
+        if !self.has_room_for_another() {
             return Err(unreachable());
         }
         let attempt = self.attempt.as_ref().ok_or_else(unreachable)?;
@@ -441,42 +439,30 @@ impl Call {
     /// The wait for a sign of life is over.
     pub(crate) fn no_response(&mut self, now: Instant, edge: &mut Edge) {
         self.deadlines.remove(Timer::NoResponse);
-        match self.attempt.as_ref().map(|a| a.progress) {
-            Some(Progress::Calling(leg)) => {
-                self.withdraw(now, edge, leg);
-                if self.asked_again_by_udp(now, edge, leg) {
-                    return;
-                }
-                self.silent(now, edge, leg);
-                self.fail_way(now, edge, Failure::unreached(ReasonSlug::NoResponse));
+        if let Some(leg) = self.calling() {
+            self.withdraw(now, edge, leg);
+            if self.asked_again_by_udp(now, edge, leg) {
+                return;
             }
-            Some(Progress::Resolving(query)) => {
-                edge.index.queries.remove(&query);
-                self.fail_way(now, edge, Failure::unreached(ReasonSlug::NameNotFound));
-            }
-            Some(Progress::Idle | Progress::Waiting { .. } | Progress::Queued { .. } | Progress::Pausing)
-            | Some(Progress::Opening(_))
-            | None => {}
+            self.silent(now, edge, leg);
+            self.fail_way(now, edge, Failure::unreached(ReasonSlug::NoResponse));
+        } else if let Some(Progress::Resolving(query)) = self.attempt.as_ref().map(|a| a.progress) {
+            edge.index.queries.remove(&query);
+            self.fail_way(now, edge, Failure::unreached(ReasonSlug::NameNotFound));
         }
     }
 
     /// It has rung long enough.
     pub(crate) fn ring_timeout(&mut self, now: Instant, edge: &mut Edge) {
         self.deadlines.remove(Timer::Ring);
-        let failure = match self.attempt.as_ref().map(|a| a.progress) {
-            Some(Progress::Calling(leg)) => {
-                self.withdraw(now, edge, leg);
-                Failure::with_code(480, ReasonSlug::RingTimeout)
-            }
-            Some(Progress::Opening(leg)) => {
-                self.agent_failed(now, edge, leg, Loss::ConnectTimeout.to_string());
-                Failure::unreached(ReasonSlug::AgentConnectTimeout)
-            }
-            Some(Progress::Idle | Progress::Waiting { .. } | Progress::Queued { .. } | Progress::Pausing)
-            | Some(Progress::Resolving(_))
-            | None => {
-                return;
-            }
+        let failure = if let Some(leg) = self.calling() {
+            self.withdraw(now, edge, leg);
+            Failure::with_code(480, ReasonSlug::RingTimeout)
+        } else if let Some(leg) = self.opening() {
+            self.agent_failed(now, edge, leg, Loss::ConnectTimeout);
+            Failure::unreached(ReasonSlug::AgentConnectTimeout)
+        } else {
+            return;
         };
         self.fail_target(now, edge, StepResult::Failed(failure));
     }
@@ -561,12 +547,10 @@ impl Call {
         let failure = result.failure();
         let name = self.attempt.as_ref().map(|a| a.name().to_owned()).unwrap_or_default();
         self.note_failure(now, edge, &name, failure);
-        match self.attempt.as_ref().map(|a| a.progress) {
-            Some(Progress::Calling(leg)) => self.drop_ends(edge, leg),
-            Some(Progress::Opening(leg)) => self.close_agent(now, edge, leg),
-            Some(Progress::Idle | Progress::Waiting { .. } | Progress::Queued { .. } | Progress::Pausing)
-            | Some(Progress::Resolving(_))
-            | None => {}
+        if let Some(leg) = self.calling() {
+            self.drop_ends(edge, leg);
+        } else if let Some(leg) = self.opening() {
+            self.close_agent(now, edge, leg);
         }
         let failed_agent = self.attempt.as_ref().and_then(|attempt| attempt.failed_agent(&result));
         self.end_attempt(edge);
@@ -578,7 +562,17 @@ impl Call {
 
     /// Whether a leg is the one that the attempt waits for.
     pub(crate) fn is_calling(&self, leg: usize) -> bool {
-        self.attempt.as_ref().is_some_and(|a| a.progress == Progress::Calling(leg))
+        self.calling() == Some(leg)
+    }
+
+    /// The leg that the attempt's INVITE is out on.
+    fn calling(&self) -> Option<usize> {
+        self.attempt.as_ref()?.progress.calling()
+    }
+
+    /// The leg that the attempt's agent is being opened for.
+    fn opening(&self) -> Option<usize> {
+        self.attempt.as_ref()?.progress.opening()
     }
 }
 

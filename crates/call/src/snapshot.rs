@@ -409,7 +409,14 @@ impl Leg {
             if let Some(remote) = end.remote.clone() {
                 edge.media(media, Command::SetRemote { end: end.end, remote });
             }
-            ends.push(StreamEnd { index: end.index, end: end.end, bind: end.bind, counters, remote: end.remote });
+            ends.push(StreamEnd {
+                index: end.index,
+                end: end.end,
+                bind: end.bind,
+                counters,
+                remote: end.remote,
+                is_bound: false,
+            });
         }
         let mut leg = Leg {
             trunk,

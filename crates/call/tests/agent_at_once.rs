@@ -8,7 +8,7 @@ use std::time::Duration;
 use bench::agents::{Told, agent, agent_table, from_agent_wire, hang_up, to_agent, to_agent_wire};
 use bench::{Bench, CARRIER, Dialed, Dialing, PBX, answer, offer, route, sdp, to_trunk};
 use trunkgate_media::agent::Loss;
-use trunkgate_media::{EndId, Event, HoldSound, Law, WireSpec};
+use trunkgate_media::{Command, EndId, Event, HoldSound, Law, WireSpec};
 use trunkgate_route::{Agent, AnswerTime, Hold, TargetSpec};
 
 fn hold() -> Hold {
@@ -178,4 +178,63 @@ fn a_caller_that_hangs_up_while_it_waits_ends_it() {
     bench.open(desk);
     assert_eq!(bench.reports[0].call.reason, Some("caller_hung_up"));
     bench.finish();
+}
+
+/// The only session's ends of the caller, in order.
+fn ends(bench: &Bench) -> Vec<EndId> {
+    let end = |(_, command): &(_, Command)| match command {
+        Command::AddEnd { end, .. } => Some(*end),
+        _ => None,
+    };
+    bench.media.iter().filter_map(end).collect()
+}
+
+/// A port that another program has: the caller is told of none before it is known to be ours.
+#[test]
+fn a_taken_port_costs_nobody_the_call() {
+    for (answer, code) in [(AnswerTime::AtOnce, "SIP/2.0 200"), (AnswerTime::Early, "SIP/2.0 183")] {
+        let desk = Agent { answer, hold: Some(hold()), ..agent("desk") };
+        let mut bench = Bench::with(agent_table(vec![desk], route(vec![to_agent("desk")])));
+        bench.worker = false;
+        bench.invite(CARRIER, "+14155550100", &offer());
+        bench.expect(CARRIER, "SIP/2.0 100");
+        bench.nothing();
+        assert!(bench.asked().is_empty());
+        let taken = ends(&bench)[0];
+        bench.news(Event::BindFailed { end: taken, error: "address in use".into() });
+        bench.nothing();
+        let drawn = ends(&bench)[1];
+        let port = bench.port_of(drawn);
+        bench.news(Event::Bound { end: drawn });
+        assert_eq!(bench.expect(CARRIER, code).port(), port);
+        assert_eq!(bench.asked().len(), 1);
+        bench.news(Event::Bound { end: drawn });
+        bench.nothing();
+    }
+}
+
+#[test]
+fn a_worker_that_says_nothing_keeps_nobody_waiting() {
+    let mut bench = at_once(vec![to_agent("desk")]);
+    bench.worker = false;
+    bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    bench.pass(Duration::from_millis(99));
+    bench.nothing();
+    bench.pass(Duration::from_millis(1));
+    bench.expect(CARRIER, "SIP/2.0 200");
+}
+
+#[test]
+fn a_caller_that_gives_up_while_its_ports_are_bound_ends_it() {
+    let mut bench = at_once(vec![to_agent("desk")]);
+    bench.worker = false;
+    let caller = bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    bench.receive(CARRIER, caller.request("CANCEL", "", ""));
+    bench.expect(CARRIER, "SIP/2.0 200");
+    bench.expect(CARRIER, "SIP/2.0 487");
+    bench.news(Event::Bound { end: EndId(0) });
+    bench.pass(Duration::from_millis(200));
+    assert_eq!((bench.asked().len(), bench.gateway.live_calls()), (0, 0));
 }

@@ -97,10 +97,72 @@ fn one_call_at_a_time_tries_it_again() {
     assert!(!bench.gateway.metrics().agent_skipped["desk"]);
     assert!(bench.logs.iter().any(|line| line == "agent desk can be had: it is skipped no longer"));
     assert!(!skipped(&mut bench) && !skipped(&mut bench), "all may");
-    // It breaks at once: once is enough.
+    // It breaks at once: one call says little, two are enough.
+    let (_, second) = call(&mut bench);
     lose(&mut bench, trial.unwrap());
+    assert_ne!(state(&bench).0, "skipped");
+    lose(&mut bench, second.unwrap());
     assert_eq!(state(&bench).0, "skipped");
+    bench.sent.clear();
     assert!(skipped(&mut bench));
+}
+
+/// One caller for whom its agent fails again and again, with as many new streams as there may be.
+#[test]
+fn one_call_alone_does_not_have_an_agent_skipped_for_all() {
+    let again = Agent { retry: 10, ..agent("desk") };
+    let table = agent_table(vec![again], route(vec![to_agent("desk"), to_trunk("pbx")]));
+    let mut bench = Bench::with(table);
+    let (_, mut asked) = call(&mut bench);
+    let mut streams = 0;
+    while let Some(socket) = asked {
+        streams += 1;
+        bench.media.clear();
+        news(&mut bench, socket, |end| Event::AgentLost { end, loss: Loss::Reset });
+        bench.pass(Duration::from_secs(2));
+        asked = bench.media.iter().find_map(|(id, command)| match command {
+            Command::AddAgent { end, .. } => Some((*id, *end)),
+            _ => None,
+        });
+    }
+    assert_eq!((streams, state(&bench).0), (11, "down"));
+    bench.sent.clear();
+    assert!(!skipped(&mut bench));
+}
+
+#[test]
+fn who_is_refused_has_nobody_else_kept_from_the_agent() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
+    for _ in 0..20 {
+        let (_, asked) = call(&mut bench);
+        news(&mut bench, asked.unwrap(), |end| Event::AgentLost { end, loss: Loss::Status(403) });
+        bench.sent.clear();
+    }
+    assert_eq!(state(&bench).0, "down");
+    // Nor does it when it is the one that tries: the next call does.
+    let mut bench = failing(vec![to_agent("desk"), to_trunk("pbx")]);
+    bench.pass(Duration::from_secs(1));
+    bench.sent.clear();
+    let (_, trial) = call(&mut bench);
+    news(&mut bench, trial.unwrap(), |end| Event::AgentLost { end, loss: Loss::Status(403) });
+    bench.sent.clear();
+    assert!(!skipped(&mut bench));
+}
+
+#[test]
+fn an_agent_that_has_moved_does_not_pay_for_its_old_place() {
+    let moved = Agent { retry: 0, ..Agent::at("desk", "ws://127.0.0.1/elsewhere") };
+    let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
+    let old: Vec<_> = (0..6).map(|_| call(&mut bench).1.unwrap()).collect();
+    old.iter().for_each(|socket| opens(&mut bench, *socket));
+    bench.pass(Duration::from_secs(1));
+    bench.input(Input::Table(agent_table(vec![moved], route(vec![to_agent("desk"), to_trunk("pbx")]))));
+    for socket in old {
+        news(&mut bench, socket, |end| Event::AgentLost { end, loss: Loss::Reset });
+    }
+    bench.sent.clear();
+    assert_ne!(state(&bench).0, "skipped");
+    assert!(!skipped(&mut bench));
 }
 
 /// Two hundred calls at once while it is down, and when it comes back.

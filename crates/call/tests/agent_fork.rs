@@ -6,9 +6,10 @@ mod bench;
 
 use bench::agents::{Told, agent, agent_table, hang_up, to_agent};
 use bench::{Bench, CARRIER, Dialed, Dialing, PBX, answer, offer, route, sdp, to_trunk};
+use trunkgate_call::{ForkRequest, Listener};
 use trunkgate_media::agent::{Loss, TrackSet};
 use trunkgate_media::{AgentWish, EndId, Event, Law, TapSpec};
-use trunkgate_route::{Route, TargetSpec};
+use trunkgate_route::{Agent, AnswerTime, Route, TargetSpec};
 
 fn forked(connect: Vec<TargetSpec>, fork: &[&str]) -> Bench {
     let fork = fork.iter().map(|name| (*name).to_owned()).collect();
@@ -62,6 +63,48 @@ fn it_hears_the_callers_side_from_the_wiring_on() {
     assert!(bench.told().contains(&Told::Remove(scribe)));
     assert_eq!(bench.reports[0].failovers, 0);
     bench.finish();
+}
+
+/// While the caller waits for its agent, and while it hears a goodbye, too.
+#[test]
+fn it_hears_a_caller_whom_nobody_has() {
+    let goodbye = Some(vec![0x55; 8_000].into());
+    let desk = Agent { answer: AnswerTime::AtOnce, goodbye, ..agent("desk") };
+    let fork = vec!["scribe".to_owned()];
+    let mut bench =
+        Bench::with(agent_table(vec![desk, agent("scribe")], Route { fork, ..route(vec![to_agent("desk")]) }));
+    bench.invite(CARRIER, "+14155550100", &offer());
+    let (scribe, _) = bench.asked().remove(0);
+    let (desk, _) = bench.asked().remove(1);
+    let heard = Told::Tap(EndId(0), scribe, TapSpec::both(0, Law::Mu));
+    assert_eq!(taps(&mut bench), [heard], "at once");
+    bench.open(scribe);
+    bench.lose(desk, Loss::Unreachable);
+    let late = bench.gateway.calls(bench.now).remove(0).sid;
+    assert!(bench.story().contains("the caller hears the goodbye"), "{}", bench.story());
+    let who = Listener::Url("ws://127.0.0.1/late".into());
+    let request = ForkRequest { listener: who, tracks: TrackSet::Both, parameters: Vec::new() };
+    bench.gateway.begin_fork(bench.now, &late, &request).unwrap();
+    bench.drain();
+    assert_eq!(taps(&mut bench).len(), 1, "and who comes while it hears the goodbye");
+}
+
+#[test]
+fn it_hears_a_caller_that_changes_its_codec_while_it_waits() {
+    let desk = Agent { answer: AnswerTime::AtOnce, ..agent("desk") };
+    let fork = vec!["scribe".to_owned()];
+    let route = Route { fork, ..route(vec![to_agent("desk")]) };
+    let mut bench = Bench::with(agent_table(vec![desk, agent("scribe")], route));
+    let mut caller = bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    let (scribe, _) = bench.asked().remove(0);
+    taps(&mut bench);
+    caller.cseq += 1;
+    let alaw = sdp("198.51.100.7", 40_000, 2, "8 101", "sendrecv");
+    bench.receive(CARRIER, caller.request("INVITE", &alaw, ""));
+    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(8, Law::A))]);
 }
 
 #[test]

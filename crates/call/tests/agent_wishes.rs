@@ -6,6 +6,7 @@ mod bench;
 use bench::agents::{Told, agent, agent_table, hang_up, to_agent};
 use bench::{BACKUP, Bench, CARRIER, Dialed, PBX, answer, route, sdp, to_trunk};
 use trunkgate_call::limits::{AGENT_WISHES_NOTED, ATTEMPTS_PER_CALL};
+use trunkgate_media::agent::Loss;
 use trunkgate_media::{AgentWish, EndId, Event};
 use trunkgate_route::{Agent, OnClose};
 
@@ -106,6 +107,31 @@ fn too_many_transfers_do_not_lose_the_caller() {
     assert!(bench.story().ends_with("transfers the caller too often: it stays"), "{}", bench.story());
     hang_up(&mut bench, &mut caller);
     bench.finish();
+}
+
+/// However often it is sent on, the targets of its route are left to a caller: each peer of the fallback can be tried.
+#[test]
+fn many_transfers_leave_legs_for_the_fallback() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx"), to_trunk("backup")]);
+    let (mut caller, _, mut desk) = bench.talking();
+    let mut streams = 1;
+    loop {
+        bench.wish(desk, AgentWish::Transfer("agent:desk".into()));
+        let Some((next, _)) = bench.asked().pop().filter(|(next, _)| *next != desk) else { break };
+        desk = next;
+        streams += 1;
+        bench.open(desk);
+    }
+    assert_eq!(streams, ATTEMPTS_PER_CALL - 2);
+    bench.lose(desk, Loss::Reset);
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, callee.answer(503, ""));
+    bench.expect(PBX, "ACK");
+    let callee = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));
+    bench.receive(BACKUP, callee.answer(200, &sdp("10.0.0.30", 30_000, 1, "0 101", "sendrecv")));
+    assert_eq!(bench.state(), "answered");
+    bench.sent.clear();
+    hang_up(&mut bench, &mut caller);
 }
 
 #[test]

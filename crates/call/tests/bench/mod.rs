@@ -178,7 +178,7 @@ pub struct Bench {
     pub resolves: Vec<(QueryId, String)>,
     /// Who got an answer to a keep-alive.
     pub pongs: Vec<SocketAddr>,
-    /// Whether the worker tells of closed ends by itself.
+    /// Whether the worker tells of bound and closed ends by itself.
     pub worker: bool,
     ends: BTreeMap<(MediaId, EndId), u16>,
     config: GatewayConfig,
@@ -296,6 +296,9 @@ impl Bench {
                 assert_eq!(spec.bind.port() % 2, 0);
                 assert!(!self.ends.values().any(|port| *port == spec.bind.port()), "a port twice");
                 self.ends.insert((id, *end), spec.bind.port());
+                if self.worker {
+                    news.push((id, Event::Bound { end: *end }));
+                }
             }
             Command::RemoveEnd { end } => {
                 if let Some(port) = self.ends.remove(&(id, *end)).filter(|_| self.worker) {
@@ -413,6 +416,11 @@ impl Bench {
     /// The commands to the worker since the last time.
     pub fn take_media(&mut self) -> Vec<Command> {
         std::mem::take(&mut self.media).into_iter().map(|(_, command)| command).collect()
+    }
+
+    /// The RTP port of an end of the first session.
+    pub fn port_of(&self, end: EndId) -> u16 {
+        self.ends[&(MediaId(0), end)]
     }
 
     /// A wish of the operator.
