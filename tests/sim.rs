@@ -65,12 +65,12 @@ fn a_seed_is_always_the_same_run() {
 
 /// Runs seeds with a fault put in until one is seen; what was said of it.
 fn sabotaged(sabotage: Sabotage) -> String {
-    (0..40)
+    (0..100)
         .find_map(|seed| {
             let options = Options { sabotage, ..Options::of_seed(seed) };
             run(Instant::now(), options).err().map(|failure| failure.to_string())
         })
-        .unwrap_or_else(|| panic!("{sabotage:?} is not noticed in 40 seeds"))
+        .unwrap_or_else(|| panic!("{sabotage:?} is not noticed in 100 seeds"))
 }
 
 #[test]
