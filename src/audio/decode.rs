@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use trunkgate_media::resample::FileResampler;
 
-use super::{RATE_HZ, packets, wav_file};
+use super::{RATE_HZ, packets, too_long, wav_file};
 
 /// A file's samples.
 pub(super) fn decode(bytes: &[u8], most_seconds: usize) -> Result<Vec<i16>, String> {
@@ -62,7 +62,7 @@ impl Sink {
     }
     fn fits(&self) -> Result<(), String> {
         match self.made.len() > self.most {
-            true => Err(format!("longer than {} s", self.most / RATE_HZ)),
+            true => Err(too_long(self.most / RATE_HZ)),
             false => Ok(()),
         }
     }

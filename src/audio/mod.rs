@@ -84,7 +84,16 @@ pub(crate) fn linear(path: &Path, most: Most) -> Result<Arc<[i16]>, String> {
     Ok(decode::decode(&read(path, most.bytes)?, most.seconds)?.into())
 }
 
-fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
+/// What is wrong with audio of more than so many seconds.
+pub(crate) fn too_long(seconds: usize) -> String {
+    format!("longer than {seconds} s")
+}
+
+/// A file's bytes.
+///
+/// # Errors
+/// Why they cannot be had, as a clause.
+pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let wrong = |error: std::io::Error| error.to_string();
     let about = std::fs::metadata(path).map_err(wrong)?;
     // A pipe or a device may never end.

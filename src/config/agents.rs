@@ -47,6 +47,11 @@ const WITHOUT_CONVERSATION: [&str; 18] = [
 /// A shorter `first_audio_timeout` is warned of.
 const FIRST_AUDIO_LEAST: (Duration, &str) =
     (Duration::from_secs(1), "an agent that thinks before it speaks is taken for lost");
+/// A shorter `ping` is.
+const PING_LEAST: (Duration, &str) =
+    (Duration::from_millis(500), "each stream would carry more pings than a lost agent is worth");
+/// What `clear_fade` may be.
+const FADES: &str = "\"10ms\", \"20ms\" at most; \"0s\" is off";
 
 /// What an agent's keys refer to.
 #[derive(Debug, Clone, Copy)]
@@ -120,8 +125,9 @@ fn read_one<'a>(
     agent.on_close = on_close.unwrap_or_default();
     let said = hold::read(&mut agent, &section, surroundings.folder, findings);
     queue::read(&mut agent, &section, findings);
-    let hold = section.get("hold").map(Spanned::span).filter(|_| agent.hold.is_some());
-    Some(PlacedAgent { agent, hold, said })
+    let hold = section.get("hold").filter(|_| agent.hold.is_some());
+    let voice = hold.and_then(|hold| hold.get_ref().as_table()?.get("voice")).map(Spanned::span);
+    Some(PlacedAgent { agent, hold: hold.map(Spanned::span), voice, said })
 }
 
 /// What its audio is like.
@@ -131,10 +137,9 @@ fn audio(agent: &mut Agent, section: &Section<'_>, findings: &mut Findings) {
         section.read("format", findings, |key, value, findings| values::one_of(key, value, findings, &formats));
     agent.format = format.unwrap_or(agent.format);
     let fade = section.read("clear_fade", findings, |key, value, findings| {
-        let fade = values::duration(key, value, findings)?;
+        let fade = values::duration_as(key, value, FADES, findings)?;
         if fade > CLEAR_FADE_MOST {
-            let message = format!("`{key}` is longer than a packet");
-            findings.error(code::BAD_VALUE, value.span(), message, "\"20ms\" at most; \"0s\" is off");
+            findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is longer than a packet"), FADES);
         }
         Some(fade)
     });
@@ -143,20 +148,29 @@ fn audio(agent: &mut Agent, section: &Section<'_>, findings: &mut Findings) {
 
 /// How long it may take for what, how often it is asked, and by whom.
 fn limits(agent: &mut Agent, section: &Section<'_>, numbers: &Numbers, findings: &mut Findings) {
-    for (key, target) in
-        [("connect_timeout", &mut agent.connect_timeout), ("ping", &mut agent.ping), ("max_call", &mut agent.max_call)]
-    {
+    for (key, target) in [("connect_timeout", &mut agent.connect_timeout), ("max_call", &mut agent.max_call)] {
         *target = section.read(key, findings, values::duration).unwrap_or(*target);
     }
+    let ping =
+        section.read("ping", findings, |key, value, findings| values::duration_of(key, value, PING_LEAST, findings));
+    agent.ping = ping.unwrap_or(agent.ping);
     let first_audio = section.read("first_audio_timeout", findings, |key, value, findings| {
         values::duration_of(key, value, FIRST_AUDIO_LEAST, findings)
     });
     agent.first_audio_timeout = first_audio.unwrap_or_default();
+    if let Some(value) = section.get("max_call")
+        && !agent.max_call.is_zero()
+        && agent.max_call <= agent.first_audio_timeout
+    {
+        let message =
+            "`max_call` is over before `first_audio_timeout`: an agent that never speaks is not taken for lost";
+        findings.warning(code::BAD_VALUE, Some(value.span()), message, "a longer `max_call`");
+    }
     let retry =
         section.read("retry", findings, |key, value, findings| values::integer(key, value, findings, 0..=RETRY_MOST));
     agent.retry = retry.unwrap_or_default();
     let callers = section.read("allow_callers", findings, |key, value, findings| {
-        values::list(key, value, findings, |key, value, findings| caller(key, value, numbers, findings))
+        values::one_or_list(key, value, findings, |key, value, findings| caller(key, value, numbers, findings))
     });
     agent.allow_callers = callers.into_iter().flatten().map(|(number, _)| number).collect();
 }

@@ -129,7 +129,7 @@ codes! {
         "`hold` is heard before the answer with answer = \"early\", after it with \"at_once\", and in mid-call while the next\n\
          target rings. With \"on_connect\" and no target behind the agent it is heard only where the agent itself transfers\n\
          the call. With \"early\" and no `hold` there is nothing to hear. A trunk's `hold_music` is heard where it or the other\n\
-         trunk has hold = \"local\".";
+         trunk has hold = \"local\"; a [speech] is asked where a `hold` has a `text`.";
     IDLE_PART = "TG0145", "an agent's part in a route comes to nothing",
         "A listener that `fork` names twice gets every packet twice, and one that `connect` names too would listen to\n\
          itself: who talks with the caller hears it anyway. on_close = \"next\" sends the caller on to the target behind\n\

@@ -33,8 +33,8 @@ pub(super) struct Draft {
     pub(super) api: Api,
     pub(super) log: Log,
     pub(super) speech: Option<Speech>,
-    /// `[speech]` stands there, be it usable or not.
-    pub(super) has_speech: bool,
+    /// `[speech]`, be it usable or not.
+    pub(super) speech_span: Option<Span>,
     pub(super) cdr_file: Option<std::path::PathBuf>,
 }
 
@@ -80,6 +80,8 @@ pub(super) struct PlacedAgent {
     pub(super) agent: Agent,
     /// `hold`, where it says something.
     pub(super) hold: Option<Span>,
+    /// `voice` in it.
+    pub(super) voice: Option<Span>,
     /// Its `text`.
     pub(super) said: Option<Announcement>,
 }

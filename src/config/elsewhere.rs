@@ -1,5 +1,7 @@
 //! What other programs call our keys, so that who writes from memory is told the word that is right here.
 
+use super::keys::{AGENT, HOLD, Key, SPEECH, TRUNK};
+
 /// Names that other programs have for keys of ours; of several the one that the table in question has.
 pub(super) const ELSEWHERE: &[(&str, &str)] = &[
     ("external_ip", "public_address"),
@@ -72,10 +74,20 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
     ("send_pai", "identity"),
     ("disable_tcp_switch", "oversize"),
     ("number_format", "send_numbers"),
+    ("whitelist", "accept_from"),
+    ("allowlist", "accept_from"),
+    ("blacklist", "deny"),
 ];
 
+/// Words of other programs, and what says the same here.
+type Words = &'static [(&'static [&'static str], &'static str)];
+
+/// Those that mean something else in another table.
+pub(super) const OF_TABLES: &[(&[Key], Words)] =
+    &[(TRUNK, OF_TRUNKS), (AGENT, OF_AGENTS), (HOLD, OF_HOLD), (SPEECH, OF_SPEECH)];
+
 /// What a trunk of other programs has in a line of its own, and where that stands here.
-pub(super) const OF_TRUNKS: &[(&[&str], &str)] = &[
+const OF_TRUNKS: Words = &[
     (
         &["secret", "remotesecret", "pass", "auth_password", "user", "defaultuser", "authuser", "auth_user"],
         "`auth = { username = \"…\", password = … }` is what we show, `require_auth` what the far end has to show",
@@ -85,4 +97,50 @@ pub(super) const OF_TRUNKS: &[(&[&str], &str)] = &[
     (&["context"], "[[route]] with from = [\"NAME\"] says where its calls go"),
     (&["directmedia", "direct_media", "bypass_media"], "audio always goes through the edge: leave it out"),
     (&["force_rport", "rewrite_contact"], "always so here: leave it out"),
+    (
+        &["moh", "mohsuggest", "moh_suggest", "musicclass", "musiconhold", "music_on_hold"],
+        "hold = \"local\" and hold_music = \"hold.mp3\"",
+    ),
+];
+
+/// An agent's.
+const OF_AGENTS: Words = &[
+    (
+        &["hold_music", "hold_audio", "moh", "musiconhold", "music_on_hold", "music", "audio"],
+        "hold = { strategy = \"music\", music = \"hold.mp3\" }",
+    ),
+    (
+        &["greeting", "welcome", "welcome_greeting", "first_message", "announcement"],
+        "the agent speaks first; what is heard until it is there: answer = \"at_once\" and hold = { strategy = \"audio\", \
+         audio = \"greeting.wav\" }",
+    ),
+    (&["farewell", "bye", "end_message", "end_call_message"], "goodbye = \"goodbye.wav\""),
+    (
+        &["whitelist", "allowlist", "allow_list", "allow", "allowed", "allowed_callers", "callers"],
+        "allow_callers = [\"+14155551234\"]",
+    ),
+    (&["codec", "codecs", "encoding", "audio_format", "sample_rate"], "format = \"mulaw/8000\""),
+    (&["token", "secret", "api_key", "signing_secret"], "`auth_token`, which signs the handshake"),
+    (&["max_calls", "call_limit", "concurrency", "max_concurrent_calls"], "`max_sessions`"),
+    (&["max_duration", "max_call_duration", "max_length", "time_limit"], "max_call = \"10m\""),
+    (&["custom_parameters", "customParameters", "params", "metadata", "variables"], "`parameters`"),
+    (&["uri", "address", "host", "server", "endpoint", "websocket", "ws_url", "stream_url"], "`url`"),
+];
+
+/// An agent's `hold`.
+const OF_HOLD: Words = &[
+    (
+        &["file", "path", "filename", "hold_music", "moh"],
+        "`audio` is a file that is heard once, `music` one that is heard again and again",
+    ),
+    (&["message", "say", "prompt", "tts"], "`text`"),
+    (&["type", "mode"], "`strategy`"),
+];
+
+/// `[speech]`.
+const OF_SPEECH: Words = &[
+    (&["voice", "text"], "it belongs in `hold` of the agent that it is for"),
+    (&["api_key", "apikey", "key", "secret", "auth_token"], "`token`"),
+    (&["program", "cmd", "exec"], "`command`"),
+    (&["uri", "endpoint", "address", "base_url"], "`url`"),
 ];

@@ -7,15 +7,17 @@ use trunkgate_route::{Agent, AnswerTime, Hold, HoldMode, TargetSpec};
 
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::Draft;
+use super::draft::{Draft, PlacedAgent};
 use super::keys;
 use super::section::{Section, Value};
-use super::types::Announcement;
+use super::types::{Announcement, Speaker, Speech};
 use super::values;
 use crate::audio::{self, Most, Use};
 use crate::limits::{ANNOUNCEMENT_SECONDS, AUDIO_FILE_BYTES, GOODBYE_SECONDS, MUSIC_SECONDS, SPEECH_TEXT_BYTES};
 
-/// What helps where a file cannot be used.
+/// What helps where a file cannot be read.
+const NO_FILE: &str = "a file that the edge's user may read; relative paths begin at the folder of this configuration";
+/// What helps where it is not understood, or too large.
 const HELP: &str =
     "WAV (PCM, μ-law, A-law), MP3, Ogg Vorbis or Ogg Opus; else: ffmpeg -i FILE -ac 1 -ar 8000 -c:a pcm_s16le out.wav";
 
@@ -74,6 +76,10 @@ pub(super) fn read(
 type Words = (String, Option<String>);
 
 fn hold(written: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<(Hold, Option<Words>)> {
+    if !written.get_ref().is_table() {
+        values::wrong_type("hold", written, "a table, as { strategy = \"music\", music = \"hold.mp3\" }", findings);
+        return None;
+    }
     let section = Section::open("`hold`", written, keys::HOLD, findings)?;
     let Some(chosen) = section.get("strategy") else {
         findings.error(code::MISSING, written.span(), "`hold` has no `strategy`", "strategy = \"music\", or another");
@@ -90,15 +96,19 @@ fn hold(written: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<(
                 findings.warning(code::BAD_VALUE, Some(value.span()), message, "another strategy, or without the key");
             }
             None if used => {
-                let help =
-                    if says { "text = \"One moment, please.\"".to_owned() } else { format!("{key} = \"hold.mp3\"") };
+                let help = match key {
+                    "text" => "text = \"One moment, please.\"".to_owned(),
+                    _ => format!("{key} = \"hold.mp3\""),
+                };
                 findings.error(code::MISSING, chosen.span(), format!("this `strategy` needs `{key}`"), help);
             }
             Some(_) | None => {}
         }
     }
-    let text = section.get("text").filter(|_| says).and_then(|value| words("text", value, findings));
-    let voice = section.get("voice").filter(|_| says).and_then(|value| words("voice", value, findings));
+    let plain = format!("plain text of {SPEECH_TEXT_BYTES} bytes at most");
+    let text = section.get("text").filter(|_| says).and_then(|value| words("text", value, &plain, findings));
+    let name = "the name of a voice, as \"en-us\"; without the key [speech] takes its own";
+    let voice = section.get("voice").filter(|_| says).and_then(|value| words("voice", value, name, findings));
     let mut sound = |key: &'static str, used: bool, seconds: usize, how: Use| {
         let value = section.get(key).filter(|_| used)?;
         file(key, value, seconds, how, folder, findings)
@@ -110,7 +120,7 @@ fn hold(written: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<(
 }
 
 /// Words that a program can be given.
-fn words(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+fn words(key: &str, value: &Value<'_>, help: &str, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let wrong = match &text {
         text if text.trim().is_empty() => "is empty".to_owned(),
@@ -118,14 +128,35 @@ fn words(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String
         text if text.chars().any(|c| c.is_control() && c != '\n') => "holds a control character".to_owned(),
         _ => return Some(text),
     };
-    let help = format!("plain text of {SPEECH_TEXT_BYTES} bytes at most");
     findings.error(code::BAD_VALUE, value.span(), format!("`{key}` {wrong}"), help);
     None
+}
+
+/// Warns of voices that are not asked for, and of a `[speech]` that nobody asks.
+fn judge_speech(draft: &Draft, findings: &mut Findings) {
+    let says = |placed: &&PlacedAgent| placed.said.is_some();
+    if let Some(Speech { by: Speaker::Command(words), .. }) = &draft.speech
+        && !words.iter().any(|word| word.contains("{voice}"))
+    {
+        for span in draft.agents.iter().filter(says).filter_map(|placed| placed.voice.clone()) {
+            let message = "`voice` has no effect: `command` of [speech] has no {voice}";
+            findings.warning(code::BAD_VALUE, Some(span), message, "add \"{voice}\" to it, or leave `voice` out");
+        }
+    }
+    // A `text` that is wrong has its own error.
+    if let Some(span) = draft.speech_span.clone()
+        && !draft.agents.iter().any(|placed| placed.said.is_some())
+        && !findings.has_errors()
+    {
+        let help = "hold = { strategy = \"text\", text = \"One moment, please.\" } of an agent is what it says";
+        findings.warning(code::UNHEARD, Some(span), "[speech] has nothing to say", help);
+    }
 }
 
 /// Warns of hold audio that is not heard: the caller is answered with the agent there, and nobody comes after it; or no hold
 /// ends here.
 pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+    judge_speech(draft, findings);
     let is_local = draft.trunks.iter().any(|placed| placed.trunk.hold == HoldMode::Local);
     for placed in draft.trunks.iter().filter(|placed| !is_local && placed.trunk.hold_music.is_some()) {
         let message = format!("`hold_music` of {} is never heard: no trunk has hold = \"local\"", placed.trunk.name);
@@ -133,7 +164,7 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     }
     for placed in &draft.agents {
         let Some(span) = placed.hold.clone() else { continue };
-        if placed.said.is_some() && !draft.has_speech {
+        if placed.said.is_some() && draft.speech_span.is_none() {
             let message = "`hold` has a `text`, and there is nobody to say it";
             let help = "[speech] command = [\"espeak-ng\", \"--stdout\", \"-v\", \"{voice}\", \"{text}\"]";
             findings.error(code::MISSING, span, message, help);
@@ -165,11 +196,17 @@ pub(super) fn file(
     findings: &mut Findings,
 ) -> Option<Arc<[u8]>> {
     let path = values::relative_to(folder, &values::string(key, value, findings)?);
-    match audio::mulaw(&path, Most { bytes: AUDIO_FILE_BYTES, seconds }, how) {
-        Ok(codes) => Some(codes),
-        Err(what) => {
-            findings.error(code::BAD_FILE, value.span(), format!("`{key}`: {}: {what}", path.display()), HELP);
-            None
-        }
-    }
+    let what = match audio::mulaw(&path, Most { bytes: AUDIO_FILE_BYTES, seconds }, how) {
+        Ok(codes) => return Some(codes),
+        Err(what) => what,
+    };
+    let is_large = std::fs::metadata(&path).is_ok_and(|about| about.len() > AUDIO_FILE_BYTES);
+    let help = match audio::read(&path, AUDIO_FILE_BYTES) {
+        Ok(_) if what == audio::too_long(seconds) => format!("{seconds} s of it: ffmpeg -i FILE -t {seconds} out.wav"),
+        Ok(_) => HELP.to_owned(),
+        Err(_) if is_large => HELP.to_owned(),
+        Err(_) => NO_FILE.to_owned(),
+    };
+    findings.error(code::BAD_FILE, value.span(), format!("`{key}`: {}: {what}", path.display()), help);
+    None
 }

@@ -107,7 +107,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         api,
         log: read_log(log.as_ref(), findings),
         speech: said_by,
-        has_speech: speech.is_some(),
+        speech_span: speech.map(|speech| speech.span),
         cdr_file: cdr_file.map(|written| values::relative_to(file.folder(), &written)),
     }
 }

@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::code;
 use super::diagnostic::{Findings, nearest};
-use super::elsewhere::{ELSEWHERE, OF_TRUNKS};
+use super::elsewhere::{ELSEWHERE, OF_TABLES};
 use super::keys::{Key, ROOT, State, TABLES, TRUNK, TRUNK_PARTS};
 use super::values::wrong_type;
 
@@ -98,6 +98,11 @@ fn judge(title: &str, name: &str, span: Range<usize>, value: &Value<'_>, keys: &
 /// What an unknown key may have been meant as.
 fn suggestion(name: &str, keys: &[Key]) -> String {
     let holds = |keys: &[Key], name: &str| keys.iter().any(|(known, _)| *known == name);
+    if let Some((_, words)) = OF_TABLES.iter().find(|(table, _)| *table == keys)
+        && let Some((_, help)) = words.iter().find(|(theirs, _)| theirs.contains(&name))
+    {
+        return (*help).to_owned();
+    }
     let is_part = keys != ROOT && !TABLES.iter().any(|(_, table)| *table == keys);
     if !is_part && let Some(help) = elsewhere(name, keys) {
         return help;
@@ -131,13 +136,10 @@ fn suggestion(name: &str, keys: &[Key]) -> String {
 /// What a word of other programs is called here, or where it stands.
 fn elsewhere(name: &str, keys: &[Key]) -> Option<String> {
     let holds = |keys: &[Key], name: &str| keys.iter().any(|(known, _)| *known == name);
-    if keys == TRUNK {
-        if let Some((_, help)) = OF_TRUNKS.iter().find(|(theirs, _)| theirs.contains(&name)) {
-            return Some((*help).to_owned());
-        }
-        if let Some((part, _)) = TRUNK_PARTS.iter().find(|(_, keys)| holds(keys, name)) {
-            return Some(format!("`{name}` belongs in {part}"));
-        }
+    if keys == TRUNK
+        && let Some((part, _)) = TRUNK_PARTS.iter().find(|(_, keys)| holds(keys, name))
+    {
+        return Some(format!("`{name}` belongs in {part}"));
     }
     let all = || ELSEWHERE.iter().filter(|(theirs, _)| *theirs == name).map(|(_, ours)| *ours);
     let ours = all().find(|ours| holds(keys, ours)).or_else(|| all().next())?;

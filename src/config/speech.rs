@@ -1,6 +1,7 @@
 //! `[speech]`: who says the `text` of `hold`, and where it is kept.
 
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use ipnet::IpNet;
@@ -70,11 +71,28 @@ fn command(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<
         Some((program, _)) if program.is_empty() => "names no program",
         Some((_, rest)) if !rest.iter().any(|word| word.contains("{text}")) => "does not say where the {text} goes",
         Some(_) if words.iter().any(|word| word.contains('\0')) => "holds a NUL",
-        Some(_) => return Some(words),
+        Some((program, _)) => {
+            if !is_there(program) {
+                let message = format!("`{key}`: there is no program {program} to be run");
+                let help = "install it, or write its whole path; without it callers hear the ringback tone";
+                findings.warning(code::BAD_FILE, Some(value.span()), message, help);
+            }
+            return Some(words);
+        }
     };
     let help = "[\"espeak-ng\", \"--stdout\", \"-v\", \"{voice}\", \"{text}\"], which writes WAV to its output";
     findings.error(code::BAD_VALUE, value.span(), format!("`{key}` {wrong}"), help);
     None
+}
+
+/// Whether the system would find it.
+fn is_there(program: &str) -> bool {
+    let can_run =
+        |path: &Path| path.metadata().is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0);
+    if program.contains('/') {
+        return can_run(Path::new(program));
+    }
+    std::env::var_os("PATH").is_some_and(|all| std::env::split_paths(&all).any(|folder| can_run(&folder.join(program))))
 }
 
 /// Texts and token go over the network in the clear only where that is our own.

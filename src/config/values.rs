@@ -83,9 +83,11 @@ pub(super) fn one_of<T: Copy>(key: &str, value: &Value<'_>, findings: &mut Findi
     if let Some((_, meaning)) = known.iter().find(|(word, _)| *word == text) {
         return Some(*meaning);
     }
+    // Another number is no slip of the pen.
+    let letters = |word: &str| word.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
     let help = match nearest(&text, known.iter().map(|(word, _)| *word)) {
-        Some(word) => format!("did you mean \"{word}\"?"),
-        None => all(),
+        Some(word) if letters(word) != letters(&text) => format!("did you mean \"{word}\"?"),
+        Some(_) | None => all(),
     };
     findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
     None
@@ -138,11 +140,17 @@ pub(super) fn one_or_list<'a, T>(
 
 /// `"30s"`, `"1h30m"`, `"500ms"`; zero also as the integer 0.
 pub(super) fn duration(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Duration> {
+    let seconds = value.get_ref().as_integer().map(|number| format!("write \"{}s\" for seconds", number.as_str()));
+    let help = seconds.as_deref().unwrap_or("as \"500ms\", \"30s\", \"10m\" or \"1h30m\"; \"0s\" is off");
+    duration_as(key, value, help, findings)
+}
+
+/// The same; `help` says what is written instead.
+pub(super) fn duration_as(key: &str, value: &Value<'_>, help: &str, findings: &mut Findings) -> Option<Duration> {
     let found = match value.get_ref() {
         DeValue::String(text) => parse_duration(text),
         DeValue::Integer(number) if number.as_str() == "0" => Some(Duration::ZERO),
-        DeValue::Integer(number) => {
-            let help = format!("write \"{}s\" for seconds", number.as_str());
+        DeValue::Integer(_) => {
             findings.error(code::BAD_DURATION, value.span(), format!("`{key}` has no unit"), help);
             return None;
         }
@@ -152,7 +160,6 @@ pub(super) fn duration(key: &str, value: &Value<'_>, findings: &mut Findings) ->
         }
     };
     if found.is_none() {
-        let help = "as \"500ms\", \"30s\", \"10m\" or \"1h30m\"; \"0s\" is off";
         findings.error(code::BAD_DURATION, value.span(), format!("`{key}` is not a duration"), help);
     }
     found
