@@ -106,6 +106,48 @@ fn a_call_plays_records_and_tells_how_it_sounded() {
     assert!(samples.windows(4000).step_by(80).any(is_saw), "{} samples", samples.len());
 }
 
+/// Answers, and presses 1, 2 and 3: five packets of each key in the place of echoed audio.
+fn presses(callee: Phone) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let rtp = callee.rtp.try_clone().unwrap();
+        std::thread::spawn(move || {
+            let (mut packet, mut began) = ([0; 2048], [0; 4]);
+            for n in 0_usize.. {
+                let Ok((mut len, from)) = rtp.recv_from(&mut packet) else { return };
+                if let Some(key) = (n / 5).checked_sub(2).filter(|key| *key < 3) {
+                    if n.is_multiple_of(5) {
+                        began.copy_from_slice(&packet[4..8]);
+                    }
+                    packet[1] = 101;
+                    packet[4..8].copy_from_slice(&began);
+                    packet[12..16].copy_from_slice(&[key as u8 + 1, 10, 0, 160]);
+                    len = 16;
+                }
+                let _ = rtp.send_to(&packet[..len], from);
+            }
+        });
+        let (invite, from) = callee.sip.receive("INVITE ");
+        let keys = "m=audio PORT RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n";
+        let keys = keys.replace("PORT", &callee.rtp.local_addr().unwrap().port().to_string());
+        callee.sip.send(from, &callee.sip.answer_with(&invite, "200 OK", &callee.described(1, &keys)));
+        callee.sip.receive("ACK ");
+        let (bye, from) = callee.sip.receive("BYE ");
+        callee.sip.send(from, &callee.sip.answer(&bye, "200 OK", false));
+    })
+}
+
+#[test]
+fn keys_of_the_far_side_are_shown_and_are_no_loss() {
+    let callee = Phone::new("127.0.0.5");
+    let edge = edge(&callee, "", "");
+    let far = presses(callee);
+    let uri = format!("sip:{NUMBER}@{}", edge.address("udp"));
+    let output = finish(&["call", &uri, "--duration", "1s"]);
+    let page = text(&output.stdout);
+    far.join().unwrap();
+    assert!(page.contains("\nkeys   123\n") && page.contains(" 0 lost "), "{page} {}", text(&output.stderr));
+}
+
 #[test]
 fn the_page_has_the_ladder_and_both_directions() {
     let callee = Phone::new("127.0.0.5");
@@ -216,7 +258,7 @@ fn what_cannot_be_tried_is_usage() {
         (&["call", "sips:a@127.0.0.1;transport=udp"], "never UDP"),
         (&["call", "sip:a@127.0.0.1", "--codec", "opus"], "PCMU or PCMA"),
         (&["call", "sip:a@127.0.0.1", "--play", "/nowhere.wav"], "/nowhere.wav"),
-        (&["call", "sip:a@127.0.0.1", "--play", noise], "not a WAV, MP3 or Ogg Vorbis file"),
+        (&["call", "sip:a@127.0.0.1", "--play", noise], "not a WAV, MP3, Ogg Vorbis or Ogg Opus file"),
         (&["call", "sip:a@127.0.0.1", "--from", "a b"], "--from"),
         (&["call", "sip:a@127.0.0.1", "--ca", "/nowhere.pem"], "/nowhere.pem"),
         (&["call", "sip:a@127.0.0.1", "--certificate", "a.pem"], "--private-key"),

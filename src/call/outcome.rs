@@ -17,6 +17,8 @@ use crate::terminal;
 
 /// Samples in a second.
 const RATE_HZ: usize = 8000;
+/// In a call of fewer packets a far end may not have come to report yet (RFC 3550 §6.2: 5 s, and up to half as much more).
+const REPORTED_PACKETS: u32 = 375;
 /// Characters of a far end's words that are shown.
 const WORDS_CHARS: usize = 200;
 /// Messages in the ladder; further ones are counted.
@@ -32,6 +34,8 @@ pub(super) struct Answered {
     /// Packets that were not encrypted with the key agreed.
     pub(super) unopened: u64,
     pub(super) quality: Option<Quality>,
+    /// Keys of the far side.
+    pub(super) pressed: String,
     /// Our own voice came back.
     pub(super) echoes: bool,
 }
@@ -296,11 +300,17 @@ impl Answered {
         }
         let far = match quality.and_then(|quality| quality.far) {
             Some(far) => format!("there {}", figures(&far)),
+            None if self.sent < REPORTED_PACKETS => {
+                "the far end reported nothing of them: RTCP comes every 5 s or so, see --duration".to_owned()
+            }
             None => "the far end reported nothing of them (RTCP)".to_owned(),
         };
         out.push_str(&format!("sent   {} packets, {far}\n", self.sent));
         if let Some(ms) = quality.and_then(|quality| quality.round_trip_ms) {
             out.push_str(&format!("trip   {ms:.1} ms there and back\n"));
+        }
+        if !self.pressed.is_empty() {
+            out.push_str(&format!("keys   {}\n", self.pressed));
         }
         if self.echoes {
             out.push_str("echo   our own tone came back\n");
@@ -323,6 +333,7 @@ impl Answered {
         value["tx_packets"] = json!(self.sent);
         value["rtt_ms"] = json!(quality.and_then(|quality| quality.round_trip_ms).map(hundredths));
         value["far"] = json!(quality.and_then(|quality| quality.far.as_ref()).map(direction));
+        value["keys"] = json!(self.pressed);
         value["echo"] = json!(self.echoes);
         value["srtp_failures"] = json!(self.unopened);
         value
@@ -377,6 +388,15 @@ mod tests {
         assert_eq!((outcome.heard.len(), outcome.heard[4 * 160], outcome.heard[5 * 160]), (6 * 160, other, loud));
         outcome.hear(b"no RTP");
         assert_eq!(outcome.heard.len(), 6 * 160);
+    }
+
+    #[test]
+    fn a_short_call_is_not_blamed_for_what_nobody_reported_yet() {
+        let of = |sent: u32| {
+            let (codec, suite, quality, pressed) = (Some("PCMU"), None, None, String::new());
+            Answered { codec, suite, is_cut_off: false, sent, unopened: 0, quality, pressed, echoes: false }.as_text()
+        };
+        assert!(of(50).contains("RTCP comes every 5 s or so") && !of(1_000).contains("every 5 s"), "{}", of(50));
     }
 
     #[test]

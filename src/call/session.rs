@@ -318,6 +318,7 @@ impl Session {
             sent: call.sent(),
             unopened: call.unopened(),
             quality: call.quality(),
+            pressed: call.pressed().to_owned(),
             // Another phone of ours, or our own voice come back.
             echoes: call.judge().verdicts().iter().any(|verdict| own(verdict.ssrc) && verdict.is_tone()),
         });

@@ -7,7 +7,7 @@ const SEGMENT_TICKS: u32 = 0xffff;
 
 /// What was seen of an end's presses.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Keys {
+pub struct Keys {
     last: Option<Press>,
 }
 
@@ -21,7 +21,7 @@ struct Press {
 
 impl Keys {
     /// Takes a telephone-event packet; the key, at the first packet of its press that came.
-    pub(crate) fn take(&mut self, rtp: &Rtp, payload: &[u8]) -> Option<char> {
+    pub fn take(&mut self, rtp: &Rtp, payload: &[u8]) -> Option<char> {
         let &[event, _, _, _, ..] = payload else { return None };
         if let Some(last) = self.last.filter(|last| last.ssrc == rtp.ssrc) {
             let ahead = rtp.timestamp.wrapping_sub(last.timestamp);

@@ -13,7 +13,7 @@ mod fade;
 pub mod fuzz;
 mod hearing;
 mod keep_alive;
-mod keys;
+pub mod keys;
 pub mod latch;
 mod level;
 pub mod limits;

@@ -247,6 +247,11 @@ impl PhoneCall {
     pub fn quality(&self) -> Option<Quality> {
         self.reporting.as_ref().map(Reporting::quality)
     }
+    /// The keys that the far side pressed, the first [`limits::KEYS_HEARD`](crate::limits::KEYS_HEARD) of them; none where
+    /// the phone makes no reports.
+    pub fn pressed(&self) -> &str {
+        self.reporting.as_ref().map_or("", Reporting::pressed)
+    }
     /// The suite that its audio is encrypted with, by its name in a description; `None`: with none.
     pub fn suite(&self) -> Option<&'static str> {
         self.secure.suite()

@@ -16,6 +16,8 @@ pub const RECENT_FRAMES: usize = 25;
 pub const TONE_SNR_DB: f64 = 20.0;
 /// A tone is at least this loud, in dB of full scale; ours is at −10.
 pub const TONE_LEVEL_DBFS: f64 = -20.0;
+/// Keys of the far side remembered of a call.
+pub const KEYS_HEARD: usize = 64;
 /// Calls remembered, ended ones too; the oldest ended one goes first.
 pub const CALLS: usize = 256;
 /// INVITEs left without any answer, remembered so that their repetitions are left so too.

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use trunkgate_media::keys::Keys;
 use trunkgate_media::mos::{Codec, delay_ms, mos};
 use trunkgate_media::reports::{Reports, Stream};
 use trunkgate_media::rtcp::is_well_formed;
@@ -22,6 +23,8 @@ pub(crate) struct Reporting {
     reports: Reports,
     reception: Reception,
     received: u64,
+    keys: Keys,
+    pressed: String,
     /// What the far side said.
     counters: EndCounters,
 }
@@ -55,7 +58,8 @@ pub struct Quality {
 impl Reporting {
     pub(crate) fn new(origin: Origin) -> Reporting {
         let (reports, reception, counters) = (Reports::default(), Reception::default(), EndCounters::default());
-        Reporting { origin, reports, reception, received: 0, counters }
+        let (keys, pressed) = (Keys::default(), String::new());
+        Reporting { origin, reports, reception, received: 0, keys, pressed, counters }
     }
     /// Takes a packet that was heard.
     pub(crate) fn take(&mut self, now: Instant, packet: &[u8]) {
@@ -65,7 +69,12 @@ impl Reporting {
                 self.reception.take(now, SAMPLE_RATE, &rtp);
             }
             // A key's packets stand in the same numbers as the audio before and after them.
-            Ok(rtp) if rtp.payload_type == TELEPHONE_EVENT => self.reception.take_untimed(&rtp),
+            Ok(rtp) if rtp.payload_type == TELEPHONE_EVENT => {
+                self.reception.take_untimed(&rtp);
+                let payload = packet.get(rtp.payload.clone()).unwrap_or_default();
+                let key = self.keys.take(&rtp, payload).filter(|_| self.pressed.len() < limits::KEYS_HEARD);
+                self.pressed.extend(key);
+            }
             _ => {}
         }
     }
@@ -74,6 +83,10 @@ impl Reporting {
         if is_well_formed(packet) {
             self.reports.hear(now, packet, Some((ssrc, SAMPLE_RATE)), &self.counters);
         }
+    }
+    /// The keys that the far side pressed, the first [`limits::KEYS_HEARD`] of them.
+    pub(crate) fn pressed(&self) -> &str {
+        &self.pressed
     }
     /// All that is known so far.
     pub(crate) fn quality(&self) -> Quality {
@@ -135,7 +148,7 @@ mod tests {
         bytes.extend(sequence.to_be_bytes());
         bytes.extend(timestamp.to_be_bytes());
         bytes.extend([0, 0, 0, 7]);
-        bytes.extend([0x55; 4]);
+        bytes.extend([5; 4]);
         bytes
     }
 
@@ -153,5 +166,10 @@ mod tests {
         let quality = reporting.quality();
         assert_eq!((quality.received, quality.near.expected, quality.near.lost), (80, 100, 0));
         assert!(quality.near.jitter_ms < 0.2, "{}", quality.near.jitter_ms);
+        assert_eq!(reporting.pressed(), "5", "20 packets, one key");
+        (0..1_000_u16).for_each(|n| {
+            reporting.take(start, &packet(TELEPHONE_EVENT, 100 + n, 100_000 + u32::from(n) * 800));
+        });
+        assert_eq!(reporting.pressed().len(), limits::KEYS_HEARD);
     }
 }
