@@ -71,19 +71,20 @@ fn ask(options: &InitOptions, input: &mut impl BufRead) -> InitOptions {
             Err(message) => eprintln!("  {message}"),
         }
     };
-    InitOptions {
-        trunk: question(
-            "Who brings the calls? twilio:DOMAIN or carrier:ADDRESS (empty: a carrier on 127.0.0.1:5070)",
-            &|answer| TRUNK.read(answer).map(drop),
-        ),
-        pbx: question("Where do they go? freepbx:ADDRESS or pbx:ADDRESS (empty: a PBX on 127.0.0.1:5080)", &|answer| {
-            PBX.read(answer).map(drop)
-        }),
-        agent: options.agent.clone().or_else(|| {
-            question("Is there a voice agent that takes them first? wss://HOST/PATH (empty: none)", &agent_url)
-        }),
-        ..options.clone()
-    }
+    let trunk = question(
+        "Who brings the calls? twilio:DOMAIN or carrier:ADDRESS (empty: a carrier on 127.0.0.1:5070)",
+        &|answer| TRUNK.read(answer).map(drop),
+    );
+    let agent = options.agent.clone().or_else(|| {
+        question("Is there a voice agent that takes them first? wss://HOST/PATH (empty: none)", &agent_url)
+    });
+    let (whither, none) = match agent {
+        Some(_) => ("Where do they go when it fails?", "nowhere"),
+        None => ("Where do they go?", "a PBX on 127.0.0.1:5080"),
+    };
+    let text = format!("{whither} freepbx:ADDRESS or pbx:ADDRESS (empty: {none})");
+    let pbx = question(&text, &|answer| PBX.read(answer).map(drop));
+    InitOptions { trunk, agent, pbx, ..options.clone() }
 }
 
 /// One side of the edge as flags and answers name it.
@@ -149,6 +150,7 @@ fn place(kind: &str) -> &'static str {
 /// What is wrong with a flag, in words.
 fn compose(options: &InitOptions) -> Result<String, String> {
     let (kind, carrier) = TRUNK.read(options.trunk.as_deref().unwrap_or(TRUNK.default))?;
+    let stand_in = if options.trunk.is_none() { "    # a stand-in: who brings the calls" } else { "" };
     let carrier_trunk = match kind {
         "twilio" => {
             let domain = if carrier.contains('.') { carrier.to_owned() } else { format!("{carrier}.pstn.twilio.com") };
@@ -159,46 +161,64 @@ fn compose(options: &InitOptions) -> Result<String, String> {
                 quoted(&domain)
             )
         }
-        _ => format!("{}peers = [{}]\n", with_preset(kind), quoted(&peer(carrier))),
+        _ => format!("{}peers = [{}]{stand_in}\n", with_preset(kind), quoted(&peer(carrier))),
     };
-    let (pbx_kind, pbx) = PBX.read(options.pbx.as_deref().unwrap_or(PBX.default))?;
-    let (mut agent, mut first, mut way) = (String::new(), String::new(), format!("go to {pbx_kind}"));
+    let pbx = match (&options.pbx, &options.agent) {
+        (None, Some(_)) => None,
+        (given, _) => Some(PBX.read(given.as_deref().unwrap_or(PBX.default))?),
+    };
+    let (mut agent, mut connect) = (String::new(), Vec::new());
     if let Some(url) = &options.agent {
         agent_url(url)?;
         agent = format!("[agent.{AGENT}]               # speaks Twilio's Media Streams\nurl = {}\n\n", quoted(url));
-        first = format!("\"agent:{AGENT}\", ");
-        way = format!("go to the agent, and to {pbx_kind} where it fails");
+        connect.push(quoted(&format!("agent:{AGENT}")));
     }
-    let all_local = [&options.trunk, &options.pbx].iter().all(|flag| flag.is_none());
-    let is_v6 = |value: &str| value.contains("::") || value.contains('[');
-    // A listener is of one family.
-    let addresses: &[&str] = match (all_local, is_v6(carrier), is_v6(pbx)) {
-        (true, ..) => &["127.0.0.1:5060"],
-        (false, false, false) => &["0.0.0.0:5060"],
-        (false, true, true) => &["[::]:5060"],
-        (false, ..) => &["0.0.0.0:5060", "[::]:5060"],
+    let (mut pbx_trunk, mut outbound) = (String::new(), String::new());
+    if let Some((pbx_kind, pbx)) = pbx {
+        connect.push(quoted(&format!("trunk:{pbx_kind}")));
+        let peer = quoted(&peer(pbx));
+        pbx_trunk = format!("[trunk.{pbx_kind}]\n{}peers = [{peer}]\n\n", with_preset(pbx_kind));
+        outbound = format!("[[route]]\nname = \"outbound\"\nfrom = [\"{pbx_kind}\"]\nconnect = [\"trunk:{kind}\"]\n\n");
+    }
+    let way = match (&options.agent, pbx) {
+        (Some(_), None) => "go to the agent".to_owned(),
+        (Some(_), Some((pbx, _))) => {
+            format!("go to the agent, and to {pbx} where it fails; those from {pbx} go to {kind}")
+        }
+        (None, pbx) => pbx.map_or_else(String::new, |(pbx, _)| format!("go to {pbx}; those from {pbx} go to {kind}")),
     };
-    let listen: String = addresses
+    let listen: String = listeners(options, carrier, pbx.map(|(_, address)| address))
         .iter()
         .flat_map(|address| ["udp", "tcp"].map(|transport| (address, transport)))
         .map(|(address, transport)| format!("  {{ transport = \"{transport}\", address = \"{address}\" }},\n"))
         .collect();
+    let connect = connect.join(", ");
     Ok(format!(
-        "# Trunkgate: calls from {kind} {way}; those from {pbx_kind} go to {kind}.\n\
+        "# Trunkgate: calls from {kind} {way}.\n\
          # `trunkgate check` says what is wrong with this file, `trunkgate run` runs it.\n\
          listen = [\n{listen}]\n\n\
          [edge]\n\
          # public_address = \"203.0.113.10\"   # behind NAT: the address that far ends outside are shown\n\
          country = \"US\"                      # numbers without a country code are of this country\n\n\
          [http]                              # metrics, calls, status\naddress = \"127.0.0.1:8080\"\n\n\
-         [trunk.{kind}]\n{carrier_trunk}\n[trunk.{pbx_kind}]\n{}peers = [{}]\n\n{agent}\
+         [trunk.{kind}]\n{carrier_trunk}\n{pbx_trunk}{agent}\
          [[route]]                           # the first that matches takes the call\n\
-         name = \"inbound\"\nfrom = [\"{kind}\"]\nconnect = [{first}\"trunk:{pbx_kind}\"]\n\n\
-         [[route]]\nname = \"outbound\"\nfrom = [\"{pbx_kind}\"]\nconnect = [\"trunk:{kind}\"]\n\n\
+         name = \"inbound\"\nfrom = [\"{kind}\"]\nconnect = [{connect}]\n\n{outbound}\
          [cdr]\nfile = \"cdr.jsonl\"                  # one line a call\n",
-        with_preset(pbx_kind),
-        quoted(&peer(pbx)),
     ))
+}
+
+/// Where to listen: on this machine alone only where all that is asked for is a try of it. A listener is of one family.
+fn listeners(options: &InitOptions, carrier: &str, pbx: Option<&str>) -> &'static [&'static str] {
+    if options.trunk.is_none() && options.pbx.is_none() && options.agent.is_none() {
+        return &["127.0.0.1:5060"];
+    }
+    let is_v6 = |value: &str| value.contains("::") || value.contains('[');
+    match (is_v6(carrier), is_v6(pbx.unwrap_or(carrier))) {
+        (false, false) => &["0.0.0.0:5060"],
+        (true, true) => &["[::]:5060"],
+        (false, true) | (true, false) => &["0.0.0.0:5060", "[::]:5060"],
+    }
 }
 
 /// The line that names a trunk's preset, where its kind is one.
@@ -276,7 +296,8 @@ mod tests {
 
     #[test]
     fn an_agent_takes_the_calls_first() {
-        for (trunk, pbx) in [(None, None), (Some("twilio:acme"), Some("3cx:2001:db8::5"))] {
+        for (trunk, pbx) in [(None, None), (Some("twilio:acme"), None), (Some("twilio:acme"), Some("3cx:2001:db8::5"))]
+        {
             let agent = Some("wss://bot.example.com/media".to_owned());
             let text = compose(&InitOptions { agent, ..options(trunk, pbx) }).unwrap();
             assert!(text.lines().count() <= 40, "{} lines", text.lines().count());
@@ -284,16 +305,20 @@ mod tests {
                 panic!("{}", config::render(Path::new("trunkgate.toml"), &text, &found));
             });
             assert_eq!(config.agents[0].url, "wss://bot.example.com/media");
-            let [TargetSpec::Agent(name), TargetSpec::Trunk { .. }] = &config.routes[0].connect[..] else {
-                panic!("{:?}", config.routes[0].connect)
-            };
-            assert_eq!(name, AGENT);
+            let has_pbx = pbx.is_some();
+            assert_eq!((config.trunks.len(), config.routes.len()), if has_pbx { (2, 2) } else { (1, 1) }, "{text}");
+            match &config.routes[0].connect[..] {
+                [TargetSpec::Agent(name), TargetSpec::Trunk { .. }] if has_pbx => assert_eq!(name, AGENT),
+                [TargetSpec::Agent(name)] if !has_pbx => assert_eq!(name, AGENT),
+                other => panic!("{other:?}"),
+            }
+            assert!(!text.contains("\"127.0.0.1:5060\"") && text.contains(":5060\""), "{text}");
         }
     }
 
     #[test]
     fn an_answer_that_cannot_be_used_is_asked_for_again() {
-        let asked = ask(&InitOptions::default(), &mut &b"foo\ntwilio:acme\n10.0.0.5\nbot\nws://10.0.0.7/\n"[..]);
+        let asked = ask(&InitOptions::default(), &mut &b"foo\ntwilio:acme\nbot\nws://10.0.0.7/\n10.0.0.5\n"[..]);
         assert_eq!((asked.trunk.as_deref(), asked.pbx.as_deref()), (Some("twilio:acme"), Some("10.0.0.5")));
         assert_eq!(asked.agent.as_deref(), Some("ws://10.0.0.7/"));
         let asked = ask(&InitOptions::default(), &mut &b"\nfoo\n"[..]);
