@@ -93,7 +93,7 @@ pub(crate) fn explain(table: &Table, config: &Config, question: &Question) -> Re
             let (matched, failed) = match verdict.matched {
                 Matched::Yes => (true, Value::Null),
                 Matched::No(ref condition) => (false, json!(condition)),
-                Matched::NotReached => (false, json!("an earlier route took the call")),
+                Matched::NotReached => (false, json!(NOT_REACHED)),
             };
             json!({
                 "name": &*verdict.name,
@@ -212,6 +212,9 @@ fn peer(peer: &Peer) -> Value {
     json!({ "uri": peer.uri, "addresses": addresses.collect::<Vec<_>>() })
 }
 
+/// A route behind the one that took the call.
+const NOT_REACHED: &str = "an earlier route took the call";
+
 fn text(answer: &Value) -> String {
     let source = &answer["source"];
     let from = shown(&answer["from"]);
@@ -229,7 +232,9 @@ fn text(answer: &Value) -> String {
     }
     let routes = answer["routes"].as_array().map(Vec::as_slice).unwrap_or_default();
     let width = routes.iter().filter_map(|route| route["name"].as_str()).map(|name| name.chars().count()).max();
-    for (position, route) in routes.iter().enumerate() {
+    // Behind the one that took the call there is nothing to say of each.
+    let asked = routes.iter().position(|route| route["failed"] == NOT_REACHED).unwrap_or(routes.len());
+    for (position, route) in routes.iter().enumerate().take(asked) {
         let verdict = match (route["failed"].as_str(), route["because"].as_str()) {
             (Some(failed), _) => format!("no   {failed}"),
             (None, Some(because)) => {
@@ -239,6 +244,11 @@ fn text(answer: &Value) -> String {
         };
         let (name, width) = (shown(&route["name"]), width.unwrap_or(0));
         out.push_str(&format!("{:>3} {name:<width$}   {verdict}\n", position + 1));
+    }
+    match (asked + 1, routes.len()) {
+        (first, last) if first > last => {}
+        (first, last) if first == last => out.push_str(&format!("{first:>3} not looked at\n")),
+        (first, last) => out.push_str(&format!("{first:>3} to {last} not looked at\n")),
     }
     let attempts = answer["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
     match answer["route"].is_null() {
@@ -319,6 +329,16 @@ mod tests {
                         → pbx 10.0.0.5:5060 udp, sip:pbx.example;transport=tls, number +14155550123, \
                         codecs PCMU PCMA, srtp off, hold relay\n";
         assert_eq!(text(&answer), expected);
+    }
+
+    #[test]
+    fn routes_behind_the_one_that_takes_the_call_are_one_line() {
+        let more = "[[route]]\nname = 'a'\nconnect = ['trunk:pbx']\n[[route]]\nname = 'b'\nconnect = ['trunk:pbx']\n";
+        let page = |file: &str| text(&asked(file, "carrier", "+14155550123"));
+        let two = page(&format!("{FILE}{more}"));
+        assert!(two.contains("t.toml:12)\n  3 to 4 not looked at\n→ "), "{two}");
+        let one = page(&format!("{FILE}[[route]]\nname = 'a'\nconnect = ['trunk:pbx']\n"));
+        assert!(one.contains("t.toml:12)\n  3 not looked at\n→ "), "{one}");
     }
 
     #[test]

@@ -180,6 +180,14 @@ fn fits(text: &str, width: Option<usize>) -> bool {
     width.is_none_or(|width| text.lines().all(|line| line.chars().count() <= width))
 }
 
+/// What an agent sends has no jitter, what nobody sent neither.
+fn jitter(leg: &Value) -> String {
+    let rtp = &leg["rtp"];
+    let is_heard = leg["kind"] != "agent" && rtp["rx_packets"].as_u64().is_some_and(|packets| packets > 0);
+    let ms = rtp["jitter_ms"].as_f64().filter(|_| is_heard);
+    ms.map_or_else(|| "–".into(), |ms| format!("{ms:.1} ms"))
+}
+
 /// `calls show`; where the table of legs does not fit into the terminal, sentences.
 pub(super) fn call(call: &Value, width: Option<usize>) -> String {
     let mut out = String::new();
@@ -203,7 +211,7 @@ pub(super) fn call(call: &Value, width: Option<usize>) -> String {
             shown(&leg["srtp"]),
             rtp["rx_packets"].to_string(),
             rtp["lost"].to_string(),
-            format!("{:.1} ms", rtp["jitter_ms"].as_f64().unwrap_or(0.0)),
+            jitter(leg),
             score(&rtp["mos"]),
             rtp["tx_packets"].to_string(),
             score(&rtp["far"]["mos"]),
@@ -375,6 +383,9 @@ mod tests {
         assert!(
             words.contains("received 500, 3 lost, jitter 1.3 ms, MOS 4.20; sent 501, MOS 3.90; round trip 20.0 ms")
         );
+        let jitter_of =
+            |kind: &str, packets: u64| jitter(&json!({"kind": kind, "rtp": {"rx_packets": packets, "jitter_ms": 0.0}}));
+        assert_eq!([jitter_of("sip", 1), jitter_of("sip", 0), jitter_of("agent", 1)], ["0.0 ms", "–", "–"]);
     }
 
     #[test]
