@@ -5,141 +5,23 @@
 
 mod support;
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use support::calls::{NUMBER, Phone, is_keep_alive, media_of, next_port, wait_until_bound};
-use support::sip::to_tag;
-use support::{PATIENCE, Process, config, until};
-use tokio_tungstenite::tungstenite::{Message, WebSocket, accept};
+use support::talk::{Rig, Talk, speech};
+use support::until;
+use tokio_tungstenite::tungstenite::Message;
 use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw, encode_alaw};
 use trunkgate_media::rtp::Rtp;
-
-/// An edge whose one route leads to an agent: us.
-struct Rig {
-    edge: Process,
-    caller: Phone,
-    door: TcpListener,
-}
-
-/// A call that the agent has.
-struct Talk {
-    agent: WebSocket<TcpStream>,
-    start: Value,
-    /// Where the edge takes the caller's RTP.
-    near: SocketAddr,
-    rtp: std::net::UdpSocket,
-    /// All packets so far, in order.
-    heard: Vec<(Rtp, Vec<u8>)>,
-}
-
-fn text(caller: &Phone, door: &TcpListener, keys: &str) -> String {
-    let url = format!("ws://{}/media", door.local_addr().unwrap());
-    let trunk = caller.trunk("carrier");
-    config(&format!(
-        "{trunk}[agent.bot]\nurl = \"{url}\"\nextras = true\n{keys}\n\
-         [[route]]\nfrom = [\"carrier\"]\nconnect = [\"agent:bot\"]\n"
-    ))
-}
-
-impl Rig {
-    fn new(keys: &str) -> Rig {
-        let (caller, door) = (Phone::new("127.0.0.1"), TcpListener::bind("127.0.0.1:0").unwrap());
-        Rig { edge: Process::start(&text(&caller, &door, keys)), caller, door }
-    }
-
-    /// A call by PCMU (0) or PCMA (8).
-    fn call(&self, id: &str, payload: u8) -> Talk {
-        let (edge, caller) = (self.edge.address("udp"), &self.caller);
-        let media = format!("m=audio {} RTP/AVP {payload}\r\n", caller.rtp_address().port());
-        let offer = caller.described(1, &media);
-        caller.sip.send(edge, &caller.sip.request_with("INVITE", NUMBER, edge, id, (1, ""), &offer));
-        let stream = self.door.accept().unwrap().0;
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let agent = accept(stream).unwrap();
-        let (ok, _) = caller.sip.receive("SIP/2.0 200");
-        caller.sip.send(edge, &caller.sip.request_with("ACK", NUMBER, edge, id, (1, to_tag(&ok)), ""));
-        let near = media_of(&ok);
-        wait_until_bound(next_port(near));
-        let rtp = caller.rtp.try_clone().unwrap();
-        let mut talk = Talk { agent, start: Value::Null, near, rtp, heard: vec![] };
-        talk.start = talk.next("start");
-        talk
-    }
-}
-
-impl Talk {
-    /// The next message of a kind.
-    fn next(&mut self, event: &str) -> Value {
-        loop {
-            if let Message::Text(text) = self.agent.read().unwrap() {
-                let message: Value = serde_json::from_str(&text).unwrap();
-                if message["event"] == event {
-                    return message;
-                }
-            }
-        }
-    }
-    fn say(&mut self, audio: &[u8]) {
-        let message = serde_json::json!({"event": "media", "media": {"payload": STANDARD.encode(audio)}});
-        self.agent.send(Message::text(message.to_string())).unwrap();
-    }
-    fn mark(&mut self, name: &str) {
-        self.agent.send(Message::text(format!(r#"{{"event":"mark","mark":{{"name":"{name}"}}}}"#))).unwrap();
-    }
-    fn clear(&mut self) {
-        self.agent.send(Message::text(r#"{"event":"clear"}"#)).unwrap();
-    }
-    /// Takes the packets that have come by now.
-    fn take_in(&mut self) {
-        self.rtp.set_nonblocking(true).unwrap();
-        let mut bytes = [0; 2048];
-        while let Ok((len, _)) = self.rtp.recv_from(&mut bytes) {
-            if !is_keep_alive(&bytes[..len]) && bytes[1] & 0x7f < 64 {
-                self.heard.push((Rtp::parse(&bytes[..len]).unwrap(), bytes[12..len].to_vec()));
-            }
-        }
-        self.rtp.set_nonblocking(false).unwrap();
-    }
-    /// What the caller heard so far, one stream without a gap: from the first sample that is not silence to the last.
-    fn audio(&self) -> Vec<u8> {
-        for pair in self.heard.windows(2) {
-            let ([(before, _), (after, payload)], step) = (pair, 160) else { panic!() };
-            assert_eq!((after.sequence, after.ssrc), (before.sequence.wrapping_add(1), before.ssrc));
-            assert_eq!((after.timestamp, payload.len()), (before.timestamp.wrapping_add(step), 160));
-        }
-        let all: Vec<u8> = self.heard.iter().flat_map(|(_, payload)| payload.iter().copied()).collect();
-        let is_heard = |code: &u8| *code != 0xff;
-        let begin = all.iter().position(is_heard).unwrap_or(all.len());
-        let end = all.iter().rposition(is_heard).map_or(begin, |last| last + 1);
-        all[begin..end].to_vec()
-    }
-    /// Listens until the caller hears silence after something, for so many packets.
-    fn until_silence(&mut self) {
-        until("silence comes", || {
-            self.take_in();
-            let tail = self.heard.len().saturating_sub(4);
-            let silent = self.heard[tail..].iter().all(|(_, payload)| payload.iter().all(|code| *code == 0xff));
-            (silent && !self.audio().is_empty()).then_some(())
-        });
-    }
-}
-
-/// Audio of which each stretch can be told from every other, and none is silence.
-fn speech(bytes: usize) -> Vec<u8> {
-    (0..bytes).map(|n| 1 + ((n / 7 + n * n / 251) % 250) as u8).collect()
-}
 
 /// Each mark comes back once, in order, never before the last sample ahead of it has left and a packet later at most; the
 /// audio is what was sent, byte for byte: no mark costs a packet.
 #[test]
 fn marks_are_true_to_what_the_caller_heard() {
     let rig = Rig::new("");
-    let mut talk = rig.call("marks", 0);
+    let mut talk = rig.call("marks", "0");
     assert_eq!(talk.start["start"]["mediaFormat"]["encoding"], "audio/x-mulaw");
     let pieces = [1, 159, 160, 161, 758, 1100, 3, 2000, 77, 4001, 20, 20, 20, 3000, 1, 2, 3, 40, 1999, 320];
     let audio = speech(pieces.iter().sum());
@@ -174,7 +56,7 @@ fn marks_are_true_to_what_the_caller_heard() {
 fn a_clear_says_how_much_was_heard() {
     for keys in ["", "clear_fade = '10ms'"] {
         let rig = Rig::new(keys);
-        let mut talk = rig.call("clear", 0);
+        let mut talk = rig.call("clear", "0");
         // Two minutes in one burst, and marks all over it.
         for n in 0..120 {
             talk.say(&[0x20; 8000]);
@@ -232,7 +114,7 @@ fn purity(samples: &[f64]) -> f64 {
 fn a_tone_goes_through_a_linear_agent_and_back() {
     for (format, rate, bytes) in [("l16/8000", 8000, 320), ("l16/16000", 16_000, 640), ("l16/24000", 24_000, 960)] {
         let rig = Rig::new(&format!("format = '{format}'"));
-        let mut talk = rig.call("tone", 8);
+        let mut talk = rig.call("tone", "8");
         let shown = &talk.start["start"]["mediaFormat"];
         assert_eq!(
             shown,
@@ -286,16 +168,16 @@ fn a_tone_goes_through_a_linear_agent_and_back() {
 #[test]
 fn a_format_changed_by_a_reload_is_that_of_the_next_stream() {
     let rig = Rig::new("");
-    let mut first = rig.call("first", 0);
+    let mut first = rig.call("first", "0");
     let frame =
         |talk: &mut Talk| STANDARD.decode(talk.next("media")["media"]["payload"].as_str().unwrap()).unwrap().len();
     assert_eq!(frame(&mut first), 160);
-    std::fs::write(&rig.edge.file, text(&rig.caller, &rig.door, "format = 'l16/16000'")).unwrap();
+    std::fs::write(&rig.edge.file, rig.configured("format = 'l16/16000'")).unwrap();
     rig.edge.signal(nix::sys::signal::Signal::SIGHUP);
     until("the reload is taken", || {
         (rig.edge.metric("trunkgate_config_reloads_total{result=\"success\"}") == 1.0).then_some(())
     });
-    let mut second = rig.call("second", 0);
+    let mut second = rig.call("second", "0");
     assert_eq!(second.start["start"]["mediaFormat"]["sampleRate"], 16_000);
     assert_eq!(frame(&mut second), 640);
     // Whatever had been sent before the reload is passed over.
@@ -310,7 +192,7 @@ fn a_format_changed_by_a_reload_is_that_of_the_next_stream() {
 #[test]
 fn an_answer_is_timed() {
     let rig = Rig::new("");
-    let mut talk = rig.call("turn", 0);
+    let mut talk = rig.call("turn", "0");
     let count = || rig.edge.metric("trunkgate_agent_turn_seconds_count");
     talk.say(&[0x10; 1600]);
     talk.mark("greeting");

@@ -7,6 +7,7 @@ pub(crate) mod dns;
 pub(crate) mod listener;
 pub(crate) mod secure;
 pub(crate) mod sip;
+pub(crate) mod talk;
 pub(crate) mod tls;
 
 use std::io::{BufRead, BufReader, Read};
@@ -134,6 +135,13 @@ impl Process {
     pub(crate) fn is_stopped(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
         stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    }
+
+    /// Memory of its own that is in use, in KiB: proc(5).
+    pub(crate) fn memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// Waits for the end; also gives what else was printed to stdout.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use trunkgate_agent::limits::{MARKS_WAITING, PLAYOUT_SECONDS};
 use trunkgate_agent::{Input, Output, Settings, Stream, TrackName, Transmit};
 
 use crate::counters::{CLEAR_BOUNDS_US, Counter, EndCounters, TURN_BOUNDS_US, WorkerCounters, one};
@@ -68,6 +69,8 @@ pub(crate) struct AgentEnd {
     closed: bool,
     /// The socket is not read: its answer to a ping may lie there.
     unread: bool,
+    /// That it is not read since too much of its own waits has been told.
+    told_full: bool,
     notes: Notes,
     wishes: Wishes,
     /// What would have been heard next when it fell silent, faded out.
@@ -100,6 +103,7 @@ impl AgentEnd {
             open: false,
             closed: false,
             unread: false,
+            told_full: false,
             notes: Notes::default(),
             wishes: Wishes { since: now, count: 0 },
             rest: None,
@@ -189,14 +193,21 @@ impl AgentEnd {
     pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
         self.stream.poll_transmit()
     }
-    /// Whether the socket may be read further.
-    pub(crate) fn wants_more(&mut self) -> bool {
+    /// Whether the socket may be read further. That it is not, because too much of its own waits, is told once.
+    pub(crate) fn wants_more(&mut self, events: &mut VecDeque<Event>) -> bool {
         let crowded = self.shared.held.get() >= AGENT_BYTES_HELD;
         let playout = self.speaking.as_ref().map(Speaking::playout);
-        let room =
-            playout.is_none_or(|playout| playout.wants_more() && !(crowded && playout.held_ms() > AGENT_SHARE_MS));
-        let more = room && self.stream.wants_more();
+        let full = playout.is_some_and(|playout| !playout.wants_more());
+        let shares = crowded && playout.is_some_and(|playout| playout.held_ms() > AGENT_SHARE_MS);
+        let more = !full && !shares && self.stream.wants_more();
         self.unread = !more;
+        if full && !self.told_full {
+            self.told_full = true;
+            let text = format!(
+                "sends more than is heard: {PLAYOUT_SECONDS} s of audio or {MARKS_WAITING} marks wait, it is read no further until some have left"
+            );
+            self.note("full", text, events);
+        }
         more
     }
     /// Whether the conversation is over, and the socket of no use any more.

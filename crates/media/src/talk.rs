@@ -44,7 +44,8 @@ impl Session {
     }
     /// Whether an agent's socket may be read further: asked again after each packet that the session made.
     pub fn agent_wants_more(&mut self, end: EndId) -> bool {
-        self.agents.iter_mut().find(|agent| agent.id == end).is_some_and(AgentEnd::wants_more)
+        let (agents, events) = (&mut self.agents, &mut self.events);
+        agents.iter_mut().find(|agent| agent.id == end).is_some_and(|agent| agent.wants_more(events))
     }
     /// Whether an agent's socket may be dropped: the conversation is over, or there is no such agent.
     pub fn agent_is_closed(&self, end: EndId) -> bool {

@@ -394,6 +394,9 @@ fn a_ping_must_be_answered_unless_the_socket_was_not_read() {
     while bench.session.agent_wants_more(AGENT) {
         bench.say_audio(AGENT, &[1; 1000]);
     }
+    assert!(!bench.session.agent_wants_more(AGENT));
+    let told = bench.events();
+    assert!(matches!(&told[..], [Event::AgentNote { text, .. }] if text.contains("more than is heard")), "{told:?}");
     assert_eq!(run(&mut bench, 30_000), [], "its answer lies in the socket");
     // It is read again, and nothing comes: neither audio nor the answer.
     assert!(bench.session.agent_wants_more(AGENT));

@@ -1,0 +1,115 @@
+//! What an agent wishes of its call, by a message on its socket and over HTTP, through the real binary.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+mod support;
+
+use serde_json::json;
+use support::calls::{Phone, media_of, next_port, received, rtp, wait_until_bound};
+use support::talk::{Rig, Talk};
+use support::until;
+use tokio_tungstenite::tungstenite::Message;
+use trunkgate_media::rtp::Rtp;
+
+/// The agent's stream ends as the protocol wants it.
+fn ends_well(talk: &mut Talk) {
+    talk.next("stop");
+    let closed = loop {
+        if let Message::Close(frame) = talk.agent.read().unwrap() {
+            break frame.map(|frame| u16::from(frame.code));
+        }
+    };
+    assert_eq!(closed, Some(1000));
+}
+
+/// Waits until one phone hears what the other says, bit for bit.
+fn hears(listener: &Phone, speaker: &Phone, at: std::net::SocketAddr) {
+    let (mut packet, said) = ([0; 2048], rtp(9, 77));
+    listener.rtp.set_nonblocking(true).unwrap();
+    until("what is said is heard", || {
+        speaker.rtp.send_to(&said, at).unwrap();
+        std::iter::from_fn(|| listener.rtp.recv_from(&mut packet).ok().map(|(len, _)| packet[12..len] == said[12..]))
+            .any(|same| same)
+            .then_some(())
+    });
+    listener.rtp.set_nonblocking(false).unwrap();
+}
+
+#[test]
+fn an_agent_transfers_its_caller_by_its_socket_and_over_http() {
+    for over_http in [false, true] {
+        let rig = Rig::new("");
+        let mut talk = rig.call("transfer", "0");
+        let target = "trunk:pbx/+14155550199";
+        if over_http {
+            let path = format!("/v1/calls/{}/transfer", rig.edge.sid());
+            assert_eq!(rig.edge.post(&path, &json!({ "target": target })).0, 202);
+        } else {
+            talk.send(&json!({"event": "transfer", "target": target}).to_string());
+        }
+        let (invite, from) = rig.pbx.sip.receive("INVITE sip:+14155550199@");
+        ends_well(&mut talk);
+        rig.pbx.sip.send(from, &rig.pbx.sip.answer_with(&invite, "200 OK", &rig.pbx.description(1, "")));
+        rig.pbx.sip.receive("ACK ");
+        let far = media_of(&invite);
+        wait_until_bound(next_port(far));
+        hears(&rig.pbx, &rig.caller, talk.near);
+        hears(&rig.caller, &rig.pbx, far);
+        assert!(rig.caller.sip.heard_nothing(), "neither asked nor hung up on");
+        let call = rig.edge.json(&format!("/v1/calls/{}", rig.edge.sid()));
+        assert_eq!((&call["state"], &call["legs"][1]["reason"]), (&json!("answered"), &json!("transferred")));
+    }
+}
+
+#[test]
+fn an_agent_hangs_up_by_its_socket_and_over_http() {
+    for over_http in [false, true] {
+        let rig = Rig::with("", r#""agent:bot", "trunk:pbx""#);
+        let mut talk = rig.call("hangup", "0");
+        if over_http {
+            let (status, answer) = rig.edge.delete(&format!("/v1/calls/{}", rig.edge.sid()));
+            assert!(status < 300, "{status} {answer}");
+        } else {
+            talk.send(r#"{"event":"hangup"}"#);
+        }
+        let (bye, from) = rig.caller.sip.receive("BYE ");
+        rig.caller.sip.send(from, &rig.caller.sip.answer_with(&bye, "200 OK", ""));
+        ends_well(&mut talk);
+        assert!(rig.pbx.sip.heard_nothing(), "it is no agent that was lost");
+        until("the call is over", || (rig.edge.json("/v1/calls")["calls"][0]["state"] == "ended").then_some(()));
+    }
+}
+
+#[test]
+fn keys_that_an_agent_presses_reach_the_caller_by_its_socket_and_over_http() {
+    for over_http in [false, true] {
+        let rig = Rig::new("");
+        let mut talk = rig.call("keys", "0 101");
+        if over_http {
+            let path = format!("/v1/calls/{}/dtmf", rig.edge.sid());
+            assert_eq!(rig.edge.post(&path, &json!({"digits": "12#"})).0, 202);
+        } else {
+            talk.send(r#"{"event":"dtmf","digits":"12#"}"#);
+        }
+        // Each key's event and time, and how often its end came.
+        let (mut keys, mut last): (Vec<(u8, u32, u32)>, Option<Rtp>) = (Vec::new(), None);
+        while keys.iter().filter(|key| key.2 == 3).count() < 3 {
+            let (bytes, _) = received(&talk.rtp);
+            let packet = Rtp::parse(&bytes).unwrap();
+            if let Some(last) = last {
+                assert_eq!((packet.ssrc, packet.sequence), (last.ssrc, last.sequence.wrapping_add(1)), "one stream");
+            }
+            if packet.payload_type == 101 {
+                let (event, is_end) = (bytes[12], u32::from(bytes[13] >> 7));
+                match keys.last_mut() {
+                    Some(key) if key.1 == packet.timestamp => key.2 += is_end,
+                    _ => keys.push((event, packet.timestamp, is_end)),
+                }
+            }
+            last = Some(packet);
+        }
+        assert_eq!(keys.iter().map(|key| key.0).collect::<Vec<_>>(), [1, 2, 11]);
+        let trace = rig.trace();
+        assert!(trace.contains("3 keys") && !trace.contains("12#"), "{trace}");
+    }
+}

@@ -1,0 +1,171 @@
+//! A call between a phone and an agent that are both the test: what the agent says, and what the phone has heard, packet
+//! by packet.
+
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use tokio_tungstenite::tungstenite::{Message, WebSocket, accept};
+use trunkgate_media::rtp::Rtp;
+
+use super::calls::{NUMBER, Phone, is_keep_alive, media_of, next_port, wait_until_bound};
+use super::sip::to_tag;
+use super::{PATIENCE, Process, config, until};
+
+/// An edge whose one route leads to an agent, us, and then perhaps to a PBX.
+pub(crate) struct Rig {
+    pub(crate) edge: Process,
+    pub(crate) caller: Phone,
+    pub(crate) pbx: Phone,
+    door: TcpListener,
+    connect: &'static str,
+}
+
+/// A call that the agent has.
+pub(crate) struct Talk {
+    pub(crate) agent: WebSocket<TcpStream>,
+    pub(crate) start: Value,
+    /// The edge's tag on the caller's side.
+    pub(crate) tag: String,
+    /// Where the edge takes the caller's RTP.
+    pub(crate) near: SocketAddr,
+    pub(crate) rtp: UdpSocket,
+    /// All packets so far, in order.
+    pub(crate) heard: Vec<(Rtp, Vec<u8>)>,
+}
+
+impl Rig {
+    /// With these keys of the agent's, and nobody behind it.
+    pub(crate) fn new(keys: &str) -> Rig {
+        Rig::with(keys, r#""agent:bot""#)
+    }
+    /// With these targets, of `agent:bot` and `trunk:pbx`.
+    pub(crate) fn with(keys: &str, connect: &'static str) -> Rig {
+        let (caller, pbx) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.3"));
+        let door = TcpListener::bind("127.0.0.1:0").unwrap();
+        let edge = Process::start(&configured([&caller, &pbx], &door, keys, connect));
+        Rig { edge, caller, pbx, door, connect }
+    }
+    /// Its configuration with other keys of the agent's.
+    pub(crate) fn configured(&self, keys: &str) -> String {
+        configured([&self.caller, &self.pbx], &self.door, keys, self.connect)
+    }
+    /// A call that offers these formats, of PCMU (0), PCMA (8) and telephone-events (101).
+    pub(crate) fn call(&self, id: &str, formats: &str) -> Talk {
+        self.invite(id, formats);
+        let agent = self.connected();
+        let (near, tag) = self.answered(id);
+        self.talk(agent, near, tag)
+    }
+    /// The caller's INVITE.
+    pub(crate) fn invite(&self, id: &str, formats: &str) {
+        let (edge, caller) = (self.edge.address("udp"), &self.caller);
+        let events = if formats.contains("101") { "a=rtpmap:101 telephone-event/8000\r\n" } else { "" };
+        let media = format!("m=audio {} RTP/AVP {formats}\r\n{events}", caller.rtp_address().port());
+        let offer = caller.described(1, &media);
+        caller.sip.send(edge, &caller.sip.request_with("INVITE", NUMBER, edge, id, (1, ""), &offer));
+    }
+    /// The agent takes the socket.
+    pub(crate) fn connected(&self) -> WebSocket<TcpStream> {
+        let stream = self.door.accept().unwrap().0;
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        accept(stream).unwrap()
+    }
+    /// The caller has its answer, and acknowledges it: where the edge takes its RTP, and the edge's tag.
+    pub(crate) fn answered(&self, id: &str) -> (SocketAddr, String) {
+        let (edge, caller) = (self.edge.address("udp"), &self.caller);
+        let (ok, _) = caller.sip.receive("SIP/2.0 200");
+        let tag = to_tag(&ok).to_owned();
+        caller.sip.send(edge, &caller.sip.request_with("ACK", NUMBER, edge, id, (1, &tag), ""));
+        let near = media_of(&ok);
+        wait_until_bound(next_port(near));
+        (near, tag)
+    }
+    /// The two of them, once the stream has begun.
+    pub(crate) fn talk(&self, agent: WebSocket<TcpStream>, near: SocketAddr, tag: String) -> Talk {
+        let rtp = self.caller.rtp.try_clone().unwrap();
+        let mut talk = Talk { agent, start: Value::Null, tag, near, rtp, heard: vec![] };
+        talk.start = talk.next("start");
+        talk
+    }
+    /// What is written down of the newest call.
+    pub(crate) fn trace(&self) -> String {
+        self.edge.get(&format!("/v1/calls/{}/trace.txt", self.edge.sid())).1
+    }
+}
+
+fn configured([caller, pbx]: [&Phone; 2], door: &TcpListener, keys: &str, connect: &str) -> String {
+    let url = format!("ws://{}/media", door.local_addr().unwrap());
+    let trunks = caller.trunk("carrier") + &pbx.trunk("pbx");
+    config(&format!(
+        "{trunks}[agent.bot]\nurl = \"{url}\"\nextras = true\n{keys}\n\
+         [[route]]\nfrom = [\"carrier\"]\nconnect = [{connect}]\n"
+    ))
+}
+
+impl Talk {
+    /// The next message of a kind.
+    pub(crate) fn next(&mut self, event: &str) -> Value {
+        loop {
+            if let Message::Text(text) = self.agent.read().unwrap() {
+                let message: Value = serde_json::from_str(&text).unwrap();
+                if message["event"] == event {
+                    return message;
+                }
+            }
+        }
+    }
+    pub(crate) fn send(&mut self, text: &str) {
+        self.agent.send(Message::text(text)).unwrap();
+    }
+    pub(crate) fn say(&mut self, audio: &[u8]) {
+        let message = serde_json::json!({"event": "media", "media": {"payload": STANDARD.encode(audio)}});
+        self.agent.send(Message::text(message.to_string())).unwrap();
+    }
+    pub(crate) fn mark(&mut self, name: &str) {
+        self.agent.send(Message::text(format!(r#"{{"event":"mark","mark":{{"name":"{name}"}}}}"#))).unwrap();
+    }
+    pub(crate) fn clear(&mut self) {
+        self.agent.send(Message::text(r#"{"event":"clear"}"#)).unwrap();
+    }
+    /// Takes the packets that have come by now.
+    pub(crate) fn take_in(&mut self) {
+        self.rtp.set_nonblocking(true).unwrap();
+        let mut bytes = [0; 2048];
+        while let Ok((len, _)) = self.rtp.recv_from(&mut bytes) {
+            if !is_keep_alive(&bytes[..len]) && bytes[1] & 0x7f < 64 {
+                self.heard.push((Rtp::parse(&bytes[..len]).unwrap(), bytes[12..len].to_vec()));
+            }
+        }
+        self.rtp.set_nonblocking(false).unwrap();
+    }
+    /// What the caller heard so far, one stream without a gap: from the first sample that is not silence to the last.
+    pub(crate) fn audio(&self) -> Vec<u8> {
+        for pair in self.heard.windows(2) {
+            let ([(before, _), (after, payload)], step) = (pair, 160) else { panic!() };
+            assert_eq!((after.sequence, after.ssrc), (before.sequence.wrapping_add(1), before.ssrc));
+            assert_eq!((after.timestamp, payload.len()), (before.timestamp.wrapping_add(step), 160));
+        }
+        let all: Vec<u8> = self.heard.iter().flat_map(|(_, payload)| payload.iter().copied()).collect();
+        let is_heard = |code: &u8| *code != 0xff;
+        let begin = all.iter().position(is_heard).unwrap_or(all.len());
+        let end = all.iter().rposition(is_heard).map_or(begin, |last| last + 1);
+        all[begin..end].to_vec()
+    }
+    /// Listens until the caller hears silence after something, for so many packets.
+    pub(crate) fn until_silence(&mut self) {
+        until("silence comes", || {
+            self.take_in();
+            let tail = self.heard.len().saturating_sub(4);
+            let silent = self.heard[tail..].iter().all(|(_, payload)| payload.iter().all(|code| *code == 0xff));
+            (silent && !self.audio().is_empty()).then_some(())
+        });
+    }
+}
+
+/// Audio of which each stretch can be told from every other, and none is silence.
+pub(crate) fn speech(bytes: usize) -> Vec<u8> {
+    (0..bytes).map(|n| 1 + ((n / 7 + n * n / 251) % 250) as u8).collect()
+}
