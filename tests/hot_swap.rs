@@ -22,8 +22,8 @@ fn samples(codes: &[u8]) -> Vec<i32> {
 }
 
 /// A call that is answered at once, and the first packets of its hold audio; nobody has taken the agent's socket.
-fn held(music: &str, packets: usize) -> (Rig, (SocketAddr, String), Vec<u8>) {
-    let rig = Rig::new(&format!("answer = 'at_once'\nretry = 3\nhold = {{ strategy = 'music', music = '{music}' }}"));
+fn held(hold: &str, packets: usize) -> (Rig, (SocketAddr, String), Vec<u8>) {
+    let rig = Rig::new(&format!("answer = 'at_once'\nretry = 3\nhold = {{ {hold} }}"));
     rig.invite("swap", "0");
     let answered = rig.answered("swap");
     let heard = (0..packets).flat_map(|_| received(&rig.caller.rtp).0[12..].to_vec()).collect();
@@ -39,18 +39,23 @@ fn listen(talk: &mut Talk, packets: usize) {
     });
 }
 
+/// A WAV file of these samples.
+fn written(folder: &tempfile::TempDir, samples: impl Iterator<Item = i16>) -> String {
+    let path = folder.path().join("hold.wav");
+    let spec =
+        hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+    let mut wav = hound::WavWriter::create(&path, spec).unwrap();
+    samples.for_each(|sample| wav.write_sample(sample).unwrap());
+    wav.finalize().unwrap();
+    path.display().to_string()
+}
+
 #[test]
 fn an_agent_takes_over_from_the_music_and_gives_back_without_a_click() {
     let wave = |n: usize| (8000.0 * (std::f64::consts::TAU * 400.0 * n as f64 / 8000.0).sin()) as i16;
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("music.wav");
-    let spec =
-        hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
-    let mut wav = hound::WavWriter::create(&path, spec).unwrap();
-    (0..4000).for_each(|n| wav.write_sample(wave(n)).unwrap());
-    wav.finalize().unwrap();
-
-    let (rig, (near, tag), music) = held(&path.display().to_string(), 40);
+    let path = written(&folder, (0..4000).map(wave));
+    let (rig, (near, tag), music) = held(&format!("strategy = 'music', music = '{path}'"), 40);
     let usual = sharpest(&samples(&music[320..]));
     let mut talk = rig.talk(rig.connected(), near, tag);
     // The same tone, at another place of its wave.
@@ -78,7 +83,7 @@ fn an_agent_takes_over_from_the_music_and_gives_back_without_a_click() {
 fn hold_music_of_each_compressed_kind_is_heard() {
     for file in ["tone.mp3", "tone.ogg", "tone.opus"] {
         let music = format!("{}/tests/data/{file}", env!("CARGO_MANIFEST_DIR"));
-        let (_rig, _, heard) = held(&music, 20);
+        let (_rig, _, heard) = held(&format!("strategy = 'music', music = '{music}'"), 20);
         let tone = samples(&heard[800..3200]);
         let (mut re, mut im, mut all) = (0.0, 0.0, 0.0);
         for (n, sample) in tone.iter().enumerate() {
@@ -87,4 +92,15 @@ fn hold_music_of_each_compressed_kind_is_heard() {
         }
         assert!(all > 0.0 && (re * re + im * im) * 2.0 / 2400.0 > 0.98 * all, "{file}");
     }
+}
+
+#[test]
+fn after_an_announcement_and_without_any_the_caller_hears_the_ringback_tone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(&folder, [2000; 800].into_iter());
+    let (_rig, _, tone) = held("strategy = 'none'", 20);
+    assert!(tone[160..].iter().filter(|code| **code != 0xff).count() > 2000);
+    let (_other, _, heard) = held(&format!("strategy = 'audio', audio = '{path}'"), 25);
+    assert_eq!(heard[160..800], [encode_ulaw(2000); 640], "its first packet fades in");
+    assert_eq!(heard[960..], tone[160..], "the same tone from its beginning");
 }

@@ -64,6 +64,27 @@ pub(crate) fn pipecat(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{figure}; RequestValidator accepts the handshake, pipecat takes it for {kind}"))
 }
 
+/// A tone to an agent behind TLS that lets Twilio's own validator judge the handshake.
+pub(crate) fn signed(setting: &Setting) -> anyhow::Result<String> {
+    let folder = tempfile::tempdir()?;
+    let ca = folder.path().join("ca.pem").display().to_string();
+    let flags = ["--ca", &ca, "--token", TOKEN];
+    let agent = Script::start(Packages::Base, &python::script("tls_agent.py"), &flags)?;
+    // Broken: another secret than the agent's.
+    let token = if setting.sabotage { "another" } else { TOKEN };
+    let port = agent.address.port();
+    for path in ["/media", "/twilio/v1/media%20stream;a=1"] {
+        let keys = format!("url = \"wss://localhost:{port}{path}\"\nca = \"{ca}\"\nauth_token = \"{token}\"");
+        let mut edge = Edge::start(&with_agent(&keys, "\"agent:bot\""))?;
+        tone(&mut edge, setting.calls(5, 3)).with_context(|| agent.lines().join("\n"))?;
+    }
+    let accepted = agent.lines().iter().filter(|line| *line == "signature accepted").count();
+    if accepted != 2 {
+        bail!("{accepted} of 2 handshakes were accepted: {}", agent.lines().join("\n"));
+    }
+    Ok("RequestValidator accepts the handshakes of two `wss` URLs; the tone comes back".to_owned())
+}
+
 /// Calls, says a tone and judges what comes back.
 fn tone(edge: &mut Edge, seconds: u32) -> anyhow::Result<String> {
     let caller = Phone::new(CARRIER, 0, "caller")?;

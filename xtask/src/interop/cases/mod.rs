@@ -126,6 +126,11 @@ fn agents() -> Vec<Case> {
             run: agent_echo::pipecat,
         },
         Case {
+            name: "agent-signed",
+            proves: "Twilio's RequestValidator accepts the handshake of an agent behind TLS",
+            run: agent_echo::signed,
+        },
+        Case {
             name: "agent-stop",
             proves: "a bot of FastAPI's behind uvicorn is told of the end of each call by `stop`",
             run: agent_stop::run,
