@@ -8,6 +8,7 @@ mod dialer;
 mod echo;
 mod fork;
 mod generator;
+mod hold;
 mod listener;
 mod load;
 mod overload;
@@ -31,6 +32,8 @@ pub(crate) enum Bench {
     Sip(sip::Options),
     /// Calls that an echo agent has, on the same cores.
     Agents(agents::Options),
+    /// Calls on hold beside calls that are relayed.
+    Hold(hold::Options),
     /// Twice the calls that the edge can carry, and a flood.
     Overload(overload::Options),
 }
@@ -41,6 +44,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<bool> {
         Bench::Rtp(options) => rtp::run(options),
         Bench::Sip(options) => sip::run(options),
         Bench::Agents(options) => agents::run(options),
+        Bench::Hold(options) => hold::run(options),
         Bench::Overload(options) => overload::run(options),
     }
 }

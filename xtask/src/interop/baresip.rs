@@ -153,7 +153,7 @@ fn configuration(path: &Path, setup: &Setup<'_>) -> String {
 }
 
 /// A tone as a WAV file: one channel, 16 bits.
-fn wav(hz: u32) -> Vec<u8> {
+pub(crate) fn wav(hz: u32) -> Vec<u8> {
     let samples = SAMPLE_RATE * TONE_SECONDS;
     let mut bytes = Vec::new();
     bytes.extend(b"RIFF");

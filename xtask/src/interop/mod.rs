@@ -1,7 +1,7 @@
 //! The interop suite: named cases, each with a figure. `--sabotage NAME` breaks the named case's feature from outside
 //! (a configuration or a peer that misbehaves) and must turn it red: a case that cannot fail proves nothing.
 
-mod baresip;
+pub(crate) mod baresip;
 pub(crate) mod bots;
 pub(crate) mod cases;
 pub(crate) mod edge;
