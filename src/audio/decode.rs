@@ -8,7 +8,7 @@ use super::{RATE_HZ, packets, too_long, wav_file};
 
 /// A file's samples.
 pub(super) fn decode(bytes: &[u8], most_seconds: usize) -> Result<Vec<i16>, String> {
-    let mut sink = Sink { most: most_seconds * RATE_HZ, made: Vec::new(), resampler: None, mono: Vec::new() };
+    let mut sink = Sink { most: most_seconds * RATE_HZ, made: Vec::new(), spent: 0, resampler: None, mono: Vec::new() };
     let decode = || match bytes.get(..4) {
         Some(b"RIFF") => wav_file::decode(bytes, &mut sink),
         Some(b"OggS") => packets::ogg(bytes, &mut sink),
@@ -24,6 +24,8 @@ pub(super) fn decode(bytes: &[u8], most_seconds: usize) -> Result<Vec<i16>, Stri
 pub(super) struct Sink {
     most: usize,
     made: Vec<i16>,
+    /// Samples that were decoded, heard or not.
+    spent: usize,
     resampler: Option<(u32, FileResampler)>,
     mono: Vec<f32>,
 }
@@ -55,6 +57,14 @@ impl Sink {
         };
         resampler.push(&self.mono, &mut self.made);
         self.fits()
+    }
+    /// Bounds what is decoded and not heard: by what a file says of its length, all of it might be.
+    pub(super) fn spend(&mut self, samples: usize) -> Result<(), String> {
+        self.spent += samples;
+        match self.spent > 2 * self.most + RATE_HZ {
+            true => Err(format!("it says of most of its audio that it is not to be heard, {} s", self.spent / RATE_HZ)),
+            false => Ok(()),
+        }
     }
     /// Seconds that have been made so far.
     pub(super) fn seconds(&self) -> usize {

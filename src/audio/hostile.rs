@@ -117,6 +117,19 @@ fn an_opus_file_is_heard_as_long_as_it_says() {
     assert_eq!(decode(OPUS, 1).unwrap().len(), 4000);
 }
 
+/// Pages whose position stands still: all of them would be decoded, and nothing heard.
+#[test]
+fn what_is_not_heard_is_not_decoded_for_ever() {
+    let head = b"OpusHead\x01\x01\0\0\x80\xbb\0\0\0\0\0";
+    let tags = b"OpusTags\x01\0\0\0x\0\0\0\0";
+    let mut file = [page(1, FIRST, 0, head), page(1, 0, 1, tags)].concat();
+    for n in 2..400 {
+        file.extend(page(1, 0, n, &[0xf8, 0xff, 0xfe]));
+    }
+    let error = decode(&file, 2).unwrap_err();
+    assert!(error.contains("not to be heard"), "{error}");
+}
+
 /// One file behind the other is one recording, as long as its rate is one.
 #[test]
 fn chained_streams_are_heard_one_after_the_other() {

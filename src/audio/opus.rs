@@ -34,8 +34,8 @@ impl Opus {
         Ok(Opus { decoder, skip, decoded: [0; PACKET_SAMPLES] })
     }
 
-    /// What is heard of a packet; `None` for one that is damaged.
-    pub(super) fn decode(&mut self, packet: &Packet) -> Option<&[i16]> {
+    /// How many samples a packet has, and what is heard of them; `None` for one that is damaged.
+    pub(super) fn decode(&mut self, packet: &Packet) -> Option<(usize, &[i16])> {
         // The decoder would take it for one that was lost.
         if packet.data.is_empty() {
             return None;
@@ -44,6 +44,7 @@ impl Opus {
         let beyond = usize::try_from(packet.trim_end.get()).unwrap_or(usize::MAX) / COUNTED;
         let skipped = self.skip.min(made);
         self.skip -= skipped;
-        self.decoded.get(skipped..made.saturating_sub(beyond).max(skipped))
+        let heard = self.decoded.get(skipped..made.saturating_sub(beyond).max(skipped))?;
+        Some((made, heard))
     }
 }

@@ -158,7 +158,8 @@ impl Decoder {
                 sink.push(rate, channels.max(1), samples.iter().copied()).map_err(Fault::File)
             }
             Decoder::Opus(opus) => {
-                let heard = opus.decode(packet).ok_or(Fault::Packet)?;
+                let (made, heard) = opus.decode(packet).ok_or(Fault::Packet)?;
+                sink.spend(made).map_err(Fault::File)?;
                 let samples = heard.iter().map(|sample| f32::from(*sample) / 32_768.0);
                 sink.push(RATE_HZ as u32, 1, samples).map_err(Fault::File)
             }

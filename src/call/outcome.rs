@@ -45,7 +45,8 @@ struct Final {
     code: u16,
     /// Code and phrase.
     line: String,
-    warning: Option<String>,
+    /// Its Warning, or its Reason (RFC 3326).
+    why: Option<String>,
 }
 
 /// All that is known of the call.
@@ -152,8 +153,8 @@ impl Outcome {
     /// Notes the final answer to the INVITE.
     pub(super) fn answer(&mut self, code: u16, bytes: &[u8], message: &Message) {
         let words = |bytes: &[u8]| plain(&String::from_utf8_lossy(bytes), WORDS_CHARS);
-        let warning = message.header(HeaderName::Warning).map(words);
-        self.last = Some(Final { code, line: first_line(bytes), warning });
+        let why = message.header(HeaderName::Warning).or_else(|| message.header(HeaderName::Reason)).map(words);
+        self.last = Some(Final { code, line: first_line(bytes), why });
     }
 
     pub(super) fn ringing_after(&mut self, seconds: f64) {
@@ -223,8 +224,8 @@ impl Outcome {
             300..=399 => ": it points elsewhere, and a test call does not follow",
             _ => "",
         };
-        let warning = last.warning.as_ref().map(|text| format!(" ({text})")).unwrap_or_default();
-        Some(format!("refused with {}{warning}{hint}", last.line))
+        let why = last.why.as_ref().map(|text| format!(" ({text})")).unwrap_or_default();
+        Some(format!("refused with {}{why}{hint}", last.line))
     }
 
     fn trace(&self) -> TraceView {
@@ -415,6 +416,9 @@ mod tests {
         assert!(why.starts_with("refused with 488 Not Acceptable Here (305 x \"PCMU[2J\"): no codec"), "{why}");
         answer(&mut outcome, 401, &format!("SIP/2.0 401 Unauthorized\r\n{rest}\r\n"));
         assert!(outcome.why_not().unwrap().contains("--username"), "{:?}", outcome.why_not());
+        let reason = "Reason: Q.850;cause=38;text=\"agent_refused\"";
+        answer(&mut outcome, 503, &format!("SIP/2.0 503 Service Unavailable\r\n{rest}{reason}\r\n\r\n"));
+        assert!(outcome.why_not().unwrap().ends_with("(Q.850;cause=38;text=\"agent_refused\")"));
         answer(&mut outcome, 503, &format!("SIP/2.0 503 Full\r\n{rest}\r\n"));
         assert!(outcome.may_go_on());
     }

@@ -184,7 +184,11 @@ impl Session {
                 Occurred::Timer => {
                     self.phone.handle_timeout(now);
                     if !self.is_heard && now >= self.began + patience {
-                        let what = format!("no answer to the INVITE in {} s", patience.as_secs());
+                        let what = format!(
+                            "no answer to the INVITE in {} s: nobody is there, or an edge that does not know your \
+                             address (`accept_from` of a trunk)",
+                            patience.as_secs()
+                        );
                         outcome.unreached(&self.way, &what);
                         break;
                     }

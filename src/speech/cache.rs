@@ -1,12 +1,13 @@
 //! Texts that were said, on disk by the hash of what was said and how, so that a start says none of them again.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use nix::fcntl::OFlag;
 use sha2::{Digest as _, Sha256};
 
 use super::Key;
@@ -35,19 +36,20 @@ impl Cache {
     /// What was kept, whole.
     pub(super) fn find(&self, key: &Key) -> Option<Arc<[u8]>> {
         let mut bytes = Vec::new();
-        let file = File::open(self.path(key)).ok()?;
+        // Whatever stands there by that name: nothing is waited for, and no link followed.
+        let flags = OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW;
+        let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(self.path(key)).ok()?;
         let about = file.metadata().ok()?;
         if !about.is_file() || about.len() > MOST_BYTES as u64 {
             return None;
         }
-        file.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes).ok()?;
+        (&file).take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes).ok()?;
         let (check, codes) = bytes.split_at_checked(CHECK_BYTES)?;
         if codes.is_empty() || bytes.len() > MOST_BYTES || *check != *Sha256::digest(codes) {
             return None;
         }
         // Who is used stays. A folder that may not be written to is used all the same.
-        let _ =
-            OpenOptions::new().write(true).open(self.path(key)).and_then(|file| file.set_modified(SystemTime::now()));
+        let _ = file.set_modified(SystemTime::now());
         Some(codes.into())
     }
 
@@ -142,7 +144,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::at(folder.path().to_owned());
         let stranger = folder.path().join("notes.ulaw");
-        File::create(&stranger).unwrap().set_len(2 * SPEECH_CACHE_BYTES).unwrap();
+        fs::File::create(&stranger).unwrap().set_len(2 * SPEECH_CACHE_BYTES).unwrap();
         cache.keep(&key(1), &[1; 10]);
         cache.keep(&key(2), &[2; 10]);
         let age = |number, seconds, length| {
@@ -155,6 +157,18 @@ mod tests {
         cache.keep(&key(3), &[3; 10]);
         assert!(!cache.path(&key(2)).exists() && stranger.exists());
         assert!(cache.find(&key(1)).is_some() && cache.find(&key(3)).is_some());
+    }
+
+    /// Opening one would wait for somebody who writes to it.
+    #[test]
+    fn a_pipe_or_a_link_in_a_file_s_place_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().to_owned());
+        nix::unistd::mkfifo(&cache.path(&key(1)), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(cache.find(&key(1)), None);
+        cache.keep(&key(2), &[2; 10]);
+        std::os::unix::fs::symlink(cache.path(&key(2)), cache.path(&key(3))).unwrap();
+        assert_eq!((cache.find(&key(3)), cache.find(&key(2)).is_some()), (None, true));
     }
 
     #[test]

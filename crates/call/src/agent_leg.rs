@@ -42,6 +42,8 @@ pub(crate) struct AgentSide {
     pub(crate) opened: Option<Instant>,
     /// Whether it could not be reached, or was lost.
     pub(crate) has_failed: bool,
+    /// Whether its socket is gone, or the agent has closed it.
+    pub(crate) is_gone: bool,
     /// How many streams to the same agent have failed in a row before this one.
     pub(crate) retried: u32,
     /// How many wishes it had, but for what ends its part.
@@ -143,6 +145,7 @@ impl Call {
             began: now,
             opened: None,
             has_failed: false,
+            is_gone: false,
             retried: 0,
             part,
             stream_sid,
@@ -283,6 +286,10 @@ impl Call {
         self.note(now, edge, leg, &format!("{}: {loss}", if was_had { "lost" } else { "failed" }));
         let failure = Failure::of_loss(loss);
         self.legs[leg].fail_with(failure.reason);
+        let by_far_end = self.legs[leg].end.is_some_and(|end| end.by == EndedBy::FarEnd);
+        if let Some(side) = &mut self.legs[leg].agent {
+            side.is_gone = by_far_end;
+        }
         if listens {
             self.lose_listener(now, edge, leg, &failure);
         } else if self.is_opening(leg) {
@@ -297,7 +304,8 @@ impl Call {
         let Some(leg) = self.live_agent(end) else { return };
         self.note(now, edge, leg, "closed with 1000");
         self.agent_went_well(edge, leg);
-        let Some(side) = &self.legs[leg].agent else { return };
+        let Some(side) = &mut self.legs[leg].agent else { return };
+        side.is_gone = true;
         let (on_close, listens) = (side.agent.on_close, side.listens());
         if listens || self.callee == Some(leg) {
             self.legs[leg].end_with(ReasonSlug::AgentHungUp, EndedBy::FarEnd);
@@ -380,7 +388,9 @@ impl Call {
             edge.agents.closed(&side.agent.name);
             edge.metrics.agent_sessions = edge.metrics.agent_sessions.saturating_sub(1);
         }
-        if !side.listens() {
+        if !side.listens() && was == LegState::Answered && !side.is_gone {
+            edge.agents.end_session(now, &side.agent.name, self.key);
+        } else if !side.listens() {
             edge.agents.leave_line(&side.agent.name, self.key);
         }
         if !side.listens() && !side.has_failed {

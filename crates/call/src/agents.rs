@@ -1,6 +1,6 @@
 //! What is known of each agent at run time: its sockets, what went wrong last, and whether it is skipped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,7 +9,7 @@ use trunkgate_route::Table;
 
 use crate::breaker::{Breaker, Leave, is_failure};
 use crate::call::CallKey;
-use crate::limits::PROVEN_SECONDS;
+use crate::limits::{PROVEN_SECONDS, SESSION_ENDS};
 use crate::queue::{Entry, Line};
 use crate::view::AgentView;
 use crate::wall::rfc3339;
@@ -44,6 +44,8 @@ pub(crate) struct Agents {
     by_name: BTreeMap<Arc<str>, AgentState>,
     /// Calls that wait, and have to look again.
     woken: Vec<CallKey>,
+    /// Sessions whose stream has been told to end, the first first.
+    ending: VecDeque<(Instant, Arc<str>, CallKey)>,
 }
 
 impl Agents {
@@ -80,6 +82,29 @@ impl Agents {
         if let Some(state) = self.by_name.get_mut(name) {
             state.line.leave(key);
             self.woken.extend(state.line.next());
+        }
+    }
+    /// The same of one whose stream has just been told to end.
+    pub(crate) fn end_session(&mut self, now: Instant, name: &Arc<str>, key: CallKey) {
+        let until = now + SESSION_ENDS;
+        if let Some(state) = self.by_name.get_mut(name) {
+            if state.line.end(key, until) {
+                self.ending.push_back((until, name.clone(), key));
+            }
+            self.woken.extend(state.line.next());
+        }
+    }
+    /// When the next session has ended.
+    pub(crate) fn next_end(&self) -> Option<Instant> {
+        self.ending.front().map(|(until, ..)| *until)
+    }
+    /// Has those wait no longer whose turn it is, as streams have ended.
+    pub(crate) fn sessions_due(&mut self, now: Instant) {
+        while let Some((until, name, key)) = self.ending.pop_front_if(|(until, ..)| *until <= now) {
+            if let Some(state) = self.by_name.get_mut(&name) {
+                state.line.ended(key, until);
+                self.woken.extend(state.line.next());
+            }
         }
     }
     /// Calls that wait, and have to look again.

@@ -147,6 +147,7 @@ impl Gateway {
         self.edge.registrations_due(now);
         self.edge.bindings_due(now);
         self.edge.strangers.release(now);
+        self.edge.agents.sessions_due(now);
         self.edge.metrics.sources_banned = self.edge.strangers.banned() as u64;
         self.settle(now);
         while let Some((key, timer)) = self.edge.deadlines.pop_due(now) {
@@ -173,7 +174,9 @@ impl Gateway {
         let registration = self.edge.registrations.next().map(|at| (at, "registration"));
         let binding = self.edge.registrar.next().map(|at| (at, "binding"));
         let ban = self.edge.strangers.next().map(|at| (at, "ban"));
-        own.into_iter().chain(sip).chain(health).chain(registration).chain(binding).chain(ban).min_by_key(|(at, _)| *at)
+        let session = self.edge.agents.next_end().map(|at| (at, "session"));
+        let all = [own, sip, health, registration, binding, ban, session];
+        all.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
     /// Live and recent calls, newest first.
     pub fn calls(&self, now: Instant) -> Vec<CallView> {

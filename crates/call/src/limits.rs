@@ -3,6 +3,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use trunkgate_media::agent::limits::STOP_TIMEOUT;
+
 /// Attempts (legs towards targets) of one call; past it the search ends as if no target were left.
 pub const ATTEMPTS_PER_CALL: usize = 32;
 /// Addresses of one host name that are tried.
@@ -119,6 +121,9 @@ pub const BREAKER_LONGEST_PAUSE_SECONDS: u64 = 10;
 pub const PROVEN_SECONDS: u64 = 10;
 /// `max_sessions` of an agent, at most.
 pub const AGENT_SESSIONS_MOST: u32 = 100_000;
+/// How long a session counts once we have told its stream to end: the agent may close meanwhile, then we do, and its answer
+/// takes a moment.
+pub const SESSION_ENDS: Duration = STOP_TIMEOUT.saturating_add(Duration::from_millis(250));
 /// `size` of an agent's `queue`, at most.
 pub const QUEUE_CALLERS_MOST: u32 = 1_000;
 /// `wait` of an agent's `queue`, at most, in seconds.

@@ -1,9 +1,11 @@
 //! Who may have an agent at once (`max_sessions`), and who waits for it (`queue`): first come, first served.
 //!
 //! A session is a call's from when its attempt begins until its stream has ended; a call has at most one with an agent.
+//! A stream that we end takes a moment: its session is leaving until then, and whoever comes meanwhile waits, queue or not.
 //! Who had one already and gets a new stream comes before those that never had any.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Instant;
 
 use crate::call::CallKey;
 
@@ -26,6 +28,8 @@ pub(crate) struct Line {
     /// Calls that may wait, those that had a session before not counted.
     size: usize,
     sessions: BTreeSet<CallKey>,
+    /// Those whose stream has been told to end, and until when each counts.
+    leaving: BTreeMap<CallKey, Instant>,
     /// The next first, and whether it had a session before.
     waiting: VecDeque<(CallKey, bool)>,
 }
@@ -39,12 +43,16 @@ impl Line {
 
     /// A call wants a session; `returns`: it had one, and its stream has failed.
     pub(crate) fn enter(&mut self, key: CallKey, returns: bool) -> Entry {
+        if (returns || self.waiting.is_empty()) && self.leaving.remove(&key).is_some() {
+            self.sessions.insert(key);
+            return Entry::Session;
+        }
         let behind = if returns { self.waiting.iter().filter(|(_, had)| *had).count() } else { self.waiting.len() };
         if self.is_free() && behind == 0 {
             self.sessions.insert(key);
             return Entry::Session;
         }
-        if !returns && self.waiting.iter().filter(|(_, had)| !had).count() >= self.size {
+        if !returns && self.waiting.iter().filter(|(_, had)| !had).count() >= self.size + self.leaving.len() {
             return Entry::Full;
         }
         self.waiting.insert(behind, (key, returns));
@@ -67,6 +75,24 @@ impl Line {
         }
     }
 
+    /// The same of a call whose stream has been told to end: its session counts until then; whether it does.
+    pub(crate) fn end(&mut self, key: CallKey, until: Instant) -> bool {
+        let counts = self.most > 0 && self.sessions.remove(&key);
+        if counts {
+            self.leaving.insert(key, until);
+        } else {
+            self.leave(key);
+        }
+        counts
+    }
+
+    /// The stream that was to have ended by then has, unless the call has a session again.
+    pub(crate) fn ended(&mut self, key: CallKey, until: Instant) {
+        if self.leaving.get(&key) == Some(&until) {
+            self.leaving.remove(&key);
+        }
+    }
+
     /// The call whose turn it is.
     pub(crate) fn next(&self) -> Option<CallKey> {
         self.waiting.front().map(|(key, _)| *key).filter(|_| self.is_free())
@@ -84,16 +110,19 @@ impl Line {
 
     /// Whether nobody has a session or waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.sessions.is_empty() && self.waiting.is_empty()
+        self.sessions.is_empty() && self.leaving.is_empty() && self.waiting.is_empty()
     }
 
     fn is_free(&self) -> bool {
-        self.most == 0 || self.sessions.len() < usize::try_from(self.most).unwrap_or(usize::MAX)
+        let used = self.sessions.len() + self.leaving.len();
+        self.most == 0 || used < usize::try_from(self.most).unwrap_or(usize::MAX)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
+
     use super::*;
     use Entry::{Full, Session, Waits};
 
@@ -104,6 +133,10 @@ mod tests {
         /// One whose stream has failed.
         Returns(u64, Entry),
         Leaves(u64),
+        /// Its stream is told to end.
+        Ends(u64),
+        /// … and has ended.
+        HasEnded(u64),
         /// The next gets its turn, or nobody does.
         Turn(Option<u64>),
         /// Not the next: it gets nothing.
@@ -111,18 +144,20 @@ mod tests {
         Limits(u32, usize),
         Waiting(&'static [u64]),
     }
-    use Step::{Comes, Leaves, Limits, Returns, TooEarly, Turn, Waiting};
+    use Step::{Comes, Ends, HasEnded, Leaves, Limits, Returns, TooEarly, Turn, Waiting};
 
     fn run(name: &str, most: u32, size: usize, steps: &[Step]) {
-        let mut line = Line::default();
+        let (mut line, at) = (Line::default(), Instant::now());
         line.configure(most, size);
         let mut most = usize::try_from(most).unwrap();
         for (n, step) in steps.iter().enumerate() {
-            let before = line.sessions().len();
+            let before = line.sessions().len() + line.leaving.len();
             match step {
                 Comes(key, entry) => assert_eq!(line.enter(CallKey(*key), false), *entry, "{name}, step {n}"),
                 Returns(key, entry) => assert_eq!(line.enter(CallKey(*key), true), *entry, "{name}, step {n}"),
                 Leaves(key) => line.leave(CallKey(*key)),
+                Ends(key) => _ = line.end(CallKey(*key), at),
+                HasEnded(key) => line.ended(CallKey(*key), at),
                 Turn(key) => {
                     let next = line.next();
                     assert_eq!(next, key.map(CallKey), "{name}, step {n}");
@@ -138,7 +173,7 @@ mod tests {
                     assert_eq!(waiting, *keys, "{name}, step {n}");
                 }
             }
-            let now = line.sessions().len();
+            let now = line.sessions().len() + line.leaving.len();
             assert!(now <= before || most == 0 || now <= most, "{name}, step {n}: {now} of {most}");
         }
     }
@@ -200,6 +235,40 @@ mod tests {
             2,
             &[Comes(1, Session), Comes(2, Waits(1)), Leaves(1), Comes(3, Waits(2)), Turn(Some(2)), Waiting(&[3])],
         );
+    }
+
+    #[test]
+    fn a_session_counts_until_its_stream_has_ended() {
+        run(
+            "the next gets it then",
+            1,
+            1,
+            &[Comes(1, Session), Comes(2, Waits(1)), Ends(1), Turn(None), HasEnded(1), Turn(Some(2)), Waiting(&[])],
+        );
+        run(
+            "without a queue one waits for it, no more",
+            1,
+            0,
+            &[Comes(1, Session), Ends(1), Comes(2, Waits(1)), Comes(3, Full), HasEnded(1), Turn(Some(2))],
+        );
+        run(
+            "a new stream of the same call takes it over",
+            1,
+            1,
+            &[
+                Comes(1, Session),
+                Comes(2, Waits(1)),
+                Ends(1),
+                Returns(1, Session),
+                HasEnded(1),
+                Turn(None),
+                Ends(1),
+                HasEnded(1),
+                Turn(Some(2)),
+            ],
+        );
+        run("without a limit nothing is kept", 0, 0, &[Comes(1, Session), Ends(1), Limits(1, 0), Comes(2, Session)]);
+        run("one that waits", 1, 1, &[Comes(1, Session), Comes(2, Waits(1)), Ends(2), Waiting(&[])]);
     }
 
     #[test]

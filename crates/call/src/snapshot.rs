@@ -341,6 +341,7 @@ impl FormerAgent {
             stream_sid: String::new(),
             opened: None,
             has_failed: false,
+            is_gone: false,
             retried: 0,
             wishes: 0,
             hears: None,

@@ -39,17 +39,19 @@ pub(crate) fn verdict(call: &Call) -> String {
         (State::Ended, _, Some(ending)) if call.times.answered.is_some() => {
             let seconds = call.talked_seconds().unwrap_or_default();
             let why = ending.reason.sentence();
-            format!(
-                "Answered before anybody was there, ended after {seconds:.1} s: {why}. Tried: {}.",
-                tried.join(", ")
-            )
+            format!("Answered before anybody was there, ended after {seconds:.1} s: {why}.{}", all_of(&tried))
         }
         (State::Ended, _, Some(ending)) => {
-            let tried = if tried.is_empty() { String::new() } else { format!(" Tried: {}.", tried.join(", ")) };
+            let tried = all_of(&tried);
             format!("Not answered ({}): {}.{tried}", ending.code, ending.reason.sentence())
         }
         (State::Ended, _, None) => String::new(),
     }
+}
+
+/// Who was called.
+fn all_of(tried: &[String]) -> String {
+    if tried.is_empty() { String::new() } else { format!(" Tried: {}.", tried.join(", ")) }
 }
 
 /// How many targets failed, and the first of those that got as far as a leg, with why.

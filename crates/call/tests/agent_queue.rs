@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bench::agents::{agent, agent_table, to_agent};
 use bench::{Bench, CARRIER, Dialing, PBX, offer, route, to_trunk};
+use trunkgate_call::limits::SESSION_ENDS;
 use trunkgate_call::{Control, Input};
 use trunkgate_media::agent::Loss;
 use trunkgate_media::{AgentWish, Command, EndId, Event, MediaId, Sound};
@@ -118,16 +119,18 @@ fn callers_wait_their_turn_in_the_order_in_which_they_came() {
     let mut last = first.unwrap();
     for n in 1..=3 {
         hangs_up(&mut bench, last);
+        assert_eq!((asked(&mut bench).len(), counts(&bench)), (0, (0, 4 - n)), "its stream is being told to end");
+        bench.pass(SESSION_ENDS);
         let next = asked(&mut bench);
-        assert_eq!(next.len(), 1, "the next at once, and nobody else");
+        assert_eq!(next.len(), 1, "the next then, and nobody else");
         last = next[0].0;
         assert_eq!(last.0, MediaId(n), "in the order in which they came");
         assert_eq!(counts(&bench), (1, 3 - n));
         open(&mut bench, last);
     }
-    assert!(stories(&bench).contains("desk: its turn, after 7.0 s"), "{}", stories(&bench));
+    assert!(stories(&bench).contains("desk: its turn, after 7.8 s"), "{}", stories(&bench));
     let waited = &bench.gateway.metrics().agent_wait_seconds;
-    assert_eq!((waited.counts.iter().sum::<u64>(), waited.sum.round()), (3, 21.0));
+    assert_eq!((waited.counts.iter().sum::<u64>(), (waited.sum * 10.0).round() / 10.0), (3, 25.5));
 }
 
 #[test]
@@ -183,6 +186,7 @@ fn who_hangs_up_leaves_the_line() {
     hangs_up(&mut bench, first.unwrap());
     open(&mut bench, first.unwrap());
     hangs_up(&mut bench, first.unwrap());
+    bench.pass(SESSION_ENDS);
     assert_eq!(asked(&mut bench).pop().unwrap().0.0, MediaId(2));
     assert_eq!(counts(&bench), (1, 0));
 }
@@ -220,7 +224,10 @@ fn answered_callers_hear_the_agents_own_music_and_leave_by_bye() {
     bench.receive(CARRIER, caller.request("BYE", "", ""));
     bench.expect(CARRIER, "SIP/2.0 200");
     assert_eq!(counts(&bench), (1, 0));
-    assert_eq!(bench.reports[0].call.reason, Some("caller_hung_up"));
+    let call = &bench.reports[0].call;
+    assert_eq!(call.reason, Some("caller_hung_up"));
+    let verdict = bench.gateway.trace(&call.sid).unwrap().verdict;
+    assert!(!verdict.contains("Tried"), "nobody was: {verdict}");
 }
 
 #[test]
@@ -241,6 +248,7 @@ fn a_caller_that_is_transferred_waits_too_and_hears_whom_it_waits_for() {
         matches!(command, Command::AddPlayer { sound: Sound::Hold(sound), .. } if *id == MediaId(0) && sound.music == music(0x31).unwrap().music)
     });
     assert!(plays, "{:?}", bench.media);
+    bench.pass(SESSION_ENDS);
     let next = asked(&mut bench);
     assert_eq!((next.len(), next[0].0.0), (1, MediaId(1)));
     assert_eq!(counts(&bench), (1, 1));
@@ -351,6 +359,7 @@ fn a_drain_leaves_those_that_wait_and_its_end_tells_them() {
     assert_eq!(counts(&bench), (1, 1));
     open(&mut bench, first.unwrap());
     hangs_up(&mut bench, first.unwrap());
+    bench.pass(SESSION_ENDS);
     assert_eq!(asked(&mut bench).len(), 1, "its turn comes");
     bench.sent.clear();
     bench.control(Control::EndAll);
