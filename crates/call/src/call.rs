@@ -10,6 +10,8 @@
 //! | ACK missing | – | BYE on every leg | the same | the same | – |
 //! | BYE | of the caller: as CANCEL | BYE on the other legs, call ends | of the caller: call ends | of the caller: call ends | leg gone |
 //! | re-INVITE | 491 | relayed to the other leg, or answered; by the edge itself where an agent is the other side, or a hold ends here | answered by the edge itself; 491 while a far end rings | 491 | 481 |
+//! | INFO | 480 | goes on to the other leg; 415 where that is an agent | 480 | 480 | 481 |
+//! | INFO answered | – | the same answer on the other leg; BYE where it is gone | the same answer | the same answer | – |
 //! | 100 | the target lives | – | the target lives | – | – |
 //! | 18x | passed to the caller, early media wired | – | early media wired | – | – |
 //! | 2xx to an INVITE | ACK, caller answered, media wired | ACK and BYE (a fork, or it crossed our CANCEL) | ACK, media wired | ACK and BYE | ACK and BYE |
@@ -60,6 +62,7 @@ use crate::engage::Retries;
 use crate::few::Few;
 use crate::headers::{Brought, CallerIdentity};
 use crate::index::Place;
+use crate::info::Info;
 use crate::io::QueryId;
 use crate::leg::{Leg, LegState};
 use crate::limits::NUMBER_CHARS;
@@ -108,6 +111,10 @@ pub(crate) enum CallEvent {
     Bye { leg: usize, headers: Brought },
     /// The far end wants to change its session.
     Reinvite { leg: usize, server: ServerId, sdp: Option<Bytes> },
+    /// The far end says something to the other one.
+    Info { leg: usize, server: ServerId, info: Box<Info> },
+    /// A final answer to an INFO that went on; 408 where none came.
+    InfoAnswered { client: ClientId, code: u16 },
     /// 100 to our INVITE.
     Trying { leg: usize },
     /// It asks for credentials, and the INVITE has gone out again with them.
@@ -226,6 +233,8 @@ pub(crate) struct Call {
     /// Legs that hold the other one here, with what plays to that.
     pub(crate) holds: Few<usize, Option<EndId>>,
     pub(crate) renegotiation: Option<Box<Renegotiation>>,
+    /// INFO requests that went on, and whose they are.
+    pub(crate) infos: Few<ClientId, ServerId>,
     /// Our question to a caller on hold.
     pub(crate) hold_check: Option<ClientId>,
     pub(crate) times: Times,
@@ -278,6 +287,9 @@ impl Call {
             (Searching | Leaving, E::Reinvite { server, .. }) => refuse_request(now, edge, server, 491),
             (Answered | Rerouting, E::Reinvite { leg, server, sdp }) => self.reinvited(now, edge, leg, server, sdp),
             (Ended, E::Reinvite { server, .. }) => refuse_request(now, edge, server, 481),
+
+            (_, E::Info { leg, server, info }) => self.informed(now, edge, leg, server, *info),
+            (_, E::InfoAnswered { client, code }) => self.info_answered(now, edge, client, code),
 
             (Searching | Rerouting, E::Trying { leg }) => self.heard(edge, leg),
             (Searching | Rerouting, E::Challenged { leg }) => self.challenged(now, edge, leg),

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use trunkgate_route::HeaderRules;
 use trunkgate_sip::{
-    Answer, ClientId, DialogId, DropReason, Event, HeaderName, Message, Method, Party, ServerId, StartLine, Transmit,
+    Answer, Body, ClientId, DialogId, DropReason, Event, HeaderName, Message, Method, Party, ServerId, StartLine,
+    Transmit,
 };
 
 use crate::answer::{FinalAnswer, extra};
@@ -14,6 +15,7 @@ use crate::deadlines::Timer;
 use crate::gateway::Gateway;
 use crate::headers::{self, Brought};
 use crate::index::{Place, Purpose};
+use crate::info::Info;
 use crate::io::{Cause, Output};
 use crate::limits::RETRY_AFTER_SECONDS;
 use crate::reason::{ReasonSlug, q850_of};
@@ -221,6 +223,10 @@ impl Gateway {
                 let event = CallEvent::Reinvite { leg: at.leg, server, sdp: request.sdp() };
                 self.tell(now, at.key, event);
             }
+            (Method::Info, Some(at), Some(server)) => {
+                let info = Box::new(self.info(at, request));
+                self.tell(now, at.key, CallEvent::Info { leg: at.leg, server, info });
+            }
             (Method::Options, _, Some(server)) => {
                 let answer = self.options_answer(dialog.is_some());
                 self.edge.respond(now, server, answer);
@@ -229,6 +235,19 @@ impl Gateway {
             (_, _, Some(server)) => refuse_request(now, &mut self.edge, server, 481),
             (_, _, None) => {}
         }
+    }
+
+    /// What an INFO brings, for the other leg.
+    fn info(&self, at: Place, request: &Message) -> Info {
+        let text = |name| request.header(name).map(|value| String::from_utf8_lossy(value).into_owned());
+        let bytes = request.body();
+        let body = (!bytes.is_empty()).then(|| Body {
+            content_type: text(HeaderName::ContentType).unwrap_or_default(),
+            bytes: bytes::Bytes::copy_from_slice(bytes),
+        });
+        let (disposition, is_packaged) =
+            (text(HeaderName::ContentDisposition), text(HeaderName::InfoPackage).is_some());
+        Info { body, disposition, is_packaged, headers: self.brought(at, request) }
     }
 
     /// What we can, or that we take no calls (RFC 3261 §11.2).
@@ -274,7 +293,8 @@ impl Gateway {
                 let detail = matches!(code, 401 | 407).then(|| self.unanswerable(entry.at, response));
                 CallEvent::Rejected { leg, code, q850: q850(), detail }
             }
-            (Purpose::Reinvite | Purpose::HoldCheck | Purpose::Bye, 0..=199, _) => return,
+            (Purpose::Reinvite | Purpose::HoldCheck | Purpose::Info | Purpose::Bye, 0..=199, _) => return,
+            (Purpose::Info, _, _) => CallEvent::InfoAnswered { client: id, code },
             (Purpose::Reinvite, _, dialog) => CallEvent::ReinviteAnswered { client: id, code, dialog, sdp },
             // Any other answer comes from somebody who knows the dialog (RFC 3261 §12.2.1.2).
             (Purpose::HoldCheck, code, _) => CallEvent::HoldChecked { alive: !matches!(code, 408 | 481) },
@@ -333,6 +353,7 @@ impl Gateway {
             Purpose::Invite => CallEvent::Unanswered { leg, sent },
             Purpose::Reinvite => CallEvent::ReinviteUnanswered { client: id },
             Purpose::HoldCheck => CallEvent::HoldChecked { alive: false },
+            Purpose::Info => CallEvent::InfoAnswered { client: id, code: 408 },
             Purpose::Bye => CallEvent::ByeDone { leg },
         };
         if entry.purpose != Purpose::Invite {

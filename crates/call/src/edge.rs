@@ -38,8 +38,8 @@ use crate::trunks::Trunks;
 use crate::wall::Wall;
 
 /// Methods that we serve; but for REGISTER also our Allow.
-pub(crate) const METHODS: [Method; 6] =
-    [Method::Invite, Method::Ack, Method::Bye, Method::Cancel, Method::Options, Method::Register];
+pub(crate) const METHODS: [Method; 7] =
+    [Method::Invite, Method::Ack, Method::Bye, Method::Cancel, Method::Options, Method::Info, Method::Register];
 
 /// Everything that is not one call's own.
 #[derive(Debug)]
@@ -177,7 +177,7 @@ impl Edge {
         id
     }
 
-    /// Sends a BYE, re-INVITE or OPTIONS.
+    /// Sends a BYE, re-INVITE, INFO or OPTIONS.
     pub(crate) fn request(
         &mut self,
         now: Instant,
@@ -190,6 +190,7 @@ impl Edge {
         let method = match purpose {
             Purpose::Invite | Purpose::Reinvite => Method::Invite,
             Purpose::HoldCheck => Method::Options,
+            Purpose::Info => Method::Info,
             Purpose::Bye => Method::Bye,
         };
         let id = self.endpoint.request(now, dialog, method, headers, body);

@@ -85,6 +85,7 @@ impl Call {
         self.disarm(edge, Timer::MaxCall);
         self.disarm(edge, Timer::Quality);
         self.close_open_reinvite(now, edge);
+        self.refuse_infos(now, edge);
         for leg in 0..self.legs.len() {
             self.hang_up_leg(now, edge, leg, reason);
         }

@@ -30,6 +30,8 @@ pub(crate) enum Purpose {
     Reinvite,
     /// OPTIONS to a far end on hold.
     HoldCheck,
+    /// An INFO that goes on.
+    Info,
     /// The BYE that ends a leg.
     Bye,
 }

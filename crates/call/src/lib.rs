@@ -28,6 +28,7 @@ mod health;
 mod held;
 mod hold;
 mod index;
+mod info;
 pub mod intake;
 mod invariants;
 pub mod io;

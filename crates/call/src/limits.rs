@@ -37,6 +37,8 @@ pub const GLARE_UNIT_MS: u64 = 10;
 pub const GLARE_OWNER_UNITS: RangeInclusive<u64> = 210..=400;
 /// … and where it is the far end's.
 pub const GLARE_OTHER_UNITS: RangeInclusive<u64> = 0..=200;
+/// INFO requests of one call that wait for their answer.
+pub const INFOS_PER_CALL: usize = 8;
 /// Entries of a call's trace; the oldest are lost first.
 pub const TRACE_ENTRIES: usize = 256;
 /// Characters of one text in a trace: a far end's reason phrase, its m-lines.

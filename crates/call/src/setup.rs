@@ -91,6 +91,7 @@ impl Call {
             owed: Vec::new(),
             holds: Few::default(),
             renegotiation: None,
+            infos: Few::default(),
             hold_check: None,
             times: Times { began: now, started: edge.date(now), first_ring: None, answered: None, ended: None },
             deadlines: Few::default(),

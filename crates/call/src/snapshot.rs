@@ -253,6 +253,7 @@ impl Call {
             owed: Vec::new(),
             holds,
             renegotiation: None,
+            infos: Few::default(),
             hold_check: None,
             times,
             deadlines: Few::default(),

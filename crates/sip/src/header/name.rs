@@ -53,13 +53,14 @@ pub enum HeaderName {
     Event,
     SubscriptionState,
     AlertInfo,
+    InfoPackage,
     Subject,
     Other,
 }
 
 impl HeaderName {
     /// Every name of this list, [`HeaderName::Other`] left out.
-    pub const ALL: [HeaderName; 50] = [
+    pub const ALL: [HeaderName; 51] = [
         HeaderName::Via,
         HeaderName::From,
         HeaderName::To,
@@ -109,6 +110,7 @@ impl HeaderName {
         HeaderName::Event,
         HeaderName::SubscriptionState,
         HeaderName::AlertInfo,
+        HeaderName::InfoPackage,
         HeaderName::Subject,
     ];
 
@@ -164,6 +166,7 @@ impl HeaderName {
             HeaderName::Event => "Event",
             HeaderName::SubscriptionState => "Subscription-State",
             HeaderName::AlertInfo => "Alert-Info",
+            HeaderName::InfoPackage => "Info-Package",
             HeaderName::Subject => "Subject",
             HeaderName::Other => "",
         }
@@ -219,6 +222,7 @@ impl HeaderName {
             (11, b'u') => pick(name, [HeaderName::Unsupported]),
             (12, b'c') => pick(name, [HeaderName::ContentType]),
             (12, b'h') => pick(name, [HeaderName::HistoryInfo]),
+            (12, b'i') => pick(name, [HeaderName::InfoPackage]),
             (12, b'm') => pick(name, [HeaderName::MaxForwards]),
             (12, b'r') => pick(name, [HeaderName::RecordRoute]),
             (12, b'u') => pick(name, [HeaderName::UserToUser]),

@@ -1,0 +1,81 @@
+//! INFO in a call (RFC 6086 §4.2, RFC 2976): what it carries, keys most often, is the far ends' own. It goes on to the other
+//! leg as it came, and the answer comes back. Info packages are not negotiated, so none is taken.
+
+use std::time::Instant;
+
+use trunkgate_sip::{Answer, Body, ClientId, ServerId};
+
+use crate::answer::{extra, seen_code};
+use crate::call::{Call, State, refuse_request};
+use crate::edge::Edge;
+use crate::headers::Brought;
+use crate::index::Purpose;
+use crate::limits::INFOS_PER_CALL;
+use crate::reason::ReasonSlug;
+
+/// What an INFO brings.
+#[derive(Debug)]
+pub(crate) struct Info {
+    /// Its body, whatever the type.
+    pub(crate) body: Option<Body>,
+    /// Its Content-Disposition.
+    pub(crate) disposition: Option<String>,
+    /// Whether it is of a package.
+    pub(crate) is_packaged: bool,
+    /// Headers that may go on.
+    pub(crate) headers: Brought,
+}
+
+impl Call {
+    /// A far end says something to the other one.
+    pub(crate) fn informed(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId, info: Info) {
+        let refusal = match self.state {
+            State::Ended => 481,
+            State::Searching | State::Rerouting | State::Leaving => 480,
+            State::Answered if info.is_packaged => 469,
+            State::Answered if self.infos.len() >= INFOS_PER_CALL => 500,
+            State::Answered => 0,
+        };
+        if refusal != 0 {
+            // Which packages would do (RFC 6086 §4.2.2): none.
+            let headers = if refusal == 469 { vec![extra("Recv-Info", "")] } else { Vec::new() };
+            edge.respond(now, server, Answer { code: refusal, headers, ..Answer::default() });
+            return;
+        }
+        let Some((other, dialog)) = self.other(leg).and_then(|other| Some((other, self.legs[other].dialog?))) else {
+            // An agent is told keys by its stream, and nothing else.
+            let headers = vec![extra("Accept", "application/sdp")];
+            edge.respond(now, server, Answer { code: 415, headers, ..Answer::default() });
+            return;
+        };
+        let mut headers = self.passing(edge, &info.headers, leg, other);
+        headers.extend(info.disposition.map(|disposition| extra("Content-Disposition", disposition)));
+        match edge.request(now, self.place(other), dialog, Purpose::Info, headers, info.body) {
+            Some(client) => {
+                self.infos.insert(client, server);
+            }
+            None => refuse_request(now, edge, server, 500),
+        }
+    }
+
+    /// The other far end has answered, or does not (408).
+    pub(crate) fn info_answered(&mut self, now: Instant, edge: &mut Edge, client: ClientId, code: u16) {
+        let Some(server) = self.infos.remove(client) else { return };
+        let seen = if (200..300).contains(&code) { 200 } else { seen_code(code) };
+        edge.respond(now, server, Answer { code: seen, ..Answer::default() });
+        // It has lost the dialog (RFC 3261 §12.2.1.2).
+        if matches!(code, 408 | 481) && self.state == State::Answered {
+            self.end(now, edge, ReasonSlug::Unreachable);
+        }
+    }
+
+    /// The call is over: whoever waits for an answer is told so, and what is answered later is nobody's.
+    pub(crate) fn refuse_infos(&mut self, now: Instant, edge: &mut Edge) {
+        while let Some(client) = self.infos.first() {
+            edge.index.clients.remove(&client);
+            if let Some(server) = self.infos.remove(client) {
+                refuse_request(now, edge, server, 487);
+            }
+        }
+    }
+}
