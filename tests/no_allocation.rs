@@ -1,4 +1,4 @@
-//! The packet path allocates nothing: counted by the allocator itself, over 100,000 packets.
+//! The packet path allocates nothing: counted by the allocator itself, over 100,000 packets. And what a listener holds.
 
 #![allow(unsafe_code, reason = "a global allocator cannot be written without; this one only counts")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
@@ -21,21 +21,29 @@ struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static HELD: Cell<usize> = const { Cell::new(0) };
+}
+
+fn hold(more: usize, less: usize) {
+    HELD.with(|held| held.set(held.get().wrapping_add(more).wrapping_sub(less)));
 }
 
 // SAFETY: every call is passed on unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        hold(layout.size(), 0);
         // SAFETY: as the caller promised us.
         unsafe { System.alloc(layout) }
     }
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        hold(0, layout.size());
         // SAFETY: as the caller promised us.
         unsafe { System.dealloc(pointer, layout) }
     }
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        hold(size, layout.size());
         // SAFETY: as the caller promised us.
         unsafe { System.realloc(pointer, layout, size) }
     }
@@ -289,6 +297,52 @@ fn a_call_with_a_listener_and_a_player_allocates_only_messages() {
     assert!((38_000..38_300).contains(&written), "{written}");
     // The text of a message, which the socket's task takes over.
     assert!(allocations() - before <= written, "{}", allocations() - before);
+}
+
+/// Bytes of a session for a listener of both sides, besides those of its socket.
+const LISTENER_BYTES: usize = 6 << 10;
+
+#[test]
+fn a_listener_holds_little_while_packets_come_in_order() {
+    let start = Instant::now();
+    let mut session = set_up(start);
+    let listener = EndId(8);
+    let mut packet = PacketBuf::new();
+    let mut header = Rtp { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 };
+    let mut image = Vec::new();
+    // 60 ms a packet.
+    header.build(&[0x55; 480], &mut image);
+    let (mut before, mut written) = (0, 0);
+    for n in 0..300u32 {
+        let now = start + Duration::from_millis(60) * n;
+        if n == 100 {
+            before = HELD.get();
+            let settings = Settings { talks: false, tracks: TrackSet::Both, ..Settings::default() };
+            let url = "wss://agent.example/".into();
+            let socket = SocketSpec { url, auth_token: None, ca: None, plain_networks: vec![] };
+            let counters = Arc::default();
+            let spec = Arc::new(AgentSpec { settings, socket, counters, clear_fade: Duration::ZERO, raw: None });
+            session.handle_input(now, Command::AddAgent { end: listener, spec });
+            session.handle_agent(now, listener, AgentInput::Opened);
+            session.handle_input(now, Command::Tap { of: EndId(0), listener, audio: TapSpec::both(0, Law::Mu) });
+        }
+        for end in 0..2 {
+            (header.sequence, header.timestamp) = (n as u16, n * 480);
+            packet.receive_area()[..image.len()].copy_from_slice(&image);
+            packet.set_len(image.len());
+            header.write(packet.data_mut());
+            assert!(session.handle_packet(now, EndId(end), false, far_side(end), &mut packet).is_some());
+        }
+        session.handle_timeout(now);
+        while session.poll_output().is_some() {}
+        while session.poll_agent(listener).is_some() {
+            written += 1;
+        }
+        session.handle_agent(now, listener, AgentInput::Pong);
+    }
+    assert!(written >= 2 * 200 * 3 - 6, "{written}");
+    let held = HELD.get() - before;
+    assert!((1000..LISTENER_BYTES).contains(&held), "{held}");
 }
 
 /// Whatever the format: a call that an agent has, which says for minutes what it sent at once, and hears the caller.

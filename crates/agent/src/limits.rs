@@ -66,6 +66,9 @@ pub const SILENCE_AFTER: Duration = Duration::from_millis(80);
 pub const LATE_FOR: Duration = Duration::from_millis(200);
 /// Frames of one track that wait for a gap to close.
 pub const TRACK_FRAMES: usize = 16;
+/// Frames of one track that there is room for from the start: a packet of 60 ms lies in four. A gap, or a longer packet, makes
+/// more of it once.
+pub const TRACK_FRAMES_USUAL: usize = 4;
 /// A packet so far ahead of its time, in 8 kHz ticks, belongs to another clock: 100 ms.
 pub const EARLY_TICKS: i64 = 800;
 /// A packet so far behind its time belongs to another clock: 1 s.

@@ -11,11 +11,12 @@
 //! behind the wall clock, a frame is given up or put in where it is quiet; after a pause the source is simply placed where
 //! it belongs. A source whose timestamps jump is placed by the time of its arrival.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::limits::{
     EARLY_TICKS, FAST_TICKS, FORCED_TICKS, FRAME, LATE_FOR, LATE_TICKS, PACE_WINDOW, REORDER, SILENCE_AFTER,
-    SLOW_TICKS, TRACK_FRAMES,
+    SLOW_TICKS, TRACK_FRAMES, TRACK_FRAMES_USUAL,
 };
 
 /// Samples, and RTP ticks, in a frame: 20 ms at 8 kHz.
@@ -115,7 +116,8 @@ struct Pace {
 #[derive(Debug)]
 pub(crate) struct Track<S> {
     start: Instant,
-    slots: Vec<Slot<S>>,
+    /// From the frame that leaves next to the furthest one of which something is there: the last one is never empty.
+    slots: VecDeque<Slot<S>>,
     /// Number of the frame that leaves next.
     next: u64,
     /// Frames of silence that leave before it.
@@ -147,7 +149,7 @@ impl<S: Sample> Track<S> {
     pub(crate) fn new(start: Instant) -> Track<S> {
         Track {
             start,
-            slots: vec![Slot::EMPTY; TRACK_FRAMES],
+            slots: VecDeque::with_capacity(TRACK_FRAMES_USUAL),
             next: 0,
             owed: 0,
             source: None,
@@ -212,11 +214,8 @@ impl<S: Sample> Track<S> {
             return None;
         }
         self.counts.filled_frames += u64::from(!complete);
-        let slot = self.slot_mut(self.next)?;
-        let audio = slot.audio;
-        *slot = Slot::EMPTY;
         self.next += 1;
-        Some(audio)
+        Some(self.slots.pop_front().map_or([S::SILENCE; SAMPLES], |slot| slot.audio))
     }
     /// When the next frame leaves at the latest.
     pub(crate) fn poll_timeout(&self) -> Instant {
@@ -231,18 +230,8 @@ impl<S: Sample> Track<S> {
         self.counts
     }
 
-    fn slot_mut(&mut self, frame: u64) -> Option<&mut Slot<S>> {
-        let count = self.slots.len() as u64;
-        self.slots.get_mut(usize::try_from(frame % count).ok()?)
-    }
-
-    fn slot(&self, frame: u64) -> Option<&Slot<S>> {
-        let count = self.slots.len() as u64;
-        self.slots.get(usize::try_from(frame % count).ok()?)
-    }
-
     fn is_complete(&self) -> bool {
-        self.slot(self.next).is_some_and(Slot::is_complete)
+        self.slots.front().is_some_and(Slot::is_complete)
     }
 
     /// When the next frame is not waited for any longer.
@@ -250,9 +239,8 @@ impl<S: Sample> Track<S> {
         if self.source.is_none_or(|source| source.end <= place(self.next)) {
             return self.by_clock();
         }
-        let last = self.next + self.slots.len() as u64;
-        let behind = (self.next + 1..last).filter_map(|frame| self.slot(frame)?.first);
-        match behind.chain(self.slot(self.next).and_then(|slot| slot.tail)).min() {
+        let behind = self.slots.iter().skip(1).filter_map(|slot| slot.first);
+        match behind.chain(self.slots.front().and_then(|slot| slot.tail)).min() {
             Some(noticed) => noticed + REORDER,
             None => self.by_clock(),
         }
@@ -266,8 +254,7 @@ impl<S: Sample> Track<S> {
 
     /// Frames of silence whose time has passed while nobody asked for them: they leave before what comes now.
     fn owe(&mut self, now: Instant) {
-        let nothing_there = |slot: &Slot<S>| slot.there == [0; 3];
-        if now < self.by_clock() || !self.slots.iter().all(nothing_there) {
+        if now < self.by_clock() || !self.slots.is_empty() {
             return;
         }
         let late = now.saturating_duration_since(self.by_clock());
@@ -335,16 +322,18 @@ impl<S: Sample> Track<S> {
     /// Calls with each slot between two places that a frame still waits for: the slot, from and to which sample, and the
     /// place of the first of them.
     fn each_slot(&mut self, from: i64, to: i64, mut each: impl FnMut(&mut Slot<S>, usize, usize, i64)) {
-        let next = self.next;
-        let first = place(next);
+        let first = place(self.next);
         let mut from = from.max(first);
-        let to = to.min(place(next + self.slots.len() as u64));
+        let to = to.min(place(self.next + TRACK_FRAMES as u64));
         while from < to {
             let begin = from.rem_euclid(FRAME_TICKS);
             let end = (begin + to - from).min(FRAME_TICKS);
-            let frame = next + u64::try_from((from - first) / FRAME_TICKS).unwrap_or(0);
+            let index = usize::try_from((from - first) / FRAME_TICKS).unwrap_or(0);
+            while self.slots.len() <= index {
+                self.slots.push_back(Slot::EMPTY);
+            }
             if let (Ok(begin), Ok(end), Some(slot)) =
-                (usize::try_from(begin), usize::try_from(end), self.slot_mut(frame))
+                (usize::try_from(begin), usize::try_from(end), self.slots.get_mut(index))
             {
                 each(slot, begin, end, from);
             }
