@@ -10,6 +10,7 @@ use trunkgate_route::{Agent, Facts, OnClose};
 use crate::answer::Failure;
 use crate::asked::Refused;
 use crate::attempt::Progress;
+use crate::branches::Branch;
 use crate::call::{CALLER, Call, State};
 use crate::controller::StepResult;
 use crate::deadlines::Timer;
@@ -89,11 +90,11 @@ impl Part {
 impl Call {
     /// Has the socket of the attempt's agent opened.
     pub(crate) fn open_agent(&mut self, now: Instant, edge: &mut Edge) -> Result<(), Failure> {
-        let attempt = self.attempt.as_ref().and_then(|a| Some((a.agent.clone()?, a.ring_timeout, a.retried)));
+        let attempt = self.alone().and_then(|a| Some((a.agent.clone()?, a.ring_timeout, a.retried)));
         let opened =
             attempt.and_then(|(agent, wait, n)| Some((self.add_agent(now, edge, &agent, Part::Talk)?, wait, n)));
         let Some((leg, wait, retried)) = opened else {
-            if let Some(agent) = self.attempt.take().and_then(|attempt| attempt.agent) {
+            if let Some(agent) = self.attempts.remove(Branch::ALONE).and_then(|attempt| attempt.agent) {
                 edge.agents.leave_line(&agent.name, self.key);
                 edge.agents.let_go(now, &agent.name, self.key, now, None);
             }
@@ -103,10 +104,10 @@ impl Call {
             side.retried = retried;
         }
         self.count_failover(edge);
-        if let Some(attempt) = &mut self.attempt {
+        if let Some(attempt) = self.attempt_mut(Branch::ALONE) {
             attempt.progress = Progress::Opening(leg);
         }
-        self.arm(now, edge, Timer::Ring, wait);
+        self.arm(now, edge, Timer::Ring(Branch::ALONE), wait);
         self.let_ring(now, edge);
         Ok(())
     }
@@ -271,7 +272,7 @@ impl Call {
             }
             Err(failure) => {
                 self.state = State::Searching;
-                self.fail_target(now, edge, StepResult::Failed(failure));
+                self.fail_target(now, edge, Branch::ALONE, StepResult::Failed(failure));
             }
         }
     }
@@ -293,7 +294,7 @@ impl Call {
         if listens {
             self.lose_listener(now, edge, leg, &failure);
         } else if self.is_opening(leg) {
-            self.fail_target(now, edge, StepResult::Failed(failure));
+            self.fail_target(now, edge, Branch::ALONE, StepResult::Failed(failure));
         } else if self.callee == Some(leg) {
             self.go_on(now, edge, leg, Some(failure));
         }
@@ -403,7 +404,7 @@ impl Call {
 
     /// Whether an agent's leg is the one that the attempt waits for.
     fn is_opening(&self, leg: usize) -> bool {
-        self.attempt.as_ref().is_some_and(|a| a.progress == Progress::Opening(leg))
+        self.alone().is_some_and(|attempt| attempt.progress == Progress::Opening(leg))
     }
 
     /// The leg of an agent's end.

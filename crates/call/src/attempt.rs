@@ -199,6 +199,11 @@ impl Attempt {
         })
     }
 
+    /// The leg that it waits for.
+    pub(crate) fn leg(&self) -> Option<usize> {
+        self.progress.calling().or(self.progress.opening())
+    }
+
     /// Its name in logs, trace and metrics: the agent's, the trunk's, or the URI.
     pub(crate) fn name(&self) -> &str {
         match (&self.agent, &self.trunk, &self.uri) {

@@ -10,7 +10,6 @@ use trunkgate_sip::{Answer, Body, DialogId, Extra};
 use crate::answer::{Failure, FinalAnswer};
 use crate::call::{CALLER, Call, State};
 use crate::controller::Controller;
-use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::headers::CallerIdentity;
 use crate::held::{Change, turned};
@@ -92,9 +91,7 @@ impl Call {
         ours: Description,
         headers: Vec<Extra>,
     ) {
-        self.disarm(edge, Timer::NoResponse);
-        self.disarm(edge, Timer::Ring);
-        self.attempt = None;
+        self.won(edge, callee);
         self.callee = Some(callee);
         self.answered_by = Some(callee);
         self.completed(edge);

@@ -55,6 +55,7 @@ use trunkgate_sip::{Answer, ClientId, DialogId, ServerId};
 
 use crate::answer::FinalAnswer;
 use crate::attempt::Attempt;
+use crate::branches::Branch;
 use crate::controller::Controller;
 use crate::deadlines::Timer;
 use crate::edge::Edge;
@@ -222,7 +223,8 @@ pub(crate) struct Call {
     pub(crate) route: Arc<str>,
     pub(crate) route_ring_timeout: Option<Duration>,
     pub(crate) controller: Controller,
-    pub(crate) attempt: Option<Box<Attempt>>,
+    /// The targets that are tried now: one, or those that ring at once.
+    pub(crate) attempts: Few<Branch, Box<Attempt>>,
     pub(crate) media: Option<MediaId>,
     /// What each end was last connected to.
     pub(crate) wires: Few<EndId, (EndId, WireSpec)>,
@@ -329,14 +331,14 @@ impl Call {
 
             (Searching | Rerouting, E::Resolved { query, servers }) => self.resolved(now, edge, query, &servers),
             (Answered | Leaving | Ended, E::Resolved { .. }) => {}
-            (Searching | Rerouting, E::Due(Timer::NoResponse)) => self.no_response(now, edge),
-            (Searching | Rerouting, E::Due(Timer::Ring)) => self.ring_timeout(now, edge),
-            (Searching | Rerouting, E::Due(Timer::Pace)) => self.try_again(now, edge),
+            (Searching | Rerouting, E::Due(Timer::NoResponse(branch))) => self.no_response(now, edge, branch),
+            (Searching | Rerouting, E::Due(Timer::Ring(branch))) => self.ring_timeout(now, edge, branch),
+            (Searching | Rerouting, E::Due(Timer::Pace(branch))) => self.try_again(now, edge, branch),
             (Searching | Rerouting, E::Due(Timer::Queue)) => self.next_in_line(now, edge),
             (Searching | Rerouting, E::Due(Timer::Retry)) => self.retry_due(now, edge),
             (Searching, E::Due(Timer::Ports)) => self.bound(now, edge, None),
             (Answered | Rerouting | Leaving | Ended, E::Due(Timer::Ports)) => {}
-            (Answered | Leaving | Ended, E::Due(Timer::NoResponse | Timer::Ring | Timer::Pace)) => {}
+            (Answered | Leaving | Ended, E::Due(Timer::NoResponse(_) | Timer::Ring(_) | Timer::Pace(_))) => {}
             (Answered | Leaving | Ended, E::Due(Timer::Queue | Timer::Retry)) => {}
             (Answered | Rerouting, E::Due(Timer::MaxCall)) => self.max_call_over(now, edge),
             (Searching | Leaving | Ended, E::Due(Timer::MaxCall)) => {}

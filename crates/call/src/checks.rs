@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use trunkgate_route::{Peer, Trunk};
 use trunkgate_sip::{ClientId, HeaderName, Message};
 
+use crate::branches::Branch;
 use crate::call::Call;
 use crate::edge::{Edge, pick};
 use crate::health::{Due, Health, Spot, Unfit};
@@ -196,8 +197,8 @@ impl Edge {
 
 impl Call {
     /// Leaves addresses out that are down or want a rest, unless no other is left.
-    pub(crate) fn leave_out(&mut self, now: Instant, edge: &mut Edge) {
-        let Some(attempt) = &mut self.attempt else { return };
+    pub(crate) fn leave_out(&mut self, now: Instant, edge: &mut Edge, branch: Branch) {
+        let Some(attempt) = self.attempts.get_mut(branch) else { return };
         for (way, why) in attempt.leave_out(|trunk, way| edge.health.unfit(now, &way.spot(trunk)?)) {
             let why = match why {
                 Unfit::Down => "it is down",

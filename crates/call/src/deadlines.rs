@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use crate::branches::Branch;
 use crate::call::CallKey;
 
 /// Why a call wants to be woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
     /// No provisional answer yet, or no answer of the name service (ours: `no_response_timeout`).
-    NoResponse,
+    NoResponse(Branch),
     /// No final answer yet (ours: `ring_timeout`; RFC 3261 §16.6 timer C is its like).
-    Ring,
+    Ring(Branch),
     /// The last answer to a CANCEL is overdue. Ours: the endpoint tells within 64·T1 (RFC 3261 §9.1), and a call must
     /// not hang on one that it could not tell.
     Withdrawn,
@@ -24,7 +25,7 @@ pub(crate) enum Timer {
     /// An interval of its quality is over (ours: `QUALITY_INTERVAL_SECONDS`).
     Quality,
     /// A call waits for a limit of its target's trunk (ours: `pace`).
-    Pace,
+    Pace(Branch),
     /// A call has waited for an agent's session for long enough (ours: `queue`).
     Queue,
     /// The worker says whether the caller's ports are ours (ours: `PORTS_NEWS`).
@@ -39,14 +40,14 @@ impl Timer {
     /// A word for logs.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
-            Timer::NoResponse => "no_response",
-            Timer::Ring => "ring",
+            Timer::NoResponse(_) => "no_response",
+            Timer::Ring(_) => "ring",
             Timer::Withdrawn => "withdrawn",
             Timer::Goodbye => "goodbye",
             Timer::HoldCheck => "hold_check",
             Timer::Glare => "glare",
             Timer::Quality => "quality",
-            Timer::Pace => "pace",
+            Timer::Pace(_) => "pace",
             Timer::Queue => "queue",
             Timer::Ports => "ports",
             Timer::Retry => "retry",
@@ -55,7 +56,7 @@ impl Timer {
     }
 }
 
-/// Deadlines in order; a call has at most one of each kind.
+/// Deadlines in order; a call has at most one of each kind, or of each kind for each of its attempts.
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {
     queue: BTreeSet<(Instant, CallKey, Timer)>,

@@ -34,7 +34,7 @@ impl Gateway {
                 }
                 self.edge.pump();
             }
-            let paced = self.edge.trunks.woken().into_iter().map(|key| (key, Timer::Pace));
+            let paced = self.edge.trunks.woken().into_iter().map(|(key, branch)| (key, Timer::Pace(branch)));
             let queued = self.edge.agents.woken().into_iter().map(|key| (key, Timer::Queue));
             let woken: Vec<(CallKey, Timer)> = paced.chain(queued).collect();
             if woken.is_empty() {

@@ -34,7 +34,7 @@ use crate::registrar::Registrar;
 use crate::sessions::Sessions;
 use crate::strangers::Strangers;
 use crate::trace::{Trace, TraceItem};
-use crate::trunks::Trunks;
+use crate::trunks::{Trunks, Waiting};
 use crate::wall::Wall;
 
 /// Methods that we serve; but for REGISTER also our Allow.
@@ -275,9 +275,9 @@ impl Edge {
         Ok(())
     }
 
-    /// Counts a call towards a trunk in, behind those that wait for it.
-    pub(crate) fn begin_target_call(&mut self, now: Instant, name: &Arc<str>, key: CallKey) -> Result<(), ReasonSlug> {
-        self.trunks.begin_outbound(now, name, key)?;
+    /// Counts an attempt towards a trunk in, behind those that wait for it.
+    pub(crate) fn begin_target_call(&mut self, now: Instant, name: &Arc<str>, who: Waiting) -> Result<(), ReasonSlug> {
+        self.trunks.begin_outbound(now, name, who)?;
         *self.metrics.calls_active.entry(name.clone()).or_default() += 1;
         Ok(())
     }

@@ -74,11 +74,9 @@ impl Call {
         if self.state == State::Ended {
             return;
         }
-        self.drop_attempt(now, edge, reason);
+        self.drop_attempts(now, edge, reason);
         self.end_legs_with(reason);
         self.state = State::Ended;
-        self.disarm(edge, Timer::NoResponse);
-        self.disarm(edge, Timer::Ring);
         self.disarm(edge, Timer::Goodbye);
         self.disarm(edge, Timer::HoldCheck);
         self.disarm(edge, Timer::Glare);

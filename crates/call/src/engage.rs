@@ -9,6 +9,7 @@ use trunkgate_route::{Agent, Target, TargetSpec};
 
 use crate::answer::Failure;
 use crate::attempt::{Attempt, Progress};
+use crate::branches::Branch;
 use crate::breaker::Leave;
 use crate::call::{Call, State};
 use crate::controller::StepResult;
@@ -41,13 +42,13 @@ impl Call {
         let Some(agent) = attempt.agent.clone() else { return Err(Failure::unreached(ReasonSlug::Internal)) };
         if attempt.progress != Progress::Binding && self.is_told_ports(&agent) && !self.is_bound() {
             attempt.progress = Progress::Binding;
-            self.attempt = Some(Box::new(attempt));
+            self.attempts.insert(Branch::ALONE, Box::new(attempt));
             self.arm(now, edge, Timer::Ports, PORTS_NEWS);
             return Ok(());
         }
         attempt.progress = Progress::Idle;
         if self.before_agent(now, edge, &agent)? {
-            self.attempt = Some(Box::new(attempt));
+            self.attempts.insert(Branch::ALONE, Box::new(attempt));
             return self.begin_agent(now, edge);
         }
         Ok(())
@@ -55,7 +56,7 @@ impl Call {
 
     /// Begins an agent's attempt once the agent has a session for it.
     pub(crate) fn begin_agent(&mut self, now: Instant, edge: &mut Edge) -> Result<(), Failure> {
-        match self.attempt.as_ref().and_then(|attempt| attempt.agent.clone()) {
+        match self.alone().and_then(|attempt| attempt.agent.clone()) {
             Some(agent) if !self.take_session(now, edge, &agent)? => Ok(()),
             Some(_) | None => self.begin_stream(now, edge),
         }
@@ -63,12 +64,12 @@ impl Call {
 
     /// Has the agent's stream begun: at once, or after a wait where it has failed in this call.
     pub(crate) fn begin_stream(&mut self, now: Instant, edge: &mut Edge) -> Result<(), Failure> {
-        let retried = self.attempt.as_ref().map_or(0, |attempt| attempt.retried);
+        let retried = self.alone().map_or(0, |attempt| attempt.retried);
         let wait = wait_before(retried);
         if wait.is_zero() {
             return self.try_agent(now, edge);
         }
-        if let Some(attempt) = &mut self.attempt {
+        if let Some(attempt) = self.attempt_mut(Branch::ALONE) {
             attempt.progress = Progress::Pausing;
         }
         self.arm(now, edge, Timer::Retry, wait);
@@ -79,7 +80,7 @@ impl Call {
     /// The wait before a further stream to an agent is over.
     pub(crate) fn retry_due(&mut self, now: Instant, edge: &mut Edge) {
         self.deadlines.remove(Timer::Retry);
-        if self.attempt.as_ref().is_some_and(|attempt| attempt.progress == Progress::Pausing)
+        if self.alone().is_some_and(|attempt| attempt.progress == Progress::Pausing)
             && let Err(failure) = self.try_agent(now, edge)
         {
             self.advance(now, edge, Some(StepResult::Failed(failure)));
@@ -88,8 +89,8 @@ impl Call {
 
     /// Has the socket of the attempt's agent opened, unless the agent is skipped.
     fn try_agent(&mut self, now: Instant, edge: &mut Edge) -> Result<(), Failure> {
-        let Some(name) = self.attempt.as_ref().and_then(|attempt| Some(attempt.agent.as_ref()?.name.clone())) else {
-            self.attempt = None;
+        let Some(name) = self.alone().and_then(|attempt| Some(attempt.agent.as_ref()?.name.clone())) else {
+            self.attempts.remove(Branch::ALONE);
             return Err(Failure::unreached(ReasonSlug::Internal));
         };
         let why = match edge.agents.ask(now, &name, self.key) {
@@ -106,11 +107,11 @@ impl Call {
             edge.decide(now, self.key, format!("{name} is skipped, but nobody else is left for the caller"));
             return self.open_agent(now, edge);
         }
-        self.attempt = None;
+        self.attempts.remove(Branch::ALONE);
         edge.agents.leave_line(&name, self.key);
         let detail = Some(format!("skipped, it has failed again and again; {why}"));
         let failure = Failure { detail, ..Failure::unreached(ReasonSlug::AgentSkipped) };
-        self.note_failure(now, edge, &name, &failure);
+        self.note_failure(now, edge, None, &name, &failure);
         Err(failure)
     }
 

@@ -32,6 +32,10 @@ impl<K: Ord + Copy, V> Few<K, V> {
     pub(crate) fn get(&self, key: K) -> Option<&V> {
         self.place(key).ok().map(|at| &self.0[at].1)
     }
+    /// The same, to be changed.
+    pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut V> {
+        self.place(key).ok().map(|at| &mut self.0[at].1)
+    }
     /// The least key.
     pub(crate) fn first(&self) -> Option<K> {
         self.0.first().map(|(key, _)| *key)

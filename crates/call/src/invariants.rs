@@ -41,7 +41,7 @@ impl Gateway {
         hold(deadlines == call.deadlines.len(), || format!("{sid}: a deadline that never comes"))?;
         match call.state {
             State::Searching => {
-                hold(call.attempt.is_some(), || format!("{sid}: searching without an attempt"))?;
+                hold(call.attempts.first().is_some(), || format!("{sid}: searching without an attempt"))?;
                 hold(call.legs[0].server.is_some(), || format!("{sid}: searching without an INVITE to answer"))
             }
             State::Answered => {
@@ -49,16 +49,16 @@ impl Gateway {
                 let talks = |leg: &Leg| leg.dialog.is_some() || leg.agent.is_some();
                 let answered = callee.is_some_and(|leg| leg.state == LegState::Answered && talks(leg));
                 hold(answered, || format!("{sid}: answered by nobody"))?;
-                hold(call.attempt.is_none(), || format!("{sid}: answered and still searching"))
+                hold(call.attempts.first().is_none(), || format!("{sid}: answered and still searching"))
             }
             State::Rerouting => {
                 let waits = call.waits_for_ack();
-                hold(call.attempt.is_none() == waits, || format!("{sid}: rerouting without an attempt"))?;
+                hold(call.attempts.first().is_none() == waits, || format!("{sid}: rerouting without an attempt"))?;
                 hold(call.callee.is_none(), || format!("{sid}: rerouting from somebody who is there"))?;
                 hold(call.player.is_none() == waits, || format!("{sid}: rerouting in silence"))
             }
             State::Leaving => {
-                hold(call.attempt.is_none(), || format!("{sid}: leaving and still searching"))?;
+                hold(call.attempts.first().is_none(), || format!("{sid}: leaving and still searching"))?;
                 let goodbye = call.player.is_some_and(|player| player.last.is_some());
                 hold(goodbye, || format!("{sid}: leaving in silence"))
             }
@@ -92,7 +92,7 @@ impl Gateway {
         let counted = (edge.agents.sessions(), edge.metrics.agent_sessions);
         hold(counted == (open, open), || format!("{open} agents' sockets, {counted:?} counted"))?;
         for (name, key) in edge.agents.trials() {
-            let attempt = self.calls.get(&key).and_then(|call| call.attempt.as_ref());
+            let attempt = self.calls.get(&key).and_then(|call| call.alone());
             let tries = attempt.is_some_and(|attempt| {
                 let this = attempt.agent.as_ref().is_some_and(|agent| agent.name == *name);
                 this && matches!(attempt.progress, Progress::Opening(_))
@@ -102,9 +102,9 @@ impl Gateway {
         self.check_lines()?;
         let mut by_trunk: BTreeMap<&str, u64> = BTreeMap::new();
         for call in self.calls.values().filter(|call| call.state != State::Ended) {
-            let attempt = call.attempt.as_ref().filter(|a| a.is_counted).and_then(|a| a.trunk.as_deref());
+            let attempts = call.attempts.values().filter(|a| a.is_counted).filter_map(|a| a.trunk.as_deref());
             let legs = [Some(0), call.callee].into_iter().flatten().filter_map(|at| call.legs[at].trunk.as_deref());
-            for trunk in legs.chain(attempt) {
+            for trunk in legs.chain(attempts) {
                 *by_trunk.entry(&trunk.name).or_default() += 1;
             }
         }
@@ -131,7 +131,7 @@ impl Gateway {
             }
             for key in line.waiting() {
                 let call = self.calls.get(&key).filter(|call| call.deadlines.contains(Timer::Queue));
-                let attempt = call.and_then(|call| call.attempt.as_ref());
+                let attempt = call.and_then(|call| call.alone());
                 let waits = attempt.is_some_and(|attempt| {
                     let this = attempt.agent.as_ref().is_some_and(|agent| agent.name == *name);
                     this && matches!(attempt.progress, Progress::Queued { .. })
@@ -142,7 +142,7 @@ impl Gateway {
         }
         let had = self.calls.values().filter(|call| call.has_session_with().is_some()).count();
         hold(had == sessions, || format!("{had} calls have an agent, {sessions} sessions are counted"))?;
-        let progress = self.calls.values().filter_map(|call| Some(call.attempt.as_ref()?.progress));
+        let progress = self.calls.values().filter_map(|call| Some(call.alone()?.progress));
         let queued = progress.filter(|progress| matches!(progress, Progress::Queued { .. })).count();
         hold(queued == waiting, || format!("{queued} calls wait for an agent, {waiting} are in line"))
     }
@@ -152,7 +152,7 @@ impl Call {
     /// The agent that has the caller, or is being tried for it.
     fn has_session_with(&self) -> Option<&Arc<str>> {
         let has_none = |attempt: &Attempt| matches!(attempt.progress, Progress::Queued { .. } | Progress::Binding);
-        let tried = self.attempt.as_deref().filter(|attempt| !has_none(attempt));
+        let tried = self.alone().filter(|attempt| !has_none(attempt));
         let tried = tried.and_then(|attempt| attempt.agent.as_ref()).map(|agent| &agent.name);
         let side = self.callee.and_then(|leg| self.legs.get(leg)?.agent.as_ref());
         tried.or(side.map(|side| &side.agent.name).filter(|_| self.state != State::Ended))

@@ -108,9 +108,16 @@ impl Call {
         }
     }
 
-    /// Notes that a target, or one way to it, has failed: with its leg, where it has got so far.
-    pub(crate) fn note_failure(&mut self, now: Instant, edge: &mut Edge, name: &str, failure: &Failure) {
-        if let Some(leg) = self.attempted_leg() {
+    /// Notes that a target, or one way to it, has failed: on a leg, where it has got so far.
+    pub(crate) fn note_failure(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        leg: Option<usize>,
+        name: &str,
+        failure: &Failure,
+    ) {
+        if let Some(leg) = leg {
             self.legs[leg].fail_with(failure.reason);
         }
         // How an agent was lost stands in the trace as the agent's.
@@ -121,12 +128,6 @@ impl Call {
         let sid = self.sid().to_owned();
         edge.log(&sid, line, Some(failure.reason));
         self.failed_over = Some(failure.reason);
-    }
-
-    /// The leg that the attempt waits for.
-    pub(crate) fn attempted_leg(&self) -> Option<usize> {
-        let progress = self.attempt.as_ref()?.progress;
-        progress.calling().or(progress.opening())
     }
 }
 

@@ -8,6 +8,7 @@ mod answer;
 mod arrival;
 pub mod asked;
 mod attempt;
+mod branches;
 mod breaker;
 mod bridge;
 mod call;

@@ -61,7 +61,7 @@ impl Call {
         let line = format!("{name}: its max_call is over");
         let sid = self.sid().to_owned();
         edge.log(&sid, line, Some(ReasonSlug::MaxCall));
-        self.drop_attempt(now, edge, ReasonSlug::MaxCall);
+        self.drop_attempts(now, edge, ReasonSlug::MaxCall);
         if let Some(leg) = self.callee.take() {
             self.legs[leg].end_with(ReasonSlug::MaxCall, EndedBy::Edge);
             self.close_agent(now, edge, leg);

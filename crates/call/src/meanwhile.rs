@@ -9,6 +9,7 @@ use trunkgate_sip::{Answer, Body};
 
 use crate::answer::Failure;
 use crate::attempt::Progress;
+use crate::branches::Branch;
 use crate::call::{CALLER, Call, State};
 use crate::controller::StepResult;
 use crate::deadlines::Timer;
@@ -36,7 +37,10 @@ impl Call {
         if end.is_some() && !self.is_bound() {
             return;
         }
-        let Some(attempt) = self.attempt.take_if(|attempt| attempt.progress == Progress::Binding) else { return };
+        if self.alone().is_none_or(|attempt| attempt.progress != Progress::Binding) {
+            return;
+        }
+        let Some(attempt) = self.attempts.remove(Branch::ALONE) else { return };
         self.disarm(edge, Timer::Ports);
         if let Err(failure) = self.engage(now, edge, *attempt) {
             self.advance(now, edge, Some(StepResult::Failed(failure)));

@@ -9,7 +9,6 @@ use trunkgate_sdp::{AgreedStream, Description, Direction, accept, anchored_strea
 use trunkgate_sip::{Answer, Body, ClientId, DialogId, ServerId};
 
 use crate::answer::{Failure, FinalAnswer, seen_code};
-use crate::attempt::Progress;
 use crate::bridge::forbidden_address;
 use crate::call::{Call, refuse_request};
 use crate::edge::Edge;
@@ -55,7 +54,7 @@ impl Call {
         sdp: Option<Bytes>,
     ) {
         // What the caller has agreed on is offered to a far end that rings.
-        let offered = self.attempt.as_ref().is_some_and(|attempt| matches!(attempt.progress, Progress::Calling(_)));
+        let offered = self.is_calling();
         if self.renegotiation.is_some() || self.late.is_some() || offered {
             return refuse_request(now, edge, server, 491);
         }

@@ -38,7 +38,7 @@ impl Call {
         self.state = State::Rerouting;
         let is_lost = lost.as_ref().is_some_and(|failure| failure.loss.is_some());
         if let Some(failure) = lost {
-            self.note_failure(now, edge, &name, &failure);
+            self.note_failure(now, edge, None, &name, &failure);
             self.controller.failed(failure);
         }
         if !(is_lost && self.retry(now, edge, leg)) {
@@ -118,9 +118,7 @@ impl Call {
 
     /// Somebody has the caller again.
     pub(crate) fn joined(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
-        self.disarm(edge, Timer::NoResponse);
-        self.disarm(edge, Timer::Ring);
-        self.attempt = None;
+        self.won(edge, leg);
         self.callee = Some(leg);
         self.answered_by.get_or_insert(leg);
         self.settle();

@@ -10,6 +10,7 @@ use trunkgate_sip::{Answer, Body, DialogId, Invite, Transport};
 
 use crate::answer::Failure;
 use crate::attempt::{Attempt, Judgement, Progress, Way};
+use crate::branches::Branch;
 use crate::call::{CALLER, Call, State};
 use crate::controller::{Step, StepResult};
 use crate::deadlines::Timer;
@@ -32,7 +33,7 @@ impl Call {
         let mut result = if self.state == State::Rerouting { result.map(StepResult::into_failed) } else { result };
         loop {
             match self.controller.next(result.take()) {
-                Step::Connect(target) => match self.connect(now, edge, target) {
+                Step::Connect(target) => match self.connect(now, edge, Branch::ALONE, target) {
                     Ok(()) => return,
                     Err(failed) if self.state == State::Rerouting => result = Some(failed.into_failed()),
                     Err(failed) => result = Some(failed),
@@ -43,7 +44,7 @@ impl Call {
     }
 
     /// Begins a target.
-    fn connect(&mut self, now: Instant, edge: &mut Edge, target: Target) -> Result<(), StepResult> {
+    fn connect(&mut self, now: Instant, edge: &mut Edge, branch: Branch, target: Target) -> Result<(), StepResult> {
         let Some(mut attempt) = Attempt::new(target, self.route_ring_timeout) else {
             return Err(StepResult::Failed(Failure::unreached(ReasonSlug::Internal)));
         };
@@ -58,7 +59,7 @@ impl Call {
             None => self.connectable(edge, &attempt).map_err(StepResult::Failed),
         };
         if let Err(failed) = result {
-            self.note_failure(now, edge, attempt.name(), failed.failure());
+            self.note_failure(now, edge, None, attempt.name(), failed.failure());
             return Err(failed);
         }
         if attempt.agent.is_some() {
@@ -68,9 +69,9 @@ impl Call {
             let name = trunk.name.clone();
             attempt.registered(edge.registrar.bindings(&name));
         }
-        self.attempt = Some(Box::new(attempt));
-        self.leave_out(now, edge);
-        self.take_place(now, edge).map_err(StepResult::Failed)
+        self.attempts.insert(branch, Box::new(attempt));
+        self.leave_out(now, edge, branch);
+        self.take_place(now, edge, branch).map_err(StepResult::Failed)
     }
 
     /// Whether a target can be tried at all: its codecs, and whether its trunk gets calls to that number.
@@ -123,9 +124,11 @@ impl Call {
     }
 
     /// Goes the next way to the target, or ends the attempt.
-    pub(crate) fn next_way(&mut self, now: Instant, edge: &mut Edge) -> Result<(), Failure> {
+    pub(crate) fn next_way(&mut self, now: Instant, edge: &mut Edge, branch: Branch) -> Result<(), Failure> {
         loop {
-            let Some(attempt) = &mut self.attempt else { return Err(Failure::unreached(ReasonSlug::Internal)) };
+            let Some(attempt) = self.attempts.get_mut(branch) else {
+                return Err(Failure::unreached(ReasonSlug::Internal));
+            };
             attempt.progress = Progress::Idle;
             let Some(way) = attempt.next_way() else { break };
             attempt.current = Some(way.clone());
@@ -133,66 +136,44 @@ impl Call {
                 let query = edge.resolve(self.key, way.destination);
                 attempt.progress = Progress::Resolving(query);
                 let wait = attempt.no_response_timeout;
-                self.arm(now, edge, Timer::NoResponse, wait);
+                self.arm(now, edge, Timer::NoResponse(branch), wait);
                 self.ring_back(now, edge);
                 return Ok(());
             }
-            match self.invite(now, edge, &way) {
+            match self.invite(now, edge, branch, &way) {
                 Ok(()) => {
                     self.ring_back(now, edge);
                     return Ok(());
                 }
-                Err(failure) => self.way_failed(now, edge, failure),
+                Err(failure) => self.way_failed(now, edge, branch, failure),
             }
         }
-        Err(self.end_attempt(edge))
+        Err(self.end_attempt(edge, branch))
     }
 
-    /// Gives the target up; what it comes to.
-    fn end_attempt(&mut self, edge: &mut Edge) -> Failure {
-        self.disarm(edge, Timer::NoResponse);
-        self.disarm(edge, Timer::Ring);
-        self.disarm(edge, Timer::Retry);
-        self.disarm(edge, Timer::Ports);
-        let Some(attempt) = self.attempt.take() else { return Failure::unreached(ReasonSlug::Internal) };
-        if let Progress::Resolving(query) = attempt.progress {
-            edge.index.queries.remove(&query);
+    /// The same where the search must go on in any case.
+    pub(crate) fn go_next_way(&mut self, now: Instant, edge: &mut Edge, branch: Branch) {
+        if let Err(failure) = self.next_way(now, edge, branch) {
+            self.branch_over(now, edge, StepResult::Failed(failure));
         }
-        self.leave_place(edge, &attempt);
-        attempt.into_failure()
-    }
-
-    /// Withdraws what the attempt has under way, without a word to the controller.
-    pub(crate) fn drop_attempt(&mut self, now: Instant, edge: &mut Edge, reason: ReasonSlug) {
-        if let Some(leg) = self.attempted_leg() {
-            self.legs[leg].end_with(reason, EndedBy::Edge);
-        }
-        if let Some(leg) = self.calling() {
-            self.withdraw(now, edge, leg);
-        } else if let Some(leg) = self.opening() {
-            self.close_agent(now, edge, leg);
-        } else if self.attempt.as_ref().is_some_and(|attempt| matches!(attempt.progress, Progress::Queued { .. })) {
-            self.left_line(now, edge, "leaves the line");
-        }
-        self.end_attempt(edge);
     }
 
     /// Sends the INVITE of a new leg.
-    fn invite(&mut self, now: Instant, edge: &mut Edge, way: &Way) -> Result<(), Failure> {
+    fn invite(&mut self, now: Instant, edge: &mut Edge, branch: Branch, way: &Way) -> Result<(), Failure> {
         let unreachable = || Failure::unreached(ReasonSlug::Unreachable);
         if !self.has_room_for_another() {
             return Err(unreachable());
         }
-        let attempt = self.attempt.as_ref().ok_or_else(unreachable)?;
+        let attempt = self.attempt(branch).ok_or_else(unreachable)?;
         let (trunk, uri, number) = (attempt.trunk.clone(), attempt.uri.clone(), attempt.number.clone());
         let (ring_timeout, no_response_timeout) = (attempt.ring_timeout, attempt.no_response_timeout);
-        let (flow, local) = self.flow_of(edge, way).ok_or_else(unreachable)?;
+        let (flow, local) = self.flow_of(edge, branch, way).ok_or_else(unreachable)?;
         if let Some(trunk) = &trunk
             && !edge.trunks.may_call(now, &trunk.name, flow.remote.ip())
         {
             return Err(Failure::unreached(ReasonSlug::LimitRate));
         }
-        let mut leg = self.new_leg(edge, way, flow).ok_or_else(unreachable)?;
+        let mut leg = self.new_leg(edge, branch, way, flow).ok_or_else(unreachable)?;
         let body = match self.offer_to(edge, &mut leg, way.plain) {
             Ok(body) => body,
             Err(failure) => {
@@ -217,7 +198,7 @@ impl Call {
         let invite = Invite {
             flow,
             local,
-            oversize: self.oversize(edge, way, flow),
+            oversize: self.oversize(edge, branch, way, flow),
             party: leg.party,
             from: rewrite::from(&caller, form, numbers, local.ip),
             to,
@@ -239,12 +220,12 @@ impl Call {
         edge.trunks.tried(leg.trunk_name());
         self.count_failover(edge);
         self.legs.push(leg);
-        if let Some(attempt) = &mut self.attempt {
+        if let Some(attempt) = self.attempt_mut(branch) {
             attempt.progress = Progress::Calling(at.leg);
         }
         let silence = if is_oversize { oversize::silence(no_response_timeout) } else { no_response_timeout };
-        self.arm(now, edge, Timer::NoResponse, silence);
-        self.arm(now, edge, Timer::Ring, ring_timeout);
+        self.arm(now, edge, Timer::NoResponse(branch), silence);
+        self.arm(now, edge, Timer::Ring(branch), ring_timeout);
         Ok(())
     }
 
@@ -277,10 +258,8 @@ impl Call {
 
     /// A leg has shown that it lives.
     pub(crate) fn heard(&mut self, edge: &mut Edge, leg: usize) {
-        if !self.is_calling(leg) {
-            return;
-        }
-        self.disarm(edge, Timer::NoResponse);
+        let Some(branch) = self.calling_on(leg) else { return };
+        self.disarm(edge, Timer::NoResponse(branch));
         let leg = &mut self.legs[leg];
         leg.heard = true;
         if let Some(spot) = leg.spot() {
@@ -290,12 +269,10 @@ impl Call {
 
     /// It asks for credentials, and has got them with the INVITE once more: that one is to be answered in time, too.
     pub(crate) fn challenged(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
-        if !self.is_calling(leg) {
-            return;
-        }
+        let Some(branch) = self.calling_on(leg) else { return };
         self.heard(edge, leg);
-        if let Some(wait) = self.attempt.as_ref().map(|attempt| attempt.no_response_timeout) {
-            self.arm(now, edge, Timer::NoResponse, wait);
+        if let Some(wait) = self.attempt(branch).map(|attempt| attempt.no_response_timeout) {
+            self.arm(now, edge, Timer::NoResponse(branch), wait);
         }
     }
 
@@ -309,7 +286,7 @@ impl Call {
         sdp: Option<Bytes>,
         headers: &[(String, String)],
     ) {
-        if !self.is_calling(leg) {
+        if self.calling_on(leg).is_none() {
             return;
         }
         self.heard(edge, leg);
@@ -362,9 +339,7 @@ impl Call {
         (dialog, sdp): (DialogId, Option<Bytes>),
         headers: &[(String, String)],
     ) {
-        if !self.is_calling(leg) {
-            return self.accepted_too_late(now, edge, leg, dialog);
-        }
+        let Some(branch) = self.calling_on(leg) else { return self.accepted_too_late(now, edge, leg, dialog) };
         self.heard(edge, leg);
         edge.ack(now, dialog);
         self.own_dialog(edge, leg, dialog);
@@ -380,7 +355,7 @@ impl Call {
             Err(failure) => {
                 self.state = before;
                 self.hang_up_leg(now, edge, leg, failure.reason);
-                self.fail_target(now, edge, StepResult::Failed(failure));
+                self.fail_target(now, edge, branch, StepResult::Failed(failure));
             }
         }
     }
@@ -393,32 +368,30 @@ impl Call {
         leg: usize,
         (code, q850, detail): (u16, Option<u8>, Option<String>),
     ) {
-        if !self.is_calling(leg) {
-            return self.withdrawn(edge, leg);
-        }
+        let Some(branch) = self.calling_on(leg) else { return self.withdrawn(edge, leg) };
         self.heard(edge, leg);
         self.legs[leg].state = LegState::Ended;
-        if self.asked_again_without_srtp(now, edge, leg, code) {
+        if self.asked_again_without_srtp(now, edge, branch, leg, code) {
             return;
         }
-        let Some(attempt) = &self.attempt else { return };
+        let Some(attempt) = self.attempt(branch) else { return };
         let judgement = attempt.judge(code, q850);
         let why = detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
         let problem = format!("{code} to INVITE from {}{why}", self.legs[leg].peer);
         edge.trunks.problem(now, self.legs[leg].trunk_name(), problem);
         match judgement {
-            Judgement::Peer(failure) => self.fail_way(now, edge, failure.said(code, detail)),
-            Judgement::Target(result) => self.fail_target(now, edge, result.map(|failure| failure.said(code, detail))),
+            Judgement::Peer(failure) => self.fail_way(now, edge, branch, failure.said(code, detail)),
+            Judgement::Target(result) => {
+                self.fail_target(now, edge, branch, result.map(|failure| failure.said(code, detail)));
+            }
         }
     }
 
     /// No final answer, or the INVITE could not be sent.
     pub(crate) fn unanswered(&mut self, now: Instant, edge: &mut Edge, leg: usize, sent: bool) {
-        if !self.is_calling(leg) {
-            return self.withdrawn(edge, leg);
-        }
+        let Some(branch) = self.calling_on(leg) else { return self.withdrawn(edge, leg) };
         self.legs[leg].state = LegState::Ended;
-        if self.asked_again_by_udp(now, edge, leg) {
+        if self.asked_again_by_udp(now, edge, branch, leg) {
             return;
         }
         self.silent(now, edge, leg);
@@ -433,57 +406,58 @@ impl Call {
             }
             Some(Cause::Stream(_)) | None => ReasonSlug::Unreachable,
         };
-        self.fail_way(now, edge, Failure::unreached(reason));
+        self.fail_way(now, edge, branch, Failure::unreached(reason));
     }
 
     /// The wait for a sign of life is over.
-    pub(crate) fn no_response(&mut self, now: Instant, edge: &mut Edge) {
-        self.deadlines.remove(Timer::NoResponse);
-        if let Some(leg) = self.calling() {
+    pub(crate) fn no_response(&mut self, now: Instant, edge: &mut Edge, branch: Branch) {
+        self.deadlines.remove(Timer::NoResponse(branch));
+        let Some(progress) = self.attempt(branch).map(|attempt| attempt.progress) else { return };
+        if let Some(leg) = progress.calling() {
             self.withdraw(now, edge, leg);
-            if self.asked_again_by_udp(now, edge, leg) {
+            if self.asked_again_by_udp(now, edge, branch, leg) {
                 return;
             }
             self.silent(now, edge, leg);
-            self.fail_way(now, edge, Failure::unreached(ReasonSlug::NoResponse));
-        } else if let Some(Progress::Resolving(query)) = self.attempt.as_ref().map(|a| a.progress) {
+            self.fail_way(now, edge, branch, Failure::unreached(ReasonSlug::NoResponse));
+        } else if let Progress::Resolving(query) = progress {
             edge.index.queries.remove(&query);
-            self.fail_way(now, edge, Failure::unreached(ReasonSlug::NameNotFound));
+            self.fail_way(now, edge, branch, Failure::unreached(ReasonSlug::NameNotFound));
         }
     }
 
     /// It has rung long enough.
-    pub(crate) fn ring_timeout(&mut self, now: Instant, edge: &mut Edge) {
-        self.deadlines.remove(Timer::Ring);
-        let failure = if let Some(leg) = self.calling() {
+    pub(crate) fn ring_timeout(&mut self, now: Instant, edge: &mut Edge, branch: Branch) {
+        self.deadlines.remove(Timer::Ring(branch));
+        let Some(progress) = self.attempt(branch).map(|attempt| attempt.progress) else { return };
+        let failure = if let Some(leg) = progress.calling() {
             self.withdraw(now, edge, leg);
             Failure::with_code(480, ReasonSlug::RingTimeout)
-        } else if let Some(leg) = self.opening() {
+        } else if let Some(leg) = progress.opening() {
             self.agent_failed(now, edge, leg, Loss::ConnectTimeout);
             Failure::unreached(ReasonSlug::AgentConnectTimeout)
         } else {
             return;
         };
-        self.fail_target(now, edge, StepResult::Failed(failure));
+        self.fail_target(now, edge, branch, StepResult::Failed(failure));
     }
 
     /// A host has been looked up.
     pub(crate) fn resolved(&mut self, now: Instant, edge: &mut Edge, query: QueryId, servers: &[Server]) {
         edge.index.queries.remove(&query);
-        let Some(attempt) = &mut self.attempt else { return };
-        if attempt.progress != Progress::Resolving(query) {
+        let asks = |attempt: &Attempt| attempt.progress == Progress::Resolving(query);
+        let Some(branch) = self.attempts.iter().find(|(_, attempt)| asks(attempt)).map(|(branch, _)| branch) else {
             return;
-        }
+        };
+        let Some(attempt) = self.attempts.get_mut(branch) else { return };
         let Some(way) = attempt.current.clone() else { return };
         attempt.resolved(&way, &edge.in_order(servers));
         if servers.is_empty() {
-            return self.fail_way(now, edge, Failure::unreached(ReasonSlug::NameNotFound));
+            return self.fail_way(now, edge, branch, Failure::unreached(ReasonSlug::NameNotFound));
         }
-        self.disarm(edge, Timer::NoResponse);
-        self.leave_out(now, edge);
-        if let Err(failure) = self.next_way(now, edge) {
-            self.advance(now, edge, Some(StepResult::Failed(failure)));
-        }
+        self.disarm(edge, Timer::NoResponse(branch));
+        self.leave_out(now, edge, branch);
+        self.go_next_way(now, edge, branch);
     }
 
     /// An end's ports are somebody else's: others are drawn, and a target that has seen the old ones is asked again.
@@ -498,81 +472,63 @@ impl Call {
         if at == CALLER {
             return self.redraw_caller(now, edge, end);
         }
-        if !self.is_calling(at) {
-            return;
-        }
+        let Some(branch) = self.calling_on(at) else { return };
         self.legs[at].end_with(ReasonSlug::NoPorts, EndedBy::Edge);
         self.withdraw(now, edge, at);
         self.drop_ends(edge, at);
-        let Some(attempt) = &mut self.attempt else { return };
+        let Some(attempt) = self.attempts.get_mut(branch) else { return };
         attempt.bind_failures += 1;
         if attempt.bind_failures >= BIND_TRIES {
-            return self.fail_target(now, edge, StepResult::Failed(Failure::unreached(ReasonSlug::NoPorts)));
+            let failure = Failure::unreached(ReasonSlug::NoPorts);
+            return self.fail_target(now, edge, branch, StepResult::Failed(failure));
         }
         if let Some(way) = attempt.current.clone() {
             attempt.again(way);
         }
-        if let Err(failure) = self.next_way(now, edge) {
-            self.advance(now, edge, Some(StepResult::Failed(failure)));
-        }
+        self.go_next_way(now, edge, branch);
     }
 
     /// Notes that a way failed, and goes on to the next.
-    fn fail_way(&mut self, now: Instant, edge: &mut Edge, failure: Failure) {
-        self.way_failed(now, edge, failure);
-        if let Err(failure) = self.next_way(now, edge) {
-            self.advance(now, edge, Some(StepResult::Failed(failure)));
-        }
+    fn fail_way(&mut self, now: Instant, edge: &mut Edge, branch: Branch, failure: Failure) {
+        self.way_failed(now, edge, branch, failure);
+        self.go_next_way(now, edge, branch);
     }
 
-    fn way_failed(&mut self, now: Instant, edge: &mut Edge, failure: Failure) {
-        self.disarm(edge, Timer::NoResponse);
-        self.disarm(edge, Timer::Ring);
-        let way = self.attempt.as_ref().and_then(|attempt| attempt.current.as_ref());
-        let name = way.map(Way::shown).unwrap_or_default();
-        self.note_failure(now, edge, &name, &failure);
-        if let Some(Progress::Calling(leg)) = self.attempt.as_ref().map(|a| a.progress) {
+    fn way_failed(&mut self, now: Instant, edge: &mut Edge, branch: Branch, failure: Failure) {
+        self.disarm(edge, Timer::NoResponse(branch));
+        self.disarm(edge, Timer::Ring(branch));
+        let Some(attempt) = self.attempt(branch) else { return };
+        let (leg, trunk) = (attempt.leg(), attempt.trunk.clone());
+        let name = attempt.current.as_ref().map(Way::shown).unwrap_or_default();
+        self.note_failure(now, edge, leg, &name, &failure);
+        if let Some(leg) = leg {
             self.drop_ends(edge, leg);
         }
-        if let Some(attempt) = &mut self.attempt {
-            if let Some(trunk) = &attempt.trunk {
-                edge.trunks.failed(&trunk.name);
-            }
+        if let Some(trunk) = trunk {
+            edge.trunks.failed(&trunk.name);
+        }
+        if let Some(attempt) = self.attempt_mut(branch) {
             attempt.way_failed(failure);
         }
     }
 
-    /// Gives the whole target up, and asks what is next.
-    pub(crate) fn fail_target(&mut self, now: Instant, edge: &mut Edge, result: StepResult) {
-        let failure = result.failure();
-        let name = self.attempt.as_ref().map(|a| a.name().to_owned()).unwrap_or_default();
-        self.note_failure(now, edge, &name, failure);
-        if let Some(leg) = self.calling() {
-            self.drop_ends(edge, leg);
-        } else if let Some(leg) = self.opening() {
-            self.close_agent(now, edge, leg);
+    /// Gives a whole target up, and asks what is next.
+    pub(crate) fn fail_target(&mut self, now: Instant, edge: &mut Edge, branch: Branch, result: StepResult) {
+        let attempt = self.attempt(branch);
+        let (progress, failed_agent) =
+            (attempt.map(|a| a.progress), attempt.and_then(|attempt| attempt.failed_agent(&result)));
+        let (leg, name) = (attempt.and_then(Attempt::leg), attempt.map(|a| a.name().to_owned()).unwrap_or_default());
+        self.note_failure(now, edge, leg, &name, result.failure());
+        match progress {
+            Some(Progress::Calling(leg)) => self.drop_ends(edge, leg),
+            Some(Progress::Opening(leg)) => self.close_agent(now, edge, leg),
+            Some(_) | None => {}
         }
-        let failed_agent = self.attempt.as_ref().and_then(|attempt| attempt.failed_agent(&result));
-        self.end_attempt(edge);
+        self.end_attempt(edge, branch);
         if let Some(leg) = failed_agent {
             self.retry(now, edge, leg);
         }
-        self.advance(now, edge, Some(result));
-    }
-
-    /// Whether a leg is the one that the attempt waits for.
-    pub(crate) fn is_calling(&self, leg: usize) -> bool {
-        self.calling() == Some(leg)
-    }
-
-    /// The leg that the attempt's INVITE is out on.
-    fn calling(&self) -> Option<usize> {
-        self.attempt.as_ref()?.progress.calling()
-    }
-
-    /// The leg that the attempt's agent is being opened for.
-    fn opening(&self) -> Option<usize> {
-        self.attempt.as_ref()?.progress.opening()
+        self.branch_over(now, edge, result);
     }
 }
 

@@ -84,7 +84,7 @@ impl Call {
             route: Arc::from(""),
             route_ring_timeout: None,
             controller: Controller::Done,
-            attempt: None,
+            attempts: Few::default(),
             media: None,
             wires: Few::default(),
             bind_failures: 0,

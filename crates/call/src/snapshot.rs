@@ -192,7 +192,7 @@ impl Call {
     fn targets_left(&self) -> Vec<TargetSpec> {
         let agent = self.callee.and_then(|leg| self.legs[leg].agent.as_ref());
         let agent = agent.map(|side| TargetSpec::Agent(side.agent.name.to_string()));
-        let tried = self.attempt.as_ref().map(|attempt| attempt.spec.clone());
+        let tried = self.attempts.values().map(|attempt| attempt.spec.clone());
         agent.into_iter().chain(tried).chain(self.controller.left()).collect()
     }
 
@@ -246,7 +246,7 @@ impl Call {
             route: Arc::from(snapshot.route),
             route_ring_timeout: snapshot.ring_timeout_ms.map(Duration::from_millis),
             controller: Controller::Done,
-            attempt: None,
+            attempts: Few::default(),
             media: Some(snapshot.media),
             wires,
             bind_failures: 0,

@@ -13,6 +13,7 @@ use trunkgate_sdp::{
 use trunkgate_sip::ServerId;
 
 use crate::answer::Failure;
+use crate::branches::Branch;
 use crate::call::Call;
 use crate::edge::Edge;
 use crate::leg::Leg;
@@ -120,16 +121,23 @@ impl Call {
     }
 
     /// A target that takes no SRTP is asked again without, where its trunk leaves the choice. Whether it is.
-    pub(crate) fn asked_again_without_srtp(&mut self, now: Instant, edge: &mut Edge, leg: usize, code: u16) -> bool {
+    pub(crate) fn asked_again_without_srtp(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        branch: Branch,
+        leg: usize,
+        code: u16,
+    ) -> bool {
         if code != NOT_ACCEPTABLE_HERE || self.legs[leg].srtp_policy() != Srtp::Optional {
             return false;
         }
-        let Some(attempt) = &mut self.attempt else { return false };
+        let Some(attempt) = self.attempts.get_mut(branch) else { return false };
         let Some(way) = attempt.current.clone().filter(|way| !way.plain) else { return false };
         edge.decide(now, self.key, format!("{} takes no SRTP: asked again without", attempt.name()));
         attempt.again(crate::attempt::Way { plain: true, ..way });
         self.legs[leg].end_with(ReasonSlug::TargetRejected, EndedBy::FarEnd);
-        self.ask_again(now, edge, leg);
+        self.ask_again(now, edge, branch, leg);
         true
     }
 

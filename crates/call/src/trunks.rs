@@ -7,11 +7,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_route::{Table, TokenBucket, Trunk};
 
+use crate::branches::Branch;
 use crate::call::CallKey;
 use crate::limits::PACED_ADDRESSES;
 use crate::reason::ReasonSlug;
 use crate::view::{PeerView, TrunkView};
 use crate::wall::rfc3339;
+
+/// An attempt that waits, and its call.
+pub(crate) type Waiting = (CallKey, Branch);
 
 /// One trunk's state.
 #[derive(Debug)]
@@ -20,8 +24,8 @@ struct TrunkState {
     max_calls: u32,
     /// Calls of both directions, those from it, those to it.
     buckets: [TokenBucket; 3],
-    /// Calls that wait for a place, in the order in which they came.
-    waiting: VecDeque<CallKey>,
+    /// Attempts that wait for a place, in the order in which they came.
+    waiting: VecDeque<Waiting>,
     /// New calls a second to one address, and those that were called lately.
     peer_rate: u32,
     addresses: BTreeMap<IpAddr, TokenBucket>,
@@ -37,8 +41,8 @@ struct TrunkState {
 #[derive(Debug, Default)]
 pub(crate) struct Trunks {
     by_name: BTreeMap<Arc<str>, TrunkState>,
-    /// Calls for which there may be a place now.
-    woken: Vec<CallKey>,
+    /// Attempts for which there may be a place now.
+    woken: Vec<Waiting>,
 }
 
 /// Where the bucket of a direction stands.
@@ -109,36 +113,36 @@ impl Trunks {
     }
 
     /// The same for a call to it. Who waits for a place already comes first.
-    pub(crate) fn begin_outbound(&mut self, now: Instant, name: &Arc<str>, key: CallKey) -> Result<(), ReasonSlug> {
+    pub(crate) fn begin_outbound(&mut self, now: Instant, name: &Arc<str>, who: Waiting) -> Result<(), ReasonSlug> {
         let state = self.state(name);
-        if state.waiting.front().is_some_and(|first| *first != key) {
+        if state.waiting.front().is_some_and(|first| *first != who) {
             return Err(ReasonSlug::LimitRate);
         }
         state.begin(now, OUT)
     }
 
-    /// Puts a call behind those that wait for a place.
-    pub(crate) fn wait(&mut self, name: &Arc<str>, key: CallKey) {
-        self.state(name).waiting.push_back(key);
+    /// Puts an attempt behind those that wait for a place.
+    pub(crate) fn wait(&mut self, name: &Arc<str>, who: Waiting) {
+        self.state(name).waiting.push_back(who);
     }
 
-    /// Takes a call away from those that wait; whoever is first then may have a place.
-    pub(crate) fn leave(&mut self, name: &str, key: CallKey) {
+    /// Takes an attempt away from those that wait; whoever is first then may have a place.
+    pub(crate) fn leave(&mut self, name: &str, who: Waiting) {
         if let Some(state) = self.by_name.get_mut(name) {
-            let was_first = state.waiting.front() == Some(&key);
-            state.waiting.retain(|waiting| *waiting != key);
+            let was_first = state.waiting.front() == Some(&who);
+            state.waiting.retain(|waiting| *waiting != who);
             self.woken.extend(state.waiting.front().filter(|_| was_first));
         }
     }
 
-    /// How long until there may be a place for a call that waits; `None`: it will be woken.
-    pub(crate) fn next_place(&mut self, now: Instant, name: &str, key: CallKey) -> Option<Duration> {
-        let state = self.by_name.get_mut(name).filter(|state| state.waiting.front() == Some(&key))?;
+    /// How long until there may be a place for an attempt that waits; `None`: it will be woken.
+    pub(crate) fn next_place(&mut self, now: Instant, name: &str, who: Waiting) -> Option<Duration> {
+        let state = self.by_name.get_mut(name).filter(|state| state.waiting.front() == Some(&who))?;
         Some(state.wait(now, OUT)).filter(|wait| !wait.is_zero())
     }
 
-    /// Calls for which there may be a place now.
-    pub(crate) fn woken(&mut self) -> Vec<CallKey> {
+    /// Attempts for which there may be a place now.
+    pub(crate) fn woken(&mut self) -> Vec<Waiting> {
         std::mem::take(&mut self.woken)
     }
 

@@ -9,6 +9,7 @@ use trunkgate_sip::Answer;
 
 use crate::answer::Failure;
 use crate::attempt::Progress;
+use crate::branches::Branch;
 use crate::breaker::Leave;
 use crate::call::{CALLER, Call, State};
 use crate::controller::StepResult;
@@ -21,7 +22,7 @@ use crate::reason::ReasonSlug;
 impl Call {
     /// Whether the attempt's agent has a session for the call; if not, the call waits for one.
     pub(crate) fn take_session(&mut self, now: Instant, edge: &mut Edge, agent: &Arc<Agent>) -> Result<bool, Failure> {
-        let returns = self.attempt.as_ref().is_some_and(|attempt| attempt.retried > 0);
+        let returns = self.alone().is_some_and(|attempt| attempt.retried > 0);
         // One that is to be passed over takes no session, and nobody waits for it.
         if self.is_passed_over(now, edge, &agent.name) {
             return Ok(true);
@@ -33,11 +34,11 @@ impl Call {
                 Ok(false)
             }
             Entry::Full => {
-                self.attempt = None;
+                self.attempts.remove(Branch::ALONE);
                 let line = agent.queue.map_or_else(String::new, |queue| format!(", {} wait", queue.size));
                 let detail = Some(format!("{} sessions{line}", agent.max_sessions));
                 let failure = Failure { detail, ..Failure::unreached(ReasonSlug::AgentFull) };
-                self.note_failure(now, edge, &agent.name, &failure);
+                self.note_failure(now, edge, None, &agent.name, &failure);
                 Err(failure)
             }
         }
@@ -46,7 +47,7 @@ impl Call {
     fn wait_in_line(&mut self, now: Instant, edge: &mut Edge, agent: &Arc<Agent>, nth: usize) {
         // One that had a session before may be back although nobody is to wait (any more): it does as by default.
         let wait = agent.queue.unwrap_or_default().wait;
-        if let Some(attempt) = &mut self.attempt {
+        if let Some(attempt) = self.attempt_mut(Branch::ALONE) {
             attempt.progress = Progress::Queued { since: now, until: now + wait };
         }
         self.arm(now, edge, Timer::Queue, wait);
@@ -76,7 +77,7 @@ impl Call {
 
     /// It may be the call's turn, or there is nothing to wait for any more.
     pub(crate) fn next_in_line(&mut self, now: Instant, edge: &mut Edge) {
-        let Some(attempt) = &self.attempt else { return };
+        let Some(attempt) = self.alone() else { return };
         let (Some(agent), Progress::Queued { until, .. }) = (attempt.agent.clone(), attempt.progress) else { return };
         self.disarm(edge, Timer::Queue);
         // As it is configured now.
@@ -93,7 +94,7 @@ impl Call {
         if edge.agents.turn(&agent.name, self.key) {
             edge.note_waiting();
             self.left_line(now, edge, "its turn");
-            if let Some(attempt) = &mut self.attempt {
+            if let Some(attempt) = self.attempt_mut(Branch::ALONE) {
                 attempt.agent = Some(agent);
                 attempt.progress = Progress::Idle;
             }
@@ -109,12 +110,12 @@ impl Call {
 
     fn leave_line(&mut self, now: Instant, edge: &mut Edge, failure: Failure) {
         self.left_line(now, edge, "leaves the line");
-        self.fail_target(now, edge, StepResult::Failed(failure));
+        self.fail_target(now, edge, Branch::ALONE, StepResult::Failed(failure));
     }
 
     /// Notes that the call waits no longer.
     pub(crate) fn left_line(&mut self, now: Instant, edge: &mut Edge, how: &str) {
-        let Some(attempt) = &self.attempt else { return };
+        let Some(attempt) = self.alone() else { return };
         let Progress::Queued { since, .. } = attempt.progress else { return };
         let waited = now.saturating_duration_since(since);
         edge.metrics.agent_wait_seconds.observe(waited.as_secs_f64());

@@ -5,8 +5,8 @@ use std::time::Instant;
 use trunkgate_sip::{Flow, Local, Party};
 
 use crate::attempt::Way;
+use crate::branches::Branch;
 use crate::call::Call;
-use crate::controller::StepResult;
 use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::leg::Leg;
@@ -14,28 +14,26 @@ use crate::search::sip_transport;
 
 impl Call {
     /// By which of our listeners a way leaves.
-    pub(crate) fn flow_of(&self, edge: &Edge, way: &Way) -> Option<(Flow, Local)> {
+    pub(crate) fn flow_of(&self, edge: &Edge, branch: Branch, way: &Way) -> Option<(Flow, Local)> {
         if let Some((flow, _)) = &way.registered {
             return Some((*flow, edge.addressing.local(flow.remote.ip(), flow.listener)?));
         }
         let remote = way.address?;
-        let trunk = self.attempt.as_ref().and_then(|a| a.trunk.as_ref());
+        let trunk = self.attempt(branch).and_then(|attempt| attempt.trunk.as_ref());
         edge.addressing.way(trunk.and_then(|t| t.listen.as_deref()), sip_transport(way.transport), remote)
     }
 
     /// The INVITE of a leg has been in vain; the way that has been put first instead is taken.
-    pub(crate) fn ask_again(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
-        self.disarm(edge, Timer::NoResponse);
-        self.disarm(edge, Timer::Ring);
+    pub(crate) fn ask_again(&mut self, now: Instant, edge: &mut Edge, branch: Branch, leg: usize) {
+        self.disarm(edge, Timer::NoResponse(branch));
+        self.disarm(edge, Timer::Ring(branch));
         self.drop_ends(edge, leg);
-        if let Err(failure) = self.next_way(now, edge) {
-            self.advance(now, edge, Some(StepResult::Failed(failure)));
-        }
+        self.go_next_way(now, edge, branch);
     }
 
     /// The leg of an INVITE that leaves by it.
-    pub(crate) fn new_leg(&self, edge: &mut Edge, way: &Way, flow: Flow) -> Option<Leg> {
-        let trunk = self.attempt.as_ref().and_then(|a| a.trunk.clone());
+    pub(crate) fn new_leg(&self, edge: &mut Edge, branch: Branch, way: &Way, flow: Flow) -> Option<Leg> {
+        let trunk = self.attempt(branch).and_then(|attempt| attempt.trunk.clone());
         let party = match &trunk {
             Some(trunk) => edge.party(&trunk.name),
             // A bare URI may well lead to a trunk's address: its answers come as that trunk's.
