@@ -82,6 +82,15 @@ pub(crate) struct DeferredBye {
     pub(crate) body: Option<Body>,
 }
 
+/// UPDATEs without final answer (RFC 3311).
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Updates {
+    /// One of ours, with an offer.
+    pub(crate) ours: Option<ClientId>,
+    /// One of theirs.
+    pub(crate) theirs: Option<ServerId>,
+}
+
 /// A live dialog.
 #[derive(Debug)]
 pub(crate) struct Dialog {
@@ -105,6 +114,8 @@ pub(crate) struct Dialog {
     pub(crate) acked_cseq: Option<u32>,
     /// Whether the 2xx that confirmed it has been acknowledged, by whichever side: what is open since is a change.
     pub(crate) acknowledged: bool,
+    /// UPDATEs that are open.
+    pub(crate) updates: Option<Box<Updates>>,
     /// A BYE of ours that waits for that ACK.
     pub(crate) deferred: Option<Box<DeferredBye>>,
 }
@@ -123,6 +134,7 @@ impl Dialog {
             unacked: None,
             acked_cseq: None,
             acknowledged: false,
+            updates: None,
             deferred: None,
         };
         dialog.strict = dialog.first_route().is_some_and(|uri| uri.param("lr").is_none());

@@ -1,8 +1,11 @@
 //! The dispatcher: a message in, its transaction and dialog found, an [`Event`] out; our requests and answers the other way.
 //! The tables stand here; what is done with them: `endpoint/client` (our requests), `endpoint/response` (their
-//! answers), `endpoint/challenged` (401 and 407, both ways), `endpoint/request` (requests to us), `endpoint/within` (those inside dialogs), `endpoint/server` (our answers), `endpoint/room` (who gives way to whom).
+//! answers), `endpoint/challenged` (401 and 407, both ways), `endpoint/request` (requests to us), `endpoint/within` (those inside dialogs),
+//! `endpoint/change` (which change of a session may go ahead), `endpoint/server` (our answers), `endpoint/room` (who gives
+//! way to whom).
 
 mod challenged;
+mod change;
 mod client;
 mod register;
 mod request;

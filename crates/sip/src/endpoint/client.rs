@@ -157,8 +157,9 @@ impl Endpoint {
         self.send_ack(dialog, body.as_ref());
     }
 
-    /// Sends a request inside a dialog: BYE (which ends the dialog), re-INVITE. `None` where the dialog is gone, or a
-    /// re-INVITE of ours or of theirs is still open (RFC 3261 §14.1), or where only the far end may send a BYE.
+    /// Sends a request inside a dialog: BYE (which ends the dialog), re-INVITE, UPDATE (RFC 3311: in an early one too; with
+    /// an offer in `body` it changes the session, without one it says that we are there, and where). `None` where the dialog
+    /// is gone, or a change of ours or of theirs is still open (RFC 3261 §14.1), or where only the far end may send a BYE.
     ///
     /// A BYE acknowledges a 2xx that waits for [`Self::ack`], and itself waits until a 2xx of ours is acknowledged or
     /// given up (§15). A re-INVITE of theirs that was open gets 487; one of ours is withdrawn and its end told as ever.
@@ -171,10 +172,9 @@ impl Endpoint {
         body: Option<Body>,
     ) -> Option<ClientId> {
         let live = self.dialogs.get(&dialog).filter(|live| live.deferred.is_none())?;
-        let inviting = live.invite_out.is_some() || live.invite_in.is_some() || live.unacked.is_some();
         match method {
             Method::Ack | Method::Cancel | Method::Other => return None,
-            Method::Invite if inviting || !live.confirmed => return None,
+            Method::Invite | Method::Update if !self.may_change(dialog, method, body.is_some()) => return None,
             Method::Bye if !live.confirmed && live.invite_in.is_some() => return None,
             Method::Bye => return Some(self.bye(now, dialog, headers, body)),
             Method::Invite
@@ -194,6 +194,9 @@ impl Endpoint {
             return None;
         }
         let id = ClientId(self.fresh_id());
+        if method == Method::Update && body.is_some() {
+            self.note_update_out(dialog, id);
+        }
         self.send_within(now, id, dialog, method, &headers, body.as_ref(), false);
         Some(id)
     }
@@ -300,7 +303,7 @@ impl Endpoint {
             let us = contact(&plain.contact_user, plain.local, begun.flow.transport, plain.secure);
             begun.writer.header("Contact", &us);
         }
-        if method == Method::Invite {
+        if matches!(method, Method::Invite | Method::Update) {
             self.rules.write_abilities(&mut begun.writer);
         }
         write_extras(&mut begun.writer, headers);

@@ -149,7 +149,7 @@ impl Endpoint {
         let what = Sent { method: Method::Cancel, dialog: server.dialog, ..server.sent(id, 200, !open) };
         self.transmit(reply_flow(cancel, arrival.flow), writer.finish(None), what);
         if open {
-            self.terminate_invite(now, id);
+            self.terminate_request(now, id);
             let elsewhere = cancel.headers(HeaderName::Reason).any(says_elsewhere);
             self.tell(Event::Canceled { id, elsewhere });
         }

@@ -223,9 +223,12 @@ impl Endpoint {
         if client.silent {
             return;
         }
-        let (method, dialog) = (client.method, client.dialog);
+        let (method, dialog, class) = (client.method, client.dialog, Class::of(code));
+        if let Some(dialog) = dialog.filter(|_| method == Method::Update && class != Class::Provisional) {
+            self.update_out_over(dialog, id);
+        }
         if method == Method::Update
-            && Class::of(code) == Class::Success
+            && class == Class::Success
             && let Some(live) = dialog.and_then(|dialog| self.dialogs.get_mut(&dialog))
         {
             live.refresh_target(&response);

@@ -34,6 +34,9 @@ impl Endpoint {
         self.weigh_server(id);
         self.step_server(now, id, ServerEvent::Send(class));
         let dialog_id = dialog?;
+        if class != Class::Provisional {
+            self.update_in_over(dialog_id, id);
+        }
         if !invite || class == Class::Provisional {
             return dialog;
         }
@@ -79,8 +82,8 @@ impl Endpoint {
         }
     }
 
-    /// 487 to an INVITE that was cancelled, has expired, or whose dialog has ended.
-    pub(super) fn terminate_invite(&mut self, now: Instant, id: ServerId) {
+    /// 487 to a request that was cancelled, has expired, or whose dialog has ended.
+    pub(super) fn terminate_request(&mut self, now: Instant, id: ServerId) {
         self.respond(now, id, Answer { code: 487, ..Answer::default() });
     }
 
@@ -107,7 +110,7 @@ impl Endpoint {
 
     pub(super) fn on_server_timer(&mut self, now: Instant, id: ServerId, reason: Reason) {
         if reason == Reason::InviteExpires {
-            self.terminate_invite(now, id);
+            self.terminate_request(now, id);
             return self.tell(Event::Expired { id });
         }
         // A non-2xx final without ACK (timer H) harms nobody: the layer above has ended that call already.
@@ -154,7 +157,7 @@ impl Endpoint {
             let secure = dialog.map_or_else(|| begins_secure(request), |dialog| dialog.plain.secure);
             writer.header("Contact", &contact(&answer.contact_user, server.local, source.transport, secure));
         }
-        if class == Class::Success && matches!(method, Method::Invite | Method::Options) {
+        if class == Class::Success && matches!(method, Method::Invite | Method::Options | Method::Update) {
             self.rules.write_abilities(&mut writer);
         }
         if class == Class::Success && method == Method::Options {

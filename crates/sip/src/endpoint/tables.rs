@@ -234,6 +234,9 @@ impl Endpoint {
         self.client_keys.remove(&client.key);
         self.waiting.remove(&(client.flow.remote, client.flow.transport, id));
         self.reserved -= usize::from(client.reserved);
+        if let Some(dialog) = client.dialog.filter(|_| client.method == Method::Update) {
+            self.update_out_over(dialog, id);
+        }
         let Some(inviting) = client.invite else { return };
         for fork in inviting.forks.iter().filter(|fork| !fork.confirmed) {
             self.remove_dialog(fork.dialog);

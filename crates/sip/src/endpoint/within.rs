@@ -18,7 +18,8 @@ impl Endpoint {
             return self.refuse_as(&arrival, &request, Refusal::plain(481));
         };
         let number = request.cseq().map(|cseq| cseq.number).unwrap_or_default();
-        if let Some(refusal) = self.refusal_within(id, method, number) {
+        let offers = request.sdp().is_some();
+        if let Some(refusal) = self.refusal_within(id, method, number, offers) {
             return self.refuse_as(&arrival, &request, refusal);
         }
         self.make_room(now, arrival.party);
@@ -54,6 +55,9 @@ impl Endpoint {
             }
             self.send_trying(server);
         }
+        if method == Method::Update {
+            self.note_update_in(id, server);
+        }
         self.tell(Event::Request { id: Some(server), dialog: Some(id), flow, party, method, request });
     }
 
@@ -66,7 +70,7 @@ impl Endpoint {
         (dialog.plain.party == arrival.party).then_some(id)
     }
 
-    fn refusal_within(&mut self, id: DialogId, method: Method, number: u32) -> Option<Refusal> {
+    fn refusal_within(&mut self, id: DialogId, method: Method, number: u32, offers: bool) -> Option<Refusal> {
         let dialog = self.dialogs.get(&id)?;
         let invite = method == Method::Invite;
         if dialog.deferred.is_some() && method != Method::Bye {
@@ -77,12 +81,7 @@ impl Endpoint {
         if last.is_some_and(|last| number < last || (invite && number == last)) {
             return Some(Refusal::plain(500));
         }
-        if invite && dialog.invite_in.is_some() {
-            let seconds = self.tokens.below(11);
-            return Some(Refusal::with(500, "Retry-After", seconds.to_string()));
-        }
-        // RFC 3261 §14.2; while our 2xx waits for its ACK the last exchange is not over either (RFC 5407 §3.1.4).
-        (invite && (dialog.invite_out.is_some() || dialog.unacked.is_some())).then(|| Refusal::plain(491))
+        self.refusal_of_change(id, method, offers)
     }
 
     /// An ACK that no transaction wanted: to a 2xx of ours, or to a refusal that nothing was kept of.
@@ -129,13 +128,14 @@ impl Endpoint {
     pub(super) fn end_dialog(&mut self, now: Instant, id: DialogId) {
         self.send_ack(id, None);
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
+        let update = dialog.updates.take().and_then(|updates| updates.theirs);
         let (theirs, ours, deferred) = (dialog.invite_in.take(), dialog.invite_out, dialog.deferred.take());
         if let Some(bye) = deferred {
             // The layer above waits for an answer to this one; the far end's crossed it.
             self.send_bye(now, bye.id, id, &bye.headers, bye.body.as_ref(), false);
         }
-        if let Some(server) = theirs {
-            self.terminate_invite(now, server);
+        for server in theirs.into_iter().chain(update) {
+            self.terminate_request(now, server);
         }
         // An initial INVITE of ours is not the dialog's alone: other forks may answer it.
         let re_invite = ours.filter(|client| self.clients.get(client).is_some_and(|client| client.dialog == Some(id)));
