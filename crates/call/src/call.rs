@@ -10,6 +10,7 @@
 //! | ACK missing | – | BYE on every leg | the same | the same | – |
 //! | BYE | of the caller: as CANCEL | BYE on the other legs, call ends | of the caller: call ends | of the caller: call ends | leg gone |
 //! | re-INVITE | 491 | relayed to the other leg, or answered; by the edge itself where an agent is the other side, or a hold ends here | answered by the edge itself; 491 while a far end rings | 491 | 481 |
+//! | UPDATE | answered; with an offer 500 or 491 | answered; with an offer as a re-INVITE, and UPDATE where the other leg takes it | the same as a re-INVITE | answered; with an offer 491 | 481 |
 //! | INFO | 480 | goes on to the other leg; 415 where that is an agent | 480 | 480 | 481 |
 //! | INFO answered | – | the same answer on the other leg; BYE where it is gone | the same answer | the same answer | – |
 //! | 100 | the target lives | – | the target lives | – | – |
@@ -19,6 +20,7 @@
 //! | INVITE without answer | next peer | a withdrawn leg is gone | next peer | a withdrawn leg is gone | a withdrawn leg is gone |
 //! | re-INVITE answered | – | answered on the other leg, media changed | ACK only | ACK only | ACK only |
 //! | re-INVITE without answer | – | BYE on every leg | – | – | – |
+//! | a re-INVITE for an UPDATE takes too long | – | withdrawn, 504 to the UPDATE | – | – | – |
 //! | the wait after a glare is over | – | our re-INVITE again | – | – | – |
 //! | caller on hold asked, or answers | – | asked again later; BYE where it is gone | – | – | – |
 //! | a withdrawn leg's last answer never comes | leg gone | leg gone | leg gone | leg gone | leg gone |
@@ -62,7 +64,7 @@ use crate::edge::Edge;
 use crate::engage::Retries;
 use crate::few::Few;
 use crate::headers::{Brought, CallerIdentity};
-use crate::index::Place;
+use crate::index::{Place, Purpose};
 use crate::info::Info;
 use crate::io::QueryId;
 use crate::leg::{Leg, LegState};
@@ -112,6 +114,8 @@ pub(crate) enum CallEvent {
     Bye { leg: usize, headers: Brought },
     /// The far end wants to change its session.
     Reinvite { leg: usize, server: ServerId, sdp: Option<Bytes> },
+    /// The same by UPDATE; without a description it only says that it is there, and where.
+    Update { leg: usize, server: ServerId, sdp: Option<Bytes> },
     /// The far end says something to the other one.
     Info { leg: usize, server: ServerId, info: Box<Info> },
     /// A final answer to an INFO that went on; 408 where none came.
@@ -128,9 +132,9 @@ pub(crate) enum CallEvent {
     Rejected { leg: usize, code: u16, q850: Option<u8>, detail: Option<String> },
     /// Our INVITE got no final answer, or could not be sent.
     Unanswered { leg: usize, sent: bool },
-    /// A final answer to our re-INVITE.
+    /// A final answer to our re-INVITE, or to our UPDATE; of a re-INVITE's 2xx with its dialog.
     ReinviteAnswered { client: ClientId, code: u16, dialog: Option<DialogId>, sdp: Option<Bytes> },
-    /// Our re-INVITE got no final answer, or could not be sent.
+    /// Our re-INVITE or UPDATE got no final answer, or could not be sent.
     ReinviteUnanswered { client: ClientId },
     /// What came of asking a far end on hold.
     HoldChecked { alive: bool },
@@ -287,8 +291,13 @@ impl Call {
             (Searching | Ended, E::Bye { leg, .. }) => self.leg_gone(edge, leg),
 
             (Searching | Leaving, E::Reinvite { server, .. }) => refuse_request(now, edge, server, 491),
-            (Answered | Rerouting, E::Reinvite { leg, server, sdp }) => self.reinvited(now, edge, leg, server, sdp),
-            (Ended, E::Reinvite { server, .. }) => refuse_request(now, edge, server, 481),
+            (Answered | Rerouting, E::Reinvite { leg, server, sdp }) => {
+                self.reinvited(now, edge, leg, server, sdp, Purpose::Reinvite);
+            }
+            (Ended, E::Reinvite { server, .. } | E::Update { server, .. }) => refuse_request(now, edge, server, 481),
+            (Searching | Answered | Rerouting | Leaving, E::Update { leg, server, sdp }) => {
+                self.updated(now, edge, leg, server, sdp);
+            }
 
             (_, E::Info { leg, server, info }) => self.informed(now, edge, leg, server, *info),
             (_, E::InfoAnswered { client, code }) => self.info_answered(now, edge, client, code),
@@ -347,6 +356,7 @@ impl Call {
             (_, E::Due(Timer::Glare)) => {
                 self.deadlines.remove(Timer::Glare);
             }
+            (_, E::Due(Timer::Update)) => self.update_overdue(now, edge),
             (_, E::Due(Timer::HoldCheck)) => self.check_hold(now, edge),
             (_, E::Due(Timer::Quality)) => self.sample_quality(now, edge),
 

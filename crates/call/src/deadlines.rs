@@ -22,6 +22,8 @@ pub(crate) enum Timer {
     HoldCheck,
     /// A re-INVITE of ours that met one of the far end's is sent again (RFC 3261 §14.1).
     Glare,
+    /// An UPDATE that went on as re-INVITE is to be answered before its sender gives up (ours: `UPDATE_WAIT`).
+    Update,
     /// An interval of its quality is over (ours: `QUALITY_INTERVAL_SECONDS`).
     Quality,
     /// A call waits for a limit of its target's trunk (ours: `pace`).
@@ -46,6 +48,7 @@ impl Timer {
             Timer::Goodbye => "goodbye",
             Timer::HoldCheck => "hold_check",
             Timer::Glare => "glare",
+            Timer::Update => "update",
             Timer::Quality => "quality",
             Timer::Pace(_) => "pace",
             Timer::Queue => "queue",

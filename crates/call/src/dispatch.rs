@@ -71,7 +71,7 @@ impl Gateway {
         let index = &self.edge.index;
         let place = what.client.and_then(|id| index.clients.get(&id).map(|c| c.at));
         let place = place.or_else(|| what.server.and_then(|id| index.servers.get(&id).copied()));
-        let place = place.or_else(|| what.dialog.and_then(|id| index.dialogs.get(&id).copied()));
+        let place = place.or_else(|| what.dialog.and_then(|id| self.edge.place_of(id)));
         // The caller's 100 is in the trace already, from when its INVITE came.
         if let Some(at) = place.filter(|_| what.code != Some(100)) {
             let (text, note) = (first_line(&transmit.bytes), body_note(&transmit.bytes));
@@ -214,6 +214,9 @@ impl Gateway {
         request: &Message,
     ) {
         let place = dialog.and_then(|dialog| self.dialog_traced(now, dialog, request));
+        if let Some(at) = place {
+            self.learn(at, request);
+        }
         match (method, place, id) {
             (Method::Bye, Some(at), _) => {
                 let headers = self.brought(at, request);
@@ -221,6 +224,10 @@ impl Gateway {
             }
             (Method::Invite, Some(at), Some(server)) => {
                 let event = CallEvent::Reinvite { leg: at.leg, server, sdp: request.sdp() };
+                self.tell(now, at.key, event);
+            }
+            (Method::Update, Some(at), Some(server)) => {
+                let event = CallEvent::Update { leg: at.leg, server, sdp: request.sdp() };
                 self.tell(now, at.key, event);
             }
             (Method::Info, Some(at), Some(server)) => {
@@ -234,6 +241,13 @@ impl Gateway {
             // Other methods than these are refused by the endpoint.
             (_, _, Some(server)) => refuse_request(now, &mut self.edge, server, 481),
             (_, _, None) => {}
+        }
+    }
+
+    /// Notes what a message says of what its far end can do.
+    fn learn(&mut self, at: Place, message: &Message) {
+        if let Some(leg) = self.calls.get_mut(&at.key).and_then(|call| call.legs.get_mut(at.leg)) {
+            leg.learn(message);
         }
     }
 
@@ -268,6 +282,7 @@ impl Gateway {
             return self.nobody_waits(now, dialog, code, response);
         };
         self.trace_received(now, entry.at, first_line(response.as_bytes()), body_note(response.as_bytes()));
+        self.learn(entry.at, response);
         let final_answer = code >= 200;
         if final_answer && let Some(sent) = entry.sent {
             let seconds = now.saturating_duration_since(sent).as_secs_f64();
@@ -293,8 +308,9 @@ impl Gateway {
                 let detail = matches!(code, 401 | 407).then(|| self.unanswerable(entry.at, response));
                 CallEvent::Rejected { leg, code, q850: q850(), detail }
             }
-            (Purpose::Reinvite | Purpose::HoldCheck | Purpose::Info | Purpose::Bye, 0..=199, _) => return,
+            (_, 0..=199, _) => return,
             (Purpose::Info, _, _) => CallEvent::InfoAnswered { client: id, code },
+            (Purpose::Update, _, _) => CallEvent::ReinviteAnswered { client: id, code, dialog: None, sdp },
             (Purpose::Reinvite, _, dialog) => CallEvent::ReinviteAnswered { client: id, code, dialog, sdp },
             // Any other answer comes from somebody who knows the dialog (RFC 3261 §12.2.1.2).
             (Purpose::HoldCheck, code, _) => CallEvent::HoldChecked { alive: !matches!(code, 408 | 481) },
@@ -351,7 +367,7 @@ impl Gateway {
         let leg = entry.at.leg;
         let event = match entry.purpose {
             Purpose::Invite => CallEvent::Unanswered { leg, sent },
-            Purpose::Reinvite => CallEvent::ReinviteUnanswered { client: id },
+            Purpose::Reinvite | Purpose::Update => CallEvent::ReinviteUnanswered { client: id },
             Purpose::HoldCheck => CallEvent::HoldChecked { alive: false },
             Purpose::Info => CallEvent::InfoAnswered { client: id, code: 408 },
             Purpose::Bye => CallEvent::ByeDone { leg },
@@ -392,7 +408,9 @@ impl Gateway {
 
     /// A dialog's leg, with the request in its trace.
     fn dialog_traced(&mut self, now: Instant, dialog: DialogId, request: &Message) -> Option<Place> {
-        let at = self.edge.index.dialogs.get(&dialog).copied()?;
+        // In an early dialog of a target only UPDATE means anything to a call.
+        let entered = self.edge.index.dialogs.get(&dialog).copied();
+        let at = if request.method() == Method::Update { self.edge.place_of(dialog) } else { entered }?;
         self.trace_received(now, at, first_line(request.as_bytes()), body_note(request.as_bytes()));
         Some(at)
     }

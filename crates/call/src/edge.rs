@@ -38,8 +38,16 @@ use crate::trunks::{Trunks, Waiting};
 use crate::wall::Wall;
 
 /// Methods that we serve; but for REGISTER also our Allow.
-pub(crate) const METHODS: [Method; 7] =
-    [Method::Invite, Method::Ack, Method::Bye, Method::Cancel, Method::Options, Method::Info, Method::Register];
+pub(crate) const METHODS: [Method; 8] = [
+    Method::Invite,
+    Method::Ack,
+    Method::Bye,
+    Method::Cancel,
+    Method::Options,
+    Method::Update,
+    Method::Info,
+    Method::Register,
+];
 
 /// Everything that is not one call's own.
 #[derive(Debug)]
@@ -177,7 +185,7 @@ impl Edge {
         id
     }
 
-    /// Sends a BYE, re-INVITE, INFO or OPTIONS.
+    /// Sends a BYE, re-INVITE, UPDATE, INFO or OPTIONS.
     pub(crate) fn request(
         &mut self,
         now: Instant,
@@ -189,6 +197,7 @@ impl Edge {
     ) -> Option<ClientId> {
         let method = match purpose {
             Purpose::Invite | Purpose::Reinvite => Method::Invite,
+            Purpose::Update => Method::Update,
             Purpose::HoldCheck => Method::Options,
             Purpose::Info => Method::Info,
             Purpose::Bye => Method::Bye,
@@ -199,6 +208,12 @@ impl Edge {
         }
         self.pump();
         id
+    }
+
+    /// Whose a dialog is; an early one that a target has made is that of our INVITE.
+    pub(crate) fn place_of(&self, dialog: DialogId) -> Option<Place> {
+        let entered = self.index.dialogs.get(&dialog).copied();
+        entered.or_else(|| self.index.clients.get(&self.endpoint.invite_of(dialog)?).map(|client| client.at))
     }
 
     /// Answers a request.

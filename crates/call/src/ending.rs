@@ -80,6 +80,7 @@ impl Call {
         self.disarm(edge, Timer::Goodbye);
         self.disarm(edge, Timer::HoldCheck);
         self.disarm(edge, Timer::Glare);
+        self.disarm(edge, Timer::Update);
         self.disarm(edge, Timer::MaxCall);
         self.disarm(edge, Timer::Quality);
         self.close_open_reinvite(now, edge);
@@ -166,9 +167,9 @@ impl Call {
         }
     }
 
-    /// A re-INVITE of a far end that is still open must be answered before its dialog ends (RFC 3261 §15.1.2).
+    /// A re-INVITE or UPDATE of a far end that is still open must be answered before its dialog ends (RFC 3261 §15.1.2).
     fn close_open_reinvite(&mut self, now: Instant, edge: &mut Edge) {
-        if let Some(server) = self.renegotiation.as_mut().and_then(|r| r.server.take()) {
+        if let Some(server) = self.renegotiation.as_mut().and_then(|r| r.way.server.take()) {
             edge.index.servers.remove(&server);
             crate::call::refuse_request(now, edge, server, 487);
         }

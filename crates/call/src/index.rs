@@ -28,6 +28,8 @@ pub(crate) enum Purpose {
     Invite,
     /// A re-INVITE.
     Reinvite,
+    /// An UPDATE.
+    Update,
     /// OPTIONS to a far end on hold.
     HoldCheck,
     /// An INFO that goes on.

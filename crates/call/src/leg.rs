@@ -10,7 +10,7 @@ use trunkgate_route::Trunk;
 use trunkgate_sdp::crypto::Mki;
 use trunkgate_sdp::keying::agreed;
 use trunkgate_sdp::{AgreedStream, Description, Far, Identity, InlineKey, Policy, Suite};
-use trunkgate_sip::{ClientId, DialogId, Flow, ListenerId, Party, ServerId, Transport};
+use trunkgate_sip::{ClientId, DialogId, Flow, HeaderName, ListenerId, Message, Method, Party, ServerId, Transport};
 
 use crate::agent_leg::AgentSide;
 use crate::health::Spot;
@@ -114,6 +114,8 @@ pub(crate) struct Leg {
     pub(crate) dialog: Option<DialogId>,
     /// Whether it has answered our INVITE with anything.
     pub(crate) heard: bool,
+    /// Whether it takes UPDATE, as it has said in Allow.
+    pub(crate) takes_update: bool,
     /// The address it is shown in SDP.
     pub(crate) media_ip: IpAddr,
     /// Session id of our descriptions.
@@ -159,6 +161,7 @@ impl Leg {
             bye: None,
             dialog: None,
             heard: false,
+            takes_update: false,
             media_ip,
             session_id,
             last_sent: None,
@@ -177,6 +180,14 @@ impl Leg {
     /// Where its signalling goes, for its trunk's health.
     pub(crate) fn spot(&self) -> Option<Spot> {
         Some(Spot::of(&self.trunk.as_ref()?.name, self.flow.as_ref()?))
+    }
+
+    /// Notes what a message of it says that it can do.
+    pub(crate) fn learn(&mut self, message: &Message) {
+        if message.header(HeaderName::Allow).is_some() {
+            let allowed = message.tokens(HeaderName::Allow);
+            self.takes_update = allowed.contains(&Method::Update.as_str().as_bytes());
+        }
     }
 
     /// An agent's leg, whose socket is being opened.

@@ -67,6 +67,7 @@ mod srtp;
 mod strangers;
 pub mod trace;
 mod trunks;
+mod update;
 mod verdict;
 pub mod view;
 mod waiting;

@@ -37,6 +37,8 @@ pub const GLARE_UNIT_MS: u64 = 10;
 pub const GLARE_OWNER_UNITS: RangeInclusive<u64> = 210..=400;
 /// … and where it is the far end's.
 pub const GLARE_OTHER_UNITS: RangeInclusive<u64> = 0..=200;
+/// An UPDATE that went on as re-INVITE is answered by then at the latest: its sender waits for 64·T1 (RFC 3261 §17.1.2.2).
+pub const UPDATE_WAIT: Duration = Duration::from_secs(16);
 /// INFO requests of one call that wait for their answer.
 pub const INFOS_PER_CALL: usize = 8;
 /// Entries of a call's trace; the oldest are lost first.

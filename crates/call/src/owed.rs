@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use crate::call::{Call, State};
 use crate::deadlines::Timer;
 use crate::edge::Edge;
+use crate::index::Purpose;
 use crate::limits::{GLARE_OTHER_UNITS, GLARE_OWNER_UNITS, GLARE_TRIES, GLARE_UNIT_MS};
 use crate::reason::ReasonSlug;
-use crate::reinvite::Renegotiation;
+use crate::reinvite::{Relay, Renegotiation};
 
 /// A leg that is to be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +41,8 @@ impl Call {
         let Some(owed) = self.owed.first().copied() else { return };
         let Some(other) = self.other(owed.leg) else { return };
         let Some(offer) = self.standing(other) else { return };
-        if self.relay(now, edge, (other, owed.leg), None, offer, true).is_ok() {
+        let way = Relay { from: other, to: owed.leg, server: None, by: Purpose::Reinvite, restores: true };
+        if self.relay(now, edge, way, offer).is_ok() {
             self.owed.remove(0);
             if let Some(pending) = &mut self.renegotiation {
                 (pending.essential, pending.tries) = (owed.essential, owed.tries);
@@ -58,9 +60,9 @@ impl Call {
             }
             return;
         }
-        let units = if self.legs[pending.to].inbound { GLARE_OTHER_UNITS } else { GLARE_OWNER_UNITS };
+        let units = if self.legs[pending.way.to].inbound { GLARE_OTHER_UNITS } else { GLARE_OWNER_UNITS };
         let wait = Duration::from_millis(edge.any_of(units).saturating_mul(GLARE_UNIT_MS));
-        self.owed.insert(0, Owed { leg: pending.to, essential: pending.essential, tries });
+        self.owed.insert(0, Owed { leg: pending.way.to, essential: pending.essential, tries });
         self.arm(now, edge, Timer::Glare, wait);
     }
 }

@@ -11,6 +11,7 @@ use trunkgate_sip::{Answer, Body, ClientId, DialogId, ServerId};
 use crate::answer::{Failure, FinalAnswer, seen_code};
 use crate::bridge::forbidden_address;
 use crate::call::{Call, refuse_request};
+use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::held::Change;
 use crate::index::Purpose;
@@ -18,23 +19,33 @@ use crate::leg::StreamEnd;
 use crate::reason::ReasonSlug;
 use crate::written::Written;
 
-/// A re-INVITE on its way from one leg to the other.
-#[derive(Debug)]
-pub(crate) struct Renegotiation {
+/// One leg's offer for the other.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Relay {
     /// The leg whose offer it is.
     pub(crate) from: usize,
-    /// Its open re-INVITE; `None` once withdrawn, and where we put the other leg's session back ourselves.
-    pub(crate) server: Option<ServerId>,
     /// The leg that is asked.
     pub(crate) to: usize,
-    /// Our re-INVITE to it.
+    /// The open request of the first, its re-INVITE or UPDATE; `None` once withdrawn, and where we put the other leg's
+    /// session back ourselves.
+    pub(crate) server: Option<ServerId>,
+    /// How it is asked: by re-INVITE or UPDATE.
+    pub(crate) by: Purpose,
+    /// Whether it puts back what an earlier one has changed on one side only.
+    pub(crate) restores: bool,
+}
+
+/// A change on its way from one leg to the other.
+#[derive(Debug)]
+pub(crate) struct Renegotiation {
+    /// Whose, and to whom.
+    pub(crate) way: Relay,
+    /// Our request to the leg that is asked.
     pub(crate) client: ClientId,
     /// The offer.
-    offer: Description,
+    pub(crate) offer: Description,
     /// Ends drawn for streams that are new.
     pub(crate) added: Vec<EndId>,
-    /// Whether it puts back what an earlier one has changed on one side only.
-    restores: bool,
     /// Whether the call cannot go on without it: its side was told ports of somebody else.
     pub(crate) essential: bool,
     /// Whether ports of a new stream could not be bound.
@@ -52,6 +63,7 @@ impl Call {
         leg: usize,
         server: ServerId,
         sdp: Option<Bytes>,
+        by: Purpose,
     ) {
         // What the caller has agreed on is offered to a far end that rings.
         let offered = self.is_calling();
@@ -89,7 +101,8 @@ impl Call {
         {
             return;
         }
-        match self.relay(now, edge, (leg, other), Some(server), offer, false) {
+        let way = Relay { from: leg, to: other, server: Some(server), by, restores: false };
+        match self.relay(now, edge, way, offer) {
             Ok(()) => {
                 edge.index.servers.insert(server, self.place(leg));
             }
@@ -135,11 +148,10 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        (from, to): (usize, usize),
-        server: Option<ServerId>,
+        way: Relay,
         offer: Description,
-        restores: bool,
     ) -> Result<(), Box<FinalAnswer>> {
+        let Relay { from, to, by, .. } = way;
         let failed = |code, reason| Box::new(FinalAnswer::new(code, reason));
         let added = self.draw_missing(edge, [from, to], &offer).ok_or_else(|| failed(500, ReasonSlug::NoPorts))?;
         let streams = anchored_streams(&offer);
@@ -156,13 +168,11 @@ impl Call {
         };
         let body = Some(Body::sdp(sent.to_string()));
         let at = self.place(to);
-        let client =
-            self.legs[to].dialog.and_then(|dialog| edge.request(now, at, dialog, Purpose::Reinvite, Vec::new(), body));
+        let client = self.legs[to].dialog.and_then(|dialog| edge.request(now, at, dialog, by, Vec::new(), body));
         match client {
             Some(client) => {
                 let (essential, unbound, tries) = (false, false, 0);
-                let pending =
-                    Renegotiation { from, server, to, client, offer, added, restores, essential, unbound, tries };
+                let pending = Renegotiation { way, client, offer, added, essential, unbound, tries };
                 self.renegotiation = Some(Box::new(pending));
                 Ok(())
             }
@@ -194,7 +204,7 @@ impl Call {
         Some(added)
     }
 
-    fn drop_added(&mut self, edge: &mut Edge, added: &[EndId]) {
+    pub(crate) fn drop_added(&mut self, edge: &mut Edge, added: &[EndId]) {
         let Some(media) = self.media else { return };
         for leg in &mut self.legs {
             leg.ends.retain(|end| !added.contains(&end.end));
@@ -218,38 +228,42 @@ impl Call {
         if let Some(dialog) = dialog.filter(|_| accepted) {
             edge.ack(now, dialog);
         }
-        let Some(pending) = self.renegotiation.take_if(|r| r.client == client) else { return };
-        if let Some(server) = pending.server {
+        let Some(mut pending) = self.renegotiation.take_if(|r| r.client == client) else { return };
+        if !accepted && self.asked_by_reinvite(now, edge, &mut pending, code) {
+            return;
+        }
+        self.disarm(edge, Timer::Update);
+        if let Some(server) = pending.way.server {
             edge.index.servers.remove(&server);
         }
         if accepted {
             return self.reinvite_accepted(now, edge, *pending, sdp);
         }
         self.drop_added(edge, &pending.added);
-        if let Some(server) = pending.server {
+        if let Some(server) = pending.way.server {
             refuse_request(now, edge, server, seen_code(code));
         }
         // The other leg has lost the dialog (RFC 3261 §12.2.1.2).
         if matches!(code, 408 | 481) {
             return self.end(now, edge, ReasonSlug::Unreachable);
         }
-        if pending.server.is_none() && pending.restores {
+        if pending.way.server.is_none() && pending.way.restores {
             self.owed_refused(now, edge, &pending, code);
         }
     }
 
     fn reinvite_accepted(&mut self, now: Instant, edge: &mut Edge, pending: Renegotiation, sdp: Option<Bytes>) {
-        let (from, to) = (pending.from, pending.to);
+        let way = pending.way;
         let agreed = if pending.unbound {
             Err(Failure::with_code(500, ReasonSlug::NoPorts))
-        } else if pending.server.is_some() || pending.restores {
+        } else if way.server.is_some() || way.restores {
             self.reinvite_agreed(now, edge, &pending, sdp)
         } else {
             // The far end withdrew while the other side agreed.
             Err(Failure::unreached(ReasonSlug::CallerCanceled))
         };
-        match (agreed, pending.server) {
-            (Ok(ours), Some(server)) => self.answer_request(now, edge, from, server, &ours),
+        match (agreed, way.server) {
+            (Ok(ours), Some(server)) => self.answer_request(now, edge, way.from, server, &ours),
             (Ok(_), None) => {}
             (Err(_), _) if pending.essential => self.end(now, edge, ReasonSlug::NoPorts),
             (Err(failure), server) => {
@@ -258,9 +272,9 @@ impl Call {
                     edge.respond(now, server, failure.answer().to_sip());
                 }
                 // One side has changed and the other has not: put it back, once.
-                if !pending.restores
-                    && let Some(offer) = self.legs[from].theirs()
-                    && self.relay(now, edge, (from, to), None, offer, true).is_err()
+                if !way.restores
+                    && let Some(offer) = self.legs[way.from].theirs()
+                    && self.relay(now, edge, Relay { server: None, restores: true, ..way }, offer).is_err()
                 {
                     edge.decide(now, self.key, "the session could not be put back");
                 }
@@ -276,7 +290,7 @@ impl Call {
         pending: &Renegotiation,
         sdp: Option<Bytes>,
     ) -> Result<Description, Failure> {
-        let (from, to) = (pending.from, pending.to);
+        let Relay { from, to, server, .. } = pending.way;
         let missing = || Failure::with_code(500, ReasonSlug::BadMedia);
         let answer = self.read(edge, to, &sdp.ok_or_else(missing)?)?;
         let sent = self.legs[to].sent().ok_or_else(missing)?;
@@ -286,7 +300,7 @@ impl Call {
         self.legs[to].check_answer(&sent, &answer, agreed.streams.iter().map(|stream| stream.index))?;
         let relatch_to = self.legs[to].take_theirs(&answer);
         self.legs[to].ours = self.legs[to].last_sent.clone();
-        if pending.server.is_none() {
+        if server.is_none() {
             // Nobody but `to` was asked.
             self.take_asked(now, edge, (from, to), relatch_to, &agreed.streams);
             return Ok(agreed.answer);
@@ -322,7 +336,8 @@ impl Call {
     /// The other leg does not answer any more: the call is over (RFC 3261 §12.2.1.2).
     pub(crate) fn reinvite_unanswered(&mut self, now: Instant, edge: &mut Edge, client: ClientId) {
         let Some(pending) = self.renegotiation.take_if(|r| r.client == client) else { return };
-        if let Some(server) = pending.server {
+        self.disarm(edge, Timer::Update);
+        if let Some(server) = pending.way.server {
             edge.index.servers.remove(&server);
             refuse_request(now, edge, server, 408);
         }
@@ -332,8 +347,8 @@ impl Call {
     /// A CANCEL that came after the call was answered: of a re-INVITE, or one that crossed our 2xx.
     pub(crate) fn canceled_later(&mut self, now: Instant, edge: &mut Edge, server: ServerId) {
         match &mut self.renegotiation {
-            Some(pending) if pending.server == Some(server) => {
-                pending.server = None;
+            Some(pending) if pending.way.server == Some(server) => {
+                pending.way.server = None;
                 let client = pending.client;
                 edge.index.servers.remove(&server);
                 edge.cancel(now, client);
@@ -343,7 +358,7 @@ impl Call {
     }
 
     /// User part of our Contact towards a leg.
-    fn contact_user_of(&self, leg: usize) -> String {
+    pub(crate) fn contact_user_of(&self, leg: usize) -> String {
         if self.legs[leg].inbound {
             self.contact_user()
         } else {

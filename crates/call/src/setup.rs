@@ -50,13 +50,14 @@ impl Call {
         let remote = flow.remote.ip();
         let media_ip = edge.addressing.media_shown_to(remote, flow.listener).unwrap_or(remote);
         let call_id = request.call_id().unwrap_or_default();
-        let leg = Leg {
+        let mut leg = Leg {
             trunk: Some(trunk.clone()),
             inbound: true,
             server: Some(*server),
             call_id: String::from_utf8_lossy(call_id).into_owned(),
             ..Leg::new(edge.sid(), *party, *flow, media_ip, edge.session_id())
         };
+        leg.learn(request);
         let at = Place { key, leg: CALLER };
         edge.index.servers.insert(*server, at);
         edge.index.sids.insert(leg.sid.clone(), key);

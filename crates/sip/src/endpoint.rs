@@ -273,6 +273,11 @@ impl Endpoint {
         self.dialogs.get(&dialog).map(|dialog| dialog.plain.flow)
     }
 
+    /// The INVITE of ours that a dialog is open by: an early one, or one with a re-INVITE.
+    pub fn invite_of(&self, dialog: DialogId) -> Option<ClientId> {
+        self.dialogs.get(&dialog)?.invite_out
+    }
+
     /// A confirmed and acknowledged dialog in plain data. A change that is under way in it is not: its requests and answers
     /// are nobody's afterwards, and a repetition is refused for its number. Nor is its connection: no other process has that.
     pub fn snapshot_dialog(&self, dialog: DialogId) -> Option<DialogSnapshot> {
