@@ -13,8 +13,9 @@ use trunkgate_media::agent::{Format, Settings, TrackSet};
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::srtp::Outbound;
 use trunkgate_media::{
-    AgentInput, AgentSpec, Command, EndCounters, EndId, EndSpec, LatchMode, Law, MediaId, PacketBuf, RawSpec,
-    RemoteSpec, Session, SocketSpec, Sound, SrtpKey, SrtpSpec, Suite, TapSpec, WireSpec, WorkerCounters,
+    AgentInput, AgentSpec, Coding, Command, EndCounters, EndId, EndSpec, EventsSpec, LatchMode, Law, MediaId,
+    PacketBuf, RawSpec, RemoteSpec, Session, SocketSpec, Sound, SrtpKey, SrtpSpec, Suite, TapSpec, TranscodeSpec,
+    WireSpec, WorkerCounters,
 };
 
 struct Counting;
@@ -86,6 +87,45 @@ fn set_up(now: Instant) -> Session {
     session.handle_input(now, Command::Wire { from: EndId(0), to: EndId(1), wire: wire.clone() });
     session.handle_input(now, Command::Wire { from: EndId(1), to: EndId(0), wire });
     session
+}
+
+#[test]
+fn converting_between_g711_and_g722_allocates_nothing() {
+    let start = Instant::now();
+    let mut session = set_up(start);
+    let codings = [(0, Coding::Pcmu), (8, Coding::Pcma), (9, Coding::G722)];
+    let mut packet = PacketBuf::new();
+    for (from, to) in codings.into_iter().flat_map(|from| codings.map(|to| (from, to))) {
+        let events = vec![EventsSpec { from: (101, 8000), to: (96, 8000) }];
+        let spec = TranscodeSpec { from: vec![from], to, packet_ms: 30, events, noise: Some((13, None)) };
+        let wire = WireSpec { transcode: Some(Box::new(spec)), ..WireSpec::default() };
+        session.handle_input(start, Command::Wire { from: EndId(0), to: EndId(1), wire });
+        let mut header = Rtp { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 };
+        let mut image = Vec::new();
+        header.build(&[0x5a; 160], &mut image);
+        let mut made = 0;
+        let before = allocations();
+        for n in 0..2000u32 {
+            let now = start + Duration::from_millis(20) * n;
+            // Speech, losses short and long, silence, keys, comfort noise.
+            header.sequence = (n + n / 50 + n / 500 * 20) as u16;
+            header.timestamp = (n + n / 50 + n / 300 * 5) * 160;
+            header.payload_type = match n % 100 {
+                97 => 101,
+                99 => 13,
+                _ => from.0,
+            };
+            packet.receive_area()[..image.len()].copy_from_slice(&image);
+            packet.set_len(image.len());
+            header.write(packet.data_mut());
+            made += u32::from(session.handle_packet(now, EndId(0), false, far_side(0), &mut packet).is_some());
+            while session.poll_converted(now, &mut packet).is_some() {
+                made += 1;
+            }
+        }
+        assert_eq!(allocations() - before, 0, "{from:?} to {to:?}");
+        assert!(made > 1200, "{made}");
+    }
 }
 
 #[test]

@@ -274,6 +274,9 @@ impl Worker {
         let Some(live) = self.sessions.get_mut(owner.session) else { return };
         if let Some(transmit) = live.session.handle_packet(now, owner.end, owner.rtcp, source, packet) {
             live.send(&mut self.ports, transmit, packet);
+            while let Some(transmit) = live.session.poll_converted(now, packet) {
+                live.send(&mut self.ports, transmit, packet);
+            }
             self.until_sample -= 1;
             if self.until_sample == 0 {
                 self.until_sample = PACKETS_PER_SAMPLE;

@@ -152,6 +152,7 @@ impl Call {
             keys: spoken.keys,
             verbatim: false,
             codec: Some(Codec::G711),
+            transcode: None,
         };
         self.connect_ends(edge, caller, agent, hears);
         self.connect_ends(edge, agent, caller, talks(spoken));

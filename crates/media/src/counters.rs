@@ -62,11 +62,15 @@ pub enum DropReason {
     SrtpRepeated,
     /// To be encrypted: the key's last number was used (RFC 3711 §9.2).
     SrtpSpent,
+    /// To be converted: what comes after it has been converted already, or it came twice.
+    Late,
+    /// To be converted: cannot be decoded.
+    Damaged,
 }
 
 impl DropReason {
     /// How many reasons there are.
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 16;
     /// Every reason, for metrics and tests.
     pub const ALL: [DropReason; DropReason::COUNT] = [
         DropReason::UnexpectedSource,
@@ -83,6 +87,8 @@ impl DropReason {
         DropReason::SrtpStreams,
         DropReason::SrtpRepeated,
         DropReason::SrtpSpent,
+        DropReason::Late,
+        DropReason::Damaged,
     ];
     /// Those of SRTP: labels of `srtp_errors_total`, with what they are called there.
     pub const SRTP: [(DropReason, &str); 6] = [
@@ -110,6 +116,8 @@ impl DropReason {
             DropReason::SrtpStreams => "srtp_streams",
             DropReason::SrtpRepeated => "srtp_repeated",
             DropReason::SrtpSpent => "srtp_spent",
+            DropReason::Late => "late",
+            DropReason::Damaged => "damaged",
         }
     }
     /// Counts one, in counters ordered as `ALL` that no other thread writes.

@@ -16,6 +16,7 @@ use crate::spec::{EndId, RemoteSpec, WireSpec};
 use crate::srtp::Pair;
 use crate::stats::Reception;
 use crate::tap::Tap;
+use crate::transcode::Transcoder;
 use crate::voice::Voice;
 
 /// Clock of a payload that no wire names, in Hz: that of every narrow-band codec (RFC 3551 §6).
@@ -32,6 +33,8 @@ pub struct Wire {
     payloads: [Payload; 128],
     /// Clocks that are named, in Hz.
     clocks: Vec<u32>,
+    /// What converts the payloads that are.
+    pub(crate) transcoder: Option<Box<Transcoder>>,
 }
 
 /// How a payload number is taken.
@@ -63,7 +66,11 @@ impl Wire {
                 entry.clock = u8::try_from(at + 1).unwrap_or_default();
             }
         }
-        Wire { to, spec, payloads, clocks }
+        Wire { to, spec, payloads, clocks, transcoder: None }
+    }
+    /// The same with what converts.
+    pub(crate) fn converting(self, transcoder: Option<Box<Transcoder>>) -> Wire {
+        Wire { transcoder, ..self }
     }
     /// As it was asked for.
     pub fn spec(&self) -> &WireSpec {

@@ -7,6 +7,7 @@
 mod agent_end;
 pub mod codec;
 pub mod compound;
+mod convert;
 pub mod counters;
 pub mod end;
 mod fade;
@@ -40,6 +41,7 @@ pub mod stats;
 mod sweep;
 mod talk;
 mod tap;
+pub mod transcode;
 mod turns;
 mod voice;
 
@@ -57,3 +59,4 @@ pub use spec::{
     RemoteSpec, SocketSpec, Sound, SrtpSpec, TapSpec, WireSpec,
 };
 pub use srtp::{SrtpKey, Suite};
+pub use transcode::{Coding, EventsSpec, TranscodeSpec};

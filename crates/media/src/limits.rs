@@ -62,3 +62,12 @@ pub const SRTP_REPLAY_PACKETS: u32 = 128;
 pub const SRTP_FORMER_KEYS: usize = 4;
 /// Rates of audio files that can be played, in Hz.
 pub const FILE_RATES_HZ: RangeInclusive<u32> = 8000..=192_000;
+/// The longest packet whose audio is converted whole, in milliseconds (RFC 6716 §2.1.4); of a longer one the rest is left
+/// out.
+pub const AUDIO_PACKET_MOST_MS: usize = 120;
+/// The longest packet that converted audio leaves in, in milliseconds.
+pub const AUDIO_FRAME_MOST_MS: usize = 60;
+/// The longest loss that is concealed where audio is converted, in milliseconds; a longer one stays a gap.
+pub const AUDIO_CONCEALED_MOST_MS: usize = 120;
+/// Bytes of comfort noise (RFC 3389) or of a telephone-event that pass with converted audio.
+pub const ASIDE_BYTES: usize = 32;

@@ -17,7 +17,7 @@ use crate::packet::{PACKET, PacketBuf};
 use crate::rtcp::{self, Kind};
 use crate::rtp::Rtp;
 use crate::session::{Session, Transmit};
-use crate::spec::{Event, RemoteSpec};
+use crate::spec::{EndId, Event, RemoteSpec};
 use crate::tap::hear_all;
 
 impl Session {
@@ -58,14 +58,30 @@ impl Session {
         }
         hear_all(now, &end.taps, &mut self.agents, TrackName::Inbound, (&rtp, packet.data()), &mut self.events);
         self.raws.hear_all(now, &end.taps, TrackName::Inbound, (&rtp, packet.data()), clock_hz);
-        let wire = end.wire.as_ref().ok_or(DropReason::NoWire)?;
+        let wire = end.wire.as_mut().ok_or(DropReason::NoWire)?;
         if let Some(agent) = self.agents.iter_mut().find(|agent| agent.id == wire.to) {
             let heard = to_agent(now, agent, wire, &mut end.keys, (&rtp, packet.data()), &mut self.events);
             return heard.map(|()| None);
         }
+        if let Some(transcoder) = wire.transcoder.as_deref_mut().filter(|each| each.takes(rtp.payload_type)) {
+            transcoder.push(now, &rtp, packet.data().get(rtp.payload.clone()).unwrap_or_default())?;
+            return Ok(self.next_converted(now, at, packet));
+        }
         rtp.payload_type = wire.payload(rtp.payload_type).ok_or(DropReason::UnknownPayload)?;
         let (feeder, to) = (end.serial, wire.to);
+        self.forward(now, (feeder, to), clock_hz, rtp, packet).map(Some)
+    }
 
+    /// Sends a packet of a feeder by the end `to`, as its payload number and the numbers of its feeder are now.
+    pub(crate) fn forward(
+        &mut self,
+        now: Instant,
+        (feeder, to): (u32, EndId),
+        clock_hz: u32,
+        mut rtp: Rtp,
+        packet: &mut PacketBuf,
+    ) -> Result<Transmit, DropReason> {
+        let bytes = packet.data().len();
         let sink = self.ends.iter_mut().find(|sink| sink.id == to).ok_or(DropReason::NoWire)?;
         let remote = sink.remote.as_ref().filter(|remote| remote.may_receive).ok_or(DropReason::NoDestination)?;
         let (to, locked) = sink.latch.rtp_destination(remote).ok_or(DropReason::NoDestination)?;
@@ -79,7 +95,7 @@ impl Session {
             srtp.protect(false, packet)?;
         }
         self.shared.count_sent(&sink.counters, bytes);
-        Ok(Some(Transmit { via: sink.id, rtcp: false, to, locked }))
+        Ok(Transmit { via: sink.id, rtcp: false, to, locked })
     }
 
     /// A datagram along a wire that passes all as it is.

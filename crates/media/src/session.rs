@@ -55,6 +55,8 @@ pub struct Session {
     pub(crate) departed: VecDeque<(EndId, Box<Stream>)>,
     /// Ends whose far side may be replaced and has fallen silent.
     pub(crate) resting: Vec<EndId>,
+    /// The end whose last packet may have made more than one.
+    pub(crate) converting: Option<usize>,
     pub(crate) shared: Shared,
     /// The time of the last [`Self::handle_timeout`]: that of the packets it makes.
     pub(crate) ticked_at: Option<Instant>,
@@ -77,6 +79,7 @@ impl Session {
             players: Vec::new(),
             departed: VecDeque::new(),
             resting: Vec::new(),
+            converting: None,
             shared: Shared::default(),
             ticked_at: None,
             origin: Origin::default(),
@@ -267,11 +270,12 @@ impl Session {
         }
         // Two streams in one ear would need a mixer; one that is cut off is faded out.
         self.cut_off(|source, sink| sink == to && source != from);
-        self.unwire(|_, sink| sink == to);
         let at = self.position(from);
+        let transcoder = self.transcoder(at, to, &spec);
+        self.unwire(|_, sink| sink == to);
         match at.and_then(|at| self.ends.get_mut(at)) {
             Some(end) => {
-                end.wire = Some(Wire::new(to, spec));
+                end.wire = Some(Wire::new(to, spec).converting(transcoder));
                 if let Some(voice) = self.ends.iter_mut().find(|end| end.id == to).and_then(|end| end.voice.as_mut()) {
                     voice.hurry(now);
                 }

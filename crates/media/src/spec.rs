@@ -12,6 +12,7 @@ use trunkgate_agent::{Loss, Settings};
 use crate::counters::EndCounters;
 use crate::mos::Codec;
 use crate::srtp::SrtpKey;
+use crate::transcode::TranscodeSpec;
 
 /// One media session: a call's media. Numbered by the gateway; its worker is `id % workers` for its whole life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -110,6 +111,9 @@ pub struct WireSpec {
     /// What the source's audio is, where its quality can be told.
     #[serde(default)]
     pub codec: Option<Codec>,
+    /// What of it is converted, where the two sides speak different codecs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transcode: Option<Box<TranscodeSpec>>,
 }
 
 /// Which of the two G.711 laws.

@@ -75,7 +75,8 @@ impl Session {
         let sink = self.position(end.wire.as_ref()?.to)?;
         let other = self.ends.get(sink)?;
         let mutual = other.wire.as_ref().is_some_and(|wire| wire.to == end.id);
-        let unchanged = |end: &End| !end.outgoing.is_rewritten() && end.voice.is_none();
+        let converts = |end: &End| end.wire.as_ref().is_some_and(|wire| wire.transcoder.is_some());
+        let unchanged = |end: &End| !end.outgoing.is_rewritten() && end.voice.is_none() && !converts(end);
         (mutual && unchanged(end) && unchanged(other)).then_some(sink)
     }
 

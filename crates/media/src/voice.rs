@@ -98,21 +98,15 @@ pub(crate) struct Voice {
 impl Voice {
     /// A stream that begins now. Its numbers are told apart from other streams', not secret.
     pub(crate) fn new(now: Instant, session: MediaId, serial: u32, feed: Feed) -> Voice {
-        let mut hasher = DefaultHasher::new();
-        (session.0, feed.to.0, serial).hash(&mut hasher);
-        let ssrc = hasher.finish();
-        serial.hash(&mut hasher);
-        let numbers = hasher.finish();
-        // Truncation is meant: each takes its own bits.
+        let (ssrc, sequence, timestamp) = numbers(session, feed.to, serial);
         Voice {
             serial,
             ticks: Ticks::new(now),
             feed,
             feeder: None,
-            ssrc: ssrc as u32,
-            // Far from rolling over, so that a far side that misses the beginning still counts right (RFC 3711 §3.3.1).
-            sequence: numbers as u16 & 0x7fff,
-            timestamp: (numbers >> 32) as u32,
+            ssrc,
+            sequence,
+            timestamp,
             presses: Presses::default(),
             key: None,
             tail: None,
@@ -219,6 +213,18 @@ impl Voice {
         // Truncation is meant: timestamps are modulo 2^32.
         self.timestamp.wrapping_add((tick.index as u32).wrapping_mul(FRAME_TICKS))
     }
+}
+
+/// Source, first sequence number and timestamp of a stream that the edge makes.
+pub(crate) fn numbers(session: MediaId, to: EndId, serial: u32) -> (u32, u16, u32) {
+    let mut hasher = DefaultHasher::new();
+    (session.0, to.0, serial).hash(&mut hasher);
+    let ssrc = hasher.finish();
+    serial.hash(&mut hasher);
+    let numbers = hasher.finish();
+    // Truncation is meant: each takes its own bits. The first number is far from rolling over, so that a far side that
+    // misses the beginning still counts right (RFC 3711 §3.3.1).
+    (ssrc as u32, numbers as u16 & 0x7fff, (numbers >> 32) as u32)
 }
 
 fn each<T: Copy>(payload: &mut [u8], samples: &[T], code: impl Fn(T) -> u8) {

@@ -1,0 +1,43 @@
+//! Samples at the rate that a transcoder works at to payloads.
+
+use crate::codec::g711::{encode_alaw, encode_ulaw};
+use crate::codec::{g722, opus};
+
+use super::spec::Coding;
+
+/// The sink's encoder.
+#[derive(Debug)]
+pub(super) enum Encoding {
+    Ulaw,
+    Alaw,
+    G722(Box<g722::Encoder>),
+    Opus(Box<opus::Encoder>),
+}
+
+impl Encoding {
+    /// Of samples at `rate_hz`; `None` where the codec cannot be had of them.
+    pub(super) fn new(coding: Coding, rate_hz: u32) -> Option<Encoding> {
+        Some(match coding {
+            Coding::Pcmu => Encoding::Ulaw,
+            Coding::Pcma => Encoding::Alaw,
+            Coding::G722 => Encoding::G722(Box::default()),
+            Coding::Opus(wanted) => Encoding::Opus(Box::new(opus::Encoder::new(rate_hz, wanted)?)),
+        })
+    }
+    /// A frame's payload: how many bytes; 0 where nothing need be sent.
+    pub(super) fn encode(&mut self, samples: &[i16], payload: &mut [u8]) -> usize {
+        match self {
+            Encoding::Ulaw => each(samples, payload, encode_ulaw),
+            Encoding::Alaw => each(samples, payload, encode_alaw),
+            Encoding::G722(encoder) => {
+                let pairs = samples.as_chunks::<2>().0;
+                payload.iter_mut().zip(pairs).map(|(to, [first, second])| *to = encoder.encode(*first, *second)).count()
+            }
+            Encoding::Opus(encoder) => encoder.encode(samples, payload),
+        }
+    }
+}
+
+fn each(samples: &[i16], payload: &mut [u8], encode: impl Fn(i16) -> u8) -> usize {
+    payload.iter_mut().zip(samples).map(|(to, sample)| *to = encode(*sample)).count()
+}

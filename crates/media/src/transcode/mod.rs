@@ -1,0 +1,344 @@
+//! One end's audio as another end speaks it: each packet is decoded as it comes, and leaves as soon as a packet of the
+//! sink's length is full. No tick, and nothing is kept but what does not fill a packet.
+//!
+//! What leaves is a stream of the edge's own, continuous in time: a short loss is concealed when the next packet comes (by
+//! the redundancy in it, where Opus brings one), a long one stays a gap, silence that was not sent is a jump of the
+//! timestamp, what comes late is dropped. Telephone-events and comfort noise pass in its order.
+
+mod concealing;
+mod decoding;
+mod encoding;
+mod incoming;
+mod noise;
+mod spec;
+
+pub use spec::{Coding, EventsSpec, TranscodeSpec};
+
+use std::time::Instant;
+
+use crate::counters::DropReason;
+use crate::limits::{ASIDE_BYTES, AUDIO_CONCEALED_MOST_MS, AUDIO_FRAME_MOST_MS, AUDIO_PACKET_MOST_MS};
+use crate::packet::PacketBuf;
+use crate::rtp::{FIXED_HEADER, Rtp};
+
+use concealing::Concealer;
+use decoding::{Decoding, LONGEST};
+use encoding::Encoding;
+use incoming::{Incoming, Step};
+use noise::Noise;
+
+/// Samples per millisecond at the highest rate that is worked at.
+const MOST_PER_MS: usize = 16;
+/// What is worked at where neither side says anything else.
+const WIDE_BAND_HZ: u32 = 16_000;
+/// Time is counted in 1/48,000 s: every clock and every rate is a part of it.
+const TIME_HZ: u32 = 48_000;
+const TIME_PER_MS: u64 = 48;
+
+/// One stream of one end, on its way to another.
+#[derive(Debug)]
+pub struct Transcoder {
+    /// Its name among the feeders of its sink.
+    pub(crate) serial: u32,
+    spec: TranscodeSpec,
+    sources: Vec<Decoding>,
+    encoding: Encoding,
+    rate_hz: u32,
+    /// Samples of a packet that leaves.
+    frame: usize,
+    incoming: Incoming,
+    /// Samples from `start` to `end` wait.
+    pending: Box<[i16]>,
+    start: usize,
+    end: usize,
+    jump: Option<Jump>,
+    aside: Option<Aside>,
+    concealer: Box<Concealer>,
+    noise: Noise,
+    ssrc: u32,
+    sequence: u16,
+    timestamp: u32,
+    /// Since the stream's beginning, at `start`.
+    time: u64,
+    marker: bool,
+}
+
+/// A place in `pending` where time goes on later than what is before it.
+#[derive(Debug, Clone, Copy)]
+struct Jump {
+    at: usize,
+    time: u64,
+    /// Packets that are missing there.
+    missing: u16,
+    marker: bool,
+}
+
+/// What passes as it is, in its place.
+#[derive(Debug, Clone, Copy)]
+struct Aside {
+    number: u8,
+    marker: bool,
+    time: u64,
+    bytes: usize,
+    payload: [u8; ASIDE_BYTES],
+}
+
+/// What a payload number is.
+#[derive(Debug, Clone, Copy)]
+enum Class {
+    Audio(usize),
+    Event(EventsSpec),
+    Noise(Option<u8>),
+}
+
+impl Transcoder {
+    /// As `spec` says, under the numbers (source, sequence number, timestamp); `None` where it names nothing that can be
+    /// converted.
+    pub fn new(spec: TranscodeSpec, serial: u32, (ssrc, sequence, timestamp): (u32, u16, u32)) -> Option<Self> {
+        let codings = || spec.from.iter().map(|(_, coding)| *coding);
+        let highest = codings().filter_map(Coding::rate_hz).max();
+        let rate_hz = spec.to.1.rate_hz().or(highest).unwrap_or(WIDE_BAND_HZ);
+        let sources = codings().map(|coding| Decoding::new(coding, rate_hz)).collect::<Option<Vec<_>>>()?;
+        let encoding = Encoding::new(spec.to.1, rate_hz)?;
+        let per_ms = rate_hz as usize / 1000;
+        let packet_ms = match spec.to.1 {
+            Coding::Pcmu | Coding::Pcma | Coding::G722 => usize::from(spec.packet_ms).clamp(10, AUDIO_FRAME_MOST_MS),
+            Coding::Opus(_) => match spec.packet_ms {
+                0..20 => 10,
+                20..40 => 20,
+                40..60 => 40,
+                60.. => AUDIO_FRAME_MOST_MS,
+            },
+        };
+        let room_ms = AUDIO_FRAME_MOST_MS + AUDIO_CONCEALED_MOST_MS + AUDIO_PACKET_MOST_MS;
+        let clock_hz = codings().next()?.clock_hz();
+        Some(Transcoder {
+            serial,
+            sources,
+            encoding,
+            rate_hz,
+            frame: packet_ms * per_ms,
+            incoming: Incoming::new(clock_hz),
+            pending: vec![0; room_ms * per_ms].into_boxed_slice(),
+            start: 0,
+            end: 0,
+            jump: None,
+            aside: None,
+            concealer: Box::new(Concealer::new(rate_hz)),
+            noise: Noise::new(ssrc),
+            ssrc,
+            sequence,
+            timestamp,
+            time: 0,
+            marker: true,
+            spec,
+        })
+    }
+    /// As it was asked for.
+    pub fn spec(&self) -> &TranscodeSpec {
+        &self.spec
+    }
+    /// Whether it takes a payload number.
+    pub fn takes(&self, number: u8) -> bool {
+        self.class(number).is_some()
+    }
+    /// The clock of what leaves, in Hz.
+    pub fn clock_hz(&self) -> u32 {
+        self.spec.to.1.clock_hz()
+    }
+    /// Takes a packet; what it makes is asked for by [`Self::poll`]. Allocates nothing but what Opus does.
+    ///
+    /// # Errors
+    /// Where it is of no use.
+    pub fn push(&mut self, now: Instant, rtp: &Rtp, payload: &[u8]) -> Result<(), DropReason> {
+        let class = self.class(rtp.payload_type).ok_or(DropReason::UnknownPayload)?;
+        let clock_hz = match class {
+            Class::Audio(source) => self.spec.from.get(source).map(|(_, coding)| coding.clock_hz()),
+            Class::Event(_) | Class::Noise(_) => None,
+        };
+        let step = self.incoming.step(now, rtp, clock_hz).ok_or(DropReason::Late)?;
+        self.pending.copy_within(self.start..self.end, 0);
+        self.jump = self.jump.map(|jump| Jump { at: jump.at.saturating_sub(self.start), ..jump });
+        (self.start, self.end) = (0, self.end - self.start);
+        match class {
+            Class::Audio(source) => self.take_audio(source, step, rtp, payload)?,
+            Class::Event(events) => self.take_event(events, step, rtp, payload),
+            Class::Noise(to) => self.take_noise(to, step, rtp, payload),
+        }
+        self.incoming.taken(now, rtp);
+        Ok(())
+    }
+    /// The next packet that leaves, if one is full, into `packet`.
+    pub fn poll(&mut self, packet: &mut PacketBuf) -> Option<Rtp> {
+        loop {
+            if let Some(jump) = self.jump.take_if(|jump| jump.at <= self.start) {
+                self.time = jump.time;
+                self.sequence = self.sequence.wrapping_add(jump.missing);
+                self.marker |= jump.marker;
+            }
+            let until = self.jump.map_or(self.end, |jump| jump.at);
+            let frame = self.pending.get(self.start..self.start + self.frame);
+            let Some(frame) = frame.filter(|_| self.start + self.frame <= until) else { break };
+            let payload = packet.receive_area().get_mut(FIXED_HEADER..)?;
+            let bytes = self.encoding.encode(frame, payload);
+            self.start += self.frame;
+            let time = self.time;
+            self.time += time_of(self.frame, self.rate_hz);
+            if bytes == 0 {
+                // Silence that need not be sent: what follows begins a talk spurt.
+                self.marker = true;
+                continue;
+            }
+            let marker = std::mem::take(&mut self.marker);
+            return self.finish(marker, self.spec.to.0, time, bytes, packet);
+        }
+        let aside = self.aside.take()?;
+        let room = packet.receive_area().get_mut(FIXED_HEADER..FIXED_HEADER + aside.bytes)?;
+        room.copy_from_slice(aside.payload.get(..aside.bytes)?);
+        self.finish(aside.marker, aside.number, aside.time, aside.bytes, packet)
+    }
+
+    fn class(&self, number: u8) -> Option<Class> {
+        if let Some(source) = self.spec.from.iter().position(|(from, _)| *from == number) {
+            return Some(Class::Audio(source));
+        }
+        if let Some(events) = self.spec.events.iter().find(|events| events.from.0 == number) {
+            return Some(Class::Event(*events));
+        }
+        self.spec.noise.filter(|(from, _)| *from == number).map(|(_, to)| Class::Noise(to))
+    }
+
+    fn take_audio(&mut self, source: usize, step: Step, rtp: &Rtp, payload: &[u8]) -> Result<(), DropReason> {
+        if payload.is_empty() {
+            return Ok(());
+        }
+        let mut next = [0; LONGEST];
+        let Some(decoding) = self.sources.get_mut(source) else { return Ok(()) };
+        let concealed = match step {
+            Step::Lost { time, .. } if time <= AUDIO_CONCEALED_MOST_MS as u64 * TIME_PER_MS => {
+                (time * u64::from(self.rate_hz) / u64::from(TIME_HZ)) as usize
+            }
+            Step::GoesOn | Step::Silent { .. } | Step::Lost { .. } | Step::Anew { .. } => 0,
+        };
+        let lost = self.pending.get_mut(self.end..self.end + concealed).unwrap_or_default();
+        let made = decoding.conceal(payload, self.incoming.samples, lost);
+        if let Step::Anew { .. } = step {
+            decoding.begin_again();
+        }
+        let count = decoding.decode(payload, &mut next);
+        if count == 0 {
+            return Err(DropReason::Damaged);
+        }
+        let next = next.get_mut(..count).unwrap_or_default();
+        let begin = self.incoming.at;
+        if concealed > 0 {
+            if let Some(rest) = lost.get_mut(made..).filter(|rest| !rest.is_empty()) {
+                self.concealer.conceal(rest, next);
+            }
+            self.end += lost.len();
+            self.incoming.at += time_of(concealed, self.rate_hz);
+        } else if step.time() > 0 {
+            self.jump_by(begin, step);
+        }
+        self.concealer.hear(next);
+        let room = self.pending.get_mut(self.end..self.end + count).unwrap_or_default();
+        room.copy_from_slice(next.get(..room.len()).unwrap_or_default());
+        self.end += room.len();
+        self.incoming.heard(rtp, count, time_of(count, self.rate_hz));
+        Ok(())
+    }
+
+    /// Fills up the packet that was begun, and goes on later than `at`.
+    fn jump_by(&mut self, at: u64, step: Step) {
+        self.fill_up();
+        let end = self.time + time_of(self.end - self.start, self.rate_hz);
+        let time = at.saturating_add(step.time()).max(end);
+        let frame_time = time_of(self.frame, self.rate_hz);
+        let missing = match step {
+            // Truncation is not met: at most what a jump of 3,000 packets is.
+            Step::Lost { packets, .. } => (step.time() / frame_time).min(u64::from(packets) * 12) as u16,
+            Step::GoesOn | Step::Silent { .. } | Step::Anew { .. } => 0,
+        };
+        let marker = missing == 0 && step.time() >= frame_time;
+        self.jump = Some(Jump { at: self.end, time, missing, marker });
+        self.incoming.at = time;
+    }
+
+    /// Fills the packet that was begun with what fades away.
+    fn fill_up(&mut self) {
+        let rest = (self.end - self.start) % self.frame;
+        if rest > 0 {
+            let room = self.pending.get_mut(self.end..self.end + self.frame - rest).unwrap_or_default();
+            self.concealer.conceal(room, &mut []);
+            self.concealer.hear(room);
+            self.end += room.len();
+        }
+    }
+
+    fn take_event(&mut self, events: EventsSpec, step: Step, rtp: &Rtp, payload: &[u8]) {
+        if let Step::Anew { .. } = step {
+            self.jump_by(self.incoming.at, step);
+            self.incoming.next = rtp.timestamp;
+        } else {
+            self.fill_up();
+        }
+        let mut payload = Aside::of(payload);
+        if let Some([high, low]) = payload.payload.get_mut(2..4) {
+            let ticks = u32::from(u16::from_be_bytes([*high, *low]));
+            let scaled = u64::from(ticks) * u64::from(events.to.1) / u64::from(events.from.1.max(1));
+            // A longer one says that it lasts as long as can be said.
+            [*high, *low] = u16::try_from(scaled).unwrap_or(u16::MAX).to_be_bytes();
+        }
+        let time = self.incoming.time_of(rtp.timestamp);
+        self.aside = Some(Aside { number: events.to.0, marker: rtp.marker, time, ..payload });
+    }
+
+    fn take_noise(&mut self, to: Option<u8>, step: Step, rtp: &Rtp, payload: &[u8]) {
+        if step.time() > 0 {
+            self.jump_by(self.incoming.at, step);
+        } else {
+            self.fill_up();
+        }
+        self.incoming.next = rtp.timestamp;
+        if let Some(number) = to {
+            self.aside = Some(Aside { number, marker: false, time: self.incoming.at, ..Aside::of(payload) });
+            return;
+        }
+        let room = self.pending.get_mut(self.end..self.end + self.frame).unwrap_or_default();
+        self.noise.fill(payload, room);
+        self.concealer.hear(room);
+        self.end += room.len();
+    }
+
+    /// Numbers a packet whose payload is written.
+    fn finish(&mut self, marker: bool, number: u8, time: u64, bytes: usize, packet: &mut PacketBuf) -> Option<Rtp> {
+        *packet.receive_area().first_mut()? = 0x80;
+        packet.set_len(FIXED_HEADER + bytes);
+        let ticks = time / u64::from(TIME_HZ / self.clock_hz());
+        let rtp = Rtp {
+            marker,
+            payload_type: number,
+            sequence: self.sequence,
+            // Truncation is meant: timestamps are modulo 2^32.
+            timestamp: self.timestamp.wrapping_add(ticks as u32),
+            ssrc: self.ssrc,
+            payload: FIXED_HEADER..FIXED_HEADER + bytes,
+        };
+        self.sequence = self.sequence.wrapping_add(1);
+        rtp.write(packet.data_mut());
+        Some(rtp)
+    }
+}
+
+impl Aside {
+    fn of(bytes: &[u8]) -> Aside {
+        let mut payload = [0; ASIDE_BYTES];
+        let bytes = payload.iter_mut().zip(bytes).map(|(to, from)| *to = *from).count();
+        Aside { number: 0, marker: false, time: 0, bytes, payload }
+    }
+}
+
+/// How long so many samples are.
+fn time_of(samples: usize, rate_hz: u32) -> u64 {
+    samples as u64 * u64::from(TIME_HZ / rate_hz)
+}
