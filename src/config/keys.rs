@@ -120,7 +120,7 @@ pub(super) const TRUNK: &[Key] = &[
     ("pace", Built),
     ("headers", Built),
     ("identity", Built),
-    ("refer", Later("call transfer")),
+    ("refer", Built),
     ("deny", Built),
 ];
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use toml::Spanned;
-use trunkgate_route::{Destination, HoldMode, Identities, Peer, SendNumbers, Srtp, Transport, Trunk};
+use trunkgate_route::{Destination, HoldMode, Identities, Peer, ReferMode, SendNumbers, Srtp, Transport, Trunk};
 use trunkgate_sip::{Scheme, Uri};
 
 use super::code;
@@ -49,6 +49,9 @@ const IDENTITIES: [(&str, Identities); 2] = [("pass", Identities::Pass), ("strip
 
 /// What `hold` may say.
 const HOLDS: [(&str, HoldMode); 2] = [("relay", HoldMode::Relay), ("local", HoldMode::Local)];
+
+/// What `refer` may say.
+const REFERS: [(&str, ReferMode); 2] = [("local", ReferMode::Local), ("refuse", ReferMode::Refuse)];
 
 /// All trunks in the order of the file.
 pub(super) fn read<'a>(value: &'a Value<'a>, folder: &Path, findings: &mut Findings) -> Vec<PlacedTrunk> {
@@ -141,9 +144,10 @@ fn read_policy(section: &Section<'_>, trunk: &mut Trunk, preset: Option<&str>, f
     places
 }
 
-/// What becomes of holds, and what is heard meanwhile.
+/// What becomes of holds and transfers, and what is heard meanwhile.
 fn read_hold(section: &Section<'_>, trunk: &mut Trunk, folder: &Path, findings: &mut Findings) {
     trunk.hold = word(section, "hold", &HOLDS, findings);
+    trunk.refer = word(section, "refer", &REFERS, findings);
     let music = |key: &str, value: &Value<'_>, findings: &mut Findings| {
         hold::file(key, value, MUSIC_SECONDS, Use::Again, folder, findings)
     };

@@ -11,7 +11,6 @@ use crate::answer::{Failure, FinalAnswer};
 use crate::call::{CALLER, Call, State};
 use crate::controller::Controller;
 use crate::edge::Edge;
-use crate::headers::CallerIdentity;
 use crate::held::{Change, turned};
 use crate::leg::{Leg, LegState, StreamEnd, wires};
 use crate::limits::BIND_TRIES;
@@ -38,18 +37,18 @@ impl Call {
         };
         let sent = self.legs[callee].sent().ok_or_else(|| bad_media("no offer"))?;
         let Some(offer) = self.offer.clone() else {
-            let caller = &self.legs[CALLER];
+            let caller = &self.legs[self.near];
             let ports = caller.ports(&anchored_streams(&theirs));
             let mut ours = relay_offer(&theirs, &caller.policy(), &ports, &caller.identity()).map_err(unusable)?;
             self.legs[callee].check_answer(&sent, &theirs, anchored_streams(&theirs))?;
             caller.protect_first(edge, &mut ours, caller.late_form())?;
-            let ours = self.legs[CALLER].stamp(ours);
+            let ours = self.legs[self.near].stamp(ours);
             let leg = &mut self.legs[callee];
             leg.ours = leg.last_sent.clone();
             leg.take_theirs(&theirs);
             return Ok(ours);
         };
-        let caller = &self.legs[CALLER];
+        let caller = &self.legs[self.near];
         let ports = caller.ports(&anchored_streams(&offer));
         let mut agreed = accept(&offer, &sent, &theirs, &ports, &caller.identity()).map_err(unusable)?;
         self.legs[callee].check_answer(&sent, &theirs, agreed.streams.iter().map(|stream| stream.index))?;
@@ -57,7 +56,7 @@ impl Call {
         if let Some(standing) = self.standing_description() {
             agreed.answer = standing;
         } else {
-            let caller = &mut self.legs[CALLER];
+            let caller = &mut self.legs[self.near];
             caller.protect_answer(edge, &mut agreed.answer, &offer);
             agreed.answer = caller.stamp(agreed.answer);
             caller.ours = caller.last_sent.clone();
@@ -65,9 +64,9 @@ impl Call {
         let leg = &mut self.legs[callee];
         leg.ours = leg.last_sent.clone();
         let relatch = leg.take_theirs(&theirs);
-        self.wire(now, edge, &agreed.streams, (CALLER, false), (callee, relatch));
+        self.wire(now, edge, &agreed.streams, (self.near, false), (callee, relatch));
         if self.is_answered() {
-            self.close_unused(edge, [CALLER, callee], &agreed.streams);
+            self.close_unused(edge, [self.near, callee], &agreed.streams);
         }
         Ok(agreed.answer)
     }
@@ -131,12 +130,11 @@ impl Call {
         }
     }
 
-    /// Lets go of what only a further search would ask for: no far end sends the caller on, as an agent may.
+    /// Lets go of what only a further search would ask for.
     pub(crate) fn settle(&mut self) {
         self.offer = None;
         if self.legs.iter().all(|leg| leg.agent.is_none()) {
             self.controller = Controller::Done;
-            self.identity = CallerIdentity::default();
         }
         // Listeners that come later, or anew after a restart, are told of the caller's headers.
         self.headers.shrink_to_fit();
@@ -286,15 +284,15 @@ impl Call {
         self.bind_failures += 1;
         let no_ports = FinalAnswer::new(503, ReasonSlug::NoPorts);
         // The caller has been told the port already, or luck is out.
-        if self.legs[CALLER].ours.is_some() || self.bind_failures >= BIND_TRIES {
+        if self.legs[self.near].ours.is_some() || self.bind_failures >= BIND_TRIES {
             return self.refuse(now, edge, &no_ports);
         }
         let Some(media) = self.media else { return };
-        let bind = edge.addressing.media_bind(self.legs[CALLER].signalling());
+        let bind = edge.addressing.media_bind(self.legs[self.near].signalling());
         let Some(new) = bind.and_then(|bind| edge.add_end(media, bind)) else {
             return self.refuse(now, edge, &no_ports);
         };
-        if let Some(slot) = self.legs[CALLER].ends.iter_mut().find(|e| e.end == end) {
+        if let Some(slot) = self.legs[self.near].ends.iter_mut().find(|e| e.end == end) {
             *slot = StreamEnd::new(slot.index, new);
         }
     }
@@ -309,7 +307,7 @@ impl Call {
 
     /// An end that should send is silent.
     pub(crate) fn idle(&mut self, now: Instant, edge: &mut Edge, end: EndId) {
-        if let Some(leg) = self.leg_of(end) {
+        if let Some(leg) = self.leg_of(end).filter(|leg| self.is_side(*leg)) {
             edge.trace(now, self.key, TraceItem::Media { leg, text: "no RTP for too long".into() });
             self.end(now, edge, ReasonSlug::MediaTimeout);
         }

@@ -13,6 +13,9 @@
 //! | UPDATE | answered; with an offer 500 or 491 | answered; with an offer as a re-INVITE, and UPDATE where the other leg takes it | the same as a re-INVITE | answered; with an offer 491 | 481 |
 //! | INFO | 480 | goes on to the other leg; 415 where that is an agent | 480 | 480 | 481 |
 //! | INFO answered | – | the same answer on the other leg; BYE where it is gone | the same answer | the same answer | – |
+//! | REFER | 491 | the other side waits, the search begins (transfer); refused where it may not | 491 | 491 | 481 |
+//! | our NOTIFY is answered | the next one | the next one | the next one | the next one | the next one |
+//! | whoever transferred the call has not hung up | – | BYE | BYE | BYE | BYE |
 //! | 100 | the target lives | – | the target lives | – | – |
 //! | 18x | passed to the caller, early media wired | – | early media wired | – | – |
 //! | 2xx to an INVITE | ACK, caller answered, media wired | ACK and BYE (a fork, or it crossed our CANCEL) | ACK, media wired | ACK and BYE | ACK and BYE |
@@ -71,12 +74,15 @@ use crate::leg::{Leg, LegState};
 use crate::limits::NUMBER_CHARS;
 use crate::local::Spoken;
 use crate::max_call::Holder;
+use crate::notify::News;
 use crate::numbers::{Caller, plain};
 use crate::owed::Owed;
 use crate::reason::ReasonSlug;
+use crate::refer::Refer;
 use crate::reinvite::Renegotiation;
 use crate::reroute::Player;
 use crate::series::Series;
+use crate::transfer::Transfer;
 use crate::view::CallView;
 
 /// A call, numbered in the order of arrival; never used again, so that a stale deadline or look-up meets nobody.
@@ -120,6 +126,10 @@ pub(crate) enum CallEvent {
     Info { leg: usize, server: ServerId, info: Box<Info> },
     /// A final answer to an INFO that went on; 408 where none came.
     InfoAnswered { client: ClientId, code: u16 },
+    /// The far end wants the other one to be connected with somebody else.
+    Refer { leg: usize, server: ServerId, refer: Box<Refer> },
+    /// Our NOTIFY is answered, by a 2xx or not, or never will be.
+    Notified { client: ClientId, taken: bool },
     /// 100 to our INVITE.
     Trying { leg: usize },
     /// It asks for credentials, and the INVITE has gone out again with them.
@@ -205,7 +215,9 @@ pub(crate) struct Call {
     pub(crate) state: State,
     /// The caller's first, then each attempt's; never shortened, so that an index stays good.
     pub(crate) legs: Vec<Leg>,
-    /// The leg that has the caller.
+    /// The leg that is answered or connected: the caller's, unless the caller has sent the other side on.
+    pub(crate) near: usize,
+    /// The leg that has it.
     pub(crate) callee: Option<usize>,
     /// The leg that answered first.
     pub(crate) answered_by: Option<usize>,
@@ -263,6 +275,10 @@ pub(crate) struct Call {
     pub(crate) holder: Option<Box<Holder>>,
     /// New streams to agents that failed.
     pub(crate) retries: Retries,
+    /// A transfer that one side has asked for.
+    pub(crate) transfer: Option<Box<Transfer>>,
+    /// What whoever asked for one is told of it.
+    pub(crate) news: Option<Box<News>>,
     /// What it sounds like over time, from the answer on.
     pub(crate) series: Series,
 }
@@ -301,6 +317,9 @@ impl Call {
 
             (_, E::Info { leg, server, info }) => self.informed(now, edge, leg, server, *info),
             (_, E::InfoAnswered { client, code }) => self.info_answered(now, edge, client, code),
+            (Ended, E::Refer { server, .. }) => refuse_request(now, edge, server, 481),
+            (_, E::Refer { leg, server, refer }) => self.referred(now, edge, leg, server, *refer),
+            (_, E::Notified { client, taken }) => self.notified(now, edge, client, taken),
 
             (Searching | Rerouting, E::Trying { leg }) => self.heard(edge, leg),
             (Searching | Rerouting, E::Challenged { leg }) => self.challenged(now, edge, leg),
@@ -357,6 +376,7 @@ impl Call {
                 self.deadlines.remove(Timer::Glare);
             }
             (_, E::Due(Timer::Update)) => self.update_overdue(now, edge),
+            (_, E::Due(Timer::Referrer)) => self.referrer_overdue(now, edge),
             (_, E::Due(Timer::HoldCheck)) => self.check_hold(now, edge),
             (_, E::Due(Timer::Quality)) => self.sample_quality(now, edge),
 
@@ -405,7 +425,7 @@ impl Call {
 
     /// The leg on the other side of an answered call.
     pub(crate) fn other(&self, leg: usize) -> Option<usize> {
-        if leg == CALLER { self.callee } else { Some(CALLER) }
+        if leg == self.near { self.callee } else { Some(self.near).filter(|_| self.callee == Some(leg)) }
     }
 
     /// Whether nothing is left to wait for.
@@ -474,7 +494,7 @@ impl Call {
         if self.is_held_here() {
             return true;
         }
-        let mut remotes = self.legs[CALLER].ends.iter().filter_map(|end| end.remote.as_ref()).peekable();
+        let mut remotes = self.legs[self.near].ends.iter().filter_map(|end| end.remote.as_ref()).peekable();
         remotes.peek().is_some() && remotes.all(|r| r.rtp.is_none() || !(r.may_send && r.may_receive))
     }
 }

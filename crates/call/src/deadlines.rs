@@ -34,6 +34,8 @@ pub(crate) enum Timer {
     Ports,
     /// A call waits before a further stream to an agent that has failed (ours: `RETRY_FIRST_WAIT_MS`).
     Retry,
+    /// Whoever transferred the call should have hung up (ours: `REFERRER_SECONDS`).
+    Referrer,
     /// An agent has had the caller for as long as it may (ours: `max_call`).
     MaxCall,
 }
@@ -54,6 +56,7 @@ impl Timer {
             Timer::Queue => "queue",
             Timer::Ports => "ports",
             Timer::Retry => "retry",
+            Timer::Referrer => "referrer",
             Timer::MaxCall => "max_call",
         }
     }

@@ -19,6 +19,7 @@ use crate::info::Info;
 use crate::io::{Cause, Output};
 use crate::limits::RETRY_AFTER_SECONDS;
 use crate::reason::{ReasonSlug, q850_of};
+use crate::refer::Refer;
 use crate::setup::Incoming;
 use crate::trace::{TraceItem, body_note, first_line};
 
@@ -234,6 +235,12 @@ impl Gateway {
                 let info = Box::new(self.info(at, request));
                 self.tell(now, at.key, CallEvent::Info { leg: at.leg, server, info });
             }
+            (Method::Refer, Some(at), Some(server)) => match Refer::read(request, self.edge.table.numbers()) {
+                Ok(refer) => self.tell(now, at.key, CallEvent::Refer { leg: at.leg, server, refer: Box::new(refer) }),
+                Err(unreadable) => {
+                    self.edge.respond(now, server, unreadable.answer());
+                }
+            },
             (Method::Options, _, Some(server)) => {
                 let answer = self.options_answer(dialog.is_some());
                 self.edge.respond(now, server, answer);
@@ -311,6 +318,7 @@ impl Gateway {
             (_, 0..=199, _) => return,
             (Purpose::Info, _, _) => CallEvent::InfoAnswered { client: id, code },
             (Purpose::Update, _, _) => CallEvent::ReinviteAnswered { client: id, code, dialog: None, sdp },
+            (Purpose::Notify, _, _) => CallEvent::Notified { client: id, taken: (200..300).contains(&code) },
             (Purpose::Reinvite, _, dialog) => CallEvent::ReinviteAnswered { client: id, code, dialog, sdp },
             // Any other answer comes from somebody who knows the dialog (RFC 3261 §12.2.1.2).
             (Purpose::HoldCheck, code, _) => CallEvent::HoldChecked { alive: !matches!(code, 408 | 481) },
@@ -370,6 +378,7 @@ impl Gateway {
             Purpose::Reinvite | Purpose::Update => CallEvent::ReinviteUnanswered { client: id },
             Purpose::HoldCheck => CallEvent::HoldChecked { alive: false },
             Purpose::Info => CallEvent::InfoAnswered { client: id, code: 408 },
+            Purpose::Notify => CallEvent::Notified { client: id, taken: false },
             Purpose::Bye => CallEvent::ByeDone { leg },
         };
         if entry.purpose != Purpose::Invite {

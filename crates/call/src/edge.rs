@@ -38,7 +38,7 @@ use crate::trunks::{Trunks, Waiting};
 use crate::wall::Wall;
 
 /// Methods that we serve; but for REGISTER also our Allow.
-pub(crate) const METHODS: [Method; 8] = [
+pub(crate) const METHODS: [Method; 9] = [
     Method::Invite,
     Method::Ack,
     Method::Bye,
@@ -46,6 +46,7 @@ pub(crate) const METHODS: [Method; 8] = [
     Method::Options,
     Method::Update,
     Method::Info,
+    Method::Refer,
     Method::Register,
 ];
 
@@ -185,7 +186,7 @@ impl Edge {
         id
     }
 
-    /// Sends a BYE, re-INVITE, UPDATE, INFO or OPTIONS.
+    /// Sends a BYE, re-INVITE, UPDATE, INFO, NOTIFY or OPTIONS.
     pub(crate) fn request(
         &mut self,
         now: Instant,
@@ -200,6 +201,7 @@ impl Edge {
             Purpose::Update => Method::Update,
             Purpose::HoldCheck => Method::Options,
             Purpose::Info => Method::Info,
+            Purpose::Notify => Method::Notify,
             Purpose::Bye => Method::Bye,
         };
         let id = self.endpoint.request(now, dialog, method, headers, body);

@@ -56,10 +56,13 @@ impl Call {
     /// A far end hung up an answered call.
     pub(crate) fn hung_up(&mut self, now: Instant, edge: &mut Edge, leg: usize, headers: Brought) {
         self.leg_gone(edge, leg);
+        if !self.is_side(leg) {
+            return self.referrer_left(now, edge, leg);
+        }
         self.farewell = Some((leg, headers));
         if leg == CALLER {
             self.end(now, edge, ReasonSlug::CallerHungUp);
-        } else if self.callee == Some(leg) {
+        } else {
             self.legs[leg].end_with(ReasonSlug::CalleeHungUp, EndedBy::FarEnd);
             self.end(now, edge, ReasonSlug::CalleeHungUp);
         }
@@ -83,8 +86,10 @@ impl Call {
         self.disarm(edge, Timer::Update);
         self.disarm(edge, Timer::MaxCall);
         self.disarm(edge, Timer::Quality);
+        self.disarm(edge, Timer::Referrer);
         self.close_open_reinvite(now, edge);
         self.refuse_infos(now, edge);
+        self.end_news(now, edge);
         for leg in 0..self.legs.len() {
             self.hang_up_leg(now, edge, leg, reason);
         }
@@ -97,6 +102,7 @@ impl Call {
         let outcome = if answered { "answered" } else { outcome(reason, code) };
         self.ending = Some(Ending { outcome, reason, code });
         self.count(edge);
+        self.transfer = None;
         // While the ends' own counters are there: jitter and reports of the last interval stand nowhere else.
         let (view, scores, series) = (self.view(), self.scores(), self.quality(now));
         if let Some(media) = self.media.take() {
@@ -128,8 +134,7 @@ impl Call {
 
     fn count(&self, edge: &mut Edge) {
         edge.admission.end();
-        let names = [Some(CALLER), self.callee].into_iter().flatten();
-        for leg in names {
+        for leg in self.sides() {
             if let Some(trunk) = &self.legs[leg].trunk {
                 edge.end_trunk_call(&trunk.name);
             }
@@ -284,7 +289,8 @@ impl Call {
                 edge.index.leave(leg.call_id.as_bytes(), self.place(at), flow.remote.ip());
             }
         }
-        for client in self.renegotiation.iter().map(|pending| pending.client).chain(self.hold_check) {
+        let news = self.news.as_ref().and_then(|news| news.client());
+        for client in self.renegotiation.iter().map(|pending| pending.client).chain(self.hold_check).chain(news) {
             edge.index.clients.remove(&client);
         }
         edge.index.sids.remove(self.sid());

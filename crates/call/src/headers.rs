@@ -241,6 +241,11 @@ pub(crate) fn of_invite(
     all
 }
 
+/// Addresses of a far end as another one may see them: with ours in the place of each host.
+pub(crate) fn own_addresses(value: &str, to: &Side<'_>, numbers: &Numbers) -> Option<String> {
+    addresses(value, to, numbers)
+}
+
 /// A list of addresses with ours in the place of each host; what cannot be read is left out.
 fn addresses(value: &str, to: &Side<'_>, numbers: &Numbers) -> Option<String> {
     let entries = NameAddr::list(value.as_bytes()).filter_map(|entry| {

@@ -111,7 +111,7 @@ impl Call {
     }
 
     /// Two sides hear each other no longer.
-    fn part(&mut self, edge: &mut Edge, legs: [usize; 2]) {
+    pub(crate) fn part(&mut self, edge: &mut Edge, legs: [usize; 2]) {
         let Some(media) = self.media else { return };
         for end in legs.iter().flat_map(|leg| &self.legs[*leg].ends) {
             if self.wires.remove(end.end).is_some() {

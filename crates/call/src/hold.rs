@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use crate::call::{CALLER, Call, State};
+use crate::call::{Call, State};
 use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::index::Purpose;
@@ -22,7 +22,7 @@ impl Call {
 
     /// Whether the caller's silence would be told.
     fn is_watched(&self) -> bool {
-        let mut remotes = self.legs[CALLER].ends.iter().filter_map(|end| end.remote.as_ref());
+        let mut remotes = self.legs[self.near].ends.iter().filter_map(|end| end.remote.as_ref());
         remotes.any(|remote| remote.watch_idle)
     }
 
@@ -32,8 +32,8 @@ impl Call {
         if self.state != State::Answered || !self.is_local() {
             return;
         }
-        let at = self.place(CALLER);
-        let dialog = self.legs[CALLER].dialog;
+        let at = self.place(self.near);
+        let dialog = self.legs[self.near].dialog;
         self.hold_check = dialog.and_then(|dialog| edge.request(now, at, dialog, Purpose::HoldCheck, Vec::new(), None));
         if self.hold_check.is_none() {
             self.watch_hold(now, edge);

@@ -34,6 +34,8 @@ pub(crate) enum Purpose {
     HoldCheck,
     /// An INFO that goes on.
     Info,
+    /// News of a transfer.
+    Notify,
     /// The BYE that ends a leg.
     Bye,
 }

@@ -55,7 +55,8 @@ impl Gateway {
                 let waits = call.waits_for_ack();
                 hold(call.attempts.first().is_none() == waits, || format!("{sid}: rerouting without an attempt"))?;
                 hold(call.callee.is_none(), || format!("{sid}: rerouting from somebody who is there"))?;
-                hold(call.player.is_none() == waits, || format!("{sid}: rerouting in silence"))
+                let is_silent = call.transfer.is_some() && call.spoken.is_none();
+                hold(call.player.is_none() == (waits || is_silent), || format!("{sid}: rerouting in silence"))
             }
             State::Leaving => {
                 hold(call.attempts.first().is_none(), || format!("{sid}: leaving and still searching"))?;
@@ -103,7 +104,7 @@ impl Gateway {
         let mut by_trunk: BTreeMap<&str, u64> = BTreeMap::new();
         for call in self.calls.values().filter(|call| call.state != State::Ended) {
             let attempts = call.attempts.values().filter(|a| a.is_counted).filter_map(|a| a.trunk.as_deref());
-            let legs = [Some(0), call.callee].into_iter().flatten().filter_map(|at| call.legs[at].trunk.as_deref());
+            let legs = call.sides().filter_map(|at| call.legs[at].trunk.as_deref());
             for trunk in legs.chain(attempts) {
                 *by_trunk.entry(&trunk.name).or_default() += 1;
             }

@@ -41,6 +41,10 @@ pub const GLARE_OTHER_UNITS: RangeInclusive<u64> = 0..=200;
 pub const UPDATE_WAIT: Duration = Duration::from_secs(16);
 /// INFO requests of one call that wait for their answer.
 pub const INFOS_PER_CALL: usize = 8;
+/// How long a far end may hear of what its REFER came to, in seconds.
+pub const REFER_SECONDS: u64 = 300;
+/// Whoever has transferred its call, and has been told so, hangs up within this time, in seconds, or is hung up on.
+pub const REFERRER_SECONDS: u64 = 5;
 /// Entries of a call's trace; the oldest are lost first.
 pub const TRACE_ENTRIES: usize = 256;
 /// Characters of one text in a trace: a far end's reason phrase, its m-lines.

@@ -10,7 +10,7 @@ use trunkgate_route::Agent;
 
 use crate::agent_leg::Part;
 use crate::answer::Failure;
-use crate::call::{CALLER, Call};
+use crate::call::Call;
 use crate::edge::Edge;
 use crate::leg::LegState;
 use crate::limits::{FORKS_PER_CALL, LISTENERS_PER_CALL};
@@ -87,7 +87,7 @@ impl Call {
         if let Some((end, _)) = self.local_end() {
             return Some(end);
         }
-        let caller = &self.legs[CALLER];
+        let caller = &self.legs[self.near];
         let theirs = caller.theirs()?;
         let is_audio =
             |index: usize| theirs.media.get(index).is_some_and(|media| media.kind.eq_ignore_ascii_case("audio"));
@@ -97,7 +97,7 @@ impl Call {
     /// The caller's first audio that listeners can be given: its end, and the numbers on its wires. Each description may
     /// have numbers of its own for the direction that it receives.
     fn audio_of_caller(&self) -> Option<(EndId, TapSpec)> {
-        let caller = &self.legs[CALLER];
+        let caller = &self.legs[self.near];
         let (theirs, ours) = (caller.theirs()?, caller.sent());
         caller.ends.iter().find_map(|end| {
             let theirs = theirs.media.get(end.index)?;

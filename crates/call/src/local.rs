@@ -11,7 +11,7 @@ use trunkgate_sdp::{Description, Direction, Far, Identity, Media, Refusal, accep
 use trunkgate_sip::{Answer, Body, ServerId};
 
 use crate::answer::Failure;
-use crate::call::{CALLER, Call, State};
+use crate::call::{Call, State};
 use crate::edge::Edge;
 use crate::leg::StreamEnd;
 use crate::quality::retire;
@@ -42,7 +42,7 @@ impl Call {
     pub(crate) fn answerable(&self) -> Result<(), Failure> {
         let Some(offer) = &self.offer else { return Ok(()) };
         let nowhere = Identity { session_id: 0, version: 0, ip: std::net::Ipv4Addr::LOCALHOST.into() };
-        let policy = self.legs[CALLER].policy();
+        let policy = self.legs[self.near].policy();
         answer_offer(offer, &policy, ANY_PORT, &nowhere, Direction::SendRecv).map(|_| ()).map_err(unusable)
     }
 
@@ -55,7 +55,7 @@ impl Call {
         match self.offer.clone() {
             Some(offer) => self.answer_locally(now, edge, &offer),
             None => {
-                let caller = &mut self.legs[CALLER];
+                let caller = &mut self.legs[self.near];
                 let port = caller.ends.first().map_or(0, |end| end.bind.port());
                 let mut offer = offer_own(&caller.policy(), port, &caller.identity(), Direction::SendRecv);
                 caller.protect_first(edge, &mut offer, caller.late_form())?;
@@ -66,8 +66,10 @@ impl Call {
 
     /// What the caller was told of its session with us, once it was.
     pub(crate) fn standing_description(&self) -> Option<Description> {
-        self.spoken?;
-        self.legs[CALLER].ours.as_ref()?.read()
+        if self.transfer.is_none() {
+            self.spoken?;
+        }
+        self.legs[self.near].ours.as_ref()?.read()
     }
 
     /// Whether the caller hears us although it has no answer.
@@ -78,16 +80,16 @@ impl Call {
     /// Silence counts from the answer on, also where the session is older.
     fn point_again(&mut self, edge: &mut Edge) {
         let Some((offer, (end, _))) = self.offer.clone().zip(self.spoken_end()) else { return };
-        let caller = &self.legs[CALLER];
+        let caller = &self.legs[self.near];
         let answered = answer_offer(&offer, &caller.policy(), ANY_PORT, &caller.identity(), Direction::SendRecv);
         if let Ok((_, far, _)) = answered {
-            self.point(edge, CALLER, end, &far, false);
+            self.point(edge, self.near, end, &far, false);
         }
     }
 
     /// Answers an offer of the caller, takes it into force, and has its media follow.
     fn answer_locally(&mut self, now: Instant, edge: &mut Edge, offer: &Description) -> Result<Description, Failure> {
-        let caller = &self.legs[CALLER];
+        let caller = &self.legs[self.near];
         let answered = answer_offer(offer, &caller.policy(), ANY_PORT, &caller.identity(), Direction::SendRecv);
         let (mut answer, far, (audio, codec)) = answered.map_err(unusable)?;
         let missing = || Failure::unreached(ReasonSlug::NoPorts);
@@ -97,7 +99,7 @@ impl Call {
         section.port = port;
         let keys = keys(section);
         let spoken = Spoken { index, audio, law: law(&codec), keys, presses: keys };
-        let caller = &mut self.legs[CALLER];
+        let caller = &mut self.legs[self.near];
         caller.protect_answer(edge, &mut answer, offer);
         let answer = caller.stamp(answer);
         caller.ours = caller.last_sent.clone();
@@ -108,13 +110,13 @@ impl Call {
 
     /// The caller's port for an m-line; drawn where there is none yet.
     fn end_of_caller(&mut self, edge: &mut Edge, index: usize) -> Option<u16> {
-        if let Some(end) = self.legs[CALLER].end(index) {
+        if let Some(end) = self.legs[self.near].end(index) {
             return Some(end.bind.port());
         }
-        let bind = edge.addressing.media_bind(self.legs[CALLER].signalling())?;
+        let bind = edge.addressing.media_bind(self.legs[self.near].signalling())?;
         let end = StreamEnd::new(index, edge.add_end(self.media?, bind)?);
         let port = end.bind.port();
-        self.legs[CALLER].ends.push(end);
+        self.legs[self.near].ends.push(end);
         Some(port)
     }
 
@@ -122,7 +124,7 @@ impl Call {
     fn speak(&mut self, now: Instant, edge: &mut Edge, spoken: Spoken, far: &Far, relatch: bool) {
         let Some(media) = self.media else { return };
         self.spoken = Some(spoken);
-        let caller = &mut self.legs[CALLER];
+        let caller = &mut self.legs[self.near];
         for end in caller.ends.extract_if(.., |end| end.index != spoken.index) {
             retire(&mut caller.earlier, &mut caller.scores, &end.counters);
             edge.remove_end(media, end.end);
@@ -130,15 +132,15 @@ impl Call {
         caller.codec = if spoken.law == Law::A { "PCMA" } else { "PCMU" }.to_owned();
         let codec = caller.codec.clone();
         if let Some(end) = caller.end(spoken.index).map(|end| end.end) {
-            self.point(edge, CALLER, end, far, relatch);
+            self.point(edge, self.near, end, far, relatch);
         }
-        self.note_media(now, edge, &[CALLER], &codec);
+        self.note_media(now, edge, &[self.near], &codec);
     }
 
     /// The caller's end of what it speaks with the edge.
     pub(crate) fn spoken_end(&self) -> Option<(EndId, Spoken)> {
         let spoken = self.spoken?;
-        Some((self.legs[CALLER].end(spoken.index)?.end, spoken))
+        Some((self.legs[self.near].end(spoken.index)?.end, spoken))
     }
 
     /// Wires the caller and an agent's leg to each other; nothing before the caller's description is there.
@@ -197,8 +199,8 @@ impl Call {
     /// The caller's answer to an offer of ours, in its ACK.
     pub(crate) fn late_answer_locally(&mut self, now: Instant, edge: &mut Edge, sdp: &Bytes) -> Result<(), Failure> {
         let missing = || Failure::unreached(ReasonSlug::BadMedia);
-        let answer = self.read(edge, CALLER, sdp)?;
-        let caller = &mut self.legs[CALLER];
+        let answer = self.read(edge, self.near, sdp)?;
+        let caller = &mut self.legs[self.near];
         let sent = caller.sent().ok_or_else(missing)?;
         let ports = vec![ANY_PORT; trunkgate_sdp::anchored_streams(&sent).len()];
         let agreed = accept(&sent, &sent, &answer, &ports, &caller.identity()).map_err(unusable)?;

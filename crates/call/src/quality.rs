@@ -129,7 +129,7 @@ impl Call {
 
     /// What was heard of the two sides of an answered call.
     pub(crate) fn count_media(&self, edge: &mut Edge) {
-        for leg in [Some(CALLER), self.callee].into_iter().flatten() {
+        for leg in [Some(self.near), self.callee].into_iter().flatten() {
             let (heard, scores) = (self.legs[leg].view().rtp, self.legs[leg].scores());
             if heard.rx_packets > 0 {
                 edge.metrics.rtp_jitter_seconds.observe(heard.jitter_ms / 1000.0);
@@ -147,9 +147,9 @@ impl Call {
     pub(crate) fn silent_leg(&self) -> Option<usize> {
         let callee = self.callee?;
         let heard = |leg: usize| self.legs[leg].view().rtp.rx_packets > 0;
-        match (heard(CALLER), heard(callee)) {
+        match (heard(self.near), heard(callee)) {
             (true, false) => Some(callee),
-            (false, true) => Some(CALLER),
+            (false, true) => Some(self.near),
             (true, true) | (false, false) => None,
         }
     }

@@ -65,6 +65,9 @@ impl Call {
         sdp: Option<Bytes>,
         by: Purpose,
     ) {
+        if self.refuse_outsider(now, edge, leg, server) {
+            return;
+        }
         // What the caller has agreed on is offered to a far end that rings.
         let offered = self.is_calling();
         if self.renegotiation.is_some() || self.late.is_some() || offered {

@@ -9,7 +9,7 @@ use trunkgate_route::Hold;
 use trunkgate_sdp::Description;
 
 use crate::answer::{Failure, FinalAnswer};
-use crate::call::{CALLER, Call, State};
+use crate::call::{Call, State};
 use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::limits::GOODBYE_NEWS_SECONDS;
@@ -52,7 +52,7 @@ impl Call {
 
     /// Whether the search must wait for the ACK of a caller that made no offer: nothing can be offered for it before.
     pub(crate) fn waits_for_ack(&self) -> bool {
-        self.late == Some(CALLER) && self.spoken.is_none()
+        self.late == Some(self.near) && self.spoken.is_none()
     }
 
     /// The caller has answered an offer of ours while nobody has it; `first`: only now it is known where its media goes.
@@ -78,7 +78,7 @@ impl Call {
     /// What the caller has agreed on, as an offer: that codec and nothing else, so that its session need not change.
     pub(crate) fn standing_offer(&self) -> Option<Description> {
         let spoken = self.spoken?;
-        let mut offer = self.legs[CALLER].theirs()?;
+        let mut offer = self.legs[self.near].theirs()?;
         let wanted = [Some(spoken.audio), spoken.keys].map(|number| number.map(|number| number.to_string()));
         for (at, media) in offer.media.iter_mut().enumerate() {
             if at == spoken.index {
@@ -133,10 +133,14 @@ impl Call {
         let line = format!("goes on with {}", edge.shown_name(&name));
         let sid = self.sid().to_owned();
         edge.log(&sid, line, None);
+        self.transferred(now, edge);
     }
 
     /// No target is left: before the answer the caller is refused, later it hears the goodbye.
     pub(crate) fn give_up(&mut self, now: Instant, edge: &mut Edge, answer: &FinalAnswer) {
+        if self.transfer_failed(now, edge, answer) {
+            return;
+        }
         match self.state {
             State::Searching => self.refuse(now, edge, answer),
             State::Rerouting => {

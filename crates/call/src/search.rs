@@ -15,7 +15,7 @@ use crate::call::{CALLER, Call, State};
 use crate::controller::{Step, StepResult};
 use crate::deadlines::Timer;
 use crate::edge::Edge;
-use crate::headers::{Side, of_invite};
+use crate::headers::Side;
 use crate::index::Named;
 use crate::io::{Cause, QueryId};
 use crate::leg::{Leg, LegState, StreamEnd, policy};
@@ -77,7 +77,7 @@ impl Call {
     /// Whether a target can be tried at all: its codecs, and whether its trunk gets calls to that number.
     fn connectable(&self, edge: &Edge, attempt: &Attempt) -> Result<(), Failure> {
         let theirs = policy(attempt.trunk.as_deref());
-        let ours = self.legs[CALLER].policy();
+        let ours = self.legs[self.near].policy();
         let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
         match &self.offer {
             Some(offer) => {
@@ -114,7 +114,7 @@ impl Call {
 
     /// The codecs of an offer of ours for a caller that made none.
     fn codecs_for_both(&self, theirs: &Policy) -> Result<Policy, Refusal> {
-        let ours = self.legs[CALLER].policy();
+        let ours = self.legs[self.near].policy();
         let both = theirs.shared_with(&ours);
         if both.codecs.is_empty() {
             let (ours, theirs) = (ours.codecs.join(", "), theirs.codecs.join(", "));
@@ -188,9 +188,8 @@ impl Call {
             rewrite::request_uri(&called, &way.peer, &way.destination.host, way.destination.port)
         });
         let to = Side { trunk: trunk.as_deref(), ours: local.ip };
-        let from_trunk = self.legs[CALLER].trunk.as_deref();
-        let headers = of_invite(&self.headers, &self.identity, from_trunk, &to, numbers);
-        let caller = self.identity.told(&self.caller, from_trunk, &to);
+        let from_trunk = self.legs[self.near].trunk.as_deref();
+        let (caller, headers) = self.introduction(edge, from_trunk, &to);
         let contact_user = rewrite::escape_user(&numbers.format(&caller.number, form));
         let to = format!("<{uri}>");
         // A phone is called by its Contact (RFC 3261 §16.6 step 2); To says whom.
@@ -244,7 +243,7 @@ impl Call {
         let ports = leg.ports(&streams);
         let mut description = match &self.offer {
             Some(offer) => {
-                let policy = leg.policy().shared_with(&self.legs[CALLER].policy());
+                let policy = leg.policy().shared_with(&self.legs[self.near].policy());
                 relay_offer(offer, &policy, &ports, &leg.identity()).map_err(unusable)?
             }
             None => {
@@ -306,6 +305,9 @@ impl Call {
             if leg.state != LegState::Early && state != LegState::Trying {
                 leg.state = state;
             }
+        }
+        if self.state == State::Rerouting && (180..=183).contains(&code) {
+            self.tell_news(now, edge, code);
         }
         // A caller that hears us already is not to ring.
         if !(180..=183).contains(&code) || self.is_early() {
@@ -466,10 +468,10 @@ impl Call {
         let sid = self.sid().to_owned();
         edge.warn(&sid, format!("media ports could not be bound: {error}"), Some(ReasonSlug::NoPorts));
         edge.decide(now, self.key, format!("ports not bound: {error}"));
-        if at == CALLER && self.state != State::Searching {
+        if at == self.near && self.state != State::Searching {
             return self.end(now, edge, ReasonSlug::NoPorts);
         }
-        if at == CALLER {
+        if at == self.near {
             return self.redraw_caller(now, edge, end);
         }
         let Some(branch) = self.calling_on(at) else { return };

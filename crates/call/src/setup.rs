@@ -107,6 +107,9 @@ impl Call {
             series: Series::default(),
             holder: None,
             retries: Retries::default(),
+            transfer: None,
+            news: None,
+            near: CALLER,
             answered_by: None,
         }
     }

@@ -114,6 +114,8 @@ struct NumberSnapshot {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct LegSnapshot {
     sid: String,
+    /// Whether the far end called us; of a call that its caller has transferred none is.
+    inbound: bool,
     trunk: Option<String>,
     peer: String,
     dialog: DialogSnapshot,
@@ -149,8 +151,10 @@ impl Call {
         let callee = self.callee.filter(is_far);
         let added: &[EndId] = self.renegotiation.as_ref().map_or(&[], |pending| &pending.added);
         // Whether the caller has acknowledged, the endpoint knows.
-        let kept = [Some(CALLER), callee].into_iter().flatten();
-        let legs: Vec<LegSnapshot> = kept.map(|leg| self.legs[leg].snapshot(edge, added)).collect::<Option<_>>()?;
+        let kept = [Some(self.near), callee].into_iter().flatten();
+        let mut legs: Vec<LegSnapshot> = kept.map(|leg| self.legs[leg].snapshot(edge, added)).collect::<Option<_>>()?;
+        // The call's own: of one that its caller has transferred, the caller's leg is not kept.
+        legs.first_mut()?.sid = self.sid().to_owned();
         let is_kept = |end: EndId| legs.iter().any(|leg| leg.ends.iter().any(|kept| kept.end == end));
         let wires = self.wires.iter().filter(|(from, (to, _))| is_kept(*from) && is_kept(*to));
         let (ends, next_end) = edge.sessions.ends(self.media?)?;
@@ -174,7 +178,7 @@ impl Call {
             ends_left: ends.into_iter().filter(|end| !is_kept(*end)).collect(),
             wires: wires.map(|(from, (to, wire))| (from, *to, wire.clone())).collect(),
             spoken: self.spoken,
-            holds: self.holds.iter().map(|(leg, _)| usize::from(leg != CALLER)).collect(),
+            holds: self.holds.iter().map(|(leg, _)| usize::from(leg != self.near)).collect(),
             former: self.callee.or(self.answered_by).and_then(|leg| FormerAgent::of(&self.legs[leg])),
             goodbye: self.goodbye.as_ref().map(|agent| agent.name.to_string()),
             hold: self.hold.as_ref().map(|agent| agent.name.to_string()),
@@ -219,11 +223,7 @@ impl Call {
         for leg in snapshot.holds.into_iter().filter(|leg| *leg < legs.len()) {
             holds.insert(leg, None);
         }
-        let mut wires = Few::default();
-        for (from, to, wire) in snapshot.wires {
-            edge.media(snapshot.media, Command::Wire { from, to, wire: wire.clone() });
-            wires.insert(from, (to, wire));
-        }
+        let wires = restored_wires(edge, snapshot.media, snapshot.wires);
         if callee.is_none() {
             legs.extend(snapshot.former.map(|former| former.restore(now, edge)));
         }
@@ -271,6 +271,9 @@ impl Call {
             series: Series::default(),
             holder: Holder::restore(now, edge, snapshot.holder),
             retries: Retries::default(),
+            transfer: None,
+            news: None,
+            near: CALLER,
         }
     }
 
@@ -369,6 +372,7 @@ impl Leg {
         }
         Some(LegSnapshot {
             sid: self.sid.clone(),
+            inbound: self.inbound,
             trunk: self.trunk.as_ref().map(|t| t.name.to_string()),
             peer: self.peer.clone(),
             // Parties are numbered anew by every process; the trunk's name stands for it.
@@ -426,7 +430,7 @@ impl Leg {
         let mut leg = Leg {
             trunk,
             peer: snapshot.peer,
-            inbound: at.leg == CALLER,
+            inbound: snapshot.inbound,
             call_id,
             state: LegState::Answered,
             dialog: Some(dialog),
@@ -445,6 +449,20 @@ impl Leg {
         leg.srtp = leg.suite();
         leg
     }
+}
+
+/// Tells the worker once more who hears whom.
+fn restored_wires(
+    edge: &mut Edge,
+    media: MediaId,
+    written: Vec<(EndId, EndId, WireSpec)>,
+) -> Few<EndId, (EndId, WireSpec)> {
+    let mut wires = Few::default();
+    for (from, to, wire) in written {
+        edge.media(media, Command::Wire { from, to, wire: wire.clone() });
+        wires.insert(from, (to, wire));
+    }
+    wires
 }
 
 impl From<&Number> for NumberSnapshot {

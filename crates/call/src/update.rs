@@ -17,7 +17,7 @@ use crate::reinvite::{Relay, Renegotiation};
 impl Call {
     /// A far end's UPDATE, in an early dialog too.
     pub(crate) fn updated(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId, sdp: Option<Bytes>) {
-        let talks = leg == CALLER || self.callee == Some(leg);
+        let talks = self.is_side(leg);
         match (sdp, self.state) {
             (None, _) => self.refreshed(now, edge, leg, server),
             (Some(_), State::Ended) => refuse_request(now, edge, server, 481),

@@ -23,4 +23,4 @@ pub use pattern::{Pattern, PatternError};
 pub use plan::{Matched, Plan, RouteVerdict, Target};
 pub use rate::TokenBucket;
 pub use table::{CallInfo, Definition, Route, Table, TargetSpec};
-pub use trunk::{Credentials, DigestHash, HoldMode, Peer, Register, SendNumbers, Srtp, Transport, Trunk};
+pub use trunk::{Credentials, DigestHash, HoldMode, Peer, ReferMode, Register, SendNumbers, Srtp, Transport, Trunk};

@@ -121,6 +121,16 @@ pub enum HoldMode {
     Local,
 }
 
+/// What becomes of a REFER of a far end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReferMode {
+    /// The edge calls the target itself, and connects the other side with it.
+    #[default]
+    Local,
+    /// It is refused.
+    Refuse,
+}
+
 /// A user and a password of digest authentication.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
@@ -227,6 +237,8 @@ pub struct Trunk {
     pub hold: HoldMode,
     /// What is heard by whoever it puts on hold, μ-law at 8 kHz; `None`: the edge's own melody.
     pub hold_music: Option<Arc<[u8]>>,
+    /// What becomes of its REFERs.
+    pub refer: ReferMode,
 }
 
 impl Trunk {
@@ -264,6 +276,7 @@ impl Trunk {
             accept_register: false,
             hold: HoldMode::Relay,
             hold_music: None,
+            refer: ReferMode::Local,
         }
     }
     /// Why it does not get calls to a number: the first of its `deny` that the number matches, as it is or as the far end

@@ -152,7 +152,8 @@ impl Endpoint {
         let makes_dialog = invite && class != Class::Failure;
         let (source, tag) = (server.source, server.tag.as_str());
         let mut writer = compose::answer(request, source, answer.code, &answer.reason, tag, makes_dialog);
-        if makes_dialog || (method == Method::Update && class == Class::Success) {
+        // RFC 3261 §13.3.1.1, RFC 3311 §5.2, RFC 3515 §2.2: these answers say where we are to be found.
+        if makes_dialog || (matches!(method, Method::Update | Method::Refer) && class == Class::Success) {
             let dialog = server.dialog.and_then(|dialog| self.dialogs.get(&dialog));
             let secure = dialog.map_or_else(|| begins_secure(request), |dialog| dialog.plain.secure);
             writer.header("Contact", &contact(&answer.contact_user, server.local, source.transport, secure));

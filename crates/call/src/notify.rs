@@ -1,0 +1,111 @@
+//! What a far end that has sent a REFER hears of it (RFC 3515 §2.4.4): NOTIFY with the status line of the call that it asked
+//! for, one after the other, so that none overtakes another.
+
+use std::time::Instant;
+
+use trunkgate_sip::write::reason_phrase;
+use trunkgate_sip::{Body, ClientId};
+
+use crate::answer::extra;
+use crate::call::Call;
+use crate::edge::Edge;
+use crate::index::Purpose;
+use crate::leg::LegState;
+use crate::limits::REFER_SECONDS;
+
+/// The subscription that a REFER makes.
+#[derive(Debug)]
+pub(crate) struct News {
+    /// Whose it is.
+    leg: usize,
+    /// The CSeq of its REFER.
+    id: u32,
+    /// When it began.
+    since: Instant,
+    /// The last status that was told, or is to be.
+    last: u16,
+    /// The NOTIFY that has no answer yet.
+    open: Option<ClientId>,
+    /// What is told once it has.
+    next: Option<u16>,
+}
+
+impl News {
+    /// For a leg, by the CSeq of its REFER.
+    pub(crate) fn new(now: Instant, leg: usize, id: u32) -> News {
+        News { leg, id, since: now, last: 0, open: None, next: None }
+    }
+
+    /// The transaction that is open.
+    pub(crate) fn client(&self) -> Option<ClientId> {
+        self.open
+    }
+}
+
+impl Call {
+    /// Tells whoever transfers how far the call has come: a provisional status, or the final one.
+    pub(crate) fn tell_news(&mut self, now: Instant, edge: &mut Edge, code: u16) {
+        let Some(news) = &mut self.news else { return };
+        if news.last == code || news.last >= 200 {
+            return;
+        }
+        news.last = code;
+        if news.open.is_some() {
+            news.next = Some(code);
+        } else {
+            self.notify(now, edge, code);
+        }
+    }
+
+    fn notify(&mut self, now: Instant, edge: &mut Edge, code: u16) {
+        let Some(news) = &self.news else { return };
+        let (leg, id) = (news.leg, news.id);
+        let left = REFER_SECONDS.saturating_sub(now.saturating_duration_since(news.since).as_secs()).max(1);
+        let state = match code {
+            0..200 => format!("active;expires={left}"),
+            _ => "terminated;reason=noresource".to_owned(),
+        };
+        let headers = vec![extra("Event", format!("refer;id={id}")), extra("Subscription-State", state)];
+        let line = format!("SIP/2.0 {code} {}\r\n", reason_phrase(code));
+        let body = Body { content_type: "message/sipfrag;version=2.0".to_owned(), bytes: line.into() };
+        let dialog = self.legs[leg].dialog.filter(|_| self.legs[leg].state == LegState::Answered);
+        let at = self.place(leg);
+        let open = dialog.and_then(|dialog| edge.request(now, at, dialog, Purpose::Notify, headers, Some(body)));
+        match &mut self.news {
+            Some(news) if open.is_some() => news.open = open,
+            _ => self.news = None,
+        }
+    }
+
+    /// A NOTIFY is answered, or never will be; `taken`: by a 2xx.
+    pub(crate) fn notified(&mut self, now: Instant, edge: &mut Edge, client: ClientId, taken: bool) {
+        let Some(news) = self.news.as_mut().filter(|news| news.open == Some(client)) else { return };
+        news.open = None;
+        let next = news.next.take();
+        match next {
+            Some(code) if taken => self.notify(now, edge, code),
+            None if taken && news.last < 200 => {}
+            // The last one, or nobody wants to know (RFC 6665 §4.2.2).
+            Some(_) | None => self.news = None,
+        }
+    }
+
+    /// Nobody is told any more.
+    pub(crate) fn drop_news(&mut self, edge: &mut Edge) {
+        if let Some(client) = self.news.take().and_then(|news| news.open) {
+            edge.index.clients.remove(&client);
+        }
+    }
+
+    /// The call is over: what is still to be told goes out at once.
+    pub(crate) fn end_news(&mut self, now: Instant, edge: &mut Edge) {
+        let Some(news) = &self.news else { return };
+        let code = if news.last < 200 { Some(487) } else { news.next };
+        let Some(code) = code else { return };
+        // Nobody waits for the answer to an earlier one any more.
+        if let Some(client) = news.open {
+            edge.index.clients.remove(&client);
+        }
+        self.notify(now, edge, code);
+    }
+}

@@ -1,0 +1,315 @@
+//! A transfer within a call: one side asks for somebody else in its place, and stays until there is one. The other side hears
+//! hold audio or our ringback tone meanwhile; where nobody answers, it is as it was before.
+
+use std::time::{Duration, Instant};
+
+use trunkgate_media::{Command, EndId, Law, RemoteSpec, WireSpec};
+use trunkgate_route::{Plan, ReferMode, Target, Trunk};
+use trunkgate_sdp::{Description, Direction, anchored_streams};
+use trunkgate_sip::{Answer, Extra, ServerId};
+
+use crate::answer::{FinalAnswer, extra};
+use crate::call::{CALLER, Call, State, refuse_request};
+use crate::controller::Controller;
+use crate::deadlines::Timer;
+use crate::edge::Edge;
+use crate::headers::{CallerIdentity, Side, of_invite, own_addresses};
+use crate::leg::LegState;
+use crate::leg_end::EndedBy;
+use crate::limits::REFERRER_SECONDS;
+use crate::local::{Spoken, law};
+use crate::notify::News;
+use crate::numbers::Caller;
+use crate::reason::ReasonSlug;
+use crate::refer::Refer;
+
+/// A transfer that is under way.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    /// The leg that asked for it.
+    pub(crate) by: usize,
+    /// Whether that has hung up already.
+    pub(crate) is_gone: bool,
+    /// Who asked, for the target; as it came.
+    referred_by: Option<String>,
+    /// What was to be tried before.
+    controller: Controller,
+    /// What the other side and the edge had agreed on.
+    spoken: Option<Spoken>,
+    /// Whether the leg that asked held the other one here.
+    held: bool,
+    /// Whether the other side must be asked anew once somebody has it: it was on hold, or had further streams.
+    is_stale: bool,
+    /// How the two were connected.
+    wires: Vec<(EndId, (EndId, WireSpec))>,
+    /// Where their packets went.
+    remotes: Vec<(usize, EndId, RemoteSpec)>,
+}
+
+impl Call {
+    /// A far end wants the other one to be connected with somebody else.
+    pub(crate) fn referred(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId, refer: Refer) {
+        let plan = match self.referable(edge, leg, &refer) {
+            Ok(plan) => plan,
+            Err(answer) => {
+                edge.respond(now, server, answer.to_sip());
+                let why = format!("a transfer by {} is refused with {}", self.name_of(leg), answer.code);
+                return edge.decide(now, self.key, why);
+            }
+        };
+        let headers = if refer.is_silent { vec![extra("Refer-Sub", "false")] } else { Vec::new() };
+        let contact_user = self.contact_user_of(leg);
+        edge.respond(now, server, Answer { code: 202, headers, contact_user, ..Answer::default() });
+        let (name, to) = (self.name_of(leg), edge.shown(&refer.number.text));
+        edge.decide(now, self.key, format!("{name} transfers the other side to {to}: route {}", plan.route.name));
+        let (sid, line) =
+            (self.sid().to_owned(), format!("{} transfers the other side to {to}", edge.shown_name(&name)));
+        edge.log(&sid, line, None);
+        if !refer.is_silent {
+            self.news = Some(Box::new(News::new(now, leg, refer.cseq)));
+            self.tell_news(now, edge, 100);
+        }
+        let ring_timeout = plan.ring_timeout;
+        let number = |target| match target {
+            Target::Trunk { trunk, number: None, peers } => {
+                Target::Trunk { trunk, number: Some(refer.number.text.clone()), peers }
+            }
+            other @ (Target::Trunk { .. } | Target::Uri { .. } | Target::Agent(_) | Target::Reject(_)) => other,
+        };
+        let plan = Plan { targets: plan.targets.into_iter().map(number).collect(), ..plan };
+        self.max_forwards = self.max_forwards.saturating_sub(1);
+        self.route_ring_timeout = ring_timeout;
+        self.begin_transfer(now, edge, leg, Controller::plan(plan), refer.referred_by);
+    }
+
+    /// Where the other side would be sent: as a call of the same number from the same trunk would.
+    fn referable(&mut self, edge: &mut Edge, leg: usize, refer: &Refer) -> Result<Plan, Box<FinalAnswer>> {
+        let refused = |code, reason| Box::new(FinalAnswer::new(code, reason));
+        let Some(trunk) = self.legs[leg].trunk.clone().filter(|trunk| trunk.refer != ReferMode::Refuse) else {
+            return Err(refused(403, ReasonSlug::Denied));
+        };
+        if self.state != State::Answered || self.renegotiation.is_some() || self.late.is_some() {
+            return Err(refused(491, ReasonSlug::Transferred));
+        }
+        let other = self.other(leg).filter(|_| leg == self.near || self.callee == Some(leg));
+        let is_far = other.is_some_and(|other| self.legs[other].agent.is_none());
+        if !is_far {
+            return Err(refused(403, ReasonSlug::Denied));
+        }
+        if self.max_forwards == 0 {
+            return Err(refused(483, ReasonSlug::TooManyHops));
+        }
+        if edge.admission.draining || !self.has_room_for_another() {
+            return Err(refused(503, ReasonSlug::LimitCalls));
+        }
+        // Who calls is whoever asks: its number is what it was called by, where it was.
+        let caller = if leg == CALLER { &self.caller.number.text } else { &self.called.text };
+        let plan = edge.plan(&trunk.name, &refer.number.text, caller);
+        plan.ok_or_else(|| refused(404, ReasonSlug::NoRoute))
+    }
+
+    /// Searches for somebody in the place of `by`; the other side waits.
+    fn begin_transfer(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        by: usize,
+        controller: Controller,
+        referred_by: Option<String>,
+    ) {
+        let Some(waits) = self.other(by) else { return };
+        let held = self.holds.contains(by);
+        self.end_holds(edge);
+        self.owed.clear();
+        self.disarm(edge, Timer::Glare);
+        let Some((offer, spoken)) = self.offer_of(waits) else { return self.end(now, edge, ReasonSlug::Internal) };
+        let wires = self.wires.iter().map(|(from, to)| (from, to.clone())).collect();
+        let ends = [by, waits].into_iter().flat_map(|leg| self.legs[leg].ends.iter().map(move |end| (leg, end)));
+        let remotes = ends.filter_map(|(leg, end)| Some((leg, end.end, end.remote.clone()?))).collect();
+        self.transfer = Some(Box::new(Transfer {
+            by,
+            is_gone: false,
+            referred_by,
+            controller: std::mem::replace(&mut self.controller, controller),
+            spoken: std::mem::replace(&mut self.spoken, spoken),
+            held,
+            is_stale: self.is_stale(waits),
+            wires,
+            remotes,
+        }));
+        self.part(edge, [by, waits]);
+        self.near = waits;
+        self.callee = None;
+        self.state = State::Rerouting;
+        self.offer = Some(offer);
+        self.ring_back(now, edge);
+        self.advance(now, edge, None);
+    }
+
+    /// What a side has agreed on, as an offer of its audio in that codec and nothing else, so that its session need not
+    /// change; and how the edge itself speaks to it, where it can.
+    fn offer_of(&self, leg: usize) -> Option<(Description, Option<Spoken>)> {
+        let side = &self.legs[leg];
+        let mut offer = side.theirs()?;
+        offer.hear_again(side.signalling());
+        let anchored = anchored_streams(&offer);
+        let is_audio = |at: &usize| offer.media.get(*at).is_some_and(|media| media.kind.eq_ignore_ascii_case("audio"));
+        let index = anchored.into_iter().filter(|at| side.end(*at).is_some()).find(is_audio)?;
+        for (at, media) in offer.media.iter_mut().enumerate().filter(|(at, _)| *at != index) {
+            let _ = at;
+            media.port = 0;
+        }
+        let section = offer.media.get_mut(index)?;
+        let named = |section: &trunkgate_sdp::Media, name: &str| {
+            section.payloads().into_iter().find(|number| section.rtpmap(*number).is_some_and(|map| map.is(name)))
+        };
+        let (audio, presses) = (named(section, &side.codec)?, named(section, "telephone-event"));
+        let kept = [Some(audio), presses].map(|number| number.map(|number| number.to_string()));
+        section.formats.retain(|format| kept.iter().flatten().any(|number| number == format));
+        let ours = side.ours.as_ref()?.read()?;
+        let keys = ours.media.get(index).and_then(|ours| named(ours, "telephone-event"));
+        let is_made = ["PCMU", "PCMA"].iter().any(|name| side.codec.eq_ignore_ascii_case(name));
+        let law: Law = law(&side.codec);
+        Some((offer, is_made.then_some(Spoken { index, audio, law, keys, presses })))
+    }
+
+    /// Whether a side was told, or said, anything else than to talk by one stream.
+    fn is_stale(&self, leg: usize) -> bool {
+        let Some((ours, theirs)) = self.legs[leg].session() else { return false };
+        let talks = |description: &Description| {
+            let mut running = description.media.iter().filter(|media| media.port != 0);
+            running.all(|media| description.direction_of(media) == Direction::SendRecv)
+        };
+        !(talks(&ours) && talks(&theirs)) || self.legs[leg].ends.len() != 1
+    }
+
+    /// Somebody answered in the place of whoever asked for it.
+    pub(crate) fn transferred(&mut self, now: Instant, edge: &mut Edge) {
+        let Some(transfer) = self.transfer.take() else { return };
+        if transfer.is_stale {
+            self.owe(self.near, false);
+        }
+        self.tell_news(now, edge, 200);
+        if transfer.is_gone {
+            return;
+        }
+        self.legs[transfer.by].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
+        self.drop_ends(edge, transfer.by);
+        self.leave_trunk(edge, transfer.by);
+        self.arm(now, edge, Timer::Referrer, Duration::from_secs(REFERRER_SECONDS));
+    }
+
+    /// Whoever has transferred the call has been told so, and has not hung up.
+    pub(crate) fn referrer_overdue(&mut self, now: Instant, edge: &mut Edge) {
+        self.deadlines.remove(Timer::Referrer);
+        let out = |at: usize| at != self.near && self.callee != Some(at);
+        let left: Vec<usize> = (0..self.legs.len()).filter(|at| out(*at)).collect();
+        for leg in left {
+            if self.legs[leg].agent.is_none() && self.legs[leg].state == LegState::Answered {
+                self.hang_up_leg(now, edge, leg, ReasonSlug::Transferred);
+            }
+        }
+    }
+
+    /// Whether nobody answered a transfer that can be taken back: then it is.
+    pub(crate) fn transfer_failed(&mut self, now: Instant, edge: &mut Edge, answer: &FinalAnswer) -> bool {
+        let Some(transfer) = self.transfer.take() else { return false };
+        self.tell_news(now, edge, answer.code);
+        if transfer.is_gone {
+            return false;
+        }
+        let Transfer { by, controller, spoken, held, wires, remotes, .. } = *transfer;
+        let why = format!("the transfer failed with {}: {}", answer.code, answer.reason.sentence());
+        let sid = self.sid().to_owned();
+        edge.log(&sid, why.clone(), Some(answer.reason));
+        edge.decide(now, self.key, format!("{why}; the other side stays with {}", self.name_of(by)));
+        self.stop_player(edge);
+        (self.controller, self.spoken, self.offer) = (controller, spoken, None);
+        self.state = State::Answered;
+        if by == CALLER {
+            self.callee = Some(self.near);
+            self.near = by;
+        } else {
+            self.callee = Some(by);
+        }
+        for (leg, end, remote) in remotes {
+            self.point_back(edge, leg, end, remote);
+        }
+        for (from, (to, wire)) in wires {
+            self.connect_ends(edge, from, to, wire);
+        }
+        if held {
+            self.part(edge, [self.near, by]);
+            self.holds.insert(by, None);
+            self.play_to_held(edge);
+        }
+        self.tap_caller(now, edge);
+        true
+    }
+
+    fn point_back(&mut self, edge: &mut Edge, leg: usize, end: EndId, remote: RemoteSpec) {
+        let Some(media) = self.media else { return };
+        let slot = self.legs[leg].ends.iter_mut().find(|slot| slot.end == end);
+        if let Some(slot) = slot.filter(|slot| slot.remote.as_ref() != Some(&remote)) {
+            slot.remote = Some(remote.clone());
+            edge.media(media, Command::SetRemote { end, remote });
+        }
+    }
+
+    /// A leg that is neither side of the call any more, or not now, has hung up.
+    pub(crate) fn referrer_left(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+        self.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
+        if let Some(transfer) = self.transfer.as_mut().filter(|transfer| transfer.by == leg && !transfer.is_gone) {
+            transfer.is_gone = true;
+            self.drop_news(edge);
+            self.drop_ends(edge, leg);
+            self.leave_trunk(edge, leg);
+            edge.decide(now, self.key, format!("{} has hung up, the transfer goes on", self.name_of(leg)));
+        }
+    }
+
+    fn leave_trunk(&self, edge: &mut Edge, leg: usize) {
+        if let Some(trunk) = &self.legs[leg].trunk {
+            edge.end_trunk_call(&trunk.name);
+        }
+    }
+
+    /// Legs that count as calls of their trunks.
+    pub(crate) fn sides(&self) -> impl Iterator<Item = usize> {
+        let asked = self.transfer.as_ref().filter(|transfer| !transfer.is_gone).map(|transfer| transfer.by);
+        [Some(self.near), self.callee, asked].into_iter().flatten()
+    }
+
+    /// Whether a leg is one of the two sides.
+    pub(crate) fn is_side(&self, leg: usize) -> bool {
+        leg == self.near || self.callee == Some(leg)
+    }
+
+    /// Who is said to call a target, and further headers of its INVITE: it is the side that waits for it.
+    pub(crate) fn introduction(&self, edge: &Edge, from: Option<&Trunk>, to: &Side<'_>) -> (Caller, Vec<Extra>) {
+        let numbers = edge.table.numbers();
+        let by = self.referred_by(edge, to);
+        if self.near != CALLER {
+            let caller = Caller { number: self.called.clone(), display: String::new(), anonymous: false };
+            let headers = of_invite(&[], &CallerIdentity::default(), from, to, numbers);
+            return (caller, headers.into_iter().chain(by).collect());
+        }
+        let headers = of_invite(&self.headers, &self.identity, from, to, numbers);
+        (self.identity.told(&self.caller, from, to), headers.into_iter().chain(by).collect())
+    }
+
+    /// What a target is told of who transferred the call to it (RFC 3892), with addresses of our own.
+    fn referred_by(&self, edge: &Edge, to: &Side<'_>) -> Option<Extra> {
+        let by = self.transfer.as_ref()?.referred_by.as_ref()?;
+        Some(extra("Referred-By", own_addresses(by, to, edge.table.numbers())?))
+    }
+
+    /// Refuses a change of a leg that is no side of the call now.
+    pub(crate) fn refuse_outsider(&self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId) -> bool {
+        let is_outsider = !self.is_side(leg);
+        if is_outsider {
+            refuse_request(now, edge, server, 491);
+        }
+        is_outsider
+    }
+}
