@@ -5,6 +5,7 @@ use trunkgate_sdp::Refusal;
 use trunkgate_sip::{Answer, Extra};
 
 use crate::limits::RETRY_AFTER_SECONDS;
+use crate::location::GEOLOCATION_ERROR;
 use crate::reason::{ReasonSlug, q850_of_code};
 
 /// A refusal of the caller's INVITE, or of a re-INVITE.
@@ -20,12 +21,14 @@ pub(crate) struct FinalAnswer {
     pub(crate) q850: u8,
     /// What goes into Warning (RFC 3261 §20.43).
     pub(crate) warning: Option<Refusal>,
+    /// What a target says of the caller's location (RFC 6442 §4.3).
+    pub(crate) location_error: Option<String>,
 }
 
 impl FinalAnswer {
     /// A code and its reason.
     pub(crate) fn new(code: u16, reason: ReasonSlug) -> FinalAnswer {
-        FinalAnswer { code, phrase: String::new(), reason, q850: reason.q850(), warning: None }
+        FinalAnswer { code, phrase: String::new(), reason, q850: reason.q850(), warning: None, location_error: None }
     }
     /// 400 that names the part in its phrase.
     pub(crate) fn bad_request(part: &str) -> FinalAnswer {
@@ -43,6 +46,7 @@ impl FinalAnswer {
             let text = warning.text.replace(['"', '\\', '\r', '\n'], " ");
             headers.push(extra("Warning", format!("{} Trunkgate \"{text}\"", warning.warn_code)));
         }
+        headers.extend(self.location_error.as_ref().map(|error| extra(GEOLOCATION_ERROR, error)));
         if self.reason == ReasonSlug::Draining {
             headers.push(extra("Retry-After", RETRY_AFTER_SECONDS.to_string()));
         }
@@ -66,6 +70,8 @@ pub(crate) struct Failure {
     pub(crate) q850: Option<u8>,
     /// What goes into Warning.
     pub(crate) warning: Option<Refusal>,
+    /// What it says of the caller's location.
+    pub(crate) location_error: Option<String>,
     /// How an agent was lost.
     pub(crate) loss: Option<Loss>,
     /// The code itself, for the trace and the log.
@@ -77,7 +83,16 @@ pub(crate) struct Failure {
 impl Failure {
     /// A target that was not reached.
     pub(crate) fn unreached(reason: ReasonSlug) -> Failure {
-        Failure { code: None, reason, q850: None, warning: None, loss: None, answered: None, detail: None }
+        Failure {
+            code: None,
+            reason,
+            q850: None,
+            warning: None,
+            location_error: None,
+            loss: None,
+            answered: None,
+            detail: None,
+        }
     }
     /// An agent that could not be had, or is lost.
     pub(crate) fn of_loss(loss: Loss) -> Failure {
@@ -115,7 +130,8 @@ impl Failure {
             Some(code) => q850_of_code(code),
             None => self.reason.q850(),
         });
-        FinalAnswer { code, phrase: String::new(), reason: self.reason, q850, warning: self.warning }
+        let (reason, warning, location_error) = (self.reason, self.warning, self.location_error);
+        FinalAnswer { code, phrase: String::new(), reason, q850, warning, location_error }
     }
     /// Whether the called side was busy.
     pub(crate) fn is_busy(&self) -> bool {

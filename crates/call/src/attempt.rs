@@ -34,6 +34,8 @@ pub(crate) struct Way {
     pub(crate) address: Option<SocketAddr>,
     /// Whether it has refused SRTP, and is asked again without.
     pub(crate) plain: bool,
+    /// Whether it takes no body but a session description, and is asked again with that alone.
+    pub(crate) only_sdp: bool,
     /// Whether TCP was of no use for a long request: it goes by UDP, whatever its length.
     pub(crate) by_udp: bool,
     /// The flow of a phone that has registered here, and its Contact.
@@ -57,6 +59,7 @@ impl Way {
             destination,
             address: None,
             plain: false,
+            only_sdp: false,
             by_udp: false,
             registered: None,
         };
@@ -251,6 +254,7 @@ impl Attempt {
                 destination,
                 address: Some(binding.flow.remote),
                 plain: false,
+                only_sdp: false,
                 // It is there and nowhere else.
                 by_udp: true,
                 registered: Some((binding.flow, binding.contact.clone())),

@@ -73,6 +73,7 @@ use crate::io::QueryId;
 use crate::leg::{Leg, LegState};
 use crate::limits::NUMBER_CHARS;
 use crate::local::Spoken;
+use crate::location::Location;
 use crate::max_call::Holder;
 use crate::notify::News;
 use crate::numbers::{Caller, plain};
@@ -139,7 +140,7 @@ pub(crate) enum CallEvent {
     /// 2xx to our INVITE.
     Accepted { leg: usize, dialog: DialogId, sdp: Option<Bytes>, headers: Brought },
     /// 3xx to 6xx to our INVITE.
-    Rejected { leg: usize, code: u16, q850: Option<u8>, detail: Option<String> },
+    Rejected { leg: usize, code: u16, q850: Option<u8>, detail: Option<String>, headers: Brought },
     /// Our INVITE got no final answer, or could not be sent.
     Unanswered { leg: usize, sent: bool },
     /// A final answer to our re-INVITE, or to our UPDATE; of a re-INVITE's 2xx with its dialog.
@@ -225,6 +226,8 @@ pub(crate) struct Call {
     pub(crate) called: Number,
     /// Headers of its INVITE that may go on, or that agents are told.
     pub(crate) headers: Brought,
+    /// Where the caller is, as its INVITE says.
+    pub(crate) locations: Box<[Location]>,
     /// What its INVITE says of who calls.
     pub(crate) identity: CallerIdentity,
     /// Who hung up, and the headers of that BYE.
@@ -333,8 +336,8 @@ impl Call {
             (Answered | Leaving | Ended, E::Accepted { leg, dialog, .. }) => {
                 self.accepted_too_late(now, edge, leg, dialog);
             }
-            (Searching | Rerouting, E::Rejected { leg, code, q850, detail }) => {
-                self.rejected(now, edge, leg, (code, q850, detail))
+            (Searching | Rerouting, E::Rejected { leg, code, q850, detail, headers }) => {
+                self.rejected(now, edge, leg, (code, q850, detail), &headers)
             }
             (Searching | Rerouting, E::Unanswered { leg, sent }) => self.unanswered(now, edge, leg, sent),
             (Answered | Leaving | Ended, E::Rejected { leg, .. } | E::Unanswered { leg, .. }) => {

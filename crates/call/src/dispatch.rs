@@ -313,7 +313,7 @@ impl Gateway {
                     self.target_rests(now, entry.at, response);
                 }
                 let detail = matches!(code, 401 | 407).then(|| self.unanswerable(entry.at, response));
-                CallEvent::Rejected { leg, code, q850: q850(), detail }
+                CallEvent::Rejected { leg, code, q850: q850(), detail, headers: self.brought(entry.at, response) }
             }
             (_, 0..=199, _) => return,
             (Purpose::Info, _, _) => CallEvent::InfoAnswered { client: id, code },

@@ -12,6 +12,7 @@ use crate::answer::extra;
 use crate::call::Call;
 use crate::edge::Edge;
 use crate::limits::{ASSERTED_IDENTITIES, NUMBER_CHARS, PASSED_HEADER_BYTES, PASSED_HEADERS, PASSED_VALUE_BYTES};
+use crate::location::keep_sent;
 use crate::numbers::{Caller, display_name, plain};
 use crate::rewrite::{escape_user, host_port, quoted};
 
@@ -21,7 +22,9 @@ const ADDRESSES: [&str; 5] = ["Diversion", "History-Info", "Remote-Party-ID", "P
 const ADDRESS_PARAMETERS: [&str; 9] =
     ["reason", "counter", "limit", "privacy", "screen", "extension", "index", "party", "id-type"];
 /// Headers that tell who or what calls: not for a stranger where the caller wants privacy (RFC 3323 §4.1.1.2, §5.1).
-const TELLING: [&str; 9] = [
+const TELLING: [&str; 11] = [
+    "Geolocation",
+    "Geolocation-Routing",
     "Diversion",
     "History-Info",
     "Remote-Party-ID",
@@ -192,7 +195,9 @@ impl Call {
         let ours = to.flow.and_then(|flow| edge.addressing.shown_to(flow.remote.ip(), Some(flow.listener)));
         let Some(ours) = ours else { return Vec::new() };
         let side = Side { trunk: to.trunk.as_deref(), ours };
-        passing(headers, from.trunk.as_deref(), &side, edge.table.numbers(), false)
+        let mut all = passing(headers, from.trunk.as_deref(), &side, edge.table.numbers(), false);
+        keep_sent(&mut all, &[]);
+        all
     }
 }
 

@@ -38,6 +38,7 @@ mod leg_end;
 pub mod limits;
 mod listen;
 mod local;
+mod location;
 mod max_call;
 mod meanwhile;
 pub mod metrics;

@@ -154,6 +154,12 @@ pub const PASSED_HEADERS: usize = 32;
 pub const PASSED_HEADER_BYTES: usize = 8192;
 /// A longer value does not go on, in bytes.
 pub const PASSED_VALUE_BYTES: usize = 4096;
+/// Documents in one INVITE that say where its caller is, at most.
+pub const LOCATIONS: usize = 4;
+/// What these may hold, in bytes.
+pub const LOCATION_BYTES: usize = 16_384;
+/// The name, type or disposition of one, in bytes.
+pub const LOCATION_NAME_BYTES: usize = 256;
 /// Parties that an INVITE may assert (RFC 3325 §9.1: one by SIP and one by tel), and statements in Identity.
 pub const ASSERTED_IDENTITIES: usize = 2;
 /// Headers of a caller's INVITE that an agent is told without asking.

@@ -189,19 +189,20 @@ impl Call {
         });
         let to = Side { trunk: trunk.as_deref(), ours: local.ip };
         let from_trunk = self.legs[self.near].trunk.as_deref();
-        let (caller, headers) = self.introduction(edge, from_trunk, &to);
+        let (caller, mut headers) = self.introduction(edge, from_trunk, &to);
+        let from = rewrite::from(&caller, form, numbers, local.ip);
         let contact_user = rewrite::escape_user(&numbers.format(&caller.number, form));
+        let body = self.located(edge, body, &mut headers, way);
         let to = format!("<{uri}>");
-        // A phone is called by its Contact (RFC 3261 §16.6 step 2); To says whom.
-        let uri = way.registered.as_ref().map_or(uri, |(_, contact)| contact.clone());
         let invite = Invite {
             flow,
             local,
             oversize: self.oversize(edge, branch, way, flow),
             party: leg.party,
-            from: rewrite::from(&caller, form, numbers, local.ip),
+            from,
             to,
-            uri,
+            // A phone is called by its Contact (RFC 3261 §16.6 step 2); To says whom.
+            uri: way.registered.as_ref().map_or(uri, |(_, contact)| contact.clone()),
             contact_user,
             max_forwards: self.max_forwards,
             headers,
@@ -369,23 +370,26 @@ impl Call {
         edge: &mut Edge,
         leg: usize,
         (code, q850, detail): (u16, Option<u8>, Option<String>),
+        headers: &[(String, String)],
     ) {
         let Some(branch) = self.calling_on(leg) else { return self.withdrawn(edge, leg) };
         self.heard(edge, leg);
         self.legs[leg].state = LegState::Ended;
-        if self.asked_again_without_srtp(now, edge, branch, leg, code) {
+        if self.asked_again_without_srtp(now, edge, branch, leg, code)
+            || self.asked_again_without_location(now, edge, branch, leg, code)
+        {
             return;
         }
         let Some(attempt) = self.attempt(branch) else { return };
         let judgement = attempt.judge(code, q850);
+        let location_error = self.location_error(edge, headers, leg);
         let why = detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
         let problem = format!("{code} to INVITE from {}{why}", self.legs[leg].peer);
         edge.trunks.problem(now, self.legs[leg].trunk_name(), problem);
+        let said = |failure: Failure| Failure { location_error, ..failure.said(code, detail) };
         match judgement {
-            Judgement::Peer(failure) => self.fail_way(now, edge, branch, failure.said(code, detail)),
-            Judgement::Target(result) => {
-                self.fail_target(now, edge, branch, result.map(|failure| failure.said(code, detail)));
-            }
+            Judgement::Peer(failure) => self.fail_way(now, edge, branch, said(failure)),
+            Judgement::Target(result) => self.fail_target(now, edge, branch, result.map(said)),
         }
     }
 

@@ -19,6 +19,7 @@ use crate::headers::{CallerIdentity, brought};
 use crate::index::{Named, Place};
 use crate::leg::{Leg, StreamEnd};
 use crate::limits::NUMBER_CHARS;
+use crate::location::Location;
 use crate::numbers::{called, caller, plain};
 use crate::reason::ReasonSlug;
 use crate::series::Series;
@@ -65,6 +66,7 @@ impl Call {
         edge.index.enter(leg.call_id.as_bytes(), named);
         edge.traces.insert(key, Trace::new(now));
         let numbers = edge.table.numbers();
+        let headers = brought(request, &trunk.headers, &edge.table);
         let (caller, called) = (caller(request, numbers), called(request, trunk, numbers));
         // Two is the common case.
         let mut legs = Vec::with_capacity(2);
@@ -76,7 +78,8 @@ impl Call {
             callee: None,
             caller,
             called: called.unwrap_or_else(|_| unreadable(request)),
-            headers: brought(request, &trunk.headers, &edge.table),
+            locations: Location::of(request, &headers),
+            headers,
             identity: CallerIdentity::of(request, trunk.identity, edge.table.numbers()),
             farewell: None,
             max_forwards: request.max_forwards().unwrap_or(MAX_FORWARDS).saturating_sub(1),

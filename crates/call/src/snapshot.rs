@@ -25,6 +25,7 @@ use crate::index::{Named, Place};
 use crate::leg::{Leg, LegState, StreamEnd};
 use crate::leg_end::{LegEnd, WrittenLegEnd};
 use crate::local::Spoken;
+use crate::location::Location;
 use crate::max_call::Holder;
 use crate::numbers::Caller;
 use crate::quality::{Scored, add_counters};
@@ -51,6 +52,8 @@ pub struct CallSnapshot {
     max_forwards: u8,
     ring_timeout_ms: Option<u64>,
     headers: Brought,
+    #[serde(default)]
+    locations: Box<[Location]>,
     #[serde(default)]
     identity: CallerIdentity,
     media: MediaId,
@@ -172,6 +175,7 @@ impl Call {
             max_forwards: self.max_forwards,
             ring_timeout_ms: self.route_ring_timeout.map(millis),
             headers: self.headers.clone(),
+            locations: self.locations.clone(),
             identity: self.identity.clone(),
             media: self.media?,
             next_end,
@@ -240,6 +244,7 @@ impl Call {
             caller,
             called: snapshot.called.into(),
             headers: snapshot.headers,
+            locations: snapshot.locations,
             identity: snapshot.identity,
             farewell: None,
             max_forwards: snapshot.max_forwards,

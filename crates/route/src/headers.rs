@@ -3,7 +3,8 @@
 use std::sync::LazyLock;
 
 /// Headers that go on where neither side says anything.
-pub const DEFAULT_PASS: [&str; 2] = ["User-to-User", "Diversion"];
+pub const DEFAULT_PASS: [&str; 5] =
+    ["User-to-User", "Diversion", "Geolocation", "Geolocation-Routing", "Geolocation-Error"];
 
 /// Headers that the edge writes itself, or that belong to one leg: no rule can add them or let them pass.
 const OWNED: [&str; 60] = [

@@ -1,49 +1,86 @@
-//! Bodies as far as SIP itself must look: which part of a multipart body is the session description (RFC 5621, RFC 2046).
+//! Bodies as far as SIP itself must look: the parts of a multipart body, and which is the session description (RFC 5621,
+//! RFC 2046).
 
 use crate::head::{Lines, split_line};
 use crate::header::{HeaderName, params};
 use crate::limits;
 use crate::scan::{part, split_once, tail, trim};
 
-/// The session description in a body of the given Content-Type.
-pub(crate) fn find_sdp<'a>(content_type: &[u8], body: &'a [u8]) -> Option<&'a [u8]> {
-    find(content_type, body, limits::BODY_DEPTH)
+/// One part of a body; the whole of it where it is not `multipart/*`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part<'a> {
+    /// Content-Type with its parameters.
+    pub content_type: &'a [u8],
+    /// Content-ID as written, with its brackets.
+    pub content_id: Option<&'a [u8]>,
+    /// Content-Disposition with its parameters.
+    pub disposition: Option<&'a [u8]>,
+    /// What is in it.
+    pub bytes: &'a [u8],
 }
 
-fn find<'a>(content_type: &[u8], body: &'a [u8], depth: usize) -> Option<&'a [u8]> {
-    let (media, _) = split_once(content_type, b';').unwrap_or((content_type, b""));
-    let media = trim(media);
-    if media.eq_ignore_ascii_case(b"application/sdp") {
-        return (!body.is_empty()).then_some(body);
+impl Part<'_> {
+    /// Whether it is of a type, such as `application/sdp`.
+    pub fn is(&self, media_type: &str) -> bool {
+        media(self.content_type).eq_ignore_ascii_case(media_type.as_bytes())
     }
-    let (main, _) = split_once(media, b'/')?;
-    if !trim(main).eq_ignore_ascii_case(b"multipart") || depth == 0 {
-        return None;
+}
+
+/// The session description in a body of the given Content-Type.
+pub(crate) fn find_sdp<'a>(content_type: &'a [u8], body: &'a [u8]) -> Option<&'a [u8]> {
+    let mut found = None;
+    each_part(content_type, body, &mut |part: Part<'a>| {
+        let is_sdp = part.is("application/sdp") && !part.bytes.is_empty();
+        found = is_sdp.then_some(part.bytes);
+        is_sdp
+    });
+    found
+}
+
+/// Shows the parts of a body in order, those inside of others too, until one is taken.
+pub(crate) fn each_part<'a>(content_type: &'a [u8], body: &'a [u8], take: &mut dyn FnMut(Part<'a>) -> bool) {
+    let whole = Part { content_type, content_id: None, disposition: None, bytes: body };
+    walk(whole, limits::BODY_DEPTH, take);
+}
+
+/// Whether a part was taken.
+fn walk<'a>(whole: Part<'a>, depth: usize, take: &mut dyn FnMut(Part<'a>) -> bool) -> bool {
+    let (main, _) = split_once(media(whole.content_type), b'/').unwrap_or_default();
+    if !trim(main).eq_ignore_ascii_case(b"multipart") {
+        return take(whole);
     }
-    let boundary = params::find(content_type, "boundary")?;
+    let Some(boundary) = params::find(whole.content_type, "boundary").filter(|_| depth > 0) else { return false };
     let boundary = boundary.strip_prefix(b"\"").and_then(|inner| inner.strip_suffix(b"\"")).unwrap_or(boundary);
     if boundary.is_empty() {
-        return None;
+        return false;
     }
-    parts(body, boundary).take(limits::BODY_PARTS).find_map(|inner| {
-        let (kind, inside) = read_part(inner)?;
-        find(kind, inside, depth - 1)
-    })
+    let mut inside = parts(whole.bytes, boundary).take(limits::BODY_PARTS).filter_map(read_part);
+    inside.any(|part| walk(part, depth - 1, take))
 }
 
-/// A part's Content-Type and what is in it; `None` where it names no type (RFC 2046 §5.1: plain text).
-fn read_part(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+/// A Content-Type without its parameters.
+fn media(content_type: &[u8]) -> &[u8] {
+    trim(split_once(content_type, b';').map_or(content_type, |(media, _)| media))
+}
+
+/// A part's headers and what is in it; `None` where it names no type (RFC 2046 §5.1: plain text).
+fn read_part(bytes: &[u8]) -> Option<Part<'_>> {
     let mut lines = Lines::new(bytes, 0);
-    let mut kind = None;
+    let (mut kind, mut content_id, mut disposition) = (None, None, None);
     while let Some(line) = lines.header() {
-        if let Some(split) = split_line(line.bytes)
-            && split.name == HeaderName::ContentType
-            && kind.is_none()
-        {
-            kind = Some(part(line.bytes, split.value_at, split.value_end));
+        let Some(split) = split_line(line.bytes) else { continue };
+        let value = part(line.bytes, split.value_at, split.value_end);
+        for (name, place) in [
+            (HeaderName::ContentType, &mut kind),
+            (HeaderName::ContentId, &mut content_id),
+            (HeaderName::ContentDisposition, &mut disposition),
+        ] {
+            if split.name == name {
+                place.get_or_insert(value);
+            }
         }
     }
-    Some((kind?, tail(bytes, lines.at())))
+    Some(Part { content_type: kind?, content_id, disposition, bytes: tail(bytes, lines.at()) })
 }
 
 /// What stands between the delimiter lines; the line end before a delimiter belongs to it (RFC 2046 §5.1.1).
@@ -98,6 +135,31 @@ mod tests {
     fn finds_it_alone_and_inside_multipart() {
         assert_eq!(find_sdp(b"Application/SDP;charset=x", b"v=0\r\n"), Some(b"v=0\r\n".as_slice()));
         assert_eq!(find_sdp(b"multipart/mixed;boundary=\"b1\"", MIXED), Some(b"v=0\r\ns=-".as_slice()));
+    }
+
+    #[test]
+    fn parts_keep_what_names_them() {
+        let body = b"--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--b\r\nContent-Type: application/pidf+xml; charset=utf-8\r\n\
+            content-id: <a@b>\r\nContent-Disposition: render;handling=optional\r\n\r\n<presence/>\r\n--b--\r\n";
+        let mut seen = Vec::new();
+        each_part(b"multipart/mixed;boundary=b", body, &mut |part| {
+            seen.push(part);
+            false
+        });
+        let second = Part {
+            content_type: b"application/pidf+xml; charset=utf-8",
+            content_id: Some(b"<a@b>"),
+            disposition: Some(b"render;handling=optional"),
+            bytes: b"<presence/>",
+        };
+        assert_eq!((seen.len(), seen[1]), (2, second));
+        assert!(seen[0].is("Application/SDP") && seen[1].is("application/pidf+xml"));
+        let mut whole = Vec::new();
+        each_part(b"text/plain", b"hi", &mut |part| {
+            whole.push(part.bytes);
+            false
+        });
+        assert_eq!(whole, [b"hi".as_slice()]);
     }
 
     #[test]

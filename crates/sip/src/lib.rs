@@ -32,6 +32,7 @@ mod transaction;
 pub mod uri;
 pub mod write;
 
+pub use body::Part;
 pub use dialog::DialogId;
 pub use digest::{Credentials, Hash as DigestHash, asked_realms};
 pub use endpoint::{Counts, Endpoint, EndpointConfig, Limits};

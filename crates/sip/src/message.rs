@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 pub use crate::defect::Defect;
 
+use crate::body::Part;
 use crate::head::{Flaws, Lines, split_line};
 use crate::header::{CSeq, HeaderName, NameAddr, Via};
 use crate::limits;
@@ -342,6 +343,14 @@ impl Message {
     pub fn sdp(&self) -> Option<Bytes> {
         let found = crate::body::find_sdp(self.header(HeaderName::ContentType)?, self.body())?;
         Some(self.bytes.slice_ref(found))
+    }
+
+    /// Shows the parts of the body in order, those inside of others too, within limits, until one is taken; a body that is
+    /// not `multipart/*` is its only part (RFC 5621).
+    pub fn each_part<'a>(&'a self, mut take: impl FnMut(Part<'a>) -> bool) {
+        if let Some(content_type) = self.header(HeaderName::ContentType) {
+            crate::body::each_part(content_type, self.body(), &mut take);
+        }
     }
 
     /// The bytes as received.

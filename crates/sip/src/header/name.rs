@@ -54,13 +54,14 @@ pub enum HeaderName {
     SubscriptionState,
     AlertInfo,
     InfoPackage,
+    ContentId,
     Subject,
     Other,
 }
 
 impl HeaderName {
     /// Every name of this list, [`HeaderName::Other`] left out.
-    pub const ALL: [HeaderName; 51] = [
+    pub const ALL: [HeaderName; 52] = [
         HeaderName::Via,
         HeaderName::From,
         HeaderName::To,
@@ -111,6 +112,7 @@ impl HeaderName {
         HeaderName::SubscriptionState,
         HeaderName::AlertInfo,
         HeaderName::InfoPackage,
+        HeaderName::ContentId,
         HeaderName::Subject,
     ];
 
@@ -167,6 +169,7 @@ impl HeaderName {
             HeaderName::SubscriptionState => "Subscription-State",
             HeaderName::AlertInfo => "Alert-Info",
             HeaderName::InfoPackage => "Info-Package",
+            HeaderName::ContentId => "Content-ID",
             HeaderName::Subject => "Subject",
             HeaderName::Other => "",
         }
@@ -216,6 +219,7 @@ impl HeaderName {
             (9, b'd') => pick(name, [HeaderName::Diversion]),
             (9, b's') => pick(name, [HeaderName::Supported]),
             (9, b't') => pick(name, [HeaderName::Timestamp]),
+            (10, b'c') => pick(name, [HeaderName::ContentId]),
             (10, b'a') => pick(name, [HeaderName::AlertInfo]),
             (10, b'u') => pick(name, [HeaderName::UserAgent]),
             (11, b'r') => pick(name, [HeaderName::RetryAfter, HeaderName::ReferredBy]),
