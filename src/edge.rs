@@ -313,6 +313,7 @@ fn shared(
         last_reload_ok: AtomicBool::new(true),
         reloading: tokio::sync::Mutex::default(),
         reloads_waiting: Arc::new(Semaphore::new(limits::RELOADS)),
+        reloads_reading: Arc::new(Semaphore::new(limits::RELOADS_READING)),
         sockets: Arc::new(SocketCounters::default()),
         workers: workers.counters().to_vec(),
         cdr_failures: Counter::default(),

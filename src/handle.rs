@@ -123,6 +123,8 @@ pub(crate) struct Shared {
     pub(crate) reloading: tokio::sync::Mutex<()>,
     /// Places for reloads that wait for it.
     pub(crate) reloads_waiting: Arc<Semaphore>,
+    /// Those whose files are read, some of them given up.
+    pub(crate) reloads_reading: Arc<Semaphore>,
     pub(crate) sockets: Arc<SocketCounters>,
     pub(crate) workers: Vec<Arc<WorkerCounters>>,
     pub(crate) cdr_failures: Counter,

@@ -146,6 +146,10 @@ pub const MUSIC_SECONDS: usize = 1800;
 pub const SPEECH_SECONDS: u64 = 8;
 /// Texts that are said side by side.
 pub const SPEECH_AT_ONCE: usize = 4;
+/// How long a reload may read files and have texts said, in seconds, before the next has its turn.
+pub const RELOAD_SECONDS: u64 = 120;
+/// Reloads whose files are read, those included that were given up and still wait for a disk.
+pub const RELOADS_READING: usize = 4;
 /// Reloads that wait for their turn or are under way.
 pub const RELOADS: usize = 8;
 /// What `[speech] cache` may hold, in bytes.
@@ -154,6 +158,8 @@ pub const SPEECH_CACHE_BYTES: u64 = 64 << 20;
 pub const SPEECH_BYTES: u64 = 16 << 20;
 /// What is read of its complaints, in bytes.
 pub const SPEECH_COMPLAINT_BYTES: u64 = 4096;
+/// What is told of them, in characters.
+pub const SPEECH_COMPLAINT_CHARACTERS: usize = 200;
 /// Longest `text` of `hold`, in bytes.
 pub const SPEECH_TEXT_BYTES: usize = 4096;
 /// Largest file of certificates that an agent's keys name, in bytes.

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use tokio::time::{Instant, interval, interval_at};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, interval, interval_at, timeout};
 use trunkgate_call::Input;
 use trunkgate_route::Table;
 
@@ -47,6 +48,8 @@ pub enum ReloadError {
     },
     /// So many wait for their turn that another would change nothing.
     Busy,
+    /// A file could not be read, or the texts be said, in time.
+    Late,
     /// The edge has ended.
     Gone,
 }
@@ -67,6 +70,13 @@ impl fmt::Display for ReloadError {
             ReloadError::Busy => {
                 f.write_str("reloads are waiting already; the last of them reads the file as it then is")
             }
+            ReloadError::Late => {
+                let seconds = limits::RELOAD_SECONDS;
+                write!(
+                    f,
+                    "the files it names could not be read within {seconds} s: is a disk or a network share stuck?"
+                )
+            }
             ReloadError::Gone => Gone.fmt(f),
         }
     }
@@ -78,7 +88,7 @@ impl Handle {
     /// more.
     ///
     /// # Errors
-    /// What is wrong with the file, [`Busy`](ReloadError::Busy) or [`Gone`](ReloadError::Gone).
+    /// What is wrong with the file, [`Busy`](ReloadError::Busy), [`Late`](ReloadError::Late) or [`Gone`](ReloadError::Gone).
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
         let shared = Arc::clone(&self.shared);
         let place = Arc::clone(&shared.reloads_waiting).try_acquire_owned().map_err(|_| ReloadError::Busy)?;
@@ -102,9 +112,11 @@ impl Handle {
                 (config, warnings)
             })
         };
-        let outcome = match tokio::task::spawn_blocking(load).await.map_err(|_| Gone)? {
-            Ok((config, warnings)) => Ok(self.swap(config, warnings.len()).await?),
-            Err(diagnostics) => Err(ReloadError::File { path, diagnostics }),
+        let limit = Duration::from_secs(limits::RELOAD_SECONDS);
+        let outcome = match in_time(limit, &self.shared.reloads_reading, load).await {
+            Ok(Ok((config, warnings))) => Ok(self.swap(config, warnings.len()).await?),
+            Ok(Err(diagnostics)) => Err(ReloadError::File { path, diagnostics }),
+            Err(error) => Err(error),
         };
         let counter = if outcome.is_ok() { &self.shared.reloads_ok } else { &self.shared.reloads_failed };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -220,6 +232,25 @@ impl Handle {
     }
 }
 
+/// What a thread of its own makes, if it does so in time. One that does not goes on, and its place is not free before it is
+/// done: so many may be stuck, and no more.
+async fn in_time<T: Send + 'static>(
+    limit: Duration,
+    places: &Arc<Semaphore>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ReloadError> {
+    let place = Arc::clone(places).try_acquire_owned().map_err(|_| ReloadError::Late)?;
+    let work = move || {
+        let done = work();
+        drop(place);
+        done
+    };
+    match timeout(limit, tokio::task::spawn_blocking(work)).await {
+        Ok(done) => done.map_err(|_| ReloadError::Gone),
+        Err(_) => Err(ReloadError::Late),
+    }
+}
+
 /// Keeps interfaces and certificates as they are in the world.
 pub(crate) async fn keep_fresh(handle: Handle) {
     let every = Duration::from_secs(limits::INTERFACES_REFRESH_SECONDS);
@@ -279,4 +310,26 @@ fn needs_restart(boot: &Config, new: &Config) -> Vec<String> {
     ];
     let changed: BTreeSet<&str> = checks.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect();
     changed.into_iter().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_is_never_read_costs_its_reload_and_no_other() {
+        let places = Arc::new(Semaphore::new(2));
+        let soon = Duration::from_millis(20);
+        let (done, stuck) = channel::<()>();
+        assert_eq!(in_time(soon, &places, move || stuck.recv().is_ok()).await, Err(ReloadError::Late));
+        let long = Duration::from_secs(600);
+        assert_eq!(in_time(long, &places, || 7).await, Ok(7));
+        let (also_done, stuck) = channel::<()>();
+        assert_eq!(in_time(soon, &places, move || stuck.recv().is_ok()).await, Err(ReloadError::Late));
+        assert_eq!(in_time(long, &places, || 7).await, Err(ReloadError::Late), "no more threads than that");
+        drop((done, also_done));
+        let _both = places.acquire_many(2).await.unwrap();
+    }
 }

@@ -208,7 +208,7 @@ pub(super) async fn reload(State(handle): State<Handle>) -> Result<Json<Reloaded
     };
     outcome.map(Json).map_err(|error| match &error {
         ReloadError::File { .. } => ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_config", error.to_string()),
-        ReloadError::Busy => unavailable("reloading", error.to_string()),
+        ReloadError::Busy | ReloadError::Late => unavailable("reloading", error.to_string()),
         ReloadError::Gone => Gone.into(),
     })
 }

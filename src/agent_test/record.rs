@@ -1,5 +1,6 @@
 //! What happened in a conversation with an agent, by the clock of the call: milliseconds since the socket was open.
 
+use trunkgate_call::numbers::steers;
 use trunkgate_media::agent::{Format, Loss, Problem};
 
 /// Pieces of audio that are kept one by one; of further ones only the sum.
@@ -113,10 +114,10 @@ impl Record {
         }
     }
 
-    /// It wants something else. Nothing of it moves a terminal's cursor.
+    /// It wants something else. Nothing of it steers a terminal.
     pub(super) fn wish(&mut self, what: &str) {
         if self.wishes.len() < WISHES {
-            let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+            let shown = |c: char| if steers(c) { '\u{fffd}' } else { c };
             self.wishes.push(what.chars().take(WISH_CHARS).map(shown).collect());
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
+use trunkgate_call::numbers::plain;
 use trunkgate_sip::Message;
 use trunkgate_sip::header::Via;
 
@@ -67,7 +68,7 @@ impl Question {
     /// Reads what came back `trip` after the question: any answer shows that the peer lives.
     pub(super) fn read(&self, bytes: &[u8], trip: Duration) -> Result<Answer, String> {
         let text = String::from_utf8_lossy(bytes);
-        let line = shown(text.trim_start().lines().next().unwrap_or_default(), 80);
+        let line = plain(text.trim_start().lines().next().unwrap_or_default(), 80);
         if !line.starts_with("SIP/2.0 ") {
             return Err("what answers does not speak SIP".to_owned());
         }
@@ -93,7 +94,7 @@ impl Question {
         let mut compare = |what: &str, sent: String, came: Option<Cow<'_, str>>| {
             // What is missing was broken by whoever answers.
             if let Some(came) = came.filter(|came| *came != sent) {
-                all.push(format!("{what} {sent} → {}", shown(&came, SHOWN_CHARS)));
+                all.push(format!("{what} {sent} → {}", plain(&came, SHOWN_CHARS)));
             }
         };
         let us = self.us.to_string();
@@ -114,11 +115,6 @@ impl Question {
 
 fn text(bytes: Option<&[u8]>) -> Option<Cow<'_, str>> {
     bytes.map(String::from_utf8_lossy)
-}
-
-/// What came from outside, short and without control characters.
-fn shown(text: &str, chars: usize) -> String {
-    text.chars().filter(|c| !c.is_control()).take(chars).collect()
 }
 
 /// How far a Date (RFC 3261 §20.17) that came just now is ahead of our clock; it was written half a trip ago.

@@ -1,8 +1,8 @@
 //! Texts that were said, on disk by the hash of what was said and how, so that a start says none of them again.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -20,7 +20,8 @@ const CHECK_BYTES: usize = 32;
 /// Largest file.
 const MOST_BYTES: usize = CHECK_BYTES + ANNOUNCEMENT_SECONDS * RATE_HZ;
 
-/// A folder of texts that were said: each file a checksum and the audio.
+/// A folder of texts that were said: each file a checksum and the audio. Whoever may write to it decides what callers hear:
+/// one that others may write to is not used.
 #[derive(Debug)]
 pub(super) struct Cache {
     folder: PathBuf,
@@ -36,11 +37,15 @@ impl Cache {
     /// What was kept, whole.
     pub(super) fn find(&self, key: &Key) -> Option<Arc<[u8]>> {
         let mut bytes = Vec::new();
+        if let Err(what) = self.is_ours() {
+            self.note(what);
+            return None;
+        }
         // Whatever stands there by that name: nothing is waited for, and no link followed.
         let flags = OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW;
         let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(self.path(key)).ok()?;
         let about = file.metadata().ok()?;
-        if !about.is_file() || about.len() > MOST_BYTES as u64 {
+        if !about.is_file() || about.len() > MOST_BYTES as u64 || others_write(&about).is_some() {
             return None;
         }
         (&file).take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes).ok()?;
@@ -55,9 +60,24 @@ impl Cache {
 
     /// Keeps a text; what goes wrong is told when the cache is closed.
     pub(super) fn keep(&self, key: &Key, codes: &[u8]) {
-        if let Err(error) = self.write(key, codes).and_then(|()| self.shrink()) {
-            let fault = format!("{}: {error}", self.folder.display());
-            self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
+        let made =
+            DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(|error| error.to_string());
+        let kept = made
+            .and_then(|()| self.is_ours())
+            .and_then(|()| self.write(key, codes).and_then(|()| self.shrink()).map_err(|error| error.to_string()));
+        kept.unwrap_or_else(|what| self.note(what));
+    }
+
+    fn note(&self, what: String) {
+        let fault = format!("{}: {what}", self.folder.display());
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
+    }
+
+    /// Whether nobody else writes to the folder; one that is not there is.
+    fn is_ours(&self) -> Result<(), String> {
+        match fs::metadata(&self.folder).ok().as_ref().and_then(others_write) {
+            Some(who) => Err(format!("{who}, who could choose what callers hear: it is to be ours alone (mode 0700)")),
+            None => Ok(()),
         }
     }
 
@@ -74,7 +94,6 @@ impl Cache {
 
     /// Nobody sees half a file.
     fn write(&self, key: &Key, codes: &[u8]) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         let path = self.path(key);
         let begun = path.with_extension(format!("{}.part", std::process::id()));
         let _ = fs::remove_file(&begun);
@@ -113,6 +132,15 @@ impl Cache {
         }
         Ok(())
     }
+}
+
+/// Who may write to it besides us and root.
+fn others_write(about: &Metadata) -> Option<String> {
+    let owner = about.uid();
+    if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
+        return Some(format!("user {owner} owns it"));
+    }
+    (about.mode() & 0o022 != 0).then(|| format!("others may write to it (mode {:04o})", about.mode() & 0o7777))
 }
 
 #[cfg(test)]
@@ -169,6 +197,34 @@ mod tests {
         cache.keep(&key(2), &[2; 10]);
         std::os::unix::fs::symlink(cache.path(&key(2)), cache.path(&key(3))).unwrap();
         assert_eq!((cache.find(&key(3)), cache.find(&key(2)).is_some()), (None, true));
+    }
+
+    #[test]
+    fn what_others_may_write_to_is_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = || Cache::at(folder.path().to_owned());
+        at().keep(&key(1), &[1; 10]);
+        let set = |path: PathBuf, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        for mode in [0o777, 0o720, 0o702] {
+            set(folder.path().to_owned(), mode);
+            let cache = at();
+            assert_eq!(cache.find(&key(1)), None);
+            cache.keep(&key(2), &[2; 10]);
+            assert!(!cache.path(&key(2)).exists());
+            let told = cache.close().unwrap_err();
+            assert!(told.contains(&format!("others may write to it (mode {mode:04o})")), "{told}");
+        }
+        set(folder.path().to_owned(), 0o755);
+        assert!(at().find(&key(1)).is_some());
+        set(at().path(&key(1)), 0o666);
+        assert_eq!(at().find(&key(1)), None, "nor is a file");
+        if nix::unistd::geteuid().is_root() {
+            set(at().path(&key(1)), 0o600);
+            std::os::unix::fs::chown(folder.path(), Some(12_345), None).unwrap();
+            let cache = at();
+            assert_eq!(cache.find(&key(1)), None);
+            assert!(cache.close().unwrap_err().contains("user 12345 owns it"));
+        }
     }
 
     #[test]

@@ -16,16 +16,16 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use trunkgate_call::numbers::plain;
 
+use super::cover::covered;
 use super::{LOOK, in_time};
 use crate::certificates::{provider, system_roots};
 use crate::config::Endpoint;
-use crate::limits::{SPEECH_BYTES, SPEECH_COMPLAINT_BYTES};
+use crate::limits::{SPEECH_BYTES, SPEECH_COMPLAINT_BYTES, SPEECH_COMPLAINT_CHARACTERS};
 
 /// Samples a second of `pcm`, which says nothing of itself.
 const PCM_HZ: u32 = 24_000;
-/// What is told of an endpoint's reason, in characters.
-const REASON_CHARACTERS: usize = 200;
 
 /// The file that the endpoint makes of a text.
 pub(super) fn ask(endpoint: &Endpoint, voice: &str, text: &str, until: Instant) -> Result<Vec<u8>, String> {
@@ -65,14 +65,14 @@ async fn fetch(endpoint: &Endpoint, voice: &str, text: &str) -> Result<Vec<u8>, 
     let stream =
         TcpStream::connect((bare.as_str(), port)).await.map_err(|error| format!("cannot be reached: {error}"))?;
     if url.scheme() != "https" {
-        return talk(stream, request, endpoint).await;
+        return talk(stream, request).await;
     }
     let name = ServerName::try_from(bare).map_err(|error| error.to_string())?;
     let tls = |error: rustls::Error| format!("TLS: {error}");
     let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(tls)?;
     let config = Arc::new(config.with_root_certificates(system_roots()).with_no_client_auth());
     let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|error| format!("TLS: {error}"))?;
-    talk(stream, request, endpoint).await
+    talk(stream, request).await
 }
 
 fn request(endpoint: &Endpoint, url: &Url, voice: &str, text: &str) -> Result<Request<Full<Bytes>>, String> {
@@ -97,7 +97,6 @@ fn request(endpoint: &Endpoint, url: &Url, voice: &str, text: &str) -> Result<Re
 async fn talk(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Full<Bytes>>,
-    endpoint: &Endpoint,
 ) -> Result<Vec<u8>, String> {
     let broken = |error: hyper::Error| {
         use std::error::Error as _;
@@ -113,7 +112,7 @@ async fn talk(
             return if whole { Ok(file) } else { Err(format!("sent more than {} MiB", SPEECH_BYTES >> 20)) };
         }
         let (reason, _) = gather(response, SPEECH_COMPLAINT_BYTES).await.unwrap_or_default();
-        let reason = reason_of(&reason, endpoint);
+        let reason = reason_of(&reason);
         Err(format!("answered {status}{}{reason}", if reason.is_empty() { "" } else { ": " }))
     };
     tokio::pin!(answered);
@@ -143,7 +142,7 @@ async fn gather(mut response: Response<Incoming>, most: u64) -> Result<(Vec<u8>,
 }
 
 /// Why it was refused, in one line.
-fn reason_of(body: &[u8], endpoint: &Endpoint) -> String {
+fn reason_of(body: &[u8]) -> String {
     let json: Option<Value> = serde_json::from_slice(body).ok();
     let message = json.as_ref().and_then(|json| {
         [json.pointer("/error/message"), json.get("error"), json.get("message"), json.get("detail")]
@@ -152,17 +151,7 @@ fn reason_of(body: &[u8], endpoint: &Endpoint) -> String {
             .find_map(Value::as_str)
     });
     let text = message.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned);
-    let text = covered(&text, endpoint);
-    let line = text.trim().lines().next().unwrap_or_default();
-    line.chars().filter(|c| !c.is_control()).take(REASON_CHARACTERS).collect()
-}
-
-/// Without the token, which some repeat.
-fn covered(what: &str, endpoint: &Endpoint) -> String {
-    match endpoint.token.as_ref().map(|token| token.reveal()).filter(|token| !token.is_empty()) {
-        Some(token) => what.replace(token, "…"),
-        None => what.to_owned(),
-    }
+    plain(text.trim().lines().next().unwrap_or_default(), SPEECH_COMPLAINT_CHARACTERS)
 }
 
 /// Samples of 16 bits with the head of a WAV file.

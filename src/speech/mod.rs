@@ -2,6 +2,7 @@
 //! again while somebody uses it, nor while the cache has it.
 
 mod cache;
+mod cover;
 mod endpoint;
 mod program;
 

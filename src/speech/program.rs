@@ -8,9 +8,10 @@ use std::time::Instant;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use trunkgate_call::numbers::plain;
 
 use super::{LOOK, in_time};
-use crate::limits::{SPEECH_BYTES, SPEECH_COMPLAINT_BYTES};
+use crate::limits::{SPEECH_BYTES, SPEECH_COMPLAINT_BYTES, SPEECH_COMPLAINT_CHARACTERS};
 
 /// Puts voice and text where they belong; what they hold is not looked at again.
 pub(super) fn fill(word: &str, voice: &str, text: &str) -> String {
@@ -71,8 +72,7 @@ pub(super) fn run(words: &[String], until: Instant) -> Result<Vec<u8>, String> {
     }
     let complaint = complaint.and_then(|complaint| complaint.recv_timeout(LOOK * 20).ok()).unwrap_or_default();
     let complaint = String::from_utf8_lossy(&complaint);
-    let line: String =
-        complaint.trim().lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).collect();
+    let line = plain(complaint.trim().lines().next().unwrap_or_default(), SPEECH_COMPLAINT_CHARACTERS);
     Err(format!("{name} failed ({status}){}{line}", if line.is_empty() { "" } else { ": " }))
 }
 

@@ -20,7 +20,7 @@ use crate::leg_end::EndedBy;
 use crate::limits::{
     AGENT_TEXT_CHARS, AGENT_WISHES_NOTED, ATTEMPTS_PER_CALL, PARAMETER_HEADER_CHARS, PARAMETER_HEADERS,
 };
-use crate::numbers::plain;
+use crate::numbers::{plain, steers};
 use crate::reason::ReasonSlug;
 use crate::trace::TraceItem;
 
@@ -425,6 +425,6 @@ impl Call {
 
 /// Text of an agent's making, as much of it as is shown.
 fn shortened(text: &str) -> String {
-    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let plain = text.chars().map(|c| if steers(c) { ' ' } else { c });
     plain.take(AGENT_TEXT_CHARS).collect()
 }

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use trunkgate_media::agent::Loss;
 use trunkgate_route::Table;
 
-use crate::breaker::{Breaker, Leave, is_failure};
+use crate::breaker::{Breaker, Leave};
 use crate::call::CallKey;
 use crate::limits::{PROVEN_SECONDS, SESSION_ENDS};
 use crate::queue::{Entry, Line};
@@ -169,14 +168,17 @@ impl Agents {
         }
         state.last_problem = Some((problem, now));
     }
-    /// Notes that this was one that talks, asked for at `began` for that call; whether it is skipped from now on.
-    pub(crate) fn failed(&mut self, now: Instant, name: &Arc<str>, began: Instant, key: CallKey, loss: Loss) -> bool {
+    /// Notes that this was one that talks, asked for at `began` for that call; whether it is skipped from now on. `number`: see
+    /// [`Breaker::failed`].
+    pub(crate) fn failed(
+        &mut self,
+        now: Instant,
+        name: &Arc<str>,
+        (key, began): (CallKey, Instant),
+        number: Option<&str>,
+    ) -> bool {
         let state = self.by_name.entry(name.clone()).or_default();
-        if !is_failure(loss) {
-            state.breaker.given_up(key);
-            return false;
-        }
-        let opens = state.breaker.failed(now, began, key);
+        let opens = state.breaker.failed(now, began, key, number);
         if opens {
             // Nobody is to wait for one that is skipped.
             self.woken.extend(state.line.waiting());

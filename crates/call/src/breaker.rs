@@ -6,8 +6,9 @@
 //!    │                                  └────── it fails: a longer pause ──────────────┤
 //!    └── a stream that began since is open: 2 calls that fail open it again ◄──────────┘
 //! ```
-//! A call counts once, however often its streams fail: one caller's trouble is not the agent's. For the same reason an
-//! agent that refuses a call by its handshake's answer has not failed ([`is_failure`]).
+//! A call counts once, however often its streams fail: one caller's trouble is not the agent's. Nor is that of a number which
+//! dials again: of its calls that the agent had and lost, one after the other, the last one counts. For the same reason an agent that refuses a call
+//! by its handshake's answer has not failed ([`is_failure`]); it is there, and is skipped no longer.
 //!
 //! A stream that went well takes back the failures of those that began before it: an agent that loses one call of many is
 //! not skipped. What streams from before say counts for nothing once it has been tried again, or has moved.
@@ -52,6 +53,8 @@ pub(crate) struct Breaker {
 #[derive(Debug)]
 struct Failed {
     key: CallKey,
+    /// The caller's number, where the agent had the call.
+    number: Option<Box<str>>,
     at: Instant,
     /// When its stream began.
     began: Instant,
@@ -107,8 +110,9 @@ impl Breaker {
         self.on_probation = None;
     }
 
-    /// A call's stream that began then has failed; whether the agent is skipped from now on.
-    pub(crate) fn failed(&mut self, now: Instant, began: Instant, key: CallKey) -> bool {
+    /// A call's stream that began then has failed; whether the agent is skipped from now on. `number`: the caller's, where the
+    /// agent had the call and may have failed because of it; one that shows none is another each time.
+    pub(crate) fn failed(&mut self, now: Instant, began: Instant, key: CallKey, number: Option<&str>) -> bool {
         if let Some(open) = &mut self.open {
             if open.trial == Some(key) {
                 open.trial = None;
@@ -121,8 +125,11 @@ impl Breaker {
             return false;
         }
         let window = Duration::from_secs(BREAKER_WINDOW_SECONDS);
-        self.failures.retain(|failed| now.saturating_duration_since(failed.at) < window && failed.key != key);
-        self.failures.push_back(Failed { key, at: now, began });
+        self.failures.retain(|failed| {
+            let redialled = number.is_some() && failed.number.as_deref() == number && failed.at < began;
+            now.saturating_duration_since(failed.at) < window && failed.key != key && !redialled
+        });
+        self.failures.push_back(Failed { key, number: number.map(Box::from), at: now, began });
         let enough = if self.on_probation.is_some() { BREAKER_PROBATION_FAILURES } else { BREAKER_FAILURES };
         if self.failures.len() < enough {
             return false;
@@ -197,7 +204,7 @@ mod tests {
                 Asks(key, expected) => assert_eq!(breaker.ask(now, CallKey(*key)), *expected, "{name}, step {n}"),
                 Opens(expected) => assert_eq!(breaker.opened(began), *expected, "{name}, step {n}"),
                 Fails(key, expected) => {
-                    assert_eq!(breaker.failed(now, began, CallKey(*key)), *expected, "{name}, step {n}");
+                    assert_eq!(breaker.failed(now, began, CallKey(*key), None), *expected, "{name}, step {n}");
                 }
                 WentWell => breaker.went_well(began),
                 GivenUp(key) => breaker.given_up(CallKey(*key)),
@@ -244,6 +251,20 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_dials_again_counts_once_where_the_agent_had_it() {
+        let start = Instant::now();
+        let mut breaker = Breaker::default();
+        let mut failed =
+            |began, at, key, number| breaker.failed(start + ms(at), start + ms(began), CallKey(key), number);
+        assert!((0..50).all(|key| !failed(key * 10, key * 10 + 5, key, Some("+14155550100"))));
+        assert!(!failed(0, 500, 50, Some("+14155550101")) && !failed(0, 500, 51, None) && !failed(0, 500, 52, None));
+        assert!(failed(0, 500, 53, None), "callers that nobody knows, and calls that it never had, are not one");
+        let mut breaker = Breaker::default();
+        let mut at_once = |key| breaker.failed(start + ms(10), start, CallKey(key), Some("+14155550100"));
+        assert!((0..4).all(|key| !at_once(key)) && at_once(4), "calls of one number at once: a trunk's own, say");
+    }
+
+    #[test]
     fn an_answer_about_one_call_is_no_failure_of_the_agent() {
         for code in [400, 401, 403, 404, 410, 499] {
             assert!(!is_failure(Loss::Status(code)), "{code}");
@@ -257,8 +278,9 @@ mod tests {
     fn losses_from_before_it_moved_count_for_nothing() {
         let start = Instant::now();
         let mut breaker = Breaker::begin(start + ms(1_000));
-        let failed =
-            |breaker: &mut Breaker, key, began| breaker.failed(start + ms(2_000), start + ms(began), CallKey(key));
+        let failed = |breaker: &mut Breaker, key, began| {
+            breaker.failed(start + ms(2_000), start + ms(began), CallKey(key), None)
+        };
         assert!((0..20).all(|key| !failed(&mut breaker, key, 999)));
         assert_eq!((20..25).filter(|key| failed(&mut breaker, *key, 1_001)).count(), 1);
     }

@@ -10,7 +10,7 @@ use trunkgate_route::{Agent, Target, TargetSpec};
 use crate::answer::Failure;
 use crate::attempt::{Attempt, Progress};
 use crate::branches::Branch;
-use crate::breaker::Leave;
+use crate::breaker::{Leave, is_failure};
 use crate::call::{Call, State};
 use crate::controller::StepResult;
 use crate::deadlines::Timer;
@@ -147,7 +147,16 @@ impl Call {
         let (name, began, was_open) = (side.agent.name.clone(), side.began, side.opened.is_some());
         let problem = loss.to_string();
         edge.agents.lost(now, &name, problem.clone(), was_open);
-        if !side.listens() && edge.agents.failed(now, &name, began, self.key, loss) {
+        if side.listens() {
+            return;
+        }
+        if !is_failure(loss) {
+            // It has answered.
+            self.agent_can_be_had(edge, leg);
+            return;
+        }
+        let number = self.caller.known_number().filter(|_| was_open);
+        if edge.agents.failed(now, &name, (self.key, began), number) {
             let text = format!("agent {name} keeps failing and is skipped, but for one call at a time: it {problem}");
             edge.warn("", text, Some(ReasonSlug::AgentSkipped));
             edge.note_skipped();

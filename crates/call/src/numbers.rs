@@ -22,6 +22,10 @@ impl Caller {
     pub(crate) fn shown(&self) -> String {
         if self.anonymous { "anonymous".to_owned() } else { plain(&self.number.text, NUMBER_CHARS) }
     }
+    /// What tells it from other callers, where anything does.
+    pub(crate) fn known_number(&self) -> Option<&str> {
+        Some(self.number.text.as_str()).filter(|text| !self.anonymous && !text.is_empty())
+    }
 }
 
 /// The called party: the Request-URI's user. Where that is only the name that we are registered by, To says who is called.
@@ -92,10 +96,13 @@ pub fn mask(number: &str) -> String {
 /// Text of a far end as views, traces and log lines may hold it: no longer than `chars`, and without what steers a
 /// terminal, breaks a line or turns its reading direction (Unicode TR 36 §2.5).
 pub fn plain(text: &str, chars: usize) -> String {
-    let steers = |c: &char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().filter(|c| !steers(c)).take(chars).collect()
+    text.chars().filter(|c| !steers(*c)).take(chars).collect()
+}
+
+/// Whether a character steers a terminal, breaks a line, turns its reading direction, or is not seen at all.
+pub fn steers(c: char) -> bool {
+    let unseen = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    c.is_control() || unseen
 }
 
 fn shortened(user: &str) -> String {

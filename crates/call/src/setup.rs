@@ -189,6 +189,6 @@ impl Call {
 /// What is shown of a called party that is refused with 484.
 fn unreadable(request: &Message) -> Number {
     let user = request.uri().map(|u| u.user_unescaped()).unwrap_or_default();
-    let text: String = user.chars().filter(|c| !c.is_control()).take(NUMBER_CHARS).collect();
+    let text = plain(&user, NUMBER_CHARS);
     Number { received: text.clone(), text, is_e164: false }
 }

@@ -139,14 +139,16 @@ fn who_is_refused_has_nobody_else_kept_from_the_agent() {
         bench.sent.clear();
     }
     assert_eq!(state(&bench).0, "down");
-    // Nor does it when it is the one that tries: the next call does.
+    // Nor does it when it is the one that tries: by that it is known that the agent is there, and all may.
     let mut bench = failing(vec![to_agent("desk"), to_trunk("pbx")]);
     bench.pass(Duration::from_secs(1));
     bench.sent.clear();
     let (_, trial) = call(&mut bench);
     news(&mut bench, trial.unwrap(), |end| Event::AgentLost { end, loss: Loss::Status(403) });
     bench.sent.clear();
-    assert!(!skipped(&mut bench));
+    assert_eq!(state(&bench), ("down", None));
+    assert!(bench.logs.iter().any(|line| line == "agent desk can be had: it is skipped no longer"));
+    assert!(!skipped(&mut bench) && !skipped(&mut bench));
 }
 
 #[test]
@@ -309,4 +311,19 @@ fn an_agent_is_down_only_where_it_cannot_be_reached() {
     let fourth = call(&mut bench).1.unwrap();
     lose(&mut bench, fourth);
     assert_eq!(seen(&bench), ("down", 0, refused));
+}
+
+/// One caller with whom its agent breaks, and who dials again each time.
+#[test]
+fn one_number_alone_does_not_have_an_agent_skipped_for_all() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
+    for _ in 0..12 {
+        bench.pass(Duration::from_secs(1));
+        let (_, asked) = call(&mut bench);
+        opens(&mut bench, asked.unwrap());
+        news(&mut bench, asked.unwrap(), |end| Event::AgentLost { end, loss: Loss::Reset });
+        bench.sent.clear();
+    }
+    assert_ne!(state(&bench).0, "skipped");
+    assert!(!skipped(&mut bench));
 }
