@@ -33,6 +33,7 @@ pub mod reload;
 pub mod reports;
 pub mod run;
 pub mod signalling;
+mod sound;
 mod speech;
 mod terminal;
 pub mod transport;

@@ -213,6 +213,20 @@ fn what_is_wrong_with_an_agent_is_named() {
     assert_eq!((told.code, told.line("audio").0), (Some(1), "fail"), "{:#}", told.all);
     assert_eq!(told.line("messages").0, "warn", "{:#}", told.all);
 
+    let linear = agent(|agent| {
+        agent.listen();
+        let tone = (0..16_000).map(|n| ((f64::from(n) * 0.15).sin() * 5_000.0) as i16);
+        agent.say(&tone.flat_map(i16::to_le_bytes).collect::<Vec<_>>());
+        agent.rest(|_, _| {});
+    });
+    let told = Told::of(&linear, &["--times", "1"], &[]);
+    assert_eq!((told.code, told.line("audio").0), (Some(1), "fail"), "{:#}", told.all);
+    assert!(
+        told.line("audio").1.starts_with("this is linear 16-bit audio, the edge takes mulaw/8000"),
+        "{:#}",
+        told.all
+    );
+
     let dies = agent(|agent| {
         agent.listen();
         agent.say(&VOICE[..160]);

@@ -6,6 +6,7 @@ use trunkgate_media::agent::{Format, Loss};
 use super::record::Record;
 use super::remedy::remedy;
 use crate::findings::{Finding, number};
+use crate::sound::disguised;
 
 /// A way to the socket that takes longer is told: the caller hears hold meanwhile.
 const SLOW_CONNECT_MS: u64 = 1_000;
@@ -95,7 +96,26 @@ fn audio(record: &Record) -> Finding {
             };
             Finding::fail("audio", text, fix)
         }
-        None => Finding::ok("audio", text),
+        None => match disguised(&record.audio, record.format) {
+            Some(what) => {
+                let taken = record.format.name();
+                let text = format!("this is {what}, the edge takes {taken}: the caller hears noise at full level");
+                Finding::fail("audio", text, right_form(what))
+            }
+            None => Finding::ok("audio", text),
+        },
+    }
+}
+
+/// How both sides come to the same form of audio.
+fn right_form(what: &str) -> &'static str {
+    match what {
+        "linear 16-bit audio" => {
+            "`format` as the bot has it (l16/8000, l16/16000 or l16/24000, little-endian), or the bot sends μ-law at 8000 Hz"
+        }
+        "A-law" => "no stream of Twilio's has A-law: μ-law at 8000 Hz",
+        "μ-law" => "`format = \"mulaw/8000\"`, or the bot sends what `mediaFormat` in `start` says",
+        _ => "little-endian samples, as `mediaFormat` audio/x-l16 is here: swap the two bytes of each",
     }
 }
 
@@ -279,6 +299,18 @@ mod tests {
         );
         let lost = Record { lost: Some((Loss::Closed(Some(1011)), "closed with 1011".into())), ..good() };
         assert_eq!(of(&lost, "end").level, Level::Fail);
+    }
+
+    #[test]
+    fn audio_in_another_form_than_agreed_fails() {
+        let tone: Vec<u8> =
+            (0..16_000).flat_map(|n| (((f64::from(n) * 0.1).sin() * 9_000.0) as i16).to_le_bytes()).collect();
+        let linear = Record { audio: tone.clone(), ..good() };
+        let found = of(&linear, "audio");
+        let text = "this is linear 16-bit audio, the edge takes mulaw/8000: the caller hears noise at full level";
+        assert_eq!((found.level, found.text.as_str()), (Level::Fail, text));
+        let agreed = Record { format: Format::L16Rate16000, audio: tone, ..good() };
+        assert_eq!(of(&agreed, "audio").level, Level::Ok);
     }
 
     #[test]

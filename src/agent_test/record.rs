@@ -5,6 +5,8 @@ use trunkgate_media::agent::{Format, Loss, Problem};
 
 /// Pieces of audio that are kept one by one; of further ones only the sum.
 const PIECES: usize = 50_000;
+/// Bytes of its audio that are listened to: 8 s at 16 kHz.
+const LISTENED_BYTES: usize = 256 << 10;
 /// Without a piece of audio for so long it has finished an answer.
 const PAUSE_MS: u64 = 400;
 /// A pause in what is heard that is shorter than this is a gap within speech: ten ticks.
@@ -74,6 +76,8 @@ pub(super) struct Record {
     pub(super) said_ms: Option<u64>,
     pub(super) pieces: Vec<Piece>,
     pub(super) audio_bytes: u64,
+    /// The first of it.
+    pub(super) audio: Vec<u8>,
     /// What a file begins with, at the beginning of the audio.
     pub(super) header: Option<&'static str>,
     pub(super) held_ms: u64,
@@ -109,6 +113,8 @@ impl Record {
             self.first_voice_ms.get_or_insert(at_ms);
         }
         self.audio_bytes += audio.len() as u64;
+        let room = LISTENED_BYTES.saturating_sub(self.audio.len()).min(audio.len());
+        self.audio.extend_from_slice(audio.get(..room).unwrap_or_default());
         if self.pieces.len() < PIECES {
             self.pieces.push(Piece { at_ms, bytes: audio.len() });
         }

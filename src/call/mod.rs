@@ -135,7 +135,7 @@ impl Plan {
     /// Tries each address in turn until one takes the call or refuses it for good.
     async fn place(&self) -> Result<Outcome, String> {
         let mut stop = Stop::new().map_err(|error| format!("signals cannot be received: {error}"))?;
-        let mut outcome = Outcome::new(self.uri.clone());
+        let mut outcome = Outcome::new(self.uri.clone(), self.record.is_some());
         let found = tokio::select! {
             found = self.ways() => found?,
             () = stop.asked() => Vec::new(),

@@ -13,6 +13,7 @@ use trunkgate_sip::{HeaderName, Message};
 use super::session::Way;
 use crate::ladder::{self, LegMedia};
 use crate::limits::RECORDED_SECONDS;
+use crate::sound::Sound;
 use crate::terminal;
 
 /// Samples in a second.
@@ -66,16 +67,22 @@ pub(super) struct Outcome {
     failure: Option<String>,
     remarks: Vec<String>,
     is_given_up: bool,
-    /// What was heard, as it was said in time.
+    /// What was heard, as it was said in time, where it is recorded.
     pub(super) heard: Vec<i16>,
+    is_recorded: bool,
+    /// What it sounds like.
+    sound: Sound,
     /// Source, timestamp and place of the first packet of the stream that is heard.
     origin: Option<(u32, u32, usize)>,
 }
 
 impl Outcome {
-    pub(super) fn new(uri: String) -> Outcome {
+    /// Of a call to `uri`; `is_recorded`: whether what is heard is kept.
+    pub(super) fn new(uri: String, is_recorded: bool) -> Outcome {
         Outcome {
             uri,
+            is_recorded,
+            sound: Sound::default(),
             began: None,
             way: None,
             entries: Vec::new(),
@@ -170,11 +177,16 @@ impl Outcome {
         self.answered = Some(answered);
     }
 
-    /// Takes a packet of RTP to its place in the recording.
+    /// Takes a packet of RTP, to its place in the recording.
     pub(super) fn hear(&mut self, packet: &[u8]) {
         let Ok(rtp) = Rtp::parse(packet) else { return };
         let Some(codec) = Codec::of_payload(rtp.payload_type) else { return };
-        let samples = packet.get(rtp.payload.clone()).unwrap_or_default().iter().map(|byte| codec.decode(*byte));
+        let payload = packet.get(rtp.payload.clone()).unwrap_or_default();
+        let samples: Vec<i16> = payload.iter().map(|byte| codec.decode(*byte)).collect();
+        self.sound.take(&samples);
+        if !self.is_recorded {
+            return;
+        }
         let end = self.heard.len();
         let (ssrc, first, place) = *self.origin.get_or_insert((rtp.ssrc, rtp.timestamp, end));
         let after = rtp.timestamp.wrapping_sub(first).cast_signed();
@@ -187,7 +199,7 @@ impl Outcome {
                 end
             }
         };
-        for (offset, sample) in samples.enumerate() {
+        for (offset, sample) in samples.into_iter().enumerate() {
             let at = at + offset;
             if at >= RECORDED_SECONDS * RATE_HZ {
                 return;
@@ -253,7 +265,7 @@ impl Outcome {
             out.push('\n');
         }
         match &self.answered {
-            Some(answered) => out.push_str(&answered.as_text()),
+            Some(answered) => out.push_str(&answered.as_text(&self.sound)),
             None => out.push_str(&format!("not answered: {}\n", self.why_not().unwrap_or_default())),
         }
         if let Some((ending, seconds)) = self.ended.filter(|_| self.is_answered()) {
@@ -282,7 +294,7 @@ impl Outcome {
             "ended": self.ended.map(|(ending, _)| words(ending)),
             "codec": self.answered.as_ref().and_then(|answered| answered.codec),
             "srtp": self.answered.as_ref().and_then(|answered| answered.suite),
-            "rtp": self.answered.as_ref().map(Answered::as_json),
+            "rtp": self.answered.as_ref().map(|answered| answered.as_json(&self.sound)),
             "remarks": self.remarks,
             "trace": self.entries,
         })
@@ -290,12 +302,13 @@ impl Outcome {
 }
 
 impl Answered {
-    fn as_text(&self) -> String {
+    fn as_text(&self, sound: &Sound) -> String {
         let mut out = format!("codec  {}, srtp {}\n", self.codec.unwrap_or("none agreed"), self.suite.unwrap_or("off"));
         let quality = self.quality;
         match quality.filter(|quality| quality.received > 0) {
             Some(quality) => {
                 out.push_str(&format!("heard  {} packets, {}\n", quality.received, figures(&quality.near)));
+                out.push_str(&format!("level  {}\n", in_words(sound)));
             }
             None => out.push_str("heard  nothing: see that its packets find the way here (NAT, firewall, --srtp)\n"),
         }
@@ -325,7 +338,7 @@ impl Answered {
         out
     }
 
-    fn as_json(&self) -> Value {
+    fn as_json(&self, sound: &Sound) -> Value {
         let hundredths = |value: f64| (value * 100.0).round() / 100.0;
         let direction = |one: &Direction| json!({ "lost": one.lost, "jitter_ms": hundredths(one.jitter_ms), "mos": one.mos.map(hundredths) });
         let quality = self.quality.as_ref();
@@ -334,6 +347,8 @@ impl Answered {
         value["tx_packets"] = json!(self.sent);
         value["rtt_ms"] = json!(quality.and_then(|quality| quality.round_trip_ms).map(hundredths));
         value["far"] = json!(quality.and_then(|quality| quality.far.as_ref()).map(direction));
+        value["level_dbfs"] = json!(sound.level_db().map(hundredths));
+        value["noise"] = json!(sound.is_noise());
         value["keys"] = json!(self.pressed);
         value["echo"] = json!(self.echoes);
         value["srtp_failures"] = json!(self.unopened);
@@ -346,6 +361,17 @@ fn figures(one: &Direction) -> String {
     let percent = 100.0 * one.lost as f64 / one.expected.max(1) as f64;
     let score = one.mos.map_or_else(|| "–".to_owned(), |mos| format!("{mos:.2}"));
     format!("{} lost ({percent:.1} %), jitter {:.1} ms, MOS {score}", one.lost, one.jitter_ms)
+}
+
+/// What was heard in those packets.
+fn in_words(sound: &Sound) -> String {
+    match sound.level_db() {
+        None => "silence throughout: nobody spoke".to_owned(),
+        Some(db) if sound.is_noise() => {
+            format!("{db:.0} dBFS, noise: who speaks there sends other audio than its `format` says?")
+        }
+        Some(db) => format!("{db:.0} dBFS"),
+    }
 }
 
 fn words(ending: Ending) -> &'static str {
@@ -374,7 +400,7 @@ mod tests {
 
     #[test]
     fn what_is_heard_stands_at_its_time() {
-        let mut outcome = Outcome::new(String::new());
+        let mut outcome = Outcome::new(String::new(), true);
         let (loud, other) = (Codec::Pcmu.decode(0x00), Codec::Pcmu.decode(0x80));
         outcome.hear(&packet(1, u32::MAX - 159, 0x00));
         // One is missing, and the next came early.
@@ -395,14 +421,16 @@ mod tests {
     fn a_short_call_is_not_blamed_for_what_nobody_reported_yet() {
         let of = |sent: u32| {
             let (codec, suite, quality, pressed) = (Some("PCMU"), None, None, String::new());
-            Answered { codec, suite, is_cut_off: false, sent, unopened: 0, quality, pressed, echoes: false }.as_text()
+            let answered =
+                Answered { codec, suite, is_cut_off: false, sent, unopened: 0, quality, pressed, echoes: false };
+            answered.as_text(&Sound::default())
         };
         assert!(of(50).contains("RTCP comes every 5 s or so") && !of(1_000).contains("every 5 s"), "{}", of(50));
     }
 
     #[test]
     fn refusals_are_told_in_words() {
-        let mut outcome = Outcome::new(String::new());
+        let mut outcome = Outcome::new(String::new(), false);
         fn answer(outcome: &mut Outcome, code: u16, text: &str) {
             let message = Message::parse(bytes::Bytes::copy_from_slice(text.as_bytes())).unwrap();
             outcome.answer(code, text.as_bytes(), &message);

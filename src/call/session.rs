@@ -126,7 +126,7 @@ impl Session {
         let own = || format!("<sip:{}@{}>", plan.user, in_brackets(local.ip()));
         let mut dial = Dial::new(flow, plan.uri.clone(), plan.from.clone().unwrap_or_else(own));
         let (hang_up_after, audio) = (Some(plan.duration), plan.audio.clone());
-        dial.talk = Talk { hang_up_after, audio, overheard: plan.record.is_some(), ..Talk::default() };
+        dial.talk = Talk { hang_up_after, audio, overheard: true, ..Talk::default() };
         Ok(Session {
             way: way.clone(),
             link,

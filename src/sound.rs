@@ -1,0 +1,180 @@
+//! What audio sounds like: how loud it is, and whether it is noise that it would not be in another form.
+//!
+//! Samples of speech, of music and of a tone are like their neighbours. Audio that is read in another form than it was
+//! written in is less so, and it is loud: each form puts the quietest sounds of the others near full scale.
+
+use trunkgate_media::agent::Format;
+use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw};
+
+/// Below this a piece is silence: −50 dB of full scale.
+const SILENCE: f64 = 0.003;
+/// Noise by itself: as loud as speech never is on the whole, −12 dB, …
+const LOUD: f64 = 0.25;
+/// … and less alike than speech ever is.
+const UNLIKE: f64 = 0.5;
+/// It is louder by this than it would be in another form, …
+const LOUDER: f64 = 1.25;
+/// … in which it would be more alike by this.
+const MORE_ALIKE: f64 = 0.05;
+/// Bytes that are looked at together: 20 ms at the highest rate.
+const BLOCK_BYTES: usize = 960;
+/// Blocks with something in them that tell enough.
+const BLOCKS: u64 = 5;
+
+/// The loudness of audio, silence apart, and how much its samples are like their neighbours.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Sound {
+    blocks: u64,
+    samples: f64,
+    energy: f64,
+    lagged: f64,
+}
+
+impl Sound {
+    /// Takes some milliseconds.
+    pub(crate) fn take(&mut self, block: &[i16]) {
+        let samples = block.len() as f64;
+        let mean = block.iter().map(|sample| f64::from(*sample)).sum::<f64>() / samples.max(1.0);
+        let level = |sample: i16| (f64::from(sample) - mean) / 32_768.0;
+        let energy: f64 = block.iter().map(|sample| level(*sample).powi(2)).sum();
+        if energy < samples * SILENCE * SILENCE || block.is_empty() {
+            return;
+        }
+        let next = block.iter().skip(1);
+        self.lagged += block.iter().zip(next).map(|(one, next)| level(*one) * level(*next)).sum::<f64>();
+        self.energy += energy;
+        self.samples += samples;
+        self.blocks += 1;
+    }
+
+    /// Its mean, in decibels of full scale; `None` for silence throughout.
+    pub(crate) fn level_db(&self) -> Option<f64> {
+        (self.blocks > 0).then(|| 20.0 * self.rms().log10())
+    }
+
+    /// Whether it is noise that nobody means.
+    pub(crate) fn is_noise(&self) -> bool {
+        self.blocks >= BLOCKS && self.rms() >= LOUD && self.alike() < UNLIKE
+    }
+
+    fn rms(&self) -> f64 {
+        (self.energy / self.samples.max(1.0)).sqrt()
+    }
+
+    /// 1 where each sample is as the one before it, 0 for white noise.
+    fn alike(&self) -> f64 {
+        self.lagged / self.energy.max(f64::MIN_POSITIVE)
+    }
+
+    fn of(audio: &[u8], decode: impl Fn(&[u8], &mut Vec<i16>)) -> Sound {
+        let (mut sound, mut samples) = (Sound::default(), Vec::new());
+        for block in audio.chunks(BLOCK_BYTES) {
+            samples.clear();
+            // Its own silence, whatever that is.
+            if block.iter().any(|byte| Some(byte) != block.first()) {
+                decode(block, &mut samples);
+                sound.take(&samples);
+            }
+        }
+        sound
+    }
+}
+
+/// What audio is that is taken for `format` and sounds like noise: another form in which it is none.
+pub(crate) fn disguised(audio: &[u8], format: Format) -> Option<&'static str> {
+    let ulaw = Sound::of(audio, |block, out| out.extend(block.iter().map(|code| decode_ulaw(*code))));
+    let alaw = Sound::of(audio, |block, out| out.extend(block.iter().map(|code| decode_alaw(*code))));
+    let linear = |sample: fn([u8; 2]) -> i16| {
+        let pair = move |pair: &[u8]| pair.try_into().map_or(0, sample);
+        Sound::of(audio, move |block, out| out.extend(block.chunks_exact(2).map(pair)))
+    };
+    let (little, big) = (linear(i16::from_le_bytes), linear(i16::from_be_bytes));
+    let (own, others) = match format {
+        Format::Mulaw8000 => (ulaw, [(little, "linear 16-bit audio"), (big, "linear 16-bit audio"), (alaw, "A-law")]),
+        Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000 => {
+            (little, [(ulaw, "μ-law"), (alaw, "A-law"), (big, "in network byte order")])
+        }
+    };
+    let (best, what) = others.into_iter().max_by(|(one, _), (other, _)| one.alike().total_cmp(&other.alike()))?;
+    let told = own.blocks.min(best.blocks) >= BLOCKS;
+    let is_better = best.alike() >= UNLIKE && best.alike() >= own.alike() + MORE_ALIKE;
+    (told && is_better && own.rms() >= best.rms() * LOUDER).then_some(what)
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkgate_media::codec::g711::{encode_alaw, encode_ulaw};
+
+    use super::*;
+
+    /// Two seconds of a voice of 120 Hz with its harmonics and some breath, four syllables a second, pauses between words.
+    fn voice(rate: f64, peak: f64) -> Vec<i16> {
+        let mut seed = 1_u32;
+        let sample = |n: usize| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let at = n as f64 / rate;
+            let turn = std::f64::consts::TAU * 120.0 * at;
+            let tones: f64 = (1..12).map(|k| (turn * f64::from(k)).sin() / f64::from(k)).sum();
+            let breath = f64::from((seed >> 16) as i32 - 32_768) / 400_000.0;
+            let syllable = (std::f64::consts::PI * 4.0 * at).sin().max(0.0);
+            (peak * syllable * (tones / 2.0 + breath)) as i16
+        };
+        (0..(rate * 2.0) as usize).map(sample).collect()
+    }
+
+    fn noise() -> Vec<i16> {
+        let next = |seed: &u32| Some(seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
+        std::iter::successors(Some(1), next).map(|seed| (seed >> 17) as i16 - 16_384).take(16_000).collect()
+    }
+
+    fn little(samples: &[i16]) -> Vec<u8> {
+        samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn audio_in_another_form_is_known() {
+        for peak in [2_000.0, 6_000.0, 20_000.0] {
+            let narrow = voice(8_000.0, peak);
+            let ulaw: Vec<u8> = narrow.iter().map(|sample| encode_ulaw(*sample)).collect();
+            let alaw: Vec<u8> = narrow.iter().map(|sample| encode_alaw(*sample)).collect();
+            let big: Vec<u8> = narrow.iter().flat_map(|sample| sample.to_be_bytes()).collect();
+            for rate in [8_000.0, 16_000.0, 24_000.0] {
+                let linear = little(&voice(rate, peak));
+                assert_eq!(disguised(&linear, Format::Mulaw8000), Some("linear 16-bit audio"), "{rate} {peak}");
+                assert_eq!(disguised(&linear, Format::L16Rate16000), None, "{rate} {peak}");
+            }
+            assert_eq!(disguised(&ulaw, Format::L16Rate16000), Some("μ-law"), "{peak}");
+            assert_eq!(disguised(&ulaw, Format::Mulaw8000), None, "{peak}");
+            assert_eq!(disguised(&alaw, Format::L16Rate8000), Some("A-law"), "{peak}");
+            assert_eq!(disguised(&alaw, Format::Mulaw8000), Some("A-law"), "{peak}");
+            assert_eq!(disguised(&big, Format::L16Rate8000), Some("in network byte order"), "{peak}");
+        }
+    }
+
+    #[test]
+    fn noise_silence_and_music_are_what_they_are() {
+        let tone: Vec<i16> = (0..16_000).map(|n| ((f64::from(n) * 0.35).sin() * 9_000.0) as i16).collect();
+        for samples in [noise(), tone, vec![0; 16_000], vec![1; 10]] {
+            let ulaw: Vec<u8> = samples.iter().map(|sample| encode_ulaw(*sample)).collect();
+            assert_eq!(disguised(&ulaw, Format::Mulaw8000), None);
+            assert_eq!(disguised(&little(&samples), Format::L16Rate8000), None);
+        }
+        assert_eq!(disguised(&[], Format::Mulaw8000), None);
+    }
+
+    #[test]
+    fn a_level_is_that_of_what_is_heard() {
+        let of = |samples: &[i16]| {
+            let mut sound = Sound::default();
+            samples.chunks(160).for_each(|block| sound.take(block));
+            sound
+        };
+        assert_eq!(of(&[0; 800]).level_db(), None);
+        let spoken = of(&voice(8_000.0, 8_000.0));
+        assert!((-30.0..-12.0).contains(&spoken.level_db().unwrap()) && !spoken.is_noise(), "{spoken:?}");
+        // What a caller hears of linear audio that is played as μ-law.
+        let wrong: Vec<i16> = little(&voice(16_000.0, 8_000.0)).into_iter().map(decode_ulaw).collect();
+        assert!(of(&wrong).is_noise() && of(&wrong).level_db().unwrap() > -12.0);
+        assert!(!of(&voice(8_000.0, 30_000.0)).is_noise());
+    }
+}
