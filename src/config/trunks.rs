@@ -51,7 +51,8 @@ const IDENTITIES: [(&str, Identities); 2] = [("pass", Identities::Pass), ("strip
 const HOLDS: [(&str, HoldMode); 2] = [("relay", HoldMode::Relay), ("local", HoldMode::Local)];
 
 /// What `refer` may say.
-const REFERS: [(&str, ReferMode); 2] = [("local", ReferMode::Local), ("refuse", ReferMode::Refuse)];
+const REFERS: [(&str, ReferMode); 3] =
+    [("local", ReferMode::Local), ("relay", ReferMode::Relay), ("refuse", ReferMode::Refuse)];
 
 /// All trunks in the order of the file.
 pub(super) fn read<'a>(value: &'a Value<'a>, folder: &Path, findings: &mut Findings) -> Vec<PlacedTrunk> {

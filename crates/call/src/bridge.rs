@@ -135,6 +135,7 @@ impl Call {
         self.offer = None;
         if self.legs.iter().all(|leg| leg.agent.is_none()) {
             self.controller = Controller::Done;
+            self.identity.settle();
         }
         // Listeners that come later, or anew after a restart, are told of the caller's headers.
         self.headers.shrink_to_fit();

@@ -14,6 +14,8 @@
 //! | INFO | 480 | goes on to the other leg; 415 where that is an agent | 480 | 480 | 481 |
 //! | INFO answered | – | the same answer on the other leg; BYE where it is gone | the same answer | the same answer | – |
 //! | REFER | 491 | the other side waits, the search begins (transfer); refused where it may not | 491 | 491 | 481 |
+//! | NOTIFY of a REFER that went on | 481 | goes on to whoever transfers | 481 | 481 | 481 |
+//! | a REFER or NOTIFY that went on is answered | – | the same answer on the other leg | the same answer | – | – |
 //! | our NOTIFY is answered | the next one | the next one | the next one | the next one | the next one |
 //! | whoever transferred the call has not hung up | – | BYE | BYE | BYE | BYE |
 //! | 100 | the target lives | – | the target lives | – | – |
@@ -75,15 +77,15 @@ use crate::limits::NUMBER_CHARS;
 use crate::local::Spoken;
 use crate::location::Location;
 use crate::max_call::Holder;
-use crate::notify::News;
 use crate::numbers::{Caller, plain};
 use crate::owed::Owed;
 use crate::reason::ReasonSlug;
 use crate::refer::Refer;
+use crate::refer_on::Told;
 use crate::reinvite::Renegotiation;
 use crate::reroute::Player;
 use crate::series::Series;
-use crate::transfer::Transfer;
+use crate::transfer::Transfers;
 use crate::view::CallView;
 
 /// A call, numbered in the order of arrival; never used again, so that a stale deadline or look-up meets nobody.
@@ -129,6 +131,10 @@ pub(crate) enum CallEvent {
     InfoAnswered { client: ClientId, code: u16 },
     /// The far end wants the other one to be connected with somebody else.
     Refer { leg: usize, server: ServerId, refer: Box<Refer> },
+    /// The far end tells what comes of a REFER that went on to it.
+    Told { leg: usize, server: ServerId, told: Told },
+    /// A REFER or a NOTIFY that went on has its final answer; 408 where none came.
+    PassedAnswered { client: ClientId, code: u16 },
     /// Our NOTIFY is answered, by a 2xx or not, or never will be.
     Notified { client: ClientId, taken: bool },
     /// 100 to our INVITE.
@@ -278,10 +284,8 @@ pub(crate) struct Call {
     pub(crate) holder: Option<Box<Holder>>,
     /// New streams to agents that failed.
     pub(crate) retries: Retries,
-    /// A transfer that one side has asked for.
-    pub(crate) transfer: Option<Box<Transfer>>,
-    /// What whoever asked for one is told of it.
-    pub(crate) news: Option<Box<News>>,
+    /// Transfers that one side has asked for.
+    pub(crate) transfers: Transfers,
     /// What it sounds like over time, from the answer on.
     pub(crate) series: Series,
 }
@@ -322,6 +326,8 @@ impl Call {
             (_, E::InfoAnswered { client, code }) => self.info_answered(now, edge, client, code),
             (Ended, E::Refer { server, .. }) => refuse_request(now, edge, server, 481),
             (_, E::Refer { leg, server, refer }) => self.referred(now, edge, leg, server, *refer),
+            (_, E::Told { leg, server, told }) => self.told(now, edge, leg, server, &told),
+            (_, E::PassedAnswered { client, code }) => self.passed_answered(now, edge, client, code),
             (_, E::Notified { client, taken }) => self.notified(now, edge, client, taken),
 
             (Searching | Rerouting, E::Trying { leg }) => self.heard(edge, leg),

@@ -20,6 +20,7 @@ use crate::io::{Cause, Output};
 use crate::limits::RETRY_AFTER_SECONDS;
 use crate::reason::{ReasonSlug, q850_of};
 use crate::refer::Refer;
+use crate::refer_on::Told;
 use crate::setup::Incoming;
 use crate::trace::{TraceItem, body_note, first_line};
 
@@ -241,6 +242,11 @@ impl Gateway {
                     self.edge.respond(now, server, unreadable.answer());
                 }
             },
+            (Method::Notify, Some(at), Some(server)) => match Told::read(request) {
+                Some(told) => self.tell(now, at.key, CallEvent::Told { leg: at.leg, server, told }),
+                // Nobody has subscribed to anything else (RFC 6665 §4.1.3).
+                None => refuse_request(now, &mut self.edge, server, 489),
+            },
             (Method::Options, _, Some(server)) => {
                 let answer = self.options_answer(dialog.is_some());
                 self.edge.respond(now, server, answer);
@@ -318,6 +324,7 @@ impl Gateway {
             (_, 0..=199, _) => return,
             (Purpose::Info, _, _) => CallEvent::InfoAnswered { client: id, code },
             (Purpose::Update, _, _) => CallEvent::ReinviteAnswered { client: id, code, dialog: None, sdp },
+            (Purpose::Refer | Purpose::News, _, _) => CallEvent::PassedAnswered { client: id, code },
             (Purpose::Notify, _, _) => CallEvent::Notified { client: id, taken: (200..300).contains(&code) },
             (Purpose::Reinvite, _, dialog) => CallEvent::ReinviteAnswered { client: id, code, dialog, sdp },
             // Any other answer comes from somebody who knows the dialog (RFC 3261 §12.2.1.2).
@@ -378,6 +385,7 @@ impl Gateway {
             Purpose::Reinvite | Purpose::Update => CallEvent::ReinviteUnanswered { client: id },
             Purpose::HoldCheck => CallEvent::HoldChecked { alive: false },
             Purpose::Info => CallEvent::InfoAnswered { client: id, code: 408 },
+            Purpose::Refer | Purpose::News => CallEvent::PassedAnswered { client: id, code: 408 },
             Purpose::Notify => CallEvent::Notified { client: id, taken: false },
             Purpose::Bye => CallEvent::ByeDone { leg },
         };

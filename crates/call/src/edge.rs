@@ -38,7 +38,7 @@ use crate::trunks::{Trunks, Waiting};
 use crate::wall::Wall;
 
 /// Methods that we serve; but for REGISTER also our Allow.
-pub(crate) const METHODS: [Method; 9] = [
+pub(crate) const METHODS: [Method; 10] = [
     Method::Invite,
     Method::Ack,
     Method::Bye,
@@ -47,6 +47,7 @@ pub(crate) const METHODS: [Method; 9] = [
     Method::Update,
     Method::Info,
     Method::Refer,
+    Method::Notify,
     Method::Register,
 ];
 
@@ -186,7 +187,7 @@ impl Edge {
         id
     }
 
-    /// Sends a BYE, re-INVITE, UPDATE, INFO, NOTIFY or OPTIONS.
+    /// Sends a BYE, re-INVITE, UPDATE, INFO, REFER, NOTIFY or OPTIONS.
     pub(crate) fn request(
         &mut self,
         now: Instant,
@@ -201,7 +202,8 @@ impl Edge {
             Purpose::Update => Method::Update,
             Purpose::HoldCheck => Method::Options,
             Purpose::Info => Method::Info,
-            Purpose::Notify => Method::Notify,
+            Purpose::Refer => Method::Refer,
+            Purpose::News | Purpose::Notify => Method::Notify,
             Purpose::Bye => Method::Bye,
         };
         let id = self.endpoint.request(now, dialog, method, headers, body);

@@ -90,6 +90,7 @@ impl Call {
         self.close_open_reinvite(now, edge);
         self.refuse_infos(now, edge);
         self.end_news(now, edge);
+        self.refuse_passed(now, edge);
         for leg in 0..self.legs.len() {
             self.hang_up_leg(now, edge, leg, reason);
         }
@@ -102,7 +103,7 @@ impl Call {
         let outcome = if answered { "answered" } else { outcome(reason, code) };
         self.ending = Some(Ending { outcome, reason, code });
         self.count(edge);
-        self.transfer = None;
+        self.transfers.now = None;
         // While the ends' own counters are there: jitter and reports of the last interval stand nowhere else.
         let (view, scores, series) = (self.view(), self.scores(), self.quality(now));
         if let Some(media) = self.media.take() {
@@ -289,7 +290,7 @@ impl Call {
                 edge.index.leave(leg.call_id.as_bytes(), self.place(at), flow.remote.ip());
             }
         }
-        let news = self.news.as_ref().and_then(|news| news.client());
+        let news = self.transfers.news.as_ref().and_then(|news| news.client());
         for client in self.renegotiation.iter().map(|pending| pending.client).chain(self.hold_check).chain(news) {
             edge.index.clients.remove(&client);
         }

@@ -86,6 +86,12 @@ impl CallerIdentity {
         CallerIdentity { asserted: asserted.collect(), privacy, passports: passports.collect() }
     }
 
+    /// Lets go of what only the first target is told; what the caller wants hidden stays so for whoever it is sent on to.
+    pub(crate) fn settle(&mut self) {
+        (self.asserted, self.passports) = (Vec::new(), Vec::new());
+        self.privacy.shrink_to_fit();
+    }
+
     /// Whether the caller does not want to be known by strangers.
     pub(crate) fn is_private(&self) -> bool {
         self.privacy.iter().any(|word| matches!(word.as_str(), "id" | "user" | "header"))
@@ -249,6 +255,11 @@ pub(crate) fn of_invite(
 /// Addresses of a far end as another one may see them: with ours in the place of each host.
 pub(crate) fn own_addresses(value: &str, to: &Side<'_>, numbers: &Numbers) -> Option<String> {
     addresses(value, to, numbers)
+}
+
+/// A number as an address that leads to the edge, for one side.
+pub(crate) fn own_address(number: &Number, to: &Side<'_>, numbers: &Numbers) -> String {
+    address(&numbers.format(number, to.form()), to.ours)
 }
 
 /// A list of addresses with ours in the place of each host; what cannot be read is left out.

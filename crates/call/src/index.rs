@@ -34,6 +34,10 @@ pub(crate) enum Purpose {
     HoldCheck,
     /// An INFO that goes on.
     Info,
+    /// A REFER that goes on.
+    Refer,
+    /// News of it that go on.
+    News,
     /// News of a transfer.
     Notify,
     /// The BYE that ends a leg.

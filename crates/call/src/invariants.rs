@@ -55,7 +55,7 @@ impl Gateway {
                 let waits = call.waits_for_ack();
                 hold(call.attempts.first().is_none() == waits, || format!("{sid}: rerouting without an attempt"))?;
                 hold(call.callee.is_none(), || format!("{sid}: rerouting from somebody who is there"))?;
-                let is_silent = call.transfer.is_some() && call.spoken.is_none();
+                let is_silent = call.transfers.now.is_some() && call.spoken.is_none();
                 hold(call.player.is_none() == (waits || is_silent), || format!("{sid}: rerouting in silence"))
             }
             State::Leaving => {

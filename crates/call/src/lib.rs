@@ -55,6 +55,7 @@ pub mod reason;
 mod rebind;
 mod recent;
 mod refer;
+mod refer_on;
 mod register;
 mod registrar;
 mod reinvite;

@@ -43,6 +43,8 @@ pub const UPDATE_WAIT: Duration = Duration::from_secs(16);
 pub const INFOS_PER_CALL: usize = 8;
 /// How long a far end may hear of what its REFER came to, in seconds.
 pub const REFER_SECONDS: u64 = 300;
+/// News of a REFER that went on which wait for their answer.
+pub const REFER_NEWS: usize = 8;
 /// Whoever has transferred its call, and has been told so, hangs up within this time, in seconds, or is hung up on.
 pub const REFERRER_SECONDS: u64 = 5;
 /// Entries of a call's trace; the oldest are lost first.

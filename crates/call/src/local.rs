@@ -66,7 +66,7 @@ impl Call {
 
     /// What the caller was told of its session with us, once it was.
     pub(crate) fn standing_description(&self) -> Option<Description> {
-        if self.transfer.is_none() {
+        if self.transfers.now.is_none() {
             self.spoken?;
         }
         self.legs[self.near].ours.as_ref()?.read()

@@ -24,6 +24,7 @@ use crate::numbers::{called, caller, plain};
 use crate::reason::ReasonSlug;
 use crate::series::Series;
 use crate::trace::{Trace, TraceItem, body_note};
+use crate::transfer::Transfers;
 use crate::written::Written;
 
 /// Max-Forwards of a request that has none (RFC 3261 §16.6 step 3).
@@ -110,8 +111,7 @@ impl Call {
             series: Series::default(),
             holder: None,
             retries: Retries::default(),
-            transfer: None,
-            news: None,
+            transfers: Transfers::default(),
             near: CALLER,
             answered_by: None,
         }

@@ -31,6 +31,7 @@ use crate::numbers::Caller;
 use crate::quality::{Scored, add_counters};
 use crate::series::Series;
 use crate::trace::Trace;
+use crate::transfer::Transfers;
 use crate::view::RtpView;
 use crate::wall::unix_ms;
 use crate::written::Written;
@@ -276,8 +277,7 @@ impl Call {
             series: Series::default(),
             holder: Holder::restore(now, edge, snapshot.holder),
             retries: Retries::default(),
-            transfer: None,
-            news: None,
+            transfers: Transfers::default(),
             near: CALLER,
         }
     }

@@ -22,6 +22,26 @@ use crate::notify::News;
 use crate::numbers::Caller;
 use crate::reason::ReasonSlug;
 use crate::refer::Refer;
+use crate::refer_on::Passed;
+
+/// What becomes of a REFER that may be followed.
+enum Way {
+    /// These targets are tried.
+    Here(Plan),
+    /// It goes on to this leg.
+    On(usize),
+}
+
+/// Transfers that one side has asked for by REFER.
+#[derive(Debug, Default)]
+pub(crate) struct Transfers {
+    /// The one that is under way here.
+    pub(crate) now: Option<Box<Transfer>>,
+    /// One that went on to the other side.
+    pub(crate) passed: Option<Box<Passed>>,
+    /// What whoever asked for one is told of it.
+    pub(crate) news: Option<Box<News>>,
+}
 
 /// A transfer that is under way.
 #[derive(Debug)]
@@ -50,7 +70,8 @@ impl Call {
     /// A far end wants the other one to be connected with somebody else.
     pub(crate) fn referred(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId, refer: Refer) {
         let plan = match self.referable(edge, leg, &refer) {
-            Ok(plan) => plan,
+            Ok(Way::Here(plan)) => plan,
+            Ok(Way::On(other)) => return self.pass_refer(now, edge, (leg, other), server, &refer),
             Err(answer) => {
                 edge.respond(now, server, answer.to_sip());
                 let why = format!("a transfer by {} is refused with {}", self.name_of(leg), answer.code);
@@ -66,7 +87,7 @@ impl Call {
             (self.sid().to_owned(), format!("{} transfers the other side to {to}", edge.shown_name(&name)));
         edge.log(&sid, line, None);
         if !refer.is_silent {
-            self.news = Some(Box::new(News::new(now, leg, refer.cseq)));
+            self.transfers.news = Some(Box::new(News::new(now, leg, refer.cseq)));
             self.tell_news(now, edge, 100);
         }
         let ring_timeout = plan.ring_timeout;
@@ -83,7 +104,7 @@ impl Call {
     }
 
     /// Where the other side would be sent: as a call of the same number from the same trunk would.
-    fn referable(&mut self, edge: &mut Edge, leg: usize, refer: &Refer) -> Result<Plan, Box<FinalAnswer>> {
+    fn referable(&mut self, edge: &mut Edge, leg: usize, refer: &Refer) -> Result<Way, Box<FinalAnswer>> {
         let refused = |code, reason| Box::new(FinalAnswer::new(code, reason));
         let Some(trunk) = self.legs[leg].trunk.clone().filter(|trunk| trunk.refer != ReferMode::Refuse) else {
             return Err(refused(403, ReasonSlug::Denied));
@@ -93,8 +114,9 @@ impl Call {
         }
         let other = self.other(leg).filter(|_| leg == self.near || self.callee == Some(leg));
         let is_far = other.is_some_and(|other| self.legs[other].agent.is_none());
-        if !is_far {
-            return Err(refused(403, ReasonSlug::Denied));
+        let Some(other) = other.filter(|_| is_far) else { return Err(refused(403, ReasonSlug::Denied)) };
+        if trunk.refer == ReferMode::Relay {
+            return Ok(Way::On(other));
         }
         if self.max_forwards == 0 {
             return Err(refused(483, ReasonSlug::TooManyHops));
@@ -105,7 +127,7 @@ impl Call {
         // Who calls is whoever asks: its number is what it was called by, where it was.
         let caller = if leg == CALLER { &self.caller.number.text } else { &self.called.text };
         let plan = edge.plan(&trunk.name, &refer.number.text, caller);
-        plan.ok_or_else(|| refused(404, ReasonSlug::NoRoute))
+        plan.map(Way::Here).ok_or_else(|| refused(404, ReasonSlug::NoRoute))
     }
 
     /// Searches for somebody in the place of `by`; the other side waits.
@@ -126,7 +148,7 @@ impl Call {
         let wires = self.wires.iter().map(|(from, to)| (from, to.clone())).collect();
         let ends = [by, waits].into_iter().flat_map(|leg| self.legs[leg].ends.iter().map(move |end| (leg, end)));
         let remotes = ends.filter_map(|(leg, end)| Some((leg, end.end, end.remote.clone()?))).collect();
-        self.transfer = Some(Box::new(Transfer {
+        self.transfers.now = Some(Box::new(Transfer {
             by,
             is_gone: false,
             referred_by,
@@ -185,7 +207,7 @@ impl Call {
 
     /// Somebody answered in the place of whoever asked for it.
     pub(crate) fn transferred(&mut self, now: Instant, edge: &mut Edge) {
-        let Some(transfer) = self.transfer.take() else { return };
+        let Some(transfer) = self.transfers.now.take() else { return };
         if transfer.is_stale {
             self.owe(self.near, false);
         }
@@ -213,7 +235,7 @@ impl Call {
 
     /// Whether nobody answered a transfer that can be taken back: then it is.
     pub(crate) fn transfer_failed(&mut self, now: Instant, edge: &mut Edge, answer: &FinalAnswer) -> bool {
-        let Some(transfer) = self.transfer.take() else { return false };
+        let Some(transfer) = self.transfers.now.take() else { return false };
         self.tell_news(now, edge, answer.code);
         if transfer.is_gone {
             return false;
@@ -259,7 +281,7 @@ impl Call {
     /// A leg that is neither side of the call any more, or not now, has hung up.
     pub(crate) fn referrer_left(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
         self.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
-        if let Some(transfer) = self.transfer.as_mut().filter(|transfer| transfer.by == leg && !transfer.is_gone) {
+        if let Some(transfer) = self.transfers.now.as_mut().filter(|transfer| transfer.by == leg && !transfer.is_gone) {
             transfer.is_gone = true;
             self.drop_news(edge);
             self.drop_ends(edge, leg);
@@ -276,7 +298,7 @@ impl Call {
 
     /// Legs that count as calls of their trunks.
     pub(crate) fn sides(&self) -> impl Iterator<Item = usize> {
-        let asked = self.transfer.as_ref().filter(|transfer| !transfer.is_gone).map(|transfer| transfer.by);
+        let asked = self.transfers.now.as_ref().filter(|transfer| !transfer.is_gone).map(|transfer| transfer.by);
         [Some(self.near), self.callee, asked].into_iter().flatten()
     }
 
@@ -300,7 +322,7 @@ impl Call {
 
     /// What a target is told of who transferred the call to it (RFC 3892), with addresses of our own.
     fn referred_by(&self, edge: &Edge, to: &Side<'_>) -> Option<Extra> {
-        let by = self.transfer.as_ref()?.referred_by.as_ref()?;
+        let by = self.transfers.now.as_ref()?.referred_by.as_ref()?;
         Some(extra("Referred-By", own_addresses(by, to, edge.table.numbers())?))
     }
 

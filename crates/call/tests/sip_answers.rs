@@ -20,7 +20,7 @@ type Row = (String, &'static str, Option<(&'static str, &'static str)>);
 
 #[test]
 fn what_the_endpoint_refuses() {
-    let allow = Some(("Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, REFER"));
+    let allow = Some(("Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, REFER, NOTIFY"));
     let invite = || request("INVITE", "");
     let text = "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi";
     let rows: [Row; 19] = [

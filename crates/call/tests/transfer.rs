@@ -11,7 +11,7 @@ use std::time::Duration;
 use bench::*;
 use trunkgate_call::Control;
 use trunkgate_media::Command;
-use trunkgate_route::{Definition, HoldMode, Numbers, Pattern, ReferMode, Route, Table, Trunk};
+use trunkgate_route::{Definition, HoldMode, Identities, Numbers, Pattern, ReferMode, Route, Table, Trunk};
 
 const TARGET: &str = "+12125550100";
 
@@ -110,6 +110,33 @@ fn rfc3515_the_other_side_is_connected_with_the_target_and_the_referrer_hears_of
     bench.finish();
     let record = &bench.reports[0].call;
     assert_eq!((record.reason, record.legs[1].reason), (Some("caller_hung_up"), Some("transferred")));
+}
+
+#[test]
+fn rfc3323_who_hides_from_strangers_does_so_from_a_target_of_a_transfer() {
+    let mut bench = with(|trunk| {
+        if &*trunk.name == "backup" {
+            trunk.identity = Identities::Strip;
+        }
+    });
+    let mut caller =
+        Dialing { peer: CARRIER.into(), number: "+14155550100".into(), call: 1, cseq: 1, to_tag: String::new() };
+    let private = "Privacy: id\r\nP-Asserted-Identity: <sip:+14155551234@198.51.100.7>\r\n";
+    bench.receive(CARRIER, caller.request("INVITE", &offer(), private));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, callee.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
+    caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    let target = referred(&mut bench, &callee, "");
+    assert!(!target.invite.text.contains("4155551234"), "{}", target.invite.text);
+    taken(&mut bench, &target);
+    news(&mut bench, PBX, |n| callee.respond(n, 200, ""));
+    bench.receive(PBX, callee.request("BYE", 2, ""));
+    bench.expect(PBX, "SIP/2.0 200");
+    bench.bye(&mut caller, &target);
+    bench.finish();
 }
 
 #[test]
@@ -432,4 +459,68 @@ fn a_transferred_call_outlives_a_restart_and_an_operator_ends_it() {
     bench.receive(BACKUP, target.respond(&bye, 200, ""));
     bench.pass(Duration::from_secs(80));
     assert_eq!(bench.gateway.live_calls(), 0);
+}
+
+fn notify(callee: &Dialed, cseq: u32, event: &str, state: &str, line: &str) -> String {
+    let head = callee.request("NOTIFY", cseq, "").replace("Content-Length: 0\r\n\r\n", "");
+    format!(
+        "{head}Event: {event}\r\nSubscription-State: {state}\r\nContent-Type: message/sipfrag\r\nContent-Length: {}\r\n\r\n{line}",
+        line.len()
+    )
+}
+
+#[test]
+fn rfc3515_a_refer_that_goes_on_brings_its_news_back() {
+    let mut bench = with(|trunk| trunk.refer = ReferMode::Relay);
+    let (mut caller, callee) = bench.answered();
+    // News of nothing.
+    bench.receive(PBX, notify(&callee, 1, "refer", "active", "SIP/2.0 100 Trying\r\n"));
+    bench.expect(PBX, "SIP/2.0 481");
+    caller.cseq += 1;
+    let headers = "Refer-To: <sip:+12125550100@secret.example>\r\nReferred-By: <sip:alice@secret.example>\r\n";
+    bench.receive(CARRIER, refer_to(&caller.request("REFER", "", ""), headers));
+    let passed = bench.expect(PBX, "REFER");
+    assert_eq!(passed.header("Refer-To"), "<sip:+12125550100@10.0.0.5>");
+    assert_eq!(passed.header("Referred-By"), "<sip:alice@10.0.0.5>");
+    assert!(!passed.text.contains("secret.example"), "{}", passed.text);
+    bench.nothing();
+    bench.receive(PBX, callee.respond(&passed, 202, ""));
+    bench.expect(CARRIER, "SIP/2.0 202");
+    let far = "SIP/2.0 180 Ringing at 10.0.0.20\r\nContact: <sip:bob@10.0.0.20>\r\n";
+    for (cseq, state, line, shown, told) in [
+        (2, "active;expires=60", far, "active;expires=60", "SIP/2.0 180 Ringing\r\n"),
+        (3, "terminated;reason=x", "SIP/2.0 486 No\r\n", "terminated;reason=noresource", "SIP/2.0 486 Busy Here\r\n"),
+    ] {
+        bench.receive(PBX, notify(&callee, cseq, "refer;id=7", state, line));
+        let news = bench.expect(CARRIER, "NOTIFY");
+        assert_eq!(news.header("Event"), format!("refer;id={}", caller.cseq));
+        assert_eq!((news.header("Subscription-State"), news.body()), (shown, told));
+        bench.receive(CARRIER, caller.respond(&news, 200, ""));
+        bench.expect(PBX, "SIP/2.0 200");
+    }
+    bench.receive(PBX, notify(&callee, 4, "dialog", "active", ""));
+    bench.expect(PBX, "SIP/2.0 489");
+    // One that the other side refuses.
+    caller.cseq += 1;
+    bench.receive(CARRIER, refer_to(&caller.request("REFER", "", ""), headers));
+    let passed = bench.expect(PBX, "REFER");
+    bench.receive(PBX, callee.respond(&passed, 603, ""));
+    bench.expect(CARRIER, "SIP/2.0 603");
+    // Only so many news wait for their answer, and the end of the call is one.
+    for cseq in 5..13 {
+        bench.receive(PBX, notify(&callee, cseq, "refer", "active", "SIP/2.0 100 Trying\r\n"));
+        bench.expect(CARRIER, "NOTIFY");
+    }
+    bench.receive(PBX, notify(&callee, 13, "refer", "active", "SIP/2.0 100 Trying\r\n"));
+    bench.expect(PBX, "SIP/2.0 500");
+    bench.nothing();
+    caller.cseq += 1;
+    bench.receive(CARRIER, caller.request("BYE", "", ""));
+    bench.expect(CARRIER, "SIP/2.0 200");
+    for _ in 5..13 {
+        bench.expect(PBX, "SIP/2.0 487");
+    }
+    let bye = bench.expect(PBX, "BYE");
+    bench.receive(PBX, callee.respond(&bye, 200, ""));
+    bench.finish();
 }

@@ -127,6 +127,8 @@ pub enum ReferMode {
     /// The edge calls the target itself, and connects the other side with it.
     #[default]
     Local,
+    /// It goes on to the other side.
+    Relay,
     /// It is refused.
     Refuse,
 }

@@ -1,0 +1,167 @@
+//! REFER that goes on to the other side (`refer = "relay"`): that calls the target itself, and its news come back. Neither
+//! side is shown where the other one is: Refer-To leads to the edge, and of the news only the status goes on.
+
+use std::time::Instant;
+
+use trunkgate_sip::message::unfolded;
+use trunkgate_sip::write::reason_phrase;
+use trunkgate_sip::{Answer, Body, ClientId, HeaderName, Message, ServerId};
+
+use crate::answer::{extra, seen_code};
+use crate::call::{Call, State, refuse_request};
+use crate::edge::Edge;
+use crate::few::Few;
+use crate::headers::{Side, own_address, own_addresses};
+use crate::index::Purpose;
+use crate::limits::REFER_NEWS;
+use crate::refer::Refer;
+
+/// A REFER that went on.
+#[derive(Debug)]
+pub(crate) struct Passed {
+    /// Whose it is.
+    from: usize,
+    /// Who got it.
+    to: usize,
+    /// Its CSeq where it came from, which names its subscription there.
+    id: u32,
+    /// Requests that went on and have no answer yet, with those that they were.
+    open: Few<ClientId, ServerId>,
+}
+
+/// What a NOTIFY says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// The status in its body, where there is one.
+    pub(crate) code: Option<u16>,
+    /// `active`, `pending` or `terminated`.
+    pub(crate) state: &'static str,
+    /// For how many seconds more.
+    pub(crate) expires: Option<u32>,
+}
+
+impl Told {
+    /// Reads a NOTIFY; `None` where it is of no REFER.
+    pub(crate) fn read(notify: &Message) -> Option<Told> {
+        let event = unfolded(notify.header(HeaderName::Event)?).into_owned();
+        let package = event.split(|byte| *byte == b';').next().unwrap_or_default();
+        if !package.trim_ascii().eq_ignore_ascii_case(b"refer") {
+            return None;
+        }
+        let state = String::from_utf8_lossy(notify.header(HeaderName::SubscriptionState)?).to_ascii_lowercase();
+        let mut parts = state.split(';').map(str::trim);
+        let word = parts.next().unwrap_or_default();
+        let state = ["active", "pending", "terminated"].into_iter().find(|known| *known == word)?;
+        let expires = parts.find_map(|part| part.strip_prefix("expires=")?.parse().ok());
+        Some(Told { code: status(notify.body()), state, expires })
+    }
+}
+
+/// The code of a status line at the beginning of a message/sipfrag (RFC 3420).
+pub(crate) fn status(fragment: &[u8]) -> Option<u16> {
+    let rest = fragment.strip_prefix(b"SIP/2.0 ")?;
+    let digits = rest.get(..3)?;
+    let ends = rest.get(3).is_none_or(|byte| matches!(byte, b' ' | b'\r' | b'\n'));
+    let code: u16 = std::str::from_utf8(digits).ok().filter(|d| d.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()?;
+    (ends && (100..700).contains(&code)).then_some(code)
+}
+
+impl Call {
+    /// Sends a REFER on to the other side.
+    pub(crate) fn pass_refer(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        (leg, other): (usize, usize),
+        server: ServerId,
+        refer: &Refer,
+    ) {
+        let is_open = self.transfers.passed.as_ref().is_some_and(|passed| passed.open.len() > 0);
+        let to = &self.legs[other];
+        let ours = to.flow.and_then(|flow| edge.addressing.shown_to(flow.remote.ip(), Some(flow.listener)));
+        let (Some(ours), Some(dialog), false) = (ours, to.dialog, is_open) else {
+            return refuse_request(now, edge, server, 491);
+        };
+        let side = Side { trunk: to.trunk.as_deref(), ours };
+        let numbers = edge.table.numbers();
+        let mut headers = vec![extra("Refer-To", own_address(&refer.number, &side, numbers))];
+        let by = refer.referred_by.as_ref().and_then(|by| own_addresses(by, &side, numbers));
+        headers.extend(by.map(|by| extra("Referred-By", by)));
+        if refer.is_silent {
+            headers.push(extra("Refer-Sub", "false"));
+        }
+        let Some(client) = edge.request(now, self.place(other), dialog, Purpose::Refer, headers, None) else {
+            return refuse_request(now, edge, server, 500);
+        };
+        let name = self.name_of(leg);
+        edge.decide(now, self.key, format!("a transfer by {name} goes on to the other side"));
+        let mut open = Few::default();
+        open.insert(client, server);
+        self.transfers.passed = Some(Box::new(Passed { from: leg, to: other, id: refer.cseq, open }));
+    }
+
+    /// A far end tells what comes of a REFER.
+    pub(crate) fn told(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId, told: &Told) {
+        let passed = self.transfers.passed.as_ref().filter(|passed| passed.to == leg && self.state == State::Answered);
+        let Some(passed) = passed else { return refuse_request(now, edge, server, 481) };
+        if passed.open.len() >= REFER_NEWS {
+            return refuse_request(now, edge, server, 500);
+        }
+        let (from, id) = (passed.from, passed.id);
+        let state = match (told.state, told.expires) {
+            ("terminated", _) => "terminated;reason=noresource".to_owned(),
+            (state, Some(expires)) => format!("{state};expires={expires}"),
+            (state, None) => state.to_owned(),
+        };
+        let headers = vec![extra("Event", format!("refer;id={id}")), extra("Subscription-State", state)];
+        let body = told.code.map(|code| Body {
+            content_type: "message/sipfrag;version=2.0".to_owned(),
+            bytes: format!("SIP/2.0 {code} {}\r\n", reason_phrase(code)).into(),
+        });
+        let at = self.place(from);
+        let dialog = self.legs[from].dialog;
+        let client = dialog.and_then(|dialog| edge.request(now, at, dialog, Purpose::News, headers, body));
+        match (client, &mut self.transfers.passed) {
+            (Some(client), Some(passed)) => {
+                passed.open.insert(client, server);
+            }
+            (Some(_) | None, _) => refuse_request(now, edge, server, 481),
+        }
+    }
+
+    /// What went on has its answer; 408 where none came.
+    pub(crate) fn passed_answered(&mut self, now: Instant, edge: &mut Edge, client: ClientId, code: u16) {
+        let Some(passed) = &mut self.transfers.passed else { return };
+        let Some(server) = passed.open.remove(client) else { return };
+        let from = passed.from;
+        let code = if matches!(code, 200 | 202) { code } else { seen_code(code) };
+        edge.respond(now, server, Answer { code, contact_user: self.contact_user_of(from), ..Answer::default() });
+    }
+
+    /// The call is over: whoever waits for an answer is told so.
+    pub(crate) fn refuse_passed(&mut self, now: Instant, edge: &mut Edge) {
+        let Some(mut passed) = self.transfers.passed.take() else { return };
+        while let Some(client) = passed.open.first() {
+            edge.index.clients.remove(&client);
+            if let Some(server) = passed.open.remove(client) {
+                refuse_request(now, edge, server, 487);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc3420_a_fragment_begins_with_a_status_line() {
+        assert_eq!(status(b"SIP/2.0 200 OK\r\nContact: <sip:a@192.0.2.1>\r\n"), Some(200));
+        assert_eq!(status(b"SIP/2.0 180"), Some(180));
+        for bad in
+            ["", "SIP/2.0 ", "SIP/2.0 20", "SIP/2.0 2000 OK", "SIP/2.0 +20 OK", "SIP/2.0 999 X", "HTTP/1.1 200 OK"]
+        {
+            assert_eq!(status(bad.as_bytes()), None, "{bad}");
+        }
+    }
+}
