@@ -42,10 +42,16 @@ pub(crate) fn check(text: &str, local_networks: &[IpNet]) -> Result<Url, UrlFaul
             return wrong("`url`: plain RTP has no path".into(), "as \"rtp://127.0.0.1:4000\"");
         }
         "rtp" => {}
+        "https" | "http" => {
+            return wrong(
+                format!("`url` cannot begin with {}:", url.scheme()),
+                "\"wss://…\": the stream's own URL, as `<Stream url>` has it, not the webhook's",
+            );
+        }
         other => {
             return wrong(
                 format!("`url` cannot begin with {other}:"),
-                "\"wss://…\", \"ws://…\" on loopback, or \"rtp://host:port\"",
+                "\"wss://…\", \"ws://…\" on loopback or in [edge] local_networks, or \"rtp://host:port\"",
             );
         }
     }

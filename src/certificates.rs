@@ -18,6 +18,9 @@ use webpki::{EndEntityCert, KeyUsage};
 
 use crate::limits::CERTIFICATE_FILE_BYTES;
 
+/// What is said of a port where something answers, and not by TLS.
+pub(crate) const NOT_TLS: &str = "what is spoken there is not TLS";
+
 /// The cryptography of every TLS connection.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
@@ -177,7 +180,7 @@ pub(crate) fn words(error: &io::Error) -> String {
             .to_owned();
     }
     if text.contains("InvalidContentType") || text.contains("corrupt message") {
-        return "what is spoken there is not TLS".to_owned();
+        return NOT_TLS.to_owned();
     }
     if text.contains("peer sent no certificates") {
         return "it showed no certificate, which `client_ca` asks for".to_owned();

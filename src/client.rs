@@ -18,6 +18,8 @@ mod print;
 
 /// Calls that a terminal is shown where no number is asked for.
 const CALLS_SHOWN: usize = 100;
+/// How an edge that is not well answers `/healthz`.
+const EDGE_REFUSALS: [&str; 2] = ["does not turn (503)", " ms (503)"];
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -172,6 +174,14 @@ pub(crate) async fn metrics(http: &Http) -> Option<String> {
     request(&base(http)?, token.as_deref(), Method::GET, "/metrics", None).await.ok()
 }
 
+/// Whether an edge runs where this file says, whatever its token.
+pub(crate) async fn is_edge(http: &Http) -> bool {
+    let Some(base) = base(http) else { return false };
+    // Ready or not: nobody else answers so.
+    let answer = request(&base, None, Method::GET, "/healthz", None).await;
+    answer.map_or_else(|error| EDGE_REFUSALS.iter().any(|known| error.ends_with(known)), |text| text == "ok")
+}
+
 async fn request(
     base: &str,
     token: Option<&str>,
@@ -200,9 +210,11 @@ async fn request(
         return Ok(text);
     }
     let refusal: Value =
-        serde_json::from_str(&text).map_err(|_| format!("{base} does not answer like an edge: {status}"))?;
-    let message = refusal["error"]["message"].as_str().unwrap_or(&text);
-    Err(format!("{message} ({})", status.as_u16()))
+        serde_json::from_str(&text).map_err(|_| format!("what answers at {base} is no edge: {status}"))?;
+    match refusal["error"]["message"].as_str() {
+        Some(message) => Err(format!("{message} ({})", status.as_u16())),
+        None => Err(format!("what answers at {base} is no edge: {status}")),
+    }
 }
 
 fn raw(answer: &Value) -> String {

@@ -193,6 +193,9 @@ fn compose(options: &InitOptions) -> Result<String, String> {
         .map(|(address, transport)| format!("  {{ transport = \"{transport}\", address = \"{address}\" }},\n"))
         .collect();
     let connect = connect.join(", ");
+    // Many a bot listens on 8080.
+    let taken = options.agent.as_ref().and_then(|url| reqwest::Url::parse(url).ok()).and_then(|url| url.port());
+    let http = if taken == Some(8080) { 8088 } else { 8080 };
     Ok(format!(
         "# Trunkgate: calls from {kind} {way}.\n\
          # `trunkgate check` says what is wrong with this file, `trunkgate run` runs it.\n\
@@ -200,7 +203,7 @@ fn compose(options: &InitOptions) -> Result<String, String> {
          [edge]\n\
          # public_address = \"203.0.113.10\"   # behind NAT: the address that far ends outside are shown\n\
          country = \"US\"                      # numbers without a country code are of this country\n\n\
-         [http]                              # metrics, calls, status\naddress = \"127.0.0.1:8080\"\n\n\
+         [http]                              # metrics, calls, status\naddress = \"127.0.0.1:{http}\"\n\n\
          [trunk.{kind}]\n{carrier_trunk}\n{pbx_trunk}{agent}\
          [[route]]                           # the first that matches takes the call\n\
          name = \"inbound\"\nfrom = [\"{kind}\"]\nconnect = [{connect}]\n\n{outbound}\
@@ -290,6 +293,8 @@ mod tests {
             let message = compose(&options(trunk, pbx)).unwrap_err();
             assert!(message.contains(part), "{message}");
         }
+        let local = InitOptions { agent: Some("ws://127.0.0.1:8080/media".into()), ..InitOptions::default() };
+        assert!(compose(&local).unwrap().contains("address = \"127.0.0.1:8088\""));
         let agent = InitOptions { agent: Some("https://bot.example.com/".into()), ..InitOptions::default() };
         assert!(compose(&agent).unwrap_err().starts_with("--agent https://bot.example.com/: should be wss://"));
     }

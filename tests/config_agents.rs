@@ -577,3 +577,24 @@ fn a_queue_that_nobody_waits_in_or_hears_is_warned_of() {
         assert_eq!(codes(&keys), [], "{keys}");
     }
 }
+
+/// A bot on 8080, where the edge's own HTTP is by default; and one where SIP comes.
+#[test]
+fn a_url_that_leads_back_into_the_edge_is_an_error() {
+    let with = |url: &str, more: &str| {
+        parse(&format!("{more}{TRUNK}[[route]]\nconnect = 'agent:a'\n[agent.a]\nurl = '{url}'\n"))
+    };
+    let own = ["ws://127.0.0.1:8080/media", "wss://localhost:8080/", "ws://127.0.0.1:5060/", "rtp://127.0.0.1:5060"];
+    let both = "listen = [\n{ transport = 'udp', address = '0.0.0.0:5060' },\n{ transport = 'tcp', address = '127.0.0.1:5060' },\n]\n";
+    for url in own {
+        let found = with(url, both).unwrap_err();
+        let error = found.iter().find(|one| one.code == "TG0113").unwrap();
+        assert!(error.message.contains("the edge itself"), "{}", error.message);
+    }
+    let elsewhere = [("ws://127.0.0.1:8081/", ""), ("ws://127.0.0.1:8080/", "[http]\naddress = '127.0.0.1:8088'\n")];
+    for (url, more) in elsewhere.into_iter().chain([("rtp://127.0.0.1:8080", ""), ("wss://bot.example.com:8080/", "")])
+    {
+        let found = with(url, more).map_or_else(|found| found, |(_, warnings)| warnings);
+        assert!(!found.iter().any(|one| one.message.contains("the edge itself")), "{url}: {found:#?}");
+    }
+}

@@ -23,7 +23,7 @@ const HARMLESS: [&str; 2] = ["unknown_event", "binary_message"];
 pub(super) fn judge(record: &Record, times: &[u64]) -> Vec<Finding> {
     let Some(connect) = record.connect_ms else {
         let (loss, words) = record.lost.clone().unwrap_or((Loss::Unreachable, String::new()));
-        let fix = remedy(loss, &words);
+        let fix = remedy(loss, &words, record.signed);
         return vec![Finding::fail("connect", words, fix)];
     };
     let mut all = vec![match connect > SLOW_CONNECT_MS {
@@ -219,7 +219,10 @@ fn pings(record: &Record) -> Option<Finding> {
 fn end(record: &Record) -> Finding {
     let name = "end";
     if let Some((loss, words)) = &record.lost {
-        return Finding::fail(name, format!("lost: {words}"), remedy(*loss, words));
+        // A tick is 20 ms.
+        let seconds = record.ticks.len() as f64 / 50.0;
+        let text = format!("lost {seconds:.1} s after `start`: {words}");
+        return Finding::fail(name, text, remedy(*loss, words, record.signed));
     }
     let ours = u64::try_from(STOP_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
     match (record.hung_up_ms, record.closed_after_ms) {
@@ -231,7 +234,9 @@ fn end(record: &Record) -> Finding {
         }
         (None, Some(after)) => Finding::ok(name, format!("it closed {after} ms after `stop`")),
         (None, None) => {
-            Finding::warn(name, "it did not answer our close", "its WebSocket library does, while the agent reads")
+            let fix = "its WebSocket library does, while the agent reads; where its function has returned, FastAPI on uvicorn \
+                       needs `await websocket.close()`";
+            Finding::warn(name, "it did not answer our close", fix)
         }
     }
 }

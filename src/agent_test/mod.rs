@@ -19,7 +19,7 @@ use crate::{client, edge, run};
 mod judge;
 mod picture;
 mod record;
-mod remedy;
+pub(crate) mod remedy;
 mod speech;
 mod subject;
 mod talk;
@@ -120,7 +120,8 @@ impl Plan {
 
     /// A whole conversation, then such that end with the agent's first word.
     async fn talk(&self, times: u32) -> (Record, Vec<u64>) {
-        let record = talk::talk(self, true).await;
+        let mut record = talk::talk(self, true).await;
+        record.signed = self.subject.spec.auth_token.is_some();
         let mut first: Vec<u64> = record.first_voice_ms.into_iter().collect();
         for _ in 1..times {
             // Who says nothing, or is lost, is not asked again.

@@ -67,6 +67,8 @@ pub(super) struct Record {
     pub(super) connect_ms: Option<u64>,
     /// How it was lost, and in words.
     pub(super) lost: Option<(Loss, String)>,
+    /// Whether the handshake was signed.
+    pub(super) signed: bool,
     /// Of the audio both ways.
     pub(super) format: Format,
     /// The first piece of audio, and the first that is more than silence.

@@ -90,7 +90,19 @@ fn certificates(path: &Path) -> Result<Arc<[u8]>, String> {
 /// Nothing of it is in the file; `ws://` may lead where the file says, else as one without a word would.
 fn at_url(given: Option<&Path>, scheme: &str, text: &str) -> Result<(Agent, Config), String> {
     if !["ws", "wss", "rtp"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
-        return Err(format!("an agent's URL cannot begin with {scheme}://: wss://, or ws:// on loopback"));
+        return Err(match scheme.to_ascii_lowercase().as_str() {
+            "https" | "http" => {
+                let rest = text.split_once("://").map_or("", |(_, rest)| rest);
+                let meant = if scheme.eq_ignore_ascii_case("https") { "wss" } else { "ws" };
+                format!(
+                    "an agent's URL cannot begin with {scheme}://: did you mean {meant}://{rest}? That is the stream's \
+                     own URL, as `<Stream url>` has it, not the webhook's"
+                )
+            }
+            _ => format!(
+                "an agent's URL cannot begin with {scheme}://: wss://, or ws:// on loopback and in local_networks"
+            ),
+        });
     }
     let config = match given {
         Some(path) => load(path)?,

@@ -127,7 +127,8 @@ fn read_one<'a>(
     queue::read(&mut agent, &section, findings);
     let hold = section.get("hold").filter(|_| agent.hold.is_some());
     let voice = hold.and_then(|hold| hold.get_ref().as_table()?.get("voice")).map(Spanned::span);
-    Some(PlacedAgent { agent, hold: hold.map(Spanned::span), voice, said })
+    let url = section.get("url").filter(|_| !agent.url.is_empty()).map(Spanned::span);
+    Some(PlacedAgent { agent, url, hold: hold.map(Spanned::span), voice, said })
 }
 
 /// What its audio is like.

@@ -8,9 +8,9 @@ use trunkgate_route::{Numbers, Pattern, Route, Srtp, TargetSpec, Transport, Trun
 use super::code;
 use super::diagnostic::{Findings, nearest};
 use super::draft::{Draft, PlacedListen, PlacedRoute, PlacedTrunk, Span};
-use super::hold;
 use super::parts::parts;
 use super::schema::{PORTS_PER_CALL, calls_that_fit};
+use super::{hold, own};
 
 /// Judges what was read; `ephemeral` is the kernel's range of ports for sockets without one.
 pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut Findings) {
@@ -31,6 +31,7 @@ pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut
         route_among(route, draft.routes.get(..at).unwrap_or_default(), findings);
     }
     hold::judge(draft, findings);
+    own::agents(draft, findings);
     if draft.trunks.is_empty() {
         findings.warning(code::NO_CALLS, None, "no [trunk.NAME]: every request is dropped", "add a trunk and a route");
     } else if draft.routes.is_empty() {

@@ -78,6 +78,8 @@ pub(super) struct PlacedTrunk {
 #[derive(Debug)]
 pub(super) struct PlacedAgent {
     pub(super) agent: Agent,
+    /// `url`, where it can be used.
+    pub(super) url: Option<Span>,
     /// `hold`, where it says something.
     pub(super) hold: Option<Span>,
     /// `voice` in it.

@@ -15,6 +15,7 @@ mod headers;
 mod hold;
 mod keys;
 mod load;
+mod own;
 mod parts;
 mod places;
 pub mod preset;

@@ -5,13 +5,12 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Report;
 use crate::config::Config;
 use crate::findings::Finding;
-use crate::{limits, transport};
+use crate::{client, limits, transport};
 
 /// Sockets of one call: RTP and RTCP on both sides.
 const FILES_PER_CALL: u64 = 4;
@@ -43,11 +42,13 @@ async fn sockets(config: &Config) -> Finding {
     match bound {
         Ok(()) => Finding::ok("ports", format!("{}, http {} can be bound", all.join(", "), config.http.address)),
         Err(error) if error.error.kind() == io::ErrorKind::AddrInUse => {
-            let running = timeout(PATIENCE, TcpStream::connect(config.http.address)).await;
             let text = format!("{}: {}", error.what, error.error);
-            match running {
-                Ok(Ok(_)) => Finding::ok("ports", "taken: an edge seems to run, `trunkgate status` asks it"),
-                _ => Finding::fail("ports", text, "`ss -lntup` names the program that has it"),
+            match timeout(PATIENCE, client::is_edge(&config.http)).await {
+                Ok(true) => Finding::ok("ports", "taken: an edge runs, `trunkgate status` asks it"),
+                Ok(false) | Err(_) => {
+                    let text = format!("{text}; what answers at http {} is no edge", config.http.address);
+                    Finding::fail("ports", text, "`ss -lntup` names the program that has it")
+                }
             }
         }
         Err(error) => Finding::fail("ports", format!("{}: {}", error.what, error.error), "trunkgate help TG0201"),

@@ -20,6 +20,7 @@ use super::Report;
 use super::answer::{Answer, Question, Seen};
 use super::machine::is_local;
 use super::path::Told;
+use crate::agent_test::remedy::remedy;
 use crate::certificates::{Pair, Trust, not_after};
 use crate::config::Config;
 use crate::dns::{Resolver, means};
@@ -374,7 +375,10 @@ pub(super) async fn agents(config: &Arc<Config>, report: &Arc<Report>) -> Vec<Fi
             let (name, began) = (format!("agent {}", agent.name), Instant::now());
             let found = match worker::try_agent(&agent, &config.edge.local_networks).await {
                 Ok(()) => Finding::ok(name, format!("its socket opens, after {} ms", began.elapsed().as_millis())),
-                Err(what) => Finding::fail(name, what, "its `url`, `auth_token` and `ca`, and whether it runs"),
+                Err((loss, what)) => {
+                    let fix = remedy(loss, &what, agent.auth_token.is_some());
+                    Finding::fail(name, what, fix)
+                }
             };
             report.take(vec![found])
         })

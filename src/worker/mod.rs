@@ -32,6 +32,7 @@ use ipnet::IpNet;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
+use trunkgate_media::agent::Loss;
 use trunkgate_media::{Command, Counter, Event, MediaId, SocketSpec, WorkerCounters};
 use trunkgate_route::Agent;
 
@@ -148,7 +149,7 @@ impl Link {
 ///
 /// # Errors
 /// Why it cannot be opened, in words.
-pub(crate) async fn try_agent(agent: &Agent, local_networks: &[IpNet]) -> Result<(), String> {
+pub(crate) async fn try_agent(agent: &Agent, local_networks: &[IpNet]) -> Result<(), (Loss, String)> {
     let spec = SocketSpec {
         url: agent.url.clone(),
         auth_token: agent.auth_token.clone(),
@@ -158,9 +159,9 @@ pub(crate) async fn try_agent(agent: &Agent, local_networks: &[IpNet]) -> Result
     let opened = async { Target::new(&spec)?.reach(&spec, &OwnSockets::none(), Arc::default()).await };
     match tokio::time::timeout(Duration::from_secs(limits::AGENT_TRIAL_SECONDS), opened).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(fault)) if fault.detail.is_empty() => Err(fault.loss.to_string()),
-        Ok(Err(fault)) => Err(format!("{}: {}", fault.loss, fault.detail)),
-        Err(_) => Err("no socket in time".to_owned()),
+        Ok(Err(fault)) if fault.detail.is_empty() => Err((fault.loss, fault.loss.to_string())),
+        Ok(Err(fault)) => Err((fault.loss, format!("{}: {}", fault.loss, fault.detail))),
+        Err(_) => Err((Loss::ConnectTimeout, "no socket in time".to_owned())),
     }
 }
 

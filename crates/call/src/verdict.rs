@@ -1,10 +1,13 @@
 //! A call's story in a sentence or two: what the ladder shows, for people who do not read SIP.
 
-use crate::call::{CALLER, Call, State};
+use crate::call::{CALLER, Call, Ending, State};
+use crate::reason::ReasonSlug;
 use crate::trace::{Trace, TraceView};
 
 /// Targets that failed, told with why.
 const FAILURES_TOLD: usize = 3;
+/// Targets of a call that nobody answered, told with why each failed.
+const OUTCOMES_TOLD: usize = 6;
 
 /// The ladder with its verdict.
 pub(crate) fn trace_view(call: &Call, trace: &Trace) -> TraceView {
@@ -39,19 +42,75 @@ pub(crate) fn verdict(call: &Call) -> String {
         (State::Ended, _, Some(ending)) if call.times.answered.is_some() => {
             let seconds = call.talked_seconds().unwrap_or_default();
             let why = ending.reason.sentence();
-            format!("Answered before anybody was there, ended after {seconds:.1} s: {why}.{}", all_of(&tried))
+            format!("Answered before anybody was there, ended after {seconds:.1} s: {why}.{}", all_of(&outcomes(call)))
         }
-        (State::Ended, _, Some(ending)) => {
-            let tried = all_of(&tried);
-            format!("Not answered ({}): {}.{tried}", ending.code, ending.reason.sentence())
-        }
+        (State::Ended, _, Some(ending)) => not_answered(call, ending),
         (State::Ended, _, None) => String::new(),
     }
 }
 
+/// What became of those who were called.
+struct Outcome {
+    name: String,
+    /// Why it failed, if it did.
+    why: Option<ReasonSlug>,
+    /// One after the other, each with the same end.
+    times: usize,
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name)?;
+        let often = if self.times > 1 { format!("{} times", self.times) } else { String::new() };
+        match (self.why, often.is_empty()) {
+            (Some(why), true) => write!(f, " ({})", why.sentence()),
+            (Some(why), false) => write!(f, " ({often}: {})", why.sentence()),
+            (None, true) => Ok(()),
+            (None, false) => write!(f, " ({often})"),
+        }
+    }
+}
+
+/// Those who were called, in their order.
+fn outcomes(call: &Call) -> Vec<Outcome> {
+    let mut all: Vec<Outcome> = Vec::new();
+    for (at, leg) in call.legs.iter().enumerate().skip(CALLER + 1).filter(|(_, leg)| !leg.listens()) {
+        let why = leg.shown_end().filter(|end| end.failed).map(|end| end.reason);
+        let name = call.name_of(at);
+        match all.last_mut().filter(|last| last.name == name && last.why == why) {
+            Some(last) => last.times += 1,
+            None => all.push(Outcome { name, why, times: 1 }),
+        }
+    }
+    all
+}
+
+/// The reason of the call is that of the last target: where several failed, each has its own.
+fn not_answered(call: &Call, ending: Ending) -> String {
+    let all = outcomes(call);
+    let (code, why) = (ending.code, ending.reason.sentence());
+    let is_of_the_last = all.last().is_some_and(|last| last.why == Some(ending.reason));
+    match all.as_slice() {
+        [one] if is_of_the_last => {
+            let often = if one.times > 1 { format!(" ({} times)", one.times) } else { String::new() };
+            format!("Not answered ({code}): {why}. Tried: {}{often}.", one.name)
+        }
+        [_, _, ..] if is_of_the_last => format!("Not answered ({code}): {}.", listed(&all)),
+        _ => format!("Not answered ({code}): {why}.{}", all_of(&all)),
+    }
+}
+
 /// Who was called.
-fn all_of(tried: &[String]) -> String {
-    if tried.is_empty() { String::new() } else { format!(" Tried: {}.", tried.join(", ")) }
+fn all_of(all: &[Outcome]) -> String {
+    if all.is_empty() { String::new() } else { format!(" Tried: {}.", listed(all)) }
+}
+
+fn listed(all: &[Outcome]) -> String {
+    let mut told: Vec<String> = all.iter().take(OUTCOMES_TOLD).map(Outcome::to_string).collect();
+    if all.len() > OUTCOMES_TOLD {
+        told.push(format!("{} more", all.len() - OUTCOMES_TOLD));
+    }
+    told.join(", ")
 }
 
 /// How many targets failed, and the first of those that got as far as a leg, with why.

@@ -89,6 +89,9 @@ fn and_so_does_a_target_that_refuses_or_says_nothing() {
         recorded(&bench),
         [("target_busy", "edge"), ("agent_refused", "far_end"), ("no_response", "edge"), ("target_busy", "far_end")]
     );
+    let told = "Not answered (486): desk (an agent refused the handshake), pbx (a target gave no sign of life), backup (the called \
+                side is busy).";
+    assert_eq!(verdict(&bench), told);
 }
 
 #[test]
