@@ -233,7 +233,7 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
     ] {
         check_line(header, line, &[("TG0190", column)]);
     }
-    for (line, column) in [("dtmf = 'info'", 8), ("codecs = ['opus']", 11)] {
+    for (line, column) in [("dtmf = 'info'", 8), ("codecs = ['G729']", 11)] {
         check_behind(&format!("[trunk.x]\n{line}\npeers = ['sip:192.0.2.9']\n"), &[("TG0190", 8, column)]);
     }
     for (line, column) in [

@@ -115,7 +115,7 @@ pub(super) const TRUNK: &[Key] = &[
     ("auth", Built),
     ("require_auth", Built),
     ("register", Built),
-    ("ptime", Later("packet-time conversion")),
+    ("ptime", Built),
     ("session_expires", Later("session timers")),
     ("pace", Built),
     ("headers", Built),

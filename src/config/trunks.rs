@@ -20,10 +20,10 @@ use super::{credentials, headers, hold, preset, register, routes, tls, values};
 use crate::audio::Use;
 use crate::limits::MUSIC_SECONDS;
 
-/// Codecs that this version lets through on purpose.
-const CODECS: [&str; 2] = ["PCMU", "PCMA"];
+/// Codecs that are converted.
+const CODECS: [&str; 4] = ["PCMU", "PCMA", "G722", "opus"];
 /// Codecs that others know and this version does not convert.
-const LATER_CODECS: [&str; 9] = ["OPUS", "G722", "G729", "AMR", "AMR-WB", "G723", "GSM", "ILBC", "SPEEX"];
+const LATER_CODECS: [&str; 7] = ["G729", "AMR", "AMR-WB", "G723", "GSM", "ILBC", "SPEEX"];
 
 /// `options_interval` where none is written.
 const OPTIONS_INTERVAL: Duration = Duration::from_secs(30);
@@ -106,6 +106,7 @@ fn read_one<'a>(
     if let Some(codecs) = section.read("codecs", findings, read_codecs) {
         trunk.codecs = codecs;
     }
+    trunk.ptime_ms = section.read("ptime", findings, read_ptime).unwrap_or(trunk.ptime_ms);
     read_limits(&section, &mut trunk, findings);
     trunk.auth = section.read("auth", findings, |_, value, f| credentials::auth(value, folder, f));
     let required = section.read("require_auth", findings, |_, value, f| credentials::require_auth(value, folder, f));
@@ -270,10 +271,21 @@ fn read_codecs(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<
     Some(codecs).filter(|codecs| !codecs.is_empty())
 }
 
+/// Opus has no other lengths, and no more than these are in use.
+fn read_ptime(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<u32> {
+    let ms = values::integer(key, value, findings, 10..=60)?;
+    if ![10, 20, 30, 40, 60].contains(&ms) {
+        let help = "10, 20, 30, 40 or 60 milliseconds";
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is {ms}"), help);
+        return None;
+    }
+    Some(ms)
+}
+
 fn read_codec(text: &str, span: Span, findings: &mut Findings) -> Option<String> {
     let name = text.to_ascii_uppercase();
-    if CODECS.contains(&name.as_str()) {
-        return Some(name);
+    if let Some(codec) = CODECS.iter().find(|codec| codec.eq_ignore_ascii_case(&name)) {
+        return Some((*codec).to_owned());
     }
     if LATER_CODECS.contains(&name.as_str()) {
         not_yet(span, &format!("the codec {text}"), "transcoding", findings);
@@ -287,7 +299,7 @@ fn read_codec(text: &str, span: Span, findings: &mut Findings) -> Option<String>
     };
     let help = match nearest(name, CODECS.iter().chain(&LATER_CODECS).copied()) {
         Some(codec) => format!("did you mean \"{codec}\"?"),
-        None => "PCMU and PCMA".to_owned(),
+        None => "PCMU, PCMA, G722 and opus".to_owned(),
     };
     findings.error(code::BAD_VALUE, span, format!("unknown codec \"{text}\""), help);
     None

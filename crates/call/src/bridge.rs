@@ -39,7 +39,8 @@ impl Call {
         let Some(offer) = self.offer.clone() else {
             let caller = &self.legs[self.near];
             let ports = caller.ports(&anchored_streams(&theirs));
-            let mut ours = relay_offer(&theirs, &caller.policy(), &ports, &caller.identity()).map_err(unusable)?;
+            let policy = caller.policy().towards(self.legs[callee].policy());
+            let mut ours = relay_offer(&theirs, &policy, &ports, &caller.identity()).map_err(unusable)?;
             self.legs[callee].check_answer(&sent, &theirs, anchored_streams(&theirs))?;
             caller.protect_first(edge, &mut ours, caller.late_form())?;
             let ours = self.legs[self.near].stamp(ours);
@@ -50,7 +51,8 @@ impl Call {
         };
         let caller = &self.legs[self.near];
         let ports = caller.ports(&anchored_streams(&offer));
-        let mut agreed = accept(&offer, &sent, &theirs, &ports, &caller.identity()).map_err(unusable)?;
+        let mut agreed =
+            accept(&offer, &sent, &theirs, &caller.policy(), &ports, &caller.identity()).map_err(unusable)?;
         self.legs[callee].check_answer(&sent, &theirs, agreed.streams.iter().map(|stream| stream.index))?;
         // A caller that has a session with us already keeps it as it is.
         if let Some(standing) = self.standing_description() {
@@ -179,8 +181,9 @@ impl Call {
         let sent = self.legs[leg].sent().ok_or_else(missing)?;
         let ports = self.legs[other].ports(&anchored_streams(&offer));
         let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
+        let side = &self.legs[other];
         let Agreed { streams, .. } =
-            accept(&offer, &sent, &answer, &ports, &self.legs[other].identity()).map_err(unusable)?;
+            accept(&offer, &sent, &answer, &side.policy(), &ports, &side.identity()).map_err(unusable)?;
         self.legs[leg].check_answer(&sent, &answer, streams.iter().map(|stream| stream.index))?;
         let asks = self.wish(leg, other, &answer, &streams);
         let leg_state = &mut self.legs[leg];
@@ -220,17 +223,23 @@ impl Call {
             for (leg, end, far, relatch) in sides {
                 self.point(edge, leg, end, far, relatch);
             }
-            let (to_answerer, to_offerer) = wires(stream);
+            let (to_answerer, to_offerer) = wires(stream, &self.legs[offerer], &self.legs[answerer]);
             for (from, to, wire) in [(a, b, to_answerer), (b, a, to_offerer)] {
                 self.connect_ends(edge, from, to, wire);
             }
         }
         self.unwire_all_but(edge, streams);
         if let Some(first) = streams.first() {
-            for leg in [offerer, answerer] {
-                self.legs[leg].codec.clone_from(&first.codec);
-            }
-            self.note_media(now, edge, &[offerer, answerer], &first.codec);
+            let (of_offerer, of_answerer) = (first.codec.as_str(), first.codec_of_answerer());
+            self.legs[offerer].codec = of_offerer.to_owned();
+            self.legs[answerer].codec = of_answerer.to_owned();
+            let text = if of_offerer.eq_ignore_ascii_case(of_answerer) {
+                of_offerer.to_owned()
+            } else {
+                let (one, other) = (self.name_of(offerer), self.name_of(answerer));
+                format!("{of_offerer} with {one}, {of_answerer} with {other}: converted, no codec suits both")
+            };
+            self.note_media(now, edge, &[offerer, answerer], &text);
         }
         self.tap_caller(now, edge);
     }

@@ -68,7 +68,10 @@ impl Call {
             let leg = &self.legs[at];
             leg.ends.len() == streams.len() && streams.iter().all(|stream| leg.end(stream.index).is_some())
         };
-        let same_codec = streams.first().is_some_and(|first| self.legs[leg].codec == first.codec);
+        let same_codec = streams.first().is_some_and(|first| {
+            let codecs = [first.codec.as_str(), first.codec_of_answerer()];
+            [leg, other].iter().all(|at| codecs.contains(&self.legs[*at].codec.as_str()))
+        });
         if !(same_codec && is_known(leg) && is_known(other)) {
             return None;
         }

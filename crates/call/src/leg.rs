@@ -9,10 +9,11 @@ use trunkgate_media::{EndCounters, EndId, LatchMode, RemoteSpec, SrtpKey, SrtpSp
 use trunkgate_route::Trunk;
 use trunkgate_sdp::crypto::Mki;
 use trunkgate_sdp::keying::agreed;
-use trunkgate_sdp::{AgreedStream, Description, Far, Identity, InlineKey, Policy, Suite};
+use trunkgate_sdp::{AgreedStream, Conversion, Description, Far, Identity, InlineKey, Policy, Suite};
 use trunkgate_sip::{ClientId, DialogId, Flow, HeaderName, ListenerId, Message, Method, Party, ServerId, Transport};
 
 use crate::agent_leg::AgentSide;
+use crate::coding::transcode;
 use crate::health::Spot;
 use crate::leg_end::LegEnd;
 use crate::limits::CALL_ID_CHARS;
@@ -24,6 +25,8 @@ use crate::written::Written;
 
 /// Codecs towards a bare URI, which has no policy of its own.
 const URI_CODECS: [&str; 2] = ["PCMU", "PCMA"];
+/// The length of packets to it, in milliseconds, where it asks for none.
+const URI_PTIME_MS: u32 = 20;
 
 /// Where a leg stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -368,14 +371,26 @@ impl Leg {
 /// What a trunk, or a bare URI, may use of the edge's codecs.
 pub(crate) fn policy(trunk: Option<&Trunk>) -> Policy {
     let uri = || URI_CODECS.map(str::to_owned).to_vec();
-    Policy { codecs: trunk.map_or_else(uri, |t| t.codecs.clone()) }
+    let ptime_ms = trunk.map_or(URI_PTIME_MS, |t| t.ptime_ms);
+    Policy { codecs: trunk.map_or_else(uri, |t| t.codecs.clone()), ptime_ms, ..Policy::default() }
 }
 
-/// The two wires of an agreed stream: (offerer to answerer, answerer to offerer).
-pub(crate) fn wires(stream: &AgreedStream) -> (WireSpec, WireSpec) {
-    let (codec, verbatim) = (Codec::named(&stream.codec), stream.offerer.udptl);
-    let wire = |payloads, clocks| WireSpec { payloads, clocks, verbatim, codec, ..WireSpec::default() };
-    (wire(stream.to_answerer(), stream.clocks_from_offerer()), wire(stream.to_offerer(), stream.clocks_from_answerer()))
+/// The two wires of an agreed stream between an offerer and an answerer: (to the answerer, to the offerer).
+pub(crate) fn wires(stream: &AgreedStream, offerer: &Leg, answerer: &Leg) -> (WireSpec, WireSpec) {
+    let verbatim = stream.offerer.udptl;
+    let wire = |payloads, clocks: Vec<(u8, u32)>, codec: &str, conversion: Option<&Conversion>, to: &Leg| {
+        let transcode = conversion.and_then(|conversion| transcode(conversion, to.policy().ptime_ms));
+        let converted =
+            transcode.iter().flat_map(|spec| spec.from.iter().map(|(from, coding)| (*from, coding.clock_hz())));
+        let clocks = clocks.into_iter().chain(converted).collect();
+        WireSpec { payloads, clocks, verbatim, codec: Codec::named(codec), transcode, ..WireSpec::default() }
+    };
+    let converted = stream.converted.as_deref();
+    let (there, back) = (converted.and_then(|c| c.to_answerer.as_ref()), converted.and_then(|c| c.to_offerer.as_ref()));
+    (
+        wire(stream.to_answerer(), stream.clocks_from_offerer(), &stream.codec, there, answerer),
+        wire(stream.to_offerer(), stream.clocks_from_answerer(), stream.codec_of_answerer(), back, offerer),
+    )
 }
 
 #[cfg(test)]

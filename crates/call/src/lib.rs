@@ -14,6 +14,7 @@ mod bridge;
 mod call;
 mod challenge;
 mod checks;
+mod coding;
 mod controller;
 mod deadlines;
 mod dispatch;

@@ -201,3 +201,5 @@ pub const BINDING_CONTACT_BYTES: usize = 512;
 pub const BINDING_SECONDS: u32 = 3_600;
 /// It lasts no shorter, in seconds: 423 says so.
 pub const BINDING_LEAST_SECONDS: u32 = 60;
+/// The length of packets that the edge makes of converted audio, in milliseconds, whatever a far side asks for.
+pub const PACKET_MS: RangeInclusive<u32> = 10..=60;

@@ -113,8 +113,14 @@ impl Call {
             };
             let from = self.wires.get(end.end).into_iter();
             let to = self.wires.values().filter(|(sink, _)| *sink == end.end);
-            let inbound = heard(&mut from.flat_map(|(_, wire)| wire.payloads.iter().map(|(from, _)| *from)));
-            let outbound = heard(&mut to.flat_map(|(_, wire)| wire.payloads.iter().map(|(_, to)| *to)));
+            let inbound = heard(&mut from.flat_map(|(_, wire)| {
+                let converted = wire.transcode.iter().flat_map(|spec| spec.from.iter().map(|(from, _)| *from));
+                wire.payloads.iter().map(|(from, _)| *from).chain(converted)
+            }));
+            let outbound = heard(&mut to.flat_map(|(_, wire)| {
+                let converted = wire.transcode.iter().map(|spec| spec.to.0);
+                wire.payloads.iter().map(|(_, to)| *to).chain(converted)
+            }));
             let is_audio = theirs.kind.eq_ignore_ascii_case("audio") && !inbound.is_empty();
             is_audio.then_some((end.end, TapSpec { inbound, outbound }))
         })

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use trunkgate_media::mos::Codec;
 use trunkgate_media::{Command, EndId, Law, WireSpec};
-use trunkgate_sdp::{Description, Direction, Far, Identity, Media, Refusal, accept, answer_offer, offer_own};
+use trunkgate_sdp::{Description, Direction, Far, Identity, Media, Policy, Refusal, accept, answer_offer, offer_own};
 use trunkgate_sip::{Answer, Body, ServerId};
 
 use crate::answer::Failure;
@@ -42,7 +42,7 @@ impl Call {
     pub(crate) fn answerable(&self) -> Result<(), Failure> {
         let Some(offer) = &self.offer else { return Ok(()) };
         let nowhere = Identity { session_id: 0, version: 0, ip: std::net::Ipv4Addr::LOCALHOST.into() };
-        let policy = self.legs[self.near].policy();
+        let policy = self.legs[self.near].own_policy();
         answer_offer(offer, &policy, ANY_PORT, &nowhere, Direction::SendRecv).map(|_| ()).map_err(unusable)
     }
 
@@ -57,7 +57,7 @@ impl Call {
             None => {
                 let caller = &mut self.legs[self.near];
                 let port = caller.ends.first().map_or(0, |end| end.bind.port());
-                let mut offer = offer_own(&caller.policy(), port, &caller.identity(), Direction::SendRecv);
+                let mut offer = offer_own(&caller.own_policy(), port, &caller.identity(), Direction::SendRecv);
                 caller.protect_first(edge, &mut offer, caller.late_form())?;
                 Ok(caller.stamp(offer))
             }
@@ -81,7 +81,7 @@ impl Call {
     fn point_again(&mut self, edge: &mut Edge) {
         let Some((offer, (end, _))) = self.offer.clone().zip(self.spoken_end()) else { return };
         let caller = &self.legs[self.near];
-        let answered = answer_offer(&offer, &caller.policy(), ANY_PORT, &caller.identity(), Direction::SendRecv);
+        let answered = answer_offer(&offer, &caller.own_policy(), ANY_PORT, &caller.identity(), Direction::SendRecv);
         if let Ok((_, far, _)) = answered {
             self.point(edge, self.near, end, &far, false);
         }
@@ -90,7 +90,7 @@ impl Call {
     /// Answers an offer of the caller, takes it into force, and has its media follow.
     fn answer_locally(&mut self, now: Instant, edge: &mut Edge, offer: &Description) -> Result<Description, Failure> {
         let caller = &self.legs[self.near];
-        let answered = answer_offer(offer, &caller.policy(), ANY_PORT, &caller.identity(), Direction::SendRecv);
+        let answered = answer_offer(offer, &caller.own_policy(), ANY_PORT, &caller.identity(), Direction::SendRecv);
         let (mut answer, far, (audio, codec)) = answered.map_err(unusable)?;
         let missing = || Failure::unreached(ReasonSlug::NoPorts);
         let index = answer.media.iter().position(|media| media.port != 0).ok_or_else(missing)?;
@@ -203,7 +203,7 @@ impl Call {
         let caller = &mut self.legs[self.near];
         let sent = caller.sent().ok_or_else(missing)?;
         let ports = vec![ANY_PORT; trunkgate_sdp::anchored_streams(&sent).len()];
-        let agreed = accept(&sent, &sent, &answer, &ports, &caller.identity()).map_err(unusable)?;
+        let agreed = accept(&sent, &sent, &answer, &Policy::default(), &ports, &caller.identity()).map_err(unusable)?;
         caller.check_answer(&sent, &answer, agreed.streams.iter().map(|stream| stream.index))?;
         let stream = agreed.streams.into_iter().next().ok_or_else(missing)?;
         let section = sent.media.get(stream.index).ok_or_else(missing)?;

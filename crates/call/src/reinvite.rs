@@ -158,7 +158,7 @@ impl Call {
         let failed = |code, reason| Box::new(FinalAnswer::new(code, reason));
         let added = self.draw_missing(edge, [from, to], &offer).ok_or_else(|| failed(500, ReasonSlug::NoPorts))?;
         let streams = anchored_streams(&offer);
-        let policy = self.legs[to].policy().shared_with(&self.legs[from].policy());
+        let policy = self.legs[to].policy().towards(self.legs[from].policy());
         let leg = &mut self.legs[to];
         let sent = relay_offer(&offer, &policy, &leg.ports(&streams), &leg.identity());
         let sent = sent.map_err(|refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal));
@@ -298,8 +298,9 @@ impl Call {
         let answer = self.read(edge, to, &sdp.ok_or_else(missing)?)?;
         let sent = self.legs[to].sent().ok_or_else(missing)?;
         let ports = self.legs[from].ports(&anchored_streams(&pending.offer));
-        let mut agreed = accept(&pending.offer, &sent, &answer, &ports, &self.legs[from].identity())
-            .map_err(|refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal))?;
+        let mut agreed =
+            accept(&pending.offer, &sent, &answer, &self.legs[from].policy(), &ports, &self.legs[from].identity())
+                .map_err(|refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal))?;
         self.legs[to].check_answer(&sent, &answer, agreed.streams.iter().map(|stream| stream.index))?;
         let relatch_to = self.legs[to].take_theirs(&answer);
         self.legs[to].ours = self.legs[to].last_sent.clone();

@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use trunkgate_media::agent::Loss;
 use trunkgate_route::{SendNumbers, Server, Target};
-use trunkgate_sdp::{Direction, Identity, Policy, Refusal, offer_own, relay_offer};
+use trunkgate_sdp::{Direction, Identity, Policy, offer_own, relay_offer};
 use trunkgate_sip::{Answer, Body, DialogId, Invite, Transport};
 
 use crate::answer::Failure;
@@ -79,17 +79,10 @@ impl Call {
         let theirs = policy(attempt.trunk.as_deref());
         let ours = self.legs[self.near].policy();
         let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
-        match &self.offer {
-            Some(offer) => {
-                let nowhere = Identity { session_id: 0, version: 0, ip: std::net::Ipv4Addr::LOCALHOST.into() };
-                let ports = vec![9; trunkgate_sdp::anchored_streams(offer).len()];
-                let clearer = |refusal| self.codecs_for_both(&theirs).err().unwrap_or(refusal);
-                relay_offer(offer, &theirs.shared_with(&ours), &ports, &nowhere)
-                    .map_err(|refusal| unusable(clearer(refusal)))?;
-            }
-            None => {
-                self.codecs_for_both(&theirs).map_err(unusable)?;
-            }
+        if let Some(offer) = &self.offer {
+            let nowhere = Identity { session_id: 0, version: 0, ip: std::net::Ipv4Addr::LOCALHOST.into() };
+            let ports = vec![9; trunkgate_sdp::anchored_streams(offer).len()];
+            relay_offer(offer, &theirs.towards(ours), &ports, &nowhere).map_err(unusable)?;
         }
         match self.is_denied(edge, attempt) {
             true => Err(Failure::with_code(403, ReasonSlug::Denied)),
@@ -112,15 +105,12 @@ impl Call {
         trunk.is_some_and(|trunk| trunk.denied(numbers, number).is_some())
     }
 
-    /// The codecs of an offer of ours for a caller that made none.
-    fn codecs_for_both(&self, theirs: &Policy) -> Result<Policy, Refusal> {
+    /// The codecs of an offer of ours for a caller that made none: those that suit both, or else what will be converted.
+    fn codecs_to_offer(&self, theirs: Policy) -> Policy {
         let ours = self.legs[self.near].policy();
-        let both = theirs.shared_with(&ours);
-        if both.codecs.is_empty() {
-            let (ours, theirs) = (ours.codecs.join(", "), theirs.codecs.join(", "));
-            return Err(Refusal { warn_code: 305, text: format!("caller may use {ours}; target may use {theirs}") });
-        }
-        Ok(both)
+        let suits = |codec: &&String| ours.codecs.iter().any(|own| own.eq_ignore_ascii_case(codec));
+        let both: Vec<String> = theirs.codecs.iter().filter(suits).cloned().collect();
+        if both.is_empty() { theirs } else { Policy { codecs: both, ..theirs } }
     }
 
     /// Goes the next way to the target, or ends the attempt.
@@ -244,11 +234,11 @@ impl Call {
         let ports = leg.ports(&streams);
         let mut description = match &self.offer {
             Some(offer) => {
-                let policy = leg.policy().shared_with(&self.legs[self.near].policy());
+                let policy = leg.policy().towards(self.legs[self.near].policy());
                 relay_offer(offer, &policy, &ports, &leg.identity()).map_err(unusable)?
             }
             None => {
-                let policy = self.codecs_for_both(&leg.policy()).map_err(unusable)?;
+                let policy = self.codecs_to_offer(leg.policy());
                 offer_own(&policy, ports.first().copied().unwrap_or_default(), &leg.identity(), Direction::SendRecv)
             }
         };

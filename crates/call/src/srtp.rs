@@ -181,9 +181,9 @@ impl Call {
         let theirs = unprotected(&self.standing(other)?);
         let (leg, other) = (&self.legs[leg], &self.legs[other]);
         let streams = anchored_streams(offer);
-        let policy = other.policy().shared_with(&leg.policy());
+        let policy = other.policy().towards(leg.policy());
         let sent = relay_offer(offer, &policy, &other.ports(&streams), &other.identity()).ok()?;
-        let agreed = accept(offer, &sent, &theirs, &leg.ports(&streams), &leg.identity()).ok()?;
+        let agreed = accept(offer, &sent, &theirs, &leg.policy(), &leg.ports(&streams), &leg.identity()).ok()?;
         Some((agreed.answer, agreed.streams))
     }
 }

@@ -4,16 +4,19 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::codec::opus::Wanted;
 use crate::counters::EndCounters;
 use crate::origin::Epoch;
 use crate::packet::PacketBuf;
+use crate::rtp::Rtp;
 use crate::session::Session;
 use crate::spec::{Command, EndId, EndSpec, MediaId, RemoteSpec, Sound, WireSpec};
 use crate::srtp::{Inbound, Outbound, SrtpKey, Suite};
+use crate::transcode::{Coding, EventsSpec, TranscodeSpec, Transcoder};
 
 /// Any datagram on both sockets of an end that is wired to another, and on the views below.
 pub fn rtp_packet(data: &[u8]) {
-    let _ = (crate::rtp::Rtp::parse(data), crate::rtcp::classify(data), crate::rtcp::is_well_formed(data));
+    let _ = (Rtp::parse(data), crate::rtcp::classify(data), crate::rtcp::is_well_formed(data));
     #[expect(clippy::disallowed_methods, reason = "a fuzz target begins somewhere in time")]
     let now = Instant::now();
     let source = SocketAddr::from((Ipv4Addr::LOCALHOST, 4000));
@@ -46,6 +49,51 @@ pub fn rtp_packet(data: &[u8]) {
         if let Some(transmit) = session.handle_packet(now, EndId(0), rtcp, source, &mut packet) {
             assert_eq!((transmit.via, transmit.rtcp, packet.data().len()), (EndId(1), rtcp, len));
         }
+    }
+}
+
+/// Any stream into a transcoder from any codec to any other: what leaves has numbers that only grow, and never more packets
+/// than a bounded time has.
+///
+/// # Panics
+/// Where one of these does not hold.
+pub fn transcode(data: &[u8]) {
+    #[expect(clippy::disallowed_methods, reason = "a fuzz target begins somewhere in time")]
+    let mut now = Instant::now();
+    let Some((&[pair, packet_ms], mut rest)) = data.split_first_chunk::<2>() else { return };
+    let codings =
+        [Coding::Pcmu, Coding::Pcma, Coding::G722, Coding::Opus(Wanted { dtx: pair & 0x80 != 0, ..Wanted::default() })];
+    let (Some(from), Some(to)) = (codings.get(usize::from(pair & 3)), codings.get(usize::from(pair >> 2 & 3))) else {
+        return;
+    };
+    let events = vec![EventsSpec { from: (101, 8000), to: (96, to.clock_hz()) }];
+    let noise = Some((13, (pair & 0x40 != 0).then_some(13)));
+    let spec = TranscodeSpec { from: vec![(97, *from)], to: (98, *to), packet_ms, events, noise };
+    let Some(mut transcoder) = Transcoder::new(spec, 1, (7, 1, 0)) else { return };
+    let (mut sequence, mut timestamp, mut last) = (0_u16, 0_u32, 0_u16);
+    let mut packet = PacketBuf::new();
+    while let Some((&[kind, ahead, frames, len], more)) = rest.split_first_chunk::<4>() {
+        let (payload, more) = more.split_at(usize::from(len).min(more.len()));
+        rest = more;
+        now += Duration::from_millis(u64::from(kind >> 3));
+        sequence = sequence.wrapping_add(u16::from(ahead)).wrapping_sub(2);
+        timestamp = timestamp.wrapping_add(u32::from(frames) * 80);
+        let payload_type = match kind & 7 {
+            0 => 101,
+            1 => 13,
+            _ => 97,
+        };
+        let ssrc = u32::from(kind == 0xff);
+        let rtp = Rtp { marker: false, payload_type, sequence, timestamp, ssrc, payload: 0..0 };
+        let _ = transcoder.push(now, &rtp, payload);
+        let mut made = 0;
+        while let Some(rtp) = transcoder.poll(&mut packet) {
+            made += 1;
+            assert!((1..0x8000).contains(&rtp.sequence.wrapping_sub(last)), "numbers grow");
+            last = rtp.sequence;
+        }
+        // At most what was begun, a concealed loss and the longest packet, in packets of 10 ms; and what passes with them.
+        assert!(made <= 31, "{made}");
     }
 }
 
@@ -134,6 +182,11 @@ mod tests {
         #[test]
         fn any_datagram(bytes in proptest::collection::vec(any::<u8>(), 0..2100)) {
             super::rtp_packet(&bytes);
+        }
+
+        #[test]
+        fn any_stream_to_be_converted(bytes in proptest::collection::vec(any::<u8>(), 0..4000)) {
+            super::transcode(&bytes);
         }
 
         #[test]

@@ -19,7 +19,7 @@ impl Phone {
     pub(crate) fn describe(&mut self, now: Instant, call: &mut PhoneCall) -> Option<String> {
         let (offer, media) = (admit(call.offer.clone()?, self.config.srtp).ok()?, call.media?);
         let identity = Identity { session_id: call.session_id, version: call.version, ip: media.ip() };
-        let policy = Policy { codecs: self.config.codecs.clone() };
+        let policy = Policy { codecs: self.config.codecs.clone(), ..Policy::default() };
         let (mut answer, far, (payload, name)) =
             trunkgate_sdp::answer_offer(&offer, &policy, media.port(), &identity, call.direction).ok()?;
         let before = call.ours.as_ref().zip(call.theirs.as_ref());
@@ -55,7 +55,7 @@ impl Phone {
     pub(crate) fn own_offer(&mut self, call: &mut PhoneCall, multipart: bool) -> Body {
         let Some(media) = call.media else { return Body::sdp("") };
         let identity = Identity { session_id: call.session_id, version: call.version, ip: media.ip() };
-        let policy = Policy { codecs: self.config.codecs.clone() };
+        let policy = Policy { codecs: self.config.codecs.clone(), ..Policy::default() };
         let mut offer = trunkgate_sdp::offer_own(&policy, media.port(), &identity, call.direction);
         let form = match self.config.srtp {
             Srtp::Off => Form::Plain,

@@ -193,6 +193,8 @@ pub struct Trunk {
     pub shows_certificate: bool,
     /// Codecs it may use, in order, as rtpmap names.
     pub codecs: Vec<String>,
+    /// Milliseconds of audio in a packet that the edge makes for it, where it asks for none itself.
+    pub ptime_ms: u32,
     /// How long one attempt may ring; zero: no limit.
     pub ring_timeout: Duration,
     /// How long without any provisional answer before the next peer; zero: until Timer B.
@@ -255,6 +257,7 @@ impl Trunk {
             certificate_names: Vec::new(),
             shows_certificate: false,
             codecs: vec!["PCMU".into(), "PCMA".into()],
+            ptime_ms: 20,
             ring_timeout: Duration::from_secs(60),
             no_response_timeout: Duration::from_secs(4),
             options_interval: Duration::ZERO,

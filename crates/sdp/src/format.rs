@@ -114,7 +114,7 @@ pub(crate) fn fmtp_fits(encoding: &str, one: Option<&str>, other: Option<&str>) 
     }
 }
 
-fn parameter<'a>(fmtp: Option<&'a str>, name: &str) -> Option<&'a str> {
+pub(crate) fn parameter<'a>(fmtp: Option<&'a str>, name: &str) -> Option<&'a str> {
     fmtp?.split(';').find_map(|part| {
         let (key, value) = part.split_once('=').unwrap_or((part, ""));
         key.trim().eq_ignore_ascii_case(name).then(|| value.trim())

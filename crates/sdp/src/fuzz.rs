@@ -16,7 +16,7 @@ const OFFER: &[u8] = b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.
     a=rtcp-mux\r\nm=image 4004 udptl t38\r\na=T38FaxVersion:0\r\n";
 
 fn policy() -> Policy {
-    Policy { codecs: vec!["PCMU".to_owned(), "PCMA".to_owned()] }
+    Policy { codecs: vec!["PCMU".to_owned(), "PCMA".to_owned()], ..Policy::default() }
 }
 
 fn identity() -> Identity {
@@ -39,15 +39,30 @@ pub fn offer(data: &[u8]) {
 /// Where a description of ours does not read back as it was, or a stream has payloads that were not offered.
 pub fn answer(data: &[u8]) {
     let (Ok(answer), Ok(offer)) = (Description::parse(data), Description::parse(OFFER)) else { return };
-    let Ok(sent) = relay_offer(&offer, &policy(), &PORTS, &identity()) else { return };
-    let Ok(agreed) = accept(&offer, &sent, &answer, &PORTS, &identity()) else { return };
-    reads_back(&agreed.answer);
-    assert_eq!(agreed.answer.media.len(), offer.media.len());
-    for stream in &agreed.streams {
-        let numbers = offer.media.get(stream.index).map(|media| media.payloads()).unwrap_or_default();
-        assert!(stream.payloads.iter().all(|(offered, _)| numbers.contains(offered)));
-        let sources: BTreeSet<u8> = stream.to_offerer().into_iter().map(|(from, _)| from).collect();
-        assert_eq!(sources.len(), stream.to_offerer().len(), "a number means one thing");
+    let named = |codecs: &[&str]| Policy {
+        codecs: codecs.iter().map(|codec| (*codec).to_owned()).collect(),
+        ptime_ms: 20,
+        ..Policy::default()
+    };
+    let ways = [
+        (policy(), Policy::default()),
+        (named(&["opus", "PCMA"]), named(&["PCMU"])),
+        (named(&["G722"]), named(&["PCMA"])),
+    ];
+    for (to, from) in ways {
+        let Ok(sent) = relay_offer(&offer, &to.towards(from.clone()), &PORTS, &identity()) else { continue };
+        let Ok(agreed) = accept(&offer, &sent, &answer, &from, &PORTS, &identity()) else { continue };
+        reads_back(&agreed.answer);
+        assert_eq!(agreed.answer.media.len(), offer.media.len());
+        for stream in &agreed.streams {
+            let numbers = offer.media.get(stream.index).map(|media| media.payloads()).unwrap_or_default();
+            assert!(stream.payloads.iter().all(|(offered, _)| numbers.contains(offered)));
+            let mut sources: Vec<u8> = stream.to_offerer().into_iter().map(|(from, _)| from).collect();
+            let back = stream.converted.as_ref().and_then(|converted| converted.to_offerer.as_ref());
+            sources.extend(back.iter().flat_map(|back| back.from.iter().map(|audio| audio.number)));
+            let unique: BTreeSet<u8> = sources.iter().copied().collect();
+            assert_eq!(sources.len(), unique.len(), "a number means one thing");
+        }
     }
 }
 

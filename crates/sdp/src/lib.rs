@@ -5,6 +5,7 @@
 //! no SIP.
 #![deny(clippy::indexing_slicing)]
 
+pub mod convert;
 pub mod crypto;
 pub mod description;
 pub mod direction;
@@ -19,6 +20,7 @@ mod passing;
 mod udptl;
 mod write;
 
+pub use convert::{Audio, Conversion, Converted, OpusParameters};
 pub use crypto::{Crypto, InlineKey, Suite};
 pub use description::{Attribute, Connection, Description, Media, Origin, ParseError};
 pub use direction::Direction;

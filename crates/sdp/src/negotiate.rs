@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::convert::{Converted, Outcome, added, outcome, pace};
 use crate::description::{Attribute, Connection, Description, Media, Origin};
 use crate::direction::Direction;
 use crate::format::{Rtpmap, fmtp_fits, static_payload};
@@ -15,21 +16,29 @@ use crate::passing::pass;
 use crate::udptl::{self, is_udptl};
 
 /// The codecs that the edge itself handles: a trunk's policy rules them. All others pass untouched.
-pub const EDGE_CODECS: [&str; 2] = ["PCMU", "PCMA"];
+pub const EDGE_CODECS: [&str; 4] = ["PCMU", "PCMA", "G722", "opus"];
 
-/// What one side's trunk may use of the codecs that the edge handles, in order: `PCMU`, `PCMA`. Payloads that the
-/// edge does not convert (G.729, AMR …) pass behind them where both sides take them; telephone-event always may.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+/// What one side's trunk may use of the codecs that the edge converts, in order: names of [`EDGE_CODECS`]. Other payloads
+/// (G.729, AMR …; G.722 and Opus where they are not named) pass behind them where both sides take them; telephone-event
+/// always may.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policy {
     /// Encoding names as in rtpmap.
     pub codecs: Vec<String>,
+    /// What the side whose offer goes on may use, where the edge converts between the two; empty: it does not.
+    pub from: Vec<String>,
+    /// Milliseconds of audio in a packet that the edge makes; 0: as the other side says.
+    pub ptime_ms: u32,
 }
 
 impl Policy {
-    /// What both may use, in this one's order: the edge does not convert, so a codec has to suit both sides.
-    pub fn shared_with(&self, other: &Policy) -> Policy {
-        let both = |codec: &&String| other.codecs.iter().any(|theirs| theirs.eq_ignore_ascii_case(codec));
-        Policy { codecs: self.codecs.iter().filter(both).cloned().collect() }
+    /// Whether the side whose offer goes on may use a payload.
+    pub(crate) fn lets_from(&self, map: &Rtpmap) -> bool {
+        !is_g711(map) || self.from.is_empty() || self.from.iter().any(|codec| map.is(codec))
+    }
+    /// That of an offer from a side with another policy.
+    pub fn towards(self, from: Policy) -> Policy {
+        Policy { from: from.codecs, ..self }
     }
 }
 
@@ -91,8 +100,11 @@ pub struct AgreedStream {
     pub payloads: Vec<(u8, u8)>,
     /// RTP clock of each of `payloads`, in Hz.
     pub clocks: Vec<u32>,
-    /// The codec for reports, e.g. `PCMU`: the first agreed one that is not telephone-event.
+    /// The offerer's codec for reports, e.g. `PCMU`: the first agreed one that is not telephone-event.
     pub codec: String,
+    /// What is converted, where the two sides' audio differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub converted: Option<Box<Converted>>,
 }
 
 impl AgreedStream {
@@ -170,7 +182,7 @@ pub fn relay_offer(
 }
 
 /// Turns the answer to our offer (`sent`, made by [`relay_offer`] from `offer`) into our answer to the offerer, and
-/// says what was agreed. `ports` are ours towards the offerer.
+/// says what was agreed. `policy` is the offerer's, `ports` are ours towards it.
 ///
 /// # Errors
 /// [`Refusal`] where the answer leaves nothing usable, or does not fit the offer (RFC 3264 §6).
@@ -178,6 +190,7 @@ pub fn accept(
     offer: &Description,
     sent: &Description,
     answer: &Description,
+    policy: &Policy,
     ports: &[u16],
     identity: &Identity,
 ) -> Result<Agreed, Refusal> {
@@ -188,7 +201,7 @@ pub fn accept(
     for (index, offered) in offer.media.iter().enumerate() {
         let section = sent.media.get(index).zip(answer.media.get(index)).zip(port_of(&streams, ports, index)).and_then(
             |((sent, answered), port)| {
-                let (section, stream) = answered_section(offer, offered, sent, answer, answered, port)?;
+                let (section, stream) = answered_section((offer, offered), sent, (answer, answered), policy, port)?;
                 agreed.push(AgreedStream { index, ..stream });
                 Some(section)
             },
@@ -203,14 +216,14 @@ pub fn accept(
 
 /// A payload number with its meaning.
 #[derive(Debug, Clone)]
-struct Payload {
-    number: u8,
-    map: Rtpmap,
-    fmtp: Option<String>,
+pub(crate) struct Payload {
+    pub(crate) number: u8,
+    pub(crate) map: Rtpmap,
+    pub(crate) fmtp: Option<String>,
 }
 
 /// The payloads of a section that mean something to a relay, in order.
-fn payloads(media: &Media) -> Vec<Payload> {
+pub(crate) fn payloads(media: &Media) -> Vec<Payload> {
     let known = media.payloads().into_iter().filter_map(|number| {
         let map = media.rtpmap(number)?;
         (!map.names_other_payloads()).then(|| Payload { number, map, fmtp: media.fmtp(number).map(str::to_owned) })
@@ -230,11 +243,14 @@ fn offered_section(offer: &Description, media: &Media, policy: &Policy, port: u1
         return udptl::offered_section(offer, media, port);
     }
     let offered = payloads(media);
-    let ruled = |payload: &&Payload| is_edge_codec(&payload.map);
+    let ruled = |payload: &&Payload| is_edge_codec(&payload.map) && policy.lets_from(&payload.map);
     let allowed = policy.codecs.iter().flat_map(|codec| offered.iter().filter(ruled).filter(|p| p.map.is(codec)));
-    let further = offered.iter().filter(|payload| !is_edge_codec(&payload.map));
+    let further = offered.iter().filter(|payload| !is_g711(&payload.map));
+    let (made, made_keys): (Vec<Payload>, Vec<Payload>) =
+        added(&offered, policy).into_iter().partition(|payload| payload.map.is_content());
+    let is_made = !made.is_empty() && allowed.clone().next().is_none();
     let mut passed: Vec<Payload> = Vec::with_capacity(offered.len());
-    for payload in allowed.chain(further) {
+    for payload in allowed.chain(&made).chain(further).chain(&made_keys) {
         // A policy may name a codec twice.
         if !passed.iter().any(|p| p.number == payload.number) {
             passed.push(payload.clone());
@@ -244,6 +260,9 @@ fn offered_section(offer: &Description, media: &Media, policy: &Policy, port: u1
     let mut section = section(media, media, port, &passed, unchanged, offer.direction_of(media))?;
     plain_proto(&media.proto).clone_into(&mut section.proto);
     multiplex(&mut section, may_mux(media));
+    if is_made {
+        pace(&mut section, policy);
+    }
     Some(section)
 }
 
@@ -261,11 +280,10 @@ pub(crate) fn multiplex(section: &mut Media, agreed: bool) {
 
 /// One answered section as the offerer sees it, with the stream that was agreed; `None` where it is refused.
 fn answered_section(
-    offer: &Description,
-    offered: &Media,
+    (offer, offered): (&Description, &Media),
     sent: &Media,
-    answer: &Description,
-    answered: &Media,
+    (answer, answered): (&Description, &Media),
+    policy: &Policy,
     port: u16,
 ) -> Option<(Media, AgreedStream)> {
     if sent.port == 0 || answered.port == 0 {
@@ -275,13 +293,15 @@ fn answered_section(
         return udptl::answered_section((offer, offered), sent, (answer, answered), port);
     }
     let pairs = match_payloads(&payloads(sent), &payloads(answered));
+    let Outcome { accepted, shared: pairs, converted } =
+        outcome(pairs, (offered, &payloads(offered)), answered, policy)?;
     let number = |theirs: u8| pairs.iter().find(|(_, p)| p.number == theirs).map(|(ours, _)| ours.number);
-    // Meaning and number are the offerer's, parameters the answerer's.
-    let accepted: Vec<Payload> =
-        pairs.iter().map(|(ours, theirs)| Payload { fmtp: theirs.fmtp.clone(), ..ours.clone() }).collect();
     let direction = narrowed(answer.direction_of(answered), offer.direction_of(offered));
     let mut section = section(offered, answered, port, &accepted, number, direction)?;
     multiplex(&mut section, may_mux(offered));
+    if pairs.is_empty() {
+        pace(&mut section, policy);
+    }
     let codec = accepted.iter().find(|p| p.map.is_content())?.map.encoding.clone();
     let stream = AgreedStream {
         index: 0,
@@ -290,13 +310,14 @@ fn answered_section(
         payloads: pairs.iter().map(|(ours, theirs)| (ours.number, theirs.number)).collect(),
         clocks: pairs.iter().map(|(ours, _)| ours.map.clock).collect(),
         codec,
+        converted: converted.map(Box::new),
     };
     Some((section, stream))
 }
 
 /// For each payload of an answer, in its order, the one of the offer that means the same: by the same number where
 /// possible. No number is used twice.
-fn match_payloads(sent: &[Payload], answered: &[Payload]) -> Vec<(Payload, Payload)> {
+pub(crate) fn match_payloads(sent: &[Payload], answered: &[Payload]) -> Vec<(Payload, Payload)> {
     let mut pairs: Vec<(Payload, Payload)> = Vec::with_capacity(answered.len());
     for theirs in answered {
         let fits = |ours: &&Payload| {
@@ -427,7 +448,9 @@ fn nothing_offered(offer: &Description, policy: &Policy) -> Refusal {
 
 /// The refusal that names what was offered and what the policy allows.
 pub(crate) fn format_refusal(offered: impl Iterator<Item = String>, policy: &Policy) -> Refusal {
-    let allowed = list(policy.codecs.iter().map(|codec| plain(codec)));
+    // What is converted need only suit its own side.
+    let codecs = if policy.from.is_empty() { &policy.codecs } else { &policy.from };
+    let allowed = list(codecs.iter().map(|codec| plain(codec)));
     Refusal { warn_code: 305, text: format!("offered {}; allowed {allowed}", list(offered)) }
 }
 
@@ -468,8 +491,15 @@ pub(crate) fn plain(name: &str) -> String {
     name.chars().take(limits::NAME_CHARS_IN_TEXT).map(safe).collect()
 }
 
-fn is_edge_codec(map: &Rtpmap) -> bool {
-    map.clock == 8000 && map.channels == 1 && EDGE_CODECS.iter().any(|name| map.is(name))
+pub(crate) fn is_edge_codec(map: &Rtpmap) -> bool {
+    // RFC 7587 §4.1: Opus is written with two channels, whatever it has.
+    let form = if map.is("opus") { (48_000, 2) } else { (8000, 1) };
+    (map.clock, map.channels) == form && EDGE_CODECS.iter().any(|name| map.is(name))
+}
+
+/// The codecs that a policy always rules.
+pub(crate) fn is_g711(map: &Rtpmap) -> bool {
+    is_edge_codec(map) && (map.is("PCMU") || map.is("PCMA"))
 }
 
 /// The meaning of a codec name in an offer of ours: number and rtpmap. Dynamic ones start at 96.

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     fn policy(codecs: &[&str]) -> Policy {
-        Policy { codecs: codecs.iter().map(|c| (*c).to_owned()).collect() }
+        Policy { codecs: codecs.iter().map(|c| (*c).to_owned()).collect(), ..Policy::default() }
     }
 
     fn identity() -> Identity {

@@ -40,6 +40,7 @@ pub(crate) fn answered_section(
         payloads: Vec::new(),
         clocks: Vec::new(),
         codec,
+        converted: None,
     };
     Some((section, stream))
 }

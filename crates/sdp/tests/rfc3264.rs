@@ -11,7 +11,7 @@ const A_PORTS: [u16; 4] = [20000, 20002, 20004, 20006];
 const B_PORTS: [u16; 4] = [30000, 30002, 30004, 30006];
 
 fn policy(codecs: &str) -> Policy {
-    Policy { codecs: codecs.split_whitespace().map(str::to_owned).collect() }
+    Policy { codecs: codecs.split_whitespace().map(str::to_owned).collect(), ..Policy::default() }
 }
 
 fn identity(ip: [u8; 4]) -> Identity {
@@ -37,7 +37,7 @@ fn offered(offer: &Description, codecs: &str) -> Result<Description, Refusal> {
 
 fn agreed(offer: &Description, answer: &Description) -> Result<Agreed, Refusal> {
     let sent = offered(offer, "PCMU PCMA").unwrap();
-    accept(offer, &sent, answer, &A_PORTS, &identity([192, 0, 2, 1]))
+    accept(offer, &sent, answer, &Policy::default(), &A_PORTS, &identity([192, 0, 2, 1]))
 }
 
 #[test]

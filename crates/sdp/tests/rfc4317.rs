@@ -28,9 +28,9 @@ fn identity() -> Identity {
 }
 
 fn through(offer: &Description, answer: &Description) -> (Description, Agreed) {
-    let policy = Policy { codecs: vec!["PCMU".to_owned(), "PCMA".to_owned()] };
+    let policy = Policy { codecs: vec!["PCMU".to_owned(), "PCMA".to_owned()], ..Policy::default() };
     let sent = relay_offer(offer, &policy, &B_PORTS, &identity()).unwrap();
-    let agreed = accept(offer, &sent, answer, &A_PORTS, &identity()).unwrap();
+    let agreed = accept(offer, &sent, answer, &Policy::default(), &A_PORTS, &identity()).unwrap();
     (sent, agreed)
 }
 

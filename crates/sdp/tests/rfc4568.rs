@@ -181,13 +181,13 @@ fn an_offer_of_ours_has_the_profile_and_lines_of_its_form() {
 #[test]
 fn an_offer_passes_on_nothing_of_the_other_sides_keys_or_profile() {
     let offer = description(&audio("RTP/SAVPF", &[&cm80(1)]));
-    let policy = Policy { codecs: vec!["PCMU".into()] };
+    let policy = Policy { codecs: vec!["PCMU".into()], ..Policy::default() };
     let identity = Identity { session_id: 2, version: 1, ip: [192, 0, 2, 2].into() };
     let sent = relay_offer(&offer, &policy, &[30_000], &identity).unwrap();
     assert_eq!(sent.media[0].proto, "RTP/AVPF");
     assert!(!sent.to_string().contains(KEY));
     let answer = description("m=audio 5000 RTP/AVPF 0\r\n");
-    let back = accept(&offer, &sent, &answer, &[20_000], &identity).unwrap().answer;
+    let back = accept(&offer, &sent, &answer, &Policy::default(), &[20_000], &identity).unwrap().answer;
     assert_eq!(back.media[0].proto, "RTP/SAVPF");
 }
 

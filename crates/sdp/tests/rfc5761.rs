@@ -5,7 +5,7 @@
 use trunkgate_sdp::{Agreed, Description, Direction, Identity, Policy, accept, answer_offer, relay_offer};
 
 fn policy() -> Policy {
-    Policy { codecs: vec!["PCMU".to_owned()] }
+    Policy { codecs: vec!["PCMU".to_owned()], ..Policy::default() }
 }
 
 fn identity() -> Identity {
@@ -20,7 +20,7 @@ fn from(host: &str, lines: &str) -> Description {
 fn agreed(offered: &str, answered: &str) -> (Description, Agreed) {
     let (offer, answer) = (from("10.1.1.1", offered), from("10.2.2.2", answered));
     let sent = relay_offer(&offer, &policy(), &[20_000], &identity()).unwrap();
-    let agreed = accept(&offer, &sent, &answer, &[30_000], &identity()).unwrap();
+    let agreed = accept(&offer, &sent, &answer, &Policy::default(), &[30_000], &identity()).unwrap();
     (sent, agreed)
 }
 

@@ -8,7 +8,7 @@ const FAX: &str = "m=image 4500 udptl t38\r\na=T38FaxVersion:0\r\na=T38MaxBitRat
                    a=T38FaxRateManagement:transferredTCF\r\na=T38FaxUdpEC:t38UDPRedundancy\r\n";
 
 fn policy() -> Policy {
-    Policy { codecs: vec!["PCMU".to_owned()] }
+    Policy { codecs: vec!["PCMU".to_owned()], ..Policy::default() }
 }
 
 fn identity(host: u8) -> Identity {
@@ -22,7 +22,7 @@ fn from(host: &str, lines: &str) -> Description {
 
 fn agreed(offer: &Description, answer: &Description) -> Result<(Description, Agreed), Refusal> {
     let sent = relay_offer(offer, &policy(), &[20_000, 20_002], &identity(2))?;
-    let agreed = accept(offer, &sent, answer, &[30_000, 30_002], &identity(1))?;
+    let agreed = accept(offer, &sent, answer, &Policy::default(), &[30_000, 30_002], &identity(1))?;
     Ok((sent, agreed))
 }
 

@@ -1,0 +1,237 @@
+//! Two phones that share no codec, through the real binary: what each of them says arrives at the other in its own.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+mod support;
+
+use std::f64::consts::TAU;
+use std::net::SocketAddr;
+
+use support::calls::{Call, Phone, received};
+use support::listener::Listener;
+use support::secure::{Media, described as secure, offered};
+use support::{Process, config, until};
+use trunkgate_media::codec::opus::Wanted;
+use trunkgate_media::codec::{g711, g722, opus};
+use trunkgate_media::rtp::Rtp;
+
+/// A codec as a phone here speaks it: its number, its clock's ticks in 20 ms, and its name in a description.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Codec {
+    Pcmu,
+    Pcma,
+    G722,
+    Opus,
+}
+
+impl Codec {
+    fn number(self) -> u8 {
+        match self {
+            Codec::Pcmu => 0,
+            Codec::Pcma => 8,
+            Codec::G722 => 9,
+            Codec::Opus => 107,
+        }
+    }
+    fn name(self) -> &'static str {
+        match self {
+            Codec::Pcmu => "PCMU",
+            Codec::Pcma => "PCMA",
+            Codec::G722 => "G722",
+            Codec::Opus => "opus",
+        }
+    }
+    fn ticks(self) -> u32 {
+        if self == Codec::Opus { 960 } else { 160 }
+    }
+    fn sdp(self, phone: &Phone) -> String {
+        let map = match self {
+            Codec::Opus => "a=rtpmap:107 opus/48000/2\r\na=fmtp:107 useinbandfec=1\r\n",
+            Codec::Pcmu | Codec::Pcma | Codec::G722 => "",
+        };
+        let (port, number) = (phone.rtp_address().port(), self.number());
+        let events = "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n";
+        phone.described(1, &format!("m=audio {port} RTP/AVP {number} 101\r\n{map}{events}"))
+    }
+    /// Half a second of 20 ms packets of a tone.
+    fn tone(self) -> Vec<Vec<u8>> {
+        let rate = if self == Codec::G722 { 16_000 } else { 8000 };
+        let samples: Vec<i16> =
+            (0..rate / 2).map(|n| (8000.0 * (TAU * 500.0 * f64::from(n) / f64::from(rate)).sin()) as i16).collect();
+        let mut g722 = g722::Encoder::new();
+        let mut opus = opus::Encoder::new(8000, Wanted::default()).unwrap();
+        let frames = samples.chunks(rate as usize / 50);
+        let one = |frame: &[i16]| match self {
+            Codec::Pcmu => frame.iter().map(|sample| g711::encode_ulaw(*sample)).collect(),
+            Codec::Pcma => frame.iter().map(|sample| g711::encode_alaw(*sample)).collect(),
+            Codec::G722 => frame.as_chunks::<2>().0.iter().map(|[a, b]| g722.encode(*a, *b)).collect(),
+            Codec::Opus => {
+                let mut packet = vec![0; 1000];
+                let bytes = opus.encode(frame, &mut packet);
+                packet.truncate(bytes);
+                packet
+            }
+        };
+        frames.map(one).collect()
+    }
+    fn samples(self, payloads: &[Vec<u8>]) -> Vec<i16> {
+        let mut g722 = g722::Decoder::new();
+        let mut opus = opus::Decoder::new(8000).unwrap();
+        let one = |payload: &Vec<u8>| -> Vec<i16> {
+            match self {
+                Codec::Pcmu => payload.iter().map(|code| g711::decode_ulaw(*code)).collect(),
+                Codec::Pcma => payload.iter().map(|code| g711::decode_alaw(*code)).collect(),
+                Codec::G722 => payload.iter().flat_map(|code| g722.decode(*code)).collect(),
+                Codec::Opus => {
+                    let mut samples = vec![0; 960];
+                    let count = opus.decode(payload, &mut samples).unwrap();
+                    samples.truncate(count);
+                    samples
+                }
+            }
+        };
+        payloads.iter().flat_map(one).collect()
+    }
+}
+
+fn edge(caller: (&Phone, Codec), callee: (&Phone, Codec), more: &str) -> Process {
+    let trunk =
+        |(phone, codec): (&Phone, Codec), name: &str| format!("{}codecs = [\"{}\"]\n", phone.trunk(name), codec.name());
+    Process::start(&config(&format!(
+        "{}{}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n{more}",
+        trunk(caller, "carrier"),
+        trunk(callee, "pbx")
+    )))
+}
+
+fn packet(codec: Codec, n: usize, payload_type: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let timestamp = n as u32 * codec.ticks();
+    let rtp = Rtp { marker: n == 0, payload_type, sequence: n as u16, timestamp, ssrc: 77, payload: 0..0 };
+    rtp.build(payload, &mut bytes);
+    bytes
+}
+
+/// The next packet that is `codec`'s.
+fn heard(phone: &Phone, number: u8) -> (Rtp, Vec<u8>) {
+    loop {
+        let (bytes, _) = received(&phone.rtp);
+        let rtp = Rtp::parse(&bytes).unwrap();
+        if rtp.payload_type == number {
+            let payload = bytes[rtp.payload.clone()].to_vec();
+            return (rtp, payload);
+        }
+    }
+}
+
+/// Says half a second from one phone to the other, packet by packet: it is the same tone, as loud, in its own codec.
+fn says((from, said): (&Phone, Codec), at: SocketAddr, (to, wanted): (&Phone, Codec)) {
+    let mut got: Vec<(Rtp, Vec<u8>)> = Vec::new();
+    for (n, payload) in said.tone().iter().enumerate() {
+        from.rtp.send_to(&packet(said, n, said.number(), payload), at).unwrap();
+        got.push(heard(to, wanted.number()));
+    }
+    for pair in got.windows(2) {
+        assert_eq!(pair[1].0.sequence, pair[0].0.sequence.wrapping_add(1));
+        assert_eq!(pair[1].0.timestamp, pair[0].0.timestamp.wrapping_add(wanted.ticks()));
+    }
+    let payloads: Vec<Vec<u8>> = got.into_iter().map(|(_, payload)| payload).collect();
+    let samples = wanted.samples(&payloads);
+    let settled = &samples[samples.len() / 2..];
+    let rate = if wanted == Codec::G722 { 16_000.0 } else { 8000.0 };
+    let (mut re, mut im, mut all) = (0.0, 0.0, 0.0);
+    for (n, sample) in settled.iter().enumerate() {
+        let angle = TAU * 500.0 * n as f64 / rate;
+        (re, im) = (re + f64::from(*sample) * angle.cos(), im + f64::from(*sample) * angle.sin());
+        all += f64::from(*sample).powi(2);
+    }
+    let level = 10.0 * (all / settled.len() as f64 / (8000.0_f64.powi(2) / 2.0)).log10();
+    let share = 2.0 * (re * re + im * im) / settled.len() as f64 / all;
+    assert!(level.abs() < 1.5 && share > 0.95, "{said:?} to {wanted:?}: {level} dB, {share} of it the tone");
+}
+
+#[test]
+fn each_side_hears_the_other_in_its_own_codec() {
+    for (near, far) in
+        [(Codec::Pcmu, Codec::Pcma), (Codec::Pcmu, Codec::Opus), (Codec::Pcma, Codec::G722), (Codec::G722, Codec::Opus)]
+    {
+        let (caller, callee) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.5"));
+        let edge = edge((&caller, near), (&callee, far), "");
+        let sip = edge.address("udp");
+        let call = Call::agree(sip, "codecs-1", (&caller, &near.sdp(&caller)), (&callee, &far.sdp(&callee)));
+        assert!(call.ok.contains(&format!("RTP/AVP {} 101\r\n", near.number())), "{}", call.ok);
+        assert!(call.invite.0.contains(&format!("RTP/AVP {} ", far.number())), "{}", call.invite.0);
+        says((&caller, near), call.near, (&callee, far));
+        says((&callee, far), call.far, (&caller, near));
+        let legs = edge.json("/v1/calls")["calls"][0]["legs"].clone();
+        assert_eq!([&legs[0]["codec"], &legs[1]["codec"]], [near.name(), far.name()]);
+        call.hang_up(2, &caller, &callee);
+    }
+}
+
+#[test]
+fn rfc4733_a_key_reaches_a_side_with_another_clock() {
+    let (caller, callee) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.5"));
+    let edge = edge((&caller, Codec::Pcmu), (&callee, Codec::Opus), "");
+    let sip = edge.address("udp");
+    let (offer, answer) = (Codec::Pcmu.sdp(&caller), Codec::Opus.sdp(&callee));
+    let call = Call::agree(sip, "codecs-2", (&caller, &offer), (&callee, &answer));
+    let tone = Codec::Pcmu.tone();
+    caller.rtp.send_to(&packet(Codec::Pcmu, 0, 0, &tone[0]), call.near).unwrap();
+    let (audio, _) = heard(&callee, 107);
+    let mut key = packet(Codec::Pcmu, 1, 101, &[5, 10, 0, 160]);
+    caller.rtp.send_to(&key, call.near).unwrap();
+    let (first, payload) = heard(&callee, 101);
+    assert_eq!((first.timestamp.wrapping_sub(audio.timestamp), payload), (960, vec![5, 10, 0, 160]));
+    // The next packet of the same press.
+    key[3] = 2;
+    key[14..16].copy_from_slice(&[0x81, 0x40]);
+    caller.rtp.send_to(&key, call.near).unwrap();
+    let (second, _) = heard(&callee, 101);
+    assert_eq!((second.timestamp, second.sequence), (first.timestamp, first.sequence.wrapping_add(1)));
+    call.hang_up(2, &caller, &callee);
+}
+
+/// A caller with SRTP and μ-law, a callee with SRTP under another key and A-law, and somebody who listens to both.
+#[test]
+fn a_secure_call_is_converted_and_heard_by_who_listens() {
+    let (caller, callee) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.5"));
+    let scribe = Listener::start();
+    let trunk = |phone: &Phone, name: &str, codec: &str| {
+        format!("{}codecs = [\"{codec}\"]\nsrtp = \"required\"\n", phone.trunk(name))
+    };
+    let edge = Process::start(&config(&format!(
+        "{}{}[agent.scribe]\nurl = \"{}\"\n[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n\
+         fork = [\"agent:scribe\"]\n",
+        trunk(&caller, "carrier", "PCMU"),
+        trunk(&callee, "pbx", "PCMA"),
+        scribe.url()
+    )));
+    let sip = edge.address("udp");
+    let offer = secure(&caller, 1, "0", Some((1, 3)), "sendrecv");
+    caller.sip.send(sip, &caller.sip.request_with("INVITE", support::calls::NUMBER, sip, "codecs-3", (1, ""), &offer));
+    let invite = callee.sip.receive("INVITE ");
+    assert!(invite.0.contains("RTP/SAVP 8 101"), "{}", invite.0);
+    let answer = secure(&callee, 1, "8", Some((offered(&invite.0).unwrap().0, 9)), "sendrecv");
+    let call = Call::answered(sip, "codecs-3", &caller, invite, (&callee, &answer));
+    let mut near = Media::new(&caller, call.near, Some(3), &call.ok);
+    let mut far = Media::new(&callee, call.far, Some(9), &call.invite.0);
+    let ulaw: Vec<u8> = (0..160).map(|n| (n * 3) as u8 | 1).collect();
+    let alaw: Vec<u8> = (0..160).map(|n| (n * 5) as u8).collect();
+    let of = |packet: Vec<u8>| packet[Rtp::parse(&packet).unwrap().payload].to_vec();
+    for n in 0..50 {
+        near.send(&packet(Codec::Pcmu, n, 0, &ulaw));
+        assert_eq!(of(far.receive()), ulaw.iter().map(|code| g711::ulaw_to_alaw(*code)).collect::<Vec<_>>());
+        far.send(&packet(Codec::Pcma, n, 8, &alaw));
+        assert_eq!(of(near.receive()), alaw.iter().map(|code| g711::alaw_to_ulaw(*code)).collect::<Vec<_>>());
+    }
+    // The listener hears the caller's side of it: what it said as it came, what it heard as it left.
+    let heard = scribe.first("both tracks", |stream| {
+        let has = |frames: &[support::listener::Frame], codes: &[u8]| frames.iter().any(|frame| frame.audio == codes);
+        let outbound: Vec<u8> = alaw.iter().map(|code| g711::alaw_to_ulaw(*code)).collect();
+        has(&stream.inbound, &ulaw) && has(&stream.outbound, &outbound)
+    });
+    heard.assert_unbroken();
+    assert_eq!(until("nothing was dropped", || Some(edge.metric("trunkgate_rtp_dropped_total{reason=\"late\"}"))), 0.0);
+    call.hang_up(2, &caller, &callee);
+}
