@@ -114,6 +114,8 @@ pub(crate) struct Dialog {
     pub(crate) acked_cseq: Option<u32>,
     /// Whether the 2xx that confirmed it has been acknowledged, by whichever side: what is open since is a change.
     pub(crate) acknowledged: bool,
+    /// The last reliable provisional answer that we have acknowledged: CSeq of its INVITE, and RSeq.
+    pub(crate) provisional: (u32, u32),
     /// UPDATEs that are open.
     pub(crate) updates: Option<Box<Updates>>,
     /// A BYE of ours that waits for that ACK.
@@ -134,6 +136,7 @@ impl Dialog {
             unacked: None,
             acked_cseq: None,
             acknowledged: false,
+            provisional: (0, 0),
             updates: None,
             deferred: None,
         };

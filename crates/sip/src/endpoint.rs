@@ -1,13 +1,14 @@
 //! The dispatcher: a message in, its transaction and dialog found, an [`Event`] out; our requests and answers the other way.
 //! The tables stand here; what is done with them: `endpoint/client` (our requests), `endpoint/response` (their
 //! answers), `endpoint/challenged` (401 and 407, both ways), `endpoint/request` (requests to us), `endpoint/within` (those inside dialogs),
-//! `endpoint/change` (which change of a session may go ahead), `endpoint/server` (our answers), `endpoint/room` (who gives
+//! `endpoint/reliable` (provisional answers with PRACK), `endpoint/change` (which change of a session may go ahead), `endpoint/server` (our answers), `endpoint/room` (who gives
 //! way to whom).
 
 mod challenged;
 mod change;
 mod client;
 mod register;
+mod reliable;
 mod request;
 mod response;
 mod room;
@@ -48,7 +49,7 @@ pub struct EndpointConfig {
     pub product: String,
     /// Methods we serve: others known get 405 with Allow, unknown ones 501.
     pub methods: Vec<Method>,
-    /// Option tags we know: others in Require get 420 with Unsupported.
+    /// Option tags we know: others in Require get 420 with Unsupported. `100rel` makes provisional answers reliable.
     pub extensions: Vec<String>,
     /// Longest message, in bytes.
     pub message_bytes: usize,

@@ -212,6 +212,9 @@ pub struct Answer {
     pub body: Option<Body>,
     /// User part of our Contact, put into 1xx above 100 and 2xx of an INVITE; empty for none.
     pub contact_user: String,
+    /// Of a provisional answer to an INVITE: whether it goes out reliably where the far end can acknowledge it. Where that
+    /// insists, all do (RFC 3262 §3).
+    pub reliable: bool,
 }
 
 /// Why a message was dropped without an answer. Each is a label of `sip_dropped_total`.
@@ -267,6 +270,26 @@ pub enum Event {
         dialog: DialogId,
         /// The ACK, with a body where the offer was in the 2xx.
         request: Message,
+    },
+    /// The PRACK to a reliable provisional answer of ours (RFC 3262 §3): told once.
+    Prack {
+        /// The transaction to answer, where it brings an offer; `None`: it is answered.
+        id: Option<ServerId>,
+        /// The INVITE's dialog.
+        dialog: DialogId,
+        /// The way it came.
+        flow: Flow,
+        /// Whose it is.
+        party: Party,
+        /// The request, with a body where the offer was in that answer.
+        request: Message,
+    },
+    /// A reliable provisional answer was never acknowledged: 64·T1 have passed, and its INVITE is answered 504 (RFC 3262 §3).
+    PrackMissing {
+        /// The INVITE's transaction, now closed.
+        id: ServerId,
+        /// The dialog that it had made, gone.
+        dialog: Option<DialogId>,
     },
     /// The caller withdrew its INVITE. The CANCEL is answered 200, the INVITE 487: nothing is left to answer.
     Canceled {
@@ -425,6 +448,10 @@ pub enum Reason {
     Repeat1xx,
     /// An INVITE to us has had no final answer for as long as it may last (§13.3.1).
     InviteExpires,
+    /// A reliable provisional answer once more, until its PRACK (RFC 3262 §3).
+    Retransmit1xx,
+    /// It was not acknowledged in 64·T1 (RFC 3262 §3).
+    PrackWait,
     /// After CANCEL: the INVITE has 64·T1 to get its final (§9.1).
     CancelWait,
 }

@@ -24,6 +24,8 @@ pub const INVITE_SECONDS: u32 = 3_600;
 pub const DIALOGS: usize = 65_536;
 /// Dialogs that one INVITE of ours may make by forked answers.
 pub const FORKED_DIALOGS: usize = 12;
+/// Provisional answers of ours that wait for the PRACK to the one before them; further ones are not sent.
+pub const PROVISIONALS_WAITING: usize = 4;
 /// Entries of a route set (RFC 3261 §12.1.1).
 pub const ROUTE_SET: usize = 16;
 /// A challenge's header longer than this is passed over, in bytes: our answer repeats much of it.

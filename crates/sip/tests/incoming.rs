@@ -41,7 +41,7 @@ fn an_answer_repeats_what_it_must_and_nothing_else() {
     let id = edge.invited();
     let headers = vec![Extra { name: "Reason".into(), value: "SIP;cause=200\r\nX-Evil: 1".into() }];
     let body = Some(Body::sdp("v=0\r\n"));
-    let answer = Answer { code: 200, reason: "Fine".into(), headers, body, contact_user: "me".into() };
+    let answer = Answer { code: 200, reason: "Fine".into(), headers, body, contact_user: "me".into(), reliable: false };
     edge.endpoint.respond(edge.now, id, answer);
     edge.drain();
     let bytes = edge.sent[0].bytes.clone();

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_sip::{
-    Answer, Body, ClientId, ConnectionId, Counts, DialogId, Endpoint, Event, Flow, Input, Invite, ListenerId, Local,
-    Message, Method, Output, Party, ServerId, Transport,
+    Answer, Body, ClientId, ConnectionId, Counts, DialogId, Endpoint, EndpointConfig, Event, Flow, Input, Invite,
+    ListenerId, Local, Message, Method, Output, Party, ServerId, Transport,
 };
 
 const ADDRESSES: [&str; 2] = ["192.0.2.1:5060", "192.0.2.2:5060"];
@@ -29,6 +29,13 @@ struct Side {
     dialogs: BTreeSet<DialogId>,
 }
 
+/// With reliable provisional answers.
+fn config(edge: u32) -> EndpointConfig {
+    let config = peer::config(edge);
+    let methods = [config.methods.as_slice(), &[Method::Prack]].concat();
+    EndpointConfig { methods, extensions: vec!["100rel".into()], ..config }
+}
+
 struct World {
     now: Instant,
     rng: ChaCha12Rng,
@@ -39,6 +46,7 @@ struct World {
     sent: u64,
     ending: bool,
     answered: u32,
+    acknowledged: u32,
 }
 
 impl World {
@@ -46,7 +54,7 @@ impl World {
         let mut rng = ChaCha12Rng::seed_from_u64(seed);
         let transport = if rng.random_bool(0.7) { Transport::Udp } else { Transport::Tcp };
         let side = |n: u32| Side {
-            endpoint: Endpoint::new(peer::config(n + 1), [n as u8; 32]),
+            endpoint: Endpoint::new(config(n + 1), [n as u8; 32]),
             ringing: Vec::new(),
             open: BTreeSet::new(),
             invites: Vec::new(),
@@ -54,7 +62,7 @@ impl World {
         };
         let sides = [side(0), side(1)];
         let (network, now) = (BTreeMap::new(), peer::start());
-        World { now, rng, transport, sides, network, sent: 0, ending: false, answered: 0 }
+        World { now, rng, transport, sides, network, sent: 0, ending: false, answered: 0, acknowledged: 0 }
     }
 
     fn flow(&self, side: usize) -> Flow {
@@ -90,6 +98,10 @@ impl World {
             match output {
                 Output::Transmit(transmit) => {
                     assert_eq!(transmit.flow.remote, peer::address(ADDRESSES[1 - side]));
+                    let what = transmit.what;
+                    if let Some(id) = what.client.filter(|_| what.method == Method::Prack && !what.again) {
+                        self.sides[side].open.insert(id);
+                    }
                     self.carry(side, transmit.bytes);
                 }
                 Output::Event(event) => self.react(side, event),
@@ -113,6 +125,11 @@ impl World {
             },
             Event::Canceled { id, .. } | Event::Expired { id } => {
                 self.sides[side].ringing.retain(|ringing| *ringing != id)
+            }
+            Event::Prack { .. } => self.acknowledged += 1,
+            Event::PrackMissing { id, dialog } => {
+                self.sides[side].ringing.retain(|ringing| *ringing != id);
+                self.sides[side].dialogs.retain(|known| Some(*known) != dialog);
             }
             Event::Response { id, dialog, code, .. } => self.on_response(side, id, dialog, code),
             Event::TimedOut { id } | Event::TransportFailed { id } => self.close(side, id),
@@ -147,8 +164,15 @@ impl World {
 
     fn hang_up(&mut self, side: usize, dialog: DialogId) {
         self.sides[side].dialogs.remove(&dialog);
-        if let Some(id) = self.sides[side].endpoint.request(self.now, dialog, Method::Bye, vec![], None) {
-            self.sides[side].open.insert(id);
+        match self.sides[side].endpoint.request(self.now, dialog, Method::Bye, vec![], None) {
+            Some(id) => {
+                self.sides[side].open.insert(id);
+            }
+            // Its 2xx waits for a PRACK.
+            None if self.sides[side].endpoint.dialog_flow(dialog).is_some() => {
+                self.sides[side].dialogs.insert(dialog);
+            }
+            None => {}
         }
     }
 
@@ -167,7 +191,8 @@ impl World {
                     self.hang_up(side, dialog);
                 }
             }
-            85..95 => self.within(side, Method::Invite),
+            85..92 => self.within(side, Method::Invite),
+            92..95 => self.within(side, Method::Update),
             _ => self.within(side, Method::Options),
         }
         self.drain(side);
@@ -199,7 +224,10 @@ impl World {
         }
         let at = self.rng.random_range(0..ringing);
         let id = self.sides[side].ringing[at];
-        let dialog = self.sides[side].endpoint.respond(self.now, id, Answer { code, ..Answer::default() });
+        let reliable = code == 183 || self.rng.random_bool(0.2);
+        let body = reliable.then(|| Body::sdp("v=0\r\n"));
+        let answer = Answer { code, reliable, body, ..Answer::default() };
+        let dialog = self.sides[side].endpoint.respond(self.now, id, answer);
         if code >= 200 {
             self.sides[side].ringing.remove(at);
         }
@@ -224,7 +252,8 @@ impl World {
 
     fn within(&mut self, side: usize, method: Method) {
         let Some(dialog) = self.any_dialog(side) else { return };
-        if let Some(id) = self.sides[side].endpoint.request(self.now, dialog, method, vec![], None) {
+        let body = (method == Method::Update && self.rng.random_bool(0.5)).then(|| Body::sdp("v=0\r\n"));
+        if let Some(id) = self.sides[side].endpoint.request(self.now, dialog, method, vec![], body) {
             self.sides[side].open.insert(id);
             if method == Method::Invite {
                 self.sides[side].invites.push(id);
@@ -282,7 +311,7 @@ impl World {
     }
 }
 
-fn play(seed: u64) -> u32 {
+fn play(seed: u64) -> (u32, u32) {
     let mut world = World::new(seed);
     for _ in 0..60 {
         world.act();
@@ -299,11 +328,15 @@ fn play(seed: u64) -> u32 {
         assert_eq!(side.endpoint.poll_timeout(), None, "seed {seed}, side {n}");
         assert!(side.open.is_empty(), "seed {seed}, side {n}: the end of a request was not told");
     }
-    world.answered
+    (world.answered, world.acknowledged)
 }
 
 #[test]
 fn nothing_is_left_whatever_happens_in_whatever_order() {
-    let answered: u32 = (0..200).map(play).sum();
-    assert!(answered > 600, "the calls must come about: {answered}");
+    let sum = |(answered, acknowledged): (u32, u32), seed| {
+        let played = play(seed);
+        (answered + played.0, acknowledged + played.1)
+    };
+    let (answered, acknowledged) = (0..200).fold((0, 0), sum);
+    assert!(answered > 600 && acknowledged > 200, "the calls must come about: {answered}, {acknowledged}");
 }

@@ -128,6 +128,7 @@ impl Endpoint {
             dialog,
             initial,
             reserved,
+            reliable: None,
             weight: 0,
         };
         self.servers.insert(id, Box::new(server));

@@ -145,7 +145,9 @@ impl Endpoint {
                 }
             },
         };
-        self.tell(Event::Response { id, dialog, code, response });
+        if self.acknowledge_provisional(now, id, dialog, &response) {
+            self.tell(Event::Response { id, dialog, code, response });
+        }
     }
 
     fn on_invite_success(&mut self, now: Instant, id: ClientId, flow: Flow, code: u16, response: Message) {

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::client::write_extras;
+use super::reliable::{OPTION_TAG, Turn};
 use super::{Endpoint, Timer};
 use crate::compose::{self, begins_secure, contact};
 use crate::dialog::{Dialog, DialogId, DialogSnapshot, Unacked, bare_address, contact_uri, record_routes};
@@ -15,16 +16,27 @@ use crate::write::Writer;
 impl Endpoint {
     /// Answers a request. For an INVITE: provisionals above 100 carry our tag and make an early dialog, a 2xx a
     /// confirmed one (retransmitted until its ACK); the dialog is returned. `None` too where the transaction is gone.
+    /// A reliable provisional answer, and a 2xx behind one with a session description, may have to wait for a PRACK: they are
+    /// kept, and go out by themselves (RFC 3262 §3).
     pub fn respond(&mut self, now: Instant, id: ServerId, answer: Answer) -> Option<DialogId> {
         let server = self.servers.get(&id)?;
         if !server.machine.is_open() || !(101..=699).contains(&answer.code) {
             return None;
         }
         let (class, invite) = (Class::of(answer.code), server.method == Method::Invite);
-        if invite && class != Class::Failure {
-            self.answered_dialog(id, class == Class::Success, &answer.contact_user);
+        let turn = if invite { self.turn_of(id, &answer) } else { Turn::Now };
+        if turn == Turn::Never {
+            return None;
         }
-        let bytes = self.compose_answer(id, &answer)?;
+        if invite && class != Class::Failure {
+            self.answered_dialog(id, class == Class::Success && turn != Turn::Later, &answer.contact_user);
+        }
+        if turn == Turn::Later {
+            self.weigh_server(id);
+            return self.servers.get(&id)?.dialog;
+        }
+        let rseq = if let Turn::Reliably(rseq) = turn { Some(rseq) } else { None };
+        let bytes = self.compose_answer(id, &answer, rseq)?;
         let server = self.servers.get_mut(&id)?;
         server.last = Some((bytes.clone(), answer.code));
         if class != Class::Provisional {
@@ -33,6 +45,11 @@ impl Endpoint {
         let (dialog, initial, cseq, reply) = (server.dialog, server.initial, server.cseq, server.reply);
         self.weigh_server(id);
         self.step_server(now, id, ServerEvent::Send(class));
+        if rseq.is_some() {
+            self.await_prack(now, id, answer.body.is_some());
+        } else if class != Class::Provisional {
+            self.stop_provisionals(id);
+        }
         let dialog_id = dialog?;
         if class != Class::Provisional {
             self.update_in_over(dialog_id, id);
@@ -113,6 +130,12 @@ impl Endpoint {
             self.terminate_request(now, id);
             return self.tell(Event::Expired { id });
         }
+        if reason == Reason::Retransmit1xx {
+            return self.repeat_provisional(now, id);
+        }
+        if reason == Reason::PrackWait {
+            return self.on_prack_missing(now, id);
+        }
         // A non-2xx final without ACK (timer H) harms nobody: the layer above has ended that call already.
         self.step_server(now, id, ServerEvent::Timer(reason));
     }
@@ -144,7 +167,7 @@ impl Endpoint {
         }
     }
 
-    fn compose_answer(&self, id: ServerId, answer: &Answer) -> Option<bytes::Bytes> {
+    fn compose_answer(&self, id: ServerId, answer: &Answer, rseq: Option<u32>) -> Option<bytes::Bytes> {
         let server = self.servers.get(&id)?;
         let request = server.request.as_ref()?;
         let (class, method) = (Class::of(answer.code), server.method);
@@ -163,6 +186,9 @@ impl Endpoint {
         }
         if class == Class::Success && method == Method::Options {
             writer.header("Accept", "application/sdp");
+        }
+        if let Some(rseq) = rseq {
+            writer.header("Require", OPTION_TAG).header("RSeq", &rseq.to_string());
         }
         write_extras(&mut writer, &answer.headers);
         self.write_product(&mut writer);

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::reliable::Reliable;
 use super::{Endpoint, Timer};
 use crate::dialog::{Dialog, DialogId};
 use crate::digest::keyring::Answered;
@@ -175,6 +176,8 @@ pub(super) struct Server {
     pub(super) initial: bool,
     /// Whether a place in the table of dialogs is kept for it.
     pub(super) reserved: bool,
+    /// The reliable provisional answers to it.
+    pub(super) reliable: Option<Box<Reliable>>,
     /// What it holds of messages, in bytes, as counted in the endpoint.
     pub(super) weight: usize,
 }
@@ -253,6 +256,9 @@ impl Endpoint {
     pub(super) fn remove_server(&mut self, id: ServerId) {
         let Some(mut server) = self.servers.remove(&id) else { return };
         server.slots.clear(&mut self.timers);
+        if let Some(reliable) = &mut server.reliable {
+            reliable.stop(&mut self.timers);
+        }
         self.server_keys.remove(&server.key);
         if let Some(merged) = server.merged {
             self.merged.remove(&merged);
@@ -274,7 +280,8 @@ impl Endpoint {
         let request = server.request.as_ref().map_or(0, |request| request.as_bytes().len());
         // The keys hold the names of the request once more.
         let keys = server.key.len() + server.merged.as_ref().map_or(0, |key| key.len());
-        let weight = request + server.last.as_ref().map_or(0, |(bytes, _)| bytes.len()) + 2 * keys;
+        let reliable = server.reliable.as_ref().map_or(0, |reliable| reliable.weight());
+        let weight = request + reliable + server.last.as_ref().map_or(0, |(bytes, _)| bytes.len()) + 2 * keys;
         self.server_bytes = self.server_bytes - server.weight + weight;
         if let Some(share) = self.shares.get_mut(&server.party) {
             share.bytes = share.bytes - server.weight + weight;

@@ -37,6 +37,9 @@ impl Endpoint {
                 self.set_dialog_flow(id, arrival.flow);
             }
         }
+        if method == Method::Prack {
+            return self.on_prack(now, arrival, key, id, request);
+        }
         let (flow, party) = (arrival.flow, arrival.party);
         if method == Method::Bye {
             if full {

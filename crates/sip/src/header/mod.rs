@@ -4,9 +4,11 @@ mod cseq;
 mod name;
 mod name_addr;
 pub(crate) mod params;
+pub(crate) mod rack;
 mod via;
 
 pub use cseq::CSeq;
 pub use name::HeaderName;
 pub use name_addr::NameAddr;
+pub use rack::RAck;
 pub use via::Via;
