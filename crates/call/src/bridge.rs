@@ -16,6 +16,7 @@ use crate::leg::{Leg, LegState, StreamEnd, wires};
 use crate::limits::BIND_TRIES;
 use crate::quality::retire;
 use crate::reason::ReasonSlug;
+use crate::reliable::EarlySession;
 use crate::rewrite;
 use crate::trace::TraceItem;
 
@@ -37,6 +38,9 @@ impl Call {
         };
         let sent = self.legs[callee].sent().ok_or_else(|| bad_media("no offer"))?;
         let Some(offer) = self.offer.clone() else {
+            if self.has_been_offered() {
+                return self.agree_as_told(now, edge, callee, &theirs);
+            }
             let caller = &self.legs[self.near];
             let ports = caller.ports(&anchored_streams(&theirs));
             let policy = caller.policy().towards(self.legs[callee].policy());
@@ -57,6 +61,8 @@ impl Call {
         // A caller that has a session with us already keeps it as it is.
         if let Some(standing) = self.standing_description() {
             agreed.answer = standing;
+        } else if self.early == EarlySession::Answer {
+            agreed.answer = self.answer_as_told(agreed.answer)?;
         } else {
             let caller = &mut self.legs[self.near];
             caller.protect_answer(edge, &mut agreed.answer, &offer);
@@ -97,7 +103,10 @@ impl Call {
         self.answered_by = Some(callee);
         self.completed(edge);
         self.limit_call(now, edge, callee);
-        self.late = self.offer.take().is_none().then_some(CALLER);
+        let is_late = self.offer.take().is_none() && !self.has_been_offered();
+        if is_late {
+            self.late = Some(CALLER);
+        }
         self.settle();
         edge.trunks.answered(self.legs[callee].trunk_name());
         let (name, after) = (self.name_of(callee), self.age(now).as_secs_f64());
@@ -116,7 +125,8 @@ impl Call {
         edge.metrics.call_setup_seconds.observe(age.as_secs_f64());
         let answer = Answer {
             code: 200,
-            body: Some(Body::sdp(ours.to_string())),
+            // Where the offer went in a provisional answer, its PRACK answers it, and nothing is left to say.
+            body: (!self.has_been_offered()).then(|| Body::sdp(ours.to_string())),
             contact_user: self.contact_user(),
             headers,
             ..Answer::default()
@@ -124,8 +134,17 @@ impl Call {
         let caller = &mut self.legs[CALLER];
         caller.state = LegState::Answered;
         let Some(server) = caller.server.take() else { return };
-        edge.index.servers.remove(&server);
-        match edge.respond(now, server, answer) {
+        // From now on it can be asked again.
+        if self.early != EarlySession::Offer {
+            self.early = EarlySession::Nothing;
+        }
+        let dialog = edge.respond(now, server, answer);
+        if edge.endpoint.holds_back(server) {
+            self.legs[CALLER].server = Some(server);
+        } else {
+            edge.index.servers.remove(&server);
+        }
+        match dialog {
             Some(dialog) => self.own_dialog(edge, CALLER, dialog),
             // Its CANCEL has been answered already: that news is on its way.
             None => self.caller_withdrew_answered(now, edge),
@@ -146,6 +165,9 @@ impl Call {
 
     /// The ACK to a 2xx of ours; after an offer of ours it brings the answer.
     pub(crate) fn acked(&mut self, now: Instant, edge: &mut Edge, leg: usize, sdp: Option<bytes::Bytes>) {
+        if let Some(server) = self.legs[leg].server.take() {
+            edge.index.servers.remove(&server);
+        }
         if self.late != Some(leg) {
             return;
         }
@@ -153,8 +175,8 @@ impl Call {
         self.late = None;
         let result = match sdp {
             Some(sdp) if self.is_local() || self.state == State::Leaving => self.late_answer_locally(now, edge, &sdp),
-            Some(sdp) => self.late_answer(now, edge, leg, &sdp),
-            None => Err(bad_media("ACK without answer to our offer")),
+            Some(sdp) => self.late_answer(now, edge, leg, self.other(leg), &sdp),
+            None => Err(bad_media("no answer to our offer")),
         };
         match result {
             Ok(()) => match self.state {
@@ -173,9 +195,17 @@ impl Call {
         }
     }
 
-    fn late_answer(&mut self, now: Instant, edge: &mut Edge, leg: usize, sdp: &[u8]) -> Result<(), Failure> {
+    /// A far end's answer to an offer that we made of what `other` says.
+    pub(crate) fn late_answer(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        leg: usize,
+        other: Option<usize>,
+        sdp: &[u8],
+    ) -> Result<(), Failure> {
         let missing = || bad_media("no offer");
-        let other = self.other(leg).ok_or_else(missing)?;
+        let other = other.ok_or_else(missing)?;
         let answer = self.read(edge, leg, sdp)?;
         let offer = self.standing(other).ok_or_else(missing)?;
         let sent = self.legs[leg].sent().ok_or_else(missing)?;
@@ -398,6 +428,6 @@ fn is_usable(edge: &Edge, address: SocketAddr, signalling: IpAddr) -> bool {
 }
 
 /// A description that cannot be used: seen as 488 with Warning 399.
-fn bad_media(text: &str) -> Failure {
+pub(crate) fn bad_media(text: &str) -> Failure {
     Failure::unusable(ReasonSlug::BadMedia, Refusal { warn_code: 399, text: text.to_owned() })
 }

@@ -7,6 +7,8 @@
 //! | --- | --- | --- | --- | --- | --- |
 //! | caller's CANCEL | attempts withdrawn, call ends | of a re-INVITE: withdrawn on the other leg | it crossed our 2xx: BYE | as before | – |
 //! | ACK to our 2xx | – | a late offer's answer taken | the same; the search that waited for it begins | a late offer's answer taken | – |
+//! | PRACK | an offer's answer taken | the same | the same | the same | – |
+//! | PRACK missing | attempts withdrawn, call ends | call ends | the same | the same | – |
 //! | ACK missing | – | BYE on every leg | the same | the same | – |
 //! | BYE | of the caller: as CANCEL | BYE on the other legs, call ends | of the caller: call ends | of the caller: call ends | leg gone |
 //! | re-INVITE | 491 | relayed to the other leg, or answered; by the edge itself where an agent is the other side, or a hold ends here | answered by the edge itself; 491 while a far end rings | 491 | 481 |
@@ -83,6 +85,7 @@ use crate::reason::ReasonSlug;
 use crate::refer::Refer;
 use crate::refer_on::Told;
 use crate::reinvite::Renegotiation;
+use crate::reliable::EarlySession;
 use crate::reroute::Player;
 use crate::series::Series;
 use crate::transfer::Transfers;
@@ -117,6 +120,10 @@ pub(crate) enum CallEvent {
     Canceled { server: ServerId, elsewhere: bool },
     /// Our 2xx was acknowledged.
     Acked { leg: usize, sdp: Option<Bytes> },
+    /// A reliable provisional answer of ours was acknowledged; `server`: what it brings is an offer, to be answered.
+    Pracked { leg: usize, server: Option<ServerId>, sdp: Option<Bytes> },
+    /// One was not in time: the INVITE has been answered 504.
+    PrackMissing,
     /// Our 2xx was not acknowledged in time.
     AckMissing,
     /// The far end ended its dialog; it has been answered.
@@ -245,6 +252,8 @@ pub(crate) struct Call {
     pub(crate) offer: Option<Description>,
     /// The leg whose ACK must bring the answer to an offer of ours (RFC 3261 §13.2.1).
     pub(crate) late: Option<usize>,
+    /// What the caller has been told reliably before its 2xx.
+    pub(crate) early: EarlySession,
     pub(crate) route: Arc<str>,
     pub(crate) route_ring_timeout: Option<Duration>,
     pub(crate) controller: Controller,
@@ -306,6 +315,12 @@ impl Call {
 
             (Answered | Rerouting | Leaving, E::Acked { leg, sdp }) => self.acked(now, edge, leg, sdp),
             (Searching | Ended, E::Acked { .. }) => {}
+            (_, E::Pracked { server: Some(server), .. }) => self.offered_in_prack(now, edge, server),
+            (Searching | Answered | Rerouting | Leaving, E::Pracked { leg, server: None, sdp }) => {
+                self.acknowledged_early(now, edge, leg, sdp);
+            }
+            (Ended, E::Pracked { server: None, .. } | E::PrackMissing) => {}
+            (Searching | Answered | Rerouting | Leaving, E::PrackMissing) => self.not_acknowledged_early(now, edge),
             (Answered | Rerouting | Leaving, E::AckMissing) => self.end(now, edge, ReasonSlug::AckTimeout),
             (Searching | Ended, E::AckMissing) => {}
 

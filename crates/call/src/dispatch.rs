@@ -98,6 +98,18 @@ impl Gateway {
                     self.tell(now, at.key, CallEvent::Acked { leg: at.leg, sdp: request.sdp() });
                 }
             }
+            Event::Prack { id, dialog, request, .. } => {
+                if let Some(at) = self.dialog_traced(now, dialog, &request) {
+                    self.learn(at, &request);
+                    self.tell(now, at.key, CallEvent::Pracked { leg: at.leg, server: id, sdp: request.sdp() });
+                }
+            }
+            Event::PrackMissing { id, .. } => {
+                if let Some(at) = self.edge.index.servers.get(&id).copied() {
+                    self.edge.decide(now, at.key, "a provisional answer was never acknowledged");
+                    self.tell(now, at.key, CallEvent::PrackMissing);
+                }
+            }
             Event::Canceled { id, elsewhere } => {
                 if let Some(at) = self.edge.index.servers.get(&id).copied() {
                     for (received, text) in [(true, "CANCEL"), (false, "487 Request Terminated")] {
@@ -360,6 +372,12 @@ impl Gateway {
 
     /// A 2xx to an INVITE of a call that is gone: nobody else would end that dialog (RFC 3261 §13.2.2.4).
     fn nobody_waits(&mut self, now: Instant, dialog: Option<DialogId>, code: u16, response: &Message) {
+        // The answer to a PRACK, which is the endpoint's own.
+        if response.method() == Method::Prack
+            && let Some(at) = dialog.and_then(|dialog| self.edge.place_of(dialog))
+        {
+            self.trace_received(now, at, first_line(response.as_bytes()), body_note(response.as_bytes()));
+        }
         if let Some(dialog) = dialog.filter(|_| (200..300).contains(&code) && response.method() == Method::Invite) {
             self.edge.ack(now, dialog);
             self.edge.endpoint.request(now, dialog, Method::Bye, Vec::new(), None);

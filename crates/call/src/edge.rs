@@ -38,18 +38,22 @@ use crate::trunks::{Trunks, Waiting};
 use crate::wall::Wall;
 
 /// Methods that we serve; but for REGISTER also our Allow.
-pub(crate) const METHODS: [Method; 10] = [
+pub(crate) const METHODS: [Method; 11] = [
     Method::Invite,
     Method::Ack,
     Method::Bye,
     Method::Cancel,
     Method::Options,
+    Method::Prack,
     Method::Update,
     Method::Info,
     Method::Refer,
     Method::Notify,
     Method::Register,
 ];
+
+/// Option tags that we know; our Supported.
+const EXTENSIONS: [&str; 1] = ["100rel"];
 
 /// Everything that is not one call's own.
 #[derive(Debug)]
@@ -103,7 +107,7 @@ impl Edge {
             identity,
             product: "Trunkgate".into(),
             methods: METHODS.to_vec(),
-            extensions: Vec::new(),
+            extensions: EXTENSIONS.map(str::to_owned).to_vec(),
             message_bytes: config.sip_message_bytes,
             limits: trunkgate_sip::Limits::default(),
         };

@@ -73,6 +73,13 @@ impl Call {
         self.finish(now, edge, reason, 200, reason.q850());
     }
 
+    /// Ends a call whose caller has been answered so by the endpoint, since it does not acknowledge.
+    pub(crate) fn end_unacknowledged(&mut self, now: Instant, edge: &mut Edge, code: u16) {
+        let reason = ReasonSlug::AckTimeout;
+        let code = if self.times.answered.is_some() { 200 } else { code };
+        self.finish(now, edge, reason, code, reason.q850());
+    }
+
     fn finish(&mut self, now: Instant, edge: &mut Edge, reason: ReasonSlug, code: u16, q850: u8) {
         if self.state == State::Ended {
             return;
@@ -221,6 +228,9 @@ impl Call {
     }
 
     fn bye(&mut self, now: Instant, edge: &mut Edge, leg: usize, reason: ReasonSlug) {
+        if self.refuse_held_back(now, edge, leg, reason) {
+            return;
+        }
         let at = self.place(leg);
         let farewell = self.farewell.as_ref().map(|(from, headers)| self.passing(edge, headers, *from, leg));
         let leg = &mut self.legs[leg];

@@ -359,6 +359,8 @@ const fn sip_reason(reason: trunkgate_sip::event::Reason) -> &'static str {
         R::AckWait => "ack_wait",
         R::Repeat1xx => "repeat_1xx",
         R::InviteExpires => "invite_expires",
+        R::Retransmit1xx => "retransmit_1xx",
+        R::PrackWait => "prack_wait",
         R::CancelWait => "cancel_wait",
     }
 }

@@ -52,7 +52,10 @@ impl Call {
             self.point_again(edge);
             return Ok(ours);
         }
-        match self.offer.clone() {
+        if self.has_been_offered() {
+            return self.speak_as_told(now, edge);
+        }
+        match self.offer_as_told() {
             Some(offer) => self.answer_locally(now, edge, &offer),
             None => {
                 let caller = &mut self.legs[self.near];

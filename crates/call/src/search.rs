@@ -280,9 +280,8 @@ impl Call {
             return;
         }
         self.heard(edge, leg);
-        // An offer of ours cannot go out unreliably (RFC 3261 §13.2.1): a caller without one waits for the 2xx.
         let answer = match sdp {
-            Some(sdp) if self.offer.is_some() => self.agree(now, edge, leg, Some(&sdp)).ok(),
+            Some(sdp) if self.may_be_told(edge) => self.agree(now, edge, leg, Some(&sdp)).ok(),
             Some(_) | None => None,
         };
         let state = match (&answer, code) {
@@ -318,9 +317,7 @@ impl Call {
             edge.metrics.post_dial_delay_seconds.observe(delay.as_secs_f64());
         }
         let answer = Answer { contact_user: self.contact_user(), ..answer };
-        if let Some(dialog) = edge.respond(now, server, answer) {
-            self.own_dialog(edge, CALLER, dialog);
-        }
+        self.tell_early(now, edge, server, answer);
     }
 
     /// 2xx: the first one gets the call.

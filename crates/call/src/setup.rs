@@ -22,6 +22,7 @@ use crate::limits::NUMBER_CHARS;
 use crate::location::Location;
 use crate::numbers::{called, caller, plain};
 use crate::reason::ReasonSlug;
+use crate::reliable::EarlySession;
 use crate::series::Series;
 use crate::trace::{Trace, TraceItem, body_note};
 use crate::transfer::Transfers;
@@ -86,6 +87,7 @@ impl Call {
             max_forwards: request.max_forwards().unwrap_or(MAX_FORWARDS).saturating_sub(1),
             offer: None,
             late: None,
+            early: EarlySession::Nothing,
             route: Arc::from(""),
             route_ring_timeout: None,
             controller: Controller::Done,

@@ -29,6 +29,7 @@ use crate::location::Location;
 use crate::max_call::Holder;
 use crate::numbers::Caller;
 use crate::quality::{Scored, add_counters};
+use crate::reliable::EarlySession;
 use crate::series::Series;
 use crate::trace::Trace;
 use crate::transfer::Transfers;
@@ -251,6 +252,7 @@ impl Call {
             max_forwards: snapshot.max_forwards,
             offer: None,
             late: None,
+            early: EarlySession::Nothing,
             route: Arc::from(snapshot.route),
             route_ring_timeout: snapshot.ring_timeout_ms.map(Duration::from_millis),
             controller: Controller::Done,

@@ -20,15 +20,16 @@ type Row = (String, &'static str, Option<(&'static str, &'static str)>);
 
 #[test]
 fn what_the_endpoint_refuses() {
-    let allow = Some(("Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, REFER, NOTIFY"));
+    let allow = Some(("Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY"));
     let invite = || request("INVITE", "");
     let text = "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi";
-    let rows: [Row; 19] = [
+    let rows: [Row; 20] = [
         (invite().replace("Content-Length: 0", "Content-Length: none"), "400 Bad Request: Content-Length", None),
         (invite().replace("Max-Forwards: 70", "Max-Forwards: many"), "400 Bad Request: Max-Forwards", None),
         (invite().replace(" SIP/2.0\r\nVia", " SIP/7.0\r\nVia"), "505", None),
         (invite().replace("INVITE sip:", "INVITE nobodys:"), "416", None),
-        (request("INVITE", "Require: 100rel, timer\r\n"), "420", Some(("Unsupported", "100rel, timer"))),
+        (request("INVITE", "Require: 100rel, timer, foo\r\n"), "420", Some(("Unsupported", "timer, foo"))),
+        (request("INVITE", "Require: precondition\r\n"), "420", Some(("Unsupported", "precondition"))),
         (
             invite().replace("Content-Length: 0\r\n\r\n", text),
             "415",

@@ -48,6 +48,8 @@ impl Phone {
                 });
             }
             SipEvent::Trying { .. } | SipEvent::Challenged { .. } | SipEvent::WrongCredentials { .. } => {}
+            // Its provisional answers are never reliable ones.
+            SipEvent::Prack { .. } | SipEvent::PrackMissing { .. } => {}
             SipEvent::Refused { .. } | SipEvent::Dropped(_) => {}
         }
     }

@@ -7,7 +7,7 @@ use crate::digest::fields;
 use crate::digest::keyring::{Answered, Keyring};
 use crate::digest::{Credentials, Subject};
 use crate::event::Party;
-use crate::header::HeaderName;
+use crate::header::{HeaderName, RAck};
 use crate::message::unfolded;
 use crate::uri::{Uri, unescape};
 use crate::{Framed, Framer, Message, Method, limits, write::Writer};
@@ -59,6 +59,8 @@ fn views(message: &Message) {
     if let Some(sdp) = message.sdp() {
         inside(&sdp);
     }
+    let rack = message.header(HeaderName::RAck).and_then(RAck::parse);
+    assert!(rack.is_none_or(|rack| rack.rseq > 0 && rack.cseq.number < 1 << 31));
     let _ = (message.contact(), message.call_id(), message.max_forwards(), message.content_length());
     let _ = (message.content_type(), message.from_tag(), message.to_tag(), message.code(), message.method());
 }

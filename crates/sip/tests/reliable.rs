@@ -86,9 +86,11 @@ fn rfc3262_3_it_is_repeated_with_doubling_intervals_until_its_prack() {
         assert_eq!(edge.lines(), ["200 OK"]);
         assert!(matches!(edge.events[..], [Event::Prack { id: None, .. }]), "{:?}", edge.events);
         let ok = edge.sent[0].bytes.clone();
-        edge.receive(&prack);
-        assert_eq!((edge.sent.len(), edge.events.len()), (usize::from(transport == Transport::Udp), 0));
-        assert!(edge.sent.iter().all(|sent| sent.bytes == ok), "its repetition gets the same answer");
+        if transport == Transport::Udp {
+            edge.receive(&prack);
+            assert_eq!((edge.sent.len(), edge.events.len()), (1, 0));
+            assert_eq!(edge.sent[0].bytes, ok, "its repetition gets the same answer");
+        }
         assert_eq!(edge.times_of_sending(30 * SECOND), [0; 0]);
     }
 }

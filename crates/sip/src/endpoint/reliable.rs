@@ -197,10 +197,10 @@ impl Endpoint {
         let server = self.start_server(now, arrival, key, request.clone(), Some(dialog));
         // What it brings is the answer to our offer, or an offer that the layer above must answer (RFC 3262 §5).
         let is_offer = request.sdp().is_some() && (offered || !described);
+        self.tell(Event::Prack { id: is_offer.then_some(server), dialog, flow, party, request });
         if !is_offer {
             self.respond(now, server, Answer { code: 200, ..Answer::default() });
         }
-        self.tell(Event::Prack { id: is_offer.then_some(server), dialog, flow, party, request });
         let next = self.servers.get_mut(&invite).and_then(|server| server.reliable.as_deref_mut()?.waiting.pop_front());
         if let Some(answer) = next {
             self.respond(now, invite, answer);

@@ -134,7 +134,7 @@ fn indistinguishable(edge: SocketAddr) -> anyhow::Result<()> {
         let text = format!(
             "REGISTER sip:{edge} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bKr{cseq};rport\r\nMax-Forwards: 70\r\n\
              From: <sip:{USER}@{edge}>;tag=1\r\nTo: <sip:{USER}@{edge}>\r\nCall-ID: same\r\nCSeq: {cseq} REGISTER\r\n\
-             Contact: <sip:{USER}@{here}>\r\nExpires: 300\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO\r\n\
+             Contact: <sip:{USER}@{here}>\r\nExpires: 300\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS, INFO\r\n\
              User-Agent: a phone of some maker 1.2.3\r\n{authorization}Content-Length: 0\r\n\r\n"
         );
         socket.send_to(text.as_bytes(), edge)?;

@@ -1,0 +1,330 @@
+//! Reliable provisional answers (RFC 3262) through both legs: each side has them by itself, a 2xx waits for the PRACK, an
+//! offer goes out in one and is answered by its PRACK, and what was told so stands.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
+
+mod bench;
+
+use std::time::Duration;
+
+use bench::*;
+use trunkgate_media::Command;
+
+const SUPPORTED: &str = "Supported: 100rel\r\n";
+
+/// An INVITE from the carrier, and the one that the PBX gets.
+fn ringing(bench: &mut Bench, body: &str, extra: &str) -> (Dialing, Dialed) {
+    let caller = Dialing { peer: CARRIER.into(), number: "+14155550100".into(), call: 1, cseq: 1, to_tag: "".into() };
+    bench.receive(CARRIER, caller.request("INVITE", body, extra));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    assert_eq!(callee.invite.header("Supported"), "100rel");
+    (caller, callee)
+}
+
+/// A reliable answer of a callee, whose PRACK is answered.
+fn progress(bench: &mut Bench, callee: &Dialed, code: u16, rseq: u32, body: &str) {
+    let text = callee.answer(code, body).replace("Contact:", &format!("Require: 100rel\r\nRSeq: {rseq}\r\nContact:"));
+    bench.receive(&callee.peer, text);
+    let prack = bench.expect(&callee.peer, "PRACK sip:bob@");
+    assert_eq!(prack.header("RAck"), format!("{rseq} 1 INVITE"));
+    assert!(prack.body().is_empty());
+    bench.receive(&callee.peer, callee.respond(&prack, 200, ""));
+}
+
+/// The caller acknowledges a reliable answer.
+fn prack(bench: &mut Bench, caller: &mut Dialing, answer: &Sent, body: &str) {
+    assert_eq!(answer.header("Require"), "100rel");
+    caller.to_tag = answer.tag("To");
+    caller.cseq += 1;
+    let rack = format!("RAck: {} 1 INVITE\r\n", answer.header("RSeq"));
+    bench.receive(CARRIER, caller.request("PRACK", body, &rack));
+}
+
+fn ack(bench: &mut Bench, caller: &Dialing, body: &str) {
+    bench.receive(CARRIER, Dialing { cseq: 1, ..caller.clone() }.request("ACK", body, ""));
+}
+
+fn wires(bench: &mut Bench) -> usize {
+    bench.take_media().iter().filter(|c| matches!(c, Command::Wire { .. })).count()
+}
+
+/// Which side can × which side does: the other one never notices.
+#[test]
+fn rfc3262_each_side_has_reliable_answers_by_itself() {
+    for (supported, reliable) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut bench = Bench::new();
+        let (mut caller, callee) = ringing(&mut bench, &offer(), if supported { SUPPORTED } else { "" });
+        bench.take_media();
+        if reliable {
+            progress(&mut bench, &callee, 183, 50, &answer());
+        } else {
+            bench.receive(PBX, callee.answer(183, &answer()));
+        }
+        let early = bench.expect(CARRIER, "SIP/2.0 183");
+        assert!(early.body().contains("m=audio"));
+        assert_eq!(wires(&mut bench), 2);
+        assert_eq!(early.headers("RSeq").len(), usize::from(supported), "{}", early.text);
+        caller.to_tag = early.tag("To");
+        if supported {
+            prack(&mut bench, &mut caller, &early, "");
+            assert!(bench.expect(CARRIER, "SIP/2.0 200").header("CSeq").ends_with("PRACK"));
+        }
+        bench.receive(PBX, callee.answer(200, &answer()));
+        bench.expect(PBX, "ACK");
+        let ok = bench.expect(CARRIER, "SIP/2.0 200");
+        assert_eq!(ok.body(), early.body(), "what was told stands");
+        ack(&mut bench, &caller, "");
+        bench.nothing();
+        bench.bye(&mut caller, &callee);
+        bench.finish();
+    }
+}
+
+#[test]
+fn rfc3262_3_where_the_caller_insists_every_provisional_answer_is_reliable() {
+    let mut bench = Bench::new();
+    let (mut caller, callee) = ringing(&mut bench, &offer(), "Require: 100rel\r\n");
+    bench.receive(PBX, callee.answer(180, ""));
+    let first = bench.expect(CARRIER, "SIP/2.0 180");
+    bench.receive(PBX, callee.answer(183, &answer()));
+    bench.nothing();
+    prack(&mut bench, &mut caller, &first, "");
+    bench.expect(CARRIER, "SIP/2.0 200");
+    let second = bench.expect(CARRIER, "SIP/2.0 183");
+    let number = |sent: &Sent| sent.header("RSeq").parse::<u32>().unwrap();
+    assert_eq!(number(&second), number(&first) + 1);
+    prack(&mut bench, &mut caller, &second, "");
+    bench.expect(CARRIER, "SIP/2.0 200");
+    bench.receive(PBX, callee.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
+    bench.expect(CARRIER, "SIP/2.0 200");
+    ack(&mut bench, &caller, "");
+    bench.bye(&mut caller, &callee);
+    bench.finish();
+}
+
+/// A call that is answered before the caller has acknowledged the 183.
+fn held_back() -> (Bench, Dialing, Dialed, Sent) {
+    let mut bench = Bench::new();
+    let (mut caller, callee) = ringing(&mut bench, &offer(), SUPPORTED);
+    progress(&mut bench, &callee, 183, 1, &answer());
+    let early = bench.expect(CARRIER, "SIP/2.0 183");
+    caller.to_tag = early.tag("To");
+    bench.receive(PBX, callee.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
+    bench.nothing();
+    (bench, caller, callee, early)
+}
+
+#[test]
+fn rfc3262_3_the_2xx_waits_for_the_prack() {
+    let (mut bench, mut caller, callee, early) = held_back();
+    bench.pass(Duration::from_millis(500));
+    let again = bench.expect(CARRIER, "SIP/2.0 183");
+    assert_eq!(again.text, early.text);
+    prack(&mut bench, &mut caller, &again, "");
+    bench.expect(CARRIER, "SIP/2.0 200");
+    assert!(bench.expect(CARRIER, "SIP/2.0 200").header("CSeq").ends_with("INVITE"));
+    ack(&mut bench, &caller, "");
+    bench.nothing();
+    bench.bye(&mut caller, &callee);
+    bench.finish();
+}
+
+#[test]
+fn whoever_ends_the_call_while_the_2xx_waits() {
+    for who in ["caller", "callee", "nobody"] {
+        let (mut bench, mut caller, callee, _) = held_back();
+        match who {
+            "caller" => {
+                bench.receive(CARRIER, Dialing { cseq: 1, ..caller.clone() }.request("CANCEL", "", ""));
+                bench.expect(CARRIER, "SIP/2.0 200");
+                bench.expect(CARRIER, "SIP/2.0 487");
+            }
+            "callee" => {
+                bench.receive(PBX, callee.request("BYE", 1, ""));
+                bench.expect(PBX, "SIP/2.0 200");
+                bench.expect(CARRIER, "SIP/2.0 480");
+            }
+            _ => {
+                bench.pass(Duration::from_secs(32));
+                bench.sent.retain(|sent| sent.code() != 183);
+                bench.expect(CARRIER, "SIP/2.0 504");
+            }
+        }
+        caller.cseq = 1;
+        bench.receive(CARRIER, caller.request("ACK", "", "").replace("-ACK-", "-INVITE-"));
+        if who != "callee" {
+            let bye = bench.expect(PBX, "BYE");
+            bench.receive(PBX, callee.respond(&bye, 200, ""));
+        }
+        bench.nothing();
+        let expected = match who {
+            "caller" => "caller_canceled",
+            "callee" => "callee_hung_up",
+            _ => "ack_timeout",
+        };
+        assert_eq!(bench.reports[0].call.reason, Some(expected));
+        bench.finish();
+    }
+}
+
+#[test]
+fn rfc3262_3_a_caller_that_never_acknowledges_is_refused() {
+    let mut bench = Bench::new();
+    let (mut caller, callee) = ringing(&mut bench, &offer(), SUPPORTED);
+    progress(&mut bench, &callee, 183, 1, &answer());
+    caller.to_tag = bench.expect(CARRIER, "SIP/2.0 183").tag("To");
+    bench.pass(Duration::from_secs(32));
+    bench.sent.retain(|sent| sent.code() != 183);
+    bench.expect(CARRIER, "SIP/2.0 504");
+    bench.receive(CARRIER, caller.request("ACK", "", "").replace("-ACK-", "-INVITE-"));
+    let cancel = bench.expect(PBX, "CANCEL");
+    bench.receive(PBX, callee.respond(&cancel, 200, ""));
+    bench.receive(PBX, callee.answer(487, ""));
+    bench.expect(PBX, "ACK");
+    assert_eq!((bench.reports[0].call.reason, bench.reports[0].sip_code), (Some("ack_timeout"), 504));
+    bench.finish();
+}
+
+#[test]
+fn rfc3262_5_an_offer_in_a_provisional_answer_is_answered_by_its_prack() {
+    let mut bench = Bench::new();
+    let (mut caller, callee) = ringing(&mut bench, "", "Require: 100rel\r\n");
+    bench.receive(PBX, callee.answer(180, ""));
+    bench.nothing();
+    progress(&mut bench, &callee, 183, 9, &answer());
+    let early = bench.expect(CARRIER, "SIP/2.0 183");
+    assert!(early.body().contains("RTP/AVP 0 101") && early.body().contains("c=IN IP4 203.0.113.10"), "{}", early.text);
+    bench.take_media();
+    prack(&mut bench, &mut caller, &early, &sdp("198.51.100.7", 40_000, 1, "0 101", "sendrecv"));
+    bench.expect(CARRIER, "SIP/2.0 200");
+    assert_eq!(wires(&mut bench), 2, "both hear each other before the answer");
+    bench.receive(PBX, callee.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
+    let ok = bench.expect(CARRIER, "SIP/2.0 200");
+    assert_eq!(ok.body(), "", "all has been said");
+    assert!(bench.take_media().iter().any(|c| matches!(c, Command::SetRemote { remote, .. } if remote.watch_idle)));
+    ack(&mut bench, &caller, "");
+    bench.nothing();
+    assert_eq!(bench.gateway.calls(bench.now)[0].state, "answered");
+    bench.bye(&mut caller, &callee);
+    bench.finish();
+}
+
+#[test]
+fn an_offer_that_is_answered_after_the_callee_has_is_taken_too() {
+    let mut bench = Bench::new();
+    let (mut caller, callee) = ringing(&mut bench, "", SUPPORTED);
+    progress(&mut bench, &callee, 183, 9, &answer());
+    let early = bench.expect(CARRIER, "SIP/2.0 183");
+    bench.receive(PBX, callee.answer(200, ""));
+    bench.expect(PBX, "ACK");
+    bench.nothing();
+    prack(&mut bench, &mut caller, &early, &sdp("198.51.100.7", 40_000, 1, "0 101", "sendrecv"));
+    bench.expect(CARRIER, "SIP/2.0 200");
+    assert_eq!(bench.expect(CARRIER, "SIP/2.0 200").body(), "");
+    assert_eq!(wires(&mut bench), 2);
+    ack(&mut bench, &caller, "");
+    bench.nothing();
+    bench.bye(&mut caller, &callee);
+    bench.finish();
+}
+
+#[test]
+fn a_prack_without_a_usable_answer_refuses_the_call() {
+    for body in ["", "nonsense", &sdp("198.51.100.7", 40_000, 1, "18", "sendrecv")] {
+        let mut bench = Bench::new();
+        let (mut caller, callee) = ringing(&mut bench, "", SUPPORTED);
+        progress(&mut bench, &callee, 183, 9, &answer());
+        let early = bench.expect(CARRIER, "SIP/2.0 183");
+        prack(&mut bench, &mut caller, &early, body);
+        bench.expect(CARRIER, "SIP/2.0 200");
+        bench.expect(CARRIER, "SIP/2.0 488");
+        bench.expect(PBX, "CANCEL");
+    }
+}
+
+#[test]
+fn a_prack_that_offers_again_is_refused_and_the_call_goes_on() {
+    let mut bench = Bench::new();
+    let (mut caller, callee) = ringing(&mut bench, &offer(), SUPPORTED);
+    progress(&mut bench, &callee, 183, 9, &answer());
+    let early = bench.expect(CARRIER, "SIP/2.0 183");
+    prack(&mut bench, &mut caller, &early, &sdp("198.51.100.7", 40_000, 2, "8 101", "sendrecv"));
+    bench.expect(CARRIER, "SIP/2.0 488");
+    bench.receive(PBX, callee.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
+    bench.expect(CARRIER, "SIP/2.0 200");
+    ack(&mut bench, &caller, "");
+    bench.bye(&mut caller, &callee);
+    bench.finish();
+}
+
+/// A caller ignores what a 2xx says other than a reliable answer before it (RFC 3261 §13.2.1).
+#[test]
+fn another_target_with_another_codec_reaches_the_caller_by_re_invite() {
+    for late in [false, true] {
+        let mut bench = Bench::new();
+        let (mut caller, callee) = ringing(&mut bench, if late { "" } else { &OFFER }, SUPPORTED);
+        progress(&mut bench, &callee, 183, 9, &answer());
+        let early = bench.expect(CARRIER, "SIP/2.0 183");
+        let said = sdp("198.51.100.7", 40_000, 1, "0 101", "sendrecv");
+        prack(&mut bench, &mut caller, &early, if late { &said } else { "" });
+        bench.expect(CARRIER, "SIP/2.0 200");
+        bench.receive(PBX, callee.answer(503, ""));
+        bench.expect(PBX, "ACK");
+        let backup = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));
+        bench.receive(BACKUP, backup.answer(183, &sdp("10.0.0.30", 31_000, 5, "8 101", "sendrecv")));
+        assert_eq!(bench.expect(CARRIER, "SIP/2.0 183").body(), "", "nothing else is said");
+        bench.receive(BACKUP, backup.answer(200, &sdp("10.0.0.30", 31_000, 5, "8 101", "sendrecv")));
+        bench.expect(BACKUP, "ACK");
+        let ok = bench.expect(CARRIER, "SIP/2.0 200");
+        assert_eq!(ok.body(), if late { "" } else { early.body() });
+        ack(&mut bench, &caller, "");
+        let asked = bench.expect(CARRIER, "INVITE");
+        assert!(asked.body().contains("RTP/AVP 8 101"), "{}", asked.text);
+        bench.receive(CARRIER, caller.respond(&asked, 200, &sdp("198.51.100.7", 40_000, 2, "8 101", "sendrecv")));
+        bench.expect(CARRIER, "ACK");
+        bench.nothing();
+        bench.bye(&mut caller, &backup);
+        bench.finish();
+    }
+}
+
+static OFFER: std::sync::LazyLock<String> = std::sync::LazyLock::new(offer);
+
+/// The same codec again needs no word.
+#[test]
+fn another_target_with_the_same_codec_asks_nothing_of_the_caller() {
+    let mut bench = Bench::new();
+    let (mut caller, callee) = ringing(&mut bench, &offer(), SUPPORTED);
+    progress(&mut bench, &callee, 183, 9, &answer());
+    let early = bench.expect(CARRIER, "SIP/2.0 183");
+    prack(&mut bench, &mut caller, &early, "");
+    bench.expect(CARRIER, "SIP/2.0 200");
+    bench.receive(PBX, callee.answer(503, ""));
+    bench.expect(PBX, "ACK");
+    let backup = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));
+    bench.receive(BACKUP, backup.answer(200, &sdp("10.0.0.30", 31_000, 5, "0 101", "sendrecv")));
+    bench.expect(BACKUP, "ACK");
+    assert_eq!(bench.expect(CARRIER, "SIP/2.0 200").body(), early.body());
+    ack(&mut bench, &caller, "");
+    bench.nothing();
+    bench.bye(&mut caller, &backup);
+    bench.finish();
+}
+
+#[test]
+fn the_trace_shows_each_prack_and_its_answer() {
+    let mut bench = Bench::new();
+    let (mut caller, callee) = ringing(&mut bench, &offer(), SUPPORTED);
+    progress(&mut bench, &callee, 183, 9, &answer());
+    let early = bench.expect(CARRIER, "SIP/2.0 183");
+    prack(&mut bench, &mut caller, &early, "");
+    bench.expect(CARRIER, "SIP/2.0 200");
+    let sid = bench.gateway.calls(bench.now)[0].sid.clone();
+    let trace = format!("{:?}", bench.gateway.trace(&sid));
+    assert_eq!(trace.matches("text: \"PRACK\"").count(), 2, "{trace}");
+}
