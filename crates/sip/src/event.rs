@@ -321,13 +321,14 @@ pub enum Event {
         response: Message,
     },
     /// A 401 or 407 came for a request of ours, and credentials for it are at hand: the same request goes out again with
-    /// them, to the address that asked. Its end is still to come.
+    /// them, to the address that asked. Or a 422 did: it goes out again, once, with the interval that is asked for. Its end
+    /// is still to come.
     Challenged {
         /// The request's transaction; it keeps its name.
         id: ClientId,
-        /// 401 or 407.
+        /// 401, 407 or 422.
         code: u16,
-        /// The challenge.
+        /// The challenge, or the refusal.
         response: Message,
     },
     /// A request that was to show credentials has shown wrong ones; its 401 is sent.

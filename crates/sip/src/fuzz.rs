@@ -7,7 +7,7 @@ use crate::digest::fields;
 use crate::digest::keyring::{Answered, Keyring};
 use crate::digest::{Credentials, Subject};
 use crate::event::Party;
-use crate::header::{HeaderName, RAck};
+use crate::header::{HeaderName, RAck, SessionExpires};
 use crate::message::unfolded;
 use crate::uri::{Uri, unescape};
 use crate::{Framed, Framer, Message, Method, limits, write::Writer};
@@ -61,6 +61,11 @@ fn views(message: &Message) {
     }
     let rack = message.header(HeaderName::RAck).and_then(RAck::parse);
     assert!(rack.is_none_or(|rack| rack.rseq > 0 && rack.cseq.number < 1 << 31));
+    if let Some(expires) = message.session_expires() {
+        let written = expires.to_string();
+        assert_eq!(SessionExpires::parse(written.as_bytes()), Some(expires), "{written}");
+    }
+    let _ = (message.min_se(), message.supports("timer"));
     let _ = (message.contact(), message.call_id(), message.max_forwards(), message.content_length());
     let _ = (message.content_type(), message.from_tag(), message.to_tag(), message.code(), message.method());
 }

@@ -20,6 +20,8 @@ pub const CLIENT_TRANSACTIONS: usize = 65_536;
 /// An INVITE to us without final answer lasts no longer than this, whatever its Expires, in seconds: past any search
 /// that the layer above makes, so that no transaction is kept for ever.
 pub const INVITE_SECONDS: u32 = 3_600;
+/// A far end that asks for sessions longer than this is not asked again (RFC 4028 §7.3), in seconds.
+pub const SESSION_SECONDS: u32 = 86_400;
 /// Dialogs at once.
 pub const DIALOGS: usize = 65_536;
 /// Dialogs that one INVITE of ours may make by forked answers.

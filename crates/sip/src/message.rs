@@ -10,7 +10,7 @@ pub use crate::defect::Defect;
 
 use crate::body::Part;
 use crate::head::{Flaws, Lines, split_line};
-use crate::header::{CSeq, HeaderName, NameAddr, Via};
+use crate::header::{CSeq, HeaderName, NameAddr, SessionExpires, Via, min_se};
 use crate::limits;
 use crate::method::Method;
 use crate::scan::{Scan, is_lws, is_whole_token, number, part, split, split_once, tail, trim};
@@ -331,6 +331,22 @@ impl Message {
     /// Every option tag of Require, Supported and the like, across fields and commas.
     pub fn tokens(&self, name: HeaderName) -> Vec<&[u8]> {
         self.headers(name).flat_map(|value| split(value, b',')).filter(|token| !token.is_empty()).collect()
+    }
+
+    /// Whether the sender knows an extension: its option tag stands in Supported or Require.
+    pub fn supports(&self, tag: &str) -> bool {
+        let in_list = |name| self.tokens(name).into_iter().any(|known| known.eq_ignore_ascii_case(tag.as_bytes()));
+        in_list(HeaderName::Supported) || in_list(HeaderName::Require)
+    }
+
+    /// Session-Expires (RFC 4028 §4); `None` where there is none that can be read.
+    pub fn session_expires(&self) -> Option<SessionExpires> {
+        SessionExpires::parse(self.header(HeaderName::SessionExpires)?)
+    }
+
+    /// Min-SE (RFC 4028 §5), in seconds.
+    pub fn min_se(&self) -> Option<u32> {
+        min_se(self.header(HeaderName::MinSe)?)
     }
 
     /// The body, by Content-Length.

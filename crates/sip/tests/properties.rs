@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use trunkgate_sip::header::{CSeq, NameAddr, Via};
+use trunkgate_sip::header::{CSeq, NameAddr, Refresher, SessionExpires, Via};
 use trunkgate_sip::uri::Uri;
 use trunkgate_sip::write::Writer;
 use trunkgate_sip::{Framed, Framer, Message, Method, fuzz};
@@ -18,6 +18,7 @@ fn sip_like() -> impl Strategy<Value = Vec<u8>> {
         Just("To: <sip:b@h>\r\n".to_owned()),
         Just("CSeq: 1 INVITE\r\n".to_owned()),
         Just("l: 4\r\n".to_owned()),
+        Just("x: 90;refresher=uas\r\nMin-SE: 90\r\nk: timer\r\n".to_owned()),
         Just("Content-Type: multipart/mixed;boundary=b\r\n".to_owned()),
         Just("--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--b--".to_owned()),
         Just("\r\n".to_owned()),
@@ -87,6 +88,20 @@ proptest! {
         prop_assert_eq!(read, written);
         prop_assert_eq!(message.body(), &body.bytes[..]);
         prop_assert_eq!(message.content_length(), Some(body.bytes.len() as u64));
+    }
+
+    #[test]
+    fn rfc4028_session_expires_is_read_as_it_was_written(
+        seconds: u32,
+        side in proptest::option::of(proptest::bool::ANY),
+        bytes in proptest::collection::vec(any::<u8>(), 0..24),
+    ) {
+        let refresher = side.map(|ours| if ours { Refresher::Uac } else { Refresher::Uas });
+        let written = SessionExpires { seconds, refresher };
+        prop_assert_eq!(SessionExpires::parse(written.to_string().as_bytes()), Some(written));
+        if let Some(read) = SessionExpires::parse(&bytes) {
+            prop_assert_eq!(SessionExpires::parse(read.to_string().as_bytes()), Some(read));
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! 401 and 407, both ways: our request repeated with credentials for who asked (RFC 3261 §22.2, §22.3), and a far end's
-//! request asked for its own (§22.1).
+//! request asked for its own (§22.1). And 422: our request repeated with a longer session (RFC 4028 §7.3).
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -14,7 +14,8 @@ use crate::dialog::LAST_CSEQ;
 use crate::digest::challenger::Verdict;
 use crate::digest::{Credentials, Hash, Subject};
 use crate::event::{Body, ClientId, Event, Extra, Party, Reason};
-use crate::header::HeaderName;
+use crate::header::{HeaderName, SessionExpires};
+use crate::limits;
 use crate::message::{Message, StartLine};
 use crate::method::Method;
 use crate::sanity::Refusal;
@@ -96,10 +97,33 @@ impl Endpoint {
         if client.silent || withdrawn || client.method == Method::Cancel {
             return false;
         }
-        let (party, remote, within) = (client.party, client.flow.remote, client.dialog);
-        if !self.keyring.learn(party, remote, &mut client.answered, refusal) {
+        let (party, remote) = (client.party, client.flow.remote);
+        self.keyring.learn(party, remote, &mut client.answered, refusal) && self.repeat(now, id, arrival, refusal, &[])
+    }
+
+    /// A 422 to a request of ours: sends it again, once, with the least interval that is asked for. To the layer above it
+    /// stays the same request.
+    pub(super) fn lengthen(&mut self, now: Instant, id: ClientId, arrival: Arrival, refusal: &Message) -> bool {
+        let Some(client) = self.clients.get_mut(&id) else { return false };
+        let withdrawn = client.invite.as_deref().is_some_and(|inviting| inviting.cancel != Cancel::No);
+        let asked = Message::parse(client.request.clone()).ok().and_then(|request| request.session_expires());
+        let (Some(asked), Some(least)) = (asked, refusal.min_se()) else { return false };
+        let worth_it = least > asked.seconds && least <= limits::SESSION_SECONDS;
+        if client.silent || withdrawn || !worth_it || std::mem::replace(&mut client.lengthened, true) {
             return false;
         }
+        let header = |name: HeaderName, value: String| Extra { name: name.as_str().to_owned(), value };
+        let longer = SessionExpires { seconds: least, ..asked };
+        let changed =
+            [header(HeaderName::SessionExpires, longer.to_string()), header(HeaderName::MinSe, least.to_string())];
+        self.repeat(now, id, arrival, refusal, &changed)
+    }
+
+    /// Sends a request that was refused once more, with another branch and number and with these headers in the place of
+    /// those of their names.
+    fn repeat(&mut self, now: Instant, id: ClientId, arrival: Arrival, refusal: &Message, changed: &[Extra]) -> bool {
+        let Some(client) = self.clients.get(&id) else { return false };
+        let within = client.dialog;
         let is_lost =
             client.method == Method::Invite && within.is_some_and(|dialog| !self.dialogs.contains_key(&dialog));
         if is_lost || self.clients_full(now) {
@@ -113,7 +137,7 @@ impl Endpoint {
             None => before.cseq().map_or(1, |cseq| cseq.number).saturating_add(1).min(LAST_CSEQ),
         };
         let branch = self.tokens.branch();
-        let (request, credentials) = self.with_credentials(&old, &before, cseq, &branch);
+        let (request, credentials) = self.with_credentials(&old, &before, (cseq, &branch), changed);
         key::client(&mut self.scratch, branch.as_bytes(), old.method);
         let mut flow = old.flow;
         flow.connection = arrival.flow.connection.or(flow.connection);
@@ -121,8 +145,8 @@ impl Endpoint {
         let (new, step) = Client::new(old.method, self.scratch.as_slice().into(), way, request, &old.call_id);
         let invite =
             old.invite.map(|inviting| Box::new(Inviting { branch, cseq, credentials, ack: None, ..*inviting }));
-        let Client { dialog, reserved, answered, .. } = old;
-        self.start_client(now, id, Client { dialog, reserved, invite, answered, ..new }, step);
+        let Client { dialog, reserved, answered, lengthened, .. } = old;
+        self.start_client(now, id, Client { dialog, reserved, invite, answered, lengthened, ..new }, step);
         true
     }
 
@@ -155,8 +179,14 @@ impl Endpoint {
         Some(old)
     }
 
-    /// A request once more, with another branch and number, and with what answers the challenges.
-    fn with_credentials(&mut self, old: &Client, before: &Message, cseq: u32, branch: &str) -> (Bytes, Vec<Extra>) {
+    /// A request once more, with another number and branch, what has changed, and what answers the challenges.
+    fn with_credentials(
+        &mut self,
+        old: &Client,
+        before: &Message,
+        (cseq, branch): (u32, &str),
+        changed: &[Extra],
+    ) -> (Bytes, Vec<Extra>) {
         let uri = match before.start_line() {
             StartLine::Request { uri, .. } => String::from_utf8_lossy(uri).into_owned(),
             StartLine::Response { .. } => String::new(),
@@ -166,14 +196,16 @@ impl Endpoint {
         let old_branch = via.as_ref().and_then(|via| via.branch).map(String::from_utf8_lossy).unwrap_or_default();
         for (name, value) in before.fields() {
             let known = HeaderName::from_bytes(name);
+            let is_changed = || changed.iter().any(|extra| HeaderName::from_bytes(extra.name.as_bytes()) == known);
             if known == HeaderName::Via {
                 writer.header("Via", &String::from_utf8_lossy(value).replace(&*old_branch, branch));
             } else if known == HeaderName::CSeq {
                 writer.header("CSeq", &format!("{cseq} {}", old.method));
-            } else if !WRITTEN_ANEW.contains(&known) {
+            } else if !WRITTEN_ANEW.contains(&known) && !is_changed() {
                 writer.header_bytes(&String::from_utf8_lossy(name), value);
             }
         }
+        write_extras(&mut writer, changed);
         // With its parameters: of a multipart body one is the boundary.
         let body = before
             .header_text(HeaderName::ContentType)

@@ -31,7 +31,12 @@ impl Endpoint {
         }
         let first = self.out.len();
         let told = self.step_client(now, id, ClientEvent::Response(class)) == Tell::Message;
-        let repeated = told && matches!(code, 401 | 407) && self.answer_challenge(now, id, arrival, &response);
+        let repeated = told
+            && match code {
+                401 | 407 => self.answer_challenge(now, id, arrival, &response),
+                422 => self.lengthen(now, id, arrival, &response),
+                _ => false,
+            };
         if told && !repeated {
             let is_invite = self.clients.get(&id).is_some_and(|client| client.invite.is_some());
             match class {

@@ -48,6 +48,8 @@ pub(super) struct Client {
     pub(super) reserved: bool,
     /// Challenges that have been answered for it.
     pub(super) answered: Answered,
+    /// Whether it was sent again for a longer session.
+    pub(super) lengthened: bool,
     /// What an INVITE needs besides.
     pub(super) invite: Option<Box<Inviting>>,
 }
@@ -358,6 +360,7 @@ impl Client {
             sent_once_more: false,
             reserved: false,
             answered: Answered::default(),
+            lengthened: false,
             invite: None,
         };
         (client, step)

@@ -5,10 +5,13 @@ mod name;
 mod name_addr;
 pub(crate) mod params;
 pub(crate) mod rack;
+mod session;
 mod via;
 
 pub use cseq::CSeq;
 pub use name::HeaderName;
 pub use name_addr::NameAddr;
 pub use rack::RAck;
+pub(crate) use session::min_se;
+pub use session::{Refresher, SessionExpires};
 pub use via::Via;

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use trunkgate_sip::{
-    Answer, Body, ClientId, ConnectionId, DialogId, DropReason, Endpoint, EndpointConfig, Event, Flow, HeaderName,
-    Identity, Input, Invite, Limits, ListenerId, Local, Message, Method, Output, Party, Reason, ServerId, Transmit,
-    Transport,
+    Answer, Body, ClientId, ConnectionId, DialogId, DropReason, Endpoint, EndpointConfig, Event, Extra, Flow,
+    HeaderName, Identity, Input, Invite, Limits, ListenerId, Local, Message, Method, Output, Party, Reason, ServerId,
+    Transmit, Transport,
 };
 
 pub(crate) const T1: Duration = Duration::from_millis(500);
@@ -160,6 +160,11 @@ impl Edge {
 
     /// Our INVITE goes out; its transaction and what was sent.
     pub(crate) fn invite(&mut self) -> (ClientId, Message) {
+        self.invite_with(vec![])
+    }
+
+    /// The same with further headers.
+    pub(crate) fn invite_with(&mut self, headers: Vec<Extra>) -> (ClientId, Message) {
         let mut way = self.flow;
         way.connection = None;
         let invite = Invite {
@@ -172,7 +177,7 @@ impl Edge {
             oversize: None,
             contact_user: "edge".into(),
             max_forwards: 69,
-            headers: vec![],
+            headers,
             body: Some(Body::sdp("v=0\r\n")),
         };
         let id = self.endpoint.invite(self.now, invite);
