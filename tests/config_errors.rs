@@ -421,6 +421,16 @@ fn times_that_are_too_short_to_be_of_use_are_warned_of() {
 }
 
 #[test]
+fn sessions_last_90_seconds_to_a_day_or_are_not_asked_for() {
+    for line in ["session_expires = '89s'", "session_expires = '89s500ms'", "session_expires = '24h1s'"] {
+        check_behind(&format!("[trunk.x]\npeers = ['sip:10.0.0.9']\n{line}\n"), &[("TG0105", 9, 19)]);
+    }
+    for line in ["'90s'", "'30m'", "'24h'", "'0s'", "0"] {
+        check_behind(&format!("[trunk.x]\npeers = ['sip:10.0.0.9']\nsession_expires = {line}\n"), &[]);
+    }
+}
+
+#[test]
 fn a_missing_file_is_an_error_without_place() {
     let found = config::load(Path::new("/nonexistent/trunkgate.toml")).unwrap_err();
     assert_eq!((found.len(), found[0].code, found[0].span.clone()), (1, "TG0101", None));

@@ -78,6 +78,7 @@ fn the_whole_file_shows_the_defaults() {
     assert_eq!(shown.codecs, default.codecs);
     assert_eq!(shown.ring_timeout, default.ring_timeout);
     assert_eq!(shown.no_response_timeout, default.no_response_timeout);
+    assert_eq!(shown.session_expires, default.session_expires);
     assert_eq!(shown.failover_on, default.failover_on);
     assert_eq!(shown.max_calls, default.max_calls);
     assert_eq!(shown.calls_per_second, default.calls_per_second);

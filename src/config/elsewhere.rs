@@ -50,6 +50,8 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
     ("acl", "accept_from"),
     ("qualify", "options_interval"),
     ("qualify_frequency", "options_interval"),
+    ("timers_sess_expires", "session_expires"),
+    ("session_timeout", "session_expires"),
     ("keepalive", "options_interval"),
     ("outbound_auth", "auth"),
     ("inbound_auth", "require_auth"),

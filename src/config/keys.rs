@@ -116,7 +116,7 @@ pub(super) const TRUNK: &[Key] = &[
     ("require_auth", Built),
     ("register", Built),
     ("ptime", Built),
-    ("session_expires", Later("session timers")),
+    ("session_expires", Built),
     ("pace", Built),
     ("headers", Built),
     ("identity", Built),

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use toml::Spanned;
+use trunkgate_call::limits::SESSION_LEAST_SECONDS;
 use trunkgate_route::{Destination, HoldMode, Identities, Peer, ReferMode, SendNumbers, Srtp, Transport, Trunk};
+use trunkgate_sip::limits::SESSION_SECONDS;
 use trunkgate_sip::{Scheme, Uri};
 
 use super::code;
@@ -207,6 +209,7 @@ fn read_limits(section: &Section<'_>, trunk: &mut Trunk, findings: &mut Findings
         let read = |key: &str, value: &Value<'_>, f: &mut Findings| values::duration_of(key, value, least, f);
         *target = section.read(key, findings, read).unwrap_or(*target);
     }
+    trunk.session_expires = section.read("session_expires", findings, read_session).unwrap_or(trunk.session_expires);
     if let Some(codes) = section.read("failover_on", findings, |key, value, findings| {
         values::list(key, value, findings, |key, value, findings| values::integer(key, value, findings, 300..=699))
     }) {
@@ -226,6 +229,19 @@ fn read_limits(section: &Section<'_>, trunk: &mut Trunk, findings: &mut Findings
     let Some(each) = Section::open("`calls_per_second`", value, keys::RATES, findings) else { return };
     trunk.calls_per_second_in = each.read("in", findings, number).unwrap_or(0);
     trunk.calls_per_second_out = each.read("out", findings, number).unwrap_or(0);
+}
+
+/// How long a session lasts without a refresh: whole seconds, as many as RFC 4028 §4 asks for at least.
+fn read_session(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Duration> {
+    let found = values::duration(key, value, findings)?;
+    let (least, most) = (SESSION_LEAST_SECONDS, SESSION_SECONDS);
+    let useful = Duration::from_secs(least.into())..=Duration::from_secs(most.into());
+    if !found.is_zero() && !useful.contains(&found) {
+        let message = format!("`{key}` is out of range");
+        findings.error(code::BAD_VALUE, value.span(), message, "\"90s\" to \"24h\"; \"0s\" is off");
+        return None;
+    }
+    Some(found)
 }
 
 /// `udp_mtu` and `oversize`: above which length a request goes by TCP instead of UDP.

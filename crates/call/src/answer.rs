@@ -4,7 +4,7 @@ use trunkgate_media::agent::Loss;
 use trunkgate_sdp::Refusal;
 use trunkgate_sip::{Answer, Extra};
 
-use crate::limits::RETRY_AFTER_SECONDS;
+use crate::limits::{RETRY_AFTER_SECONDS, SESSION_LEAST_SECONDS};
 use crate::location::GEOLOCATION_ERROR;
 use crate::reason::{ReasonSlug, q850_of_code};
 
@@ -49,6 +49,9 @@ impl FinalAnswer {
         headers.extend(self.location_error.as_ref().map(|error| extra(GEOLOCATION_ERROR, error)));
         if self.reason == ReasonSlug::Draining {
             headers.push(extra("Retry-After", RETRY_AFTER_SECONDS.to_string()));
+        }
+        if self.code == 422 {
+            headers.push(extra("Min-SE", SESSION_LEAST_SECONDS.to_string()));
         }
         Answer { code: self.code, reason: self.phrase.clone(), headers, ..Answer::default() }
     }

@@ -123,16 +123,17 @@ impl Call {
         self.times.answered = Some(edge.date(now));
         self.begin_series(now, edge);
         edge.metrics.call_setup_seconds.observe(age.as_secs_f64());
+        self.legs[CALLER].state = LegState::Answered;
+        let session = self.session_answer(now, edge, CALLER);
         let answer = Answer {
             code: 200,
             // Where the offer went in a provisional answer, its PRACK answers it, and nothing is left to say.
             body: (!self.has_been_offered()).then(|| Body::sdp(ours.to_string())),
             contact_user: self.contact_user(),
-            headers,
+            headers: headers.into_iter().chain(session).collect(),
             ..Answer::default()
         };
         let caller = &mut self.legs[CALLER];
-        caller.state = LegState::Answered;
         let Some(server) = caller.server.take() else { return };
         // From now on it can be asked again.
         if self.early != EarlySession::Offer {
@@ -173,6 +174,18 @@ impl Call {
         }
         let first = self.legs[leg].theirs.is_none();
         self.late = None;
+        self.take_late_answer(now, edge, leg, sdp, first);
+    }
+
+    /// Takes a leg's answer to an offer that nobody but it was made; `first`: without it there is no session.
+    pub(crate) fn take_late_answer(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        leg: usize,
+        sdp: Option<bytes::Bytes>,
+        first: bool,
+    ) {
         let result = match sdp {
             Some(sdp) if self.is_local() || self.state == State::Leaving => self.late_answer_locally(now, edge, &sdp),
             Some(sdp) => self.late_answer(now, edge, leg, self.other(leg), &sdp),

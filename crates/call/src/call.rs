@@ -11,7 +11,7 @@
 //! | PRACK missing | attempts withdrawn, call ends | call ends | the same | the same | – |
 //! | ACK missing | – | BYE on every leg | the same | the same | – |
 //! | BYE | of the caller: as CANCEL | BYE on the other legs, call ends | of the caller: call ends | of the caller: call ends | leg gone |
-//! | re-INVITE | 491 | relayed to the other leg, or answered; by the edge itself where an agent is the other side, or a hold ends here | answered by the edge itself; 491 while a far end rings | 491 | 481 |
+//! | re-INVITE | 491 | relayed to the other leg, or answered; by the edge itself where an agent is the other side, or a hold ends here | answered by the edge itself; 491 while a far end rings, save to a refresh | 491, save to a refresh | 481 |
 //! | UPDATE | answered; with an offer 500 or 491 | answered; with an offer as a re-INVITE, and UPDATE where the other leg takes it | the same as a re-INVITE | answered; with an offer 491 | 481 |
 //! | INFO | 480 | goes on to the other leg; 415 where that is an agent | 480 | 480 | 481 |
 //! | INFO answered | – | the same answer on the other leg; BYE where it is gone | the same answer | the same answer | – |
@@ -28,6 +28,8 @@
 //! | re-INVITE answered | – | answered on the other leg, media changed | ACK only | ACK only | ACK only |
 //! | re-INVITE without answer | – | BYE on every leg | – | – | – |
 //! | a re-INVITE for an UPDATE takes too long | – | withdrawn, 504 to the UPDATE | – | – | – |
+//! | our refresh answered | – | its session goes on, or BYE on every leg | the same | the same | ACK only |
+//! | a session is due | – | refreshed; BYE on every leg where nobody did | the same | the same | – |
 //! | the wait after a glare is over | – | our re-INVITE again | – | – | – |
 //! | caller on hold asked, or answers | – | asked again later; BYE where it is gone | – | – | – |
 //! | a withdrawn leg's last answer never comes | leg gone | leg gone | leg gone | leg gone | leg gone |
@@ -60,6 +62,7 @@ use trunkgate_media::agent::Loss;
 use trunkgate_media::{AgentWish, EndId, MediaId, WireSpec};
 use trunkgate_route::{Agent, Number, Server};
 use trunkgate_sdp::Description;
+use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{Answer, ClientId, DialogId, ServerId};
 
 use crate::answer::FinalAnswer;
@@ -84,6 +87,7 @@ use crate::owed::Owed;
 use crate::reason::ReasonSlug;
 use crate::refer::Refer;
 use crate::refer_on::Told;
+use crate::refresh::Asked;
 use crate::reinvite::Renegotiation;
 use crate::reliable::EarlySession;
 use crate::reroute::Player;
@@ -129,9 +133,9 @@ pub(crate) enum CallEvent {
     /// The far end ended its dialog; it has been answered.
     Bye { leg: usize, headers: Brought },
     /// The far end wants to change its session.
-    Reinvite { leg: usize, server: ServerId, sdp: Option<Bytes> },
+    Reinvite { leg: usize, server: ServerId, sdp: Option<Bytes>, session: Asked },
     /// The same by UPDATE; without a description it only says that it is there, and where.
-    Update { leg: usize, server: ServerId, sdp: Option<Bytes> },
+    Update { leg: usize, server: ServerId, sdp: Option<Bytes>, session: Asked },
     /// The far end says something to the other one.
     Info { leg: usize, server: ServerId, info: Box<Info> },
     /// A final answer to an INFO that went on; 408 where none came.
@@ -148,18 +152,35 @@ pub(crate) enum CallEvent {
     Trying { leg: usize },
     /// It asks for credentials, and the INVITE has gone out again with them.
     Challenged { leg: usize },
+    /// It wants sessions no shorter than so many seconds, and our request has gone out again with that.
+    SessionTooShort { leg: usize, least: u32 },
     /// 101 to 199 to our INVITE.
     Provisional { leg: usize, code: u16, sdp: Option<Bytes>, headers: Brought },
     /// 2xx to our INVITE.
-    Accepted { leg: usize, dialog: DialogId, sdp: Option<Bytes>, headers: Brought },
+    Accepted { leg: usize, dialog: DialogId, sdp: Option<Bytes>, headers: Brought, session: Option<SessionExpires> },
     /// 3xx to 6xx to our INVITE.
     Rejected { leg: usize, code: u16, q850: Option<u8>, detail: Option<String>, headers: Brought },
     /// Our INVITE got no final answer, or could not be sent.
     Unanswered { leg: usize, sent: bool },
     /// A final answer to our re-INVITE, or to our UPDATE; of a re-INVITE's 2xx with its dialog.
-    ReinviteAnswered { client: ClientId, code: u16, dialog: Option<DialogId>, sdp: Option<Bytes> },
+    ReinviteAnswered {
+        client: ClientId,
+        code: u16,
+        dialog: Option<DialogId>,
+        sdp: Option<Bytes>,
+        session: Option<SessionExpires>,
+    },
     /// Our re-INVITE or UPDATE got no final answer, or could not be sent.
     ReinviteUnanswered { client: ClientId },
+    /// What came of a refresh of ours; no code: no final answer, or it could not be sent.
+    Refreshed {
+        leg: usize,
+        client: ClientId,
+        code: Option<u16>,
+        dialog: Option<DialogId>,
+        sdp: Option<Bytes>,
+        session: Option<SessionExpires>,
+    },
     /// What came of asking a far end on hold.
     HoldChecked { alive: bool },
     /// Our BYE is answered, or never will be.
@@ -328,14 +349,14 @@ impl Call {
             (Answered | Rerouting | Leaving, E::Bye { leg, headers }) => self.hung_up(now, edge, leg, headers),
             (Searching | Ended, E::Bye { leg, .. }) => self.leg_gone(edge, leg),
 
-            (Searching | Leaving, E::Reinvite { server, .. }) => refuse_request(now, edge, server, 491),
-            (Answered | Rerouting, E::Reinvite { leg, server, sdp }) => {
-                self.reinvited(now, edge, leg, server, sdp, Purpose::Reinvite);
+            (Searching, E::Reinvite { server, .. }) => refuse_request(now, edge, server, 491),
+            (Answered | Rerouting | Leaving, E::Reinvite { leg, server, sdp, session }) => {
+                self.reinvited(now, edge, leg, server, (sdp, session), Purpose::Reinvite);
+            }
+            (Searching | Answered | Rerouting | Leaving, E::Update { leg, server, sdp, session }) => {
+                self.updated(now, edge, leg, server, (sdp, session));
             }
             (Ended, E::Reinvite { server, .. } | E::Update { server, .. }) => refuse_request(now, edge, server, 481),
-            (Searching | Answered | Rerouting | Leaving, E::Update { leg, server, sdp }) => {
-                self.updated(now, edge, leg, server, sdp);
-            }
 
             (_, E::Info { leg, server, info }) => self.informed(now, edge, leg, server, *info),
             (_, E::InfoAnswered { client, code }) => self.info_answered(now, edge, client, code),
@@ -351,8 +372,9 @@ impl Call {
                 self.provisional(now, edge, leg, code, sdp, &headers);
             }
             (Answered | Leaving | Ended, E::Trying { .. } | E::Challenged { .. } | E::Provisional { .. }) => {}
-            (Searching | Rerouting, E::Accepted { leg, dialog, sdp, headers }) => {
+            (Searching | Rerouting, E::Accepted { leg, dialog, sdp, headers, session }) => {
                 self.accepted(now, edge, leg, (dialog, sdp), &headers);
+                self.session_taken(now, edge, leg, session);
             }
             (Answered | Leaving | Ended, E::Accepted { leg, dialog, .. }) => {
                 self.accepted_too_late(now, edge, leg, dialog);
@@ -365,8 +387,8 @@ impl Call {
                 self.withdrawn(edge, leg);
             }
 
-            (Answered, E::ReinviteAnswered { client, code, dialog, sdp }) => {
-                self.reinvite_answered(now, edge, client, code, dialog, sdp);
+            (Answered, E::ReinviteAnswered { client, code, dialog, sdp, session }) => {
+                self.reinvite_answered(now, edge, client, code, (dialog, sdp), session);
             }
             (Searching | Rerouting | Leaving | Ended, E::ReinviteAnswered { code, dialog, .. }) => {
                 if let Some(dialog) = dialog.filter(|_| (200..300).contains(&code)) {
@@ -375,6 +397,11 @@ impl Call {
             }
             (Answered, E::ReinviteUnanswered { client }) => self.reinvite_unanswered(now, edge, client),
             (Searching | Rerouting | Leaving | Ended, E::ReinviteUnanswered { .. }) => {}
+
+            (_, E::Refreshed { leg, client, code, dialog, sdp, session }) => {
+                self.refresh_answered(now, edge, (leg, client), code, (dialog, sdp), session);
+            }
+            (_, E::SessionTooShort { leg, least }) => self.legs[leg].timer.lengthen(least),
 
             (Answered, E::HoldChecked { alive }) => self.hold_checked(now, edge, alive),
             (Searching | Rerouting | Leaving | Ended, E::HoldChecked { .. }) => self.hold_check = None,
@@ -401,6 +428,7 @@ impl Call {
             }
             (_, E::Due(Timer::Update)) => self.update_overdue(now, edge),
             (_, E::Due(Timer::Referrer)) => self.referrer_overdue(now, edge),
+            (_, E::Due(Timer::Session)) => self.session_due(now, edge),
             (_, E::Due(Timer::HoldCheck)) => self.check_hold(now, edge),
             (_, E::Due(Timer::Quality)) => self.sample_quality(now, edge),
 

@@ -24,6 +24,8 @@ pub(crate) enum Timer {
     Glare,
     /// An UPDATE that went on as re-INVITE is to be answered before its sender gives up (ours: `UPDATE_WAIT`).
     Update,
+    /// A session is to be refreshed, or ends for want of that (RFC 4028 §10).
+    Session,
     /// An interval of its quality is over (ours: `QUALITY_INTERVAL_SECONDS`).
     Quality,
     /// A call waits for a limit of its target's trunk (ours: `pace`).
@@ -51,6 +53,7 @@ impl Timer {
             Timer::HoldCheck => "hold_check",
             Timer::Glare => "glare",
             Timer::Update => "update",
+            Timer::Session => "session",
             Timer::Quality => "quality",
             Timer::Pace(_) => "pace",
             Timer::Queue => "queue",

@@ -21,6 +21,7 @@ use crate::limits::RETRY_AFTER_SECONDS;
 use crate::reason::{ReasonSlug, q850_of};
 use crate::refer::Refer;
 use crate::refer_on::Told;
+use crate::refresh::Asked;
 use crate::setup::Incoming;
 use crate::trace::{TraceItem, body_note, first_line};
 
@@ -142,10 +143,14 @@ impl Gateway {
                 }
             }
             Event::Challenged { id, .. } if self.edge.registrations.owns(id) => self.edge.register_challenged(now, id),
-            Event::Challenged { id, response, .. } => {
+            Event::Challenged { id, code, response } => {
                 if let Some(entry) = self.edge.index.clients.get(&id).copied() {
                     let (text, note) = (first_line(response.as_bytes()), body_note(response.as_bytes()));
                     self.trace_received(now, entry.at, text, note);
+                    if let Some(least) = response.min_se().filter(|_| code == 422) {
+                        let leg = entry.at.leg;
+                        self.tell(now, entry.at.key, CallEvent::SessionTooShort { leg, least });
+                    }
                     if entry.purpose == Purpose::Invite {
                         self.tell(now, entry.at.key, CallEvent::Challenged { leg: entry.at.leg });
                     }
@@ -237,11 +242,13 @@ impl Gateway {
                 self.tell(now, at.key, CallEvent::Bye { leg: at.leg, headers });
             }
             (Method::Invite, Some(at), Some(server)) => {
-                let event = CallEvent::Reinvite { leg: at.leg, server, sdp: request.sdp() };
+                let (sdp, session) = (request.sdp(), Asked::of(request));
+                let event = CallEvent::Reinvite { leg: at.leg, server, sdp, session };
                 self.tell(now, at.key, event);
             }
             (Method::Update, Some(at), Some(server)) => {
-                let event = CallEvent::Update { leg: at.leg, server, sdp: request.sdp() };
+                let (sdp, session) = (request.sdp(), Asked::of(request));
+                let event = CallEvent::Update { leg: at.leg, server, sdp, session };
                 self.tell(now, at.key, event);
             }
             (Method::Info, Some(at), Some(server)) => {
@@ -316,14 +323,14 @@ impl Gateway {
                 entry.sent = None;
             }
         }
-        let (leg, sdp) = (entry.at.leg, response.sdp());
+        let (leg, sdp, session) = (entry.at.leg, response.sdp(), response.session_expires());
         let q850 = || response.headers(HeaderName::Reason).find_map(q850_of);
         let event = match (entry.purpose, code, dialog) {
             (Purpose::Invite, 0..=199, _) => {
                 CallEvent::Provisional { leg, code, sdp, headers: self.brought(entry.at, response) }
             }
             (Purpose::Invite, 200..=299, Some(dialog)) => {
-                CallEvent::Accepted { leg, dialog, sdp, headers: self.brought(entry.at, response) }
+                CallEvent::Accepted { leg, dialog, sdp, headers: self.brought(entry.at, response), session }
             }
             (Purpose::Invite, 200..=299, None) => return,
             (Purpose::Invite, _, _) => {
@@ -335,10 +342,14 @@ impl Gateway {
             }
             (_, 0..=199, _) => return,
             (Purpose::Info, _, _) => CallEvent::InfoAnswered { client: id, code },
-            (Purpose::Update, _, _) => CallEvent::ReinviteAnswered { client: id, code, dialog: None, sdp },
             (Purpose::Refer | Purpose::News, _, _) => CallEvent::PassedAnswered { client: id, code },
             (Purpose::Notify, _, _) => CallEvent::Notified { client: id, taken: (200..300).contains(&code) },
-            (Purpose::Reinvite, _, dialog) => CallEvent::ReinviteAnswered { client: id, code, dialog, sdp },
+            (Purpose::Update, _, _) => CallEvent::ReinviteAnswered { client: id, code, dialog: None, sdp, session },
+            (Purpose::Reinvite, _, dialog) => CallEvent::ReinviteAnswered { client: id, code, dialog, sdp, session },
+            (Purpose::Refresh | Purpose::RefreshByUpdate, _, dialog) => {
+                let dialog = dialog.filter(|_| entry.purpose == Purpose::Refresh);
+                CallEvent::Refreshed { leg, client: id, code: Some(code), dialog, sdp, session }
+            }
             // Any other answer comes from somebody who knows the dialog (RFC 3261 §12.2.1.2).
             (Purpose::HoldCheck, code, _) => CallEvent::HoldChecked { alive: !matches!(code, 408 | 481) },
             (Purpose::Bye, _, _) => CallEvent::ByeDone { leg },
@@ -401,6 +412,9 @@ impl Gateway {
         let event = match entry.purpose {
             Purpose::Invite => CallEvent::Unanswered { leg, sent },
             Purpose::Reinvite | Purpose::Update => CallEvent::ReinviteUnanswered { client: id },
+            Purpose::Refresh | Purpose::RefreshByUpdate => {
+                CallEvent::Refreshed { leg, client: id, code: None, dialog: None, sdp: None, session: None }
+            }
             Purpose::HoldCheck => CallEvent::HoldChecked { alive: false },
             Purpose::Info => CallEvent::InfoAnswered { client: id, code: 408 },
             Purpose::Refer | Purpose::News => CallEvent::PassedAnswered { client: id, code: 408 },

@@ -29,6 +29,7 @@ use crate::numbers::mask;
 use crate::ports::PortPool;
 use crate::reason::ReasonSlug;
 use crate::recent::Recent;
+use crate::refresh::TIMER;
 use crate::register::Registrations;
 use crate::registrar::Registrar;
 use crate::sessions::Sessions;
@@ -53,7 +54,7 @@ pub(crate) const METHODS: [Method; 11] = [
 ];
 
 /// Option tags that we know; our Supported.
-const EXTENSIONS: [&str; 1] = ["100rel"];
+const EXTENSIONS: [&str; 2] = ["100rel", TIMER];
 
 /// Everything that is not one call's own.
 #[derive(Debug)]
@@ -202,8 +203,8 @@ impl Edge {
         body: Option<Body>,
     ) -> Option<ClientId> {
         let method = match purpose {
-            Purpose::Invite | Purpose::Reinvite => Method::Invite,
-            Purpose::Update => Method::Update,
+            Purpose::Invite | Purpose::Reinvite | Purpose::Refresh => Method::Invite,
+            Purpose::Update | Purpose::RefreshByUpdate => Method::Update,
             Purpose::HoldCheck => Method::Options,
             Purpose::Info => Method::Info,
             Purpose::Refer => Method::Refer,

@@ -91,6 +91,7 @@ impl Call {
         self.disarm(edge, Timer::HoldCheck);
         self.disarm(edge, Timer::Glare);
         self.disarm(edge, Timer::Update);
+        self.disarm(edge, Timer::Session);
         self.disarm(edge, Timer::MaxCall);
         self.disarm(edge, Timer::Quality);
         self.disarm(edge, Timer::Referrer);
@@ -301,7 +302,9 @@ impl Call {
             }
         }
         let news = self.transfers.news.as_ref().and_then(|news| news.client());
-        for client in self.renegotiation.iter().map(|pending| pending.client).chain(self.hold_check).chain(news) {
+        let refreshes = self.legs.iter().filter_map(|leg| leg.timer.refresh);
+        let asked = self.renegotiation.iter().map(|pending| pending.client).chain(self.hold_check);
+        for client in asked.chain(refreshes).chain(news) {
             edge.index.clients.remove(&client);
         }
         edge.index.sids.remove(self.sid());

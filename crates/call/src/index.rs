@@ -30,6 +30,10 @@ pub(crate) enum Purpose {
     Reinvite,
     /// An UPDATE.
     Update,
+    /// A re-INVITE that changes nothing (RFC 4028 §7.4).
+    Refresh,
+    /// An UPDATE without a description, for the same.
+    RefreshByUpdate,
     /// OPTIONS to a far end on hold.
     HoldCheck,
     /// An INFO that goes on.

@@ -19,6 +19,7 @@ use crate::leg_end::LegEnd;
 use crate::limits::CALL_ID_CHARS;
 use crate::numbers::plain;
 use crate::quality::{Scored, Unheard, add_counters, score_view};
+use crate::refresh::SessionTimer;
 use crate::sessions::NewEnd;
 use crate::view::{LegView, RtpView, SourcesView};
 use crate::written::Written;
@@ -119,6 +120,8 @@ pub(crate) struct Leg {
     pub(crate) heard: bool,
     /// Whether it takes UPDATE, as it has said in Allow.
     pub(crate) takes_update: bool,
+    /// Its session timer.
+    pub(crate) timer: SessionTimer,
     /// The address it is shown in SDP.
     pub(crate) media_ip: IpAddr,
     /// Session id of our descriptions.
@@ -165,6 +168,7 @@ impl Leg {
             dialog: None,
             heard: false,
             takes_update: false,
+            timer: SessionTimer::default(),
             media_ip,
             session_id,
             last_sent: None,

@@ -57,6 +57,7 @@ mod rebind;
 mod recent;
 mod refer;
 mod refer_on;
+mod refresh;
 mod register;
 mod registrar;
 mod reinvite;

@@ -47,6 +47,15 @@ pub const REFER_SECONDS: u64 = 300;
 pub const REFER_NEWS: usize = 8;
 /// Whoever has transferred its call, and has been told so, hangs up within this time, in seconds, or is hung up on.
 pub const REFERRER_SECONDS: u64 = 5;
+/// The shortest session that a far end may ask for, in seconds; our Min-SE (RFC 4028 §5).
+pub const SESSION_LEAST_SECONDS: u32 = 90;
+/// A session that an answer makes shorter than this all the same is as long as this, in seconds: nobody has us refresh
+/// without a pause.
+pub const SESSION_TAKEN_SECONDS: u32 = 30;
+/// The session that a bare URI is asked for, in seconds.
+pub const URI_SESSION_SECONDS: u32 = 1_800;
+/// The shortest wait before a refresh that could not be sent, or was refused, is tried again, in seconds.
+pub const REFRESH_RETRY_SECONDS: u64 = 2;
 /// Entries of a call's trace; the oldest are lost first.
 pub const TRACE_ENTRIES: usize = 256;
 /// Characters of one text in a trace: a far end's reason phrase, its m-lines.

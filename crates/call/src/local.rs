@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use trunkgate_media::mos::Codec;
 use trunkgate_media::{Command, EndId, Law, WireSpec};
 use trunkgate_sdp::{Description, Direction, Far, Identity, Media, Policy, Refusal, accept, answer_offer, offer_own};
-use trunkgate_sip::{Answer, Body, ServerId};
+use trunkgate_sip::ServerId;
 
 use crate::answer::Failure;
 use crate::call::{Call, State};
@@ -182,16 +182,11 @@ impl Call {
         match self.answer_locally(now, edge, offer) {
             Ok(ours) => {
                 match self.callee {
+                    _ if self.state == State::Leaving => self.say_on(edge),
                     Some(callee) => self.converse(now, edge, callee),
                     None => self.caller_spoke(now, edge, false),
                 }
-                let answer = Answer {
-                    code: 200,
-                    body: Some(Body::sdp(ours.to_string())),
-                    contact_user: self.contact_user(),
-                    ..Answer::default()
-                };
-                edge.respond(now, server, answer);
+                self.answer_request(now, edge, self.near, server, &ours);
             }
             Err(failure) => {
                 edge.respond(now, server, failure.answer().to_sip());

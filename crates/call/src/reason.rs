@@ -40,6 +40,8 @@ pub enum ReasonSlug {
     AckTimeout,
     MediaTimeout,
     DialogLost,
+    SessionExpired,
+    SessionTooShort,
     AgentHungUp,
     Transferred,
     AgentUnreachable,
@@ -63,7 +65,7 @@ pub enum ReasonSlug {
 
 impl ReasonSlug {
     /// Every reason, for documents and tests.
-    pub const ALL: [ReasonSlug; 53] = [
+    pub const ALL: [ReasonSlug; 55] = [
         ReasonSlug::CallerHungUp,
         ReasonSlug::CalleeHungUp,
         ReasonSlug::Operator,
@@ -98,6 +100,8 @@ impl ReasonSlug {
         ReasonSlug::AckTimeout,
         ReasonSlug::MediaTimeout,
         ReasonSlug::DialogLost,
+        ReasonSlug::SessionExpired,
+        ReasonSlug::SessionTooShort,
         ReasonSlug::AgentHungUp,
         ReasonSlug::Transferred,
         ReasonSlug::AgentUnreachable,
@@ -156,6 +160,8 @@ impl ReasonSlug {
             ReasonSlug::AckTimeout => "ack_timeout",
             ReasonSlug::MediaTimeout => "media_timeout",
             ReasonSlug::DialogLost => "dialog_lost",
+            ReasonSlug::SessionExpired => "session_expired",
+            ReasonSlug::SessionTooShort => "session_too_short",
             ReasonSlug::AgentHungUp => "agent_hung_up",
             ReasonSlug::Transferred => "transferred",
             ReasonSlug::AgentUnreachable => "agent_unreachable",
@@ -217,6 +223,8 @@ impl ReasonSlug {
             ReasonSlug::AckTimeout => "the answer was never acknowledged",
             ReasonSlug::MediaTimeout => "a side sent no media for too long",
             ReasonSlug::DialogLost => "a caller on hold was not there any more",
+            ReasonSlug::SessionExpired => "a side did not refresh its session",
+            ReasonSlug::SessionTooShort => "the session that was asked for is too short",
             ReasonSlug::AgentHungUp => "the agent ended the call",
             ReasonSlug::Transferred => "the caller was sent on to another target",
             ReasonSlug::AgentUnreachable => "an agent could not be reached",
@@ -259,6 +267,7 @@ impl ReasonSlug {
             | ReasonSlug::CredentialsRefused
             | ReasonSlug::WrongCredentials
             | ReasonSlug::AgentRefused => 21,
+            ReasonSlug::SessionTooShort => 127,
             ReasonSlug::IncompleteNumber => 28,
             ReasonSlug::CodecMismatch
             | ReasonSlug::BadMedia
@@ -285,6 +294,7 @@ impl ReasonSlug {
             ReasonSlug::AckTimeout
             | ReasonSlug::MediaTimeout
             | ReasonSlug::DialogLost
+            | ReasonSlug::SessionExpired
             | ReasonSlug::AgentConnectTimeout
             | ReasonSlug::AgentSilent
             | ReasonSlug::AgentPingUnanswered
@@ -305,6 +315,7 @@ impl ReasonSlug {
             | ReasonSlug::RouteRejected
             | ReasonSlug::Denied
             | ReasonSlug::CallerNotAllowed
+            | ReasonSlug::SessionTooShort
             | ReasonSlug::IncompleteNumber
             | ReasonSlug::CodecMismatch
             | ReasonSlug::BadMedia
@@ -327,6 +338,7 @@ impl ReasonSlug {
             | ReasonSlug::AckTimeout
             | ReasonSlug::MediaTimeout
             | ReasonSlug::DialogLost
+            | ReasonSlug::SessionExpired
             | ReasonSlug::EdgeRestarted
             | ReasonSlug::AgentHungUp
             | ReasonSlug::Transferred
@@ -406,7 +418,7 @@ pub(crate) const fn q850_of_code(code: u16) -> u8 {
         487 => 16,
         502 => 38,
         400 | 481 | 500 | 503 => 41,
-        413 | 414 | 416 | 420 | 421 | 423 | 505 | 513 => 127,
+        413 | 414 | 416 | 420 | 421..=423 | 505 | 513 => 127,
         _ => 31,
     }
 }

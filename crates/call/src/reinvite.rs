@@ -6,17 +6,19 @@ use std::time::Instant;
 use bytes::Bytes;
 use trunkgate_media::EndId;
 use trunkgate_sdp::{AgreedStream, Description, Direction, accept, anchored_streams, relay_offer};
+use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{Answer, Body, ClientId, DialogId, ServerId};
 
 use crate::answer::{Failure, FinalAnswer, seen_code};
 use crate::bridge::forbidden_address;
-use crate::call::{Call, refuse_request};
+use crate::call::{Call, State, refuse_request};
 use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::held::Change;
 use crate::index::Purpose;
 use crate::leg::StreamEnd;
 use crate::reason::ReasonSlug;
+use crate::refresh::Asked;
 use crate::written::Written;
 
 /// One leg's offer for the other.
@@ -62,15 +64,19 @@ impl Call {
         edge: &mut Edge,
         leg: usize,
         server: ServerId,
-        sdp: Option<Bytes>,
+        (sdp, session): (Option<Bytes>, Asked),
         by: Purpose,
     ) {
         if self.refuse_outsider(now, edge, leg, server) {
             return;
         }
-        // What the caller has agreed on is offered to a far end that rings.
-        let offered = self.is_calling();
-        if self.renegotiation.is_some() || self.late.is_some() || offered {
+        if self.refused_as_too_short(now, edge, server, session) {
+            return;
+        }
+        self.legs[leg].timer.ask(session);
+        // What the caller has agreed on is offered to a far end that rings, and may not change meanwhile.
+        let settled = (self.is_calling() || self.state == State::Leaving) && !self.is_refresh(leg, sdp.as_ref());
+        if self.renegotiation.is_some() || self.late.is_some() || settled {
             return refuse_request(now, edge, server, 491);
         }
         let Some(sdp) = sdp else { return self.offer_again(now, edge, leg, server) };
@@ -95,12 +101,13 @@ impl Call {
                 return;
             }
         };
-        if self.is_local() {
+        if self.is_local() || self.state == State::Leaving {
             return self.reinvited_locally(now, edge, server, &offer);
         }
         let Some(other) = self.other(leg) else { return refuse_request(now, edge, server, 500) };
         if self.rekeyed(now, edge, (leg, other), server, &offer)
             || self.held_here(now, edge, (leg, other), server, &offer)
+            || self.refreshed_here(now, edge, (leg, other), server, &offer)
         {
             return;
         }
@@ -137,10 +144,12 @@ impl Call {
         server: ServerId,
         ours: &Description,
     ) {
+        let headers = self.session_answer(now, edge, leg);
         let answer = Answer {
             code: 200,
             body: Some(Body::sdp(ours.to_string())),
             contact_user: self.contact_user_of(leg),
+            headers,
             ..Answer::default()
         };
         edge.respond(now, server, answer);
@@ -171,7 +180,8 @@ impl Call {
         };
         let body = Some(Body::sdp(sent.to_string()));
         let at = self.place(to);
-        let client = self.legs[to].dialog.and_then(|dialog| edge.request(now, at, dialog, by, Vec::new(), body));
+        let (dialog, headers) = (self.legs[to].dialog, self.legs[to].session_headers());
+        let client = dialog.and_then(|dialog| edge.request(now, at, dialog, by, headers, body));
         match client {
             Some(client) => {
                 let (essential, unbound, tries) = (false, false, 0);
@@ -224,8 +234,8 @@ impl Call {
         edge: &mut Edge,
         client: ClientId,
         code: u16,
-        dialog: Option<DialogId>,
-        sdp: Option<Bytes>,
+        (dialog, sdp): (Option<DialogId>, Option<Bytes>),
+        session: Option<SessionExpires>,
     ) {
         let accepted = (200..300).contains(&code);
         if let Some(dialog) = dialog.filter(|_| accepted) {
@@ -240,6 +250,7 @@ impl Call {
             edge.index.servers.remove(&server);
         }
         if accepted {
+            self.session_taken(now, edge, pending.way.to, session);
             return self.reinvite_accepted(now, edge, *pending, sdp);
         }
         self.drop_added(edge, &pending.added);

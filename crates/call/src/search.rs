@@ -181,6 +181,7 @@ impl Call {
         let from_trunk = self.legs[self.near].trunk.as_deref();
         let (caller, mut headers) = self.introduction(edge, from_trunk, &to);
         let from = rewrite::from(&caller, form, numbers, local.ip);
+        headers.extend(leg.session_headers());
         let contact_user = rewrite::escape_user(&numbers.format(&caller.number, form));
         let body = self.located(edge, body, &mut headers, way);
         let to = format!("<{uri}>");

@@ -22,6 +22,7 @@ use crate::limits::NUMBER_CHARS;
 use crate::location::Location;
 use crate::numbers::{called, caller, plain};
 use crate::reason::ReasonSlug;
+use crate::refresh::Asked;
 use crate::reliable::EarlySession;
 use crate::series::Series;
 use crate::trace::{Trace, TraceItem, body_note};
@@ -143,6 +144,11 @@ impl Call {
         }
         if called(request, &incoming.trunk, edge.table.numbers()).is_err() {
             return Err(FinalAnswer::new(484, ReasonSlug::IncompleteNumber));
+        }
+        let session = Asked::of(request);
+        self.legs[CALLER].timer.ask(session);
+        if session.is_too_short() {
+            return Err(FinalAnswer::new(422, ReasonSlug::SessionTooShort));
         }
         self.take_offer(edge, request)?;
         let plan = edge.plan(&incoming.trunk.name, &self.called.text, &self.caller.number.text);

@@ -29,6 +29,7 @@ use crate::location::Location;
 use crate::max_call::Holder;
 use crate::numbers::Caller;
 use crate::quality::{Scored, add_counters};
+use crate::refresh::{SessionTimer, WrittenTimer};
 use crate::reliable::EarlySession;
 use crate::series::Series;
 use crate::trace::Trace;
@@ -135,6 +136,8 @@ struct LegSnapshot {
     latched: Option<SocketAddr>,
     figures: RtpView,
     scores: Scored,
+    #[serde(default)]
+    timer: Option<WrittenTimer>,
     ends: Vec<EndSnapshot>,
 }
 
@@ -157,7 +160,8 @@ impl Call {
         let added: &[EndId] = self.renegotiation.as_ref().map_or(&[], |pending| &pending.added);
         // Whether the caller has acknowledged, the endpoint knows.
         let kept = [Some(self.near), callee].into_iter().flatten();
-        let mut legs: Vec<LegSnapshot> = kept.map(|leg| self.legs[leg].snapshot(edge, added)).collect::<Option<_>>()?;
+        let mut legs: Vec<LegSnapshot> =
+            kept.map(|leg| self.legs[leg].snapshot(now, edge, added)).collect::<Option<_>>()?;
         // The call's own: of one that its caller has transferred, the caller's leg is not kept.
         legs.first_mut()?.sid = self.sid().to_owned();
         let is_kept = |end: EndId| legs.iter().any(|leg| leg.ends.iter().any(|kept| kept.end == end));
@@ -220,7 +224,7 @@ impl Call {
         let times = snapshot.times(now);
         let (number, display, anonymous) = (snapshot.caller.into(), snapshot.caller_display, snapshot.anonymous);
         let caller = Caller { number, display, anonymous };
-        let restored = |(at, leg)| Leg::restore(edge, Place { key, leg: at }, snapshot.media, leg);
+        let restored = |(at, leg)| Leg::restore(now, edge, Place { key, leg: at }, snapshot.media, leg);
         let mut legs: Vec<Leg> = snapshot.legs.into_iter().enumerate().map(restored).collect();
         for end in snapshot.ends_left {
             edge.remove_end(snapshot.media, end);
@@ -287,6 +291,7 @@ impl Call {
     /// Connects its agents anew, once all calls have their ports.
     pub(crate) fn resume(&mut self, now: Instant, edge: &mut Edge, agents: &AgentsSnapshot) {
         self.begin_series(now, edge);
+        self.arm_sessions(now, edge);
         for listener in &agents.listeners {
             match listener.who.agent(edge) {
                 Some(agent) => {
@@ -372,7 +377,7 @@ fn millis(duration: Duration) -> u64 {
 
 impl Leg {
     /// `added`: ends that are not agreed upon yet.
-    fn snapshot(&self, edge: &Edge, added: &[EndId]) -> Option<LegSnapshot> {
+    fn snapshot(&self, now: Instant, edge: &Edge, added: &[EndId]) -> Option<LegSnapshot> {
         let mut figures = self.earlier.clone();
         for end in &self.ends {
             add_counters(&mut figures, &end.counters);
@@ -394,6 +399,7 @@ impl Leg {
             latched: self.latched,
             figures,
             scores: self.scores(),
+            timer: self.timer.written(now, edge),
             ends: self
                 .ends
                 .iter()
@@ -403,7 +409,7 @@ impl Leg {
         })
     }
 
-    fn restore(edge: &mut Edge, at: Place, media: MediaId, snapshot: LegSnapshot) -> Leg {
+    fn restore(now: Instant, edge: &mut Edge, at: Place, media: MediaId, snapshot: LegSnapshot) -> Leg {
         // A trunk that the configuration no longer has is kept by name for this call.
         let trunk = snapshot
             .trunk
@@ -451,6 +457,7 @@ impl Leg {
             latched: snapshot.latched,
             earlier: snapshot.figures,
             scores: snapshot.scores,
+            timer: SessionTimer::restore(now, edge, snapshot.timer),
             ..Leg::new(snapshot.sid, party, flow, snapshot.media_ip, snapshot.session_id)
         };
         leg.srtp = leg.suite();

@@ -154,6 +154,23 @@ impl Call {
         if !before.is_some_and(|before| only_keys_differ(&before, offer)) {
             return false;
         }
+        let is_answered = self.answer_alone(now, edge, (leg, other), server, offer);
+        if is_answered {
+            edge.decide(now, self.key, format!("{} changed its keys", self.name_of(leg)));
+        }
+        is_answered
+    }
+
+    /// Answers an offer that asks for nothing that the other side has not agreed on: that one need not know. Whether it
+    /// could be.
+    pub(crate) fn answer_alone(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        (leg, other): (usize, usize),
+        server: ServerId,
+        offer: &Description,
+    ) -> bool {
         let Some((mut answer, streams)) = self.as_agreed(leg, other, offer) else { return false };
         let side = &mut self.legs[leg];
         side.protect_answer(edge, &mut answer, offer);
@@ -166,7 +183,6 @@ impl Call {
                 self.point(edge, leg, end, &stream.offerer, relatch);
             }
         }
-        edge.decide(now, self.key, format!("{} changed its keys", self.name_of(leg)));
         self.answer_request(now, edge, leg, server, &answer);
         true
     }

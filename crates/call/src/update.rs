@@ -11,15 +11,24 @@ use crate::call::{CALLER, Call, State, refuse_request};
 use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::index::Purpose;
+use crate::leg::LegState;
 use crate::limits::UPDATE_WAIT;
+use crate::refresh::Asked;
 use crate::reinvite::{Relay, Renegotiation};
 
 impl Call {
     /// A far end's UPDATE, in an early dialog too.
-    pub(crate) fn updated(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId, sdp: Option<Bytes>) {
+    pub(crate) fn updated(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        leg: usize,
+        server: ServerId,
+        (sdp, session): (Option<Bytes>, Asked),
+    ) {
         let talks = self.is_side(leg);
         match (sdp, self.state) {
-            (None, _) => self.refreshed(now, edge, leg, server),
+            (None, _) => self.refreshed(now, edge, leg, server, session),
             (Some(_), State::Ended) => refuse_request(now, edge, server, 481),
             // The offer of its INVITE has no answer yet (RFC 3311 §5.2) …
             (Some(_), State::Searching) if leg == CALLER => retry_later(now, edge, server),
@@ -29,7 +38,7 @@ impl Call {
             (sdp, State::Answered | State::Rerouting) => {
                 let takes_it = self.other(leg).is_some_and(|other| self.legs[other].takes_update);
                 let by = if takes_it { Purpose::Update } else { Purpose::Reinvite };
-                self.reinvited(now, edge, leg, server, sdp, by);
+                self.reinvited(now, edge, leg, server, (sdp, session), by);
                 if by == Purpose::Reinvite && self.waits_for_change(server) {
                     self.arm(now, edge, Timer::Update, UPDATE_WAIT);
                 }
@@ -38,8 +47,16 @@ impl Call {
     }
 
     /// A far end says that it is there: where it is now is the endpoint's to know.
-    fn refreshed(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId) {
-        let answer = Answer { code: 200, contact_user: self.contact_user_of(leg), ..Answer::default() };
+    fn refreshed(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId, session: Asked) {
+        let mut headers = Vec::new();
+        // What an INVITE asked for that has no answer yet is for that answer to say.
+        if self.legs[leg].state == LegState::Answered {
+            if self.refused_as_too_short(now, edge, server, session) {
+                return;
+            }
+            headers = self.session_agreed(now, edge, leg, session);
+        }
+        let answer = Answer { code: 200, contact_user: self.contact_user_of(leg), headers, ..Answer::default() };
         edge.respond(now, server, answer);
     }
 

@@ -77,6 +77,8 @@ fn invite_is_ours(invite: &Sent) {
             "Content-Type",
             "From",
             "Max-Forwards",
+            "Min-SE",
+            "Session-Expires",
             "Supported",
             "To",
             "User-Agent",

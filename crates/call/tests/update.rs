@@ -134,8 +134,8 @@ fn a_refusal_of_either_kind_comes_back_and_changes_nothing() {
 fn an_update_that_is_not_taken_is_asked_again_by_re_invite() {
     for (code, next) in [(405, "INVITE"), (501, "INVITE"), (504, "UPDATE")] {
         let (mut bench, mut caller, callee) = call(true, true);
-        for first in ["UPDATE", next] {
-            update(&mut bench, &mut caller, &held());
+        for (first, version) in [("UPDATE", "2"), (next, "3")] {
+            update(&mut bench, &mut caller, &held().replace(" 2 IN", &format!(" {version} IN")));
             let mut asked = bench.expect(PBX, first);
             if first == "UPDATE" {
                 bench.receive(PBX, callee.respond(&asked, code, ""));

@@ -201,6 +201,8 @@ pub struct Trunk {
     pub no_response_timeout: Duration,
     /// Between two OPTIONS to each of its addresses; zero: none is sent.
     pub options_interval: Duration,
+    /// How long a session lasts that nobody refreshes, where we ask for that (RFC 4028); zero: we do not.
+    pub session_expires: Duration,
     /// Answers on which the next target is tried.
     pub failover_on: Vec<u16>,
     /// Calls at once; 0: no limit.
@@ -261,6 +263,7 @@ impl Trunk {
             ring_timeout: Duration::from_secs(60),
             no_response_timeout: Duration::from_secs(4),
             options_interval: Duration::ZERO,
+            session_expires: Duration::from_secs(1_800),
             failover_on: vec![408, 429, 480, 500, 502, 503, 504],
             max_calls: 0,
             calls_per_second: 0,

@@ -1,0 +1,118 @@
+//! Calls with session timers (RFC 4028), and what their ends do about them.
+
+use trunkgate_route::Trunk;
+
+use super::*;
+
+pub const SECOND: Duration = Duration::from_secs(1);
+pub const KNOWS: &str = "Supported: timer\r\n";
+
+/// A message with further lines.
+pub fn with(text: &str, lines: &str) -> String {
+    text.replacen("Content-Length:", &format!("{lines}Content-Length:"), 1)
+}
+
+pub fn session(value: &str) -> String {
+    format!("{KNOWS}Session-Expires: {value}\r\n")
+}
+
+pub fn bench_of(change: impl Fn(&mut Trunk)) -> Bench {
+    let mut trunks = usual_trunks();
+    trunks.iter_mut().for_each(change);
+    Bench::with(table(trunks, vec![route(vec![to_trunk("pbx"), to_trunk("backup")])]))
+}
+
+/// A caller whose INVITE has these lines.
+pub fn dials(bench: &mut Bench, lines: &str) -> Dialing {
+    let dialing =
+        Dialing { peer: CARRIER.into(), number: "+14155550100".into(), call: 900, cseq: 1, to_tag: String::new() };
+    bench.receive(CARRIER, dialing.request("INVITE", &offer(), lines));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    dialing
+}
+
+/// An answered call between a caller whose INVITE, and a PBX whose 200 has these lines. Our 200 comes back too.
+pub fn call(bench: &mut Bench, asked: &str, answered: &str) -> (Dialing, Dialed, Sent) {
+    let mut caller = dials(bench, asked);
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, with(&callee.answer(200, &answer()), answered));
+    bench.expect(PBX, "ACK");
+    let ok = bench.expect(CARRIER, "SIP/2.0 200");
+    caller.to_tag = ok.tag("To");
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    bench.nothing();
+    bench.take_media();
+    (caller, callee, ok)
+}
+
+/// The call has ended on both sides because a session was over.
+pub fn is_over(bench: &mut Bench, caller: &Dialing, callee: &Dialed) {
+    for (peer, respond) in [(CARRIER, true), (PBX, false)] {
+        let bye = bench.expect(peer, "BYE");
+        assert_eq!(bye.header("Reason"), "Q.850;cause=102;text=\"session_expired\"");
+        let ok = if respond { caller.respond(&bye, 200, "") } else { callee.respond(&bye, 200, "") };
+        bench.receive(peer, ok);
+    }
+    let record = bench.reports.last().unwrap();
+    assert_eq!((record.call.reason, record.call.outcome), (Some("session_expired"), Some("answered")));
+    bench.finish();
+}
+
+pub fn hang_up_all(mut bench: Bench, mut caller: Dialing, callee: &Dialed) {
+    caller.cseq += 50;
+    bench.sent.clear();
+    bench.receive(CARRIER, caller.request("BYE", "", ""));
+    let bye = bench.expect(PBX, "BYE");
+    bench.receive(PBX, callee.respond(&bye, 200, ""));
+    bench.finish();
+}
+
+/// A refresh of ours comes: it says what was said before, and is taken.
+pub fn takes_refresh(bench: &mut Bench, callee: &Dialed, said: &str, session: &str) -> Sent {
+    let refresh = bench.expect(PBX, "INVITE");
+    assert_eq!(refresh.body(), said, "the same description with the same version");
+    bench.receive(PBX, with(&callee.respond(&refresh, 200, &answer()), session));
+    bench.expect(PBX, "ACK");
+    refresh
+}
+
+/// Waits for an INVITE to the PBX, so many seconds at most; how many tenths of one it took.
+pub fn wait_for_invite(bench: &mut Bench, most: u64) -> (Sent, u64) {
+    for waited in 0..=most * 10 {
+        if let Some(at) = bench.sent.iter().position(|sent| sent.to == PBX.parse().unwrap()) {
+            return (bench.sent.remove(at).unwrap(), waited);
+        }
+        bench.pass(SECOND / 10);
+    }
+    panic!("no INVITE within {most} s")
+}
+
+/// Lets time pass in which the PBX takes no refresh; how many it got.
+pub fn refuses(bench: &mut Bench, callee: &Dialed, seconds: u64) -> usize {
+    let mut refused = 0;
+    for _ in 0..seconds * 10 {
+        bench.pass(SECOND / 10);
+        while let Some(at) = bench.sent.iter().position(|sent| sent.first_line().starts_with("INVITE")) {
+            let refresh = bench.sent.remove(at).unwrap();
+            bench.receive(PBX, callee.respond(&refresh, 503, ""));
+            bench.expect(PBX, "ACK");
+            refused += 1;
+        }
+        bench.nothing();
+    }
+    refused
+}
+
+/// A caller with session timers that talks with an agent.
+pub fn talks(bench: &mut Bench, asked: &str) -> (Dialing, EndId, Sent) {
+    let caller = dials(bench, asked);
+    let (agent, _) = bench.asked().into_iter().rfind(|(_, settings)| settings.talks).unwrap();
+    bench.expect(CARRIER, "SIP/2.0 180");
+    bench.open(agent);
+    let ok = bench.expect(CARRIER, "SIP/2.0 200");
+    let caller = Dialing { to_tag: ok.tag("To"), ..caller };
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    bench.nothing();
+    bench.told();
+    (caller, agent, ok)
+}
