@@ -77,7 +77,7 @@ pub enum Verb {
     },
     /// The ladder of a call: all legs and the agent side by side, and a verdict in words
     Trace {
-        /// CA…
+        /// CA…, the beginning of it, or `last`
         sid: String,
         /// Which edge
         #[command(flatten)]
@@ -198,12 +198,12 @@ pub enum Calls {
     Ls(Listing),
     /// Show one
     Show {
-        /// CA…
+        /// CA…, the beginning of it, or `last`
         sid: String,
     },
     /// End one
     Hangup {
-        /// CA…
+        /// CA…, the beginning of it, or `last`
         sid: String,
     },
 }

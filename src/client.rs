@@ -20,6 +20,12 @@ mod print;
 const CALLS_SHOWN: usize = 100;
 /// How an edge that is not well answers `/healthz`.
 const EDGE_REFUSALS: [&str; 2] = ["does not turn (503)", " ms (503)"];
+/// `CA` and 32 digits.
+const SID_CHARS: usize = 34;
+/// Calls that are looked through for the beginning of a SID.
+const SEARCHED: usize = 1_000;
+/// The newest call.
+const LAST: &str = "last";
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -45,11 +51,11 @@ pub fn calls(config: Option<&Path>, remote: &Remote, json: bool, what: Calls) ->
         }
         Calls::Show { sid } => {
             let show = |answer: &Value| if json { raw(answer) } else { print::call(answer, terminal::width()) };
-            ask(config, remote, Method::GET, &format!("/v1/calls/{}", escape(&sid)), None, show)
+            ask_of_call(config, remote, Method::GET, &sid, |sid| format!("/v1/calls/{sid}"), |answer, _| show(answer))
         }
         Calls::Hangup { sid } => {
-            let show = |answer: &Value| if json { raw(answer) } else { format!("{sid} is being ended\n") };
-            ask(config, remote, Method::DELETE, &format!("/v1/calls/{}", escape(&sid)), None, show)
+            let show = |answer: &Value, sid: &str| if json { raw(answer) } else { format!("{sid} is being ended\n") };
+            ask_of_call(config, remote, Method::DELETE, &sid, |sid| format!("/v1/calls/{sid}"), show)
         }
     }
 }
@@ -61,8 +67,68 @@ pub fn trace(config: Option<&Path>, remote: &Remote, json: bool, sid: &str) -> E
         Some(width) => format!(".txt?columns={width}"),
         None => ".txt".to_owned(),
     };
-    let path = format!("/v1/calls/{}/trace{form}", escape(sid));
-    fetch(config, remote, Method::GET, &path, None, |text| Ok(if json { format!("{text}\n") } else { text }))
+    of_call(
+        config,
+        remote,
+        Method::GET,
+        sid,
+        |sid| format!("/v1/calls/{sid}/trace{form}"),
+        |text, _| Ok(if json { format!("{text}\n") } else { text }),
+    )
+}
+
+/// Asks for one call, which may be named by the beginning of its SID, or as the `last`.
+fn of_call(
+    config: Option<&Path>,
+    remote: &Remote,
+    method: Method,
+    written: &str,
+    path: impl Fn(&str) -> String,
+    show: impl FnOnce(String, &str) -> Result<String, String>,
+) -> ExitCode {
+    talk(config, remote, async |base, token| {
+        let sid = sid_of(base, token, written).await?;
+        let text = request(base, token, method, &path(&escape(&sid)), None).await?;
+        show(text, &sid)
+    })
+}
+
+/// The same of an answer in JSON.
+fn ask_of_call(
+    config: Option<&Path>,
+    remote: &Remote,
+    method: Method,
+    written: &str,
+    path: impl Fn(&str) -> String,
+    show: impl FnOnce(&Value, &str) -> String,
+) -> ExitCode {
+    of_call(config, remote, method, written, path, |text, sid| {
+        let answer = serde_json::from_str(&text).map_err(|_| "what answers is no edge".to_owned())?;
+        Ok(show(&answer, sid))
+    })
+}
+
+/// The whole SID.
+async fn sid_of(base: &str, token: Option<&str>, written: &str) -> Result<String, String> {
+    if written.len() >= SID_CHARS {
+        return Ok(written.to_owned());
+    }
+    let listed = if written == LAST { 1 } else { SEARCHED };
+    let list = request(base, token, Method::GET, &format!("/v1/calls?limit={listed}"), None).await?;
+    let list: Value = serde_json::from_str(&list).map_err(|_| "what answers is no edge".to_owned())?;
+    let all = list["calls"].as_array().into_iter().flatten().filter_map(|call| call["sid"].as_str());
+    only(all, written).map(str::to_owned)
+}
+
+/// The one of these SIDs that is meant.
+fn only<'a>(all: impl Iterator<Item = &'a str>, written: &str) -> Result<&'a str, String> {
+    let fit: Vec<&str> = all.filter(|sid| written == LAST || sid.starts_with(written)).collect();
+    match fit.as_slice() {
+        [one] => Ok(one),
+        [] if written == LAST => Err("there has been no call yet".to_owned()),
+        [] => Err(format!("there is no call {written}: `trunkgate calls` shows them, `{LAST}` is the newest")),
+        [one, other, ..] => Err(format!("{written} is the beginning of {} calls: {one}, {other} …", fit.len())),
+    }
 }
 
 /// `reload`
@@ -126,13 +192,21 @@ fn fetch(
     body: Option<Value>,
     show: impl FnOnce(String) -> Result<String, String>,
 ) -> ExitCode {
+    talk(config, remote, async |base, token| request(base, token, method, path, body).await.and_then(show))
+}
+
+/// Does so with the edge's base URL and token, and prints what it comes to.
+fn talk(
+    config: Option<&Path>,
+    remote: &Remote,
+    with: impl AsyncFnOnce(&str, Option<&str>) -> Result<String, String>,
+) -> ExitCode {
     let Some((base, token)) = target(config, remote) else { return ExitCode::from(USAGE) };
     let answer = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| error.to_string())
-        .and_then(|runtime| runtime.block_on(request(&base, token.as_deref(), method, path, body)))
-        .and_then(show);
+        .and_then(|runtime| runtime.block_on(with(&base, token.as_deref())));
     match answer {
         Ok(text) => {
             say(&text);
@@ -232,4 +306,20 @@ fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_named_by_the_beginning_of_its_sid() {
+        let all = ["CA12", "CA1a", "CAff"];
+        let found = |written: &str| only(all.into_iter(), written);
+        assert_eq!((found("CAf"), found("CA1a")), (Ok("CAff"), Ok("CA1a")));
+        assert_eq!(found("CA1").unwrap_err(), "CA1 is the beginning of 2 calls: CA12, CA1a …");
+        assert!(found("CB").unwrap_err().starts_with("there is no call CB"));
+        assert_eq!(only(["CAff"].into_iter(), LAST), Ok("CAff"));
+        assert_eq!(only([].into_iter(), LAST).unwrap_err(), "there has been no call yet");
+    }
 }

@@ -247,6 +247,10 @@ fn status_calls_reload_drain_and_hangup_talk_to_a_running_edge() {
     let trace = edge.json(&format!("/v1/calls/{sid}/trace"));
     assert!(trace["verdict"].is_string() && !trace["entries"].as_array().unwrap().is_empty(), "{trace}");
     assert_eq!(json(&["trace", &sid])["sid"], Value::from(sid.as_str()));
+    for named in ["last", &sid[..8]] {
+        assert_eq!(json(&["trace", named])["sid"], Value::from(sid.as_str()), "{named}");
+        assert_eq!(json(&["calls", "show", named])["sid"], Value::from(sid.as_str()), "{named}");
+    }
     let ladder = text(&finish(&["trace", &sid, "--url", &url]).stdout);
     for part in [&sid, "carrier", "edge", "pbx", "─INVITE─", "200 OK", "verdict: Answered by pbx."] {
         assert!(ladder.contains(part), "{part} in {ladder}");

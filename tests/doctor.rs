@@ -208,6 +208,24 @@ fn ports_that_are_taken_are_told() {
     );
     let told = doctor(&busy);
     assert_eq!((told.line("ports", &address.to_string()).0, told.code), ("fail", Some(1)));
+    // A bot that speaks HTTP where the edge's own should be is no edge.
+    let bot = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = bot.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut tcp in bot.incoming().map_while(Result::ok) {
+            let _ = std::io::Read::read(&mut tcp, &mut [0; 4_096]);
+            let answer =
+                "HTTP/1.1 404 Not Found\r\nContent-Length: 22\r\nConnection: close\r\n\r\n{\"detail\":\"Not Found\"}";
+            let _ = std::io::Write::write_all(&mut tcp, answer.as_bytes());
+        }
+    });
+    let theirs = text.replacen("[http]\naddress = \"127.0.0.1:0\"", &format!("[http]\naddress = \"{address}\""), 1);
+    assert_ne!(theirs, text);
+    let told = doctor(&theirs);
+    assert_eq!((told.line("ports", "is no edge").0, told.code), ("fail", Some(1)));
+    let status = trunkgate(&["status", "--url", &format!("http://{address}")]).output().unwrap();
+    let words = String::from_utf8_lossy(&status.stderr).into_owned();
+    assert!(words.contains(&format!("what answers at http://{address} is no edge")), "{words}");
     // Four ports, the first of them taken.
     let media = (20_000..30_000).step_by(4).find_map(|port| UdpSocket::bind(("127.0.0.1", port)).ok()).unwrap();
     let first = media.local_addr().unwrap().port();

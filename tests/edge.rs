@@ -60,6 +60,11 @@ fn a_stranger_gets_no_byte_by_udp() {
     carrier.receive("SIP/2.0 200");
     assert!(stranger.heard_nothing());
     assert_eq!(edge.metric("trunkgate_sip_dropped_total{reason=\"unknown_source\"}"), 60.0);
+    let problems = edge.json("/v1/status")["problems"].to_string();
+    assert!(
+        problems.contains("addresses of no trunk is dropped, 60 messages since the start, the last from 127.0.0.2"),
+        "{problems}"
+    );
 }
 
 #[test]

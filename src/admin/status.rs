@@ -122,6 +122,14 @@ impl StatusReport {
             problems: Vec::new(),
         };
         report.problems = report.problems_now(handle);
+        report.problems.extend(gateway.unknown.map(|unknown| {
+            let (last, ago) = (unknown.last, unknown.seconds_ago);
+            let messages = unknown.messages;
+            format!(
+                "SIP from addresses of no trunk is dropped, {messages} messages since the start, the last from {last} {ago} s \
+                 ago: `peers` and `accept_from` of a trunk say who may call"
+            )
+        }));
         Ok(report)
     }
 

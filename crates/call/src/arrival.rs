@@ -1,6 +1,7 @@
 //! What has come, before it is a matter of SIP: whose it is decides whether it is looked at, and nothing is done for a
 //! stranger. In two steps, between which a message may wait: sorting and delivery.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -36,7 +37,7 @@ impl Gateway {
         }
         let is_known = self.known(&flow, trunk).is_some();
         if !is_known && !table.takes_registrations() {
-            return self.dropped("unknown_source");
+            return self.unknown(now, source);
         }
         if !is_known && let Err(reason) = self.edge.strangers.may_speak(now, source, datagram(&flow, bytes.len())) {
             return self.dropped(reason);
@@ -52,7 +53,7 @@ impl Gateway {
             return self.dropped("not_sip");
         };
         if !is_known && self.registrant(now, &flow, &message).is_none() {
-            return self.dropped("unknown_source");
+            return self.unknown(now, source);
         }
         Some(message)
     }
@@ -114,14 +115,14 @@ impl Gateway {
             }
             // A far end of a call, and no trunk's address: it may be a phone that registers anew.
             if !table.takes_registrations() {
-                return self.dropped("unknown_source");
+                return self.unknown(now, source);
             }
             let bytes = datagram(flow, message.as_bytes().len());
             if let Err(reason) = self.edge.strangers.may_speak(now, source, bytes) {
                 return self.dropped(reason);
             }
         }
-        let Some(trunk) = self.registrant(now, flow, message) else { return self.dropped("unknown_source") };
+        let Some(trunk) = self.registrant(now, flow, message) else { return self.unknown(now, source) };
         Some(self.edge.party(&trunk))
     }
 
@@ -137,6 +138,14 @@ impl Gateway {
         let user = message.to().and_then(|to| to.parsed_uri())?;
         self.edge.addressing.local(flow.remote.ip(), flow.listener)?;
         self.edge.table.registrant(&user.user_unescaped()).map(|trunk| trunk.name.clone())
+    }
+
+    /// A message of an address of no trunk.
+    fn unknown<T>(&mut self, now: Instant, source: IpAddr) -> Option<T> {
+        if let Some(line) = self.edge.unknown.note(now, source) {
+            self.edge.log("", line, None);
+        }
+        self.dropped("unknown_source")
     }
 
     fn dropped<T>(&mut self, reason: &'static str) -> Option<T> {

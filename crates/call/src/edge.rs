@@ -36,6 +36,7 @@ use crate::sessions::Sessions;
 use crate::strangers::Strangers;
 use crate::trace::{Trace, TraceItem};
 use crate::trunks::{Trunks, Waiting};
+use crate::unknown::Unknown;
 use crate::wall::Wall;
 
 /// Methods that we serve; but for REGISTER also our Allow.
@@ -72,6 +73,8 @@ pub(crate) struct Edge {
     pub(crate) registrations: Registrations,
     pub(crate) registrar: Registrar,
     pub(crate) strangers: Strangers,
+    /// SIP of nobody's.
+    pub(crate) unknown: Unknown,
     pub(crate) agents: Agents,
     pub(crate) admission: Admission,
     pub(crate) metrics: Metrics,
@@ -124,6 +127,7 @@ impl Edge {
             registrations: Registrations::default(),
             registrar: Registrar::default(),
             strangers: Strangers::default(),
+            unknown: Unknown::default(),
             agents: Agents::default(),
             metrics: Metrics::new(),
             traces: BTreeMap::new(),

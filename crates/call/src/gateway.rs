@@ -18,7 +18,7 @@ use crate::numbers::plain;
 use crate::reason::ReasonSlug;
 use crate::series::Kept;
 use crate::trace::TraceView;
-use crate::view::{CallView, QualityView, StatusView};
+use crate::view::{CallView, QualityView, StatusView, UnknownView};
 
 /// What a gateway is told at the start.
 #[derive(Debug, Clone)]
@@ -231,6 +231,11 @@ impl Gateway {
                 .iter()
                 .map(|agent| edge.agents.view(now, |at| edge.date(at), &agent.name))
                 .collect(),
+            unknown: edge.unknown.lately(now).map(|(messages, last, ago)| UnknownView {
+                messages,
+                last: last.to_string(),
+                seconds_ago: ago.as_secs(),
+            }),
         }
     }
     /// Counters and histograms.

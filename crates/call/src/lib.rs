@@ -75,6 +75,7 @@ mod strangers;
 pub mod trace;
 mod transfer;
 mod trunks;
+mod unknown;
 mod update;
 mod verdict;
 pub mod view;

@@ -212,3 +212,5 @@ pub const BINDING_SECONDS: u32 = 3_600;
 pub const BINDING_LEAST_SECONDS: u32 = 60;
 /// The length of packets that the edge makes of converted audio, in milliseconds, whatever a far side asks for.
 pub const PACKET_MS: RangeInclusive<u32> = 10..=60;
+/// Between two lines of the log about SIP from addresses of no trunk, in seconds; for so long `status` shows the last.
+pub const UNKNOWN_TOLD_SECONDS: u64 = 60;

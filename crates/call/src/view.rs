@@ -205,6 +205,19 @@ pub struct StatusView {
     pub trunks: Vec<TrunkView>,
     /// Agents.
     pub agents: Vec<AgentView>,
+    /// SIP from addresses of no trunk, where some came in the last minute.
+    pub unknown: Option<UnknownView>,
+}
+
+/// SIP from addresses of no trunk.
+#[derive(Debug, Clone, Serialize)]
+pub struct UnknownView {
+    /// Messages since the start.
+    pub messages: u64,
+    /// Where the last one came from.
+    pub last: String,
+    /// How long ago, in seconds.
+    pub seconds_ago: u64,
 }
 
 /// An agent at a glance.

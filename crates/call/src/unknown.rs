@@ -1,0 +1,66 @@
+//! SIP from addresses of no trunk: dropped without an answer, and told seldom, since whoever scans the network sends some.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::limits::UNKNOWN_TOLD_SECONDS;
+
+/// What has come.
+#[derive(Debug, Default)]
+pub(crate) struct Unknown {
+    /// Messages since the start.
+    count: u64,
+    last: Option<(IpAddr, Instant)>,
+    /// When a line was last written, and how many had come by then.
+    told: Option<(Instant, u64)>,
+}
+
+impl Unknown {
+    /// Counts a message; a line for the log, if one is due.
+    pub(crate) fn note(&mut self, now: Instant, source: IpAddr) -> Option<String> {
+        self.count += 1;
+        self.last = Some((source, now));
+        let every = Duration::from_secs(UNKNOWN_TOLD_SECONDS);
+        let before = self.told;
+        if before.is_some_and(|(at, _)| now.saturating_duration_since(at) < every) {
+            return None;
+        }
+        self.told = Some((now, self.count));
+        let more = match self.count - before.map_or(0, |(_, count)| count) {
+            1 => String::new(),
+            many => format!(", {many} since the line before"),
+        };
+        Some(format!("SIP from {source} is dropped: no trunk has that address in `peers` or `accept_from`{more}"))
+    }
+
+    /// How many there were, and where the last one came from that came lately, so long ago.
+    pub(crate) fn lately(&self, now: Instant) -> Option<(u64, IpAddr, Duration)> {
+        let (source, at) = self.last?;
+        let ago = now.saturating_duration_since(at);
+        (ago < Duration::from_secs(UNKNOWN_TOLD_SECONDS)).then_some((self.count, source, ago))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
+
+    use super::*;
+
+    #[test]
+    fn one_line_a_minute_however_many_come() {
+        let start = Instant::now();
+        let source = IpAddr::from([192, 0, 2, 7]);
+        let mut unknown = Unknown::default();
+        assert_eq!(unknown.lately(start), None);
+        let lines: Vec<String> =
+            (0..1_500).filter_map(|n| unknown.note(start + Duration::from_millis(100) * n, source)).collect();
+        let (first, rest) = lines.split_first().unwrap();
+        assert!(first.ends_with("has that address in `peers` or `accept_from`"), "{first}");
+        assert_eq!(rest.len(), 2);
+        assert!(rest.iter().all(|line| line.ends_with(", 600 since the line before")), "{rest:?}");
+        let now = start + Duration::from_secs(150);
+        assert_eq!(unknown.lately(now), Some((1_500, source, Duration::from_millis(100))));
+        assert_eq!(unknown.lately(now + Duration::from_secs(60)), None);
+    }
+}
