@@ -7,7 +7,9 @@ use bytes::Bytes;
 use trunkgate_sip::{Flow, ListenerId, Message, Method, Transport};
 
 use crate::intake::{DropReason, Intake, Next};
-use crate::limits::TURNED_AWAY_REMEMBERED;
+use crate::limits::{NUMBER_CHARS, TURNED_AWAY_REMEMBERED};
+use crate::refer::Refer;
+use crate::refer_on::{Told, status};
 
 /// What comes: requests that begin calls, keep them going, end them, and others.
 const LINES: [(&str, &str, &str); 8] = [
@@ -44,6 +46,33 @@ pub fn intake(data: &[u8]) {
     while run.next() {}
     assert!(run.intake.is_empty() && run.intake.has_room());
     assert_eq!(run.heard, run.told, "news are never dropped");
+}
+
+/// Any text where a REFER says whom to call and who asks, and where a NOTIFY tells of it: what is read of it is a number of
+/// bounded length and text of one line, and a status is one.
+pub fn refer(data: &[u8]) {
+    let Some(numbers) = trunkgate_route::Numbers::new("US") else { return };
+    let text: Vec<u8> = data.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n' | 0)).collect();
+    let head = "REFER sip:b@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.2;branch=z9hG4bK-1\r\nMax-Forwards: 70\r\n\
+                From: <sip:a@192.0.2.2>;tag=1\r\nTo: <sip:b@192.0.2.1>;tag=2\r\nCall-ID: 1\r\nCSeq: 1 REFER\r\n\
+                Content-Length: 0\r\n";
+    let mut request = head.as_bytes().to_vec();
+    for name in ["Refer-To: ", "Referred-By: ", "Refer-Sub: ", "Event: ", "Subscription-State: "] {
+        request.extend_from_slice(name.as_bytes());
+        request.extend_from_slice(&text);
+        request.extend_from_slice(b"\r\n");
+    }
+    request.extend_from_slice(b"\r\n");
+    if let Ok(message) = Message::parse(Bytes::from(request)) {
+        if let Ok(refer) = Refer::read(&message, &numbers) {
+            assert!(!refer.number.text.is_empty() && refer.number.text.chars().count() <= 2 * NUMBER_CHARS);
+            assert!(refer.referred_by.is_none_or(|by| !by.contains(['\r', '\n', '\0'])));
+        }
+        if let Some(told) = Told::read(&message) {
+            assert!(["active", "pending", "terminated"].contains(&told.state));
+        }
+    }
+    assert!(status(data).is_none_or(|code| (100..700).contains(&code)));
 }
 
 /// One run, and what is known of it.
@@ -175,6 +204,22 @@ mod tests {
         #[test]
         fn any_order_at_the_intake(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             super::intake(&bytes);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_refer_is_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            super::refer(&bytes);
+        }
+
+        #[test]
+        fn almost_an_address_is_read_or_refused(
+            scheme in "(sip|sips|tel|SIP|http)", user in "[0-9+%*#a-z\\-().;=]{0,80}", rest in "[@:;?&=a-z0-9.<>\"%\\[\\]]{0,60}"
+        ) {
+            super::refer(format!("<{scheme}:{user}{rest}>").as_bytes());
+            super::refer(format!("\"x\" <{scheme}:{user}@192.0.2.1{rest}").as_bytes());
+            super::refer(format!("SIP/2.0 {user}{rest}").as_bytes());
         }
     }
 

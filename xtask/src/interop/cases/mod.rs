@@ -10,6 +10,7 @@ mod agent_playout;
 mod agent_stalled;
 mod agent_stop;
 mod baresip_register;
+mod baresip_transfer;
 mod failover;
 mod failover_times;
 pub(crate) mod kamailio;
@@ -98,6 +99,11 @@ fn peers() -> Vec<Case> {
             name: "baresip-register",
             proves: "baresip behind a NAT registers by UDP and TLS and is called over its flow, also after a reload",
             run: baresip_register::run,
+        },
+        Case {
+            name: "baresip-transfer",
+            proves: "baresip transfers its caller: one that fails, and it hears why; one that the target takes",
+            run: baresip_transfer::run,
         },
         Case {
             name: "options-health",
