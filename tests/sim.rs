@@ -42,6 +42,8 @@ fn a_thousand_seeds_leave_nothing_behind() {
     assert!(sum.oversize > SEEDS / 10, "{sum:?}");
     // Callers wait for an agent.
     assert!(sum.waited > SEEDS / 10, "{sum:?}");
+    // Phones speak in answered calls, and both sides hang up at once.
+    assert!(sum.said > SEEDS && sum.both_hung_up > SEEDS / 50, "{sum:?}");
     assert!(sum.to_nobody > SEEDS / 10, "{sum:?}");
 }
 

@@ -103,6 +103,11 @@ pub struct PhoneCall {
     pub(crate) server: Option<ServerId>,
     pub(crate) dialog: Option<DialogId>,
     pub(crate) reinvite: Option<ClientId>,
+    /// It went out without an offer: the 2xx makes one.
+    pub(crate) asked: bool,
+    /// Whether we have held the call or taken it back, and whether we have asked for an offer in it.
+    pub(crate) has_held: bool,
+    pub(crate) has_asked: bool,
     pub(crate) media: Option<SocketAddr>,
     pub(crate) session_id: u64,
     pub(crate) version: u64,
@@ -158,6 +163,9 @@ impl PhoneCall {
             server: None,
             dialog: None,
             reinvite: None,
+            asked: false,
+            has_held: false,
+            has_asked: false,
             media: None,
             session_id: u64::from(ssrc),
             version: 1,
@@ -206,6 +214,14 @@ impl PhoneCall {
     /// Whether it leaves a 2xx without ACK.
     pub fn never_acks(&self) -> bool {
         self.never_ack
+    }
+    /// Whether a re-INVITE of ours has held it or taken it back, or tried to.
+    pub fn has_held(&self) -> bool {
+        self.has_held
+    }
+    /// Whether a re-INVITE of ours has asked for an offer.
+    pub fn has_asked(&self) -> bool {
+        self.has_asked
     }
     /// When 200 was sent or received; `None` where it never was.
     pub fn answered_at(&self) -> Option<Instant> {

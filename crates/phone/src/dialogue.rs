@@ -68,7 +68,7 @@ impl Phone {
             return;
         }
         let Some(id) = id else { return };
-        if method == Method::Invite {
+        if method == Method::Invite || (method == Method::Update && request.sdp().is_some()) {
             if number.is_none() {
                 self.answer(now, id, 481, None);
             }
@@ -303,11 +303,12 @@ impl Phone {
         });
     }
 
-    fn reinvite(&mut self, now: Instant, call: &mut PhoneCall, direction: Direction) {
+    pub(crate) fn reinvite(&mut self, now: Instant, call: &mut PhoneCall, direction: Direction) {
         let Some(dialog) = call.dialog.filter(|_| call.acked && call.reinvite.is_none()) else { return };
         let before = (call.direction, call.ours.clone());
         call.direction = direction;
         call.version += 1;
+        call.has_held = true;
         let body = self.own_offer(call, false);
         call.reinvite = self.endpoint.request(now, dialog, Method::Invite, Vec::new(), Some(body));
         if call.reinvite.is_none() {
@@ -321,12 +322,17 @@ impl Phone {
             return;
         }
         call.reinvite = None;
+        let asked = std::mem::take(&mut call.asked);
         match code {
             200..=299 => {
+                call.version += u64::from(asked);
+                let body = if asked { self.answer_to(now, call, response).map(Body::sdp) } else { None };
                 if let Some(dialog) = call.dialog {
-                    self.endpoint.ack(now, dialog, None);
+                    self.endpoint.ack(now, dialog, body);
                 }
-                self.read_far(now, call, response);
+                if !asked {
+                    self.read_far(now, call, response);
+                }
             }
             // The dialog is gone on the far side (RFC 3261 §12.2.1.2).
             408 | 481 => self.end(now, call, Ending::Refused(code)),

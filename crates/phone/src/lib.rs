@@ -16,6 +16,7 @@ mod reporting;
 pub mod script;
 mod secure;
 pub mod tone;
+mod within;
 
 pub use call::{Ending, PhoneCall, State};
 pub use judge::{Heard, Judge, Verdict};
@@ -24,3 +25,4 @@ pub use reporting::{Direction, Quality};
 pub use script::{Answer, Dial, GiveUp, Manner, PhoneConfig, Talk};
 pub use tone::{Codec, Voice};
 pub use trunkgate_sdp::Srtp;
+pub use within::Within;

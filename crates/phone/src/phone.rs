@@ -140,6 +140,10 @@ pub struct Phone {
     stray_rtp: u64,
 }
 
+/// What a phone serves.
+const METHODS: [Method; 7] =
+    [Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Options, Method::Info, Method::Update];
+
 impl Phone {
     /// A phone without calls; until told otherwise it answers after a second.
     pub fn new(config: PhoneConfig) -> Phone {
@@ -147,7 +151,7 @@ impl Phone {
             EndpointConfig {
                 identity: Identity { edge: number_of(&config.seed), generation: 0, shard: 0 },
                 product: "Trunkgate phone".into(),
-                methods: vec![Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Options, Method::Info],
+                methods: METHODS.to_vec(),
                 extensions: Vec::new(),
                 message_bytes: trunkgate_sip::limits::MESSAGE_BYTES,
                 limits: trunkgate_sip::Limits::default(),

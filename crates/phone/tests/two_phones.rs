@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use trunkgate_phone::{
     Answer, CallNumber, Codec, Dial, Ending, Event, GiveUp, Input, Manner, Output, Phone, PhoneConfig, State, Talk,
+    Within,
 };
 use trunkgate_sip::{Counts, Flow, ListenerId, Transport};
 
@@ -184,6 +185,22 @@ fn without_an_offer_the_ack_answers() {
     pair.run(LONG);
     pair.is_over(Ending::HungUp, Ending::HungUpThere);
     assert!(pair.heard().iter().all(|n| *n > 90));
+}
+
+#[test]
+fn what_is_said_in_a_call_leaves_it_as_it_was() {
+    let mut pair = Pair::new();
+    pair.dial(|dial| dial.talk.hang_up_after = after(9));
+    pair.run(Duration::from_secs(3));
+    for (at, what) in [(CALLER, Within::Offerless), (CALLEE, Within::Key), (CALLER, Within::Refresh)] {
+        pair.phones[at].say_within(pair.now, CallNumber(1), what);
+        pair.run(Duration::from_secs(1));
+    }
+    pair.run(LONG);
+    pair.is_over(Ending::HungUp, Ending::HungUpThere);
+    let requests = ["INVITE", "ACK", "INFO", "INFO 200", "UPDATE", "UPDATE 200"].map(|what| pair.sent(what));
+    assert_eq!(requests, [2, 2, 1, 1, 1, 1]);
+    assert!(pair.heard().iter().all(|n| *n > 400), "{:?}", pair.heard());
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::asked::{self, Asked};
 use crate::edge::{self, EDGE, ELSEWHERE, OUT, REGISTERED, STRANGER};
 use crate::net::Weather;
 use crate::options::Sabotage;
+use crate::within::{self, Said};
 use crate::world::{CARRIER_SEAT, Happening, MOBILE_SEAT, RECOVERY, TRUNK_A_SEAT, TRUNK_B_SEAT, World};
 
 /// Something that happens to the world from outside.
@@ -51,6 +52,8 @@ pub(crate) enum Action {
     Control(Wish),
     /// What is asked of one call.
     Ask(Asked),
+    /// Something that is said in an answered call.
+    Say(Said),
     /// The phone that registers does so by this port, for so many seconds.
     Register { port: u16, seconds: u32 },
     /// Nothing more is done; the network is healed.
@@ -95,6 +98,7 @@ impl fmt::Display for Action {
             | Action::Restart { .. }
             | Action::Control(_)
             | Action::Ask(_)
+            | Action::Say(_)
             | Action::Register { .. }
             | Action::Heal
             | Action::Quiet => write!(f, "{self:?}"),
@@ -122,6 +126,7 @@ pub(crate) fn plan(world: &mut World) {
         disturb(world, busy);
     }
     asked::plan(world, busy);
+    within::plan(world, busy);
     if world.options.trust.registrar {
         register_now_and_then(world, busy);
     }
@@ -350,6 +355,7 @@ pub(crate) fn act(world: &mut World, action: Action) {
         }
         Action::Control(wish) => control(world, wish),
         Action::Ask(asked) => asked::ask(world, asked),
+        Action::Say(said) => within::say(world, said),
         Action::Register { port, seconds } => {
             let Some(seat) = world.seats.get_mut(MOBILE_SEAT).filter(|seat| !seat.dead) else { return };
             // What was under way by the port before finds nobody.

@@ -206,6 +206,11 @@ impl World {
             if from.called().starts_with(AGENTS) {
                 continue;
             }
+            // Who is on hold by the edge alone has not been told, and talks on; so does who asks for an offer while held.
+            let (held, asked) = (from.has_held() || to.has_held(), from.has_asked() || to.has_asked());
+            if held && (asked || self.options.holds_end_here.contains(&true)) {
+                continue;
+            }
             if from.is_outgoing() == to.is_outgoing() || from.called() != to.called() || unheard(from, to) {
                 continue;
             }

@@ -9,8 +9,8 @@ use ipnet::IpNet;
 use trunkgate_call::{Addressing, Gateway, GatewayConfig, Interfaces, ListenerSpec};
 use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId, PacketBuf, Session, SessionSnapshot};
 use trunkgate_route::{
-    Agent, Definition, Destination, Hold, Numbers, OnClose, Pattern, Peer, Register, Route, Server, Srtp, Table,
-    TargetSpec, Transport as PeerTransport, Trunk,
+    Agent, Definition, Destination, Hold, HoldMode, Numbers, OnClose, Pattern, Peer, Register, Route, Server, Srtp,
+    Table, TargetSpec, Transport as PeerTransport, Trunk,
 };
 use trunkgate_sip::{ListenerId, Transport};
 
@@ -363,7 +363,12 @@ fn trunk(
     transport: PeerTransport,
     srtp: trunkgate_phone::Srtp,
 ) -> Trunk {
+    let at = ["carrier", "a", "b"].iter().position(|known| *known == name);
+    let hold_ends_here = at.is_some_and(|at| options.holds_end_here[at]);
     let trunk = Trunk {
+        hold: if hold_ends_here { HoldMode::Local } else { HoldMode::Relay },
+        // A phone takes what is no voice for damage.
+        hold_music: Some(Arc::from([0xff_u8; 160])),
         peers: vec![Peer { priority: 10, weight: 10, ..Peer::at(address.ip(), None, transport) }],
         accept_from: vec![IpNet::from(address.ip())],
         ring_timeout: Duration::from_secs(20),

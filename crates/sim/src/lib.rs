@@ -17,6 +17,7 @@ pub mod options;
 mod registrar;
 mod summary;
 mod trust;
+mod within;
 pub mod world;
 
 pub use check::Failure;

@@ -130,6 +130,8 @@ pub struct Options {
     pub trust: Trust,
     /// Sessions of an agent.
     pub few: Few,
+    /// Of the carrier and each trunk, whether a hold by it ends at the edge.
+    pub holds_end_here: [bool; 3],
     /// A fault put in on purpose.
     pub sabotage: Sabotage,
 }
@@ -176,6 +178,7 @@ impl Options {
             srtp: [(); 3].map(|()| SRTP[rng.random_range(0..SRTP.len())]),
             trust: Trust::draw(&mut rng),
             few: Few::draw(&mut rng),
+            holds_end_here: [(); 3].map(|()| rng.random_bool(0.3)),
             sabotage: Sabotage::Nothing,
         }
     }
@@ -187,7 +190,7 @@ impl fmt::Display for Options {
         write!(
             f,
             "calls={} busy={}s disturbances={} loss={} duplicate={} reorder={} delay={}+{}us tcp_trunk={} deaths={} \
-             restarts={} idle={}s port_pairs={} srtp={:?} {:?} {:?}",
+             restarts={} idle={}s port_pairs={} srtp={:?} {:?} {:?} holds_end_here={:?}",
             self.calls,
             self.busy.as_secs(),
             self.disturbances,
@@ -203,7 +206,8 @@ impl fmt::Display for Options {
             self.port_pairs,
             self.srtp,
             self.trust,
-            self.few
+            self.few,
+            self.holds_end_here
         )?;
         if self.sabotage != Sabotage::Nothing {
             write!(f, " sabotage={:?}", self.sabotage)?;

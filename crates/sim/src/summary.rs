@@ -37,6 +37,10 @@ pub struct Summary {
     pub oversize: u64,
     /// Callers that got in line for an agent.
     pub waited: u64,
+    /// Requests of phones in answered calls.
+    pub said: u64,
+    /// Calls that both sides ended at once.
+    pub both_hung_up: u64,
     /// Messages to an address at which nobody is.
     pub to_nobody: u64,
 }
@@ -60,6 +64,8 @@ impl AddAssign for Summary {
         self.healthy += other.healthy;
         self.oversize += other.oversize;
         self.waited += other.waited;
+        self.said += other.said;
+        self.both_hung_up += other.both_hung_up;
         self.to_nobody += other.to_nobody;
     }
 }
