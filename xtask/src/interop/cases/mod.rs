@@ -20,6 +20,7 @@ mod leaks;
 mod options_health;
 mod record_route;
 mod sipp_calls;
+mod sipp_dialog;
 mod sipvicious;
 mod srtp_baresip;
 mod strangers;
@@ -46,6 +47,11 @@ fn calls() -> Vec<Case> {
             run: sipp_calls::rtp,
         },
         Case { name: "sipp-tcp", proves: "the same signalling by TCP on the caller's side", run: sipp_calls::tcp },
+        Case {
+            name: "sipp-dialog",
+            proves: "INFO and a hold by UPDATE go on, a re-INVITE without an offer is answered here",
+            run: sipp_dialog::run,
+        },
         Case { name: "tone", proves: "440 Hz both ways, every payload bit-identical", run: tone::run },
         Case {
             name: "failover",
