@@ -153,6 +153,10 @@ fn name(target: &Target) -> String {
         Target::Uri { uri, .. } => uri.clone(),
         Target::Agent(agent) => format!("agent:{}", agent.name),
         Target::Reject(code) => format!("reject:{code}"),
+        Target::RingAll(targets) => {
+            let names: Vec<String> = targets.iter().map(|target| format!("\"{}\"", name(target))).collect();
+            format!("{{ ring_all = [{}] }}", names.join(", "))
+        }
     }
 }
 
@@ -178,6 +182,9 @@ fn attempt(table: &Table, (called, caller): (&Number, &Number), target: &Target)
             value["refused"] = json!((!agent.allows(caller)).then_some(486));
         }
         Target::Reject(code) => value["code"] = json!(code),
+        Target::RingAll(targets) => {
+            value["ring_all"] = targets.iter().map(|target| attempt(table, (called, caller), target)).collect();
+        }
     }
     value
 }
@@ -268,6 +275,10 @@ fn behind(place: &Value) -> String {
 
 /// A target on a line of its own.
 fn line_of(attempt: &Value) -> String {
+    if let Some(targets) = attempt["ring_all"].as_array() {
+        let lines = targets.iter().map(|target| format!("  {}", line_of(target)));
+        return std::iter::once("→ ring at once:\n".to_owned()).chain(lines).collect();
+    }
     let target = shown(&attempt["target"]);
     if let (Some(number), Some(by)) = (attempt["denied"]["number"].as_str(), attempt["denied"]["by"].as_str()) {
         let trunk = shown(&attempt["trunk"]);
@@ -351,6 +362,22 @@ mod tests {
         // A URI that leads to the trunk is no way round it.
         let by_uri = FILE.replace("'trunk:pbx'", "'sip:+4930555@10.0.0.5'");
         assert_eq!(asked(&by_uri, "carrier", "+14155550123")["attempts"][0]["denied"]["by"], "+4930*");
+    }
+
+    #[test]
+    fn those_that_ring_at_once_have_a_line_each() {
+        let file =
+            FILE.replace("['trunk:pbx']", "[{ ring_all = ['trunk:pbx', 'trunk:carrier/+49301'] }, 'reject:480']");
+        let answer = asked(&file, "carrier", "+14155550123");
+        assert_eq!(answer["targets"][0], "{ ring_all = [\"trunk:pbx\", \"trunk:carrier/+49301\"] }");
+        assert_eq!(answer["attempts"][0]["ring_all"][1]["number"], "+49301");
+        let page = text(&answer);
+        let (_, targets) = page.split_once("t.toml:12)\n").unwrap();
+        let starts = ["→ ring at once:", "  → pbx 10.0.0.5:5060 udp", "  → carrier 198.51.100.7:5060", "→ reject:480"];
+        assert_eq!(targets.lines().count(), starts.len(), "{page}");
+        for (line, start) in targets.lines().zip(starts) {
+            assert!(line.starts_with(start), "{page}");
+        }
     }
 
     #[test]

@@ -59,6 +59,32 @@ fn a_good_file_has_nothing() {
 }
 
 #[test]
+fn who_rings_at_once_is_a_list_of_trunks_and_uris() {
+    for (line, expected) in [
+        ("connect = { ring_all = ['trunk:pbx', 'trunk:carrier', 'sip:100@10.0.0.9'] }", &[][..]),
+        ("connect = [{ ring_all = ['trunk:pbx', 'trunk:pbx/100'] }, 'trunk:carrier']", &[]),
+        ("connect = [{ ring_all = [] }]", &[("TG0106", 25)]),
+        ("connect = [{ ring_all = 'trunk:pbx' }]", &[("TG0103", 25)]),
+        ("connect = [{}]", &[("TG0112", 12)]),
+        ("connect = [{ ring_al = ['trunk:pbx'] }]", &[("TG0112", 12), ("TG0104", 14)]),
+        ("connect = [{ ring_all = ['trunk:pbx', { ring_all = ['trunk:carrier'] }] }]", &[("TG0112", 39)]),
+        ("connect = [{ ring_all = ['trunk:pbx', 'trunk:pbx'] }]", &[("TG0112", 39)]),
+        ("connect = [{ ring_all = ['trunk:pbx', 'reject:486'] }]", &[("TG0112", 39)]),
+        ("connect = [{ ring_all = ['trunk:pbx', 'agent:desk'] }]", &[("TG0112", 39)]),
+        ("connect = [{ ring_all = ['trunk:pbx', 'trunk:nobody'] }]", &[("TG0120", 39)]),
+    ] {
+        let text = GOOD.replace("connect = ['trunk:pbx']", line);
+        let expected: Vec<_> = expected.iter().map(|(code, column)| (*code, 6, *column)).collect();
+        check(&text, &expected);
+    }
+    let many = |count: usize| (0..count).map(|n| format!("'trunk:pbx/10{n}'")).collect::<Vec<_>>().join(", ");
+    for (count, expected) in [(8, &[][..]), (9, &[("TG0105", 6, 25)])] {
+        let line = format!("connect = [{{ ring_all = [{}] }}]", many(count));
+        check(&GOOD.replace("connect = ['trunk:pbx']", &line), expected);
+    }
+}
+
+#[test]
 fn every_mistake_is_found_at_once() {
     let text = "\
 [edge]

@@ -313,7 +313,7 @@ fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
             findings.error(code::NO_SUCH_TRUNK, span.clone(), format!("no trunk is named {name}"), help(name));
         }
     }
-    for (target, span) in placed.route.connect.iter().zip(&placed.connect) {
+    for (target, span) in placed.targets() {
         match target {
             TargetSpec::Trunk { name, .. } => match find(name) {
                 None => {
@@ -343,7 +343,7 @@ fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
                     findings.error(code::BAD_TARGET, span.clone(), message, "let it listen: `fork` of the route");
                 }
             }
-            TargetSpec::Reject(_) => {}
+            TargetSpec::Reject(_) | TargetSpec::RingAll(_) => {}
         }
     }
     for (name, span) in placed.route.fork.iter().zip(&placed.fork) {
@@ -352,11 +352,11 @@ fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
     only_for_some(placed, draft, findings);
     let rejects = |target: &TargetSpec| matches!(target, TargetSpec::Reject(_));
     if let Some(at) = placed.route.connect.iter().position(rejects)
-        && let Some(span) = placed.connect.get(at + 1)
+        && let Some(place) = placed.connect.get(at + 1)
     {
         findings.warning(
             code::UNREACHABLE,
-            Some(span.clone()),
+            Some(place.span.clone()),
             "no call gets past a reject:",
             "move reject: to the end",
         );
@@ -374,7 +374,7 @@ fn only_for_some(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
             .find(|agent| *agent.name == **name && !agent.allow_callers.is_empty())
     };
     let mut targets = placed.route.connect.iter().zip(&placed.connect);
-    let Some((agent, span)) = targets.find_map(|(target, span)| Some((is_choosy(target)?, span))) else { return };
+    let Some((agent, place)) = targets.find_map(|(target, place)| Some((is_choosy(target)?, place))) else { return };
     if targets.next().is_none() {
         return;
     }
@@ -382,7 +382,7 @@ fn only_for_some(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
     let others = if count == 1 { "the one caller".to_owned() } else { format!("the {count} callers") };
     let message = format!("only {others} in `allow_callers` of {} get past it: all others are told 486", agent.name);
     let help = "give them a route of their own with `caller`, or put the agent last";
-    findings.warning(code::ONLY_FOR_SOME, Some(span.clone()), message, help);
+    findings.warning(code::ONLY_FOR_SOME, Some(place.span.clone()), message, help);
 }
 
 /// Names an agent that is not there; `instead` is what may be meant.

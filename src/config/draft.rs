@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use trunkgate_route::{Agent, Route, Trunk};
+use trunkgate_route::{Agent, Route, TargetSpec, Trunk};
 
 use super::types::{Announcement, Api, Edge, Http, Limits, Listen, Log, Media, Speech, TrunkTls};
 
@@ -88,6 +88,27 @@ pub(super) struct PlacedAgent {
     pub(super) said: Option<Announcement>,
 }
 
+/// Where a target stands.
+#[derive(Debug)]
+pub(super) struct TargetPlace {
+    /// All of it.
+    pub(super) span: Span,
+    /// Each of those that ring at once.
+    pub(super) members: Vec<Span>,
+}
+
+impl PlacedRoute {
+    /// Its targets and their places, those that ring at once each for itself.
+    pub(super) fn targets(&self) -> impl Iterator<Item = (&TargetSpec, &Span)> {
+        self.route.connect.iter().zip(&self.connect).flat_map(|(target, place)| match target {
+            TargetSpec::RingAll(members) => members.iter().zip(&place.members).collect(),
+            TargetSpec::Trunk { .. } | TargetSpec::Uri { .. } | TargetSpec::Agent(_) | TargetSpec::Reject(_) => {
+                vec![(target, &place.span)]
+            }
+        })
+    }
+}
+
 /// A route with its places.
 #[derive(Debug)]
 pub(super) struct PlacedRoute {
@@ -97,7 +118,7 @@ pub(super) struct PlacedRoute {
     pub(super) from: Vec<Span>,
     pub(super) to: Vec<Span>,
     pub(super) caller: Vec<Span>,
-    pub(super) connect: Vec<Span>,
+    pub(super) connect: Vec<TargetPlace>,
     pub(super) fork: Vec<Span>,
     /// A condition could not be read: nothing can be said of what it takes.
     pub(super) is_partial: bool,

@@ -150,6 +150,9 @@ pub(super) const HEADERS: &[Key] = &[("add", Built), ("pass", Built), ("remove",
 /// A peer written as a table.
 pub(super) const PEER: &[Key] = &[("uri", Built), ("priority", Built), ("weight", Built)];
 
+/// A target of a route that is several.
+pub(super) const RING_ALL: &[Key] = &[("ring_all", Built)];
+
 /// `[[route]]`
 pub(super) const ROUTE: &[Key] = &[
     ("name", Built),

@@ -21,13 +21,13 @@ pub(super) fn parts(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings
             findings.warning(code::IDLE_PART, Some(span.clone()), message, "who talks hears the caller without `fork`");
         }
     }
-    let Some((TargetSpec::Agent(name), span)) = route.connect.last().zip(placed.connect.last()) else { return };
+    let Some((TargetSpec::Agent(name), place)) = route.connect.last().zip(placed.connect.last()) else { return };
     let mut agents = draft.agents.iter().map(|placed| &placed.agent);
     if agents.any(|agent| *agent.name == **name && agent.on_close == OnClose::Next) {
         let message = format!("{name} has on_close = \"next\", and is the last target: its close ends the call");
         findings.warning(
             code::IDLE_PART,
-            Some(span.clone()),
+            Some(place.span.clone()),
             message,
             "name who gets the caller next, or leave `on_close` out",
         );

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::DeValue;
-use trunkgate_call::limits::LISTENERS_PER_CALL;
+use trunkgate_call::limits::{LISTENERS_PER_CALL, RING_ALL_TARGETS};
 use trunkgate_route::{Numbers, Pattern, Route, TargetSpec};
 
 use super::code;
 use super::diagnostic::{Findings, nearest};
-use super::draft::{PlacedRoute, Span};
+use super::draft::{PlacedRoute, Span, TargetPlace};
 use super::keys;
 use super::schema::not_yet;
 use super::section::{Section, Value};
@@ -45,8 +45,11 @@ fn read_one<'a>(
     let connect = match section.get("connect") {
         Some(value) => {
             let read = |key: &str, value: &'a Value<'a>, findings: &mut Findings| {
+                if value.get_ref().is_table() {
+                    return ring_all(value, numbers, findings);
+                }
                 let text = values::string(key, value, findings)?;
-                target(&text, value.span(), numbers, findings)
+                Some((target(&text, value.span(), numbers, findings)?, Vec::new()))
             };
             if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
                 findings.error(
@@ -78,14 +81,15 @@ fn read_one<'a>(
     let (to, to_spans) = to.into_iter().unzip();
     let (caller, caller_spans) = caller.into_iter().unzip();
     let (fork, fork_spans) = fork.unwrap_or_default().into_iter().unzip();
-    let (connect, connect_spans) = connect.into_iter().unzip();
+    let place = |((target, members), span)| (target, TargetPlace { span, members });
+    let (connect, connect_places) = connect.into_iter().map(place).unzip();
     Some(PlacedRoute {
         route: Route { name: Arc::from(name), from, to, caller, connect, fork, on_busy, ring_timeout },
         name: section.get("name").map_or(section.span.clone(), Spanned::span),
         from: from_spans,
         to: to_spans,
         caller: caller_spans,
-        connect: connect_spans,
+        connect: connect_places,
         fork: fork_spans,
         is_partial,
     })
@@ -171,12 +175,64 @@ fn target(text: &str, span: Span, numbers: &Numbers, findings: &mut Findings) ->
                 _ if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) => {
                     format!("did you mean \"trunk:{text}\" or \"agent:{text}\"?")
                 }
-                _ => "trunk:NAME, trunk:NAME/NUMBER, agent:NAME, sip:URI or reject:CODE".to_owned(),
+                _ => {
+                    "trunk:NAME, trunk:NAME/NUMBER, agent:NAME, sip:URI, reject:CODE or { ring_all = [...] }".to_owned()
+                }
             };
             findings.error(code::BAD_TARGET, span, format!("\"{text}\" is not a target"), help);
             None
         }
     }
+}
+
+/// `{ ring_all = [...] }`, with the place of each.
+fn ring_all<'a>(value: &'a Value<'a>, numbers: &Numbers, findings: &mut Findings) -> Option<(TargetSpec, Vec<Span>)> {
+    let section = Section::open("a target", value, keys::RING_ALL, findings)?;
+    let Some(list) = section.get("ring_all") else {
+        let help = "{ ring_all = [\"trunk:a\", \"trunk:b\"] }";
+        findings.error(code::BAD_TARGET, value.span(), "a table that is no target", help);
+        return None;
+    };
+    let DeValue::Array(written) = list.get_ref() else {
+        values::wrong_type("ring_all", list, "a list of targets", findings);
+        return None;
+    };
+    if written.is_empty() {
+        findings.error(code::MISSING, list.span(), "`ring_all` is empty", "who rings: [\"trunk:a\", \"trunk:b\"]");
+    }
+    if written.len() > RING_ALL_TARGETS {
+        let help = format!("{RING_ALL_TARGETS} at most");
+        findings.error(code::BAD_VALUE, list.span(), "`ring_all`: too many targets at once", help);
+    }
+    let (mut targets, mut spans) = (Vec::new(), Vec::new());
+    for value in written {
+        let Some(target) = rings(value, numbers, findings) else { continue };
+        if targets.contains(&target) {
+            let message = "`ring_all` names a target twice";
+            findings.error(code::BAD_TARGET, value.span(), message, "each once: one call rings it");
+            continue;
+        }
+        targets.push(target);
+        spans.push(value.span());
+    }
+    Some((TargetSpec::RingAll(targets), spans))
+}
+
+/// One of those that ring at once.
+fn rings(value: &Value<'_>, numbers: &Numbers, findings: &mut Findings) -> Option<TargetSpec> {
+    if value.get_ref().is_table() || value.get_ref().is_array() {
+        let message = "`ring_all` in `ring_all`";
+        findings.error(code::BAD_TARGET, value.span(), message, "one list of all that ring at once");
+        return None;
+    }
+    let text = values::string("ring_all", value, findings)?;
+    let help = match target(&text, value.span(), numbers, findings)? {
+        TargetSpec::Agent(_) => "an agent takes the call as soon as it is there: name it before or behind the table",
+        TargetSpec::Reject(_) => "name it behind the table",
+        rings @ (TargetSpec::Trunk { .. } | TargetSpec::Uri { .. } | TargetSpec::RingAll(_)) => return Some(rings),
+    };
+    findings.error(code::BAD_TARGET, value.span(), format!("`ring_all`: \"{text}\" cannot ring"), help);
+    None
 }
 
 fn trunk_target(text: &str, rest: &str, span: Span, numbers: &Numbers, findings: &mut Findings) -> Option<TargetSpec> {

@@ -162,14 +162,20 @@ pub(crate) fn best(failures: Vec<Failure>) -> FinalAnswer {
     if !reached.is_empty() && reached.iter().all(Failure::is_busy) {
         return FinalAnswer::new(486, ReasonSlug::TargetBusy);
     }
-    let rank = |failure: &Failure| match failure.code.unwrap_or(500) {
-        600..=699 => 0,
-        415 | 420 | 484 => 1,
-        code => code / 100,
-    };
     match reached.into_iter().min_by_key(rank) {
         Some(failure) => failure.answer(),
         None => Failure::unreached(last_reason).answer(),
+    }
+}
+
+/// The lower, the better an answer to the caller: a 6xx, then what tells it what to change, then by class; last of all a
+/// target that was not reached.
+pub(crate) fn rank(failure: &Failure) -> u16 {
+    match failure.code {
+        Some(600..=699) => 0,
+        Some(415 | 420 | 484) => 1,
+        Some(code) => code / 100,
+        None => u16::MAX,
     }
 }
 

@@ -11,6 +11,7 @@ use trunkgate_sip::Flow;
 
 use crate::answer::{Failure, seen_code};
 use crate::controller::StepResult;
+use crate::early::EarlyMedia;
 use crate::health::{Spot, Unfit};
 use crate::io::QueryId;
 use crate::limits::{ADDRESSES_PER_PEER, AGENT_NEWS_SECONDS, RING_SECONDS, URI_NO_RESPONSE_SECONDS, URI_RING_SECONDS};
@@ -132,7 +133,7 @@ pub(crate) struct Attempt {
     pub(crate) trunk: Option<Arc<Trunk>>,
     /// The number to call instead of the called one.
     pub(crate) number: Option<String>,
-    /// A bare URI as written.
+    /// The Request-URI: of a bare URI as written, or that of a redirection.
     pub(crate) uri: Option<String>,
     /// How long it may ring.
     pub(crate) ring_timeout: Duration,
@@ -148,12 +149,16 @@ pub(crate) struct Attempt {
     pub(crate) bind_failures: u8,
     /// How many streams to its agent have failed in a row before this attempt.
     pub(crate) retried: u32,
+    /// Whom its last INVITE asked.
+    pub(crate) asked: String,
+    /// What its far ends have said before an answer.
+    pub(crate) early: EarlyMedia,
     left: VecDeque<Way>,
     failure: Option<Failure>,
 }
 
 impl Attempt {
-    /// Of a target; `None` for one that is an answer.
+    /// Of one target; `None` for an answer, and for several.
     pub(crate) fn new(target: Target, route_ring_timeout: Option<Duration>) -> Option<Attempt> {
         let longest = Duration::from_secs(RING_SECONDS);
         let ring = |own: Duration| match route_ring_timeout.unwrap_or(own) {
@@ -182,7 +187,7 @@ impl Attempt {
                 called = Some(agent);
                 (None, None, None, wait, Duration::ZERO, VecDeque::new())
             }
-            Target::Reject(_) => return None,
+            Target::Reject(_) | Target::RingAll(_) => return None,
         };
         Some(Attempt {
             spec,
@@ -197,9 +202,18 @@ impl Attempt {
             is_counted: false,
             bind_failures: 0,
             retried: 0,
+            asked: String::new(),
+            early: EarlyMedia::default(),
             left,
             failure: None,
         })
+    }
+
+    /// An INVITE to `asked` is out on a leg.
+    pub(crate) fn calls(&mut self, leg: usize, asked: String) {
+        self.progress = Progress::Calling(leg);
+        self.asked = asked;
+        self.early = EarlyMedia::default();
     }
 
     /// The leg that it waits for.
@@ -289,7 +303,7 @@ impl Attempt {
         match code {
             // What could be answered has been, by the endpoint.
             401 | 407 => Judgement::Target(StepResult::Failed(failure(ReasonSlug::CredentialsRefused))),
-            // Nothing of ours can follow a redirection.
+            // What it names is tried first.
             300..=399 => Judgement::Target(StepResult::Failed(failure(ReasonSlug::TargetRejected))),
             486 | 600 => Judgement::Target(StepResult::Busy(failure(ReasonSlug::TargetBusy))),
             // What one machine cannot do, the next may; what the called party cannot, none of them can.

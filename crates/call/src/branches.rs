@@ -2,18 +2,32 @@
 
 use std::time::Instant;
 
-use crate::answer::Failure;
+use trunkgate_route::Target;
+
+use crate::answer::{Failure, rank};
 use crate::attempt::{Attempt, Progress};
 use crate::call::Call;
 use crate::controller::StepResult;
 use crate::deadlines::Timer;
 use crate::edge::Edge;
+use crate::few::Few;
 use crate::leg_end::EndedBy;
+use crate::limits::RING_ALL_TARGETS;
 use crate::reason::ReasonSlug;
+use crate::redirect::Redirects;
 
 /// Which of the attempts of a call that run at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Branch(u8);
+
+/// What the targets that are tried now have come to so far.
+#[derive(Debug, Default)]
+pub(crate) struct Tried {
+    /// Those that have failed, while others ring on.
+    pub(crate) over: Vec<StepResult>,
+    /// Where 3xx answers have sent us.
+    pub(crate) redirects: Few<Branch, Redirects>,
+}
 
 impl Branch {
     /// A target that is tried alone; an agent always is.
@@ -34,6 +48,11 @@ impl Call {
     /// Where the attempt stands that is made alone.
     pub(crate) fn alone(&self) -> Option<&Attempt> {
         self.attempt(Branch::ALONE)
+    }
+
+    /// What has come of those that are tried now, to be added to.
+    pub(crate) fn tried(&mut self) -> &mut Tried {
+        self.tried.get_or_insert_default()
     }
 
     /// The attempt that waits for a leg.
@@ -71,6 +90,7 @@ impl Call {
             self.drop_attempt(now, edge, branch, reason);
         }
         self.attempts.clear();
+        self.tried = None;
     }
 
     /// The same for one of them.
@@ -92,17 +112,101 @@ impl Call {
         self.end_attempt(edge, branch);
     }
 
-    /// The attempt on a leg has got the caller: its place is the call's now.
-    pub(crate) fn won(&mut self, edge: &mut Edge, leg: usize) {
+    /// Has targets ring at once.
+    pub(crate) fn ring_all(&mut self, now: Instant, edge: &mut Edge, targets: Vec<Target>) -> Result<(), StepResult> {
+        let names: Vec<String> = targets.iter().map(name).collect();
+        edge.decide(now, self.key, format!("rings at once: {}", names.join(", ")));
+        for (branch, target) in (0..).map(Branch).zip(targets.into_iter().take(RING_ALL_TARGETS)) {
+            if let Err(failed) = self.try_target(now, edge, branch, target) {
+                self.tried().over.push(failed);
+            }
+        }
+        if self.attempts.first().is_some() {
+            return Ok(());
+        }
+        Err(self.outcome().unwrap_or_else(|| StepResult::Failed(Failure::unreached(ReasonSlug::Unreachable))))
+    }
+
+    /// The attempt on a leg has got the caller: its place is the call's now, and whoever rings besides is withdrawn.
+    pub(crate) fn won(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
         if let Some(branch) = self.branch_of(leg) {
             self.disarm(edge, Timer::NoResponse(branch));
             self.disarm(edge, Timer::Ring(branch));
+            self.attempts.remove(branch);
+        }
+        while let Some(branch) = self.attempts.first() {
+            let lost = self.attempt(branch).and_then(Attempt::leg);
+            let invite = lost.and_then(|leg| self.legs[leg].invite);
+            if let Some(client) = invite {
+                edge.answered_elsewhere(client);
+            }
+            self.drop_attempt(now, edge, branch, ReasonSlug::AnsweredElsewhere);
+            if let Some(leg) = lost {
+                self.drop_ends(edge, leg);
+            }
         }
         self.attempts.clear();
+        self.tried = None;
     }
 
-    /// A target is done with: what comes of it, and what is next.
-    pub(crate) fn branch_over(&mut self, now: Instant, edge: &mut Edge, result: StepResult) {
-        self.advance(now, edge, Some(result));
+    /// A target is done with: what comes of it once no other rings; a 6xx is everybody's word (RFC 3261 §16.7 step 5).
+    pub(crate) fn branch_over(&mut self, now: Instant, edge: &mut Edge, branch: Branch, result: StepResult) {
+        let Err(result) = self.follow(now, edge, branch, result) else { return };
+        if is_global(&result) && self.attempts.first().is_some() {
+            edge.decide(now, self.key, "that is for all: the others are withdrawn");
+            self.withdraw_others(now, edge);
+        }
+        if self.attempts.first().is_some() {
+            self.tried().over.push(result);
+            return self.hear_another(now, edge);
+        }
+        self.tried().over.push(result);
+        let outcome = self.outcome();
+        self.advance(now, edge, outcome);
+    }
+
+    /// Withdraws all that still rings, because the called party does not want the call.
+    fn withdraw_others(&mut self, now: Instant, edge: &mut Edge) {
+        let legs: Vec<usize> = self.attempts.values().filter_map(|attempt| attempt.leg()).collect();
+        self.drop_attempts(now, edge, ReasonSlug::TargetRejected);
+        for leg in legs {
+            self.drop_ends(edge, leg);
+        }
+    }
+
+    /// What came of the targets that are over, as of one: the best answer of all, and the search goes on where one of them
+    /// has failed in a way that leads on. The others stand behind it until the caller is answered.
+    fn outcome(&mut self) -> Option<StepResult> {
+        let mut over = std::mem::take(&mut self.tried().over);
+        let best = over.iter().enumerate().min_by_key(|(_, result)| rank(result.failure())).map(|(at, _)| at)?;
+        let leads_on = over.iter().any(|result| matches!(result, StepResult::Failed(_)));
+        let is_busy = over.iter().any(|result| matches!(result, StepResult::Busy(_)));
+        let best = over.swap_remove(best);
+        for other in over {
+            self.controller.failed(other.into_failure());
+        }
+        Some(match best {
+            best if is_global(&best) => best,
+            best if leads_on => best.into_failed(),
+            best if is_busy => StepResult::Busy(best.into_failure()),
+            best => best,
+        })
+    }
+}
+
+/// Whether a target has spoken for all that the called party has (6xx).
+fn is_global(result: &StepResult) -> bool {
+    result.failure().code.is_some_and(|code| (600..700).contains(&code))
+}
+
+/// A target as it is written.
+fn name(target: &Target) -> String {
+    match target {
+        Target::Trunk { trunk, number: Some(number), .. } => format!("{}/{number}", trunk.name),
+        Target::Trunk { trunk, number: None, .. } => trunk.name.to_string(),
+        Target::Uri { uri, .. } => uri.clone(),
+        Target::Agent(agent) => agent.name.to_string(),
+        Target::Reject(code) => code.to_string(),
+        Target::RingAll(targets) => targets.iter().map(name).collect::<Vec<_>>().join(", "),
     }
 }

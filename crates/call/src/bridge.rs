@@ -33,8 +33,7 @@ impl Call {
         let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
         let theirs = match sdp {
             Some(sdp) => self.read(edge, callee, sdp)?,
-            // A 2xx may leave out what a 18x has said (many do, though RFC 3261 §13.2.1 asks for it).
-            None => self.legs[callee].theirs().ok_or_else(|| bad_media("2xx without session description"))?,
+            None => return Err(bad_media("2xx without session description")),
         };
         let sent = self.legs[callee].sent().ok_or_else(|| bad_media("no offer"))?;
         let Some(offer) = self.offer.clone() else {
@@ -98,7 +97,7 @@ impl Call {
         ours: Description,
         headers: Vec<Extra>,
     ) {
-        self.won(edge, callee);
+        self.won(now, edge, callee);
         self.callee = Some(callee);
         self.answered_by = Some(callee);
         self.completed(edge);

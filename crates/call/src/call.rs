@@ -21,9 +21,10 @@
 //! | our NOTIFY is answered | the next one | the next one | the next one | the next one | the next one |
 //! | whoever transferred the call has not hung up | – | BYE | BYE | BYE | BYE |
 //! | 100 | the target lives | – | the target lives | – | – |
-//! | 18x | passed to the caller, early media wired | – | early media wired | – | – |
-//! | 2xx to an INVITE | ACK, caller answered, media wired | ACK and BYE (a fork, or it crossed our CANCEL) | ACK, media wired | ACK and BYE | ACK and BYE |
-//! | final non-2xx | next peer, next target, or caller refused | a withdrawn leg is gone | next peer, next target, or goodbye | a withdrawn leg is gone | a withdrawn leg is gone |
+//! | 18x | passed to the caller, early media wired, of one target where several ring | – | early media wired | – | – |
+//! | 199 | its early dialog is over: another one's media is wired | – | the same | – | – |
+//! | 2xx to an INVITE | ACK, caller answered, media wired, others that ring withdrawn | ACK and BYE (a fork, or it crossed our CANCEL) | ACK, media wired | ACK and BYE | ACK and BYE |
+//! | final non-2xx | next peer, where a 3xx sends us; with no other that rings, next target, or caller refused | a withdrawn leg is gone | next peer, next target, or goodbye | a withdrawn leg is gone | a withdrawn leg is gone |
 //! | INVITE without answer | next peer | a withdrawn leg is gone | next peer | a withdrawn leg is gone | a withdrawn leg is gone |
 //! | re-INVITE answered | – | answered on the other leg, media changed | ACK only | ACK only | ACK only |
 //! | re-INVITE without answer | – | BYE on every leg | – | – | – |
@@ -67,7 +68,7 @@ use trunkgate_sip::{Answer, ClientId, DialogId, ServerId};
 
 use crate::answer::FinalAnswer;
 use crate::attempt::Attempt;
-use crate::branches::Branch;
+use crate::branches::{Branch, Tried};
 use crate::controller::Controller;
 use crate::deadlines::Timer;
 use crate::edge::Edge;
@@ -155,11 +156,18 @@ pub(crate) enum CallEvent {
     /// It wants sessions no shorter than so many seconds, and our request has gone out again with that.
     SessionTooShort { leg: usize, least: u32 },
     /// 101 to 199 to our INVITE.
-    Provisional { leg: usize, code: u16, sdp: Option<Bytes>, headers: Brought },
+    Provisional { leg: usize, code: u16, dialog: Option<DialogId>, sdp: Option<Bytes>, headers: Brought },
     /// 2xx to our INVITE.
     Accepted { leg: usize, dialog: DialogId, sdp: Option<Bytes>, headers: Brought, session: Option<SessionExpires> },
     /// 3xx to 6xx to our INVITE.
-    Rejected { leg: usize, code: u16, q850: Option<u8>, detail: Option<String>, headers: Brought },
+    Rejected {
+        leg: usize,
+        code: u16,
+        q850: Option<u8>,
+        detail: Option<String>,
+        headers: Brought,
+        contacts: Vec<String>,
+    },
     /// Our INVITE got no final answer, or could not be sent.
     Unanswered { leg: usize, sent: bool },
     /// A final answer to our re-INVITE, or to our UPDATE; of a re-INVITE's 2xx with its dialog.
@@ -280,6 +288,8 @@ pub(crate) struct Call {
     pub(crate) controller: Controller,
     /// The targets that are tried now: one, or those that ring at once.
     pub(crate) attempts: Few<Branch, Box<Attempt>>,
+    /// What they have come to so far.
+    pub(crate) tried: Option<Box<Tried>>,
     pub(crate) media: Option<MediaId>,
     /// What each end was last connected to.
     pub(crate) wires: Few<EndId, (EndId, WireSpec)>,
@@ -368,8 +378,8 @@ impl Call {
 
             (Searching | Rerouting, E::Trying { leg }) => self.heard(edge, leg),
             (Searching | Rerouting, E::Challenged { leg }) => self.challenged(now, edge, leg),
-            (Searching | Rerouting, E::Provisional { leg, code, sdp, headers }) => {
-                self.provisional(now, edge, leg, code, sdp, &headers);
+            (Searching | Rerouting, E::Provisional { leg, code, dialog, sdp, headers }) => {
+                self.provisional(now, edge, leg, (code, dialog, sdp), &headers);
             }
             (Answered | Leaving | Ended, E::Trying { .. } | E::Challenged { .. } | E::Provisional { .. }) => {}
             (Searching | Rerouting, E::Accepted { leg, dialog, sdp, headers, session }) => {
@@ -379,8 +389,8 @@ impl Call {
             (Answered | Leaving | Ended, E::Accepted { leg, dialog, .. }) => {
                 self.accepted_too_late(now, edge, leg, dialog);
             }
-            (Searching | Rerouting, E::Rejected { leg, code, q850, detail, headers }) => {
-                self.rejected(now, edge, leg, (code, q850, detail), &headers)
+            (Searching | Rerouting, E::Rejected { leg, code, q850, detail, headers, contacts }) => {
+                self.rejected(now, edge, leg, (code, q850, detail), &headers, &contacts);
             }
             (Searching | Rerouting, E::Unanswered { leg, sent }) => self.unanswered(now, edge, leg, sent),
             (Answered | Leaving | Ended, E::Rejected { leg, .. } | E::Unanswered { leg, .. }) => {

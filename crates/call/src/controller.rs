@@ -26,6 +26,11 @@ impl StepResult {
         let (StepResult::Failed(failure) | StepResult::Busy(failure) | StepResult::Refused(failure)) = self;
         failure
     }
+    /// The same, taken out.
+    pub(crate) fn into_failure(self) -> Failure {
+        let (StepResult::Failed(failure) | StepResult::Busy(failure) | StepResult::Refused(failure)) = self;
+        failure
+    }
     /// The same result with another failure.
     pub(crate) fn map(self, change: impl FnOnce(Failure) -> Failure) -> StepResult {
         match self {
@@ -36,11 +41,7 @@ impl StepResult {
     }
     /// The same as the failure of one target among others.
     pub(crate) fn into_failed(self) -> StepResult {
-        match self {
-            StepResult::Failed(failure) | StepResult::Busy(failure) | StepResult::Refused(failure) => {
-                StepResult::Failed(failure)
-            }
-        }
+        StepResult::Failed(self.into_failure())
     }
 }
 
@@ -88,12 +89,7 @@ impl Controller {
     /// Legs that what is left may want, and that whoever comes before leaves to it.
     pub(crate) fn legs_kept(&self) -> usize {
         let Controller::Plan(targets) = self else { return 0 };
-        let legs = targets.left.iter().map(|target| match target {
-            Target::Trunk { peers, .. } => peers.len().max(1),
-            Target::Uri { .. } | Target::Agent(_) => 1,
-            Target::Reject(_) => 0,
-        });
-        legs.sum::<usize>().min(LEGS_KEPT)
+        targets.left.iter().map(legs).sum::<usize>().min(LEGS_KEPT)
     }
 
     /// A route's targets.
@@ -137,6 +133,16 @@ impl Controller {
             Controller::Plan(targets) => targets.next(result),
             Controller::Done => Step::Answer(FinalAnswer::new(500, ReasonSlug::Internal)),
         }
+    }
+}
+
+/// Legs that a target may want.
+fn legs(target: &Target) -> usize {
+    match target {
+        Target::Trunk { peers, .. } => peers.len().max(1),
+        Target::Uri { .. } | Target::Agent(_) => 1,
+        Target::Reject(_) => 0,
+        Target::RingAll(targets) => targets.iter().map(legs).sum(),
     }
 }
 

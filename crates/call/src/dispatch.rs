@@ -19,6 +19,7 @@ use crate::info::Info;
 use crate::io::{Cause, Output};
 use crate::limits::RETRY_AFTER_SECONDS;
 use crate::reason::{ReasonSlug, q850_of};
+use crate::redirect;
 use crate::refer::Refer;
 use crate::refer_on::Told;
 use crate::refresh::Asked;
@@ -326,8 +327,8 @@ impl Gateway {
         let (leg, sdp, session) = (entry.at.leg, response.sdp(), response.session_expires());
         let q850 = || response.headers(HeaderName::Reason).find_map(q850_of);
         let event = match (entry.purpose, code, dialog) {
-            (Purpose::Invite, 0..=199, _) => {
-                CallEvent::Provisional { leg, code, sdp, headers: self.brought(entry.at, response) }
+            (Purpose::Invite, 0..=199, dialog) => {
+                CallEvent::Provisional { leg, code, dialog, sdp, headers: self.brought(entry.at, response) }
             }
             (Purpose::Invite, 200..=299, Some(dialog)) => {
                 CallEvent::Accepted { leg, dialog, sdp, headers: self.brought(entry.at, response), session }
@@ -338,7 +339,9 @@ impl Gateway {
                     self.target_rests(now, entry.at, response);
                 }
                 let detail = matches!(code, 401 | 407).then(|| self.unanswerable(entry.at, response));
-                CallEvent::Rejected { leg, code, q850: q850(), detail, headers: self.brought(entry.at, response) }
+                let contacts = if code < 400 { redirect::contacts(response) } else { Vec::new() };
+                let headers = self.brought(entry.at, response);
+                CallEvent::Rejected { leg, code, q850: q850(), detail, headers, contacts }
             }
             (_, 0..=199, _) => return,
             (Purpose::Info, _, _) => CallEvent::InfoAnswered { client: id, code },

@@ -250,7 +250,8 @@ impl Call {
         edge.ack(now, dialog);
         if self.legs[leg].state == LegState::Canceling {
             self.own_dialog(edge, leg, dialog);
-            let reason = self.ending.map_or(ReasonSlug::CallerCanceled, |e| e.reason);
+            let ended = self.legs[leg].end.map(|end| end.reason).or(self.ending.map(|ending| ending.reason));
+            let reason = ended.unwrap_or(ReasonSlug::CallerCanceled);
             self.bye(now, edge, leg, reason);
         } else if self.legs[leg].dialog != Some(dialog) {
             edge.endpoint.request(now, dialog, trunkgate_sip::Method::Bye, Vec::new(), None);

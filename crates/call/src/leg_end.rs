@@ -34,6 +34,7 @@ impl EndedBy {
         let far_end = matches!(
             reason,
             R::TargetRejected
+                | R::Transferred
                 | R::TargetBusy
                 | R::CredentialsRefused
                 | R::Unreachable

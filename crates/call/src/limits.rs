@@ -7,6 +7,12 @@ use trunkgate_media::agent::limits::STOP_TIMEOUT;
 
 /// Attempts (legs towards targets) of one call; past it the search ends as if no target were left.
 pub const ATTEMPTS_PER_CALL: usize = 32;
+/// Targets that ring at once.
+pub const RING_ALL_TARGETS: usize = 8;
+/// Places that a target's 3xx answers send us to, at most.
+pub const REDIRECTS: usize = 5;
+/// Early dialogs of one INVITE whose media is kept; the oldest is forgotten first.
+pub const EARLY_DIALOGS: usize = 8;
 /// Addresses of one host name that are tried.
 pub const ADDRESSES_PER_PEER: usize = 8;
 /// How long TCP may be silent that a long request went by instead of UDP (the contract's 1 s).

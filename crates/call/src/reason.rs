@@ -12,6 +12,7 @@ pub enum ReasonSlug {
     Draining,
     Overloaded,
     CallerCanceled,
+    AnsweredElsewhere,
     NoRoute,
     RouteRejected,
     Denied,
@@ -65,13 +66,14 @@ pub enum ReasonSlug {
 
 impl ReasonSlug {
     /// Every reason, for documents and tests.
-    pub const ALL: [ReasonSlug; 55] = [
+    pub const ALL: [ReasonSlug; 56] = [
         ReasonSlug::CallerHungUp,
         ReasonSlug::CalleeHungUp,
         ReasonSlug::Operator,
         ReasonSlug::Draining,
         ReasonSlug::Overloaded,
         ReasonSlug::CallerCanceled,
+        ReasonSlug::AnsweredElsewhere,
         ReasonSlug::NoRoute,
         ReasonSlug::RouteRejected,
         ReasonSlug::Denied,
@@ -132,6 +134,7 @@ impl ReasonSlug {
             ReasonSlug::Draining => "draining",
             ReasonSlug::Overloaded => "overloaded",
             ReasonSlug::CallerCanceled => "caller_canceled",
+            ReasonSlug::AnsweredElsewhere => "answered_elsewhere",
             ReasonSlug::NoRoute => "no_route",
             ReasonSlug::RouteRejected => "route_rejected",
             ReasonSlug::Denied => "denied",
@@ -193,6 +196,7 @@ impl ReasonSlug {
             ReasonSlug::Draining => "the edge is draining",
             ReasonSlug::Overloaded => "the edge has more to do than it can",
             ReasonSlug::CallerCanceled => "the caller gave up before an answer",
+            ReasonSlug::AnsweredElsewhere => "another target that rang with it has answered",
             ReasonSlug::NoRoute => "no route matches",
             ReasonSlug::RouteRejected => "the route rejects the call",
             ReasonSlug::Denied => "the trunk does not get calls to that number",
@@ -256,6 +260,8 @@ impl ReasonSlug {
             | ReasonSlug::AgentHungUp
             | ReasonSlug::Transferred
             | ReasonSlug::MaxCall => 16,
+            // Non-selected user clearing.
+            ReasonSlug::AnsweredElsewhere => 26,
             ReasonSlug::Operator => 31,
             ReasonSlug::Draining | ReasonSlug::Overloaded | ReasonSlug::LimitCalls | ReasonSlug::LimitRate => 42,
             ReasonSlug::AgentFull | ReasonSlug::QueueTimeout => 42,
@@ -306,7 +312,7 @@ impl ReasonSlug {
     /// The outcome of a call that ended for this reason before it was answered.
     pub const fn outcome(self) -> &'static str {
         match self {
-            ReasonSlug::CallerHungUp | ReasonSlug::CallerCanceled => "canceled",
+            ReasonSlug::CallerHungUp | ReasonSlug::CallerCanceled | ReasonSlug::AnsweredElsewhere => "canceled",
             ReasonSlug::TargetBusy => "busy",
             ReasonSlug::RingTimeout | ReasonSlug::NoResponse => "no_answer",
             ReasonSlug::Draining
@@ -382,7 +388,12 @@ impl ReasonSlug {
 
     /// The value of a Reason header (RFC 3326) that carries the cause and the slug.
     pub(crate) fn header(self, q850: u8) -> String {
-        format!("Q.850;cause={q850};text=\"{}\"", self.as_str())
+        let cause = format!("Q.850;cause={q850};text=\"{}\"", self.as_str());
+        if self == ReasonSlug::AnsweredElsewhere {
+            // As in the CANCEL to those that had not answered: no missed call.
+            return format!("{}, {cause}", trunkgate_sip::COMPLETED_ELSEWHERE);
+        }
+        cause
     }
 }
 

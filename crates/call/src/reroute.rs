@@ -118,7 +118,7 @@ impl Call {
 
     /// Somebody has the caller again.
     pub(crate) fn joined(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
-        self.won(edge, leg);
+        self.won(now, edge, leg);
         self.callee = Some(leg);
         self.answered_by.get_or_insert(leg);
         self.settle();

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use trunkgate_media::agent::Loss;
 use trunkgate_route::{SendNumbers, Server, Target};
 use trunkgate_sdp::{Direction, Identity, Policy, offer_own, relay_offer};
-use trunkgate_sip::{Answer, Body, DialogId, Invite, Transport};
+use trunkgate_sip::{Body, DialogId, Invite, Transport};
 
 use crate::answer::Failure;
 use crate::attempt::{Attempt, Judgement, Progress, Way};
@@ -14,6 +14,7 @@ use crate::branches::Branch;
 use crate::call::{CALLER, Call, State};
 use crate::controller::{Step, StepResult};
 use crate::deadlines::Timer;
+use crate::early::EarlyMedia;
 use crate::edge::Edge;
 use crate::headers::Side;
 use crate::index::Named;
@@ -24,7 +25,9 @@ use crate::limits::BIND_TRIES;
 use crate::oversize;
 use crate::pace;
 use crate::reason::ReasonSlug;
+use crate::redirect;
 use crate::rewrite;
+use crate::written::Written;
 
 impl Call {
     /// Asks what is next until something is under way or the caller has been refused.
@@ -33,7 +36,7 @@ impl Call {
         let mut result = if self.state == State::Rerouting { result.map(StepResult::into_failed) } else { result };
         loop {
             match self.controller.next(result.take()) {
-                Step::Connect(target) => match self.connect(now, edge, Branch::ALONE, target) {
+                Step::Connect(target) => match self.connect(now, edge, target) {
                     Ok(()) => return,
                     Err(failed) if self.state == State::Rerouting => result = Some(failed.into_failed()),
                     Err(failed) => result = Some(failed),
@@ -43,8 +46,23 @@ impl Call {
         }
     }
 
-    /// Begins a target.
-    fn connect(&mut self, now: Instant, edge: &mut Edge, branch: Branch, target: Target) -> Result<(), StepResult> {
+    /// Begins a target, or all of those that ring at once.
+    fn connect(&mut self, now: Instant, edge: &mut Edge, target: Target) -> Result<(), StepResult> {
+        self.tried = None;
+        if let Target::RingAll(targets) = target {
+            return self.ring_all(now, edge, targets);
+        }
+        self.try_target(now, edge, Branch::ALONE, target)
+    }
+
+    /// Begins one target.
+    pub(crate) fn try_target(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        branch: Branch,
+        target: Target,
+    ) -> Result<(), StepResult> {
         let Some(mut attempt) = Attempt::new(target, self.route_ring_timeout) else {
             return Err(StepResult::Failed(Failure::unreached(ReasonSlug::Internal)));
         };
@@ -54,6 +72,21 @@ impl Call {
             self.disarm(edge, Timer::MaxCall);
         }
         edge.decide(now, self.key, format!("target {}", attempt.name()));
+        if let Some(trunk) = attempt.trunk.as_ref().filter(|trunk| trunk.accept_register) {
+            let name = trunk.name.clone();
+            attempt.registered(edge.registrar.bindings(&name));
+        }
+        self.begin_attempt(now, edge, branch, attempt)
+    }
+
+    /// Begins an attempt, if it can be made at all.
+    pub(crate) fn begin_attempt(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        branch: Branch,
+        attempt: Attempt,
+    ) -> Result<(), StepResult> {
         let result = match &attempt.agent {
             Some(agent) => self.agent_connectable(agent),
             None => self.connectable(edge, &attempt).map_err(StepResult::Failed),
@@ -64,10 +97,6 @@ impl Call {
         }
         if attempt.agent.is_some() {
             return self.engage(now, edge, attempt).map_err(StepResult::Failed);
-        }
-        if let Some(trunk) = attempt.trunk.as_ref().filter(|trunk| trunk.accept_register) {
-            let name = trunk.name.clone();
-            attempt.registered(edge.registrar.bindings(&name));
         }
         self.attempts.insert(branch, Box::new(attempt));
         self.leave_out(now, edge, branch);
@@ -144,7 +173,7 @@ impl Call {
     /// The same where the search must go on in any case.
     pub(crate) fn go_next_way(&mut self, now: Instant, edge: &mut Edge, branch: Branch) {
         if let Err(failure) = self.next_way(now, edge, branch) {
-            self.branch_over(now, edge, StepResult::Failed(failure));
+            self.branch_over(now, edge, branch, StepResult::Failed(failure));
         }
     }
 
@@ -184,14 +213,14 @@ impl Call {
         headers.extend(leg.session_headers());
         let contact_user = rewrite::escape_user(&numbers.format(&caller.number, form));
         let body = self.located(edge, body, &mut headers, way);
-        let to = format!("<{uri}>");
+        let asked = redirect::name_of(&uri);
         let invite = Invite {
             flow,
             local,
             oversize: self.oversize(edge, branch, way, flow),
             party: leg.party,
             from,
-            to,
+            to: format!("<{uri}>"),
             // A phone is called by its Contact (RFC 3261 §16.6 step 2); To says whom.
             uri: way.registered.as_ref().map_or(uri, |(_, contact)| contact.clone()),
             contact_user,
@@ -212,7 +241,7 @@ impl Call {
         self.count_failover(edge);
         self.legs.push(leg);
         if let Some(attempt) = self.attempt_mut(branch) {
-            attempt.progress = Progress::Calling(at.leg);
+            attempt.calls(at.leg, asked);
         }
         let silence = if is_oversize { oversize::silence(no_response_timeout) } else { no_response_timeout };
         self.arm(now, edge, Timer::NoResponse(branch), silence);
@@ -267,60 +296,6 @@ impl Call {
         }
     }
 
-    /// 101 to 199: what tells the caller something is passed on, with the media that comes with it.
-    pub(crate) fn provisional(
-        &mut self,
-        now: Instant,
-        edge: &mut Edge,
-        leg: usize,
-        code: u16,
-        sdp: Option<Bytes>,
-        headers: &[(String, String)],
-    ) {
-        if self.calling_on(leg).is_none() {
-            return;
-        }
-        self.heard(edge, leg);
-        let answer = match sdp {
-            Some(sdp) if self.may_be_told(edge) => self.agree(now, edge, leg, Some(&sdp)).ok(),
-            Some(_) | None => None,
-        };
-        let state = match (&answer, code) {
-            (Some(_), _) => LegState::Early,
-            (None, 180) => LegState::Ringing,
-            (None, _) => LegState::Trying,
-        };
-        let told = if self.state == State::Searching { vec![leg, CALLER] } else { vec![leg] };
-        for at in told {
-            let leg = &mut self.legs[at];
-            if leg.state != LegState::Early && state != LegState::Trying {
-                leg.state = state;
-            }
-        }
-        if self.state == State::Rerouting && (180..=183).contains(&code) {
-            self.tell_news(now, edge, code);
-        }
-        // A caller that hears us already is not to ring.
-        if !(180..=183).contains(&code) || self.is_early() {
-            return;
-        }
-        let body = answer.map(|d| Body::sdp(d.to_string()));
-        let headers = self.passing(edge, headers, leg, CALLER);
-        self.ring_caller(now, edge, Answer { code, body, headers, ..Answer::default() });
-    }
-
-    /// Tells the caller that it rings; nothing once it has its answer.
-    pub(crate) fn ring_caller(&mut self, now: Instant, edge: &mut Edge, answer: Answer) {
-        let Some(server) = self.legs[CALLER].server else { return };
-        if self.times.first_ring.is_none() {
-            let delay = self.age(now);
-            self.times.first_ring = Some(delay);
-            edge.metrics.post_dial_delay_seconds.observe(delay.as_secs_f64());
-        }
-        let answer = Answer { contact_user: self.contact_user(), ..answer };
-        self.tell_early(now, edge, server, answer);
-    }
-
     /// 2xx: the first one gets the call.
     pub(crate) fn accepted(
         &mut self,
@@ -336,7 +311,10 @@ impl Call {
         self.own_dialog(edge, leg, dialog);
         self.legs[leg].state = LegState::Answered;
         let before = std::mem::replace(&mut self.state, State::Answered);
-        match self.agree(now, edge, leg, sdp.as_deref()) {
+        // A 2xx may leave out what a 18x of its own has said (many do, though RFC 3261 §13.2.1 asks for it).
+        let said = self.attempt(branch).and_then(|attempt| attempt.early.of(dialog));
+        let sdp = sdp.as_deref().or(said.as_ref().map(Written::as_bytes));
+        match self.agree(now, edge, leg, sdp) {
             Ok(_) if before == State::Rerouting => self.joined(now, edge, leg),
             Ok(description) => {
                 let headers = self.passing(edge, headers, leg, CALLER);
@@ -359,6 +337,7 @@ impl Call {
         leg: usize,
         (code, q850, detail): (u16, Option<u8>, Option<String>),
         headers: &[(String, String)],
+        contacts: &[String],
     ) {
         let Some(branch) = self.calling_on(leg) else { return self.withdrawn(edge, leg) };
         self.heard(edge, leg);
@@ -368,13 +347,19 @@ impl Call {
         {
             return;
         }
+        let goes_on = (300..400).contains(&code) && self.redirected(now, edge, branch, contacts);
         let Some(attempt) = self.attempt(branch) else { return };
         let judgement = attempt.judge(code, q850);
         let location_error = self.location_error(edge, headers, leg);
         let why = detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
         let problem = format!("{code} to INVITE from {}{why}", self.legs[leg].peer);
-        edge.trunks.problem(now, self.legs[leg].trunk_name(), problem);
-        let said = |failure: Failure| Failure { location_error, ..failure.said(code, detail) };
+        if !goes_on {
+            edge.trunks.problem(now, self.legs[leg].trunk_name(), problem);
+        }
+        let said = |failure: Failure| {
+            let reason = if goes_on { ReasonSlug::Transferred } else { failure.reason };
+            Failure { location_error, reason, ..failure.said(code, detail) }
+        };
         match judgement {
             Judgement::Peer(failure) => self.fail_way(now, edge, branch, said(failure)),
             Judgement::Target(result) => self.fail_target(now, edge, branch, result.map(said)),
@@ -503,7 +488,9 @@ impl Call {
         }
         if let Some(attempt) = self.attempt_mut(branch) {
             attempt.way_failed(failure);
+            attempt.early = EarlyMedia::default();
         }
+        self.hear_another(now, edge);
     }
 
     /// Gives a whole target up, and asks what is next.
@@ -522,7 +509,7 @@ impl Call {
         if let Some(leg) = failed_agent {
             self.retry(now, edge, leg);
         }
-        self.branch_over(now, edge, result);
+        self.branch_over(now, edge, branch, result);
     }
 }
 

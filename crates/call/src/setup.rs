@@ -63,11 +63,8 @@ impl Call {
         };
         leg.learn(request);
         let at = Place { key, leg: CALLER };
-        edge.index.servers.insert(*server, at);
-        edge.index.sids.insert(leg.sid.clone(), key);
         let named = Named { at, party: *party, trunk: Some(trunk.clone()), remote };
-        edge.index.enter(leg.call_id.as_bytes(), named);
-        edge.traces.insert(key, Trace::new(now));
+        enter(now, edge, *server, &leg, named);
         let numbers = edge.table.numbers();
         let headers = brought(request, &trunk.headers, &edge.table);
         let (caller, called) = (caller(request, numbers), called(request, trunk, numbers));
@@ -93,6 +90,7 @@ impl Call {
             route_ring_timeout: None,
             controller: Controller::Done,
             attempts: Few::default(),
+            tried: None,
             media: None,
             wires: Few::default(),
             bind_failures: 0,
@@ -192,6 +190,15 @@ impl Call {
         }
         Ok(())
     }
+}
+
+/// Enters a new call in the look-ups.
+fn enter(now: Instant, edge: &mut Edge, server: ServerId, leg: &Leg, named: Named) {
+    let at = named.at;
+    edge.index.servers.insert(server, at);
+    edge.index.sids.insert(leg.sid.clone(), at.key);
+    edge.index.enter(leg.call_id.as_bytes(), named);
+    edge.traces.insert(at.key, Trace::new(now));
 }
 
 /// What is shown of a called party that is refused with 484.

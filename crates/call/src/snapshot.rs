@@ -208,7 +208,10 @@ impl Call {
     fn targets_left(&self) -> Vec<TargetSpec> {
         let agent = self.callee.and_then(|leg| self.legs[leg].agent.as_ref());
         let agent = agent.map(|side| TargetSpec::Agent(side.agent.name.to_string()));
-        let tried = self.attempts.values().map(|attempt| attempt.spec.clone());
+        let mut tried: Vec<TargetSpec> = self.attempts.values().map(|attempt| attempt.spec.clone()).collect();
+        if tried.len() > 1 {
+            tried = vec![TargetSpec::RingAll(tried)];
+        }
         agent.into_iter().chain(tried).chain(self.controller.left()).collect()
     }
 
@@ -261,6 +264,7 @@ impl Call {
             route_ring_timeout: snapshot.ring_timeout_ms.map(Duration::from_millis),
             controller: Controller::Done,
             attempts: Few::default(),
+            tried: None,
             media: Some(snapshot.media),
             wires,
             bind_failures: 0,

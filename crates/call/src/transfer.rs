@@ -91,13 +91,8 @@ impl Call {
             self.tell_news(now, edge, 100);
         }
         let ring_timeout = plan.ring_timeout;
-        let number = |target| match target {
-            Target::Trunk { trunk, number: None, peers } => {
-                Target::Trunk { trunk, number: Some(refer.number.text.clone()), peers }
-            }
-            other @ (Target::Trunk { .. } | Target::Uri { .. } | Target::Agent(_) | Target::Reject(_)) => other,
-        };
-        let plan = Plan { targets: plan.targets.into_iter().map(number).collect(), ..plan };
+        let targets = plan.targets.into_iter().map(|target| numbered(target, &refer.number.text)).collect();
+        let plan = Plan { targets, ..plan };
         self.max_forwards = self.max_forwards.saturating_sub(1);
         self.route_ring_timeout = ring_timeout;
         self.begin_transfer(now, edge, leg, Controller::plan(plan), refer.referred_by);
@@ -333,5 +328,16 @@ impl Call {
             refuse_request(now, edge, server, 491);
         }
         is_outsider
+    }
+}
+
+/// A target that is called by this number, where it has none of its own.
+fn numbered(target: Target, number: &str) -> Target {
+    match target {
+        Target::Trunk { trunk, number: None, peers } => Target::Trunk { trunk, number: Some(number.to_owned()), peers },
+        Target::RingAll(targets) => {
+            Target::RingAll(targets.into_iter().map(|target| numbered(target, number)).collect())
+        }
+        other @ (Target::Trunk { .. } | Target::Uri { .. } | Target::Agent(_) | Target::Reject(_)) => other,
     }
 }

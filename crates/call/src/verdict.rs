@@ -26,12 +26,12 @@ pub(crate) fn verdict(call: &Call) -> String {
     });
     match (call.state, answered_by, call.ending) {
         (State::Searching, _, _) if tried.is_empty() => "No target has been called yet.".to_owned(),
-        (State::Searching, _, _) => format!("Waiting for {}.", tried.last().map_or("", String::as_str)),
+        (State::Searching, _, _) => format!("Waiting for {}.", waited_for(call, &tried)),
         (State::Answered, by, _) => {
             format!("Answered by {}.{failovers}{}", by.unwrap_or_default(), one_way(call))
         }
         (State::Rerouting, _, _) => {
-            format!("The caller waits for {}.{failovers}", tried.last().map_or("", String::as_str))
+            format!("The caller waits for {}.{failovers}", waited_for(call, &tried))
         }
         (State::Leaving, _, _) => "Nobody is left for the caller, who hears the goodbye.".to_owned(),
         (State::Ended, Some(by), Some(ending)) => {
@@ -97,6 +97,16 @@ fn not_answered(call: &Call, ending: Ending) -> String {
         }
         [_, _, ..] if is_of_the_last => format!("Not answered ({code}): {}.", listed(&all)),
         _ => format!("Not answered ({code}): {why}.{}", all_of(&all)),
+    }
+}
+
+/// Whoever rings; the last that was called where nobody does.
+fn waited_for(call: &Call, tried: &[String]) -> String {
+    let ringing = call.attempts.values().filter_map(|attempt| attempt.leg()).map(|leg| call.name_of(leg));
+    let ringing: Vec<String> = ringing.collect();
+    match ringing.len() {
+        0 => tried.last().cloned().unwrap_or_default(),
+        _ => ringing.join(", "),
     }
 }
 

@@ -26,6 +26,10 @@ impl Written {
     pub(crate) fn read(&self) -> Option<Description> {
         Description::parse(self.0.as_bytes()).ok()
     }
+    /// Its text.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
     /// Whether it says the same.
     pub(crate) fn says(&self, description: &Description) -> bool {
         *self.0 == *description.to_string()

@@ -15,7 +15,8 @@ fn whatever_a_target_answers_the_next_one_is_tried() {
         let (mut caller, _, desk) = bench.talking();
         bench.lose(desk, Loss::Reset);
         let first = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
-        bench.receive(PBX, first.answer(code, ""));
+        // A 3xx that names nobody.
+        bench.receive(PBX, first.answer(code, "").replace("Contact: <sip:bob@10.0.0.20:5060>\r\n", ""));
         bench.expect(PBX, "ACK");
         let second = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));
         bench.receive(BACKUP, second.answer(200, &answer().replace("10.0.0.20", "10.0.0.30")));

@@ -140,11 +140,12 @@ fn nobody_else_gets_a_proof_of_our_password() {
     bench.receive(CARRIER, text.replace("Content-Length", &format!("{CHALLENGE}Content-Length")));
     bench.nothing();
     bench.finish();
-    // A redirection leads nowhere, so nobody can be asked there.
+    // A redirection leads to peers of trunks only, so nobody can be asked elsewhere.
     let mut bench = self::bench(vec![to_trunk("pbx")]);
     bench.invite(CARRIER, "+14155550100", &offer());
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
-    bench.receive(PBX, callee.answer_with(302, "Contact: <sip:bob@203.0.113.66>\r\n"));
+    let moved = callee.answer(302, "").replace("bob@10.0.0.20:5060", "bob@203.0.113.66");
+    bench.receive(PBX, moved);
     bench.expect(PBX, "ACK");
     bench.expect(CARRIER, "SIP/2.0 100");
     bench.expect(CARRIER, "SIP/2.0 500");

@@ -202,7 +202,6 @@ fn finals_that_end_the_search_and_what_the_caller_sees() {
         (480, 480, "no_answer"),
         (401, 500, "failed"),
         (407, 500, "failed"),
-        (302, 500, "failed"),
     ] {
         let mut bench = Bench::with(table(usual_trunks(), vec![route(vec![to_trunk("pbx")])]));
         dial(&mut bench);

@@ -51,6 +51,8 @@ pub enum Target {
     Agent(Arc<Agent>),
     /// An answer.
     Reject(u16),
+    /// Trunks and URIs that ring at once.
+    RingAll(Vec<Target>),
 }
 
 impl Target {
@@ -63,6 +65,7 @@ impl Target {
             Target::Uri { uri, destination } => TargetSpec::Uri { uri: uri.clone(), destination: destination.clone() },
             Target::Agent(agent) => TargetSpec::Agent(agent.name.to_string()),
             Target::Reject(code) => TargetSpec::Reject(*code),
+            Target::RingAll(targets) => TargetSpec::RingAll(targets.iter().map(Target::spec).collect()),
         }
     }
 }

@@ -37,6 +37,8 @@ pub enum TargetSpec {
     Agent(String),
     /// `reject:CODE`
     Reject(u16),
+    /// `{ ring_all = [...] }`: trunks and URIs that ring at once.
+    RingAll(Vec<TargetSpec>),
 }
 
 /// One route.
@@ -210,6 +212,10 @@ impl Table {
             TargetSpec::Uri { uri, destination } => Target::Uri { uri: uri.clone(), destination: destination.clone() },
             TargetSpec::Agent(name) => Target::Agent(self.agent(name)?.clone()),
             TargetSpec::Reject(code) => Target::Reject(*code),
+            TargetSpec::RingAll(targets) => {
+                let rings = |target: &&TargetSpec| matches!(target, TargetSpec::Trunk { .. } | TargetSpec::Uri { .. });
+                Target::RingAll(targets.iter().filter(rings).filter_map(|target| self.target(target, pick)).collect())
+            }
         })
     }
     /// Each route in order with the first condition that failed, up to the match: for `why` and for the trace.

@@ -11,7 +11,7 @@ use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
 
 use crate::agents::{AGENTS, FORKED};
 use crate::asked::{self, Asked};
-use crate::edge::{self, EDGE, ELSEWHERE, OUT, REGISTERED, STRANGER};
+use crate::edge::{self, EDGE, ELSEWHERE, OUT, REGISTERED, STRANGER, TOGETHER};
 use crate::net::Weather;
 use crate::options::Sabotage;
 use crate::within::{self, Said};
@@ -206,7 +206,7 @@ fn random_dial(world: &mut World, call: u32) -> Action {
         0..60 if world.options.few.is_wanted() => format!("{AGENTS}555{call:04}"),
         0..36 => format!("{OUT}555{call:04}"),
         36..48 if world.options.trust.registrar => format!("{REGISTERED}555{call:04}"),
-        36..48 => format!("{OUT}556{call:04}"),
+        36..48 => format!("{TOGETHER}556{call:04}"),
         48..60 => format!("{FORKED}{call:03}"),
         60..82 => format!("{AGENTS}555{call:04}"),
         82..90 => format!("{ELSEWHERE}555{call:04}"),

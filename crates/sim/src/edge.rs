@@ -39,6 +39,8 @@ pub const REGISTRAR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 
 pub const REGISTRAR_HOST: &str = "registrar.example";
 /// Numbers that lead to the phone that registers.
 pub const REGISTERED: &str = "+1666";
+/// Numbers that ring at both trunks at once.
+pub const TOGETHER: &str = "+1313";
 /// Numbers that lead to both trunks.
 pub const OUT: &str = "+1212";
 /// For how long the edge registers, in seconds.
@@ -489,6 +491,12 @@ pub fn table(options: &Options, version: u32, quiet: bool) -> Arc<Table> {
         route("agents", &[], AGENTS, desk.into_iter().chain([to_trunk("b"), agent("night")]).collect()),
         Route { fork: vec!["scribe".into()], ..route("forked", &["carrier"], FORKED, vec![to_trunk("b")]) },
         route("refused", &["carrier"], "+1888", vec![TargetSpec::Reject(603)]),
+        route(
+            "together",
+            &["carrier"],
+            TOGETHER,
+            vec![TargetSpec::RingAll(vec![to_trunk("a"), to_trunk("b")]), to_trunk("b")],
+        ),
         route(
             "elsewhere",
             &["carrier"],

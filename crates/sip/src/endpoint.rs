@@ -16,6 +16,8 @@ mod server;
 mod tables;
 mod within;
 
+pub use client::COMPLETED_ELSEWHERE;
+
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};

@@ -21,8 +21,8 @@ use crate::write::Writer;
 
 /// Max-Forwards of requests that no call brings along (RFC 3261 §8.1.1.6).
 pub(super) const MAX_FORWARDS: u8 = 70;
-/// What a CANCEL says where another has answered (RFC 3326 §3.1).
-const COMPLETED_ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
+/// The Reason of a CANCEL, or of a BYE, where the call has been answered elsewhere (RFC 3326 §3.1).
+pub const COMPLETED_ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
 
 impl Endpoint {
     /// Sends an INVITE that begins a dialog. Where the tables are full it ends at once with

@@ -14,6 +14,9 @@ use crate::message::Message;
 use crate::method::Method;
 use crate::transaction::{Class, ClientEvent, Send, Slot, Tell, key};
 
+/// 199 Early Dialog Terminated.
+const EARLY_DIALOG_TERMINATED: u16 = 199;
+
 impl Endpoint {
     pub(super) fn on_response(&mut self, now: Instant, arrival: Arrival, response: Message) {
         if response.defect().is_some() {
@@ -142,6 +145,7 @@ impl Endpoint {
         let dialog = match within {
             Some(dialog) => Some(dialog),
             None if key::to_tag(&response).is_empty() => None,
+            None if code == EARLY_DIALOG_TERMINATED => self.end_fork(id, &response),
             None => match self.fork_dialog(id, flow, &response, false) {
                 Some(dialog) => Some(dialog),
                 None => {
@@ -153,6 +157,21 @@ impl Endpoint {
         if self.acknowledge_provisional(now, id, dialog, &response) {
             self.tell(Event::Response { id, dialog, code, response });
         }
+    }
+
+    /// 199 (RFC 6228 §4): the far end's early dialog is over, and makes room; which one it was. One that we never had is not
+    /// made for that.
+    fn end_fork(&mut self, id: ClientId, response: &Message) -> Option<DialogId> {
+        let tag = key::to_tag(response);
+        let inviting = self.clients.get_mut(&id)?.invite.as_deref_mut()?;
+        let at = inviting.forks.iter().position(|fork| *fork.tag == *tag && !fork.confirmed)?;
+        let dialog = inviting.forks.get(at)?.dialog;
+        // A reliable one is acknowledged in that dialog, which then goes with the others.
+        if response.count(HeaderName::RSeq) == 0 {
+            inviting.forks.remove(at);
+            self.remove_dialog(dialog);
+        }
+        Some(dialog)
     }
 
     fn on_invite_success(&mut self, now: Instant, id: ClientId, flow: Flow, code: u16, response: Message) {
