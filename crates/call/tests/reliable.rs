@@ -18,7 +18,7 @@ fn ringing(bench: &mut Bench, body: &str, extra: &str) -> (Dialing, Dialed) {
     bench.receive(CARRIER, caller.request("INVITE", body, extra));
     bench.expect(CARRIER, "SIP/2.0 100");
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
-    assert_eq!(callee.invite.header("Supported"), "100rel");
+    assert_eq!(callee.invite.header("Supported"), "100rel, timer");
     (caller, callee)
 }
 
