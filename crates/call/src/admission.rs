@@ -30,16 +30,17 @@ impl Admission {
     }
     /// Whether one more may come.
     pub(crate) fn check(&mut self, now: Instant) -> Result<(), ReasonSlug> {
+        if self.live >= usize::try_from(self.max_calls).unwrap_or(usize::MAX) && !self.draining {
+            return Err(ReasonSlug::LimitCalls);
+        }
+        self.check_rate(now)
+    }
+    /// Whether a call that is there already may begin another attempt as a new one would: a transfer.
+    pub(crate) fn check_rate(&mut self, now: Instant) -> Result<(), ReasonSlug> {
         if self.draining {
             return Err(ReasonSlug::Draining);
         }
-        if self.live >= usize::try_from(self.max_calls).unwrap_or(usize::MAX) {
-            return Err(ReasonSlug::LimitCalls);
-        }
-        if !self.bucket.take(now) {
-            return Err(ReasonSlug::LimitRate);
-        }
-        Ok(())
+        if self.bucket.take(now) { Ok(()) } else { Err(ReasonSlug::LimitRate) }
     }
     /// A call began.
     pub(crate) fn begin(&mut self) {

@@ -69,7 +69,7 @@ pub(crate) struct Transfer {
 impl Call {
     /// A far end wants the other one to be connected with somebody else.
     pub(crate) fn referred(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId, refer: Refer) {
-        let plan = match self.referable(edge, leg, &refer) {
+        let plan = match self.referable(now, edge, leg, &refer) {
             Ok(Way::Here(plan)) => plan,
             Ok(Way::On(other)) => return self.pass_refer(now, edge, (leg, other), server, &refer),
             Err(answer) => {
@@ -99,7 +99,7 @@ impl Call {
     }
 
     /// Where the other side would be sent: as a call of the same number from the same trunk would.
-    fn referable(&mut self, edge: &mut Edge, leg: usize, refer: &Refer) -> Result<Way, Box<FinalAnswer>> {
+    fn referable(&mut self, now: Instant, edge: &mut Edge, leg: usize, refer: &Refer) -> Result<Way, Box<FinalAnswer>> {
         let refused = |code, reason| Box::new(FinalAnswer::new(code, reason));
         let Some(trunk) = self.legs[leg].trunk.clone().filter(|trunk| trunk.refer != ReferMode::Refuse) else {
             return Err(refused(403, ReasonSlug::Denied));
@@ -116,9 +116,12 @@ impl Call {
         if self.max_forwards == 0 {
             return Err(refused(483, ReasonSlug::TooManyHops));
         }
-        if edge.admission.draining || !self.has_room_for_another() {
+        if !self.has_room_for_another() {
             return Err(refused(503, ReasonSlug::LimitCalls));
         }
+        // It costs what a new call costs: nobody dials faster by transfers than by calls.
+        let admitted = edge.admission.check_rate(now).and_then(|()| edge.trunks.pay(now, &trunk.name));
+        admitted.map_err(|reason| refused(503, reason))?;
         // Who calls is whoever asks: its number is what it was called by, where it was.
         let caller = if leg == CALLER { &self.caller.number.text } else { &self.called.text };
         let plan = edge.plan(&trunk.name, &refer.number.text, caller);

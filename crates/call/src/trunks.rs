@@ -71,14 +71,19 @@ impl TrunkState {
         if self.max_calls > 0 && self.calls >= u64::from(self.max_calls) {
             return Err(ReasonSlug::LimitCalls);
         }
+        self.pay(now, direction)?;
+        self.calls += 1;
+        self.pace.count(now);
+        Ok(())
+    }
+    /// Counts one more towards the rates, where they allow it.
+    fn pay(&mut self, now: Instant, direction: usize) -> Result<(), ReasonSlug> {
         if !self.wait(now, direction).is_zero() {
             return Err(ReasonSlug::LimitRate);
         }
         for bucket in self.of(direction) {
             bucket.take(now);
         }
-        self.calls += 1;
-        self.pace.count(now);
         Ok(())
     }
     /// How long until the rates allow one more.
@@ -119,6 +124,11 @@ impl Trunks {
             return Err(ReasonSlug::LimitRate);
         }
         state.begin(now, OUT)
+    }
+
+    /// Counts what a trunk asks for in a call that it has already towards its rate of new ones.
+    pub(crate) fn pay(&mut self, now: Instant, name: &Arc<str>) -> Result<(), ReasonSlug> {
+        self.state(name).pay(now, IN)
     }
 
     /// Puts an attempt behind those that wait for a place.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bench::*;
-use trunkgate_call::Control;
+use trunkgate_call::{Control, Input};
 use trunkgate_media::Command;
 use trunkgate_route::{Definition, HoldMode, Identities, Numbers, Pattern, ReferMode, Route, Table, Trunk};
 
@@ -322,6 +322,36 @@ fn a_denied_number_is_no_target_of_a_transfer_either() {
     bench.nothing();
     bench.bye(&mut caller, &callee);
     bench.finish();
+}
+
+/// Refers once too often: the last one is refused, the ones before fail with the target.
+fn too_fast(mut bench: Bench, allowed: u32) {
+    let (mut caller, callee) = bench.answered();
+    for cseq in 1..=allowed {
+        bench.receive(PBX, by_callee(&callee, cseq, &to(TARGET)));
+        bench.expect(PBX, "SIP/2.0 202");
+        news(&mut bench, PBX, |n| callee.respond(n, 200, ""));
+        let target = Dialed { tag: "target".into(), ..Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE")) };
+        bench.receive(BACKUP, target.answer(486, ""));
+        bench.expect(BACKUP, "ACK");
+        assert_eq!(news(&mut bench, PBX, |n| callee.respond(n, 200, "")).0, "SIP/2.0 486 Busy Here");
+    }
+    bench.receive(PBX, by_callee(&callee, allowed + 1, &to(TARGET)));
+    let refusal = bench.expect(PBX, "SIP/2.0 503");
+    assert!(refusal.header("Reason").contains("limit_rate"), "{}", refusal.text);
+    bench.nothing();
+    bench.bye(&mut caller, &callee);
+    bench.finish();
+}
+
+#[test]
+fn nobody_dials_faster_by_transfers_than_by_calls() {
+    // The call itself has taken one of the edge's two.
+    let mut bench = with(|_| {});
+    bench.input(Input::Limits { calls: 10, calls_per_second: 2 });
+    too_fast(bench, 1);
+    let asked = with(|trunk| trunk.calls_per_second_in = if &*trunk.name == "pbx" { 2 } else { 0 });
+    too_fast(asked, 2);
 }
 
 #[test]
