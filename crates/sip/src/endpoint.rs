@@ -1,7 +1,7 @@
 //! The dispatcher: a message in, its transaction and dialog found, an [`Event`] out; our requests and answers the other way.
 //! The tables stand here; what is done with them: `endpoint/client` (our requests), `endpoint/response` (their
 //! answers), `endpoint/challenged` (401 and 407, both ways), `endpoint/request` (requests to us), `endpoint/within` (those inside dialogs),
-//! `endpoint/reliable` (provisional answers with PRACK), `endpoint/change` (which change of a session may go ahead), `endpoint/server` (our answers), `endpoint/room` (who gives
+//! `endpoint/reliable` (provisional answers with PRACK), `endpoint/replaced` (which dialog a Replaces header names), `endpoint/change` (which change of a session may go ahead), `endpoint/server` (our answers), `endpoint/room` (who gives
 //! way to whom).
 
 mod challenged;
@@ -9,6 +9,7 @@ mod change;
 mod client;
 mod register;
 mod reliable;
+mod replaced;
 mod request;
 mod response;
 mod room;
@@ -17,6 +18,7 @@ mod tables;
 mod within;
 
 pub use client::COMPLETED_ELSEWHERE;
+pub use replaced::Replaced;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
@@ -141,6 +143,8 @@ pub struct Endpoint {
     waiting: BTreeSet<(SocketAddr, Transport, ClientId)>,
     dialogs: HashMap<DialogId, Box<Dialog>>,
     dialog_keys: HashMap<Key, DialogId>,
+    /// Confirmed dialogs that have ended, the last ones, by a number each.
+    ended: VecDeque<u64>,
     /// Dialogs that live on a stream.
     streams: BTreeSet<(ConnectionId, DialogId)>,
     /// INVITEs that have not made a dialog yet but may.
@@ -192,6 +196,7 @@ impl Endpoint {
             waiting: BTreeSet::new(),
             dialogs: HashMap::new(),
             dialog_keys: HashMap::new(),
+            ended: VecDeque::new(),
             streams: BTreeSet::new(),
             reserved: 0,
             timers: TimerQueue::new(),

@@ -7,7 +7,7 @@ use crate::digest::fields;
 use crate::digest::keyring::{Answered, Keyring};
 use crate::digest::{Credentials, Subject};
 use crate::event::Party;
-use crate::header::{HeaderName, RAck, SessionExpires};
+use crate::header::{HeaderName, RAck, Replaces, SessionExpires};
 use crate::message::unfolded;
 use crate::uri::{Uri, unescape};
 use crate::{Framed, Framer, Message, Method, limits, write::Writer};
@@ -65,6 +65,10 @@ fn views(message: &Message) {
         let written = expires.to_string();
         assert_eq!(SessionExpires::parse(written.as_bytes()), Some(expires), "{written}");
     }
+    if let Some(replaces) = message.header(HeaderName::Replaces).and_then(Replaces::parse) {
+        let written = replaces.to_string();
+        assert_eq!(Replaces::parse(written.as_bytes()), Some(replaces), "{written}");
+    }
     let _ = (message.min_se(), message.supports("timer"));
     let _ = (message.contact(), message.call_id(), message.max_forwards(), message.content_length());
     let _ = (message.content_type(), message.from_tag(), message.to_tag(), message.code(), message.method());
@@ -73,6 +77,9 @@ fn views(message: &Message) {
 fn read_uri(uri: Uri<'_>) {
     let _ = (uri.user_unescaped(), uri.param("transport"), uri.user_param("phone-context"), uri.host.ip());
     let _ = unescape(uri.headers);
+    if let Some(Some(replaces)) = Replaces::in_uri(uri.headers) {
+        assert_eq!(Replaces::in_uri(&replaces.to_uri_headers()), Some(Some(replaces)));
+    }
 }
 
 /// What the writer is given comes back as so many headers, whatever the values hold.

@@ -26,6 +26,8 @@ pub const SESSION_SECONDS: u32 = 86_400;
 pub const DIALOGS: usize = 65_536;
 /// Dialogs that one INVITE of ours may make by forked answers.
 pub const FORKED_DIALOGS: usize = 12;
+/// Confirmed dialogs that are remembered after their end, for who wants to take the place of one (RFC 3891 §3).
+pub const ENDED_DIALOGS: usize = 1_024;
 /// Provisional answers of ours that wait for the PRACK to the one before them; further ones are not sent.
 pub const PROVISIONALS_WAITING: usize = 4;
 /// Entries of a route set (RFC 3261 §12.1.1).

@@ -4,7 +4,8 @@
 mod peer;
 
 use peer::{Edge, address, config, flow, request, response, to_tag, value};
-use trunkgate_sip::{DialogId, Event, HeaderName, Method, Transport};
+use trunkgate_sip::header::Replaces;
+use trunkgate_sip::{DialogId, Event, HeaderName, Method, Party, Replaced, Transport};
 
 /// First line, Route values and where it goes, of a BYE of ours.
 fn bye(edge: &mut Edge, dialog: DialogId) -> (String, Vec<String>, String) {
@@ -177,4 +178,50 @@ fn a_dialog_that_is_not_settled_has_no_snapshot() {
     edge.receive(&response(&invite, 200, "b1", ""));
     let (_, dialog) = edge.response().unwrap();
     assert_eq!(edge.endpoint.snapshot_dialog(dialog.unwrap()), None, "theirs neither");
+}
+
+#[test]
+fn rfc3891_3_a_dialog_is_found_by_its_own_party_alone_and_remembered_when_it_has_ended() {
+    let mut edge = Edge::new();
+    edge.receive(&request("INVITE", 1, "z9hG4bKi", "", ""));
+    let id = edge.invited();
+    edge.respond(id, 180);
+    let tag = to_tag(&edge.last());
+    let call_id = value(&edge.last(), HeaderName::CallId).to_owned();
+    let from = value(&edge.last(), HeaderName::From).to_owned();
+    let from_tag = from.split(";tag=").nth(1).unwrap();
+    let named =
+        |to: &str, from: &str| Replaces::parse(format!("{call_id};to-tag={to};from-tag={from}").as_bytes()).unwrap();
+    let (right, other) = (named(&tag, from_tag), Party(2));
+    assert!(matches!(edge.endpoint.replaced_dialog(Party(1), &right), Some(Replaced::Early(_))));
+    let dialog = edge.respond(id, 200).unwrap();
+    assert_eq!(edge.endpoint.replaced_dialog(Party(1), &right), Some(Replaced::Confirmed(dialog)));
+    for wrong in [named(from_tag, &tag), named(&tag, "0"), named("0", from_tag)] {
+        assert_eq!(edge.endpoint.replaced_dialog(Party(1), &wrong), None);
+    }
+    assert_eq!(edge.endpoint.replaced_dialog(other, &right), None, "a stranger");
+    edge.receive(&request("ACK", 1, "z9hG4bKa", &tag, ""));
+    edge.receive(&request("BYE", 2, "z9hG4bKb", &tag, ""));
+    assert_eq!(edge.endpoint.replaced_dialog(Party(1), &right), Some(Replaced::Ended));
+    assert_eq!(edge.endpoint.replaced_dialog(other, &right), None, "nor is a stranger told so");
+}
+
+#[test]
+fn only_so_many_dialogs_are_remembered() {
+    let mut edge = Edge::new();
+    let mut names = Vec::new();
+    for number in 0..=trunkgate_sip::limits::ENDED_DIALOGS {
+        let (dialog, invite) = edge.placed_call("");
+        let [call_id, from] = [HeaderName::CallId, HeaderName::From].map(|name| value(&invite, name).to_owned());
+        names.push(format!("{call_id};to-tag={};from-tag=b1", from.split(";tag=").nth(1).unwrap()));
+        edge.endpoint.request(edge.now, dialog, Method::Bye, vec![], None).unwrap();
+        edge.drain();
+        let bye = edge.last();
+        edge.receive(&response(&bye, 200, "", ""));
+        assert_eq!(edge.endpoint.counts().dialogs, 0, "{number}");
+    }
+    let mut find = |name: &String| edge.endpoint.replaced_dialog(Party(1), &Replaces::parse(name.as_bytes()).unwrap());
+    assert_eq!(find(&names[0]), None);
+    assert_eq!(find(&names[1]), Some(Replaced::Ended));
+    assert_eq!(find(names.last().unwrap()), Some(Replaced::Ended));
 }

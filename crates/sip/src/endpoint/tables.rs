@@ -315,7 +315,8 @@ impl Endpoint {
         let names = (plain.call_id.as_bytes(), plain.local_tag.as_bytes(), plain.remote_tag.as_bytes());
         key::dialog(&mut self.scratch, names.0, names.1, names.2);
         self.dialog_keys.remove(self.scratch.as_slice());
-        if let Some(connection) = plain.flow.connection {
+        self.remember_ended(&dialog);
+        if let Some(connection) = dialog.plain.flow.connection {
             self.streams.remove(&(connection, id));
         }
         if let Some(unacked) = dialog.unacked {

@@ -5,6 +5,7 @@ mod name;
 mod name_addr;
 pub(crate) mod params;
 pub(crate) mod rack;
+mod replaces;
 mod session;
 mod via;
 
@@ -12,6 +13,7 @@ pub use cseq::CSeq;
 pub use name::HeaderName;
 pub use name_addr::NameAddr;
 pub use rack::RAck;
+pub use replaces::Replaces;
 pub(crate) use session::min_se;
 pub use session::{Refresher, SessionExpires};
 pub use via::Via;

@@ -1,0 +1,63 @@
+//! The dialog that a Replaces header names (RFC 3891 §3). Dialogs that have ended are remembered for a while by a few bytes
+//! each, since whoever wants to take the place of one is told so.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use super::Endpoint;
+use crate::dialog::{Dialog, DialogId};
+use crate::event::Party;
+use crate::header::Replaces;
+use crate::limits;
+use crate::transaction::key;
+
+/// What a Replaces header names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replaced {
+    /// A confirmed dialog.
+    Confirmed(DialogId),
+    /// An early one.
+    Early(DialogId),
+    /// One that was confirmed, and has ended.
+    Ended,
+}
+
+impl Endpoint {
+    /// The dialog that a Replaces header of a party names: one of its own, no other is found.
+    pub fn replaced_dialog(&mut self, party: Party, replaces: &Replaces) -> Option<Replaced> {
+        // RFC 3891 §3: 0 stands for the tag that a far end of RFC 2543 does not have.
+        let without = (replaces.from_tag == "0").then_some("");
+        [Some(replaces.from_tag.as_str()), without].into_iter().flatten().find_map(|remote_tag| {
+            let names = (replaces.call_id.as_bytes(), replaces.to_tag.as_bytes(), remote_tag.as_bytes());
+            key::dialog(&mut self.scratch, names.0, names.1, names.2);
+            let id = self.dialog_keys.get(self.scratch.as_slice()).copied();
+            match id.and_then(|id| Some((id, self.dialogs.get(&id)?))) {
+                Some((id, dialog)) => {
+                    let found = if dialog.confirmed { Replaced::Confirmed(id) } else { Replaced::Early(id) };
+                    (dialog.plain.party == party).then_some(found)
+                }
+                None => {
+                    let name = self.name_of_ended(party);
+                    self.ended.contains(&name).then_some(Replaced::Ended)
+                }
+            }
+        })
+    }
+
+    /// Remembers a dialog that is over; its key stands in the scratch buffer.
+    pub(super) fn remember_ended(&mut self, dialog: &Dialog) {
+        if !dialog.confirmed {
+            return;
+        }
+        if self.ended.len() >= limits::ENDED_DIALOGS {
+            self.ended.pop_front();
+        }
+        let name = self.name_of_ended(dialog.plain.party);
+        self.ended.push_back(name);
+    }
+
+    fn name_of_ended(&self, party: Party) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.secret, party.0, self.scratch.as_slice()).hash(&mut hasher);
+        hasher.finish()
+    }
+}
