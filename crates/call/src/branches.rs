@@ -89,7 +89,6 @@ impl Call {
         while let Some(branch) = self.attempts.first() {
             self.drop_attempt(now, edge, branch, reason);
         }
-        self.attempts.clear();
         self.tried = None;
     }
 
@@ -145,7 +144,6 @@ impl Call {
                 self.drop_ends(edge, leg);
             }
         }
-        self.attempts.clear();
         self.tried = None;
     }
 

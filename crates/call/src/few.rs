@@ -23,10 +23,14 @@ impl<K: Ord + Copy, V> Few<K, V> {
             }
         }
     }
-    /// Takes an entry out.
+    /// Takes an entry out; of an empty map nothing is left.
     pub(crate) fn remove(&mut self, key: K) -> Option<V> {
         let at = self.place(key).ok()?;
-        Some(self.0.remove(at).1)
+        let (_, value) = self.0.remove(at);
+        if self.0.is_empty() {
+            self.clear();
+        }
+        Some(value)
     }
     /// The entry of a key.
     pub(crate) fn get(&self, key: K) -> Option<&V> {

@@ -42,14 +42,9 @@ impl Call {
         server: ServerId,
         offer: &Description,
     ) -> bool {
-        let Some((mut answer, streams)) = self.as_agreed(leg, other, offer) else { return false };
+        let Some((answer, streams)) = self.as_agreed(leg, other, offer) else { return false };
         let Some(holds) = self.wish(leg, other, offer, &streams) else { return false };
-        let side = &mut self.legs[leg];
-        side.protect_answer(edge, &mut answer, offer);
-        let relatch = side.take_theirs(offer);
-        let answer = side.stamp(answer);
-        side.ours = side.last_sent.clone();
-        side.srtp = side.suite();
+        let (answer, relatch) = self.legs[leg].answer_again(edge, offer, answer);
         self.take_hold(now, edge, Change { leg, other, relatch, holds, offers: true }, &streams);
         self.answer_request(now, edge, leg, server, &answer);
         true

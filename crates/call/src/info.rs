@@ -8,6 +8,7 @@ use trunkgate_sip::{Answer, Body, ClientId, ServerId};
 use crate::answer::{extra, seen_code};
 use crate::call::{Call, State, refuse_request};
 use crate::edge::Edge;
+use crate::few::Few;
 use crate::headers::Brought;
 use crate::index::Purpose;
 use crate::limits::INFOS_PER_CALL;
@@ -71,11 +72,16 @@ impl Call {
 
     /// The call is over: whoever waits for an answer is told so, and what is answered later is nobody's.
     pub(crate) fn refuse_infos(&mut self, now: Instant, edge: &mut Edge) {
-        while let Some(client) = self.infos.first() {
-            edge.index.clients.remove(&client);
-            if let Some(server) = self.infos.remove(client) {
-                refuse_request(now, edge, server, 487);
-            }
+        terminate_open(now, edge, &mut self.infos);
+    }
+}
+
+/// Nobody waits any more for the answers to requests that went on: those that they were are told so.
+pub(crate) fn terminate_open(now: Instant, edge: &mut Edge, open: &mut Few<ClientId, ServerId>) {
+    while let Some(client) = open.first() {
+        edge.index.clients.remove(&client);
+        if let Some(server) = open.remove(client) {
+            refuse_request(now, edge, server, 487);
         }
     }
 }

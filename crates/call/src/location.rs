@@ -12,10 +12,8 @@ use crate::branches::Branch;
 use crate::call::{CALLER, Call};
 use crate::edge::Edge;
 use crate::headers::Brought;
-use crate::leg_end::EndedBy;
 use crate::limits::{LOCATION_BYTES, LOCATION_NAME_BYTES, LOCATIONS};
 use crate::numbers::plain;
-use crate::reason::ReasonSlug;
 
 /// Names the places.
 pub(crate) const GEOLOCATION: &str = "Geolocation";
@@ -161,12 +159,6 @@ impl Call {
         if code != UNSUPPORTED_MEDIA_TYPE || self.locations.is_empty() {
             return false;
         }
-        let Some(attempt) = self.attempts.get_mut(branch) else { return false };
-        let Some(way) = attempt.current.clone().filter(|way| !way.only_sdp) else { return false };
-        edge.decide(now, self.key, format!("{} takes no location: asked again without", attempt.name()));
-        attempt.again(Way { only_sdp: true, ..way });
-        self.legs[leg].end_with(ReasonSlug::TargetRejected, EndedBy::FarEnd);
-        self.ask_again(now, edge, branch, leg);
-        true
+        self.asked_again_without(now, edge, (branch, leg), "location", |way| &mut way.only_sdp)
     }
 }

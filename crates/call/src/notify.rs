@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use trunkgate_sip::write::reason_phrase;
-use trunkgate_sip::{Body, ClientId};
+use trunkgate_sip::{Body, ClientId, Extra};
 
 use crate::answer::extra;
 use crate::call::Call;
@@ -12,6 +12,9 @@ use crate::edge::Edge;
 use crate::index::Purpose;
 use crate::leg::LegState;
 use crate::limits::REFER_SECONDS;
+
+/// What the last NOTIFY says of its subscription.
+pub(crate) const TERMINATED: &str = "terminated;reason=noresource";
 
 /// The subscription that a REFER makes.
 #[derive(Debug)]
@@ -63,14 +66,12 @@ impl Call {
         let left = REFER_SECONDS.saturating_sub(now.saturating_duration_since(news.since).as_secs()).max(1);
         let state = match code {
             0..200 => format!("active;expires={left}"),
-            _ => "terminated;reason=noresource".to_owned(),
+            _ => TERMINATED.to_owned(),
         };
-        let headers = vec![extra("Event", format!("refer;id={id}")), extra("Subscription-State", state)];
-        let line = format!("SIP/2.0 {code} {}\r\n", reason_phrase(code));
-        let body = Body { content_type: "message/sipfrag;version=2.0".to_owned(), bytes: line.into() };
+        let (headers, body) = refer_news(id, state, Some(code));
         let dialog = self.legs[leg].dialog.filter(|_| self.legs[leg].state == LegState::Answered);
         let at = self.place(leg);
-        let open = dialog.and_then(|dialog| edge.request(now, at, dialog, Purpose::Notify, headers, Some(body)));
+        let open = dialog.and_then(|dialog| edge.request(now, at, dialog, Purpose::Notify, headers, body));
         match &mut self.transfers.news {
             Some(news) if open.is_some() => news.open = open,
             _ => self.transfers.news = None,
@@ -108,4 +109,14 @@ impl Call {
         }
         self.notify(now, edge, code);
     }
+}
+
+/// A NOTIFY: its headers for the subscription of the REFER with this CSeq, and the status as its body (RFC 3515 §2.4.5).
+pub(crate) fn refer_news(id: u32, state: String, code: Option<u16>) -> (Vec<Extra>, Option<Body>) {
+    let headers = vec![extra("Event", format!("refer;id={id}")), extra("Subscription-State", state)];
+    let body = code.map(|code| Body {
+        content_type: "message/sipfrag;version=2.0".to_owned(),
+        bytes: format!("SIP/2.0 {code} {}\r\n", reason_phrase(code)).into(),
+    });
+    (headers, body)
 }

@@ -7,6 +7,7 @@ use crate::call::{Call, State};
 use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::index::Purpose;
+use crate::leg::Leg;
 use crate::limits::{GLARE_OTHER_UNITS, GLARE_OWNER_UNITS, GLARE_TRIES, GLARE_UNIT_MS};
 use crate::reason::ReasonSlug;
 use crate::reinvite::{Relay, Renegotiation};
@@ -50,8 +51,7 @@ impl Call {
         }
     }
 
-    /// A re-INVITE of ours was refused. After a glare it is sent again, after a while that depends on whose the Call-ID is
-    /// (RFC 3261 §14.1), so many times.
+    /// A re-INVITE of ours was refused. After a glare it is sent again, so many times.
     pub(crate) fn owed_refused(&mut self, now: Instant, edge: &mut Edge, pending: &Renegotiation, code: u16) {
         let tries = pending.tries.saturating_add(1);
         if code != 491 || tries >= GLARE_TRIES {
@@ -60,9 +60,15 @@ impl Call {
             }
             return;
         }
-        let units = if self.legs[pending.way.to].inbound { GLARE_OTHER_UNITS } else { GLARE_OWNER_UNITS };
-        let wait = Duration::from_millis(edge.any_of(units).saturating_mul(GLARE_UNIT_MS));
+        let wait = glare_wait(edge, &self.legs[pending.way.to]);
         self.owed.insert(0, Owed { leg: pending.way.to, essential: pending.essential, tries });
         self.arm(now, edge, Timer::Glare, wait);
     }
+}
+
+/// How long a request of ours that met one of the far end's waits, before it goes out again: that depends on whose the
+/// Call-ID is (RFC 3261 §14.1).
+pub(crate) fn glare_wait(edge: &mut Edge, leg: &Leg) -> Duration {
+    let units = if leg.inbound { GLARE_OTHER_UNITS } else { GLARE_OWNER_UNITS };
+    Duration::from_millis(edge.any_of(units).saturating_mul(GLARE_UNIT_MS))
 }

@@ -164,7 +164,8 @@ fn at(peer: &Peer, uri: &str, destination: &Destination) -> Option<Peer> {
 pub(crate) fn name_of(uri: &str) -> String {
     let Some(read) = Uri::parse(uri.as_bytes()) else { return uri.to_owned() };
     let secure = read.scheme == Scheme::Sips || read.param("transport").is_some_and(|t| t.eq_ignore_ascii_case("tls"));
-    let port = read.host.port.unwrap_or(if secure { 5061 } else { 5060 });
+    let transport = if secure { Transport::Tls } else { Transport::Udp };
+    let port = read.host.port.unwrap_or(transport.default_port());
     format!("{}@{}:{port}", read.user_unescaped(), read.host.host.to_ascii_lowercase())
 }
 

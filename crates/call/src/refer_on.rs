@@ -4,8 +4,7 @@
 use std::time::Instant;
 
 use trunkgate_sip::message::unfolded;
-use trunkgate_sip::write::reason_phrase;
-use trunkgate_sip::{Answer, Body, ClientId, HeaderName, Message, ServerId};
+use trunkgate_sip::{Answer, ClientId, HeaderName, Message, ServerId};
 
 use crate::answer::{extra, seen_code};
 use crate::call::{Call, State, refuse_request};
@@ -13,7 +12,9 @@ use crate::edge::Edge;
 use crate::few::Few;
 use crate::headers::{Side, own_address, own_addresses};
 use crate::index::Purpose;
+use crate::info::terminate_open;
 use crate::limits::REFER_NEWS;
+use crate::notify::{TERMINATED, refer_news};
 use crate::refer::Refer;
 
 /// A REFER that went on.
@@ -109,15 +110,11 @@ impl Call {
         }
         let (from, id) = (passed.from, passed.id);
         let state = match (told.state, told.expires) {
-            ("terminated", _) => "terminated;reason=noresource".to_owned(),
+            ("terminated", _) => TERMINATED.to_owned(),
             (state, Some(expires)) => format!("{state};expires={expires}"),
             (state, None) => state.to_owned(),
         };
-        let headers = vec![extra("Event", format!("refer;id={id}")), extra("Subscription-State", state)];
-        let body = told.code.map(|code| Body {
-            content_type: "message/sipfrag;version=2.0".to_owned(),
-            bytes: format!("SIP/2.0 {code} {}\r\n", reason_phrase(code)).into(),
-        });
+        let (headers, body) = refer_news(id, state, told.code);
         let at = self.place(from);
         let dialog = self.legs[from].dialog;
         let client = dialog.and_then(|dialog| edge.request(now, at, dialog, Purpose::News, headers, body));
@@ -140,12 +137,8 @@ impl Call {
 
     /// The call is over: whoever waits for an answer is told so.
     pub(crate) fn refuse_passed(&mut self, now: Instant, edge: &mut Edge) {
-        let Some(mut passed) = self.transfers.passed.take() else { return };
-        while let Some(client) = passed.open.first() {
-            edge.index.clients.remove(&client);
-            if let Some(server) = passed.open.remove(client) {
-                refuse_request(now, edge, server, 487);
-            }
+        if let Some(mut passed) = self.transfers.passed.take() {
+            terminate_open(now, edge, &mut passed.open);
         }
     }
 }

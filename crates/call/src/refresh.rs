@@ -16,10 +16,8 @@ use crate::edge::Edge;
 use crate::index::Purpose;
 use crate::leg::{Leg, LegState};
 use crate::leg_end::EndedBy;
-use crate::limits::{
-    GLARE_OTHER_UNITS, GLARE_OWNER_UNITS, GLARE_UNIT_MS, REFRESH_RETRY_SECONDS, SESSION_LEAST_SECONDS,
-    SESSION_TAKEN_SECONDS, URI_SESSION_SECONDS,
-};
+use crate::limits::{REFRESH_RETRY_SECONDS, SESSION_LEAST_SECONDS, SESSION_TAKEN_SECONDS, URI_SESSION_SECONDS};
+use crate::owed::glare_wait;
 use crate::reason::ReasonSlug;
 use crate::wall::unix_ms;
 use crate::written::Written;
@@ -383,8 +381,7 @@ impl Call {
     fn refresh_refused(&mut self, now: Instant, edge: &mut Edge, leg: usize, code: u16) {
         let Some(expires) = self.legs[leg].timer.agreed.map(|agreed| agreed.expires) else { return };
         let wait = if code == 491 {
-            let units = if self.legs[leg].inbound { GLARE_OTHER_UNITS } else { GLARE_OWNER_UNITS };
-            Duration::from_millis(edge.any_of(units).saturating_mul(GLARE_UNIT_MS))
+            glare_wait(edge, &self.legs[leg])
         } else {
             let half = expires.saturating_duration_since(now) / 2;
             half.max(Duration::from_secs(REFRESH_RETRY_SECONDS))

@@ -17,7 +17,6 @@ use crate::branches::Branch;
 use crate::call::Call;
 use crate::edge::Edge;
 use crate::leg::Leg;
-use crate::leg_end::EndedBy;
 use crate::reason::ReasonSlug;
 
 /// The code by which a far end says that it does not take an offer (RFC 3261 §21.4.26).
@@ -81,6 +80,21 @@ impl Leg {
         protect_answer(answer, offer, self.srtp_policy(), session, &mut |bytes| edge.draw(bytes));
     }
 
+    /// Takes a further offer of its and our answer into force, with our keys; whether its latch opens anew.
+    pub(crate) fn answer_again(
+        &mut self,
+        edge: &mut Edge,
+        offer: &Description,
+        mut answer: Description,
+    ) -> (Description, bool) {
+        self.protect_answer(edge, &mut answer, offer);
+        let relatch = self.take_theirs(offer);
+        let answer = self.stamp(answer);
+        self.ours = self.last_sent.clone();
+        self.srtp = self.suite();
+        (answer, relatch)
+    }
+
     /// The suite in force, of its first stream that has one.
     pub(crate) fn suite(&self) -> Option<Suite> {
         if !self.ours.as_ref()?.has_keys() {
@@ -132,13 +146,7 @@ impl Call {
         if code != NOT_ACCEPTABLE_HERE || self.legs[leg].srtp_policy() != Srtp::Optional {
             return false;
         }
-        let Some(attempt) = self.attempts.get_mut(branch) else { return false };
-        let Some(way) = attempt.current.clone().filter(|way| !way.plain) else { return false };
-        edge.decide(now, self.key, format!("{} takes no SRTP: asked again without", attempt.name()));
-        attempt.again(crate::attempt::Way { plain: true, ..way });
-        self.legs[leg].end_with(ReasonSlug::TargetRejected, EndedBy::FarEnd);
-        self.ask_again(now, edge, branch, leg);
-        true
+        self.asked_again_without(now, edge, (branch, leg), "SRTP", |way| &mut way.plain)
     }
 
     /// A re-INVITE that changes only keys is answered here: the other side need not know. Whether it was one.
@@ -171,13 +179,8 @@ impl Call {
         server: ServerId,
         offer: &Description,
     ) -> bool {
-        let Some((mut answer, streams)) = self.as_agreed(leg, other, offer) else { return false };
-        let side = &mut self.legs[leg];
-        side.protect_answer(edge, &mut answer, offer);
-        let relatch = side.take_theirs(offer);
-        let answer = side.stamp(answer);
-        side.ours = side.last_sent.clone();
-        side.srtp = side.suite();
+        let Some((answer, streams)) = self.as_agreed(leg, other, offer) else { return false };
+        let (answer, relatch) = self.legs[leg].answer_again(edge, offer, answer);
         for stream in &streams {
             if let Some(end) = self.legs[leg].end(stream.index).map(|end| end.end) {
                 self.point(edge, leg, end, &stream.offerer, relatch);

@@ -10,6 +10,8 @@ use crate::call::Call;
 use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::leg::Leg;
+use crate::leg_end::EndedBy;
+use crate::reason::ReasonSlug;
 use crate::search::sip_transport;
 
 impl Call {
@@ -29,6 +31,28 @@ impl Call {
         self.disarm(edge, Timer::Ring(branch));
         self.drop_ends(edge, leg);
         self.go_next_way(now, edge, branch);
+    }
+
+    /// A target that does not take all of an INVITE is asked once more without that; `left_out`: how its way says so. Whether
+    /// it is.
+    pub(crate) fn asked_again_without(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        (branch, leg): (Branch, usize),
+        what: &str,
+        left_out: fn(&mut Way) -> &mut bool,
+    ) -> bool {
+        let Some(attempt) = self.attempts.get_mut(branch) else { return false };
+        let Some(mut way) = attempt.current.clone() else { return false };
+        if std::mem::replace(left_out(&mut way), true) {
+            return false;
+        }
+        edge.decide(now, self.key, format!("{} takes no {what}: asked again without", attempt.name()));
+        attempt.again(way);
+        self.legs[leg].end_with(ReasonSlug::TargetRejected, EndedBy::FarEnd);
+        self.ask_again(now, edge, branch, leg);
+        true
     }
 
     /// The leg of an INVITE that leaves by it.
