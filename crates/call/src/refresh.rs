@@ -159,7 +159,7 @@ impl Leg {
     fn answer_session(&mut self, now: Instant, asked: Asked) -> Vec<Extra> {
         let before = self.timer.agreed.take();
         self.timer.lengthen(asked.least.unwrap_or_default());
-        let least = asked.least.unwrap_or_default().max(SESSION_LEAST_SECONDS);
+        let least = self.timer.least.max(SESSION_LEAST_SECONDS);
         let (seconds, ours) = match asked.expires {
             Some(theirs) => {
                 let wanted = self.session_wanted().unwrap_or(u32::MAX).max(least);

@@ -302,3 +302,20 @@ fn an_update_before_the_answer_leaves_the_session_to_that() {
     bench.receive(CARRIER, invite.request("ACK", "", ""));
     hang_up_all(bench, caller, &callee);
 }
+
+#[test]
+fn a_far_end_that_has_refused_shorter_sessions_by_422_gets_none_in_our_answers() {
+    let mut bench = bench_of(|trunk| trunk.session_expires = SECOND * 90);
+    let mut caller = dials(&mut bench, "");
+    let first = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, first.answer_with(422, "Min-SE: 120\r\n"));
+    bench.expect(PBX, "ACK");
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, with(&callee.answer(200, &answer()), "Session-Expires: 120;refresher=uas\r\n"));
+    bench.expect(PBX, "ACK");
+    caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    bench.receive(PBX, with(&callee.request("UPDATE", 1, ""), &session("120;refresher=uac")));
+    assert_eq!(bench.expect(PBX, "SIP/2.0 200").header("Session-Expires"), "120;refresher=uac");
+    hang_up_all(bench, caller, &callee);
+}
