@@ -245,6 +245,8 @@ impl Call {
         edge.decide(now, self.key, format!("{why}; the other side stays with {}", self.name_of(by)));
         self.stop_player(edge);
         (self.controller, self.spoken, self.offer) = (controller, spoken, None);
+        // Nobody else was tried in the target's place.
+        self.failed_over = None;
         self.state = State::Answered;
         if by == CALLER {
             self.callee = Some(self.near);

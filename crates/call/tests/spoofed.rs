@@ -23,13 +23,15 @@ fn bench() -> Bench {
 /// A method in an answered call with what it takes, what another trunk gets and what its own may: codes; 0: nothing.
 type Row = (&'static str, &'static str, u16, u16);
 
-const IN_DIALOG: [Row; 8] = [
+const IN_DIALOG: [Row; 9] = [
     ("BYE", "", 481, 200),
     ("INVITE", "", 481, 100),
     ("UPDATE", "", 481, 200),
     ("INFO", "", 481, 0),
     ("REFER", "Refer-To: <sip:+14155550199@203.0.113.10>\r\n", 481, 202),
     ("OPTIONS", "", 481, 200),
+    // No provisional answer waits for it any more, whosever it is.
+    ("PRACK", "RAck: 1 1 INVITE\r\n", 481, 481),
     ("ACK", "", 0, 0),
     // The INVITE has its answer: nothing is withdrawn any more (§9.2).
     ("CANCEL", "", 481, 200),
@@ -187,9 +189,12 @@ fn rfc3261_15_1_2_byes_of_both_sides_at_once_are_both_answered() {
         bench.receive(first.0, first.1.clone());
         bench.expect(first.0, "SIP/2.0 200");
         let ours = bench.expect(second.0, "BYE");
-        // Its own was under way already: it finds no dialog any more, as ours finds none there. Both are final.
-        bench.receive(second.0, second.1);
-        bench.expect(second.0, "SIP/2.0 481");
+        // Its own was under way already, and ours finds no dialog there any more. Both are final.
+        bench.receive(second.0, second.1.clone());
+        bench.expect(second.0, "SIP/2.0 200");
+        // From anybody else it is nobody's.
+        bench.receive(BACKUP, second.1.clone());
+        bench.expect(BACKUP, "SIP/2.0 481");
         bench.nothing();
         let answer = match caller_first {
             true => callee.respond(&ours, 481, ""),
@@ -200,9 +205,41 @@ fn rfc3261_15_1_2_byes_of_both_sides_at_once_are_both_answered() {
         // Repetitions get the same answer.
         bench.receive(first.0, first.1);
         bench.expect(first.0, "SIP/2.0 200");
+        bench.receive(second.0, second.1.clone());
+        bench.expect(second.0, "SIP/2.0 200");
         assert_eq!(bench.reports.len(), 1);
         let ended_by = if caller_first { "caller_hung_up" } else { "callee_hung_up" };
         assert_eq!(bench.reports[0].call.reason, Some(ended_by));
+        // Once ours is over, too, there is no such dialog.
+        bench.pass(Duration::from_secs(40));
+        bench.receive(second.0, second.1);
+        bench.expect(second.0, "SIP/2.0 481");
         bench.finish();
+    }
+}
+
+#[test]
+fn rfc3262_3_a_prack_from_elsewhere_acknowledges_nothing() {
+    for (from, code) in [(NOBODY, 0), (BACKUP, 481), (PBX, 481), (CARRIER2, 200)] {
+        let mut bench = bench();
+        let mut caller =
+            Dialing { peer: CARRIER.into(), number: "+14155550100".into(), call: 1, cseq: 1, to_tag: "".into() };
+        bench.receive(CARRIER, caller.request("INVITE", &offer(), "Supported: 100rel\r\n"));
+        bench.expect(CARRIER, "SIP/2.0 100");
+        let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+        bench.receive(PBX, callee.answer(183, &answer()));
+        let early = bench.expect(CARRIER, "SIP/2.0 183");
+        caller.to_tag = early.tag("To");
+        let rack = format!("RAck: {} 1 INVITE\r\n", early.header("RSeq"));
+        bench.receive(from, Dialing { cseq: 2, ..caller.clone() }.request("PRACK", "", &rack));
+        if code != 0 {
+            assert_eq!(bench.next(from).code(), code, "{from}");
+        }
+        bench.nothing();
+        bench.pass(Duration::from_millis(500));
+        if code != 200 {
+            bench.expect(CARRIER, "SIP/2.0 183");
+        }
+        bench.nothing();
     }
 }

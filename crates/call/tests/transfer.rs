@@ -209,6 +209,7 @@ fn a_transfer_that_fails_leaves_both_as_they_were_and_tells_why() {
         let bye = bench.expect(PBX, "BYE");
         bench.receive(PBX, callee.respond(&bye, 200, ""));
         bench.bye(&mut caller, &again);
+        assert_eq!(bench.reports[0].failovers, 0, "another transfer is no failover of the first");
         bench.finish();
     }
 }

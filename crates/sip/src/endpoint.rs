@@ -143,8 +143,8 @@ pub struct Endpoint {
     waiting: BTreeSet<(SocketAddr, Transport, ClientId)>,
     dialogs: HashMap<DialogId, Box<Dialog>>,
     dialog_keys: HashMap<Key, DialogId>,
-    /// Confirmed dialogs that have ended, the last ones, by a number each.
-    ended: VecDeque<u64>,
+    /// Confirmed dialogs that have ended, the last ones, by a number each; with our BYE, where it was that.
+    ended: VecDeque<(u64, Option<ClientId>)>,
     /// Dialogs that live on a stream.
     streams: BTreeSet<(ConnectionId, DialogId)>,
     /// INVITEs that have not made a dialog yet but may.

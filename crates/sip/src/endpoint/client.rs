@@ -267,7 +267,12 @@ impl Endpoint {
         silent: bool,
     ) {
         self.send_within(now, id, dialog, Method::Bye, headers, body, silent);
+        let is_confirmed = self.dialogs.get(&dialog).is_some_and(|live| live.confirmed);
         self.end_dialog(now, dialog);
+        // It is the last one that ended.
+        if let Some((_, bye)) = self.ended.back_mut().filter(|_| is_confirmed) {
+            *bye = Some(id);
+        }
     }
 
     /// Acknowledges and ends a dialog that nobody wants any more.

@@ -37,7 +37,7 @@ impl Endpoint {
                 }
                 None => {
                     let name = self.name_of_ended(party);
-                    self.ended.contains(&name).then_some(Replaced::Ended)
+                    self.ended.iter().any(|(ended, _)| *ended == name).then_some(Replaced::Ended)
                 }
             }
         })
@@ -52,7 +52,14 @@ impl Endpoint {
             self.ended.pop_front();
         }
         let name = self.name_of_ended(dialog.plain.party);
-        self.ended.push_back(name);
+        self.ended.push_back((name, None));
+    }
+
+    /// Whether a party's dialog has ended by a BYE of ours whose transaction lives; its key stands in the scratch buffer.
+    pub(super) fn is_hung_up_on(&self, party: Party) -> bool {
+        let name = self.name_of_ended(party);
+        let bye = self.ended.iter().rev().find(|(ended, _)| *ended == name).and_then(|(_, bye)| *bye);
+        bye.is_some_and(|bye| self.clients.contains_key(&bye))
     }
 
     fn name_of_ended(&self, party: Party) -> u64 {

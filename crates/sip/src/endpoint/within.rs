@@ -15,7 +15,9 @@ impl Endpoint {
     pub(super) fn on_request_within(&mut self, now: Instant, arrival: Arrival, key: Key, request: Message) {
         let method = request.method();
         let Some(id) = self.find_dialog(&arrival, &request) else {
-            return self.refuse_as(&arrival, &request, Refusal::plain(481));
+            // One that crosses ours (RFC 3261 §15.1.2) has what it wants.
+            let crosses = method == Method::Bye && self.is_hung_up_on(arrival.party);
+            return self.refuse_as(&arrival, &request, Refusal::plain(if crosses { 200 } else { 481 }));
         };
         let number = request.cseq().map(|cseq| cseq.number).unwrap_or_default();
         let offers = request.sdp().is_some();
