@@ -16,14 +16,12 @@ fn table() -> Table {
     let mut pbx = Trunk::named("pbx");
     pbx.peers = (1..=4).map(|host| Peer::at([10, 0, 0, host].into(), None, Transport::Udp)).collect();
     let route = |position: u32| Route {
-        name: format!("did-{position}").into(),
         from: vec!["carrier".into()],
         to: vec![Pattern::parse(&format!("+1415555{position:04}")).expect("a pattern")],
-        caller: Vec::new(),
-        connect: vec![TargetSpec::Trunk { name: "pbx".into(), number: None }],
-        fork: vec![],
-        on_busy: false,
-        ring_timeout: None,
+        ..Route::named(
+            &format!("did-{position}"),
+            vec![TargetSpec::Trunk { name: "pbx".into(), number: None, weight: None }],
+        )
     };
     let mut routes: Vec<Route> = (0..ROUTES).map(route).collect();
     for (position, route) in routes.iter_mut().enumerate().skip(500).take(100) {
@@ -40,7 +38,7 @@ fn benches(criterion: &mut Criterion) {
     let stranger: SocketAddr = "203.0.113.9:5060".parse().expect("an address");
     criterion.bench_function("trunk_of/stranger", |b| b.iter(|| table.trunk_of(black_box(stranger))));
     for (name, called) in [("first", "+14155550000"), ("last", "+14155550999"), ("none", "+14159999999")] {
-        let call = CallInfo { from: "carrier", called, caller: "+12125550100" };
+        let call = CallInfo { from: "carrier", called, caller: "+12125550100", ..CallInfo::default() };
         criterion.bench_function(&format!("plan/1000_routes/{name}"), |b| {
             b.iter(|| table.plan(black_box(&call), &mut |_| 0));
         });

@@ -318,9 +318,12 @@ pub struct Why {
     /// The calling number
     #[arg(long, value_name = "NUMBER", default_value = "")]
     pub caller: String,
-    /// When, as 2026-11-20T09:00 (UTC) or with an offset; no route of this version depends on it
+    /// When, as 2026-11-20T09:00 (by [edge] time_zone) or with an offset; default: now
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
+    /// A header of its INVITE; may be given several times
+    #[arg(long, value_name = "NAME: VALUE")]
+    pub header: Vec<String>,
     /// Which edge to ask; without --url the file is read
     #[command(flatten)]
     pub remote: Remote,

@@ -154,10 +154,13 @@ pub(crate) fn why(
     question: &Question,
     show: impl FnOnce(&Value) -> String,
 ) -> ExitCode {
-    let Question { from, called, caller, at } = question;
+    let Question { from, called, caller, at, header } = question;
     let mut path = format!("/v1/why?from={}&called={}&caller={}", escape(from), escape(called), escape(caller));
     if let Some(at) = at {
         path.push_str(&format!("&at={}", escape(at)));
+    }
+    if let Some(header) = header {
+        path.push_str(&format!("&header={}", escape(header)));
     }
     ask(config, remote, Method::GET, &path, None, show)
 }

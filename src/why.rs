@@ -23,10 +23,11 @@ use crate::{client, run};
 /// configuration that an edge has in force.
 pub fn run(config: Option<&Path>, verb: &Why) -> ExitCode {
     let (from, called, caller) = (verb.from.clone(), verb.called.clone(), verb.caller.clone());
-    let question = Question { from, called, caller, at: verb.at.clone() };
+    let header = (!verb.header.is_empty()).then(|| verb.header.join("\n"));
+    let question = Question { from, called, caller, at: verb.at.clone(), header };
     let show = |answer: &Value| if verb.json { format!("{answer}\n") } else { text(answer) };
-    if let Err(error) = question.moment() {
-        eprintln!("error: --at: {error}");
+    if let Err(error) = question.moment(&TimeZone::UTC).map(drop).and_then(|()| question.headers().map(drop)) {
+        eprintln!("error: {error}");
         return ExitCode::from(run::USAGE);
     }
     if verb.remote.url.is_some() {
@@ -56,18 +57,30 @@ pub struct Question {
     /// The calling number; empty: none.
     #[serde(default)]
     pub caller: String,
-    /// When: RFC 3339, or date and time in UTC; none: now.
+    /// When: RFC 3339, or date and time in the edge's time zone; none: now.
     #[serde(default)]
     pub at: Option<String>,
+    /// Headers that its INVITE has, as `NAME: VALUE`, one a line.
+    #[serde(default)]
+    pub header: Option<String>,
 }
 
 impl Question {
-    /// The moment that is asked about, where one is.
-    fn moment(&self) -> Result<Option<Timestamp>, String> {
+    /// The moment that is asked about, where one is; without an offset by the clocks of `zone`.
+    fn moment(&self, zone: &TimeZone) -> Result<Option<Timestamp>, String> {
         let Some(text) = self.at.as_deref() else { return Ok(None) };
-        let civil = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok();
+        let civil = || text.parse::<DateTime>().ok()?.to_zoned(zone.clone()).ok();
         let moment = text.parse::<Timestamp>().ok().or_else(|| civil().map(|zoned| zoned.timestamp()));
         moment.map(Some).ok_or_else(|| format!("`{text}` is no time: 2026-11-20T09:00, or with an offset, as +01:00"))
+    }
+    /// The headers that are asked about.
+    fn headers(&self) -> Result<Vec<(String, String)>, String> {
+        let lines = self.header.iter().flat_map(|text| text.lines()).filter(|line| !line.trim().is_empty());
+        let split = |line: &str| {
+            let (name, value) = line.split_once(':').filter(|(name, _)| !name.trim().is_empty())?;
+            Some((name.trim().to_owned(), value.trim().to_owned()))
+        };
+        lines.map(|line| split(line).ok_or_else(|| format!("`{line}` is no header: as \"X-Tenant: acme\""))).collect()
     }
 }
 
@@ -76,7 +89,8 @@ impl Question {
 /// # Errors
 /// In words, where no trunk is meant or the number is none.
 pub(crate) fn explain(table: &Table, config: &Config, question: &Question) -> Result<Value, String> {
-    let at = question.moment()?;
+    let zone = &config.edge.calendar.zone;
+    let at = question.moment(zone)?;
     let (from, source) = origin(table, config, &question.from)?;
     let called = table
         .numbers()
@@ -84,7 +98,16 @@ pub(crate) fn explain(table: &Table, config: &Config, question: &Question) -> Re
         .map_err(|_| format!("`{}` is an incomplete number: answered 484", question.called))?;
     let calling = table.numbers().normalise_caller(&question.caller, None);
     let caller = calling.text.clone();
-    let call = CallInfo { from: &from, called: &called.text, caller: &caller };
+    let headers = question.headers()?;
+    let now = || Timestamp::try_from(std::time::SystemTime::now()).unwrap_or_default();
+    let call = CallInfo {
+        from: &from,
+        called: &called.text,
+        caller: &caller,
+        at: at.unwrap_or_else(now),
+        headers: &headers,
+        draw: None,
+    };
     // Weights decide among equals by chance; here always the first.
     let plan = table.plan(&call, &mut |_| 0);
     let verdicts = table.explain(&call).into_iter().zip(table.routes()).enumerate();
@@ -92,6 +115,7 @@ pub(crate) fn explain(table: &Table, config: &Config, question: &Question) -> Re
         .map(|(position, (verdict, route))| {
             let (matched, failed) = match verdict.matched {
                 Matched::Yes => (true, Value::Null),
+                Matched::Share(share) => (false, json!(format!("share: takes {share} in a hundred, the others go on"))),
                 Matched::No(ref condition) => (false, json!(condition)),
                 Matched::NotReached => (false, json!(NOT_REACHED)),
             };
@@ -111,6 +135,7 @@ pub(crate) fn explain(table: &Table, config: &Config, question: &Question) -> Re
         "called": called.text,
         "caller": caller,
         "at": at.map(|at| at.to_string()),
+        "headers": headers.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>(),
         "route": plan.as_ref().map(|plan| plan.route.name.to_string()),
         "targets": plan.as_ref().map(targets).unwrap_or_default(),
         "attempts": attempts.collect::<Vec<_>>(),
@@ -235,7 +260,7 @@ fn text(answer: &Value) -> String {
         Some(caller) => out.push_str(&format!(", caller {caller}\n")),
     }
     if let Some(at) = answer["at"].as_str() {
-        out.push_str(&format!("at {at}: no route of this version depends on the time\n"));
+        out.push_str(&format!("at {at}\n"));
     }
     let routes = answer["routes"].as_array().map(Vec::as_slice).unwrap_or_default();
     let width = routes.iter().filter_map(|route| route["name"].as_str()).map(|name| name.chars().count()).max();
@@ -321,7 +346,8 @@ mod tests {
 
     fn asked(text: &str, from: &str, called: &str) -> Value {
         let (config, _) = config::parse(Path::new("t.toml"), text).unwrap();
-        let question = Question { from: from.into(), called: called.into(), caller: String::new(), at: None };
+        let question =
+            Question { from: from.into(), called: called.into(), caller: String::new(), at: None, header: None };
         explain(&Table::new(config.definition(&Found::new())), &config, &question).unwrap()
     }
 
@@ -387,7 +413,13 @@ mod tests {
         let (config, _) = config::parse(Path::new("t.toml"), file).unwrap();
         let table = Table::new(config.definition(&Found::new()));
         let ask = |caller: &str| {
-            let question = Question { from: "carrier".into(), called: "100".into(), caller: caller.into(), at: None };
+            let question = Question {
+                from: "carrier".into(),
+                called: "100".into(),
+                caller: caller.into(),
+                at: None,
+                header: None,
+            };
             explain(&table, &config, &question).unwrap()
         };
         for (caller, allowed) in [
@@ -407,12 +439,18 @@ mod tests {
 
     #[test]
     fn a_time_is_a_time() {
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
         let at = |text: &str| {
-            let question =
-                Question { from: String::new(), called: String::new(), caller: String::new(), at: Some(text.into()) };
-            question.moment().map(|moment| moment.unwrap().to_string())
+            let question = Question {
+                from: String::new(),
+                called: String::new(),
+                caller: String::new(),
+                at: Some(text.into()),
+                header: None,
+            };
+            question.moment(&berlin).map(|moment| moment.unwrap().to_string())
         };
-        assert_eq!(at("2026-11-20T09:00"), Ok("2026-11-20T09:00:00Z".into()));
+        assert_eq!(at("2026-11-20T09:00"), Ok("2026-11-20T08:00:00Z".into()));
         assert_eq!(at("2026-11-20 09:00:00+01:00"), Ok("2026-11-20T08:00:00Z".into()));
         assert!(at("mon 09:00").unwrap_err().contains("is no time"));
     }

@@ -252,7 +252,6 @@ fn a_registration_has_a_registrar_and_a_user() {
 fn what_is_not_in_this_version_is_refused_at_its_place() {
     for (header, line, column) in [
         ("[edge]", "state = 'redis://h'", 9),
-        ("[edge]", "time_zone = 'UTC'", 1),
         ("[media]", "engine = 'kernel'", 10),
         ("[http]", "tls = {}", 1),
         ("[cdr]", "url = 'https://h'", 1),
@@ -266,9 +265,6 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
         ("connect = ['app:a']", 12),
         ("connect = ['group:a']", 12),
         ("connect = ['play:a.wav']", 12),
-        ("connect = ['trunk:pbx@30']", 12),
-        ("connect = ['trunk:pbx/100@30']", 12),
-        ("when = 'mon-fri'\nconnect = ['trunk:pbx']", 1),
         ("record = true\nconnect = ['trunk:pbx']", 10),
         ("caller_id = '+1'\nconnect = ['trunk:pbx']", 1),
         ("sms_on_failure = {}\nconnect = ['trunk:pbx']", 1),

@@ -38,7 +38,7 @@ fn the_whole_file_is_accepted_and_bound_to_loopback() {
     assert!(config.destinations().is_empty());
     let table = Table::new(config.definition(&HashMap::new()));
     let route = |from, called| {
-        let plan = table.plan(&CallInfo { from, called, caller: "+14155550000" }, &mut |_| 0)?;
+        let plan = table.plan(&CallInfo { from, called, caller: "+14155550000", ..CallInfo::default() }, &mut |_| 0)?;
         Some(plan.route.name.to_string())
     };
     assert_eq!(route("carrier", "+14155551234").as_deref(), Some("reception"));
@@ -112,7 +112,7 @@ fn peers_get_their_addresses_from_the_name_service() {
     let found = HashMap::from([(destinations[0].clone(), vec![server])]);
     let table = Table::new(config.definition(&found));
     assert_eq!(table.trunk_of("192.0.2.1:5060".parse().unwrap()).unwrap().name.as_ref(), "cheap");
-    let call = CallInfo { from: "pbx", called: "+12125550100", caller: "" };
+    let call = CallInfo { from: "pbx", called: "+12125550100", ..CallInfo::default() };
     let plan = table.plan(&call, &mut |_| 0).unwrap();
     let [Target::Trunk { peers, .. }, _] = &plan.targets[..] else { panic!("{:?}", plan.targets) };
     assert_eq!(peers.last().unwrap().destination.host, "backup.cheap.example");

@@ -90,14 +90,8 @@ fn trunk(name: &str, address: &str) -> Trunk {
 impl Rig {
     fn new() -> Rig {
         let route = Route {
-            name: Arc::from("main"),
-            from: vec![],
             to: vec![Pattern::Prefix("+1415".into())],
-            caller: vec![],
-            connect: vec![TargetSpec::Trunk { name: "pbx".into(), number: None }],
-            fork: vec![],
-            on_busy: false,
-            ring_timeout: None,
+            ..Route::named("main", vec![TargetSpec::Trunk { name: "pbx".into(), number: None, weight: None }])
         };
         let trunks = vec![trunk("carrier", CARRIER), trunk("pbx", PBX)];
         let numbers = Numbers::new("US").unwrap();

@@ -9,6 +9,7 @@ use super::code;
 use super::diagnostic::{Findings, nearest};
 use super::draft::{Draft, PlacedListen, PlacedRoute, PlacedTrunk, Span};
 use super::parts::parts;
+use super::pieces::pieces;
 use super::schema::{PORTS_PER_CALL, calls_that_fit};
 use super::{hold, own};
 
@@ -27,6 +28,7 @@ pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut
     for (at, route) in draft.routes.iter().enumerate() {
         route_names(route, draft, findings);
         parts(route, draft, findings);
+        pieces(route, findings);
         route_numbers(route, &draft.edge.numbers, findings);
         route_among(route, draft.routes.get(..at).unwrap_or_default(), findings);
     }
@@ -433,7 +435,10 @@ fn route_among(placed: &PlacedRoute, before: &[PlacedRoute], findings: &mut Find
 fn takes_all_of(wide: &Route, narrow: &Route) -> bool {
     let from =
         wide.from.is_empty() || (!narrow.from.is_empty() && narrow.from.iter().all(|name| wide.from.contains(name)));
-    from && covers(&wide.to, &narrow.to) && covers(&wide.caller, &narrow.caller)
+    let header = wide.header.is_empty() && wide.share >= 100;
+    let when =
+        wide.when.is_empty() || (!narrow.when.is_empty() && narrow.when.iter().all(|hours| wide.when.contains(hours)));
+    from && header && when && covers(&wide.to, &narrow.to) && covers(&wide.caller, &narrow.caller)
 }
 
 fn covers(wide: &[Pattern], narrow: &[Pattern]) -> bool {
@@ -476,14 +481,10 @@ mod tests {
         let route = |from: &[&str], to: &[&str], caller: &[&str]| {
             let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::parse(text).unwrap()).collect();
             Route {
-                name: "r".into(),
                 from: from.iter().map(|name| name.to_string()).collect(),
                 to: patterns(to),
                 caller: patterns(caller),
-                connect: Vec::new(),
-                fork: Vec::new(),
-                on_busy: false,
-                ring_timeout: None,
+                ..Route::named("r", Vec::new())
             }
         };
         let any = route(&[], &[], &[]);

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use trunkgate_route::headers::{HeaderPattern, HeaderRules, Unruled, may_rule};
+use trunkgate_route::{HeaderCondition, Template};
 
 use super::code;
 use super::diagnostic::Findings;
@@ -66,6 +67,45 @@ fn added(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<(S
         all.push((name.to_owned(), text));
     }
     Some(all)
+}
+
+/// `{ X-Tenant = "acme", X-Tier = ["1", "2"] }`: what each header of the INVITE has to be.
+pub(super) fn conditions(
+    key: &str,
+    value: &Value<'_>,
+    findings: &mut Findings,
+    is_partial: &mut bool,
+) -> Vec<HeaderCondition> {
+    *is_partial = true;
+    let Some(table) = value.get_ref().as_table() else {
+        values::wrong_type(key, value, "a table as { X-Tenant = \"acme\" }", findings);
+        return Vec::new();
+    };
+    if table.is_empty() {
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is empty"), "leave it out to match any");
+        return Vec::new();
+    }
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(name, _)| name.span().start);
+    let mut all = Vec::new();
+    for (name, value) in entries {
+        let (name, place) = (name.get_ref().as_ref(), name.span());
+        if !Template::may_ask_for(name) {
+            let message = format!("`{key}`: no route can go by {name}");
+            findings.error(code::BAD_VALUE, place, message, "a name as X-Tenant; credentials are not looked at");
+            continue;
+        }
+        let values = values::one_or_list(name, value, findings, super::routes::pattern).unwrap_or_default();
+        if values.is_empty() {
+            continue;
+        }
+        all.push(HeaderCondition {
+            name: name.to_owned(),
+            values: values.into_iter().map(|(value, _)| value).collect(),
+        });
+    }
+    *is_partial = all.len() < table.len();
+    all
 }
 
 fn refuse(key: &str, name: &str, wrong: Unruled, place: Range<usize>, findings: &mut Findings) {

@@ -49,7 +49,8 @@ pub(super) const EDGE: &[Key] = &[
     ("local_networks", Built),
     ("country", Built),
     ("state", OnlyText("memory")),
-    ("time_zone", Later("routing by time")),
+    ("time_zone", Built),
+    ("holidays", Built),
 ];
 
 /// `[[listen]]`
@@ -163,7 +164,9 @@ pub(super) const ROUTE: &[Key] = &[
     ("on_busy", Built),
     ("ring_timeout", Built),
     ("record", OnlyFalse),
-    ("when", Later("routing by time")),
+    ("when", Built),
+    ("header", Built),
+    ("share", Built),
     ("caller_id", Later("the change of caller numbers")),
     ("fork", Built),
     ("sms_on_failure", Later("SMS on failure")),

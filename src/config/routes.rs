@@ -5,6 +5,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::DeValue;
 use trunkgate_call::limits::{LISTENERS_PER_CALL, RING_ALL_TARGETS};
+use trunkgate_route::captured::filled;
 use trunkgate_route::{Numbers, Pattern, Route, TargetSpec};
 
 use super::code;
@@ -14,53 +15,38 @@ use super::keys;
 use super::schema::not_yet;
 use super::section::{Section, Value};
 use super::trunks::{SipAddress, sip_uri};
-use super::values;
+use super::types::Edge;
+use super::{headers, hours, values};
 
 /// Kinds of targets that are still to come.
 const LATER_TARGETS: [(&str, &str); 3] =
     [("app", "webhook applications"), ("group", "groups of targets"), ("play", "playing of files")];
 
 /// All routes in the order of the file.
-pub(super) fn read<'a>(value: &'a Value<'a>, numbers: &Numbers, findings: &mut Findings) -> Vec<PlacedRoute> {
+pub(super) fn read<'a>(value: &'a Value<'a>, edge: &Edge, findings: &mut Findings) -> Vec<PlacedRoute> {
     let DeValue::Array(array) = value.get_ref() else {
         values::wrong_type("route", value, "tables with double brackets: [[route]]", findings);
         return Vec::new();
     };
-    let read = |(at, value): (usize, &'a Value<'a>)| read_one(at + 1, value, numbers, findings);
+    let read = |(at, value): (usize, &'a Value<'a>)| read_one(at + 1, value, edge, findings);
     array.iter().enumerate().filter_map(read).collect()
 }
 
-fn read_one<'a>(
-    position: usize,
-    value: &'a Value<'a>,
-    numbers: &Numbers,
-    findings: &mut Findings,
-) -> Option<PlacedRoute> {
+fn read_one<'a>(position: usize, value: &'a Value<'a>, edge: &Edge, findings: &mut Findings) -> Option<PlacedRoute> {
+    let numbers = &edge.numbers;
     let section = Section::open("[[route]]", value, keys::ROUTE, findings)?;
     let name = section.read("name", findings, values::name).unwrap_or_else(|| format!("route-{position}"));
-    let mut is_partial = section.get("when").is_some();
+    let mut is_partial = false;
     let from = conditions(&section, "from", findings, &mut is_partial, values::string);
     let to = conditions(&section, "to", findings, &mut is_partial, pattern);
     let caller = conditions(&section, "caller", findings, &mut is_partial, pattern);
+    let when = |key: &str, value: &Value<'_>, f: &mut Findings| hours::read(key, value, &edge.calendar, f);
+    let when = conditions(&section, "when", findings, &mut is_partial, when);
+    let header = section.get("header").map(|value| headers::conditions("header", value, findings, &mut is_partial));
+    let share = section.read("share", findings, |key, value, f| values::integer(key, value, f, 1..=100));
+    is_partial |= share.is_none() && section.get("share").is_some();
     let connect = match section.get("connect") {
-        Some(value) => {
-            let read = |key: &str, value: &'a Value<'a>, findings: &mut Findings| {
-                if value.get_ref().is_table() {
-                    return ring_all(value, numbers, findings);
-                }
-                let text = values::string(key, value, findings)?;
-                Some((target(&text, value.span(), numbers, findings)?, Vec::new()))
-            };
-            if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
-                findings.error(
-                    code::MISSING,
-                    value.span(),
-                    "`connect` is empty",
-                    "where the call goes: \"trunk:NAME\"",
-                );
-            }
-            values::one_or_list("connect", value, findings, read).unwrap_or_default()
-        }
+        Some(_) => targets(&section, numbers, findings),
         None => {
             let message = format!("the route {name} has no `connect`");
             findings.error(code::MISSING, section.span.clone(), message, "add connect = [\"trunk:NAME\"]");
@@ -84,7 +70,19 @@ fn read_one<'a>(
     let place = |((target, members), span)| (target, TargetPlace { span, members });
     let (connect, connect_places) = connect.into_iter().map(place).unzip();
     Some(PlacedRoute {
-        route: Route { name: Arc::from(name), from, to, caller, connect, fork, on_busy, ring_timeout },
+        route: Route {
+            name: Arc::from(name),
+            from,
+            to,
+            caller,
+            header: header.unwrap_or_default(),
+            when: when.into_iter().map(|(hours, _)| hours).collect(),
+            share: share.and_then(|share| u8::try_from(share).ok()).unwrap_or(100),
+            connect,
+            fork,
+            on_busy,
+            ring_timeout,
+        },
         name: section.get("name").map_or(section.span.clone(), Spanned::span),
         from: from_spans,
         to: to_spans,
@@ -93,6 +91,27 @@ fn read_one<'a>(
         fork: fork_spans,
         is_partial,
     })
+}
+
+/// `connect`, each with its place and those of its members.
+fn targets<'a>(
+    section: &Section<'a>,
+    numbers: &Numbers,
+    findings: &mut Findings,
+) -> Vec<((TargetSpec, Vec<Span>), Span)> {
+    let Some(value) = section.get("connect") else { return Vec::new() };
+    let read = |key: &str, value: &'a Value<'a>, findings: &mut Findings| {
+        if value.get_ref().is_table() {
+            return ring_all(value, numbers, findings);
+        }
+        let text = values::string(key, value, findings)?;
+        Some((target(&text, value.span(), numbers, findings)?, Vec::new()))
+    };
+    if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
+        let help = "where the call goes: \"trunk:NAME\"";
+        findings.error(code::MISSING, value.span(), "`connect` is empty", help);
+    }
+    values::one_or_list("connect", value, findings, read).unwrap_or_default()
 }
 
 /// The name of an agent that is to listen.
@@ -147,7 +166,11 @@ fn target(text: &str, span: Span, numbers: &Numbers, findings: &mut Findings) ->
     match kind {
         "trunk" => trunk_target(text, rest, span, numbers, findings),
         "sip" | "sips" => {
-            let SipAddress { destination, .. } = sip_uri(text, "a target", span, findings)?;
+            // Pieces may stand in the user part only: where a call goes is not a caller's to say.
+            let (user, host) = text.split_once('@').unwrap_or(("", text));
+            let plain =
+                if user.is_empty() { text.to_owned() } else { format!("{}@{host}", filled(user, |_| "0".to_owned())) };
+            let SipAddress { destination, .. } = sip_uri(&plain, "a target", span, findings)?;
             Some(TargetSpec::Uri { uri: text.to_owned(), destination })
         }
         "agent" if rest.is_empty() => {
@@ -227,6 +250,7 @@ fn rings(value: &Value<'_>, numbers: &Numbers, findings: &mut Findings) -> Optio
     }
     let text = values::string("ring_all", value, findings)?;
     let help = match target(&text, value.span(), numbers, findings)? {
+        TargetSpec::Trunk { weight: Some(_), .. } => "a weight says who is first, and here all are: leave it out",
         TargetSpec::Agent(_) => "an agent takes the call as soon as it is there: name it before or behind the table",
         TargetSpec::Reject(_) => "name it behind the table",
         rings @ (TargetSpec::Trunk { .. } | TargetSpec::Uri { .. } | TargetSpec::RingAll(_)) => return Some(rings),
@@ -236,10 +260,17 @@ fn rings(value: &Value<'_>, numbers: &Numbers, findings: &mut Findings) -> Optio
 }
 
 fn trunk_target(text: &str, rest: &str, span: Span, numbers: &Numbers, findings: &mut Findings) -> Option<TargetSpec> {
-    if rest.contains('@') {
-        not_yet(span, "a target's @WEIGHT", "shares between targets", findings);
-        return None;
-    }
+    let (rest, weight) = match rest.rsplit_once('@') {
+        None => (rest, None),
+        Some((rest, written)) => {
+            let Ok(weight) = written.parse::<u16>() else {
+                let message = format!("\"{text}\": \"{written}\" is no weight");
+                findings.error(code::BAD_TARGET, span, message, "as trunk:NAME@70, from 0 to 65535");
+                return None;
+            };
+            (rest, Some(weight))
+        }
+    };
     let (name, number) = match rest.split_once('/') {
         Some((name, number)) => (name, Some(number)),
         None => (rest, None),
@@ -248,10 +279,11 @@ fn trunk_target(text: &str, rest: &str, span: Span, numbers: &Numbers, findings:
         findings.error(code::BAD_TARGET, span, format!("\"{text}\" names no trunk"), "trunk:NAME");
         return None;
     }
-    if number.is_some_and(|number| numbers.normalise(number, None).is_err()) {
+    // Pieces of the call's numbers stand for digits.
+    if number.is_some_and(|number| numbers.normalise(&filled(number, |_| "0".to_owned()), None).is_err()) {
         let message = format!("\"{text}\": no number can be called so");
         findings.error(code::BAD_TARGET, span, message, "as trunk:NAME/+14155551234");
         return None;
     }
-    Some(TargetSpec::Trunk { name: name.to_owned(), number: number.map(str::to_owned) })
+    Some(TargetSpec::Trunk { name: name.to_owned(), number: number.map(str::to_owned), weight })
 }

@@ -19,7 +19,7 @@ use super::draft::{Draft, PlacedListen, PlacedTrunk, Span};
 use super::keys;
 use super::section::{Section, Value};
 use super::types::{Api, Edge, Http, Limits, Listen, ListenTls, Log, Media};
-use super::{agents, routes, speech as speaking, tls, trunks, values};
+use super::{agents, hours, routes, speech as speaking, tls, trunks, values};
 
 /// Peers in these networks are shown our local address.
 const LOCAL_NETWORKS: [&str; 7] =
@@ -81,7 +81,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         agents::Surroundings { folder: file.folder(), local_networks: &edge.local_networks, numbers: &edge.numbers };
     let agents = root.get("agent").map(|value| agents::read(value, surroundings, findings)).unwrap_or_default();
     let api = read_api(api.as_ref(), &edge.name, findings);
-    let routes = root.get("route").map(|value| routes::read(value, &edge.numbers, findings)).unwrap_or_default();
+    let routes = root.get("route").map(|value| routes::read(value, &edge, findings)).unwrap_or_default();
     let cdr_file = cdr.and_then(|cdr| cdr.read("file", findings, values::string));
     let written = root.get("listen").map_or(2, |value| value.get_ref().as_array().map_or(1, |list| list.len()));
     let secure =
@@ -132,7 +132,9 @@ fn read_edge(section: Option<&Section<'_>>, findings: &mut Findings) -> Edge {
         let help = "the address that far ends outside of these can send to";
         findings.warning(code::BAD_VALUE, Some(value.span()), message, help);
     }
-    Edge { name: name.unwrap_or_else(host_name), public_address, local_networks, numbers: numbers.unwrap_or_default() }
+    let name = name.unwrap_or_else(host_name);
+    let calendar = section.map(|edge| hours::calendar(edge, findings)).unwrap_or_default();
+    Edge { name, public_address, local_networks, numbers: numbers.unwrap_or_default(), calendar }
 }
 
 /// One address a family, or a list of them.

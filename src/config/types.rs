@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use trunkgate_call::StrangerLimits;
 use trunkgate_media::LatchMode;
-use trunkgate_route::{Agent, Definition, Destination, Numbers, Route, Server, Transport, Trunk};
+use trunkgate_route::{Agent, Calendar, Definition, Destination, Numbers, Route, Server, Transport, Trunk};
 
 use super::places::Places;
 
@@ -103,6 +103,8 @@ pub struct Edge {
     pub local_networks: Vec<IpNet>,
     /// Numbers without a country code are read as of this country.
     pub numbers: Numbers,
+    /// What `when` is read by.
+    pub calendar: Calendar,
 }
 
 /// One `[[listen]]`.

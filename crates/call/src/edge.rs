@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_media::RawSpec;
-use trunkgate_route::{Destination, Plan, Server, Table, Target, TargetSpec, locate};
+use trunkgate_route::{CallInfo, Destination, Plan, Server, Table, Target, TargetSpec, locate};
 use trunkgate_sip::{
     Answer, Body, ClientId, Credentials, DialogId, DigestHash, Endpoint, EndpointConfig, Extra, Flow, Identity, Invite,
     Method, Party, ServerId,
@@ -284,9 +285,11 @@ impl Edge {
         locate::in_order(servers, &mut pick(&mut self.rng))
     }
 
-    /// The first route's targets for a call.
-    pub(crate) fn plan(&mut self, from: &str, called: &str, caller: &str) -> Option<Plan> {
-        self.table.plan(&trunkgate_route::CallInfo { from, called, caller }, &mut pick(&mut self.rng))
+    /// The targets of the first route that takes a call now.
+    pub(crate) fn plan(&mut self, now: Instant, call: CallInfo<'_>) -> Option<Plan> {
+        let at = Timestamp::try_from(self.date(now)).unwrap_or_default();
+        let draw = self.table.has_shares().then(|| self.rng.random());
+        self.table.plan(&CallInfo { at, draw, ..call }, &mut pick(&mut self.rng))
     }
 
     /// A target that is named in mid-call; none that could only listen.

@@ -414,16 +414,7 @@ mod tests {
         };
         let peer = |ip: &str| Peer::at(ip.parse().unwrap(), None, trunkgate_route::Transport::Udp);
         let trunk = |name, ip| Trunk { peers: vec![peer(ip)], ..Trunk::named(name) };
-        let route = Route {
-            name: "main".into(),
-            from: vec![],
-            to: vec![],
-            caller: vec![],
-            connect: vec![TargetSpec::Trunk { name: "pbx".into(), number: None }],
-            fork: vec![],
-            on_busy: false,
-            ring_timeout: None,
-        };
+        let route = Route::named("main", vec![TargetSpec::Trunk { name: "pbx".into(), number: None, weight: None }]);
         let trunks = vec![trunk("carrier", "198.51.100.7"), trunk("pbx", "198.51.100.8")];
         let table = Table::new(Definition {
             numbers: Numbers::new("US").unwrap(),

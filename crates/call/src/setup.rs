@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_route::{Number, Trunk};
+use trunkgate_route::{CallInfo, Number, Trunk};
 use trunkgate_sdp::{Description, Refusal, anchored_streams};
 use trunkgate_sip::{Flow, Message, Party, ServerId};
 
@@ -149,7 +149,10 @@ impl Call {
             return Err(FinalAnswer::new(422, ReasonSlug::SessionTooShort));
         }
         self.take_offer(edge, request)?;
-        let plan = edge.plan(&incoming.trunk.name, &self.called.text, &self.caller.number.text);
+        let (called, caller) = (&*self.called.text, &*self.caller.number.text);
+        let headers = &self.headers;
+        let info = CallInfo { from: &incoming.trunk.name, called, caller, headers, ..CallInfo::default() };
+        let plan = edge.plan(now, info);
         let Some(plan) = plan else { return Err(FinalAnswer::new(404, ReasonSlug::NoRoute)) };
         self.route = plan.route.name.clone();
         self.route_ring_timeout = plan.ring_timeout;

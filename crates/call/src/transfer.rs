@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use trunkgate_media::{Command, EndId, Law, RemoteSpec, WireSpec};
-use trunkgate_route::{Plan, ReferMode, Target, Trunk};
+use trunkgate_route::{CallInfo, Plan, ReferMode, Target, Trunk};
 use trunkgate_sdp::{Description, Direction, anchored_streams};
 use trunkgate_sip::{Answer, Extra, ServerId};
 
@@ -124,7 +124,9 @@ impl Call {
         admitted.map_err(|reason| refused(503, reason))?;
         // Who calls is whoever asks: its number is what it was called by, where it was.
         let caller = if leg == CALLER { &self.caller.number.text } else { &self.called.text };
-        let plan = edge.plan(&trunk.name, &refer.number.text, caller);
+        let called = &*refer.number.text;
+        let info = CallInfo { from: &trunk.name, called, caller, headers: &self.headers, ..CallInfo::default() };
+        let plan = edge.plan(now, info);
         plan.map(Way::Here).ok_or_else(|| refused(404, ReasonSlug::NoRoute))
     }
 

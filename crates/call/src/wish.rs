@@ -17,7 +17,11 @@ pub(crate) fn target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
             let (name, number) = rest.split_once('/').map_or((rest, None), |(name, number)| (name, Some(number)));
             let callable = number
                 .is_none_or(|number| numbers.normalise(number, None).is_ok() && !number.contains(char::is_control));
-            callable.then(|| TargetSpec::Trunk { name: name.to_owned(), number: number.map(str::to_owned) })
+            callable.then(|| TargetSpec::Trunk {
+                name: name.to_owned(),
+                number: number.map(str::to_owned),
+                weight: None,
+            })
         }
         "sip" | "sips" => {
             let uri = Uri::parse(text.as_bytes()).filter(|uri| uri.headers.is_empty())?;
@@ -46,7 +50,11 @@ mod tests {
     fn targets_are_those_of_connect() {
         let numbers = Numbers::new("US").unwrap();
         let target = |text: &str| target(text, &numbers);
-        let trunk = |number: Option<&str>| TargetSpec::Trunk { name: "pbx".into(), number: number.map(str::to_owned) };
+        let trunk = |number: Option<&str>| TargetSpec::Trunk {
+            name: "pbx".into(),
+            number: number.map(str::to_owned),
+            weight: None,
+        };
         assert_eq!(target("trunk:pbx"), Some(trunk(None)));
         assert_eq!(target("trunk:pbx/+14155550199"), Some(trunk(Some("+14155550199"))));
         assert_eq!(target("agent:desk"), Some(TargetSpec::Agent("desk".into())));

@@ -58,7 +58,7 @@ fn restarted(connect: Vec<TargetSpec>) -> (Bench, Dialing) {
 
 #[test]
 fn an_agent_that_does_not_come_back_is_followed_by_the_next_target() {
-    let to_number = TargetSpec::Trunk { name: "backup".into(), number: Some("+14155550199".into()) };
+    let to_number = TargetSpec::Trunk { name: "backup".into(), number: Some("+14155550199".into()), weight: None };
     let (mut bench, mut caller) = restarted(vec![to_agent("desk"), to_trunk("pbx"), to_number]);
     let (desk, _) = bench.asked().remove(0);
     bench.lose(desk, Loss::Unreachable);

@@ -165,7 +165,7 @@ fn a_denied_number_is_not_called_by_any_way() {
         uri: uri.into(),
         destination: Destination { host: host.into(), port: None, transport: Transport::Udp, is_fixed: false },
     };
-    let to_number = TargetSpec::Trunk { name: "pbx".into(), number: Some("011 881 6 1234 5678".into()) };
+    let to_number = TargetSpec::Trunk { name: "pbx".into(), number: Some("011 881 6 1234 5678".into()), weight: None };
     for (called, target) in [
         ("+881612345678", to_trunk("pbx")),
         ("011881612345678", to_trunk("pbx")),

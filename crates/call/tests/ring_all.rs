@@ -284,7 +284,11 @@ fn a_caller_that_gives_up_withdraws_all() {
 
 #[test]
 fn one_pbx_may_ring_two_of_its_numbers_each_in_its_turn() {
-    let number = |number: &str| TargetSpec::Trunk { name: "pbx".into(), number: Some(format!("+1415555{number}")) };
+    let number = |number: &str| TargetSpec::Trunk {
+        name: "pbx".into(),
+        number: Some(format!("+1415555{number}")),
+        weight: None,
+    };
     let limited = Trunk { calls_per_second_out: 1, ..trunk("pbx", &[PBX]) };
     let routed = route(vec![TargetSpec::RingAll(vec![number("0101"), number("0102")])]);
     let mut bench = Bench::with(table(vec![trunk("carrier", &[CARRIER]), limited], vec![routed]));

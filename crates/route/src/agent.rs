@@ -151,6 +151,10 @@ impl Template {
         };
         self.pieces.iter().map(text).collect()
     }
+    /// Whether a value or a route may go by a header of this name.
+    pub fn may_ask_for(name: &str) -> bool {
+        is_header(name)
+    }
     /// The headers that it asks for.
     pub fn headers(&self) -> impl Iterator<Item = &str> {
         self.pieces.iter().filter_map(|piece| match piece {

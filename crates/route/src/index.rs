@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::pattern::Pattern;
-use crate::table::Route;
+use crate::route::Route;
 
 /// Positions of routes, ascending.
 type Positions = Vec<usize>;

@@ -3,6 +3,7 @@
 
 pub mod acl;
 pub mod agent;
+pub mod captured;
 pub mod headers;
 mod index;
 pub mod locate;
@@ -10,6 +11,8 @@ pub mod number;
 pub mod pattern;
 pub mod plan;
 pub mod rate;
+pub mod route;
+pub mod schedule;
 mod share;
 pub mod table;
 pub mod trunk;
@@ -22,5 +25,7 @@ pub use number::{Incomplete, Number, Numbers};
 pub use pattern::{Pattern, PatternError};
 pub use plan::{Matched, Plan, RouteVerdict, Target};
 pub use rate::TokenBucket;
-pub use table::{CallInfo, Definition, Route, Table, TargetSpec};
+pub use route::{CallInfo, HeaderCondition, Route};
+pub use schedule::{Calendar, Dates, Hours, HoursError};
+pub use table::{Definition, Table, TargetSpec};
 pub use trunk::{Credentials, DigestHash, HoldMode, Peer, ReferMode, Register, SendNumbers, Srtp, Transport, Trunk};

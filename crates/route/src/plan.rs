@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::agent::Agent;
 use crate::locate::Destination;
-use crate::table::{Route, TargetSpec};
+use crate::route::Route;
+use crate::table::TargetSpec;
 use crate::trunk::{Peer, Trunk};
 
 /// Whether a route matched.
@@ -13,6 +14,8 @@ use crate::trunk::{Peer, Trunk};
 pub enum Matched {
     /// It did.
     Yes,
+    /// It takes so many of a hundred such calls; the others go on.
+    Share(u8),
     /// The first condition that failed, in words, e.g. `to: +14155551234 is none of +1212*`.
     No(String),
     /// An earlier route took the call.
@@ -60,7 +63,7 @@ impl Target {
     pub fn spec(&self) -> TargetSpec {
         match self {
             Target::Trunk { trunk, number, .. } => {
-                TargetSpec::Trunk { name: trunk.name.to_string(), number: number.clone() }
+                TargetSpec::Trunk { name: trunk.name.to_string(), number: number.clone(), weight: None }
             }
             Target::Uri { uri, destination } => TargetSpec::Uri { uri: uri.clone(), destination: destination.clone() },
             Target::Agent(agent) => TargetSpec::Agent(agent.name.to_string()),

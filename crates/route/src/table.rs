@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::acl::{Acl, KnownBy};
 use crate::agent::{Agent, Template};
@@ -11,19 +10,23 @@ use crate::headers::HeaderPattern;
 use crate::index::Index;
 use crate::locate::Destination;
 use crate::number::Numbers;
-use crate::pattern::Pattern;
 use crate::plan::{Matched, Plan, RouteVerdict, Target};
+use crate::route::{CallInfo, Decided, Route};
+use crate::share::ordered;
 use crate::trunk::Trunk;
 
 /// A target as written in `connect`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum TargetSpec {
-    /// `trunk:NAME[/NUMBER]`
+    /// `trunk:NAME[/NUMBER][@WEIGHT]`
     Trunk {
         /// Its name.
         name: String,
-        /// The number to call instead of the called one.
+        /// The number to call instead of the called one; names of pieces in braces.
         number: Option<String>,
+        /// How often it comes first among those with a weight that it stands with.
+        #[serde(default)]
+        weight: Option<u16>,
     },
     /// `sip:URI`
     Uri {
@@ -41,27 +44,6 @@ pub enum TargetSpec {
     RingAll(Vec<TargetSpec>),
 }
 
-/// One route.
-#[derive(Debug, Clone)]
-pub struct Route {
-    /// Its name; `route-N` (position from 1) where none is written.
-    pub name: Arc<str>,
-    /// Trunks it takes calls from; empty: any.
-    pub from: Vec<String>,
-    /// Called numbers; empty: any.
-    pub to: Vec<Pattern>,
-    /// Calling numbers; empty: any.
-    pub caller: Vec<Pattern>,
-    /// Targets in order.
-    pub connect: Vec<TargetSpec>,
-    /// Names of agents that listen to both directions.
-    pub fork: Vec<String>,
-    /// 486 and 600 go on to the next target too.
-    pub on_busy: bool,
-    /// Per target, zero: no limit; else the trunk's.
-    pub ring_timeout: Option<Duration>,
-}
-
 /// What a table is built from.
 #[derive(Debug, Clone)]
 pub struct Definition {
@@ -75,17 +57,6 @@ pub struct Definition {
     pub routes: Vec<Route>,
 }
 
-/// What is known of a call when its route is asked for.
-#[derive(Debug, Clone, Copy)]
-pub struct CallInfo<'a> {
-    /// The trunk it comes from.
-    pub from: &'a str,
-    /// The called number, normalised.
-    pub called: &'a str,
-    /// The calling number, normalised; empty where anonymous.
-    pub caller: &'a str,
-}
-
 /// The snapshot.
 #[derive(Debug, Clone)]
 pub struct Table {
@@ -93,7 +64,7 @@ pub struct Table {
     trunks: Vec<Arc<Trunk>>,
     by_name: HashMap<Arc<str>, usize>,
     agents: Vec<Arc<Agent>>,
-    /// Headers of a caller's INVITE that agents' parameters ask for, each once.
+    /// Headers of a caller's INVITE that agents' parameters and routes ask for, each once.
     headers: Vec<String>,
     /// Every header that some trunk lets pass.
     passed: Vec<HeaderPattern>,
@@ -130,7 +101,7 @@ impl Table {
             numbers: definition.numbers,
             trunks,
             by_name,
-            headers: headers_of(&definition.agents),
+            headers: headers_of(&definition.agents, &definition.routes),
             passed,
             agents: definition.agents.into_iter().map(Arc::new).collect(),
             routes: definition.routes.into_iter().map(Arc::new).collect(),
@@ -177,7 +148,7 @@ impl Table {
     pub fn agent(&self, name: &str) -> Option<&Arc<Agent>> {
         self.agents.iter().find(|agent| *agent.name == *name)
     }
-    /// Headers of a caller's INVITE that agents' parameters ask for, each once.
+    /// Headers of a caller's INVITE that agents' parameters and routes ask for, each once.
     pub fn headers(&self) -> &[String] {
         &self.headers
     }
@@ -189,6 +160,10 @@ impl Table {
     pub fn routes(&self) -> &[Arc<Route>] {
         &self.routes
     }
+    /// Whether chance decides on any route.
+    pub fn has_shares(&self) -> bool {
+        self.routes.iter().any(|route| route.share < 100)
+    }
     /// The numbering.
     pub fn numbers(&self) -> &Numbers {
         &self.numbers
@@ -196,16 +171,17 @@ impl Table {
     /// The first route that matches, with its targets and their peers in order; `pick(total)` returns a random
     /// number below `total`, for weights (RFC 2782).
     pub fn plan(&self, call: &CallInfo<'_>, pick: &mut dyn FnMut(u32) -> u32) -> Option<Plan> {
-        let matches = |at: usize| self.routes.get(at).is_some_and(|route| route.matches(call));
+        let matches = |at: usize| self.routes.get(at).is_some_and(|route| route.takes(call, at));
         let route = self.routes.get(self.index.first(call.called, &matches)?)?;
-        let targets = route.connect.iter().filter_map(|target| self.target(target, pick)).collect();
+        let targets = in_order(&route.connect, pick).into_iter().map(|target| route.target_for(target, call));
+        let targets = targets.filter_map(|target| self.target(&target, pick)).collect();
         let forks = route.fork.iter().filter_map(|name| self.agent(name).cloned()).collect();
         Some(Plan { route: route.clone(), targets, forks, ring_timeout: route.ring_timeout })
     }
     /// One target as a route would have it, for calls that go past the routes.
     pub fn target(&self, target: &TargetSpec, pick: &mut dyn FnMut(u32) -> u32) -> Option<Target> {
         Some(match target {
-            TargetSpec::Trunk { name, number } => {
+            TargetSpec::Trunk { name, number, .. } => {
                 let trunk = self.trunk(name)?;
                 Target::Trunk { trunk: trunk.clone(), number: number.clone(), peers: trunk.ordered_peers(pick) }
             }
@@ -221,98 +197,61 @@ impl Table {
     /// Each route in order with the first condition that failed, up to the match: for `why` and for the trace.
     pub fn explain(&self, call: &CallInfo<'_>) -> Vec<RouteVerdict> {
         let mut taken = false;
-        let verdict = |route: &Arc<Route>| {
-            let matched = if taken {
-                Matched::NotReached
-            } else if let Some(failed) = route.failed(call) {
-                Matched::No(failed.describe(call))
-            } else {
-                taken = true;
-                Matched::Yes
+        let verdict = |(position, route): (usize, &Arc<Route>)| {
+            let matched = match route.decide(call, position) {
+                _ if taken => Matched::NotReached,
+                Decided::Leaves(why) => Matched::No(why),
+                Decided::Perhaps(share) => Matched::Share(share),
+                Decided::Takes => {
+                    taken = true;
+                    Matched::Yes
+                }
             };
             RouteVerdict { name: route.name.clone(), matched }
         };
-        self.routes.iter().map(verdict).collect()
+        self.routes.iter().enumerate().map(verdict).collect()
     }
 }
 
-/// The first condition of a route that does not hold.
-enum Failed<'a> {
-    From(&'a [String]),
-    To(&'a [Pattern]),
-    Caller(&'a [Pattern]),
+/// A route's targets as one call tries them: those with a weight that stand side by side by chance, as RFC 2782 has it.
+fn in_order<'a>(targets: &'a [TargetSpec], pick: &mut dyn FnMut(u32) -> u32) -> Vec<&'a TargetSpec> {
+    let weight = |target: &TargetSpec| match target {
+        TargetSpec::Trunk { weight, .. } => *weight,
+        TargetSpec::Uri { .. } | TargetSpec::Agent(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => None,
+    };
+    let runs = targets.chunk_by(|one, next| weight(one).is_some() && weight(next).is_some());
+    let ordered = |run: &'a [TargetSpec]| match run {
+        [_] => run.iter().collect(),
+        _ => ordered(run.iter().collect(), |_| (), |target| weight(target).unwrap_or_default(), pick),
+    };
+    runs.flat_map(ordered).collect()
 }
 
-impl Failed<'_> {
-    fn describe(&self, call: &CallInfo<'_>) -> String {
-        match self {
-            Failed::From(names) => format!("from: {} is none of {}", call.from, names.join(", ")),
-            Failed::To(patterns) => format!("to: {} is none of {}", call.called, list(patterns)),
-            Failed::Caller(patterns) if call.caller.is_empty() => {
-                format!("caller: an anonymous caller is none of {}", list(patterns))
-            }
-            Failed::Caller(patterns) => format!("caller: {} is none of {}", call.caller, list(patterns)),
-        }
-    }
-}
-
-fn list(patterns: &[Pattern]) -> String {
-    patterns.iter().map(Pattern::to_string).collect::<Vec<_>>().join(", ")
-}
-
-fn headers_of(agents: &[Agent]) -> Vec<String> {
+fn headers_of(agents: &[Agent], routes: &[Route]) -> Vec<String> {
     let templates = agents.iter().flat_map(|agent| &agent.parameters).map(|(_, template)| template);
-    let names: BTreeSet<String> = templates.flat_map(Template::headers).map(str::to_ascii_lowercase).collect();
+    let conditions = routes.iter().flat_map(|route| &route.header).map(|condition| condition.name.as_str());
+    let names = templates.flat_map(Template::headers).chain(conditions);
+    let names: BTreeSet<String> = names.map(str::to_ascii_lowercase).collect();
     names.into_iter().collect()
-}
-
-impl Route {
-    /// Whether it takes the call, were no route before it.
-    pub fn matches(&self, call: &CallInfo<'_>) -> bool {
-        self.failed(call).is_none()
-    }
-
-    /// The conditions by which it takes a call, in words; `None` where it has none.
-    pub fn because(&self, call: &CallInfo<'_>) -> Option<String> {
-        let first =
-            |patterns: &[Pattern], number: &str| patterns.iter().find(|p| p.matches(number)).map(Pattern::to_string);
-        let from = (!self.from.is_empty()).then(|| format!("from {}", call.from));
-        let to = first(&self.to, call.called).map(|pattern| format!("to {pattern}"));
-        let caller = first(&self.caller, call.caller).map(|pattern| format!("caller {pattern}"));
-        let all: Vec<String> = [from, to, caller].into_iter().flatten().collect();
-        (!all.is_empty()).then(|| all.join(", "))
-    }
-
-    fn failed(&self, call: &CallInfo<'_>) -> Option<Failed<'_>> {
-        if !self.from.is_empty() && !self.from.iter().any(|name| name == call.from) {
-            return Some(Failed::From(&self.from));
-        }
-        if !self.to.is_empty() && !self.to.iter().any(|pattern| pattern.matches(call.called)) {
-            return Some(Failed::To(&self.to));
-        }
-        if !self.caller.is_empty() && !self.caller.iter().any(|pattern| pattern.matches(call.caller)) {
-            return Some(Failed::Caller(&self.caller));
-        }
-        None
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::pattern::Pattern;
     use crate::trunk::{Peer, Transport};
 
     fn route(name: &str, from: &[&str], to: &[&str], caller: &[&str], connect: Vec<TargetSpec>) -> Route {
         let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::parse(text).unwrap()).collect();
         Route {
-            name: name.into(),
             from: from.iter().map(|name| name.to_string()).collect(),
             to: patterns(to),
             caller: patterns(caller),
-            connect,
             fork: vec!["scribe".into(), "absent".into()],
-            on_busy: false,
             ring_timeout: Some(Duration::from_secs(15)),
+            ..Route::named(name, connect)
         }
     }
 
@@ -321,7 +260,7 @@ mod tests {
         carrier.peers = vec![Peer::at("198.51.100.7".parse().unwrap(), None, Transport::Udp)];
         let mut pbx = Trunk::named("pbx");
         pbx.peers = vec![Peer::at("10.0.0.5".parse().unwrap(), Some(5080), Transport::Tcp)];
-        let to_pbx = || TargetSpec::Trunk { name: "pbx".into(), number: Some("100".into()) };
+        let to_pbx = || TargetSpec::Trunk { name: "pbx".into(), number: Some("100".into()), weight: None };
         let uri = TargetSpec::Uri {
             uri: "sip:bob@sbc.example:5070;transport=tcp".into(),
             destination: Destination {
@@ -340,13 +279,19 @@ mod tests {
                 route("friends", &["carrier"], &[], &["+1*"], vec![to_pbx()]),
                 route("emergency", &[], &["911", "112"], &[], vec![TargetSpec::Reject(604)]),
                 route("desk", &["carrier"], &["100"], &[], vec![TargetSpec::Agent("desk".into()), to_pbx()]),
-                route("out", &["pbx"], &[], &[], vec![TargetSpec::Trunk { name: "carrier".into(), number: None }]),
+                route(
+                    "out",
+                    &["pbx"],
+                    &[],
+                    &[],
+                    vec![TargetSpec::Trunk { name: "carrier".into(), number: None, weight: None }],
+                ),
             ],
         })
     }
 
     fn planned(table: &Table, from: &str, called: &str, caller: &str) -> Option<String> {
-        let plan = table.plan(&CallInfo { from, called, caller }, &mut |_| 0)?;
+        let plan = table.plan(&CallInfo { from, called, caller, ..CallInfo::default() }, &mut |_| 0)?;
         Some(plan.route.name.to_string())
     }
 
@@ -365,7 +310,7 @@ mod tests {
     #[test]
     fn a_plan_has_the_targets_in_order() {
         let table = table();
-        let call = CallInfo { from: "carrier", called: "+442079460018", caller: "" };
+        let call = CallInfo { from: "carrier", called: "+442079460018", caller: "", ..CallInfo::default() };
         let plan = table.plan(&call, &mut |_| 0).unwrap();
         assert_eq!(plan.ring_timeout, Some(Duration::from_secs(15)));
         let [Target::Trunk { trunk, number, peers }, Target::Uri { destination, .. }] = &plan.targets[..] else {
@@ -380,7 +325,9 @@ mod tests {
     #[test]
     fn agents_are_targets_and_listeners() {
         let table = table();
-        let plan = table.plan(&CallInfo { from: "carrier", called: "100", caller: "" }, &mut |_| 0).unwrap();
+        let plan = table
+            .plan(&CallInfo { from: "carrier", called: "100", caller: "", ..CallInfo::default() }, &mut |_| 0)
+            .unwrap();
         let [Target::Agent(desk), Target::Trunk { .. }] = &plan.targets[..] else { panic!("{:?}", plan.targets) };
         assert_eq!(desk.name.as_ref(), "desk");
         let forks: Vec<&str> = plan.forks.iter().map(|agent| agent.name.as_ref()).collect();
@@ -390,7 +337,7 @@ mod tests {
     #[test]
     fn what_a_route_takes_a_call_by() {
         let route = route("r", &["carrier"], &["100", "+44*"], &["/^[+]1/"], vec![]);
-        let call = CallInfo { from: "carrier", called: "+4420", caller: "+1415" };
+        let call = CallInfo { from: "carrier", called: "+4420", caller: "+1415", ..CallInfo::default() };
         assert_eq!(route.because(&call).as_deref(), Some("from carrier, to +44*, caller /^[+]1/"));
         let any = Route { from: vec![], to: vec![], caller: vec![], ..route };
         assert_eq!(any.because(&call), None);
@@ -398,7 +345,7 @@ mod tests {
 
     #[test]
     fn explain_names_the_first_condition_that_failed() {
-        let verdicts = table().explain(&CallInfo { from: "carrier", called: "112", caller: "" });
+        let verdicts = table().explain(&CallInfo { from: "carrier", called: "112", caller: "", ..CallInfo::default() });
         let expected = [
             ("london", Matched::No("to: 112 is none of +4420*".into())),
             ("friends", Matched::No("caller: an anonymous caller is none of +1*".into())),
@@ -409,7 +356,7 @@ mod tests {
         for ((name, matched), verdict) in expected.iter().zip(&verdicts) {
             assert_eq!((verdict.name.as_ref(), &verdict.matched), (*name, matched));
         }
-        let verdicts = table().explain(&CallInfo { from: "x", called: "5", caller: "7" });
+        let verdicts = table().explain(&CallInfo { from: "x", called: "5", caller: "7", ..CallInfo::default() });
         assert_eq!(verdicts[0].matched, Matched::No("from: x is none of carrier".into()));
         assert_eq!(verdicts[2].matched, Matched::No("to: 5 is none of 911, 112".into()));
     }
@@ -421,5 +368,25 @@ mod tests {
         assert!(table.trunk_of("198.51.100.8:5060".parse().unwrap()).is_none());
         assert_eq!(table.trunk("pbx").unwrap().name.as_ref(), "pbx");
         assert!(table.trunk("absent").is_none());
+    }
+
+    #[test]
+    fn those_with_weights_take_turns_by_chance_and_stay_each_other_s_fallback() {
+        let target = |name: &str, weight| TargetSpec::Trunk { name: name.into(), number: None, weight };
+        let connect = [target("a", Some(70)), target("b", Some(30)), target("c", None), target("d", Some(1))];
+        let mut state = 7_u32;
+        let mut pick = |total: u32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) % total
+        };
+        let mut first = 0;
+        for _ in 0..10_000 {
+            let order = in_order(&connect, &mut pick);
+            first += u32::from(*order[0] == connect[0]);
+            let swapped = *order[0] == connect[1] && *order[1] == connect[0];
+            assert!(swapped || (*order[0] == connect[0] && *order[1] == connect[1]), "{order:?}");
+            assert_eq!(order[2..], [&connect[2], &connect[3]]);
+        }
+        assert!((6_700..7_300).contains(&first), "{first}");
     }
 }

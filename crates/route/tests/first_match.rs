@@ -19,14 +19,10 @@ fn route() -> impl Strategy<Value = Route> {
     let names = proptest::collection::vec(proptest::sample::select(vec!["a", "b", "c"]), 0..3);
     let patterns = || proptest::collection::vec(pattern(), 0..4);
     (names, patterns(), patterns()).prop_map(|(from, to, caller)| Route {
-        name: "".into(),
         from: from.into_iter().map(str::to_owned).collect(),
         to,
         caller,
-        connect: vec![TargetSpec::Reject(603)],
-        fork: vec![],
-        on_busy: false,
-        ring_timeout: None,
+        ..Route::named("", vec![TargetSpec::Reject(603)])
     })
 }
 
@@ -41,7 +37,7 @@ proptest! {
         for (position, route) in routes.iter_mut().enumerate() {
             route.name = position.to_string().into();
         }
-        let call = CallInfo { from, called: &called, caller: &caller };
+        let call = CallInfo { from, called: &called, caller: &caller, ..CallInfo::default() };
         let naive = routes.iter().find(|route| {
             (route.from.is_empty() || route.from.iter().any(|name| name == from))
                 && (route.to.is_empty() || route.to.iter().any(|pattern| pattern.matches(&called)))

@@ -434,19 +434,14 @@ fn first_trunk(options: &Options, quiet: bool, transport: PeerTransport, srtp: t
 }
 
 fn to_trunk(name: &str) -> TargetSpec {
-    TargetSpec::Trunk { name: name.into(), number: None }
+    TargetSpec::Trunk { name: name.into(), number: None, weight: None }
 }
 
 fn route(name: &str, from: &[&str], to: &str, connect: Vec<TargetSpec>) -> Route {
     Route {
-        name: name.into(),
         from: from.iter().map(|s| (*s).to_owned()).collect(),
         to: vec![Pattern::Prefix(to.into())],
-        caller: Vec::new(),
-        connect,
-        fork: vec![],
-        on_busy: false,
-        ring_timeout: None,
+        ..Route::named(name, connect)
     }
 }
 

@@ -113,21 +113,12 @@ pub fn trunk(name: &str, addresses: &[&str]) -> Trunk {
 
 /// A route for everything.
 pub fn route(connect: Vec<TargetSpec>) -> Route {
-    Route {
-        name: Arc::from("main"),
-        from: vec![],
-        to: vec![],
-        caller: vec![],
-        connect,
-        fork: vec![],
-        on_busy: false,
-        ring_timeout: None,
-    }
+    Route::named("main", connect)
 }
 
 /// `trunk:NAME`.
 pub fn to_trunk(name: &str) -> TargetSpec {
-    TargetSpec::Trunk { name: name.into(), number: None }
+    TargetSpec::Trunk { name: name.into(), number: None, weight: None }
 }
 
 /// Trunks and routes.

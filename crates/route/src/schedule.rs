@@ -1,0 +1,335 @@
+//! When a route holds: days of the week, times of the day, dates and holidays, in a time zone.
+//!
+//! `mon-fri 09:00-17:00`, `sat,sun`, `22:00-06:00 Europe/Berlin`, `12-24..12-26`, `mon-fri 09:00-17:00 not holidays`: the
+//! words of one text hold together. A span over midnight belongs to the day on which it begins.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime, Weekday};
+use jiff::tz::TimeZone;
+
+/// Minutes of a day.
+const DAY_MINUTES: u16 = 24 * 60;
+/// Names of days as written, Monday first.
+const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
+/// What hours are read by where they do not say otherwise themselves.
+#[derive(Debug, Clone)]
+pub struct Calendar {
+    /// The time zone.
+    pub zone: TimeZone,
+    /// What `holidays` means.
+    pub holidays: Arc<[Dates]>,
+}
+
+/// UTC without holidays.
+impl Default for Calendar {
+    fn default() -> Calendar {
+        Calendar { zone: TimeZone::UTC, holidays: Arc::from([]) }
+    }
+}
+
+/// Days from one to another, both included: of one year, or of every year.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dates {
+    /// `2026-12-24..2027-01-02`
+    Once(Date, Date),
+    /// `12-24..01-02`: month and day.
+    Yearly((i8, i8), (i8, i8)),
+}
+
+impl Dates {
+    /// Reads `2026-04-03`, `12-25`, or two of one kind with `..` between them.
+    pub fn parse(text: &str) -> Option<Dates> {
+        let (first, last) = text.split_once("..").unwrap_or((text, text));
+        if let (Ok(first), Ok(last)) = (first.parse::<Date>(), last.parse::<Date>()) {
+            return (first <= last).then_some(Dates::Once(first, last));
+        }
+        Some(Dates::Yearly(month_and_day(first)?, month_and_day(last)?))
+    }
+    /// Whether a day is one of them.
+    pub fn contains(&self, date: Date) -> bool {
+        match *self {
+            Dates::Once(first, last) => (first..=last).contains(&date),
+            Dates::Yearly(first, last) => {
+                let day = (date.month(), date.day());
+                // 12-24..01-02 goes on in the next year.
+                if first <= last { (first..=last).contains(&day) } else { day >= first || day <= last }
+            }
+        }
+    }
+}
+
+/// `12-25`; 29 February is one.
+fn month_and_day(text: &str) -> Option<(i8, i8)> {
+    let (month, day) = text.split_once('-')?;
+    let two_digits = |text: &str| text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
+    let date = (two_digits(month) && two_digits(day)).then(|| format!("2024-{month}-{day}"))?;
+    let date = date.parse::<Date>().ok()?;
+    Some((date.month(), date.day()))
+}
+
+/// One text of `when`, compiled.
+#[derive(Debug, Clone)]
+pub struct Hours {
+    written: String,
+    zone: TimeZone,
+    /// Each has to hold for the day; `false`: must not.
+    days: Vec<(Days, bool)>,
+    /// Minutes of the day, the end not included; none: the whole day. An end before its beginning is on the next day.
+    times: Vec<(u16, u16)>,
+}
+
+#[derive(Debug, Clone)]
+enum Days {
+    /// By a bit for each, Monday the lowest.
+    Week(u8),
+    Dates(Arc<[Dates]>),
+}
+
+impl Days {
+    fn contains(&self, date: Date) -> bool {
+        match self {
+            Days::Week(bits) => bits & bit(date.weekday()) != 0,
+            Days::Dates(dates) => dates.iter().any(|dates| dates.contains(date)),
+        }
+    }
+}
+
+fn bit(day: Weekday) -> u8 {
+    1 << day.to_monday_zero_offset()
+}
+
+/// Why hours cannot be read, and what they should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HoursError {
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    pub help: String,
+}
+
+impl Hours {
+    /// Reads one text; `zone` finds a time zone by its name.
+    ///
+    /// # Errors
+    /// [`HoursError`] names the word that is none.
+    pub fn parse(
+        text: &str,
+        calendar: &Calendar,
+        zone: &dyn Fn(&str) -> Option<TimeZone>,
+    ) -> Result<Hours, HoursError> {
+        let error = |message: String, help: &str| HoursError { message, help: help.to_owned() };
+        let mut hours =
+            Hours { written: text.to_owned(), zone: calendar.zone.clone(), days: Vec::new(), times: Vec::new() };
+        let mut wanted = true;
+        let mut words = text.split_whitespace().peekable();
+        if words.peek().is_none() {
+            return Err(error("no hours".to_owned(), "as \"mon-fri 09:00-17:00\""));
+        }
+        for word in words {
+            let lower = word.to_ascii_lowercase();
+            if lower == "not" && wanted {
+                wanted = false;
+                continue;
+            }
+            if let Some(days) = days(&lower, calendar) {
+                hours.days.push((days, wanted));
+                wanted = true;
+            } else if !wanted {
+                return Err(error(format!("`{word}` behind `not`"), "days, dates or `holidays`"));
+            } else if let Some(times) = all(&lower, time_span) {
+                if !hours.times.is_empty() {
+                    return Err(error(format!("`{word}`: times stand there already"), "as 09:00-12:00,13:00-17:00"));
+                }
+                hours.times = times;
+            } else if let Some(named) = zone(word) {
+                hours.zone = named;
+            } else if lower.contains(':') {
+                return Err(error(format!("`{word}` are no times"), "as 09:00-17:00; the end of the day is 24:00"));
+            } else if word.contains('/') {
+                return Err(error(format!("`{word}` is no time zone"), "as Europe/Berlin"));
+            } else if lower.starts_with(|c: char| c.is_ascii_digit()) {
+                return Err(error(format!("`{word}` is no date"), "as 12-25, 2026-04-03 or 12-24..12-26"));
+            } else {
+                return Err(error(
+                    format!("`{word}` are no days"),
+                    "mon tue wed thu fri sat sun, as mon-fri or sat,sun",
+                ));
+            }
+        }
+        if !wanted {
+            return Err(error("nothing behind `not`".to_owned(), "as \"not holidays\""));
+        }
+        Ok(hours)
+    }
+    /// Whether they hold.
+    pub fn hold(&self, at: Timestamp) -> bool {
+        let local = self.local(at);
+        let minute = u16::try_from(i32::from(local.hour()) * 60 + i32::from(local.minute())).unwrap_or(0);
+        let is_day = |date: Date| self.days.iter().all(|(days, wanted)| days.contains(date) == *wanted);
+        let today = local.date();
+        if self.times.is_empty() {
+            return is_day(today);
+        }
+        self.times.iter().any(|&(begin, end)| match begin < end {
+            true => (begin..end).contains(&minute) && is_day(today),
+            false => (minute >= begin && is_day(today)) || (minute < end && today.yesterday().is_ok_and(is_day)),
+        })
+    }
+    /// Whether they speak of holidays.
+    pub fn needs_holidays(&self) -> bool {
+        self.written.split_whitespace().any(|word| word.eq_ignore_ascii_case("holidays"))
+    }
+    /// The moment as clocks there show it.
+    pub fn local(&self, at: Timestamp) -> DateTime {
+        self.zone.to_datetime(at)
+    }
+    /// The name of their time zone.
+    pub fn zone(&self) -> &str {
+        self.zone.iana_name().unwrap_or("UTC")
+    }
+}
+
+/// As written in the file.
+impl fmt::Display for Hours {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.written)
+    }
+}
+
+/// By what is written, and by the zone that the file gives to it.
+impl PartialEq for Hours {
+    fn eq(&self, other: &Hours) -> bool {
+        self.written == other.written && self.zone == other.zone
+    }
+}
+
+/// `mon-fri`, `sat,sun`, `12-24..12-26,01-01`, `holidays`.
+fn days(word: &str, calendar: &Calendar) -> Option<Days> {
+    if word == "holidays" {
+        return Some(Days::Dates(calendar.holidays.clone()));
+    }
+    if let Some(spans) = all(word, week_span) {
+        return Some(Days::Week(spans.into_iter().fold(0, |bits, span| bits | span)));
+    }
+    Some(Days::Dates(all(word, Dates::parse)?.into()))
+}
+
+/// Each of a list with commas.
+fn all<T>(word: &str, read: fn(&str) -> Option<T>) -> Option<Vec<T>> {
+    word.split(',').map(read).collect()
+}
+
+/// `mon`, `mon-fri`, `sat-mon`.
+fn week_span(text: &str) -> Option<u8> {
+    let day = |name: &str| DAYS.iter().position(|day| *day == name);
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (day(first)?, day(last)?);
+    let count = (last + DAYS.len() - first) % DAYS.len();
+    Some((0..=count).fold(0, |bits, step| bits | 1 << ((first + step) % DAYS.len())))
+}
+
+/// `09:00-17:00`.
+fn time_span(text: &str) -> Option<(u16, u16)> {
+    let (begin, end) = text.split_once('-')?;
+    let (begin, end) = (minutes(begin)?, minutes(end)?);
+    (begin != end && begin < DAY_MINUTES).then_some((begin, end))
+}
+
+fn minutes(text: &str) -> Option<u16> {
+    let (hour, minute) = text.split_once(':')?;
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let written = digits(hour) && digits(minute) && minute.len() == 2 && (1..=2).contains(&hour.len());
+    let (hour, minute) = written.then_some((hour.parse::<u16>().ok()?, minute.parse::<u16>().ok()?))?;
+    let all = hour * 60 + minute;
+    (minute < 60 && all <= DAY_MINUTES).then_some(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hours(text: &str) -> Result<Hours, HoursError> {
+        let holidays = ["01-01", "12-24..12-26", "2026-04-03", "12-31..01-02"].map(|text| Dates::parse(text).unwrap());
+        let calendar = Calendar { zone: TimeZone::get("America/New_York").unwrap(), holidays: holidays.into() };
+        Hours::parse(text, &calendar, &|name| TimeZone::get(name).ok())
+    }
+
+    #[test]
+    fn they_hold_when_they_say() {
+        // 2026-11-20 is a Friday; New York is at -05:00 in winter, -04:00 in summer.
+        for (text, at, expected) in [
+            ("mon-fri 09:00-17:00", "2026-11-20T14:00:00Z", true),
+            ("mon-fri 09:00-17:00", "2026-11-20T13:59:59Z", false),
+            ("mon-fri 09:00-17:00", "2026-11-20T21:59:59Z", true),
+            ("mon-fri 09:00-17:00", "2026-11-20T22:00:00Z", false),
+            ("mon-fri 09:00-17:00", "2026-11-21T14:00:00Z", false),
+            ("mon-fri 09:00-17:00", "2026-07-20T13:00:00Z", true),
+            ("MON-FRI 9:00-17:00 utc", "2026-11-20T13:59:59Z", true),
+            ("mon-fri 09:00-17:00 Europe/Berlin", "2026-11-20T08:00:00Z", true),
+            ("mon-fri 09:00-17:00 Europe/Berlin", "2026-11-20T16:00:00Z", false),
+            ("sat,sun", "2026-11-21T12:00:00Z", true),
+            ("sat,sun", "2026-11-20T12:00:00Z", false),
+            ("sat-mon", "2026-11-23T12:00:00Z", true),
+            ("sat-mon", "2026-11-24T12:00:00Z", false),
+            ("08:00-12:00,13:00-24:00", "2026-11-20T17:30:00Z", false),
+            ("08:00-12:00,13:00-24:00", "2026-11-21T04:59:00Z", true),
+            // Over midnight: the night from Friday to Saturday.
+            ("fri 22:00-06:00", "2026-11-21T03:00:00Z", true),
+            ("fri 22:00-06:00", "2026-11-21T10:59:00Z", true),
+            ("fri 22:00-06:00", "2026-11-21T11:00:00Z", false),
+            ("fri 22:00-06:00", "2026-11-20T10:00:00Z", false),
+            ("12-24..12-26", "2030-12-25T12:00:00Z", true),
+            ("12-24..12-26", "2030-12-27T12:00:00Z", false),
+            ("12-24..01-02", "2031-01-02T12:00:00Z", true),
+            ("2026-12-24..2027-01-02", "2027-01-02T12:00:00Z", true),
+            ("2026-12-24..2027-01-02", "2028-01-02T12:00:00Z", false),
+            ("holidays", "2026-04-03T12:00:00Z", true),
+            ("holidays", "2027-04-03T12:00:00Z", false),
+            ("holidays", "2028-01-02T12:00:00Z", true),
+            ("mon-fri 09:00-17:00 not holidays", "2026-12-25T15:00:00Z", false),
+            ("mon-fri 09:00-17:00 not holidays", "2026-12-23T15:00:00Z", true),
+            ("not sun not 11-21", "2026-11-21T15:00:00Z", false),
+            ("02-29", "2028-02-29T15:00:00Z", true),
+        ] {
+            assert_eq!(hours(text).unwrap().hold(at.parse().unwrap()), expected, "{text} at {at}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        for (text, part) in [
+            ("", "no hours"),
+            ("mon-fri 9-17", "`9-17` is no date"),
+            ("mon-fri 09:00-25:00", "`09:00-25:00` are no times"),
+            ("09:00-09:00", "are no times"),
+            ("24:00-06:00", "are no times"),
+            ("09:60-10:00", "are no times"),
+            ("mon-fry", "`mon-fry` are no days"),
+            ("weekdays", "`weekdays` are no days"),
+            ("mon Mars/Olympus", "`Mars/Olympus` is no time zone"),
+            ("12-32", "is no date"),
+            ("2027-01-02..2026-12-24", "is no date"),
+            ("not", "nothing behind `not`"),
+            ("not 09:00-10:00", "behind `not`"),
+            ("09:00-10:00 11:00-12:00", "times stand there already"),
+        ] {
+            let error = hours(text).unwrap_err();
+            assert!(error.message.contains(part), "{text}: {}", error.message);
+        }
+    }
+
+    #[test]
+    fn no_hour_is_lost_where_clocks_change() {
+        // In New York the hour from 01:00 comes twice on 2026-11-01, that from 02:00 not at all on 2026-03-08.
+        let (night, gap) = (hours("01:00-02:00").unwrap(), hours("02:00-03:00").unwrap());
+        let held = |hours: &Hours, day: &str| {
+            let first: Timestamp = format!("{day}T00:00:00Z").parse().unwrap();
+            (0..24 * 60).filter(|minute| hours.hold(first + jiff::SignedDuration::from_mins(*minute))).count()
+        };
+        assert_eq!((held(&night, "2026-11-01"), held(&gap, "2026-03-08")), (120, 0));
+    }
+}

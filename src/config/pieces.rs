@@ -1,0 +1,72 @@
+//! Whether the pieces of numbers that a route's targets take over are named by its patterns; and weights that weigh nothing.
+
+use trunkgate_route::captured::{ALWAYS, names};
+use trunkgate_route::{Pattern, TargetSpec};
+
+use super::code;
+use super::diagnostic::{Findings, nearest};
+use super::draft::{PlacedRoute, Span};
+
+/// Judges one route.
+pub(super) fn pieces(placed: &PlacedRoute, findings: &mut Findings) {
+    for (target, span) in placed.targets() {
+        let text = match target {
+            TargetSpec::Trunk { number: Some(number), .. } => number,
+            TargetSpec::Uri { uri, .. } => uri,
+            TargetSpec::Trunk { .. } | TargetSpec::Agent(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => {
+                continue;
+            }
+        };
+        let Some(names) = names(text) else {
+            let message = format!("\"{text}\": a brace that is not closed");
+            findings.error(code::BAD_TARGET, span.clone(), message, "as {called}");
+            continue;
+        };
+        for name in names {
+            piece(placed, name, span, findings);
+        }
+    }
+    weights(placed, findings);
+}
+
+fn piece(placed: &PlacedRoute, name: &str, span: &Span, findings: &mut Findings) {
+    let named = |pattern: &Pattern| pattern.names().any(|known| known == name);
+    let by =
+        |patterns: &[Pattern]| (patterns.iter().any(named), patterns.iter().find(|pattern| !named(pattern)).cloned());
+    if ALWAYS.contains(&name) || placed.is_partial {
+        return;
+    }
+    let route = &placed.route;
+    match [("to", by(&route.to)), ("caller", by(&route.caller))].into_iter().find(|(_, (found, _))| *found) {
+        Some((_, (_, None))) => {}
+        Some((key, (_, Some(other)))) => {
+            let message = format!("{{{name}}}: a call that matches {other} of `{key}` has no such piece");
+            findings.error(code::BAD_TARGET, span.clone(), message, "a route of its own for that pattern");
+        }
+        None => {
+            let named = route.to.iter().chain(&route.caller).flat_map(Pattern::names);
+            let all: Vec<&str> = named.chain(ALWAYS).collect();
+            let help = match nearest(name, all.into_iter()) {
+                Some(near) => format!("did you mean {{{near}}}?"),
+                None => format!(
+                    "name it in a pattern, as to = ['/^\\+44(?<{name}>\\d+)$/'], or write {{called}} or {{caller}}"
+                ),
+            };
+            findings.error(code::BAD_TARGET, span.clone(), format!("{{{name}}}: no pattern names such a piece"), help);
+        }
+    }
+}
+
+/// A weight decides among neighbours: one that has none decides nothing.
+fn weights(placed: &PlacedRoute, findings: &mut Findings) {
+    let weighs = |target: &TargetSpec| matches!(target, TargetSpec::Trunk { weight: Some(_), .. });
+    let connect = &placed.route.connect;
+    for (at, (target, place)) in connect.iter().zip(&placed.connect).enumerate() {
+        let beside = |at: Option<usize>| at.and_then(|at| connect.get(at)).is_some_and(weighs);
+        if weighs(target) && !beside(at.checked_sub(1)) && !beside(at.checked_add(1)) {
+            let message = "a weight without another one beside it";
+            let help = "weights decide which of neighbours is first: [\"trunk:a@70\", \"trunk:b@30\"]";
+            findings.warning(code::IDLE_PART, Some(place.span.clone()), message, help);
+        }
+    }
+}
