@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use trunkgate_media::mos::Codec;
 use trunkgate_media::{EndCounters, EndId, LatchMode, RemoteSpec, SrtpKey, SrtpSpec, WireSpec};
-use trunkgate_route::Trunk;
+use trunkgate_route::{Number, Trunk};
 use trunkgate_sdp::crypto::Mki;
 use trunkgate_sdp::keying::agreed;
 use trunkgate_sdp::{AgreedStream, Conversion, Description, Far, Identity, InlineKey, Policy, Suite};
@@ -98,6 +98,8 @@ pub(crate) struct Leg {
     pub(crate) peer: String,
     /// Whether the far end called us.
     pub(crate) inbound: bool,
+    /// What it was called by, where that is not what the call's caller dialled: a transfer brought it in.
+    pub(crate) number: Option<Box<Number>>,
     /// The way to it; `None` for an agent.
     pub(crate) flow: Option<Flow>,
     /// The agent that it is, where it is one.
@@ -157,6 +159,7 @@ impl Leg {
             party,
             peer: String::new(),
             inbound: false,
+            number: None,
             flow: Some(flow),
             agent: None,
             call_id: String::new(),

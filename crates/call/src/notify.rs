@@ -39,6 +39,11 @@ impl News {
         News { leg, id, since: now, last: 0, open: None, next: None }
     }
 
+    /// Whether its end has not been told yet: the NOTIFY before it waits for its answer.
+    pub(crate) fn is_untold(&self) -> bool {
+        self.next.is_some() || self.last < 200
+    }
+
     /// The transaction that is open.
     pub(crate) fn client(&self) -> Option<ClientId> {
         self.open
@@ -88,6 +93,13 @@ impl Call {
             None if taken && news.last < 200 => {}
             // The last one, or nobody wants to know (RFC 6665 §4.2.2).
             Some(_) | None => self.transfers.news = None,
+        }
+    }
+
+    /// A leg that has hung up is told nothing any more.
+    pub(crate) fn drop_news_of(&mut self, edge: &mut Edge, leg: usize) {
+        if self.transfers.news.as_ref().is_some_and(|news| news.leg == leg) {
+            self.drop_news(edge);
         }
     }
 

@@ -56,7 +56,9 @@ impl Call {
                 continue;
             };
             let name = name_of(uri);
-            if redirects.known.contains(&name) {
+            if is_here(edge, &place.peer.destination) {
+                edge.decide(now, self.key, format!("{shown} is this edge itself: it is not followed"));
+            } else if redirects.known.contains(&name) {
                 edge.decide(now, self.key, format!("{shown} has been asked, or will be: it is not followed"));
             } else if redirects.taken >= REDIRECTS {
                 edge.decide(now, self.key, format!("{shown} is one too many: it is not followed"));
@@ -158,6 +160,12 @@ fn at(peer: &Peer, uri: &str, destination: &Destination) -> Option<Peer> {
         (false, false) => Some(peer.clone()),
         (false, true) => Some(Peer::to(uri.to_owned(), Destination { host: destination.host.clone(), ..own.clone() })),
     }
+}
+
+/// Whether it leads back to us: a peer may live on our own machine, and would have each call begin another one.
+fn is_here(edge: &Edge, destination: &Destination) -> bool {
+    let is_ours = |ip: IpAddr| edge.addressing.is_ours(ip.to_canonical());
+    destination.host.parse().is_ok_and(is_ours) && edge.addressing.listens_on(destination.port_or_default())
 }
 
 /// Whom a URI means, whatever else it says.

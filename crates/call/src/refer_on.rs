@@ -130,9 +130,8 @@ impl Call {
     pub(crate) fn passed_answered(&mut self, now: Instant, edge: &mut Edge, client: ClientId, code: u16) {
         let Some(passed) = &mut self.transfers.passed else { return };
         let Some(server) = passed.open.remove(client) else { return };
-        let from = passed.from;
         let code = if matches!(code, 200 | 202) { code } else { seen_code(code) };
-        edge.respond(now, server, Answer { code, contact_user: self.contact_user_of(from), ..Answer::default() });
+        edge.respond(now, server, Answer { code, ..Answer::default() });
     }
 
     /// The call is over: whoever waits for an answer is told so.

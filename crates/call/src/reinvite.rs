@@ -145,13 +145,7 @@ impl Call {
         ours: &Description,
     ) {
         let headers = self.session_answer(now, edge, leg);
-        let answer = Answer {
-            code: 200,
-            body: Some(Body::sdp(ours.to_string())),
-            contact_user: self.contact_user_of(leg),
-            headers,
-            ..Answer::default()
-        };
+        let answer = Answer { code: 200, body: Some(Body::sdp(ours.to_string())), headers, ..Answer::default() };
         edge.respond(now, server, answer);
     }
 
@@ -369,15 +363,6 @@ impl Call {
                 edge.cancel(now, client);
             }
             Some(_) | None => self.caller_withdrew_answered(now, edge),
-        }
-    }
-
-    /// User part of our Contact towards a leg.
-    pub(crate) fn contact_user_of(&self, leg: usize) -> String {
-        if self.legs[leg].inbound {
-            self.contact_user()
-        } else {
-            crate::rewrite::escape_user(&self.caller.number.received)
         }
     }
 }

@@ -122,6 +122,8 @@ struct LegSnapshot {
     sid: String,
     /// Whether the far end called us; of a call that its caller has transferred none is.
     inbound: bool,
+    #[serde(default)]
+    number: Option<NumberSnapshot>,
     trunk: Option<String>,
     peer: String,
     dialog: DialogSnapshot,
@@ -389,6 +391,7 @@ impl Leg {
         Some(LegSnapshot {
             sid: self.sid.clone(),
             inbound: self.inbound,
+            number: self.number.as_deref().map(NumberSnapshot::from),
             trunk: self.trunk.as_ref().map(|t| t.name.to_string()),
             peer: self.peer.clone(),
             // Parties are numbered anew by every process; the trunk's name stands for it.
@@ -448,6 +451,7 @@ impl Leg {
             trunk,
             peer: snapshot.peer,
             inbound: snapshot.inbound,
+            number: snapshot.number.map(|number| Box::new(number.into())),
             call_id,
             state: LegState::Answered,
             dialog: Some(dialog),

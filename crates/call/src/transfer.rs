@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use trunkgate_media::{Command, EndId, Law, RemoteSpec, WireSpec};
-use trunkgate_route::{CallInfo, Plan, ReferMode, Target, Trunk};
+use trunkgate_route::{CallInfo, Number, Plan, ReferMode, Target, Trunk};
 use trunkgate_sdp::{Description, Direction, anchored_streams};
 use trunkgate_sip::{Answer, Extra, ServerId};
 
@@ -50,6 +50,8 @@ pub(crate) struct Transfer {
     pub(crate) by: usize,
     /// Whether that has hung up already.
     pub(crate) is_gone: bool,
+    /// Who is called.
+    pub(crate) number: Number,
     /// Who asked, for the target; as it came.
     referred_by: Option<String>,
     /// What was to be tried before.
@@ -79,13 +81,13 @@ impl Call {
             }
         };
         let headers = if refer.is_silent { vec![extra("Refer-Sub", "false")] } else { Vec::new() };
-        let contact_user = self.contact_user_of(leg);
-        edge.respond(now, server, Answer { code: 202, headers, contact_user, ..Answer::default() });
+        edge.respond(now, server, Answer { code: 202, headers, ..Answer::default() });
         let (name, to) = (self.name_of(leg), edge.shown(&refer.number.text));
         edge.decide(now, self.key, format!("{name} transfers the other side to {to}: route {}", plan.route.name));
         let (sid, line) =
             (self.sid().to_owned(), format!("{} transfers the other side to {to}", edge.shown_name(&name)));
         edge.log(&sid, line, None);
+        self.drop_news(edge);
         if !refer.is_silent {
             self.transfers.news = Some(Box::new(News::new(now, leg, refer.cseq)));
             self.tell_news(now, edge, 100);
@@ -95,7 +97,7 @@ impl Call {
         let plan = Plan { targets, ..plan };
         self.max_forwards = self.max_forwards.saturating_sub(1);
         self.route_ring_timeout = ring_timeout;
-        self.begin_transfer(now, edge, leg, Controller::plan(plan), refer.referred_by);
+        self.begin_transfer(now, edge, leg, Controller::plan(plan), refer);
     }
 
     /// Where the other side would be sent: as a call of the same number from the same trunk would.
@@ -104,7 +106,8 @@ impl Call {
         let Some(trunk) = self.legs[leg].trunk.clone().filter(|trunk| trunk.refer != ReferMode::Refuse) else {
             return Err(refused(403, ReasonSlug::Denied));
         };
-        if self.state != State::Answered || self.renegotiation.is_some() || self.late.is_some() {
+        let is_untold = self.transfers.news.as_ref().is_some_and(|news| news.is_untold());
+        if self.state != State::Answered || self.renegotiation.is_some() || self.late.is_some() || is_untold {
             return Err(refused(491, ReasonSlug::Transferred));
         }
         let other = self.other(leg).filter(|_| leg == self.near || self.callee == Some(leg));
@@ -116,29 +119,26 @@ impl Call {
         if self.max_forwards == 0 {
             return Err(refused(483, ReasonSlug::TooManyHops));
         }
+        // A fax that is under way is nothing that another one could go on with.
+        if self.offer_of(other).is_none() {
+            return Err(refused(488, ReasonSlug::BadMedia));
+        }
         if !self.has_room_for_another() {
             return Err(refused(503, ReasonSlug::LimitCalls));
         }
         // It costs what a new call costs: nobody dials faster by transfers than by calls.
         let admitted = edge.admission.check_rate(now).and_then(|()| edge.trunks.pay(now, &trunk.name));
         admitted.map_err(|reason| refused(503, reason))?;
-        // Who calls is whoever asks: its number is what it was called by, where it was.
-        let caller = if leg == CALLER { &self.caller.number.text } else { &self.called.text };
-        let called = &*refer.number.text;
-        let info = CallInfo { from: &trunk.name, called, caller, headers: &self.headers, ..CallInfo::default() };
+        // Who calls is whoever asks: neither the number nor the headers are another's.
+        let (called, caller) = (&*refer.number.text, &*self.number_of(leg).text);
+        let headers = if leg == CALLER { &self.headers[..] } else { &[] };
+        let info = CallInfo { from: &trunk.name, called, caller, headers, ..CallInfo::default() };
         let plan = edge.plan(now, info);
         plan.map(Way::Here).ok_or_else(|| refused(404, ReasonSlug::NoRoute))
     }
 
     /// Searches for somebody in the place of `by`; the other side waits.
-    fn begin_transfer(
-        &mut self,
-        now: Instant,
-        edge: &mut Edge,
-        by: usize,
-        controller: Controller,
-        referred_by: Option<String>,
-    ) {
+    fn begin_transfer(&mut self, now: Instant, edge: &mut Edge, by: usize, controller: Controller, refer: Refer) {
         let Some(waits) = self.other(by) else { return };
         let held = self.holds.contains(by);
         self.end_holds(edge);
@@ -151,7 +151,8 @@ impl Call {
         self.transfers.now = Some(Box::new(Transfer {
             by,
             is_gone: false,
-            referred_by,
+            number: refer.number,
+            referred_by: refer.referred_by,
             controller: std::mem::replace(&mut self.controller, controller),
             spoken: std::mem::replace(&mut self.spoken, spoken),
             held,
@@ -221,11 +222,10 @@ impl Call {
         self.arm(now, edge, Timer::Referrer, Duration::from_secs(REFERRER_SECONDS));
     }
 
-    /// Whoever has transferred the call has been told so, and has not hung up.
+    /// Whoever has transferred the call has been told so, and has not hung up. Who asks for another transfer now stays.
     pub(crate) fn referrer_overdue(&mut self, now: Instant, edge: &mut Edge) {
         self.deadlines.remove(Timer::Referrer);
-        let out = |at: usize| at != self.near && self.callee != Some(at);
-        let left: Vec<usize> = (0..self.legs.len()).filter(|at| out(*at)).collect();
+        let left: Vec<usize> = (0..self.legs.len()).filter(|at| self.sides().all(|side| side != *at)).collect();
         for leg in left {
             if self.legs[leg].agent.is_none() && self.legs[leg].state == LegState::Answered {
                 self.hang_up_leg(now, edge, leg, ReasonSlug::Transferred);
@@ -283,9 +283,9 @@ impl Call {
     /// A leg that is neither side of the call any more, or not now, has hung up.
     pub(crate) fn referrer_left(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
         self.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
+        self.drop_news_of(edge, leg);
         if let Some(transfer) = self.transfers.now.as_mut().filter(|transfer| transfer.by == leg && !transfer.is_gone) {
             transfer.is_gone = true;
-            self.drop_news(edge);
             self.drop_ends(edge, leg);
             self.leave_trunk(edge, leg);
             edge.decide(now, self.key, format!("{} has hung up, the transfer goes on", self.name_of(leg)));
@@ -314,12 +314,21 @@ impl Call {
         let numbers = edge.table.numbers();
         let by = self.referred_by(edge, to);
         if self.near != CALLER {
-            let caller = Caller { number: self.called.clone(), display: String::new(), anonymous: false };
+            let number = self.number_of(self.near).clone();
+            let caller = Caller { number, display: String::new(), anonymous: false };
             let headers = of_invite(&[], &CallerIdentity::default(), from, to, numbers);
             return (caller, headers.into_iter().chain(by).collect());
         }
         let headers = of_invite(&self.headers, &self.identity, from, to, numbers);
         (self.identity.told(&self.caller, from, to), headers.into_iter().chain(by).collect())
+    }
+
+    /// A leg's number: what it calls by, or was called by.
+    fn number_of(&self, leg: usize) -> &Number {
+        match leg {
+            CALLER => &self.caller.number,
+            _ => self.legs[leg].number.as_deref().unwrap_or(&self.called),
+        }
     }
 
     /// What a target is told of who transferred the call to it (RFC 3892), with addresses of our own.

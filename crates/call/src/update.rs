@@ -56,7 +56,7 @@ impl Call {
             }
             headers = self.session_agreed(now, edge, leg, session);
         }
-        let answer = Answer { code: 200, contact_user: self.contact_user_of(leg), headers, ..Answer::default() };
+        let answer = Answer { code: 200, headers, ..Answer::default() };
         edge.respond(now, server, answer);
     }
 

@@ -64,6 +64,8 @@ impl Call {
             None => edge.table.trunk_of(flow.remote).map(|t| t.name.clone()).map_or(Party(0), |name| edge.party(&name)),
         };
         let media_ip = edge.addressing.media_shown_to(flow.remote.ip(), flow.listener)?;
-        Some(Leg { trunk, peer: way.peer.clone(), ..Leg::new(edge.sid(), party, flow, media_ip, edge.session_id()) })
+        let number = self.transfers.now.as_ref().map(|transfer| Box::new(transfer.number.clone()));
+        let leg = Leg::new(edge.sid(), party, flow, media_ip, edge.session_id());
+        Some(Leg { trunk, peer: way.peer.clone(), number, ..leg })
     }
 }

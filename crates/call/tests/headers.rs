@@ -254,6 +254,25 @@ fn rfc3323_who_asks_for_no_privacy_has_none() {
 }
 
 #[test]
+fn rfc3323_nothing_that_is_answered_later_tells_who_calls() {
+    let mut bench = between(carrier(), Trunk { identity: Identities::Strip, ..pbx() });
+    let callee = Dialed::new(PBX, sent_on(&mut bench, "Privacy: id\r\n"));
+    bench.receive(PBX, callee.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
+    bench.expect(CARRIER, "SIP/2.0 200");
+    // Our answers to UPDATE and to a re-INVITE say where we are, and so does each request after them.
+    bench.receive(PBX, callee.request("UPDATE", 1, ""));
+    let updated = bench.expect(PBX, "SIP/2.0 200");
+    bench.receive(PBX, callee.request("INVITE", 2, &answer()));
+    bench.expect(PBX, "SIP/2.0 100");
+    let changed = bench.expect(PBX, "SIP/2.0 200");
+    for sent in [updated, changed] {
+        assert_eq!(sent.header("Contact"), format!("<sip:{LOCAL}:5060>"), "{}", sent.text);
+        assert!(!sent.text.contains("5551234"), "{}", sent.text);
+    }
+}
+
+#[test]
 fn asserted_numbers_have_the_form_of_the_trunk() {
     let plus_less = Trunk { send_numbers: SendNumbers::PlusLess, ..pbx() };
     let mut bench = between(carrier(), plus_less);

@@ -140,3 +140,17 @@ fn one_of_those_that_ring_at_once_may_be_elsewhere() {
     bench.bye(&mut caller, &other);
     bench.finish();
 }
+
+#[test]
+fn nobody_sends_a_call_back_into_the_edge() {
+    // A PBX on our own machine, whose host is ours, too.
+    let beside = format!("{LOCAL}:5080");
+    let trunks = vec![trunk("carrier", &[CARRIER]), trunk("pbx", &[&beside])];
+    let mut bench = Bench::with(table(trunks, vec![route(vec![to_trunk("pbx")])]));
+    let caller = bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let pbx = Dialed::new(&beside, bench.expect(&beside, "INVITE"));
+    moved(&mut bench, &pbx, &format!("Contact: <sip:1@{LOCAL}:5060;transport=udp>, <sip:2@{LOCAL}:5082>"));
+    let next = Dialed::new(&format!("{LOCAL}:5082"), bench.expect(&format!("{LOCAL}:5082"), "INVITE sip:2@"));
+    answered(bench, caller, &next);
+}

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bench::*;
 use trunkgate_media::Command;
+use trunkgate_sip::Method;
 
 const SUPPORTED: &str = "Supported: 100rel\r\n";
 
@@ -327,4 +328,48 @@ fn the_trace_shows_each_prack_and_its_answer() {
     let sid = bench.gateway.calls(bench.now)[0].sid.clone();
     let trace = format!("{:?}", bench.gateway.trace(&sid));
     assert_eq!(trace.matches("text: \"PRACK\"").count(), 2, "{trace}");
+}
+
+#[test]
+fn a_target_that_tells_of_its_ringing_without_end_has_no_more_of_us_than_its_share() {
+    let mut bench = Bench::with(table(usual_trunks(), vec![route(vec![to_trunk("pbx")])]));
+    let mut caller = bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    let ringing = |rseq| callee.answer_with(180, &format!("Require: 100rel\r\nRSeq: {rseq}\r\n"));
+    let most = trunkgate_sip::limits::CAUSED_REQUESTS;
+    for rseq in 1..=500 {
+        bench.receive(PBX, ringing(rseq));
+    }
+    let first: Vec<Sent> =
+        std::iter::from_fn(|| bench.sent.pop_front()).filter(|sent| method(sent) == Method::Prack).collect();
+    assert_eq!(first.len(), most);
+    assert!(bench.gateway.sip_counts().clients <= most + 1);
+    // Once these are answered and forgotten, the repetition of the next one is acknowledged.
+    for prack in &first {
+        bench.receive(PBX, callee.respond(prack, 200, ""));
+    }
+    bench.pass(Duration::from_secs(6));
+    bench.receive(PBX, ringing(most + 1));
+    let prack = bench.expect(PBX, "PRACK");
+    assert!(prack.header("RAck").starts_with(&format!("{} ", most + 1)), "{}", prack.text);
+    bench.receive(PBX, callee.respond(&prack, 200, ""));
+    bench.sent.clear();
+    // Nor have any number of forks that answer.
+    for fork in 0..500 {
+        let fork = Dialed { tag: format!("fork{fork}"), ..callee.clone() };
+        bench.receive(PBX, fork.answer(200, &answer()));
+    }
+    let byes = bench.sent.iter().filter(|sent| method(sent) == Method::Bye).count();
+    let forks = trunkgate_sip::limits::FORKED_DIALOGS;
+    assert!(byes >= forks && byes <= forks + most, "{byes}");
+    let ok = bench.sent.iter().find(|sent| sent.to == CARRIER.parse().unwrap() && sent.code() == 200).unwrap().clone();
+    caller.to_tag = ok.tag("To");
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    bench.sent.clear();
+    caller.cseq += 1;
+    bench.receive(CARRIER, caller.request("BYE", "", ""));
+    bench.sent.clear();
+    bench.pass(Duration::from_secs(40));
+    bench.finish();
 }

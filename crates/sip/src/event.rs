@@ -210,7 +210,8 @@ pub struct Answer {
     pub headers: Vec<Extra>,
     /// Body, if any.
     pub body: Option<Body>,
-    /// User part of our Contact, put into 1xx above 100 and 2xx of an INVITE; empty for none.
+    /// User part of our Contact in the dialog that a 1xx above 100 or a 2xx to an INVITE begins; empty for none. A dialog
+    /// that stands keeps its own.
     pub contact_user: String,
     /// Of a provisional answer to an INVITE: whether it goes out reliably where the far end can acknowledge it. Where that
     /// insists, all do (RFC 3262 §3).

@@ -28,6 +28,9 @@ pub const DIALOGS: usize = 65_536;
 pub const FORKED_DIALOGS: usize = 12;
 /// Confirmed dialogs that are remembered after their end, for who wants to take the place of one (RFC 3891 §3).
 pub const ENDED_DIALOGS: usize = 1_024;
+/// Requests of ours at once that answers to one INVITE may cause: PRACKs, and BYEs to forks past [`FORKED_DIALOGS`]. What
+/// would cause a further one is dropped; its repetition may be served.
+pub const CAUSED_REQUESTS: usize = 16;
 /// Provisional answers of ours that wait for the PRACK to the one before them; further ones are not sent.
 pub const PROVISIONALS_WAITING: usize = 4;
 /// Entries of a route set (RFC 3261 §12.1.1).

@@ -86,6 +86,7 @@ impl Endpoint {
             elsewhere: false,
             ack: None,
             forks: Vec::new(),
+            caused: Vec::new(),
         };
         let way = (flow, local, party);
         let new = Client::new(Method::Invite, self.scratch.as_slice().into(), way, request, &call_id);
@@ -275,14 +276,16 @@ impl Endpoint {
         }
     }
 
-    /// Acknowledges and ends a dialog that nobody wants any more.
-    pub(super) fn hang_up(&mut self, now: Instant, invite: ClientId, dialog: DialogId) {
+    /// Acknowledges and ends a dialog that nobody wants any more; the BYE.
+    pub(super) fn hang_up(&mut self, now: Instant, invite: ClientId, dialog: DialogId) -> Option<ClientId> {
         self.send_ack(dialog, None);
         let began_by_it = self.clients.get(&invite).is_some_and(|client| client.dialog.is_none());
-        if began_by_it && self.dialogs.contains_key(&dialog) {
-            let id = ClientId(self.fresh_id());
-            self.send_bye(now, id, dialog, &[], None, true);
+        if !began_by_it || !self.dialogs.contains_key(&dialog) {
+            return None;
         }
+        let id = ClientId(self.fresh_id());
+        self.send_bye(now, id, dialog, &[], None, true);
+        Some(id)
     }
 
     /// A request inside a dialog, sent.
@@ -339,6 +342,7 @@ impl Endpoint {
                 elsewhere: false,
                 ack: None,
                 forks: Vec::new(),
+                caused: Vec::new(),
             })
         });
         if method == Method::Invite {

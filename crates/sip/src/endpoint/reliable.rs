@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::{Arrival, Endpoint, Timer};
 use crate::dialog::DialogId;
-use crate::event::{Answer, ClientId, Event, Extra, Reason, ServerId};
+use crate::event::{Answer, ClientId, DropReason, Event, Extra, Reason, ServerId};
 use crate::header::HeaderName;
 use crate::header::rack::{RAck, rseq};
 use crate::limits;
@@ -239,13 +239,18 @@ impl Endpoint {
         if of == cseq && last.checked_add(1) != Some(number) {
             return false;
         }
-        let rack = Extra { name: "RAck".into(), value: RAck::of_invite(number, cseq) };
         // Without room for it the next repetition is acknowledged.
-        let sent = self.request(now, dialog, Method::Prack, vec![rack], None).is_some();
-        if let Some(live) = self.dialogs.get_mut(&dialog).filter(|_| sent) {
+        if !self.may_cause_request(id) {
+            self.drop_message(DropReason::Full);
+            return false;
+        }
+        let rack = Extra { name: "RAck".into(), value: RAck::of_invite(number, cseq) };
+        let Some(prack) = self.request(now, dialog, Method::Prack, vec![rack], None) else { return false };
+        self.note_caused(id, prack);
+        if let Some(live) = self.dialogs.get_mut(&dialog) {
             live.provisional = (cseq, number);
         }
-        sent
+        true
     }
 }
 

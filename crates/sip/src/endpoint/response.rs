@@ -317,11 +317,16 @@ impl Endpoint {
     /// nobody (RFC 3261 §13.2.2.4). Its repetition is treated in the same way.
     fn hang_up_on_fork(&mut self, now: Instant, id: ClientId, flow: Flow, cseq: u32, response: &Message) {
         self.drop_message(DropReason::Full);
+        if !self.may_cause_request(id) {
+            return;
+        }
         let Some(dialog) = self.insert_fork(id, flow, response, true) else { return };
         if let Some(live) = self.dialogs.get_mut(&dialog) {
             live.ack_due = Some(cseq);
         }
-        self.hang_up(now, id, dialog);
+        if let Some(bye) = self.hang_up(now, id, dialog) {
+            self.note_caused(id, bye);
+        }
     }
 
     /// A dialog of an answer to our INVITE, taken into the table.

@@ -6,7 +6,9 @@ use std::hash::Hash;
 use std::time::Instant;
 
 use super::Endpoint;
+use super::tables::Inviting;
 use crate::event::{ClientId, Party, ServerId};
+use crate::limits;
 use crate::timer::T4;
 use crate::transaction::client_invite::State;
 
@@ -21,6 +23,31 @@ impl Endpoint {
         let free = self.limits.servers.saturating_sub(self.servers.len());
         let free_bytes = self.limits.server_bytes.saturating_sub(self.server_bytes);
         own.servers >= free || own.bytes >= free_bytes
+    }
+
+    /// Whether an answer to an INVITE of ours may have us send one more request: else one far end, by answers that no
+    /// sound one sends, would fill the table that all calls share.
+    pub(super) fn may_cause_request(&mut self, invite: ClientId) -> bool {
+        let Some(caused) = self.inviting(invite).map(|inviting| std::mem::take(&mut inviting.caused)) else {
+            return false;
+        };
+        let open: Vec<ClientId> = caused.into_iter().filter(|id| self.clients.contains_key(id)).collect();
+        let has_room = open.len() < limits::CAUSED_REQUESTS;
+        if let Some(inviting) = self.inviting(invite) {
+            inviting.caused = open;
+        }
+        has_room
+    }
+
+    /// Notes one that an answer has caused.
+    pub(super) fn note_caused(&mut self, invite: ClientId, caused: ClientId) {
+        if let Some(inviting) = self.inviting(invite) {
+            inviting.caused.push(caused);
+        }
+    }
+
+    fn inviting(&mut self, invite: ClientId) -> Option<&mut Inviting> {
+        self.clients.get_mut(&invite)?.invite.as_deref_mut()
     }
 
     /// Gives back the room of tables that are nearly empty after a flood.

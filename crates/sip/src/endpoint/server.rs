@@ -179,7 +179,9 @@ impl Endpoint {
         if makes_dialog || (matches!(method, Method::Update | Method::Refer) && class == Class::Success) {
             let dialog = server.dialog.and_then(|dialog| self.dialogs.get(&dialog));
             let secure = dialog.map_or_else(|| begins_secure(request), |dialog| dialog.plain.secure);
-            writer.header("Contact", &contact(&answer.contact_user, server.local, source.transport, secure));
+            // A dialog that stands has the one that it began with.
+            let user = dialog.map_or(&answer.contact_user, |dialog| &dialog.plain.contact_user);
+            writer.header("Contact", &contact(user, server.local, source.transport, secure));
         }
         if class == Class::Success && matches!(method, Method::Invite | Method::Options | Method::Update) {
             self.rules.write_abilities(&mut writer);
@@ -201,7 +203,6 @@ impl Endpoint {
         if let Some(dialog) = server.dialog {
             if let Some(live) = self.dialogs.get_mut(&dialog) {
                 live.confirmed |= confirmed;
-                live.plain.contact_user = contact_user.to_owned();
             }
             return;
         }

@@ -81,6 +81,8 @@ pub(super) struct Inviting {
     pub(super) ack: Option<Bytes>,
     /// The dialogs it has made, or for a re-INVITE the one it is in once a 2xx has come.
     pub(super) forks: Vec<Fork>,
+    /// Requests that answers to it have caused.
+    pub(super) caused: Vec<ClientId>,
 }
 
 /// How far withdrawing an INVITE has come (RFC 3261 §9.1).
