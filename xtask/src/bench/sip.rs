@@ -125,7 +125,7 @@ impl Device {
 
     fn call(&self, calls: u32, per_second: u32, length: Duration) -> anyhow::Result<Counted> {
         let mut wanted = Calls::new(calls, per_second, length);
-        wanted.scenario = Some(CALLER);
+        wanted.scenario = Some(CALLER.into());
         wanted.run(self.at)
     }
 }

@@ -207,6 +207,14 @@ impl Edge {
         }
     }
 
+    /// Waits until it keeps no dialog any more.
+    pub(crate) fn no_dialog_is_left(&self) -> anyhow::Result<()> {
+        self.wait_until("all dialogs are gone", Duration::from_secs(45), |edge| {
+            Ok(edge.metric("trunkgate_sip_dialogs_active")? == 0.0)
+        })?;
+        Ok(())
+    }
+
     /// Call records written so far.
     pub(crate) fn records(&self) -> anyhow::Result<Vec<serde_json::Value>> {
         let text = std::fs::read_to_string(self.folder.path().join("cdr.jsonl")).unwrap_or_default();

@@ -12,6 +12,7 @@ mod python;
 pub(crate) mod raw;
 pub(crate) mod recording;
 pub(crate) mod rtp;
+pub(crate) mod scenario;
 pub(crate) mod sipp;
 
 use std::time::Instant;
@@ -36,8 +37,8 @@ pub(crate) struct Options {
 }
 
 /// Cases that --quick leaves out unless they are asked for by name: one measures time on a machine that must have nothing
-/// else to do, the others install large packages.
-const FULL_ONLY: [&str; 3] = ["agent-100", "agent-pipecat", "agent-openai"];
+/// else to do, one waits for intervals of real time, the others install large packages.
+const FULL_ONLY: [&str; 4] = ["sipp-timers", "agent-100", "agent-pipecat", "agent-openai"];
 
 /// One case.
 pub(crate) struct Case {

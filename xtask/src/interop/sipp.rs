@@ -1,5 +1,6 @@
 //! SIPp as caller and callee.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
+use super::edge::Edge;
 use super::rtp::tone_ulaw;
 
 /// SIPp's own `uac` with an RTP stream added.
@@ -17,6 +19,8 @@ const UAC_RTP: &str = include_str!("scenarios/uac_rtp.xml");
 pub(crate) const CARRIER: &str = "127.0.0.2";
 /// The address that calls go to.
 pub(crate) const PBX: &str = "127.0.0.3";
+/// A second address that calls go to.
+pub(crate) const DESK: &str = "127.0.0.4";
 
 /// Two trunks known by their addresses and a route from the one to the other.
 pub(crate) const CARRIER_TO_PBX: &str = r#"
@@ -37,7 +41,7 @@ connect = ["trunk:pbx"]
 #[derive(Debug)]
 pub(crate) struct Callee {
     child: Child,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Callee {
@@ -64,6 +68,7 @@ impl Callee {
         let child = Command::new("sipp")
             .args(scenario(folder.path())?)
             .args(["-i", address, "-mi", address, "-p", &port.to_string(), "-nostdin"])
+            .args(STATISTICS)
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(out.try_clone()?)
@@ -71,7 +76,23 @@ impl Callee {
             .spawn()
             .context("sipp")?;
         std::thread::sleep(Duration::from_millis(500));
-        Ok(Callee { child, _folder: folder })
+        Ok(Callee { child, folder })
+    }
+
+    /// Waits until so many calls have gone as its scenario says, and none otherwise.
+    pub(crate) fn has_had(&self, calls: u32) -> anyhow::Result<()> {
+        let began = Instant::now();
+        loop {
+            let counted = counted(&self.folder.path().join("stat.csv"))?;
+            if counted.failed == 0 && counted.successful == u64::from(calls) {
+                return Ok(());
+            }
+            if counted.failed > 0 || began.elapsed() > Duration::from_secs(10) {
+                let errors = errors(self.folder.path());
+                bail!("a callee has had {} of {calls} calls, {} failed\n{errors}", counted.successful, counted.failed);
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 }
 
@@ -81,6 +102,10 @@ impl Drop for Callee {
         drop(self.child.wait());
     }
 }
+
+/// Has SIPp write what it counts, and what it minds.
+const STATISTICS: [&str; 8] =
+    ["-trace_stat", "-stf", "stat.csv", "-fd", "1", "-trace_err", "-error_file", "errors.log"];
 
 /// How SIPp is to call.
 #[derive(Debug, Clone)]
@@ -96,7 +121,9 @@ pub(crate) struct Calls {
     /// SIPp's transport: `u1` or `t1`.
     pub(crate) transport: &'static str,
     /// The scenario, where it is not `uac`.
-    pub(crate) scenario: Option<&'static str>,
+    pub(crate) scenario: Option<Cow<'static, str>>,
+    /// The port that it calls from.
+    pub(crate) port: u16,
     /// The user that is called.
     pub(crate) number: &'static str,
     /// What it shows where it is asked, if the scenario does: user and password.
@@ -124,9 +151,26 @@ impl Calls {
             rtp: false,
             transport: "u1",
             scenario: None,
+            port: 5070,
             number: "service",
             credentials: None,
         }
+    }
+
+    /// Calls its number by UDP, and holds that the edge lives and no call has failed.
+    pub(crate) fn all_succeed(&self, edge: &mut Edge) -> anyhow::Result<Counted> {
+        let counted = self.run(edge.udp)?;
+        edge.assert_alive()?;
+        self.all(&counted, || edge.log_tail())?;
+        Ok(counted)
+    }
+
+    /// Holds that none of them has failed; `log` is for the message.
+    pub(crate) fn all(&self, counted: &Counted, log: impl FnOnce() -> String) -> anyhow::Result<()> {
+        if counted.failed > 0 || counted.successful != u64::from(self.calls) {
+            bail!("{} of {} calls failed\n{}", counted.failed, self.calls, log());
+        }
+        Ok(())
     }
 
     /// Calls its number at `edge` and waits for the end.
@@ -134,9 +178,9 @@ impl Calls {
         let folder = tempfile::tempdir()?;
         let at = folder.path();
         let mut command = Command::new("sipp");
-        match (self.scenario, self.rtp) {
+        match (&self.scenario, self.rtp) {
             (Some(scenario), _) => {
-                std::fs::write(at.join("scenario.xml"), scenario)?;
+                std::fs::write(at.join("scenario.xml"), scenario.as_ref())?;
                 command.args(["-sf", "scenario.xml"]);
             }
             (None, true) => {
@@ -156,10 +200,11 @@ impl Calls {
         let seconds = f64::from(self.calls) / f64::from(self.per_second) + self.length.as_secs_f64();
         let mut child = command
             .arg(edge.to_string())
-            .args(["-i", CARRIER, "-mi", CARRIER, "-p", "5070", "-t", self.transport, "-nostdin", "-s", self.number])
+            .args(["-i", CARRIER, "-mi", CARRIER, "-t", self.transport, "-nostdin"])
+            .args(["-p", &self.port.to_string(), "-s", self.number])
             .args(["-r", &self.per_second.to_string(), "-m", &self.calls.to_string()])
             .args(["-l", &self.calls.to_string(), "-d", &self.length.as_millis().to_string()])
-            .args(["-trace_stat", "-stf", "stat.csv", "-fd", "1", "-trace_err", "-error_file", "errors.log"])
+            .args(STATISTICS)
             .current_dir(at)
             .stdin(Stdio::null())
             .stdout(out.try_clone()?)

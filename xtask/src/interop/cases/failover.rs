@@ -15,7 +15,7 @@ const SILENT: &str = "127.0.0.4:5060";
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let _silent = UdpSocket::bind(SILENT)?;
     let second = if setting.sabotage { "" } else { r#", "trunk:pbx""# };
-    let edge = Edge::start(&format!(
+    let mut edge = Edge::start(&format!(
         r#"
 [trunk.carrier]
 accept_from = ["127.0.0.2/32"]
@@ -33,10 +33,7 @@ connect = ["trunk:silent"{second}]
     ))?;
     let _callee = Callee::start(PBX, 5060)?;
     let calls = Calls::new(setting.calls(40, 20), 20, Duration::from_secs(1));
-    let counted = calls.run(edge.udp)?;
-    if counted.failed > 0 || counted.successful != u64::from(calls.calls) {
-        bail!("{} of {} calls failed\n{}", counted.failed, calls.calls, edge.log_tail());
-    }
+    calls.all_succeed(&mut edge)?;
     let delays: Vec<u64> = edge
         .records()?
         .iter()

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
+use super::sipp_reliable::{late_caller, reliable_callee};
 use crate::interop::Setting;
 use crate::interop::edge::Edge;
+use crate::interop::scenario::Scenario;
 use crate::interop::sipp::{Callee, Calls, Counted, PBX};
 
 /// A record-routing proxy between its two sockets that answers OPTIONS to itself.
@@ -68,7 +70,7 @@ impl Drop for Kamailio {
     }
 }
 
-/// Calls with RTP: SIPp → edge → Kamailio → SIPp.
+/// Calls SIPp → edge → Kamailio → SIPp: with RTP, then those in which both sides have more to say.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     // Broken: the upstream is a port where Kamailio does not listen.
     let port = if setting.sabotage { 5090 } else { 5080 };
@@ -84,26 +86,89 @@ media_from = ["127.0.0.3/32"]
 [[route]]
 from = ["carrier"]
 connect = ["trunk:upstream"]
+[[route]]
+from = ["upstream"]
+connect = ["reject:486"]
 "#
     ))?;
     let kamailio = Kamailio::start(CONFIGURATION)?;
-    let _callee = Callee::start(PBX, 5060)?;
+    let callee = Callee::start(PBX, 5060)?;
     let mut calls = Calls::new(setting.calls(100, 40), 20, Duration::from_secs(2));
     calls.rtp = true;
     let counted = calls.run(edge.udp)?;
     let sent = carried(&mut edge, &calls, &counted, &kamailio)?;
-    Ok(format!("{} calls, 0 failed, {sent} RTP packets relayed, every dialog ended", counted.successful))
+    drop(callee);
+    let more = setting.calls(20, 5);
+    for (caller, callee) in [(late_caller(), reliable_callee(2)), (changing_caller(), changing_callee())] {
+        let callee = Callee::start_with(PBX, 5060, &callee.text())?;
+        let scenario = Some(caller.text().into());
+        Calls { scenario, ..Calls::new(more, 5, Duration::from_millis(300)) }
+            .all_succeed(&mut edge)
+            .with_context(|| kamailio.log())?;
+        callee.has_had(more)?;
+    }
+    edge.no_dialog_is_left()?;
+    Ok(format!(
+        "{} calls, 0 failed, {sent} RTP packets relayed; {more} with PRACK; {more} with re-INVITE and UPDATE of both sides and \
+         REFER; every dialog ended",
+        counted.successful
+    ))
+}
+
+/// Holds and comes back, is held and taken back, and is hung up on.
+fn changing_caller() -> Scenario {
+    Scenario::caller()
+        .ask("INVITE", "", "sendrecv")
+        .expect_answer(200, &["m=audio"])
+        .ack("")
+        .pause(200)
+        .ask("INVITE", "", "sendonly")
+        .expect_answer(200, &["a=recvonly"])
+        .ack("")
+        .pause(200)
+        .ask("UPDATE", "", "sendrecv")
+        .expect_answer(200, &["a=sendrecv"])
+        .expect("INVITE", &["a=sendonly"])
+        .answer("200 OK", "", "recvonly")
+        .expect("ACK", &[])
+        .expect("UPDATE", &["a=sendrecv"])
+        .answer("200 OK", "", "sendrecv")
+        .expect("BYE", &[])
+        .answer("200 OK", "", "")
+}
+
+/// The other side of it, which also tries to transfer: that fails, and it hears why.
+fn changing_callee() -> Scenario {
+    Scenario::callee(2, &[])
+        .answer("200 OK", "", "sendrecv")
+        .expect("ACK", &[])
+        .expect("INVITE", &["a=sendonly"])
+        .answer("200 OK", "", "recvonly")
+        .expect("ACK", &[])
+        .expect("UPDATE", &["a=sendrecv"])
+        .answer("200 OK", "", "sendrecv")
+        .pause(200)
+        .ask("INVITE", "", "sendonly")
+        .expect_answer(200, &["a=recvonly"])
+        .ack("")
+        .pause(200)
+        .ask("UPDATE", "", "sendrecv")
+        .expect_answer(200, &["a=sendrecv"])
+        .ask("REFER", "Refer-To: <sip:+12135550100@127.0.0.1>\n", "")
+        .expect_answer(202, &[])
+        .expect("NOTIFY", &["Event: refer", "SIP/2.0 100"])
+        .answer("200 OK", "", "")
+        .expect("NOTIFY", &["Subscription-State: terminated", "SIP/2.0 486"])
+        .answer("200 OK", "", "")
+        .ask("BYE", "", "")
+        .expect_answer(200, &["BYE"])
 }
 
 /// Holds that an edge carried all calls with their audio and kept no dialog: the RTP packets that it sent.
 pub(super) fn carried(edge: &mut Edge, calls: &Calls, counted: &Counted, kamailio: &Kamailio) -> anyhow::Result<f64> {
     edge.assert_alive()?;
-    if counted.failed > 0 || counted.successful != u64::from(calls.calls) {
-        bail!("{} of {} calls failed\n{}\n{}", counted.failed, calls.calls, edge.log_tail(), kamailio.log());
-    }
-    edge.wait_until("all dialogs are gone", Duration::from_secs(45), |edge| {
-        Ok(edge.metric("trunkgate_sip_dialogs_active")? == 0.0)
-    })?;
+    calls.all(counted, || format!("{}\n{}", edge.log_tail(), kamailio.log()))?;
+    edge.no_dialog_is_left()?;
     let sent = edge.labelled("trunkgate_rtp_packets_total", "direction=\"out\"")?;
     if sent < f64::from(calls.calls) * 150.0 {
         bail!("only {sent} packets went through");

@@ -99,7 +99,7 @@ connect = ["trunk:pbx"]
     )?;
     let _callee = Callee::start(PBX, 5060)?;
     let calls = |password: &'static str, count: u32| Calls {
-        scenario: Some(UAC_AUTH),
+        scenario: Some(UAC_AUTH.into()),
         credentials: Some(("pbx", password)),
         ..Calls::new(count, 10, Duration::from_millis(500))
     };

@@ -36,8 +36,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let descriptors = edge.metric("process_open_fds")?;
     for _ in 0..2 {
         let counted = if setting.sabotage {
-            let scenario: &'static str = Box::leak(without_bye().into_boxed_str());
-            Calls { scenario: Some(scenario), ..calls.clone() }.run(edge.udp)?
+            Calls { scenario: Some(without_bye().into()), ..calls.clone() }.run(edge.udp)?
         } else {
             calls.run(edge.udp)?
         };

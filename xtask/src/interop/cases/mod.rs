@@ -9,6 +9,7 @@ mod agent_parrot;
 mod agent_playout;
 mod agent_stalled;
 mod agent_stop;
+mod baresip_hold;
 mod baresip_register;
 mod baresip_transfer;
 mod failover;
@@ -21,6 +22,9 @@ mod options_health;
 mod record_route;
 mod sipp_calls;
 mod sipp_dialog;
+mod sipp_reliable;
+mod sipp_targets;
+mod sipp_timers;
 mod sipvicious;
 mod srtp_baresip;
 mod strangers;
@@ -51,6 +55,26 @@ fn calls() -> Vec<Case> {
             name: "sipp-dialog",
             proves: "INFO and a hold by UPDATE go on, a re-INVITE without an offer is answered here",
             run: sipp_dialog::run,
+        },
+        Case {
+            name: "sipp-reliable",
+            proves: "reliable 18x and PRACK on either side of a call and on both, a late offer in one",
+            run: sipp_reliable::run,
+        },
+        Case {
+            name: "sipp-timers",
+            proves: "sessions refreshed by both, by UPDATE and re-INVITE; 422 both ways; a caller that stops ends the call",
+            run: sipp_timers::run,
+        },
+        Case {
+            name: "sipp-redirect",
+            proves: "a 302 to another trunk's peer is followed there",
+            run: sipp_targets::redirect,
+        },
+        Case {
+            name: "sipp-ring-all",
+            proves: "two ring at once: one answers, the other hears that the call was completed elsewhere",
+            run: sipp_targets::ring_all,
         },
         Case { name: "tone", proves: "440 Hz both ways, every payload bit-identical", run: tone::run },
         Case {
@@ -84,7 +108,11 @@ fn calls() -> Vec<Case> {
 /// Proxies, registrars and phones.
 fn peers() -> Vec<Case> {
     vec![
-        Case { name: "kamailio", proves: "calls through Kamailio as a record-routing upstream", run: kamailio::run },
+        Case {
+            name: "kamailio",
+            proves: "calls through Kamailio as a record-routing upstream: PRACK, re-INVITE, UPDATE and REFER too",
+            run: kamailio::run,
+        },
         Case { name: "tls-kamailio", proves: "TLS both ways, known by certificate alone", run: tls_kamailio::run },
         Case {
             name: "record-route",
@@ -105,6 +133,11 @@ fn peers() -> Vec<Case> {
             name: "baresip-register",
             proves: "baresip behind a NAT registers by UDP and TLS and is called over its flow, also after a reload",
             run: baresip_register::run,
+        },
+        Case {
+            name: "baresip-hold",
+            proves: "baresip holds its caller, which hears silence or the edge's music, then baresip again",
+            run: baresip_hold::run,
         },
         Case {
             name: "baresip-transfer",

@@ -1,7 +1,6 @@
 //! Kamailio in front of a party whose Contact nobody else can reach: every request in a dialog takes the route set.
 
 use std::net::UdpSocket;
-use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 
@@ -80,9 +79,7 @@ connect = ["trunk:carrier"]
     }
     outcome
         .with_context(|| format!("{}\n{}", edge.only_trace().unwrap_or_else(|_| edge.log_tail()), kamailio.log()))?;
-    edge.wait_until("all dialogs are gone", Duration::from_secs(45), |edge| {
-        Ok(edge.metric("trunkgate_sip_dialogs_active")? == 0.0)
-    })?;
+    edge.no_dialog_is_left()?;
     Ok(format!("{calls} calls with hold over two Record-Routes, TLS and UDP, nothing sent to the private Contact"))
 }
 

@@ -21,11 +21,7 @@ pub(crate) fn rtp(setting: &Setting) -> anyhow::Result<String> {
     let _callee = Callee::start(PBX, 5060)?;
     let mut calls = Calls::new(setting.calls(200, 60), 20, Duration::from_secs(3));
     calls.rtp = true;
-    let counted = calls.run(edge.udp)?;
-    edge.assert_alive()?;
-    if counted.failed > 0 || counted.successful != u64::from(calls.calls) {
-        bail!("{} of {} calls failed\n{}", counted.failed, calls.calls, edge.log_tail());
-    }
+    let counted = calls.all_succeed(&mut edge)?;
     edge.wait_until("all sessions are closed", Duration::from_secs(10), |edge| {
         Ok(edge.metric("trunkgate_media_sessions")? == 0.0)
     })?;
@@ -56,8 +52,6 @@ pub(crate) fn tcp(setting: &Setting) -> anyhow::Result<String> {
     let Some(tcp) = edge.tcp else { bail!("no tcp listener") };
     let counted = calls.run(tcp)?;
     edge.assert_alive()?;
-    if counted.failed > 0 || counted.successful != u64::from(calls.calls) {
-        bail!("{} of {} calls failed\n{}", counted.failed, calls.calls, edge.log_tail());
-    }
+    calls.all(&counted, || edge.log_tail())?;
     Ok(format!("{} calls, 0 failed", counted.successful))
 }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
-
 use crate::interop::Setting;
 use crate::interop::edge::Edge;
 use crate::interop::sipp::{CARRIER_TO_PBX, Callee, Calls, PBX};
@@ -18,15 +16,9 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let answer = if setting.sabotage { "415 Unsupported Media Type" } else { "200 OK" };
     let _callee = Callee::start_with(PBX, 5060, &CALLEE.replace("INFO_ANSWER", answer))?;
     let mut calls = Calls::new(setting.calls(100, 20), 10, Duration::from_millis(300));
-    calls.scenario = Some(CALLER);
-    let counted = calls.run(edge.udp)?;
-    edge.assert_alive()?;
-    if counted.failed > 0 || counted.successful != u64::from(calls.calls) {
-        bail!("{} of {} calls failed\n{}", counted.failed, calls.calls, edge.log_tail());
-    }
-    edge.wait_until("all dialogs are gone", Duration::from_secs(45), |edge| {
-        Ok(edge.metric("trunkgate_sip_dialogs_active")? == 0.0)
-    })?;
+    calls.scenario = Some(CALLER.into());
+    let counted = calls.all_succeed(&mut edge)?;
+    edge.no_dialog_is_left()?;
     Ok(format!(
         "{} calls with INFO, a re-INVITE without an offer and a hold by UPDATE, 0 failed, {} SIP retransmissions",
         counted.successful, counted.retransmissions

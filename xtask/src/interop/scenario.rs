@@ -1,0 +1,248 @@
+//! SIPp's scenarios made of steps: what one side of a call says, and what it has to hear. Whatever else comes fails the call.
+
+use std::fmt::Write as _;
+
+/// What a side allows in its dialogs where a case says nothing else.
+pub(crate) const ALLOW: &str = "Allow: INVITE, ACK, BYE, CANCEL, PRACK, UPDATE, INFO, REFER, NOTIFY";
+
+/// One side of a call. Steps that look at a message take regular expressions (POSIX) which it has to fit.
+#[derive(Debug, Clone)]
+pub(crate) struct Scenario {
+    /// Whether it has called.
+    calls: bool,
+    steps: String,
+    /// Of its last request.
+    cseq: u32,
+    /// The number of its last INVITE.
+    invite: u32,
+    /// The direction and version of its last description.
+    described: (String, u32),
+    /// How often something was looked at: the number of variables.
+    looks: u32,
+    /// Vias of the INVITE that has called it.
+    hops: u32,
+    /// Whether that is what came last.
+    called: bool,
+    allow: &'static str,
+}
+
+impl Scenario {
+    /// One that calls; nothing is sent yet.
+    pub(crate) fn caller() -> Scenario {
+        Scenario {
+            calls: true,
+            steps: String::new(),
+            cseq: 0,
+            invite: 0,
+            described: (String::new(), 0),
+            looks: 0,
+            hops: 0,
+            called: false,
+            allow: ALLOW,
+        }
+    }
+
+    /// One that is called by an INVITE that fits, with a Via of each of `hops`: the edge, and a proxy with two Record-Routes.
+    pub(crate) fn callee(hops: u32, fits: &[&str]) -> Scenario {
+        let mut callee = Scenario { calls: false, called: true, hops, ..Scenario::caller() };
+        // What its later answers to this INVITE, and its own requests, say again.
+        let all = [("From", "theirs", 1), ("To", "ours", 1), ("CSeq", "number", 1)]
+            .into_iter()
+            .chain((1..=hops).map(|hop| ("Via", "via", hop)))
+            .chain((1..=2 * (hops - 1)).map(|hop| ("Record-Route", "route", hop)));
+        let (mut kept, mut names) = (keep("sip:[^>]*", "Contact", 1, "uri1"), "uri1".to_owned());
+        for (header, name, at) in all {
+            kept.push_str(&keep(".*", header, at, &format!("{name}{at}")));
+            let _ = write!(names, ",{name}{at}");
+        }
+        let looks = callee.looks(fits);
+        let _ = write!(
+            callee.steps,
+            "<recv request=\"INVITE\" rrs=\"true\"><action>{kept}{looks}</action></recv>\n<Reference variables=\"{names}\"/>\n"
+        );
+        callee
+    }
+
+    /// The same side with another Allow.
+    pub(crate) fn allowing(mut self, allow: &'static str) -> Scenario {
+        self.allow = allow;
+        self
+    }
+
+    /// Sends a request, the next in its dialog, with these lines of header and a description of this direction.
+    pub(crate) fn ask(mut self, method: &str, lines: &str, direction: &str) -> Scenario {
+        self.cseq += 1;
+        let to_tag = if self.invite == 0 && self.calls && method == "INVITE" { "" } else { "[peer_tag_param]" };
+        if method == "INVITE" {
+            self.invite = self.cseq;
+        }
+        let cseq = self.cseq;
+        self.request((method, cseq), to_tag, lines, direction, " retrans=\"500\"")
+    }
+
+    /// Sends its first INVITE once more, which was refused.
+    pub(crate) fn ask_again(mut self, lines: &str, direction: &str) -> Scenario {
+        self.invite = 0;
+        self.ask("INVITE", lines, direction)
+    }
+
+    /// Acknowledges the 2xx to its last INVITE.
+    pub(crate) fn ack(self, direction: &str) -> Scenario {
+        let cseq = self.invite;
+        self.request(("ACK", cseq), "[peer_tag_param]", "", direction, "")
+    }
+
+    /// Acknowledges a refusal, in its INVITE's transaction (RFC 3261 §17.1.1.3).
+    pub(crate) fn ack_refusal(mut self) -> Scenario {
+        let invite = self.invite;
+        let _ = writeln!(
+            self.steps,
+            "<send><![CDATA[\nACK sip:[service]@[remote_ip]:[remote_port] SIP/2.0\n[last_Via:]\n[last_From:]\n[last_To:]\n\
+             [last_Call-ID:]\nCSeq: {invite} ACK\nMax-Forwards: 70\nContent-Length: 0\n\n]]></send>"
+        );
+        self
+    }
+
+    fn request(
+        mut self,
+        (method, cseq): (&str, u32),
+        to_tag: &str,
+        lines: &str,
+        direction: &str,
+        retransmitted: &str,
+    ) -> Scenario {
+        let body = self.body(direction);
+        let (uri, parties) = if self.calls {
+            let parties = format!(
+                "From: sipp <sip:sipp@[local_ip]:[local_port]>;tag=[pid]a[call_number]\n\
+                 To: [service] <sip:[service]@[remote_ip]:[remote_port]>{to_tag}"
+            );
+            ("sip:[service]@[remote_ip]:[remote_port]", parties)
+        } else {
+            ("[$uri1]", "[routes]\nFrom:[$ours1];tag=[pid]b[call_number]\nTo:[$theirs1]".to_owned())
+        };
+        let allow = self.allow;
+        let _ = writeln!(
+            self.steps,
+            "<send{retransmitted}><![CDATA[\n{method} {uri} SIP/2.0\nVia: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]\n\
+             {parties}\nCall-ID: [call_id]\nCSeq: {cseq} {method}\nContact: <sip:sipp@[local_ip]:[local_port]>\n{allow}\n\
+             Max-Forwards: 70\n{lines}{body}]]></send>"
+        );
+        self
+    }
+
+    /// Answers the request that came last.
+    pub(crate) fn answer(self, status: &str, lines: &str, direction: &str) -> Scenario {
+        if self.called {
+            return self.answer_call(status, lines, direction);
+        }
+        self.respond("[last_Via:]\n[last_From:]\n[last_To:]\n[last_CSeq:]", status, lines, direction)
+    }
+
+    /// Answers the INVITE of the call, whatever has come since.
+    pub(crate) fn answer_call(self, status: &str, lines: &str, direction: &str) -> Scenario {
+        let vias: String = (1..=self.hops).map(|at| format!("Via:[$via{at}]\n")).collect();
+        let routes: String = (1..=2 * (self.hops - 1)).map(|at| format!("Record-Route:[$route{at}]\n")).collect();
+        let head = format!("{vias}{routes}From:[$theirs1]\nTo:[$ours1];tag=[pid]b[call_number]\nCSeq:[$number1]");
+        self.respond(&head, status, lines, direction)
+    }
+
+    fn respond(mut self, head: &str, status: &str, lines: &str, direction: &str) -> Scenario {
+        let body = self.body(direction);
+        let retransmitted = if head.contains("$number1") && status.starts_with('2') { " retrans=\"500\"" } else { "" };
+        let contact = if lines.contains("Contact:") { "" } else { "Contact: <sip:sipp@[local_ip]:[local_port]>\n" };
+        let allow = self.allow;
+        let _ = writeln!(
+            self.steps,
+            "<send{retransmitted}><![CDATA[\nSIP/2.0 {status}\n{head}\n[last_Call-ID:]\n{contact}{allow}\n{lines}{body}]]></send>"
+        );
+        self
+    }
+
+    /// Waits for a request that fits, and that has come by as many hops as the one that called.
+    pub(crate) fn expect(mut self, method: &str, fits: &[&str]) -> Scenario {
+        self.called = false;
+        let hops = "Via: .*".repeat(self.hops.try_into().unwrap_or_default());
+        let mut looks = self.looks(fits);
+        if !hops.is_empty() {
+            looks.push_str(&self.looks(&[&hops]));
+        }
+        let _ = writeln!(self.steps, "<recv request=\"{method}\"><action>{looks}</action></recv>");
+        self
+    }
+
+    /// Waits for an answer that fits; 100 may come before it.
+    pub(crate) fn expect_answer(mut self, code: u16, fits: &[&str]) -> Scenario {
+        let looks = self.looks(fits);
+        let _ = writeln!(
+            self.steps,
+            "<recv response=\"100\" optional=\"true\"/>\n<recv response=\"{code}\"><action>{looks}</action></recv>"
+        );
+        self
+    }
+
+    /// Waits for a reliable provisional answer that fits, and acknowledges it (RFC 3262).
+    pub(crate) fn expect_reliable(mut self, code: u16, fits: &[&str], direction: &str) -> Scenario {
+        let looks = self.looks(fits) + &keep("[0-9]+", "RSeq", 1, "rseq");
+        let _ = writeln!(
+            self.steps,
+            "<recv response=\"100\" optional=\"true\"/>\n<recv response=\"{code}\"><action>{looks}</action></recv>"
+        );
+        let rack = format!("RAck: [$rseq] {} INVITE\n", self.invite);
+        self.ask("PRACK", &rack, direction).expect_answer(200, &["PRACK"])
+    }
+
+    /// Does nothing for so long; whatever comes meanwhile fails the call.
+    pub(crate) fn pause(mut self, milliseconds: u32) -> Scenario {
+        let _ = writeln!(self.steps, "<pause milliseconds=\"{milliseconds}\"/>");
+        self
+    }
+
+    /// The scenario as SIPp reads it.
+    pub(crate) fn text(&self) -> String {
+        let looked: Vec<String> = (1..=self.looks).map(|n| format!("look{n}")).collect();
+        let looked = if looked.is_empty() {
+            String::new()
+        } else {
+            format!("<Reference variables=\"{}\"/>\n", looked.join(","))
+        };
+        format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<scenario name=\"steps\">\n{}{looked}</scenario>\n",
+            self.steps
+        )
+    }
+
+    /// Type, length and text of a description; of an empty direction none.
+    fn body(&mut self, direction: &str) -> String {
+        if direction.is_empty() {
+            return "Content-Length: 0\n\n".to_owned();
+        }
+        let (before, version) = &mut self.described;
+        if before != direction {
+            *version += 1;
+            direction.clone_into(before);
+        }
+        format!(
+            "Content-Type: application/sdp\nContent-Length: [len]\n\nv=0\no=sipp 53655765 {version} IN IP[local_ip_type] [local_ip]\n\
+             s=-\nc=IN IP[media_ip_type] [media_ip]\nt=0 0\nm=audio [media_port] RTP/AVP 0\na=rtpmap:0 PCMU/8000\na={direction}\n\n"
+        )
+    }
+
+    fn looks(&mut self, fits: &[&str]) -> String {
+        let mut looks = String::new();
+        for fit in fits {
+            self.looks += 1;
+            let fit = fit.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
+            let n = self.looks;
+            let _ = write!(looks, "<ereg regexp=\"{fit}\" search_in=\"msg\" check_it=\"true\" assign_to=\"look{n}\"/>");
+        }
+        looks
+    }
+}
+
+/// Keeps what of a header's value fits as a variable.
+fn keep(fits: &str, header: &str, occurrence: u32, name: &str) -> String {
+    format!(
+        "<ereg regexp=\"{fits}\" search_in=\"hdr\" header=\"{header}:\" occurrence=\"{occurrence}\" check_it=\"true\" assign_to=\"{name}\"/>"
+    )
+}
