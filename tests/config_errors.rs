@@ -258,7 +258,7 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
     ] {
         check_line(header, line, &[("TG0190", column)]);
     }
-    for (line, column) in [("dtmf = 'info'", 8), ("codecs = ['G729']", 11)] {
+    for (line, column) in [("codecs = ['G729']", 11), ("codecs = ['PCMU', 'G729']", 19)] {
         check_behind(&format!("[trunk.x]\n{line}\npeers = ['sip:192.0.2.9']\n"), &[("TG0190", 8, column)]);
     }
     for (line, column) in [
@@ -284,7 +284,7 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
 fn what_states_only_this_versions_behaviour_is_accepted() {
     check_line("[edge]", "state = 'memory'", &[]);
     let trunk = "[trunk.x]\npeers = 'sip:192.0.2.9'\n";
-    for line in ["dtmf = 'rfc4733'", "hold = 'relay'", "hold = 'local'", "accept_register = false"] {
+    for line in ["dtmf = 'rfc4733'", "dtmf = 'info'", "hold = 'relay'", "hold = 'local'", "accept_register = false"] {
         check_behind(&format!("{trunk}{line}\n"), &[]);
     }
 }

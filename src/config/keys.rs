@@ -104,7 +104,7 @@ pub(super) const TRUNK: &[Key] = &[
     ("peer_calls_per_second", Built),
     ("send_numbers", Built),
     ("srtp", Built),
-    ("dtmf", OnlyText("rfc4733")),
+    ("dtmf", Built),
     ("hold", Built),
     ("hold_music", Built),
     ("accept_register", Built),

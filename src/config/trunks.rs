@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::Spanned;
 use trunkgate_call::limits::SESSION_LEAST_SECONDS;
-use trunkgate_route::{Destination, HoldMode, Identities, Peer, ReferMode, SendNumbers, Srtp, Transport, Trunk};
+use trunkgate_route::{Destination, Dtmf, HoldMode, Identities, Peer, ReferMode, SendNumbers, Srtp, Transport, Trunk};
 use trunkgate_sip::limits::SESSION_SECONDS;
 use trunkgate_sip::{Scheme, Uri};
 
@@ -49,6 +49,8 @@ const FORMS: [(&str, SendNumbers); 4] = [
 /// What `identity` may say.
 const IDENTITIES: [(&str, Identities); 2] = [("pass", Identities::Pass), ("strip", Identities::Strip)];
 
+/// What `dtmf` may say.
+const DTMF: [(&str, Dtmf); 2] = [("rfc4733", Dtmf::Rfc4733), ("info", Dtmf::Info)];
 /// What `hold` may say.
 const HOLDS: [(&str, HoldMode); 2] = [("relay", HoldMode::Relay), ("local", HoldMode::Local)];
 
@@ -138,6 +140,7 @@ fn read_one<'a>(
 fn read_policy(section: &Section<'_>, trunk: &mut Trunk, preset: Option<&str>, findings: &mut Findings) -> Vec<Span> {
     trunk.send_numbers = word(section, "send_numbers", &FORMS, findings);
     trunk.srtp = word(section, "srtp", &SRTP, findings);
+    trunk.dtmf = word(section, "dtmf", &DTMF, findings);
     trunk.identity = word(section, "identity", &IDENTITIES, findings);
     trunk.headers = section.get("headers").and_then(|value| headers::read(value, findings)).unwrap_or_default();
     trunk.headers.foreign = preset::foreign_headers(preset);

@@ -57,6 +57,7 @@ impl Worker {
             | Command::AddPlayer { .. }
             | Command::Tap { .. }
             | Command::Press { .. }
+            | Command::TellKeys { .. }
             | Command::Wire { .. }
             | Command::Unwire { .. } => {
                 self.hand_on(now, at, command);

@@ -334,7 +334,7 @@ impl Call {
                 self.agent_went_well(edge, leg);
                 self.end(now, edge, ReasonSlug::AgentHungUp);
             }
-            AgentWish::Dtmf(digits) => self.press(now, edge, leg, digits),
+            AgentWish::Dtmf(digits) => self.press(now, edge, leg, &digits),
             AgentWish::Transfer(text) => match self.transfer_target(edge, &text) {
                 Ok(target) => {
                     self.note(now, edge, leg, &format!("transfers the caller to {text}"));
@@ -352,12 +352,11 @@ impl Call {
     }
 
     /// Presses keys towards the caller. The digits are for its ear only: never in a trace or a log.
-    fn press(&mut self, now: Instant, edge: &mut Edge, leg: usize, digits: String) {
-        let Some((media, end, payload)) = self.takes_keys() else {
+    fn press(&mut self, now: Instant, edge: &mut Edge, leg: usize, digits: &str) {
+        if !self.press_for_caller(now, edge, digits) {
             return self.note_wish(now, edge, leg, "presses keys that the caller takes no telephone-event for");
-        };
+        }
         self.note_wish(now, edge, leg, &format!("presses {} keys", digits.chars().count()));
-        edge.media(media, Command::Press { end, payload, digits });
     }
 
     /// Notes a wish that does not end the agent's part, unless there were many.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Instant;
 
-use trunkgate_media::{Command, EndId, MediaId};
+use trunkgate_media::{EndId, MediaId, PressSpec};
 use trunkgate_route::Target;
 
 use crate::call::{Call, State};
@@ -15,6 +15,9 @@ use crate::limits::{ATTEMPTS_PER_CALL, FORKS_PER_CALL, KEYS_PER_REQUEST, LISTENE
 use crate::reason::ReasonSlug;
 use crate::view::ForkView;
 use crate::wish;
+
+/// The clock of G.711, in Hz: what the edge itself speaks.
+const CLOCK_HZ: u32 = 8000;
 
 /// Why what was asked of a call is not done: nothing of it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,10 +200,10 @@ impl Call {
         edge.target(&target).ok_or(Refused::UnknownTarget)
     }
 
-    /// The caller's end where it takes telephone-events, and their payload number.
-    pub(crate) fn takes_keys(&self) -> Option<(MediaId, EndId, u8)> {
+    /// The caller's end where it takes telephone-events, and how.
+    pub(crate) fn takes_keys(&self) -> Option<(MediaId, EndId, PressSpec)> {
         let (end, spoken) = self.spoken_end()?;
-        Some((self.media?, end, spoken.presses?))
+        Some((self.media?, end, PressSpec::Event { payload: spoken.presses?, clock_hz: CLOCK_HZ }))
     }
 
     /// The digits are for the caller's ear only: never in a trace or a log.
@@ -213,9 +216,10 @@ impl Call {
         if other.is_some() || !(1..=KEYS_PER_REQUEST).contains(&digits.len()) {
             return Err(Refused::BadDigits(other));
         }
-        let (media, end, payload) = self.takes_keys().ok_or(Refused::NoTelephoneEvent)?;
+        if !self.press_for_caller(now, edge, digits) {
+            return Err(Refused::NoTelephoneEvent);
+        }
         edge.decide(now, self.key, format!("{} keys are pressed towards the caller, as asked for", digits.len()));
-        edge.media(media, Command::Press { end, payload, digits: digits.to_owned() });
         Ok(())
     }
 }

@@ -54,8 +54,8 @@ impl Call {
         };
         let caller = &self.legs[self.near];
         let ports = caller.ports(&anchored_streams(&offer));
-        let mut agreed =
-            accept(&offer, &sent, &theirs, &caller.policy(), &ports, &caller.identity()).map_err(unusable)?;
+        let policy = caller.policy().towards(self.legs[callee].policy());
+        let mut agreed = accept(&offer, &sent, &theirs, &policy, &ports, &caller.identity()).map_err(unusable)?;
         self.legs[callee].check_answer(&sent, &theirs, agreed.streams.iter().map(|stream| stream.index))?;
         // A caller that has a session with us already keeps it as it is.
         if let Some(standing) = self.standing_description() {
@@ -224,8 +224,9 @@ impl Call {
         let ports = self.legs[other].ports(&anchored_streams(&offer));
         let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
         let side = &self.legs[other];
+        let policy = side.policy().towards(self.legs[leg].policy());
         let Agreed { streams, .. } =
-            accept(&offer, &sent, &answer, &side.policy(), &ports, &side.identity()).map_err(unusable)?;
+            accept(&offer, &sent, &answer, &policy, &ports, &side.identity()).map_err(unusable)?;
         self.legs[leg].check_answer(&sent, &answer, streams.iter().map(|stream| stream.index))?;
         let asks = self.wish(leg, other, &answer, &streams);
         let leg_state = &mut self.legs[leg];

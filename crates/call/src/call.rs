@@ -71,6 +71,7 @@ use crate::attempt::Attempt;
 use crate::branches::{Branch, Tried};
 use crate::controller::Controller;
 use crate::deadlines::Timer;
+use crate::dtmf::KeysOut;
 use crate::edge::Edge;
 use crate::engage::Retries;
 use crate::few::Few;
@@ -219,6 +220,8 @@ pub(crate) enum CallEvent {
     AgentWish { end: EndId, wish: AgentWish },
     /// What the worker wants to be noted of an agent.
     AgentNote { end: EndId, text: String },
+    /// A far side has pressed a key that the other side is told of in its dialog.
+    Key { end: EndId, key: char, ms: u32 },
     /// A sound has been heard to its end.
     Played { end: EndId },
     /// An operator's wish.
@@ -302,6 +305,8 @@ pub(crate) struct Call {
     pub(crate) renegotiation: Option<Box<Renegotiation>>,
     /// INFO requests that went on, and whose they are.
     pub(crate) infos: Few<ClientId, ServerId>,
+    /// Keys that are told by INFO.
+    pub(crate) keys: Option<Box<KeysOut>>,
     /// Our question to a caller on hold.
     pub(crate) hold_check: Option<ClientId>,
     pub(crate) times: Times,
@@ -466,6 +471,7 @@ impl Call {
                 self.agent_wishes(now, edge, end, wish);
             }
             (_, E::AgentNote { end, text }) => self.agent_note(now, edge, end, &text),
+            (_, E::Key { end, key, ms }) => self.key_pressed(now, edge, end, (key, ms)),
             (_, E::Played { end }) => self.played(now, edge, end),
             (Ended, E::AgentOpen { .. } | E::AgentLost { .. } | E::AgentEnded { .. } | E::AgentWish { .. }) => {}
 

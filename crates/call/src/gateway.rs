@@ -317,6 +317,7 @@ impl Gateway {
             Event::AgentEnded { end } => CallEvent::AgentEnded { end },
             Event::AgentWish { end, wish } => CallEvent::AgentWish { end, wish },
             Event::AgentNote { end, text } => CallEvent::AgentNote { end, text },
+            Event::Key { end, key, ms } => CallEvent::Key { end, key, ms },
             Event::Played { end } => CallEvent::Played { end },
             Event::Bound { end } => CallEvent::Bound { end },
             Event::EndClosed { .. } => return,

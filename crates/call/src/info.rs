@@ -1,5 +1,6 @@
 //! INFO in a call (RFC 6086 §4.2, RFC 2976): what it carries, keys most often, is the far ends' own. It goes on to the other
-//! leg as it came, and the answer comes back. Info packages are not negotiated, so none is taken.
+//! leg as it came, and the answer comes back; keys between sides that press them in different ways stay here
+//! (`crates/call/src/dtmf.rs`). Info packages are not negotiated, so none is taken.
 
 use std::time::Instant;
 
@@ -7,6 +8,7 @@ use trunkgate_sip::{Answer, Body, ClientId, ServerId};
 
 use crate::answer::{extra, seen_code};
 use crate::call::{Call, State, refuse_request};
+use crate::dtmf::{Told, told};
 use crate::edge::Edge;
 use crate::few::Few;
 use crate::headers::Brought;
@@ -43,10 +45,18 @@ impl Call {
             edge.respond(now, server, Answer { code: refusal, headers, ..Answer::default() });
             return;
         }
-        let Some((other, dialog)) = self.other(leg).and_then(|other| Some((other, self.legs[other].dialog?))) else {
-            // An agent is told keys by its stream, and nothing else.
-            let headers = vec![extra("Accept", "application/sdp")];
-            edge.respond(now, server, Answer { code: 415, headers, ..Answer::default() });
+        let to = self.other(leg).and_then(|other| Some((other, self.legs[other].dialog?)));
+        let is_same_way = to.is_some_and(|(other, _)| self.legs[other].dtmf() == self.legs[leg].dtmf());
+        let taken = match told(info.body.as_ref()) {
+            Told::Key(key, ms) if !is_same_way => Some(self.key_told(edge, leg, key, ms)),
+            Told::Unreadable if !is_same_way => Some(400),
+            Told::Key(..) | Told::Unreadable | Told::Other => None,
+        };
+        // An agent is told keys by its stream, and nothing else.
+        let (Some((other, dialog)), None) = (to, taken) else {
+            let code = taken.unwrap_or(415);
+            let headers = if code == 415 { vec![extra("Accept", "application/sdp")] } else { Vec::new() };
+            edge.respond(now, server, Answer { code, headers, ..Answer::default() });
             return;
         };
         let mut headers = self.passing(edge, &info.headers, leg, other);
@@ -61,9 +71,12 @@ impl Call {
 
     /// The other far end has answered, or does not (408).
     pub(crate) fn info_answered(&mut self, now: Instant, edge: &mut Edge, client: ClientId, code: u16) {
-        let Some(server) = self.infos.remove(client) else { return };
-        let seen = if (200..300).contains(&code) { 200 } else { seen_code(code) };
-        edge.respond(now, server, Answer { code: seen, ..Answer::default() });
+        if let Some(server) = self.infos.remove(client) {
+            let seen = if (200..300).contains(&code) { 200 } else { seen_code(code) };
+            edge.respond(now, server, Answer { code: seen, ..Answer::default() });
+        } else if !self.key_answered(now, edge, client, code) {
+            return;
+        }
         // It has lost the dialog (RFC 3261 §12.2.1.2).
         if matches!(code, 408 | 481) && self.state == State::Answered {
             self.end(now, edge, ReasonSlug::Unreachable);
@@ -72,6 +85,7 @@ impl Call {
 
     /// The call is over: whoever waits for an answer is told so, and what is answered later is nobody's.
     pub(crate) fn refuse_infos(&mut self, now: Instant, edge: &mut Edge) {
+        self.forget_keys(edge);
         terminate_open(now, edge, &mut self.infos);
     }
 }

@@ -5,15 +5,16 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use trunkgate_media::mos::Codec;
-use trunkgate_media::{EndCounters, EndId, LatchMode, RemoteSpec, SrtpKey, SrtpSpec, WireSpec};
-use trunkgate_route::{Number, Trunk};
+use trunkgate_media::{EndCounters, EndId, LatchMode, PartedSpec, RemoteSpec, SrtpKey, SrtpSpec, WireSpec};
+use trunkgate_route::{Dtmf, Number, Trunk};
 use trunkgate_sdp::crypto::Mki;
 use trunkgate_sdp::keying::agreed;
-use trunkgate_sdp::{AgreedStream, Conversion, Description, Far, Identity, InlineKey, Policy, Suite};
+use trunkgate_sdp::{AgreedStream, Conversion, Description, Events, Far, Identity, InlineKey, Policy, Suite};
 use trunkgate_sip::{ClientId, DialogId, Flow, HeaderName, ListenerId, Message, Method, Party, ServerId, Transport};
 
 use crate::agent_leg::AgentSide;
 use crate::coding::transcode;
+use crate::dtmf::press_as;
 use crate::health::Spot;
 use crate::leg_end::LegEnd;
 use crate::limits::CALL_ID_CHARS;
@@ -233,6 +234,11 @@ impl Leg {
         policy(self.trunk.as_deref())
     }
 
+    /// How it presses keys.
+    pub(crate) fn dtmf(&self) -> Dtmf {
+        self.trunk.as_ref().map_or(Dtmf::Rfc4733, |trunk| trunk.dtmf)
+    }
+
     /// How our next description to it names itself; [`Self::stamp`] settles the version.
     pub(crate) fn identity(&self) -> Identity {
         let version = self.last_sent.as_ref().map_or(1, Written::version);
@@ -379,7 +385,12 @@ impl Leg {
 pub(crate) fn policy(trunk: Option<&Trunk>) -> Policy {
     let uri = || URI_CODECS.map(str::to_owned).to_vec();
     let ptime_ms = trunk.map_or(URI_PTIME_MS, |t| t.ptime_ms);
-    Policy { codecs: trunk.map_or_else(uri, |t| t.codecs.clone()), ptime_ms, ..Policy::default() }
+    let dtmf = match trunk.map_or(Dtmf::Rfc4733, |t| t.dtmf) {
+        Dtmf::Rfc4733 => trunkgate_sdp::Dtmf::Events,
+        Dtmf::Info => trunkgate_sdp::Dtmf::Info,
+        Dtmf::Inband => trunkgate_sdp::Dtmf::Tones,
+    };
+    Policy { codecs: trunk.map_or_else(uri, |t| t.codecs.clone()), ptime_ms, dtmf, ..Policy::default() }
 }
 
 /// The two wires of an agreed stream between an offerer and an answerer: (to the answerer, to the offerer).
@@ -394,10 +405,24 @@ pub(crate) fn wires(stream: &AgreedStream, offerer: &Leg, answerer: &Leg) -> (Wi
     };
     let converted = stream.converted.as_deref();
     let (there, back) = (converted.and_then(|c| c.to_answerer.as_ref()), converted.and_then(|c| c.to_offerer.as_ref()));
-    (
-        wire(stream.to_answerer(), stream.clocks_from_offerer(), &stream.codec, there, answerer),
-        wire(stream.to_offerer(), stream.clocks_from_answerer(), stream.codec_of_answerer(), back, offerer),
-    )
+    let own = stream.own_events.as_deref();
+    let keys =
+        |wire, from: Option<&Events>, to: Option<&Events>| if own.is_some() { parted(wire, from, to) } else { wire };
+    let (of_offerer, of_answerer) = own.map_or((None, None), |own| (own.offerer.as_ref(), own.answerer.as_ref()));
+    let there = wire(stream.to_answerer(), stream.clocks_from_offerer(), &stream.codec, there, answerer);
+    let back = wire(stream.to_offerer(), stream.clocks_from_answerer(), stream.codec_of_answerer(), back, offerer);
+    (keys(there, of_offerer, of_answerer), keys(back, of_answerer, of_offerer))
+}
+
+/// A wire between sides that press keys in different ways, with the telephone-events of each.
+fn parted(wire: WireSpec, from: Option<&Events>, to: Option<&Events>) -> WireSpec {
+    let events: Vec<(u8, u32)> =
+        from.iter().flat_map(|from| from.sends.iter().map(|number| (*number, from.clock))).collect();
+    let is_events = |number: u8| events.iter().any(|(events, _)| *events == number);
+    let payloads = wire.payloads.into_iter().filter(|(number, _)| !is_events(*number)).collect();
+    let clocks = wire.clocks.into_iter().filter(|(number, _)| !is_events(*number)).chain(events.iter().copied());
+    let parted = PartedSpec { press: to.map(press_as), events: events.clone() };
+    WireSpec { payloads, clocks: clocks.collect(), parted: Some(Box::new(parted)), ..wire }
 }
 
 #[cfg(test)]

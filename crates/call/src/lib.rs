@@ -18,6 +18,7 @@ mod coding;
 mod controller;
 mod deadlines;
 mod dispatch;
+mod dtmf;
 mod early;
 mod edge;
 mod ending;

@@ -47,6 +47,8 @@ pub const GLARE_OTHER_UNITS: RangeInclusive<u64> = 0..=200;
 pub const UPDATE_WAIT: Duration = Duration::from_secs(16);
 /// INFO requests of one call that wait for their answer.
 pub const INFOS_PER_CALL: usize = 8;
+/// Keys of one call that wait to be told by INFO, each for the answer to the one before; further ones are left out.
+pub const KEYS_TO_TELL: usize = 128;
 /// How long a far end may hear of what its REFER came to, in seconds.
 pub const REFER_SECONDS: u64 = 300;
 /// News of a REFER that went on which wait for their answer.

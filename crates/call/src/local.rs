@@ -152,12 +152,10 @@ impl Call {
         let Some(agent) = self.legs[leg].agent.as_ref().map(|side| side.end) else { return };
         let hears = WireSpec {
             payloads: vec![(spoken.audio, OWN_AUDIO)],
-            clocks: Vec::new(),
             law: spoken.law,
             keys: spoken.keys,
-            verbatim: false,
             codec: Some(Codec::G711),
-            transcode: None,
+            ..WireSpec::default()
         };
         self.connect_ends(edge, caller, agent, hears);
         self.connect_ends(edge, agent, caller, talks(spoken));

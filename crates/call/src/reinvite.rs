@@ -303,9 +303,9 @@ impl Call {
         let answer = self.read(edge, to, &sdp.ok_or_else(missing)?)?;
         let sent = self.legs[to].sent().ok_or_else(missing)?;
         let ports = self.legs[from].ports(&anchored_streams(&pending.offer));
-        let mut agreed =
-            accept(&pending.offer, &sent, &answer, &self.legs[from].policy(), &ports, &self.legs[from].identity())
-                .map_err(|refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal))?;
+        let policy = self.legs[from].policy().towards(self.legs[to].policy());
+        let mut agreed = accept(&pending.offer, &sent, &answer, &policy, &ports, &self.legs[from].identity())
+            .map_err(|refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal))?;
         self.legs[to].check_answer(&sent, &answer, agreed.streams.iter().map(|stream| stream.index))?;
         let relatch_to = self.legs[to].take_theirs(&answer);
         self.legs[to].ours = self.legs[to].last_sent.clone();

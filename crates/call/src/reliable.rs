@@ -144,7 +144,8 @@ impl Call {
         self.legs[callee].check_answer(&sent, theirs, anchored_streams(theirs))?;
         let caller = &self.legs[CALLER];
         let ports = caller.ports(&anchored_streams(theirs));
-        let offered = relay_offer(theirs, &caller.policy(), &ports, &caller.identity()).ok();
+        let policy = caller.policy().towards(self.legs[callee].policy());
+        let offered = relay_offer(theirs, &policy, &ports, &caller.identity()).ok();
         let plain = trunkgate_sdp::keying::unprotected(&told);
         let formats = |description: &Description| -> Vec<Vec<String>> {
             description.media.iter().map(|media| media.formats.clone()).collect()
@@ -156,7 +157,8 @@ impl Call {
         let agreed = self.legs[CALLER].theirs().and_then(|answer| {
             let ports = self.legs[callee].ports(&anchored_streams(theirs));
             let side = &self.legs[callee];
-            accept(theirs, &told, &answer, &side.policy(), &ports, &side.identity()).ok()
+            let policy = side.policy().towards(self.legs[CALLER].policy());
+            accept(theirs, &told, &answer, &policy, &ports, &side.identity()).ok()
         });
         if let Some(Agreed { streams, .. }) = agreed {
             self.wire(now, edge, &streams, (callee, relatch), (CALLER, false));

@@ -147,6 +147,7 @@ impl Edge {
             | Event::AgentEnded { .. }
             | Event::AgentWish { .. }
             | Event::AgentNote { .. }
+            | Event::Key { .. }
             | Event::Played { .. } => None,
         };
         if let Some(port) = freed {

@@ -98,6 +98,7 @@ impl Call {
             holds: Few::default(),
             renegotiation: None,
             infos: Few::default(),
+            keys: None,
             hold_check: None,
             times: Times { began: now, started: edge.date(now), first_ring: None, answered: None, ended: None },
             deadlines: Few::default(),

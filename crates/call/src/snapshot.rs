@@ -274,6 +274,7 @@ impl Call {
             holds,
             renegotiation: None,
             infos: Few::default(),
+            keys: None,
             hold_check: None,
             times,
             deadlines: Few::default(),

@@ -202,7 +202,8 @@ impl Call {
         let streams = anchored_streams(offer);
         let policy = other.policy().towards(leg.policy());
         let sent = relay_offer(offer, &policy, &other.ports(&streams), &other.identity()).ok()?;
-        let agreed = accept(offer, &sent, &theirs, &leg.policy(), &leg.ports(&streams), &leg.identity()).ok()?;
+        let policy = leg.policy().towards(other.policy());
+        let agreed = accept(offer, &sent, &theirs, &policy, &leg.ports(&streams), &leg.identity()).ok()?;
         Some((agreed.answer, agreed.streams))
     }
 }

@@ -66,11 +66,13 @@ pub enum DropReason {
     Late,
     /// To be converted: cannot be decoded.
     Damaged,
+    /// A key was pressed in its place.
+    KeyPressed,
 }
 
 impl DropReason {
     /// How many reasons there are.
-    pub const COUNT: usize = 16;
+    pub const COUNT: usize = 17;
     /// Every reason, for metrics and tests.
     pub const ALL: [DropReason; DropReason::COUNT] = [
         DropReason::UnexpectedSource,
@@ -89,6 +91,7 @@ impl DropReason {
         DropReason::SrtpSpent,
         DropReason::Late,
         DropReason::Damaged,
+        DropReason::KeyPressed,
     ];
     /// Those of SRTP: labels of `srtp_errors_total`, with what they are called there.
     pub const SRTP: [(DropReason, &str); 6] = [
@@ -118,6 +121,7 @@ impl DropReason {
             DropReason::SrtpSpent => "srtp_spent",
             DropReason::Late => "late",
             DropReason::Damaged => "damaged",
+            DropReason::KeyPressed => "key_pressed",
         }
     }
     /// Counts one, in counters ordered as `ALL` that no other thread writes.

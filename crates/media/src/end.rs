@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::counters::EndCounters;
 use crate::keep_alive::KeepAlive;
-use crate::keys::Keys;
+use crate::keys::{Held, Keys};
 use crate::latch::Latch;
+use crate::pressing::Pressing;
 use crate::reports::Reports;
 use crate::rewrite::Outgoing;
 use crate::rtcp::{self, Kind};
@@ -165,6 +166,10 @@ pub struct End {
     pub silence: Silence,
     /// What was seen of the keys that its far side presses.
     pub(crate) keys: Keys,
+    /// The one that it holds down, where its end has to be known.
+    pub(crate) held: Option<Held>,
+    /// What is pressed towards it, while another far side feeds it.
+    pub(crate) pressing: Option<Box<Pressing>>,
     /// The stream that the edge makes for it, while it does.
     pub(crate) voice: Option<Voice>,
     /// Who listens to it.
@@ -199,6 +204,8 @@ impl End {
             outgoing: Outgoing::default(),
             silence: Silence::new(now),
             keys: Keys::default(),
+            held: None,
+            pressing: None,
             voice: None,
             taps: Vec::new(),
             srtp: None,

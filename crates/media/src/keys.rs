@@ -1,9 +1,14 @@
 //! Keys that a far side presses, from its telephone-events (RFC 4733): each press once, whatever was lost or repeated.
 
+use std::time::Instant;
+
+use crate::limits::{KEY_LOST_AFTER, KEY_MOST_MS};
 use crate::rtp::Rtp;
 
 /// A press lasts at most this long in one segment; a longer one goes on in the next (RFC 4733 §2.5.1.3).
-const SEGMENT_TICKS: u32 = 0xffff;
+pub(crate) const SEGMENT_TICKS: u32 = 0xffff;
+/// The bit of a press's last packets.
+pub(crate) const END: u8 = 0x80;
 
 /// What was seen of an end's presses.
 #[derive(Debug, Clone, Copy, Default)]
@@ -36,6 +41,53 @@ impl Keys {
         }
         self.last = Some(Press { ssrc: rtp.ssrc, timestamp: rtp.timestamp, event });
         key(event)
+    }
+}
+
+/// A key that is held down, where its end has to be known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Held {
+    pub(crate) key: char,
+    last: Press,
+    clock_hz: u32,
+    /// Ticks of its clock in segments that are over.
+    before: u32,
+    /// In this one.
+    ticks: u16,
+    seen: Instant,
+}
+
+impl Held {
+    /// A key of which this is the first packet that came.
+    pub(crate) fn new(now: Instant, key: char, clock_hz: u32, (rtp, payload): (&Rtp, &[u8])) -> Held {
+        let last =
+            Press { ssrc: rtp.ssrc, timestamp: rtp.timestamp, event: payload.first().copied().unwrap_or_default() };
+        Held { key, last, clock_hz, before: 0, ticks: 0, seen: now }
+    }
+    /// Takes a packet of any press; whether it is the last one of this.
+    pub(crate) fn ends_with(&mut self, now: Instant, rtp: &Rtp, payload: &[u8]) -> bool {
+        let &[event, flags, high, low, ..] = payload else { return false };
+        let ahead = rtp.timestamp.wrapping_sub(self.last.timestamp);
+        if rtp.ssrc != self.last.ssrc || event != self.last.event || (ahead != 0 && ahead != SEGMENT_TICKS) {
+            return false;
+        }
+        if ahead == SEGMENT_TICKS {
+            (self.last.timestamp, self.ticks) = (rtp.timestamp, 0);
+            self.before = self.before.saturating_add(SEGMENT_TICKS);
+        }
+        self.seen = now;
+        self.ticks = self.ticks.max(u16::from_be_bytes([high, low]));
+        flags & END != 0
+    }
+    /// When it counts as no longer pressed, unless another packet of it comes.
+    pub(crate) fn lost_at(&self) -> Instant {
+        self.seen + KEY_LOST_AFTER
+    }
+    /// How long it was pressed, in milliseconds.
+    pub(crate) fn ms(&self) -> u32 {
+        let ticks = u64::from(self.before) + u64::from(self.ticks);
+        let ms = ticks * 1000 / u64::from(self.clock_hz.max(1));
+        u32::try_from(ms).unwrap_or(u32::MAX).min(KEY_MOST_MS.into())
     }
 }
 

@@ -25,6 +25,7 @@ mod origin;
 pub mod packet;
 mod player;
 mod press;
+mod pressing;
 mod raw;
 mod relay;
 pub mod reports;
@@ -55,8 +56,8 @@ pub use packet::{PacketBuf, PacketPool};
 pub use session::{Session, Transmit};
 pub use snapshot::{EndSnapshot, SessionSnapshot};
 pub use spec::{
-    AgentInput, AgentSpec, AgentWish, Command, EndId, EndSpec, Event, HoldSound, LatchMode, Law, MediaId, RawSpec,
-    RemoteSpec, SocketSpec, Sound, SrtpSpec, TapSpec, WireSpec,
+    AgentInput, AgentSpec, AgentWish, Command, EndId, EndSpec, Event, HoldSound, LatchMode, Law, MediaId, PartedSpec,
+    PressSpec, RawSpec, RemoteSpec, SocketSpec, Sound, SrtpSpec, TapSpec, WireSpec,
 };
 pub use srtp::{SrtpKey, Suite};
 pub use transcode::{Coding, EventsSpec, TranscodeSpec};

@@ -49,6 +49,11 @@ pub const AGENT_SHARE_MS: u64 = 1000;
 pub const AGENT_WISHES_PER_SECOND: u32 = 16;
 /// Keys that wait to be pressed towards one far side; further ones are left out, and noted.
 pub const KEYS_WAITING: usize = 128;
+/// A key whose far side says nothing more of it for so long is no longer pressed: its last packets were lost. Ours: three
+/// packets in a row of the slowest senders, one each 50 ms, and jitter.
+pub const KEY_LOST_AFTER: Duration = Duration::from_millis(200);
+/// The longest press that is passed on, in milliseconds.
+pub const KEY_MOST_MS: u16 = 60_000;
 /// Notes of one kind about one agent that are told word by word for the call's trace; of further ones, their number.
 pub const AGENT_NOTES_OF_A_KIND: usize = 4;
 /// Longest name of a master key in packets (MKI, RFC 4568 §6.1), in bytes.

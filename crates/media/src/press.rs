@@ -3,37 +3,45 @@
 
 use std::collections::VecDeque;
 
-use crate::keys::event_of;
-use crate::limits::KEYS_WAITING;
+use crate::keys::{END, SEGMENT_TICKS, event_of};
+use crate::limits::{KEY_MOST_MS, KEYS_WAITING};
+use crate::spec::PressSpec;
 
-/// Packets of a press, one each 20 ms, before its last one is repeated: 100 ms, as a human would press.
-const PRESS_TICKS: u8 = 5;
+/// Milliseconds between two packets of a press.
+const TICK_MS: u16 = 20;
+/// A key is pressed for at least two ticks: 40 ms, as a receiver of tones asks for too (ITU-T Q.24).
+const LEAST_TICKS: u16 = 2;
 /// The last packet comes three times, in case of loss (RFC 4733 §2.5.1.4).
-const REPEATS: u8 = 2;
-/// Ticks from the beginning of a press to that of the next: 100 ms between two keys, the repeats among them.
-const KEY_TICKS: u8 = 10;
-/// Ticks of the RTP clock in 20 ms.
-const TICK_CLOCK: u16 = 160;
+const REPEATS: u16 = 2;
+/// Ticks from the end of a press to the beginning of the next: 100 ms between two keys, the repeats among them.
+const PAUSE_TICKS: u16 = 5;
 /// −10 dBm0 (RFC 4733 §2.5.2.3).
 const VOLUME: u8 = 10;
-const END: u8 = 0x80;
 
 /// What is to be pressed, and where the press under way stands.
 #[derive(Debug, Default)]
 pub(crate) struct Presses {
-    /// Payload number and event of each.
-    waiting: VecDeque<(u8, u8)>,
+    waiting: VecDeque<Wanted>,
     now: Option<Press>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Press {
+struct Wanted {
     payload_type: u8,
+    clock_hz: u32,
     event: u8,
-    /// Timestamp of its beginning: that of all its packets.
+    ticks: u16,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Press {
+    wanted: Wanted,
+    /// Timestamp of the beginning of its segment: that of all packets of it.
     timestamp: u32,
-    /// Ticks since then.
-    tick: u8,
+    /// Ticks of the RTP clock before this segment.
+    before: u32,
+    /// Ticks of 20 ms since its beginning.
+    tick: u16,
 }
 
 /// One packet of a press.
@@ -43,38 +51,55 @@ pub(crate) struct KeyPacket {
     /// Set on a press's first.
     pub(crate) marker: bool,
     pub(crate) timestamp: u32,
+    /// How much later it is than its timestamp says.
+    pub(crate) since: u32,
     pub(crate) payload: [u8; 4],
 }
 
 impl Presses {
-    /// Adds digits behind those that wait; how many are left out because too many do. What is no key is passed over.
-    pub(crate) fn add(&mut self, payload_type: u8, digits: &str) -> usize {
-        let events: Vec<u8> = digits.chars().filter_map(event_of).collect();
+    /// Adds digits behind those that wait, so long each; how many are left out because too many do. What is no key is
+    /// passed over.
+    pub(crate) fn add(&mut self, press: PressSpec, digits: &str, ms: u16) -> usize {
+        let PressSpec::Event { payload, clock_hz } = press;
+        let ticks = ms.min(KEY_MOST_MS).div_ceil(TICK_MS).max(LEAST_TICKS);
+        let events = || digits.chars().filter_map(event_of);
         let room = KEYS_WAITING.saturating_sub(self.waiting.len());
-        self.waiting.extend(events.iter().take(room).map(|event| (payload_type, *event)));
-        events.len().saturating_sub(room)
+        let wanted = events().take(room).map(|event| Wanted { payload_type: payload, clock_hz, event, ticks });
+        self.waiting.extend(wanted);
+        events().count().saturating_sub(room)
+    }
+    /// Whether nothing is left to be said of any.
+    pub(crate) fn is_over(&self) -> bool {
+        self.waiting.is_empty() && self.now.is_none_or(|press| press.tick >= press.wanted.ticks + REPEATS)
     }
     /// Moves on by 20 ms, at this timestamp of the stream; the packet that is due instead of audio, if one is.
     pub(crate) fn next(&mut self, timestamp: u32) -> Option<KeyPacket> {
-        let over = self.now.is_none_or(|press| press.tick >= KEY_TICKS);
+        let over = self.now.is_none_or(|press| press.tick >= press.wanted.ticks + PAUSE_TICKS);
         if over {
             let next = self.waiting.pop_front();
-            self.now = next.map(|(payload_type, event)| Press { payload_type, event, timestamp, tick: 0 });
+            self.now = next.map(|wanted| Press { wanted, timestamp, before: 0, tick: 0 });
         }
         let press = self.now.as_mut()?;
+        let wanted = press.wanted;
         press.tick += 1;
-        if press.tick > PRESS_TICKS + REPEATS {
+        if press.tick > wanted.ticks + REPEATS {
             return None;
         }
-        let held = press.tick.min(PRESS_TICKS);
-        let [high, low] = (u16::from(held) * TICK_CLOCK).to_be_bytes();
-        let end = if held == PRESS_TICKS { END } else { 0 };
-        Some(KeyPacket {
-            payload_type: press.payload_type,
-            marker: press.tick == 1,
-            timestamp: press.timestamp,
-            payload: [press.event, end | VOLUME, high, low],
-        })
+        let tick_clock = wanted.clock_hz * u32::from(TICK_MS) / 1000;
+        let held = press.tick.min(wanted.ticks);
+        let since = u32::from(press.tick - 1) * tick_clock - press.before;
+        let lasts = u32::from(held) * tick_clock - press.before;
+        let [high, low] = u16::try_from(lasts).unwrap_or(u16::MAX).to_be_bytes();
+        let (marker, timestamp) = (press.tick == 1, press.timestamp);
+        // RFC 4733 §2.5.1.3: a longer one goes on in another segment.
+        let goes_on = lasts > SEGMENT_TICKS;
+        if goes_on {
+            press.before += SEGMENT_TICKS;
+            press.timestamp = press.timestamp.wrapping_add(SEGMENT_TICKS);
+        }
+        let end = if held == wanted.ticks && !goes_on { END } else { 0 };
+        let payload = [wanted.event, end | VOLUME, high, low];
+        Some(KeyPacket { payload_type: wanted.payload_type, marker, timestamp, since, payload })
     }
 }
 
@@ -84,15 +109,21 @@ mod tests {
     use crate::keys::Keys;
     use crate::rtp::Rtp;
 
+    const EVENT: PressSpec = PressSpec::Event { payload: 101, clock_hz: 8000 };
+
     #[test]
     fn rfc4733_2_5_1_a_press_is_one_event_that_grows_and_ends_three_times() {
         let mut presses = Presses::default();
-        assert_eq!(presses.add(101, "7#"), 0);
+        assert_eq!(presses.add(EVENT, "7#", 100), 0);
         let ticks: Vec<Option<KeyPacket>> = (0..22).map(|n| presses.next(1000 + n * 160)).collect();
         let packet = |event: u8, marker, timestamp, end: u8, duration: u16| {
             let [high, low] = duration.to_be_bytes();
-            Some(KeyPacket { payload_type: 101, marker, timestamp, payload: [event, end | 10, high, low] })
+            Some((101, marker, timestamp, [event, end | 10, high, low]))
         };
+        let ticks: Vec<_> = ticks
+            .iter()
+            .map(|tick| tick.map(|key| (key.payload_type, key.marker, key.timestamp, key.payload)))
+            .collect();
         for (at, event, timestamp) in [(0, 7, 1000), (10, 11, 2600)] {
             let expected = [
                 packet(event, true, timestamp, 0, 160),
@@ -116,7 +147,7 @@ mod tests {
         let digits = "1234567890*#ABCD11";
         let (mut presses, mut keys) = (Presses::default(), Keys::default());
         // Letters may be small; anything else is no key.
-        assert_eq!(presses.add(96, &digits.to_lowercase().replace("56", "5 w,6")), 0);
+        assert_eq!(presses.add(EVENT, &digits.to_lowercase().replace("56", "5 w,6"), 100), 0);
         let read: String = (0..400u32)
             .filter_map(|n| {
                 let packet = presses.next((u32::MAX - 1000).wrapping_add(n * 160))?;
@@ -137,10 +168,32 @@ mod tests {
     #[test]
     fn so_many_keys_wait_and_no_more() {
         let mut presses = Presses::default();
-        assert_eq!(presses.add(101, &"1".repeat(KEYS_WAITING - 1)), 0);
-        assert_eq!(presses.add(101, "234"), 2);
-        assert_eq!(presses.add(101, "5"), 1);
+        assert_eq!(presses.add(EVENT, &"1".repeat(KEYS_WAITING - 1), 100), 0);
+        assert_eq!(presses.add(EVENT, "234", 100), 2);
+        assert_eq!(presses.add(EVENT, "5", 100), 1);
         let pressed = (0..100_000).filter(|n| presses.next(n * 160).is_some_and(|packet| packet.marker)).count();
         assert_eq!(pressed, KEYS_WAITING);
+    }
+
+    #[test]
+    fn rfc4733_2_5_1_3_a_long_press_goes_on_in_another_segment() {
+        let mut presses = Presses::default();
+        presses.add(PressSpec::Event { payload: 97, clock_hz: 48_000 }, "1", 3000);
+        let packets: Vec<KeyPacket> = (0..400u32).filter_map(|n| presses.next(n * 960)).collect();
+        assert_eq!(packets.len(), 152);
+        assert_eq!(packets.iter().filter(|packet| packet.marker).count(), 1);
+        let lasts = |packet: &KeyPacket| u32::from(u16::from_be_bytes([packet.payload[2], packet.payload[3]]));
+        let ends: Vec<(u32, u32)> = packets
+            .iter()
+            .filter(|packet| packet.payload[1] & END != 0)
+            .map(|packet| (packet.timestamp, lasts(packet)))
+            .collect();
+        assert_eq!(ends, [(131_070, 12_930); 3]);
+        for (n, packet) in (0u32..).zip(&packets).take(150) {
+            // Each says how long it is pressed by then, or as much of it as a segment can say.
+            let now = (n + 1) * 960 - packet.timestamp;
+            assert_eq!((lasts(packet), packet.since), (now.min(SEGMENT_TICKS), n * 960 - packet.timestamp));
+        }
+        assert!(presses.is_over());
     }
 }

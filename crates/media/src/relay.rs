@@ -67,7 +67,11 @@ impl Session {
             transcoder.push(now, &rtp, packet.data().get(rtp.payload.clone()).unwrap_or_default())?;
             return Ok(self.next_converted(now, at, packet));
         }
-        rtp.payload_type = wire.payload(rtp.payload_type).ok_or(DropReason::UnknownPayload)?;
+        let Some(payload_type) = wire.payload(rtp.payload_type) else {
+            let payload = packet.data().get(rtp.payload.clone()).unwrap_or_default();
+            return self.take_key(now, at, (&rtp, payload)).map(|()| None);
+        };
+        rtp.payload_type = payload_type;
         let (feeder, to) = (end.serial, wire.to);
         self.forward(now, (feeder, to), clock_hz, rtp, packet).map(Some)
     }
@@ -83,6 +87,9 @@ impl Session {
     ) -> Result<Transmit, DropReason> {
         let bytes = packet.data().len();
         let sink = self.ends.iter_mut().find(|sink| sink.id == to).ok_or(DropReason::NoWire)?;
+        if sink.pressing.as_ref().is_some_and(|pressing| pressing.serial != feeder) {
+            return Err(DropReason::KeyPressed);
+        }
         let remote = sink.remote.as_ref().filter(|remote| remote.may_receive).ok_or(DropReason::NoDestination)?;
         let (to, locked) = sink.latch.rtp_destination(remote).ok_or(DropReason::NoDestination)?;
         let takes = |ssrc, sequence| sink.srtp.as_ref().is_none_or(|srtp| srtp.takes(ssrc, sequence));

@@ -118,6 +118,12 @@ impl Outgoing {
             self.sent_at = Some(now);
         }
     }
+    /// What left last was so much later than its timestamp says.
+    pub fn is_later_by(&mut self, ticks: u32) {
+        if let Some(sent) = &mut self.state.sent {
+            sent.timestamp = sent.timestamp.wrapping_add(ticks);
+        }
+    }
     /// Offsets by which this packet is the next after the last one, as much later as the clock says: in whole frames of
     /// 20 ms, at least one, since two packets never begin closer than that, whenever they arrive.
     fn follow(&self, now: Instant, sent: Sent, clock_hz: u32, rtp: &Rtp) -> Rewrite {

@@ -130,7 +130,8 @@ impl Session {
             Command::AddAgent { end, spec } => self.add_agent(now, end, &spec),
             Command::AddPlayer { end, sound } => self.add_player(end, sound),
             Command::Tap { of, listener, audio } => self.tap(of, listener, audio),
-            Command::Press { end, payload, digits } => self.press(end, payload, &digits),
+            Command::Press { end, press, digits, ms } => self.press(now, end, press, &digits, ms),
+            Command::TellKeys { end, digits } => self.tell_keys(now, end, &digits),
             Command::SetRemote { end, remote } => self.set_remote(now, end, remote),
             Command::Wire { from, to, wire } => self.wire(now, from, to, wire),
             Command::Unwire { from } => {
@@ -187,6 +188,7 @@ impl Session {
         for agent in &mut self.agents {
             agent.handle_timeout(now, &mut self.events);
         }
+        self.release_lost_keys(now);
         if self.next_sweep.is_none_or(|due| now < due) {
             return;
         }
@@ -202,7 +204,7 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let voices = self.ends.iter().filter_map(|end| end.voice.as_ref().map(Voice::due));
         let agents = self.agents.iter().filter_map(AgentEnd::poll_timeout);
-        voices.chain(agents).chain(self.next_sweep).min()
+        voices.chain(agents).chain(self.keys_due()).chain(self.next_sweep).min()
     }
     /// In plain data.
     pub fn snapshot(&self) -> SessionSnapshot {

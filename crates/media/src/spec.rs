@@ -114,6 +114,30 @@ pub struct WireSpec {
     /// What of it is converted, where the two sides speak different codecs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transcode: Option<Box<TranscodeSpec>>,
+    /// What becomes of the source's keys, where the two sides press them in different ways.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parted: Option<Box<PartedSpec>>,
+}
+
+/// A wire between sides that press keys in different ways: those of the source are taken out of its media.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PartedSpec {
+    /// Telephone-events as the source sends them: payload number and clock (Hz).
+    pub events: Vec<(u8, u32)>,
+    /// How they are pressed towards the sink; `None`: signalling is told, by [`Event::Key`].
+    pub press: Option<PressSpec>,
+}
+
+/// How a key is pressed towards a far side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum PressSpec {
+    /// As a telephone-event (RFC 4733).
+    Event {
+        /// The far side's payload number.
+        payload: u8,
+        /// Its clock, in Hz: that of the audio.
+        clock_hz: u32,
+    },
 }
 
 /// Which of the two G.711 laws.
@@ -268,13 +292,22 @@ pub enum Command {
         /// What it hears, instead of what it heard of this end before.
         audio: TapSpec,
     },
-    /// Presses keys towards an end's far side, while the edge makes its stream: telephone-events in the place of audio.
+    /// Presses keys towards an end's far side, in the place of audio.
     Press {
         /// The end.
         end: EndId,
-        /// The far side's payload number for telephone-event.
-        payload: u8,
+        /// How.
+        press: PressSpec,
         /// `0` to `9`, `*`, `#`, `A` to `D`.
+        digits: String,
+        /// How long each, in milliseconds.
+        ms: u16,
+    },
+    /// Tells an agent of keys that its caller has pressed beside its media.
+    TellKeys {
+        /// The agent.
+        end: EndId,
+        /// As above.
         digits: String,
     },
     /// Says where an end's far side is.
@@ -380,6 +413,15 @@ pub enum Event {
         end: EndId,
         /// The sentence.
         text: String,
+    },
+    /// A far side has pressed a key on a wire that says that signalling is told.
+    Key {
+        /// Its end.
+        end: EndId,
+        /// `0` to `9`, `*`, `#`, `A` to `D`.
+        key: char,
+        /// How long, in milliseconds, as far as is known.
+        ms: u32,
     },
     /// A [`Sound::Once`] has been heard to its end.
     Played {

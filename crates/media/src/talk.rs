@@ -13,6 +13,7 @@ use trunkgate_agent::{Loss, Stream, Tick, TrackName, Transmit as AgentTransmit};
 
 use crate::agent_end::AgentEnd;
 use crate::counters::DropReason;
+use crate::keys::event_of;
 use crate::packet::PacketBuf;
 use crate::player::Player;
 use crate::session::{Session, Transmit};
@@ -70,10 +71,13 @@ impl Session {
             match self.speak(now, at, packet) {
                 Some(Spoken::Sent(transmit)) => return Some(transmit),
                 Some(Spoken::Unsent) => {}
-                None => match self.say_what_is_due(now, at, packet) {
-                    Some(transmit) => return Some(transmit),
-                    None => at += 1,
-                },
+                None => {
+                    let due = self.press_on(now, at, packet).or_else(|| self.say_what_is_due(now, at, packet));
+                    match due {
+                        Some(transmit) => return Some(transmit),
+                        None => at += 1,
+                    }
+                }
             }
         }
         self.ticked_at = None;
@@ -110,6 +114,15 @@ impl Session {
     pub(crate) fn add_player(&mut self, id: EndId, sound: Sound) {
         if self.refuses(id).is_none() {
             self.players.push(Player::new(id, sound));
+        }
+    }
+
+    /// Tells an agent of keys that its caller has pressed beside its media.
+    pub(crate) fn tell_keys(&mut self, now: Instant, id: EndId, digits: &str) {
+        if let Some(agent) = self.agents.iter_mut().find(|agent| agent.id == id) {
+            for key in digits.chars().filter(|key| event_of(*key).is_some()) {
+                agent.press(now, key, &mut self.events);
+            }
         }
     }
 
@@ -155,18 +168,7 @@ impl Session {
         let (session, serial) = (self.id(), self.new_serial());
         if let Some(end) = self.ends.get_mut(at) {
             end.voice.get_or_insert_with(|| Voice::new(now, session, serial, feed)).set_feed(feed);
-        }
-    }
-
-    /// Presses keys towards an end's far side; nothing where another far side feeds it.
-    pub(crate) fn press(&mut self, id: EndId, payload: u8, digits: &str) {
-        let at = self.position(id);
-        let voice = at.and_then(|at| self.ends.get_mut(at)).and_then(|end| end.voice.as_mut());
-        let left_out = voice.map_or(0, |voice| voice.press(payload, digits));
-        let agent = self.agents.iter_mut().find(|agent| agent.wire.is_some_and(|feed| feed.to == id));
-        if let Some(agent) = agent.filter(|_| left_out > 0) {
-            let text = format!("too many keys wait to be pressed: {left_out} are left out");
-            agent.note("keys_left_out", text, &mut self.events);
+            end.pressing = None;
         }
     }
 

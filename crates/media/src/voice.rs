@@ -14,7 +14,7 @@ use crate::level::{level, ulaw_level};
 use crate::packet::{PACKET, PacketBuf};
 use crate::press::{KeyPacket, Presses};
 use crate::rtp::{FIXED_HEADER, Rtp};
-use crate::spec::{EndId, Law, MediaId, WireSpec};
+use crate::spec::{EndId, Law, MediaId, PressSpec, WireSpec};
 
 /// Samples of a frame of 20 ms, and ticks of its RTP clock.
 pub(crate) const FRAME_SAMPLES: usize = 160;
@@ -148,8 +148,8 @@ impl Voice {
         Some(tick)
     }
     /// Presses keys from the next tick on, or behind those that wait; how many are left out.
-    pub(crate) fn press(&mut self, payload: u8, digits: &str) -> usize {
-        self.presses.add(payload, digits)
+    pub(crate) fn press(&mut self, press: PressSpec, digits: &str, ms: u16) -> usize {
+        self.presses.add(press, digits, ms)
     }
     /// Whether the tick that was taken is a key's: nobody's audio is to be used for it.
     pub(crate) fn is_pressing(&self) -> bool {

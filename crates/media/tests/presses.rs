@@ -7,11 +7,12 @@ mod support;
 use support::*;
 use trunkgate_media::agent::{Settings, TrackSet};
 use trunkgate_media::limits::KEYS_WAITING;
-use trunkgate_media::{AgentInput, Command, DropReason, EndId, Event, Law, RemoteSpec, Sound, TapSpec};
+use trunkgate_media::{AgentInput, Command, DropReason, EndId, Event, Law, PressSpec, RemoteSpec, Sound, TapSpec};
 
 const AGENT: EndId = EndId(7);
 const SCRIBE: EndId = EndId(8);
 const TONE: EndId = EndId(9);
+const EVENT: PressSpec = PressSpec::Event { payload: 101, clock_hz: 8000 };
 
 /// A and an agent that talks with it.
 fn talking() -> Bench {
@@ -25,7 +26,7 @@ fn talking() -> Bench {
 }
 
 fn press(bench: &mut Bench, digits: &str) {
-    bench.command(Command::Press { end: A, payload: 101, digits: digits.into() });
+    bench.command(Command::Press { end: A, press: EVENT, digits: digits.into(), ms: 100 });
 }
 
 /// What was made, a tick each: a key's event and duration, or the first sample.
@@ -134,11 +135,12 @@ fn a_caller_on_hold_misses_them_and_nobody_is_there_for_them() {
     // Time has passed: they are not made up for.
     bench.set_remote(A, RemoteSpec { relatch: false, ..remote(A_RTP) });
     assert!(heard(&bench.run(100)).iter().all(|tick| *tick == Err(0xff)));
-    // An end that a far side feeds, one that is not there.
-    let mut relayed = Bench::connected();
-    press(&mut relayed, "5");
-    relayed.command(Command::Press { end: EndId(99), payload: 101, digits: "5".into() });
-    assert_eq!((relayed.run(100), relayed.events()), (vec![], vec![]));
+    // An end that nobody feeds, one that is not there.
+    let mut unfed = Bench::unconnected();
+    unfed.set_remote(A, remote(A_RTP));
+    press(&mut unfed, "5");
+    unfed.command(Command::Press { end: EndId(99), press: EVENT, digits: "5".into(), ms: 100 });
+    assert_eq!((unfed.run(100), unfed.events()), (vec![], vec![]));
 }
 
 #[test]

@@ -28,4 +28,6 @@ pub use rate::TokenBucket;
 pub use route::{CallInfo, HeaderCondition, Route};
 pub use schedule::{Calendar, Dates, Hours, HoursError};
 pub use table::{Definition, Table, TargetSpec};
-pub use trunk::{Credentials, DigestHash, HoldMode, Peer, ReferMode, Register, SendNumbers, Srtp, Transport, Trunk};
+pub use trunk::{
+    Credentials, DigestHash, Dtmf, HoldMode, Peer, ReferMode, Register, SendNumbers, Srtp, Transport, Trunk,
+};

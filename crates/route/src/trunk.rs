@@ -111,6 +111,18 @@ pub enum Srtp {
     Required,
 }
 
+/// How a trunk presses keys, and is told those of the other side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dtmf {
+    /// Telephone-events in its media (RFC 4733).
+    #[default]
+    Rfc4733,
+    /// INFO in its dialog.
+    Info,
+    /// Tones in its audio.
+    Inband,
+}
+
 /// What becomes of a far end that puts the other on hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HoldMode {
@@ -221,6 +233,8 @@ pub struct Trunk {
     pub send_numbers: SendNumbers,
     /// Its media's protection.
     pub srtp: Srtp,
+    /// How keys come from it and go to it.
+    pub dtmf: Dtmf,
     /// What we show where it asks for credentials.
     pub auth: Option<Credentials>,
     /// What it has to show.
@@ -273,6 +287,7 @@ impl Trunk {
             tcp_over_bytes: None,
             send_numbers: SendNumbers::E164,
             srtp: Srtp::Off,
+            dtmf: Dtmf::Rfc4733,
             auth: None,
             require_auth: None,
             challenge_with: vec![DigestHash::Sha256, DigestHash::Md5],

@@ -6,13 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::description::{Attribute, Media};
 use crate::format::{Rtpmap, parameter};
-use crate::negotiate::{AgreedStream, Payload, Policy, is_edge_codec, is_g711, own_format, payloads};
+use crate::negotiate::{AgreedStream, Payload, Policy, free, is_edge_codec, is_g711, own_format, payloads};
 use crate::own::TELEPHONE_EVENT;
 
 /// The payload number that we give Opus where it is free.
 const OPUS: u8 = 107;
-/// Dynamic payload numbers (RFC 3551 §6); those that look like RTCP are lower (RFC 5761 §4).
-const DYNAMIC: std::ops::RangeInclusive<u8> = 96..=127;
 /// Our parameters of Opus where the other side's audio has 4 kHz, and 8 kHz.
 const OPUS_NARROW: &str = "maxplaybackrate=8000;sprop-maxcapturerate=8000;useinbandfec=1";
 const OPUS_WIDE: &str = "maxplaybackrate=16000;sprop-maxcapturerate=16000;useinbandfec=1";
@@ -242,10 +240,4 @@ fn rate_hz(payload: &Payload) -> u32 {
 
 fn opus_of(rate_hz: u32) -> &'static str {
     if rate_hz <= 8000 { OPUS_NARROW } else { OPUS_WIDE }
-}
-
-/// The number, or another that nobody uses.
-fn free(wanted: u8, offered: &[Payload], added: &[Payload]) -> Option<u8> {
-    let used = |number: u8| offered.iter().chain(added).any(|payload| payload.number == number);
-    std::iter::once(wanted).chain(DYNAMIC).find(|number| !used(*number))
 }

@@ -9,11 +9,15 @@ use std::net::{IpAddr, SocketAddr};
 use crate::convert::{Converted, Outcome, added, outcome, pace};
 use crate::description::{Attribute, Connection, Description, Media, Origin};
 use crate::direction::Direction;
+use crate::dtmf::{Dtmf, Events, OwnEvents, of_answerer, of_offerer, own_events, without_events};
 use crate::format::{Rtpmap, fmtp_fits, static_payload};
 use crate::keying::{OFFERED, Profile, plain_proto};
 use crate::limits;
 use crate::passing::pass;
 use crate::udptl::{self, is_udptl};
+
+/// Dynamic payload numbers (RFC 3551 §6); those that look like RTCP are lower (RFC 5761 §4).
+const DYNAMIC: std::ops::RangeInclusive<u8> = 96..=127;
 
 /// The codecs that the edge itself handles: a trunk's policy rules them. All others pass untouched.
 pub const EDGE_CODECS: [&str; 4] = ["PCMU", "PCMA", "G722", "opus"];
@@ -29,6 +33,10 @@ pub struct Policy {
     pub from: Vec<String>,
     /// Milliseconds of audio in a packet that the edge makes; 0: as the other side says.
     pub ptime_ms: u32,
+    /// How the side presses keys.
+    pub dtmf: Dtmf,
+    /// How the other side does, where there is one.
+    pub dtmf_of_other: Option<Dtmf>,
 }
 
 impl Policy {
@@ -36,9 +44,9 @@ impl Policy {
     pub(crate) fn lets_from(&self, map: &Rtpmap) -> bool {
         !is_g711(map) || self.from.is_empty() || self.from.iter().any(|codec| map.is(codec))
     }
-    /// That of an offer from a side with another policy.
+    /// That of an offer from a side with another policy, or of our answer to it.
     pub fn towards(self, from: Policy) -> Policy {
-        Policy { from: from.codecs, ..self }
+        Policy { from: from.codecs, dtmf_of_other: Some(from.dtmf), ..self }
     }
 }
 
@@ -105,6 +113,9 @@ pub struct AgreedStream {
     /// What is converted, where the two sides' audio differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub converted: Option<Box<Converted>>,
+    /// Telephone-events of each side by itself, where the two press keys in different ways.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_events: Option<Box<OwnEvents>>,
 }
 
 impl AgreedStream {
@@ -242,7 +253,10 @@ fn offered_section(offer: &Description, media: &Media, policy: &Policy, port: u1
     if is_udptl(media) {
         return udptl::offered_section(offer, media, port);
     }
-    let offered = payloads(media);
+    let mut offered = payloads(media);
+    if policy.parts_keys() {
+        offered = without_events(offered);
+    }
     let ruled = |payload: &&Payload| is_edge_codec(&payload.map) && policy.lets_from(&payload.map);
     let allowed = policy.codecs.iter().flat_map(|codec| offered.iter().filter(ruled).filter(|p| p.map.is(codec)));
     let further = offered.iter().filter(|payload| !is_g711(&payload.map));
@@ -255,6 +269,9 @@ fn offered_section(offer: &Description, media: &Media, policy: &Policy, port: u1
         if !passed.iter().any(|p| p.number == payload.number) {
             passed.push(payload.clone());
         }
+    }
+    if policy.parts_keys() && policy.dtmf == Dtmf::Events {
+        passed.extend(own_events(&passed));
     }
     let unchanged = |number: u8| passed.iter().any(|p| p.number == number).then_some(number);
     let mut section = section(media, media, port, &passed, unchanged, offer.direction_of(media))?;
@@ -292,9 +309,12 @@ fn answered_section(
     if is_udptl(sent) {
         return udptl::answered_section((offer, offered), sent, (answer, answered), port);
     }
-    let pairs = match_payloads(&payloads(sent), &payloads(answered));
-    let Outcome { accepted, shared: pairs, converted } =
-        outcome(pairs, (offered, &payloads(offered)), answered, policy)?;
+    let of_offer = payloads(offered);
+    let answers = match_payloads(&payloads(sent), &payloads(answered));
+    let usable = if policy.parts_keys() { without_events(of_offer.clone()) } else { of_offer.clone() };
+    let Outcome { mut accepted, shared: pairs, converted } =
+        outcome(answers.clone(), (offered, &usable), answered, policy)?;
+    let own_events = policy.parts_keys().then(|| agree_events(&mut accepted, &of_offer, &answers, policy));
     let number = |theirs: u8| pairs.iter().find(|(_, p)| p.number == theirs).map(|(ours, _)| ours.number);
     let direction = narrowed(answer.direction_of(answered), offer.direction_of(offered));
     let mut section = section(offered, answered, port, &accepted, number, direction)?;
@@ -311,8 +331,26 @@ fn answered_section(
         clocks: pairs.iter().map(|(ours, _)| ours.map.clock).collect(),
         codec,
         converted: converted.map(Box::new),
+        own_events: own_events.map(Box::new),
     };
     Some((section, stream))
+}
+
+/// Telephone-events of each side by itself; the offerer's are added to what it is told was `accepted`.
+fn agree_events(
+    accepted: &mut Vec<Payload>,
+    offered: &[Payload],
+    answers: &[(Payload, Payload)],
+    policy: &Policy,
+) -> OwnEvents {
+    let clock = |payload: Option<&Payload>| payload.map_or(8000, |payload| payload.map.clock);
+    let of_answer = answers.iter().map(|(ours, _)| ours).find(|ours| ours.map.is_content());
+    let answerer = of_answerer(answers, clock(of_answer));
+    let of_offer = accepted.iter().find(|payload| payload.map.is_content());
+    let own = of_offerer(offered, clock(of_offer)).filter(|_| policy.dtmf == Dtmf::Events);
+    let offerer = own.as_ref().map(|own| Events { takes: own.number, sends: vec![own.number], clock: own.map.clock });
+    accepted.extend(own);
+    OwnEvents { offerer, answerer }
 }
 
 /// For each payload of an answer, in its order, the one of the offer that means the same: by the same number where
@@ -433,6 +471,12 @@ fn fits(sent: &Description, answer: &Description) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// The number, or another that nobody uses.
+pub(crate) fn free(wanted: u8, offered: &[Payload], added: &[Payload]) -> Option<u8> {
+    let used = |number: u8| offered.iter().chain(added).any(|payload| payload.number == number);
+    std::iter::once(wanted).chain(DYNAMIC).find(|number| !used(*number))
 }
 
 fn nothing_offered(offer: &Description, policy: &Policy) -> Refusal {

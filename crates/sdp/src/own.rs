@@ -2,6 +2,7 @@
 
 use crate::description::{Attribute, Description, Media};
 use crate::direction::Direction;
+use crate::dtmf::Dtmf;
 use crate::format::Rtpmap;
 use crate::negotiate::{
     Far, Identity, Policy, Refusal, anchored_streams, describe, far, format_names, format_refusal, may_mux, multiplex,
@@ -11,24 +12,26 @@ use crate::negotiate::{
 /// Payload number of telephone-event in our offers.
 pub const TELEPHONE_EVENT: u8 = 101;
 /// Digits, `*`, `#`, A to D (RFC 4733 §2.5.1.1).
-const EVENTS: &str = "0-15";
+pub(crate) const EVENTS: &str = "0-15";
 /// Milliseconds of audio in a packet.
 const PTIME_MS: u32 = 20;
 
-/// An offer of our own: one audio section with the policy's codecs and telephone-event 101. Of a codec name that has
+/// An offer of our own: one audio section with the policy's codecs and, where its keys are such, telephone-event 101. Of a codec name that has
 /// no payload number of its own (anything but the static ones and opus) nothing is offered.
 pub fn offer_own(policy: &Policy, port: u16, identity: &Identity, direction: Direction) -> Description {
     let mut audio = Media::new("audio", port, "RTP/AVP");
     for (number, map) in policy.codecs.iter().filter_map(|codec| own_format(codec)) {
         describe(&mut audio, number, &map, None);
     }
-    describe(&mut audio, TELEPHONE_EVENT, &telephone_event(8000), Some(EVENTS));
+    if policy.dtmf == Dtmf::Events {
+        describe(&mut audio, TELEPHONE_EVENT, &telephone_event(8000), Some(EVENTS));
+    }
     finish(&mut audio, direction);
     ours(identity, Vec::new(), vec![audio])
 }
 
 /// An answer of our own to `offer`, for an end that lives in the edge or a phone: the first format of the policy
-/// that the offer has, with telephone-event if offered; `direction` is what we want, narrowed by the offer
+/// that the offer has, with telephone-event if offered and its keys are such; `direction` is what we want, narrowed by the offer
 /// (RFC 3264 §6.1). Returns the answer, the far end, and (payload number, encoding name) of the codec.
 ///
 /// # Errors
@@ -55,7 +58,8 @@ pub fn answer_offer(
     let mut section = Media::new(&media.kind, port, &media.proto);
     describe(&mut section, number, &map, None);
     let event = telephone_event(map.clock);
-    if let Some(number) = media.payloads().into_iter().find(|n| media.rtpmap(*n).is_some_and(|m| m.same(&event))) {
+    let known = media.payloads().into_iter().find(|n| media.rtpmap(*n).is_some_and(|m| m.same(&event)));
+    if let Some(number) = known.filter(|_| policy.dtmf == Dtmf::Events) {
         describe(&mut section, number, &event, Some(EVENTS));
     }
     finish(&mut section, direction);
@@ -77,7 +81,7 @@ fn first_of(policy: &Policy, media: &Media) -> Option<(u8, Rtpmap)> {
     })
 }
 
-fn telephone_event(clock: u32) -> Rtpmap {
+pub(crate) fn telephone_event(clock: u32) -> Rtpmap {
     Rtpmap { encoding: "telephone-event".to_owned(), clock, channels: 1 }
 }
 

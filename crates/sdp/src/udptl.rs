@@ -41,6 +41,7 @@ pub(crate) fn answered_section(
         clocks: Vec::new(),
         codec,
         converted: None,
+        own_events: None,
     };
     Some((section, stream))
 }

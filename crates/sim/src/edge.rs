@@ -175,6 +175,7 @@ impl Edge {
             }
             Command::Tap { .. }
             | Command::Press { .. }
+            | Command::TellKeys { .. }
             | Command::SetRemote { .. }
             | Command::Wire { .. }
             | Command::Unwire { .. } => {}

@@ -507,6 +507,7 @@ fn name_of(command: &trunkgate_media::Command) -> String {
         Command::AddPlayer { end, .. } => format!("AddPlayer {}", end.0),
         Command::Tap { of, listener, .. } => format!("Tap {} by {}", of.0, listener.0),
         Command::Press { end, digits, .. } => format!("Press {} {digits}", end.0),
+        Command::TellKeys { end, digits } => format!("TellKeys {} {digits}", end.0),
         Command::SetRemote { end, remote } => format!("SetRemote {} {:?}", end.0, remote.rtp),
         Command::Wire { from, to, .. } => format!("Wire {} → {}", from.0, to.0),
         Command::Unwire { from } => format!("Unwire {}", from.0),

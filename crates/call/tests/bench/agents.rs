@@ -3,7 +3,7 @@
 
 use trunkgate_media::agent::{Loss, Settings};
 use trunkgate_media::mos::Codec;
-use trunkgate_media::{AgentWish, HoldSound, Sound, TapSpec, WireSpec};
+use trunkgate_media::{AgentWish, HoldSound, PressSpec, Sound, TapSpec, WireSpec};
 use trunkgate_route::Agent;
 
 use super::*;
@@ -35,6 +35,7 @@ pub enum Told {
     Unwire(EndId),
     Tap(EndId, EndId, TapSpec),
     Press(EndId, u8, String),
+    Keys(EndId, String),
     Remove(EndId),
     Close,
 }
@@ -56,7 +57,10 @@ impl Bench {
                 Command::Wire { from, to, wire } => Told::Wire(from, to, wire),
                 Command::Unwire { from } => Told::Unwire(from),
                 Command::Tap { of, listener, audio } => Told::Tap(of, listener, audio),
-                Command::Press { end, payload, digits } => Told::Press(end, payload, digits),
+                Command::Press { end, press: PressSpec::Event { payload, .. }, digits, .. } => {
+                    Told::Press(end, payload, digits)
+                }
+                Command::TellKeys { end, digits } => Told::Keys(end, digits),
                 Command::RemoveEnd { end } => Told::Remove(end),
                 Command::Close => Told::Close,
                 Command::Open { .. } | Command::AddEnd { .. } | Command::SetRemote { .. } => return None,

@@ -316,7 +316,8 @@ impl Bench {
             | Command::AddAgent { .. }
             | Command::AddPlayer { .. }
             | Command::Tap { .. }
-            | Command::Press { .. } => {}
+            | Command::Press { .. }
+            | Command::TellKeys { .. } => {}
         }
     }
 

@@ -1,0 +1,230 @@
+//! Keys between two sides that press them in different ways (`[trunk.NAME] dtmf`): what an INFO says of one, keys that a
+//! side is told by INFO, and those that an agent presses. Which keys they are stands in no log and no trace.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::Bytes;
+use trunkgate_media::{Command, EndId, PressSpec};
+use trunkgate_route::Dtmf;
+use trunkgate_sdp::Events;
+use trunkgate_sip::{Body, ClientId};
+
+use crate::call::{Call, State};
+use crate::edge::Edge;
+use crate::index::Purpose;
+use crate::leg::LegState;
+use crate::limits::KEYS_TO_TELL;
+
+/// How long a key is pressed where nobody says it, in milliseconds.
+pub(crate) const USUAL_MS: u16 = 100;
+/// The longest that an INFO may ask for, in milliseconds.
+const MOST_MS: u32 = 10_000;
+/// What our INFO carries.
+const RELAY: &str = "application/dtmf-relay";
+/// The other form: the key alone.
+const PLAIN: &str = "application/dtmf";
+
+/// Keys that go out by INFO, one after the other, so that none overtakes another.
+#[derive(Debug, Default)]
+pub(crate) struct KeysOut {
+    /// Leg, key and milliseconds of each.
+    waiting: VecDeque<(usize, char, u32)>,
+    /// The one whose answer is waited for, and its leg.
+    now: Option<(ClientId, usize)>,
+}
+
+/// What an INFO's body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// A key, for so many milliseconds.
+    Key(char, u16),
+    /// Of a type for keys, but none that is known.
+    Unreadable,
+    /// Something else.
+    Other,
+}
+
+/// Reads what an INFO carries: `Signal=5` and `Duration=160` in lines, or the key alone.
+pub(crate) fn told(body: Option<&Body>) -> Told {
+    let Some(body) = body else { return Told::Other };
+    let kind = body.content_type.split(';').next().unwrap_or_default().trim();
+    let is = |known: &str| kind.eq_ignore_ascii_case(known);
+    if !is(RELAY) && !is(PLAIN) {
+        return Told::Other;
+    }
+    let Ok(text) = std::str::from_utf8(&body.bytes) else { return Told::Unreadable };
+    let value = |name: &str| {
+        let mut lines = text.lines().filter_map(|line| line.split_once('='));
+        lines.find(|(key, _)| key.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    };
+    let key = value("Signal").or_else(|| Some(text.trim()).filter(|_| is(PLAIN))).and_then(key);
+    let ms = value("Duration").and_then(|ms| ms.parse::<u32>().ok()).filter(|ms| *ms > 0);
+    let ms = ms.map_or(USUAL_MS, |ms| u16::try_from(ms.min(MOST_MS)).unwrap_or(USUAL_MS));
+    key.map_or(Told::Unreadable, |key| Told::Key(key, ms))
+}
+
+/// A key by its name, or by the number of its event (RFC 4733 §3.2), as some write `*` and those after it.
+fn key(text: &str) -> Option<char> {
+    let mut all = text.chars();
+    match (all.next()?.to_ascii_uppercase(), all.next()) {
+        (key @ ('0'..='9' | '*' | '#' | 'A'..='D'), None) => Some(key),
+        ('1', Some(second @ '0'..='5')) if all.next().is_none() => {
+            let at = second.to_digit(10)?;
+            "*#ABCD".chars().nth(usize::try_from(at).ok()?)
+        }
+        _ => None,
+    }
+}
+
+/// How keys are pressed towards a side with these telephone-events.
+pub(crate) fn press_as(events: &Events) -> PressSpec {
+    PressSpec::Event { payload: events.takes, clock_hz: events.clock }
+}
+
+impl Call {
+    /// A leg has pressed a key by INFO that the other side gets in its own way: the code of the answer.
+    pub(crate) fn key_told(&mut self, edge: &mut Edge, leg: usize, key: char, ms: u16) -> u16 {
+        let Some(media) = self.media else { return 480 };
+        if self.legs[leg].dtmf() != Dtmf::Info {
+            return 415;
+        }
+        let digits = key.to_string();
+        let agent = self.other(leg).and_then(|other| self.legs[other].agent.as_ref()).map(|side| side.end);
+        if let Some(end) = agent {
+            edge.media(media, Command::TellKeys { end, digits });
+            return 200;
+        }
+        let mut wires = self.legs[leg].ends.iter().filter_map(|end| self.wires.get(end.end));
+        let way = wires.find_map(|(to, wire)| Some((*to, wire.parted.as_ref()?.press?)));
+        let Some((end, press)) = way else { return 480 };
+        edge.media(media, Command::Press { end, press, digits, ms });
+        200
+    }
+
+    /// A far side has pressed a key that is taken out of its media: the other leg is told.
+    pub(crate) fn key_pressed(&mut self, now: Instant, edge: &mut Edge, end: EndId, (key, ms): (char, u32)) {
+        let other = self.leg_of(end).and_then(|leg| self.other(leg));
+        if let Some(other) = other.filter(|other| self.legs[*other].dtmf() == Dtmf::Info) {
+            self.tell_keys(now, edge, other, std::iter::once((key, ms)));
+        }
+    }
+
+    /// Presses keys towards the caller of an agent, in its own way; whether it takes any.
+    pub(crate) fn press_for_caller(&mut self, now: Instant, edge: &mut Edge, digits: &str) -> bool {
+        match self.legs[self.near].dtmf() {
+            Dtmf::Rfc4733 => {
+                let Some((media, end, press)) = self.takes_keys() else { return false };
+                edge.media(media, Command::Press { end, press, digits: digits.to_owned(), ms: USUAL_MS });
+                true
+            }
+            Dtmf::Info => {
+                let keys = digits.chars().map(|key| (key.to_ascii_uppercase(), u32::from(USUAL_MS)));
+                self.tell_keys(now, edge, self.near, keys);
+                true
+            }
+            Dtmf::Inband => false,
+        }
+    }
+
+    /// Tells a leg of keys by INFO, behind those that wait.
+    fn tell_keys(&mut self, now: Instant, edge: &mut Edge, leg: usize, keys: impl Iterator<Item = (char, u32)>) {
+        if matches!(self.state, State::Ended | State::Leaving) {
+            return;
+        }
+        let out = self.keys.get_or_insert_default();
+        let before = out.waiting.len();
+        let mut left_out = 0;
+        for (at, (key, ms)) in keys.enumerate() {
+            if before + at < KEYS_TO_TELL {
+                out.waiting.push_back((leg, key, ms));
+            } else {
+                left_out += 1;
+            }
+        }
+        if left_out > 0 {
+            edge.decide(
+                now,
+                self.key,
+                format!("{left_out} keys are left out: too many wait for the answer to an INFO"),
+            );
+        }
+        self.tell_next_key(now, edge);
+    }
+
+    fn tell_next_key(&mut self, now: Instant, edge: &mut Edge) {
+        while let Some((leg, key, ms)) =
+            self.keys.as_mut().filter(|keys| keys.now.is_none()).and_then(|keys| keys.waiting.pop_front())
+        {
+            let Some(dialog) = self.legs[leg].dialog.filter(|_| self.legs[leg].state == LegState::Answered) else {
+                continue;
+            };
+            let text = format!("Signal={key}\r\nDuration={ms}\r\n");
+            let body = Body { content_type: RELAY.to_owned(), bytes: Bytes::from(text) };
+            let client = edge.request(now, self.place(leg), dialog, Purpose::Info, Vec::new(), Some(body));
+            if let Some(keys) = &mut self.keys {
+                keys.now = client.map(|client| (client, leg));
+            }
+        }
+        self.keys.take_if(|keys| keys.now.is_none() && keys.waiting.is_empty());
+    }
+
+    /// A leg has answered an INFO of ours with a key in it, or does not (408); whether it was one.
+    pub(crate) fn key_answered(&mut self, now: Instant, edge: &mut Edge, client: ClientId, code: u16) -> bool {
+        let sent = self.keys.as_mut().and_then(|keys| keys.now.take_if(|(now, _)| *now == client));
+        let Some((_, leg)) = sent else { return false };
+        if code >= 300 {
+            let text = format!("{} takes no key by INFO ({code})", self.name_of(leg));
+            edge.decide(now, self.key, text);
+        }
+        self.tell_next_key(now, edge);
+        true
+    }
+
+    /// The call is over: what is left of its keys is nobody's.
+    pub(crate) fn forget_keys(&mut self, edge: &mut Edge) {
+        if let Some((client, _)) = self.keys.take().and_then(|keys| keys.now) {
+            edge.index.clients.remove(&client);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_info_says_of_a_key() {
+        let read = |kind: &str, text: &str| {
+            told(Some(&Body { content_type: kind.to_owned(), bytes: Bytes::copy_from_slice(text.as_bytes()) }))
+        };
+        for (text, key, ms) in [
+            ("Signal=5\r\nDuration=160\r\n", '5', 160),
+            ("Signal= 5\r\nDuration= 250\r\n", '5', 250),
+            ("signal=*\nduration=40", '*', 40),
+            ("Signal=10\r\nDuration=100\r\n", '*', 100),
+            ("Signal=11\r\n", '#', 100),
+            ("Signal=15\r\n", 'D', 100),
+            ("Signal=d\r\nDuration=x\r\n", 'D', 100),
+            ("Duration=0\r\nSignal=1\r\n", '1', 100),
+            ("Signal=1\r\nDuration=4000000000\r\n", '1', 10_000),
+        ] {
+            assert_eq!(read("application/dtmf-relay", text), Told::Key(key, ms), "{text}");
+        }
+        assert_eq!(read("Application/DTMF; charset=utf-8", "7\r\n"), Told::Key('7', 100));
+        assert_eq!(read("application/dtmf", "Signal=8\r\nDuration=90\r\n"), Told::Key('8', 90));
+        for (kind, text) in [
+            ("application/dtmf-relay", "5"),
+            ("application/dtmf-relay", "Signal=16\r\n"),
+            ("application/dtmf-relay", "Signal=55\r\n"),
+            ("application/dtmf-relay", "Signal=\r\n"),
+            ("application/dtmf", ""),
+            ("application/dtmf", "flash"),
+            ("application/dtmf", "100"),
+        ] {
+            assert_eq!(read(kind, text), Told::Unreadable, "{text}");
+        }
+        assert_eq!(read("application/media_control+xml", "5"), Told::Other);
+        assert_eq!(told(None), Told::Other);
+    }
+}
