@@ -97,7 +97,7 @@ fn every_example_is_accepted() {
         accepted(&path);
         seen += 1;
     }
-    assert!(seen >= 2);
+    assert!(seen >= 5);
 }
 
 #[test]
@@ -116,4 +116,56 @@ fn peers_get_their_addresses_from_the_name_service() {
     let plan = table.plan(&call, &mut |_| 0).unwrap();
     let [Target::Trunk { peers, .. }, _] = &plan.targets[..] else { panic!("{:?}", plan.targets) };
     assert_eq!(peers.last().unwrap().destination.host, "backup.cheap.example");
+}
+
+#[test]
+fn the_examples_send_their_calls_where_they_say() {
+    let table = |file: &str| Table::new(accepted(&folder().join("examples").join(file)).definition(&HashMap::new()));
+    let way = |table: &Table, from: &str, called: &str, at: &str, draw: u32| {
+        let at = at.parse().unwrap();
+        let call = CallInfo { from, called, caller: "+14155550000", at, headers: &[], draw: Some(draw) };
+        let plan = table.plan(&call, &mut |_| 0).unwrap();
+        let target = |target: &Target| match target {
+            Target::Trunk { trunk, number: Some(number), .. } => format!("{}/{number}", trunk.name),
+            Target::Trunk { trunk, .. } => trunk.name.to_string(),
+            Target::Agent(agent) => agent.name.to_string(),
+            Target::Uri { .. } | Target::Reject(_) | Target::RingAll(_) => panic!("{target:?}"),
+        };
+        (plan.route.name.to_string(), plan.targets.iter().map(target).collect::<Vec<_>>().join(" "))
+    };
+    let noon = "2026-11-20T11:00:00Z";
+    for (file, from, called, at, route, targets) in [
+        ("twilio-to-pbx.toml", "twilio", "+14155551234", noon, "inbound", "pbx"),
+        ("twilio-to-pbx.toml", "pbx", "+14155551234", noon, "outbound", "twilio"),
+        ("two-carriers.toml", "pbx", "112", noon, "emergency", "solid cheap"),
+        ("two-carriers.toml", "pbx", "+12125550100", noon, "out", "cheap solid"),
+        (
+            "agent-then-mobile.toml",
+            "carrier",
+            "+12125550100",
+            noon,
+            "reception",
+            "receptionist twilio/+14155550199 carrier/+14155550198",
+        ),
+        ("after-hours.toml", "carrier", "+493012345678", noon, "open", "pbx night"),
+        ("after-hours.toml", "carrier", "+493012345678", "2026-11-20T17:00:00Z", "closed", "night pbx"),
+        ("after-hours.toml", "carrier", "+493012345678", "2026-12-25T11:00:00Z", "closed", "night pbx"),
+        ("after-hours.toml", "carrier", "+493012345678", "2026-11-21T11:59:00Z", "open", "pbx night"),
+        ("after-hours.toml", "pbx", "112", noon, "emergency", "carrier"),
+        ("after-hours.toml", "pbx", "+493012345678", noon, "out", "carrier/03012345678"),
+        ("after-hours.toml", "pbx", "+14155551234", noon, "abroad", "carrier"),
+        ("disaster-recovery.toml", "new", "+14155551234", noon, "outbound", "carrier twilio"),
+    ] {
+        let expected = (route.to_owned(), targets.to_owned());
+        assert_eq!(way(&table(file), from, called, at, 0), expected, "{file} {from} {called} {at}");
+    }
+    let sites = table("disaster-recovery.toml");
+    let ways: Vec<_> = (0..1_000).map(|draw| way(&sites, "carrier", "+14155551234", noon, draw)).collect();
+    let canary = ways.iter().filter(|(route, targets)| {
+        let expected =
+            if route == "canary" { "new old_a old_b twilio/+14155550199" } else { "old_a old_b twilio/+14155550199" };
+        assert_eq!(targets, expected);
+        route == "canary"
+    });
+    assert!((10..60).contains(&canary.count()));
 }

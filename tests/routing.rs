@@ -30,6 +30,7 @@ fn what_a_route_may_say() {
         "share = 10\nconnect = ['trunk:pbx']",
         "connect = ['trunk:pbx@70', 'trunk:carrier/+14155550100@30', 'reject:480']\nto = ['1']",
         "to = ['/^0(?<rest>\\d+)$/', '/^9(?<rest>\\d+)$/']\nconnect = ['trunk:pbx/{rest}', 'sip:{rest}@10.0.0.9']",
+        "to = ['1']\nconnect = ['group:desk', 'reject:480']\n[group.desk]\nconnect = ['trunk:pbx/100', { ring_all = ['trunk:pbx', 'trunk:carrier'] }]",
         "from = ['pbx']\nconnect = ['sip:{called}@10.0.0.9', 'trunk:carrier/{caller}']",
     ] {
         assert_eq!(wrong("holidays = '12-25'\ntime_zone = 'America/New_York'", lines), [], "{lines}");
@@ -50,6 +51,11 @@ fn what_cannot_be_meant_is_named() {
         (target("'trunk:pbx/{rest}'"), "TG0112", "{rest}: a call that matches +1* of `to` has no such piece"),
         (target("'trunk:pbx/{rest'"), "TG0112", "a brace that is not closed"),
         (target("'sip:100@{called}'"), "TG0108", "is not a SIP URI"),
+        (target("'group:desk'") + "\n[group.dask]\nconnect = ['trunk:pbx']\n[[route]]\nto = ['2']\nconnect = ['group:dask']", "TG0112", "no group is named desk"),
+        ("to = ['1']\nconnect = ['trunk:pbx']\n[group.desk]\nconnect = ['trunk:pbx']".to_owned(), "TG0145", "no route names the group desk"),
+        ("to = ['1']\nconnect = ['group:a']\n[group.a]\nconnect = ['trunk:pbx', 'group:a']".to_owned(), "TG0112", "a group in a group"),
+        ("to = ['1']\nconnect = ['group:a']\n[group.a]\nconnect = ['trunk:pbx']\norder = 'asr'".to_owned(), "TG0190", "this value of `order`"),
+        ("to = ['1']\nconnect = ['group:a']\n[[route]]\nto = ['2']\nconnect = ['group:a']\n[group.a]\nconnect = ['trunk:pxb']".to_owned(), "TG0120", "no trunk is named pxb"),
         (target("'trunk:pbx@many'"), "TG0112", "\"many\" is no weight"),
         (target("'trunk:pbx@10', 'reject:480'"), "TG0145", "a weight without another one beside it"),
         (target("{ ring_all = ['trunk:pbx@1', 'trunk:carrier'] }"), "TG0112", "cannot ring"),

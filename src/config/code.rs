@@ -53,7 +53,8 @@ codes! {
         "`to` and `caller` hold exact numbers (\"+14155551234\"), prefixes with `*` at the end (\"+1415*\") and regular\n\
          expressions between slashes ('/^\\+44(\\d+)$/'), all compared after normalisation to E.164.";
     BAD_TARGET = "TG0112", "a target that cannot be used",
-        "`connect` holds trunk:NAME, trunk:NAME/NUMBER, agent:NAME, sip:URI and reject:CODE (300 to 699), and tables\n\
+        "`connect` holds trunk:NAME, trunk:NAME/NUMBER, trunk:NAME/NUMBER@WEIGHT, agent:NAME, group:NAME, sip:URI and\n\
+         reject:CODE (300 to 699), with {called}, {caller} or pieces of numbers that patterns name, and tables\n\
          { ring_all = [...] } of trunks and URIs that ring at once, each once; `fork` holds agent:NAME.";
     BAD_URL = "TG0113", "not a URL that an agent can have",
         "An agent's `url` is that of a WebSocket: wss://HOST[:PORT]/PATH. ws:// is for loopback and [edge] local_networks\n\

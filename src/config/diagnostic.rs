@@ -75,7 +75,11 @@ impl Findings {
     }
 
     fn push(&mut self, code: Code, is_error: bool, span: Option<Range<usize>>, message: String, help: String) {
-        self.list.push(Diagnostic { code: code.id, is_error, message, span, help });
+        let found = Diagnostic { code: code.id, is_error, message, span, help };
+        // What stands in a group is seen once for each route that names it.
+        if !self.list.contains(&found) {
+            self.list.push(found);
+        }
     }
 }
 

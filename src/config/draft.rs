@@ -89,7 +89,7 @@ pub(super) struct PlacedAgent {
 }
 
 /// Where a target stands.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct TargetPlace {
     /// All of it.
     pub(super) span: Span,

@@ -30,6 +30,7 @@ pub(super) const ROOT: &[Key] = &[
     ("http", Built),
     ("trunk", Built),
     ("route", Built),
+    ("group", Built),
     ("log", Built),
     ("cdr", Built),
     ("agent", Built),
@@ -151,6 +152,9 @@ pub(super) const HEADERS: &[Key] = &[("add", Built), ("pass", Built), ("remove",
 /// A peer written as a table.
 pub(super) const PEER: &[Key] = &[("uri", Built), ("priority", Built), ("weight", Built)];
 
+/// `[group.NAME]`
+pub(super) const GROUP: &[Key] = &[("connect", Built), ("order", OnlyText("listed"))];
+
 /// A target of a route that is several.
 pub(super) const RING_ALL: &[Key] = &[("ring_all", Built)];
 
@@ -228,6 +232,7 @@ pub(super) const TABLES: &[(&str, &[Key])] = &[
     ("[trunk.NAME]", TRUNK),
     ("[agent.NAME]", AGENT),
     ("[[route]]", ROUTE),
+    ("[group.NAME]", GROUP),
     ("[api]", API),
     ("[speech]", SPEECH),
     ("[log]", LOG),

@@ -27,6 +27,7 @@ mod routes;
 mod schema;
 mod section;
 mod speech;
+mod targets;
 mod tls;
 mod trunks;
 mod types;

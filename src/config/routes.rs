@@ -1,39 +1,43 @@
-//! `[[route]]` turned into routes and their targets.
+//! `[[route]]` turned into routes.
 
 use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::DeValue;
-use trunkgate_call::limits::{LISTENERS_PER_CALL, RING_ALL_TARGETS};
-use trunkgate_route::captured::filled;
-use trunkgate_route::{Numbers, Pattern, Route, TargetSpec};
+use trunkgate_call::limits::LISTENERS_PER_CALL;
+use trunkgate_route::{Pattern, Route};
 
 use super::code;
-use super::diagnostic::{Findings, nearest};
-use super::draft::{PlacedRoute, Span, TargetPlace};
+use super::diagnostic::Findings;
+use super::draft::{PlacedRoute, Span};
 use super::keys;
-use super::schema::not_yet;
 use super::section::{Section, Value};
-use super::trunks::{SipAddress, sip_uri};
+use super::targets::Groups;
 use super::types::Edge;
-use super::{headers, hours, values};
-
-/// Kinds of targets that are still to come.
-const LATER_TARGETS: [(&str, &str); 3] =
-    [("app", "webhook applications"), ("group", "groups of targets"), ("play", "playing of files")];
+use super::{headers, hours, targets, values};
 
 /// All routes in the order of the file.
-pub(super) fn read<'a>(value: &'a Value<'a>, edge: &Edge, findings: &mut Findings) -> Vec<PlacedRoute> {
+pub(super) fn read<'a>(
+    value: &'a Value<'a>,
+    edge: &Edge,
+    groups: &Groups,
+    findings: &mut Findings,
+) -> Vec<PlacedRoute> {
     let DeValue::Array(array) = value.get_ref() else {
         values::wrong_type("route", value, "tables with double brackets: [[route]]", findings);
         return Vec::new();
     };
-    let read = |(at, value): (usize, &'a Value<'a>)| read_one(at + 1, value, edge, findings);
+    let read = |(at, value): (usize, &'a Value<'a>)| read_one(at + 1, value, edge, groups, findings);
     array.iter().enumerate().filter_map(read).collect()
 }
 
-fn read_one<'a>(position: usize, value: &'a Value<'a>, edge: &Edge, findings: &mut Findings) -> Option<PlacedRoute> {
-    let numbers = &edge.numbers;
+fn read_one<'a>(
+    position: usize,
+    value: &'a Value<'a>,
+    edge: &Edge,
+    groups: &Groups,
+    findings: &mut Findings,
+) -> Option<PlacedRoute> {
     let section = Section::open("[[route]]", value, keys::ROUTE, findings)?;
     let name = section.read("name", findings, values::name).unwrap_or_else(|| format!("route-{position}"));
     let mut is_partial = false;
@@ -46,7 +50,7 @@ fn read_one<'a>(position: usize, value: &'a Value<'a>, edge: &Edge, findings: &m
     let share = section.read("share", findings, |key, value, f| values::integer(key, value, f, 1..=100));
     is_partial |= share.is_none() && section.get("share").is_some();
     let connect = match section.get("connect") {
-        Some(_) => targets(&section, numbers, findings),
+        Some(value) => targets::connect(value, &edge.numbers, Some(groups), findings),
         None => {
             let message = format!("the route {name} has no `connect`");
             findings.error(code::MISSING, section.span.clone(), message, "add connect = [\"trunk:NAME\"]");
@@ -67,8 +71,7 @@ fn read_one<'a>(position: usize, value: &'a Value<'a>, edge: &Edge, findings: &m
     let (to, to_spans) = to.into_iter().unzip();
     let (caller, caller_spans) = caller.into_iter().unzip();
     let (fork, fork_spans) = fork.unwrap_or_default().into_iter().unzip();
-    let place = |((target, members), span)| (target, TargetPlace { span, members });
-    let (connect, connect_places) = connect.into_iter().map(place).unzip();
+    let (connect, connect_places) = connect.into_iter().unzip();
     Some(PlacedRoute {
         route: Route {
             name: Arc::from(name),
@@ -91,27 +94,6 @@ fn read_one<'a>(position: usize, value: &'a Value<'a>, edge: &Edge, findings: &m
         fork: fork_spans,
         is_partial,
     })
-}
-
-/// `connect`, each with its place and those of its members.
-fn targets<'a>(
-    section: &Section<'a>,
-    numbers: &Numbers,
-    findings: &mut Findings,
-) -> Vec<((TargetSpec, Vec<Span>), Span)> {
-    let Some(value) = section.get("connect") else { return Vec::new() };
-    let read = |key: &str, value: &'a Value<'a>, findings: &mut Findings| {
-        if value.get_ref().is_table() {
-            return ring_all(value, numbers, findings);
-        }
-        let text = values::string(key, value, findings)?;
-        Some((target(&text, value.span(), numbers, findings)?, Vec::new()))
-    };
-    if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
-        let help = "where the call goes: \"trunk:NAME\"";
-        findings.error(code::MISSING, value.span(), "`connect` is empty", help);
-    }
-    values::one_or_list("connect", value, findings, read).unwrap_or_default()
 }
 
 /// The name of an agent that is to listen.
@@ -159,131 +141,4 @@ pub(super) fn pattern(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
             None
         }
     }
-}
-
-fn target(text: &str, span: Span, numbers: &Numbers, findings: &mut Findings) -> Option<TargetSpec> {
-    let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
-    match kind {
-        "trunk" => trunk_target(text, rest, span, numbers, findings),
-        "sip" | "sips" => {
-            // Pieces may stand in the user part only: where a call goes is not a caller's to say.
-            let (user, host) = text.split_once('@').unwrap_or(("", text));
-            let plain =
-                if user.is_empty() { text.to_owned() } else { format!("{}@{host}", filled(user, |_| "0".to_owned())) };
-            let SipAddress { destination, .. } = sip_uri(&plain, "a target", span, findings)?;
-            Some(TargetSpec::Uri { uri: text.to_owned(), destination })
-        }
-        "agent" if rest.is_empty() => {
-            findings.error(code::BAD_TARGET, span, format!("\"{text}\" names no agent"), "agent:NAME");
-            None
-        }
-        "agent" => Some(TargetSpec::Agent(rest.to_owned())),
-        "reject" => {
-            let code = rest.parse::<u16>().ok().filter(|code| (300..=699).contains(code));
-            if code.is_none() {
-                let message = format!("\"{text}\" is not an answer");
-                findings.error(code::BAD_TARGET, span, message, "reject:CODE with a code from 300 to 699");
-            }
-            code.map(TargetSpec::Reject)
-        }
-        _ => {
-            if let Some((_, feature)) = LATER_TARGETS.iter().find(|(later, _)| *later == kind) {
-                not_yet(span, &format!("the target {kind}:"), feature, findings);
-                return None;
-            }
-            let kinds = ["trunk", "agent", "sip", "reject"].into_iter();
-            let help = match nearest(kind, kinds.chain(LATER_TARGETS.iter().map(|(later, _)| *later))) {
-                Some(known) if !rest.is_empty() => format!("did you mean \"{known}:{rest}\"?"),
-                // The commonest slip is a name alone.
-                _ if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) => {
-                    format!("did you mean \"trunk:{text}\" or \"agent:{text}\"?")
-                }
-                _ => {
-                    "trunk:NAME, trunk:NAME/NUMBER, agent:NAME, sip:URI, reject:CODE or { ring_all = [...] }".to_owned()
-                }
-            };
-            findings.error(code::BAD_TARGET, span, format!("\"{text}\" is not a target"), help);
-            None
-        }
-    }
-}
-
-/// `{ ring_all = [...] }`, with the place of each.
-fn ring_all<'a>(value: &'a Value<'a>, numbers: &Numbers, findings: &mut Findings) -> Option<(TargetSpec, Vec<Span>)> {
-    let section = Section::open("a target", value, keys::RING_ALL, findings)?;
-    let Some(list) = section.get("ring_all") else {
-        let help = "{ ring_all = [\"trunk:a\", \"trunk:b\"] }";
-        findings.error(code::BAD_TARGET, value.span(), "a table that is no target", help);
-        return None;
-    };
-    let DeValue::Array(written) = list.get_ref() else {
-        values::wrong_type("ring_all", list, "a list of targets", findings);
-        return None;
-    };
-    if written.is_empty() {
-        findings.error(code::MISSING, list.span(), "`ring_all` is empty", "who rings: [\"trunk:a\", \"trunk:b\"]");
-    }
-    if written.len() > RING_ALL_TARGETS {
-        let help = format!("{RING_ALL_TARGETS} at most");
-        findings.error(code::BAD_VALUE, list.span(), "`ring_all`: too many targets at once", help);
-    }
-    let (mut targets, mut spans) = (Vec::new(), Vec::new());
-    for value in written {
-        let Some(target) = rings(value, numbers, findings) else { continue };
-        if targets.contains(&target) {
-            let message = "`ring_all` names a target twice";
-            findings.error(code::BAD_TARGET, value.span(), message, "each once: one call rings it");
-            continue;
-        }
-        targets.push(target);
-        spans.push(value.span());
-    }
-    Some((TargetSpec::RingAll(targets), spans))
-}
-
-/// One of those that ring at once.
-fn rings(value: &Value<'_>, numbers: &Numbers, findings: &mut Findings) -> Option<TargetSpec> {
-    if value.get_ref().is_table() || value.get_ref().is_array() {
-        let message = "`ring_all` in `ring_all`";
-        findings.error(code::BAD_TARGET, value.span(), message, "one list of all that ring at once");
-        return None;
-    }
-    let text = values::string("ring_all", value, findings)?;
-    let help = match target(&text, value.span(), numbers, findings)? {
-        TargetSpec::Trunk { weight: Some(_), .. } => "a weight says who is first, and here all are: leave it out",
-        TargetSpec::Agent(_) => "an agent takes the call as soon as it is there: name it before or behind the table",
-        TargetSpec::Reject(_) => "name it behind the table",
-        rings @ (TargetSpec::Trunk { .. } | TargetSpec::Uri { .. } | TargetSpec::RingAll(_)) => return Some(rings),
-    };
-    findings.error(code::BAD_TARGET, value.span(), format!("`ring_all`: \"{text}\" cannot ring"), help);
-    None
-}
-
-fn trunk_target(text: &str, rest: &str, span: Span, numbers: &Numbers, findings: &mut Findings) -> Option<TargetSpec> {
-    let (rest, weight) = match rest.rsplit_once('@') {
-        None => (rest, None),
-        Some((rest, written)) => {
-            let Ok(weight) = written.parse::<u16>() else {
-                let message = format!("\"{text}\": \"{written}\" is no weight");
-                findings.error(code::BAD_TARGET, span, message, "as trunk:NAME@70, from 0 to 65535");
-                return None;
-            };
-            (rest, Some(weight))
-        }
-    };
-    let (name, number) = match rest.split_once('/') {
-        Some((name, number)) => (name, Some(number)),
-        None => (rest, None),
-    };
-    if name.is_empty() {
-        findings.error(code::BAD_TARGET, span, format!("\"{text}\" names no trunk"), "trunk:NAME");
-        return None;
-    }
-    // Pieces of the call's numbers stand for digits.
-    if number.is_some_and(|number| numbers.normalise(&filled(number, |_| "0".to_owned()), None).is_err()) {
-        let message = format!("\"{text}\": no number can be called so");
-        findings.error(code::BAD_TARGET, span, message, "as trunk:NAME/+14155551234");
-        return None;
-    }
-    Some(TargetSpec::Trunk { name: name.to_owned(), number: number.map(str::to_owned), weight })
 }

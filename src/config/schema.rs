@@ -18,6 +18,7 @@ use super::diagnostic::{Findings, nearest, place};
 use super::draft::{Draft, PlacedListen, PlacedTrunk, Span};
 use super::keys;
 use super::section::{Section, Value};
+use super::targets::Groups;
 use super::types::{Api, Edge, Http, Limits, Listen, ListenTls, Log, Media};
 use super::{agents, hours, routes, speech as speaking, tls, trunks, values};
 
@@ -81,7 +82,9 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         agents::Surroundings { folder: file.folder(), local_networks: &edge.local_networks, numbers: &edge.numbers };
     let agents = root.get("agent").map(|value| agents::read(value, surroundings, findings)).unwrap_or_default();
     let api = read_api(api.as_ref(), &edge.name, findings);
-    let routes = root.get("route").map(|value| routes::read(value, &edge, findings)).unwrap_or_default();
+    let groups = root.get("group").map(|value| Groups::read(value, &edge.numbers, findings)).unwrap_or_default();
+    let routes = root.get("route").map(|value| routes::read(value, &edge, &groups, findings)).unwrap_or_default();
+    groups.judge(findings);
     let cdr_file = cdr.and_then(|cdr| cdr.read("file", findings, values::string));
     let written = root.get("listen").map_or(2, |value| value.get_ref().as_array().map_or(1, |list| list.len()));
     let secure =

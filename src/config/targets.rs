@@ -1,0 +1,247 @@
+//! `connect` of a route, and `[group.NAME]`: targets that routes have in common.
+
+use toml::de::DeValue;
+use trunkgate_call::limits::RING_ALL_TARGETS;
+use trunkgate_route::captured::filled;
+use trunkgate_route::{Numbers, TargetSpec};
+
+use super::code;
+use super::diagnostic::{Findings, nearest};
+use super::draft::{Span, TargetPlace};
+use super::keys;
+use super::schema::not_yet;
+use super::section::{Section, Value};
+use super::trunks::{SipAddress, sip_uri};
+use super::values;
+
+/// Kinds of targets that are still to come.
+const LATER_TARGETS: [(&str, &str); 2] = [("app", "webhook applications"), ("play", "playing of files")];
+
+/// A target with its place.
+type Placed = (TargetSpec, TargetPlace);
+
+/// `[group.NAME]`, each with its targets.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    all: Vec<Group>,
+}
+
+#[derive(Debug)]
+struct Group {
+    name: String,
+    /// Its header.
+    span: Span,
+    targets: Vec<Placed>,
+    used: std::cell::Cell<bool>,
+}
+
+impl Groups {
+    /// Reads `[group]`.
+    pub(super) fn read<'a>(value: &'a Value<'a>, numbers: &Numbers, findings: &mut Findings) -> Groups {
+        let Some(table) = value.get_ref().as_table() else {
+            values::wrong_type("group", value, "tables: [group.NAME]", findings);
+            return Groups::default();
+        };
+        let mut all = Vec::new();
+        for (name, value) in table {
+            let text = name.get_ref().as_ref();
+            if !values::name_text("group", text, name.span(), findings) {
+                continue;
+            }
+            let Some(section) = Section::open(&format!("[group.{text}]"), value, keys::GROUP, findings) else {
+                continue;
+            };
+            let targets = match section.get("connect") {
+                Some(value) => connect(value, numbers, None, findings),
+                None => {
+                    let message = format!("the group {text} has no `connect`");
+                    findings.error(code::MISSING, name.span(), message, "add connect = [\"trunk:NAME\"]");
+                    Vec::new()
+                }
+            };
+            all.push(Group { name: text.to_owned(), span: name.span(), targets, used: std::cell::Cell::new(false) });
+        }
+        Groups { all }
+    }
+    /// Warns of those that no route names.
+    pub(super) fn judge(&self, findings: &mut Findings) {
+        for group in self.all.iter().filter(|group| !group.used.get()) {
+            let message = format!("no route names the group {}", group.name);
+            let help = format!("write \"group:{}\" in `connect` of a route", group.name);
+            findings.warning(code::IDLE_PART, Some(group.span.clone()), message, help);
+        }
+    }
+
+    fn targets(&self, name: &str, span: Span, findings: &mut Findings) -> Vec<Placed> {
+        if let Some(group) = self.all.iter().find(|group| group.name == name) {
+            group.used.set(true);
+            return group.targets.clone();
+        }
+        let help = match nearest(name, self.all.iter().map(|group| group.name.as_str())) {
+            Some(near) => format!("did you mean \"group:{near}\"?"),
+            None => format!("add [group.{name}] with its `connect`"),
+        };
+        findings.error(code::BAD_TARGET, span, format!("no group is named {name}"), help);
+        Vec::new()
+    }
+}
+
+/// `connect`: a group is there with all of its targets. `None`: in a group, where there is none.
+pub(super) fn connect<'a>(
+    value: &'a Value<'a>,
+    numbers: &Numbers,
+    groups: Option<&Groups>,
+    findings: &mut Findings,
+) -> Vec<Placed> {
+    if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
+        let help = "where the call goes: \"trunk:NAME\"";
+        findings.error(code::MISSING, value.span(), "`connect` is empty", help);
+    }
+    let read = |key: &str, value: &'a Value<'a>, findings: &mut Findings| {
+        let span = value.span();
+        if value.get_ref().is_table() {
+            let (target, members) = ring_all(value, numbers, findings)?;
+            return Some(vec![(target, TargetPlace { span, members })]);
+        }
+        let text = values::string(key, value, findings)?;
+        match (text.strip_prefix("group:"), groups) {
+            (Some(name), Some(groups)) => return Some(groups.targets(name, span, findings)),
+            (Some(_), None) => {
+                let message = format!("\"{text}\": a group in a group");
+                findings.error(code::BAD_TARGET, span, message, "name its targets here");
+                return None;
+            }
+            (None, _) => {}
+        }
+        Some(vec![(target(&text, span.clone(), numbers, findings)?, TargetPlace { span, members: Vec::new() })])
+    };
+    let all = values::one_or_list("connect", value, findings, read).unwrap_or_default();
+    all.into_iter().flat_map(|(targets, _)| targets).collect()
+}
+
+fn target(text: &str, span: Span, numbers: &Numbers, findings: &mut Findings) -> Option<TargetSpec> {
+    let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
+    match kind {
+        "trunk" => trunk_target(text, rest, span, numbers, findings),
+        "sip" | "sips" => {
+            // Pieces may stand in the user part only: where a call goes is not a caller's to say.
+            let (user, host) = text.split_once('@').unwrap_or(("", text));
+            let plain =
+                if user.is_empty() { text.to_owned() } else { format!("{}@{host}", filled(user, |_| "0".to_owned())) };
+            let SipAddress { destination, .. } = sip_uri(&plain, "a target", span, findings)?;
+            Some(TargetSpec::Uri { uri: text.to_owned(), destination })
+        }
+        "agent" if rest.is_empty() => {
+            findings.error(code::BAD_TARGET, span, format!("\"{text}\" names no agent"), "agent:NAME");
+            None
+        }
+        "agent" => Some(TargetSpec::Agent(rest.to_owned())),
+        "reject" => {
+            let code = rest.parse::<u16>().ok().filter(|code| (300..=699).contains(code));
+            if code.is_none() {
+                let message = format!("\"{text}\" is not an answer");
+                findings.error(code::BAD_TARGET, span, message, "reject:CODE with a code from 300 to 699");
+            }
+            code.map(TargetSpec::Reject)
+        }
+        _ => {
+            if let Some((_, feature)) = LATER_TARGETS.iter().find(|(later, _)| *later == kind) {
+                not_yet(span, &format!("the target {kind}:"), feature, findings);
+                return None;
+            }
+            let kinds = ["trunk", "agent", "group", "sip", "reject"].into_iter();
+            let help = match nearest(kind, kinds.chain(LATER_TARGETS.iter().map(|(later, _)| *later))) {
+                Some(known) if !rest.is_empty() => format!("did you mean \"{known}:{rest}\"?"),
+                // The commonest slip is a name alone.
+                _ if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) => {
+                    format!("did you mean \"trunk:{text}\" or \"agent:{text}\"?")
+                }
+                _ => {
+                    "trunk:NAME, trunk:NAME/NUMBER, agent:NAME, group:NAME, sip:URI, reject:CODE or { ring_all = [...] }".to_owned()
+                }
+            };
+            findings.error(code::BAD_TARGET, span, format!("\"{text}\" is not a target"), help);
+            None
+        }
+    }
+}
+
+/// `{ ring_all = [...] }`, with the place of each.
+fn ring_all<'a>(value: &'a Value<'a>, numbers: &Numbers, findings: &mut Findings) -> Option<(TargetSpec, Vec<Span>)> {
+    let section = Section::open("a target", value, keys::RING_ALL, findings)?;
+    let Some(list) = section.get("ring_all") else {
+        let help = "{ ring_all = [\"trunk:a\", \"trunk:b\"] }";
+        findings.error(code::BAD_TARGET, value.span(), "a table that is no target", help);
+        return None;
+    };
+    let DeValue::Array(written) = list.get_ref() else {
+        values::wrong_type("ring_all", list, "a list of targets", findings);
+        return None;
+    };
+    if written.is_empty() {
+        findings.error(code::MISSING, list.span(), "`ring_all` is empty", "who rings: [\"trunk:a\", \"trunk:b\"]");
+    }
+    if written.len() > RING_ALL_TARGETS {
+        let help = format!("{RING_ALL_TARGETS} at most");
+        findings.error(code::BAD_VALUE, list.span(), "`ring_all`: too many targets at once", help);
+    }
+    let (mut targets, mut spans) = (Vec::new(), Vec::new());
+    for value in written {
+        let Some(target) = rings(value, numbers, findings) else { continue };
+        if targets.contains(&target) {
+            let message = "`ring_all` names a target twice";
+            findings.error(code::BAD_TARGET, value.span(), message, "each once: one call rings it");
+            continue;
+        }
+        targets.push(target);
+        spans.push(value.span());
+    }
+    Some((TargetSpec::RingAll(targets), spans))
+}
+
+/// One of those that ring at once.
+fn rings(value: &Value<'_>, numbers: &Numbers, findings: &mut Findings) -> Option<TargetSpec> {
+    if value.get_ref().is_table() || value.get_ref().is_array() {
+        let message = "`ring_all` in `ring_all`";
+        findings.error(code::BAD_TARGET, value.span(), message, "one list of all that ring at once");
+        return None;
+    }
+    let text = values::string("ring_all", value, findings)?;
+    let help = match target(&text, value.span(), numbers, findings)? {
+        TargetSpec::Trunk { weight: Some(_), .. } => "a weight says who is first, and here all are: leave it out",
+        TargetSpec::Agent(_) => "an agent takes the call as soon as it is there: name it before or behind the table",
+        TargetSpec::Reject(_) => "name it behind the table",
+        rings @ (TargetSpec::Trunk { .. } | TargetSpec::Uri { .. } | TargetSpec::RingAll(_)) => return Some(rings),
+    };
+    findings.error(code::BAD_TARGET, value.span(), format!("`ring_all`: \"{text}\" cannot ring"), help);
+    None
+}
+
+fn trunk_target(text: &str, rest: &str, span: Span, numbers: &Numbers, findings: &mut Findings) -> Option<TargetSpec> {
+    let (rest, weight) = match rest.rsplit_once('@') {
+        None => (rest, None),
+        Some((rest, written)) => {
+            let Ok(weight) = written.parse::<u16>() else {
+                let message = format!("\"{text}\": \"{written}\" is no weight");
+                findings.error(code::BAD_TARGET, span, message, "as trunk:NAME@70, from 0 to 65535");
+                return None;
+            };
+            (rest, Some(weight))
+        }
+    };
+    let (name, number) = match rest.split_once('/') {
+        Some((name, number)) => (name, Some(number)),
+        None => (rest, None),
+    };
+    if name.is_empty() {
+        findings.error(code::BAD_TARGET, span, format!("\"{text}\" names no trunk"), "trunk:NAME");
+        return None;
+    }
+    // Pieces of the call's numbers stand for digits.
+    if number.is_some_and(|number| numbers.normalise(&filled(number, |_| "0".to_owned()), None).is_err()) {
+        let message = format!("\"{text}\": no number can be called so");
+        findings.error(code::BAD_TARGET, span, message, "as trunk:NAME/+14155551234");
+        return None;
+    }
+    Some(TargetSpec::Trunk { name: name.to_owned(), number: number.map(str::to_owned), weight })
+}
