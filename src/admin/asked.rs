@@ -63,9 +63,11 @@ impl From<Refused> for ApiError {
             | Refused::Transferring
             | Refused::TooManyTargets
             | Refused::NoTelephoneEvent => StatusCode::CONFLICT,
-            Refused::UnknownAgent | Refused::BadTarget | Refused::UnknownTarget | Refused::BadDigits(_) => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            Refused::UnknownAgent
+            | Refused::BadTarget
+            | Refused::UnknownTarget
+            | Refused::SameAgent
+            | Refused::BadDigits(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Refused::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };
         ApiError::new(status, refused.as_str(), refused.to_string())

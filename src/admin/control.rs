@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trunkgate_call::Refused;
+use trunkgate_call::{Gateway, Refused};
 
 use super::ApiError;
 use super::asked::{Body, read, unknown};
@@ -17,6 +17,9 @@ use crate::handle::Handle;
 #[serde(deny_unknown_fields)]
 struct Transfer {
     target: String,
+    /// Whether the agent stays until somebody answers there.
+    #[serde(default)]
+    consult: bool,
 }
 
 /// Keys to press towards a caller.
@@ -26,16 +29,21 @@ struct Dtmf {
     digits: String,
 }
 
-/// 202: the agent has the caller no longer; the target is being called.
+/// 202: the target is being called; the agent has the caller no longer, or only until that answers.
 pub(super) async fn transfer(
     State(handle): State<Handle>,
     Sid(sid): Sid,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let Transfer { target } = read(body, r#"{"target":"trunk:NAME/+14155550123"}"#)?;
-    let answer = json!({ "sid": sid, "target": target });
+    let Transfer { target, consult } =
+        read(body, r#"{"target":"trunk:NAME/+14155550123"}, with "consult":true as wanted"#)?;
+    let answer = json!({ "sid": sid, "target": target, "consult": consult });
     let asked = target.clone();
-    let done = handle.act(move |gateway, now| gateway.transfer(now, &sid, &asked)).await?;
+    let act = move |gateway: &mut Gateway, now| match consult {
+        true => gateway.consult(now, &sid, &asked),
+        false => gateway.transfer(now, &sid, &asked),
+    };
+    let done = handle.act(act).await?;
     match done {
         Ok(()) => Ok((StatusCode::ACCEPTED, Json(answer))),
         Err(refused @ Refused::UnknownTarget) => {

@@ -216,6 +216,7 @@ impl<'a> Talk<'a> {
                     }
                 }
                 Output::Transfer(target) => self.record.wish(&format!("transfer to {target}")),
+                Output::Consult(target) => self.record.wish(&format!("transfer to {target}, once that answers")),
                 Output::Hangup => self.record.wish("hangup"),
                 Output::SendDtmf(_) => self.record.wish("keys"),
                 Output::Problem(problem) => self.record.problem(&problem),

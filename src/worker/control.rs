@@ -58,6 +58,7 @@ impl Worker {
             | Command::Tap { .. }
             | Command::Press { .. }
             | Command::TellKeys { .. }
+            | Command::TransferFailed { .. }
             | Command::Wire { .. }
             | Command::Unwire { .. } => {
                 self.hand_on(now, at, command);

@@ -51,6 +51,7 @@ fn drain(now: Instant, stream: &mut Stream, playout: &mut Playout) {
                 assert!(!problem.slug().is_empty() && problem.to_string().len() < 1000);
             }
             Output::Transfer(_)
+            | Output::Consult(_)
             | Output::Hangup
             | Output::SendDtmf(_)
             | Output::FallsBehind
@@ -84,7 +85,7 @@ mod tests {
         fn anything_like_a_message(
             event in proptest::sample::select(&EVENTS[..]),
             inner in "\\PC{0,20}|[A-Za-z0-9+/=]{0,900}|\"|\\\\|\\{\\}|null",
-            key in "payload|name|target|digits|x",
+            key in "payload|name|target|consult|digits|x",
             quote in any::<bool>(),
             sid in "MZ1|MZ2|",
             cut in any::<prop::sample::Index>(),

@@ -50,6 +50,8 @@ pub enum Incoming<'a> {
     Transfer {
         /// As in a route's `connect`.
         target: Cow<'a, str>,
+        /// Whether the agent stays until somebody answers there.
+        consult: bool,
     },
     /// The call is to end.
     Hangup,
@@ -100,7 +102,7 @@ pub fn parse(text: &str) -> Result<Received<'_>, Problem> {
     if !text.trim_start().starts_with('{') {
         return Err(Problem::NotAnObject);
     }
-    let Envelope { event, stream_sid, media, mark, target, digits } = envelope;
+    let Envelope { event, stream_sid, media, mark, target, consult, digits } = envelope;
     let message = match event.ok_or(Problem::MissingEvent)?.0 {
         event if event == "media" => {
             let payload = media.and_then(|media| media.payload).ok_or(Problem::MissingPayload)?.0;
@@ -119,7 +121,7 @@ pub fn parse(text: &str) -> Result<Received<'_>, Problem> {
             if target.len() > TARGET_BYTES {
                 return Err(Problem::TargetTooLong { bytes: target.len() });
             }
-            Incoming::Transfer { target }
+            Incoming::Transfer { target, consult: consult.unwrap_or_default() }
         }
         event if event == "hangup" => Incoming::Hangup,
         event if event == "dtmf" => {
@@ -176,6 +178,8 @@ struct Envelope<'a> {
     mark: Option<Body<'a>>,
     #[serde(borrow, default)]
     target: Option<Text<'a>>,
+    #[serde(default)]
+    consult: Option<bool>,
     #[serde(borrow, default)]
     digits: Option<Text<'a>>,
 }

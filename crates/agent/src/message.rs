@@ -180,6 +180,22 @@ impl Names {
         write_number(out, played_ms);
         out.extend_from_slice(br#""}}"#);
     }
+    /// A transfer with `consult` has come to nothing (the contract's `extras`): where to, why, the code of the answer.
+    pub fn transfer_failed(&self, out: &mut Vec<u8>, sequence: u64, (target, reason, code): (&str, &str, Option<u16>)) {
+        head(out, "transferFailed", sequence);
+        out.extend_from_slice(br#","streamSid":"#);
+        out.extend_from_slice(&self.stream);
+        out.extend_from_slice(br#","transferFailed":{"target":"#);
+        write_string(out, target);
+        out.extend_from_slice(br#","reason":"#);
+        write_string(out, reason);
+        if let Some(code) = code {
+            out.extend_from_slice(br#","code":""#);
+            write_number(out, u64::from(code));
+            out.extend_from_slice(br#"""#);
+        }
+        out.extend_from_slice(b"}}");
+    }
     /// The last message.
     pub fn stop(&self, out: &mut Vec<u8>, sequence: u64) {
         head(out, "stop", sequence);

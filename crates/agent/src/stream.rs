@@ -111,6 +111,15 @@ pub enum Input<'a> {
         /// How much the caller has heard, in milliseconds.
         played_ms: u64,
     },
+    /// Nobody has answered where the caller was to go: it stays with the agent.
+    TransferFailed {
+        /// Where.
+        target: &'a str,
+        /// Why: a stable word.
+        reason: &'a str,
+        /// The status code of the answer, where it was one.
+        code: Option<u16>,
+    },
     /// The stream is to end: `stop`, then a close.
     Stop,
 }
@@ -126,6 +135,8 @@ pub enum Output<'a> {
     Clear,
     /// The caller is to go to this target.
     Transfer(String),
+    /// The same once somebody answers there; until then it stays with the agent.
+    Consult(String),
     /// The call is to end.
     Hangup,
     /// Digits to press towards the caller.
@@ -283,6 +294,13 @@ impl Stream {
             (State::Open, Input::Cleared { played_ms }) => {
                 if self.settings.extras {
                     let text = self.write(|names, out, sequence| names.cleared(out, sequence, played_ms));
+                    self.send(now, Transmit::Text(text));
+                }
+            }
+            (State::Open, Input::TransferFailed { target, reason, code }) => {
+                if self.settings.extras {
+                    let why = (target, reason, code);
+                    let text = self.write(|names, out, sequence| names.transfer_failed(out, sequence, why));
                     self.send(now, Transmit::Text(text));
                 }
             }
@@ -459,7 +477,8 @@ impl Stream {
             }
             Incoming::Mark { name } => Output::Mark(name.into_owned()),
             Incoming::Clear => Output::Clear,
-            Incoming::Transfer { target } => Output::Transfer(target.into_owned()),
+            Incoming::Transfer { target, consult: true } => Output::Consult(target.into_owned()),
+            Incoming::Transfer { target, consult: false } => Output::Transfer(target.into_owned()),
             Incoming::Hangup => Output::Hangup,
             Incoming::Dtmf { digits } => Output::SendDtmf(digits.into_owned()),
             Incoming::Unknown { .. } => return Ok(()),

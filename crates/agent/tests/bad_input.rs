@@ -15,7 +15,7 @@ use trunkgate_agent::limits::{
 use trunkgate_agent::{Input, Loss, Playout, Problem, Settings, Stream, parse};
 
 /// Text, and the stable name of what is wrong with it.
-const TABLE: [(&str, &str); 50] = [
+const TABLE: [(&str, &str); 53] = [
     ("", "bad_json"),
     ("   ", "bad_json"),
     ("hello", "bad_json"),
@@ -49,6 +49,8 @@ const TABLE: [(&str, &str); 50] = [
     (r#"{"event":"mark","mark":{"name":1}}"#, "wrong_type"),
     (r#"{"event":"dtmf","digits":123}"#, "wrong_type"),
     (r#"{"event":"transfer","target":{"trunk":"pbx"}}"#, "wrong_type"),
+    (r#"{"event":"transfer","target":"trunk:pbx","consult":"true"}"#, "wrong_type"),
+    (r#"{"event":"transfer","target":"trunk:pbx","consult":1}"#, "wrong_type"),
     (r#"{"event":"media"}"#, "missing_payload"),
     (r#"{"event":"media","media":null}"#, "missing_payload"),
     (r#"{"event":"media","media":{}}"#, "missing_payload"),
@@ -61,6 +63,7 @@ const TABLE: [(&str, &str); 50] = [
     (r#"{"event":"mark","mark":{"name":null}}"#, "missing_mark_name"),
     (r#"{"event":"transfer"}"#, "missing_target"),
     (r#"{"event":"transfer","target":""}"#, "missing_target"),
+    (r#"{"event":"transfer","consult":true}"#, "missing_target"),
     (r#"{"event":"dtmf"}"#, "missing_digits"),
     (r#"{"event":"dtmf","digits":"12x"}"#, "bad_digits"),
     (r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#, "unknown_event"),

@@ -198,7 +198,15 @@ fn what_an_agent_wishes_is_passed_on() {
     let mut stream = open(now, settings());
     let target = "trunk:pbx/+14155551234".to_owned();
     let text = format!(r#"{{"event":"transfer","target":"{target}"}}"#);
-    assert_eq!(say(&mut stream, now, &text), [Told::Transfer(target)]);
+    assert_eq!(say(&mut stream, now, &text), [Told::Transfer(target.clone())]);
+    for (consult, told) in [
+        ("true", Told::Consult(target.clone())),
+        ("false", Told::Transfer(target.clone())),
+        ("null", Told::Transfer(target.clone())),
+    ] {
+        let text = format!(r#"{{"event":"transfer","consult":{consult},"target":"{target}"}}"#);
+        assert_eq!(say(&mut stream, now, &text), [told], "{consult}");
+    }
     assert_eq!(say(&mut stream, now, r#"{"event":"hangup"}"#), [Told::Hangup]);
     assert_eq!(say(&mut stream, now, r#"{"event":"dtmf","digits":"123#"}"#), [Told::SendDtmf("123#".into())]);
     // Fields of others are passed over, in any order.

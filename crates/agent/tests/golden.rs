@@ -103,6 +103,7 @@ fn a_conversation_of_each_message() {
     stream.handle_input(now, Input::Dtmf('#'));
     stream.handle_input(now, Input::MarkPlayed { name: "my label", played_ms: 1234 });
     stream.handle_input(now, Input::Cleared { played_ms: 1234 });
+    stream.handle_input(now, Input::TransferFailed { target: "trunk:pbx", reason: "target_busy", code: Some(486) });
     stream.handle_input(now, Input::Frame { track: outbound, audio: &audio });
     stream.handle_input(now, Input::Stop);
     stream.handle_timeout(now + STOP_TIMEOUT);
@@ -154,11 +155,20 @@ fn extras_only_where_asked_for() {
     assert_eq!(texts(&mut stream), [CONNECTED, START]);
     stream.handle_input(now, Input::MarkPlayed { name: "a", played_ms: 1240 });
     stream.handle_input(now, Input::Cleared { played_ms: 1240 });
+    let target = r#"sip:"bob"@10.0.0.5"#;
+    stream.handle_input(now, Input::TransferFailed { target, reason: "target_busy", code: Some(486) });
+    stream.handle_input(now, Input::TransferFailed { target: "agent:night", reason: "unreachable", code: None });
     let expected = [
         format!(
             r#"{{"event":"mark","sequenceNumber":"2","streamSid":"{STREAM}","mark":{{"name":"a","playedMs":"1240"}}}}"#
         ),
         format!(r#"{{"event":"cleared","sequenceNumber":"3","streamSid":"{STREAM}","cleared":{{"playedMs":"1240"}}}}"#),
+        format!(
+            r#"{{"event":"transferFailed","sequenceNumber":"4","streamSid":"{STREAM}","transferFailed":{{"target":"sip:\"bob\"@10.0.0.5","reason":"target_busy","code":"486"}}}}"#
+        ),
+        format!(
+            r#"{{"event":"transferFailed","sequenceNumber":"5","streamSid":"{STREAM}","transferFailed":{{"target":"agent:night","reason":"unreachable"}}}}"#
+        ),
     ];
     assert_eq!(texts(&mut stream), expected);
 }

@@ -8,7 +8,6 @@ use trunkgate_media::{AgentSpec, AgentWish, Command, EndCounters, EndId, RawSpec
 use trunkgate_route::{Agent, Facts, OnClose};
 
 use crate::answer::Failure;
-use crate::asked::Refused;
 use crate::attempt::Progress;
 use crate::branches::Branch;
 use crate::call::{CALLER, Call, State};
@@ -314,6 +313,8 @@ impl Call {
         match on_close {
             _ if listens => self.close_agent(now, edge, leg),
             _ if self.callee != Some(leg) => {}
+            // It has said where its caller is to go.
+            _ if self.is_consulting() => self.go_on(now, edge, leg, None),
             OnClose::Hangup => self.end(now, edge, ReasonSlug::AgentHungUp),
             OnClose::Next => {
                 self.go_on(now, edge, leg, Some(Failure::unreached(ReasonSlug::AgentHungUp)));
@@ -335,19 +336,8 @@ impl Call {
                 self.end(now, edge, ReasonSlug::AgentHungUp);
             }
             AgentWish::Dtmf(digits) => self.press(now, edge, leg, &digits),
-            AgentWish::Transfer(text) => match self.transfer_target(edge, &text) {
-                Ok(target) => {
-                    self.note(now, edge, leg, &format!("transfers the caller to {text}"));
-                    self.agent_went_well(edge, leg);
-                    self.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
-                    self.controller.put_first(target);
-                    self.go_on(now, edge, leg, None);
-                }
-                Err(Refused::TooManyTargets) => {
-                    self.note_wish(now, edge, leg, "transfers the caller too often: it stays");
-                }
-                Err(_) => self.note_wish(now, edge, leg, &format!("transfer to {text}: no such target")),
-            },
+            AgentWish::Transfer(text) => self.agent_transfers(now, edge, leg, &text, false),
+            AgentWish::Consult(text) => self.agent_transfers(now, edge, leg, &text, true),
         }
     }
 
@@ -360,7 +350,7 @@ impl Call {
     }
 
     /// Notes a wish that does not end the agent's part, unless there were many.
-    fn note_wish(&mut self, now: Instant, edge: &mut Edge, leg: usize, text: &str) {
+    pub(crate) fn note_wish(&mut self, now: Instant, edge: &mut Edge, leg: usize, text: &str) {
         let Some(side) = &mut self.legs[leg].agent else { return };
         side.wishes = side.wishes.saturating_add(1);
         if side.wishes <= AGENT_WISHES_NOTED {

@@ -10,9 +10,7 @@ use crate::call::{Call, State};
 use crate::edge::Edge;
 use crate::fork::ForkRequest;
 use crate::gateway::Gateway;
-use crate::leg_end::EndedBy;
 use crate::limits::{ATTEMPTS_PER_CALL, FORKS_PER_CALL, KEYS_PER_REQUEST, LISTENERS_PER_CALL};
-use crate::reason::ReasonSlug;
 use crate::view::ForkView;
 use crate::wish;
 
@@ -48,6 +46,8 @@ pub enum Refused {
     BadTarget,
     /// The configuration has no such target, or it cannot take part in a call.
     UnknownTarget,
+    /// The target is the agent that has the call.
+    SameAgent,
     /// What is no key, the first of it; `None`: no keys, or too many.
     BadDigits(Option<char>),
     /// The caller takes no telephone-event.
@@ -73,6 +73,7 @@ impl Refused {
             Refused::TooManyTargets => "too_many_targets",
             Refused::BadTarget => "bad_target",
             Refused::UnknownTarget => "unknown_target",
+            Refused::SameAgent => "same_agent",
             Refused::BadDigits(_) => "bad_digits",
             Refused::NoTelephoneEvent => "no_telephone_event",
             Refused::Internal => "internal",
@@ -98,6 +99,7 @@ impl fmt::Display for Refused {
             Refused::TooManyTargets => return write!(f, "a call has {ATTEMPTS_PER_CALL} targets at most"),
             Refused::BadTarget => "a target is trunk:NAME[/NUMBER], agent:NAME, sip:URI or sips:URI",
             Refused::UnknownTarget => "there is no such target in the configuration, or it only listens",
+            Refused::SameAgent => "that agent has the call already",
             Refused::BadDigits(Some(other)) => {
                 return write!(f, "{other:?} is no key: 1 to {KEYS_PER_REQUEST} of 0 to 9, *, #, A to D");
             }
@@ -139,7 +141,14 @@ impl Gateway {
     /// # Errors
     /// Why it stays.
     pub fn transfer(&mut self, now: Instant, sid: &str, target: &str) -> Result<(), Refused> {
-        self.ask(now, sid, |call, edge| call.transfer(now, edge, target))
+        self.ask(now, sid, |call, edge| call.transfer(now, edge, target, false))
+    }
+    /// The same once somebody answers there; until then the caller stays with its agent.
+    ///
+    /// # Errors
+    /// Why nobody is called.
+    pub fn consult(&mut self, now: Instant, sid: &str, target: &str) -> Result<(), Refused> {
+        self.ask(now, sid, |call, edge| call.transfer(now, edge, target, true))
     }
     /// Presses keys towards the caller of an agent, as its agent may.
     ///
@@ -177,19 +186,6 @@ impl Gateway {
 }
 
 impl Call {
-    fn transfer(&mut self, now: Instant, edge: &mut Edge, text: &str) -> Result<(), Refused> {
-        if self.state == State::Rerouting {
-            return Err(Refused::Transferring);
-        }
-        let leg = self.callee.filter(|leg| self.legs[*leg].agent.is_some()).ok_or(Refused::NoAgent)?;
-        let target = self.transfer_target(edge, text)?;
-        self.note(now, edge, leg, &format!("its caller is sent to {text}, as asked for"));
-        self.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::Edge);
-        self.controller.put_first(target);
-        self.go_on(now, edge, leg, None);
-        Ok(())
-    }
-
     /// Where the caller of an agent may be sent.
     pub(crate) fn transfer_target(&self, edge: &mut Edge, text: &str) -> Result<Target, Refused> {
         // Else the caller would be lost with the agent that has it.

@@ -152,7 +152,7 @@ impl Call {
         let Err(result) = self.follow(now, edge, branch, result) else { return };
         if is_global(&result) && self.attempts.first().is_some() {
             edge.decide(now, self.key, "that is for all: the others are withdrawn");
-            self.withdraw_others(now, edge);
+            self.withdraw_all(now, edge, ReasonSlug::TargetRejected);
         }
         if self.attempts.first().is_some() {
             self.tried().over.push(result);
@@ -163,10 +163,10 @@ impl Call {
         self.advance(now, edge, outcome);
     }
 
-    /// Withdraws all that still rings, because the called party does not want the call.
-    fn withdraw_others(&mut self, now: Instant, edge: &mut Edge) {
+    /// Withdraws all that still rings, and nothing of it is left.
+    pub(crate) fn withdraw_all(&mut self, now: Instant, edge: &mut Edge, reason: ReasonSlug) {
         let legs: Vec<usize> = self.attempts.values().filter_map(|attempt| attempt.leg()).collect();
-        self.drop_attempts(now, edge, ReasonSlug::TargetRejected);
+        self.drop_attempts(now, edge, reason);
         for leg in legs {
             self.drop_ends(edge, leg);
         }

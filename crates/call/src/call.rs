@@ -1,7 +1,8 @@
 //! One call: the caller's leg, the attempts to reach the other side, and what happens to them.
 //!
 //! *Rerouting*: the caller has its answer, and the agent that had it is lost or sends it on, or it was answered before anybody
-//! was there (`answer = "at_once"`): the search goes on while the caller hears hold audio. *Leaving*: nobody is left, and the caller hears a goodbye.
+//! was there (`answer = "at_once"`): the search goes on while the caller hears hold audio; or the agent has it still, and stays
+//! until somebody answers (`consult`). *Leaving*: nobody is left, and the caller hears a goodbye.
 //!
 //! | event | searching | answered | rerouting | leaving | ended |
 //! | --- | --- | --- | --- | --- | --- |
@@ -42,9 +43,9 @@
 //! | a wait before an agent's next stream is over | its socket asked for | – | its socket asked for | – | – |
 //! | the agent has had the caller for its `max_call` | – | goodbye | goodbye | – | – |
 //! | agent's socket open | caller answered, media wired | a listener hears | media wired; a listener hears | – | – |
-//! | agent lost | a new stream, next target; a listener is left out | rerouting; a listener is left out | a new stream, next target; a listener is left out | a listener is left out | – |
-//! | agent closed with 1000 | a listener is left out | call ends, or rerouting (`on_close`) | a listener is left out | a listener is left out | – |
-//! | agent's wish | noted | call ends, or rerouting (transfer) | noted | noted | – |
+//! | agent lost | a new stream, next target; a listener is left out | rerouting; a listener is left out | a new stream, next target, or what rings beside it rings on; a listener is left out | a listener is left out | – |
+//! | agent closed with 1000 | a listener is left out | call ends, or rerouting (`on_close`) | what rings beside it rings on; a listener is left out | a listener is left out | – |
+//! | agent's wish | noted | call ends, or rerouting (transfer) | of one that has the caller still as when answered; else noted | noted | – |
 //! | agent's note | noted | noted | noted | noted | – |
 //! | goodbye heard, or overdue | – | – | – | BYE | – |
 //! | ports not bound | other ports drawn | call ends | other ports drawn; of the caller: call ends | call ends | – |
@@ -69,6 +70,7 @@ use trunkgate_sip::{Answer, ClientId, DialogId, ServerId};
 use crate::answer::FinalAnswer;
 use crate::attempt::Attempt;
 use crate::branches::{Branch, Tried};
+use crate::consult::Consults;
 use crate::controller::Controller;
 use crate::deadlines::Timer;
 use crate::dtmf::KeysOut;
@@ -111,7 +113,7 @@ pub(crate) enum State {
     Searching,
     /// The caller has its 2xx, and somebody to talk to.
     Answered,
-    /// The caller has its 2xx, and the agent that it talked to no longer: somebody else is searched for.
+    /// The caller has its 2xx, and the agent that it talked to no longer, or only until then: somebody else is searched for.
     Rerouting,
     /// Nobody is left: the caller hears a goodbye.
     Leaving,
@@ -331,6 +333,8 @@ pub(crate) struct Call {
     pub(crate) retries: Retries,
     /// Transfers that one side has asked for.
     pub(crate) transfers: Transfers,
+    /// Targets that are tried while an agent has the caller.
+    pub(crate) consults: Consults,
     /// What it sounds like over time, from the answer on.
     pub(crate) series: Series,
 }

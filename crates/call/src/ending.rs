@@ -112,6 +112,7 @@ impl Call {
         self.ending = Some(Ending { outcome, reason, code });
         self.count(edge);
         self.transfers.now = None;
+        self.end_consult();
         // While the ends' own counters are there: jitter and reports of the last interval stand nowhere else.
         let (view, scores, series) = (self.view(), self.scores(), self.quality(now));
         if let Some(media) = self.media.take() {

@@ -118,7 +118,7 @@ impl Call {
     /// Whether a caller that has its answer would be lost without the target that is tried now.
     pub(crate) fn has_nobody_else(&self) -> bool {
         let ends = |target: TargetSpec| matches!(target, TargetSpec::Reject(_));
-        self.state == State::Rerouting && self.controller.left().all(ends)
+        self.state == State::Rerouting && !self.is_consulting() && self.controller.left().all(ends)
     }
 
     /// Puts an agent that has failed on `leg` in front of the other targets again, where its `retry` allows that.

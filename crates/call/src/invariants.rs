@@ -54,8 +54,11 @@ impl Gateway {
             State::Rerouting => {
                 let waits = call.waits_for_ack();
                 hold(call.attempts.first().is_none() == waits, || format!("{sid}: rerouting without an attempt"))?;
-                hold(call.callee.is_none(), || format!("{sid}: rerouting from somebody who is there"))?;
-                let is_silent = call.transfers.now.is_some() && call.spoken.is_none();
+                let has = call.callee.and_then(|at| call.legs.get(at));
+                let talks = has.is_some_and(|leg| leg.agent.is_some() && leg.state == LegState::Answered);
+                hold(talks == call.is_consulting(), || format!("{sid}: rerouting from somebody who is there"))?;
+                hold(talks || call.callee.is_none(), || format!("{sid}: rerouting from a far end"))?;
+                let is_silent = talks || call.transfers.now.is_some() && call.spoken.is_none();
                 hold(call.player.is_none() == (waits || is_silent), || format!("{sid}: rerouting in silence"))
             }
             State::Leaving => {
@@ -127,7 +130,7 @@ impl Gateway {
             sessions += line.sessions().len();
             waiting += line.waiting().len();
             for key in line.sessions() {
-                let is_had = self.calls.get(&key).and_then(|call| call.has_session_with()) == Some(name);
+                let is_had = self.calls.get(&key).is_some_and(|call| call.sessions().any(|with| with == name));
                 hold(is_had, || format!("agent {name}: a session of {key:?}, which has none"))?;
             }
             for key in line.waiting() {
@@ -141,7 +144,7 @@ impl Gateway {
             }
             hold(line.next().is_none(), || format!("agent {name}: a session is free, and a call waits"))?;
         }
-        let had = self.calls.values().filter(|call| call.has_session_with().is_some()).count();
+        let had: usize = self.calls.values().map(|call| call.sessions().count()).sum();
         hold(had == sessions, || format!("{had} calls have an agent, {sessions} sessions are counted"))?;
         let progress = self.calls.values().filter_map(|call| Some(call.alone()?.progress));
         let queued = progress.filter(|progress| matches!(progress, Progress::Queued { .. })).count();
@@ -150,13 +153,13 @@ impl Gateway {
 }
 
 impl Call {
-    /// The agent that has the caller, or is being tried for it.
-    fn has_session_with(&self) -> Option<&Arc<str>> {
+    /// The agent that has the caller, and the one that is being tried for it.
+    fn sessions(&self) -> impl Iterator<Item = &Arc<str>> {
         let has_none = |attempt: &Attempt| matches!(attempt.progress, Progress::Queued { .. } | Progress::Binding);
         let tried = self.alone().filter(|attempt| !has_none(attempt));
         let tried = tried.and_then(|attempt| attempt.agent.as_ref()).map(|agent| &agent.name);
         let side = self.callee.and_then(|leg| self.legs.get(leg)?.agent.as_ref());
-        tried.or(side.map(|side| &side.agent.name).filter(|_| self.state != State::Ended))
+        tried.into_iter().chain(side.map(|side| &side.agent.name).filter(|_| self.state != State::Ended))
     }
 }
 

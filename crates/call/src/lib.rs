@@ -15,6 +15,7 @@ mod call;
 mod challenge;
 mod checks;
 mod coding;
+mod consult;
 mod controller;
 mod deadlines;
 mod dispatch;

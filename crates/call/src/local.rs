@@ -181,7 +181,12 @@ impl Call {
             Ok(ours) => {
                 match self.callee {
                     _ if self.state == State::Leaving => self.say_on(edge),
-                    Some(callee) => self.converse(now, edge, callee),
+                    Some(callee) => {
+                        self.converse(now, edge, callee);
+                        if self.is_consulting() {
+                            self.caller_spoke(now, edge, false);
+                        }
+                    }
                     None => self.caller_spoke(now, edge, false),
                 }
                 self.answer_request(now, edge, self.near, server, &ours);

@@ -57,10 +57,15 @@ impl Call {
         self.deadlines.remove(Timer::MaxCall);
         let Some(holder) = self.holder.clone() else { return };
         let name = &holder.agent.name;
-        edge.decide(now, self.key, format!("{name} has had the caller for its max_call: the call ends"));
+        let what = if self.is_consulting() { "it leaves" } else { "the call ends" };
+        edge.decide(now, self.key, format!("{name} has had the caller for its max_call: {what}"));
         let line = format!("{name}: its max_call is over");
         let sid = self.sid().to_owned();
         edge.log(&sid, line, Some(ReasonSlug::MaxCall));
+        if let Some(leg) = self.callee.filter(|_| self.is_consulting()) {
+            self.legs[leg].end_with(ReasonSlug::MaxCall, EndedBy::Edge);
+            return self.go_on(now, edge, leg, None);
+        }
         self.drop_attempts(now, edge, ReasonSlug::MaxCall);
         if let Some(leg) = self.callee.take() {
             self.legs[leg].end_with(ReasonSlug::MaxCall, EndedBy::Edge);

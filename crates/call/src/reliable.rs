@@ -33,6 +33,10 @@ impl Call {
     /// and not twice.
     pub(crate) fn may_be_told(&self, edge: &Edge) -> bool {
         let reliably = || self.legs[CALLER].server.is_some_and(|server| edge.endpoint.may_be_reliable(server));
+        // Nobody is heard in the place of the agent that has the caller.
+        if self.is_consulting() {
+            return false;
+        }
         self.offer.is_some() || (self.early == EarlySession::Nothing && self.state == State::Searching && reliably())
     }
 

@@ -44,6 +44,9 @@ impl Call {
         if !(is_lost && self.retry(now, edge, leg)) {
             self.disarm(edge, Timer::MaxCall);
         }
+        if self.rings_on(now, edge) {
+            return;
+        }
         if self.waits_for_ack() {
             return edge.decide(now, self.key, "the caller's ACK must say first where its media goes");
         }
@@ -93,7 +96,7 @@ impl Call {
     /// While the search goes on for a caller that has a session with us, it hears hold audio, or our ringback tone, instead
     /// of what fed it last. What plays goes on from target to target.
     pub(crate) fn ring_back(&mut self, now: Instant, edge: &mut Edge) {
-        if !(self.state == State::Rerouting || self.is_early()) {
+        if !(self.state == State::Rerouting || self.is_early()) || self.is_consulting() {
             return;
         }
         let (Some(media), Some((caller, spoken))) = (self.media, self.spoken_end()) else { return };
@@ -119,6 +122,8 @@ impl Call {
     /// Somebody has the caller again.
     pub(crate) fn joined(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
         self.won(now, edge, leg);
+        self.leave_to(now, edge);
+        self.retries.next = 0;
         self.callee = Some(leg);
         self.answered_by.get_or_insert(leg);
         self.settle();

@@ -35,6 +35,9 @@ impl Call {
         // A caller that has its answer is not lost for one target's word: every failure leads on.
         let mut result = if self.state == State::Rerouting { result.map(StepResult::into_failed) } else { result };
         loop {
+            if result.as_ref().is_some_and(|result| self.stays(now, edge, result.failure())) {
+                return;
+            }
             match self.controller.next(result.take()) {
                 Step::Connect(target) => match self.connect(now, edge, target) {
                     Ok(()) => return,
@@ -67,7 +70,7 @@ impl Call {
             return Err(StepResult::Failed(Failure::unreached(ReasonSlug::Internal)));
         };
         attempt.retried = std::mem::take(&mut self.retries.next);
-        if attempt.retried == 0 {
+        if attempt.retried == 0 && !self.is_consulting() {
             // Whoever gets the caller next has a limit of its own.
             self.disarm(edge, Timer::MaxCall);
         }

@@ -11,6 +11,7 @@ use trunkgate_sip::{Flow, Message, Party, ServerId};
 use crate::answer::{Failure, FinalAnswer};
 use crate::bridge::forbidden_address;
 use crate::call::{CALLER, Call, CallKey, State, Times};
+use crate::consult::Consults;
 use crate::controller::Controller;
 use crate::edge::Edge;
 use crate::engage::Retries;
@@ -114,6 +115,7 @@ impl Call {
             holder: None,
             retries: Retries::default(),
             transfers: Transfers::default(),
+            consults: Consults::default(),
             near: CALLER,
             answered_by: None,
         }

@@ -15,6 +15,7 @@ use trunkgate_sip::dialog::DialogSnapshot;
 
 use crate::agent_leg::{AgentSide, Part};
 use crate::call::{CALLER, Call, CallKey, State, Times};
+use crate::consult::Consults;
 use crate::controller::Controller;
 use crate::edge::Edge;
 use crate::engage::Retries;
@@ -211,7 +212,10 @@ impl Call {
         let agent = self.callee.and_then(|leg| self.legs[leg].agent.as_ref());
         let agent = agent.map(|side| TargetSpec::Agent(side.agent.name.to_string()));
         let mut tried: Vec<TargetSpec> = self.attempts.values().map(|attempt| attempt.spec.clone()).collect();
-        if tried.len() > 1 {
+        if self.is_consulting() {
+            // Its target is forgotten: the agent that is connected anew knows nothing of it.
+            tried.clear();
+        } else if tried.len() > 1 {
             tried = vec![TargetSpec::RingAll(tried)];
         }
         agent.into_iter().chain(tried).chain(self.controller.left()).collect()
@@ -291,6 +295,7 @@ impl Call {
             holder: Holder::restore(now, edge, snapshot.holder),
             retries: Retries::default(),
             transfers: Transfers::default(),
+            consults: Consults::default(),
             near: CALLER,
         }
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use trunkgate_media::{Command, EndId, Law, RemoteSpec, WireSpec};
 use trunkgate_route::{CallInfo, Number, Plan, ReferMode, Target, Trunk};
-use trunkgate_sdp::{Description, Direction, anchored_streams};
+use trunkgate_sdp::{Description, Direction, Refusal, anchored_streams};
 use trunkgate_sip::{Answer, Extra, ServerId};
 
 use crate::answer::{FinalAnswer, extra};
@@ -111,8 +111,13 @@ impl Call {
             return Err(refused(491, ReasonSlug::Transferred));
         }
         let other = self.other(leg).filter(|_| leg == self.near || self.callee == Some(leg));
-        let is_far = other.is_some_and(|other| self.legs[other].agent.is_none());
-        let Some(other) = other.filter(|_| is_far) else { return Err(refused(403, ReasonSlug::Denied)) };
+        let Some(other) = other else { return Err(refused(403, ReasonSlug::Denied)) };
+        if self.legs[other].agent.is_some() {
+            // Its stream tells it of one caller, and knows no word for another in its place.
+            let text = "the other side is an agent: it may transfer its caller, but is not transferred".to_owned();
+            let warning = Some(Refusal { warn_code: 399, text });
+            return Err(Box::new(FinalAnswer { warning, ..FinalAnswer::new(403, ReasonSlug::Denied) }));
+        }
         if trunk.refer == ReferMode::Relay {
             return Ok(Way::On(other));
         }

@@ -30,6 +30,9 @@ pub(crate) fn verdict(call: &Call) -> String {
         (State::Answered, by, _) => {
             format!("Answered by {}.{failovers}{}", by.unwrap_or_default(), one_way(call))
         }
+        (State::Rerouting, Some(by), _) if call.is_consulting() => {
+            format!("Answered by {by}, which stays until {} answers.{failovers}", waited_for(call, &tried))
+        }
         (State::Rerouting, _, _) => {
             format!("The caller waits for {}.{failovers}", waited_for(call, &tried))
         }

@@ -59,7 +59,7 @@ impl Call {
         edge.note_waiting();
         // Who waits for an agent hears that agent's audio.
         let other = self.hold.as_ref().is_none_or(|before| before.name != agent.name);
-        if agent.hold.is_some() && other {
+        if agent.hold.is_some() && other && !self.is_consulting() {
             self.hold = Some(agent.clone());
             self.stop_player(edge);
         }

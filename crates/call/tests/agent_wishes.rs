@@ -196,6 +196,22 @@ fn a_caller_has_keys_pressed_by_the_number_that_it_wants_or_not_at_all() {
     }
 }
 
+/// Who is at the other end is for the agent to say: the caller's own REFER is refused, and says why.
+#[test]
+fn an_agents_caller_is_told_who_may_transfer_it() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
+    let (mut caller, ..) = bench.talking();
+    caller.cseq += 1;
+    bench.receive(CARRIER, caller.request("REFER", "", "Refer-To: <sip:+12125550100@203.0.113.10>\r\n"));
+    let refused = bench.expect(CARRIER, "SIP/2.0 403");
+    assert!(refused.header("Warning").contains("the other side is an agent"), "{}", refused.text);
+    assert!(refused.header("Reason").contains("denied"), "{}", refused.text);
+    bench.nothing();
+    assert_eq!((bench.state(), bench.told()), ("answered", vec![]));
+    hang_up(&mut bench, &mut caller);
+    bench.finish();
+}
+
 #[test]
 fn wishes_do_not_fill_the_trace() {
     let mut bench = Bench::with_agents(vec![to_agent("desk")]);

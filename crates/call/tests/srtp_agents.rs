@@ -148,6 +148,26 @@ fn an_agent_transfers_a_secure_caller() {
     bench.finish();
 }
 
+/// The agent stays until the target answers: the caller's keys are as they were all along.
+#[test]
+fn an_agent_consults_about_a_secure_caller() {
+    let mut bench = bench(route(vec![to_agent("desk")]));
+    let (mut caller, desk, before, _) = talking(&mut bench);
+    bench.take_media();
+    bench.wish(desk, AgentWish::Consult("trunk:pbx/+14155550199".into()));
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE sip:+14155550199@"));
+    bench.receive(PBX, callee.answer(183, &answer()));
+    bench.receive(PBX, callee.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
+    bench.nothing();
+    let keyed = |command: &&Command| matches!(command, Command::SetRemote { end: EndId(0), remote } if remote.srtp.as_ref() != Some(&before));
+    assert_eq!(bench.take_media().iter().filter(keyed).count(), 0);
+    let srtp: Vec<_> = bench.gateway.calls(bench.now)[0].legs.iter().map(|leg| leg.srtp).collect();
+    assert_eq!(srtp, [Some(SUITE), None, None]);
+    bench.bye(&mut caller, &callee);
+    bench.finish();
+}
+
 #[test]
 fn a_listener_hears_a_secure_caller() {
     let listened = Route { fork: vec!["scribe".into()], ..route(vec![to_trunk("pbx")]) };

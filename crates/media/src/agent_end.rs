@@ -133,6 +133,16 @@ impl AgentEnd {
         self.stream.handle_input(now, Input::Dtmf(key));
         self.settle(now, events);
     }
+    /// Its caller stays with it: nobody has answered where it was to go.
+    pub(crate) fn transfer_failed(
+        &mut self,
+        now: Instant,
+        (target, reason, code): (&str, &str, Option<u16>),
+        events: &mut VecDeque<Event>,
+    ) {
+        self.stream.handle_input(now, Input::TransferFailed { target, reason, code });
+        self.settle(now, events);
+    }
     /// Takes a packet that it is to hear; nothing before the socket is open and after its end. `law`: that of its audio,
     /// `None` where it has none.
     pub(crate) fn hear(
@@ -276,6 +286,7 @@ impl AgentEnd {
                     }
                     Output::Clear => self.clear(now),
                     Output::Transfer(target) => self.wish(now, AgentWish::Transfer(target), events),
+                    Output::Consult(target) => self.wish(now, AgentWish::Consult(target), events),
                     Output::Hangup => self.wish(now, AgentWish::Hangup, events),
                     Output::SendDtmf(digits) => self.wish(now, AgentWish::Dtmf(digits), events),
                     Output::Problem(problem) => self.note(problem.slug(), problem.to_string(), events),

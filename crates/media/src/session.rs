@@ -132,6 +132,9 @@ impl Session {
             Command::Tap { of, listener, audio } => self.tap(of, listener, audio),
             Command::Press { end, press, digits, ms } => self.press(now, end, press, &digits, ms),
             Command::TellKeys { end, digits } => self.tell_keys(now, end, &digits),
+            Command::TransferFailed { end, target, reason, code } => {
+                self.transfer_failed(now, end, (&target, reason, code));
+            }
             Command::SetRemote { end, remote } => self.set_remote(now, end, remote),
             Command::Wire { from, to, wire } => self.wire(now, from, to, wire),
             Command::Unwire { from } => {

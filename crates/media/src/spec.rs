@@ -310,6 +310,17 @@ pub enum Command {
         /// As above.
         digits: String,
     },
+    /// Tells an agent that nobody has answered where its caller was to go: it stays.
+    TransferFailed {
+        /// The agent's end.
+        end: EndId,
+        /// Where, as it was asked for.
+        target: String,
+        /// Why: a stable word.
+        reason: &'static str,
+        /// The status code of the answer, where it was one.
+        code: Option<u16>,
+    },
     /// Says where an end's far side is.
     SetRemote {
         /// The end.
@@ -438,6 +449,8 @@ pub enum Event {
 pub enum AgentWish {
     /// The caller is to go to this target.
     Transfer(String),
+    /// The same once somebody answers there; until then it stays with the agent.
+    Consult(String),
     /// The call is to end.
     Hangup,
     /// Digits to press towards the caller.

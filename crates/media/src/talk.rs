@@ -172,6 +172,13 @@ impl Session {
         }
     }
 
+    /// Tells an agent that its caller stays: where it was to go, why it does not, the code of the answer.
+    pub(crate) fn transfer_failed(&mut self, now: Instant, id: EndId, why: (&str, &str, Option<u16>)) {
+        if let Some(agent) = self.agents.iter_mut().find(|agent| agent.id == id) {
+            agent.transfer_failed(now, why, &mut self.events);
+        }
+    }
+
     /// One tick of an end's clock, if it is due.
     fn speak(&mut self, now: Instant, at: usize, packet: &mut PacketBuf) -> Option<Spoken> {
         let end = self.ends.get_mut(at)?;

@@ -297,6 +297,7 @@ fn what_an_agent_wants_is_told() {
     let mut bench = with_agent(ULAW);
     bench.events();
     bench.say(AGENT, r#"{"event":"transfer","target":"trunk:pbx/+1415"}"#);
+    bench.say(AGENT, r#"{"event":"transfer","target":"agent:night","consult":true}"#);
     bench.say(AGENT, r#"{"event":"dtmf","digits":"12#"}"#);
     bench.say(AGENT, r#"{"event":"hangup"}"#);
     let wish = |wish| Event::AgentWish { end: AGENT, wish };
@@ -304,6 +305,7 @@ fn what_an_agent_wants_is_told() {
         bench.events(),
         [
             wish(AgentWish::Transfer("trunk:pbx/+1415".into())),
+            wish(AgentWish::Consult("agent:night".into())),
             wish(AgentWish::Dtmf("12#".into())),
             wish(AgentWish::Hangup)
         ]

@@ -127,6 +127,8 @@ fn script(world: &mut World) -> (Option<AgentAct>, Option<AgentAct>) {
         76..79 => (opens, Some(AgentAct::Says(r#"{"event":"transfer","target":"trunk:nowhere"}"#))),
         79..82 => (opens, Some(AgentAct::Says("{nonsense"))),
         82..86 => (opens, Some(AgentAct::Says(r#"{"event":"dtmf","digits":"123#"}"#))),
+        86..90 => (opens, Some(AgentAct::Says(r#"{"event":"transfer","target":"trunk:b","consult":true}"#))),
+        90..92 => (opens, Some(AgentAct::Says(r#"{"event":"transfer","target":"agent:night","consult":true}"#))),
         _ => (opens, None),
     }
 }

@@ -17,7 +17,7 @@ pub(crate) enum Asked {
     Fork(TrackSet),
     /// A listener, some route's or one that was asked for, is to go.
     Unfork,
-    /// The caller is to go elsewhere.
+    /// The caller is to go elsewhere, at once or once somebody answers there.
     Transfer(&'static str),
     /// Keys are to be pressed.
     Press,
@@ -69,6 +69,7 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
             let id = forks.last().map_or("CA0", |fork| fork.id.as_str());
             gateway.end_fork(now, &call, id).map(drop)
         }
+        Asked::Transfer(target) if named => gateway.consult(now, &call, target),
         Asked::Transfer(target) => gateway.transfer(now, &call, target),
         Asked::Press => gateway.press(now, &call, "12#"),
     };

@@ -176,6 +176,7 @@ impl Edge {
             Command::Tap { .. }
             | Command::Press { .. }
             | Command::TellKeys { .. }
+            | Command::TransferFailed { .. }
             | Command::SetRemote { .. }
             | Command::Wire { .. }
             | Command::Unwire { .. } => {}

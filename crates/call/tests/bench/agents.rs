@@ -36,6 +36,7 @@ pub enum Told {
     Tap(EndId, EndId, TapSpec),
     Press(EndId, u8, String),
     Keys(EndId, String),
+    TransferFailed(EndId, String, &'static str, Option<u16>),
     Remove(EndId),
     Close,
 }
@@ -61,6 +62,9 @@ impl Bench {
                     Told::Press(end, payload, digits)
                 }
                 Command::TellKeys { end, digits } => Told::Keys(end, digits),
+                Command::TransferFailed { end, target, reason, code } => {
+                    Told::TransferFailed(end, target, reason, code)
+                }
                 Command::RemoveEnd { end } => Told::Remove(end),
                 Command::Close => Told::Close,
                 Command::Open { .. } | Command::AddEnd { .. } | Command::SetRemote { .. } => return None,

@@ -317,7 +317,8 @@ impl Bench {
             | Command::AddPlayer { .. }
             | Command::Tap { .. }
             | Command::Press { .. }
-            | Command::TellKeys { .. } => {}
+            | Command::TellKeys { .. }
+            | Command::TransferFailed { .. } => {}
         }
     }
 
