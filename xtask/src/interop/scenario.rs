@@ -198,6 +198,16 @@ impl Scenario {
         self
     }
 
+    /// Hangs up after a moment.
+    pub(crate) fn hang_up(self) -> Scenario {
+        self.pause(300).ask("BYE", "", "").expect_answer(200, &["BYE"])
+    }
+
+    /// Is hung up on.
+    pub(crate) fn expect_bye(self, fits: &[&str]) -> Scenario {
+        self.expect("BYE", fits).answer("200 OK", "", "")
+    }
+
     /// The scenario as SIPp reads it.
     pub(crate) fn text(&self) -> String {
         let looked: Vec<String> = (1..=self.looks).map(|n| format!("look{n}")).collect();

@@ -133,8 +133,7 @@ fn changing_caller() -> Scenario {
         .expect("ACK", &[])
         .expect("UPDATE", &["a=sendrecv"])
         .answer("200 OK", "", "sendrecv")
-        .expect("BYE", &[])
-        .answer("200 OK", "", "")
+        .expect_bye(&[])
 }
 
 /// The other side of it, which also tries to transfer: that fails, and it hears why.

@@ -53,7 +53,7 @@ fn calls() -> Vec<Case> {
         Case { name: "sipp-tcp", proves: "the same signalling by TCP on the caller's side", run: sipp_calls::tcp },
         Case {
             name: "sipp-dialog",
-            proves: "INFO and a hold by UPDATE go on, a re-INVITE without an offer is answered here",
+            proves: "INFO and a hold by UPDATE go on, a re-INVITE without an offer is answered here; late offers, 488, BYE in a change",
             run: sipp_dialog::run,
         },
         Case {

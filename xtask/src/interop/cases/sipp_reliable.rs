@@ -15,34 +15,27 @@ pub(super) fn reliable_callee(hops: u32) -> Scenario {
         .answer("200 OK", "", "")
         .answer_call("200 OK", "", "")
         .expect("ACK", &[])
-        .expect("BYE", &[])
-        .answer("200 OK", "", "")
+        .expect_bye(&[])
 }
 
 /// A caller without an offer that insists on reliable answers: it gets ours in one, and answers in its PRACK.
 pub(super) fn late_caller() -> Scenario {
-    hangs_up(
-        Scenario::caller()
-            .ask("INVITE", "Require: 100rel\n", "")
-            .expect_reliable(183, &["Require: 100rel", "m=audio [0-9]+ RTP/AVP 0"], "sendrecv")
-            .expect_answer(200, &["CSeq: 1 INVITE"])
-            .ack(""),
-    )
+    Scenario::caller()
+        .ask("INVITE", "Require: 100rel\n", "")
+        .expect_reliable(183, &["Require: 100rel", "m=audio [0-9]+ RTP/AVP 0"], "sendrecv")
+        .expect_answer(200, &["CSeq: 1 INVITE"])
+        .ack("")
+        .hang_up()
 }
 
 /// A caller with an offer that insists on them too.
 fn insisting_caller() -> Scenario {
-    hangs_up(
-        Scenario::caller()
-            .ask("INVITE", "Require: 100rel\n", "sendrecv")
-            .expect_reliable(180, &["Require: 100rel"], "")
-            .expect_answer(200, &["CSeq: 1 INVITE", "m=audio [0-9]+ RTP/AVP 0"])
-            .ack(""),
-    )
-}
-
-fn hangs_up(scenario: Scenario) -> Scenario {
-    scenario.pause(300).ask("BYE", "", "").expect_answer(200, &["BYE"])
+    Scenario::caller()
+        .ask("INVITE", "Require: 100rel\n", "sendrecv")
+        .expect_reliable(180, &["Require: 100rel"], "")
+        .expect_answer(200, &["CSeq: 1 INVITE", "m=audio [0-9]+ RTP/AVP 0"])
+        .ack("")
+        .hang_up()
 }
 
 /// Calls of each kind.
@@ -78,8 +71,7 @@ connect = ["trunk:pbx"]
         .pause(300)
         .answer_call("200 OK", "", "sendrecv")
         .expect("ACK", &[])
-        .expect("BYE", &[])
-        .answer("200 OK", "", "");
+        .expect_bye(&[]);
     let plain = Callee::start_with(DESK, 5060, &plain.text())?;
     let count = setting.calls(40, 10);
     let calls = |number| Calls { number, ..Calls::new(count, 10, Duration::from_millis(300)) };

@@ -34,8 +34,7 @@ fn answering(fits: &[&str]) -> Scenario {
         .pause(300)
         .answer_call("200 OK", "", "sendrecv")
         .expect("ACK", &[])
-        .expect("BYE", &[])
-        .answer("200 OK", "", "")
+        .expect_bye(&[])
 }
 
 /// A 302 to another trunk's peer.

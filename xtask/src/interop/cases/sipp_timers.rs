@@ -45,8 +45,7 @@ fn refreshed_by_update() -> Scenario {
         .expect("ACK", &[])
         .expect("UPDATE", &["Session-Expires: 90;refresher=uac", "Content-Length: 0"])
         .answer("200 OK", session, "")
-        .expect("BYE", &[])
-        .answer("200 OK", "", "")
+        .expect_bye(&[])
 }
 
 /// Who wants longer sessions, and is refreshed by re-INVITE, since it takes no UPDATE.
@@ -62,8 +61,7 @@ fn refreshed_by_re_invite() -> Scenario {
         .expect("INVITE", &["Session-Expires: 100;refresher=uac", "m=audio"])
         .answer("200 OK", session, "sendrecv")
         .expect("ACK", &[])
-        .expect("BYE", &[])
-        .answer("200 OK", "", "")
+        .expect_bye(&[])
 }
 
 /// A caller that is to refresh and does not.
@@ -72,8 +70,7 @@ fn silent_caller() -> Scenario {
         .ask("INVITE", BY_CALLER, "sendrecv")
         .expect_answer(200, &["Session-Expires: 90;refresher=uac"])
         .ack("")
-        .expect("BYE", &["Reason: .*session_expired"])
-        .answer("200 OK", "", "")
+        .expect_bye(&["Reason: .*session_expired"])
 }
 
 /// Its callee, which refreshes its own session and is hung up on all the same.
@@ -89,8 +86,7 @@ fn refreshing_callee() -> Scenario {
         .ask("INVITE", session, "sendrecv")
         .expect_answer(200, &["Session-Expires: 90;refresher=uac"])
         .ack("")
-        .expect("BYE", &["Reason: .*session_expired"])
-        .answer("200 OK", "", "")
+        .expect_bye(&["Reason: .*session_expired"])
 }
 
 /// Three kinds of calls at once.
