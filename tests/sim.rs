@@ -5,6 +5,9 @@
 
 use std::time::Instant;
 
+use trunkgate_phone::Sessions;
+use trunkgate_route::ReferMode;
+use trunkgate_sim::net::Weather;
 use trunkgate_sim::{Options, Sabotage, Summary, run, run_all};
 
 /// Seeds run by `cargo test`.
@@ -44,13 +47,23 @@ fn a_thousand_seeds_leave_nothing_behind() {
     assert!(sum.waited > SEEDS / 10, "{sum:?}");
     // Phones speak in answered calls, and both sides hang up at once.
     assert!(sum.said > SEEDS && sum.both_hung_up > SEEDS / 50, "{sum:?}");
+    // Provisional answers are acknowledged.
+    assert!(sum.pracked > SEEDS / 10, "{sum:?}");
+    // Sessions are refreshed, and end where a far end is not there any more.
+    assert!(sum.refreshed > SEEDS && sum.deserted > SEEDS / 50 && sum.expired > SEEDS / 500, "{sum:?}");
+    // Calls are transferred.
+    assert!(sum.transfers > SEEDS / 10 && sum.transferred > SEEDS / 50, "{sum:?}");
+    // Calls are sent elsewhere, and fork; offers are made before the answer.
+    assert!(sum.redirected > SEEDS / 10 && sum.forked > SEEDS / 10, "{sum:?}");
+    assert!(sum.answered_twice > SEEDS / 100 && sum.changed_early > SEEDS / 100, "{sum:?}");
     assert!(sum.to_nobody > SEEDS / 10, "{sum:?}");
 }
 
 #[test]
 fn seeds_that_have_found_something_find_nothing_more() {
-    // An INVITE that was challenged went out again without the boundary of its multipart body; `max_call` ran on in a goodbye.
-    for seed in [1995, 6761, 7440, 1766] {
+    // An INVITE that was challenged went out again without the boundary of its multipart body; `max_call` ran on in a goodbye;
+    // who had asked for a second transfer was hung up on after the first one.
+    for seed in [1995, 6761, 7440, 1766, 9144, 6736] {
         if let Err(failure) = run(Instant::now(), Options::of_seed(seed)) {
             panic!("{failure}");
         }
@@ -67,12 +80,23 @@ fn a_seed_is_always_the_same_run() {
 
 /// Runs seeds with a fault put in until one is seen; what was said of it.
 fn sabotaged(sabotage: Sabotage) -> String {
+    sabotaged_where(sabotage, |_| {})
+}
+
+/// The same in worlds that are changed so that there is more of what it harms.
+fn sabotaged_where(sabotage: Sabotage, change: impl Fn(&mut Options)) -> String {
     (0..100)
         .find_map(|seed| {
-            let options = Options { sabotage, ..Options::of_seed(seed) };
+            let mut options = Options { sabotage, ..Options::of_seed(seed) };
+            change(&mut options);
             run(Instant::now(), options).err().map(|failure| failure.to_string())
         })
         .unwrap_or_else(|| panic!("{sabotage:?} is not noticed in 100 seeds"))
+}
+
+/// Nothing else goes wrong.
+fn calm(options: &mut Options) {
+    (options.weather, options.disturbances, options.sessions.deaf) = (Weather::CALM, 0, None);
 }
 
 #[test]
@@ -115,6 +139,46 @@ fn credentials_at_another_trunk_are_noticed() {
 fn an_address_that_is_never_asked_is_noticed() {
     let said = sabotaged(Sabotage::AddressesAreLost);
     assert!(said.contains("was never asked"), "{said}");
+}
+
+#[test]
+fn lost_pracks_are_noticed() {
+    let said = sabotaged(Sabotage::PracksAreLost);
+    assert!(said.contains("nobody has acknowledged"), "{said}");
+}
+
+#[test]
+fn a_session_that_outlives_its_far_end_is_noticed() {
+    let said = sabotaged(Sabotage::DeafPhonesHear);
+    assert!(said.contains("has not refreshed its session"), "{said}");
+}
+
+#[test]
+fn a_session_that_ends_though_it_is_refreshed_is_noticed() {
+    let sessions = Sessions { seconds: 90, least: 90, refreshes: true, by_update: true, forgets: false };
+    let said = sabotaged_where(Sabotage::RefreshesAreLost, |options| {
+        calm(options);
+        (options.sessions.stretch, options.sessions.by_phones) = (10, [Some(sessions); 5]);
+    });
+    assert!(said.contains("and everybody refreshes") || said.contains("was not refreshed in"), "{said}");
+}
+
+#[test]
+fn lost_news_of_a_transfer_are_noticed() {
+    let said = sabotaged_where(Sabotage::NewsAreLost, |options| {
+        calm(options);
+        options.transfers.modes = [ReferMode::Local; 3];
+    });
+    assert!(said.contains("transfers and has heard"), "{said}");
+}
+
+#[test]
+fn a_second_answer_that_is_left_alone_is_noticed() {
+    let said = sabotaged_where(Sabotage::SecondAnswersAreLost, |options| {
+        calm(options);
+        (options.forks, options.tcp_trunk) = (true, 0);
+    });
+    assert!(said.contains("was left alone"), "{said}");
 }
 
 #[test]

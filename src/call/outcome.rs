@@ -382,8 +382,9 @@ fn words(ending: Ending) -> &'static str {
         Ending::Canceled | Ending::GaveUp => "given up here",
         Ending::CanceledThere => "given up there",
         Ending::TimedOut => "no answer in time",
+        Ending::SessionExpired => "not refreshed there",
         Ending::Unreachable => "could not be sent",
-        Ending::Rejected(_) | Ending::AckMissing | Ending::Ignored => "not taken here",
+        Ending::Rejected(_) | Ending::AckMissing | Ending::PrackMissing | Ending::Ignored => "not taken here",
     }
 }
 

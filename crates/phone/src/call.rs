@@ -8,9 +8,11 @@ use trunkgate_sip::{ClientId, DialogId, ServerId};
 
 use crate::judge::Judge;
 use crate::phone::CallNumber;
+use crate::refer::Transfer;
 use crate::reporting::{Quality, Reporting};
 use crate::script::{Manner, Talk};
 use crate::secure::Secure;
+use crate::session::Session;
 use crate::tone::{Codec, Voice};
 
 /// Where a call stands.
@@ -47,8 +49,12 @@ pub enum Ending {
     Unreachable,
     /// Our 2xx was never acknowledged.
     AckMissing,
+    /// Our reliable provisional answer was never acknowledged.
+    PrackMissing,
     /// Our own patience ended.
     GaveUp,
+    /// Nobody has refreshed the session.
+    SessionExpired,
     /// We were told to leave it without an answer.
     Ignored,
 }
@@ -76,6 +82,12 @@ pub(crate) enum Due {
     NoFinal,
     /// Too long a call: give up.
     TooLong,
+    /// Refresh the session.
+    Refresh,
+    /// Nobody has refreshed it.
+    SessionOver,
+    /// Tell what has come of a REFER.
+    Tell(u16),
 }
 
 /// One call.
@@ -89,6 +101,10 @@ pub struct PhoneCall {
     pub(crate) talk: Talk,
     pub(crate) never_ack: bool,
     pub(crate) early_offer: bool,
+    /// A provisional answer of ours that is reliable has our description: the 2xx says nothing more.
+    pub(crate) told_early: bool,
+    /// Whether a reliable provisional answer has been acknowledged, by either side.
+    pub(crate) pracked: bool,
     /// Set once CANCEL was asked for; a 2xx that crosses it is acknowledged and ended by BYE.
     pub(crate) canceling: Option<Ending>,
     /// BYE waits for the ACK of our 2xx (RFC 3261 §15).
@@ -102,9 +118,16 @@ pub struct PhoneCall {
     pub(crate) client: Option<ClientId>,
     pub(crate) server: Option<ServerId>,
     pub(crate) dialog: Option<DialogId>,
+    /// That of an INVITE of ours before its answer.
+    pub(crate) early: Option<DialogId>,
     pub(crate) reinvite: Option<ClientId>,
     /// It went out without an offer: the 2xx makes one.
     pub(crate) asked: bool,
+    /// It went out with what was said before: a refresh.
+    pub(crate) repeats: bool,
+    pub(crate) session: Session,
+    pub(crate) refreshed: u32,
+    pub(crate) transfer: Transfer,
     /// Whether we have held the call or taken it back, and whether we have asked for an offer in it.
     pub(crate) has_held: bool,
     pub(crate) has_asked: bool,
@@ -152,6 +175,8 @@ impl PhoneCall {
             talk: Talk::default(),
             never_ack: false,
             early_offer: false,
+            told_early: false,
+            pracked: false,
             canceling: None,
             bye_at_ack: None,
             acked: false,
@@ -162,8 +187,13 @@ impl PhoneCall {
             client: None,
             server: None,
             dialog: None,
+            early: None,
             reinvite: None,
             asked: false,
+            repeats: false,
+            session: Session::default(),
+            refreshed: 0,
+            transfer: Transfer::default(),
             has_held: false,
             has_asked: false,
             media: None,
@@ -210,6 +240,10 @@ impl PhoneCall {
     /// Whether the INVITE carried an offer.
     pub fn has_early_offer(&self) -> bool {
         self.early_offer
+    }
+    /// Whether a reliable provisional answer of either side was acknowledged (RFC 3262).
+    pub fn is_pracked(&self) -> bool {
+        self.pracked
     }
     /// Whether it leaves a 2xx without ACK.
     pub fn never_acks(&self) -> bool {
@@ -284,6 +318,11 @@ impl PhoneCall {
     /// are those that came before the key.
     pub fn unopened(&self) -> u64 {
         self.secure.refused
+    }
+
+    /// Whether a request of ours in the answered call has no answer yet.
+    pub(crate) fn is_open(&self, id: ClientId) -> bool {
+        [self.reinvite, self.session.update, self.transfer.open].contains(&Some(id))
     }
 
     pub(crate) fn wake(&mut self, at: Instant, due: Due) {

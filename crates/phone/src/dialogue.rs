@@ -1,10 +1,12 @@
 //! What a phone does at each event of its endpoint and at each deadline of a call.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use trunkgate_sdp::{Description, Direction};
 use trunkgate_sip::{
-    Answer, Body, ClientId, DialogId, Event as SipEvent, Extra, Message, Method, Output as SipOutput, ServerId,
+    Answer, Body, ClientId, DialogId, Event as SipEvent, Extra, HeaderName, Message, Method, Output as SipOutput,
+    ServerId,
 };
 
 use crate::call::{Due, Ending, PhoneCall, State};
@@ -48,8 +50,17 @@ impl Phone {
                 });
             }
             SipEvent::Trying { .. } | SipEvent::Challenged { .. } | SipEvent::WrongCredentials { .. } => {}
-            // Its provisional answers are never reliable ones.
-            SipEvent::Prack { .. } | SipEvent::PrackMissing { .. } => {}
+            SipEvent::Prack { id, dialog, .. } => {
+                // What was agreed on before the answer stands.
+                if let Some(id) = id {
+                    self.answer(now, id, 488, None);
+                }
+                self.at(now, self.of_dialog(dialog), |_, _, call| call.pracked = true);
+            }
+            SipEvent::PrackMissing { id, .. } => {
+                let number = self.find(|c| c.server == Some(id));
+                self.at(now, number, |phone, now, call| phone.ended(now, call, Ending::PrackMissing));
+            }
             SipEvent::Refused { .. } | SipEvent::Dropped(_) => {}
         }
     }
@@ -68,19 +79,46 @@ impl Phone {
             return;
         }
         let Some(id) = id else { return };
-        if method == Method::Invite || (method == Method::Update && request.sdp().is_some()) {
-            if number.is_none() {
-                self.answer(now, id, 481, None);
-            }
+        let changes = matches!(method, Method::Invite | Method::Update);
+        if changes && number.is_some() && self.refuses_session(now, id, request) {
+            return;
+        }
+        if (changes || method == Method::Refer) && number.is_none() {
+            self.answer(now, id, 481, None);
+        } else if method == Method::Invite || (method == Method::Update && request.sdp().is_some()) {
             self.at(now, number, |phone, now, call| phone.renegotiate(now, call, id, request));
+        } else if method == Method::Update {
+            self.at(now, number, |phone, now, call| {
+                // What an INVITE asks for is answered with its 2xx.
+                let headers = if call.state == State::Talking {
+                    phone.note_session(call, request);
+                    phone.session_answer(now, call)
+                } else {
+                    Vec::new()
+                };
+                phone.agreed(now, id, headers, None);
+            });
+        } else if method == Method::Refer {
+            self.at(now, number, |phone, now, call| phone.referred(now, call, id));
         } else {
             self.answer(now, id, 200, None);
+            if method == Method::Notify {
+                self.at(now, number, |phone, now, call| phone.told(now, call, request));
+            }
         }
     }
 
     fn response(&mut self, now: Instant, id: ClientId, dialog: Option<DialogId>, code: u16, response: &Message) {
+        if let Some(number) = self.find(|c| c.session.update == Some(id)) {
+            self.at(now, Some(number), |phone, now, call| phone.updated(now, call, code, response));
+            return;
+        }
         if let Some(number) = self.find(|c| c.reinvite == Some(id)) {
             self.at(now, Some(number), |phone, now, call| phone.reinvited(now, call, code, response));
+            return;
+        }
+        if let Some(number) = self.find(|c| c.transfer.open == Some(id)) {
+            self.at(now, Some(number), |phone, now, call| phone.refer_answered(now, call, code));
             return;
         }
         let number = self.find(|c| c.client == Some(id));
@@ -93,7 +131,7 @@ impl Phone {
             return;
         }
         self.at(now, number, |phone, now, call| match code {
-            0..=199 => phone.progressed(now, call, response),
+            0..=199 => phone.progressed(now, call, dialog, response),
             200..=299 => {
                 if let Some(dialog) = dialog {
                     phone.answered(now, call, dialog, response);
@@ -106,13 +144,25 @@ impl Phone {
         });
     }
 
-    fn progressed(&mut self, now: Instant, call: &mut PhoneCall, response: &Message) {
+    fn progressed(&mut self, now: Instant, call: &mut PhoneCall, dialog: Option<DialogId>, response: &Message) {
         if call.state == State::Calling {
             call.state = State::Ringing;
             self.outputs.push_back(Output::Event(Event::Ringing(call.number)));
         }
-        if call.offered && call.state == State::Ringing {
+        if call.state != State::Ringing {
+            return;
+        }
+        call.pracked |= response.header(HeaderName::RSeq).is_some();
+        call.early = dialog.filter(|_| call.pracked);
+        if call.offered {
             self.read_far(now, call, response);
+        } else if response.header(HeaderName::RSeq).is_some()
+            && call.ours.is_none()
+            && let Some(dialog) = dialog
+            && let Some(answer) = self.answer_to(now, call, response)
+        {
+            // An offer that comes before the 2xx is answered before it (RFC 3262 §5).
+            self.endpoint.answer_early(now, dialog, Body::sdp(answer));
         }
     }
 
@@ -140,6 +190,7 @@ impl Phone {
             self.endpoint.ack(now, dialog, body);
         }
         call.acked = true;
+        self.take_session(now, call, response);
         self.talking(now, call);
     }
 
@@ -166,6 +217,7 @@ impl Phone {
             return;
         }
         call.wake_after(now, self.config.give_up.map(|g| g.no_final), Due::NoFinal);
+        self.note_session(call, request);
         call.offer = request.sdp().and_then(|sdp| Description::parse(&sdp).ok());
         call.early_offer = call.offer.is_some();
         match call.manner.unwrap_or(Manner::RingForever) {
@@ -192,6 +244,13 @@ impl Phone {
                 self.endpoint.respond(now, id, Answer { code: 503, headers, ..Answer::default() });
                 self.ended(now, call, Ending::Rejected(503));
             }
+            Manner::Redirect { to } => {
+                let contact = |at: &SocketAddr| format!("<sip:{}@{at}>", call.called);
+                let value = to.iter().flatten().map(contact).collect::<Vec<_>>().join(", ");
+                let headers = vec![Extra { name: "Contact".into(), value }];
+                self.endpoint.respond(now, id, Answer { code: 302, headers, ..Answer::default() });
+                self.ended(now, call, Ending::Rejected(302));
+            }
             Manner::RingForever => self.provisional(now, call, id, 180),
             Manner::Silent => {}
             Manner::Late { .. } => call.wake(now, Due::Answer),
@@ -200,7 +259,12 @@ impl Phone {
 
     fn provisional(&mut self, now: Instant, call: &mut PhoneCall, id: ServerId, code: u16) {
         let body = call.ours.as_ref().filter(|_| code == 183).map(|ours| Body::sdp(ours.to_string()));
-        call.dialog = self.answer(now, id, code, body);
+        // The first reliable one has an offer where the INVITE had none (RFC 3262 §5): this phone makes its with the 2xx.
+        let reliable = self.config.reliable && call.offer.is_some();
+        call.told_early = reliable && body.is_some() && self.endpoint.may_be_reliable(id);
+        let contact_user = self.config.name.clone();
+        let answer = Answer { code, body, contact_user, reliable, ..Answer::default() };
+        call.dialog = self.endpoint.respond(now, id, answer);
         call.state = State::Ringing;
     }
 
@@ -217,6 +281,9 @@ impl Phone {
             Due::Cancel => self.end(now, call, Ending::Canceled),
             Due::HangUp => self.end(now, call, Ending::HungUp),
             Due::NoFinal | Due::TooLong => self.end(now, call, Ending::GaveUp),
+            Due::Refresh => self.refresh(now, call),
+            Due::Tell(code) => self.tell(now, call, code),
+            Due::SessionOver => self.end(now, call, Ending::SessionExpired),
             Due::Hold => self.reinvite(now, call, Direction::SendOnly),
             Due::Resume => self.reinvite(now, call, Direction::SendRecv),
             Due::Frame => self.say(now, call),
@@ -237,8 +304,9 @@ impl Phone {
                 call.offered = true;
             }
         }
-        let body = call.ours.as_ref().map(|ours| Body::sdp(ours.to_string()));
-        match self.answer(now, id, 200, body) {
+        let body = call.ours.as_ref().filter(|_| !call.told_early).map(|ours| Body::sdp(ours.to_string()));
+        let headers = self.session_answer(now, call);
+        match self.agreed(now, id, headers, body) {
             Some(dialog) => {
                 call.dialog = Some(dialog);
                 self.talking(now, call);
@@ -290,9 +358,9 @@ impl Phone {
     }
 
     fn failed(&mut self, now: Instant, id: ClientId, ending: Ending) {
-        if let Some(number) = self.find(|c| c.reinvite == Some(id)) {
+        if let Some(number) = self.find(|c| c.is_open(id)) {
             self.at(now, Some(number), |phone, now, call| {
-                call.reinvite = None;
+                (call.reinvite, call.session.update, call.transfer.open) = (None, None, None);
                 phone.end(now, call, ending);
             });
         }
@@ -310,7 +378,8 @@ impl Phone {
         call.version += 1;
         call.has_held = true;
         let body = self.own_offer(call, false);
-        call.reinvite = self.endpoint.request(now, dialog, Method::Invite, Vec::new(), Some(body));
+        let headers = self.session_headers(call);
+        call.reinvite = self.endpoint.request(now, dialog, Method::Invite, headers, Some(body));
         if call.reinvite.is_none() {
             (call.direction, call.ours) = before;
             call.secure.keep_keys();
@@ -322,9 +391,10 @@ impl Phone {
             return;
         }
         call.reinvite = None;
-        let asked = std::mem::take(&mut call.asked);
+        let (asked, repeats) = (std::mem::take(&mut call.asked), std::mem::take(&mut call.repeats));
         match code {
             200..=299 => {
+                self.take_session(now, call, response);
                 call.version += u64::from(asked);
                 let body = if asked { self.answer_to(now, call, response).map(Body::sdp) } else { None };
                 if let Some(dialog) = call.dialog {
@@ -336,13 +406,18 @@ impl Phone {
             }
             // The dialog is gone on the far side (RFC 3261 §12.2.1.2).
             408 | 481 => self.end(now, call, Ending::Refused(code)),
-            _ => call.secure.keep_keys(),
+            _ if repeats => self.refresh_later(now, call),
+            _ => {
+                call.secure.keep_keys();
+                self.refresh_later(now, call);
+            }
         }
     }
 
     /// A re-INVITE of the far side.
     fn renegotiate(&mut self, now: Instant, call: &mut PhoneCall, id: ServerId, request: &Message) {
         call.version += 1;
+        self.note_session(call, request);
         let body = match request.sdp().and_then(|sdp| Description::parse(&sdp).ok()) {
             Some(offer) => {
                 call.offer = Some(offer);
@@ -354,7 +429,10 @@ impl Phone {
             }
         };
         match body {
-            Some(body) => self.answer(now, id, 200, Some(body)),
+            Some(body) => {
+                let headers = self.session_answer(now, call);
+                self.agreed(now, id, headers, Some(body))
+            }
             None => self.answer(now, id, 488, None),
         };
     }
@@ -407,6 +485,11 @@ impl Phone {
 
     fn bye(&mut self, now: Instant, dialog: DialogId) {
         self.endpoint.request(now, dialog, Method::Bye, Vec::new(), None);
+    }
+
+    fn agreed(&mut self, now: Instant, id: ServerId, headers: Vec<Extra>, body: Option<Body>) -> Option<DialogId> {
+        let contact_user = self.config.name.clone();
+        self.endpoint.respond(now, id, Answer { code: 200, headers, body, contact_user, ..Answer::default() })
     }
 
     fn answer(&mut self, now: Instant, id: ServerId, code: u16, body: Option<Body>) -> Option<DialogId> {

@@ -26,6 +26,16 @@ pub const IGNORED: usize = 256;
 pub const NO_FINAL_S: u64 = 180;
 /// The longest call, in seconds.
 pub const CALL_S: u64 = 300;
+/// The shortest session there is, in seconds (RFC 4028 §5).
+pub const SESSION_LEAST_S: u32 = 90;
+/// How long before the end of a session a call without refresh is given up, at most (RFC 4028 §10).
+pub const SESSION_EARLY: Duration = Duration::from_secs(32);
+/// From a refresh that could not be made to the next try.
+pub const REFRESH_RETRY: Duration = Duration::from_secs(3);
+/// News of transfers remembered of one call.
+pub const NEWS: usize = 64;
+/// From a REFER to a phone to the last that it tells of it.
+pub const REFERRED: Duration = Duration::from_secs(2);
 /// How often a call sees whether it has something to report.
 pub const REPORTS_LOOKED_FOR: Duration = Duration::from_millis(100);
 /// A voice that is so many frames late goes on from now instead of catching up.

@@ -20,6 +20,7 @@ use crate::limits;
 use crate::registration::Registration;
 use crate::reporting::Reporting;
 use crate::script::{Answer, Dial, Manner, PhoneConfig};
+use crate::session::TIMER;
 use crate::tone::mix;
 
 /// One call of a phone, counted from 1.
@@ -147,12 +148,23 @@ const METHODS: [Method; 7] =
 impl Phone {
     /// A phone without calls; until told otherwise it answers after a second.
     pub fn new(config: PhoneConfig) -> Phone {
+        let (mut methods, mut extensions) = (METHODS.to_vec(), Vec::new());
+        if config.reliable {
+            methods.push(Method::Prack);
+            extensions.push("100rel".to_owned());
+        }
+        if config.transfers.is_some() {
+            methods.extend([Method::Refer, Method::Notify]);
+        }
+        if config.sessions.is_some() {
+            extensions.push(TIMER.to_owned());
+        }
         let mut endpoint = Endpoint::new(
             EndpointConfig {
                 identity: Identity { edge: number_of(&config.seed), generation: 0, shard: 0 },
                 product: "Trunkgate phone".into(),
-                methods: METHODS.to_vec(),
-                extensions: Vec::new(),
+                methods,
+                extensions,
                 message_bytes: trunkgate_sip::limits::MESSAGE_BYTES,
                 limits: trunkgate_sip::Limits::default(),
             },
@@ -207,6 +219,8 @@ impl Phone {
         });
         call.wake_after(now, dial.cancel_after, Due::Cancel);
         call.wake_after(now, self.config.give_up.map(|g| g.no_final), Due::NoFinal);
+        let mut headers = dial.headers;
+        headers.extend(self.session_wanted());
         let id = self.endpoint.invite(
             now,
             Invite {
@@ -219,7 +233,7 @@ impl Phone {
                 to: format!("<{}>", dial.uri),
                 contact_user: self.config.name.clone(),
                 max_forwards: 70,
-                headers: dial.headers,
+                headers,
                 body,
             },
         );
@@ -335,6 +349,7 @@ impl Phone {
                 | Manner::Early { .. }
                 | Manner::Reject { .. }
                 | Manner::Rest { .. }
+                | Manner::Redirect { .. }
                 | Manner::RingForever => None,
             };
             if let Some(until) = until {
@@ -368,6 +383,10 @@ impl Phone {
 
     /// An INVITE that the endpoint took: a new call of its own, or the one that was left waiting.
     pub(crate) fn incoming(&mut self, now: Instant, id: ServerId, request: &Message) {
+        // Whoever asks for a longer session then calls once more: that is the call.
+        if self.refuses_session(now, id, request) {
+            return;
+        }
         let mut call = match self.late.take().and_then(|number| self.calls.remove(&number)) {
             Some(call) => call,
             None => {

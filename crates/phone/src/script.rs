@@ -1,11 +1,15 @@
 //! What a phone is told to do: how to place a call, how to answer one, how to behave in it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use trunkgate_media::Epoch;
 use trunkgate_sdp::Srtp;
 use trunkgate_sip::{Credentials, Extra, Flow, Party};
+
+use crate::refer::Referred;
+use crate::session::Sessions;
 
 /// A call to place.
 #[derive(Debug, Clone)]
@@ -81,6 +85,11 @@ pub enum Manner {
         /// For how long.
         seconds: u32,
     },
+    /// 302 with these addresses as Contacts, for the number that was called (RFC 3261 §21.3.3).
+    Redirect {
+        /// Where else.
+        to: [Option<SocketAddr>; 3],
+    },
     /// 180 for ever.
     RingForever,
     /// No answer to anything of this call.
@@ -128,9 +137,9 @@ pub struct PhoneConfig {
     /// All its names, tags and voices come from here.
     pub seed: [u8; 32],
     /// Its own signalling address, as written into Via and Contact.
-    pub sip: std::net::SocketAddr,
+    pub sip: SocketAddr,
     /// Its media addresses: one is taken for each call.
-    pub media: Vec<std::net::SocketAddr>,
+    pub media: Vec<SocketAddr>,
     /// Codecs in order, as rtpmap names.
     pub codecs: Vec<String>,
     /// Whether its audio is encrypted; `Optional` offers keys under RTP/AVP (RFC 4568).
@@ -143,13 +152,19 @@ pub struct PhoneConfig {
     pub give_up: Option<GiveUp>,
     /// What it shows to whoever asks who it is.
     pub credentials: Option<Credentials>,
+    /// Whether it knows reliable provisional answers (RFC 3262): its own are, where the far side knows them too.
+    pub reliable: bool,
+    /// How it keeps its sessions (RFC 4028); `None`: it does not know of that.
+    pub sessions: Option<Sessions>,
+    /// What it does with a REFER; `None`: it does not know of transfers.
+    pub transfers: Option<Referred>,
     /// The date of its reports by RTCP; `None`: it makes none.
     pub reports: Option<Epoch>,
 }
 
 impl PhoneConfig {
     /// A phone that speaks PCMU and PCMA every 20 ms and gives up after the usual times.
-    pub fn new(name: impl Into<String>, seed: [u8; 32], sip: std::net::SocketAddr) -> PhoneConfig {
+    pub fn new(name: impl Into<String>, seed: [u8; 32], sip: SocketAddr) -> PhoneConfig {
         PhoneConfig {
             name: name.into(),
             seed,
@@ -161,6 +176,9 @@ impl PhoneConfig {
             asks: None,
             give_up: Some(GiveUp::default()),
             credentials: None,
+            reliable: false,
+            sessions: None,
+            transfers: None,
             reports: None,
         }
     }

@@ -7,6 +7,7 @@ use trunkgate_sip::{Body, Method};
 
 use crate::call::{PhoneCall, State};
 use crate::phone::{CallNumber, Phone};
+use crate::refer::Leaving;
 
 /// A request in an answered call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,14 @@ pub enum Within {
     Hold,
     /// Re-INVITE that takes it back.
     Resume,
+    /// UPDATE with an offer that holds the call, or takes it back (RFC 3311); before the answer too, where a provisional one
+    /// was acknowledged.
+    Offer {
+        /// Whether it holds it.
+        holds: bool,
+    },
+    /// REFER: the other side is to be connected with the number that was called.
+    Transfer(Leaving),
 }
 
 impl Phone {
@@ -31,6 +40,9 @@ impl Phone {
     }
 
     fn within(&mut self, now: Instant, call: &mut PhoneCall, what: Within) {
+        if let Within::Offer { holds } = what {
+            return self.offer(now, call, if holds { Direction::SendOnly } else { Direction::SendRecv });
+        }
         let Some(dialog) = call.dialog.filter(|_| call.state == State::Talking && call.acked) else { return };
         match what {
             Within::Key => {
@@ -38,17 +50,35 @@ impl Phone {
                 let body = Body { content_type: "application/dtmf-relay".into(), bytes };
                 self.endpoint.request(now, dialog, Method::Info, Vec::new(), Some(body));
             }
-            Within::Refresh => {
-                self.endpoint.request(now, dialog, Method::Update, Vec::new(), None);
-            }
+            Within::Refresh => self.update(now, call),
             Within::Offerless if call.reinvite.is_none() => {
-                call.reinvite = self.endpoint.request(now, dialog, Method::Invite, Vec::new(), None);
+                let headers = self.session_headers(call);
+                call.reinvite = self.endpoint.request(now, dialog, Method::Invite, headers, None);
                 call.asked = call.reinvite.is_some();
                 call.has_asked |= call.asked;
             }
-            Within::Offerless => {}
+            Within::Offerless | Within::Offer { .. } => {}
             Within::Hold => self.reinvite(now, call, Direction::SendOnly),
             Within::Resume => self.reinvite(now, call, Direction::SendRecv),
+            Within::Transfer(leaving) => self.refer(now, call, leaving),
+        }
+    }
+
+    fn offer(&mut self, now: Instant, call: &mut PhoneCall, direction: Direction) {
+        let early = || call.dialog.or(call.early).filter(|_| call.state == State::Ringing && call.pracked);
+        let dialog = if call.state == State::Talking { call.dialog.filter(|_| call.acked) } else { early() };
+        let Some(dialog) = dialog.filter(|_| call.session.update.is_none() && call.ours.is_some()) else { return };
+        let before = (call.direction, call.ours.clone());
+        call.direction = direction;
+        call.version += 1;
+        call.has_held = true;
+        let body = self.own_offer(call, false);
+        let headers = if call.state == State::Talking { self.session_headers(call) } else { Vec::new() };
+        call.session.update = self.endpoint.request(now, dialog, Method::Update, headers, Some(body));
+        call.session.offers = call.session.update.is_some();
+        if !call.session.offers {
+            (call.direction, call.ours) = before;
+            call.secure.keep_keys();
         }
     }
 }

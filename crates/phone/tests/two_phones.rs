@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use trunkgate_phone::{
-    Answer, CallNumber, Codec, Dial, Ending, Event, GiveUp, Input, Manner, Output, Phone, PhoneConfig, State, Talk,
-    Within,
+    Answer, CallNumber, Codec, Dial, Ending, Event, GiveUp, Input, Manner, Output, Phone, PhoneConfig, Sessions, State,
+    Talk, Within,
 };
 use trunkgate_sip::{Counts, Flow, ListenerId, Transport};
 
@@ -225,6 +225,52 @@ fn early_media_is_heard_before_the_answer() {
     assert_eq!(pair.sent("INVITE 183"), 1);
     pair.run(LONG);
     pair.is_over(Ending::HungUp, Ending::HungUpThere);
+}
+
+#[test]
+fn rfc3262_early_media_is_acknowledged_where_both_know_how() {
+    for knows in [[true, true], [true, false], [false, true]] {
+        let mut pair = Pair::with(|at, config| config.reliable = knows[at]);
+        pair.phones[CALLEE].expect(Answer::of(Manner::Early { answer_after: Duration::from_secs(4) }));
+        pair.dial(|dial| dial.talk.hang_up_after = after(1));
+        pair.run(LONG);
+        pair.is_over(Ending::HungUp, Ending::HungUpThere);
+        let both = usize::from(knows == [true, true]);
+        assert_eq!((pair.sent("PRACK"), pair.sent("PRACK 200")), (both, both), "{knows:?}");
+        assert!(pair.phones.iter().flat_map(Phone::calls).all(|call| call.is_pracked() == (both == 1)));
+        assert!(pair.heard()[CALLER] > 200 && pair.heard()[CALLEE] > 40, "{:?}", pair.heard());
+    }
+}
+
+#[test]
+fn rfc4028_a_session_is_refreshed_by_whoever_says_so() {
+    let by = |by_update, refreshes| Sessions { seconds: 90, least: 90, refreshes, by_update, forgets: false };
+    for (caller, callee, updates, invites) in [
+        (by(true, true), by(false, false), 5, 1),
+        (by(false, true), by(true, false), 0, 6),
+        (by(false, false), by(true, true), 5, 1),
+    ] {
+        let mut pair = Pair::with(|at, config| config.sessions = Some([caller, callee][at]));
+        pair.dial(|dial| dial.talk = Talk { hang_up_after: after(250), frames: Some(1), ..Talk::default() });
+        pair.run(LONG);
+        pair.is_over(Ending::HungUp, Ending::HungUpThere);
+        assert_eq!((pair.sent("UPDATE"), pair.sent("INVITE")), (updates, invites));
+        assert!(pair.phones.iter().flat_map(Phone::calls).all(|call| call.refreshed() == 5));
+    }
+}
+
+#[test]
+fn rfc4028_a_session_that_is_too_short_is_refused_and_one_that_nobody_refreshes_is_over() {
+    let caller = Sessions { seconds: 90, least: 90, refreshes: true, by_update: true, forgets: true };
+    let callee = Sessions { seconds: 0, least: 120, forgets: false, ..caller };
+    let mut pair = Pair::with(|at, config| config.sessions = Some([caller, callee][at]));
+    pair.dial(|dial| dial.talk.frames = Some(1));
+    pair.run(Duration::from_secs(10));
+    assert_eq!((pair.sent("INVITE"), pair.sent("INVITE 422")), (2, 1));
+    assert_eq!(pair.phones[CALLEE].calls().map(|call| call.session_seconds()).collect::<Vec<_>>(), [Some(120)]);
+    pair.run(LONG);
+    pair.is_over(Ending::HungUpThere, Ending::SessionExpired);
+    assert_eq!(pair.sent("UPDATE"), 0);
 }
 
 #[test]

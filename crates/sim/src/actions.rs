@@ -1,19 +1,25 @@
 //! What the seed lets happen: calls of all kinds, and what disturbs them.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rand::RngExt as _;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha12Rng;
 use trunkgate_call::{Control, Input};
 use trunkgate_phone::{Answer, Codec, Dial, Manner, Talk, Voice};
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
 
 use crate::agents::{AGENTS, FORKED};
 use crate::asked::{self, Asked};
-use crate::edge::{self, EDGE, ELSEWHERE, OUT, REGISTERED, STRANGER, TOGETHER};
+use crate::edge::{
+    self, CARRIER, DEAD, EDGE, ELSEWHERE, OUT, REGISTERED, STRANGER, TOGETHER, TRUNK_A, TRUNK_B, TRUNK_B2,
+};
 use crate::net::Weather;
 use crate::options::Sabotage;
+use crate::sessions;
+use crate::transfers;
 use crate::within::{self, Said};
 use crate::world::{CARRIER_SEAT, Happening, MOBILE_SEAT, RECOVERY, TRUNK_A_SEAT, TRUNK_B_SEAT, World};
 
@@ -54,6 +60,10 @@ pub(crate) enum Action {
     Ask(Asked),
     /// Something that is said in an answered call.
     Say(Said),
+    /// A phone hears and says no SIP any more, and talks on.
+    Deafen(usize),
+    /// A leg has to be over.
+    ExpectOver(String),
     /// The phone that registers does so by this port, for so many seconds.
     Register { port: u16, seconds: u32 },
     /// Nothing more is done; the network is healed.
@@ -99,6 +109,8 @@ impl fmt::Display for Action {
             | Action::Control(_)
             | Action::Ask(_)
             | Action::Say(_)
+            | Action::Deafen(_)
+            | Action::ExpectOver(_)
             | Action::Register { .. }
             | Action::Heal
             | Action::Quiet => write!(f, "{self:?}"),
@@ -109,9 +121,13 @@ impl fmt::Display for Action {
 /// Puts all that the seed lets happen into the queue.
 pub(crate) fn plan(world: &mut World) {
     let busy = world.options.busy;
+    let mut elsewhere = ChaCha12Rng::seed_from_u64(world.options.seed ^ 0x7265_6469_7265_6374);
     for seat in 0..world.seats.len() {
         for _ in 0..2 * world.options.calls {
-            let answer = random_answer(world);
+            let mut answer = random_answer(world);
+            if world.options.redirects && elsewhere.random_bool(0.4) {
+                answer.manner = random_redirect(&mut elsewhere);
+            }
             if let Some(seat) = world.seats.get_mut(seat) {
                 seat.phone.expect(answer);
             }
@@ -127,6 +143,8 @@ pub(crate) fn plan(world: &mut World) {
     }
     asked::plan(world, busy);
     within::plan(world, busy);
+    sessions::plan(world);
+    transfers::plan(world, busy);
     if world.options.trust.registrar {
         register_now_and_then(world, busy);
     }
@@ -171,13 +189,20 @@ fn random_answer(world: &mut World) -> Answer {
     Answer { manner, talk: random_talk(world) }
 }
 
+/// To one to three places, of which some are peers of trunks; nobody's own is left out, so that calls go in circles.
+fn random_redirect(rng: &mut ChaCha12Rng) -> Manner {
+    const PLACES: [SocketAddr; 7] = [TRUNK_A, TRUNK_A, TRUNK_B, TRUNK_B2, CARRIER, DEAD, STRANGER];
+    let mut place = |share| rng.random_bool(share).then(|| PLACES[rng.random_range(0..PLACES.len())]);
+    Manner::Redirect { to: [place(1.0), place(0.6), place(0.3)] }
+}
+
 fn random_talk(world: &mut World) -> Talk {
     if world.options.sabotage == Sabotage::PhonesNeverEnd {
         return Talk::default();
     }
     let mut talk = Talk::default();
     if world.rng.random_bool(0.7) {
-        talk.hang_up_after = Some(millis(world, 0, 20_000));
+        talk.hang_up_after = Some(millis(world, 0, 20_000) * world.options.sessions.stretch);
     }
     if world.rng.random_bool(0.2) {
         talk.hold_after = Some(millis(world, 200, 6000));
@@ -267,7 +292,7 @@ fn disturb(world: &mut World, busy: Duration) {
 }
 
 /// OPTIONS of a trunk that looks whether we are there.
-fn options_request(from: std::net::SocketAddr, n: u32) -> Bytes {
+fn options_request(from: SocketAddr, n: u32) -> Bytes {
     format!(
         "OPTIONS sip:{EDGE} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bK{n};rport\r\nMax-Forwards: 70\r\n\
          From: <sip:x@{from}>;tag={n}\r\nTo: <sip:{EDGE}>\r\nCall-ID: o{n}\r\nCSeq: 1 OPTIONS\r\n\
@@ -301,7 +326,10 @@ fn random_sip(world: &mut World) -> Bytes {
 /// Does it.
 pub(crate) fn act(world: &mut World, action: Action) {
     let now = world.now;
-    world.rough |= matches!(action, Action::Storm(_) | Action::Cut(_) | Action::Die(_) | Action::Restart { .. });
+    world.rough |= matches!(
+        action,
+        Action::Storm(_) | Action::Cut(_) | Action::Die(_) | Action::Deafen(_) | Action::Restart { .. }
+    );
     world.limited |= matches!(action, Action::Limit(_) | Action::Control(Wish::Drain));
     match action {
         Action::Dial(from, dial) => {
@@ -356,6 +384,8 @@ pub(crate) fn act(world: &mut World, action: Action) {
         Action::Control(wish) => control(world, wish),
         Action::Ask(asked) => asked::ask(world, asked),
         Action::Say(said) => within::say(world, said),
+        Action::Deafen(at) => sessions::deafen(world, at),
+        Action::ExpectOver(call_id) => sessions::expect_over(world, &call_id),
         Action::Register { port, seconds } => {
             let Some(seat) = world.seats.get_mut(MOBILE_SEAT).filter(|seat| !seat.dead) else { return };
             // What was under way by the port before finds nobody.

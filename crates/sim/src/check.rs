@@ -51,6 +51,7 @@ impl World {
         }
         self.edge.gateway.check_invariants()?;
         self.check_line()?;
+        self.check_told()?;
         for seat in &self.seats {
             let damaged = seat.phone.calls().find(|call| call.judge().damaged() + call.judge().not_rtp() > 0);
             let unopened = seat.phone.calls().find(|call| call.unopened() > 0);
@@ -89,6 +90,8 @@ impl World {
         }
         self.check_phones()?;
         self.check_patience()?;
+        self.check_sessions()?;
+        self.check_news()?;
         self.check_records()?;
         self.check_voices()?;
         self.check_bindings()?;
@@ -97,7 +100,7 @@ impl World {
     }
 
     fn check_phones(&self) -> Result<(), String> {
-        for seat in self.seats.iter().filter(|seat| !seat.dead) {
+        for seat in self.seats.iter().filter(|seat| !seat.dead && !seat.deaf) {
             let name = &seat.phone.config().name;
             if let Some(call) = seat.phone.calls().find(|call| call.state() != State::Ended) {
                 return Err(format!(
@@ -124,7 +127,8 @@ impl World {
             let left = |call: &&PhoneCall| {
                 let ending = call.ending();
                 let rang = !call.is_outgoing() && call.answered_at().is_none();
-                ending == Some(Ending::AckMissing) || (rang && ending == Some(Ending::GaveUp))
+                let is_missing = matches!(ending, Some(Ending::AckMissing | Ending::PrackMissing));
+                is_missing || (rang && ending == Some(Ending::GaveUp))
             };
             if let Some(call) = seat.phone.calls().find(left) {
                 let name = &seat.phone.config().name;
@@ -161,10 +165,11 @@ impl World {
         let calls = || self.seats.iter().flat_map(|seat| seat.phone.calls());
         let speakers: BTreeMap<u32, &PhoneCall> = calls().map(|call| (call.ssrc(), call)).collect();
         // What a restart forgot while it rang may speak into the port of a later call with the same trunk, and so be
-        // taken for its far end: nobody told it that it is over.
+        // taken for its far end: nobody told it that it is over. So may a phone that heard no BYE.
         let is_forgotten = |call: &PhoneCall| {
             let ended_alone = matches!(call.ending(), Some(Ending::AckMissing | Ending::GaveUp));
-            self.summary.restarts > 0 && ended_alone
+            let untold = self.summary.restarts > 0 || self.seats.iter().any(|seat| seat.deaf);
+            untold && ended_alone
         };
         // With almost no ports a freed one is used again at once, and whoever has not heard of the end of its call yet
         // (no ACK came, or the BYE was lost) still speaks into it. An ordinary pool rotates.
@@ -200,7 +205,11 @@ impl World {
         let unheard = |callee: &PhoneCall, caller: &PhoneCall| {
             matches!(callee.manner(), Some(Manner::Early { .. })) && !caller.has_early_offer()
         };
-        let calls = || self.seats.iter().flat_map(|seat| seat.phone.calls()).filter(talked);
+        // Whoever transfers a call, or is transferred, talks with others before and after it.
+        let transferred = self.transferred();
+        // Of the forks of one call the first that answers is heard.
+        let stays = |call: &&PhoneCall| !transferred.contains(call.called()) && !self.proxy.has_forked(call.call_id());
+        let calls = || self.seats.iter().flat_map(|seat| seat.phone.calls()).filter(talked).filter(stays);
         for (from, to) in calls().flat_map(|from| calls().map(move |to| (from, to))) {
             // What an agent's call says to a phone is not taken there.
             if from.called().starts_with(AGENTS) {

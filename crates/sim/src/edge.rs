@@ -9,8 +9,8 @@ use ipnet::IpNet;
 use trunkgate_call::{Addressing, Gateway, GatewayConfig, Interfaces, ListenerSpec};
 use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId, PacketBuf, Session, SessionSnapshot};
 use trunkgate_route::{
-    Agent, Definition, Destination, Hold, HoldMode, Numbers, OnClose, Pattern, Peer, Register, Route, Server, Srtp,
-    Table, TargetSpec, Transport as PeerTransport, Trunk,
+    Agent, Definition, Destination, Hold, HoldMode, Numbers, OnClose, Pattern, Peer, ReferMode, Register, Route,
+    Server, Srtp, Table, TargetSpec, Transport as PeerTransport, Trunk,
 };
 use trunkgate_sip::{ListenerId, Transport};
 
@@ -376,6 +376,8 @@ fn trunk(
         peers: vec![Peer { priority: 10, weight: 10, ..Peer::at(address.ip(), None, transport) }],
         accept_from: vec![IpNet::from(address.ip())],
         ring_timeout: Duration::from_secs(20),
+        refer: at.map_or(ReferMode::Local, |at| options.transfers.modes[at]),
+        session_expires: Duration::from_secs(at.map_or(1_800, |at| options.sessions.by_edge[at].into())),
         srtp: match srtp {
             trunkgate_phone::Srtp::Off => Srtp::Off,
             trunkgate_phone::Srtp::Optional => Srtp::Optional,

@@ -7,8 +7,11 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_phone::Srtp;
 
+use crate::early::Early;
 use crate::lines::Few;
 use crate::net::Weather;
+use crate::sessions::Kept;
+use crate::transfers::Transfers;
 
 /// A fault put in on purpose, to show that the invariants see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,6 +33,16 @@ pub enum Sabotage {
     CredentialsLeak,
     /// The name service knows only dead addresses of the second trunk.
     AddressesAreLost,
+    /// No PRACK of a phone ever leaves it.
+    PracksAreLost,
+    /// Phones that are to hear no SIP any more do.
+    DeafPhonesHear,
+    /// The edge sees no refresh of a phone.
+    RefreshesAreLost,
+    /// Phones hear nothing of the transfers that they ask for.
+    NewsAreLost,
+    /// The edge sees no 2xx of a fork but the first.
+    SecondAnswersAreLost,
 }
 
 /// Whether one side has to show credentials to the other, and what it shows.
@@ -132,6 +145,16 @@ pub struct Options {
     pub few: Few,
     /// Of the carrier and each trunk, whether a hold by it ends at the edge.
     pub holds_end_here: [bool; 3],
+    /// Reliable provisional answers.
+    pub early: Early,
+    /// Session timers.
+    pub sessions: Kept,
+    /// Transfers.
+    pub transfers: Transfers,
+    /// Whether the second trunk stands behind a proxy that forks.
+    pub forks: bool,
+    /// Whether phones send calls elsewhere, to each other and to nobody.
+    pub redirects: bool,
     /// A fault put in on purpose.
     pub sabotage: Sabotage,
 }
@@ -164,11 +187,13 @@ impl Options {
         } else {
             Weather::CALM
         };
+        let calls = rng.random_range(2..=6);
+        let busy = Duration::from_secs(rng.random_range(10..40));
         Options {
             seed,
-            calls: rng.random_range(2..=6),
+            calls,
             weather,
-            busy: Duration::from_secs(rng.random_range(10..40)),
+            busy,
             disturbances: rng.random_range(0..=6),
             tcp_trunk: rng.random_range(0..=3u8) % 3,
             deaths: rng.random_bool(0.2),
@@ -179,6 +204,11 @@ impl Options {
             trust: Trust::draw(&mut rng),
             few: Few::draw(&mut rng),
             holds_end_here: [(); 3].map(|()| rng.random_bool(0.3)),
+            early: Early::draw(&mut rng),
+            sessions: Kept::draw(&mut rng, busy),
+            transfers: Transfers::draw(&mut rng),
+            forks: rng.random_bool(0.3),
+            redirects: rng.random_bool(0.3),
             sabotage: Sabotage::Nothing,
         }
     }
@@ -190,7 +220,8 @@ impl fmt::Display for Options {
         write!(
             f,
             "calls={} busy={}s disturbances={} loss={} duplicate={} reorder={} delay={}+{}us tcp_trunk={} deaths={} \
-             restarts={} idle={}s port_pairs={} srtp={:?} {:?} {:?} holds_end_here={:?}",
+             restarts={} idle={}s port_pairs={} srtp={:?} {:?} {:?} holds_end_here={:?} {:?} {:?} {:?} \
+             forks={} redirects={}",
             self.calls,
             self.busy.as_secs(),
             self.disturbances,
@@ -207,7 +238,12 @@ impl fmt::Display for Options {
             self.srtp,
             self.trust,
             self.few,
-            self.holds_end_here
+            self.holds_end_here,
+            self.early,
+            self.sessions,
+            self.transfers,
+            self.forks,
+            self.redirects
         )?;
         if self.sabotage != Sabotage::Nothing {
             write!(f, " sabotage={:?}", self.sabotage)?;

@@ -37,6 +37,26 @@ pub struct Summary {
     pub oversize: u64,
     /// Callers that got in line for an agent.
     pub waited: u64,
+    /// Calls in which a provisional answer was acknowledged, of each phone in them.
+    pub pracked: u64,
+    /// Times that a session was begun anew, as phones saw it.
+    pub refreshed: u64,
+    /// Calls of phones that went deaf, with an interval agreed on.
+    pub deserted: u64,
+    /// Calls that ended because nobody refreshed their session.
+    pub expired: u64,
+    /// REFERs that were taken.
+    pub transfers: u64,
+    /// REFERs whose phone heard that they led to somebody.
+    pub transferred: u64,
+    /// Calls that a phone sent elsewhere.
+    pub redirected: u64,
+    /// INVITEs that went to two phones.
+    pub forked: u64,
+    /// Of them, those that both answered.
+    pub answered_twice: u64,
+    /// UPDATEs with an offer, before an answer.
+    pub changed_early: u64,
     /// Requests of phones in answered calls.
     pub said: u64,
     /// Calls that both sides ended at once.
@@ -64,6 +84,16 @@ impl AddAssign for Summary {
         self.healthy += other.healthy;
         self.oversize += other.oversize;
         self.waited += other.waited;
+        self.pracked += other.pracked;
+        self.refreshed += other.refreshed;
+        self.deserted += other.deserted;
+        self.expired += other.expired;
+        self.transfers += other.transfers;
+        self.transferred += other.transferred;
+        self.redirected += other.redirected;
+        self.forked += other.forked;
+        self.answered_twice += other.answered_twice;
+        self.changed_early += other.changed_early;
         self.said += other.said;
         self.both_hung_up += other.both_hung_up;
         self.to_nobody += other.to_nobody;

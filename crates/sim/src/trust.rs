@@ -209,7 +209,10 @@ impl World {
         let is_shy = |call: &PhoneCall| {
             matches!(call.manner(), Some(Manner::Silent | Manner::Late { .. } | Manner::Rest { .. }))
         };
-        for (to, reason) in self.unreached.iter().filter(|(to, _)| to.starts_with(OUT)) {
+        // Whoever was transferred was to be connected with somebody else.
+        let transferred = self.transferred();
+        let stays = |to: &str| to.starts_with(OUT) && !transferred.contains(to);
+        for (to, reason) in self.unreached.iter().filter(|(to, _)| stays(to)) {
             // Calls that an agent listens to go to the second trunk alone.
             let listened = |at: &usize| to.starts_with(FORKED) && *at == TRUNK_A_SEAT;
             for seat in seats.iter().filter(|at| !listened(at)).filter_map(|at| self.seats.get(*at)) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
-use trunkgate_phone::{CallNumber, State, Within};
+use trunkgate_phone::{CallNumber, PhoneCall, State, Within};
 
 use crate::actions::Action;
 use crate::options::Sabotage;
@@ -15,9 +15,9 @@ use crate::world::{Happening, World};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Said {
     /// Which one, counted over all calls and phones that talk.
-    who: usize,
+    pub(crate) who: usize,
     /// `None`: everybody in the call hangs up.
-    what: Option<Within>,
+    pub(crate) what: Option<Within>,
 }
 
 /// Puts what is said into the queue; drawn apart from all else.
@@ -39,14 +39,22 @@ pub(crate) fn plan(world: &mut World, within: Duration) {
         let at = world.start + within.mul_f64(f64::from(rng.random_range(0..1000u32)) / 1000.0);
         world.at(at, Happening::Act(Action::Say(said)));
     }
+    for _ in 0..rng.random_range(0..6) {
+        let said = Said { who: rng.random_range(0..1000), what: Some(Within::Offer { holds: rng.random_bool(0.6) }) };
+        let at = world.start + within.mul_f64(f64::from(rng.random_range(0..1000u32)) / 1000.0);
+        world.at(at, Happening::Act(Action::Say(said)));
+    }
 }
 
 /// Says it.
 pub(crate) fn say(world: &mut World, said: Said) {
     let now = world.now;
+    let offers = matches!(said.what, Some(Within::Offer { .. }));
     let mut talking: Vec<(usize, CallNumber, String)> = Vec::new();
     for (at, seat) in world.seats.iter().enumerate().filter(|(_, seat)| !seat.dead) {
-        let calls = seat.phone.calls().filter(|call| call.state() == State::Talking);
+        // An offer may come before the answer, too.
+        let early = |call: &&PhoneCall| offers && call.state() == State::Ringing && call.is_pracked();
+        let calls = seat.phone.calls().filter(|call| call.state() == State::Talking || early(call));
         talking.extend(calls.map(|call| (at, call.number(), call.called().to_owned())));
     }
     let Some((_, number, called)) = talking.get(said.who % talking.len().max(1)).cloned() else { return };
@@ -62,6 +70,8 @@ pub(crate) fn say(world: &mut World, said: Said) {
     };
     let at = talking.get(said.who % talking.len()).map_or(0, |(at, ..)| *at);
     if let Some(seat) = world.seats.get_mut(at) {
+        let rings = seat.phone.call(number).is_some_and(|call| call.state() == State::Ringing);
+        world.summary.changed_early += u64::from(rings);
         world.summary.said += 1;
         seat.phone.say_within(now, number, what);
     }

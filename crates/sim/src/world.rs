@@ -8,19 +8,22 @@ use bytes::Bytes;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha12Rng;
 use trunkgate_call::{Input, Output, QueryId};
-use trunkgate_phone::{Phone, PhoneConfig, Srtp};
+use trunkgate_phone::{Manner, Phone, PhoneConfig, Srtp};
 use trunkgate_route::Server;
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
 
 use crate::actions::{self, Action};
 use crate::agents::{self, AgentAct, Socket};
 use crate::check::Failure;
+use crate::early;
 use crate::edge::{CARRIER, DEAD, EDGE, Edge, Left, MOBILE, REGISTRAR, STRANGER, TRUNK_A, TRUNK_B, TRUNK_B2};
 use crate::lines;
 use crate::log::{Log, describe};
 use crate::net::{Carriage, Net};
 use crate::options::{Options, Oversize, Sabotage};
+use crate::proxy::{Passing, Proxy};
 use crate::registrar::Registrar;
+use crate::sessions;
 use crate::summary::Summary;
 use crate::trust::{self, is_challenge};
 
@@ -73,6 +76,8 @@ pub struct Seat {
     pub dead: bool,
     /// Nothing comes from it or reaches it, for now.
     pub cut: bool,
+    /// No SIP comes from it or reaches it, for good.
+    pub deaf: bool,
 }
 
 /// The world of one seed.
@@ -103,6 +108,11 @@ pub struct World {
     pub(crate) healed: bool,
     /// Numbers of the carrier's calls that ended because nobody was reached, and why.
     pub(crate) unreached: Vec<(String, &'static str)>,
+    /// Calls that ended because their session was over.
+    pub(crate) expired: Vec<String>,
+    /// Provisional answers that were sent reliably.
+    pub(crate) provisionals: BTreeSet<String>,
+    pub(crate) proxy: Proxy,
     pub(crate) registrar: Registrar,
     pub(crate) before: lines::Before,
     steps_at_once: u32,
@@ -138,6 +148,7 @@ impl World {
             transport,
             dead: false,
             cut: false,
+            deaf: false,
         });
         let mut world = World {
             start,
@@ -158,6 +169,9 @@ impl World {
             limited: false,
             healed: false,
             unreached: Vec::new(),
+            expired: Vec::new(),
+            provisionals: BTreeSet::new(),
+            proxy: Proxy::new(options.seed),
             registrar: Registrar::new(trust::of_registrar(&options)),
             before: lines::Before::default(),
             steps_at_once: 0,
@@ -177,6 +191,14 @@ impl World {
         self.check_end(end).map_err(|what| Box::new(self.failed(what)))?;
         self.summary.hash = self.log.hash();
         self.summary.records = self.records.len() as u64;
+        let calls = || self.seats.iter().flat_map(|seat| seat.phone.calls());
+        self.summary.pracked = calls().filter(|call| call.is_pracked()).count() as u64;
+        let news = || calls().flat_map(|call| call.news()).filter(|news| news.is_last);
+        self.summary.transfers = calls().map(|call| u64::from(call.transfers())).sum();
+        self.summary.transferred = news().filter(|news| news.code == 200).count() as u64;
+        self.summary.redirected =
+            calls().filter(|call| matches!(call.manner(), Some(Manner::Redirect { .. }))).count() as u64;
+        self.summary.refreshed = calls().map(|call| u64::from(call.refreshed())).sum();
         Ok(self.summary)
     }
 
@@ -244,14 +266,20 @@ impl World {
                 self.log.line(self.now, format_args!("edge    ← {} {said}", flow.remote));
                 self.summary.challenged += u64::from(is_challenge(&bytes));
                 self.summary.healthy += u64::from(said.starts_with("SIP/2.0 200") && said.ends_with(" OPTIONS]"));
-                if !(self.options.sabotage == Sabotage::EdgeMissesByes && is_bye(&bytes)) {
+                let sabotage = self.options.sabotage;
+                let missed = (sabotage == Sabotage::EdgeMissesByes && is_bye(&bytes))
+                    || (sabotage == Sabotage::RefreshesAreLost && sessions::is_refresh(&bytes));
+                if !missed {
                     self.edge.gateway.handle_input(self.now, Input::Received { flow, bytes });
                 }
             }
             Happening::ToPhone(at, flow, bytes) => {
-                if let Some(seat) = self.seats.get_mut(at).filter(|seat| !seat.dead && !seat.cut) {
+                if let Some(seat) = self.seats.get_mut(at).filter(|seat| !seat.dead && !seat.cut && !seat.deaf) {
                     self.log.line(self.now, format_args!("{:7} ← {}", seat.phone.config().name, describe(&bytes)));
-                    seat.phone.handle_input(self.now, trunkgate_phone::Input::Sip { flow, bytes });
+                    let missed = self.options.sabotage == Sabotage::NewsAreLost && bytes.starts_with(b"NOTIFY ");
+                    if !missed {
+                        seat.phone.handle_input(self.now, trunkgate_phone::Input::Sip { flow, bytes });
+                    }
                 }
             }
             Happening::Lost(flow) => {
@@ -349,6 +377,10 @@ impl World {
                     if let Some(reason) = reason.filter(|reason| of_carrier && NOBODY.contains(reason)) {
                         self.unreached.push((record.call.to.clone(), reason));
                     }
+                    if reason == Some("session_expired") {
+                        self.summary.expired += 1;
+                        self.expired.push(sid.clone());
+                    }
                     self.records.push(sid);
                 }
                 Output::Log(line) => self.log.line(self.now, format_args!("log     {} {}", line.call, line.text)),
@@ -382,6 +414,7 @@ impl World {
             self.fail(format!("{} bytes of the edge go to {}, which is nobody", bytes.len(), flow.remote));
             return;
         };
+        self.note_provisional(at, &bytes);
         let unreachable = self.seats.get(at).is_some_and(|seat| seat.dead || seat.cut);
         let unasked = carriage == Carriage::Stream && self.seats.get(at).is_some_and(|s| s.transport == Transport::Udp);
         let refused = unasked && self.options.trust.oversize == Oversize::Refused;
@@ -401,8 +434,11 @@ impl World {
             remote: EDGE,
             connection: (carriage == Carriage::Stream).then_some(ConnectionId(0)),
         };
-        for arrival in self.net.arrivals(self.now, carriage) {
-            self.at(arrival, Happening::ToPhone(at, to_phone, bytes.clone()));
+        let as_well = self.forks_to(at, flow, &bytes);
+        for at in std::iter::once(at).chain(as_well) {
+            for arrival in self.net.arrivals(self.now, carriage) {
+                self.at(arrival, Happening::ToPhone(at, to_phone, bytes.clone()));
+            }
         }
     }
 
@@ -410,13 +446,13 @@ impl World {
         loop {
             let Some(seat) = self.seats.get_mut(at) else { return };
             let Some(output) = seat.phone.poll_output() else { return };
-            let (silent, address) = (seat.dead || seat.cut, seat.address);
+            let (silent, deaf, address) = (seat.dead || seat.cut, seat.deaf, seat.address);
             match output {
                 trunkgate_phone::Output::Transmit(transmit) => {
                     if transmit.flow.remote != EDGE {
                         self.fail(format!("{} was told to send to {}", address, transmit.flow.remote));
                     }
-                    if !silent {
+                    if !silent && !deaf && !early::is_withheld(&self.options, at, &transmit.bytes) {
                         self.phone_sends(at, address, transmit.flow.transport, transmit.bytes);
                     }
                 }
@@ -433,6 +469,12 @@ impl World {
     }
 
     fn phone_sends(&mut self, at: usize, address: SocketAddr, transport: Transport, bytes: Bytes) {
+        self.note_provisional(at, &bytes);
+        let bytes = match self.pass(at, &bytes) {
+            Passing::On => bytes,
+            Passing::Instead(other) => other,
+            Passing::Kept => return,
+        };
         let (carriage, listener, remote, connection) = match transport {
             Transport::Udp => (Carriage::Datagram, 0, address, None),
             // A connection that the phone opened: from a port of its own.
@@ -487,6 +529,9 @@ fn phone(options: &Options, at: usize, name: &str, address: SocketAddr) -> Phone
     config.frame_interval = FRAME_INTERVAL;
     let of_b = if at == TRUNK_B2_SEAT { TRUNK_B_SEAT } else { at };
     config.srtp = options.srtp.get(of_b).map_or(Srtp::Off, |(_, phone)| *phone);
+    config.reliable = early::knows(options, at);
+    config.transfers = options.transfers.phones.get(at).copied();
+    config.sessions = options.sessions.by_phones.get(at).copied().flatten();
     trust::of_phone(options, trust::owner(address).unwrap_or_default(), &mut config);
     if options.sabotage == Sabotage::PhonesNeverEnd {
         config.give_up = None;

@@ -116,6 +116,8 @@ pub(crate) struct Dialog {
     pub(crate) acknowledged: bool,
     /// The last reliable provisional answer that we have acknowledged: CSeq of its INVITE, and RSeq.
     pub(crate) provisional: (u32, u32),
+    /// One that makes an offer and waits for our answer, behind its INVITE.
+    pub(crate) prack_due: Option<(ClientId, u32, u32)>,
     /// UPDATEs that are open.
     pub(crate) updates: Option<Box<Updates>>,
     /// A BYE of ours that waits for that ACK.
@@ -137,6 +139,7 @@ impl Dialog {
             acked_cseq: None,
             acknowledged: false,
             provisional: (0, 0),
+            prack_due: None,
             updates: None,
             deferred: None,
         };

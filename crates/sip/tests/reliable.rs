@@ -286,6 +286,28 @@ fn only_what_is_reliable_is_acknowledged() {
 }
 
 #[test]
+fn rfc3262_5_an_offer_of_the_far_end_is_answered_with_the_prack() {
+    let mut edge = edge();
+    let (_, invite) = edge.invite_offering(vec![], None);
+    for _ in 0..2 {
+        edge.receive(&with_sdp(&progress(&invite, "b1", 1)));
+        assert!(edge.sent.is_empty(), "it waits for the answer, and may be told again");
+    }
+    let dialog = edge.response().unwrap().1.unwrap();
+    assert!(edge.endpoint.answer_early(edge.now, dialog, Body::sdp("v=0\r\n")));
+    edge.drain();
+    let prack = edge.one();
+    assert_eq!(value(&prack, HeaderName::RAck), "1 1 INVITE");
+    assert!(prack.sdp().is_some());
+    edge.receive(&with_sdp(&progress(&invite, "b1", 1)));
+    assert!(edge.sent.is_empty() && edge.events.is_empty(), "a repetition");
+    assert!(!edge.endpoint.answer_early(edge.now, dialog, Body::sdp("v=0\r\n")), "once");
+    // What comes after it, and what brings no offer, is acknowledged at once.
+    edge.receive(&progress(&invite, "b1", 2));
+    assert_eq!(value(&edge.one(), HeaderName::RAck), "2 1 INVITE");
+}
+
+#[test]
 fn a_prack_of_ours_is_repeated_and_its_answer_told() {
     let mut edge = edge();
     let (_, invite) = edge.invite();

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::{Arrival, Endpoint, Timer};
 use crate::dialog::DialogId;
-use crate::event::{Answer, ClientId, DropReason, Event, Extra, Reason, ServerId};
+use crate::event::{Answer, Body, ClientId, DropReason, Event, Extra, Reason, ServerId};
 use crate::header::HeaderName;
 use crate::header::rack::{RAck, rseq};
 use crate::limits;
@@ -221,7 +221,7 @@ impl Endpoint {
     }
 
     /// A provisional answer of the far end: one that is reliable is acknowledged. Whether it is news: repetitions are not,
-    /// nor is one whose predecessor is missing (RFC 3262 §4).
+    /// nor is one whose predecessor is missing (RFC 3262 §4). One that makes the offer waits for [`Self::answer_early`].
     pub(super) fn acknowledge_provisional(
         &mut self,
         now: Instant,
@@ -232,20 +232,44 @@ impl Endpoint {
         let Some(number) = response.header(HeaderName::RSeq).and_then(rseq).filter(|_| is_required(response)) else {
             return true;
         };
-        let cseq = self.clients.get(&id).and_then(|client| client.invite.as_deref()).map(|inviting| inviting.cseq);
-        let (Some(dialog), Some(cseq)) = (dialog, cseq) else { return false };
-        let Some(live) = self.dialogs.get(&dialog) else { return false };
+        let client = self.clients.get(&id);
+        let inviting = client.and_then(|client| Some((client.invite.as_deref()?, client.dialog.is_none())));
+        let asks = inviting.is_some_and(|(inviting, begins)| begins && !inviting.offers);
+        let (Some(dialog), Some((inviting, _))) = (dialog, inviting) else { return false };
+        let cseq = inviting.cseq;
+        let Some(live) = self.dialogs.get_mut(&dialog) else { return false };
         let (of, last) = live.provisional;
         if of == cseq && last.checked_add(1) != Some(number) {
             return false;
         }
+        if asks && of != cseq && response.sdp().is_some() {
+            live.prack_due = Some((id, cseq, number));
+            return true;
+        }
+        self.prack(now, dialog, (id, cseq, number), None)
+    }
+
+    /// Acknowledges the provisional answer that brought the offer which an INVITE of ours without one has asked for, with our
+    /// answer to it (RFC 3262 §5). Whether there was one.
+    pub fn answer_early(&mut self, now: Instant, dialog: DialogId, body: Body) -> bool {
+        let due = self.dialogs.get_mut(&dialog).and_then(|live| live.prack_due.take());
+        due.is_some_and(|due| self.prack(now, dialog, due, Some(body)))
+    }
+
+    fn prack(
+        &mut self,
+        now: Instant,
+        dialog: DialogId,
+        (id, cseq, number): (ClientId, u32, u32),
+        body: Option<Body>,
+    ) -> bool {
         // Without room for it the next repetition is acknowledged.
         if !self.may_cause_request(id) {
             self.drop_message(DropReason::Full);
             return false;
         }
         let rack = Extra { name: "RAck".into(), value: RAck::of_invite(number, cseq) };
-        let Some(prack) = self.request(now, dialog, Method::Prack, vec![rack], None) else { return false };
+        let Some(prack) = self.request(now, dialog, Method::Prack, vec![rack], body) else { return false };
         self.note_caused(id, prack);
         if let Some(live) = self.dialogs.get_mut(&dialog) {
             live.provisional = (cseq, number);

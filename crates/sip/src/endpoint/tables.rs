@@ -71,6 +71,8 @@ pub(super) struct Inviting {
     /// To without tag.
     pub(super) remote_uri: String,
     pub(super) cseq: u32,
+    /// Whether it has a body: an offer of ours.
+    pub(super) offers: bool,
     pub(super) contact_user: String,
     /// The credentials that it takes along; its ACK repeats them (RFC 3261 §22.1).
     pub(super) credentials: Vec<Extra>,

@@ -165,6 +165,11 @@ impl Edge {
 
     /// The same with further headers.
     pub(crate) fn invite_with(&mut self, headers: Vec<Extra>) -> (ClientId, Message) {
+        self.invite_offering(headers, Some(Body::sdp("v=0\r\n")))
+    }
+
+    /// The same with this offer, or none.
+    pub(crate) fn invite_offering(&mut self, headers: Vec<Extra>, body: Option<Body>) -> (ClientId, Message) {
         let mut way = self.flow;
         way.connection = None;
         let invite = Invite {
@@ -178,7 +183,7 @@ impl Edge {
             contact_user: "edge".into(),
             max_forwards: 69,
             headers,
-            body: Some(Body::sdp("v=0\r\n")),
+            body,
         };
         let id = self.endpoint.invite(self.now, invite);
         self.drain();

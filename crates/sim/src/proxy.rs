@@ -1,0 +1,162 @@
+//! A proxy before the second trunk that forks (RFC 3261 §16): an INVITE reaches both of its phones, each answers under its own
+//! tag, and what the edge hears is every provisional answer, every 2xx, and of refusals the best one once all have refused.
+//! One that has refused after an early dialog is told of by 199 (RFC 6228). Who has not answered when another one does is
+//! withdrawn, and that now and then too late.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha12Rng;
+use trunkgate_sip::{Flow, Transport};
+
+use crate::options::Sabotage;
+use crate::world::{Happening, TRUNK_B_SEAT, TRUNK_B2_SEAT, World};
+
+/// The proxy.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    rng: ChaCha12Rng,
+    /// INVITEs that went to both, by Call-ID and branch.
+    forked: BTreeMap<String, Forked>,
+}
+
+/// An INVITE that went to both phones.
+#[derive(Debug)]
+struct Forked {
+    invite: Bytes,
+    flow: Flow,
+    /// Who has given no final answer.
+    open: Vec<usize>,
+    /// Who has an early dialog.
+    early: Vec<usize>,
+    answered: u32,
+    best: Option<(u16, Bytes)>,
+}
+
+/// What becomes of a phone's answer.
+#[derive(Debug)]
+pub(crate) enum Passing {
+    /// It goes on.
+    On,
+    /// It is kept.
+    Kept,
+    /// This goes on in its place.
+    Instead(Bytes),
+}
+
+impl Proxy {
+    /// One that has seen nothing.
+    pub(crate) fn new(seed: u64) -> Proxy {
+        Proxy { rng: ChaCha12Rng::seed_from_u64(seed ^ 0x666f_726b_666f_726b), forked: BTreeMap::new() }
+    }
+    /// Whether a call has been forked.
+    pub(crate) fn has_forked(&self, call_id: &[u8]) -> bool {
+        let name = String::from_utf8_lossy(call_id);
+        self.forked.keys().any(|key| key.split(' ').next() == Some(&*name))
+    }
+}
+
+/// The first value of a header.
+fn value<'a>(text: &'a str, name: &str) -> &'a str {
+    let named = |line: &&str| line.split_once(':').is_some_and(|(found, _)| found.trim().eq_ignore_ascii_case(name));
+    text.lines().find(named).and_then(|line| line.split_once(':')).map_or("", |(_, value)| value.trim())
+}
+
+/// Call-ID and branch.
+fn key(text: &str) -> String {
+    let branch = value(text, "Via").split(';').find_map(|part| part.strip_prefix("branch=")).unwrap_or_default();
+    format!("{} {branch}", value(text, "Call-ID"))
+}
+
+/// The CANCEL of an INVITE (RFC 3261 §9.1).
+fn cancel_of(invite: &str) -> Bytes {
+    let uri = invite.split(' ').nth(1).unwrap_or_default();
+    let number = value(invite, "CSeq").split(' ').next().unwrap_or_default();
+    let [via, from, to, call_id] = ["Via", "From", "To", "Call-ID"].map(|name| value(invite, name));
+    format!(
+        "CANCEL {uri} SIP/2.0\r\nVia: {via}\r\nMax-Forwards: 70\r\nFrom: {from}\r\nTo: {to}\r\nCall-ID: {call_id}\r\n\
+         CSeq: {number} CANCEL\r\nContent-Length: 0\r\n\r\n"
+    )
+    .into()
+}
+
+/// 199 in the dialog of a refusal.
+fn terminated(refusal: &str) -> Bytes {
+    let [via, from, to, call_id, cseq] = ["Via", "From", "To", "Call-ID", "CSeq"].map(|name| value(refusal, name));
+    format!(
+        "SIP/2.0 199 Early Dialog Terminated\r\nVia: {via}\r\nFrom: {from}\r\nTo: {to}\r\nCall-ID: {call_id}\r\n\
+         CSeq: {cseq}\r\nContent-Length: 0\r\n\r\n"
+    )
+    .into()
+}
+
+impl World {
+    /// Where a message of the edge to a seat goes as well.
+    pub(crate) fn forks_to(&mut self, at: usize, flow: Flow, bytes: &Bytes) -> Option<usize> {
+        let forks = self.options.forks && at == TRUNK_B_SEAT && flow.transport == Transport::Udp;
+        let text = String::from_utf8_lossy(bytes);
+        let begins = text.starts_with("INVITE ") && !value(&text, "To").contains(";tag=");
+        if !forks || !(begins || text.starts_with("CANCEL ")) {
+            return None;
+        }
+        let key = key(&text);
+        if begins && !self.proxy.forked.contains_key(&key) {
+            self.summary.forked += 1;
+            let open = vec![TRUNK_B_SEAT, TRUNK_B2_SEAT];
+            let forked = Forked { invite: bytes.clone(), flow, open, early: Vec::new(), answered: 0, best: None };
+            self.proxy.forked.insert(key, forked);
+            return Some(TRUNK_B2_SEAT);
+        }
+        self.proxy.forked.contains_key(&key).then_some(TRUNK_B2_SEAT)
+    }
+
+    /// What becomes of an answer of a seat's phone.
+    pub(crate) fn pass(&mut self, at: usize, bytes: &Bytes) -> Passing {
+        let text = String::from_utf8_lossy(bytes);
+        if !text.starts_with("SIP/2.0 ") || !value(&text, "CSeq").ends_with(" INVITE") {
+            return Passing::On;
+        }
+        let Some(forked) = self.proxy.forked.get_mut(&key(&text)) else { return Passing::On };
+        let code: u16 = text.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_default();
+        match code {
+            0..=100 => return Passing::On,
+            101..=199 => {
+                forked.early.push(at);
+                return Passing::On;
+            }
+            // A repetition.
+            200..=299 if !forked.open.contains(&at) && self.options.sabotage != Sabotage::SecondAnswersAreLost => {
+                return Passing::On;
+            }
+            _ if !forked.open.contains(&at) => return Passing::Kept,
+            _ => forked.open.retain(|open| *open != at),
+        }
+        if (200..300).contains(&code) {
+            forked.answered += 1;
+            self.summary.answered_twice += u64::from(forked.answered == 2);
+            if forked.answered > 1 && self.options.sabotage == Sabotage::SecondAnswersAreLost {
+                return Passing::Kept;
+            }
+            // Of the other one; at once, or when it is too late.
+            let (others, flow) = (forked.open.clone(), forked.flow);
+            let cancel = cancel_of(&String::from_utf8_lossy(&forked.invite));
+            let late = Duration::from_millis(self.proxy.rng.random_range(5..4000));
+            let to_phone = Flow { remote: crate::edge::EDGE, ..flow };
+            for other in others {
+                self.at(self.now + late, Happening::ToPhone(other, to_phone, cancel.clone()));
+            }
+            return Passing::On;
+        }
+        if forked.best.as_ref().is_none_or(|(best, _)| code < *best) {
+            forked.best = Some((code, bytes.clone()));
+        }
+        match &forked.best {
+            _ if forked.answered > 0 => Passing::Kept,
+            Some((_, best)) if forked.open.is_empty() => Passing::Instead(best.clone()),
+            _ if forked.early.contains(&at) => Passing::Instead(terminated(&text)),
+            Some(_) | None => Passing::Kept,
+        }
+    }
+}
