@@ -1,5 +1,5 @@
 //! Reliable provisional answers and UPDATE through the real binary: a call whose caller made no offer hears its callee before
-//! the answer, the 2xx waits for the PRACK, and a hold by UPDATE goes through.
+//! the answer, the 2xx waits for the PRACK, and a hold by UPDATE goes through, before the answer too.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -15,6 +15,20 @@ use trunkgate_media::rtp::Rtp;
 /// Header lines in front of those of the body.
 fn with(text: &str, lines: &str) -> String {
     text.replacen("Contact:", &format!("{lines}Contact:"), 1)
+}
+
+fn edge(caller: &Phone, callee: &Phone) -> Process {
+    Process::start(&config(&format!(
+        "{}{}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n",
+        caller.trunk("carrier"),
+        callee.trunk("pbx")
+    )))
+}
+
+/// A request of the caller.
+fn ask(caller: &Phone, sip: SocketAddr, (method, cseq, tag): (&str, u32, &str), body: &str, lines: &str) {
+    let text = caller.sip.request_with(method, NUMBER, sip, "early", (cseq, tag), body);
+    caller.sip.send(sip, &with(&text, lines));
 }
 
 /// The answer to the request that was sent last, and its repetitions passed over.
@@ -40,15 +54,10 @@ fn hears(from: (&Phone, SocketAddr), to: &Phone, word: u8) {
 #[test]
 fn media_before_the_answer_for_a_caller_that_acknowledges_it() {
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
-    let edge = Process::start(&config(&format!(
-        "{}{}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n",
-        caller.trunk("carrier"),
-        callee.trunk("pbx")
-    )));
+    let edge = edge(&caller, &callee);
     let sip = edge.address("udp");
     let ask = |method: &str, cseq, tag: &str, body: &str, lines: &str| {
-        let text = caller.sip.request_with(method, NUMBER, sip, "early", (cseq, tag), body);
-        caller.sip.send(sip, &with(&text, lines));
+        ask(&caller, sip, (method, cseq, tag), body, lines);
     };
     ask("INVITE", 1, "", "", "Require: 100rel\r\n");
     let (invite, from) = callee.sip.receive("INVITE ");
@@ -92,4 +101,40 @@ fn media_before_the_answer_for_a_caller_that_acknowledges_it() {
     let (bye, from) = callee.sip.receive("BYE ");
     callee.sip.send(from, &callee.sip.answer(&bye, "200 OK", false));
     answer(&caller, "SIP/2.0 200", "5 BYE");
+}
+
+#[test]
+fn an_offer_before_the_answer_goes_on_to_a_callee_that_takes_it() {
+    let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let edge = edge(&caller, &callee);
+    let sip = edge.address("udp");
+    ask(&caller, sip, ("INVITE", 1, ""), &caller.description(1, ""), "Supported: 100rel\r\n");
+    let (invite, from) = callee.sip.receive("INVITE ");
+    let progress = callee.sip.answer_with(&invite, "183 Session Progress", &callee.description(1, ""));
+    let lines = "Require: 100rel\r\nRSeq: 1\r\nAllow: INVITE, ACK, CANCEL, BYE, PRACK, UPDATE\r\n";
+    callee.sip.send(from, &with(&progress, lines));
+    let (prack, from) = callee.sip.receive("PRACK ");
+    callee.sip.send(from, &callee.sip.answer(&prack, "200 OK", false));
+    let (early, _) = caller.sip.receive("SIP/2.0 183");
+    let tag = to_tag(&early).to_owned();
+    ask(&caller, sip, ("PRACK", 2, &tag), "", &format!("RAck: {} 1 INVITE\r\n", field(&early, "RSeq")));
+    answer(&caller, "SIP/2.0 200", "2 PRACK");
+
+    ask(&caller, sip, ("UPDATE", 3, &tag), &caller.description(2, "a=sendonly\r\n"), "");
+    let (update, from) = callee.sip.receive("UPDATE ");
+    assert!(update.contains("a=sendonly"), "{update}");
+    callee.sip.send(from, &callee.sip.answer_with(&update, "200 OK", &callee.description(2, "a=recvonly\r\n")));
+    assert!(answer(&caller, "SIP/2.0 200", "3 UPDATE").contains("a=recvonly"));
+    hears((&caller, media_of(&early)), &callee, 7);
+    callee.sip.send(from, &callee.sip.answer(&invite, "200 OK", false));
+    callee.sip.receive("ACK ");
+    let ok = answer(&caller, "SIP/2.0 200", "1 INVITE");
+    assert!(!ok.contains("m=audio"), "all has been said: {ok}");
+    ask(&caller, sip, ("ACK", 1, &tag), "", "");
+    assert_eq!(edge.json("/v1/calls")["calls"][0]["state"], "held");
+
+    ask(&caller, sip, ("BYE", 4, &tag), "", "");
+    let (bye, from) = callee.sip.receive("BYE ");
+    callee.sip.send(from, &callee.sip.answer(&bye, "200 OK", false));
+    answer(&caller, "SIP/2.0 200", "4 BYE");
 }

@@ -60,7 +60,7 @@ impl Call {
         // A caller that has a session with us already keeps it as it is.
         if let Some(standing) = self.standing_description() {
             agreed.answer = standing;
-        } else if self.early == EarlySession::Answer {
+        } else if self.has_been_answered() {
             agreed.answer = self.answer_as_told(agreed.answer)?;
         } else {
             let caller = &mut self.legs[self.near];
@@ -126,8 +126,10 @@ impl Call {
         let session = self.session_answer(now, edge, CALLER);
         let answer = Answer {
             code: 200,
-            // Where the offer went in a provisional answer, its PRACK answers it, and nothing is left to say.
-            body: (!self.has_been_offered()).then(|| Body::sdp(ours.to_string())),
+            // Where the offer went in a provisional answer, its PRACK answers it, and nothing is left to say; nor after a
+            // further offer and its answer (RFC 6337 §3).
+            body: (!self.has_been_offered() && self.early != EarlySession::Changed)
+                .then(|| Body::sdp(ours.to_string())),
             contact_user: self.contact_user(),
             headers: headers.into_iter().chain(session).collect(),
             ..Answer::default()

@@ -8,12 +8,12 @@
 //! | --- | --- | --- | --- | --- | --- |
 //! | caller's CANCEL | attempts withdrawn, call ends | of a re-INVITE: withdrawn on the other leg | it crossed our 2xx: BYE | as before | – |
 //! | ACK to our 2xx | – | a late offer's answer taken | the same; the search that waited for it begins | a late offer's answer taken | – |
-//! | PRACK | an offer's answer taken | the same | the same | the same | – |
+//! | PRACK | an offer's answer taken; with a further offer as an UPDATE | an offer's answer taken; with a further offer 488 | the same | the same | – |
 //! | PRACK missing | attempts withdrawn, call ends | call ends | the same | the same | – |
 //! | ACK missing | – | BYE on every leg | the same | the same | – |
 //! | BYE | of the caller: as CANCEL | BYE on the other legs, call ends | of the caller: call ends | of the caller: call ends | leg gone |
 //! | re-INVITE | 491 | relayed to the other leg, or answered; by the edge itself where an agent is the other side, or a hold ends here | answered by the edge itself; 491 while a far end rings, save to a refresh | 491, save to a refresh | 481 |
-//! | UPDATE | answered; with an offer 500 or 491 | answered; with an offer as a re-INVITE, and UPDATE where the other leg takes it | the same as a re-INVITE | answered; with an offer 491 | 481 |
+//! | UPDATE | answered; with an offer 500 or 491, or where the first one is answered reliably it goes on by UPDATE, or the edge answers | answered; with an offer as a re-INVITE, and UPDATE where the other leg takes it | the same as a re-INVITE | answered; with an offer 491 | 481 |
 //! | INFO | 480 | goes on to the other leg; 415 where that is an agent | 480 | 480 | 481 |
 //! | INFO answered | – | the same answer on the other leg; BYE where it is gone | the same answer | the same answer | – |
 //! | REFER | 491 | the other side waits, the search begins (transfer); refused where it may not | 491 | 491 | 481 |
@@ -27,8 +27,8 @@
 //! | 2xx to an INVITE | ACK, caller answered, media wired, others that ring withdrawn | ACK and BYE (a fork, or it crossed our CANCEL) | ACK, media wired | ACK and BYE | ACK and BYE |
 //! | final non-2xx | next peer, where a 3xx sends us; with no other that rings, next target, or caller refused | a withdrawn leg is gone | next peer, next target, or goodbye | a withdrawn leg is gone | a withdrawn leg is gone |
 //! | INVITE without answer | next peer | a withdrawn leg is gone | next peer | a withdrawn leg is gone | a withdrawn leg is gone |
-//! | re-INVITE answered | – | answered on the other leg, media changed | ACK only | ACK only | ACK only |
-//! | re-INVITE without answer | – | BYE on every leg | – | – | – |
+//! | re-INVITE or UPDATE answered | answered on the other leg, media changed | the same | ACK only | ACK only | ACK only |
+//! | re-INVITE or UPDATE without answer | 500 on the other leg | BYE on every leg | – | – | – |
 //! | a re-INVITE for an UPDATE takes too long | – | withdrawn, 504 to the UPDATE | – | – | – |
 //! | our refresh answered | – | its session goes on, or BYE on every leg | the same | the same | ACK only |
 //! | a session is due | – | refreshed; BYE on every leg where nobody did | the same | the same | – |
@@ -159,7 +159,14 @@ pub(crate) enum CallEvent {
     /// It wants sessions no shorter than so many seconds, and our request has gone out again with that.
     SessionTooShort { leg: usize, least: u32 },
     /// 101 to 199 to our INVITE.
-    Provisional { leg: usize, code: u16, dialog: Option<DialogId>, sdp: Option<Bytes>, headers: Brought },
+    Provisional {
+        leg: usize,
+        code: u16,
+        dialog: Option<DialogId>,
+        sdp: Option<Bytes>,
+        is_reliable: bool,
+        headers: Brought,
+    },
     /// 2xx to our INVITE.
     Accepted { leg: usize, dialog: DialogId, sdp: Option<Bytes>, headers: Brought, session: Option<SessionExpires> },
     /// 3xx to 6xx to our INVITE.
@@ -355,7 +362,7 @@ impl Call {
 
             (Answered | Rerouting | Leaving, E::Acked { leg, sdp }) => self.acked(now, edge, leg, sdp),
             (Searching | Ended, E::Acked { .. }) => {}
-            (_, E::Pracked { server: Some(server), .. }) => self.offered_in_prack(now, edge, server),
+            (_, E::Pracked { leg, server: Some(server), sdp }) => self.offered_in_prack(now, edge, leg, server, sdp),
             (Searching | Answered | Rerouting | Leaving, E::Pracked { leg, server: None, sdp }) => {
                 self.acknowledged_early(now, edge, leg, sdp);
             }
@@ -387,8 +394,8 @@ impl Call {
 
             (Searching | Rerouting, E::Trying { leg }) => self.heard(edge, leg),
             (Searching | Rerouting, E::Challenged { leg }) => self.challenged(now, edge, leg),
-            (Searching | Rerouting, E::Provisional { leg, code, dialog, sdp, headers }) => {
-                self.provisional(now, edge, leg, (code, dialog, sdp), &headers);
+            (Searching | Rerouting, E::Provisional { leg, code, dialog, sdp, is_reliable, headers }) => {
+                self.provisional(now, edge, leg, (code, dialog, sdp, is_reliable), &headers);
             }
             (Answered | Leaving | Ended, E::Trying { .. } | E::Challenged { .. } | E::Provisional { .. }) => {}
             (Searching | Rerouting, E::Accepted { leg, dialog, sdp, headers, session }) => {
@@ -406,16 +413,16 @@ impl Call {
                 self.withdrawn(edge, leg);
             }
 
-            (Answered, E::ReinviteAnswered { client, code, dialog, sdp, session }) => {
+            (Searching | Answered, E::ReinviteAnswered { client, code, dialog, sdp, session }) => {
                 self.reinvite_answered(now, edge, client, code, (dialog, sdp), session);
             }
-            (Searching | Rerouting | Leaving | Ended, E::ReinviteAnswered { code, dialog, .. }) => {
+            (Rerouting | Leaving | Ended, E::ReinviteAnswered { code, dialog, .. }) => {
                 if let Some(dialog) = dialog.filter(|_| (200..300).contains(&code)) {
                     edge.ack(now, dialog);
                 }
             }
-            (Answered, E::ReinviteUnanswered { client }) => self.reinvite_unanswered(now, edge, client),
-            (Searching | Rerouting | Leaving | Ended, E::ReinviteUnanswered { .. }) => {}
+            (Searching | Answered, E::ReinviteUnanswered { client }) => self.reinvite_unanswered(now, edge, client),
+            (Rerouting | Leaving | Ended, E::ReinviteUnanswered { .. }) => {}
 
             (_, E::Refreshed { leg, client, code, dialog, sdp, session }) => {
                 self.refresh_answered(now, edge, (leg, client), code, (dialog, sdp), session);

@@ -328,7 +328,8 @@ impl Gateway {
         let q850 = || response.headers(HeaderName::Reason).find_map(q850_of);
         let event = match (entry.purpose, code, dialog) {
             (Purpose::Invite, 0..=199, dialog) => {
-                CallEvent::Provisional { leg, code, dialog, sdp, headers: self.brought(entry.at, response) }
+                let (is_reliable, headers) = (response.is_reliable(), self.brought(entry.at, response));
+                CallEvent::Provisional { leg, code, dialog, sdp, is_reliable, headers }
             }
             (Purpose::Invite, 200..=299, Some(dialog)) => {
                 CallEvent::Accepted { leg, dialog, sdp, headers: self.brought(entry.at, response), session }
@@ -435,6 +436,7 @@ impl Gateway {
         self.at_work = Some(key);
         if let Some(call) = self.calls.get_mut(&key) {
             call.handle(now, event, &mut self.edge);
+            call.end_early_change(now, &mut self.edge);
             call.ask_the_owed(now, &mut self.edge);
         }
         self.at_work = None;

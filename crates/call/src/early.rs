@@ -20,42 +20,76 @@ use crate::written::Written;
 #[derive(Debug, Default)]
 pub(crate) struct EarlyMedia {
     /// In the order in which they came, the one that would be heard last.
-    dialogs: Vec<(Option<DialogId>, Written)>,
+    dialogs: Vec<EarlyDialog>,
     /// Whether the caller hears it.
     is_heard: bool,
 }
 
+/// One of them.
+#[derive(Debug)]
+struct EarlyDialog {
+    id: Option<DialogId>,
+    /// What it has said last.
+    said: Written,
+    /// Whether that was said reliably, so that both sides may offer again (RFC 3311 §5.1).
+    is_reliable: bool,
+    /// Whether both sides have agreed on something else since: what an answer to the INVITE says counts no more.
+    is_changed: bool,
+}
+
 impl EarlyMedia {
-    /// Notes what a dialog says. Whether it is the newest.
-    fn say(&mut self, dialog: Option<DialogId>, said: Written) -> bool {
-        let known = self.dialogs.iter().position(|(known, _)| *known == dialog);
-        match known.and_then(|at| self.dialogs.get_mut(at)) {
-            Some(entry) => entry.1 = said,
+    /// Notes what a dialog says in an answer to the INVITE. Whether it is the newest.
+    fn say(&mut self, dialog: Option<DialogId>, said: Written, is_reliable: bool) -> bool {
+        match self.dialogs.iter_mut().find(|known| known.id == dialog) {
+            Some(known) => {
+                known.said = said;
+                known.is_reliable |= is_reliable;
+            }
             None => {
                 if self.dialogs.len() >= EARLY_DIALOGS {
                     self.dialogs.remove(0);
                 }
-                self.dialogs.push((dialog, said));
+                self.dialogs.push(EarlyDialog { id: dialog, said, is_reliable, is_changed: false });
             }
         }
-        self.dialogs.last().is_some_and(|(last, _)| *last == dialog)
+        self.dialogs.last().is_some_and(|last| last.id == dialog)
     }
 
     /// A dialog is over. Whether it was the newest.
     fn end(&mut self, dialog: DialogId) -> bool {
-        let was_newest = self.dialogs.last().is_some_and(|(last, _)| *last == Some(dialog));
-        self.dialogs.retain(|(known, _)| *known != Some(dialog));
+        let was_newest = self.dialogs.last().is_some_and(|last| last.id == Some(dialog));
+        self.dialogs.retain(|known| known.id != Some(dialog));
         was_newest
+    }
+
+    /// Both sides have agreed on something else in the dialog that is heard.
+    pub(crate) fn change(&mut self, said: Written) {
+        if let Some(last) = self.dialogs.last_mut() {
+            (last.said, last.is_changed) = (said, true);
+        }
+    }
+
+    /// Whether they have.
+    pub(crate) fn is_changed(&self, dialog: Option<DialogId>) -> bool {
+        self.dialogs.iter().any(|known| known.id == dialog && known.is_changed)
+    }
+
+    /// The dialog that is heard, where it is the only one; and whether it has answered reliably.
+    pub(crate) fn only(&self) -> Option<(DialogId, bool)> {
+        match self.dialogs.as_slice() {
+            [only] if self.is_heard => Some((only.id?, only.is_reliable)),
+            _ => None,
+        }
     }
 
     /// What a dialog has said; where it has said nothing itself, what came without a tag (RFC 3261 §12.1 wants one).
     pub(crate) fn of(&self, dialog: DialogId) -> Option<Written> {
-        let said = |wanted| self.dialogs.iter().find(|(known, _)| *known == wanted);
-        said(Some(dialog)).or_else(|| said(None)).map(|(_, said)| said.clone())
+        let said = |wanted| self.dialogs.iter().find(|known| known.id == wanted);
+        said(Some(dialog)).or_else(|| said(None)).map(|known| known.said.clone())
     }
 
     fn newest(&self) -> Option<Written> {
-        self.dialogs.last().map(|(_, said)| said.clone())
+        self.dialogs.last().map(|last| last.said.clone())
     }
 }
 
@@ -66,7 +100,7 @@ impl Call {
         now: Instant,
         edge: &mut Edge,
         leg: usize,
-        (code, dialog, sdp): (u16, Option<DialogId>, Option<Bytes>),
+        (code, dialog, sdp, is_reliable): (u16, Option<DialogId>, Option<Bytes>, bool),
         headers: &[(String, String)],
     ) {
         let Some(branch) = self.calling_on(leg) else { return };
@@ -74,7 +108,7 @@ impl Call {
         if code == EARLY_DIALOG_TERMINATED {
             return self.early_dialog_over(now, edge, branch, leg, dialog);
         }
-        let answer = sdp.and_then(|sdp| self.early_media(now, edge, branch, leg, (dialog, &sdp)));
+        let answer = sdp.and_then(|sdp| self.early_media(now, edge, branch, leg, (dialog, &sdp, is_reliable)));
         let state = match (&answer, code) {
             (Some(_), _) => LegState::Early,
             (None, 180) => LegState::Ringing,
@@ -117,10 +151,14 @@ impl Call {
         edge: &mut Edge,
         branch: Branch,
         leg: usize,
-        (dialog, sdp): (Option<DialogId>, &Bytes),
+        (dialog, sdp, is_reliable): (Option<DialogId>, &Bytes, bool),
     ) -> Option<Description> {
         let theirs = self.read(edge, leg, sdp).ok()?;
-        let is_newest = self.attempt_mut(branch)?.early.say(dialog, Written::new(&theirs));
+        let early = &mut self.attempt_mut(branch)?.early;
+        if early.is_changed(dialog) {
+            return None;
+        }
+        let is_newest = early.say(dialog, Written::new(&theirs), is_reliable);
         let other_is_heard = self.attempts.iter().any(|(other, attempt)| other != branch && attempt.early.is_heard);
         if !is_newest || other_is_heard || !self.may_be_told(edge) {
             return None;
@@ -208,13 +246,13 @@ mod tests {
     fn each_dialog_has_its_own_and_the_newest_is_the_last_that_began() {
         let mut early = EarlyMedia::default();
         let [a, b, c] = [1, 2, 3].map(DialogId);
-        assert!(early.say(Some(a), said(4000)));
-        assert!(early.say(Some(b), said(4002)));
-        assert!(!early.say(Some(a), said(4004)), "a repetition makes nobody newer");
+        assert!(early.say(Some(a), said(4000), false));
+        assert!(early.say(Some(b), said(4002), false));
+        assert!(!early.say(Some(a), said(4004), false), "a repetition makes nobody newer");
         assert_eq!((early.of(a), early.of(b), early.of(c)), (Some(said(4004)), Some(said(4002)), None));
         assert!(early.end(b) && !early.end(b));
         assert_eq!(early.newest(), Some(said(4004)));
-        early.say(None, said(4006));
+        early.say(None, said(4006), false);
         assert_eq!(early.of(c), Some(said(4006)), "one without a tag is anybody's");
         assert_eq!(early.of(a), Some(said(4004)));
     }
@@ -223,7 +261,7 @@ mod tests {
     fn no_more_early_dialogs_are_kept_than_so_many() {
         let mut early = EarlyMedia::default();
         for n in 0..=EARLY_DIALOGS as u64 {
-            assert!(early.say(Some(DialogId(n)), said(4000)));
+            assert!(early.say(Some(DialogId(n)), said(4000), false));
         }
         assert_eq!(
             (early.dialogs.len(), early.of(DialogId(0)), early.of(DialogId(1))),

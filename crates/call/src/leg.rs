@@ -268,6 +268,13 @@ impl Leg {
         description
     }
 
+    /// What was sent last is refused: what is in force is its last word again, under a version of its own.
+    pub(crate) fn take_back(&mut self) {
+        if let Some(ours) = self.ours.as_ref().and_then(Written::read) {
+            self.stamp(ours);
+        }
+    }
+
     /// Takes the far end's description into force. Whether its `o=` line is another one than before.
     pub(crate) fn take_theirs(&mut self, description: &Description) -> bool {
         let written = Written::new(description);

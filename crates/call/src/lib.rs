@@ -21,6 +21,7 @@ mod deadlines;
 mod dispatch;
 mod dtmf;
 mod early;
+mod early_offer;
 mod edge;
 mod ending;
 mod engage;

@@ -189,6 +189,7 @@ impl Call {
                     }
                     None => self.caller_spoke(now, edge, false),
                 }
+                self.told_again();
                 self.answer_request(now, edge, self.near, server, &ours);
             }
             Err(failure) => {

@@ -10,7 +10,7 @@ use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{Answer, Body, ClientId, DialogId, ServerId};
 
 use crate::answer::{Failure, FinalAnswer, seen_code};
-use crate::bridge::forbidden_address;
+use crate::bridge::{bad_media, forbidden_address};
 use crate::call::{Call, State, refuse_request};
 use crate::deadlines::Timer;
 use crate::edge::Edge;
@@ -80,27 +80,7 @@ impl Call {
             return refuse_request(now, edge, server, 491);
         }
         let Some(sdp) = sdp else { return self.offer_again(now, edge, leg, server) };
-        let offer = match Description::parse(&sdp) {
-            Ok(offer) => offer,
-            Err(e) => {
-                let part = format!("session description: {} (line {})", e.what, e.line);
-                edge.respond(now, server, FinalAnswer::bad_request(&part).to_sip());
-                return;
-            }
-        };
-        if let Some(address) = forbidden_address(edge, &self.legs[leg], &offer) {
-            let text = format!("media address {address} is not usable");
-            let refusal = trunkgate_sdp::Refusal { warn_code: 399, text };
-            edge.respond(now, server, FinalAnswer::not_acceptable(ReasonSlug::BadMedia, refusal).to_sip());
-            return;
-        }
-        let offer = match self.legs[leg].admit(offer) {
-            Ok(offer) => offer,
-            Err(failure) => {
-                edge.respond(now, server, failure.answer().to_sip());
-                return;
-            }
-        };
+        let Some(offer) = self.offer_in(now, edge, leg, server, &sdp) else { return };
         if self.is_local() || self.state == State::Leaving {
             return self.reinvited_locally(now, edge, server, &offer);
         }
@@ -118,6 +98,31 @@ impl Call {
             }
             Err(answer) => {
                 edge.respond(now, server, answer.to_sip());
+            }
+        }
+    }
+
+    /// The offer in a far end's request; `None` where it cannot be used, and the request has been refused.
+    pub(crate) fn offer_in(
+        &self,
+        now: Instant,
+        edge: &mut Edge,
+        leg: usize,
+        server: ServerId,
+        sdp: &[u8],
+    ) -> Option<Description> {
+        let read = match Description::parse(sdp) {
+            Ok(offer) => match forbidden_address(edge, &self.legs[leg], &offer) {
+                Some(address) => Err(bad_media(&format!("media address {address} is not usable")).answer()),
+                None => self.legs[leg].admit(offer).map_err(Failure::answer),
+            },
+            Err(e) => Err(FinalAnswer::bad_request(&format!("session description: {} (line {})", e.what, e.line))),
+        };
+        match read {
+            Ok(offer) => Some(offer),
+            Err(answer) => {
+                edge.respond(now, server, answer.to_sip());
+                None
             }
         }
     }
@@ -144,7 +149,9 @@ impl Call {
         server: ServerId,
         ours: &Description,
     ) {
-        let headers = self.session_answer(now, edge, leg);
+        // Before the answer to its INVITE that one says it.
+        let is_early = self.state == State::Searching;
+        let headers = if is_early { Vec::new() } else { self.session_answer(now, edge, leg) };
         let answer = Answer { code: 200, body: Some(Body::sdp(ours.to_string())), headers, ..Answer::default() };
         edge.respond(now, server, answer);
     }
@@ -174,7 +181,10 @@ impl Call {
         };
         let body = Some(Body::sdp(sent.to_string()));
         let at = self.place(to);
-        let (dialog, headers) = (self.legs[to].dialog, self.legs[to].session_headers());
+        let (dialog, headers) = match self.legs[to].dialog {
+            Some(dialog) => (Some(dialog), self.legs[to].session_headers()),
+            None => (self.early_dialog(to), Vec::new()),
+        };
         let client = dialog.and_then(|dialog| edge.request(now, at, dialog, by, headers, body));
         match client {
             Some(client) => {
@@ -244,8 +254,13 @@ impl Call {
             edge.index.servers.remove(&server);
         }
         if accepted {
-            self.session_taken(now, edge, pending.way.to, session);
+            if self.state == State::Answered {
+                self.session_taken(now, edge, pending.way.to, session);
+            }
             return self.reinvite_accepted(now, edge, *pending, sdp);
+        }
+        if self.state == State::Searching {
+            return self.early_change_refused(now, edge, &pending, code);
         }
         self.drop_added(edge, &pending.added);
         if let Some(server) = pending.way.server {
@@ -321,7 +336,11 @@ impl Call {
         leg.ours = leg.last_sent.clone();
         let relatch_from = leg.take_theirs(&pending.offer);
         self.wire(now, edge, &agreed.streams, (from, relatch_from), (to, relatch_to));
-        self.close_unused(edge, [from, to], &agreed.streams);
+        if self.state == State::Searching {
+            self.changed_early(from, to, &pending.offer, &answer);
+        } else {
+            self.close_unused(edge, [from, to], &agreed.streams);
+        }
         Ok(ours)
     }
 
@@ -346,6 +365,9 @@ impl Call {
     pub(crate) fn reinvite_unanswered(&mut self, now: Instant, edge: &mut Edge, client: ClientId) {
         let Some(pending) = self.renegotiation.take_if(|r| r.client == client) else { return };
         self.disarm(edge, Timer::Update);
+        if self.state == State::Searching {
+            return self.early_change_refused(now, edge, &pending, 408);
+        }
         if let Some(server) = pending.way.server {
             edge.index.servers.remove(&server);
             refuse_request(now, edge, server, 408);

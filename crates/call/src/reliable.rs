@@ -26,6 +26,8 @@ pub(crate) enum EarlySession {
     Offer,
     /// Our offer, which it has answered.
     Agreed,
+    /// Our answer to a further offer of its.
+    Changed,
 }
 
 impl Call {
@@ -43,6 +45,11 @@ impl Call {
     /// Whether our offer has gone to the caller in a provisional answer.
     pub(crate) fn has_been_offered(&self) -> bool {
         matches!(self.early, EarlySession::Offer | EarlySession::Agreed)
+    }
+
+    /// Whether an offer of the caller has our answer, which stands.
+    pub(crate) fn has_been_answered(&self) -> bool {
+        matches!(self.early, EarlySession::Answer | EarlySession::Changed)
     }
 
     /// A provisional answer to the caller; reliable where it says how the media goes and the caller can acknowledge it. Once
@@ -96,9 +103,19 @@ impl Call {
         }
     }
 
-    /// A PRACK that brings another offer: what was agreed stands until the call is answered.
-    pub(crate) fn offered_in_prack(&mut self, now: Instant, edge: &mut Edge, server: ServerId) {
-        refuse_request(now, edge, server, 488);
+    /// A PRACK that brings another offer. Where the called side has answered meanwhile, what was agreed stands.
+    pub(crate) fn offered_in_prack(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        leg: usize,
+        server: ServerId,
+        sdp: Option<Bytes>,
+    ) {
+        match sdp {
+            Some(sdp) if self.state == State::Searching => self.offered_early(now, edge, leg, server, &sdp),
+            Some(_) | None => refuse_request(now, edge, server, 488),
+        }
     }
 
     /// The caller does not acknowledge what it is told: it is gone.
@@ -176,8 +193,7 @@ impl Call {
     /// The caller's offer, of which what it was told is left.
     pub(crate) fn offer_as_told(&self) -> Option<Description> {
         let mut offer = self.offer.clone()?;
-        let told =
-            self.legs[CALLER].ours.as_ref().filter(|_| self.early == EarlySession::Answer).and_then(|told| told.read());
+        let told = self.legs[CALLER].ours.as_ref().filter(|_| self.has_been_answered()).and_then(|told| told.read());
         for (offered, told) in offer.media.iter_mut().zip(told.iter().flat_map(|told| &told.media)) {
             offered.formats.retain(|format| told.formats.contains(format));
             if told.port == 0 {

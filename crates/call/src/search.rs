@@ -315,11 +315,14 @@ impl Call {
         self.legs[leg].state = LegState::Answered;
         let before = std::mem::replace(&mut self.state, State::Answered);
         // A 2xx may leave out what a 18x of its own has said (many do, though RFC 3261 §13.2.1 asks for it).
-        let said = self.attempt(branch).and_then(|attempt| attempt.early.of(dialog));
-        let sdp = sdp.as_deref().or(said.as_ref().map(Written::as_bytes));
+        let early = self.attempt(branch).map(|attempt| &attempt.early);
+        let is_changed = early.is_some_and(|early| early.is_changed(Some(dialog)));
+        let said = early.and_then(|early| early.of(dialog));
+        let sdp = sdp.as_deref().filter(|_| !is_changed).or(said.as_ref().map(Written::as_bytes));
         match self.agree(now, edge, leg, sdp) {
             Ok(_) if before == State::Rerouting => self.joined(now, edge, leg),
             Ok(description) => {
+                self.owe_turned(leg);
                 let headers = self.passing(edge, headers, leg, CALLER);
                 self.stop_player(edge);
                 self.answer_caller(now, edge, leg, description, headers);

@@ -14,7 +14,7 @@ use trunkgate_sip::ServerId;
 
 use crate::answer::Failure;
 use crate::branches::Branch;
-use crate::call::Call;
+use crate::call::{CALLER, Call};
 use crate::edge::Edge;
 use crate::leg::Leg;
 use crate::reason::ReasonSlug;
@@ -197,7 +197,9 @@ impl Call {
         other: usize,
         offer: &Description,
     ) -> Option<(Description, Vec<AgreedStream>)> {
-        let theirs = unprotected(&self.standing(other)?);
+        // Before the answer a caller has said what it offers, and of that what it was told.
+        let offered = if other == CALLER { self.offer_as_told() } else { None };
+        let theirs = unprotected(&offered.or_else(|| self.standing(other))?);
         let (leg, other) = (&self.legs[leg], &self.legs[other]);
         let streams = anchored_streams(offer);
         let policy = other.policy().towards(leg.policy());

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use trunkgate_sip::{Answer, ServerId};
 
 use crate::answer::extra;
-use crate::call::{CALLER, Call, State, refuse_request};
+use crate::call::{Call, State, refuse_request};
 use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::index::Purpose;
@@ -30,10 +30,8 @@ impl Call {
         match (sdp, self.state) {
             (None, _) => self.refreshed(now, edge, leg, server, session),
             (Some(_), State::Ended) => refuse_request(now, edge, server, 481),
-            // The offer of its INVITE has no answer yet (RFC 3311 §5.2) …
-            (Some(_), State::Searching) if leg == CALLER => retry_later(now, edge, server),
-            // … and ours to it has none.
-            (Some(_), State::Searching | State::Leaving) => refuse_request(now, edge, server, 491),
+            (Some(sdp), State::Searching) => self.offered_early(now, edge, leg, server, &sdp),
+            (Some(_), State::Leaving) => refuse_request(now, edge, server, 491),
             (Some(_), State::Answered | State::Rerouting) if !talks => refuse_request(now, edge, server, 491),
             (sdp, State::Answered | State::Rerouting) => {
                 let takes_it = self.other(leg).is_some_and(|other| self.legs[other].takes_update);
@@ -74,7 +72,8 @@ impl Call {
         pending: &mut Renegotiation,
         code: u16,
     ) -> bool {
-        if pending.way.by != Purpose::Update || !matches!(code, 405 | 501 | 504) {
+        let is_early = self.state == State::Searching;
+        if pending.way.by != Purpose::Update || !matches!(code, 405 | 501 | 504) || is_early {
             return false;
         }
         if code != 504 {
@@ -109,7 +108,7 @@ impl Call {
 }
 
 /// An offer of a far end is open already: it may come back in a while (RFC 3311 §5.2).
-fn retry_later(now: Instant, edge: &mut Edge, server: ServerId) {
+pub(crate) fn retry_later(now: Instant, edge: &mut Edge, server: ServerId) {
     let headers = vec![extra("Retry-After", edge.any_of(0..=10).to_string())];
     edge.respond(now, server, Answer { code: 500, headers, ..Answer::default() });
 }

@@ -6,7 +6,8 @@ mod bench;
 use std::time::Duration;
 
 use bench::agents::{Told, agent, agent_table, from_agent_wire, hang_up, to_agent, to_agent_wire};
-use bench::{Bench, CARRIER, Dialed, PBX, Sent, answer, offer, route, to_trunk};
+use bench::early::SUPPORTED;
+use bench::{Bench, CARRIER, Dialed, Dialing, PBX, Sent, answer, offer, route, sdp, to_trunk};
 use trunkgate_media::agent::Loss;
 use trunkgate_media::{EndId, HoldSound};
 use trunkgate_route::{Agent, AnswerTime, Hold, TargetSpec};
@@ -26,7 +27,7 @@ fn early(connect: Vec<TargetSpec>) -> Bench {
 }
 
 /// A call that hears hold audio; the agent's end, the player's, and the 183.
-fn waiting(bench: &mut Bench) -> (bench::Dialing, EndId, EndId, Sent) {
+fn waiting(bench: &mut Bench) -> (Dialing, EndId, EndId, Sent) {
     let caller = bench.invite(CARRIER, "+14155550100", &offer());
     bench.expect(CARRIER, "SIP/2.0 100");
     let progress = bench.expect(CARRIER, "SIP/2.0 183");
@@ -125,4 +126,31 @@ fn a_caller_that_cannot_hear_anything_before_its_answer_rings() {
     bench.invite(CARRIER, "+14155550100", &offer());
     bench.expect(CARRIER, "SIP/2.0 100");
     assert_eq!(bench.expect(CARRIER, "SIP/2.0 180").body(), "");
+}
+
+#[test]
+fn a_caller_that_waits_with_hold_audio_may_change_its_session() {
+    let mut bench = early(vec![to_agent("desk")]);
+    let mut caller =
+        Dialing { peer: CARRIER.into(), number: "+14155550100".into(), call: 1, cseq: 1, to_tag: "".into() };
+    bench.receive(CARRIER, caller.request("INVITE", &offer(), SUPPORTED));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let told = bench.expect(CARRIER, "SIP/2.0 183");
+    bench.prack(&mut caller, &told, "");
+    bench.expect(CARRIER, "SIP/2.0 200");
+    let (desk, _) = bench.asked().remove(0);
+    bench.told();
+    caller.cseq += 1;
+    bench.receive(CARRIER, caller.request("UPDATE", &sdp("198.51.100.9", 41_000, 2, "8 101", "sendrecv"), ""));
+    let ok = bench.expect(CARRIER, "SIP/2.0 200");
+    assert!(ok.header("CSeq").ends_with("UPDATE") && ok.body().contains("RTP/AVP 8 101\r\n"), "{}", ok.text);
+    let player = EndId(desk.0 + 1);
+    let wired = bench.told().iter().any(|told| matches!(told, Told::Wire(from, EndId(0), _) if *from == player));
+    assert!(wired, "it hears the hold audio in its new codec");
+    bench.open(desk);
+    let ok = bench.expect(CARRIER, "SIP/2.0 200");
+    assert_eq!(ok.body(), "", "all has been said");
+    bench.ack(&caller, "");
+    hang_up(&mut bench, &mut caller);
+    bench.finish();
 }

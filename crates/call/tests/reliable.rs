@@ -7,44 +7,10 @@ mod bench;
 
 use std::time::Duration;
 
+use bench::early::SUPPORTED;
 use bench::*;
 use trunkgate_media::Command;
 use trunkgate_sip::Method;
-
-const SUPPORTED: &str = "Supported: 100rel\r\n";
-
-/// An INVITE from the carrier, and the one that the PBX gets.
-fn ringing(bench: &mut Bench, body: &str, extra: &str) -> (Dialing, Dialed) {
-    let caller = Dialing { peer: CARRIER.into(), number: "+14155550100".into(), call: 1, cseq: 1, to_tag: "".into() };
-    bench.receive(CARRIER, caller.request("INVITE", body, extra));
-    bench.expect(CARRIER, "SIP/2.0 100");
-    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
-    assert_eq!(callee.invite.header("Supported"), "100rel, timer");
-    (caller, callee)
-}
-
-/// A reliable answer of a callee, whose PRACK is answered.
-fn progress(bench: &mut Bench, callee: &Dialed, code: u16, rseq: u32, body: &str) {
-    let text = callee.answer(code, body).replace("Contact:", &format!("Require: 100rel\r\nRSeq: {rseq}\r\nContact:"));
-    bench.receive(&callee.peer, text);
-    let prack = bench.expect(&callee.peer, "PRACK sip:bob@");
-    assert_eq!(prack.header("RAck"), format!("{rseq} 1 INVITE"));
-    assert!(prack.body().is_empty());
-    bench.receive(&callee.peer, callee.respond(&prack, 200, ""));
-}
-
-/// The caller acknowledges a reliable answer.
-fn prack(bench: &mut Bench, caller: &mut Dialing, answer: &Sent, body: &str) {
-    assert_eq!(answer.header("Require"), "100rel");
-    caller.to_tag = answer.tag("To");
-    caller.cseq += 1;
-    let rack = format!("RAck: {} 1 INVITE\r\n", answer.header("RSeq"));
-    bench.receive(CARRIER, caller.request("PRACK", body, &rack));
-}
-
-fn ack(bench: &mut Bench, caller: &Dialing, body: &str) {
-    bench.receive(CARRIER, Dialing { cseq: 1, ..caller.clone() }.request("ACK", body, ""));
-}
 
 fn wires(bench: &mut Bench) -> usize {
     bench.take_media().iter().filter(|c| matches!(c, Command::Wire { .. })).count()
@@ -55,10 +21,10 @@ fn wires(bench: &mut Bench) -> usize {
 fn rfc3262_each_side_has_reliable_answers_by_itself() {
     for (supported, reliable) in [(false, false), (false, true), (true, false), (true, true)] {
         let mut bench = Bench::new();
-        let (mut caller, callee) = ringing(&mut bench, &offer(), if supported { SUPPORTED } else { "" });
+        let (mut caller, callee) = bench.calling(&offer(), if supported { SUPPORTED } else { "" });
         bench.take_media();
         if reliable {
-            progress(&mut bench, &callee, 183, 50, &answer());
+            bench.progress(&callee, (183, 50), &answer(), "");
         } else {
             bench.receive(PBX, callee.answer(183, &answer()));
         }
@@ -68,14 +34,14 @@ fn rfc3262_each_side_has_reliable_answers_by_itself() {
         assert_eq!(early.headers("RSeq").len(), usize::from(supported), "{}", early.text);
         caller.to_tag = early.tag("To");
         if supported {
-            prack(&mut bench, &mut caller, &early, "");
+            bench.prack(&mut caller, &early, "");
             assert!(bench.expect(CARRIER, "SIP/2.0 200").header("CSeq").ends_with("PRACK"));
         }
         bench.receive(PBX, callee.answer(200, &answer()));
         bench.expect(PBX, "ACK");
         let ok = bench.expect(CARRIER, "SIP/2.0 200");
         assert_eq!(ok.body(), early.body(), "what was told stands");
-        ack(&mut bench, &caller, "");
+        bench.ack(&caller, "");
         bench.nothing();
         bench.bye(&mut caller, &callee);
         bench.finish();
@@ -85,22 +51,22 @@ fn rfc3262_each_side_has_reliable_answers_by_itself() {
 #[test]
 fn rfc3262_3_where_the_caller_insists_every_provisional_answer_is_reliable() {
     let mut bench = Bench::new();
-    let (mut caller, callee) = ringing(&mut bench, &offer(), "Require: 100rel\r\n");
+    let (mut caller, callee) = bench.calling(&offer(), "Require: 100rel\r\n");
     bench.receive(PBX, callee.answer(180, ""));
     let first = bench.expect(CARRIER, "SIP/2.0 180");
     bench.receive(PBX, callee.answer(183, &answer()));
     bench.nothing();
-    prack(&mut bench, &mut caller, &first, "");
+    bench.prack(&mut caller, &first, "");
     bench.expect(CARRIER, "SIP/2.0 200");
     let second = bench.expect(CARRIER, "SIP/2.0 183");
     let number = |sent: &Sent| sent.header("RSeq").parse::<u32>().unwrap();
     assert_eq!(number(&second), number(&first) + 1);
-    prack(&mut bench, &mut caller, &second, "");
+    bench.prack(&mut caller, &second, "");
     bench.expect(CARRIER, "SIP/2.0 200");
     bench.receive(PBX, callee.answer(200, &answer()));
     bench.expect(PBX, "ACK");
     bench.expect(CARRIER, "SIP/2.0 200");
-    ack(&mut bench, &caller, "");
+    bench.ack(&caller, "");
     bench.bye(&mut caller, &callee);
     bench.finish();
 }
@@ -108,8 +74,8 @@ fn rfc3262_3_where_the_caller_insists_every_provisional_answer_is_reliable() {
 /// A call that is answered before the caller has acknowledged the 183.
 fn held_back() -> (Bench, Dialing, Dialed, Sent) {
     let mut bench = Bench::new();
-    let (mut caller, callee) = ringing(&mut bench, &offer(), SUPPORTED);
-    progress(&mut bench, &callee, 183, 1, &answer());
+    let (mut caller, callee) = bench.calling(&offer(), SUPPORTED);
+    bench.progress(&callee, (183, 1), &answer(), "");
     let early = bench.expect(CARRIER, "SIP/2.0 183");
     caller.to_tag = early.tag("To");
     bench.receive(PBX, callee.answer(200, &answer()));
@@ -124,10 +90,10 @@ fn rfc3262_3_the_2xx_waits_for_the_prack() {
     bench.pass(Duration::from_millis(500));
     let again = bench.expect(CARRIER, "SIP/2.0 183");
     assert_eq!(again.text, early.text);
-    prack(&mut bench, &mut caller, &again, "");
+    bench.prack(&mut caller, &again, "");
     bench.expect(CARRIER, "SIP/2.0 200");
     assert!(bench.expect(CARRIER, "SIP/2.0 200").header("CSeq").ends_with("INVITE"));
-    ack(&mut bench, &caller, "");
+    bench.ack(&caller, "");
     bench.nothing();
     bench.bye(&mut caller, &callee);
     bench.finish();
@@ -174,8 +140,8 @@ fn whoever_ends_the_call_while_the_2xx_waits() {
 #[test]
 fn rfc3262_3_a_caller_that_never_acknowledges_is_refused() {
     let mut bench = Bench::new();
-    let (mut caller, callee) = ringing(&mut bench, &offer(), SUPPORTED);
-    progress(&mut bench, &callee, 183, 1, &answer());
+    let (mut caller, callee) = bench.calling(&offer(), SUPPORTED);
+    bench.progress(&callee, (183, 1), &answer(), "");
     caller.to_tag = bench.expect(CARRIER, "SIP/2.0 183").tag("To");
     bench.pass(Duration::from_secs(32));
     bench.sent.retain(|sent| sent.code() != 183);
@@ -192,14 +158,14 @@ fn rfc3262_3_a_caller_that_never_acknowledges_is_refused() {
 #[test]
 fn rfc3262_5_an_offer_in_a_provisional_answer_is_answered_by_its_prack() {
     let mut bench = Bench::new();
-    let (mut caller, callee) = ringing(&mut bench, "", "Require: 100rel\r\n");
+    let (mut caller, callee) = bench.calling("", "Require: 100rel\r\n");
     bench.receive(PBX, callee.answer(180, ""));
     bench.nothing();
-    progress(&mut bench, &callee, 183, 9, &answer());
+    bench.progress(&callee, (183, 9), &answer(), "");
     let early = bench.expect(CARRIER, "SIP/2.0 183");
     assert!(early.body().contains("RTP/AVP 0 101") && early.body().contains("c=IN IP4 203.0.113.10"), "{}", early.text);
     bench.take_media();
-    prack(&mut bench, &mut caller, &early, &sdp("198.51.100.7", 40_000, 1, "0 101", "sendrecv"));
+    bench.prack(&mut caller, &early, &sdp("198.51.100.7", 40_000, 1, "0 101", "sendrecv"));
     bench.expect(CARRIER, "SIP/2.0 200");
     assert_eq!(wires(&mut bench), 2, "both hear each other before the answer");
     bench.receive(PBX, callee.answer(200, &answer()));
@@ -207,7 +173,7 @@ fn rfc3262_5_an_offer_in_a_provisional_answer_is_answered_by_its_prack() {
     let ok = bench.expect(CARRIER, "SIP/2.0 200");
     assert_eq!(ok.body(), "", "all has been said");
     assert!(bench.take_media().iter().any(|c| matches!(c, Command::SetRemote { remote, .. } if remote.watch_idle)));
-    ack(&mut bench, &caller, "");
+    bench.ack(&caller, "");
     bench.nothing();
     assert_eq!(bench.gateway.calls(bench.now)[0].state, "answered");
     bench.bye(&mut caller, &callee);
@@ -217,17 +183,17 @@ fn rfc3262_5_an_offer_in_a_provisional_answer_is_answered_by_its_prack() {
 #[test]
 fn an_offer_that_is_answered_after_the_callee_has_is_taken_too() {
     let mut bench = Bench::new();
-    let (mut caller, callee) = ringing(&mut bench, "", SUPPORTED);
-    progress(&mut bench, &callee, 183, 9, &answer());
+    let (mut caller, callee) = bench.calling("", SUPPORTED);
+    bench.progress(&callee, (183, 9), &answer(), "");
     let early = bench.expect(CARRIER, "SIP/2.0 183");
     bench.receive(PBX, callee.answer(200, ""));
     bench.expect(PBX, "ACK");
     bench.nothing();
-    prack(&mut bench, &mut caller, &early, &sdp("198.51.100.7", 40_000, 1, "0 101", "sendrecv"));
+    bench.prack(&mut caller, &early, &sdp("198.51.100.7", 40_000, 1, "0 101", "sendrecv"));
     bench.expect(CARRIER, "SIP/2.0 200");
     assert_eq!(bench.expect(CARRIER, "SIP/2.0 200").body(), "");
     assert_eq!(wires(&mut bench), 2);
-    ack(&mut bench, &caller, "");
+    bench.ack(&caller, "");
     bench.nothing();
     bench.bye(&mut caller, &callee);
     bench.finish();
@@ -237,10 +203,10 @@ fn an_offer_that_is_answered_after_the_callee_has_is_taken_too() {
 fn a_prack_without_a_usable_answer_refuses_the_call() {
     for body in ["", "nonsense", &sdp("198.51.100.7", 40_000, 1, "18", "sendrecv")] {
         let mut bench = Bench::new();
-        let (mut caller, callee) = ringing(&mut bench, "", SUPPORTED);
-        progress(&mut bench, &callee, 183, 9, &answer());
+        let (mut caller, callee) = bench.calling("", SUPPORTED);
+        bench.progress(&callee, (183, 9), &answer(), "");
         let early = bench.expect(CARRIER, "SIP/2.0 183");
-        prack(&mut bench, &mut caller, &early, body);
+        bench.prack(&mut caller, &early, body);
         bench.expect(CARRIER, "SIP/2.0 200");
         bench.expect(CARRIER, "SIP/2.0 488");
         bench.expect(PBX, "CANCEL");
@@ -248,17 +214,17 @@ fn a_prack_without_a_usable_answer_refuses_the_call() {
 }
 
 #[test]
-fn a_prack_that_offers_again_is_refused_and_the_call_goes_on() {
+fn a_prack_that_offers_what_nobody_takes_is_refused_and_the_call_goes_on() {
     let mut bench = Bench::new();
-    let (mut caller, callee) = ringing(&mut bench, &offer(), SUPPORTED);
-    progress(&mut bench, &callee, 183, 9, &answer());
+    let (mut caller, callee) = bench.calling(&offer(), SUPPORTED);
+    bench.progress(&callee, (183, 9), &answer(), "");
     let early = bench.expect(CARRIER, "SIP/2.0 183");
-    prack(&mut bench, &mut caller, &early, &sdp("198.51.100.7", 40_000, 2, "8 101", "sendrecv"));
+    bench.prack(&mut caller, &early, &sdp("198.51.100.7", 40_000, 2, "8 101", "sendrecv"));
     bench.expect(CARRIER, "SIP/2.0 488");
     bench.receive(PBX, callee.answer(200, &answer()));
     bench.expect(PBX, "ACK");
     bench.expect(CARRIER, "SIP/2.0 200");
-    ack(&mut bench, &caller, "");
+    bench.ack(&caller, "");
     bench.bye(&mut caller, &callee);
     bench.finish();
 }
@@ -268,11 +234,11 @@ fn a_prack_that_offers_again_is_refused_and_the_call_goes_on() {
 fn another_target_with_another_codec_reaches_the_caller_by_re_invite() {
     for late in [false, true] {
         let mut bench = Bench::new();
-        let (mut caller, callee) = ringing(&mut bench, if late { "" } else { &OFFER }, SUPPORTED);
-        progress(&mut bench, &callee, 183, 9, &answer());
+        let (mut caller, callee) = bench.calling(if late { "" } else { &OFFER }, SUPPORTED);
+        bench.progress(&callee, (183, 9), &answer(), "");
         let early = bench.expect(CARRIER, "SIP/2.0 183");
         let said = sdp("198.51.100.7", 40_000, 1, "0 101", "sendrecv");
-        prack(&mut bench, &mut caller, &early, if late { &said } else { "" });
+        bench.prack(&mut caller, &early, if late { &said } else { "" });
         bench.expect(CARRIER, "SIP/2.0 200");
         bench.receive(PBX, callee.answer(503, ""));
         bench.expect(PBX, "ACK");
@@ -283,7 +249,7 @@ fn another_target_with_another_codec_reaches_the_caller_by_re_invite() {
         bench.expect(BACKUP, "ACK");
         let ok = bench.expect(CARRIER, "SIP/2.0 200");
         assert_eq!(ok.body(), if late { "" } else { early.body() });
-        ack(&mut bench, &caller, "");
+        bench.ack(&caller, "");
         let asked = bench.expect(CARRIER, "INVITE");
         assert!(asked.body().contains("RTP/AVP 8 101"), "{}", asked.text);
         bench.receive(CARRIER, caller.respond(&asked, 200, &sdp("198.51.100.7", 40_000, 2, "8 101", "sendrecv")));
@@ -300,10 +266,10 @@ static OFFER: std::sync::LazyLock<String> = std::sync::LazyLock::new(offer);
 #[test]
 fn another_target_with_the_same_codec_asks_nothing_of_the_caller() {
     let mut bench = Bench::new();
-    let (mut caller, callee) = ringing(&mut bench, &offer(), SUPPORTED);
-    progress(&mut bench, &callee, 183, 9, &answer());
+    let (mut caller, callee) = bench.calling(&offer(), SUPPORTED);
+    bench.progress(&callee, (183, 9), &answer(), "");
     let early = bench.expect(CARRIER, "SIP/2.0 183");
-    prack(&mut bench, &mut caller, &early, "");
+    bench.prack(&mut caller, &early, "");
     bench.expect(CARRIER, "SIP/2.0 200");
     bench.receive(PBX, callee.answer(503, ""));
     bench.expect(PBX, "ACK");
@@ -311,7 +277,7 @@ fn another_target_with_the_same_codec_asks_nothing_of_the_caller() {
     bench.receive(BACKUP, backup.answer(200, &sdp("10.0.0.30", 31_000, 5, "0 101", "sendrecv")));
     bench.expect(BACKUP, "ACK");
     assert_eq!(bench.expect(CARRIER, "SIP/2.0 200").body(), early.body());
-    ack(&mut bench, &caller, "");
+    bench.ack(&caller, "");
     bench.nothing();
     bench.bye(&mut caller, &backup);
     bench.finish();
@@ -320,10 +286,10 @@ fn another_target_with_the_same_codec_asks_nothing_of_the_caller() {
 #[test]
 fn the_trace_shows_each_prack_and_its_answer() {
     let mut bench = Bench::new();
-    let (mut caller, callee) = ringing(&mut bench, &offer(), SUPPORTED);
-    progress(&mut bench, &callee, 183, 9, &answer());
+    let (mut caller, callee) = bench.calling(&offer(), SUPPORTED);
+    bench.progress(&callee, (183, 9), &answer(), "");
     let early = bench.expect(CARRIER, "SIP/2.0 183");
-    prack(&mut bench, &mut caller, &early, "");
+    bench.prack(&mut caller, &early, "");
     bench.expect(CARRIER, "SIP/2.0 200");
     let sid = bench.gateway.calls(bench.now)[0].sid.clone();
     let trace = format!("{:?}", bench.gateway.trace(&sid));

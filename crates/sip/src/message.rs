@@ -339,6 +339,12 @@ impl Message {
         in_list(HeaderName::Supported) || in_list(HeaderName::Require)
     }
 
+    /// Whether it is an answer that asks for a PRACK (RFC 3262 §4).
+    pub fn is_reliable(&self) -> bool {
+        let required = self.tokens(HeaderName::Require);
+        self.header(HeaderName::RSeq).is_some() && required.iter().any(|tag| tag.eq_ignore_ascii_case(b"100rel"))
+    }
+
     /// Session-Expires (RFC 4028 §4); `None` where there is none that can be read.
     pub fn session_expires(&self) -> Option<SessionExpires> {
         SessionExpires::parse(self.header(HeaderName::SessionExpires)?)

@@ -5,6 +5,7 @@
 
 pub mod agents;
 pub mod credentials;
+pub mod early;
 pub mod sessions;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -96,6 +96,16 @@ impl Endpoint {
         self.servers.get(&id).and_then(|server| server.reliable.as_deref()).is_some_and(Reliable::holds_success)
     }
 
+    /// Whether a provisional answer to an INVITE waits for its PRACK.
+    pub fn awaits_prack(&self, id: ServerId) -> bool {
+        self.servers.get(&id).and_then(|server| server.reliable.as_deref()).is_some_and(|it| it.unacked.is_some())
+    }
+
+    /// The dialog of a request of the far end, while its transaction lives.
+    pub fn dialog_of(&self, id: ServerId) -> Option<DialogId> {
+        self.servers.get(&id)?.dialog
+    }
+
     /// When an answer to an INVITE goes out; one that must wait is kept.
     pub(super) fn turn_of(&mut self, id: ServerId, answer: &Answer) -> Turn {
         let supported = self.may_be_reliable(id);
