@@ -50,7 +50,7 @@ const FORMS: [(&str, SendNumbers); 4] = [
 const IDENTITIES: [(&str, Identities); 2] = [("pass", Identities::Pass), ("strip", Identities::Strip)];
 
 /// What `dtmf` may say.
-const DTMF: [(&str, Dtmf); 2] = [("rfc4733", Dtmf::Rfc4733), ("info", Dtmf::Info)];
+const DTMF: [(&str, Dtmf); 3] = [("rfc4733", Dtmf::Rfc4733), ("info", Dtmf::Info), ("inband", Dtmf::Inband)];
 /// What `hold` may say.
 const HOLDS: [(&str, HoldMode); 2] = [("relay", HoldMode::Relay), ("local", HoldMode::Local)];
 

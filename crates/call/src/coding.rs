@@ -23,7 +23,7 @@ pub(crate) fn transcode(conversion: &Conversion, ptime_ms: u32) -> Option<Box<Tr
 }
 
 /// The codec of a description's audio; `None` for one that the edge does not convert.
-fn coding(audio: &Audio) -> Option<Coding> {
+pub(crate) fn coding(audio: &Audio) -> Option<Coding> {
     let opus = || {
         let parameters = audio.opus;
         Coding::Opus(Wanted {

@@ -5,16 +5,17 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
-use trunkgate_media::{Command, EndId, PressSpec};
+use trunkgate_media::{Coding, Command, EndId, Law, PartedSpec, PressSpec, TranscodeSpec, WireSpec};
 use trunkgate_route::Dtmf;
-use trunkgate_sdp::Events;
+use trunkgate_sdp::OwnEvents;
 use trunkgate_sip::{Body, ClientId};
 
 use crate::call::{Call, State};
+use crate::coding::coding;
 use crate::edge::Edge;
 use crate::index::Purpose;
-use crate::leg::LegState;
-use crate::limits::KEYS_TO_TELL;
+use crate::leg::{Leg, LegState};
+use crate::limits::{KEYS_TO_TELL, PACKET_MS};
 
 /// How long a key is pressed where nobody says it, in milliseconds.
 pub(crate) const USUAL_MS: u16 = 100;
@@ -77,9 +78,40 @@ fn key(text: &str) -> Option<char> {
     }
 }
 
-/// How keys are pressed towards a side with these telephone-events.
-pub(crate) fn press_as(events: &Events) -> PressSpec {
-    PressSpec::Event { payload: events.takes, clock_hz: events.clock }
+/// A wire between sides that press keys in different ways; `own`: what the source has of its own as the offerer's, and the
+/// sink as the answerer's.
+pub(crate) fn parted(wire: WireSpec, own: &OwnEvents, (from, to): (&Leg, &Leg)) -> WireSpec {
+    let mut wire = wire;
+    let events: Vec<(u8, u32)> =
+        own.offerer.iter().flat_map(|events| events.sends.iter().map(|number| (*number, events.clock))).collect();
+    wire.payloads.retain(|(number, _)| !events.iter().any(|(known, _)| known == number));
+    wire.clocks.retain(|(number, _)| !events.iter().any(|(known, _)| known == number));
+    wire.clocks.extend(&events);
+    let tones = from.dtmf() == Dtmf::Inband;
+    let shared = own.audio.first().and_then(|(_, theirs)| Some((theirs.number, coding(theirs)?)));
+    if tones && wire.transcode.is_none() {
+        // What is to be listened to is converted, into itself.
+        let codec_of =
+            |number: u8| own.audio.iter().find(|(_, theirs)| theirs.number == number).and_then(|(_, a)| coding(a));
+        let from: Vec<(u8, Coding)> =
+            wire.payloads.iter().filter_map(|(from, to)| Some((*from, codec_of(*to)?))).collect();
+        wire.payloads.retain(|(number, _)| !from.iter().any(|(known, _)| known == number));
+        wire.transcode = shared.filter(|_| !from.is_empty()).map(|to_audio| {
+            let packet_ms = to.policy().ptime_ms.clamp(*PACKET_MS.start(), *PACKET_MS.end());
+            let packet_ms = u8::try_from(packet_ms).unwrap_or_default();
+            Box::new(TranscodeSpec { from, to: to_audio, packet_ms, events: Vec::new(), noise: None })
+        });
+    }
+    let audio = wire.transcode.as_ref().map(|spec| spec.to).or(shared);
+    let press = match to.dtmf() {
+        Dtmf::Rfc4733 => {
+            own.answerer.as_ref().map(|events| PressSpec::Event { payload: events.takes, clock_hz: events.clock })
+        }
+        Dtmf::Info => None,
+        Dtmf::Inband => audio.map(|(payload, coding)| PressSpec::Tone { payload, coding }),
+    };
+    wire.parted = Some(Box::new(PartedSpec { events, tones, press }));
+    wire
 }
 
 impl Call {
@@ -123,7 +155,13 @@ impl Call {
                 self.tell_keys(now, edge, self.near, keys);
                 true
             }
-            Dtmf::Inband => false,
+            Dtmf::Inband => {
+                let Some((media, (end, spoken))) = self.media.zip(self.spoken_end()) else { return false };
+                let coding = if spoken.law == Law::A { Coding::Pcma } else { Coding::Pcmu };
+                let press = PressSpec::Tone { payload: spoken.audio, coding };
+                edge.media(media, Command::Press { end, press, digits: digits.to_owned(), ms: USUAL_MS });
+                true
+            }
         }
     }
 

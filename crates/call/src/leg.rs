@@ -5,16 +5,16 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use trunkgate_media::mos::Codec;
-use trunkgate_media::{EndCounters, EndId, LatchMode, PartedSpec, RemoteSpec, SrtpKey, SrtpSpec, WireSpec};
+use trunkgate_media::{EndCounters, EndId, LatchMode, RemoteSpec, SrtpKey, SrtpSpec, WireSpec};
 use trunkgate_route::{Dtmf, Number, Trunk};
 use trunkgate_sdp::crypto::Mki;
 use trunkgate_sdp::keying::agreed;
-use trunkgate_sdp::{AgreedStream, Conversion, Description, Events, Far, Identity, InlineKey, Policy, Suite};
+use trunkgate_sdp::{AgreedStream, Conversion, Description, Far, Identity, InlineKey, OwnEvents, Policy, Suite};
 use trunkgate_sip::{ClientId, DialogId, Flow, HeaderName, ListenerId, Message, Method, Party, ServerId, Transport};
 
 use crate::agent_leg::AgentSide;
 use crate::coding::transcode;
-use crate::dtmf::press_as;
+use crate::dtmf::parted;
 use crate::health::Spot;
 use crate::leg_end::LegEnd;
 use crate::limits::CALL_ID_CHARS;
@@ -412,24 +412,12 @@ pub(crate) fn wires(stream: &AgreedStream, offerer: &Leg, answerer: &Leg) -> (Wi
     };
     let converted = stream.converted.as_deref();
     let (there, back) = (converted.and_then(|c| c.to_answerer.as_ref()), converted.and_then(|c| c.to_offerer.as_ref()));
-    let own = stream.own_events.as_deref();
-    let keys =
-        |wire, from: Option<&Events>, to: Option<&Events>| if own.is_some() { parted(wire, from, to) } else { wire };
-    let (of_offerer, of_answerer) = own.map_or((None, None), |own| (own.offerer.as_ref(), own.answerer.as_ref()));
     let there = wire(stream.to_answerer(), stream.clocks_from_offerer(), &stream.codec, there, answerer);
     let back = wire(stream.to_offerer(), stream.clocks_from_answerer(), stream.codec_of_answerer(), back, offerer);
-    (keys(there, of_offerer, of_answerer), keys(back, of_answerer, of_offerer))
-}
-
-/// A wire between sides that press keys in different ways, with the telephone-events of each.
-fn parted(wire: WireSpec, from: Option<&Events>, to: Option<&Events>) -> WireSpec {
-    let events: Vec<(u8, u32)> =
-        from.iter().flat_map(|from| from.sends.iter().map(|number| (*number, from.clock))).collect();
-    let is_events = |number: u8| events.iter().any(|(events, _)| *events == number);
-    let payloads = wire.payloads.into_iter().filter(|(number, _)| !is_events(*number)).collect();
-    let clocks = wire.clocks.into_iter().filter(|(number, _)| !is_events(*number)).chain(events.iter().copied());
-    let parted = PartedSpec { press: to.map(press_as), events: events.clone() };
-    WireSpec { payloads, clocks: clocks.collect(), parted: Some(Box::new(parted)), ..wire }
+    let Some(own) = stream.own_events.as_deref() else { return (there, back) };
+    let shared = own.audio.iter().map(|(of_offerer, of_answerer)| (of_answerer.clone(), of_offerer.clone())).collect();
+    let turned = OwnEvents { offerer: own.answerer.clone(), answerer: own.offerer.clone(), audio: shared };
+    (parted(there, own, (offerer, answerer)), parted(back, &turned, (answerer, offerer)))
 }
 
 #[cfg(test)]

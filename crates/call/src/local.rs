@@ -6,7 +6,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use trunkgate_media::mos::Codec;
-use trunkgate_media::{Command, EndId, Law, WireSpec};
+use trunkgate_media::{Command, EndId, Law, PartedSpec, WireSpec};
+use trunkgate_route::Dtmf;
 use trunkgate_sdp::{Description, Direction, Far, Identity, Media, Policy, Refusal, accept, answer_offer, offer_own};
 use trunkgate_sip::ServerId;
 
@@ -150,7 +151,9 @@ impl Call {
     pub(crate) fn converse(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
         let Some((caller, spoken)) = self.spoken_end() else { return };
         let Some(agent) = self.legs[leg].agent.as_ref().map(|side| side.end) else { return };
+        let inband = self.legs[self.near].dtmf() == Dtmf::Inband;
         let hears = WireSpec {
+            parted: inband.then(|| Box::new(PartedSpec { tones: true, ..PartedSpec::default() })),
             payloads: vec![(spoken.audio, OWN_AUDIO)],
             law: spoken.law,
             keys: spoken.keys,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bench::agents::{Told, agent, hang_up, to_agent};
 use bench::*;
 use trunkgate_call::limits::KEYS_TO_TELL;
-use trunkgate_media::{AgentWish, Command, EndId, Event, PartedSpec, PressSpec, WireSpec};
+use trunkgate_media::{AgentWish, Coding, Command, EndId, Event, PartedSpec, PressSpec, WireSpec};
 use trunkgate_route::{Definition, Dtmf, Numbers, Table, Trunk};
 
 fn parted_bench(carrier: Dtmf, pbx: Dtmf) -> Bench {
@@ -75,9 +75,9 @@ fn a_key_by_info_becomes_a_telephone_event() {
     let mut bench = parted_bench(Dtmf::Info, Dtmf::Rfc4733);
     let (mut caller, callee, told, wires) = answered(&mut bench, "0 101");
     assert_eq!(told, ["0 101", "0"]);
-    let parted = |press| Some(Box::new(PartedSpec { events: vec![], press }));
+    let parted = |press| Some(Box::new(PartedSpec { press, ..PartedSpec::default() }));
     assert_eq!(wires[0].parted, parted(Some(EVENT)));
-    assert_eq!(wires[1].parted, Some(Box::new(PartedSpec { events: vec![(101, 8000)], press: None })));
+    assert_eq!(wires[1].parted, Some(Box::new(PartedSpec { events: vec![(101, 8000)], ..PartedSpec::default() })));
     assert!(wires.iter().all(|wire| wire.payloads == [(0, 0)]), "{wires:?}");
     assert_eq!(presses(&mut bench, RELAY, "Signal=5\r\nDuration=160\r\n", &mut caller), 200);
     assert_eq!(presses(&mut bench, "application/dtmf", "#", &mut caller), 200);
@@ -103,7 +103,7 @@ fn telephone_events_become_infos_one_after_the_other() {
     let mut bench = parted_bench(Dtmf::Rfc4733, Dtmf::Info);
     let (mut caller, callee, told, wires) = answered(&mut bench, "0");
     assert_eq!(told, ["0", "0 101"]);
-    assert_eq!(wires[0].parted, Some(Box::new(PartedSpec { events: vec![(101, 8000)], press: None })));
+    assert_eq!(wires[0].parted, Some(Box::new(PartedSpec { events: vec![(101, 8000)], ..PartedSpec::default() })));
     for (key, ms) in [('1', 120), ('#', 4000)] {
         bench.news(Event::Key { end: EndId(0), key, ms });
     }
@@ -148,7 +148,7 @@ fn a_far_end_that_lost_the_call_ends_it_and_the_call_s_end_ends_its_keys() {
 
 #[test]
 fn sides_of_the_same_way_are_left_alone() {
-    for dtmf in [Dtmf::Rfc4733, Dtmf::Info] {
+    for dtmf in [Dtmf::Rfc4733, Dtmf::Info, Dtmf::Inband] {
         let mut bench = parted_bench(dtmf, dtmf);
         let (mut caller, callee, told, wires) = answered(&mut bench, "0 101");
         assert_eq!(told, ["0 101", "0 101"]);
@@ -228,6 +228,66 @@ fn an_agent_is_told_keys_by_info_and_presses_some() {
     bench.nothing();
     assert!(bench.story().contains("presses 2 keys") && !bench.story().contains("Signal"), "{}", bench.story());
     bench.pass(Duration::from_secs(1));
+    hang_up(&mut bench, &mut caller);
+    bench.finish();
+}
+
+#[test]
+fn audio_whose_tones_are_keys_is_converted_and_nothing_else() {
+    let mut bench = parted_bench(Dtmf::Inband, Dtmf::Rfc4733);
+    let (mut caller, callee, told, wires) = answered(&mut bench, "0 101");
+    assert_eq!(told, ["0 101", "0"]);
+    let [there, back] = &wires[..] else { panic!("{wires:?}") };
+    let transcode = there.transcode.as_ref().unwrap();
+    assert_eq!((transcode.from.as_slice(), transcode.to), (&[(0, Coding::Pcmu)][..], (0, Coding::Pcmu)));
+    assert_eq!(there.parted, Some(Box::new(PartedSpec { tones: true, press: Some(EVENT), ..PartedSpec::default() })));
+    let tone = PressSpec::Tone { payload: 0, coding: Coding::Pcmu };
+    assert_eq!((back.transcode.as_ref(), back.payloads.as_slice()), (None, &[(0, 0)][..]));
+    let events = vec![(101, 8000)];
+    assert_eq!(back.parted, Some(Box::new(PartedSpec { events, press: Some(tone), ..PartedSpec::default() })));
+    assert_eq!(presses(&mut bench, RELAY, "Signal=5\r\n", &mut caller), 415);
+    bench.bye(&mut caller, &callee);
+    bench.finish();
+    // A codec that the edge does not know passes, and with it the tones.
+    let mut bench = parted_bench(Dtmf::Inband, Dtmf::Info);
+    bench.invite(CARRIER, "+14155550100", &described("198.51.100.7", 40_000, "18"));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, callee.answer(200, &described("10.0.0.20", 50_000, "18")));
+    bench.expect(PBX, "ACK");
+    bench.expect(CARRIER, "SIP/2.0 200");
+    let wires = bench.take_media().into_iter().filter(|command| match command {
+        Command::Wire { wire, .. } => wire.transcode.is_none() && wire.payloads == [(18, 18)],
+        _ => false,
+    });
+    assert_eq!(wires.count(), 2);
+}
+
+#[test]
+fn an_agent_s_keys_go_to_a_side_with_tones_as_such() {
+    let carrier = Trunk { dtmf: Dtmf::Inband, ..trunk("carrier", &[CARRIER]) };
+    let table = Table::new(Definition {
+        numbers: Numbers::new("US").unwrap(),
+        trunks: vec![carrier],
+        agents: vec![agent("desk")],
+        routes: vec![route(vec![to_agent("desk")])],
+    });
+    let mut bench = Bench::with(table.into());
+    let (mut caller, _, desk) = bench.talking();
+    // It is wired anew, with another codec.
+    caller.cseq += 1;
+    bench.receive(CARRIER, caller.request("INVITE", &sdp("198.51.100.7", 40_000, 2, "8", "sendrecv"), ""));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    bench.expect(CARRIER, "SIP/2.0 200");
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    let hears = bench.take_media().into_iter().any(|command| match command {
+        Command::Wire { to, wire, .. } => to == desk && wire.parted.is_some_and(|parted| parted.tones),
+        _ => false,
+    });
+    assert!(hears);
+    bench.wish(desk, AgentWish::Dtmf("1#".into()));
+    let tone = PressSpec::Tone { payload: 8, coding: Coding::Pcma };
+    assert_eq!(pressed(&mut bench), [(EndId(0), tone, "1#".to_owned(), 100)]);
     hang_up(&mut bench, &mut caller);
     bench.finish();
 }

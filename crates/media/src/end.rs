@@ -17,6 +17,7 @@ use crate::spec::{EndId, RemoteSpec, WireSpec};
 use crate::srtp::Pair;
 use crate::stats::Reception;
 use crate::tap::Tap;
+use crate::tone_watch::ToneWatch;
 use crate::transcode::Transcoder;
 use crate::voice::Voice;
 
@@ -36,6 +37,8 @@ pub struct Wire {
     clocks: Vec<u32>,
     /// What converts the payloads that are.
     pub(crate) transcoder: Option<Box<Transcoder>>,
+    /// Takes keys' tones out of what goes to an agent.
+    pub(crate) ear: Option<Box<ToneWatch>>,
 }
 
 /// How a payload number is taken.
@@ -67,11 +70,31 @@ impl Wire {
                 entry.clock = u8::try_from(at + 1).unwrap_or_default();
             }
         }
-        Wire { to, spec, payloads, clocks, transcoder: None }
+        Wire { to, spec, payloads, clocks, transcoder: None, ear: None }
     }
     /// The same with what converts.
     pub(crate) fn converting(self, transcoder: Option<Box<Transcoder>>) -> Wire {
         Wire { transcoder, ..self }
+    }
+    /// The same with an ear where tones in its audio are keys.
+    pub(crate) fn watching(mut self, now: Instant) -> Wire {
+        if self.spec.parted.as_ref().is_some_and(|parted| parted.tones) {
+            match &mut self.transcoder {
+                Some(transcoder) => transcoder.watch_tones(now),
+                None => self.ear = Some(Box::new(ToneWatch::new(now, DEFAULT_CLOCK_HZ))),
+            }
+        }
+        self
+    }
+    /// What listens for tones.
+    pub(crate) fn watch(&mut self) -> Option<&mut ToneWatch> {
+        let converting = self.transcoder.as_mut().and_then(|transcoder| transcoder.watch.as_deref_mut());
+        converting.or(self.ear.as_deref_mut())
+    }
+    /// When a tone counts as over.
+    pub(crate) fn tone_lost_at(&self) -> Option<Instant> {
+        let converting = self.transcoder.as_ref().and_then(|transcoder| transcoder.watch.as_deref());
+        converting.or(self.ear.as_deref())?.lost_at()
     }
     /// As it was asked for.
     pub fn spec(&self) -> &WireSpec {

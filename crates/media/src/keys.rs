@@ -40,7 +40,7 @@ impl Keys {
             }
         }
         self.last = Some(Press { ssrc: rtp.ssrc, timestamp: rtp.timestamp, event });
-        key(event)
+        key_of(event)
     }
 }
 
@@ -93,11 +93,11 @@ impl Held {
 
 /// The event of a key, letters large or small; `None` for what is none.
 pub(crate) fn event_of(key: char) -> Option<u8> {
-    (0..=15).find(|event| self::key(*event) == Some(key.to_ascii_uppercase()))
+    (0..=15).find(|event| key_of(*event) == Some(key.to_ascii_uppercase()))
 }
 
 /// RFC 4733 §3.2; other events are no keys.
-fn key(event: u8) -> Option<char> {
+pub(crate) fn key_of(event: u8) -> Option<char> {
     Some(match event {
         0..=9 => char::from(b'0' + event),
         10 => '*',

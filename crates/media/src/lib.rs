@@ -42,6 +42,8 @@ pub mod stats;
 mod sweep;
 mod talk;
 mod tap;
+mod tone;
+mod tone_watch;
 pub mod transcode;
 mod turns;
 mod voice;

@@ -1,16 +1,19 @@
-//! Keys that the edge presses towards a far side: telephone-events (RFC 4733 §2.5) on the clock of the stream that the
-//! edge makes for it. Their packets take the place of audio, which waits; none is lost for them.
+//! Keys that the edge presses towards a far side, in the place of audio: telephone-events (RFC 4733 §2.5) on the clock of
+//! the stream that the edge makes for it, or tones.
 
 use std::collections::VecDeque;
 
-use crate::keys::{END, SEGMENT_TICKS, event_of};
+use crate::keys::{END, SEGMENT_TICKS, event_of, key_of};
 use crate::limits::{KEY_MOST_MS, KEYS_WAITING};
 use crate::spec::PressSpec;
+use crate::tone::sound;
 
 /// Milliseconds between two packets of a press.
 const TICK_MS: u16 = 20;
 /// A key is pressed for at least two ticks: 40 ms, as a receiver of tones asks for too (ITU-T Q.24).
 const LEAST_TICKS: u16 = 2;
+/// A tone for at least four: whoever listens may miss a part of it.
+const LEAST_TONE_TICKS: u16 = 4;
 /// The last packet comes three times, in case of loss (RFC 4733 §2.5.1.4).
 const REPEATS: u16 = 2;
 /// Ticks from the end of a press to the beginning of the next: 100 ms between two keys, the repeats among them.
@@ -27,8 +30,7 @@ pub(crate) struct Presses {
 
 #[derive(Debug, Clone, Copy)]
 struct Wanted {
-    payload_type: u8,
-    clock_hz: u32,
+    press: PressSpec,
     event: u8,
     ticks: u16,
 }
@@ -42,6 +44,39 @@ struct Press {
     before: u32,
     /// Ticks of 20 ms since its beginning.
     tick: u16,
+}
+
+/// What takes the place of 20 ms of audio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pressed {
+    /// A telephone-event.
+    Event(KeyPacket),
+    /// A part of a tone, or of the pause behind it.
+    Tone(TonePart),
+}
+
+/// 20 ms of a tone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TonePart {
+    key: char,
+    /// Ticks before it, and ticks of the tone.
+    tick: u16,
+    ticks: u16,
+}
+
+impl TonePart {
+    /// Fills a frame of 20 ms.
+    pub(crate) fn fill(self, rate_hz: u32, frame: &mut [i16]) {
+        let (from, left) = (usize::from(self.tick), usize::from(self.ticks.saturating_sub(self.tick)));
+        match left {
+            0 => frame.fill(0),
+            _ => sound(self.key, rate_hz, from * frame.len(), left * frame.len(), frame),
+        }
+    }
+    /// Whether it begins.
+    pub(crate) fn is_first(self) -> bool {
+        self.tick == 0
+    }
 }
 
 /// One packet of a press.
@@ -60,11 +95,14 @@ impl Presses {
     /// Adds digits behind those that wait, so long each; how many are left out because too many do. What is no key is
     /// passed over.
     pub(crate) fn add(&mut self, press: PressSpec, digits: &str, ms: u16) -> usize {
-        let PressSpec::Event { payload, clock_hz } = press;
-        let ticks = ms.min(KEY_MOST_MS).div_ceil(TICK_MS).max(LEAST_TICKS);
+        let least = match press {
+            PressSpec::Event { .. } => LEAST_TICKS,
+            PressSpec::Tone { .. } => LEAST_TONE_TICKS,
+        };
+        let ticks = ms.min(KEY_MOST_MS).div_ceil(TICK_MS).max(least);
         let events = || digits.chars().filter_map(event_of);
         let room = KEYS_WAITING.saturating_sub(self.waiting.len());
-        let wanted = events().take(room).map(|event| Wanted { payload_type: payload, clock_hz, event, ticks });
+        let wanted = events().take(room).map(|event| Wanted { press, event, ticks });
         self.waiting.extend(wanted);
         events().count().saturating_sub(room)
     }
@@ -72,8 +110,8 @@ impl Presses {
     pub(crate) fn is_over(&self) -> bool {
         self.waiting.is_empty() && self.now.is_none_or(|press| press.tick >= press.wanted.ticks + REPEATS)
     }
-    /// Moves on by 20 ms, at this timestamp of the stream; the packet that is due instead of audio, if one is.
-    pub(crate) fn next(&mut self, timestamp: u32) -> Option<KeyPacket> {
+    /// Moves on by 20 ms, at this timestamp of the stream; what is due instead of audio, if anything is.
+    pub(crate) fn next(&mut self, timestamp: u32) -> Option<Pressed> {
         let over = self.now.is_none_or(|press| press.tick >= press.wanted.ticks + PAUSE_TICKS);
         if over {
             let next = self.waiting.pop_front();
@@ -82,10 +120,17 @@ impl Presses {
         let press = self.now.as_mut()?;
         let wanted = press.wanted;
         press.tick += 1;
+        let (payload_type, clock_hz) = match wanted.press {
+            PressSpec::Event { payload, clock_hz } => (payload, clock_hz),
+            PressSpec::Tone { .. } => {
+                let key = key_of(wanted.event)?;
+                return Some(Pressed::Tone(TonePart { key, tick: press.tick - 1, ticks: wanted.ticks }));
+            }
+        };
         if press.tick > wanted.ticks + REPEATS {
             return None;
         }
-        let tick_clock = wanted.clock_hz * u32::from(TICK_MS) / 1000;
+        let tick_clock = clock_hz * u32::from(TICK_MS) / 1000;
         let held = press.tick.min(wanted.ticks);
         let since = u32::from(press.tick - 1) * tick_clock - press.before;
         let lasts = u32::from(held) * tick_clock - press.before;
@@ -99,7 +144,7 @@ impl Presses {
         }
         let end = if held == wanted.ticks && !goes_on { END } else { 0 };
         let payload = [wanted.event, end | VOLUME, high, low];
-        Some(KeyPacket { payload_type: wanted.payload_type, marker, timestamp, since, payload })
+        Some(Pressed::Event(KeyPacket { payload_type, marker, timestamp, since, payload }))
     }
 }
 
@@ -111,11 +156,18 @@ mod tests {
 
     const EVENT: PressSpec = PressSpec::Event { payload: 101, clock_hz: 8000 };
 
+    fn event(pressed: Option<Pressed>) -> Option<KeyPacket> {
+        pressed.map(|pressed| match pressed {
+            Pressed::Event(packet) => packet,
+            Pressed::Tone(_) => panic!("{pressed:?}"),
+        })
+    }
+
     #[test]
     fn rfc4733_2_5_1_a_press_is_one_event_that_grows_and_ends_three_times() {
         let mut presses = Presses::default();
         assert_eq!(presses.add(EVENT, "7#", 100), 0);
-        let ticks: Vec<Option<KeyPacket>> = (0..22).map(|n| presses.next(1000 + n * 160)).collect();
+        let ticks: Vec<Option<KeyPacket>> = (0..22).map(|n| event(presses.next(1000 + n * 160))).collect();
         let packet = |event: u8, marker, timestamp, end: u8, duration: u16| {
             let [high, low] = duration.to_be_bytes();
             Some((101, marker, timestamp, [event, end | 10, high, low]))
@@ -150,7 +202,7 @@ mod tests {
         assert_eq!(presses.add(EVENT, &digits.to_lowercase().replace("56", "5 w,6"), 100), 0);
         let read: String = (0..400u32)
             .filter_map(|n| {
-                let packet = presses.next((u32::MAX - 1000).wrapping_add(n * 160))?;
+                let packet = event(presses.next((u32::MAX - 1000).wrapping_add(n * 160)))?;
                 let rtp = Rtp {
                     marker: packet.marker,
                     payload_type: packet.payload_type,
@@ -171,7 +223,7 @@ mod tests {
         assert_eq!(presses.add(EVENT, &"1".repeat(KEYS_WAITING - 1), 100), 0);
         assert_eq!(presses.add(EVENT, "234", 100), 2);
         assert_eq!(presses.add(EVENT, "5", 100), 1);
-        let pressed = (0..100_000).filter(|n| presses.next(n * 160).is_some_and(|packet| packet.marker)).count();
+        let pressed = (0..100_000).filter(|n| event(presses.next(n * 160)).is_some_and(|packet| packet.marker)).count();
         assert_eq!(pressed, KEYS_WAITING);
     }
 
@@ -179,7 +231,7 @@ mod tests {
     fn rfc4733_2_5_1_3_a_long_press_goes_on_in_another_segment() {
         let mut presses = Presses::default();
         presses.add(PressSpec::Event { payload: 97, clock_hz: 48_000 }, "1", 3000);
-        let packets: Vec<KeyPacket> = (0..400u32).filter_map(|n| presses.next(n * 960)).collect();
+        let packets: Vec<KeyPacket> = (0..400u32).filter_map(|n| event(presses.next(n * 960))).collect();
         assert_eq!(packets.len(), 152);
         assert_eq!(packets.iter().filter(|packet| packet.marker).count(), 1);
         let lasts = |packet: &KeyPacket| u32::from(u16::from_be_bytes([packet.payload[2], packet.payload[3]]));

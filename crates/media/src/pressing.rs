@@ -6,13 +6,18 @@ use std::time::Instant;
 use trunkgate_agent::Ticks;
 
 use crate::counters::DropReason;
+use crate::end::Wire;
 use crate::keys::Held;
 use crate::packet::PacketBuf;
-use crate::press::Presses;
+use crate::press::{Pressed, Presses};
 use crate::rtp::{FIXED_HEADER, Rtp};
 use crate::session::{Session, Transmit};
 use crate::spec::{EndId, Event, MediaId, PressSpec};
-use crate::voice::numbers;
+use crate::transcode::Encoding;
+use crate::voice::{CLOCK_HZ, numbers};
+
+/// Samples of 20 ms at the highest rate that tones are made at.
+const MOST_SAMPLES: usize = 320;
 
 /// What is pressed towards one end.
 #[derive(Debug)]
@@ -20,6 +25,7 @@ pub(crate) struct Pressing {
     /// Its name among the feeders of its end.
     pub(crate) serial: u32,
     clock_hz: u32,
+    tones: Option<Tones>,
     ticks: Ticks,
     presses: Presses,
     ssrc: u32,
@@ -27,12 +33,28 @@ pub(crate) struct Pressing {
     timestamp: u32,
 }
 
+/// What makes tones.
+#[derive(Debug)]
+struct Tones {
+    encoding: Encoding,
+    rate_hz: u32,
+    payload: u8,
+}
+
 impl Pressing {
     /// From now on, on this clock.
     pub(crate) fn new(now: Instant, (session, to): (MediaId, EndId), serial: u32, press: PressSpec) -> Pressing {
-        let PressSpec::Event { clock_hz, .. } = press;
+        let (clock_hz, tones) = match press {
+            PressSpec::Event { clock_hz, .. } => (clock_hz, None),
+            PressSpec::Tone { payload, coding } => {
+                let rate_hz = coding.rate_hz().unwrap_or(CLOCK_HZ);
+                let tones = Encoding::new(coding, rate_hz).map(|encoding| Tones { encoding, rate_hz, payload });
+                (coding.clock_hz(), tones)
+            }
+        };
         let (ssrc, sequence, timestamp) = numbers(session, to, serial);
-        Pressing { serial, clock_hz, ticks: Ticks::new(now), presses: Presses::default(), ssrc, sequence, timestamp }
+        let (ticks, presses) = (Ticks::new(now), Presses::default());
+        Pressing { serial, clock_hz, tones, ticks, presses, ssrc, sequence, timestamp }
     }
     /// Presses keys behind those that wait; how many are left out.
     pub(crate) fn add(&mut self, press: PressSpec, digits: &str, ms: u16) -> usize {
@@ -48,23 +70,30 @@ impl Pressing {
         let tick = self.ticks.take(now)?;
         // Truncation is meant: timestamps are modulo 2^32.
         let at = self.timestamp.wrapping_add((tick.index as u32).wrapping_mul(self.clock_hz / 50));
-        Some(self.presses.next(at).and_then(|key| {
-            let area = packet.receive_area().get_mut(..FIXED_HEADER + key.payload.len())?;
-            let (header, payload) = area.split_at_mut(FIXED_HEADER);
-            *header.first_mut()? = 0x80;
-            payload.copy_from_slice(&key.payload);
-            packet.set_len(FIXED_HEADER + key.payload.len());
-            let rtp = Rtp {
-                marker: key.marker,
-                payload_type: key.payload_type,
-                sequence: self.sequence,
-                timestamp: key.timestamp,
-                ssrc: self.ssrc,
-                payload: FIXED_HEADER..FIXED_HEADER + key.payload.len(),
-            };
-            self.sequence = self.sequence.wrapping_add(1);
-            Some((rtp, key.since))
-        }))
+        Some(self.presses.next(at).and_then(|pressed| self.write(pressed, at, packet)))
+    }
+
+    fn write(&mut self, pressed: Pressed, at: u32, packet: &mut PacketBuf) -> Option<(Rtp, u32)> {
+        let (header, area) = packet.receive_area().split_at_mut_checked(FIXED_HEADER)?;
+        *header.first_mut()? = 0x80;
+        let (bytes, marker, payload_type, timestamp, since) = match pressed {
+            Pressed::Event(key) => {
+                area.get_mut(..key.payload.len())?.copy_from_slice(&key.payload);
+                (key.payload.len(), key.marker, key.payload_type, key.timestamp, key.since)
+            }
+            Pressed::Tone(part) => {
+                let tones = self.tones.as_mut()?;
+                let mut frame = [0; MOST_SAMPLES];
+                let frame = frame.get_mut(..tones.rate_hz as usize / 50)?;
+                part.fill(tones.rate_hz, frame);
+                (tones.encoding.encode(frame, area), part.is_first(), tones.payload, at, 0)
+            }
+        };
+        packet.set_len(FIXED_HEADER + bytes);
+        let payload = FIXED_HEADER..FIXED_HEADER + bytes;
+        let rtp = Rtp { marker, payload_type, sequence: self.sequence, timestamp, ssrc: self.ssrc, payload };
+        self.sequence = self.sequence.wrapping_add(1);
+        Some((rtp, since)).filter(|_| bytes > 0)
     }
 }
 
@@ -125,7 +154,7 @@ impl Session {
         };
         let ended = end.held.take_if(|held| held.ends_with(now, packet.0, packet.1));
         for held in over.into_iter().chain(ended) {
-            self.key_ended(now, at, held);
+            self.key_ended(now, at, held.key, held.ms());
         }
         Ok(())
     }
@@ -134,8 +163,14 @@ impl Session {
     pub(crate) fn release_lost_keys(&mut self, now: Instant) {
         for at in 0..self.ends.len() {
             let end = self.ends.get_mut(at);
-            if let Some(held) = end.and_then(|end| end.held.take_if(|held| held.lost_at() <= now)) {
-                self.key_ended(now, at, held);
+            let Some(end) = end else { continue };
+            let held = end.held.take_if(|held| held.lost_at() <= now).map(|held| (held.key, held.ms()));
+            let tone = end.wire.as_mut().and_then(|wire| wire.watch()).and_then(|watch| {
+                watch.release_lost(now);
+                watch.over.take()
+            });
+            for (key, ms) in held.into_iter().chain(tone) {
+                self.key_ended(now, at, key, ms);
             }
         }
     }
@@ -144,22 +179,23 @@ impl Session {
     pub(crate) fn keys_due(&self) -> impl Iterator<Item = Instant> {
         self.ends.iter().flat_map(|end| {
             let pressing = end.pressing.as_ref().map(|pressing| pressing.due());
-            end.held.as_ref().map(Held::lost_at).into_iter().chain(pressing)
+            let tone = end.wire.as_ref().and_then(Wire::tone_lost_at);
+            end.held.as_ref().map(Held::lost_at).into_iter().chain(pressing).chain(tone)
         })
     }
 
     /// A far side has let a key go.
-    fn key_ended(&mut self, now: Instant, at: usize, held: Held) {
+    pub(crate) fn key_ended(&mut self, now: Instant, at: usize, key: char, ms: u32) {
         let Some(end) = self.ends.get(at) else { return };
-        let Some(wire) = &end.wire else { return };
-        let press = wire.spec().parted.as_deref().and_then(|parted| parted.press);
+        let (id, Some(wire)) = (end.id, &end.wire) else { return };
+        let (to, press) = (wire.to, wire.spec().parted.as_deref().and_then(|parted| parted.press));
         match press {
             Some(press) => {
                 let mut digit = [0; 4];
-                let ms = u16::try_from(held.ms()).unwrap_or(u16::MAX);
-                self.press(now, wire.to, press, held.key.encode_utf8(&mut digit), ms);
+                let ms = u16::try_from(ms).unwrap_or(u16::MAX);
+                self.press(now, to, press, key.encode_utf8(&mut digit), ms);
             }
-            None => self.events.push_back(Event::Key { end: end.id, key: held.key, ms: held.ms() }),
+            None => self.events.push_back(Event::Key { end: id, key, ms }),
         }
     }
 }

@@ -10,6 +10,7 @@ use std::time::Instant;
 use trunkgate_agent::TrackName;
 
 use crate::agent_end::AgentEnd;
+use crate::codec::g711::{ULAW_SILENCE, decode_alaw, decode_ulaw, ulaw_to_alaw};
 use crate::counters::DropReason;
 use crate::end::Wire;
 use crate::keys::Keys;
@@ -17,7 +18,7 @@ use crate::packet::{PACKET, PacketBuf};
 use crate::rtcp::{self, Kind};
 use crate::rtp::Rtp;
 use crate::session::{Session, Transmit};
-use crate::spec::{EndId, Event, RemoteSpec};
+use crate::spec::{EndId, Event, Law, RemoteSpec};
 use crate::tap::hear_all;
 
 impl Session {
@@ -60,11 +61,15 @@ impl Session {
         self.raws.hear_all(now, &end.taps, TrackName::Inbound, (&rtp, packet.data()), clock_hz);
         let wire = end.wire.as_mut().ok_or(DropReason::NoWire)?;
         if let Some(agent) = self.agents.iter_mut().find(|agent| agent.id == wire.to) {
+            mute_tones(now, agent, wire, &rtp, packet, &mut self.events);
             let heard = to_agent(now, agent, wire, &mut end.keys, (&rtp, packet.data()), &mut self.events);
             return heard.map(|()| None);
         }
         if let Some(transcoder) = wire.transcoder.as_deref_mut().filter(|each| each.takes(rtp.payload_type)) {
             transcoder.push(now, &rtp, packet.data().get(rtp.payload.clone()).unwrap_or_default())?;
+            if let Some((key, ms)) = transcoder.watch.as_mut().and_then(|watch| watch.over.take()) {
+                self.key_ended(now, at, key, ms);
+            }
             return Ok(self.next_converted(now, at, packet));
         }
         let Some(payload_type) = wire.payload(rtp.payload_type) else {
@@ -191,6 +196,32 @@ impl Session {
             srtp.protect(true, packet)?;
         }
         Ok(Some(way))
+    }
+}
+
+/// Takes tones that are keys out of audio for an agent, which is told of them instead.
+fn mute_tones(
+    now: Instant,
+    agent: &mut AgentEnd,
+    wire: &mut Wire,
+    rtp: &Rtp,
+    packet: &mut PacketBuf,
+    events: &mut VecDeque<Event>,
+) {
+    let (is_audio, law) = (wire.payload(rtp.payload_type).is_some(), wire.spec().law);
+    let Some(ear) = wire.ear.as_deref_mut().filter(|_| is_audio) else { return };
+    let Some(payload) = packet.data_mut().get_mut(rtp.payload.clone()) else { return };
+    let mut samples = [0; PACKET];
+    let (decode, silence): (fn(u8) -> i16, u8) = match law {
+        Law::Mu => (decode_ulaw, ULAW_SILENCE),
+        Law::A => (decode_alaw, ulaw_to_alaw(ULAW_SILENCE)),
+    };
+    samples.iter_mut().zip(&*payload).for_each(|(to, code)| *to = decode(*code));
+    if ear.hear(now, rtp.sequence, samples.get(..payload.len()).unwrap_or_default()) {
+        payload.fill(silence);
+    }
+    if let Some(key) = ear.begun.take() {
+        agent.press(now, key, events);
     }
 }
 

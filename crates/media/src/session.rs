@@ -280,7 +280,7 @@ impl Session {
         self.unwire(|_, sink| sink == to);
         match at.and_then(|at| self.ends.get_mut(at)) {
             Some(end) => {
-                end.wire = Some(Wire::new(to, spec).converting(transcoder));
+                end.wire = Some(Wire::new(to, spec).converting(transcoder).watching(now));
                 if let Some(voice) = self.ends.iter_mut().find(|end| end.id == to).and_then(|end| end.voice.as_mut()) {
                     voice.hurry(now);
                 }

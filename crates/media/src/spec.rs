@@ -12,7 +12,7 @@ use trunkgate_agent::{Loss, Settings};
 use crate::counters::EndCounters;
 use crate::mos::Codec;
 use crate::srtp::SrtpKey;
-use crate::transcode::TranscodeSpec;
+use crate::transcode::{Coding, TranscodeSpec};
 
 /// One media session: a call's media. Numbered by the gateway; its worker is `id % workers` for its whole life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -124,6 +124,9 @@ pub struct WireSpec {
 pub struct PartedSpec {
     /// Telephone-events as the source sends them: payload number and clock (Hz).
     pub events: Vec<(u8, u32)>,
+    /// Whether tones in its audio are keys. Only what the wire converts, and G.711 towards an agent, is looked at.
+    #[serde(default)]
+    pub tones: bool,
     /// How they are pressed towards the sink; `None`: signalling is told, by [`Event::Key`].
     pub press: Option<PressSpec>,
 }
@@ -137,6 +140,13 @@ pub enum PressSpec {
         payload: u8,
         /// Its clock, in Hz: that of the audio.
         clock_hz: u32,
+    },
+    /// As a tone in the audio (ITU-T Q.23), where another far side feeds the end as this; else in the edge's own stream.
+    Tone {
+        /// The audio's payload number.
+        payload: u8,
+        /// What it is.
+        coding: Coding,
     },
 }
 

@@ -12,7 +12,7 @@ use crate::codec::g711::{ULAW_SILENCE, alaw_to_ulaw, decode_ulaw, encode_alaw, e
 use crate::fade::add_fading;
 use crate::level::{level, ulaw_level};
 use crate::packet::{PACKET, PacketBuf};
-use crate::press::{KeyPacket, Presses};
+use crate::press::{KeyPacket, Pressed, Presses};
 use crate::rtp::{FIXED_HEADER, Rtp};
 use crate::spec::{EndId, Law, MediaId, PressSpec, WireSpec};
 
@@ -87,8 +87,8 @@ pub(crate) struct Voice {
     sequence: u16,
     timestamp: u32,
     presses: Presses,
-    /// A key's packet, due instead of audio.
-    key: Option<KeyPacket>,
+    /// A key's, due instead of audio.
+    key: Option<Pressed>,
     /// What would have been heard next of one who was cut off: faded out in the next tick.
     tail: Option<Box<Linear>>,
     /// Since when the next tick is due before its time.
@@ -164,9 +164,16 @@ impl Voice {
         said: &Said,
         packet: &mut PacketBuf,
     ) -> Option<Rtp> {
-        if let Some(key) = self.key.take() {
-            return self.write_key(&key, packet);
-        }
+        let tone = match self.key.take() {
+            Some(Pressed::Event(key)) => return self.write_key(&key, packet),
+            Some(Pressed::Tone(tone)) => {
+                let mut frame = [0; FRAME_SAMPLES];
+                tone.fill(CLOCK_HZ, &mut frame);
+                Some(Said::Linear(frame))
+            }
+            None => None,
+        };
+        let said = tone.as_ref().unwrap_or(said);
         let area = packet.receive_area().get_mut(..FIXED_HEADER + FRAME_SAMPLES)?;
         let (header, payload) = area.split_at_mut(FIXED_HEADER);
         *header.first_mut()? = 0x80;

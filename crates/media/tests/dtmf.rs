@@ -5,10 +5,12 @@
 mod support;
 
 use support::*;
+use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
 use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{Command, DropReason, Event, PartedSpec, PressSpec, WireSpec};
+use trunkgate_media::{Coding, Command, DropReason, EndId, Event, Law, PartedSpec, PressSpec, TranscodeSpec, WireSpec};
 
 const EVENT: PressSpec = PressSpec::Event { payload: 96, clock_hz: 8000 };
+const AGENT: EndId = EndId(7);
 const KEYS: &str = "123A456B789C*0#D1122";
 /// RFC 4733 §2.5.1: the end.
 const END: u8 = 0x80;
@@ -18,7 +20,7 @@ fn parted(clock_hz: u32) -> Bench {
     let mut bench = Bench::connected();
     let wire = |events, press| WireSpec {
         payloads: vec![(0, 0)],
-        parted: Some(Box::new(PartedSpec { events, press })),
+        parted: Some(Box::new(PartedSpec { events, press, tones: false })),
         ..WireSpec::default()
     };
     bench.command(Command::Wire { from: A, to: B, wire: wire(vec![(101, clock_hz)], None) });
@@ -47,6 +49,28 @@ impl Presser {
     fn audio(&mut self) -> Vec<u8> {
         self.timestamp = self.timestamp.wrapping_add(self.clock_hz / 50);
         self.packet(0, false, self.timestamp, &[0x55; 160])
+    }
+    /// The packets of a key's tone, so many of 20 ms.
+    fn tone(&mut self, key: char, packets: u32) -> Vec<Vec<u8>> {
+        let at = "123A456B789C*0#D".chars().position(|each| each == key).unwrap();
+        let (row, column) = ([697.0, 770.0, 852.0, 941.0][at / 4], [1209.0, 1336.0, 1477.0, 1633.0][at % 4]);
+        let sample = |n: u32| {
+            let value = |hz: f64| (std::f64::consts::TAU * hz * f64::from(n) / 8000.0).sin();
+            encode_ulaw((7000.0 * (value(row) + value(column))) as i16)
+        };
+        let packet = |n: u32| {
+            let payload: Vec<u8> = (n * 160..(n + 1) * 160).map(sample).collect();
+            self.timestamp = self.timestamp.wrapping_add(160);
+            self.packet(0, false, self.timestamp, &payload)
+        };
+        (0..packets).map(packet).collect()
+    }
+    /// Softly spoken.
+    fn noise(&mut self) -> Vec<u8> {
+        self.timestamp = self.timestamp.wrapping_add(160);
+        let seed = u32::from(self.sequence);
+        let payload: Vec<u8> = (0..160).map(|n| encode_ulaw(((seed + n) * 7919 % 301) as i16 - 150)).collect();
+        self.packet(0, false, self.timestamp, &payload)
     }
     /// The packets of a press: so many of 20 ms, and the last one thrice; a longer one in segments (RFC 4733 §2.5.1.3).
     fn press(&mut self, event: u8, packets: u32) -> Vec<Vec<u8>> {
@@ -90,8 +114,7 @@ fn told(bench: &mut Bench) -> Vec<(char, u32)> {
 }
 
 fn events() -> impl Iterator<Item = u8> {
-    let event = |key| "0123456789*#ABCD".chars().position(|each| each == key).unwrap() as u8;
-    KEYS.chars().map(event)
+    KEYS.chars().map(events_of)
 }
 
 #[test]
@@ -222,4 +245,172 @@ fn keys_are_pressed_into_a_stream_that_goes_on() {
     bench.command(Command::Press { end: B, press: EVENT, digits: "3".into(), ms: 60 });
     assert_eq!(bench.run(400).len(), 5);
     assert!(bench.feed(A, false, A_RTP, &phone.audio()).is_some());
+}
+
+/// How a side presses keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Events,
+    Info,
+    Tones,
+}
+
+const TONE: PressSpec = PressSpec::Tone { payload: 0, coding: Coding::Pcmu };
+
+/// A wire that takes keys of both kinds out of PCMU.
+fn taking(press: Option<PressSpec>) -> WireSpec {
+    let (from, to) = (vec![(0, Coding::Pcmu)], (0, Coding::Pcmu));
+    let transcode = TranscodeSpec { from, to, packet_ms: 20, events: vec![], noise: None };
+    let parted = PartedSpec { events: vec![(101, 8000), (96, 8000)], tones: true, press };
+    WireSpec { transcode: Some(Box::new(transcode)), parted: Some(Box::new(parted)), ..WireSpec::default() }
+}
+
+/// The far side of B: what it is sent, and which keys it finds in it.
+struct Reader {
+    bench: Bench,
+    line: Line,
+    keys: String,
+    audio: Vec<Vec<u8>>,
+}
+
+impl Reader {
+    fn new(line: Line) -> Reader {
+        let mut bench = Bench::connected();
+        bench.command(Command::Wire { from: A, to: B, wire: taking(None) });
+        Reader { bench, line, keys: String::new(), audio: Vec::new() }
+    }
+    fn read(&mut self, bytes: &[u8]) {
+        if !self.line.loses() {
+            let left = self.bench.feed(A, false, A_RTP, bytes);
+            self.audio.extend(left.map(|(_, bytes)| bytes));
+        }
+    }
+    fn pass(&mut self) {
+        self.bench.run(20);
+        self.keys.extend(told(&mut self.bench).iter().map(|(key, _)| key));
+    }
+}
+
+/// Presses all keys along a wire: what the other side is told.
+fn pressed(from: Way, to: Way, percent: u32) -> String {
+    let mut bench = Bench::connected();
+    let press = match to {
+        Way::Events => Some(EVENT),
+        Way::Tones => Some(TONE),
+        Way::Info => None,
+    };
+    bench.command(Command::Wire { from: A, to: B, wire: taking(press) });
+    let (near, far) = if from == Way::Info { (0, percent) } else { (percent, 0) };
+    let (mut phone, mut line) = (Presser::new(8000), Line { seed: 5, percent: near });
+    let (mut reader, mut by_info) = (Reader::new(Line { seed: 5, percent: far }), String::new());
+    for key in KEYS.chars() {
+        let mut packets = match from {
+            Way::Events => phone.press(events_of(key), 10),
+            Way::Tones => phone.tone(key, 10),
+            Way::Info => {
+                match press {
+                    Some(press) => bench.command(Command::Press { end: B, press, digits: key.into(), ms: 200 }),
+                    None => by_info.push(key),
+                }
+                Vec::new()
+            }
+        };
+        packets.extend((0..30).map(|_| phone.noise()));
+        for packet in packets {
+            if !line.loses()
+                && let Some((_, bytes)) = bench.feed(A, false, A_RTP, &packet)
+            {
+                reader.read(&bytes);
+            }
+            for made in bench.run(20) {
+                reader.read(&made.bytes);
+            }
+            reader.pass();
+            by_info.extend(told(&mut bench).iter().map(|(key, _)| key));
+        }
+    }
+    if to == Way::Info { by_info } else { reader.keys }
+}
+
+fn events_of(key: char) -> u8 {
+    "0123456789*#ABCD".chars().position(|each| each == key).unwrap() as u8
+}
+
+#[test]
+fn each_way_of_pressing_becomes_each_other_whatever_is_lost() {
+    for percent in [0, 10, 40] {
+        for from in [Way::Events, Way::Info, Way::Tones] {
+            for to in [Way::Events, Way::Info, Way::Tones] {
+                assert_eq!(pressed(from, to, percent), KEYS, "{from:?} to {to:?}, {percent} % lost");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_tone_that_is_a_key_is_kept_out_of_the_audio() {
+    let mut bench = Bench::connected();
+    bench.command(Command::Wire { from: A, to: B, wire: taking(None) });
+    let mut phone = Presser::new(8000);
+    let mut heard = Vec::new();
+    let packets: Vec<Vec<u8>> =
+        [(0..5).map(|_| phone.noise()).collect(), phone.tone('5', 10), (0..5).map(|_| phone.noise()).collect()]
+            .concat();
+    for packet in packets {
+        let (_, bytes) = bench.feed(A, false, A_RTP, &packet).unwrap();
+        let most = bytes[12..].iter().map(|code| decode_ulaw(*code).unsigned_abs()).max().unwrap();
+        heard.push(most);
+        bench.run(20);
+    }
+    assert_eq!(told(&mut bench).len(), 1);
+    // Its first 20 ms have a window of it: none of it passes. What is said before and after does.
+    assert!(heard[..5].iter().chain(&heard[17..]).all(|most| (100..200).contains(most)), "{heard:?}");
+    assert!(heard[5..15].iter().all(|most| *most == 0), "{heard:?}");
+}
+
+#[test]
+fn a_tone_whose_audio_ends_with_it_is_one_key() {
+    let mut bench = Bench::connected();
+    bench.command(Command::Wire { from: A, to: B, wire: taking(None) });
+    for packet in Presser::new(8000).tone('9', 10) {
+        bench.feed(A, false, A_RTP, &packet);
+        bench.run(20);
+    }
+    assert_eq!(told(&mut bench), []);
+    bench.run(200);
+    assert!(matches!(told(&mut bench)[..], [('9', 180..=210)]));
+}
+
+#[test]
+fn an_agent_is_told_of_a_tone_and_does_not_hear_it() {
+    let mut bench = Bench::unconnected();
+    bench.set_remote(A, remote(A_RTP));
+    bench.add_agent(AGENT, trunkgate_media::agent::Settings { stream_sid: "MZ1".into(), ..Default::default() });
+    bench.agent(AGENT, trunkgate_media::AgentInput::Opened);
+    let parted = Some(Box::new(PartedSpec { tones: true, ..PartedSpec::default() }));
+    bench.command(Command::Wire { from: A, to: AGENT, wire: WireSpec { parted, law: Law::Mu, ..ULAW.spec() } });
+    let mut phone = Presser::new(8000);
+    for packet in [phone.tone('#', 5), (0..10).map(|_| phone.noise()).collect(), phone.tone('1', 5)].concat() {
+        bench.feed(A, false, A_RTP, &packet);
+        bench.run(20);
+    }
+    let messages = bench.written(AGENT);
+    let keys: Vec<_> = messages.iter().filter(|message| message["event"] == "dtmf").collect();
+    let keys: Vec<_> = keys.iter().map(|key| key["dtmf"]["digit"].as_str().unwrap()).collect();
+    assert_eq!(keys, ["#", "1"]);
+    let frames = messages.iter().filter(|message| message["event"] == "media").map(audio);
+    assert!(frames.flatten().all(|code| decode_ulaw(code).unsigned_abs() < 200));
+}
+
+#[test]
+fn tones_are_made_in_a_stream_that_goes_on_and_in_the_edge_s_own() {
+    // In one that another side feeds.
+    let mut bench = Bench::connected();
+    bench.command(Command::Press { end: B, press: TONE, digits: "5".into(), ms: 100 });
+    let made = bench.run(300);
+    // 100 ms and the beginning of a pause.
+    assert_eq!(made.len(), 7);
+    assert!(made.windows(2).all(|pair| pair[1].rtp().timestamp == pair[0].rtp().timestamp + 160));
+    let loudest = |made: &Made| made.payload().iter().map(|code| decode_ulaw(*code).unsigned_abs()).max().unwrap();
+    assert!(made[..5].iter().all(|made| loudest(made) > 10_000) && made[5..].iter().all(|made| loudest(made) == 0));
 }

@@ -216,6 +216,12 @@ fn ptime(media: &Media) -> Option<u32> {
     }
 }
 
+/// What both sides share of the codecs that the edge converts: as each of the two numbers it and wants it.
+pub(crate) fn shared_audio(offered: &[Payload], shared: &[(Payload, Payload)]) -> Vec<(Audio, Audio)> {
+    let known = shared.iter().filter(|(ours, _)| is_edge_codec(&ours.map));
+    known.map(|(ours, theirs)| (audio(&of_offer(offered, ours)), audio(theirs))).collect()
+}
+
 fn of_offer(offered: &[Payload], ours: &Payload) -> Payload {
     offered.iter().find(|payload| payload.number == ours.number).unwrap_or(ours).clone()
 }

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::convert::Audio;
 use crate::format::Rtpmap;
 use crate::negotiate::{Payload, Policy, free};
 use crate::own::{EVENTS, TELEPHONE_EVENT, telephone_event};
@@ -37,6 +38,9 @@ pub struct OwnEvents {
     pub offerer: Option<Events>,
     /// The answerer's.
     pub answerer: Option<Events>,
+    /// Audio that passes as it is and that the edge could convert: as the offerer numbers it, and as the answerer does.
+    #[serde(default)]
+    pub audio: Vec<(Audio, Audio)>,
 }
 
 impl Policy {

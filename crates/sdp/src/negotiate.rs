@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::convert::{Converted, Outcome, added, outcome, pace};
+use crate::convert::{Converted, Outcome, added, outcome, pace, shared_audio};
 use crate::description::{Attribute, Connection, Description, Media, Origin};
 use crate::direction::Direction;
 use crate::dtmf::{Dtmf, Events, OwnEvents, of_answerer, of_offerer, own_events, without_events};
@@ -314,7 +314,10 @@ fn answered_section(
     let usable = if policy.parts_keys() { without_events(of_offer.clone()) } else { of_offer.clone() };
     let Outcome { mut accepted, shared: pairs, converted } =
         outcome(answers.clone(), (offered, &usable), answered, policy)?;
-    let own_events = policy.parts_keys().then(|| agree_events(&mut accepted, &of_offer, &answers, policy));
+    let own_events = policy.parts_keys().then(|| {
+        let audio = shared_audio(&of_offer, &pairs);
+        OwnEvents { audio, ..agree_events(&mut accepted, &of_offer, &answers, policy) }
+    });
     let number = |theirs: u8| pairs.iter().find(|(_, p)| p.number == theirs).map(|(ours, _)| ours.number);
     let direction = narrowed(answer.direction_of(answered), offer.direction_of(offered));
     let mut section = section(offered, answered, port, &accepted, number, direction)?;
@@ -350,7 +353,7 @@ fn agree_events(
     let own = of_offerer(offered, clock(of_offer)).filter(|_| policy.dtmf == Dtmf::Events);
     let offerer = own.as_ref().map(|own| Events { takes: own.number, sends: vec![own.number], clock: own.map.clock });
     accepted.extend(own);
-    OwnEvents { offerer, answerer }
+    OwnEvents { offerer, answerer, audio: Vec::new() }
 }
 
 /// For each payload of an answer, in its order, the one of the offer that means the same: by the same number where

@@ -58,7 +58,8 @@ impl Bench {
                 Command::Wire { from, to, wire } => Told::Wire(from, to, wire),
                 Command::Unwire { from } => Told::Unwire(from),
                 Command::Tap { of, listener, audio } => Told::Tap(of, listener, audio),
-                Command::Press { end, press: PressSpec::Event { payload, .. }, digits, .. } => {
+                Command::Press { end, press, digits, .. } => {
+                    let (PressSpec::Event { payload, .. } | PressSpec::Tone { payload, .. }) = press;
                     Told::Press(end, payload, digits)
                 }
                 Command::TellKeys { end, digits } => Told::Keys(end, digits),

@@ -7,7 +7,7 @@ use super::spec::Coding;
 
 /// The sink's encoder.
 #[derive(Debug)]
-pub(super) enum Encoding {
+pub(crate) enum Encoding {
     Ulaw,
     Alaw,
     G722(Box<g722::Encoder>),
@@ -16,7 +16,7 @@ pub(super) enum Encoding {
 
 impl Encoding {
     /// Of samples at `rate_hz`; `None` where the codec cannot be had of them.
-    pub(super) fn new(coding: Coding, rate_hz: u32) -> Option<Encoding> {
+    pub(crate) fn new(coding: Coding, rate_hz: u32) -> Option<Encoding> {
         Some(match coding {
             Coding::Pcmu => Encoding::Ulaw,
             Coding::Pcma => Encoding::Alaw,
@@ -25,7 +25,7 @@ impl Encoding {
         })
     }
     /// A frame's payload: how many bytes; 0 where nothing need be sent.
-    pub(super) fn encode(&mut self, samples: &[i16], payload: &mut [u8]) -> usize {
+    pub(crate) fn encode(&mut self, samples: &[i16], payload: &mut [u8]) -> usize {
         match self {
             Encoding::Ulaw => each(samples, payload, encode_ulaw),
             Encoding::Alaw => each(samples, payload, encode_alaw),

@@ -20,10 +20,11 @@ use crate::counters::DropReason;
 use crate::limits::{ASIDE_BYTES, AUDIO_CONCEALED_MOST_MS, AUDIO_FRAME_MOST_MS, AUDIO_PACKET_MOST_MS};
 use crate::packet::PacketBuf;
 use crate::rtp::{FIXED_HEADER, Rtp};
+use crate::tone_watch::ToneWatch;
 
 use concealing::Concealer;
 use decoding::{Decoding, LONGEST};
-use encoding::Encoding;
+pub(crate) use encoding::Encoding;
 use incoming::{Incoming, Step};
 use noise::Noise;
 
@@ -54,6 +55,8 @@ pub struct Transcoder {
     jump: Option<Jump>,
     aside: Option<Aside>,
     concealer: Box<Concealer>,
+    /// Takes keys' tones out of the audio, where they are keys.
+    pub(crate) watch: Option<Box<ToneWatch>>,
     noise: Noise,
     ssrc: u32,
     sequence: u16,
@@ -125,6 +128,7 @@ impl Transcoder {
             jump: None,
             aside: None,
             concealer: Box::new(Concealer::new(rate_hz)),
+            watch: None,
             noise: Noise::new(ssrc),
             ssrc,
             sequence,
@@ -141,6 +145,10 @@ impl Transcoder {
     /// Whether it takes a payload number.
     pub fn takes(&self, number: u8) -> bool {
         self.class(number).is_some()
+    }
+    /// Has tones of keys taken out of the audio.
+    pub(crate) fn watch_tones(&mut self, now: Instant) {
+        self.watch.get_or_insert_with(|| Box::new(ToneWatch::new(now, self.rate_hz)));
     }
     /// The clock of what leaves, in Hz.
     pub fn clock_hz(&self) -> u32 {
@@ -161,7 +169,7 @@ impl Transcoder {
         self.jump = self.jump.map(|jump| Jump { at: jump.at.saturating_sub(self.start), ..jump });
         (self.start, self.end) = (0, self.end - self.start);
         match class {
-            Class::Audio(source) => self.take_audio(source, step, rtp, payload)?,
+            Class::Audio(source) => self.take_audio(now, source, (step, rtp), payload)?,
             Class::Event(events) => self.take_event(events, step, rtp, payload),
             Class::Noise(to) => self.take_noise(to, step, rtp, payload),
         }
@@ -208,7 +216,13 @@ impl Transcoder {
         self.spec.noise.filter(|(from, _)| *from == number).map(|(_, to)| Class::Noise(to))
     }
 
-    fn take_audio(&mut self, source: usize, step: Step, rtp: &Rtp, payload: &[u8]) -> Result<(), DropReason> {
+    fn take_audio(
+        &mut self,
+        now: Instant,
+        source: usize,
+        (step, rtp): (Step, &Rtp),
+        payload: &[u8],
+    ) -> Result<(), DropReason> {
         if payload.is_empty() {
             return Ok(());
         }
@@ -230,6 +244,11 @@ impl Transcoder {
             return Err(DropReason::Damaged);
         }
         let next = next.get_mut(..count).unwrap_or_default();
+        if let Some(watch) = &mut self.watch
+            && watch.hear(now, rtp.sequence, next)
+        {
+            next.fill(0);
+        }
         let begin = self.incoming.at;
         if concealed > 0 {
             if let Some(rest) = lost.get_mut(made..).filter(|rest| !rest.is_empty()) {

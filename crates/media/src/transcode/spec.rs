@@ -26,7 +26,7 @@ impl Coding {
         }
     }
     /// Its own samples per second; `None` where it takes those of the other side.
-    pub(super) fn rate_hz(self) -> Option<u32> {
+    pub(crate) fn rate_hz(self) -> Option<u32> {
         match self {
             Coding::Pcmu | Coding::Pcma => Some(8000),
             Coding::G722 => Some(g722::RATE_HZ),
