@@ -358,7 +358,7 @@ impl Call {
         let judgement = attempt.judge(code, q850);
         let location_error = self.location_error(edge, headers, leg);
         let why = detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
-        let problem = format!("{code} to INVITE from {}{why}", self.legs[leg].peer);
+        let problem = format!("{code} to INVITE from {}{why}", edge.shown_name(&self.legs[leg].peer));
         if !goes_on {
             edge.trunks.problem(now, self.legs[leg].trunk_name(), problem);
         }

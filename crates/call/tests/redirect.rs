@@ -154,3 +154,17 @@ fn nobody_sends_a_call_back_into_the_edge() {
     let next = Dialed::new(&format!("{LOCAL}:5082"), bench.expect(&format!("{LOCAL}:5082"), "INVITE sip:2@"));
     answered(bench, caller, &next);
 }
+
+#[test]
+fn a_trunk_s_problem_shows_nobody_s_whole_number() {
+    let (mut bench, _, pbx) = called(vec![to_trunk("pbx")]);
+    moved(&mut bench, &pbx, &format!("Contact: <sip:+14155550111@{BACKUP}>"));
+    let backup = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));
+    bench.receive(BACKUP, backup.answer(480, ""));
+    bench.expect(BACKUP, "ACK");
+    bench.expect(CARRIER, "SIP/2.0 480");
+    let status = bench.gateway.status(bench.now);
+    let trunk = status.trunks.iter().find(|trunk| trunk.name == "backup").unwrap();
+    let problem = trunk.last_problem.as_deref().unwrap();
+    assert!(problem.contains("+1415****111@") && !problem.contains("5550111"), "{problem}");
+}
