@@ -193,8 +193,8 @@ fn rfc4028_a_call_lasts_a_day_whoever_refreshes_it() {
 }
 
 #[test]
-fn a_few_hundred_calls_last_a_day_and_take_no_more_at_its_end() {
-    Day::run([7200, 7200], [sessions(true, true), sessions(false, false)], 200);
+fn a_hundred_calls_last_a_day_and_take_no_more_at_its_end() {
+    Day::run([7200, 7200], [sessions(true, true), sessions(false, false)], 100);
 }
 
 #[test]
