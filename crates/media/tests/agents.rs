@@ -315,7 +315,7 @@ fn what_an_agent_wants_is_told() {
     }
     let events = bench.events();
     let wishes = events.iter().filter(|event| matches!(event, Event::AgentWish { .. })).count();
-    assert_eq!(wishes, AGENT_WISHES_PER_SECOND as usize - 3);
+    assert_eq!(wishes, AGENT_WISHES_PER_SECOND as usize - 4);
     assert!(matches!(events.last(), Some(Event::AgentNote { .. })));
     bench.run(1000);
     bench.events();
