@@ -16,7 +16,7 @@
 //! | UPDATE | answered; with an offer 500 or 491, or where the first one is answered reliably it goes on by UPDATE, or the edge answers | answered; with an offer as a re-INVITE, and UPDATE where the other leg takes it | the same as a re-INVITE | answered; with an offer 491 | 481 |
 //! | INFO | 480 | goes on to the other leg; 415 where that is an agent | 480 | 480 | 481 |
 //! | INFO answered | – | the same answer on the other leg; BYE where it is gone | the same answer | the same answer | – |
-//! | REFER | 491 | the other side waits, the search begins (transfer); refused where it may not | 491 | 491 | 481 |
+//! | REFER | 491 | the other side waits, the search begins (transfer); after a change that is under way; refused where it may not | 491 | 491 | 481 |
 //! | NOTIFY of a REFER that went on | 481 | goes on to whoever transfers | 481 | 481 | 481 |
 //! | a REFER or NOTIFY that went on is answered | – | the same answer on the other leg | the same answer | – | – |
 //! | our NOTIFY is answered | the next one | the next one | the next one | the next one | the next one |
@@ -453,6 +453,7 @@ impl Call {
                 self.deadlines.remove(Timer::Glare);
             }
             (_, E::Due(Timer::Update)) => self.update_overdue(now, edge),
+            (_, E::Due(Timer::Refer)) => self.refer_overdue(now, edge),
             (_, E::Due(Timer::Referrer)) => self.referrer_overdue(now, edge),
             (_, E::Due(Timer::Session)) => self.session_due(now, edge),
             (_, E::Due(Timer::HoldCheck)) => self.check_hold(now, edge),

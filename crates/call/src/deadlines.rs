@@ -36,6 +36,8 @@ pub(crate) enum Timer {
     Ports,
     /// A call waits before a further stream to an agent that has failed (ours: `RETRY_FIRST_WAIT_MS`).
     Retry,
+    /// A REFER that waits for a change of the session is to be answered (ours: `UPDATE_WAIT`).
+    Refer,
     /// Whoever transferred the call should have hung up (ours: `REFERRER_SECONDS`).
     Referrer,
     /// An agent has had the caller for as long as it may (ours: `max_call`).
@@ -53,6 +55,7 @@ impl Timer {
             Timer::HoldCheck => "hold_check",
             Timer::Glare => "glare",
             Timer::Update => "update",
+            Timer::Refer => "refer",
             Timer::Session => "session",
             Timer::Quality => "quality",
             Timer::Pace(_) => "pace",

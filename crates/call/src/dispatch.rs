@@ -437,6 +437,7 @@ impl Gateway {
         if let Some(call) = self.calls.get_mut(&key) {
             call.handle(now, event, &mut self.edge);
             call.end_early_change(now, &mut self.edge);
+            call.serve_waiting_refer(now, &mut self.edge);
             call.ask_the_owed(now, &mut self.edge);
         }
         self.at_work = None;

@@ -62,6 +62,7 @@ mod recent;
 mod redirect;
 mod refer;
 mod refer_on;
+mod refer_wait;
 mod refresh;
 mod register;
 mod registrar;

@@ -238,10 +238,7 @@ impl Call {
         for end in snapshot.ends_left {
             edge.remove_end(snapshot.media, end);
         }
-        let mut holds = Few::default();
-        for leg in snapshot.holds.into_iter().filter(|leg| *leg < legs.len()) {
-            holds.insert(leg, None);
-        }
+        let holds = restored_holds(snapshot.holds, legs.len());
         let wires = restored_wires(edge, snapshot.media, snapshot.wires);
         if callee.is_none() {
             legs.extend(snapshot.former.map(|former| former.restore(now, edge)));
@@ -477,6 +474,15 @@ impl Leg {
         leg.srtp = leg.suite();
         leg
     }
+}
+
+/// Legs that hold the other one here; what plays to that is made anew.
+fn restored_holds(holds: Vec<usize>, legs: usize) -> Few<usize, Option<EndId>> {
+    let mut restored = Few::default();
+    for leg in holds.into_iter().filter(|leg| *leg < legs) {
+        restored.insert(leg, None);
+    }
+    restored
 }
 
 /// Tells the worker once more who hears whom.

@@ -23,6 +23,7 @@ use crate::numbers::Caller;
 use crate::reason::ReasonSlug;
 use crate::refer::Refer;
 use crate::refer_on::Passed;
+use crate::refer_wait::WaitingRefer;
 
 /// What becomes of a REFER that may be followed.
 enum Way {
@@ -30,6 +31,8 @@ enum Way {
     Here(Plan),
     /// It goes on to this leg.
     On(usize),
+    /// A change of the session is under way: after that.
+    Later,
 }
 
 /// Transfers that one side has asked for by REFER.
@@ -39,6 +42,8 @@ pub(crate) struct Transfers {
     pub(crate) now: Option<Box<Transfer>>,
     /// One that went on to the other side.
     pub(crate) passed: Option<Box<Passed>>,
+    /// One that waits.
+    pub(crate) waiting: Option<Box<WaitingRefer>>,
     /// What whoever asked for one is told of it.
     pub(crate) news: Option<Box<News>>,
 }
@@ -74,6 +79,7 @@ impl Call {
         let plan = match self.referable(now, edge, leg, &refer) {
             Ok(Way::Here(plan)) => plan,
             Ok(Way::On(other)) => return self.pass_refer(now, edge, (leg, other), server, &refer),
+            Ok(Way::Later) => return self.refer_later(now, edge, WaitingRefer { leg, server, refer }),
             Err(answer) => {
                 edge.respond(now, server, answer.to_sip());
                 let why = format!("a transfer by {} is refused with {}", self.name_of(leg), answer.code);
@@ -107,7 +113,10 @@ impl Call {
             return Err(refused(403, ReasonSlug::Denied));
         };
         let is_untold = self.transfers.news.as_ref().is_some_and(|news| news.is_untold());
-        if self.state != State::Answered || self.renegotiation.is_some() || self.late.is_some() || is_untold {
+        if self.is_changing() && self.transfers.waiting.is_none() && !is_untold {
+            return Ok(Way::Later);
+        }
+        if self.state != State::Answered || self.is_changing() || is_untold {
             return Err(refused(491, ReasonSlug::Transferred));
         }
         let other = self.other(leg).filter(|_| leg == self.near || self.callee == Some(leg));

@@ -11,9 +11,7 @@ use bench::*;
 #[test]
 fn before_any_answer_the_target_is_left_in_silence() {
     let mut bench = Bench::new();
-    let caller = bench.invite(CARRIER, "+14155550100", &offer());
-    bench.expect(CARRIER, "SIP/2.0 100");
-    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    let (caller, callee) = bench.calling(&offer(), "");
     bench.receive(CARRIER, caller.request("CANCEL", "", ""));
     assert_eq!(bench.next(CARRIER).header("CSeq"), "1 CANCEL");
     let terminated = bench.expect(CARRIER, "SIP/2.0 487");
@@ -65,9 +63,7 @@ fn rfc3326_3_1_whoever_was_answered_elsewhere_tells_the_target() {
         // Before and after a sign of life.
         for rings in [true, false] {
             let mut bench = Bench::new();
-            let caller = bench.invite(CARRIER, "+14155550100", &offer());
-            bench.expect(CARRIER, "SIP/2.0 100");
-            let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+            let (caller, callee) = bench.calling(&offer(), "");
             if rings {
                 bench.receive(PBX, callee.answer(180, ""));
                 bench.expect(CARRIER, "SIP/2.0 180");
@@ -124,11 +120,7 @@ fn a_cancel_that_comes_after_our_200_changes_nothing() {
 #[test]
 fn a_bye_in_the_early_dialog_is_a_cancel() {
     let mut bench = Bench::new();
-    let mut caller = bench.invite(CARRIER, "+14155550100", &offer());
-    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
-    bench.receive(PBX, callee.answer(180, ""));
-    bench.expect(CARRIER, "SIP/2.0 100");
-    caller.to_tag = bench.expect(CARRIER, "SIP/2.0 180").tag("To");
+    let (mut caller, callee) = bench.ringing();
     caller.cseq = 2;
     bench.receive(CARRIER, caller.request("BYE", "", ""));
     let mut codes = [bench.next(CARRIER).code(), bench.next(CARRIER).code()];

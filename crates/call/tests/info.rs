@@ -101,11 +101,7 @@ fn only_so_many_wait_for_their_answer_and_the_end_of_the_call_is_one() {
 #[test]
 fn before_the_answer_and_outside_of_a_call_there_is_nobody_to_tell() {
     let mut bench = Bench::new();
-    let mut caller = bench.invite(CARRIER, "+14155550100", &offer());
-    bench.expect(CARRIER, "SIP/2.0 100");
-    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
-    bench.receive(PBX, callee.answer(180, ""));
-    caller.to_tag = bench.expect(CARRIER, "SIP/2.0 180").tag("To");
+    let (mut caller, _) = bench.ringing();
     bench.receive(CARRIER, from_caller(&mut caller));
     bench.expect(CARRIER, "SIP/2.0 480");
     let mut stray = Dialing { to_tag: "gone".into(), ..caller.clone() };

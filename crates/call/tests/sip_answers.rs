@@ -83,11 +83,7 @@ fn the_same_request_by_another_way_and_our_own_come_back_are_482() {
 #[test]
 fn requests_out_of_order_are_500() {
     let mut bench = Bench::new();
-    let mut caller = bench.invite(CARRIER, "+14155550100", &offer());
-    bench.expect(CARRIER, "SIP/2.0 100");
-    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
-    bench.receive(PBX, callee.answer(180, ""));
-    caller.to_tag = bench.expect(CARRIER, "SIP/2.0 180").tag("To");
+    let (mut caller, _) = bench.ringing();
     caller.cseq = 2;
     bench.receive(CARRIER, caller.request("INVITE", &offer(), ""));
     let sent = bench.expect(CARRIER, "SIP/2.0 500");
@@ -129,11 +125,7 @@ fn an_invite_that_expires_while_it_rings_is_487_and_the_target_is_cancelled() {
 #[test]
 fn a_ringing_caller_hears_it_again_each_minute() {
     let mut bench = Bench::new();
-    bench.invite(CARRIER, "+14155550100", &offer());
-    bench.expect(CARRIER, "SIP/2.0 100");
-    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
-    bench.receive(PBX, callee.answer(180, ""));
-    bench.expect(CARRIER, "SIP/2.0 180");
+    bench.ringing();
     bench.pass(std::time::Duration::from_secs(59));
     bench.nothing();
     bench.pass(std::time::Duration::from_secs(2));

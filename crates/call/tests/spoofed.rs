@@ -120,11 +120,7 @@ fn method_of(sent: &Sent) -> String {
 fn rfc3261_9_2_a_cancel_from_elsewhere_withdraws_nothing() {
     for (from, code) in [(NOBODY, 0), (BACKUP, 481), (PBX, 481), (CARRIER2, 200)] {
         let mut bench = bench();
-        let mut caller = bench.invite(CARRIER, "+14155550100", &offer());
-        bench.expect(CARRIER, "SIP/2.0 100");
-        let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
-        bench.receive(PBX, callee.answer(180, ""));
-        caller.to_tag = bench.expect(CARRIER, "SIP/2.0 180").tag("To");
+        let (mut caller, callee) = bench.ringing();
         bench.receive(from, caller.request("CANCEL", "", ""));
         if code != 0 {
             assert_eq!(bench.next(from).code(), code, "{from}");
@@ -159,9 +155,7 @@ fn rfc3261_9_2_a_cancel_from_elsewhere_withdraws_nothing() {
 fn rfc3261_13_3_1_4_an_ack_from_elsewhere_confirms_nothing() {
     for from in [NOBODY, BACKUP, PBX] {
         let mut bench = bench();
-        let mut caller = bench.invite(CARRIER, "+14155550100", &offer());
-        bench.expect(CARRIER, "SIP/2.0 100");
-        let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+        let (mut caller, callee) = bench.calling(&offer(), "");
         bench.receive(PBX, callee.answer(200, &answer()));
         bench.expect(PBX, "ACK");
         caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");

@@ -356,7 +356,7 @@ fn nobody_dials_faster_by_transfers_than_by_calls() {
 }
 
 #[test]
-fn outside_a_dialog_before_the_answer_and_during_a_change_there_is_nothing_to_transfer() {
+fn a_refer_waits_for_a_change_and_outside_a_dialog_there_is_nothing_to_transfer() {
     let mut bench = with(|_| {});
     let stray = Dialing { peer: PBX.into(), number: "x".into(), call: 9, cseq: 1, to_tag: String::new() };
     bench.receive(PBX, refer_to(&stray.request("REFER", "", ""), &to(TARGET)));
@@ -368,13 +368,14 @@ fn outside_a_dialog_before_the_answer_and_during_a_change_there_is_nothing_to_tr
     bench.expect(CARRIER, "SIP/2.0 100");
     let change = bench.expect(PBX, "INVITE");
     bench.receive(PBX, by_callee(&callee, 1, &to(TARGET)));
+    bench.nothing();
+    bench.receive(PBX, by_callee(&callee, 2, &to(TARGET)));
     bench.expect(PBX, "SIP/2.0 491");
     bench.receive(PBX, callee.respond(&change, 200, &answer()));
     bench.expect(PBX, "ACK");
     bench.expect(CARRIER, "SIP/2.0 200");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
     // One at a time; and neither side changes anything while the target rings.
-    bench.receive(PBX, by_callee(&callee, 2, &to(TARGET)));
     bench.expect(PBX, "SIP/2.0 202");
     news(&mut bench, PBX, |n| callee.respond(n, 200, ""));
     let target = Dialed { tag: "target".into(), ..Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE")) };
@@ -555,4 +556,25 @@ fn rfc3515_a_refer_that_goes_on_brings_its_news_back() {
     let bye = bench.expect(PBX, "BYE");
     bench.receive(PBX, callee.respond(&bye, 200, ""));
     bench.finish();
+}
+
+#[test]
+fn a_refer_that_has_waited_for_long_enough_or_for_a_call_that_ends_is_refused() {
+    for (ends, code) in [(false, 491), (true, 487)] {
+        let mut bench = with(|_| {});
+        let (mut caller, callee) = bench.answered();
+        caller.cseq += 1;
+        bench.receive(CARRIER, caller.request("INVITE", &sdp("198.51.100.7", 40_002, 2, "0 101", "sendrecv"), ""));
+        let change = bench.expect(PBX, "INVITE");
+        bench.receive(PBX, callee.respond(&change, 180, ""));
+        bench.receive(PBX, by_callee(&callee, 1, &to(TARGET)));
+        if ends {
+            caller.cseq += 1;
+            bench.receive(CARRIER, caller.request("BYE", "", ""));
+        } else {
+            bench.pass(Duration::from_secs(17));
+        }
+        let refused = bench.sent.iter().find(|sent| sent.code() > 200 && sent.header("CSeq") == "1 REFER");
+        assert_eq!(refused.map(|sent| sent.code()), Some(code));
+    }
 }
