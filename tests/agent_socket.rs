@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Message, WebSocket, accept, accept_hdr};
 use trunkgate_media::agent::{Loss, SIGNATURE_HEADER, Settings, TrackSet, sign};
 use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{Command, EndId, Event, Law, MediaId, SocketSpec, Sound, TapSpec};
+use trunkgate_media::{Coding, Command, EndId, Event, MediaId, SocketSpec, Sound, TapSpec};
 
 const ID: MediaId = MediaId(0);
 
@@ -391,7 +391,7 @@ fn a_listener_that_does_not_read_changes_nothing_for_the_call() {
     let (a, b) = rig.call(ID, "127.0.0.1".parse().unwrap());
     let listener = Settings { talks: false, tracks: TrackSet::Both, ..settings() };
     let counters = rig.add_agent(ID, listener, socket_spec(server.url()));
-    rig.workers.send(ID, Command::Tap { of: A, listener: AGENT, audio: TapSpec::both(0, Law::Mu) });
+    rig.workers.send(ID, Command::Tap { of: A, listener: AGENT, audio: TapSpec::both(0, Coding::Pcmu) });
     assert_eq!(rig.told(), Event::AgentOpen { end: AGENT });
     let mut sequence = 0;
     let deadline = Instant::now() + PATIENCE;
@@ -427,7 +427,7 @@ fn a_listener_hears_both_directions_of_a_call() {
     let (a, b) = rig.call(ID, "127.0.0.1".parse().unwrap());
     let listener = Settings { talks: false, tracks: TrackSet::Both, ..settings() };
     rig.add_agent(ID, listener, socket_spec(server.url()));
-    rig.workers.send(ID, Command::Tap { of: A, listener: AGENT, audio: TapSpec::both(0, Law::Mu) });
+    rig.workers.send(ID, Command::Tap { of: A, listener: AGENT, audio: TapSpec::both(0, Coding::Pcmu) });
     assert_eq!(rig.told(), Event::AgentOpen { end: AGENT });
     for sequence in 0..50 {
         pass(&a, &b, sequence);

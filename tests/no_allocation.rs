@@ -13,9 +13,9 @@ use trunkgate_media::agent::{Format, Settings, TrackSet};
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::srtp::Outbound;
 use trunkgate_media::{
-    AgentInput, AgentSpec, Coding, Command, EndCounters, EndId, EndSpec, EventsSpec, LatchMode, Law, MediaId,
-    PacketBuf, RawSpec, RemoteSpec, Session, SocketSpec, Sound, SrtpKey, SrtpSpec, Suite, TapSpec, TranscodeSpec,
-    WireSpec, WorkerCounters,
+    AgentInput, AgentSpec, Coding, Command, EndCounters, EndId, EndSpec, EventsSpec, LatchMode, MediaId, PacketBuf,
+    RawSpec, RemoteSpec, Session, SocketSpec, Sound, SrtpKey, SrtpSpec, Suite, TapSpec, TranscodeSpec, WireSpec,
+    WorkerCounters,
 };
 
 struct Counting;
@@ -288,7 +288,7 @@ fn a_call_with_a_listener_and_a_player_allocates_only_messages() {
         Arc::new(AgentSpec { settings, socket, counters: Arc::default(), clear_fade: Duration::ZERO, raw: None });
     session.handle_input(start, Command::AddAgent { end: listener, spec: spec.clone() });
     session.handle_agent(start, listener, AgentInput::Opened);
-    session.handle_input(start, Command::Tap { of: EndId(0), listener, audio: TapSpec::both(0, Law::Mu) });
+    session.handle_input(start, Command::Tap { of: EndId(0), listener, audio: TapSpec::both(0, Coding::Pcmu) });
     // Another one gets copies as plain RTP.
     let raw = AgentSpec { raw: Some(RawSpec { inbound: 1, outbound: 2 }), ..AgentSpec::clone(&spec) };
     session.handle_input(start, Command::AddAgent { end: EndId(7), spec: Arc::new(raw) });
@@ -296,7 +296,7 @@ fn a_call_with_a_listener_and_a_player_allocates_only_messages() {
     session.handle_input(start, Command::Tap { of: EndId(0), listener: EndId(7), audio: TapSpec::default() });
     let mut copied = 0;
     session.handle_input(start, Command::AddPlayer { end: EndId(9), sound: Sound::Ringback });
-    let wire = WireSpec { payloads: vec![(0, 0)], law: Law::A, ..WireSpec::default() };
+    let wire = WireSpec { payloads: vec![(0, 0)], coding: Coding::Pcma, ..WireSpec::default() };
     session.handle_input(start, Command::Wire { from: EndId(9), to: EndId(2), wire });
     let mut packet = PacketBuf::new();
     let mut header = Rtp { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 };
@@ -364,7 +364,7 @@ fn a_listener_holds_little_while_packets_come_in_order() {
             let spec = Arc::new(AgentSpec { settings, socket, counters, clear_fade: Duration::ZERO, raw: None });
             session.handle_input(now, Command::AddAgent { end: listener, spec });
             session.handle_agent(now, listener, AgentInput::Opened);
-            session.handle_input(now, Command::Tap { of: EndId(0), listener, audio: TapSpec::both(0, Law::Mu) });
+            session.handle_input(now, Command::Tap { of: EndId(0), listener, audio: TapSpec::both(0, Coding::Pcmu) });
         }
         for end in 0..2 {
             (header.sequence, header.timestamp) = (n as u16, n * 480);
@@ -385,10 +385,12 @@ fn a_listener_holds_little_while_packets_come_in_order() {
     assert!((1000..LISTENER_BYTES).contains(&held), "{held}");
 }
 
-/// Whatever the format: a call that an agent has, which says for minutes what it sent at once, and hears the caller.
+/// Whatever the format and the caller's codec: a call that an agent has, which says for minutes what it sent at once, and
+/// hears the caller.
 #[test]
 fn a_call_with_a_talking_agent_allocates_only_messages() {
-    for format in Format::ALL {
+    let of_g711 = Format::ALL.into_iter().map(|format| (format, Coding::Pcma));
+    for (format, coding) in of_g711.chain([(Format::L16Rate16000, Coding::G722)]) {
         let start = Instant::now();
         let mut session = set_up(start);
         let agent = EndId(8);
@@ -399,7 +401,7 @@ fn a_call_with_a_talking_agent_allocates_only_messages() {
         let spec = AgentSpec { settings, socket, counters: Arc::default(), clear_fade, raw: None };
         session.handle_input(start, Command::AddAgent { end: agent, spec: Arc::new(spec) });
         session.handle_agent(start, agent, AgentInput::Opened);
-        let wire = WireSpec { payloads: vec![(0, 0)], law: Law::A, ..WireSpec::default() };
+        let wire = WireSpec { payloads: vec![(0, 0)], coding, ..WireSpec::default() };
         session.handle_input(start, Command::Wire { from: agent, to: EndId(0), wire: wire.clone() });
         session.handle_input(start, Command::Wire { from: EndId(0), to: agent, wire });
         // A minute of audio.

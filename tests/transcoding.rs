@@ -7,10 +7,15 @@ mod support;
 use std::f64::consts::TAU;
 use std::net::SocketAddr;
 
-use support::calls::{Call, Phone, received};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+use support::calls::{Call, NUMBER, Phone, media_of, next_port, received, wait_until_bound};
 use support::listener::Listener;
 use support::secure::{Media, described as secure, offered};
+use support::sip::to_tag;
 use support::{Process, config, until};
+use tokio_tungstenite::tungstenite::Message;
 use trunkgate_media::codec::opus::Wanted;
 use trunkgate_media::codec::{g711, g722, opus};
 use trunkgate_media::rtp::Rtp;
@@ -209,7 +214,7 @@ fn a_secure_call_is_converted_and_heard_by_who_listens() {
     )));
     let sip = edge.address("udp");
     let offer = secure(&caller, 1, "0", Some((1, 3)), "sendrecv");
-    caller.sip.send(sip, &caller.sip.request_with("INVITE", support::calls::NUMBER, sip, "codecs-3", (1, ""), &offer));
+    caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, "codecs-3", (1, ""), &offer));
     let invite = callee.sip.receive("INVITE ");
     assert!(invite.0.contains("RTP/SAVP 8 101"), "{}", invite.0);
     let answer = secure(&callee, 1, "8", Some((offered(&invite.0).unwrap().0, 9)), "sendrecv");
@@ -234,4 +239,57 @@ fn a_secure_call_is_converted_and_heard_by_who_listens() {
     heard.assert_unbroken();
     assert_eq!(until("nothing was dropped", || Some(edge.metric("trunkgate_rtp_dropped_total{reason=\"late\"}"))), 0.0);
     call.hang_up(2, &caller, &callee);
+}
+
+/// A caller that speaks no G.711, and an agent that speaks nothing else: each hears the other, keys and marks among it.
+#[test]
+fn a_caller_without_g711_talks_with_an_agent() {
+    for (codec, format) in [(Codec::Opus, "mulaw/8000"), (Codec::G722, "mulaw/8000"), (Codec::Opus, "l16/16000")] {
+        let caller = Phone::new("127.0.0.2");
+        let agent = Listener::doing(|socket, stream| {
+            // It says back what it hears.
+            if let Some(heard) = stream.inbound.last().filter(|_| !stream.stopped) {
+                let media = json!({"payload": STANDARD.encode(&heard.audio)});
+                let said = json!({"event": "media", "streamSid": stream.start["streamSid"], "media": media});
+                socket.send(Message::text(said.to_string())).unwrap();
+            }
+            true
+        });
+        let edge = Process::start(&config(&format!(
+            "{}codecs = [\"PCMU\", \"{}\"]\n[agent.echo]\nurl = \"{}\"\nformat = \"{format}\"\n\
+             [[route]]\nfrom = [\"carrier\"]\nconnect = [\"agent:echo\"]\n",
+            caller.trunk("carrier"),
+            codec.name(),
+            agent.url()
+        )));
+        let sip = edge.address("udp");
+        caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, "codecs-4", (1, ""), &codec.sdp(&caller)));
+        let (ok, _) = caller.sip.receive("SIP/2.0 200");
+        assert!(ok.contains(&format!("RTP/AVP {} 101\r\n", codec.number())), "{ok}");
+        let tag = to_tag(&ok).to_owned();
+        caller.sip.send(sip, &caller.sip.request_with("ACK", NUMBER, sip, "codecs-4", (1, &tag), ""));
+        let near = media_of(&ok);
+        wait_until_bound(next_port(near));
+        // Its own clock is what the edge makes for it: a packet is said for each that is heard.
+        let tone = codec.tone();
+        let got: Vec<(Rtp, Vec<u8>)> = (0..100)
+            .map(|n| {
+                caller.rtp.send_to(&packet(codec, n, codec.number(), &tone[n % tone.len()]), near).unwrap();
+                heard(&caller, codec.number())
+            })
+            .collect();
+        for pair in got.windows(2) {
+            assert_eq!(pair[1].0.sequence, pair[0].0.sequence.wrapping_add(1));
+            assert!(pair[1].0.timestamp.wrapping_sub(pair[0].0.timestamp).is_multiple_of(codec.ticks()));
+        }
+        let payloads: Vec<Vec<u8>> = got.into_iter().map(|(_, payload)| payload).collect();
+        let samples = codec.samples(&payloads);
+        let loud = samples.iter().filter(|sample| sample.unsigned_abs() > 4000).count();
+        assert!(loud * 5 > samples.len(), "{codec:?} {format}: {loud} of {} are loud", samples.len());
+        let legs = edge.json("/v1/calls")["calls"][0]["legs"].clone();
+        assert_eq!(legs[0]["codec"], codec.name());
+        caller.sip.send(sip, &caller.sip.request_with("BYE", NUMBER, sip, "codecs-4", (2, &tag), ""));
+        let stream = agent.first("the end", |stream| stream.stopped);
+        assert!(!stream.inbound.is_empty());
+    }
 }

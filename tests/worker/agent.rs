@@ -15,7 +15,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::{Message, WebSocket, accept_hdr};
 use trunkgate_media::agent::Settings;
-use trunkgate_media::{AgentSpec, Command, EndCounters, EndId, Event, Law, MediaId, SocketSpec, WireSpec};
+use trunkgate_media::{AgentSpec, Coding, Command, EndCounters, EndId, Event, MediaId, SocketSpec, WireSpec};
 
 use super::rig::{A, PATIENCE, Rig};
 
@@ -145,7 +145,7 @@ pub(crate) fn socket_spec(url: String) -> SocketSpec {
 }
 
 pub(crate) fn wire() -> WireSpec {
-    WireSpec { payloads: vec![(0, 0)], law: Law::Mu, keys: Some(101), ..WireSpec::default() }
+    WireSpec { payloads: vec![(0, 0)], coding: Coding::Pcmu, keys: Some(101), ..WireSpec::default() }
 }
 
 impl Rig {

@@ -47,6 +47,14 @@ impl Sample for i16 {
     }
 }
 
+/// Linear at 16 kHz, in pairs.
+impl Sample for [i16; 2] {
+    const SILENCE: [i16; 2] = [0; 2];
+    fn is_quiet(self) -> bool {
+        self.iter().all(|sample| sample.is_quiet())
+    }
+}
+
 /// What of an RTP packet a track needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packet<'a, S = u8> {
@@ -156,6 +164,12 @@ impl<S: Sample> Track<S> {
             late_since: None,
             counts: TrackCounts::default(),
         }
+    }
+    /// The same with samples of another kind, from the frame that leaves next on; what waits is left out.
+    pub(crate) fn with_samples<T: Sample>(&self) -> Track<T> {
+        let ms = u64::try_from(FRAME.as_millis()).unwrap_or(0).saturating_mul(self.index());
+        let start = self.start.checked_add(Duration::from_millis(ms)).unwrap_or(self.start);
+        Track { counts: self.counts, ..Track::new(start) }
     }
     /// Takes a packet.
     pub(crate) fn push(&mut self, now: Instant, packet: &Packet<'_, S>) {

@@ -28,6 +28,11 @@ impl<S: Sample> Tracks<S> {
         let track = |name| set.has(name).then(|| Track::new(start));
         Tracks { inbound: track(TrackName::Inbound), outbound: track(TrackName::Outbound) }
     }
+    /// The same with samples of another kind, from the frames that leave next on; what waits is left out.
+    pub fn with_samples<T: Sample>(&self) -> Tracks<T> {
+        let of = |track: &Option<Track<S>>| track.as_ref().map(Track::with_samples);
+        Tracks { inbound: of(&self.inbound), outbound: of(&self.outbound) }
+    }
     /// Takes a packet of a direction; one that is not in the set is passed over.
     pub fn push(&mut self, now: Instant, track: TrackName, packet: &Packet<'_, S>) {
         let track = match track {

@@ -14,9 +14,6 @@ use crate::limits::{ATTEMPTS_PER_CALL, FORKS_PER_CALL, KEYS_PER_REQUEST, LISTENE
 use crate::view::ForkView;
 use crate::wish;
 
-/// The clock of G.711, in Hz: what the edge itself speaks.
-const CLOCK_HZ: u32 = 8000;
-
 /// Why what was asked of a call is not done: nothing of it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
@@ -91,7 +88,7 @@ impl fmt::Display for Refused {
             Refused::TooManyForks => {
                 return write!(f, "{LISTENERS_PER_CALL} may listen at once, {FORKS_PER_CALL} in the course of a call");
             }
-            Refused::OtherAudio => "listeners are given PCMU and PCMA, and the call has another codec; rtp:// takes it",
+            Refused::OtherAudio => "the edge does not speak the codec of the call; rtp:// takes it",
             Refused::UnknownFork => "the call has no such fork",
             Refused::ForkEnded => "the fork has ended",
             Refused::NoAgent => "no agent has the call now, and in this version only such a call can be asked for this",
@@ -199,7 +196,8 @@ impl Call {
     /// The caller's end where it takes telephone-events, and how.
     pub(crate) fn takes_keys(&self) -> Option<(MediaId, EndId, PressSpec)> {
         let (end, spoken) = self.spoken_end()?;
-        Some((self.media?, end, PressSpec::Event { payload: spoken.presses?, clock_hz: CLOCK_HZ }))
+        let (payload, clock_hz) = spoken.presses?;
+        Some((self.media?, end, PressSpec::Event { payload, clock_hz }))
     }
 
     /// The digits are for the caller's ear only: never in a trace or a log.

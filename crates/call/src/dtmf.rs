@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
-use trunkgate_media::{Coding, Command, EndId, Law, PartedSpec, PressSpec, TranscodeSpec, WireSpec};
+use trunkgate_media::{Coding, Command, EndId, PartedSpec, PressSpec, TranscodeSpec, WireSpec};
 use trunkgate_route::Dtmf;
 use trunkgate_sdp::OwnEvents;
 use trunkgate_sip::{Body, ClientId};
@@ -157,8 +157,7 @@ impl Call {
             }
             Dtmf::Inband => {
                 let Some((media, (end, spoken))) = self.media.zip(self.spoken_end()) else { return false };
-                let coding = if spoken.law == Law::A { Coding::Pcma } else { Coding::Pcmu };
-                let press = PressSpec::Tone { payload: spoken.audio, coding };
+                let press = PressSpec::Tone { payload: spoken.audio, coding: spoken.coding };
                 edge.media(media, Command::Press { end, press, digits: digits.to_owned(), ms: USUAL_MS });
                 true
             }

@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use trunkgate_media::{Command, EndId, HoldSound, Sound, WireSpec, melody};
 use trunkgate_route::HoldMode;
-use trunkgate_sdp::{AgreedStream, Description, Direction};
+use trunkgate_sdp::{AgreedStream, Audio, Description, Direction};
 use trunkgate_sip::ServerId;
 
 use crate::call::Call;
+use crate::coding::coding;
 use crate::edge::Edge;
-use crate::local::{law, talks_as};
+use crate::local::talks_as;
 
 /// What one side wants of a hold that ends here.
 #[derive(Debug, Clone, Copy)]
@@ -155,11 +156,8 @@ impl Call {
         let leg = &self.legs[leg];
         let theirs = leg.theirs()?;
         leg.ends.iter().find_map(|end| {
-            let section = theirs.media.get(end.index)?;
-            let is_spoken = |number: &u8| section.rtpmap(*number).is_some_and(|map| map.is(&leg.codec));
-            let made = leg.codec.eq_ignore_ascii_case("PCMU") || leg.codec.eq_ignore_ascii_case("PCMA");
-            let number = section.payloads().into_iter().find(is_spoken).filter(|_| made)?;
-            Some((end.end, talks_as(number, law(&leg.codec))))
+            let audio = Audio::of(theirs.media.get(end.index)?, &leg.codec)?;
+            Some((end.end, talks_as(audio.number, coding(&audio)?)))
         })
     }
 

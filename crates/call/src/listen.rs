@@ -5,19 +5,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_media::{Command, EndId, Law, TapSpec};
+use trunkgate_media::{Coding, Command, EndId, TapSpec};
 use trunkgate_route::Agent;
+use trunkgate_sdp::{Audio, Media};
 
 use crate::agent_leg::Part;
 use crate::answer::Failure;
 use crate::call::Call;
+use crate::coding::coding;
 use crate::edge::Edge;
 use crate::leg::LegState;
 use crate::limits::{FORKS_PER_CALL, LISTENERS_PER_CALL};
-use crate::local::{Spoken, law};
-
-/// The RTP clock of G.711, in Hz.
-const CLOCK_HZ: u32 = 8000;
+use crate::local::Spoken;
 
 impl Call {
     /// Has the sockets of a route's listeners opened.
@@ -52,7 +51,7 @@ impl Call {
             }
         }
         if deafened {
-            edge.decide(now, self.key, "listeners hear nothing: the codec is neither PCMU nor PCMA");
+            edge.decide(now, self.key, "listeners hear nothing: the edge does not speak the codec");
         }
     }
 
@@ -71,7 +70,7 @@ impl Call {
     /// What listeners can be given: the caller's end, and its payloads.
     fn audible(&self) -> Option<(EndId, TapSpec)> {
         match self.local_end() {
-            Some((end, spoken)) => Some((end, TapSpec::both(spoken.audio, spoken.law))),
+            Some((end, spoken)) => Some((end, TapSpec::both(spoken.audio, spoken.coding))),
             None => self.audio_of_caller(),
         }
     }
@@ -102,14 +101,15 @@ impl Call {
         caller.ends.iter().find_map(|end| {
             let theirs = theirs.media.get(end.index)?;
             let ours = ours.as_ref().and_then(|sent| sent.media.get(end.index));
-            let law_of = |number: u8| {
-                let map = theirs.rtpmap(number).or_else(|| ours?.rtpmap(number))?;
-                let heard = (map.is("PCMU") || map.is("PCMA")) && map.clock == CLOCK_HZ && map.channels == 1;
-                heard.then(|| law(&map.encoding))
+            let spoken =
+                |section: &Media, number: u8| Audio::numbered(section, number).and_then(|audio| coding(&audio));
+            let coding_of = |number: u8| match theirs.rtpmap(number) {
+                Some(_) => spoken(theirs, number),
+                None => spoken(ours?, number),
             };
-            let heard = |numbers: &mut dyn Iterator<Item = u8>| -> Vec<(u8, Law)> {
+            let heard = |numbers: &mut dyn Iterator<Item = u8>| -> Vec<(u8, Coding)> {
                 let numbers: BTreeSet<u8> = numbers.collect();
-                numbers.into_iter().filter_map(|number| Some((number, law_of(number)?))).collect()
+                numbers.into_iter().filter_map(|number| Some((number, coding_of(number)?))).collect()
             };
             let from = self.wires.get(end.end).into_iter();
             let to = self.wires.values().filter(|(sink, _)| *sink == end.end);

@@ -5,14 +5,18 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use trunkgate_media::end::DEFAULT_CLOCK_HZ;
 use trunkgate_media::mos::Codec;
-use trunkgate_media::{Command, EndId, Law, PartedSpec, WireSpec};
+use trunkgate_media::{Coding, Command, EndId, PartedSpec, WireSpec};
 use trunkgate_route::Dtmf;
-use trunkgate_sdp::{Description, Direction, Far, Identity, Media, Policy, Refusal, accept, answer_offer, offer_own};
+use trunkgate_sdp::{
+    Audio, Description, Direction, Far, Identity, Media, Policy, Refusal, accept, answer_offer, offer_own,
+};
 use trunkgate_sip::ServerId;
 
 use crate::answer::Failure;
 use crate::call::{Call, State};
+use crate::coding::{coding, name};
 use crate::edge::Edge;
 use crate::leg::StreamEnd;
 use crate::quality::retire;
@@ -30,12 +34,12 @@ pub(crate) struct Spoken {
     pub(crate) index: usize,
     /// Its audio's payload number.
     pub(crate) audio: u8,
-    /// Its audio's law.
-    pub(crate) law: Law,
+    /// Its audio.
+    pub(crate) coding: Coding,
     /// Its telephone-event's payload number, as the caller sends it.
     pub(crate) keys: Option<u8>,
-    /// The same as the caller wants it.
-    pub(crate) presses: Option<u8>,
+    /// The same as the caller wants it, and its clock in Hz.
+    pub(crate) presses: Option<(u8, u32)>,
 }
 
 impl Call {
@@ -43,7 +47,7 @@ impl Call {
     pub(crate) fn answerable(&self) -> Result<(), Failure> {
         let Some(offer) = &self.offer else { return Ok(()) };
         let nowhere = Identity { session_id: 0, version: 0, ip: std::net::Ipv4Addr::LOCALHOST.into() };
-        let policy = self.legs[self.near].own_policy();
+        let policy = self.own_policy();
         answer_offer(offer, &policy, ANY_PORT, &nowhere, Direction::SendRecv).map(|_| ()).map_err(unusable)
     }
 
@@ -59,9 +63,10 @@ impl Call {
         match self.offer_as_told() {
             Some(offer) => self.answer_locally(now, edge, &offer),
             None => {
+                let policy = self.own_policy();
                 let caller = &mut self.legs[self.near];
                 let port = caller.ends.first().map_or(0, |end| end.bind.port());
-                let mut offer = offer_own(&caller.own_policy(), port, &caller.identity(), Direction::SendRecv);
+                let mut offer = offer_own(&policy, port, &caller.identity(), Direction::SendRecv);
                 caller.protect_first(edge, &mut offer, caller.late_form())?;
                 Ok(caller.stamp(offer))
             }
@@ -85,7 +90,7 @@ impl Call {
     fn point_again(&mut self, edge: &mut Edge) {
         let Some((offer, (end, _))) = self.offer.clone().zip(self.spoken_end()) else { return };
         let caller = &self.legs[self.near];
-        let answered = answer_offer(&offer, &caller.own_policy(), ANY_PORT, &caller.identity(), Direction::SendRecv);
+        let answered = answer_offer(&offer, &self.own_policy(), ANY_PORT, &caller.identity(), Direction::SendRecv);
         if let Ok((_, far, _)) = answered {
             self.point(edge, self.near, end, &far, false);
         }
@@ -94,15 +99,17 @@ impl Call {
     /// Answers an offer of the caller, takes it into force, and has its media follow.
     fn answer_locally(&mut self, now: Instant, edge: &mut Edge, offer: &Description) -> Result<Description, Failure> {
         let caller = &self.legs[self.near];
-        let answered = answer_offer(offer, &caller.own_policy(), ANY_PORT, &caller.identity(), Direction::SendRecv);
-        let (mut answer, far, (audio, codec)) = answered.map_err(unusable)?;
+        let answered = answer_offer(offer, &self.own_policy(), ANY_PORT, &caller.identity(), Direction::SendRecv);
+        let (mut answer, far, audio) = answered.map_err(unusable)?;
         let missing = || Failure::unreached(ReasonSlug::NoPorts);
         let index = answer.media.iter().position(|media| media.port != 0).ok_or_else(missing)?;
         let port = self.end_of_caller(edge, index).ok_or_else(missing)?;
         let section = answer.media.get_mut(index).ok_or_else(missing)?;
         section.port = port;
-        let keys = keys(section);
-        let spoken = Spoken { index, audio, law: law(&codec), keys, presses: keys };
+        let presses = keys(section);
+        let keys = presses.map(|(number, _)| number);
+        let coding = coding(&audio).ok_or_else(missing)?;
+        let spoken = Spoken { index, audio: audio.number, coding, keys, presses };
         let caller = &mut self.legs[self.near];
         caller.protect_answer(edge, &mut answer, offer);
         let answer = caller.stamp(answer);
@@ -133,7 +140,7 @@ impl Call {
             retire(&mut caller.earlier, &mut caller.scores, &end.counters);
             edge.remove_end(media, end.end);
         }
-        caller.codec = if spoken.law == Law::A { "PCMA" } else { "PCMU" }.to_owned();
+        caller.codec = name(spoken.coding).to_owned();
         let codec = caller.codec.clone();
         if let Some(end) = caller.end(spoken.index).map(|end| end.end) {
             self.point(edge, self.near, end, far, relatch);
@@ -155,9 +162,10 @@ impl Call {
         let hears = WireSpec {
             parted: inband.then(|| Box::new(PartedSpec { tones: true, ..PartedSpec::default() })),
             payloads: vec![(spoken.audio, OWN_AUDIO)],
-            law: spoken.law,
+            clocks: clocks(spoken),
+            coding: spoken.coding,
             keys: spoken.keys,
-            codec: Some(Codec::G711),
+            codec: Codec::named(name(spoken.coding)),
             ..WireSpec::default()
         };
         self.connect_ends(edge, caller, agent, hears);
@@ -212,11 +220,13 @@ impl Call {
         caller.check_answer(&sent, &answer, agreed.streams.iter().map(|stream| stream.index))?;
         let stream = agreed.streams.into_iter().next().ok_or_else(missing)?;
         let section = sent.media.get(stream.index).ok_or_else(missing)?;
-        let named = |number: u8, name: &str| section.rtpmap(number).is_some_and(|map| map.is(name));
-        let audio = stream.payloads.iter().find(|(ours, _)| named(*ours, &stream.codec)).ok_or_else(missing)?;
-        let events = stream.payloads.iter().find(|(ours, _)| named(*ours, TELEPHONE_EVENT));
-        let (keys, presses) = (events.map(|(ours, _)| *ours), events.map(|(_, theirs)| *theirs));
-        let spoken = Spoken { index: stream.index, audio: audio.1, law: law(&stream.codec), keys, presses };
+        let theirs = answer.media.get(stream.index).ok_or_else(missing)?;
+        let audio = Audio::of(theirs, &stream.codec).ok_or_else(missing)?;
+        let event = |number: u8| section.rtpmap(number).filter(|map| map.is(TELEPHONE_EVENT));
+        let events = stream.payloads.iter().find_map(|(ours, theirs)| Some((*ours, (*theirs, event(*ours)?.clock))));
+        let (keys, presses) = (events.map(|(ours, _)| ours), events.map(|(_, theirs)| theirs));
+        let coding = coding(&audio).ok_or_else(missing)?;
+        let spoken = Spoken { index: stream.index, audio: audio.number, coding, keys, presses };
         let relatch = caller.take_theirs(&answer);
         caller.ours = caller.last_sent.clone();
         self.speak(now, edge, spoken, &stream.answerer, relatch);
@@ -236,21 +246,24 @@ const TELEPHONE_EVENT: &str = "telephone-event";
 
 /// How an agent or a player is heard by the caller.
 pub(crate) fn talks(spoken: Spoken) -> WireSpec {
-    talks_as(spoken.audio, spoken.law)
+    talks_as(spoken.audio, spoken.coding)
 }
 
 /// How it is heard under a payload number.
-pub(crate) fn talks_as(number: u8, law: Law) -> WireSpec {
-    WireSpec { payloads: vec![(OWN_AUDIO, number)], law, ..WireSpec::default() }
+pub(crate) fn talks_as(number: u8, coding: Coding) -> WireSpec {
+    WireSpec { payloads: vec![(OWN_AUDIO, number)], coding, ..WireSpec::default() }
 }
 
-/// The law of a codec that [`answer_offer`] chose.
-pub(crate) fn law(codec: &str) -> Law {
-    if codec.eq_ignore_ascii_case("PCMA") { Law::A } else { Law::Mu }
+/// Clocks that are none of G.711's.
+fn clocks(spoken: Spoken) -> Vec<(u8, u32)> {
+    let clock_hz = spoken.coding.clock_hz();
+    if clock_hz == DEFAULT_CLOCK_HZ { Vec::new() } else { vec![(spoken.audio, clock_hz)] }
 }
 
-fn keys(section: &Media) -> Option<u8> {
-    section.payloads().into_iter().find(|number| section.rtpmap(*number).is_some_and(|map| map.is(TELEPHONE_EVENT)))
+/// The number and the clock of a section's telephone-event.
+fn keys(section: &Media) -> Option<(u8, u32)> {
+    let event = |number: u8| section.rtpmap(number).filter(|map| map.is(TELEPHONE_EVENT));
+    section.payloads().into_iter().find_map(|number| Some((number, event(number)?.clock)))
 }
 
 fn unusable(refusal: Refusal) -> Failure {

@@ -3,13 +3,14 @@
 
 use std::time::{Duration, Instant};
 
-use trunkgate_media::{Command, EndId, Law, RemoteSpec, WireSpec};
+use trunkgate_media::{Command, EndId, RemoteSpec, WireSpec};
 use trunkgate_route::{CallInfo, Number, Plan, ReferMode, Target, Trunk};
-use trunkgate_sdp::{Description, Direction, Refusal, anchored_streams};
+use trunkgate_sdp::{Audio, Description, Direction, Refusal, anchored_streams};
 use trunkgate_sip::{Answer, Extra, ServerId};
 
 use crate::answer::{FinalAnswer, extra};
 use crate::call::{CALLER, Call, State, refuse_request};
+use crate::coding::coding;
 use crate::controller::Controller;
 use crate::deadlines::Timer;
 use crate::edge::Edge;
@@ -17,7 +18,7 @@ use crate::headers::{CallerIdentity, Side, of_invite, own_addresses};
 use crate::leg::LegState;
 use crate::leg_end::EndedBy;
 use crate::limits::REFERRER_SECONDS;
-use crate::local::{Spoken, law};
+use crate::local::Spoken;
 use crate::notify::News;
 use crate::numbers::Caller;
 use crate::reason::ReasonSlug;
@@ -200,14 +201,15 @@ impl Call {
         let named = |section: &trunkgate_sdp::Media, name: &str| {
             section.payloads().into_iter().find(|number| section.rtpmap(*number).is_some_and(|map| map.is(name)))
         };
-        let (audio, presses) = (named(section, &side.codec)?, named(section, "telephone-event"));
-        let kept = [Some(audio), presses].map(|number| number.map(|number| number.to_string()));
+        let (number, presses) = (named(section, &side.codec)?, named(section, "telephone-event"));
+        let kept = [Some(number), presses].map(|number| number.map(|number| number.to_string()));
+        let presses = presses.and_then(|number| Some((number, section.rtpmap(number)?.clock)));
+        let audio = Audio::of(section, &side.codec);
         section.formats.retain(|format| kept.iter().flatten().any(|number| number == format));
         let ours = side.ours.as_ref()?.read()?;
         let keys = ours.media.get(index).and_then(|ours| named(ours, "telephone-event"));
-        let is_made = ["PCMU", "PCMA"].iter().any(|name| side.codec.eq_ignore_ascii_case(name));
-        let law: Law = law(&side.codec);
-        Some((offer, is_made.then_some(Spoken { index, audio, law, keys, presses })))
+        let coding = audio.as_ref().and_then(coding);
+        Some((offer, coding.map(|coding| Spoken { index, audio: number, coding, keys, presses })))
     }
 
     /// Whether a side was told, or said, anything else than to talk by one stream.

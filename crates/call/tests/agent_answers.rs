@@ -9,7 +9,7 @@ use bench::agents::{Told, agent, agent_table, from_agent_wire, hang_up, to_agent
 use bench::{Bench, CARRIER, offer, route, sdp};
 use trunkgate_media::agent::TrackSet;
 use trunkgate_media::mos::Codec;
-use trunkgate_media::{AgentWish, Command, EndId, Law, WireSpec};
+use trunkgate_media::{AgentWish, Coding, Command, EndId, WireSpec};
 use trunkgate_route::{Agent, Template};
 
 #[test]
@@ -97,8 +97,8 @@ fn a_caller_of_a_law_speaks_a_law() {
     caller.to_tag = ok.tag("To");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
     let codec = Some(Codec::G711);
-    let hears = WireSpec { payloads: vec![(8, 0)], law: Law::A, codec, ..WireSpec::default() };
-    let talks = WireSpec { payloads: vec![(0, 8)], law: Law::A, ..WireSpec::default() };
+    let hears = WireSpec { payloads: vec![(8, 0)], coding: Coding::Pcma, codec, ..WireSpec::default() };
+    let talks = WireSpec { payloads: vec![(0, 8)], coding: Coding::Pcma, ..WireSpec::default() };
     let told = bench.told();
     assert!(told.contains(&Told::Wire(EndId(0), desk, hears)) && told.contains(&Told::Wire(desk, EndId(0), talks)));
     assert_eq!(bench.gateway.calls(bench.now)[0].legs[0].codec, "PCMA");
@@ -118,8 +118,9 @@ fn a_caller_without_offer_gets_ours_and_is_wired_by_its_ack() {
     caller.to_tag = ok.tag("To");
     bench.receive(CARRIER, caller.request("ACK", &sdp("198.51.100.7", 40_000, 1, "8 101", "sendrecv"), ""));
     let codec = Some(Codec::G711);
-    let hears = WireSpec { payloads: vec![(8, 0)], law: Law::A, keys: Some(101), codec, ..WireSpec::default() };
-    let talks = WireSpec { payloads: vec![(0, 8)], law: Law::A, ..WireSpec::default() };
+    let hears =
+        WireSpec { payloads: vec![(8, 0)], coding: Coding::Pcma, keys: Some(101), codec, ..WireSpec::default() };
+    let talks = WireSpec { payloads: vec![(0, 8)], coding: Coding::Pcma, ..WireSpec::default() };
     assert_eq!(bench.told(), [Told::Wire(EndId(0), desk, hears), Told::Wire(desk, EndId(0), talks)]);
     assert_eq!(bench.state(), "answered");
     hang_up(&mut bench, &mut caller);
@@ -172,8 +173,9 @@ fn the_edge_answers_hold_and_other_codecs_itself() {
     let ((sends, receives, rtp), told) = far(&mut bench);
     assert_eq!((sends, receives, rtp), (true, true, Some("198.51.100.7:40100".parse().unwrap())));
     let codec = Some(Codec::G711);
-    let hears = WireSpec { payloads: vec![(8, 0)], law: Law::A, keys: Some(101), codec, ..WireSpec::default() };
-    let talks = WireSpec { payloads: vec![(0, 8)], law: Law::A, ..WireSpec::default() };
+    let hears =
+        WireSpec { payloads: vec![(8, 0)], coding: Coding::Pcma, keys: Some(101), codec, ..WireSpec::default() };
+    let talks = WireSpec { payloads: vec![(0, 8)], coding: Coding::Pcma, ..WireSpec::default() };
     assert_eq!(told, [Told::Wire(EndId(0), desk, hears), Told::Wire(desk, EndId(0), talks)]);
 
     let refused = change(&mut bench, &sdp("198.51.100.7", 40_100, 4, "18", "sendrecv"));

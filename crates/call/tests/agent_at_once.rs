@@ -8,7 +8,7 @@ use std::time::Duration;
 use bench::agents::{Told, agent, agent_table, from_agent_wire, hang_up, to_agent, to_agent_wire};
 use bench::{Bench, CARRIER, Dialed, Dialing, PBX, answer, offer, route, sdp, to_trunk};
 use trunkgate_media::agent::Loss;
-use trunkgate_media::{Command, EndId, Event, HoldSound, Law, WireSpec};
+use trunkgate_media::{Coding, Command, EndId, Event, HoldSound, WireSpec};
 use trunkgate_route::{Agent, AnswerTime, Hold, TargetSpec};
 
 fn hold() -> Hold {
@@ -137,7 +137,7 @@ fn a_caller_without_an_offer_says_first_where_its_media_goes() {
     bench.receive(CARRIER, caller.request("ACK", &sdp("198.51.100.7", 40_000, 1, "8 101", "sendrecv"), ""));
     let (desk, _) = bench.asked().remove(0);
     let player = EndId(desk.0 + 1);
-    let talks = WireSpec { payloads: vec![(0, 8)], law: Law::A, ..WireSpec::default() };
+    let talks = WireSpec { payloads: vec![(0, 8)], coding: Coding::Pcma, ..WireSpec::default() };
     assert_eq!(bench.told(), [Told::Agent(desk), Told::Hold(player, sound()), Told::Wire(player, EndId(0), talks)]);
     bench.open(desk);
     assert_eq!(bench.state(), "answered");
@@ -161,7 +161,7 @@ fn a_waiting_caller_may_change_its_session() {
     assert!(held.code() == 200 && held.body().contains("a=recvonly"), "{}", held.text);
     let resumed = change(&mut bench, &sdp("198.51.100.7", 40_000, 3, "8 101", "sendrecv"));
     assert!(resumed.body().contains("RTP/AVP 8 101\r\n"), "{}", resumed.text);
-    let talks = WireSpec { payloads: vec![(0, 8)], law: Law::A, ..WireSpec::default() };
+    let talks = WireSpec { payloads: vec![(0, 8)], coding: Coding::Pcma, ..WireSpec::default() };
     assert_eq!(bench.told(), [Told::Wire(player, EndId(0), talks)]);
     // Once a far end rings, its offer stands.
     bench.lose(desk, Loss::Unreachable);

@@ -8,7 +8,7 @@ use bench::agents::{Told, agent, agent_table, hang_up, to_agent};
 use bench::{Bench, CARRIER, Dialed, Dialing, PBX, answer, offer, route, sdp, to_trunk};
 use trunkgate_call::{ForkRequest, Listener};
 use trunkgate_media::agent::{Loss, TrackSet};
-use trunkgate_media::{AgentWish, EndId, Event, Law, TapSpec};
+use trunkgate_media::{AgentWish, Coding, EndId, Event, TapSpec};
 use trunkgate_route::{Agent, AnswerTime, Route, TargetSpec};
 
 fn forked(connect: Vec<TargetSpec>, fork: &[&str]) -> Bench {
@@ -48,7 +48,7 @@ fn it_hears_the_callers_side_from_the_wiring_on() {
     // Early media is heard too.
     bench.receive(PBX, callee.answer(183, &answer()));
     bench.expect(CARRIER, "SIP/2.0 183");
-    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(0, Law::Mu))]);
+    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(0, Coding::Pcmu))]);
     answered(&mut bench, &mut caller, &callee);
     assert_eq!(taps(&mut bench), [], "nothing has changed");
     let view = bench.gateway.calls(bench.now).remove(0);
@@ -76,7 +76,7 @@ fn it_hears_a_caller_whom_nobody_has() {
     bench.invite(CARRIER, "+14155550100", &offer());
     let (scribe, _) = bench.asked().remove(0);
     let (desk, _) = bench.asked().remove(1);
-    let heard = Told::Tap(EndId(0), scribe, TapSpec::both(0, Law::Mu));
+    let heard = Told::Tap(EndId(0), scribe, TapSpec::both(0, Coding::Pcmu));
     assert_eq!(taps(&mut bench), [heard], "at once");
     bench.open(scribe);
     bench.lose(desk, Loss::Unreachable);
@@ -104,7 +104,7 @@ fn it_hears_a_caller_that_changes_its_codec_while_it_waits() {
     caller.cseq += 1;
     let alaw = sdp("198.51.100.7", 40_000, 2, "8 101", "sendrecv");
     bench.receive(CARRIER, caller.request("INVITE", &alaw, ""));
-    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(8, Law::A))]);
+    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(8, Coding::Pcma))]);
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn another_law_is_told_and_another_codec_noted() {
     bench.expect(PBX, "ACK");
     bench.expect(CARRIER, "SIP/2.0 200");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
-    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(8, Law::A))]);
+    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(8, Coding::Pcma))]);
 
     let mut bench = forked(vec![to_trunk("pbx")], &["scribe"]);
     bench.invite(CARRIER, "+14155550100", &sdp("198.51.100.7", 40_000, 1, "18", "sendrecv"));
@@ -133,7 +133,7 @@ fn another_law_is_told_and_another_codec_noted() {
 
 /// Both laws, both ways.
 fn both_laws() -> TapSpec {
-    let laws = vec![(0, Law::Mu), (8, Law::A)];
+    let laws = vec![(0, Coding::Pcmu), (8, Coding::Pcma)];
     TapSpec { inbound: laws.clone(), outbound: laws }
 }
 
@@ -165,7 +165,7 @@ fn numbers_may_differ_by_direction() {
     // Asked for 96, the caller wants it as 97; what it sends may have either number.
     let answer = named(sdp("198.51.100.7", 40_000, 1, "97 101", "sendrecv"), 97);
     bench.receive(CARRIER, caller.request("ACK", &answer, ""));
-    let heard = TapSpec { inbound: vec![(96, Law::Mu), (97, Law::Mu)], outbound: vec![(97, Law::Mu)] };
+    let heard = TapSpec { inbound: vec![(96, Coding::Pcmu), (97, Coding::Pcmu)], outbound: vec![(97, Coding::Pcmu)] };
     assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, heard)]);
 }
 
@@ -184,7 +184,7 @@ fn a_change_of_codec_after_a_transfer_is_heard_too() {
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     bench.receive(PBX, callee.answer(200, &answer()));
     bench.expect(PBX, "ACK");
-    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(0, Law::Mu))]);
+    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(0, Coding::Pcmu))]);
     // The callee changes to PCMA, and the caller takes it.
     bench.receive(PBX, callee.request("INVITE", 2, &sdp("10.0.0.20", 30_000, 2, "8 101", "sendrecv")));
     bench.expect(PBX, "SIP/2.0 100");
@@ -193,7 +193,7 @@ fn a_change_of_codec_after_a_transfer_is_heard_too() {
     bench.expect(CARRIER, "ACK");
     bench.expect(PBX, "SIP/2.0 200");
     bench.receive(PBX, callee.request("ACK", 2, ""));
-    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(8, Law::A))]);
+    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(8, Coding::Pcma))]);
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn losing_it_harms_nobody() {
             assert_eq!(bench.told(), [Told::Remove(scribe)], "{when}");
             if when == "before the answer" {
                 answered(&mut bench, &mut caller, &callee);
-                assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), judge, TapSpec::both(0, Law::Mu))]);
+                assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), judge, TapSpec::both(0, Coding::Pcmu))]);
             }
             assert_eq!((bench.state(), bench.asked().len()), ("answered", 0), "it is not tried again");
             hang_up(&mut bench, &mut caller);
@@ -254,7 +254,7 @@ fn it_listens_to_a_call_with_an_agent_and_through_its_loss() {
     let ok = bench.expect(CARRIER, "SIP/2.0 200");
     caller.to_tag = ok.tag("To");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
-    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(0, Law::Mu))]);
+    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(0, Coding::Pcmu))]);
     bench.lose(desk, Loss::Reset);
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     bench.receive(PBX, callee.answer(200, &answer()));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bench::agents::{Told, agent, agent_table, from_agent_wire, hang_up, to_agent, to_agent_wire};
 use bench::{BACKUP, Bench, CARRIER, Dialed, Dialing, PBX, answer, offer, route, sdp, table, to_trunk, usual_trunks};
 use trunkgate_media::agent::Loss;
-use trunkgate_media::{Command, EndId, Law, TapSpec};
+use trunkgate_media::{Coding, Command, EndId, TapSpec};
 use trunkgate_route::{Agent, Route, Table, TargetSpec, Template};
 
 fn usual() -> Arc<Table> {
@@ -174,7 +174,7 @@ fn listeners_listen_again() {
     let [(again, settings)] = bench.asked().try_into().unwrap();
     assert!(!settings.talks && settings.stream_sid != first.stream_sid);
     let told = bench.told();
-    assert!(told.contains(&Told::Tap(EndId(0), again, TapSpec::both(0, Law::Mu))), "{told:?}");
+    assert!(told.contains(&Told::Tap(EndId(0), again, TapSpec::both(0, Coding::Pcmu))), "{told:?}");
     assert_eq!(bench.state(), "answered");
     bench.open(again);
     bench.restart(agent_table(vec![agent("night")], fork()));

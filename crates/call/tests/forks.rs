@@ -11,7 +11,7 @@ use trunkgate_call::limits::{FORKS_PER_CALL, LISTENERS_PER_CALL};
 use trunkgate_call::view::ForkView;
 use trunkgate_call::{Control, ForkRequest, Listener, Refused};
 use trunkgate_media::agent::{Loss, TrackSet};
-use trunkgate_media::{AgentWish, Command, EndId, Law, TapSpec};
+use trunkgate_media::{AgentWish, Coding, Command, EndId, TapSpec};
 use trunkgate_route::{Agent, HeaderPattern, Route, Table, TargetSpec, Template, Trunk};
 
 const URL: &str = "wss://listener.example/media";
@@ -63,7 +63,7 @@ fn a_fork_begins_and_ends_in_mid_call_and_nobody_else_is_told() {
     let fork = begin(&mut bench, &named("scribe")).unwrap();
     let (scribe, settings) = bench.asked().remove(0);
     assert_eq!((settings.talks, settings.tracks), (false, TrackSet::Both));
-    assert_eq!(bench.told(), [Told::Agent(scribe), Told::Tap(EndId(0), scribe, TapSpec::both(0, Law::Mu))]);
+    assert_eq!(bench.told(), [Told::Agent(scribe), Told::Tap(EndId(0), scribe, TapSpec::both(0, Coding::Pcmu))]);
     assert_eq!(
         (fork.agent.as_deref(), fork.url.as_str(), fork.state),
         (Some("scribe"), "ws://127.0.0.1/scribe", "trying")
@@ -225,7 +225,7 @@ fn a_fork_of_a_call_that_is_being_transferred_hears_all_of_it() {
     bench.take_media();
     begin(&mut bench, &named("scribe")).unwrap();
     let (scribe, _) = bench.asked().remove(0);
-    assert_eq!(bench.told(), [Told::Agent(scribe), Told::Tap(own, scribe, TapSpec::both(0, Law::Mu))]);
+    assert_eq!(bench.told(), [Told::Agent(scribe), Told::Tap(own, scribe, TapSpec::both(0, Coding::Pcmu))]);
     assert!(!bench.story().contains("listeners hear nothing"), "{}", bench.story());
     bench.open(scribe);
     bench.receive(PBX, callee.answer(200, &answer()));
@@ -274,7 +274,7 @@ fn forks_outlive_a_restart_as_they_were_asked_for() {
     end(&mut bench, &forks[0].id).unwrap();
     let later = begin(&mut bench, &named("scribe")).unwrap();
     let (listener, _) = bench.asked().pop().unwrap();
-    assert!(bench.told().contains(&Told::Tap(EndId(0), listener, TapSpec::both(0, Law::Mu))), "{later:?}");
+    assert!(bench.told().contains(&Told::Tap(EndId(0), listener, TapSpec::both(0, Coding::Pcmu))), "{later:?}");
     bench.bye(&mut caller, &callee);
     bench.finish();
 }

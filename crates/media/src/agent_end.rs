@@ -7,16 +7,17 @@ use std::time::{Duration, Instant};
 use trunkgate_agent::limits::{MARKS_WAITING, PLAYOUT_SECONDS};
 use trunkgate_agent::{Input, Output, Settings, Stream, TrackName, Transmit};
 
-use crate::counters::{CLEAR_BOUNDS_US, Counter, EndCounters, TURN_BOUNDS_US, WorkerCounters, one};
-use crate::fade::fade_out;
+use crate::counters::{CLEAR_BOUNDS_US, Counter, DropReason, EndCounters, TURN_BOUNDS_US, WorkerCounters, one};
+use crate::ear::{Ear, decoded};
 use crate::hearing::Hearing;
 use crate::limits::{AGENT_BYTES_HELD, AGENT_SHARE_MS, AGENT_WISHES_PER_SECOND};
 use crate::notes::Notes;
 use crate::rtp::Rtp;
 use crate::speaking::Speaking;
-use crate::spec::{AgentInput, AgentSpec, AgentWish, EndId, Event, Law};
+use crate::spec::{AgentInput, AgentSpec, AgentWish, EndId, Event};
+use crate::transcode::Coding;
 use crate::turns::Turns;
-use crate::voice::{FRAME_SAMPLES, Feed, Linear, Said};
+use crate::voice::{CLOCK_HZ, Feed, SILENT, Said};
 
 /// What agents share with the rest of their worker and edge.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +58,8 @@ pub(crate) struct AgentEnd {
     settings: Settings,
     /// Once the socket is open.
     hearing: Option<Hearing>,
+    /// What decodes the inbound and the outbound track, where they are not G.711.
+    ears: [Option<Box<Ear>>; 2],
     /// While it may talk.
     speaking: Option<Speaking>,
     turns: Turns,
@@ -74,7 +77,7 @@ pub(crate) struct AgentEnd {
     notes: Notes,
     wishes: Wishes,
     /// What would have been heard next when it fell silent, faded out.
-    rest: Option<Box<Linear>>,
+    rest: Option<Box<Said>>,
 }
 
 /// The rate of what it wants.
@@ -94,6 +97,7 @@ impl AgentEnd {
             wire: None,
             stream: Stream::new(now, settings.clone()),
             hearing: None,
+            ears: [None, None],
             speaking: settings.talks.then(|| Speaking::new(settings.format, spec.clear_fade)),
             turns: Turns::new(),
             cleared: None,
@@ -143,20 +147,50 @@ impl AgentEnd {
         self.stream.handle_input(now, Input::TransferFailed { target, reason, code });
         self.settle(now, events);
     }
-    /// Takes a packet that it is to hear; nothing before the socket is open and after its end. `law`: that of its audio,
+    /// Whether it says more than 4 kHz.
+    pub(crate) fn is_wide(&self) -> bool {
+        self.settings.format.sample_rate() > CLOCK_HZ
+    }
+    /// From now on it is heard at 16 kHz, or at 8 kHz.
+    pub(crate) fn say_wide(&mut self, wide: bool) {
+        if let Some(speaking) = &mut self.speaking {
+            speaking.say_wide(wide);
+        }
+    }
+    /// Says what of a track it is to hear by payload number, and which one is of keys.
+    pub(crate) fn tune(&mut self, track: TrackName, audio: &[(u8, Coding)], keys: Option<u8>) {
+        let wanted = decoded(audio, keys, self.settings.format);
+        let ear = of_track(&mut self.ears, track);
+        if ear.as_ref().map(|ear| ear.spec()) != wanted.as_ref() {
+            *ear = wanted.and_then(Ear::new);
+        }
+    }
+    /// Takes a packet that it is to hear; nothing before the socket is open and after its end. `coding`: that of its audio,
     /// `None` where it has none.
+    ///
+    /// # Errors
+    /// Where it is of no use.
     pub(crate) fn hear(
         &mut self,
         now: Instant,
         track: TrackName,
         packet: (&Rtp, &[u8]),
-        law: Option<Law>,
+        coding: Option<Coding>,
         events: &mut VecDeque<Event>,
-    ) {
-        if let Some(hearing) = &mut self.hearing {
-            hearing.push(now, track, packet, law);
-            self.send_frames(now, events);
+    ) -> Result<(), DropReason> {
+        let Some(hearing) = &mut self.hearing else { return Ok(()) };
+        let ear = of_track(&mut self.ears, track).as_mut();
+        match ear.filter(|ear| ear.takes(packet.0.payload_type)) {
+            Some(ear) => {
+                ear.push(now, packet)?;
+                while let Some((rtp, bytes, coding)) = ear.poll() {
+                    hearing.push(now, track, (&rtp, bytes), coding);
+                }
+            }
+            None => hearing.push(now, track, packet, coding.filter(|coding| coding.is_g711())),
         }
+        self.send_frames(now, events);
+        Ok(())
     }
     /// Its next 20 ms, `None` where it says nothing; [`Self::frame_left`] follows once they have left.
     pub(crate) fn next_frame(&mut self, now: Instant) -> Option<Said> {
@@ -164,7 +198,7 @@ impl AgentEnd {
         if let (Some(cleared), Some(worker)) = (self.cleared.take(), worker) {
             worker.agent_clears.take(&CLEAR_BOUNDS_US, now.saturating_duration_since(cleared));
         }
-        let Some(speaking) = &mut self.speaking else { return self.rest.take().map(|rest| Said::Linear(*rest)) };
+        let Some(speaking) = &mut self.speaking else { return self.rest.take().map(|rest| *rest) };
         let frame = speaking.next_frame()?;
         if frame.bytes > 0 {
             self.counters.received(frame.bytes);
@@ -176,9 +210,9 @@ impl AgentEnd {
         Some(frame.said)
     }
     /// What would be heard next of one that says nothing more: not counted, and no mark comes of it.
-    pub(crate) fn last_frame(&mut self) -> Linear {
-        let next = self.speaking.as_mut().and_then(Speaking::next_frame).map(|frame| frame.said.linear());
-        next.or_else(|| self.rest.take().map(|rest| *rest)).unwrap_or([0; FRAME_SAMPLES])
+    pub(crate) fn last_frame(&mut self) -> Said {
+        let next = self.speaking.as_mut().and_then(Speaking::next_frame).map(|frame| frame.said);
+        next.or_else(|| self.rest.take().map(|rest| *rest)).unwrap_or(Said::Ulaw(SILENT))
     }
     /// Returns the marks that are due now.
     pub(crate) fn frame_left(&mut self, now: Instant, events: &mut VecDeque<Event>) {
@@ -244,9 +278,8 @@ impl AgentEnd {
     /// Nothing is heard or said any more, but for the fading of what would have been heard next.
     fn fall_silent(&mut self) {
         if self.speaking.is_some() {
-            let mut rest = self.last_frame();
-            fade_out(&mut rest);
-            self.rest = (rest != [0; FRAME_SAMPLES]).then(|| Box::new(rest));
+            let rest = self.last_frame().faded_out();
+            self.rest = (!rest.is_silent()).then(|| Box::new(rest));
         }
         (self.hearing, self.speaking) = (None, None);
         if std::mem::take(&mut self.open)
@@ -369,6 +402,14 @@ impl AgentEnd {
             self.shared.held.sub(self.held - held);
         }
         self.held = held;
+    }
+}
+
+/// That of a track, of the inbound and the outbound one's.
+fn of_track<T>([inbound, outbound]: &mut [T; 2], track: TrackName) -> &mut T {
+    match track {
+        TrackName::Inbound => inbound,
+        TrackName::Outbound => outbound,
     }
 }
 

@@ -3,37 +3,39 @@
 
 use std::f32::consts::PI;
 
-use crate::voice::{FRAME_SAMPLES, Linear};
-
-/// From 0 to 1 in half a period of a cosine, over a frame.
-fn rising(at: usize) -> f32 {
-    0.5 - 0.5 * (PI * (at as f32 + 0.5) / FRAME_SAMPLES as f32).cos()
+/// From 0 to 1 in half a period of a cosine, over a frame of so many samples.
+fn rising(at: usize, samples: usize) -> f32 {
+    0.5 - 0.5 * (PI * (at as f32 + 0.5) / samples as f32).cos()
 }
 
 /// Fades a frame in.
-pub(crate) fn fade_in(frame: &mut Linear) {
+pub(crate) fn fade_in(frame: &mut [i16]) {
+    let samples = frame.len();
     for (at, sample) in frame.iter_mut().enumerate() {
-        *sample = (f32::from(*sample) * rising(at)) as i16;
+        *sample = (f32::from(*sample) * rising(at, samples)) as i16;
     }
 }
 
 /// Fades a frame out.
-pub(crate) fn fade_out(frame: &mut Linear) {
+pub(crate) fn fade_out(frame: &mut [i16]) {
+    let samples = frame.len();
     for (at, sample) in frame.iter_mut().enumerate() {
-        *sample = (f32::from(*sample) * (1.0 - rising(at))) as i16;
+        *sample = (f32::from(*sample) * (1.0 - rising(at, samples))) as i16;
     }
 }
 
 /// Adds what is heard of `tail` while it is faded out.
-pub(crate) fn add_fading(frame: &mut Linear, tail: &Linear) {
+pub(crate) fn add_fading(frame: &mut [i16], tail: &[i16]) {
+    let samples = frame.len();
     for (at, (sample, tail)) in frame.iter_mut().zip(tail).enumerate() {
-        *sample = sample.saturating_add((f32::from(*tail) * (1.0 - rising(at))) as i16);
+        *sample = sample.saturating_add((f32::from(*tail) * (1.0 - rising(at, samples))) as i16);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::voice::{FRAME_SAMPLES, Linear};
 
     const LOUD: Linear = [30_000; FRAME_SAMPLES];
 

@@ -1,22 +1,24 @@
-//! What an agent hears: G.711 off the wire, as exact frames in the agent's format. μ-law for an agent that speaks μ-law
-//! passes as it came.
+//! What an agent hears: G.711 off the wire, or what was decoded of another codec, as exact frames in the agent's format.
+//! μ-law for an agent that speaks μ-law passes as it came.
 
 use std::time::Instant;
 
 use trunkgate_agent::{Format, Packet, TrackName, TrackSet, Tracks};
 
 use crate::codec::g711::{decode_alaw, decode_ulaw};
+use crate::codec::g722;
 use crate::level::{level, ulaw_level};
 use crate::packet::PACKET;
 use crate::resample::Resampler;
 use crate::rtp::Rtp;
-use crate::spec::Law;
+use crate::transcode::Coding;
 use crate::voice::{CLOCK_HZ, as_ulaw};
 
 /// One agent's ears.
 #[derive(Debug)]
 pub(crate) struct Hearing {
     tracks: Samples,
+    format: Format,
     /// The frame that was asked for last.
     audio: Vec<u8>,
 }
@@ -26,9 +28,35 @@ enum Samples {
     Ulaw(Tracks<u8>),
     Linear {
         tracks: Tracks<i16>,
-        /// Of the inbound and the outbound track; none where 8 kHz are wanted.
-        up: Option<Box<[Resampler; 2]>>,
+        /// To what the agent has.
+        up: Option<Up>,
     },
+    /// 16 kHz, since some came.
+    Wide {
+        tracks: Tracks<[i16; 2]>,
+        /// Of what comes at 8 kHz again.
+        narrow: Up,
+        /// To what the agent has.
+        up: Option<Up>,
+    },
+}
+
+/// From one rate to another: the inbound and the outbound track.
+#[derive(Debug)]
+struct Up(Box<[Resampler; 2]>);
+
+impl Up {
+    /// `None` where both rates are the same.
+    fn new(from_hz: u32, to_hz: u32) -> Option<Up> {
+        Resampler::new(from_hz, to_hz).map(|up| Up(Box::new([up.clone(), up])))
+    }
+    fn of(&mut self, track: TrackName) -> &mut Resampler {
+        let [inbound, outbound] = &mut *self.0;
+        match track {
+            TrackName::Inbound => inbound,
+            TrackName::Outbound => outbound,
+        }
+    }
 }
 
 /// 20 ms of a track.
@@ -48,27 +76,44 @@ impl Hearing {
         let tracks = match format {
             Format::Mulaw8000 => Samples::Ulaw(Tracks::new(now, tracks)),
             Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000 => {
-                let up = Resampler::new(CLOCK_HZ, format.sample_rate());
-                Samples::Linear { tracks: Tracks::new(now, tracks), up: up.map(|up| Box::new([up.clone(), up])) }
+                Samples::Linear { tracks: Tracks::new(now, tracks), up: Up::new(CLOCK_HZ, format.sample_rate()) }
             }
         };
-        Hearing { tracks, audio: Vec::with_capacity(format.frame_bytes()) }
+        Hearing { tracks, format, audio: Vec::with_capacity(format.frame_bytes()) }
     }
-    /// Takes a packet of a direction; `law`: that of its audio, `None` where it has none.
-    pub(crate) fn push(&mut self, now: Instant, track: TrackName, (rtp, bytes): (&Rtp, &[u8]), law: Option<Law>) {
-        let payload = bytes.get(rtp.payload.clone()).filter(|_| law.is_some()).unwrap_or_default();
+    /// Takes a packet of a direction; `coding`: that of its audio, `None` where it has none.
+    pub(crate) fn push(&mut self, now: Instant, track: TrackName, (rtp, bytes): (&Rtp, &[u8]), coding: Option<Coding>) {
+        let payload = bytes.get(rtp.payload.clone()).filter(|_| coding.is_some()).unwrap_or_default();
+        let coding = coding.unwrap_or_default();
         let (ssrc, sequence, timestamp) = (rtp.ssrc, rtp.sequence, rtp.timestamp);
+        if coding == Coding::Linear(g722::RATE_HZ) {
+            self.widen();
+        }
         match &mut self.tracks {
             Samples::Ulaw(tracks) => {
                 let mut scratch = [0; PACKET];
-                let payload = as_ulaw(payload, law.unwrap_or_default(), &mut scratch);
+                let payload = as_ulaw(payload, coding, &mut scratch);
                 tracks.push(now, track, &Packet { ssrc, sequence, timestamp, payload });
             }
             Samples::Linear { tracks, .. } => {
                 let mut scratch = [0; PACKET];
-                let decode = if law == Some(Law::A) { decode_alaw } else { decode_ulaw };
-                scratch.iter_mut().zip(payload).for_each(|(to, from)| *to = decode(*from));
-                let payload = scratch.get(..payload.len()).unwrap_or_default();
+                let payload = samples(payload, coding, &mut scratch);
+                tracks.push(now, track, &Packet { ssrc, sequence, timestamp, payload });
+            }
+            Samples::Wide { tracks, narrow, .. } => {
+                let (mut scratch, mut wide) = ([0; PACKET], [0; 2 * PACKET]);
+                let mut payload = samples(payload, coding, &mut scratch);
+                if coding != Coding::Linear(g722::RATE_HZ) {
+                    let mut places = wide.iter_mut();
+                    let put = |sample| {
+                        if let Some(place) = places.next() {
+                            *place = sample;
+                        }
+                    };
+                    narrow.of(track).process(payload, put);
+                    payload = wide.get(..2 * payload.len()).unwrap_or_default();
+                }
+                let payload = payload.as_chunks().0;
                 tracks.push(now, track, &Packet { ssrc, sequence, timestamp, payload });
             }
         }
@@ -76,24 +121,23 @@ impl Hearing {
     /// The next frame that is complete or whose time is over; its level, if wanted.
     pub(crate) fn poll(&mut self, now: Instant, measured: bool) -> Option<Heard<'_>> {
         self.audio.clear();
+        let audio = &mut self.audio;
         let (track, level) = match &mut self.tracks {
             Samples::Ulaw(tracks) => {
                 let frame = tracks.poll(now)?;
-                self.audio.extend_from_slice(&frame.audio);
+                audio.extend_from_slice(&frame.audio);
                 (frame.track, if measured { ulaw_level(&frame.audio) } else { 0 })
             }
             Samples::Linear { tracks, up } => {
                 let frame = tracks.poll(now)?;
-                let audio = &mut self.audio;
-                let mut write = |sample: i16| audio.extend_from_slice(&sample.to_le_bytes());
-                match up.as_deref_mut() {
-                    Some([inbound, outbound]) => {
-                        let up = if frame.track == TrackName::Inbound { inbound } else { outbound };
-                        up.process(&frame.audio, write);
-                    }
-                    None => frame.audio.iter().for_each(|sample| write(*sample)),
-                }
+                write(&frame.audio, frame.track, up, audio);
                 (frame.track, if measured { level(&frame.audio) } else { 0 })
+            }
+            Samples::Wide { tracks, up, .. } => {
+                let frame = tracks.poll(now)?;
+                let samples = frame.audio.as_flattened();
+                write(samples, frame.track, up, audio);
+                (frame.track, if measured { level(samples) } else { 0 })
             }
         };
         Some(Heard { track, audio: &self.audio, level })
@@ -103,6 +147,41 @@ impl Hearing {
         match &self.tracks {
             Samples::Ulaw(tracks) => tracks.poll_timeout(),
             Samples::Linear { tracks, .. } => tracks.poll_timeout(),
+            Samples::Wide { tracks, .. } => tracks.poll_timeout(),
         }
+    }
+
+    /// From the next frame on it is heard at 16 kHz.
+    fn widen(&mut self) {
+        if let Samples::Linear { tracks, .. } = &self.tracks
+            && let Some(narrow) = Up::new(CLOCK_HZ, g722::RATE_HZ)
+        {
+            let up = Up::new(g722::RATE_HZ, self.format.sample_rate());
+            self.tracks = Samples::Wide { tracks: tracks.with_samples(), narrow, up };
+        }
+    }
+}
+
+/// The samples of a payload, by way of `scratch`.
+fn samples<'a>(payload: &[u8], coding: Coding, scratch: &'a mut [i16; PACKET]) -> &'a [i16] {
+    let places = scratch.iter_mut();
+    let count = match coding {
+        Coding::Pcmu => places.zip(payload).map(|(to, code)| *to = decode_ulaw(*code)).count(),
+        Coding::Pcma => places.zip(payload).map(|(to, code)| *to = decode_alaw(*code)).count(),
+        Coding::Linear(_) => {
+            let pairs = payload.as_chunks().0;
+            places.zip(pairs).map(|(to, pair)| *to = i16::from_le_bytes(*pair)).count()
+        }
+        Coding::G722 | Coding::Opus(_) => 0,
+    };
+    scratch.get(..count).unwrap_or_default()
+}
+
+/// A frame as the agent has it.
+fn write(samples: &[i16], track: TrackName, up: &mut Option<Up>, audio: &mut Vec<u8>) {
+    let mut put = |sample: i16| audio.extend_from_slice(&sample.to_le_bytes());
+    match up {
+        Some(up) => up.of(track).process(samples, put),
+        None => samples.iter().for_each(|sample| put(*sample)),
     }
 }

@@ -6,9 +6,11 @@
 
 mod agent_end;
 pub mod codec;
+mod coder;
 pub mod compound;
 mod convert;
 pub mod counters;
+mod ear;
 pub mod end;
 mod fade;
 pub mod fuzz;
@@ -58,7 +60,7 @@ pub use packet::{PacketBuf, PacketPool};
 pub use session::{Session, Transmit};
 pub use snapshot::{EndSnapshot, SessionSnapshot};
 pub use spec::{
-    AgentInput, AgentSpec, AgentWish, Command, EndId, EndSpec, Event, HoldSound, LatchMode, Law, MediaId, PartedSpec,
+    AgentInput, AgentSpec, AgentWish, Command, EndId, EndSpec, Event, HoldSound, LatchMode, MediaId, PartedSpec,
     PressSpec, RawSpec, RemoteSpec, SocketSpec, Sound, SrtpSpec, TapSpec, WireSpec,
 };
 pub use srtp::{SrtpKey, Suite};

@@ -18,8 +18,9 @@ use crate::packet::{PACKET, PacketBuf};
 use crate::rtcp::{self, Kind};
 use crate::rtp::Rtp;
 use crate::session::{Session, Transmit};
-use crate::spec::{EndId, Event, Law, RemoteSpec};
+use crate::spec::{EndId, Event, RemoteSpec};
 use crate::tap::hear_all;
+use crate::transcode::Coding;
 
 impl Session {
     pub(crate) fn relay_rtp(
@@ -208,13 +209,14 @@ fn mute_tones(
     packet: &mut PacketBuf,
     events: &mut VecDeque<Event>,
 ) {
-    let (is_audio, law) = (wire.payload(rtp.payload_type).is_some(), wire.spec().law);
+    let (is_audio, coding) = (wire.payload(rtp.payload_type).is_some(), wire.spec().coding);
     let Some(ear) = wire.ear.as_deref_mut().filter(|_| is_audio) else { return };
     let Some(payload) = packet.data_mut().get_mut(rtp.payload.clone()) else { return };
     let mut samples = [0; PACKET];
-    let (decode, silence): (fn(u8) -> i16, u8) = match law {
-        Law::Mu => (decode_ulaw, ULAW_SILENCE),
-        Law::A => (decode_alaw, ulaw_to_alaw(ULAW_SILENCE)),
+    let (decode, silence): (fn(u8) -> i16, u8) = match coding {
+        Coding::Pcmu => (decode_ulaw, ULAW_SILENCE),
+        Coding::Pcma => (decode_alaw, ulaw_to_alaw(ULAW_SILENCE)),
+        Coding::G722 | Coding::Opus(_) | Coding::Linear(_) => return,
     };
     samples.iter_mut().zip(&*payload).for_each(|(to, code)| *to = decode(*code));
     if ear.hear(now, rtp.sequence, samples.get(..payload.len()).unwrap_or_default()) {
@@ -240,6 +242,6 @@ fn to_agent(
     if is_key && let Some(key) = keys.take(rtp, bytes.get(rtp.payload.clone()).unwrap_or_default()) {
         agent.press(now, key, events);
     }
-    agent.hear(now, TrackName::Inbound, packet, is_audio.then_some(wire.spec().law), events);
+    agent.hear(now, TrackName::Inbound, packet, is_audio.then_some(wire.spec().coding), events)?;
     if is_audio || is_key { Ok(()) } else { Err(DropReason::UnknownPayload) }
 }

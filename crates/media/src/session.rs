@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use trunkgate_agent::Stream;
+use trunkgate_agent::{Stream, TrackName};
 
 use crate::agent_end::{AgentEnd, Shared};
 use crate::counters::{Counter, DropReason, EndCounters, WorkerCounters};
@@ -269,9 +269,14 @@ impl Session {
     }
 
     fn wire(&mut self, now: Instant, from: EndId, to: EndId, spec: WireSpec) {
-        let is_agent = self.agents.iter().any(|agent| agent.id == to);
-        if self.position(to).is_none() && !is_agent {
-            return;
+        let is_end = self.position(to).is_some();
+        match self.agents.iter_mut().find(|agent| agent.id == to) {
+            Some(agent) => {
+                let audio = spec.payloads.first().map(|(number, _)| (*number, spec.coding));
+                agent.tune(TrackName::Inbound, audio.as_slice(), spec.keys);
+            }
+            None if is_end => {}
+            None => return,
         }
         // Two streams in one ear would need a mixer; one that is cut off is faded out.
         self.cut_off(|source, sink| sink == to && source != from);

@@ -6,9 +6,10 @@ use std::time::Duration;
 use trunkgate_agent::{Cleared, Format, Mark, Playout};
 
 use crate::codec::g711::decode_ulaw;
+use crate::codec::g722;
 use crate::limits::CLEAR_FADE_MOST;
 use crate::resample::Resampler;
-use crate::voice::{CLOCK_HZ, FRAME_SAMPLES, Said};
+use crate::voice::{CLOCK_HZ, FRAME_SAMPLES, Said, WIDE_SAMPLES};
 
 /// Samples of the longest frame, 24 kHz.
 const SAMPLES: usize = 480;
@@ -18,7 +19,9 @@ const SAMPLES: usize = 480;
 pub(crate) struct Speaking {
     playout: Playout,
     format: Format,
-    /// To 8 kHz; none where the agent speaks that.
+    /// Whether it is said at 16 kHz.
+    wide: bool,
+    /// To what it is said at; none where the agent speaks that.
     down: Option<Resampler>,
     /// How long a clear fades out; 0: not at all.
     fade_ms: usize,
@@ -42,7 +45,22 @@ impl Speaking {
     pub(crate) fn new(format: Format, fade: Duration) -> Speaking {
         let fade_ms = usize::try_from(fade.min(CLEAR_FADE_MOST).as_millis()).unwrap_or(usize::MAX);
         let down = Resampler::new(format.sample_rate(), CLOCK_HZ);
-        Speaking { playout: Playout::new(format), format, down, fade_ms, fading: Vec::new(), speaks: false }
+        Speaking {
+            playout: Playout::new(format),
+            format,
+            wide: false,
+            down,
+            fade_ms,
+            fading: Vec::new(),
+            speaks: false,
+        }
+    }
+    /// From now on it is said at 16 kHz where it has that, or at 8 kHz.
+    pub(crate) fn say_wide(&mut self, wide: bool) {
+        if wide != self.wide {
+            let rate_hz = if wide { g722::RATE_HZ } else { CLOCK_HZ };
+            (self.wide, self.down) = (wide, Resampler::new(self.format.sample_rate(), rate_hz));
+        }
     }
     /// What waits to be said, with its marks.
     pub(crate) fn playout(&self) -> &Playout {
@@ -100,7 +118,7 @@ impl Speaking {
             *sample = sample.saturating_add(faded);
         }
         let linear = linear.all.get(..self.format.frame_samples()).unwrap_or_default();
-        let mut said = [0; FRAME_SAMPLES];
+        let mut said = [0; WIDE_SAMPLES];
         let mut places = said.iter_mut();
         let mut put = |sample| {
             if let Some(place) = places.next() {
@@ -111,7 +129,8 @@ impl Speaking {
             Some(down) => down.process(linear, put),
             None => linear.iter().for_each(|sample| put(*sample)),
         }
-        Some(Frame { said: Said::Linear(said), bytes })
+        let narrow = said.first_chunk::<FRAME_SAMPLES>().filter(|_| !self.wide);
+        Some(Frame { said: narrow.map_or(Said::Wide(said), |said| Said::Linear(*said)), bytes })
     }
 }
 
@@ -162,6 +181,7 @@ mod tests {
             None => vec![0; 160],
             Some(Said::Ulaw(codes)) => codes.iter().map(|code| decode_ulaw(*code)).collect(),
             Some(Said::Linear(samples)) => samples.to_vec(),
+            Some(Said::Wide(samples)) => samples.to_vec(),
         }
     }
 

@@ -98,10 +98,10 @@ pub struct WireSpec {
     pub payloads: Vec<(u8, u8)>,
     /// RTP clocks: (payload number as the source sends, Hz). Not written: 8000 Hz. Jitter is measured by them.
     pub clocks: Vec<(u8, u32)>,
-    /// Where one of the two is an agent or plays (both speak μ-law): the law of the RTP end's audio. `payloads` then
-    /// holds one pair, whose RTP side is the audio's number.
+    /// Where one of the two is an agent or plays: the RTP end's audio. `payloads` then holds one pair, whose RTP side is the
+    /// audio's number.
     #[serde(default)]
-    pub law: Law,
+    pub coding: Coding,
     /// Towards an agent: the RTP end's telephone-event number (RFC 4733).
     #[serde(default)]
     pub keys: Option<u8>,
@@ -150,30 +150,20 @@ pub enum PressSpec {
     },
 }
 
-/// Which of the two G.711 laws.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Law {
-    /// PCMU.
-    #[default]
-    Mu,
-    /// PCMA.
-    A,
-}
-
-/// What a listener hears of an RTP end: G.711 payload numbers, and the law of each. Numbers may differ by direction, and a
+/// What a listener hears of an RTP end: payload numbers, and the audio of each. Numbers may differ by direction, and a
 /// far side may change between those agreed at any packet. Of other payloads it hears silence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TapSpec {
     /// Of packets that come from the far side.
-    pub inbound: Vec<(u8, Law)>,
+    pub inbound: Vec<(u8, Coding)>,
     /// Of packets that are sent to it.
-    pub outbound: Vec<(u8, Law)>,
+    pub outbound: Vec<(u8, Coding)>,
 }
 
 impl TapSpec {
     /// One number, the same both ways.
-    pub fn both(number: u8, law: Law) -> TapSpec {
-        TapSpec { inbound: vec![(number, law)], outbound: vec![(number, law)] }
+    pub fn both(number: u8, coding: Coding) -> TapSpec {
+        TapSpec { inbound: vec![(number, coding)], outbound: vec![(number, coding)] }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::player::Player;
 use crate::session::{Session, Transmit};
 use crate::spec::{AgentInput, AgentSpec, EndId, Event, Sound, TapSpec, WireSpec};
 use crate::tap::{Tap, hear_all};
-use crate::voice::{CLOCK_HZ, Feed, SILENT, Said, Voice};
+use crate::voice::{Feed, SILENT, Said, Voice};
 
 impl Session {
     /// Takes what an agent's socket says; nothing for an agent that is not there.
@@ -133,6 +133,10 @@ impl Session {
         for end in &mut self.ends {
             end.taps.retain(|tap| tap.listener != listener);
         }
+        if let Some(agent) = self.agents.iter_mut().find(|agent| agent.id == listener) {
+            agent.tune(TrackName::Inbound, &audio.inbound, None);
+            agent.tune(TrackName::Outbound, &audio.outbound, None);
+        }
         if let Some(end) = self.ends.get_mut(at) {
             end.taps.push(Tap { listener, audio });
         }
@@ -146,7 +150,7 @@ impl Session {
             if let Some(voice) = end.and_then(|end| end.voice.as_mut()) {
                 let mut next = SILENT;
                 player.next_frame(&mut next);
-                voice.cut_off(Said::Ulaw(next).linear());
+                voice.cut_off(Said::Ulaw(next));
             }
         }
         for agent in &mut self.agents {
@@ -160,8 +164,14 @@ impl Session {
 
     /// Wires an agent or a player to an RTP end: the end's clock begins, or goes on with another voice.
     pub(crate) fn feed(&mut self, now: Instant, from: EndId, to: EndId, spec: &WireSpec) {
-        let (Some(feed), Some(at)) = (Feed::new(to, spec), self.position(to)) else { return };
-        let agent = self.agents.iter_mut().find(|agent| agent.id == from).map(|agent| &mut agent.wire);
+        let mut agent = self.agents.iter_mut().find(|agent| agent.id == from);
+        let wide = agent.as_ref().is_some_and(|agent| agent.is_wide());
+        let at = self.ends.iter().position(|end| end.id == to);
+        let (Some(feed), Some(at)) = (Feed::new(to, spec, wide), at) else { return };
+        if let Some(agent) = &mut agent {
+            agent.say_wide(feed.wide);
+        }
+        let agent = agent.map(|agent| &mut agent.wire);
         let player = self.players.iter_mut().find(|player| player.id == from).map(|player| &mut player.wire);
         let Some(wire) = agent.or(player) else { return };
         *wire = Some(feed);
@@ -206,7 +216,8 @@ impl Session {
             said = voice.end_softly(said);
         }
         let spoken = match self.send(now, at, &Spoke { tick, feeder, said }, packet) {
-            Ok(transmit) => Spoken::Sent(transmit),
+            Ok(Some(transmit)) => Spoken::Sent(transmit),
+            Ok(None) => Spoken::Unsent,
             Err(reason) => {
                 self.dropped(at, reason);
                 Spoken::Unsent
@@ -218,25 +229,32 @@ impl Session {
         Some(spoken)
     }
 
-    /// Makes a packet of an end's own stream, unless its far side is not to hear it.
-    fn send(&mut self, now: Instant, at: usize, spoke: &Spoke, packet: &mut PacketBuf) -> Result<Transmit, DropReason> {
+    /// Makes a packet of an end's own stream, unless its far side is not to hear it; none of silence that need not be sent.
+    fn send(
+        &mut self,
+        now: Instant,
+        at: usize,
+        spoke: &Spoke,
+        packet: &mut PacketBuf,
+    ) -> Result<Option<Transmit>, DropReason> {
         let nowhere = DropReason::NoDestination;
         let end = self.ends.get_mut(at).ok_or(nowhere)?;
         let remote = end.remote.as_ref().filter(|remote| remote.may_receive).ok_or(nowhere)?;
         let (to, locked) = end.latch.rtp_destination(remote).ok_or(nowhere)?;
         let voice = end.voice.as_mut().ok_or(nowhere)?;
-        let mut rtp = voice.write(spoke.tick, spoke.feeder, &spoke.said, packet).ok_or(nowhere)?;
+        let Some(mut rtp) = voice.write(spoke.tick, spoke.feeder, &spoke.said, packet) else { return Ok(None) };
+        let clock_hz = voice.clock_hz();
         let takes = |ssrc, sequence| end.srtp.as_ref().is_none_or(|srtp| srtp.takes(ssrc, sequence));
-        end.outgoing.pass(now, voice.serial, CLOCK_HZ, &mut rtp, takes);
+        end.outgoing.pass(now, voice.serial, clock_hz, &mut rtp, takes);
         rtp.write(packet.data_mut());
         let bytes = packet.data().len();
         hear_all(now, &end.taps, &mut self.agents, TrackName::Outbound, (&rtp, packet.data()), &mut self.events);
-        self.raws.hear_all(now, &end.taps, TrackName::Outbound, (&rtp, packet.data()), CLOCK_HZ);
+        self.raws.hear_all(now, &end.taps, TrackName::Outbound, (&rtp, packet.data()), clock_hz);
         if let Some(srtp) = &mut end.srtp {
             srtp.protect(false, packet)?;
         }
         self.shared.count_sent(&end.counters, bytes);
-        Ok(Transmit { via: end.id, rtcp: false, to, locked })
+        Ok(Some(Transmit { via: end.id, rtcp: false, to, locked }))
     }
 }
 
@@ -251,6 +269,6 @@ struct Spoke {
 enum Spoken {
     /// A packet.
     Sent(Transmit),
-    /// Nobody is there to hear it.
+    /// Nobody is there to hear it, or there is nothing to hear.
     Unsent,
 }

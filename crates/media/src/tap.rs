@@ -8,7 +8,8 @@ use trunkgate_agent::TrackName;
 
 use crate::agent_end::AgentEnd;
 use crate::rtp::Rtp;
-use crate::spec::{EndId, Event, Law, TapSpec};
+use crate::spec::{EndId, Event, TapSpec};
+use crate::transcode::Coding;
 
 /// One listener of an end.
 #[derive(Debug, Clone)]
@@ -20,13 +21,13 @@ pub(crate) struct Tap {
 }
 
 impl Tap {
-    /// The law of a payload; `None` where it is not heard.
-    fn law(&self, track: TrackName, payload: u8) -> Option<Law> {
+    /// What a payload is; `None` where it is not heard.
+    fn coding(&self, track: TrackName, payload: u8) -> Option<Coding> {
         let numbers = match track {
             TrackName::Inbound => &self.audio.inbound,
             TrackName::Outbound => &self.audio.outbound,
         };
-        numbers.iter().find(|(number, _)| *number == payload).map(|(_, law)| *law)
+        numbers.iter().find(|(number, _)| *number == payload).map(|(_, coding)| *coding)
     }
 }
 
@@ -41,7 +42,8 @@ pub(crate) fn hear_all(
 ) {
     for tap in taps {
         if let Some(agent) = agents.iter_mut().find(|agent| agent.id == tap.listener) {
-            agent.hear(now, track, packet, tap.law(track, packet.0.payload_type), events);
+            // What it cannot use is its own loss.
+            let _ = agent.hear(now, track, packet, tap.coding(track, packet.0.payload_type), events);
         }
     }
 }

@@ -9,33 +9,43 @@ use std::time::Instant;
 use trunkgate_agent::{Tick, Ticks};
 
 use crate::codec::g711::{ULAW_SILENCE, alaw_to_ulaw, decode_ulaw, encode_alaw, encode_ulaw, ulaw_to_alaw};
-use crate::fade::add_fading;
+use crate::coder::Coder;
+use crate::fade::{add_fading, fade_out};
 use crate::level::{level, ulaw_level};
 use crate::packet::{PACKET, PacketBuf};
 use crate::press::{KeyPacket, Pressed, Presses};
 use crate::rtp::{FIXED_HEADER, Rtp};
-use crate::spec::{EndId, Law, MediaId, PressSpec, WireSpec};
+use crate::spec::{EndId, MediaId, PressSpec, WireSpec};
+use crate::transcode::Coding;
 
-/// Samples of a frame of 20 ms, and ticks of its RTP clock.
+/// Samples of a frame of 20 ms.
 pub(crate) const FRAME_SAMPLES: usize = 160;
+/// Samples of one at 16 kHz.
+pub(crate) const WIDE_SAMPLES: usize = 2 * FRAME_SAMPLES;
 /// The RTP clock of G.711, in Hz.
 pub(crate) const CLOCK_HZ: u32 = 8000;
-const FRAME_TICKS: u32 = 160;
+/// Frames in a second.
+const FRAMES_PER_SECOND: u32 = 50;
 
 /// One frame, μ-law.
 pub(crate) type Frame = [u8; FRAME_SAMPLES];
 
 /// One frame of who feeds the stream, before it is coded as the far side has it.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::large_enum_variant, reason = "a box would be an allocation every 20 ms")]
 pub(crate) enum Said {
     /// μ-law.
     Ulaw(Frame),
     /// Linear.
     Linear(Linear),
+    /// Linear, at 16 kHz.
+    Wide(Wide),
 }
 
 /// One frame, linear.
 pub(crate) type Linear = [i16; FRAME_SAMPLES];
+/// One frame at 16 kHz, linear.
+pub(crate) type Wide = [i16; WIDE_SAMPLES];
 
 /// A frame of silence.
 pub(crate) const SILENT: Frame = [ULAW_SILENCE; FRAME_SAMPLES];
@@ -46,13 +56,41 @@ impl Said {
         match self {
             Said::Ulaw(codes) => ulaw_level(codes),
             Said::Linear(samples) => level(samples),
+            Said::Wide(samples) => level(samples),
         }
     }
-    /// As linear samples.
+    /// As linear samples at 8 kHz; of more, only what a codec that changes meanwhile leaves to be heard.
     pub(crate) fn linear(&self) -> Linear {
         match self {
             Said::Ulaw(codes) => codes.map(decode_ulaw),
             Said::Linear(samples) => *samples,
+            Said::Wide(samples) => {
+                let mut narrow = [0; FRAME_SAMPLES];
+                narrow.iter_mut().zip(samples.as_chunks().0).for_each(|(to, [one, other])| *to = one.midpoint(*other));
+                narrow
+            }
+        }
+    }
+    /// Faded out.
+    pub(crate) fn faded_out(self) -> Said {
+        match self {
+            Said::Ulaw(_) | Said::Linear(_) => {
+                let mut samples = self.linear();
+                fade_out(&mut samples);
+                Said::Linear(samples)
+            }
+            Said::Wide(mut samples) => {
+                fade_out(&mut samples);
+                Said::Wide(samples)
+            }
+        }
+    }
+    /// Whether nothing is heard of it.
+    pub(crate) fn is_silent(&self) -> bool {
+        match self {
+            Said::Ulaw(codes) => codes.iter().all(|code| decode_ulaw(*code) == 0),
+            Said::Linear(samples) => *samples == [0; FRAME_SAMPLES],
+            Said::Wide(samples) => *samples == [0; WIDE_SAMPLES],
         }
     }
 }
@@ -63,14 +101,16 @@ pub(crate) struct Feed {
     /// The sink.
     pub(crate) to: EndId,
     payload: u8,
-    law: Law,
+    coding: Coding,
+    /// Whether more than 4 kHz is said.
+    pub(crate) wide: bool,
 }
 
 impl Feed {
-    /// As the wire says; `None` where it has no payload number.
-    pub(crate) fn new(to: EndId, spec: &WireSpec) -> Option<Feed> {
+    /// As the wire says, from one who speaks `wide` audio or not; `None` where it has no payload number.
+    pub(crate) fn new(to: EndId, spec: &WireSpec, wide: bool) -> Option<Feed> {
         let (_, payload) = spec.payloads.first().copied().filter(|(_, to)| *to < 128)?;
-        Some(Feed { to, payload, law: spec.law })
+        Some(Feed { to, payload, coding: spec.coding, wide: wide && !spec.coding.is_g711() })
     }
 }
 
@@ -81,16 +121,22 @@ pub(crate) struct Voice {
     pub(crate) serial: u32,
     ticks: Ticks,
     feed: Feed,
+    /// What codes it, unless it is G.711.
+    coder: Option<Box<Coder>>,
     /// Who spoke last.
     feeder: Option<EndId>,
     ssrc: u32,
     sequence: u16,
     timestamp: u32,
+    /// The last tick's.
+    index: u64,
+    /// Silence was not sent.
+    paused: bool,
     presses: Presses,
     /// A key's, due instead of audio.
     key: Option<Pressed>,
     /// What would have been heard next of one who was cut off: faded out in the next tick.
-    tail: Option<Box<Linear>>,
+    tail: Option<Box<Said>>,
     /// Since when the next tick is due before its time.
     hurried: Option<Instant>,
 }
@@ -103,10 +149,13 @@ impl Voice {
             serial,
             ticks: Ticks::new(now),
             feed,
+            coder: Coder::new(feed.coding, feed.wide).map(Box::new),
             feeder: None,
             ssrc,
             sequence,
             timestamp,
+            index: 0,
+            paused: false,
             presses: Presses::default(),
             key: None,
             tail: None,
@@ -114,8 +163,8 @@ impl Voice {
         }
     }
     /// Somebody is cut off, of whom this would have been heard next.
-    pub(crate) fn cut_off(&mut self, next: Linear) {
-        self.tail = next.iter().any(|sample| *sample != 0).then(|| Box::new(next));
+    pub(crate) fn cut_off(&mut self, next: Said) {
+        self.tail = (!next.is_silent()).then(|| Box::new(next));
     }
     /// A far side takes the stream over: what is still to be faded out leaves now, before the far side's first packet.
     pub(crate) fn hurry(&mut self, now: Instant) {
@@ -126,13 +175,35 @@ impl Voice {
     /// Adds to a frame what is heard of one who was cut off.
     pub(crate) fn end_softly(&mut self, said: Said) -> Said {
         let Some(tail) = self.tail.take() else { return said };
-        let mut both = said.linear();
-        add_fading(&mut both, &tail);
-        Said::Linear(both)
+        let wide = self.coder.as_mut().filter(|_| matches!(said, Said::Wide(_)) || matches!(*tail, Said::Wide(_)));
+        let Some(coder) = wide else {
+            let mut both = said.linear();
+            add_fading(&mut both, &tail.linear());
+            return Said::Linear(both);
+        };
+        // Only what is said at 8 kHz goes through its filter, which knows what was said before.
+        let mut widened = |said: &Said| match said {
+            Said::Wide(samples) => *samples,
+            Said::Ulaw(_) | Said::Linear(_) => coder.widen(&said.linear()),
+        };
+        let mut both = widened(&said);
+        add_fading(&mut both, &widened(&tail));
+        Said::Wide(both)
     }
-    /// Another feeder, on the same clock.
+    /// Another feeder, on the same clock, or another codec.
     pub(crate) fn set_feed(&mut self, feed: Feed) {
+        let before = self.timestamp_at(self.index);
+        if !self.coder.as_ref().is_some_and(|coder| coder.suits(feed.coding, feed.wide)) {
+            self.coder = Coder::new(feed.coding, feed.wide).map(Box::new);
+        }
         self.feed = feed;
+        // Where that has another clock, it goes on from there.
+        let after = self.timestamp_at(self.index);
+        self.timestamp = self.timestamp.wrapping_add(before.wrapping_sub(after));
+    }
+    /// Its clock, in Hz.
+    pub(crate) fn clock_hz(&self) -> u32 {
+        self.feed.coding.clock_hz()
     }
     /// When it speaks next.
     pub(crate) fn due(&self) -> Instant {
@@ -144,7 +215,8 @@ impl Voice {
             Some(_) => self.ticks.take_early(),
             None => self.ticks.take(now)?,
         };
-        self.key = self.presses.next(self.timestamp_of(tick));
+        self.index = tick.index;
+        self.key = self.presses.next(self.timestamp_at(tick.index));
         Some(tick)
     }
     /// Presses keys from the next tick on, or behind those that wait; how many are left out.
@@ -155,8 +227,8 @@ impl Voice {
     pub(crate) fn is_pressing(&self) -> bool {
         self.key.is_some()
     }
-    /// Puts a frame of `feeder` into the packet and returns its header. Only what is written has a sequence number: media
-    /// time that was not sent is a jump of the timestamp.
+    /// Puts a frame of `feeder` into the packet and returns its header; `None` where nothing need be sent. Only what is
+    /// written has a sequence number: media time that was not sent is a jump of the timestamp.
     pub(crate) fn write(
         &mut self,
         tick: Tick,
@@ -174,20 +246,23 @@ impl Voice {
             None => None,
         };
         let said = tone.as_ref().unwrap_or(said);
-        let area = packet.receive_area().get_mut(..FIXED_HEADER + FRAME_SAMPLES)?;
-        let (header, payload) = area.split_at_mut(FIXED_HEADER);
+        let (header, payload) = packet.receive_area().split_at_mut_checked(FIXED_HEADER)?;
         *header.first_mut()? = 0x80;
-        match (said, self.feed.law) {
-            (Said::Ulaw(codes), Law::Mu) => payload.copy_from_slice(codes),
-            (Said::Ulaw(codes), Law::A) => each(payload, codes, ulaw_to_alaw),
-            (Said::Linear(samples), Law::Mu) => each(payload, samples, encode_ulaw),
-            (Said::Linear(samples), Law::A) => each(payload, samples, encode_alaw),
-        }
+        let bytes = match &mut self.coder {
+            Some(coder) => coder.encode(said, payload),
+            None => write_g711(said, self.feed.coding, payload.first_chunk_mut()?),
+        };
         // A change of feeder begins a talk spurt (RFC 3551 §4.1); silence between two feeders does not.
         let marker = feeder.is_some() && feeder != self.feeder;
         self.feeder = feeder.or(self.feeder);
-        let (timestamp, payload_type) = (self.timestamp_of(tick), self.feed.payload);
-        self.finish(marker, payload_type, timestamp, FRAME_SAMPLES, packet)
+        self.paused |= marker;
+        if bytes == 0 {
+            self.paused = true;
+            return None;
+        }
+        let marker = std::mem::take(&mut self.paused);
+        let (timestamp, payload_type) = (self.timestamp_at(tick.index), self.feed.payload);
+        self.finish(marker, payload_type, timestamp, bytes, packet)
     }
 
     fn write_key(&mut self, key: &KeyPacket, packet: &mut PacketBuf) -> Option<Rtp> {
@@ -215,10 +290,10 @@ impl Voice {
         Some(rtp)
     }
 
-    /// The timestamp of a tick.
-    fn timestamp_of(&self, tick: Tick) -> u32 {
+    /// The timestamp of the tick of this index.
+    fn timestamp_at(&self, index: u64) -> u32 {
         // Truncation is meant: timestamps are modulo 2^32.
-        self.timestamp.wrapping_add((tick.index as u32).wrapping_mul(FRAME_TICKS))
+        self.timestamp.wrapping_add((index as u32).wrapping_mul(self.clock_hz() / FRAMES_PER_SECOND))
     }
 }
 
@@ -234,17 +309,28 @@ pub(crate) fn numbers(session: MediaId, to: EndId, serial: u32) -> (u32, u16, u3
     (ssrc as u32, numbers as u16 & 0x7fff, (numbers >> 32) as u32)
 }
 
+/// A frame in G.711; how many bytes.
+fn write_g711(said: &Said, coding: Coding, payload: &mut Frame) -> usize {
+    match (said, coding == Coding::Pcma) {
+        (Said::Ulaw(codes), false) => payload.copy_from_slice(codes),
+        (Said::Ulaw(codes), true) => each(payload, codes, ulaw_to_alaw),
+        (Said::Linear(samples), false) => each(payload, samples, encode_ulaw),
+        (Said::Linear(samples), true) => each(payload, samples, encode_alaw),
+        (Said::Wide(_), false) => each(payload, &said.linear(), encode_ulaw),
+        (Said::Wide(_), true) => each(payload, &said.linear(), encode_alaw),
+    }
+    FRAME_SAMPLES
+}
+
 fn each<T: Copy>(payload: &mut [u8], samples: &[T], code: impl Fn(T) -> u8) {
     payload.iter_mut().zip(samples).for_each(|(to, from)| *to = code(*from));
 }
 
 /// A payload in μ-law: as it is, or by way of `scratch`.
-pub(crate) fn as_ulaw<'a>(payload: &'a [u8], law: Law, scratch: &'a mut [u8; PACKET]) -> &'a [u8] {
-    match law {
-        Law::Mu => payload,
-        Law::A => {
-            let converted = scratch.iter_mut().zip(payload).map(|(to, from)| *to = alaw_to_ulaw(*from)).count();
-            scratch.get(..converted).unwrap_or_default()
-        }
+pub(crate) fn as_ulaw<'a>(payload: &'a [u8], coding: Coding, scratch: &'a mut [u8; PACKET]) -> &'a [u8] {
+    if coding != Coding::Pcma {
+        return payload;
     }
+    let converted = scratch.iter_mut().zip(payload).map(|(to, from)| *to = alaw_to_ulaw(*from)).count();
+    scratch.get(..converted).unwrap_or_default()
 }

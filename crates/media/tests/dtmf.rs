@@ -7,7 +7,7 @@ mod support;
 use support::*;
 use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
 use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{Coding, Command, DropReason, EndId, Event, Law, PartedSpec, PressSpec, TranscodeSpec, WireSpec};
+use trunkgate_media::{Coding, Command, DropReason, EndId, Event, PartedSpec, PressSpec, TranscodeSpec, WireSpec};
 
 const EVENT: PressSpec = PressSpec::Event { payload: 96, clock_hz: 8000 };
 const AGENT: EndId = EndId(7);
@@ -388,7 +388,7 @@ fn an_agent_is_told_of_a_tone_and_does_not_hear_it() {
     bench.add_agent(AGENT, trunkgate_media::agent::Settings { stream_sid: "MZ1".into(), ..Default::default() });
     bench.agent(AGENT, trunkgate_media::AgentInput::Opened);
     let parted = Some(Box::new(PartedSpec { tones: true, ..PartedSpec::default() }));
-    bench.command(Command::Wire { from: A, to: AGENT, wire: WireSpec { parted, law: Law::Mu, ..ULAW.spec() } });
+    bench.command(Command::Wire { from: A, to: AGENT, wire: WireSpec { parted, coding: Coding::Pcmu, ..ULAW.spec() } });
     let mut phone = Presser::new(8000);
     for packet in [phone.tone('#', 5), (0..10).map(|_| phone.noise()).collect(), phone.tone('1', 5)].concat() {
         bench.feed(A, false, A_RTP, &packet);

@@ -7,7 +7,7 @@ mod support;
 use support::*;
 use trunkgate_media::agent::{Settings, TrackSet};
 use trunkgate_media::limits::KEYS_WAITING;
-use trunkgate_media::{AgentInput, Command, DropReason, EndId, Event, Law, PressSpec, RemoteSpec, Sound, TapSpec};
+use trunkgate_media::{AgentInput, Coding, Command, DropReason, EndId, Event, PressSpec, RemoteSpec, Sound, TapSpec};
 
 const AGENT: EndId = EndId(7);
 const SCRIBE: EndId = EndId(8);
@@ -113,7 +113,7 @@ fn a_listener_hears_silence_in_their_place() {
     let settings = Settings { talks: false, tracks: TrackSet::Both, ..Settings::default() };
     bench.add_agent(SCRIBE, settings);
     bench.agent(SCRIBE, AgentInput::Opened);
-    bench.command(Command::Tap { of: A, listener: SCRIBE, audio: TapSpec::both(0, Law::Mu) });
+    bench.command(Command::Tap { of: A, listener: SCRIBE, audio: TapSpec::both(0, Coding::Pcmu) });
     bench.say_audio(AGENT, &[1; 4]);
     bench.run(39);
     press(&mut bench, "5");

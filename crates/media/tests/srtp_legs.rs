@@ -11,7 +11,7 @@ use trunkgate_media::limits::{PROBES, SRTP_FORMER_KEYS};
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::srtp::{Inbound, Outbound};
 use trunkgate_media::{
-    AgentInput, Command, DropReason, EndId, Event, Law, PacketBuf, RemoteSpec, Session, Sound, SrtpKey, SrtpSpec,
+    AgentInput, Coding, Command, DropReason, EndId, Event, PacketBuf, RemoteSpec, Session, Sound, SrtpKey, SrtpSpec,
     Suite, TapSpec, WireSpec,
 };
 
@@ -370,7 +370,7 @@ fn a_listener_hears_both_sides_in_clear() {
     let settings = Settings { stream_sid: "MZ1".into(), talks: false, tracks: TrackSet::Both, ..Settings::default() };
     bench.add_agent(scribe, settings);
     bench.agent(scribe, AgentInput::Opened);
-    bench.command(Command::Tap { of: A, listener: scribe, audio: TapSpec::both(0, Law::Mu) });
+    bench.command(Command::Tap { of: A, listener: scribe, audio: TapSpec::both(0, Coding::Pcmu) });
     for sequence in 1..20 {
         bench.feed(A, false, A_RTP, &a.say(false, &rtp(sequence))).unwrap();
         bench.rtp(B, B_RTP, sequence + 100).unwrap();

@@ -1,7 +1,7 @@
 //! A transcoder from every codec to every other, packet by packet: level and likeness of what is heard, lengths of packets,
 //! and what loss, silence, keys and comfort noise become.
 
-#![allow(clippy::unwrap_used, reason = "a test may unwrap")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may unwrap")]
 #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
 
 use std::f64::consts::TAU;
@@ -47,6 +47,7 @@ fn encoded(coding: Coding, samples: &[i16], ms: usize) -> Vec<Vec<u8>> {
             packet.truncate(bytes);
             packet
         }
+        Coding::Linear(_) => panic!("an agent's"),
     };
     frames.map(one).collect()
 }
@@ -65,6 +66,7 @@ fn decoded(coding: Coding, packets: &[(Rtp, Vec<u8>)]) -> Vec<i16> {
                 samples.truncate(count);
                 samples
             }
+            Coding::Linear(_) => panic!("an agent's"),
         }
     };
     packets.iter().flat_map(one).collect()

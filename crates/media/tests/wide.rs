@@ -13,7 +13,7 @@ use support::*;
 use trunkgate_media::agent::{Format, Settings, TrackSet};
 use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw, encode_alaw, encode_ulaw};
 use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{AgentInput, Command, Counter, EndId, Event, Law, TapSpec};
+use trunkgate_media::{AgentInput, Coding, Command, Counter, EndId, Event, TapSpec};
 
 const AGENT: EndId = EndId(7);
 const LINEAR: [Format; 3] = [Format::L16Rate8000, Format::L16Rate16000, Format::L16Rate24000];
@@ -34,11 +34,11 @@ fn with_agent(form: WireFrom, format: Format, clear_fade: Duration) -> Bench {
 }
 
 fn encode(form: WireFrom, sample: i16) -> u8 {
-    if form.law == Law::A { encode_alaw(sample) } else { encode_ulaw(sample) }
+    if form.coding == Coding::Pcma { encode_alaw(sample) } else { encode_ulaw(sample) }
 }
 
 fn decode(form: WireFrom, code: u8) -> i16 {
-    if form.law == Law::A { decode_alaw(code) } else { decode_ulaw(code) }
+    if form.coding == Coding::Pcma { decode_alaw(code) } else { decode_ulaw(code) }
 }
 
 fn tone(hz: f64, rate: u32, count: usize) -> Vec<i16> {
@@ -254,7 +254,7 @@ fn a_listener_hears_both_directions_in_its_format() {
         let mut bench = Bench::connected();
         bench.add_agent(AGENT, Settings { talks: false, tracks: TrackSet::Both, ..settings(format) });
         bench.agent(AGENT, AgentInput::Opened);
-        let audio_of = TapSpec { inbound: vec![(0, Law::Mu)], outbound: vec![(0, Law::Mu)] };
+        let audio_of = TapSpec { inbound: vec![(0, Coding::Pcmu)], outbound: vec![(0, Coding::Pcmu)] };
         bench.command(Command::Tap { of: A, listener: AGENT, audio: audio_of });
         for n in 0..60 {
             let relayed = bench.feed(A, false, A_RTP, &packet(ULAW, n, 20)).unwrap();

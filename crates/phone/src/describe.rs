@@ -20,12 +20,12 @@ impl Phone {
         let (offer, media) = (admit(call.offer.clone()?, self.config.srtp).ok()?, call.media?);
         let identity = Identity { session_id: call.session_id, version: call.version, ip: media.ip() };
         let policy = Policy { codecs: self.config.codecs.clone(), ..Policy::default() };
-        let (mut answer, far, (payload, name)) =
+        let (mut answer, far, audio) =
             trunkgate_sdp::answer_offer(&offer, &policy, media.port(), &identity, call.direction).ok()?;
         let before = call.ours.as_ref().zip(call.theirs.as_ref());
         protect_answer(&mut answer, &offer, self.config.srtp, before, &mut |bytes| self.keys.fill_bytes(bytes));
         let text = answer.to_string();
-        call.listen_to(far, payload, Codec::of_name(&name)?);
+        call.listen_to(far, audio.number, Codec::of_name(&audio.codec)?);
         (call.ours, call.theirs) = (Some(answer), Some(offer));
         agree(now, call);
         self.start_talking(now, call);

@@ -13,7 +13,7 @@ use crate::own::TELEPHONE_EVENT;
 const OPUS: u8 = 107;
 /// Our parameters of Opus where the other side's audio has 4 kHz, and 8 kHz.
 const OPUS_NARROW: &str = "maxplaybackrate=8000;sprop-maxcapturerate=8000;useinbandfec=1";
-const OPUS_WIDE: &str = "maxplaybackrate=16000;sprop-maxcapturerate=16000;useinbandfec=1";
+pub(crate) const OPUS_WIDE: &str = "maxplaybackrate=16000;sprop-maxcapturerate=16000;useinbandfec=1";
 
 /// Audio of one payload number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,23 @@ pub struct Audio {
     pub codec: String,
     /// What its receiver's description says of Opus.
     pub opus: OpusParameters,
+}
+
+impl Audio {
+    /// Of a payload number's lines.
+    pub(crate) fn new(number: u8, map: &Rtpmap, fmtp: Option<&str>) -> Audio {
+        Audio { number, codec: map.encoding.clone(), opus: OpusParameters::parse(fmtp) }
+    }
+    /// A section's codec that the edge speaks, the first of `codec`'s name.
+    pub fn of(section: &Media, codec: &str) -> Option<Audio> {
+        let all = section.payloads().into_iter().filter_map(|number| Audio::numbered(section, number));
+        all.into_iter().find(|audio| audio.codec.eq_ignore_ascii_case(codec))
+    }
+    /// A section's payload number, where it is a codec that the edge speaks.
+    pub fn numbered(section: &Media, number: u8) -> Option<Audio> {
+        let map = section.rtpmap(number).filter(is_edge_codec)?;
+        Some(Audio::new(number, &map, section.fmtp(number)))
+    }
 }
 
 /// Parameters of Opus that its sender has to heed (RFC 7587 §6.1).
@@ -227,8 +244,7 @@ fn of_offer(offered: &[Payload], ours: &Payload) -> Payload {
 }
 
 fn audio(payload: &Payload) -> Audio {
-    let opus = OpusParameters::parse(payload.fmtp.as_deref());
-    Audio { number: payload.number, codec: payload.map.encoding.clone(), opus }
+    Audio::new(payload.number, &payload.map, payload.fmtp.as_deref())
 }
 
 fn is_ruled(payload: &Payload, policy: &Policy) -> bool {

@@ -1,5 +1,6 @@
 //! Offers and answers of our own, for an end that lives in the edge or in a phone.
 
+use crate::convert::{Audio, OPUS_WIDE};
 use crate::description::{Attribute, Description, Media};
 use crate::direction::Direction;
 use crate::dtmf::Dtmf;
@@ -21,7 +22,7 @@ const PTIME_MS: u32 = 20;
 pub fn offer_own(policy: &Policy, port: u16, identity: &Identity, direction: Direction) -> Description {
     let mut audio = Media::new("audio", port, "RTP/AVP");
     for (number, map) in policy.codecs.iter().filter_map(|codec| own_format(codec)) {
-        describe(&mut audio, number, &map, None);
+        describe(&mut audio, number, &map, own_fmtp(&map));
     }
     if policy.dtmf == Dtmf::Events {
         describe(&mut audio, TELEPHONE_EVENT, &telephone_event(8000), Some(EVENTS));
@@ -32,7 +33,7 @@ pub fn offer_own(policy: &Policy, port: u16, identity: &Identity, direction: Dir
 
 /// An answer of our own to `offer`, for an end that lives in the edge or a phone: the first format of the policy
 /// that the offer has, with telephone-event if offered and its keys are such; `direction` is what we want, narrowed by the offer
-/// (RFC 3264 §6.1). Returns the answer, the far end, and (payload number, encoding name) of the codec.
+/// (RFC 3264 §6.1). Returns the answer, the far end, and the codec as that wants it.
 ///
 /// # Errors
 /// [`Refusal`] where nothing fits.
@@ -42,7 +43,7 @@ pub fn answer_offer(
     port: u16,
     identity: &Identity,
     direction: Direction,
-) -> Result<(Description, Far, (u8, String)), Refusal> {
+) -> Result<(Description, Far, Audio), Refusal> {
     let streams = anchored_streams(offer);
     let audio = || {
         let sections = streams.iter().filter_map(|index| Some((*index, offer.media.get(*index)?)));
@@ -56,10 +57,13 @@ pub fn answer_offer(
     };
     let direction = narrowed(direction, offer.direction_of(media));
     let mut section = Media::new(&media.kind, port, &media.proto);
-    describe(&mut section, number, &map, None);
-    let event = telephone_event(map.clock);
-    let known = media.payloads().into_iter().find(|n| media.rtpmap(*n).is_some_and(|m| m.same(&event)));
-    if let Some(number) = known.filter(|_| policy.dtmf == Dtmf::Events) {
+    describe(&mut section, number, &map, own_fmtp(&map));
+    // On the clock of the audio, or on another one (Opus beside events at 8 kHz is common).
+    let events = || {
+        let known = media.payloads().into_iter().filter_map(|number| Some((number, media.rtpmap(number)?)));
+        known.filter(|(_, event)| event.is("telephone-event") && policy.dtmf == Dtmf::Events)
+    };
+    if let Some((number, event)) = events().find(|(_, event)| event.clock == map.clock).or_else(|| events().next()) {
         describe(&mut section, number, &event, Some(EVENTS));
     }
     finish(&mut section, direction);
@@ -69,7 +73,7 @@ pub fn answer_offer(
         *place = section;
     }
     let far = far(offer, media, direction.reversed()).muxed(may_mux(media));
-    Ok((ours(identity, Vec::new(), sections), far, (number, map.encoding)))
+    Ok((ours(identity, Vec::new(), sections), far, Audio::new(number, &map, media.fmtp(number))))
 }
 
 /// The first codec of the policy that a section has, with the offer's number.
@@ -79,6 +83,11 @@ fn first_of(policy: &Policy, media: &Media) -> Option<(u8, Rtpmap)> {
         let numbers = media.payloads().into_iter();
         numbers.filter_map(|number| Some((number, media.rtpmap(number)?))).find(|(_, map)| map.same(&wanted))
     })
+}
+
+/// What our descriptions say of a codec: of Opus, that the edge makes and hears no more than 8 kHz of it.
+fn own_fmtp(map: &Rtpmap) -> Option<&'static str> {
+    map.is("opus").then_some(OPUS_WIDE)
 }
 
 pub(crate) fn telephone_event(clock: u32) -> Rtpmap {
@@ -121,7 +130,7 @@ mod tests {
         assert_eq!(answer.media[0].formats, ["0", "101"]);
         assert_eq!(far.rtp, Some("192.0.2.9:4000".parse().unwrap()));
         assert_eq!(far.rtcp, Some("192.0.2.9:4001".parse().unwrap()));
-        assert_eq!(codec, (0, "PCMU".to_owned()));
+        assert_eq!((codec.number, codec.codec.as_str()), (0, "PCMU"));
     }
 
     #[test]

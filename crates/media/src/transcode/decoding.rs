@@ -36,6 +36,7 @@ impl Decoding {
             Coding::Pcma => Kind::Alaw,
             Coding::G722 => Kind::G722(Box::default()),
             Coding::Opus(_) => Kind::Opus(Box::new(opus::Decoder::new(rate_hz)?)),
+            Coding::Linear(_) => return None,
         };
         let own = coding.rate_hz().unwrap_or(rate_hz);
         let resampler = if own == rate_hz { None } else { Some(Box::new(Resampler::new(own, rate_hz)?)) };

@@ -12,6 +12,7 @@ pub(crate) enum Encoding {
     Alaw,
     G722(Box<g722::Encoder>),
     Opus(Box<opus::Encoder>),
+    Linear,
 }
 
 impl Encoding {
@@ -22,6 +23,7 @@ impl Encoding {
             Coding::Pcma => Encoding::Alaw,
             Coding::G722 => Encoding::G722(Box::default()),
             Coding::Opus(wanted) => Encoding::Opus(Box::new(opus::Encoder::new(rate_hz, wanted)?)),
+            Coding::Linear(_) => Encoding::Linear,
         })
     }
     /// A frame's payload: how many bytes; 0 where nothing need be sent.
@@ -34,6 +36,10 @@ impl Encoding {
                 payload.iter_mut().zip(pairs).map(|(to, [first, second])| *to = encoder.encode(*first, *second)).count()
             }
             Encoding::Opus(encoder) => encoder.encode(samples, payload),
+            Encoding::Linear => {
+                let places = payload.as_chunks_mut().0.iter_mut().zip(samples);
+                places.map(|(to, sample)| *to = sample.to_le_bytes()).count() * 2
+            }
         }
     }
 }

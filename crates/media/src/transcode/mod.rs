@@ -12,6 +12,7 @@ mod incoming;
 mod noise;
 mod spec;
 
+pub(crate) use encoding::Encoding;
 pub use spec::{Coding, EventsSpec, TranscodeSpec};
 
 use std::time::Instant;
@@ -24,7 +25,6 @@ use crate::tone_watch::ToneWatch;
 
 use concealing::Concealer;
 use decoding::{Decoding, LONGEST};
-pub(crate) use encoding::Encoding;
 use incoming::{Incoming, Step};
 use noise::Noise;
 
@@ -105,7 +105,9 @@ impl Transcoder {
         let encoding = Encoding::new(spec.to.1, rate_hz)?;
         let per_ms = rate_hz as usize / 1000;
         let packet_ms = match spec.to.1 {
-            Coding::Pcmu | Coding::Pcma | Coding::G722 => usize::from(spec.packet_ms).clamp(10, AUDIO_FRAME_MOST_MS),
+            Coding::Pcmu | Coding::Pcma | Coding::G722 | Coding::Linear(_) => {
+                usize::from(spec.packet_ms).clamp(10, AUDIO_FRAME_MOST_MS)
+            }
             Coding::Opus(_) => match spec.packet_ms {
                 0..20 => 10,
                 20..40 => 20,

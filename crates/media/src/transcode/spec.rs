@@ -4,9 +4,10 @@ use crate::codec::opus::Wanted;
 use crate::codec::{g722, opus};
 
 /// The audio of a payload number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Coding {
     /// G.711, μ-law.
+    #[default]
     Pcmu,
     /// G.711, A-law.
     Pcma,
@@ -14,6 +15,8 @@ pub enum Coding {
     G722,
     /// Opus, and what its receiver wants; as a source, that is of no account.
     Opus(Wanted),
+    /// Linear 16 bit, little-endian, at so many samples per second: what an agent hears, never a far side.
+    Linear(u32),
 }
 
 impl Coding {
@@ -21,9 +24,13 @@ impl Coding {
     pub fn clock_hz(self) -> u32 {
         match self {
             // RFC 3551 §4.5.2: G.722's as well, by an error of old.
-            Coding::Pcmu | Coding::Pcma | Coding::G722 => 8000,
+            Coding::Pcmu | Coding::Pcma | Coding::G722 | Coding::Linear(_) => 8000,
             Coding::Opus(_) => opus::CLOCK_HZ,
         }
+    }
+    /// Whether it is G.711, which agents hear and speak without more ado.
+    pub fn is_g711(self) -> bool {
+        matches!(self, Coding::Pcmu | Coding::Pcma)
     }
     /// Its own samples per second; `None` where it takes those of the other side.
     pub(crate) fn rate_hz(self) -> Option<u32> {
@@ -31,6 +38,7 @@ impl Coding {
             Coding::Pcmu | Coding::Pcma => Some(8000),
             Coding::G722 => Some(g722::RATE_HZ),
             Coding::Opus(_) => None,
+            Coding::Linear(rate_hz) => Some(rate_hz),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use trunkgate_media::agent::{Settings, Transmit as AgentTransmit};
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::{
-    AgentInput, AgentSpec, Command, DropReason, EndCounters, EndId, EndSpec, Event, Law, MediaId, PacketBuf,
+    AgentInput, AgentSpec, Coding, Command, DropReason, EndCounters, EndId, EndSpec, Event, MediaId, PacketBuf,
     RemoteSpec, Session, SocketSpec, Transmit, WireSpec, WorkerCounters,
 };
 
@@ -220,19 +220,24 @@ impl Made {
     }
 }
 
-pub(crate) const ULAW: WireFrom = WireFrom { payload: 0, law: Law::Mu };
-pub(crate) const ALAW: WireFrom = WireFrom { payload: 8, law: Law::A };
+pub(crate) const ULAW: WireFrom = WireFrom { payload: 0, coding: Coding::Pcmu };
+pub(crate) const ALAW: WireFrom = WireFrom { payload: 8, coding: Coding::Pcma };
 
 /// The RTP end's audio on a wire to or from an agent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WireFrom {
     pub(crate) payload: u8,
-    pub(crate) law: Law,
+    pub(crate) coding: Coding,
 }
 
 impl WireFrom {
     pub(crate) fn spec(self) -> WireSpec {
-        WireSpec { payloads: vec![(self.payload, self.payload)], law: self.law, keys: Some(101), ..WireSpec::default() }
+        WireSpec {
+            payloads: vec![(self.payload, self.payload)],
+            coding: self.coding,
+            keys: Some(101),
+            ..WireSpec::default()
+        }
     }
 }
 
