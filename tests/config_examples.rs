@@ -126,7 +126,10 @@ fn the_examples_send_their_calls_where_they_say() {
         let call = CallInfo { from, called, caller: "+14155550000", at, headers: &[], draw: Some(draw) };
         let plan = table.plan(&call, &mut |_| 0).unwrap();
         let target = |target: &Target| match target {
-            Target::Trunk { trunk, number: Some(number), .. } => format!("{}/{number}", trunk.name),
+            Target::Trunk { trunk, number: Some(number), .. } => {
+                let number = table.numbers().normalise_caller(number, None);
+                format!("{}/{}", trunk.name, table.numbers().format(&number, trunk.send_numbers))
+            }
             Target::Trunk { trunk, .. } => trunk.name.to_string(),
             Target::Agent(agent) => agent.name.to_string(),
             Target::Uri { .. } | Target::Reject(_) | Target::RingAll(_) => panic!("{target:?}"),

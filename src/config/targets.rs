@@ -223,7 +223,12 @@ fn trunk_target(text: &str, rest: &str, span: Span, numbers: &Numbers, findings:
         Some((rest, written)) => {
             let Ok(weight) = written.parse::<u16>() else {
                 let message = format!("\"{text}\": \"{written}\" is no weight");
-                findings.error(code::BAD_TARGET, span, message, "as trunk:NAME@70, from 0 to 65535");
+                findings.error(
+                    code::BAD_TARGET,
+                    span,
+                    message,
+                    "as trunk:NAME@70 or trunk:NAME/NUMBER@70, from 0 to 65535",
+                );
                 return None;
             };
             (rest, Some(weight))

@@ -152,11 +152,14 @@ impl Hours {
             } else if word.contains('/') {
                 return Err(error(format!("`{word}` is no time zone"), "as Europe/Berlin"));
             } else if lower.starts_with(|c: char| c.is_ascii_digit()) {
-                return Err(error(format!("`{word}` is no date"), "as 12-25, 2026-04-03 or 12-24..12-26"));
+                return Err(error(
+                    format!("`{word}` is no date"),
+                    "a date as 12-25, 2026-04-03 or 12-24..12-26; a time as 09:00-17:00",
+                ));
             } else {
                 return Err(error(
                     format!("`{word}` are no days"),
-                    "mon tue wed thu fri sat sun, as mon-fri or sat,sun",
+                    "mon tue wed thu fri sat sun, as mon-fri or sat,sun; except some: \"not holidays\"",
                 ));
             }
         }
