@@ -61,7 +61,7 @@ fn media_before_the_answer_for_a_caller_that_acknowledges_it() {
     };
     ask("INVITE", 1, "", "", "Require: 100rel\r\n");
     let (invite, from) = callee.sip.receive("INVITE ");
-    assert_eq!(field(&invite, "Supported"), "100rel, timer");
+    assert_eq!(field(&invite, "Supported"), "100rel, timer, replaces");
 
     // The callee's side: PRACK comes by itself.
     let progress = callee.sip.answer_with(&invite, "183 Session Progress", &callee.description(1, ""));

@@ -45,7 +45,7 @@ fn agreed(edge: &Process, caller: &Phone, callee: &Phone) -> (SocketAddr, String
     let (invite, from) = callee.sip.receive("INVITE ");
     assert_eq!(
         ["Supported", "Session-Expires", "Min-SE"].map(|name| field(&invite, name)),
-        ["100rel, timer", "90", "90"]
+        ["100rel, timer, replaces", "90", "90"]
     );
     let refusal = callee.sip.answer_with(&invite, "422 Session Interval Too Small", "");
     callee.sip.send(from, &with(&refusal, "Min-SE: 120\r\n"));

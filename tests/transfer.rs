@@ -48,7 +48,7 @@ fn edge(phones: [&Phone; 3]) -> Process {
     let [caller, callee, target] = phones;
     let text = format!(
         "{}\n{}\n{}\n[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n\
-         [[route]]\nfrom = [\"pbx\"]\nto = [\"+1212*\"]\nconnect = [\"trunk:desk\"]\n",
+         [[route]]\nfrom = [\"pbx\"]\nconnect = [\"trunk:desk\"]\n",
         caller.trunk("carrier"),
         callee.trunk("pbx"),
         target.trunk("desk")
@@ -88,6 +88,35 @@ fn a_caller_that_is_sent_on_hears_a_tone_and_then_the_target() {
     caller.sip.send(call.sip, &bye);
     let (bye, from) = target.sip.receive("BYE ");
     target.sip.send(from, &target.sip.answer_with(&bye, "200 OK", ""));
+}
+
+#[test]
+fn a_phone_joins_its_two_calls_and_leaves() {
+    let (caller, callee, target) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let edge = edge([&caller, &callee, &target]);
+    let first = Call::set_up(&edge, "first", &caller, &callee);
+    heard("the callee hears the caller", &caller.rtp, first.near, &callee.rtp, 7);
+    // The callee asks the desk first.
+    let consulted = Call::set_up(&edge, "consulted", &callee, &target);
+    heard("the desk hears the callee", &callee.rtp, consulted.near, &target.rtp, 8);
+    let own_tag = field(&consulted.ok, "From").split(";tag=").nth(1).unwrap();
+    let dialog = format!("{}%3Bto-tag%3D{}%3Bfrom-tag%3D{own_tag}", field(&consulted.ok, "Call-ID"), consulted.tag);
+    let to = format!("Refer-To: <sip:+12125550100@{}?Replaces={}>\r\n", first.sip, dialog.replace('@', "%40"));
+    callee.sip.send(first.invite.1, &in_dialog(&first, &callee, "REFER", 1, &to));
+    callee.sip.receive("SIP/2.0 202");
+    told(&callee, "100 Trying");
+    let (asked, from) = target.sip.receive("INVITE ");
+    target.sip.send(from, &target.sip.answer_with(&asked, "200 OK", &target.description(2, "")));
+    target.sip.receive("ACK ");
+    told(&callee, "200 OK");
+    let (bye, from) = callee.sip.receive("BYE ");
+    assert_eq!(field(&bye, "Call-ID"), field(&consulted.ok, "Call-ID"));
+    callee.sip.send(from, &callee.sip.answer_with(&bye, "200 OK", ""));
+    callee.sip.send(first.invite.1, &in_dialog(&first, &callee, "BYE", 2, ""));
+    callee.sip.receive("SIP/2.0 200");
+    heard("the desk hears the caller", &caller.rtp, first.near, &target.rtp, 9);
+    heard("the caller hears the desk", &target.rtp, media_of(&asked), &caller.rtp, 11);
+    first.hang_up(2, &caller, &target);
 }
 
 #[test]

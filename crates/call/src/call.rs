@@ -17,6 +17,7 @@
 //! | INFO | 480 | goes on to the other leg; 415 where that is an agent | 480 | 480 | 481 |
 //! | INFO answered | – | the same answer on the other leg; BYE where it is gone | the same answer | the same answer | – |
 //! | REFER | 491 | the other side waits, the search begins (transfer); after a change that is under way; refused where it may not | 491 | 491 | 481 |
+//! | the call whose leg this one waits for is over | – | as it was, whoever asked for it is told | – | – | – |
 //! | NOTIFY of a REFER that went on | 481 | goes on to whoever transfers | 481 | 481 | 481 |
 //! | a REFER or NOTIFY that went on is answered | – | the same answer on the other leg | the same answer | – | – |
 //! | our NOTIFY is answered | the next one | the next one | the next one | the next one | the next one |
@@ -148,6 +149,8 @@ pub(crate) enum CallEvent {
     Refer { leg: usize, server: ServerId, refer: Box<Refer> },
     /// The far end tells what comes of a REFER that went on to it.
     Told { leg: usize, server: ServerId, told: Told },
+    /// The call whose leg this one waits for is over.
+    Unjoined { client: ClientId, reason: ReasonSlug },
     /// A REFER or a NOTIFY that went on has its final answer; 408 where none came.
     PassedAnswered { client: ClientId, code: u16 },
     /// Our NOTIFY is answered, by a 2xx or not, or never will be.
@@ -389,6 +392,7 @@ impl Call {
             (Ended, E::Refer { server, .. }) => refuse_request(now, edge, server, 481),
             (_, E::Refer { leg, server, refer }) => self.referred(now, edge, leg, server, *refer),
             (_, E::Told { leg, server, told }) => self.told(now, edge, leg, server, &told),
+            (_, E::Unjoined { client, reason }) => self.unjoined(now, edge, client, reason),
             (_, E::PassedAnswered { client, code }) => self.passed_answered(now, edge, client, code),
             (_, E::Notified { client, taken }) => self.notified(now, edge, client, taken),
 

@@ -41,8 +41,12 @@ impl Gateway {
             let paced = self.edge.trunks.woken().into_iter().map(|(key, branch)| (key, Timer::Pace(branch)));
             let queued = self.edge.agents.woken().into_iter().map(|key| (key, Timer::Queue));
             let woken: Vec<(CallKey, Timer)> = paced.chain(queued).collect();
-            if woken.is_empty() {
+            let unjoined = std::mem::take(&mut self.edge.unjoined);
+            if woken.is_empty() && unjoined.is_empty() {
                 break;
+            }
+            for (key, client, reason) in unjoined {
+                self.tell(now, key, CallEvent::Unjoined { client, reason });
             }
             for (key, timer) in woken {
                 self.tell(now, key, CallEvent::Due(timer));
@@ -200,6 +204,9 @@ impl Gateway {
             // Its trunk went with a reload between the look-up and now, or it has never been one.
             return refuse_request(now, &mut self.edge, server, 403);
         };
+        if request.header(HeaderName::Replaces).is_some() {
+            return self.replacing(now, &Incoming { server, flow, party, trunk, request });
+        }
         let admitted = self.edge.admission.check(now).and_then(|()| self.edge.begin_trunk_call(now, &trunk.name));
         if let Err(reason) = admitted {
             self.edge.respond(now, server, FinalAnswer::new(503, reason).to_sip());
@@ -257,7 +264,11 @@ impl Gateway {
                 self.tell(now, at.key, CallEvent::Info { leg: at.leg, server, info });
             }
             (Method::Refer, Some(at), Some(server)) => match Refer::read(request, self.edge.table.numbers()) {
-                Ok(refer) => self.tell(now, at.key, CallEvent::Refer { leg: at.leg, server, refer: Box::new(refer) }),
+                Ok(refer) => {
+                    if let Some(refer) = self.attended(now, at, server, refer) {
+                        self.tell(now, at.key, CallEvent::Refer { leg: at.leg, server, refer: Box::new(refer) });
+                    }
+                }
                 Err(unreadable) => {
                     self.edge.respond(now, server, unreadable.answer());
                 }
@@ -345,6 +356,10 @@ impl Gateway {
                 CallEvent::Rejected { leg, code, q850: q850(), detail, headers, contacts }
             }
             (_, 0..=199, _) => return,
+            (Purpose::Join, _, _) => {
+                self.edge.finished.push(id);
+                return self.join_answered(now, entry.at, id, (code, dialog), (sdp, session));
+            }
             (Purpose::Info, _, _) => CallEvent::InfoAnswered { client: id, code },
             (Purpose::Refer | Purpose::News, _, _) => CallEvent::PassedAnswered { client: id, code },
             (Purpose::Notify, _, _) => CallEvent::Notified { client: id, taken: (200..300).contains(&code) },
@@ -415,6 +430,10 @@ impl Gateway {
         let leg = entry.at.leg;
         let event = match entry.purpose {
             Purpose::Invite => CallEvent::Unanswered { leg, sent },
+            Purpose::Join => {
+                self.edge.finished.push(id);
+                return self.join_answered(now, entry.at, id, (408, None), (None, None));
+            }
             Purpose::Reinvite | Purpose::Update => CallEvent::ReinviteUnanswered { client: id },
             Purpose::Refresh | Purpose::RefreshByUpdate => {
                 CallEvent::Refreshed { leg, client: id, code: None, dialog: None, sdp: None, session: None }

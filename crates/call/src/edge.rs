@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_media::RawSpec;
-use trunkgate_route::{CallInfo, Destination, Plan, Server, Table, Target, TargetSpec, locate};
+use trunkgate_route::{CallInfo, Destination, Plan, ReferMode, Server, Table, Target, TargetSpec, locate};
 use trunkgate_sip::{
     Answer, Body, ClientId, Credentials, DialogId, DigestHash, Endpoint, EndpointConfig, Extra, Flow, Identity, Invite,
     Method, Party, ServerId,
@@ -88,6 +88,8 @@ pub(crate) struct Edge {
     pub(crate) outputs: VecDeque<Output>,
     /// Requests of ours that are final: forgotten at the end of the turn, when the last message about them is traced.
     pub(crate) finished: Vec<ClientId>,
+    /// Calls that wait for a leg of a call that is over: by which re-INVITE, and why it is.
+    pub(crate) unjoined: Vec<(CallKey, ClientId, ReasonSlug)>,
     /// What the connection that is being given up failed at.
     pub(crate) cause: Option<Cause>,
     parties: Parties,
@@ -137,6 +139,7 @@ impl Edge {
             pending: VecDeque::new(),
             outputs: VecDeque::new(),
             finished: Vec::new(),
+            unjoined: Vec::new(),
             cause: None,
             parties: Parties::new(),
             rng,
@@ -163,6 +166,7 @@ impl Edge {
                 self.endpoint.set_credentials(party, None);
                 self.endpoint.require_credentials(party, None);
                 self.endpoint.offer_reuse(party, false);
+                self.endpoint.allow_replaces(party, false);
             }
         }
         for trunk in table.trunks() {
@@ -173,6 +177,7 @@ impl Edge {
             let hashes: Vec<_> = trunk.challenge_with.iter().copied().map(digest_hash).collect();
             self.endpoint.challenge_with(party, &hashes);
             self.endpoint.offer_reuse(party, trunk.shows_certificate);
+            self.endpoint.allow_replaces(party, trunk.refer != ReferMode::Refuse);
             self.endpoint.set_reach(party, trunk.accept_from.iter().copied().chain(of_peers).collect());
         }
     }
@@ -208,7 +213,7 @@ impl Edge {
         body: Option<Body>,
     ) -> Option<ClientId> {
         let method = match purpose {
-            Purpose::Invite | Purpose::Reinvite | Purpose::Refresh => Method::Invite,
+            Purpose::Invite | Purpose::Reinvite | Purpose::Join | Purpose::Refresh => Method::Invite,
             Purpose::Update | Purpose::RefreshByUpdate => Method::Update,
             Purpose::HoldCheck => Method::Options,
             Purpose::Info => Method::Info,

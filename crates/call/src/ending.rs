@@ -56,6 +56,9 @@ impl Call {
     /// A far end hung up an answered call.
     pub(crate) fn hung_up(&mut self, now: Instant, edge: &mut Edge, leg: usize, headers: Brought) {
         self.leg_gone(edge, leg);
+        if self.left_joining(now, edge, leg) {
+            return;
+        }
         if !self.is_side(leg) {
             return self.referrer_left(now, edge, leg);
         }
@@ -98,6 +101,7 @@ impl Call {
         self.close_open_reinvite(now, edge);
         self.refuse_infos(now, edge);
         self.end_news(now, edge);
+        self.end_joins(edge, reason);
         self.refuse_passed(now, edge);
         for leg in 0..self.legs.len() {
             self.hang_up_leg(now, edge, leg, reason);
@@ -184,10 +188,13 @@ impl Call {
 
     /// A re-INVITE or UPDATE of a far end that is still open must be answered before its dialog ends (RFC 3261 §15.1.2).
     fn close_open_reinvite(&mut self, now: Instant, edge: &mut Edge) {
-        if let Some(server) = self.renegotiation.as_mut().and_then(|r| r.way.server.take()) {
+        let Some(mut pending) = self.renegotiation.take() else { return };
+        if let Some(server) = pending.way.server.take() {
             edge.index.servers.remove(&server);
             crate::call::refuse_request(now, edge, server, 487);
         }
+        self.give_up_replacing(edge, &mut pending);
+        self.renegotiation = Some(pending);
     }
 
     /// Ends one leg in the way that its state allows.

@@ -28,6 +28,8 @@ pub(crate) enum Purpose {
     Invite,
     /// A re-INVITE.
     Reinvite,
+    /// One that takes a leg to another call.
+    Join,
     /// An UPDATE.
     Update,
     /// A re-INVITE that changes nothing (RFC 4028 §7.4).
@@ -108,16 +110,24 @@ impl Index {
         *self.far_ends.entry(named.remote).or_default() += 1;
         self.names.entry(call_id.to_vec()).or_insert(named);
     }
+    /// Gives a Call-ID to another leg, whose far end it has become.
+    pub(crate) fn pass_on(&mut self, call_id: &[u8], from: Place, named: Named) {
+        self.release(call_id, from);
+        self.enter(call_id, named);
+    }
     /// Takes both away.
     pub(crate) fn leave(&mut self, call_id: &[u8], at: Place, remote: IpAddr) {
-        if self.names.get(call_id).is_some_and(|n| n.at == at) {
-            self.names.remove(call_id);
-        }
+        self.release(call_id, at);
         if let Some(count) = self.far_ends.get_mut(&remote) {
             *count -= 1;
             if *count == 0 {
                 self.far_ends.remove(&remote);
             }
+        }
+    }
+    fn release(&mut self, call_id: &[u8], at: Place) {
+        if self.names.get(call_id).is_some_and(|n| n.at == at) {
+            self.names.remove(call_id);
         }
     }
     /// Whose a Call-ID is.

@@ -48,7 +48,8 @@ impl Gateway {
                 let callee = call.callee.and_then(|at| call.legs.get(at));
                 let talks = |leg: &Leg| leg.dialog.is_some() || leg.agent.is_some();
                 let answered = callee.is_some_and(|leg| leg.state == LegState::Answered && talks(leg));
-                hold(answered, || format!("{sid}: answered by nobody"))?;
+                let joins = call.transfers.joining.is_some() || call.transfers.leaving.is_some();
+                hold(answered || joins, || format!("{sid}: answered by nobody"))?;
                 hold(call.attempts.first().is_none(), || format!("{sid}: answered and still searching"))
             }
             State::Rerouting => {

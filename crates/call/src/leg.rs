@@ -9,7 +9,7 @@ use trunkgate_media::{EndCounters, EndId, LatchMode, RemoteSpec, SrtpKey, SrtpSp
 use trunkgate_route::{Dtmf, Number, Trunk};
 use trunkgate_sdp::crypto::Mki;
 use trunkgate_sdp::keying::agreed;
-use trunkgate_sdp::{AgreedStream, Conversion, Description, Far, Identity, InlineKey, OwnEvents, Policy, Suite};
+use trunkgate_sdp::{AgreedStream, Conversion, Description, Far, Identity, InlineKey, Media, OwnEvents, Policy, Suite};
 use trunkgate_sip::{ClientId, DialogId, Flow, HeaderName, ListenerId, Message, Method, Party, ServerId, Transport};
 
 use crate::agent_leg::AgentSide;
@@ -203,15 +203,14 @@ impl Leg {
 
     /// An agent's leg, whose socket is being opened.
     pub(crate) fn of_agent(sid: String, side: AgentSide) -> Leg {
-        let nowhere = Ipv4Addr::UNSPECIFIED.into();
-        let flow = Flow {
-            transport: Transport::Tcp,
-            listener: ListenerId(0),
-            remote: SocketAddr::new(nowhere, 0),
-            connection: None,
-        };
-        let leg = Leg::new(sid, Party(0), flow, nowhere, 0);
+        let leg = Leg::new(sid, Party(0), Leg::nowhere(), Ipv4Addr::UNSPECIFIED.into(), 0);
         Leg { flow: None, agent: Some(Box::new(side)), codec: "PCMU".to_owned(), ..leg }
+    }
+
+    /// The way of a leg that has none.
+    pub(crate) fn nowhere() -> Flow {
+        let remote = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        Flow { transport: Transport::Tcp, listener: ListenerId(0), remote, connection: None }
     }
 
     /// Whether it is an agent that only listens.
@@ -273,6 +272,12 @@ impl Leg {
         if let Some(ours) = self.ours.as_ref().and_then(Written::read) {
             self.stamp(ours);
         }
+    }
+
+    /// Adds to an offer for it what its session has of further sections, as refused: none ever goes away (RFC 3264 §8).
+    pub(crate) fn keep_sections(&self, offer: &mut Description) {
+        let sections = self.sent().map(|sent| sent.media).unwrap_or_default();
+        offer.media.extend(sections.iter().skip(offer.media.len()).map(Media::refused));
     }
 
     /// Takes the far end's description into force. Whether its `o=` line is another one than before.

@@ -35,7 +35,7 @@ impl Call {
     /// Asks the first of them, as soon as it can be asked: not before its ACK, nor while another change is under way, nor
     /// while it waits after a glare.
     pub(crate) fn ask_the_owed(&mut self, now: Instant, edge: &mut Edge) {
-        let waits = self.renegotiation.is_some() || self.late.is_some() || self.deadlines.contains(Timer::Glare);
+        let waits = self.is_unsettled() || self.deadlines.contains(Timer::Glare);
         if self.state != State::Answered || waits {
             return;
         }

@@ -14,7 +14,8 @@ use crate::reason::ReasonSlug;
 impl Call {
     /// An end of an answered call could not be bound: its far end sends into nothing.
     pub(crate) fn bind_failed_later(&mut self, now: Instant, edge: &mut Edge, end: EndId, error: &str) {
-        let Some(at) = self.leg_of(end) else { return };
+        let joins = self.join_unbound(end);
+        let Some(at) = self.leg_of(end).filter(|_| !joins) else { return };
         let sid = self.sid().to_owned();
         edge.warn(&sid, format!("media ports could not be bound: {error}"), Some(ReasonSlug::NoPorts));
         edge.decide(now, self.key, format!("ports not bound: {error}"));

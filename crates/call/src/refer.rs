@@ -2,7 +2,7 @@
 
 use trunkgate_route::number::Incomplete;
 use trunkgate_route::{Number, Numbers};
-use trunkgate_sip::header::NameAddr;
+use trunkgate_sip::header::{NameAddr, Replaces};
 use trunkgate_sip::message::unfolded;
 use trunkgate_sip::write::reason_phrase;
 use trunkgate_sip::{Answer, HeaderName, Message, Scheme};
@@ -15,6 +15,8 @@ use crate::numbers::plain;
 pub(crate) struct Refer {
     /// Who is to be called.
     pub(crate) number: Number,
+    /// The dialog that the call to it is to replace (RFC 3891).
+    pub(crate) replaces: Option<Replaces>,
     /// Referred-By as it came (RFC 3892).
     pub(crate) referred_by: Option<String>,
     /// Its CSeq, which names the subscription (RFC 3515 §2.4.6).
@@ -68,12 +70,14 @@ impl Refer {
         if uri.param("method").is_some_and(|method| !method.eq_ignore_ascii_case("INVITE")) {
             return Err(unreadable(403, ""));
         }
-        if has_header(uri.headers, "Replaces") {
-            return Err(unreadable(501, "Replaces"));
-        }
+        let replaces = Replaces::in_uri(uri.headers).map(|read| read.ok_or(unreadable(400, "Replaces"))).transpose()?;
         let user: String = user.chars().take(NUMBER_CHARS).collect();
-        let number = numbers.normalise(&user, uri.user_param("phone-context"));
-        let number = number.map_err(|Incomplete| unreadable(484, ""))?;
+        let number = match numbers.normalise(&user, uri.user_param("phone-context")) {
+            Ok(number) => number,
+            // Who is meant is said by the dialog already.
+            Err(Incomplete) if replaces.is_some() => Number { text: user.clone(), is_e164: false, received: user },
+            Err(Incomplete) => return Err(unreadable(484, "")),
+        };
         let referred_by = request.header(HeaderName::ReferredBy).map(|value| {
             let text = String::from_utf8_lossy(&unfolded(value)).into_owned();
             plain(&text, PASSED_VALUE_BYTES)
@@ -83,13 +87,8 @@ impl Refer {
             word.trim_ascii().eq_ignore_ascii_case(b"false")
         });
         let cseq = request.cseq().map(|cseq| cseq.number).unwrap_or_default();
-        Ok(Refer { number, referred_by, cseq, is_silent })
+        Ok(Refer { number, replaces, referred_by, cseq, is_silent })
     }
-}
-
-/// Whether what stands behind the `?` of a URI names a header.
-fn has_header(headers: &str, name: &str) -> bool {
-    headers.split('&').filter_map(|header| header.split_once('=')).any(|(found, _)| found.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]

@@ -85,7 +85,11 @@ impl Call {
         };
         let side = Side { trunk: to.trunk.as_deref(), ours };
         let numbers = edge.table.numbers();
-        let mut headers = vec![extra("Refer-To", own_address(&refer.number, &side, numbers))];
+        let mut target = own_address(&refer.number, &side, numbers);
+        if let Some(replaces) = &refer.replaces {
+            target = format!("{}?{}>", target.trim_end_matches('>'), replaces.to_uri_headers());
+        }
+        let mut headers = vec![extra("Refer-To", target)];
         let by = refer.referred_by.as_ref().and_then(|by| own_addresses(by, &side, numbers));
         headers.extend(by.map(|by| extra("Referred-By", by)));
         if refer.is_silent {

@@ -16,7 +16,7 @@ use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::held::Change;
 use crate::index::Purpose;
-use crate::leg::StreamEnd;
+use crate::leg::{LegState, StreamEnd};
 use crate::reason::ReasonSlug;
 use crate::refresh::Asked;
 use crate::written::Written;
@@ -46,6 +46,10 @@ pub(crate) struct Renegotiation {
     pub(crate) client: ClientId,
     /// The offer.
     pub(crate) offer: Description,
+    /// How many sections it had where it came from: further ones are what the leg that is asked had in its session.
+    pub(crate) sections: usize,
+    /// The leg whose place the one with the offer takes (RFC 3891).
+    pub(crate) replaces: Option<usize>,
     /// Ends drawn for streams that are new.
     pub(crate) added: Vec<EndId>,
     /// Whether the call cannot go on without it: its side was told ports of somebody else.
@@ -76,7 +80,7 @@ impl Call {
         self.legs[leg].timer.ask(session);
         // What the caller has agreed on is offered to a far end that rings, and may not change meanwhile.
         let settled = (self.is_calling() || self.state == State::Leaving) && !self.is_refresh(leg, sdp.as_ref());
-        if self.renegotiation.is_some() || self.late.is_some() || settled {
+        if self.is_unsettled() || settled {
             return refuse_request(now, edge, server, 491);
         }
         let Some(sdp) = sdp else { return self.offer_again(now, edge, leg, server) };
@@ -152,8 +156,17 @@ impl Call {
         // Before the answer to its INVITE that one says it.
         let is_early = self.state == State::Searching;
         let headers = if is_early { Vec::new() } else { self.session_answer(now, edge, leg) };
-        let answer = Answer { code: 200, body: Some(Body::sdp(ours.to_string())), headers, ..Answer::default() };
-        edge.respond(now, server, answer);
+        // In a dialog that stands its own Contact is said again.
+        let contact_user = self.legs[leg].dialog.map_or_else(|| self.contact_user(), |_| String::new());
+        let body = Some(Body::sdp(ours.to_string()));
+        let answer = Answer { code: 200, body, contact_user, headers, ..Answer::default() };
+        let dialog = edge.respond(now, server, answer);
+        if let Some(dialog) = dialog.filter(|_| self.state == State::Answered && self.legs[leg].dialog.is_none()) {
+            self.legs[leg].state = LegState::Answered;
+            self.legs[leg].server = None;
+            self.own_dialog(edge, leg, dialog);
+            self.arm_sessions(now, edge);
+        }
     }
 
     /// Sends one leg's offer to the other leg.
@@ -162,11 +175,13 @@ impl Call {
         now: Instant,
         edge: &mut Edge,
         way: Relay,
-        offer: Description,
+        mut offer: Description,
     ) -> Result<(), Box<FinalAnswer>> {
         let Relay { from, to, by, .. } = way;
         let failed = |code, reason| Box::new(FinalAnswer::new(code, reason));
-        let added = self.draw_missing(edge, [from, to], &offer).ok_or_else(|| failed(500, ReasonSlug::NoPorts))?;
+        let sections = offer.media.len();
+        self.legs[to].keep_sections(&mut offer);
+        let added = self.draw_missing(edge, &[from, to], &offer).ok_or_else(|| failed(500, ReasonSlug::NoPorts))?;
         let streams = anchored_streams(&offer);
         let policy = self.legs[to].policy().towards(self.legs[from].policy());
         let leg = &mut self.legs[to];
@@ -188,8 +203,9 @@ impl Call {
         let client = dialog.and_then(|dialog| edge.request(now, at, dialog, by, headers, body));
         match client {
             Some(client) => {
-                let (essential, unbound, tries) = (false, false, 0);
-                let pending = Renegotiation { way, client, offer, added, essential, unbound, tries };
+                let (essential, unbound, tries, replaces) = (false, false, 0, None);
+                let pending =
+                    Renegotiation { way, client, offer, sections, replaces, added, essential, unbound, tries };
                 self.renegotiation = Some(Box::new(pending));
                 Ok(())
             }
@@ -201,10 +217,10 @@ impl Call {
     }
 
     /// Draws ends for streams that have none yet; `None` where no ports are left.
-    fn draw_missing(&mut self, edge: &mut Edge, legs: [usize; 2], offer: &Description) -> Option<Vec<EndId>> {
+    pub(crate) fn draw_missing(&mut self, edge: &mut Edge, legs: &[usize], offer: &Description) -> Option<Vec<EndId>> {
         let media = self.media?;
         let mut added = Vec::new();
-        for leg in legs {
+        for leg in legs.iter().copied() {
             let bind = edge.addressing.media_bind(self.legs[leg].signalling());
             for index in anchored_streams(offer) {
                 if self.legs[leg].end(index).is_some() {
@@ -259,6 +275,7 @@ impl Call {
             }
             return self.reinvite_accepted(now, edge, *pending, sdp);
         }
+        self.give_up_replacing(edge, &mut pending);
         if self.state == State::Searching {
             return self.early_change_refused(now, edge, &pending, code);
         }
@@ -275,7 +292,7 @@ impl Call {
         }
     }
 
-    fn reinvite_accepted(&mut self, now: Instant, edge: &mut Edge, pending: Renegotiation, sdp: Option<Bytes>) {
+    fn reinvite_accepted(&mut self, now: Instant, edge: &mut Edge, mut pending: Renegotiation, sdp: Option<Bytes>) {
         let way = pending.way;
         let agreed = if pending.unbound {
             Err(Failure::with_code(500, ReasonSlug::NoPorts))
@@ -286,10 +303,17 @@ impl Call {
             Err(Failure::unreached(ReasonSlug::CallerCanceled))
         };
         match (agreed, way.server) {
-            (Ok(ours), Some(server)) => self.answer_request(now, edge, way.from, server, &ours),
+            (Ok(ours), Some(server)) => {
+                self.answer_request(now, edge, way.from, server, &ours);
+                if let Some(by) = pending.replaces {
+                    self.replaced(now, edge, (way.from, by, way.to));
+                }
+            }
             (Ok(_), None) => {}
             (Err(_), _) if pending.essential => self.end(now, edge, ReasonSlug::NoPorts),
             (Err(failure), server) => {
+                self.give_up_replacing(edge, &mut pending);
+                let way = pending.way;
                 self.drop_added(edge, &pending.added);
                 if let Some(server) = server {
                     edge.respond(now, server, failure.answer().to_sip());
@@ -330,11 +354,14 @@ impl Call {
             return Ok(agreed.answer);
         }
         self.end_holds(edge);
+        let mut offer = pending.offer.clone();
+        offer.media.truncate(pending.sections);
+        agreed.answer.media.truncate(pending.sections);
         let leg = &mut self.legs[from];
-        leg.protect_answer(edge, &mut agreed.answer, &pending.offer);
+        leg.protect_answer(edge, &mut agreed.answer, &offer);
         let ours = leg.stamp(agreed.answer);
         leg.ours = leg.last_sent.clone();
-        let relatch_from = leg.take_theirs(&pending.offer);
+        let relatch_from = leg.take_theirs(&offer);
         self.wire(now, edge, &agreed.streams, (from, relatch_from), (to, relatch_to));
         if self.state == State::Searching {
             self.changed_early(from, to, &pending.offer, &answer);
@@ -363,8 +390,9 @@ impl Call {
 
     /// The other leg does not answer any more: the call is over (RFC 3261 §12.2.1.2).
     pub(crate) fn reinvite_unanswered(&mut self, now: Instant, edge: &mut Edge, client: ClientId) {
-        let Some(pending) = self.renegotiation.take_if(|r| r.client == client) else { return };
+        let Some(mut pending) = self.renegotiation.take_if(|r| r.client == client) else { return };
         self.disarm(edge, Timer::Update);
+        self.give_up_replacing(edge, &mut pending);
         if self.state == State::Searching {
             return self.early_change_refused(now, edge, &pending, 408);
         }
@@ -377,14 +405,15 @@ impl Call {
 
     /// A CANCEL that came after the call was answered: of a re-INVITE, or one that crossed our 2xx.
     pub(crate) fn canceled_later(&mut self, now: Instant, edge: &mut Edge, server: ServerId) {
-        match &mut self.renegotiation {
-            Some(pending) if pending.way.server == Some(server) => {
+        match self.renegotiation.take_if(|pending| pending.way.server == Some(server)) {
+            Some(mut pending) => {
                 pending.way.server = None;
-                let client = pending.client;
                 edge.index.servers.remove(&server);
-                edge.cancel(now, client);
+                edge.cancel(now, pending.client);
+                self.give_up_replacing(edge, &mut pending);
+                self.renegotiation = Some(pending);
             }
-            Some(_) | None => self.caller_withdrew_answered(now, edge),
+            None => self.caller_withdrew_answered(now, edge),
         }
     }
 }

@@ -48,9 +48,9 @@ pub(crate) struct Incoming {
     pub(crate) request: Message,
 }
 
-impl Call {
-    /// A call for an admitted INVITE, entered in the look-ups.
-    pub(crate) fn new(now: Instant, edge: &mut Edge, key: CallKey, incoming: &Incoming) -> Call {
+impl Leg {
+    /// Of whoever has sent an INVITE.
+    pub(crate) fn of_caller(edge: &mut Edge, incoming: &Incoming) -> Leg {
         let Incoming { server, flow, party, trunk, request } = incoming;
         let remote = flow.remote.ip();
         let media_ip = edge.addressing.media_shown_to(remote, flow.listener).unwrap_or(remote);
@@ -63,8 +63,29 @@ impl Call {
             ..Leg::new(edge.sid(), *party, *flow, media_ip, edge.session_id())
         };
         leg.learn(request);
+        leg
+    }
+
+    /// What its INVITE offers, where that does.
+    pub(crate) fn offered(&self, edge: &Edge, request: &Message) -> Result<Option<Description>, FinalAnswer> {
+        let Some(sdp) = request.sdp() else { return Ok(None) };
+        let offer = Description::parse(&sdp)
+            .map_err(|e| FinalAnswer::bad_request(&format!("session description: {} (line {})", e.what, e.line)))?;
+        if let Some(address) = forbidden_address(edge, self, &offer) {
+            let text = format!("media address {address} is not usable");
+            return Err(FinalAnswer::not_acceptable(ReasonSlug::BadMedia, Refusal { warn_code: 399, text }));
+        }
+        self.admit(offer).map(Some).map_err(Failure::answer)
+    }
+}
+
+impl Call {
+    /// A call for an admitted INVITE, entered in the look-ups.
+    pub(crate) fn new(now: Instant, edge: &mut Edge, key: CallKey, incoming: &Incoming) -> Call {
+        let Incoming { server, flow, party, trunk, request } = incoming;
+        let leg = Leg::of_caller(edge, incoming);
         let at = Place { key, leg: CALLER };
-        let named = Named { at, party: *party, trunk: Some(trunk.clone()), remote };
+        let named = Named { at, party: *party, trunk: Some(trunk.clone()), remote: flow.remote.ip() };
         enter(now, edge, *server, &leg, named);
         let numbers = edge.table.numbers();
         let headers = brought(request, &trunk.headers, &edge.table);
@@ -169,14 +190,7 @@ impl Call {
 
     /// Reads the caller's offer, where its INVITE has one.
     fn take_offer(&mut self, edge: &Edge, request: &Message) -> Result<(), FinalAnswer> {
-        let Some(sdp) = request.sdp() else { return Ok(()) };
-        let offer = Description::parse(&sdp)
-            .map_err(|e| FinalAnswer::bad_request(&format!("session description: {} (line {})", e.what, e.line)))?;
-        if let Some(address) = forbidden_address(edge, &self.legs[CALLER], &offer) {
-            let text = format!("media address {address} is not usable");
-            return Err(FinalAnswer::not_acceptable(ReasonSlug::BadMedia, Refusal { warn_code: 399, text }));
-        }
-        let offer = self.legs[CALLER].admit(offer).map_err(Failure::answer)?;
+        let Some(offer) = self.legs[CALLER].offered(edge, request)? else { return Ok(()) };
         self.legs[CALLER].theirs = Some(Written::new(&offer));
         self.offer = Some(offer);
         Ok(())

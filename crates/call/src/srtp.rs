@@ -59,6 +59,16 @@ impl Leg {
 
     /// Puts our keys into a further offer: each stream as it is in force, a new one as the others are.
     pub(crate) fn protect_again(&self, edge: &mut Edge, offer: &mut Description) -> Result<(), Failure> {
+        self.protect_further(edge, offer, true)
+    }
+
+    /// The same with other keys, where its media comes from somewhere else: that could not know how often the numbers of
+    /// the packets so far have gone round (RFC 3711 §3.3.1).
+    pub(crate) fn protect_anew(&self, edge: &mut Edge, offer: &mut Description) -> Result<(), Failure> {
+        self.protect_further(edge, offer, false)
+    }
+
+    fn protect_further(&self, edge: &mut Edge, offer: &mut Description, keeps_keys: bool) -> Result<(), Failure> {
         keep_protected(offer, self.srtp_policy()).map_err(unfit)?;
         let session = self.session();
         let session = session.as_ref().map(|(ours, theirs)| (ours, theirs));
@@ -69,7 +79,7 @@ impl Leg {
         };
         let others = (0..offer.media.len()).find_map(in_force).unwrap_or_else(|| self.first_form(true));
         let form = |index| in_force(index).unwrap_or(others);
-        protect_offer(offer, form, session, &mut |bytes| edge.draw(bytes));
+        protect_offer(offer, form, session.filter(|_| keeps_keys), &mut |bytes| edge.draw(bytes));
         Ok(())
     }
 

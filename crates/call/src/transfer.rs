@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 use trunkgate_media::{Command, EndId, RemoteSpec, WireSpec};
 use trunkgate_route::{CallInfo, Number, Plan, ReferMode, Target, Trunk};
 use trunkgate_sdp::{Audio, Description, Direction, Refusal, anchored_streams};
+use trunkgate_sip::header::Replaces;
 use trunkgate_sip::{Answer, Extra, ServerId};
 
 use crate::answer::{FinalAnswer, extra};
+use crate::attended::{Joining, Leaving};
 use crate::call::{CALLER, Call, State, refuse_request};
 use crate::coding::coding;
 use crate::controller::Controller;
@@ -45,6 +47,10 @@ pub(crate) struct Transfers {
     pub(crate) passed: Option<Box<Passed>>,
     /// One that waits.
     pub(crate) waiting: Option<Box<WaitingRefer>>,
+    /// A far side of another call that is to come here.
+    pub(crate) joining: Option<Box<Joining>>,
+    /// One of ours that is to go to another call.
+    pub(crate) leaving: Option<Box<Leaving>>,
     /// What whoever asked for one is told of it.
     pub(crate) news: Option<Box<News>>,
 }
@@ -60,6 +66,8 @@ pub(crate) struct Transfer {
     pub(crate) number: Number,
     /// Who asked, for the target; as it came.
     referred_by: Option<String>,
+    /// The dialog that the target is to replace.
+    replaces: Option<Replaces>,
     /// What was to be tried before.
     controller: Controller,
     /// What the other side and the edge had agreed on.
@@ -87,18 +95,12 @@ impl Call {
                 return edge.decide(now, self.key, why);
             }
         };
-        let headers = if refer.is_silent { vec![extra("Refer-Sub", "false")] } else { Vec::new() };
-        edge.respond(now, server, Answer { code: 202, headers, ..Answer::default() });
         let (name, to) = (self.name_of(leg), edge.shown(&refer.number.text));
         edge.decide(now, self.key, format!("{name} transfers the other side to {to}: route {}", plan.route.name));
         let (sid, line) =
             (self.sid().to_owned(), format!("{} transfers the other side to {to}", edge.shown_name(&name)));
         edge.log(&sid, line, None);
-        self.drop_news(edge);
-        if !refer.is_silent {
-            self.transfers.news = Some(Box::new(News::new(now, leg, refer.cseq)));
-            self.tell_news(now, edge, 100);
-        }
+        self.accept_refer(now, edge, leg, server, &refer);
         let ring_timeout = plan.ring_timeout;
         let targets = plan.targets.into_iter().map(|target| numbered(target, &refer.number.text)).collect();
         let plan = Plan { targets, ..plan };
@@ -107,17 +109,33 @@ impl Call {
         self.begin_transfer(now, edge, leg, Controller::plan(plan), refer);
     }
 
+    /// Tells whoever has sent a REFER that it is followed.
+    pub(crate) fn accept_refer(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId, refer: &Refer) {
+        let headers = if refer.is_silent { vec![extra("Refer-Sub", "false")] } else { Vec::new() };
+        edge.respond(now, server, Answer { code: 202, headers, ..Answer::default() });
+        self.drop_news(edge);
+        if !refer.is_silent {
+            self.transfers.news = Some(Box::new(News::new(now, leg, refer.cseq)));
+            self.tell_news(now, edge, 100);
+        }
+    }
+
+    /// Whether the end of the last transfer is still to be told.
+    pub(crate) fn is_telling(&self) -> bool {
+        self.transfers.news.as_ref().is_some_and(|news| news.is_untold())
+    }
+
     /// Where the other side would be sent: as a call of the same number from the same trunk would.
     fn referable(&mut self, now: Instant, edge: &mut Edge, leg: usize, refer: &Refer) -> Result<Way, Box<FinalAnswer>> {
         let refused = |code, reason| Box::new(FinalAnswer::new(code, reason));
         let Some(trunk) = self.legs[leg].trunk.clone().filter(|trunk| trunk.refer != ReferMode::Refuse) else {
             return Err(refused(403, ReasonSlug::Denied));
         };
-        let is_untold = self.transfers.news.as_ref().is_some_and(|news| news.is_untold());
+        let is_untold = self.is_telling();
         if self.is_changing() && self.transfers.waiting.is_none() && !is_untold {
             return Ok(Way::Later);
         }
-        if self.state != State::Answered || self.is_changing() || is_untold {
+        if self.state != State::Answered || self.is_unsettled() || is_untold {
             return Err(refused(491, ReasonSlug::Transferred));
         }
         let other = self.other(leg).filter(|_| leg == self.near || self.callee == Some(leg));
@@ -168,6 +186,7 @@ impl Call {
             is_gone: false,
             number: refer.number,
             referred_by: refer.referred_by,
+            replaces: refer.replaces,
             controller: std::mem::replace(&mut self.controller, controller),
             spoken: std::mem::replace(&mut self.spoken, spoken),
             held,
@@ -186,7 +205,7 @@ impl Call {
 
     /// What a side has agreed on, as an offer of its audio in that codec and nothing else, so that its session need not
     /// change; and how the edge itself speaks to it, where it can.
-    fn offer_of(&self, leg: usize) -> Option<(Description, Option<Spoken>)> {
+    pub(crate) fn offer_of(&self, leg: usize) -> Option<(Description, Option<Spoken>)> {
         let side = &self.legs[leg];
         let mut offer = side.theirs()?;
         offer.hear_again(side.signalling());
@@ -213,7 +232,7 @@ impl Call {
     }
 
     /// Whether a side was told, or said, anything else than to talk by one stream.
-    fn is_stale(&self, leg: usize) -> bool {
+    pub(crate) fn is_stale(&self, leg: usize) -> bool {
         let Some((ours, theirs)) = self.legs[leg].session() else { return false };
         let talks = |description: &Description| {
             let mut running = description.media.iter().filter(|media| media.port != 0);
@@ -308,7 +327,7 @@ impl Call {
         }
     }
 
-    fn leave_trunk(&self, edge: &mut Edge, leg: usize) {
+    pub(crate) fn leave_trunk(&self, edge: &mut Edge, leg: usize) {
         if let Some(trunk) = &self.legs[leg].trunk {
             edge.end_trunk_call(&trunk.name);
         }
@@ -317,7 +336,8 @@ impl Call {
     /// Legs that count as calls of their trunks.
     pub(crate) fn sides(&self) -> impl Iterator<Item = usize> {
         let asked = self.transfers.now.as_ref().filter(|transfer| !transfer.is_gone).map(|transfer| transfer.by);
-        [Some(self.near), self.callee, asked].into_iter().flatten()
+        let sides = [Some(self.near), self.callee, asked, self.newcomer()];
+        sides.into_iter().flatten().filter(|leg| !self.has_left(*leg))
     }
 
     /// Whether a leg is one of the two sides.
@@ -328,7 +348,7 @@ impl Call {
     /// Who is said to call a target, and further headers of its INVITE: it is the side that waits for it.
     pub(crate) fn introduction(&self, edge: &Edge, from: Option<&Trunk>, to: &Side<'_>) -> (Caller, Vec<Extra>) {
         let numbers = edge.table.numbers();
-        let by = self.referred_by(edge, to);
+        let by = self.of_transfer(edge, to);
         if self.near != CALLER {
             let number = self.number_of(self.near).clone();
             let caller = Caller { number, display: String::new(), anonymous: false };
@@ -340,17 +360,20 @@ impl Call {
     }
 
     /// A leg's number: what it calls by, or was called by.
-    fn number_of(&self, leg: usize) -> &Number {
+    pub(crate) fn number_of(&self, leg: usize) -> &Number {
         match leg {
             CALLER => &self.caller.number,
             _ => self.legs[leg].number.as_deref().unwrap_or(&self.called),
         }
     }
 
-    /// What a target is told of who transferred the call to it (RFC 3892), with addresses of our own.
-    fn referred_by(&self, edge: &Edge, to: &Side<'_>) -> Option<Extra> {
-        let by = self.transfers.now.as_ref()?.referred_by.as_ref()?;
-        Some(extra("Referred-By", own_addresses(by, to, edge.table.numbers())?))
+    /// What a target is told of who transferred the call to it (RFC 3892), with addresses of our own, and of the dialog that
+    /// it is to replace (RFC 3891).
+    fn of_transfer(&self, edge: &Edge, to: &Side<'_>) -> Vec<Extra> {
+        let Some(transfer) = &self.transfers.now else { return Vec::new() };
+        let by = transfer.referred_by.as_ref().and_then(|by| own_addresses(by, to, edge.table.numbers()));
+        let replaces = transfer.replaces.as_ref().map(|replaces| extra("Replaces", replaces.to_string()));
+        by.map(|by| extra("Referred-By", by)).into_iter().chain(replaces).collect()
     }
 
     /// Refuses a change of a leg that is no side of the call now.

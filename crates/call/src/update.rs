@@ -86,6 +86,7 @@ impl Call {
         if let Some(again) = &mut self.renegotiation {
             again.added = std::mem::take(&mut pending.added);
             (again.essential, again.unbound, again.tries) = (pending.essential, pending.unbound, pending.tries);
+            again.sections = pending.sections;
         }
         if way.server.is_some() {
             self.arm(now, edge, Timer::Update, UPDATE_WAIT);

@@ -30,7 +30,7 @@ fn a_day_of_refreshes_changes_nothing() {
         bench.expect(CARRIER, "ACK");
         let to_callee = takes_refresh(&mut bench, &callee, &said.1, "Session-Expires: 1800;refresher=uac\r\n");
         assert_eq!(to_callee.header("CSeq"), format!("{} INVITE", round + 1));
-        assert_eq!((to_callee.header("Min-SE"), to_callee.header("Supported")), ("90", "100rel, timer"));
+        assert_eq!((to_callee.header("Min-SE"), to_callee.header("Supported")), ("90", "100rel, timer, replaces"));
         bench.nothing();
         // As the answers came a second late, so does the next one.
         assert_eq!(bench.gateway.calls(bench.now)[0].state, "answered");
@@ -295,7 +295,7 @@ fn rfc4028_7_4_who_takes_update_is_refreshed_by_it() {
         bench.pass(SECOND * 45);
         let refresh = bench.expect(PBX, "UPDATE");
         assert_eq!((refresh.header("Session-Expires"), refresh.header("Min-SE")), ("90;refresher=uac", "90"));
-        assert_eq!((refresh.body(), refresh.header("Supported")), ("", "100rel, timer"));
+        assert_eq!((refresh.body(), refresh.header("Supported")), ("", "100rel, timer, replaces"));
         bench.receive(PBX, with(&callee.respond(&refresh, 200, ""), "Session-Expires: 90;refresher=uac\r\n"));
         bench.nothing();
     }

@@ -16,7 +16,7 @@ fn rfc4028_7_1_an_invite_says_how_long_a_session_shall_last() {
         let mut bench = bench_of(|trunk| trunk.session_expires = Duration::from_secs(wanted));
         dials(&mut bench, "");
         let invite = bench.expect(PBX, "INVITE");
-        assert_eq!(invite.header("Supported"), "100rel, timer", "others may ask us in any case");
+        assert_eq!(invite.header("Supported"), "100rel, timer, replaces", "others may ask us in any case");
         assert_eq!(invite.headers("Session-Expires").first().copied(), expires);
         assert_eq!(invite.headers("Min-SE").first().copied(), expires.map(|_| "90"));
     }
@@ -60,7 +60,7 @@ fn rfc4028_9_who_refreshes_where_we_are_called() {
         let (caller, callee, ok) = call(&mut bench, asked, "");
         assert_eq!(ok.headers("Session-Expires").first().copied(), answered, "{asked}");
         assert_eq!(ok.headers("Require"), if required { vec!["timer"] } else { vec![] }, "{asked}");
-        assert_eq!(ok.header("Supported"), "100rel, timer");
+        assert_eq!(ok.header("Supported"), "100rel, timer, replaces");
         hang_up_all(bench, caller, &callee);
     }
 }

@@ -160,6 +160,8 @@ pub struct Endpoint {
     reach: HashMap<Party, Vec<IpNet>>,
     /// Who may use our connections for requests of its own.
     reusing: HashSet<Party>,
+    /// Who may replace dialogs of its own (RFC 3891).
+    replacing: HashSet<Party>,
 }
 
 impl fmt::Debug for Endpoint {
@@ -204,6 +206,7 @@ impl Endpoint {
             scratch: Vec::new(),
             reach: HashMap::new(),
             reusing: HashSet::new(),
+            replacing: HashSet::new(),
         }
     }
 

@@ -36,6 +36,9 @@ impl From<Defect> for Refusal {
     }
 }
 
+/// The option tag of RFC 3891 §6.2.
+const REPLACES: &str = "replaces";
+
 /// What requests are judged by.
 #[derive(Debug)]
 pub(crate) struct Rules {
@@ -43,8 +46,8 @@ pub(crate) struct Rules {
     pub(crate) extensions: Vec<String>,
     /// The value of Allow.
     pub(crate) allow: String,
-    /// The value of Supported.
-    pub(crate) supported: String,
+    /// The value of Supported; the second is for those who may replace dialogs.
+    pub(crate) supported: [String; 2],
 }
 
 impl Rules {
@@ -52,36 +55,46 @@ impl Rules {
     pub(crate) fn new(methods: Vec<Method>, extensions: Vec<String>) -> Rules {
         // REGISTER is taken from some parties only: it is not advertised.
         let names: Vec<&str> = methods.iter().filter(|m| **m != Method::Register).map(|m| m.as_str()).collect();
-        Rules { allow: names.join(", "), supported: extensions.join(", "), methods, extensions }
+        let supported = extensions.join(", ");
+        let replacing = [supported.as_str(), REPLACES].map(str::to_owned).into_iter().filter(|part| !part.is_empty());
+        let supported = [supported.clone(), replacing.collect::<Vec<_>>().join(", ")];
+        Rules { allow: names.join(", "), supported, methods, extensions }
     }
 
     /// Writes Allow and Supported: what the far end may ask of us (RFC 3261 §13.2.1).
-    pub(crate) fn write_abilities(&self, writer: &mut Writer) {
+    pub(crate) fn write_abilities(&self, writer: &mut Writer, replaces: bool) {
         writer.header("Allow", &self.allow);
-        if !self.supported.is_empty() {
-            writer.header("Supported", &self.supported);
+        let [without, with] = &self.supported;
+        let supported = if replaces { with } else { without };
+        if !supported.is_empty() {
+            writer.header("Supported", supported);
         }
     }
 
     /// The first reason to refuse a request that is neither ACK nor CANCEL (those must not be: RFC 3261 §8.2.2.3).
-    pub(crate) fn judge(&self, tokens: &TokenSource, request: &Message) -> Option<Refusal> {
+    pub(crate) fn judge(&self, tokens: &TokenSource, request: &Message, replaces: bool) -> Option<Refusal> {
         let method = request.method();
         if method == Method::Invite && is_loop(tokens, request) {
             return Some(Refusal::plain(482));
         }
-        self.extensions_wanted(request)
+        self.extensions_wanted(request, replaces)
             .or_else(|| if method == Method::Invite { invite_body(request) } else { None })
             .or_else(|| content_encoding(request))
             .or_else(|| if method == Method::Invite { accepted_answer(request) } else { None })
             .or_else(|| self.method_served(method))
     }
 
-    fn extensions_wanted(&self, request: &Message) -> Option<Refusal> {
+    fn extensions_wanted(&self, request: &Message, replaces: bool) -> Option<Refusal> {
         request.header(HeaderName::Require)?;
+        let own = replaces.then_some(REPLACES);
+        let is_known = |tag: &[u8]| {
+            let mut known = self.extensions.iter().map(String::as_str).chain(own);
+            known.any(|known| known.as_bytes().eq_ignore_ascii_case(tag))
+        };
         let unknown: Vec<String> = request
             .tokens(HeaderName::Require)
             .into_iter()
-            .filter(|tag| !self.extensions.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(tag)))
+            .filter(|tag| !is_known(tag))
             .map(|tag| String::from_utf8_lossy(tag).into_owned())
             .collect();
         if unknown.is_empty() { None } else { Some(Refusal::with(420, "Unsupported", unknown.join(", "))) }
@@ -158,7 +171,7 @@ mod tests {
             body.len()
         );
         let message = Message::parse(Bytes::from(text)).unwrap();
-        rules().judge(&tokens, &message).map(|r| (r.code, r.headers.into_iter().next()))
+        rules().judge(&tokens, &message, false).map(|r| (r.code, r.headers.into_iter().next()))
     }
 
     const VIA: &str = "SIP/2.0/UDP 192.0.2.2;branch=z9hG4bKx";

@@ -58,7 +58,7 @@ impl Endpoint {
             }
             .begin();
             writer.header("Contact", &contact(&invite.contact_user, local, flow.transport, is_sips(&invite.uri)));
-            self.rules.write_abilities(&mut writer);
+            self.rules.write_abilities(&mut writer, self.replacing.contains(&party));
             write_extras(&mut writer, &invite.headers);
             write_extras(&mut writer, &credentials);
             writer.finish(invite.body.as_ref())
@@ -313,7 +313,8 @@ impl Endpoint {
             begun.writer.header("Contact", &us);
         }
         if matches!(method, Method::Invite | Method::Update) {
-            self.rules.write_abilities(&mut begun.writer);
+            let replaces = self.replacing.contains(&dialog.plain.party);
+            self.rules.write_abilities(&mut begun.writer, replaces);
         }
         write_extras(&mut begun.writer, headers);
         let Begun { flow, mut writer, uri, routes, to } = begun;

@@ -44,7 +44,7 @@ impl Endpoint {
         .begin();
         writer.header("Contact", &contact(&contact_user, local, flow.transport, is_sips(&uri)));
         writer.header("Expires", &expires.to_string());
-        self.rules.write_abilities(&mut writer);
+        self.rules.write_abilities(&mut writer, self.replacing.contains(&party));
         let credentials = self.credentials(party, flow.remote, Method::Register, &uri, None);
         write_extras(&mut writer, &credentials);
         key::client(&mut self.scratch, branch.as_bytes(), Method::Register);

@@ -22,6 +22,22 @@ pub enum Replaced {
 }
 
 impl Endpoint {
+    /// Says whether a party may replace dialogs of its own: only then it is told that we know how (RFC 3891 §6.2).
+    pub fn allow_replaces(&mut self, party: Party, allowed: bool) {
+        if allowed {
+            self.replacing.insert(party);
+        } else {
+            self.replacing.remove(&party);
+        }
+    }
+
+    /// A dialog as a Replaces header to its far end names it.
+    pub fn dialog_names(&self, dialog: DialogId) -> Option<Replaces> {
+        let plain = &self.dialogs.get(&dialog)?.plain;
+        let [call_id, to_tag, from_tag] = [&plain.call_id, &plain.remote_tag, &plain.local_tag].map(String::clone);
+        Some(Replaces { call_id, to_tag, from_tag, early_only: false })
+    }
+
     /// The dialog that a Replaces header of a party names: one of its own, no other is found.
     pub fn replaced_dialog(&mut self, party: Party, replaces: &Replaces) -> Option<Replaced> {
         // RFC 3891 §3: 0 stands for the tag that a far end of RFC 2543 does not have.

@@ -47,7 +47,7 @@ impl Endpoint {
         if key::to_tag(&request).is_empty() && self.is_merged(&request) {
             return self.refuse_as(&arrival, &request, Refusal::plain(482));
         }
-        if let Some(refusal) = self.rules.judge(&self.tokens, &request) {
+        if let Some(refusal) = self.rules.judge(&self.tokens, &request, self.replacing.contains(&arrival.party)) {
             return self.refuse_as(&arrival, &request, refusal);
         }
         if key::to_tag(&request).is_empty() {

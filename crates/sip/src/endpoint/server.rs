@@ -184,7 +184,7 @@ impl Endpoint {
             writer.header("Contact", &contact(user, server.local, source.transport, secure));
         }
         if class == Class::Success && matches!(method, Method::Invite | Method::Options | Method::Update) {
-            self.rules.write_abilities(&mut writer);
+            self.rules.write_abilities(&mut writer, self.replacing.contains(&server.party));
         }
         if class == Class::Success && method == Method::Options {
             writer.header("Accept", "application/sdp");

@@ -53,6 +53,11 @@ impl Replaces {
         Some(Replaces::parse(unescape(first).as_bytes()).filter(|_| values.next().is_none()))
     }
 
+    /// The same dialog as its far end names it.
+    pub fn seen_from_afar(&self) -> Replaces {
+        Replaces { to_tag: self.from_tag.clone(), from_tag: self.to_tag.clone(), ..self.clone() }
+    }
+
     /// As the headers of a URI, escaped.
     pub fn to_uri_headers(&self) -> String {
         use fmt::Write as _;
