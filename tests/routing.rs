@@ -57,6 +57,8 @@ fn what_cannot_be_meant_is_named() {
         ("to = ['1']\nconnect = ['group:a']\n[group.a]\nconnect = ['trunk:pbx']\norder = 'asr'".to_owned(), "TG0190", "this value of `order`"),
         ("to = ['1']\nconnect = ['group:a']\n[[route]]\nto = ['2']\nconnect = ['group:a']\n[group.a]\nconnect = ['trunk:pxb']".to_owned(), "TG0120", "no trunk is named pxb"),
         (target("'trunk:pbx@many'"), "TG0112", "\"many\" is no weight"),
+        ("to = ['+49 30 *']\nconnect = ['trunk:pbx']".to_owned(), "TG0129", "no number begins with \"+49 30 \""),
+        ("to = ['1']\nhours = 'sat'\nconnect = ['trunk:pbx']".to_owned(), "TG0104", "unknown key `hours`"),
         (target("'trunk:pbx@10', 'reject:480'"), "TG0145", "a weight without another one beside it"),
         (target("{ ring_all = ['trunk:pbx@1', 'trunk:carrier'] }"), "TG0112", "cannot ring"),
     ] {

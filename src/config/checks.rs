@@ -396,11 +396,19 @@ fn agent_named(name: &str, instead: Option<String>, span: &Span, draft: &Draft, 
     }
 }
 
-/// Exact patterns in a form that no normalised number has.
+/// Numbers and their beginnings in a form that no normalised number has.
 fn route_numbers(placed: &PlacedRoute, numbers: &Numbers, findings: &mut Findings) {
     let to = placed.route.to.iter().zip(&placed.to).map(|(pattern, span)| ("to", pattern, span));
     let caller = placed.route.caller.iter().zip(&placed.caller).map(|(pattern, span)| ("caller", pattern, span));
     for (key, pattern, span) in to.chain(caller) {
+        if let Pattern::Prefix(text) = pattern
+            && let Some(digits) = text.strip_prefix('+')
+            && digits.contains(|c: char| " -.()/".contains(c))
+        {
+            let message = format!("`{key}`: no number begins with \"{text}\" after normalisation");
+            let digits: String = digits.chars().filter(char::is_ascii_digit).collect();
+            findings.warning(code::NEVER_MATCHES, Some(span.clone()), message, format!("write \"+{digits}*\""));
+        }
         let Pattern::Exact(text) = pattern else { continue };
         let normalised = numbers.normalise_caller(text, None).text;
         if normalised != *text {

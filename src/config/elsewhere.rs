@@ -1,6 +1,6 @@
 //! What other programs call our keys, so that who writes from memory is told the word that is right here.
 
-use super::keys::{AGENT, HOLD, Key, SPEECH, TRUNK};
+use super::keys::{AGENT, HOLD, Key, ROUTE, SPEECH, TRUNK};
 
 /// Names that other programs have for keys of ours; of several the one that the table in question has.
 pub(super) const ELSEWHERE: &[(&str, &str)] = &[
@@ -86,7 +86,7 @@ type Words = &'static [(&'static [&'static str], &'static str)];
 
 /// Those that mean something else in another table.
 pub(super) const OF_TABLES: &[(&[Key], Words)] =
-    &[(TRUNK, OF_TRUNKS), (AGENT, OF_AGENTS), (HOLD, OF_HOLD), (SPEECH, OF_SPEECH)];
+    &[(TRUNK, OF_TRUNKS), (AGENT, OF_AGENTS), (HOLD, OF_HOLD), (SPEECH, OF_SPEECH), (ROUTE, OF_ROUTES)];
 
 /// What a trunk of other programs has in a line of its own, and where that stands here.
 const OF_TRUNKS: Words = &[
@@ -145,4 +145,14 @@ const OF_SPEECH: Words = &[
     (&["api_key", "apikey", "key", "secret", "auth_token"], "`token`"),
     (&["program", "cmd", "exec"], "`command`"),
     (&["uri", "endpoint", "address", "base_url"], "`url`"),
+];
+
+/// `[[route]]`.
+const OF_ROUTES: Words = &[
+    (&["headers"], "`header`"),
+    (&["hours", "schedule", "time", "times", "business_hours", "days"], "when = \"mon-fri 09:00-17:00\""),
+    (
+        &["weight", "percent", "percentage", "probability"],
+        "share = 10, of a hundred calls; or a weight of a target: \"trunk:a@70\"",
+    ),
 ];
