@@ -275,8 +275,9 @@ impl Leg {
     }
 
     /// Adds to an offer for it what its session has of further sections, as refused: none ever goes away (RFC 3264 §8).
+    /// Those of an offer that was never agreed on are none of it.
     pub(crate) fn keep_sections(&self, offer: &mut Description) {
-        let sections = self.sent().map(|sent| sent.media).unwrap_or_default();
+        let sections = self.theirs().map(|theirs| theirs.media).unwrap_or_default();
         offer.media.extend(sections.iter().skip(offer.media.len()).map(Media::refused));
     }
 
