@@ -134,7 +134,7 @@ pub(crate) fn explain(table: &Table, config: &Config, question: &Question) -> Re
         "source": source,
         "called": called.text,
         "caller": caller,
-        "at": at.map(|at| at.to_string()),
+        "at": at.map(|at| at.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()),
         "headers": headers.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>(),
         "route": plan.as_ref().map(|plan| plan.route.name.to_string()),
         "targets": plan.as_ref().map(targets).unwrap_or_default(),

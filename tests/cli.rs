@@ -372,7 +372,7 @@ fn why_names_the_first_condition_that_failed() {
     assert_eq!(serde_json::from_slice::<Value>(&asked.stdout).unwrap(), by_file, "{}", text(&asked.stderr));
     let timed = |at: &str| finish(&["--config", path, "why", "--from", "a", "--called", "1", "--at", at]);
     let (good, bad) = (timed("2026-11-20T09:00"), timed("mon 09:00"));
-    assert!(text(&good.stdout).contains("at 2026-11-20T09:00:00Z\n"), "{}", text(&good.stdout));
+    assert!(text(&good.stdout).contains("at 2026-11-20T09:00:00+00:00\n"), "{}", text(&good.stdout));
     assert_eq!((good.status.code(), bad.status.code()), (Some(0), Some(2)));
     assert!(text(&bad.stderr).contains("is no time"), "{}", text(&bad.stderr));
     let stranger = finish(&["--config", path, "why", "--from", "192.0.2.1", "--called", "1"]);

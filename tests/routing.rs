@@ -44,6 +44,8 @@ fn what_cannot_be_meant_is_named() {
         ("when = 'mon-fry'\nconnect = ['trunk:pbx']".to_owned(), "TG0105", "`mon-fry` are no days"),
         ("when = []\nconnect = ['trunk:pbx']".to_owned(), "TG0105", "`when` is empty"),
         ("when = 'not holidays'\nconnect = ['trunk:pbx']".to_owned(), "TG0106", "no `holidays` are written"),
+        ("share = '10%'\nconnect = ['trunk:pbx']".to_owned(), "TG0103", "a number of calls in a hundred"),
+        ("to = ['1']\nwhen = 'sat mon'\nconnect = ['trunk:pbx']".to_owned(), "TG0129", "no day in the next years"),
         ("share = 0\nconnect = ['trunk:pbx']".to_owned(), "TG0105", "`share`"),
         ("header = { Authorization = '*' }\nconnect = ['trunk:pbx']".to_owned(), "TG0105", "no route can go by"),
         ("header = {}\nconnect = ['trunk:pbx']".to_owned(), "TG0105", "`header` is empty"),

@@ -1,5 +1,6 @@
 //! `when` of a route, and what it is read by: `time_zone` and `holidays` of `[edge]`.
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use trunkgate_route::{Calendar, Dates, Hours};
 
@@ -7,6 +8,9 @@ use super::code;
 use super::diagnostic::Findings;
 use super::section::{Section, Value};
 use super::values;
+
+/// How far hours are looked for that never hold: four years have each date, and each weekday's.
+const SOON_DAYS: u16 = 1_463;
 
 /// The calendar of `[edge]`.
 pub(super) fn calendar(edge: &Section<'_>, findings: &mut Findings) -> Calendar {
@@ -43,7 +47,16 @@ pub(super) fn read(key: &str, value: &Value<'_>, calendar: &Calendar, findings: 
             findings.error(code::MISSING, value.span(), format!("`{key}`: no `holidays` are written"), help);
             None
         }
-        Ok(hours) => Some(hours),
+        Ok(hours) => {
+            let today = hours.local(Timestamp::now()).date();
+            // The day before: its night may still go on.
+            if !hours.come_within(today.yesterday().unwrap_or(today), SOON_DAYS) {
+                let help = "the words of one text hold together; alternatives are a list: [\"sat\", \"mon\"]";
+                let message = format!("`{key}`: no day in the next years is in \"{text}\"");
+                findings.warning(code::NEVER_MATCHES, Some(value.span()), message, help);
+            }
+            Some(hours)
+        }
         Err(error) => {
             findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: {}", error.message), error.help);
             None

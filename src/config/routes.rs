@@ -47,7 +47,7 @@ fn read_one<'a>(
     let when = |key: &str, value: &Value<'_>, f: &mut Findings| hours::read(key, value, &edge.calendar, f);
     let when = conditions(&section, "when", findings, &mut is_partial, when);
     let header = section.get("header").map(|value| headers::conditions("header", value, findings, &mut is_partial));
-    let share = section.read("share", findings, |key, value, f| values::integer(key, value, f, 1..=100));
+    let share = section.read("share", findings, percent);
     is_partial |= share.is_none() && section.get("share").is_some();
     let connect = match section.get("connect") {
         Some(value) => targets::connect(value, &edge.numbers, Some(groups), findings),
@@ -94,6 +94,16 @@ fn read_one<'a>(
         fork: fork_spans,
         is_partial,
     })
+}
+
+/// So many of a hundred.
+fn percent(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<u32> {
+    if value.get_ref().as_integer().is_none() {
+        let message = format!("`{key}` is a number of calls in a hundred");
+        findings.error(code::WRONG_TYPE, value.span(), message, "from 1 to 100, as share = 10");
+        return None;
+    }
+    values::integer(key, value, findings, 1..=100)
 }
 
 /// The name of an agent that is to listen.

@@ -135,6 +135,9 @@ impl Call {
         }
         while let Some(branch) = self.attempts.first() {
             let lost = self.attempt(branch).and_then(Attempt::leg);
+            if let Some(leg) = lost {
+                edge.decide(now, self.key, format!("{} is withdrawn: answered elsewhere", self.name_of(leg)));
+            }
             let invite = lost.and_then(|leg| self.legs[leg].invite);
             if let Some(client) = invite {
                 edge.answered_elsewhere(client);

@@ -19,10 +19,10 @@ use crate::edge::Edge;
 use crate::headers::{CallerIdentity, Side, of_invite, own_addresses};
 use crate::leg::LegState;
 use crate::leg_end::EndedBy;
-use crate::limits::REFERRER_SECONDS;
+use crate::limits::{NUMBER_CHARS, REFERRER_SECONDS};
 use crate::local::Spoken;
 use crate::notify::News;
-use crate::numbers::Caller;
+use crate::numbers::{Caller, plain};
 use crate::reason::ReasonSlug;
 use crate::refer::Refer;
 use crate::refer_on::Passed;
@@ -95,10 +95,10 @@ impl Call {
                 return edge.decide(now, self.key, why);
             }
         };
-        let (name, to) = (self.name_of(leg), edge.shown(&refer.number.text));
+        let (name, to) = (self.name_of(leg), plain(&refer.number.text, NUMBER_CHARS));
         edge.decide(now, self.key, format!("{name} transfers the other side to {to}: route {}", plan.route.name));
-        let (sid, line) =
-            (self.sid().to_owned(), format!("{} transfers the other side to {to}", edge.shown_name(&name)));
+        let (sid, to) = (self.sid().to_owned(), edge.shown(&to));
+        let line = format!("{} transfers the other side to {to}", edge.shown_name(&name));
         edge.log(&sid, line, None);
         self.accept_refer(now, edge, leg, server, &refer);
         let ring_timeout = plan.ring_timeout;

@@ -182,6 +182,11 @@ impl Hours {
             false => (minute >= begin && is_day(today)) || (minute < end && today.yesterday().is_ok_and(is_day)),
         })
     }
+    /// Whether any of so many days from one on is among theirs.
+    pub fn come_within(&self, first: Date, days: u16) -> bool {
+        let is_day = |date: Date| self.days.iter().all(|(days, wanted)| days.contains(date) == *wanted);
+        first.series(jiff::Span::new().days(1)).take(usize::from(days)).any(is_day)
+    }
     /// Whether they speak of holidays.
     pub fn needs_holidays(&self) -> bool {
         self.written.split_whitespace().any(|word| word.eq_ignore_ascii_case("holidays"))
@@ -322,6 +327,17 @@ mod tests {
         ] {
             let error = hours(text).unwrap_err();
             assert!(error.message.contains(part), "{text}: {}", error.message);
+        }
+    }
+
+    #[test]
+    fn what_never_comes_is_known() {
+        let come = |text: &str| hours(text).unwrap().come_within("2026-11-21".parse().unwrap(), 1_500);
+        for text in ["mon-fri", "02-29", "2028-01-01", "holidays", "not holidays", "fri 22:00-06:00", "sat 12-25"] {
+            assert!(come(text), "{text}");
+        }
+        for text in ["sat mon", "2020-01-01", "12-25 not holidays", "not sat not mon-fri not sun"] {
+            assert!(!come(text), "{text}");
         }
     }
 
