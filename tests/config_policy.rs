@@ -59,6 +59,9 @@ fn limits_and_denied_numbers() {
     let x = trunk("calls_per_second = 5\npeer_calls_per_second = 30\npace = '500ms'\ndeny = ['+881*', '/^\\+979/']");
     assert_eq!((x.calls_per_second, x.calls_per_second_in, x.calls_per_second_out), (5, 0, 0));
     assert_eq!((x.peer_calls_per_second, x.pace), (30, Duration::from_millis(500)));
+    for number in ["00881612345678;npdi", "881612345678;x", "00881612345678,1", "011881612345678#"] {
+        assert!(denies(&x, number), "{number}: what is behind the digits may be read as something else");
+    }
     assert!(denies(&x, "+881612345678") && denies(&x, "+97912345") && !denies(&x, "+14155550100"));
     let x = trunk("calls_per_second = { in = 10, out = 1 }\npace = 0");
     assert_eq!((x.calls_per_second, x.calls_per_second_in, x.calls_per_second_out), (0, 10, 1));

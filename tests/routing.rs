@@ -147,6 +147,8 @@ fn calls_go_by_hour_header_and_share() {
     let ask = |id: &str, headers: &str| answered(&edge, &caller, "+14155550123", id, headers);
     assert_eq!(ask("plain", ""), "404");
     assert_eq!((ask("acme", "X-Tenant: acme\r\n"), ask("other", "X-Tenant: other\r\n")), ("410".into(), "404".into()));
+    let crowd = format!("{}X-Tenant: acme\r\n", "X-J: 1\r\n".repeat(40));
+    assert_eq!(ask("crowd", &crowd), "410", "what a route asks for is not crowded out");
     let shared: Vec<String> =
         (0..40).map(|at| answered(&edge, &caller, "+12125550123", &format!("shared-{at}-"), "")).collect();
     // One in 2^40 runs has none of one kind.
@@ -160,10 +162,12 @@ fn pieces_of_the_called_number_go_to_the_target_and_break_nothing() {
         "[trunk.caller]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n\
          [trunk.pbx]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\nsend_numbers = \"as-is\"\n\
          [[route]]\nto = ['/^\\+44(?<rest>\\d+)$/']\nconnect = ['trunk:pbx/9{{rest}}']\n\
+         [[route]]\nto = ['/^8(?<rest>.*)$/']\nconnect = ['sip:{{rest}}@{}', 'trunk:pbx/{{rest}}', 'reject:410']\n\
          [[route]]\nto = ['/^service(?<rest>.*)$/']\nconnect = ['sip:x{{rest}}@{}']\n",
-        caller.address, callee.address, callee.address
+        caller.address, callee.address, callee.address, callee.address
     )));
     let sip = edge.address("udp");
+    assert_eq!(answered(&edge, &caller, "8", "empty", ""), "410", "a piece that is empty is nobody");
     for (id, called, line) in [
         ("one", "+442079460018", "INVITE sip:92079460018@"),
         ("two", "service%40evil%3Bx%3D1", "INVITE sip:x%40evil%3Bx%3D1@"),

@@ -213,7 +213,7 @@ impl Call {
             return Err(refused(491, ReasonSlug::Transferred));
         }
         let Some(other) = self.other(leg) else { return Err(refused(603, ReasonSlug::Denied)) };
-        if self.legs[other].agent.is_some() {
+        if [leg, other].iter().any(|side| self.legs[*side].agent.is_some()) {
             return Err(refused(403, ReasonSlug::Denied));
         }
         Ok(other)
@@ -450,18 +450,13 @@ impl Call {
         let leaving = self.transfers.leaving.as_mut().filter(|leaving| leaving.by == leg);
         let Some(is_gone) = joining.or(leaving.map(|leaving| &mut leaving.is_gone)) else { return false };
         *is_gone = true;
+        self.legs[leg].has_left = true;
         self.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
         self.drop_news(edge);
         self.drop_ends(edge, leg);
         self.leave_trunk(edge, leg);
         edge.decide(now, self.key, format!("{} has hung up, the transfer goes on", self.name_of(leg)));
         true
-    }
-
-    /// Whether a leg has asked for a join and has hung up.
-    pub(crate) fn has_left(&self, leg: usize) -> bool {
-        let joining = self.transfers.joining.as_ref().is_some_and(|join| join.is_gone && join.by == leg);
-        joining || self.transfers.leaving.as_ref().is_some_and(|leaving| leaving.is_gone && leaving.by == leg)
     }
 
     /// Ports of an end towards the far side that is to come could not be bound. Whether it is one of those.

@@ -101,6 +101,8 @@ pub(crate) struct Leg {
     pub(crate) inbound: bool,
     /// What it was called by, where that is not what the call's caller dialled: a transfer brought it in.
     pub(crate) number: Option<Box<Number>>,
+    /// It has asked for a join and has hung up: its trunk has one call less.
+    pub(crate) has_left: bool,
     /// The way to it; `None` for an agent.
     pub(crate) flow: Option<Flow>,
     /// The agent that it is, where it is one.
@@ -161,6 +163,7 @@ impl Leg {
             peer: String::new(),
             inbound: false,
             number: None,
+            has_left: false,
             flow: Some(flow),
             agent: None,
             call_id: String::new(),

@@ -337,7 +337,7 @@ impl Call {
     pub(crate) fn sides(&self) -> impl Iterator<Item = usize> {
         let asked = self.transfers.now.as_ref().filter(|transfer| !transfer.is_gone).map(|transfer| transfer.by);
         let sides = [Some(self.near), self.callee, asked, self.newcomer()];
-        sides.into_iter().flatten().filter(|leg| !self.has_left(*leg))
+        sides.into_iter().flatten().filter(|leg| !self.legs[*leg].has_left)
     }
 
     /// Whether a leg is one of the two sides.

@@ -375,10 +375,16 @@ fn an_agent_is_no_far_side_for_a_newcomer() {
     let mut bench = Bench::with(agent_table(vec![agent("desk")], route(vec![to_agent("desk")])));
     let (mut caller, _, _) = bench.talking();
     let new = newcomer(CARRIER);
-    bench.receive(CARRIER, new.request("INVITE", &offer(), &replaces(&caller_dialog(&caller))));
-    bench.expect(CARRIER, "SIP/2.0 100");
-    bench.expect(CARRIER, "SIP/2.0 403");
-    bench.receive(CARRIER, new.request("ACK", "", ""));
+    // Nor where it is named as the far side of a relayed REFER would name it: that is the agent's own place.
+    let dialog = caller_dialog(&caller);
+    let swapped = dialog.replace("to-tag=", "\0").replace("from-tag=", "to-tag=").replace('\0', "from-tag=");
+    for (call, dialog) in [(9, dialog), (10, swapped)] {
+        let new = Dialing { call, ..new.clone() };
+        bench.receive(CARRIER, new.request("INVITE", &offer(), &replaces(&dialog)));
+        bench.expect(CARRIER, "SIP/2.0 100");
+        bench.expect(CARRIER, "SIP/2.0 403");
+        bench.receive(CARRIER, new.request("ACK", "", ""));
+    }
     hang_up(&mut bench, &mut caller);
     bench.finish();
 }

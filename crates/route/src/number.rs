@@ -98,11 +98,13 @@ impl Numbers {
     }
 
     /// The E.164 numbers that a far end may make of one that goes to it as received: of digits without `+`, and of those
-    /// that are too many, since exchanges pass over the ones behind a whole number.
+    /// that are too many, since exchanges pass over the ones behind a whole number; so may whoever reads parameters
+    /// (`;`), lists (`,`) or an end of dialling (`#`) there.
     pub fn readings(&self, number: &Number, form: SendNumbers) -> Vec<String> {
         let as_received = !number.is_e164 || form == SendNumbers::AsIs;
         let head: String = number.received.chars().take(MAX_NUMBER_BYTES).collect();
-        let Some(digits) = compact(&head).filter(|_| as_received) else { return Vec::new() };
+        let head = head.split([';', ',', '#']).next().unwrap_or_default();
+        let Some(digits) = compact(head).filter(|_| as_received) else { return Vec::new() };
         let international = format!("+{}", digits.trim_start_matches('+'));
         let longest = |digits: &String| (1..=digits.len()).rev().find_map(|len| self.e164(digits.get(..len)?, None));
         [digits, international].iter().filter_map(longest).collect()

@@ -174,9 +174,18 @@ impl Table {
         let matches = |at: usize| self.routes.get(at).is_some_and(|route| route.takes(call, at));
         let route = self.routes.get(self.index.first(call.called, &matches)?)?;
         let targets = in_order(&route.connect, pick).into_iter().map(|target| route.target_for(target, call));
+        let targets = targets.filter(|target| self.can_be_called(target));
         let targets = targets.filter_map(|target| self.target(&target, pick)).collect();
         let forks = route.fork.iter().filter_map(|name| self.agent(name).cloned()).collect();
         Some(Plan { route: route.clone(), targets, forks, ring_timeout: route.ring_timeout })
+    }
+    /// Whether what a call's pieces have made of a target leaves anybody to call.
+    fn can_be_called(&self, target: &TargetSpec) -> bool {
+        match target {
+            TargetSpec::Trunk { number: Some(number), .. } => self.numbers.normalise(number, None).is_ok(),
+            TargetSpec::Uri { uri, .. } => !uri.split_once(':').is_some_and(|(_, rest)| rest.starts_with('@')),
+            TargetSpec::Trunk { .. } | TargetSpec::Agent(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => true,
+        }
     }
     /// One target as a route would have it, for calls that go past the routes.
     pub fn target(&self, target: &TargetSpec, pick: &mut dyn FnMut(u32) -> u32) -> Option<Target> {

@@ -6,6 +6,9 @@ use super::params;
 use crate::scan::{Scan, is_whole_token, split, trim};
 use crate::uri::unescape;
 
+/// Longest value that is read: it goes on in a URI of a REFER, and such a message has to find its way by UDP.
+const MAX_BYTES: usize = 512;
+
 /// A dialog by the names that whoever gets the request knows it by (RFC 3891 §3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replaces {
@@ -20,9 +23,12 @@ pub struct Replaces {
 }
 
 impl Replaces {
-    /// Reads a value; `None` where it is not exactly one Call-ID with exactly one tag of each side.
+    /// Reads a value; `None` where it is not exactly one Call-ID with exactly one tag of each side, or longer than 512 bytes.
     pub fn parse(value: &[u8]) -> Option<Replaces> {
         let value = trim(value);
+        if value.len() > MAX_BYTES {
+            return None;
+        }
         let mut scan = Scan::new(value);
         let call_id = scan.take_while(is_of_call_id);
         scan.skip_lws();
@@ -98,6 +104,12 @@ mod tests {
     fn named(call_id: &str, to_tag: &str, from_tag: &str, early_only: bool) -> Replaces {
         let [call_id, to_tag, from_tag] = [call_id, to_tag, from_tag].map(str::to_owned);
         Replaces { call_id, to_tag, from_tag, early_only }
+    }
+
+    #[test]
+    fn one_that_is_too_long_to_go_on_is_none() {
+        let value = |length: usize| format!("{}@h;to-tag=1;from-tag=2", "a".repeat(length));
+        assert!(Replaces::parse(value(480).as_bytes()).is_some() && Replaces::parse(value(500).as_bytes()).is_none());
     }
 
     #[test]
