@@ -318,7 +318,7 @@ pub struct Why {
     /// The calling number
     #[arg(long, value_name = "NUMBER", default_value = "")]
     pub caller: String,
-    /// When, as 2026-11-20T09:00 (by [edge] time_zone) or with an offset; default: now
+    /// When, as 2026-11-20T09:00 (by the `time_zone` of the edge) or with an offset; default: now
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
     /// A header of its INVITE; may be given several times
