@@ -53,6 +53,8 @@ pub const KEYS_TO_TELL: usize = 128;
 pub const REFER_SECONDS: u64 = 300;
 /// News of a REFER that went on which wait for their answer.
 pub const REFER_NEWS: usize = 8;
+/// REFERs of a call that went on whose end has not been told; of more, the oldest one's news are refused.
+pub const REFER_SUBSCRIPTIONS: usize = 4;
 /// Whoever has transferred its call, and has been told so, hangs up within this time, in seconds, or is hung up on.
 pub const REFERRER_SECONDS: u64 = 5;
 /// The shortest session that a far end may ask for, in seconds; our Min-SE (RFC 4028 §5).

@@ -13,21 +13,46 @@ use crate::few::Few;
 use crate::headers::{Side, own_address, own_addresses};
 use crate::index::Purpose;
 use crate::info::terminate_open;
-use crate::limits::REFER_NEWS;
+use crate::limits::{REFER_NEWS, REFER_SUBSCRIPTIONS};
 use crate::notify::{TERMINATED, refer_news};
 use crate::refer::Refer;
 
-/// A REFER that went on.
-#[derive(Debug)]
+/// REFERs that went on, and their news.
+#[derive(Debug, Default)]
 pub(crate) struct Passed {
+    /// Subscriptions whose end has not been told, the oldest first.
+    subscriptions: Vec<Subscription>,
+    /// Requests that went on and have no answer yet, with those that they were.
+    open: Few<ClientId, ServerId>,
+}
+
+/// What a REFER that went on has made (RFC 3515 §2.4.6).
+#[derive(Debug, Clone, Copy)]
+struct Subscription {
     /// Whose it is.
     from: usize,
     /// Who got it.
     to: usize,
-    /// Its CSeq where it came from, which names its subscription there.
+    /// Its CSeq where it came from, which names it there.
     id: u32,
-    /// Requests that went on and have no answer yet, with those that they were.
-    open: Few<ClientId, ServerId>,
+    /// The CSeq that it went on with; one that was challenged goes out again with a later one.
+    sent: u32,
+    /// Its transaction.
+    client: ClientId,
+}
+
+impl Passed {
+    /// Whose news a leg tells: those of the last REFER sent no later than the one it names. Where it names none, or one that
+    /// was never sent, those of the first that is not over.
+    fn subscription(&self, to: usize, named: Option<u32>) -> Option<Subscription> {
+        let mut of_leg = self.subscriptions.iter().filter(|one| one.to == to);
+        let named = named.and_then(|id| of_leg.clone().rev().find(|one| one.sent <= id));
+        named.or_else(|| of_leg.next()).copied()
+    }
+
+    fn end(&mut self, client: ClientId) {
+        self.subscriptions.retain(|one| one.client != client);
+    }
 }
 
 /// What a NOTIFY says.
@@ -39,22 +64,26 @@ pub(crate) struct Told {
     pub(crate) state: &'static str,
     /// For how many seconds more.
     pub(crate) expires: Option<u32>,
+    /// The CSeq of the REFER that it names.
+    pub(crate) id: Option<u32>,
 }
 
 impl Told {
     /// Reads a NOTIFY; `None` where it is of no REFER.
     pub(crate) fn read(notify: &Message) -> Option<Told> {
         let event = unfolded(notify.header(HeaderName::Event)?).into_owned();
-        let package = event.split(|byte| *byte == b';').next().unwrap_or_default();
-        if !package.trim_ascii().eq_ignore_ascii_case(b"refer") {
+        let mut event = event.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let package = event.next().unwrap_or_default();
+        if !package.eq_ignore_ascii_case(b"refer") {
             return None;
         }
+        let id = event.find_map(|part| std::str::from_utf8(part.strip_prefix(b"id=")?).ok()?.parse().ok());
         let state = String::from_utf8_lossy(notify.header(HeaderName::SubscriptionState)?).to_ascii_lowercase();
         let mut parts = state.split(';').map(str::trim);
         let word = parts.next().unwrap_or_default();
         let state = ["active", "pending", "terminated"].into_iter().find(|known| *known == word)?;
         let expires = parts.find_map(|part| part.strip_prefix("expires=")?.parse().ok());
-        Some(Told { code: status(notify.body()), state, expires })
+        Some(Told { code: status(notify.body()), state, expires, id })
     }
 }
 
@@ -98,23 +127,32 @@ impl Call {
         let Some(client) = edge.request(now, self.place(other), dialog, Purpose::Refer, headers, None) else {
             return refuse_request(now, edge, server, 500);
         };
+        let sent = edge.endpoint.last_cseq(dialog).unwrap_or_default();
         let name = self.name_of(leg);
         edge.decide(now, self.key, format!("a transfer by {name} goes on to the other side"));
-        let mut open = Few::default();
-        open.insert(client, server);
-        self.transfers.passed = Some(Box::new(Passed { from: leg, to: other, id: refer.cseq, open }));
+        let passed = self.transfers.passed.get_or_insert_default();
+        passed.open.insert(client, server);
+        if passed.subscriptions.len() >= REFER_SUBSCRIPTIONS {
+            passed.subscriptions.remove(0);
+        }
+        passed.subscriptions.push(Subscription { from: leg, to: other, id: refer.cseq, sent, client });
     }
 
     /// A far end tells what comes of a REFER.
     pub(crate) fn told(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId, told: &Told) {
-        let passed = self.transfers.passed.as_ref().filter(|passed| passed.to == leg && self.state == State::Answered);
-        let Some(passed) = passed else { return refuse_request(now, edge, server, 481) };
+        let passed = self.transfers.passed.as_mut().filter(|_| self.state == State::Answered);
+        let found = passed.and_then(|passed| Some((passed.subscription(leg, told.id)?, passed)));
+        let Some((of, passed)) = found else { return refuse_request(now, edge, server, 481) };
         if passed.open.len() >= REFER_NEWS {
             return refuse_request(now, edge, server, 500);
         }
-        let (from, id) = (passed.from, passed.id);
+        let is_last = told.state == "terminated";
+        if is_last {
+            passed.end(of.client);
+        }
+        let Subscription { from, id, .. } = of;
         let state = match (told.state, told.expires) {
-            ("terminated", _) => TERMINATED.to_owned(),
+            _ if is_last => TERMINATED.to_owned(),
             (state, Some(expires)) => format!("{state};expires={expires}"),
             (state, None) => state.to_owned(),
         };
@@ -134,6 +172,9 @@ impl Call {
     pub(crate) fn passed_answered(&mut self, now: Instant, edge: &mut Edge, client: ClientId, code: u16) {
         let Some(passed) = &mut self.transfers.passed else { return };
         let Some(server) = passed.open.remove(client) else { return };
+        if code >= 300 {
+            passed.end(client);
+        }
         let code = if matches!(code, 200 | 202) { code } else { seen_code(code) };
         edge.respond(now, server, Answer { code, ..Answer::default() });
     }

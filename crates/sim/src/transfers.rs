@@ -72,12 +72,8 @@ impl World {
 
     /// Who has sent a REFER hears once how it ended, and nothing after that.
     pub(crate) fn check_told(&self) -> Result<(), String> {
-        for (at, seat) in self.seats.iter().enumerate() {
-            // The news of several that went on to the other side are told as those of the last one.
-            let mode = self.refer_mode(at);
-            let known =
-                |call: &&PhoneCall| call.news().len() > 1 && (mode == ReferMode::Local || call.transfers() == 1);
-            for told in seat.phone.calls().filter(known).map(PhoneCall::news) {
+        for seat in &self.seats {
+            for told in seat.phone.calls().map(PhoneCall::news) {
                 let mut ends = told.iter().enumerate().filter(|(_, news)| news.is_last);
                 if ends.any(|(at, last)| told.iter().skip(at + 1).any(|news| news.id == last.id)) {
                     let name = &seat.phone.config().name;

@@ -289,6 +289,11 @@ impl Endpoint {
         self.dialogs.get(&dialog)?.invite_out
     }
 
+    /// The CSeq of the last request sent in a dialog (RFC 3261 §12.2.1.1).
+    pub fn last_cseq(&self, dialog: DialogId) -> Option<u32> {
+        self.dialogs.get(&dialog).map(|dialog| dialog.plain.local_cseq)
+    }
+
     /// A confirmed and acknowledged dialog in plain data. A change that is under way in it is not: its requests and answers
     /// are nobody's afterwards, and a repetition is refused for its number. Nor is its connection: no other process has that.
     pub fn snapshot_dialog(&self, dialog: DialogId) -> Option<DialogSnapshot> {
