@@ -81,36 +81,39 @@ impl Gateway {
         let leg = call.and_then(|call| call.legs.get(at.leg));
         let asks = leg.and_then(|leg| Some((leg.party, leg.trunk.as_ref()?.refer)));
         let Some((party, mode)) = asks else { return Some(refer) };
-        let found = self.edge.endpoint.replaced_dialog(party, replaces);
-        match mode {
-            ReferMode::Refuse => Some(refer),
-            ReferMode::Relay => Some(self.named_for_the_other_side(refer, found)),
-            ReferMode::Local => {
-                let Some(found) = found else { return Some(refer) };
-                if let Err(answer) = self.join_named(now, at, server, &refer, found) {
-                    self.edge.respond(now, server, answer.to_sip());
-                    let name = self.calls.get(&at.key).map(|call| call.name_of(at.leg)).unwrap_or_default();
-                    let why = format!("an attended transfer by {name} is refused with {}", answer.code);
-                    self.edge.decide(now, at.key, why);
-                }
-                None
-            }
-        }
+        let Some(found) = self.edge.endpoint.replaced_dialog(party, replaces) else { return Some(refer) };
+        let result = match mode {
+            ReferMode::Refuse => return Some(refer),
+            ReferMode::Relay => self.named_for_the_other_side(refer, found).map(Some),
+            ReferMode::Local => self.join_named(now, at, server, &refer, found).map(|()| None),
+        };
+        result.unwrap_or_else(|answer| {
+            self.edge.respond(now, server, answer.to_sip());
+            let name = self.calls.get(&at.key).map(|call| call.name_of(at.leg)).unwrap_or_default();
+            let why = format!("an attended transfer by {name} is refused with {}", answer.code);
+            self.edge.decide(now, at.key, why);
+            None
+        })
     }
 
-    /// A REFER that goes on names the dialog with the far side of that other call, as that knows it.
-    fn named_for_the_other_side(&self, refer: Refer, found: Option<Replaced>) -> Refer {
+    /// A REFER that goes on names the dialog with the far side of that other call, as that knows it. Its names here are for
+    /// nobody else: with an agent, or nobody, on that side it does not go on.
+    fn named_for_the_other_side(&self, refer: Refer, found: Replaced) -> Result<Refer, Box<FinalAnswer>> {
         let dialog = match found {
-            Some(Replaced::Confirmed(dialog) | Replaced::Early(dialog)) => dialog,
-            Some(Replaced::Ended) | None => return refer,
+            Replaced::Confirmed(dialog) | Replaced::Early(dialog) => Some(dialog),
+            Replaced::Ended => None,
         };
-        let mapped = self.edge.index.dialogs.get(&dialog).and_then(|at| {
+        let at = dialog.and_then(|dialog| self.edge.index.dialogs.get(&dialog));
+        let mapped = at.and_then(|at| {
             let call = self.calls.get(&at.key)?;
             self.edge.endpoint.dialog_names(call.legs.get(call.other(at.leg)?)?.dialog?)
         });
+        let mapped = mapped.ok_or_else(|| {
+            let code = if at.is_some() { 403 } else { 603 };
+            Box::new(FinalAnswer::new(code, ReasonSlug::Denied))
+        })?;
         let early_only = refer.replaces.as_ref().is_some_and(|replaces| replaces.early_only);
-        let mapped = mapped.map(|replaces| Replaces { early_only, ..replaces });
-        Refer { replaces: mapped.or(refer.replaces), ..refer }
+        Ok(Refer { replaces: Some(Replaces { early_only, ..mapped }), ..refer })
     }
 
     fn join_named(

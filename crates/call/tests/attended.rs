@@ -588,5 +588,10 @@ fn a_refer_that_goes_on_names_the_dialog_as_its_far_side_knows_it() {
         bench.receive(CARRIER, phone.caller.respond(&refer, 603, ""));
         bench.expect(PBX, "SIP/2.0 603");
     }
-    phone.ends_both(&mut bench);
+    // What is over has no other side that could be asked.
+    bench.bye(&mut phone.second, &phone.far);
+    bench.receive(PBX, phone.refers(3, &ours, ""));
+    bench.expect(PBX, "SIP/2.0 603");
+    bench.bye(&mut phone.caller, &phone.first);
+    bench.finish();
 }

@@ -10,7 +10,7 @@ use bench::agents::{agent, agent_table, hang_up, to_agent};
 use bench::*;
 use trunkgate_call::Input;
 use trunkgate_media::{Command, Event};
-use trunkgate_route::{Definition, HoldMode, Numbers, ReferMode, Table, Trunk};
+use trunkgate_route::{Definition, HoldMode, Numbers, Pattern, ReferMode, Route, Table, Trunk};
 
 fn with(change: impl Fn(&mut Trunk)) -> Bench {
     let mut trunks = usual_trunks();
@@ -391,34 +391,41 @@ fn an_agent_is_no_far_side_for_a_newcomer() {
 
 #[test]
 fn an_agent_is_no_side_of_a_join() {
-    let table = agent_table(vec![agent("desk")], route(vec![to_agent("desk")]));
-    let mut bench = Bench::with(table);
-    let (mut first, _, _) = bench.talking();
-    // Another call of the same trunk, to the agent as well.
-    let mut second = bench.invite(CARRIER, "+14155550100", &offer());
-    bench.expect(CARRIER, "SIP/2.0 100");
-    bench.expect(CARRIER, "SIP/2.0 180");
-    let (id, end) = bench
-        .media
-        .iter()
-        .rev()
-        .find_map(|(id, command)| match command {
-            Command::AddAgent { end, .. } => Some((*id, *end)),
-            _ => None,
-        })
-        .unwrap();
-    bench.input(Input::Media { id, event: Event::AgentOpen { end } });
-    second.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
-    bench.receive(CARRIER, second.request("ACK", "", ""));
-    first.cseq += 1;
-    let dialog = format!("call-{0}%40secret.example%3Bto-tag%3D{1}%3Bfrom-tag%3Da{0}", second.call, second.to_tag);
-    bench.receive(
-        CARRIER,
-        first.request("REFER", "", &format!("Refer-To: <sip:+12125550100@203.0.113.10?Replaces={dialog}>\r\n")),
-    );
-    bench.expect(CARRIER, "SIP/2.0 403");
-    bench.nothing();
-    hang_up(&mut bench, &mut first);
-    hang_up(&mut bench, &mut second);
-    bench.finish();
+    for mode in [ReferMode::Local, ReferMode::Relay] {
+        let to = |prefix: &str, target| Route { to: vec![Pattern::parse(prefix).unwrap()], ..route(vec![target]) };
+        let routes = vec![to("+1415*", to_trunk("pbx")), to("+1212*", to_agent("desk"))];
+        let mut trunks = usual_trunks();
+        trunks.iter_mut().for_each(|trunk| trunk.refer = mode);
+        let numbers = Numbers::new("US").unwrap();
+        let definition = Definition { numbers, trunks, agents: vec![agent("desk")], routes };
+        let mut bench = Bench::with(Arc::new(Table::new(definition)));
+        let (mut first, callee) = bench.answered();
+        // Its other call is with an agent.
+        let mut second = bench.invite(CARRIER, "+12125550100", &offer());
+        bench.expect(CARRIER, "SIP/2.0 100");
+        bench.expect(CARRIER, "SIP/2.0 180");
+        let mut asked = bench.media.iter().rev();
+        let (id, end) = asked
+            .find_map(|(id, command)| match command {
+                Command::AddAgent { end, .. } => Some((*id, *end)),
+                _ => None,
+            })
+            .unwrap();
+        bench.input(Input::Media { id, event: Event::AgentOpen { end } });
+        second.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
+        bench.receive(CARRIER, second.request("ACK", "", ""));
+        let dialog = format!("call-{0}%40secret.example%3Bto-tag%3D{1}%3Bfrom-tag%3Da{0}", second.call, second.to_tag);
+        let other = format!("call-{0}%40secret.example%3Bto-tag%3D{1}%3Bfrom-tag%3Da{0}", first.call, first.to_tag);
+        // Neither in the call with the PBX, nor in that with the agent.
+        for (by, named) in [(&mut first, &dialog), (&mut second, &other)] {
+            by.cseq += 1;
+            let target = format!("Refer-To: <sip:+12125550100@203.0.113.10?Replaces={named}>\r\n");
+            bench.receive(CARRIER, by.request("REFER", "", &target));
+            bench.expect(CARRIER, "SIP/2.0 403");
+            bench.nothing();
+        }
+        bench.bye(&mut first, &callee);
+        hang_up(&mut bench, &mut second);
+        bench.finish();
+    }
 }
