@@ -22,6 +22,7 @@ mod table;
 use clap::Subcommand;
 
 pub(crate) use bare::serve as bare_relay;
+pub(crate) use rtpengine::Rtpengine;
 
 /// What to measure.
 #[derive(Debug, Subcommand)]

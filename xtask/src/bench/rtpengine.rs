@@ -82,6 +82,37 @@ impl Rtpengine {
         Ok(Paths { near: media(&answered)?, far: media(&offered)?, keys: keys.map(|(_, keys)| keys) })
     }
 
+    /// Makes PCMU of a description's codecs before it goes on to `callee`, whose answer is PCMU too: where the callee's RTP
+    /// goes, and what answers the description.
+    pub(crate) fn transcode(
+        &self,
+        call: &str,
+        offer: &str,
+        callee: SocketAddr,
+    ) -> anyhow::Result<(SocketAddr, String)> {
+        let offer = vec![
+            ("ICE", string("remove")),
+            ("call-id", string(call)),
+            ("codec", encoded(vec![("mask", "l3:alle".to_owned()), ("transcode", "l4:PCMUe".to_owned())])),
+            ("command", string("offer")),
+            ("from-tag", string("near")),
+            ("sdp", string(offer)),
+        ];
+        let offered = Text(self.ask(&format!("o{call}"), &encoded(offer))?);
+        let body = sdp(callee, None);
+        let answer = vec![
+            ("ICE", "remove"),
+            ("call-id", call),
+            ("command", "answer"),
+            ("from-tag", "near"),
+            ("to-tag", "far"),
+            ("sdp", &body),
+        ];
+        let answered = self.ask(&format!("a{call}"), &dictionary(answer))?;
+        let media = offered.media().context("no media in its answer")?;
+        Ok((media, string_of(&answered, "sdp").context("no description in its answer")?))
+    }
+
     /// Copies what the two sides of each session say to one socket, which takes it and forgets it.
     pub(crate) fn subscribe(&self, sessions: usize, listener: SocketAddr) -> anyhow::Result<()> {
         for n in 0..sessions {
@@ -125,11 +156,20 @@ impl Rtpengine {
     }
 }
 
-/// In the order of its keys, as bencode wants.
-fn dictionary(mut entries: Vec<(&str, &str)>) -> String {
+/// A dictionary of strings.
+fn dictionary(entries: Vec<(&str, &str)>) -> String {
+    encoded(entries.into_iter().map(|(key, text)| (key, string(text))).collect())
+}
+
+/// In the order of its keys, as bencode wants; what stands under them is encoded already.
+fn encoded(mut entries: Vec<(&str, String)>) -> String {
     entries.sort_by_key(|(key, _)| *key);
-    let entry = |(key, text): (&str, &str)| format!("{}:{key}{}:{text}", key.len(), text.len());
+    let entry = |(key, value): (&str, String)| format!("{}{value}", string(key));
     format!("d{}e", entries.into_iter().map(entry).collect::<String>())
+}
+
+fn string(text: &str) -> String {
+    format!("{}:{text}", text.len())
 }
 
 /// The string of a key, wherever in the bencoded text it stands.

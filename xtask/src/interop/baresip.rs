@@ -11,13 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 use super::rtp::SAMPLE_RATE;
+use super::sound::{self, AMPLITUDE, Sound};
 
-/// Seconds of tone in the file that it says.
+/// Seconds of a tone in a file.
 const TONE_SECONDS: u32 = 120;
-/// How loud.
-const AMPLITUDE: f64 = 8_000.0;
-/// Bytes before the samples in a WAV file without extras.
-const WAV_HEADER: usize = 44;
 
 /// Where it takes commands.
 const CONTROL_PORT: u16 = 4444;
@@ -31,8 +28,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) port: u16,
     /// Its account line.
     pub(crate) account: &'a str,
-    /// The frequency of what it says.
-    pub(crate) tone_hz: u32,
+    /// A WAV file that it says, at the rate and with the channels of its codec.
+    pub(crate) says: Vec<u8>,
     /// A certificate that it trusts for TLS.
     pub(crate) ca: Option<&'a Path>,
     /// Whom it calls at once.
@@ -54,7 +51,7 @@ impl Baresip {
     pub(crate) fn start(setup: &Setup<'_>) -> anyhow::Result<Baresip> {
         let folder = tempfile::tempdir()?;
         let path = folder.path();
-        std::fs::write(path.join("tone.wav"), wav(setup.tone_hz))?;
+        std::fs::write(path.join("said.wav"), &setup.says)?;
         std::fs::write(path.join("accounts"), format!("{}\n", setup.account))?;
         std::fs::write(path.join("contacts"), "")?;
         std::fs::write(path.join("config"), configuration(path, setup))?;
@@ -120,14 +117,17 @@ impl Baresip {
         self.wait(limit)
     }
 
-    /// What it has heard, in samples.
+    /// What it has heard, in samples at [`SAMPLE_RATE`].
     pub(crate) fn heard(&self) -> anyhow::Result<Vec<f64>> {
+        Ok(self.recorded()?.samples)
+    }
+
+    /// What it has heard, at the rate of its codec.
+    pub(crate) fn recorded(&self) -> anyhow::Result<Sound> {
         let files = std::fs::read_dir(self.folder.path())?.filter_map(Result::ok).map(|entry| entry.path());
         let is_heard = |path: &PathBuf| path.to_string_lossy().ends_with("-dec.wav");
         let file = files.into_iter().find(is_heard).with_context(|| format!("nothing was heard:\n{}", self.log()))?;
-        let bytes = std::fs::read(file)?;
-        let samples = bytes.get(WAV_HEADER..).unwrap_or_default().chunks_exact(2);
-        Ok(samples.filter_map(|pair| Some(f64::from(i16::from_le_bytes(pair.try_into().ok()?)))).collect())
+        Sound::of_wav(&std::fs::read(file)?)
     }
 }
 
@@ -143,32 +143,16 @@ fn configuration(path: &Path, setup: &Setup<'_>) -> String {
     let ca = setup.ca.map(|ca| format!("sip_cafile {}\n", ca.display())).unwrap_or_default();
     format!(
         "sip_listen {ip}:{}\n{ca}net_interface {ip}\ncall_local_timeout 30\ncall_max_calls 2\n\
-         audio_source aufile,{path}/tone.wav\naudio_player aubridge,heard\naudio_alert aubridge,alert\n\
+         audio_source aufile,{path}/said.wav\naudio_player aubridge,heard\naudio_alert aubridge,alert\n\
          ausrc_format s16\nauplay_format s16\nauenc_format s16\naudec_format s16\naudio_buffer 20-160\n\
          rtcp_mux no\njitter_buffer_delay 1-20\nsnd_path {path}\nmodule_path /usr/lib/baresip/modules\n\
-         module g711.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\nmodule srtp.so\n\
+         module g711.so\nmodule g722.so\nmodule opus.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\nmodule srtp.so\n\
          module_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\nctrl_tcp_listen {ip}:{CONTROL_PORT}\n",
         setup.port
     )
 }
 
-/// A tone as a WAV file: one channel, 16 bits.
+/// A tone as a WAV file at [`SAMPLE_RATE`].
 pub(crate) fn wav(hz: u32) -> Vec<u8> {
-    let samples = SAMPLE_RATE * TONE_SECONDS;
-    let mut bytes = Vec::new();
-    bytes.extend(b"RIFF");
-    bytes.extend((36 + samples * 2).to_le_bytes());
-    bytes.extend(b"WAVEfmt ");
-    bytes.extend(16u32.to_le_bytes());
-    bytes.extend([1u16.to_le_bytes(), 1u16.to_le_bytes()].concat());
-    bytes.extend([SAMPLE_RATE.to_le_bytes(), (SAMPLE_RATE * 2).to_le_bytes()].concat());
-    bytes.extend([2u16.to_le_bytes(), 16u16.to_le_bytes()].concat());
-    bytes.extend(b"data");
-    bytes.extend((samples * 2).to_le_bytes());
-    for n in 0..samples {
-        let angle = TAU * f64::from(hz) * f64::from(n) / f64::from(SAMPLE_RATE);
-        #[allow(clippy::cast_possible_truncation)]
-        bytes.extend(((AMPLITUDE * angle.sin()) as i16).to_le_bytes());
-    }
-    bytes
+    sound::wav(SAMPLE_RATE, 1, TONE_SECONDS, |t| AMPLITUDE * (TAU * f64::from(hz) * t).sin())
 }

@@ -221,14 +221,21 @@ impl Phone {
 
     /// The same after it has rung for a while.
     pub(crate) fn answer_after(&self, ringing: Duration) -> anyhow::Result<Call> {
+        self.answer_by(|_| {
+            std::thread::sleep(ringing);
+            self.sdp()
+        })
+    }
+
+    /// The same by what somebody makes of the offer.
+    pub(crate) fn answer_by(&self, describe: impl FnOnce(&str) -> anyhow::Result<String>) -> anyhow::Result<Call> {
         let (invite, edge) = self.receive(Duration::from_secs(20))?.context("no INVITE within 20 s")?;
         if !invite.first().starts_with("INVITE ") {
             bail!("{} instead of an INVITE", invite.first());
         }
         let media = invite.media().context("no media in the INVITE")?;
         self.reply(&invite, edge, "180 Ringing", "")?;
-        std::thread::sleep(ringing);
-        let body = self.sdp()?;
+        let body = describe(invite.0.split_once("\r\n\r\n").map_or("", |(_, body)| body))?;
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(20) {
             self.reply(&invite, edge, "200 OK", &body)?;

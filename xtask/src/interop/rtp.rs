@@ -6,7 +6,7 @@ use std::f64::consts::TAU;
 pub(crate) const SAMPLE_RATE: u32 = 8_000;
 
 /// μ-law of one sample (ITU-T G.711).
-fn ulaw(sample: i32) -> u8 {
+pub(crate) fn ulaw(sample: i32) -> u8 {
     const BIAS: i32 = 0x84;
     let sign = if sample < 0 { 0x80 } else { 0 };
     let magnitude = sample.abs().min(32_635) + BIAS;
@@ -36,22 +36,27 @@ pub(crate) fn tone_snr_db(bytes: &[u8]) -> f64 {
     snr_db(&samples, 440)
 }
 
-/// A tone against all else, in dB: sine and cosine fitted by least squares.
+/// A tone against all else, in dB.
 pub(crate) fn snr_db(samples: &[f64], hz: u32) -> f64 {
+    fit(samples, hz, SAMPLE_RATE).1
+}
+
+/// A tone's amplitude, and it against all else in dB: sine and cosine fitted by least squares.
+pub(crate) fn fit(samples: &[f64], hz: u32, rate_hz: u32) -> (f64, f64) {
     let (mut cc, mut ss, mut cs, mut xc, mut xs, mut xx) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
     for (n, x) in samples.iter().enumerate() {
         #[allow(clippy::cast_precision_loss)]
-        let (s, c) = (TAU * f64::from(hz) * n as f64 / f64::from(SAMPLE_RATE)).sin_cos();
+        let (s, c) = (TAU * f64::from(hz) * n as f64 / f64::from(rate_hz)).sin_cos();
         (cc, ss, cs) = (cc + c * c, ss + s * s, cs + c * s);
         (xc, xs, xx) = (xc + x * c, xs + x * s, xx + x * x);
     }
     let determinant: f64 = cc * ss - cs * cs;
     if determinant.abs() < 1e-9 || xx <= 0.0 {
-        return f64::NEG_INFINITY;
+        return (0.0, f64::NEG_INFINITY);
     }
     let (a, b) = ((xc * ss - xs * cs) / determinant, (xs * cc - xc * cs) / determinant);
     let signal = (a * xc + b * xs).max(f64::MIN_POSITIVE);
-    10.0 * (signal / (xx - signal).max(f64::MIN_POSITIVE)).log10()
+    (a.hypot(b), 10.0 * (signal / (xx - signal).max(f64::MIN_POSITIVE)).log10())
 }
 
 /// Whether anything is to be heard in μ-law.

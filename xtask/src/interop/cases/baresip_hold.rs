@@ -57,7 +57,7 @@ connect = ["trunk:pbx"]
         ip: PBX,
         port: 5060,
         account: &format!("<sip:+14155550100@{PBX};transport=udp>;regint=0;answermode=auto;audio_codecs=PCMU"),
-        tone_hz: PHONE_HZ,
+        says: wav(PHONE_HZ),
         ca: None,
         dial: None,
         lasts: None,

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 
 use super::tls_kamailio::Authority;
 use crate::interop::Setting;
-use crate::interop::baresip::{Baresip, Setup};
+use crate::interop::baresip::{Baresip, Setup, wav};
 use crate::interop::edge::Edge;
 use crate::interop::nat::Nat;
 use crate::interop::raw::{Phone, numbered_tone};
@@ -99,7 +99,7 @@ fn start(setting: &Setting, folder: &Path, transport: &str, inside: SocketAddr) 
         account: &format!(
             "<sip:desk@{inside};transport={transport}>;{credentials};regint=60;answermode=auto;audio_codecs=PCMU"
         ),
-        tone_hz: 440,
+        says: wav(440),
         ca: Some(&folder.join("authority.pem")),
         dial: None,
         lasts: None,

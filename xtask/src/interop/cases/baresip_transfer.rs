@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use crate::interop::Setting;
-use crate::interop::baresip::{Baresip, Setup};
+use crate::interop::baresip::{Baresip, Setup, wav};
 use crate::interop::edge::Edge;
 use crate::interop::raw::{Phone, numbered_tone};
 use crate::interop::sipp::{CARRIER, Callee, PBX};
@@ -88,7 +88,7 @@ fn answering() -> anyhow::Result<Baresip> {
         ip: PBX,
         port: 5060,
         account: &format!("<sip:+14155550100@{PBX};transport=udp>;regint=0;answermode=auto;audio_codecs=PCMU"),
-        tone_hz: 440,
+        says: wav(440),
         ca: None,
         dial: None,
         lasts: None,

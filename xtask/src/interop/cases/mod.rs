@@ -12,6 +12,8 @@ mod agent_stop;
 mod baresip_hold;
 mod baresip_register;
 mod baresip_transfer;
+mod codecs_baresip;
+mod codecs_rtpengine;
 mod failover;
 mod failover_times;
 pub(crate) mod kamailio;
@@ -153,6 +155,16 @@ fn peers() -> Vec<Case> {
             name: "srtp-baresip",
             proves: "two baresip phones, one with SRTP over TLS, hear each other's tone; so does a listener",
             run: srtp_baresip::run,
+        },
+        Case {
+            name: "codecs-baresip",
+            proves: "baresip phones of all four codecs hear a tone and speech of each other as loud and clean as they can",
+            run: codecs_baresip::run,
+        },
+        Case {
+            name: "codecs-rtpengine",
+            proves: "what the edge makes of PCMU, rtpengine makes PCMU of again, and back: a tone and speech as they were",
+            run: codecs_rtpengine::run,
         },
     ]
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use crate::interop::Setting;
-use crate::interop::baresip::{Baresip, Setup};
+use crate::interop::baresip::{Baresip, Setup, wav};
 use crate::interop::bots::{Bot, Manner};
 use crate::interop::edge::Edge;
 use crate::interop::rtp::{SAMPLE_RATE, snr_db};
@@ -98,7 +98,7 @@ fn phones(tls: SocketAddr, ca: &Path, seconds: u32, callee_too: bool) -> anyhow:
         ip: PBX,
         port: 5060,
         account: &format!("<sip:{CALLED}@{PBX}>;regint=0;answermode=auto;audio_codecs=PCMU{encryption}"),
-        tone_hz: CALLEE_HZ,
+        says: wav(CALLEE_HZ),
         ca: None,
         dial: None,
         lasts: None,
@@ -108,7 +108,7 @@ fn phones(tls: SocketAddr, ca: &Path, seconds: u32, callee_too: bool) -> anyhow:
         ip: CARRIER,
         port: 0,
         account: &format!("<sip:alice@{tls};transport=tls>;regint=0;mediaenc=srtp-mand;audio_codecs=PCMU"),
-        tone_hz: CALLER_HZ,
+        says: wav(CALLER_HZ),
         ca: Some(ca),
         // Its account says by which transport.
         dial: Some(&format!("sip:{CALLED}@{tls}")),

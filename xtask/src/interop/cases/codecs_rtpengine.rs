@@ -1,0 +1,111 @@
+//! rtpengine behind the edge: each far side of it speaks another codec, which the edge makes of PCMU and rtpengine makes
+//! PCMU of again, and back. What each end says, a tone and speech, is as loud and clean at the other, without a gap.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+
+use super::codecs_baresip::{Codec, configuration, far_address, judge, near_address};
+use crate::bench::Rtpengine;
+use crate::interop::Setting;
+use crate::interop::edge::Edge;
+use crate::interop::install;
+use crate::interop::raw::{Call, Phone};
+use crate::interop::recording::{Heard, Line, converse};
+use crate::interop::rtp::{SAMPLE_RATE, linear, ulaw};
+use crate::interop::sound::{PERIOD, Sound, said};
+
+/// What the edge and rtpengine speak to each other, one call each.
+const BETWEEN: [Codec; 3] = [Codec::Opus, Codec::G722, Codec::Pcma];
+/// rtpengine 10.5 makes two channels of one for Opus, each softer by half of its power, whatever `stereo` says.
+const OF_TWO_CHANNELS_DB: f64 = -3.01;
+/// What a caller says, and a callee.
+const HZ: [u32; 2] = [440, 660];
+/// Seconds that are said before what is judged: all settles.
+const SETTLED: f64 = 0.5;
+/// How long after the last packet is listened.
+const TAIL: Duration = Duration::from_millis(500);
+
+/// All calls at once.
+pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
+    install::packages(&[("rtpengine", "rtpengine-daemon")])?;
+    let edge = Edge::start(&configuration(&BETWEEN.map(|codec| (Codec::Pcmu, codec))))?;
+    let engine = Rtpengine::start_by(Command::new("rtpengine"))?;
+    let mut calls = Vec::new();
+    for n in 0..BETWEEN.len() {
+        calls.push(answered(&edge, &engine, n).with_context(|| edge.log_tail())?);
+    }
+    let lines: Vec<Line<'_>> =
+        calls.iter().flatten().map(|(phone, call)| Line { socket: &phone.rtp, to: call.media }).collect();
+    // Broken: what is said is softer by 1 dB.
+    let volume = if setting.sabotage { 0.89 } else { 1.0 };
+    #[allow(clippy::cast_possible_truncation)]
+    let packet = |line: usize, n: u32| {
+        let hz = HZ[line % 2];
+        let at = |sample: u32| f64::from(n * 160 + sample) / f64::from(SAMPLE_RATE) - SETTLED;
+        (0..160).map(|sample| ulaw((volume * said(hz, at(sample))) as i32)).collect()
+    };
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let packets = ((PERIOD + 2.0 * SETTLED) * 50.0) as u32;
+    let heard = converse(&lines, packets, &packet, TAIL)?;
+    for [(caller, call), _] in &calls {
+        caller.bye(call)?;
+    }
+    let mut figures = Vec::new();
+    for (codec, [near, far]) in BETWEEN.iter().zip(heard.as_chunks::<2>().0) {
+        for (from, to, heard, hz) in [(Codec::Pcmu, *codec, far, HZ[0]), (*codec, Codec::Pcmu, near, HZ[1])] {
+            let what = format!("{} to {}", from.name(), to.name());
+            let told = || format!("{what}\n{}\n{}", edge.drops().unwrap_or_default(), edge.log_tail());
+            let mut judged =
+                sound(heard, packets).and_then(|sound| sound.judge(hz, SETTLED / 2.0)).with_context(told)?;
+            if from == Codec::Opus {
+                judged.tone_level_db -= OF_TWO_CHANNELS_DB;
+                judged.speech_level_db -= OF_TWO_CHANNELS_DB;
+            }
+            figures.push(judge(&judged, from, to).with_context(told)?);
+        }
+    }
+    Ok(figures.join("; "))
+}
+
+/// A call whose far side's media is behind rtpengine: both phones, each with where its RTP goes.
+fn answered(edge: &Edge, engine: &Rtpengine, n: usize) -> anyhow::Result<[(Phone, Call); 2]> {
+    let caller = Phone::new(&near_address(n), 0, "caller")?;
+    let callee = Phone::new(&far_address(n), 5060, "callee")?;
+    let (udp, inside) = (edge.udp, callee.rtp.local_addr()?);
+    let (near, far) = std::thread::scope(|scope| {
+        let answering = scope.spawn(|| -> anyhow::Result<Call> {
+            let mut media = None;
+            let mut call = callee.answer_by(|offer| {
+                let (to, answer) = engine.transcode(&format!("codecs-{n}"), offer, inside)?;
+                media = Some(to);
+                Ok(answer)
+            })?;
+            call.media = media.context("no media")?;
+            Ok(call)
+        });
+        let near = caller.call(udp, "+14155550100");
+        let far = answering.join().map_err(|_| anyhow!("the callee panicked"))?;
+        Ok::<_, anyhow::Error>((near?, far?))
+    })?;
+    Ok([(caller, near), (callee, far)])
+}
+
+/// What packets of PCMU are together, the ones that are missing silent.
+fn sound(heard: &[Heard], said: u32) -> anyhow::Result<Sound> {
+    if heard.len() < usize::try_from(said)? - 3 {
+        bail!("{} packets were heard of {said}", heard.len());
+    }
+    let first = heard.first().context("nothing was heard")?.timestamp;
+    let mut samples = Vec::new();
+    for packet in heard {
+        let at = usize::try_from(packet.timestamp.wrapping_sub(first))?;
+        if at > samples.len() + 8_000 {
+            bail!("a timestamp jumps by {}", at - samples.len());
+        }
+        samples.resize(at, 0.0);
+        samples.extend(packet.payload.iter().map(|code| linear(*code)));
+    }
+    Ok(Sound { rate_hz: SAMPLE_RATE, samples })
+}

@@ -1,0 +1,282 @@
+//! What phones say so that it can be judged, a tone and speech in turn, and what became of it at the other end of a call:
+//! how loud, how clean, with clicks or gaps.
+
+use std::f64::consts::{PI, TAU};
+
+use anyhow::{Context as _, bail};
+
+use super::rtp::fit;
+
+/// How loud a tone is.
+pub(crate) const AMPLITUDE: f64 = 8_000.0;
+/// Seconds of tone, then of speech.
+const TONE: f64 = 1.5;
+const SPEECH: f64 = 1.5;
+/// Seconds after which what is said begins again.
+pub(crate) const PERIOD: f64 = TONE + SPEECH;
+/// What is left out at both ends of the tone: codecs settle.
+const SETTLING: f64 = 0.15;
+/// What of a period is searched for, in seconds: speech.
+const SEARCHED: (f64, f64) = (TONE + 0.2, TONE + 0.9);
+/// How loud it is when is looked at in frames of so many seconds.
+const FRAME: f64 = 0.005;
+/// Speech is judged in pieces of so many seconds.
+const PIECE: f64 = 0.25;
+/// The least likeness to the speech at which it counts as found.
+const LIKENESS: f64 = 0.5;
+/// The first and second formant of syllables, in Hz.
+const VOWELS: [(f64, f64); 5] = [(700.0, 1_200.0), (300.0, 2_300.0), (400.0, 2_000.0), (450.0, 900.0), (320.0, 800.0)];
+
+/// What was heard.
+#[derive(Debug, Clone)]
+pub(crate) struct Sound {
+    /// Samples per second.
+    pub(crate) rate_hz: u32,
+    /// One channel of them.
+    pub(crate) samples: Vec<f64>,
+}
+
+/// What became of a tone and of speech, all but the last against what was said.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Judgement {
+    /// How much louder the tone is, in dB.
+    pub(crate) tone_level_db: f64,
+    /// The tone against all else, in dB.
+    pub(crate) tone_snr_db: f64,
+    /// How much louder the speech is, in dB.
+    pub(crate) speech_level_db: f64,
+    /// The speech against all else, in dB: the middle one of its pieces.
+    pub(crate) speech_snr_db: f64,
+    /// The largest click in the tone, as a part of its amplitude: see [`click`].
+    pub(crate) click: f64,
+    /// The softest 10 ms of the tone against the whole of it, in dB.
+    pub(crate) softest_db: f64,
+}
+
+/// What is said at a time, in seconds: a tone and speech in turn, without an end.
+pub(crate) fn said(hz: u32, t: f64) -> f64 {
+    let t = t.rem_euclid(PERIOD);
+    if t < TONE { AMPLITUDE * (TAU * f64::from(hz) * t).sin() } else { speech(t - TONE) }
+}
+
+/// Something like speech: harmonics of a pitch that moves, vowels of 200 ms each, one of them silent.
+fn speech(t: f64) -> f64 {
+    let syllable = t / 0.2;
+    // Truncation is meant; nothing is negative here.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let number = syllable as usize;
+    let Some((first, second)) = VOWELS.get(number % 6) else { return 0.0 };
+    // The integral of 150 Hz and 25 Hz up and down.
+    let phase = 150.0 * t + 25.0 / (TAU * 1.7) * (TAU * 1.7 * t).sin();
+    let resonance = |hz: f64, formant: f64| 1.0 / (1.0 + ((hz - formant) / 90.0).powi(2));
+    let harmonic = |n: u32| {
+        let hz = 150.0 * f64::from(n);
+        (resonance(hz, *first) + 0.5 * resonance(hz, *second)) * (TAU * phase * f64::from(n)).sin()
+    };
+    7_000.0 * (PI * syllable.fract()).sin().powi(2) * (1..=20).map(harmonic).sum::<f64>()
+}
+
+/// A WAV file of 16 bits: the same in each channel.
+pub(crate) fn wav(rate_hz: u32, channels: u16, seconds: u32, sample: impl Fn(f64) -> f64) -> Vec<u8> {
+    let (frames, frame) = (rate_hz * seconds, u32::from(channels) * 2);
+    let mut bytes = Vec::new();
+    bytes.extend(b"RIFF");
+    bytes.extend((36 + frames * frame).to_le_bytes());
+    bytes.extend(b"WAVEfmt ");
+    bytes.extend(16u32.to_le_bytes());
+    bytes.extend([1u16.to_le_bytes(), channels.to_le_bytes()].concat());
+    bytes.extend([rate_hz.to_le_bytes(), (rate_hz * frame).to_le_bytes()].concat());
+    bytes.extend([(channels * 2).to_le_bytes(), 16u16.to_le_bytes()].concat());
+    bytes.extend(b"data");
+    bytes.extend((frames * frame).to_le_bytes());
+    for n in 0..frames {
+        #[allow(clippy::cast_possible_truncation)]
+        let sample = sample(f64::from(n) / f64::from(rate_hz)) as i16;
+        (0..channels).for_each(|_| bytes.extend(sample.to_le_bytes()));
+    }
+    bytes
+}
+
+impl Sound {
+    /// Reads a WAV file of 16 bits; of several channels the mean.
+    pub(crate) fn of_wav(bytes: &[u8]) -> anyhow::Result<Sound> {
+        let header = bytes.get(..44).context("no WAV file")?;
+        let rate = header.get(24..28).and_then(|four| four.try_into().ok()).map(u32::from_le_bytes);
+        let channels = usize::from(*header.get(22).context("no channels")?).max(1);
+        let samples = bytes.get(44..).unwrap_or_default().chunks_exact(2 * channels).map(|frame| {
+            let sum: i32 = frame.as_chunks::<2>().0.iter().map(|sample| i32::from(i16::from_le_bytes(*sample))).sum();
+            f64::from(sum) / f64::from(u8::try_from(channels).unwrap_or(1))
+        });
+        Ok(Sound { rate_hz: rate.context("no rate")?, samples: samples.collect() })
+    }
+
+    /// What is to be heard at each time, so many seconds long.
+    pub(crate) fn made(rate_hz: u32, seconds: f64, sample: impl Fn(f64) -> f64) -> Sound {
+        let times = (0..).map(|n| f64::from(n) / f64::from(rate_hz)).take_while(|t| *t < seconds);
+        Sound { rate_hz, samples: times.map(sample).collect() }
+    }
+
+    /// From one second to another; less where it ends before.
+    fn part(&self, from: f64, to: f64) -> &[f64] {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let place = |t: f64| ((t * f64::from(self.rate_hz)).round().max(0.0) as usize).min(self.samples.len());
+        self.samples.get(place(from)..place(to)).unwrap_or_default()
+    }
+
+    /// What is heard from one time to another of a period that begins at `begin`, and what was said meanwhile.
+    fn aligned(&self, hz: u32, begin: f64, (from, to): (f64, f64)) -> (&[f64], Vec<f64>) {
+        let rate = f64::from(self.rate_hz);
+        let heard = self.part(begin + from, begin + to);
+        // The first sample lies between two times.
+        let offset = ((begin + from) * rate).round() / rate - begin;
+        (heard, (0..heard.len()).map(|n| said(hz, offset + number(n) / rate)).collect())
+    }
+
+    /// What of [`said`] is heard here in a whole period, `settled` seconds after the beginning or later.
+    pub(crate) fn judge(&self, hz: u32, settled: f64) -> anyhow::Result<Judgement> {
+        let begin = self.search(hz, settled)?;
+        let tone = self.part(begin + SETTLING, begin + TONE - SETTLING);
+        let (amplitude, tone_snr_db) = fit(tone, hz, self.rate_hz);
+        let (heard, speech) = self.aligned(hz, begin, (TONE, PERIOD));
+        let pieces = (0..6u32).map(|n| TONE + PIECE * f64::from(n)).map(|at| self.aligned(hz, begin, (at, at + PIECE)));
+        let mut pieces: Vec<f64> = pieces.map(|(heard, said)| snr_of(likeness(heard, &said))).collect();
+        pieces.sort_by(f64::total_cmp);
+        let mean = energy(tone) / number(tone.len()).max(1.0);
+        let window = usize::try_from(self.rate_hz / 100)?;
+        let windows = tone.chunks_exact(window).map(|part| decibel(energy(part) / number(window) / mean));
+        Ok(Judgement {
+            tone_level_db: 2.0 * decibel(amplitude / AMPLITUDE),
+            tone_snr_db,
+            speech_level_db: decibel(energy(heard) / energy(&speech).max(1.0)),
+            speech_snr_db: *pieces.get(pieces.len() / 2).context("no speech")?,
+            click: click(tone, hz, self.rate_hz),
+            softest_db: windows.fold(f64::INFINITY, f64::min),
+        })
+    }
+
+    /// Where a whole period begins, in seconds: by how loud it is when, then by its samples, then between two of them.
+    fn search(&self, hz: u32, settled: f64) -> anyhow::Result<f64> {
+        let reference = Sound::made(self.rate_hz, PERIOD, |t| said(hz, t));
+        let (wanted, heard) = (reference.loudness(), self.loudness());
+        let rough = (0..heard.len()).map(|at| (at, number(at) * FRAME)).filter(|(_, begin)| *begin >= settled);
+        let rough = rough.filter_map(|(at, begin)| Some((likeness(heard.get(at..at + wanted.len())?, &wanted), begin)));
+        let (_, rough) = best(rough).context("less than a period was heard")?;
+        let (from, to) = SEARCHED;
+        let wanted = reference.part(from, to);
+        let sample = 1.0 / f64::from(self.rate_hz);
+        let steps = i32::try_from(self.rate_hz / 100)?;
+        let near = (-steps..=steps).map(|step| rough + f64::from(step) * sample);
+        let near = near.map(|begin| (likeness(self.part(begin + from, begin + to), wanted), begin));
+        let (_, near) = best(near).context("nothing was tried")?;
+        let between = (-10..=10).map(|step| near + f64::from(step) * sample / 10.0).map(|begin| {
+            let (heard, said) = self.aligned(hz, begin, SEARCHED);
+            (likeness(heard, &said), begin)
+        });
+        match best(between) {
+            Some((like, begin)) if like > LIKENESS => Ok(begin),
+            best => bail!("nothing is like what was said: {best:?}"),
+        }
+    }
+
+    /// How loud it is in each [`FRAME`], without its mean.
+    fn loudness(&self) -> Vec<f64> {
+        let frames = (0..).map(|n| self.part(f64::from(n) * FRAME, f64::from(n + 1) * FRAME));
+        let frames = frames.take_while(|frame| !frame.is_empty());
+        let loud: Vec<f64> = frames.map(|frame| (energy(frame) / number(frame.len())).sqrt()).collect();
+        let mean = loud.iter().sum::<f64>() / number(loud.len()).max(1.0);
+        loud.into_iter().map(|frame| frame - mean).collect()
+    }
+}
+
+/// The largest jump in a tone, as a part of its amplitude: what a filter leaves of it that takes the tone away whatever its
+/// phase. 0 for a tone that goes on; a phase that jumps by half leaves up to 2.
+pub(crate) fn click(tone: &[f64], hz: u32, rate_hz: u32) -> f64 {
+    let (amplitude, _) = fit(tone, hz, rate_hz);
+    let by = 2.0 * (TAU * f64::from(hz) / f64::from(rate_hz)).cos();
+    let left = tone.windows(3).map(|three| match three {
+        [before, here, after] => (before + after - by * here).abs(),
+        _ => 0.0,
+    });
+    left.fold(0.0, f64::max) / amplitude.max(1.0)
+}
+
+/// The one with the highest first number.
+fn best(places: impl Iterator<Item = (f64, f64)>) -> Option<(f64, f64)> {
+    places.max_by(|one, other| one.0.total_cmp(&other.0))
+}
+
+/// A count as a number.
+fn number(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::from(u32::MAX), f64::from)
+}
+
+fn energy(samples: &[f64]) -> f64 {
+    samples.iter().map(|x| x * x).sum()
+}
+
+fn decibel(ratio: f64) -> f64 {
+    10.0 * ratio.max(1e-12).log10()
+}
+
+/// The correlation of two, from -1 to 1.
+fn likeness(one: &[f64], other: &[f64]) -> f64 {
+    let product: f64 = one.iter().zip(other).map(|(x, y)| x * y).sum();
+    product / (energy(one) * energy(other)).sqrt().max(1.0)
+}
+
+/// What is alike against what is not, in dB.
+fn snr_of(likeness: f64) -> f64 {
+    let alike = likeness.max(0.0).powi(2);
+    decibel(alike / (1.0 - alike).max(1e-9))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(rate_hz: u32, late: f64) -> Sound {
+        Sound::made(rate_hz, 7.0, |t| said(440, t - late))
+    }
+
+    #[test]
+    fn what_is_said_is_found_again_at_every_rate() {
+        for (rate, late) in [(8_000, 0.3), (16_000, 1.234_56), (48_000, 2.9)] {
+            let judged = heard(rate, late).judge(440, 0.5).unwrap();
+            assert!(judged.tone_level_db.abs() < 0.01 && judged.speech_level_db.abs() < 0.05, "{judged:?}");
+            assert!(judged.tone_snr_db > 60.0 && judged.speech_snr_db > 30.0, "{judged:?}");
+            assert!(judged.click < 0.01 && judged.softest_db > -0.5, "{judged:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_softer_noisy_or_broken_is_seen() {
+        let mut softer = heard(8_000, 0.0);
+        softer.samples.iter_mut().for_each(|x| *x *= 0.9);
+        let judged = softer.judge(440, 0.5).unwrap();
+        assert!((judged.tone_level_db + 0.92).abs() < 0.02 && (judged.speech_level_db + 0.92).abs() < 0.05);
+        let mut noisy = heard(8_000, 0.0);
+        for (n, x) in noisy.samples.iter_mut().enumerate() {
+            *x += if n * n % 7 < 3 { 400.0 } else { -400.0 };
+        }
+        let judged = noisy.judge(440, 0.5).unwrap();
+        assert!(judged.tone_snr_db < 25.0 && judged.speech_snr_db < 22.0, "{judged:?}");
+        // A frame is missing in the tone: a click; one is silent: a gap.
+        let mut clicks = heard(8_000, 0.0);
+        clicks.samples.drain(30_000..30_130);
+        assert!(clicks.judge(440, 0.5).unwrap().click > 0.2);
+        let mut gap = heard(8_000, 0.0);
+        gap.samples.iter_mut().skip(30_000).take(160).for_each(|x| *x = 0.0);
+        assert!(gap.judge(440, 0.5).unwrap().softest_db < -6.0);
+        let silence = Sound { rate_hz: 8_000, samples: vec![0.0; 56_000] };
+        assert!(silence.judge(440, 0.5).is_err());
+    }
+
+    #[test]
+    fn a_wav_file_is_read_back() {
+        for channels in [1, 2] {
+            let sound = Sound::of_wav(&wav(16_000, channels, 1, |t| said(440, t))).unwrap();
+            assert_eq!((sound.rate_hz, sound.samples.len()), (16_000, 16_000));
+            assert!((sound.samples[100] - said(440, 100.0 / 16_000.0)).abs() <= 1.0);
+        }
+    }
+}
