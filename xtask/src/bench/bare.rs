@@ -65,7 +65,7 @@ pub(crate) fn start(pairs: &[Pair]) -> anyhow::Result<(Device, Vec<Paths>)> {
         output.read_line(&mut line)?;
         let Some((near, far)) = line.trim().split_once(' ') else { bail!("the bare relay said {line:?}") };
         let address = |text: &str| text.parse::<SocketAddr>();
-        paths.push(Paths { near: address(near)?, far: address(far)?, keys: None });
+        paths.push(Paths { near: address(near)?, far: address(far)?, numbers: (0, 0), keys: None });
     }
     writeln!(input)?;
     Ok((device, paths))

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 use super::generator::{Pair, Paths};
+use super::speech::Codec;
 use super::srtp::{self, Suite};
 use crate::interop::raw::Text;
 
@@ -25,14 +26,24 @@ pub(crate) struct Dialer {
     called: UdpSocket,
 }
 
-/// A body with one audio stream at `rtp`; with `crypto` it is SAVP.
-pub(crate) fn sdp(rtp: SocketAddr, crypto: Option<&str>) -> String {
+/// The payload number of Opus where we offer.
+const OPUS: u8 = 111;
+
+/// A body with one audio stream at `rtp`, in a codec under its number, the usual one where none is said; with `crypto` it
+/// is SAVP.
+pub(crate) fn sdp(rtp: SocketAddr, codec: Codec, number: Option<u8>, crypto: Option<&str>) -> String {
+    let number = number.unwrap_or(match codec {
+        Codec::Pcmu => 0,
+        Codec::Pcma => 8,
+        Codec::Opus => OPUS,
+    });
+    let rtpmap = codec.rtpmap();
     let profile = if crypto.is_some() { "RTP/SAVP" } else { "RTP/AVP" };
     let crypto = crypto.map_or(String::new(), |line| format!("a=crypto:{line}\r\n"));
     let (ip, port) = (rtp.ip(), rtp.port());
     format!(
-        "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} {profile} 0\r\n\
-         a=rtpmap:0 PCMU/8000\r\n{crypto}"
+        "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} {profile} {number}\r\n\
+         a=rtpmap:{number} {rtpmap}\r\n{crypto}"
     )
 }
 
@@ -63,7 +74,7 @@ impl Dialer {
         let number = format!("+1415555{n:04}");
         let target = format!("sip:{number}@{edge}");
         let from = format!("From: <sip:bench@{here}>;tag=near{n}\r\nCall-ID: bench-{n}-{}\r\n", here.port());
-        let body = sdp(pair.near.local_addr()?, None);
+        let body = sdp(pair.near.local_addr()?, pair.codecs.0, None, None);
         self.send(
             &self.caller,
             edge,
@@ -76,7 +87,9 @@ impl Dialer {
         )?;
         let (invite, from_edge) = receive(&self.called, request("INVITE ", &number))?;
         let keys = suite.map(|suite| srtp::answer(&invite, suite)).transpose()?;
-        let body = sdp(pair.far.local_addr()?, keys.as_ref().map(|(line, _)| line.as_str()));
+        let payload = pair.codecs.1.number_in(&invite)?;
+        let crypto = keys.as_ref().map(|(line, _)| line.as_str());
+        let body = sdp(pair.far.local_addr()?, pair.codecs.1, Some(payload), crypto);
         self.send(&self.called, from_edge, &self.ok(&invite, &body)?)?;
         let (answer, _) = receive(&self.caller, |text| text.code().is_some_and(|code| code >= 200))?;
         if answer.code() != Some(200) {
@@ -95,7 +108,8 @@ impl Dialer {
         receive(&self.called, request("ACK ", &number))?;
         let near = answer.media().context("no media in the 200")?;
         let far = invite.media().context("no media in the INVITE")?;
-        Ok(Paths { near, far, keys: keys.map(|(_, keys)| keys) })
+        let numbers = (pair.codecs.0.number_in(&answer)?, payload);
+        Ok(Paths { near, far, numbers, keys: keys.map(|(_, keys)| keys) })
     }
 
     fn ok(&self, invite: &Text, body: &str) -> anyhow::Result<String> {

@@ -12,7 +12,7 @@ use super::dialer::Dialer;
 use super::generator::{self, Pair, Paths};
 use super::listener::Listener;
 use super::process;
-use super::rtp::start_edge;
+use super::rtp::start_relay;
 use crate::interop::edge::Edge;
 
 /// Calls that are forked, one after the other.
@@ -52,7 +52,7 @@ fn held(dialer: &Dialer, edge: &Edge, pairs: &[Pair]) -> anyhow::Result<(Vec<Pat
 
 fn attach() -> anyhow::Result<(f64, f64)> {
     let dialer = Dialer::new()?;
-    let edge = start_edge(&dialer, false, None)?;
+    let edge = start_relay(&dialer)?;
     let pairs = generator::pairs(CALLS)?;
     let (_, sids) = held(&dialer, &edge, &pairs)?;
     let (address, first_words) = first_words()?;
@@ -92,7 +92,7 @@ fn first_words() -> anyhow::Result<(std::net::SocketAddr, Receiver<Instant>)> {
 fn memory() -> anyhow::Result<u64> {
     let dialer = Dialer::new()?;
     let listener = Listener::start()?;
-    let edge = start_edge(&dialer, false, None)?;
+    let edge = start_relay(&dialer)?;
     let pairs = generator::pairs(CALLS)?;
     let (paths, sids) = held(&dialer, &edge, &pairs)?;
     let driven = || -> anyhow::Result<u64> {

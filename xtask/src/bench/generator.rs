@@ -1,5 +1,6 @@
-//! The generator: both sides of every session, 172-byte packets every 20 ms from each, spread evenly over time, on a
-//! core of its own that it never leaves, so that a packet is stamped when it comes.
+//! The generator: both sides of every session, a packet of 20 ms from each every 20 ms, spread evenly over time, on a core
+//! of its own that it never leaves, so that a packet is stamped when it comes. What is relayed is 160 bytes of silence; what
+//! is converted is speech.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use anyhow::{Context as _, bail};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use trunkgate_media::PacketBuf;
 
+use super::speech::{self, Codec, Heard, Speech};
 use super::srtp::{Inbound, Outbound, SrtpKey};
 
 /// Time between two packets of a stream.
@@ -16,6 +18,8 @@ const FRAME: Duration = Duration::from_millis(20);
 const WARM_UP: Duration = Duration::from_secs(1);
 /// Payload of a packet, in bytes: 20 ms of G.711.
 const PAYLOAD: usize = 160;
+/// Packets of speech between the beginnings of two streams.
+const APART: usize = 37;
 
 /// The two sockets of a session: the caller's side and the called side.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub(crate) struct Pair {
     pub(crate) near: UdpSocket,
     /// The called side's.
     pub(crate) far: UdpSocket,
+    /// What the caller speaks, and what the called side does.
+    pub(crate) codecs: (Codec, Codec),
 }
 
 /// Where the two sides of a session send, and the keys of the far one where it speaks SRTP.
@@ -33,6 +39,8 @@ pub(crate) struct Paths {
     pub(crate) near: SocketAddr,
     /// Where the called side sends.
     pub(crate) far: SocketAddr,
+    /// The payload number that the caller sends and hears, and the called side's.
+    pub(crate) numbers: (u8, u8),
     /// (what the called side sends with, what it receives with).
     pub(crate) keys: Option<(SrtpKey, SrtpKey)>,
 }
@@ -54,14 +62,20 @@ pub(crate) struct Seen {
     pub(crate) cpu: Duration,
 }
 
-/// Sockets for so many sessions.
+/// Sockets for so many sessions of two sides that both speak PCMU.
 pub(crate) fn pairs(sessions: usize) -> anyhow::Result<Vec<Pair>> {
+    coded_pairs(sessions, (Codec::Pcmu, Codec::Pcmu))
+}
+
+/// The same of sides that speak so.
+pub(crate) fn coded_pairs(sessions: usize, codecs: (Codec, Codec)) -> anyhow::Result<Vec<Pair>> {
     let socket = |address: &str| -> anyhow::Result<UdpSocket> {
         let socket = UdpSocket::bind((address, 0)).with_context(|| address.to_owned())?;
         socket.set_nonblocking(true)?;
         Ok(socket)
     };
-    (0..sessions).map(|_| Ok(Pair { near: socket(super::dialer::NEAR)?, far: socket(super::dialer::FAR)? })).collect()
+    let pair = |_| Ok(Pair { near: socket(super::dialer::NEAR)?, far: socket(super::dialer::FAR)?, codecs });
+    (0..sessions).map(pair).collect()
 }
 
 struct Stream<'a> {
@@ -70,27 +84,29 @@ struct Stream<'a> {
     /// When each packet was sent, in ns since the start, by sequence number.
     sent: Vec<u64>,
     came: u64,
+    number: u8,
+    ticks: u32,
+    /// What it says, from `first` on and again.
+    payloads: &'a [Vec<u8>],
+    first: usize,
+    /// Kept where it has to be looked at afterwards.
+    heard: Option<Vec<Heard>>,
     protect: Option<Outbound>,
     unprotect: Option<Inbound>,
 }
 
-impl<'a> Stream<'a> {
-    fn new(socket: &'a UdpSocket, to: SocketAddr, packets: usize, keys: Option<&(SrtpKey, SrtpKey)>) -> Stream<'a> {
-        let protect = keys.map(|(send, _)| Outbound::new(send));
-        let unprotect = keys.map(|(_, receive)| Inbound::new(receive));
-        Stream { socket, to, sent: Vec::with_capacity(packets), came: 0, protect, unprotect }
-    }
-
+impl Stream<'_> {
     fn send(&mut self, ssrc: u32, packet: &mut PacketBuf, began: Instant) -> anyhow::Result<()> {
         let sequence = u16::try_from(self.sent.len())?;
+        let payload = self.payloads.get((self.first + self.sent.len()) % self.payloads.len()).context("no payload")?;
         let area = packet.receive_area();
-        let mut header = [0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let mut header = [0x80, self.number, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         header[2..4].copy_from_slice(&sequence.to_be_bytes());
-        header[4..8].copy_from_slice(&(u32::from(sequence) * 160).to_be_bytes());
+        header[4..8].copy_from_slice(&(u32::from(sequence) * self.ticks).to_be_bytes());
         header[8..12].copy_from_slice(&ssrc.to_be_bytes());
         area[..12].copy_from_slice(&header);
-        area[12..12 + PAYLOAD].fill(0xd5);
-        packet.set_len(12 + PAYLOAD);
+        area[12..12 + payload.len()].copy_from_slice(payload);
+        packet.set_len(12 + payload.len());
         if let Some(protect) = &mut self.protect {
             protect.protect_rtp(packet).map_err(|error| anyhow::anyhow!("{error:?}"))?;
         }
@@ -99,6 +115,45 @@ impl<'a> Stream<'a> {
         drop(self.socket.send_to(packet.data(), self.to));
         Ok(())
     }
+}
+
+/// The streams of all sessions, the two of a session side by side.
+fn streams<'a>(
+    pairs: &'a [Pair],
+    paths: &[Paths],
+    rounds: usize,
+    said: &'a dyn Fn(Codec) -> &'a [Vec<u8>],
+) -> Vec<Stream<'a>> {
+    let mut streams = Vec::new();
+    for (pair, path) in pairs.iter().zip(paths) {
+        let keys = path.keys.as_ref();
+        let converted = pair.codecs.0 != pair.codecs.1;
+        let stream = |socket, to, codec: Codec, number| Stream {
+            socket,
+            to,
+            sent: Vec::with_capacity(rounds),
+            came: 0,
+            number,
+            ticks: codec.ticks(),
+            payloads: said(codec),
+            first: 0,
+            heard: converted.then(|| Vec::with_capacity(rounds)),
+            protect: None,
+            unprotect: None,
+        };
+        let near = stream(&pair.near, path.near, pair.codecs.0, path.numbers.0);
+        let far = stream(&pair.far, path.far, pair.codecs.1, path.numbers.1);
+        // No two say the same at the same time.
+        let first = streams.len() * APART;
+        streams.push(Stream { first, ..near });
+        streams.push(Stream {
+            first: first + APART,
+            protect: keys.map(|(send, _)| Outbound::new(send)),
+            unprotect: keys.map(|(_, receive)| Inbound::new(receive)),
+            ..far
+        });
+    }
+    streams
 }
 
 fn nanos(began: Instant) -> u64 {
@@ -117,11 +172,14 @@ pub(crate) fn drive(
     if pairs.len() != paths.len() || rounds > usize::from(u16::MAX) {
         bail!("{} sessions, {} paths, {rounds} packets a stream", pairs.len(), paths.len());
     }
-    let mut streams: Vec<Stream<'_>> = Vec::new();
-    for (pair, path) in pairs.iter().zip(paths) {
-        streams.push(Stream::new(&pair.near, path.near, rounds, None));
-        streams.push(Stream::new(&pair.far, path.far, rounds, path.keys.as_ref()));
-    }
+    let converted = pairs.iter().any(|pair| pair.codecs.0 != pair.codecs.1);
+    let speech = if converted { Some(Speech::new()?) } else { None };
+    let said = [Codec::Pcmu, Codec::Pcma, Codec::Opus].map(|codec| match &speech {
+        Some(speech) => (codec, speech.payloads(codec)),
+        None => (codec, vec![vec![0xd5; PAYLOAD]]),
+    });
+    let said = |codec| said.iter().find(|(of, _)| *of == codec).map_or(&[][..], |(_, payloads)| payloads);
+    let mut streams = streams(pairs, paths, rounds, &said);
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     for (at, stream) in streams.iter().enumerate() {
         epoll.add(stream.socket, EpollEvent::new(EpollFlags::EPOLLIN, at as u64))?;
@@ -153,7 +211,10 @@ pub(crate) fn drive(
         run.listen(&epoll, &mut events, &mut streams, &mut packet)?;
     }
     let packets: u64 = streams.iter().map(|stream| stream.came).sum();
-    let lost = sent.saturating_sub(packets);
+    let lost = match &speech {
+        Some(speech) => run.judge(pairs, &streams, warm / count, speech)?,
+        None => sent.saturating_sub(packets),
+    };
     let (p50_us, p99_us) = (run.percentile(50), run.percentile(99));
     Ok(Seen { packets, lost, forged: run.forged, p50_us, p99_us, cpu: spent })
 }
@@ -185,14 +246,53 @@ impl Run {
                 self.forged += 1;
                 continue;
             }
-            let &[_, _, high, low, ..] = packet.data() else { continue };
+            let &[_, first, high, low, a, b, c, d, _, _, _, _, ref payload @ ..] = packet.data() else { continue };
+            // RTCP, as RFC 5761 §4 tells it: another session's next port may be this one.
+            if (192..=223).contains(&first) {
+                continue;
+            }
+            streams[at].came += 1;
+            let number = streams[at].number;
+            if let Some(heard) = &mut streams[at].heard {
+                if first & 0x7f != number {
+                    bail!("a packet with the payload number {} instead of {number}", first & 0x7f);
+                }
+                let timestamp = u32::from_be_bytes([a, b, c, d]);
+                heard.push(Heard { at: now, timestamp, payload: payload.to_vec() });
+                continue;
+            }
             let sequence = usize::from(u16::from_be_bytes([high, low]));
             // What one side of a session sends comes to the other.
-            let Some(sent) = streams.get(at ^ 1).and_then(|stream| stream.sent.get(sequence)) else { continue };
-            self.latencies.push(now.saturating_sub(*sent));
-            streams[at].came += 1;
+            let sent = streams.get(at ^ 1).and_then(|stream| stream.sent.get(sequence));
+            self.latencies.extend(sent.map(|sent| now.saturating_sub(*sent)));
         }
         Ok(())
+    }
+
+    /// Of converted streams, whose packets have other numbers: what was heard is what was said, how late it is, and how
+    /// many packets were lost.
+    fn judge(&mut self, pairs: &[Pair], streams: &[Stream<'_>], warm: usize, speech: &Speech) -> anyhow::Result<u64> {
+        let mut lost = 0;
+        self.latencies.clear();
+        for (at, stream) in streams.iter().enumerate() {
+            let codecs = pairs[at / 2].codecs;
+            let codec = if at % 2 == 0 { codecs.0 } else { codecs.1 };
+            let (Some(heard), Some(other)) = (&stream.heard, streams.get(at ^ 1)) else { bail!("a stream alone") };
+            let places = speech::places(heard, codec, speech, other.first);
+            let places = places.with_context(|| format!("stream {at} of {}", streams.len()))?;
+            // A device that is a packet behind keeps the last one.
+            let judged = warm..other.sent.len() - 2;
+            let mut came = 0;
+            for (packet, place) in heard.iter().zip(places).filter_map(|(packet, place)| Some((packet, place?))) {
+                if judged.contains(&place) {
+                    let late = packet.at.checked_sub(other.sent[place]);
+                    self.latencies.push(late.context("a packet came before it was sent: the speech is misjudged")?);
+                    came += 1;
+                }
+            }
+            lost += judged.len().saturating_sub(came) as u64;
+        }
+        Ok(lost)
     }
 
     fn percentile(&mut self, percent: usize) -> f64 {

@@ -11,7 +11,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use super::dialer::Dialer;
 use super::generator;
 use super::process;
-use super::rtp::start_edge;
+use super::rtp::start_relay;
 use crate::interop::baresip::wav;
 use crate::interop::bots::with_agent;
 use crate::interop::edge::{self, Edge};
@@ -77,7 +77,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
 fn relay(options: &Options) -> anyhow::Result<Duration> {
     let pairs = generator::pairs(options.relayed)?;
     let dialer = Dialer::new()?;
-    let edge = start_edge(&dialer, false, None)?;
+    let edge = start_relay(&dialer)?;
     let paths = dialer.dial(edge.udp, &pairs, None).with_context(|| edge.log_tail())?;
     let seen = generator::drive(&pairs, &paths, options.seconds, &|| process::cpu(edge.pid()))?;
     Ok(seen.cpu / (u32::try_from(options.relayed)? * options.seconds))

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::dialer::{FAR, NEAR, sdp};
+use super::speech::Codec;
 
 /// Length of a call.
 const LENGTH: Duration = Duration::from_millis(100);
@@ -103,8 +104,8 @@ impl Load {
             hang_up: VecDeque::new(),
             run: 0,
             buffer: vec![0; 65_535],
-            offer: sdp(media(NEAR)?, None),
-            answer: sdp(media(FAR)?, None),
+            offer: sdp(media(NEAR)?, Codec::Pcmu, None, None),
+            answer: sdp(media(FAR)?, Codec::Pcmu, None, None),
         })
     }
 

@@ -16,6 +16,7 @@ mod process;
 mod rtp;
 mod rtpengine;
 mod sip;
+mod speech;
 mod srtp;
 mod table;
 

@@ -1,5 +1,5 @@
 //! `cargo xtask bench rtp`: CPU time per packet and added delay of the edge, of rtpengine in user space and of a bare
-//! relay, for the same sessions and packets; what listeners add to it; memory of a held call and of a fork.
+//! relay, for the same sessions and packets, relayed or converted; what listeners add to it; memory of a held call and of a fork.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use super::generator::{self, Pair, Paths, Seen};
 use super::listener::Listener;
 use super::process::{self, on_device_core};
 use super::rtpengine::Rtpengine;
+use super::speech::Codec;
 use super::srtp::Suite;
 use super::table::Table;
 use super::{bare, fork, listener};
@@ -49,6 +50,8 @@ struct Case {
     sessions: usize,
     suite: Option<Suite>,
     fork: Fork,
+    /// What the two sides speak.
+    codecs: (Codec, Codec),
     devices: &'static [Kind],
 }
 
@@ -79,27 +82,29 @@ const BOTH: &[Kind] = &[Kind::Edge, Kind::Rtpengine];
 const OURS: &[Kind] = &[Kind::Edge];
 const HEARD_OR_NOT: &[Kind] = &[Kind::Unheard, Kind::Edge];
 
+const RELAYED: Case =
+    Case { name: "", sessions: 0, suite: None, fork: Fork::Nobody, codecs: (Codec::Pcmu, Codec::Pcmu), devices: BOTH };
+const CM: Option<Suite> = Some(Suite::AesCm128HmacSha1_80);
+const GCM: Option<Suite> = Some(Suite::AeadAes128Gcm);
+
 const CASES: &[Case] = &[
-    Case { name: "relay-100", sessions: 100, suite: None, fork: Fork::Nobody, devices: ALL },
-    Case { name: "relay-300", sessions: 300, suite: None, fork: Fork::Nobody, devices: ALL },
+    Case { name: "relay-100", sessions: 100, devices: ALL, ..RELAYED },
+    Case { name: "relay-300", sessions: 300, devices: ALL, ..RELAYED },
     // Two thirds of the device's core, with the generator's always busy: nothing may be lost.
-    Case { name: "relay-600", sessions: 600, suite: None, fork: Fork::Nobody, devices: OURS },
-    Case {
-        name: "srtp-cm-300",
-        sessions: 300,
-        suite: Some(Suite::AesCm128HmacSha1_80),
-        fork: Fork::Nobody,
-        devices: BOTH,
-    },
-    Case { name: "srtp-gcm-300", sessions: 300, suite: Some(Suite::AeadAes128Gcm), fork: Fork::Nobody, devices: BOTH },
-    Case { name: "fork-raw-100", sessions: 100, suite: None, fork: Fork::Raw, devices: BOTH },
-    Case { name: "fork-ws-100", sessions: 100, suite: None, fork: Fork::WebSocket, devices: HEARD_OR_NOT },
+    Case { name: "relay-600", sessions: 600, devices: OURS, ..RELAYED },
+    Case { name: "srtp-cm-300", sessions: 300, suite: CM, ..RELAYED },
+    Case { name: "srtp-gcm-300", sessions: 300, suite: GCM, ..RELAYED },
+    Case { name: "pcmu-pcma-100", sessions: 100, codecs: (Codec::Pcmu, Codec::Pcma), ..RELAYED },
+    Case { name: "pcmu-opus-40", sessions: 40, codecs: (Codec::Pcmu, Codec::Opus), ..RELAYED },
+    Case { name: "fork-raw-100", sessions: 100, fork: Fork::Raw, ..RELAYED },
+    Case { name: "fork-ws-100", sessions: 100, fork: Fork::WebSocket, devices: HEARD_OR_NOT, ..RELAYED },
     Case {
         name: "fork-ws-srtp-200",
         sessions: 200,
-        suite: Some(Suite::AesCm128HmacSha1_80),
+        suite: CM,
         fork: Fork::WebSocket,
         devices: HEARD_OR_NOT,
+        ..RELAYED
     },
 ];
 
@@ -108,7 +113,7 @@ const HELD: usize = 1000;
 
 /// Measures the chosen cases and prints their tables.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
-    install::packages(&[("rtpengine", "rtpengine-daemon"), ("taskset", "util-linux")])?;
+    install::packages(&[("rtpengine", "rtpengine-daemon"), ("taskset", "util-linux"), ("espeak-ng", "espeak-ng")])?;
     edge::build()?;
     process::raise_descriptor_limit()?;
     process::stay_on_generator_core()?;
@@ -144,7 +149,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
 }
 
 fn measure(kind: Kind, case: &Case, seconds: u32) -> anyhow::Result<Seen> {
-    let pairs = generator::pairs(case.sessions)?;
+    let pairs = generator::coded_pairs(case.sessions, case.codecs)?;
     match kind {
         Kind::Bare => {
             let (device, paths) = bare::start(&pairs)?;
@@ -169,7 +174,7 @@ fn measure(kind: Kind, case: &Case, seconds: u32) -> anyhow::Result<Seen> {
                 Fork::WebSocket => Some(format!("ws://{}/media", listener.address)),
                 Fork::Raw => Some(format!("rtp://{}", sink.address)),
             };
-            let edge = start_edge(&dialer, case.suite.is_some(), url.as_deref())?;
+            let edge = start_edge(&dialer, case.suite.is_some(), url.as_deref(), case.codecs)?;
             let paths = dialer.dial(edge.udp, &pairs, case.suite).with_context(|| edge.log_tail())?;
             drive(&pairs, &paths, seconds, edge.pid())
         }
@@ -180,16 +185,23 @@ fn drive(pairs: &[Pair], paths: &[Paths], seconds: u32, pid: u32) -> anyhow::Res
     generator::drive(pairs, paths, seconds, &|| process::cpu(pid))
 }
 
-/// An edge between the dialer's two sides; `fork`: where a listener of every call is.
-pub(super) fn start_edge(dialer: &Dialer, srtp: bool, fork: Option<&str>) -> anyhow::Result<Edge> {
+/// An edge between the dialer's two sides, which speak PCMU.
+pub(super) fn start_relay(dialer: &Dialer) -> anyhow::Result<Edge> {
+    start_edge(dialer, false, None, RELAYED.codecs)
+}
+
+/// The same of sides that speak so; `fork`: where a listener of every call is.
+fn start_edge(dialer: &Dialer, srtp: bool, fork: Option<&str>, codecs: (Codec, Codec)) -> anyhow::Result<Edge> {
     let srtp = if srtp { "srtp = \"required\"\n" } else { "" };
     let agent = fork.map_or(String::new(), |url| format!("[agent.scribe]\nurl = \"{url}\"\n"));
     let fork = if fork.is_some() { "fork = [\"agent:scribe\"]\n" } else { "" };
     let called = dialer.called()?;
     let rest = format!(
-        "[limits]\ncalls_per_second = 0\n[trunk.near]\naccept_from = [\"{NEAR}/32\"]\n\
-         [trunk.far]\naccept_from = [\"{FAR}/32\"]\npeers = [\"sip:{called}\"]\n{srtp}{agent}\
-         [[route]]\nfrom = [\"near\"]\nconnect = [\"trunk:far\"]\n{fork}"
+        "[limits]\ncalls_per_second = 0\n[trunk.near]\naccept_from = [\"{NEAR}/32\"]\ncodecs = [\"{}\"]\n\
+         [trunk.far]\naccept_from = [\"{FAR}/32\"]\npeers = [\"sip:{called}\"]\ncodecs = [\"{}\"]\n{srtp}\
+         {agent}[[route]]\nfrom = [\"near\"]\nconnect = [\"trunk:far\"]\n{fork}",
+        codecs.0.name(),
+        codecs.1.name()
     );
     Edge::start_by(on_device_core(edge::binary()), &rest)
 }
@@ -197,7 +209,7 @@ pub(super) fn start_edge(dialer: &Dialer, srtp: bool, fork: Option<&str>) -> any
 /// (bytes of the idle process, bytes for each of [`HELD`] calls in which nobody speaks).
 fn memory() -> anyhow::Result<(u64, u64)> {
     let dialer = Dialer::new()?;
-    let edge = start_edge(&dialer, false, None)?;
+    let edge = start_relay(&dialer)?;
     std::thread::sleep(Duration::from_millis(500));
     let idle = process::private_bytes(edge.pid())?;
     let pairs = generator::pairs(HELD)?;

@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use super::dialer::sdp;
 use super::generator::{Pair, Paths};
 use super::process::{Device, on_device_core};
+use super::speech::Codec;
 use super::srtp::{self, Suite};
 use crate::interop::raw::Text;
 
@@ -59,16 +60,28 @@ impl Rtpengine {
 
     fn session(&self, n: usize, pair: &Pair, suite: Option<Suite>) -> anyhow::Result<Paths> {
         let (call, near, far) = (format!("bench-{n}"), format!("near{n}"), format!("far{n}"));
-        let mut offer = vec![("ICE", "remove"), ("call-id", call.as_str()), ("command", "offer"), ("from-tag", &near)];
-        let body = sdp(pair.near.local_addr()?, None);
-        offer.push(("sdp", &body));
+        let body = sdp(pair.near.local_addr()?, pair.codecs.0, None, None);
+        let mut offer = vec![
+            ("ICE", string("remove")),
+            ("call-id", string(&call)),
+            ("command", string("offer")),
+            ("from-tag", string(&near)),
+            ("sdp", string(&body)),
+        ];
         if suite.is_some() {
-            offer.push(("DTLS", "off"));
-            offer.push(("transport-protocol", "RTP/SAVP"));
+            offer.push(("DTLS", string("off")));
+            offer.push(("transport-protocol", string("RTP/SAVP")));
         }
-        let offered = Text(self.ask(&format!("o{n}"), &dictionary(offer))?);
+        if pair.codecs.0 != pair.codecs.1 {
+            let only = |codec: Codec| format!("l{}e", string(codec.name()));
+            let entries = vec![("mask", only(pair.codecs.0)), ("transcode", only(pair.codecs.1))];
+            offer.push(("codec", encoded(entries)));
+        }
+        let offered = Text(self.ask(&format!("o{n}"), &encoded(offer))?);
         let keys = suite.map(|suite| srtp::answer(&offered, suite)).transpose()?;
-        let body = sdp(pair.far.local_addr()?, keys.as_ref().map(|(line, _)| line.as_str()));
+        let number = pair.codecs.1.number_in(&offered)?;
+        let crypto = keys.as_ref().map(|(line, _)| line.as_str());
+        let body = sdp(pair.far.local_addr()?, pair.codecs.1, Some(number), crypto);
         let answer = vec![
             ("ICE", "remove"),
             ("call-id", call.as_str()),
@@ -79,7 +92,8 @@ impl Rtpengine {
         ];
         let answered = Text(self.ask(&format!("a{n}"), &dictionary(answer))?);
         let media = |text: &Text| -> anyhow::Result<SocketAddr> { text.media().context("no media in its answer") };
-        Ok(Paths { near: media(&answered)?, far: media(&offered)?, keys: keys.map(|(_, keys)| keys) })
+        let numbers = (pair.codecs.0.number_in(&answered)?, number);
+        Ok(Paths { near: media(&answered)?, far: media(&offered)?, numbers, keys: keys.map(|(_, keys)| keys) })
     }
 
     /// Makes PCMU of a description's codecs before it goes on to `callee`, whose answer is PCMU too: where the callee's RTP
@@ -99,7 +113,7 @@ impl Rtpengine {
             ("sdp", string(offer)),
         ];
         let offered = Text(self.ask(&format!("o{call}"), &encoded(offer))?);
-        let body = sdp(callee, None);
+        let body = sdp(callee, Codec::Pcmu, None, None);
         let answer = vec![
             ("ICE", "remove"),
             ("call-id", call),
@@ -127,7 +141,7 @@ impl Rtpengine {
                 ];
                 let offered = self.ask(&format!("s{side}{n}"), &dictionary(request))?;
                 let to = string_of(&offered, "to-tag").context("no to-tag of the subscription")?;
-                let body = sdp(listener, None).replace("a=rtpmap", "a=recvonly\r\na=rtpmap");
+                let body = sdp(listener, Codec::Pcmu, None, None).replace("a=rtpmap", "a=recvonly\r\na=rtpmap");
                 let answer = vec![
                     ("call-id", call.as_str()),
                     ("command", "subscribe answer"),
