@@ -1,5 +1,7 @@
 //! A tone both ways between two bare phones.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, anyhow, bail};
 
 use crate::interop::Setting;
@@ -9,6 +11,8 @@ use crate::interop::sipp::{CARRIER, CARRIER_TO_PBX, PBX};
 
 /// Packets each way: 3 s.
 const PACKETS: u32 = 150;
+/// The record is written after the caller has its answer to BYE.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One call; every payload is compared.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
@@ -39,6 +43,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     if whole_there != sent.len() || whole_back != sent.len() {
         bail!("{whole_there} and {whole_back} of {PACKETS} packets came bit-identical\n{}", edge.log_tail());
     }
+    edge.wait_until("the call has its record", PATIENCE, |edge| Ok(!edge.records()?.is_empty()))?;
     let records = edge.records()?;
     if records.len() != 1 {
         bail!("{} call records for one call", records.len());
