@@ -1,11 +1,16 @@
-//! What a call costs in routing: finding its trunk, reading its numbers, finding its route among 1,000.
+//! What a call costs in routing: finding its trunk, reading its numbers, finding its route among 1,000; and how long the
+//! look-up of a route takes at the most, among 100,000 routes and in a file of 1,000,000 numbers.
 #![allow(missing_docs, clippy::expect_used)]
 
 use std::hint::black_box;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use trunkgate_route::{CallInfo, Definition, Numbers, Pattern, Peer, Route, Table, TargetSpec, Transport, Trunk};
+use trunkgate_route::{
+    CallInfo, Definition, Numbers, Pattern, Peer, Route, RouteLines, Routes, Table, TargetSpec, Transport, Trunk,
+};
 
 const ROUTES: u32 = 1_000;
 
@@ -50,5 +55,83 @@ fn benches(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(route, benches);
+/// A number of ten digits that follows from another one without a pattern.
+fn scattered(number: u64) -> u64 {
+    (number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) % 10_000_000_000
+}
+
+fn pattern(text: &str) -> Pattern {
+    Pattern::parse(text).expect("a pattern")
+}
+
+fn to_pbx(number: Option<u64>) -> Vec<TargetSpec> {
+    vec![TargetSpec::Trunk { name: "pbx".into(), number: number.map(|number| number.to_string()), weight: None }]
+}
+
+/// Of 100,000: seven in ten with a number, two with a beginning of 4 to 8 digits, one by who calls; of each ten thousand one
+/// has a regular expression.
+fn hundred_thousand() -> Routes {
+    let route = |at: u64| {
+        let number = scattered(at);
+        let (to, caller) = match at % 10 {
+            _ if at % 10_000 == 9_999 => (vec![pattern(&format!("/^[+]1{number}.$/"))], vec![]),
+            0 => (vec![], vec![pattern(&format!("+1{number:010}"))]),
+            1 | 2 => {
+                let digits = format!("{number:010}");
+                let length = 4 + usize::try_from(at % 5).unwrap_or(0);
+                (vec![pattern(&format!("+1{}*", digits.get(..length).unwrap_or_default()))], vec![])
+            }
+            _ => (vec![pattern(&format!("+1{number:010}"))], vec![]),
+        };
+        Route { from: vec!["carrier".into()], to, caller, ..Route::named(&format!("r{at}"), to_pbx(None)) }
+    };
+    (0..100_000).map(route).collect::<Vec<_>>().into()
+}
+
+/// A route whose file has a million numbers.
+fn million() -> Routes {
+    let mut lines = RouteLines::default();
+    for (line, at) in (2..).zip(0..1_000_000) {
+        let connect = lines.connect(to_pbx(Some(at)));
+        lines.push(line, (Some(pattern(&format!("+1{:010}", scattered(at)))), None), connect, 0);
+    }
+    let file = Some(Arc::new(lines.compile("numbers.csv")));
+    vec![Route { from: vec!["carrier".into()], file, ..Route::named("numbers", Vec::new()) }].into()
+}
+
+/// Prints how long look-ups take that have nothing in common, each measured by itself, the clock included.
+fn spread(name: &str, routes: &Routes, has_target: impl Fn(u64) -> bool) {
+    const CALLS: u64 = 500_000;
+    let mut nanoseconds = Vec::new();
+    let mut found = 0;
+    for call in 0..CALLS {
+        let at = scattered(call.wrapping_mul(7_919)) % 1_100_000;
+        let (called, caller) = (format!("+1{:010}", scattered(at)), format!("+1{:010}", scattered(at + 5)));
+        let info = CallInfo { from: "carrier", called: &called, caller: &caller, ..CallInfo::default() };
+        let begun = Instant::now();
+        let route = black_box(routes.first(black_box(&info)));
+        let taken = begun.elapsed();
+        found += usize::from(route.is_some());
+        assert!(route.is_some() || !has_target(at), "{called}");
+        nanoseconds.push(u64::try_from(taken.as_nanos()).unwrap_or(u64::MAX));
+    }
+    nanoseconds.sort_unstable();
+    let at = |share: usize| nanoseconds.get(nanoseconds.len() * share / 1_000).copied().unwrap_or_default();
+    let (p50, p99, p999) = (at(500), at(990), at(999));
+    println!("{name}: p50 {p50} ns, p99 {p99} ns, p99.9 {p999} ns, {found} of {CALLS} found");
+}
+
+/// The look-up of routes; in the bench's output before those of single functions.
+fn look_up(_: &mut Criterion) {
+    let begun = Instant::now();
+    let routes = hundred_thousand();
+    println!("100,000 routes compiled in {} ms", begun.elapsed().as_millis());
+    spread("look-up among 100,000 routes", &routes, |at| at < 100_000 && at % 10_000 != 9_999);
+    let begun = Instant::now();
+    let routes = million();
+    println!("1,000,000 lines compiled in {} ms", begun.elapsed().as_millis());
+    spread("look-up in a file of 1,000,000 numbers", &routes, |at| at < 1_000_000);
+}
+
+criterion_group!(route, look_up, benches);
 criterion_main!(route);

@@ -34,7 +34,9 @@ pub fn run(path: &Path, strict: bool, json: bool) -> ExitCode {
                     number => format!("{}, ", count(number, "agent")),
                 };
                 let (trunks, routes) = (count(config.trunks.len(), "trunk"), count(config.routes.len(), "route"));
-                println!("ok: {trunks}, {agents}{routes}");
+                let lines = config.routes.iter().filter_map(|route| route.file.as_ref());
+                let lines = lines.map(|file| format!(", {} of {}", count(file.len(), "line"), file.file()));
+                println!("ok: {trunks}, {agents}{routes}{}", lines.collect::<String>());
             }
             if strict && !warnings.is_empty() { ExitCode::from(1) } else { ExitCode::SUCCESS }
         }

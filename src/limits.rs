@@ -144,6 +144,8 @@ pub const ANNOUNCEMENT_SECONDS: usize = 300;
 pub const MUSIC_SECONDS: usize = 1800;
 /// How long `[speech]` may take for all texts of a file together, in seconds: less than whoever asks for a reload waits.
 pub const SPEECH_SECONDS: u64 = 8;
+/// Largest `routes_file`, in bytes: some thirty million lines.
+pub const ROUTES_FILE_BYTES: u64 = 1 << 30;
 /// Texts that are said side by side.
 pub const SPEECH_AT_ONCE: usize = 4;
 /// How long a reload may read files and have texts said, in seconds, before the next has its turn.

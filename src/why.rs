@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use trunkgate_call::trunk_of_uri;
 use trunkgate_route::{
-    CallInfo, HoldMode, Matched, Number, Numbers, Peer, Plan, SendNumbers, Srtp, Table, Target, Trunk,
+    CallInfo, HoldMode, Matched, Number, Numbers, Peer, Plan, Route, SendNumbers, Srtp, Table, Target, Trunk,
 };
 
 use crate::cli::Why;
@@ -123,7 +123,7 @@ pub(crate) fn explain(table: &Table, config: &Config, question: &Question) -> Re
                 "name": &*verdict.name,
                 "matched": matched,
                 "failed": failed,
-                "because": matched.then(|| route.because(&call).unwrap_or_else(|| "any call".to_owned())),
+                "because": matched.then(|| because(plan.as_ref().map_or(route, |plan| &plan.route), &call)),
                 "place": place(config, config.places.route(position)),
             })
         })
@@ -141,6 +141,10 @@ pub(crate) fn explain(table: &Table, config: &Config, question: &Question) -> Re
         "attempts": attempts.collect::<Vec<_>>(),
         "routes": routes,
     }))
+}
+
+fn because(route: &Route, call: &CallInfo<'_>) -> String {
+    route.because(call).unwrap_or_else(|| "any call".to_owned())
 }
 
 /// `FILE:LINE`

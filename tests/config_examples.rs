@@ -93,6 +93,10 @@ fn every_example_is_accepted() {
     let mut seen = 0;
     for entry in std::fs::read_dir(folder().join("examples")).unwrap() {
         let path = entry.unwrap().path();
+        // What one of them names.
+        if path.ends_with("numbers.csv") {
+            continue;
+        }
         assert_eq!(path.extension().and_then(|extension| extension.to_str()), Some("toml"), "{}", path.display());
         accepted(&path);
         seen += 1;
@@ -157,6 +161,13 @@ fn the_examples_send_their_calls_where_they_say() {
         ("after-hours.toml", "pbx", "112", noon, "emergency", "carrier"),
         ("after-hours.toml", "pbx", "+493012345678", noon, "out", "carrier/03012345678"),
         ("after-hours.toml", "pbx", "+14155551234", noon, "abroad", "carrier"),
+        ("numbers-from-a-file.toml", "carrier", "+14155551234", noon, "numbers", "pbx/1001 receptionist"),
+        ("numbers-from-a-file.toml", "carrier", "+14155551235", noon, "numbers", "pbx"),
+        ("numbers-from-a-file.toml", "carrier", "+14155551300", noon, "numbers", "receptionist"),
+        ("numbers-from-a-file.toml", "carrier", "+14155551300", "2026-11-20T17:00:00Z", "numbers", "pbx/1300"),
+        ("numbers-from-a-file.toml", "carrier", "+14155559999", noon, "numbers", "pbx/+14155559999"),
+        ("numbers-from-a-file.toml", "carrier", "+12125550100", noon, "unknown", "receptionist"),
+        ("numbers-from-a-file.toml", "pbx", "911", noon, "emergency", "carrier"),
         ("disaster-recovery.toml", "new", "+14155551234", noon, "outbound", "carrier twilio"),
     ] {
         let expected = (route.to_owned(), targets.to_owned());

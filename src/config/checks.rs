@@ -1,9 +1,10 @@
 //! What only shows when values are seen together: names that lead nowhere, sockets that collide, routes that are never
 //! reached, limits that cannot be kept.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use trunkgate_route::{Numbers, Pattern, Route, Srtp, TargetSpec, Transport, Trunk};
+use trunkgate_route::{Index, Numbers, Pattern, Route, Srtp, TargetSpec, Transport, Trunk};
 
 use super::code;
 use super::diagnostic::{Findings, nearest};
@@ -25,12 +26,21 @@ pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut
         denied(trunk, &draft.edge.numbers, findings);
         trunk_among(trunk, draft.trunks.get(..at).unwrap_or_default(), findings);
     }
+    draft.groups.judge(findings);
+    let index = Index::new(draft.routes.iter().map(|placed| &placed.route));
+    let mut names = HashMap::new();
     for (at, route) in draft.routes.iter().enumerate() {
         route_names(route, draft, findings);
         parts(route, draft, findings);
-        pieces(route, findings);
+        if route.file.is_none() {
+            pieces(route, findings);
+        }
         route_numbers(route, &draft.edge.numbers, findings);
-        route_among(route, draft.routes.get(..at).unwrap_or_default(), findings);
+        if names.insert(route.route.name.clone(), at).is_some() {
+            let message = format!("two routes named {}", route.route.name);
+            findings.error(code::DUPLICATE, route.name.clone(), message, "another name");
+        }
+        route_among((at, route), &draft.routes, &index, findings);
     }
     hold::judge(draft, findings);
     own::agents(draft, findings);
@@ -306,7 +316,8 @@ fn trunk_among(placed: &PlacedTrunk, before: &[PlacedTrunk], findings: &mut Find
     }
 }
 
-fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
+/// Names in a route that lead nowhere.
+pub(super) fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
     let find = |name: &str| draft.trunks.iter().find(|placed| *placed.trunk.name == *name);
     let agents = |name: &str| draft.agents.iter().any(|placed| *placed.agent.name == *name);
     let help = |name: &str| suggestion(name, draft.trunks.iter().map(|placed| placed.trunk.name.as_ref()), "trunks");
@@ -396,42 +407,51 @@ fn agent_named(name: &str, instead: Option<String>, span: &Span, draft: &Draft, 
     }
 }
 
-/// Numbers and their beginnings in a form that no normalised number has.
 fn route_numbers(placed: &PlacedRoute, numbers: &Numbers, findings: &mut Findings) {
     let to = placed.route.to.iter().zip(&placed.to).map(|(pattern, span)| ("to", pattern, span));
     let caller = placed.route.caller.iter().zip(&placed.caller).map(|(pattern, span)| ("caller", pattern, span));
     for (key, pattern, span) in to.chain(caller) {
-        if let Pattern::Prefix(text) = pattern
-            && let Some(digits) = text.strip_prefix('+')
-            && digits.contains(|c: char| " -.()/".contains(c))
-        {
-            let message = format!("`{key}`: no number begins with \"{text}\" after normalisation");
+        number_form(key, pattern, span.clone(), numbers, findings);
+    }
+}
+
+/// A number or its beginning in a form that no normalised number has.
+pub(super) fn number_form(key: &str, pattern: &Pattern, span: Span, numbers: &Numbers, findings: &mut Findings) {
+    let never = |message: String, help: String| findings.warning(code::NEVER_MATCHES, Some(span), message, help);
+    match pattern {
+        Pattern::Prefix(text) => {
+            let digits = text.strip_prefix('+').filter(|digits| digits.contains(|c: char| " -.()/".contains(c)));
+            let Some(digits) = digits else { return };
             let digits: String = digits.chars().filter(char::is_ascii_digit).collect();
-            findings.warning(code::NEVER_MATCHES, Some(span.clone()), message, format!("write \"+{digits}*\""));
+            let message = format!("`{key}`: no number begins with \"{text}\" after normalisation");
+            never(message, format!("write \"+{digits}*\""));
         }
-        let Pattern::Exact(text) = pattern else { continue };
-        let normalised = numbers.normalise_caller(text, None).text;
-        if normalised != *text {
-            let message = format!("`{key}`: no number is \"{text}\" after normalisation");
-            let help = format!("write \"{normalised}\"");
-            findings.warning(code::NEVER_MATCHES, Some(span.clone()), message, help);
-        } else if key == "to" && numbers.normalise(text, None).is_err() {
-            let message = format!("`{key}`: \"{text}\" is answered 484 before the routes");
-            findings.warning(code::NEVER_MATCHES, Some(span.clone()), message, "`+` and digits, or a name without `+`");
+        Pattern::Exact(text) => {
+            let normalised = numbers.normalise_caller(text, None).text;
+            if normalised != *text {
+                let message = format!("`{key}`: no number is \"{text}\" after normalisation");
+                never(message, format!("write \"{normalised}\""));
+            } else if key == "to" && numbers.normalise(text, None).is_err() {
+                let message = format!("`{key}`: \"{text}\" is answered 484 before the routes");
+                never(message, "`+` and digits, or a name without `+`".to_owned());
+            }
         }
+        Pattern::Regex(_) => {}
     }
 }
 
 /// The route against those before it.
-fn route_among(placed: &PlacedRoute, before: &[PlacedRoute], findings: &mut Findings) {
-    if before.iter().any(|other| other.route.name == placed.route.name) {
-        let message = format!("two routes named {}", placed.route.name);
-        findings.error(code::DUPLICATE, placed.name.clone(), message, "another name");
-    }
+fn route_among((at, placed): (usize, &PlacedRoute), all: &[PlacedRoute], index: &Index, findings: &mut Findings) {
     if placed.is_partial {
         return;
     }
-    if let Some(other) = before.iter().find(|other| !other.is_partial && takes_all_of(&other.route, &placed.route)) {
+    let of = |position: u32| usize::try_from(position).ok().and_then(|position| all.get(position));
+    let mut takes = |before: u32| {
+        let other = of(before).filter(|other| !other.is_partial && other.file.is_none());
+        other.is_some_and(|other| takes_all_of(&other.route, &placed.route))
+    };
+    let before = index.first_like(&placed.route, u32::try_from(at).unwrap_or(0), &mut takes);
+    if let Some(other) = before.and_then(of) {
         let message =
             format!("the route {} is never reached: {} before it takes its calls", placed.route.name, other.route.name);
         let help = format!("move it before {}, or remove it", other.route.name);
@@ -440,7 +460,7 @@ fn route_among(placed: &PlacedRoute, before: &[PlacedRoute], findings: &mut Find
 }
 
 /// Whether every call that `narrow` would take is taken by `wide`, as far as can be told.
-fn takes_all_of(wide: &Route, narrow: &Route) -> bool {
+pub(super) fn takes_all_of(wide: &Route, narrow: &Route) -> bool {
     let from =
         wide.from.is_empty() || (!narrow.from.is_empty() && narrow.from.iter().all(|name| wide.from.contains(name)));
     let header = wide.header.is_empty() && wide.share >= 100;

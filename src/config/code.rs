@@ -62,7 +62,8 @@ codes! {
          refused when it leads elsewhere. What follows a `?` is not sent, as Twilio does not send it either: what a call\n\
          needs to tell its agent goes into `parameters`.";
     BAD_FILE = "TG0114", "a file cannot be used",
-        "A file that a key names does not exist, may not be read, or holds something else. `ca`, `client_ca`\n\
+        "A file that a key names does not exist, may not be read, or holds something else. `routes_file` is CSV in UTF-8,\n\
+         its first line the names of the columns, one of them `to`, in one GiB at most. `ca`, `client_ca`\n\
          and `certificate` are PEM files of certificates, `private_key` is one of the key that belongs to `certificate`;\n\
          `goodbye`, `audio` and `music` are WAV (PCM of any width, μ-law, A-law), MP3, Ogg Vorbis or Ogg Opus of 8000 to\n\
          192000 Hz, 64 MiB and 60 s, 5 and 30 minutes at most. Of anything else ffmpeg makes one:\n\

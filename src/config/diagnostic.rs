@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -22,6 +22,23 @@ pub struct Diagnostic {
     pub span: Option<Range<usize>>,
     /// What is right: stands behind the caret.
     pub help: String,
+    /// Where it is, if not in the file itself but in one that it names at `span`.
+    pub elsewhere: Option<Excerpt>,
+}
+
+/// A place in another file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Excerpt {
+    /// The file.
+    pub path: PathBuf,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+    /// Characters that are meant.
+    pub width: usize,
+    /// The line.
+    pub text: String,
 }
 
 /// Everything found so far.
@@ -75,7 +92,10 @@ impl Findings {
     }
 
     fn push(&mut self, code: Code, is_error: bool, span: Option<Range<usize>>, message: String, help: String) {
-        let found = Diagnostic { code: code.id, is_error, message, span, help };
+        self.add(Diagnostic { code: code.id, is_error, message, span, help, elsewhere: None });
+    }
+    /// One more, once.
+    pub(super) fn add(&mut self, found: Diagnostic) {
         // What stands in a group is seen once for each route that names it.
         if !self.list.contains(&found) {
             self.list.push(found);
@@ -140,15 +160,20 @@ fn render_one(out: &mut String, path: &Path, source: &str, diagnostic: &Diagnost
         }
         return;
     };
-    let (line, column) = line_and_column(source, span.start);
-    let text = &covered(source.lines().nth(line - 1).unwrap_or_default());
+    let here = || {
+        let (line, column) = line_and_column(source, span.start);
+        let width = source.get(span).unwrap_or_default().lines().next().unwrap_or_default().chars().count();
+        let text = source.lines().nth(line - 1).unwrap_or_default().to_owned();
+        Excerpt { path: path.to_owned(), line, column, width, text }
+    };
+    let Excerpt { path, line, column, width, text } = diagnostic.elsewhere.clone().unwrap_or_else(here);
+    let text = &covered(&text);
     let number = line.to_string();
     let gutter = " ".repeat(number.len());
     // Tabs stay, so that the caret stands right under its text whatever their width.
     let lead: String = text.chars().take(column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
     let left = text.chars().count().saturating_sub(column - 1);
-    let marked = source.get(span).unwrap_or_default().lines().next().unwrap_or_default().chars().count();
-    let carets = "^".repeat(marked.min(left).max(1));
+    let carets = "^".repeat(width.min(left).max(1));
     let _ = writeln!(out, "{gutter}--> {}:{line}:{column}", path.display());
     let _ = writeln!(out, "{gutter} |");
     let _ = writeln!(out, "{number} | {text}");
@@ -184,12 +209,14 @@ fn covered(line: &str) -> String {
 /// where there is no place.
 pub fn to_json(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> serde_json::Value {
     let one = |diagnostic: &Diagnostic| {
-        let place = diagnostic.span.as_ref().map(|span| line_and_column(source, span.start));
+        let elsewhere = diagnostic.elsewhere.as_ref();
+        let here = || diagnostic.span.as_ref().map(|span| line_and_column(source, span.start));
+        let place = elsewhere.map(|excerpt| (excerpt.line, excerpt.column)).or_else(here);
         serde_json::json!({
             "code": diagnostic.code,
             "severity": if diagnostic.is_error { "error" } else { "warning" },
             "message": diagnostic.message,
-            "file": path.display().to_string(),
+            "file": elsewhere.map_or(path, |excerpt| &excerpt.path).display().to_string(),
             "line": place.map(|(line, _)| line),
             "column": place.map(|(_, column)| column),
             "help": diagnostic.help,
@@ -259,8 +286,10 @@ error[TG0104]: unknown key `codec` in [trunk.carrier]
     fn places_count_characters_and_keep_tabs() {
         let source = "a = 1\n\tñ = [\n  2\n]\n";
         let at = source.find('[').unwrap();
-        let diagnostic =
-            |span, is_error| Diagnostic { code: "TG0105", is_error, message: "m".into(), span, help: String::new() };
+        let diagnostic = |span, is_error| {
+            let (message, help) = ("m".into(), String::new());
+            Diagnostic { code: "TG0105", is_error, message, span, help, elsewhere: None }
+        };
         let found =
             [diagnostic(Some(at..source.len() - 1), true), diagnostic(None, false), diagnostic(Some(0..0), false)];
         let text = render(Path::new("f"), source, &found);

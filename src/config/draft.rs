@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use trunkgate_route::{Agent, Route, TargetSpec, Trunk};
 
+use super::targets::Groups;
 use super::types::{Announcement, Api, Edge, Http, Limits, Listen, Log, Media, Speech, TrunkTls};
 
 /// A place in the file, in bytes.
@@ -30,6 +31,7 @@ pub(super) struct Draft {
     pub(super) trunks: Vec<PlacedTrunk>,
     pub(super) agents: Vec<PlacedAgent>,
     pub(super) routes: Vec<PlacedRoute>,
+    pub(super) groups: Groups,
     pub(super) api: Api,
     pub(super) log: Log,
     pub(super) speech: Option<Speech>,
@@ -98,6 +100,30 @@ pub(super) struct TargetPlace {
 }
 
 impl PlacedRoute {
+    /// All of it at one place.
+    pub(super) fn at(route: Route, span: Span) -> PlacedRoute {
+        let each = |count: usize| vec![span.clone(); count];
+        let place = |target: &TargetSpec| {
+            let members = match target {
+                TargetSpec::RingAll(members) => each(members.len()),
+                TargetSpec::Trunk { .. } | TargetSpec::Uri { .. } | TargetSpec::Agent(_) | TargetSpec::Reject(_) => {
+                    Vec::new()
+                }
+            };
+            TargetPlace { span: span.clone(), members }
+        };
+        PlacedRoute {
+            from: each(route.from.len()),
+            to: each(route.to.len()),
+            caller: each(route.caller.len()),
+            connect: route.connect.iter().map(place).collect(),
+            fork: each(route.fork.len()),
+            file: None,
+            is_partial: false,
+            name: span,
+            route,
+        }
+    }
     /// Its targets and their places, those that ring at once each for itself.
     pub(super) fn targets(&self) -> impl Iterator<Item = (&TargetSpec, &Span)> {
         self.route.connect.iter().zip(&self.connect).flat_map(|(target, place)| match target {
@@ -120,6 +146,8 @@ pub(super) struct PlacedRoute {
     pub(super) caller: Vec<Span>,
     pub(super) connect: Vec<TargetPlace>,
     pub(super) fork: Vec<Span>,
+    /// `routes_file` as written.
+    pub(super) file: Option<(String, Span)>,
     /// A condition could not be read: nothing can be said of what it takes.
     pub(super) is_partial: bool,
 }

@@ -177,7 +177,11 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
             behind.into_iter().any(|target| !matches!(target, TargetSpec::Reject(_)))
         };
         let mut routes = draft.routes.iter().map(|placed| placed.route.connect.as_slice());
-        let heard = agent.answer != AnswerTime::OnConnect || agent.retry > 0 || routes.any(is_followed);
+        let mut files = draft.routes.iter().filter_map(|placed| placed.route.file.as_ref());
+        let heard = agent.answer != AnswerTime::OnConnect
+            || agent.retry > 0
+            || routes.any(is_followed)
+            || files.any(|file| file.targets().any(|connect| is_followed(&connect)));
         if !heard {
             let message = format!("`hold` of {} is heard only while the agent itself transfers a call", agent.name);
             let help = "answer = \"early\" or \"at_once\", or another target behind the agent in `connect`";

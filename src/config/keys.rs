@@ -165,6 +165,7 @@ pub(super) const ROUTE: &[Key] = &[
     ("to", Built),
     ("caller", Built),
     ("connect", Built),
+    ("routes_file", Built),
     ("on_busy", Built),
     ("ring_timeout", Built),
     ("record", OnlyFalse),

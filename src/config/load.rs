@@ -10,6 +10,7 @@ use super::code;
 use super::diagnostic::{Diagnostic, Findings, line_and_column};
 use super::draft::Draft;
 use super::places::Places;
+use super::route_files;
 use super::schema::{self, File};
 use super::types::Config;
 
@@ -36,7 +37,8 @@ pub fn load(path: &Path) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
 pub fn parse(path: &Path, source: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut findings = Findings::default();
     let (document, syntax) = DeTable::parse_recoverable(source);
-    let draft = schema::read(File { path, source }, &document, &mut findings);
+    let file = File { path, source };
+    let mut draft = schema::read(file, &document, &mut findings);
     let mut damaged = BTreeSet::new();
     for error in syntax {
         let span = error.span().unwrap_or(0..0);
@@ -57,6 +59,7 @@ pub fn parse(path: &Path, source: &str) -> Result<(Config, Vec<Diagnostic>), Vec
         }
     }
     if damaged.is_empty() {
+        route_files::read(&mut draft, file.folder(), &mut findings);
         checks::judge(&draft, ephemeral_ports(), &mut findings);
     } else {
         let doubtful = doubtful_lines(source, &damaged);
@@ -117,7 +120,7 @@ fn config(path: &Path, source: &str, draft: Draft) -> Config {
         speech: draft.speech,
         agents: draft.agents.into_iter().map(|placed| placed.agent).collect(),
         api: draft.api,
-        routes: draft.routes.into_iter().map(|placed| placed.route).collect(),
+        routes: draft.routes.into_iter().map(|placed| placed.route).collect::<Vec<_>>().into(),
         log: draft.log,
         cdr_file: draft.cdr_file,
     }

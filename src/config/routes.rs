@@ -49,8 +49,11 @@ fn read_one<'a>(
     let header = section.get("header").map(|value| headers::conditions("header", value, findings, &mut is_partial));
     let share = section.read("share", findings, percent);
     is_partial |= share.is_none() && section.get("share").is_some();
+    let file = section.read("routes_file", findings, file_name);
+    is_partial |= file.is_none() && section.get("routes_file").is_some();
     let connect = match section.get("connect") {
         Some(value) => targets::connect(value, &edge.numbers, Some(groups), findings),
+        None if file.is_some() => Vec::new(),
         None => {
             let message = format!("the route {name} has no `connect`");
             findings.error(code::MISSING, section.span.clone(), message, "add connect = [\"trunk:NAME\"]");
@@ -85,6 +88,8 @@ fn read_one<'a>(
             fork,
             on_busy,
             ring_timeout,
+            file: None,
+            line: None,
         },
         name: section.get("name").map_or(section.span.clone(), Spanned::span),
         from: from_spans,
@@ -92,12 +97,24 @@ fn read_one<'a>(
         caller: caller_spans,
         connect: connect_places,
         fork: fork_spans,
+        file,
         is_partial,
     })
 }
 
+/// `routes_file`, with its place.
+fn file_name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<(String, Span)> {
+    let written = values::string(key, value, findings)?;
+    if written.is_empty() {
+        let help = "a CSV file, as routes_file = \"numbers.csv\"";
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is empty"), help);
+        return None;
+    }
+    Some((written, value.span()))
+}
+
 /// So many of a hundred.
-fn percent(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<u32> {
+pub(super) fn percent(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<u32> {
     if value.get_ref().as_integer().is_none() {
         let message = format!("`{key}` is a number of calls in a hundred");
         findings.error(code::WRONG_TYPE, value.span(), message, "from 1 to 100, as share = 10");
@@ -107,7 +124,7 @@ fn percent(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<u32>
 }
 
 /// The name of an agent that is to listen.
-fn listener(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn listener(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let name = text.strip_prefix("agent:").filter(|name| !name.is_empty());
     if name.is_none() {

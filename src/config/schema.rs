@@ -84,7 +84,6 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let api = read_api(api.as_ref(), &edge.name, findings);
     let groups = root.get("group").map(|value| Groups::read(value, &edge.numbers, findings)).unwrap_or_default();
     let routes = root.get("route").map(|value| routes::read(value, &edge, &groups, findings)).unwrap_or_default();
-    groups.judge(findings);
     let cdr_file = cdr.and_then(|cdr| cdr.read("file", findings, values::string));
     let written = root.get("listen").map_or(2, |value| value.get_ref().as_array().map_or(1, |list| list.len()));
     let secure =
@@ -107,6 +106,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         trunks,
         agents,
         routes,
+        groups,
         api,
         log: read_log(log.as_ref(), findings),
         speech: said_by,

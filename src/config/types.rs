@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use trunkgate_call::StrangerLimits;
 use trunkgate_media::LatchMode;
-use trunkgate_route::{Agent, Calendar, Definition, Destination, Numbers, Route, Server, Transport, Trunk};
+use trunkgate_route::{Agent, Calendar, Definition, Destination, Numbers, Routes, Server, Transport, Trunk};
 
 use super::places::Places;
 
@@ -39,7 +39,7 @@ pub struct Config {
     /// `[api]`
     pub api: Api,
     /// `[[route]]` in the order of the file.
-    pub routes: Vec<Route>,
+    pub routes: Routes,
     /// `[log]`
     pub log: Log,
     /// `[speech]`
@@ -251,7 +251,7 @@ impl Config {
         all
     }
     /// What the routing table is built from; `found` has the servers of [`Config::destinations`] as far as known.
-    pub fn definition(&self, found: &HashMap<Destination, Vec<Server>>) -> Definition {
+    pub fn definition(&self, found: &HashMap<Destination, Vec<Server>>) -> Definition<Routes> {
         let mut trunks = self.trunks.clone();
         for peer in trunks.iter_mut().flat_map(|trunk| &mut trunk.peers).filter(|peer| peer.servers.is_empty()) {
             if let Some(servers) = found.get(&peer.destination) {

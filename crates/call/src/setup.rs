@@ -180,7 +180,8 @@ impl Call {
         let Some(plan) = plan else { return Err(FinalAnswer::new(404, ReasonSlug::NoRoute)) };
         self.route = plan.route.name.clone();
         self.route_ring_timeout = plan.ring_timeout;
-        edge.decide(now, self.key, format!("route {}", self.route));
+        let line = plan.route.line.as_ref().map(|place| format!(", {}:{}", place.file, place.line));
+        edge.decide(now, self.key, format!("route {}{}", self.route, line.unwrap_or_default()));
         let forks = plan.forks.clone();
         self.controller = Controller::plan(plan);
         self.open_media(edge)?;

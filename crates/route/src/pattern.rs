@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use regex_syntax::hir::Look;
+use regex_syntax::hir::literal::Extractor;
+
 /// One pattern, compiled once.
 #[derive(Debug, Clone)]
 pub enum Pattern {
@@ -61,6 +64,17 @@ impl Pattern {
             Pattern::Prefix(text) => number.starts_with(text.as_str()),
             Pattern::Regex(regex) => regex.is_match(number),
         }
+    }
+    /// What each text that a regular expression matches begins with, one of these; `None` where that is not fixed.
+    pub(crate) fn beginnings(&self) -> Option<Vec<String>> {
+        let Pattern::Regex(regex) = self else { return None };
+        let parsed = regex_syntax::parse(regex.as_str()).ok()?;
+        if !parsed.properties().look_set_prefix().contains(Look::Start) {
+            return None;
+        }
+        let found = Extractor::new().extract(&parsed);
+        let texts = found.literals()?.iter().map(|literal| String::from_utf8(literal.as_bytes().to_vec()).ok());
+        texts.collect::<Option<Vec<String>>>().filter(|all| !all.is_empty() && all.iter().all(|text| !text.is_empty()))
     }
     /// Whether every text that `other` matches is matched by this one too. `false` where that cannot be told.
     pub fn covers(&self, other: &Pattern) -> bool {
@@ -132,6 +146,25 @@ mod tests {
             let message = Pattern::parse(text).unwrap_err().message;
             assert!(message.contains(part), "{text}: {message}");
             assert!(!message.contains('\n'), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_regular_expression_may_have_fixed_beginnings() {
+        for (text, expected) in [
+            (r"/^\+44(?<rest>\d+)$/", Some(vec!["+44"])),
+            (r"/^\+44?1/", Some(vec!["+441", "+41"])),
+            (r"/^(\+49|0049)30/", Some(vec!["+4930", "004930"])),
+            (r"/^\+44|^\+1/", Some(vec!["+44", "+1"])),
+            (r"/^\+44|\+1/", None),
+            (r"/\+44/", None),
+            (r"/^\d+$/", None),
+            (r"/(?m)^\+44/", None),
+            ("+44*", None),
+        ] {
+            let found = pattern(text).beginnings();
+            let found = found.as_ref().map(|all| all.iter().map(String::as_str).collect::<Vec<_>>());
+            assert_eq!(found, expected, "{text}");
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::lines::{LinePlace, RouteFile};
 use crate::pattern::Pattern;
 use crate::schedule::Hours;
 use crate::table::TargetSpec;
@@ -34,6 +35,10 @@ pub struct Route {
     pub on_busy: bool,
     /// Per target, zero: no limit; else the trunk's.
     pub ring_timeout: Option<Duration>,
+    /// Its `routes_file`: it takes a call only where one of its lines does, and as that one says.
+    pub file: Option<Arc<RouteFile>>,
+    /// The line of such a file that it was made of.
+    pub line: Option<LinePlace>,
 }
 
 /// What a header has to be.
@@ -71,6 +76,10 @@ impl CallInfo<'_> {
         let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         u8::try_from((mixed ^ (mixed >> 31)) % 100).ok()
+    }
+    /// Whether it is one of so many in a hundred; none is where chance stays open.
+    pub(crate) fn chooses(&self, share: u8, position: usize) -> bool {
+        share >= 100 || self.percent(position).is_some_and(|percent| percent < share)
     }
 }
 
@@ -147,21 +156,40 @@ impl Route {
             fork: Vec::new(),
             on_busy: false,
             ring_timeout: None,
+            file: None,
+            line: None,
         }
+    }
+    /// Whether chance decides on it, or on a line of its file.
+    pub(crate) fn has_shares(&self) -> bool {
+        self.share < 100 || self.file.as_ref().is_some_and(|file| file.has_shares())
     }
     /// Whether it takes the call, at its position and were no route before it.
     pub(crate) fn takes(&self, call: &CallInfo<'_>, position: usize) -> bool {
-        self.failed(call).is_none() && (self.share >= 100 || call.percent(position).is_some_and(|p| p < self.share))
+        self.failed(call).is_none()
+            && call.chooses(self.share, position)
+            && self.file.as_ref().is_none_or(|file| file.takes(call, position))
+    }
+    /// The route that a call which it takes goes by: itself, or what the call's line of its file makes of it.
+    pub(crate) fn of_call(self: &Arc<Route>, call: &CallInfo<'_>, position: usize) -> Option<Arc<Route>> {
+        match &self.file {
+            Some(file) => file.route(self, call, position).map(Arc::new),
+            None => Some(self.clone()),
+        }
     }
     /// The same in words.
     pub(crate) fn decide(&self, call: &CallInfo<'_>, position: usize) -> Decided {
-        match (self.failed(call), call.percent(position)) {
-            (Some(failed), _) => Decided::Leaves(failed.describe(call)),
-            (None, None) if self.share < 100 => Decided::Perhaps(self.share),
-            (None, Some(percent)) if percent >= self.share => {
+        if let Some(failed) = self.failed(call) {
+            return Decided::Leaves(failed.describe(call));
+        }
+        let by_line = self.file.as_ref().map_or(Decided::Takes, |file| file.decide(call, position));
+        match (by_line, call.percent(position)) {
+            (Decided::Leaves(why), _) => Decided::Leaves(why),
+            (_, None) if self.share < 100 => Decided::Perhaps(self.share),
+            (_, Some(percent)) if percent >= self.share => {
                 Decided::Leaves(format!("share: not one of its {} in a hundred", self.share))
             }
-            (None, _) => Decided::Takes,
+            (by_line, _) => by_line,
         }
     }
 
@@ -174,7 +202,8 @@ impl Route {
         let caller = first(&self.caller, call.caller).map(|pattern| format!("caller {pattern}"));
         let headers = self.header.iter().map(|condition| Some(format!("header {}", condition.name)));
         let when = self.when.iter().find(|hours| hours.hold(call.at)).map(|hours| format!("when {hours}"));
-        let all: Vec<String> = [from, to, caller].into_iter().chain(headers).chain([when]).flatten().collect();
+        let line = self.line.as_ref().map(|LinePlace { file, line }| format!("{file}:{line}"));
+        let all: Vec<String> = [from, to, caller].into_iter().chain(headers).chain([when, line]).flatten().collect();
         (!all.is_empty()).then(|| all.join(", "))
     }
 

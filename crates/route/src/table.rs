@@ -7,11 +7,11 @@ use std::sync::Arc;
 use crate::acl::{Acl, KnownBy};
 use crate::agent::{Agent, Template};
 use crate::headers::HeaderPattern;
-use crate::index::Index;
 use crate::locate::Destination;
 use crate::number::Numbers;
 use crate::plan::{Matched, Plan, RouteVerdict, Target};
 use crate::route::{CallInfo, Decided, Route};
+use crate::routes::Routes;
 use crate::share::ordered;
 use crate::trunk::Trunk;
 
@@ -44,9 +44,9 @@ pub enum TargetSpec {
     RingAll(Vec<TargetSpec>),
 }
 
-/// What a table is built from.
+/// What a table is built from; its routes may have been compiled before.
 #[derive(Debug, Clone)]
-pub struct Definition {
+pub struct Definition<R = Vec<Route>> {
     /// Numbering.
     pub numbers: Numbers,
     /// Trunks in the order of the file.
@@ -54,7 +54,7 @@ pub struct Definition {
     /// Agents in the order of the file.
     pub agents: Vec<Agent>,
     /// Routes in the order of the file.
-    pub routes: Vec<Route>,
+    pub routes: R,
 }
 
 /// The snapshot.
@@ -68,16 +68,15 @@ pub struct Table {
     headers: Vec<String>,
     /// Every header that some trunk lets pass.
     passed: Vec<HeaderPattern>,
-    routes: Vec<Arc<Route>>,
+    routes: Routes,
     acl: Acl,
-    index: Index,
     /// Trunks that phones register with, by the user that they do it as.
     registrants: HashMap<String, usize>,
 }
 
 impl Table {
     /// Builds a table. Names that do not resolve have been refused by `check` before.
-    pub fn new(definition: Definition) -> Table {
+    pub fn new<R: Into<Routes>>(definition: Definition<R>) -> Table {
         let trunks: Vec<Arc<Trunk>> = definition.trunks.into_iter().map(Arc::new).collect();
         let mut by_name = HashMap::new();
         for (position, trunk) in trunks.iter().enumerate() {
@@ -95,17 +94,16 @@ impl Table {
                 passed.push(pattern.clone());
             }
         }
-        let index = Index::new(definition.routes.iter());
+        let routes = definition.routes.into();
         Table {
             acl: Acl::new(&trunks),
             numbers: definition.numbers,
             trunks,
             by_name,
-            headers: headers_of(&definition.agents, &definition.routes),
+            headers: headers_of(&definition.agents, &routes),
             passed,
             agents: definition.agents.into_iter().map(Arc::new).collect(),
-            routes: definition.routes.into_iter().map(Arc::new).collect(),
-            index,
+            routes,
             registrants,
         }
     }
@@ -162,22 +160,26 @@ impl Table {
     }
     /// Whether chance decides on any route.
     pub fn has_shares(&self) -> bool {
-        self.routes.iter().any(|route| route.share < 100)
+        self.routes.has_shares()
     }
     /// The numbering.
     pub fn numbers(&self) -> &Numbers {
         &self.numbers
     }
+    /// The first route that matches, without what is made of it for the call.
+    pub fn route_of(&self, call: &CallInfo<'_>) -> Option<&Arc<Route>> {
+        self.routes.first(call).map(|(_, route)| route)
+    }
     /// The first route that matches, with its targets and their peers in order; `pick(total)` returns a random
     /// number below `total`, for weights (RFC 2782).
     pub fn plan(&self, call: &CallInfo<'_>, pick: &mut dyn FnMut(u32) -> u32) -> Option<Plan> {
-        let matches = |at: usize| self.routes.get(at).is_some_and(|route| route.takes(call, at));
-        let route = self.routes.get(self.index.first(call.called, &matches)?)?;
+        let (position, route) = self.routes.first(call)?;
+        let route = route.of_call(call, position)?;
         let targets = in_order(&route.connect, pick).into_iter().map(|target| route.target_for(target, call));
         let targets = targets.filter(|target| self.can_be_called(target));
         let targets = targets.filter_map(|target| self.target(&target, pick)).collect();
         let forks = route.fork.iter().filter_map(|name| self.agent(name).cloned()).collect();
-        Some(Plan { route: route.clone(), targets, forks, ring_timeout: route.ring_timeout })
+        Some(Plan { targets, forks, ring_timeout: route.ring_timeout, route })
     }
     /// Whether what a call's pieces have made of a target leaves anybody to call.
     fn can_be_called(&self, target: &TargetSpec) -> bool {
@@ -236,7 +238,7 @@ fn in_order<'a>(targets: &'a [TargetSpec], pick: &mut dyn FnMut(u32) -> u32) -> 
     runs.flat_map(ordered).collect()
 }
 
-fn headers_of(agents: &[Agent], routes: &[Route]) -> Vec<String> {
+fn headers_of(agents: &[Agent], routes: &[Arc<Route>]) -> Vec<String> {
     let templates = agents.iter().flat_map(|agent| &agent.parameters).map(|(_, template)| template);
     let conditions = routes.iter().flat_map(|route| &route.header).map(|condition| condition.name.as_str());
     let names = templates.flat_map(Template::headers).chain(conditions);

@@ -1,0 +1,231 @@
+//! A CSV file as text: its lines, the places of fields, and what is found wrong with it, so much as a person can read.
+
+use std::io::{IsTerminal as _, Read as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::code::Code;
+use super::diagnostic::{Diagnostic, Excerpt, Findings};
+use super::draft::Span;
+use crate::limits::ROUTES_FILE_BYTES;
+
+/// Errors, and warnings, that are told of one file; of the others the number.
+const TOLD: usize = 100;
+/// How many lines are read between two looks at the clock.
+const LINES_AT_ONCE: usize = 65_536;
+/// Who waits longer than this is told how far it is, and again after as long.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A whole file.
+#[derive(Debug)]
+pub(super) struct CsvText {
+    text: String,
+    delimiter: u8,
+}
+
+/// Where a line begins.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Line {
+    /// From 1.
+    pub(super) number: u32,
+    begin: usize,
+}
+
+impl CsvText {
+    /// Reads a file; else what is wrong, and what would be right.
+    pub(super) fn read(path: &Path) -> Result<CsvText, (String, &'static str)> {
+        let readable = "a readable CSV file in UTF-8, its first line to,connect";
+        let failed = |error: std::io::Error| (error.to_string(), readable);
+        let about = std::fs::metadata(path).map_err(failed)?;
+        if !about.is_file() {
+            return Err(("not a file".to_owned(), readable));
+        }
+        let mut bytes = Vec::new();
+        if about.len() <= ROUTES_FILE_BYTES {
+            let file = std::fs::File::open(path).map_err(failed)?;
+            file.take(ROUTES_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+        }
+        if about.len().max(u64::try_from(bytes.len()).unwrap_or(u64::MAX)) > ROUTES_FILE_BYTES {
+            return Err((
+                format!("larger than {ROUTES_FILE_BYTES} bytes"),
+                "several files, each in a [[route]] of its own",
+            ));
+        }
+        let utf8 = "save it as CSV UTF-8, or: iconv -f UTF-16 -t UTF-8 (or -f LATIN1)";
+        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+            return Err(("UTF-16".to_owned(), utf8));
+        }
+        if bytes.starts_with(&[0xef, 0xbb, 0xbf]) {
+            bytes.drain(..3);
+        }
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+            (format!("line {line} is not UTF-8"), utf8)
+        })?;
+        // Spreadsheets of many countries separate by semicolons.
+        let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#')).unwrap_or_default();
+        let delimiter = [b',', b';', b'\t'].into_iter().find(|one| first.contains(char::from(*one))).unwrap_or(b',');
+        Ok(CsvText { text, delimiter })
+    }
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+    pub(super) fn delimiter(&self) -> u8 {
+        self.delimiter
+    }
+    /// The line of the record that is read from a byte on, behind empty lines and those of remarks.
+    pub(super) fn line_at(&self, last: &Line, from: u64) -> Line {
+        let mut begin = usize::try_from(from).unwrap_or(usize::MAX);
+        while let Some(rest) = self.text.get(begin..) {
+            let line = rest.split('\n').next().unwrap_or_default();
+            if (!line.trim().is_empty() && !line.starts_with('#')) || line.len() >= rest.len() {
+                break;
+            }
+            begin += line.len() + 1;
+        }
+        let between = self.text.as_bytes().get(last.begin..begin).unwrap_or_default();
+        let lines = between.iter().filter(|byte| **byte == b'\n').count();
+        Line { number: last.number.max(1) + u32::try_from(lines).unwrap_or(0), begin }
+    }
+    /// A line by its number; slow.
+    fn line(&self, number: u32) -> Line {
+        let before = usize::try_from(number.saturating_sub(1)).unwrap_or(0);
+        Line { number, begin: self.text.split_inclusive('\n').take(before).map(str::len).sum() }
+    }
+
+    fn excerpt(&self, path: &Path, line: Line, field: Option<usize>) -> Excerpt {
+        let text = self.text.get(line.begin..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+        let place = field.map_or(0..text.trim_end().len(), |field| self.field(text, field));
+        let chars = |range: Span| text.get(range).unwrap_or_default().chars().count();
+        Excerpt {
+            path: path.to_owned(),
+            line: usize::try_from(line.number.max(1)).unwrap_or(1),
+            column: chars(0..place.start) + 1,
+            width: chars(place),
+            text: text.to_owned(),
+        }
+    }
+
+    /// Where a field of a line stands, without the spaces around it.
+    fn field(&self, line: &str, wanted: usize) -> Span {
+        let (mut start, mut end, mut at, mut is_quoted) = (0, line.len(), 0, false);
+        for (place, byte) in line.bytes().enumerate() {
+            if byte == b'"' {
+                is_quoted = !is_quoted;
+            } else if byte == self.delimiter && !is_quoted {
+                if at == wanted {
+                    end = place;
+                    break;
+                }
+                (at, start) = (at + 1, place + 1);
+            }
+        }
+        let text = line.get(start..end).unwrap_or_default();
+        start + (text.len() - text.trim_start().len())..start + text.trim_end().len()
+    }
+}
+
+/// What is found wrong with a file.
+#[derive(Debug)]
+pub(super) struct Notes<'a> {
+    path: &'a Path,
+    text: &'a CsvText,
+    /// Where the configuration names the file.
+    span: Span,
+    told: Vec<Diagnostic>,
+    errors: usize,
+    warnings: usize,
+}
+
+impl<'a> Notes<'a> {
+    pub(super) fn new(path: &'a Path, text: &'a CsvText, span: Span) -> Notes<'a> {
+        Notes { path, text, span, told: Vec::new(), errors: 0, warnings: 0 }
+    }
+    pub(super) fn has_errors(&self) -> bool {
+        self.errors > 0
+    }
+    pub(super) fn error(&mut self, code: Code, line: Line, field: Option<usize>, message: &str, help: &str) {
+        self.note((code.id, true), (|| line, field), message.to_owned(), help.to_owned());
+    }
+    /// One of a line that is known by its number.
+    pub(super) fn warning(&mut self, code: Code, number: u32, message: String, help: String) {
+        let text = self.text;
+        self.note((code.id, false), (|| text.line(number), None), message, help);
+    }
+    /// What a reader of values finds is told at the field that it has read.
+    pub(super) fn take<T>(&mut self, (line, field): (Line, Option<usize>), read: impl FnOnce(&mut Findings) -> T) -> T {
+        let mut findings = Findings::default();
+        let done = read(&mut findings);
+        for found in findings.into_sorted() {
+            self.note((found.code, found.is_error), (|| line, field), found.message, found.help);
+        }
+        done
+    }
+    /// Hands all over, in the order of the lines.
+    pub(super) fn end(mut self, findings: &mut Findings) {
+        self.told.sort_by_key(|found| found.elsewhere.as_ref().map(|excerpt| (excerpt.line, excerpt.column)));
+        for (count, is_error, word) in [(self.errors, true, "error"), (self.warnings, false, "warning")] {
+            let Some(last) = self.told.iter().rfind(|found| found.is_error == is_error) else { continue };
+            let (code, more) = (last.code, count.saturating_sub(TOLD));
+            if more > 0 {
+                let (span, help) = (Some(self.span.clone()), format!("the first {TOLD} are told"));
+                let message =
+                    format!("{}: {more} more {word}{}", self.path.display(), if more == 1 { "" } else { "s" });
+                self.told.push(Diagnostic { code, is_error, message, span, help, elsewhere: None });
+            }
+        }
+        self.told.into_iter().for_each(|found| findings.add(found));
+    }
+
+    fn note(
+        &mut self,
+        (code, is_error): (&'static str, bool),
+        (line, field): (impl FnOnce() -> Line, Option<usize>),
+        message: String,
+        help: String,
+    ) {
+        let count = if is_error { &mut self.errors } else { &mut self.warnings };
+        *count += 1;
+        if *count > TOLD {
+            return;
+        }
+        let elsewhere = Some(self.text.excerpt(self.path, line(), field));
+        self.told.push(Diagnostic { code, is_error, message, span: Some(self.span.clone()), help, elsewhere });
+    }
+}
+
+/// Tells who waits how far the reading is.
+#[derive(Debug)]
+pub(super) struct Progress<'a> {
+    path: &'a Path,
+    begun: Instant,
+    told: Instant,
+}
+
+impl<'a> Progress<'a> {
+    pub(super) fn new(path: &'a Path) -> Progress<'a> {
+        let now = Instant::now();
+        Progress { path, begun: now, told: now }
+    }
+    pub(super) fn tell(&mut self, lines: usize) {
+        if lines.is_multiple_of(LINES_AT_ONCE) && self.told.elapsed() >= PATIENCE {
+            self.told = Instant::now();
+            say(&format!("{}: {lines} lines read", self.path.display()));
+        }
+    }
+    pub(super) fn end(self, lines: usize) {
+        let taken = self.begun.elapsed();
+        if taken >= PATIENCE {
+            say(&format!("{}: {lines} lines read in {:.1} s", self.path.display(), taken.as_secs_f32()));
+        }
+    }
+}
+
+/// In the log; before there is one, where somebody looks.
+fn say(text: &str) {
+    tracing::info!("{text}");
+    if !tracing::enabled!(tracing::Level::INFO) && std::io::stderr().is_terminal() {
+        eprintln!("{text}");
+    }
+}
