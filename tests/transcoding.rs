@@ -19,6 +19,8 @@ use tokio_tungstenite::tungstenite::Message;
 use trunkgate_media::codec::opus::Wanted;
 use trunkgate_media::codec::{g711, g722, opus};
 use trunkgate_media::rtp::Rtp;
+use trunkgate_media::transcode::Transcoder;
+use trunkgate_media::{Coding, PacketBuf, TranscodeSpec};
 
 /// A codec as a phone here speaks it: its number, its clock's ticks in 20 ms, and its name in a description.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -292,4 +294,71 @@ fn a_caller_without_g711_talks_with_an_agent() {
         let stream = agent.first("the end", |stream| stream.stopped);
         assert!(!stream.inbound.is_empty());
     }
+}
+
+/// Each two packets of the caller change places on their way: the agent hears what all of them say in their order, to the
+/// bit.
+#[test]
+fn an_agent_hears_packets_that_change_places() {
+    for codec in [Codec::Opus, Codec::G722] {
+        let caller = Phone::new("127.0.0.2");
+        let agent = Listener::start();
+        let edge = Process::start(&config(&format!(
+            "{}codecs = [\"{}\"]\n[agent.ear]\nurl = \"{}\"\n[[route]]\nfrom = [\"carrier\"]\nconnect = [\"agent:ear\"]\n",
+            caller.trunk("carrier"),
+            codec.name(),
+            agent.url()
+        )));
+        let sip = edge.address("udp");
+        caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, "codecs-5", (1, ""), &codec.sdp(&caller)));
+        let (ok, _) = caller.sip.receive("SIP/2.0 200");
+        let tag = to_tag(&ok).to_owned();
+        caller.sip.send(sip, &caller.sip.request_with("ACK", NUMBER, sip, "codecs-5", (1, &tag), ""));
+        let near = media_of(&ok);
+        wait_until_bound(next_port(near));
+        let tone = codec.tone();
+        let packets: Vec<Vec<u8>> = (0..101).map(|n| packet(codec, n, codec.number(), &tone[n % tone.len()])).collect();
+        caller.rtp.send_to(&packets[0], near).unwrap();
+        for pair in packets[1..].chunks(2) {
+            caller.rtp.send_to(&pair[1], near).unwrap();
+            caller.rtp.send_to(&pair[0], near).unwrap();
+            // The edge's clock is the caller's: both of them are 20 ms.
+            heard(&caller, codec.number());
+            heard(&caller, codec.number());
+        }
+        let wanted = in_order(codec, &packets);
+        // Where this process waited for too long, silence was heard instead.
+        let stream = agent.first("most of it", |stream| {
+            let (mut rest, mut count) = (&wanted[..], 0);
+            for frame in &stream.inbound {
+                if let Some(place) = rest.iter().position(|wanted| *wanted == frame.audio) {
+                    (rest, count) = (&rest[place + 1..], count + 1);
+                }
+            }
+            count > wanted.len() / 2
+        });
+        assert!(!stream.stopped);
+        let late = edge.metric("trunkgate_rtp_dropped_total{reason=\"late\"}");
+        assert!(late < 10.0, "{codec:?}: {late} of 50");
+        caller.sip.send(sip, &caller.sip.request_with("BYE", NUMBER, sip, "codecs-5", (2, &tag), ""));
+        agent.first("the end", |stream| stream.stopped);
+    }
+}
+
+/// What these packets say in μ-law, 20 ms each.
+fn in_order(codec: Codec, packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let coding = if codec == Codec::G722 { Coding::G722 } else { Coding::Opus(Wanted::default()) };
+    let (from, to) = (vec![(codec.number(), coding)], (0, Coding::Pcmu));
+    let spec = TranscodeSpec { from, to, packet_ms: 20, events: vec![], noise: None };
+    let mut transcoder = Transcoder::new(spec, 0, (0, 0, 0)).unwrap();
+    let mut made = PacketBuf::new();
+    let mut frames = Vec::new();
+    for packet in packets {
+        let rtp = Rtp::parse(packet).unwrap();
+        transcoder.push(std::time::Instant::now(), &rtp, &packet[rtp.payload.clone()]).unwrap();
+        while let Some(rtp) = transcoder.poll(&mut made) {
+            frames.push(made.data()[rtp.payload.clone()].to_vec());
+        }
+    }
+    frames
 }

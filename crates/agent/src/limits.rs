@@ -57,8 +57,17 @@ pub const STOP_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a closed stream waits for the socket to be gone, from `stop` on.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a gap is waited for once audio from behind it has come.
+/// How long a gap is waited for at least, once audio from behind it has come.
 pub const REORDER: Duration = Duration::from_millis(40);
+/// How long at most, where packets have been seen to come so late. Ours: more than two lines that share a call differ, and
+/// too short for an answer to seem slow.
+pub const REORDER_MOST: Duration = Duration::from_millis(100);
+/// How much longer than the lateness that was seen.
+pub const REORDER_MARGIN: Duration = Duration::from_millis(10);
+/// How long a lateness is remembered at least; twice that at most.
+pub const REORDER_WINDOW: Duration = Duration::from_secs(10);
+/// Gaps that are remembered to see what still comes of them: those of 100 ms, a gap in each second packet of 10 ms.
+pub const REORDER_GAPS: usize = 6;
 /// How long after its time a frame of a silent source is filled. Ours: longer than the jitter of a sane network, so
 /// that a pause is filled but a late packet is not lost.
 pub const SILENCE_AFTER: Duration = Duration::from_millis(80);

@@ -3,9 +3,10 @@
 //! Every packet has its place on the stream's media time, found by its RTP timestamp, and is written there; a frame
 //! leaves once all of its 160 samples are there, so a packet that comes in order leaves at once and as it came. Reordering
 //! thus needs no sorting. What is not there is filled with silence:
-//! - lost: 40 ms after later audio came;
+//! - lost: 40 ms after later audio came, longer where packets have been seen to come later than that ([`Reordering`]);
 //! - a pause of the source (hold, DTX), known by the next packet's sequence number: at once;
-//! - nothing comes at all: by the wall clock, 80 ms after the frame's time. What comes later than that is lost.
+//! - nothing comes at all: by the wall clock, 80 ms after the frame's time. What comes later than that is lost. Not while
+//!   packets wait elsewhere, to be decoded in their order.
 //!
 //! Media time follows the source's clock, which differs a little from ours. Where the source has moved ahead of or
 //! behind the wall clock, a frame is given up or put in where it is quiet; after a pause the source is simply placed where
@@ -18,6 +19,7 @@ use crate::limits::{
     EARLY_TICKS, FAST_TICKS, FORCED_TICKS, FRAME, LATE_FOR, LATE_TICKS, PACE_WINDOW, REORDER, SILENCE_AFTER,
     SLOW_TICKS, TRACK_FRAMES, TRACK_FRAMES_USUAL,
 };
+use crate::reordering::Reordering;
 
 /// Samples, and RTP ticks, in a frame: 20 ms at 8 kHz.
 pub(crate) const FRAME_TICKS: i64 = 160;
@@ -132,6 +134,10 @@ pub(crate) struct Track<S> {
     owed: u64,
     source: Option<Source>,
     late_since: Option<Instant>,
+    /// Since the first gap.
+    reordering: Option<Box<Reordering>>,
+    /// Packets wait elsewhere, so that silence is no silence.
+    held: bool,
     counts: TrackCounts,
 }
 
@@ -162,6 +168,8 @@ impl<S: Sample> Track<S> {
             owed: 0,
             source: None,
             late_since: None,
+            reordering: None,
+            held: false,
             counts: TrackCounts::default(),
         }
     }
@@ -169,7 +177,7 @@ impl<S: Sample> Track<S> {
     pub(crate) fn with_samples<T: Sample>(&self) -> Track<T> {
         let ms = u64::try_from(FRAME.as_millis()).unwrap_or(0).saturating_mul(self.index());
         let start = self.start.checked_add(Duration::from_millis(ms)).unwrap_or(self.start);
-        Track { counts: self.counts, ..Track::new(start) }
+        Track { counts: self.counts, held: self.held, ..Track::new(start) }
     }
     /// Takes a packet.
     pub(crate) fn push(&mut self, now: Instant, packet: &Packet<'_, S>) {
@@ -182,8 +190,18 @@ impl<S: Sample> Track<S> {
         }
         // The time at which a packet is expected: when its last frame has been spoken.
         let elapsed = ticks(now.saturating_duration_since(self.start)) - (length - FRAME_TICKS).max(0);
-        let Some(mut source) = known else { return self.anchor(now, elapsed, packet, length) };
+        let Some(mut source) = known else {
+            if let Some(reordering) = &mut self.reordering {
+                reordering.begin_again();
+            }
+            return self.anchor(now, elapsed, packet, length);
+        };
         let ahead = packet.sequence.wrapping_sub(source.sequence);
+        if (2..0x8000).contains(&ahead) {
+            self.reordering.get_or_insert_default().missing(now, packet.sequence, ahead - 1);
+        } else if let Some(reordering) = self.reordering.as_mut().filter(|_| ahead >= 0x8000) {
+            reordering.late(now, packet.sequence);
+        }
         let mut at = source.at + i64::from(packet.timestamp.wrapping_sub(source.timestamp) as i32);
         let early = at - elapsed - source.lead;
         if early > source.early_limit(now) || early < -LATE_TICKS {
@@ -224,16 +242,20 @@ impl<S: Sample> Track<S> {
             return Some([S::SILENCE; SAMPLES]);
         }
         let complete = self.is_complete();
-        if !complete && now < self.due() {
+        if !complete && self.due().is_none_or(|due| now < due) {
             return None;
         }
         self.counts.filled_frames += u64::from(!complete);
         self.next += 1;
         Some(self.slots.pop_front().map_or([S::SILENCE; SAMPLES], |slot| slot.audio))
     }
-    /// When the next frame leaves at the latest.
-    pub(crate) fn poll_timeout(&self) -> Instant {
-        if self.owed > 0 || self.is_complete() { self.start } else { self.due() }
+    /// When the next frame leaves at the latest; `None` while packets wait elsewhere.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        if self.owed > 0 || self.is_complete() { Some(self.start) } else { self.due() }
+    }
+    /// Says whether packets wait elsewhere: then nothing is filled by the clock.
+    pub(crate) fn hold(&mut self, held: bool) {
+        self.held = held;
     }
     /// The number of the frame that leaves next.
     pub(crate) fn index(&self) -> u64 {
@@ -249,14 +271,15 @@ impl<S: Sample> Track<S> {
     }
 
     /// When the next frame is not waited for any longer.
-    fn due(&self) -> Instant {
+    fn due(&self) -> Option<Instant> {
+        let by_clock = (!self.held).then(|| self.by_clock());
         if self.source.is_none_or(|source| source.end <= place(self.next)) {
-            return self.by_clock();
+            return by_clock;
         }
         let behind = self.slots.iter().skip(1).filter_map(|slot| slot.first);
         match behind.chain(self.slots.front().and_then(|slot| slot.tail)).min() {
-            Some(noticed) => noticed + REORDER,
-            None => self.by_clock(),
+            Some(noticed) => Some(noticed + self.reordering.as_ref().map_or(REORDER, |reordering| reordering.wait())),
+            None => by_clock,
         }
     }
 
@@ -268,7 +291,7 @@ impl<S: Sample> Track<S> {
 
     /// Frames of silence whose time has passed while nobody asked for them: they leave before what comes now.
     fn owe(&mut self, now: Instant) {
-        if now < self.by_clock() || !self.slots.is_empty() {
+        if self.held || now < self.by_clock() || !self.slots.is_empty() {
             return;
         }
         let late = now.saturating_duration_since(self.by_clock());

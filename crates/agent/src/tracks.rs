@@ -43,6 +43,16 @@ impl<S: Sample> Tracks<S> {
             track.push(now, packet);
         }
     }
+    /// Says whether packets of a direction wait elsewhere: until they have come nothing is filled by the clock.
+    pub fn hold(&mut self, track: TrackName, held: bool) {
+        let track = match track {
+            TrackName::Inbound => &mut self.inbound,
+            TrackName::Outbound => &mut self.outbound,
+        };
+        if let Some(track) = track {
+            track.hold(held);
+        }
+    }
     /// The next frame that is complete or whose time is over.
     pub fn poll(&mut self, now: Instant) -> Option<Frame<S>> {
         let behind = |track: &Option<Track<S>>| track.as_ref().map_or(u64::MAX, Track::index);
@@ -61,7 +71,7 @@ impl<S: Sample> Tracks<S> {
     }
     /// When [`Self::poll`] has something at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [&self.inbound, &self.outbound].into_iter().flatten().map(Track::poll_timeout).min()
+        [&self.inbound, &self.outbound].into_iter().flatten().filter_map(Track::poll_timeout).min()
     }
     /// What a direction counted.
     pub fn counts(&self, track: TrackName) -> TrackCounts {

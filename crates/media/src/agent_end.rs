@@ -163,6 +163,9 @@ impl AgentEnd {
         let ear = of_track(&mut self.ears, track);
         if ear.as_ref().map(|ear| ear.spec()) != wanted.as_ref() {
             *ear = wanted.and_then(Ear::new);
+            if let Some(hearing) = &mut self.hearing {
+                hearing.hold(track, false);
+            }
         }
     }
     /// Takes a packet that it is to hear; nothing before the socket is open and after its end. `coding`: that of its audio,
@@ -179,18 +182,19 @@ impl AgentEnd {
         events: &mut VecDeque<Event>,
     ) -> Result<(), DropReason> {
         let Some(hearing) = &mut self.hearing else { return Ok(()) };
-        let ear = of_track(&mut self.ears, track).as_mut();
-        match ear.filter(|ear| ear.takes(packet.0.payload_type)) {
+        let taken = match of_track(&mut self.ears, track) {
             Some(ear) => {
-                ear.push(now, packet)?;
-                while let Some((rtp, bytes, coding)) = ear.poll() {
-                    hearing.push(now, track, (&rtp, bytes), coding);
-                }
+                let taken = ear.take(now, packet, |rtp, bytes, coding| hearing.push(now, track, (rtp, bytes), coding));
+                hearing.hold(track, ear.waits());
+                taken
             }
-            None => hearing.push(now, track, packet, coding.filter(|coding| coding.is_g711())),
-        }
+            None => {
+                hearing.push(now, track, packet, coding.filter(|coding| coding.is_g711()));
+                Ok(())
+            }
+        };
         self.send_frames(now, events);
-        Ok(())
+        taken
     }
     /// Its next 20 ms, `None` where it says nothing; [`Self::frame_left`] follows once they have left.
     pub(crate) fn next_frame(&mut self, now: Instant) -> Option<Said> {
@@ -225,13 +229,22 @@ impl AgentEnd {
         }
         self.stream.handle_timeout(now);
         self.settle(now, events);
+        if let Some(hearing) = &mut self.hearing {
+            for (track, ear) in [TrackName::Inbound, TrackName::Outbound].into_iter().zip(&mut self.ears) {
+                if let Some(ear) = ear {
+                    ear.handle_timeout(now, |rtp, bytes, coding| hearing.push(now, track, (rtp, bytes), coding));
+                    hearing.hold(track, ear.waits());
+                }
+            }
+        }
         self.send_frames(now, events);
     }
     /// The next deadline.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let stream = self.stream.poll_timeout().map(|(at, _)| at);
-        let hearing = self.hearing.as_ref().and_then(Hearing::poll_timeout);
-        stream.into_iter().chain(hearing).min()
+        let Some(hearing) = &self.hearing else { return stream };
+        let ears = self.ears.iter().flatten().filter_map(|ear| ear.poll_timeout());
+        stream.into_iter().chain(hearing.poll_timeout()).chain(ears).min()
     }
     /// What to write next.
     pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {

@@ -62,7 +62,8 @@ pub enum DropReason {
     SrtpRepeated,
     /// To be encrypted: the key's last number was used (RFC 3711 §9.2).
     SrtpSpent,
-    /// To be converted: what comes after it has been converted already, or it came twice.
+    /// To be converted: what comes after it has been converted already, it came twice, or its number is a jump that no
+    /// second packet has confirmed.
     Late,
     /// To be converted: cannot be decoded.
     Damaged,

@@ -1,10 +1,11 @@
-//! A far side's audio that is not G.711, as an agent hears it: decoded as it comes, in packets of 20 ms on a clock of 8 kHz.
+//! A far side's audio that is not G.711, as an agent hears it: decoded in its order, in packets of 20 ms on a clock of 8 kHz.
 
 use std::time::Instant;
 
 use trunkgate_agent::Format;
 
 use crate::counters::DropReason;
+use crate::jitter::JitterBuffer;
 use crate::packet::PacketBuf;
 use crate::rtp::Rtp;
 use crate::transcode::{Coding, EventsSpec, TranscodeSpec, Transcoder};
@@ -15,11 +16,21 @@ const AUDIO: u8 = 0;
 const NO_AUDIO: u8 = 1;
 const PACKET_MS: u8 = 20;
 
-/// One track's decoder.
+/// One track's decoder, and what waits for an earlier packet before it.
 #[derive(Debug)]
 pub(crate) struct Ear {
+    buffer: JitterBuffer,
+    decoder: Decoder,
+}
+
+#[derive(Debug)]
+struct Decoder {
     transcoder: Transcoder,
     packet: PacketBuf,
+    /// Of what it makes: none of it is missing, whatever was lost.
+    sequence: u16,
+    /// Why a packet was of no use.
+    spoilt: Option<DropReason>,
 }
 
 /// How these payload numbers become what an agent hears, `keys` among them; `None` where all is G.711.
@@ -47,27 +58,59 @@ impl Ear {
     /// As `spec` says; `None` where it names nothing that can be decoded.
     pub(crate) fn new(spec: TranscodeSpec) -> Option<Box<Ear>> {
         let transcoder = Transcoder::new(spec, 0, (0, 0, 0))?;
-        Some(Box::new(Ear { transcoder, packet: PacketBuf::new() }))
+        let decoder = Decoder { transcoder, packet: PacketBuf::new(), sequence: 0, spoilt: None };
+        Some(Box::new(Ear { buffer: JitterBuffer::new(), decoder }))
     }
     /// As it was asked for.
     pub(crate) fn spec(&self) -> &TranscodeSpec {
-        self.transcoder.spec()
+        self.decoder.transcoder.spec()
     }
-    /// Whether it takes a payload number.
-    pub(crate) fn takes(&self, number: u8) -> bool {
-        self.transcoder.takes(number)
-    }
-    /// Takes a packet; what it makes is asked for by [`Self::poll`].
+    /// Takes a packet; `heard` gets what can be heard now: its header, its bytes, and what its audio is, if it has any.
     ///
     /// # Errors
-    /// Where it is of no use.
-    pub(crate) fn push(&mut self, now: Instant, (rtp, bytes): (&Rtp, &[u8])) -> Result<(), DropReason> {
-        self.transcoder.push(now, rtp, bytes.get(rtp.payload.clone()).unwrap_or_default())
+    /// Where it is of no use, or one that waited was of none.
+    pub(crate) fn take(
+        &mut self,
+        now: Instant,
+        (rtp, bytes): (&Rtp, &[u8]),
+        mut heard: impl FnMut(&Rtp, &[u8], Option<Coding>),
+    ) -> Result<(), DropReason> {
+        let payload = bytes.get(rtp.payload.clone()).unwrap_or_default();
+        self.buffer.take(now, rtp, payload, |rtp, payload| self.decoder.decode(now, (rtp, payload), &mut heard))?;
+        self.decoder.spoilt.take().map_or(Ok(()), Err)
     }
-    /// The next packet that is heard: its header, its bytes, and what its audio is, if it has any.
-    pub(crate) fn poll(&mut self) -> Option<(Rtp, &[u8], Option<Coding>)> {
-        let rtp = self.transcoder.poll(&mut self.packet)?;
-        let coding = (rtp.payload_type == AUDIO).then(|| self.transcoder.spec().to.1);
-        Some((rtp, self.packet.data(), coding))
+    /// Goes on without packets that have been waited for.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, mut heard: impl FnMut(&Rtp, &[u8], Option<Coding>)) {
+        self.buffer.handle_timeout(now, |rtp, payload| self.decoder.decode(now, (rtp, payload), &mut heard));
+    }
+    /// When it does.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.buffer.poll_timeout()
+    }
+    /// Whether packets wait for an earlier one.
+    pub(crate) fn waits(&self) -> bool {
+        self.buffer.waits()
+    }
+}
+
+impl Decoder {
+    fn decode(
+        &mut self,
+        now: Instant,
+        (rtp, payload): (&Rtp, &[u8]),
+        heard: &mut impl FnMut(&Rtp, &[u8], Option<Coding>),
+    ) {
+        // What is neither audio nor a key only has its place in the order.
+        if !self.transcoder.takes(rtp.payload_type) {
+            return;
+        }
+        if let Err(reason) = self.transcoder.push(now, rtp, payload) {
+            self.spoilt = Some(reason);
+        }
+        while let Some(rtp) = self.transcoder.poll(&mut self.packet) {
+            let coding = (rtp.payload_type == AUDIO).then(|| self.transcoder.spec().to.1);
+            heard(&Rtp { sequence: self.sequence, ..rtp }, self.packet.data(), coding);
+            self.sequence = self.sequence.wrapping_add(1);
+        }
     }
 }

@@ -1,11 +1,16 @@
 //! Bodies of the fuzz targets: they live here so that a change of the code they drive cannot break them unseen.
 
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use trunkgate_agent::limits::REORDER_MOST;
+
 use crate::codec::opus::Wanted;
 use crate::counters::EndCounters;
+use crate::jitter::JitterBuffer;
+use crate::limits::JITTER_PACKETS;
 use crate::origin::Epoch;
 use crate::packet::PacketBuf;
 use crate::rtp::Rtp;
@@ -135,6 +140,49 @@ pub fn rtcp_packet(data: &[u8]) {
     assert!(reports >= 2, "{reports}");
 }
 
+/// Any stream into a jitter buffer: what is taken leaves once, and in time.
+///
+/// # Panics
+/// Where it does not.
+pub fn jitter(data: &[u8]) {
+    #[expect(clippy::disallowed_methods, reason = "a fuzz target begins somewhere in time")]
+    let mut now = Instant::now();
+    let mut buffer = JitterBuffer::new();
+    let (mut inside, mut left) = (HashMap::<u32, Instant>::new(), Vec::<u32>::new());
+    let (mut sequence, mut rest) = (0_u16, data);
+    for index in 0_u32.. {
+        let Some((&[wait_ms, kind, ahead, len], more)) = rest.split_first_chunk::<4>() else { break };
+        rest = more;
+        let until = now + Duration::from_millis(u64::from(wait_ms));
+        while let Some(over) = buffer.poll_timeout().filter(|over| *over < until) {
+            now = now.max(over);
+            buffer.handle_timeout(now, |rtp, _| left.push(rtp.timestamp));
+            leave(now, &mut inside, &mut left);
+        }
+        now = until;
+        sequence = match kind & 7 {
+            0 => u16::from_be_bytes([ahead, len]),
+            _ => sequence.wrapping_add(u16::from(ahead & 63)).wrapping_sub(16),
+        };
+        let payload = vec![0; usize::from(len) * usize::from(kind >> 4)];
+        let ssrc = u32::from(kind >> 3 & 1);
+        // Timestamps are nothing to it.
+        let rtp = Rtp { marker: false, payload_type: 0, sequence, timestamp: index, ssrc, payload: 0..0 };
+        if buffer.take(now, &rtp, &payload, |rtp, _| left.push(rtp.timestamp)).is_ok() {
+            inside.insert(index, now);
+        }
+        leave(now, &mut inside, &mut left);
+        assert!(inside.len() <= JITTER_PACKETS && buffer.waits() != inside.is_empty());
+    }
+}
+
+/// What left was inside, and for no longer than it may be.
+fn leave(now: Instant, inside: &mut HashMap<u32, Instant>, left: &mut Vec<u32>) {
+    for index in left.drain(..) {
+        assert!(inside.remove(&index).is_some_and(|came| now <= came + REORDER_MOST), "{index}");
+    }
+}
+
 /// Any datagram from a far side of which SRTP is expected, for each suite: never taken, and never changes anything. What
 /// we encrypt of it comes back.
 pub fn srtp_packet(data: &[u8]) {
@@ -187,6 +235,11 @@ mod tests {
         #[test]
         fn any_stream_to_be_converted(bytes in proptest::collection::vec(any::<u8>(), 0..4000)) {
             super::transcode(&bytes);
+        }
+
+        #[test]
+        fn any_stream_to_be_put_in_order(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
+            super::jitter(&bytes);
         }
 
         #[test]

@@ -118,6 +118,14 @@ impl Hearing {
             }
         }
     }
+    /// Says whether packets of a direction wait to be decoded: until they are nothing is filled by the clock.
+    pub(crate) fn hold(&mut self, track: TrackName, held: bool) {
+        match &mut self.tracks {
+            Samples::Ulaw(tracks) => tracks.hold(track, held),
+            Samples::Linear { tracks, .. } => tracks.hold(track, held),
+            Samples::Wide { tracks, .. } => tracks.hold(track, held),
+        }
+    }
     /// The next frame that is complete or whose time is over; its level, if wanted.
     pub(crate) fn poll(&mut self, now: Instant, measured: bool) -> Option<Heard<'_>> {
         self.audio.clear();

@@ -15,6 +15,7 @@ pub mod end;
 mod fade;
 pub mod fuzz;
 mod hearing;
+pub mod jitter;
 mod keep_alive;
 pub mod keys;
 pub mod latch;
@@ -53,6 +54,7 @@ mod voice;
 pub use trunkgate_agent as agent;
 
 pub use counters::{Counter, DropReason, EndCounters, WorkerCounters};
+pub use jitter::JitterBuffer;
 pub use latch::canonical;
 pub use melody::melody;
 pub use origin::{Epoch, Origin};

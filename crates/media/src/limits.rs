@@ -76,3 +76,9 @@ pub const AUDIO_FRAME_MOST_MS: usize = 60;
 pub const AUDIO_CONCEALED_MOST_MS: usize = 120;
 /// Bytes of comfort noise (RFC 3389) or of a telephone-event that pass with converted audio.
 pub const ASIDE_BYTES: usize = 32;
+/// Packets of one stream that wait for an earlier one; with one more the earliest gap is given up.
+pub const JITTER_PACKETS: usize = 16;
+/// Bytes of their payloads; the same.
+pub const JITTER_BYTES: usize = 4096;
+/// So many packets missing in a row are no matter of their order: nothing waits for them.
+pub const JITTER_GAP_PACKETS: u16 = 32;

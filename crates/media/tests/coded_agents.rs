@@ -257,6 +257,58 @@ fn a_lost_packet_is_concealed() {
 }
 
 #[test]
+fn packets_that_change_places_are_heard_as_if_they_had_not() {
+    for (form, format) in [OPUS, G722].into_iter().flat_map(|form| Format::ALL.map(|format| (form, format))) {
+        let straight = heard(&listen(&mut with_agent(form, format), form, 500.0, 50, &[]), format, "inbound");
+        let mut bench = with_agent(form, format);
+        let mut messages = Vec::new();
+        let voice = said(form, 500.0, 50);
+        for n in 0..50 {
+            let n = match n % 5 {
+                2 => n + 1,
+                3 => n - 1,
+                _ => n,
+            };
+            assert_eq!(bench.feed(A, false, A_RTP, &packet(form, n, form.payload, &voice[n])), None);
+            bench.run(20);
+            messages.extend(bench.written(AGENT));
+        }
+        bench.run(100);
+        messages.extend(bench.written(AGENT));
+        let second = format.sample_rate() as usize;
+        let mixed = heard(&messages, format, "inbound");
+        assert!(mixed[..second] == straight[..second], "{form:?} {}", format.name());
+        assert_eq!(bench.dropped(A, DropReason::Late), 0);
+    }
+}
+
+/// A frame whose packet is lost is not filled with silence while the next ones, late themselves, wait for it.
+#[test]
+fn a_loss_before_what_is_late_is_concealed_too() {
+    for form in [OPUS, G722] {
+        let mut bench = with_agent(form, Format::L16Rate16000);
+        let mut messages = Vec::new();
+        for (n, payload) in said(form, 500.0, 50).iter().enumerate() {
+            bench.run(if n == 21 { 69 } else { 0 });
+            if n != 20 {
+                bench.feed(A, false, A_RTP, &packet(form, n, form.payload, payload));
+            }
+            // Those behind it catch up.
+            bench.run(match n {
+                21..24 => 0,
+                24 => 11,
+                _ => 20,
+            });
+            messages.extend(bench.written(AGENT));
+        }
+        let samples = heard(&messages, Format::L16Rate16000, "inbound");
+        let power = |frame: &[i16]| frame.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>() / 320.0;
+        let levels: Vec<i64> = samples.chunks(320).map(|frame| (power(frame).max(1.0).log10() * 10.0) as i64).collect();
+        assert!(levels[10..40].iter().all(|level| *level > 50), "{form:?}: no hole is heard: {levels:?}");
+    }
+}
+
+#[test]
 fn rfc4733_keys_are_heard_and_pressed_on_the_far_side_s_clock() {
     let mut bench = with_agent(OPUS, Format::Mulaw8000);
     let voice = said(OPUS, 500.0, 10);

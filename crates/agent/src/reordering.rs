@@ -1,0 +1,166 @@
+//! By how much the packets of a source come behind later ones, and so how long a gap is waited for.
+//!
+//! 40 ms at least, whatever was seen: a gap is all that waits, so a path without gaps pays nothing. Longer where packets
+//! have come later than that lately, as on a path over two lines: as long as they needed, up to 100 ms. One alone changes
+//! nothing.
+
+use std::time::{Duration, Instant};
+
+use crate::limits::{REORDER, REORDER_GAPS, REORDER_MARGIN, REORDER_MOST, REORDER_WINDOW};
+
+/// Packets that are missing, by sequence number.
+#[derive(Debug, Clone, Copy)]
+struct Gap {
+    /// Its first packet.
+    first: u16,
+    /// One bit for each packet from there on that has not come.
+    missing: u64,
+    /// When a later packet came.
+    noticed: Instant,
+}
+
+/// The two largest latenesses of a time (RFC 4737 §4.2.3: late time offset).
+#[derive(Debug, Clone, Copy, Default)]
+struct Latest {
+    first: Duration,
+    second: Duration,
+}
+
+/// How far a source's packets change places on their way.
+#[derive(Debug, Clone, Default)]
+pub struct Reordering {
+    gaps: [Option<Gap>; REORDER_GAPS],
+    /// Whose place the next gap takes.
+    oldest: usize,
+    until: Option<Instant>,
+    now: Latest,
+    before: Latest,
+}
+
+impl Reordering {
+    /// A packet came, and so many before it have not.
+    pub fn missing(&mut self, now: Instant, sequence: u16, packets: u16) {
+        self.go_on(now);
+        let packets = packets.min(64);
+        let missing = 1_u64.checked_shl(u32::from(packets)).map_or(u64::MAX, |bit| bit - 1);
+        let gap = Gap { first: sequence.wrapping_sub(packets), missing, noticed: now };
+        if let Some(place) = self.gaps.get_mut(self.oldest) {
+            *place = Some(gap);
+        }
+        self.oldest = (self.oldest + 1) % REORDER_GAPS;
+    }
+    /// A packet came behind later ones; one that comes twice says nothing.
+    pub fn late(&mut self, now: Instant, sequence: u16) {
+        self.go_on(now);
+        for gap in self.gaps.iter_mut().flatten() {
+            let bit = 1_u64.checked_shl(u32::from(sequence.wrapping_sub(gap.first))).unwrap_or(0);
+            if gap.missing & bit != 0 {
+                gap.missing &= !bit;
+                let lateness = now.saturating_duration_since(gap.noticed);
+                // Nothing would be waited for so long.
+                if lateness <= REORDER_MOST {
+                    self.now.take(lateness);
+                }
+                return;
+            }
+        }
+    }
+    /// Another source: its numbers are others, its path is the same.
+    pub fn begin_again(&mut self) {
+        self.gaps = [None; REORDER_GAPS];
+    }
+    /// How long a gap is waited for once audio from behind it has come.
+    pub fn wait(&self) -> Duration {
+        (self.now.second.max(self.before.second) + REORDER_MARGIN).clamp(REORDER, REORDER_MOST)
+    }
+
+    fn go_on(&mut self, now: Instant) {
+        let until = *self.until.get_or_insert(now + REORDER_WINDOW);
+        if now >= until {
+            let recent = now < until + REORDER_WINDOW;
+            self.before = if recent { self.now } else { Latest::default() };
+            self.now = Latest::default();
+            self.until = Some(now + REORDER_WINDOW);
+        }
+    }
+}
+
+impl Latest {
+    fn take(&mut self, lateness: Duration) {
+        if lateness > self.first {
+            (self.first, self.second) = (lateness, self.first);
+        } else {
+            self.second = self.second.max(lateness);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Gaps a second apart, each of one packet that comes so many milliseconds after the next; what is waited then.
+    fn after(latenesses: &[u32]) -> u128 {
+        let (mut now, mut reordering) = (Instant::now(), Reordering::default());
+        for (n, ms) in latenesses.iter().enumerate() {
+            let sequence = 65_530_u16.wrapping_add(n as u16 * 5);
+            reordering.missing(now, sequence, 1);
+            reordering.late(now + MS * *ms, sequence.wrapping_sub(1));
+            now += MS * 1000;
+        }
+        reordering.wait().as_millis()
+    }
+
+    #[test]
+    fn what_was_seen_twice_is_waited_for() {
+        for (latenesses, wait) in [
+            (&[][..], 40),
+            (&[1, 2, 3], 40),
+            (&[30, 31], 40),
+            (&[31, 33], 41),
+            (&[90], 40),
+            (&[20, 90], 40),
+            (&[90, 20, 60], 70),
+            (&[60, 60], 70),
+            (&[60, 61, 95, 97], 100),
+            // Nobody waits for so long.
+            (&[101, 150, 900], 40),
+            (&[60, 60, 101, 300], 70),
+        ] {
+            assert_eq!(after(latenesses), wait, "{latenesses:?}");
+        }
+    }
+
+    #[test]
+    fn what_has_not_been_seen_for_long_is_forgotten() {
+        assert_eq!(after(&[&[80, 80][..], &[0; 8]].concat()), 90);
+        assert_eq!(after(&[&[80, 80][..], &[0; 17]].concat()), 90);
+        assert_eq!(after(&[&[80, 80][..], &[0; 20]].concat()), 40);
+    }
+
+    #[test]
+    fn only_what_was_missing_is_late() {
+        let (now, mut reordering) = (Instant::now(), Reordering::default());
+        let later = now + MS * 70;
+        for sequence in [4, 9, 10, 11] {
+            reordering.late(later, sequence);
+        }
+        reordering.missing(now, 10, 2);
+        for sequence in [7, 10, 11, 8, 8, 8] {
+            reordering.late(later, sequence);
+        }
+        assert_eq!(reordering.wait(), REORDER, "one packet, though it came three times");
+        reordering.late(later, 9);
+        assert_eq!(reordering.wait(), later - now + REORDER_MARGIN);
+        reordering.begin_again();
+        reordering.missing(now, 1000, 5000);
+        for sequence in 936..1000 {
+            reordering.late(now + MS * 90, sequence);
+        }
+        assert_eq!(reordering.wait(), REORDER_MOST, "the last packets of a long gap are known");
+    }
+}
