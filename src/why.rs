@@ -1,5 +1,7 @@
 //! `trunkgate why`: which way a call would go by the file, and why not another.
 
+mod caller;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
@@ -97,6 +99,8 @@ pub(crate) fn explain(table: &Table, config: &Config, question: &Question) -> Re
         .normalise(&question.called, None)
         .map_err(|_| format!("`{}` is an incomplete number: answered 484", question.called))?;
     let calling = table.numbers().normalise_caller(&question.caller, None);
+    let screened = caller::screened(table, &from, calling);
+    let (calling, refused) = (screened.number, screened.refused);
     let caller = calling.text.clone();
     let headers = question.headers()?;
     let now = || Timestamp::try_from(std::time::SystemTime::now()).unwrap_or_default();
@@ -109,7 +113,7 @@ pub(crate) fn explain(table: &Table, config: &Config, question: &Question) -> Re
         draw: None,
     };
     // Weights decide among equals by chance; here always the first.
-    let plan = table.plan(&call, &mut |_| 0);
+    let plan = table.plan(&call, &mut |_| 0).filter(|_| !refused);
     let verdicts = table.explain(&call).into_iter().zip(table.routes()).enumerate();
     let routes: Vec<Value> = verdicts
         .map(|(position, (verdict, route))| {
@@ -128,12 +132,16 @@ pub(crate) fn explain(table: &Table, config: &Config, question: &Question) -> Re
             })
         })
         .collect();
-    let attempts = plan.iter().flat_map(|plan| &plan.targets).map(|target| attempt(table, (&called, &calling), target));
+    let own = plan.as_ref().and_then(|plan| plan.route.caller_id.as_deref());
+    let asked = Asked { called: &called, caller: &calling, own };
+    let attempts = plan.iter().flat_map(|plan| &plan.targets).map(|target| attempt(table, &asked, target));
     Ok(json!({
         "from": from,
         "source": source,
         "called": called.text,
         "caller": caller,
+        "claimed": screened.claimed,
+        "caller_refused": refused.then_some(403),
         "at": at.map(|at| at.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()),
         "headers": headers.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>(),
         "route": plan.as_ref().map(|plan| plan.route.name.to_string()),
@@ -189,37 +197,45 @@ fn name(target: &Target) -> String {
     }
 }
 
+/// The numbers of a call.
+struct Asked<'a> {
+    called: &'a Number,
+    caller: &'a Number,
+    /// What its route shows as the caller's.
+    own: Option<&'a Number>,
+}
+
 /// What would become of a target: where it goes, as what number, and whether its trunk gets such calls at all.
-fn attempt(table: &Table, (called, caller): (&Number, &Number), target: &Target) -> Value {
+fn attempt(table: &Table, asked: &Asked<'_>, target: &Target) -> Value {
     let mut value = json!({ "target": name(target) });
     match target {
         Target::Trunk { trunk, number, peers } => {
             let other = number.as_deref().map(|number| table.numbers().normalise_caller(number, None));
-            let number = other.as_ref().unwrap_or(called);
+            let number = other.as_ref().unwrap_or(asked.called);
             value["number"] = json!(table.numbers().format(number, trunk.send_numbers));
             value["peers"] = peers.iter().map(peer).collect();
             value["accept_register"] = json!(trunk.accept_register);
-            on_trunk(&mut value, table.numbers(), trunk, number);
+            on_trunk(&mut value, table.numbers(), trunk, number, asked);
         }
         Target::Uri { uri, .. } => {
             if let (Some(trunk), Some(number)) = trunk_of_uri(uri, table) {
-                on_trunk(&mut value, table.numbers(), trunk, &number);
+                on_trunk(&mut value, table.numbers(), trunk, &number, asked);
             }
         }
         Target::Agent(agent) => {
             value["url"] = json!(agent.url);
-            value["refused"] = json!((!agent.allows(caller)).then_some(486));
+            value["refused"] = json!((!agent.allows(asked.caller)).then_some(486));
         }
         Target::Reject(code) => value["code"] = json!(code),
         Target::RingAll(targets) => {
-            value["ring_all"] = targets.iter().map(|target| attempt(table, (called, caller), target)).collect();
+            value["ring_all"] = targets.iter().map(|target| attempt(table, asked, target)).collect();
         }
     }
     value
 }
 
 /// What a trunk has to say of a call to a number.
-fn on_trunk(value: &mut Value, numbers: &Numbers, trunk: &Trunk, number: &Number) {
+fn on_trunk(value: &mut Value, numbers: &Numbers, trunk: &Trunk, number: &Number, asked: &Asked<'_>) {
     value["trunk"] = json!(&*trunk.name);
     value["codecs"] = json!(trunk.codecs);
     value["srtp"] = json!(match trunk.srtp {
@@ -237,6 +253,7 @@ fn on_trunk(value: &mut Value, numbers: &Numbers, trunk: &Trunk, number: &Number
         SendNumbers::National => "national",
         SendNumbers::AsIs => "as-is",
     });
+    value["shown"] = caller::shown(trunk.caller_id.as_ref(), asked.own, asked.caller);
     let denied = trunk.denied(numbers, number);
     value["denied"] = json!(denied.map(|(pattern, number)| json!({ "number": number, "by": pattern.to_string() })));
 }
@@ -262,6 +279,16 @@ fn text(answer: &Value) -> String {
     match answer["caller"].as_str() {
         Some("") | None => out.push('\n'),
         Some(caller) => out.push_str(&format!(", caller {caller}\n")),
+    }
+    if let Some(claimed) = answer["claimed"].as_str() {
+        out.push_str(&format!(
+            "{from} may not show {claimed} (caller_id_in): {} is the caller\n",
+            shown(&answer["caller"])
+        ));
+    }
+    if answer["caller_refused"].is_u64() {
+        let caller = shown(&answer["caller"]);
+        return format!("{out}→ 403: {from} may not show {caller} (caller_id_in)\n");
     }
     if let Some(at) = answer["at"].as_str() {
         out.push_str(&format!("at {at}\n"));
@@ -313,6 +340,10 @@ fn line_of(attempt: &Value) -> String {
         let trunk = shown(&attempt["trunk"]);
         return format!("✗ {target}  403: the trunk {trunk} does not get calls to {number} (deny {by})\n");
     }
+    if let Some(code) = attempt["shown"].as_u64() {
+        let trunk = shown(&attempt["trunk"]);
+        return format!("✗ {target}  {code}: the caller's number may not be shown to {trunk} (caller_id)\n");
+    }
     if let Some(code) = attempt["refused"].as_u64() {
         return format!("✗ {target}  {code}, and the call ends: the caller is not in its allow_callers\n");
     }
@@ -333,6 +364,9 @@ fn line_of(attempt: &Value) -> String {
     }
     if let Some(number) = attempt["number"].as_str() {
         parts.push(format!("number {number}"));
+    }
+    if let Some(number) = attempt["shown"].as_str() {
+        parts.push(format!("caller shown as {number}"));
     }
     if attempt["codecs"].is_array() {
         let (codecs, srtp) = (texts(&attempt["codecs"]), shown(&attempt["srtp"]));

@@ -265,7 +265,6 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
         ("connect = ['app:a']", 12),
         ("connect = ['play:a.wav']", 12),
         ("record = true\nconnect = ['trunk:pbx']", 10),
-        ("caller_id = '+1'\nconnect = ['trunk:pbx']", 1),
         ("sms_on_failure = {}\nconnect = ['trunk:pbx']", 1),
     ] {
         // Before the route of GOOD, which takes all calls.

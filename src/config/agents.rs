@@ -11,6 +11,7 @@ use trunkgate_media::agent::Format;
 use trunkgate_media::limits::CLEAR_FADE_MOST;
 use trunkgate_route::{Agent, Numbers, OnClose, Template};
 
+use super::caller_id;
 use super::code;
 use super::diagnostic::Findings;
 use super::draft::{PlacedAgent, Span};
@@ -171,9 +172,11 @@ fn limits(agent: &mut Agent, section: &Section<'_>, numbers: &Numbers, findings:
         section.read("retry", findings, |key, value, findings| values::integer(key, value, findings, 0..=RETRY_MOST));
     agent.retry = retry.unwrap_or_default();
     let callers = section.read("allow_callers", findings, |key, value, findings| {
-        values::one_or_list(key, value, findings, |key, value, findings| caller(key, value, numbers, findings))
+        values::one_or_list(key, value, findings, |key, value, findings| {
+            caller_id::number(key, value, numbers, findings)
+        })
     });
-    agent.allow_callers = callers.into_iter().flatten().map(|(number, _)| number).collect();
+    agent.allow_callers = callers.into_iter().flatten().map(|(number, _)| number.text).collect();
 }
 
 /// Where the socket leads.
@@ -215,18 +218,6 @@ fn certificates(
     let message = format!("`{key}`: {}: {what}", path.display());
     findings.error(code::BAD_FILE, value.span(), message, "a readable PEM file of certificates");
     None
-}
-
-/// A number on a list of callers, as E.164.
-fn caller(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut Findings) -> Option<String> {
-    let text = values::string(key, value, findings)?;
-    let number = numbers.normalise_caller(text.trim().strip_prefix("tel:").unwrap_or(text.trim()), None);
-    if !number.is_e164 {
-        let message = format!("`{key}`: \"{text}\" is no number that a caller can have in {}", numbers.country());
-        findings.error(code::BAD_VALUE, value.span(), message, "whole numbers, as \"+14155551234\"");
-        return None;
-    }
-    Some(number.text)
 }
 
 /// `customParameters`, in the order of the file.

@@ -122,6 +122,8 @@ pub(super) const TRUNK: &[Key] = &[
     ("pace", Built),
     ("headers", Built),
     ("identity", Built),
+    ("caller_id", Built),
+    ("caller_id_in", Built),
     ("refer", Built),
     ("deny", Built),
 ];
@@ -145,6 +147,9 @@ pub(super) const REGISTER: &[Key] = &[("registrar", Built), ("user", Built), ("e
 
 /// A trunk's `calls_per_second`, each direction by itself.
 pub(super) const RATES: &[Key] = &[("in", Built), ("out", Built)];
+
+/// A trunk's `caller_id` or `caller_id_in`.
+pub(super) const CALLER_ID: &[Key] = &[("allow", Built), ("default", Built)];
 
 /// A trunk's `headers`.
 pub(super) const HEADERS: &[Key] = &[("add", Built), ("pass", Built), ("remove", Built)];
@@ -172,7 +177,7 @@ pub(super) const ROUTE: &[Key] = &[
     ("when", Built),
     ("header", Built),
     ("share", Built),
-    ("caller_id", Later("the change of caller numbers")),
+    ("caller_id", Built),
     ("fork", Built),
     ("sms_on_failure", Later("SMS on failure")),
 ];
@@ -247,5 +252,6 @@ pub(super) const TRUNK_PARTS: &[(&str, &[Key])] = &[
     ("`register`", REGISTER),
     ("`tls`", TRUNK_TLS),
     ("`headers`", HEADERS),
+    ("`caller_id`", CALLER_ID),
     ("a peer, as { uri = \"sip:HOST\", priority = 10, weight = 50 }", PEER),
 ];

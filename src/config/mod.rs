@@ -5,6 +5,7 @@
 //! (the tree to values, each error at its place) and `checks` (what only shows when values are seen together).
 
 mod agents;
+mod caller_id;
 mod checks;
 pub mod code;
 mod credentials;

@@ -14,7 +14,7 @@ use super::keys;
 use super::section::{Section, Value};
 use super::targets::Groups;
 use super::types::Edge;
-use super::{headers, hours, targets, values};
+use super::{caller_id, headers, hours, targets, values};
 
 /// All routes in the order of the file.
 pub(super) fn read<'a>(
@@ -60,20 +60,15 @@ fn read_one<'a>(
             Vec::new()
         }
     };
-    let fork =
-        section.read("fork", findings, |key, value, findings| values::one_or_list(key, value, findings, listener));
-    if let (Some(value), true) =
-        (section.get("fork"), fork.as_ref().is_some_and(|list| list.len() > LISTENERS_PER_CALL))
-    {
-        let help = format!("{LISTENERS_PER_CALL} at most");
-        findings.error(code::BAD_VALUE, value.span(), "`fork`: too many listeners", help);
-    }
+    let fork = listeners(&section, findings);
     let on_busy = section.read("on_busy", findings, values::boolean).unwrap_or(false);
     let ring_timeout = section.read("ring_timeout", findings, values::duration);
+    let caller_id =
+        section.read("caller_id", findings, |key, value, f| caller_id::number(key, value, &edge.numbers, f));
     let (from, from_spans) = from.into_iter().unzip();
     let (to, to_spans) = to.into_iter().unzip();
     let (caller, caller_spans) = caller.into_iter().unzip();
-    let (fork, fork_spans) = fork.unwrap_or_default().into_iter().unzip();
+    let (fork, fork_spans) = fork.into_iter().unzip();
     let (connect, connect_places) = connect.into_iter().unzip();
     Some(PlacedRoute {
         route: Route {
@@ -90,6 +85,7 @@ fn read_one<'a>(
             ring_timeout,
             file: None,
             line: None,
+            caller_id: caller_id.map(Arc::new),
         },
         name: section.get("name").map_or(section.span.clone(), Spanned::span),
         from: from_spans,
@@ -111,6 +107,19 @@ fn file_name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<(S
         return None;
     }
     Some((written, value.span()))
+}
+
+/// Who listens, as many as may.
+fn listeners(section: &Section<'_>, findings: &mut Findings) -> Vec<(String, Span)> {
+    let fork =
+        section.read("fork", findings, |key, value, findings| values::one_or_list(key, value, findings, listener));
+    if let (Some(value), true) =
+        (section.get("fork"), fork.as_ref().is_some_and(|list| list.len() > LISTENERS_PER_CALL))
+    {
+        let help = format!("{LISTENERS_PER_CALL} at most");
+        findings.error(code::BAD_VALUE, value.span(), "`fork`: too many listeners", help);
+    }
+    fork.unwrap_or_default()
 }
 
 /// So many of a hundred.

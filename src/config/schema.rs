@@ -77,7 +77,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let http = read_http(file, http.as_ref(), findings);
     let said_by =
         speech.as_ref().and_then(|section| speaking::read(section, &edge.local_networks, file.folder(), findings));
-    let trunks = root.get("trunk").map(|value| trunks::read(value, file.folder(), findings)).unwrap_or_default();
+    let trunks = root.get("trunk").map(|value| trunks::read(value, file.folder(), &edge, findings)).unwrap_or_default();
     let surroundings =
         agents::Surroundings { folder: file.folder(), local_networks: &edge.local_networks, numbers: &edge.numbers };
     let agents = root.get("agent").map(|value| agents::read(value, surroundings, findings)).unwrap_or_default();

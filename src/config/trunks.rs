@@ -18,7 +18,8 @@ use super::draft::{PlacedTrunk, Span};
 use super::keys;
 use super::schema::not_yet;
 use super::section::{Section, Value};
-use super::{credentials, headers, hold, preset, register, routes, tls, values};
+use super::types::Edge;
+use super::{caller_id, credentials, headers, hold, preset, register, routes, tls, values};
 use crate::audio::Use;
 use crate::limits::MUSIC_SECONDS;
 
@@ -59,14 +60,15 @@ const REFERS: [(&str, ReferMode); 3] =
     [("local", ReferMode::Local), ("relay", ReferMode::Relay), ("refuse", ReferMode::Refuse)];
 
 /// All trunks in the order of the file.
-pub(super) fn read<'a>(value: &'a Value<'a>, folder: &Path, findings: &mut Findings) -> Vec<PlacedTrunk> {
+pub(super) fn read<'a>(value: &'a Value<'a>, folder: &Path, edge: &Edge, findings: &mut Findings) -> Vec<PlacedTrunk> {
     let Some(table) = value.get_ref().as_table() else {
         values::wrong_type("trunk", value, "tables with names: [trunk.NAME]", findings);
         return Vec::new();
     };
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(name, _)| name.span().start);
-    let read = |(name, value): (&'a Spanned<Cow<'a, str>>, &'a Value<'a>)| read_one(name, value, folder, findings);
+    let read =
+        |(name, value): (&'a Spanned<Cow<'a, str>>, &'a Value<'a>)| read_one(name, value, folder, edge, findings);
     entries.into_iter().filter_map(read).collect()
 }
 
@@ -74,6 +76,7 @@ fn read_one<'a>(
     name: &'a Spanned<Cow<'a, str>>,
     value: &'a Value<'a>,
     folder: &Path,
+    edge: &Edge,
     findings: &mut Findings,
 ) -> Option<PlacedTrunk> {
     let (name, name_span) = (name.get_ref().as_ref(), name.span());
@@ -118,6 +121,7 @@ fn read_one<'a>(
     (trunk.require_auth, trunk.challenge_with) = (required, algorithms.flatten().unwrap_or(trunk.challenge_with));
     read_registration(&section, &mut trunk, &mut placed_peers, findings);
     read_hold(&section, &mut trunk, folder, findings);
+    caller_id::read(&section, &mut trunk, &edge.numbers, findings);
     let deny = read_policy(&section, &mut trunk, completed.preset.as_ref().map(|(preset, _)| preset.name), findings);
     Some(PlacedTrunk {
         trunk,

@@ -300,6 +300,8 @@ pub(crate) struct Call {
     pub(crate) early: EarlySession,
     pub(crate) route: Arc<str>,
     pub(crate) route_ring_timeout: Option<Duration>,
+    /// The route's number in the place of the caller's.
+    pub(crate) shown_as: Option<Arc<Number>>,
     pub(crate) controller: Controller,
     /// The targets that are tried now: one, or those that ring at once.
     pub(crate) attempts: Few<Branch, Box<Attempt>>,

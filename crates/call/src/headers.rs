@@ -10,6 +10,7 @@ use trunkgate_sip::{Extra, HeaderName, Message, Scheme};
 
 use crate::answer::extra;
 use crate::call::Call;
+use crate::caller_id::Showing;
 use crate::edge::Edge;
 use crate::limits::{ASSERTED_IDENTITIES, NUMBER_CHARS, PASSED_HEADER_BYTES, PASSED_HEADERS, PASSED_VALUE_BYTES};
 use crate::location::keep_sent;
@@ -18,6 +19,8 @@ use crate::rewrite::{escape_user, host_port, quoted};
 
 /// Headers whose values are addresses: they are made anew with our own.
 const ADDRESSES: [&str; 5] = ["Diversion", "History-Info", "Remote-Party-ID", "P-Called-Party-ID", "Reply-To"];
+/// Of these, what a caller's side says of its own numbers: those that it may not show are left out.
+const SHOWN: [&str; 2] = ["Diversion", "Remote-Party-ID"];
 /// Parameters behind such an address that say nothing of where anybody is (RFC 5806 §4, RFC 7044 §5).
 const ADDRESS_PARAMETERS: [&str; 9] =
     ["reason", "counter", "limit", "privacy", "screen", "extension", "index", "party", "id-type"];
@@ -98,31 +101,47 @@ impl CallerIdentity {
     }
 
     /// The caller as a target may know it.
-    pub(crate) fn told(&self, caller: &Caller, from: Option<&Trunk>, to: &Side<'_>) -> Caller {
-        if !self.is_private() || are_trusted(from, to) {
-            return caller.clone();
-        }
-        let number = Number { text: String::new(), is_e164: false, received: String::new() };
-        Caller { number, display: String::new(), anonymous: true }
+    pub(crate) fn told(&self, caller: &Caller, from: Option<&Trunk>, to: Option<&Trunk>) -> Caller {
+        if self.is_private() && !are_trusted(from, to) { Caller::unknown() } else { caller.clone() }
     }
 
-    /// As headers for a target that is trusted with them.
-    fn headers(&self, form: SendNumbers, numbers: &Numbers, ours: IpAddr) -> Vec<Extra> {
-        let mut all = Vec::new();
-        for one in &self.asserted {
-            let number = Number { text: one.number.clone(), is_e164: one.is_e164, received: one.received.clone() };
-            let uri = match one.is_tel && one.is_e164 {
-                true => format!("<tel:{}>", number.text),
-                false => address(&numbers.format(&number, form), ours),
-            };
-            let value = if one.display.is_empty() { uri } else { format!("{} {uri}", quoted(&one.display)) };
-            all.push(extra("P-Asserted-Identity", value));
+    /// Forgets the signatures: another number is shown than the one that they are for.
+    pub(crate) fn unsign(&mut self) {
+        self.passports.clear();
+    }
+
+    /// As headers for a target that is trusted with them; `are_both`: the caller's trunk is, too.
+    fn headers(&self, to: &Side<'_>, numbers: &Numbers, showing: &Showing<'_>, are_both: bool) -> Vec<Extra> {
+        let asserted = if are_both { &self.asserted[..] } else { &[] };
+        let may_show = |one: &&Asserted| showing.own.is_none() && showing.allows(&one.number);
+        let mut all: Vec<Extra> = asserted.iter().filter(may_show).map(|one| one.header(to, numbers)).collect();
+        let is_wanted = all.is_empty() && (showing.is_anonymous || !asserted.is_empty());
+        let ours = showing.instead().filter(|_| is_wanted);
+        all.extend(ours.map(|number| extra("P-Asserted-Identity", own_address(number, to, numbers))));
+        let mut privacy = if are_both { self.privacy.clone() } else { Vec::new() };
+        if ours.is_some() && showing.is_anonymous {
+            privacy.retain(|word| word != "none" && word != "id");
+            privacy.push("id".to_owned());
         }
-        if !self.privacy.is_empty() {
-            all.push(extra("Privacy", self.privacy.join(";")));
+        if !privacy.is_empty() {
+            all.push(extra("Privacy", privacy.join(";")));
         }
-        all.extend(self.passports.iter().map(|passport| extra("Identity", passport)));
+        if are_both && showing.own.is_none() && !showing.is_replaced {
+            all.extend(self.passports.iter().map(|passport| extra("Identity", passport)));
+        }
         all
+    }
+}
+
+impl Asserted {
+    fn header(&self, to: &Side<'_>, numbers: &Numbers) -> Extra {
+        let (text, received) = (self.number.clone(), self.received.clone());
+        let uri = match self.is_tel && self.is_e164 {
+            true => format!("<tel:{text}>"),
+            false => own_address(&Number { text, is_e164: self.is_e164, received }, to, numbers),
+        };
+        let value = if self.display.is_empty() { uri } else { format!("{} {uri}", quoted(&self.display)) };
+        extra("P-Asserted-Identity", value)
     }
 }
 
@@ -193,9 +212,12 @@ impl Side<'_> {
 }
 
 /// Whether both sides are trusted with who calls (RFC 3325 §2.3).
-fn are_trusted(from: Option<&Trunk>, to: &Side<'_>) -> bool {
-    let is_trusted = |trunk: Option<&Trunk>| trunk.is_some_and(|trunk| trunk.identity == Identities::Pass);
-    is_trusted(from) && is_trusted(to.trunk)
+fn are_trusted(from: Option<&Trunk>, to: Option<&Trunk>) -> bool {
+    is_trusted(from) && is_trusted(to)
+}
+
+fn is_trusted(trunk: Option<&Trunk>) -> bool {
+    trunk.is_some_and(|trunk| trunk.identity == Identities::Pass)
 }
 
 impl Call {
@@ -205,10 +227,24 @@ impl Call {
         let ours = to.flow.and_then(|flow| edge.addressing.shown_to(flow.remote.ip(), Some(flow.listener)));
         let Some(ours) = ours else { return Vec::new() };
         let side = Side { trunk: to.trunk.as_deref(), ours };
-        let mut all = passing(headers, from.trunk.as_deref(), &side, edge.table.numbers(), false);
+        let mut all = passing(
+            headers,
+            from.trunk.as_deref(),
+            &side,
+            edge.table.numbers(),
+            &Hiding { tells: true, showing: &Showing::default() },
+        );
         keep_sent(&mut all, &[]);
         all
     }
+}
+
+/// What of the headers that tell who calls goes on.
+pub(crate) struct Hiding<'a> {
+    /// Whether those do at all.
+    pub(crate) tells: bool,
+    /// Which numbers may be in them.
+    pub(crate) showing: &'a Showing<'a>,
 }
 
 /// Which of the headers that one side brought go to the other.
@@ -217,7 +253,7 @@ pub(crate) fn passing(
     from: Option<&Trunk>,
     to: &Side<'_>,
     numbers: &Numbers,
-    hides: bool,
+    hiding: &Hiding<'_>,
 ) -> Vec<Extra> {
     let stranger = HeaderRules::of_stranger();
     let theirs = from.map_or(stranger, |trunk| &trunk.headers);
@@ -225,12 +261,14 @@ pub(crate) fn passing(
     let is_one_of = |list: &[&str], name: &str| list.iter().any(|known| known.eq_ignore_ascii_case(name));
     let mut all = Vec::new();
     for (name, value) in brought {
-        if !theirs.passes_to(rules, name) || (hides && is_one_of(&TELLING, name)) {
+        if !theirs.passes_to(rules, name) || (!hiding.tells && is_one_of(&TELLING, name)) {
             continue;
         }
-        let value = match is_one_of(&ADDRESSES, name) {
-            true => addresses(value, to, numbers),
-            false => Some(value.clone()),
+        let is_replaced = hiding.showing.is_replaced && name.eq_ignore_ascii_case("Remote-Party-ID");
+        let value = match (is_one_of(&ADDRESSES, name), is_one_of(&SHOWN, name)) {
+            (true, true) => addresses(value, to, numbers, &|number| !is_replaced && hiding.showing.allows(number)),
+            (true, false) => addresses(value, to, numbers, &|_| true),
+            (false, _) => Some(value.clone()),
         };
         all.extend(value.map(|value| Extra { name: name.clone(), value }));
     }
@@ -244,11 +282,13 @@ pub(crate) fn of_invite(
     from: Option<&Trunk>,
     to: &Side<'_>,
     numbers: &Numbers,
+    showing: &Showing<'_>,
 ) -> Vec<Extra> {
-    let both = are_trusted(from, to);
-    let mut all = passing(brought, from, to, numbers, !both && identity.is_private());
-    if both {
-        all.extend(identity.headers(to.form(), numbers, to.ours));
+    let are_both = are_trusted(from, to.trunk);
+    let hiding = Hiding { tells: are_both || !identity.is_private(), showing };
+    let mut all = passing(brought, from, to, numbers, &hiding);
+    if is_trusted(to.trunk) {
+        all.extend(identity.headers(to, numbers, showing, are_both));
     }
     if let Some(trunk) = to.trunk {
         all.extend(trunk.headers.add.iter().map(|(name, value)| extra(name, value)));
@@ -258,7 +298,7 @@ pub(crate) fn of_invite(
 
 /// Addresses of a far end as another one may see them: with ours in the place of each host.
 pub(crate) fn own_addresses(value: &str, to: &Side<'_>, numbers: &Numbers) -> Option<String> {
-    addresses(value, to, numbers)
+    addresses(value, to, numbers, &|_| true)
 }
 
 /// A number as an address that leads to the edge, for one side.
@@ -266,8 +306,9 @@ pub(crate) fn own_address(number: &Number, to: &Side<'_>, numbers: &Numbers) -> 
     address(&numbers.format(number, to.form()), to.ours)
 }
 
-/// A list of addresses with ours in the place of each host; what cannot be read is left out.
-fn addresses(value: &str, to: &Side<'_>, numbers: &Numbers) -> Option<String> {
+/// A list of addresses with ours in the place of each host; what cannot be read, or has a number that may not be shown, is
+/// left out.
+fn addresses(value: &str, to: &Side<'_>, numbers: &Numbers, may_show: &dyn Fn(&str) -> bool) -> Option<String> {
     let entries = NameAddr::list(value.as_bytes()).filter_map(|entry| {
         let uri = entry.parsed_uri()?;
         let user = match uri.scheme {
@@ -280,6 +321,9 @@ fn addresses(value: &str, to: &Side<'_>, numbers: &Numbers) -> Option<String> {
             return None;
         }
         let number = numbers.normalise_caller(&user, uri.user_param("phone-context"));
+        if !may_show(&number.text) {
+            return None;
+        }
         let mut text = address(&numbers.format(&number, to.form()), to.ours);
         let display = display_name(entry.display);
         if !display.is_empty() {

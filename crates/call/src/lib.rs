@@ -13,6 +13,7 @@ mod branches;
 mod breaker;
 mod bridge;
 mod call;
+mod caller_id;
 mod challenge;
 mod checks;
 mod coding;

@@ -18,6 +18,11 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// One that is not known.
+    pub(crate) fn unknown() -> Caller {
+        let number = Number { text: String::new(), is_e164: false, received: String::new() };
+        Caller { number, display: String::new(), anonymous: true }
+    }
     /// As shown in views and records.
     pub(crate) fn shown(&self) -> String {
         if self.anonymous { "anonymous".to_owned() } else { plain(&self.number.text, NUMBER_CHARS) }
@@ -47,8 +52,7 @@ pub(crate) fn caller(request: &Message, numbers: &Numbers) -> Caller {
     let hidden_host = uri.is_some_and(|u| u.host.host.eq_ignore_ascii_case("anonymous.invalid"));
     let anonymous = hidden_host || user.eq_ignore_ascii_case("anonymous") || user.is_empty();
     if anonymous {
-        let number = Number { text: String::new(), is_e164: false, received: String::new() };
-        return Caller { number, display: String::new(), anonymous };
+        return Caller::unknown();
     }
     let number = numbers.normalise_caller(&user, uri.and_then(|u| u.user_param("phone-context")));
     Caller { number, display: display_name(from.map_or(&[][..], |f| f.display)), anonymous }

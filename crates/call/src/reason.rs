@@ -17,6 +17,7 @@ pub enum ReasonSlug {
     RouteRejected,
     Denied,
     CallerNotAllowed,
+    CallerIdRefused,
     IncompleteNumber,
     CodecMismatch,
     BadMedia,
@@ -66,7 +67,7 @@ pub enum ReasonSlug {
 
 impl ReasonSlug {
     /// Every reason, for documents and tests.
-    pub const ALL: [ReasonSlug; 56] = [
+    pub const ALL: [ReasonSlug; 57] = [
         ReasonSlug::CallerHungUp,
         ReasonSlug::CalleeHungUp,
         ReasonSlug::Operator,
@@ -78,6 +79,7 @@ impl ReasonSlug {
         ReasonSlug::RouteRejected,
         ReasonSlug::Denied,
         ReasonSlug::CallerNotAllowed,
+        ReasonSlug::CallerIdRefused,
         ReasonSlug::IncompleteNumber,
         ReasonSlug::CodecMismatch,
         ReasonSlug::BadMedia,
@@ -139,6 +141,7 @@ impl ReasonSlug {
             ReasonSlug::RouteRejected => "route_rejected",
             ReasonSlug::Denied => "denied",
             ReasonSlug::CallerNotAllowed => "caller_not_allowed",
+            ReasonSlug::CallerIdRefused => "caller_id_refused",
             ReasonSlug::IncompleteNumber => "incomplete_number",
             ReasonSlug::CodecMismatch => "codec_mismatch",
             ReasonSlug::BadMedia => "bad_media",
@@ -201,6 +204,7 @@ impl ReasonSlug {
             ReasonSlug::RouteRejected => "the route rejects the call",
             ReasonSlug::Denied => "the trunk does not get calls to that number",
             ReasonSlug::CallerNotAllowed => "the agent does not take calls of that caller",
+            ReasonSlug::CallerIdRefused => "the caller's number may not be shown",
             ReasonSlug::IncompleteNumber => "the called number is empty or malformed",
             ReasonSlug::CodecMismatch => "the two sides have no codec in common",
             ReasonSlug::BadMedia => "a session description cannot be used",
@@ -269,6 +273,7 @@ impl ReasonSlug {
             ReasonSlug::RouteRejected
             | ReasonSlug::Denied
             | ReasonSlug::CallerNotAllowed
+            | ReasonSlug::CallerIdRefused
             | ReasonSlug::TargetRejected
             | ReasonSlug::CredentialsRefused
             | ReasonSlug::WrongCredentials
@@ -321,6 +326,7 @@ impl ReasonSlug {
             | ReasonSlug::RouteRejected
             | ReasonSlug::Denied
             | ReasonSlug::CallerNotAllowed
+            | ReasonSlug::CallerIdRefused
             | ReasonSlug::SessionTooShort
             | ReasonSlug::IncompleteNumber
             | ReasonSlug::CodecMismatch

@@ -23,7 +23,6 @@ use crate::leg::{Leg, LegState, StreamEnd, policy};
 use crate::leg_end::EndedBy;
 use crate::limits::BIND_TRIES;
 use crate::oversize;
-use crate::pace;
 use crate::reason::ReasonSlug;
 use crate::redirect;
 use crate::rewrite;
@@ -92,7 +91,10 @@ impl Call {
     ) -> Result<(), StepResult> {
         let result = match &attempt.agent {
             Some(agent) => self.agent_connectable(agent),
-            None => self.connectable(edge, &attempt).map_err(StepResult::Failed),
+            None => {
+                let usable = self.connectable(edge, &attempt);
+                usable.and_then(|()| self.may_introduce(now, edge, &attempt)).map_err(StepResult::Failed)
+            }
         };
         if let Err(failed) = result {
             self.note_failure(now, edge, None, attempt.name(), failed.failure());
@@ -124,17 +126,8 @@ impl Call {
 
     /// Whether a target's trunk gets no calls to the number that it would be asked for.
     fn is_denied(&self, edge: &Edge, attempt: &Attempt) -> bool {
-        let numbers = edge.table.numbers();
-        let (trunk, number) = match (&attempt.trunk, &attempt.uri) {
-            (Some(trunk), _) => {
-                (Some(trunk), attempt.number.as_deref().map(|number| numbers.normalise_caller(number, None)))
-            }
-            // A URI that leads to a trunk is no way round it.
-            (None, Some(uri)) => pace::trunk_of_uri(uri, &edge.table),
-            (None, None) => return false,
-        };
-        let number = number.as_ref().unwrap_or(&self.called);
-        trunk.is_some_and(|trunk| trunk.denied(numbers, number).is_some())
+        let (trunk, number) = self.addressed(edge, attempt);
+        trunk.is_some_and(|trunk| trunk.denied(edge.table.numbers(), &number).is_some())
     }
 
     /// The codecs of an offer of ours for a caller that made none: those that suit both, or else what will be converted.
@@ -189,6 +182,7 @@ impl Call {
         let attempt = self.attempt(branch).ok_or_else(unreachable)?;
         let (trunk, uri, number) = (attempt.trunk.clone(), attempt.uri.clone(), attempt.number.clone());
         let (ring_timeout, no_response_timeout) = (attempt.ring_timeout, attempt.no_response_timeout);
+        let (governs, _) = self.addressed(edge, attempt);
         let (flow, local) = self.flow_of(edge, branch, way).ok_or_else(unreachable)?;
         if let Some(trunk) = &trunk
             && !edge.trunks.may_call(now, &trunk.name, flow.remote.ip())
@@ -196,13 +190,7 @@ impl Call {
             return Err(Failure::unreached(ReasonSlug::LimitRate));
         }
         let mut leg = self.new_leg(edge, branch, way, flow).ok_or_else(unreachable)?;
-        let body = match self.offer_to(edge, &mut leg, way.plain) {
-            Ok(body) => body,
-            Err(failure) => {
-                self.close_ends(edge, &mut leg);
-                return Err(failure);
-            }
-        };
+        let body = self.offer_or_close(edge, &mut leg, way.plain)?;
         let form = trunk.as_ref().map_or(SendNumbers::E164, |t| t.send_numbers);
         let numbers = edge.table.numbers();
         let uri = uri.unwrap_or_else(|| {
@@ -211,7 +199,8 @@ impl Call {
         });
         let to = Side { trunk: trunk.as_deref(), ours: local.ip };
         let from_trunk = self.legs[self.near].trunk.as_deref();
-        let (caller, mut headers) = self.introduction(edge, from_trunk, &to);
+        let rule = governs.as_ref().and_then(|trunk| trunk.caller_id.as_ref());
+        let (caller, mut headers) = self.introduction(edge, from_trunk, &to, rule);
         let from = rewrite::from(&caller, form, numbers, local.ip);
         headers.extend(leg.session_headers());
         let contact_user = rewrite::escape_user(&numbers.format(&caller.number, form));
@@ -250,6 +239,15 @@ impl Call {
         self.arm(now, edge, Timer::NoResponse(branch), silence);
         self.arm(now, edge, Timer::Ring(branch), ring_timeout);
         Ok(())
+    }
+
+    /// Our offer to a leg, which is closed where none can be made.
+    fn offer_or_close(&self, edge: &mut Edge, leg: &mut Leg, plain: bool) -> Result<Body, Failure> {
+        let offered = self.offer_to(edge, leg, plain);
+        if offered.is_err() {
+            self.close_ends(edge, leg);
+        }
+        offered
     }
 
     /// Draws the ends of a leg that we call, and makes our offer to it; `plain`: it has refused SRTP.

@@ -110,6 +110,7 @@ impl Call {
             early: EarlySession::Nothing,
             route: Arc::from(""),
             route_ring_timeout: None,
+            shown_as: None,
             controller: Controller::Done,
             attempts: Few::default(),
             tried: None,
@@ -167,6 +168,7 @@ impl Call {
         if called(request, &incoming.trunk, edge.table.numbers()).is_err() {
             return Err(FinalAnswer::new(484, ReasonSlug::IncompleteNumber));
         }
+        self.screen_caller(now, edge, &incoming.trunk)?;
         let session = Asked::of(request);
         self.legs[CALLER].timer.ask(session);
         if session.is_too_short() {
@@ -182,6 +184,7 @@ impl Call {
         self.route_ring_timeout = plan.ring_timeout;
         let line = plan.route.line.as_ref().map(|place| format!(", {}:{}", place.file, place.line));
         edge.decide(now, self.key, format!("route {}{}", self.route, line.unwrap_or_default()));
+        self.shown_as = plan.route.caller_id.clone();
         let forks = plan.forks.clone();
         self.controller = Controller::plan(plan);
         self.open_media(edge)?;

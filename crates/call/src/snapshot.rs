@@ -60,6 +60,8 @@ pub struct CallSnapshot {
     locations: Box<[Location]>,
     #[serde(default)]
     identity: CallerIdentity,
+    #[serde(default)]
+    shown_as: Option<NumberSnapshot>,
     media: MediaId,
     next_end: u16,
     /// RTP ends of legs that are forgotten.
@@ -186,6 +188,7 @@ impl Call {
             headers: self.headers.clone(),
             locations: self.locations.clone(),
             identity: self.identity.clone(),
+            shown_as: self.shown_as.as_deref().map(Into::into),
             media: self.media?,
             next_end,
             ends_left: ends.into_iter().filter(|end| !is_kept(*end)).collect(),
@@ -264,6 +267,7 @@ impl Call {
             late: None,
             early: EarlySession::Nothing,
             route: Arc::from(snapshot.route),
+            shown_as: snapshot.shown_as.map(|number| Arc::new(number.into())),
             route_ring_timeout: snapshot.ring_timeout_ms.map(Duration::from_millis),
             controller: Controller::Done,
             attempts: Few::default(),

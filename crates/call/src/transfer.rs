@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use trunkgate_media::{Command, EndId, RemoteSpec, WireSpec};
-use trunkgate_route::{CallInfo, Number, Plan, ReferMode, Target, Trunk};
+use trunkgate_route::{CallInfo, Number, Plan, ReferMode, Target};
 use trunkgate_sdp::{Audio, Description, Direction, Refusal, anchored_streams};
 use trunkgate_sip::header::Replaces;
 use trunkgate_sip::{Answer, Extra, ServerId};
@@ -16,13 +16,13 @@ use crate::coding::coding;
 use crate::controller::Controller;
 use crate::deadlines::Timer;
 use crate::edge::Edge;
-use crate::headers::{CallerIdentity, Side, of_invite, own_addresses};
+use crate::headers::{Side, own_addresses};
 use crate::leg::LegState;
 use crate::leg_end::EndedBy;
 use crate::limits::{NUMBER_CHARS, REFERRER_SECONDS};
 use crate::local::Spoken;
 use crate::notify::News;
-use crate::numbers::{Caller, plain};
+use crate::numbers::plain;
 use crate::reason::ReasonSlug;
 use crate::refer::Refer;
 use crate::refer_on::Passed;
@@ -106,6 +106,7 @@ impl Call {
         let plan = Plan { targets, ..plan };
         self.max_forwards = self.max_forwards.saturating_sub(1);
         self.route_ring_timeout = ring_timeout;
+        self.shown_as = plan.route.caller_id.clone();
         self.begin_transfer(now, edge, leg, Controller::plan(plan), refer);
     }
 
@@ -345,20 +346,6 @@ impl Call {
         leg == self.near || self.callee == Some(leg)
     }
 
-    /// Who is said to call a target, and further headers of its INVITE: it is the side that waits for it.
-    pub(crate) fn introduction(&self, edge: &Edge, from: Option<&Trunk>, to: &Side<'_>) -> (Caller, Vec<Extra>) {
-        let numbers = edge.table.numbers();
-        let by = self.of_transfer(edge, to);
-        if self.near != CALLER {
-            let number = self.number_of(self.near).clone();
-            let caller = Caller { number, display: String::new(), anonymous: false };
-            let headers = of_invite(&[], &CallerIdentity::default(), from, to, numbers);
-            return (caller, headers.into_iter().chain(by).collect());
-        }
-        let headers = of_invite(&self.headers, &self.identity, from, to, numbers);
-        (self.identity.told(&self.caller, from, to), headers.into_iter().chain(by).collect())
-    }
-
     /// A leg's number: what it calls by, or was called by.
     pub(crate) fn number_of(&self, leg: usize) -> &Number {
         match leg {
@@ -369,7 +356,7 @@ impl Call {
 
     /// What a target is told of who transferred the call to it (RFC 3892), with addresses of our own, and of the dialog that
     /// it is to replace (RFC 3891).
-    fn of_transfer(&self, edge: &Edge, to: &Side<'_>) -> Vec<Extra> {
+    pub(crate) fn of_transfer(&self, edge: &Edge, to: &Side<'_>) -> Vec<Extra> {
         let Some(transfer) = &self.transfers.now else { return Vec::new() };
         let by = transfer.referred_by.as_ref().and_then(|by| own_addresses(by, to, edge.table.numbers()));
         let replaces = transfer.replaces.as_ref().map(|replaces| extra("Replaces", replaces.to_string()));

@@ -3,6 +3,7 @@
 
 pub mod acl;
 pub mod agent;
+pub mod caller_id;
 pub mod captured;
 mod digits;
 pub mod headers;
@@ -22,6 +23,7 @@ pub mod trunk;
 
 pub use acl::{KnownBy, household};
 pub use agent::{Agent, AnswerTime, Facts, Hold, OnClose, Piece, Queue, Template};
+pub use caller_id::{CallerIdRule, Shown};
 pub use headers::{HeaderPattern, HeaderRules, Identities};
 pub use index::Index;
 pub use lines::{LinePlace, LineRest, RouteFile, RouteLines};

@@ -321,6 +321,7 @@ impl RouteFile {
             ring_timeout: rest.and_then(|rest| rest.ring_timeout).or(named.ring_timeout),
             file: None,
             line: Some(LinePlace { file: self.file.clone(), line: self.lines.line.get(at).copied()? }),
+            caller_id: named.caller_id.clone(),
         })
     }
 

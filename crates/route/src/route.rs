@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::lines::{LinePlace, RouteFile};
+use crate::number::Number;
 use crate::pattern::Pattern;
 use crate::schedule::Hours;
 use crate::table::TargetSpec;
@@ -39,6 +40,8 @@ pub struct Route {
     pub file: Option<Arc<RouteFile>>,
     /// The line of such a file that it was made of.
     pub line: Option<LinePlace>,
+    /// Shown to its trunks and URIs as the caller's number.
+    pub caller_id: Option<Arc<Number>>,
 }
 
 /// What a header has to be.
@@ -158,6 +161,7 @@ impl Route {
             ring_timeout: None,
             file: None,
             line: None,
+            caller_id: None,
         }
     }
     /// Whether chance decides on it, or on a line of its file.

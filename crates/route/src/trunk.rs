@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::caller_id::CallerIdRule;
 use crate::headers::{HeaderRules, Identities};
 use crate::locate::{Destination, Server, in_order};
 use crate::number::{Number, Numbers};
@@ -247,6 +248,10 @@ pub struct Trunk {
     pub headers: HeaderRules,
     /// Whether it is trusted with who calls.
     pub identity: Identities,
+    /// What it is shown as the caller's number; `None`: whatever the caller has.
+    pub caller_id: Option<CallerIdRule>,
+    /// What calls from it may show as the caller's number; `None`: anything.
+    pub caller_id_in: Option<CallerIdRule>,
     /// Called numbers that it does not get.
     pub deny: Vec<Pattern>,
     /// How long a call waits for one of its limits.
@@ -294,6 +299,8 @@ impl Trunk {
             register: None,
             headers: HeaderRules::default(),
             identity: Identities::Pass,
+            caller_id: None,
+            caller_id_in: None,
             deny: Vec::new(),
             pace: Duration::from_secs(2),
             accept_register: false,

@@ -1,0 +1,65 @@
+//! `caller_id` and `caller_id_in` of a trunk, `caller_id` of a route: which numbers are shown as the caller's.
+
+use trunkgate_route::{CallerIdRule, Number, Numbers, Pattern, Trunk};
+
+use super::code;
+use super::diagnostic::Findings;
+use super::section::{Section, Value};
+use super::{keys, routes, values};
+
+/// Both rules of a trunk.
+pub(super) fn read(section: &Section<'_>, trunk: &mut Trunk, numbers: &Numbers, findings: &mut Findings) {
+    for (key, target) in [("caller_id", &mut trunk.caller_id), ("caller_id_in", &mut trunk.caller_id_in)] {
+        *target = section.read(key, findings, |key, value, findings| rule(key, value, numbers, findings));
+    }
+}
+
+/// A table, the numbers that are allowed, or one that is always shown.
+fn rule(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut Findings) -> Option<CallerIdRule> {
+    if value.get_ref().as_str().is_some() {
+        return Some(CallerIdRule { allow: Vec::new(), default: Some(number(key, value, numbers, findings)?) });
+    }
+    if value.get_ref().as_array().is_some() {
+        let allow = allowed(key, value, numbers, findings)?;
+        return Some(CallerIdRule { allow, default: None });
+    }
+    let table = Section::open(&format!("`{key}`"), value, keys::CALLER_ID, findings)?;
+    if table.get("allow").is_none() && table.get("default").is_none() {
+        let help = "allow = [\"+1415555*\"], default = \"+14155550100\", or both";
+        findings.error(code::MISSING, value.span(), format!("`{key}` says nothing"), help);
+        return None;
+    }
+    let default = table.read("default", findings, |key, value, findings| number(key, value, numbers, findings));
+    let allow = table.read("allow", findings, |key, value, findings| allowed(key, value, numbers, findings));
+    Some(CallerIdRule { allow: allow.unwrap_or_default(), default })
+}
+
+fn allowed(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut Findings) -> Option<Vec<Pattern>> {
+    let patterns = values::one_or_list(key, value, findings, routes::pattern)?;
+    if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
+        let help = "the numbers that may be shown, or only a default";
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is empty"), help);
+        return None;
+    }
+    for (pattern, span) in &patterns {
+        let Pattern::Exact(text) = pattern else { continue };
+        let normalised = numbers.normalise_caller(text, None).text;
+        if normalised != *text {
+            let message = format!("`{key}`: no number is \"{text}\" after normalisation");
+            findings.warning(code::NEVER_MATCHES, Some(span.clone()), message, format!("write \"{normalised}\""));
+        }
+    }
+    Some(patterns.into_iter().map(|(pattern, _)| pattern).collect())
+}
+
+/// A whole number that may be shown as a caller's.
+pub(super) fn number(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut Findings) -> Option<Number> {
+    let text = values::string(key, value, findings)?;
+    let number = numbers.normalise_caller(text.trim().trim_start_matches("tel:"), None);
+    if !number.is_e164 {
+        let message = format!("`{key}`: \"{text}\" is no number that a caller can have in {}", numbers.country());
+        findings.error(code::BAD_VALUE, value.span(), message, "whole numbers, as \"+14155551234\"");
+        return None;
+    }
+    Some(Number { received: number.text.clone(), ..number })
+}

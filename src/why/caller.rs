@@ -1,0 +1,66 @@
+//! What `why` says of the number that is shown as the caller's: what the caller's trunk may show, what each target is shown.
+
+use serde_json::{Value, json};
+use trunkgate_route::{CallerIdRule, Number, Shown, Table};
+
+/// A caller as the edge goes on with it.
+pub(super) struct Screened {
+    pub(super) number: Number,
+    /// What it claimed to be, where that is another number.
+    pub(super) claimed: Option<String>,
+    /// Whether the call ends here: 403.
+    pub(super) refused: bool,
+}
+
+/// What the trunk that a call comes from may show.
+pub(super) fn screened(table: &Table, from: &str, number: Number) -> Screened {
+    let rule = table.trunk(from).and_then(|trunk| trunk.caller_id_in.as_ref());
+    match judged(rule, &number) {
+        Shown::AsIs => Screened { number, claimed: None, refused: false },
+        Shown::Instead(other) => Screened { claimed: Some(number.text), number: other.clone(), refused: false },
+        Shown::Refused => Screened { number, claimed: None, refused: true },
+    }
+}
+
+/// What a target's trunk is shown: `null` where that is the caller's own number, a number, or 403.
+pub(super) fn shown(rule: Option<&CallerIdRule>, own: Option<&Number>, caller: &Number) -> Value {
+    let number = if is_hidden(caller) { caller } else { own.unwrap_or(caller) };
+    match judged(rule, number) {
+        Shown::AsIs => json!((number.text != caller.text).then_some(&number.text)),
+        Shown::Instead(other) => json!(other.text),
+        Shown::Refused => json!(403),
+    }
+}
+
+fn judged<'a>(rule: Option<&'a CallerIdRule>, number: &Number) -> Shown<'a> {
+    rule.filter(|_| !is_hidden(number)).map_or(Shown::AsIs, |rule| rule.judge(number))
+}
+
+/// Who hides its number shows none.
+fn is_hidden(number: &Number) -> bool {
+    number.text.is_empty() || number.text.eq_ignore_ascii_case("anonymous")
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkgate_route::Numbers;
+
+    use super::*;
+
+    #[test]
+    fn what_a_target_is_shown() {
+        let number = |text: &str| Numbers::default().normalise_caller(text, None);
+        let rule = CallerIdRule { allow: Vec::new(), default: Some(number("+14155550199")) };
+        let own = number("+14155550188");
+        for (rule, own, caller, expected) in [
+            (None, None, "+14155550100", Value::Null),
+            (Some(&rule), None, "+14155550100", json!("+14155550199")),
+            (Some(&rule), Some(&own), "+14155550100", json!("+14155550199")),
+            (None, Some(&own), "+14155550100", json!("+14155550188")),
+            (Some(&rule), Some(&own), "anonymous", Value::Null),
+            (Some(&CallerIdRule::default()), None, "+14155550100", json!(403)),
+        ] {
+            assert_eq!(shown(rule, own, &number(caller)), expected, "{caller}");
+        }
+    }
+}
