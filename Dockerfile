@@ -3,7 +3,10 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked --package trunkgate --bin trunkgate
+# "libopus" converts Opus with less CPU time than ropus, and needs cmake: docker build --build-arg FEATURES=libopus
+ARG FEATURES=""
+RUN case ",$FEATURES," in *,libopus,*) apt-get update && apt-get install -y --no-install-recommends cmake ;; esac
+RUN cargo build --release --locked --package trunkgate --bin trunkgate --features "$FEATURES"
 
 FROM debian:bookworm-slim
 COPY --from=build /src/target/release/trunkgate /usr/bin/trunkgate

@@ -29,6 +29,9 @@ pub(crate) struct Options {
     /// Only the cases whose name contains this.
     #[arg(long)]
     only: Vec<String>,
+    /// The edge with libopus instead of ropus; needs cmake.
+    #[arg(long)]
+    libopus: bool,
     /// Writes the tables to this file as well (Markdown).
     #[arg(long)]
     out: Option<std::path::PathBuf>,
@@ -114,7 +117,12 @@ const HELD: usize = 1000;
 /// Measures the chosen cases and prints their tables.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     install::packages(&[("rtpengine", "rtpengine-daemon"), ("taskset", "util-linux"), ("espeak-ng", "espeak-ng")])?;
-    edge::build()?;
+    if options.libopus {
+        install::packages(&[("cmake", "cmake")])?;
+        edge::build_with(&["libopus"])?;
+    } else {
+        edge::build()?;
+    }
     process::raise_descriptor_limit()?;
     process::stay_on_generator_core()?;
     let chosen = |name: &str| options.only.is_empty() || options.only.iter().any(|part| name.contains(part.as_str()));

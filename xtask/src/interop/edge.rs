@@ -13,10 +13,16 @@ use nix::unistd::Pid;
 
 /// Builds the release binary once.
 pub(crate) fn build() -> anyhow::Result<()> {
+    build_with(&[])
+}
+
+/// The same with features.
+pub(crate) fn build_with(features: &[&str]) -> anyhow::Result<()> {
     println!("building the release binary");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .args(["build", "--release", "--quiet", "--package", "trunkgate", "--bin", "trunkgate"])
+        .args(["--features", &features.join(",")])
         .status()?;
     if !status.success() {
         bail!("the release binary does not build");

@@ -21,6 +21,7 @@ mod kamailio_digest;
 mod kamailio_register;
 mod leaks;
 mod options_health;
+mod opus_libopus;
 mod record_route;
 mod sipp_calls;
 mod sipp_dialog;
@@ -165,6 +166,11 @@ fn peers() -> Vec<Case> {
             name: "codecs-rtpengine",
             proves: "what the edge makes of PCMU, rtpengine makes PCMU of again, and back: a tone and speech as they were",
             run: codecs_rtpengine::run,
+        },
+        Case {
+            name: "opus-libopus",
+            proves: "what ropus encodes is as clear and as long as what libopus does; each decodes the other, to the last bits",
+            run: opus_libopus::run,
         },
     ]
 }

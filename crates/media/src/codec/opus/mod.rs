@@ -1,8 +1,14 @@
 //! Opus (RFC 6716) as RTP carries it (RFC 7587), one channel: what a far side's parameters say of it, and the library
-//! behind it.
+//! behind it: [`ropus`], or libopus where the feature of this name is on.
 
-use ropus::{Application, Bandwidth, Bitrate, Channels, DecodeMode, Decoder as RopusDecoder, Encoder as RopusEncoder};
-use ropus::{InbandFec, Signal};
+#[cfg(feature = "libopus")]
+pub mod libopus;
+pub mod ropus;
+
+#[cfg(feature = "libopus")]
+use libopus as library;
+#[cfg(not(feature = "libopus"))]
+use ropus as library;
 
 /// Its RTP clock, in Hz, whatever it is decoded at.
 pub const CLOCK_HZ: u32 = 48_000;
@@ -41,41 +47,72 @@ impl Default for Wanted {
     }
 }
 
-/// Samples to packets.
-pub struct Encoder {
-    inner: RopusEncoder,
+/// The audio that an encoder keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Band {
+    /// Up to 4 kHz.
+    Narrow,
+    /// Up to 6 kHz.
+    Medium,
+    /// Up to 8 kHz.
+    Wide,
+    /// Up to 12 kHz.
+    SuperWide,
+    /// All.
+    Full,
 }
 
-impl std::fmt::Debug for Encoder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Encoder").field("rate_hz", &self.inner.sample_rate()).finish_non_exhaustive()
+/// What a library's encoder is told; that it is speech, on one channel, at a variable bit rate, is told it besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Samples per second: 8000, 16,000 or 48,000.
+    pub rate_hz: u32,
+    /// Bits per second.
+    pub bit_rate: u32,
+    /// 0 to 10.
+    pub complexity: u8,
+    /// At most so much.
+    pub band: Band,
+    /// Each packet brings the one before in short, for so much loss in per cent; 0: it does not.
+    pub fec_percent: u8,
+    /// Silence need not be sent.
+    pub dtx: bool,
+}
+
+impl Settings {
+    /// For a far side that wants such packets, of samples at `rate_hz`.
+    pub fn new(rate_hz: u32, wanted: Wanted) -> Settings {
+        let band = match wanted.max_rate_hz {
+            ..=8000 => Band::Narrow,
+            8001..=12_000 => Band::Medium,
+            12_001..=16_000 => Band::Wide,
+            16_001..=24_000 => Band::SuperWide,
+            24_001.. => Band::Full,
+        };
+        let speech = if rate_hz <= 8000 { NARROW_BIT_RATE } else { WIDE_BIT_RATE };
+        let ours = if wanted.fec { speech + FEC_BIT_RATE } else { speech };
+        let most = if wanted.max_bit_rate == 0 { ours } else { wanted.max_bit_rate };
+        Settings {
+            rate_hz,
+            bit_rate: most.clamp(LOWEST_BIT_RATE, ours),
+            complexity: COMPLEXITY,
+            band,
+            fec_percent: if wanted.fec { LOSS_PERCENT } else { 0 },
+            dtx: wanted.dtx,
+        }
     }
+}
+
+/// Samples to packets.
+#[derive(Debug)]
+pub struct Encoder {
+    inner: library::Encoder,
 }
 
 impl Encoder {
     /// Of samples at 8000, 16,000 or 48,000 Hz; `None` for another rate.
     pub fn new(rate_hz: u32, wanted: Wanted) -> Option<Encoder> {
-        let bandwidth = match wanted.max_rate_hz {
-            ..=8000 => Bandwidth::Narrowband,
-            8001..=12_000 => Bandwidth::Mediumband,
-            12_001..=16_000 => Bandwidth::Wideband,
-            16_001..=24_000 => Bandwidth::Superwideband,
-            24_001.. => Bandwidth::Fullband,
-        };
-        let speech = if rate_hz <= 8000 { NARROW_BIT_RATE } else { WIDE_BIT_RATE };
-        let ours = if wanted.fec { speech + FEC_BIT_RATE } else { speech };
-        let most = if wanted.max_bit_rate == 0 { ours } else { wanted.max_bit_rate };
-        let inner = RopusEncoder::builder(rate_hz, Channels::Mono, Application::Voip)
-            .bitrate(Bitrate::Bits(most.clamp(LOWEST_BIT_RATE, ours)))
-            .complexity(COMPLEXITY)
-            .signal(Signal::Voice)
-            .max_bandwidth(bandwidth)
-            .inband_fec(if wanted.fec { InbandFec::Enabled } else { InbandFec::Disabled })
-            .packet_loss_perc(if wanted.fec { LOSS_PERCENT } else { 0 })
-            .dtx(wanted.dtx)
-            .build()
-            .ok()?;
-        Some(Encoder { inner })
+        Some(Encoder { inner: library::Encoder::new(Settings::new(rate_hz, wanted))? })
     }
     /// A frame of 10, 20, 40 or 60 ms; how many bytes it has, 0 where nothing need be sent.
     pub fn encode(&mut self, samples: &[i16], packet: &mut [u8]) -> usize {
@@ -85,26 +122,21 @@ impl Encoder {
 }
 
 /// Packets to samples.
+#[derive(Debug)]
 pub struct Decoder {
-    inner: RopusDecoder,
-}
-
-impl std::fmt::Debug for Decoder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Decoder").field("rate_hz", &self.inner.sample_rate()).finish_non_exhaustive()
-    }
+    inner: library::Decoder,
 }
 
 impl Decoder {
     /// To samples at 8000, 16,000 or 48,000 Hz; `None` for another rate.
     pub fn new(rate_hz: u32) -> Option<Decoder> {
-        Some(Decoder { inner: RopusDecoder::new(rate_hz, Channels::Mono).ok()? })
+        Some(Decoder { inner: library::Decoder::new(rate_hz)? })
     }
     /// A packet; how many samples it has, `None` where it is damaged.
     pub fn decode(&mut self, packet: &[u8], samples: &mut [i16]) -> Option<usize> {
         // The library would take an empty one for one that was lost.
         let packet = Some(packet).filter(|packet| !packet.is_empty())?;
-        self.inner.decode(packet, samples, DecodeMode::Normal).ok()
+        self.inner.decode(packet, samples, false)
     }
     /// What was lost before `next`, its last frame out of that packet where it holds it; how many of the samples were made.
     /// `frame`: the samples of a packet, as it seems.
@@ -112,9 +144,9 @@ impl Decoder {
         let (mut made, lost) = (0, samples.len());
         while frame > 0 && made + frame <= lost {
             let is_last = made + 2 * frame > lost;
-            let (packet, mode) = if is_last { (next, DecodeMode::Fec) } else { (&[][..], DecodeMode::Normal) };
+            let packet = if is_last { next } else { &[][..] };
             let Some(room) = samples.get_mut(made..made + frame) else { break };
-            if !self.inner.decode(packet, room, mode).is_ok_and(|count| count == frame) {
+            if self.inner.decode(packet, room, is_last) != Some(frame) {
                 break;
             }
             made += frame;

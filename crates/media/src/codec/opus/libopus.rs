@@ -1,0 +1,85 @@
+//! Opus by libopus, in C.
+
+use opusic_c::{Application, Bandwidth, Bitrate, Channels, InbandFec, SampleRate, Signal};
+
+use super::{Band, LONGEST_MS, Settings};
+
+/// Samples of the longest packet, at the highest rate.
+const LONGEST: usize = LONGEST_MS * 48;
+
+fn sample_rate(rate_hz: u32) -> Option<SampleRate> {
+    Some(match rate_hz {
+        8000 => SampleRate::Hz8000,
+        12_000 => SampleRate::Hz12000,
+        16_000 => SampleRate::Hz16000,
+        24_000 => SampleRate::Hz24000,
+        48_000 => SampleRate::Hz48000,
+        _ => return None,
+    })
+}
+
+/// Samples to packets.
+pub struct Encoder(opusic_c::Encoder);
+
+impl std::fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Encoder").finish_non_exhaustive()
+    }
+}
+
+impl Encoder {
+    /// `None` where it cannot be had so.
+    pub fn new(settings: Settings) -> Option<Encoder> {
+        let bandwidth = match settings.band {
+            Band::Narrow => Bandwidth::Narrow,
+            Band::Medium => Bandwidth::Medium,
+            Band::Wide => Bandwidth::Wide,
+            Band::SuperWide => Bandwidth::Superwide,
+            Band::Full => Bandwidth::Full,
+        };
+        let fec = if settings.fec_percent > 0 { InbandFec::Mode1 } else { InbandFec::Off };
+        let rate = sample_rate(settings.rate_hz)?;
+        let mut encoder = opusic_c::Encoder::new(Channels::Mono, rate, Application::Voip).ok()?;
+        encoder.set_bitrate(Bitrate::Value(settings.bit_rate)).ok()?;
+        encoder.set_complexity(settings.complexity).ok()?;
+        encoder.set_signal(Signal::Voice).ok()?;
+        encoder.set_max_bandwidth(bandwidth).ok()?;
+        encoder.set_inband_fec(fec).ok()?;
+        encoder.set_packet_loss(settings.fec_percent).ok()?;
+        encoder.set_dtx(settings.dtx).ok()?;
+        Some(Encoder(encoder))
+    }
+    /// A frame; how many bytes it has, `None` where it has no length of Opus'.
+    pub fn encode(&mut self, samples: &[i16], packet: &mut [u8]) -> Option<usize> {
+        // The wrapper takes 16 bits for numbers without sign; the library reads them as what they are.
+        let mut unsigned = [0; LONGEST / 2];
+        let unsigned = unsigned.get_mut(..samples.len())?;
+        unsigned.iter_mut().zip(samples).for_each(|(to, sample)| *to = sample.cast_unsigned());
+        self.0.encode_to_slice(unsigned, packet).ok()
+    }
+}
+
+/// Packets to samples.
+pub struct Decoder(opusic_c::Decoder);
+
+impl std::fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decoder").finish_non_exhaustive()
+    }
+}
+
+impl Decoder {
+    /// To samples at a rate of Opus'; `None` for another one.
+    pub fn new(rate_hz: u32) -> Option<Decoder> {
+        opusic_c::Decoder::new(Channels::Mono, sample_rate(rate_hz)?).ok().map(Decoder)
+    }
+    /// A packet's samples, those of a lost one where it is empty; `before`: those of the packet before it, as long as there
+    /// is room. How many; `None` where it is damaged.
+    pub fn decode(&mut self, packet: &[u8], samples: &mut [i16], before: bool) -> Option<usize> {
+        let mut unsigned = [0; LONGEST];
+        let room = unsigned.get_mut(..samples.len().min(LONGEST))?;
+        let count = self.0.decode_to_slice(packet, room, before).ok()?;
+        room.iter().zip(samples.iter_mut()).take(count).for_each(|(from, to)| *to = from.cast_signed());
+        Some(count)
+    }
+}

@@ -1,0 +1,63 @@
+//! Opus by ropus, in Rust alone.
+
+use ::ropus::{Application, Bandwidth, Bitrate, Channels, DecodeMode, InbandFec, Signal};
+
+use super::{Band, Settings};
+
+/// Samples to packets.
+pub struct Encoder(::ropus::Encoder);
+
+impl std::fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Encoder").field("rate_hz", &self.0.sample_rate()).finish_non_exhaustive()
+    }
+}
+
+impl Encoder {
+    /// `None` where it cannot be had so.
+    pub fn new(settings: Settings) -> Option<Encoder> {
+        let bandwidth = match settings.band {
+            Band::Narrow => Bandwidth::Narrowband,
+            Band::Medium => Bandwidth::Mediumband,
+            Band::Wide => Bandwidth::Wideband,
+            Band::SuperWide => Bandwidth::Superwideband,
+            Band::Full => Bandwidth::Fullband,
+        };
+        let encoder = ::ropus::Encoder::builder(settings.rate_hz, Channels::Mono, Application::Voip)
+            .bitrate(Bitrate::Bits(settings.bit_rate))
+            .complexity(settings.complexity)
+            .signal(Signal::Voice)
+            .max_bandwidth(bandwidth)
+            .inband_fec(if settings.fec_percent > 0 { InbandFec::Enabled } else { InbandFec::Disabled })
+            .packet_loss_perc(settings.fec_percent)
+            .dtx(settings.dtx)
+            .build();
+        encoder.ok().map(Encoder)
+    }
+    /// A frame; how many bytes it has, `None` where it has no length of Opus'.
+    pub fn encode(&mut self, samples: &[i16], packet: &mut [u8]) -> Option<usize> {
+        self.0.encode(samples, packet).ok()
+    }
+}
+
+/// Packets to samples.
+pub struct Decoder(::ropus::Decoder);
+
+impl std::fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decoder").field("rate_hz", &self.0.sample_rate()).finish_non_exhaustive()
+    }
+}
+
+impl Decoder {
+    /// To samples at a rate of Opus'; `None` for another one.
+    pub fn new(rate_hz: u32) -> Option<Decoder> {
+        ::ropus::Decoder::new(rate_hz, Channels::Mono).ok().map(Decoder)
+    }
+    /// A packet's samples, those of a lost one where it is empty; `before`: those of the packet before it, as long as there
+    /// is room. How many; `None` where it is damaged.
+    pub fn decode(&mut self, packet: &[u8], samples: &mut [i16], before: bool) -> Option<usize> {
+        let mode = if before { DecodeMode::Fec } else { DecodeMode::Normal };
+        self.0.decode(packet, samples, mode).ok()
+    }
+}

@@ -1,0 +1,26 @@
+//! libopus as the measure of ropus: the codec's tests with the feature `libopus`, which the ordinary test run leaves out
+//! because it needs cmake.
+
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+
+use crate::interop::Setting;
+use crate::interop::install;
+
+/// Builds libopus and runs them.
+pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
+    install::packages(&[("cmake", "cmake")])?;
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["test", "--quiet", "--package", "trunkgate-media", "--features", "libopus", "--test", "libopus"]);
+    if setting.sabotage {
+        command.env("TRUNKGATE_SABOTAGE", "opus");
+    }
+    let output = command.output().context("cargo")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let result = text.lines().find(|line| line.starts_with("test result:"));
+    match result {
+        Some(result) if output.status.success() => Ok(result.to_owned()),
+        _ => bail!("{text}\n{}", String::from_utf8_lossy(&output.stderr)),
+    }
+}
