@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test file uses its part
 
 pub(crate) mod calls;
+pub(crate) mod codecs;
 pub(crate) mod dns;
 pub(crate) mod listener;
 pub(crate) mod secure;

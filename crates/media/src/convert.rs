@@ -34,14 +34,21 @@ impl Session {
         None
     }
 
-    /// What converts along a new wire: the one that does so already, where nothing of it changes.
+    /// What converts along a new wire from the end at `at`: the one that does so already, where nothing of it changes;
+    /// else one that goes on where the last one before the same sink ended.
     pub(crate) fn transcoder(&mut self, at: Option<usize>, to: EndId, spec: &WireSpec) -> Option<Box<Transcoder>> {
         let wanted = spec.transcode.as_deref()?;
-        let before = self.ends.get_mut(at?)?.wire.take_if(|wire| wire.to == to);
-        let before = before.and_then(|wire| wire.transcoder);
-        before.filter(|transcoder| transcoder.spec() == wanted).or_else(|| {
-            let serial = self.new_serial();
-            Transcoder::new(wanted.clone(), serial, numbers(self.id(), to, serial)).map(Box::new)
-        })
+        let mut ends = self.ends.iter_mut().enumerate();
+        let before = ends.find_map(|(place, end)| Some((place, end.wire.take_if(|wire| wire.to == to)?)));
+        let before = before.and_then(|(place, wire)| Some((place, wire.transcoder?)));
+        match before {
+            Some((place, transcoder)) if Some(place) == at && transcoder.spec() == wanted => Some(transcoder),
+            before => {
+                at?;
+                let serial = self.new_serial();
+                let before = before.map(|(_, before)| *before);
+                Transcoder::after(before, wanted.clone(), serial, numbers(self.id(), to, serial)).map(Box::new)
+            }
+        }
     }
 }

@@ -99,6 +99,13 @@ impl Bench {
         };
         Bench { transcoder, now: Instant::now(), ticks, next }
     }
+    /// Another source's codec from now on: another transcoder before the same sink.
+    fn change(&mut self, spec: TranscodeSpec, ms: u32) {
+        self.ticks = spec.from[0].1.clock_hz() / 1000 * ms;
+        let idle = Transcoder::new(spec.clone(), 2, NUMBERS).unwrap();
+        let before = std::mem::replace(&mut self.transcoder, idle);
+        self.transcoder = Transcoder::after(Some(before), spec, 3, NUMBERS).unwrap();
+    }
     fn skip(&mut self) {
         self.now += Duration::from_millis(20);
         self.next.sequence = self.next.sequence.wrapping_add(1);
@@ -350,6 +357,45 @@ fn another_stream_goes_on_under_the_same_numbers() {
     bench.next.timestamp = bench.next.timestamp.wrapping_add(1_000_000);
     let out = bench.say(&[0x90; 160]);
     assert_eq!((out[0].0.sequence, out[0].0.timestamp), (9, 1000 + 160 + 800 + 160));
+}
+
+/// The largest jump in a tone against its amplitude: what a filter leaves of it that takes it away.
+fn click(samples: &[i16], rate: usize, hz: f64) -> f64 {
+    let by = 2.0 * (TAU * hz / rate as f64).cos();
+    let left = samples.windows(3).map(|w| (f64::from(w[0]) + f64::from(w[2]) - by * f64::from(w[1])).abs() / 8000.0);
+    left.fold(0.0, f64::max)
+}
+
+#[test]
+fn another_codec_in_mid_call_makes_no_click() {
+    let said = ALL.map(|coding| encoded(coding, &tone(coding, 500.0, 600), 20));
+    for to in ALL {
+        for (one, other) in (0..ALL.len()).flat_map(|one| (0..ALL.len()).map(move |other| (one, other))) {
+            let (before, after) = (ALL[one], ALL[other]);
+            let mut bench = Bench::new(spec(before, to, 20), 20);
+            let mut heard: Vec<_> = said[one][..15].iter().flat_map(|payload| bench.say(payload)).collect();
+            bench.change(spec(after, to, 20), 20);
+            heard.extend(said[other][15..].iter().flat_map(|payload| bench.say(payload)));
+            assert_eq!(heard.len(), 30);
+            let samples = decoded(to, &heard);
+            // Opus that has more band from now on: its decoders begin anew.
+            let widens =
+                to == OPUS && before != OPUS && rate(before) < 16_000 && (after == OPUS || after == Coding::G722);
+            let per_s = rate(to);
+            let click = click(&samples[per_s * 28 / 100..per_s * 36 / 100], per_s, 500.0);
+            assert!(click < if widens { 1.2 } else { 0.2 }, "{before:?} to {after:?} before {to:?}: {click}");
+        }
+    }
+}
+
+/// A packet of the sink's that was begun under one codec is filled under the next.
+#[test]
+fn what_did_not_fill_a_packet_leaves_with_what_comes_next() {
+    let mut bench = Bench::new(spec(Coding::Pcmu, Coding::Pcma, 20), 30);
+    let codes = |coding: Coding| encoded(coding, &tone(coding, 500.0, 30), 30).remove(0);
+    assert_eq!(bench.say(&codes(Coding::Pcmu)).len(), 1);
+    bench.change(spec(Coding::G722, Coding::Pcma, 20), 30);
+    assert_eq!(bench.say(&codes(Coding::G722)).len(), 2, "10 ms and 30 ms");
 }
 
 #[test]

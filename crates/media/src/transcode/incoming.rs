@@ -49,7 +49,8 @@ pub(super) struct Incoming {
     /// Samples of the last packet.
     pub(super) samples: usize,
     lasted: u64,
-    came: Option<Instant>,
+    /// When the last packet was taken.
+    pub(super) came: Option<Instant>,
 }
 
 impl Incoming {

@@ -15,7 +15,7 @@ mod spec;
 pub(crate) use encoding::Encoding;
 pub use spec::{Coding, EventsSpec, TranscodeSpec};
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::counters::DropReason;
 use crate::limits::{ASIDE_BYTES, AUDIO_CONCEALED_MOST_MS, AUDIO_FRAME_MOST_MS, AUDIO_PACKET_MOST_MS};
@@ -55,6 +55,8 @@ pub struct Transcoder {
     jump: Option<Jump>,
     aside: Option<Aside>,
     concealer: Box<Concealer>,
+    /// When the last packet came of what this one goes on from, before its own first one.
+    goes_on: Option<Instant>,
     /// Takes keys' tones out of the audio, where they are keys.
     pub(crate) watch: Option<Box<ToneWatch>>,
     noise: Noise,
@@ -97,10 +99,23 @@ enum Class {
 impl Transcoder {
     /// As `spec` says, under the numbers (source, sequence number, timestamp); `None` where it names nothing that can be
     /// converted.
-    pub fn new(spec: TranscodeSpec, serial: u32, (ssrc, sequence, timestamp): (u32, u16, u32)) -> Option<Self> {
+    pub fn new(spec: TranscodeSpec, serial: u32, numbers: (u32, u16, u32)) -> Option<Self> {
+        Transcoder::after(None, spec, serial, numbers)
+    }
+    /// The same in the place of another one before the same sink. Where that keeps its codec its decoder goes on, and so
+    /// does our encoder, and what was heard: no step from the one to the other.
+    pub fn after(
+        before: Option<Transcoder>,
+        spec: TranscodeSpec,
+        serial: u32,
+        (ssrc, sequence, timestamp): (u32, u16, u32),
+    ) -> Option<Self> {
+        let before = before.filter(|before| before.spec.to.1 == spec.to.1);
         let codings = || spec.from.iter().map(|(_, coding)| *coding);
-        let highest = codings().filter_map(Coding::rate_hz).max();
-        let rate_hz = spec.to.1.rate_hz().or(highest).unwrap_or(WIDE_BAND_HZ);
+        let highest = codings().filter_map(Coding::rate_hz).max().unwrap_or(WIDE_BAND_HZ);
+        // A stream of Opus keeps its band.
+        let highest = before.as_ref().map_or(highest, |before| highest.max(before.rate_hz));
+        let rate_hz = spec.to.1.rate_hz().unwrap_or(highest);
         let sources = codings().map(|coding| Decoding::new(coding, rate_hz)).collect::<Option<Vec<_>>>()?;
         let encoding = Encoding::new(spec.to.1, rate_hz)?;
         let per_ms = rate_hz as usize / 1000;
@@ -117,7 +132,7 @@ impl Transcoder {
         };
         let room_ms = AUDIO_FRAME_MOST_MS + AUDIO_CONCEALED_MOST_MS + AUDIO_PACKET_MOST_MS;
         let clock_hz = codings().next()?.clock_hz();
-        Some(Transcoder {
+        let mut transcoder = Transcoder {
             serial,
             sources,
             encoding,
@@ -130,6 +145,7 @@ impl Transcoder {
             jump: None,
             aside: None,
             concealer: Box::new(Concealer::new(rate_hz)),
+            goes_on: None,
             watch: None,
             noise: Noise::new(ssrc),
             ssrc,
@@ -138,7 +154,11 @@ impl Transcoder {
             time: 0,
             marker: true,
             spec,
-        })
+        };
+        if let Some(before) = before {
+            transcoder.follow(before);
+        }
+        Some(transcoder)
     }
     /// As it was asked for.
     pub fn spec(&self) -> &TranscodeSpec {
@@ -208,6 +228,22 @@ impl Transcoder {
         self.finish(aside.marker, aside.number, aside.time, aside.bytes, packet)
     }
 
+    /// Goes on where another one before the same sink, in the same codec, has ended. Not where Opus has more band than
+    /// before: its decoders begin anew then.
+    fn follow(&mut self, before: Transcoder) {
+        if before.rate_hz != self.rate_hz {
+            return;
+        }
+        (self.encoding, self.concealer, self.goes_on) = (before.encoding, before.concealer, before.incoming.came);
+        // What did not fill a packet; not where time jumps in it.
+        let rest = before.pending.get(before.start..before.end).filter(|_| before.jump.is_none()).unwrap_or_default();
+        if let Some(room) = self.pending.get_mut(..rest.len()) {
+            room.copy_from_slice(rest);
+            self.end = rest.len();
+            self.incoming.at = time_of(rest.len(), self.rate_hz);
+        }
+    }
+
     fn class(&self, number: u8) -> Option<Class> {
         if let Some(source) = self.spec.from.iter().position(|(from, _)| *from == number) {
             return Some(Class::Audio(source));
@@ -252,6 +288,9 @@ impl Transcoder {
             next.fill(0);
         }
         let begin = self.incoming.at;
+        let goes_on = self.goes_on.take().is_some_and(|came| {
+            now.saturating_duration_since(came) < Duration::from_millis(AUDIO_CONCEALED_MOST_MS as u64)
+        });
         if concealed > 0 {
             if let Some(rest) = lost.get_mut(made..).filter(|rest| !rest.is_empty()) {
                 self.concealer.conceal(rest, next);
@@ -260,6 +299,9 @@ impl Transcoder {
             self.incoming.at += time_of(concealed, self.rate_hz);
         } else if step.time() > 0 {
             self.jump_by(begin, step);
+        } else if goes_on || matches!(step, Step::Anew { .. }) {
+            // Another decoder, another voice: no step from the one to the other.
+            self.concealer.conceal(&mut [], next);
         }
         self.concealer.hear(next);
         let room = self.pending.get_mut(self.end..self.end + count).unwrap_or_default();

@@ -1,0 +1,131 @@
+//! Codecs as phones speak them: their numbers and descriptions, samples to packets and back.
+
+use std::f64::consts::TAU;
+
+use trunkgate_media::codec::opus::Wanted;
+use trunkgate_media::codec::{g711, g722, opus};
+use trunkgate_media::rtp::Rtp;
+
+use super::calls::Phone;
+
+/// A codec: its number, its clock's ticks in 20 ms, and its name in a description.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Codec {
+    Pcmu,
+    Pcma,
+    G722,
+    Opus,
+}
+
+impl Codec {
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Codec::Pcmu => 0,
+            Codec::Pcma => 8,
+            Codec::G722 => 9,
+            Codec::Opus => 107,
+        }
+    }
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Codec::Pcmu => "PCMU",
+            Codec::Pcma => "PCMA",
+            Codec::G722 => "G722",
+            Codec::Opus => "opus",
+        }
+    }
+    pub(crate) fn ticks(self) -> u32 {
+        if self == Codec::Opus { 960 } else { 160 }
+    }
+    /// Samples per second of what [`Speaker`] takes and [`Hearer`] gives.
+    pub(crate) fn rate_hz(self) -> u32 {
+        if self == Codec::G722 { 16_000 } else { 8000 }
+    }
+    /// A phone's description with it alone, and telephone-event; `fec`: whether it wants Opus' redundancy.
+    pub(crate) fn described(self, phone: &Phone, version: u32, fec: bool) -> String {
+        let map = match self {
+            Codec::Opus => format!("a=rtpmap:107 opus/48000/2\r\na=fmtp:107 useinbandfec={}\r\n", u8::from(fec)),
+            Codec::Pcmu | Codec::Pcma | Codec::G722 => String::new(),
+        };
+        let (port, number) = (phone.rtp_address().port(), self.number());
+        let events = "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n";
+        phone.described(version, &format!("m=audio {port} RTP/AVP {number} 101\r\n{map}{events}"))
+    }
+    pub(crate) fn sdp(self, phone: &Phone) -> String {
+        self.described(phone, 1, true)
+    }
+    /// The `n`th packet of 20 ms of a stream from 0 on.
+    pub(crate) fn packet(self, n: usize, payload_type: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let timestamp = n as u32 * self.ticks();
+        let rtp = Rtp { marker: n == 0, payload_type, sequence: n as u16, timestamp, ssrc: 77, payload: 0..0 };
+        rtp.build(payload, &mut bytes);
+        bytes
+    }
+}
+
+/// 500 Hz from sample `from` on, `count` samples.
+pub(crate) fn tone(codec: Codec, from: usize, count: usize) -> Vec<i16> {
+    let angle = |n: usize| TAU * 500.0 * n as f64 / f64::from(codec.rate_hz());
+    (from..from + count).map(|n| (8000.0 * angle(n).sin()) as i16).collect()
+}
+
+/// Samples to payloads.
+pub(crate) struct Speaker {
+    codec: Codec,
+    g722: g722::Encoder,
+    opus: opus::Encoder,
+}
+
+impl Speaker {
+    pub(crate) fn new(codec: Codec, fec: bool) -> Speaker {
+        let opus = opus::Encoder::new(8000, Wanted { fec, ..Wanted::default() }).unwrap();
+        Speaker { codec, g722: g722::Encoder::new(), opus }
+    }
+    /// 20 ms.
+    pub(crate) fn say(&mut self, frame: &[i16]) -> Vec<u8> {
+        match self.codec {
+            Codec::Pcmu => frame.iter().map(|sample| g711::encode_ulaw(*sample)).collect(),
+            Codec::Pcma => frame.iter().map(|sample| g711::encode_alaw(*sample)).collect(),
+            Codec::G722 => frame.as_chunks::<2>().0.iter().map(|[a, b]| self.g722.encode(*a, *b)).collect(),
+            Codec::Opus => {
+                let mut packet = vec![0; 1000];
+                let bytes = self.opus.encode(frame, &mut packet);
+                packet.truncate(bytes);
+                packet
+            }
+        }
+    }
+}
+
+/// Payloads to samples.
+pub(crate) struct Hearer {
+    codec: Codec,
+    g722: g722::Decoder,
+    opus: opus::Decoder,
+}
+
+impl Hearer {
+    pub(crate) fn new(codec: Codec) -> Hearer {
+        Hearer { codec, g722: g722::Decoder::new(), opus: opus::Decoder::new(8000).unwrap() }
+    }
+    pub(crate) fn hear(&mut self, payload: &[u8]) -> Vec<i16> {
+        match self.codec {
+            Codec::Pcmu => payload.iter().map(|code| g711::decode_ulaw(*code)).collect(),
+            Codec::Pcma => payload.iter().map(|code| g711::decode_alaw(*code)).collect(),
+            Codec::G722 => payload.iter().flat_map(|code| self.g722.decode(*code)).collect(),
+            Codec::Opus => {
+                let mut samples = vec![0; 960];
+                let count = self.opus.decode(payload, &mut samples).unwrap();
+                samples.truncate(count);
+                samples
+            }
+        }
+    }
+    /// What stood in so many packets of Opus that were lost before this one.
+    pub(crate) fn conceal(&mut self, next: &[u8], lost: usize) -> Vec<i16> {
+        let mut samples = vec![0; 160 * lost];
+        assert_eq!(self.opus.conceal(next, 160, &mut samples), samples.len());
+        samples
+    }
+}
