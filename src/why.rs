@@ -86,7 +86,7 @@ impl Question {
     }
 }
 
-/// `{called, caller, from, source, at, route, targets:[…], attempts:[…], routes:[{name, matched, failed, because, place}]}`
+/// `{called, caller, from, source, at, route, search_timeout, targets:[…], attempts:[…], routes:[{name, matched, failed, because, place}]}`
 ///
 /// # Errors
 /// In words, where no trunk is meant or the number is none.
@@ -145,6 +145,7 @@ pub(crate) fn explain(table: &Table, config: &Config, question: &Question) -> Re
         "at": at.map(|at| at.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()),
         "headers": headers.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>(),
         "route": plan.as_ref().map(|plan| plan.route.name.to_string()),
+        "search_timeout": plan.as_ref().and_then(|plan| plan.search_timeout()).map(|timeout| timeout.as_secs_f64()),
         "targets": plan.as_ref().map(targets).unwrap_or_default(),
         "attempts": attempts.collect::<Vec<_>>(),
         "routes": routes,
@@ -317,6 +318,9 @@ fn text(answer: &Value) -> String {
     match answer["route"].is_null() {
         true => out.push_str("→ 404: no route\n"),
         false => attempts.iter().for_each(|attempt| out.push_str(&line_of(attempt))),
+    }
+    if let Some(seconds) = answer["search_timeout"].as_f64() {
+        out.push_str(&format!("  the last one at the latest after {seconds} s\n"));
     }
     out
 }

@@ -144,6 +144,9 @@ fn the_examples_send_their_calls_where_they_say() {
     for (file, from, called, at, route, targets) in [
         ("twilio-to-pbx.toml", "twilio", "+14155551234", noon, "inbound", "pbx"),
         ("twilio-to-pbx.toml", "pbx", "+14155551234", noon, "outbound", "twilio"),
+        ("pbx-to-twilio.toml", "pbx", "911", noon, "emergency", "carrier twilio"),
+        ("pbx-to-twilio.toml", "pbx", "+12125550100", noon, "out", "twilio carrier"),
+        ("pbx-to-twilio.toml", "twilio", "+14155551234", noon, "in", "pbx carrier/+14155550199"),
         ("two-carriers.toml", "pbx", "112", noon, "emergency", "solid cheap"),
         ("two-carriers.toml", "pbx", "+12125550100", noon, "out", "cheap solid"),
         (

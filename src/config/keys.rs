@@ -173,6 +173,7 @@ pub(super) const ROUTE: &[Key] = &[
     ("routes_file", Built),
     ("on_busy", Built),
     ("ring_timeout", Built),
+    ("search_timeout", Built),
     ("record", OnlyFalse),
     ("when", Built),
     ("header", Built),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::DeValue;
 use trunkgate_call::limits::LISTENERS_PER_CALL;
-use trunkgate_route::{Pattern, Route};
+use trunkgate_route::{Pattern, Route, SEARCH_TIMEOUT};
 
 use super::code;
 use super::diagnostic::Findings;
@@ -65,6 +65,7 @@ fn read_one<'a>(
     let ring_timeout = section.read("ring_timeout", findings, values::duration);
     let caller_id =
         section.read("caller_id", findings, |key, value, f| caller_id::number(key, value, &edge.numbers, f));
+    let search_timeout = section.read("search_timeout", findings, values::duration).unwrap_or(SEARCH_TIMEOUT);
     let (from, from_spans) = from.into_iter().unzip();
     let (to, to_spans) = to.into_iter().unzip();
     let (caller, caller_spans) = caller.into_iter().unzip();
@@ -86,6 +87,7 @@ fn read_one<'a>(
             file: None,
             line: None,
             caller_id: caller_id.map(Arc::new),
+            search_timeout,
         },
         name: section.get("name").map_or(section.span.clone(), Spanned::span),
         from: from_spans,

@@ -10,6 +10,7 @@ use trunkgate_sip::{Answer, Body, DialogId, Extra};
 use crate::answer::{Failure, FinalAnswer};
 use crate::call::{CALLER, Call, State};
 use crate::controller::Controller;
+use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::held::{Change, turned};
 use crate::leg::{Leg, LegState, StreamEnd, wires};
@@ -120,6 +121,7 @@ impl Call {
     pub(crate) fn send_answer(&mut self, now: Instant, edge: &mut Edge, ours: Description, headers: Vec<Extra>) {
         let age = self.age(now);
         self.times.answered = Some(edge.date(now));
+        self.disarm(edge, Timer::Search);
         self.begin_series(now, edge);
         edge.metrics.call_setup_seconds.observe(age.as_secs_f64());
         self.legs[CALLER].state = LegState::Answered;

@@ -41,6 +41,7 @@
 //! | silence, ring time-out | next peer, next target | – | next peer, next target | – | – |
 //! | its turn at a limit of the target's trunk, or waited long enough | first peer, next target | – | first peer, next target | – | – |
 //! | its turn at an agent, or waited long enough | its socket asked for, next target | – | its socket asked for, next target | – | – |
+//! | the targets have had their time together | what is tried is withdrawn, the last target is next | – | – | – | – |
 //! | a wait before an agent's next stream is over | its socket asked for | – | its socket asked for | – | – |
 //! | the agent has had the caller for its `max_call` | – | goodbye | goodbye | – | – |
 //! | agent's socket open | caller answered, media wired | a listener hears | media wired; a listener hears | – | – |
@@ -79,6 +80,7 @@ use crate::edge::Edge;
 use crate::engage::Retries;
 use crate::few::Few;
 use crate::headers::{Brought, CallerIdentity};
+use crate::hops::Hops;
 use crate::index::{Place, Purpose};
 use crate::info::Info;
 use crate::io::QueryId;
@@ -291,6 +293,8 @@ pub(crate) struct Call {
     pub(crate) farewell: Option<(usize, Brought)>,
     /// Max-Forwards of what we send on.
     pub(crate) max_forwards: u8,
+    /// Edges that it has been through.
+    pub(crate) hops: Hops,
     /// What is offered to the targets: the caller's offer, `None` where its INVITE had none; in mid-call what it has
     /// agreed on.
     pub(crate) offer: Option<Description>,
@@ -447,6 +451,7 @@ impl Call {
             (Searching | Rerouting, E::Due(Timer::Pace(branch))) => self.try_again(now, edge, branch),
             (Searching | Rerouting, E::Due(Timer::Queue)) => self.next_in_line(now, edge),
             (Searching | Rerouting, E::Due(Timer::Retry)) => self.retry_due(now, edge),
+            (_, E::Due(Timer::Search)) => self.search_over(now, edge),
             (Searching, E::Due(Timer::Ports)) => self.bound(now, edge, None),
             (Answered | Rerouting | Leaving | Ended, E::Due(Timer::Ports)) => {}
             (Answered | Leaving | Ended, E::Due(Timer::NoResponse(_) | Timer::Ring(_) | Timer::Pace(_))) => {}

@@ -2,6 +2,7 @@
 //! of answer.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use trunkgate_route::{Plan, Target, TargetSpec};
 
@@ -64,17 +65,19 @@ pub(crate) enum Controller {
 }
 
 /// The targets that are left, and what became of the others.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Targets {
     left: VecDeque<Target>,
     on_busy: bool,
+    /// How long all but the last may take together; zero: no limit.
+    search_timeout: Duration,
     failures: Vec<Failure>,
 }
 
 impl Controller {
     /// These targets, after a restart.
     pub(crate) fn resume(left: Vec<Target>) -> Controller {
-        Controller::Plan(Targets { left: left.into(), on_busy: false, failures: Vec::new() })
+        Controller::Plan(Targets { left: left.into(), ..Targets::default() })
     }
 
     /// What is left to be tried, as a route would write it.
@@ -86,6 +89,22 @@ impl Controller {
         left.into_iter().flatten().map(Target::spec)
     }
 
+    /// How long all targets but the last may take together; zero: no limit.
+    pub(crate) const fn search_timeout(&self) -> Duration {
+        match self {
+            Controller::Plan(targets) => targets.search_timeout,
+            Controller::Done => Duration::ZERO,
+        }
+    }
+
+    /// Leaves the last of those that are left, where there is one: how many are out of the question then.
+    pub(crate) fn skip_to_last(&mut self) -> Option<usize> {
+        let Controller::Plan(targets) = self else { return None };
+        let skipped = targets.left.len().checked_sub(1)?;
+        targets.left.drain(..skipped);
+        Some(skipped)
+    }
+
     /// Legs that what is left may want, and that whoever comes before leaves to it.
     pub(crate) fn legs_kept(&self) -> usize {
         let Controller::Plan(targets) = self else { return 0 };
@@ -94,8 +113,8 @@ impl Controller {
 
     /// A route's targets.
     pub(crate) fn plan(plan: Plan) -> Controller {
-        let on_busy = plan.route.on_busy;
-        Controller::Plan(Targets { left: plan.targets.into(), on_busy, failures: Vec::new() })
+        let (on_busy, search_timeout) = (plan.route.on_busy, plan.search_timeout().unwrap_or_default());
+        Controller::Plan(Targets { left: plan.targets.into(), on_busy, search_timeout, failures: Vec::new() })
     }
 
     /// Puts a target in front of those that are left; what became of earlier ones is past.
@@ -107,7 +126,7 @@ impl Controller {
             }
             Controller::Done => {
                 let left = VecDeque::from([target]);
-                *self = Controller::Plan(Targets { left, on_busy: false, failures: Vec::new() });
+                *self = Controller::Plan(Targets { left, ..Targets::default() });
             }
         }
     }
@@ -170,7 +189,7 @@ mod tests {
     use super::*;
 
     fn targets(left: Vec<Target>, on_busy: bool) -> Controller {
-        Controller::Plan(Targets { left: left.into(), on_busy, failures: Vec::new() })
+        Controller::Plan(Targets { left: left.into(), on_busy, ..Targets::default() })
     }
 
     fn code(step: Step) -> u16 {

@@ -13,6 +13,8 @@ pub(crate) enum Timer {
     NoResponse(Branch),
     /// No final answer yet (ours: `ring_timeout`; RFC 3261 §16.6 timer C is its like).
     Ring(Branch),
+    /// The route's targets have had their time together, but for the last (ours: `search_timeout`).
+    Search,
     /// The last answer to a CANCEL is overdue. Ours: the endpoint tells within 64·T1 (RFC 3261 §9.1), and a call must
     /// not hang on one that it could not tell.
     Withdrawn,
@@ -50,6 +52,7 @@ impl Timer {
         match self {
             Timer::NoResponse(_) => "no_response",
             Timer::Ring(_) => "ring",
+            Timer::Search => "search",
             Timer::Withdrawn => "withdrawn",
             Timer::Goodbye => "goodbye",
             Timer::HoldCheck => "hold_check",

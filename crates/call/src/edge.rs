@@ -94,6 +94,8 @@ pub(crate) struct Edge {
     pub(crate) cause: Option<Cause>,
     parties: Parties,
     pub(crate) rng: ChaCha12Rng,
+    /// What nobody else knows, by which this edge knows its own hops again.
+    pub(crate) hop_key: u64,
     next_query: u64,
 }
 
@@ -102,6 +104,13 @@ pub(crate) struct Edge {
 fn identity(name: &str, start_ms: u64, random: u32) -> Identity {
     // Truncation is meant: it is a name, not a time.
     Identity { edge: fnv1a(name.as_bytes()), generation: (start_ms as u32) ^ random, shard: 0 }
+}
+
+/// Drawn beside everything else, so that nothing that is shown tells of it.
+fn hop_key(seed: [u8; 32]) -> u64 {
+    let mut rng = ChaCha12Rng::from_seed(seed);
+    rng.set_stream(1);
+    rng.random()
 }
 
 impl Edge {
@@ -142,6 +151,7 @@ impl Edge {
             unjoined: Vec::new(),
             cause: None,
             parties: Parties::new(),
+            hop_key: hop_key(config.seed),
             rng,
             next_query: 0,
             config,

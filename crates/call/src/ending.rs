@@ -90,6 +90,7 @@ impl Call {
         self.drop_attempts(now, edge, reason);
         self.end_legs_with(reason);
         self.state = State::Ended;
+        self.disarm(edge, Timer::Search);
         self.disarm(edge, Timer::Goodbye);
         self.disarm(edge, Timer::HoldCheck);
         self.disarm(edge, Timer::Glare);

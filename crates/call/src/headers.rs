@@ -12,6 +12,7 @@ use crate::answer::extra;
 use crate::call::Call;
 use crate::caller_id::Showing;
 use crate::edge::Edge;
+use crate::hops::HOPS;
 use crate::limits::{ASSERTED_IDENTITIES, NUMBER_CHARS, PASSED_HEADER_BYTES, PASSED_HEADERS, PASSED_VALUE_BYTES};
 use crate::location::keep_sent;
 use crate::numbers::{Caller, display_name, plain};
@@ -172,7 +173,7 @@ pub(crate) fn brought(message: &Message, from: &HeaderRules, table: &Table) -> B
         let known = HeaderName::from_bytes(name);
         let written = if known == HeaderName::Other { std::str::from_utf8(name).ok() } else { Some(known.as_str()) };
         let Some(name) = written else { continue };
-        if !wanted(name) {
+        if !wanted(name) || name.eq_ignore_ascii_case(HOPS) {
             continue;
         }
         let Some(value) = value_of(value) else { continue };

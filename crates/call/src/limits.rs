@@ -9,6 +9,8 @@ use trunkgate_media::agent::limits::STOP_TIMEOUT;
 pub const ATTEMPTS_PER_CALL: usize = 32;
 /// Targets that ring at once.
 pub const RING_ALL_TARGETS: usize = 8;
+/// Edges that a call may have been through before it comes here (RFC 3261 §16.3 step 3 counts all hops, up to 70).
+pub const EDGES_PER_CALL: usize = 10;
 /// Places that a target's 3xx answers send us to, at most.
 pub const REDIRECTS: usize = 5;
 /// Early dialogs of one INVITE whose media is kept; the oldest is forgotten first.

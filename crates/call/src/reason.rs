@@ -28,6 +28,7 @@ pub enum ReasonSlug {
     LimitRate,
     NoPorts,
     TooManyHops,
+    Loop,
     EdgeRestarted,
     TargetRejected,
     CredentialsRefused,
@@ -35,6 +36,7 @@ pub enum ReasonSlug {
     NotRegistered,
     TargetBusy,
     RingTimeout,
+    SearchTimeout,
     NoResponse,
     Unreachable,
     TlsFailed,
@@ -67,7 +69,7 @@ pub enum ReasonSlug {
 
 impl ReasonSlug {
     /// Every reason, for documents and tests.
-    pub const ALL: [ReasonSlug; 57] = [
+    pub const ALL: [ReasonSlug; 59] = [
         ReasonSlug::CallerHungUp,
         ReasonSlug::CalleeHungUp,
         ReasonSlug::Operator,
@@ -90,6 +92,7 @@ impl ReasonSlug {
         ReasonSlug::LimitRate,
         ReasonSlug::NoPorts,
         ReasonSlug::TooManyHops,
+        ReasonSlug::Loop,
         ReasonSlug::EdgeRestarted,
         ReasonSlug::TargetRejected,
         ReasonSlug::CredentialsRefused,
@@ -97,6 +100,7 @@ impl ReasonSlug {
         ReasonSlug::NotRegistered,
         ReasonSlug::TargetBusy,
         ReasonSlug::RingTimeout,
+        ReasonSlug::SearchTimeout,
         ReasonSlug::NoResponse,
         ReasonSlug::Unreachable,
         ReasonSlug::TlsFailed,
@@ -152,6 +156,7 @@ impl ReasonSlug {
             ReasonSlug::LimitRate => "limit_rate",
             ReasonSlug::NoPorts => "no_ports",
             ReasonSlug::TooManyHops => "too_many_hops",
+            ReasonSlug::Loop => "loop",
             ReasonSlug::EdgeRestarted => "edge_restarted",
             ReasonSlug::TargetRejected => "target_rejected",
             ReasonSlug::CredentialsRefused => "credentials_refused",
@@ -159,6 +164,7 @@ impl ReasonSlug {
             ReasonSlug::NotRegistered => "not_registered",
             ReasonSlug::TargetBusy => "target_busy",
             ReasonSlug::RingTimeout => "ring_timeout",
+            ReasonSlug::SearchTimeout => "search_timeout",
             ReasonSlug::NoResponse => "no_response",
             ReasonSlug::Unreachable => "unreachable",
             ReasonSlug::TlsFailed => "tls_failed",
@@ -214,7 +220,8 @@ impl ReasonSlug {
             ReasonSlug::LimitCalls => "too many calls at once",
             ReasonSlug::LimitRate => "too many new calls a second",
             ReasonSlug::NoPorts => "no media port could be had",
-            ReasonSlug::TooManyHops => "Max-Forwards is used up",
+            ReasonSlug::TooManyHops => "Max-Forwards is used up, or the call has been through too many edges",
+            ReasonSlug::Loop => "the call has come back to the edge that sent it on",
             ReasonSlug::EdgeRestarted => "the edge ended without a word while the call was up",
             ReasonSlug::TargetRejected => "a target rejected the call",
             ReasonSlug::CredentialsRefused => {
@@ -224,6 +231,7 @@ impl ReasonSlug {
             ReasonSlug::NotRegistered => "a registrar did not take our registration",
             ReasonSlug::TargetBusy => "the called side is busy",
             ReasonSlug::RingTimeout => "nobody answered in time",
+            ReasonSlug::SearchTimeout => "the time that the route has for its targets is over",
             ReasonSlug::NoResponse => "a target gave no sign of life",
             ReasonSlug::Unreachable => "a target could not be reached",
             ReasonSlug::TlsFailed => "TLS with a target failed",
@@ -286,9 +294,9 @@ impl ReasonSlug {
             | ReasonSlug::SrtpOff
             | ReasonSlug::SrtpMismatch => 88,
             ReasonSlug::NoPorts => 47,
-            ReasonSlug::TooManyHops => 25,
+            ReasonSlug::TooManyHops | ReasonSlug::Loop => 25,
             ReasonSlug::TargetBusy => 17,
-            ReasonSlug::RingTimeout => 19,
+            ReasonSlug::RingTimeout | ReasonSlug::SearchTimeout => 19,
             ReasonSlug::NoResponse => 18,
             ReasonSlug::Unreachable
             | ReasonSlug::TlsFailed
@@ -319,7 +327,7 @@ impl ReasonSlug {
         match self {
             ReasonSlug::CallerHungUp | ReasonSlug::CallerCanceled | ReasonSlug::AnsweredElsewhere => "canceled",
             ReasonSlug::TargetBusy => "busy",
-            ReasonSlug::RingTimeout | ReasonSlug::NoResponse => "no_answer",
+            ReasonSlug::RingTimeout | ReasonSlug::SearchTimeout | ReasonSlug::NoResponse => "no_answer",
             ReasonSlug::Draining
             | ReasonSlug::Overloaded
             | ReasonSlug::NoRoute
@@ -337,6 +345,7 @@ impl ReasonSlug {
             | ReasonSlug::LimitCalls
             | ReasonSlug::LimitRate
             | ReasonSlug::TooManyHops
+            | ReasonSlug::Loop
             | ReasonSlug::WrongCredentials => "refused",
             ReasonSlug::CalleeHungUp
             | ReasonSlug::Operator

@@ -202,7 +202,7 @@ impl Call {
         let rule = governs.as_ref().and_then(|trunk| trunk.caller_id.as_ref());
         let (caller, mut headers) = self.introduction(edge, from_trunk, &to, rule);
         let from = rewrite::from(&caller, form, numbers, local.ip);
-        headers.extend(leg.session_headers());
+        headers.extend(leg.session_headers().into_iter().chain([self.hops_onward(edge)]));
         let contact_user = rewrite::escape_user(&numbers.format(&caller.number, form));
         let body = self.located(edge, body, &mut headers, way);
         let asked = redirect::name_of(&uri);

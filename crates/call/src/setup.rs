@@ -13,10 +13,12 @@ use crate::bridge::forbidden_address;
 use crate::call::{CALLER, Call, CallKey, State, Times};
 use crate::consult::Consults;
 use crate::controller::Controller;
+use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::engage::Retries;
 use crate::few::Few;
 use crate::headers::{CallerIdentity, brought};
+use crate::hops::Hops;
 use crate::index::{Named, Place};
 use crate::leg::{Leg, StreamEnd};
 use crate::limits::NUMBER_CHARS;
@@ -105,6 +107,7 @@ impl Call {
             identity: CallerIdentity::of(request, trunk.identity, edge.table.numbers()),
             farewell: None,
             max_forwards: request.max_forwards().unwrap_or(MAX_FORWARDS).saturating_sub(1),
+            hops: Hops::of(request),
             offer: None,
             late: None,
             early: EarlySession::Nothing,
@@ -165,6 +168,7 @@ impl Call {
         if request.max_forwards() == Some(0) {
             return Err(FinalAnswer::new(483, ReasonSlug::TooManyHops));
         }
+        self.not_again(edge)?;
         if called(request, &incoming.trunk, edge.table.numbers()).is_err() {
             return Err(FinalAnswer::new(484, ReasonSlug::IncompleteNumber));
         }
@@ -188,6 +192,7 @@ impl Call {
         let forks = plan.forks.clone();
         self.controller = Controller::plan(plan);
         self.open_media(edge)?;
+        self.arm(now, edge, Timer::Search, self.controller.search_timeout());
         self.open_listeners(now, edge, &forks);
         Ok(())
     }

@@ -22,6 +22,7 @@ use crate::engage::Retries;
 use crate::few::Few;
 use crate::fork::Listener;
 use crate::headers::{Brought, CallerIdentity};
+use crate::hops::Hops;
 use crate::index::{Named, Place};
 use crate::leg::{Leg, LegState, StreamEnd};
 use crate::leg_end::{LegEnd, WrittenLegEnd};
@@ -232,8 +233,7 @@ impl Call {
     /// From plain data: dialogs, ports and look-ups are entered, and the media worker told anew.
     pub(crate) fn restore(now: Instant, edge: &mut Edge, key: CallKey, snapshot: CallSnapshot) -> Call {
         edge.resume_session(snapshot.media, key, snapshot.next_end);
-        let callee = (snapshot.legs.len() > 1).then_some(1);
-        let times = snapshot.times(now);
+        let (callee, times) = ((snapshot.legs.len() > 1).then_some(1), snapshot.times(now));
         let (number, display, anonymous) = (snapshot.caller.into(), snapshot.caller_display, snapshot.anonymous);
         let caller = Caller { number, display, anonymous };
         let restored = |(at, leg)| Leg::restore(now, edge, Place { key, leg: at }, snapshot.media, leg);
@@ -263,6 +263,7 @@ impl Call {
             identity: snapshot.identity,
             farewell: None,
             max_forwards: snapshot.max_forwards,
+            hops: Hops::default(),
             offer: None,
             late: None,
             early: EarlySession::Nothing,

@@ -82,7 +82,8 @@ fn invite_is_ours(invite: &Sent) {
             "Supported",
             "To",
             "User-Agent",
-            "Via"
+            "Via",
+            "X-Trunkgate-Hops"
         ]
     );
     for secret in ["198.51.100.7", "secret.example", "203.0.113.10", "alice"] {

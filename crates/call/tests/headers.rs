@@ -143,7 +143,7 @@ fn what_goes_on_is_bounded() {
     let mut bench = between(passing(carrier(), &["X-*"]), pbx());
     let many: String = (0..PASSED_HEADERS + 8).map(|n| format!("X-{n}: y\r\n")).collect();
     let invite = sent_on(&mut bench, &many);
-    assert_eq!(invite.text.matches("\r\nX-").count(), PASSED_HEADERS);
+    assert_eq!(invite.text.matches(": y\r\n").count(), PASSED_HEADERS);
     let long = "y".repeat(PASSED_VALUE_BYTES + 1);
     let mut bench = between(passing(carrier(), &["X-*"]), pbx());
     let invite = sent_on(&mut bench, &format!("X-Long: {long}\r\nX-Fits: {}\r\nX-Next: 1\r\n", &long[1..]));

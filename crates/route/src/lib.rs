@@ -32,7 +32,7 @@ pub use number::{Incomplete, Number, Numbers};
 pub use pattern::{Pattern, PatternError};
 pub use plan::{Matched, Plan, RouteVerdict, Target};
 pub use rate::TokenBucket;
-pub use route::{CallInfo, HeaderCondition, Route};
+pub use route::{CallInfo, HeaderCondition, Route, SEARCH_TIMEOUT};
 pub use routes::Routes;
 pub use schedule::{Calendar, Dates, Hours, HoursError};
 pub use table::{Definition, Table, TargetSpec};

@@ -319,6 +319,7 @@ impl RouteFile {
             fork: rest.filter(|rest| !rest.fork.is_empty()).map_or(&named.fork, |rest| &rest.fork).clone(),
             on_busy: rest.and_then(|rest| rest.on_busy).unwrap_or(named.on_busy),
             ring_timeout: rest.and_then(|rest| rest.ring_timeout).or(named.ring_timeout),
+            search_timeout: named.search_timeout,
             file: None,
             line: Some(LinePlace { file: self.file.clone(), line: self.lines.line.get(at).copied()? }),
             caller_id: named.caller_id.clone(),

@@ -85,3 +85,11 @@ pub struct Plan {
     /// Per target, where the route says so.
     pub ring_timeout: Option<Duration>,
 }
+
+impl Plan {
+    /// How long its targets but the last may take together; `None` where there is one alone, or no limit.
+    pub fn search_timeout(&self) -> Option<Duration> {
+        let timeout = self.route.search_timeout;
+        (self.targets.len() > 1 && !timeout.is_zero()).then_some(timeout)
+    }
+}

@@ -11,6 +11,10 @@ use crate::pattern::Pattern;
 use crate::schedule::Hours;
 use crate::table::TargetSpec;
 
+/// How long all targets but the last may take together, where a route does not say: with a ring time-out of 60 s the third
+/// minute is that of the last one, and the caller's network has not given up yet (RFC 3261 §16.6 timer C).
+pub const SEARCH_TIMEOUT: Duration = Duration::from_secs(120);
+
 /// One route.
 #[derive(Debug, Clone)]
 pub struct Route {
@@ -42,6 +46,8 @@ pub struct Route {
     pub line: Option<LinePlace>,
     /// Shown to its trunks and URIs as the caller's number.
     pub caller_id: Option<Arc<Number>>,
+    /// How long all targets but the last may take together, zero: no limit.
+    pub search_timeout: Duration,
 }
 
 /// What a header has to be.
@@ -162,6 +168,7 @@ impl Route {
             file: None,
             line: None,
             caller_id: None,
+            search_timeout: SEARCH_TIMEOUT,
         }
     }
     /// Whether chance decides on it, or on a line of its file.
