@@ -126,7 +126,7 @@ fn look_up(_: &mut Criterion) {
     let begun = Instant::now();
     let routes = hundred_thousand();
     println!("100,000 routes compiled in {} ms", begun.elapsed().as_millis());
-    spread("look-up among 100,000 routes", &routes, |at| at < 100_000 && at % 10_000 != 9_999);
+    spread("look-up among 100,000 routes", &routes, |at| at < 100_000 && at % 10 != 0 && at % 10_000 != 9_999);
     let begun = Instant::now();
     let routes = million();
     println!("1,000,000 lines compiled in {} ms", begun.elapsed().as_millis());

@@ -96,8 +96,11 @@ pub(super) fn read(draft: &mut Draft, folder: &Path, findings: &mut Findings) {
     }
 }
 
-/// Targets that many lines have, and whether they take pieces of numbers over.
-type Targets = Option<(u32, Arc<[TargetSpec]>)>;
+/// Different texts of one kind that are remembered with what they mean; others are read each time.
+const REMEMBERED: usize = 65_536;
+
+/// Where targets are kept, and whether they take pieces of numbers over; `None` where they cannot be used.
+type Targets = Option<(u32, bool)>;
 
 struct Reader<'a> {
     draft: &'a Draft,
@@ -105,7 +108,7 @@ struct Reader<'a> {
     placed: &'a PlacedRoute,
     columns: Vec<Column>,
     lines: RouteLines,
-    /// By what is written: read once, `None` where it cannot be used.
+    /// By what is written.
     connects: HashMap<String, Targets>,
     rests: HashMap<String, Option<u32>>,
     /// The targets of the route itself take pieces over.
@@ -237,7 +240,7 @@ impl Reader<'_> {
         let caller = number(Column::Caller, "caller", &mut self.notes);
         let connect = match field(&self.columns, record, Column::Connect) {
             Some((at, text)) => self.connect(text, (line, at)),
-            None if !self.placed.route.connect.is_empty() => Some((0, Arc::default())),
+            None if !self.placed.route.connect.is_empty() => Some((0, self.has_pieces)),
             None => {
                 let help = "here, or connect = [\"trunk:NAME\"] in the [[route]], for all lines";
                 self.notes.error(code::MISSING, line, None, "a line without `connect`", help);
@@ -245,11 +248,12 @@ impl Reader<'_> {
             }
         };
         let rest = self.rest(record, line);
-        let (Some(to), Some(caller), Some((connect, targets)), Some(rest)) = (to, caller, connect, rest) else {
+        let (Some(to), Some(caller), Some((connect, has_pieces)), Some(rest)) = (to, caller, connect, rest) else {
             return;
         };
-        if has_pieces(&targets) || (connect == 0 && self.has_pieces) {
-            let connect = if connect == 0 { self.placed.route.connect.clone() } else { targets.to_vec() };
+        if has_pieces {
+            let own = self.lines.targets_of(connect);
+            let connect = if own.is_empty() { self.placed.route.connect.clone() } else { own };
             let or = |own: &Option<Pattern>, all: &[Pattern]| own.clone().map_or(all.to_vec(), |own| vec![own]);
             let table = &self.placed.route;
             let (to, caller) = (or(&to, &table.to), or(&caller, &table.caller));
@@ -263,7 +267,7 @@ impl Reader<'_> {
     /// Targets, separated by spaces.
     fn connect(&mut self, text: &str, (line, at): (Line, usize)) -> Targets {
         if let Some(known) = self.connects.get(text) {
-            return known.clone();
+            return *known;
         }
         let (numbers, groups) = (&self.draft.edge.numbers, Some(&self.draft.groups));
         let mut found = Some(Vec::new());
@@ -279,19 +283,22 @@ impl Reader<'_> {
                 all
             });
         }
-        let known: Targets = found.map(|all| (self.lines.connect(all.clone()), all.into()));
-        if let Some((_, all)) = &known {
-            let placed = PlacedRoute::at(Route::named(&self.placed.route.name, all.to_vec()), 0..0);
+        let known = found.map(|all: Vec<TargetSpec>| {
+            let has_pieces = has_pieces(&all);
+            let placed = PlacedRoute::at(Route::named(&self.placed.route.name, all.clone()), 0..0);
             let draft = self.draft;
             self.notes.take((line, Some(at)), |findings| {
                 route_names(&placed, draft, findings);
                 parts(&placed, draft, findings);
-                if !has_pieces(all) {
+                if !has_pieces {
                     pieces(&placed, findings);
                 }
             });
+            (self.lines.connect(all), has_pieces)
+        });
+        if self.connects.len() < REMEMBERED {
+            self.connects.insert(text.to_owned(), known);
         }
-        self.connects.insert(text.to_owned(), known.clone());
         known
     }
 
@@ -306,7 +313,9 @@ impl Reader<'_> {
             return *known;
         }
         let known = self.rest_of(fields, line).map(|rest| self.lines.rest(rest));
-        self.rests.insert(written, known);
+        if self.rests.len() < REMEMBERED {
+            self.rests.insert(written, known);
+        }
         known
     }
 

@@ -99,6 +99,10 @@ impl RouteLines {
         self.ends.push(count(self.targets.len()));
         count(self.ends.len())
     }
+    /// The targets that were kept there.
+    pub fn targets_of(&self, connect: u32) -> Vec<TargetSpec> {
+        self.targets(connect).iter().map(Compact::spec).collect()
+    }
     /// Keeps what else lines have in common, and says where.
     pub fn rest(&mut self, rest: LineRest) -> u32 {
         self.rests.push(rest);
@@ -257,7 +261,7 @@ impl RouteFile {
     }
     /// Every list of targets that its lines have.
     pub fn targets(&self) -> impl Iterator<Item = Vec<TargetSpec>> + '_ {
-        (1..=count(self.lines.ends.len())).map(|at| self.lines.targets(at).iter().map(Compact::spec).collect())
+        (1..=count(self.lines.ends.len())).map(|at| self.lines.targets_of(at))
     }
     /// Each line that one before it hides, behind the number of that one; `takes_all_of` says whether the first of two
     /// routes takes every call that the other would.
