@@ -12,18 +12,6 @@ use support::sip::field;
 use support::{Process, config, until};
 use trunkgate_media::rtp::Rtp;
 
-/// A request of the callee in its dialog.
-fn in_dialog(call: &Call, callee: &Phone, method: &str, cseq: u32, headers: &str) -> String {
-    let (invite, me) = (&call.invite.0, callee.sip.address);
-    let (from, to, id) = (field(invite, "To"), field(invite, "From"), field(invite, "Call-ID"));
-    let uri = field(invite, "Contact").trim_start_matches('<').trim_end_matches('>');
-    format!(
-        "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bKcallee{method}{cseq}\r\nMax-Forwards: 70\r\n\
-         From: {from};tag=callee\r\nTo: {to}\r\nCall-ID: {id}\r\nCSeq: {cseq} {method}\r\nContact: <sip:callee@{me}>\r\n\
-         {headers}Content-Length: 0\r\n\r\n"
-    )
-}
-
 /// The next NOTIFY with this status.
 fn told(callee: &Phone, status: &str) -> String {
     loop {
@@ -63,7 +51,7 @@ fn a_caller_that_is_sent_on_hears_a_tone_and_then_the_target() {
     let call = Call::set_up(&edge, "refer", &caller, &callee);
     heard("the callee hears the caller", &caller.rtp, call.near, &callee.rtp, 7);
     let to = format!("Refer-To: <sip:+12125550100@{}>\r\n", call.sip);
-    callee.sip.send(call.invite.1, &in_dialog(&call, &callee, "REFER", 1, &to));
+    callee.sip.send(call.invite.1, &call.of_callee(&callee, "REFER", 1, &to));
     callee.sip.receive("SIP/2.0 202");
     told(&callee, "100 Trying");
     let (invite, from) = target.sip.receive("INVITE ");
@@ -78,7 +66,7 @@ fn a_caller_that_is_sent_on_hears_a_tone_and_then_the_target() {
     target.sip.receive("ACK ");
     let last = told(&callee, "200 OK");
     assert!(field(&last, "Subscription-State").starts_with("terminated"), "{last}");
-    callee.sip.send(call.invite.1, &in_dialog(&call, &callee, "BYE", 2, ""));
+    callee.sip.send(call.invite.1, &call.of_callee(&callee, "BYE", 2, ""));
     callee.sip.receive("SIP/2.0 200");
     heard("the target hears the caller", &caller.rtp, call.near, &target.rtp, 9);
     heard("the caller hears the target", &target.rtp, media_of(&invite), &caller.rtp, 11);
@@ -102,7 +90,7 @@ fn a_phone_joins_its_two_calls_and_leaves() {
     let own_tag = field(&consulted.ok, "From").split(";tag=").nth(1).unwrap();
     let dialog = format!("{}%3Bto-tag%3D{}%3Bfrom-tag%3D{own_tag}", field(&consulted.ok, "Call-ID"), consulted.tag);
     let to = format!("Refer-To: <sip:+12125550100@{}?Replaces={}>\r\n", first.sip, dialog.replace('@', "%40"));
-    callee.sip.send(first.invite.1, &in_dialog(&first, &callee, "REFER", 1, &to));
+    callee.sip.send(first.invite.1, &first.of_callee(&callee, "REFER", 1, &to));
     callee.sip.receive("SIP/2.0 202");
     told(&callee, "100 Trying");
     let (asked, from) = target.sip.receive("INVITE ");
@@ -112,7 +100,7 @@ fn a_phone_joins_its_two_calls_and_leaves() {
     let (bye, from) = callee.sip.receive("BYE ");
     assert_eq!(field(&bye, "Call-ID"), field(&consulted.ok, "Call-ID"));
     callee.sip.send(from, &callee.sip.answer_with(&bye, "200 OK", ""));
-    callee.sip.send(first.invite.1, &in_dialog(&first, &callee, "BYE", 2, ""));
+    callee.sip.send(first.invite.1, &first.of_callee(&callee, "BYE", 2, ""));
     callee.sip.receive("SIP/2.0 200");
     heard("the desk hears the caller", &caller.rtp, first.near, &target.rtp, 9);
     heard("the caller hears the desk", &target.rtp, media_of(&asked), &caller.rtp, 11);
@@ -126,7 +114,7 @@ fn a_caller_whose_transfer_fails_hears_the_first_side_again() {
     let call = Call::set_up(&edge, "busy", &caller, &callee);
     heard("the callee hears the caller", &caller.rtp, call.near, &callee.rtp, 7);
     let to = format!("Refer-To: <sip:+12125550100@{}>\r\n", call.sip);
-    callee.sip.send(call.invite.1, &in_dialog(&call, &callee, "REFER", 1, &to));
+    callee.sip.send(call.invite.1, &call.of_callee(&callee, "REFER", 1, &to));
     callee.sip.receive("SIP/2.0 202");
     let (invite, from) = target.sip.receive("INVITE ");
     target.sip.send(from, &target.sip.answer_with(&invite, "486 Busy Here", ""));

@@ -139,6 +139,17 @@ impl Call {
         caller.sip.send(self.sip, &caller.sip.request_with("ACK", NUMBER, self.sip, &self.id, (cseq, &self.tag), ""));
         ok
     }
+    /// A request of the callee in its dialog.
+    pub(crate) fn of_callee(&self, callee: &Phone, method: &str, cseq: u32, headers: &str) -> String {
+        let (invite, me) = (&self.invite.0, callee.sip.address);
+        let (from, to, id) = (field(invite, "To"), field(invite, "From"), field(invite, "Call-ID"));
+        let uri = field(invite, "Contact").trim_start_matches('<').trim_end_matches('>');
+        format!(
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bKcallee{method}{cseq}\r\nMax-Forwards: 70\r\n\
+             From: {from};tag=callee\r\nTo: {to}\r\nCall-ID: {id}\r\nCSeq: {cseq} {method}\r\n\
+             Contact: <sip:callee@{me}>\r\n{headers}Content-Length: 0\r\n\r\n"
+        )
+    }
     /// The caller hangs up.
     pub(crate) fn hang_up(&self, cseq: u32, caller: &Phone, callee: &Phone) {
         let bye = caller.sip.request_with("BYE", NUMBER, self.sip, &self.id, (cseq, &self.tag), "");

@@ -59,6 +59,13 @@ impl<'a> Media<'a> {
         });
         Media { socket: &phone.rtp, edge, keys }
     }
+    /// Goes on towards another address of the edge's, which has another key there; our own key and counter go on.
+    pub(crate) fn moves(&mut self, edge: SocketAddr, theirs: &str) {
+        self.edge = edge;
+        if let Some((_, inbound)) = &mut self.keys {
+            *inbound = Inbound::new(&offered(theirs).unwrap().1);
+        }
+    }
     pub(crate) fn is_secure(&self) -> bool {
         self.keys.is_some()
     }
