@@ -69,11 +69,13 @@ pub enum DropReason {
     Damaged,
     /// A key was pressed in its place.
     KeyPressed,
+    /// To be converted: more audio came, or was said to be missing, than time goes by.
+    TooFast,
 }
 
 impl DropReason {
     /// How many reasons there are.
-    pub const COUNT: usize = 17;
+    pub const COUNT: usize = 18;
     /// Every reason, for metrics and tests.
     pub const ALL: [DropReason; DropReason::COUNT] = [
         DropReason::UnexpectedSource,
@@ -93,6 +95,7 @@ impl DropReason {
         DropReason::Late,
         DropReason::Damaged,
         DropReason::KeyPressed,
+        DropReason::TooFast,
     ];
     /// Those of SRTP: labels of `srtp_errors_total`, with what they are called there.
     pub const SRTP: [(DropReason, &str); 6] = [
@@ -123,6 +126,7 @@ impl DropReason {
             DropReason::Late => "late",
             DropReason::Damaged => "damaged",
             DropReason::KeyPressed => "key_pressed",
+            DropReason::TooFast => "too_fast",
         }
     }
     /// Counts one, in counters ordered as `ALL` that no other thread writes.

@@ -74,6 +74,13 @@ pub const AUDIO_PACKET_MOST_MS: usize = 120;
 pub const AUDIO_FRAME_MOST_MS: usize = 60;
 /// The longest loss that is concealed where audio is converted, in milliseconds; a longer one stays a gap.
 pub const AUDIO_CONCEALED_MOST_MS: usize = 120;
+/// Audio of one source that is converted at once, as where it waited on its way; beyond, [`AUDIO_PACE`] times as much as time
+/// goes by: a packet of one byte may claim 120 ms.
+pub const AUDIO_BURST: Duration = Duration::from_secs(5);
+/// The same.
+pub const AUDIO_PACE: u32 = 2;
+/// What a packet counts at least, of that time.
+pub const AUDIO_PACKET_LEAST: Duration = Duration::from_millis(1);
 /// Bytes of comfort noise (RFC 3389) or of a telephone-event that pass with converted audio.
 pub const ASIDE_BYTES: usize = 32;
 /// Packets of one stream that wait for an earlier one; with one more the earliest gap is given up.

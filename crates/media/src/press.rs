@@ -130,7 +130,8 @@ impl Presses {
         if press.tick > wanted.ticks + REPEATS {
             return None;
         }
-        let tick_clock = clock_hz * u32::from(TICK_MS) / 1000;
+        // What a description says of its clock may be absurd; no packet can tell more than a segment of it.
+        let tick_clock = (clock_hz / (1000 / u32::from(TICK_MS))).min(SEGMENT_TICKS);
         let held = press.tick.min(wanted.ticks);
         let since = u32::from(press.tick - 1) * tick_clock - press.before;
         let lasts = u32::from(held) * tick_clock - press.before;
@@ -225,6 +226,16 @@ mod tests {
         assert_eq!(presses.add(EVENT, "5", 100), 1);
         let pressed = (0..100_000).filter(|n| event(presses.next(n * 160)).is_some_and(|packet| packet.marker)).count();
         assert_eq!(pressed, KEYS_WAITING);
+    }
+
+    #[test]
+    fn a_clock_may_be_absurd() {
+        for clock_hz in [1, 49, 300_000_000, u32::MAX] {
+            let mut presses = Presses::default();
+            presses.add(PressSpec::Event { payload: 97, clock_hz }, "1", KEY_MOST_MS);
+            let packets = (0..3100).filter_map(|n| event(presses.next(n))).count();
+            assert_eq!(packets, usize::from(KEY_MOST_MS / TICK_MS + REPEATS), "{clock_hz}");
+        }
     }
 
     #[test]

@@ -464,6 +464,73 @@ fn opus_that_may_be_silent_is_silent() {
     assert_eq!(out[1].0.timestamp - out[0].0.timestamp, 960);
 }
 
+/// Milliseconds of audio that left, of packets that came each millisecond for 10 s.
+fn left_of(from: Coding, to: Coding, packet: impl Fn(u16) -> (Rtp, Vec<u8>)) -> usize {
+    let mut bench = Bench::new(TranscodeSpec { noise: Some((13, None)), ..spec(from, to, 20) }, 20);
+    let (mut left, mut dropped) = (0, 0);
+    for n in 0..10_000 {
+        bench.now += Duration::from_millis(1);
+        let (rtp, payload) = packet(n);
+        let out = bench.feed(&rtp, &payload);
+        dropped += usize::from(out == Err(DropReason::TooFast));
+        left += out.unwrap_or_default().iter().filter(|(rtp, _)| rtp.payload_type == TO).count();
+    }
+    assert!(dropped > 5000, "{dropped}");
+    left * 20
+}
+
+#[test]
+fn a_few_bytes_never_make_much_more_audio_than_time_goes_by() {
+    let rtp = |payload_type, sequence, timestamp| Rtp {
+        marker: false,
+        payload_type,
+        sequence,
+        timestamp,
+        ssrc: 5,
+        payload: 0..0,
+    };
+    let speech = encoded(Coding::Pcmu, &tone(Coding::Pcmu, 500.0, 120), 120).remove(0);
+    // Five seconds at once, and twice as much as time goes by.
+    for (what, left) in [
+        (
+            "a byte, and 100 ms lost before it",
+            left_of(Coding::Pcmu, Coding::Pcma, |n| (rtp(FROM, 2 * n, u32::from(n) * 801), vec![0x90])),
+        ),
+        (
+            "120 ms in each packet",
+            left_of(Coding::Pcmu, Coding::Pcma, |n| (rtp(FROM, n, u32::from(n) * 960), speech.clone())),
+        ),
+        ("always the same time", left_of(Coding::Pcmu, Coding::Pcma, |n| (rtp(FROM, n, 0), speech.clone()))),
+        (
+            "other streams",
+            left_of(Coding::Pcmu, Coding::Pcma, |n| (Rtp { ssrc: n.into(), ..rtp(FROM, n, 0) }, speech.clone())),
+        ),
+        ("noise", left_of(Coding::Pcmu, Coding::G722, |n| (rtp(13, n, 0), vec![40]))),
+        (
+            "a byte and a key",
+            left_of(Coding::Pcmu, Coding::Pcma, |n| match n % 2 {
+                0 => (rtp(FROM, n, u32::from(n)), vec![0x90]),
+                _ => (rtp(101, n, u32::from(n)), vec![5, 10, 0, 160]),
+            }),
+        ),
+    ] {
+        assert!((10_000..26_000).contains(&left), "{what}: {left} ms");
+    }
+}
+
+#[test]
+fn what_waited_on_its_way_for_four_seconds_is_converted_whole() {
+    let mut bench = Bench::new(spec(Coding::Pcmu, Coding::Pcma, 20), 20);
+    bench.say(&[0x90; 160]);
+    for _ in 0..3 {
+        let came = bench.now + Duration::from_secs(4);
+        for _ in 0..200 {
+            bench.now = came;
+            assert_eq!(bench.say(&[0x90; 160]).len(), 1);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

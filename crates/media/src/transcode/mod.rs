@@ -6,6 +6,7 @@
 //! timestamp, what comes late is dropped. Telephone-events and comfort noise pass in its order.
 
 mod concealing;
+mod credit;
 mod decoding;
 mod encoding;
 mod incoming;
@@ -24,6 +25,7 @@ use crate::rtp::{FIXED_HEADER, Rtp};
 use crate::tone_watch::ToneWatch;
 
 use concealing::Concealer;
+use credit::Credit;
 use decoding::{Decoding, LONGEST};
 use incoming::{Incoming, Step};
 use noise::Noise;
@@ -48,6 +50,7 @@ pub struct Transcoder {
     /// Samples of a packet that leaves.
     frame: usize,
     incoming: Incoming,
+    credit: Credit,
     /// Samples from `start` to `end` wait.
     pending: Box<[i16]>,
     start: usize,
@@ -139,6 +142,7 @@ impl Transcoder {
             rate_hz,
             frame: packet_ms * per_ms,
             incoming: Incoming::new(clock_hz),
+            credit: Credit::default(),
             pending: vec![0; room_ms * per_ms].into_boxed_slice(),
             start: 0,
             end: 0,
@@ -186,15 +190,31 @@ impl Transcoder {
             Class::Audio(source) => self.spec.from.get(source).map(|(_, coding)| coding.clock_hz()),
             Class::Event(_) | Class::Noise(_) => None,
         };
+        if !self.credit.allows(now) {
+            return Err(DropReason::TooFast);
+        }
         let step = self.incoming.step(now, rtp, clock_hz).ok_or(DropReason::Late)?;
         self.pending.copy_within(self.start..self.end, 0);
         self.jump = self.jump.map(|jump| Jump { at: jump.at.saturating_sub(self.start), ..jump });
         (self.start, self.end) = (0, self.end - self.start);
-        match class {
-            Class::Audio(source) => self.take_audio(now, source, (step, rtp), payload)?,
-            Class::Event(events) => self.take_event(events, step, rtp, payload),
-            Class::Noise(to) => self.take_noise(to, step, rtp, payload),
-        }
+        let before = self.end;
+        let taken = match class {
+            Class::Audio(source) => self.take_audio(now, source, (step, rtp), payload),
+            Class::Event(events) => {
+                self.take_event(events, step, rtp, payload);
+                Ok(())
+            }
+            Class::Noise(to) => {
+                self.take_noise(to, step, rtp, payload);
+                Ok(())
+            }
+        };
+        // What could not be decoded may have been concealed before.
+        let most = AUDIO_CONCEALED_MOST_MS as u64 * TIME_PER_MS;
+        let tried = if taken.is_err() { step.time().min(most) } else { 0 };
+        let made = time_of(self.end - before, self.rate_hz).max(tried);
+        self.credit.spend(now, Duration::from_micros(made * 1000 / TIME_PER_MS));
+        taken?;
         self.incoming.taken(now, rtp);
         Ok(())
     }
@@ -231,6 +251,7 @@ impl Transcoder {
     /// Goes on where another one before the same sink, in the same codec, has ended. Not where Opus has more band than
     /// before: its decoders begin anew then.
     fn follow(&mut self, before: Transcoder) {
+        self.credit = before.credit;
         if before.rate_hz != self.rate_hz {
             return;
         }
