@@ -104,22 +104,34 @@ impl Call {
         rule: Option<&CallerIdRule>,
     ) -> (Caller, Vec<Extra>) {
         let numbers = edge.table.numbers();
-        let told = self.who(from, to.trunk);
-        let caller = self.shown(told.clone(), rule).unwrap_or_else(Caller::unknown);
+        let (caller, showing) = self.introduced(from, to.trunk, rule);
         let nobody = CallerIdentity::default();
-        let (headers, identity, from_rule) = match self.near {
-            CALLER => (&self.headers[..], &self.identity, from.and_then(|trunk| trunk.caller_id_in.as_ref())),
-            _ => (&[][..], &nobody, None),
+        let (headers, identity) = match self.near {
+            CALLER => (&self.headers[..], &self.identity),
+            _ => (&[][..], &nobody),
         };
+        let headers = of_invite(headers, identity, from, to, numbers, &showing);
+        (caller, headers.into_iter().chain(self.of_transfer(edge, to)).collect())
+    }
+
+    /// Who is said to call one side, and what else of the caller's it may be shown.
+    pub(crate) fn introduced<'a>(
+        &'a self,
+        from: Option<&'a Trunk>,
+        to: Option<&Trunk>,
+        rule: Option<&'a CallerIdRule>,
+    ) -> (Caller, Showing<'a>) {
+        let told = self.who(from, to);
+        let caller = self.shown(told.clone(), rule).unwrap_or_else(Caller::unknown);
+        let from = from.filter(|_| self.near == CALLER).and_then(|trunk| trunk.caller_id_in.as_ref());
         let showing = Showing {
             own: self.shown_as.as_deref(),
-            from: from_rule,
+            from,
             to: rule,
             is_replaced: caller.number.text != told.number.text,
             is_anonymous: caller.anonymous,
         };
-        let headers = of_invite(headers, identity, from, to, numbers, &showing);
-        (caller, headers.into_iter().chain(self.of_transfer(edge, to)).collect())
+        (caller, showing)
     }
 
     /// Who calls, as far as a target may know it.

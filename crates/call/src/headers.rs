@@ -9,7 +9,7 @@ use trunkgate_sip::message::unfolded;
 use trunkgate_sip::{Extra, HeaderName, Message, Scheme};
 
 use crate::answer::extra;
-use crate::call::Call;
+use crate::call::{CALLER, Call};
 use crate::caller_id::Showing;
 use crate::edge::Edge;
 use crate::hops::HOPS;
@@ -222,19 +222,18 @@ fn is_trusted(trunk: Option<&Trunk>) -> bool {
 }
 
 impl Call {
-    /// Which headers of a message in one leg go on to another one.
+    /// Which headers of a message in one leg go on to another one: of the caller, no more than its INVITE may tell.
     pub(crate) fn passing(&self, edge: &Edge, headers: &[(String, String)], from: usize, to: usize) -> Vec<Extra> {
+        let is_caller = from == CALLER;
         let (from, to) = (&self.legs[from], &self.legs[to]);
         let ours = to.flow.and_then(|flow| edge.addressing.shown_to(flow.remote.ip(), Some(flow.listener)));
         let Some(ours) = ours else { return Vec::new() };
-        let side = Side { trunk: to.trunk.as_deref(), ours };
-        let mut all = passing(
-            headers,
-            from.trunk.as_deref(),
-            &side,
-            edge.table.numbers(),
-            &Hiding { tells: true, showing: &Showing::default() },
-        );
+        let (from, side) = (from.trunk.as_deref(), Side { trunk: to.trunk.as_deref(), ours });
+        let rule = side.trunk.and_then(|trunk| trunk.caller_id.as_ref());
+        let showing = if is_caller { self.introduced(from, side.trunk, rule).1 } else { Showing::default() };
+        let tells = !is_caller || !self.identity.is_private() || are_trusted(from, side.trunk);
+        let hiding = Hiding { tells, showing: &showing };
+        let mut all = passing(headers, from, &side, edge.table.numbers(), &hiding);
         keep_sent(&mut all, &[]);
         all
     }

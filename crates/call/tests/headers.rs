@@ -9,8 +9,8 @@ use bench::agents::{agent, to_agent};
 use bench::*;
 use trunkgate_call::limits::{PARAMETER_HEADERS, PASSED_HEADERS, PASSED_VALUE_BYTES};
 use trunkgate_route::{
-    Agent, Definition, Destination, HeaderPattern, HeaderRules, Identities, Numbers, SendNumbers, Table, TargetSpec,
-    Template, Transport, Trunk,
+    Agent, CallerIdRule, Definition, Destination, HeaderPattern, HeaderRules, Identities, Numbers, Pattern,
+    SendNumbers, Table, TargetSpec, Template, Transport, Trunk,
 };
 
 fn patterns(texts: &[&str]) -> Vec<HeaderPattern> {
@@ -269,6 +269,51 @@ fn rfc3323_nothing_that_is_answered_later_tells_who_calls() {
     for sent in [updated, changed] {
         assert_eq!(sent.header("Contact"), format!("<sip:{LOCAL}:5060>"), "{}", sent.text);
         assert!(!sent.text.contains("5551234"), "{}", sent.text);
+    }
+}
+
+/// An answered call whose caller sends an INFO and a BYE with these headers: both as the PBX gets them.
+fn said_later(mut bench: Bench, of_invite: &str, headers: &str) -> [Sent; 2] {
+    let mut caller =
+        Dialing { peer: CARRIER.into(), number: "+14155550100".into(), call: 1, cseq: 1, to_tag: String::new() };
+    let callee = Dialed::new(PBX, sent_on(&mut bench, of_invite));
+    bench.receive(PBX, callee.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
+    caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    ["INFO", "BYE"].map(|method| {
+        caller.cseq += 1;
+        bench.receive(CARRIER, caller.request(method, "", headers));
+        bench.expect(PBX, method)
+    })
+}
+
+#[test]
+fn nothing_that_a_caller_says_later_tells_more_of_it_than_its_invite() {
+    let strip = |trunk: Trunk| Trunk { identity: Identities::Strip, ..trunk };
+    let names = &["Remote-Party-ID", "Diversion", "User-to-User"][..];
+    let said =
+        "Remote-Party-ID: \"Alice\" <sip:+14155551234@x>\r\nDiversion: <sip:+14155551234@x>\r\nUser-to-User: 00\r\n";
+    let rule = |allow: &str, default: Option<&str>| {
+        let default = default.map(|text| Numbers::default().normalise_caller(text, None));
+        Some(CallerIdRule { allow: vec![Pattern::parse(allow).unwrap()], default })
+    };
+    let own = rule("+14155550188", Some("+14155550188"));
+    for (from, to, privacy, tells) in [
+        (carrier(), pbx(), "", true),
+        (carrier(), pbx(), "Privacy: id\r\n", true),
+        (carrier(), strip(pbx()), "", true),
+        (carrier(), strip(pbx()), "Privacy: id\r\n", false),
+        (Trunk { caller_id_in: rule("+14155551234", None), ..carrier() }, pbx(), "", true),
+        (Trunk { caller_id_in: own.clone(), ..carrier() }, pbx(), "", false),
+        (carrier(), Trunk { caller_id: own, ..pbx() }, "", false),
+    ] {
+        for sent in said_later(between(passing(from.clone(), names), to.clone()), privacy, said) {
+            assert_eq!(sent.headers("Remote-Party-ID").len(), usize::from(tells), "{}", sent.text);
+            assert_eq!(sent.headers("Diversion").len(), usize::from(tells), "{}", sent.text);
+            assert_eq!(sent.header("User-to-User"), "00", "it says nothing of who calls");
+            assert!(tells || !sent.text.contains("5551234"), "{}", sent.text);
+        }
     }
 }
 
