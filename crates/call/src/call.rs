@@ -15,6 +15,7 @@
 //! | re-INVITE | 491 | relayed to the other leg, or answered; by the edge itself where an agent is the other side, or a hold ends here | answered by the edge itself; 491 while a far end rings, save to a refresh | 491, save to a refresh | 481 |
 //! | UPDATE | answered; with an offer 500 or 491, or where the first one is answered reliably it goes on by UPDATE, or the edge answers | answered; with an offer as a re-INVITE, and UPDATE where the other leg takes it | the same as a re-INVITE | answered; with an offer 491 | 481 |
 //! | INFO | 480 | goes on to the other leg; 415 where that is an agent | 480 | 480 | 481 |
+//! | the next key may be told by INFO | – | INFO | the same | – | – |
 //! | INFO answered | – | the same answer on the other leg; BYE where it is gone | the same answer | the same answer | – |
 //! | REFER | 491 | the other side waits, the search begins (transfer); after a change that is under way; refused where it may not | 491 | 491 | 481 |
 //! | the call whose leg this one waits for is over | – | as it was, whoever asked for it is told | – | – | – |
@@ -469,6 +470,7 @@ impl Call {
             (_, E::Due(Timer::Session)) => self.session_due(now, edge),
             (_, E::Due(Timer::HoldCheck)) => self.check_hold(now, edge),
             (_, E::Due(Timer::Quality)) => self.sample_quality(now, edge),
+            (_, E::Due(Timer::Key)) => self.key_due(now, edge),
 
             (Searching | Rerouting, E::BindFailed { end, error }) => self.bind_failed(now, edge, end, &error),
             (Answered | Leaving, E::BindFailed { end, error }) => self.bind_failed_later(now, edge, end, &error),

@@ -44,6 +44,8 @@ pub(crate) enum Timer {
     Referrer,
     /// An agent has had the caller for as long as it may (ours: `max_call`).
     MaxCall,
+    /// The next key may be told by INFO (ours: `KEY_PAUSE`).
+    Key,
 }
 
 impl Timer {
@@ -67,6 +69,7 @@ impl Timer {
             Timer::Retry => "retry",
             Timer::Referrer => "referrer",
             Timer::MaxCall => "max_call",
+            Timer::Key => "key",
         }
     }
 }

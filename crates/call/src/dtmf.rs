@@ -2,7 +2,7 @@
 //! side is told by INFO, and those that an agent presses. Which keys they are stands in no log and no trace.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use trunkgate_media::{Coding, Command, EndId, PartedSpec, PressSpec, TranscodeSpec, WireSpec};
@@ -12,27 +12,37 @@ use trunkgate_sip::{Body, ClientId};
 
 use crate::call::{Call, State};
 use crate::coding::coding;
+use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::index::Purpose;
 use crate::leg::{Leg, LegState};
-use crate::limits::{KEYS_TO_TELL, PACKET_MS};
+use crate::limits::{KEY_PAUSE, KEYS_AHEAD, KEYS_TO_TELL, PACKET_MS};
 
 /// How long a key is pressed where nobody says it, in milliseconds.
 pub(crate) const USUAL_MS: u16 = 100;
 /// The longest that an INFO may ask for, in milliseconds.
 const MOST_MS: u32 = 10_000;
+/// The shortest that ours says, in milliseconds: a press is no shorter (ITU-T Q.24).
+const LEAST_MS: u32 = 40;
+/// The shortest that a worker presses a tone for, in milliseconds.
+const LEAST_TONE_MS: u64 = 80;
+/// Comfort noise (RFC 3551 §6), whatever it is numbered beside: that number is its own.
+const COMFORT_NOISE: u8 = 13;
 /// What our INFO carries.
 const RELAY: &str = "application/dtmf-relay";
 /// The other form: the key alone.
 const PLAIN: &str = "application/dtmf";
 
-/// Keys that go out by INFO, one after the other, so that none overtakes another.
+/// Keys that go out by INFO, one after the other, so that none overtakes another; and how long those take that INFOs have
+/// asked for.
 #[derive(Debug, Default)]
 pub(crate) struct KeysOut {
     /// Leg, key and milliseconds of each.
     waiting: VecDeque<(usize, char, u32)>,
     /// The one whose answer is waited for, and its leg.
     now: Option<(ClientId, usize)>,
+    /// When all that were asked for have been pressed.
+    pressed: Option<Instant>,
 }
 
 /// What an INFO's body is.
@@ -89,7 +99,9 @@ pub(crate) fn parted(wire: WireSpec, own: &OwnEvents, (from, to): (&Leg, &Leg)) 
     wire.clocks.extend(&events);
     let tones = from.dtmf() == Dtmf::Inband;
     let shared = own.audio.first().and_then(|(_, theirs)| Some((theirs.number, coding(theirs)?)));
-    if tones && wire.transcode.is_none() {
+    // A decoder of G.722 has to follow each step of one encoder: tones in its stream come of that which makes the rest.
+    let joins = to.dtmf() == Dtmf::Inband && shared.is_some_and(|(_, coding)| coding == Coding::G722);
+    if (tones || joins) && wire.transcode.is_none() {
         // What is to be listened to is converted, into itself.
         let codec_of =
             |number: u8| own.audio.iter().find(|(_, theirs)| theirs.number == number).and_then(|(_, a)| coding(a));
@@ -99,8 +111,13 @@ pub(crate) fn parted(wire: WireSpec, own: &OwnEvents, (from, to): (&Leg, &Leg)) 
         wire.transcode = shared.filter(|_| !from.is_empty()).map(|to_audio| {
             let packet_ms = to.policy().ptime_ms.clamp(*PACKET_MS.start(), *PACKET_MS.end());
             let packet_ms = u8::try_from(packet_ms).unwrap_or_default();
-            Box::new(TranscodeSpec { from, to: to_audio, packet_ms, events: Vec::new(), noise: None })
+            let noise = wire.payloads.iter().find(|(number, _)| *number == COMFORT_NOISE);
+            let noise = noise.map(|(number, as_sink)| (*number, Some(*as_sink)));
+            Box::new(TranscodeSpec { from, to: to_audio, packet_ms, events: Vec::new(), noise })
         });
+        if wire.transcode.is_some() {
+            wire.payloads.retain(|(number, _)| *number != COMFORT_NOISE);
+        }
     }
     let audio = wire.transcode.as_ref().map(|spec| spec.to).or(shared);
     let press = match to.dtmf() {
@@ -115,23 +132,39 @@ pub(crate) fn parted(wire: WireSpec, own: &OwnEvents, (from, to): (&Leg, &Leg)) 
 }
 
 impl Call {
-    /// A leg has pressed a key by INFO that the other side gets in its own way: the code of the answer.
-    pub(crate) fn key_told(&mut self, edge: &mut Edge, leg: usize, key: char, ms: u16) -> u16 {
-        let Some(media) = self.media else { return 480 };
+    /// A leg has pressed a key by INFO that the other side gets in its own way: the code of the answer, and after how many
+    /// seconds to try again.
+    pub(crate) fn key_told(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        leg: usize,
+        (key, ms): (char, u16),
+    ) -> (u16, Option<u64>) {
+        let Some(media) = self.media else { return (480, None) };
         if self.legs[leg].dtmf() != Dtmf::Info {
-            return 415;
+            return (415, None);
         }
         let digits = key.to_string();
         let agent = self.other(leg).and_then(|other| self.legs[other].agent.as_ref()).map(|side| side.end);
         if let Some(end) = agent {
             edge.media(media, Command::TellKeys { end, digits });
-            return 200;
+            return (200, None);
         }
         let mut wires = self.legs[leg].ends.iter().filter_map(|end| self.wires.get(end.end));
         let way = wires.find_map(|(to, wire)| Some((*to, wire.parted.as_ref()?.press?)));
-        let Some((end, press)) = way else { return 480 };
+        let Some((end, press)) = way else { return (480, None) };
+        let out = self.keys.get_or_insert_default();
+        let begins = out.pressed.map_or(now, |pressed| pressed.max(now));
+        let ahead = begins.saturating_duration_since(now);
+        if ahead > KEYS_AHEAD {
+            // A 503 would keep it from this edge with other calls as well (RFC 3261 §21.5.4); a 500 is of this request alone.
+            return (500, Some((ahead - KEYS_AHEAD).as_secs() + 1));
+        }
+        let lasts = u64::from(ms).next_multiple_of(20).max(LEAST_TONE_MS);
+        out.pressed = Some(begins + Duration::from_millis(lasts) + KEY_PAUSE);
         edge.media(media, Command::Press { end, press, digits, ms });
-        200
+        (200, None)
     }
 
     /// A far side has pressed a key that is taken out of its media: the other leg is told.
@@ -174,6 +207,8 @@ impl Call {
         let mut left_out = 0;
         for (at, (key, ms)) in keys.enumerate() {
             if before + at < KEYS_TO_TELL {
+                // Of one whose first packet alone has come, nobody knows how long it was.
+                let ms = if ms == 0 { USUAL_MS.into() } else { ms.max(LEAST_MS) };
                 out.waiting.push_back((leg, key, ms));
             } else {
                 left_out += 1;
@@ -189,9 +224,16 @@ impl Call {
         self.tell_next_key(now, edge);
     }
 
+    /// The pause after the last key is over.
+    pub(crate) fn key_due(&mut self, now: Instant, edge: &mut Edge) {
+        self.deadlines.remove(Timer::Key);
+        self.tell_next_key(now, edge);
+    }
+
     fn tell_next_key(&mut self, now: Instant, edge: &mut Edge) {
-        while let Some((leg, key, ms)) =
-            self.keys.as_mut().filter(|keys| keys.now.is_none()).and_then(|keys| keys.waiting.pop_front())
+        while !self.deadlines.contains(Timer::Key)
+            && let Some((leg, key, ms)) =
+                self.keys.as_mut().filter(|keys| keys.now.is_none()).and_then(|keys| keys.waiting.pop_front())
         {
             let Some(dialog) = self.legs[leg].dialog.filter(|_| self.legs[leg].state == LegState::Answered) else {
                 continue;
@@ -202,8 +244,14 @@ impl Call {
             if let Some(keys) = &mut self.keys {
                 keys.now = client.map(|client| (client, leg));
             }
+            if client.is_some() {
+                // A long one has been held down for so long already.
+                let lasts = Duration::from_millis(ms.min(USUAL_MS.into()).into());
+                self.arm(now, edge, Timer::Key, lasts + KEY_PAUSE);
+            }
         }
-        self.keys.take_if(|keys| keys.now.is_none() && keys.waiting.is_empty());
+        let is_pressing = |keys: &KeysOut| keys.pressed.is_some_and(|pressed| pressed > now);
+        self.keys.take_if(|keys| keys.now.is_none() && keys.waiting.is_empty() && !is_pressing(keys));
     }
 
     /// A leg has answered an INFO of ours with a key in it, or does not (408); whether it was one.
@@ -220,6 +268,7 @@ impl Call {
 
     /// The call is over: what is left of its keys is nobody's.
     pub(crate) fn forget_keys(&mut self, edge: &mut Edge) {
+        self.disarm(edge, Timer::Key);
         if let Some((client, _)) = self.keys.take().and_then(|keys| keys.now) {
             edge.index.clients.remove(&client);
         }

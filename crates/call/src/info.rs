@@ -48,14 +48,16 @@ impl Call {
         let to = self.other(leg).and_then(|other| Some((other, self.legs[other].dialog?)));
         let is_same_way = to.is_some_and(|(other, _)| self.legs[other].dtmf() == self.legs[leg].dtmf());
         let taken = match told(info.body.as_ref()) {
-            Told::Key(key, ms) if !is_same_way => Some(self.key_told(edge, leg, key, ms)),
-            Told::Unreadable if !is_same_way => Some(400),
+            Told::Key(key, ms) if !is_same_way => Some(self.key_told(now, edge, leg, (key, ms))),
+            Told::Unreadable if !is_same_way => Some((400, None)),
             Told::Key(..) | Told::Unreadable | Told::Other => None,
         };
         // An agent is told keys by its stream, and nothing else.
         let (Some((other, dialog)), None) = (to, taken) else {
-            let code = taken.unwrap_or(415);
-            let headers = if code == 415 { vec![extra("Accept", "application/sdp")] } else { Vec::new() };
+            let (code, wait) = taken.unwrap_or((415, None));
+            let accept = (code == 415).then(|| extra("Accept", "application/sdp"));
+            let retry = wait.map(|seconds| extra("Retry-After", seconds.to_string()));
+            let headers = accept.into_iter().chain(retry).collect();
             edge.respond(now, server, Answer { code, headers, ..Answer::default() });
             return;
         };

@@ -51,6 +51,11 @@ pub const UPDATE_WAIT: Duration = Duration::from_secs(16);
 pub const INFOS_PER_CALL: usize = 8;
 /// Keys of one call that wait to be told by INFO, each for the answer to the one before; further ones are left out.
 pub const KEYS_TO_TELL: usize = 128;
+/// Between the end of one key and the beginning of the next, as they are pressed in media.
+pub const KEY_PAUSE: Duration = Duration::from_millis(100);
+/// Keys that INFOs ask for are refused while those before them take longer than this: well below what a worker keeps
+/// waiting ([`KEYS_WAITING`](trunkgate_media::limits::KEYS_WAITING)).
+pub const KEYS_AHEAD: Duration = Duration::from_secs(10);
 /// How long a far end may hear of what its REFER came to, in seconds.
 pub const REFER_SECONDS: u64 = 300;
 /// News of a REFER that went on which wait for their answer.

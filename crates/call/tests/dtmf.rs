@@ -9,6 +9,7 @@ use std::time::Duration;
 use bench::agents::{Told, agent, hang_up, to_agent};
 use bench::*;
 use trunkgate_call::limits::KEYS_TO_TELL;
+use trunkgate_media::limits::KEYS_WAITING;
 use trunkgate_media::{AgentWish, Coding, Command, EndId, Event, PartedSpec, PressSpec, WireSpec};
 use trunkgate_route::{Definition, Dtmf, Numbers, Table, Trunk};
 
@@ -99,21 +100,68 @@ fn a_key_by_info_becomes_a_telephone_event() {
 }
 
 #[test]
+fn more_keys_by_info_than_are_soon_pressed_are_refused_and_the_call_goes_on() {
+    let mut bench = parted_bench(Dtmf::Info, Dtmf::Rfc4733);
+    let (mut caller, callee, ..) = answered(&mut bench, "0 101");
+    let key = "Signal=5\r\nDuration=2000\r\n";
+    let taken = (0..9).take_while(|_| presses(&mut bench, RELAY, key, &mut caller) == 200).count();
+    // The fifth is to begin after 8.4 s, the sixth after 10.5 s.
+    assert_eq!((taken, pressed(&mut bench).len()), (5, 5));
+    caller.cseq += 1;
+    bench.receive(CARRIER, info(&caller.request("INFO", "", ""), RELAY, key));
+    let refused = bench.next(CARRIER);
+    assert_eq!((refused.code(), refused.header("Retry-After")), (500, "1"));
+    assert_eq!(pressed(&mut bench), []);
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(presses(&mut bench, RELAY, key, &mut caller), 200);
+    assert_eq!(pressed(&mut bench).len(), 1);
+    // However short they are, no more than a worker keeps.
+    bench.pass(Duration::from_secs(30));
+    let short = "Signal=5\r\nDuration=1\r\n";
+    let taken = (0..200).take_while(|_| presses(&mut bench, RELAY, short, &mut caller) == 200).count();
+    assert!((50..KEYS_WAITING).contains(&taken), "{taken}");
+    bench.bye(&mut caller, &callee);
+    bench.finish();
+}
+
+#[test]
 fn telephone_events_become_infos_one_after_the_other() {
     let mut bench = parted_bench(Dtmf::Rfc4733, Dtmf::Info);
     let (mut caller, callee, told, wires) = answered(&mut bench, "0");
     assert_eq!(told, ["0", "0 101"]);
     assert_eq!(wires[0].parted, Some(Box::new(PartedSpec { events: vec![(101, 8000)], ..PartedSpec::default() })));
-    for (key, ms) in [('1', 120), ('#', 4000)] {
+    // Of one nobody knows how long it was, of one only its beginning came.
+    for (key, ms) in [('1', 120), ('#', 4000), ('2', 0), ('3', 20)] {
         bench.news(Event::Key { end: EndId(0), key, ms });
     }
-    for (body, code) in [("Signal=1\r\nDuration=120\r\n", 200), ("Signal=#\r\nDuration=4000\r\n", 415)] {
+    let (usual, short) = (Duration::from_millis(200), Duration::from_millis(140));
+    for (body, code, pause) in [
+        ("Signal=1\r\nDuration=120\r\n", 200, usual),
+        ("Signal=#\r\nDuration=4000\r\n", 415, usual),
+        ("Signal=2\r\nDuration=100\r\n", 200, usual),
+        ("Signal=3\r\nDuration=40\r\n", 200, short),
+    ] {
         let told = bench.expect(PBX, "INFO");
         assert_eq!((told.body(), told.header("Content-Type")), (body, RELAY));
         bench.nothing();
         bench.receive(PBX, callee.respond(&told, code, ""));
+        // As long as it is pressed, and 100 ms more.
+        bench.pass(pause - Duration::from_millis(1));
+        bench.nothing();
+        bench.pass(Duration::from_millis(1));
     }
     bench.nothing();
+    // A slow answer is waited for; the next one has then waited for long enough.
+    for key in ['4', '5'] {
+        bench.news(Event::Key { end: EndId(0), key, ms: 100 });
+    }
+    let told = bench.expect(PBX, "INFO");
+    bench.pass(Duration::from_millis(300));
+    bench.nothing();
+    bench.receive(PBX, callee.respond(&told, 200, ""));
+    let told = bench.expect(PBX, "INFO");
+    assert_eq!(told.body(), "Signal=5\r\nDuration=100\r\n");
+    bench.receive(PBX, callee.respond(&told, 200, ""));
     assert!(bench.story().contains("pbx takes no key by INFO (415)"), "{}", bench.story());
     // It presses one, by INFO as well.
     bench.receive(PBX, info(&callee.request("INFO", 1, ""), RELAY, "Signal=9\r\nDuration=80\r\n"));
@@ -224,6 +272,8 @@ fn an_agent_is_told_keys_by_info_and_presses_some() {
         let told = bench.expect(CARRIER, "INFO");
         assert_eq!(told.body(), body);
         bench.receive(CARRIER, caller.respond(&told, 200, ""));
+        bench.nothing();
+        bench.pass(Duration::from_millis(200));
     }
     bench.nothing();
     assert!(bench.story().contains("presses 2 keys") && !bench.story().contains("Signal"), "{}", bench.story());
@@ -248,6 +298,20 @@ fn audio_whose_tones_are_keys_is_converted_and_nothing_else() {
     assert_eq!(presses(&mut bench, RELAY, "Signal=5\r\n", &mut caller), 415);
     bench.bye(&mut caller, &callee);
     bench.finish();
+    // Comfort noise stays in the stream that is made of it.
+    let mut bench = parted_bench(Dtmf::Inband, Dtmf::Info);
+    bench.invite(CARRIER, "+14155550100", &described("198.51.100.7", 40_000, "0 13"));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, callee.answer(200, &described("10.0.0.20", 50_000, "0 13")));
+    bench.expect(PBX, "ACK");
+    bench.expect(CARRIER, "SIP/2.0 200");
+    let listened = bench.take_media().into_iter().find_map(|command| match command {
+        Command::Wire { wire, .. } if wire.transcode.is_some() => Some(wire),
+        _ => None,
+    });
+    let wire = listened.unwrap();
+    assert_eq!((wire.transcode.unwrap().noise, wire.payloads), (Some((13, Some(13))), vec![]));
     // A codec that the edge does not know passes, and with it the tones.
     let mut bench = parted_bench(Dtmf::Inband, Dtmf::Info);
     bench.invite(CARRIER, "+14155550100", &described("198.51.100.7", 40_000, "18"));

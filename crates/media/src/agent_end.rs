@@ -168,6 +168,12 @@ impl AgentEnd {
             }
         }
     }
+    /// Says whether tones in what its caller says are keys, where that is decoded for it.
+    pub(crate) fn watch_tones(&mut self, now: Instant, wanted: bool) {
+        if let Some(ear) = of_track(&mut self.ears, TrackName::Inbound) {
+            ear.watch_tones(now, wanted);
+        }
+    }
     /// Takes a packet that it is to hear; nothing before the socket is open and after its end. `coding`: that of its audio,
     /// `None` where it has none.
     ///
@@ -303,6 +309,11 @@ impl AgentEnd {
     }
 
     fn send_frames(&mut self, now: Instant, events: &mut VecDeque<Event>) {
+        while let [Some(ear), _] = &mut self.ears
+            && let Some(key) = ear.key_begun()
+        {
+            self.press(now, key, events);
+        }
         let talks = self.settings.talks;
         while let Some(heard) = self.hearing.as_mut().and_then(|hearing| hearing.poll(now, talks)) {
             if talks {

@@ -33,6 +33,10 @@ impl Coder {
     pub(crate) fn suits(&self, coding: Coding, wide: bool) -> bool {
         self.coding == coding && (self.up.is_some() || !wide)
     }
+    /// Whether the next frame is a key's tone.
+    pub(crate) fn set_tone(&mut self, tone: bool) {
+        self.encoding.set_tone(tone);
+    }
     /// A frame's payload; how many bytes, 0 where nothing need be sent.
     pub(crate) fn encode(&mut self, said: &Said, payload: &mut [u8]) -> usize {
         match (said, self.up.is_some()) {

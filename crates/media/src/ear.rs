@@ -31,6 +31,8 @@ struct Decoder {
     sequence: u16,
     /// Why a packet was of no use.
     spoilt: Option<DropReason>,
+    /// Keys whose tones have begun: as many as fit into what waits at once.
+    keys: [Option<char>; 4],
 }
 
 /// How these payload numbers become what an agent hears, `keys` among them; `None` where all is G.711.
@@ -58,12 +60,20 @@ impl Ear {
     /// As `spec` says; `None` where it names nothing that can be decoded.
     pub(crate) fn new(spec: TranscodeSpec) -> Option<Box<Ear>> {
         let transcoder = Transcoder::new(spec, 0, (0, 0, 0))?;
-        let decoder = Decoder { transcoder, packet: PacketBuf::new(), sequence: 0, spoilt: None };
+        let decoder = Decoder { transcoder, packet: PacketBuf::new(), sequence: 0, spoilt: None, keys: [None; 4] };
         Some(Box::new(Ear { buffer: JitterBuffer::new(), decoder }))
     }
     /// As it was asked for.
     pub(crate) fn spec(&self) -> &TranscodeSpec {
         self.decoder.transcoder.spec()
+    }
+    /// Has tones of keys taken out of what is heard, or heard again.
+    pub(crate) fn watch_tones(&mut self, now: Instant, wanted: bool) {
+        self.decoder.transcoder.watch_tones(now, wanted);
+    }
+    /// The next key whose tone has begun since it was asked last.
+    pub(crate) fn key_begun(&mut self) -> Option<char> {
+        self.decoder.keys.iter_mut().find_map(Option::take)
     }
     /// Takes a packet; `heard` gets what can be heard now: its header, its bytes, and what its audio is, if it has any.
     ///
@@ -106,6 +116,10 @@ impl Decoder {
         }
         if let Err(reason) = self.transcoder.push(now, rtp, payload) {
             self.spoilt = Some(reason);
+        }
+        let key = self.transcoder.watch.as_mut().and_then(|watch| watch.begun.take());
+        if let Some((place, key)) = self.keys.iter_mut().find(|place| place.is_none()).zip(key) {
+            *place = Some(key);
         }
         while let Some(rtp) = self.transcoder.poll(&mut self.packet) {
             let coding = (rtp.payload_type == AUDIO).then(|| self.transcoder.spec().to.1);

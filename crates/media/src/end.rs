@@ -12,6 +12,7 @@ use crate::pressing::Pressing;
 use crate::reports::Reports;
 use crate::rewrite::Outgoing;
 use crate::rtcp::{self, Kind};
+use crate::rtp::Rtp;
 use crate::session::Transmit;
 use crate::spec::{EndId, RemoteSpec, WireSpec};
 use crate::srtp::Pair;
@@ -37,7 +38,7 @@ pub struct Wire {
     clocks: Vec<u32>,
     /// What converts the payloads that are.
     pub(crate) transcoder: Option<Box<Transcoder>>,
-    /// Takes keys' tones out of what goes to an agent.
+    /// Takes keys' tones out of G.711 that goes to an agent; what is decoded for it is watched where that is done.
     pub(crate) ear: Option<Box<ToneWatch>>,
 }
 
@@ -80,8 +81,9 @@ impl Wire {
     pub(crate) fn watching(mut self, now: Instant) -> Wire {
         if self.spec.parted.as_ref().is_some_and(|parted| parted.tones) {
             match &mut self.transcoder {
-                Some(transcoder) => transcoder.watch_tones(now),
-                None => self.ear = Some(Box::new(ToneWatch::new(now, DEFAULT_CLOCK_HZ))),
+                Some(transcoder) => transcoder.watch_tones(now, true),
+                None if self.spec.coding.is_g711() => self.ear = Some(Box::new(ToneWatch::new(now, DEFAULT_CLOCK_HZ))),
+                None => {}
             }
         }
         self
@@ -90,6 +92,12 @@ impl Wire {
     pub(crate) fn watch(&mut self) -> Option<&mut ToneWatch> {
         let converting = self.transcoder.as_mut().and_then(|transcoder| transcoder.watch.as_deref_mut());
         converting.or(self.ear.as_deref_mut())
+    }
+    /// A packet of the source that is taken out of its stream: that is no loss.
+    pub(crate) fn pass_over(&mut self, rtp: &Rtp) {
+        if let Some(transcoder) = &mut self.transcoder {
+            transcoder.pass_over(rtp);
+        }
     }
     /// When a tone counts as over.
     pub(crate) fn tone_lost_at(&self) -> Option<Instant> {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use trunkgate_agent::Ticks;
 
+use crate::codec::g722;
 use crate::counters::DropReason;
 use crate::end::Wire;
 use crate::keys::Held;
@@ -13,8 +14,8 @@ use crate::press::{Pressed, Presses};
 use crate::rtp::{FIXED_HEADER, Rtp};
 use crate::session::{Session, Transmit};
 use crate::spec::{EndId, Event, MediaId, PressSpec};
-use crate::transcode::Encoding;
-use crate::voice::{CLOCK_HZ, numbers};
+use crate::transcode::{Coding, Encoding};
+use crate::voice::numbers;
 
 /// Samples of 20 ms at the highest rate that tones are made at.
 const MOST_SAMPLES: usize = 320;
@@ -36,19 +37,29 @@ pub(crate) struct Pressing {
 /// What makes tones.
 #[derive(Debug)]
 struct Tones {
+    coding: Coding,
     encoding: Encoding,
     rate_hz: u32,
     payload: u8,
 }
 
 impl Pressing {
-    /// From now on, on this clock.
-    pub(crate) fn new(now: Instant, (session, to): (MediaId, EndId), serial: u32, press: PressSpec) -> Pressing {
+    /// From now on, on this clock; `twin`: that of what codes the stream.
+    fn new(
+        now: Instant,
+        (session, to): (MediaId, EndId),
+        serial: u32,
+        press: PressSpec,
+        twin: Option<Encoding>,
+    ) -> Pressing {
         let (clock_hz, tones) = match press {
             PressSpec::Event { clock_hz, .. } => (clock_hz, None),
             PressSpec::Tone { payload, coding } => {
-                let rate_hz = coding.rate_hz().unwrap_or(CLOCK_HZ);
-                let tones = Encoding::new(coding, rate_hz).map(|encoding| Tones { encoding, rate_hz, payload });
+                let rate_hz = coding.rate_hz().unwrap_or(g722::RATE_HZ);
+                let tones = twin.or_else(|| Encoding::new(coding, rate_hz)).map(|mut encoding| {
+                    encoding.set_tone(true);
+                    Tones { coding, encoding, rate_hz, payload }
+                });
                 (coding.clock_hz(), tones)
             }
         };
@@ -102,12 +113,13 @@ impl Session {
     pub(crate) fn press(&mut self, now: Instant, id: EndId, press: PressSpec, digits: &str, ms: u16) {
         let Some(at) = self.position(id) else { return };
         let is_fed = self.ends.iter().any(|end| end.wire.as_ref().is_some_and(|wire| wire.to == id));
+        let twin = self.encoding_towards(id, press).and_then(|encoding| encoding.twin());
         let (session, serial) = (self.id(), self.new_serial());
         let Some(end) = self.ends.get_mut(at) else { return };
         let left_out = match &mut end.voice {
             Some(voice) => voice.press(press, digits, ms),
             None if is_fed => {
-                let begun = || Box::new(Pressing::new(now, (session, id), serial, press));
+                let begun = || Box::new(Pressing::new(now, (session, id), serial, press, twin));
                 end.pressing.get_or_insert_with(begun).add(press, digits, ms)
             }
             None => 0,
@@ -129,15 +141,33 @@ impl Session {
             let is_over = pressing.presses.is_over();
             let sent = taken.map(|(rtp, since)| (self.forward(now, (feeder, id), clock_hz, rtp, packet), since));
             let end = self.ends.get_mut(at)?;
-            end.pressing.take_if(|_| is_over);
+            let over = end.pressing.take_if(|_| is_over);
+            if let Some(Ok((_, since))) = sent.as_ref().map(|(sent, since)| sent.as_ref().map(|sent| (sent, since))) {
+                end.outgoing.is_later_by(*since);
+            }
+            self.go_on_behind(id, over);
             match sent {
-                Some((Ok(transmit), since)) => {
-                    end.outgoing.is_later_by(since);
-                    return Some(transmit);
-                }
+                Some((Ok(transmit), _)) => return Some(transmit),
                 Some((Err(reason), _)) => self.dropped(at, reason),
                 None => {}
             }
+        }
+    }
+
+    /// What codes the audio of another far side as these tones are coded.
+    fn encoding_towards(&mut self, to: EndId, press: PressSpec) -> Option<&mut Encoding> {
+        let mut wires = self.ends.iter_mut().filter_map(|end| end.wire.as_mut());
+        let transcoder = wires.find(|wire| wire.to == to)?.transcoder.as_deref_mut()?;
+        let (_, coding) = transcoder.spec().to;
+        matches!(press, PressSpec::Tone { coding: ours, .. } if ours == coding).then(|| transcoder.encoding())
+    }
+
+    /// What codes the audio that follows keys goes on from where they stand.
+    fn go_on_behind(&mut self, to: EndId, over: Option<Box<Pressing>>) {
+        let Some(tones) = over.and_then(|over| over.tones) else { return };
+        let press = PressSpec::Tone { payload: tones.payload, coding: tones.coding };
+        if let Some((twin, encoding)) = tones.encoding.twin().zip(self.encoding_towards(to, press)) {
+            *encoding = twin;
         }
     }
 

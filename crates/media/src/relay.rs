@@ -21,6 +21,7 @@ use crate::session::{Session, Transmit};
 use crate::spec::{EndId, Event, RemoteSpec};
 use crate::tap::hear_all;
 use crate::transcode::Coding;
+use crate::voice::CLOCK_HZ;
 
 impl Session {
     pub(crate) fn relay_rtp(
@@ -75,7 +76,11 @@ impl Session {
         }
         let Some(payload_type) = wire.payload(rtp.payload_type) else {
             let payload = packet.data().get(rtp.payload.clone()).unwrap_or_default();
-            return self.take_key(now, at, (&rtp, payload)).map(|()| None);
+            self.take_key(now, at, (&rtp, payload))?;
+            if let Some(wire) = self.ends.get_mut(at).and_then(|end| end.wire.as_mut()) {
+                wire.pass_over(&rtp);
+            }
+            return Ok(None);
         };
         rtp.payload_type = payload_type;
         let (feeder, to) = (end.serial, wire.to);
@@ -219,7 +224,7 @@ fn mute_tones(
         Coding::G722 | Coding::Opus(_) | Coding::Linear(_) => return,
     };
     samples.iter_mut().zip(&*payload).for_each(|(to, code)| *to = decode(*code));
-    if ear.hear(now, rtp.sequence, samples.get(..payload.len()).unwrap_or_default()) {
+    if ear.hear(now, rtp, CLOCK_HZ, samples.get(..payload.len()).unwrap_or_default()) {
         payload.fill(silence);
     }
     if let Some(key) = ear.begun.take() {

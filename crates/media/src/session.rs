@@ -274,6 +274,7 @@ impl Session {
             Some(agent) => {
                 let audio = spec.payloads.first().map(|(number, _)| (*number, spec.coding));
                 agent.tune(TrackName::Inbound, audio.as_slice(), spec.keys);
+                agent.watch_tones(now, spec.parted.as_ref().is_some_and(|parted| parted.tones));
             }
             None if is_end => {}
             None => return,

@@ -124,7 +124,7 @@ pub struct WireSpec {
 pub struct PartedSpec {
     /// Telephone-events as the source sends them: payload number and clock (Hz).
     pub events: Vec<(u8, u32)>,
-    /// Whether tones in its audio are keys. Only what the wire converts, and G.711 towards an agent, is looked at.
+    /// Whether tones in its audio are keys. Only what the wire converts, or what goes to an agent, is looked at.
     #[serde(default)]
     pub tones: bool,
     /// How they are pressed towards the sink; `None`: signalling is told, by [`Event::Key`].

@@ -249,7 +249,10 @@ impl Voice {
         let (header, payload) = packet.receive_area().split_at_mut_checked(FIXED_HEADER)?;
         *header.first_mut()? = 0x80;
         let bytes = match &mut self.coder {
-            Some(coder) => coder.encode(said, payload),
+            Some(coder) => {
+                coder.set_tone(tone.is_some());
+                coder.encode(said, payload)
+            }
             None => write_g711(said, self.feed.coding, payload.first_chunk_mut()?),
         };
         // A change of feeder begins a talk spurt (RFC 3551 §4.1); silence between two feeders does not.

@@ -6,9 +6,17 @@ mod support;
 
 use support::*;
 use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
+use trunkgate_media::codec::opus::Wanted;
+use trunkgate_media::codec::{g722, opus};
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::{Coding, Command, DropReason, EndId, Event, PartedSpec, PressSpec, TranscodeSpec, WireSpec};
 
+const WANTED: Wanted = Wanted { max_rate_hz: 48_000, max_bit_rate: 0, fec: true, dtx: false };
+type Audio = (u8, Coding);
+/// The audio of a side: number and codec. Its telephone-events have the same clock (RFC 4733 §2.1).
+const PCMU: (u8, Coding) = (0, Coding::Pcmu);
+const G722: (u8, Coding) = (9, Coding::G722);
+const OPUS: (u8, Coding) = (107, Coding::Opus(WANTED));
 const EVENT: PressSpec = PressSpec::Event { payload: 96, clock_hz: 8000 };
 const AGENT: EndId = EndId(7);
 const KEYS: &str = "123A456B789C*0#D1122";
@@ -33,11 +41,40 @@ struct Presser {
     sequence: u16,
     timestamp: u32,
     clock_hz: u32,
+    audio: (u8, Coding),
+    g722: g722::Encoder,
+    opus: opus::Encoder,
 }
 
 impl Presser {
     fn new(clock_hz: u32) -> Presser {
-        Presser { sequence: 0, timestamp: 0, clock_hz }
+        Presser { clock_hz, ..Presser::speaking(PCMU) }
+    }
+    fn speaking(audio: (u8, Coding)) -> Presser {
+        let opus = opus::Encoder::new(16_000, WANTED).unwrap();
+        Presser { sequence: 0, timestamp: 0, clock_hz: audio.1.clock_hz(), audio, g722: g722::Encoder::new(), opus }
+    }
+    /// A packet of 20 ms whose samples are said by their time in seconds.
+    fn say(&mut self, from_s: f64, sample: impl Fn(f64) -> f64) -> Vec<u8> {
+        let rate = if self.audio.1 == Coding::Pcmu { 8000_u32 } else { 16_000 };
+        let samples: Vec<i16> =
+            (0..rate / 50).map(|n| sample(from_s + f64::from(n) / f64::from(rate)) as i16).collect();
+        let payload = match self.audio.1 {
+            Coding::G722 => samples.as_chunks::<2>().0.iter().map(|[a, b]| self.g722.encode(*a, *b)).collect(),
+            Coding::Opus(_) => {
+                let mut packet = vec![0; 1000];
+                let bytes = self.opus.encode(&samples, &mut packet);
+                packet.truncate(bytes);
+                packet
+            }
+            _ => samples.iter().map(|sample| encode_ulaw(*sample)).collect::<Vec<u8>>(),
+        };
+        self.timestamp = self.timestamp.wrapping_add(self.clock_hz / 50);
+        self.packet(self.audio.0, false, self.timestamp, &payload)
+    }
+    /// For so long it sends nothing.
+    fn pause(&mut self, ms: u32) {
+        self.timestamp = self.timestamp.wrapping_add(self.clock_hz / 1000 * ms);
     }
     fn packet(&mut self, payload_type: u8, marker: bool, timestamp: u32, payload: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -54,23 +91,14 @@ impl Presser {
     fn tone(&mut self, key: char, packets: u32) -> Vec<Vec<u8>> {
         let at = "123A456B789C*0#D".chars().position(|each| each == key).unwrap();
         let (row, column) = ([697.0, 770.0, 852.0, 941.0][at / 4], [1209.0, 1336.0, 1477.0, 1633.0][at % 4]);
-        let sample = |n: u32| {
-            let value = |hz: f64| (std::f64::consts::TAU * hz * f64::from(n) / 8000.0).sin();
-            encode_ulaw((7000.0 * (value(row) + value(column))) as i16)
-        };
-        let packet = |n: u32| {
-            let payload: Vec<u8> = (n * 160..(n + 1) * 160).map(sample).collect();
-            self.timestamp = self.timestamp.wrapping_add(160);
-            self.packet(0, false, self.timestamp, &payload)
-        };
-        (0..packets).map(packet).collect()
+        let value = |hz: f64, at: f64| (std::f64::consts::TAU * hz * at).sin();
+        let sample = |at: f64| 7000.0 * (value(row, at) + value(column, at));
+        (0..packets).map(|n| self.say(f64::from(n) * 0.02, sample)).collect()
     }
     /// Softly spoken.
     fn noise(&mut self) -> Vec<u8> {
-        self.timestamp = self.timestamp.wrapping_add(160);
-        let seed = u32::from(self.sequence);
-        let payload: Vec<u8> = (0..160).map(|n| encode_ulaw(((seed + n) * 7919 % 301) as i16 - 150)).collect();
-        self.packet(0, false, self.timestamp, &payload)
+        let seed = f64::from(self.sequence);
+        self.say(seed * 0.02, |at| (at * 16_000.0 * 7919.0).round() % 301.0 - 150.0)
     }
     /// The packets of a press: so many of 20 ms, and the last one thrice; a longer one in segments (RFC 4733 §2.5.1.3).
     fn press(&mut self, event: u8, packets: u32) -> Vec<Vec<u8>> {
@@ -255,14 +283,22 @@ enum Way {
     Tones,
 }
 
-const TONE: PressSpec = PressSpec::Tone { payload: 0, coding: Coding::Pcmu };
-
 /// A wire that takes keys of both kinds out of PCMU.
 fn taking(press: Option<PressSpec>) -> WireSpec {
-    let (from, to) = (vec![(0, Coding::Pcmu)], (0, Coding::Pcmu));
-    let transcode = TranscodeSpec { from, to, packet_ms: 20, events: vec![], noise: None };
-    let parted = PartedSpec { events: vec![(101, 8000), (96, 8000)], tones: true, press };
-    WireSpec { transcode: Some(Box::new(transcode)), parted: Some(Box::new(parted)), ..WireSpec::default() }
+    taking_out_of(PCMU, PCMU, press)
+}
+
+/// A wire that takes keys of both kinds out of one side's audio on its way to another's.
+fn taking_out_of(from: (u8, Coding), to: (u8, Coding), press: Option<PressSpec>) -> WireSpec {
+    let clock_hz = from.1.clock_hz();
+    let transcode = TranscodeSpec { from: vec![from], to, packet_ms: 20, events: vec![], noise: Some((13, Some(13))) };
+    let parted = PartedSpec { events: vec![(101, clock_hz), (96, clock_hz)], tones: true, press };
+    WireSpec {
+        clocks: vec![(from.0, clock_hz)],
+        transcode: Some(Box::new(transcode)),
+        parted: Some(Box::new(parted)),
+        ..WireSpec::default()
+    }
 }
 
 /// The far side of B: what it is sent, and which keys it finds in it.
@@ -274,9 +310,9 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(line: Line) -> Reader {
+    fn new(line: Line, audio: (u8, Coding)) -> Reader {
         let mut bench = Bench::connected();
-        bench.command(Command::Wire { from: A, to: B, wire: taking(None) });
+        bench.command(Command::Wire { from: A, to: B, wire: taking_out_of(audio, PCMU, None) });
         Reader { bench, line, keys: String::new(), audio: Vec::new() }
     }
     fn read(&mut self, bytes: &[u8]) {
@@ -291,19 +327,24 @@ impl Reader {
     }
 }
 
-/// Presses all keys along a wire: what the other side is told.
-fn pressed(from: Way, to: Way, percent: u32) -> String {
+/// Presses keys along a wire between these codecs, after each of them so many packets of speech: what the other side is told.
+fn pressed(
+    (from, near): (Way, (u8, Coding)),
+    (to, far): (Way, (u8, Coding)),
+    percent: u32,
+    (keys, speech): (&str, u32),
+) -> String {
     let mut bench = Bench::connected();
     let press = match to {
-        Way::Events => Some(EVENT),
-        Way::Tones => Some(TONE),
+        Way::Events => Some(PressSpec::Event { payload: 96, clock_hz: far.1.clock_hz() }),
+        Way::Tones => Some(PressSpec::Tone { payload: far.0, coding: far.1 }),
         Way::Info => None,
     };
-    bench.command(Command::Wire { from: A, to: B, wire: taking(press) });
-    let (near, far) = if from == Way::Info { (0, percent) } else { (percent, 0) };
-    let (mut phone, mut line) = (Presser::new(8000), Line { seed: 5, percent: near });
-    let (mut reader, mut by_info) = (Reader::new(Line { seed: 5, percent: far }), String::new());
-    for key in KEYS.chars() {
+    bench.command(Command::Wire { from: A, to: B, wire: taking_out_of(near, far, press) });
+    let losses = if from == Way::Info { (0, percent) } else { (percent, 0) };
+    let (mut phone, mut line) = (Presser::speaking(near), Line { seed: 5, percent: losses.0 });
+    let (mut reader, mut by_info) = (Reader::new(Line { seed: 5, percent: losses.1 }, far), String::new());
+    for key in keys.chars() {
         let mut packets = match from {
             Way::Events => phone.press(events_of(key), 10),
             Way::Tones => phone.tone(key, 10),
@@ -315,9 +356,12 @@ fn pressed(from: Way, to: Way, percent: u32) -> String {
                 Vec::new()
             }
         };
-        packets.extend((0..30).map(|_| phone.noise()));
+        packets.extend((0..speech).map(|_| phone.noise()));
+        phone.pause(20 * (30 - speech));
+        packets.extend((speech..30).map(|_| Vec::new()));
         for packet in packets {
-            if !line.loses()
+            if !packet.is_empty()
+                && !line.loses()
                 && let Some((_, bytes)) = bench.feed(A, false, A_RTP, &packet)
             {
                 reader.read(&bytes);
@@ -341,9 +385,69 @@ fn each_way_of_pressing_becomes_each_other_whatever_is_lost() {
     for percent in [0, 10, 40] {
         for from in [Way::Events, Way::Info, Way::Tones] {
             for to in [Way::Events, Way::Info, Way::Tones] {
-                assert_eq!(pressed(from, to, percent), KEYS, "{from:?} to {to:?}, {percent} % lost");
+                let read = pressed((from, PCMU), (to, PCMU), percent, (KEYS, 30));
+                assert_eq!(read, KEYS, "{from:?} to {to:?}, {percent} % lost");
             }
         }
+    }
+}
+
+/// The same between these codecs, with a few keys: of low and of high tones, one twice.
+fn between(pairs: &[(Audio, Audio)]) {
+    for (near, far) in pairs {
+        for percent in [0, 10, 40] {
+            for from in [Way::Events, Way::Info, Way::Tones] {
+                for to in [Way::Events, Way::Info, Way::Tones] {
+                    let read = pressed((from, *near), (to, *far), percent, ("1DD", 2));
+                    assert_eq!(read, "1DD", "{near:?} {from:?} to {far:?} {to:?}, {percent} % lost");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_same_from_opus() {
+    between(&[(OPUS, PCMU), (OPUS, G722)]);
+}
+
+#[test]
+fn the_same_to_opus() {
+    between(&[(PCMU, OPUS), (G722, OPUS)]);
+}
+
+#[test]
+fn the_same_between_two_of_a_kind_and_g722() {
+    between(&[(OPUS, OPUS), (G722, PCMU), (PCMU, G722), (G722, G722)]);
+}
+
+#[test]
+fn comfort_noise_and_silence_that_is_not_sent_between_tones() {
+    for audio in [PCMU, OPUS, G722] {
+        let mut bench = Bench::connected();
+        bench.command(Command::Wire { from: A, to: B, wire: taking_out_of(audio, PCMU, None) });
+        let mut phone = Presser::speaking(audio);
+        // Comfort noise in the midst of a press is none of its ends; a pause of 60 ms without any packet is.
+        for (key, noise, pause) in [('5', true, 0), ('5', false, 60), ('5', false, 100)] {
+            let mut packets = phone.tone(key, 10);
+            if noise {
+                let at = Rtp::parse(&packets[5]).unwrap();
+                let (sequence, timestamp) = (phone.sequence, phone.timestamp);
+                phone.sequence = at.sequence;
+                packets[5] = phone.packet(13, false, at.timestamp, &[60]);
+                (phone.sequence, phone.timestamp) = (sequence, timestamp);
+            }
+            for packet in packets {
+                bench.feed(A, false, A_RTP, &packet);
+                bench.run(20);
+            }
+            phone.pause(pause);
+            bench.run(pause.into());
+        }
+        let first: Vec<char> = told(&mut bench).iter().map(|(key, _)| *key).collect();
+        bench.run(1000);
+        let rest: Vec<char> = told(&mut bench).iter().map(|(key, _)| *key).collect();
+        assert_eq!([first, rest].concat(), ['5', '5'], "{audio:?}");
     }
 }
 
@@ -383,34 +487,36 @@ fn a_tone_whose_audio_ends_with_it_is_one_key() {
 
 #[test]
 fn an_agent_is_told_of_a_tone_and_does_not_hear_it() {
-    let mut bench = Bench::unconnected();
-    bench.set_remote(A, remote(A_RTP));
-    bench.add_agent(AGENT, trunkgate_media::agent::Settings { stream_sid: "MZ1".into(), ..Default::default() });
-    bench.agent(AGENT, trunkgate_media::AgentInput::Opened);
-    let parted = Some(Box::new(PartedSpec { tones: true, ..PartedSpec::default() }));
-    bench.command(Command::Wire { from: A, to: AGENT, wire: WireSpec { parted, coding: Coding::Pcmu, ..ULAW.spec() } });
-    let mut phone = Presser::new(8000);
-    for packet in [phone.tone('#', 5), (0..10).map(|_| phone.noise()).collect(), phone.tone('1', 5)].concat() {
-        bench.feed(A, false, A_RTP, &packet);
-        bench.run(20);
+    for audio in [PCMU, G722, OPUS] {
+        let mut bench = Bench::unconnected();
+        bench.set_remote(A, remote(A_RTP));
+        bench.add_agent(AGENT, trunkgate_media::agent::Settings { stream_sid: "MZ1".into(), ..Default::default() });
+        bench.agent(AGENT, trunkgate_media::AgentInput::Opened);
+        let parted = Some(Box::new(PartedSpec { tones: true, ..PartedSpec::default() }));
+        let form = WireFrom { payload: audio.0, coding: audio.1 };
+        let clocks = vec![(audio.0, audio.1.clock_hz())];
+        bench.command(Command::Wire { from: A, to: AGENT, wire: WireSpec { parted, clocks, ..form.spec() } });
+        let mut phone = Presser::speaking(audio);
+        let send = |bench: &mut Bench, packets: Vec<Vec<u8>>| {
+            for packet in packets {
+                bench.feed(A, false, A_RTP, &packet);
+                bench.run(20);
+            }
+        };
+        let packets = [phone.tone('#', 5), (0..10).map(|_| phone.noise()).collect(), phone.tone('1', 5)].concat();
+        send(&mut bench, packets);
+        // What was pressed when the audio ended is over by the time of the next.
+        phone.pause(300);
+        bench.run(300);
+        send(&mut bench, phone.tone('1', 5));
+        let messages = bench.written(AGENT);
+        let keys: Vec<_> = messages.iter().filter(|message| message["event"] == "dtmf").collect();
+        let keys: Vec<_> = keys.iter().map(|key| key["dtmf"]["digit"].as_str().unwrap()).collect();
+        assert_eq!(keys, ["#", "1", "1"], "{audio:?}");
+        let frames = messages.iter().filter(|message| message["event"] == "media").map(support::audio);
+        let is_loud = |frame: &Vec<u8>| frame.iter().any(|code| decode_ulaw(*code).unsigned_abs() > 250);
+        let loud = frames.filter(is_loud).count();
+        // G.722 and Opus have its beginning in the packet before that which has a window of it.
+        assert!(loud <= if audio == PCMU { 0 } else { 3 }, "{audio:?}: {loud}");
     }
-    let messages = bench.written(AGENT);
-    let keys: Vec<_> = messages.iter().filter(|message| message["event"] == "dtmf").collect();
-    let keys: Vec<_> = keys.iter().map(|key| key["dtmf"]["digit"].as_str().unwrap()).collect();
-    assert_eq!(keys, ["#", "1"]);
-    let frames = messages.iter().filter(|message| message["event"] == "media").map(audio);
-    assert!(frames.flatten().all(|code| decode_ulaw(code).unsigned_abs() < 200));
-}
-
-#[test]
-fn tones_are_made_in_a_stream_that_goes_on_and_in_the_edge_s_own() {
-    // In one that another side feeds.
-    let mut bench = Bench::connected();
-    bench.command(Command::Press { end: B, press: TONE, digits: "5".into(), ms: 100 });
-    let made = bench.run(300);
-    // 100 ms and the beginning of a pause.
-    assert_eq!(made.len(), 7);
-    assert!(made.windows(2).all(|pair| pair[1].rtp().timestamp == pair[0].rtp().timestamp + 160));
-    let loudest = |made: &Made| made.payload().iter().map(|code| decode_ulaw(*code).unsigned_abs()).max().unwrap();
-    assert!(made[..5].iter().all(|made| loudest(made) > 10_000) && made[5..].iter().all(|made| loudest(made) == 0));
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use trunkgate_media::codec::opus::Wanted;
 use trunkgate_media::codec::{g711, g722, opus};
+use trunkgate_media::keys::Keys;
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::transcode::Transcoder;
 use trunkgate_media::{Coding, DropReason, EventsSpec, PacketBuf, TranscodeSpec};
@@ -422,11 +423,45 @@ fn rfc4733_a_key_passes_in_its_order_on_the_sink_s_clock() {
 }
 
 #[test]
-fn rfc4733_a_press_too_long_for_the_sink_s_clock_is_as_long_as_can_be_said() {
+fn rfc4733_2_5_1_3_a_long_press_is_one_key_on_the_other_clock_too() {
+    for (from, to) in [(Coding::Pcmu, OPUS), (OPUS, Coding::Pcmu), (Coding::G722, Coding::Pcmu)] {
+        let mut bench = Bench::new(spec(from, to, 20), 20);
+        let audio = encoded(from, &tone(from, 500.0, 120), 20);
+        let before = audio[..5].iter().flat_map(|payload| bench.say(payload)).last().unwrap().0;
+        // 20 s, cut into segments on the clock of its sender.
+        let (mut begins, mut told) = (bench.next.timestamp, 0);
+        let (mut keys, mut read, mut last) = (Keys::default(), String::new(), None);
+        for n in 1..=1002_u32 {
+            let lasts = n.min(1000) * bench.ticks - told;
+            let end = if n >= 1000 && lasts <= 0xffff { 0x80 } else { 0 };
+            let [high, low] = u16::try_from(lasts).unwrap_or(u16::MAX).to_be_bytes();
+            let rtp = Rtp { marker: n == 1, payload_type: 101, timestamp: begins, ..bench.next.clone() };
+            for (rtp, payload) in bench.feed(&rtp, &[5, end | 10, high, low]).unwrap() {
+                read.extend(keys.take(&rtp, &payload));
+                last = Some((payload[1], rtp.timestamp + u32::from(u16::from_be_bytes([payload[2], payload[3]]))));
+            }
+            bench.skip();
+            if lasts > 0xffff {
+                (begins, told) = (begins.wrapping_add(0xffff), told + 0xffff);
+            }
+        }
+        let clock_hz = to.clock_hz();
+        let begun = before.timestamp + clock_hz / 50;
+        assert_eq!((read.as_str(), last), ("5", Some((0x8a, begun + 20 * clock_hz))), "{from:?} to {to:?}");
+        // What is said next is as much later as time went by.
+        let next = bench.say(&audio[5])[0].0.clone();
+        assert_eq!((next.sequence, next.timestamp), (before.sequence + 1003, begun + 1002 * (clock_hz / 50)));
+    }
+}
+
+#[test]
+fn rfc4733_2_5_1_3_the_end_of_a_press_is_told_whatever_was_lost_before() {
     let mut bench = Bench::new(spec(Coding::Pcmu, OPUS, 20), 20);
     let rtp = Rtp { payload_type: 101, ..bench.next.clone() };
     let [high, low] = 20_000_u16.to_be_bytes();
-    assert_eq!(bench.feed(&rtp, &[5, 10, high, low]).unwrap()[0].1, [5, 10, 0xff, 0xff]);
+    // 2.5 s: a segment and 54,465 ticks.
+    let (key, payload) = bench.feed(&rtp, &[5, 0x8a, high, low]).unwrap().remove(0);
+    assert_eq!((key.timestamp, &payload[..]), (1000 + 65_535, &[5, 0x8a, 0xd4, 0xc1][..]));
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub(super) struct Incoming {
     /// Samples of the last packet.
     pub(super) samples: usize,
     lasted: u64,
-    /// When the last packet was taken.
+    /// When the timestamps were last as late as the clock.
     pub(super) came: Option<Instant>,
 }
 
@@ -85,10 +85,21 @@ impl Incoming {
             (_, ahead) => Step::Lost { time, packets: ahead - 1 },
         })
     }
-    /// A packet was taken, whatever was in it.
-    pub(super) fn taken(&mut self, now: Instant, rtp: &Rtp) {
+    /// A packet was taken. One of a press has the timestamp of its beginning: time goes on from before it.
+    pub(super) fn taken(&mut self, now: Instant, rtp: &Rtp, is_event: bool) {
         self.last = Some((rtp.ssrc, rtp.sequence));
-        self.came = Some(now);
+        if !is_event || self.came.is_none() {
+            self.came = Some(now);
+        }
+    }
+    /// The next packet is for somebody else: it is not lost.
+    pub(super) fn pass_over(&mut self, rtp: &Rtp) {
+        if let Some((ssrc, sequence)) = &mut self.last
+            && *ssrc == rtp.ssrc
+            && sequence.wrapping_add(1) == rtp.sequence
+        {
+            *sequence = rtp.sequence;
+        }
     }
     /// Audio was heard: so many samples, as long as this.
     pub(super) fn heard(&mut self, rtp: &Rtp, samples: usize, time: u64) {

@@ -11,6 +11,7 @@ mod decoding;
 mod encoding;
 mod incoming;
 mod noise;
+mod retimed;
 mod spec;
 
 pub(crate) use encoding::Encoding;
@@ -29,6 +30,7 @@ use credit::Credit;
 use decoding::{Decoding, LONGEST};
 use incoming::{Incoming, Step};
 use noise::Noise;
+use retimed::Retimed;
 
 /// Samples per millisecond at the highest rate that is worked at.
 const MOST_PER_MS: usize = 16;
@@ -57,6 +59,7 @@ pub struct Transcoder {
     end: usize,
     jump: Option<Jump>,
     aside: Option<Aside>,
+    press: Retimed,
     concealer: Box<Concealer>,
     /// When the last packet came of what this one goes on from, before its own first one.
     goes_on: Option<Instant>,
@@ -148,6 +151,7 @@ impl Transcoder {
             end: 0,
             jump: None,
             aside: None,
+            press: Retimed::default(),
             concealer: Box::new(Concealer::new(rate_hz)),
             goes_on: None,
             watch: None,
@@ -172,9 +176,20 @@ impl Transcoder {
     pub fn takes(&self, number: u8) -> bool {
         self.class(number).is_some()
     }
-    /// Has tones of keys taken out of the audio.
-    pub(crate) fn watch_tones(&mut self, now: Instant) {
-        self.watch.get_or_insert_with(|| Box::new(ToneWatch::new(now, self.rate_hz)));
+    /// Has tones of keys taken out of the audio, or left in it.
+    pub(crate) fn watch_tones(&mut self, now: Instant, wanted: bool) {
+        match wanted {
+            true => _ = self.watch.get_or_insert_with(|| Box::new(ToneWatch::new(now, self.rate_hz))),
+            false => self.watch = None,
+        }
+    }
+    /// What it codes with, for who makes a part of the same stream.
+    pub(crate) fn encoding(&mut self) -> &mut Encoding {
+        &mut self.encoding
+    }
+    /// A packet of the stream is for somebody else: it is not lost.
+    pub(crate) fn pass_over(&mut self, rtp: &Rtp) {
+        self.incoming.pass_over(rtp);
     }
     /// The clock of what leaves, in Hz.
     pub fn clock_hz(&self) -> u32 {
@@ -215,7 +230,7 @@ impl Transcoder {
         let made = time_of(self.end - before, self.rate_hz).max(tried);
         self.credit.spend(now, Duration::from_micros(made * 1000 / TIME_PER_MS));
         taken?;
-        self.incoming.taken(now, rtp);
+        self.incoming.taken(now, rtp, matches!(class, Class::Event(_)));
         Ok(())
     }
     /// The next packet that leaves, if one is full, into `packet`.
@@ -303,17 +318,20 @@ impl Transcoder {
             return Err(DropReason::Damaged);
         }
         let next = next.get_mut(..count).unwrap_or_default();
-        if let Some(watch) = &mut self.watch
-            && watch.hear(now, rtp.sequence, next)
-        {
+        let clock_hz = self.spec.from.get(source).map_or(TIME_HZ, |(_, coding)| coding.clock_hz());
+        let watch = self.watch.as_mut();
+        let is_key = watch.is_some_and(|watch| watch.hear(now, rtp, clock_hz, next));
+        if is_key {
+            // What the codec conceals goes on with the tone.
             next.fill(0);
+            lost.fill(0);
         }
         let begin = self.incoming.at;
         let goes_on = self.goes_on.take().is_some_and(|came| {
             now.saturating_duration_since(came) < Duration::from_millis(AUDIO_CONCEALED_MOST_MS as u64)
         });
         if concealed > 0 {
-            if let Some(rest) = lost.get_mut(made..).filter(|rest| !rest.is_empty()) {
+            if let Some(rest) = lost.get_mut(made..).filter(|rest| !is_key && !rest.is_empty()) {
                 self.concealer.conceal(rest, next);
             }
             self.end += lost.len();
@@ -367,13 +385,12 @@ impl Transcoder {
             self.fill_up();
         }
         let mut payload = Aside::of(payload);
-        if let Some([high, low]) = payload.payload.get_mut(2..4) {
-            let ticks = u32::from(u16::from_be_bytes([*high, *low]));
-            let scaled = u64::from(ticks) * u64::from(events.to.1) / u64::from(events.from.1.max(1));
-            // A longer one says that it lasts as long as can be said.
-            [*high, *low] = u16::try_from(scaled).unwrap_or(u16::MAX).to_be_bytes();
+        let mut time = self.incoming.time_of(rtp.timestamp);
+        if payload.bytes >= 4
+            && let Some(bytes) = payload.payload.first_chunk_mut()
+        {
+            time = self.press.retime(rtp, bytes, time, events);
         }
-        let time = self.incoming.time_of(rtp.timestamp);
         self.aside = Some(Aside { number: events.to.0, marker: rtp.marker, time, ..payload });
     }
 

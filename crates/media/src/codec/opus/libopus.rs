@@ -49,6 +49,10 @@ impl Encoder {
         encoder.set_dtx(settings.dtx).ok()?;
         Some(Encoder(encoder))
     }
+    /// Whether each packet brings the one before in short; where the library does not take it, all stays as it was.
+    pub fn set_fec(&mut self, fec: bool) {
+        _ = self.0.set_inband_fec(if fec { InbandFec::Mode1 } else { InbandFec::Off });
+    }
     /// A frame; how many bytes it has, `None` where it has no length of Opus'.
     pub fn encode(&mut self, samples: &[i16], packet: &mut [u8]) -> Option<usize> {
         // The wrapper takes 16 bits for numbers without sign; the library reads them as what they are.

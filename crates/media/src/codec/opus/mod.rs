@@ -107,12 +107,22 @@ impl Settings {
 #[derive(Debug)]
 pub struct Encoder {
     inner: library::Encoder,
+    fec: bool,
+    tone: bool,
 }
 
 impl Encoder {
     /// Of samples at 8000, 16,000 or 48,000 Hz; `None` for another rate.
     pub fn new(rate_hz: u32, wanted: Wanted) -> Option<Encoder> {
-        Some(Encoder { inner: library::Encoder::new(Settings::new(rate_hz, wanted))? })
+        let settings = Settings::new(rate_hz, wanted);
+        Some(Encoder { inner: library::Encoder::new(settings)?, fec: settings.fec_percent > 0, tone: false })
+    }
+    /// Whether what follows is a key's tone. That has no redundancy: it would be 0.7 dB too soft for want of the bits.
+    pub fn set_tone(&mut self, tone: bool) {
+        if self.fec && self.tone != tone {
+            self.inner.set_fec(!tone);
+        }
+        self.tone = tone;
     }
     /// A frame of 10, 20, 40 or 60 ms; how many bytes it has, 0 where nothing need be sent.
     pub fn encode(&mut self, samples: &[i16], packet: &mut [u8]) -> usize {

@@ -34,6 +34,10 @@ impl Encoder {
             .build();
         encoder.ok().map(Encoder)
     }
+    /// Whether each packet brings the one before in short; where the library does not take it, all stays as it was.
+    pub fn set_fec(&mut self, fec: bool) {
+        _ = self.0.set_inband_fec(if fec { InbandFec::Enabled } else { InbandFec::Disabled });
+    }
     /// A frame; how many bytes it has, `None` where it has no length of Opus'.
     pub fn encode(&mut self, samples: &[i16], packet: &mut [u8]) -> Option<usize> {
         self.0.encode(samples, packet).ok()
