@@ -136,7 +136,11 @@ impl Signalling {
                 if let Some(message) = &sorted {
                     self.transports.look_for_alias(&flow, message);
                 }
-                match sorted.map(|message| self.intake.offer(now, came, flow, message)) {
+                let offered = sorted.map(|message| match self.gateway.is_urgent(now, &flow, &message) {
+                    true => self.intake.offer_first(now, came, flow, message),
+                    false => self.intake.offer(now, came, flow, message),
+                });
+                match offered {
                     Some(Err(reason)) => self.dropped(reason),
                     Some(Ok(())) => {}
                     None => self.drain(now),

@@ -13,7 +13,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use trunkgate_call::trunk_of_uri;
 use trunkgate_route::{
-    CallInfo, HoldMode, Matched, Number, Numbers, Peer, Plan, Route, SendNumbers, Srtp, Table, Target, Trunk,
+    CallInfo, DeniedBy, HoldMode, Matched, Number, Numbers, Peer, Plan, Quota, Route, SendNumbers, Srtp, Table, Target,
+    Trunk,
 };
 
 use crate::cli::Why;
@@ -99,7 +100,7 @@ pub(crate) fn explain(table: &Table, config: &Config, question: &Question) -> Re
         .normalise(&question.called, None)
         .map_err(|_| format!("`{}` is an incomplete number: answered 484", question.called))?;
     let calling = table.numbers().normalise_caller(&question.caller, None);
-    let screened = caller::screened(table, &from, calling);
+    let screened = caller::screened(table, &from, calling, &called);
     let (calling, refused) = (screened.number, screened.refused);
     let caller = calling.text.clone();
     let headers = question.headers()?;
@@ -140,6 +141,7 @@ pub(crate) fn explain(table: &Table, config: &Config, question: &Question) -> Re
         "source": source,
         "called": called.text,
         "caller": caller,
+        "emergency": table.numbers().is_emergency(&called),
         "claimed": screened.claimed,
         "caller_refused": refused.then_some(403),
         "at": at.map(|at| at.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()),
@@ -254,9 +256,32 @@ fn on_trunk(value: &mut Value, numbers: &Numbers, trunk: &Trunk, number: &Number
         SendNumbers::National => "national",
         SendNumbers::AsIs => "as-is",
     });
-    value["shown"] = caller::shown(trunk.caller_id.as_ref(), asked.own, asked.caller);
+    let is_emergency = numbers.is_emergency(number);
+    let shown = caller::shown(trunk.caller_id.as_ref(), asked.own, asked.caller);
+    value["shown"] = if is_emergency && shown.is_u64() { Value::Null } else { shown };
     let denied = trunk.denied(numbers, number);
-    value["denied"] = json!(denied.map(|(pattern, number)| json!({ "number": number, "by": pattern.to_string() })));
+    value["denied"] = json!(
+        denied.map(|denied| json!({ "number": denied.number, "by": by(&denied.by), "why": denied.by.to_string() }))
+    );
+    let quotas = trunk.quotas.iter().filter(|quota| !is_emergency && quota.covers(&number.text, &asked.caller.text));
+    value["limits"] = quotas.map(limit).collect();
+}
+
+/// The entry of `deny`, or the key that has the number refused.
+fn by(denied: &DeniedBy) -> String {
+    match denied {
+        DeniedBy::Deny(pattern) => pattern.clone(),
+        DeniedBy::Allow => "allow_prefixes".to_owned(),
+        DeniedBy::HighRisk(_) => "high_risk".to_owned(),
+    }
+}
+
+/// `to +44*: 5 at once, 1 a second, 100 a day`
+fn limit(quota: &Quota) -> Value {
+    let numbers = [(quota.max_calls, "at once"), (quota.calls_per_second, "a second"), (quota.calls_per_day, "a day")];
+    let numbers: Vec<String> =
+        numbers.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!("{number} {what}")).collect();
+    json!(format!("{quota}: {}", numbers.join(", ")))
 }
 
 fn peer(peer: &Peer) -> Value {
@@ -277,6 +302,9 @@ fn text(answer: &Value) -> String {
         _ => format!("from trunk {from}{}\n", source["place"].as_str().map(|p| format!(" ({p})")).unwrap_or_default()),
     };
     out.push_str(&format!("called {}", shown(&answer["called"])));
+    if answer["emergency"] == true {
+        out.push_str(" (emergency: no limit refuses it)");
+    }
     match answer["caller"].as_str() {
         Some("") | None => out.push('\n'),
         Some(caller) => out.push_str(&format!(", caller {caller}\n")),
@@ -340,9 +368,9 @@ fn line_of(attempt: &Value) -> String {
         return std::iter::once("→ ring at once:\n".to_owned()).chain(lines).collect();
     }
     let target = shown(&attempt["target"]);
-    if let (Some(number), Some(by)) = (attempt["denied"]["number"].as_str(), attempt["denied"]["by"].as_str()) {
+    if let (Some(number), Some(by)) = (attempt["denied"]["number"].as_str(), attempt["denied"]["why"].as_str()) {
         let trunk = shown(&attempt["trunk"]);
-        return format!("✗ {target}  403: the trunk {trunk} does not get calls to {number} (deny {by})\n");
+        return format!("✗ {target}  403: the trunk {trunk} does not get calls to {number} ({by})\n");
     }
     if let Some(code) = attempt["shown"].as_u64() {
         let trunk = shown(&attempt["trunk"]);
@@ -372,6 +400,8 @@ fn line_of(attempt: &Value) -> String {
     if let Some(number) = attempt["shown"].as_str() {
         parts.push(format!("caller shown as {number}"));
     }
+    let limits = attempt["limits"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    parts.extend(limits.map(|limit| format!("limit {limit}")));
     if attempt["codecs"].is_array() {
         let (codecs, srtp) = (texts(&attempt["codecs"]), shown(&attempt["srtp"]));
         parts.push(format!("codecs {codecs}, srtp {srtp}, hold {}", shown(&attempt["hold"])));
@@ -423,7 +453,10 @@ mod tests {
     #[test]
     fn a_denied_number_is_told_with_what_denies_it() {
         let answer = asked(FILE, "carrier", "+493099887766");
-        assert_eq!(answer["attempts"][0]["denied"], json!({ "number": "+493099887766", "by": "+4930*" }));
+        assert_eq!(
+            answer["attempts"][0]["denied"],
+            json!({ "number": "+493099887766", "by": "+4930*", "why": "deny +4930*" })
+        );
         let page = text(&answer);
         let denied = "✗ trunk:pbx  403: the trunk pbx does not get calls to +493099887766 (deny +4930*)\n";
         assert!(page.starts_with("from trunk carrier (t.toml:1)\n") && page.ends_with(denied), "{page}");

@@ -111,6 +111,11 @@ fn calls(out: &mut Exposition, gateway: &Metrics) {
     for ((trunk, route, outcome), count) in &gateway.calls {
         out.sample(name, &[("trunk", trunk), ("route", route), ("outcome", outcome)], *count as f64);
     }
+    let name = "trunkgate_limits_reached_total";
+    out.family(name, Kind::Counter, "Calls of a trunk, and to it, that one of its limits or rules refused.");
+    for ((trunk, reason), count) in &gateway.limits_reached {
+        out.sample(name, &[("trunk", trunk), ("reason", reason)], *count as f64);
+    }
     let name = "trunkgate_failovers_total";
     out.family(name, Kind::Counter, "Targets given up for the next one.");
     for ((route, reason), count) in &gateway.failovers {

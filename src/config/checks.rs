@@ -12,7 +12,7 @@ use super::draft::{Draft, PlacedListen, PlacedRoute, PlacedTrunk, Span};
 use super::parts::parts;
 use super::pieces::pieces;
 use super::schema::{PORTS_PER_CALL, calls_that_fit};
-use super::{hold, own};
+use super::{emergency, hold, own};
 
 /// Judges what was read; `ephemeral` is the kernel's range of ports for sockets without one.
 pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut Findings) {
@@ -42,6 +42,7 @@ pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut
         }
         route_among((at, route), &draft.routes, &index, findings);
     }
+    emergency::judge(draft, findings);
     hold::judge(draft, findings);
     own::agents(draft, findings);
     if draft.trunks.is_empty() {

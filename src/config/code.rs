@@ -136,6 +136,11 @@ codes! {
         "A listener that `fork` names twice gets every packet twice, and one that `connect` names too would listen to\n\
          itself: who talks with the caller hears it anyway. on_close = \"next\" sends the caller on to the target behind\n\
          the agent; behind the last one there is none, and the call ends as with \"hangup\".";
+    EMERGENCY = "TG0146", "emergency calls that nobody takes",
+        "Phones call from this trunk, and no route takes the emergency numbers of [edge] country (or `emergency`): who dials\n\
+         one is told 404. Put a route for them first, with `to` as the numbers are dialled, and a trunk that takes such\n\
+         calls and knows where the caller is; at Twilio the number that is shown needs an emergency address. Numbers that\n\
+         are never dialled there may be left out of `emergency` of [edge].";
     NOT_IN_THIS_VERSION = "TG0190", "not in this version",
         "The key, value or flag belongs to a feature that this version does not have. It is refused rather than\n\
          accepted without effect. Remove it, or wait for the version that has it.";

@@ -49,6 +49,7 @@ pub(super) const EDGE: &[Key] = &[
     ("public_address", Built),
     ("local_networks", Built),
     ("country", Built),
+    ("emergency", Built),
     ("state", OnlyText("memory")),
     ("time_zone", Built),
     ("holidays", Built),
@@ -126,6 +127,10 @@ pub(super) const TRUNK: &[Key] = &[
     ("caller_id_in", Built),
     ("refer", Built),
     ("deny", Built),
+    ("allow_prefixes", Built),
+    ("high_risk", Built),
+    ("limits", Built),
+    ("calls_per_day", Built),
 ];
 
 /// A trunk's `tls`.
@@ -150,6 +155,10 @@ pub(super) const RATES: &[Key] = &[("in", Built), ("out", Built)];
 
 /// A trunk's `caller_id` or `caller_id_in`.
 pub(super) const CALLER_ID: &[Key] = &[("allow", Built), ("default", Built)];
+
+/// One of a trunk's `limits`.
+pub(super) const QUOTA: &[Key] =
+    &[("to", Built), ("caller", Built), ("max_calls", Built), ("calls_per_second", Built), ("calls_per_day", Built)];
 
 /// A trunk's `headers`.
 pub(super) const HEADERS: &[Key] = &[("add", Built), ("pass", Built), ("remove", Built)];

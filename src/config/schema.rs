@@ -16,6 +16,7 @@ use trunkgate_route::{Numbers, Transport};
 use super::code;
 use super::diagnostic::{Findings, nearest, place};
 use super::draft::{Draft, PlacedListen, PlacedTrunk, Span};
+use super::emergency;
 use super::keys;
 use super::section::{Section, Value};
 use super::targets::Groups;
@@ -124,6 +125,12 @@ fn read_edge(section: Option<&Section<'_>>, findings: &mut Findings) -> Edge {
         })
     });
     let numbers = section.and_then(|edge| edge.read("country", findings, country));
+    let numbers = numbers.unwrap_or_default();
+    let emergency = section.and_then(|edge| edge.read("emergency", findings, emergency::read));
+    let numbers = match emergency {
+        Some(list) => numbers.with_emergency(list),
+        None => numbers,
+    };
     let local_networks: Vec<IpNet> = match local_networks {
         Some(list) => list.into_iter().map(|(network, _)| network).collect(),
         None => LOCAL_NETWORKS.iter().filter_map(|text| text.parse::<IpNet>().ok()).collect(),
@@ -137,7 +144,7 @@ fn read_edge(section: Option<&Section<'_>>, findings: &mut Findings) -> Edge {
     }
     let name = name.unwrap_or_else(host_name);
     let calendar = section.map(|edge| hours::calendar(edge, findings)).unwrap_or_default();
-    Edge { name, public_address, local_networks, numbers: numbers.unwrap_or_default(), calendar }
+    Edge { name, public_address, local_networks, numbers, calendar }
 }
 
 /// One address a family, or a list of them.

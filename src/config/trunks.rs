@@ -19,7 +19,7 @@ use super::keys;
 use super::schema::not_yet;
 use super::section::{Section, Value};
 use super::types::Edge;
-use super::{caller_id, credentials, headers, hold, preset, register, routes, tls, values};
+use super::{caller_id, credentials, headers, hold, preset, quotas, register, routes, tls, values};
 use crate::audio::Use;
 use crate::limits::MUSIC_SECONDS;
 
@@ -123,6 +123,7 @@ fn read_one<'a>(
     read_hold(&section, &mut trunk, folder, findings);
     caller_id::read(&section, &mut trunk, &edge.numbers, findings);
     let deny = read_policy(&section, &mut trunk, completed.preset.as_ref().map(|(preset, _)| preset.name), findings);
+    quotas::read(&section, &mut trunk, completed.preset.as_ref().map(|(preset, _)| preset.name), edge, findings);
     Some(PlacedTrunk {
         trunk,
         name: name_span,

@@ -13,12 +13,12 @@ pub(super) struct Screened {
 }
 
 /// What the trunk that a call comes from may show.
-pub(super) fn screened(table: &Table, from: &str, number: Number) -> Screened {
+pub(super) fn screened(table: &Table, from: &str, number: Number, called: &Number) -> Screened {
     let rule = table.trunk(from).and_then(|trunk| trunk.caller_id_in.as_ref());
     match judged(rule, &number) {
         Shown::AsIs => Screened { number, claimed: None, refused: false },
         Shown::Instead(other) => Screened { claimed: Some(number.text), number: other.clone(), refused: false },
-        Shown::Refused => Screened { number, claimed: None, refused: true },
+        Shown::Refused => Screened { number, claimed: None, refused: !table.numbers().is_emergency(called) },
     }
 }
 

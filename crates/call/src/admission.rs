@@ -35,6 +35,10 @@ impl Admission {
         }
         self.check_rate(now)
     }
+    /// Whether an emergency call may come: no limit refuses it, but whoever ends its work could not see it through.
+    pub(crate) fn check_emergency(&self) -> Result<(), ReasonSlug> {
+        if self.draining { Err(ReasonSlug::Draining) } else { Ok(()) }
+    }
     /// Whether a call that is there already may begin another attempt as a new one would: a transfer.
     pub(crate) fn check_rate(&mut self, now: Instant) -> Result<(), ReasonSlug> {
         if self.draining {

@@ -14,6 +14,7 @@ use trunkgate_sip::{Defect, Flow, Message, Method, Party};
 use crate::gateway::Gateway;
 use crate::io::Output;
 use crate::limits::OVERLOAD_RETRY_AFTER_SECONDS;
+use crate::numbers::is_emergency;
 use crate::reason::ReasonSlug;
 
 /// Who a source is.
@@ -56,6 +57,18 @@ impl Gateway {
             return self.unknown(now, source);
         }
         Some(message)
+    }
+
+    /// Whether a sorted message begins an emergency call, which does not wait behind other new calls: so many a second, lest
+    /// who dials nothing else takes the place of the calls that are there.
+    pub fn is_urgent(&mut self, now: Instant, flow: &Flow, message: &Message) -> bool {
+        let is_new = message.method() == Method::Invite
+            && message.is_request()
+            && message.to().and_then(|to| to.tag()).is_none_or(|tag| tag.is_empty());
+        let table = Arc::clone(&self.edge.table);
+        let trunk = table.trunk_of(canonical(flow.remote)).filter(|_| is_new);
+        let is_emergency = trunk.is_some_and(|trunk| is_emergency(message, trunk, table.numbers()));
+        is_emergency && self.edge.urgent.take(now)
     }
 
     /// A sorted message, to its transaction or dialog.

@@ -50,6 +50,7 @@ impl Call {
         let Some(rule) = trunk.caller_id_in.as_ref().filter(|_| !self.caller.anonymous) else { return Ok(()) };
         let instead = match rule.judge(&self.caller.number) {
             Shown::AsIs => return Ok(()),
+            Shown::Refused if edge.table.numbers().is_emergency(&self.called) => return Ok(()),
             Shown::Refused => return Err(FinalAnswer::new(403, ReasonSlug::CallerIdRefused)),
             Shown::Instead(number) => number.clone(),
         };
@@ -81,12 +82,15 @@ impl Call {
 
     /// Whether a target may be shown who calls; what it is shown in the place of that is traced.
     pub(crate) fn may_introduce(&self, now: Instant, edge: &mut Edge, attempt: &Attempt) -> Result<(), Failure> {
-        let (trunk, _) = self.addressed(edge, attempt);
+        let (trunk, number) = self.addressed(edge, attempt);
+        // Help is called for by whoever calls.
+        let is_emergency = edge.table.numbers().is_emergency(&number);
         let from = self.legs[self.near].trunk.clone();
         let rule = trunk.as_ref().and_then(|trunk| trunk.caller_id.as_ref());
         let told = self.who(from.as_deref(), attempt.trunk.as_deref());
         let shown = self.shown(told.clone(), rule);
-        let Some(shown) = shown else { return Err(Failure::with_code(403, ReasonSlug::CallerIdRefused)) };
+        let refused = Failure::with_code(403, ReasonSlug::CallerIdRefused);
+        let Some(shown) = shown.or_else(|| is_emergency.then(|| told.clone())) else { return Err(refused) };
         if shown.number.text != told.number.text {
             let (instead, of) = (&shown.number.text, told.shown());
             edge.decide(now, self.key, format!("{} is shown {instead} in the place of {of}", attempt.name()));
@@ -122,7 +126,7 @@ impl Call {
         rule: Option<&'a CallerIdRule>,
     ) -> (Caller, Showing<'a>) {
         let told = self.who(from, to);
-        let caller = self.shown(told.clone(), rule).unwrap_or_else(Caller::unknown);
+        let caller = self.shown(told.clone(), rule).unwrap_or_else(|| told.clone());
         let from = from.filter(|_| self.near == CALLER).and_then(|trunk| trunk.caller_id_in.as_ref());
         let showing = Showing {
             own: self.shown_as.as_deref(),

@@ -1,8 +1,9 @@
 //! What the SIP endpoint says, taken to the call and leg that it concerns; and every message counted and traced.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_route::HeaderRules;
+use trunkgate_route::{HeaderRules, Trunk};
 use trunkgate_sip::{
     Answer, Body, ClientId, DialogId, DropReason, Event, HeaderName, Message, Method, Party, ServerId, StartLine,
     Transmit,
@@ -18,6 +19,8 @@ use crate::index::{Place, Purpose};
 use crate::info::Info;
 use crate::io::{Cause, Output};
 use crate::limits::RETRY_AFTER_SECONDS;
+use crate::numbers::{called, caller, is_emergency};
+use crate::quotas::Numbered;
 use crate::reason::{ReasonSlug, q850_of};
 use crate::redirect;
 use crate::refer::Refer;
@@ -207,7 +210,10 @@ impl Gateway {
         if request.header(HeaderName::Replaces).is_some() {
             return self.replacing(now, &Incoming { server, flow, party, trunk, request });
         }
-        let admitted = self.edge.admission.check(now).and_then(|()| self.edge.begin_trunk_call(now, &trunk.name));
+        let admitted = match is_emergency(&request, &trunk, self.edge.table.numbers()) {
+            true => self.edge.admission.check_emergency().map(|()| self.edge.resume_trunk_call(&trunk.name)),
+            false => self.admitted(now, &trunk, &request),
+        };
         if let Err(reason) = admitted {
             self.edge.respond(now, server, FinalAnswer::new(503, reason).to_sip());
             *self.edge.metrics.calls.entry((trunk.name.clone(), "".into(), "refused")).or_default() += 1;
@@ -230,6 +236,26 @@ impl Gateway {
         }
         self.at_work = None;
         self.note_if_done(key);
+    }
+
+    /// Whether a new call may come, by the limits of the edge and of its trunk.
+    fn admitted(&mut self, now: Instant, trunk: &Arc<Trunk>, request: &Message) -> Result<(), ReasonSlug> {
+        self.edge.admission.check(now)?;
+        let begun = self.edge.begin_trunk_call(now, &trunk.name);
+        begun.inspect_err(|reason| self.edge.alarm(now, "", &trunk.name, *reason, "calls from it"))?;
+        if trunk.quotas.is_empty() {
+            return Ok(());
+        }
+        let numbers = self.edge.table.numbers();
+        let called = called(request, trunk, numbers).map(|number| number.text).unwrap_or_default();
+        let caller = caller(request, numbers).number.text;
+        let who = (CallKey(self.next_call), None);
+        let taken = self.edge.take_quota(now, &trunk.name, Numbered { called: &called, caller: &caller }, who);
+        taken.map_err(|(reason, which)| {
+            self.edge.end_trunk_call(&trunk.name);
+            self.edge.alarm(now, "", &trunk.name, reason, &which);
+            reason
+        })
     }
 
     fn requested(

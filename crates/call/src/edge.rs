@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_media::RawSpec;
-use trunkgate_route::{CallInfo, Destination, Plan, ReferMode, Server, Table, Target, TargetSpec, locate};
+use trunkgate_route::{CallInfo, Destination, Plan, ReferMode, Server, Table, Target, TargetSpec, TokenBucket, locate};
 use trunkgate_sip::{
     Answer, Body, ClientId, Credentials, DialogId, DigestHash, Endpoint, EndpointConfig, Extra, Flow, Identity, Invite,
     Method, Party, ServerId,
@@ -25,9 +25,11 @@ use crate::gateway::GatewayConfig;
 use crate::health::Healths;
 use crate::index::{ClientEntry, Index, Place, Purpose};
 use crate::io::{Cause, LogLine, Output, QueryId};
+use crate::limits::URGENT_CALLS_PER_SECOND;
 use crate::metrics::Metrics;
 use crate::numbers::mask;
 use crate::ports::PortPool;
+use crate::quotas::{Counted, Numbered, Quotas, Reached};
 use crate::reason::ReasonSlug;
 use crate::recent::Recent;
 use crate::refresh::TIMER;
@@ -70,6 +72,10 @@ pub(crate) struct Edge {
     pub(crate) ports: PortPool,
     pub(crate) sessions: Sessions,
     pub(crate) trunks: Trunks,
+    /// What is used of their limits for some calls.
+    pub(crate) quotas: Quotas,
+    /// When each alarm was last told: trunk and reason.
+    pub(crate) alarms: BTreeMap<(Arc<str>, &'static str), Instant>,
     pub(crate) health: Healths,
     pub(crate) registrations: Registrations,
     pub(crate) registrar: Registrar,
@@ -78,6 +84,8 @@ pub(crate) struct Edge {
     pub(crate) unknown: Unknown,
     pub(crate) agents: Agents,
     pub(crate) admission: Admission,
+    /// Emergency calls that go before others.
+    pub(crate) urgent: TokenBucket,
     pub(crate) metrics: Metrics,
     pub(crate) traces: BTreeMap<CallKey, Trace>,
     pub(crate) recent: Recent,
@@ -130,11 +138,14 @@ impl Edge {
         let mut edge = Edge {
             endpoint: Endpoint::new(endpoint, rng.random()),
             ports: PortPool::new(config.media_ports, &mut rng),
+            urgent: TokenBucket::new(URGENT_CALLS_PER_SECOND),
             admission: Admission::new(config.max_calls, config.calls_per_second),
             index: Index::default(),
             deadlines: Deadlines::default(),
             sessions: Sessions::default(),
             trunks: Trunks::default(),
+            quotas: Quotas::default(),
+            alarms: BTreeMap::new(),
             health: Healths::default(),
             registrations: Registrations::default(),
             registrar: Registrar::default(),
@@ -169,6 +180,7 @@ impl Edge {
     /// Takes over what the table says of each trunk: its limits, and the addresses that are its own.
     pub(crate) fn configure_trunks(&mut self, now: Instant) {
         self.trunks.configure(&self.table);
+        self.quotas.configure(&self.table);
         self.configure_health(now);
         let table = Arc::clone(&self.table);
         for (party, name) in self.parties.all() {
@@ -302,7 +314,7 @@ impl Edge {
 
     /// The targets of the first route that takes a call now.
     pub(crate) fn plan(&mut self, now: Instant, call: CallInfo<'_>) -> Option<Plan> {
-        let at = Timestamp::try_from(self.date(now)).unwrap_or_default();
+        let at = self.timestamp(now);
         let draw = self.table.has_shares().then(|| self.rng.random());
         self.table.plan(&CallInfo { at, draw, ..call }, &mut pick(&mut self.rng))
     }
@@ -312,6 +324,18 @@ impl Edge {
         let found = self.table.target(target, &mut pick(&mut self.rng))?;
         let only_listens = matches!(&found, Target::Agent(agent) if agent.is_raw());
         (!only_listens).then_some(found)
+    }
+
+    /// Counts a call with the limits that a trunk has for it, or says which one is reached.
+    pub(crate) fn take_quota(
+        &mut self,
+        now: Instant,
+        trunk: &str,
+        call: Numbered<'_>,
+        who: Counted,
+    ) -> Result<(), Reached> {
+        let at = self.timestamp(now);
+        self.quotas.begin((now, at), trunk, call, who)
     }
 
     /// Counts a call of a trunk in, or says which limit forbids it.
@@ -328,7 +352,7 @@ impl Edge {
         Ok(())
     }
 
-    /// Counts a call in that comes back from a snapshot.
+    /// Counts a call in that no limit refuses: an emergency call, or one that comes back from a snapshot.
     pub(crate) fn resume_trunk_call(&mut self, name: &Arc<str>) {
         self.trunks.resume(name);
         *self.metrics.calls_active.entry(name.clone()).or_default() += 1;
@@ -426,6 +450,10 @@ impl Edge {
             Some((scheme, (user, host))) => format!("{scheme}:{}@{host}", self.shown(user)),
             None => name.to_owned(),
         }
+    }
+
+    fn timestamp(&self, now: Instant) -> Timestamp {
+        Timestamp::try_from(self.date(now)).unwrap_or_default()
     }
 
     /// The date of a moment.

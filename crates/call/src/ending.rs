@@ -149,6 +149,7 @@ impl Call {
 
     fn count(&self, edge: &mut Edge) {
         edge.admission.end();
+        edge.quotas.end_call(self.key);
         for leg in self.sides() {
             if let Some(trunk) = &self.legs[leg].trunk {
                 edge.end_trunk_call(&trunk.name);

@@ -137,6 +137,24 @@ impl<N> Intake<N> {
     /// Why it does not wait.
     pub fn offer(&mut self, now: Instant, came: Instant, flow: Flow, message: Message) -> Result<(), DropReason> {
         let class = Class::of(&message);
+        self.enter(now, came, (flow, message), class)
+    }
+
+    /// The same for one that is served before new calls, and never turned away.
+    ///
+    /// # Errors
+    /// Why it does not wait.
+    pub fn offer_first(&mut self, now: Instant, came: Instant, flow: Flow, message: Message) -> Result<(), DropReason> {
+        self.enter(now, came, (flow, message), Class::Ongoing)
+    }
+
+    fn enter(
+        &mut self,
+        now: Instant,
+        came: Instant,
+        (flow, message): (Flow, Message),
+        class: Class,
+    ) -> Result<(), DropReason> {
         let key = if class == Class::Invite || self.has_keys() { key_of(&flow, &message) } else { 0 };
         let is_request = message.is_request();
         let method = message.method();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::attempt::{Attempt, Progress};
-use crate::call::{Call, State};
+use crate::call::{Call, CallKey, State};
 use crate::deadlines::Timer;
 use crate::gateway::Gateway;
 use crate::leg::{Leg, LegState};
@@ -104,6 +104,8 @@ impl Gateway {
             });
             hold(tries, || format!("agent {name}: the call that should try it does not"))?;
         }
+        let is_live = |key: CallKey| self.calls.get(&key).is_some_and(|call| call.state != State::Ended);
+        hold(edge.quotas.live().all(is_live), || "a call that is over counts with a limit".into())?;
         self.check_lines()?;
         let mut by_trunk: BTreeMap<&str, u64> = BTreeMap::new();
         for call in self.calls.values().filter(|call| call.state != State::Ended) {

@@ -231,3 +231,7 @@ pub const BINDING_LEAST_SECONDS: u32 = 60;
 pub const PACKET_MS: RangeInclusive<u32> = 10..=60;
 /// Between two lines of the log about SIP from addresses of no trunk, in seconds; for so long `status` shows the last.
 pub const UNKNOWN_TOLD_SECONDS: u64 = 60;
+/// Emergency calls a second that are served before other new calls, and while those are turned away.
+pub const URGENT_CALLS_PER_SECOND: u32 = 10;
+/// An alarm that repeats itself is logged once in this time, in seconds.
+pub const ALARM_SECONDS: u64 = 60;

@@ -49,6 +49,8 @@ pub struct Metrics {
     pub calls_active: BTreeMap<Arc<str>, u64>,
     /// (trunk, route, outcome)
     pub calls: BTreeMap<(Arc<str>, Arc<str>, &'static str), u64>,
+    /// (trunk, reason): calls that a limit, `deny` or the like refused.
+    pub limits_reached: BTreeMap<(Arc<str>, &'static str), u64>,
     /// (route, reason)
     pub failovers: BTreeMap<(Arc<str>, &'static str), u64>,
     /// From INVITE in to the 2xx out, seconds.
@@ -116,6 +118,7 @@ impl Metrics {
             sip_dialogs_active: 0,
             calls_active: BTreeMap::new(),
             calls: BTreeMap::new(),
+            limits_reached: BTreeMap::new(),
             failovers: BTreeMap::new(),
             call_setup_seconds: Histogram::new(SETUP_BOUNDS),
             call_duration_seconds: Histogram::new(CALL_BOUNDS),

@@ -35,13 +35,23 @@ impl Caller {
 
 /// The called party: the Request-URI's user. Where that is only the name that we are registered by, To says who is called.
 pub(crate) fn called(request: &Message, trunk: &Trunk, numbers: &Numbers) -> Result<Number, Incomplete> {
-    let uri = request.uri().ok_or(Incomplete)?;
+    let (user, context) = dialled(request, trunk).ok_or(Incomplete)?;
+    numbers.normalise(&user, context.as_deref())
+}
+
+/// Whether an INVITE asks for an emergency number: one that no limit refuses.
+pub(crate) fn is_emergency(request: &Message, trunk: &Trunk, numbers: &Numbers) -> bool {
+    dialled(request, trunk).is_some_and(|(user, _)| numbers.is_emergency_text(&user))
+}
+
+/// The called party's user part and its `phone-context`.
+fn dialled(request: &Message, trunk: &Trunk) -> Option<(String, Option<String>)> {
+    let uri = request.uri()?;
     let is_our_name = trunk.register.as_ref().is_some_and(|register| register.user == uri.user_unescaped());
     let to = request.to().filter(|_| is_our_name);
     let of_to = to.as_ref().and_then(|to| to.parsed_uri()).filter(|uri| !uri.user.is_empty());
     let uri = of_to.unwrap_or(uri);
-    let user = shortened(&uri.user_unescaped());
-    numbers.normalise(&user, uri.user_param("phone-context"))
+    Some((shortened(&uri.user_unescaped()), uri.user_param("phone-context").map(str::to_owned)))
 }
 
 /// The calling party: From.

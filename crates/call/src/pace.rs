@@ -15,6 +15,7 @@ use crate::call::Call;
 use crate::controller::StepResult;
 use crate::deadlines::Timer;
 use crate::edge::Edge;
+use crate::quotas::Numbered;
 use crate::reason::ReasonSlug;
 
 impl Call {
@@ -23,9 +24,14 @@ impl Call {
         let Some(trunk) = self.attempt(branch).and_then(|attempt| attempt.trunk.clone()) else {
             return self.next_way(now, edge, branch);
         };
-        let Err(reason) = self.place_taken(now, edge, branch) else { return self.next_way(now, edge, branch) };
-        let until = now.checked_add(trunk.pace).filter(|_| !trunk.pace.is_zero());
+        let Err((reason, which)) = self.place_taken(now, edge, branch) else {
+            return self.next_way(now, edge, branch);
+        };
+        // Whoever waited for a limit of some calls would keep those behind it waiting that it is not for.
+        let waits = !trunk.pace.is_zero() && which.is_none();
+        let until = now.checked_add(trunk.pace).filter(|_| waits);
         let Some(until) = until else {
+            self.refused_place(now, edge, &trunk, reason, which);
             self.attempts.remove(branch);
             let failure = Failure::unreached(reason);
             self.note_failure(now, edge, None, &trunk.name, &failure);
@@ -47,22 +53,52 @@ impl Call {
             return;
         };
         self.disarm(edge, Timer::Pace(branch));
-        if self.place_taken(now, edge, branch).is_ok() {
-            let name = self.attempt(branch).map(|attempt| attempt.name().to_owned()).unwrap_or_default();
-            edge.decide(now, self.key, format!("{name}: its turn"));
-            self.go_next_way(now, edge, branch);
-        } else if now >= until {
-            self.fail_target(now, edge, branch, StepResult::Failed(Failure::unreached(reason)));
-        } else {
-            self.wait_on(now, edge, branch, until);
+        let Some(trunk) = self.attempt(branch).and_then(|attempt| attempt.trunk.clone()) else { return };
+        match self.place_taken(now, edge, branch) {
+            Ok(()) => {
+                edge.decide(now, self.key, format!("{}: its turn", trunk.name));
+                self.go_next_way(now, edge, branch);
+            }
+            Err((_, None)) if now < until => self.wait_on(now, edge, branch, until),
+            Err((other, which)) => {
+                let reason = if which.is_some() { other } else { reason };
+                self.refused_place(now, edge, &trunk, reason, which);
+                self.fail_target(now, edge, branch, StepResult::Failed(Failure::unreached(reason)));
+            }
         }
     }
 
-    /// Counts the call in with its target's trunk, if that has a place.
-    fn place_taken(&mut self, now: Instant, edge: &mut Edge, branch: Branch) -> Result<(), ReasonSlug> {
-        let Some(attempt) = self.attempts.get_mut(branch) else { return Err(ReasonSlug::Internal) };
-        let Some(trunk) = &attempt.trunk else { return Ok(()) };
-        edge.begin_target_call(now, &trunk.name, (self.key, branch))?;
+    /// A limit has refused a call to a trunk; `which`: the one for some of its calls.
+    fn refused_place(&self, now: Instant, edge: &mut Edge, trunk: &Trunk, reason: ReasonSlug, which: Option<String>) {
+        let which = which.unwrap_or_else(|| "calls to it".to_owned());
+        edge.decide(now, self.key, format!("{}: {} ({which})", trunk.name, reason.sentence()));
+        edge.alarm(now, self.sid(), &trunk.name, reason, &which);
+    }
+
+    /// Counts the call in with its target's trunk, if that has a place; else what is reached, and which limit where that is
+    /// one for some calls.
+    fn place_taken(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        branch: Branch,
+    ) -> Result<(), (ReasonSlug, Option<String>)> {
+        let nobody = (ReasonSlug::Internal, None);
+        let Some(attempt) = self.attempt(branch) else { return Err(nobody) };
+        let Some(trunk) = attempt.trunk.clone() else { return Ok(()) };
+        let (_, called) = self.addressed(edge, attempt);
+        if edge.table.numbers().is_emergency(&called) {
+            edge.resume_trunk_call(&trunk.name);
+        } else {
+            edge.begin_target_call(now, &trunk.name, (self.key, branch)).map_err(|reason| (reason, None))?;
+            let caller = self.number_of(self.near).text.clone();
+            let call = Numbered { called: &called.text, caller: &caller };
+            if let Err((reason, which)) = edge.take_quota(now, &trunk.name, call, (self.key, Some(branch))) {
+                edge.end_trunk_call(&trunk.name);
+                return Err((reason, Some(which)));
+            }
+        }
+        let Some(attempt) = self.attempts.get_mut(branch) else { return Err(nobody) };
         edge.trunks.leave(&trunk.name, (self.key, branch));
         attempt.is_counted = true;
         attempt.progress = Progress::Idle;
@@ -89,7 +125,10 @@ impl Call {
         }
         let Some(trunk) = &attempt.trunk else { return };
         match attempt.is_counted {
-            true => edge.end_trunk_call(&trunk.name),
+            true => {
+                edge.quotas.end(&trunk.name, (self.key, Some(branch)));
+                edge.end_trunk_call(&trunk.name);
+            }
             false => edge.trunks.leave(&trunk.name, (self.key, branch)),
         }
     }

@@ -16,6 +16,7 @@ pub enum ReasonSlug {
     NoRoute,
     RouteRejected,
     Denied,
+    HighRisk,
     CallerNotAllowed,
     CallerIdRefused,
     IncompleteNumber,
@@ -26,6 +27,7 @@ pub enum ReasonSlug {
     SrtpMismatch,
     LimitCalls,
     LimitRate,
+    LimitDay,
     NoPorts,
     TooManyHops,
     Loop,
@@ -69,7 +71,7 @@ pub enum ReasonSlug {
 
 impl ReasonSlug {
     /// Every reason, for documents and tests.
-    pub const ALL: [ReasonSlug; 59] = [
+    pub const ALL: [ReasonSlug; 61] = [
         ReasonSlug::CallerHungUp,
         ReasonSlug::CalleeHungUp,
         ReasonSlug::Operator,
@@ -80,6 +82,7 @@ impl ReasonSlug {
         ReasonSlug::NoRoute,
         ReasonSlug::RouteRejected,
         ReasonSlug::Denied,
+        ReasonSlug::HighRisk,
         ReasonSlug::CallerNotAllowed,
         ReasonSlug::CallerIdRefused,
         ReasonSlug::IncompleteNumber,
@@ -90,6 +93,7 @@ impl ReasonSlug {
         ReasonSlug::SrtpMismatch,
         ReasonSlug::LimitCalls,
         ReasonSlug::LimitRate,
+        ReasonSlug::LimitDay,
         ReasonSlug::NoPorts,
         ReasonSlug::TooManyHops,
         ReasonSlug::Loop,
@@ -144,6 +148,7 @@ impl ReasonSlug {
             ReasonSlug::NoRoute => "no_route",
             ReasonSlug::RouteRejected => "route_rejected",
             ReasonSlug::Denied => "denied",
+            ReasonSlug::HighRisk => "high_risk",
             ReasonSlug::CallerNotAllowed => "caller_not_allowed",
             ReasonSlug::CallerIdRefused => "caller_id_refused",
             ReasonSlug::IncompleteNumber => "incomplete_number",
@@ -154,6 +159,7 @@ impl ReasonSlug {
             ReasonSlug::SrtpMismatch => "srtp_mismatch",
             ReasonSlug::LimitCalls => "limit_calls",
             ReasonSlug::LimitRate => "limit_rate",
+            ReasonSlug::LimitDay => "limit_day",
             ReasonSlug::NoPorts => "no_ports",
             ReasonSlug::TooManyHops => "too_many_hops",
             ReasonSlug::Loop => "loop",
@@ -209,6 +215,7 @@ impl ReasonSlug {
             ReasonSlug::NoRoute => "no route matches",
             ReasonSlug::RouteRejected => "the route rejects the call",
             ReasonSlug::Denied => "the trunk does not get calls to that number",
+            ReasonSlug::HighRisk => "the number is in a range that is known for toll fraud",
             ReasonSlug::CallerNotAllowed => "the agent does not take calls of that caller",
             ReasonSlug::CallerIdRefused => "the caller's number may not be shown",
             ReasonSlug::IncompleteNumber => "the called number is empty or malformed",
@@ -219,6 +226,7 @@ impl ReasonSlug {
             ReasonSlug::SrtpMismatch => "the two sides have no SRTP suite and key in common",
             ReasonSlug::LimitCalls => "too many calls at once",
             ReasonSlug::LimitRate => "too many new calls a second",
+            ReasonSlug::LimitDay => "too many calls today",
             ReasonSlug::NoPorts => "no media port could be had",
             ReasonSlug::TooManyHops => "Max-Forwards is used up, or the call has been through too many edges",
             ReasonSlug::Loop => "the call has come back to the edge that sent it on",
@@ -276,10 +284,12 @@ impl ReasonSlug {
             ReasonSlug::AnsweredElsewhere => 26,
             ReasonSlug::Operator => 31,
             ReasonSlug::Draining | ReasonSlug::Overloaded | ReasonSlug::LimitCalls | ReasonSlug::LimitRate => 42,
+            ReasonSlug::LimitDay => 42,
             ReasonSlug::AgentFull | ReasonSlug::QueueTimeout => 42,
             ReasonSlug::NoRoute => 1,
             ReasonSlug::RouteRejected
             | ReasonSlug::Denied
+            | ReasonSlug::HighRisk
             | ReasonSlug::CallerNotAllowed
             | ReasonSlug::CallerIdRefused
             | ReasonSlug::TargetRejected
@@ -333,6 +343,7 @@ impl ReasonSlug {
             | ReasonSlug::NoRoute
             | ReasonSlug::RouteRejected
             | ReasonSlug::Denied
+            | ReasonSlug::HighRisk
             | ReasonSlug::CallerNotAllowed
             | ReasonSlug::CallerIdRefused
             | ReasonSlug::SessionTooShort
@@ -344,6 +355,7 @@ impl ReasonSlug {
             | ReasonSlug::SrtpMismatch
             | ReasonSlug::LimitCalls
             | ReasonSlug::LimitRate
+            | ReasonSlug::LimitDay
             | ReasonSlug::TooManyHops
             | ReasonSlug::Loop
             | ReasonSlug::WrongCredentials => "refused",

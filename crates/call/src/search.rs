@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use trunkgate_media::agent::Loss;
-use trunkgate_route::{SendNumbers, Server, Target};
+use trunkgate_route::{DeniedBy, SendNumbers, Server, Target};
 use trunkgate_sdp::{Direction, Identity, Policy, offer_own, relay_offer};
 use trunkgate_sip::{Body, DialogId, Invite, Transport};
 
@@ -92,7 +92,7 @@ impl Call {
         let result = match &attempt.agent {
             Some(agent) => self.agent_connectable(agent),
             None => {
-                let usable = self.connectable(edge, &attempt);
+                let usable = self.connectable(&attempt).and_then(|()| self.may_be_called(now, edge, &attempt));
                 usable.and_then(|()| self.may_introduce(now, edge, &attempt)).map_err(StepResult::Failed)
             }
         };
@@ -108,8 +108,8 @@ impl Call {
         self.take_place(now, edge, branch).map_err(StepResult::Failed)
     }
 
-    /// Whether a target can be tried at all: its codecs, and whether its trunk gets calls to that number.
-    fn connectable(&self, edge: &Edge, attempt: &Attempt) -> Result<(), Failure> {
+    /// Whether a target can be tried at all: its codecs.
+    fn connectable(&self, attempt: &Attempt) -> Result<(), Failure> {
         let theirs = policy(attempt.trunk.as_deref());
         let ours = self.legs[self.near].policy();
         let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
@@ -118,16 +118,21 @@ impl Call {
             let ports = vec![9; trunkgate_sdp::anchored_streams(offer).len()];
             relay_offer(offer, &theirs.towards(ours), &ports, &nowhere).map_err(unusable)?;
         }
-        match self.is_denied(edge, attempt) {
-            true => Err(Failure::with_code(403, ReasonSlug::Denied)),
-            false => Ok(()),
-        }
+        Ok(())
     }
 
-    /// Whether a target's trunk gets no calls to the number that it would be asked for.
-    fn is_denied(&self, edge: &Edge, attempt: &Attempt) -> bool {
-        let (trunk, number) = self.addressed(edge, attempt);
-        trunk.is_some_and(|trunk| trunk.denied(edge.table.numbers(), &number).is_some())
+    /// Whether a target's trunk gets calls to the number that it would be asked for.
+    fn may_be_called(&self, now: Instant, edge: &mut Edge, attempt: &Attempt) -> Result<(), Failure> {
+        let (Some(trunk), number) = self.addressed(edge, attempt) else { return Ok(()) };
+        let Some(denied) = trunk.denied(edge.table.numbers(), &number) else { return Ok(()) };
+        let reason = match denied.by {
+            DeniedBy::HighRisk(_) => ReasonSlug::HighRisk,
+            DeniedBy::Deny(_) | DeniedBy::Allow => ReasonSlug::Denied,
+        };
+        let (sid, shown) = (self.sid().to_owned(), edge.shown(&denied.number));
+        edge.decide(now, self.key, format!("{} does not get {}: {}", trunk.name, denied.number, denied.by));
+        edge.alarm(now, &sid, &trunk.name, reason, &format!("{shown}, {}", denied.by));
+        Err(Failure::with_code(403, reason))
     }
 
     /// The codecs of an offer of ours for a caller that made none: those that suit both, or else what will be converted.
@@ -182,9 +187,11 @@ impl Call {
         let attempt = self.attempt(branch).ok_or_else(unreachable)?;
         let (trunk, uri, number) = (attempt.trunk.clone(), attempt.uri.clone(), attempt.number.clone());
         let (ring_timeout, no_response_timeout) = (attempt.ring_timeout, attempt.no_response_timeout);
-        let (governs, _) = self.addressed(edge, attempt);
+        let (governs, asked_for) = self.addressed(edge, attempt);
+        let is_emergency = edge.table.numbers().is_emergency(&asked_for);
         let (flow, local) = self.flow_of(edge, branch, way).ok_or_else(unreachable)?;
         if let Some(trunk) = &trunk
+            && !is_emergency
             && !edge.trunks.may_call(now, &trunk.name, flow.remote.ip())
         {
             return Err(Failure::unreached(ReasonSlug::LimitRate));

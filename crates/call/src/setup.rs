@@ -172,6 +172,9 @@ impl Call {
         if called(request, &incoming.trunk, edge.table.numbers()).is_err() {
             return Err(FinalAnswer::new(484, ReasonSlug::IncompleteNumber));
         }
+        if edge.table.numbers().is_emergency(&self.called) {
+            edge.decide(now, self.key, "an emergency call: no limit refuses it");
+        }
         self.screen_caller(now, edge, &incoming.trunk)?;
         let session = Asked::of(request);
         self.legs[CALLER].timer.ask(session);

@@ -23,6 +23,7 @@ use crate::limits::{NUMBER_CHARS, REFERRER_SECONDS};
 use crate::local::Spoken;
 use crate::notify::News;
 use crate::numbers::plain;
+use crate::quotas::Numbered;
 use crate::reason::ReasonSlug;
 use crate::refer::Refer;
 use crate::refer_on::Passed;
@@ -163,6 +164,11 @@ impl Call {
         // It costs what a new call costs: nobody dials faster by transfers than by calls.
         let admitted = edge.admission.check_rate(now).and_then(|()| edge.trunks.pay(now, &trunk.name));
         admitted.map_err(|reason| refused(503, reason))?;
+        let numbers = Numbered { called: &refer.number.text, caller: &self.number_of(leg).text };
+        if let Err((reason, which)) = edge.take_quota(now, &trunk.name, numbers, (self.key, None)) {
+            edge.alarm(now, self.sid(), &trunk.name, reason, &which);
+            return Err(refused(503, reason));
+        }
         // Who calls is whoever asks: neither the number nor the headers are another's.
         let (called, caller) = (&*refer.number.text, &*self.number_of(leg).text);
         let headers = if leg == CALLER { &self.headers[..] } else { &[] };

@@ -15,7 +15,7 @@ fn ms(time: u64) -> Duration {
 }
 
 fn bench_with(pbx: Trunk) -> Bench {
-    let trunks = vec![trunk("carrier", &[CARRIER]), pbx, trunk("backup", &[BACKUP])];
+    let trunks = vec![trunk("carrier", &[CARRIER]), pbx, Trunk { takes_high_risk: true, ..trunk("backup", &[BACKUP]) }];
     Bench::with(table(trunks, vec![route(vec![to_trunk("pbx"), to_trunk("backup")])]))
 }
 

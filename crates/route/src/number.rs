@@ -3,10 +3,13 @@
 //! Possible means that the length fits the country's numbering plan; whether a range is in use is never asked.
 //! The numbering plans are those of libphonenumber, which sees only digits and `+` here.
 
+use std::sync::Arc;
+
 use rlibphonenumber::{
     NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumber, PhoneNumberFormat, PhoneNumberType, Region, ValidationError,
 };
 
+use crate::emergency;
 use crate::trunk::SendNumbers;
 
 /// Longest text that may be a number, separators included: E.164 has 15 digits, an international prefix up to 5.
@@ -34,12 +37,13 @@ pub struct Incomplete;
 pub struct Numbers {
     country: String,
     region: Region,
+    emergency: Arc<[String]>,
 }
 
 /// The numbering of the United States.
 impl Default for Numbers {
     fn default() -> Numbers {
-        Numbers { country: "US".into(), region: Region::US }
+        Numbers { country: "US".into(), region: Region::US, emergency: emergency::of_country("US") }
     }
 }
 
@@ -54,7 +58,24 @@ impl Numbers {
         let region = Region::from_code(&country).ok()?;
         // Also loads the numbering plans now rather than with the first call.
         PHONE_NUMBER_UTIL.get_country_code_for_region(region)?;
-        Some(Numbers { country, region })
+        let emergency = emergency::of_country(&country);
+        Some(Numbers { country, region, emergency })
+    }
+    /// The same with these emergency numbers.
+    pub fn with_emergency(self, numbers: Vec<String>) -> Numbers {
+        Numbers { emergency: numbers.into(), ..self }
+    }
+    /// The emergency numbers.
+    pub fn emergency(&self) -> &[String] {
+        &self.emergency
+    }
+    /// Whether a number is an emergency number, digit by digit, as it was received and as it goes on.
+    pub fn is_emergency(&self, number: &Number) -> bool {
+        !number.is_e164 && self.is_emergency_text(&number.received)
+    }
+    /// The same of a user part (escapes undone).
+    pub fn is_emergency_text(&self, user: &str) -> bool {
+        self.emergency.iter().any(|known| known == user)
     }
     /// The country, in upper case.
     pub fn country(&self) -> &str {
@@ -111,6 +132,9 @@ impl Numbers {
     }
 
     fn e164(&self, user: &str, phone_context: Option<&str>) -> Option<String> {
+        if self.is_emergency_text(user) {
+            return None;
+        }
         let digits = compact(user)?;
         if digits.starts_with('+') {
             return self.possible(&digits);
@@ -142,6 +166,12 @@ impl Numbers {
         // It comes with room for a longer one, and a call keeps it.
         text.shrink_to_fit();
         (text.len() <= MAX_E164_DIGITS + 1).then_some(text)
+    }
+    /// Whether an E.164 number is in a range of premium rate, as libphonenumber knows the plans.
+    pub fn is_premium(&self, e164: &str) -> bool {
+        let number = Some(e164).filter(|text| text.starts_with('+'));
+        let number = number.and_then(|text| PHONE_NUMBER_UTIL.parse(text, None).ok());
+        number.is_some_and(|number| PHONE_NUMBER_UTIL.get_number_type(&number) == PhoneNumberType::PremiumRate)
     }
     /// As dialled inside the country.
     fn national(&self, e164: &str) -> Option<String> {

@@ -10,8 +10,8 @@ use ipnet::IpNet;
 use crate::caller_id::CallerIdRule;
 use crate::headers::{HeaderRules, Identities};
 use crate::locate::{Destination, Server, in_order};
-use crate::number::{Number, Numbers};
 use crate::pattern::Pattern;
+use crate::quota::Quota;
 use crate::share;
 
 /// How a peer is spoken to.
@@ -254,6 +254,12 @@ pub struct Trunk {
     pub caller_id_in: Option<CallerIdRule>,
     /// Called numbers that it does not get.
     pub deny: Vec<Pattern>,
+    /// Beginnings of the only called numbers that it gets; empty: any.
+    pub allow_prefixes: Vec<String>,
+    /// Whether it gets calls to ranges that are known for toll fraud.
+    pub takes_high_risk: bool,
+    /// Limits for some of its calls.
+    pub quotas: Vec<Quota>,
     /// How long a call waits for one of its limits.
     pub pace: Duration,
     /// Whether its phones may register here, with `require_auth`.
@@ -302,25 +308,15 @@ impl Trunk {
             caller_id: None,
             caller_id_in: None,
             deny: Vec::new(),
+            allow_prefixes: Vec::new(),
+            takes_high_risk: false,
+            quotas: Vec::new(),
             pace: Duration::from_secs(2),
             accept_register: false,
             hold: HoldMode::Relay,
             hold_music: None,
             refer: ReferMode::Local,
         }
-    }
-    /// Why it does not get calls to a number: the first of its `deny` that the number matches, as it is or as the far end
-    /// would read it, and that reading.
-    pub fn denied(&self, numbers: &Numbers, number: &Number) -> Option<(&Pattern, String)> {
-        let matched = |text: &str| self.deny.iter().find(|pattern| pattern.matches(text));
-        if self.deny.is_empty() {
-            return None;
-        }
-        if let Some(pattern) = matched(&number.text) {
-            return Some((pattern, number.text.clone()));
-        }
-        let readings = numbers.readings(number, self.send_numbers);
-        readings.into_iter().find_map(|reading| Some((matched(&reading)?, reading)))
     }
     /// Its peers in the order to try them, each with its servers in theirs: priority, then weighted chance (RFC 2782).
     /// `pick(total)` returns a random number below `total`.

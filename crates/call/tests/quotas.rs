@@ -1,0 +1,155 @@
+//! Limits of a trunk by called and calling number and by the day, numbers of high risk, alarms; and that a reload keeps what
+//! has been counted.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
+
+mod bench;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bench::*;
+use jiff::tz::TimeZone;
+use trunkgate_call::Input;
+use trunkgate_route::{Pattern, Quota, Table, TargetSpec, Trunk};
+
+fn quota(to: &[&str], caller: &[&str], limits: [u32; 3]) -> Quota {
+    let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::parse(text).unwrap()).collect();
+    let [max_calls, calls_per_second, calls_per_day] = limits;
+    let zone = TimeZone::get("Asia/Kathmandu").unwrap();
+    Quota { to: patterns(to), caller: patterns(caller), max_calls, calls_per_second, calls_per_day, zone }
+}
+
+fn tables(from: Vec<Quota>, to: Vec<Quota>) -> Arc<Table> {
+    let carrier = Trunk { quotas: from, ..trunk("carrier", &[CARRIER]) };
+    let pbx = Trunk { quotas: to, pace: Duration::ZERO, ..trunk("pbx", &[PBX]) };
+    table(vec![carrier, pbx], vec![route(vec![to_trunk("pbx")])])
+}
+
+/// What becomes of one more call: `None`, it went on; or the code.
+fn call(bench: &mut Bench, number: u32, called: &str) -> Option<u16> {
+    bench.sent.clear();
+    let caller = Dialing { peer: CARRIER.into(), number: called.into(), call: number, cseq: 1, to_tag: String::new() };
+    bench.receive(CARRIER, caller.request("INVITE", &offer(), ""));
+    match bench.sent.iter().any(|sent| sent.to == PBX.parse().unwrap()) {
+        true => None,
+        false => bench.sent.iter().map(Sent::code).find(|code| *code >= 300),
+    }
+}
+
+fn reached(bench: &Bench, trunk: &str, reason: &'static str) -> u64 {
+    bench.gateway.metrics().limits_reached.get(&(Arc::from(trunk), reason)).copied().unwrap_or_default()
+}
+
+const UK: &str = "+442079460018";
+const US: &str = "+14155550100";
+
+#[test]
+fn calls_count_with_the_limits_that_are_for_them() {
+    // The bench's caller is +14155551234.
+    for (quotas, calls) in [
+        (vec![quota(&["+44*"], &[], [2, 0, 0])], vec![(UK, None), (US, None), (UK, None), (UK, Some(503)), (US, None)]),
+        (vec![quota(&[], &["+1415*"], [1, 0, 0])], vec![(UK, None), (US, Some(503))]),
+        (vec![quota(&[], &["+1212*"], [1, 0, 0])], vec![(UK, None), (US, None)]),
+        (vec![quota(&["+44*"], &["+1212*"], [1, 0, 0])], vec![(UK, None), (UK, None)]),
+        (vec![quota(&["+44*"], &[], [0, 1, 0])], vec![(UK, None), (UK, Some(503)), (US, None)]),
+        (vec![quota(&[], &[], [0, 0, 2])], vec![(UK, None), (US, None), (US, Some(503)), ("911", None)]),
+        // What one limit refuses counts with no other.
+        (
+            vec![quota(&["+44*"], &[], [1, 0, 0]), quota(&[], &[], [0, 0, 2])],
+            vec![(UK, None), (UK, Some(503)), (UK, Some(503)), (US, None), (US, Some(503))],
+        ),
+    ] {
+        for (from, to) in [(quotas.clone(), vec![]), (vec![], quotas.clone())] {
+            let mut bench = Bench::with(tables(from, to));
+            for (number, (called, expected)) in (1..).zip(&calls) {
+                assert_eq!(call(&mut bench, number, called), *expected, "{number}: {called} of {quotas:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_call_that_is_over_leaves_its_place() {
+    for (from, to) in [(vec![quota(&[], &[], [1, 0, 0])], vec![]), (vec![], vec![quota(&[], &[], [1, 0, 0])])] {
+        let mut bench = Bench::with(tables(from, to));
+        for _ in 0..3 {
+            let (mut caller, callee) = bench.answered();
+            assert_eq!(call(&mut bench, 77, US), Some(503));
+            bench.bye(&mut caller, &callee);
+            bench.pass(Duration::from_secs(40));
+            bench.sent.clear();
+        }
+        // An attempt that fails leaves it, too.
+        bench.sent.clear();
+        bench.invite(CARRIER, US, &offer());
+        bench.expect(CARRIER, "SIP/2.0 100");
+        let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+        bench.receive(PBX, callee.answer(404, ""));
+        assert_eq!(call(&mut bench, 78, US), None);
+    }
+}
+
+#[test]
+fn a_day_ends_at_midnight_of_its_zone() {
+    let mut bench = Bench::with(tables(vec![], vec![quota(&[], &[], [0, 0, 1])]));
+    assert_eq!(call(&mut bench, 1, US), None);
+    assert_eq!(call(&mut bench, 2, US), Some(503));
+    // The bench begins at 08:00 UTC, when it is 13:45 in Kathmandu.
+    bench.pass(Duration::from_secs(10 * 3600 + 14 * 60));
+    assert_eq!(call(&mut bench, 3, US), Some(503));
+    bench.pass(Duration::from_secs(120));
+    assert_eq!(call(&mut bench, 4, US), None);
+    assert_eq!(call(&mut bench, 5, US), Some(503));
+    assert_eq!(reached(&bench, "pbx", "limit_day"), 3);
+}
+
+#[test]
+fn a_reload_keeps_what_has_been_counted() {
+    let mut bench = Bench::with(tables(vec![], vec![quota(&["+44*"], &[], [0, 0, 2])]));
+    assert_eq!([1, 2, 3].map(|number| call(&mut bench, number, UK)), [None, None, Some(503)]);
+    let other = quota(&["+1*"], &[], [0, 0, 1]);
+    bench.input(Input::Table(tables(vec![], vec![other.clone(), quota(&["+44*"], &[], [0, 0, 3])])));
+    assert_eq!([4, 5].map(|number| call(&mut bench, number, UK)), [None, Some(503)], "one more is allowed now");
+    assert_eq!([6, 7].map(|number| call(&mut bench, number, US)), [None, Some(503)]);
+    // What is no longer limited is forgotten.
+    bench.input(Input::Table(tables(vec![], vec![other.clone()])));
+    assert_eq!(call(&mut bench, 8, UK), None);
+    bench.input(Input::Table(tables(vec![], vec![other, quota(&["+44*"], &[], [0, 0, 1])])));
+    assert_eq!([9, 10].map(|number| call(&mut bench, number, UK)), [None, Some(503)]);
+}
+
+#[test]
+fn numbers_of_high_risk_are_refused_and_told_once_a_minute() {
+    let table =
+        |pbx: Trunk, target: TargetSpec| table(vec![trunk("carrier", &[CARRIER]), pbx], vec![route(vec![target])]);
+    let pbx = || trunk("pbx", &[PBX]);
+    let to = |number: &str| TargetSpec::Trunk { name: "pbx".into(), number: Some(number.into()), weight: None };
+    for (trunk, target, called, expected) in [
+        (pbx(), to_trunk("pbx"), "+881651234567", Some(403)),
+        (pbx(), to_trunk("pbx"), "011881651234567", Some(403)),
+        (pbx(), to_trunk("pbx"), "+19005550123", Some(403)),
+        (pbx(), to("+19005550123"), US, Some(403)),
+        (pbx(), to(US), "+19005550123", None),
+        (Trunk { takes_high_risk: true, ..pbx() }, to_trunk("pbx"), "+19005550123", None),
+        (Trunk { allow_prefixes: vec!["+44".into()], ..pbx() }, to_trunk("pbx"), US, Some(403)),
+        (Trunk { allow_prefixes: vec!["+44".into()], ..pbx() }, to_trunk("pbx"), UK, None),
+        (Trunk { allow_prefixes: vec!["+44".into()], ..pbx() }, to_trunk("pbx"), "911", None),
+    ] {
+        let mut bench = Bench::with(table(trunk, target));
+        assert_eq!(call(&mut bench, 1, called), expected, "{called}");
+    }
+    let mut bench = Bench::with(table(pbx(), to_trunk("pbx")));
+    for number in 1..=5 {
+        assert_eq!(call(&mut bench, number, "+19005550123"), Some(403));
+    }
+    let alarms = |bench: &Bench| bench.logs.iter().filter(|line| line.starts_with("alarm: ")).count();
+    assert_eq!((reached(&bench, "pbx", "high_risk"), alarms(&bench)), (5, 1));
+    bench.pass(Duration::from_secs(61));
+    call(&mut bench, 6, "+19005550123");
+    assert_eq!((reached(&bench, "pbx", "high_risk"), alarms(&bench)), (6, 2));
+    let text = bench.logs.iter().find(|line| line.starts_with("alarm: ")).unwrap();
+    assert_eq!(
+        text,
+        "alarm: trunk pbx: the number is in a range that is known for toll fraud (+1900****123, high_risk: premium rate)"
+    );
+}

@@ -1,0 +1,140 @@
+//! Which called numbers a trunk gets: its `deny`, its `allow_prefixes`, and ranges that are known for toll fraud.
+
+use std::fmt;
+
+use crate::number::{Number, Numbers};
+use crate::pattern::Pattern;
+use crate::trunk::Trunk;
+
+/// Ranges that belong to no country, whose calls are dear everywhere: satellite phones, international networks, personal
+/// numbers, premium rate. ITU-T, List of Recommendation E.164 assigned country codes (annex to Operational Bulletin 1114,
+/// 15 December 2016).
+pub const HIGH_RISK: &[(&str, &str)] = &[
+    ("+870", "satellite phones (Inmarsat)"),
+    ("+878", "personal numbers"),
+    ("+881", "satellite phones"),
+    ("+882", "international networks"),
+    ("+883", "international networks"),
+    ("+979", "international premium rate"),
+];
+
+/// Why a trunk does not get calls to a number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeniedBy {
+    /// The entry of its `deny`.
+    Deny(String),
+    /// None of its `allow_prefixes`.
+    Allow,
+    /// What the range is.
+    HighRisk(&'static str),
+}
+
+/// A number that a trunk does not get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denied {
+    /// As it is, or as the far end would read it.
+    pub number: String,
+    /// Why.
+    pub by: DeniedBy,
+}
+
+impl fmt::Display for DeniedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DeniedBy::Deny(pattern) => write!(f, "deny {pattern}"),
+            DeniedBy::Allow => f.write_str("none of allow_prefixes"),
+            DeniedBy::HighRisk(what) => write!(f, "high_risk: {what}"),
+        }
+    }
+}
+
+impl Trunk {
+    /// Why it does not get calls to a number, as that is or as the far end would read it. An emergency number it gets, unless
+    /// `deny` has that very number: then it takes no such calls, and the next target does.
+    pub fn denied(&self, numbers: &Numbers, number: &Number) -> Option<Denied> {
+        let is_open = self.deny.is_empty() && self.allow_prefixes.is_empty() && self.takes_high_risk;
+        if is_open {
+            return None;
+        }
+        if numbers.is_emergency(number) {
+            let is_it = |pattern: &&Pattern| matches!(pattern, Pattern::Exact(text) if *text == number.text);
+            let by = self.deny.iter().find(is_it).map(|pattern| DeniedBy::Deny(pattern.to_string()))?;
+            return Some(Denied { number: number.text.clone(), by });
+        }
+        let readings = numbers.readings(number, self.send_numbers);
+        std::iter::once(number.text.clone()).chain(readings).find_map(|number| {
+            let by = self.denied_by(numbers, &number)?;
+            Some(Denied { number, by })
+        })
+    }
+
+    fn denied_by(&self, numbers: &Numbers, number: &str) -> Option<DeniedBy> {
+        if let Some(pattern) = self.deny.iter().find(|pattern| pattern.matches(number)) {
+            return Some(DeniedBy::Deny(pattern.to_string()));
+        }
+        let is_allowed = |prefix: &String| number.starts_with(prefix.as_str());
+        if !self.allow_prefixes.is_empty() && !self.allow_prefixes.iter().any(is_allowed) {
+            return Some(DeniedBy::Allow);
+        }
+        if self.takes_high_risk {
+            return None;
+        }
+        let range = HIGH_RISK.iter().find(|(prefix, _)| number.starts_with(prefix)).map(|(_, what)| *what);
+        range.or_else(|| numbers.is_premium(number).then_some("premium rate")).map(DeniedBy::HighRisk)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trunk::SendNumbers;
+
+    #[test]
+    fn what_a_trunk_gets() {
+        let numbers = Numbers::new("US").unwrap();
+        let by = |trunk: &Trunk, number: &str| {
+            let denied = trunk.denied(&numbers, &numbers.normalise_caller(number, None));
+            denied.map(|denied| format!("{} {}", denied.number, denied.by))
+        };
+        let plain = Trunk::named("t");
+        let open = Trunk { takes_high_risk: true, ..plain.clone() };
+        let few = Trunk { allow_prefixes: vec!["+1".into(), "+4420".into()], ..plain.clone() };
+        let deny = vec![Pattern::parse("+1900*").unwrap(), Pattern::parse("+4420*").unwrap()];
+        let both = Trunk { deny, ..few.clone() };
+        let no_help = Trunk { deny: vec![Pattern::parse("911").unwrap()], ..plain.clone() };
+        let nothing = Trunk { deny: vec![Pattern::parse("*").unwrap()], ..plain.clone() };
+        let as_is = Trunk { send_numbers: SendNumbers::AsIs, ..plain.clone() };
+        for (trunk, number, expected) in [
+            (&plain, "+14155550100", None),
+            (&plain, "+442079460018", None),
+            (&plain, "100", None),
+            (&plain, "+870773111632", Some("+870773111632 high_risk: satellite phones (Inmarsat)")),
+            (&plain, "011 881 651234567", Some("+881651234567 high_risk: satellite phones")),
+            (&plain, "+979123456789", Some("+979123456789 high_risk: international premium rate")),
+            (&plain, "+19005550123", Some("+19005550123 high_risk: premium rate")),
+            (&plain, "900 555 0123", Some("+19005550123 high_risk: premium rate")),
+            (&plain, "+449098790000", Some("+449098790000 high_risk: premium rate")),
+            (&plain, "+4990012345678", None),
+            (&plain, "+491900123456", None),
+            (&plain, "9005550123;x=1", Some("+19005550123 high_risk: premium rate")),
+            (&as_is, "+8816512345671234567", Some("+8816512345671234567 high_risk: satellite phones")),
+            (&open, "+881651234567", None),
+            (&open, "+19005550123", None),
+            (&few, "+14155550100", None),
+            (&few, "+442079460018", None),
+            (&few, "+447700900123", Some("+447700900123 none of allow_prefixes")),
+            (&few, "100", Some("100 none of allow_prefixes")),
+            (&few, "+19005550123", Some("+19005550123 high_risk: premium rate")),
+            (&both, "+442079460018", Some("+442079460018 deny +4420*")),
+            (&both, "+19005550123", Some("+19005550123 deny +1900*")),
+            (&both, "911", None),
+            (&nothing, "911", None),
+            (&nothing, "411", Some("411 deny *")),
+            (&no_help, "911", Some("911 deny 911")),
+            (&no_help, "112", None),
+            (&both, "+911", Some("+911 none of allow_prefixes")),
+        ] {
+            assert_eq!(by(trunk, number).as_deref(), expected, "{number}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! `emergency` of `[edge]`, and whether somebody takes calls to these numbers.
+
+use trunkgate_route::Trunk;
+use trunkgate_route::emergency::DIGITS;
+
+use super::code;
+use super::diagnostic::Findings;
+use super::draft::{Draft, PlacedRoute, PlacedTrunk};
+use super::section::Value;
+use super::values;
+
+/// Presets of far ends whose phones call.
+const OF_PHONES: [&str; 4] = ["freepbx", "asterisk", "freeswitch", "3cx"];
+
+/// The numbers in the place of the country's.
+pub(super) fn read(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<String>> {
+    let number = |key: &str, value: &Value<'_>, findings: &mut Findings| {
+        let text = values::string(key, value, findings)?;
+        if DIGITS.contains(&text.len()) && text.chars().all(|c| c.is_ascii_digit()) {
+            return Some(text);
+        }
+        let message = format!("`{key}`: \"{text}\" is no emergency number");
+        let help = format!("{} to {} digits as they are dialled: no limit refuses them", DIGITS.start(), DIGITS.end());
+        findings.error(code::BAD_VALUE, value.span(), message, help);
+        None
+    };
+    let numbers = values::one_or_list(key, value, findings, number)?;
+    Some(numbers.into_iter().map(|(number, _)| number).collect())
+}
+
+/// Names trunks with phones from which no route takes an emergency call.
+pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+    let numbers = draft.edge.numbers.emergency();
+    for placed in draft.trunks.iter().filter(|placed| has_phones(placed) && !numbers.is_empty()) {
+        let takes = |number: &String| draft.routes.iter().any(|route| may_take(route, &placed.trunk, number));
+        if draft.routes.is_empty() || numbers.iter().any(takes) {
+            continue;
+        }
+        let (name, list) = (&placed.trunk.name, numbers.join(", "));
+        let message = format!("the trunk {name}: no route takes emergency calls ({list})");
+        let quoted: Vec<String> = numbers.iter().map(|number| format!("\"{number}\"")).collect();
+        let help = format!("a first [[route]] with to = [{}] to a trunk that takes such calls", quoted.join(", "));
+        findings.warning(code::EMERGENCY, Some(placed.name.clone()), message, help);
+    }
+}
+
+/// Whether a preset is that of a far end with phones.
+pub(super) fn is_of_phones(preset: &str) -> bool {
+    OF_PHONES.contains(&preset)
+}
+
+fn has_phones(placed: &PlacedTrunk) -> bool {
+    let is_pbx = placed.preset.as_ref().is_some_and(|(preset, _)| is_of_phones(preset));
+    is_pbx || placed.trunk.accept_register
+}
+
+/// Whether a route may take such a call, as far as trunk and number go; of one that could not be read that is supposed.
+fn may_take(placed: &PlacedRoute, from: &Trunk, number: &str) -> bool {
+    let route = &placed.route;
+    let is_from = route.from.is_empty() || route.from.iter().any(|name| **name == *from.name);
+    placed.is_partial || (is_from && (route.to.is_empty() || route.to.iter().any(|to| to.matches(number))))
+}

@@ -1,0 +1,94 @@
+//! `allow_prefixes`, `high_risk`, `limits` and `calls_per_day` of a trunk: whom it may be asked for, and how often.
+
+use jiff::tz::TimeZone;
+use trunkgate_route::{Quota, Trunk};
+
+use super::code;
+use super::diagnostic::Findings;
+use super::section::{Section, Value};
+use super::types::Edge;
+use super::{emergency, keys, routes, values};
+
+/// Most `limits` of one trunk: each call is held against every one of them.
+const LIMITS: usize = 100;
+
+/// What `high_risk` may say.
+const HIGH_RISK: [(&str, bool); 2] = [("refuse", false), ("allow", true)];
+
+/// All of them; `preset`: what kind of far end it is.
+pub(super) fn read(
+    section: &Section<'_>,
+    trunk: &mut Trunk,
+    preset: Option<&str>,
+    edge: &Edge,
+    findings: &mut Findings,
+) {
+    let has_phones = trunk.accept_register || preset.is_some_and(emergency::is_of_phones);
+    let words =
+        |key: &str, value: &Value<'_>, findings: &mut Findings| values::one_of(key, value, findings, &HIGH_RISK);
+    trunk.takes_high_risk = section.read("high_risk", findings, words).unwrap_or(has_phones);
+    if let Some(value) = section.get("allow_prefixes") {
+        let prefixes = values::one_or_list("allow_prefixes", value, findings, prefix).unwrap_or_default();
+        trunk.allow_prefixes = prefixes.into_iter().map(|(prefix, _)| prefix).collect();
+        if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
+            let help = "leave it out to allow any; deny = [\"*\"] for none";
+            findings.error(code::BAD_VALUE, value.span(), "`allow_prefixes` is empty", help);
+        }
+    }
+    let zone = &edge.calendar.zone;
+    let limit = |_: &str, value: &Value<'_>, findings: &mut Findings| limit(value, zone, findings);
+    let limits = section.read("limits", findings, |key, value, f| values::one_or_list(key, value, f, limit));
+    trunk.quotas = limits.into_iter().flatten().map(|(quota, _)| quota).collect();
+    if let Some(value) = section.get("limits").filter(|_| trunk.quotas.len() > LIMITS) {
+        findings.error(code::BAD_VALUE, value.span(), "`limits`: too many", format!("{LIMITS} at most"));
+    }
+    let calls_per_day = section.read("calls_per_day", findings, number).unwrap_or(0);
+    if calls_per_day > 0 {
+        trunk.quotas.push(Quota { calls_per_day, ..any(zone) });
+    }
+}
+
+fn any(zone: &TimeZone) -> Quota {
+    let (to, caller, zone) = (Vec::new(), Vec::new(), zone.clone());
+    Quota { to, caller, max_calls: 0, calls_per_second: 0, calls_per_day: 0, zone }
+}
+
+/// `{ to = ["+44*"], caller = ["+1415*"], max_calls = 5, calls_per_second = 1, calls_per_day = 100 }`
+fn limit(value: &Value<'_>, zone: &TimeZone, findings: &mut Findings) -> Option<Quota> {
+    let table = Section::open("`limits`", value, keys::QUOTA, findings)?;
+    let mut quota = any(zone);
+    for (key, target) in [("to", &mut quota.to), ("caller", &mut quota.caller)] {
+        let patterns = table.read(key, findings, |key, value, f| values::one_or_list(key, value, f, routes::pattern));
+        *target = patterns.into_iter().flatten().map(|(pattern, _)| pattern).collect();
+    }
+    for (key, target) in [
+        ("max_calls", &mut quota.max_calls),
+        ("calls_per_second", &mut quota.calls_per_second),
+        ("calls_per_day", &mut quota.calls_per_day),
+    ] {
+        *target = table.read(key, findings, number).unwrap_or(0);
+    }
+    if [quota.max_calls, quota.calls_per_second, quota.calls_per_day] == [0; 3] {
+        let help = "add max_calls, calls_per_second or calls_per_day";
+        findings.error(code::MISSING, value.span(), "an entry of `limits` that limits nothing", help);
+        return None;
+    }
+    Some(quota)
+}
+
+fn number(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<u32> {
+    values::integer(key, value, findings, 0..=u32::MAX)
+}
+
+/// The beginning of a number: `+44`, or the same with `*`.
+fn prefix(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    let prefix = text.strip_suffix('*').unwrap_or(&text);
+    let digits = prefix.strip_prefix('+').unwrap_or(prefix);
+    if digits.is_empty() || !digits.chars().all(|c| c.is_ascii_digit()) {
+        let message = format!("`{key}`: \"{text}\" is no beginning of a number");
+        findings.error(code::BAD_VALUE, value.span(), message, "`+` and digits, as \"+1\" or \"+4420\"");
+        return None;
+    }
+    Some(prefix.to_owned())
+}
