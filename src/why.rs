@@ -436,7 +436,7 @@ mod tests {
                         1 support-line   no   to: +14155550123 is none of +49301234567\n  \
                         2 in             yes  from carrier, to +1* (t.toml:12)\n\
                         → pbx 10.0.0.5:5060 udp, sip:pbx.example;transport=tls, number +14155550123, \
-                        codecs PCMU PCMA, srtp off, hold relay\n";
+                        codecs PCMU PCMA opus, srtp off, hold relay\n";
         assert_eq!(text(&answer), expected);
     }
 

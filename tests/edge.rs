@@ -222,7 +222,7 @@ fn with_a_token_only_the_token_opens() {
 }
 
 /// The families that users' dashboards rely on, without their prefix.
-const PROMISED: [&str; 33] = [
+const PROMISED: [&str; 34] = [
     "sip_requests_total",
     "sip_responses_total",
     "sip_retransmissions_total",
@@ -246,6 +246,7 @@ const PROMISED: [&str; 33] = [
     "call_mos",
     "relay_seconds",
     "media_sessions",
+    "transcoding_sessions",
     "media_ports_in_use",
     "media_one_way_total",
     "srtp_errors_total",

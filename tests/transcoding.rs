@@ -98,6 +98,69 @@ fn each_side_hears_the_other_in_its_own_codec() {
     }
 }
 
+/// An edge between two trunks that name no codecs.
+fn by_default(caller: &Phone, callee: &Phone) -> Process {
+    let trunks = format!("{}{}", caller.trunk("carrier"), callee.trunk("pbx"));
+    Process::start(&config(&format!("{trunks}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n")))
+}
+
+fn transcoding(edge: &Process, count: f64) {
+    until("so many sessions are transcoded", || (edge.metric("trunkgate_transcoding_sessions") == count).then_some(()));
+}
+
+#[test]
+fn sessions_that_are_transcoded_are_counted_while_they_are() {
+    let (caller, callee) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.5"));
+    let edge = by_default(&caller, &callee);
+    let sip = edge.address("udp");
+    let near = |codec: Codec, version: u32| codec.sdp(&caller).replace("o=- 1 1", &format!("o=- 1 {version}"));
+    let far = |codec: Codec, version: u32| codec.sdp(&callee).replace("o=- 1 1", &format!("o=- 1 {version}"));
+    let call = Call::agree(sip, "codecs-5", (&caller, &near(Codec::Pcmu, 1)), (&callee, &far(Codec::Opus, 1)));
+    assert!(call.invite.0.contains("RTP/AVP 0 8 107 101\r\n"), "{}", call.invite.0);
+    transcoding(&edge, 1.0);
+    says((&caller, Codec::Pcmu), call.near, (&callee, Codec::Opus));
+    // The caller changes to what the other side speaks, and back.
+    let ok = call.change(2, (&caller, &near(Codec::Opus, 2)), (&callee, &far(Codec::Opus, 1)));
+    assert!(ok.contains("RTP/AVP 107 101\r\n"), "{ok}");
+    transcoding(&edge, 0.0);
+    call.change(3, (&caller, &near(Codec::Pcma, 3)), (&callee, &far(Codec::Opus, 1)));
+    transcoding(&edge, 1.0);
+    let trace = edge.json(&format!("/v1/calls/{}/trace", edge.json("/v1/calls")["calls"][0]["sid"].as_str().unwrap()));
+    let trace = trace.to_string();
+    assert!(trace.contains("PCMU with carrier, opus with pbx: converted, no codec suits both"), "{trace}");
+    call.hang_up(4, &caller, &callee);
+    transcoding(&edge, 0.0);
+    assert_eq!(edge.metric("trunkgate_panics_total"), 0.0);
+}
+
+#[test]
+fn a_second_codec_in_an_answer_costs_nothing_until_it_comes() {
+    let (caller, callee) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.5"));
+    let edge = by_default(&caller, &callee);
+    let port = callee.rtp_address().port();
+    let answer = format!("m=audio {port} RTP/AVP 0 8 107\r\na=rtpmap:107 opus/48000/2\r\n");
+    let call = Call::agree(
+        edge.address("udp"),
+        "codecs-6",
+        (&caller, &Codec::Pcmu.sdp(&caller)),
+        (&callee, &callee.described(1, &answer)),
+    );
+    assert!(call.ok.contains("RTP/AVP 0\r\n"), "{}", call.ok);
+    let said = Codec::Pcmu.packet(0, 0, &[0x5a; 160]);
+    for (from, at, to) in [(&caller, call.near, &callee), (&callee, call.far, &caller)] {
+        from.rtp.send_to(&said, at).unwrap();
+        assert_eq!(received(&to.rtp).0, said, "as it came");
+    }
+    assert_eq!(edge.metric("trunkgate_media_sessions"), 1.0);
+    assert_eq!(edge.metric("trunkgate_transcoding_sessions"), 0.0);
+    callee.rtp.send_to(&Codec::Opus.packet(1, 107, &tone_packets(Codec::Opus)[0]), call.far).unwrap();
+    let (rtp, _) = heard(&caller, 0);
+    assert_eq!((rtp.ssrc, rtp.sequence), (77, 1), "the stream goes on");
+    transcoding(&edge, 1.0);
+    call.hang_up(2, &caller, &callee);
+    transcoding(&edge, 0.0);
+}
+
 #[test]
 fn rfc4733_a_key_reaches_a_side_with_another_clock() {
     let (caller, callee) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.5"));

@@ -227,8 +227,9 @@ fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>
     let reports = sum(&|worker| worker.reports.get());
     let help = "RTCP compounds of the edge's own making sent.";
     out.single("trunkgate_rtcp_reports_total", Kind::Counter, help, reports);
-    let sessions = sum(&|worker| worker.sessions.get());
+    let (sessions, transcoding) = (sum(&|worker| worker.sessions.get()), sum(&|worker| worker.transcoding.get()));
     out.single("trunkgate_media_sessions", Kind::Gauge, "Media sessions alive.", sessions);
+    out.single("trunkgate_transcoding_sessions", Kind::Gauge, "Media sessions that convert audio.", transcoding);
     let ports = gateway.media_ports_in_use as f64;
     out.single("trunkgate_media_ports_in_use", Kind::Gauge, "Media ports taken from the pool.", ports);
     let buffers = sum(&|worker| worker.buffers_in_use.get());

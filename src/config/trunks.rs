@@ -289,7 +289,7 @@ fn read_codecs(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<
         }
     }
     if written(value) == 0 {
-        let help = "a trunk without codecs can take no call: leave the key out for PCMU, PCMA";
+        let help = "a trunk without codecs can take no call: leave the key out for PCMU, PCMA, opus";
         findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is empty"), help);
     }
     Some(codecs).filter(|codecs| !codecs.is_empty())

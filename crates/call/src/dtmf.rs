@@ -101,21 +101,22 @@ pub(crate) fn parted(wire: WireSpec, own: &OwnEvents, (from, to): (&Leg, &Leg)) 
     let shared = own.audio.first().and_then(|(_, theirs)| Some((theirs.number, coding(theirs)?)));
     // A decoder of G.722 has to follow each step of one encoder: tones in its stream come of that which makes the rest.
     let joins = to.dtmf() == Dtmf::Inband && shared.is_some_and(|(_, coding)| coding == Coding::G722);
-    if (tones || joins) && wire.transcode.is_none() {
+    if tones || joins {
         // What is to be listened to is converted, into itself.
         let codec_of =
             |number: u8| own.audio.iter().find(|(_, theirs)| theirs.number == number).and_then(|(_, a)| coding(a));
         let from: Vec<(u8, Coding)> =
             wire.payloads.iter().filter_map(|(from, to)| Some((*from, codec_of(*to)?))).collect();
         wire.payloads.retain(|(number, _)| !from.iter().any(|(known, _)| known == number));
-        wire.transcode = shared.filter(|_| !from.is_empty()).map(|to_audio| {
+        if let Some(to_audio) = shared.filter(|_| !from.is_empty()) {
+            let further = wire.transcode.iter().flat_map(|spec| spec.from.iter().copied());
+            let from = from.into_iter().chain(further).collect();
             let packet_ms = to.policy().ptime_ms.clamp(*PACKET_MS.start(), *PACKET_MS.end());
             let packet_ms = u8::try_from(packet_ms).unwrap_or_default();
             let noise = wire.payloads.iter().find(|(number, _)| *number == COMFORT_NOISE);
             let noise = noise.map(|(number, as_sink)| (*number, Some(*as_sink)));
-            Box::new(TranscodeSpec { from, to: to_audio, packet_ms, events: Vec::new(), noise })
-        });
-        if wire.transcode.is_some() {
+            let spec = TranscodeSpec { from, to: to_audio, packet_ms, events: Vec::new(), noise };
+            wire.transcode = Some(Box::new(spec));
             wire.payloads.retain(|(number, _)| *number != COMFORT_NOISE);
         }
     }

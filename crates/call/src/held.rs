@@ -65,8 +65,9 @@ impl Call {
             leg.ends.len() == streams.len() && streams.iter().all(|stream| leg.end(stream.index).is_some())
         };
         let same_codec = streams.first().is_some_and(|first| {
-            let codecs = [first.codec.as_str(), first.codec_of_answerer()];
-            [leg, other].iter().all(|at| codecs.contains(&self.legs[*at].codec.as_str()))
+            let (codecs, now) = ([first.codec.as_str(), first.codec_of_answerer()], [leg, other]);
+            let now = now.map(|at| self.legs[at].codec.as_str());
+            now == codecs || now == [codecs[1], codecs[0]]
         });
         if !(same_codec && is_known(leg) && is_known(other)) {
             return None;

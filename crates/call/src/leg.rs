@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use trunkgate_media::mos::Codec;
 use trunkgate_media::{EndCounters, EndId, LatchMode, RemoteSpec, SrtpKey, SrtpSpec, WireSpec};
-use trunkgate_route::{Dtmf, Number, Trunk};
+use trunkgate_route::{DEFAULT_CODECS, Dtmf, Number, Trunk};
 use trunkgate_sdp::crypto::Mki;
 use trunkgate_sdp::keying::agreed;
 use trunkgate_sdp::{AgreedStream, Conversion, Description, Far, Identity, InlineKey, Media, OwnEvents, Policy, Suite};
@@ -25,8 +25,6 @@ use crate::sessions::NewEnd;
 use crate::view::{LegView, RtpView, SourcesView};
 use crate::written::Written;
 
-/// Codecs towards a bare URI, which has no policy of its own.
-const URI_CODECS: [&str; 2] = ["PCMU", "PCMA"];
 /// The length of packets to it, in milliseconds, where it asks for none.
 const URI_PTIME_MS: u32 = 20;
 
@@ -399,7 +397,7 @@ impl Leg {
 
 /// What a trunk, or a bare URI, may use of the edge's codecs.
 pub(crate) fn policy(trunk: Option<&Trunk>) -> Policy {
-    let uri = || URI_CODECS.map(str::to_owned).to_vec();
+    let uri = || DEFAULT_CODECS.map(str::to_owned).to_vec();
     let ptime_ms = trunk.map_or(URI_PTIME_MS, |t| t.ptime_ms);
     let dtmf = match trunk.map_or(Dtmf::Rfc4733, |t| t.dtmf) {
         Dtmf::Rfc4733 => trunkgate_sdp::Dtmf::Events,

@@ -135,12 +135,11 @@ impl Call {
         Err(Failure::with_code(403, reason))
     }
 
-    /// The codecs of an offer of ours for a caller that made none: those that suit both, or else what will be converted.
-    fn codecs_to_offer(&self, theirs: Policy) -> Policy {
+    /// The codecs of an offer of ours for a caller that made none: those that suit both before what will be converted.
+    fn codecs_to_offer(&self, mut theirs: Policy) -> Policy {
         let ours = self.legs[self.near].policy();
-        let suits = |codec: &&String| ours.codecs.iter().any(|own| own.eq_ignore_ascii_case(codec));
-        let both: Vec<String> = theirs.codecs.iter().filter(suits).cloned().collect();
-        if both.is_empty() { theirs } else { Policy { codecs: both, ..theirs } }
+        theirs.codecs.sort_by_key(|codec| !ours.codecs.iter().any(|own| own.eq_ignore_ascii_case(codec)));
+        theirs
     }
 
     /// Goes the next way to the target, or ends the attempt.

@@ -113,7 +113,7 @@ fn a_caller_without_offer_gets_ours_and_is_wired_by_its_ack() {
     let (desk, _) = bench.asked().remove(0);
     bench.open(desk);
     let ok = bench.expect(CARRIER, "SIP/2.0 200");
-    assert!(ok.body().contains("RTP/AVP 0 8 101\r\n"), "{}", ok.text);
+    assert!(ok.body().contains("RTP/AVP 0 8 96 101\r\n"), "{}", ok.text);
     assert_eq!(bench.told(), [Told::Agent(desk)]);
     caller.to_tag = ok.tag("To");
     bench.receive(CARRIER, caller.request("ACK", &sdp("198.51.100.7", 40_000, 1, "8 101", "sendrecv"), ""));

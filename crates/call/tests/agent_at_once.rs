@@ -131,7 +131,7 @@ fn a_caller_without_an_offer_says_first_where_its_media_goes() {
     let mut caller = bench.invite(CARRIER, "+14155550100", "");
     bench.expect(CARRIER, "SIP/2.0 100");
     let ok = bench.expect(CARRIER, "SIP/2.0 200");
-    assert!(ok.body().contains("RTP/AVP 0 8 101\r\n"), "{}", ok.text);
+    assert!(ok.body().contains("RTP/AVP 0 8 96 101\r\n"), "{}", ok.text);
     assert_eq!((bench.asked().len(), bench.told()), (0, vec![]));
     caller.to_tag = ok.tag("To");
     bench.receive(CARRIER, caller.request("ACK", &sdp("198.51.100.7", 40_000, 1, "8 101", "sendrecv"), ""));
@@ -165,7 +165,7 @@ fn a_waiting_caller_may_change_its_session() {
     assert_eq!(bench.told(), [Told::Wire(player, EndId(0), talks)]);
     // Once a far end rings, its offer stands.
     bench.lose(desk, Loss::Unreachable);
-    assert!(bench.expect(PBX, "INVITE").body().contains("RTP/AVP 8 101\r\n"));
+    assert!(bench.expect(PBX, "INVITE").body().contains("RTP/AVP 8 0 107 101\r\n"));
     assert_eq!(change(&mut bench, &sdp("198.51.100.7", 40_000, 4, "0 101", "sendrecv")).code(), 491);
 }
 

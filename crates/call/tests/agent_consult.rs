@@ -90,7 +90,11 @@ fn the_agent_stays_until_the_target_answers_and_leaves_then() {
             bench.wish(desk, AgentWish::Consult(TARGET.into()));
         }
         let target = called(&mut bench);
-        assert!(target.invite.body().contains("RTP/AVP 0 101"), "what the caller speaks: {}", target.invite.text);
+        assert!(
+            target.invite.body().contains("RTP/AVP 0 8 107 101"),
+            "what the caller speaks first: {}",
+            target.invite.text
+        );
         for said in [target.answer(180, ""), target.answer(183, &answer_of_target())] {
             bench.receive(BACKUP, said);
             bench.nothing();

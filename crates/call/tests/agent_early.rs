@@ -84,7 +84,7 @@ fn the_next_target_is_offered_what_the_caller_was_told_and_answers_it() {
     let (mut caller, desk, player, progress) = waiting(&mut bench);
     bench.lose(desk, Loss::Unreachable);
     let invite = bench.expect(PBX, "INVITE");
-    assert!(invite.body().contains("RTP/AVP 0 101\r\n"), "{}", invite.text);
+    assert!(invite.body().contains("RTP/AVP 0 8 107 101\r\n"), "{}", invite.text);
     let callee = Dialed::new(PBX, invite);
     assert!(bench.told().iter().all(|told| !matches!(told, Told::Hold(..))), "the music goes on");
     // It rings: the caller hears the hold audio, not its own phone's tone.

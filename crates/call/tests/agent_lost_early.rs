@@ -44,7 +44,7 @@ fn the_ack_is_waited_for_and_the_next_target_gets_the_call() {
     let player = EndId(desk.0 + 2);
     assert_eq!(bench.told(), [Told::Ringback(player), Told::Wire(player, EndId(0), from_agent_wire())]);
     let invite = bench.expect(PBX, "INVITE");
-    assert!(invite.body().contains("RTP/AVP 0 101\r\n"), "{}", invite.text);
+    assert!(invite.body().contains("RTP/AVP 0 8 107 101\r\n"), "{}", invite.text);
     let callee = Dialed::new(PBX, invite);
     bench.receive(PBX, callee.answer(200, &answer()));
     bench.expect(PBX, "ACK");

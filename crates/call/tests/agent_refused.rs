@@ -20,7 +20,7 @@ fn the_next_target_gets_the_call() {
     bench.lose(desk, Loss::Status(404));
     assert!(bench.told().contains(&Told::Remove(desk)));
     let invite = bench.expect(PBX, "INVITE");
-    assert!(invite.body().contains("RTP/AVP 0 8 101\r\n"), "the caller's own offer: {}", invite.text);
+    assert!(invite.body().contains("RTP/AVP 0 8 107 101\r\n"), "the caller's own offer: {}", invite.text);
     let callee = Dialed::new(PBX, invite);
     bench.receive(PBX, callee.answer(200, &answer()));
     bench.expect(PBX, "ACK");
@@ -76,7 +76,7 @@ fn an_offer_without_g711_is_no_agents() {
     let caller = bench.invite(CARRIER, "+14155550100", &sdp("198.51.100.7", 40_000, 1, "18", "sendrecv"));
     bench.expect(CARRIER, "SIP/2.0 100");
     let refused = bench.expect(CARRIER, "SIP/2.0 488");
-    assert_eq!(refused.header("Warning"), "305 Trunkgate \"offered G729; allowed PCMU, PCMA\"");
+    assert_eq!(refused.header("Warning"), "305 Trunkgate \"offered G729; allowed PCMU, PCMA, opus\"");
     assert!(bench.asked().is_empty());
     bench.receive(CARRIER, caller.request("ACK", "", ""));
     bench.finish();

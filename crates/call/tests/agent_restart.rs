@@ -63,7 +63,7 @@ fn an_agent_that_does_not_come_back_is_followed_by_the_next_target() {
     let (desk, _) = bench.asked().remove(0);
     bench.lose(desk, Loss::Unreachable);
     let invite = bench.expect(PBX, "INVITE sip:+14155550100@");
-    assert_eq!((invite.header("Max-Forwards"), invite.body().contains("RTP/AVP 0 101")), ("69", true));
+    assert_eq!((invite.header("Max-Forwards"), invite.body().contains("RTP/AVP 0 8 107 101")), ("69", true));
     let first = Dialed::new(PBX, invite);
     bench.receive(PBX, first.answer(603, ""));
     bench.expect(PBX, "ACK");

@@ -137,7 +137,7 @@ fn rfc5589_7_the_far_sides_of_both_calls_are_joined_and_both_calls_of_the_phone_
     let before = bench.gateway.status(bench.now).ports_in_use;
     let asked = phone.asks(&mut bench);
     // Its audio is the caller's, and comes from other ports of ours.
-    assert!(asked.body().contains("RTP/AVP 0 101") && asked.body().contains("c=IN IP4 10.0.0.5"), "{}", asked.text);
+    assert!(asked.body().contains("AVP 0 8 107 101") && asked.body().contains("c=IN IP4 10.0.0.5"), "{}", asked.text);
     assert_ne!(asked.port(), phone.far.invite.port());
     assert!(!asked.text.contains("198.51.100.7") && !asked.text.contains("10.0.0.20"), "{}", asked.text);
     phone.joined(&mut bench, &asked, &far_answer(2, "0 101", "sendrecv"));

@@ -40,15 +40,51 @@ fn what_suits_both_trunks_comes_first() {
     for (carrier, pbx, offered) in [
         (&["PCMU", "PCMA"][..], &["PCMU", "PCMA"][..], "RTP/AVP 0 8 101"),
         (&["PCMU", "PCMA"], &["PCMA", "PCMU"], "RTP/AVP 8 0 101"),
-        (&["PCMA"], &["PCMU", "PCMA"], "RTP/AVP 8 101"),
+        (&["PCMA"], &["PCMU", "PCMA"], "RTP/AVP 8 0 101"),
         (&["PCMU", "PCMA"], &["PCMA"], "RTP/AVP 8 101"),
-        (&["PCMU", "PCMA"], &["PCMA", "opus"], "RTP/AVP 8 101"),
+        (&["PCMU", "PCMA"], &["opus", "PCMA"], "RTP/AVP 8 107 101"),
         (&["PCMU"], &["G722", "opus"], "RTP/AVP 9 107 101"),
     ] {
         let mut bench = bench(carrier, pbx);
         bench.invite(CARRIER, "+14155550100", &offer());
         let invite = bench.expect(PBX, "INVITE");
         assert!(invite.body().contains(offered), "{}", invite.body());
+    }
+}
+
+/// A call that is answered so: the codecs of both legs, and its wires.
+fn answered(bench: &mut Bench, offered: &str, formats: &str) -> (Vec<String>, Vec<WireSpec>) {
+    bench.invite(CARRIER, "+14155550100", &described("198.51.100.7", 40_000, 1, offered));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.take_media();
+    bench.receive(PBX, callee.answer(200, &described("10.0.0.20", 50_000, 1, formats)));
+    bench.expect(PBX, "ACK");
+    bench.expect(CARRIER, "SIP/2.0 200");
+    let legs = bench.gateway.calls(bench.now).remove(0).legs;
+    (legs.into_iter().map(|leg| leg.codec).collect(), wires(bench))
+}
+
+#[test]
+fn by_default_any_two_of_g711_and_opus_are_converted_and_what_both_have_is_relayed() {
+    for (offered, formats, codecs, converted) in [
+        ("0 8 101", "0 101", ["PCMU", "PCMU"], [false; 2]),
+        ("107 101", "107 101", ["opus", "opus"], [false; 2]),
+        ("107 0 101", "0 101", ["PCMU", "PCMU"], [false; 2]),
+        ("0 101", "8 101", ["PCMU", "PCMA"], [true; 2]),
+        ("0 101", "107 101", ["PCMU", "opus"], [true; 2]),
+        ("107 101", "0 101", ["opus", "PCMU"], [true; 2]),
+        // One that names all that it has: PCMU passes, and what it may send besides is converted when it comes.
+        ("0 101", "107 8 0 101", ["PCMU", "PCMU"], [false, true]),
+    ] {
+        let trunks = vec![trunk("carrier", &[CARRIER]), trunk("pbx", &[PBX])];
+        let mut bench = Bench::with(table(trunks, vec![route(vec![to_trunk("pbx")])]));
+        let (legs, wires) = answered(&mut bench, offered, formats);
+        assert_eq!(legs, codecs, "{offered} / {formats}");
+        let found: Vec<bool> = wires.iter().map(|wire| wire.transcode.is_some()).collect();
+        assert_eq!(found, converted, "{offered} / {formats}");
+        let passes = codecs[0] == codecs[1];
+        assert!(wires.iter().all(|wire| wire.payloads.is_empty() != passes), "{wires:?}");
     }
 }
 

@@ -75,7 +75,7 @@ fn pressed(bench: &mut Bench) -> Vec<(EndId, PressSpec, String, u16)> {
 fn a_key_by_info_becomes_a_telephone_event() {
     let mut bench = parted_bench(Dtmf::Info, Dtmf::Rfc4733);
     let (mut caller, callee, told, wires) = answered(&mut bench, "0 101");
-    assert_eq!(told, ["0 101", "0"]);
+    assert_eq!(told, ["0 8 107 101 96", "0"]);
     let parted = |press| Some(Box::new(PartedSpec { press, ..PartedSpec::default() }));
     assert_eq!(wires[0].parted, parted(Some(EVENT)));
     assert_eq!(wires[1].parted, Some(Box::new(PartedSpec { events: vec![(101, 8000)], ..PartedSpec::default() })));
@@ -128,7 +128,7 @@ fn more_keys_by_info_than_are_soon_pressed_are_refused_and_the_call_goes_on() {
 fn telephone_events_become_infos_one_after_the_other() {
     let mut bench = parted_bench(Dtmf::Rfc4733, Dtmf::Info);
     let (mut caller, callee, told, wires) = answered(&mut bench, "0");
-    assert_eq!(told, ["0", "0 101"]);
+    assert_eq!(told, ["0 8 107", "0 101"]);
     assert_eq!(wires[0].parted, Some(Box::new(PartedSpec { events: vec![(101, 8000)], ..PartedSpec::default() })));
     // Of one nobody knows how long it was, of one only its beginning came.
     for (key, ms) in [('1', 120), ('#', 4000), ('2', 0), ('3', 20)] {
@@ -199,7 +199,7 @@ fn sides_of_the_same_way_are_left_alone() {
     for dtmf in [Dtmf::Rfc4733, Dtmf::Info, Dtmf::Inband] {
         let mut bench = parted_bench(dtmf, dtmf);
         let (mut caller, callee, told, wires) = answered(&mut bench, "0 101");
-        assert_eq!(told, ["0 101", "0 101"]);
+        assert_eq!(told, ["0 8 107 101", "0 101"]);
         assert!(wires.iter().all(|wire| wire.parted.is_none() && wire.payloads.len() == 2), "{wires:?}");
         caller.cseq += 1;
         bench.receive(CARRIER, info(&caller.request("INFO", "", ""), RELAY, "Signal=5\r\n"));
@@ -220,7 +220,7 @@ fn a_re_invite_keeps_each_side_s_own() {
     bench.receive(CARRIER, caller.request("INVITE", &moved, ""));
     bench.expect(CARRIER, "SIP/2.0 100");
     let again = bench.expect(PBX, "INVITE");
-    assert!(again.body().contains("RTP/AVP 0 101\r\n"), "{}", again.body());
+    assert!(again.body().contains("RTP/AVP 0 8 107 101 96\r\n"), "{}", again.body());
     bench.receive(PBX, callee.respond(&again, 200, &described("10.0.0.20", 50_000, "0 101")));
     bench.expect(PBX, "ACK");
     let ok = bench.expect(CARRIER, "SIP/2.0 200");
@@ -236,7 +236,7 @@ fn a_re_invite_keeps_each_side_s_own() {
     );
     bench.expect(PBX, "SIP/2.0 100");
     let again = bench.expect(CARRIER, "INVITE");
-    assert!(again.body().contains("RTP/AVP 0\r\n"), "{}", again.body());
+    assert!(again.body().contains("RTP/AVP 0 8 107\r\n"), "{}", again.body());
     bench.receive(CARRIER, caller.respond(&again, 200, &described("198.51.100.7", 40_002, "0")));
     bench.expect(CARRIER, "ACK");
     let ok = bench.expect(PBX, "SIP/2.0 200");
@@ -286,7 +286,7 @@ fn an_agent_is_told_keys_by_info_and_presses_some() {
 fn audio_whose_tones_are_keys_is_converted_and_nothing_else() {
     let mut bench = parted_bench(Dtmf::Inband, Dtmf::Rfc4733);
     let (mut caller, callee, told, wires) = answered(&mut bench, "0 101");
-    assert_eq!(told, ["0 101", "0"]);
+    assert_eq!(told, ["0 8 107 101 96", "0"]);
     let [there, back] = &wires[..] else { panic!("{wires:?}") };
     let transcode = there.transcode.as_ref().unwrap();
     assert_eq!((transcode.from.as_slice(), transcode.to), (&[(0, Coding::Pcmu)][..], (0, Coding::Pcmu)));

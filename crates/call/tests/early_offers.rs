@@ -118,7 +118,7 @@ fn where_the_callee_cannot_be_asked_the_edge_answers_and_tells_it_later() {
         assert!(hears(&mut bench, "198.51.100.9:41000"));
         bench.nothing();
         // Of a codec that the callee has not taken nothing comes.
-        update(&mut bench, &mut caller, &sdp("198.51.100.9", 41_000, 3, "8 101", "sendonly"));
+        update(&mut bench, &mut caller, &sdp("198.51.100.9", 41_000, 3, "18", "sendonly"));
         bench.expect(CARRIER, "SIP/2.0 488");
         let ok = answered(&mut bench, &caller, &callee, &answer());
         assert_eq!(ok.body(), "");

@@ -15,7 +15,7 @@ fn the_ack_brings_the_answer() {
     let mut caller = bench.invite(CARRIER, "+14155550100", "");
     bench.expect(CARRIER, "SIP/2.0 100");
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
-    assert!(callee.invite.body().contains("RTP/AVP 0 8 101"), "{}", callee.invite.body());
+    assert!(callee.invite.body().contains("RTP/AVP 0 8 96 101"), "{}", callee.invite.body());
     bench.receive(PBX, callee.answer(183, &answer()));
     assert_eq!(bench.expect(CARRIER, "SIP/2.0 183").body(), "", "no offer in an unreliable answer");
     bench.take_media();
@@ -23,7 +23,7 @@ fn the_ack_brings_the_answer() {
     bench.expect(PBX, "ACK");
     let ok = bench.expect(CARRIER, "SIP/2.0 200");
     assert!(ok.body().contains("c=IN IP4 203.0.113.10"), "{}", ok.body());
-    assert!(ok.body().contains("RTP/AVP 0 101"), "{}", ok.body());
+    assert!(ok.body().contains("RTP/AVP 0 8 107 101"), "{}", ok.body());
     assert!(!ok.text.contains("10.0.0."), "{}", ok.text);
     assert!(bench.media.is_empty(), "nobody knows where the caller is yet");
     caller.to_tag = ok.tag("To");
@@ -58,7 +58,7 @@ fn an_ack_without_a_usable_answer_ends_the_call() {
 }
 
 #[test]
-fn codecs_of_both_trunks_are_offered_or_else_the_target_s() {
+fn codecs_of_both_trunks_are_offered_before_the_target_s_others() {
     let only = |name: &str, address: &str, codec: &str| Trunk { codecs: vec![codec.into()], ..trunk(name, &[address]) };
     let trunks = vec![trunk("carrier", &[CARRIER]), only("pbx", PBX, "PCMA")];
     let mut bench = Bench::with(table(trunks, vec![route(vec![to_trunk("pbx")])]));
@@ -71,4 +71,11 @@ fn codecs_of_both_trunks_are_offered_or_else_the_target_s() {
     bench.invite(CARRIER, "+14155550100", "");
     let invite = bench.expect(PBX, "INVITE");
     assert!(invite.body().contains("RTP/AVP 8 101"), "what will be converted: {}", invite.body());
+
+    let two = Trunk { codecs: vec!["PCMA".into(), "PCMU".into()], ..trunk("pbx", &[PBX]) };
+    let trunks = vec![only("carrier", CARRIER, "PCMU"), two];
+    let mut bench = Bench::with(table(trunks, vec![route(vec![to_trunk("pbx")])]));
+    bench.invite(CARRIER, "+14155550100", "");
+    let invite = bench.expect(PBX, "INVITE");
+    assert!(invite.body().contains("RTP/AVP 0 8 101"), "what both may use comes first: {}", invite.body());
 }

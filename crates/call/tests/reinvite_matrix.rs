@@ -179,7 +179,7 @@ fn other_answers(bench: &mut Bench, other: &mut Side, wants: Wants, change: Chan
     let (told, answered) = wants.directions();
     let asked = bench.expect(other.address(), "INVITE");
     assert!(asked.body().contains(&format!("a={told}")), "{wants:?} {change:?}: {}", asked.body());
-    assert_eq!(asked.body().contains("RTP/SAVP 8 101"), change == Change::Codec, "{}", asked.body());
+    assert_eq!(asked.body().contains("RTP/SAVP 8 0 107 101"), change == Change::Codec, "{}", asked.body());
     assert!(KEYS.iter().all(|key| !asked.text.contains(key)), "keys go no further: {}", asked.text);
     let body = other.answers(&asked, answered);
     bench.receive(other.address(), other.respond(&asked, 200, &body));

@@ -163,7 +163,11 @@ fn rfc3262_5_an_offer_in_a_provisional_answer_is_answered_by_its_prack() {
     bench.nothing();
     bench.progress(&callee, (183, 9), &answer(), "");
     let early = bench.expect(CARRIER, "SIP/2.0 183");
-    assert!(early.body().contains("RTP/AVP 0 101") && early.body().contains("c=IN IP4 203.0.113.10"), "{}", early.text);
+    assert!(
+        early.body().contains("RTP/AVP 0 8 107 101") && early.body().contains("c=IN IP4 203.0.113.10"),
+        "{}",
+        early.text
+    );
     bench.take_media();
     bench.prack(&mut caller, &early, &sdp("198.51.100.7", 40_000, 1, "0 101", "sendrecv"));
     bench.expect(CARRIER, "SIP/2.0 200");
@@ -219,7 +223,7 @@ fn a_prack_that_offers_what_nobody_takes_is_refused_and_the_call_goes_on() {
     let (mut caller, callee) = bench.calling(&offer(), SUPPORTED);
     bench.progress(&callee, (183, 9), &answer(), "");
     let early = bench.expect(CARRIER, "SIP/2.0 183");
-    bench.prack(&mut caller, &early, &sdp("198.51.100.7", 40_000, 2, "8 101", "sendrecv"));
+    bench.prack(&mut caller, &early, &sdp("198.51.100.7", 40_000, 2, "18", "sendrecv"));
     bench.expect(CARRIER, "SIP/2.0 488");
     bench.receive(PBX, callee.answer(200, &answer()));
     bench.expect(PBX, "ACK");
@@ -251,7 +255,7 @@ fn another_target_with_another_codec_reaches_the_caller_by_re_invite() {
         assert_eq!(ok.body(), if late { "" } else { early.body() });
         bench.ack(&caller, "");
         let asked = bench.expect(CARRIER, "INVITE");
-        assert!(asked.body().contains("RTP/AVP 8 101"), "{}", asked.text);
+        assert!(asked.body().contains("RTP/AVP 8 0 107 101"), "{}", asked.text);
         bench.receive(CARRIER, caller.respond(&asked, 200, &sdp("198.51.100.7", 40_000, 2, "8 101", "sendrecv")));
         bench.expect(CARRIER, "ACK");
         bench.nothing();

@@ -151,7 +151,7 @@ fn an_invite_without_an_offer_gets_what_the_far_side_has_agreed_on() {
         bench.receive(PBX, new.request("INVITE", "", &replaces(&callee_dialog(&callee))));
         bench.expect(PBX, "SIP/2.0 100");
         let ok = bench.expect(PBX, "SIP/2.0 200");
-        assert!(ok.body().contains("RTP/AVP 0 101") && ok.body().contains("a=sendrecv"), "{}", ok.text);
+        assert!(ok.body().contains("RTP/AVP 0 8 107 101") && ok.body().contains("a=sendrecv"), "{}", ok.text);
         new.to_tag = ok.tag("To");
         let bye = bench.expect(PBX, "BYE");
         bench.receive(PBX, callee.respond(&bye, 200, ""));

@@ -116,7 +116,7 @@ fn a_lost_agent_is_followed_by_a_trunk_without_srtp() {
     bench.take_media();
     bench.lose(desk, Loss::Reset);
     let invite = bench.expect(PBX, "INVITE");
-    assert!(invite.body().contains("RTP/AVP 0 101\r\n") && !invite.text.contains("crypto"), "{}", invite.text);
+    assert!(invite.body().contains("RTP/AVP 0 8 107 101\r\n") && !invite.text.contains("crypto"), "{}", invite.text);
     assert!(bench.told().iter().any(|told| matches!(told, Told::Ringback(_))), "the caller hears a tone meanwhile");
     let callee = Dialed::new(PBX, invite);
     bench.receive(PBX, callee.answer(200, &answer()));

@@ -174,6 +174,10 @@ impl AgentEnd {
             ear.watch_tones(now, wanted);
         }
     }
+    /// Whether a far side's audio is decoded for it: what is not G.711.
+    pub(crate) fn decodes(&self) -> bool {
+        self.ears.iter().any(Option::is_some)
+    }
     /// Takes a packet that it is to hear; nothing before the socket is open and after its end. `coding`: that of its audio,
     /// `None` where it has none.
     ///

@@ -260,6 +260,8 @@ pub(crate) fn one(packets: &Counter, bytes: &Counter, len: usize) {
 pub struct WorkerCounters {
     /// Sessions alive.
     pub sessions: Counter,
+    /// Those of them that convert audio.
+    pub transcoding: Counter,
     /// Ends alive: two ports each.
     pub ends: Counter,
     /// RTP packets in.

@@ -79,7 +79,7 @@ impl Wire {
     }
     /// The same with an ear where tones in its audio are keys.
     pub(crate) fn watching(mut self, now: Instant) -> Wire {
-        if self.spec.parted.as_ref().is_some_and(|parted| parted.tones) {
+        if self.spec.listens_for_tones() {
             match &mut self.transcoder {
                 Some(transcoder) => transcoder.watch_tones(now, true),
                 None if self.spec.coding.is_g711() => self.ear = Some(Box::new(ToneWatch::new(now, DEFAULT_CLOCK_HZ))),

@@ -67,14 +67,13 @@ impl Session {
             let heard = to_agent(now, agent, wire, &mut end.keys, (&rtp, packet.data()), &mut self.events);
             return heard.map(|()| None);
         }
-        if let Some(transcoder) = wire.transcoder.as_deref_mut().filter(|each| each.takes(rtp.payload_type)) {
-            transcoder.push(now, &rtp, packet.data().get(rtp.payload.clone()).unwrap_or_default())?;
-            if let Some((key, ms)) = transcoder.watch.as_mut().and_then(|watch| watch.over.take()) {
-                self.key_ended(now, at, key, ms);
-            }
-            return Ok(self.next_converted(now, at, packet));
+        if wire.transcoder.as_ref().is_some_and(|transcoder| transcoder.takes(rtp.payload_type)) {
+            return self.convert(now, at, &rtp, packet);
         }
         let Some(payload_type) = wire.payload(rtp.payload_type) else {
+            if self.begin_converting(at, rtp.payload_type) {
+                return self.convert(now, at, &rtp, packet);
+            }
             let payload = packet.data().get(rtp.payload.clone()).unwrap_or_default();
             self.take_key(now, at, (&rtp, payload))?;
             if let Some(wire) = self.ends.get_mut(at).and_then(|end| end.wire.as_mut()) {

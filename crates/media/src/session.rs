@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use trunkgate_agent::{Stream, TrackName};
 
 use crate::agent_end::{AgentEnd, Shared};
+use crate::convert::Counted;
 use crate::counters::{Counter, DropReason, EndCounters, WorkerCounters};
 use crate::end::{Arrival, End, Wire};
 use crate::latch::canonical;
@@ -57,6 +58,8 @@ pub struct Session {
     pub(crate) resting: Vec<EndId>,
     /// The end whose last packet may have made more than one.
     pub(crate) converting: Option<usize>,
+    /// Where it is counted among those that convert audio, if it does.
+    pub(crate) transcoding: Option<Counted>,
     pub(crate) shared: Shared,
     /// The time of the last [`Self::handle_timeout`]: that of the packets it makes.
     pub(crate) ticked_at: Option<Instant>,
@@ -80,6 +83,7 @@ impl Session {
             departed: VecDeque::new(),
             resting: Vec::new(),
             converting: None,
+            transcoding: None,
             shared: Shared::default(),
             ticked_at: None,
             origin: Origin::default(),
@@ -151,6 +155,7 @@ impl Session {
                 self.events.push_back(Event::Closed);
             }
         }
+        self.count_transcoding();
     }
     /// Takes a packet that came to `end`'s RTP socket (or RTCP socket, `rtcp`) from `source`; changes it in place and
     /// says where it leaves, or `None`. Allocates nothing.

@@ -119,6 +119,13 @@ pub struct WireSpec {
     pub parted: Option<Box<PartedSpec>>,
 }
 
+impl WireSpec {
+    /// Whether tones in its audio are keys.
+    pub(crate) fn listens_for_tones(&self) -> bool {
+        self.parted.as_ref().is_some_and(|parted| parted.tones)
+    }
+}
+
 /// A wire between sides that press keys in different ways: those of the source are taken out of its media.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PartedSpec {

@@ -127,3 +127,28 @@ fn a_restart_goes_on_converting() {
     assert_eq!((sent(&after).0, sent(&after).3, sent(&after).4), (8, sent(&before).3, &[ulaw_to_alaw(2); 160][..]));
     assert_eq!(sent(&after).1, sent(&before).1.wrapping_add(1));
 }
+
+#[test]
+fn a_second_codec_is_converted_once_it_comes_and_until_then_all_is_as_without() {
+    let mut bench = Bench::unconnected();
+    bench.set_remote(A, remote(A_RTP));
+    bench.set_remote(B, remote(B_RTP));
+    let second = WireSpec { payloads: vec![(0, 0)], ..converting((8, Coding::Pcma), (0, Coding::Pcmu), 20) };
+    bench.command(Command::Wire { from: A, to: B, wire: second.clone() });
+    bench.command(Command::Wire { from: B, to: A, wire: wire() });
+    let relayed = bench.feed(A, false, A_RTP, &rtp(1)).unwrap().1;
+    assert_eq!(relayed, rtp(1));
+    assert!(bench.rtcp(A, A_RTCP).is_some(), "reports pass as well");
+    bench.wait(20);
+    let mut packet = Vec::new();
+    Rtp { payload_type: 8, ..header(2) }.build(&[0x55; 160], &mut packet);
+    let made = bench.feed(A, false, A_RTP, &packet).unwrap().1;
+    assert_eq!((sent(&made).0, sent(&made).1, sent(&made).3), (0, sent(&relayed).1 + 1, sent(&relayed).3));
+    assert_eq!(bench.rtcp(A, A_RTCP), None, "from now on the edge reports itself");
+    // The same wire again keeps what converts; the first codec still passes, in the same stream.
+    bench.command(Command::Wire { from: A, to: B, wire: second });
+    bench.wait(20);
+    let again = bench.feed(A, false, A_RTP, &rtp(3)).unwrap().1;
+    assert_eq!((sent(&again).1, sent(&again).3), (sent(&relayed).1 + 2, sent(&relayed).3));
+    assert_eq!(sent(&again).4, sent(&rtp(3)).4);
+}

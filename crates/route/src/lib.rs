@@ -42,5 +42,6 @@ pub use schedule::{Calendar, Dates, Hours, HoursError};
 pub use screen::{Denied, DeniedBy};
 pub use table::{Definition, Table, TargetSpec};
 pub use trunk::{
-    Credentials, DigestHash, Dtmf, HoldMode, Peer, ReferMode, Register, SendNumbers, Srtp, Transport, Trunk,
+    Credentials, DEFAULT_CODECS, DigestHash, Dtmf, HoldMode, Peer, ReferMode, Register, SendNumbers, Srtp, Transport,
+    Trunk,
 };

@@ -14,6 +14,9 @@ use crate::pattern::Pattern;
 use crate::quota::Quota;
 use crate::share;
 
+/// The codecs that a trunk may use where its file names none, in order: rtpmap names.
+pub const DEFAULT_CODECS: [&str; 3] = ["PCMU", "PCMA", "opus"];
+
 /// How a peer is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -283,7 +286,7 @@ impl Trunk {
             listen: None,
             certificate_names: Vec::new(),
             shows_certificate: false,
-            codecs: vec!["PCMU".into(), "PCMA".into()],
+            codecs: DEFAULT_CODECS.map(str::to_owned).to_vec(),
             ptime_ms: 20,
             ring_timeout: Duration::from_secs(60),
             no_response_timeout: Duration::from_secs(4),

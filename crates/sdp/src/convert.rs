@@ -96,15 +96,15 @@ pub struct Converted {
     pub codec_of_answerer: String,
 }
 
-/// What an offer of ours has besides what was offered, where that has nothing that both may use: codecs that the edge makes
-/// of what it has, and the keys that go with them.
+/// What an offer of ours has besides what was offered: codecs that the edge makes of what that has, and the keys that go
+/// with them.
 pub(crate) fn added(offered: &[Payload], policy: &Policy) -> Vec<Payload> {
     let usable = |payload: &&Payload| policy.from.iter().any(|codec| is_named(payload, codec));
-    let shared = |payload: &Payload| is_ruled(payload, policy) && policy.lets_from(&payload.map);
-    let highest = offered.iter().filter(usable).map(rate_hz).max();
-    let Some(highest) = highest.filter(|_| !offered.iter().any(shared)) else { return Vec::new() };
+    let Some(highest) = offered.iter().filter(usable).map(rate_hz).max() else { return Vec::new() };
+    let is_shared = |codec: &str| offered.iter().any(|each| is_named(each, codec) && policy.lets_from(&each.map));
+    let missing = policy.codecs.iter().filter(|codec| !is_shared(codec));
     let mut added: Vec<Payload> = Vec::new();
-    for (number, map) in policy.codecs.iter().filter_map(|codec| own_format(codec)) {
+    for (number, map) in missing.filter_map(|codec| own_format(codec)) {
         let number = if map.is("opus") { free(OPUS, offered, &added) } else { Some(number) };
         let fmtp = map.is("opus").then(|| opus_of(highest).to_owned());
         let taken = |number: u8| offered.iter().any(|payload| payload.number == number && !payload.map.same(&map));

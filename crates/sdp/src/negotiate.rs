@@ -163,8 +163,8 @@ pub fn anchored_streams(offer: &Description) -> Vec<usize> {
 }
 
 /// Turns one side's offer into ours to the other: same m-line order; anchored sections with our address and
-/// `ports[i]` (in the order of [`anchored_streams`]), codecs that `policy` allows in its order and then what else was
-/// offered, further attributes kept where they may be (ptime, maxptime, fmtp, rtcp-fb, label …; not ICE, crypto,
+/// `ports[i]` (in the order of [`anchored_streams`]), codecs that `policy` allows in its order, those that were offered
+/// before those that the edge would make of them, then what else was offered; further attributes kept where they may be (ptime, maxptime, fmtp, rtcp-fb, label …; not ICE, crypto,
 /// candidates, addresses), direction kept; other sections with port 0. It is plain RTP, whatever was offered, until
 /// [`protect_offer`](crate::keying::protect_offer) makes SRTP of it.
 ///

@@ -51,10 +51,13 @@ fn lines(description: &Description, name: &str) -> Vec<String> {
 fn rfc3264_5_what_both_may_use_comes_first_then_what_is_converted_then_the_rest() {
     for (formats, from, to, passed) in [
         ("0 8 101", "PCMU PCMA", "PCMU PCMA", Some("0 8 101")),
-        ("0 101", "PCMU PCMA", "PCMA PCMU", Some("0 101")),
+        ("0 101", "PCMU PCMA", "PCMA PCMU", Some("0 8 101")),
+        ("0 8 101", "PCMU PCMA opus", "PCMU PCMA opus", Some("0 8 107 101")),
+        ("107 101", "PCMU PCMA opus", "PCMU PCMA opus", Some("107 0 8 101")),
+        ("96 97", "opus", "PCMU opus", Some("96 0 97 101")),
         ("0 101", "PCMU", "PCMA", Some("8 101")),
         ("0 18 101", "PCMU", "G722 opus PCMA", Some("9 107 8 18 101")),
-        ("0 101", "PCMU", "opus PCMU", Some("0 101")),
+        ("0 101", "PCMU", "opus PCMU", Some("0 107 101")),
         // Both may use Opus.
         ("0 107 101", "PCMU opus", "opus", Some("107 101")),
         // Nothing that the offerer may not use.

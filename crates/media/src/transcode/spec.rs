@@ -67,3 +67,10 @@ pub struct TranscodeSpec {
     /// Comfort noise (RFC 3389): the source's payload number, and the sink's where it takes it.
     pub noise: Option<(u8, Option<u8>)>,
 }
+
+impl TranscodeSpec {
+    /// Whether a payload number is audio that is converted.
+    pub(crate) fn converts(&self, number: u8) -> bool {
+        self.from.iter().any(|(from, _)| *from == number)
+    }
+}
