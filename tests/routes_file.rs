@@ -177,6 +177,25 @@ fn files_that_cannot_be_read_are_named() {
 }
 
 #[test]
+fn a_line_without_end_is_one_short_error() {
+    let connect = "connect = ['trunk:pbx']";
+    let unclosed: String = (0..2000).map(|at| format!("+1415555{at:04},x\n")).collect();
+    for (csv, place) in [
+        (format!("to,connect{}\n", ",zz".repeat(100_000)), "numbers.csv:1:1 "),
+        (format!("to,connect{}\n", ",".repeat(100_000)), "numbers.csv:1:1 "),
+        (format!("to,note\n+14155551234,\"never closed\n{unclosed}"), "numbers.csv:2:1 "),
+    ] {
+        let folder = Folder::new(connect, csv);
+        let found = folder.found();
+        let help = "a line of more than 16384 bytes: a line for each number, and quotes (\") in pairs";
+        assert!(found.len() == 1 && found[0].contains(place) && found[0].ends_with(help), "{found:?}");
+        let toml = folder.toml();
+        let checked = finish(&["--config", toml.to_str().unwrap(), "check"]);
+        assert!(checked.stderr.len() < 1000, "{}", String::from_utf8_lossy(&checked.stderr));
+    }
+}
+
+#[test]
 fn lines_that_are_never_reached_are_warned_of_and_only_so_many_are_told() {
     let csv = "to,from\n+14155551234,\n+1415*,carrier\n+14155559999,carrier\n+14155559998,\n+14155551234,pbx\n";
     let hidden = Folder::new("connect = ['trunk:pbx']", csv);

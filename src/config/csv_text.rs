@@ -11,6 +11,10 @@ use crate::limits::ROUTES_FILE_BYTES;
 
 /// Errors, and warnings, that are told of one file; of the others the number.
 const TOLD: usize = 100;
+/// A longer line, in bytes, is no route.
+pub(super) const LINE_BYTES: usize = 16_384;
+/// So much of a line is shown, in bytes; more where what is wrong comes later.
+const SHOWN_BYTES: usize = 160;
 /// How many lines are read between two looks at the clock.
 const LINES_AT_ONCE: usize = 65_536;
 /// Who waits longer than this is told how far it is, and again after as long.
@@ -96,14 +100,16 @@ impl CsvText {
 
     fn excerpt(&self, path: &Path, line: Line, field: Option<usize>) -> Excerpt {
         let text = self.text.get(line.begin..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+        let text = beginning(text, LINE_BYTES);
         let place = field.map_or(0..text.trim_end().len(), |field| self.field(text, field));
+        let shown = beginning(text, SHOWN_BYTES.max(place.end));
         let chars = |range: Span| text.get(range).unwrap_or_default().chars().count();
         Excerpt {
             path: path.to_owned(),
             line: usize::try_from(line.number.max(1)).unwrap_or(1),
             column: chars(0..place.start) + 1,
             width: chars(place),
-            text: text.to_owned(),
+            text: shown.to_owned(),
         }
     }
 
@@ -124,6 +130,11 @@ impl CsvText {
         let text = line.get(start..end).unwrap_or_default();
         start + (text.len() - text.trim_start().len())..start + text.trim_end().len()
     }
+}
+
+/// So many bytes of a text, or the few less that are whole characters.
+fn beginning(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
 }
 
 /// What is found wrong with a file.

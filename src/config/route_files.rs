@@ -13,7 +13,7 @@ use trunkgate_route::{LineRest, Pattern, Route, RouteFile, RouteLines, TargetSpe
 
 use super::checks::{number_form, route_names, takes_all_of};
 use super::code;
-use super::csv_text::{CsvText, Line, Notes, Progress};
+use super::csv_text::{CsvText, LINE_BYTES, Line, Notes, Progress};
 use super::diagnostic::{Findings, nearest};
 use super::draft::{Draft, PlacedRoute};
 use super::parts::parts;
@@ -139,6 +139,11 @@ impl Reader<'_> {
             line = text.line_at(&line, from);
             if record.iter().all(str::is_empty) {
                 continue;
+            }
+            if record.as_slice().len() + record.len() > LINE_BYTES {
+                let help = "a line for each number, and quotes (\") in pairs";
+                self.notes.error(code::BAD_FILE, line, None, &format!("a line of more than {LINE_BYTES} bytes"), help);
+                return None;
             }
             if has_header {
                 self.line(&record, line);
