@@ -474,7 +474,13 @@ mod tests {
         assert_eq!(answer["attempts"][0]["ring_all"][1]["number"], "+49301");
         let page = text(&answer);
         let (_, targets) = page.split_once("t.toml:12)\n").unwrap();
-        let starts = ["→ ring at once:", "  → pbx 10.0.0.5:5060 udp", "  → carrier 198.51.100.7:5060", "→ reject:480"];
+        let starts = [
+            "→ ring at once:",
+            "  → pbx 10.0.0.5:5060 udp",
+            "  → carrier 198.51.100.7:5060",
+            "→ reject:480",
+            "  the last one at the latest after 120 s",
+        ];
         assert_eq!(targets.lines().count(), starts.len(), "{page}");
         for (line, start) in targets.lines().zip(starts) {
             assert!(line.starts_with(start), "{page}");
