@@ -568,7 +568,6 @@ fn what_waited_on_its_way_for_four_seconds_is_converted_whole() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-
     #[test]
     fn whatever_comes_numbers_and_time_only_grow(
         packets in proptest::collection::vec((0_u16..40, 0_u32..40, 0_u8..6, 0_usize..400, 0_u64..60), 1..60),
