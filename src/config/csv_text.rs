@@ -101,7 +101,8 @@ impl CsvText {
     fn excerpt(&self, path: &Path, line: Line, field: Option<usize>) -> Excerpt {
         let text = self.text.get(line.begin..).and_then(|rest| rest.lines().next()).unwrap_or_default();
         let text = beginning(text, LINE_BYTES);
-        let place = field.map_or(0..text.trim_end().len(), |field| self.field(text, field));
+        let whole = || 0..beginning(text, SHOWN_BYTES).trim_end().len();
+        let place = field.map_or_else(whole, |field| self.field(text, field));
         let shown = beginning(text, SHOWN_BYTES.max(place.end));
         let chars = |range: Span| text.get(range).unwrap_or_default().chars().count();
         Excerpt {
