@@ -208,6 +208,10 @@ fn lines_that_are_never_reached_are_warned_of_and_only_so_many_are_told() {
              remove it",
         ]
     );
+    // A blank cell is easily made in a spreadsheet.
+    let blank = Folder::new("connect = ['trunk:pbx']", "to,from,note\n+14155551234,,\n,pbx,\n,,Miller\n,,\n");
+    let help = "a number is missing? For all other calls, a [[route]] after this one is clearer";
+    assert_eq!(blank.found(), [format!("TG0122 numbers.csv:4:1 line 4 has no condition: it takes every call: {help}")]);
     let lines: String = (0..250).map(|at| format!("+1415555{at:04},trunk:x{at}\n")).collect();
     let found = Folder::new("", format!("to,connect\n{lines}")).found();
     assert_eq!(found.len(), 101);

@@ -256,6 +256,14 @@ impl Reader<'_> {
         let (Some(to), Some(caller), Some((connect, has_pieces)), Some(rest)) = (to, caller, connect, rest) else {
             return;
         };
+        let is_bare = |column| field(&self.columns, record, column).is_none();
+        if [Column::To, Column::Caller, Column::From, Column::When, Column::Share].into_iter().all(is_bare) {
+            self.notes.take((line, None), |findings| {
+                let help = "a number is missing? For all other calls, a [[route]] after this one is clearer";
+                let message = format!("line {} has no condition: it takes every call", line.number);
+                findings.warning(code::UNREACHABLE, Some(0..0), message, help);
+            });
+        }
         if has_pieces {
             let own = self.lines.targets_of(connect);
             let connect = if own.is_empty() { self.placed.route.connect.clone() } else { own };
