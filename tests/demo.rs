@@ -32,6 +32,10 @@ fn every_call_arrives_intact() {
         "INVITE",
         "MOS",
         "identical",
+        "opus → PCMU",
+        "PCMU → opus",
+        "converted",
+        "one SSRC, sequence +1, timestamp +960 throughout",
         "one SSRC, sequence +1, timestamp +160 throughout",
         "ok: all audio",
     ] {

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::{Message, WebSocket, accept_hdr};
-use trunkgate_phone::{Codec, Judge, Voice};
+use trunkgate_phone::{Codec, Ear, Judge, Voice};
 
 use super::News;
 use super::quality::{Delays, Journal, Side};
@@ -45,7 +45,7 @@ pub(super) struct Agents {
 struct Shared {
     journal: Journal,
     news: mpsc::Sender<News>,
-    /// Changes a bit of what is said back, to show that the demo notices.
+    /// Says back other audio than it heard, to show that the demo notices.
     harm: bool,
     live: Mutex<Vec<TcpStream>>,
     heard: Mutex<Vec<Conversation>>,
@@ -135,6 +135,7 @@ struct Media {
 #[derive(Debug, Default)]
 struct Track {
     judge: Judge,
+    ear: Ear,
     chunks: u64,
     delays: Delays,
 }
@@ -219,21 +220,29 @@ impl<'a> Listener<'a> {
         if (&media.chunk, &media.timestamp) != (&place.0, &place.1) {
             return Err(format!("chunk {} at {} ms instead of {place:?}", media.chunk, media.timestamp));
         }
-        // What carries no name is silence or the hold tone.
+        let samples: Vec<i16> = payload.iter().map(|byte| Codec::Pcmu.decode(*byte)).collect();
+        // Truncation is meant: it counts as sequence numbers do.
+        track.ear.hear(now, track.chunks as u16, &samples);
+        // What carries no name is silence, the hold tone or was converted on its way.
         if let Some((ssrc, index)) = Voice::identify(Codec::Pcmu, &payload) {
             let packet = Voice::new(ssrc, Codec::Pcmu).packet(index, Codec::Pcmu.payload());
             if let Some(heard) = track.judge.hear(now, &packet) {
                 track.delays.entry(ssrc).or_default().extend(self.shared.journal.heard(heard, now));
             }
         }
-        if let Some(last) = payload.last_mut().filter(|_| self.shared.harm) {
-            *last ^= 1;
+        if self.shared.harm {
+            super::harm(&mut payload);
         }
         Ok(payload)
     }
 
     fn conversation(self, ended_well: bool) -> Conversation {
-        let side = |track: Track| Side { verdicts: track.judge.verdicts(), delays: track.delays, ..Side::default() };
+        let side = |track: Track| Side {
+            verdicts: track.judge.verdicts(),
+            ear: track.ear,
+            delays: track.delays,
+            ..Side::default()
+        };
         let (inbound, outbound) = (side(self.inbound), side(self.outbound));
         Conversation { inbound, outbound, problems: self.problems, ended_well }
     }

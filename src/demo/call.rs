@@ -15,7 +15,7 @@ use super::agent::Agents;
 use super::judgement::{self, Parts};
 use super::party::Party;
 use super::progress::Progress;
-use super::quality::{self, Direction};
+use super::quality::{self, Direction, Journal};
 use super::stream::Continuity;
 use crate::handle::Handle;
 use crate::ladder;
@@ -56,6 +56,8 @@ pub(super) struct Plan {
     pub(super) answered_by: Option<usize>,
     /// The agent's part.
     pub(super) agent: Role,
+    /// Whether the two sides speak different codecs.
+    pub(super) converted: bool,
     /// Frames that the caller says.
     pub(super) frames: u32,
     /// Frames that the other phone says.
@@ -95,6 +97,8 @@ pub(super) struct Stage<'a> {
     pub(super) edge: (SocketAddr, SocketAddr),
     /// The edge.
     pub(super) handle: Handle,
+    /// When each frame was said.
+    pub(super) journal: &'a Journal,
     /// What phones and agents tell.
     pub(super) news: &'a mut mpsc::Receiver<News>,
     /// Where progress is shown.
@@ -120,7 +124,7 @@ struct Seen {
 impl Stage<'_> {
     /// Plays a call to its end.
     pub(super) async fn play(&mut self, plan: &Plan) -> anyhow::Result<CallResult> {
-        let talk = Talk { frames: Some(plan.far_frames), ..Talk::default() };
+        let talk = Talk { frames: Some(plan.far_frames), by_ear: plan.converted, ..Talk::default() };
         for (at, answer) in &plan.answers {
             if let Some(party) = self.parties.get(*at) {
                 party.expect(Answer { talk: talk.clone(), ..answer.clone() }).await;
@@ -141,7 +145,7 @@ impl Stage<'_> {
         if let Some(near) = near {
             let parts = self.parts(plan, near, &mut seen).await;
             stream = parts.near.1.continuity.clone();
-            directions = judgement::directions(plan, &parts, &mut seen.problems);
+            directions = judgement::directions(plan, &parts, self.journal, &mut seen.problems);
             judgement::edge(plan, &parts, call.as_ref(), &mut seen.problems);
         }
         let (problems, waited_ms) = (seen.problems, u64::try_from(seen.waited.as_millis()).unwrap_or(u64::MAX));
@@ -155,7 +159,12 @@ impl Stage<'_> {
         let flow = Flow { transport, listener: ListenerId(0), remote, connection: None };
         let uri = format!("sip:{}@{remote}", plan.number);
         let mut dial = Dial::new(flow, uri, format!("<sip:{CALLER}@{}>", caller.address));
-        dial.talk = Talk { hang_up_after: Some(plan.length), frames: Some(plan.frames), ..Talk::default() };
+        dial.talk = Talk {
+            hang_up_after: Some(plan.length),
+            frames: Some(plan.frames),
+            by_ear: plan.converted,
+            ..Talk::default()
+        };
         caller.dial(dial).await
     }
 
@@ -270,10 +279,10 @@ impl CallResult {
         if !self.directions.is_empty() {
             out.push_str(&quality::table(&self.directions, width));
         }
-        let Continuity { packets, breaks, largest_gap_ms, .. } = self.stream;
+        let Continuity { step, packets, breaks, largest_gap_ms, .. } = self.stream;
         if packets > 0 {
             let whole = match breaks {
-                0 => "one SSRC, sequence +1, timestamp +160 throughout".to_owned(),
+                0 => format!("one SSRC, sequence +1, timestamp +{step} throughout"),
                 breaks => format!("broken {breaks} times"),
             };
             let stream = format!("  to the caller: {packets} packets, {whole}, largest gap {largest_gap_ms} ms");

@@ -6,7 +6,8 @@ use trunkgate_call::CallView;
 
 use super::agent::Conversation;
 use super::call::{Plan, Role};
-use super::quality::{Direction, Share, Side};
+use super::party::codec;
+use super::quality::{Direction, Journal, Share, Side};
 
 /// The longest that a caller may hear nothing when an agent is lost.
 const LONGEST_GAP: Duration = Duration::from_millis(200);
@@ -28,7 +29,7 @@ pub(super) struct Parts {
 }
 
 /// Each direction that the plan asks for; what is wrong goes to `problems`.
-pub(super) fn directions(plan: &Plan, parts: &Parts, problems: &mut Vec<String>) -> Vec<Direction> {
+pub(super) fn directions(plan: &Plan, parts: &Parts, journal: &Journal, problems: &mut Vec<String>) -> Vec<Direction> {
     let mut all = Vec::new();
     let mut judge = |names: (&str, &str), speaker: &Side, listener: &Side, share, alone| {
         let (direction, wrong) = Direction::judge(names, speaker, listener, share, alone);
@@ -71,6 +72,21 @@ pub(super) fn directions(plan: &Plan, parts: &Parts, problems: &mut Vec<String>)
     if Some(*at) != plan.answered_by {
         problems.push(format!("answered by trunk {far}"));
     }
+    if plan.converted {
+        let (caller, trunk, mulaw) = (codec(parts.secure), codec(false), codec(false));
+        let far: &str = far;
+        let mut ways = vec![(near, here, far, there, [caller, trunk]), (far, there, near, here, [trunk, caller])];
+        if let (Role::Listens, Some(agent)) = (plan.agent, agent) {
+            ways.push((near, here, LISTENER, &agent.inbound, [caller, mulaw]));
+            ways.push((far, there, LISTENER, &agent.outbound, [trunk, mulaw]));
+        }
+        for (from, speaker, to, listener, codecs) in ways {
+            let (direction, wrong) = Direction::by_ear((from, to), speaker, listener, codecs, journal);
+            all.push(direction);
+            problems.extend(wrong);
+        }
+        return all;
+    }
     let talked = matches!(plan.agent, Role::Talks { .. });
     let share = if talked { Share::Tail } else { Share::Whole };
     problems.extend(judge((near, far), here, there, share, true));
@@ -106,6 +122,11 @@ pub(super) fn edge(plan: &Plan, parts: &Parts, call: Option<&CallView>, problems
         && (leg.srtp.is_some(), leg.transport == "tls") != (parts.secure, parts.secure)
     {
         problems.push(format!("the caller's leg has {} and {}", leg.transport, leg.srtp.unwrap_or("no SRTP")));
+    }
+    let of_trunks = call.legs.iter().filter(|leg| leg.kind != "agent");
+    let codecs: Vec<&str> = of_trunks.map(|leg| leg.codec.as_str()).collect();
+    if plan.converted && codecs != [codec(true), codec(false)] {
+        problems.push(format!("the edge's legs have {codecs:?}"));
     }
     if matches!(plan.agent, Role::Talks { .. }) && !call.legs.iter().any(|leg| leg.kind == "agent") {
         problems.push("the edge has no leg of the agent".into());

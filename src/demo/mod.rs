@@ -1,6 +1,6 @@
 //! `trunkgate demo`: an edge, a carrier, two trunks and two agents on loopback over real sockets. Four calls with a tone
-//! both ways: one to an agent, one whose agent is killed and that goes on to a trunk, one over TLS and SRTP that an agent
-//! listens to, one whose first trunk is silent. Needs no file, root or network.
+//! both ways: one to an agent, one whose agent is killed and that goes on to a trunk, one over TLS and SRTP whose Opus is
+//! converted while an agent listens, one whose first trunk is silent. Needs no file, root or network.
 
 mod agent;
 mod call;
@@ -44,6 +44,8 @@ const MEDIA_PORTS: u16 = 32;
 const PORT_SEARCH: (u16, u16) = (16_384, 32_000);
 /// Who waits so long for a CPU, in milliseconds, is late with its packets: agents' audio is put in order within 40 ms.
 const BUSY_MS: u64 = 30;
+/// What is changed of a frame that is harmed.
+const HARMED_BYTES: usize = 80;
 /// News of phones and agents that may wait.
 const NEWS: usize = 1024;
 
@@ -94,6 +96,14 @@ pub fn run(json: bool, serve: bool) -> ExitCode {
     }
 }
 
+/// Turns the second half of a frame's samples round: of a bit, no ear would know once the audio is converted.
+fn harm(frame: &mut [u8]) {
+    let half = frame.len().saturating_sub(HARMED_BYTES);
+    for byte in frame.iter_mut().skip(half) {
+        *byte ^= 0x80;
+    }
+}
+
 fn complain(error: &anyhow::Error) -> ExitCode {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr(), "error: the demo cannot be started: {error:#}");
@@ -125,7 +135,7 @@ async fn demonstrate(json: bool, serve: bool, harm: bool) -> anyhow::Result<bool
         let party = Party::start(index, name, journal.clone(), news.clone(), harm, way).await;
         parties.push(party.context("a phone cannot be started")?);
     }
-    let agents = Agents::start(journal, news, harm).context("the agents cannot be started")?;
+    let agents = Agents::start(journal.clone(), news, harm).context("the agents cannot be started")?;
     let edge = start_edge(&parties, &agents, &certificate).await?;
     let [plain, secure] = edge.listeners.as_slice() else { bail!("the edge does not listen") };
     let address = (plain.address, secure.address);
@@ -141,6 +151,7 @@ async fn demonstrate(json: bool, serve: bool, harm: bool) -> anyhow::Result<bool
             agents: &agents,
             edge: address,
             handle: edge.handle(),
+            journal: &journal,
             news: &mut news_in,
             progress: &mut progress,
         };
@@ -170,6 +181,7 @@ fn plans() -> [Plan; 4] {
         answers: Vec::new(),
         answered_by: None,
         agent: Role::Talks { killed_after: None },
+        converted: false,
         frames: 150,
         far_frames: 150,
         length: Duration::from_millis(3500),
@@ -183,17 +195,19 @@ fn plans() -> [Plan; 4] {
             answers: vec![(1, ring(800))],
             answered_by: Some(1),
             agent: Role::Talks { killed_after: Some(Duration::from_secs(2)) },
+            converted: false,
             frames: 290,
             far_frames: 125,
             length: Duration::from_millis(6500),
         },
         Plan {
-            title: "a caller over TLS and SRTP, an agent listens to both sides",
+            title: "a caller over TLS and SRTP that speaks Opus, a trunk that speaks PCMU, an agent listens",
             caller: 3,
             number: "+12125550103",
             answers: vec![(1, ring(300))],
             answered_by: Some(1),
             agent: Role::Listens,
+            converted: true,
             ..plan.clone()
         },
         Plan {

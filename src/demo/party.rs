@@ -14,7 +14,7 @@ use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
 use super::News;
 use super::quality::{Delays, Journal, Side};
 use super::secure::Line;
-use super::stream::Arrivals;
+use super::stream::{self, Arrivals};
 use crate::edge::seed;
 
 /// Media sockets of one phone: one for each call of the demo.
@@ -49,7 +49,7 @@ pub(super) enum Order {
 pub(super) enum Way {
     /// Datagrams, and plain RTP.
     Plain,
-    /// TLS, and SRTP.
+    /// TLS, SRTP and Opus.
     Secure(Line),
 }
 
@@ -60,7 +60,7 @@ pub(super) struct Party {
     pub(super) name: &'static str,
     /// Its SIP address; of a secure one only what it writes, for it is never called.
     pub(super) address: SocketAddr,
-    /// Whether it speaks TLS and SRTP.
+    /// Whether it speaks TLS, SRTP and Opus.
     pub(super) secure: bool,
     orders: mpsc::Sender<Order>,
 }
@@ -84,8 +84,8 @@ impl Party {
         }
         let mut config = PhoneConfig::new(name, seed()?, address);
         config.media = media.keys().copied().collect();
-        config.codecs = vec!["PCMU".into()];
         let secure = matches!(way, Way::Secure(_));
+        config.codecs = vec![codec(secure).into()];
         config.srtp = if secure { Srtp::Required } else { Srtp::Off };
         let (packets, packets_in) = mpsc::channel(WAITING);
         let (messages, messages_in) = mpsc::channel(WAITING);
@@ -126,6 +126,11 @@ impl Party {
     }
 }
 
+/// What a phone speaks.
+pub(super) fn codec(secure: bool) -> &'static str {
+    if secure { "opus" } else { "PCMU" }
+}
+
 async fn bind() -> std::io::Result<UdpSocket> {
     UdpSocket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await
 }
@@ -163,7 +168,7 @@ struct Task {
     media: BTreeMap<SocketAddr, Rc<UdpSocket>>,
     journal: Journal,
     news: mpsc::Sender<News>,
-    /// Changes a bit of each packet that it sends, to show that the demo notices.
+    /// Says other audio than the tone, to show that the demo notices.
     harm: bool,
     delays: BTreeMap<CallNumber, Delays>,
     arrivals: BTreeMap<CallNumber, Arrivals>,
@@ -208,7 +213,9 @@ impl Task {
             Some(to) => {
                 let call = self.phone.calls().find(|call| call.media() == Some(to)).map(|call| call.number());
                 if let Some(call) = call {
-                    self.arrivals.entry(call).or_default().take(packet.at, &packet.bytes);
+                    let step = if matches!(self.way, Way::Secure(_)) { stream::OPUS_STEP } else { stream::STEP };
+                    let arrivals = self.arrivals.entry(call).or_insert_with(|| Arrivals::of(step));
+                    arrivals.take(packet.at, &packet.bytes);
                 }
                 Input::Rtp { to, bytes: packet.bytes }
             }
@@ -241,6 +248,7 @@ impl Task {
                     ssrc: call.ssrc(),
                     sent: u64::from(call.sent()),
                     verdicts: call.judge().verdicts(),
+                    ear: call.ear().clone(),
                     delays,
                     continuity,
                 });
@@ -267,9 +275,7 @@ impl Task {
                     self.journal.sent(frame, Instant::now());
                     if self.harm {
                         let mut bytes = bytes.to_vec();
-                        if let Some(last) = bytes.last_mut() {
-                            *last ^= 1;
-                        }
+                        super::harm(&mut bytes);
                         let _ = socket.send_to(&bytes, to).await;
                     } else {
                         let _ = socket.send_to(&bytes, to).await;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use trunkgate_media::mos::{Codec, mos};
-use trunkgate_phone::{Heard, Verdict};
+use trunkgate_phone::{Ear, Heard, Verdict};
 
 use super::stream::Continuity;
 
@@ -61,6 +61,8 @@ pub(super) struct Direction {
     pub(super) reordered: u64,
     /// Packets that are not bit for bit what was sent.
     pub(super) damaged: u64,
+    /// Whether it was converted on its way: `damaged` is then the packets that are not the tone at its level.
+    pub(super) converted: bool,
     /// Silence that stood between frames which were not there in time: what follows was heard so much later, in
     /// milliseconds.
     pub(super) delayed_ms: u64,
@@ -90,6 +92,8 @@ pub(super) struct Side {
     pub(super) sent: u64,
     /// What it heard.
     pub(super) verdicts: Vec<Verdict>,
+    /// What it heard of audio that was converted.
+    pub(super) ear: Ear,
     /// How long it took.
     pub(super) delays: Delays,
     /// What it heard as an RTP stream.
@@ -128,6 +132,7 @@ impl Direction {
             duplicates: verdict.map_or(0, |v| v.duplicates),
             reordered: verdict.map_or(0, |v| v.reordered),
             damaged: verdict.map_or(0, |v| v.damaged),
+            converted: false,
             delayed_ms: verdict.map_or(0, Verdict::delayed_ms),
             jitter_ms: verdict.map_or(0.0, |v| v.jitter_ms),
             delay_ms,
@@ -137,6 +142,65 @@ impl Direction {
             mos: verdict.map(|_| mos(Codec::G711, lost as f64 / sent.max(1) as f64, delay_ms + PACKET_MS)),
         };
         let problems = direction.problems(verdict, listener, alone);
+        (direction, problems)
+    }
+
+    /// The same where the two speak different codecs: no bit arrives as it was said, so that the tone is looked for.
+    pub(super) fn by_ear(
+        (from, to): (&str, &str),
+        speaker: &Side,
+        listener: &Side,
+        [said, heard]: [&str; 2],
+        journal: &Journal,
+    ) -> (Direction, Vec<String>) {
+        let sound = listener.ear.sound();
+        let arrivals = listener.ear.arrivals();
+        let delay = |(index, at): (usize, &Instant)| {
+            journal.heard(Heard { ssrc: speaker.ssrc, index: u32::try_from(index).ok()? }, *at)
+        };
+        let mut delays: Vec<Duration> = arrivals.iter().enumerate().filter_map(delay).collect();
+        let jitter = delays.windows(2).fold(0.0, |jitter: f64, pair| match pair {
+            [before, after] => jitter + (before.abs_diff(*after).as_secs_f64() * 1000.0 - jitter) / 16.0,
+            _ => jitter,
+        });
+        delays.sort_unstable();
+        let in_ms = |delay: Option<&Duration>| delay.map_or(0.0, |d| d.as_secs_f64() * 1000.0);
+        let direction = Direction {
+            from: from.into(),
+            to: to.into(),
+            codec: format!("{said} → {heard}"),
+            sent: speaker.sent,
+            received: sound.frames,
+            lost: speaker.sent.saturating_sub(sound.frames).max(sound.lost),
+            duplicates: sound.repeated,
+            reordered: 0,
+            damaged: sound.off,
+            converted: true,
+            delayed_ms: 0,
+            jitter_ms: jitter,
+            delay_ms: in_ms(delays.get(delays.len() / 2)),
+            delay_max_ms: in_ms(delays.last()),
+            tone_dbfs: sound.level_dbfs,
+            tone_snr_db: sound.snr_db,
+            mos: None,
+        };
+        let mut problems = Vec::new();
+        let mut wrong = |what: String| problems.push(format!("{from} → {to}: {what}"));
+        if direction.sent == 0 || direction.received == 0 {
+            wrong("nothing was said or heard".into());
+        }
+        if direction.lost > 0 {
+            wrong(format!("{} of {} packets lost", direction.lost, direction.sent));
+        }
+        if direction.received > direction.sent || direction.duplicates > 0 {
+            wrong(format!("{} packets for {}", direction.received + direction.duplicates, direction.sent));
+        }
+        if direction.damaged > 0 {
+            wrong(format!("{} packets are not the tone that was said", direction.damaged));
+        }
+        if !sound.is_tone() {
+            wrong("no 440 Hz tone as loud as it was said".into());
+        }
         (direction, problems)
     }
 
@@ -197,6 +261,7 @@ fn cells(d: &Direction) -> [String; 9] {
         _ => "none".into(),
     };
     let payload = match (d.damaged == 0 && d.received > 0, d.delayed_ms) {
+        (true, _) if d.converted => "converted".into(),
         (true, 0) => "identical".into(),
         (true, ms) => format!("identical, {ms} ms of silence in it"),
         (false, _) => "different".into(),
@@ -307,5 +372,33 @@ mod tests {
         assert!(score(100).is_some_and(|mos| (4.3..4.5).contains(&mos)), "{:?}", score(100));
         assert!(score(90) < score(100));
         assert_eq!(score(0), None);
+    }
+
+    #[test]
+    fn converted_audio_is_judged_by_its_tone() {
+        let voice = Voice::new(1, Codec::Pcmu);
+        let judged = |frames: std::ops::Range<u32>, change: &dyn Fn(u32, &mut [i16])| {
+            let (mut listener, start) = (Side::default(), Instant::now());
+            for n in frames {
+                let mut samples = voice.payload(n).map(|byte| Codec::Pcmu.decode(byte));
+                change(n, &mut samples);
+                listener.ear.hear(start + Duration::from_millis(20 * u64::from(n)), n as u16, &samples);
+            }
+            let speaker = Side { ssrc: 1, sent: 100, ..Side::default() };
+            Direction::by_ear(("a", "b"), &speaker, &listener, ["PCMU", "opus"], &Journal::default())
+        };
+        let (direction, problems) = judged(0..100, &|_, _| ());
+        assert_eq!((problems, direction.received, direction.damaged), (Vec::<String>::new(), 100, 0));
+        assert!(table(&[direction], None).contains("converted"));
+        let turned = |n: u32, samples: &mut [i16]| {
+            if n == 50 {
+                samples[80..].iter_mut().for_each(|sample| *sample = -*sample);
+            }
+        };
+        assert_eq!(judged(0..100, &turned).1, ["a → b: 1 packets are not the tone that was said"]);
+        let softer = |_: u32, samples: &mut [i16]| samples.iter_mut().for_each(|sample| *sample -= *sample / 10);
+        assert_eq!(judged(0..100, &softer).1, ["a → b: no 440 Hz tone as loud as it was said"]);
+        assert_eq!(judged(0..99, &|_, _| ()).1, ["a → b: 1 of 100 packets lost"]);
+        assert_ne!(judged(0..0, &|_, _| ()).1, Vec::<String>::new());
     }
 }

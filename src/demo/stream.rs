@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-/// Samples from one packet to the next.
-const STEP: u32 = 160;
+/// Ticks from one packet to the next: of G.711.
+pub(super) const STEP: u32 = 160;
+/// Of Opus.
+pub(super) const OPUS_STEP: u32 = 960;
 
 /// All RTP that came to one socket during a call.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Arrivals {
+    step: u32,
     packets: u64,
     breaks: u64,
     first_break: Option<String>,
@@ -21,6 +24,8 @@ pub(super) struct Arrivals {
 /// What it shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Continuity {
+    /// Ticks from one to the next.
+    pub(super) step: u32,
     /// Packets.
     pub(super) packets: u64,
     /// Packets that did not follow the one before in SSRC, sequence number or timestamp.
@@ -32,6 +37,10 @@ pub(super) struct Continuity {
 }
 
 impl Arrivals {
+    /// None yet, of packets that are so many ticks apart.
+    pub(super) fn of(step: u32) -> Arrivals {
+        Arrivals { step, ..Arrivals::default() }
+    }
     /// Takes one packet.
     pub(super) fn take(&mut self, at: Instant, packet: &[u8]) {
         let Some((&[_, _, s0, s1, t0, t1, t2, t3, r0, r1, r2, r3], _)) = packet.split_first_chunk::<12>() else {
@@ -42,7 +51,7 @@ impl Arrivals {
         if let Some((before, of, number, time)) = self.last {
             self.largest_gap = self.largest_gap.max(at.saturating_duration_since(before));
             let (step, ticks) = (sequence.wrapping_sub(number), timestamp.wrapping_sub(time));
-            if (ssrc, step, ticks) != (of, 1, STEP) {
+            if (ssrc, step, ticks) != (of, 1, self.step) {
                 self.breaks += 1;
                 let same = if ssrc == of { "same" } else { "another" };
                 let told = || format!("packet {}: {same} SSRC, sequence +{step}, timestamp +{ticks}", self.packets + 1);
@@ -55,6 +64,7 @@ impl Arrivals {
     /// What came so far.
     pub(super) fn continuity(&self) -> Continuity {
         Continuity {
+            step: self.step,
             packets: self.packets,
             breaks: self.breaks,
             first_break: self.first_break.clone(),
@@ -86,7 +96,7 @@ mod tests {
     use trunkgate_phone::{Codec, Voice};
 
     fn arrivals(packets: impl IntoIterator<Item = (u64, [u8; 172])>) -> Continuity {
-        let (start, mut arrivals) = (Instant::now(), Arrivals::default());
+        let (start, mut arrivals) = (Instant::now(), Arrivals::of(STEP));
         for (ms, packet) in packets {
             arrivals.take(start + Duration::from_millis(ms), &packet);
         }

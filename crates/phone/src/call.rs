@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use trunkgate_sdp::{Description, Direction, Far, far};
 use trunkgate_sip::{ClientId, DialogId, ServerId};
 
+use crate::coded::{Coded, Spoken};
+use crate::ear::Ear;
 use crate::judge::Judge;
 use crate::phone::CallNumber;
 use crate::refer::Transfer;
@@ -142,6 +144,7 @@ pub struct PhoneCall {
     pub(crate) direction: Direction,
     pub(crate) speech: Speech,
     pub(crate) judge: Judge,
+    pub(crate) ear: Ear,
     pub(crate) secure: Secure,
     /// RTCP, where the phone makes reports.
     pub(crate) reporting: Option<Reporting>,
@@ -153,6 +156,8 @@ pub struct PhoneCall {
 pub(crate) struct Speech {
     pub(crate) ssrc: u32,
     pub(crate) voice: Option<Voice>,
+    /// What codes it, where G.711 is not what is spoken.
+    pub(crate) coded: Option<Box<Coded>>,
     pub(crate) payload: u8,
     pub(crate) to: Option<SocketAddr>,
     /// Where its RTCP goes.
@@ -206,6 +211,7 @@ impl PhoneCall {
             speech: Speech {
                 ssrc,
                 voice: None,
+                coded: None,
                 payload: 0,
                 to: None,
                 reports_to: None,
@@ -215,6 +221,7 @@ impl PhoneCall {
                 next_at: None,
             },
             judge: Judge::default(),
+            ear: Ear::default(),
             secure: Secure::default(),
             reporting: None,
             due: Vec::new(),
@@ -236,6 +243,10 @@ impl PhoneCall {
     /// How it ended; `None` while it goes on.
     pub fn ending(&self) -> Option<Ending> {
         self.ending
+    }
+    /// What it heard, where [`Talk::by_ear`] is set.
+    pub fn ear(&self) -> &Ear {
+        &self.ear
     }
     /// Whether the INVITE carried an offer.
     pub fn has_early_offer(&self) -> bool {
@@ -352,19 +363,24 @@ impl PhoneCall {
     }
 
     /// What the far side's description (its answer, or its offer) says of where and what to send.
-    pub(crate) fn listen_to(&mut self, far: Far, payload: u8, codec: Codec) {
+    pub(crate) fn listen_to(&mut self, far: Far, payload: u8, spoken: Spoken) {
         let their = far.direction;
         (self.speech.to, self.speech.reports_to) = (far.rtp, far.rtcp);
         self.speech.payload = payload;
         self.speech.allowed = their.receives() && self.direction.sends();
-        if self.codec() != Some(codec) {
-            self.speech.voice = Some(Voice::new(self.speech.ssrc, codec));
+        if self.codec() != Some(spoken.voice()) {
+            self.speech.voice = Some(Voice::new(self.speech.ssrc, spoken.voice()));
+        }
+        match spoken {
+            Spoken::G711(_) => self.speech.coded = None,
+            Spoken::Opus if self.speech.coded.is_none() => self.speech.coded = Coded::new().map(Box::new),
+            Spoken::Opus => {}
         }
     }
 }
 
 /// Far end, payload number and codec of the first audio section of an answer; `None` where it refuses.
-pub(crate) fn read_answer(answer: &Description) -> Option<(Far, u8, Codec)> {
+pub(crate) fn read_answer(answer: &Description) -> Option<(Far, u8, Spoken)> {
     let section = answer.media.iter().find(|m| m.kind == "audio" && m.port != 0)?;
     let attributes = || section.attributes.iter().chain(answer.attributes.iter());
     let direction = attributes()
@@ -378,9 +394,9 @@ pub(crate) fn read_answer(answer: &Description) -> Option<(Far, u8, Codec)> {
         let payload: u8 = format.parse().ok()?;
         let mapped = attributes().filter(|a| a.name == "rtpmap").find_map(|a| {
             let (number, name) = a.value.as_deref()?.split_once(' ')?;
-            (number == format).then(|| name.split('/').next().and_then(Codec::of_name))
+            (number == format).then(|| name.split('/').next().and_then(Spoken::of_name))
         });
-        Some((payload, mapped.unwrap_or(Codec::of_payload(payload))?))
+        Some((payload, mapped.unwrap_or(Codec::of_payload(payload).map(Spoken::G711))?))
     })?;
     Some((far(answer, section, direction), payload, codec))
 }

@@ -8,8 +8,8 @@ use trunkgate_sdp::{Description, Form, Identity, Policy, Srtp};
 use trunkgate_sip::{Body, Message};
 
 use crate::call::{PhoneCall, read_answer};
+use crate::coded::Spoken;
 use crate::phone::Phone;
-use crate::tone::Codec;
 
 /// Between the parts of a multipart body.
 const BOUNDARY: &str = "phone-part";
@@ -25,7 +25,7 @@ impl Phone {
         let before = call.ours.as_ref().zip(call.theirs.as_ref());
         protect_answer(&mut answer, &offer, self.config.srtp, before, &mut |bytes| self.keys.fill_bytes(bytes));
         let text = answer.to_string();
-        call.listen_to(far, audio.number, Codec::of_name(&audio.codec)?);
+        call.listen_to(far, audio.number, Spoken::of_name(&audio.codec)?);
         (call.ours, call.theirs) = (Some(answer), Some(offer));
         agree(now, call);
         self.start_talking(now, call);

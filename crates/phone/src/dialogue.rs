@@ -468,7 +468,11 @@ impl Phone {
             Some(audio) => voice.packet_of(speech.sent, speech.payload, audio),
             None => voice.packet(speech.sent, speech.payload),
         };
-        let Some(bytes) = call.secure.seal(false, &packet) else { return };
+        let coded = match &mut speech.coded {
+            Some(coded) => coded.code(voice.codec(), &packet),
+            None => None,
+        };
+        let Some(bytes) = call.secure.seal(false, coded.as_deref().unwrap_or(&packet)) else { return };
         let bytes = bytes::Bytes::copy_from_slice(bytes);
         speech.sent += 1;
         self.outputs.push_back(Output::Rtp { call: call.number, from, to, frame, bytes });

@@ -6,8 +6,10 @@
 #![deny(clippy::indexing_slicing)]
 
 pub mod call;
+mod coded;
 mod describe;
 mod dialogue;
+pub mod ear;
 pub mod judge;
 pub mod limits;
 pub mod phone;
@@ -21,6 +23,7 @@ pub mod tone;
 mod within;
 
 pub use call::{Ending, PhoneCall, State};
+pub use ear::{Ear, Sound};
 pub use judge::{Heard, Judge, Verdict};
 pub use phone::{CallNumber, Event, Input, Output, Phone};
 pub use refer::{Leaving, News, Referred};

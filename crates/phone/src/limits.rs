@@ -16,6 +16,19 @@ pub const RECENT_FRAMES: usize = 25;
 pub const TONE_SNR_DB: f64 = 20.0;
 /// A tone is at least this loud, in dB of full scale; ours is at −10.
 pub const TONE_LEVEL_DBFS: f64 = -20.0;
+/// Below this a frame is silent, in dB of full scale.
+pub const SILENCE_DBFS: f64 = -50.0;
+/// Frames in which a coder settles: they are not judged.
+pub const SETTLING_FRAMES: usize = 5;
+/// Of audio that was converted on its way, a frame's tone has at least this distance from all else, in dB.
+pub const FRAME_SNR_DB: f64 = 10.0;
+/// And is at most so much louder or softer than it was said, in dB: two of the steps of 1.4 dB in which Opus tells the gain of
+/// speech (RFC 6716 §4.2.7.4), which a frame by itself may be off.
+pub const FRAME_LEVEL_DB: f64 = 3.0;
+/// The same of all its frames together.
+pub const CONVERTED_SNR_DB: f64 = 15.0;
+/// The same of all its frames together.
+pub const CONVERTED_LEVEL_DB: f64 = 0.5;
 /// Keys of the far side remembered of a call.
 pub const KEYS_HEARD: usize = 64;
 /// Calls remembered, ended ones too; the oldest ended one goes first.

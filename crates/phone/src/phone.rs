@@ -15,6 +15,7 @@ use trunkgate_sip::{
 };
 
 use crate::call::{Due, Ending, PhoneCall, State};
+use crate::coded::listen;
 use crate::judge::Heard;
 use crate::limits;
 use crate::registration::Registration;
@@ -421,7 +422,9 @@ impl Phone {
                     let bytes = Bytes::copy_from_slice(bytes);
                     self.outputs.push_back(Output::Heard { call: call.number, bytes });
                 }
-                if let Some(heard) = call.judge.hear(now, bytes) {
+                if call.talk.by_ear {
+                    listen(&mut call.speech, &mut call.ear, now, bytes);
+                } else if let Some(heard) = call.judge.hear(now, bytes) {
                     self.outputs.push_back(Output::Event(Event::Heard(call.number, heard)));
                 }
             }

@@ -127,6 +127,8 @@ pub struct Talk {
     pub audio: Option<Arc<[i16]>>,
     /// Whether each packet heard comes out as [`Output::Heard`](crate::Output::Heard).
     pub overheard: bool,
+    /// Whether what is heard was converted on its way: it goes to [`PhoneCall::ear`](crate::PhoneCall::ear) instead of the judge.
+    pub by_ear: bool,
 }
 
 /// How a phone is set up.

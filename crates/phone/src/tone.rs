@@ -24,7 +24,9 @@ pub const PACKET_BYTES: usize = RTP_HEADER_BYTES + FRAME_SAMPLES;
 /// After so many frames the tone is at its first phase again: 800 samples are 44 whole periods.
 const CYCLE_FRAMES: usize = 5;
 /// Peak of the tone on the 16-bit scale: about −10 dB below full.
-const AMPLITUDE: f64 = 10_000.0;
+pub(crate) const AMPLITUDE: f64 = 10_000.0;
+/// Full scale of 16 bits.
+pub(crate) const FULL_SCALE: f64 = 32_768.0;
 
 /// The codecs a phone speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
