@@ -5,6 +5,7 @@ pub mod admin;
 pub mod agent_test;
 mod agent_url;
 mod audio;
+pub mod backoff;
 pub mod call;
 mod certificates;
 pub mod check;
