@@ -30,7 +30,11 @@ enum Task {
     Bench(bench::Bench),
     /// The bare relay's own process.
     #[command(hide = true)]
-    BareRelay,
+    BareRelay {
+        /// Make PCMA of the callers' PCMU, and the other way round.
+        #[arg(long)]
+        converts: bool,
+    },
     /// The process of an agent that is killed.
     #[command(hide = true)]
     FaultsAgent,
@@ -43,7 +47,7 @@ fn main() -> ExitCode {
         Task::Bench(bench) => bench::run(&bench),
         Task::Faults(options) => faults::run(&options),
         Task::FaultsAgent => faults::echo_for_all().map(|()| true),
-        Task::BareRelay => bench::bare_relay().map(|()| true),
+        Task::BareRelay { converts } => bench::bare_relay(converts).map(|()| true),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

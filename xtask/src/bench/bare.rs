@@ -1,5 +1,6 @@
-//! The floor: a relay that does nothing but the socket calls. One thread, one level-triggered epoll, a socket for each
-//! stream, one `recvfrom` and one `sendto` per packet; its two peers are told to it beforehand.
+//! The floor: a relay that does nothing but the socket calls, and where the sides speak PCMU and PCMA, a table for each way.
+//! One thread, one level-triggered epoll, a socket for each stream, one `recvfrom` and one `sendto` per packet; its two peers
+//! are told to it beforehand.
 
 use std::io::{BufRead as _, Write as _};
 use std::net::{SocketAddr, UdpSocket};
@@ -9,12 +10,40 @@ use anyhow::{Context as _, bail};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{MsgFlags, SockaddrIn, recvfrom, sendto};
 
+use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw, encode_alaw, encode_ulaw};
+
 use super::generator::{Pair, Paths};
 use super::process::{Device, on_device_core};
+use super::speech::Codec;
+
+/// What makes another codec of a packet: its payload number and what each byte becomes.
+struct Table {
+    number: u8,
+    bytes: [u8; 256],
+}
+
+impl Table {
+    fn new(number: u8, decode: fn(u8) -> i16, encode: fn(i16) -> u8) -> Table {
+        let mut bytes = [0; 256];
+        for (code, byte) in (0..=u8::MAX).zip(&mut bytes) {
+            *byte = encode(decode(code));
+        }
+        Table { number, bytes }
+    }
+
+    fn convert(&self, packet: &mut [u8]) {
+        let Some(([_, first, ..], payload)) = packet.split_first_chunk_mut::<12>() else { return };
+        *first = *first & 0x80 | self.number;
+        for byte in payload {
+            *byte = self.bytes[usize::from(*byte)];
+        }
+    }
+}
 
 /// The relay's process: reads "near far" lines until an empty one, prints "near far" of its own for each, and relays
-/// until it is killed.
-pub(crate) fn serve() -> anyhow::Result<()> {
+/// until it is killed; `converts`: the caller's side speaks PCMU, the other one PCMA.
+pub(crate) fn serve(converts: bool) -> anyhow::Result<()> {
+    let tables = converts.then(|| [Table::new(8, decode_ulaw, encode_alaw), Table::new(0, decode_alaw, encode_ulaw)]);
     let mut sockets: Vec<(UdpSocket, SockaddrIn)> = Vec::new();
     for line in std::io::stdin().lock().lines() {
         let line = line?;
@@ -40,7 +69,10 @@ pub(crate) fn serve() -> anyhow::Result<()> {
             // The sockets of a session stand side by side.
             let (Some((from, _)), Some((out, peer))) = (sockets.get(at), sockets.get(at ^ 1)) else { continue };
             if let Ok((len, _)) = recvfrom::<SockaddrIn>(from.as_raw_fd(), &mut buffer) {
-                let packet = buffer.get(..len).unwrap_or_default();
+                let packet = buffer.get_mut(..len).unwrap_or_default();
+                if let Some(tables) = &tables {
+                    tables[at % 2].convert(packet);
+                }
                 let _ = sendto(out.as_raw_fd(), packet, peer, MsgFlags::MSG_DONTWAIT);
             }
         }
@@ -49,8 +81,14 @@ pub(crate) fn serve() -> anyhow::Result<()> {
 
 /// Starts the relay for these pairs.
 pub(crate) fn start(pairs: &[Pair]) -> anyhow::Result<(Device, Vec<Paths>)> {
+    let numbers = match pairs.first().map(|pair| pair.codecs) {
+        Some((Codec::Pcmu, Codec::Pcma)) => (0, 8),
+        Some((near, far)) if near != far => bail!("the bare relay makes no {} of {}", far.name(), near.name()),
+        _ => (0, 0),
+    };
     let child = on_device_core(std::env::current_exe()?)
         .arg("bare-relay")
+        .args((numbers != (0, 0)).then_some("--converts"))
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
         .spawn()
@@ -65,7 +103,7 @@ pub(crate) fn start(pairs: &[Pair]) -> anyhow::Result<(Device, Vec<Paths>)> {
         output.read_line(&mut line)?;
         let Some((near, far)) = line.trim().split_once(' ') else { bail!("the bare relay said {line:?}") };
         let address = |text: &str| text.parse::<SocketAddr>();
-        paths.push(Paths { near: address(near)?, far: address(far)?, numbers: (0, 0), keys: None });
+        paths.push(Paths { near: address(near)?, far: address(far)?, numbers, keys: None });
     }
     writeln!(input)?;
     Ok((device, paths))

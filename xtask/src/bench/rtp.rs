@@ -97,7 +97,7 @@ const CASES: &[Case] = &[
     Case { name: "relay-600", sessions: 600, devices: OURS, ..RELAYED },
     Case { name: "srtp-cm-300", sessions: 300, suite: CM, ..RELAYED },
     Case { name: "srtp-gcm-300", sessions: 300, suite: GCM, ..RELAYED },
-    Case { name: "pcmu-pcma-100", sessions: 100, codecs: (Codec::Pcmu, Codec::Pcma), ..RELAYED },
+    Case { name: "pcmu-pcma-100", sessions: 100, codecs: (Codec::Pcmu, Codec::Pcma), devices: ALL, ..RELAYED },
     Case { name: "pcmu-opus-40", sessions: 40, codecs: (Codec::Pcmu, Codec::Opus), ..RELAYED },
     Case { name: "fork-raw-100", sessions: 100, fork: Fork::Raw, ..RELAYED },
     Case { name: "fork-ws-100", sessions: 100, fork: Fork::WebSocket, devices: HEARD_OR_NOT, ..RELAYED },
