@@ -70,10 +70,10 @@ fn plan(table: &Table, from: &str, called: &str) -> Option<(u32, String, Plan)> 
 
 #[test]
 fn a_line_is_a_route_and_what_it_leaves_out_its_route_says() {
-    let csv = "# our numbers, of 2026\nto,connect,caller,from,when,share,fork,on_busy,ring_timeout,note\n\
-               +14155551234,trunk:pbx/1001 agent:desk,,,,,,,,\"Doe, Jane\"\n\
-               \n+1415*,,,,mon-fri 09:00-17:00,,agent:desk,true,5s,\n\
-               +1415*,reject:480,,carrier,,,,FALSE,,at night\n\
+    let csv = "# our numbers, of 2026\nto,connect,caller,from,when,share,fork,on_busy,ring_timeout,search_timeout,note\n\
+               +14155551234,trunk:pbx/1001 agent:desk,,,,,,,,,\"Doe, Jane\"\n\
+               \n+1415*,,,,mon-fri 09:00-17:00,,agent:desk,true,5s,30s,\n\
+               +1415*,reject:480,,carrier,,,,FALSE,,,at night\n\
                /^\\+44(?<rest>\\d+)$/,trunk:pbx/0{rest},+1415*,,,,,,,\n\
                service,trunk:carrier@70 trunk:pbx@30,,,,100,,,,\n\
                ,,,,,,,,,\n112,reject:604\n";
@@ -86,6 +86,8 @@ fn a_line_is_a_route_and_what_it_leaves_out_its_route_says() {
     let (line, targets, second) = plan(&table, "pbx", "+14155550000").unwrap();
     assert!(line == 5 && targets.contains("carrier") && second.forks.len() == 1, "{targets}");
     assert_eq!(second.ring_timeout, Some(std::time::Duration::from_secs(5)));
+    assert_eq!(second.route.search_timeout, std::time::Duration::from_secs(30));
+    assert_eq!(first.route.search_timeout, trunkgate_route::SEARCH_TIMEOUT);
     assert_eq!(second.route.name.as_ref(), "numbers");
     assert!(matches!(of("pbx", "+442079460018"), Some((7, targets)) if targets.contains("02079460018")));
     assert_eq!((of("pbx", "service").unwrap().0, of("pbx", "112").unwrap().0, of("pbx", "911")), (8, 10, None));
@@ -208,6 +210,10 @@ fn lines_that_are_never_reached_are_warned_of_and_only_so_many_are_told() {
              remove it",
         ]
     );
+    let csv = "to\n/555$/\n/55\\d$/\n/555$/\n+14155551555\n";
+    let hidden = Folder::new("connect = ['trunk:pbx']", csv).found();
+    let expected = [(4, 2), (5, 2)].map(|(line, before)| format!("line {line} is never reached: line {before} before"));
+    assert!(hidden.len() == 2 && hidden.iter().zip(expected).all(|(one, part)| one.contains(&part)), "{hidden:?}");
     // A blank cell is easily made in a spreadsheet.
     let blank = Folder::new("connect = ['trunk:pbx']", "to,from,note\n+14155551234,,\n,pbx,\n,,Miller\n,,\n");
     let help = "a number is missing? For all other calls, a [[route]] after this one is clearer";

@@ -33,11 +33,12 @@ enum Column {
     Fork,
     OnBusy,
     RingTimeout,
+    SearchTimeout,
     /// For people.
     Note,
 }
 
-const COLUMNS: [(&str, Column); 10] = [
+const COLUMNS: [(&str, Column); 11] = [
     ("to", Column::To),
     ("caller", Column::Caller),
     ("from", Column::From),
@@ -47,12 +48,20 @@ const COLUMNS: [(&str, Column); 10] = [
     ("fork", Column::Fork),
     ("on_busy", Column::OnBusy),
     ("ring_timeout", Column::RingTimeout),
+    ("search_timeout", Column::SearchTimeout),
     ("note", Column::Note),
 ];
 
 /// Columns besides numbers and targets.
-const REST: [Column; 6] =
-    [Column::From, Column::When, Column::Share, Column::Fork, Column::OnBusy, Column::RingTimeout];
+const REST: [Column; 7] = [
+    Column::From,
+    Column::When,
+    Column::Share,
+    Column::Fork,
+    Column::OnBusy,
+    Column::RingTimeout,
+    Column::SearchTimeout,
+];
 
 /// What columns are called elsewhere.
 const ELSEWHERE: [(&[&str], &str); 4] = [
@@ -332,8 +341,8 @@ impl Reader<'_> {
         known
     }
 
-    fn rest_of(&mut self, fields: [Option<(usize, &str)>; 6], line: Line) -> Option<LineRest> {
-        let [from, when, share, fork, on_busy, ring_timeout] = fields;
+    fn rest_of(&mut self, fields: [Option<(usize, &str)>; 7], line: Line) -> Option<LineRest> {
+        let [from, when, share, fork, on_busy, ring_timeout, search_timeout] = fields;
         let mut rest = LineRest::default();
         let notes = &mut self.notes;
         rest.from = from.map(|(_, text)| text.split_whitespace().map(str::to_owned).collect()).unwrap_or_default();
@@ -353,6 +362,9 @@ impl Reader<'_> {
         }
         if let Some((at, text)) = ring_timeout {
             rest.ring_timeout = Some(cell(text, (line, at), notes, |v, f| values::duration("ring_timeout", v, f))?);
+        }
+        if let Some((at, text)) = search_timeout {
+            rest.search_timeout = Some(cell(text, (line, at), notes, |v, f| values::duration("search_timeout", v, f))?);
         }
         let (from, fork) = (rest.from.clone(), rest.fork.clone());
         let placed = PlacedRoute::at(Route { from, fork, ..Route::named(&self.placed.route.name, Vec::new()) }, 0..0);

@@ -40,12 +40,12 @@ impl Pattern {
     /// The pieces of a number that it names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let Pattern::Regex(regex) = self else { return None.into_iter().flatten() };
-        Some(regex.capture_names().flatten()).into_iter().flatten()
+        Some(regex.names()).into_iter().flatten()
     }
     /// A piece of a number that matches.
     fn piece<'a>(&self, number: &'a str, name: &str) -> Option<&'a str> {
         let Pattern::Regex(regex) = self else { return None };
-        Some(regex.captures(number)?.name(name)?.as_str())
+        regex.piece(number, name)
     }
 }
 

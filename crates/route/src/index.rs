@@ -165,7 +165,7 @@ impl Index {
 fn sample(patterns: &[Pattern]) -> String {
     match patterns.first() {
         Some(Pattern::Exact(text) | Pattern::Prefix(text)) => text.clone(),
-        Some(regex @ Pattern::Regex(_)) => regex.beginnings().and_then(|all| all.first().cloned()).unwrap_or_default(),
+        Some(regex @ Pattern::Regex(_)) => regex.beginnings().and_then(|all| all.first()).cloned().unwrap_or_default(),
         None => String::new(),
     }
 }

@@ -1,5 +1,6 @@
 //! The lines of a `routes_file`: each a route within the one that names the file, kept so that a million fit into memory.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub struct LineRest {
     pub on_busy: Option<bool>,
     /// Per target.
     pub ring_timeout: Option<Duration>,
+    /// All targets but the last together.
+    pub search_timeout: Option<Duration>,
 }
 
 /// Where a line of a file stands.
@@ -79,6 +82,8 @@ pub struct RouteLines {
     rests: Vec<LineRest>,
     /// Names of trunks, once each.
     names: Vec<Arc<str>>,
+    /// Cells of regular expressions by their text, while lines are read: each once.
+    expressions: HashMap<Box<str>, u64>,
 }
 
 fn place(at: u32) -> usize {
@@ -131,6 +136,7 @@ impl RouteLines {
         self.connect.shrink_to_fit();
         self.line.shrink_to_fit();
         self.targets.shrink_to_fit();
+        self.expressions = HashMap::new();
         let index = Index::of(&self, self.line.len(), &[Field::To, Field::Caller, Field::From]);
         RouteFile { file: file.into(), lines: self, index }
     }
@@ -140,8 +146,15 @@ impl RouteLines {
         if let Some(digits) = Digits::of(&pattern) {
             return digits.bits();
         }
+        let cell = PATTERN | u64::from(count(self.patterns.len()));
+        if let Pattern::Regex(expression) = &pattern {
+            if let Some(known) = self.expressions.get(expression.as_str()) {
+                return *known;
+            }
+            self.expressions.insert(expression.as_str().into(), cell);
+        }
         self.patterns.push(pattern);
-        PATTERN | u64::from(count(self.patterns.len() - 1))
+        cell
     }
 
     fn compact(&mut self, target: TargetSpec) -> Compact {
@@ -195,6 +208,19 @@ impl RouteLines {
     /// Whether a line's numbers are those of a call.
     fn is_for(&self, at: usize, call: &CallInfo<'_>) -> bool {
         self.suits(&self.to, at, call.called) && self.suits(&self.caller, at, call.caller)
+    }
+
+    /// Whether the regular expressions of a line may match all that those of another do: one does so for itself alone.
+    fn may_cover(&self, wide: usize, narrow: usize) -> bool {
+        let covers = |cells: &[u64]| match (cells.get(wide), cells.get(narrow)) {
+            (Some(wide), Some(narrow)) => wide == narrow || !(self.is_regex(*wide) && self.is_regex(*narrow)),
+            _ => true,
+        };
+        covers(&self.to) && covers(&self.caller)
+    }
+
+    fn is_regex(&self, cell: u64) -> bool {
+        cell & PATTERN != 0 && matches!(self.odd(cell), Some(Pattern::Regex(_)))
     }
 
     /// The conditions of a line, as a route.
@@ -269,7 +295,10 @@ impl RouteFile {
         let number = |at: u32| self.lines.line.get(place(at)).copied().unwrap_or_default();
         (0..count(self.len())).filter_map(move |at| {
             let narrow = self.lines.conditions(place(at));
-            let mut takes = |wide: u32| takes_all_of(&self.lines.conditions(place(wide)), &narrow);
+            let mut takes = |wide: u32| {
+                let wide = place(wide);
+                self.lines.may_cover(wide, place(at)) && takes_all_of(&self.lines.conditions(wide), &narrow)
+            };
             let before = self.index.first_like(&narrow, at, &mut takes)?;
             Some((number(before), number(at)))
         })
@@ -323,7 +352,7 @@ impl RouteFile {
             fork: rest.filter(|rest| !rest.fork.is_empty()).map_or(&named.fork, |rest| &rest.fork).clone(),
             on_busy: rest.and_then(|rest| rest.on_busy).unwrap_or(named.on_busy),
             ring_timeout: rest.and_then(|rest| rest.ring_timeout).or(named.ring_timeout),
-            search_timeout: named.search_timeout,
+            search_timeout: rest.and_then(|rest| rest.search_timeout).unwrap_or(named.search_timeout),
             file: None,
             line: Some(LinePlace { file: self.file.clone(), line: self.lines.line.get(at).copied()? }),
             caller_id: named.caller_id.clone(),

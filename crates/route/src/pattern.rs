@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use regex_syntax::hir::Look;
-use regex_syntax::hir::literal::Extractor;
+use crate::expression::Expression;
 
 /// One pattern, compiled once.
 #[derive(Debug, Clone)]
@@ -13,7 +12,7 @@ pub enum Pattern {
     /// What stands before `*`.
     Prefix(String),
     /// Between slashes; searched, not anchored.
-    Regex(regex::Regex),
+    Regex(Expression),
 }
 
 /// Why a pattern cannot be used.
@@ -39,14 +38,9 @@ impl Pattern {
             if expression.is_empty() {
                 return Err(PatternError { message: "an empty regular expression matches everything".into() });
             }
-            return match regex::Regex::new(expression) {
-                Ok(regex) => Ok(Pattern::Regex(regex)),
-                // The last line says what is wrong; those before it draw a caret under the expression.
-                Err(error) => {
-                    let text = error.to_string();
-                    let reason = text.lines().last().unwrap_or_default().trim();
-                    Err(PatternError { message: reason.strip_prefix("error: ").unwrap_or(reason).to_owned() })
-                }
+            return match Expression::new(expression) {
+                Ok(expression) => Ok(Pattern::Regex(expression)),
+                Err(message) => Err(PatternError { message }),
             };
         }
         match text.find('*') {
@@ -66,15 +60,8 @@ impl Pattern {
         }
     }
     /// What each text that a regular expression matches begins with, one of these; `None` where that is not fixed.
-    pub(crate) fn beginnings(&self) -> Option<Vec<String>> {
-        let Pattern::Regex(regex) = self else { return None };
-        let parsed = regex_syntax::parse(regex.as_str()).ok()?;
-        if !parsed.properties().look_set_prefix().contains(Look::Start) {
-            return None;
-        }
-        let found = Extractor::new().extract(&parsed);
-        let texts = found.literals()?.iter().map(|literal| String::from_utf8(literal.as_bytes().to_vec()).ok());
-        texts.collect::<Option<Vec<String>>>().filter(|all| !all.is_empty() && all.iter().all(|text| !text.is_empty()))
+    pub(crate) fn beginnings(&self) -> Option<&[String]> {
+        if let Pattern::Regex(expression) = self { expression.beginnings() } else { None }
     }
     /// Whether every text that `other` matches is matched by this one too. `false` where that cannot be told.
     pub fn covers(&self, other: &Pattern) -> bool {
@@ -162,8 +149,8 @@ mod tests {
             (r"/(?m)^\+44/", None),
             ("+44*", None),
         ] {
-            let found = pattern(text).beginnings();
-            let found = found.as_ref().map(|all| all.iter().map(String::as_str).collect::<Vec<_>>());
+            let pattern = pattern(text);
+            let found = pattern.beginnings().map(|all| all.iter().map(String::as_str).collect::<Vec<_>>());
             assert_eq!(found, expected, "{text}");
         }
     }

@@ -1,0 +1,201 @@
+//! A regular expression as patterns have them: for numbers, names and values of a few dozen characters, of which a file may
+//! have tens of thousands. So it is built small and soon: no table for long texts, and `\d` is 0 to 9, not the 700 digits of
+//! all scripts.
+
+use std::fmt;
+use std::sync::Arc;
+
+use regex_automata::PatternID;
+use regex_automata::meta::{BuildError, Config, Regex};
+use regex_syntax::ast::{
+    Ast, ClassAscii, ClassAsciiKind, ClassBracketed, ClassPerl, ClassPerlKind, ClassSet, ClassSetItem, parse,
+};
+use regex_syntax::hir::literal::Extractor;
+use regex_syntax::hir::translate::Translator;
+use regex_syntax::hir::{Hir, Look};
+
+/// As much as one expression may take when it is built, in bytes.
+const SIZE_LIMIT: usize = 10 << 20;
+
+/// One that can be used; its clones are the same one.
+#[derive(Clone)]
+pub struct Expression(Arc<Built>);
+
+struct Built {
+    text: Box<str>,
+    regex: Regex,
+    beginnings: Option<Box<[String]>>,
+}
+
+impl Expression {
+    /// Builds it; searched, not anchored.
+    ///
+    /// # Errors
+    /// What is wrong with it, in one line.
+    pub(crate) fn new(text: &str) -> Result<Expression, String> {
+        let mut ast = parse::Parser::new().parse(text).map_err(|error| last_line(&error.to_string()))?;
+        ascii_digits(&mut ast);
+        let hir = Translator::new().translate(text, &ast).map_err(|error| last_line(&error.to_string()))?;
+        // The lazy DFA and the one-pass DFA pay for themselves on long texts alone.
+        let config = Config::new().hybrid(false).dfa(false).onepass(false).nfa_size_limit(Some(SIZE_LIMIT));
+        let regex = Regex::builder().configure(config).build_from_hir(&hir).map_err(|error| build_error(&error))?;
+        let beginnings = beginnings(&hir).map(Vec::into_boxed_slice);
+        Ok(Expression(Arc::new(Built { text: text.into(), regex, beginnings })))
+    }
+    /// As written, without the slashes.
+    pub fn as_str(&self) -> &str {
+        &self.0.text
+    }
+    /// Whether it is found in a text.
+    pub(crate) fn is_match(&self, text: &str) -> bool {
+        self.0.regex.is_match(text)
+    }
+    /// The names of its groups.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.regex.group_info().pattern_names(PatternID::ZERO).flatten()
+    }
+    /// What a named group holds, where it is found first.
+    pub(crate) fn piece<'a>(&self, text: &'a str, name: &str) -> Option<&'a str> {
+        let mut captures = self.0.regex.create_captures();
+        self.0.regex.captures(text, &mut captures);
+        text.get(captures.get_group_by_name(name)?.range())
+    }
+    /// What each text that it matches begins with, one of these; `None` where that is not fixed.
+    pub(crate) fn beginnings(&self) -> Option<&[String]> {
+        self.0.beginnings.as_deref()
+    }
+}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Expression").field(&self.0.text).finish()
+    }
+}
+
+impl fmt::Display for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.text)
+    }
+}
+
+/// The last line says what is wrong; those before it draw a caret under the expression.
+fn last_line(text: &str) -> String {
+    let reason = text.lines().last().unwrap_or_default().trim();
+    reason.strip_prefix("error: ").unwrap_or(reason).to_owned()
+}
+
+fn build_error(error: &BuildError) -> String {
+    match error.size_limit() {
+        Some(limit) => format!("it takes more than {} MiB: fewer or smaller repetitions", limit >> 20),
+        None => error.to_string(),
+    }
+}
+
+fn beginnings(hir: &Hir) -> Option<Vec<String>> {
+    if !hir.properties().look_set_prefix().contains(Look::Start) {
+        return None;
+    }
+    let mut extractor = Extractor::new();
+    // `[12]` is two beginnings; ten, for each `\d`, would find nobody sooner.
+    extractor.limit_class(4);
+    let found = extractor.extract(hir);
+    let texts = found.literals()?.iter().map(|literal| String::from_utf8(literal.as_bytes().to_vec()).ok());
+    texts.collect::<Option<Vec<String>>>().filter(|all| !all.is_empty() && all.iter().all(|text| !text.is_empty()))
+}
+
+/// Makes `\d` and `\D` those of ASCII. How deep this goes, the parser bounds.
+fn ascii_digits(ast: &mut Ast) {
+    match ast {
+        Ast::ClassPerl(class) => {
+            if let Some(digit) = ascii_digit(class) {
+                let kind = ClassSet::Item(ClassSetItem::Ascii(digit));
+                *ast = Ast::class_bracketed(ClassBracketed { span: class.span, negated: false, kind });
+            }
+        }
+        Ast::ClassBracketed(class) => in_set(&mut class.kind),
+        Ast::Repetition(repetition) => ascii_digits(&mut repetition.ast),
+        Ast::Group(group) => ascii_digits(&mut group.ast),
+        Ast::Alternation(alternation) => alternation.asts.iter_mut().for_each(ascii_digits),
+        Ast::Concat(concat) => concat.asts.iter_mut().for_each(ascii_digits),
+        Ast::Empty(_) | Ast::Flags(_) | Ast::Literal(_) | Ast::Dot(_) | Ast::Assertion(_) | Ast::ClassUnicode(_) => {}
+    }
+}
+
+fn in_set(set: &mut ClassSet) {
+    match set {
+        ClassSet::Item(item) => in_item(item),
+        ClassSet::BinaryOp(operation) => {
+            in_set(&mut operation.lhs);
+            in_set(&mut operation.rhs);
+        }
+    }
+}
+
+fn in_item(item: &mut ClassSetItem) {
+    match item {
+        ClassSetItem::Perl(class) => {
+            if let Some(digit) = ascii_digit(class) {
+                *item = ClassSetItem::Ascii(digit);
+            }
+        }
+        ClassSetItem::Bracketed(class) => in_set(&mut class.kind),
+        ClassSetItem::Union(union) => union.items.iter_mut().for_each(in_item),
+        ClassSetItem::Empty(_)
+        | ClassSetItem::Literal(_)
+        | ClassSetItem::Range(_)
+        | ClassSetItem::Ascii(_)
+        | ClassSetItem::Unicode(_) => {}
+    }
+}
+
+fn ascii_digit(class: &ClassPerl) -> Option<ClassAscii> {
+    let is_digit = class.kind == ClassPerlKind::Digit;
+    is_digit.then_some(ClassAscii { span: class.span, kind: ClassAsciiKind::Digit, negated: class.negated })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_those_that_can_be_dialled() {
+        for (text, matches, not) in [
+            (r"^\d+$", "0123456789", "٣"),
+            (r"^[\d*#]+$", "*98#", "٣"),
+            (r"^(?:a|(?<x>\d){2})$", "42", "٣٣"),
+            (r"^\D$", "٣", "3"),
+            (r"^[^\d]$", "٣", "3"),
+            (r"^[\d--[5]]$", "4", "5"),
+            (r"^\w$", "ü", " "),
+        ] {
+            let expression = Expression::new(text).unwrap();
+            assert!(expression.is_match(matches) && !expression.is_match(not), "{text}");
+            assert_eq!(expression.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_one_line() {
+        for (text, part) in [
+            ("(", "unclosed group"),
+            ("a{2,1}", "invalid repetition count range"),
+            (r"\p{Nonsense}", "Unicode property not found"),
+            (r"(?:\w{1000}){100}", "more than 10 MiB"),
+            ("(?=x)", "look-around"),
+            (&format!("{}{}", "(".repeat(300), ")".repeat(300)), "nest"),
+        ] {
+            let error = Expression::new(text).unwrap_err();
+            assert!(error.contains(part) && !error.contains('\n'), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_piece_is_that_of_the_first_match() {
+        let expression = Expression::new(r"(?<area>\d{3})-(?<rest>\d+)|(?<name>x)").unwrap();
+        assert_eq!(expression.names().collect::<Vec<_>>(), ["area", "rest", "name"]);
+        assert_eq!(expression.piece("415-555 212-777", "area"), Some("415"));
+        assert_eq!(expression.piece("415-555", "name"), None);
+        assert_eq!(expression.piece("415-555", "none"), None);
+        assert_eq!(expression.piece("", "area"), None);
+    }
+}
