@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use trunkgate_call::metrics::Metrics;
 use trunkgate_call::trace::TraceView;
-use trunkgate_call::view::{QualityView, StatusView};
+use trunkgate_call::view::{AgentView, QualityView, StatusView};
 use trunkgate_call::{CallView, Control, Gateway, Input, Interfaces};
 use trunkgate_media::WorkerCounters;
 use trunkgate_media::counters::Counter;
@@ -104,6 +104,15 @@ pub(crate) struct Running {
     pub(crate) interfaces: Interfaces,
     /// The files of certificates as they were when they were read.
     pub(crate) stamps: Vec<Stamp>,
+}
+
+/// What the gateway counts and knows that `/metrics` shows.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    pub(crate) metrics: Metrics,
+    pub(crate) agents: Vec<AgentView>,
+    /// Media ports in all.
+    pub(crate) media_ports: usize,
 }
 
 /// Facts that all threads share.
@@ -257,12 +266,17 @@ impl Handle {
         self.ask(Gateway::status).await
     }
 
-    /// The gateway's counters.
+    /// The gateway's counters, and what else of it `/metrics` shows.
     ///
     /// # Errors
     /// [`Gone`]
-    pub async fn metrics(&self) -> Result<Metrics, Gone> {
-        self.ask(|gateway, _| gateway.metrics().clone()).await
+    pub(crate) async fn counted(&self) -> Result<Counted, Gone> {
+        let count = |gateway: &Gateway, now| Counted {
+            metrics: gateway.metrics().clone(),
+            agents: gateway.agents(now),
+            media_ports: gateway.media_ports(),
+        };
+        self.ask(count).await
     }
 
     /// Ends one call.
@@ -351,23 +365,6 @@ impl Handle {
     /// The workers' counters.
     pub fn workers(&self) -> &[Arc<WorkerCounters>] {
         &self.shared.workers
-    }
-
-    /// Positions of media workers that have not turned for longer than they may, as far as looks at them tell.
-    pub(crate) fn silent_workers(&self, allowed: Duration) -> Vec<usize> {
-        let now = Instant::now();
-        let mut pulse = self.shared.pulse.lock().unwrap_or_else(PoisonError::into_inner);
-        pulse.resize(self.shared.workers.len(), (u64::MAX, now));
-        let mut silent = Vec::new();
-        for (position, (worker, seen)) in self.shared.workers.iter().zip(pulse.iter_mut()).enumerate() {
-            let turns = worker.turns.get();
-            if turns != seen.0 {
-                *seen = (turns, now);
-            } else if now.duration_since(seen.1) > allowed {
-                silent.push(position);
-            }
-        }
-        silent
     }
 
     /// How often a reload was taken and refused, and whether the last one was taken.

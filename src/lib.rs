@@ -30,6 +30,7 @@ pub mod names;
 pub mod notify;
 pub mod own_sockets;
 pub mod preset;
+mod pulse;
 pub mod reload;
 pub mod reports;
 pub mod run;

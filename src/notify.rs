@@ -5,6 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
+use nix::time::{ClockId, clock_gettime};
+
 /// The way to the service manager; without one nothing is sent.
 #[derive(Debug)]
 pub struct Notify {
@@ -19,18 +21,41 @@ impl Notify {
             [b'@', name @ ..] => SocketAddr::from_abstract_name(name).ok(),
             _ => SocketAddr::from_pathname(path).ok(),
         });
-        let socket = address.and_then(|address| UnixDatagram::unbound().ok().map(|socket| (socket, address)));
+        // One that does not listen must not hold up signals.
+        let socket = || UnixDatagram::unbound().ok().filter(|socket| socket.set_nonblocking(true).is_ok());
+        let socket = address.and_then(|address| Some((socket()?, address)));
         let microseconds = std::env::var("WATCHDOG_USEC").ok().and_then(|text| text.parse::<u64>().ok());
         let watchdog = microseconds.filter(|time| *time > 0 && socket.is_some()).map(Duration::from_micros);
         Notify { socket, watchdog }
     }
 
-    /// Sends a state, e.g. `READY=1`. A service manager that does not listen is no reason to stop.
-    pub fn send(&self, state: &str) {
+    /// It takes calls; `status` is what `systemctl status` shows. Ends [`reloading`](Self::reloading).
+    pub fn ready(&self, status: &str) {
+        self.send(&format!("READY=1\nSTATUS={status}"));
+    }
+
+    /// The configuration is being read again. The time is what `Type=notify-reload` tells this reload from another by.
+    pub fn reloading(&self) {
+        let clock = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock.as_micros()));
+    }
+
+    /// It ends, within this time at most: the unit's own limit (`TimeoutStopSec=`) is extended where it is shorter.
+    pub fn stopping(&self, status: &str, within: Duration) {
+        self.send(&format!("STOPPING=1\nSTATUS={status}\nEXTEND_TIMEOUT_USEC={}", within.as_micros()));
+    }
+
+    /// Feeds the watchdog.
+    pub fn alive(&self) {
+        self.send("WATCHDOG=1");
+    }
+
+    /// A service manager that does not listen is no reason to stop.
+    fn send(&self, state: &str) {
         if let Some((socket, address)) = &self.socket
             && let Err(error) = socket.send_to_addr(state.as_bytes(), address)
         {
-            tracing::warn!("the service manager cannot be told {state}: {error}");
+            tracing::warn!("the service manager cannot be told {state:?}: {error}");
         }
     }
 

@@ -3,9 +3,11 @@
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::MissedTickBehavior;
 
 use crate::config::{self, Config};
 use crate::edge::Edge;
@@ -83,12 +85,13 @@ async fn serve(config: Config, warnings: usize, drain: Duration) -> ExitCode {
     };
     let handle = edge.handle();
     handle.shared.running(|running| running.warnings = warnings);
-    let notify = Notify::from_environment();
     say_ready(&edge);
-    notify.send("READY=1");
+    let told =
+        Arc::new(Told { notify: Notify::from_environment(), status: format!("taking calls: {}", edge.addresses()) });
+    told.notify.ready(&told.status);
     let code = tokio::select! {
-        code = signals.obey(&handle, &notify, drain) => code,
-        () = keep_alive(&notify, &handle) => ExitCode::FAILURE,
+        code = signals.obey(&handle, &told, drain) => code,
+        () = keep_alive(&told.notify, &handle) => ExitCode::FAILURE,
     };
     // The threads are joined, and this one has nothing else to do.
     edge.shutdown();
@@ -104,15 +107,32 @@ fn say_ready(edge: &Edge) {
     tracing::info!("taking calls: {}", edge.addresses());
 }
 
-/// Tells the service manager that the edge is alive, for as long as its loop answers. Never ends.
+/// Tells the service manager that the edge is alive, for as long as its loops turn. Never ends.
 async fn keep_alive(notify: &Notify, handle: &Handle) {
     let Some(interval) = notify.interval() else { return std::future::pending().await };
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let asked = tokio::time::timeout(interval, handle.ask(|_, _| ())).await;
-        if matches!(asked, Ok(Ok(()))) {
-            notify.send("WATCHDOG=1");
+        ticks.tick().await;
+        match handle.pulse().await {
+            Ok(()) => notify.alive(),
+            Err(stuck) => tracing::error!("the service manager's watchdog is not told that the edge is alive: {stuck}"),
         }
-        tokio::time::sleep(interval).await;
+    }
+}
+
+/// The service manager, and what it is told of an edge that takes calls.
+struct Told {
+    notify: Notify,
+    status: String,
+}
+
+/// Reads the file again; the service manager waits for the end of it. What is wrong is in the log.
+async fn reload(handle: Handle, told: Arc<Told>) {
+    told.notify.reloading();
+    match handle.reload().await {
+        Ok(_) => told.notify.ready(&told.status),
+        Err(_) => told.notify.ready("the last reload was refused and nothing has changed: the log says why"),
     }
 }
 
@@ -146,34 +166,35 @@ impl Signals {
     }
 
     /// SIGTERM and SIGINT; SIGHUP reloads meanwhile, and is not waited for. What a reload finds wrong is in the log.
-    async fn end(&mut self, handle: &Handle) {
+    async fn end(&mut self, handle: &Handle, told: &Arc<Told>) {
         while let Wish::Reload = self.next().await {
-            let handle = handle.clone();
-            tokio::spawn(async move { handle.reload().await });
+            tokio::spawn(reload(handle.clone(), Arc::clone(told)));
         }
     }
 
     /// Runs until SIGTERM or SIGINT, then drains; a second one ends all calls.
-    async fn obey(&mut self, handle: &Handle, notify: &Notify, drain: Duration) -> ExitCode {
+    async fn obey(&mut self, handle: &Handle, told: &Arc<Told>, drain: Duration) -> ExitCode {
         tokio::select! {
-            () = self.end(handle) => {}
+            () = self.end(handle, told) => {}
             () = handle.gone() => {
                 tracing::error!("the signalling loop has ended");
                 return ExitCode::FAILURE;
             }
         }
-        notify.send("STOPPING=1");
-        tracing::info!("draining for {drain:?} at most, live calls: {}", handle.live_calls());
+        let live = handle.live_calls();
+        let farewell = Duration::from_secs(limits::FAREWELL_SECONDS);
+        // Both BYEs' farewell and the runtime's.
+        told.notify.stopping(&format!("draining, live calls: {live}"), drain + farewell * 3);
+        tracing::info!("draining for {drain:?} at most, live calls: {live}");
         if handle.drain(true).await.is_err() {
             return ExitCode::FAILURE;
         }
         tokio::select! {
             _ = handle.no_calls() => {}
-            () = self.end(handle) => end_all(handle).await,
+            () = self.end(handle, told) => end_all(handle).await,
             () = tokio::time::sleep(drain) => end_all(handle).await,
         }
         let _ = handle.unregister().await;
-        let farewell = Duration::from_secs(limits::FAREWELL_SECONDS);
         // A BYE that got lost is sent again for this long.
         let _ = tokio::time::timeout(farewell, handle.nothing_held()).await;
         ExitCode::SUCCESS

@@ -308,32 +308,6 @@ fn names_are_looked_up_and_a_closed_port_goes_on_to_the_next_target() {
     assert_eq!(edge.metric("trunkgate_failovers_total{route=\"route-1\",reason=\"unreachable\"}"), 1.0);
 }
 
-/// `Type=notify` (sd_notify(3)).
-#[test]
-fn a_service_manager_is_told_ready_alive_and_stopping() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("notify");
-    let manager = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
-    manager.set_read_timeout(Some(support::PATIENCE)).unwrap();
-    let wait = |wanted: &str| {
-        let mut buffer = [0; 256];
-        loop {
-            let len = manager.recv(&mut buffer).unwrap();
-            if &buffer[..len] == wanted.as_bytes() {
-                return;
-            }
-        }
-    };
-    let (caller, callee) = (Party::new("127.0.0.1"), Party::new("127.0.0.1"));
-    let variables = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "200000")];
-    let edge = Process::start_with(&to_callee(&callee, &caller, ""), &variables);
-    wait("READY=1");
-    wait("WATCHDOG=1");
-    edge.signal(Signal::SIGTERM);
-    wait("STOPPING=1");
-    assert!(edge.end().0.success());
-}
-
 #[test]
 fn an_edge_that_is_not_there_is_told() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -1,30 +1,18 @@
 //! `/healthz`: do the loops turn? `/readyz`: does the edge take calls?
 
-use std::time::Duration;
-
 use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::ApiError;
-use crate::handle::{Handle, Phase};
-use crate::limits;
+use crate::handle::{Gone, Handle, Phase};
+use crate::pulse::Stuck;
 
 /// 200 `ok` while the signalling loop answers in time and every media worker turns.
 pub(super) async fn healthz(State(handle): State<Handle>) -> Result<&'static str, ApiError> {
-    let limit = Duration::from_millis(limits::HEALTH_MILLISECONDS);
-    match tokio::time::timeout(limit, handle.ask(|_, _| ())).await {
-        Ok(Ok(())) => match *handle.silent_workers(Duration::from_millis(limits::WORKER_MILLISECONDS)) {
-            [] => Ok("ok"),
-            [worker, ..] => {
-                let message = format!("media worker {worker} does not turn");
-                Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "stuck", message))
-            }
-        },
-        Ok(Err(gone)) => Err(gone.into()),
-        Err(_) => {
-            let message = format!("the signalling loop has not answered within {} ms", limits::HEALTH_MILLISECONDS);
-            Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "stuck", message))
-        }
+    match handle.pulse().await {
+        Ok(()) => Ok("ok"),
+        Err(Stuck::Gone) => Err(Gone.into()),
+        Err(stuck) => Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "stuck", stuck.to_string())),
     }
 }
 

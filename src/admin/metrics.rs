@@ -7,32 +7,36 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use trunkgate_call::metrics::Metrics;
+use trunkgate_call::view::AgentView;
 use trunkgate_media::counters::{CLEAR_BOUNDS_US, Counter, RELAY_BOUNDS_US, TURN_BOUNDS_US, Times};
 use trunkgate_media::{DropReason, WorkerCounters};
 
 use super::ApiError;
 use super::exposition::{Exposition, Kind};
 use super::process;
-use crate::handle::{Handle, Phase};
+use crate::handle::{Counted, Handle, Phase};
 use crate::{log, transport};
 
 pub(super) async fn metrics(State(handle): State<Handle>) -> Result<Response, ApiError> {
-    let gateway = handle.metrics().await?;
-    let text = render(&gateway, &handle);
+    let counted = handle.counted().await?;
+    let text = render(&counted, &handle);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
-fn render(gateway: &Metrics, handle: &Handle) -> String {
+fn render(counted: &Counted, handle: &Handle) -> String {
+    let gateway = &counted.metrics;
     let mut out = Exposition::default();
     signalling(&mut out, gateway);
     sockets(&mut out, gateway, &handle.shared.sockets);
     calls(&mut out, gateway);
     trunks(&mut out, gateway);
+    agents(&mut out, gateway, &counted.agents);
     keepalive(&mut out, gateway);
     media(&mut out, gateway, handle.workers());
+    capacity(&mut out, counted, handle);
     certificates(&mut out, handle);
     edge(&mut out, gateway, handle);
-    process::render(&mut out);
+    process::render(&mut out, handle.shared.started_at);
     out.finish()
 }
 
@@ -125,6 +129,24 @@ fn calls(out: &mut Exposition, gateway: &Metrics) {
     out.histogram("trunkgate_call_duration_seconds", "From answer to end.", &gateway.call_duration_seconds);
     let help = "From INVITE to the first 18x sent.";
     out.histogram("trunkgate_post_dial_delay_seconds", help, &gateway.post_dial_delay_seconds);
+}
+
+fn agents(out: &mut Exposition, gateway: &Metrics, agents: &[AgentView]) {
+    let name = "trunkgate_agent_up";
+    out.family(
+        name,
+        Kind::Gauge,
+        "Whether the agent's last socket could be opened, or one is open; none before the first.",
+    );
+    for agent in agents.iter().filter(|agent| agent.state != "unknown") {
+        out.sample(name, &[("agent", &agent.name)], f64::from(u8::from(agent.state == "up")));
+    }
+    let name = "trunkgate_agent_sockets_total";
+    out.family(name, Kind::Counter, "Agents' sockets that were open, and those that were refused or lost.");
+    for agent in agents {
+        out.sample(name, &[("agent", &agent.name), ("result", "opened")], agent.opened as f64);
+        out.sample(name, &[("agent", &agent.name), ("result", "lost")], agent.lost as f64);
+    }
     let help = "From the call for an agent's socket until it is open.";
     out.histogram("trunkgate_agent_connect_seconds", help, &gateway.agent_connect_seconds);
     let sessions = gateway.agent_sessions as f64;
@@ -258,6 +280,16 @@ fn times<'a, const BOUNDS: usize>(
         seconds += worker.seconds();
     }
     out.buckets(name, help, &bounds_us.map(|us| us as f64 / 1e6), &counts, seconds);
+}
+
+/// What there is at most, beside what is used of it.
+fn capacity(out: &mut Exposition, counted: &Counted, handle: &Handle) {
+    let help = "Calls that have not ended, each once.";
+    out.single("trunkgate_calls_live", Kind::Gauge, help, handle.live_calls() as f64);
+    let calls = handle.shared.running(|running| running.config.limits.calls);
+    let help = "Calls at once that [limits] allows; 0: any number.";
+    out.single("trunkgate_calls_limit", Kind::Gauge, help, f64::from(calls));
+    out.single("trunkgate_media_ports", Kind::Gauge, "Media ports of the pool.", counted.media_ports as f64);
 }
 
 fn edge(out: &mut Exposition, gateway: &Metrics, handle: &Handle) {

@@ -18,7 +18,7 @@ use crate::numbers::plain;
 use crate::reason::ReasonSlug;
 use crate::series::Kept;
 use crate::trace::TraceView;
-use crate::view::{CallView, QualityView, StatusView, UnknownView};
+use crate::view::{AgentView, CallView, QualityView, StatusView, UnknownView};
 
 /// What a gateway is told at the start.
 #[derive(Debug, Clone)]
@@ -223,20 +223,24 @@ impl Gateway {
             calls: edge.admission.live(),
             draining: edge.admission.draining,
             ports_in_use: 2 * edge.ports.in_use(),
-            ports: 2 * edge.ports.total(),
+            ports: self.media_ports(),
             trunks: edge.table.trunks().iter().map(|trunk| edge.trunk_view(now, trunk)).collect(),
-            agents: edge
-                .table
-                .agents()
-                .iter()
-                .map(|agent| edge.agents.view(now, |at| edge.date(at), &agent.name))
-                .collect(),
+            agents: self.agents(now),
             unknown: edge.unknown.lately(now).map(|(messages, last, ago)| UnknownView {
                 messages,
                 last: last.to_string(),
                 seconds_ago: ago.as_secs(),
             }),
         }
+    }
+    /// Each agent of the table at a glance.
+    pub fn agents(&self, now: Instant) -> Vec<AgentView> {
+        let edge = &self.edge;
+        edge.table.agents().iter().map(|agent| edge.agents.view(now, |at| edge.date(at), &agent.name)).collect()
+    }
+    /// Media ports that the pool has in all.
+    pub fn media_ports(&self) -> usize {
+        2 * self.edge.ports.total()
     }
     /// Counters and histograms.
     pub fn metrics(&self) -> &Metrics {
