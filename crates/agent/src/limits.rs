@@ -71,6 +71,11 @@ pub const REORDER_GAPS: usize = 6;
 /// How long after its time a frame of a silent source is filled. Ours: longer than the jitter of a sane network, so
 /// that a pause is filled but a late packet is not lost.
 pub const SILENCE_AFTER: Duration = Duration::from_millis(80);
+/// How far a source is moved on at most so that nothing is lost of what comes late, in 8 kHz ticks: 300 ms. Ours: longer than
+/// a radio link stands still when it changes cells, shorter than a pause that an agent would take for the end of a turn.
+pub const STALL_TICKS: i64 = 2400;
+/// How long it stays there when nothing needs it.
+pub const STALL_WINDOW: Duration = Duration::from_secs(10);
 /// How long a source may be late throughout before its clock is set anew.
 pub const LATE_FOR: Duration = Duration::from_millis(200);
 /// Frames of one track that wait for a gap to close.

@@ -5,8 +5,13 @@
 //! thus needs no sorting. What is not there is filled with silence:
 //! - lost: 40 ms after later audio came, longer where packets have been seen to come later than that ([`Reordering`]);
 //! - a pause of the source (hold, DTX), known by the next packet's sequence number: at once;
-//! - nothing comes at all: by the wall clock, 80 ms after the frame's time. What comes later than that is lost. Not while
-//!   packets wait elsewhere, to be decoded in their order.
+//! - nothing comes at all: by the wall clock, 80 ms after the frame's time. Not while packets wait elsewhere, to be decoded
+//!   in their order.
+//!
+//! Where the path stood still and what was filled comes after all, it follows the silence: its source is moved on, 300 ms at
+//! most, and what comes later than that is lost. From then on so much later is waited for (silence by the clock comes
+//! later, audio as soon as before), until nothing has needed it for 10 s; then quiet frames are given up until the source is
+//! where it belongs.
 //!
 //! Media time follows the source's clock, which differs a little from ours. Where the source has moved ahead of or
 //! behind the wall clock, a frame is given up or put in where it is quiet; after a pause the source is simply placed where
@@ -17,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use crate::limits::{
     EARLY_TICKS, FAST_TICKS, FORCED_TICKS, FRAME, LATE_FOR, LATE_TICKS, PACE_WINDOW, REORDER, SILENCE_AFTER,
-    SLOW_TICKS, TRACK_FRAMES, TRACK_FRAMES_USUAL,
+    SLOW_TICKS, STALL_TICKS, STALL_WINDOW, TRACK_FRAMES, TRACK_FRAMES_USUAL,
 };
 use crate::reordering::Reordering;
 
@@ -108,6 +113,10 @@ struct Source {
     end: i64,
     /// How far ahead of the wall clock it was placed, in ticks: where its first packet is longer than a frame.
     lead: i64,
+    /// How far it was moved on since its audio came after the silence that was put in its place, in ticks.
+    moved: i64,
+    /// Until when that is kept.
+    moved_until: Instant,
     /// Until when it is watched for a burst: it was late before.
     settles: Option<Instant>,
     pace: Pace,
@@ -132,6 +141,8 @@ pub(crate) struct Track<S> {
     next: u64,
     /// Frames of silence that leave before it.
     owed: u64,
+    /// How many of the last frames before it were filled.
+    filled: u64,
     source: Option<Source>,
     late_since: Option<Instant>,
     /// Since the first gap.
@@ -166,6 +177,7 @@ impl<S: Sample> Track<S> {
             slots: VecDeque::with_capacity(TRACK_FRAMES_USUAL),
             next: 0,
             owed: 0,
+            filled: 0,
             source: None,
             late_since: None,
             reordering: None,
@@ -208,10 +220,17 @@ impl<S: Sample> Track<S> {
             return self.anchor(now, elapsed, packet, length);
         }
         source.pace.note(now, early);
+        source.stalled(now, early);
         let in_step = place(self.next) + FRAME_TICKS > source.end;
+        let filled = place(self.next) - at;
         let mut given_up = false;
-        if ahead == 1 && in_step {
-            let placed = if at > source.end { source.after_pause(at) } else { source.in_pace(at, packet.payload) };
+        // What comes late for longer is late for another reason.
+        let bursts = self.late_since.is_none_or(|since| now.saturating_duration_since(since) < FRAME);
+        let follows = (1..0x8000).contains(&ahead) && bursts && filled <= place(self.filled);
+        if follows && source.may_move(filled) {
+            at = source.move_on(now, at, filled);
+        } else if ahead == 1 && in_step {
+            let placed = if at > source.end { source.after_pause(at) } else { source.in_pace(now, at, packet.payload) };
             given_up = placed < at && at <= source.end;
             self.counts.slips += u64::from(placed != at && at <= source.end);
             at = placed;
@@ -246,6 +265,7 @@ impl<S: Sample> Track<S> {
             return None;
         }
         self.counts.filled_frames += u64::from(!complete);
+        self.filled = if complete { 0 } else { self.filled + 1 };
         self.next += 1;
         Some(self.slots.pop_front().map_or([S::SILENCE; SAMPLES], |slot| slot.audio))
     }
@@ -297,6 +317,7 @@ impl<S: Sample> Track<S> {
         let late = now.saturating_duration_since(self.by_clock());
         let frames = u64::try_from(late.as_millis() / FRAME.as_millis()).unwrap_or(0) + 1;
         self.owed += frames;
+        self.filled += frames;
         self.next += frames;
     }
 
@@ -329,6 +350,8 @@ impl<S: Sample> Track<S> {
             at,
             end: at + length,
             lead: (at - elapsed).max(0),
+            moved: 0,
+            moved_until: now,
             settles: late.then_some(now + LATE_FOR),
             pace: Pace { until: now + PACE_WINDOW, now: None, before: None },
         });
@@ -400,7 +423,27 @@ impl Source {
     /// How far ahead of the wall clock a packet may be. The burst after a delay was placed as if it were on time: what
     /// runs ahead then is too much of it.
     fn early_limit(&self, now: Instant) -> i64 {
-        if self.settles.is_some_and(|until| now < until) { FAST_TICKS } else { EARLY_TICKS }
+        self.moved + if self.settles.is_some_and(|until| now < until) { FAST_TICKS } else { EARLY_TICKS }
+    }
+
+    /// Whether it may be moved on behind so many ticks of silence that were put in its place.
+    fn may_move(&self, filled: i64) -> bool {
+        filled > 0 && self.moved + filled <= STALL_TICKS
+    }
+
+    /// Moves it on: its new place.
+    fn move_on(&mut self, now: Instant, at: i64, by: i64) -> i64 {
+        self.moved += by;
+        self.moved_until = now + STALL_WINDOW;
+        self.pace.shift(by);
+        at + by
+    }
+
+    /// Looks whether a packet would have come too late, had the source not been moved on.
+    fn stalled(&mut self, now: Instant, early: i64) {
+        if self.moved > 0 && early - self.moved < -ticks(SILENCE_AFTER) {
+            self.moved_until = now + STALL_WINDOW;
+        }
     }
 
     /// The place of the first packet after a pause: on the border of a frame, so that it leaves as it came, and in pace.
@@ -415,10 +458,17 @@ impl Source {
     }
 
     /// The place of a packet that follows the last one: a frame earlier or later where the source has lost pace.
-    fn in_pace(&mut self, at: i64, payload: &[impl Sample]) -> i64 {
+    fn in_pace(&mut self, now: Instant, at: i64, payload: &[impl Sample]) -> i64 {
         let Some(base) = self.pace.base() else { return at };
-        let patience = if payload.iter().all(|sample| sample.is_quiet()) { 0 } else { FORCED_TICKS };
-        let slip = if base > FAST_TICKS + patience {
+        let quiet = payload.iter().all(|sample| sample.is_quiet());
+        let patience = if quiet { 0 } else { FORCED_TICKS };
+        let over = now >= self.moved_until;
+        if over && base <= FAST_TICKS {
+            self.moved = 0;
+        }
+        let ahead = if over && quiet { 0 } else { self.moved };
+        let slip = if base > FAST_TICKS + ahead + patience {
+            self.moved = (self.moved - FRAME_TICKS).max(0);
             -FRAME_TICKS
         } else if base < -SLOW_TICKS - patience {
             FRAME_TICKS
