@@ -362,6 +362,9 @@ impl Call {
         let number = Box::new(self.number_of(leg).clone());
         let side = &mut self.legs[leg];
         side.number = Some(number);
+        // One more than whole rounds: numbers begin anywhere (RFC 3550 §5.1).
+        let rounds = (side.earlier.rx_packets + side.earlier.lost) >> 16;
+        side.rolled = side.rolled.saturating_add(u32::try_from(rounds).unwrap_or(u32::MAX)).saturating_add(1);
         let flow = side.flow.unwrap_or_else(Leg::nowhere);
         let stays = Leg {
             trunk: side.trunk.clone(),

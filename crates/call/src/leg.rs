@@ -139,6 +139,8 @@ pub(crate) struct Leg {
     pub(crate) ends: Vec<StreamEnd>,
     /// Codec agreed; empty before.
     pub(crate) codec: String,
+    /// How often its SRTP may have rolled over before it came to this end, from another call.
+    pub(crate) rolled: u32,
     /// SRTP suite agreed.
     pub(crate) srtp: Option<Suite>,
     /// Where its RTP comes from, once learned.
@@ -181,6 +183,7 @@ impl Leg {
             theirs: None,
             ends: Vec::new(),
             codec: String::new(),
+            rolled: 0,
             srtp: None,
             latched: None,
             earlier: RtpView::default(),
@@ -345,7 +348,7 @@ impl Leg {
             let mki = key.mki.map(Mki::to_bytes);
             SrtpKey::new(suite, &key.key_salt, mki.as_deref()).ok()
         };
-        Some(SrtpSpec { send: key(keys.ours)?, receive: key(keys.theirs)? })
+        Some(SrtpSpec { send: key(keys.ours)?, receive: key(keys.theirs)?, rolled: self.rolled })
     }
 
     /// Why it ended, once it is shown as ended.

@@ -61,6 +61,9 @@ pub const SRTP_MKI_BYTES: usize = 128;
 /// Streams (SSRCs) of one direction under one key; a packet of a further one is dropped as `srtp_streams`, and what we
 /// send goes on under the last one's numbers.
 pub const SRTP_STREAMS: usize = 64;
+/// Roll-overs that are tried for a stream that came by another end before, each of them once for its first packet: 22 hours
+/// of packets of 20 ms.
+pub const SRTP_ROLLED: u32 = 61;
 /// How far back a packet is told from its repetition (RFC 3711 §3.3.2 asks for 64 at least), in packets.
 pub const SRTP_REPLAY_PACKETS: u32 = 128;
 /// Keys of one direction that are remembered after a change; one that comes back after more is taken for a new one.

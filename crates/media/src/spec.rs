@@ -89,6 +89,10 @@ pub struct SrtpSpec {
     pub send: SrtpKey,
     /// What the far side sends with.
     pub receive: SrtpKey,
+    /// How often the far side's numbers may have begun again before anything comes by this end, where it sent by another
+    /// one before, which knew its counter: [`SRTP_ROLLED`](crate::limits::SRTP_ROLLED) at most.
+    #[serde(default)]
+    pub rolled: u32,
 }
 
 /// A one-way connection from one end to another.

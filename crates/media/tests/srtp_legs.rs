@@ -21,7 +21,7 @@ fn key(suite: Suite, seed: u8) -> SrtpKey {
 
 /// What an end is told: it sends with key `seed`, its far side with the next one.
 fn spec(suite: Suite, seed: u8) -> SrtpSpec {
-    SrtpSpec { send: key(suite, seed), receive: key(suite, seed + 1) }
+    SrtpSpec { send: key(suite, seed), receive: key(suite, seed + 1), rolled: 0 }
 }
 
 fn secure(rtp: &str, srtp: &SrtpSpec) -> RemoteSpec {

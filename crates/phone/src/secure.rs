@@ -86,7 +86,7 @@ fn spec(keys: Keys) -> Option<SrtpSpec> {
         let mki = key.mki.map(trunkgate_sdp::crypto::Mki::to_bytes);
         SrtpKey::new(suite, &key.key_salt, mki.as_deref()).ok()
     };
-    Some(SrtpSpec { send: key(keys.ours)?, receive: key(keys.theirs)? })
+    Some(SrtpSpec { send: key(keys.ours)?, receive: key(keys.theirs)?, rolled: 0 })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::replay::Window;
 use super::rtcp;
 use super::streams::{Stream, Streams, index_near};
 use crate::counters::DropReason;
+use crate::limits::SRTP_ROLLED;
 use crate::packet::PacketBuf;
 use crate::rtcp::is_well_formed;
 use crate::rtp::Head;
@@ -18,12 +19,19 @@ pub struct Inbound {
     rtp: Cipher,
     rtcp: Cipher,
     streams: Streams,
+    /// How often a stream may have rolled over before anything of it came.
+    rolled: u32,
 }
 
 impl Inbound {
     /// Nothing received yet.
     pub fn new(key: &SrtpKey) -> Inbound {
-        Inbound { rtp: Cipher::rtp(key), rtcp: Cipher::rtcp(key), streams: Streams::new(), key: key.clone() }
+        let (rtp, rtcp) = (Cipher::rtp(key), Cipher::rtcp(key));
+        Inbound { rtp, rtcp, streams: Streams::new(), rolled: 0, key: key.clone() }
+    }
+    /// Says how often a stream may have rolled over before its first packet comes.
+    pub(super) fn expect_rolled(&mut self, times: u32) {
+        self.rolled = times.min(SRTP_ROLLED);
     }
     /// Goes on after a snapshot.
     pub fn restore(key: &SrtpKey, streams: &[Stream]) -> Inbound {
@@ -81,11 +89,10 @@ impl Inbound {
             }
             return Ok(());
         }
-        let first = first_indices(head.sequence, known.and_then(|stream| stream.before));
-        let mut left = first.iter().flatten().count();
-        for index in first.into_iter().flatten() {
-            left -= 1;
-            if self.rtp.open_rtp(packet, &head, index, again || left > 0) {
+        let first = first_indices(head.sequence, known.and_then(|stream| stream.before), self.rolled);
+        let mut first = first.peekable();
+        while let Some(index) = first.next() {
+            if self.rtp.open_rtp(packet, &head, index, again || first.peek().is_some()) {
                 let stream = self.streams.find_or_add(head.ssrc).ok_or(DropReason::SrtpStreams)?;
                 stream.rtp.see(index);
                 return Ok(());
@@ -114,14 +121,15 @@ impl Inbound {
     }
 }
 
-/// Which index the first packet of a stream under a key may have, likeliest first: that of a counter that goes on, zero,
-/// and one where the stream rolled over before anything of it came (a sender that begins close below 2^16, against RFC
-/// 3711 §3.3.1).
-fn first_indices(sequence: u16, before: Option<u64>) -> [Option<u64>; 3] {
-    let zero = u64::from(sequence);
-    let goes_on = before.and_then(|highest| index_near(highest, sequence)).filter(|index| *index != zero);
-    let rolled = (sequence < 0x8000).then_some(zero + 0x1_0000).filter(|index| Some(*index) != goes_on);
-    [goes_on, Some(zero), rolled]
+/// Which index the first packet of a stream under a key may have, likeliest first: that of a counter that goes on; where
+/// the stream came by another end before, those of as many roll-overs as fit; zero; and one where the stream rolled over
+/// before anything of it came (a sender that begins close below 2^16, against RFC 3711 §3.3.1).
+fn first_indices(sequence: u16, before: Option<u64>, rolled: u32) -> impl Iterator<Item = u64> {
+    let goes_on = before.and_then(|highest| index_near(highest, sequence));
+    let most = rolled.max(u32::from(sequence < 0x8000));
+    let rolled = (1..=rolled).rev().chain([0]).chain((rolled + 1..=most).rev());
+    let others = rolled.map(move |counter| u64::from(counter) << 16 | u64::from(sequence));
+    goes_on.into_iter().chain(others.filter(move |index| Some(*index) != goes_on))
 }
 
 impl fmt::Debug for Inbound {

@@ -63,6 +63,7 @@ impl Pair {
             pair.former.insert(0, std::mem::replace(&mut pair.inbound, next));
             pair.retired = now.checked_add(STRAGGLER_WINDOW);
         }
+        pair.inbound.expect_rolled(spec.rolled);
         pair.far = far.or(pair.far);
         pair.active = true;
         Some(pair)
