@@ -207,7 +207,7 @@ pub(super) fn call(call: &Value, width: Option<usize>) -> String {
             party(leg),
             shown(&leg["state"]),
             format!("{} {}", shown(&leg["transport"]), shown(&leg["remote"])),
-            shown(&leg["codec"]),
+            codec(leg),
             shown(&leg["srtp"]),
             rtp["rx_packets"].to_string(),
             rtp["lost"].to_string(),
@@ -231,6 +231,14 @@ pub(super) fn call(call: &Value, width: Option<usize>) -> String {
         out.push_str(&wrapped(&format!("  {heard}; sent {tx}, MOS {far}; round trip {rtt}"), 4, width));
     }
     out
+}
+
+/// A leg's codec, and what it becomes for the other side where the edge converts it.
+fn codec(leg: &Value) -> String {
+    match leg["converted_to"].as_str() {
+        Some(into) => format!("{} → {into}", shown(&leg["codec"])),
+        None => shown(&leg["codec"]),
+    }
 }
 
 fn score(mos: &Value) -> String {
@@ -374,6 +382,10 @@ mod tests {
             "far": {"lost": 0, "jitter_ms": 0.5, "mos": 3.9}});
         let leg = json!({"kind": "sip", "direction": "inbound", "trunk": "carrier", "state": "answered", "transport": "tls",
             "remote": "198.51.100.7:5061", "codec": "PCMU", "srtp": "AES_CM_128_HMAC_SHA1_80", "rtp": rtp});
+        let mut converted = leg.clone();
+        converted["converted_to"] = "opus".into();
+        let shown = call(&json!({"sid": "CA1", "legs": [converted]}), None);
+        assert!(shown.contains("   PCMU → opus   "), "{shown}");
         let answer = json!({"sid": "CA1", "legs": [leg]});
         let wide = call(&answer, None);
         assert!(wide.contains("FAR MOS") && wide.lines().last().unwrap().contains("4.20   501   3.90"), "{wide}");

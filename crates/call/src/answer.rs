@@ -115,10 +115,11 @@ impl Failure {
     }
     /// It in words, behind the name of who failed.
     pub(crate) fn told_of(&self, name: &str) -> String {
-        let why = match (&self.detail, self.loss) {
-            (Some(detail), _) => detail.clone(),
-            (None, Some(loss)) => loss.to_string(),
-            (None, None) => self.reason.sentence().to_owned(),
+        let why = match (&self.detail, self.loss, &self.warning) {
+            (Some(detail), _, _) => detail.clone(),
+            (None, Some(loss), _) => loss.to_string(),
+            (None, None, Some(warning)) => format!("{}: {}", self.reason.sentence(), warning.text),
+            (None, None, None) => self.reason.sentence().to_owned(),
         };
         match (self.answered, self.code) {
             (Some(answered), _) => format!("{name} answered {answered}: {why}"),

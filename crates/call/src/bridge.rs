@@ -280,13 +280,12 @@ impl Call {
             let (of_offerer, of_answerer) = (first.codec.as_str(), first.codec_of_answerer());
             self.legs[offerer].codec = of_offerer.to_owned();
             self.legs[answerer].codec = of_answerer.to_owned();
-            let text = if of_offerer.eq_ignore_ascii_case(of_answerer) {
-                of_offerer.to_owned()
-            } else {
-                let (one, other) = (self.name_of(offerer), self.name_of(answerer));
-                format!("{of_offerer} with {one}, {of_answerer} with {other}: converted, no codec suits both")
-            };
+            let text = self.said_of_codecs(first.index, [(offerer, of_offerer), (answerer, of_answerer)]);
             self.note_media(now, edge, &[offerer, answerer], &text);
+            if let Some(text) = self.said_of_keys(first, [offerer, answerer]) {
+                edge.decide(now, self.key, text);
+            }
+            self.note_conversion([offerer, answerer]);
         }
         self.tap_caller(now, edge);
     }

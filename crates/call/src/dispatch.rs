@@ -12,12 +12,14 @@ use trunkgate_sip::{
 use crate::answer::{FinalAnswer, extra};
 use crate::call::{Call, CallEvent, CallKey, State, refuse_request};
 use crate::challenge::auth_fault;
+use crate::coding::refused_offer;
 use crate::deadlines::Timer;
 use crate::gateway::Gateway;
 use crate::headers::{self, Brought};
 use crate::index::{Place, Purpose};
 use crate::info::Info;
 use crate::io::{Cause, Output};
+use crate::leg::Leg;
 use crate::limits::RETRY_AFTER_SECONDS;
 use crate::numbers::{called, caller, is_emergency};
 use crate::quotas::Numbered;
@@ -376,7 +378,11 @@ impl Gateway {
                 if code == 503 {
                     self.target_rests(now, entry.at, response);
                 }
-                let detail = matches!(code, 401 | 407).then(|| self.unanswerable(entry.at, response));
+                let detail = match code {
+                    401 | 407 => Some(self.unanswerable(entry.at, response)),
+                    488 | 606 => self.leg_at(entry.at).and_then(|leg| refused_offer(leg, response)),
+                    _ => None,
+                };
                 let contacts = if code < 400 { redirect::contacts(response) } else { Vec::new() };
                 let headers = self.brought(entry.at, response);
                 CallEvent::Rejected { leg, code, q850: q850(), detail, headers, contacts }
@@ -405,15 +411,19 @@ impl Gateway {
         self.tell(now, entry.at.key, event);
     }
 
+    fn leg_at(&self, at: Place) -> Option<&Leg> {
+        self.calls.get(&at.key)?.legs.get(at.leg)
+    }
+
     /// Why a challenge to an INVITE was not answered, or the answer not taken.
     fn unanswerable(&self, at: Place, response: &Message) -> String {
-        let trunk = self.calls.get(&at.key).and_then(|call| call.legs.get(at.leg)?.trunk.as_ref());
+        let trunk = self.leg_at(at).and_then(|leg| leg.trunk.as_ref());
         auth_fault(trunk.and_then(|trunk| trunk.auth.as_ref()), response)
     }
 
     /// A target that says how long it does not want to be asked.
     fn target_rests(&mut self, now: Instant, at: Place, response: &Message) {
-        let spot = self.calls.get(&at.key).and_then(|call| call.legs.get(at.leg)?.spot());
+        let spot = self.leg_at(at).and_then(Leg::spot);
         if let Some(spot) = spot {
             self.edge.peer_rests(now, &spot, response);
         }
@@ -421,7 +431,7 @@ impl Gateway {
 
     /// What a message in a leg brings of headers that may go on.
     fn brought(&self, at: Place, message: &Message) -> Brought {
-        let trunk = self.calls.get(&at.key).and_then(|call| call.legs.get(at.leg)?.trunk.clone());
+        let trunk = self.leg_at(at).and_then(|leg| leg.trunk.clone());
         let rules = trunk.as_ref().map_or(HeaderRules::of_stranger(), |trunk| &trunk.headers);
         headers::brought(message, rules, &self.edge.table)
     }

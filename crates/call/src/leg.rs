@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use trunkgate_media::agent::Format;
 use trunkgate_media::mos::Codec;
 use trunkgate_media::{EndCounters, EndId, LatchMode, RemoteSpec, SrtpKey, SrtpSpec, WireSpec};
 use trunkgate_route::{DEFAULT_CODECS, Dtmf, Number, Trunk};
@@ -13,7 +14,7 @@ use trunkgate_sdp::{AgreedStream, Conversion, Description, Far, Identity, Inline
 use trunkgate_sip::{ClientId, DialogId, Flow, HeaderName, ListenerId, Message, Method, Party, ServerId, Transport};
 
 use crate::agent_leg::AgentSide;
-use crate::coding::transcode;
+use crate::coding::{agent_coding, name, transcode};
 use crate::dtmf::parted;
 use crate::health::Spot;
 use crate::leg_end::LegEnd;
@@ -141,6 +142,8 @@ pub(crate) struct Leg {
     pub(crate) codec: String,
     /// How often its SRTP may have rolled over before it came to this end, from another call.
     pub(crate) rolled: u32,
+    /// What its audio is converted into for its other side, where it is.
+    pub(crate) converted_to: Option<&'static str>,
     /// SRTP suite agreed.
     pub(crate) srtp: Option<Suite>,
     /// Where its RTP comes from, once learned.
@@ -184,6 +187,7 @@ impl Leg {
             ends: Vec::new(),
             codec: String::new(),
             rolled: 0,
+            converted_to: None,
             srtp: None,
             latched: None,
             earlier: RtpView::default(),
@@ -208,7 +212,8 @@ impl Leg {
     /// An agent's leg, whose socket is being opened.
     pub(crate) fn of_agent(sid: String, side: AgentSide) -> Leg {
         let leg = Leg::new(sid, Party(0), Leg::nowhere(), Ipv4Addr::UNSPECIFIED.into(), 0);
-        Leg { flow: None, agent: Some(Box::new(side)), codec: "PCMU".to_owned(), ..leg }
+        let codec = name(agent_coding(Format::from_name(side.agent.format).unwrap_or_default())).to_owned();
+        Leg { flow: None, agent: Some(Box::new(side)), codec, ..leg }
     }
 
     /// The way of a leg that has none.
@@ -384,6 +389,7 @@ impl Leg {
             remote: self.flow.map(|flow| flow.remote),
             sip_call_id: plain(&self.call_id, CALL_ID_CHARS),
             codec: self.codec.clone(),
+            converted_to: self.converted_to,
             srtp: self.srtp.map(Suite::as_str),
             state: self.state.as_str(),
             reason: self.shown_end().map(|end| end.reason.as_str()),

@@ -170,6 +170,11 @@ impl Call {
         };
         self.connect_ends(edge, caller, agent, hears);
         self.connect_ends(edge, agent, caller, talks(spoken));
+        let before = self.legs[leg].converted_to;
+        self.note_conversion([self.near, leg]);
+        if before != self.legs[leg].converted_to {
+            edge.decide(now, self.key, self.said_of_agent(leg));
+        }
         self.tap_caller(now, edge);
         self.watch_hold(now, edge);
     }

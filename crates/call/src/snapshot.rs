@@ -306,6 +306,7 @@ impl Call {
     pub(crate) fn resume(&mut self, now: Instant, edge: &mut Edge, agents: &AgentsSnapshot) {
         self.begin_series(now, edge);
         self.arm_sessions(now, edge);
+        self.note_conversion(0..self.legs.len());
         for listener in &agents.listeners {
             match listener.who.agent(edge) {
                 Some(agent) => {

@@ -55,6 +55,8 @@ pub struct LegView {
     pub sip_call_id: String,
     /// Codec agreed; empty before.
     pub codec: String,
+    /// The codec that what it says is converted into for its other side; `null` where it is relayed, or not agreed on yet.
+    pub converted_to: Option<&'static str>,
     /// SRTP suite; `null` where its RTP is plain, or not agreed on yet.
     pub srtp: Option<&'static str>,
     /// `trying`, `ringing`, `early`, `answered`, `ended`.

@@ -5,8 +5,9 @@
 mod bench;
 
 use bench::*;
+use trunkgate_call::trace::TraceItem;
 use trunkgate_media::{Coding, Command, WireSpec};
-use trunkgate_route::Trunk;
+use trunkgate_route::{Dtmf, Trunk};
 
 fn trunks(carrier: &[&str], pbx: &[&str]) -> Vec<Trunk> {
     let codecs = |list: &[&str]| list.iter().map(|codec| (*codec).to_owned()).collect();
@@ -18,6 +19,13 @@ fn trunks(carrier: &[&str], pbx: &[&str]) -> Vec<Trunk> {
 
 fn bench(carrier: &[&str], pbx: &[&str]) -> Bench {
     Bench::with(table(trunks(carrier, pbx), vec![route(vec![to_trunk("pbx")])]))
+}
+
+/// What the trace of the newest call says was decided.
+fn decisions(bench: &Bench) -> Vec<String> {
+    let sid = bench.gateway.calls(bench.now).remove(0).sid;
+    let entries = bench.gateway.trace(&sid).unwrap().entries.into_iter();
+    entries.filter_map(|entry| if let TraceItem::Decision { text } = entry.what { Some(text) } else { None }).collect()
 }
 
 /// A description with these formats.
@@ -117,11 +125,14 @@ fn sides_that_share_nothing_are_converted_between() {
     assert_eq!((back.from[0].0, back.to, back.packet_ms), (107, (0, Coding::Pcmu), 20));
     assert_eq!(there.events[0].to, (101, 8000));
     let view = bench.gateway.calls(bench.now).remove(0);
-    let codecs: Vec<&str> = view.legs.iter().map(|leg| leg.codec.as_str()).collect();
-    assert_eq!(codecs, ["PCMU", "opus"]);
-    let trace = format!("{:?}", bench.gateway.trace(&view.sid).unwrap().entries);
-    let why = "media: PCMU with carrier, opus with pbx: converted, no codec suits both";
-    assert!(trace.contains(why), "{trace}");
+    let codecs: Vec<_> = view.legs.iter().map(|leg| (leg.codec.as_str(), leg.converted_to)).collect();
+    assert_eq!(codecs, [("PCMU", Some("opus")), ("opus", Some("PCMU"))]);
+    let trace = decisions(&bench);
+    let why = "media: PCMU with carrier, opus with pbx: converted, no codec suits both \
+        (carrier has PCMU, may use PCMU; pbx took opus, may use opus)";
+    assert!(trace.iter().any(|said| said == why), "{trace:?}");
+    let keys = "keys: RFC 4733 101/8000 with carrier ↔ RFC 4733 101/8000 with pbx";
+    assert!(trace.iter().any(|said| said == keys), "{trace:?}");
     bench.bye(&mut caller, &callee);
     bench.finish();
 }
@@ -184,5 +195,40 @@ fn no_codec_that_suits_is_488_with_both_lists() {
     bench.expect(CARRIER, "SIP/2.0 100");
     let refused = bench.expect(CARRIER, "SIP/2.0 488");
     assert!(refused.header("Warning").starts_with("305 "), "{}", refused.text);
-    assert!(refused.header("Warning").contains("offered PCMA, telephone-event; allowed PCMU"), "{}", refused.text);
+    let lists = "offered PCMA, telephone-event; allowed PCMU";
+    assert!(refused.header("Warning").contains(lists), "{}", refused.text);
+    let trace = decisions(&bench);
+    assert!(trace.iter().any(|said| said.contains(lists)), "{trace:?}");
+}
+
+#[test]
+fn a_target_that_refuses_our_offer_is_told_of_with_what_it_was_offered_and_its_warning() {
+    let mut bench = bench(&["PCMU", "PCMA"], &["PCMA"]);
+    bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let invite = bench.expect(PBX, "INVITE");
+    let callee = Dialed::new(PBX, invite);
+    let refusal = callee.answer(488, "");
+    let warning = "SIP/2.0 488 x\r\nWarning: 305 pbx \"Incompatible +14155550100 inline:c2VjcmV0\"\r\n";
+    let (_, rest) = refusal.split_once("\r\n").unwrap();
+    bench.receive(PBX, format!("{warning}{rest}"));
+    bench.expect(PBX, "ACK");
+    bench.expect(CARRIER, "SIP/2.0 488");
+    let trace = decisions(&bench);
+    let why = "answered 488: it was offered PCMA by RTP/AVP, Warning: 305 pbx \"Incompatible +1415****100";
+    assert!(trace.iter().any(|said| said.ends_with(why)), "{trace:?}");
+}
+
+#[test]
+fn keys_that_each_side_presses_in_its_own_way_are_told_of() {
+    let mut trunks = trunks(&["PCMU"], &["PCMU"]);
+    trunks[1].dtmf = Dtmf::Info;
+    let mut bench = Bench::with(table(trunks, vec![route(vec![to_trunk("pbx")])]));
+    answered(&mut bench, "0 101", "0");
+    let trace = decisions(&bench);
+    assert!(trace.iter().any(|said| said == "media: PCMU"), "{trace:?}");
+    let keys = "keys: RFC 4733 101/8000 with carrier ↔ INFO with pbx";
+    assert!(trace.iter().any(|said| said == keys), "{trace:?}");
+    let legs = bench.gateway.calls(bench.now).remove(0).legs;
+    assert!(legs.iter().all(|leg| leg.converted_to.is_none()), "{legs:?}");
 }

@@ -28,5 +28,7 @@ pub use direction::Direction;
 pub use dtmf::{Dtmf, Events, OwnEvents};
 pub use format::Rtpmap;
 pub use keying::{Clash, Form, Keys, Srtp, Unfit};
-pub use negotiate::{Agreed, AgreedStream, Far, Identity, Policy, Refusal, accept, anchored_streams, far, relay_offer};
+pub use negotiate::{
+    Agreed, AgreedStream, Far, Identity, Policy, Refusal, accept, anchored_streams, codec_names, far, relay_offer,
+};
 pub use own::{answer_offer, offer_own};

@@ -518,6 +518,13 @@ pub(crate) fn format_names(media: &Media) -> Vec<String> {
     media.formats.iter().map(name).collect()
 }
 
+/// Encoding names of what a section has for audio, without keys and comfort noise, for people: both lists where no codec
+/// suits two sides, and what a target was offered.
+pub fn codec_names(media: &Media) -> String {
+    let is_content = |name: &String| !["telephone-event", "CN"].iter().any(|other| name.eq_ignore_ascii_case(other));
+    list(format_names(media).into_iter().filter(is_content))
+}
+
 fn stream_name(media: &Media) -> String {
     format!("{} {}", plain(&media.kind), plain(&media.proto))
 }
