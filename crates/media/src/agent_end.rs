@@ -178,6 +178,10 @@ impl AgentEnd {
     pub(crate) fn decodes(&self) -> bool {
         self.ears.iter().any(Option::is_some)
     }
+    /// Whether a payload number of a track is decoded for it.
+    pub(crate) fn decodes_number(&mut self, track: TrackName, number: u8) -> bool {
+        of_track(&mut self.ears, track).as_ref().is_some_and(|ear| ear.takes(number))
+    }
     /// Takes a packet that it is to hear; nothing before the socket is open and after its end. `coding`: that of its audio,
     /// `None` where it has none.
     ///

@@ -33,6 +33,16 @@ impl Coder {
     pub(crate) fn suits(&self, coding: Coding, wide: bool) -> bool {
         self.coding == coding && (self.up.is_some() || !wide)
     }
+    /// What codes on from where this stands; see [`Encoding::twin`].
+    pub(crate) fn twin(&self) -> Option<Encoding> {
+        self.encoding.twin()
+    }
+    /// Codes on from where another one of the same codec stood.
+    pub(crate) fn go_on_from(&mut self, twin: Encoding) {
+        if self.coding == Coding::G722 {
+            self.encoding = twin;
+        }
+    }
     /// Whether the next frame is a key's tone.
     pub(crate) fn set_tone(&mut self, tone: bool) {
         self.encoding.set_tone(tone);

@@ -10,7 +10,7 @@ use crate::packet::PacketBuf;
 use crate::rtp::Rtp;
 use crate::session::{Session, Transmit};
 use crate::spec::{EndId, WireSpec};
-use crate::transcode::{TranscodeSpec, Transcoder};
+use crate::transcode::{Coding, Encoding, TranscodeSpec, Transcoder};
 use crate::voice::numbers;
 
 /// A session among its worker's that convert audio, until it is dropped.
@@ -68,12 +68,35 @@ impl Session {
         packet: &mut PacketBuf,
     ) -> Result<Option<Transmit>, DropReason> {
         let wire = self.ends.get_mut(at).and_then(|end| end.wire.as_mut()).ok_or(DropReason::NoWire)?;
+        let (to, transcoder) = (wire.to, wire.transcoder.as_deref_mut().ok_or(DropReason::UnknownPayload)?);
+        if transcoder.begins() {
+            self.go_on_from_voice(at, to);
+        }
+        let wire = self.ends.get_mut(at).and_then(|end| end.wire.as_mut()).ok_or(DropReason::NoWire)?;
         let transcoder = wire.transcoder.as_deref_mut().ok_or(DropReason::UnknownPayload)?;
         transcoder.push(now, rtp, packet.data().get(rtp.payload.clone()).unwrap_or_default())?;
-        if let Some((key, ms)) = transcoder.watch.as_mut().and_then(|watch| watch.over.take()) {
+        if let Some((key, ms)) = wire.watch().and_then(|watch| watch.over.take()) {
             self.key_ended(now, at, key, ms);
         }
         Ok(self.next_converted(now, at, packet))
+    }
+
+    /// What is converted for an end that the edge itself has spoken to goes on from there, where its codec asks for it.
+    fn go_on_from_voice(&mut self, at: usize, to: EndId) {
+        let sink = self.ends.iter().find(|end| end.id == to);
+        let twin = sink.and_then(|sink| sink.voice.as_ref()?.twin());
+        let wire = self.ends.get_mut(at).and_then(|end| end.wire.as_mut());
+        let transcoder = wire.and_then(|wire| wire.transcoder.as_deref_mut());
+        let transcoder = transcoder.filter(|transcoder| transcoder.spec().to.1 == Coding::G722);
+        if let Some((transcoder, twin)) = transcoder.zip(twin) {
+            *transcoder.encoding() = twin;
+        }
+    }
+
+    /// What codes on from where the audio of a far side stands that is converted for an end.
+    pub(crate) fn twin_towards(&mut self, to: EndId) -> Option<Encoding> {
+        let mut wires = self.ends.iter_mut().filter_map(|end| end.wire.as_mut());
+        wires.find(|wire| wire.to == to)?.transcoder.as_deref_mut()?.encoding().twin()
     }
 
     /// What converts along a new wire from the end at `at`: the one that does so already, where nothing of it changes;

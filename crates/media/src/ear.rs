@@ -15,6 +15,8 @@ use crate::voice::CLOCK_HZ;
 const AUDIO: u8 = 0;
 const NO_AUDIO: u8 = 1;
 const PACKET_MS: u8 = 20;
+/// Comfort noise (RFC 3551 §6).
+const COMFORT_NOISE: u8 = 13;
 
 /// One track's decoder, and what waits for an earlier packet before it.
 #[derive(Debug)]
@@ -52,7 +54,7 @@ pub(crate) fn decoded(audio: &[(u8, Coding)], keys: Option<u8>, format: Format) 
         to: (AUDIO, to),
         packet_ms: PACKET_MS,
         events: events.into_iter().collect(),
-        noise: None,
+        noise: Some((COMFORT_NOISE, None)),
     })
 }
 
@@ -66,6 +68,10 @@ impl Ear {
     /// As it was asked for.
     pub(crate) fn spec(&self) -> &TranscodeSpec {
         self.decoder.transcoder.spec()
+    }
+    /// Whether it hears a payload number.
+    pub(crate) fn takes(&self, number: u8) -> bool {
+        self.decoder.transcoder.takes(number)
     }
     /// Has tones of keys taken out of what is heard, or heard again.
     pub(crate) fn watch_tones(&mut self, now: Instant, wanted: bool) {

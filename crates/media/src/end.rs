@@ -19,7 +19,7 @@ use crate::srtp::Pair;
 use crate::stats::Reception;
 use crate::tap::Tap;
 use crate::tone_watch::ToneWatch;
-use crate::transcode::Transcoder;
+use crate::transcode::{Coding, Transcoder};
 use crate::voice::Voice;
 
 /// Clock of a payload that no wire names, in Hz: that of every narrow-band codec (RFC 3551 §6).
@@ -80,13 +80,23 @@ impl Wire {
     /// The same with an ear where tones in its audio are keys.
     pub(crate) fn watching(mut self, now: Instant) -> Wire {
         if self.spec.listens_for_tones() {
+            // Of G.711 they are taken out before anybody hears it, also who listens; of others once it is decoded.
+            let is_g711 = match &self.transcoder {
+                Some(transcoder) => transcoder.spec().from.iter().all(|(_, coding)| coding.is_g711()),
+                None => self.spec.coding.is_g711(),
+            };
             match &mut self.transcoder {
+                _ if is_g711 => self.ear = Some(Box::new(ToneWatch::new(now, DEFAULT_CLOCK_HZ))),
                 Some(transcoder) => transcoder.watch_tones(now, true),
-                None if self.spec.coding.is_g711() => self.ear = Some(Box::new(ToneWatch::new(now, DEFAULT_CLOCK_HZ))),
                 None => {}
             }
         }
         self
+    }
+    /// What a payload number of audio is; `None` for any other.
+    pub(crate) fn coding(&self, number: u8) -> Option<Coding> {
+        let converted = self.spec.transcode.iter().flat_map(|spec| &spec.from).find(|(from, _)| *from == number);
+        converted.map(|(_, coding)| *coding).or_else(|| self.payload(number).map(|_| self.spec.coding))
     }
     /// What listens for tones.
     pub(crate) fn watch(&mut self) -> Option<&mut ToneWatch> {

@@ -59,11 +59,16 @@ impl Session {
         if !remote.may_send {
             return Err(DropReason::NotSending);
         }
+        if let Some(wire) = &mut end.wire {
+            mute_tones(now, wire, &rtp, packet);
+        }
         hear_all(now, &end.taps, &mut self.agents, TrackName::Inbound, (&rtp, packet.data()), &mut self.events);
         self.raws.hear_all(now, &end.taps, TrackName::Inbound, (&rtp, packet.data()), clock_hz);
         let wire = end.wire.as_mut().ok_or(DropReason::NoWire)?;
         if let Some(agent) = self.agents.iter_mut().find(|agent| agent.id == wire.to) {
-            mute_tones(now, agent, wire, &rtp, packet, &mut self.events);
+            if let Some(key) = wire.watch().and_then(|watch| watch.begun.take()) {
+                agent.press(now, key, &mut self.events);
+            }
             let heard = to_agent(now, agent, wire, &mut end.keys, (&rtp, packet.data()), &mut self.events);
             return heard.map(|()| None);
         }
@@ -76,8 +81,12 @@ impl Session {
             }
             let payload = packet.data().get(rtp.payload.clone()).unwrap_or_default();
             self.take_key(now, at, (&rtp, payload))?;
-            if let Some(wire) = self.ends.get_mut(at).and_then(|end| end.wire.as_mut()) {
-                wire.pass_over(&rtp);
+            let Some(end) = self.ends.get_mut(at) else { return Ok(None) };
+            let (feeder, Some(wire)) = (end.serial, &mut end.wire) else { return Ok(None) };
+            wire.pass_over(&rtp);
+            let to = wire.to;
+            if let Some(sink) = self.ends.iter_mut().find(|sink| sink.id == to) {
+                sink.outgoing.leave_out(feeder, &rtp);
             }
             return Ok(None);
         };
@@ -204,17 +213,12 @@ impl Session {
     }
 }
 
-/// Takes tones that are keys out of audio for an agent, which is told of them instead.
-fn mute_tones(
-    now: Instant,
-    agent: &mut AgentEnd,
-    wire: &mut Wire,
-    rtp: &Rtp,
-    packet: &mut PacketBuf,
-    events: &mut VecDeque<Event>,
-) {
-    let (is_audio, coding) = (wire.payload(rtp.payload_type).is_some(), wire.spec().coding);
-    let Some(ear) = wire.ear.as_deref_mut().filter(|_| is_audio) else { return };
+/// Takes tones that are keys out of audio of G.711, before anybody hears it.
+fn mute_tones(now: Instant, wire: &mut Wire, rtp: &Rtp, packet: &mut PacketBuf) {
+    if wire.ear.is_none() {
+        return;
+    }
+    let Some((coding, ear)) = wire.coding(rtp.payload_type).zip(wire.ear.as_deref_mut()) else { return };
     let Some(payload) = packet.data_mut().get_mut(rtp.payload.clone()) else { return };
     let mut samples = [0; PACKET];
     let (decode, silence): (fn(u8) -> i16, u8) = match coding {
@@ -225,9 +229,6 @@ fn mute_tones(
     samples.iter_mut().zip(&*payload).for_each(|(to, code)| *to = decode(*code));
     if ear.hear(now, rtp, CLOCK_HZ, samples.get(..payload.len()).unwrap_or_default()) {
         payload.fill(silence);
-    }
-    if let Some(key) = ear.begun.take() {
-        agent.press(now, key, events);
     }
 }
 
@@ -247,5 +248,7 @@ fn to_agent(
         agent.press(now, key, events);
     }
     agent.hear(now, TrackName::Inbound, packet, is_audio.then_some(wire.spec().coding), events)?;
-    if is_audio || is_key { Ok(()) } else { Err(DropReason::UnknownPayload) }
+    // Comfort noise.
+    let is_heard = is_audio || is_key || agent.decodes_number(TrackName::Inbound, rtp.payload_type);
+    if is_heard { Ok(()) } else { Err(DropReason::UnknownPayload) }
 }

@@ -118,6 +118,15 @@ impl Outgoing {
             self.sent_at = Some(now);
         }
     }
+    /// A packet of the feeder is taken out of the stream: what follows closes up, where it is the one that was due.
+    pub fn leave_out(&mut self, feeder: u32, rtp: &Rtp) {
+        let Some(sent) = self.state.sent.filter(|sent| sent.ssrc_in == rtp.ssrc) else { return };
+        let add = self.state.rewrite.unwrap_or(Rewrite { ssrc: sent.ssrc, seq_add: 0, ts_add: 0 });
+        let is_due = rtp.sequence.wrapping_add(add.seq_add) == sent.sequence.wrapping_add(1);
+        if self.state.feeder == Some(feeder) && is_due {
+            self.state.rewrite = Some(Rewrite { seq_add: add.seq_add.wrapping_sub(1), ..add });
+        }
+    }
     /// What left last was so much later than its timestamp says.
     pub fn is_later_by(&mut self, ticks: u32) {
         if let Some(sent) = &mut self.state.sent {
@@ -232,6 +241,24 @@ mod tests {
         assert_eq!(pass(rtp(7, 1000, 5000), true), (7, 1000, 5000));
         assert_eq!(pass(rtp(7, 10, 90), false), (7, 1001, 5160));
         assert_eq!(pass(rtp(7, 11, 250), true), (7, 1002, 5320));
+    }
+
+    #[test]
+    fn what_is_taken_out_leaves_no_gap() {
+        let (now, mut out) = (Instant::now(), Outgoing::default());
+        out.leave_out(1, &rtp(7, 65_533, 0));
+        assert_eq!(pass(&mut out, now, 1, rtp(7, 65_534, 1000)), (7, 65_534, 1000));
+        assert!(!out.is_rewritten());
+        out.leave_out(1, &rtp(7, 65_535, 1160));
+        out.leave_out(1, &rtp(7, 0, 1160));
+        assert_eq!(pass(&mut out, now, 1, rtp(7, 1, 1480)), (7, 65_535, 1480));
+        assert!(out.is_rewritten());
+        // Behind a gap nobody knows what is still to come.
+        out.leave_out(1, &rtp(7, 3, 1640));
+        // Of another feeder, or another source.
+        out.leave_out(2, &rtp(7, 2, 1640));
+        out.leave_out(1, &rtp(8, 2, 1640));
+        assert_eq!(pass(&mut out, now, 1, rtp(7, 2, 1640)), (7, 0, 1640));
     }
 
     #[test]

@@ -287,6 +287,7 @@ impl Session {
         // Two streams in one ear would need a mixer; one that is cut off is faded out.
         self.cut_off(|source, sink| sink == to && source != from);
         let at = self.position(from);
+        let twin = if at.is_none() { self.twin_towards(to) } else { None };
         let transcoder = self.transcoder(at, to, &spec);
         self.unwire(|_, sink| sink == to);
         match at.and_then(|at| self.ends.get_mut(at)) {
@@ -296,7 +297,13 @@ impl Session {
                     voice.hurry(now);
                 }
             }
-            None => self.feed(now, from, to, &spec),
+            None => {
+                self.feed(now, from, to, &spec);
+                let voice = self.ends.iter_mut().find(|end| end.id == to).and_then(|end| end.voice.as_mut());
+                if let Some((voice, twin)) = voice.zip(twin) {
+                    voice.go_on_from(twin);
+                }
+            }
         }
     }
 

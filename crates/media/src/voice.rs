@@ -16,7 +16,7 @@ use crate::packet::{PACKET, PacketBuf};
 use crate::press::{KeyPacket, Pressed, Presses};
 use crate::rtp::{FIXED_HEADER, Rtp};
 use crate::spec::{EndId, MediaId, PressSpec, WireSpec};
-use crate::transcode::Coding;
+use crate::transcode::{Coding, Encoding};
 
 /// Samples of a frame of 20 ms.
 pub(crate) const FRAME_SAMPLES: usize = 160;
@@ -200,6 +200,16 @@ impl Voice {
         // Where that has another clock, it goes on from there.
         let after = self.timestamp_at(self.index);
         self.timestamp = self.timestamp.wrapping_add(before.wrapping_sub(after));
+    }
+    /// What codes on from where it stands, for a far side that takes the stream over.
+    pub(crate) fn twin(&self) -> Option<Encoding> {
+        self.coder.as_ref()?.twin()
+    }
+    /// Takes the stream over from a far side whose audio was coded for it.
+    pub(crate) fn go_on_from(&mut self, twin: Encoding) {
+        if let Some(coder) = &mut self.coder {
+            coder.go_on_from(twin);
+        }
     }
     /// Its clock, in Hz.
     pub(crate) fn clock_hz(&self) -> u32 {

@@ -14,7 +14,9 @@ use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
 use trunkgate_media::codec::opus::Wanted;
 use trunkgate_media::codec::{g722, opus};
 use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{AgentInput, Coding, Command, DropReason, EndId, Event, PressSpec, Sound, TapSpec};
+use trunkgate_media::{
+    AgentInput, Coding, Command, DropReason, EndId, Event, PressSpec, Sound, TapSpec, TranscodeSpec, WireSpec,
+};
 
 const AGENT: EndId = EndId(7);
 const OPUS: WireFrom = WireFrom { payload: 107, coding: Coding::Opus(WANTED) };
@@ -39,7 +41,7 @@ fn with_agent(form: WireFrom, format: Format) -> Bench {
 
 fn wire_agent(bench: &mut Bench, form: WireFrom) {
     let clocks = vec![(form.payload, form.coding.clock_hz())];
-    bench.command(Command::Wire { from: A, to: AGENT, wire: trunkgate_media::WireSpec { clocks, ..form.spec() } });
+    bench.command(Command::Wire { from: A, to: AGENT, wire: WireSpec { clocks, ..form.spec() } });
     bench.command(Command::Wire { from: AGENT, to: A, wire: form.spec() });
 }
 
@@ -257,6 +259,32 @@ fn a_lost_packet_is_concealed() {
 }
 
 #[test]
+fn rfc3389_comfort_noise_is_heard_as_loud_as_it_says() {
+    for form in [OPUS, G722] {
+        let mut bench = with_agent(form, Format::L16Rate16000);
+        let said = said(form, 500.0, 50);
+        let mut messages = Vec::new();
+        for (n, payload) in said.iter().enumerate() {
+            let bytes = match n {
+                20..30 => packet(form, n, 13, &[40]),
+                _ => packet(form, n, form.payload, payload),
+            };
+            bench.feed(A, false, A_RTP, &bytes);
+            bench.run(20);
+            messages.extend(bench.written(AGENT));
+        }
+        let samples = heard(&messages, Format::L16Rate16000, "inbound");
+        let noise = &samples[21 * 320..29 * 320];
+        let power = noise.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>() / noise.len() as f64;
+        let level = 10.0 * (power / 32_767.0_f64.powi(2)).log10();
+        assert!((level + 40.0).abs() < 1.0, "{form:?}: {level} dBov");
+        let (level, purity) = judged(&samples[34 * 320..48 * 320], 500.0, RATE);
+        assert!(level.abs() < 0.5 && purity > 13.0, "{form:?}: {level} dB, {purity} dB");
+        assert_eq!(bench.dropped(A, DropReason::UnknownPayload), 0);
+    }
+}
+
+#[test]
 fn packets_that_change_places_are_heard_as_if_they_had_not() {
     for (form, format) in [OPUS, G722].into_iter().flat_map(|form| Format::ALL.map(|format| (form, format))) {
         let straight = heard(&listen(&mut with_agent(form, format), form, 500.0, 50, &[]), format, "inbound");
@@ -342,8 +370,7 @@ fn who_listens_hears_both_directions() {
         bench.set_remote(A, remote(A_RTP));
         bench.set_remote(B, remote(B_RTP));
         let clocks = vec![(form.payload, form.coding.clock_hz())];
-        let wire =
-            trunkgate_media::WireSpec { payloads: vec![(form.payload, form.payload)], clocks, ..Default::default() };
+        let wire = WireSpec { payloads: vec![(form.payload, form.payload)], clocks, ..Default::default() };
         bench.command(Command::Wire { from: A, to: B, wire: wire.clone() });
         bench.command(Command::Wire { from: B, to: A, wire });
         bench.add_agent(AGENT, Settings { tracks: TrackSet::Both, talks: false, ..settings(Format::Mulaw8000) });
@@ -408,4 +435,49 @@ fn the_codec_may_change_under_an_agent() {
     wire_agent(&mut bench, ULAW);
     let made = bench.run(40);
     assert_eq!((made[0].rtp().payload_type, made[0].payload()), (0, &[0xff; 160][..]));
+}
+
+/// A far side takes the place of an agent, and an agent that of a far side: G.722's decoder follows one encoder's steps.
+#[test]
+fn a_far_side_of_g722_hears_one_coder_whoever_feeds_it() {
+    let mut bench = with_agent(G722, Format::L16Rate16000);
+    bench.set_remote(B, remote(B_RTP));
+    let mut payloads: Vec<Vec<u8>> = Vec::new();
+    let mut changes = Vec::new();
+    for turn in 0..2 {
+        if turn > 0 {
+            bench.command(Command::Wire { from: AGENT, to: A, wire: G722.spec() });
+        }
+        changes.push(payloads.len());
+        payloads.extend(say(&mut bench, Format::L16Rate16000, 500.0).iter().map(|made| made.payload().to_vec()));
+        let converted = TranscodeSpec {
+            from: vec![(0, Coding::Pcmu)],
+            to: (9, Coding::G722),
+            packet_ms: 20,
+            events: Vec::new(),
+            noise: None,
+        };
+        let wire = WireSpec { transcode: Some(Box::new(converted)), ..WireSpec::default() };
+        bench.command(Command::Wire { from: B, to: A, wire });
+        payloads.extend(bench.run(1).iter().map(|made| made.payload().to_vec()));
+        changes.push(payloads.len());
+        for n in turn * 50..turn * 50 + 50 {
+            let tone = (n * 160..n * 160 + 160).map(|n| (PEAK * (TAU * 500.0 * n as f64 / 8000.0).sin()) as i16);
+            let payload: Vec<u8> = tone.map(encode_ulaw).collect();
+            let (sequence, timestamp) = (n as u16, n as u32 * 160);
+            let mut bytes = Vec::new();
+            Rtp { payload_type: 0, sequence, timestamp, ..header(0) }.build(&payload, &mut bytes);
+            let (_, left) = bench.feed(B, false, B_RTP, &bytes).unwrap();
+            payloads.push(left[Rtp::parse(&left).unwrap().payload].to_vec());
+            bench.wait(20);
+        }
+    }
+    let mut decoder = g722::Decoder::new();
+    let samples: Vec<i16> = payloads.iter().flatten().flat_map(|code| decoder.decode(*code)).collect();
+    for change in changes.into_iter().skip(1) {
+        // Behind what is faded into one another, and what a resampler needs.
+        let window = &samples[(change + 1) * 320..(change + 5) * 320];
+        let (level, purity) = judged(window, 500.0, RATE);
+        assert!(level.abs() < 0.5 && purity > 25.0, "{change}: {level} dB, {purity} dB");
+    }
 }

@@ -5,11 +5,14 @@
 mod support;
 
 use support::*;
+use trunkgate_media::agent::{Settings, TrackSet};
 use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
 use trunkgate_media::codec::opus::Wanted;
 use trunkgate_media::codec::{g722, opus};
 use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{Coding, Command, DropReason, EndId, Event, PartedSpec, PressSpec, TranscodeSpec, WireSpec};
+use trunkgate_media::{
+    AgentInput, Coding, Command, DropReason, EndId, Event, PartedSpec, PressSpec, TapSpec, TranscodeSpec, WireSpec,
+};
 
 const WANTED: Wanted = Wanted { max_rate_hz: 48_000, max_bit_rate: 0, fec: true, dtx: false };
 type Audio = (u8, Coding);
@@ -154,6 +157,7 @@ fn one_press_is_one_key_whatever_is_lost() {
                 let (mut phone, mut line) = (Presser::new(clock_hz), Line { seed, percent });
                 let mut keys = Vec::new();
                 let mut pressed = String::new();
+                let mut next = None;
                 for (event, key) in events().zip(KEYS.chars()) {
                     let packets = phone.press(event, 8);
                     let mut heard = false;
@@ -162,6 +166,13 @@ fn one_press_is_one_key_whatever_is_lost() {
                             heard |= packet[1] & 0x7f == 101;
                             let left = bench.feed(A, false, A_RTP, &packet);
                             assert_eq!(left.is_some(), packet[1] & 0x7f == 0, "a key passes as such");
+                            // Nothing is missing where a key was: what hears it counts no loss.
+                            if let Some(rtp) =
+                                left.filter(|_| percent == 0).and_then(|(_, bytes)| Rtp::parse(&bytes).ok())
+                            {
+                                assert!(next.is_none_or(|next| next == rtp.sequence));
+                                next = Some(rtp.sequence.wrapping_add(1));
+                            }
                         }
                         bench.run(20);
                     }
@@ -455,6 +466,12 @@ fn comfort_noise_and_silence_that_is_not_sent_between_tones() {
 fn a_tone_that_is_a_key_is_kept_out_of_the_audio() {
     let mut bench = Bench::connected();
     bench.command(Command::Wire { from: A, to: B, wire: taking(None) });
+    // Who listens hears none of it either.
+    let settings = Settings { stream_sid: "MZ1".into(), tracks: TrackSet::Inbound, ..Settings::default() };
+    bench.add_agent(AGENT, settings);
+    bench.agent(AGENT, AgentInput::Opened);
+    let audio = TapSpec { inbound: vec![PCMU], outbound: Vec::new() };
+    bench.command(Command::Tap { of: A, listener: AGENT, audio });
     let mut phone = Presser::new(8000);
     let mut heard = Vec::new();
     let packets: Vec<Vec<u8>> =
@@ -470,6 +487,11 @@ fn a_tone_that_is_a_key_is_kept_out_of_the_audio() {
     // Its first 20 ms have a window of it: none of it passes. What is said before and after does.
     assert!(heard[..5].iter().chain(&heard[17..]).all(|most| (100..200).contains(most)), "{heard:?}");
     assert!(heard[5..15].iter().all(|most| *most == 0), "{heard:?}");
+    let messages = bench.written(AGENT);
+    let frames = messages.iter().filter(|message| message["event"] == "media").map(support::audio);
+    let most: Vec<u16> =
+        frames.map(|frame| frame.iter().map(|code| decode_ulaw(*code).unsigned_abs()).max().unwrap()).collect();
+    assert_eq!(most[..heard.len()], heard[..], "listeners hear what the other side does");
 }
 
 #[test]
@@ -490,8 +512,8 @@ fn an_agent_is_told_of_a_tone_and_does_not_hear_it() {
     for audio in [PCMU, G722, OPUS] {
         let mut bench = Bench::unconnected();
         bench.set_remote(A, remote(A_RTP));
-        bench.add_agent(AGENT, trunkgate_media::agent::Settings { stream_sid: "MZ1".into(), ..Default::default() });
-        bench.agent(AGENT, trunkgate_media::AgentInput::Opened);
+        bench.add_agent(AGENT, Settings { stream_sid: "MZ1".into(), ..Settings::default() });
+        bench.agent(AGENT, AgentInput::Opened);
         let parted = Some(Box::new(PartedSpec { tones: true, ..PartedSpec::default() }));
         let form = WireFrom { payload: audio.0, coding: audio.1 };
         let clocks = vec![(audio.0, audio.1.clock_hz())];

@@ -63,6 +63,8 @@ pub struct Transcoder {
     concealer: Box<Concealer>,
     /// When the last packet came of what this one goes on from, before its own first one.
     goes_on: Option<Instant>,
+    /// Before its first packet, with an encoder of its own.
+    fresh: bool,
     /// Takes keys' tones out of the audio, where they are keys.
     pub(crate) watch: Option<Box<ToneWatch>>,
     noise: Noise,
@@ -154,6 +156,7 @@ impl Transcoder {
             press: Retimed::default(),
             concealer: Box::new(Concealer::new(rate_hz)),
             goes_on: None,
+            fresh: true,
             watch: None,
             noise: Noise::new(ssrc),
             ssrc,
@@ -182,6 +185,10 @@ impl Transcoder {
             true => _ = self.watch.get_or_insert_with(|| Box::new(ToneWatch::new(now, self.rate_hz))),
             false => self.watch = None,
         }
+    }
+    /// Whether this is the first that it is to take, and nothing was coded for its sink by the one before it.
+    pub(crate) fn begins(&mut self) -> bool {
+        std::mem::take(&mut self.fresh)
     }
     /// What it codes with, for who makes a part of the same stream.
     pub(crate) fn encoding(&mut self) -> &mut Encoding {
@@ -271,6 +278,7 @@ impl Transcoder {
             return;
         }
         (self.encoding, self.concealer, self.goes_on) = (before.encoding, before.concealer, before.incoming.came);
+        self.fresh = false;
         // What did not fill a packet; not where time jumps in it.
         let rest = before.pending.get(before.start..before.end).filter(|_| before.jump.is_none()).unwrap_or_default();
         if let Some(room) = self.pending.get_mut(..rest.len()) {
