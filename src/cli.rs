@@ -268,9 +268,12 @@ pub struct Call {
     /// Write what is heard to this WAV file
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
-    /// Offer this codec only: PCMU or PCMA
+    /// Offer this codec only: PCMU, PCMA, G722 or opus [default: PCMU and PCMA]
     #[arg(long, value_name = "CODEC")]
     pub codec: Option<String>,
+    /// Press these keys a second after the answer, as telephone-events (RFC 4733), e.g. 123#
+    #[arg(long, value_name = "KEYS")]
+    pub dtmf: Option<String>,
     /// Offer SRTP and nothing else (keys by SDES)
     #[arg(long)]
     pub srtp: bool,

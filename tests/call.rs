@@ -39,6 +39,11 @@ fn edge(callee: &Phone, listen: &str, keys: &str) -> Process {
 
 /// Answers one call, sends all audio back that comes, and takes the BYE.
 fn echo(callee: Phone) -> JoinHandle<String> {
+    echo_as(callee, "")
+}
+
+/// The same with these further lines in its description.
+fn echo_as(callee: Phone, further: &'static str) -> JoinHandle<String> {
     std::thread::spawn(move || {
         let rtp = callee.rtp.try_clone().unwrap();
         std::thread::spawn(move || {
@@ -49,7 +54,9 @@ fn echo(callee: Phone) -> JoinHandle<String> {
         });
         let (invite, from) = callee.sip.receive("INVITE ");
         callee.sip.send(from, &callee.sip.answer(&invite, "180 Ringing", false));
-        callee.sip.send(from, &callee.sip.answer_with(&invite, "200 OK", &callee.description(1, "")));
+        let answer = callee.description(1, further);
+        let answer = if further.is_empty() { answer } else { answer.replace("RTP/AVP 0", "RTP/AVP 0 101") };
+        callee.sip.send(from, &callee.sip.answer_with(&invite, "200 OK", &answer));
         callee.sip.receive("ACK ");
         let (bye, from) = callee.sip.receive("BYE ");
         callee.sip.send(from, &callee.sip.answer(&bye, "200 OK", false));
@@ -147,6 +154,42 @@ fn keys_of_the_far_side_are_shown_and_are_no_loss() {
     let page = text(&output.stdout);
     far.join().unwrap();
     assert!(page.contains("\nkeys   123\n") && page.contains(" 0 lost "), "{page} {}", text(&output.stderr));
+}
+
+/// Another codec than the callee's, and keys, there and back.
+#[test]
+fn other_codecs_are_spoken_and_keys_are_pressed() {
+    for (asked, name) in [("opus", "opus"), ("g722", "G722"), ("pcmu", "PCMU")] {
+        let callee = Phone::new("127.0.0.5");
+        let edge = edge(&callee, "", "codecs = [\"PCMU\", \"G722\", \"opus\"]\n");
+        let far = echo_as(callee, "a=rtpmap:101 telephone-event/8000\r\n");
+        let recorded = edge.directory.path().join("b.wav");
+        let uri = format!("sip:{NUMBER}@{}", edge.address("udp"));
+        let arguments = ["call", &uri, "--codec", asked, "--dtmf", "12#a", "--duration", "3s", "--json", "--record"];
+        let output = finish(&[&arguments[..], &[recorded.to_str().unwrap()]].concat());
+        far.join().unwrap();
+        let told = json(&output);
+        assert_eq!((told["codec"].as_str(), told["answered"].as_bool()), (Some(name), Some(true)), "{told}");
+        let rtp = &told["rtp"];
+        assert_eq!([&rtp["keys"], &rtp["pressed"]], ["12#A", "12#A"], "{told}");
+        assert_eq!(rtp["mos"].is_null(), name != "PCMU", "{told}");
+        let level = rtp["level_dbfs"].as_f64().unwrap();
+        assert!((-16.0..-9.0).contains(&level), "{name}: {level}");
+        let samples = hound::WavReader::open(&recorded).unwrap().len();
+        assert!((16_000..28_000).contains(&samples), "{name}: {samples}");
+    }
+}
+
+#[test]
+fn keys_that_nobody_takes_are_not_pressed() {
+    let callee = Phone::new("127.0.0.5");
+    let edge = edge(&callee, "", "");
+    let far = echo(callee);
+    let uri = format!("sip:{NUMBER}@{}", edge.address("udp"));
+    let output = finish(&["call", &uri, "--duration", "1s", "--dtmf", "1"]);
+    far.join().unwrap();
+    let page = text(&output.stdout);
+    assert!(page.contains("! no key was pressed: the far end takes no telephone-events"), "{page}");
 }
 
 #[test]
@@ -257,7 +300,7 @@ fn what_cannot_be_tried_is_usage() {
         (&["call"][..], "SIP-URI"),
         (&["call", "127.0.0.1"], "sip:127.0.0.1"),
         (&["call", "sips:a@127.0.0.1;transport=udp"], "never UDP"),
-        (&["call", "sip:a@127.0.0.1", "--codec", "opus"], "PCMU or PCMA"),
+        (&["call", "sip:a@127.0.0.1", "--codec", "G729"], "PCMU, PCMA, G722 or opus"),
         (&["call", "sip:a@127.0.0.1", "--play", "/nowhere.wav"], "/nowhere.wav"),
         (&["call", "sip:a@127.0.0.1", "--play", noise], "not a WAV, MP3, Ogg Vorbis or Ogg Opus file"),
         (&["call", "sip:a@127.0.0.1", "--from", "a b"], "--from"),

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use trunkgate_phone::Codec;
 use trunkgate_route::locate::{Means, in_order};
 use trunkgate_route::{Destination, Server, Transport};
 use trunkgate_sip::Credentials;
@@ -33,6 +32,12 @@ const SHORTEST: Duration = Duration::from_secs(5);
 /// What follows the end of a file that is played: the echo of its last word still comes.
 const TAIL: Duration = Duration::from_secs(1);
 
+/// When the first key of `--dtmf` is pressed, from the answer on, and how long each takes with the pause behind it.
+const FIRST_KEY: Duration = Duration::from_secs(1);
+const KEY: Duration = Duration::from_millis(200);
+/// Keys of `--dtmf`.
+const KEYS: usize = 64;
+
 /// What is to be done, all of it readable.
 #[derive(Debug)]
 struct Plan {
@@ -45,6 +50,8 @@ struct Plan {
     codecs: Vec<String>,
     srtp: bool,
     audio: Option<Arc<[i16]>>,
+    /// What is to be pressed.
+    keys: Option<Arc<str>>,
     record: Option<PathBuf>,
     duration: Duration,
     ring: Duration,
@@ -98,6 +105,8 @@ impl Plan {
         });
         let audio = audio.transpose()?;
         let played = audio.as_ref().map(|audio| Duration::from_millis(audio.len() as u64 / 8) + TAIL);
+        let keys = verb.dtmf.as_deref().map(keys).transpose()?;
+        let pressed = keys.as_ref().map(|keys| (FIRST_KEY + KEY * keys.len() as u32 + TAIL).max(SHORTEST));
         let credentials = credentials(verb)?;
         let user = credentials.as_ref().map_or_else(|| "trunkgate".to_owned(), |known| known.username.clone());
         let from = verb.from.as_deref().map(from).transpose()?;
@@ -123,8 +132,9 @@ impl Plan {
             user,
             codecs,
             srtp: verb.srtp,
-            duration: verb.duration.or(played).unwrap_or(SHORTEST),
+            duration: verb.duration.or(played.max(pressed)).unwrap_or(SHORTEST),
             audio,
+            keys,
             record: verb.record.clone(),
             ring: verb.ring_timeout,
             credentials,
@@ -230,12 +240,23 @@ fn from(text: &str) -> Result<From, String> {
 
 fn codec(name: &str) -> Result<String, String> {
     let known = match name.to_ascii_uppercase().as_str() {
-        "ULAW" | "MULAW" | "G711U" => Some(Codec::Pcmu),
-        "ALAW" | "G711A" => Some(Codec::Pcma),
-        other => Codec::of_name(other),
+        "PCMU" | "ULAW" | "MULAW" | "G711U" => "PCMU",
+        "PCMA" | "ALAW" | "G711A" => "PCMA",
+        "G722" => "G722",
+        "OPUS" => "opus",
+        _ => return Err(format!("--codec {name}: a test call speaks PCMU, PCMA, G722 or opus")),
     };
-    let refused = || format!("--codec {name}: a test call speaks PCMU or PCMA");
-    known.map(|codec| codec.name().to_owned()).ok_or_else(refused)
+    Ok(known.to_owned())
+}
+
+/// Keys as they are pressed.
+fn keys(text: &str) -> Result<Arc<str>, String> {
+    let keys = text.to_ascii_uppercase();
+    let are_keys = keys.chars().all(|key| "0123456789*#ABCD".contains(key));
+    match are_keys && (1..=KEYS).contains(&keys.len()) {
+        true => Ok(keys.into()),
+        false => Err(format!("--dtmf: keys are 0 to 9, *, #, A to D, {KEYS} at most, as in 123#")),
+    }
 }
 
 fn credentials(verb: &Call) -> Result<Option<Credentials>, String> {
@@ -269,7 +290,10 @@ mod tests {
     fn what_cannot_be_called_is_told_with_what_can() {
         assert_eq!(codec("ulaw").as_deref(), Ok("PCMU"));
         assert_eq!(codec("pcma").as_deref(), Ok("PCMA"));
-        assert!(codec("opus").unwrap_err().contains("PCMU or PCMA"));
+        assert_eq!((codec("OPUS").as_deref(), codec("g722").as_deref()), (Ok("opus"), Ok("G722")));
+        assert!(codec("G729").unwrap_err().contains("PCMU, PCMA, G722 or opus"));
+        assert_eq!(keys("12*#a").as_deref(), Ok("12*#A"));
+        assert!(["", "1x", "1 2"].iter().all(|wrong| keys(wrong).is_err()) && keys(&"1".repeat(65)).is_err());
         assert!(matches!(from("+14155550100"), Ok(From::User(user)) if user == "+14155550100"));
         assert!(matches!(from("sip:a@b.example"), Ok(From::Uri(uri)) if uri == "<sip:a@b.example>"));
         for wrong in ["", "a b", "a@b", "sip:a@b;x=y", "<sip:a@b>", "a\r\nX: y"] {

@@ -5,8 +5,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use trunkgate_call::numbers::plain;
 use trunkgate_call::trace::{TraceEntry, TraceItem, TraceView, body_note, first_line};
-use trunkgate_media::rtp::Rtp;
-use trunkgate_phone::{Codec, Direction, Ending, Quality};
+use trunkgate_phone::{Direction, Ending, Quality};
 use trunkgate_route::Transport;
 use trunkgate_sip::{HeaderName, Message};
 
@@ -37,8 +36,21 @@ pub(super) struct Answered {
     pub(super) quality: Option<Quality>,
     /// Keys of the far side.
     pub(super) pressed: String,
+    /// Keys that we were to press, and what became of them.
+    pub(super) keys: Option<(String, Keys)>,
     /// Our own voice came back.
     pub(super) echoes: bool,
+}
+
+/// What became of keys that were to be pressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keys {
+    /// All of them went out, as telephone-events of this number and clock (Hz).
+    Pressed(u8, u32),
+    /// The call was over before.
+    CutOff,
+    /// The far end takes no telephone-events.
+    Refused,
 }
 
 /// A final answer to the INVITE.
@@ -177,25 +189,22 @@ impl Outcome {
         self.answered = Some(answered);
     }
 
-    /// Takes a packet of RTP, to its place in the recording.
-    pub(super) fn hear(&mut self, packet: &[u8]) {
-        let Ok(rtp) = Rtp::parse(packet) else { return };
-        let Some(codec) = Codec::of_payload(rtp.payload_type) else { return };
-        let payload = packet.get(rtp.payload.clone()).unwrap_or_default();
-        let samples: Vec<i16> = payload.iter().map(|byte| codec.decode(*byte)).collect();
+    /// Takes a packet's audio, to its place in the recording: its source, its timestamp and the clock of that, in Hz.
+    pub(super) fn hear(&mut self, source: u32, (timestamp, clock_hz): (u32, u32), samples: Vec<i16>) {
         self.sound.take(&samples);
         if !self.is_recorded {
             return;
         }
         let end = self.heard.len();
-        let (ssrc, first, place) = *self.origin.get_or_insert((rtp.ssrc, rtp.timestamp, end));
-        let after = rtp.timestamp.wrapping_sub(first).cast_signed();
-        let at = if ssrc == rtp.ssrc { i64::try_from(place).ok().map(|place| place + i64::from(after)) } else { None };
+        let (ssrc, first, place) = *self.origin.get_or_insert((source, timestamp, end));
+        let ticks = i64::from(timestamp.wrapping_sub(first).cast_signed());
+        let after = ticks * RATE_HZ as i64 / i64::from(clock_hz.max(1));
+        let at = if ssrc == source { i64::try_from(place).ok().map(|place| place + after) } else { None };
         let at = match at.and_then(|at| usize::try_from(at).ok()) {
             // A pause has its length, a jump has none.
             Some(at) if at <= end + 60 * RATE_HZ => at,
             Some(_) | None => {
-                self.origin = Some((rtp.ssrc, rtp.timestamp, end));
+                self.origin = Some((source, timestamp, end));
                 end
             }
         };
@@ -326,6 +335,16 @@ impl Answered {
         if !self.pressed.is_empty() {
             out.push_str(&format!("keys   {}\n", self.pressed));
         }
+        match &self.keys {
+            Some((keys, Keys::Pressed(number, clock))) => {
+                out.push_str(&format!("press  {keys} by RFC 4733 {number}/{clock}\n"));
+            }
+            Some((_, Keys::CutOff)) => out.push_str("! the call was over before all keys were pressed\n"),
+            Some((_, Keys::Refused)) => {
+                out.push_str("! no key was pressed: the far end takes no telephone-events (RFC 4733)\n");
+            }
+            None => {}
+        }
         if self.echoes {
             out.push_str("echo   our own tone came back\n");
         }
@@ -350,6 +369,10 @@ impl Answered {
         value["level_dbfs"] = json!(sound.level_db().map(hundredths));
         value["noise"] = json!(sound.is_noise());
         value["keys"] = json!(self.pressed);
+        value["pressed"] = match &self.keys {
+            Some((keys, Keys::Pressed(..))) => json!(keys),
+            Some((_, Keys::CutOff | Keys::Refused)) | None => Value::Null,
+        };
         value["echo"] = json!(self.echoes);
         value["srtp_failures"] = json!(self.unopened);
         value
@@ -392,38 +415,43 @@ fn words(ending: Ending) -> &'static str {
 mod tests {
     use super::*;
 
-    fn packet(ssrc: u32, timestamp: u32, byte: u8) -> Vec<u8> {
-        let mut packet = Vec::new();
-        let rtp = Rtp { marker: false, payload_type: 0, sequence: 0, timestamp, ssrc, payload: 0..0 };
-        rtp.build(&[byte; 160], &mut packet);
-        packet
-    }
-
     #[test]
     fn what_is_heard_stands_at_its_time() {
-        let mut outcome = Outcome::new(String::new(), true);
-        let (loud, other) = (Codec::Pcmu.decode(0x00), Codec::Pcmu.decode(0x80));
-        outcome.hear(&packet(1, u32::MAX - 159, 0x00));
-        // One is missing, and the next came early.
-        outcome.hear(&packet(1, 320, 0x80));
-        outcome.hear(&packet(1, 160, 0x00));
-        assert_eq!(outcome.heard.len(), 4 * 160);
-        let at = |frame: usize| outcome.heard[frame * 160];
-        assert_eq!([at(0), at(1), at(2), at(3)], [loud, 0, loud, other]);
-        // Another source follows where the one before ended; so does one that jumps by hours.
-        outcome.hear(&packet(2, 7, 0x80));
-        outcome.hear(&packet(2, 1 << 30, 0x00));
-        assert_eq!((outcome.heard.len(), outcome.heard[4 * 160], outcome.heard[5 * 160]), (6 * 160, other, loud));
-        outcome.hear(b"no RTP");
-        assert_eq!(outcome.heard.len(), 6 * 160);
+        for clock_hz in [8000, 48_000] {
+            let mut outcome = Outcome::new(String::new(), true);
+            let scale = clock_hz / 8000;
+            let hear = |outcome: &mut Outcome, ssrc: u32, ticks: u32, sample: i16| {
+                outcome.hear(ssrc, (ticks, clock_hz), vec![sample; 160]);
+            };
+            hear(&mut outcome, 1, u32::MAX - 160 * scale + 1, 7);
+            // One is missing, and the next came early.
+            hear(&mut outcome, 1, 320 * scale, 9);
+            hear(&mut outcome, 1, 160 * scale, 7);
+            assert_eq!(outcome.heard.len(), 4 * 160);
+            let at = |frame: usize| outcome.heard[frame * 160];
+            assert_eq!([at(0), at(1), at(2), at(3)], [7, 0, 7, 9]);
+            // Another source follows where the one before ended; so does one that jumps by hours.
+            hear(&mut outcome, 2, 7, 9);
+            hear(&mut outcome, 2, 1 << 30, 7);
+            assert_eq!((outcome.heard.len(), outcome.heard[4 * 160], outcome.heard[5 * 160]), (6 * 160, 9, 7));
+        }
     }
 
     #[test]
     fn a_short_call_is_not_blamed_for_what_nobody_reported_yet() {
         let of = |sent: u32| {
             let (codec, suite, quality, pressed) = (Some("PCMU"), None, None, String::new());
-            let answered =
-                Answered { codec, suite, is_cut_off: false, sent, unopened: 0, quality, pressed, echoes: false };
+            let answered = Answered {
+                codec,
+                suite,
+                is_cut_off: false,
+                sent,
+                unopened: 0,
+                quality,
+                pressed,
+                keys: None,
+                echoes: false,
+            };
             answered.as_text(&Sound::default())
         };
         assert!(of(50).contains("RTCP comes every 5 s or so") && !of(1_000).contains("every 5 s"), "{}", of(50));

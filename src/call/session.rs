@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::{SocketAddr, UdpSocket as StdUdpSocket};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -11,11 +12,11 @@ use tokio::io::{AsyncWriteExt as _, WriteHalf};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use trunkgate_media::Epoch;
-use trunkgate_phone::{CallNumber, Dial, Event, Input, Output, Phone, PhoneConfig, Srtp, State, Talk};
+use trunkgate_phone::{CallNumber, Dial, Event, Input, Output, Phone, PhoneCall, PhoneConfig, Srtp, State, Talk};
 use trunkgate_route::Transport;
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Message, Method};
 
-use super::outcome::{Answered, Outcome};
+use super::outcome::{Answered, Keys, Outcome};
 use super::{Plan, Stop, in_brackets, say};
 use crate::line::{self, Line, Stream, plain};
 use crate::{edge, interfaces, transport};
@@ -81,6 +82,8 @@ pub(super) struct Session {
     seen: HashSet<u64>,
     began: Instant,
     ring: Duration,
+    /// What is to be pressed.
+    keys: Option<Arc<str>>,
     is_heard: bool,
     /// Our own BYE or CANCEL waits for its answer since then.
     leaving: Option<Instant>,
@@ -126,7 +129,7 @@ impl Session {
         let own = || format!("<sip:{}@{}>", plan.user, in_brackets(local.ip()));
         let mut dial = Dial::new(flow, plan.uri.clone(), plan.from.clone().unwrap_or_else(own));
         let (hang_up_after, audio) = (Some(plan.duration), plan.audio.clone());
-        dial.talk = Talk { hang_up_after, audio, overheard: true, ..Talk::default() };
+        dial.talk = Talk { hang_up_after, audio, keys: plan.keys.clone(), overheard: true, ..Talk::default() };
         Ok(Session {
             way: way.clone(),
             link,
@@ -139,6 +142,7 @@ impl Session {
             seen: HashSet::new(),
             began: Instant::now(),
             ring: plan.ring,
+            keys: plan.keys.clone(),
             is_heard: false,
             leaving: None,
             is_answered: false,
@@ -280,7 +284,7 @@ impl Session {
                 }
                 Output::Rtp { to, bytes, .. } => drop(self.rtp.send_to(&bytes, to).await),
                 Output::Rtcp { to, bytes, .. } => drop(self.rtcp.send_to(&bytes, to).await),
-                Output::Heard { bytes, .. } => outcome.hear(&bytes),
+                Output::Heard { ssrc, timestamp, samples, .. } => outcome.hear(ssrc, timestamp, samples),
                 Output::Event(event) => self.told(event, outcome),
             }
         }
@@ -316,16 +320,26 @@ impl Session {
         }
         let own = |ssrc: u32| ssrc == call.ssrc();
         outcome.answered_with(Answered {
-            codec: call.codec().map(|codec| codec.name()),
+            codec: call.spoken(),
             suite: call.suite(),
             is_cut_off: call.state() != State::Ended,
             sent: call.sent(),
             unopened: call.unopened(),
             quality: call.quality(),
             pressed: call.pressed().to_owned(),
+            keys: self.keys.as_ref().map(|keys| (keys.to_string(), became(call))),
             // Another phone of ours, or our own voice come back.
             echoes: call.judge().verdicts().iter().any(|verdict| own(verdict.ssrc) && verdict.is_tone()),
         });
+    }
+}
+
+/// What became of the keys of a call.
+fn became(call: &PhoneCall) -> Keys {
+    match call.events() {
+        None => Keys::Refused,
+        Some((number, clock)) if call.has_pressed_all() => Keys::Pressed(number, clock),
+        Some(_) => Keys::CutOff,
     }
 }
 

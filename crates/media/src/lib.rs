@@ -27,7 +27,7 @@ mod notes;
 mod origin;
 pub mod packet;
 mod player;
-mod press;
+pub mod press;
 mod pressing;
 mod raw;
 mod relay;

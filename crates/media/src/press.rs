@@ -23,7 +23,7 @@ const VOLUME: u8 = 10;
 
 /// What is to be pressed, and where the press under way stands.
 #[derive(Debug, Default)]
-pub(crate) struct Presses {
+pub struct Presses {
     waiting: VecDeque<Wanted>,
     now: Option<Press>,
 }
@@ -48,7 +48,7 @@ struct Press {
 
 /// What takes the place of 20 ms of audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pressed {
+pub enum Pressed {
     /// A telephone-event.
     Event(KeyPacket),
     /// A part of a tone, or of the pause behind it.
@@ -57,7 +57,7 @@ pub(crate) enum Pressed {
 
 /// 20 ms of a tone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TonePart {
+pub struct TonePart {
     key: char,
     /// Ticks before it, and ticks of the tone.
     tick: u16,
@@ -81,20 +81,23 @@ impl TonePart {
 
 /// One packet of a press.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct KeyPacket {
-    pub(crate) payload_type: u8,
+pub struct KeyPacket {
+    /// Its payload number.
+    pub payload_type: u8,
     /// Set on a press's first.
-    pub(crate) marker: bool,
-    pub(crate) timestamp: u32,
+    pub marker: bool,
+    /// That of the beginning of its segment.
+    pub timestamp: u32,
     /// How much later it is than its timestamp says.
     pub(crate) since: u32,
-    pub(crate) payload: [u8; 4],
+    /// Key, end bit, volume and duration (RFC 4733 §2.3).
+    pub payload: [u8; 4],
 }
 
 impl Presses {
     /// Adds digits behind those that wait, so long each; how many are left out because too many do. What is no key is
     /// passed over.
-    pub(crate) fn add(&mut self, press: PressSpec, digits: &str, ms: u16) -> usize {
+    pub fn add(&mut self, press: PressSpec, digits: &str, ms: u16) -> usize {
         let least = match press {
             PressSpec::Event { .. } => LEAST_TICKS,
             PressSpec::Tone { .. } => LEAST_TONE_TICKS,
@@ -107,11 +110,11 @@ impl Presses {
         events().count().saturating_sub(room)
     }
     /// Whether nothing is left to be said of any.
-    pub(crate) fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         self.waiting.is_empty() && self.now.is_none_or(|press| press.tick >= press.wanted.ticks + REPEATS)
     }
     /// Moves on by 20 ms, at this timestamp of the stream; what is due instead of audio, if anything is.
-    pub(crate) fn next(&mut self, timestamp: u32) -> Option<Pressed> {
+    pub fn next(&mut self, timestamp: u32) -> Option<Pressed> {
         let over = self.now.is_none_or(|press| press.tick >= press.wanted.ticks + PAUSE_TICKS);
         if over {
             let next = self.waiting.pop_front();

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use trunkgate_media::mos;
+use trunkgate_media::press::Presses;
 use trunkgate_sdp::{Description, Direction, Far, far};
 use trunkgate_sip::{ClientId, DialogId, ServerId};
 
@@ -156,8 +158,14 @@ pub struct PhoneCall {
 pub(crate) struct Speech {
     pub(crate) ssrc: u32,
     pub(crate) voice: Option<Voice>,
+    /// What is spoken.
+    pub(crate) spoken: Option<Spoken>,
     /// What codes it, where G.711 is not what is spoken.
     pub(crate) coded: Option<Box<Coded>>,
+    /// The far side's telephone-events: number and clock, in Hz.
+    pub(crate) events: Option<(u8, u32)>,
+    /// Keys that are pressed, once they are.
+    pub(crate) presses: Option<Presses>,
     pub(crate) payload: u8,
     pub(crate) to: Option<SocketAddr>,
     /// Where its RTCP goes.
@@ -211,7 +219,10 @@ impl PhoneCall {
             speech: Speech {
                 ssrc,
                 voice: None,
+                spoken: None,
                 coded: None,
+                events: None,
+                presses: None,
                 payload: 0,
                 to: None,
                 reports_to: None,
@@ -288,6 +299,18 @@ impl PhoneCall {
     pub fn codec(&self) -> Option<Codec> {
         self.speech.voice.as_ref().map(Voice::codec)
     }
+    /// The codec agreed, by its rtpmap name, also where that is none of G.711's.
+    pub fn spoken(&self) -> Option<&'static str> {
+        self.speech.spoken.map(Spoken::name)
+    }
+    /// The far side's telephone-events: payload number and clock in Hz; `None` where it takes none.
+    pub fn events(&self) -> Option<(u8, u32)> {
+        self.speech.events
+    }
+    /// Whether all of [`Talk::keys`] has been pressed.
+    pub fn has_pressed_all(&self) -> bool {
+        self.speech.presses.as_ref().is_some_and(Presses::is_over)
+    }
     /// SSRC of what it says.
     pub fn ssrc(&self) -> u32 {
         self.speech.ssrc
@@ -306,7 +329,7 @@ impl PhoneCall {
     }
     /// Loss and jitter both ways, as far as they are known; `None` where the phone makes no reports.
     pub fn quality(&self) -> Option<Quality> {
-        self.reporting.as_ref().map(Reporting::quality)
+        self.reporting.as_ref().map(|reporting| reporting.quality(self.spoken().and_then(mos::Codec::named)))
     }
     /// The keys that the far side pressed, the first [`limits::KEYS_HEARD`](crate::limits::KEYS_HEARD) of them; none where
     /// the phone makes no reports.
@@ -371,11 +394,20 @@ impl PhoneCall {
         if self.codec() != Some(spoken.voice()) {
             self.speech.voice = Some(Voice::new(self.speech.ssrc, spoken.voice()));
         }
-        match spoken {
-            Spoken::G711(_) => self.speech.coded = None,
-            Spoken::Opus if self.speech.coded.is_none() => self.speech.coded = Coded::new().map(Box::new),
-            Spoken::Opus => {}
+        self.speech.spoken = Some(spoken);
+        if !self.speech.coded.as_ref().is_some_and(|coded| coded.is_of(spoken)) {
+            self.speech.coded = Coded::new(spoken).map(Box::new);
         }
+    }
+
+    /// What the far side's description says of telephone-events.
+    pub(crate) fn note_events(&mut self, theirs: &Description) {
+        let section = theirs.media.iter().find(|media| media.kind == "audio" && media.port != 0);
+        self.speech.events = section.and_then(|section| {
+            let known = section.payloads().into_iter().filter_map(|number| Some((number, section.rtpmap(number)?)));
+            let mut events = known.filter(|(_, map)| map.is("telephone-event"));
+            events.next().map(|(number, map)| (number, map.clock))
+        });
     }
 }
 
@@ -396,7 +428,7 @@ pub(crate) fn read_answer(answer: &Description) -> Option<(Far, u8, Spoken)> {
             let (number, name) = a.value.as_deref()?.split_once(' ')?;
             (number == format).then(|| name.split('/').next().and_then(Spoken::of_name))
         });
-        Some((payload, mapped.unwrap_or(Codec::of_payload(payload).map(Spoken::G711))?))
+        Some((payload, mapped.unwrap_or(Spoken::of_payload(payload))?))
     })?;
     Some((far(answer, section, direction), payload, codec))
 }

@@ -26,6 +26,7 @@ impl Phone {
         protect_answer(&mut answer, &offer, self.config.srtp, before, &mut |bytes| self.keys.fill_bytes(bytes));
         let text = answer.to_string();
         call.listen_to(far, audio.number, Spoken::of_name(&audio.codec)?);
+        call.note_events(&answer);
         (call.ours, call.theirs) = (Some(answer), Some(offer));
         agree(now, call);
         self.start_talking(now, call);
@@ -44,8 +45,9 @@ impl Phone {
         let Some((far, payload, codec)) = read_answer(&answer) else { return };
         let Some(ours) = &call.ours else { return };
         if check_answer(ours, &answer, 0..1, self.config.srtp).is_ok() {
-            call.theirs = Some(answer);
             call.listen_to(far, payload, codec);
+            call.note_events(&answer);
+            call.theirs = Some(answer);
             agree(now, call);
             self.start_talking(now, call);
         }

@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use trunkgate_media::PressSpec;
+use trunkgate_media::press::{Pressed, Presses};
+use trunkgate_media::rtp::Rtp;
 use trunkgate_sdp::{Description, Direction};
 use trunkgate_sip::{
     Answer, Body, ClientId, DialogId, Event as SipEvent, Extra, HeaderName, Message, Method, Output as SipOutput,
@@ -468,10 +471,21 @@ impl Phone {
             Some(audio) => voice.packet_of(speech.sent, speech.payload, audio),
             None => voice.packet(speech.sent, speech.payload),
         };
-        let coded = match &mut speech.coded {
+        let mut coded = match &mut speech.coded {
             Some(coded) => coded.code(voice.codec(), &packet),
             None => None,
         };
+        if let (Some(keys), Some((payload, clock_hz)), true) =
+            (&call.talk.keys, speech.events, speech.sent >= limits::KEYS_AFTER)
+        {
+            let presses = speech.presses.get_or_insert_with(|| {
+                let mut presses = Presses::default();
+                presses.add(PressSpec::Event { payload, clock_hz }, keys, limits::KEY_MS);
+                presses
+            });
+            // In the place of the audio that is said meanwhile.
+            coded = key(presses, coded.as_deref().unwrap_or(&packet)).or(coded);
+        }
         let Some(bytes) = call.secure.seal(false, coded.as_deref().unwrap_or(&packet)) else { return };
         let bytes = bytes::Bytes::copy_from_slice(bytes);
         speech.sent += 1;
@@ -512,4 +526,13 @@ impl Phone {
     fn of_dialog(&self, dialog: DialogId) -> Option<CallNumber> {
         self.find(|c| c.dialog == Some(dialog))
     }
+}
+/// The packet of a key that is due in the place of one of audio.
+fn key(presses: &mut Presses, audio: &[u8]) -> Option<Vec<u8>> {
+    let rtp = Rtp::parse(audio).ok()?;
+    let Pressed::Event(key) = presses.next(rtp.timestamp)? else { return None };
+    let mut bytes = Vec::new();
+    let (marker, payload_type, timestamp) = (key.marker, key.payload_type, key.timestamp);
+    Rtp { marker, payload_type, timestamp, ..rtp }.build(&key.payload, &mut bytes);
+    Some(bytes)
 }

@@ -31,6 +31,10 @@ pub const CONVERTED_SNR_DB: f64 = 15.0;
 pub const CONVERTED_LEVEL_DB: f64 = 0.5;
 /// Keys of the far side remembered of a call.
 pub const KEYS_HEARD: usize = 64;
+/// Frames that are said before the first key is pressed: 1 s.
+pub const KEYS_AFTER: u32 = 50;
+/// How long a key is pressed, in milliseconds; the next follows 100 ms later.
+pub const KEY_MS: u16 = 100;
 /// Calls remembered, ended ones too; the oldest ended one goes first.
 pub const CALLS: usize = 256;
 /// INVITEs left without any answer, remembered so that their repetitions are left so too.

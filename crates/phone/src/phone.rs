@@ -15,14 +15,14 @@ use trunkgate_sip::{
 };
 
 use crate::call::{Due, Ending, PhoneCall, State};
-use crate::coded::listen;
+use crate::coded::{Spoken, decode, listen};
 use crate::judge::Heard;
 use crate::limits;
 use crate::registration::Registration;
 use crate::reporting::Reporting;
 use crate::script::{Answer, Dial, Manner, PhoneConfig};
 use crate::session::TIMER;
-use crate::tone::mix;
+use crate::tone::{SAMPLE_RATE, mix};
 
 /// One call of a phone, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -86,12 +86,16 @@ pub enum Output {
         /// The packet.
         bytes: Bytes,
     },
-    /// An RTP packet as it was heard, decrypted, where [`Talk::overheard`](crate::Talk::overheard) asks for it.
+    /// The audio of an RTP packet that was heard, where [`Talk::overheard`](crate::Talk::overheard) asks for it.
     Heard {
         /// The call.
         call: CallNumber,
-        /// The packet.
-        bytes: Bytes,
+        /// Its source.
+        ssrc: u32,
+        /// Its timestamp, and the clock of that, in Hz.
+        timestamp: (u32, u32),
+        /// Its samples, 8000 a second.
+        samples: Vec<i16>,
     },
     /// News.
     Event(Event),
@@ -416,15 +420,24 @@ impl Phone {
             Some(call) => {
                 let Some(bytes) = call.secure.open(now, false, bytes) else { return };
                 if let Some(reporting) = &mut call.reporting {
-                    reporting.take(now, bytes);
+                    let spoken =
+                        call.speech.spoken.map_or((0, SAMPLE_RATE), |spoken| (call.speech.payload, spoken.clock_hz()));
+                    reporting.take(now, bytes, spoken);
                 }
-                if call.talk.overheard {
-                    let bytes = Bytes::copy_from_slice(bytes);
-                    self.outputs.push_back(Output::Heard { call: call.number, bytes });
+                let wanted = call.talk.overheard || call.talk.by_ear;
+                if wanted && let Some((rtp, clock_hz, samples)) = decode(&mut call.speech, bytes) {
+                    if call.talk.by_ear {
+                        listen(&mut call.ear, now, &rtp, &samples);
+                    }
+                    if call.talk.overheard {
+                        let timestamp = (rtp.timestamp, clock_hz);
+                        let heard = Output::Heard { call: call.number, ssrc: rtp.ssrc, timestamp, samples };
+                        self.outputs.push_back(heard);
+                    }
                 }
-                if call.talk.by_ear {
-                    listen(&mut call.speech, &mut call.ear, now, bytes);
-                } else if let Some(heard) = call.judge.hear(now, bytes) {
+                if !call.talk.by_ear
+                    && let Some(heard) = call.judge.hear(now, bytes)
+                {
                     self.outputs.push_back(Output::Event(Event::Heard(call.number, heard)));
                 }
             }
@@ -434,11 +447,11 @@ impl Phone {
     fn hear_report(&mut self, now: Instant, to: SocketAddr, bytes: &[u8]) {
         let found = self.calls.values_mut().find(|c| c.media == Some(to) && c.state != State::Ended);
         let Some(call) = found else { return };
-        let ssrc = call.speech.ssrc;
+        let (ssrc, clock_hz) = (call.speech.ssrc, call.speech.spoken.map_or(SAMPLE_RATE, Spoken::clock_hz));
         if let Some(reporting) = &mut call.reporting
             && let Some(bytes) = call.secure.open(now, true, bytes)
         {
-            reporting.hear(now, ssrc, bytes);
+            reporting.hear(now, (ssrc, clock_hz), bytes);
         }
     }
 

@@ -38,7 +38,7 @@ pub struct Direction {
     pub lost: u64,
     /// Interarrival jitter (RFC 3550 §6.4.1), in milliseconds.
     pub jitter_ms: f64,
-    /// Mean opinion score, 1 to 4.41 (ITU-T G.107); `None` where nothing was expected.
+    /// Mean opinion score, 1 to 4.41 (ITU-T G.107); `None` where nothing was expected, and for a codec without a score.
     pub mos: Option<f64>,
 }
 
@@ -61,12 +61,16 @@ impl Reporting {
         let (keys, pressed) = (Keys::default(), String::new());
         Reporting { origin, reports, reception, received: 0, keys, pressed, counters }
     }
-    /// Takes a packet that was heard.
-    pub(crate) fn take(&mut self, now: Instant, packet: &[u8]) {
+    /// Takes a packet that was heard; of what is spoken its number, and its clock in Hz.
+    pub(crate) fn take(&mut self, now: Instant, packet: &[u8], (payload, clock_hz): (u8, u32)) {
         match Rtp::parse(packet) {
             Ok(rtp) if tone::Codec::of_payload(rtp.payload_type).is_some() => {
                 self.received += 1;
                 self.reception.take(now, SAMPLE_RATE, &rtp);
+            }
+            Ok(rtp) if rtp.payload_type == payload => {
+                self.received += 1;
+                self.reception.take(now, clock_hz, &rtp);
             }
             // A key's packets stand in the same numbers as the audio before and after them.
             Ok(rtp) if rtp.payload_type == TELEPHONE_EVENT => {
@@ -78,24 +82,24 @@ impl Reporting {
             _ => {}
         }
     }
-    /// Takes what the far side reports; `ssrc` is what it hears us as.
-    pub(crate) fn hear(&mut self, now: Instant, ssrc: u32, packet: &[u8]) {
+    /// Takes what the far side reports; `source` is what it hears us as, and our clock in Hz.
+    pub(crate) fn hear(&mut self, now: Instant, source: (u32, u32), packet: &[u8]) {
         if is_well_formed(packet) {
-            self.reports.hear(now, packet, Some((ssrc, SAMPLE_RATE)), &self.counters);
+            self.reports.hear(now, packet, Some(source), &self.counters);
         }
     }
     /// The keys that the far side pressed, the first [`limits::KEYS_HEARD`] of them.
     pub(crate) fn pressed(&self) -> &str {
         &self.pressed
     }
-    /// All that is known so far.
-    pub(crate) fn quality(&self) -> Quality {
+    /// All that is known so far, of a codec.
+    pub(crate) fn quality(&self, codec: Option<Codec>) -> Quality {
         let rtt_us = self.counters.rtt_us.get();
         let direction = |expected: u64, lost: u64, jitter_us: u64| {
             let loss = lost as f64 / expected.max(1) as f64;
-            let score = mos(Codec::G711, loss, delay_ms(jitter_us, rtt_us));
+            let score = codec.map(|codec| mos(codec, loss, delay_ms(jitter_us, rtt_us)));
             let jitter_ms = jitter_us as f64 / 1000.0;
-            Direction { expected, lost, jitter_ms, mos: (expected > 0).then_some(score) }
+            Direction { expected, lost, jitter_ms, mos: score.filter(|_| expected > 0) }
         };
         let far = (self.counters.far_reports.get() > 0).then(|| {
             let (sent, lost) = (self.counters.tx_packets.get(), self.counters.far_lost.get());
@@ -125,7 +129,8 @@ impl Phone {
         }
         let (Some(from), Some(to), true) = (call.media, call.speech.reports_to, reports.wanted) else { return };
         let octets = speech.sent.wrapping_mul(FRAME_SAMPLES as u32);
-        let (ssrc, timestamp) = (speech.ssrc, voice.timestamp(speech.sent));
+        let scale = speech.spoken.map_or(1, |spoken| spoken.clock_hz() / SAMPLE_RATE);
+        let (ssrc, timestamp) = (speech.ssrc, voice.timestamp(speech.sent).wrapping_mul(scale));
         let stream = Stream { ssrc, timestamp, packets: speech.sent, octets, all: speech.sent.into() };
         let mut packet = PacketBuf::new();
         let written = reports.make(now, origin, 0, stream, reception.source()).write(&mut packet);
@@ -161,14 +166,14 @@ mod tests {
             let now = start + Duration::from_millis(20) * u32::from(n);
             let is_key = (40..60).contains(&n);
             let (payload_type, at) = if is_key { (TELEPHONE_EVENT, 40) } else { (0, n) };
-            reporting.take(now, &packet(payload_type, n, u32::from(at) * 160));
+            reporting.take(now, &packet(payload_type, n, u32::from(at) * 160), (0, SAMPLE_RATE));
         }
-        let quality = reporting.quality();
+        let quality = reporting.quality(Some(Codec::G711));
         assert_eq!((quality.received, quality.near.expected, quality.near.lost), (80, 100, 0));
         assert!(quality.near.jitter_ms < 0.2, "{}", quality.near.jitter_ms);
         assert_eq!(reporting.pressed(), "5", "20 packets, one key");
         (0..1_000_u16).for_each(|n| {
-            reporting.take(start, &packet(TELEPHONE_EVENT, 100 + n, 100_000 + u32::from(n) * 800));
+            reporting.take(start, &packet(TELEPHONE_EVENT, 100 + n, 100_000 + u32::from(n) * 800), (0, SAMPLE_RATE));
         });
         assert_eq!(reporting.pressed().len(), limits::KEYS_HEARD);
     }

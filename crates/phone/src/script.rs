@@ -125,7 +125,10 @@ pub struct Talk {
     pub frames: Option<u32>,
     /// What is said instead of the tone, 8000 samples a second; silence follows.
     pub audio: Option<Arc<[i16]>>,
-    /// Whether each packet heard comes out as [`Output::Heard`](crate::Output::Heard).
+    /// Keys pressed as telephone-events from [`KEYS_AFTER`](crate::limits::KEYS_AFTER) frames on, where the far side takes
+    /// such: 0 to 9, `*`, `#`, A to D.
+    pub keys: Option<Arc<str>>,
+    /// Whether the audio of each packet heard comes out as [`Output::Heard`](crate::Output::Heard).
     pub overheard: bool,
     /// Whether what is heard was converted on its way: it goes to [`PhoneCall::ear`](crate::PhoneCall::ear) instead of the judge.
     pub by_ear: bool,
