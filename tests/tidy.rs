@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "tidy/book.rs"]
+mod book;
 #[path = "tidy/documents.rs"]
 mod documents;
 #[path = "tidy/functions.rs"]
