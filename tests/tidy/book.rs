@@ -1,12 +1,12 @@
 //! The pages of docs/ are a book (docs/book.toml) and are read on a forge as well: each is in its table of contents once,
-//! and a link to a heading leads to one.
+//! and a link to a heading leads to one. What the security model claims names its tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use regex::Regex;
 
 use super::documents::{document, documents};
-use super::tree::{Source, report, root};
+use super::tree::{Source, report, root, sources};
 
 const CONTENTS: &str = "docs/SUMMARY.md";
 
@@ -104,4 +104,36 @@ fn the_book_is_built_of_this_folder() {
     let preprocessor = book["preprocessor"]["outside"]["command"].as_str().unwrap();
     let script = preprocessor.strip_prefix("python3 ").unwrap();
     assert!(root().join("docs").join(script).is_file(), "{script}");
+}
+
+/// What the security model claims is shown: each claim names at least one test, and those are there.
+#[test]
+fn claims_of_the_security_model_name_tests_that_exist() {
+    const PAGE: &str = "docs/security.md";
+    let (test, case) =
+        (Regex::new(r"(interop )?`([a-z0-9_-]+)`").unwrap(), Regex::new(r#"name: "([a-z0-9-]+)""#).unwrap());
+    let files = sources();
+    let code: String = files.iter().filter(|source| source.is_rust()).map(|source| source.text.as_str()).collect();
+    let cases = files.iter().find(|source| source.path == "xtask/src/interop/cases/mod.rs").unwrap();
+    let cases: BTreeSet<&str> = case.captures_iter(&cases.text).map(|found| found.get(1).unwrap().as_str()).collect();
+    let (mut broken, mut in_claims, mut claims) = (Vec::new(), false, 0);
+    for line in document(PAGE).lines() {
+        in_claims = line.text.starts_with('|') && (in_claims || line.text == "| claim | shown by |");
+        let Some((_, shown)) = line.text.trim_end_matches(" |").rsplit_once(" | ") else { continue };
+        if !in_claims || shown == "shown by" || shown.starts_with("---") {
+            continue;
+        }
+        claims += 1;
+        let named: Vec<_> = test.captures_iter(shown).collect();
+        if named.is_empty() {
+            broken.push(format!("{PAGE}:{}: names no test", line.number));
+        }
+        let there = |name: &str, is_case: bool| {
+            if is_case { cases.contains(name) } else { code.contains(&format!("fn {name}(")) }
+        };
+        let lost = named.iter().filter(|found| !there(&found[2], found.get(1).is_some()));
+        broken.extend(lost.map(|found| format!("{PAGE}:{}: {}", line.number, &found[2])));
+    }
+    assert!(claims > 20, "{PAGE} makes its claims in tables `| claim | shown by |`");
+    report("a claim of docs/security.md names tests, and these exist", broken);
 }
