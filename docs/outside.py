@@ -14,16 +14,22 @@ TOP = os.path.dirname(HERE)
 
 def page_of(path):
     """The page of the book that a file of the repository (a path from its top) has."""
+    if path == "docs/README.md":
+        return "index.md"
     if path.startswith("docs/"):
         return path.removeprefix("docs/")
+    if path.endswith("/"):
+        return f"{PART}/{path}index.md"
     return f"{PART}/{path}" if path.endswith(".md") else f"{PART}/{path}.md"
 
 
 def source(target):
-    """The file that is shown for a link's target: a folder's is its README."""
+    """What is shown for a link's target: a folder's README, or a list of what is in it."""
     readme = os.path.join(target, "README.md")
     if os.path.isdir(os.path.join(TOP, target)):
-        return readme if os.path.isfile(os.path.join(TOP, readme)) else None
+        if target.startswith("docs/"):
+            return "docs/README.md"
+        return readme if os.path.isfile(os.path.join(TOP, readme)) else target + "/"
     return target if os.path.isfile(os.path.join(TOP, target)) else None
 
 
@@ -47,7 +53,11 @@ def rewrite(text, path, found):
 
 
 def shown(path, found):
-    """A file of the repository as a page."""
+    """A file or folder of the repository as a page."""
+    if path.endswith("/"):
+        names = sorted(os.listdir(os.path.join(TOP, path)))
+        listed = (f"- {name}" if name.endswith(".json") else f"- [{name}]({name})" for name in names)
+        return rewrite(f"# {path}\n\n" + "\n".join(listed) + "\n", path, found)
     with open(os.path.join(TOP, path), encoding="utf-8") as file:
         text = file.read()
     if path.endswith(".md"):
