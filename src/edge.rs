@@ -1,6 +1,6 @@
 //! A whole edge in one value: everything is bound first, then the loops start, each on its own thread:
-//! signalling (with one more for TLS, where that is spoken), the media workers, and one auxiliary thread for HTTP, call
-//! records, names and addresses.
+//! signalling (with one more for TLS, where that is spoken), the media workers, one for call records, and one auxiliary
+//! thread for HTTP, names and addresses.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,7 +17,6 @@ use rand::TryRng;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use trunkgate_call::{Addressing, Gateway, GatewayConfig, Interfaces, ListenerSpec};
-use trunkgate_media::counters::Counter;
 use trunkgate_route::{Table, Transport};
 use trunkgate_sip::ListenerId;
 
@@ -26,8 +25,8 @@ use crate::dns::{Resolver, means};
 use crate::handle::{Handle, Load, Order, Phase, Running, Shared};
 use crate::names::{Found, NameQuestion, Names};
 use crate::own_sockets::OwnSockets;
+use crate::records::{self, ReportOrder};
 use crate::reload::stamps;
-use crate::reports::{CallRecords, ReportOrder};
 use crate::signalling::Signalling;
 use crate::transport::{self, BindError, Bound, SocketCounters, Transports};
 use crate::worker::Workers;
@@ -88,6 +87,7 @@ pub struct Edge {
     handle: Handle,
     signalling: Option<JoinHandle<()>>,
     auxiliary: Option<JoinHandle<()>>,
+    records: Option<JoinHandle<()>>,
     stop: Arc<Notify>,
 }
 
@@ -106,7 +106,7 @@ impl Edge {
         if !faults.is_empty() {
             return Err(StartError::Certificates(faults));
         }
-        let records = CallRecords::open(config.cdr_file.as_deref()).map_err(StartError::CallRecords)?;
+        let records = records::Writer::open(&config.cdr).map_err(StartError::CallRecords)?;
         let listeners: Vec<Listener> = bound.iter().map(listener).collect();
         let own = watch::Sender::new(OwnSockets::new(&listeners, http_address, &config));
         let (workers, media) =
@@ -120,7 +120,7 @@ impl Edge {
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
         let message_bytes = config.limits.sip_message_bytes;
         let strangers = config.limits.strangers;
-        let shared = shared(config, (listeners.clone(), own), interfaces, settings, &workers);
+        let shared = shared(config, (listeners.clone(), own), interfaces, settings, (&workers, records.figures()));
 
         let (orders, orders_in) = mpsc::channel(limits::ORDERS);
         let (reports, reports_in) = mpsc::channel(limits::REPORTS);
@@ -162,24 +162,34 @@ impl Edge {
             handle,
             signalling: Some(signalling),
             auxiliary: None,
+            records: None,
             stop: Arc::default(),
         };
-        edge.start_auxiliary(http, records, reports_in, (resolver, names)).map_err(system("the HTTP server"))?;
+        edge.start_records(records, reports_in).map_err(system("the writer of call records"))?;
+        edge.start_auxiliary(http, (resolver, names)).map_err(system("the HTTP server"))?;
         Ok(edge)
+    }
+
+    /// Starts the thread that writes call records: a slow disk keeps nobody else waiting.
+    fn start_records(&mut self, writer: records::Writer, orders: mpsc::Receiver<ReportOrder>) -> io::Result<()> {
+        let (builder, runtime) = runtime("records")?;
+        self.records = Some(builder.spawn(move || {
+            runtime.block_on(writer.serve(orders));
+            runtime.shutdown_background();
+        })?);
+        Ok(())
     }
 
     /// Starts the auxiliary thread and waits until the peers' names are settled: then calls are taken.
     fn start_auxiliary(
         &mut self,
         http: TcpListener,
-        records: CallRecords,
-        reports: mpsc::Receiver<ReportOrder>,
         (resolver, questions): (Resolver, mpsc::Receiver<NameQuestion>),
     ) -> io::Result<()> {
         let (settled, wait) = sync_channel(1);
         let (handle, stop) = (self.handle.clone(), Arc::clone(&self.stop));
         let names = Names::new(resolver, handle.clone(), questions, settled);
-        let auxiliary = Auxiliary { http, records, reports, handle, stop, names };
+        let auxiliary = Auxiliary { http, handle, stop, names };
         let (builder, runtime) = runtime("auxiliary")?;
         self.auxiliary = Some(builder.spawn(move || {
             runtime.block_on(auxiliary.run());
@@ -225,6 +235,10 @@ impl Edge {
         }
         if let Some(thread) = self.auxiliary.take() {
             self.stop.notify_one();
+            let _ = thread.join();
+        }
+        if let Some(thread) = self.records.take() {
+            // The auxiliary thread has told it that no record follows.
             let _ = thread.join();
         }
     }
@@ -295,7 +309,7 @@ fn shared(
     (listeners, own): (Vec<Listener>, watch::Sender<OwnSockets>),
     interfaces: Interfaces,
     settings: transport::Settings,
-    workers: &Workers,
+    (workers, cdr): (&Workers, Arc<records::Figures>),
 ) -> Arc<Shared> {
     let now = Timestamp::now();
     let stamps = stamps(&config);
@@ -316,7 +330,7 @@ fn shared(
         reloads_reading: Arc::new(Semaphore::new(limits::RELOADS_READING)),
         sockets: Arc::new(SocketCounters::default()),
         workers: workers.counters().to_vec(),
-        cdr_failures: Counter::default(),
+        cdr,
         pulse: Mutex::default(),
         refresh: Notify::new(),
         renamed: Notify::new(),
@@ -353,11 +367,9 @@ fn start_signalling(begin: impl FnOnce() -> io::Result<Signalling> + Send + 'sta
     }
 }
 
-/// All that may wait for disks, name servers and HTTP clients.
+/// All that may wait for name servers and HTTP clients.
 struct Auxiliary {
     http: TcpListener,
-    records: CallRecords,
-    reports: mpsc::Receiver<ReportOrder>,
     handle: Handle,
     stop: Arc<Notify>,
     names: Names,
@@ -365,8 +377,7 @@ struct Auxiliary {
 
 impl Auxiliary {
     async fn run(self) {
-        let Auxiliary { http, records, reports, handle, stop, names } = self;
-        let writer = tokio::spawn(records.serve(reports, Arc::clone(&handle.shared)));
+        let Auxiliary { http, handle, stop, names } = self;
         let refresher = tokio::spawn(reload::keep_fresh(handle.clone()));
         let names = tokio::spawn(names.keep());
         let server = tokio::spawn(admin::serve(http, handle.clone()));
@@ -376,8 +387,6 @@ impl Auxiliary {
         names.abort();
         let _ = (refresher.await, server.await, names.await);
         // The signalling loop has ended before: no record comes after this.
-        if handle.reports.send(ReportOrder::End).await.is_ok() {
-            let _ = writer.await;
-        }
+        let _ = handle.reports.send(ReportOrder::End).await;
     }
 }

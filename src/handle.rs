@@ -13,15 +13,14 @@ use trunkgate_call::trace::TraceView;
 use trunkgate_call::view::{AgentView, QualityView, StatusView};
 use trunkgate_call::{CallView, Control, Gateway, Input, Interfaces};
 use trunkgate_media::WorkerCounters;
-use trunkgate_media::counters::Counter;
 use trunkgate_route::Table;
 
 use crate::config::Config;
 use crate::edge::Listener;
 use crate::names::Found;
 use crate::own_sockets::OwnSockets;
+use crate::records::{Figures, ReportOrder};
 use crate::reload::Stamp;
-use crate::reports::ReportOrder;
 use crate::transport::{Settings, SocketCounters};
 
 /// A question for the loop: it reads, and answers by itself.
@@ -136,7 +135,8 @@ pub(crate) struct Shared {
     pub(crate) reloads_reading: Arc<Semaphore>,
     pub(crate) sockets: Arc<SocketCounters>,
     pub(crate) workers: Vec<Arc<WorkerCounters>>,
-    pub(crate) cdr_failures: Counter,
+    /// Of call records.
+    pub(crate) cdr: Arc<Figures>,
     /// Each worker's turns as last looked at, and when they had changed.
     pub(crate) pulse: Mutex<Vec<(u64, Instant)>>,
     /// Wakes the refresher of interfaces.

@@ -102,8 +102,16 @@ pub const INTERFACES_REFRESH_SECONDS: u64 = 30;
 pub const REPORTS: usize = 8192;
 /// Lines in the journal of live calls beyond two for each, before it is written anew.
 pub const JOURNAL_SPARE_LINES: usize = 4096;
-/// How much of the end of the file of call records is searched for calls that the journal still holds, in bytes.
+/// How much of the end of a file of call records is searched for calls that the journal still holds, in bytes.
 pub const RECORDS_SEARCHED_BYTES: u64 = 1 << 20;
+/// Files of call records that are searched so: the one that is written, and the newest beside it.
+pub const RECORDS_FILES_SEARCHED: usize = 16;
+/// Call records that are kept while the disk takes none; more are lost and counted.
+pub const RECORDS_KEPT: usize = 10_000;
+/// The same in bytes.
+pub const RECORDS_KEPT_BYTES: usize = 64 << 20;
+/// How long the file of call records is left alone after it took none, in milliseconds.
+pub const RECORDS_PAUSE_MILLISECONDS: u64 = 1000;
 /// Log lines that wait to be written; more are lost and counted.
 pub const LOG_LINES: usize = 8192;
 /// Between two writes of log lines, in milliseconds: what was logged meanwhile is written at once.

@@ -19,7 +19,7 @@ use trunkgate_route::Table;
 use crate::config::{self, Config, Diagnostic, Listen};
 use crate::handle::{Gone, Handle};
 use crate::names::Found;
-use crate::reports::ReportOrder;
+use crate::records::ReportOrder;
 use crate::transport::Settings;
 use crate::{edge, interfaces, limits, log, speech};
 
@@ -155,7 +155,7 @@ impl Handle {
         self.input(Input::Limits { calls, calls_per_second }).await?;
         self.input(Input::Strangers(config.limits.strangers)).await?;
         log::set_level(&config.log.level);
-        let _ = self.reports.send(ReportOrder::Reopen(config.cdr_file.clone())).await;
+        let _ = self.reports.send(ReportOrder::Reopen(Box::new(config.cdr.clone()))).await;
         self.shared.refresh.notify_one();
         self.shared.renamed.notify_one();
         Ok(done)

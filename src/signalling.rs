@@ -17,7 +17,7 @@ use trunkgate_sip::{Flow, Transmit};
 
 use crate::handle::{Load, Order, Shared};
 use crate::names::NameQuestion;
-use crate::reports::{self, ReportOrder};
+use crate::records::{self, ReportOrder};
 use crate::transport::{Arrival, Moment, Transports};
 use crate::worker::Workers;
 use crate::{limits, log};
@@ -286,8 +286,8 @@ impl Signalling {
                     self.unasked.push_back(query);
                 }
             }
-            Output::Began(call) => reports::hand_over_begun(&self.reports, call),
-            Output::Report(record) => reports::hand_over(&self.reports, record, &self.shared.cdr_failures),
+            Output::Began(call) => records::hand_over_begun(&self.reports, call),
+            Output::Report(record) => records::hand_over(&self.reports, record, &self.shared.cdr),
             Output::Log(line) => log::call_event(&line),
         }
     }

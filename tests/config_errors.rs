@@ -468,7 +468,7 @@ fn defaults_are_those_of_the_contract() {
     );
     assert_eq!(config.limits.sip_message_bytes, 65_535);
     assert_eq!(config.http.address.to_string(), "127.0.0.1:8080");
-    assert_eq!(config.cdr_file.unwrap(), Path::new("x/cdr.jsonl"));
+    assert_eq!(config.cdr.file.unwrap().path, Path::new("x/cdr.jsonl"));
     assert_eq!(config.routes[0].name.as_ref(), "route-1");
     assert_eq!(config.trunks[0].codecs, ["PCMU", "PCMA", "opus"]);
     let (config, _) = config::parse(Path::new("x"), &format!("{GOOD}[media]\nports='20000-20099'\n")).unwrap();

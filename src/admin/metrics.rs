@@ -15,6 +15,7 @@ use super::ApiError;
 use super::exposition::{Exposition, Kind};
 use super::process;
 use crate::handle::{Counted, Handle, Phase};
+use crate::records::{Figures, Sink};
 use crate::{log, transport};
 
 pub(super) async fn metrics(State(handle): State<Handle>) -> Result<Response, ApiError> {
@@ -292,6 +293,21 @@ fn capacity(out: &mut Exposition, counted: &Counted, handle: &Handle) {
     out.single("trunkgate_media_ports", Kind::Gauge, "Media ports of the pool.", counted.media_ports as f64);
 }
 
+fn call_records(out: &mut Exposition, figures: &Figures) {
+    let mut each = |name, kind, help, read: fn(&Sink) -> u64| {
+        out.family(name, kind, help);
+        for (sink, figures) in figures.all() {
+            out.sample(name, &[("sink", sink)], read(figures) as f64);
+        }
+    };
+    let help = "Attempts to write or deliver a call record that failed.";
+    each("trunkgate_cdr_failures_total", Kind::Counter, help, |sink| sink.failures.get());
+    let help = "Call records that were given up.";
+    each("trunkgate_cdr_lost_total", Kind::Counter, help, |sink| sink.lost.get());
+    let help = "Call records that wait.";
+    each("trunkgate_cdr_waiting", Kind::Gauge, help, |sink| sink.waiting.get());
+}
+
 fn edge(out: &mut Exposition, gateway: &Metrics, handle: &Handle) {
     let (taken, refused, last) = handle.reloads();
     let name = "trunkgate_config_reloads_total";
@@ -306,9 +322,7 @@ fn edge(out: &mut Exposition, gateway: &Metrics, handle: &Handle) {
     let overloaded = handle.load.borrow().overloaded;
     let help = "Whether new calls are refused that would wait too long.";
     out.single("trunkgate_overloaded", Kind::Gauge, help, f64::from(u8::from(overloaded)));
-    let name = "trunkgate_cdr_failures_total";
-    out.family(name, Kind::Counter, "Call records that could not be written.");
-    out.sample(name, &[("sink", "file")], handle.shared.cdr_failures.get() as f64);
+    call_records(out, &handle.shared.cdr);
     let help = "Panics, each caught; please report them.";
     out.single("trunkgate_panics_total", Kind::Counter, help, log::panics() as f64);
     let help = "Log lines lost because the log was not read.";

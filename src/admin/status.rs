@@ -167,10 +167,7 @@ impl StatusReport {
             let why = agent.last_problem.as_deref().unwrap_or("no answer");
             problems.push(format!("agent {} keeps failing and is skipped: {why}", agent.name));
         }
-        let failures = handle.shared.cdr_failures.get();
-        if failures > 0 {
-            problems.push(format!("{failures} call records could not be written"));
-        }
+        problems.extend(handle.shared.cdr.problems());
         let lost = crate::log::lost();
         if lost > 0 {
             problems.push(format!("{lost} log lines were lost"));

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use trunkgate_route::{Agent, Route, TargetSpec, Trunk};
 
+use super::cdr::Cdr;
 use super::targets::Groups;
 use super::types::{Announcement, Api, Edge, Http, Limits, Listen, Log, Media, Speech, TrunkTls};
 
@@ -37,7 +38,7 @@ pub(super) struct Draft {
     pub(super) speech: Option<Speech>,
     /// `[speech]`, be it usable or not.
     pub(super) speech_span: Option<Span>,
-    pub(super) cdr_file: Option<std::path::PathBuf>,
+    pub(super) cdr: Cdr,
 }
 
 /// A listener with the places of its address and of its name; none for those that stand where none is written.

@@ -122,7 +122,7 @@ fn config(path: &Path, source: &str, draft: Draft) -> Config {
         api: draft.api,
         routes: draft.routes.into_iter().map(|placed| placed.route).collect::<Vec<_>>().into(),
         log: draft.log,
-        cdr_file: draft.cdr_file,
+        cdr: draft.cdr,
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod agents;
 mod caller_id;
+mod cdr;
 mod checks;
 pub mod code;
 mod credentials;
@@ -38,6 +39,7 @@ mod trunks;
 mod types;
 mod values;
 
+pub use cdr::{Cdr, CdrFile, CdrFormat, Keep};
 pub use diagnostic::{Diagnostic, Excerpt, render, to_json};
 pub use load::{find, load, parse};
 pub use places::Places;

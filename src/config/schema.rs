@@ -21,7 +21,7 @@ use super::keys;
 use super::section::{Section, Value};
 use super::targets::Groups;
 use super::types::{Api, Edge, Http, Limits, Listen, ListenTls, Log, Media};
-use super::{agents, hours, routes, speech as speaking, tls, trunks, values};
+use super::{agents, cdr, hours, routes, speech as speaking, tls, trunks, values};
 
 /// Peers in these networks are shown our local address.
 const LOCAL_NETWORKS: [&str; 7] =
@@ -85,7 +85,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let api = read_api(api.as_ref(), &edge.name, findings);
     let groups = root.get("group").map(|value| Groups::read(value, &edge.numbers, findings)).unwrap_or_default();
     let routes = root.get("route").map(|value| routes::read(value, &edge, &groups, findings)).unwrap_or_default();
-    let cdr_file = cdr.and_then(|cdr| cdr.read("file", findings, values::string));
+    let cdr = cdr.map(|section| cdr::read(&section, file.folder(), findings)).unwrap_or_default();
     let written = root.get("listen").map_or(2, |value| value.get_ref().as_array().map_or(1, |list| list.len()));
     let secure =
         |trunk: &PlacedTrunk| trunk.trunk.peers.iter().any(|peer| peer.destination.transport == Transport::Tls);
@@ -112,7 +112,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         log: read_log(log.as_ref(), findings),
         speech: said_by,
         speech_span: speech.map(|speech| speech.span),
-        cdr_file: cdr_file.map(|written| values::relative_to(file.folder(), &written)),
+        cdr,
     }
 }
 

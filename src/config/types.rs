@@ -11,6 +11,7 @@ use trunkgate_call::StrangerLimits;
 use trunkgate_media::LatchMode;
 use trunkgate_route::{Agent, Calendar, Definition, Destination, Numbers, Routes, Server, Transport, Trunk};
 
+use super::cdr::Cdr;
 use super::places::Places;
 
 /// The whole configuration, defaults filled in.
@@ -46,8 +47,8 @@ pub struct Config {
     pub speech: Option<Speech>,
     /// What it is to say.
     pub announcements: Vec<Announcement>,
-    /// `[cdr] file`
-    pub cdr_file: Option<PathBuf>,
+    /// `[cdr]`
+    pub cdr: Cdr,
 }
 
 /// `[speech]`

@@ -1,0 +1,137 @@
+//! Call records as CSV (RFC 4180): one line a call under a line of names. Columns are only ever added, before `legs`.
+
+use csv::{QuoteStyle, Terminator, WriterBuilder};
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// The columns. Those that a record has no field for are made here.
+pub(super) const COLUMNS: [&str; 19] = [
+    "sid",
+    "started_at",
+    "answered_at",
+    "ended_at",
+    "answered_s",
+    "state",
+    "outcome",
+    "reason",
+    "route",
+    "caller_trunk",
+    "from",
+    "to",
+    "sip_code",
+    "q850_cause",
+    "failovers",
+    "post_dial_ms",
+    "mos_min",
+    "mos_avg",
+    "legs",
+];
+
+/// The first line.
+pub(super) fn head() -> Vec<u8> {
+    line(&COLUMNS.map(str::to_owned))
+}
+
+/// The line of a record.
+pub(super) fn row(record: &Value) -> Vec<u8> {
+    line(&COLUMNS.map(|column| field(record, column)))
+}
+
+fn field(record: &Value, column: &str) -> String {
+    let text = |value: Option<&Value>| match value {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => plain(text),
+        Some(other) => other.to_string(),
+    };
+    match column {
+        "answered_s" => answered_seconds(record).map_or_else(String::new, |seconds| format!("{seconds:.3}")),
+        "caller_trunk" => text(record.pointer("/legs/0/trunk")),
+        _ => text(record.get(column)),
+    }
+}
+
+/// From the answer to the end.
+fn answered_seconds(record: &Value) -> Option<f64> {
+    let time = |field: &str| record.get(field)?.as_str()?.parse::<Timestamp>().ok();
+    Some(time("ended_at")?.duration_since(time("answered_at")?).as_secs_f64())
+}
+
+/// A far end's text that no spreadsheet takes for a formula, and that stays on its line. A number as `+14155550100` is none.
+fn plain(text: &str) -> String {
+    let text: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let number = text.strip_prefix('+').is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit()));
+    let formula = text.starts_with(['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}', '\u{fffd}']);
+    if formula && !number { format!("'{text}") } else { text }
+}
+
+fn line(fields: &[String]) -> Vec<u8> {
+    let mut writer =
+        WriterBuilder::new().terminator(Terminator::CRLF).quote_style(QuoteStyle::Necessary).from_writer(Vec::new());
+    // Into memory nothing fails.
+    let _ = writer.write_record(fields);
+    writer.into_inner().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::records::tests::record;
+
+    fn read(line: &[u8]) -> Vec<String> {
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(line);
+        let rows: Vec<_> = reader.records().map(Result::unwrap).collect();
+        assert_eq!(rows.len(), 1, "{}", String::from_utf8_lossy(line));
+        rows[0].iter().map(str::to_owned).collect()
+    }
+
+    /// Scripts of users go by these.
+    #[test]
+    fn the_columns_are_what_they_were() {
+        assert_eq!(
+            String::from_utf8(head()).unwrap(),
+            "sid,started_at,answered_at,ended_at,answered_s,state,outcome,reason,route,caller_trunk,from,to,sip_code,\
+             q850_cause,failovers,post_dial_ms,mos_min,mos_avg,legs\r\n"
+        );
+        let mut value = record("CA1").value();
+        value["legs"] = json!([{"sid": "CA1", "trunk": "carrier, \"west\""}]);
+        assert_eq!(
+            String::from_utf8(row(&value)).unwrap(),
+            "CA1,2026-01-01T00:00:00.000Z,2026-01-01T00:00:01.000Z,2026-01-01T00:01:01.250Z,60.250,ended,answered,\
+             caller_hung_up,r,\"carrier, \"\"west\"\"\",+1,+2,200,16,0,40,,,\
+             \"[{\"\"sid\"\":\"\"CA1\"\",\"\"trunk\"\":\"\"carrier, \\\"\"west\\\"\"\"\"}]\"\r\n"
+        );
+    }
+
+    #[test]
+    fn what_a_far_end_writes_is_no_formula() {
+        for (text, shown) in [
+            ("+14155550100", "+14155550100"),
+            ("1000", "1000"),
+            ("=HYPERLINK(\"http://evil.example\")", "'=HYPERLINK(\"http://evil.example\")"),
+            ("+1+cmd|' /C calc'!A0", "'+1+cmd|' /C calc'!A0"),
+            ("-2+3", "'-2+3"),
+            ("@SUM(1)", "'@SUM(1)"),
+            ("\t=1", "'\u{fffd}=1"),
+            ("\u{ff1d}1", "'\u{ff1d}1"),
+            ("a\r\n=1", "a\u{fffd}\u{fffd}=1"),
+        ] {
+            let record = json!({ "sid": "CA1", "from": text });
+            assert_eq!(read(&row(&record))[10], shown);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_one_line_that_reads_back(from: String, route: String) {
+            let line = row(&json!({ "sid": "CA1", "from": from, "route": route }));
+            let fields = read(&line);
+            prop_assert_eq!(fields.len(), COLUMNS.len());
+            prop_assert_eq!(&fields[10], &plain(&from));
+            prop_assert_eq!(&fields[8], &plain(&route));
+            prop_assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What metrics and `status` tell of call records.
+
+use std::sync::{Mutex, PoisonError};
+
+use trunkgate_media::counters::Counter;
+
+/// Of each place that records go to.
+#[derive(Debug, Default)]
+pub(crate) struct Figures {
+    /// The file.
+    pub(crate) file: Sink,
+}
+
+/// A place that records go to.
+#[derive(Debug, Default)]
+pub(crate) struct Sink {
+    /// Attempts that failed.
+    pub(crate) failures: Counter,
+    /// Records that were given up.
+    pub(crate) lost: Counter,
+    /// Records that wait for it.
+    pub(crate) waiting: Counter,
+    /// Why it does not take records, where it does not.
+    problem: Mutex<Option<String>>,
+}
+
+impl Figures {
+    /// Its name in metrics, and its figures.
+    pub(crate) fn all(&self) -> [(&'static str, &Sink); 1] {
+        [("file", &self.file)]
+    }
+
+    /// A record came when too many waited for the writer.
+    pub(crate) fn overrun(&self) {
+        for (_, sink) in self.all() {
+            sink.failures.add(1);
+            sink.lost.add(1);
+        }
+    }
+
+    /// A sentence for each thing that is wrong.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (name, sink) in self.all() {
+            let waiting = sink.waiting.get();
+            problems.extend(sink.problem().map(|what| format!("call records, {name}: {what}; {waiting} wait")));
+            let lost = sink.lost.get();
+            if lost > 0 {
+                problems.push(format!("call records, {name}: {lost} were lost since the start"));
+            }
+        }
+        problems
+    }
+}
+
+impl Sink {
+    fn problem(&self) -> Option<String> {
+        self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// It took no record; whether that is new.
+    pub(super) fn failed(&self, what: &str) -> bool {
+        self.failures.add(1);
+        self.problem.lock().unwrap_or_else(PoisonError::into_inner).replace(what.to_owned()).is_none()
+    }
+
+    /// It takes records; whether that is new.
+    pub(super) fn took(&self) -> bool {
+        self.problem.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    }
+}

@@ -1,0 +1,293 @@
+//! The journal of live calls: a call is written when it begins, again with its record when it ends, and crossed out once
+//! that record is where it belongs. So one that a crash cut short still gets its one record, at the next start.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use trunkgate_call::{CallView, ReasonSlug};
+
+use super::Record;
+use super::disk::{self, Lines, named};
+use crate::limits;
+
+/// A journal; another process with the same file is kept out by a lock.
+#[derive(Debug)]
+pub(super) struct Journal {
+    path: PathBuf,
+    lines: Lines,
+    /// The lines of calls that have not been crossed out.
+    live: BTreeMap<String, Box<[u8]>>,
+    /// Lines in the file.
+    count: usize,
+    /// The file lacks what is in memory: since then, it could not be written.
+    behind: Option<Instant>,
+}
+
+/// How long nothing is tried after the file could not be written.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl Journal {
+    /// Opens a journal. Also gives the records of the calls in it: to be written, where they are not, and then crossed out.
+    ///
+    /// # Errors
+    /// The system's, or that another process keeps this journal.
+    pub(super) fn open(path: &Path) -> io::Result<(Journal, Vec<Record>)> {
+        let mut lines = locked(path)?;
+        let mut text = Vec::new();
+        lines.file().read_to_end(&mut text).map_err(|error| named(path, &error))?;
+        let left: Vec<Record> = cut_short(&text);
+        if left.is_empty() {
+            lines.truncate(0).map_err(|error| named(path, &error))?;
+        }
+        let mut journal = Journal { path: path.to_owned(), lines, live: BTreeMap::new(), count: 0, behind: None };
+        if !left.is_empty() {
+            // From now on each has one record, however often this is tried.
+            journal.live = left.iter().map(|record| (record.sid.clone(), closing(record))).collect();
+            journal.rewrite()?;
+        }
+        Ok((journal, left))
+    }
+
+    /// Notes that a call has begun.
+    pub(super) fn begin(&mut self, call: &CallView) -> io::Result<()> {
+        let mut line = serde_json::to_vec(&json!({ "began": call }))?;
+        line.push(b'\n');
+        self.note(call.sid.clone(), line.into())
+    }
+
+    /// Notes that a call has ended, with its record.
+    pub(super) fn close(&mut self, record: &Record) -> io::Result<()> {
+        self.note(record.sid.clone(), closing(record))
+    }
+
+    fn note(&mut self, sid: String, line: Box<[u8]>) -> io::Result<()> {
+        let kept = self.live.entry(sid).insert_entry(line).into_mut();
+        if self.behind.is_some() || !is_there(&self.path, &self.lines) {
+            return self.catch_up();
+        }
+        let written = self.lines.append(kept);
+        self.wrote(written)
+    }
+
+    /// Notes that a call's record is written.
+    pub(super) fn end(&mut self, sid: &str) -> io::Result<()> {
+        if self.live.remove(sid).is_none() {
+            return Ok(());
+        }
+        if self.live.is_empty() {
+            self.lines.truncate(0)?;
+            (self.count, self.behind) = (0, None);
+            return Ok(());
+        }
+        if self.behind.is_some() || self.count > 3 * self.live.len() + limits::JOURNAL_SPARE_LINES {
+            return self.catch_up();
+        }
+        let mut line = serde_json::to_vec(&json!({ "ended": sid }))?;
+        line.push(b'\n');
+        let written = self.lines.append(&line);
+        self.wrote(written)
+    }
+
+    fn wrote(&mut self, written: io::Result<()>) -> io::Result<()> {
+        match &written {
+            Ok(()) => self.count += 1,
+            Err(_) => self.behind = Some(Instant::now()),
+        }
+        written
+    }
+
+    /// Writes the file anew, unless that has just failed.
+    fn catch_up(&mut self) -> io::Result<()> {
+        if self.behind.is_some_and(|since| since.elapsed() < PAUSE) {
+            return Ok(());
+        }
+        let written = self.rewrite();
+        self.behind = written.is_err().then(Instant::now);
+        written
+    }
+
+    /// Goes on beside another file of call records.
+    pub(super) fn move_to(&mut self, mut other: Journal) -> io::Result<()> {
+        other.live.append(&mut self.live);
+        other.rewrite()?;
+        let old = std::mem::replace(self, other);
+        disk::remove(&old.path)
+    }
+
+    /// Only what is live stays. The new file takes the place of the old at once: a crash leaves one of the two.
+    fn rewrite(&mut self) -> io::Result<()> {
+        let mut path = self.path.as_os_str().to_owned();
+        path.push(".new");
+        let path = PathBuf::from(path);
+        let mut lines = locked(&path)?;
+        lines.truncate(0)?;
+        lines.append(&self.live.values().flatten().copied().collect::<Vec<u8>>())?;
+        disk::rename(&path, &self.path)?;
+        self.lines = lines;
+        self.count = self.live.len();
+        Ok(())
+    }
+}
+
+/// Whether a name still leads to the file that is written.
+fn is_there(path: &Path, lines: &Lines) -> bool {
+    let (Ok(named), Ok(open)) = (std::fs::metadata(path), lines.file().metadata()) else { return false };
+    (named.dev(), named.ino()) == (open.dev(), open.ino())
+}
+
+/// Opens a file that is nobody else's.
+fn locked(path: &Path) -> io::Result<Lines> {
+    let lines = Lines::open(path)?;
+    lines.file().try_lock().map_err(|error| named(path, &error.into()))?;
+    Ok(lines)
+}
+
+fn closing(record: &Record) -> Box<[u8]> {
+    [br#"{"closing":"#.as_slice(), &record.json, b"}\n"].concat().into()
+}
+
+/// The records of calls that have begun and were not crossed out. A torn last line is nobody's.
+fn cut_short(journal: &[u8]) -> Vec<Record> {
+    let mut live: BTreeMap<String, Value> = BTreeMap::new();
+    for mut line in journal.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok()) {
+        if let Some(sid) = line.get("ended").and_then(Value::as_str) {
+            live.remove(sid);
+            continue;
+        }
+        let record = line.get_mut("closing").map(Value::take);
+        let Some(record) = record.or_else(|| line.get_mut("began").map(Value::take).map(closed)) else { continue };
+        if let Some(sid) = record.get("sid").and_then(Value::as_str) {
+            live.insert(sid.to_owned(), record);
+        }
+    }
+    live.into_iter().map(|(sid, record)| Record { sid, json: record.to_string().into_bytes().into() }).collect()
+}
+
+/// The record of a call that a crash cut short. When it was answered, and when it ended, nobody knows any more.
+fn closed(mut call: Value) -> Value {
+    let reason = ReasonSlug::EdgeRestarted;
+    if let Some(call) = call.as_object_mut() {
+        for leg in call.get_mut("legs").and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(leg) = leg.as_object_mut() {
+                if leg.get("reason").is_none_or(Value::is_null) {
+                    leg.insert("reason".to_owned(), reason.as_str().into());
+                    leg.insert("ended_by".to_owned(), "edge".into());
+                }
+                leg.insert("state".to_owned(), "ended".into());
+            }
+        }
+        for (key, value) in [
+            ("state", Value::from("ended")),
+            ("outcome", reason.outcome().into()),
+            ("reason", reason.as_str().into()),
+            ("ended_at", format!("{:.3}", Timestamp::now()).into()),
+            ("sip_code", Value::Null),
+            ("q850_cause", reason.q850().into()),
+            ("failovers", 0.into()),
+            ("post_dial_ms", Value::Null),
+            ("mos_min", Value::Null),
+            ("mos_avg", Value::Null),
+        ] {
+            call.insert(key.to_owned(), value);
+        }
+    }
+    call
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::tests::{began, record};
+
+    fn sids(left: &[Record]) -> Vec<&str> {
+        left.iter().map(|record| record.sid.as_str()).collect()
+    }
+
+    fn json(record: &Record) -> Value {
+        serde_json::from_slice(&record.json).unwrap()
+    }
+
+    #[test]
+    fn what_a_crash_cut_short_is_there_until_it_is_crossed_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cdr.jsonl.live");
+        let (mut journal, left) = Journal::open(&path).unwrap();
+        assert!(left.is_empty());
+        for sid in ["CA1", "CA2", "CA3"] {
+            journal.begin(&began(sid)).unwrap();
+        }
+        journal.close(&record("CA2")).unwrap();
+        journal.end("CA2").unwrap();
+        journal.close(&record("CA3")).unwrap();
+        // The crash came in the middle of a line.
+        journal.lines.append(b"{\"began\":{\"sid\":\"CA4\"").unwrap();
+        drop(journal);
+        let (journal, left) = Journal::open(&path).unwrap();
+        assert_eq!(sids(&left), ["CA1", "CA3"]);
+        let first = json(&left[0]);
+        assert_eq!((&first["reason"], &first["outcome"]), (&json!("edge_restarted"), &json!("failed")));
+        assert_eq!(
+            (&first["state"], &first["route"], &first["sip_code"]),
+            (&json!("ended"), &json!("r"), &Value::Null)
+        );
+        assert_eq!(json(&left[1])["reason"], "caller_hung_up", "its record was known");
+        drop(journal);
+        // Again a crash, before they were written: nothing of them has changed.
+        let (mut journal, again) = Journal::open(&path).unwrap();
+        assert_eq!(again.iter().map(json).collect::<Vec<_>>(), left.iter().map(json).collect::<Vec<_>>());
+        journal.end("CA1").unwrap();
+        journal.end("CA3").unwrap();
+        drop(journal);
+        assert!(Journal::open(&path).unwrap().1.is_empty());
+    }
+
+    #[test]
+    fn the_legs_of_a_call_that_was_cut_short_ended_with_the_edge_unless_they_had_ended() {
+        let lost = json!({"state": "ended", "reason": "agent_reset", "ended_by": "far_end"});
+        let record = closed(json!({"legs": [{"state": "answered", "reason": null, "ended_by": null}, lost]}));
+        let cut_short = json!({"state": "ended", "reason": "edge_restarted", "ended_by": "edge"});
+        assert_eq!(record["legs"], json!([cut_short, lost]));
+    }
+
+    #[test]
+    fn a_journal_belongs_to_one_process() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cdr.jsonl.live");
+        let (mut first, _) = Journal::open(&path).unwrap();
+        let second = Journal::open(&path).unwrap_err();
+        assert!(second.to_string().contains("cdr.jsonl.live: "), "{second}");
+        first.begin(&began("CA1")).unwrap();
+        first.rewrite().unwrap();
+        assert!(Journal::open(&path).is_err(), "and so does the file that took its place");
+    }
+
+    #[test]
+    fn it_grows_with_live_calls_only_and_comes_back_where_it_is_taken_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cdr.jsonl.live");
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        journal.begin(&began("CA-long")).unwrap();
+        for n in 0..2 * limits::JOURNAL_SPARE_LINES {
+            let sid = format!("CA{n}");
+            journal.begin(&began(&sid)).unwrap();
+            journal.end(&sid).unwrap();
+        }
+        assert!(journal.count <= limits::JOURNAL_SPARE_LINES + 8, "{}", journal.count);
+        std::fs::remove_file(&path).unwrap();
+        journal.begin(&began("CA-later")).unwrap();
+        let other = directory.path().join("other.jsonl.live");
+        journal.move_to(Journal::open(&other).unwrap().0).unwrap();
+        journal.begin(&began("CA-new")).unwrap();
+        drop(journal);
+        assert!(!path.exists());
+        let (mut journal, left) = Journal::open(&other).unwrap();
+        assert_eq!(sids(&left), ["CA-later", "CA-long", "CA-new"]);
+        left.iter().for_each(|record| journal.end(&record.sid).unwrap());
+        assert_eq!(journal.lines.file().metadata().unwrap().len(), 0);
+    }
+}
