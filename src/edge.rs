@@ -67,7 +67,7 @@ impl fmt::Display for StartError {
             StartError::Bind(error) => error.fmt(f),
             StartError::CallRecords(error) => write!(
                 f,
-                "error[TG0202]: the file of [cdr] cannot be opened: {error}\n   = help: its directory must exist and be writable"
+                "error[TG0202]: what [cdr] names cannot be opened: {error}\n   = help: `file` needs a directory that exists and is writable, `spool` is one edge's alone"
             ),
             StartError::Certificates(faults) => write!(f, "error[TG0114]: {}", faults.join("; ")),
             StartError::System { what, error } => write!(f, "error[TG0203]: {what} cannot be started: {error}"),
@@ -118,8 +118,7 @@ impl Edge {
         let addressing = addressing(&config, &listeners, &interfaces);
         let table = Arc::new(Table::new(config.definition(&Found::new())));
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
-        let message_bytes = config.limits.sip_message_bytes;
-        let strangers = config.limits.strangers;
+        let (message_bytes, strangers) = (config.limits.sip_message_bytes, config.limits.strangers);
         let shared = shared(config, (listeners.clone(), own), interfaces, settings, (&workers, records.figures()));
 
         let (orders, orders_in) = mpsc::channel(limits::ORDERS);
@@ -162,22 +161,11 @@ impl Edge {
             handle,
             signalling: Some(signalling),
             auxiliary: None,
-            records: None,
+            records: Some(start_records(records, reports_in).map_err(system("the writer of call records"))?),
             stop: Arc::default(),
         };
-        edge.start_records(records, reports_in).map_err(system("the writer of call records"))?;
         edge.start_auxiliary(http, (resolver, names)).map_err(system("the HTTP server"))?;
         Ok(edge)
-    }
-
-    /// Starts the thread that writes call records: a slow disk keeps nobody else waiting.
-    fn start_records(&mut self, writer: records::Writer, orders: mpsc::Receiver<ReportOrder>) -> io::Result<()> {
-        let (builder, runtime) = runtime("records")?;
-        self.records = Some(builder.spawn(move || {
-            runtime.block_on(writer.serve(orders));
-            runtime.shutdown_background();
-        })?);
-        Ok(())
     }
 
     /// Starts the auxiliary thread and waits until the peers' names are settled: then calls are taken.
@@ -341,6 +329,15 @@ fn shared(
 fn runtime(name: &str) -> io::Result<(std::thread::Builder, Runtime)> {
     let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(16).build()?;
     Ok((std::thread::Builder::new().name(name.into()), runtime))
+}
+
+/// Starts the thread that writes call records: a slow disk keeps nobody else waiting.
+fn start_records(writer: records::Writer, orders: mpsc::Receiver<ReportOrder>) -> io::Result<JoinHandle<()>> {
+    let (builder, runtime) = runtime("records")?;
+    builder.spawn(move || {
+        runtime.block_on(writer.serve(orders));
+        runtime.shutdown_background();
+    })
 }
 
 /// Runs the loop on a thread of its own, and waits until its sockets are in.

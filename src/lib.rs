@@ -39,5 +39,6 @@ mod speech;
 mod terminal;
 pub mod transport;
 mod wav;
+mod web;
 pub mod why;
 pub mod worker;

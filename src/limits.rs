@@ -98,8 +98,8 @@ pub const NAME_PAUSE_SECONDS: u64 = 300;
 pub const NAMES_PATIENCE_MILLISECONDS: u64 = 100;
 /// How often the machine's addresses are read again, in seconds.
 pub const INTERFACES_REFRESH_SECONDS: u64 = 30;
-/// Call records that wait to be written; more are lost and counted.
-pub const REPORTS: usize = 8192;
+/// Calls that have begun, and call records, that wait for their writer; more are lost and counted.
+pub const REPORTS: usize = 32_768;
 /// Lines in the journal of live calls beyond two for each, before it is written anew.
 pub const JOURNAL_SPARE_LINES: usize = 4096;
 /// How much of the end of a file of call records is searched for calls that the journal still holds, in bytes.
@@ -112,6 +112,26 @@ pub const RECORDS_KEPT: usize = 10_000;
 pub const RECORDS_KEPT_BYTES: usize = 64 << 20;
 /// How long the file of call records is left alone after it took none, in milliseconds.
 pub const RECORDS_PAUSE_MILLISECONDS: u64 = 1000;
+/// Bytes in a file of the spool before another is begun.
+pub const SPOOL_SEGMENT_BYTES: u64 = 4 << 20;
+/// Call records that are under way to the URL at once.
+pub const CDR_AT_ONCE: usize = 4;
+/// How long a connection to it may take, name and TLS included, in seconds.
+pub const CDR_CONNECT_SECONDS: u64 = 5;
+/// The same until the first line of its answer, in seconds.
+pub const CDR_ANSWER_SECONDS: u64 = 20;
+/// What is read of its answer, in bytes, so that the connection can be used again.
+pub const CDR_ANSWER_BYTES: u64 = 64 << 10;
+/// For how long, in milliseconds.
+pub const CDR_DRAIN_MILLISECONDS: u64 = 1000;
+/// Longest pause between two attempts, in seconds.
+pub const CDR_PAUSE_SECONDS: u64 = 300;
+/// Longest pause that a `Retry-After` is granted, in seconds.
+pub const CDR_RETRY_AFTER_SECONDS: u64 = 3600;
+/// After so many refusals, with others taken meanwhile, a record is put aside.
+pub const CDR_REFUSALS: u32 = 8;
+/// How long records may still be sent when the edge ends, in seconds; the rest is sent after the next start.
+pub const CDR_FAREWELL_SECONDS: u64 = 2;
 /// Log lines that wait to be written; more are lost and counted.
 pub const LOG_LINES: usize = 8192;
 /// Between two writes of log lines, in milliseconds: what was logged meanwhile is written at once.

@@ -97,7 +97,7 @@ fn read_one<'a>(
     }
     let url = url.and_then(|value| url_of(value, surroundings.local_networks, findings));
     let mut agent = Agent::at(text, url.as_deref().unwrap_or_default());
-    agent.ca = section.read("ca", findings, |key, value, findings| certificates(key, value, surroundings, findings));
+    agent.ca = section.read("ca", findings, |key, value, f| certificates(key, value, surroundings.folder, f));
     if let Some(value) = section.get("ca")
         && agent.url.starts_with("ws:")
     {
@@ -197,13 +197,8 @@ fn url_of(value: &Value<'_>, local_networks: &[IpNet], findings: &mut Findings) 
 }
 
 /// The text of a file of certificates.
-fn certificates(
-    key: &str,
-    value: &Value<'_>,
-    surroundings: Surroundings<'_>,
-    findings: &mut Findings,
-) -> Option<Arc<[u8]>> {
-    let path = values::relative_to(surroundings.folder, &values::string(key, value, findings)?);
+pub(super) fn certificates(key: &str, value: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<Arc<[u8]>> {
+    let path = values::relative_to(folder, &values::string(key, value, findings)?);
     let what = match std::fs::metadata(&path) {
         Ok(about) if about.len() > AGENT_FILE_BYTES => format!("more than {} MiB", AGENT_FILE_BYTES >> 20),
         Ok(_) => match std::fs::read(&path) {

@@ -1,14 +1,21 @@
 //! `[cdr]`: where call records go.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use toml::de::DeValue;
 
+use super::agents::certificates;
 use super::code;
 use super::diagnostic::Findings;
 use super::section::{Section, Value};
+use super::speech::web_address;
+use super::types::Secret;
 use super::values;
+use crate::records::signature;
 
 /// Smallest `rotate` in bytes: some records.
 const ROTATE_LEAST_BYTES: u64 = 64 << 10;
@@ -16,12 +23,38 @@ const ROTATE_LEAST_BYTES: u64 = 64 << 10;
 const LEAST_TIME: Duration = Duration::from_secs(60);
 /// Keys of a file.
 const OF_FILE: [&str; 3] = ["format", "rotate", "keep"];
+/// Keys of a URL.
+const OF_URL: [&str; 5] = ["secret", "token", "ca", "spool", "spool_size"];
+/// What the spool may hold where nothing is written, and what may be written: all of it is indexed in memory.
+const SPOOL_BYTES: u64 = 256 << 20;
+const SPOOL_SIZES: RangeInclusive<u64> = 1 << 20..=1 << 30;
+/// How a secret is made.
+const MAKE_SECRET: &str = "echo whsec_$(openssl rand -base64 32) makes one, which the receiver gets as well";
 
 /// `[cdr]`
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cdr {
     /// The file of call records.
     pub file: Option<CdrFile>,
+    /// Where each record is posted.
+    pub url: Option<CdrUrl>,
+}
+
+/// `url` of `[cdr]`, and how records get there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CdrUrl {
+    /// `http` or `https`.
+    pub url: String,
+    /// Each record is signed with each of these.
+    pub secrets: Vec<Secret>,
+    /// Shown as a bearer.
+    pub token: Option<Secret>,
+    /// PEM: whom its certificate must come from; the system's where none is written.
+    pub ca: Option<Arc<[u8]>>,
+    /// The folder where records wait.
+    pub spool: PathBuf,
+    /// What it may hold, in bytes.
+    pub spool_bytes: u64,
 }
 
 /// `file` of `[cdr]`, and what becomes of it.
@@ -60,24 +93,80 @@ pub enum Keep {
 }
 
 /// Reads the section.
-pub(super) fn read(section: &Section<'_>, folder: &Path, findings: &mut Findings) -> Cdr {
+pub(super) fn read(section: &Section<'_>, local_networks: &[IpNet], folder: &Path, findings: &mut Findings) -> Cdr {
+    for (of, keys) in [("file", &OF_FILE[..]), ("url", &OF_URL[..])] {
+        let idle = keys.iter().filter(|_| section.get(of).is_none());
+        for (key, value) in idle.filter_map(|key| Some((key, section.get(key)?))) {
+            let message = format!("`{key}` has no effect without `{of}`");
+            findings.warning(code::BAD_VALUE, Some(value.span()), message, format!("it belongs to `{of}` of [cdr]"));
+        }
+    }
+    let file = read_file(section, folder, findings);
+    let url = read_url(section, file.as_ref(), (local_networks, folder), findings);
+    Cdr { file, url }
+}
+
+fn read_file(section: &Section<'_>, folder: &Path, findings: &mut Findings) -> Option<CdrFile> {
     let path = section.read("file", findings, path).map(|written| values::relative_to(folder, &written));
     let formats = [("jsonl", CdrFormat::Jsonl), ("csv", CdrFormat::Csv)];
     let format = section.read("format", findings, |key, value, f| values::one_of(key, value, f, &formats));
     let (rotate_bytes, rotate_every) = section.read("rotate", findings, rotation).unwrap_or_default();
     let keep = section.read("keep", findings, keep).unwrap_or(Keep::All);
-    if section.get("file").is_none() {
-        for (key, value) in OF_FILE.iter().filter_map(|key| Some((key, section.get(key)?))) {
-            let message = format!("`{key}` has no effect without `file`");
-            findings.warning(code::BAD_VALUE, Some(value.span()), message, "file = \"cdr.jsonl\"");
-        }
-    }
     if let Some(value) = section.get("keep").filter(|_| section.get("rotate").is_none()) {
         let message = "`keep` has no effect without `rotate`: nothing is put aside";
         findings.warning(code::BAD_VALUE, Some(value.span()), message, "rotate = \"1d\" or \"100 MiB\"");
     }
     let format = format.unwrap_or(CdrFormat::Jsonl);
-    Cdr { file: path.map(|path| CdrFile { path, format, rotate_bytes, rotate_every, keep }) }
+    path.map(|path| CdrFile { path, format, rotate_bytes, rotate_every, keep })
+}
+
+fn read_url(
+    section: &Section<'_>,
+    file: Option<&CdrFile>,
+    (local_networks, folder): (&[IpNet], &Path),
+    findings: &mut Findings,
+) -> Option<CdrUrl> {
+    let url = section.read("url", findings, |key, value, findings| {
+        web_address(key, value, (local_networks, "records", "https://billing.example.com/calls"), findings)
+    });
+    let secrets = section.read("secret", findings, |key, value, findings| {
+        values::one_or_list(key, value, findings, |key, value, findings| signing(key, value, folder, findings))
+    });
+    let token = section.get("token").and_then(|value| values::secret("token", value, findings, folder));
+    let ca = section.read("ca", findings, |key, value, f| certificates(key, value, folder, f));
+    let spool = section.read("spool", findings, path).map(|written| values::relative_to(folder, &written));
+    let spool_bytes = section.read("spool_size", findings, |key, value, findings| {
+        let size = parse_size(&values::string(key, value, findings)?).filter(|size| SPOOL_SIZES.contains(size));
+        if size.is_none() {
+            let message = format!("`{key}` is not a size from 1 MiB to 1 GiB");
+            findings.error(code::BAD_VALUE, value.span(), message, "as \"256 MiB\"");
+        }
+        size
+    });
+    if let Some(value) = section.get("url").filter(|_| section.get("secret").is_none()) {
+        let message = "`url` without `secret`: who knows the address can post records of his own";
+        findings.warning(code::BAD_SECRET, Some(value.span()), message, MAKE_SECRET);
+    }
+    let beside = || file.and_then(|file| file.path.parent()).unwrap_or(folder).join("cdr.spool");
+    Some(CdrUrl {
+        url: url?,
+        secrets: secrets.into_iter().flatten().map(|(secret, _)| secret).collect(),
+        token,
+        ca,
+        spool: spool.unwrap_or_else(beside),
+        spool_bytes: spool_bytes.unwrap_or(SPOOL_BYTES),
+    })
+}
+
+/// A secret as Standard Webhooks writes them.
+fn signing<'a>(key: &str, value: &'a Value<'a>, folder: &Path, findings: &mut Findings) -> Option<Secret> {
+    let secret = values::secret(key, value, findings, folder)?;
+    if signature::key(secret.reveal()).is_none() {
+        let message = format!("`{key}` is not `whsec_` and 24 to 64 bytes in base64");
+        findings.error(code::BAD_SECRET, value.span(), message, MAKE_SECRET);
+        return None;
+    }
+    Some(secret)
 }
 
 /// A path that names a file.
@@ -143,6 +232,69 @@ pub(super) fn parse_size(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Config, parse};
+
+    const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+    /// The codes of what is found, and the configuration where nothing is wrong.
+    fn read(cdr: &str) -> (Vec<&'static str>, Option<Config>) {
+        let text = format!("[trunk.a]\npeers = ['sip:192.0.2.9']\n[[route]]\nconnect = ['trunk:a']\n[cdr]\n{cdr}\n");
+        let (found, config) = match parse(Path::new("x/trunkgate.toml"), &text) {
+            Ok((config, found)) => (found, Some(config)),
+            Err(found) => (found, None),
+        };
+        (found.iter().map(|one| one.code).filter(|code| *code != "TG0123").collect(), config)
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_done() {
+        let all = format!(
+            "file = 'a/cdr.csv'\nformat = 'csv'\nrotate = ['100 MiB', '1d']\nkeep = 30\nurl = 'https://h/x?key=1'\n\
+             secret = ['{SECRET}', '{SECRET}']\ntoken = 't'\nspool_size = '1 GiB'"
+        );
+        let (found, config) = read(&all);
+        assert!(found.is_empty(), "{found:?}");
+        let Cdr { file, url } = config.unwrap().cdr;
+        let (file, url) = (file.unwrap(), url.unwrap());
+        assert_eq!((file.path.as_path(), file.format), (Path::new("x/a/cdr.csv"), CdrFormat::Csv));
+        assert_eq!((file.rotate_bytes, file.rotate_every), (Some(100 << 20), Some(Duration::from_secs(86_400))));
+        assert_eq!((file.keep, url.secrets.len(), url.spool_bytes), (Keep::Files(30), 2, 1 << 30));
+        assert_eq!(url.spool, Path::new("x/a/cdr.spool"));
+        assert!(!format!("{url:?}").contains("whsec_"));
+        let alone = read(&format!("url = 'http://127.0.0.1/'\nsecret = '{SECRET}'")).1.unwrap().cdr;
+        assert_eq!((alone.file, alone.url.unwrap().spool.as_path()), (None, Path::new("x/cdr.spool")));
+        let kept = read("file = 'c'\nrotate = '1d'\nkeep = '90d'").1.unwrap().cdr.file.unwrap().keep;
+        assert_eq!(kept, Keep::For(Duration::from_secs(90 * 86_400)));
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_refused_and_what_has_no_effect_is_told() {
+        for (cdr, expected, is_taken) in [
+            ("file = ''", &["TG0105"][..], false),
+            ("file = 'a/'", &["TG0105"], false),
+            ("file = 'a'\nformat = 'json'", &["TG0105"], false),
+            ("file = 'a'\nrotate = '1 KiB'", &["TG0105"], false),
+            ("file = 'a'\nrotate = '1s'", &["TG0105"], false),
+            ("file = 'a'\nrotate = 'daily'", &["TG0105"], false),
+            ("file = 'a'\nrotate = ['1d', '2d']", &["TG0105"], false),
+            ("file = 'a'\nrotate = '1d'\nkeep = 0", &["TG0105"], false),
+            ("file = 'a'\nrotate = '1d'\nkeep = '1s'", &["TG0105"], false),
+            ("file = 'a'\nkeep = 3", &["TG0105"], true),
+            ("format = 'csv'", &["TG0105"], true),
+            ("secret = 'whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='", &["TG0105"], true),
+            ("url = 'https://h'", &["TG0110"], true),
+            ("url = 'https://h'\nsecret = 'hunter2'", &["TG0110"], false),
+            ("url = 'http://192.0.2.9/'", &["TG0108", "TG0110"], false),
+            ("url = 'ftp://h/'", &["TG0108", "TG0110"], false),
+            ("url = 'https://user:word@h/'", &["TG0108", "TG0110"], false),
+            ("url = 'https://h'\nspool_size = '1 KiB'", &["TG0105", "TG0110"], false),
+            ("url = 'https://h'\nca = 'nowhere.pem'", &["TG0110", "TG0114"], false),
+        ] {
+            let (mut found, config) = read(cdr);
+            found.sort_unstable();
+            assert_eq!((found.as_slice(), config.is_some()), (expected, is_taken), "{cdr}");
+        }
+    }
 
     #[test]
     fn sizes_are_numbers_with_units() {

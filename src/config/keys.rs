@@ -233,8 +233,18 @@ pub(super) const SPEECH: &[Key] =
 pub(super) const LOG: &[Key] = &[("format", Built), ("level", Built), ("numbers", Built)];
 
 /// `[cdr]`
-pub(super) const CDR: &[Key] =
-    &[("file", Built), ("format", Built), ("rotate", Built), ("keep", Built), ("url", Later("call records by HTTP"))];
+pub(super) const CDR: &[Key] = &[
+    ("file", Built),
+    ("format", Built),
+    ("rotate", Built),
+    ("keep", Built),
+    ("url", Built),
+    ("secret", Built),
+    ("token", Built),
+    ("ca", Built),
+    ("spool", Built),
+    ("spool_size", Built),
+];
 
 /// A secret written as a table.
 pub(super) const SECRET: &[Key] = &[("env", Built), ("file", Built)];

@@ -39,7 +39,7 @@ mod trunks;
 mod types;
 mod values;
 
-pub use cdr::{Cdr, CdrFile, CdrFormat, Keep};
+pub use cdr::{Cdr, CdrFile, CdrFormat, CdrUrl, Keep};
 pub use diagnostic::{Diagnostic, Excerpt, render, to_json};
 pub use load::{find, load, parse};
 pub use places::Places;

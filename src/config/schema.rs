@@ -85,7 +85,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let api = read_api(api.as_ref(), &edge.name, findings);
     let groups = root.get("group").map(|value| Groups::read(value, &edge.numbers, findings)).unwrap_or_default();
     let routes = root.get("route").map(|value| routes::read(value, &edge, &groups, findings)).unwrap_or_default();
-    let cdr = cdr.map(|section| cdr::read(&section, file.folder(), findings)).unwrap_or_default();
+    let cdr = cdr.map(|section| cdr::read(&section, &edge.local_networks, file.folder(), findings)).unwrap_or_default();
     let written = root.get("listen").map_or(2, |value| value.get_ref().as_array().map_or(1, |list| list.len()));
     let secure =
         |trunk: &PlacedTrunk| trunk.trunk.peers.iter().any(|peer| peer.destination.transport == Transport::Tls);

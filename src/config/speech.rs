@@ -28,7 +28,9 @@ pub(super) fn read(
     findings: &mut Findings,
 ) -> Option<Speech> {
     let words = section.read("command", findings, command);
-    let url = section.read("url", findings, |key, value, findings| url(key, value, local_networks, findings));
+    let url = section.read("url", findings, |key, value, findings| {
+        web_address(key, value, (local_networks, "texts and token", "https://api.openai.com/v1/audio/speech"), findings)
+    });
     let token = section.get("token").and_then(|value| values::secret("token", value, findings, folder));
     let model = section.read("model", findings, values::string);
     let format = section.read("format", findings, |key, value, f| values::one_of(key, value, f, &FORMATS));
@@ -95,8 +97,13 @@ fn is_there(program: &str) -> bool {
     std::env::var_os("PATH").is_some_and(|all| std::env::split_paths(&all).any(|folder| can_run(&folder.join(program))))
 }
 
-/// Texts and token go over the network in the clear only where that is our own.
-fn url(key: &str, value: &Value<'_>, local_networks: &[IpNet], findings: &mut Findings) -> Option<String> {
+/// The address of a web service: what goes there goes over the network in the clear only where that is our own.
+pub(super) fn web_address(
+    key: &str,
+    value: &Value<'_>,
+    (local_networks, what, example): (&[IpNet], &str, &str),
+    findings: &mut Findings,
+) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     let is_near = |url: &Url| {
@@ -105,14 +112,16 @@ fn url(key: &str, value: &Value<'_>, local_networks: &[IpNet], findings: &mut Fi
         host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| near(ip.to_canonical()))
     };
     let wrong = match url {
-        None => "is not a web address",
-        Some(url) if !url.username().is_empty() || url.password().is_some() => "has a user part: `token` is the key",
+        None => "is not a web address".to_owned(),
+        Some(url) if !url.username().is_empty() || url.password().is_some() => {
+            "has a user part: `token` is the key".to_owned()
+        }
         Some(url) if url.scheme() == "http" && !is_near(&url) => {
-            "would send texts and token in the clear: http:// leads only to loopback and [edge] local_networks"
+            format!("would send {what} in the clear: http:// leads only to loopback and [edge] local_networks")
         }
         Some(_) => return Some(text),
     };
-    let help = "as \"https://api.openai.com/v1/audio/speech\"";
+    let help = format!("as \"{example}\"");
     findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}` {wrong}"), help);
     None
 }

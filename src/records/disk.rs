@@ -1,9 +1,11 @@
 //! What changes files that have to survive a crash: every such step goes through here, so that a test can crash, or the
 //! disk be full, at each of them.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 /// A file that is written line by line at its end. A line that did not fit is taken back, so that the next one stands
 /// alone.
@@ -79,6 +81,22 @@ impl Lines {
     }
 }
 
+/// How often a lock is tried, and how long after each time.
+const LOCK_ATTEMPTS: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// Makes a file this process's alone, as long as it is open. One that is just ending, or starting a program, may have it
+/// for a moment.
+pub(super) fn lock(file: &File) -> io::Result<()> {
+    for _ in 1..LOCK_ATTEMPTS {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            done => return done.map_err(io::Error::from),
+        }
+    }
+    file.try_lock().map_err(io::Error::from)
+}
+
 /// Gives a file another name.
 pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     step(Step::Rename)?;
@@ -92,6 +110,11 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(named(path, &error)),
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// Writes over what stands at `at`.
+pub(super) fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    step(Step::Write(bytes.len())).and_then(|()| file.write_all_at(bytes, at))
 }
 
 /// The error with the file's name before it.

@@ -1,5 +1,6 @@
 //! What metrics and `status` tell of call records.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use trunkgate_media::counters::Counter;
@@ -9,11 +10,17 @@ use trunkgate_media::counters::Counter;
 pub(crate) struct Figures {
     /// The file.
     pub(crate) file: Sink,
+    /// The URL.
+    pub(crate) url: Sink,
+    /// What keeps records for it.
+    pub(super) spool: Sink,
 }
 
 /// A place that records go to.
 #[derive(Debug, Default)]
 pub(crate) struct Sink {
+    /// Records are wanted there.
+    pub(super) used: AtomicBool,
     /// Attempts that failed.
     pub(crate) failures: Counter,
     /// Records that were given up.
@@ -26,13 +33,13 @@ pub(crate) struct Sink {
 
 impl Figures {
     /// Its name in metrics, and its figures.
-    pub(crate) fn all(&self) -> [(&'static str, &Sink); 1] {
-        [("file", &self.file)]
+    pub(crate) fn all(&self) -> [(&'static str, &Sink); 2] {
+        [("file", &self.file), ("url", &self.url)]
     }
 
     /// A record came when too many waited for the writer.
     pub(crate) fn overrun(&self) {
-        for (_, sink) in self.all() {
+        for (_, sink) in self.all().into_iter().filter(|(_, sink)| sink.used.load(Ordering::Relaxed)) {
             sink.failures.add(1);
             sink.lost.add(1);
         }
@@ -40,7 +47,8 @@ impl Figures {
 
     /// A sentence for each thing that is wrong.
     pub(crate) fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
+        let mut problems: Vec<String> =
+            self.spool.problem().into_iter().map(|what| format!("call records, spool: {what}")).collect();
         for (name, sink) in self.all() {
             let waiting = sink.waiting.get();
             problems.extend(sink.problem().map(|what| format!("call records, {name}: {what}; {waiting} wait")));

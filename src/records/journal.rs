@@ -53,6 +53,11 @@ impl Journal {
         Ok((journal, left))
     }
 
+    /// Its path.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Notes that a call has begun.
     pub(super) fn begin(&mut self, call: &CallView) -> io::Result<()> {
         let mut line = serde_json::to_vec(&json!({ "began": call }))?;
@@ -143,7 +148,7 @@ fn is_there(path: &Path, lines: &Lines) -> bool {
 /// Opens a file that is nobody else's.
 fn locked(path: &Path) -> io::Result<Lines> {
     let lines = Lines::open(path)?;
-    lines.file().try_lock().map_err(|error| named(path, &error.into()))?;
+    disk::lock(lines.file()).map_err(|error| named(path, &error))?;
     Ok(lines)
 }
 

@@ -3,8 +3,9 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -13,10 +14,13 @@ use tokio::time::timeout;
 
 use super::file::RecordsFile;
 use super::journal::Journal;
+use super::outbox::{Outbox, Sender, Way};
+use super::post::Target;
+use super::spool::Spool;
 use super::written::last_sids;
 use super::{Figures, Record, ReportOrder};
-use crate::config::Cdr;
-use crate::limits::{RECORDS_KEPT, RECORDS_KEPT_BYTES, RECORDS_PAUSE_MILLISECONDS};
+use crate::config::{Cdr, CdrUrl};
+use crate::limits::{CDR_FAREWELL_SECONDS, RECORDS_KEPT, RECORDS_KEPT_BYTES, RECORDS_PAUSE_MILLISECONDS};
 
 /// How long the file is left alone after it took no record.
 const PAUSE: Duration = Duration::from_millis(RECORDS_PAUSE_MILLISECONDS);
@@ -25,13 +29,24 @@ const PAUSE: Duration = Duration::from_millis(RECORDS_PAUSE_MILLISECONDS);
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
     file: Option<RecordsFile>,
+    outbox: Arc<Outbox>,
+    /// Whether records are to be sent.
+    sends: bool,
     journal: Option<Journal>,
     /// Records that are not yet where they belong, in their order.
-    waiting: VecDeque<Record>,
+    waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
-    /// When the file last took no record.
-    refused: Option<Instant>,
+    /// When the file, and the spool, last took no record.
+    refused: (Option<Instant>, Option<Instant>),
     figures: Arc<Figures>,
+}
+
+/// A record, and where it still has to go.
+#[derive(Debug)]
+struct Waiting {
+    record: Record,
+    to_file: bool,
+    to_url: bool,
 }
 
 impl Writer {
@@ -41,8 +56,9 @@ impl Writer {
     /// The system's.
     pub(crate) fn open(cdr: &Cdr) -> io::Result<Writer> {
         let mut writer = Writer::default();
-        let Some(settings) = cdr.file.clone() else { return Ok(writer) };
-        let opened = match Journal::open(&journal_path(&settings.path)) {
+        let Some(path) = journal_path(cdr) else { return Ok(writer) };
+        let way = cdr.url.as_ref().map(|url| way(url, true)).transpose()?;
+        let opened = match Journal::open(&path) {
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Unsupported) => {
                 tracing::warn!(
                     "no journal of live calls, a crash would leave them without record, and no rotation: {error}"
@@ -51,7 +67,8 @@ impl Writer {
             }
             opened => Some(opened?),
         };
-        writer.file = Some(RecordsFile::open(settings, opened.is_some())?);
+        writer.file = cdr.file.clone().map(|settings| RecordsFile::open(settings, opened.is_some())).transpose()?;
+        writer.send_by(way)?;
         if let Some((journal, left)) = opened {
             writer.journal = Some(journal);
             writer.take_up(left)?;
@@ -59,16 +76,24 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Writes what a crash has left, where it is not written.
+    fn send_by(&mut self, way: Option<Way>) -> io::Result<()> {
+        self.sends = way.is_some();
+        self.figures.file.used.store(self.file.is_some(), Ordering::Relaxed);
+        self.figures.url.used.store(self.sends, Ordering::Relaxed);
+        self.outbox.change(way)
+    }
+
+    /// Brings what a crash has left to where it is not yet.
     fn take_up(&mut self, left: Vec<Record>) -> io::Result<()> {
-        let Some(file) = self.file.as_ref().filter(|_| !left.is_empty()) else { return Ok(()) };
-        let written = last_sids(file.path())?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        let written = self.file.as_ref().map(|file| last_sids(file.path())).transpose()?;
+        let spooled = self.outbox.with_spool(|spool| spool.sids());
         for record in left {
-            if written.contains(&record.sid) {
-                self.cross_out(&record.sid);
-            } else {
-                self.keep(record);
-            }
+            let to_file = written.as_ref().is_some_and(|written| !written.contains(&record.sid));
+            let to_url = spooled.as_ref().is_some_and(|spooled| !spooled.contains(&record.sid));
+            self.keep(Waiting { record, to_file, to_url });
         }
         self.flush();
         Ok(())
@@ -79,8 +104,9 @@ impl Writer {
         Arc::clone(&self.figures)
     }
 
-    /// Writes until the end is told.
+    /// Writes and sends until the end is told.
     pub(crate) async fn serve(mut self, mut orders: mpsc::Receiver<ReportOrder>) {
+        let sender = tokio::spawn(Sender::new(Arc::clone(&self.outbox), self.figures()).run());
         loop {
             let order = if self.waiting.is_empty() {
                 orders.recv().await
@@ -98,65 +124,70 @@ impl Writer {
                     Err(error) => tracing::error!(call = %record.call.sid, "a record that is no JSON: {error}"),
                 },
                 Some(ReportOrder::Reopen(cdr)) => {
-                    self.refused = None;
+                    self.refused = (None, None);
                     if let Err(error) = self.change(&cdr) {
-                        tracing::warn!("the file of call records is not changed: {error}");
+                        tracing::warn!("where call records go is not changed: {error}");
                     }
                     self.flush();
                 }
-                Some(ReportOrder::End) | None => {
-                    self.refused = None;
-                    self.flush();
-                    return;
-                }
+                Some(ReportOrder::End) | None => break,
             }
         }
+        self.refused = (None, None);
+        self.flush();
+        self.outbox.end();
+        // What is not sent is in the spool.
+        let _ = timeout(Duration::from_secs(CDR_FAREWELL_SECONDS), sender).await;
     }
 
     fn take(&mut self, record: Record) {
-        if self.file.is_none() {
+        let (to_file, to_url) = (self.file.is_some(), self.sends);
+        if !to_file && !to_url {
             return;
         }
         self.note(&record.sid, |journal| journal.close(&record));
-        self.keep(record);
+        self.keep(Waiting { record, to_file, to_url });
         self.flush();
     }
 
     /// The oldest are kept where not all can be.
-    fn keep(&mut self, record: Record) {
-        if self.waiting.len() >= RECORDS_KEPT || self.waiting_bytes + record.json.len() > RECORDS_KEPT_BYTES {
-            self.figures.file.lost.add(1);
-            self.cross_out(&record.sid);
+    fn keep(&mut self, one: Waiting) {
+        if self.waiting.len() >= RECORDS_KEPT || self.waiting_bytes + one.record.json.len() > RECORDS_KEPT_BYTES {
+            self.figures.file.lost.add(u64::from(one.to_file));
+            self.figures.url.lost.add(u64::from(one.to_url));
+            self.cross_out(&one.record.sid);
             return;
         }
-        self.waiting_bytes += record.json.len();
-        self.waiting.push_back(record);
+        self.waiting_bytes += one.record.json.len();
+        self.waiting.push_back(one);
     }
 
-    /// Writes what waits, as far as the disk takes it.
+    /// Brings what waits to where it belongs, as far as the disk takes it.
     fn flush(&mut self) {
-        let resting = self.refused.is_some_and(|since| since.elapsed() < PAUSE);
-        while let Some(record) = self.waiting.front().filter(|_| !resting) {
-            let Some(file) = &mut self.file else { break };
-            if let Err(error) = file.write(record, Timestamp::now()) {
-                self.refused = Some(Instant::now());
-                if self.figures.file.failed(&format!("not written: {error}")) {
-                    tracing::error!(
-                        reason = "cdr_failed",
-                        "call records are not written: {error}; {RECORDS_KEPT} are kept and tried again, calls go on"
-                    );
-                }
-                break;
+        let rests = |since: Option<Instant>| since.is_some_and(|since| since.elapsed() < PAUSE);
+        let (mut file_rests, mut spool_rests) = (rests(self.refused.0), rests(self.refused.1));
+        let mut at = 0;
+        while let Some(one) = self.waiting.get_mut(at).filter(|_| !(file_rests && spool_rests)) {
+            if one.to_url && !spool_rests {
+                one.to_url = !self.outbox.take(&one.record, &self.figures);
+                spool_rests = one.to_url;
+                self.refused.1 = spool_rests.then(Instant::now);
             }
-            self.refused = None;
-            let record = self.waiting.pop_front();
-            if let Some(record) = record {
-                self.waiting_bytes -= record.json.len();
-                self.cross_out(&record.sid);
+            if let Some(file) = self.file.as_mut().filter(|_| one.to_file && !file_rests) {
+                one.to_file = !write(file, &one.record, &self.figures);
+                file_rests = one.to_file;
+                self.refused.0 = file_rests.then(Instant::now);
+            }
+            if one.to_file || one.to_url {
+                at += 1;
+            } else if let Some(done) = self.waiting.remove(at) {
+                self.waiting_bytes -= done.record.json.len();
+                self.cross_out(&done.record.sid);
             }
         }
-        self.figures.file.waiting.set(self.waiting.len() as u64);
-        if self.waiting.is_empty() && self.figures.file.took() {
+        let left = self.waiting.iter().filter(|one| one.to_file).count();
+        self.figures.file.waiting.set(left as u64);
+        if left == 0 && self.figures.file.took() {
             tracing::info!("call records are written again; lost since the start: {}", self.figures.file.lost.get());
         }
     }
@@ -175,36 +206,73 @@ impl Writer {
 
     /// Opens the files anew; the journal goes along to another path.
     fn change(&mut self, cdr: &Cdr) -> io::Result<()> {
-        let Some(settings) = cdr.file.clone() else {
+        let Some(path) = journal_path(cdr) else {
             (self.file, self.journal) = (None, None);
             self.waiting.clear();
             self.waiting_bytes = 0;
-            return Ok(());
+            return self.send_by(None);
         };
-        if let Some(file) = self.file.as_mut().filter(|file| file.path() == settings.path) {
-            return file.change(settings);
+        let spool = cdr.url.as_ref().map(|url| url.spool.as_path());
+        let same_spool = self.outbox.with_spool(|spool| spool.folder().to_owned());
+        let way = cdr.url.as_ref().map(|url| way(url, same_spool.as_deref() != spool)).transpose()?;
+        let moved = match &self.journal {
+            Some(journal) if journal.path() == path => None,
+            _ => Some(Journal::open(&path)?),
+        };
+        match (cdr.file.clone(), &mut self.file) {
+            (None, file) => *file = None,
+            (Some(settings), Some(file)) if file.path() == settings.path => file.change(settings)?,
+            (Some(settings), file) => *file = Some(RecordsFile::open(settings, true)?),
         }
-        let (new, left) = Journal::open(&journal_path(&settings.path))?;
-        let file = RecordsFile::open(settings, true)?;
+        self.send_by(way)?;
+        for one in &mut self.waiting {
+            (one.to_file, one.to_url) = (one.to_file && self.file.is_some(), one.to_url && self.sends);
+        }
+        let Some((new, left)) = moved else { return Ok(()) };
         match &mut self.journal {
             Some(old) => old.move_to(new)?,
             None => self.journal = Some(new),
         }
-        self.file = Some(file);
         self.take_up(left)
     }
 }
 
-/// Beside the file.
-fn journal_path(records: &Path) -> PathBuf {
-    let mut path = records.as_os_str().to_owned();
-    path.push(".live");
-    path.into()
+/// Whether the file takes a record; tells it where that changes.
+fn write(file: &mut RecordsFile, record: &Record, figures: &Figures) -> bool {
+    let Err(error) = file.write(record, Timestamp::now()) else { return true };
+    if figures.file.failed(&format!("not written: {error}")) {
+        tracing::error!(
+            reason = "cdr_failed",
+            "call records are not written: {error}; {RECORDS_KEPT} are kept and tried again, calls go on"
+        );
+    }
+    false
+}
+
+/// The way to the URL: its spool, where that is to be opened.
+fn way(url: &CdrUrl, open: bool) -> io::Result<Way> {
+    let target = Target::new(url.clone()).map_err(|what| io::Error::other(format!("[cdr] url: {what}")))?;
+    let spool = open.then(|| Spool::open(&url.spool, url.spool_bytes)).transpose()?;
+    Ok(Way { spool, target: Arc::new(target), most_bytes: url.spool_bytes })
+}
+
+/// Beside the file; without one in the spool.
+fn journal_path(cdr: &Cdr) -> Option<PathBuf> {
+    match (&cdr.file, &cdr.url) {
+        (Some(file), _) => {
+            let mut path = file.path.as_os_str().to_owned();
+            path.push(".live");
+            Some(path.into())
+        }
+        (None, Some(url)) => Some(url.spool.join("live")),
+        (None, None) => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::path::Path;
 
     use super::*;
     use crate::config::{CdrFile, CdrFormat, Keep};
@@ -215,7 +283,15 @@ mod tests {
         let size = 2 * record("CA1").json.len() as u64 + 300;
         let file =
             CdrFile { path: path.to_owned(), format, rotate_bytes: Some(size), rotate_every: None, keep: Keep::All };
-        Cdr { file: Some(file) }
+        let url = CdrUrl {
+            url: "http://127.0.0.1:9/".to_owned(),
+            secrets: Vec::new(),
+            token: None,
+            ca: None,
+            spool: path.with_file_name("cdr.spool"),
+            spool_bytes: 1 << 30,
+        };
+        Cdr { file: Some(file), url: Some(url) }
     }
 
     /// How often each call stands in the files of a folder.
@@ -223,7 +299,7 @@ mod tests {
         let mut counts = BTreeMap::new();
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            if path.extension().is_some_and(|ending| ending == "live" || ending == "new") {
+            if path.is_dir() || path.extension().is_some_and(|ending| ending == "live" || ending == "new") {
                 continue;
             }
             let text = std::fs::read_to_string(&path).unwrap();
@@ -269,11 +345,13 @@ mod tests {
                         second += 1;
                         crashes += 1;
                     }
-                    drop(Writer::open(&cdr(&path, format)).unwrap());
+                    let writer = Writer::open(&cdr(&path, format)).unwrap();
+                    let to_send = writer.outbox.with_spool(|spool| spool.sids()).unwrap();
                     let counts = counts(directory.path());
                     let at = format!("{format:?} {quarters} {first}: {begun:?} {counts:?}");
                     assert!(begun.iter().all(|sid| counts.contains_key(sid)), "{at}");
                     assert!(counts.values().all(|n| *n == 1), "{at}");
+                    assert!(counts.keys().all(|sid| to_send.contains(sid)), "{at} {to_send:?}");
                     if !died {
                         break;
                     }
@@ -290,6 +368,7 @@ mod tests {
         let path = directory.path().join("cdr.jsonl");
         let mut cdr = cdr(&path, CdrFormat::Jsonl);
         cdr.file.as_mut().unwrap().rotate_bytes = None;
+        cdr.url = None;
         let mut writer = Writer::open(&cdr).unwrap();
         let figures = writer.figures();
         writer.take(record("CA0"));
@@ -302,7 +381,7 @@ mod tests {
         assert_eq!(problems[1], "call records, file: 3 were lost since the start");
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
         set_room(None);
-        writer.refused = None;
+        writer.refused = (None, None);
         writer.flush();
         assert_eq!(figures.problems().len(), 1, "what was lost is still told");
         assert_eq!(figures.file.waiting.get(), 0);

@@ -1,35 +1,31 @@
 //! `[speech] url`: an endpoint that takes what OpenAI's `/audio/speech` takes. It is asked once for each text; its token is in
 //! no message of ours.
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
-use hyper::{Method, Request, Response};
+use http_body_util::Full;
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use hyper_util::rt::TokioIo;
 use reqwest::Url;
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use trunkgate_call::numbers::plain;
 
 use super::cover::covered;
 use super::{LOOK, in_time};
-use crate::certificates::{provider, system_roots};
+use crate::certificates::Trust;
 use crate::config::Endpoint;
 use crate::limits::{SPEECH_BYTES, SPEECH_COMPLAINT_BYTES, SPEECH_COMPLAINT_CHARACTERS};
+use crate::web;
 
 /// Samples a second of `pcm`, which says nothing of itself.
 const PCM_HZ: u32 = 24_000;
 
 /// The file that the endpoint makes of a text.
 pub(super) fn ask(endpoint: &Endpoint, voice: &str, text: &str, until: Instant) -> Result<Vec<u8>, String> {
-    let named = |what: String| format!("{}: {}", place(endpoint), covered(&what, endpoint));
+    let named = |what: String| format!("{}: {}", web::place(&endpoint.url), covered(&what, endpoint));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| named(error.to_string()))?;
     let began = Instant::now();
@@ -45,11 +41,6 @@ pub(super) fn ask(endpoint: &Endpoint, voice: &str, text: &str, until: Instant) 
     Ok(if endpoint.format == "pcm" { with_head(&file) } else { file })
 }
 
-/// Its address for messages: some have a key in their query.
-pub(super) fn place(endpoint: &Endpoint) -> &str {
-    endpoint.url.split(['?', '#']).next().unwrap_or_default()
-}
-
 async fn late(until: Instant) {
     while in_time(until) {
         tokio::time::sleep(LOOK * 4).await;
@@ -58,33 +49,14 @@ async fn late(until: Instant) {
 
 async fn fetch(endpoint: &Endpoint, voice: &str, text: &str) -> Result<Vec<u8>, String> {
     let url = Url::parse(&endpoint.url).map_err(|error| error.to_string())?;
-    let host = url.host_str().ok_or("no host")?.to_owned();
-    let port = url.port_or_known_default().ok_or("no port")?;
     let request = request(endpoint, &url, voice, text)?;
-    let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let stream =
-        TcpStream::connect((bare.as_str(), port)).await.map_err(|error| format!("cannot be reached: {error}"))?;
-    if url.scheme() != "https" {
-        return talk(stream, request).await;
-    }
-    let name = ServerName::try_from(bare).map_err(|error| error.to_string())?;
-    let tls = |error: rustls::Error| format!("TLS: {error}");
-    let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(tls)?;
-    let config = Arc::new(config.with_root_certificates(system_roots()).with_no_client_auth());
-    let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|error| format!("TLS: {error}"))?;
+    let stream = web::connect(&url, || web::trusting(Trust::of_system())).await?;
     talk(stream, request).await
 }
 
 fn request(endpoint: &Endpoint, url: &Url, voice: &str, text: &str) -> Result<Request<Full<Bytes>>, String> {
     let body = json!({ "model": endpoint.model, "input": text, "voice": voice, "response_format": endpoint.format });
-    let authority = url.authority().to_owned();
-    let target = url.query().map_or(url.path().to_owned(), |query| format!("{}?{query}", url.path()));
-    let mut request = Request::builder()
-        .method(Method::POST)
-        .uri(target)
-        .header(HOST, authority)
-        .header(CONTENT_TYPE, "application/json")
-        .header(ACCEPT, "audio/*");
+    let mut request = web::post(url).header(CONTENT_TYPE, "application/json").header(ACCEPT, "audio/*");
     if let Some(token) = &endpoint.token {
         request = request.header(AUTHORIZATION, format!("Bearer {}", token.reveal()));
     }
@@ -108,10 +80,10 @@ async fn talk(
         let response = sender.send_request(request).await.map_err(broken)?;
         let status = response.status();
         if status.is_success() {
-            let (file, whole) = gather(response, SPEECH_BYTES).await.map_err(broken)?;
+            let (file, whole) = web::gather(response, SPEECH_BYTES).await.map_err(broken)?;
             return if whole { Ok(file) } else { Err(format!("sent more than {} MiB", SPEECH_BYTES >> 20)) };
         }
-        let (reason, _) = gather(response, SPEECH_COMPLAINT_BYTES).await.unwrap_or_default();
+        let (reason, _) = web::gather(response, SPEECH_COMPLAINT_BYTES).await.unwrap_or_default();
         let reason = reason_of(&reason);
         Err(format!("answered {status}{}{reason}", if reason.is_empty() { "" } else { ": " }))
     };
@@ -125,20 +97,6 @@ async fn talk(
         file = &mut answered => file,
         () = driven => Err("has gone".to_owned()),
     }
-}
-
-/// So much of an answer, and whether that is all.
-async fn gather(mut response: Response<Incoming>, most: u64) -> Result<(Vec<u8>, bool), hyper::Error> {
-    let mut bytes = Vec::new();
-    while let Some(frame) = response.frame().await {
-        if let Ok(data) = frame?.into_data() {
-            if (bytes.len() + data.len()) as u64 > most {
-                return Ok((bytes, false));
-            }
-            bytes.extend_from_slice(&data);
-        }
-    }
-    Ok((bytes, true))
 }
 
 /// Why it was refused, in one line.

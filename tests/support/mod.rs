@@ -5,6 +5,7 @@
 pub(crate) mod calls;
 pub(crate) mod codecs;
 pub(crate) mod dns;
+pub(crate) mod endpoint;
 pub(crate) mod listener;
 pub(crate) mod secure;
 pub(crate) mod sip;

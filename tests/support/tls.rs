@@ -251,6 +251,13 @@ impl Line {
         }
     }
 
+    /// What comes next, whatever it is.
+    pub(crate) fn read_some(&mut self) -> io::Result<String> {
+        let mut buffer = [0; 16_384];
+        let length = self.stream.read(&mut buffer)?;
+        Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
+    }
+
     pub(crate) fn receive(&mut self, what: &str) -> String {
         self.try_receive(what).unwrap_or_else(|error| panic!("no {what}: {error}"))
     }

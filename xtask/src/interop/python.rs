@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 /// What every Python case needs.
-const BASE: &[&str] = &["websockets==17.4", "twilio==9.13.0", "trustme"];
+const BASE: &[&str] = &["websockets==17.4", "twilio==9.13.0", "trustme", "standardwebhooks==1.1.0"];
 /// The scanners.
 const SIPVICIOUS: &[&str] = &["sipvicious==0.3.8"];
 /// Pipecat itself; of what it names as needed, only what its Twilio serializer and its telephony parser import.

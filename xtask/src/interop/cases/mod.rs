@@ -12,6 +12,7 @@ mod agent_stop;
 mod baresip_hold;
 mod baresip_register;
 mod baresip_transfer;
+mod cdr_webhook;
 mod codecs_baresip;
 mod codecs_rtpengine;
 mod failover;
@@ -42,6 +43,7 @@ pub(crate) fn all() -> Vec<Case> {
     let mut all = calls();
     all.extend(peers());
     all.extend(agents());
+    all.extend(records());
     all
 }
 
@@ -244,4 +246,13 @@ fn agents() -> Vec<Case> {
             run: leaks::run,
         },
     ]
+}
+
+/// What is told of calls afterwards.
+fn records() -> Vec<Case> {
+    vec![Case {
+        name: "cdr-webhook",
+        proves: "call records by HTTPS: each signature verified by the Standard Webhooks library, each record taken once",
+        run: cdr_webhook::run,
+    }]
 }

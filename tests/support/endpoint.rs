@@ -1,0 +1,95 @@
+//! A web service that takes posts, from plain threads.
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// What was posted.
+#[derive(Debug, Clone)]
+pub(crate) struct Post {
+    /// The first line.
+    pub(crate) line: String,
+    /// Names in lower case.
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: String,
+}
+
+/// The service; its threads end with the test.
+pub(crate) struct Endpoint {
+    pub(crate) address: SocketAddr,
+    posts: Arc<Mutex<Vec<Post>>>,
+}
+
+impl Endpoint {
+    /// Answers each post, by its number, with what `answer` writes; `false`: the connection is closed.
+    pub(crate) fn doing(answer: impl Fn(usize, &mut TcpStream) -> bool + Send + Sync + 'static) -> Endpoint {
+        Endpoint::on(TcpListener::bind("127.0.0.1:0").unwrap(), answer)
+    }
+
+    pub(crate) fn on(
+        listener: TcpListener,
+        answer: impl Fn(usize, &mut TcpStream) -> bool + Send + Sync + 'static,
+    ) -> Endpoint {
+        let address = listener.local_addr().unwrap();
+        let posts = Arc::new(Mutex::new(Vec::new()));
+        let (kept, answer) = (Arc::clone(&posts), Arc::new(answer));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (kept, answer) = (Arc::clone(&kept), Arc::clone(&answer));
+                std::thread::spawn(move || serve(stream, &kept, &*answer));
+            }
+        });
+        Endpoint { address, posts }
+    }
+
+    /// Takes everything.
+    pub(crate) fn taking() -> Endpoint {
+        Endpoint::doing(|_, stream| ok(stream))
+    }
+
+    pub(crate) fn posts(&self) -> Vec<Post> {
+        self.posts.lock().unwrap().clone()
+    }
+}
+
+/// 200, and the connection stays.
+pub(crate) fn ok(stream: &mut TcpStream) -> bool {
+    say(stream, "200 OK", "")
+}
+
+/// An answer with these further headers.
+pub(crate) fn say(stream: &mut TcpStream, status: &str, headers: &str) -> bool {
+    stream.write_all(format!("HTTP/1.1 {status}\r\n{headers}Content-Length: 0\r\n\r\n").as_bytes()).is_ok()
+}
+
+fn serve(mut stream: TcpStream, posts: &Mutex<Vec<Post>>, answer: &impl Fn(usize, &mut TcpStream) -> bool) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    loop {
+        let (mut line, mut headers) = (String::new(), HashMap::new());
+        if !matches!(reader.read_line(&mut line), Ok(1..)) {
+            return;
+        }
+        loop {
+            let mut header = String::new();
+            if !matches!(reader.read_line(&mut header), Ok(1..)) {
+                return;
+            }
+            let Some((name, value)) = header.trim_end().split_once(':') else { break };
+            headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+        }
+        let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        let mut body = vec![0; length];
+        if reader.read_exact(&mut body).is_err() {
+            return;
+        }
+        let number = {
+            let mut posts = posts.lock().unwrap();
+            posts.push(Post { line: line.trim_end().to_owned(), headers, body: String::from_utf8(body).unwrap() });
+            posts.len() - 1
+        };
+        if !answer(number, &mut stream) {
+            return;
+        }
+    }
+}
