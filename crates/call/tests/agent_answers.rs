@@ -226,3 +226,27 @@ fn a_late_or_foreign_word_of_a_worker_does_nothing() {
     assert_eq!(bench.reports.len(), 1);
     bench.finish();
 }
+
+#[test]
+fn what_is_converted_between_a_caller_and_an_agent_is_told() {
+    for (formats, format, codecs) in [
+        ("0 101", "mulaw/8000", [("PCMU", None), ("PCMU", None)]),
+        ("8 101", "mulaw/8000", [("PCMA", Some("PCMU")), ("PCMU", Some("PCMA"))]),
+        ("0 101", "l16/16000", [("PCMU", Some("L16")), ("L16", Some("PCMU"))]),
+    ] {
+        let desk = Agent { format, ..agent("desk") };
+        let mut bench = Bench::with(agent_table(vec![desk], route(vec![to_agent("desk")])));
+        bench.invite(CARRIER, "+14155550100", &sdp("198.51.100.7", 40_000, 1, formats, "sendrecv"));
+        bench.expect(CARRIER, "SIP/2.0 100");
+        bench.expect(CARRIER, "SIP/2.0 180");
+        let (end, _) = bench.asked().remove(0);
+        bench.open(end);
+        bench.expect(CARRIER, "SIP/2.0 200");
+        let legs = bench.gateway.calls(bench.now).remove(0).legs;
+        let told: Vec<_> = legs.iter().map(|leg| (leg.codec.as_str(), leg.converted_to)).collect();
+        assert_eq!(told, codecs, "{formats} {format}");
+        let [(caller, into), (of_agent, _)] = codecs;
+        let line = format!("media: {caller} with carrier, {of_agent} with desk: converted");
+        assert_eq!(bench.story().contains(&line), into.is_some(), "{}", bench.story());
+    }
+}
