@@ -112,9 +112,7 @@ impl Session {
             _ if !spec.payloads.is_empty() && !spec.listens_for_tones() => None,
             before => {
                 at?;
-                let serial = self.new_serial();
-                let before = before.map(|(_, before)| *before);
-                Transcoder::after(before, wanted.clone(), serial, numbers(self.id(), to, serial)).map(Box::new)
+                self.new_transcoder(before.map(|(_, before)| *before), to, wanted)
             }
         }
     }
@@ -125,7 +123,7 @@ impl Session {
         let Some(wire) = wire else { return false };
         let Some(spec) = wire.spec().transcode.as_deref().filter(|spec| spec.converts(number)) else { return false };
         let (to, spec) = (wire.to, spec.clone());
-        let transcoder = self.new_transcoder(to, &spec);
+        let transcoder = self.new_transcoder(None, to, &spec);
         let Some(wire) = self.ends.get_mut(at).and_then(|end| end.wire.as_mut()) else { return false };
         wire.transcoder = transcoder;
         let begins = wire.transcoder.is_some();
@@ -145,8 +143,13 @@ impl Session {
         }
     }
 
-    fn new_transcoder(&mut self, to: EndId, spec: &TranscodeSpec) -> Option<Box<Transcoder>> {
+    fn new_transcoder(
+        &mut self,
+        before: Option<Transcoder>,
+        to: EndId,
+        spec: &TranscodeSpec,
+    ) -> Option<Box<Transcoder>> {
         let serial = self.new_serial();
-        Transcoder::new(spec.clone(), serial, numbers(self.id(), to, serial)).map(Box::new)
+        Transcoder::after(before, spec.clone(), serial, numbers(self.id(), to, serial)).map(Box::new)
     }
 }

@@ -81,7 +81,7 @@ impl JitterBuffer {
             return Ok(());
         }
         self.restart = None;
-        let place = self.waiting.partition_point(|each| each.rtp.sequence.wrapping_sub(due) < ahead);
+        let place = self.place(due, ahead);
         if self.waiting.get(place).is_some_and(|each| each.rtp.sequence == sequence) {
             return Err(DropReason::Late);
         }
@@ -122,12 +122,17 @@ impl JitterBuffer {
         (self.due, self.restart) = (Some((rtp.ssrc, rtp.sequence.wrapping_add(1))), None);
     }
 
+    /// Where a packet so far ahead of the one that is due stands among those that wait.
+    fn place(&self, due: u16, ahead: u16) -> usize {
+        self.waiting.partition_point(|each| each.rtp.sequence.wrapping_sub(due) < ahead)
+    }
+
     /// Lets a packet leave if it is its turn, or wait where there is room.
     fn put(&mut self, now: Instant, rtp: &Rtp, payload: &[u8], leave: &mut impl FnMut(&Rtp, &[u8])) {
         loop {
             let Some((_, due)) = self.due else { return };
             let ahead = rtp.sequence.wrapping_sub(due);
-            let place = self.waiting.partition_point(|each| each.rtp.sequence.wrapping_sub(due) < ahead);
+            let place = self.place(due, ahead);
             let room = self.waiting.len() < JITTER_PACKETS && self.bytes.len() + payload.len() <= JITTER_BYTES;
             let far = !self.waits() && ahead >= JITTER_GAP_PACKETS;
             if ahead == 0 || far || place == 0 && !room {

@@ -49,7 +49,7 @@ impl Ear {
         }
         self.last = Some(sequence);
         self.lost += u64::from(step - 1);
-        let (tone, rest) = fit(samples);
+        let (tone, rest) = fit(samples.iter().copied());
         let count = samples.len().max(1) as f64;
         if level_dbfs((tone + rest) / count) < limits::SILENCE_DBFS {
             self.silent += u64::from(!self.arrivals.is_empty());
@@ -95,11 +95,11 @@ impl Sound {
 }
 
 /// The energy of the tone in a frame, whatever its phase, and of all else: by least squares.
-fn fit(samples: &[i16]) -> (f64, f64) {
+pub(crate) fn fit(samples: impl Iterator<Item = i16>) -> (f64, f64) {
     let (mut cc, mut ss, mut cs, mut xc, mut xs, mut xx) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
-    for (n, sample) in samples.iter().enumerate() {
+    for (n, sample) in samples.enumerate() {
         let (sin, cos) = (TAU * TONE_HZ * n as f64 / f64::from(SAMPLE_RATE)).sin_cos();
-        let x = f64::from(*sample);
+        let x = f64::from(sample);
         (cc, ss, cs) = (cc + cos * cos, ss + sin * sin, cs + cos * sin);
         (xc, xs, xx) = (xc + x * cos, xs + x * sin, xx + x * x);
     }
@@ -112,12 +112,12 @@ fn fit(samples: &[i16]) -> (f64, f64) {
     (tone, xx - tone)
 }
 
-fn snr_db(tone: f64, rest: f64) -> f64 {
+pub(crate) fn snr_db(tone: f64, rest: f64) -> f64 {
     10.0 * (tone / rest.max(f64::MIN_POSITIVE)).log10()
 }
 
 /// Of a tone of such power.
-fn level_dbfs(power: f64) -> f64 {
+pub(crate) fn level_dbfs(power: f64) -> f64 {
     20.0 * ((2.0 * power).sqrt().max(f64::MIN_POSITIVE) / FULL_SCALE).log10()
 }
 

@@ -8,8 +8,9 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use crate::ear::{fit, level_dbfs, snr_db};
 use crate::limits;
-use crate::tone::{Codec, FRAME_MS, FRAME_SAMPLES, RTP_HEADER_BYTES, SAMPLE_RATE, TONE_HZ, Voice};
+use crate::tone::{Codec, FRAME_MS, FRAME_SAMPLES, RTP_HEADER_BYTES, SAMPLE_RATE, Voice};
 
 /// A packet of which the judge could make sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -314,31 +315,14 @@ impl Stream {
     }
 }
 
-/// Level (dB of full scale) and SNR (dB) of 440 Hz in one frame: Goertzel's sum, solved as least squares because a
-/// frame does not hold whole periods.
-fn tone_of(samples: impl Iterator<Item = i16>) -> (f64, f64) {
-    let (mut cc, mut ss, mut cs, mut xc, mut xs, mut xx, mut n) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0f64);
-    for sample in samples {
-        let (s, c) = (std::f64::consts::TAU * TONE_HZ * n / f64::from(SAMPLE_RATE)).sin_cos();
-        let x = f64::from(sample);
-        cc += c * c;
-        ss += s * s;
-        cs += c * s;
-        xc += x * c;
-        xs += x * s;
-        xx += x * x;
-        n += 1.0;
-    }
-    let determinant: f64 = cc * ss - cs * cs;
-    if determinant.abs() < 1e-9 || xx <= 0.0 {
+/// Level (dB of full scale) and SNR (dB) of the tone in one frame.
+fn tone_of(samples: impl ExactSizeIterator<Item = i16>) -> (f64, f64) {
+    let count = samples.len().max(1) as f64;
+    let (tone, rest) = fit(samples);
+    if tone <= 0.0 {
         return (f64::NEG_INFINITY, f64::NEG_INFINITY);
     }
-    let a = (xc * ss - xs * cs) / determinant;
-    let b = (xs * cc - xc * cs) / determinant;
-    let signal = a * xc + b * xs;
-    let noise = (xx - signal).max(f64::MIN_POSITIVE);
-    let level = 10.0 * (2.0 * signal.max(f64::MIN_POSITIVE) / n).log10() - 20.0 * 32_768f64.log10();
-    (level, 10.0 * (signal.max(f64::MIN_POSITIVE) / noise).log10())
+    (level_dbfs(tone / count), snr_db(tone, rest))
 }
 
 #[cfg(test)]
@@ -521,7 +505,7 @@ mod tests {
 
     #[test]
     fn noise_is_no_tone() {
-        let (_, snr) = tone_of((0..160u64).map(|n| (crate::tone::mix(n) as i16) / 4));
+        let (_, snr) = tone_of((0..160u16).map(|n| (crate::tone::mix(u64::from(n)) as i16) / 4));
         assert!(snr < 0.0, "{snr}");
         let (level, _) = tone_of((0..160).map(|_| 0));
         assert_eq!(level, f64::NEG_INFINITY);
