@@ -26,6 +26,19 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config")
 }
 
+/// What the Debian package and the image begin with takes nothing from anybody.
+#[test]
+fn a_fresh_installation_is_bound_to_loopback_and_has_no_trunk() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/trunkgate.toml");
+    let (config, warnings) = config::load(&path).unwrap();
+    assert!(warnings.iter().all(|warning| ["TG0123", "TG0130"].contains(&warning.code)), "{warnings:?}");
+    assert!(config.listen.iter().all(|listen| listen.address.ip().is_loopback()));
+    assert!(config.media.address.iter().all(|address| address.is_loopback()));
+    assert!(config.http.address.ip().is_loopback());
+    assert!(config.trunks.is_empty() && config.routes.is_empty());
+    assert_eq!(config.cdr_file.as_deref(), Some(Path::new("/var/lib/trunkgate/cdr.jsonl")));
+}
+
 #[test]
 fn the_whole_file_is_accepted_and_bound_to_loopback() {
     let config = accepted(&folder().join("trunkgate.toml"));

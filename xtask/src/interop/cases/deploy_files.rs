@@ -1,0 +1,98 @@
+//! Files under `deploy/` and what Docker reads, each by its own tool. A tool that cannot be had is said, and is no failure:
+//! the files do not get worse by it.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail, ensure};
+
+use crate::interop::{Setting, install, python};
+
+/// The top of the tree.
+fn root() -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+    folder.canonicalize().unwrap_or(folder)
+}
+
+/// A file below `deploy/`.
+pub(super) fn deploy(name: &str) -> PathBuf {
+    root().join("deploy").join(name)
+}
+
+/// `None` once these (program, package) are there; else what a case says instead of a figure.
+pub(super) fn needs(wanted: &[(&str, &str)]) -> Option<String> {
+    let missing = install::packages(wanted).err()?;
+    let reason = format!("{missing:#}").lines().next().unwrap_or_default().to_owned();
+    Some(format!("SKIPPED: {} cannot be had here: {reason}", wanted.first()?.0))
+}
+
+/// What a program prints to stdout; an error with all that it printed where it fails.
+pub(super) fn output(command: &mut Command) -> anyhow::Result<String> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?}"))?;
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if !output.status.success() {
+        bail!("{}: {stdout}{stderr}", output.status);
+    }
+    Ok(stdout.into_owned())
+}
+
+/// What it prints to stdout and stderr.
+pub(super) fn said(command: &mut Command) -> anyhow::Result<String> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?}"))?;
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), "{}: {stdout}{stderr}", output.status);
+    Ok(format!("{stdout}{stderr}"))
+}
+
+/// Both compose files are of the form, and what they mount is there.
+pub(crate) fn compose(setting: &Setting) -> anyhow::Result<String> {
+    let plugin = Command::new("docker").args(["compose", "version"]).stdin(Stdio::null()).output();
+    let tool: &[&str] = match plugin {
+        Ok(output) if output.status.success() => &["docker", "compose"],
+        _ => match needs(&[("docker-compose", "docker-compose")]) {
+            Some(skipped) => return Ok(skipped),
+            None => &["docker-compose"],
+        },
+    };
+    let (program, first) = tool.split_first().context("a program")?;
+    let mut mounts = 0;
+    for name in ["docker-compose.yml", "deploy/docker-compose.yml"] {
+        let file = root().join(name);
+        let broken = file.with_file_name("docker-compose.sabotaged.yml");
+        if setting.sabotage {
+            std::fs::write(&broken, std::fs::read_to_string(&file)?.replace("network_mode", "network_mood"))?;
+        }
+        let read = if setting.sabotage { &broken } else { &file };
+        let config = output(Command::new(program).args(first).arg("-f").arg(read).arg("config"));
+        if setting.sabotage {
+            std::fs::remove_file(&broken)?;
+        }
+        let config = config.with_context(|| name.to_owned())?;
+        let root = root();
+        let inside = root.to_str().context("a path in UTF-8")?;
+        for word in config.split([' ', ':', '\n']).filter(|word| word.starts_with(inside)) {
+            ensure!(std::path::Path::new(word).exists(), "{name}: {word} is not there");
+            mounts += 1;
+        }
+    }
+    ensure!(mounts >= 7, "only {mounts} files of the tree are mounted");
+    Ok(format!("two files by {}, {mounts} mounted paths are there; no container was started", tool.join(" ")))
+}
+
+/// hadolint finds nothing in the Dockerfile.
+pub(crate) fn dockerfile(setting: &Setting) -> anyhow::Result<String> {
+    let hadolint = match python::hadolint() {
+        Ok(program) => program,
+        Err(error) => return Ok(format!("SKIPPED: hadolint cannot be had here: {error:#}")),
+    };
+    let mut text = std::fs::read_to_string(root().join("Dockerfile"))?;
+    if setting.sabotage {
+        text.push_str("USER root\nRUN cd /tmp && sudo true\n");
+    }
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("Dockerfile");
+    std::fs::write(&file, text)?;
+    let found = said(Command::new(&hadolint).args(["--failure-threshold", "info"]).arg(&file))?;
+    ensure!(found.trim().is_empty(), "{found}");
+    Ok("hadolint finds nothing; no image was built".to_owned())
+}
