@@ -14,7 +14,7 @@ TOP = os.path.dirname(HERE)
 
 def page_of(path):
     """The page of the book that a file of the repository (a path from its top) has."""
-    if path == "docs/README.md":
+    if path in ("docs/README.md", "docs/SUMMARY.md"):
         return "index.md"
     if path.startswith("docs/"):
         return path.removeprefix("docs/")
