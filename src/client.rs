@@ -227,7 +227,7 @@ fn target(config: Option<&Path>, remote: &Remote) -> Option<(String, Option<Stri
     if let Some(url) = &remote.url {
         return Some((url.trim_end_matches('/').to_owned(), remote.token.clone()));
     }
-    let http = run::load(config, false)?.0.http;
+    let http = run::load_http(config)?;
     let Some(base) = base(&http) else {
         eprintln!("error: [http] address has port 0: name the edge with --url (`run` prints its address)");
         return None;

@@ -156,7 +156,9 @@ impl Page {
                 Some(leg) => self.name(leg),
                 None => "",
             };
-            row.put((FIRST + at * PITCH).saturating_sub(name.chars().count() / 2), name);
+            // Between two names there is a space.
+            let name = shortened(name, PITCH - 1);
+            row.put((FIRST + at * PITCH).saturating_sub(name.chars().count() / 2), &name);
         }
         row.line()
     }
@@ -253,8 +255,7 @@ impl Page {
         } else {
             row.set(left, '◀');
         }
-        let room = PITCH - 5;
-        let short: String = text.chars().take(room).collect();
+        let short = shortened(text, PITCH - 5);
         // The text stands in the gap next to the far party.
         let gap = if theirs < ours { theirs } else { theirs - PITCH };
         row.put(gap + 1 + (PITCH - 1 - short.chars().count()) / 2, &short);
@@ -267,6 +268,15 @@ impl Page {
         row.put(self.margin(), note);
         row.line()
     }
+}
+
+/// The beginning of a text that is longer than its room, with a sign that it goes on.
+fn shortened(text: &str, room: usize) -> String {
+    if text.chars().count() <= room {
+        return text.to_owned();
+    }
+    let beginning: String = text.chars().take(room.saturating_sub(1)).collect();
+    format!("{}…", beginning.trim_end())
 }
 
 /// `+12.3 ms` below a second, `+1.234 s` above.
@@ -366,6 +376,27 @@ mod tests {
         assert_eq!(lines[1], "     +0.9 ms   │                │                ●                │  bot: open");
         assert_eq!(lines[2], "     +1.0 ms   │                │                │                │  pbx: latched");
         assert!(lines[4].ends_with("2 earlier entries were dropped"));
+    }
+
+    #[test]
+    fn what_is_too_long_for_its_room_says_so() {
+        let trace = TraceView {
+            sid: "CA0".into(),
+            verdict: String::new(),
+            legs: vec!["carrier".into(), "headquarters-berlin-1".into(), "pbx".into()],
+            entries: vec![
+                message(0, 1, true, "183 Session Progress", ""),
+                message(1, 0, false, "200 OK", ""),
+                message(2, 1, true, "488 Not Acceptable Here", ""),
+            ],
+            dropped: 0,
+        };
+        let drawn = draw(&trace, EDGE, &[], None);
+        let lines: Vec<&str> = drawn.lines().collect();
+        assert_eq!(lines[0], "            carrier           edge       headquarters-be…        pbx");
+        assert_eq!(lines[1], "     +0.0 ms   │                │◀─183 Session…──│                │");
+        assert_eq!(lines[2], "     +0.0 ms   │◀────200 OK─────│                │                │");
+        assert_eq!(lines[3], "     +0.0 ms   │                │◀──488 Not Ac…──│                │");
     }
 
     /// Five forks of one agent: told apart by number, and none of them in the way of those that SIP is spoken with.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Http};
 use crate::edge::Edge;
 use crate::handle::Handle;
 use crate::notify::Notify;
@@ -57,6 +57,28 @@ pub fn load(given: Option<&Path>, warn: bool) -> Option<(Config, usize)> {
         }
         Err(diagnostics) => {
             eprint!("{}", config::render(&path, &source(), &diagnostics));
+            None
+        }
+    }
+}
+
+/// Reads `[http]` of the configuration that is meant; an error elsewhere is a warning in one line.
+pub(crate) fn load_http(given: Option<&Path>) -> Option<Http> {
+    let Some(path) = config::find(given) else {
+        no_config();
+        return None;
+    };
+    let source = || std::fs::read_to_string(&path).unwrap_or_default();
+    match config::load_http(&path) {
+        Ok((http, wrong)) => {
+            if !wrong.is_empty() {
+                let brief = config::brief(&path, &source(), &wrong);
+                eprintln!("warning{brief}; [http] is read all the same (trunkgate check)");
+            }
+            Some(http)
+        }
+        Err(wrong) => {
+            eprint!("{}", config::render(&path, &source(), &wrong));
             None
         }
     }

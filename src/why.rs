@@ -1,6 +1,8 @@
 //! `trunkgate why`: which way a call would go by the file, and why not another.
 
+mod answer;
 mod caller;
+mod media;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -13,8 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use trunkgate_call::trunk_of_uri;
 use trunkgate_route::{
-    CallInfo, DeniedBy, HoldMode, Matched, Number, Numbers, Peer, Plan, Quota, Route, SendNumbers, Srtp, Table, Target,
-    Trunk,
+    CallInfo, DeniedBy, HoldMode, Matched, Number, Numbers, Peer, Plan, Quota, Route, SendNumbers, Table, Target, Trunk,
 };
 
 use crate::cli::Why;
@@ -87,7 +88,7 @@ impl Question {
     }
 }
 
-/// `{called, caller, from, source, at, route, search_timeout, targets:[…], attempts:[…], routes:[{name, matched, failed, because, place}]}`
+/// `{called, caller, from, source, media, at, route, answer, search_timeout, targets:[…], attempts:[…], routes:[{name, matched, failed, because, place}]}`
 ///
 /// # Errors
 /// In words, where no trunk is meant or the number is none.
@@ -134,11 +135,19 @@ pub(crate) fn explain(table: &Table, config: &Config, question: &Question) -> Re
         })
         .collect();
     let own = plan.as_ref().and_then(|plan| plan.route.caller_id.as_deref());
-    let asked = Asked { called: &called, caller: &calling, own };
+    let asked = Asked { called: &called, caller: &calling, own, from: table.trunk(&from).map(|trunk| &**trunk) };
     let attempts = plan.iter().flat_map(|plan| &plan.targets).map(|target| attempt(table, &asked, target));
+    let attempts: Vec<Value> = attempts.collect();
+    let code = match &plan {
+        _ if refused => Some(403),
+        None => Some(404),
+        Some(_) => answer::of(&attempts),
+    };
+    let timeout = plan.as_ref().and_then(|plan| plan.search_timeout()).filter(|_| answer::has_search(&attempts));
     Ok(json!({
         "from": from,
         "source": source,
+        "media": asked.from.map(media::of_trunk),
         "called": called.text,
         "caller": caller,
         "emergency": table.numbers().is_emergency(&called),
@@ -147,9 +156,10 @@ pub(crate) fn explain(table: &Table, config: &Config, question: &Question) -> Re
         "at": at.map(|at| at.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()),
         "headers": headers.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>(),
         "route": plan.as_ref().map(|plan| plan.route.name.to_string()),
-        "search_timeout": plan.as_ref().and_then(|plan| plan.search_timeout()).map(|timeout| timeout.as_secs_f64()),
+        "answer": code,
+        "search_timeout": timeout.map(|timeout| timeout.as_secs_f64()),
         "targets": plan.as_ref().map(targets).unwrap_or_default(),
-        "attempts": attempts.collect::<Vec<_>>(),
+        "attempts": attempts,
         "routes": routes,
     }))
 }
@@ -206,6 +216,8 @@ struct Asked<'a> {
     caller: &'a Number,
     /// What its route shows as the caller's.
     own: Option<&'a Number>,
+    /// The trunk that it comes from.
+    from: Option<&'a Trunk>,
 }
 
 /// What would become of a target: where it goes, as what number, and whether its trunk gets such calls at all.
@@ -227,6 +239,7 @@ fn attempt(table: &Table, asked: &Asked<'_>, target: &Target) -> Value {
         }
         Target::Agent(agent) => {
             value["url"] = json!(agent.url);
+            value["format"] = json!(agent.format);
             value["refused"] = json!((!agent.allows(asked.caller)).then_some(486));
         }
         Target::Reject(code) => value["code"] = json!(code),
@@ -240,12 +253,10 @@ fn attempt(table: &Table, asked: &Asked<'_>, target: &Target) -> Value {
 /// What a trunk has to say of a call to a number.
 fn on_trunk(value: &mut Value, numbers: &Numbers, trunk: &Trunk, number: &Number, asked: &Asked<'_>) {
     value["trunk"] = json!(&*trunk.name);
-    value["codecs"] = json!(trunk.codecs);
-    value["srtp"] = json!(match trunk.srtp {
-        Srtp::Off => "off",
-        Srtp::Optional => "optional",
-        Srtp::Required => "required",
-    });
+    if let (Some(value), Value::Object(side)) = (value.as_object_mut(), media::of_trunk(trunk)) {
+        value.extend(side);
+    }
+    value["media"] = json!(asked.from.map(|from| media::between(from, trunk)));
     value["hold"] = json!(match trunk.hold {
         HoldMode::Relay => "relay",
         HoldMode::Local => "local",
@@ -322,6 +333,9 @@ fn text(answer: &Value) -> String {
     if let Some(at) = answer["at"].as_str() {
         out.push_str(&format!("at {at}\n"));
     }
+    if answer["media"].is_object() {
+        out.push_str(&format!("{from} has {}\n", media::side(&answer["media"])));
+    }
     let routes = answer["routes"].as_array().map(Vec::as_slice).unwrap_or_default();
     let width = routes.iter().filter_map(|route| route["name"].as_str()).map(|name| name.chars().count()).max();
     // Behind the one that took the call there is nothing to say of each.
@@ -346,6 +360,11 @@ fn text(answer: &Value) -> String {
     match answer["route"].is_null() {
         true => out.push_str("→ 404: no route\n"),
         false => attempts.iter().for_each(|attempt| out.push_str(&line_of(attempt))),
+    }
+    // What rejects has said so itself.
+    let own = |code: &u64| !attempts.is_empty() && attempts.iter().all(|attempt| attempt["code"] != *code);
+    if let Some(code) = answer["answer"].as_u64().filter(own) {
+        out.push_str(&format!("→ {code}: nobody is called\n"));
     }
     if let Some(seconds) = answer["search_timeout"].as_f64() {
         out.push_str(&format!("  the last one at the latest after {seconds} s\n"));
@@ -379,10 +398,6 @@ fn line_of(attempt: &Value) -> String {
     if let Some(code) = attempt["refused"].as_u64() {
         return format!("✗ {target}  {code}, and the call ends: the caller is not in its allow_callers\n");
     }
-    let texts = |value: &Value| {
-        let all = value.as_array().into_iter().flatten().filter_map(Value::as_str);
-        all.collect::<Vec<_>>().join(" ")
-    };
     let mut parts = Vec::new();
     for peer in attempt["peers"].as_array().into_iter().flatten() {
         let addresses = peer["addresses"].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -403,12 +418,12 @@ fn line_of(attempt: &Value) -> String {
     let limits = attempt["limits"].as_array().into_iter().flatten().filter_map(Value::as_str);
     parts.extend(limits.map(|limit| format!("limit {limit}")));
     if attempt["codecs"].is_array() {
-        let (codecs, srtp) = (texts(&attempt["codecs"]), shown(&attempt["srtp"]));
-        parts.push(format!("codecs {codecs}, srtp {srtp}, hold {}", shown(&attempt["hold"])));
+        parts.push(format!("{}, hold {}", media::side(attempt), shown(&attempt["hold"])));
     }
-    parts.extend(attempt["url"].as_str().map(str::to_owned));
+    parts.extend([&attempt["url"], &attempt["format"]].into_iter().filter_map(Value::as_str).map(str::to_owned));
+    let media = attempt["media"].is_object().then(|| format!("; {}", media::told(&attempt["media"])));
     let target = target.strip_prefix("trunk:").and_then(|name| name.split('/').next()).unwrap_or(&target);
-    format!("→ {}\n", format!("{target} {}", parts.join(", ")).trim_end())
+    format!("→ {}{}\n", format!("{target} {}", parts.join(", ")).trim_end(), media.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -432,11 +447,13 @@ mod tests {
     fn the_page_is_as_the_sketch_of_it() {
         let answer = asked(FILE, "198.51.100.9", "+1 415 555 0123");
         let expected = "source 198.51.100.9 → trunk carrier (accept_from 198.51.100.0/24, t.toml:3)\n\
-                        called +14155550123\n  \
+                        called +14155550123\n\
+                        carrier has codecs PCMU PCMA opus, srtp off, dtmf rfc4733\n  \
                         1 support-line   no   to: +14155550123 is none of +49301234567\n  \
                         2 in             yes  from carrier, to +1* (t.toml:12)\n\
                         → pbx 10.0.0.5:5060 udp, sip:pbx.example;transport=tls, number +14155550123, \
-                        codecs PCMU PCMA opus, srtp off, hold relay\n";
+                        codecs PCMU PCMA opus, srtp off, dtmf rfc4733, hold relay; audio relayed where both sides take one of \
+                        PCMU PCMA opus, else converted; keys relayed\n";
         assert_eq!(text(&answer), expected);
     }
 
@@ -458,11 +475,48 @@ mod tests {
             json!({ "number": "+493099887766", "by": "+4930*", "why": "deny +4930*" })
         );
         let page = text(&answer);
-        let denied = "✗ trunk:pbx  403: the trunk pbx does not get calls to +493099887766 (deny +4930*)\n";
+        let denied = "✗ trunk:pbx  403: the trunk pbx does not get calls to +493099887766 (deny +4930*)\n\
+                      → 403: nobody is called\n";
         assert!(page.starts_with("from trunk carrier (t.toml:1)\n") && page.ends_with(denied), "{page}");
         // A URI that leads to the trunk is no way round it.
         let by_uri = FILE.replace("'trunk:pbx'", "'sip:+4930555@10.0.0.5'");
         assert_eq!(asked(&by_uri, "carrier", "+14155550123")["attempts"][0]["denied"]["by"], "+4930*");
+    }
+
+    #[test]
+    fn both_sides_media_and_what_is_between() {
+        let file = FILE.replace("deny =", "codecs = ['G722', 'PCMA']\ndtmf = 'info'\ndeny =");
+        let answer = asked(&file, "carrier", "+14155550123");
+        let from = json!({ "codecs": ["PCMU", "PCMA", "opus"], "srtp": "off", "dtmf": "rfc4733" });
+        assert_eq!(answer["media"], from);
+        let one = &answer["attempts"][0];
+        assert_eq!((&one["dtmf"], &one["codecs"]), (&json!("info"), &json!(["G722", "PCMA"])));
+        assert_eq!(
+            one["media"],
+            json!({ "audio": "relayed_if_common", "common": ["PCMA"], "keys": "converted" })
+        );
+        let page = text(&answer);
+        for part in [
+            "\ncarrier has codecs PCMU PCMA opus, srtp off, dtmf rfc4733\n",
+            "codecs G722 PCMA, srtp off, dtmf info, hold relay; audio relayed where both sides take one of PCMA, else \
+             converted; keys converted\n",
+        ] {
+            assert!(page.contains(part), "{page}");
+        }
+    }
+
+    #[test]
+    fn where_every_target_refuses_the_answer_is_told_and_no_search() {
+        let file = FILE.replace("connect = ['trunk:pbx']", "connect = ['trunk:pbx', 'trunk:pbx/+49301']");
+        let answer = asked(&file, "carrier", "+493099887766");
+        assert_eq!((&answer["answer"], &answer["search_timeout"]), (&json!(403), &Value::Null));
+        let page = text(&answer);
+        assert!(page.ends_with("(deny +4930*)\n→ 403: nobody is called\n"), "{page}");
+        assert_eq!(asked(FILE, "carrier", "+14155550123")["answer"], Value::Null);
+        assert_eq!(asked(FILE, "pbx", "+14155550123")["answer"], 404);
+        assert_eq!(asked(FILE, "pbx", "+49301234567")["answer"], 603);
+        let page = text(&asked(FILE, "pbx", "+49301234567"));
+        assert!(page.ends_with("→ reject:603\n"), "{page}");
     }
 
     #[test]

@@ -354,6 +354,47 @@ fn why_names_the_first_condition_that_failed() {
     assert!(text(&stranger.stderr).contains("no trunk's address"));
 }
 
+/// The running edge is asked and drained while its file is being changed: only `[http]` has to hold.
+#[test]
+fn a_running_edge_is_asked_whatever_else_is_wrong_with_the_file() {
+    let edge = Process::start(&config(""));
+    let ask = |rest: &str, verb: &[&str]| {
+        let http = format!("[http]\naddress = \"{}\"\n", edge.address("http"));
+        let (directory, path) = write(&format!("{http}{rest}"));
+        std::fs::write(directory.path().join("n.csv"), "to,connect\n+14155551234,trunk:pxb\n+1*4,trunk:pbx\n").unwrap();
+        let output = finish(&[&["--config", path.to_str().unwrap()], verb].concat());
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let trunk = "[trunk.pbx]\npeers = [\"sip:127.0.0.1:9\"]\n";
+    let csv = format!("{trunk}[[route]]\nroutes_file = \"n.csv\"\n");
+    let (code, out, told) = ask(&csv, &["status"]);
+    assert_eq!((code, out.contains("under-test"), told.lines().count()), (Some(0), true, 1), "{told}");
+    assert!(told.starts_with("warning[TG0120]: ") && told.contains("n.csv:2:14: no trunk is named pxb"), "{told}");
+    assert!(told.contains("(and 1 more error); [http] is read all the same"), "{told}");
+    for (verb, part) in [(&["calls"][..], "no calls"), (&["drain"], "draining"), (&["drain", "--undo"], "again")] {
+        let (code, out, told) = ask(&csv, verb);
+        assert!(code == Some(0) && out.contains(part) && told.lines().count() == 1, "{verb:?} {out} {told}");
+    }
+    let (code, _, told) = ask(&csv, &["trace", "last"]);
+    assert!(code == Some(1) && told.ends_with("error: there has been no call yet\n"), "{told}");
+    for (rest, wrong) in [
+        ("[trunk.pbx]\npears = []\n", "warning[TG0104]: "),
+        ("[trunk.pbx]\npeers = [\"sip:127.0.0.1:9\"\n", "warning[TG0102]: "),
+        ("[[route]]\nconnect = [\"trunk:pbx\"]\n", "warning[TG0120]: "),
+    ] {
+        let (code, _, told) = ask(rest, &["status"]);
+        assert!(code == Some(0) && told.starts_with(wrong) && told.lines().count() == 1, "{rest} {told}");
+    }
+    // Whose own lines are in doubt leads nowhere: another edge may be where nothing is written.
+    for rest in ["token = \"\"\n", "token = \"a\n", "token = { env = \"TRUNKGATE_TEST_NOT_SET\" }\n"] {
+        let (code, out, told) = ask(rest, &["status"]);
+        assert!(code == Some(2) && out.is_empty() && told.starts_with("error[TG01"), "{rest} {told}");
+    }
+    let (_directory, path) = write("[trunk.pbx]\npeers = [\"sip:127.0.0.1:9\"\n[http]\naddress = \"127.0.0.1:1\"\n");
+    let output = finish(&["--config", path.to_str().unwrap(), "drain"]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+}
+
 #[test]
 fn what_belongs_to_a_list_of_calls_is_refused_elsewhere() {
     let output = finish(&["calls", "--limit", "5", "show", "CA0", "--url", "http://127.0.0.1:9"]);

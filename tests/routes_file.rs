@@ -106,6 +106,8 @@ fn files_of_spreadsheets_are_read() {
         "TO\tNote\n +14155551234 \tx\t\t\n",
         "to\n+14155551234",
         "\n\n# a remark\n\nto\n+14155551234\n",
+        "sep=;\r\nto;note\r\n+14155551234;a,b\r\n",
+        "\u{feff}\"sep=|\"\nto|note\n+14155551234|a;b\n",
     ] {
         std::fs::write(folder.csv(), csv).unwrap();
         assert_eq!(folder.found(), [""; 0], "{csv}");
@@ -151,13 +153,70 @@ fn every_error_is_told_at_its_place() {
         assert!(one(connect, csv).starts_with(expected), "{}", one(connect, csv));
     }
     assert!(one("", "to\n1\n").starts_with("TG0106 numbers.csv:1:1 no column `connect`"));
-    for (bytes, part) in [(&b"\xff\xfet\0"[..], "UTF-16"), (b"to\n1\n\xe9\n", "line 3 is not UTF-8")] {
+    for (bytes, part, from) in [
+        (&b"\xff\xfet\0"[..], "UTF-16: ", "iconv -f UTF-16 -t UTF-8 "),
+        (b"t\0o\0\n\0", "UTF-16: ", "iconv -f UTF-16LE -t UTF-8 "),
+        (b"to\n1\n\xe9\n", "line 3 is not UTF-8", "iconv -f LATIN1 -t UTF-8 "),
+        (b"to\n1\n\x84\xe9\n", "line 3 is not UTF-8", "iconv -f WINDOWS-1252 -t UTF-8 "),
+        (b"to,note\n1,\xc3\xa9\n2,\xe9\n", "line 3 is not UTF-8", "put that one right"),
+    ] {
         let found = Folder::new(connect, bytes).found();
-        assert!(
-            found.len() == 1 && found[0].starts_with("TG0114 t.toml:9:15 ") && found[0].contains(part),
-            "{found:?}"
-        );
+        assert!(found.len() == 1 && found[0].starts_with("TG0114 t.toml:9:15 "), "{found:?}");
+        assert!(found[0].contains(part) && found[0].contains(from), "{found:?}");
     }
+}
+
+#[test]
+fn what_a_spreadsheet_has_made_of_numbers_is_told_at_its_place() {
+    let csv = "to;connect;caller\n1,41556E+10;trunk:pbx;\n+14155551234;trunk:pbx;1.41556E+10\n'+14155551234;trunk:pbx;\n\
+               =\"+14155551234\";trunk:pbx;\n14155551234.0;trunk:pbx;\n+1415;trunk:pbx;\n+141555512345;trunk:pbx;\n";
+    let rounded = "make it a column of text there, and put the whole numbers in again, as +14155551234";
+    let expected = [
+        format!(
+            "TG0111 numbers.csv:2:1 `to`: a spreadsheet has rounded \"1,41556E+10\": its last digits are lost: {rounded}"
+        ),
+        "TG0111 numbers.csv:3:24 `caller`: a spreadsheet has rounded \"1.41556E+10\": ".to_owned(),
+        "TG0111 numbers.csv:4:1 `to`: \"'+14155551234\" is text behind an apostrophe of a spreadsheet, and no phone number: \
+         write +14155551234"
+            .to_owned(),
+        "TG0111 numbers.csv:5:1 `to`: \"=\"+14155551234\"\" is a formula of a spreadsheet, and no phone number: write \
+         +14155551234"
+            .to_owned(),
+        "TG0111 numbers.csv:6:1 `to`: \"14155551234.0\" is an amount, with decimals, and no phone number: ".to_owned(),
+        "TG0129 numbers.csv:7:1 `to`: \"+1415\" is too short for a number with its country code: write \"+1415*\" for all \
+         numbers that begin so"
+            .to_owned(),
+        "TG0129 numbers.csv:8:1 `to`: \"+141555512345\" is too long for a number with its country code: ".to_owned(),
+    ];
+    let found = Folder::new("", csv).found();
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with(&expected), "{found}\n{expected}");
+    }
+    // Where its comma is the separator, too.
+    let cut = Folder::new("", "to,connect\n1,41556E+10,trunk:pbx\n").found();
+    assert!(cut.len() == 1 && cut[0].starts_with("TG0111 numbers.csv:2:1 a spreadsheet has rounded "), "{cut:?}");
+}
+
+#[test]
+fn all_that_is_wrong_with_a_line_is_told_and_of_every_line() {
+    let csv = "to,connect,when,share,ring_timeout,on_busy,from,fork\n+1*4,trunk:pxb,mon-fry,0,5x,perhaps,cariier,agent:x\n\
+               +14155551234,trunk:pxb,mon-fry,0,5x,perhaps,cariier,agent:x\n+1*5,trunk:pxb,,,,,,,more\n";
+    let found = Folder::new("", csv).found();
+    let places: Vec<&str> = found.iter().map(|text| text.split(' ').nth(1).unwrap()).collect();
+    let columns = [(2, &[1, 6, 16, 24, 26, 29, 37, 45][..]), (3, &[14, 24]), (4, &[1, 6, 22])];
+    let at = |(line, columns): (u32, &[u32])| columns.iter().map(|at| format!("numbers.csv:{line}:{at}")).collect();
+    let all: Vec<String> = columns.into_iter().flat_map(|one| -> Vec<String> { at(one) }).collect();
+    assert_eq!(places, all, "{found:#?}");
+    assert_eq!(found[8], "TG0120 numbers.csv:3:14 the same mistake as in line 2: put it right there as well");
+}
+
+#[test]
+fn a_file_of_names_alone_is_warned_of() {
+    let found = Folder::new("", "to,connect\n# nobody yet\n").found();
+    let help = "a line for each number, as +14155551234,trunk:NAME";
+    let message = "no line below the names of the columns: the route takes no call";
+    assert_eq!(found, [format!("TG0130 numbers.csv:1:1 {message}: {help}")]);
 }
 
 #[test]

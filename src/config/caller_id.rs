@@ -4,6 +4,7 @@ use trunkgate_route::{CallerIdRule, Number, Numbers, Pattern, Trunk};
 
 use super::code;
 use super::diagnostic::Findings;
+use super::number_form::number_form;
 use super::section::{Section, Value};
 use super::{keys, routes, values};
 
@@ -42,12 +43,7 @@ fn allowed(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut Findi
         return None;
     }
     for (pattern, span) in &patterns {
-        let Pattern::Exact(text) = pattern else { continue };
-        let normalised = numbers.normalise_caller(text, None).text;
-        if normalised != *text {
-            let message = format!("`{key}`: no number is \"{text}\" after normalisation");
-            findings.warning(code::NEVER_MATCHES, Some(span.clone()), message, format!("write \"{normalised}\""));
-        }
+        number_form(key, pattern, span.clone(), numbers, findings);
     }
     Some(patterns.into_iter().map(|(pattern, _)| pattern).collect())
 }

@@ -9,6 +9,7 @@ use trunkgate_route::{Index, Numbers, Pattern, Route, Srtp, TargetSpec, Transpor
 use super::code;
 use super::diagnostic::{Findings, nearest};
 use super::draft::{Draft, PlacedListen, PlacedRoute, PlacedTrunk, Span};
+use super::number_form::{national_beginning, number_form};
 use super::parts::parts;
 use super::pieces::pieces;
 use super::schema::{PORTS_PER_CALL, calls_that_fit};
@@ -243,22 +244,8 @@ fn oversize(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
 /// Patterns of `deny` that stand for numbers in a form in which none is compared.
 fn denied(placed: &PlacedTrunk, numbers: &Numbers, findings: &mut Findings) {
     for (pattern, span) in placed.trunk.deny.iter().zip(&placed.deny) {
-        let (Pattern::Exact(text) | Pattern::Prefix(text)) = pattern else { continue };
-        let (rests, star) = match pattern {
-            Pattern::Prefix(_) => (4..=11, "*"),
-            Pattern::Exact(_) | Pattern::Regex(_) => (0..=0, ""),
-        };
-        if text.is_empty() || text.starts_with('+') || !text.chars().all(|c| c.is_ascii_digit()) {
-            continue;
-        }
-        let begins = |rest: usize| {
-            let number = numbers.normalise_caller(&format!("{text}{}", "2".repeat(rest)), None);
-            let end = number.text.len().saturating_sub(rest);
-            number.text.get(..end).filter(|_| number.is_e164).map(str::to_owned)
-        };
-        let Some(begins) = rests.filter_map(begins).min_by_key(String::len) else { continue };
-        let message = format!("`deny`: numbers are compared after normalisation: {text}{star} is {begins}{star} then");
-        findings.warning(code::NEVER_MATCHES, Some(span.clone()), message, format!("write \"{begins}{star}\""));
+        number_form("deny", pattern, span.clone(), numbers, findings);
+        national_beginning("deny", pattern, span.clone(), numbers, findings);
     }
 }
 
@@ -413,31 +400,6 @@ fn route_numbers(placed: &PlacedRoute, numbers: &Numbers, findings: &mut Finding
     let caller = placed.route.caller.iter().zip(&placed.caller).map(|(pattern, span)| ("caller", pattern, span));
     for (key, pattern, span) in to.chain(caller) {
         number_form(key, pattern, span.clone(), numbers, findings);
-    }
-}
-
-/// A number or its beginning in a form that no normalised number has.
-pub(super) fn number_form(key: &str, pattern: &Pattern, span: Span, numbers: &Numbers, findings: &mut Findings) {
-    let never = |message: String, help: String| findings.warning(code::NEVER_MATCHES, Some(span), message, help);
-    match pattern {
-        Pattern::Prefix(text) => {
-            let digits = text.strip_prefix('+').filter(|digits| digits.contains(|c: char| " -.()/".contains(c)));
-            let Some(digits) = digits else { return };
-            let digits: String = digits.chars().filter(char::is_ascii_digit).collect();
-            let message = format!("`{key}`: no number begins with \"{text}\" after normalisation");
-            never(message, format!("write \"+{digits}*\""));
-        }
-        Pattern::Exact(text) => {
-            let normalised = numbers.normalise_caller(text, None).text;
-            if normalised != *text {
-                let message = format!("`{key}`: no number is \"{text}\" after normalisation");
-                never(message, format!("write \"{normalised}\""));
-            } else if key == "to" && numbers.normalise(text, None).is_err() {
-                let message = format!("`{key}`: \"{text}\" is answered 484 before the routes");
-                never(message, "`+` and digits, or a name without `+`".to_owned());
-            }
-        }
-        Pattern::Regex(_) => {}
     }
 }
 

@@ -51,7 +51,8 @@ codes! {
          is not set, the file cannot be read, or it is empty.";
     BAD_PATTERN = "TG0111", "a pattern that cannot be used",
         "`to` and `caller` hold exact numbers (\"+14155551234\"), prefixes with `*` at the end (\"+1415*\") and regular\n\
-         expressions between slashes ('/^\\+44(\\d+)$/'), all compared after normalisation to E.164.";
+         expressions between slashes ('/^\\+44(\\d+)$/'), all compared after normalisation to E.164. A spreadsheet makes\n\
+         1.41556E+10 of a number, and its last digits are lost: let it know the column as text before the numbers come in.";
     BAD_TARGET = "TG0112", "a target that cannot be used",
         "`connect` holds trunk:NAME, trunk:NAME/NUMBER, trunk:NAME/NUMBER@WEIGHT, agent:NAME, group:NAME, sip:URI and\n\
          reject:CODE (300 to 699), with {called}, {caller} or pieces of numbers that patterns name, and tables\n\
@@ -98,9 +99,11 @@ codes! {
         "The trunk has `accept_from` but no `peers`, so calls can come from it, but none can be sent to it.";
     NEVER_MATCHES = "TG0129", "a number that never comes",
         "Numbers are compared after normalisation: what is a possible number of [edge] country is E.164 by then\n\
-         (4155551234 is +14155551234). Write the pattern in that form.";
+         (4155551234 is +14155551234). Write the pattern in that form. One with `+` that is too short for a whole number\n\
+         is a beginning that lacks its `*`.";
     NO_CALLS = "TG0130", "takes no calls",
-        "Without a [trunk.NAME] every request is from a stranger and dropped; without a [[route]] every call gets 404.";
+        "Without a [trunk.NAME] every request is from a stranger and dropped; without a [[route]] every call gets 404.\n\
+         A `routes_file` without a line below the names of its columns takes no call.";
     SHADOWED = "TG0131", "two trunks at one address",
         "A source address belongs to one trunk: an exact peer address and port first, then the longest network, among\n\
          equals the first in the file. The later trunk's entry has no effect.";

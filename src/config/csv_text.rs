@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::code::Code;
 use super::diagnostic::{Diagnostic, Excerpt, Findings};
 use super::draft::Span;
+use super::encoding;
 use crate::limits::ROUTES_FILE_BYTES;
 
 /// Errors, and warnings, that are told of one file; of the others the number.
@@ -37,12 +38,12 @@ pub(super) struct Line {
 
 impl CsvText {
     /// Reads a file; else what is wrong, and what would be right.
-    pub(super) fn read(path: &Path) -> Result<CsvText, (String, &'static str)> {
-        let readable = "a readable CSV file in UTF-8, its first line to,connect";
-        let failed = |error: std::io::Error| (error.to_string(), readable);
+    pub(super) fn read(path: &Path) -> Result<CsvText, (String, String)> {
+        let readable = || "a readable CSV file in UTF-8, its first line to,connect".to_owned();
+        let failed = |error: std::io::Error| (error.to_string(), readable());
         let about = std::fs::metadata(path).map_err(failed)?;
         if !about.is_file() {
-            return Err(("not a file".to_owned(), readable));
+            return Err(("not a file".to_owned(), readable()));
         }
         let mut bytes = Vec::new();
         if about.len() <= ROUTES_FILE_BYTES {
@@ -50,23 +51,16 @@ impl CsvText {
             file.take(ROUTES_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
         }
         if about.len().max(u64::try_from(bytes.len()).unwrap_or(u64::MAX)) > ROUTES_FILE_BYTES {
-            return Err((
-                format!("larger than {ROUTES_FILE_BYTES} bytes"),
-                "several files, each in a [[route]] of its own",
-            ));
+            let help = "several files, each in a [[route]] of its own".to_owned();
+            return Err((format!("larger than {ROUTES_FILE_BYTES} bytes"), help));
         }
-        let utf8 = "save it as CSV UTF-8, or: iconv -f UTF-16 -t UTF-8 (or -f LATIN1)";
-        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-            return Err(("UTF-16".to_owned(), utf8));
+        let mut text = encoding::text(bytes).map_err(|(what, from)| (what, encoding::remedy(from, path)))?;
+        let first = text.lines().next().unwrap_or_default();
+        if let Some(delimiter) = separator_named(first) {
+            // Nothing is told of that line, and the others keep their numbers.
+            text.replace_range(..1, "#");
+            return Ok(CsvText { text, delimiter });
         }
-        if bytes.starts_with(&[0xef, 0xbb, 0xbf]) {
-            bytes.drain(..3);
-        }
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
-            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-            (format!("line {line} is not UTF-8"), utf8)
-        })?;
         // Spreadsheets of many countries separate by semicolons.
         let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#')).unwrap_or_default();
         let delimiter = [b',', b';', b'\t'].into_iter().find(|one| first.contains(char::from(*one))).unwrap_or(b',');
@@ -133,9 +127,26 @@ impl CsvText {
     }
 }
 
+/// What `sep=;`, which Excel takes for no line of its own, names as the separator.
+fn separator_named(first: &str) -> Option<u8> {
+    let line = first.trim_end_matches([',', '\r']).trim_matches('"');
+    match line.as_bytes() {
+        [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', one @ (b',' | b';' | b'\t' | b'|')] => Some(*one),
+        [b's' | b'S', b'e' | b'E', b'p' | b'P', b'='] if first.contains("=,") => Some(b','),
+        _ => None,
+    }
+}
+
 /// So many bytes of a text, or the few less that are whole characters.
 fn beginning(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
+}
+
+/// An error that has been told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    code: &'static str,
+    line: u32,
 }
 
 /// What is found wrong with a file.
@@ -148,14 +159,29 @@ pub(super) struct Notes<'a> {
     told: Vec<Diagnostic>,
     errors: usize,
     warnings: usize,
+    /// Code and line of the last error.
+    last: (&'static str, u32),
 }
 
 impl<'a> Notes<'a> {
     pub(super) fn new(path: &'a Path, text: &'a CsvText, span: Span) -> Notes<'a> {
-        Notes { path, text, span, told: Vec::new(), errors: 0, warnings: 0 }
+        Notes { path, text, span, told: Vec::new(), errors: 0, warnings: 0, last: ("", 0) }
+    }
+    /// The last error, for those that say the same.
+    pub(super) fn last(&self) -> Known {
+        Known { code: self.last.0, line: self.last.1 }
+    }
+    /// An error that has been told of another line.
+    pub(super) fn again(&mut self, known: Known, line: Line, field: Option<usize>) {
+        let message = format!("the same mistake as in line {}", known.line);
+        self.note((known.code, true), (|| line, field), message, "put it right there as well".to_owned());
     }
     pub(super) fn has_errors(&self) -> bool {
         self.errors > 0
+    }
+    /// So many until now.
+    pub(super) fn errors(&self) -> usize {
+        self.errors
     }
     pub(super) fn error(&mut self, code: Code, line: Line, field: Option<usize>, message: &str, help: &str) {
         self.note((code.id, true), (|| line, field), message.to_owned(), help.to_owned());
@@ -202,7 +228,11 @@ impl<'a> Notes<'a> {
         if *count > TOLD {
             return;
         }
-        let elsewhere = Some(self.text.excerpt(self.path, line(), field));
+        let line = line();
+        if is_error {
+            self.last = (code, line.number);
+        }
+        let elsewhere = Some(self.text.excerpt(self.path, line, field));
         self.told.push(Diagnostic { code, is_error, message, span: Some(self.span.clone()), help, elsewhere });
     }
 }
@@ -216,28 +246,75 @@ pub(super) struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    pub(super) fn new(path: &'a Path) -> Progress<'a> {
-        let now = Instant::now();
+    pub(super) fn new(now: Instant, path: &'a Path) -> Progress<'a> {
         Progress { path, begun: now, told: now }
     }
-    pub(super) fn tell(&mut self, lines: usize) {
-        if lines.is_multiple_of(LINES_AT_ONCE) && self.told.elapsed() >= PATIENCE {
-            self.told = Instant::now();
-            say(&format!("{}: {lines} lines read", self.path.display()));
-        }
+    /// Whether it is time for a look at the clock.
+    pub(super) fn is_due(lines: usize) -> bool {
+        lines.is_multiple_of(LINES_AT_ONCE)
     }
-    pub(super) fn end(self, lines: usize) {
-        let taken = self.begun.elapsed();
-        if taken >= PATIENCE {
-            say(&format!("{}: {lines} lines read in {:.1} s", self.path.display(), taken.as_secs_f32()));
+    /// What is to be said while more is read.
+    pub(super) fn so_far(&mut self, now: Instant, lines: usize) -> Option<String> {
+        if now.saturating_duration_since(self.told) < PATIENCE {
+            return None;
         }
+        self.told = now;
+        Some(format!("{}: {lines} lines read", self.path.display()))
+    }
+    /// What is to be said at the end.
+    pub(super) fn end(self, now: Instant, lines: usize) -> Option<String> {
+        let taken = now.saturating_duration_since(self.begun);
+        let text = || format!("{}: {lines} lines read in {:.1} s", self.path.display(), taken.as_secs_f32());
+        (taken >= PATIENCE).then(text)
     }
 }
 
 /// In the log; before there is one, where somebody looks.
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     tracing::info!("{text}");
     if !tracing::enabled!(tracing::Level::INFO) && std::io::stderr().is_terminal() {
         eprintln!("{text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_is_told_once_a_second() {
+        let begun = Instant::now();
+        let after = |ms: u64| begun + Duration::from_millis(ms);
+        let mut progress = Progress::new(begun, Path::new("n.csv"));
+        let asked = (1..=4 * LINES_AT_ONCE).filter(|lines| Progress::is_due(*lines)).count();
+        assert_eq!(asked, 4);
+        for (ms, lines, expected) in [
+            (900, 1, None),
+            (1_000, 2, Some("n.csv: 2 lines read")),
+            (1_900, 3, None),
+            (2_100, 4, Some("n.csv: 4 lines read")),
+        ] {
+            assert_eq!(progress.so_far(after(ms), lines).as_deref(), expected, "{ms}");
+        }
+        assert_eq!(progress.end(after(2_340), 5).as_deref(), Some("n.csv: 5 lines read in 2.3 s"));
+        assert_eq!(Progress::new(begun, Path::new("n.csv")).end(after(999), 5), None);
+    }
+
+    #[test]
+    fn a_first_line_may_name_the_separator() {
+        for (line, expected) in [
+            ("sep=;", Some(b';')),
+            ("SEP=,\r", Some(b',')),
+            ("\"sep=;\"", Some(b';')),
+            ("sep=\t", Some(b'\t')),
+            ("sep=|", Some(b'|')),
+            ("sep=;,,", Some(b';')),
+            ("sep=x", None),
+            ("sep;to", None),
+            ("sep=", None),
+            ("to,connect", None),
+        ] {
+            assert_eq!(separator_named(line), expected, "{line}");
+        }
     }
 }

@@ -149,6 +149,23 @@ pub fn render(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> String {
     out
 }
 
+/// The first error in a line, with its place, and how many more there are.
+pub fn brief(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> String {
+    let mut errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error);
+    let Some(first) = errors.next() else { return String::new() };
+    let place = match (&first.elsewhere, &first.span) {
+        (Some(at), _) => format!("{}:{}:{}", at.path.display(), at.line, at.column),
+        (None, Some(span)) => place(path, source, span.start),
+        (None, None) => path.display().to_string(),
+    };
+    let more = match errors.count() {
+        0 => String::new(),
+        1 => " (and 1 more error)".to_owned(),
+        more => format!(" (and {more} more errors)"),
+    };
+    format!("[{}]: {place}: {}{more}", first.code, first.message)
+}
+
 fn render_one(out: &mut String, path: &Path, source: &str, diagnostic: &Diagnostic) {
     let severity = if diagnostic.is_error { "error" } else { "warning" };
     // Writing to a String cannot fail.

@@ -12,22 +12,57 @@ use super::draft::Draft;
 use super::places::Places;
 use super::route_files;
 use super::schema::{self, File};
-use super::types::Config;
+use super::types::{Config, Http};
+
+/// Larger `routes_file`s, in bytes, are not read for who only wants to know where an edge is.
+const QUICK_BYTES: u64 = 1 << 18;
 
 /// Reads and judges a file: the configuration with warnings, or everything that is wrong.
 ///
 /// # Errors
 /// Every error and warning found.
 pub fn load(path: &Path) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
-    match std::fs::read_to_string(path) {
-        Ok(source) => parse(path, &source),
-        Err(error) => {
-            let mut findings = Findings::default();
-            let help = "`trunkgate init` writes a first configuration";
-            findings.error_of_file(code::UNREADABLE, format!("cannot read the configuration: {error}"), help);
-            Err(findings.into_sorted())
-        }
+    parse(path, &source(path)?)
+}
+
+/// `[http]` of a file, for who needs no more of it, with all that is wrong elsewhere: a running edge is asked by it, and
+/// ended, while the file is being changed. Large `routes_file`s are left out.
+///
+/// # Errors
+/// Every error and warning found, where `[http]` is among what is wrong.
+pub fn load_http(path: &Path) -> Result<(Http, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let source = source(path)?;
+    let found = match read(path, &source, QUICK_BYTES) {
+        Ok((config, _)) => return Ok((config.http, Vec::new())),
+        Err(found) => found,
+    };
+    let mut findings = Findings::default();
+    let (document, syntax) = DeTable::parse_recoverable(&source);
+    let (http, is_there) = schema::http(File { path, source: &source }, &document, &mut findings);
+    let damaged = syntax.iter().filter(|error| error.message() != "duplicate key");
+    let lines: Vec<usize> =
+        damaged.map(|error| line_and_column(&source, error.span().unwrap_or(0..0).start).0).collect();
+    // Whatever cannot be read may have been it.
+    let elsewhere = |line: &usize| header_over(&source, *line).is_some_and(|header| header != "[http]");
+    let is_whole = lines.is_empty() || (is_there && lines.iter().all(elsewhere));
+    if findings.has_errors() || !is_whole {
+        return Err(found);
     }
+    Ok((http, found))
+}
+
+fn source(path: &Path) -> Result<String, Vec<Diagnostic>> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let mut findings = Findings::default();
+        let help = "`trunkgate init` writes a first configuration";
+        findings.error_of_file(code::UNREADABLE, format!("cannot read the configuration: {error}"), help);
+        findings.into_sorted()
+    })
+}
+
+/// The header of the table that a line, from 1, belongs to; `None` above the first.
+fn header_over(source: &str, line: usize) -> Option<&str> {
+    source.lines().take(line).map(str::trim).filter(|text| text.starts_with('[')).last()
 }
 
 /// The same for a text already read; `path` is what places and relative paths refer to.
@@ -35,6 +70,11 @@ pub fn load(path: &Path) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
 /// # Errors
 /// Every error and warning found.
 pub fn parse(path: &Path, source: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
+    read(path, source, u64::MAX)
+}
+
+/// The same without the routes of files of more than so many bytes.
+fn read(path: &Path, source: &str, most_bytes: u64) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut findings = Findings::default();
     let (document, syntax) = DeTable::parse_recoverable(source);
     let file = File { path, source };
@@ -59,7 +99,7 @@ pub fn parse(path: &Path, source: &str) -> Result<(Config, Vec<Diagnostic>), Vec
         }
     }
     if damaged.is_empty() {
-        route_files::read(&mut draft, file.folder(), &mut findings);
+        route_files::read(&mut draft, file.folder(), most_bytes, &mut findings);
         checks::judge(&draft, ephemeral_ports(), &mut findings);
     } else {
         let doubtful = doubtful_lines(source, &damaged);

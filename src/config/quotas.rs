@@ -1,10 +1,12 @@
 //! `allow_prefixes`, `high_risk`, `limits` and `calls_per_day` of a trunk: whom it may be asked for, and how often.
 
 use jiff::tz::TimeZone;
-use trunkgate_route::{Quota, Trunk};
+use trunkgate_route::{Numbers, Pattern, Quota, Trunk};
 
 use super::code;
 use super::diagnostic::Findings;
+use super::draft::Span;
+use super::number_form::{national_beginning, number_form};
 use super::section::{Section, Value};
 use super::types::Edge;
 use super::{emergency, keys, routes, values};
@@ -29,6 +31,7 @@ pub(super) fn read(
     trunk.takes_high_risk = section.read("high_risk", findings, words).unwrap_or(has_phones);
     if let Some(value) = section.get("allow_prefixes") {
         let prefixes = values::one_or_list("allow_prefixes", value, findings, prefix).unwrap_or_default();
+        allowed(&prefixes, &edge.numbers, findings);
         trunk.allow_prefixes = prefixes.into_iter().map(|(prefix, _)| prefix).collect();
         if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
             let help = "leave it out to allow any; deny = [\"*\"] for none";
@@ -36,7 +39,7 @@ pub(super) fn read(
         }
     }
     let zone = &edge.calendar.zone;
-    let limit = |_: &str, value: &Value<'_>, findings: &mut Findings| limit(value, zone, findings);
+    let limit = |_: &str, value: &Value<'_>, findings: &mut Findings| limit(value, edge, findings);
     let limits = section.read("limits", findings, |key, value, f| values::one_or_list(key, value, f, limit));
     trunk.quotas = limits.into_iter().flatten().map(|(quota, _)| quota).collect();
     if let Some(value) = section.get("limits").filter(|_| trunk.quotas.len() > LIMITS) {
@@ -54,12 +57,16 @@ fn any(zone: &TimeZone) -> Quota {
 }
 
 /// `{ to = ["+44*"], caller = ["+1415*"], max_calls = 5, calls_per_second = 1, calls_per_day = 100 }`
-fn limit(value: &Value<'_>, zone: &TimeZone, findings: &mut Findings) -> Option<Quota> {
+fn limit(value: &Value<'_>, edge: &Edge, findings: &mut Findings) -> Option<Quota> {
     let table = Section::open("`limits`", value, keys::QUOTA, findings)?;
-    let mut quota = any(zone);
+    let mut quota = any(&edge.calendar.zone);
     for (key, target) in [("to", &mut quota.to), ("caller", &mut quota.caller)] {
         let patterns = table.read(key, findings, |key, value, f| values::one_or_list(key, value, f, routes::pattern));
-        *target = patterns.into_iter().flatten().map(|(pattern, _)| pattern).collect();
+        for (pattern, span) in patterns.into_iter().flatten() {
+            number_form(key, &pattern, span.clone(), &edge.numbers, findings);
+            national_beginning(key, &pattern, span, &edge.numbers, findings);
+            target.push(pattern);
+        }
     }
     for (key, target) in [
         ("max_calls", &mut quota.max_calls),
@@ -78,6 +85,16 @@ fn limit(value: &Value<'_>, zone: &TimeZone, findings: &mut Findings) -> Option<
 
 fn number(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<u32> {
     values::integer(key, value, findings, 0..=u32::MAX)
+}
+
+/// Warns of beginnings that only numbers without a country code have; whoever names both forms means both.
+fn allowed(prefixes: &[(String, Span)], numbers: &Numbers, findings: &mut Findings) {
+    for (prefix, span) in prefixes {
+        if !prefixes.iter().any(|(other, _)| other.strip_prefix('+') == Some(prefix)) {
+            let pattern = Pattern::Prefix(prefix.clone());
+            national_beginning("allow_prefixes", &pattern, span.clone(), numbers, findings);
+        }
+    }
 }
 
 /// The beginning of a number: `+44`, or the same with `*`.

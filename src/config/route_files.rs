@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 use toml::Spanned;
@@ -11,15 +12,16 @@ use toml::de::DeValue;
 use trunkgate_route::captured::{ALWAYS, names};
 use trunkgate_route::{LineRest, Pattern, Route, RouteFile, RouteLines, TargetSpec};
 
-use super::checks::{number_form, route_names, takes_all_of};
+use super::checks::{route_names, takes_all_of};
 use super::code;
-use super::csv_text::{CsvText, LINE_BYTES, Line, Notes, Progress};
+use super::csv_text::{CsvText, Known, LINE_BYTES, Line, Notes, Progress, say};
 use super::diagnostic::{Findings, nearest};
 use super::draft::{Draft, PlacedRoute};
+use super::number_form::number_form;
 use super::parts::parts;
 use super::pieces::pieces;
 use super::section::Value;
-use super::{hours, routes, targets, values};
+use super::{hours, routes, spreadsheet, targets, values};
 
 /// What a column says of each line: the key of `[[route]]` of that name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,8 +73,13 @@ const ELSEWHERE: [(&[&str], &str); 4] = [
     (&["comment", "comments", "description", "remark", "customer", "name"], "note"),
 ];
 
-/// Reads the files that routes name.
-pub(super) fn read(draft: &mut Draft, folder: &Path, findings: &mut Findings) {
+/// Reads the files that routes name; a route with one of more than so many bytes is left out.
+pub(super) fn read(draft: &mut Draft, folder: &Path, most_bytes: u64, findings: &mut Findings) {
+    draft.routes.retain(|placed| {
+        let path = placed.file.as_ref().map(|(written, _)| values::relative_to(folder, written));
+        let about = path.and_then(|path| std::fs::metadata(path).ok());
+        about.is_none_or(|about| about.len() <= most_bytes)
+    });
     let mut files = Vec::new();
     for (at, placed) in draft.routes.iter().enumerate() {
         let Some((written, span)) = &placed.file else { continue };
@@ -108,8 +115,8 @@ pub(super) fn read(draft: &mut Draft, folder: &Path, findings: &mut Findings) {
 /// Different texts of one kind that are remembered with what they mean; others are read each time.
 const REMEMBERED: usize = 65_536;
 
-/// Where targets are kept, and whether they take pieces of numbers over; `None` where they cannot be used.
-type Targets = Option<(u32, bool)>;
+/// Where targets are kept, and whether they take pieces of numbers over; else why they cannot be used.
+type Targets = Result<(u32, bool), Known>;
 
 struct Reader<'a> {
     draft: &'a Draft,
@@ -119,7 +126,7 @@ struct Reader<'a> {
     lines: RouteLines,
     /// By what is written.
     connects: HashMap<String, Targets>,
-    rests: HashMap<String, Option<u32>>,
+    rests: HashMap<String, Result<u32, Known>>,
     /// The targets of the route itself take pieces over.
     has_pieces: bool,
     notes: Notes<'a>,
@@ -134,7 +141,7 @@ impl Reader<'_> {
             .comment(Some(b'#'))
             .trim(Trim::All)
             .from_reader(text.as_str().as_bytes());
-        let mut progress = Progress::new(path);
+        let mut progress = Progress::new(Instant::now(), path);
         let mut record = StringRecord::new();
         let mut line = Line::default();
         let mut has_header = false;
@@ -157,7 +164,9 @@ impl Reader<'_> {
             if has_header {
                 self.line(&record, line);
                 count += 1;
-                progress.tell(count);
+                if Progress::is_due(count) {
+                    progress.so_far(Instant::now(), count).iter().for_each(|text| say(text));
+                }
             } else if self.header(&record, line) {
                 has_header = true;
             } else {
@@ -177,13 +186,18 @@ impl Reader<'_> {
         if self.notes.has_errors() {
             return None;
         }
+        if count == 0 {
+            let message = "no line below the names of the columns: the route takes no call".to_owned();
+            let help = "a line for each number, as +14155551234,trunk:NAME".to_owned();
+            self.notes.warning(code::NO_CALLS, line.number, message, help);
+        }
         let file = std::mem::take(&mut self.lines).compile(&path.display().to_string());
         for (before, hidden) in file.hidden(takes_all_of) {
             let message = format!("line {hidden} is never reached: line {before} before it takes its calls");
             let help = format!("move it before line {before}, or remove it");
             self.notes.warning(code::UNREACHABLE, hidden, message, help);
         }
-        progress.end(count);
+        progress.end(Instant::now(), count).iter().for_each(|text| say(text));
         Some(file)
     }
 
@@ -237,21 +251,25 @@ impl Reader<'_> {
             self.notes.error(code::SYNTAX, line, Some(at), "a field over several lines", help);
             return;
         }
-        if let Some(at) = (self.columns.len()..record.len()).find(|at| record.get(*at) != Some("")) {
+        let cut = |column| {
+            let (at, text) = field(&self.columns, record, column)?;
+            let next = record.get(at + 1).filter(|next| spreadsheet::is_cut_in_two(text, next))?;
+            Some((at, format!("{text},{next}")))
+        };
+        if let Some((at, text)) = cut(Column::To).or_else(|| cut(Column::Caller)) {
+            if let Some((what, help)) = spreadsheet::damage(&text) {
+                self.notes.error(code::BAD_PATTERN, line, Some(at), &what, &help);
+            }
+            return;
+        }
+        let surplus = (self.columns.len()..record.len()).find(|at| record.get(*at) != Some(""));
+        if let Some(at) = surplus {
             let message = format!("{} fields, and the first line names {} columns", record.len(), self.columns.len());
             let help = "targets are separated by spaces; a field with the separator in it stands in quotes";
             self.notes.error(code::SYNTAX, line, Some(at), &message, help);
-            return;
         }
-        let number = |column: Column, key: &str, notes: &mut Notes<'_>| {
-            let Some((at, text)) = field(&self.columns, record, column) else { return Some(None) };
-            let pattern = cell(text, (line, at), notes, |value, findings| routes::pattern(key, value, findings))?;
-            let numbers = &self.draft.edge.numbers;
-            notes.take((line, Some(at)), |findings| number_form(key, &pattern, 0..text.len(), numbers, findings));
-            Some(Some(pattern))
-        };
-        let to = number(Column::To, "to", &mut self.notes);
-        let caller = number(Column::Caller, "caller", &mut self.notes);
+        let to = self.number(record, line, (Column::To, "to"));
+        let caller = self.number(record, line, (Column::Caller, "caller"));
         let connect = match field(&self.columns, record, Column::Connect) {
             Some((at, text)) => self.connect(text, (line, at)),
             None if !self.placed.route.connect.is_empty() => Some((0, self.has_pieces)),
@@ -261,6 +279,10 @@ impl Reader<'_> {
                 None
             }
         };
+        if surplus.is_some() {
+            // What stands behind the targets may have moved to another column.
+            return;
+        }
         let rest = self.rest(record, line);
         let (Some(to), Some(caller), Some((connect, has_pieces)), Some(rest)) = (to, caller, connect, rest) else {
             return;
@@ -286,12 +308,31 @@ impl Reader<'_> {
         self.lines.push(line.number, (to, caller), connect, rest);
     }
 
+    /// The pattern in a column, where there is one; `None` where it cannot be used.
+    fn number(
+        &mut self,
+        record: &StringRecord,
+        line: Line,
+        (column, key): (Column, &str),
+    ) -> Option<Option<Pattern>> {
+        let Some((at, text)) = field(&self.columns, record, column) else { return Some(None) };
+        if let Some((what, help)) = spreadsheet::damage(text) {
+            self.notes.error(code::BAD_PATTERN, line, Some(at), &format!("`{key}`: {what}"), &help);
+            return None;
+        }
+        let pattern = cell(text, (line, at), &mut self.notes, |value, f| routes::pattern(key, value, f))?;
+        let numbers = &self.draft.edge.numbers;
+        self.notes.take((line, Some(at)), |findings| number_form(key, &pattern, 0..text.len(), numbers, findings));
+        Some(Some(pattern))
+    }
+
     /// Targets, separated by spaces.
-    fn connect(&mut self, text: &str, (line, at): (Line, usize)) -> Targets {
+    fn connect(&mut self, text: &str, (line, at): (Line, usize)) -> Option<(u32, bool)> {
         if let Some(known) = self.connects.get(text) {
-            return *known;
+            return known.map_err(|known| self.notes.again(known, line, Some(at))).ok();
         }
         let (numbers, groups) = (&self.draft.edge.numbers, Some(&self.draft.groups));
+        let errors = self.notes.errors();
         let mut found = Some(Vec::new());
         for word in text.split_whitespace() {
             let read = |value: &Value<'_>, findings: &mut Findings| {
@@ -318,8 +359,9 @@ impl Reader<'_> {
             });
             (self.lines.connect(all), has_pieces)
         });
+        let known = known.filter(|_| self.notes.errors() == errors);
         if self.connects.len() < REMEMBERED {
-            self.connects.insert(text.to_owned(), known);
+            self.connects.insert(text.to_owned(), known.ok_or_else(|| self.notes.last()));
         }
         known
     }
@@ -332,48 +374,56 @@ impl Reader<'_> {
         }
         let written = fields.map(|field| field.map_or("", |(_, text)| text)).join("\u{1f}");
         if let Some(known) = self.rests.get(&written) {
-            return *known;
+            let at = fields.into_iter().flatten().map(|(at, _)| at).min();
+            return known.map_err(|known| self.notes.again(known, line, at)).ok();
         }
-        let known = self.rest_of(fields, line).map(|rest| self.lines.rest(rest));
+        let errors = self.notes.errors();
+        let rest = self.rest_of(fields, line);
+        let known = (self.notes.errors() == errors).then(|| self.lines.rest(rest));
         if self.rests.len() < REMEMBERED {
-            self.rests.insert(written, known);
+            self.rests.insert(written, known.ok_or_else(|| self.notes.last()));
         }
         known
     }
 
-    fn rest_of(&mut self, fields: [Option<(usize, &str)>; 7], line: Line) -> Option<LineRest> {
+    /// Each field by itself, so that every mistake is told.
+    fn rest_of(&mut self, fields: [Option<(usize, &str)>; 7], line: Line) -> LineRest {
         let [from, when, share, fork, on_busy, ring_timeout, search_timeout] = fields;
         let mut rest = LineRest::default();
         let notes = &mut self.notes;
         rest.from = from.map(|(_, text)| text.split_whitespace().map(str::to_owned).collect()).unwrap_or_default();
         if let Some((at, text)) = when {
             let calendar = &self.draft.edge.calendar;
-            rest.when.push(cell(text, (line, at), notes, |value, f| hours::read("when", value, calendar, f))?);
+            rest.when.extend(cell(text, (line, at), notes, |value, f| hours::read("when", value, calendar, f)));
         }
         if let Some((at, text)) = share {
-            let share = plain(text, (line, at), notes, |value, findings| routes::percent("share", value, findings))?;
-            rest.share = u8::try_from(share).ok();
+            let share = plain(text, (line, at), notes, |value, findings| routes::percent("share", value, findings));
+            rest.share = share.and_then(|share| u8::try_from(share).ok());
         }
         for (at, word) in fork.into_iter().flat_map(|(at, text)| text.split_whitespace().map(move |word| (at, word))) {
-            rest.fork.push(cell(word, (line, at), notes, |value, f| routes::listener("fork", value, f))?);
+            rest.fork.extend(cell(word, (line, at), notes, |value, f| routes::listener("fork", value, f)));
         }
         if let Some((at, text)) = on_busy {
-            rest.on_busy = Some(plain(text, (line, at), notes, |value, f| values::boolean("on_busy", value, f))?);
+            rest.on_busy = plain(text, (line, at), notes, |value, f| values::boolean("on_busy", value, f));
         }
         if let Some((at, text)) = ring_timeout {
-            rest.ring_timeout = Some(cell(text, (line, at), notes, |v, f| values::duration("ring_timeout", v, f))?);
+            rest.ring_timeout = cell(text, (line, at), notes, |v, f| values::duration("ring_timeout", v, f));
         }
         if let Some((at, text)) = search_timeout {
-            rest.search_timeout = Some(cell(text, (line, at), notes, |v, f| values::duration("search_timeout", v, f))?);
+            rest.search_timeout = cell(text, (line, at), notes, |v, f| values::duration("search_timeout", v, f));
         }
-        let (from, fork) = (rest.from.clone(), rest.fork.clone());
-        let placed = PlacedRoute::at(Route { from, fork, ..Route::named(&self.placed.route.name, Vec::new()) }, 0..0);
-        let draft = self.draft;
-        self.notes.take((line, fields[0].or(fields[3]).map(|(at, _)| at)), |findings| {
-            route_names(&placed, draft, findings);
-            parts(&placed, draft, findings);
-        });
-        Some(rest)
+        let route = || Route::named(&self.placed.route.name, Vec::new());
+        for (field, route) in [
+            (from, Route { from: rest.from.clone(), ..route() }),
+            (fork, Route { fork: rest.fork.clone(), ..route() }),
+        ] {
+            let (Some((at, _)), placed, draft) = (field, PlacedRoute::at(route, 0..0), self.draft) else { continue };
+            self.notes.take((line, Some(at)), |findings| {
+                route_names(&placed, draft, findings);
+                parts(&placed, draft, findings);
+            });
+        }
+        rest
     }
 }
 

@@ -54,6 +54,13 @@ impl<'a> File<'a> {
     }
 }
 
+/// Reads `[http]` alone; and whether it is there.
+pub(super) fn http(file: File<'_>, document: &Spanned<DeTable<'_>>, findings: &mut Findings) -> (Http, bool) {
+    let value = document.get_ref().iter().find(|(name, _)| name.get_ref() == "http").map(|(_, value)| value);
+    let section = value.and_then(|value| Section::open("[http]", value, keys::HTTP, findings));
+    (read_http(file, section.as_ref(), findings), value.is_some())
+}
+
 /// Reads the whole file.
 pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findings: &mut Findings) -> Draft {
     let root = Section::of_table("", document.get_ref(), document.span(), keys::ROOT, findings);

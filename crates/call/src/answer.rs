@@ -81,6 +81,8 @@ pub(crate) struct Failure {
     pub(crate) answered: Option<u16>,
     /// What is wrong with what it was shown of us; the sentence of the reason where nothing more is known.
     pub(crate) detail: Option<String>,
+    /// The trace has it already, with more than its reason says.
+    pub(crate) is_told: bool,
 }
 
 impl Failure {
@@ -95,6 +97,7 @@ impl Failure {
             loss: None,
             answered: None,
             detail: None,
+            is_told: false,
         }
     }
     /// An agent that could not be had, or is lost.
@@ -104,6 +107,10 @@ impl Failure {
     /// One that counts with a code.
     pub(crate) fn with_code(code: u16, reason: ReasonSlug) -> Failure {
         Failure { code: Some(code), ..Failure::unreached(reason) }
+    }
+    /// The same where the trace has it.
+    pub(crate) fn told(self) -> Failure {
+        Failure { is_told: true, ..self }
     }
     /// One whose session description, or ours to it, could not be used: 488.
     pub(crate) fn unusable(reason: ReasonSlug, warning: Refusal) -> Failure {

@@ -122,7 +122,7 @@ impl Call {
             self.legs[leg].fail_with(failure.reason);
         }
         // How an agent was lost stands in the trace as the agent's.
-        if failure.loss.is_none() {
+        if failure.loss.is_none() && !failure.is_told {
             edge.decide(now, self.key, failure.told_of(name));
         }
         let line = failure.told_of(&edge.shown_name(name));

@@ -33,7 +33,7 @@ impl Call {
         let Some(until) = until else {
             self.refused_place(now, edge, &trunk, reason, which);
             self.attempts.remove(branch);
-            let failure = Failure::unreached(reason);
+            let failure = Failure::unreached(reason).told();
             self.note_failure(now, edge, None, &trunk.name, &failure);
             return Err(failure);
         };
@@ -63,7 +63,7 @@ impl Call {
             Err((other, which)) => {
                 let reason = if which.is_some() { other } else { reason };
                 self.refused_place(now, edge, &trunk, reason, which);
-                self.fail_target(now, edge, branch, StepResult::Failed(Failure::unreached(reason)));
+                self.fail_target(now, edge, branch, StepResult::Failed(Failure::unreached(reason).told()));
             }
         }
     }

@@ -130,9 +130,9 @@ impl Call {
             DeniedBy::Deny(_) | DeniedBy::Allow => ReasonSlug::Denied,
         };
         let (sid, shown) = (self.sid().to_owned(), edge.shown(&denied.number));
-        edge.decide(now, self.key, format!("{} does not get {}: {}", trunk.name, denied.number, denied.by));
+        edge.decide(now, self.key, format!("{} does not get {}: {} (403)", trunk.name, denied.number, denied.by));
         edge.alarm(now, &sid, &trunk.name, reason, &format!("{shown}, {}", denied.by));
-        Err(Failure::with_code(403, reason))
+        Err(Failure::with_code(403, reason).told())
     }
 
     /// The codecs of an offer of ours for a caller that made none: those that suit both before what will be converted.

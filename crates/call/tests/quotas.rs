@@ -10,6 +10,7 @@ use std::time::Duration;
 use bench::*;
 use jiff::tz::TimeZone;
 use trunkgate_call::Input;
+use trunkgate_call::trace::TraceItem;
 use trunkgate_route::{Pattern, Quota, Table, TargetSpec, Trunk};
 
 fn quota(to: &[&str], caller: &[&str], limits: [u32; 3]) -> Quota {
@@ -101,6 +102,41 @@ fn a_day_ends_at_midnight_of_its_zone() {
     assert_eq!(call(&mut bench, 4, US), None);
     assert_eq!(call(&mut bench, 5, US), Some(503));
     assert_eq!(reached(&bench, "pbx", "limit_day"), 3);
+}
+
+/// What the traces of all calls say of a trunk, with the word that every sentence of it has.
+fn told(bench: &Bench, word: &str) -> Vec<String> {
+    let calls = bench.gateway.calls(bench.now);
+    let entries = calls.iter().flat_map(|call| bench.gateway.trace(&call.sid).unwrap().entries);
+    let texts = entries.filter_map(|entry| match entry.what {
+        TraceItem::Decision { text } => Some(text),
+        _ => None,
+    });
+    texts.filter(|text| text.contains(word)).collect()
+}
+
+#[test]
+fn the_trace_tells_once_which_limit_refused_a_target() {
+    let mut bench = Bench::with(tables(vec![], vec![quota(&["+1415*"], &[], [0, 0, 1])]));
+    assert_eq!([1, 2].map(|number| call(&mut bench, number, US)), [None, Some(503)]);
+    assert_eq!(told(&bench, "too many"), ["pbx: too many calls today (to +1415*)"]);
+    for pace in [Duration::ZERO, Duration::from_secs(1)] {
+        let pbx = Trunk { max_calls: 1, pace, ..trunk("pbx", &[PBX]) };
+        let mut bench = Bench::with(table(vec![trunk("carrier", &[CARRIER]), pbx], vec![route(vec![to_trunk("pbx")])]));
+        call(&mut bench, 1, US);
+        call(&mut bench, 2, US);
+        bench.pass(pace);
+        let mut expected = vec!["pbx: too many calls at once (calls to it)"];
+        if !pace.is_zero() {
+            expected.insert(0, "pbx: too many calls at once, the call waits");
+        }
+        assert_eq!(told(&bench, "too many"), expected);
+    }
+    let pbx = Trunk { deny: vec![Pattern::parse("+44*").unwrap()], ..trunk("pbx", &[PBX]) };
+    let mut bench = Bench::with(table(vec![trunk("carrier", &[CARRIER]), pbx], vec![route(vec![to_trunk("pbx")])]));
+    assert_eq!(call(&mut bench, 1, UK), Some(403));
+    let pbx: Vec<String> = told(&bench, "pbx").into_iter().filter(|text| *text != "target pbx").collect();
+    assert_eq!(pbx, ["pbx does not get +442079460018: deny +44* (403)"]);
 }
 
 #[test]

@@ -1,0 +1,87 @@
+//! In which encoding a text file is, where it is not UTF-8; and how it becomes that.
+
+use std::path::Path;
+
+/// What a file is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// With a byte order mark.
+    Utf16,
+    /// Without one.
+    Utf16Le,
+    /// Without one.
+    Utf16Be,
+    /// ISO 8859-1.
+    Latin1,
+    /// The same, with more in 80 to 9F: what Excel writes as plain CSV in the West.
+    Windows1252,
+    /// UTF-8, save one place.
+    Damaged,
+}
+
+/// A file's text without byte order mark; else what is wrong, and what it may be in.
+pub(super) fn text(mut bytes: Vec<u8>) -> Result<String, (String, Encoding)> {
+    if let Some(wide) = utf_16(&bytes) {
+        return Err(("UTF-16".to_owned(), wide));
+    }
+    if bytes.starts_with(&[0xef, 0xbb, 0xbf]) {
+        bytes.drain(..3);
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let (before, rest) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let encoding = match before.is_ascii() {
+            false => Encoding::Damaged,
+            true if rest.iter().any(|byte| (0x80..=0x9f).contains(byte)) => Encoding::Windows1252,
+            true => Encoding::Latin1,
+        };
+        (format!("line {line} is not UTF-8"), encoding)
+    })
+}
+
+/// By its mark, else by the zeros of the ASCII that it begins with.
+fn utf_16(bytes: &[u8]) -> Option<Encoding> {
+    match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some(Encoding::Utf16),
+        [1..=127, 0, 1..=127, 0, ..] => Some(Encoding::Utf16Le),
+        [0, 1..=127, 0, 1..=127, ..] => Some(Encoding::Utf16Be),
+        _ => None,
+    }
+}
+
+/// What makes UTF-8 of it.
+pub(super) fn remedy(from: Encoding, path: &Path) -> String {
+    let name = match from {
+        Encoding::Damaged => return "the lines before it are: put that one right, and save it as UTF-8".to_owned(),
+        Encoding::Utf16 => "UTF-16",
+        Encoding::Utf16Le => "UTF-16LE",
+        Encoding::Utf16Be => "UTF-16BE",
+        Encoding::Latin1 => "LATIN1",
+        Encoding::Windows1252 => "WINDOWS-1252",
+    };
+    format!("save it as CSV UTF-8, or: iconv -f {name} -t UTF-8 {} > utf-8.csv", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_encoding_is_known_by_its_bytes() {
+        for (bytes, expected) in [
+            (&b"\xff\xfet\0o\0"[..], Encoding::Utf16),
+            (b"\xfe\xff\0t\0o", Encoding::Utf16),
+            (b"t\0o\0\n\0", Encoding::Utf16Le),
+            (b"\0t\0o\0\n", Encoding::Utf16Be),
+            (b"to,note\n1,M\xfcller\n", Encoding::Latin1),
+            (b"to,note\n1,\x84M\xfcller\x93\n", Encoding::Windows1252),
+            (b"to,note\n1,M\xc3\xbcller\n2,M\xfcller\n", Encoding::Damaged),
+        ] {
+            let (what, encoding) = text(bytes.to_vec()).unwrap_err();
+            assert_eq!(encoding, expected, "{what}");
+        }
+        for plain in ["", "to", "to\n+1", "\u{feff}to,note\n1,Müller\n"] {
+            assert_eq!(text(plain.as_bytes().to_vec()).unwrap(), plain.trim_start_matches('\u{feff}'));
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Numbers and beginnings of numbers in patterns, in a form that no call has after normalisation: national, with separators,
+//! without their `*`.
+
+use trunkgate_route::{Numbers, Pattern};
+
+use super::code;
+use super::diagnostic::Findings;
+use super::draft::Span;
+
+/// What stands between the digits of a number that people write.
+const SEPARATORS: &str = " -.()/";
+
+/// A number or its beginning in a form that no normalised number has.
+pub(super) fn number_form(key: &str, pattern: &Pattern, span: Span, numbers: &Numbers, findings: &mut Findings) {
+    let never = |message: String, help: String| findings.warning(code::NEVER_MATCHES, Some(span), message, help);
+    match pattern {
+        Pattern::Prefix(text) => {
+            let digits = text.strip_prefix('+').filter(|digits| digits.contains(|c: char| SEPARATORS.contains(c)));
+            let Some(digits) = digits else { return };
+            let digits: String = digits.chars().filter(char::is_ascii_digit).collect();
+            let message = format!("`{key}`: no number begins with \"{text}\" after normalisation");
+            never(message, format!("write \"+{digits}*\""));
+        }
+        Pattern::Exact(text) => {
+            let normalised = numbers.normalise_caller(text, None);
+            if normalised.text != *text {
+                let message = format!("`{key}`: no number is \"{text}\" after normalisation");
+                never(message, format!("write \"{}\"", normalised.text));
+            } else if key == "to" && numbers.normalise(text, None).is_err() {
+                let message = format!("`{key}`: \"{text}\" is answered 484 before the routes");
+                never(message, "`+` and digits, or a name without `+`".to_owned());
+            } else if !normalised.is_e164
+                && let Some(digits) = whole(text)
+            {
+                let is_possible = |len: usize| {
+                    let beginning = digits.get(..len).unwrap_or_default();
+                    numbers.normalise_caller(&format!("+{beginning}"), None).is_e164
+                };
+                let (what, help) = match (1..digits.len()).any(is_possible) {
+                    true => ("long", "is a digit too many?".to_owned()),
+                    false => ("short", format!("write \"+{digits}*\" for all numbers that begin so")),
+                };
+                never(format!("`{key}`: \"{text}\" is too {what} for a number with its country code"), help);
+            }
+        }
+        Pattern::Regex(_) => {}
+    }
+}
+
+/// The digits behind `+` of what is written as a whole number.
+fn whole(text: &str) -> Option<String> {
+    let digits = text.strip_prefix('+')?;
+    let is_number = digits.chars().all(|c| c.is_ascii_digit() || SEPARATORS.contains(c));
+    let digits: String = digits.chars().filter(char::is_ascii_digit).collect();
+    (is_number && !digits.is_empty()).then_some(digits)
+}
+
+/// Lengths of what follows a beginning in numbers.
+const RESTS: std::ops::RangeInclusive<usize> = 4..=11;
+
+/// The beginning of numbers without their country code, which only extensions and short codes have after normalisation.
+/// Routes mean these; what is refused, allowed or counted is seldom one.
+pub(super) fn national_beginning(key: &str, pattern: &Pattern, span: Span, numbers: &Numbers, findings: &mut Findings) {
+    let Pattern::Prefix(text) = pattern else { return };
+    if text.is_empty() || !text.chars().all(|c| c.is_ascii_digit()) {
+        return;
+    }
+    let begins = |rest: usize| {
+        let number = numbers.normalise_caller(&format!("{text}{}", "2".repeat(rest)), None);
+        let end = number.text.len().saturating_sub(rest);
+        number.text.get(..end).filter(|_| number.is_e164).map(str::to_owned)
+    };
+    let Some(begins) = RESTS.filter_map(begins).min_by_key(String::len) else { return };
+    let message = format!("`{key}`: numbers are compared after normalisation: {text}* is {begins}* then");
+    // Who leaves out the `+` alone means another one than who leaves out the country code.
+    let other = format!("+{text}");
+    let help = match text.starts_with('0') || other == begins {
+        true => format!("write \"{begins}*\""),
+        false => format!("write \"{begins}*\"; \"{other}*\" where {text} begins with the country code"),
+    };
+    findings.warning(code::NEVER_MATCHES, Some(span), message, help);
+}

@@ -1,0 +1,93 @@
+//! What `why` says of a call's media: what each side's trunk may use, and whether audio and keys are passed on as they are.
+
+use serde_json::{Value, json};
+use trunkgate_route::{Dtmf, Srtp, Trunk};
+
+/// What a trunk's side of a call may be.
+pub(super) fn of_trunk(trunk: &Trunk) -> Value {
+    let srtp = match trunk.srtp {
+        Srtp::Off => "off",
+        Srtp::Optional => "optional",
+        Srtp::Required => "required",
+    };
+    json!({ "codecs": trunk.codecs, "srtp": srtp, "dtmf": dtmf(trunk) })
+}
+
+fn dtmf(trunk: &Trunk) -> &'static str {
+    match trunk.dtmf {
+        Dtmf::Rfc4733 => "rfc4733",
+        Dtmf::Info => "info",
+        Dtmf::Inband => "inband",
+    }
+}
+
+/// What becomes of audio and keys between the caller's trunk and a target's: `{audio, common, keys}`.
+pub(super) fn between(caller: &Trunk, target: &Trunk) -> Value {
+    let common: Vec<&String> =
+        caller.codecs.iter().filter(|one| target.codecs.iter().any(|other| one.eq_ignore_ascii_case(other))).collect();
+    let same_keys = caller.dtmf == target.dtmf;
+    // Tones are taken out of the audio, or put into it.
+    let in_audio = !same_keys && (caller.dtmf == Dtmf::Inband || target.dtmf == Dtmf::Inband);
+    let audio = match (common.len(), caller.codecs.len().max(target.codecs.len())) {
+        (0, _) => "converted",
+        _ if in_audio => "converted",
+        (1, 1) => "relayed",
+        _ => "relayed_if_common",
+    };
+    json!({ "audio": audio, "common": common, "keys": if same_keys { "relayed" } else { "converted" } })
+}
+
+/// The words of one side.
+pub(super) fn side(of: &Value) -> String {
+    let word = |key: &str| of[key].as_str().unwrap_or_default();
+    format!("codecs {}, srtp {}, dtmf {}", words(&of["codecs"]), word("srtp"), word("dtmf"))
+}
+
+/// The words of what is between.
+pub(super) fn told(media: &Value) -> String {
+    let audio = match media["audio"].as_str() {
+        Some("relayed_if_common") => {
+            format!("audio relayed where both sides take one of {}, else converted", words(&media["common"]))
+        }
+        word => format!("audio {}", word.unwrap_or_default()),
+    };
+    format!("{audio}; keys {}", media["keys"].as_str().unwrap_or_default())
+}
+
+fn words(list: &Value) -> String {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_relayed_and_what_is_converted() {
+        let trunk = |codecs: &[&str], dtmf: Dtmf| Trunk {
+            codecs: codecs.iter().map(|codec| (*codec).to_owned()).collect(),
+            dtmf,
+            ..Trunk::named("t")
+        };
+        let (both, law) = (&["PCMU", "opus"][..], &["PCMU"][..]);
+        for (caller, target, expected) in [
+            (trunk(law, Dtmf::Info), trunk(law, Dtmf::Info), "audio relayed; keys relayed"),
+            (
+                trunk(both, Dtmf::Rfc4733),
+                trunk(&["OPUS", "PCMU", "PCMA"], Dtmf::Rfc4733),
+                "audio relayed where both sides take one of PCMU opus, else converted; keys relayed",
+            ),
+            (
+                trunk(both, Dtmf::Rfc4733),
+                trunk(law, Dtmf::Info),
+                "audio relayed where both sides take one of PCMU, else converted; keys converted",
+            ),
+            (trunk(law, Dtmf::Info), trunk(&["PCMA"], Dtmf::Info), "audio converted; keys relayed"),
+            (trunk(law, Dtmf::Inband), trunk(law, Dtmf::Rfc4733), "audio converted; keys converted"),
+            (trunk(law, Dtmf::Inband), trunk(law, Dtmf::Inband), "audio relayed; keys relayed"),
+        ] {
+            assert_eq!(told(&between(&caller, &target)), expected);
+        }
+        assert_eq!(side(&of_trunk(&trunk(both, Dtmf::Info))), "codecs PCMU opus, srtp off, dtmf info");
+    }
+}
