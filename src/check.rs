@@ -4,7 +4,12 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::config;
+use trunkgate_route::TargetSpec;
+
+use crate::config::{self, Config};
+
+/// Routes that are named in the note.
+const NAMED: usize = 5;
 
 /// Checks the file and prints what is wrong; exit 0, or 2 for errors (also 1 for warnings with `strict`).
 ///
@@ -37,8 +42,20 @@ pub fn run(path: &Path, strict: bool, json: bool) -> ExitCode {
                 let lines = config.routes.iter().filter_map(|route| route.file.as_ref());
                 let lines = lines.map(|file| format!(", {} of {}", count(file.len(), "line"), file.file()));
                 println!("ok: {trunks}, {agents}{routes}{}", lines.collect::<String>());
+                without_fallback(config).iter().for_each(|note| eprintln!("{note}"));
             }
             if strict && !warnings.is_empty() { ExitCode::from(1) } else { ExitCode::SUCCESS }
         }
     }
+}
+
+/// The routes whose callers are lost with an agent: it alone takes them, which may be meant.
+fn without_fallback(config: &Config) -> Option<String> {
+    let is_agent = |target: &TargetSpec| matches!(target, TargetSpec::Agent(_));
+    let routes = config.routes.iter().filter(|route| matches!(route.connect.as_slice(), [only] if is_agent(only)));
+    let names: Vec<&str> = routes.map(|route| &*route.name).collect();
+    let more = if names.len() > NAMED { ", …" } else { "" };
+    let told = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    let text = format!("note: no fallback behind the agent of {told}{more}: while it fails, callers get 503");
+    (!names.is_empty()).then_some(text)
 }

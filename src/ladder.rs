@@ -396,7 +396,7 @@ mod tests {
         assert_eq!(lines[0], "            carrier           edge       headquarters-be…        pbx");
         assert_eq!(lines[1], "     +0.0 ms   │                │◀─183 Session…──│                │");
         assert_eq!(lines[2], "     +0.0 ms   │◀────200 OK─────│                │                │");
-        assert_eq!(lines[3], "     +0.0 ms   │                │◀──488 Not Ac…──│                │");
+        assert_eq!(lines[3], "     +0.0 ms   │                │◀─488 Not Acc…──│                │");
     }
 
     /// Five forks of one agent: told apart by number, and none of them in the way of those that SIP is spoken with.

@@ -491,10 +491,7 @@ mod tests {
         assert_eq!(answer["media"], from);
         let one = &answer["attempts"][0];
         assert_eq!((&one["dtmf"], &one["codecs"]), (&json!("info"), &json!(["G722", "PCMA"])));
-        assert_eq!(
-            one["media"],
-            json!({ "audio": "relayed_if_common", "common": ["PCMA"], "keys": "converted" })
-        );
+        assert_eq!(one["media"], json!({ "audio": "relayed_if_common", "common": ["PCMA"], "keys": "converted" }));
         let page = text(&answer);
         for part in [
             "\ncarrier has codecs PCMU PCMA opus, srtp off, dtmf rfc4733\n",

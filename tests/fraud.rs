@@ -40,7 +40,11 @@ fn what_a_file_may_say() {
         ("limits = [{ too = '+44*', max_calls = 1 }]", "TG0104", "unknown key `too` in `limits`"),
         ("limits = 5", "TG0103", "`limits`"),
         ("calls_per_day = -1", "TG0105", "`calls_per_day`"),
-        ("allow_prefixes = ['1']", "TG0129", "`allow_prefixes`: numbers are compared after normalisation: 1* is +1* then"),
+        (
+            "allow_prefixes = ['1']",
+            "TG0129",
+            "`allow_prefixes`: numbers are compared after normalisation: 1* is +1* then",
+        ),
         ("allow_prefixes = ['+1', '44']", "TG0129", "44* is +144* then"),
         ("deny = ['1900*']", "TG0129", "`deny`: numbers are compared after normalisation: 1900* is +1900* then"),
         ("deny = ['+1900']", "TG0129", "`deny`: \"+1900\" is too short"),

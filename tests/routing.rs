@@ -181,3 +181,40 @@ fn pieces_of_the_called_number_go_to_the_target_and_break_nothing() {
         caller.receive("SIP/2.0 404");
     }
 }
+
+#[test]
+fn numbers_that_a_route_before_takes_and_routes_without_fallback_are_told() {
+    let route = |name: &str, to: &str, connect: &str| {
+        format!("[[route]]\nname = '{name}'\nto = {to}\nconnect = ['{connect}']\n")
+    };
+    let agent = "[agent.bot]\nurl = 'ws://127.0.0.1:9/'\n";
+    let routes = [
+        route("us", "['+1*']", "trunk:pbx"),
+        route("two", "['+1415*', '+44*', '+14155551234']", "agent:bot"),
+        route("three", "['+4420*', '+49*']", "trunk:pbx"),
+        route("four", "['+49*']", "agent:bot"),
+    ];
+    let text = format!("{TRUNKS}{agent}{}", routes.concat());
+    let (_, found) = file::parse(Path::new("t.toml"), &text).unwrap();
+    let told: Vec<&str> =
+        found.iter().filter(|found| found.code == "TG0122").map(|found| found.message.as_str()).collect();
+    assert_eq!(
+        told,
+        [
+            "+1415* never comes to the route two: us before it takes these calls",
+            "+14155551234 never comes to the route two: us before it takes these calls",
+            "+4420* never comes to the route three: two before it takes these calls",
+            "the route four is never reached: three before it takes its calls",
+        ]
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.toml");
+    std::fs::write(&path, &text).unwrap();
+    let note = |strict: &[&str]| {
+        let output = finish(&[&["--config", path.to_str().unwrap(), "check"], strict].concat());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(note(&[]).ends_with("note: no fallback behind the agent of two, four: while it fails, callers get 503\n"));
+    std::fs::write(&path, text.replace("'agent:bot'", "'agent:bot', 'trunk:pbx'")).unwrap();
+    assert!(!note(&[]).contains("note:"), "{}", note(&[]));
+}

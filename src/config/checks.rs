@@ -419,6 +419,28 @@ fn route_among((at, placed): (usize, &PlacedRoute), all: &[PlacedRoute], index: 
             format!("the route {} is never reached: {} before it takes its calls", placed.route.name, other.route.name);
         let help = format!("move it before {}, or remove it", other.route.name);
         findings.warning(code::UNREACHABLE, Some(placed.name.clone()), message, help);
+    } else if placed.route.to.len() > 1 {
+        patterns_among((at, placed), all, index, findings);
+    }
+}
+
+/// Each number of a route that is reached for others, against the routes before it.
+fn patterns_among((at, placed): (usize, &PlacedRoute), all: &[PlacedRoute], index: &Index, findings: &mut Findings) {
+    let of = |position: u32| usize::try_from(position).ok().and_then(|position| all.get(position));
+    let mut narrow = Route { connect: Vec::new(), fork: Vec::new(), ..placed.route.clone() };
+    for (pattern, span) in placed.route.to.iter().zip(&placed.to) {
+        narrow.to = vec![pattern.clone()];
+        let mut takes = |before: u32| {
+            let other = of(before).filter(|other| !other.is_partial && other.file.is_none());
+            other.is_some_and(|other| takes_all_of(&other.route, &narrow))
+        };
+        let before = index.first_like(&narrow, u32::try_from(at).unwrap_or(0), &mut takes).and_then(of);
+        if let Some(other) = before {
+            let (name, before) = (&placed.route.name, &other.route.name);
+            let message = format!("{pattern} never comes to the route {name}: {before} before it takes these calls");
+            let help = format!("leave it out, or move {name} before {before}");
+            findings.warning(code::UNREACHABLE, Some(span.clone()), message, help);
+        }
     }
 }
 

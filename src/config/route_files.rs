@@ -309,12 +309,7 @@ impl Reader<'_> {
     }
 
     /// The pattern in a column, where there is one; `None` where it cannot be used.
-    fn number(
-        &mut self,
-        record: &StringRecord,
-        line: Line,
-        (column, key): (Column, &str),
-    ) -> Option<Option<Pattern>> {
+    fn number(&mut self, record: &StringRecord, line: Line, (column, key): (Column, &str)) -> Option<Option<Pattern>> {
         let Some((at, text)) = field(&self.columns, record, column) else { return Some(None) };
         if let Some((what, help)) = spreadsheet::damage(text) {
             self.notes.error(code::BAD_PATTERN, line, Some(at), &format!("`{key}`: {what}"), &help);
@@ -413,10 +408,9 @@ impl Reader<'_> {
             rest.search_timeout = cell(text, (line, at), notes, |v, f| values::duration("search_timeout", v, f));
         }
         let route = || Route::named(&self.placed.route.name, Vec::new());
-        for (field, route) in [
-            (from, Route { from: rest.from.clone(), ..route() }),
-            (fork, Route { fork: rest.fork.clone(), ..route() }),
-        ] {
+        for (field, route) in
+            [(from, Route { from: rest.from.clone(), ..route() }), (fork, Route { fork: rest.fork.clone(), ..route() })]
+        {
             let (Some((at, _)), placed, draft) = (field, PlacedRoute::at(route, 0..0), self.draft) else { continue };
             self.notes.take((line, Some(at)), |findings| {
                 route_names(&placed, draft, findings);

@@ -40,7 +40,8 @@ mod tests {
     #[test]
     fn the_answer_where_nobody_is_called() {
         let (denied, hidden) = (json!({ "denied": { "by": "x" } }), json!({ "shown": 403 }));
-        let (agent, reject, called) = (json!({ "refused": 486 }), json!({ "code": 480 }), json!({ "target": "trunk:a" }));
+        let (agent, reject, called) =
+            (json!({ "refused": 486 }), json!({ "code": 480 }), json!({ "target": "trunk:a" }));
         let all = json!({ "ring_all": [denied, hidden] });
         let some = json!({ "ring_all": [denied, called] });
         for (attempts, answer, search) in [
