@@ -45,7 +45,7 @@ fn every_mistake_of_a_file_is_told_at_once() {
         "[edge]\ncountri = \"US\"\n[[listen]]\ntransport = \"carrier-pigeon\"\naddress = 5060\n[app.a]\nurl = \"x\"\n",
     );
     let file = file.to_str().unwrap();
-    for arguments in [["--config", file, "run"], ["--config", file, "check"], ["--config", file, "status"]] {
+    for arguments in [["--config", file, "run"], ["--config", file, "check"], ["--config", file, "doctor"]] {
         let output = finish(&arguments);
         let errors = format!("{}{}", text(&output.stdout), text(&output.stderr));
         assert_eq!(output.status.code(), Some(2), "{arguments:?} {errors}");
@@ -378,7 +378,7 @@ fn a_running_edge_is_asked_whatever_else_is_wrong_with_the_file() {
     let (code, _, told) = ask(&csv, &["trace", "last"]);
     assert!(code == Some(1) && told.ends_with("error: there has been no call yet\n"), "{told}");
     for (rest, wrong) in [
-        ("[trunk.pbx]\npears = []\n", "warning[TG0104]: "),
+        ("[edge]\ncountri = \"US\"\n", "warning[TG0104]: "),
         ("[trunk.pbx]\npeers = [\"sip:127.0.0.1:9\"\n", "warning[TG0102]: "),
         ("[[route]]\nconnect = [\"trunk:pbx\"]\n", "warning[TG0120]: "),
     ] {
