@@ -130,7 +130,9 @@ impl Call {
             DeniedBy::Deny(_) | DeniedBy::Allow => ReasonSlug::Denied,
         };
         let (sid, shown) = (self.sid().to_owned(), edge.shown(&denied.number));
-        edge.decide(now, self.key, format!("{} does not get {}: {} (403)", trunk.name, denied.number, denied.by));
+        let (name, number, by) = (&trunk.name, &denied.number, &denied.by);
+        // As `why` says it.
+        edge.decide(now, self.key, format!("403: the trunk {name} does not get calls to {number} ({by})"));
         edge.alarm(now, &sid, &trunk.name, reason, &format!("{shown}, {}", denied.by));
         Err(Failure::with_code(403, reason).told())
     }

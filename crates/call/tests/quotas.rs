@@ -136,7 +136,7 @@ fn the_trace_tells_once_which_limit_refused_a_target() {
     let mut bench = Bench::with(table(vec![trunk("carrier", &[CARRIER]), pbx], vec![route(vec![to_trunk("pbx")])]));
     assert_eq!(call(&mut bench, 1, UK), Some(403));
     let pbx: Vec<String> = told(&bench, "pbx").into_iter().filter(|text| *text != "target pbx").collect();
-    assert_eq!(pbx, ["pbx does not get +442079460018: deny +44* (403)"]);
+    assert_eq!(pbx, ["403: the trunk pbx does not get calls to +442079460018 (deny +44*)"]);
 }
 
 #[test]
