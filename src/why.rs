@@ -136,13 +136,9 @@ pub(crate) fn explain(table: &Table, config: &Config, question: &Question) -> Re
         .collect();
     let own = plan.as_ref().and_then(|plan| plan.route.caller_id.as_deref());
     let asked = Asked { called: &called, caller: &calling, own, from: table.trunk(&from).map(|trunk| &**trunk) };
-    let attempts = plan.iter().flat_map(|plan| &plan.targets).map(|target| attempt(table, &asked, target));
-    let attempts: Vec<Value> = attempts.collect();
-    let code = match &plan {
-        _ if refused => Some(403),
-        None => Some(404),
-        Some(_) => answer::of(&attempts),
-    };
+    let attempts: Vec<Value> =
+        plan.iter().flat_map(|plan| &plan.targets).map(|target| attempt(table, &asked, target)).collect();
+    let code = if plan.is_some() { answer::of(&attempts) } else { Some(if refused { 403 } else { 404 }) };
     let timeout = plan.as_ref().and_then(|plan| plan.search_timeout()).filter(|_| answer::has_search(&attempts));
     Ok(json!({
         "from": from,
