@@ -3,6 +3,7 @@
 mod answer;
 mod caller;
 mod media;
+pub(crate) mod order;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -38,7 +39,7 @@ pub fn run(config: Option<&Path>, verb: &Why) -> ExitCode {
         return client::why(config, &verb.remote, &question, show);
     }
     let Some((config, _)) = run::load(config, false) else { return ExitCode::from(run::USAGE) };
-    match explain(&Table::new(config.definition(&Found::new())), &config, &question) {
+    match explain(&Table::new(config.definition(&Found::new())), &config, &question, None) {
         Ok(answer) => {
             client::say(&show(&answer));
             ExitCode::SUCCESS
@@ -88,11 +89,16 @@ impl Question {
     }
 }
 
-/// `{called, caller, from, source, media, at, route, answer, search_timeout, targets:[…], attempts:[…], routes:[{name, matched, failed, because, place}]}`
+/// `{called, caller, from, source, media, at, route, answer, search_timeout, order, targets:[…], attempts:[…], routes:[{name, matched, failed, because, place}]}`
 ///
 /// # Errors
 /// In words, where no trunk is meant or the number is none.
-pub(crate) fn explain(table: &Table, config: &Config, question: &Question) -> Result<Value, String> {
+pub(crate) fn explain(
+    table: &Table,
+    config: &Config,
+    question: &Question,
+    lately: Option<&order::Lately>,
+) -> Result<Value, String> {
     let zone = &config.edge.calendar.zone;
     let at = question.moment(zone)?;
     let (from, source) = origin(table, config, &question.from)?;
@@ -115,7 +121,8 @@ pub(crate) fn explain(table: &Table, config: &Config, question: &Question) -> Re
         draw: None,
     };
     // Weights decide among equals by chance; here always the first.
-    let plan = table.plan(&call, &mut |_| 0).filter(|_| !refused);
+    let mut plan = table.plan(&call, &mut |_| 0).filter(|_| !refused);
+    let order = plan.as_mut().map(|plan| order::sorted(plan, lately));
     let verdicts = table.explain(&call).into_iter().zip(table.routes()).enumerate();
     let routes: Vec<Value> = verdicts
         .map(|(position, (verdict, route))| {
@@ -154,6 +161,7 @@ pub(crate) fn explain(table: &Table, config: &Config, question: &Question) -> Re
         "route": plan.as_ref().map(|plan| plan.route.name.to_string()),
         "answer": code,
         "search_timeout": timeout.map(|timeout| timeout.as_secs_f64()),
+        "order": order,
         "targets": plan.as_ref().map(targets).unwrap_or_default(),
         "attempts": attempts,
         "routes": routes,
@@ -362,6 +370,7 @@ fn text(answer: &Value) -> String {
     if let Some(code) = answer["answer"].as_u64().filter(own) {
         out.push_str(&format!("→ {code}: nobody is called\n"));
     }
+    out.push_str(&order::text(&answer["order"]));
     if let Some(seconds) = answer["search_timeout"].as_f64() {
         out.push_str(&format!("  the last one at the latest after {seconds} s\n"));
     }
@@ -431,7 +440,7 @@ mod tests {
         let (config, _) = config::parse(Path::new("t.toml"), text).unwrap();
         let question =
             Question { from: from.into(), called: called.into(), caller: String::new(), at: None, header: None };
-        explain(&Table::new(config.definition(&Found::new())), &config, &question).unwrap()
+        explain(&Table::new(config.definition(&Found::new())), &config, &question, None).unwrap()
     }
 
     const FILE: &str = "[trunk.carrier]\npeers = ['sip:198.51.100.7']\naccept_from = ['198.51.100.0/24']\n\
@@ -548,7 +557,7 @@ mod tests {
                 at: None,
                 header: None,
             };
-            explain(&table, &config, &question).unwrap()
+            explain(&table, &config, &question, None).unwrap()
         };
         for (caller, allowed) in [
             ("(415) 555-1234", true),

@@ -201,7 +201,8 @@ pub(super) async fn why(
     let bad = |message: String| ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message);
     let Query(question) = question.map_err(|error| bad_query(&error))?;
     let config = handle.shared.running(|running| running.config.clone());
-    crate::why::explain(&handle.table(), &config, &question).map(Json).map_err(bad)
+    let lately = crate::why::order::lately(&handle.status().await?.trunks);
+    crate::why::explain(&handle.table(), &config, &question, Some(&lately)).map(Json).map_err(bad)
 }
 
 pub(super) async fn reload(State(handle): State<Handle>) -> Result<Json<Reloaded>, ApiError> {

@@ -47,7 +47,8 @@ pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
 /// The trunks of `status`, and each address of their peers.
 fn trunks(answer: &Value, width: Option<usize>) -> String {
     let text = |value: &Value| value.as_str().unwrap_or("–").to_owned();
-    let mut rows = vec![["TRUNK", "STATE", "CALLS", "CPS", "ANSWERED", "LAST PROBLEM"].map(str::to_owned).to_vec()];
+    let mut rows =
+        vec![["TRUNK", "STATE", "CALLS", "CPS", "ANSWERED", "LATELY", "LAST PROBLEM"].map(str::to_owned).to_vec()];
     let mut peers = vec![["PEER", "TRUNK", "STATE", "ADDRESS", "LAST OPTIONS", "RTT"].map(str::to_owned).to_vec()];
     for trunk in answer["trunks"].as_array().into_iter().flatten() {
         let limit =
@@ -76,11 +77,18 @@ fn trunks(answer: &Value, width: Option<usize>) -> String {
             format!("{} / {limit}", trunk["calls"]),
             trunk["cps"].to_string(),
             answered,
+            lately(&trunk["lately"]),
             problem(trunk),
         ]);
     }
     let peers = if peers.len() == 1 { String::new() } else { fitting(&peers, width) };
     fitting(&rows, width) + &peers
+}
+
+/// How a trunk has done lately, in words.
+fn lately(figures: &Value) -> String {
+    let figures = serde_json::from_value::<trunkgate_route::Figures>(figures.clone());
+    figures.map_or_else(|_| "–".into(), |figures| figures.to_string())
 }
 
 /// What went wrong last, and how long ago.
@@ -428,7 +436,10 @@ mod tests {
         let narrow = status(&answer, Some(80));
         assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
         let words = narrow.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(words.contains("carrier up, calls 3 / –, cps 0, answered 50 %, last problem 503 Service"), "{words}");
+        assert!(
+            words.contains("carrier up, calls 3 / –, cps 0, answered 50 %, lately –, last problem 503 Service"),
+            "{words}"
+        );
         assert!(
             words.contains("desk down, sessions 2, lost 1, last problem 503") && words.contains("url wss://"),
             "{words}"

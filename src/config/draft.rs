@@ -98,6 +98,24 @@ pub(super) struct TargetPlace {
     pub(super) span: Span,
     /// Each of those that ring at once.
     pub(super) members: Vec<Span>,
+    /// Of a group that goes by the answer ratio: which of those that are named there.
+    pub(super) by_ratio: Option<usize>,
+}
+
+impl TargetPlace {
+    /// Where targets of such groups stand, as a route has it.
+    pub(super) fn by_ratio<'a>(places: impl Iterator<Item = &'a TargetPlace>) -> Vec<Range<u32>> {
+        let groups: Vec<Option<usize>> = places.map(|place| place.by_ratio).collect();
+        let (mut found, mut at) = (Vec::new(), 0);
+        for run in groups.chunk_by(|one, next| one == next) {
+            let end = at + u32::try_from(run.len()).unwrap_or(0);
+            if run.first().is_some_and(Option::is_some) {
+                found.push(at..end);
+            }
+            at = end;
+        }
+        found
+    }
 }
 
 impl PlacedRoute {
@@ -111,7 +129,7 @@ impl PlacedRoute {
                     Vec::new()
                 }
             };
-            TargetPlace { span: span.clone(), members }
+            TargetPlace { span: span.clone(), members, by_ratio: None }
         };
         PlacedRoute {
             from: each(route.from.len()),

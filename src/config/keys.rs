@@ -167,7 +167,7 @@ pub(super) const HEADERS: &[Key] = &[("add", Built), ("pass", Built), ("remove",
 pub(super) const PEER: &[Key] = &[("uri", Built), ("priority", Built), ("weight", Built)];
 
 /// `[group.NAME]`
-pub(super) const GROUP: &[Key] = &[("connect", Built), ("order", OnlyText("listed"))];
+pub(super) const GROUP: &[Key] = &[("connect", Built), ("order", Built)];
 
 /// A target of a route that is several.
 pub(super) const RING_ALL: &[Key] = &[("ring_all", Built)];
@@ -179,6 +179,7 @@ pub(super) const ROUTE: &[Key] = &[
     ("to", Built),
     ("caller", Built),
     ("connect", Built),
+    ("order", Built),
     ("routes_file", Built),
     ("on_busy", Built),
     ("ring_timeout", Built),

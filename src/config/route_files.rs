@@ -16,7 +16,7 @@ use super::checks::{route_names, takes_all_of};
 use super::code;
 use super::csv_text::{CsvText, Known, LINE_BYTES, Line, Notes, Progress, say};
 use super::diagnostic::{Findings, nearest};
-use super::draft::{Draft, PlacedRoute};
+use super::draft::{Draft, PlacedRoute, TargetPlace};
 use super::number_form::number_form;
 use super::parts::parts;
 use super::pieces::pieces;
@@ -329,7 +329,8 @@ impl Reader<'_> {
         let (numbers, groups) = (&self.draft.edge.numbers, Some(&self.draft.groups));
         let errors = self.notes.errors();
         let mut found = Some(Vec::new());
-        for word in text.split_whitespace() {
+        let mut places = Vec::new();
+        for (position, word) in text.split_whitespace().enumerate() {
             let read = |value: &Value<'_>, findings: &mut Findings| {
                 let before = findings.has_errors();
                 let read = targets::connect(value, numbers, groups, findings);
@@ -337,7 +338,10 @@ impl Reader<'_> {
             };
             let read = cell(word, (line, at), &mut self.notes, read);
             found = found.zip(read).map(|(mut all, read)| {
-                all.extend(read.into_iter().map(|(target, _)| target));
+                for (target, place) in read {
+                    all.push(target);
+                    places.push(TargetPlace { by_ratio: place.by_ratio.map(|_| position), ..place });
+                }
                 all
             });
         }
@@ -352,7 +356,9 @@ impl Reader<'_> {
                     pieces(&placed, findings);
                 }
             });
-            (self.lines.connect(all), has_pieces)
+            let kept = self.lines.connect(all);
+            self.lines.by_ratio(kept, TargetPlace::by_ratio(places.iter()));
+            (kept, has_pieces)
         });
         let known = known.filter(|_| self.notes.errors() == errors);
         if self.connects.len() < REMEMBERED {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::DeValue;
 use trunkgate_call::limits::LISTENERS_PER_CALL;
-use trunkgate_route::{Pattern, Route, SEARCH_TIMEOUT};
+use trunkgate_route::{Order, Pattern, Route, SEARCH_TIMEOUT};
 
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::{PlacedRoute, Span};
+use super::draft::{PlacedRoute, Span, TargetPlace};
 use super::keys;
 use super::section::{Section, Value};
 use super::targets::Groups;
@@ -60,6 +60,10 @@ fn read_one<'a>(
             Vec::new()
         }
     };
+    let order = section.read("order", findings, targets::order).unwrap_or_default();
+    if let Some(value) = section.get("order").filter(|_| order == Order::AnswerRatio && file.is_none()) {
+        targets::order_decides(connect.iter().map(|(target, _)| target), value.span(), findings);
+    }
     let fork = listeners(&section, findings);
     let on_busy = section.read("on_busy", findings, values::boolean).unwrap_or(false);
     let ring_timeout = section.read("ring_timeout", findings, values::duration);
@@ -70,6 +74,7 @@ fn read_one<'a>(
     let (to, to_spans) = to.into_iter().unzip();
     let (caller, caller_spans) = caller.into_iter().unzip();
     let (fork, fork_spans) = fork.into_iter().unzip();
+    let by_ratio = TargetPlace::by_ratio(connect.iter().map(|(_, place)| place));
     let (connect, connect_places) = connect.into_iter().unzip();
     Some(PlacedRoute {
         route: Route {
@@ -81,6 +86,8 @@ fn read_one<'a>(
             when: when.into_iter().map(|(hours, _)| hours).collect(),
             share: share.and_then(|share| u8::try_from(share).ok()).unwrap_or(100),
             connect,
+            order,
+            by_ratio,
             fork,
             on_busy,
             ring_timeout,

@@ -1,9 +1,10 @@
 //! `connect` of a route, and `[group.NAME]`: targets that routes have in common.
 
+use toml::Spanned;
 use toml::de::DeValue;
 use trunkgate_call::limits::RING_ALL_TARGETS;
 use trunkgate_route::captured::filled;
-use trunkgate_route::{Numbers, TargetSpec};
+use trunkgate_route::{Numbers, Order, TargetSpec};
 
 use super::code;
 use super::diagnostic::{Findings, nearest};
@@ -32,6 +33,7 @@ struct Group {
     /// Its header.
     span: Span,
     targets: Vec<Placed>,
+    order: Order,
     used: std::cell::Cell<bool>,
 }
 
@@ -59,7 +61,12 @@ impl Groups {
                     Vec::new()
                 }
             };
-            all.push(Group { name: text.to_owned(), span: name.span(), targets, used: std::cell::Cell::new(false) });
+            let order = section.read("order", findings, order).unwrap_or_default();
+            if let Some(span) = section.get("order").map(Spanned::span).filter(|_| order == Order::AnswerRatio) {
+                order_decides(targets.iter().map(|(target, _)| target), span, findings);
+            }
+            let used = std::cell::Cell::new(false);
+            all.push(Group { name: text.to_owned(), span: name.span(), targets, order, used });
         }
         Groups { all }
     }
@@ -75,7 +82,11 @@ impl Groups {
     fn targets(&self, name: &str, span: Span, findings: &mut Findings) -> Vec<Placed> {
         if let Some(group) = self.all.iter().find(|group| group.name == name) {
             group.used.set(true);
-            return group.targets.clone();
+            let mut targets = group.targets.clone();
+            if group.order == Order::AnswerRatio {
+                targets.iter_mut().for_each(|(_, place)| place.by_ratio = Some(span.start));
+            }
+            return targets;
         }
         let help = match nearest(name, self.all.iter().map(|group| group.name.as_str())) {
             Some(near) => format!("did you mean \"group:{near}\"?"),
@@ -83,6 +94,21 @@ impl Groups {
         };
         findings.error(code::BAD_TARGET, span, format!("no group is named {name}"), help);
         Vec::new()
+    }
+}
+
+/// `order` of a route or group.
+pub(super) fn order(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Order> {
+    values::one_of(key, value, findings, &[("listed", Order::Listed), ("asr", Order::AnswerRatio)])
+}
+
+/// An order by the answer ratio needs two trunks side by side.
+pub(super) fn order_decides<'a>(targets: impl Iterator<Item = &'a TargetSpec>, span: Span, findings: &mut Findings) {
+    let are_trunks: Vec<bool> = targets.map(|target| matches!(target, TargetSpec::Trunk { .. })).collect();
+    if !are_trunks.windows(2).any(|pair| pair == [true, true]) {
+        let message = "`order = \"asr\"` decides nothing: no two trunks stand side by side";
+        let help = "name another trunk beside the first, as [\"trunk:a\", \"trunk:b\"], or leave it out";
+        findings.warning(code::IDLE_PART, Some(span), message, help);
     }
 }
 
@@ -101,7 +127,7 @@ pub(super) fn connect<'a>(
         let span = value.span();
         if value.get_ref().is_table() {
             let (target, members) = ring_all(value, numbers, findings)?;
-            return Some(vec![(target, TargetPlace { span, members })]);
+            return Some(vec![(target, TargetPlace { span, members, by_ratio: None })]);
         }
         let text = values::string(key, value, findings)?;
         match (text.strip_prefix("group:"), groups) {
@@ -113,7 +139,8 @@ pub(super) fn connect<'a>(
             }
             (None, _) => {}
         }
-        Some(vec![(target(&text, span.clone(), numbers, findings)?, TargetPlace { span, members: Vec::new() })])
+        let place = TargetPlace { span: span.clone(), members: Vec::new(), by_ratio: None };
+        Some(vec![(target(&text, span, numbers, findings)?, place)])
     };
     let all = values::one_or_list("connect", value, findings, read).unwrap_or_default();
     all.into_iter().flat_map(|(targets, _)| targets).collect()

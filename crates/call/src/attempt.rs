@@ -151,6 +151,10 @@ pub(crate) struct Attempt {
     pub(crate) retried: u32,
     /// Whom its last INVITE asked.
     pub(crate) asked: String,
+    /// When its first INVITE left.
+    pub(crate) called_at: Option<Instant>,
+    /// Whether it has rung, or said anything but 100.
+    pub(crate) has_rung: bool,
     /// What its far ends have said before an answer.
     pub(crate) early: EarlyMedia,
     left: VecDeque<Way>,
@@ -203,6 +207,8 @@ impl Attempt {
             bind_failures: 0,
             retried: 0,
             asked: String::new(),
+            called_at: None,
+            has_rung: false,
             early: EarlyMedia::default(),
             left,
             failure: None,
@@ -210,8 +216,9 @@ impl Attempt {
     }
 
     /// An INVITE to `asked` is out on a leg.
-    pub(crate) fn calls(&mut self, leg: usize, asked: String) {
+    pub(crate) fn calls(&mut self, now: Instant, leg: usize, asked: String) {
         self.progress = Progress::Calling(leg);
+        self.called_at.get_or_insert(now);
         self.asked = asked;
         self.early = EarlyMedia::default();
     }
@@ -294,6 +301,11 @@ impl Attempt {
     /// Why the target failed, once no way is left.
     pub(crate) fn into_failure(self) -> Failure {
         self.failure.unwrap_or_else(|| Failure::unreached(ReasonSlug::Unreachable))
+    }
+
+    /// The same, to be looked at.
+    pub(crate) fn why_failed(&self) -> Failure {
+        self.failure.clone().unwrap_or_else(|| Failure::unreached(ReasonSlug::Unreachable))
     }
 
     /// What a final non-2xx answer means.

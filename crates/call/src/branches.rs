@@ -95,6 +95,7 @@ impl Call {
     /// The same for one of them.
     pub(crate) fn drop_attempt(&mut self, now: Instant, edge: &mut Edge, branch: Branch, reason: ReasonSlug) {
         let Some(progress) = self.attempt(branch).map(|attempt| attempt.progress) else { return };
+        self.rate(now, edge, branch, &Failure::unreached(reason));
         match progress {
             Progress::Calling(leg) => {
                 self.legs[leg].end_with(reason, EndedBy::Edge);

@@ -108,7 +108,7 @@ impl Call {
             self.late = Some(CALLER);
         }
         self.settle();
-        edge.trunks.answered(self.legs[callee].trunk_name());
+        edge.trunks.answered(now, self.legs[callee].trunk_name());
         let (name, after) = (self.name_of(callee), self.age(now).as_secs_f64());
         edge.decide(now, self.key, format!("answered by {name} after {after:.1} s"));
         let line = format!("answered by {} after {after:.1} s", edge.shown_name(&name));

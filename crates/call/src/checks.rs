@@ -142,7 +142,7 @@ impl Edge {
     }
 
     /// Whether a call to a trunk may arrive: an address of it is up, or a phone has registered. `None`: nothing is known.
-    fn is_trunk_up(&self, trunk: &Trunk) -> Option<bool> {
+    pub(crate) fn is_trunk_up(&self, trunk: &Trunk) -> Option<bool> {
         let has_phone = !self.registrar.bindings(&trunk.name).is_empty();
         let up = self.health.is_trunk_up(&trunk.name);
         // Without peers nothing but phones is there to be known.

@@ -108,6 +108,9 @@ impl Call {
         if code == EARLY_DIALOG_TERMINATED {
             return self.early_dialog_over(now, edge, branch, leg, dialog);
         }
+        if let Some(attempt) = self.attempt_mut(branch) {
+            attempt.has_rung |= code > 100;
+        }
         let answer = sdp.and_then(|sdp| self.early_media(now, edge, branch, leg, (dialog, &sdp, is_reliable)));
         let state = match (&answer, code) {
             (Some(_), _) => LegState::Early,

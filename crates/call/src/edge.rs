@@ -307,6 +307,11 @@ impl Edge {
         self.rng.random()
     }
 
+    /// A number below another.
+    pub(crate) fn below(&mut self, total: u32) -> u32 {
+        pick(&mut self.rng)(total)
+    }
+
     /// Servers in the order to try them (RFC 2782).
     pub(crate) fn in_order(&mut self, servers: &[Server]) -> Vec<Server> {
         locate::in_order(servers, &mut pick(&mut self.rng))

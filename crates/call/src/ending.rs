@@ -115,7 +115,7 @@ impl Call {
         let answered = self.times.answered.is_some();
         let outcome = if answered { "answered" } else { outcome(reason, code) };
         self.ending = Some(Ending { outcome, reason, code });
-        self.count(edge);
+        self.count(now, edge);
         self.transfers.now = None;
         self.end_consult();
         // While the ends' own counters are there: jitter and reports of the last interval stand nowhere else.
@@ -147,7 +147,7 @@ impl Call {
         })));
     }
 
-    fn count(&self, edge: &mut Edge) {
+    fn count(&self, now: Instant, edge: &mut Edge) {
         edge.admission.end();
         edge.quotas.end_call(self.key);
         for leg in self.sides() {
@@ -161,7 +161,7 @@ impl Call {
         }
         if let Some(seconds) = self.talked_seconds() {
             edge.metrics.call_duration_seconds.observe(seconds);
-            self.count_media(edge);
+            self.count_media(now, edge);
         }
     }
 

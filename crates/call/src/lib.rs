@@ -13,6 +13,7 @@ mod attended;
 mod branches;
 mod breaker;
 mod bridge;
+mod by_ratio;
 mod call;
 mod caller_id;
 mod challenge;

@@ -235,3 +235,10 @@ pub const UNKNOWN_TOLD_SECONDS: u64 = 60;
 pub const URGENT_CALLS_PER_SECOND: u32 = 10;
 /// An alarm that repeats itself is logged once in this time, in seconds.
 pub const ALARM_SECONDS: u64 = 60;
+/// Of trunks that go by their answer ratio, one that stands behind others for what it has done comes first in one of so many calls.
+pub const PROBED_ONE_IN: u32 = 20;
+/// The same trunk no sooner again, in seconds: what a busy edge would risk in the meantime it learns from one call as well.
+pub const PROBE_SECONDS: u64 = 10;
+/// A trunk that has not made a call ring for so long when it is given up has not delivered it, in seconds: the delay within which
+/// ITU-T E.721 has 95 of a hundred international calls ring.
+pub const SILENT_SECONDS: u64 = 11;

@@ -127,7 +127,7 @@ impl Call {
         self.callee = Some(leg);
         self.answered_by.get_or_insert(leg);
         self.settle();
-        edge.trunks.answered(self.legs[leg].trunk_name());
+        edge.trunks.answered(now, self.legs[leg].trunk_name());
         if self.legs[leg].agent.is_some() {
             self.converse(now, edge, leg);
         }

@@ -169,6 +169,9 @@ impl Call {
                 Err(failure) => self.way_failed(now, edge, branch, failure),
             }
         }
+        if let Some(failure) = self.attempt(branch).map(Attempt::why_failed) {
+            self.rate(now, edge, branch, &failure);
+        }
         Err(self.end_attempt(edge, branch))
     }
 
@@ -241,7 +244,7 @@ impl Call {
         self.count_failover(edge);
         self.legs.push(leg);
         if let Some(attempt) = self.attempt_mut(branch) {
-            attempt.calls(at.leg, asked);
+            attempt.calls(now, at.leg, asked);
         }
         let silence = if is_oversize { oversize::silence(no_response_timeout) } else { no_response_timeout };
         self.arm(now, edge, Timer::NoResponse(branch), silence);
@@ -512,6 +515,7 @@ impl Call {
             (attempt.map(|a| a.progress), attempt.and_then(|attempt| attempt.failed_agent(&result)));
         let (leg, name) = (attempt.and_then(Attempt::leg), attempt.map(|a| a.name().to_owned()).unwrap_or_default());
         self.note_failure(now, edge, leg, &name, result.failure());
+        self.rate(now, edge, branch, result.failure());
         match progress {
             Some(Progress::Calling(leg)) => self.drop_ends(edge, leg),
             Some(Progress::Opening(leg)) => self.close_agent(now, edge, leg),

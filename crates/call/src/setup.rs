@@ -186,11 +186,13 @@ impl Call {
         let headers = &self.headers;
         let info = CallInfo { from: &incoming.trunk.name, called, caller, headers, ..CallInfo::default() };
         let plan = edge.plan(now, info);
-        let Some(plan) = plan else { return Err(FinalAnswer::new(404, ReasonSlug::NoRoute)) };
+        let Some(mut plan) = plan else { return Err(FinalAnswer::new(404, ReasonSlug::NoRoute)) };
         self.route = plan.route.name.clone();
         self.route_ring_timeout = plan.ring_timeout;
         let line = plan.route.line.as_ref().map(|place| format!(", {}:{}", place.file, place.line));
         edge.decide(now, self.key, format!("route {}{}", self.route, line.unwrap_or_default()));
+        let is_emergency = edge.table.numbers().is_emergency(&self.called);
+        edge.by_ratio(now, self.key, &mut plan, !is_emergency);
         self.shown_as = plan.route.caller_id.clone();
         let forks = plan.forks.clone();
         self.controller = Controller::plan(plan);

@@ -173,7 +173,11 @@ impl Call {
         let (called, caller) = (&*refer.number.text, &*self.number_of(leg).text);
         let headers = if leg == CALLER { &self.headers[..] } else { &[] };
         let info = CallInfo { from: &trunk.name, called, caller, headers, ..CallInfo::default() };
-        let plan = edge.plan(now, info);
+        let mut plan = edge.plan(now, info);
+        if let Some(plan) = &mut plan {
+            let is_emergency = edge.table.numbers().is_emergency(&refer.number);
+            edge.by_ratio(now, self.key, plan, !is_emergency);
+        }
         plan.map(Way::Here).ok_or_else(|| refused(404, ReasonSlug::NoRoute))
     }
 

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use trunkgate_route::{Table, TokenBucket, Trunk};
+use trunkgate_route::{Figures, Standing, Table, TokenBucket, Trunk};
 
 use crate::branches::Branch;
 use crate::call::CallKey;
-use crate::limits::PACED_ADDRESSES;
+use crate::limits::{PACED_ADDRESSES, PROBE_SECONDS};
 use crate::reason::ReasonSlug;
 use crate::view::{PeerView, TrunkView};
 use crate::wall::rfc3339;
@@ -33,6 +33,10 @@ struct TrunkState {
     answered: u64,
     failed: u64,
     pace: Pace,
+    /// How it has done lately.
+    standing: Standing,
+    /// When it came first last, though it stood behind others.
+    probed: Option<Instant>,
     /// What went wrong last, and when.
     last_problem: Option<(String, Instant)>,
 }
@@ -63,6 +67,8 @@ impl TrunkState {
             answered: 0,
             failed: 0,
             pace: Pace::default(),
+            standing: Standing::default(),
+            probed: None,
             last_problem: None,
         }
     }
@@ -193,9 +199,10 @@ impl Trunks {
     }
 
     /// Notes that an attempt was answered.
-    pub(crate) fn answered(&mut self, name: &str) {
+    pub(crate) fn answered(&mut self, now: Instant, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.answered += 1;
+            state.standing.count(now, true);
         }
     }
 
@@ -203,6 +210,38 @@ impl Trunks {
     pub(crate) fn failed(&mut self, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.failed += 1;
+        }
+    }
+
+    /// Notes that a target has failed, all of its peers together, for what the trunk has done.
+    pub(crate) fn let_down(&mut self, now: Instant, name: &str) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.standing.count(now, false);
+        }
+    }
+
+    /// Notes how what a trunk sent in an answered call has sounded.
+    pub(crate) fn scored(&mut self, now: Instant, name: &str, mos: f64) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.standing.scored(now, mos);
+        }
+    }
+
+    /// How a trunk has done lately.
+    pub(crate) fn figures(&self, now: Instant, name: &str) -> Figures {
+        self.by_name.get(name).map_or_else(|| Standing::default().figures(now), |state| state.standing.figures(now))
+    }
+
+    /// Whether a call may find out how a trunk does that stands behind others.
+    pub(crate) fn may_probe(&self, now: Instant, name: &str) -> bool {
+        let probed = self.by_name.get(name).and_then(|state| state.probed);
+        probed.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(PROBE_SECONDS))
+    }
+
+    /// One does.
+    pub(crate) fn probed(&mut self, now: Instant, name: &str) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.probed = Some(now);
         }
     }
 
@@ -241,6 +280,7 @@ impl Trunks {
             max_calls: trunk.max_calls,
             cps: state.map_or(0, |s| s.pace.last_second(now)),
             answered_ratio: state.filter(|s| s.tried > 0).map(|s| s.answered as f64 / s.tried as f64),
+            lately: self.figures(now, &trunk.name),
             failures: state.map_or(0, |s| s.failed),
             last_problem_at: problem.as_ref().map(|(_, at)| rfc3339(date(*at))),
             last_problem: problem.map(|(text, _)| text),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
+use trunkgate_route::Figures;
 use trunkgate_sip::Transport;
 
 pub use crate::snapshot::CallSnapshot;
@@ -287,6 +288,8 @@ pub struct TrunkView {
     pub cps: u32,
     /// Calls answered of those tried towards it, since start; `null` where none was tried.
     pub answered_ratio: Option<f64>,
+    /// How it has done lately: what `order = "asr"` goes by.
+    pub lately: Figures,
     /// Attempts towards it that failed, since start.
     pub failures: u64,
     /// Its last failure in words.

@@ -22,6 +22,7 @@ pub mod routes;
 pub mod schedule;
 pub mod screen;
 mod share;
+pub mod standing;
 pub mod table;
 pub mod trunk;
 
@@ -38,10 +39,11 @@ pub use pattern::{Pattern, PatternError};
 pub use plan::{Matched, Plan, RouteVerdict, Target};
 pub use quota::Quota;
 pub use rate::TokenBucket;
-pub use route::{CallInfo, HeaderCondition, Route, SEARCH_TIMEOUT};
+pub use route::{CallInfo, HeaderCondition, Order, Route, SEARCH_TIMEOUT};
 pub use routes::Routes;
 pub use schedule::{Calendar, Dates, Hours, HoursError};
 pub use screen::{Denied, DeniedBy};
+pub use standing::{Figures, Rank, Standing};
 pub use table::{Definition, Table, TargetSpec};
 pub use trunk::{
     Credentials, DEFAULT_CODECS, DigestHash, Dtmf, HoldMode, Peer, ReferMode, Register, SendNumbers, Srtp, Transport,

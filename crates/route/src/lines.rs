@@ -1,6 +1,7 @@
 //! The lines of a `routes_file`: each a route within the one that names the file, kept so that a million fit into memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,6 +81,8 @@ pub struct RouteLines {
     /// Behind the last target of each list.
     ends: Vec<u32>,
     rests: Vec<LineRest>,
+    /// Of lists with groups that go by their ratio, by the place that [`RouteLines::connect`] gives: where those stand.
+    by_ratio: BTreeMap<u32, Vec<Range<u32>>>,
     /// Names of trunks, once each.
     names: Vec<Arc<str>>,
     /// Cells of regular expressions by their text, while lines are read: each once.
@@ -103,6 +106,12 @@ impl RouteLines {
         }
         self.ends.push(count(self.targets.len()));
         count(self.ends.len())
+    }
+    /// Says of the targets that were kept there which go by their ratio, as [`Route::by_ratio`].
+    pub fn by_ratio(&mut self, connect: u32, groups: Vec<Range<u32>>) {
+        if !groups.is_empty() {
+            self.by_ratio.insert(connect, groups);
+        }
     }
     /// The targets that were kept there.
     pub fn targets_of(&self, connect: u32) -> Vec<TargetSpec> {
@@ -336,9 +345,12 @@ impl RouteFile {
         let rest = self.lines.rest_of(at);
         let targets = self.lines.targets(self.lines.connect.get(at).copied()?);
         let or = |own: Vec<Pattern>, named: &[Pattern]| if own.is_empty() { named.to_vec() } else { own };
-        let connect = match targets {
-            [] => named.connect.clone(),
-            _ => targets.iter().map(Compact::spec).collect(),
+        let (connect, by_ratio) = match targets {
+            [] => (named.connect.clone(), named.by_ratio.clone()),
+            _ => {
+                let groups = self.lines.connect.get(at).and_then(|connect| self.lines.by_ratio.get(connect));
+                (targets.iter().map(Compact::spec).collect(), groups.cloned().unwrap_or_default())
+            }
         };
         Some(Route {
             name: named.name.clone(),
@@ -349,6 +361,8 @@ impl RouteFile {
             when: if own.when.is_empty() { named.when.clone() } else { own.when },
             share: named.share,
             connect,
+            order: named.order,
+            by_ratio,
             fork: rest.filter(|rest| !rest.fork.is_empty()).map_or(&named.fork, |rest| &rest.fork).clone(),
             on_busy: rest.and_then(|rest| rest.on_busy).unwrap_or(named.on_busy),
             ring_timeout: rest.and_then(|rest| rest.ring_timeout).or(named.ring_timeout),

@@ -1,5 +1,6 @@
 //! A route's targets for one call, peers already in order.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +60,13 @@ pub enum Target {
 }
 
 impl Target {
+    /// The trunk that it is, where it is one.
+    pub fn trunk(&self) -> Option<&Arc<Trunk>> {
+        match self {
+            Target::Trunk { trunk, .. } => Some(trunk),
+            Target::Uri { .. } | Target::Agent(_) | Target::Reject(_) | Target::RingAll(_) => None,
+        }
+    }
     /// As written in `connect`.
     pub fn spec(&self) -> TargetSpec {
         match self {
@@ -80,6 +88,8 @@ pub struct Plan {
     pub route: Arc<Route>,
     /// Targets in order.
     pub targets: Vec<Target>,
+    /// Trunks among them that stand side by side, two or more, and go by [`Order::AnswerRatio`](crate::Order).
+    pub by_ratio: Vec<Range<usize>>,
     /// Agents that listen from first to last packet.
     pub forks: Vec<Arc<Agent>>,
     /// Per target, where the route says so.
@@ -87,6 +97,25 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Puts trunks that go by their ratio in order, by what `rank` says of each; equals stay as they are.
+    pub fn sort<R: Ord>(&mut self, rank: impl Fn(&Arc<Trunk>) -> R) {
+        for run in &self.by_ratio {
+            if let Some(run) = self.targets.get_mut(run.clone()) {
+                run.sort_by_key(|target| target.trunk().map(&rank));
+            }
+        }
+    }
+    /// Notes which of the targets from `from` on go by their ratio.
+    pub(crate) fn runs_of(targets: &[Target], from: usize, runs: &mut Vec<Range<usize>>) {
+        let mut at = from;
+        let behind = targets.get(from..).unwrap_or_default();
+        for run in behind.chunk_by(|one, next| one.trunk().is_some() && next.trunk().is_some()) {
+            if run.len() > 1 {
+                runs.push(at..at + run.len());
+            }
+            at += run.len();
+        }
+    }
     /// How long its targets but the last may take together; `None` where there is one alone, or no limit.
     pub fn search_timeout(&self) -> Option<Duration> {
         let timeout = self.route.search_timeout;

@@ -1,5 +1,6 @@
 //! One route: the conditions by which it takes a call, and in words why it does not.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,16 @@ use crate::table::TargetSpec;
 /// How long all targets but the last may take together, where a route does not say: with a ring time-out of 60 s the third
 /// minute is that of the last one, and the caller's network has not given up yet (RFC 3261 §16.6 timer C).
 pub const SEARCH_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// In which order trunks that stand side by side are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// As they are written.
+    #[default]
+    Listed,
+    /// By how they have done lately ([`Standing`](crate::Standing)).
+    AnswerRatio,
+}
 
 /// One route.
 #[derive(Debug, Clone)]
@@ -34,6 +45,10 @@ pub struct Route {
     pub share: u8,
     /// Targets in order.
     pub connect: Vec<TargetSpec>,
+    /// Of all of them.
+    pub order: Order,
+    /// Places in `connect` that go by [`Order::AnswerRatio`] in any case: each those of one group. Ascending.
+    pub by_ratio: Vec<Range<u32>>,
     /// Names of agents that listen to both directions.
     pub fork: Vec<String>,
     /// 486 and 600 go on to the next target too.
@@ -162,6 +177,8 @@ impl Route {
             when: Vec::new(),
             share: 100,
             connect,
+            order: Order::Listed,
+            by_ratio: Vec::new(),
             fork: Vec::new(),
             on_busy: false,
             ring_timeout: None,
@@ -170,6 +187,20 @@ impl Route {
             caller_id: None,
             search_timeout: SEARCH_TIMEOUT,
         }
+    }
+    /// Its targets in parts, one behind the other, each with the order of its trunks.
+    pub(crate) fn parts(&self) -> Vec<(&[TargetSpec], Order)> {
+        let groups = if self.order == Order::Listed { &self.by_ratio[..] } else { &[] };
+        let (mut parts, mut from) = (Vec::with_capacity(2 * groups.len() + 1), 0);
+        for group in groups {
+            let place = |at: u32| usize::try_from(at).unwrap_or(usize::MAX).clamp(from, self.connect.len());
+            let (begin, end) = (place(group.start), place(group.end));
+            parts.extend(self.connect.get(from..begin).map(|part| (part, Order::Listed)));
+            parts.extend(self.connect.get(begin..end).map(|part| (part, Order::AnswerRatio)));
+            from = end;
+        }
+        parts.extend(self.connect.get(from..).map(|part| (part, self.order)));
+        parts
     }
     /// Whether chance decides on it, or on a line of its file.
     pub(crate) fn has_shares(&self) -> bool {

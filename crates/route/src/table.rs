@@ -10,7 +10,7 @@ use crate::headers::HeaderPattern;
 use crate::locate::Destination;
 use crate::number::Numbers;
 use crate::plan::{Matched, Plan, RouteVerdict, Target};
-use crate::route::{CallInfo, Decided, Route};
+use crate::route::{CallInfo, Decided, Order, Route};
 use crate::routes::Routes;
 use crate::share::ordered;
 use crate::trunk::Trunk;
@@ -175,11 +175,18 @@ impl Table {
     pub fn plan(&self, call: &CallInfo<'_>, pick: &mut dyn FnMut(u32) -> u32) -> Option<Plan> {
         let (position, route) = self.routes.first(call)?;
         let route = route.of_call(call, position)?;
-        let targets = in_order(&route.connect, pick).into_iter().map(|target| route.target_for(target, call));
-        let targets = targets.filter(|target| self.can_be_called(target));
-        let targets = targets.filter_map(|target| self.target(&target, pick)).collect();
+        let (mut targets, mut by_ratio) = (Vec::with_capacity(route.connect.len()), Vec::new());
+        for (part, order) in route.parts() {
+            let from = targets.len();
+            let part = in_order(part, pick).into_iter().map(|target| route.target_for(target, call));
+            let part = part.filter(|target| self.can_be_called(target));
+            targets.extend(part.filter_map(|target| self.target(&target, pick)));
+            if order == Order::AnswerRatio {
+                Plan::runs_of(&targets, from, &mut by_ratio);
+            }
+        }
         let forks = route.fork.iter().filter_map(|name| self.agent(name).cloned()).collect();
-        Some(Plan { targets, forks, ring_timeout: route.ring_timeout, route })
+        Some(Plan { targets, by_ratio, forks, ring_timeout: route.ring_timeout, route })
     }
     /// Whether what a call's pieces have made of a target leaves anybody to call.
     fn can_be_called(&self, target: &TargetSpec) -> bool {
@@ -352,6 +359,37 @@ mod tests {
         assert_eq!(route.because(&call).as_deref(), Some("from carrier, to +44*, caller /^[+]1/"));
         let any = Route { from: vec![], to: vec![], caller: vec![], ..route };
         assert_eq!(any.because(&call), None);
+    }
+
+    #[test]
+    fn trunks_side_by_side_go_by_their_ratio_and_the_others_keep_their_places() {
+        let trunks: Vec<Trunk> = ["a", "b", "c", "d"].map(Trunk::named).into();
+        let to = |name: &str| TargetSpec::Trunk { name: name.into(), number: None, weight: None };
+        let connect = vec![
+            to("a"),
+            to("b"),
+            TargetSpec::Agent("desk".into()),
+            to("gone"),
+            to("c"),
+            to("d"),
+            TargetSpec::Reject(480),
+        ];
+        let order = |route: Route| {
+            let (numbers, agents) = (Numbers::new("US").unwrap(), vec![Agent::at("desk", "ws://127.0.0.1/")]);
+            let table = Table::new(Definition { numbers, trunks: trunks.clone(), agents, routes: vec![route] });
+            let mut plan = table.plan(&CallInfo::default(), &mut |_| 0).unwrap();
+            // The later in the alphabet the better.
+            plan.sort(|trunk| std::cmp::Reverse(trunk.name.clone()));
+            let name = |target: &Target| target.trunk().map_or("-".to_owned(), |trunk| trunk.name.to_string());
+            plan.targets.iter().map(name).collect::<String>()
+        };
+        let listed = Route::named("r", connect);
+        assert_eq!(order(listed.clone()), "ab-cd-");
+        assert_eq!(order(Route { order: Order::AnswerRatio, ..listed.clone() }), "ba-dc-");
+        // Only the groups' own; one that ends behind the last target ends with that.
+        assert_eq!(order(Route { by_ratio: vec![4..6], ..listed.clone() }), "ab-dc-");
+        assert_eq!(order(Route { by_ratio: vec![0..2, 4..99], ..listed.clone() }), "ba-dc-");
+        assert_eq!(order(Route { by_ratio: vec![1..3], ..listed }), "ab-cd-");
     }
 
     #[test]

@@ -1,0 +1,87 @@
+//! What `order = "asr"` makes of the targets: by the figures of a running edge, where one is asked.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use trunkgate_call::view::TrunkView;
+use trunkgate_route::{Figures, Plan, Target};
+
+/// How each trunk of a running edge has done lately, and whether it is down.
+pub type Lately = BTreeMap<String, (Figures, bool)>;
+
+/// The same out of its status.
+pub(crate) fn lately(trunks: &[TrunkView]) -> Lately {
+    trunks.iter().map(|trunk| (trunk.name.clone(), (trunk.lately, trunk.state == "down"))).collect()
+}
+
+/// Puts the targets in the order in which the edge would try them now, and says why; `null` where no trunk goes by that.
+pub(super) fn sorted(plan: &mut Plan, known: Option<&Lately>) -> Value {
+    if plan.by_ratio.is_empty() {
+        return Value::Null;
+    }
+    let known = |name: &str| known?.get(name).copied();
+    plan.sort(|trunk| known(&trunk.name).map(|(figures, is_down)| figures.rank(is_down)));
+    let one = |target: &Target| {
+        let name = &*target.trunk()?.name;
+        let known = known(name);
+        Some(json!({
+            "trunk": name,
+            "lately": known.map(|(figures, _)| figures),
+            "down": known.map(|(_, is_down)| is_down),
+            "why": known.map(|(figures, _)| figures.to_string()),
+        }))
+    };
+    let runs = plan.by_ratio.iter().filter_map(|run| plan.targets.get(run.clone()));
+    runs.map(|run| run.iter().filter_map(one).collect::<Vec<Value>>()).collect()
+}
+
+/// A line for each of the runs of trunks.
+pub(super) fn text(order: &Value) -> String {
+    let one = |trunk: &Value| {
+        let name = trunk["trunk"].as_str().unwrap_or_default();
+        let down = if trunk["down"] == true { "down, " } else { "" };
+        match trunk["why"].as_str() {
+            Some(why) => format!("{name} ({down}{why})"),
+            None => name.to_owned(),
+        }
+    };
+    let line = |run: &Value| {
+        let all: Vec<String> = run.as_array().into_iter().flatten().map(one).collect();
+        let open = run[0]["why"].is_null();
+        let note = if open { ": as listed, since only a running edge has figures (--url)" } else { "" };
+        format!("  order asr: {}{note}\n", all.join(", "))
+    };
+    order.as_array().into_iter().flatten().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkgate_route::{CallInfo, Definition, Numbers, Order, Route, Standing, Table, TargetSpec, Trunk};
+
+    use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only some moment
+    fn targets_stand_as_a_running_edge_would_try_them() {
+        let now = std::time::Instant::now();
+        let to = |name: &str| TargetSpec::Trunk { name: name.into(), number: None, weight: None };
+        let route = Route { order: Order::AnswerRatio, ..Route::named("r", vec![to("a"), to("b"), to("c")]) };
+        let trunks = ["a", "b", "c"].map(Trunk::named).into();
+        let (numbers, agents) = (Numbers::new("US").unwrap(), Vec::new());
+        let table = Table::new(Definition { numbers, trunks, agents, routes: vec![route] });
+        let mut plan = table.plan(&CallInfo::default(), &mut |_| 0).unwrap();
+        let open = text(&sorted(&mut plan, None));
+        assert_eq!(open, "  order asr: a, b, c: as listed, since only a running edge has figures (--url)\n");
+        let of = |name: &str, is_down, answers: &[bool]| {
+            let mut standing = Standing::default();
+            answers.iter().for_each(|answered| standing.count(now, *answered));
+            (name.to_owned(), (standing.figures(now), is_down))
+        };
+        let known = Lately::from([of("a", false, &[false; 4]), of("b", true, &[]), of("c", false, &[true; 9])]);
+        let told = text(&sorted(&mut plan, Some(&known)));
+        assert_eq!(
+            told,
+            "  order asr: c (answered 100 % of 9, grade 9), a (answered 0 % of 4, grade 7), b (down, no calls lately)\n"
+        );
+    }
+}
