@@ -115,7 +115,7 @@ impl Call {
             _ => (&[][..], &nobody),
         };
         let headers = of_invite(headers, identity, from, to, numbers, &showing);
-        (caller, headers.into_iter().chain(self.of_transfer(edge, to)).collect())
+        (caller, headers.into_iter().chain(self.of_transfer(edge, to, rule)).collect())
     }
 
     /// Who is said to call one side, and what else of the caller's it may be shown.

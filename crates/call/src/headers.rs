@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use trunkgate_route::{HeaderRules, Identities, Number, Numbers, SendNumbers, Table, Trunk};
+use trunkgate_route::{CallerIdRule, HeaderRules, Identities, Number, Numbers, SendNumbers, Table, Trunk};
 use trunkgate_sip::header::NameAddr;
 use trunkgate_sip::message::unfolded;
 use trunkgate_sip::{Extra, HeaderName, Message, Scheme};
@@ -296,9 +296,15 @@ pub(crate) fn of_invite(
     all
 }
 
-/// Addresses of a far end as another one may see them: with ours in the place of each host.
-pub(crate) fn own_addresses(value: &str, to: &Side<'_>, numbers: &Numbers) -> Option<String> {
-    addresses(value, to, numbers, &|_| true)
+/// Addresses of a far end as another one may see them: with ours in the place of each host, and without numbers that a rule
+/// of either side's trunk does not allow. `rules`: what the one may show, and what the other may be shown.
+pub(crate) fn own_addresses(
+    value: &str,
+    to: &Side<'_>,
+    numbers: &Numbers,
+    rules: [Option<&CallerIdRule>; 2],
+) -> Option<String> {
+    addresses(value, to, numbers, &|number| rules.into_iter().flatten().all(|rule| rule.allows(number)))
 }
 
 /// A number as an address that leads to the edge, for one side.

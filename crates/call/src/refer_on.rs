@@ -119,7 +119,12 @@ impl Call {
             target = format!("{}?{}>", target.trim_end_matches('>'), replaces.to_uri_headers());
         }
         let mut headers = vec![extra("Refer-To", target)];
-        let by = refer.referred_by.as_ref().and_then(|by| own_addresses(by, &side, numbers));
+        let by_trunk = self.legs[leg].trunk.as_deref();
+        let rules = [
+            by_trunk.and_then(|trunk| trunk.caller_id_in.as_ref()),
+            side.trunk.and_then(|trunk| trunk.caller_id.as_ref()),
+        ];
+        let by = refer.referred_by.as_ref().and_then(|by| own_addresses(by, &side, numbers, rules));
         headers.extend(by.map(|by| extra("Referred-By", by)));
         if refer.is_silent {
             headers.push(extra("Refer-Sub", "false"));

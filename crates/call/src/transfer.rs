@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use trunkgate_media::{Command, EndId, RemoteSpec, WireSpec};
-use trunkgate_route::{CallInfo, Number, Plan, ReferMode, Target};
+use trunkgate_route::{CallInfo, CallerIdRule, Number, Plan, ReferMode, Target};
 use trunkgate_sdp::{Audio, Description, Direction, Refusal, anchored_streams};
 use trunkgate_sip::header::Replaces;
 use trunkgate_sip::{Answer, Extra, ServerId};
@@ -365,10 +365,14 @@ impl Call {
     }
 
     /// What a target is told of who transferred the call to it (RFC 3892), with addresses of our own, and of the dialog that
-    /// it is to replace (RFC 3891).
-    pub(crate) fn of_transfer(&self, edge: &Edge, to: &Side<'_>) -> Vec<Extra> {
+    /// it is to replace (RFC 3891). `rule`: which numbers the target may be shown; those that the referrer's trunk may show are
+    /// its `caller_id_in`.
+    pub(crate) fn of_transfer(&self, edge: &Edge, to: &Side<'_>, rule: Option<&CallerIdRule>) -> Vec<Extra> {
         let Some(transfer) = &self.transfers.now else { return Vec::new() };
-        let by = transfer.referred_by.as_ref().and_then(|by| own_addresses(by, to, edge.table.numbers()));
+        let by_trunk = self.legs.get(transfer.by).and_then(|leg| leg.trunk.as_deref());
+        let rules = [by_trunk.and_then(|trunk| trunk.caller_id_in.as_ref()), rule];
+        let by = transfer.referred_by.as_ref();
+        let by = by.and_then(|by| own_addresses(by, to, edge.table.numbers(), rules));
         let replaces = transfer.replaces.as_ref().map(|replaces| extra("Replaces", replaces.to_string()));
         by.map(|by| extra("Referred-By", by)).into_iter().chain(replaces).collect()
     }

@@ -7,7 +7,7 @@ mod bench;
 use std::sync::Arc;
 
 use bench::*;
-use trunkgate_route::{CallerIdRule, Identities, Number, Numbers, Pattern, Route, Trunk};
+use trunkgate_route::{CallerIdRule, Identities, Number, Numbers, Pattern, Route, SendNumbers, Trunk};
 
 const DEFAULT: &str = "+14155550199";
 
@@ -90,6 +90,19 @@ fn from_is_shown_replaced_or_refused() {
         let mut bench = bench_of(carrier(None), pbx(to.clone()), own_number);
         let found = call(&mut bench, from, "").map(|invite| from_of(&invite));
         assert_eq!(found.as_deref(), expected.as_ref().copied(), "{from} {to:?} {own_number:?}");
+    }
+}
+
+#[test]
+fn a_number_that_is_one_by_its_context_alone_is_not_sent_on_without_it() {
+    // Read without it, the second would be a number in Maine.
+    for (from, shown) in [
+        ("<sip:4155551234@198.51.100.7>", "<sip:4155551234@us>"),
+        ("<sip:2079460018;phone-context=+44@198.51.100.7>", "<sip:+442079460018@us>"),
+    ] {
+        let to = Trunk { send_numbers: SendNumbers::AsIs, ..pbx(rule(&["+44*", "+1415*"], None)) };
+        let mut bench = bench_of(carrier(None), to, None);
+        assert_eq!(from_of(&call(&mut bench, from, "").unwrap()), shown);
     }
 }
 

@@ -11,7 +11,9 @@ use std::time::Duration;
 use bench::*;
 use trunkgate_call::{Control, Input};
 use trunkgate_media::Command;
-use trunkgate_route::{Definition, HoldMode, Identities, Numbers, Pattern, ReferMode, Route, Table, Trunk};
+use trunkgate_route::{
+    CallerIdRule, Definition, HoldMode, Identities, Numbers, Pattern, ReferMode, Route, Table, Trunk,
+};
 
 const TARGET: &str = "+12125550100";
 
@@ -110,6 +112,31 @@ fn rfc3515_the_other_side_is_connected_with_the_target_and_the_referrer_hears_of
     bench.finish();
     let record = &bench.reports[0].call;
     assert_eq!((record.reason, record.legs[1].reason), (Some("caller_hung_up"), Some("transferred")));
+}
+
+#[test]
+fn who_refers_is_told_only_as_far_as_both_sides_rules_for_callers_allow() {
+    let rule = |allow: &str| {
+        let default = Some(Numbers::default().normalise_caller("+14155550199", None));
+        CallerIdRule { allow: vec![Pattern::parse(allow).unwrap()], default }
+    };
+    let shown = Some("<sip:+14155550123@10.0.0.5>");
+    for (may_show, is_shown, told) in [
+        (None, None, shown),
+        (Some("+1415*"), Some("+14155550123"), shown),
+        (Some("+1212*"), None, None),
+        (None, Some("+1212*"), None),
+        (Some("+1415*"), Some("+1212*"), None),
+    ] {
+        let mut bench = with(|trunk| match &*trunk.name {
+            "pbx" => trunk.caller_id_in = may_show.map(rule),
+            "backup" => trunk.caller_id = is_shown.map(rule),
+            _ => {}
+        });
+        let (_, callee) = bench.answered();
+        let target = referred(&mut bench, &callee, "Referred-By: <sip:+14155550123@10.0.0.20>\r\n");
+        assert_eq!(target.invite.headers("Referred-By").first().copied(), told, "{may_show:?} {is_shown:?}");
+    }
 }
 
 #[test]

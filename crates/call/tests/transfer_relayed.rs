@@ -6,7 +6,7 @@ mod bench;
 
 use bench::sessions::*;
 use bench::*;
-use trunkgate_route::ReferMode;
+use trunkgate_route::{CallerIdRule, Pattern, ReferMode};
 
 fn notify(callee: &Dialed, cseq: u32, event: &str, state: &str, line: &str) -> String {
     let head = callee.request("NOTIFY", cseq, "").replace("Content-Length: 0\r\n\r\n", "");
@@ -14,6 +14,25 @@ fn notify(callee: &Dialed, cseq: u32, event: &str, state: &str, line: &str) -> S
         "{head}Event: {event}\r\nSubscription-State: {state}\r\nContent-Type: message/sipfrag\r\nContent-Length: {}\r\n\r\n{line}",
         line.len()
     )
+}
+
+#[test]
+fn a_refer_that_goes_on_names_nobody_whom_its_trunk_may_not_show() {
+    let rule = CallerIdRule { allow: vec![Pattern::parse("+1415555*").unwrap()], default: None };
+    let mut bench = bench_of(|trunk| {
+        trunk.refer = ReferMode::Relay;
+        trunk.caller_id_in = Some(rule.clone()).filter(|_| *trunk.name == *"carrier");
+    });
+    let (mut caller, callee) = bench.answered();
+    for (by, passed_by) in [("+14155550123", Some("<sip:+14155550123@10.0.0.5>")), ("alice", None)] {
+        caller.cseq += 1;
+        let by = format!("Refer-To: <sip:+12125550100@h.example>\r\nReferred-By: <sip:{by}@h.example>\r\n");
+        bench.receive(CARRIER, with(&caller.request("REFER", "", ""), &by));
+        let passed = bench.expect(PBX, "REFER");
+        assert_eq!(passed.headers("Referred-By").first().copied(), passed_by);
+        bench.receive(PBX, callee.respond(&passed, 603, ""));
+        bench.expect(CARRIER, "SIP/2.0 603");
+    }
 }
 
 #[test]

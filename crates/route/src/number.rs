@@ -101,6 +101,10 @@ impl Numbers {
     pub fn normalise_caller(&self, user: &str, phone_context: Option<&str>) -> Number {
         let received = user.to_owned();
         match self.e164(user, phone_context) {
+            // What means another number without its context, or none, is sent on as what it means: the context is not.
+            Some(text) if phone_context.is_some() && self.e164(user, None).as_ref() != Some(&text) => {
+                Number { received: text.clone(), text, is_e164: true }
+            }
             Some(text) => Number { text, is_e164: true, received },
             None => Number { text: received.clone(), is_e164: false, received },
         }

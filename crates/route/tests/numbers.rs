@@ -105,7 +105,9 @@ fn phone_context_begins_the_number() {
     for (country, user, context, expected) in table {
         let number = numbers(country).normalise(user, Some(context)).unwrap();
         assert_eq!(number.text, expected, "{country} {user} {context}");
-        assert_eq!(number.received, user);
+        // What is nothing without its context is not kept without it.
+        let is_the_same = numbers(country).normalise_caller(user, None).text == expected;
+        assert_eq!(number.received, if is_the_same { user } else { expected }, "{country} {user} {context}");
     }
 }
 
@@ -166,5 +168,22 @@ proptest! {
         } else {
             prop_assert_eq!(&number.text, &user);
         }
+    }
+}
+
+#[test]
+fn what_needs_its_context_is_sent_on_as_what_it_means() {
+    let numbers = Numbers::new("US").unwrap();
+    for (user, context, sent) in [
+        ("2079460018", Some("+44"), "+442079460018"),
+        ("5551234", Some("+1415"), "+14155551234"),
+        ("4155551234", Some("+1"), "4155551234"),
+        ("4155551234", None, "4155551234"),
+        ("+14155551234", Some("+44"), "+14155551234"),
+        ("911", Some("+1"), "911"),
+        ("service", Some("example.com"), "service"),
+    ] {
+        let number = numbers.normalise_caller(user, context);
+        assert_eq!(numbers.format(&number, SendNumbers::AsIs), sent, "{user} {context:?}");
     }
 }
