@@ -9,6 +9,7 @@ use std::time::Duration;
 use bench::*;
 use trunkgate_call::Input;
 use trunkgate_call::limits::ATTEMPTS_PER_CALL;
+use trunkgate_media::Command;
 use trunkgate_route::{Destination, Peer, Route, TargetSpec, Transport, Trunk};
 
 fn two_peers() -> Bench {
@@ -60,6 +61,44 @@ fn a_503_goes_to_the_next_peer_and_then_to_the_next_target() {
     assert_eq!(trunks, ["carrier", "pbx", "pbx", "backup"]);
     let failovers = &bench.gateway.metrics().failovers;
     assert_eq!(failovers.get(&("main".into(), "target_rejected")), Some(&2));
+    bench.finish();
+}
+
+#[test]
+fn twilio_s_edges_are_asked_in_their_order_and_then_another_trunk() {
+    // As the preset makes them of `edges`: one behind the other.
+    let mut twilio = trunk("twilio", &[PBX, PBX2]);
+    for (peer, priority) in twilio.peers.iter_mut().zip([10, 20]) {
+        peer.priority = priority;
+    }
+    let trunks = vec![trunk("carrier", &[CARRIER]), twilio, trunk("backup", &[BACKUP])];
+    let mut bench = Bench::with(table(trunks, vec![route(vec![to_trunk("twilio"), to_trunk("backup")])]));
+    for _ in 0..8 {
+        bench.sent.clear();
+        let mut caller = dial(&mut bench);
+        for (edge, code) in [(PBX, 503), (PBX2, 500)] {
+            let asked = Dialed::new(edge, bench.expect(edge, "INVITE"));
+            assert_eq!(bench.sent.iter().filter(|sent| sent.first_line().starts_with("INVITE")).count(), 0);
+            // What it says early is heard no longer once it has failed.
+            bench.receive(edge, asked.answer(183, &answer()));
+            refuse(&mut bench, &asked, code);
+            assert!(bench.take_media().iter().any(|command| matches!(command, Command::RemoveEnd { .. })));
+        }
+        let backup = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));
+        bench.receive(BACKUP, backup.answer(200, &sdp("10.0.0.30", 31_000, 1, "0 101", "sendrecv")));
+        bench.expect(BACKUP, "ACK");
+        let answers: Vec<Sent> = bench
+            .sent
+            .iter()
+            .filter(|sent| sent.to == CARRIER.parse().unwrap() && sent.code() == 200)
+            .cloned()
+            .collect();
+        assert_eq!(answers.len(), 1, "one answer, whoever was asked before");
+        caller.to_tag = answers[0].tag("To");
+        bench.sent.clear();
+        bench.receive(CARRIER, caller.request("ACK", "", ""));
+        bench.bye(&mut caller, &backup);
+    }
     bench.finish();
 }
 
