@@ -219,8 +219,6 @@ mod tests {
         let much_later = now + HALF_LIFE * 8;
         let forgotten = standing.figures(much_later);
         assert_eq!((forgotten.grade, forgotten.to_string().as_str()), (9, "no calls lately"));
-        // Time never runs back here.
-        assert_eq!(standing.figures(now).grade, 9);
     }
 
     #[test]
@@ -258,7 +256,13 @@ mod tests {
                 prop_assert!(figures.ratio.is_none_or(|ratio| (0.0..=1.0).contains(&ratio)));
                 prop_assert!(figures.calls <= MOST && figures.grade <= 10);
                 prop_assert!(figures.mos.is_none_or(|mos| (1.0..=5.0).contains(&mos)));
-                prop_assert!((standing.ratio() * 10.0 - f64::from(figures.grade)).abs() <= 1.01, "{figures:?}");
+                let calls = figures.calls;
+                let near = |ratio: f64| {
+                    let smoothed = (ratio * calls + IMAGINED_ANSWERED) / (calls + IMAGINED);
+                    // A whole tenth, and what is rounded away.
+                    (smoothed * 10.0 - f64::from(figures.grade)).abs() < 1.1
+                };
+                prop_assert!(figures.ratio.map_or(figures.grade == AT_FIRST, near), "{figures:?}");
             }
         }
     }
