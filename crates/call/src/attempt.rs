@@ -131,6 +131,8 @@ pub(crate) struct Attempt {
     pub(crate) agent: Option<Arc<Agent>>,
     /// Its trunk; `None` for a bare URI and an agent.
     pub(crate) trunk: Option<Arc<Trunk>>,
+    /// Of a bare URI, the trunk that it leads to: that one's limits hold.
+    pub(crate) governs: Option<Arc<Trunk>>,
     /// The number to call instead of the called one.
     pub(crate) number: Option<String>,
     /// The Request-URI: of a bare URI as written, or that of a redirection.
@@ -197,6 +199,7 @@ impl Attempt {
             spec,
             agent: called,
             trunk,
+            governs: None,
             number,
             uri,
             ring_timeout,
@@ -221,6 +224,11 @@ impl Attempt {
         self.called_at.get_or_insert(now);
         self.asked = asked;
         self.early = EarlyMedia::default();
+    }
+
+    /// The trunk whose limits hold for it.
+    pub(crate) fn limited_by(&self) -> Option<&Arc<Trunk>> {
+        self.trunk.as_ref().or(self.governs.as_ref())
     }
 
     /// The leg that it waits for.

@@ -397,7 +397,7 @@ impl Call {
         if let Some(dialog) = leg.dialog {
             edge.index.dialogs.insert(dialog, at);
         }
-        if let Some(trunk) = &leg.trunk {
+        if let Some(trunk) = leg.limited_by() {
             edge.resume_trunk_call(&trunk.name);
         }
         self.legs.push(Leg { ends, ..leg });

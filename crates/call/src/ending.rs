@@ -151,7 +151,7 @@ impl Call {
         edge.admission.end();
         edge.quotas.end_call(self.key);
         for leg in self.sides() {
-            if let Some(trunk) = &self.legs[leg].trunk {
+            if let Some(trunk) = self.legs[leg].limited_by() {
                 edge.end_trunk_call(&trunk.name);
             }
         }

@@ -109,8 +109,8 @@ impl Gateway {
         self.check_lines()?;
         let mut by_trunk: BTreeMap<&str, u64> = BTreeMap::new();
         for call in self.calls.values().filter(|call| call.state != State::Ended) {
-            let attempts = call.attempts.values().filter(|a| a.is_counted).filter_map(|a| a.trunk.as_deref());
-            let legs = call.sides().filter_map(|at| call.legs[at].trunk.as_deref());
+            let attempts = call.attempts.values().filter(|a| a.is_counted).filter_map(|a| a.limited_by());
+            let legs = call.sides().filter_map(|at| call.legs[at].limited_by());
             for trunk in legs.chain(attempts) {
                 *by_trunk.entry(&trunk.name).or_default() += 1;
             }

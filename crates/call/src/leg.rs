@@ -92,6 +92,8 @@ pub(crate) struct Leg {
     pub(crate) sid: String,
     /// Its trunk as the call knows it; `None` for a bare URI.
     pub(crate) trunk: Option<Arc<Trunk>>,
+    /// Of a bare URI, the trunk that it leads to: the leg counts with that one's limits.
+    pub(crate) governs: Option<Arc<Trunk>>,
     /// Its party towards the endpoint.
     pub(crate) party: Party,
     /// The peer as written, for an outbound leg.
@@ -162,6 +164,7 @@ impl Leg {
         Leg {
             sid,
             trunk: None,
+            governs: None,
             party,
             peer: String::new(),
             inbound: false,
@@ -232,6 +235,10 @@ impl Leg {
         self.flow.map_or(Ipv4Addr::UNSPECIFIED.into(), |flow| flow.remote.ip())
     }
 
+    /// The trunk whose limits it counts with.
+    pub(crate) fn limited_by(&self) -> Option<&Arc<Trunk>> {
+        self.trunk.as_ref().or(self.governs.as_ref())
+    }
     /// Name of its trunk; empty for a bare URI.
     pub(crate) fn trunk_name(&self) -> &str {
         self.trunk.as_ref().map_or("", |t| &t.name)

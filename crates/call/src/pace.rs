@@ -21,7 +21,7 @@ use crate::reason::ReasonSlug;
 impl Call {
     /// Goes the first way to the attempt's target once its trunk has a place for the call.
     pub(crate) fn take_place(&mut self, now: Instant, edge: &mut Edge, branch: Branch) -> Result<(), Failure> {
-        let Some(trunk) = self.attempt(branch).and_then(|attempt| attempt.trunk.clone()) else {
+        let Some(trunk) = self.attempt(branch).and_then(|attempt| attempt.limited_by().cloned()) else {
             return self.next_way(now, edge, branch);
         };
         let Err((reason, which)) = self.place_taken(now, edge, branch) else {
@@ -53,7 +53,7 @@ impl Call {
             return;
         };
         self.disarm(edge, Timer::Pace(branch));
-        let Some(trunk) = self.attempt(branch).and_then(|attempt| attempt.trunk.clone()) else { return };
+        let Some(trunk) = self.attempt(branch).and_then(|attempt| attempt.limited_by().cloned()) else { return };
         match self.place_taken(now, edge, branch) {
             Ok(()) => {
                 edge.decide(now, self.key, format!("{}: its turn", trunk.name));
@@ -85,7 +85,7 @@ impl Call {
     ) -> Result<(), (ReasonSlug, Option<String>)> {
         let nobody = (ReasonSlug::Internal, None);
         let Some(attempt) = self.attempt(branch) else { return Err(nobody) };
-        let Some(trunk) = attempt.trunk.clone() else { return Ok(()) };
+        let Some(trunk) = attempt.limited_by().cloned() else { return Ok(()) };
         let (_, called) = self.addressed(edge, attempt);
         if edge.table.numbers().is_emergency(&called) {
             edge.resume_trunk_call(&trunk.name);
@@ -107,7 +107,7 @@ impl Call {
 
     /// Wakes the call when its trunk may have a place, at the latest when it has waited long enough.
     fn wait_on(&mut self, now: Instant, edge: &mut Edge, branch: Branch, until: Instant) {
-        let Some(trunk) = self.attempt(branch).and_then(|attempt| attempt.trunk.clone()) else { return };
+        let Some(trunk) = self.attempt(branch).and_then(|attempt| attempt.limited_by().cloned()) else { return };
         let left = until.saturating_duration_since(now);
         let after = edge.trunks.next_place(now, &trunk.name, (self.key, branch)).map_or(left, |wait| wait.min(left));
         self.arm(now, edge, Timer::Pace(branch), after);
@@ -123,7 +123,7 @@ impl Call {
                 edge.note_waiting();
             }
         }
-        let Some(trunk) = &attempt.trunk else { return };
+        let Some(trunk) = attempt.limited_by() else { return };
         match attempt.is_counted {
             true => {
                 edge.quotas.end(&trunk.name, (self.key, Some(branch)));

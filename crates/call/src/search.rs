@@ -87,7 +87,7 @@ impl Call {
         now: Instant,
         edge: &mut Edge,
         branch: Branch,
-        attempt: Attempt,
+        mut attempt: Attempt,
     ) -> Result<(), StepResult> {
         let result = match &attempt.agent {
             Some(agent) => self.agent_connectable(agent),
@@ -103,6 +103,7 @@ impl Call {
         if attempt.agent.is_some() {
             return self.engage(now, edge, attempt).map_err(StepResult::Failed);
         }
+        attempt.governs = self.addressed(edge, &attempt).0.filter(|_| attempt.trunk.is_none());
         self.attempts.insert(branch, Box::new(attempt));
         self.leave_out(now, edge, branch);
         self.take_place(now, edge, branch).map_err(StepResult::Failed)
@@ -194,7 +195,7 @@ impl Call {
         let (governs, asked_for) = self.addressed(edge, attempt);
         let is_emergency = edge.table.numbers().is_emergency(&asked_for);
         let (flow, local) = self.flow_of(edge, branch, way).ok_or_else(unreachable)?;
-        if let Some(trunk) = &trunk
+        if let Some(trunk) = &governs
             && !is_emergency
             && !edge.trunks.may_call(now, &trunk.name, flow.remote.ip())
         {

@@ -129,6 +129,9 @@ struct LegSnapshot {
     #[serde(default)]
     number: Option<NumberSnapshot>,
     trunk: Option<String>,
+    /// Of a bare URI, the trunk whose limits it counts with.
+    #[serde(default)]
+    governs: Option<String>,
     peer: String,
     dialog: DialogSnapshot,
     #[serde(default)]
@@ -402,6 +405,7 @@ impl Leg {
             inbound: self.inbound,
             number: self.number.as_deref().map(NumberSnapshot::from),
             trunk: self.trunk.as_ref().map(|t| t.name.to_string()),
+            governs: self.governs.as_ref().map(|t| t.name.to_string()),
             peer: self.peer.clone(),
             // Parties are numbered anew by every process; the trunk's name stands for it.
             dialog: DialogSnapshot { party: Party(0), ..edge.endpoint.snapshot_dialog(self.dialog?)? },
@@ -427,10 +431,8 @@ impl Leg {
 
     fn restore(now: Instant, edge: &mut Edge, at: Place, media: MediaId, snapshot: LegSnapshot) -> Leg {
         // A trunk that the configuration no longer has is kept by name for this call.
-        let trunk = snapshot
-            .trunk
-            .as_deref()
-            .map(|name| edge.table.trunk(name).cloned().unwrap_or_else(|| Arc::new(Trunk::named(name))));
+        let known = |name: &str| edge.table.trunk(name).cloned().unwrap_or_else(|| Arc::new(Trunk::named(name)));
+        let (trunk, governs) = (snapshot.trunk.as_deref().map(known), snapshot.governs.as_deref().map(known));
         let party = edge.party(snapshot.trunk.as_deref().unwrap_or_default());
         let flow = snapshot.dialog.flow;
         let call_id = snapshot.dialog.call_id.clone();
@@ -438,7 +440,7 @@ impl Leg {
         edge.index.dialogs.insert(dialog, at);
         let named = Named { at, party, trunk: trunk.clone(), remote: flow.remote.ip() };
         edge.index.enter(call_id.as_bytes(), named);
-        if let Some(trunk) = &trunk {
+        if let Some(trunk) = trunk.as_ref().or(governs.as_ref()) {
             edge.resume_trunk_call(&trunk.name);
         }
         let mut ends = Vec::new();
@@ -458,6 +460,7 @@ impl Leg {
         }
         let mut leg = Leg {
             trunk,
+            governs,
             peer: snapshot.peer,
             inbound: snapshot.inbound,
             number: snapshot.number.map(|number| Box::new(number.into())),

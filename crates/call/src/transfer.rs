@@ -339,7 +339,7 @@ impl Call {
     }
 
     pub(crate) fn leave_trunk(&self, edge: &mut Edge, leg: usize) {
-        if let Some(trunk) = &self.legs[leg].trunk {
+        if let Some(trunk) = self.legs[leg].limited_by() {
             edge.end_trunk_call(&trunk.name);
         }
     }

@@ -58,6 +58,7 @@ impl Call {
     /// The leg of an INVITE that leaves by it.
     pub(crate) fn new_leg(&self, edge: &mut Edge, branch: Branch, way: &Way, flow: Flow) -> Option<Leg> {
         let trunk = self.attempt(branch).and_then(|attempt| attempt.trunk.clone());
+        let governs = self.attempt(branch).and_then(|attempt| attempt.governs.clone());
         let party = match &trunk {
             Some(trunk) => edge.party(&trunk.name),
             // A bare URI may well lead to a trunk's address: its answers come as that trunk's.
@@ -66,6 +67,6 @@ impl Call {
         let media_ip = edge.addressing.media_shown_to(flow.remote.ip(), flow.listener)?;
         let number = self.transfers.now.as_ref().map(|transfer| Box::new(transfer.number.clone()));
         let leg = Leg::new(edge.sid(), party, flow, media_ip, edge.session_id());
-        Some(Leg { trunk, peer: way.peer.clone(), number, ..leg })
+        Some(Leg { trunk, governs, peer: way.peer.clone(), number, ..leg })
     }
 }

@@ -11,7 +11,7 @@ use bench::*;
 use jiff::tz::TimeZone;
 use trunkgate_call::Input;
 use trunkgate_call::trace::TraceItem;
-use trunkgate_route::{Pattern, Quota, Table, TargetSpec, Trunk};
+use trunkgate_route::{Destination, Pattern, Quota, Table, TargetSpec, Transport, Trunk};
 
 fn quota(to: &[&str], caller: &[&str], limits: [u32; 3]) -> Quota {
     let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::parse(text).unwrap()).collect();
@@ -188,4 +188,42 @@ fn numbers_of_high_risk_are_refused_and_told_once_a_minute() {
         text,
         "alarm: trunk pbx: the number is in a range that is known for toll fraud (+1900****123, high_risk: premium rate)"
     );
+}
+
+#[test]
+fn a_uri_that_leads_to_a_trunk_counts_with_all_its_limits() {
+    let destination =
+        Destination { host: "10.0.0.20".into(), port: Some(5060), transport: Transport::Udp, is_fixed: true };
+    let uri = TargetSpec::Uri { uri: format!("sip:+442079460018@{PBX}"), destination };
+    let tables = |limit: fn(&mut Trunk)| {
+        let mut pbx = Trunk { pace: Duration::ZERO, ..trunk("pbx", &[PBX]) };
+        limit(&mut pbx);
+        table(vec![trunk("carrier", &[CARRIER]), pbx], vec![route(vec![uri.clone()])])
+    };
+    let limits: [fn(&mut Trunk); 5] = [
+        |trunk| trunk.max_calls = 1,
+        |trunk| trunk.calls_per_second = 1,
+        |trunk| trunk.calls_per_second_out = 1,
+        |trunk| trunk.peer_calls_per_second = 1,
+        |trunk| trunk.quotas = vec![quota(&["+44*"], &[], [0, 0, 1])],
+    ];
+    for limit in limits {
+        let mut bench = Bench::with(tables(limit));
+        assert_eq!(call(&mut bench, 1, US), None);
+        assert_eq!(call(&mut bench, 2, US), Some(503));
+    }
+    // As long as it lasts, over a restart too, and no longer.
+    let mut bench = Bench::with(tables(limits[0]));
+    let (mut caller, callee) = bench.answered();
+    assert_eq!(call(&mut bench, 3, US), Some(503));
+    bench.pass(Duration::from_secs(40));
+    bench.restart(tables(limits[0]));
+    assert_eq!(call(&mut bench, 4, US), Some(503));
+    bench.sent.clear();
+    bench.bye(&mut caller, &callee);
+    let calls =
+        |bench: &Bench| bench.gateway.status(bench.now).trunks.iter().map(|trunk| trunk.calls).collect::<Vec<_>>();
+    assert_eq!(calls(&bench), [0, 0]);
+    assert_eq!(call(&mut bench, 5, US), None);
+    assert_eq!(calls(&bench), [1, 1]);
 }
