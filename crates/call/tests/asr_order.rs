@@ -80,13 +80,13 @@ fn a_trunk_that_fails_is_tried_last_and_comes_back_first() {
     assert_eq!(figures(&bench, "pbx").grade, 8);
     // It is second now, but for one call in twenty or so, and never two of them within ten seconds.
     let mut probes = 0;
-    for _ in 0..400 {
+    for _ in 0..150 {
         let order = call(&mut bench, NUMBER, down);
         probes += u32::from(order[0] == PBX);
         assert!(order == [BACKUP] || order == [PBX, BACKUP], "{order:?}");
         bench.pass(Duration::from_secs(3));
     }
-    assert!((5..50).contains(&probes), "{probes}");
+    assert!((2..40).contains(&probes), "{probes}");
     let telling = told(&bench).unwrap();
     assert!(
         telling.starts_with("order asr: backup (answered 100 % of 30, grade 9), pbx (answered 0 % of "),
@@ -143,7 +143,7 @@ fn emergency_calls_find_out_nothing() {
     for _ in 0..5 {
         call(&mut bench, NUMBER, [(PBX, 503), (BACKUP, 200)]);
     }
-    for _ in 0..200 {
+    for _ in 0..60 {
         assert_eq!(call(&mut bench, "911", [(PBX, 200), (BACKUP, 200)]), [BACKUP]);
         bench.pass(Duration::from_secs(1));
     }
@@ -164,11 +164,11 @@ fn a_reload_keeps_what_is_known_and_the_order_as_written_needs_none_of_it() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
     /// Whatever trunks do: each call is answered by one that can, every trunk is asked once at most, and one that has failed
     /// all its calls of late is not in front of one that has answered all of its.
     #[test]
-    fn no_call_is_lost_for_the_order(seeds in proptest::collection::vec((0_u8..4, 0_u64..120), 1..80)) {
+    fn no_call_is_lost_for_the_order(seeds in proptest::collection::vec((0_u8..4, 0_u64..120), 1..40)) {
         let mut bench = by_ratio();
         for (kind, seconds) in seeds {
             let (pbx, backup) = [(200, 200), (503, 200), (200, 503), (503, 503)][usize::from(kind)];
