@@ -7,7 +7,7 @@ use trunkgate_call::view::TrunkView;
 use trunkgate_route::{Figures, Plan, Target};
 
 /// How each trunk of a running edge has done lately, and whether it is down.
-pub type Lately = BTreeMap<String, (Figures, bool)>;
+pub(crate) type Lately = BTreeMap<String, (Figures, bool)>;
 
 /// The same out of its status.
 pub(crate) fn lately(trunks: &[TrunkView]) -> Lately {
