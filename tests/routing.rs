@@ -56,7 +56,7 @@ fn what_cannot_be_meant_is_named() {
         (target("'group:desk'") + "\n[group.dask]\nconnect = ['trunk:pbx']\n[[route]]\nto = ['2']\nconnect = ['group:dask']", "TG0112", "no group is named desk"),
         ("to = ['1']\nconnect = ['trunk:pbx']\n[group.desk]\nconnect = ['trunk:pbx']".to_owned(), "TG0145", "no route names the group desk"),
         ("to = ['1']\nconnect = ['group:a']\n[group.a]\nconnect = ['trunk:pbx', 'group:a']".to_owned(), "TG0112", "a group in a group"),
-        ("to = ['1']\nconnect = ['group:a']\n[group.a]\nconnect = ['trunk:pbx']\norder = 'asr'".to_owned(), "TG0190", "this value of `order`"),
+        ("to = ['1']\nconnect = ['group:a']\n[group.a]\nconnect = ['trunk:pbx']\norder = 'asr'".to_owned(), "TG0145", "no two trunks stand side by side"),
         ("to = ['1']\nconnect = ['group:a']\n[[route]]\nto = ['2']\nconnect = ['group:a']\n[group.a]\nconnect = ['trunk:pxb']".to_owned(), "TG0120", "no trunk is named pxb"),
         (target("'trunk:pbx@many'"), "TG0112", "\"many\" is no weight"),
         ("to = ['+49 30 *']\nconnect = ['trunk:pbx']".to_owned(), "TG0129", "no number begins with \"+49 30 \""),
