@@ -118,7 +118,7 @@ fn what_decides_nothing_is_warned_of_and_groups_have_an_order_of_their_own() {
     assert_eq!(told, [""; 0]);
     let table = trunkgate_route::Table::new(config.unwrap().definition(&Default::default()));
     let plan = table.plan(&trunkgate_route::CallInfo::default(), &mut |_| 0).unwrap();
-    assert_eq!(plan.by_ratio, [1..3]);
+    assert_eq!(plan.by_ratio.first(), Some(&(1..3)));
     // In a line of a file as well.
     let folder = tempfile::tempdir().unwrap();
     let csv = folder.path().join("n.csv");
@@ -126,5 +126,5 @@ fn what_decides_nothing_is_warned_of_and_groups_have_an_order_of_their_own() {
     let lines = two.replace("connect = ['trunk:a', 'group:g']", &format!("routes_file = '{}'", csv.display()));
     let table = trunkgate_route::Table::new(found(&lines).1.unwrap().definition(&Default::default()));
     let call = trunkgate_route::CallInfo { called: "+14155551234", ..Default::default() };
-    assert_eq!(table.plan(&call, &mut |_| 0).unwrap().by_ratio, [1..3]);
+    assert_eq!(table.plan(&call, &mut |_| 0).unwrap().by_ratio.first(), Some(&(1..3)));
 }
