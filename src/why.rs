@@ -123,24 +123,7 @@ pub(crate) fn explain(
     // Weights decide among equals by chance; here always the first.
     let mut plan = table.plan(&call, &mut |_| 0).filter(|_| !refused);
     let order = plan.as_mut().map(|plan| order::sorted(plan, lately));
-    let verdicts = table.explain(&call).into_iter().zip(table.routes()).enumerate();
-    let routes: Vec<Value> = verdicts
-        .map(|(position, (verdict, route))| {
-            let (matched, failed) = match verdict.matched {
-                Matched::Yes => (true, Value::Null),
-                Matched::Share(share) => (false, json!(format!("share: takes {share} in a hundred, the others go on"))),
-                Matched::No(ref condition) => (false, json!(condition)),
-                Matched::NotReached => (false, json!(NOT_REACHED)),
-            };
-            json!({
-                "name": &*verdict.name,
-                "matched": matched,
-                "failed": failed,
-                "because": matched.then(|| because(plan.as_ref().map_or(route, |plan| &plan.route), &call)),
-                "place": place(config, config.places.route(position)),
-            })
-        })
-        .collect();
+    let routes = routes(table, config, &call, plan.as_ref());
     let own = plan.as_ref().and_then(|plan| plan.route.caller_id.as_deref());
     let asked = Asked { called: &called, caller: &calling, own, from: table.trunk(&from).map(|trunk| &**trunk) };
     let attempts: Vec<Value> =
@@ -166,6 +149,28 @@ pub(crate) fn explain(
         "attempts": attempts,
         "routes": routes,
     }))
+}
+
+/// Each route in order, and the first condition that failed.
+fn routes(table: &Table, config: &Config, call: &CallInfo<'_>, plan: Option<&Plan>) -> Vec<Value> {
+    let verdicts = table.explain(call).into_iter().zip(table.routes()).enumerate();
+    verdicts
+        .map(|(position, (verdict, route))| {
+            let (matched, failed) = match verdict.matched {
+                Matched::Yes => (true, Value::Null),
+                Matched::Share(share) => (false, json!(format!("share: takes {share} in a hundred, the others go on"))),
+                Matched::No(ref condition) => (false, json!(condition)),
+                Matched::NotReached => (false, json!(NOT_REACHED)),
+            };
+            json!({
+                "name": &*verdict.name,
+                "matched": matched,
+                "failed": failed,
+                "because": matched.then(|| because(plan.map_or(route, |plan| &plan.route), call)),
+                "place": place(config, config.places.route(position)),
+            })
+        })
+        .collect()
 }
 
 fn because(route: &Route, call: &CallInfo<'_>) -> String {

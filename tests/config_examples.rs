@@ -36,7 +36,7 @@ fn a_fresh_installation_is_bound_to_loopback_and_has_no_trunk() {
     assert!(config.media.address.iter().all(|address| address.is_loopback()));
     assert!(config.http.address.ip().is_loopback());
     assert!(config.trunks.is_empty() && config.routes.is_empty());
-    assert_eq!(config.cdr_file.as_deref(), Some(Path::new("/var/lib/trunkgate/cdr.jsonl")));
+    assert_eq!(config.cdr.file.unwrap().path, Path::new("/var/lib/trunkgate/cdr.jsonl"));
 }
 
 #[test]

@@ -51,15 +51,7 @@ fn read_one<'a>(
     is_partial |= share.is_none() && section.get("share").is_some();
     let file = section.read("routes_file", findings, file_name);
     is_partial |= file.is_none() && section.get("routes_file").is_some();
-    let connect = match section.get("connect") {
-        Some(value) => targets::connect(value, &edge.numbers, Some(groups), findings),
-        None if file.is_some() => Vec::new(),
-        None => {
-            let message = format!("the route {name} has no `connect`");
-            findings.error(code::MISSING, section.span.clone(), message, "add connect = [\"trunk:NAME\"]");
-            Vec::new()
-        }
-    };
+    let connect = connect(&section, (&name, file.is_some()), edge, groups, findings);
     let order = section.read("order", findings, targets::order).unwrap_or_default();
     if let Some(value) = section.get("order").filter(|_| order == Order::AnswerRatio && file.is_none()) {
         targets::order_decides(connect.iter().map(|(target, _)| target), value.span(), findings);
@@ -105,6 +97,25 @@ fn read_one<'a>(
         file,
         is_partial,
     })
+}
+
+/// The targets of the route of this name; only where it has a file none need be there.
+fn connect<'a>(
+    section: &Section<'a>,
+    (name, has_file): (&str, bool),
+    edge: &Edge,
+    groups: &Groups,
+    findings: &mut Findings,
+) -> Vec<targets::Placed> {
+    match section.get("connect") {
+        Some(value) => targets::connect(value, &edge.numbers, Some(groups), findings),
+        None if has_file => Vec::new(),
+        None => {
+            let message = format!("the route {name} has no `connect`");
+            findings.error(code::MISSING, section.span.clone(), message, "add connect = [\"trunk:NAME\"]");
+            Vec::new()
+        }
+    }
 }
 
 /// `routes_file`, with its place.
