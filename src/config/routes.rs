@@ -5,7 +5,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::DeValue;
 use trunkgate_call::limits::LISTENERS_PER_CALL;
-use trunkgate_route::{Order, Pattern, Route, SEARCH_TIMEOUT};
+use trunkgate_route::{Order, Pattern, Route, SEARCH_TIMEOUT, TargetSpec};
 
 use super::code;
 use super::diagnostic::Findings;
@@ -106,7 +106,7 @@ fn connect<'a>(
     edge: &Edge,
     groups: &Groups,
     findings: &mut Findings,
-) -> Vec<targets::Placed> {
+) -> Vec<(TargetSpec, TargetPlace)> {
     match section.get("connect") {
         Some(value) => targets::connect(value, &edge.numbers, Some(groups), findings),
         None if has_file => Vec::new(),
