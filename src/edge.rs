@@ -1,6 +1,6 @@
 //! A whole edge in one value: everything is bound first, then the loops start, each on its own thread:
-//! signalling (with one more for TLS, where that is spoken), the media workers, one for call records, and one auxiliary
-//! thread for HTTP, names and addresses.
+//! signalling (with one more for TLS, where that is spoken), the media workers, one for call records, one for text messages, and
+//! one auxiliary thread for HTTP, names and addresses.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -28,9 +28,10 @@ use crate::own_sockets::OwnSockets;
 use crate::records::{self, ReportOrder};
 use crate::reload::stamps;
 use crate::signalling::Signalling;
+use crate::sms::SmsOrder;
 use crate::transport::{self, BindError, Bound, SocketCounters, Transports};
 use crate::worker::Workers;
-use crate::{admin, interfaces, limits, log, reload};
+use crate::{admin, interfaces, limits, log, reload, sms};
 
 /// One bound SIP listener.
 #[derive(Debug, Clone)]
@@ -50,6 +51,8 @@ pub enum StartError {
     Bind(BindError),
     /// The file of the call records cannot be opened.
     CallRecords(io::Error),
+    /// The file of the texts cannot be opened.
+    Texts(io::Error),
     /// Files of certificates have become unusable since they were checked.
     Certificates(Vec<String>),
     /// A thread, a runtime or a worker cannot be made.
@@ -69,6 +72,11 @@ impl fmt::Display for StartError {
                 f,
                 "error[TG0202]: what [cdr] names cannot be opened: {error}\n   = help: `file` needs a directory that exists and is writable, `spool` is one edge's alone"
             ),
+            StartError::Texts(error) => write!(
+                f,
+                "error[TG0202]: the file of [sms] store cannot be opened: {error}\n   = help: its directory must exist and be writable, \
+                 and no other edge may have it"
+            ),
             StartError::Certificates(faults) => write!(f, "error[TG0114]: {}", faults.join("; ")),
             StartError::System { what, error } => write!(f, "error[TG0203]: {what} cannot be started: {error}"),
         }
@@ -86,6 +94,7 @@ pub struct Edge {
     pub http: SocketAddr,
     handle: Handle,
     signalling: Option<JoinHandle<()>>,
+    texting: Option<JoinHandle<()>>,
     auxiliary: Option<JoinHandle<()>>,
     records: Option<JoinHandle<()>>,
     stop: Arc<Notify>,
@@ -123,28 +132,26 @@ impl Edge {
 
         let (orders, orders_in) = mpsc::channel(limits::ORDERS);
         let (reports, reports_in) = mpsc::channel(limits::REPORTS);
+        let (sms, texts, sms_in) = sms::desk();
         let (names_in, names) = mpsc::channel(limits::NAME_QUESTIONS);
         let (load_in, load) = watch::channel(Load::default());
         let (table_in, table_seen) = watch::channel(Arc::clone(&table));
-        let handle =
-            Handle { orders, load, table: table_seen.clone(), reports: reports.clone(), shared: Arc::clone(&shared) };
+        let handle = Handle { orders, load, table: table_seen, reports, sms, shared: Arc::clone(&shared) };
+        let texting = sms_in.start(&handle).map_err(StartError::Texts)?;
+        let own = handle.clone();
         let begin = move || -> io::Result<Signalling> {
             let mut gateway = Gateway::new(gateway_config, table, addressing);
             gateway.handle_input(Instant::now(), trunkgate_call::Input::Strangers(strangers));
+            let sockets = Arc::clone(&shared.sockets);
             Ok(Signalling {
-                transports: Transports::start(
-                    bound,
-                    table_seen,
-                    shared.tls.subscribe(),
-                    message_bytes,
-                    Arc::clone(&shared.sockets),
-                )?,
+                transports: Transports::start(bound, own.table, shared.tls.subscribe(), message_bytes, sockets)?,
                 gateway,
                 workers,
                 media,
                 orders: orders_in,
                 names: names_in,
-                reports,
+                reports: own.reports,
+                texts,
                 table: table_in,
                 load: load_in,
                 shared,
@@ -160,6 +167,7 @@ impl Edge {
             http: http_address,
             handle,
             signalling: Some(signalling),
+            texting: Some(texting),
             auxiliary: None,
             records: Some(start_records(records, reports_in).map_err(system("the writer of call records"))?),
             stop: Arc::default(),
@@ -220,6 +228,15 @@ impl Edge {
             if thread.join().is_err() {
                 tracing::error!("the signalling loop ended by a panic");
             }
+        }
+        if let Some(thread) = self.texting.take() {
+            // What calls said at their end comes before it.
+            let mut order = SmsOrder::Stop;
+            while let Err(mpsc::error::TrySendError::Full(again)) = self.handle.sms.try_send(order) {
+                order = again;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let _ = thread.join();
         }
         if let Some(thread) = self.auxiliary.take() {
             self.stop.notify_one();
@@ -319,6 +336,7 @@ fn shared(
         sockets: Arc::new(SocketCounters::default()),
         workers: workers.counters().to_vec(),
         cdr,
+        sms: Arc::default(),
         pulse: Mutex::default(),
         refresh: Notify::new(),
         renamed: Notify::new(),

@@ -21,6 +21,7 @@ use crate::names::Found;
 use crate::own_sockets::OwnSockets;
 use crate::records::{Figures, ReportOrder};
 use crate::reload::Stamp;
+use crate::sms::{SmsCounters, SmsOrder};
 use crate::transport::{Settings, SocketCounters};
 
 /// A question for the loop: it reads, and answers by itself.
@@ -137,6 +138,7 @@ pub(crate) struct Shared {
     pub(crate) workers: Vec<Arc<WorkerCounters>>,
     /// Of call records.
     pub(crate) cdr: Arc<Figures>,
+    pub(crate) sms: Arc<SmsCounters>,
     /// Each worker's turns as last looked at, and when they had changed.
     pub(crate) pulse: Mutex<Vec<(u64, Instant)>>,
     /// Wakes the refresher of interfaces.
@@ -161,6 +163,7 @@ pub struct Handle {
     pub(crate) load: watch::Receiver<Load>,
     pub(crate) table: watch::Receiver<Arc<Table>>,
     pub(crate) reports: mpsc::Sender<ReportOrder>,
+    pub(crate) sms: mpsc::Sender<SmsOrder>,
     pub(crate) shared: Arc<Shared>,
 }
 

@@ -34,6 +34,7 @@ mod records;
 pub mod reload;
 pub mod run;
 pub mod signalling;
+pub mod sms;
 mod sound;
 mod speech;
 mod terminal;

@@ -258,3 +258,37 @@ pub const PLAYED_BYTES: u64 = 32 << 20;
 pub const PLAYED_SECONDS: usize = 1800;
 /// What is recorded of a test call, in seconds; what follows is not.
 pub const RECORDED_SECONDS: usize = 1800;
+/// What calls say of texts that waits for the thread that keeps them; more is lost and counted.
+pub const SMS_ORDERS: usize = 8192;
+/// The answer to a caller waits so long at most for its text to be kept, in milliseconds.
+pub const SMS_HELD_MILLISECONDS: u64 = 1_000;
+/// Of this, taken in at once.
+pub const SMS_BATCH: usize = 256;
+/// Requests about texts at once.
+pub const SMS_REQUESTS: usize = 16;
+/// Largest answer to one, in bytes.
+pub const SMS_ANSWER_BYTES: u64 = 4 << 20;
+/// Messages to a recipient that are looked through for one that may have been taken.
+pub const SMS_LISTED: u32 = 100;
+/// After a request was given up, what it sent is not looked for in vain before so many seconds.
+pub const SMS_SETTLE_SECONDS: u64 = 5;
+/// The pause after a first failure, in milliseconds; it doubles with each.
+pub const SMS_BACKOFF_FIRST_MILLISECONDS: u64 = 1_000;
+/// The longest pause, in seconds.
+pub const SMS_BACKOFF_MOST_SECONDS: u64 = 300;
+/// The longest Retry-After that is kept to, in seconds.
+pub const SMS_RETRY_AFTER_SECONDS: u64 = 3_600;
+/// Least time between two looks at the queue, in milliseconds.
+pub const SMS_PAUSE_MILLISECONDS: u64 = 20;
+/// Where the file of texts cannot be read, it is tried again after so many seconds.
+pub const SMS_STORE_PAUSE_SECONDS: u64 = 10;
+/// A text that has waited for so many seconds is a problem.
+pub const SMS_STUCK_SECONDS: u64 = 120;
+/// The time in which texts are counted, in seconds.
+pub const SMS_DAY_SECONDS: i64 = 86_400;
+/// How long what was sent is remembered, in seconds: no message of a call is taken for that of another, and a day is counted.
+pub const SMS_KEPT_SECONDS: i64 = 2 * 86_400;
+/// How often older ones are forgotten, in seconds.
+pub const SMS_FORGET_SECONDS: u64 = 3_600;
+/// Characters of a complaint of Twilio's that are shown.
+pub const SMS_COMPLAINT_CHARACTERS: usize = 200;

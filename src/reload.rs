@@ -20,6 +20,7 @@ use crate::config::{self, Config, Diagnostic, Listen};
 use crate::handle::{Gone, Handle};
 use crate::names::Found;
 use crate::records::ReportOrder;
+use crate::sms::SmsOrder;
 use crate::transport::Settings;
 use crate::{edge, interfaces, limits, log, speech};
 
@@ -156,6 +157,7 @@ impl Handle {
         self.input(Input::Strangers(config.limits.strangers)).await?;
         log::set_level(&config.log.level);
         let _ = self.reports.send(ReportOrder::Reopen(Box::new(config.cdr.clone()))).await;
+        let _ = self.sms.send(SmsOrder::Settings(config.sms.clone())).await;
         self.shared.refresh.notify_one();
         self.shared.renamed.notify_one();
         Ok(done)
@@ -298,6 +300,7 @@ fn needs_restart(boot: &Config, new: &Config) -> Vec<String> {
         let media = &config.media;
         (media.ports, media.threads, media.idle_timeout, media.latch)
     };
+    let store = |config: &Config| config.sms.as_ref().map(|sms| sms.store.clone());
     let checks = [
         ("[edge] name", boot.edge.name != new.edge.name),
         ("[[listen]]", listen(&boot.listen) != listen(&new.listen)),
@@ -305,6 +308,7 @@ fn needs_restart(boot: &Config, new: &Config) -> Vec<String> {
         ("[limits] sip_message_bytes", boot.limits.sip_message_bytes != new.limits.sip_message_bytes),
         ("[http] address", boot.http.address != new.http.address),
         ("[api] account_sid", boot.api != new.api),
+        ("[sms] store", store(boot).is_some_and(|file| store(new).is_some_and(|new| *new != *file))),
         ("[log] format", boot.log.format != new.log.format),
         ("[log] numbers", boot.log.full_numbers != new.log.full_numbers),
     ];

@@ -18,6 +18,7 @@ use trunkgate_sip::{Flow, Transmit};
 use crate::handle::{Load, Order, Shared};
 use crate::names::NameQuestion;
 use crate::records::{self, ReportOrder};
+use crate::sms::held::{Desk, Untold};
 use crate::transport::{Arrival, Moment, Transports};
 use crate::worker::Workers;
 use crate::{limits, log};
@@ -32,6 +33,8 @@ pub(crate) struct Signalling {
     /// To whoever keeps the names.
     pub(crate) names: Sender<NameQuestion>,
     pub(crate) reports: Sender<ReportOrder>,
+    /// The way to whoever sends texts, and messages that wait for one to be kept.
+    pub(crate) texts: Desk,
     /// Read by whoever accepts connections.
     pub(crate) table: watch::Sender<Arc<Table>>,
     /// For those who wait for the last call.
@@ -53,6 +56,8 @@ enum Wake {
     Media(MediaId, Event),
     Order(Option<Order>),
     Deadline,
+    /// A text is kept.
+    TextKept,
     /// Messages wait already.
     Work,
 }
@@ -66,6 +71,10 @@ impl Signalling {
                 break;
             }
         }
+        while let Some(messages) = self.texts.held.released(Instant::now(), u64::MAX) {
+            self.leaving.extend(messages);
+        }
+        self.send_leaving();
         self.transports.finish().await;
         self.workers.stop();
     }
@@ -75,12 +84,13 @@ impl Signalling {
             self.transports.breathe().await;
             return Wake::Work;
         }
-        let deadline =
-            self.gateway.poll_timeout().map(|(at, _)| at).into_iter().chain(self.intake.poll_timeout()).min();
+        let own = self.intake.poll_timeout().into_iter().chain(self.texts.held.poll_timeout());
+        let deadline = self.gateway.poll_timeout().map(|(at, _)| at).into_iter().chain(own).min();
         tokio::select! {
             arrival = self.transports.ready() => Wake::Arrival(arrival),
             Some((id, event)) = self.media.recv() => Wake::Media(id, event),
             order = self.orders.recv() => Wake::Order(order),
+            Ok(()) = self.texts.kept.changed() => Wake::TextKept,
             () = sleep_until(deadline.map(tokio::time::Instant::from_std)) => Wake::Deadline,
         }
     }
@@ -93,7 +103,7 @@ impl Signalling {
             Wake::Arrival(Some(arrival)) => self.arrived(now, arrival),
             Wake::Media(id, event) => self.input(now, Input::Media { id, event }),
             Wake::Order(order) => go_on &= self.order(now, order),
-            Wake::Arrival(None) | Wake::Deadline | Wake::Work => {}
+            Wake::Arrival(None) | Wake::Deadline | Wake::TextKept | Wake::Work => {}
         }
         self.take_in();
         for _ in 0..limits::BATCH_ITEMS {
@@ -107,6 +117,7 @@ impl Signalling {
                 Err(TryRecvError::Disconnected) => return false,
             }
         }
+        self.release();
         self.serve();
         let now = Instant::now();
         if self.gateway.poll_timeout().is_some_and(|(at, _)| at <= now) {
@@ -259,15 +270,13 @@ impl Signalling {
     /// media worker must have been told before.
     fn drain(&mut self, now: Instant) {
         loop {
+            let mut text = None;
             while let Ok(Some(output)) = catch_unwind(AssertUnwindSafe(|| self.gateway.poll_output())) {
-                self.carry_out(output);
+                text = self.carry_out(output).or(text);
             }
-            while let Some(transmit) = self.leaving.pop_front() {
-                let flow = transmit.flow;
-                let trunk = self.gateway.trunk_of(transmit.what.party);
-                if !self.transports.send(transmit, &trunk) {
-                    self.failed.push_back(flow);
-                }
+            match text {
+                Some(number) => self.texts.held.hold(now, number, self.leaving.drain(..).collect()),
+                None => self.send_leaving(),
             }
             let failed = self.failed.pop_front().map(|flow| Input::TransportFailed { flow });
             let unasked = || self.unasked.pop_front().map(|query| Input::Resolved { query, servers: Vec::new() });
@@ -276,7 +285,28 @@ impl Signalling {
         }
     }
 
-    fn carry_out(&mut self, output: Output) {
+    fn send_leaving(&mut self) {
+        while let Some(transmit) = self.leaving.pop_front() {
+            let flow = transmit.flow;
+            let trunk = self.gateway.trunk_of(transmit.what.party);
+            if !self.transports.send(transmit, &trunk) {
+                self.failed.push_back(flow);
+            }
+        }
+    }
+
+    /// What was held for a text that is kept now, or that has taken too long, leaves.
+    fn release(&mut self) {
+        let (now, kept) = (Instant::now(), *self.texts.kept.borrow_and_update());
+        while let Some(messages) = self.texts.held.released(now, kept) {
+            self.leaving.extend(messages);
+            self.send_leaving();
+            self.drain(now);
+        }
+    }
+
+    /// Does what the gateway wants; the number of a text that is to be sent, which the messages of its call wait for.
+    fn carry_out(&mut self, output: Output) -> Option<u64> {
         match output {
             Output::Transmit(transmit) => self.leaving.push_back(transmit),
             Output::Pong { flow } => self.transports.pong(&flow),
@@ -288,8 +318,13 @@ impl Signalling {
             }
             Output::Began(call) => records::hand_over_begun(&self.reports, call),
             Output::Report(record) => records::hand_over(&self.reports, record, &self.shared.cdr),
+            Output::Sms(news) => match self.texts.hand_over(news) {
+                Ok(number) => return number,
+                Err(Untold) => self.shared.sms.untold.add(1),
+            },
             Output::Log(line) => log::call_event(&line),
         }
+        None
     }
 }
 

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
-use hyper::header::HOST;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{HOST, HeaderMap};
 use hyper::http::request::Builder;
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
 use reqwest::Url;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -59,10 +60,96 @@ pub(crate) async fn connect(
     Ok(Box::new(stream))
 }
 
+/// Path and query of a URL, as they stand in a request.
+pub(crate) fn target(url: &Url) -> String {
+    url.query().map_or(url.path().to_owned(), |query| format!("{}?{query}", url.path()))
+}
+
 /// The beginning of a POST to a URL.
 pub(crate) fn post(url: &Url) -> Builder {
-    let target = url.query().map_or(url.path().to_owned(), |query| format!("{}?{query}", url.path()));
-    Request::builder().method(Method::POST).uri(target).header(HOST, url.authority())
+    Request::builder().method(Method::POST).uri(target(url)).header(HOST, url.authority())
+}
+
+/// Why there is no answer, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing of the request has left.
+    NotSent(String),
+    /// It may have been received, and acted upon.
+    Unanswered(String),
+}
+
+impl Fault {
+    /// In words.
+    pub(crate) fn what(&self) -> &str {
+        let (Fault::NotSent(what) | Fault::Unanswered(what)) = self;
+        what
+    }
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+    /// Whether that is all of the body, and not only as much as was wanted.
+    pub(crate) is_whole: bool,
+}
+
+/// Asks, and trusts whom the system trusts.
+#[derive(Clone)]
+pub(crate) struct WebClient {
+    tls: Arc<ClientConfig>,
+}
+
+impl WebClient {
+    /// Reads the system's certificates.
+    pub(crate) fn new() -> Result<WebClient, String> {
+        Ok(WebClient { tls: trusting(Trust::of_system())? })
+    }
+
+    /// Sends a request, whose target and Host are those of `url`; of the answer's body `most` bytes are read.
+    pub(crate) async fn ask(
+        &self,
+        url: &Url,
+        request: Request<Full<Bytes>>,
+        most: impl Fn(StatusCode) -> u64,
+    ) -> Result<Answer, Fault> {
+        let stream = connect(url, || Ok(Arc::clone(&self.tls))).await.map_err(Fault::NotSent)?;
+        exchange(stream, request, most).await
+    }
+}
+
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<Full<Bytes>>,
+    most: impl Fn(StatusCode) -> u64,
+) -> Result<Answer, Fault> {
+    let words = |error: hyper::Error| {
+        use std::error::Error as _;
+        let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
+        format!("does not answer as HTTP does: {error}{cause}")
+    };
+    let begun = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = begun.map_err(|error| Fault::NotSent(words(error)))?;
+    let answered = async {
+        let broken = |error| Fault::Unanswered(words(error));
+        let response = sender.send_request(request).await.map_err(broken)?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let (body, is_whole) = gather(response, most(status)).await.map_err(broken)?;
+        Ok(Answer { status, headers, body, is_whole })
+    };
+    tokio::pin!(answered);
+    let driven = async {
+        // What went wrong the request is told as well.
+        let _ = connection.await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        answer = &mut answered => answer,
+        () = driven => Err(Fault::Unanswered("has gone".to_owned())),
+    }
 }
 
 /// So much of an answer, and whether that is all.

@@ -258,17 +258,14 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
     for (line, column) in [("codecs = ['G729']", 11), ("codecs = ['PCMU', 'G729']", 19)] {
         check_behind(&format!("[trunk.x]\n{line}\npeers = ['sip:192.0.2.9']\n"), &[("TG0190", 8, column)]);
     }
-    for (line, column) in [
-        ("connect = ['app:a']", 12),
-        ("connect = ['play:a.wav']", 12),
-        ("record = true\nconnect = ['trunk:pbx']", 10),
-        ("sms_on_failure = {}\nconnect = ['trunk:pbx']", 1),
-    ] {
+    for (line, column) in
+        [("connect = ['app:a']", 12), ("connect = ['play:a.wav']", 12), ("record = true\nconnect = ['trunk:pbx']", 10)]
+    {
         // Before the route of GOOD, which takes all calls.
         let text = format!("[trunk.pbx]\npeers = ['sip:10.0.0.5']\n[[route]]\nto = ['100']\n{line}\n");
         check(&text, &[("TG0190", 5, column)]);
     }
-    for table in ["app.a", "twilio", "recording", "hep", "otel"] {
+    for table in ["app.a", "recording", "hep", "otel"] {
         check_behind(&format!("[{table}]\n"), &[("TG0190", 7, 2)]);
     }
     let message = &found("[otel]\n")[0].message;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use trunkgate::config::{self, Config};
+use trunkgate_route::sms::EndedCall;
 use trunkgate_route::{CallInfo, Server, Table, Target};
 
 /// Loads a file; nothing may be found but an overlap with this machine's ephemeral ports.
@@ -115,6 +116,29 @@ fn every_example_is_accepted() {
         seen += 1;
     }
     assert!(seen >= 5);
+}
+
+#[test]
+fn the_example_of_texts_sends_what_it_says() {
+    let config = accepted(&folder().join("examples/missed-call-text.toml"));
+    let sms = config.sms.as_ref().unwrap();
+    assert_eq!(sms.store, folder().join("examples/sms.db"), "beside the call records");
+    let table = Table::new(config.definition(&HashMap::new()));
+    let call = CallInfo { from: "carrier", called: "+14155551234", caller: "+14155550100", ..CallInfo::default() };
+    let plan = table.plan(&call, &mut |_| 0).unwrap();
+    let number = |text: &str| table.numbers().normalise_caller(text, None);
+    let (caller, called) = (number("+14155550100"), number("+14155550123"));
+    let ended = EndedCall {
+        caller: Some(&caller),
+        called: &called,
+        route: "reception",
+        trunk: "carrier",
+        outcome: "busy",
+        reason: "target_busy",
+    };
+    let (to, body) = plan.route.sms.as_ref().unwrap().write(&ended, table.numbers()).unwrap();
+    assert_eq!(to, "+14155550100");
+    assert_eq!(body, "Sorry we missed your call. Reply here, or call +14155550123 again.");
 }
 
 #[test]

@@ -222,7 +222,7 @@ fn with_a_token_only_the_token_opens() {
 }
 
 /// The families that users' dashboards rely on, without their prefix.
-const PROMISED: [&str; 34] = [
+const PROMISED: [&str; 36] = [
     "sip_requests_total",
     "sip_responses_total",
     "sip_retransmissions_total",
@@ -255,6 +255,8 @@ const PROMISED: [&str; 34] = [
     "config_last_reload_success",
     "draining",
     "cdr_failures_total",
+    "sms_total",
+    "sms_queued",
     "panics_total",
     "build_info",
 ];

@@ -37,6 +37,7 @@ fn render(counted: &Counted, handle: &Handle) -> String {
     capacity(&mut out, counted, handle);
     certificates(&mut out, handle);
     edge(&mut out, gateway, handle);
+    texts(&mut out, handle);
     process::render(&mut out, handle.shared.started_at);
     out.finish()
 }
@@ -91,6 +92,16 @@ fn sockets(out: &mut Exposition, gateway: &Metrics, sockets: &transport::SocketC
     }
     let name = "trunkgate_sip_connections_active";
     out.single(name, Kind::Gauge, "SIP stream connections open.", sockets.connections.get() as f64);
+}
+
+fn texts(out: &mut Exposition, handle: &Handle) {
+    let name = "trunkgate_sms_total";
+    out.family(name, Kind::Counter, "Text messages by what became of them; retried: requests that were made again.");
+    for (result, count) in handle.shared.sms.results() {
+        out.sample(name, &[("result", result)], count as f64);
+    }
+    let name = "trunkgate_sms_queued";
+    out.single(name, Kind::Gauge, "Text messages that wait to be sent.", handle.shared.sms.queued() as f64);
 }
 
 fn certificates(out: &mut Exposition, handle: &Handle) {

@@ -26,6 +26,7 @@ mod listener;
 mod metrics;
 mod process;
 mod quality;
+mod sms;
 mod status;
 
 pub use status::StatusReport;
@@ -98,6 +99,7 @@ fn router(handle: Handle) -> Router {
         .route("/v1/calls/{sid}/resume", post(control::not_in_this_version))
         .route("/v1/calls/{sid}/play", post(control::not_in_this_version))
         .route("/v1/calls/{sid}/recording", post(control::not_in_this_version))
+        .route("/sms/inbound", post(sms::inbound))
         .route("/v1/why", get(status::why))
         .route("/v1/reload", post(status::reload))
         .route("/v1/drain", post(status::drain))

@@ -168,6 +168,7 @@ impl StatusReport {
             problems.push(format!("agent {} keeps failing and is skipped: {why}", agent.name));
         }
         problems.extend(handle.shared.cdr.problems());
+        problems.extend(handle.shared.sms.problem_now(jiff::Timestamp::now()));
         let lost = crate::log::lost();
         if lost > 0 {
             problems.push(format!("{lost} log lines were lost"));

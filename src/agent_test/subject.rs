@@ -16,8 +16,15 @@ use crate::limits::AGENT_FILE_BYTES;
 /// The variable that the signature's secret is in where none is named, of an agent that the file does not know.
 const TOKEN: &str = "TRUNKGATE_AGENT_TOKEN";
 /// What placeholders in an agent's `parameters` stand for: numbers that nobody has (555-0100 to 555-0199).
-const FACTS: Facts<'static> =
-    Facts { caller: "+14155550100", called: "+14155550199", route: "test", trunk: "test", headers: &[] };
+const FACTS: Facts<'static> = Facts {
+    caller: "+14155550100",
+    called: "+14155550199",
+    route: "test",
+    trunk: "test",
+    headers: &[],
+    outcome: "",
+    reason: "",
+};
 
 /// An agent, and how it is spoken to.
 pub(super) struct Subject {

@@ -12,7 +12,7 @@ use super::agents::certificates;
 use super::code;
 use super::diagnostic::Findings;
 use super::section::{Section, Value};
-use super::speech::web_address;
+use super::speech::{UrlWords, web_address};
 use super::types::Secret;
 use super::values;
 use crate::records::signature;
@@ -28,6 +28,12 @@ const OF_URL: [&str; 5] = ["secret", "token", "ca", "spool", "spool_size"];
 /// What the spool may hold where nothing is written, and what may be written: all of it is indexed in memory.
 const SPOOL_BYTES: u64 = 256 << 20;
 const SPOOL_SIZES: RangeInclusive<u64> = 1 << 20..=1 << 30;
+/// Of a `url` that cannot be used.
+const URL_WORDS: UrlWords = UrlWords {
+    user: "has a user part: `token` is the key",
+    clear: "would send records in the clear: http:// leads only to loopback and [edge] local_networks",
+    help: "as \"https://billing.example.com/calls\"",
+};
 /// How a secret is made.
 const MAKE_SECRET: &str = "echo whsec_$(openssl rand -base64 32) makes one, which the receiver gets as well";
 
@@ -126,9 +132,8 @@ fn read_url(
     (local_networks, folder): (&[IpNet], &Path),
     findings: &mut Findings,
 ) -> Option<CdrUrl> {
-    let url = section.read("url", findings, |key, value, findings| {
-        web_address(key, value, (local_networks, "records", "https://billing.example.com/calls"), findings)
-    });
+    let url = section
+        .read("url", findings, |key, value, findings| web_address(key, value, (local_networks, URL_WORDS), findings));
     let secrets = section.read("secret", findings, |key, value, findings| {
         values::one_or_list(key, value, findings, |key, value, findings| signing(key, value, folder, findings))
     });

@@ -13,7 +13,7 @@ use super::number_form::{national_beginning, number_form};
 use super::parts::parts;
 use super::pieces::pieces;
 use super::schema::{PORTS_PER_CALL, calls_that_fit};
-use super::{emergency, hold, own};
+use super::{emergency, hold, own, sms};
 
 /// Judges what was read; `ephemeral` is the kernel's range of ports for sockets without one.
 pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut Findings) {
@@ -45,6 +45,7 @@ pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut
     }
     emergency::judge(draft, findings);
     hold::judge(draft, findings);
+    sms::judge(draft, findings);
     own::agents(draft, findings);
     if draft.trunks.is_empty() {
         findings.warning(code::NO_CALLS, None, "no [trunk.NAME]: every request is dropped", "add a trunk and a route");

@@ -144,6 +144,11 @@ codes! {
          one is told 404. Put a route for them first, with `to` as the numbers are dialled, and a trunk that takes such\n\
          calls and knows where the caller is; at Twilio the number that is shown needs an emergency address. Numbers that\n\
          are never dialled there may be left out of `emergency` of [edge].";
+    TEXTS = "TG0150", "texts that are not sent, or not as they should be",
+        "`sms_on_failure` of a [[route]] sends a text message after a call that nobody answered, by the account of [twilio];\n\
+         neither is of use without the other. Who answers STOP is left alone: for that Twilio has to reach POST /sms/inbound\n\
+         of this edge, at the `public_url` of [http]. Without it Twilio's own list still keeps such texts from being sent,\n\
+         and the edge finds out by asking.";
     NOT_IN_THIS_VERSION = "TG0190", "not in this version",
         "The key, value or flag belongs to a feature that this version does not have. It is refused rather than\n\
          accepted without effect. Remove it, or wait for the version that has it.";

@@ -7,6 +7,7 @@ use trunkgate_route::{Agent, Route, TargetSpec, Trunk};
 use super::cdr::Cdr;
 use super::targets::Groups;
 use super::types::{Announcement, Api, Edge, Http, Limits, Listen, Log, Media, Speech, TrunkTls};
+use crate::sms::Settings;
 
 /// A place in the file, in bytes.
 pub(super) type Span = Range<usize>;
@@ -39,6 +40,11 @@ pub(super) struct Draft {
     /// `[speech]`, be it usable or not.
     pub(super) speech_span: Option<Span>,
     pub(super) cdr: Cdr,
+    pub(super) sms: Option<Settings>,
+    /// `[twilio]`, be it usable or not.
+    pub(super) twilio_span: Option<Span>,
+    /// `[sms]`
+    pub(super) sms_span: Option<Span>,
 }
 
 /// A listener with the places of its address and of its name; none for those that stand where none is written.
@@ -138,6 +144,7 @@ impl PlacedRoute {
             connect: route.connect.iter().map(place).collect(),
             fork: each(route.fork.len()),
             file: None,
+            sms: None,
             is_partial: false,
             name: span,
             route,
@@ -167,6 +174,8 @@ pub(super) struct PlacedRoute {
     pub(super) fork: Vec<Span>,
     /// `routes_file` as written.
     pub(super) file: Option<(String, Span)>,
+    /// `sms_on_failure`, where written.
+    pub(super) sms: Option<Span>,
     /// A condition could not be read: nothing can be said of what it takes.
     pub(super) is_partial: bool,
 }

@@ -36,7 +36,8 @@ pub(super) const ROOT: &[Key] = &[
     ("agent", Built),
     ("api", Built),
     ("app", Later("webhook applications")),
-    ("twilio", Later("the link to a Twilio account")),
+    ("twilio", Built),
+    ("sms", Built),
     ("speech", Built),
     ("recording", Later("recording")),
     ("hep", Later("HEP")),
@@ -190,7 +191,7 @@ pub(super) const ROUTE: &[Key] = &[
     ("share", Built),
     ("caller_id", Built),
     ("fork", Built),
-    ("sms_on_failure", Later("SMS on failure")),
+    ("sms_on_failure", Built),
 ];
 
 /// `[agent.NAME]`
@@ -225,6 +226,31 @@ pub(super) const HOLD: &[Key] =
 
 /// `[api]`
 pub(super) const API: &[Key] = &[("account_sid", Built), ("auth_token", TWILIO_API), ("connect", TWILIO_API)];
+
+/// `[twilio]`
+pub(super) const TWILIO: &[Key] = &[
+    ("account_sid", Built),
+    ("auth_token", Built),
+    ("base_url", Built),
+    ("timeout", Built),
+    ("status_callback", Built),
+];
+
+/// `[sms]`
+pub(super) const SMS: &[Key] = &[
+    ("store", Built),
+    ("expires", Built),
+    ("per_recipient_per_day", Built),
+    ("per_day", Built),
+    ("allow_prefixes", Built),
+    ("replies", Built),
+];
+
+/// `replies` of `[sms]`.
+pub(super) const REPLIES: &[Key] = &[("stop", Built), ("start", Built), ("help", Built)];
+
+/// A route's `sms_on_failure`.
+pub(super) const SMS_ON_FAILURE: &[Key] = &[("to", Built), ("from", Built), ("body", Built), ("on", Built)];
 
 /// `[speech]`
 pub(super) const SPEECH: &[Key] =
@@ -263,6 +289,8 @@ pub(super) const TABLES: &[(&str, &[Key])] = &[
     ("[group.NAME]", GROUP),
     ("[api]", API),
     ("[speech]", SPEECH),
+    ("[twilio]", TWILIO),
+    ("[sms]", SMS),
     ("[log]", LOG),
     ("[cdr]", CDR),
 ];

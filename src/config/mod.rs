@@ -34,6 +34,7 @@ mod route_files;
 mod routes;
 mod schema;
 mod section;
+mod sms;
 mod speech;
 mod spreadsheet;
 mod targets;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::DeValue;
 use trunkgate_call::limits::LISTENERS_PER_CALL;
-use trunkgate_route::{Order, Pattern, Route, SEARCH_TIMEOUT, TargetSpec};
+use trunkgate_route::{Order, Pattern, Route, SEARCH_TIMEOUT};
 
 use super::code;
 use super::diagnostic::Findings;
@@ -14,20 +14,21 @@ use super::keys;
 use super::section::{Section, Value};
 use super::targets::Groups;
 use super::types::Edge;
-use super::{caller_id, headers, hours, targets, values};
+use super::{caller_id, headers, hours, sms, targets, values};
 
 /// All routes in the order of the file.
 pub(super) fn read<'a>(
     value: &'a Value<'a>,
     edge: &Edge,
     groups: &Groups,
+    texts_to: &[String],
     findings: &mut Findings,
 ) -> Vec<PlacedRoute> {
     let DeValue::Array(array) = value.get_ref() else {
         values::wrong_type("route", value, "tables with double brackets: [[route]]", findings);
         return Vec::new();
     };
-    let read = |(at, value): (usize, &'a Value<'a>)| read_one(at + 1, value, edge, groups, findings);
+    let read = |(at, value): (usize, &'a Value<'a>)| read_one(at + 1, value, edge, (groups, texts_to), findings);
     array.iter().enumerate().filter_map(read).collect()
 }
 
@@ -35,7 +36,7 @@ fn read_one<'a>(
     position: usize,
     value: &'a Value<'a>,
     edge: &Edge,
-    groups: &Groups,
+    (groups, texts_to): (&Groups, &[String]),
     findings: &mut Findings,
 ) -> Option<PlacedRoute> {
     let section = Section::open("[[route]]", value, keys::ROUTE, findings)?;
@@ -62,6 +63,7 @@ fn read_one<'a>(
     let caller_id =
         section.read("caller_id", findings, |key, value, f| caller_id::number(key, value, &edge.numbers, f));
     let search_timeout = section.read("search_timeout", findings, values::duration).unwrap_or(SEARCH_TIMEOUT);
+    let text = section.read("sms_on_failure", findings, |key, value, f| sms::rule(key, value, edge, texts_to, f));
     let (from, from_spans) = from.into_iter().unzip();
     let (to, to_spans) = to.into_iter().unzip();
     let (caller, caller_spans) = caller.into_iter().unzip();
@@ -87,6 +89,7 @@ fn read_one<'a>(
             line: None,
             caller_id: caller_id.map(Arc::new),
             search_timeout,
+            sms: text.map(Arc::new),
         },
         name: section.get("name").map_or(section.span.clone(), Spanned::span),
         from: from_spans,
@@ -95,6 +98,7 @@ fn read_one<'a>(
         connect: connect_places,
         fork: fork_spans,
         file,
+        sms: section.get("sms_on_failure").map(Spanned::span),
         is_partial,
     })
 }
@@ -106,7 +110,7 @@ fn connect<'a>(
     edge: &Edge,
     groups: &Groups,
     findings: &mut Findings,
-) -> Vec<(TargetSpec, TargetPlace)> {
+) -> Vec<targets::Placed> {
     match section.get("connect") {
         Some(value) => targets::connect(value, &edge.numbers, Some(groups), findings),
         None if has_file => Vec::new(),

@@ -21,7 +21,7 @@ use super::keys;
 use super::section::{Section, Value};
 use super::targets::Groups;
 use super::types::{Api, Edge, Http, Limits, Listen, ListenTls, Log, Media};
-use super::{agents, cdr, hours, routes, speech as speaking, tls, trunks, values};
+use super::{agents, cdr, hours, routes, sms, speech as speaking, tls, trunks, values};
 
 /// Peers in these networks are shown our local address.
 const LOCAL_NETWORKS: [&str; 7] =
@@ -76,6 +76,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let cdr = section("cdr", keys::CDR);
     let api = section("api", keys::API);
     let speech = section("speech", keys::SPEECH);
+    let (twilio, texts) = (section("twilio", keys::TWILIO), section("sms", keys::SMS));
 
     let edge = read_edge(edge.as_ref(), findings);
     let (media, ports_span) = read_media(media.as_ref(), findings);
@@ -91,8 +92,13 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let agents = root.get("agent").map(|value| agents::read(value, surroundings, findings)).unwrap_or_default();
     let api = read_api(api.as_ref(), &edge.name, findings);
     let groups = root.get("group").map(|value| Groups::read(value, &edge.numbers, findings)).unwrap_or_default();
-    let routes = root.get("route").map(|value| routes::read(value, &edge, &groups, findings)).unwrap_or_default();
+    let texts_to = sms::allowed(texts.as_ref(), findings);
+    let routes =
+        root.get("route").map(|value| routes::read(value, &edge, &groups, &texts_to, findings)).unwrap_or_default();
     let cdr = cdr.map(|section| cdr::read(&section, &edge.local_networks, file.folder(), findings)).unwrap_or_default();
+    let records = cdr.file.as_ref().map(|file| file.path.as_path());
+    let surroundings = sms::Surroundings { folder: file.folder(), local_networks: &edge.local_networks, cdr: records };
+    let sms = sms::read(twilio.as_ref(), texts.as_ref(), surroundings, findings);
     let written = root.get("listen").map_or(2, |value| value.get_ref().as_array().map_or(1, |list| list.len()));
     let secure =
         |trunk: &PlacedTrunk| trunk.trunk.peers.iter().any(|peer| peer.destination.transport == Transport::Tls);
@@ -120,6 +126,9 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         speech: said_by,
         speech_span: speech.map(|speech| speech.span),
         cdr,
+        sms,
+        twilio_span: twilio.map(|section| section.span),
+        sms_span: texts.map(|section| section.span),
     }
 }
 
@@ -383,7 +392,7 @@ fn read_http(file: File<'_>, section: Option<&Section<'_>>, findings: &mut Findi
     }
 }
 
-fn web_url(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn web_url(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let usable = reqwest::Url::parse(&text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if !usable {
@@ -399,7 +408,7 @@ fn read_api(section: Option<&Section<'_>>, edge: &str, findings: &mut Findings) 
 }
 
 /// `AC` and 32 lower-case hex digits.
-fn account_sid(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn account_sid(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let is_hex = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     let fits = text.len() == 34 && text.strip_prefix("AC").is_some_and(is_hex);

@@ -17,6 +17,22 @@ use super::values;
 const MODEL: &str = "tts-1";
 /// What an endpoint may send.
 const FORMATS: [(&str, &str); 4] = [("wav", "wav"), ("mp3", "mp3"), ("opus", "opus"), ("pcm", "pcm")];
+/// What is said of a URL that cannot be used.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct UrlWords {
+    /// It has a user part.
+    pub(super) user: &'static str,
+    /// It leads over the network without TLS.
+    pub(super) clear: &'static str,
+    /// How one is written.
+    pub(super) help: &'static str,
+}
+
+const OURS: UrlWords = UrlWords {
+    user: "has a user part: `token` is the key",
+    clear: "would send texts and token in the clear: http:// leads only to loopback and [edge] local_networks",
+    help: "as \"https://api.openai.com/v1/audio/speech\"",
+};
 /// Keys of an endpoint.
 const OF_ENDPOINT: [&str; 3] = ["token", "model", "format"];
 
@@ -28,9 +44,8 @@ pub(super) fn read(
     findings: &mut Findings,
 ) -> Option<Speech> {
     let words = section.read("command", findings, command);
-    let url = section.read("url", findings, |key, value, findings| {
-        web_address(key, value, (local_networks, "texts and token", "https://api.openai.com/v1/audio/speech"), findings)
-    });
+    let url =
+        section.read("url", findings, |key, value, findings| web_address(key, value, (local_networks, OURS), findings));
     let token = section.get("token").and_then(|value| values::secret("token", value, findings, folder));
     let model = section.read("model", findings, values::string);
     let format = section.read("format", findings, |key, value, f| values::one_of(key, value, f, &FORMATS));
@@ -101,7 +116,7 @@ fn is_there(program: &str) -> bool {
 pub(super) fn web_address(
     key: &str,
     value: &Value<'_>,
-    (local_networks, what, example): (&[IpNet], &str, &str),
+    (local_networks, words): (&[IpNet], UrlWords),
     findings: &mut Findings,
 ) -> Option<String> {
     let text = values::string(key, value, findings)?;
@@ -112,16 +127,11 @@ pub(super) fn web_address(
         host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| near(ip.to_canonical()))
     };
     let wrong = match url {
-        None => "is not a web address".to_owned(),
-        Some(url) if !url.username().is_empty() || url.password().is_some() => {
-            "has a user part: `token` is the key".to_owned()
-        }
-        Some(url) if url.scheme() == "http" && !is_near(&url) => {
-            format!("would send {what} in the clear: http:// leads only to loopback and [edge] local_networks")
-        }
+        None => "is not a web address",
+        Some(url) if !url.username().is_empty() || url.password().is_some() => words.user,
+        Some(url) if url.scheme() == "http" && !is_near(&url) => words.clear,
         Some(_) => return Some(text),
     };
-    let help = format!("as \"{example}\"");
-    findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}` {wrong}"), help);
+    findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}` {wrong}"), words.help);
     None
 }

@@ -19,7 +19,7 @@ use super::values;
 const LATER_TARGETS: [(&str, &str); 2] = [("app", "webhook applications"), ("play", "playing of files")];
 
 /// A target with its place.
-type Placed = (TargetSpec, TargetPlace);
+pub(super) type Placed = (TargetSpec, TargetPlace);
 
 /// `[group.NAME]`, each with its targets.
 #[derive(Debug, Default)]

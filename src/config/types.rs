@@ -13,6 +13,7 @@ use trunkgate_route::{Agent, Calendar, Definition, Destination, Numbers, Routes,
 
 use super::cdr::Cdr;
 use super::places::Places;
+use crate::sms::Settings;
 
 /// The whole configuration, defaults filled in.
 #[derive(Debug, Clone)]
@@ -49,6 +50,8 @@ pub struct Config {
     pub announcements: Vec<Announcement>,
     /// `[cdr]`
     pub cdr: Cdr,
+    /// `[twilio]` and `[sms]`
+    pub sms: Option<Arc<Settings>>,
 }
 
 /// `[speech]`

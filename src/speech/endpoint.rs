@@ -4,21 +4,18 @@
 use std::time::Instant;
 
 use http_body_util::Full;
-use hyper::Request;
 use hyper::body::Bytes;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use hyper_util::rt::TokioIo;
+use hyper::{Request, StatusCode};
 use reqwest::Url;
 use serde_json::{Value, json};
-use tokio::io::{AsyncRead, AsyncWrite};
 use trunkgate_call::numbers::plain;
 
 use super::cover::covered;
 use super::{LOOK, in_time};
-use crate::certificates::Trust;
 use crate::config::Endpoint;
 use crate::limits::{SPEECH_BYTES, SPEECH_COMPLAINT_BYTES, SPEECH_COMPLAINT_CHARACTERS};
-use crate::web;
+use crate::web::{self, WebClient};
 
 /// Samples a second of `pcm`, which says nothing of itself.
 const PCM_HZ: u32 = 24_000;
@@ -50,8 +47,13 @@ async fn late(until: Instant) {
 async fn fetch(endpoint: &Endpoint, voice: &str, text: &str) -> Result<Vec<u8>, String> {
     let url = Url::parse(&endpoint.url).map_err(|error| error.to_string())?;
     let request = request(endpoint, &url, voice, text)?;
-    let stream = web::connect(&url, || web::trusting(Trust::of_system())).await?;
-    talk(stream, request).await
+    let most = |status: StatusCode| if status.is_success() { SPEECH_BYTES } else { SPEECH_COMPLAINT_BYTES };
+    let answer = WebClient::new()?.ask(&url, request, most).await.map_err(|fault| fault.what().to_owned())?;
+    if !answer.status.is_success() {
+        let reason = reason_of(&answer.body);
+        return Err(format!("answered {}{}{reason}", answer.status, if reason.is_empty() { "" } else { ": " }));
+    }
+    if answer.is_whole { Ok(answer.body) } else { Err(format!("sent more than {} MiB", SPEECH_BYTES >> 20)) }
 }
 
 fn request(endpoint: &Endpoint, url: &Url, voice: &str, text: &str) -> Result<Request<Full<Bytes>>, String> {
@@ -64,39 +66,6 @@ fn request(endpoint: &Endpoint, url: &Url, voice: &str, text: &str) -> Result<Re
     request
         .body(Full::new(Bytes::from(body.to_string())))
         .map_err(|_| "its `url` or `token` fits into no request".to_owned())
-}
-
-async fn talk(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    request: Request<Full<Bytes>>,
-) -> Result<Vec<u8>, String> {
-    let broken = |error: hyper::Error| {
-        use std::error::Error as _;
-        let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
-        format!("does not answer as HTTP does: {error}{cause}")
-    };
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    let answered = async {
-        let response = sender.send_request(request).await.map_err(broken)?;
-        let status = response.status();
-        if status.is_success() {
-            let (file, whole) = web::gather(response, SPEECH_BYTES).await.map_err(broken)?;
-            return if whole { Ok(file) } else { Err(format!("sent more than {} MiB", SPEECH_BYTES >> 20)) };
-        }
-        let (reason, _) = web::gather(response, SPEECH_COMPLAINT_BYTES).await.unwrap_or_default();
-        let reason = reason_of(&reason);
-        Err(format!("answered {status}{}{reason}", if reason.is_empty() { "" } else { ": " }))
-    };
-    tokio::pin!(answered);
-    let driven = async {
-        // What went wrong the request is told as well.
-        let _ = connection.await;
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        file = &mut answered => file,
-        () = driven => Err("has gone".to_owned()),
-    }
 }
 
 /// Why it was refused, in one line.

@@ -11,6 +11,7 @@ pub(crate) mod secure;
 pub(crate) mod sip;
 pub(crate) mod talk;
 pub(crate) mod tls;
+pub(crate) mod twilio;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -46,9 +47,15 @@ pub(crate) fn write(config: &str) -> (Arc<tempfile::TempDir>, PathBuf) {
 /// The binary, with nothing of the environment that it would read.
 pub(crate) fn trunkgate(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trunkgate"));
-    for name in
-        ["TRUNKGATE_CONFIG", "TRUNKGATE_TOKEN", "TRUNKGATE_LOG", "NOTIFY_SOCKET", "WATCHDOG_USEC", "TRUNKGATE_DNS"]
-    {
+    for name in [
+        "TRUNKGATE_CONFIG",
+        "TRUNKGATE_TOKEN",
+        "TRUNKGATE_LOG",
+        "NOTIFY_SOCKET",
+        "WATCHDOG_USEC",
+        "TRUNKGATE_DNS",
+        "STATE_DIRECTORY",
+    ] {
         command.env_remove(name);
     }
     command.args(arguments);
@@ -82,6 +89,14 @@ impl Process {
         let mut command = trunkgate(&["--config", file.to_str().unwrap(), "run", "--drain", "60s"]);
         command.envs(variables.iter().copied());
         Process::spawn(command, directory, file)
+    }
+
+    /// Kills it, and starts it anew with the same files.
+    pub(crate) fn kill_and_start_again(mut self) -> Process {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let (directory, file) = (Arc::clone(&self.directory), self.file.clone());
+        Process::spawn(trunkgate(&["--config", file.to_str().unwrap(), "run"]), directory, file)
     }
 
     /// The same with room for so many open files.

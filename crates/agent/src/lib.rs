@@ -31,7 +31,7 @@ pub use outbox::{Outbox, Transmit};
 pub use playout::{Cleared, Mark, Playout};
 pub use problem::Problem;
 pub use reordering::Reordering;
-pub use signature::{HEADER as SIGNATURE_HEADER, sign};
+pub use signature::{HEADER as SIGNATURE_HEADER, sign, sign_form};
 pub use stream::{Counts, Input, Output, Reason, Settings, Stream};
 pub use ticks::{Tick, Ticks};
 pub use track::{Packet, Sample, TrackCounts};

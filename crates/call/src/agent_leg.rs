@@ -190,6 +190,7 @@ impl Call {
             route: &self.route,
             trunk: self.legs[CALLER].trunk_name(),
             headers: &headers,
+            ..Facts::default()
         };
         let mut parameters: Vec<_> =
             agent.parameters.iter().map(|(name, value)| (name.clone(), value.fill(&facts))).collect();

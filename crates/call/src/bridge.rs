@@ -121,6 +121,7 @@ impl Call {
     pub(crate) fn send_answer(&mut self, now: Instant, edge: &mut Edge, ours: Description, headers: Vec<Extra>) {
         let age = self.age(now);
         self.times.answered = Some(edge.date(now));
+        self.forget_text(edge);
         self.disarm(edge, Timer::Search);
         self.begin_series(now, edge);
         edge.metrics.call_setup_seconds.observe(age.as_secs_f64());

@@ -65,7 +65,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use trunkgate_media::agent::Loss;
 use trunkgate_media::{AgentWish, EndId, MediaId, WireSpec};
-use trunkgate_route::{Agent, Number, Server};
+use trunkgate_route::{Agent, Number, Server, SmsRule};
 use trunkgate_sdp::Description;
 use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{Answer, ClientId, DialogId, ServerId};
@@ -354,6 +354,8 @@ pub(crate) struct Call {
     pub(crate) consults: Consults,
     /// What it sounds like over time, from the answer on.
     pub(crate) series: Series,
+    /// Whether it is followed by a text message where nobody answers.
+    pub(crate) sms: Option<Arc<SmsRule>>,
 }
 
 impl Call {

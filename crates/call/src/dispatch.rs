@@ -511,7 +511,7 @@ impl Gateway {
             let Some(mut call) = self.calls.remove(&key) else { continue };
             call.forget(&mut self.edge);
             if let Some(trace) = self.edge.traces.remove(&key) {
-                self.edge.recent.push_trace(crate::verdict::trace_view(&call, &trace));
+                self.edge.recent.push_trace(call.times.began, crate::verdict::trace_view(&call, &trace));
             }
         }
     }

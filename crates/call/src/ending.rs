@@ -116,6 +116,7 @@ impl Call {
         let outcome = if answered { "answered" } else { outcome(reason, code) };
         self.ending = Some(Ending { outcome, reason, code });
         self.count(now, edge);
+        self.settle_text(now, edge);
         self.transfers.now = None;
         self.end_consult();
         // While the ends' own counters are there: jitter and reports of the last interval stand nowhere else.

@@ -215,6 +215,13 @@ impl Gateway {
         });
         live.or_else(|| self.edge.recent.trace(sid).cloned())
     }
+    /// Adds to a call's trace what the shell has come to know of it, also after its end.
+    pub fn note(&mut self, now: Instant, sid: &str, text: &str) {
+        match self.live(sid).map(|call| call.key).filter(|key| self.edge.traces.contains_key(key)) {
+            Some(key) => self.edge.decide(now, key, text),
+            None => self.edge.recent.note(now, sid, text),
+        }
+    }
     /// One glance.
     pub fn status(&self, now: Instant) -> StatusView {
         let edge = &self.edge;

@@ -9,6 +9,7 @@ use trunkgate_sip::{ConnectionId, Flow, Message, Transmit};
 
 use crate::addressing::Addressing;
 use crate::report::CallRecord;
+use crate::sms::SmsNews;
 use crate::strangers::StrangerLimits;
 use crate::view::CallView;
 
@@ -175,6 +176,8 @@ pub enum Output {
     Began(Box<CallView>),
     /// A finished call's record, once per call.
     Report(Box<CallRecord>),
+    /// What becomes of the text message that may follow a call.
+    Sms(SmsNews),
     /// A call's progress, for the log and for event streams: one line each.
     Log(LogLine),
 }

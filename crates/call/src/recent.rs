@@ -1,10 +1,11 @@
 //! Calls that have ended, as they are still shown: a bounded ring of views, shorter ones of traces and of quality.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
 
-use crate::limits::{RECENT_CALLS, RECENT_SERIES, RECENT_TRACES};
+use crate::limits::{RECENT_CALLS, RECENT_SERIES, RECENT_TRACES, TRACE_ENTRIES};
 use crate::series::Kept;
-use crate::trace::TraceView;
+use crate::trace::{TraceEntry, TraceItem, TraceView};
 use crate::view::CallView;
 
 /// A ring that can be asked by sid.
@@ -36,13 +37,18 @@ impl<T> Ring<T> {
         let at = self.numbers.get(sid)?.checked_sub(self.first)?;
         self.entries.get(usize::try_from(at).ok()?).map(|(_, entry)| entry)
     }
+    fn find_mut(&mut self, sid: &str) -> Option<&mut T> {
+        let at = self.numbers.get(sid)?.checked_sub(self.first)?;
+        self.entries.get_mut(usize::try_from(at).ok()?).map(|(_, entry)| entry)
+    }
 }
 
 /// Ended calls.
 #[derive(Debug)]
 pub(crate) struct Recent {
     calls: Ring<CallView>,
-    traces: Ring<TraceView>,
+    /// Each with when its call began.
+    traces: Ring<(Instant, TraceView)>,
     series: Ring<Kept>,
 }
 
@@ -56,10 +62,19 @@ impl Recent {
         let sid = call.sid.clone();
         self.calls.push(&sid, call);
     }
-    /// Adds a trace.
-    pub(crate) fn push_trace(&mut self, trace: TraceView) {
+    /// Adds the trace of a call that began then.
+    pub(crate) fn push_trace(&mut self, began: Instant, trace: TraceView) {
         let sid = trace.sid.clone();
-        self.traces.push(&sid, trace);
+        self.traces.push(&sid, (began, trace));
+    }
+    /// Adds what has become known of a call since its end.
+    pub(crate) fn note(&mut self, now: Instant, sid: &str, text: &str) {
+        if let Some((began, trace)) = self.traces.find_mut(sid)
+            && trace.entries.len() < TRACE_ENTRIES
+        {
+            let at_us = u64::try_from(now.saturating_duration_since(*began).as_micros()).unwrap_or(u64::MAX);
+            trace.entries.push(TraceEntry { at_us, what: TraceItem::Decision { text: text.to_owned() } });
+        }
     }
     /// Adds a call's quality over time.
     pub(crate) fn push_series(&mut self, series: Kept) {
@@ -76,7 +91,7 @@ impl Recent {
     }
     /// One trace.
     pub(crate) fn trace(&self, sid: &str) -> Option<&TraceView> {
-        self.traces.find(sid)
+        self.traces.find(sid).map(|(_, trace)| trace)
     }
     /// All calls, newest first.
     pub(crate) fn newest_first(&self) -> impl Iterator<Item = &CallView> {

@@ -137,6 +137,7 @@ impl Call {
             goodbye: None,
             hold: None,
             series: Series::default(),
+            sms: None,
             holder: None,
             retries: Retries::default(),
             transfers: Transfers::default(),
@@ -194,6 +195,7 @@ impl Call {
         let is_emergency = edge.table.numbers().is_emergency(&self.called);
         edge.by_ratio(now, self.key, &mut plan, !is_emergency);
         self.shown_as = plan.route.caller_id.clone();
+        self.watch_for_text(edge, plan.route.sms.as_ref());
         let forks = plan.forks.clone();
         self.controller = Controller::plan(plan);
         self.open_media(edge)?;

@@ -297,6 +297,7 @@ impl Call {
             hold: snapshot.hold.and_then(|name| edge.table.agent(&name).cloned()),
             // Begun anew in `resume`: what it sounded like before is forgotten.
             series: Series::default(),
+            sms: None,
             holder: Holder::restore(now, edge, snapshot.holder),
             retries: Retries::default(),
             transfers: Transfers::default(),

@@ -69,6 +69,10 @@ pub enum Piece {
     Trunk,
     /// `{header:NAME}`: that header of the caller's INVITE.
     Header(String),
+    /// `{outcome}`: how the call ended.
+    Outcome,
+    /// `{reason}`: why.
+    Reason,
 }
 
 /// What the pieces of a parameter stand for in one call.
@@ -84,6 +88,10 @@ pub struct Facts<'a> {
     pub trunk: &'a str,
     /// Headers of the caller's INVITE, name and value; one that is not there stands for nothing.
     pub headers: &'a [(String, String)],
+    /// How the call ended, of one that has.
+    pub outcome: &'a str,
+    /// Why, of one that has ended.
+    pub reason: &'a str,
 }
 
 /// What a far end proves itself with: told to nobody.
@@ -95,6 +103,10 @@ fn is_header(name: &str) -> bool {
     !name.is_empty()
         && name.chars().all(token)
         && !SECRET_HEADERS.iter().any(|secret| secret.eq_ignore_ascii_case(name))
+}
+
+fn header(name: &str) -> Piece {
+    Piece::Header(name.to_owned())
 }
 
 /// A parameter's value with its placeholders.
@@ -109,6 +121,22 @@ impl Template {
     /// # Errors
     /// The first word in braces that is none of the placeholders.
     pub fn parse(text: &str) -> Result<Template, String> {
+        Template::read(text, |name| name.strip_prefix("header:").filter(|header| is_header(header)).map(header))
+    }
+    /// The same for what is said of a call that has ended: it may hold `{outcome}` and `{reason}`, and no headers, which whoever
+    /// calls writes as it likes.
+    ///
+    /// # Errors
+    /// The first word in braces that is none of the placeholders.
+    pub fn parse_ended(text: &str) -> Result<Template, String> {
+        Template::read(text, |name| match name {
+            "outcome" => Some(Piece::Outcome),
+            "reason" => Some(Piece::Reason),
+            _ => None,
+        })
+    }
+    /// Reads a value; `more` knows the placeholders that not every template has.
+    fn read(text: &str, more: impl Fn(&str) -> Option<Piece>) -> Result<Template, String> {
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {
@@ -118,10 +146,7 @@ impl Template {
                 "called" => Piece::Called,
                 "route" => Piece::Route,
                 "trunk" => Piece::Trunk,
-                _ => match name.strip_prefix("header:").filter(|header| is_header(header)) {
-                    Some(header) => Piece::Header(header.to_owned()),
-                    None => return Err(name.to_owned()),
-                },
+                _ => more(name).ok_or_else(|| name.to_owned())?,
             };
             if !before.is_empty() {
                 pieces.push(Piece::Text(before.to_owned()));
@@ -147,6 +172,8 @@ impl Template {
                     let found = facts.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
                     found.map(|(_, value)| value.clone()).unwrap_or_default()
                 }
+                Piece::Outcome => facts.outcome.to_owned(),
+                Piece::Reason => facts.reason.to_owned(),
             }
         };
         self.pieces.iter().map(text).collect()
@@ -160,7 +187,12 @@ impl Template {
         self.pieces.iter().filter_map(|piece| match piece {
             Piece::Header(name) => Some(name.as_str()),
             Piece::Text(_) | Piece::Caller | Piece::Called | Piece::Route | Piece::Trunk => None,
+            Piece::Outcome | Piece::Reason => None,
         })
+    }
+    /// Whether it is that one placeholder and nothing else.
+    pub fn is_only(&self, piece: &Piece) -> bool {
+        matches!(&self.pieces[..], [only] if only == piece)
     }
 }
 
@@ -263,7 +295,14 @@ mod tests {
     #[test]
     fn placeholders_are_filled() {
         let headers = [("X-Tenant".to_owned(), "acme".to_owned())];
-        let facts = Facts { caller: "+14155551234", called: "100", route: "main", trunk: "carrier", headers: &headers };
+        let facts = Facts {
+            caller: "+14155551234",
+            called: "100",
+            route: "main",
+            trunk: "carrier",
+            headers: &headers,
+            ..Facts::default()
+        };
         for (text, expected) in [
             ("acme", "acme"),
             ("", ""),
@@ -284,6 +323,17 @@ mod tests {
         }
         assert_eq!(Template::parse("{}"), Err(String::new()));
         assert_eq!(Template::parse("{\"a\":1}"), Err("\"a\":1".into()));
+    }
+
+    #[test]
+    fn what_is_said_of_an_ended_call_may_name_its_outcome_and_no_header() {
+        let facts = Facts { caller: "+14155551234", outcome: "busy", reason: "target_busy", ..Facts::default() };
+        let template = Template::parse_ended("{caller}: {outcome} ({reason})").unwrap();
+        assert_eq!(template.fill(&facts), "+14155551234: busy (target_busy)");
+        assert_eq!(Template::parse_ended("{header:X-Name}"), Err("header:X-Name".into()));
+        assert_eq!(Template::parse("{outcome}"), Err("outcome".into()));
+        assert!(Template::parse_ended("{caller}").unwrap().is_only(&Piece::Caller));
+        assert!(!template.is_only(&Piece::Caller));
     }
 
     #[test]

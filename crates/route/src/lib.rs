@@ -22,6 +22,7 @@ pub mod routes;
 pub mod schedule;
 pub mod screen;
 mod share;
+pub mod sms;
 pub mod standing;
 pub mod table;
 pub mod trunk;
@@ -43,6 +44,7 @@ pub use route::{CallInfo, HeaderCondition, Order, Route, SEARCH_TIMEOUT};
 pub use routes::Routes;
 pub use schedule::{Calendar, Dates, Hours, HoursError};
 pub use screen::{Denied, DeniedBy};
+pub use sms::{NoText, SmsRule, TextOutcome};
 pub use standing::{Figures, Rank, Standing};
 pub use table::{Definition, Table, TargetSpec};
 pub use trunk::{

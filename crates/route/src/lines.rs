@@ -370,6 +370,7 @@ impl RouteFile {
             file: None,
             line: Some(LinePlace { file: self.file.clone(), line: self.lines.line.get(at).copied()? }),
             caller_id: named.caller_id.clone(),
+            sms: named.sms.clone(),
         })
     }
 

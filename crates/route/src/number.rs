@@ -171,6 +171,16 @@ impl Numbers {
         text.shrink_to_fit();
         (text.len() <= MAX_E164_DIGITS + 1).then_some(text)
     }
+    /// The calling code of the country, as `+1`.
+    pub fn calling_code(&self) -> String {
+        let code = PHONE_NUMBER_UTIL.get_country_code_for_region(self.region).map(|code| code.to_string());
+        format!("+{}", code.unwrap_or_default())
+    }
+    /// The calling code of an E.164 number, as `+44`; `None` where there is none.
+    pub fn calling_code_of(&self, e164: &str) -> Option<String> {
+        let number = PHONE_NUMBER_UTIL.parse(e164, None).ok()?;
+        Some(format!("+{}", number.country_code))
+    }
     /// Whether an E.164 number is in a range of premium rate, as libphonenumber knows the plans.
     pub fn is_premium(&self, e164: &str) -> bool {
         let number = Some(e164).filter(|text| text.starts_with('+'));

@@ -10,6 +10,7 @@ use crate::lines::{LinePlace, RouteFile};
 use crate::number::Number;
 use crate::pattern::Pattern;
 use crate::schedule::Hours;
+use crate::sms::SmsRule;
 use crate::table::TargetSpec;
 
 /// How long all targets but the last may take together, where a route does not say: with a ring time-out of 60 s the third
@@ -63,6 +64,8 @@ pub struct Route {
     pub caller_id: Option<Arc<Number>>,
     /// How long all targets but the last may take together, zero: no limit.
     pub search_timeout: Duration,
+    /// The text message that follows a call which nobody answered.
+    pub sms: Option<Arc<SmsRule>>,
 }
 
 /// What a header has to be.
@@ -186,6 +189,7 @@ impl Route {
             line: None,
             caller_id: None,
             search_timeout: SEARCH_TIMEOUT,
+            sms: None,
         }
     }
     /// Its targets in parts, one behind the other, each with the order of its trunks.

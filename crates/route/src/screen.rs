@@ -79,9 +79,14 @@ impl Trunk {
         if self.takes_high_risk {
             return None;
         }
-        let range = HIGH_RISK.iter().find(|(prefix, _)| number.starts_with(prefix)).map(|(_, what)| *what);
-        range.or_else(|| numbers.is_premium(number).then_some("premium rate")).map(DeniedBy::HighRisk)
+        high_risk(numbers, number).map(DeniedBy::HighRisk)
     }
+}
+
+/// What a range is that an E.164 number stands in, where it is one that is known for toll fraud.
+pub(crate) fn high_risk(numbers: &Numbers, e164: &str) -> Option<&'static str> {
+    let range = HIGH_RISK.iter().find(|(prefix, _)| e164.starts_with(prefix)).map(|(_, what)| *what);
+    range.or_else(|| numbers.is_premium(e164).then_some("premium rate"))
 }
 
 #[cfg(test)]

@@ -85,7 +85,11 @@ impl Day {
                     }
                     Output::Media { id, command } => self.edge.command(self.now, id, command),
                     Output::Report(record) => self.records.push(record.call.reason.unwrap_or_default()),
-                    Output::Resolve { .. } | Output::Pong { .. } | Output::Began(_) | Output::Log(_) => {}
+                    Output::Resolve { .. }
+                    | Output::Pong { .. }
+                    | Output::Began(_)
+                    | Output::Log(_)
+                    | Output::Sms(_) => {}
                 }
             }
             for (at, phone) in self.phones.iter_mut().enumerate() {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use bytes::Bytes;
 use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_call::{
-    Addressing, CallRecord, Control, Gateway, GatewayConfig, Input, Interfaces, ListenerSpec, Output, QueryId,
+    Addressing, CallRecord, Control, Gateway, GatewayConfig, Input, Interfaces, ListenerSpec, Output, QueryId, SmsNews,
 };
 use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId};
 use trunkgate_route::{
@@ -168,6 +168,7 @@ pub struct Bench {
     /// Calls that were told to have begun and have no record yet.
     pub began: BTreeSet<String>,
     pub logs: Vec<String>,
+    pub texts: Vec<SmsNews>,
     pub resolves: Vec<(QueryId, String)>,
     /// Who got an answer to a keep-alive.
     pub pongs: Vec<SocketAddr>,
@@ -219,6 +220,7 @@ impl Bench {
             reports: vec![],
             began: BTreeSet::new(),
             logs: vec![],
+            texts: vec![],
             resolves: vec![],
             pongs: vec![],
             worker: true,
@@ -274,6 +276,7 @@ impl Bench {
                     self.began.remove(&record.call.sid);
                     self.reports.push(*record);
                 }
+                Output::Sms(sms) => self.texts.push(sms),
                 Output::Log(line) => self.logs.push(line.text),
             }
         }

@@ -1,0 +1,277 @@
+//! `[twilio]`, `[sms]` and `sms_on_failure` of a route: text messages after calls that nobody answered.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use trunkgate_route::agent::Piece;
+use trunkgate_route::sms::SMS_CHARS;
+use trunkgate_route::{SmsRule, Template, TextOutcome};
+
+use super::code;
+use super::diagnostic::{Findings, nearest};
+use super::draft::Draft;
+use super::keys;
+use super::schema::{account_sid, web_url};
+use super::section::{Section, Value};
+use super::types::Edge;
+use super::{speech, values};
+use crate::sms::opt_out::Replies;
+use crate::sms::{Settings, is_service};
+
+/// Where Twilio's interface is.
+const BASE_URL: &str = "https://api.twilio.com";
+/// How long a request may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// After this time a caller knows better than we do that its call was missed.
+const EXPIRES: Duration = Duration::from_secs(4 * 3_600);
+/// Texts to one recipient in 24 hours.
+const PER_RECIPIENT: u32 = 5;
+/// Texts in 24 hours.
+const PER_DAY: u32 = 2_000;
+/// The file of the queue.
+const STORE: &str = "sms.db";
+/// The words that a text may have in braces.
+const WORDS: [&str; 6] = ["caller", "called", "route", "trunk", "outcome", "reason"];
+/// Longest name that a text may come from, in characters: Twilio's alphanumeric sender.
+const NAME_CHARS: usize = 11;
+
+/// What the keys refer to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Surroundings<'a> {
+    /// What relative paths are relative to.
+    pub(super) folder: &'a Path,
+    /// Networks that are spoken to without TLS.
+    pub(super) local_networks: &'a [IpNet],
+    /// The file of call records.
+    pub(super) cdr: Option<&'a Path>,
+}
+
+/// `[twilio]` and `[sms]`; `None` where there is no account that can be used.
+pub(super) fn read(
+    twilio: Option<&Section<'_>>,
+    sms: Option<&Section<'_>>,
+    surroundings: Surroundings<'_>,
+    findings: &mut Findings,
+) -> Option<Settings> {
+    let store = sms.and_then(|sms| sms.read("store", findings, values::string));
+    let expires = sms.and_then(|sms| sms.read("expires", findings, values::duration)).unwrap_or(EXPIRES);
+    let mut count = |key: &str, usual| {
+        let read = |key: &str, value: &Value<'_>, f: &mut Findings| values::integer(key, value, f, 0..=u32::MAX);
+        sms.and_then(|sms| sms.read(key, findings, read)).unwrap_or(usual)
+    };
+    let (per_recipient_per_day, per_day) = (count("per_recipient_per_day", PER_RECIPIENT), count("per_day", PER_DAY));
+    let replies = sms.and_then(|sms| sms.read("replies", findings, replies)).unwrap_or_default();
+
+    let twilio = twilio?;
+    let account_sid = twilio.read("account_sid", findings, account_sid);
+    let auth_token =
+        twilio.read("auth_token", findings, |key, value, f| values::secret(key, value, f, surroundings.folder));
+    for key in ["account_sid", "auth_token"] {
+        if twilio.get(key).is_none() {
+            let help = "the account's, as Twilio's console shows them";
+            findings.error(code::MISSING, twilio.span.clone(), format!("[twilio] without `{key}`"), help);
+        }
+    }
+    let words = speech::UrlWords {
+        user: "has a user part: `account_sid` and `auth_token` are the keys",
+        clear: "would send texts and token in the clear: http:// leads only to loopback and [edge] local_networks",
+        help: "as \"https://api.twilio.com\"",
+    };
+    let base_url = twilio.read("base_url", findings, |key, value, findings| {
+        speech::web_address(key, value, (surroundings.local_networks, words), findings)
+    });
+    let timeout = twilio.read("timeout", findings, |key, value, findings| {
+        let found = values::duration(key, value, findings)?;
+        if found.is_zero() {
+            findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be off"), "as \"10s\"");
+        }
+        Some(found)
+    });
+    let status_callback = twilio.read("status_callback", findings, web_url);
+    Some(Settings {
+        account_sid: account_sid?,
+        auth_token: auth_token?,
+        base_url: base_url.unwrap_or_else(|| BASE_URL.to_owned()),
+        timeout: timeout.unwrap_or(TIMEOUT),
+        status_callback,
+        store: place(store.as_deref(), surroundings),
+        expires,
+        per_recipient_per_day,
+        per_day,
+        replies,
+    })
+}
+
+/// Where the queue is: as written, else where the service manager lets us keep things, else beside the call records, else beside
+/// the configuration.
+fn place(written: Option<&str>, surroundings: Surroundings<'_>) -> PathBuf {
+    if let Some(written) = written {
+        return values::relative_to(surroundings.folder, written);
+    }
+    let state = std::env::var_os("STATE_DIRECTORY").filter(|state| !state.is_empty());
+    // systemd names several with colons between.
+    let state = state.and_then(|state| Some(PathBuf::from(state.to_str()?.split(':').next()?)));
+    let records = || surroundings.cdr.and_then(Path::parent).map(Path::to_owned);
+    state.or_else(records).unwrap_or_else(|| surroundings.folder.to_owned()).join(STORE)
+}
+
+fn replies<'a>(key: &str, value: &'a Value<'a>, findings: &mut Findings) -> Option<Replies> {
+    let section = Section::open(&format!("`{key}`"), value, keys::REPLIES, findings)?;
+    let mut text = |key: &str| section.read(key, findings, text_of_message);
+    Some(Replies { stop: text("stop"), start: text("start"), help: text("help") })
+}
+
+/// A text that fits into a message, and is not empty.
+fn text_of_message(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    let chars = text.chars().count();
+    if text.trim().is_empty() || chars > SMS_CHARS {
+        let what = if chars > SMS_CHARS { "is too long" } else { "is empty" };
+        let help = format!("1 to {SMS_CHARS} characters");
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` {what}"), help);
+        return None;
+    }
+    Some(text)
+}
+
+/// `allow_prefixes` of `[sms]`; empty where none is written.
+pub(super) fn allowed(sms: Option<&Section<'_>>, findings: &mut Findings) -> Vec<String> {
+    let prefix = |key: &str, value: &Value<'_>, findings: &mut Findings| {
+        let text = values::string(key, value, findings)?;
+        let digits = text.strip_prefix('+');
+        let fits = digits.is_some_and(|digits| digits.len() <= 15 && digits.bytes().all(|byte| byte.is_ascii_digit()));
+        if !fits {
+            let help = "`+` and digits, as \"+1\" or \"+44\"; \"+\" is any number";
+            findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" begins no number"), help);
+        }
+        fits.then_some(text)
+    };
+    let Some(value) = sms.and_then(|sms| sms.get("allow_prefixes")) else { return Vec::new() };
+    let list = values::one_or_list("allow_prefixes", value, findings, prefix).unwrap_or_default();
+    if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
+        let help = "leave it out for the country of [edge] and that of the sender, or [\"+\"] for any";
+        findings.error(code::BAD_VALUE, value.span(), "`allow_prefixes` is empty", help);
+    }
+    list.into_iter().map(|(prefix, _)| prefix).collect()
+}
+
+/// `sms_on_failure`; `texts_to` is `allow_prefixes` of `[sms]`.
+pub(super) fn rule<'a>(
+    key: &str,
+    value: &'a Value<'a>,
+    edge: &Edge,
+    texts_to: &[String],
+    findings: &mut Findings,
+) -> Option<SmsRule> {
+    let section = Section::open(&format!("`{key}`"), value, keys::SMS_ON_FAILURE, findings)?;
+    for part in ["to", "from", "body"] {
+        if section.get(part).is_none() {
+            let help = "{ to = \"{caller}\", from = \"+14155551234\", body = \"We missed your call.\" }";
+            findings.error(code::MISSING, value.span(), format!("`{key}` without `{part}`"), help);
+        }
+    }
+    let to = section.read("to", findings, |key, value, f| recipient(key, value, edge, f));
+    let from = section.read("from", findings, |key, value, f| sender(key, value, edge, f));
+    let body = section.read("body", findings, |key, value, findings| {
+        let text = text_of_message(key, value, findings)?;
+        template(key, &text, value, findings)
+    });
+    let outcomes = TextOutcome::ALL.map(|outcome| (outcome.as_str(), outcome));
+    let outcome = |key: &str, value: &Value<'_>, f: &mut Findings| values::one_of(key, value, f, &outcomes);
+    let on = section.read("on", findings, |key, value, f| values::one_or_list(key, value, f, outcome));
+    let on: Option<Vec<_>> = on.map(|list| list.into_iter().map(|(outcome, _)| outcome).collect());
+    if let (Some(value), Some(true)) = (section.get("on"), on.as_ref().map(Vec::is_empty)) {
+        findings.error(code::BAD_VALUE, value.span(), "`on` is empty", "leave it out for busy, no_answer and failed");
+    }
+    let (to, from, body) = (to?, from?, body?);
+    let allow_prefixes = match () {
+        // A number in the file is one that is meant.
+        () if !to.is_only(&Piece::Caller) => Vec::new(),
+        () if !texts_to.is_empty() => texts_to.to_vec(),
+        () => {
+            let mut codes = vec![edge.numbers.calling_code()];
+            codes.extend(edge.numbers.calling_code_of(&from).filter(|code| !codes.contains(code)));
+            codes
+        }
+    };
+    let on = on.unwrap_or_else(|| TextOutcome::USUAL.to_vec());
+    Some(SmsRule { to, from, body, on, allow_prefixes })
+}
+
+/// `{caller}`, or a number of the owner's.
+fn recipient(key: &str, value: &Value<'_>, edge: &Edge, findings: &mut Findings) -> Option<Template> {
+    let text = values::string(key, value, findings)?;
+    let template = template(key, &text, value, findings)?;
+    if template.is_only(&Piece::Caller) {
+        return Some(template);
+    }
+    let number = edge.numbers.normalise_caller(&text, None);
+    if !number.is_e164 {
+        let help = "\"{caller}\", or a number as \"+14155550199\"";
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" cannot get a text"), help);
+        return None;
+    }
+    Template::parse_ended(&number.text).ok()
+}
+
+/// A number, a short code, a messaging service or a name.
+fn sender(key: &str, value: &Value<'_>, edge: &Edge, findings: &mut Findings) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    let is_short_code = (3..=8).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_name = (1..=NAME_CHARS).contains(&text.len())
+        && text.bytes().any(|byte| byte.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" +-_&".contains(&byte));
+    if is_service(&text) || is_short_code || is_name {
+        return Some(text);
+    }
+    let number = edge.numbers.normalise_caller(&text, None);
+    if !number.is_e164 {
+        let help = "a number of the account's as \"+14155551234\", a short code, a name of up to 11 letters, or MG…";
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" cannot send a text"), help);
+        return None;
+    }
+    Some(number.text)
+}
+
+fn template(key: &str, text: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Template> {
+    match Template::parse_ended(text) {
+        Ok(template) => Some(template),
+        Err(word) => {
+            let help = match nearest(&word, WORDS.into_iter()) {
+                Some(known) => format!("did you mean {{{known}}}?"),
+                None => WORDS.map(|word| format!("{{{word}}}")).join(", "),
+            };
+            findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: unknown placeholder {{{word}}}"), help);
+            None
+        }
+    }
+}
+
+/// What only shows when the tables are seen together.
+pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+    let mut any = false;
+    for placed in &draft.routes {
+        let Some(span) = &placed.sms else { continue };
+        any = true;
+        if draft.twilio_span.is_none() {
+            let message = format!("the route {} sends texts, and there is no account to do it", placed.route.name);
+            let help = "add [twilio] with account_sid and auth_token";
+            findings.error(code::TEXTS, span.clone(), message, help);
+        }
+    }
+    match (&draft.twilio_span, &draft.sms_span) {
+        (Some(span), _) if any && draft.http.public_url.is_none() => {
+            let message = "STOP is heard by Twilio alone: nobody knows where POST /sms/inbound is";
+            let help =
+                "add public_url to [http], and enter it with /sms/inbound behind it at the number in Twilio's console";
+            findings.warning(code::TEXTS, Some(span.clone()), message, help);
+        }
+        (Some(span), _) | (None, Some(span)) if !any => {
+            let message = "no route sends texts";
+            let help = "add sms_on_failure to a [[route]]";
+            findings.warning(code::TEXTS, Some(span.clone()), message, help);
+        }
+        _ => {}
+    }
+}
