@@ -241,9 +241,7 @@ impl Call {
         let caller = Caller { number, display, anonymous };
         let restored = |(at, leg)| Leg::restore(now, edge, Place { key, leg: at }, snapshot.media, leg);
         let mut legs: Vec<Leg> = snapshot.legs.into_iter().enumerate().map(restored).collect();
-        for end in snapshot.ends_left {
-            edge.remove_end(snapshot.media, end);
-        }
+        snapshot.ends_left.into_iter().for_each(|end| edge.remove_end(snapshot.media, end));
         let holds = restored_holds(snapshot.holds, legs.len());
         let wires = restored_wires(edge, snapshot.media, snapshot.wires);
         if callee.is_none() {
