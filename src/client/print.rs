@@ -436,10 +436,7 @@ mod tests {
         let narrow = status(&answer, Some(80));
         assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
         let words = narrow.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(
-            words.contains("carrier up, calls 3 / –, cps 0, answered 50 %, lately –, last problem 503 Service"),
-            "{words}"
-        );
+        assert!(words.contains("carrier up, calls 3 / –, cps 0, answered 50 %, last problem 503 Service"), "{words}");
         assert!(
             words.contains("desk down, sessions 2, lost 1, last problem 503") && words.contains("url wss://"),
             "{words}"
