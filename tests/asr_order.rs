@@ -78,8 +78,8 @@ fn the_trunk_that_fails_is_asked_last_and_whoever_asks_is_told_why() {
     expect(&rig);
     // A call that nothing is found out by: the second is asked first, and its word is the caller's.
     rig.dial("help", "911");
-    let sid = rig.edge.sid();
     let invite = rig.two.sip.receive("INVITE ");
+    let sid = rig.edge.sid();
     rig.two.sip.send(invite.1, &rig.two.sip.answer_with(&invite.0, "486 Busy Here", ""));
     rig.two.sip.receive("ACK ");
     let (busy, _) = rig.caller.sip.receive("SIP/2.0 486");

@@ -46,7 +46,7 @@ fn an_edge_shows_its_credentials_to_another_that_asks() {
     let sid = calls(&edge).split("\"sid\":\"").nth(1).unwrap()[..34].to_owned();
     let trace = edge.get(&format!("/v1/calls/{sid}/trace.txt")).1;
     let at = |what: &str| trace.find(what).unwrap_or_else(|| panic!("no {what} in {trace}"));
-    assert!(at("401 Unauthor") < at("ACK"), "{trace}");
+    assert!(at("401 Unautho…") < at("ACK"), "{trace}");
     caller.send(sip, &caller.request("BYE", "+14155550123", sip, "c1", 2, to_tag(&ok)));
     let (bye, from) = callee.receive("BYE");
     callee.send(from, &callee.answer(&bye, "200 OK", false));

@@ -25,7 +25,7 @@ const CALLS: u64 = 2_000;
 /// The most that one may cost while its INVITE transactions are remembered (32 s), in bytes.
 const FRESH_BYTES: u64 = 16_700;
 /// The same a minute later.
-const HELD_BYTES: u64 = 15_100;
+const HELD_BYTES: u64 = 15_200;
 
 struct Counting;
 

@@ -107,7 +107,15 @@ fn suggestion(name: &str, keys: &[Key]) -> String {
     if !is_part && let Some(help) = elsewhere(name, keys) {
         return help;
     }
-    // A name that stands in one table only was meant, whatever else looks like it.
+    let among = |is_like: &dyn Fn(&str) -> bool| {
+        let like = keys.iter().filter(|(known, _)| is_like(known)).map(|(known, _)| format!("`{known}`"));
+        let like: Vec<String> = like.collect();
+        (!like.is_empty()).then(|| format!("did you mean {}?", like.join(" or ")))
+    };
+    // Its last word: `timeout`. Then a name that stands in one table only was meant, whatever else looks like it.
+    if let Some(help) = among(&|known| known.strip_suffix(name).is_some_and(|rest| rest.ends_with('_'))) {
+        return help;
+    }
     let mut places = TABLES.iter().filter(|(_, keys)| holds(keys, name));
     if let (Some((table, _)), None) = (places.next(), places.next()) {
         return format!("`{name}` belongs in {table}");
@@ -115,13 +123,8 @@ fn suggestion(name: &str, keys: &[Key]) -> String {
     if let Some(known) = nearest(name, keys.iter().map(|(known, _)| *known)) {
         return format!("did you mean `{known}`?");
     }
-    let longer: Vec<String> = keys
-        .iter()
-        .filter(|(known, _)| name.len() > 3 && known.contains(name))
-        .map(|(known, _)| format!("`{known}`"))
-        .collect();
-    if !longer.is_empty() {
-        return format!("did you mean {}?", longer.join(" or "));
+    if let Some(help) = among(&|known| name.len() > 3 && known.contains(name)) {
+        return help;
     }
     match TABLES.iter().find(|(_, keys)| holds(keys, name)) {
         Some((table, _)) => format!("`{name}` belongs in {table}"),
