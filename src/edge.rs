@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use rand::TryRng;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
-use trunkgate_call::{Addressing, Gateway, GatewayConfig, Interfaces, ListenerSpec};
+use trunkgate_call::{Addressing, Gateway, GatewayConfig, Input, Interfaces, ListenerSpec};
 use trunkgate_route::{Table, Transport};
 use trunkgate_sip::ListenerId;
 
@@ -127,7 +127,8 @@ impl Edge {
         let addressing = addressing(&config, &listeners, &interfaces);
         let table = Arc::new(Table::new(config.definition(&Found::new())));
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
-        let (message_bytes, strangers) = (config.limits.sip_message_bytes, config.limits.strangers);
+        let message_bytes = config.limits.sip_message_bytes;
+        let first = [Input::Strangers(config.limits.strangers), Input::DayCounts(records.day_counts())];
         let shared = shared(config, (listeners.clone(), own), interfaces, settings, (&workers, records.figures()));
 
         let (orders, orders_in) = mpsc::channel(limits::ORDERS);
@@ -141,7 +142,7 @@ impl Edge {
         let own = handle.clone();
         let begin = move || -> io::Result<Signalling> {
             let mut gateway = Gateway::new(gateway_config, table, addressing);
-            gateway.handle_input(Instant::now(), trunkgate_call::Input::Strangers(strangers));
+            first.into_iter().for_each(|input| gateway.handle_input(Instant::now(), input));
             let sockets = Arc::clone(&shared.sockets);
             Ok(Signalling {
                 transports: Transports::start(bound, own.table, shared.tls.subscribe(), message_bytes, sockets)?,

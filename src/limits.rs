@@ -102,6 +102,8 @@ pub const INTERFACES_REFRESH_SECONDS: u64 = 30;
 pub const REPORTS: usize = 32_768;
 /// Lines in the journal of live calls beyond two for each, before it is written anew.
 pub const JOURNAL_SPARE_LINES: usize = 4096;
+/// Lines in the file of day counts beyond two for each, before it is written anew.
+pub const DAY_COUNT_SPARE_LINES: usize = 4096;
 /// How much of the end of a file of call records is searched for calls that the journal still holds, in bytes.
 pub const RECORDS_SEARCHED_BYTES: u64 = 1 << 20;
 /// Files of call records that are searched so: the one that is written, and the newest beside it.

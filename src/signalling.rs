@@ -318,6 +318,7 @@ impl Signalling {
             }
             Output::Began(call) => records::hand_over_begun(&self.reports, call),
             Output::Report(record) => records::hand_over(&self.reports, record, &self.shared.cdr),
+            Output::Counted(count) => records::hand_over_counted(&self.reports, count),
             Output::Sms(news) => match self.texts.hand_over(news) {
                 Ok(number) => return number,
                 Err(Untold) => self.shared.sms.untold.add(1),

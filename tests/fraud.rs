@@ -7,8 +7,10 @@ mod support;
 
 use std::path::Path;
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use support::sip::{Party, field, to_tag};
-use support::{Process, config, finish};
+use support::{Process, config, finish, until};
 use trunkgate::config as file;
 
 /// Code and message of what is found wrong with a trunk's line.
@@ -83,6 +85,18 @@ fn refused(pbx: &Party, edge: &Process, id: &str, number: &str, code: &str) -> S
     answer
 }
 
+/// One call of the PBX that gets as far as the other side.
+fn through(pbx: &Party, far: &Party, edge: &Process, id: &str) {
+    let sip = edge.address("udp");
+    pbx.send(sip, &pbx.request("INVITE", "+14155550123", sip, id, 1, ""));
+    let (got, from) = far.receive("INVITE ");
+    far.send(from, &far.answer(&got, "404 Not Found", false));
+    far.receive("ACK ");
+    let (answer, _) = pbx.receive("SIP/2.0 404");
+    let ack = pbx.request("ACK", "+14155550123", sip, id, 1, to_tag(&answer));
+    pbx.send(sip, &ack.replace(&format!("{id}ACK1"), &format!("{id}INVITE1")));
+}
+
 #[test]
 fn dear_numbers_are_refused_and_days_are_counted_over_a_reload() {
     let (pbx, far) = (Party::new("127.0.0.4"), Party::new("127.0.0.5"));
@@ -101,20 +115,10 @@ fn dear_numbers_are_refused_and_days_are_counted_over_a_reload() {
         assert!(answer.contains(&format!("text=\"{reason}\"")), "{answer}");
     }
     assert!(far.heard_nothing());
-    let through = |id: &str| {
-        let sip = edge.address("udp");
-        pbx.send(sip, &pbx.request("INVITE", "+14155550123", sip, id, 1, ""));
-        let (got, from) = far.receive("INVITE ");
-        far.send(from, &far.answer(&got, "404 Not Found", false));
-        far.receive("ACK ");
-        let (answer, _) = pbx.receive("SIP/2.0 404");
-        let ack = pbx.request("ACK", "+14155550123", sip, id, 1, to_tag(&answer));
-        pbx.send(sip, &ack.replace(&format!("{id}ACK1"), &format!("{id}INVITE1")));
-    };
-    through("d");
+    through(&pbx, &far, &edge, "d");
     let reloaded = finish(&["reload", "--url", &edge.url()]);
     assert!(reloaded.status.success(), "{}", String::from_utf8_lossy(&reloaded.stderr));
-    through("e");
+    through(&pbx, &far, &edge, "e");
     let answer = refused(&pbx, &edge, "f", "+14155550123", "503");
     assert!(answer.contains("limit_day"), "{answer}");
     let (_, metrics) = edge.get("/metrics");
@@ -136,4 +140,40 @@ fn dear_numbers_are_refused_and_days_are_counted_over_a_reload() {
     ] {
         assert!(why(called).contains(part), "{}", why(called));
     }
+}
+
+#[test]
+fn a_day_that_is_used_up_stays_so_over_sigkill() {
+    let (pbx, far) = (Party::new("127.0.0.4"), Party::new("127.0.0.5"));
+    // No midnight comes while it runs.
+    let zone = if Timestamp::now().to_zoned(TimeZone::UTC).hour().abs_diff(12) < 10 { "UTC" } else { "Asia/Tokyo" };
+    let text = config(&format!(
+        "[trunk.pbx]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n\
+         [trunk.far]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\npace = \"0s\"\ncalls_per_day = 2\n\
+         [[route]]\nname = \"out\"\nfrom = [\"pbx\"]\nconnect = [\"trunk:far\"]\n",
+        pbx.address, far.address
+    ));
+    let text = text.replace("[edge]\n", &format!("[edge]\ntime_zone = \"{zone}\"\n"));
+    let edge = Process::start(&text);
+    let counts = edge.directory.path().join("calls_per_day.jsonl");
+    let kept = |count: &str| {
+        until("the count is kept", || std::fs::read_to_string(&counts).ok()?.contains(count).then_some(()));
+    };
+    assert!(!counts.exists(), "made with the first count");
+    through(&pbx, &far, &edge, "a");
+    kept("\"count\":1}\n");
+    let edge = edge.kill_and_start_again();
+    through(&pbx, &far, &edge, "b");
+    kept("\"count\":2}\n");
+    let edge = edge.kill_and_start_again();
+    let answer = refused(&pbx, &edge, "c", "+14155550123", "503");
+    assert!(answer.contains("limit_day"), "{answer}");
+    // Where the file cannot be kept, it is told and calls go on.
+    std::fs::write(edge.directory.path().join("trunkgate.toml"), text.replace("per_day = 2", "per_day = 4")).unwrap();
+    std::fs::remove_file(&counts).unwrap();
+    std::fs::create_dir(&counts).unwrap();
+    let edge = edge.kill_and_start_again();
+    through(&pbx, &far, &edge, "d");
+    let (_, status) = edge.get("/v1/status");
+    assert!(status.contains("after a restart days are counted anew"), "{status}");
 }

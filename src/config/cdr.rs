@@ -44,6 +44,8 @@ pub struct Cdr {
     pub file: Option<CdrFile>,
     /// Where each record is posted.
     pub url: Option<CdrUrl>,
+    /// Where the day counts of limits are kept, by the same thread.
+    pub day_counts: Option<PathBuf>,
 }
 
 /// `url` of `[cdr]`, and how records get there.
@@ -109,7 +111,7 @@ pub(super) fn read(section: &Section<'_>, local_networks: &[IpNet], folder: &Pat
     }
     let file = read_file(section, folder, findings);
     let url = read_url(section, file.as_ref(), (local_networks, folder), findings);
-    Cdr { file, url }
+    Cdr { file, url, day_counts: None }
 }
 
 fn read_file(section: &Section<'_>, folder: &Path, findings: &mut Findings) -> Option<CdrFile> {
@@ -259,7 +261,7 @@ mod tests {
         );
         let (found, config) = read(&all);
         assert!(found.is_empty(), "{found:?}");
-        let Cdr { file, url } = config.unwrap().cdr;
+        let Cdr { file, url, .. } = config.unwrap().cdr;
         let (file, url) = (file.unwrap(), url.unwrap());
         assert_eq!((file.path.as_path(), file.format), (Path::new("x/a/cdr.csv"), CdrFormat::Csv));
         assert_eq!((file.rotate_bytes, file.rotate_every), (Some(100 << 20), Some(Duration::from_secs(86_400))));

@@ -95,10 +95,13 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let texts_to = sms::allowed(texts.as_ref(), findings);
     let routes =
         root.get("route").map(|value| routes::read(value, &edge, &groups, &texts_to, findings)).unwrap_or_default();
-    let cdr = cdr.map(|section| cdr::read(&section, &edge.local_networks, file.folder(), findings)).unwrap_or_default();
+    let mut cdr =
+        cdr.map(|section| cdr::read(&section, &edge.local_networks, file.folder(), findings)).unwrap_or_default();
     let records = cdr.file.as_ref().map(|file| file.path.as_path());
     let surroundings = sms::Surroundings { folder: file.folder(), local_networks: &edge.local_networks, cdr: records };
+    let day_counts = Some(surroundings.place(sms::DAY_COUNTS));
     let sms = sms::read(twilio.as_ref(), texts.as_ref(), surroundings, findings);
+    cdr.day_counts = day_counts;
     let written = root.get("listen").map_or(2, |value| value.get_ref().as_array().map_or(1, |list| list.len()));
     let secure =
         |trunk: &PlacedTrunk| trunk.trunk.peers.iter().any(|peer| peer.destination.transport == Transport::Tls);

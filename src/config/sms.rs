@@ -31,6 +31,8 @@ const PER_RECIPIENT: u32 = 5;
 const PER_DAY: u32 = 2_000;
 /// The file of the queue.
 const STORE: &str = "sms.db";
+/// The file of what has counted with limits by the day.
+pub(super) const DAY_COUNTS: &str = "calls_per_day.jsonl";
 /// The words that a text may have in braces.
 const WORDS: [&str; 6] = ["caller", "called", "route", "trunk", "outcome", "reason"];
 /// Longest name that a text may come from, in characters: Twilio's alphanumeric sender.
@@ -95,7 +97,10 @@ pub(super) fn read(
         base_url: base_url.unwrap_or_else(|| BASE_URL.to_owned()),
         timeout: timeout.unwrap_or(TIMEOUT),
         status_callback,
-        store: place(store.as_deref(), surroundings),
+        store: match store {
+            Some(written) => values::relative_to(surroundings.folder, &written),
+            None => surroundings.place(STORE),
+        },
         expires,
         per_recipient_per_day,
         per_day,
@@ -103,17 +108,16 @@ pub(super) fn read(
     })
 }
 
-/// Where the queue is: as written, else where the service manager lets us keep things, else beside the call records, else beside
-/// the configuration.
-fn place(written: Option<&str>, surroundings: Surroundings<'_>) -> PathBuf {
-    if let Some(written) = written {
-        return values::relative_to(surroundings.folder, written);
+impl Surroundings<'_> {
+    /// Where a file is that no key places: where the service manager lets us keep things, else beside the call records, else
+    /// beside the configuration.
+    pub(super) fn place(self, name: &str) -> PathBuf {
+        let state = std::env::var_os("STATE_DIRECTORY").filter(|state| !state.is_empty());
+        // systemd names several with colons between.
+        let state = state.and_then(|state| Some(PathBuf::from(state.to_str()?.split(':').next()?)));
+        let records = || self.cdr.and_then(Path::parent).map(Path::to_owned);
+        state.or_else(records).unwrap_or_else(|| self.folder.to_owned()).join(name)
     }
-    let state = std::env::var_os("STATE_DIRECTORY").filter(|state| !state.is_empty());
-    // systemd names several with colons between.
-    let state = state.and_then(|state| Some(PathBuf::from(state.to_str()?.split(':').next()?)));
-    let records = || surroundings.cdr.and_then(Path::parent).map(Path::to_owned);
-    state.or_else(records).unwrap_or_else(|| surroundings.folder.to_owned()).join(STORE)
 }
 
 fn replies<'a>(key: &str, value: &'a Value<'a>, findings: &mut Findings) -> Option<Replies> {

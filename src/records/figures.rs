@@ -14,6 +14,8 @@ pub(crate) struct Figures {
     pub(crate) url: Sink,
     /// What keeps records for it.
     pub(super) spool: Sink,
+    /// What keeps the day counts of limits.
+    pub(super) days: Sink,
 }
 
 /// A place that records go to.
@@ -49,6 +51,8 @@ impl Figures {
     pub(crate) fn problems(&self) -> Vec<String> {
         let mut problems: Vec<String> =
             self.spool.problem().into_iter().map(|what| format!("call records, spool: {what}")).collect();
+        let days = self.days.problem();
+        problems.extend(days.map(|what| format!("calls_per_day: {what}; after a restart days are counted anew")));
         for (name, sink) in self.all() {
             let waiting = sink.waiting.get();
             problems.extend(sink.problem().map(|what| format!("call records, {name}: {what}; {waiting} wait")));

@@ -140,13 +140,13 @@ impl Journal {
 }
 
 /// Whether a name still leads to the file that is written.
-fn is_there(path: &Path, lines: &Lines) -> bool {
+pub(super) fn is_there(path: &Path, lines: &Lines) -> bool {
     let (Ok(named), Ok(open)) = (std::fs::metadata(path), lines.file().metadata()) else { return false };
     (named.dev(), named.ino()) == (open.dev(), open.ino())
 }
 
 /// Opens a file that is nobody else's.
-fn locked(path: &Path) -> io::Result<Lines> {
+pub(super) fn locked(path: &Path) -> io::Result<Lines> {
     let lines = Lines::open(path)?;
     disk::lock(lines.file()).map_err(|error| named(path, &error))?;
     Ok(lines)

@@ -5,6 +5,7 @@
 //! last. What a crash leaves in the journal is looked for in the files that it may be in, and written where it is not.
 
 mod csv;
+mod days;
 mod disk;
 mod figures;
 mod file;
@@ -18,7 +19,7 @@ mod written;
 
 use serde_json::Value;
 use tokio::sync::mpsc;
-use trunkgate_call::{CallRecord, CallView};
+use trunkgate_call::{CallRecord, CallView, DayCount};
 
 use crate::config::Cdr;
 
@@ -32,6 +33,8 @@ pub(crate) enum ReportOrder {
     Began(Box<CallView>),
     /// A finished call.
     Record(Box<CallRecord>),
+    /// A call has counted with a limit by the day.
+    Counted(DayCount),
     /// Another configuration, or the same: files are opened anew, they may have been moved away.
     Reopen(Box<Cdr>),
     /// That was the last one.
@@ -48,6 +51,11 @@ pub(crate) fn hand_over(reports: &mpsc::Sender<ReportOrder>, record: Box<CallRec
 /// Hands a call that has begun to the journal. One too many is not in it: a crash would leave it without record.
 pub(crate) fn hand_over_begun(reports: &mpsc::Sender<ReportOrder>, call: Box<CallView>) {
     let _ = reports.try_send(ReportOrder::Began(call));
+}
+
+/// Hands over what has counted with a limit by the day. One too many is not kept: the next one has the sum.
+pub(crate) fn hand_over_counted(reports: &mpsc::Sender<ReportOrder>, count: DayCount) {
+    let _ = reports.try_send(ReportOrder::Counted(count));
 }
 
 /// A record: one JSON object without a line end.

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use trunkgate_call::DayCount;
 
+use super::days::DayCounts;
 use super::file::RecordsFile;
 use super::journal::Journal;
 use super::outbox::{Outbox, Sender, Way};
@@ -33,6 +35,7 @@ pub(crate) struct Writer {
     /// Whether records are to be sent.
     sends: bool,
     journal: Option<Journal>,
+    days: DayCounts,
     /// Records that are not yet where they belong, in their order.
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
@@ -56,6 +59,7 @@ impl Writer {
     /// The system's.
     pub(crate) fn open(cdr: &Cdr) -> io::Result<Writer> {
         let mut writer = Writer::default();
+        writer.days = DayCounts::open(cdr.day_counts.clone(), writer.figures());
         let Some(path) = journal_path(cdr) else { return Ok(writer) };
         let way = cdr.url.as_ref().map(|url| way(url, true)).transpose()?;
         let opened = match Journal::open(&path) {
@@ -99,6 +103,11 @@ impl Writer {
         Ok(())
     }
 
+    /// What had counted with limits by the day.
+    pub(crate) fn day_counts(&self) -> Vec<DayCount> {
+        self.days.all()
+    }
+
     /// What is to be told of it.
     pub(crate) fn figures(&self) -> Arc<Figures> {
         Arc::clone(&self.figures)
@@ -123,7 +132,9 @@ impl Writer {
                     Ok(record) => self.take(record),
                     Err(error) => tracing::error!(call = %record.call.sid, "a record that is no JSON: {error}"),
                 },
+                Some(ReportOrder::Counted(count)) => self.days.note(count),
                 Some(ReportOrder::Reopen(cdr)) => {
+                    self.days.change(cdr.day_counts.as_deref());
                     self.refused = (None, None);
                     if let Err(error) = self.change(&cdr) {
                         tracing::warn!("where call records go is not changed: {error}");
@@ -291,7 +302,7 @@ mod tests {
             spool: path.with_file_name("cdr.spool"),
             spool_bytes: 1 << 30,
         };
-        Cdr { file: Some(file), url: Some(url) }
+        Cdr { file: Some(file), url: Some(url), day_counts: None }
     }
 
     /// How often each call stands in the files of a folder.

@@ -340,7 +340,9 @@ impl Edge {
         who: Counted,
     ) -> Result<(), Reached> {
         let at = self.timestamp(now);
-        self.quotas.begin((now, at), trunk, call, who)
+        let counts = self.quotas.begin((now, at), trunk, call, who)?;
+        self.outputs.extend(counts.into_iter().map(Output::Counted));
+        Ok(())
     }
 
     /// Counts a call of a trunk in, or says which limit forbids it.
@@ -457,7 +459,7 @@ impl Edge {
         }
     }
 
-    fn timestamp(&self, now: Instant) -> Timestamp {
+    pub(crate) fn timestamp(&self, now: Instant) -> Timestamp {
         Timestamp::try_from(self.date(now)).unwrap_or_default()
     }
 

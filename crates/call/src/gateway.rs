@@ -130,6 +130,10 @@ impl Gateway {
             }
             Input::Limits { calls, calls_per_second } => self.edge.admission.set_limits(calls, calls_per_second),
             Input::Strangers(limits) => self.edge.strangers.configure(limits),
+            Input::DayCounts(counts) => {
+                let at = self.edge.timestamp(now);
+                self.edge.quotas.resume(at, &counts);
+            }
             Input::Addressing(addressing) => {
                 self.edge.addressing = addressing;
                 self.edge.recheck_registrations(now);

@@ -8,6 +8,7 @@ use trunkgate_route::{Destination, Server, Table};
 use trunkgate_sip::{ConnectionId, Flow, Message, Transmit};
 
 use crate::addressing::Addressing;
+use crate::quotas::DayCount;
 use crate::report::CallRecord;
 use crate::sms::SmsNews;
 use crate::strangers::StrangerLimits;
@@ -131,6 +132,8 @@ pub enum Input {
         /// New calls a second; 0: no limit.
         calls_per_second: u32,
     },
+    /// What [`Output::Counted`] has said before a restart: the limits by the day go on from there. Before the first call.
+    DayCounts(Vec<DayCount>),
     /// What addresses of no trunk may do.
     Strangers(StrangerLimits),
     /// New addresses of ours.
@@ -176,6 +179,8 @@ pub enum Output {
     Began(Box<CallView>),
     /// A finished call's record, once per call.
     Report(Box<CallRecord>),
+    /// A call has counted with a limit by the day: the sum so far.
+    Counted(DayCount),
     /// What becomes of the text message that may follow a call.
     Sms(SmsNews),
     /// A call's progress, for the log and for event streams: one line each.

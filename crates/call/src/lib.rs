@@ -107,6 +107,7 @@ pub use gateway::{Gateway, GatewayConfig};
 pub use intake::Intake;
 pub use io::{Cause, Control, Identity, Input, Output, QueryId};
 pub use pace::trunk_of_uri;
+pub use quotas::DayCount;
 pub use reason::ReasonSlug;
 pub use report::CallRecord;
 pub use sms::{Sms, SmsNews};

@@ -25,6 +25,19 @@ pub(crate) struct Numbered<'a> {
     pub(crate) caller: &'a str,
 }
 
+/// How many calls have counted with a limit on a day: what outlives the process, where the shell keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DayCount {
+    /// The trunk.
+    pub trunk: Arc<str>,
+    /// Which calls the limit is for, as [`Quota`] is displayed: by that it is known again.
+    pub limit: String,
+    /// The day, by the limit's own zone.
+    pub day: Date,
+    /// Calls so far.
+    pub count: u32,
+}
+
 /// A limit that is reached, and which calls it is for.
 pub(crate) type Reached = (ReasonSlug, String);
 
@@ -87,15 +100,29 @@ impl Quotas {
         }
     }
 
-    /// Counts a call in with each limit of a trunk that is for it, or with none where one is reached.
+    /// Goes on from what was counted before a restart. A day that is over counts no more, nor does a limit for other calls.
+    pub(crate) fn resume(&mut self, at: Timestamp, counts: &[DayCount]) {
+        for count in counts {
+            for used in self.by_trunk.get_mut(&count.trunk).into_iter().flatten() {
+                if used.quota.day(at) == count.day && used.quota.to_string() == count.limit {
+                    let known = if used.day.0 == count.day { used.day.1 } else { 0 };
+                    used.day = (count.day, known.max(count.count));
+                }
+            }
+        }
+    }
+
+    /// Counts a call in with each limit of a trunk that is for it, or with none where one is reached. Gives the sums of those
+    /// that have a limit by the day.
     pub(crate) fn begin(
         &mut self,
         (now, at): (Instant, Timestamp),
         trunk: &str,
         call: Numbered<'_>,
         who: Counted,
-    ) -> Result<(), Reached> {
-        let Some(all) = self.by_trunk.get_mut(trunk) else { return Ok(()) };
+    ) -> Result<Vec<DayCount>, Reached> {
+        let mut counts: Vec<DayCount> = Vec::new();
+        let Some(all) = self.by_trunk.get_mut(trunk) else { return Ok(counts) };
         let covers = |used: &&mut Used| used.quota.covers(call.called, call.caller);
         for used in all.iter_mut().filter(covers) {
             if let Some(reason) = used.reached(now, at) {
@@ -108,8 +135,17 @@ impl Quotas {
             if used.quota.max_calls > 0 {
                 used.live.push(who);
             }
+            if used.quota.calls_per_day == 0 {
+                continue;
+            }
+            let (limit, (day, count)) = (used.quota.to_string(), used.day);
+            // Two entries may be for the same calls, and one of them may have come later.
+            match counts.iter_mut().find(|known| known.limit == limit) {
+                Some(known) => known.count = known.count.max(count),
+                None => counts.push(DayCount { trunk: trunk.into(), limit, day, count }),
+            }
         }
-        Ok(())
+        Ok(counts)
     }
 
     /// An attempt is over that led to no answer.

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bench::*;
 use jiff::tz::TimeZone;
-use trunkgate_call::Input;
 use trunkgate_call::trace::TraceItem;
+use trunkgate_call::{DayCount, Input};
 use trunkgate_route::{Destination, Pattern, Quota, Table, TargetSpec, Transport, Trunk};
 
 fn quota(to: &[&str], caller: &[&str], limits: [u32; 3]) -> Quota {
@@ -226,4 +226,52 @@ fn a_uri_that_leads_to_a_trunk_counts_with_all_its_limits() {
     assert_eq!(calls(&bench), [0, 0]);
     assert_eq!(call(&mut bench, 5, US), None);
     assert_eq!(calls(&bench), [1, 1]);
+}
+
+/// What an edge begins with that has the limits, and what was kept of another's day.
+fn begun(quotas: Vec<Quota>, kept: &[DayCount], later: Duration) -> Bench {
+    let mut bench = Bench::with(tables(vec![], quotas));
+    bench.pass(later);
+    bench.input(Input::DayCounts(kept.to_vec()));
+    bench
+}
+
+#[test]
+fn a_day_goes_on_after_a_restart() {
+    let uk = |limits| quota(&["+44*"], &[], limits);
+    let all = |limits| quota(&[], &[], limits);
+    let mut bench = Bench::with(tables(vec![], vec![uk([0, 0, 3]), all([0, 0, 9]), all([5, 0, 0])]));
+    assert_eq!([(1, UK), (2, US), (3, UK)].map(|(number, called)| call(&mut bench, number, called)), [None; 3]);
+    let told = |count: &DayCount| (count.trunk.to_string(), count.limit.clone(), count.day.to_string(), count.count);
+    let line = |limit: &str, count| ("pbx".to_owned(), limit.to_owned(), "2027-01-15".to_owned(), count);
+    let counts: Vec<_> = bench.counts.iter().map(told).collect();
+    let expected =
+        [line("to +44*", 1), line("all calls", 1), line("all calls", 2), line("to +44*", 2), line("all calls", 3)];
+    assert_eq!(counts, expected, "nothing of the one without a limit by the day");
+    let kept = bench.counts;
+
+    let none = Duration::ZERO;
+    let mut bench = begun(vec![uk([0, 0, 3]), all([0, 0, 9])], &kept, none);
+    assert_eq!([1, 2].map(|number| call(&mut bench, number, UK)), [None, Some(503)]);
+    assert_eq!(bench.counts.first().map(|count| count.count), Some(3), "it goes on from there");
+    let mut bench = begun(vec![uk([0, 0, 2])], &kept, none);
+    assert_eq!(call(&mut bench, 1, UK), Some(503), "another number, the same calls");
+    bench.input(Input::DayCounts(kept.iter().take(1).cloned().collect()));
+    assert_eq!(call(&mut bench, 2, UK), Some(503), "what is told late takes nothing back");
+    for other in [quota(&["+4420*"], &[], [0, 0, 1]), quota(&["+44*"], &["+1*"], [0, 0, 1])] {
+        assert_eq!(call(&mut begun(vec![other], &kept, none), 1, UK), None, "other calls");
+    }
+    // 13:45 in Kathmandu, and ten hours and a half later.
+    let mut bench = begun(vec![uk([0, 0, 2])], &kept, Duration::from_secs(10 * 3600 + 1800));
+    assert_eq!([1, 2, 3].map(|number| call(&mut bench, number, UK)), [None, None, Some(503)], "another day");
+}
+
+#[test]
+fn of_two_limits_for_the_same_calls_the_one_that_has_counted_for_longer_is_told() {
+    let all = || quota(&[], &[], [0, 0, 9]);
+    let mut bench = Bench::with(tables(vec![], vec![all()]));
+    assert_eq!(call(&mut bench, 1, US), None);
+    bench.input(Input::Table(tables(vec![], vec![all(), all()])));
+    assert_eq!(call(&mut bench, 2, US), None);
+    assert_eq!(bench.counts.iter().map(|count| count.count).collect::<Vec<_>>(), [1, 2]);
 }

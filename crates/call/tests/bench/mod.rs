@@ -16,7 +16,8 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use bytes::Bytes;
 use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_call::{
-    Addressing, CallRecord, Control, Gateway, GatewayConfig, Input, Interfaces, ListenerSpec, Output, QueryId, SmsNews,
+    Addressing, CallRecord, Control, DayCount, Gateway, GatewayConfig, Input, Interfaces, ListenerSpec, Output,
+    QueryId, SmsNews,
 };
 use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId};
 use trunkgate_route::{
@@ -169,6 +170,7 @@ pub struct Bench {
     pub began: BTreeSet<String>,
     pub logs: Vec<String>,
     pub texts: Vec<SmsNews>,
+    pub counts: Vec<DayCount>,
     pub resolves: Vec<(QueryId, String)>,
     /// Who got an answer to a keep-alive.
     pub pongs: Vec<SocketAddr>,
@@ -221,6 +223,7 @@ impl Bench {
             began: BTreeSet::new(),
             logs: vec![],
             texts: vec![],
+            counts: vec![],
             resolves: vec![],
             pongs: vec![],
             worker: true,
@@ -277,6 +280,7 @@ impl Bench {
                     self.reports.push(*record);
                 }
                 Output::Sms(sms) => self.texts.push(sms),
+                Output::Counted(count) => self.counts.push(count),
                 Output::Log(line) => self.logs.push(line.text),
             }
         }
