@@ -13,6 +13,7 @@ use trunkgate_call::{Ban, StrangerLimits};
 use trunkgate_media::LatchMode;
 use trunkgate_route::{Numbers, Transport};
 
+use super::cdr::Cdr;
 use super::code;
 use super::diagnostic::{Findings, nearest, place};
 use super::draft::{Draft, PlacedListen, PlacedTrunk, Span};
@@ -95,13 +96,10 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let texts_to = sms::allowed(texts.as_ref(), findings);
     let routes =
         root.get("route").map(|value| routes::read(value, &edge, &groups, &texts_to, findings)).unwrap_or_default();
-    let mut cdr =
-        cdr.map(|section| cdr::read(&section, &edge.local_networks, file.folder(), findings)).unwrap_or_default();
-    let records = cdr.file.as_ref().map(|file| file.path.as_path());
-    let surroundings = sms::Surroundings { folder: file.folder(), local_networks: &edge.local_networks, cdr: records };
+    let cdr = cdr.map(|section| cdr::read(&section, &edge.local_networks, file.folder(), findings)).unwrap_or_default();
+    let surroundings = sms::Surroundings::new(file.folder(), &edge.local_networks, &cdr);
     let day_counts = Some(surroundings.place(sms::DAY_COUNTS));
     let sms = sms::read(twilio.as_ref(), texts.as_ref(), surroundings, findings);
-    cdr.day_counts = day_counts;
     let written = root.get("listen").map_or(2, |value| value.get_ref().as_array().map_or(1, |list| list.len()));
     let secure =
         |trunk: &PlacedTrunk| trunk.trunk.peers.iter().any(|peer| peer.destination.transport == Transport::Tls);
@@ -128,7 +126,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         log: read_log(log.as_ref(), findings),
         speech: said_by,
         speech_span: speech.map(|speech| speech.span),
-        cdr,
+        cdr: Cdr { day_counts, ..cdr },
         sms,
         twilio_span: twilio.map(|section| section.span),
         sms_span: texts.map(|section| section.span),

@@ -8,6 +8,7 @@ use trunkgate_route::agent::Piece;
 use trunkgate_route::sms::SMS_CHARS;
 use trunkgate_route::{SmsRule, Template, TextOutcome};
 
+use super::cdr::Cdr;
 use super::code;
 use super::diagnostic::{Findings, nearest};
 use super::draft::Draft;
@@ -42,11 +43,11 @@ const NAME_CHARS: usize = 11;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Surroundings<'a> {
     /// What relative paths are relative to.
-    pub(super) folder: &'a Path,
+    folder: &'a Path,
     /// Networks that are spoken to without TLS.
-    pub(super) local_networks: &'a [IpNet],
+    local_networks: &'a [IpNet],
     /// The file of call records.
-    pub(super) cdr: Option<&'a Path>,
+    cdr: Option<&'a Path>,
 }
 
 /// `[twilio]` and `[sms]`; `None` where there is no account that can be used.
@@ -108,7 +109,11 @@ pub(super) fn read(
     })
 }
 
-impl Surroundings<'_> {
+impl<'a> Surroundings<'a> {
+    pub(super) fn new(folder: &'a Path, local_networks: &'a [IpNet], cdr: &'a Cdr) -> Surroundings<'a> {
+        Surroundings { folder, local_networks, cdr: cdr.file.as_ref().map(|file| file.path.as_path()) }
+    }
+
     /// Where a file is that no key places: where the service manager lets us keep things, else beside the call records, else
     /// beside the configuration.
     pub(super) fn place(self, name: &str) -> PathBuf {
