@@ -262,8 +262,9 @@ pub const PLAYED_SECONDS: usize = 1800;
 pub const RECORDED_SECONDS: usize = 1800;
 /// What calls say of texts that waits for the thread that keeps them; more is lost and counted.
 pub const SMS_ORDERS: usize = 8192;
-/// The answer to a caller waits so long at most for its text to be kept, in milliseconds.
-pub const SMS_HELD_MILLISECONDS: u64 = 1_000;
+/// The answer to a caller waits so long at most for its text to be kept, in milliseconds: less than T1 (RFC 3261 §17.2.1), after
+/// which it is sent again.
+pub const SMS_HELD_MILLISECONDS: u64 = 400;
 /// Of this, taken in at once.
 pub const SMS_BATCH: usize = 256;
 /// Requests about texts at once.

@@ -72,6 +72,8 @@ fn who_rings_at_once_is_a_list_of_trunks_and_uris() {
         ("connect = [{ ring_all = ['trunk:pbx', 'reject:486'] }]", &[("TG0112", 39)]),
         ("connect = [{ ring_all = ['trunk:pbx', 'agent:desk'] }]", &[("TG0112", 39)]),
         ("connect = [{ ring_all = ['trunk:pbx', 'trunk:nobody'] }]", &[("TG0120", 39)]),
+        ("connect = ['trunk:pbx/1007,agent:a']", &[("TG0112", 12)]),
+        ("connect = ['trunk:pbx/1007 trunk:pbx', 'trunk:pbx/1;2']", &[("TG0112", 12), ("TG0112", 40)]),
     ] {
         let text = GOOD.replace("connect = ['trunk:pbx']", line);
         let expected: Vec<_> = expected.iter().map(|(code, column)| (*code, 6, *column)).collect();

@@ -264,7 +264,7 @@ fn what_is_wrong_with_a_rule_is_said_at_its_place() {
         assert!(!fine && said.contains(words), "{words}: {said}");
     }
     let (fine, said) = check(&format!("{trunk}{twilio}{}", rule(good)));
-    assert!(fine && said.contains("warning[TG0150]: STOP is heard by Twilio alone"), "{said}");
+    assert!(fine && said.contains("warning[TG0150]: this edge does not hear STOP"), "{said}");
 }
 
 /// How many calls fail.

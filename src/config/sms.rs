@@ -100,7 +100,7 @@ pub(super) fn read(
         status_callback,
         store: match store {
             Some(written) => values::relative_to(surroundings.folder, &written),
-            None => surroundings.place(STORE),
+            None => surroundings.store(),
         },
         expires,
         per_recipient_per_day,
@@ -117,12 +117,21 @@ impl<'a> Surroundings<'a> {
     /// Where a file is that no key places: where the service manager lets us keep things, else beside the call records, else
     /// beside the configuration.
     pub(super) fn place(self, name: &str) -> PathBuf {
-        let state = std::env::var_os("STATE_DIRECTORY").filter(|state| !state.is_empty());
-        // systemd names several with colons between.
-        let state = state.and_then(|state| Some(PathBuf::from(state.to_str()?.split(':').next()?)));
         let records = || self.cdr.and_then(Path::parent).map(Path::to_owned);
-        state.or_else(records).unwrap_or_else(|| self.folder.to_owned()).join(name)
+        state().or_else(records).unwrap_or_else(|| self.folder.to_owned()).join(name)
     }
+
+    /// Where the queue is if its key says nothing: no other key moves it, since who said STOP would be forgotten.
+    fn store(self) -> PathBuf {
+        state().unwrap_or_else(|| self.folder.to_owned()).join(STORE)
+    }
+}
+
+/// Where the service manager lets us keep things.
+fn state() -> Option<PathBuf> {
+    let state = std::env::var_os("STATE_DIRECTORY").filter(|state| !state.is_empty())?;
+    // systemd names several with colons between.
+    Some(PathBuf::from(state.to_str()?.split(':').next()?))
 }
 
 fn replies<'a>(key: &str, value: &'a Value<'a>, findings: &mut Findings) -> Option<Replies> {
@@ -271,7 +280,7 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     }
     match (&draft.twilio_span, &draft.sms_span) {
         (Some(span), _) if any && draft.http.public_url.is_none() => {
-            let message = "STOP is heard by Twilio alone: nobody knows where POST /sms/inbound is";
+            let message = "this edge does not hear STOP: Twilio cannot be told where POST /sms/inbound is";
             let help =
                 "add public_url to [http], and enter it with /sms/inbound behind it at the number in Twilio's console";
             findings.warning(code::TEXTS, Some(span.clone()), message, help);

@@ -269,6 +269,14 @@ fn trunk_target(text: &str, rest: &str, span: Span, numbers: &Numbers, findings:
         findings.error(code::BAD_TARGET, span, format!("\"{text}\" names no trunk"), "trunk:NAME");
         return None;
     }
+    // Another target behind it, by whatever it was meant to be divided.
+    if number.is_some_and(|number| number.contains([',', ';', ':'])) {
+        let message = format!("\"{text}\": a number has no `,`, `;` or `:`");
+        let help =
+            "each target by itself: connect = [\"trunk:a/1007\", \"agent:b\"]; in a CSV file a space between them";
+        findings.error(code::BAD_TARGET, span, message, help);
+        return None;
+    }
     // Pieces of the call's numbers stand for digits.
     if number.is_some_and(|number| numbers.normalise(&filled(number, |_| "0".to_owned()), None).is_err()) {
         let message = format!("\"{text}\": no number can be called so");

@@ -100,7 +100,9 @@ impl Spool {
         };
         for entry in std::fs::read_dir(folder).map_err(|error| named(folder, &error))? {
             let path = entry?.path();
+            // As we name them, and nothing else.
             let number = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+            let number = number.filter(|number| *number < u64::MAX && spool.path(*number) == path);
             if let (Some(number), true) = (number, path.extension().is_some_and(|ending| ending == ENDING)) {
                 spool.take_up(number, &path).map_err(|error| named(&path, &error))?;
             }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -32,6 +33,9 @@ const TABLES: &str = "
     CREATE INDEX sms_by_due ON sms (state, due);
     CREATE INDEX sms_by_recipient ON sms (recipient, created);
     CREATE INDEX sms_by_age ON sms (created);
+    CREATE INDEX sms_under_way ON sms (recipient) WHERE state IN (2, 3);
+    CREATE INDEX sms_counted ON sms (created) WHERE state IN (2, 3) OR result IN ('sent', 'unknown');
+    CREATE INDEX sms_counted_of ON sms (recipient, created) WHERE state IN (2, 3) OR result IN ('sent', 'unknown');
     CREATE TABLE opted_out (recipient TEXT PRIMARY KEY, since INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     PRAGMA user_version = 1;
 ";
@@ -175,6 +179,8 @@ impl Store {
     /// The system's, SQLite's, or that another process has it.
     pub(super) fn open(path: &Path, now: Timestamp) -> io::Result<Store> {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        // It has numbers and texts; SQLite gives its other files the same rights.
+        std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(named)?;
         Store::open_unnamed(path, now).map_err(|error| named(words(error)))
     }
 
@@ -481,6 +487,18 @@ mod tests {
 
     fn only(call: &str, look: bool) -> Told {
         (vec![(call.to_owned(), look)], vec![])
+    }
+
+    #[test]
+    fn the_file_is_its_owner_s_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sms.db");
+        let _store = Store::open(&path, at(0)).unwrap();
+        for name in ["sms.db", "sms.db-wal"] {
+            let mode = std::fs::metadata(directory.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{name}");
+        }
     }
 
     #[test]

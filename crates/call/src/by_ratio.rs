@@ -16,8 +16,12 @@ use crate::limits::{PROBED_ONE_IN, SILENT_SECONDS};
 use crate::reason::ReasonSlug;
 
 /// Answers that are the called party's word, or the called number's: another trunk would have said the same. As in the network
-/// effectiveness ratio (ITU-T E.425), which counts user busy, ring no answer and terminal rejection as delivered.
-const CALLED_PARTY: [u16; 17] = [404, 410, 415, 480, 482, 483, 484, 485, 486, 487, 488, 493, 600, 603, 604, 606, 607];
+/// effectiveness ratio (ITU-T E.425), which counts user busy, ring no answer and terminal rejection as delivered. And what a
+/// caller brings about by what it sends: with that it could turn calls away from a trunk.
+const CALLED_PARTY: [u16; 32] = [
+    400, 404, 406, 410, 413, 414, 415, 416, 420, 421, 428, 433, 436, 437, 438, 480, 482, 483, 484, 485, 486, 487, 488,
+    493, 494, 513, 600, 603, 604, 606, 607, 608,
+];
 
 /// What else a trunk answers for.
 const LET_DOWN: [ReasonSlug; 5] = [

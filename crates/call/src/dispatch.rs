@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_route::{HeaderRules, Trunk};
+use trunkgate_route::{HeaderRules, SendNumbers, Trunk};
 use trunkgate_sip::{
     Answer, Body, ClientId, DialogId, DropReason, Event, HeaderName, Message, Method, Party, ServerId, StartLine,
     Transmit,
@@ -249,7 +249,8 @@ impl Gateway {
             return Ok(());
         }
         let numbers = self.edge.table.numbers();
-        let called = called(request, trunk, numbers).map(|number| number.text).unwrap_or_default();
+        let called = called(request, trunk, numbers);
+        let called = called.map(|number| numbers.ways(&number, SendNumbers::AsIs)).unwrap_or_default();
         let caller = caller(request, numbers).number.text;
         let who = (CallKey(self.next_call), None);
         let taken = self.edge.take_quota(now, &trunk.name, Numbered { called: &called, caller: &caller }, who);

@@ -92,7 +92,11 @@ impl Call {
         } else {
             edge.begin_target_call(now, &trunk.name, (self.key, branch)).map_err(|reason| (reason, None))?;
             let caller = self.number_of(self.near).text.clone();
-            let call = Numbered { called: &called.text, caller: &caller };
+            let called = match trunk.quotas.is_empty() {
+                true => Vec::new(),
+                false => edge.table.numbers().ways(&called, trunk.send_numbers),
+            };
+            let call = Numbered { called: &called, caller: &caller };
             if let Err((reason, which)) = edge.take_quota(now, &trunk.name, call, (self.key, Some(branch))) {
                 edge.end_trunk_call(&trunk.name);
                 return Err((reason, Some(which)));

@@ -19,8 +19,8 @@ pub(crate) type Counted = (CallKey, Option<Branch>);
 /// The numbers of a call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Numbered<'a> {
-    /// Whom it is for.
-    pub(crate) called: &'a str,
+    /// Whom it is for, in each way that it may be read.
+    pub(crate) called: &'a [String],
     /// Who calls; empty: nobody knows.
     pub(crate) caller: &'a str,
 }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use trunkgate_media::{Command, EndId, RemoteSpec, WireSpec};
-use trunkgate_route::{CallInfo, CallerIdRule, Number, Plan, ReferMode, Target};
+use trunkgate_route::{CallInfo, CallerIdRule, Number, Plan, ReferMode, SendNumbers, Target};
 use trunkgate_sdp::{Audio, Description, Direction, Refusal, anchored_streams};
 use trunkgate_sip::header::Replaces;
 use trunkgate_sip::{Answer, Extra, ServerId};
@@ -164,7 +164,8 @@ impl Call {
         // It costs what a new call costs: nobody dials faster by transfers than by calls.
         let admitted = edge.admission.check_rate(now).and_then(|()| edge.trunks.pay(now, &trunk.name));
         admitted.map_err(|reason| refused(503, reason))?;
-        let numbers = Numbered { called: &refer.number.text, caller: &self.number_of(leg).text };
+        let called = edge.table.numbers().ways(&refer.number, SendNumbers::AsIs);
+        let numbers = Numbered { called: &called, caller: &self.number_of(leg).text };
         if let Err((reason, which)) = edge.take_quota(now, &trunk.name, numbers, (self.key, None)) {
             edge.alarm(now, self.sid(), &trunk.name, reason, &which);
             return Err(refused(503, reason));

@@ -54,6 +54,19 @@ fn calls_count_with_the_limits_that_are_for_them() {
         (vec![quota(&["+44*"], &["+1212*"], [1, 0, 0])], vec![(UK, None), (UK, None)]),
         (vec![quota(&["+44*"], &[], [0, 1, 0])], vec![(UK, None), (UK, Some(503)), (US, None)]),
         (vec![quota(&[], &[], [0, 0, 2])], vec![(UK, None), (US, None), (US, Some(503)), ("911", None)]),
+        // The same number in other forms.
+        (
+            vec![quota(&["+44*"], &[], [0, 0, 1])],
+            vec![
+                (UK, None),
+                ("44207946001899", Some(503)),
+                ("0044207946001899", Some(503)),
+                ("442079460018%23", Some(503)),
+                ("442079460018,1", Some(503)),
+                ("*67442079460018", Some(503)),
+                (US, None),
+            ],
+        ),
         // What one limit refuses counts with no other.
         (
             vec![quota(&["+44*"], &[], [1, 0, 0]), quota(&[], &[], [0, 0, 2])],

@@ -14,6 +14,10 @@ use crate::trunk::SendNumbers;
 
 /// Longest text that may be a number, separators included: E.164 has 15 digits, an international prefix up to 5.
 const MAX_NUMBER_BYTES: usize = 64;
+/// Runs of digits of a received number that are looked at.
+const RUNS: usize = 6;
+/// Digits of a run in which a number is looked for, with `+`.
+const LONGEST_READ: usize = 20;
 /// Longest number of the world, country code included (ITU-T E.164 §6.1).
 const MAX_E164_DIGITS: usize = 15;
 
@@ -122,17 +126,29 @@ impl Numbers {
         }
     }
 
+    /// A number as it is, and as a far end may read it.
+    pub fn ways(&self, number: &Number, form: SendNumbers) -> Vec<String> {
+        std::iter::once(number.text.clone()).chain(self.readings(number, form)).collect()
+    }
+
     /// The E.164 numbers that a far end may make of one that goes to it as received: of digits without `+`, and of those
     /// that are too many, since exchanges pass over the ones behind a whole number; so may whoever reads parameters
-    /// (`;`), lists (`,`) or an end of dialling (`#`) there.
-    pub fn readings(&self, number: &Number, form: SendNumbers) -> Vec<String> {
-        let as_received = !number.is_e164 || form == SendNumbers::AsIs;
-        let head: String = number.received.chars().take(MAX_NUMBER_BYTES).collect();
-        let head = head.split([';', ',', '#']).next().unwrap_or_default();
-        let Some(digits) = compact(head).filter(|_| as_received) else { return Vec::new() };
-        let international = format!("+{}", digits.trim_start_matches('+'));
-        let longest = |digits: &String| (1..=digits.len()).rev().find_map(|len| self.e164(digits.get(..len)?, None));
-        [digits, international].iter().filter_map(longest).collect()
+    /// (`;`), lists (`,`), an end of dialling (`#`), service codes (`*67`, `#31#`) or letters there, or throws away what is
+    /// no digit.
+    fn readings(&self, number: &Number, form: SendNumbers) -> Vec<String> {
+        if number.is_e164 && form != SendNumbers::AsIs {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        for digits in runs(&number.received) {
+            let international = format!("+{}", digits.trim_start_matches('+'));
+            let longest = |digits: &String| {
+                (1..=digits.len().min(LONGEST_READ)).rev().find_map(|len| self.e164(digits.get(..len)?, None))
+            };
+            found.extend([digits, international].iter().filter_map(longest));
+        }
+        found.dedup();
+        found
     }
 
     fn e164(&self, user: &str, phone_context: Option<&str>) -> Option<String> {
@@ -200,6 +216,35 @@ fn shorter_than_subscribers(number: &PhoneNumber) -> bool {
         PHONE_NUMBER_UTIL.is_possible_number_for_type_with_reason(number, PhoneNumberType::FixedLine),
         Err(ValidationError::TooShort) | Ok(NumberLengthType::IsPossibleLocalOnly)
     )
+}
+
+/// What a text may have of numbers: each run of digits and separators, without the digits of a service code before it too, and
+/// all digits together.
+fn runs(received: &str) -> Vec<String> {
+    let digit = |c: char| match c {
+        // Full-width ones.
+        '\u{ff10}'..='\u{ff19}' => char::from_digit(u32::from(c) - 0xff10, 10).unwrap_or(c),
+        _ => c,
+    };
+    let text: String = received.chars().take(MAX_NUMBER_BYTES).map(digit).collect();
+    let mut found: Vec<String> = Vec::new();
+    let mut before = None;
+    for run in text.split(|c: char| !c.is_ascii_digit() && c != '+' && !is_separator(c)).take(RUNS) {
+        if let Some(digits) = compact(run) {
+            // `*67` and its like stand before a number without anything between.
+            if matches!(before, Some('*' | '#')) {
+                found.extend([2, 3].into_iter().filter_map(|code| digits.get(code..).map(str::to_owned)));
+            }
+            found.push(digits);
+        }
+        let end = run.as_ptr() as usize - text.as_ptr() as usize + run.len();
+        before = text.get(end..).and_then(|rest| rest.chars().next());
+    }
+    let all: String = text.chars().filter(char::is_ascii_digit).collect();
+    found.push(all);
+    found.retain(|digits| digits.len() > 2);
+    found.dedup();
+    found
 }
 
 /// Digits and a leading `+` only; `None` where anything else but separators stands there, so that names and vanity

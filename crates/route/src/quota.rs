@@ -26,11 +26,12 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// Whether it is for a call; an anonymous caller has no number.
-    pub fn covers(&self, called: &str, caller: &str) -> bool {
-        let any =
-            |patterns: &[Pattern], number: &str| patterns.is_empty() || patterns.iter().any(|p| p.matches(number));
-        any(&self.to, called) && any(&self.caller, caller)
+    /// Whether it is for a call to a number that may be read in each of these ways ([`crate::Numbers::ways`]); an anonymous
+    /// caller has no number.
+    pub fn covers(&self, called: &[String], caller: &str) -> bool {
+        let is_called = |pattern: &Pattern| called.iter().any(|number| pattern.matches(number));
+        (self.to.is_empty() || self.to.iter().any(is_called))
+            && (self.caller.is_empty() || self.caller.iter().any(|pattern| pattern.matches(caller)))
     }
     /// The day of a moment.
     pub fn day(&self, at: Timestamp) -> Date {

@@ -61,8 +61,7 @@ impl Trunk {
             let by = self.deny.iter().find(is_it).map(|pattern| DeniedBy::Deny(pattern.to_string()))?;
             return Some(Denied { number: number.text.clone(), by });
         }
-        let readings = numbers.readings(number, self.send_numbers);
-        std::iter::once(number.text.clone()).chain(readings).find_map(|number| {
+        numbers.ways(number, self.send_numbers).into_iter().find_map(|number| {
             let by = self.denied_by(numbers, &number)?;
             Some(Denied { number, by })
         })
@@ -123,6 +122,17 @@ mod tests {
             (&plain, "+491900123456", None),
             (&plain, "9005550123;x=1", Some("+19005550123 high_risk: premium rate")),
             (&as_is, "+8816512345671234567", Some("+8816512345671234567 high_risk: satellite phones")),
+            (&plain, "*6719005550123", Some("+19005550123 high_risk: premium rate")),
+            (&plain, "#31#19005550123", Some("+19005550123 high_risk: premium rate")),
+            (&both, "*31#+442079460018", Some("*31#+442079460018 none of allow_prefixes")),
+            (&plain, "1900555012A3", Some("+19005550123 high_risk: premium rate")),
+            (&plain, "p1_900/555x0123", Some("+19005550123 high_risk: premium rate")),
+            (&plain, "\t19005550123\0", Some("+19005550123 high_risk: premium rate")),
+            (&plain, "9,19005550123", Some("+19005550123 high_risk: premium rate")),
+            (&plain, "\u{ff11}\u{ff19}005550123", Some("+19005550123 high_risk: premium rate")),
+            (&plain, "sales", None),
+            (&plain, "*67", None),
+            (&plain, "*6714155550100", None),
             (&open, "+881651234567", None),
             (&open, "+19005550123", None),
             (&few, "+14155550100", None),
