@@ -283,7 +283,8 @@ fn on_trunk(value: &mut Value, numbers: &Numbers, trunk: &Trunk, number: &Number
     value["denied"] = json!(
         denied.map(|denied| json!({ "number": denied.number, "by": by(&denied.by), "why": denied.by.to_string() }))
     );
-    let quotas = trunk.quotas.iter().filter(|quota| !is_emergency && quota.covers(&number.text, &asked.caller.text));
+    let ways = numbers.ways(number, trunk.send_numbers);
+    let quotas = trunk.quotas.iter().filter(|quota| !is_emergency && quota.covers(&ways, &asked.caller.text));
     value["limits"] = quotas.map(limit).collect();
 }
 
