@@ -1,7 +1,10 @@
 //! Requests that the edge sends to web services: over TLS where the address says so, to that address and nowhere else, without
 //! a proxy and without following redirections.
 
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -12,17 +15,52 @@ use hyper_util::rt::TokioIo;
 use reqwest::Url;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::certificates::{Trust, provider};
+use crate::limits::WEB_HEAD_BYTES;
 use crate::transport::verifier::Servers;
 
 /// A connection.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// A connection on which no more may be read for a request than an answer may have: provisional answers without end would
+/// keep a thread busy, and no time-out would run on it.
+struct Bounded<S> {
+    stream: S,
+    /// Read since something was written, in bytes.
+    read: u64,
+    most: u64,
+}
+
+impl<S: Stream> AsyncRead for Bounded<S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.read > self.most {
+            return Poll::Ready(Err(io::Error::other(format!("more than {} bytes for one request", self.most))));
+        }
+        let before = into.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, into);
+        self.read += (into.filled().len() - before) as u64;
+        polled
+    }
+}
+
+impl<S: Stream> AsyncWrite for Bounded<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.read = 0;
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
 
 /// An address for messages: some have a key in their query.
 pub(crate) fn place(url: &str) -> &str {
@@ -40,24 +78,26 @@ pub(crate) fn trusting(trust: Trust) -> Result<Arc<ClientConfig>, String> {
     Ok(Arc::new(config.with_custom_certificate_verifier(verifier).with_no_client_auth()))
 }
 
-/// Connects to where a URL leads; `tls` is asked for where it is `https`.
+/// Connects to where a URL leads; `tls` is asked for where it is `https`. An answer's body has `most` bytes at most.
 ///
 /// # Errors
 /// Why not, in words.
 pub(crate) async fn connect(
     url: &Url,
     tls: impl FnOnce() -> Result<Arc<ClientConfig>, String>,
+    most: u64,
 ) -> Result<Box<dyn Stream>, String> {
     let host = url.host_str().ok_or("no host")?.trim_start_matches('[').trim_end_matches(']').to_owned();
     let port = url.port_or_known_default().ok_or("no port")?;
     let stream =
         TcpStream::connect((host.as_str(), port)).await.map_err(|error| format!("cannot be reached: {error}"))?;
+    let most = most.saturating_add(WEB_HEAD_BYTES);
     if url.scheme() != "https" {
-        return Ok(Box::new(stream));
+        return Ok(Box::new(Bounded { stream, read: 0, most }));
     }
     let name = ServerName::try_from(host).map_err(|error| error.to_string())?;
     let stream = TlsConnector::from(tls()?).connect(name, stream).await.map_err(|error| format!("TLS: {error}"))?;
-    Ok(Box::new(stream))
+    Ok(Box::new(Bounded { stream, read: 0, most }))
 }
 
 /// Path and query of a URL, as they stand in a request.
@@ -116,7 +156,7 @@ impl WebClient {
         request: Request<Full<Bytes>>,
         most: impl Fn(StatusCode) -> u64,
     ) -> Result<Answer, Fault> {
-        let stream = connect(url, || Ok(Arc::clone(&self.tls))).await.map_err(Fault::NotSent)?;
+        let stream = connect(url, || Ok(Arc::clone(&self.tls)), most(StatusCode::OK)).await.map_err(Fault::NotSent)?;
         exchange(stream, request, most).await
     }
 }
@@ -167,4 +207,44 @@ pub(crate) async fn gather(mut response: Response<Incoming>, most: u64) -> Resul
         }
     }
     Ok((bytes, true))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// One that answers with a body of so many bytes behind provisional answers, or with these alone and without end.
+    async fn asked(provisional: Option<usize>, body: usize) -> Result<Answer, Fault> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+                assert!(stream.read_buf(&mut request).await.unwrap() > 0);
+            }
+            let one = "HTTP/1.1 103 Early Hints\r\n\r\n";
+            for _ in 0..provisional.unwrap_or(usize::MAX) {
+                if stream.write_all(one.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {body}\r\n\r\n{}", "x".repeat(body));
+            drop(stream.write_all(answer.as_bytes()).await);
+            drop(stream.read_buf(&mut request).await);
+        });
+        let request = post(&url).body(Full::new(Bytes::new())).unwrap();
+        WebClient::new().unwrap().ask(&url, request, |_| 1 << 20).await
+    }
+
+    #[tokio::test]
+    async fn what_never_ends_is_given_up_and_what_is_long_is_not() {
+        let answer = asked(Some(3), 1 << 20).await.unwrap();
+        assert!(answer.is_whole && answer.body.len() == 1 << 20);
+        assert!(!asked(Some(0), (1 << 20) + 1).await.unwrap().is_whole);
+        let endless = asked(None, 0).await.unwrap_err();
+        assert!(matches!(&endless, Fault::Unanswered(what) if what.contains("bytes for one request")), "{endless:?}");
+    }
 }

@@ -145,7 +145,7 @@ impl Target {
 
     async fn connect(&self) -> Result<Connection, String> {
         let tls = || self.tls.clone().ok_or_else(|| "no TLS".to_owned());
-        let stream = web::connect(&self.url, tls).await?;
+        let stream = web::connect(&self.url, tls, CDR_ANSWER_BYTES).await?;
         let (connection, driver) = handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
         // What goes wrong the request is told as well.
         tokio::spawn(async { drop(driver.await) });
