@@ -267,8 +267,10 @@ fn a_far_end_that_is_not_who_it_should_be_is_a_failed_target() {
     let last = Server::new("127.0.0.6", &good, None);
     for (what, pair) in [("has expired", &expired), ("nobody who is trusted", &forged), ("127.0.0.6", &other_name)] {
         let first = Server::new("127.0.0.6", pair, None);
+        // No connection but that of the call: it would find the handshake of an OPTIONS failed already, and make another.
         let trunk = format!(
-            "[trunk.pbx]\npeers = [\"sip:{};transport=tls\", {{ uri = \"sip:{};transport=tls\", priority = 1 }}]\n\
+            "[trunk.pbx]\noptions_interval = \"0s\"\n\
+             peers = [\"sip:{};transport=tls\", {{ uri = \"sip:{};transport=tls\", priority = 1 }}]\n\
              tls = {{ ca = {:?}, names = [\"pbx.example\"] }}\n",
             first.address, last.address, papers.authority.file
         );
