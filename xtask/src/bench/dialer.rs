@@ -1,12 +1,13 @@
-//! Sets up many calls through an edge, one after the other, over plain SIP by UDP: a caller and a called side of text
-//! templates, two sockets for all of them.
+//! Sets up many calls through an edge, one after the other, over plain SIP: a caller and a called side of text templates,
+//! two UDP sockets or TLS connections for all of them.
 
-use std::net::{SocketAddr, UdpSocket};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
 
 use anyhow::{Context as _, bail};
+use rustls::pki_types::CertificateDer;
 
 use super::generator::{Pair, Paths};
+use super::line::Line;
 use super::speech::Codec;
 use super::srtp::{self, Suite};
 use crate::interop::raw::Text;
@@ -16,14 +17,25 @@ pub(crate) const NEAR: &str = "127.0.0.2";
 /// The called side's address.
 pub(crate) const FAR: &str = "127.0.0.3";
 
-/// How long one message is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// The two sides' signalling.
 #[derive(Debug)]
 pub(crate) struct Dialer {
-    caller: UdpSocket,
-    called: UdpSocket,
+    caller: Line,
+    called: Line,
+    /// Beginning of the called numbers.
+    prefix: &'static str,
+}
+
+/// A call that is up.
+#[derive(Debug)]
+pub(crate) struct Dialed {
+    /// Which it is.
+    n: usize,
+    /// Where its media goes.
+    pub(crate) paths: Paths,
+    /// To of the answer, and its Contact.
+    to: String,
+    contact: String,
 }
 
 /// The payload number of Opus where we offer.
@@ -50,103 +62,127 @@ pub(crate) fn sdp(rtp: SocketAddr, codec: Codec, number: Option<u8>, crypto: Opt
 impl Dialer {
     /// Two sockets; where the called side listens is in `address`.
     pub(crate) fn new() -> anyhow::Result<Dialer> {
-        let socket = |address: &str| -> anyhow::Result<UdpSocket> {
-            let socket = UdpSocket::bind((address, 0))?;
-            socket.set_read_timeout(Some(PATIENCE))?;
-            Ok(socket)
-        };
-        Ok(Dialer { caller: socket(NEAR)?, called: socket(FAR)? })
+        Ok(Dialer::between(Line::udp(NEAR)?, Line::udp(FAR)?, "+1415555"))
+    }
+
+    /// The same over other lines, to numbers that begin so.
+    pub(crate) fn between(caller: Line, called: Line, prefix: &'static str) -> Dialer {
+        Dialer { caller, called, prefix }
     }
 
     /// Where the called side listens.
     pub(crate) fn called(&self) -> anyhow::Result<SocketAddr> {
-        Ok(self.called.local_addr()?)
+        self.called.here()
+    }
+
+    /// The certificates that caller and called side have been shown.
+    pub(crate) fn shown(&self) -> (Option<CertificateDer<'static>>, Option<CertificateDer<'static>>) {
+        (self.caller.shown(), self.called.shown())
     }
 
     /// One call for each pair. With a suite, the called side speaks SRTP.
     pub(crate) fn dial(&self, edge: SocketAddr, pairs: &[Pair], suite: Option<Suite>) -> anyhow::Result<Vec<Paths>> {
-        let paths = pairs.iter().enumerate().map(|(n, pair)| self.call(edge, n, pair, suite));
-        paths.collect::<anyhow::Result<_>>().context("setting up calls")
+        Ok(self.dial_all(edge, pairs, suite)?.into_iter().map(|dialed| dialed.paths).collect())
     }
 
-    fn call(&self, edge: SocketAddr, n: usize, pair: &Pair, suite: Option<Suite>) -> anyhow::Result<Paths> {
-        let here = self.caller.local_addr()?;
-        let number = format!("+1415555{n:04}");
+    /// The same with all that is needed to end them.
+    pub(crate) fn dial_all(
+        &self,
+        edge: SocketAddr,
+        pairs: &[Pair],
+        suite: Option<Suite>,
+    ) -> anyhow::Result<Vec<Dialed>> {
+        let dialed = pairs.iter().enumerate().map(|(n, pair)| self.call(edge, n, pair, suite));
+        dialed.collect::<anyhow::Result<_>>().context("setting up calls")
+    }
+
+    /// The headers of every request of a call but To, CSeq and what follows.
+    fn of_caller(&self, n: usize, branch: &str) -> anyhow::Result<String> {
+        let (here, transport) = (self.caller.here()?, self.caller.transport());
+        Ok(format!(
+            "Via: SIP/2.0/{transport} {here};branch=z9hG4bK{branch}{n};rport\r\nMax-Forwards: 70\r\n\
+             From: <sip:bench@{here}>;tag=near{n}\r\nCall-ID: bench-{n}-{}\r\n",
+            here.port()
+        ))
+    }
+
+    fn number(&self, n: usize) -> String {
+        format!("{}{n:04}", self.prefix)
+    }
+
+    fn call(&self, edge: SocketAddr, n: usize, pair: &Pair, suite: Option<Suite>) -> anyhow::Result<Dialed> {
+        let number = self.number(n);
         let target = format!("sip:{number}@{edge}");
-        let from = format!("From: <sip:bench@{here}>;tag=near{n}\r\nCall-ID: bench-{n}-{}\r\n", here.port());
         let body = sdp(pair.near.local_addr()?, pair.codecs.0, None, None);
-        self.send(
-            &self.caller,
+        self.caller.send(
             edge,
             &format!(
-                "INVITE {target} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bKi{n};rport\r\nMax-Forwards: 70\r\n\
-                 {from}To: <{target}>\r\nCSeq: 1 INVITE\r\nContact: <sip:bench@{here}>\r\n\
+                "INVITE {target} SIP/2.0\r\n{}To: <{target}>\r\nCSeq: 1 INVITE\r\nContact: <{}>\r\n\
                  Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
+                self.of_caller(n, "i")?,
+                self.caller.contact()?,
                 body.len()
             ),
         )?;
-        let (invite, from_edge) = receive(&self.called, request("INVITE ", &number))?;
+        let (invite, from_edge) = self.called.receive(request("INVITE ", &number))?;
         let keys = suite.map(|suite| srtp::answer(&invite, suite)).transpose()?;
         let payload = pair.codecs.1.number_in(&invite)?;
         let crypto = keys.as_ref().map(|(line, _)| line.as_str());
         let body = sdp(pair.far.local_addr()?, pair.codecs.1, Some(payload), crypto);
-        self.send(&self.called, from_edge, &self.ok(&invite, &body)?)?;
-        let (answer, _) = receive(&self.caller, |text| text.code().is_some_and(|code| code >= 200))?;
+        self.called.send(from_edge, &self.ok(&invite, ";tag=far", &body)?)?;
+        let ours = |text: &Text| text.header("From").ends_with(&format!("tag=near{n}"));
+        let (answer, _) = self.caller.receive(|text| ours(text) && text.code().is_some_and(|code| code >= 200))?;
         if answer.code() != Some(200) {
             bail!("{} instead of an answer", answer.first());
         }
-        let contact = answer.header("Contact").trim_matches(['<', '>']);
-        self.send(
-            &self.caller,
+        let contact = answer.header("Contact").trim_matches(['<', '>']).to_owned();
+        let to = answer.header("To").to_owned();
+        let ack = self.of_caller(n, "a")?;
+        self.caller.send(
             edge,
-            &format!(
-                "ACK {contact} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bKa{n};rport\r\nMax-Forwards: 70\r\n\
-                 {from}To: {}\r\nCSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n",
-                answer.header("To")
-            ),
+            &format!("ACK {contact} SIP/2.0\r\n{ack}To: {to}\r\nCSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n"),
         )?;
-        receive(&self.called, request("ACK ", &number))?;
+        self.called.receive(request("ACK ", &number))?;
         let near = answer.media().context("no media in the 200")?;
         let far = invite.media().context("no media in the INVITE")?;
         let numbers = (pair.codecs.0.number_in(&answer)?, payload);
-        Ok(Paths { near, far, numbers, keys: keys.map(|(_, keys)| keys) })
+        Ok(Dialed { n, paths: Paths { near, far, numbers, keys: keys.map(|(_, keys)| keys) }, to, contact })
     }
 
-    fn ok(&self, invite: &Text, body: &str) -> anyhow::Result<String> {
-        let vias: String = invite.all("Via").map(|via| format!("Via: {via}\r\n")).collect();
+    /// The caller hangs up: its BYE comes out on the called side, and is answered on both.
+    pub(crate) fn hang_up(&self, edge: SocketAddr, Dialed { n, to, contact, .. }: &Dialed) -> anyhow::Result<()> {
+        let bye = self.of_caller(*n, "b")?;
+        self.caller.send(
+            edge,
+            &format!("BYE {contact} SIP/2.0\r\n{bye}To: {to}\r\nCSeq: 2 BYE\r\nContent-Length: 0\r\n\r\n"),
+        )?;
+        let (bye, from_edge) = self.called.receive(request("BYE ", &self.number(*n)))?;
+        self.called.send(from_edge, &self.ok(&bye, "", "")?)?;
+        let ours = |text: &Text| text.header("CSeq") == "2 BYE" && text.header("To") == to;
+        let (answer, _) = self.caller.receive(ours)?;
+        if answer.code() != Some(200) {
+            bail!("{} to a BYE", answer.first());
+        }
+        Ok(())
+    }
+
+    fn ok(&self, request: &Text, tag: &str, body: &str) -> anyhow::Result<String> {
+        let vias: String = request.all("Via").map(|via| format!("Via: {via}\r\n")).collect();
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
         Ok(format!(
-            "SIP/2.0 200 OK\r\n{vias}From: {}\r\nTo: {};tag=far\r\nCall-ID: {}\r\nCSeq: {}\r\nContact: <sip:bench@{}>\r\n\
-             Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
-            invite.header("From"),
-            invite.header("To"),
-            invite.header("Call-ID"),
-            invite.header("CSeq"),
-            self.called()?,
+            "SIP/2.0 200 OK\r\n{vias}From: {}\r\nTo: {}{tag}\r\nCall-ID: {}\r\nCSeq: {}\r\nContact: <{}>\r\n\
+             {kind}Content-Length: {}\r\n\r\n{body}",
+            request.header("From"),
+            request.header("To"),
+            request.header("Call-ID"),
+            request.header("CSeq"),
+            self.called.contact()?,
             body.len()
         ))
-    }
-
-    fn send(&self, socket: &UdpSocket, to: SocketAddr, text: &str) -> anyhow::Result<()> {
-        socket.send_to(text.as_bytes(), to)?;
-        Ok(())
     }
 }
 
 /// A request of the call to this number: one of an earlier call may have been sent again.
 fn request(method: &str, number: &str) -> impl Fn(&Text) -> bool {
     move |text| text.first().starts_with(method) && text.header("To").contains(number)
-}
-
-/// The next message that is `wanted`; others (100, retransmissions) are passed over.
-fn receive(socket: &UdpSocket, wanted: impl Fn(&Text) -> bool) -> anyhow::Result<(Text, SocketAddr)> {
-    let began = Instant::now();
-    let mut buffer = vec![0; 65_535];
-    while began.elapsed() < PATIENCE {
-        let (len, from) = socket.recv_from(&mut buffer)?;
-        let text = Text(String::from_utf8_lossy(buffer.get(..len).unwrap_or_default()).into_owned());
-        if wanted(&text) {
-            return Ok((text, from));
-        }
-    }
-    bail!("what was waited for did not come")
 }

@@ -33,7 +33,7 @@ pub(crate) struct Pair {
 }
 
 /// Where the two sides of a session send, and the keys of the far one where it speaks SRTP.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Paths {
     /// Where the caller sends.
     pub(crate) near: SocketAddr,
@@ -54,6 +54,8 @@ pub(crate) struct Seen {
     pub(crate) lost: u64,
     /// Packets that did not authenticate.
     pub(crate) forged: u64,
+    /// Packets sent from the first on, and those of them that came.
+    pub(crate) in_all: (u64, u64),
     /// Time from one socket to the other, median, in µs.
     pub(crate) p50_us: f64,
     /// The same, 99th percentile.
@@ -184,7 +186,8 @@ pub(crate) fn drive(
     for (at, stream) in streams.iter().enumerate() {
         epoll.add(stream.socket, EpollEvent::new(EpollFlags::EPOLLIN, at as u64))?;
     }
-    let mut run = Run { began: Instant::now(), latencies: Vec::with_capacity(rounds * streams.len()), forged: 0 };
+    let latencies = Vec::with_capacity(rounds * streams.len());
+    let mut run = Run { began: Instant::now(), latencies, forged: 0, came: 0 };
     let (count, gap) = (streams.len(), FRAME / u32::try_from(streams.len())?);
     let warm = usize::try_from(WARM_UP.as_millis() / FRAME.as_millis())? * count;
     let (mut next, mut cpu_before) = (0, Duration::ZERO);
@@ -216,7 +219,8 @@ pub(crate) fn drive(
         None => sent.saturating_sub(packets),
     };
     let (p50_us, p99_us) = (run.percentile(50), run.percentile(99));
-    Ok(Seen { packets, lost, forged: run.forged, p50_us, p99_us, cpu: spent })
+    let in_all = (u64::try_from(rounds * count)?, run.came);
+    Ok(Seen { packets, lost, forged: run.forged, in_all, p50_us, p99_us, cpu: spent })
 }
 
 struct Run {
@@ -224,6 +228,7 @@ struct Run {
     /// In ns.
     latencies: Vec<u64>,
     forged: u64,
+    came: u64,
 }
 
 impl Run {
@@ -252,6 +257,7 @@ impl Run {
                 continue;
             }
             streams[at].came += 1;
+            self.came += 1;
             let number = streams[at].number;
             if let Some(heard) = &mut streams[at].heard {
                 if first & 0x7f != number {

@@ -4,20 +4,21 @@
 
 mod agents;
 mod bare;
-mod dialer;
+pub(crate) mod dialer;
 mod echo;
 mod fork;
-mod generator;
+pub(crate) mod generator;
 mod hold;
+pub(crate) mod line;
 mod listener;
 mod load;
 mod overload;
-mod process;
+pub(crate) mod process;
 mod rtp;
 mod rtpengine;
 mod sip;
 mod speech;
-mod srtp;
+pub(crate) mod srtp;
 mod table;
 
 use clap::Subcommand;

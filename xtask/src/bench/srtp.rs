@@ -1,7 +1,7 @@
 //! The SRTP side of the generator: a key of our own against a device's `a=crypto` line.
 
 use anyhow::Context as _;
-pub(super) use trunkgate_media::srtp::{Inbound, Outbound, SrtpKey, Suite};
+pub(crate) use trunkgate_media::srtp::{Inbound, Outbound, SrtpKey, Suite};
 
 use crate::interop::raw::Text;
 

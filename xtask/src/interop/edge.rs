@@ -133,6 +133,19 @@ impl Edge {
         Ok(())
     }
 
+    /// Another file: it is not read yet.
+    pub(crate) fn write(&self, rest: &str) -> anyhow::Result<()> {
+        Ok(std::fs::write(self.folder.path().join("trunkgate.toml"), format!("{LISTENERS}{rest}"))?)
+    }
+
+    /// Ends the newest call.
+    pub(crate) fn hang_up_newest(&self) -> anyhow::Result<()> {
+        let calls: serde_json::Value = serde_json::from_str(&self.get("/v1/calls?state=answered&limit=1")?)?;
+        let sid = calls["calls"][0]["sid"].as_str().context("no call")?;
+        self.client.delete(format!("http://{}/v1/calls/{sid}", self.http)).send()?.error_for_status()?;
+        Ok(())
+    }
+
     /// Has it read its file again.
     pub(crate) fn reload(&self) -> anyhow::Result<()> {
         let reloads = |edge: &Edge| edge.labelled("trunkgate_config_reloads_total", "result=\"success\"");

@@ -27,6 +27,7 @@ mod leaks;
 mod options_health;
 mod opus_libopus;
 mod record_route;
+mod reload_live;
 mod sipp_calls;
 mod sipp_dialog;
 mod sipp_reliable;
@@ -261,9 +262,14 @@ fn records() -> Vec<Case> {
     }]
 }
 
-/// What an operator installs, each by its own tool.
+/// What an operator does to a running edge, and what is installed, each by its own tool.
 fn deployed() -> Vec<Case> {
     vec![
+        Case {
+            name: "reload-live",
+            proves: "200 calls with RTP, half over TLS and SRTP, under reloads, new certificates and bad files: none ends, no packet is lost",
+            run: reload_live::run,
+        },
         Case {
             name: "deploy-systemd",
             proves: "the unit by systemd-analyze, and under systemd in a container: reload, watchdog, stop, the demo's calls in its sandbox",
