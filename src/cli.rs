@@ -85,9 +85,12 @@ pub enum Verb {
         /// Print JSON
         #[arg(long)]
         json: bool,
-        /// As a picture: in a later version
-        #[arg(long, value_name = "FILE", hide = true)]
+        /// Write it as a picture (SVG) to this file, or `-` for stdout
+        #[arg(long, value_name = "FILE", conflicts_with = "json")]
         svg: Option<PathBuf>,
+        /// Show keys, digest responses and digits: they are never kept
+        #[arg(long, hide = true)]
+        secrets: bool,
     },
     /// Place one test call as a softphone: the ladder, codec, loss, jitter and MOS both ways
     Call(Call),

@@ -64,7 +64,7 @@ pub fn calls(config: Option<&Path>, remote: &Remote, json: bool, what: Calls) ->
 pub fn trace(config: Option<&Path>, remote: &Remote, json: bool, sid: &str) -> ExitCode {
     let form = match terminal::width() {
         _ if json => String::new(),
-        Some(width) => format!(".txt?columns={width}"),
+        Some(width) => format!(".txt?columns={width}&colour={}", terminal::has_colour()),
         None => ".txt".to_owned(),
     };
     of_call(
@@ -75,6 +75,20 @@ pub fn trace(config: Option<&Path>, remote: &Remote, json: bool, sid: &str) -> E
         |sid| format!("/v1/calls/{sid}/trace{form}"),
         |text, _| Ok(if json { format!("{text}\n") } else { text }),
     )
+}
+
+/// `trace SID --svg FILE`
+pub fn picture(config: Option<&Path>, remote: &Remote, sid: &str, file: &Path) -> ExitCode {
+    of_call(config, remote, Method::GET, sid, |sid| format!("/v1/calls/{sid}/trace.svg"), |svg, _| keep(file, svg))
+}
+
+/// Writes an answer to a file, or has it printed for `-`.
+fn keep(file: &Path, text: String) -> Result<String, String> {
+    if file == Path::new("-") {
+        return Ok(text);
+    }
+    std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok(format!("{} is written\n", file.display()))
 }
 
 /// Asks for one call, which may be named by the beginning of its SID, or as the `last`.

@@ -252,6 +252,15 @@ impl Handle {
         self.ask(move |gateway, _| gateway.trace(&sid)).await
     }
 
+    /// The same with its messages as they were on the wire, secrets overwritten.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn raw_trace(&self, sid: &str) -> Result<Option<TraceView>, Gone> {
+        let sid = sid.to_owned();
+        self.ask(move |gateway, _| gateway.raw_trace(&sid)).await
+    }
+
     /// What a call sounded like over time; `None` where nothing is known of it.
     ///
     /// # Errors

@@ -1,10 +1,15 @@
 //! A call's trace drawn as a ladder: one column for each party, one line for each message. What `trace`, `trace.txt` and
-//! the demo show. A trace holds no key, digest response or digit, so neither does the ladder. Where a line is wider than
+//! the demo show; [`svg`] draws the same lines as a picture. A trace holds no key, digest response or digit, so neither does the ladder. Where a line is wider than
 //! the terminal, its remark stands between the bars instead of right of them, and so do all that are lines of their own;
 //! parties for which there is no room share the last column.
 
 use trunkgate_call::CallView;
 use trunkgate_call::trace::{TraceEntry, TraceItem, TraceView};
+
+mod row;
+pub(crate) mod svg;
+
+use row::{Row, Tone};
 
 /// Where the first column stands.
 const FIRST: usize = 15;
@@ -27,21 +32,47 @@ pub(crate) struct LegMedia {
     pub(crate) name: &'static str,
 }
 
-/// A call as a page: who called whom, the ladder, the verdict; no line wider than `width` where that can be.
-pub(crate) fn page(call: &CallView, trace: &TraceView, width: Option<usize>) -> String {
-    let width = width.map(|width| width.max(NARROWEST));
-    let parties = names(&trace.legs);
+/// What a ladder is drawn on as text.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Paper {
+    /// Width of the terminal, in characters; `None`: lines may have any length.
+    pub(crate) width: Option<usize>,
+    /// Whether it has colours.
+    pub(crate) colour: bool,
+}
+
+impl From<Option<usize>> for Paper {
+    fn from(width: Option<usize>) -> Paper {
+        Paper { width, colour: false }
+    }
+}
+
+/// What each leg's media came to.
+fn media_of(call: &CallView) -> Vec<LegMedia> {
     let media = call.legs.iter().map(|leg| LegMedia {
         received: leg.rtp.rx_packets,
         sent: leg.rtp.tx_packets,
         name: if leg.kind == "agent" && leg.transport != "rtp" { "frames" } else { "RTP" },
     });
-    let media: Vec<LegMedia> = media.collect();
+    media.collect()
+}
+
+/// Who called whom, by whom, and what came of it.
+fn headline(call: &CallView, trace: &TraceView) -> String {
     let numbers = format!("{} → {}", call.from, call.to);
-    let head = format!("{}  {numbers}  {}  {}", call.sid, parties.join(" → "), call.outcome.unwrap_or(call.state));
-    let mut out = wrapped(&head, 0, width) + "\n" + &draw(trace, EDGE, &media, width);
+    let outcome = call.outcome.unwrap_or(call.state);
+    format!("{}  {numbers}  {}  {outcome}", call.sid, names(&trace.legs).join(" → "))
+}
+
+/// A call as a page: who called whom, the ladder, the verdict; no line wider than `paper` where that can be.
+pub(crate) fn page(call: &CallView, trace: &TraceView, paper: impl Into<Paper>) -> String {
+    let paper = paper.into();
+    let width = paper.width.map(|width| width.max(NARROWEST));
+    let drawn = draw(trace, EDGE, &media_of(call), Paper { width, ..paper });
+    let strong = |text: String| if paper.colour { row::painted(&text, Tone::Strong) } else { text };
+    let mut out = strong(wrapped(&headline(call, trace), 0, width)) + "\n" + &drawn;
     if !trace.verdict.is_empty() {
-        out.push_str(&wrapped(&format!("  verdict: {}", trace.verdict), 4, width));
+        out.push_str(&strong(wrapped(&format!("  verdict: {}", trace.verdict), 4, width)));
     }
     out
 }
@@ -65,23 +96,102 @@ pub(crate) fn wrapped(text: &str, indent: usize, width: Option<usize>) -> String
 }
 
 /// Draws a trace as seen by `viewer`; `media` holds one entry a leg, in the trace's order.
-pub(crate) fn draw(trace: &TraceView, viewer: &str, media: &[LegMedia], width: Option<usize>) -> String {
-    let mut page = Page { columns: Columns::new(trace, width), names: names(&trace.legs), width, narrow: false };
-    page.narrow = trace.entries.iter().any(|entry| !page.fits(&page.remark(entry)));
+pub(crate) fn draw(trace: &TraceView, viewer: &str, media: &[LegMedia], paper: impl Into<Paper>) -> String {
+    let Paper { width, colour } = paper.into();
+    let (columns, names) = (Columns::new(trace, width), names(&trace.legs));
+    let lines = lines(trace, media, &columns, &names);
+    let mut page = Page { columns, names, width, narrow: false, colour };
+    page.narrow = lines.iter().any(|line| !line.time.is_empty() && !page.fits(&line.remark));
     let mut out = page.heading(viewer);
-    for entry in &trace.entries {
-        out.push_str(&page.line(entry));
-    }
-    for (leg, media) in media.iter().enumerate().filter(|(_, m)| m.received + m.sent > 0) {
-        let whose = if page.columns.is_shared(leg) { page.name(leg) } else { "" };
-        for (count, received) in [(media.received, true), (media.sent, false)] {
-            out.push_str(&page.arrow(media.name, leg, received, &count.to_string(), '═', whose));
-        }
+    for line in &lines {
+        out.push_str(&page.line(line));
     }
     if trace.dropped > 0 {
-        out.push_str(&format!("{:FIRST$}{} earlier entries were dropped\n", "", trace.dropped));
+        out.push_str(&format!("{:FIRST$}{}\n", "", earlier(trace.dropped)));
     }
     out
+}
+
+fn earlier(dropped: u64) -> String {
+    format!("{dropped} earlier entries were dropped")
+}
+
+/// One thing that happened, however it is drawn.
+struct Line {
+    /// Since the call began; empty for the sums of media.
+    time: String,
+    mark: Mark,
+    remark: String,
+}
+
+/// What stands between the parties.
+enum Mark {
+    /// Words only.
+    None,
+    /// It is about this leg.
+    Dot(usize),
+    /// It went between the edge and this leg.
+    Arrow {
+        leg: usize,
+        received: bool,
+        text: String,
+        /// A sum of packets, in this unit.
+        media: Option<&'static str>,
+    },
+}
+
+impl Line {
+    fn tone(&self) -> Tone {
+        match &self.mark {
+            Mark::Arrow { media: Some(_), .. } => Tone::Media,
+            Mark::Arrow { text, .. } => match text.as_bytes() {
+                [b'1', b'0'..=b'9', ..] => Tone::Provisional,
+                [b'2', b'0'..=b'9', ..] => Tone::Success,
+                [b'3'..=b'6', b'0'..=b'9', ..] => Tone::Failure,
+                _ => Tone::Request,
+            },
+            Mark::Dot(_) => Tone::Agent,
+            Mark::None => Tone::Words,
+        }
+    }
+}
+
+/// Every line of a ladder, from top to bottom.
+fn lines(trace: &TraceView, media: &[LegMedia], columns: &Columns, names: &[String]) -> Vec<Line> {
+    let whose = |leg: usize| if columns.is_shared(leg) { name(names, leg) } else { "" };
+    let mut lines: Vec<Line> = trace.entries.iter().map(|entry| line_of(entry, columns, names)).collect();
+    for (leg, media) in media.iter().enumerate().filter(|(_, m)| m.received + m.sent > 0) {
+        for (count, received) in [(media.received, true), (media.sent, false)] {
+            let mark = Mark::Arrow { leg, received, text: count.to_string(), media: Some(media.name) };
+            lines.push(Line { time: String::new(), mark, remark: whose(leg).to_owned() });
+        }
+    }
+    lines
+}
+
+fn line_of(entry: &TraceEntry, columns: &Columns, names: &[String]) -> Line {
+    let named = |leg: usize, text: &str| format!("{}: {text}", name(names, leg));
+    let time = offset(entry.at_us);
+    let (mark, remark) = match &entry.what {
+        TraceItem::Message { leg, received, text, note, again } => {
+            let again = again.then_some("again");
+            let note = [note.as_str()].into_iter().chain(again).filter(|text| !text.is_empty()).collect::<Vec<_>>();
+            let remark = match (columns.is_shared(*leg), note.join(", ")) {
+                (true, note) if note.is_empty() => name(names, *leg).to_owned(),
+                (true, note) => named(*leg, &note),
+                (false, note) => note,
+            };
+            (Mark::Arrow { leg: *leg, received: *received, text: text.clone(), media: None }, remark)
+        }
+        TraceItem::Decision { text } => (Mark::None, text.clone()),
+        TraceItem::Media { leg, text } => (Mark::None, named(*leg, text)),
+        TraceItem::Agent { leg, text } => (Mark::Dot(*leg), named(*leg, text)),
+    };
+    Line { time, mark, remark }
+}
+
+fn name(names: &[String], leg: usize) -> &str {
+    names.get(leg).map_or("?", String::as_str)
 }
 
 /// What each leg is called: of several of one name, all but the first have a number.
@@ -141,19 +251,21 @@ struct Page {
     width: Option<usize>,
     /// Whether not all fits into it.
     narrow: bool,
+    /// Whether it has colours.
+    colour: bool,
 }
 
 impl Page {
     fn heading(&self, viewer: &str) -> String {
         let shared = self.columns.of.iter().filter(|column| Some(**column) == self.columns.shared).count();
         let shared = (self.columns.shared, format!("{shared} others"));
-        let mut row = Row::new();
+        let mut row = Row::new(self.colour, Tone::Strong);
         for at in 0..self.columns.count {
             let leg = self.columns.of.iter().position(|column| *column == at);
             let name = match leg {
                 _ if at == 1 => viewer,
                 _ if Some(at) == shared.0 => &shared.1,
-                Some(leg) => self.name(leg),
+                Some(leg) => name(&self.names, leg),
                 None => "",
             };
             // Between two names there is a space.
@@ -163,35 +275,12 @@ impl Page {
         row.line()
     }
 
-    fn name(&self, leg: usize) -> &str {
-        self.names.get(leg).map_or("?", String::as_str)
-    }
-
-    /// What is said of an entry.
-    fn remark(&self, entry: &TraceEntry) -> String {
-        let named = |leg: &usize, text: &str| format!("{}: {text}", self.name(*leg));
-        match &entry.what {
-            TraceItem::Message { leg, note, again, .. } => {
-                let again = again.then_some("again");
-                let note = [note.as_str()].into_iter().chain(again).filter(|text| !text.is_empty()).collect::<Vec<_>>();
-                match (self.columns.is_shared(*leg), note.join(", ")) {
-                    (true, note) if note.is_empty() => self.name(*leg).to_owned(),
-                    (true, note) => named(leg, &note),
-                    (false, note) => note,
-                }
-            }
-            TraceItem::Decision { text } => text.clone(),
-            TraceItem::Media { leg, text } | TraceItem::Agent { leg, text } => named(leg, text),
-        }
-    }
-
-    /// One entry: a line, or more where the terminal is narrow.
-    fn line(&self, entry: &TraceEntry) -> String {
-        let (time, remark) = (offset(entry.at_us), self.remark(entry));
-        match &entry.what {
-            TraceItem::Message { leg, received, text, .. } => self.arrow(&time, *leg, *received, text, '─', &remark),
-            TraceItem::Decision { .. } | TraceItem::Media { .. } => self.words(&time, None, &remark),
-            TraceItem::Agent { leg, .. } => self.words(&time, Some(*leg), &remark),
+    /// One line, or more where the terminal is narrow.
+    fn line(&self, line: &Line) -> String {
+        match &line.mark {
+            Mark::Arrow { .. } => self.arrow(line),
+            Mark::None => self.words(line, None),
+            Mark::Dot(leg) => self.words(line, Some(*leg)),
         }
     }
 
@@ -205,7 +294,7 @@ impl Page {
     }
 
     fn bars(&self, time: &str) -> Row {
-        let mut row = Row::new();
+        let mut row = Row::new(self.colour, Tone::Faint);
         row.put(FIRST.saturating_sub(3 + time.chars().count()), time);
         for at in 0..self.columns.count {
             row.put(FIRST + at * PITCH, "│");
@@ -214,35 +303,42 @@ impl Page {
     }
 
     /// A line of words; `dot` marks the leg that it is about.
-    fn words(&self, time: &str, dot: Option<usize>, text: &str) -> String {
+    fn words(&self, line: &Line, dot: Option<usize>) -> String {
         if self.narrow {
-            return self.between(time, text);
+            return self.between(&line.time, &line.remark, line.tone());
         }
-        let mut row = self.bars(time);
+        let mut row = self.bars(&line.time);
+        row.tone = line.tone();
         if let Some(leg) = dot {
             row.set(FIRST + self.columns.of(leg) * PITCH, '●');
         }
-        row.put(self.margin(), text);
+        row.put(self.margin(), &line.remark);
         row.line()
     }
 
     /// Words in place of the bars right of the first.
-    fn between(&self, time: &str, text: &str) -> String {
+    fn between(&self, time: &str, text: &str, tone: Tone) -> String {
         let room = self.width.map(|width| width.saturating_sub(FIRST + 4));
         let mut out = String::new();
         for (at, words) in wrapped(text, 0, room.map(|room| room.max(1))).lines().enumerate() {
             let mut row = self.bars(if at == 0 { time } else { "" });
+            row.tone = tone;
             row.put(FIRST + 1, &format!("  {words} "));
             out.push_str(&row.line());
         }
         out
     }
 
-    fn arrow(&self, time: &str, leg: usize, received: bool, text: &str, shaft: char, note: &str) -> String {
-        let (theirs, ours) = (FIRST + self.columns.of(leg) * PITCH, FIRST + PITCH);
+    fn arrow(&self, line: &Line) -> String {
+        let Line { time, mark: Mark::Arrow { leg, received, text, media }, remark: note } = line else {
+            return String::new();
+        };
+        let shaft = if media.is_some() { '═' } else { '─' };
+        let (theirs, ours) = (FIRST + self.columns.of(*leg) * PITCH, FIRST + PITCH);
         let (left, right) = (theirs.min(ours) + 1, theirs.max(ours) - 1);
-        let to_right = (theirs < ours) == received;
-        let mut row = self.bars(time);
+        let to_right = (theirs < ours) == *received;
+        let mut row = self.bars(media.unwrap_or(time));
+        row.tone = line.tone();
         for at in left..=right {
             row.set(at, shaft);
         }
@@ -263,8 +359,9 @@ impl Page {
             return row.line();
         }
         if !self.fits(note) {
-            return row.line() + &self.between("", note);
+            return row.line() + &self.between("", note, Tone::Plain);
         }
+        row.tone = Tone::Plain;
         row.put(self.margin(), note);
         row.line()
     }
@@ -288,39 +385,13 @@ fn offset(at_us: u64) -> String {
     }
 }
 
-/// A line of text that is written at places.
-struct Row(Vec<char>);
-
-impl Row {
-    fn new() -> Row {
-        Row(Vec::new())
-    }
-    fn set(&mut self, at: usize, mark: char) {
-        if self.0.len() <= at {
-            self.0.resize(at + 1, ' ');
-        }
-        if let Some(place) = self.0.get_mut(at) {
-            *place = mark;
-        }
-    }
-    fn put(&mut self, at: usize, text: &str) {
-        for (n, mark) in text.chars().enumerate() {
-            self.set(at + n, mark);
-        }
-    }
-    fn line(self) -> String {
-        let text: String = self.0.into_iter().collect();
-        format!("{}\n", text.trim_end())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn message(at_us: u64, leg: usize, received: bool, text: &str, note: &str) -> TraceEntry {
         let what = TraceItem::Message { leg, received, text: text.into(), note: note.into(), again: false };
-        TraceEntry { at_us, what }
+        TraceEntry::new(at_us, what)
     }
 
     #[test]
@@ -332,7 +403,7 @@ mod tests {
             entries: vec![
                 message(0, 0, true, "INVITE", "offer PCMU"),
                 message(412, 1, false, "INVITE", ""),
-                TraceEntry { at_us: 1_000_500, what: TraceItem::Decision { text: "a is silent".into() } },
+                TraceEntry::new(1_000_500, TraceItem::Decision { text: "a is silent".into() }),
                 message(1_001_000, 2, false, "INVITE", ""),
                 message(1_402_000, 2, true, "200 OK", ""),
                 message(1_402_100, 0, false, "200 OK", ""),
@@ -364,9 +435,9 @@ mod tests {
             verdict: String::new(),
             legs: vec!["carrier".into(), "bot".into(), "pbx".into()],
             entries: vec![
-                TraceEntry { at_us: 900, what: TraceItem::Agent { leg: 1, text: "open".into() } },
-                TraceEntry { at_us: 1_000, what: TraceItem::Media { leg: 2, text: "latched".into() } },
-                TraceEntry { at_us: 2_000, what: TraceItem::Agent { leg: 9, text: "?".into() } },
+                TraceEntry::new(900, TraceItem::Agent { leg: 1, text: "open".into() }),
+                TraceEntry::new(1_000, TraceItem::Media { leg: 2, text: "latched".into() }),
+                TraceEntry::new(2_000, TraceItem::Agent { leg: 9, text: "?".into() }),
             ],
             dropped: 2,
         };
@@ -402,7 +473,7 @@ mod tests {
     /// Five forks of one agent: told apart by number, and none of them in the way of those that SIP is spoken with.
     #[test]
     fn parties_without_room_share_a_column() {
-        let agent = |leg, text: &str| TraceEntry { at_us: 900, what: TraceItem::Agent { leg, text: text.into() } };
+        let agent = |leg, text: &str| TraceEntry::new(900, TraceItem::Agent { leg, text: text.into() });
         let legs = ["carrier", "scribe", "scribe", "scribe", "scribe", "pbx", "pbx"];
         let trace = TraceView {
             sid: "CA0".into(),
@@ -445,8 +516,8 @@ mod tests {
             entries: vec![
                 message(0, 0, true, "INVITE", "audio 37069: PCMU telephone-event"),
                 message(10, 2, true, "200 OK", "x"),
-                TraceEntry { at_us: 900, what: TraceItem::Agent { leg: 1, text: "open".into() } },
-                TraceEntry { at_us: 2_000, what: TraceItem::Decision { text: note.into() } },
+                TraceEntry::new(900, TraceItem::Agent { leg: 1, text: "open".into() }),
+                TraceEntry::new(2_000, TraceItem::Decision { text: note.into() }),
             ],
             dropped: 0,
         };

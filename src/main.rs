@@ -30,8 +30,9 @@ fn main() -> ExitCode {
         Verb::Calls { remote, json, listing, what } => {
             client::calls(config, &remote, json, what.unwrap_or(Calls::Ls(listing)))
         }
-        Verb::Trace { svg: Some(_), .. } => unbuilt("trace --svg"),
-        Verb::Trace { sid, remote, json, svg: None } => client::trace(config, &remote, json, &sid),
+        Verb::Trace { secrets: true, .. } => no_secrets("trace"),
+        Verb::Trace { sid, remote, svg: Some(file), .. } => client::picture(config, &remote, &sid, &file),
+        Verb::Trace { sid, remote, json, svg: None, .. } => client::trace(config, &remote, json, &sid),
         Verb::Call(verb) => call::run(&verb),
         Verb::Why(question) => why::run(config, &question),
         Verb::Doctor { only, json, json_line } => {
@@ -62,6 +63,12 @@ fn main() -> ExitCode {
 
 fn unbuilt(verb: &str) -> ExitCode {
     eprintln!("error[TG0190]: `trunkgate {verb}`: not in this version");
+    ExitCode::from(run::USAGE)
+}
+
+/// What is overwritten before it is kept cannot be shown.
+fn no_secrets(verb: &str) -> ExitCode {
+    eprintln!("error[TG0190]: `trunkgate {verb} --secrets`: not in this version: secrets in messages are never kept");
     ExitCode::from(run::USAGE)
 }
 

@@ -9,3 +9,9 @@ pub(crate) fn width() -> Option<usize> {
     // A serial line says 0.
     Some(usize::from(size.ws_col)).filter(|width| *width > 0)
 }
+
+/// Whether it is to have colours: not where `NO_COLOR` is set (no-color.org), nor on one that has none.
+pub(crate) fn has_colour() -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    width().is_some() && !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}

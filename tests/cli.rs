@@ -257,9 +257,9 @@ fn status_calls_reload_drain_and_hangup_talk_to_a_running_edge() {
     }
     assert_eq!(edge.get(&format!("/v1/calls/{sid}/trace.txt")).0, 200);
     assert_eq!(edge.get("/v1/calls/CA0/trace.txt").0, 404);
-    let picture = finish(&["trace", &sid, "--svg", "x.svg", "--url", &url]);
-    assert_eq!(picture.status.code(), Some(2));
-    assert!(text(&picture.stderr).contains("error[TG0190]: `trunkgate trace --svg`"));
+    let secrets = finish(&["trace", &sid, "--secrets", "--url", &url]);
+    assert_eq!(secrets.status.code(), Some(2));
+    assert!(text(&secrets.stderr).contains("error[TG0190]: `trunkgate trace --secrets`"));
     // Not the beginning of the one call's.
     let other = if sid.starts_with("CA0") { "CA1" } else { "CA0" };
     let unknown = finish(&["trace", other, "--url", &url]);

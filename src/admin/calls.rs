@@ -1,4 +1,4 @@
-//! `/v1/calls`: live and recent calls, one call, its trace, hanging up.
+//! `/v1/calls`: live and recent calls, one call, hanging up.
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -8,12 +8,10 @@ use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use trunkgate_call::CallView;
-use trunkgate_call::trace::TraceView;
 
 use super::ApiError;
 use super::asked::bad_query;
 use crate::handle::Handle;
-use crate::ladder;
 use crate::limits;
 
 /// The states that a filter may name.
@@ -73,30 +71,6 @@ pub(super) async fn show(State(handle): State<Handle>, Sid(sid): Sid) -> Result<
     find(&handle, &sid).await.map(Json)
 }
 
-pub(super) async fn trace(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<TraceView>, ApiError> {
-    handle.trace(&sid).await?.map(Json).ok_or_else(|| unknown(&sid))
-}
-
-/// How a ladder is wanted.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Drawing {
-    /// Width of the terminal; absent: lines may have any length.
-    columns: Option<usize>,
-}
-
-/// The ladder as text for a terminal.
-pub(super) async fn trace_text(
-    State(handle): State<Handle>,
-    Sid(sid): Sid,
-    drawing: Result<Query<Drawing>, QueryRejection>,
-) -> Result<String, ApiError> {
-    let Query(Drawing { columns }) = drawing.map_err(|error| bad_query(&error))?;
-    let call = find(&handle, &sid).await?;
-    let trace = handle.trace(&sid).await?.ok_or_else(|| unknown(&sid))?;
-    Ok(ladder::page(&call, &trace, columns))
-}
-
 /// 202: BYE or CANCEL goes out; the far ends' answers are not waited for.
 pub(super) async fn hang_up(
     State(handle): State<Handle>,
@@ -114,7 +88,8 @@ pub(super) async fn find(handle: &Handle, sid: &str) -> Result<CallView, ApiErro
     handle.call(sid).await?.ok_or_else(|| unknown(sid))
 }
 
-fn unknown(sid: &str) -> ApiError {
+/// There is no such call.
+pub(super) fn unknown(sid: &str) -> ApiError {
     let shown: String = sid.chars().take(64).collect();
     ApiError::new(StatusCode::NOT_FOUND, "unknown_call", format!("there is no call {shown}"))
 }

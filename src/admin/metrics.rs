@@ -63,6 +63,11 @@ fn signalling(out: &mut Exposition, gateway: &Metrics) {
     out.single(name, Kind::Gauge, "SIP transactions alive.", gateway.sip_transactions_active as f64);
     let name = "trunkgate_sip_dialogs_active";
     out.single(name, Kind::Gauge, "SIP dialogs alive, early ones too.", gateway.sip_dialogs_active as f64);
+    let name = "trunkgate_trace_message_bytes";
+    out.single(name, Kind::Gauge, "What SIP messages kept in traces take.", gateway.message_text_bytes as f64);
+    let name = "trunkgate_trace_messages_dropped_total";
+    let help = "SIP messages no longer kept in traces, to make room for those of later calls.";
+    out.single(name, Kind::Counter, help, gateway.message_texts_dropped as f64);
 }
 
 /// Messages dropped by the gateway and by the sockets, one family.

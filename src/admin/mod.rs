@@ -28,6 +28,7 @@ mod process;
 mod quality;
 mod sms;
 mod status;
+mod traces;
 
 pub use status::StatusReport;
 
@@ -87,8 +88,9 @@ fn router(handle: Handle) -> Router {
         .route("/v1/agents", get(agents::list))
         .route("/v1/calls", get(calls::list))
         .route("/v1/calls/{sid}", get(calls::show).delete(calls::hang_up))
-        .route("/v1/calls/{sid}/trace", get(calls::trace))
-        .route("/v1/calls/{sid}/trace.txt", get(calls::trace_text))
+        .route("/v1/calls/{sid}/trace", get(traces::json))
+        .route("/v1/calls/{sid}/trace.txt", get(traces::text))
+        .route("/v1/calls/{sid}/trace.svg", get(traces::svg))
         .route("/v1/calls/{sid}/quality", get(quality::show))
         .route("/v1/calls/{sid}/quality.csv", get(quality::table))
         .route("/v1/calls/{sid}/forks", get(forks::list).post(forks::begin))

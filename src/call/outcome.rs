@@ -166,7 +166,7 @@ impl Outcome {
             return;
         }
         let since = now.saturating_duration_since(*self.began.get_or_insert(now));
-        self.entries.push(TraceEntry { at_us: u64::try_from(since.as_micros()).unwrap_or(u64::MAX), what });
+        self.entries.push(TraceEntry::new(u64::try_from(since.as_micros()).unwrap_or(u64::MAX), what));
     }
 
     /// Notes the final answer to the INVITE.

@@ -62,6 +62,11 @@ impl Addressing {
         let port = self.listener(listener)?.bound.port();
         Some(Local { ip: self.shown_to(peer, Some(listener))?, port })
     }
+    /// Our end of what comes from `peer` by `listener`, as the machine itself has it.
+    pub fn bound_towards(&self, peer: IpAddr, listener: ListenerId) -> Option<SocketAddr> {
+        let bound = self.listener(listener)?.bound;
+        Some(SocketAddr::new(self.local_for(peer, Some(bound.ip()))?, bound.port()))
+    }
     /// The listener that a request to `peer` leaves by: the one named, else the first of `transport` and family.
     pub fn listener_for(&self, name: Option<&str>, transport: Transport, peer: IpAddr) -> Option<&ListenerSpec> {
         let mut fitting = self.listeners.iter().filter(|l| l.transport == transport && same_family(l.bound.ip(), peer));

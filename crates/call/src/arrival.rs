@@ -16,6 +16,7 @@ use crate::io::Output;
 use crate::limits::OVERLOAD_RETRY_AFTER_SECONDS;
 use crate::numbers::is_emergency;
 use crate::reason::ReasonSlug;
+use crate::traced::Arriving;
 
 /// Who a source is.
 struct Who {
@@ -79,6 +80,7 @@ impl Gateway {
             return self.edge.metrics.dropped("no_local_address");
         };
         self.count_received(party, &message);
+        self.edge.arriving = Some(Arriving::new(flow, message.clone()));
         self.edge.endpoint.handle_input(now, trunkgate_sip::Input::Received { flow, local, party, message });
     }
 

@@ -29,7 +29,6 @@ use crate::refer::Refer;
 use crate::refer_on::Told;
 use crate::refresh::Asked;
 use crate::setup::Incoming;
-use crate::trace::{TraceItem, body_note, first_line};
 
 impl Gateway {
     /// Does what the endpoint's outputs ask for, until it is idle.
@@ -63,6 +62,7 @@ impl Gateway {
         let counts = self.edge.endpoint.counts();
         self.edge.metrics.sip_transactions_active = (counts.servers + counts.clients) as u64;
         self.edge.metrics.sip_dialogs_active = counts.dialogs as u64;
+        self.edge.metrics.message_text_bytes = self.edge.message_bytes as u64;
         self.edge.metrics.media_ports_in_use = 2 * self.edge.ports.in_use() as u64;
         self.forget_done();
     }
@@ -85,11 +85,15 @@ impl Gateway {
         let place = what.client.and_then(|id| index.clients.get(&id).map(|c| c.at));
         let place = place.or_else(|| what.server.and_then(|id| index.servers.get(&id).copied()));
         let place = place.or_else(|| what.dialog.and_then(|id| self.edge.place_of(id)));
-        // The caller's 100 is in the trace already, from when its INVITE came.
-        if let Some(at) = place.filter(|_| what.code != Some(100)) {
-            let (text, note) = (first_line(&transmit.bytes), body_note(&transmit.bytes));
-            let item = TraceItem::Message { leg: at.leg, received: false, text, note, again: what.again };
-            self.edge.trace(now, at.key, item);
+        let place = place.or_else(|| self.edge.place_of_cancel(&transmit));
+        match (place, what.server) {
+            // A repetition of the caller's 100.
+            (Some(_), _) if what.code == Some(100) => {}
+            (Some(at), _) => self.edge.trace_sent(now, at, &transmit),
+            (None, Some(server)) if what.code == Some(100) => {
+                self.edge.trying = Some((server, transmit.flow, transmit.bytes.clone()));
+            }
+            (None, _) => {}
         }
         self.note_answer(&transmit.flow, transmit.bytes.len());
         self.edge.outputs.push_back(Output::Transmit(transmit));
@@ -123,14 +127,6 @@ impl Gateway {
             }
             Event::Canceled { id, elsewhere } => {
                 if let Some(at) = self.edge.index.servers.get(&id).copied() {
-                    for (received, text) in [(true, "CANCEL"), (false, "487 Request Terminated")] {
-                        let (text, note) = (text.to_owned(), String::new());
-                        self.edge.trace(
-                            now,
-                            at.key,
-                            TraceItem::Message { leg: at.leg, received, text, note, again: false },
-                        );
-                    }
                     self.tell(now, at.key, CallEvent::Canceled { server: id, elsewhere });
                 }
             }
@@ -146,7 +142,7 @@ impl Gateway {
             Event::Response { id, dialog, code, response } => self.responded(now, id, dialog, code, &response),
             Event::Trying { id } => {
                 if let Some(entry) = self.edge.index.clients.get(&id).copied() {
-                    self.trace_received(now, entry.at, "100 Trying".into(), String::new());
+                    self.edge.trace_received(now, entry.at);
                     if entry.purpose == Purpose::Invite {
                         self.tell(now, entry.at.key, CallEvent::Trying { leg: entry.at.leg });
                     }
@@ -155,8 +151,7 @@ impl Gateway {
             Event::Challenged { id, .. } if self.edge.registrations.owns(id) => self.edge.register_challenged(now, id),
             Event::Challenged { id, code, response } => {
                 if let Some(entry) = self.edge.index.clients.get(&id).copied() {
-                    let (text, note) = (first_line(response.as_bytes()), body_note(response.as_bytes()));
-                    self.trace_received(now, entry.at, text, note);
+                    self.edge.trace_received(now, entry.at);
                     if let Some(least) = response.min_se().filter(|_| code == 422) {
                         let leg = entry.at.leg;
                         self.tell(now, entry.at.key, CallEvent::SessionTooShort { leg, least });
@@ -354,7 +349,7 @@ impl Gateway {
         let Some(entry) = self.edge.index.clients.get(&id).copied() else {
             return self.nobody_waits(now, dialog, code, response);
         };
-        self.trace_received(now, entry.at, first_line(response.as_bytes()), body_note(response.as_bytes()));
+        self.edge.trace_received(now, entry.at);
         self.learn(entry.at, response);
         let final_answer = code >= 200;
         if final_answer && let Some(sent) = entry.sent {
@@ -443,7 +438,7 @@ impl Gateway {
         if response.method() == Method::Prack
             && let Some(at) = dialog.and_then(|dialog| self.edge.place_of(dialog))
         {
-            self.trace_received(now, at, first_line(response.as_bytes()), body_note(response.as_bytes()));
+            self.edge.trace_received(now, at);
         }
         if let Some(dialog) = dialog.filter(|_| (200..300).contains(&code) && response.method() == Method::Invite) {
             self.edge.ack(now, dialog);
@@ -511,9 +506,7 @@ impl Gateway {
         for key in std::mem::take(&mut self.done) {
             let Some(mut call) = self.calls.remove(&key) else { continue };
             call.forget(&mut self.edge);
-            if let Some(trace) = self.edge.traces.remove(&key) {
-                self.edge.recent.push_trace(call.times.began, crate::verdict::trace_view(&call, &trace));
-            }
+            self.edge.keep_trace(&call);
         }
     }
 
@@ -522,12 +515,8 @@ impl Gateway {
         // In an early dialog of a target only UPDATE means anything to a call.
         let entered = self.edge.index.dialogs.get(&dialog).copied();
         let at = if request.method() == Method::Update { self.edge.place_of(dialog) } else { entered }?;
-        self.trace_received(now, at, first_line(request.as_bytes()), body_note(request.as_bytes()));
+        self.edge.trace_received(now, at);
         Some(at)
-    }
-
-    fn trace_received(&mut self, now: Instant, at: Place, text: String, note: String) {
-        self.edge.trace(now, at.key, TraceItem::Message { leg: at.leg, received: true, text, note, again: false });
     }
 
     /// Counts a message that a trunk sent.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use bytes::Bytes;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
@@ -37,7 +38,8 @@ use crate::register::Registrations;
 use crate::registrar::Registrar;
 use crate::sessions::Sessions;
 use crate::strangers::Strangers;
-use crate::trace::{Trace, TraceItem};
+use crate::trace::Trace;
+use crate::traced::Arriving;
 use crate::trunks::{Trunks, Waiting};
 use crate::unknown::Unknown;
 use crate::wall::Wall;
@@ -100,6 +102,12 @@ pub(crate) struct Edge {
     pub(crate) unjoined: Vec<(CallKey, ClientId, ReasonSlug)>,
     /// What the connection that is being given up failed at.
     pub(crate) cause: Option<Cause>,
+    /// The message that is being dealt with.
+    pub(crate) arriving: Option<Arriving>,
+    /// The 100 that has answered an INVITE which no call is entered for yet.
+    pub(crate) trying: Option<(ServerId, Flow, Bytes)>,
+    /// What messages in traces take, in bytes.
+    pub(crate) message_bytes: usize,
     parties: Parties,
     pub(crate) rng: ChaCha12Rng,
     /// What nobody else knows, by which this edge knows its own hops again.
@@ -161,6 +169,9 @@ impl Edge {
             finished: Vec::new(),
             unjoined: Vec::new(),
             cause: None,
+            arriving: None,
+            trying: None,
+            message_bytes: 0,
             parties: Parties::new(),
             hop_key: hop_key(config.seed),
             rng,
@@ -432,18 +443,6 @@ impl Edge {
     pub(crate) fn warn(&mut self, call: &str, text: String, reason: Option<ReasonSlug>) {
         let reason = reason.map(ReasonSlug::as_str);
         self.outputs.push_back(Output::Log(LogLine { call: call.to_owned(), warn: true, text, reason }));
-    }
-
-    /// Adds to a call's trace.
-    pub(crate) fn trace(&mut self, now: Instant, key: CallKey, item: TraceItem) {
-        if let Some(trace) = self.traces.get_mut(&key) {
-            trace.push(now, item);
-        }
-    }
-
-    /// Adds a decision to a call's trace.
-    pub(crate) fn decide(&mut self, now: Instant, key: CallKey, text: impl Into<String>) {
-        self.trace(now, key, TraceItem::Decision { text: text.into() });
     }
 
     /// A number as log lines may show it.

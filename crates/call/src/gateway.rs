@@ -47,6 +47,17 @@ pub struct GatewayConfig {
     pub account_sid: String,
 }
 
+/// A call with its messages.
+#[derive(Debug, Clone)]
+pub struct Capture {
+    /// The call.
+    pub call: CallView,
+    /// Its trace, with the messages that are still kept.
+    pub trace: TraceView,
+    /// What the trace counts its time from.
+    pub began: SystemTime,
+}
+
 /// Answered calls in plain data.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct GatewaySnapshot {
@@ -142,6 +153,9 @@ impl Gateway {
         }
         self.settle(now);
         self.edge.cause = None;
+        self.edge.trace_canceled(now);
+        self.edge.arriving = None;
+        self.edge.trying = None;
     }
     /// Fires what is due; drain afterwards.
     pub fn handle_timeout(&mut self, now: Instant) {
@@ -213,11 +227,16 @@ impl Gateway {
     }
     /// A call's event ring.
     pub fn trace(&self, sid: &str) -> Option<TraceView> {
-        let live = self.live(sid).and_then(|call| {
-            let trace = self.edge.traces.get(&call.key)?;
-            Some(crate::verdict::trace_view(call, trace))
-        });
-        live.or_else(|| self.edge.recent.trace(sid).cloned())
+        self.traced(sid, false).map(|(_, trace)| trace)
+    }
+    /// The same with its messages as they were on the wire, secrets overwritten, where they are still kept.
+    pub fn raw_trace(&self, sid: &str) -> Option<TraceView> {
+        self.traced(sid, true).map(|(_, trace)| trace)
+    }
+    /// All that a capture file of a call has.
+    pub fn capture(&self, now: Instant, sid: &str) -> Option<Capture> {
+        let (began, trace) = self.traced(sid, true)?;
+        Some(Capture { call: self.call(now, sid)?, trace, began: self.edge.date(began) })
     }
     /// Adds to a call's trace what the shell has come to know of it, also after its end.
     pub fn note(&mut self, now: Instant, sid: &str, text: &str) {
@@ -315,6 +334,15 @@ impl Gateway {
         self.settle(now);
     }
 
+    /// When a call began, and its trace.
+    fn traced(&self, sid: &str, raw: bool) -> Option<(Instant, TraceView)> {
+        let live = self.live(sid).and_then(|call| {
+            let trace = self.edge.traces.get(&call.key)?;
+            Some((trace.began(), trace.view(crate::verdict::head(call), raw)))
+        });
+        live.or_else(|| self.edge.recent.trace(sid, raw))
+    }
+
     fn live(&self, sid: &str) -> Option<&Call> {
         self.calls.get(self.edge.index.sids.get(sid)?).map(|call| &**call)
     }
@@ -394,8 +422,12 @@ mod tests {
 
     use super::*;
     use crate::addressing::{Interfaces, ListenerSpec};
+    use crate::index::Place;
+    use crate::limits::MESSAGE_TEXTS_BYTES;
+    use crate::trace::Trace;
+    use crate::traced::Arriving;
     use trunkgate_route::{Definition, Numbers, Peer, Route, TargetSpec, Trunk};
-    use trunkgate_sip::{ListenerId, Transport};
+    use trunkgate_sip::{ListenerId, Message, Transport};
 
     #[allow(clippy::disallowed_methods)] // only the start of virtual time
     fn gateway() -> (Instant, Gateway) {
@@ -474,6 +506,38 @@ mod tests {
             }
         }
         assert_eq!(sent, [remote]);
+    }
+
+    #[test]
+    fn messages_of_ended_calls_go_first_then_those_of_the_oldest() {
+        let (now, mut gateway) = gateway();
+        let Input::Received { flow, bytes } = invite(1) else { return };
+        let long = format!("{}{}", String::from_utf8_lossy(&bytes).trim_end(), "x".repeat(7_000));
+        let calls: u64 = 600;
+        let edge = &mut gateway.edge;
+        let texts = |edge: &Edge| edge.traces.values().filter(|trace| trace.message_bytes() > 0).count() as u64;
+        for call in 0..calls {
+            edge.traces.insert(CallKey(call), Trace::new(now));
+            for n in 0..8 {
+                let message = Message::parse(Bytes::from(format!("{long}{n}\r\n\r\n"))).unwrap();
+                edge.arriving = Some(Arriving::new(flow, message));
+                edge.trace_received(now, Place { key: CallKey(call), leg: 0 });
+                assert!(edge.message_bytes <= MESSAGE_TEXTS_BYTES);
+            }
+            if call < 3 {
+                let trace = edge.traces.remove(&CallKey(call)).unwrap();
+                edge.recent.push_trace(TraceView::of(call.to_string(), String::new(), vec![]), trace);
+            }
+        }
+        let kept = |sid: &str| {
+            let (_, trace) = edge.recent.trace(sid, true).unwrap();
+            trace.entries.iter().filter(|entry| entry.message.is_some()).count()
+        };
+        assert_eq!([kept("0"), kept("1"), kept("2")], [0; 3]);
+        assert_eq!(edge.traces[&CallKey(3)].message_bytes(), 0, "the oldest");
+        assert!(edge.traces[&CallKey(calls - 1)].message_bytes() > 7_000 * 8, "the newest");
+        let gone = calls - texts(edge);
+        assert_eq!(edge.metrics.message_texts_dropped, 8 * gone);
     }
 
     #[test]

@@ -31,6 +31,9 @@ impl Gateway {
             hold(self.calls.contains_key(key), || format!("trace of {key:?}, which is gone"))?;
         }
         hold(edge.traces.len() == self.calls.len(), || "a call without trace".into())?;
+        let texts: usize = edge.traces.values().map(|trace| trace.message_bytes()).sum();
+        let texts = texts + edge.recent.message_bytes();
+        hold(edge.message_bytes == texts, || format!("messages take {texts}, not {}", edge.message_bytes))?;
         self.calls.values().try_for_each(|call| self.check_call(call))?;
         self.check_counts()
     }

@@ -75,6 +75,14 @@ pub const URI_SESSION_SECONDS: u32 = 1_800;
 pub const REFRESH_RETRY_SECONDS: u64 = 2;
 /// Entries of a call's trace; the oldest are lost first.
 pub const TRACE_ENTRIES: usize = 256;
+/// Bytes of one message that are kept as they were on the wire: of a longer one the beginning.
+pub const MESSAGE_TEXT_BYTES: usize = 8_192;
+/// What a message that is kept takes besides its text, in bytes, about.
+pub const MESSAGE_TEXT_OVERHEAD_BYTES: usize = 64;
+/// Bytes of one call's messages that are kept: half of it for its beginning, half for its latest.
+pub const MESSAGE_TEXTS_BYTES_PER_CALL: usize = 64 << 10;
+/// Bytes of all calls' messages that are kept. Past it those of the calls go that have ended first, then of the oldest.
+pub const MESSAGE_TEXTS_BYTES: usize = 32 << 20;
 /// Characters of one text in a trace: a far end's reason phrase, its m-lines.
 pub const TRACE_TEXT_CHARS: usize = 128;
 /// Characters of a far end's Call-ID in views and records: RFC 3261 sets no limit, a message does.

@@ -93,6 +93,10 @@ pub struct Metrics {
     pub agent_skipped: BTreeMap<Arc<str>, bool>,
     /// Gauge.
     pub draining: bool,
+    /// Gauge: what messages in traces take, in bytes.
+    pub message_text_bytes: u64,
+    /// Messages that are no longer kept, to make room for those of later calls.
+    pub message_texts_dropped: u64,
 }
 
 /// Bounds for call set-up and for SIP transactions, in seconds.
@@ -139,6 +143,8 @@ impl Metrics {
             agent_waiting: BTreeMap::new(),
             agent_wait_seconds: Histogram::new(SETUP_BOUNDS),
             agent_skipped: BTreeMap::new(),
+            message_text_bytes: 0,
+            message_texts_dropped: 0,
             draining: false,
         }
     }

@@ -1,7 +1,7 @@
 //! Entries of a trace as bytes: what happened in a call is kept for as long as it lasts and read by nobody, most of the time.
 //!
-//! An entry: microseconds since the one before, what it is (kind and flags), its leg, its text, a note. Numbers have
-//! seven bits a byte, the lowest first; a text that is one of [`WORDS`] is its place there.
+//! An entry: microseconds since the one before, what it is (kind and flags), its leg, its text, a note, the number of the
+//! message as it was on the wire. Numbers have seven bits a byte, the lowest first; a text that is one of [`WORDS`] is its place there.
 
 use crate::trace::{TraceEntry, TraceItem};
 
@@ -32,14 +32,16 @@ const RECEIVED: u8 = 4;
 const AGAIN: u8 = 8;
 const WORD: u8 = 16;
 const NOTED: u8 = 32;
+const WIRED: u8 = 64;
+
+/// An entry, and the number of the message that it is of.
+pub(crate) type Numbered = (TraceEntry, Option<u32>);
 
 /// The entries.
 #[derive(Debug, Default)]
 pub(crate) struct Packed {
     bytes: Vec<u8>,
     count: usize,
-    /// Where the last one begins, and the time of the one before it.
-    last: (usize, u64),
     /// The time of what stood before the first one.
     before: u64,
     /// The time of the last one.
@@ -53,7 +55,7 @@ impl Packed {
     }
 
     /// Adds an entry; none is earlier than the one before.
-    pub(crate) fn push(&mut self, at_us: u64, what: &TraceItem) {
+    pub(crate) fn push(&mut self, at_us: u64, what: &TraceItem, message: Option<u32>) {
         let (kind, leg, text, note) = match what {
             TraceItem::Message { leg, received, text, note, again } => {
                 let flags = if *received { RECEIVED } else { 0 } | if *again { AGAIN } else { 0 };
@@ -65,7 +67,7 @@ impl Packed {
         };
         let word = WORDS.iter().position(|word| word == text);
         let flags = if word.is_some() { WORD } else { 0 } | if note.is_empty() { 0 } else { NOTED };
-        self.last = (self.bytes.len(), self.now);
+        let flags = flags | if message.is_some() { WIRED } else { 0 };
         self.number(at_us.saturating_sub(self.now));
         self.now = self.now.max(at_us);
         self.put(&[kind | flags]);
@@ -76,6 +78,9 @@ impl Packed {
         }
         if !note.is_empty() {
             self.text(note);
+        }
+        if let Some(message) = message {
+            self.number(message.into());
         }
         self.count += 1;
     }
@@ -89,25 +94,10 @@ impl Packed {
         let (gone, now) = (self.bytes.len() - reader.bytes.len(), reader.now);
         self.bytes.drain(..gone);
         (self.before, self.count) = (now, self.count - 1);
-        self.last.0 = self.last.0.saturating_sub(gone);
-    }
-
-    /// The last one.
-    pub(crate) fn last(&self) -> Option<TraceEntry> {
-        Reader { bytes: self.bytes.get(self.last.0..)?, now: self.last.1 }.entry()
-    }
-
-    /// Takes the last one out; once, until another is added.
-    pub(crate) fn pop_last(&mut self) {
-        if self.bytes.len() > self.last.0 {
-            self.bytes.truncate(self.last.0);
-            self.now = self.last.1;
-            self.count -= 1;
-        }
     }
 
     /// All, in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = TraceEntry> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Numbered> {
         let mut reader = Reader { bytes: &self.bytes, now: self.before };
         std::iter::from_fn(move || reader.entry())
     }
@@ -141,7 +131,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn entry(&mut self) -> Option<TraceEntry> {
+    fn entry(&mut self) -> Option<Numbered> {
         let later = self.number()?;
         let head = self.byte()?;
         let leg = usize::try_from(self.number()?).ok()?;
@@ -150,6 +140,7 @@ impl Reader<'_> {
             _ => (*WORDS.get(usize::try_from(self.number()?).ok()?)?).to_owned(),
         };
         let note = if head & NOTED == 0 { String::new() } else { self.text()? };
+        let message = if head & WIRED == 0 { None } else { Some(u32::try_from(self.number()?).ok()?) };
         self.now += later;
         let what = match head & KIND {
             MESSAGE => TraceItem::Message { leg, received: head & RECEIVED != 0, text, note, again: head & AGAIN != 0 },
@@ -157,7 +148,7 @@ impl Reader<'_> {
             AGENT => TraceItem::Agent { leg, text },
             _ => TraceItem::Media { leg, text },
         };
-        Some(TraceEntry { at_us: self.now, what })
+        Some((TraceEntry::new(self.now, what), message))
     }
 
     fn byte(&mut self) -> Option<u8> {
@@ -190,7 +181,7 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
-    fn entries() -> Vec<TraceEntry> {
+    fn entries() -> Vec<Numbered> {
         let message = |leg, received, text: &str, note: &str, again| TraceItem::Message {
             leg,
             received,
@@ -199,54 +190,44 @@ mod tests {
             again,
         };
         let what = [
-            message(0, true, "INVITE", "audio 40000: PCMU", false),
-            message(1, false, "200 OK", "", true),
-            message(300, true, "606 Nicht möglich", &"x".repeat(300), true),
-            TraceItem::Decision { text: "route main".into() },
-            TraceItem::Decision { text: "BYE".into() },
-            TraceItem::Agent { leg: 2, text: "open".into() },
-            TraceItem::Media { leg: 1, text: String::new() },
+            (message(0, true, "INVITE", "audio 40000: PCMU", false), Some(0)),
+            (message(1, false, "200 OK", "", true), Some(300)),
+            (message(300, true, "606 Nicht möglich", &"x".repeat(300), true), None),
+            (TraceItem::Decision { text: "route main".into() }, None),
+            (TraceItem::Decision { text: "BYE".into() }, None),
+            (TraceItem::Agent { leg: 2, text: "open".into() }, None),
+            (TraceItem::Media { leg: 1, text: String::new() }, None),
         ];
         let times = [0, 0, 127, 128, 70_000, 70_000, 90_000_000_000];
-        times.into_iter().zip(what).map(|(at_us, what)| TraceEntry { at_us, what }).collect()
+        times.into_iter().zip(what).map(|(at_us, (what, message))| (TraceEntry::new(at_us, what), message)).collect()
     }
 
-    fn shown(entries: impl Iterator<Item = TraceEntry>) -> Vec<String> {
+    fn shown(entries: impl Iterator<Item = Numbered>) -> Vec<String> {
         entries.map(|entry| format!("{entry:?}")).collect()
     }
 
     #[test]
     fn what_is_packed_is_read_again() {
         let mut packed = Packed::default();
-        for entry in entries() {
-            packed.push(entry.at_us, &entry.what);
-            assert_eq!(format!("{:?}", packed.last().unwrap()), format!("{entry:?}"));
+        for (entry, message) in entries() {
+            packed.push(entry.at_us, &entry.what, message);
         }
         assert_eq!(shown(packed.iter()), shown(entries().into_iter()));
         assert!(packed.bytes.len() < 450, "{}", packed.bytes.len());
     }
 
     #[test]
-    fn it_loses_entries_at_both_ends() {
+    fn it_loses_the_first() {
         let mut packed = Packed::default();
-        for entry in entries() {
-            packed.push(entry.at_us, &entry.what);
+        for (entry, message) in entries() {
+            packed.push(entry.at_us, &entry.what, message);
         }
-        packed.pop_last();
-        packed.pop_last();
-        assert_eq!(packed.len(), 6, "only one can be taken back");
-        packed.push(80_000, &TraceItem::Decision { text: "other".into() });
         for left in (0..7).rev() {
             packed.pop_first();
             assert_eq!(packed.len(), left);
-            if left > 0 {
-                assert_eq!(packed.last().map(|last| last.at_us), Some(80_000));
-                let rest = shown(entries().into_iter().skip(7 - left).take(left - 1));
-                assert_eq!(shown(packed.iter())[..left - 1], rest);
-            }
+            assert_eq!(shown(packed.iter()), shown(entries().into_iter().skip(7 - left)));
         }
         packed.pop_first();
         assert_eq!((packed.len(), packed.iter().count()), (0, 0));
-        assert!(packed.last().is_none());
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::limits::{RECENT_CALLS, RECENT_SERIES, RECENT_TRACES, TRACE_ENTRIES};
 use crate::series::Kept;
-use crate::trace::{TraceEntry, TraceItem, TraceView};
+use crate::trace::{Trace, TraceItem, TraceView};
 use crate::view::CallView;
 
 /// A ring that can be asked by sid.
@@ -23,15 +23,16 @@ impl<T> Ring<T> {
     fn new(limit: usize) -> Ring<T> {
         Ring { entries: VecDeque::new(), numbers: HashMap::new(), first: 0, limit }
     }
-    fn push(&mut self, sid: &str, entry: T) {
-        if self.entries.len() >= self.limit
-            && let Some((oldest, _)) = self.entries.pop_front()
-        {
-            self.numbers.remove(&oldest);
+    /// Adds one; the oldest, where there is no room for both.
+    fn push(&mut self, sid: &str, entry: T) -> Option<T> {
+        let gone = if self.entries.len() >= self.limit { self.entries.pop_front() } else { None };
+        if let Some((oldest, _)) = &gone {
+            self.numbers.remove(oldest);
             self.first += 1;
         }
         self.numbers.insert(sid.to_owned(), self.first + self.entries.len() as u64);
         self.entries.push_back((sid.to_owned(), entry));
+        gone.map(|(_, entry)| entry)
     }
     fn find(&self, sid: &str) -> Option<&T> {
         let at = self.numbers.get(sid)?.checked_sub(self.first)?;
@@ -43,12 +44,19 @@ impl<T> Ring<T> {
     }
 }
 
+/// The trace of a call that has ended.
+#[derive(Debug)]
+struct Ended {
+    /// All but the entries.
+    head: TraceView,
+    trace: Trace,
+}
+
 /// Ended calls.
 #[derive(Debug)]
 pub(crate) struct Recent {
     calls: Ring<CallView>,
-    /// Each with when its call began.
-    traces: Ring<(Instant, TraceView)>,
+    traces: Ring<Ended>,
     series: Ring<Kept>,
 }
 
@@ -62,18 +70,25 @@ impl Recent {
         let sid = call.sid.clone();
         self.calls.push(&sid, call);
     }
-    /// Adds the trace of a call that began then.
-    pub(crate) fn push_trace(&mut self, began: Instant, trace: TraceView) {
-        let sid = trace.sid.clone();
-        self.traces.push(&sid, (began, trace));
+    /// Adds a call's trace, and the head of its view; the oldest that there is no room for any more.
+    pub(crate) fn push_trace(&mut self, head: TraceView, trace: Trace) -> Option<Trace> {
+        let sid = head.sid.clone();
+        self.traces.push(&sid, Ended { head, trace }).map(|gone| gone.trace)
+    }
+    /// The traces of ended calls, the oldest first.
+    pub(crate) fn traces_mut(&mut self) -> impl Iterator<Item = &mut Trace> {
+        self.traces.entries.iter_mut().map(|(_, ended)| &mut ended.trace)
+    }
+    /// What the messages in them take, in bytes.
+    pub(crate) fn message_bytes(&self) -> usize {
+        self.traces.entries.iter().map(|(_, ended)| ended.trace.message_bytes()).sum()
     }
     /// Adds what has become known of a call since its end.
     pub(crate) fn note(&mut self, now: Instant, sid: &str, text: &str) {
-        if let Some((began, trace)) = self.traces.find_mut(sid)
-            && trace.entries.len() < TRACE_ENTRIES
+        if let Some(Ended { trace, .. }) = self.traces.find_mut(sid)
+            && trace.len() < TRACE_ENTRIES
         {
-            let at_us = u64::try_from(now.saturating_duration_since(*began).as_micros()).unwrap_or(u64::MAX);
-            trace.entries.push(TraceEntry { at_us, what: TraceItem::Decision { text: text.to_owned() } });
+            trace.push(now, &TraceItem::Decision { text: text.to_owned() }, None);
         }
     }
     /// Adds a call's quality over time.
@@ -89,9 +104,9 @@ impl Recent {
     pub(crate) fn call(&self, sid: &str) -> Option<&CallView> {
         self.calls.find(sid)
     }
-    /// One trace.
-    pub(crate) fn trace(&self, sid: &str) -> Option<&TraceView> {
-        self.traces.find(sid).map(|(_, trace)| trace)
+    /// One trace, and when its call began.
+    pub(crate) fn trace(&self, sid: &str, raw: bool) -> Option<(Instant, TraceView)> {
+        self.traces.find(sid).map(|ended| (ended.trace.began(), ended.trace.view(ended.head.clone(), raw)))
     }
     /// All calls, newest first.
     pub(crate) fn newest_first(&self) -> impl Iterator<Item = &CallView> {

@@ -21,7 +21,6 @@ use crate::reason::ReasonSlug;
 use crate::refresh::Asked;
 use crate::reinvite::{Relay, Renegotiation};
 use crate::setup::Incoming;
-use crate::trace::{TraceItem, body_note};
 
 fn refused<T>(code: u16, reason: ReasonSlug) -> Result<T, Box<FinalAnswer>> {
     Err(Box::new(FinalAnswer::new(code, reason)))
@@ -118,8 +117,8 @@ impl Call {
         edge.index.enter(leg.call_id.as_bytes(), named);
         edge.index.servers.insert(*server, at);
         self.legs.push(leg);
-        let (text, note) = ("INVITE".to_owned(), body_note(request.as_bytes()));
-        edge.trace(now, self.key, TraceItem::Message { leg: at.leg, received: true, text, note, again: false });
+        edge.trace_received(now, at);
+        edge.trace_trying(now, at, *server);
         let (new, old) = (self.name_of(at.leg), self.name_of(by));
         edge.decide(now, self.key, format!("an INVITE of {new} is to replace the leg of {old}"));
         let begun = match offer {

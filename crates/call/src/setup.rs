@@ -28,7 +28,7 @@ use crate::reason::ReasonSlug;
 use crate::refresh::Asked;
 use crate::reliable::EarlySession;
 use crate::series::Series;
-use crate::trace::{Trace, TraceItem, body_note};
+use crate::trace::Trace;
 use crate::transfer::Transfers;
 use crate::written::Written;
 
@@ -153,11 +153,8 @@ impl Call {
         let text = format!("call from {from} to {to} on trunk {}", incoming.trunk.name);
         let sid = self.sid().to_owned();
         edge.log(&sid, text, None);
-        let note = body_note(incoming.request.as_bytes());
-        for (received, text, note) in [(true, "INVITE", note), (false, "100 Trying", String::new())] {
-            let text = text.to_owned();
-            edge.trace(now, self.key, TraceItem::Message { leg: CALLER, received, text, note, again: false });
-        }
+        edge.trace_received(now, self.place(CALLER));
+        edge.trace_trying(now, self.place(CALLER), incoming.server);
         match self.prepare(now, edge, incoming) {
             Ok(()) => self.advance(now, edge, None),
             Err(answer) => self.refuse(now, edge, &answer),

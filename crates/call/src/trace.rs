@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::limits::{TRACE_ENTRIES, TRACE_TEXT_CHARS};
+use crate::messages::{Messages, RawMessage};
 use crate::numbers::plain;
 use crate::packed::Packed;
 
@@ -14,6 +15,16 @@ pub struct TraceEntry {
     /// What it is about.
     #[serde(flatten)]
     pub what: TraceItem,
+    /// Of a message: as it was on the wire, where that is asked for and still kept.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub message: Option<Box<RawMessage>>,
+}
+
+impl TraceEntry {
+    /// An entry without a message's text.
+    pub fn new(at_us: u64, what: TraceItem) -> TraceEntry {
+        TraceEntry { at_us, what, message: None }
+    }
 }
 
 /// What happened.
@@ -69,51 +80,60 @@ pub struct TraceView {
     pub dropped: u64,
 }
 
-/// A call's ring while it runs.
+impl TraceView {
+    /// One without entries.
+    pub fn of(sid: String, verdict: String, legs: Vec<String>) -> TraceView {
+        TraceView { sid, verdict, legs, entries: Vec::new(), dropped: 0 }
+    }
+}
+
+/// A call's ring.
 #[derive(Debug)]
 pub(crate) struct Trace {
     began: Instant,
     entries: Packed,
     dropped: u64,
+    messages: Messages,
 }
 
 impl Trace {
     /// An empty ring that counts time from `began`.
     pub(crate) fn new(began: Instant) -> Trace {
-        Trace { began, entries: Packed::default(), dropped: 0 }
+        Trace { began, entries: Packed::default(), dropped: 0, messages: Messages::default() }
     }
-    /// Adds an entry; a full ring loses its oldest.
-    pub(crate) fn push(&mut self, now: Instant, what: TraceItem) {
+    /// When its call began.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
+    }
+    /// How many entries there are.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+    /// What its messages take, in bytes.
+    pub(crate) fn message_bytes(&self) -> usize {
+        self.messages.bytes()
+    }
+    /// Lets its messages go; how many.
+    pub(crate) fn forget_messages(&mut self) -> usize {
+        self.messages.forget()
+    }
+    /// Adds an entry, with its message where it is one; a full ring loses its oldest.
+    pub(crate) fn push(&mut self, now: Instant, what: &TraceItem, message: Option<RawMessage>) {
         if self.entries.len() >= TRACE_ENTRIES {
             self.entries.pop_first();
             self.dropped += 1;
         }
         let at_us = u64::try_from(now.saturating_duration_since(self.began).as_micros()).unwrap_or(u64::MAX);
-        // The endpoint answers a BYE before it tells of it; the ladder shows them in the order of the wire.
-        let is_bye = matches!(&what, TraceItem::Message { received: true, text, .. } if text == "BYE");
-        let last = if is_bye { self.entries.last() } else { None };
-        let answer = last.filter(|last| last.at_us == at_us && answers(&last.what, &what));
-        if answer.is_some() {
-            self.entries.pop_last();
-        }
-        self.entries.push(at_us, &what);
-        if let Some(answer) = answer {
-            self.entries.push(at_us, &answer.what);
-        }
+        let again = matches!(what, TraceItem::Message { again: true, .. });
+        let message = message.and_then(|message| self.messages.keep(message, again));
+        self.entries.push(at_us, what, message);
     }
-    /// The ring as a view.
-    pub(crate) fn view(&self, sid: String, verdict: String, legs: Vec<String>) -> TraceView {
-        TraceView { sid, verdict, legs, entries: self.entries.iter().collect(), dropped: self.dropped }
+    /// The ring as a view: `head` has all but the entries. With `raw`, messages have their text.
+    pub(crate) fn view(&self, head: TraceView, raw: bool) -> TraceView {
+        let text = |number: Option<u32>| number.filter(|_| raw).and_then(|number| self.messages.get(number)).map(Box::new);
+        let entries = self.entries.iter().map(|(entry, number)| TraceEntry { message: text(number), ..entry });
+        TraceView { entries: entries.collect(), dropped: self.dropped, ..head }
     }
-}
-
-/// Whether `answer` is an answer of ours to a BYE of the same leg, `request`.
-fn answers(answer: &TraceItem, request: &TraceItem) -> bool {
-    let (TraceItem::Message { leg, received: false, text, .. }, TraceItem::Message { leg: of, .. }) = (answer, request)
-    else {
-        return false;
-    };
-    leg == of && text.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// Most m-lines, and payloads of each, that the ladder shows.
@@ -193,33 +213,11 @@ mod tests {
         let began = start();
         let mut trace = Trace::new(began);
         for n in 0..TRACE_ENTRIES as u64 + 3 {
-            trace.push(began + Duration::from_micros(n), TraceItem::Decision { text: n.to_string() });
+            trace.push(began + Duration::from_micros(n), &TraceItem::Decision { text: n.to_string() }, None);
         }
-        let view = trace.view("CA1".into(), String::new(), vec![]);
+        let view = trace.view(TraceView::of("CA1".into(), String::new(), vec![]), false);
         assert_eq!((view.entries.len(), view.dropped), (TRACE_ENTRIES, 3));
         assert_eq!(view.entries[0].at_us, 3);
-    }
-
-    #[test]
-    fn a_bye_stands_before_its_answer() {
-        let began = start();
-        let message = |leg, received, text: &str| TraceItem::Message {
-            leg,
-            received,
-            text: text.into(),
-            note: String::new(),
-            again: false,
-        };
-        let mut trace = Trace::new(began);
-        trace.push(began, message(1, false, "200 OK"));
-        trace.push(began, message(0, true, "BYE"));
-        trace.push(began, message(0, false, "200 OK"));
-        trace.push(began, message(0, true, "BYE"));
-        let view = trace.view("CA1".into(), String::new(), vec![]);
-        let order: Vec<_> = view.entries.iter().map(|e| serde_json::to_value(e).unwrap()).collect();
-        let order: Vec<_> = order.iter().map(|e| (e["leg"].as_u64(), e["text"].as_str())).collect();
-        let (bye, ok) = (Some("BYE"), Some("200 OK"));
-        assert_eq!(order, [(Some(1), ok), (Some(0), bye), (Some(0), bye), (Some(0), ok)]);
     }
 
     #[test]

@@ -2,17 +2,17 @@
 
 use crate::call::{CALLER, Call, Ending, State};
 use crate::reason::ReasonSlug;
-use crate::trace::{Trace, TraceView};
+use crate::trace::TraceView;
 
 /// Targets that failed, told with why.
 const FAILURES_TOLD: usize = 3;
 /// Targets of a call that nobody answered, told with why each failed.
 const OUTCOMES_TOLD: usize = 6;
 
-/// The ladder with its verdict.
-pub(crate) fn trace_view(call: &Call, trace: &Trace) -> TraceView {
+/// The ladder's head: its columns and its verdict.
+pub(crate) fn head(call: &Call) -> TraceView {
     let legs = call.legs.iter().enumerate().map(|(at, _)| call.name_of(at)).collect();
-    trace.view(call.sid().to_owned(), verdict(call), legs)
+    TraceView::of(call.sid().to_owned(), verdict(call), legs)
 }
 
 /// The verdict.
