@@ -52,7 +52,8 @@ fn the_ladder_is_a_picture_too() {
     let output = finish(&["trace", &sid, "--svg", file.to_str().unwrap(), "--url", &edge.url()]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let svg = std::fs::read_to_string(&file).unwrap();
-    for part in ["<svg xmlns", &format!("Ladder of call {sid}"), ">carrier<", ">edge<", ">pbx<", ">INVITE<", ">200 OK<"] {
+    for part in ["<svg xmlns", &format!("Ladder of call {sid}"), ">carrier<", ">edge<", ">pbx<", ">INVITE<", ">200 OK<"]
+    {
         assert!(svg.contains(part), "{part} in {svg}");
     }
     let printed = finish(&["trace", "last", "--svg", "-", "--url", &edge.url()]);

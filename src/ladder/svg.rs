@@ -227,12 +227,19 @@ mod tests {
     fn trace(texts: &[&str]) -> TraceView {
         let entry = |(at, text): (usize, &&str)| {
             let (text, note) = ((*text).to_owned(), format!("note {text}"));
-            TraceEntry::new(at as u64, TraceItem::Message { leg: at % 2, received: at % 2 == 0, text, note, again: false })
+            TraceEntry::new(
+                at as u64,
+                TraceItem::Message { leg: at % 2, received: at % 2 == 0, text, note, again: false },
+            )
         };
         let mut entries: Vec<TraceEntry> = texts.iter().enumerate().map(entry).collect();
         entries.push(TraceEntry::new(90, TraceItem::Agent { leg: 1, text: "open".into() }));
         entries.push(TraceEntry::new(99, TraceItem::Decision { text: "word ".repeat(40) }));
-        TraceView { entries, dropped: 3, ..TraceView::of("CA0".into(), "A <verdict>.".into(), vec!["a&b".into(), "<pbx>".into()]) }
+        TraceView {
+            entries,
+            dropped: 3,
+            ..TraceView::of("CA0".into(), "A <verdict>.".into(), vec!["a&b".into(), "<pbx>".into()])
+        }
     }
 
     #[test]
@@ -241,7 +248,8 @@ mod tests {
         for harm in ["<script", "<pbx>", "<b>", "\u{0}", "\u{1b}", "\u{ffff}", "&amp;amp;\u{0}"] {
             assert!(!svg.contains(harm), "{harm:?} in {svg}");
         }
-        for part in ["&lt;script&gt;", "&lt;pbx&gt;", "a&amp;b", "A &lt;verdict&gt;.", "3 earlier entries were dropped"] {
+        for part in ["&lt;script&gt;", "&lt;pbx&gt;", "a&amp;b", "A &lt;verdict&gt;.", "3 earlier entries were dropped"]
+        {
             assert!(svg.contains(part), "{part} in {svg}");
         }
         assert!(!svg.contains("href") && !svg.contains("url("), "nothing is fetched from elsewhere");

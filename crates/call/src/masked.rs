@@ -8,19 +8,8 @@ const MASK: u8 = b'*';
 /// Parts of a multipart body inside of others that are looked into; what is deeper is hidden.
 const DEPTH: usize = 3;
 /// Parameters of a digest that give nothing away (RFC 7616 §3.4): of others in such a header the value is hidden.
-const DIGEST_SHOWN: [&str; 11] = [
-    "realm",
-    "username",
-    "username*",
-    "userhash",
-    "nonce",
-    "nextnonce",
-    "uri",
-    "algorithm",
-    "qop",
-    "nc",
-    "opaque",
-];
+const DIGEST_SHOWN: [&str; 11] =
+    ["realm", "username", "username*", "userhash", "nonce", "nextnonce", "uri", "algorithm", "qop", "nc", "opaque"];
 /// Headers with these in their names are hidden.
 const SECRET_HEADERS: [&str; 10] =
     ["authorization", "password", "passwd", "secret", "token", "api-key", "apikey", "cookie", "credential", "dtmf"];
@@ -209,8 +198,14 @@ impl Text {
         let mut from = at.start;
         while let Some(equals) = self.find(&(from..at.end), |byte| byte == b'=') {
             let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-            let name: Vec<u8> =
-                self.get(&(from..equals)).iter().rev().copied().skip_while(u8::is_ascii_whitespace).take_while(is_of_name).collect();
+            let name: Vec<u8> = self
+                .get(&(from..equals))
+                .iter()
+                .rev()
+                .copied()
+                .skip_while(u8::is_ascii_whitespace)
+                .take_while(is_of_name)
+                .collect();
             from = equals + 1;
             let name: String = name.iter().rev().map(|byte| char::from(byte.to_ascii_lowercase())).collect();
             let by_part = SECRET_PARAMETERS.iter().any(|secret| name.contains(secret));
@@ -366,7 +361,8 @@ fn ends_with(text: &[u8], word: &[u8]) -> bool {
 /// The boundary that a Content-Type names.
 fn boundary(kind: &[u8]) -> Option<&[u8]> {
     let mut parameters = kind.split(|byte| *byte == b';').skip(1).map(<[u8]>::trim_ascii);
-    let named = parameters.find(|parameter| parameter.get(..9).is_some_and(|name| name.eq_ignore_ascii_case(b"boundary=")))?;
+    let named =
+        parameters.find(|parameter| parameter.get(..9).is_some_and(|name| name.eq_ignore_ascii_case(b"boundary=")))?;
     let value = named.get(9..)?.trim_ascii();
     let bare = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
     Some(bare.unwrap_or(value)).filter(|value| !value.is_empty())
@@ -408,10 +404,17 @@ mod tests {
     fn keys_of_descriptions_are_hidden() {
         let stars = "*".repeat(KEY.len());
         for (line, expected) in [
-            (format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}"), format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{stars}")),
             (
-                format!("a=crypto:1 AES_CM_128_HMAC_SHA1_32 inline:{KEY}|2^20|1:4;inline:{KEY}|2^20|2:4 UNENCRYPTED_SRTCP KDR=3"),
-                format!("a=crypto:1 AES_CM_128_HMAC_SHA1_32 inline:{stars}|2^20|1:4;inline:{stars}|2^20|2:4 UNENCRYPTED_SRTCP KDR=3"),
+                format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}"),
+                format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{stars}"),
+            ),
+            (
+                format!(
+                    "a=crypto:1 AES_CM_128_HMAC_SHA1_32 inline:{KEY}|2^20|1:4;inline:{KEY}|2^20|2:4 UNENCRYPTED_SRTCP KDR=3"
+                ),
+                format!(
+                    "a=crypto:1 AES_CM_128_HMAC_SHA1_32 inline:{stars}|2^20|1:4;inline:{stars}|2^20|2:4 UNENCRYPTED_SRTCP KDR=3"
+                ),
             ),
             (format!("k=base64:{KEY}"), format!("k=base64:{stars}")),
             ("k=secret".to_owned(), "k=******".to_owned()),
@@ -460,7 +463,10 @@ mod tests {
         for (header, expected) in [
             ("Authorization: Basic YWxpY2U6c2VjcmV0", "Authorization: Basic ****************"),
             ("Authorization: YWxpY2U6", "Authorization: ********"),
-            ("Authorization: Digest realm=\"r\",\r\n response=\"01\"", "Authorization: Digest realm=\"r\",\r\n response=****"),
+            (
+                "Authorization: Digest realm=\"r\",\r\n response=\"01\"",
+                "Authorization: Digest realm=\"r\",\r\n response=****",
+            ),
             ("Authentication-Info: rspauth=\"01\", qop=auth", "Authentication-Info: rspauth=****, qop=auth"),
             ("X-Auth-Token: abc", "X-Auth-Token: ***"),
             ("X-DTMF: 12#", "X-DTMF: ***"),
@@ -468,7 +474,10 @@ mod tests {
             ("To: <sip:b@h;password=xyz;user=phone>", "To: <sip:b@h;password=***;user=phone>"),
             ("X-App: a=1;api_token=\"x y\";b=2", "X-App: a=1;api_token=\"* *\";b=2"),
             ("To: <tel:+14155550100;postd=12p34>", "To: <tel:+14155550100;postd=*****>"),
-            ("Refer-To: <sip:b@h?Authorization=Digest%20x&Subject=y>", "Refer-To: <sip:b@h?Authorization=**********&Subject=y>"),
+            (
+                "Refer-To: <sip:b@h?Authorization=Digest%20x&Subject=y>",
+                "Refer-To: <sip:b@h?Authorization=**********&Subject=y>",
+            ),
             ("Subject: a\rAuthorization: Basic YWxpY2U6", "Subject: a\rAuthorization: Basic ********"),
         ] {
             let text = shown(&request(&format!("{header}\r\n"), "application/sdp", ""));

@@ -130,7 +130,8 @@ impl Trace {
     }
     /// The ring as a view: `head` has all but the entries. With `raw`, messages have their text.
     pub(crate) fn view(&self, head: TraceView, raw: bool) -> TraceView {
-        let text = |number: Option<u32>| number.filter(|_| raw).and_then(|number| self.messages.get(number)).map(Box::new);
+        let text =
+            |number: Option<u32>| number.filter(|_| raw).and_then(|number| self.messages.get(number)).map(Box::new);
         let entries = self.entries.iter().map(|(entry, number)| TraceEntry { message: text(number), ..entry });
         TraceView { entries: entries.collect(), dropped: self.dropped, ..head }
     }

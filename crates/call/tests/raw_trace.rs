@@ -54,7 +54,10 @@ fn each_message_of_a_call_is_in_its_trace_as_it_was_on_the_wire() {
     let first = &shown["entries"][0];
     assert_eq!(first["raw"].as_str(), told[0].2.as_deref());
     assert_eq!((&first["remote"], &first["transport"]), (&Value::from(CARRIER), &Value::from("udp")));
-    assert!(first["local"].as_str().unwrap().ends_with(":5060") && first["local"] != format!("{PUBLIC}:5060"), "{first}");
+    assert!(
+        first["local"].as_str().unwrap().ends_with(":5060") && first["local"] != format!("{PUBLIC}:5060"),
+        "{first}"
+    );
     let to_pbx = shown["entries"].as_array().unwrap().iter().find(|entry| entry["remote"] == PBX).unwrap();
     assert_eq!(to_pbx["local"], format!("{LOCAL}:5060"));
     let plain = serde_json::to_string(&bench.gateway.trace(&sid)).unwrap();
@@ -92,7 +95,14 @@ fn what_the_endpoint_answers_by_itself_stands_behind_what_it_answers() {
         ours("487 Request Terminated"),
     ];
     assert_eq!(texts(&bench, 0), with_caller);
-    let with_callee = [ours("INVITE"), theirs("180 Whatever"), ours("CANCEL"), theirs("200 Whatever"), theirs("487 Whatever"), ours("ACK")];
+    let with_callee = [
+        ours("INVITE"),
+        theirs("180 Whatever"),
+        ours("CANCEL"),
+        theirs("200 Whatever"),
+        theirs("487 Whatever"),
+        ours("ACK"),
+    ];
     assert_eq!(texts(&bench, 1), with_callee);
     // A BYE, whose 200 leaves before the call hears of it.
     let mut bench = Bench::new();
