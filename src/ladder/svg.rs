@@ -149,7 +149,7 @@ impl Picture {
         let (y, class) = (self.at, class(line.tone()));
         let time = match &line.mark {
             Mark::Arrow { media: Some(unit), .. } => unit,
-            _ => line.time.as_str(),
+            Mark::None | Mark::Dot(_) | Mark::Arrow { media: None, .. } => line.time.as_str(),
         };
         self.text(FIRST - 14, y + 4, "time", time);
         let mut of_remark = class;
