@@ -1,5 +1,7 @@
 //! Messages in a call's trace as they were on the wire, secrets overwritten.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
 mod bench;
 
 use bench::{Bench, CARRIER, Dialed, LOCAL, PBX, PUBLIC, answer, offer};
@@ -14,7 +16,7 @@ fn messages(bench: &Bench) -> Vec<(bool, String, Option<String>)> {
             let raw = entry.message.map(|message| String::from_utf8(message.raw.to_vec()).unwrap());
             Some((received, text, raw))
         }
-        _ => None,
+        TraceItem::Decision { .. } | TraceItem::Agent { .. } | TraceItem::Media { .. } => None,
     };
     bench.gateway.raw_trace(&sid).unwrap().entries.into_iter().filter_map(text).collect()
 }
@@ -68,8 +70,8 @@ fn each_message_of_a_call_is_in_its_trace_as_it_was_on_the_wire() {
 fn texts(bench: &Bench, of: usize) -> Vec<(bool, String)> {
     let sid = bench.gateway.calls(bench.now)[0].sid.clone();
     let text = |entry: TraceEntry| match entry.what {
-        TraceItem::Message { leg, received, text, .. } if leg == of => Some((received, text)),
-        _ => None,
+        TraceItem::Message { leg, received, text, .. } => (leg == of).then_some((received, text)),
+        TraceItem::Decision { .. } | TraceItem::Agent { .. } | TraceItem::Media { .. } => None,
     };
     bench.gateway.trace(&sid).unwrap().entries.into_iter().filter_map(text).collect()
 }
