@@ -264,7 +264,7 @@ pub const RECORDED_SECONDS: usize = 1800;
 pub const SMS_ORDERS: usize = 8192;
 /// What an answer of a web service may have besides its body, provisional answers and chunk sizes included, in bytes.
 pub const WEB_HEAD_BYTES: u64 = 256 << 10;
-/// The answer to a caller waits so long at most for its text to be kept, in milliseconds: less than T1 (RFC 3261 §17.2.1), after
+/// Call and answer wait so long at most for the text to be kept, in milliseconds: less than T1 (RFC 3261 §17.2.1), after
 /// which it is sent again.
 pub const SMS_HELD_MILLISECONDS: u64 = 400;
 /// Of this, taken in at once.

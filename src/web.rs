@@ -5,10 +5,11 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{HOST, HeaderMap};
+use hyper::header::{HOST, HeaderMap, RETRY_AFTER};
 use hyper::http::request::Builder;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -62,11 +63,6 @@ impl<S: Stream> AsyncWrite for Bounded<S> {
     }
 }
 
-/// An address for messages: some have a key in their query.
-pub(crate) fn place(url: &str) -> &str {
-    url.split(['?', '#']).next().unwrap_or_default()
-}
-
 /// What a service's certificate must come from.
 ///
 /// # Errors
@@ -105,9 +101,27 @@ pub(crate) fn target(url: &Url) -> String {
     url.query().map_or(url.path().to_owned(), |query| format!("{}?{query}", url.path()))
 }
 
+/// The beginning of a request to a URL.
+pub(crate) fn request(method: Method, url: &Url) -> Builder {
+    Request::builder().method(method).uri(target(url)).header(HOST, url.authority())
+}
+
 /// The beginning of a POST to a URL.
 pub(crate) fn post(url: &Url) -> Builder {
-    Request::builder().method(Method::POST).uri(target(url)).header(HOST, url.authority())
+    request(Method::POST, url)
+}
+
+/// What Retry-After says where it is a number of seconds (RFC 9110 §10.2.3), `most` at most.
+pub(crate) fn retry_after(headers: &HeaderMap, most: u64) -> Option<Duration> {
+    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.min(most)))
+}
+
+/// What is wrong with an answer, or with there being none.
+pub(crate) fn broken(error: &hyper::Error) -> String {
+    use std::error::Error as _;
+    let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
+    format!("does not answer as HTTP does: {error}{cause}")
 }
 
 /// Why there is no answer, in words.
@@ -166,18 +180,13 @@ async fn exchange(
     request: Request<Full<Bytes>>,
     most: impl Fn(StatusCode) -> u64,
 ) -> Result<Answer, Fault> {
-    let words = |error: hyper::Error| {
-        use std::error::Error as _;
-        let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
-        format!("does not answer as HTTP does: {error}{cause}")
-    };
     let begun = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-    let (mut sender, connection) = begun.map_err(|error| Fault::NotSent(words(error)))?;
+    let (mut sender, connection) = begun.map_err(|error| Fault::NotSent(broken(&error)))?;
     let answered = async {
-        let broken = |error| Fault::Unanswered(words(error));
-        let response = sender.send_request(request).await.map_err(broken)?;
+        let unanswered = |error| Fault::Unanswered(broken(&error));
+        let response = sender.send_request(request).await.map_err(unanswered)?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let (body, is_whole) = gather(response, most(status)).await.map_err(broken)?;
+        let (body, is_whole) = gather(response, most(status)).await.map_err(unanswered)?;
         Ok(Answer { status, headers, body, is_whole })
     };
     tokio::pin!(answered);

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use trunkgate_call::view::AgentView;
+use trunkgate_route::url_place;
 
 use super::ApiError;
 use crate::handle::Handle;
@@ -35,7 +36,7 @@ impl AgentReport {
         let report = |seen: AgentView| {
             let agent = table.agent(&seen.name);
             AgentReport {
-                url: agent.map_or_else(String::new, |agent| without_query(&agent.url).to_owned()),
+                url: agent.map_or_else(String::new, |agent| url_place(&agent.url).to_owned()),
                 max_sessions: agent.map_or(0, |agent| agent.max_sessions),
                 queue_size: agent.and_then(|agent| agent.queue).map_or(0, |queue| queue.size),
                 agent: seen,
@@ -50,17 +51,13 @@ pub(super) async fn list(State(handle): State<Handle>) -> Result<Json<Agents>, A
     Ok(Json(Agents { agents: AgentReport::all(&handle, status.agents) }))
 }
 
-fn without_query(url: &str) -> &str {
-    url.split(['?', '#']).next().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_query_is_not_shown() {
-        assert_eq!(without_query("wss://a.example/media?token=secret"), "wss://a.example/media");
-        assert_eq!(without_query("wss://a.example/media"), "wss://a.example/media");
+        assert_eq!(url_place("wss://a.example/media?token=secret"), "wss://a.example/media");
+        assert_eq!(url_place("wss://a.example/media"), "wss://a.example/media");
     }
 }

@@ -62,7 +62,7 @@ pub(super) async fn inbound(
 /// What Twilio may have signed: the URL as it is configured there, with its port or without.
 fn urls(public_url: &str, query: Option<&str>) -> Vec<String> {
     let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-    let base = public_url.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+    let base = trunkgate_route::url_place(public_url).trim_end_matches('/');
     let mut all = vec![format!("{base}{PATH}{query}")];
     let url = Url::parse(base).ok();
     if let Some(port) = url.as_ref().and_then(Url::port_or_known_default)

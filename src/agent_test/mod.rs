@@ -71,7 +71,7 @@ fn as_json(subject: &Subject, holds: bool, checks: Value, record: &Record, times
     let (heard, voice) = record.heard_ms();
     let rows = picture::rows(record).into_iter().map(|(name, row)| (name.to_owned(), json!(row)));
     json!({
-        "url": subject.spec.url.split(['?', '#']).next().unwrap_or_default(),
+        "url": trunkgate_route::url_place(&subject.spec.url),
         "format": subject.settings.format.name(),
         "holds": holds,
         "checks": checks,

@@ -34,6 +34,8 @@ const URL_WORDS: UrlWords = UrlWords {
     clear: "would send records in the clear: http:// leads only to loopback and [edge] local_networks",
     help: "as \"https://billing.example.com/calls\"",
 };
+/// The file of what has counted with limits by the day.
+const DAY_COUNTS: &str = "calls_per_day.jsonl";
 /// How a secret is made.
 const MAKE_SECRET: &str = "echo whsec_$(openssl rand -base64 32) makes one, which the receiver gets as well";
 
@@ -46,6 +48,22 @@ pub struct Cdr {
     pub url: Option<CdrUrl>,
     /// Where the day counts of limits are kept, by the same thread.
     pub day_counts: Option<PathBuf>,
+}
+
+impl Cdr {
+    /// Where day counts of limits are kept, which no key says: where the service manager lets us keep things, else beside the
+    /// call records, else in `folder`, the configuration's.
+    pub(super) fn day_counts_beside(&self, folder: &Path) -> PathBuf {
+        let records = || Some(self.file.as_ref()?.path.parent()?.to_owned());
+        state_directory().or_else(records).unwrap_or_else(|| folder.to_owned()).join(DAY_COUNTS)
+    }
+}
+
+/// Where the service manager lets us keep things.
+pub(super) fn state_directory() -> Option<PathBuf> {
+    let state = std::env::var_os("STATE_DIRECTORY").filter(|state| !state.is_empty())?;
+    // systemd names several with colons between.
+    Some(PathBuf::from(state.to_str()?.split(':').next()?))
 }
 
 /// `url` of `[cdr]`, and how records get there.

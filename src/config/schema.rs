@@ -97,8 +97,8 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let routes =
         root.get("route").map(|value| routes::read(value, &edge, &groups, &texts_to, findings)).unwrap_or_default();
     let cdr = cdr.map(|section| cdr::read(&section, &edge.local_networks, file.folder(), findings)).unwrap_or_default();
-    let surroundings = sms::Surroundings::new(file.folder(), &edge.local_networks, &cdr);
-    let day_counts = Some(surroundings.place(sms::DAY_COUNTS));
+    let surroundings = sms::Surroundings::new(file.folder(), &edge.local_networks);
+    let day_counts = Some(cdr.day_counts_beside(file.folder()));
     let sms = sms::read(twilio.as_ref(), texts.as_ref(), surroundings, findings);
     let written = root.get("listen").map_or(2, |value| value.get_ref().as_array().map_or(1, |list| list.len()));
     let secure =

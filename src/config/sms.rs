@@ -6,9 +6,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use trunkgate_route::agent::Piece;
 use trunkgate_route::sms::SMS_CHARS;
-use trunkgate_route::{SmsRule, Template, TextOutcome};
+use trunkgate_route::{Numbers, Recipients, SmsRule, Template, TextOutcome};
 
-use super::cdr::Cdr;
+use super::cdr::state_directory;
 use super::code;
 use super::diagnostic::{Findings, nearest};
 use super::draft::Draft;
@@ -32,8 +32,6 @@ const PER_RECIPIENT: u32 = 5;
 const PER_DAY: u32 = 2_000;
 /// The file of the queue.
 const STORE: &str = "sms.db";
-/// The file of what has counted with limits by the day.
-pub(super) const DAY_COUNTS: &str = "calls_per_day.jsonl";
 /// The words that a text may have in braces.
 const WORDS: [&str; 6] = ["caller", "called", "route", "trunk", "outcome", "reason"];
 /// Longest name that a text may come from, in characters: Twilio's alphanumeric sender.
@@ -46,8 +44,6 @@ pub(super) struct Surroundings<'a> {
     folder: &'a Path,
     /// Networks that are spoken to without TLS.
     local_networks: &'a [IpNet],
-    /// The file of call records.
-    cdr: Option<&'a Path>,
 }
 
 /// `[twilio]` and `[sms]`; `None` where there is no account that can be used.
@@ -110,28 +106,14 @@ pub(super) fn read(
 }
 
 impl<'a> Surroundings<'a> {
-    pub(super) fn new(folder: &'a Path, local_networks: &'a [IpNet], cdr: &'a Cdr) -> Surroundings<'a> {
-        Surroundings { folder, local_networks, cdr: cdr.file.as_ref().map(|file| file.path.as_path()) }
-    }
-
-    /// Where a file is that no key places: where the service manager lets us keep things, else beside the call records, else
-    /// beside the configuration.
-    pub(super) fn place(self, name: &str) -> PathBuf {
-        let records = || self.cdr.and_then(Path::parent).map(Path::to_owned);
-        state().or_else(records).unwrap_or_else(|| self.folder.to_owned()).join(name)
+    pub(super) fn new(folder: &'a Path, local_networks: &'a [IpNet]) -> Surroundings<'a> {
+        Surroundings { folder, local_networks }
     }
 
     /// Where the queue is if its key says nothing: no other key moves it, since who said STOP would be forgotten.
     fn store(self) -> PathBuf {
-        state().unwrap_or_else(|| self.folder.to_owned()).join(STORE)
+        state_directory().unwrap_or_else(|| self.folder.to_owned()).join(STORE)
     }
-}
-
-/// Where the service manager lets us keep things.
-fn state() -> Option<PathBuf> {
-    let state = std::env::var_os("STATE_DIRECTORY").filter(|state| !state.is_empty())?;
-    // systemd names several with colons between.
-    Some(PathBuf::from(state.to_str()?.split(':').next()?))
 }
 
 fn replies<'a>(key: &str, value: &'a Value<'a>, findings: &mut Findings) -> Option<Replies> {
@@ -203,18 +185,18 @@ pub(super) fn rule<'a>(
         findings.error(code::BAD_VALUE, value.span(), "`on` is empty", "leave it out for busy, no_answer and failed");
     }
     let (to, from, body) = (to?, from?, body?);
-    let allow_prefixes = match () {
+    let recipients = match () {
         // A number in the file is one that is meant.
-        () if !to.is_only(&Piece::Caller) => Vec::new(),
-        () if !texts_to.is_empty() => texts_to.to_vec(),
+        () if !to.is_only(&Piece::Caller) => Recipients::Any,
+        () if !texts_to.is_empty() => Recipients::Prefixes(texts_to.to_vec()),
         () => {
-            let mut codes = vec![edge.numbers.calling_code()];
-            codes.extend(edge.numbers.calling_code_of(&from).filter(|code| !codes.contains(code)));
-            codes
+            let mut home = vec![edge.numbers.country().to_owned()];
+            home.extend(Numbers::country_of(&from).filter(|country| !home.contains(country)));
+            Recipients::Countries(home)
         }
     };
     let on = on.unwrap_or_else(|| TextOutcome::USUAL.to_vec());
-    Some(SmsRule { to, from, body, on, allow_prefixes })
+    Some(SmsRule { to, from, body, on, recipients })
 }
 
 /// `{caller}`, or a number of the owner's.

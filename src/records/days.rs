@@ -15,8 +15,7 @@ use serde::{Deserialize, Serialize};
 use trunkgate_call::DayCount;
 
 use super::Figures;
-use super::disk::{self, Lines, named};
-use super::journal::{is_there, locked};
+use super::disk::{self, Lines, is_there, locked, named};
 use crate::limits::DAY_COUNT_SPARE_LINES;
 
 /// How long nothing is tried after the file could not be written.
@@ -136,7 +135,7 @@ impl DayCounts {
         Ok(())
     }
 
-    /// Only what may still count stays. The new file takes the place of the old at once: a crash leaves one of the two.
+    /// Only what may still count stays.
     fn rewrite(&mut self) -> io::Result<()> {
         let Some(path) = self.path.clone() else { return Ok(()) };
         self.read(&path)?;
@@ -144,18 +143,11 @@ impl DayCounts {
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
         let days = [today.yesterday().unwrap_or(today), today, today.tomorrow().unwrap_or(today)];
         self.known.retain(|(_, _, day), _| days.contains(day));
-        let mut new = path.clone().into_os_string();
-        new.push(".new");
-        let new = PathBuf::from(new);
-        let mut lines = locked(&new)?;
-        lines.truncate(0)?;
         let mut text = Vec::new();
         for (key, count) in &self.known {
             text.extend(line(key, *count)?);
         }
-        lines.append(&text)?;
-        disk::rename(&new, &path)?;
-        self.lines = Some(lines);
+        self.lines = Some(disk::rewritten(&path, &text)?);
         self.count = self.known.len();
         Ok(())
     }

@@ -3,8 +3,8 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A file that is written line by line at its end. A line that did not fit is taken back, so that the next one stands
@@ -79,6 +79,31 @@ impl Lines {
         self.torn = false;
         Ok(())
     }
+}
+
+/// Whether a name still leads to the file that is written.
+pub(super) fn is_there(path: &Path, lines: &Lines) -> bool {
+    let (Ok(named), Ok(open)) = (std::fs::metadata(path), lines.file().metadata()) else { return false };
+    (named.dev(), named.ino()) == (open.dev(), open.ino())
+}
+
+/// Opens a file that is nobody else's.
+pub(super) fn locked(path: &Path) -> io::Result<Lines> {
+    let lines = Lines::open(path)?;
+    lock(lines.file()).map_err(|error| named(path, &error))?;
+    Ok(lines)
+}
+
+/// Writes a file anew. It takes the place of the old one at once: a crash leaves one of the two.
+pub(super) fn rewritten(path: &Path, text: &[u8]) -> io::Result<Lines> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    let mut lines = locked(&new)?;
+    lines.truncate(0)?;
+    lines.append(text)?;
+    rename(&new, path)?;
+    Ok(lines)
 }
 
 /// How often a lock is tried, and how long after each time.

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 use trunkgate_call::{CallView, ReasonSlug};
 
 use super::Record;
-use super::disk::{self, Lines, named};
+use super::disk::{self, Lines, is_there, locked, named};
 use crate::limits;
 
 /// A journal; another process with the same file is kept out by a lock.
@@ -124,32 +123,13 @@ impl Journal {
         disk::remove(&old.path)
     }
 
-    /// Only what is live stays. The new file takes the place of the old at once: a crash leaves one of the two.
+    /// Only what is live stays.
     fn rewrite(&mut self) -> io::Result<()> {
-        let mut path = self.path.as_os_str().to_owned();
-        path.push(".new");
-        let path = PathBuf::from(path);
-        let mut lines = locked(&path)?;
-        lines.truncate(0)?;
-        lines.append(&self.live.values().flatten().copied().collect::<Vec<u8>>())?;
-        disk::rename(&path, &self.path)?;
-        self.lines = lines;
+        let text: Vec<u8> = self.live.values().flatten().copied().collect();
+        self.lines = disk::rewritten(&self.path, &text)?;
         self.count = self.live.len();
         Ok(())
     }
-}
-
-/// Whether a name still leads to the file that is written.
-pub(super) fn is_there(path: &Path, lines: &Lines) -> bool {
-    let (Ok(named), Ok(open)) = (std::fs::metadata(path), lines.file().metadata()) else { return false };
-    (named.dev(), named.ino()) == (open.dev(), open.ino())
-}
-
-/// Opens a file that is nobody else's.
-pub(super) fn locked(path: &Path) -> io::Result<Lines> {
-    let lines = Lines::open(path)?;
-    disk::lock(lines.file()).map_err(|error| named(path, &error))?;
-    Ok(lines)
 }
 
 fn closing(record: &Record) -> Box<[u8]> {

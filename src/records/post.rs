@@ -6,7 +6,7 @@ use std::time::Duration;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
@@ -74,7 +74,7 @@ impl Target {
 
     /// Its address for messages.
     pub(super) fn place(&self) -> &str {
-        web::place(&self.settings.url)
+        trunkgate_route::url_place(&self.settings.url)
     }
 
     fn request(&self, sid: &str, json: Vec<u8>, now: Timestamp) -> Result<Request<Full<Bytes>>, String> {
@@ -108,8 +108,7 @@ impl Target {
             Ok(Ok(done)) => done,
         };
         let status = response.status();
-        let later = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        let later = later.map(|seconds: u64| Duration::from_secs(seconds.min(CDR_RETRY_AFTER_SECONDS)));
+        let later = web::retry_after(response.headers(), CDR_RETRY_AFTER_SECONDS);
         // The record has its answer: what follows decides about the connection alone.
         let is_free = async {
             let whole = web::gather(response, CDR_ANSWER_BYTES).await.is_ok_and(|(_, whole)| whole);
@@ -139,22 +138,16 @@ impl Target {
         let connect = timeout(Duration::from_secs(CDR_CONNECT_SECONDS), self.connect());
         let mut connection = connect.await.map_err(|_| format!("no connection within {CDR_CONNECT_SECONDS} s"))??;
         let request = self.request(sid, json, Timestamp::now())?;
-        let response = connection.send_request(request).await.map_err(|error| broken(&error))?;
+        let response = connection.send_request(request).await.map_err(|error| web::broken(&error))?;
         Ok((connection, response))
     }
 
     async fn connect(&self) -> Result<Connection, String> {
         let tls = || self.tls.clone().ok_or_else(|| "no TLS".to_owned());
         let stream = web::connect(&self.url, tls, CDR_ANSWER_BYTES).await?;
-        let (connection, driver) = handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
+        let (connection, driver) = handshake(TokioIo::new(stream)).await.map_err(|error| web::broken(&error))?;
         // What goes wrong the request is told as well.
         tokio::spawn(async { drop(driver.await) });
         Ok(connection)
     }
-}
-
-fn broken(error: &hyper::Error) -> String {
-    use std::error::Error as _;
-    let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
-    format!("does not answer as HTTP does: {error}{cause}")
 }

@@ -1,5 +1,5 @@
-//! Messages that leave only once the text of their call is kept: whoever has been told that its call failed gets its text,
-//! were the edge killed in that very moment. Nothing else waits for it, and not for long.
+//! Messages that leave only once the text of their call is kept: whoever has been told that its call rings, or has failed, gets
+//! its text, were the edge killed in that very moment. Nothing else waits for it, and not for long.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -26,9 +26,9 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    /// Hands over what a call says of its text; the number of one that is to be sent, which the messages of its call wait for.
+    /// Hands over what a call says of its text; the number of one that is to be kept, which the messages of its call wait for.
     pub(crate) fn hand_over(&mut self, news: SmsNews) -> Result<Option<u64>, Untold> {
-        let number = matches!(news, SmsNews::Send(_)).then(|| self.held.number());
+        let number = matches!(news, SmsNews::Send(_) | SmsNews::Watch(_)).then(|| self.held.number());
         self.orders.try_send(SmsOrder::News(news, number)).map(|()| number).map_err(|_| Untold)
     }
 }

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use form_urlencoded::Serializer;
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use hyper::{Method, Request};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
@@ -22,7 +22,7 @@ use trunkgate_call::numbers::plain;
 
 use super::Settings;
 use crate::limits::{SMS_COMPLAINT_CHARACTERS, SMS_LISTED, SMS_RETRY_AFTER_SECONDS};
-use crate::web::{Answer, Fault, target};
+use crate::web::{self, Answer, Fault};
 
 /// A message cannot be sent to somebody who has answered STOP: Twilio's own list.
 const OPTED_OUT: u32 = 21_610;
@@ -108,10 +108,7 @@ fn request(
     form: Option<String>,
 ) -> Result<Request<Full<Bytes>>, String> {
     let credentials = STANDARD.encode(format!("{}:{}", settings.account_sid, settings.auth_token.reveal()));
-    let mut request = Request::builder()
-        .method(method)
-        .uri(target(url))
-        .header(HOST, url.authority())
+    let mut request = web::request(method, url)
         .header(ACCEPT, "application/json")
         .header(USER_AGENT, "Trunkgate")
         .header(AUTHORIZATION, format!("Basic {credentials}"));
@@ -166,7 +163,10 @@ pub(super) fn judge_post(answer: &Result<Answer, Fault>) -> Posted {
             // Not Twilio's word: whoever said it may have passed the request on.
             Ok(_) | Err(_) => Posted::Doubtful(format!("answered {status} without a message")),
         },
-        429 => Posted::Later(retry_after(answer), complaint(answer).1),
+        429 => {
+            let later = web::retry_after(&answer.headers, SMS_RETRY_AFTER_SECONDS).unwrap_or_default();
+            Posted::Later(later, complaint(answer).1)
+        }
         500..=599 => Posted::Doubtful(complaint(answer).1),
         _ => {
             let (code, why) = complaint(answer);
@@ -215,12 +215,6 @@ fn is_since(date: Option<&str>, since: Timestamp) -> bool {
 
 fn is_sid(sid: &str) -> bool {
     sid.len() == 34 && sid.bytes().all(|byte| byte.is_ascii_alphanumeric())
-}
-
-/// Seconds in Retry-After, within reason.
-fn retry_after(answer: &Answer) -> Duration {
-    let value = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
-    Duration::from_secs(value.unwrap_or(0).min(SMS_RETRY_AFTER_SECONDS))
 }
 
 /// Twilio's code, and what was answered in words that hold no number: its own often repeat the recipient's.

@@ -63,7 +63,7 @@ pub struct Settings {
 /// What the thread is told.
 #[derive(Debug)]
 pub(crate) enum SmsOrder {
-    /// By a call; a text that is to be sent has a number, and whoever waits is told once all up to it are kept.
+    /// By a call; a text that is to be kept has a number, and whoever waits is told once all up to it are kept.
     News(SmsNews, Option<u64>),
     /// By a new configuration; `None`: nothing is sent any more, what waits is kept.
     Settings(Option<Arc<Settings>>),

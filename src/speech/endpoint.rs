@@ -10,6 +10,7 @@ use hyper::{Request, StatusCode};
 use reqwest::Url;
 use serde_json::{Value, json};
 use trunkgate_call::numbers::plain;
+use trunkgate_route::url_place;
 
 use super::cover::covered;
 use super::{LOOK, in_time};
@@ -22,7 +23,7 @@ const PCM_HZ: u32 = 24_000;
 
 /// The file that the endpoint makes of a text.
 pub(super) fn ask(endpoint: &Endpoint, voice: &str, text: &str, until: Instant) -> Result<Vec<u8>, String> {
-    let named = |what: String| format!("{}: {}", web::place(&endpoint.url), covered(&what, endpoint));
+    let named = |what: String| format!("{}: {}", url_place(&endpoint.url), covered(&what, endpoint));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| named(error.to_string()))?;
     let began = Instant::now();

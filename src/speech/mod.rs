@@ -186,7 +186,7 @@ impl<'a> Order<'a> {
     fn whom(&self) -> &str {
         match self {
             Order::Program(words) => words.first().map(String::as_str).unwrap_or_default(),
-            Order::Endpoint { endpoint, .. } => crate::web::place(&endpoint.url),
+            Order::Endpoint { endpoint, .. } => trunkgate_route::url_place(&endpoint.url),
         }
     }
 }

@@ -26,6 +26,7 @@ use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri};
 use tokio_tungstenite::tungstenite::protocol::{WebSocket, WebSocketConfig};
 use trunkgate_media::agent::{Loss, SIGNATURE_HEADER, sign};
 use trunkgate_media::{Counter, SocketSpec};
+use trunkgate_route::url_place;
 
 use super::agent_intake::Intake;
 use super::agent_names::look_up;
@@ -88,7 +89,7 @@ impl Fault {
             WsError::Http(response) => {
                 let leads = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
                 // A query may be secret.
-                let leads = leads.map(|to| to.split(['?', '#']).next().unwrap_or_default());
+                let leads = leads.map(url_place);
                 let detail = match leads.filter(|_| response.status().is_redirection()) {
                     Some(to) => format!("it leads to {to}, which is not followed"),
                     None => String::new(),
@@ -126,7 +127,7 @@ pub(super) struct Target {
 impl Target {
     /// From the agent's URL, its query left out.
     pub(super) fn new(spec: &SocketSpec) -> Result<Target, Fault> {
-        let url = spec.url.split(['?', '#']).next().unwrap_or_default();
+        let url = url_place(&spec.url);
         let uri: Uri = url.parse().map_err(Fault::unreachable)?;
         let secure = match uri.scheme_str() {
             Some("wss") => true,

@@ -110,7 +110,7 @@ impl Leg {
         Some(ForkView {
             id: self.sid.clone(),
             agent: (!name.is_empty()).then(|| name.to_string()),
-            url: side.agent.url.split(['?', '#']).next().unwrap_or_default().to_owned(),
+            url: trunkgate_route::url_place(&side.agent.url).to_owned(),
             stream_sid: side.raw.is_none().then(|| side.stream_sid.clone()),
             tracks: both.filter(|track| tracks.has(*track)).map(TrackName::name).collect(),
             state: self.state.as_str(),

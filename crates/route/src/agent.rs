@@ -241,6 +241,11 @@ pub struct Agent {
     pub allow_callers: BTreeSet<String>,
 }
 
+/// A URL as messages show it: some have a key in their query.
+pub fn url_place(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or_default()
+}
+
 impl Agent {
     /// An agent at a URL, with every default of the configuration.
     pub fn at(name: &str, url: &str) -> Agent {
@@ -269,7 +274,7 @@ impl Agent {
     }
     /// Its name; of one that has none, because it was named by its URL in mid-call, that without what follows a `?`.
     pub fn shown(&self) -> &str {
-        if self.name.is_empty() { self.url.split(['?', '#']).next().unwrap_or_default() } else { &self.name }
+        if self.name.is_empty() { url_place(&self.url) } else { &self.name }
     }
     /// Whether it takes calls of this caller. Who hides its number, or has none that is E.164, is on nobody's list.
     pub fn allows(&self, caller: &Number) -> bool {

@@ -28,7 +28,7 @@ pub mod table;
 pub mod trunk;
 
 pub use acl::{KnownBy, household};
-pub use agent::{Agent, AnswerTime, Facts, Hold, OnClose, Piece, Queue, Template};
+pub use agent::{Agent, AnswerTime, Facts, Hold, OnClose, Piece, Queue, Template, url_place};
 pub use caller_id::{CallerIdRule, Shown};
 pub use expression::Expression;
 pub use headers::{HeaderPattern, HeaderRules, Identities};
@@ -44,7 +44,7 @@ pub use route::{CallInfo, HeaderCondition, Order, Route, SEARCH_TIMEOUT};
 pub use routes::Routes;
 pub use schedule::{Calendar, Dates, Hours, HoursError};
 pub use screen::{Denied, DeniedBy};
-pub use sms::{NoText, SmsRule, TextOutcome};
+pub use sms::{NoText, Recipients, SmsRule, TextOutcome};
 pub use standing::{Figures, Rank, Standing};
 pub use table::{Definition, Table, TargetSpec};
 pub use trunk::{

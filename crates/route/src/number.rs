@@ -187,15 +187,14 @@ impl Numbers {
         text.shrink_to_fit();
         (text.len() <= MAX_E164_DIGITS + 1).then_some(text)
     }
-    /// The calling code of the country, as `+1`.
-    pub fn calling_code(&self) -> String {
-        let code = PHONE_NUMBER_UTIL.get_country_code_for_region(self.region).map(|code| code.to_string());
-        format!("+{}", code.unwrap_or_default())
-    }
-    /// The calling code of an E.164 number, as `+44`; `None` where there is none.
-    pub fn calling_code_of(&self, e164: &str) -> Option<String> {
+    /// The country of an E.164 number (ISO 3166 alpha-2), as libphonenumber knows the plans: of those that share a calling code,
+    /// the one that has the range; the first of them for a range that nobody is known to have, since new ones appear daily.
+    /// `001`: no country's. `None` for what is no number.
+    pub fn country_of(e164: &str) -> Option<String> {
         let number = PHONE_NUMBER_UTIL.parse(e164, None).ok()?;
-        Some(format!("+{}", number.country_code))
+        let known = PHONE_NUMBER_UTIL.get_region_for_number(&number);
+        let region = known.or_else(|| PHONE_NUMBER_UTIL.get_region_for_country_code(number.country_code))?;
+        Some(region.as_region_str().as_str().to_owned())
     }
     /// Whether an E.164 number is in a range of premium rate, as libphonenumber knows the plans.
     pub fn is_premium(&self, e164: &str) -> bool {

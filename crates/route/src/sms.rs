@@ -53,8 +53,31 @@ pub struct SmsRule {
     pub body: Template,
     /// After which calls.
     pub on: Vec<TextOutcome>,
-    /// What the recipient's number must begin with, one of these; none: any number.
-    pub allow_prefixes: Vec<String>,
+    /// Whose number it may be.
+    pub recipients: Recipients,
+}
+
+/// Whose numbers get texts: there are countries where somebody is paid for each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recipients {
+    /// Anybody's.
+    Any,
+    /// Those of these countries (ISO 3166 alpha-2).
+    Countries(Vec<String>),
+    /// Those that begin with one of these.
+    Prefixes(Vec<String>),
+}
+
+impl Recipients {
+    fn check(&self, e164: &str) -> Result<(), NoText> {
+        match self {
+            Recipients::Any => Ok(()),
+            Recipients::Prefixes(all) if all.iter().any(|prefix| e164.starts_with(prefix)) => Ok(()),
+            Recipients::Prefixes(_) => Err(NoText::Prefix),
+            Recipients::Countries(all) if Numbers::country_of(e164).is_some_and(|one| all.contains(&one)) => Ok(()),
+            Recipients::Countries(all) => Err(NoText::Abroad(all.clone())),
+        }
+    }
 }
 
 /// Why nobody gets a text.
@@ -68,6 +91,8 @@ pub enum NoText {
     Own,
     /// It begins with none of `allow_prefixes`.
     Prefix,
+    /// It is of none of these countries.
+    Abroad(Vec<String>),
     /// It is in a range that is known for fraud.
     HighRisk(&'static str),
     /// The text is empty once its placeholders are filled.
@@ -81,6 +106,10 @@ impl fmt::Display for NoText {
             NoText::NotE164 => f.write_str("the recipient has no number that could get one"),
             NoText::Own => f.write_str("the recipient would be our own number"),
             NoText::Prefix => f.write_str("the recipient's number is none of allow_prefixes"),
+            NoText::Abroad(home) => {
+                let home = home.join(" or ");
+                write!(f, "the recipient's number is not of {home}; `allow_prefixes` of [sms] would allow it")
+            }
             NoText::HighRisk(what) => write!(f, "the recipient's number is of high risk: {what}"),
             NoText::Empty => f.write_str("it would be empty"),
         }
@@ -139,9 +168,7 @@ impl SmsRule {
         if let Some(what) = high_risk(numbers, &to) {
             return Err(NoText::HighRisk(what));
         }
-        if !self.allow_prefixes.is_empty() && !self.allow_prefixes.iter().any(|prefix| to.starts_with(prefix)) {
-            return Err(NoText::Prefix);
-        }
+        self.recipients.check(&to)?;
         let body: String = self.body.fill(&facts).chars().take(SMS_CHARS).collect();
         if body.trim().is_empty() {
             return Err(NoText::Empty);
@@ -160,7 +187,7 @@ mod tests {
             from: "+14155551234".into(),
             body: Template::parse_ended("We missed your call to {called} ({outcome}).").unwrap(),
             on: TextOutcome::USUAL.to_vec(),
-            allow_prefixes: vec!["+1".into()],
+            recipients: Recipients::Prefixes(vec!["+1".into()]),
         }
     }
 
@@ -201,8 +228,26 @@ mod tests {
         ] {
             assert_eq!(write(&rule, caller, called), Err(why), "{caller:?}");
         }
-        let any = SmsRule { allow_prefixes: vec![], ..rule };
+        let any = SmsRule { recipients: Recipients::Any, ..rule.clone() };
         assert_eq!(write(&any, Some("+442079460018"), "100").unwrap().0, "+442079460018");
+        let home = vec!["US".to_owned(), "GB".to_owned()];
+        let some = SmsRule { recipients: Recipients::Countries(home.clone()), ..rule };
+        // Of `+1` the United States alone; of `+44` not Jersey; a range that nobody is known to have is the first country's.
+        for (caller, gets_one) in [
+            ("+14155550100", true),
+            ("+442079460018", true),
+            ("+447400123456", true),
+            ("+15215550100", true),
+            ("+18765550100", false),
+            ("+18095550100", false),
+            ("+14165550100", false),
+            ("+447797712345", false),
+            ("+4915123456789", false),
+        ] {
+            let written = write(&some, Some(caller), "100");
+            let meant = if gets_one { Ok(caller.to_owned()) } else { Err(NoText::Abroad(home.clone())) };
+            assert_eq!(written.map(|(to, _)| to), meant, "{caller}");
+        }
     }
 
     #[test]
