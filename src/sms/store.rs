@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, named_params, pa
 use trunkgate_call::{Sms, SmsNews};
 
 use super::message::Message;
-use crate::limits::{SMS_DAY_SECONDS, SMS_KEPT_SECONDS};
+use crate::limits::{SMS_BATCH, SMS_DAY_SECONDS, SMS_KEPT_SECONDS};
 
 /// Version of the tables; a file of a later one is not opened.
 const VERSION: i64 = 1;
@@ -30,7 +30,8 @@ const TABLES: &str = "
         sid TEXT,
         result TEXT
     ) STRICT;
-    CREATE INDEX sms_by_due ON sms (state, due);
+    CREATE INDEX sms_by_state ON sms (state, created);
+    CREATE INDEX sms_by_due ON sms (due, created) WHERE state IN (1, 3);
     CREATE INDEX sms_by_recipient ON sms (recipient, created);
     CREATE INDEX sms_by_age ON sms (created);
     CREATE INDEX sms_under_way ON sms (recipient) WHERE state IN (2, 3);
@@ -260,7 +261,7 @@ impl Store {
         let mut jobs = Vec::new();
         let mut over = Vec::new();
         let mut recipients = BTreeSet::new();
-        for Ready { call, message, tries, created, doubt } in ready(&to, now, most + under_way.len())? {
+        for Ready { call, message, tries, created, doubt } in ready(&to, now, (most + under_way.len()).max(SMS_BATCH))? {
             if jobs.len() == most {
                 break;
             }
