@@ -155,7 +155,11 @@ fn refused_texts_are_not_repeated_and_the_trace_says_why() {
         ),
         ("+14155550102", "480 Later", "text refused to +1415****102: answered 400, error 21211: no"),
         ("+14155550103", "500 Broken", "text refused to +1415****103: answered 401, error 20003"),
-        ("+442079460018", "486 Busy Here", "no text: the recipient's number is not of US; `allow_prefixes` of [sms] would allow it"),
+        (
+            "+442079460018",
+            "486 Busy Here",
+            "no text: the recipient's number is not of US; `allow_prefixes` of [sms] would allow it",
+        ),
         ("100", "486 Busy Here", "no text: the recipient has no number that could get one"),
         ("anonymous", "486 Busy Here", "no text: the caller hides its number"),
         ("+14155550104", "404 Not Found", "no text: the call was refused, not missed"),

@@ -194,7 +194,12 @@ pub(super) fn judge_look(
         let is_ours = listed.direction.as_deref().is_none_or(|direction| direction == "outbound-api");
         let to = listed.to.as_deref() == Some(&message.to);
         let body = listed.body.as_deref().is_some_and(|body| is_text(body, &message.body));
-        is_sid(&listed.sid) && is_ours && to && body && is_since(listed.date_created.as_deref(), since) && !known.contains(&listed.sid)
+        is_sid(&listed.sid)
+            && is_ours
+            && to
+            && body
+            && is_since(listed.date_created.as_deref(), since)
+            && !known.contains(&listed.sid)
     });
     found.map_or(Looked::Absent, |found| Looked::Found(found.sid))
 }

@@ -261,7 +261,8 @@ impl Store {
         let mut jobs = Vec::new();
         let mut over = Vec::new();
         let mut recipients = BTreeSet::new();
-        for Ready { call, message, tries, created, doubt } in ready(&to, now, (most + under_way.len()).max(SMS_BATCH))? {
+        for Ready { call, message, tries, created, doubt } in ready(&to, now, (most + under_way.len()).max(SMS_BATCH))?
+        {
             if jobs.len() == most {
                 break;
             }
