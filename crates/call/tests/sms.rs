@@ -17,7 +17,7 @@ fn rule(on: &[TextOutcome]) -> Option<Arc<SmsRule>> {
         from: "+14155550001".into(),
         body: Template::parse_ended("We missed your call ({outcome}).").unwrap(),
         on: on.to_vec(),
-        allow_prefixes: vec![],
+        recipients: trunkgate_route::Recipients::Any,
     }))
 }
 
