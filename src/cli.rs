@@ -1,5 +1,6 @@
 //! The command line: verbs and their flags.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config;
 
 /// Verbs of later versions: recognised and refused.
-pub const UNBUILT: [&str; 5] = ["pcap", "top", "loadtest", "config", "completions"];
+pub const UNBUILT: [&str; 4] = ["pcap", "top", "config", "completions"];
 
 /// Stands between SIP trunks, a PBX and voice agents: routes calls, carries their audio, goes on where one fails.
 #[derive(Debug, Parser)]
@@ -94,6 +95,8 @@ pub enum Verb {
     },
     /// Place one test call as a softphone: the ladder, codec, loss, jitter and MOS both ways
     Call(Call),
+    /// SIP and RTP on both sides of an edge: so many calls, how they sounded, and whether what is asserted of that holds
+    Loadtest(LoadTest),
     /// Each route in order with the first condition that failed, and the targets
     Why(Why),
     /// Check the configuration, then the world: sockets, limits, names, OPTIONS to each peer, certificates, agents
@@ -307,6 +310,58 @@ pub struct Call {
     /// Take any certificate
     #[arg(long, conflicts_with = "ca")]
     pub insecure: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `loadtest`
+#[derive(Debug, Clone, Args)]
+pub struct LoadTest {
+    /// Calls held at once
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub calls: u32,
+    /// Calls placed a second, as 20 or 0.5
+    #[arg(long, value_name = "N")]
+    pub cps: f64,
+    /// For how long
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    pub duration: Duration,
+    /// Whom to call, at the edge, e.g. sip:+14155550123@127.0.0.1:5060; it must route that to the address of --answer
+    /// [default: an edge of its own on loopback]
+    #[arg(long, requires = "answer", value_name = "SIP-URI")]
+    pub to: Option<String>,
+    /// Where the calls come out: one of the edge's trunks points here
+    #[arg(long, requires = "to", value_name = "ADDRESS:PORT")]
+    pub answer: Option<SocketAddr>,
+    /// Where the calls come from; an edge knows its callers by their address [default: any port of the address that
+    /// reaches it]
+    #[arg(long, requires = "to", value_name = "ADDRESS:PORT")]
+    pub bind: Option<SocketAddr>,
+    /// What has to hold, e.g. 'mos.p5>4.0,loss<0.1%,setup.p99<50ms'; may be given again [default: answered=100%]
+    #[arg(long, value_name = "ASSERTIONS")]
+    pub assert: Vec<String>,
+    /// Write the assertions as JUnit XML, for CI
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// How long each call lasts from its answer on [default: --calls / --cps seconds, 2s or more]
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    pub hold: Option<Duration>,
+    /// How long the callees let it ring; this counts as set-up
+    #[arg(long, default_value = "0s", value_parser = duration, value_name = "DURATION")]
+    pub ring: Duration,
+    /// Speak this codec only: PCMU or PCMA [default: what the edge chooses of both]
+    #[arg(long, value_name = "CODEC")]
+    pub codec: Option<String>,
+    /// Who calls: a number, or a SIP URI
+    #[arg(long, value_name = "NUMBER|URI")]
+    pub from: Option<String>,
+    /// The user, where the edge asks for one
+    #[arg(long, value_name = "USER")]
+    pub username: Option<String>,
+    /// The variable that the password is in [default: TRUNKGATE_PASSWORD]
+    #[arg(long, requires = "username", value_name = "NAME")]
+    pub password_env: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

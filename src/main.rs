@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser};
 use trunkgate::cli::{Agents, Calls, Cli, Listing, UNBUILT, Verb};
 use trunkgate::doctor::Form;
 use trunkgate::init::InitOptions;
-use trunkgate::{agent_test, call, check, client, demo, doctor, help, init, preset, run, why};
+use trunkgate::{agent_test, call, check, client, demo, doctor, help, init, loadtest, preset, run, why};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Verb::Trace { sid, remote, svg: Some(file), .. } => client::picture(config, &remote, &sid, &file),
         Verb::Trace { sid, remote, json, svg: None, .. } => client::trace(config, &remote, json, &sid),
         Verb::Call(verb) => call::run(&verb),
+        Verb::Loadtest(verb) => loadtest::run(&verb),
         Verb::Why(question) => why::run(config, &question),
         Verb::Doctor { only, json, json_line } => {
             let form = match (json, json_line) {

@@ -107,7 +107,7 @@ impl Plan {
         let played = audio.as_ref().map(|audio| Duration::from_millis(audio.len() as u64 / 8) + TAIL);
         let keys = verb.dtmf.as_deref().map(keys).transpose()?;
         let pressed = keys.as_ref().map(|keys| (FIRST_KEY + KEY * keys.len() as u32 + TAIL).max(SHORTEST));
-        let credentials = credentials(verb)?;
+        let credentials = credentials(verb.username.as_deref(), verb.password_env.as_deref())?;
         let user = credentials.as_ref().map_or_else(|| "trunkgate".to_owned(), |known| known.username.clone());
         let from = verb.from.as_deref().map(from).transpose()?;
         let (from, user) = match from {
@@ -219,14 +219,18 @@ impl Stop {
 }
 
 /// Who calls.
-enum From {
+pub(crate) enum From {
     /// A whole URI, in brackets.
     Uri(String),
     /// A user part.
     User(String),
 }
 
-fn from(text: &str) -> Result<From, String> {
+/// Reads `--from`.
+///
+/// # Errors
+/// That it is neither a number nor a SIP URI.
+pub(crate) fn from(text: &str) -> Result<From, String> {
     if text.starts_with("sip:") || text.starts_with("sips:") {
         config::sip_address(text).map_err(|what| format!("--from: {what}"))?;
         return Ok(From::Uri(format!("<{text}>")));
@@ -259,9 +263,13 @@ fn keys(text: &str) -> Result<Arc<str>, String> {
     }
 }
 
-fn credentials(verb: &Call) -> Result<Option<Credentials>, String> {
-    let Some(username) = verb.username.clone() else { return Ok(None) };
-    let variable = verb.password_env.as_deref().unwrap_or(PASSWORD);
+/// Whom a caller is to show, with the password of a variable.
+///
+/// # Errors
+/// That there is none in it.
+pub(crate) fn credentials(username: Option<&str>, password_env: Option<&str>) -> Result<Option<Credentials>, String> {
+    let Some(username) = username.map(str::to_owned) else { return Ok(None) };
+    let variable = password_env.unwrap_or(PASSWORD);
     let password = std::env::var(variable).ok().filter(|password| !password.is_empty());
     let missing =
         || format!("--username without a password: put it into the variable {variable} (--password-env names another)");
@@ -275,7 +283,7 @@ fn say(what: &str) {
 }
 
 /// An address for a URI.
-fn in_brackets(ip: IpAddr) -> String {
+pub(crate) fn in_brackets(ip: IpAddr) -> String {
     match ip {
         IpAddr::V4(v4) => v4.to_string(),
         IpAddr::V6(v6) => format!("[{v6}]"),

@@ -14,11 +14,11 @@ use super::News;
 use super::agent::Agents;
 use super::judgement::{self, Parts};
 use super::party::Party;
-use super::progress::Progress;
 use super::quality::{self, Direction, Journal};
 use super::stream::Continuity;
 use crate::handle::Handle;
 use crate::ladder;
+use crate::progress::Progress;
 
 /// A call that takes longer is a failed one.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -6,12 +6,10 @@ mod agent;
 mod call;
 mod judgement;
 mod party;
-mod progress;
 mod quality;
 mod secure;
 mod stream;
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -23,11 +21,12 @@ use trunkgate_phone::{Answer, Event, Manner};
 
 use crate::config;
 use crate::edge::Edge;
+use crate::free_ports::free_ports;
+use crate::progress::Progress;
 use crate::terminal;
 use agent::Agents;
 use call::{CallResult, Plan, Role, Stage};
 use party::{Party, Way};
-use progress::Progress;
 use quality::Journal;
 use secure::Certificate;
 
@@ -40,8 +39,6 @@ const NEXT: &str =
 const NO_RESPONSE: Duration = Duration::from_secs(1);
 /// Media ports that the demo's edge may use.
 const MEDIA_PORTS: u16 = 32;
-/// Where the search for them begins and ends: below the ephemeral range.
-const PORT_SEARCH: (u16, u16) = (16_384, 32_000);
 /// Who waits so long for a CPU, in milliseconds, is late with its packets: agents' audio is put in order within 40 ms.
 const BUSY_MS: u64 = 30;
 /// What is changed of a frame that is harmed.
@@ -97,7 +94,7 @@ pub fn run(json: bool, serve: bool) -> ExitCode {
 }
 
 /// Turns the second half of a frame's samples round: of a bit, no ear would know once the audio is converted.
-fn harm(frame: &mut [u8]) {
+pub(crate) fn harm(frame: &mut [u8]) {
     let half = frame.len().saturating_sub(HARMED_BYTES);
     for byte in frame.iter_mut().skip(half) {
         *byte ^= 0x80;
@@ -222,7 +219,7 @@ fn plans() -> [Plan; 4] {
 }
 
 async fn start_edge(parties: &[Party], agents: &Agents, certificate: &Certificate) -> anyhow::Result<Edge> {
-    let text = config_text(parties, agents, certificate, free_ports()?);
+    let text = config_text(parties, agents, certificate, free_ports(MEDIA_PORTS)?);
     let (config, _) = config::parse(Path::new("demo.toml"), &text)
         .map_err(|wrong| anyhow!("{}", config::render(Path::new("demo.toml"), &text, &wrong)))?;
     let started = tokio::task::spawn_blocking(move || Edge::start(config)).await?;
@@ -260,25 +257,6 @@ fn config_text(parties: &[Party], agents: &Agents, certificate: &Certificate, fi
         text.push_str(&format!("[[route]]\nname = \"{name}\"\nto = [\"{to}\"]\nconnect = [{connect}]\n{fork}"));
     }
     text
-}
-
-/// The first of a run of free UDP ports on loopback.
-fn free_ports() -> anyhow::Result<u16> {
-    let free = |first: u16| {
-        let bound: Vec<_> = (first..first + MEDIA_PORTS)
-            .map_while(|port| UdpSocket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).ok())
-            .collect();
-        bound.len() == usize::from(MEDIA_PORTS)
-    };
-    // Two demos at once begin their search at different places.
-    let (low, high) = PORT_SEARCH;
-    let runs = (high - low) / MEDIA_PORTS;
-    let begin = (std::process::id() % u32::from(runs)) as u16;
-    let found = (0..runs).map(|n| low + (begin + n) % runs * MEDIA_PORTS).find(|first| free(*first));
-    match found {
-        Some(first) => Ok(first),
-        None => bail!("no {MEDIA_PORTS} free UDP ports in a row between {low} and {high} on 127.0.0.1"),
-    }
 }
 
 fn as_json(outcome: &Outcome) -> String {
@@ -321,14 +299,5 @@ mod tests {
         assert_eq!(verdict(false, 2, BUSY_MS - 1), "FAILED: 2 problems");
         let busy = verdict(false, 1, 189);
         assert!(busy.starts_with("FAILED: 1 problem, ") && busy.contains("189 ms for a CPU"), "{busy}");
-    }
-
-    #[test]
-    fn a_run_of_free_ports_is_found_and_is_even() {
-        let first = free_ports().unwrap();
-        assert!(first.is_multiple_of(2) && first >= PORT_SEARCH.0);
-        let taken = UdpSocket::bind((Ipv4Addr::LOCALHOST, first)).unwrap();
-        assert_ne!(free_ports().unwrap(), first);
-        drop(taken);
     }
 }

@@ -32,11 +32,11 @@ pub(super) struct Socket {
 
 /// A datagram that was read.
 #[derive(Debug)]
-pub(super) struct Datagram {
-    pub(super) len: usize,
-    pub(super) remote: SocketAddr,
+pub(crate) struct Datagram {
+    pub(crate) len: usize,
+    pub(crate) remote: SocketAddr,
     /// When the system took it in.
-    pub(super) stamp: Option<SystemTime>,
+    pub(crate) stamp: Option<SystemTime>,
 }
 
 impl Socket {
@@ -132,7 +132,11 @@ impl Socket {
 }
 
 /// Reads one datagram, and how many the system has dropped so far, where it says so.
-fn next_datagram(socket: &UdpSocket, buffer: &mut [u8], control: &mut [u8]) -> io::Result<(Datagram, Option<u32>)> {
+pub(crate) fn next_datagram(
+    socket: &impl AsRawFd,
+    buffer: &mut [u8],
+    control: &mut [u8],
+) -> io::Result<(Datagram, Option<u32>)> {
     let mut parts = [IoSliceMut::new(buffer)];
     let received = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(control), MsgFlags::MSG_DONTWAIT)?;
     let remote = received.address.as_ref().and_then(to_std).ok_or(ErrorKind::InvalidData)?;

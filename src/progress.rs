@@ -8,7 +8,7 @@ const BAR: usize = 30;
 
 /// Shows progress.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     began: Instant,
     terminal: bool,
     bar_shown: bool,
@@ -16,16 +16,16 @@ pub(super) struct Progress {
 
 impl Progress {
     /// Begins now.
-    pub(super) fn new() -> Progress {
+    pub(crate) fn new() -> Progress {
         Progress { began: Instant::now(), terminal: std::io::stderr().is_terminal(), bar_shown: false }
     }
     /// One line that stays.
-    pub(super) fn say(&mut self, what: &str) {
+    pub(crate) fn say(&mut self, what: &str) {
         self.clear();
         let _ = writeln!(std::io::stderr(), "{:6.1} s  {what}", self.began.elapsed().as_secs_f64());
     }
     /// The bar: `share` of `what` is done, between 0 and 1. Only on a terminal.
-    pub(super) fn bar(&mut self, what: &str, share: f64) {
+    pub(crate) fn bar(&mut self, what: &str, share: f64) {
         if self.terminal {
             let seconds = self.began.elapsed().as_secs_f64();
             let _ = write!(std::io::stderr(), "\r\x1b[K{seconds:6.1} s  {} {what}", bar(share));
@@ -34,7 +34,7 @@ impl Progress {
         }
     }
     /// Nothing more is to come.
-    pub(super) fn done(&mut self) {
+    pub(crate) fn done(&mut self) {
         self.clear();
     }
     fn clear(&mut self) {

@@ -1,0 +1,332 @@
+//! What is asserted of a load test: `mos.p5>4.0,loss<0.1%,setup.p99<50ms`. A metric, for those of many values which of them,
+//! a comparison, a number with the metric's unit.
+
+use std::fmt;
+
+/// What can be asserted of, with what it is counted in, in the order of the manual.
+const METRICS: [(&str, Metric, Kind); 16] = [
+    ("setup", Metric::Setup, Kind::Time),
+    ("pdd", Metric::PostDial, Kind::Time),
+    ("delay", Metric::Delay, Kind::Time),
+    ("jitter", Metric::Jitter, Kind::Time),
+    ("mos", Metric::Mos, Kind::Score),
+    ("loss", Metric::Loss, Kind::Share),
+    ("late", Metric::Late, Kind::Share),
+    ("harmed", Metric::Harmed, Kind::Share),
+    ("answered", Metric::Answered, Kind::Share),
+    ("failed", Metric::Failed, Kind::Count),
+    ("dropped", Metric::Dropped, Kind::Count),
+    ("duplicates", Metric::Duplicates, Kind::Count),
+    ("reordered", Metric::Reordered, Kind::Count),
+    ("foreign", Metric::Foreign, Kind::Count),
+    ("retransmissions", Metric::Retransmissions, Kind::Count),
+    ("held", Metric::Held, Kind::Count),
+];
+
+/// What can be asserted of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Metric {
+    /// From INVITE to 200.
+    Setup,
+    /// From INVITE to the first provisional answer above 100.
+    PostDial,
+    /// Of a packet through the edge.
+    Delay,
+    /// Of a direction of a call.
+    Jitter,
+    /// Of a direction of a call.
+    Mos,
+    /// Packets that never came.
+    Loss,
+    /// Packets that came too late to be played.
+    Late,
+    /// Packets that came otherwise than they were said.
+    Harmed,
+    /// Calls that were answered.
+    Answered,
+    /// Calls that were not.
+    Failed,
+    /// Calls that somebody else ended.
+    Dropped,
+    /// Packets that came again.
+    Duplicates,
+    /// Packets that came after a later one.
+    Reordered,
+    /// Packets that nobody here has said.
+    Foreign,
+    /// SIP messages that were sent again, by either side.
+    Retransmissions,
+    /// Calls at once.
+    Held,
+}
+
+/// What a metric is counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Milliseconds.
+    Time,
+    /// 0 to 1, written in per cent.
+    Share,
+    /// 1 to 5.
+    Score,
+    /// A whole number.
+    Count,
+}
+
+/// Which of many values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Stat {
+    /// So many per cent of them are not above it.
+    Percentile(f64),
+    Min,
+    Max,
+    Mean,
+    /// All of them taken together.
+    Whole,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Comparison {
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+    Equal,
+    NotEqual,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Assertion {
+    /// As it was written.
+    pub(super) text: String,
+    pub(super) metric: Metric,
+    pub(super) kind: Kind,
+    pub(super) stat: Stat,
+    comparison: Comparison,
+    /// In milliseconds, as a share, a score or a count.
+    bound: f64,
+}
+
+impl Assertion {
+    /// Whether it holds of a value.
+    pub(super) fn holds(&self, value: f64) -> bool {
+        match self.comparison {
+            Comparison::Less => value < self.bound,
+            Comparison::LessOrEqual => value <= self.bound,
+            Comparison::Greater => value > self.bound,
+            Comparison::GreaterOrEqual => value >= self.bound,
+            Comparison::Equal => value == self.bound,
+            Comparison::NotEqual => value != self.bound,
+        }
+    }
+}
+
+impl Kind {
+    /// A value as a person reads it.
+    pub(super) fn show(self, value: f64) -> String {
+        match self {
+            Kind::Time => format!("{value:.2} ms"),
+            // 0.10 % is never shown for what is below it.
+            Kind::Share => format!("{} %", (value * 1e7).round() / 1e5),
+            Kind::Score => format!("{value:.2}"),
+            Kind::Count => format!("{value}"),
+        }
+    }
+}
+
+/// What is wrong with a text, and where.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Mistake {
+    text: String,
+    /// Counted from 1, in characters.
+    column: usize,
+    what: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Mistake { text, column, what } = self;
+        write!(f, "--assert, column {column}: {what}\n  {text}\n  {:>column$}", "^")
+    }
+}
+
+/// Reads a list of them.
+///
+/// # Errors
+/// The first mistake and its column.
+pub(super) fn parse(text: &str) -> Result<Vec<Assertion>, Mistake> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    for part in text.split(',') {
+        let written = part.trim();
+        let reader = Reader { text, rest: part, at };
+        found.push(reader.assertion(written)?);
+        at += part.len() + 1;
+    }
+    Ok(found)
+}
+
+/// Goes along one of them.
+struct Reader<'a> {
+    /// All of them.
+    text: &'a str,
+    rest: &'a str,
+    /// Where `rest` begins, in bytes.
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn assertion(mut self, written: &str) -> Result<Assertion, Mistake> {
+        let (at, name) = self.word(|c| c.is_ascii_alphabetic());
+        let Some((_, metric, kind)) = METRICS.iter().find(|(known, ..)| *known == name).copied() else {
+            let all = METRICS.map(|(known, ..)| known).join(", ");
+            return Err(match name {
+                "" => self.mistake(at, format!("a metric stands here: {all}")),
+                name => self.mistake(at, format!("`{name}` is no metric: these are {all}")),
+            });
+        };
+        let stat = self.stat(name, metric)?;
+        let comparison = self.comparison()?;
+        let bound = self.bound(kind)?;
+        let (at, more) = self.word(|_| true);
+        if !more.is_empty() {
+            return Err(self.mistake(at, "a comma stands between two assertions".to_owned()));
+        }
+        Ok(Assertion { text: written.to_owned(), metric, kind, stat, comparison, bound })
+    }
+
+    /// What stands behind a dot.
+    fn stat(&mut self, name: &str, metric: Metric) -> Result<Stat, Mistake> {
+        let many = matches!(metric, Metric::Setup | Metric::PostDial | Metric::Delay | Metric::Jitter | Metric::Mos);
+        let Some(rest) = self.rest.strip_prefix('.') else {
+            return match many {
+                true => Err(self.mistake(self.at, format!("which one of many? `{name}.p99`, .min, .max or .mean"))),
+                false => Ok(Stat::Whole),
+            };
+        };
+        (self.rest, self.at) = (rest, self.at + 1);
+        let (at, stat) = self.word(|c| c.is_ascii_alphanumeric() || c == '.');
+        if !many {
+            return Err(self.mistake(at, format!("`{name}` is one value: leave `.{stat}` out")));
+        }
+        let percentile = || stat.strip_prefix('p')?.parse().ok().filter(|p| (0.0..=100.0).contains(p));
+        match stat {
+            "min" => Ok(Stat::Min),
+            "max" => Ok(Stat::Max),
+            "mean" => Ok(Stat::Mean),
+            _ => match percentile() {
+                Some(percentile) => Ok(Stat::Percentile(percentile)),
+                None => Err(self.mistake(at, format!("`{stat}` is none of p0 to p100, min, max and mean"))),
+            },
+        }
+    }
+
+    fn comparison(&mut self) -> Result<Comparison, Mistake> {
+        let (at, sign) = self.word(|c| "<>=!".contains(c));
+        Ok(match sign {
+            "<" => Comparison::Less,
+            "<=" => Comparison::LessOrEqual,
+            ">" => Comparison::Greater,
+            ">=" => Comparison::GreaterOrEqual,
+            "=" | "==" => Comparison::Equal,
+            "!=" => Comparison::NotEqual,
+            _ => return Err(self.mistake(at, "a comparison stands here: <, <=, >, >=, = or !=".to_owned())),
+        })
+    }
+
+    /// The number and its unit.
+    fn bound(&mut self, kind: Kind) -> Result<f64, Mistake> {
+        let (at, digits) = self.word(|c| c.is_ascii_digit() || c == '.');
+        let Ok(number) = digits.parse::<f64>() else {
+            return Err(self.mistake(at, "a number stands here".to_owned()));
+        };
+        let (at, unit) = self.word(|c| c.is_alphabetic() || c == '%' || c == 'µ');
+        let (factor, example) = match (kind, unit) {
+            (Kind::Time, "us" | "µs") => (Some(0.001), ""),
+            (Kind::Time, "ms") => (Some(1.0), ""),
+            (Kind::Time, "s") => (Some(1000.0), ""),
+            (Kind::Time, _) => (None, "a time has a unit: us, ms or s, as in 50ms"),
+            (Kind::Share, "%") => (Some(0.01), ""),
+            (Kind::Share, _) => (None, "a share is written in per cent, as in 0.1%"),
+            (Kind::Score | Kind::Count, "") => (Some(1.0), ""),
+            (Kind::Score | Kind::Count, _) => (None, "this one has no unit"),
+        };
+        factor.map(|factor| number * factor).ok_or_else(|| self.mistake(at, example.to_owned()))
+    }
+
+    /// The characters of a kind that come next, behind blanks, and where they begin.
+    fn word(&mut self, is_of_it: impl Fn(char) -> bool) -> (usize, &'a str) {
+        let bare = self.rest.trim_start();
+        let at = self.at + self.rest.len() - bare.len();
+        let end = bare.find(|c| !is_of_it(c)).unwrap_or(bare.len());
+        let (word, rest) = bare.split_at(end);
+        (self.rest, self.at) = (rest, at + end);
+        (at, word.trim_end())
+    }
+
+    fn mistake(&self, at: usize, what: String) -> Mistake {
+        let column = self.text.get(..at).map_or(0, |before| before.chars().count()) + 1;
+        Mistake { text: self.text.to_owned(), column, what }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_of_the_manual_is_read() {
+        let all = parse("mos.p5>4.0, loss<0.1% ,setup.p99 < 50ms").unwrap();
+        let read: Vec<_> = all.iter().map(|one| (one.metric, one.stat, one.comparison, one.bound)).collect();
+        assert_eq!(
+            read,
+            [
+                (Metric::Mos, Stat::Percentile(5.0), Comparison::Greater, 4.0),
+                (Metric::Loss, Stat::Whole, Comparison::Less, 0.001),
+                (Metric::Setup, Stat::Percentile(99.0), Comparison::Less, 50.0),
+            ]
+        );
+        assert_eq!(all[2].text, "setup.p99 < 50ms");
+    }
+
+    #[test]
+    fn units_and_comparisons_mean_what_they_say() {
+        let one = |text: &str| parse(text).unwrap().remove(0);
+        assert!(one("delay.max<=0.5s").holds(500.0) && !one("delay.max<500ms").holds(500.0));
+        assert!(one("delay.p99.9<250us").holds(0.2) && !one("delay.p99.9<250us").holds(0.3));
+        assert!(one("answered=100%").holds(1.0) && !one("answered=100%").holds(0.999));
+        assert!(one("failed!=0").holds(1.0) && one("held>=20").holds(20.0) && !one("held > 20").holds(20.0));
+        assert_eq!((Kind::Share.show(0.001), Kind::Share.show(0.0009999)), ("0.1 %".into(), "0.09999 %".into()));
+    }
+
+    #[test]
+    fn a_mistake_is_shown_with_its_column() {
+        let wrong = |text: &str| {
+            let mistake = parse(text).unwrap_err();
+            (mistake.column, mistake.what)
+        };
+        for (text, column, part) in [
+            ("", 1, "a metric stands here"),
+            ("loss<0.1%,", 11, "a metric stands here"),
+            ("loss<0.1%,jiter.p99<3ms", 11, "`jiter` is no metric"),
+            ("mos>4", 4, "which one of many? `mos.p99`"),
+            ("loss.p99<1%", 6, "`loss` is one value"),
+            ("mos.p101>4", 5, "p0 to p100"),
+            ("mos.best>4", 5, "`best` is none"),
+            ("mos.p5 4", 8, "a comparison"),
+            ("mos.p5=>4", 7, "a comparison"),
+            ("mos.p5>", 8, "a number"),
+            ("mos.p5>4.0.0", 8, "a number"),
+            ("setup.p99<50", 13, "a time has a unit"),
+            ("loss<0.1", 9, "per cent"),
+            ("mos.p5>4ms", 9, "no unit"),
+            ("loss<0.1% late<1%", 11, "a comma"),
+        ] {
+            let (at, what) = wrong(text);
+            assert!(at == column && what.contains(part), "{text}: {at} {what}");
+        }
+        let shown = parse("loss<0.1%,x").unwrap_err().to_string();
+        assert!(shown.ends_with("\n  loss<0.1%,x\n            ^"), "{shown}");
+    }
+}

@@ -1,0 +1,161 @@
+//! What a load test has come to, as text and as JSON.
+
+use serde_json::{Value, json};
+
+use super::assertion::{Assertion, Kind, Stat};
+use super::line::Side;
+use super::plan::Plan;
+use super::results::{Packets, Results};
+
+/// Columns of the table of many values.
+const COLUMNS: [(&str, Stat); 5] = [
+    ("p50", Stat::Percentile(50.0)),
+    ("p95", Stat::Percentile(95.0)),
+    ("p99", Stat::Percentile(99.0)),
+    ("max", Stat::Max),
+    ("mean", Stat::Mean),
+];
+/// A score is worst where it is least.
+const SCORES: [(&str, Stat); 5] = [
+    ("p50", Stat::Percentile(50.0)),
+    ("p5", Stat::Percentile(5.0)),
+    ("p1", Stat::Percentile(1.0)),
+    ("min", Stat::Min),
+    ("mean", Stat::Mean),
+];
+/// Widths of a row's name and of its cells, in characters.
+const NAME: usize = 11;
+const CELL: usize = 11;
+
+/// An assertion and what became of it.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) text: String,
+    /// What it was about, as a person reads it; `None`: nothing of the kind was measured.
+    pub(super) value: Option<String>,
+    pub(super) holds: bool,
+}
+
+impl Judged {
+    /// Holds it against the results.
+    pub(super) fn new(assertion: &Assertion, results: &Results) -> Judged {
+        let value = results.value(assertion.metric, assertion.stat);
+        Judged {
+            text: assertion.text.clone(),
+            value: value.map(|value| assertion.kind.show(value)),
+            holds: value.is_some_and(|value| assertion.holds(value)),
+        }
+    }
+    /// Why it does not hold.
+    pub(super) fn failure(&self) -> Option<String> {
+        let value = self.value.as_deref().unwrap_or("nothing of the kind was measured");
+        (!self.holds).then(|| format!("{} does not hold: {value}", self.text))
+    }
+}
+
+/// For a person.
+pub(super) fn text(plan: &Plan, results: &Results, judged: &[Judged]) -> String {
+    let share = |part: u64, whole: u64| Kind::Share.show(part as f64 / whole.max(1) as f64);
+    let mut out = format!(
+        "calls      attempted {}   answered {} ({})   failed {}   dropped {}   at once {}   {:.2} a second\n",
+        results.attempted,
+        results.answered,
+        share(results.answered, results.attempted),
+        results.failed(),
+        results.dropped,
+        results.held,
+        results.rate(),
+    );
+    for (reason, count) in &results.failures {
+        out.push_str(&format!("           failed {count}: {reason}\n"));
+    }
+    out.push('\n');
+    out.push_str(&row("", &COLUMNS.map(|(name, _)| name.to_owned())));
+    for (name, figures) in [
+        ("set-up", &results.setup),
+        ("post-dial", &results.post_dial),
+        ("delay", &results.delay),
+        ("jitter", &results.jitter),
+    ] {
+        out.push_str(&row(name, &figures.row(Kind::Time, &COLUMNS.map(|(_, stat)| stat))));
+    }
+    out.push_str(&row("", &SCORES.map(|(name, _)| name.to_owned())));
+    out.push_str(&row("MOS", &results.mos.row(Kind::Score, &SCORES.map(|(_, stat)| stat))));
+    out.push('\n');
+    for (name, packets) in [("callers →", results.said_by(Side::Caller)), ("callees →", results.said_by(Side::Callee))]
+    {
+        out.push_str(&direction(name, &packets));
+    }
+    if results.foreign > 0 {
+        let told = "that nobody here has said: audio that was converted, or somebody else's";
+        out.push_str(&format!("           {} packets were heard {told}\n", results.foreign));
+    }
+    let (sent, received) = (results.sent_again, results.came_again);
+    out.push_str(&format!("SIP again  {sent} sent, {received} received\n\n"));
+    for one in judged {
+        let verdict = if one.holds { "ok  " } else { "FAIL" };
+        out.push_str(&format!("  {verdict}  {:28}  {}\n", one.text, one.value.as_deref().unwrap_or("not measured")));
+    }
+    let faults = results.faults();
+    for fault in &faults {
+        out.push_str(&format!("  not valid: the generator cannot keep pace: {fault}\n"));
+    }
+    let failed = judged.iter().filter(|one| !one.holds).count();
+    out.push_str(&match (failed, faults.is_empty()) {
+        (0, true) => format!("ok ({:.1} s, {})\n", results.lasted.as_secs_f64(), length(plan, results)),
+        (0, false) => "NOT VALID: these are the generator's figures, not the edge's\n".to_owned(),
+        (failed, _) => format!("FAILED: {failed} of {} assertions\n", judged.len()),
+    });
+    out
+}
+
+fn length(plan: &Plan, results: &Results) -> String {
+    let whole = plan.duration.as_secs_f64();
+    match results.is_cut {
+        true => format!("stopped before {whole} s were over"),
+        false => format!("each call held {:.1} s", plan.hold.as_secs_f64()),
+    }
+}
+
+fn direction(name: &str, packets: &Packets) -> String {
+    let Packets { sent, lost, late, duplicates, reordered, harmed } = *packets;
+    let share = |part: u64| Kind::Share.show(part as f64 / sent.max(1) as f64);
+    format!(
+        "{name:NAME$}{sent} packets   lost {lost} ({})   late {late}   twice {duplicates}   out of order {reordered}   \
+         harmed {harmed}\n",
+        share(lost)
+    )
+}
+
+fn row(name: &str, cells: &[String]) -> String {
+    let mut line = format!("{name:NAME$}");
+    for cell in cells {
+        line.push_str(&format!("{cell:CELL$}"));
+    }
+    line.truncate(line.trim_end().len());
+    line + "\n"
+}
+
+/// For a program.
+pub(super) fn json(plan: &Plan, results: &Results, judged: &[Judged]) -> Value {
+    let faults = results.faults();
+    let assertions: Vec<Value> =
+        judged.iter().map(|one| json!({"assertion": one.text, "holds": one.holds, "value": one.value})).collect();
+    let mut all = results.as_json();
+    all["ok"] = is_ok(results, judged).into();
+    all["valid"] = faults.is_empty().into();
+    all["faults"] = faults.into();
+    all["assertions"] = assertions.into();
+    all["load"] = json!({
+        "calls": plan.calls,
+        "cps": plan.interval.as_secs_f64().recip(),
+        "duration_s": plan.duration.as_secs_f64(),
+        "hold_s": plan.hold.as_secs_f64(),
+    });
+    all
+}
+
+/// Whether all holds that is asserted, and the figures are the edge's.
+pub(super) fn is_ok(results: &Results, judged: &[Judged]) -> bool {
+    results.faults().is_empty() && judged.iter().all(|one| one.holds)
+}

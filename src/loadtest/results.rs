@@ -1,0 +1,283 @@
+//! What a load test has come to: counts, percentiles, and whether the generator itself was good enough to say so.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::assertion::{Metric, Stat};
+use super::figures::Figures;
+use super::line::Side;
+use super::pace;
+use super::voice::Carried;
+
+/// Reasons that are told apart; the rest are one.
+const REASONS: usize = 32;
+/// What further ones are called.
+const OTHERS: &str = "other reasons";
+/// The generator's packets leave so much later than they should, or more, once in a hundred times: then it measures itself,
+/// in milliseconds.
+const LATENESS_MS: f64 = 20.0;
+
+/// Both directions' packets, or one's.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Packets {
+    pub(super) sent: u64,
+    pub(super) lost: u64,
+    pub(super) late: u64,
+    pub(super) duplicates: u64,
+    pub(super) reordered: u64,
+    pub(super) harmed: u64,
+}
+
+/// What has come of it so far.
+#[derive(Debug)]
+pub(super) struct Results {
+    pub(super) attempted: u64,
+    pub(super) answered: u64,
+    /// Answered, and ended by somebody else.
+    pub(super) dropped: u64,
+    /// Most calls at once.
+    pub(super) held: usize,
+    /// By reason.
+    pub(super) failures: BTreeMap<String, u64>,
+    pub(super) setup: Figures,
+    pub(super) post_dial: Figures,
+    pub(super) delay: Figures,
+    pub(super) jitter: Figures,
+    pub(super) mos: Figures,
+    packets: [Packets; 2],
+    /// Audio that none of our phones has said.
+    pub(super) foreign: u64,
+    pub(super) sent_again: u64,
+    pub(super) came_again: u64,
+    /// How much later than it should each packet of ours left.
+    pub(super) lateness: Figures,
+    /// Packets that the system would not send, and those that it dropped before we read them.
+    pub(super) unsent: u64,
+    pub(super) unread: u64,
+    /// Calls for which there was no socket.
+    pub(super) crowded: u64,
+    /// The most that a call was later than it was due.
+    pub(super) latest_call: Duration,
+    /// How long calls were placed.
+    pub(super) lasted: Duration,
+    /// Whether somebody ended it before its time.
+    pub(super) is_cut: bool,
+}
+
+impl Results {
+    /// Nothing yet.
+    pub(super) fn new() -> Result<Results, String> {
+        Ok(Results {
+            attempted: 0,
+            answered: 0,
+            dropped: 0,
+            held: 0,
+            failures: BTreeMap::new(),
+            setup: Figures::new()?,
+            post_dial: Figures::new()?,
+            delay: Figures::new()?,
+            jitter: Figures::new()?,
+            mos: Figures::new()?,
+            packets: [Packets::default(); 2],
+            foreign: 0,
+            sent_again: 0,
+            came_again: 0,
+            lateness: Figures::new()?,
+            unsent: 0,
+            unread: 0,
+            crowded: 0,
+            latest_call: Duration::ZERO,
+            lasted: Duration::ZERO,
+            is_cut: false,
+        })
+    }
+
+    /// A call was not answered.
+    pub(super) fn fail(&mut self, reason: String) {
+        let is_known = self.failures.len() < REASONS || self.failures.contains_key(&reason);
+        *self.failures.entry(if is_known { reason } else { OTHERS.to_owned() }).or_default() += 1;
+    }
+    /// How many were not.
+    pub(super) fn failed(&self) -> u64 {
+        self.failures.values().sum()
+    }
+    /// What was said by this side is over.
+    pub(super) fn judge(&mut self, side: Side, carried: &Carried) {
+        if let Some(packets) = self.packets.get_mut(side as usize) {
+            packets.add(carried);
+        }
+        if let Some(jitter) = carried.jitter_ms {
+            self.jitter.add(jitter);
+        }
+        if let Some(mos) = carried.mos {
+            self.mos.add(mos);
+        }
+    }
+    /// What was said by one side.
+    pub(super) fn said_by(&self, side: Side) -> Packets {
+        self.packets.get(side as usize).copied().unwrap_or_default()
+    }
+    /// Both directions together.
+    pub(super) fn packets(&self) -> Packets {
+        let [a, b] = self.packets;
+        Packets {
+            sent: a.sent + b.sent,
+            lost: a.lost + b.lost,
+            late: a.late + b.late,
+            duplicates: a.duplicates + b.duplicates,
+            reordered: a.reordered + b.reordered,
+            harmed: a.harmed + b.harmed,
+        }
+    }
+    /// Calls placed a second.
+    pub(super) fn rate(&self) -> f64 {
+        self.attempted as f64 / self.lasted.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+
+    /// What an assertion is about; `None` where there is no such value.
+    pub(super) fn value(&self, metric: Metric, stat: Stat) -> Option<f64> {
+        let packets = self.packets();
+        let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
+        match metric {
+            Metric::Setup => self.setup.get(stat),
+            Metric::PostDial => self.post_dial.get(stat),
+            Metric::Delay => self.delay.get(stat),
+            Metric::Jitter => self.jitter.get(stat),
+            Metric::Mos => self.mos.get(stat),
+            Metric::Loss => share(packets.lost, packets.sent),
+            Metric::Late => share(packets.late, packets.sent),
+            Metric::Harmed => share(packets.harmed, packets.sent),
+            Metric::Answered => share(self.answered, self.attempted),
+            Metric::Failed => Some(self.failed() as f64),
+            Metric::Dropped => Some(self.dropped as f64),
+            Metric::Duplicates => Some(packets.duplicates as f64),
+            Metric::Reordered => Some(packets.reordered as f64),
+            Metric::Foreign => Some(self.foreign as f64),
+            Metric::Retransmissions => Some((self.sent_again + self.came_again) as f64),
+            Metric::Held => Some(self.held as f64),
+        }
+    }
+
+    /// What keeps these figures from being the edge's, if anything does.
+    pub(super) fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let lateness = self.lateness.get(Stat::Percentile(99.0)).unwrap_or_default();
+        if lateness > LATENESS_MS {
+            faults.push(format!("its packets left {lateness:.0} ms late or more, once in a hundred times"));
+        }
+        if self.latest_call > pace::LATE {
+            faults.push(format!("calls were placed up to {} ms late", self.latest_call.as_millis()));
+        }
+        for (count, what) in [
+            (self.unread, "packets came and were dropped before it read them"),
+            (self.unsent, "packets could not be sent"),
+            (self.crowded, "calls found no socket: others were not over in time"),
+        ] {
+            if count > 0 {
+                faults.push(format!("{count} {what}"));
+            }
+        }
+        if self.attempted == 0 {
+            faults.push("no call was placed".to_owned());
+        }
+        faults
+    }
+
+    /// All of it.
+    pub(super) fn as_json(&self) -> Value {
+        let generator = json!({
+            "lateness_ms": self.lateness.as_json(),
+            "latest_call_ms": self.latest_call.as_secs_f64() * 1000.0,
+            "unread": self.unread,
+            "unsent": self.unsent,
+            "crowded": self.crowded,
+        });
+        json!({
+            "seconds": self.lasted.as_secs_f64(),
+            "cut_short": self.is_cut,
+            "calls": {
+                "attempted": self.attempted,
+                "answered": self.answered,
+                "failed": self.failed(),
+                "failures": self.failures,
+                "dropped": self.dropped,
+                "held": self.held,
+                "per_second": self.rate(),
+            },
+            "setup_ms": self.setup.as_json(),
+            "post_dial_ms": self.post_dial.as_json(),
+            "delay_ms": self.delay.as_json(),
+            "jitter_ms": self.jitter.as_json(),
+            "mos": self.mos.as_json(),
+            "packets": {
+                "callers": self.said_by(Side::Caller).as_json(),
+                "callees": self.said_by(Side::Callee).as_json(),
+                "foreign": self.foreign,
+            },
+            "retransmissions": {"sent": self.sent_again, "received": self.came_again},
+            "generator": generator,
+        })
+    }
+}
+
+impl Packets {
+    fn add(&mut self, carried: &Carried) {
+        self.sent += carried.sent;
+        self.lost += carried.lost;
+        self.late += carried.late;
+        self.duplicates += carried.duplicates;
+        self.reordered += carried.reordered;
+        self.harmed += carried.harmed;
+    }
+    fn as_json(&self) -> Value {
+        let Packets { sent, lost, late, duplicates, reordered, harmed } = self;
+        json!({"sent": sent, "lost": lost, "late": late, "duplicates": duplicates, "reordered": reordered, "harmed": harmed})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_measured_has_no_value() {
+        let mut results = Results::new().unwrap();
+        let p99 = Stat::Percentile(99.0);
+        assert_eq!(results.value(Metric::Setup, p99), None);
+        assert_eq!(results.value(Metric::Loss, Stat::Whole), None);
+        assert_eq!(results.faults(), ["no call was placed"]);
+        results.attempted = 4;
+        results.answered = 3;
+        results.fail("486 Busy Here".into());
+        let carried = Carried { sent: 100, received: 98, lost: 2, mos: Some(4.2), ..Carried::default() };
+        results.judge(Side::Caller, &carried);
+        results.judge(Side::Callee, &Carried { sent: 100, received: 100, ..Carried::default() });
+        assert_eq!(results.value(Metric::Answered, Stat::Whole), Some(0.75));
+        assert_eq!(results.value(Metric::Loss, Stat::Whole), Some(0.01));
+        assert_eq!((results.said_by(Side::Caller).lost, results.said_by(Side::Callee).lost), (2, 0));
+        assert_eq!(results.faults(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_generator_that_is_too_slow_says_so() {
+        let mut results = Results::new().unwrap();
+        results.attempted = 1;
+        (0..98).for_each(|_| results.lateness.add(0.1));
+        (0..2).for_each(|_| results.lateness.add(25.0));
+        results.unread = 3;
+        results.latest_call = Duration::from_millis(150);
+        let faults = results.faults().join("; ");
+        assert!(faults.contains("25 ms late") && faults.contains("150 ms late") && faults.contains("3 packets came"));
+    }
+
+    #[test]
+    fn reasons_are_bounded() {
+        let mut results = Results::new().unwrap();
+        (0..100).for_each(|n| results.fail(format!("reason {n}")));
+        results.fail("reason 1".into());
+        assert_eq!((results.failures.len(), results.failed()), (REASONS + 1, 101));
+        assert_eq!((results.failures["reason 1"], results.failures[OTHERS]), (2, 100 - REASONS as u64));
+    }
+}
