@@ -445,11 +445,14 @@ impl<'a> Generator<'a> {
             // It had not had its time.
             self.results.attempted -= 1;
         } else {
-            self.results.fail(match ending {
-                Ending::Refused(code) => refusal.unwrap_or_else(|| code.to_string()),
-                _ if left => format!("not answered in {} s", RING.as_secs()),
-                other => format!("{other:?}"),
-            });
+            let reason = if let Ending::Refused(code) = ending {
+                refusal.unwrap_or_else(|| code.to_string())
+            } else if left {
+                format!("not answered in {} s", RING.as_secs())
+            } else {
+                format!("{ending:?}")
+            };
+            self.results.fail(reason);
         }
     }
 }

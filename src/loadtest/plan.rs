@@ -169,10 +169,8 @@ mod tests {
 
     fn plan(flags: &[&str]) -> Result<Plan, String> {
         let all = ["trunkgate", "loadtest"].iter().chain(flags);
-        match Cli::try_parse_from(all).unwrap().verb {
-            Verb::Loadtest(verb) => Plan::new(&verb),
-            other => panic!("{other:?}"),
-        }
+        let Verb::Loadtest(verb) = Cli::try_parse_from(all).unwrap().verb else { panic!("another verb") };
+        Plan::new(&verb)
     }
 
     const LOAD: [&str; 6] = ["--calls", "20", "--cps", "4", "--duration", "30s"];
