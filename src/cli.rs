@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config;
 
 /// Verbs of later versions: recognised and refused.
-pub const UNBUILT: [&str; 4] = ["pcap", "top", "config", "completions"];
+pub const UNBUILT: [&str; 3] = ["top", "config", "completions"];
 
 /// Stands between SIP trunks, a PBX and voice agents: routes calls, carries their audio, goes on where one fails.
 #[derive(Debug, Parser)]
@@ -89,6 +89,23 @@ pub enum Verb {
         /// Write it as a picture (SVG) to this file, or `-` for stdout
         #[arg(long, value_name = "FILE", conflicts_with = "json")]
         svg: Option<PathBuf>,
+        /// Show keys, digest responses and digits: they are never kept
+        #[arg(long, hide = true)]
+        secrets: bool,
+    },
+    /// A call's SIP as a capture file (pcapng) for Wireshark and sngrep, TLS legs readable, secrets overwritten
+    Pcap {
+        /// CA…, the beginning of it, or `last`
+        sid: String,
+        /// Where to, or `-` for stdout
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+        /// Which edge
+        #[command(flatten)]
+        remote: Remote,
+        /// Its RTP too: in a later version
+        #[arg(long, hide = true)]
+        media: bool,
         /// Show keys, digest responses and digits: they are never kept
         #[arg(long, hide = true)]
         secrets: bool,

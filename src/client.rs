@@ -79,16 +79,27 @@ pub fn trace(config: Option<&Path>, remote: &Remote, json: bool, sid: &str) -> E
 
 /// `trace SID --svg FILE`
 pub fn picture(config: Option<&Path>, remote: &Remote, sid: &str, file: &Path) -> ExitCode {
-    of_call(config, remote, Method::GET, sid, |sid| format!("/v1/calls/{sid}/trace.svg"), |svg, _| keep(file, svg))
+    download(config, remote, sid, "trace.svg", file)
 }
 
-/// Writes an answer to a file, or has it printed for `-`.
-fn keep(file: &Path, text: String) -> Result<String, String> {
-    if file == Path::new("-") {
-        return Ok(text);
-    }
-    std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))?;
-    Ok(format!("{} is written\n", file.display()))
+/// `pcap SID -o FILE`
+pub fn pcap(config: Option<&Path>, remote: &Remote, sid: &str, file: &Path) -> ExitCode {
+    download(config, remote, sid, "trace.pcapng", file)
+}
+
+/// Writes what the edge has of a call to a file, or to stdout for `-`.
+fn download(config: Option<&Path>, remote: &Remote, written: &str, form: &str, file: &Path) -> ExitCode {
+    talk(config, remote, async |base, token| {
+        let sid = sid_of(base, token, written).await?;
+        let path = format!("/v1/calls/{}/{form}", escape(&sid));
+        let bytes = request_bytes(base, token, Method::GET, &path, None).await?;
+        if file == Path::new("-") {
+            say_bytes(&bytes);
+            return Ok(String::new());
+        }
+        std::fs::write(file, bytes).map_err(|error| format!("{}: {error}", file.display()))?;
+        Ok(format!("{} is written\n", file.display()))
+    })
 }
 
 /// Asks for one call, which may be named by the beginning of its SID, or as the `last`.
@@ -181,8 +192,12 @@ pub(crate) fn why(
 
 /// Prints to stdout; that it has been closed (`| head`) is no error.
 pub(crate) fn say(text: &str) {
+    say_bytes(text.as_bytes());
+}
+
+fn say_bytes(bytes: &[u8]) {
     let mut stdout = std::io::stdout();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
 }
 
 /// Asks the edge and prints its answer; exit 1 where it refuses or none answers, 2 where none is named.
@@ -280,6 +295,18 @@ async fn request(
     path: &str,
     body: Option<Value>,
 ) -> Result<String, String> {
+    let bytes = request_bytes(base, token, method, path, body).await?;
+    String::from_utf8(bytes).map_err(|_| format!("what answers at {base} is no edge"))
+}
+
+/// The same for an answer that is no text.
+async fn request_bytes(
+    base: &str,
+    token: Option<&str>,
+    method: Method,
+    path: &str,
+    body: Option<Value>,
+) -> Result<Vec<u8>, String> {
     let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().map_err(|error| error.to_string())?;
     let mut request = client.request(method, format!("{base}{path}"));
     if let Some(token) = token {
@@ -296,12 +323,12 @@ async fn request(
         format!("no edge answers at {base}: {cause}")
     })?;
     let status = response.status();
-    let text = response.text().await.map_err(|error| error.to_string())?;
+    let answer = response.bytes().await.map_err(|error| error.to_string())?;
     if status.is_success() {
-        return Ok(text);
+        return Ok(answer.into());
     }
     let refusal: Value =
-        serde_json::from_str(&text).map_err(|_| format!("what answers at {base} is no edge: {status}"))?;
+        serde_json::from_slice(&answer).map_err(|_| format!("what answers at {base} is no edge: {status}"))?;
     match refusal["error"]["message"].as_str() {
         Some(message) => Err(format!("{message} ({})", status.as_u16())),
         None => Err(format!("what answers at {base} is no edge: {status}")),

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use trunkgate_call::metrics::Metrics;
 use trunkgate_call::trace::TraceView;
 use trunkgate_call::view::{AgentView, QualityView, StatusView};
-use trunkgate_call::{CallView, Control, Gateway, Input, Interfaces};
+use trunkgate_call::{CallView, Capture, Control, Gateway, Input, Interfaces};
 use trunkgate_media::WorkerCounters;
 use trunkgate_route::Table;
 
@@ -259,6 +259,15 @@ impl Handle {
     pub async fn raw_trace(&self, sid: &str) -> Result<Option<TraceView>, Gone> {
         let sid = sid.to_owned();
         self.ask(move |gateway, _| gateway.raw_trace(&sid)).await
+    }
+
+    /// A call with its messages, for a capture file.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub(crate) async fn capture(&self, sid: &str) -> Result<Option<Capture>, Gone> {
+        let sid = sid.to_owned();
+        self.ask(move |gateway, now| gateway.capture(now, &sid)).await
     }
 
     /// What a call sounded like over time; `None` where nothing is known of it.

@@ -30,6 +30,7 @@ pub mod log;
 pub mod names;
 pub mod notify;
 pub mod own_sockets;
+mod pcapng;
 pub mod preset;
 mod progress;
 mod pulse;

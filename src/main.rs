@@ -30,6 +30,9 @@ fn main() -> ExitCode {
         Verb::Calls { remote, json, listing, what } => {
             client::calls(config, &remote, json, what.unwrap_or(Calls::Ls(listing)))
         }
+        Verb::Pcap { secrets: true, .. } => no_secrets("pcap"),
+        Verb::Pcap { media: true, .. } => unbuilt("pcap --media"),
+        Verb::Pcap { sid, output, remote, .. } => client::pcap(config, &remote, &sid, &output),
         Verb::Trace { secrets: true, .. } => no_secrets("trace"),
         Verb::Trace { sid, remote, svg: Some(file), .. } => client::picture(config, &remote, &sid, &file),
         Verb::Trace { sid, remote, json, svg: None, .. } => client::trace(config, &remote, json, &sid),

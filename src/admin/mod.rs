@@ -91,6 +91,7 @@ fn router(handle: Handle) -> Router {
         .route("/v1/calls/{sid}/trace", get(traces::json))
         .route("/v1/calls/{sid}/trace.txt", get(traces::text))
         .route("/v1/calls/{sid}/trace.svg", get(traces::svg))
+        .route("/v1/calls/{sid}/trace.pcapng", get(traces::capture))
         .route("/v1/calls/{sid}/quality", get(quality::show))
         .route("/v1/calls/{sid}/quality.csv", get(quality::table))
         .route("/v1/calls/{sid}/forks", get(forks::list).post(forks::begin))

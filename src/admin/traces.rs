@@ -1,4 +1,4 @@
-//! `/v1/calls/{sid}/trace`: what happened in a call, as JSON, as text and as a picture.
+//! `/v1/calls/{sid}/trace`: what happened in a call, as JSON, as text, as a picture and as a capture file.
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -13,6 +13,7 @@ use super::asked::bad_query;
 use super::calls::{Sid, find, unknown};
 use crate::handle::Handle;
 use crate::ladder::{self, Paper};
+use crate::pcapng;
 
 /// What of a trace is wanted.
 #[derive(Debug, Default, Deserialize)]
@@ -65,4 +66,13 @@ pub(super) async fn svg(State(handle): State<Handle>, Sid(sid): Sid) -> Result<R
     let trace = handle.trace(&sid).await?.ok_or_else(|| unknown(&sid))?;
     let headers = [(header::CONTENT_TYPE, "image/svg+xml"), (header::CONTENT_SECURITY_POLICY, PICTURE_POLICY)];
     Ok((headers, ladder::svg::picture(&call, &trace)).into_response())
+}
+
+/// The messages as a capture file.
+pub(super) async fn capture(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Response, ApiError> {
+    let capture = handle.capture(&sid).await?.ok_or_else(|| unknown(&sid))?;
+    let edge = handle.shared.running(|running| running.config.edge.name.clone());
+    let name = format!("attachment; filename=\"{}.pcapng\"", capture.call.sid);
+    let headers = [(header::CONTENT_TYPE, "application/x-pcapng".to_owned()), (header::CONTENT_DISPOSITION, name)];
+    Ok((headers, pcapng::file(&capture, &edge)).into_response())
 }

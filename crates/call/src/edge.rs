@@ -26,7 +26,7 @@ use crate::gateway::GatewayConfig;
 use crate::health::Healths;
 use crate::index::{ClientEntry, Index, Place, Purpose};
 use crate::io::{Cause, LogLine, Output, QueryId};
-use crate::limits::URGENT_CALLS_PER_SECOND;
+use crate::limits::{MESSAGE_TEXTS_BYTES, URGENT_CALLS_PER_SECOND};
 use crate::metrics::Metrics;
 use crate::numbers::mask;
 use crate::ports::PortPool;
@@ -106,8 +106,9 @@ pub(crate) struct Edge {
     pub(crate) arriving: Option<Arriving>,
     /// The 100 that has answered an INVITE which no call is entered for yet.
     pub(crate) trying: Option<(ServerId, Flow, Bytes)>,
-    /// What messages in traces take, in bytes.
+    /// What messages in traces take, in bytes, and may take.
     pub(crate) message_bytes: usize,
+    pub(crate) message_bytes_most: usize,
     parties: Parties,
     pub(crate) rng: ChaCha12Rng,
     /// What nobody else knows, by which this edge knows its own hops again.
@@ -172,6 +173,7 @@ impl Edge {
             arriving: None,
             trying: None,
             message_bytes: 0,
+            message_bytes_most: MESSAGE_TEXTS_BYTES,
             parties: Parties::new(),
             hop_key: hop_key(config.seed),
             rng,

@@ -512,32 +512,33 @@ mod tests {
     fn messages_of_ended_calls_go_first_then_those_of_the_oldest() {
         let (now, mut gateway) = gateway();
         let Input::Received { flow, bytes } = invite(1) else { return };
-        let long = format!("{}{}", String::from_utf8_lossy(&bytes).trim_end(), "x".repeat(7_000));
-        let calls: u64 = 600;
+        let head = String::from_utf8_lossy(&bytes).trim_end().to_owned();
         let edge = &mut gateway.edge;
-        let texts = |edge: &Edge| edge.traces.values().filter(|trace| trace.message_bytes() > 0).count() as u64;
-        for call in 0..calls {
+        assert_eq!(edge.message_bytes_most, MESSAGE_TEXTS_BYTES);
+        edge.message_bytes_most = 10_000;
+        for call in 0..30 {
             edge.traces.insert(CallKey(call), Trace::new(now));
-            for n in 0..8 {
-                let message = Message::parse(Bytes::from(format!("{long}{n}\r\n\r\n"))).unwrap();
+            for n in 0..3 {
+                let message = Message::parse(Bytes::from(format!("{head}{n}\r\n\r\n"))).unwrap();
                 edge.arriving = Some(Arriving::new(flow, message));
                 edge.trace_received(now, Place { key: CallKey(call), leg: 0 });
-                assert!(edge.message_bytes <= MESSAGE_TEXTS_BYTES);
+                assert!(edge.message_bytes <= edge.message_bytes_most);
             }
-            if call < 3 {
+            if (7..10).contains(&call) {
                 let trace = edge.traces.remove(&CallKey(call)).unwrap();
                 edge.recent.push_trace(TraceView::of(call.to_string(), String::new(), vec![]), trace);
             }
         }
-        let kept = |sid: &str| {
+        for sid in ["7", "8", "9"] {
             let (_, trace) = edge.recent.trace(sid, true).unwrap();
-            trace.entries.iter().filter(|entry| entry.message.is_some()).count()
-        };
-        assert_eq!([kept("0"), kept("1"), kept("2")], [0; 3]);
-        assert_eq!(edge.traces[&CallKey(3)].message_bytes(), 0, "the oldest");
-        assert!(edge.traces[&CallKey(calls - 1)].message_bytes() > 7_000 * 8, "the newest");
-        let gone = calls - texts(edge);
-        assert_eq!(edge.metrics.message_texts_dropped, 8 * gone);
+            assert!(trace.entries.iter().all(|entry| entry.message.is_none()), "{sid} has ended");
+        }
+        let kept: Vec<u64> =
+            edge.traces.iter().filter(|(_, trace)| trace.message_bytes() > 0).map(|(key, _)| key.0).collect();
+        let newest = kept.len() as u64;
+        assert!((5..20).contains(&newest), "{kept:?}");
+        assert_eq!(kept, (30 - newest..30).collect::<Vec<_>>(), "the newest");
+        assert_eq!(edge.metrics.message_texts_dropped, 3 * (30 - newest));
     }
 
     #[test]

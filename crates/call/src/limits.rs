@@ -77,8 +77,12 @@ pub const REFRESH_RETRY_SECONDS: u64 = 2;
 pub const TRACE_ENTRIES: usize = 256;
 /// Bytes of one message that are kept as they were on the wire: of a longer one the beginning.
 pub const MESSAGE_TEXT_BYTES: usize = 8_192;
-/// What a message that is kept takes besides its text, in bytes, about.
-pub const MESSAGE_TEXT_OVERHEAD_BYTES: usize = 64;
+/// Bytes of a call's first messages, which are packed together …
+pub const FIRST_MESSAGES_BYTES: usize = 2_048;
+/// … and of later ones.
+pub const MESSAGE_BLOCK_BYTES: usize = 1_024;
+/// What messages that are packed together take besides their texts, in bytes, about.
+pub const MESSAGE_BLOCK_OVERHEAD_BYTES: usize = 64;
 /// Bytes of one call's messages that are kept: half of it for its beginning, half for its latest.
 pub const MESSAGE_TEXTS_BYTES_PER_CALL: usize = 64 << 10;
 /// Bytes of all calls' messages that are kept. Past it those of the calls go that have ended first, then of the oldest.

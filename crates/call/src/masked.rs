@@ -1,10 +1,12 @@
-//! What of a message may be shown: keys, passwords, digest responses and digits are overwritten, each octet by a `*`, so that
-//! its length and its Content-Length stay true. What is not known to be harmless in a body is hidden as a whole.
+//! What of a message may be shown: keys, passwords, digest responses and digits are overwritten, each octet by a `*` (of a key
+//! in base64 by an `X`, which readers of descriptions can decode), so that its length and its Content-Length stay true. What is not known to be harmless in a body is hidden as a whole.
 
 use std::ops::Range;
 
 /// What stands in place of each octet that is not shown.
 const MASK: u8 = b'*';
+/// The same in base64.
+const KEY_MASK: u8 = b'X';
 /// Parts of a multipart body inside of others that are looked into; what is deeper is hidden.
 const DEPTH: usize = 3;
 /// Parameters of a digest that give nothing away (RFC 7616 §3.4): of others in such a header the value is hidden.
@@ -42,6 +44,18 @@ impl Text {
         for byte in self.0.get_mut(at).unwrap_or_default() {
             if !byte.is_ascii_whitespace() {
                 *byte = MASK;
+            }
+        }
+    }
+
+    /// Overwrites a key; its padding stays.
+    fn hide_key(&mut self, at: Range<usize>) {
+        for byte in self.0.get_mut(at).unwrap_or_default() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'+' | b'/' => *byte = KEY_MASK,
+                b'=' => {}
+                _ if byte.is_ascii_whitespace() => {}
+                _ => *byte = MASK,
             }
         }
     }
@@ -190,7 +204,7 @@ impl Text {
         let from = self.find(&at, |byte| !matches!(byte, b' ' | b'\t')).unwrap_or(at.end);
         let ends = |byte: u8| byte.is_ascii_whitespace() || matches!(byte, b'|' | b';');
         let end = self.find(&(from..at.end), ends).unwrap_or(at.end);
-        self.hide(from..end);
+        self.hide_key(from..end);
     }
 
     /// Parameters whose names say that they are secret.
@@ -348,7 +362,7 @@ impl Text {
             let method = self.get(&(from..end)).iter().take(7).eq(b"inline:".iter());
             let key = if method { from + 7 } else { from };
             let until = self.find(&(key..end), |byte| byte == b'|').unwrap_or(end);
-            self.hide(key..until);
+            self.hide_key(key..until);
             from = end + 1;
         }
     }
@@ -402,18 +416,18 @@ mod tests {
 
     #[test]
     fn keys_of_descriptions_are_hidden() {
-        let stars = "*".repeat(KEY.len());
+        let (marks, stars) = ("X".repeat(KEY.len()), "*".repeat(KEY.len()));
         for (line, expected) in [
             (
                 format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}"),
-                format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{stars}"),
+                format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{marks}"),
             ),
             (
                 format!(
                     "a=crypto:1 AES_CM_128_HMAC_SHA1_32 inline:{KEY}|2^20|1:4;inline:{KEY}|2^20|2:4 UNENCRYPTED_SRTCP KDR=3"
                 ),
                 format!(
-                    "a=crypto:1 AES_CM_128_HMAC_SHA1_32 inline:{stars}|2^20|1:4;inline:{stars}|2^20|2:4 UNENCRYPTED_SRTCP KDR=3"
+                    "a=crypto:1 AES_CM_128_HMAC_SHA1_32 inline:{marks}|2^20|1:4;inline:{marks}|2^20|2:4 UNENCRYPTED_SRTCP KDR=3"
                 ),
             ),
             (format!("k=base64:{KEY}"), format!("k=base64:{stars}")),
@@ -514,7 +528,7 @@ mod tests {
         let expected = format!(
             "*\r\n--x y\r\nContent-Type: application/sdp\r\n\r\nv=0\r\na=crypto:1 S inline:{}\r\n--x y\r\n\
              Content-Type: application/dtmf-relay\r\n\r\nSignal=*\r\n--x y\r\n\r\n***\r\n--x y--\r\n***",
-            "*".repeat(KEY.len())
+            "X".repeat(KEY.len())
         );
         assert!(text.ends_with(&expected), "{text}");
     }

@@ -1,14 +1,18 @@
 //! A call's messages as they were on the wire, with what is secret overwritten: kept for as long as there is room, the
 //! beginning of a call and its latest.
 
-use std::collections::VecDeque;
+use std::borrow::Cow;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 use trunkgate_sip::Transport;
 
-use crate::limits::{MESSAGE_TEXT_BYTES, MESSAGE_TEXT_OVERHEAD_BYTES, MESSAGE_TEXTS_BYTES_PER_CALL};
+use crate::limits::{
+    FIRST_MESSAGES_BYTES, MESSAGE_BLOCK_BYTES, MESSAGE_BLOCK_OVERHEAD_BYTES, MESSAGE_TEXT_BYTES,
+    MESSAGE_TEXTS_BYTES_PER_CALL,
+};
 use crate::masked::masked;
 
 /// The way of a message.
@@ -54,24 +58,83 @@ impl RawMessage {
     }
 }
 
-/// One of them. `Debug` shows no text: it is long.
-struct Kept {
-    number: u32,
+/// A message in a block.
+#[derive(Debug, Clone, Copy)]
+struct Place {
     /// Index in `ways`.
     way: u8,
+    length: u16,
     cut: u32,
-    text: Bytes,
 }
 
-impl std::fmt::Debug for Kept {
+/// Messages that follow one another.
+struct Block {
+    /// Number of the first one.
+    first: u32,
+    places: Vec<Place>,
+    text: Text,
+}
+
+/// `Debug` shows no text: it is long.
+impl std::fmt::Debug for Block {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Kept({}, {} bytes)", self.number, self.text.len())
+        write!(f, "Block({} from {}, {} bytes)", self.places.len(), self.first, self.bytes())
     }
 }
 
-impl Kept {
+/// The texts of a block, one behind the other.
+enum Text {
+    /// Further ones follow.
+    Open(Vec<u8>),
+    /// As LZ4 has it: messages of a call are much alike, and read by nobody, most of the time.
+    Packed(Box<[u8]>),
+}
+
+impl Block {
+    fn new(first: u32) -> Block {
+        Block { first, places: Vec::new(), text: Text::Open(Vec::new()) }
+    }
+
     fn bytes(&self) -> usize {
-        self.text.len() + MESSAGE_TEXT_OVERHEAD_BYTES
+        let text = match &self.text {
+            Text::Open(text) => text.capacity(),
+            Text::Packed(text) => text.len(),
+        };
+        text + self.places.capacity() * size_of::<Place>() + MESSAGE_BLOCK_OVERHEAD_BYTES
+    }
+
+    fn open(&self) -> Option<&Vec<u8>> {
+        match &self.text {
+            Text::Open(text) => Some(text),
+            Text::Packed(_) => None,
+        }
+    }
+
+    fn add(&mut self, place: Place, bytes: &[u8]) {
+        if let Text::Open(text) = &mut self.text {
+            text.reserve_exact(bytes.len());
+            text.extend_from_slice(bytes);
+            self.places.reserve_exact(1);
+            self.places.push(place);
+        }
+    }
+
+    /// All its texts; `like` is those of the call's first block.
+    fn texts(&self, like: &[u8]) -> Option<Cow<'_, [u8]>> {
+        let length = self.places.iter().map(|place| usize::from(place.length)).sum();
+        match &self.text {
+            Text::Open(text) => Some(Cow::Borrowed(text)),
+            Text::Packed(text) => lz4_flex::block::decompress_with_dict(text, length, like).ok().map(Cow::Owned),
+        }
+    }
+
+    /// Each place with where its text begins.
+    fn begins(&self) -> impl Iterator<Item = (usize, Place)> {
+        self.places.iter().scan(0, |at, place| {
+            let begins = *at;
+            *at += usize::from(place.length);
+            Some((begins, *place))
+        })
     }
 }
 
@@ -79,8 +142,8 @@ impl Kept {
 #[derive(Debug, Default)]
 pub(crate) struct Messages {
     ways: Vec<Way>,
-    /// In order. Those of the beginning stay, of the others the oldest go first.
-    kept: VecDeque<Kept>,
+    /// In order, the last one open. Those of the beginning stay, of the others the oldest go first.
+    blocks: VecDeque<Block>,
     /// How many are of the beginning.
     first: usize,
     bytes: usize,
@@ -94,48 +157,93 @@ impl Messages {
     }
 
     /// Keeps one; its number.
-    pub(crate) fn keep(&mut self, message: RawMessage, again: bool) -> Option<u32> {
-        let RawMessage { raw, cut, way } = message;
-        let way = u8::try_from(self.ways.iter().position(|known| *known == way).unwrap_or_else(|| {
-            self.ways.push(way);
-            self.ways.len() - 1
-        }));
-        // A call of so many ways has more to it than its texts.
-        let way = way.ok()?;
-        // What is sent again is the same, and kept once.
-        let before = self.kept.iter().rev().find(|kept| again && kept.way == way && kept.text == raw);
-        if let Some(before) = before {
-            return Some(before.number);
+    pub(crate) fn keep(&mut self, message: &RawMessage, again: bool) -> Option<u32> {
+        // A call of more ways has more to it than its texts.
+        let way = u8::try_from(self.way(message.way)).ok()?;
+        if again && let Some(before) = self.repeated(way, &message.raw) {
+            return Some(before);
         }
-        let number = self.next;
+        let (number, length) = (self.next, u16::try_from(message.raw.len()).ok()?);
         self.next = number.checked_add(1)?;
-        let kept = Kept { number, way, cut: u32::try_from(cut).unwrap_or(u32::MAX), text: raw };
-        let half = MESSAGE_TEXTS_BYTES_PER_CALL / 2;
-        let is_first = self.first == self.kept.len() && self.bytes + kept.bytes() <= half;
-        self.bytes += kept.bytes();
-        self.kept.push_back(kept);
-        if is_first {
-            self.first += 1;
+        if self.blocks.back().and_then(Block::open).is_none() {
+            self.blocks.push_back(Block::new(number));
+            self.bytes += MESSAGE_BLOCK_OVERHEAD_BYTES;
         }
-        while self.bytes > MESSAGE_TEXTS_BYTES_PER_CALL
-            && let Some(gone) = self.kept.remove(self.first)
-        {
-            self.bytes -= gone.bytes();
+        let block = self.blocks.back_mut()?;
+        let before = block.bytes();
+        block.add(Place { way, length, cut: u32::try_from(message.cut).unwrap_or(u32::MAX) }, &message.raw);
+        self.bytes = (self.bytes + block.bytes()).saturating_sub(before);
+        let enough = if block.first == 0 { FIRST_MESSAGES_BYTES } else { MESSAGE_BLOCK_BYTES };
+        if block.open().is_some_and(|text| text.len() >= enough) {
+            self.pack();
         }
         Some(number)
     }
 
-    /// One of them, where it is still kept.
-    pub(crate) fn get(&self, number: u32) -> Option<RawMessage> {
-        let at = self.kept.binary_search_by_key(&number, |kept| kept.number).ok()?;
-        let kept = self.kept.get(at)?;
-        let way = *self.ways.get(usize::from(kept.way))?;
-        Some(RawMessage { raw: kept.text.clone(), cut: usize::try_from(kept.cut).unwrap_or(usize::MAX), way })
+    fn way(&mut self, way: Way) -> usize {
+        self.ways.iter().position(|known| *known == way).unwrap_or_else(|| {
+            self.ways.reserve_exact(1);
+            self.ways.push(way);
+            self.ways.len() - 1
+        })
+    }
+
+    /// The number of the same message, where it was sent lately: it is kept once.
+    fn repeated(&self, way: u8, raw: &[u8]) -> Option<u32> {
+        let block = self.blocks.back()?;
+        let text = block.open()?;
+        let is_it = |(begins, place): (usize, Place)| {
+            place.way == way && text.get(begins..begins + usize::from(place.length)) == Some(raw)
+        };
+        let at = block.begins().position(is_it)?;
+        block.first.checked_add(u32::try_from(at).ok()?)
+    }
+
+    /// Closes the last block, and makes room where the call has too many.
+    fn pack(&mut self) {
+        // The first block is a pattern for the others: Via, numbers, tags and descriptions come again and again.
+        let like = if self.blocks.len() > 1 { self.pattern() } else { Vec::new() };
+        let Some(block) = self.blocks.back_mut() else { return };
+        let Some(text) = block.open() else { return };
+        let packed = lz4_flex::block::compress_with_dict(text, &like).into_boxed_slice();
+        let before = block.bytes();
+        block.text = Text::Packed(packed);
+        self.bytes = (self.bytes + block.bytes()).saturating_sub(before);
+        if self.first + 1 == self.blocks.len() && self.bytes <= MESSAGE_TEXTS_BYTES_PER_CALL / 2 {
+            self.first += 1;
+        }
+        // What is open comes besides.
+        while self.bytes + MESSAGE_BLOCK_BYTES + MESSAGE_TEXT_BYTES > MESSAGE_TEXTS_BYTES_PER_CALL
+            && let Some(gone) = self.blocks.remove(self.first.max(1))
+        {
+            self.bytes = self.bytes.saturating_sub(gone.bytes());
+        }
+    }
+
+    /// The texts of the first block, which always stays.
+    fn pattern(&self) -> Vec<u8> {
+        self.blocks.front().and_then(|block| block.texts(&[])).map(Cow::into_owned).unwrap_or_default()
+    }
+
+    /// All that are still kept, by their numbers.
+    pub(crate) fn all(&self) -> HashMap<u32, RawMessage> {
+        let (mut all, like) = (HashMap::new(), self.pattern());
+        for (at, block) in self.blocks.iter().enumerate() {
+            let Some(texts) = block.texts(if at == 0 { &[] } else { &like }) else { continue };
+            let texts = Bytes::from(texts.into_owned());
+            for (number, (begins, place)) in (block.first..).zip(block.begins()) {
+                let Some(way) = self.ways.get(usize::from(place.way)) else { continue };
+                let raw = texts.slice(begins..begins + usize::from(place.length));
+                let cut = usize::try_from(place.cut).unwrap_or(usize::MAX);
+                all.insert(number, RawMessage { raw, cut, way: *way });
+            }
+        }
+        all
     }
 
     /// Lets all go; how many.
     pub(crate) fn forget(&mut self) -> usize {
-        let gone = self.kept.len();
+        let gone = self.blocks.iter().map(|block| block.places.len()).sum();
         *self = Messages { next: self.next, ..Messages::default() };
         gone
     }
@@ -154,33 +262,61 @@ mod tests {
         RawMessage::new(way(port), text.as_bytes())
     }
 
-    /// A header that makes a message so long.
-    fn long(mark: usize, length: usize) -> String {
-        let head = format!("SIP/2.0 200 {mark}\r\nSubject: ");
-        format!("{head}{}", "x".repeat(length - head.len()))
+    /// Text that is like none before.
+    fn strange(mark: u32, length: usize) -> String {
+        let mut seed = mark.wrapping_mul(2_654_435_761) | 1;
+        let next = |_| {
+            seed ^= seed << 13;
+            seed ^= seed >> 17;
+            seed ^= seed << 5;
+            char::from(b'0' + (seed % 60) as u8)
+        };
+        format!(
+            "SIP/2.0 200 {mark}\r\nX: {}",
+            (0..length).map(next).filter(|c| *c != ':' && *c != '=').collect::<String>()
+        )
     }
 
     #[test]
     fn each_is_found_by_its_number_with_its_way() {
         let mut messages = Messages::default();
         let numbers: Vec<_> =
-            (0..3).map(|n| messages.keep(message(5060 + n % 2, format!("SIP/2.0 20{n} OK\r\n\r\n")), false)).collect();
+            (0..3).map(|n| messages.keep(&message(5060 + n % 2, format!("SIP/2.0 20{n} OK\r\n\r\n")), false)).collect();
         assert_eq!(numbers, [Some(0), Some(1), Some(2)]);
-        let again = messages.keep(message(5061, "SIP/2.0 201 OK\r\n\r\n".into()), true);
+        let again = messages.keep(&message(5061, "SIP/2.0 201 OK\r\n\r\n".into()), true);
         assert_eq!(again, Some(1), "what is sent again is kept once");
-        let elsewhere = messages.keep(message(5060, "SIP/2.0 201 OK\r\n\r\n".into()), true);
+        let elsewhere = messages.keep(&message(5060, "SIP/2.0 201 OK\r\n\r\n".into()), true);
         assert_eq!(elsewhere, Some(3), "by another way it is another");
-        let found = messages.get(1).unwrap();
+        let all = messages.all();
+        let found = &all[&1];
         assert_eq!((&*found.raw, found.way, found.cut), (&b"SIP/2.0 201 OK\r\n\r\n"[..], way(5061), 0));
-        assert_eq!(messages.get(4), None);
-        assert_eq!((messages.forget(), messages.bytes(), messages.get(1)), (4, 0, None));
-        assert_eq!(messages.keep(message(1, "SIP/2.0 200 OK\r\n\r\n".into()), false), Some(4), "no number comes twice");
+        assert_eq!(all.len(), 4);
+        assert_eq!((messages.forget(), messages.bytes(), messages.all().len()), (4, 0, 0));
+        assert_eq!(
+            messages.keep(&message(1, "SIP/2.0 200 OK\r\n\r\n".into()), false),
+            Some(4),
+            "no number comes twice"
+        );
+    }
+
+    #[test]
+    fn what_is_packed_is_read_again_and_takes_less() {
+        let text = |n: usize| format!("{}\r\nCSeq: {n} INVITE\r\n\r\n", strange(7, 600));
+        let mut messages = Messages::default();
+        for n in 0..20 {
+            messages.keep(&message(1, text(n)), false);
+        }
+        let all = messages.all();
+        for n in 0..20 {
+            assert_eq!(all[&(n as u32)].raw, text(n).as_bytes(), "{n}");
+        }
+        let plain: usize = (0..20).map(|n| text(n).len()).sum();
+        assert!(messages.bytes() * 2 < plain, "{} of {plain}", messages.bytes());
     }
 
     #[test]
     fn a_long_one_is_cut_and_says_so() {
-        let long = long(0, MESSAGE_TEXT_BYTES + 7);
-        let kept = RawMessage::new(way(1), long.as_bytes());
+        let kept = RawMessage::new(way(1), "x".repeat(MESSAGE_TEXT_BYTES + 7).as_bytes());
         assert_eq!((kept.raw.len(), kept.cut), (MESSAGE_TEXT_BYTES, 7));
         let told = serde_json::to_value(&kept).unwrap();
         assert_eq!((told["cut"].as_u64(), told["transport"].as_str()), (Some(7), Some("udp")));
@@ -190,13 +326,16 @@ mod tests {
     #[test]
     fn a_full_call_keeps_its_beginning_and_its_latest() {
         let mut messages = Messages::default();
-        let each = MESSAGE_TEXTS_BYTES_PER_CALL / 16;
-        let length = each - MESSAGE_TEXT_OVERHEAD_BYTES;
-        for n in 0..40 {
-            messages.keep(message(1, long(n, length)), false);
-            assert!(messages.bytes() <= MESSAGE_TEXTS_BYTES_PER_CALL);
+        for n in 0..60 {
+            messages.keep(&message(1, strange(n, 3_000)), false);
+            assert!(messages.bytes() <= MESSAGE_TEXTS_BYTES_PER_CALL, "{}", messages.bytes());
         }
-        let kept: Vec<u32> = (0..40).filter(|n| messages.get(*n).is_some()).collect();
-        assert_eq!(kept, (0..8).chain(32..40).collect::<Vec<u32>>());
+        let all = messages.all();
+        let gone: Vec<u32> = (0..60).filter(|n| !all.contains_key(n)).collect();
+        assert!((5..15).contains(gone.first().unwrap()) && (45..57).contains(gone.last().unwrap()), "{gone:?}");
+        assert_eq!(gone.len() as u32, 1 + gone[gone.len() - 1] - gone[0], "one gap");
+        for (n, message) in all {
+            assert_eq!(message.raw, strange(n, 3_000).as_bytes());
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! A call's event ring: messages, decisions and media events, written where they happen; the ladder is a view of it.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use crate::limits::{TRACE_ENTRIES, TRACE_TEXT_CHARS};
@@ -125,13 +126,14 @@ impl Trace {
         }
         let at_us = u64::try_from(now.saturating_duration_since(self.began).as_micros()).unwrap_or(u64::MAX);
         let again = matches!(what, TraceItem::Message { again: true, .. });
-        let message = message.and_then(|message| self.messages.keep(message, again));
+        let message = message.and_then(|message| self.messages.keep(&message, again));
         self.entries.push(at_us, what, message);
     }
     /// The ring as a view: `head` has all but the entries. With `raw`, messages have their text.
     pub(crate) fn view(&self, head: TraceView, raw: bool) -> TraceView {
-        let text =
-            |number: Option<u32>| number.filter(|_| raw).and_then(|number| self.messages.get(number)).map(Box::new);
+        let texts = if raw { self.messages.all() } else { HashMap::new() };
+        // What was sent again is kept once.
+        let text = |number: Option<u32>| number.and_then(|number| texts.get(&number)).cloned().map(Box::new);
         let entries = self.entries.iter().map(|(entry, number)| TraceEntry { message: text(number), ..entry });
         TraceView { entries: entries.collect(), dropped: self.dropped, ..head }
     }

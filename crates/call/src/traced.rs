@@ -8,7 +8,6 @@ use trunkgate_sip::{Flow, Message, Method, ServerId, Transmit};
 use crate::call::{Call, CallKey};
 use crate::edge::Edge;
 use crate::index::Place;
-use crate::limits::MESSAGE_TEXTS_BYTES;
 use crate::messages::{RawMessage, Way};
 use crate::trace::{TraceItem, body_note, first_line};
 
@@ -108,7 +107,7 @@ impl Edge {
         let before = trace.message_bytes();
         trace.push(now, item, message);
         self.message_bytes = (self.message_bytes + trace.message_bytes()).saturating_sub(before);
-        if self.message_bytes > MESSAGE_TEXTS_BYTES {
+        if self.message_bytes > self.message_bytes_most {
             self.forget_messages();
         }
     }
@@ -116,7 +115,7 @@ impl Edge {
     /// Makes room for messages, more than for one, so that this is seldom done: those of the calls go that have ended first,
     /// then of the oldest.
     fn forget_messages(&mut self) {
-        let enough = MESSAGE_TEXTS_BYTES - MESSAGE_TEXTS_BYTES / 16;
+        let enough = self.message_bytes_most - self.message_bytes_most / 16;
         for trace in self.recent.traces_mut().chain(self.traces.values_mut()) {
             if self.message_bytes <= enough {
                 return;
