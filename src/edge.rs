@@ -22,6 +22,7 @@ use trunkgate_sip::ListenerId;
 
 use crate::config::Config;
 use crate::dns::{Resolver, means};
+use crate::events::Events;
 use crate::handle::{Handle, Load, Order, Phase, Running, Shared};
 use crate::names::{Found, NameQuestion, Names};
 use crate::own_sockets::OwnSockets;
@@ -31,7 +32,7 @@ use crate::signalling::Signalling;
 use crate::sms::SmsOrder;
 use crate::transport::{self, BindError, Bound, SocketCounters, Transports};
 use crate::worker::Workers;
-use crate::{admin, interfaces, limits, log, reload, sms};
+use crate::{admin, history, interfaces, limits, log, reload, sms};
 
 /// One bound SIP listener.
 #[derive(Debug, Clone)]
@@ -339,6 +340,8 @@ fn shared(
         cdr,
         sms: Arc::default(),
         pulse: Mutex::default(),
+        events: Events::new(),
+        history: Mutex::default(),
         refresh: Notify::new(),
         renamed: Notify::new(),
         tls: watch::Sender::new(Arc::new(settings)),
@@ -397,11 +400,13 @@ impl Auxiliary {
         let refresher = tokio::spawn(reload::keep_fresh(handle.clone()));
         let names = tokio::spawn(names.keep());
         let server = tokio::spawn(admin::serve(http, handle.clone()));
+        let history = tokio::spawn(history::keep(handle.clone()));
         stop.notified().await;
         refresher.abort();
+        history.abort();
         server.abort();
         names.abort();
-        let _ = (refresher.await, server.await, names.await);
+        let _ = (refresher.await, server.await, names.await, history.await);
         // The signalling loop has ended before: no record comes after this.
         let _ = handle.reports.send(ReportOrder::End).await;
     }

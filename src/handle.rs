@@ -11,12 +11,14 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use trunkgate_call::metrics::Metrics;
 use trunkgate_call::trace::TraceView;
 use trunkgate_call::view::{AgentView, QualityView, StatusView};
-use trunkgate_call::{CallView, Capture, Control, Gateway, Input, Interfaces};
+use trunkgate_call::{CallView, Capture, Change, Control, Gateway, Happening, Input, Interfaces};
 use trunkgate_media::WorkerCounters;
 use trunkgate_route::Table;
 
 use crate::config::Config;
 use crate::edge::Listener;
+use crate::events::Events;
+use crate::history::History;
 use crate::names::Found;
 use crate::own_sockets::OwnSockets;
 use crate::records::{Figures, ReportOrder};
@@ -141,6 +143,10 @@ pub(crate) struct Shared {
     pub(crate) sms: Arc<SmsCounters>,
     /// Each worker's turns as last looked at, and when they had changed.
     pub(crate) pulse: Mutex<Vec<(u64, Instant)>>,
+    /// Changes, for whoever watches.
+    pub(crate) events: Events,
+    /// What plots are drawn from.
+    pub(crate) history: Mutex<History>,
     /// Wakes the refresher of interfaces.
     pub(crate) refresh: Notify,
     /// Wakes whoever keeps the names: others are wanted.
@@ -314,6 +320,8 @@ impl Handle {
     /// [`Gone`]
     pub async fn drain(&self, on: bool) -> Result<(), Gone> {
         self.shared.phase.send_replace(if on { Phase::Draining } else { Phase::Ready });
+        let text = if on { "new calls get 503" } else { "new calls are taken" };
+        self.shared.events.tell(Change { text: Some(text.to_owned()), ..Change::new(Happening::Drain) });
         self.input(Input::Control(Control::Drain { on })).await
     }
 
@@ -356,6 +364,11 @@ impl Handle {
     /// Waits until the signalling loop has ended.
     pub async fn gone(&self) {
         self.orders.closed().await;
+    }
+
+    /// What plots are drawn from, locked for a moment; the signalling loop never asks for it.
+    pub(crate) fn history<T>(&self, look: impl FnOnce(&mut History) -> T) -> T {
+        look(&mut self.shared.history.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Calls that have not ended.

@@ -149,6 +149,26 @@ pub const HTTP_ARRIVAL_SECONDS: u64 = 15;
 pub const HTTP_REQUEST_SECONDS: u64 = 10;
 /// Largest body of an HTTP request, in bytes.
 pub const HTTP_BODY_BYTES: usize = 64 << 10;
+/// Whoever follows `/v1/events` at once; each has a connection of those.
+pub const EVENT_LISTENERS: usize = 32;
+/// Events that a listener may be behind before it misses some.
+pub const EVENTS_KEPT: usize = 1024;
+/// How often a listener to whom nothing happens is sent a comment, in seconds: less than an idle connection has.
+pub const EVENT_COMMENT_SECONDS: u64 = 10;
+/// How far two of the fine samples of the history are apart, in seconds.
+pub const HISTORY_FINE_SECONDS: u64 = 10;
+/// How many of those are kept: an hour.
+pub const HISTORY_FINE_SAMPLES: usize = 360;
+/// How many of those make a coarse one: five minutes.
+pub const HISTORY_FINE_IN_COARSE: u32 = 30;
+/// How many of those are kept: a day.
+pub const HISTORY_COARSE_SAMPLES: usize = 288;
+/// Trunks whose calls a sample tells.
+pub const HISTORY_TRUNKS: usize = 32;
+/// Minutes for which it is told what went wrong.
+pub const HISTORY_TROUBLE_MINUTES: usize = 60;
+/// Addresses that are banned, as far as they are listed.
+pub const BANS_SHOWN: usize = 256;
 /// Names that an answer lists where another one was asked for.
 pub const NAMES_SHOWN: usize = 16;
 /// Characters that are shown of a name which is not known.

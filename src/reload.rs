@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, interval, interval_at, timeout};
-use trunkgate_call::Input;
+use trunkgate_call::{Change, Happening, Input};
 use trunkgate_route::Table;
 
 use crate::config::{self, Config, Diagnostic, Listen};
@@ -122,6 +122,7 @@ impl Handle {
         let counter = if outcome.is_ok() { &self.shared.reloads_ok } else { &self.shared.reloads_failed };
         counter.fetch_add(1, Ordering::Relaxed);
         self.shared.last_reload_ok.store(outcome.is_ok(), Ordering::Relaxed);
+        self.shared.events.tell(told(&outcome));
         match &outcome {
             Ok(done) if done.needs_restart.is_empty() => tracing::info!("configuration reloaded"),
             Ok(done) => {
@@ -231,6 +232,17 @@ impl Handle {
             }
             None => Ok(()),
         }
+    }
+}
+
+/// What whoever watches is told of a reload.
+fn told(outcome: &Result<Reloaded, ReloadError>) -> Change {
+    match outcome {
+        Ok(done) => {
+            let text = format!("{} trunks, {} routes, {} warnings", done.trunks, done.routes, done.warnings);
+            Change { text: Some(text), ..Change::new(Happening::ConfigReloaded) }
+        }
+        Err(error) => Change { text: Some(error.to_string()), ..Change::new(Happening::ConfigRefused) },
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
 use tokio::sync::watch;
 use trunkgate_call::intake::{DropReason, Next};
-use trunkgate_call::{Gateway, Input, Intake, Output, QueryId};
+use trunkgate_call::{Change, Gateway, Input, Intake, Output, QueryId};
 use trunkgate_media::{Event, MediaId};
 use trunkgate_route::Table;
 use trunkgate_sip::{Flow, Transmit};
@@ -316,8 +316,15 @@ impl Signalling {
                     self.unasked.push_back(query);
                 }
             }
-            Output::Began(call) => records::hand_over_begun(&self.reports, call),
-            Output::Report(record) => records::hand_over(&self.reports, record, &self.shared.cdr),
+            Output::Began(call) => {
+                self.shared.events.tell(Change::began(&call));
+                records::hand_over_begun(&self.reports, call);
+            }
+            Output::Report(record) => {
+                self.shared.events.tell(Change::ended(&record));
+                records::hand_over(&self.reports, record, &self.shared.cdr);
+            }
+            Output::Changed(change) => self.shared.events.tell(*change),
             Output::Counted(count) => records::hand_over_counted(&self.reports, count),
             Output::Sms(news) => match self.texts.hand_over(news) {
                 Ok(number) => return number,

@@ -145,7 +145,12 @@ impl Rig {
                 }
                 Output::Media { id, command } => self.media(id, command),
                 Output::Resolve { .. } | Output::Pong { .. } => panic!("nobody asked for that"),
-                Output::Began(_) | Output::Report(_) | Output::Log(_) | Output::Counted(_) | Output::Sms(_) => {}
+                Output::Began(_)
+                | Output::Report(_)
+                | Output::Log(_)
+                | Output::Counted(_)
+                | Output::Sms(_)
+                | Output::Changed(_) => {}
             }
         }
     }

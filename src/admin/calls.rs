@@ -5,6 +5,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use trunkgate_call::CallView;
@@ -35,6 +36,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Sid {
 pub(super) struct Filter {
     state: Option<String>,
     trunk: Option<String>,
+    outcome: Option<String>,
+    reason: Option<String>,
+    route: Option<String>,
+    flag: Option<String>,
+    /// A part of a number, a sid or a Call-ID.
+    search: Option<String>,
+    /// Seconds from the answer to the end, at least …
+    longer: Option<f64>,
+    /// … and less than.
+    shorter: Option<f64>,
     limit: Option<usize>,
 }
 
@@ -42,8 +53,33 @@ impl Filter {
     fn takes(&self, call: &CallView) -> bool {
         let state = self.state.as_deref().is_none_or(|state| state == call.state);
         let trunk = self.trunk.as_deref().is_none_or(|trunk| call.legs.iter().any(|leg| leg.trunk == trunk));
-        state && trunk
+        let same =
+            |wanted: &Option<String>, is: Option<&str>| wanted.as_deref().is_none_or(|wanted| is == Some(wanted));
+        state
+            && trunk
+            && same(&self.outcome, call.outcome)
+            && same(&self.reason, call.reason)
+            && same(&self.route, Some(&call.route))
+            && self.flag.as_deref().is_none_or(|flag| call.flags.contains(&flag))
+            && self.search.as_deref().is_none_or(|part| mentions(call, part))
+            && self.lasted(call)
     }
+
+    fn lasted(&self, call: &CallView) -> bool {
+        if self.longer.is_none() && self.shorter.is_none() {
+            return true;
+        }
+        let time = |text: &Option<String>| text.as_ref()?.parse::<Timestamp>().ok();
+        let (Some(from), Some(to)) = (time(&call.answered_at), time(&call.ended_at)) else { return false };
+        let seconds = to.duration_since(from).as_secs_f64();
+        self.longer.is_none_or(|longer| seconds >= longer) && self.shorter.is_none_or(|shorter| seconds < shorter)
+    }
+}
+
+/// Whether a call has this in a number, a sid or a Call-ID.
+fn mentions(call: &CallView, part: &str) -> bool {
+    let legs = call.legs.iter().flat_map(|leg| [&leg.sid, &leg.sip_call_id]);
+    [&call.sid, &call.from, &call.to].into_iter().chain(legs).any(|text| text.contains(part))
 }
 
 /// `{"calls":[…]}`

@@ -1,4 +1,4 @@
-//! The HTTP face: health, metrics, status, calls and what is asked of them, reload and drain. Runs on the auxiliary thread; it only asks the
+//! The HTTP face: the console, health, metrics, status, calls and what is asked of them, reload and drain. Runs on the auxiliary thread; it only asks the
 //! signalling loop, it never makes it wait.
 
 use std::time::Duration;
@@ -17,13 +17,16 @@ use crate::limits;
 mod agents;
 mod asked;
 mod calls;
+mod console;
 mod control;
+mod events;
 mod exposition;
 mod forks;
 mod gate;
 mod health;
 mod listener;
 mod metrics;
+mod overview;
 mod process;
 mod quality;
 mod sms;
@@ -79,7 +82,8 @@ pub(crate) async fn serve(socket: std::net::TcpListener, handle: Handle) {
 
 /// Every path.
 fn router(handle: Handle) -> Router {
-    Router::new()
+    let console = console::paths().fold(Router::new(), |router, path| router.route(path, get(console::serve)));
+    console
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics::metrics))
@@ -103,6 +107,10 @@ fn router(handle: Handle) -> Router {
         .route("/v1/calls/{sid}/play", post(control::not_in_this_version))
         .route("/v1/calls/{sid}/recording", post(control::not_in_this_version))
         .route("/sms/inbound", post(sms::inbound))
+        .route("/v1/events", get(events::follow))
+        .route("/v1/history", get(overview::history))
+        .route("/v1/routes", get(overview::routes))
+        .route("/v1/security", get(overview::security))
         .route("/v1/why", get(status::why))
         .route("/v1/reload", post(status::reload))
         .route("/v1/drain", post(status::drain))

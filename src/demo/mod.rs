@@ -160,7 +160,9 @@ async fn demonstrate(json: bool, serve: bool, harm: bool) -> anyhow::Result<bool
     print(&if json { as_json(&outcome) } else { as_text(&outcome, terminal::width()) });
     if serve {
         let url = format!("http://{}", edge.http);
-        progress.say(&format!("the edge stays up: {url}; try `trunkgate calls --url {url}`. Ctrl-C ends it"));
+        progress.say(&format!(
+            "the edge stays up, its console at {url}; try `trunkgate calls --url {url}`. Ctrl-C ends it"
+        ));
         tokio::signal::ctrl_c().await.context("Ctrl-C cannot be waited for")?;
     }
     let edge = tokio::task::spawn_blocking(move || edge.shutdown());

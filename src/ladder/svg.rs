@@ -214,6 +214,7 @@ mod tests {
             state: "ended",
             outcome: Some("failed"),
             reason: Some("no_route"),
+            flags: Vec::new(),
             route: "main".into(),
             from: "<b>&\"".into(),
             to: "+1415\u{1b}".into(),

@@ -86,6 +86,7 @@ mod tests {
             state: "trying",
             outcome: None,
             reason: None,
+            flags: vec![],
             route: "r".into(),
             from: "+1".into(),
             to: "+2".into(),

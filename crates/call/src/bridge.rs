@@ -9,6 +9,7 @@ use trunkgate_sip::{Answer, Body, DialogId, Extra};
 
 use crate::answer::{Failure, FinalAnswer};
 use crate::call::{CALLER, Call, State};
+use crate::change::Happening;
 use crate::controller::Controller;
 use crate::deadlines::Timer;
 use crate::edge::Edge;
@@ -152,8 +153,9 @@ impl Call {
         match dialog {
             Some(dialog) => self.own_dialog(edge, CALLER, dialog),
             // Its CANCEL has been answered already: that news is on its way.
-            None => self.caller_withdrew_answered(now, edge),
+            None => return self.caller_withdrew_answered(now, edge),
         }
+        edge.changed(self.change(Happening::CallAnswered));
     }
 
     /// Lets go of what only a further search would ask for.

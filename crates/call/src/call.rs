@@ -86,11 +86,10 @@ use crate::index::{Place, Purpose};
 use crate::info::Info;
 use crate::io::QueryId;
 use crate::leg::{Leg, LegState};
-use crate::limits::NUMBER_CHARS;
 use crate::local::Spoken;
 use crate::location::Location;
 use crate::max_call::Holder;
-use crate::numbers::{Caller, plain};
+use crate::numbers::Caller;
 use crate::owed::Owed;
 use crate::reason::ReasonSlug;
 use crate::refer::Refer;
@@ -558,8 +557,9 @@ impl Call {
             outcome: self.ending.map(|e| e.outcome).or(self.times.answered.map(|_| "answered")),
             reason: self.ending.map(|e| e.reason.as_str()),
             route: self.route.to_string(),
+            flags: self.flags(),
             from: self.caller.shown(),
-            to: plain(&self.called.text, NUMBER_CHARS),
+            to: self.shown_called(),
             started_at: crate::wall::rfc3339(self.times.started),
             answered_at: time(self.times.answered),
             ended_at: time(self.times.ended),
@@ -567,7 +567,7 @@ impl Call {
         }
     }
 
-    fn shown_state(&self) -> &'static str {
+    pub(crate) fn shown_state(&self) -> &'static str {
         match self.state {
             State::Searching => match self.legs[CALLER].state {
                 LegState::Ringing => "ringing",

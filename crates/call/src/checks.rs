@@ -22,7 +22,7 @@ impl Edge {
         for client in given_up {
             self.endpoint.forget(client);
         }
-        self.metrics.trunk_up.clear();
+        self.metrics.trunk_up.retain(|name, _| table.trunk(name).is_some());
         self.metrics.peer_up.clear();
         for trunk in table.trunks() {
             for peer in &trunk.peers {
@@ -152,8 +152,12 @@ impl Edge {
     /// Shows in the metrics whether a trunk is up.
     pub(crate) fn show_trunk(&mut self, name: &str) {
         let Some(trunk) = self.table.trunk(name).cloned() else { return };
-        if let Some(up) = self.is_trunk_up(&trunk) {
-            self.metrics.trunk_up.insert(trunk.name.clone(), up);
+        let Some(up) = self.is_trunk_up(&trunk) else {
+            self.metrics.trunk_up.remove(&trunk.name);
+            return;
+        };
+        if self.metrics.trunk_up.insert(trunk.name.clone(), up) != Some(up) {
+            self.trunk_changed(name, up);
         }
     }
 

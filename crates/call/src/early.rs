@@ -11,6 +11,7 @@ use trunkgate_sip::{Answer, Body, DialogId};
 
 use crate::branches::Branch;
 use crate::call::{CALLER, Call, State};
+use crate::change::Happening;
 use crate::edge::Edge;
 use crate::leg::LegState;
 use crate::limits::EARLY_DIALOGS;
@@ -221,13 +222,17 @@ impl Call {
     /// Tells the caller that it rings; nothing once it has its answer.
     pub(crate) fn ring_caller(&mut self, now: Instant, edge: &mut Edge, answer: Answer) {
         let Some(server) = self.legs[CALLER].server else { return };
-        if self.times.first_ring.is_none() {
+        let is_first = self.times.first_ring.is_none();
+        if is_first {
             let delay = self.age(now);
             self.times.first_ring = Some(delay);
             edge.metrics.post_dial_delay_seconds.observe(delay.as_secs_f64());
         }
         let answer = Answer { contact_user: self.contact_user(), ..answer };
         self.tell_early(now, edge, server, answer);
+        if is_first {
+            edge.changed(self.change(Happening::CallRinging));
+        }
     }
 }
 

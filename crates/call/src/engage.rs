@@ -12,6 +12,7 @@ use crate::attempt::{Attempt, Progress};
 use crate::branches::Branch;
 use crate::breaker::{Leave, is_failure};
 use crate::call::{Call, State};
+use crate::change::{Change, Happening};
 use crate::controller::StepResult;
 use crate::deadlines::Timer;
 use crate::edge::Edge;
@@ -145,9 +146,11 @@ impl Call {
         let Some(side) = &mut self.legs[leg].agent else { return };
         side.has_failed = true;
         let (name, began, was_open) = (side.agent.name.clone(), side.began, side.opened.is_some());
-        let problem = loss.to_string();
+        let (listens, problem) = (side.listens(), loss.to_string());
         edge.agents.lost(now, &name, problem.clone(), was_open);
-        if side.listens() {
+        let change = self.change_for(Happening::AgentFailed, &problem, None);
+        edge.changed(Change { agent: Some(edge.shown_name(&name)), ..change });
+        if listens {
             return;
         }
         if !is_failure(loss) {

@@ -18,7 +18,7 @@ use crate::numbers::plain;
 use crate::reason::ReasonSlug;
 use crate::series::Kept;
 use crate::trace::TraceView;
-use crate::view::{AgentView, CallView, QualityView, StatusView, UnknownView};
+use crate::view::{AgentView, BanView, CallView, QualityView, StatusView, UnknownView};
 
 /// What a gateway is told at the start.
 #[derive(Debug, Clone)]
@@ -219,6 +219,20 @@ impl Gateway {
         let calls = line.into_iter().flat_map(|line| line.waiting()).filter_map(|key| self.calls.get(&key));
         calls.map(|call| call.sid()).collect()
     }
+    /// SIP from addresses of no trunk, where some came in the last minute.
+    pub fn unknown_sources(&self, now: Instant) -> Option<UnknownView> {
+        self.edge.unknown.lately(now).map(|(messages, last, ago)| UnknownView {
+            messages,
+            last: last.to_string(),
+            seconds_ago: ago.as_secs(),
+        })
+    }
+    /// Addresses that are banned, `most` of them, the one whose ban ends first first.
+    pub fn banned(&self, now: Instant, most: usize) -> Vec<BanView> {
+        let seconds = |until: Instant| until.saturating_duration_since(now).as_secs();
+        let banned = self.edge.strangers.first_banned(most);
+        banned.map(|(until, address)| BanView { address, seconds: seconds(until) }).collect()
+    }
     /// What a call, live or recent, sounded like over time.
     pub fn quality(&self, now: Instant, sid: &str) -> Option<QualityView> {
         let live = self.live(sid).filter(|call| call.state != State::Ended);
@@ -256,11 +270,7 @@ impl Gateway {
             ports: self.media_ports(),
             trunks: edge.table.trunks().iter().map(|trunk| edge.trunk_view(now, trunk)).collect(),
             agents: self.agents(now),
-            unknown: edge.unknown.lately(now).map(|(messages, last, ago)| UnknownView {
-                messages,
-                last: last.to_string(),
-                seconds_ago: ago.as_secs(),
-            }),
+            unknown: self.unknown_sources(now),
         }
     }
     /// Each agent of the table at a glance.

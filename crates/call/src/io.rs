@@ -8,6 +8,7 @@ use trunkgate_route::{Destination, Server, Table};
 use trunkgate_sip::{ConnectionId, Flow, Message, Transmit};
 
 use crate::addressing::Addressing;
+use crate::change::Change;
 use crate::quotas::DayCount;
 use crate::report::CallRecord;
 use crate::sms::SmsNews;
@@ -183,7 +184,10 @@ pub enum Output {
     Counted(DayCount),
     /// What becomes of the text message that may follow a call.
     Sms(SmsNews),
-    /// A call's progress, for the log and for event streams: one line each.
+    /// A change that whoever watches is told of; a call's beginning and its end are told by [`Output::Began`] and
+    /// [`Output::Report`] alone.
+    Changed(Box<Change>),
+    /// A call's progress, for the log: one line each.
     Log(LogLine),
 }
 

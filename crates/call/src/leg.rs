@@ -23,7 +23,7 @@ use crate::numbers::plain;
 use crate::quality::{Scored, Unheard, add_counters, score_view};
 use crate::refresh::SessionTimer;
 use crate::sessions::NewEnd;
-use crate::view::{LegView, RtpView, SourcesView};
+use crate::view::{LegView, MediaView, RtpView, SourcesView};
 use crate::written::Written;
 
 /// The length of packets to it, in milliseconds, where it asks for none.
@@ -406,8 +406,16 @@ impl Leg {
                 .as_ref()
                 .and_then(|side| side.raw)
                 .map(|raw| SourcesView { inbound: raw.inbound, outbound: raw.outbound }),
+            media: self.media_view(),
             rtp,
         }
+    }
+
+    fn media_view(&self) -> Option<MediaView> {
+        let end = self.ends.first()?;
+        let announced = end.remote.as_ref()?.rtp;
+        let used = announced.and(self.latched.or(announced));
+        Some(MediaView { ours: SocketAddr::new(self.media_ip, end.bind.port()), announced, used })
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer::Failure;
 use crate::call::{CALLER, Call};
+use crate::change::{Change, Happening};
 use crate::edge::Edge;
 use crate::leg::Leg;
 use crate::reason::ReasonSlug;
@@ -127,6 +128,9 @@ impl Call {
         }
         let line = failure.told_of(&edge.shown_name(name));
         let sid = self.sid().to_owned();
+        let change = self.change_for(Happening::CallFailedOver, &line, Some(failure.reason));
+        let trunk = leg.map(|leg| self.legs[leg].trunk_name().to_owned()).filter(|name| !name.is_empty());
+        edge.changed(Change { trunk, ..change });
         edge.log(&sid, line, Some(failure.reason));
         self.failed_over = Some(failure.reason);
     }

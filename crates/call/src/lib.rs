@@ -17,6 +17,7 @@ mod by_ratio;
 mod call;
 mod caller_id;
 mod challenge;
+pub mod change;
 mod checks;
 mod coding;
 mod consult;
@@ -105,6 +106,7 @@ mod written;
 
 pub use addressing::{Addressing, Interfaces, ListenerSpec};
 pub use asked::Refused;
+pub use change::{Change, Happening};
 pub use fork::{ForkRequest, Listener};
 pub use gateway::{Capture, Gateway, GatewayConfig};
 pub use intake::Intake;

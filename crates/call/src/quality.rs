@@ -8,6 +8,7 @@ use trunkgate_media::mos::{Codec, delay_ms, mos};
 use trunkgate_media::{DropReason, EndCounters, EndId, RemoteSpec};
 
 use crate::call::{CALLER, Call};
+use crate::change::{Change, Happening};
 use crate::edge::Edge;
 use crate::leg::{Leg, StreamEnd};
 use crate::trace::TraceItem;
@@ -187,11 +188,14 @@ impl Call {
             (false, _) => "callee",
         };
         let trunk = self.legs[leg].trunk.as_ref().map_or_else(|| "".into(), |t| t.name.clone());
-        *edge.metrics.media_one_way.entry((trunk, silent)).or_default() += 1;
+        *edge.metrics.media_one_way.entry((trunk.clone(), silent)).or_default() += 1;
         let name = edge.shown_name(&self.name_of(leg));
         let which = if both { "no media from either side".to_owned() } else { format!("no media from {name}") };
         let sid = self.sid().to_owned();
-        edge.warn(&sid, format!("{which} 5 s after it should have come; of {name}: {text}"), None);
+        let line = format!("{which} 5 s after it should have come; of {name}: {text}");
+        let change = self.change_for(Happening::MediaOneWay, &line, None);
+        edge.changed(Change { trunk: Some(trunk.to_string()), ..change });
+        edge.warn(&sid, line, None);
     }
 }
 

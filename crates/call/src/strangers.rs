@@ -151,6 +151,11 @@ impl Strangers {
         self.bans.len()
     }
 
+    /// The first of them, the one whose ban ends first first, each with when it ends.
+    pub(crate) fn first_banned(&self, most: usize) -> impl Iterator<Item = (Instant, IpAddr)> {
+        self.bans.iter().take(most).copied()
+    }
+
     /// When the next ban ends.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.bans.first().map(|(until, _)| *until)
@@ -189,6 +194,7 @@ mod tests {
         assert_eq!(failures.iter().position(|banned| *banned), Some(19));
         assert_eq!(failures.iter().filter(|banned| **banned).count(), 1);
         assert_eq!((strangers.may_speak(now, ip(1), 0), strangers.banned()), (Err("banned"), 1));
+        assert_eq!(strangers.first_banned(2).collect::<Vec<_>>(), [(now + Duration::from_secs(600), ip(1))]);
         assert_eq!(strangers.may_speak(now, ip(2), 0), Ok(()));
         let end = strangers.next().unwrap();
         assert_eq!(end, now + Duration::from_secs(600));

@@ -1,6 +1,6 @@
 //! Calls as users see them: `GET /v1/calls`, call records, status. Field names are the contract's.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 use trunkgate_route::Figures;
@@ -19,6 +19,9 @@ pub struct CallView {
     pub outcome: Option<&'static str>,
     /// Reason slug; `null` while live.
     pub reason: Option<&'static str>,
+    /// What sets it apart: `one_way` (a side was not heard), `failed_over`, `agent` (one talked or was to), `listened`,
+    /// `transcoded`, `srtp`.
+    pub flags: Vec<&'static str>,
     /// Name of the route; empty where none matched.
     pub route: String,
     /// Calling number.
@@ -69,8 +72,21 @@ pub struct LegView {
     pub ended_by: Option<&'static str>,
     /// The SSRCs of its copies, where it gets plain RTP; else `null`.
     pub ssrc: Option<SourcesView>,
+    /// Between which addresses its audio goes; `null` for an agent, and where no session is agreed on.
+    pub media: Option<MediaView>,
     /// Media figures.
     pub rtp: RtpView,
+}
+
+/// The addresses of a leg's first stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct MediaView {
+    /// Ours, as the far end was told.
+    pub ours: SocketAddr,
+    /// What the far end announced in SDP; `null` where it wants nothing sent.
+    pub announced: Option<SocketAddr>,
+    /// Where packets to it go: where its own come from, once that is learned (`rtp.latched`), else what it announced.
+    pub used: Option<SocketAddr>,
 }
 
 /// What a listener with plain RTP gets: the sources by which it tells calls and directions apart.
@@ -221,6 +237,15 @@ pub struct UnknownView {
     pub last: String,
     /// How long ago, in seconds.
     pub seconds_ago: u64,
+}
+
+/// An address whose SIP is not looked at for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BanView {
+    /// It; of IPv6 the network that is taken for one household.
+    pub address: IpAddr,
+    /// For how long still, in seconds.
+    pub seconds: u64,
 }
 
 /// An agent at a glance.

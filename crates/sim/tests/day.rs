@@ -90,7 +90,8 @@ impl Day {
                     | Output::Began(_)
                     | Output::Log(_)
                     | Output::Counted(_)
-                    | Output::Sms(_) => {}
+                    | Output::Sms(_)
+                    | Output::Changed(_) => {}
                 }
             }
             for (at, phone) in self.phones.iter_mut().enumerate() {

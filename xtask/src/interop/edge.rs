@@ -83,10 +83,15 @@ impl Edge {
     }
 
     /// The same by a command that runs [`binary`] in its own way.
-    pub(crate) fn start_by(mut command: Command, rest: &str) -> anyhow::Result<Edge> {
+    pub(crate) fn start_by(command: Command, rest: &str) -> anyhow::Result<Edge> {
+        Edge::start_as(command, &format!("{LISTENERS}{rest}"))
+    }
+
+    /// The same with all of the configuration, in which [`LISTENERS`] may differ.
+    pub(crate) fn start_as(mut command: Command, configuration: &str) -> anyhow::Result<Edge> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("trunkgate.toml");
-        std::fs::write(&file, format!("{LISTENERS}{rest}"))?;
+        std::fs::write(&file, configuration)?;
         let log = std::fs::File::create(folder.path().join("edge.log"))?;
         let mut child = command
             .arg("--config")

@@ -1,7 +1,7 @@
 //! Agents in Node: packages that we did not write, installed by npm in a folder of their own below the target folder.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 
@@ -15,12 +15,15 @@ pub(crate) enum Packages {
     Base,
     /// That and OpenAI's agents SDK.
     OpenAi,
+    /// What steers a browser.
+    Browser,
 }
 
 impl Packages {
     const fn list(self) -> (&'static str, &'static [&'static str]) {
         match self {
             Packages::Base => ("base", &["ws@8.23.0"]),
+            Packages::Browser => ("browser", &["playwright-core@1.65.1"]),
             Packages::OpenAi => {
                 ("openai", &["ws@8.23.0", "zod@4.6.7", "@openai/agents@0.18.0", "@openai/agents-extensions@0.18.0"])
             }
@@ -33,6 +36,16 @@ pub(crate) fn start(packages: Packages, script: &Path, flags: &[&str]) -> anyhow
     let mut command = Command::new("node");
     command.env("NODE_PATH", modules(packages)?);
     Script::start_by(command, script, flags)
+}
+
+/// Runs a script to its end: what it printed, or an error with all that it said.
+pub(crate) fn output(packages: Packages, script: &Path, flags: &[&str]) -> anyhow::Result<String> {
+    let mut command = Command::new("node");
+    command.env("NODE_PATH", modules(packages)?).arg(script).args(flags).stdin(Stdio::null());
+    let output = command.output().context("node")?;
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    anyhow::ensure!(output.status.success(), "{}: {stdout}{stderr}", output.status);
+    Ok(stdout.into_owned())
 }
 
 /// Where the packages are; installed unless a file says that exactly these have been.

@@ -170,6 +170,7 @@ pub struct Bench {
     pub began: BTreeSet<String>,
     pub logs: Vec<String>,
     pub texts: Vec<SmsNews>,
+    pub changes: Vec<trunkgate_call::Change>,
     pub counts: Vec<DayCount>,
     pub resolves: Vec<(QueryId, String)>,
     /// Who got an answer to a keep-alive.
@@ -223,6 +224,7 @@ impl Bench {
             began: BTreeSet::new(),
             logs: vec![],
             texts: vec![],
+            changes: vec![],
             counts: vec![],
             resolves: vec![],
             pongs: vec![],
@@ -281,6 +283,7 @@ impl Bench {
                 }
                 Output::Sms(sms) => self.texts.push(sms),
                 Output::Counted(count) => self.counts.push(count),
+                Output::Changed(change) => self.changes.push(*change),
                 Output::Log(line) => self.logs.push(line.text),
             }
         }

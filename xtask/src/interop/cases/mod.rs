@@ -15,6 +15,7 @@ mod baresip_transfer;
 mod cdr_webhook;
 mod codecs_baresip;
 mod codecs_rtpengine;
+mod console;
 mod deploy_files;
 mod deploy_prometheus;
 mod deploy_systemd;
@@ -284,6 +285,11 @@ fn deployed() -> Vec<Case> {
             name: "deploy-compose",
             proves: "both compose files by Docker Compose, and what they mount is there",
             run: deploy_files::compose,
+        },
+        Case {
+            name: "console",
+            proves: "the console in headless Chromium: every page, light, dark and narrow, a token, a call hung up; no error, nothing fetched from elsewhere",
+            run: console::run,
         },
         Case { name: "deploy-docker", proves: "the Dockerfile by hadolint", run: deploy_files::dockerfile },
     ]

@@ -1,0 +1,178 @@
+// What is asked of the edge, and what it tells by itself.
+
+const TOKEN = 'trunkgate.token';
+
+export class Refused extends Error {
+  constructor(status, code, message) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+export function hasToken() {
+  return sessionStorage.getItem(TOKEN) !== null;
+}
+
+export function keepToken(token) {
+  sessionStorage.setItem(TOKEN, token);
+}
+
+function headers() {
+  const token = sessionStorage.getItem(TOKEN);
+  return token === null ? {} : { Authorization: `Bearer ${token}` };
+}
+
+let onUnauthorized = () => {};
+
+/** Who is told that the token is missing or wrong. */
+export function whenUnauthorized(act) {
+  onUnauthorized = act;
+}
+
+async function ask(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(path, { ...options, headers: { ...headers(), ...options.headers }, cache: 'no-store' });
+  } catch (error) {
+    if (error.name === 'AbortError') throw error;
+    throw new Refused(0, 'unreachable', 'the edge cannot be reached');
+  }
+  if (response.ok) return response;
+  if (response.status === 401) onUnauthorized();
+  const text = await response.text();
+  let code = 'error';
+  let message = text || `HTTP ${response.status}`;
+  try {
+    ({ code, message } = JSON.parse(text).error);
+  } catch { /* no JSON: the text says it */ }
+  throw new Refused(response.status, code, message);
+}
+
+export async function get(path) {
+  return (await ask(path)).json();
+}
+
+export async function text(path) {
+  return (await ask(path)).text();
+}
+
+export async function post(path, body) {
+  return (await ask(path, { method: 'POST', body: body === undefined ? undefined : JSON.stringify(body) })).json();
+}
+
+export async function remove(path) {
+  return (await ask(path, { method: 'DELETE' })).json();
+}
+
+/** Whether something is served there, without its body. */
+export async function isServed(path) {
+  try {
+    await ask(path, { method: 'HEAD' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Saves what a path serves as a file. */
+export async function download(path, name) {
+  const blob = await (await ask(path)).blob();
+  const url = URL.createObjectURL(blob);
+  const link = document.createElement('a');
+  link.href = url;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+/** A query of what is not empty. */
+export function query(parameters) {
+  const given = Object.entries(parameters).filter(([, value]) => value !== '' && value !== null && value !== undefined);
+  const search = new URLSearchParams(given).toString();
+  return search ? `?${search}` : '';
+}
+
+/** One sample's figures of /metrics: {name: [{labels, value}]}. */
+export async function metrics() {
+  const families = {};
+  for (const line of (await text('/metrics')).split('\n')) {
+    const match = /^([a-z0-9_]+)(?:\{(.*)\})? (\S+)$/.exec(line);
+    if (!match) continue;
+    const labels = Object.fromEntries([...(match[2] || '').matchAll(/([a-z_]+)="((?:[^"\\]|\\.)*)"/g)].map((pair) => [pair[1], pair[2]]));
+    (families[match[1]] ||= []).push({ labels, value: Number(match[3]) });
+  }
+  return families;
+}
+
+const followers = new Set();
+
+/** Tells `act(name, data)` of every event; returns how to stop. `link` as a name: whether events come. */
+export function follow(act) {
+  followers.add(act);
+  return () => followers.delete(act);
+}
+
+function tell(name, data) {
+  for (const act of [...followers]) act(name, data);
+}
+
+/** Whether events come; else pages ask again and again. */
+export let isLive = false;
+
+function live(is) {
+  if (isLive === is) return;
+  isLive = is;
+  tell('link', { live: is });
+}
+
+/** Reads one event of the stream's text. */
+function event(block) {
+  let name = 'message';
+  const data = [];
+  for (const line of block.split('\n')) {
+    if (line.startsWith('event:')) name = line.slice(6).trim();
+    else if (line.startsWith('data:')) data.push(line.slice(5).trimStart());
+  }
+  if (data.length === 0) return;
+  try {
+    tell(name, JSON.parse(data.join('\n')));
+  } catch { /* not ours */ }
+}
+
+/** Follows /v1/events for ever: EventSource cannot send the token, fetch can. */
+export async function listen() {
+  const longest = 30_000;
+  let pause = 1000;
+  for (;;) {
+    try {
+      const stop = new AbortController();
+      const response = await ask('/v1/events', { signal: stop.signal });
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+      let waiting = '';
+      let silent = setTimeout(() => stop.abort(), longest);
+      live(true);
+      pause = 1000;
+      for (;;) {
+        const { value, done } = await reader.read();
+        if (done) break;
+        clearTimeout(silent);
+        silent = setTimeout(() => stop.abort(), longest);
+        waiting += value;
+        for (let end = waiting.indexOf('\n\n'); end >= 0; end = waiting.indexOf('\n\n')) {
+          event(waiting.slice(0, end));
+          waiting = waiting.slice(end + 2);
+        }
+      }
+      clearTimeout(silent);
+    } catch (error) {
+      if (error.status === 401) {
+        live(false);
+        return;
+      }
+    }
+    live(false);
+    await new Promise((resolve) => { setTimeout(resolve, pause); });
+    pause = Math.min(pause * 2, longest);
+  }
+}

@@ -1,0 +1,204 @@
+// The console's frame: pages by their address behind the `#`, keys, theme, token, and the line to the edge.
+
+import * as api from './api.js';
+import { h, say } from './dom.js';
+import { maskNumbers, numbersAreMasked } from './format.js';
+import { nowPage } from './now.js';
+import { callsPage } from './calls.js';
+import { callPage } from './call.js';
+import { trunksPage } from './trunks.js';
+import { routesPage } from './routes.js';
+import { agentsPage } from './agents.js';
+import { securityPage } from './security.js';
+import { systemPage } from './system.js';
+
+const PAGES = [
+  ['now', 'Now', nowPage], ['calls', 'Calls', callsPage], ['trunks', 'Trunks', trunksPage], ['routes', 'Routes', routesPage],
+  ['agents', 'Agents', agentsPage], ['security', 'Security', securityPage], ['system', 'System', systemPage],
+];
+const KEYS = [
+  ['1 … 7', 'the pages in their order'], ['/', 'search calls: number, sid, Call-ID'], ['j  k', 'next and previous row'],
+  ['Enter', 'open the row'], ['h  Esc', 'back'], ['m', 'numbers in full, or masked'], ['t', 'light, dark'], ['?', 'this list'],
+];
+/** How often a page asks anew while no events come, and while they do. */
+const ALONE_MS = 3000;
+const LIVE_MS = 10_000;
+/** Events come in crowds: a page asks once for many. */
+const CROWD_MS = 700;
+
+const main = document.getElementById('main');
+let page = null;
+let asking = false;
+let again = false;
+let soon = null;
+let row = -1;
+
+function address() {
+  const [path, search] = location.hash.replace(/^#\/?/, '').split('?');
+  const [name, ...rest] = path.split('/').map(decodeURIComponent);
+  return { name: name || 'now', rest, query: new URLSearchParams(search || '') };
+}
+
+/** Has the page ask the edge anew; one question at a time. */
+async function refresh() {
+  if (!page || asking) {
+    again = true;
+    return;
+  }
+  asking = true;
+  again = false;
+  const asked = page;
+  try {
+    await asked.refresh();
+    if (asked === page) main.classList.remove('stale');
+  } catch (error) {
+    if (asked === page && error.status !== 401) {
+      main.classList.add('stale');
+      if (!main.firstChild) main.append(h('p', { class: 'bad' }, error.message));
+      document.getElementById('link').textContent = error.status === 0 ? 'unreachable' : error.message;
+    }
+  }
+  asking = false;
+  mark();
+  if (again) refresh();
+}
+
+function refreshSoon() {
+  if (soon === null) soon = setTimeout(() => { soon = null; refresh(); }, CROWD_MS);
+}
+
+function open() {
+  const { name, rest, query } = address();
+  if (page && page.close) page.close();
+  main.replaceChildren();
+  row = -1;
+  document.getElementById('search').value = query.get('search') || '';
+  const found = PAGES.find(([known]) => known === name);
+  page = name === 'calls' && rest[0] ? callPage(main, rest[0]) : (found || PAGES[0])[2](main, query);
+  document.title = `${page.title} · Trunkgate`;
+  for (const link of document.querySelectorAll('#nav a')) {
+    if (link.dataset.page === (found ? name : 'now')) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
+  }
+  refresh();
+}
+
+function rows() {
+  return [...main.querySelectorAll('tr[data-row].opens')];
+}
+
+/** Shows which row is chosen, after it was drawn anew. */
+function mark() {
+  rows().forEach((one, place) => one.classList.toggle('chosen', place === row));
+}
+
+function move(by) {
+  const all = rows();
+  if (all.length === 0) return;
+  row = Math.max(0, Math.min(all.length - 1, row + by));
+  mark();
+  all[row].scrollIntoView({ block: 'nearest' });
+  document.getElementById('said').textContent = all[row].textContent.slice(0, 200);
+}
+
+function theme(next) {
+  const wanted = next || localStorage.getItem('trunkgate.theme');
+  if (wanted === 'light' || wanted === 'dark') document.documentElement.dataset.theme = wanted;
+  if (next) localStorage.setItem('trunkgate.theme', next);
+}
+
+function otherTheme() {
+  const isDark = document.documentElement.dataset.theme
+    ? document.documentElement.dataset.theme === 'dark'
+    : matchMedia('(prefers-color-scheme: dark)').matches;
+  theme(isDark ? 'light' : 'dark');
+}
+
+function showHelp() {
+  const dialog = document.getElementById('help-dialog');
+  const close = h('button', { type: 'button', class: 'main', autofocus: true, on: { click: () => dialog.close() } }, 'Close');
+  dialog.replaceChildren(h('h2', { id: 'help-title' }, 'Keys'),
+    h('dl', { class: 'keys' }, KEYS.map(([key, what]) => [h('dt', {}, h('kbd', {}, key)), h('dd', {}, what)])),
+    h('p', { class: 'dim' }, 'In a call Tab walks the ladder, and Enter opens a message. The same in a terminal: trunkgate status, calls, trace.'), close);
+  dialog.showModal();
+}
+
+function onKey(event) {
+  if (event.ctrlKey || event.altKey || event.metaKey || document.querySelector('dialog[open]')) return;
+  const isTyping = event.target.matches('input, textarea') || (event.target.matches('select') && event.key !== '/');
+  if (event.key === 'Escape' && isTyping) {
+    event.target.blur();
+    return;
+  }
+  if (isTyping) return;
+  const digit = Number(event.key);
+  if (digit >= 1 && digit <= PAGES.length) location.hash = `#/${PAGES[digit - 1][0]}`;
+  else if (event.key === '/') document.getElementById('search').focus();
+  else if (event.key === '?') showHelp();
+  else if (event.key === 'j' || event.key === 'ArrowDown' && row >= 0) move(1);
+  else if (event.key === 'k' || event.key === 'ArrowUp' && row >= 0) move(-1);
+  else if (event.key === 'Enter' && row >= 0 && !event.target.closest('a, button, [role=button]')) rows()[row]?.click();
+  else if (event.key === 'h' || event.key === 'Escape') history.back();
+  else if (event.key === 't') otherTheme();
+  else if (event.key === 'm') {
+    maskNumbers(!numbersAreMasked());
+    say(numbersAreMasked() ? 'Numbers are masked.' : 'Numbers are shown in full.');
+    refresh();
+  } else return;
+  event.preventDefault();
+}
+
+function askForToken() {
+  const dialog = document.getElementById('token-dialog');
+  document.getElementById('token-error').textContent = api.hasToken() ? 'The edge does not take this token.' : '';
+  if (!dialog.open) dialog.showModal();
+}
+
+function start() {
+  theme();
+  document.getElementById('nav').append(...PAGES.map(([name, title], place) => h('a', { href: `#/${name}`, 'data-page': name, title: `${title} (${place + 1})` }, title)));
+  document.getElementById('theme').addEventListener('click', otherTheme);
+  document.getElementById('help').addEventListener('click', showHelp);
+  document.getElementById('find').addEventListener('submit', (event) => {
+    event.preventDefault();
+    const wanted = document.getElementById('search').value.trim();
+    document.getElementById('search').blur();
+    location.hash = /^CA[0-9a-f]{32}$/.test(wanted) ? `#/calls/${wanted}` : `#/calls${api.query({ search: wanted })}`;
+  });
+  document.getElementById('token-form').addEventListener('submit', (event) => {
+    event.preventDefault();
+    const field = document.getElementById('token');
+    api.keepToken(field.value);
+    field.value = '';
+    document.getElementById('token-dialog').close();
+    refresh();
+    api.listen();
+  });
+  document.querySelector('.skip').addEventListener('click', (event) => {
+    event.preventDefault();
+    main.focus();
+  });
+  document.getElementById('token-dialog').addEventListener('cancel', (event) => event.preventDefault());
+  addEventListener('keydown', onKey);
+  addEventListener('hashchange', open);
+  api.whenUnauthorized(askForToken);
+  const link = document.getElementById('link');
+  api.follow((name, data) => {
+    if (name === 'link') {
+      link.textContent = data.live ? 'live' : 'asking';
+      link.className = `link ${data.live ? 'good' : 'warn'}`;
+      link.title = data.live ? 'Changes come as they happen' : 'No events come: pages ask every 3 seconds';
+    } else if (page && page.event) page.event(name, data);
+    if (name !== 'link' || data.live) refreshSoon();
+  });
+  let asked = Date.now();
+  setInterval(() => {
+    if (document.hidden || Date.now() - asked < (api.isLive ? LIVE_MS : ALONE_MS)) return;
+    asked = Date.now();
+    refresh();
+  }, 500);
+  open();
+  api.listen();
+}
+
+start();

@@ -1,0 +1,152 @@
+// One call: what became of it, its ladder, whose audio went where, how it sounded, and why it went that way.
+
+import * as api from './api.js';
+import { chip, confirmed, h, say, section, swap, table } from './dom.js';
+import { duration, figure, kind, number, talked, time, words } from './format.js';
+import { flags } from './calls.js';
+import { ladder } from './ladder.js';
+import { mediaMap } from './media.js';
+import { plot } from './plot.js';
+
+const DOWNLOADS = [['trace.txt', 'Ladder as text'], ['trace.svg', 'Ladder as SVG'], ['trace.pcapng', 'Messages as pcapng'], ['trace', 'Trace as JSON'], ['quality.csv', 'Quality as CSV']];
+
+function head(call, trace, act) {
+  const facts = [
+    ['Route', call.route || 'none'], ['Started', time(call.started_at)], ['Answered', time(call.answered_at)], ['Length', duration(talked(call))],
+    ['Reason', call.reason ? words(call.reason) : '–'], ['sid', call.sid],
+  ];
+  return [
+    h('div', { class: 'title-row' },
+      h('h1', {}, `${number(call.from)} → ${number(call.to)} `, chip(`${kind(call.state === 'ended' ? call.outcome : call.state)}${call.state === 'ended' ? '' : ' live'}`, words(call.state === 'ended' ? call.outcome : call.state))),
+      h('div', { class: 'buttons' },
+        h('button', { type: 'button', class: 'quiet', key: 'copy', on: { click: act.copy } }, 'Copy link'),
+        call.state === 'ended' ? null : h('button', { type: 'button', class: 'danger', key: 'hangup', on: { click: act.hangUp } }, 'Hang up'))),
+    h('p', { class: `verdict ${call.flags.includes('one_way') || ['failed', 'refused'].includes(call.outcome) ? 'bad' : ''}` }, trace ? trace.verdict : 'Of this call only the figures are kept.'),
+    h('p', { class: 'tags' }, flags(call)),
+    h('dl', { class: 'facts' }, facts.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value)))),
+  ];
+}
+
+/** The same time axis for all: that of the call. */
+function quality(call, series) {
+  const from = Date.parse(call.started_at);
+  const to = Math.max(from + 4000, call.ended_at ? Date.parse(call.ended_at) : Date.now());
+  // The last interval may be too short to say anything.
+  const long = (samples) => (samples.length > 1 ? samples.filter(({ seconds }) => seconds >= 1) : samples);
+  const all = series.series.map((one) => ({ ...one, samples: long(one.samples) })).filter(({ samples }) => samples.length > 0);
+  const lines = (value) => all.map((one) => ({
+    name: one.direction === 'received' ? `${one.party} says` : `${one.party} hears`, dashed: one.direction !== 'received',
+    points: one.samples.map((sample) => [Date.parse(sample.at) + sample.seconds * 500, value(sample)]),
+  })).filter(({ points }) => points.some(([, known]) => known !== null));
+  const plots = [
+    plot({ title: 'Jitter', unit: ' ms', digits: 1, most: 5, from, to, series: lines((sample) => sample.jitter_ms) }),
+    plot({ title: 'Lost in each interval', most: 2, marks: true, from, to, series: lines((sample) => sample.lost) }),
+    plot({ title: 'MOS', digits: 2, floor: 1, ceiling: 4.5, from, to, series: lines((sample) => sample.mos) }),
+    plot({ title: 'Packets a second', digits: 0, from, to, series: lines((sample) => (sample.seconds > 0 ? sample.packets / sample.seconds : null)) }),
+  ];
+  const queue = lines((sample) => sample.queue_ms ?? null);
+  if (queue.length) plots.push(plot({ title: 'Audio of the agent that waits', unit: ' ms', from, to, series: queue }));
+  return h('div', { class: 'plots' }, plots);
+}
+
+export function explanation(why) {
+  return [
+    h('p', {}, h('strong', {}, why.route ? `Route ${why.route}` : 'No route takes it'), `: ${why.from} calls ${number(why.called)}${why.caller ? ` as ${number(why.caller)}` : ''}.`,
+      why.answer ? ` Answered ${why.answer}.` : ''),
+    table([
+      { name: '#', cell: (route) => route.position, class: 'number' },
+      { name: 'Route', cell: (route) => route.name },
+      { name: 'Takes it', cell: (route) => (route.matched ? chip('good', 'yes') : chip('plain', 'no')) },
+      { name: 'Because', cell: (route) => route.because || route.failed || '–' },
+      { name: 'Where', cell: (route) => (route.place ? h('code', {}, route.place.split('/').pop()) : '–') },
+    ], { caption: 'Routes in order', rows: why.routes.map((route, place) => ({ ...route, position: place + 1 })), key: (route) => route.name, empty: 'There are no routes.', mark: (route) => (route.matched ? 'chosen-route' : 'dead') }),
+    why.targets.length ? h('ol', { class: 'targets' }, why.targets.map((target) => h('li', {}, h('code', {}, typeof target === 'string' ? target : target.target || JSON.stringify(target))))) : null,
+  ];
+}
+
+function legs(call) {
+  return table([
+    { name: 'Leg', cell: (leg) => leg.trunk || leg.agent || 'a URI' },
+    { name: 'Direction', cell: (leg) => leg.direction },
+    { name: 'State', cell: (leg) => chip(kind(leg.state), leg.state) },
+    { name: 'Why it ended', cell: (leg) => (leg.reason ? [h('code', {}, leg.reason), leg.ended_by ? ` by ${words(leg.ended_by)}` : ''] : '–') },
+    { name: 'Signalling', cell: (leg) => `${leg.transport} ${leg.remote || ''}` },
+    { name: 'Call-ID', cell: (leg) => (leg.sip_call_id ? h('code', { class: 'long' }, leg.sip_call_id) : '–') },
+    { name: 'sid', cell: (leg) => h('code', { class: 'long' }, leg.sid) },
+    { name: 'MOS', cell: (leg) => figure(leg.rtp.mos, 2), class: 'number' },
+  ], { caption: 'Legs', rows: call.legs, key: (leg) => leg.sid });
+}
+
+export function callPage(main, sid) {
+  const path = `/v1/calls/${encodeURIComponent(sid)}`;
+  const state = { chosen: null };
+  const parts = Object.fromEntries(['head', 'ladder', 'media', 'quality', 'why', 'legs', 'downloads'].map((name) => [name, h('div', {})]));
+  main.append(h('p', { class: 'crumbs' }, h('a', { href: '#/calls' }, 'Calls')), parts.head, section('Ladder', parts.ladder), section('Media map', parts.media),
+    section('Quality', parts.quality), section('Why this way', parts.why), section('Legs', parts.legs), section('Downloads', parts.downloads));
+  const act = {
+    copy: () => navigator.clipboard?.writeText(location.href).then(() => say('The link is copied.'), () => say('The browser does not let this page copy.', true)) ?? say(location.href),
+    hangUp: async () => {
+      if (!await confirmed('Hang up?', 'BYE goes out on every leg of this call. Whoever talks is cut off.', 'Hang up')) return;
+      try {
+        await api.remove(path);
+        say('BYE is on its way.');
+        page.refresh();
+      } catch (error) {
+        say(error.message, true);
+      }
+    },
+  };
+  let done = false;
+  let drawn = '';
+  let asked = false;
+
+  async function offers() {
+    const served = await Promise.all(DOWNLOADS.map(([name]) => api.isServed(`${path}/${name}`)));
+    const there = DOWNLOADS.filter((_, place) => served[place]);
+    swap(parts.downloads, h('div', { class: 'buttons left' }, there.map(([name, title]) => h('button', {
+      type: 'button', class: 'quiet', key: name,
+      on: { click: () => api.download(`${path}/${name}`, `${sid}.${name === 'trace' ? 'json' : name.replace('trace.', '')}`).catch((error) => say(error.message, true)) },
+    }, title))));
+  }
+
+  const page = {
+    title: 'Call',
+    async refresh() {
+      if (done) return;
+      const call = await api.get(path).catch((error) => {
+        if (error.status === 404) swap(parts.head, h('h1', {}, 'Call'), h('p', { class: 'verdict bad' }, 'There is no such call: it is older than the last 10,000, or of another edge.'));
+        else throw error;
+      });
+      if (!call) return;
+      const [trace, series] = await Promise.all([
+        api.get(`${path}/trace?raw=true`).catch((error) => (error.status === 400 ? api.get(`${path}/trace`) : null)).catch(() => null),
+        api.get(`${path}/quality`).catch((error) => ({ series: [], why: error.message })),
+      ]);
+      swap(parts.head, head(call, trace, act));
+      // A ladder that is the same is left alone: somebody may read in it.
+      const print = trace ? `${trace.entries.length} ${trace.dropped} ${trace.legs.length} ${trace.entries.filter((entry) => entry.raw).length}` : 'none';
+      if (print !== drawn) {
+        drawn = print;
+        swap(parts.ladder, trace ? ladder(trace, state) : h('p', { class: 'empty' }, 'Not kept: only the newest calls have their ladder.'));
+      }
+      swap(parts.media, mediaMap(call));
+      swap(parts.quality, series.series.length ? quality(call, series) : h('p', { class: 'empty' }, series.why || 'Nothing was measured yet.'));
+      swap(parts.legs, legs(call));
+      if (!asked) {
+        asked = true;
+        offers();
+        const from = call.legs[0] && call.legs[0].trunk;
+        if (from) {
+          api.get(`/v1/why${api.query({ from, called: call.to, caller: call.from })}`)
+            .then((why) => swap(parts.why, h('p', { class: 'dim' }, `By the routes in force now; the call took ${call.route ? `route ${call.route}` : 'none'}.`), explanation(why)))
+            .catch((error) => swap(parts.why, h('p', { class: 'empty' }, error.message)));
+        } else swap(parts.why, h('p', { class: 'empty' }, 'It came from no trunk.'));
+      }
+      if (call.state === 'ended' && trace) {
+        // What comes after the end comes soon.
+        done = Date.now() - new Date(call.ended_at) > 60_000;
+      }
+    },
+  };
+  return page;
+}

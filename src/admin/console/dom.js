@@ -1,0 +1,121 @@
+// Nodes are built, never parsed: whatever a far end wrote is text.
+
+const SVG = 'http://www.w3.org/2000/svg';
+
+function fill(node, properties, children) {
+  for (const [name, value] of Object.entries(properties || {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name === 'on') {
+      for (const [event, act] of Object.entries(value)) node.addEventListener(event, act);
+    } else if (name === 'key') {
+      node.dataset.key = value;
+    } else if (name in node && typeof value !== 'string' && !(node instanceof SVGElement)) {
+      node[name] = value;
+    } else {
+      node.setAttribute(name, value === true ? '' : String(value));
+    }
+  }
+  for (const child of children.flat(Infinity)) {
+    if (child === null || child === undefined || child === false) continue;
+    node.append(child instanceof Node ? child : document.createTextNode(String(child)));
+  }
+  return node;
+}
+
+/** An element of HTML. */
+export function h(name, properties, ...children) {
+  return fill(document.createElement(name), properties, children);
+}
+
+/** An element of SVG. */
+export function s(name, properties, ...children) {
+  return fill(document.createElementNS(SVG, name), properties, children);
+}
+
+/** Puts other children in; what had the focus and has a key keeps it. */
+export function swap(node, ...children) {
+  const focused = node.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+  const scrolled = [...node.querySelectorAll('[data-scroll]')].map((one) => [one.dataset.scroll, one.scrollLeft]);
+  node.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  if (focused !== undefined) {
+    const again = [...node.querySelectorAll('[data-key]')].find((one) => one.dataset.key === focused);
+    if (again) again.focus({ preventScroll: true });
+  }
+  for (const [name, left] of scrolled) {
+    const again = [...node.querySelectorAll('[data-scroll]')].find((one) => one.dataset.scroll === name);
+    if (again) again.scrollLeft = left;
+  }
+}
+
+/** A state in a coloured chip; the word says it too. */
+export function chip(kind, text, title) {
+  return h('span', { class: `chip ${kind}`, title }, text);
+}
+
+/**
+ * A table. `columns`: {name, cell(row), sort(row)?, class?, label?}. `options`: {caption, rows, key(row), open(row)?,
+ * sorted: {by, down}, onSort(by)?, empty}.
+ */
+export function table(columns, options) {
+  const head = columns.map((column) => {
+    const { by, down } = options.sorted || {};
+    const isBy = column.sort && by === column.name;
+    const text = column.label === undefined ? column.name : column.label;
+    const inner = column.sort && options.onSort
+      ? h('button', { type: 'button', class: 'sort', key: `sort ${column.name}`, on: { click: () => options.onSort(column.name) } },
+        text, h('span', { 'aria-hidden': 'true' }, isBy ? (down ? ' ↓' : ' ↑') : ''))
+      : text;
+    const order = isBy ? (down ? 'descending' : 'ascending') : null;
+    return h('th', { scope: 'col', class: column.class, 'aria-sort': order }, inner);
+  });
+  const rows = options.rows.map((row) => {
+    const cells = columns.map((column, place) => {
+      const cell = column.cell(row);
+      return h('td', { class: column.class, 'data-label': place ? column.name : null }, cell);
+    });
+    const properties = { 'data-row': options.key ? options.key(row) : null, class: options.mark ? options.mark(row) : null };
+    if (options.open) {
+      properties.class = `${properties.class || ''} opens`;
+      properties.on = { click: (event) => { if (!event.target.closest('a,button,input')) options.open(row); } };
+    }
+    return h('tr', properties, cells);
+  });
+  if (rows.length === 0) rows.push(h('tr', {}, h('td', { colspan: columns.length, class: 'empty' }, options.empty || 'None.')));
+  return h('div', { class: 'scroll', 'data-scroll': options.caption, tabindex: '0', role: 'region', 'aria-label': options.caption },
+    h('table', {}, h('caption', { class: 'unseen' }, options.caption), h('thead', {}, h('tr', {}, head)), h('tbody', {}, rows)));
+}
+
+/** A part of a page with a heading. */
+export function section(title, ...children) {
+  return h('section', { 'aria-label': title }, h('h2', {}, title), ...children);
+}
+
+/** Asks before something is done: resolves to whether it is wanted. */
+export function confirmed(title, text, action) {
+  const dialog = document.getElementById('ask-dialog');
+  return new Promise((resolve) => {
+    const form = h('form', { method: 'dialog' },
+      h('h2', { id: 'ask-title' }, title), h('p', {}, text),
+      h('div', { class: 'buttons' },
+        h('button', { value: 'no', class: 'quiet', autofocus: true }, 'No'),
+        h('button', { value: 'yes', class: 'danger', id: 'ask-yes' }, action)));
+    // `form-action 'none'` of the page: the dialog is closed by hand.
+    form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      dialog.close(event.submitter ? event.submitter.value : 'no');
+    });
+    dialog.replaceChildren(form);
+    dialog.returnValue = 'no';
+    dialog.addEventListener('close', () => resolve(dialog.returnValue === 'yes'), { once: true });
+    dialog.showModal();
+  });
+}
+
+/** Tells what came of something, for eyes and for screen readers. */
+export function say(text, isBad) {
+  const said = document.getElementById('said');
+  said.textContent = text;
+  said.className = `said shown${isBad ? ' bad' : ''}`;
+  clearTimeout(say.timer);
+  say.timer = setTimeout(() => { said.className = 'said'; }, 6000);
+}

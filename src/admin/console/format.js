@@ -1,0 +1,87 @@
+// How times, numbers and states are written.
+
+const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false });
+const day = new Intl.DateTimeFormat(undefined, { month: 'short', day: '2-digit' });
+
+/** Time of day; with the date where it was not today. */
+export function time(text) {
+  if (!text) return '–';
+  const at = new Date(text);
+  const isToday = at.toDateString() === new Date().toDateString();
+  return isToday ? clock.format(at) : `${day.format(at)} ${clock.format(at)}`;
+}
+
+/** 0.4 s, 41 s, 3 min 05 s, 2 h 10 min, 12 d 4 h. */
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined || Number.isNaN(seconds)) return '–';
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  const two = (n) => String(n).padStart(2, '0');
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${two(whole % 60)} s`;
+  if (whole < 86400) return `${Math.floor(whole / 3600)} h ${two(Math.floor(whole / 60) % 60)} min`;
+  return `${Math.floor(whole / 86400)} d ${Math.floor(whole / 3600) % 24} h`;
+}
+
+export function ago(text) {
+  return text ? `${duration(Math.max(0, (Date.now() - new Date(text)) / 1000))} ago` : '–';
+}
+
+/** Milliseconds since the first message. */
+export function offset(us) {
+  if (us < 1_000_000) return `+${(us / 1000).toFixed(1)} ms`;
+  return `+${(us / 1_000_000).toFixed(3)} s`;
+}
+
+/** From the answer to the end, or to now, in seconds; null where it was not answered. */
+export function talked(call) {
+  if (!call.answered_at) return null;
+  const end = call.ended_at ? new Date(call.ended_at) : new Date();
+  return Math.max(0, (end - new Date(call.answered_at)) / 1000);
+}
+
+const MASK = 'trunkgate.numbers';
+
+export function numbersAreMasked() {
+  return sessionStorage.getItem(MASK) !== 'full';
+}
+
+export function maskNumbers(on) {
+  sessionStorage.setItem(MASK, on ? 'masked' : 'full');
+}
+
+/** As the log shows numbers, unless they are wanted in full. */
+export function number(text) {
+  if (!text) return 'anonymous';
+  if (!numbersAreMasked() || !/^\+?\d{7,}$/.test(text)) return text;
+  const from = text.startsWith('+') ? 5 : 4;
+  return `${text.slice(0, from)}****${text.slice(-3)}`;
+}
+
+export function figure(value, digits = 1, unit = '') {
+  return value === null || value === undefined ? '–' : `${Number(value).toFixed(digits)}${unit}`;
+}
+
+export function count(value) {
+  return Number(value || 0).toLocaleString('en').replaceAll(',', '\u202f');
+}
+
+export function bytes(value) {
+  const units = ['B', 'KiB', 'MiB', 'GiB'];
+  let place = 0;
+  while (value >= 1024 && place < units.length - 1) { value /= 1024; place += 1; }
+  return `${value.toFixed(place ? 1 : 0)} ${units[place]}`;
+}
+
+/** The kind of a chip for a state of a trunk, an agent, a call. */
+export function kind(state) {
+  if (['up', 'ready', 'answered', 'registered'].includes(state)) return 'good';
+  if (['down', 'failed', 'refused', 'one_way'].includes(state)) return 'bad';
+  if (['skipped', 'draining', 'starting', 'no_answer', 'busy', 'failed_over', 'trying', 'ringing', 'early', 'held', 'transferring'].includes(state)) return 'warn';
+  return 'plain';
+}
+
+/** Words of a slug. */
+export function words(slug) {
+  return (slug || '').replaceAll('_', ' ');
+}

@@ -1,0 +1,114 @@
+// A call's ladder on one time axis: every leg a column, the edge in between, a row an entry. A row that is a message opens it.
+
+import { h, s } from './dom.js';
+import { offset } from './format.js';
+import { message } from './message.js';
+
+const ROW = 24;
+const TIME = 84;
+const NOTE = 400;
+const HEAD = 34;
+const PAUSE = 14;
+/** Rows that are further apart than this have a gap between them. */
+const PAUSE_US = 1_000_000;
+
+function cut(text, most) {
+  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
+}
+
+/** Columns: the first leg, the edge, the other legs. */
+function columnOf(leg) {
+  return leg === 0 ? 0 : leg + 1;
+}
+
+function label(trace, entry) {
+  const party = trace.legs[entry.leg];
+  const at = offset(entry.at_us);
+  if (entry.kind === 'message') {
+    const way = entry.received ? `from ${party}` : `to ${party}`;
+    return `${at}, ${entry.text} ${way}${entry.again ? ', sent again' : ''}${entry.note ? `, ${entry.note}` : ''}`;
+  }
+  return `${at}, ${party && entry.kind !== 'decision' ? `${party}: ` : ''}${entry.text}`;
+}
+
+function arrow(entry, x, y) {
+  const [edge, leg] = [x(1), x(columnOf(entry.leg))];
+  const [from, to] = entry.received ? [leg, edge] : [edge, leg];
+  const tip = to > from ? -7 : 7;
+  const code = Number(entry.text.slice(0, 3));
+  const kind = code >= 400 ? 'bad' : code >= 200 ? 'good' : code >= 100 ? 'dim' : '';
+  return [
+    s('line', { x1: from, x2: to + tip / 2, y1: y, y2: y, class: `arrow ${kind}${entry.again ? ' again' : ''}` }),
+    s('path', { d: `M${to} ${y}l${tip} -4v8z`, class: `tip ${kind}` }),
+    s('text', { x: (from + to) / 2, y: y - 4, class: `on ${kind}`, 'text-anchor': 'middle' }, cut(entry.text, Math.max(18, Math.floor(Math.abs(to - from) / 8)))),
+  ];
+}
+
+/** The ladder and, below it, the message that was chosen. */
+export function ladder(trace, state) {
+  const columns = trace.legs.length + 1;
+  const apart = innerWidth < 560 ? 112 : columns > 5 ? 140 : 170;
+  const x = (column) => TIME + apart / 2 + column * apart;
+  const width = TIME + columns * apart + NOTE;
+  let y = HEAD + 6;
+  let before = null;
+  const rows = trace.entries.map((entry) => {
+    if (before !== null && entry.at_us - before > PAUSE_US) y += PAUSE;
+    before = entry.at_us;
+    y += ROW;
+    return y;
+  });
+  const height = y + 18;
+  const names = [trace.legs[0], 'edge', ...trace.legs.slice(1)];
+  const parts = names.flatMap((name, column) => [
+    s('text', { x: x(column), y: 20, class: `party${column === 1 ? ' own' : ''}`, 'text-anchor': 'middle' }, cut(name || 'caller', 22)),
+    s('line', { x1: x(column), x2: x(column), y1: HEAD, y2: height - 6, class: `pole${column === 1 ? ' own' : ''}` }),
+  ]);
+  const detail = h('div', { class: 'message', role: 'region', 'aria-label': 'The chosen message' });
+  const groups = [];
+  const choose = (place) => {
+    state.chosen = place;
+    groups.forEach((group, at) => group && group.classList.toggle('chosen', at === place));
+    detail.replaceChildren(...message(trace, place));
+  };
+  trace.entries.forEach((entry, place) => {
+    const at = rows[place];
+    const inner = [
+      s('rect', { x: 0, y: at - ROW + 8, width, height: ROW, class: 'hit' }),
+      s('text', { x: TIME - 10, y: at, class: 'time', 'text-anchor': 'end' }, offset(entry.at_us)),
+    ];
+    const beside = TIME + columns * apart;
+    if (entry.kind === 'message') {
+      inner.push(...arrow(entry, x, at), s('text', { x: beside, y: at, class: 'note' }, cut(entry.note, 58)));
+    } else {
+      const column = entry.kind === 'decision' ? 1 : columnOf(entry.leg);
+      inner.push(s('circle', { cx: x(column), cy: at - 4, r: 4, class: `event ${entry.kind}` }),
+        s('text', { x: beside, y: at, class: `note ${entry.kind}` }, cut(`${entry.kind === 'agent' ? `${trace.legs[entry.leg]}: ` : ''}${entry.text}`, 58)));
+    }
+    const isMessage = entry.kind === 'message';
+    const group = s('g', isMessage
+      ? { class: 'row opens', tabindex: '0', role: 'button', 'aria-label': label(trace, entry), 'data-key': `row ${place}`, 'data-row': place }
+      : { class: 'row', role: 'listitem', 'aria-label': label(trace, entry) },
+    s('title', {}, label(trace, entry)), inner);
+    if (isMessage) {
+      group.addEventListener('click', () => choose(place));
+      group.addEventListener('keydown', (event) => {
+        if (event.key === 'Enter' || event.key === ' ') {
+          event.preventDefault();
+          event.stopPropagation();
+          choose(place);
+        }
+      });
+      groups[place] = group;
+    }
+    parts.push(group);
+  });
+  const svg = s('svg', { class: 'ladder', width, height, viewBox: `0 0 ${width} ${height}`, role: 'group', 'aria-label': `Ladder: ${names.join(', ')}` }, parts);
+  if (Number.isInteger(state.chosen) && trace.entries[state.chosen]?.kind === 'message') choose(state.chosen);
+  else detail.append(h('p', { class: 'empty' }, 'Choose a message (click, or Tab and Enter) to see it in full, and what the edge changed.'));
+  return [
+    trace.dropped ? h('p', { class: 'warn' }, `${trace.dropped} entries before these did not fit and are gone.`) : null,
+    h('div', { class: 'scroll ladder-box', 'data-scroll': 'ladder', tabindex: '0', role: 'region', 'aria-label': 'Ladder, scrolls sideways' }, svg),
+    detail,
+  ];
+}

@@ -1,0 +1,57 @@
+// Whose audio goes where: what each side announced, where its packets come from, where ours go, and how many.
+
+import { chip, h } from './dom.js';
+import { count, figure, talked, words } from './format.js';
+
+/** Longer than this without a packet, a side is silent. */
+const SILENT_SECONDS = 5;
+
+function isLive(leg) {
+  return leg.rtp.rx_packets > 0 || leg.rtp.tx_packets > 0 || leg.media;
+}
+
+function way(kind, title, packets, facts) {
+  return h('div', { class: `way ${kind}` },
+    h('div', { class: 'title' }, h('span', {}, title), h('strong', {}, `${count(packets)} packets`), kind === 'bad' ? chip('bad', '✗ silent') : null),
+    h('div', { class: 'facts' }, facts.filter(Boolean).join(' · ')));
+}
+
+function place(name, value, kind) {
+  return [h('dt', {}, name), h('dd', { class: kind }, value || '–')];
+}
+
+function card(call, leg) {
+  const seconds = talked(call);
+  const rtp = leg.rtp;
+  const isAgent = leg.kind === 'agent';
+  const isSilent = (packets) => packets === 0 && seconds !== null && seconds > SILENT_SECONDS && leg.codec !== '';
+  const media = leg.media || {};
+  const elsewhere = rtp.latched && media.announced && rtp.latched !== media.announced;
+  return h('article', { class: 'card' },
+    h('h3', {}, leg.trunk || leg.agent || leg.remote || 'far end',
+      h('span', { class: 'dim' }, ` ${isAgent ? 'agent' : leg.direction}, ${leg.transport}`)),
+    h('p', { class: 'tags' }, leg.codec ? chip('plain', leg.codec) : null,
+      leg.converted_to ? chip('plain', `→ ${leg.converted_to}`, 'What it says is converted') : null,
+      leg.srtp ? chip('good', `SRTP ${leg.srtp}`) : isAgent ? null : chip('plain', 'plain RTP'),
+      leg.reason ? chip('plain', words(leg.reason)) : chip('plain', leg.state)),
+    // A listener says nothing, and need not.
+    isAgent && rtp.rx_packets === 0 && call.flags.includes('listened') ? null : way(isSilent(rtp.rx_packets) ? 'bad' : 'in', 'says', rtp.rx_packets, [
+      `lost ${count(rtp.lost)}`, isAgent ? null : `jitter ${figure(rtp.jitter_ms, 1, ' ms')}`, rtp.mos ? `MOS ${figure(rtp.mos, 2)}` : null,
+      rtp.rtt_ms ? `round trip ${figure(rtp.rtt_ms, 0, ' ms')}` : null]),
+    // Whoever is silent is the other side, and is marked there.
+    way('out', 'hears', rtp.tx_packets, [
+      isSilent(rtp.tx_packets) ? 'nothing came that could be sent to it' : null,
+      rtp.far ? `lost ${count(rtp.far.lost)}` : null, rtp.far ? `jitter ${figure(rtp.far.jitter_ms, 1, ' ms')}` : null,
+      rtp.far && rtp.far.mos ? `MOS ${figure(rtp.far.mos, 2)}` : null,
+      rtp.far ? 'by its RTCP' : isAgent ? null : 'it sends no RTCP']),
+    isAgent ? null : h('dl', { class: 'addresses' },
+      place('announced', media.announced), place('learned', rtp.latched || 'nothing came', elsewhere ? 'warn' : rtp.latched ? null : 'bad'),
+      place('used', media.used), place('ours', media.ours)));
+}
+
+/** The media map. */
+export function mediaMap(call) {
+  const legs = call.legs.filter(isLive);
+  if (legs.length === 0) return h('p', { class: 'empty' }, 'No session was agreed on: nothing was sent or heard.');
+  return h('div', { class: 'cards media' }, legs.map((leg) => card(call, leg)));
+}

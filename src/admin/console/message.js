@@ -1,0 +1,65 @@
+// A SIP message in full, and what differs between what came in and what went out.
+
+import { h } from './dom.js';
+import { offset } from './format.js';
+
+/** The longest run of common lines, by length: [kind, line] with kind ' ', '-' or '+'. */
+export function differences(before, after) {
+  const [a, b] = [before.split(/\r?\n/), after.split(/\r?\n/)];
+  const lengths = Array.from({ length: a.length + 1 }, () => new Uint16Array(b.length + 1));
+  for (let i = a.length - 1; i >= 0; i -= 1) {
+    for (let j = b.length - 1; j >= 0; j -= 1) {
+      lengths[i][j] = a[i] === b[j] ? lengths[i + 1][j + 1] + 1 : Math.max(lengths[i + 1][j], lengths[i][j + 1]);
+    }
+  }
+  const lines = [];
+  let [i, j] = [0, 0];
+  while (i < a.length || j < b.length) {
+    if (i < a.length && j < b.length && a[i] === b[j]) { lines.push([' ', a[i]]); i += 1; j += 1; }
+    else if (j >= b.length || (i < a.length && lengths[i + 1][j] >= lengths[i][j + 1])) { lines.push(['-', a[i]]); i += 1; }
+    else { lines.push(['+', b[j]]); j += 1; }
+  }
+  return lines;
+}
+
+/**
+ * The message on another leg that this one was made of, or became: of the same first line, the nearest on the right side of
+ * time. A 200 to an INVITE follows the one that answered.
+ */
+export function counterpart(entries, place) {
+  const entry = entries[place];
+  const isOther = (other) => other.kind === 'message' && other.leg !== entry.leg && other.received !== entry.received
+    && !other.again && other.text.split(' ')[0] === entry.text.split(' ')[0];
+  const near = entry.received ? entries.slice(place + 1) : entries.slice(0, place).reverse();
+  const found = near.find(isOther);
+  if (found) return found;
+  // An answer to the caller goes out before that of the same turn is noted.
+  const rest = entry.received ? entries.slice(0, place).reverse() : entries.slice(place + 1);
+  return rest.find((other) => isOther(other) && Math.abs(other.at_us - entry.at_us) < 20_000) || null;
+}
+
+function raw(entry) {
+  return typeof entry.raw === 'string'
+    ? h('pre', { tabindex: '0' }, entry.raw)
+    : h('p', { class: 'empty' }, 'Not kept: only the messages of the newest calls are, as far as there is room.');
+}
+
+/** What a click on a message of the ladder shows. */
+export function message(trace, place) {
+  const entry = trace.entries[place];
+  const party = trace.legs[entry.leg] || 'a far end';
+  const way = entry.received ? `${party} → edge` : `edge → ${party}`;
+  const other = counterpart(trace.entries, place);
+  const parts = [h('h3', {}, `${entry.text}  `, h('span', { class: 'dim' }, `${way}, ${offset(entry.at_us)}${entry.again ? ', sent again' : ''}`)), raw(entry)];
+  if (other && typeof entry.raw === 'string' && typeof other.raw === 'string') {
+    const [came, went] = entry.received ? [entry, other] : [other, entry];
+    const lines = differences(came.raw, went.raw).filter(([kind, line]) => kind !== ' ' || line !== '');
+    const changed = lines.filter(([kind]) => kind !== ' ').length;
+    parts.push(h('h3', {}, 'What the edge changed  ', h('span', { class: 'dim' }, `${trace.legs[came.leg]} → edge → ${trace.legs[went.leg]}`)),
+      changed === 0
+        ? h('p', { class: 'empty' }, 'Nothing.')
+        : h('pre', { class: 'diff', tabindex: '0' }, lines.map(([kind, line]) => h('span', { class: kind === '-' ? 'gone' : kind === '+' ? 'new' : null },
+          kind === '-' ? h('span', { class: 'unseen' }, 'came in: ') : kind === '+' ? h('span', { class: 'unseen' }, 'went out: ') : null, `${kind} ${line}\n`))));
+  }
+  return parts;
+}

@@ -1,0 +1,155 @@
+// Now: is all well, and if not, what is the worst and what helps.
+
+import * as api from './api.js';
+import { chip, h, section, swap, table } from './dom.js';
+import { ago, count, duration, figure, kind, number, time, words } from './format.js';
+import { plot } from './plot.js';
+
+const KEPT_EVENTS = 12;
+/** Trouble of calls this fresh is the headline. */
+const FRESH_MS = 10 * 60_000;
+const KINDS = { failed: 'call failed', ended: 'ended too early', failed_over: 'went on to the next target', one_way: 'one-way audio' };
+
+/** The worst first: {kind, text, link?}. */
+export function health(status, past) {
+  const problems = status.problems.map((text) => ({ kind: 'bad', text }));
+  const fresh = past.troubles.filter((one) => Date.now() - new Date(one.last_at) < FRESH_MS);
+  const silent = fresh.find((one) => one.kind === 'one_way');
+  if (silent) {
+    const times = silent.count === 1 ? 'A call has' : `${silent.count} calls have`;
+    problems.unshift({
+      kind: 'bad', link: `#/calls/${silent.last_sid}`, name: 'Open the last one',
+      text: `${times} had audio one way only in the last hour, the last at ${time(silent.last_at)}${silent.trunk ? `, trunk ${silent.trunk}` : ''}: ${silent.text || ''}`,
+    });
+  }
+  const failed = fresh.find((one) => one.kind === 'failed');
+  if (failed && problems.length === 0) {
+    problems.push({
+      kind: 'warn', link: `#/calls${api.query({ reason: failed.reason })}`, name: 'Show them',
+      text: `${failed.count} ${failed.count === 1 ? 'call has' : 'calls have'} failed in the last hour with ${failed.reason}: ${failed.sentence}.`,
+    });
+  }
+  return problems;
+}
+
+function sentence(status, past) {
+  const problems = health(status, past);
+  if (problems.length === 0) {
+    const up = status.trunks.filter((trunk) => trunk.state === 'up').length;
+    const rest = status.trunks.length - up;
+    const trunks = `${up} ${up === 1 ? 'trunk' : 'trunks'} up${rest ? `, ${rest} not asked` : ''}`;
+    const calls = status.calls === 1 ? '1 call' : `${count(status.calls)} calls`;
+    return { kind: 'good', text: `All well: ${calls}, ${trunks}.`, rest: [] };
+  }
+  return { ...problems[0], rest: problems.slice(1) };
+}
+
+export function strip(trunks) {
+  return h('ul', { class: 'strip' }, trunks.map((trunk) => {
+    const rtt = trunk.peers.flatMap((peer) => peer.addresses.map((one) => one.rtt_ms)).filter((one) => one !== null);
+    return h('li', { class: kind(trunk.state) }, h('a', { href: '#/trunks', key: `trunk ${trunk.name}` },
+      h('strong', {}, trunk.name), chip(kind(trunk.state), trunk.state),
+      h('span', { class: 'dim' }, `${count(trunk.calls)}${trunk.max_calls ? ` / ${trunk.max_calls}` : ''} calls${rtt.length ? `, ${figure(Math.min(...rtt), 1, ' ms')}` : ''}`),
+      trunk.state === 'down' && trunk.last_problem ? h('span', { class: 'bad' }, trunk.last_problem) : null));
+  }));
+}
+
+function troubles(all) {
+  return table([
+    { name: 'What', cell: (one) => [chip(one.kind === 'failed_over' ? 'warn' : 'bad', KINDS[one.kind] || one.kind), ' ', one.reason ? h('code', {}, one.reason) : null] },
+    { name: 'Meaning', cell: (one) => one.text || one.sentence },
+    { name: 'Trunk', cell: (one) => one.trunk || '–' },
+    { name: 'Times', cell: (one) => count(one.count), class: 'number' },
+    { name: 'Last', cell: (one) => h('a', { href: `#/calls/${one.last_sid}`, title: time(one.last_at) }, ago(one.last_at)) },
+    { name: 'Calls', cell: (one) => h('a', { href: one.kind === 'one_way' || one.kind === 'failed_over' ? `#/calls?flag=${one.kind}` : `#/calls${api.query({ reason: one.reason })}` }, 'show') },
+  ], {
+    caption: 'What went wrong in the last hour', rows: all, key: (one) => `${one.kind} ${one.reason}`, empty: 'Nothing went wrong in the last hour.',
+    open: (one) => { location.hash = `#/calls/${one.last_sid}`; },
+  });
+}
+
+/** The most busy trunks, the rest as one. */
+function byTrunk(samples) {
+  const sums = {};
+  for (const { trunks } of samples) for (const [name, calls] of Object.entries(trunks)) sums[name] = (sums[name] || 0) + calls;
+  const names = Object.keys(sums).sort((a, b) => sums[b] - sums[a]).slice(0, 4);
+  const points = (value) => samples.map((sample) => [Date.parse(sample.at), value(sample)]);
+  return [{ name: 'all', points: points(({ calls }) => calls) }, ...names.map((name) => ({ name, points: points(({ trunks }) => trunks[name] || 0) }))];
+}
+
+function plots(past, span, status) {
+  const samples = past.samples;
+  const points = (value) => samples.map((sample) => [Date.parse(sample.at), value(sample)]);
+  const to = Date.now();
+  const from = Math.max(to - span, samples.length ? Date.parse(samples[0].at) : to - 60_000);
+  const ends = { from: Math.min(from, to - 60_000), to };
+  const rate = (value) => (sample) => value(sample) / past.seconds;
+  return h('div', { class: 'plots' }, [
+    plot({ title: 'Calls', series: byTrunk(samples), most: 1, ...ends }),
+    plot({ title: 'New calls a second', series: [{ name: 'new', points: points(rate(({ begun }) => begun)) }], digits: 1, ...ends }),
+    plot({ title: 'Answered, of those that came', unit: ' %', ceiling: 100, ...ends, series: [{ name: 'answered', points: points(({ begun, answered }) => (begun ? Math.min(100, (100 * answered) / begun) : null)) }], note: 'No call has come yet.' }),
+    plot({
+      title: 'MOS of ended calls', digits: 2, floor: 1, ceiling: 4.5, ...ends, note: 'No call with a score has ended yet.',
+      series: [{ name: 'mean', points: points(({ mos }) => mos) }, { name: 'lowest', points: points(({ mos_lowest: lowest }) => lowest) }],
+    }),
+    plot({
+      title: 'Went wrong', marks: true, most: 1, ...ends,
+      series: [{ name: 'one-way', points: points(({ one_way: silent }) => silent) }, { name: 'failed', points: points(({ failed }) => failed) }, { name: 'went on', points: points(({ failed_over: on }) => on) }],
+    }),
+    plot({ title: `Media ports in use, of ${count(status.media.ports)}`, series: [{ name: 'ports', points: points(({ ports_in_use: ports }) => ports) }], most: 4, ...ends }),
+  ]);
+}
+
+function line([name, data]) {
+  const party = data.sid ? h('a', { href: `#/calls/${data.sid}` }, `${number(data.from)} → ${number(data.to)}`) : data.trunk || data.agent || '';
+  const bad = ['media.one_way', 'trunk.down', 'agent.failed', 'config.refused'].includes(name);
+  return h('li', {}, h('time', { datetime: data.at }, time(data.at)), chip(bad ? 'bad' : name === 'call.failed_over' ? 'warn' : 'plain', name), party,
+    h('span', { class: 'dim' }, [data.sid ? data.trunk : null, data.reason && words(data.reason), data.text].filter(Boolean).join(' · ')));
+}
+
+export function nowPage(main) {
+  let span = 'hour';
+  let samples = { hour: [], day: [] };
+  const events = [];
+  const head = h('div', { class: 'health', role: 'status', 'aria-live': 'polite' });
+  const rest = h('ul', { class: 'problems' });
+  const parts = { strip: h('div', {}), troubles: h('div', {}), plots: h('div', {}), events: h('ul', { class: 'events' }) };
+  const choose = (wanted) => { span = wanted; page.refresh(); };
+  const spans = h('div', { class: 'spans', role: 'group', 'aria-label': 'Time shown' });
+  main.append(h('h1', { class: 'unseen' }, 'Now'), head, rest, h('section', { 'aria-label': 'Trunks' }, parts.strip),
+    section('The last hour', parts.troubles),
+    h('section', { 'aria-label': 'Plots' }, h('h2', {}, 'Over time ', spans), parts.plots),
+    section('As it happens', parts.events));
+  let said = '';
+  const page = {
+    title: 'Now',
+    async refresh() {
+      const known = samples[span];
+      const since = known.length ? known[known.length - 1].at : '';
+      const [status, past] = await Promise.all([api.get('/v1/status'), api.get(`/v1/history${api.query({ span, since })}`)]);
+      samples[span] = [...known, ...past.samples].slice(span === 'day' ? -288 : -360);
+      past.samples = samples[span];
+      document.getElementById('edge').textContent = status.edge;
+      const worst = sentence(status, past);
+      // A live region speaks when it is changed: only then it is.
+      if (said !== worst.text) {
+        said = worst.text;
+        head.className = `health ${worst.kind}`;
+        swap(head, h('p', {}, h('span', { class: 'sign', 'aria-hidden': 'true' }, worst.kind === 'good' ? '✓' : '!'), worst.text, ' ',
+          worst.link ? h('a', { href: worst.link }, worst.name) : null));
+      }
+      swap(rest, worst.rest.map((one) => h('li', { class: one.kind }, one.text, ' ', one.link ? h('a', { href: one.link }, one.name) : null)));
+      swap(parts.strip, strip(status.trunks));
+      swap(parts.troubles, troubles(past.troubles));
+      swap(spans, ['hour', 'day'].map((name) => h('button', { type: 'button', key: name, 'aria-pressed': String(name === span), on: { click: () => choose(name) } }, name)));
+      swap(parts.plots, plots(past, span === 'day' ? 86_400_000 : 3_600_000, status));
+      swap(parts.events, events.length ? events.map(line) : h('li', { class: 'empty' }, `Nothing since this page was opened. Up ${duration(status.uptime_seconds)}.`));
+    },
+    event(name, data) {
+      if (name === 'lagged') return;
+      events.unshift([name, data]);
+      events.length = Math.min(events.length, KEPT_EVENTS);
+    },
+  };
+  return page;
+}

@@ -1,0 +1,76 @@
+// Routes in order, what each has taken, and where a call would go: asked of the edge as one types.
+
+import * as api from './api.js';
+import { h, section, swap, table } from './dom.js';
+import { count } from './format.js';
+import { explanation } from './call.js';
+
+const ASK_MS = 250;
+
+function list(all, none) {
+  return all.length ? all.map((one) => h('code', {}, one)) : h('span', { class: 'dim' }, none);
+}
+
+function sum(route) {
+  return Object.values(route.calls).reduce((a, b) => a + b, 0);
+}
+
+export function routesPage(main, query) {
+  const answer = h('div', { 'aria-live': 'polite' });
+  const routes = h('div', {});
+  const from = h('select', { id: 'why-from', name: 'from' });
+  const field = (name, label, hint) => h('label', {}, label, h('input', { name, id: `why-${name}`, size: 18, placeholder: hint, value: query.get(name) || '', autocomplete: 'off', spellcheck: 'false' }));
+  const form = h('form', { class: 'filters', 'aria-label': 'Where would this call go?' },
+    h('label', {}, 'From trunk', from), field('called', 'called', '+14155550100'), field('caller', 'caller', 'any'), field('at', 'at', 'now, or 2026-11-20T09:00'));
+  let timer = null;
+  let last = 0;
+
+  async function ask() {
+    const data = Object.fromEntries(new FormData(form));
+    if (!data.from || !data.called) {
+      swap(answer, h('p', { class: 'empty' }, 'Type a called number: each route says whether it takes the call, and if not, which condition failed.'));
+      return;
+    }
+    last += 1;
+    const mine = last;
+    try {
+      const why = await api.get(`/v1/why${api.query(data)}`);
+      if (mine === last) swap(answer, explanation(why));
+    } catch (error) {
+      if (mine === last) swap(answer, h('p', { class: 'bad' }, error.message));
+    }
+  }
+
+  form.addEventListener('submit', (event) => { event.preventDefault(); ask(); });
+  form.addEventListener('input', () => { clearTimeout(timer); timer = setTimeout(ask, ASK_MS); });
+  main.append(h('h1', {}, 'Routes'), section('Where would this call go?', form, answer), section('In order, the first that matches', routes));
+  let known = '';
+  return {
+    title: 'Routes',
+    async refresh() {
+      const [{ routes: all }, { trunks }] = await Promise.all([api.get('/v1/routes'), api.get('/v1/trunks')]);
+      const names = trunks.map(({ name }) => name);
+      if (known !== names.join()) {
+        known = names.join();
+        const wanted = from.value || query.get('from');
+        swap(from, names.map((name) => h('option', { value: name, selected: name === wanted }, name)));
+        ask();
+      }
+      swap(routes, table([
+        { name: '#', cell: (route) => route.position, class: 'number' },
+        { name: 'Route', cell: (route) => [h('strong', {}, route.name), route.line ? h('span', { class: 'dim' }, ` line ${route.line}`) : null] },
+        { name: 'From', cell: (route) => list(route.from, 'any trunk') },
+        { name: 'To', cell: (route) => (route.has_file ? 'by its file' : list(route.to, 'any number')) },
+        { name: 'Caller', cell: (route) => list(route.caller, 'any') },
+        { name: 'When', cell: (route) => [list(route.when, 'always'), route.share < 100 ? ` ${route.share} of 100` : ''] },
+        { name: 'Targets', cell: (route) => list(route.connect, route.has_file ? 'by its file' : 'none') },
+        { name: 'Listens', cell: (route) => list(route.fork, '–') },
+        { name: 'Calls', cell: (route) => h('a', { href: `#/calls${api.query({ route: route.name })}`, title: Object.entries(route.calls).map(([name, many]) => `${name} ${many}`).join(', ') }, count(sum(route))), class: 'number' },
+        { name: 'Answered', cell: (route) => (sum(route) ? `${Math.round((100 * (route.calls.answered || 0)) / sum(route))} %` : '–'), class: 'number' },
+      ], {
+        caption: 'Routes', rows: all.map((route, place) => ({ ...route, position: place + 1 })), key: (route) => route.name, empty: 'The file has no route: every call gets 404.',
+        mark: (route) => (sum(route) ? null : 'dead'), open: (route) => { location.hash = `#/calls${api.query({ route: route.name })}`; },
+      }), h('p', { class: 'dim' }, 'Calls that ended since the edge was started. A route that has taken none is grey.'));
+    },
+  };
+}

@@ -1,0 +1,81 @@
+// System: what runs, by which file, reload and drain.
+
+import * as api from './api.js';
+import { chip, confirmed, h, say, section, swap, table } from './dom.js';
+import { ago, bytes, count, duration, kind, maskNumbers, numbersAreMasked, time } from './format.js';
+
+function facts(all) {
+  return h('dl', { class: 'facts' }, all.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))));
+}
+
+export function systemPage(main) {
+  const parts = Object.fromEntries(['head', 'config', 'drain', 'listeners', 'process'].map((name) => [name, h('div', {})]));
+  const outcome = h('div', { 'aria-live': 'polite' });
+  let cpu = null;
+  let drained = null;
+
+  async function reload() {
+    try {
+      const done = await api.post('/v1/reload');
+      const rest = (done.needs_restart || []).length ? [h('p', { class: 'warn' }, 'Only a restart changes: '), h('ul', {}, done.needs_restart.map((one) => h('li', {}, h('code', {}, one))))] : [];
+      const changed = Array.isArray(done.changed) && done.changed.length ? h('ul', {}, done.changed.map((one) => h('li', {}, typeof one === 'string' ? one : JSON.stringify(one)))) : null;
+      swap(outcome, h('p', { class: 'good' }, `Taken: ${done.trunks} trunks, ${done.routes} routes, ${done.warnings} warnings. No call was touched.`), changed, rest);
+    } catch (error) {
+      swap(outcome, h('p', { class: 'bad' }, 'Not taken; nothing has changed.'), h('pre', {}, error.message));
+    }
+    page.refresh();
+  }
+
+  async function drain(on) {
+    if (on && !await confirmed('Drain?', 'New calls get 503 and go to the next edge of the carrier. Live calls go on to their end.', 'Drain')) return;
+    try {
+      const { calls } = await api.post('/v1/drain', { on });
+      drained = on ? calls : null;
+      say(on ? `Draining: ${calls} calls go on.` : 'New calls are taken.');
+    } catch (error) {
+      say(error.message, true);
+    }
+    page.refresh();
+  }
+
+  function drainPart(status) {
+    if (status.state !== 'draining') return [h('p', {}, `${count(status.calls)} calls live. `), h('button', { type: 'button', class: 'danger', key: 'drain', on: { click: () => drain(true) } }, 'Drain')];
+    const most = Math.max(drained || 0, status.calls);
+    return [
+      h('p', { class: 'verdict warn' }, status.calls === 0 ? 'Drained: no call is left. The edge can be stopped.' : `Draining: ${count(status.calls)} calls left${most > status.calls ? ` of ${count(most)}` : ''}.`),
+      h('progress', { max: most || 1, value: (most - status.calls) || (most ? 0 : 1), 'aria-label': 'Calls that have ended' }), ' ',
+      h('button', { type: 'button', class: 'main', key: 'undrain', on: { click: () => drain(false) } }, 'Take calls again'),
+    ];
+  }
+
+  main.append(h('h1', {}, 'System'), parts.head, section('Configuration', parts.config, outcome), section('Drain', parts.drain), section('Listeners', parts.listeners), section('Process', parts.process));
+  const page = {
+    title: 'System',
+    async refresh() {
+      const [status, families] = await Promise.all([api.get('/v1/status'), api.metrics()]);
+      const value = (name) => families[name]?.[0]?.value ?? 0;
+      swap(parts.head, facts([
+        ['Edge', status.edge], ['Version', status.version], ['State', chip(kind(status.state), status.state)], ['Up', duration(status.uptime_seconds)], ['Started', time(status.started_at)],
+        ['Numbers in this console', h('button', { type: 'button', class: 'quiet', key: 'mask', on: { click: () => { maskNumbers(!numbersAreMasked()); page.refresh(); } } }, numbersAreMasked() ? 'masked: show them' : 'in full: mask them')],
+      ]));
+      swap(parts.config, facts([
+        ['File', h('code', {}, status.config.path)], ['Read', `${time(status.config.loaded_at)} (${ago(status.config.loaded_at)})`], ['Warnings', count(status.config.warnings)],
+        ['Last reload', status.config.last_reload_success ? chip('good', 'taken') : chip('bad', 'refused')],
+      ]), h('button', { type: 'button', class: 'main', key: 'reload', on: { click: reload } }, 'Reload'));
+      swap(parts.drain, drainPart(status));
+      swap(parts.listeners, table([
+        { name: 'Name', cell: (one) => one.name }, { name: 'Transport', cell: (one) => one.transport }, { name: 'Address', cell: (one) => h('code', {}, one.address) },
+      ], { caption: 'Listeners', rows: status.listeners, key: (one) => one.name }));
+      const now = { at: Date.now(), used: value('process_cpu_seconds_total') };
+      const share = cpu && now.at > cpu.at ? (100_000 * (now.used - cpu.used)) / (now.at - cpu.at) : null;
+      cpu = now;
+      swap(parts.process, facts([
+        ['Memory', bytes(value('process_resident_memory_bytes'))], ['CPU', share === null ? `${duration(now.used)} in all` : `${share.toFixed(0)} % of a core`],
+        ['Open files', count(value('process_open_fds'))], ['Media ports', `${count(status.media.ports_in_use)} of ${count(status.media.ports)}`], ['Media sessions', count(status.media.sessions)],
+        ['Packet buffers', count(value('trunkgate_packet_buffers_in_use'))], ['SIP transactions', count(value('trunkgate_sip_transactions_active'))],
+        ['Call records lost', count((families.trunkgate_cdr_lost_total || []).reduce((sum, one) => sum + one.value, 0))], ['Log lines lost', count(value('trunkgate_log_lines_lost_total'))], ['Panics', count(value('trunkgate_panics_total'))],
+      ]));
+    },
+  };
+  return page;
+}

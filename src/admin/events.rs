@@ -1,0 +1,47 @@
+//! `/v1/events`: changes as they happen, as server-sent events (WHATWG HTML §9.2). A listener that does not keep up is told
+//! how many it has missed; it never makes a call wait.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::sse::{self, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::unfold;
+use serde_json::json;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::ApiError;
+use crate::events::EventListener;
+use crate::handle::Handle;
+use crate::limits;
+
+pub(super) async fn follow(State(handle): State<Handle>) -> Result<Response, ApiError> {
+    let listener = handle.shared.events.listen().ok_or_else(|| {
+        let message = format!("{} follow already, and no more may", limits::EVENT_LISTENERS);
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_listeners", message)
+    })?;
+    let comments = KeepAlive::new().interval(Duration::from_secs(limits::EVENT_COMMENT_SECONDS)).text("");
+    // A first comment, so that whoever follows knows that nothing that comes now is missed.
+    let stream = unfold((listener, true), |(mut listener, is_first)| async move {
+        let event = if is_first { Some(sse::Event::default().comment("following")) } else { next(&mut listener).await };
+        event.map(|event| (Ok::<_, Infallible>(event), (listener, false)))
+    });
+    let headers = [(header::CACHE_CONTROL, "no-store"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    Ok((headers, Sse::new(stream).keep_alive(comments)).into_response())
+}
+
+/// The next event; `None` once there will be none.
+async fn next(listener: &mut EventListener) -> Option<sse::Event> {
+    match listener.receiver.recv().await {
+        Ok(event) => {
+            let data = serde_json::to_string(&*event).ok()?;
+            Some(sse::Event::default().event(event.change.what.as_str()).id(event.id.to_string()).data(data))
+        }
+        Err(RecvError::Lagged(missed)) => {
+            Some(sse::Event::default().event("lagged").data(json!({ "missed": missed }).to_string()))
+        }
+        Err(RecvError::Closed) => None,
+    }
+}

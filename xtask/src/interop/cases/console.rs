@@ -1,0 +1,76 @@
+//! The console in headless Chromium: every page over the demo's calls, then with a token a call of SIPp's that is hung up
+//! there. Screenshots stay in `target/interop-console`.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::deploy_files::needs;
+use crate::interop::Setting;
+use crate::interop::edge::{self, Edge, LISTENERS};
+use crate::interop::node::{self, Packages};
+use crate::interop::sipp::{CARRIER_TO_PBX, Callee, Calls, PBX};
+
+/// The demo's edge, kept up; ended when dropped.
+struct Demo {
+    child: Child,
+    url: String,
+}
+
+impl Demo {
+    fn start() -> anyhow::Result<Demo> {
+        let mut command = Command::new(edge::binary());
+        let mut child = command.args(["demo", "--serve"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+        let stderr = BufReader::new(child.stderr.take().context("stderr")?);
+        let mut lines = stderr.lines().map_while(Result::ok);
+        let up = lines.find(|line| line.contains("the edge stays up"));
+        let url = up.as_deref().and_then(|line| line.split_whitespace().find(|word| word.starts_with("http://")));
+        let url = url.map(|url| url.trim_end_matches(';').to_owned());
+        let demo = Demo { child, url: url.unwrap_or_default() };
+        // Whoever does not read it stops it.
+        std::thread::spawn(move || lines.for_each(drop));
+        anyhow::ensure!(!demo.url.is_empty(), "the demo does not say where its edge is");
+        Ok(demo)
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Clicks through it.
+pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
+    if let Some(skipped) = needs(&[("chromium", "chromium")]) {
+        return Ok(skipped);
+    }
+    let pictures = edge::target().join("interop-console");
+    std::fs::create_dir_all(&pictures)?;
+    let pictures = pictures.canonicalize()?;
+    let out = pictures.to_str().context("a path in UTF-8")?;
+    let script = node::script("console.cjs");
+    let demo = Demo::start()?;
+    let walked = node::output(Packages::Browser, &script, &["--walk", &demo.url, "--out", out])?;
+
+    let token = "as long as it is secret";
+    let listeners = LISTENERS.replace("[http]\n", &format!("[http]\ntoken = \"{token}\"\n"));
+    let mut edge = Edge::start_as(Command::new(edge::binary()), &format!("{listeners}{CARRIER_TO_PBX}"))?;
+    let _callee = Callee::start(PBX, 5060)?;
+    let mut calls = Calls::new(1, 1, Duration::from_secs(120));
+    calls.rtp = true;
+    let udp = edge.udp;
+    // It is hung up from the console: to SIPp that is a failure.
+    let caller = std::thread::spawn(move || calls.run(udp));
+    // Broken: another token is typed in.
+    let typed = if setting.sabotage { "another" } else { token };
+    let url = format!("http://{}", edge.http);
+    let clicked = node::output(Packages::Browser, &script, &["--live", &url, "--token", typed, "--out", out])?;
+    let ended = caller.join().map_err(|_| anyhow::anyhow!("SIPp's thread panicked"))??;
+    anyhow::ensure!(ended.failed == 1, "the call was not hung up: {ended:?}");
+    edge.assert_alive()?;
+    Ok(format!("pages: {}; a call hung up: {}; screenshots in {out}", walked.trim(), clicked.trim()))
+}

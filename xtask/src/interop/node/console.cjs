@@ -1,0 +1,205 @@
+// Clicks through the console in headless Chromium. `--walk URL`: every page of an edge with the demo's calls. `--live URL
+// --token TOKEN`: the token, a call that is up, hanging up, draining. `--out FOLDER` takes screenshots. Any error of a page fails.
+
+const { chromium } = require('playwright-core');
+
+const flag = (name) => {
+  const at = process.argv.indexOf(`--${name}`);
+  return at < 0 ? null : process.argv[at + 1];
+};
+const OUT = flag('out');
+const PATIENCE = 30_000;
+const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+const WIDE = { width: 1280, height: 800 };
+const NARROW = { width: 360, height: 740 };
+
+let checks = 0;
+
+function hold(what, holds) {
+  checks += 1;
+  if (!holds) throw new Error(`it does not hold that ${what}`);
+}
+
+async function picture(page, name, full) {
+  if (!OUT) return;
+  await page.evaluate(() => scrollTo(0, 0));
+  await page.screenshot({ path: `${OUT}/${name}.png`, fullPage: Boolean(full) });
+}
+
+/** A page that fails the run by any error of its own, and by anything fetched from elsewhere. */
+async function opened(browser, url, options, faults) {
+  const context = await browser.newContext({ viewport: WIDE, acceptDownloads: true, ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE);
+  page.on('pageerror', (error) => faults.push(`page: ${error.message}`));
+  page.on('console', (message) => {
+    if (message.type() !== 'error') return;
+    // An answer that the console itself asks for and deals with: a file that is not served, a token that is wrong.
+    if (/the server responded with a status of (401|404|405|400)/.test(message.text())) return;
+    faults.push(`console: ${message.text()} (${message.location().url})`);
+  });
+  page.on('request', (request) => {
+    const at = request.url();
+    if (!at.startsWith(url) && !at.startsWith('blob:') && !at.startsWith('data:')) faults.push(`fetched: ${at}`);
+  });
+  await page.goto(`${url}/`);
+  return page;
+}
+
+/** Looks again and again: what playwright has for this is refused by the page's policy. */
+async function until(page, holds) {
+  for (const end = Date.now() + PATIENCE; Date.now() < end;) {
+    if (await page.evaluate(holds)) return;
+    await new Promise((resolve) => { setTimeout(resolve, 50); });
+  }
+  throw new Error(`it never holds that ${holds}`);
+}
+
+async function overflow(page) {
+  return page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+}
+
+async function walk(browser, url, faults) {
+  const page = await opened(browser, url, { colorScheme: 'light' }, faults);
+  const health = page.locator('.health');
+  await health.waitFor();
+  hold('the health sentence says something', (await health.innerText()).length > 5);
+  await page.locator('.link.good').waitFor();
+  await page.locator('.plots svg').first().waitFor();
+  await picture(page, 'now-light', true);
+  hold('troubles of the demo are shown', await page.locator('table tbody tr').count() > 0);
+
+  await page.keyboard.press('2');
+  await page.locator('h1', { hasText: 'Calls' }).waitFor();
+  const rows = page.locator('tbody tr[data-row]');
+  await rows.nth(3).waitFor();
+  hold('the demo has four calls', await rows.count() === 4);
+  await picture(page, 'calls-light', true);
+  await page.selectOption('select >> nth=2', 'failed_over');
+  await until(page, () => location.hash.includes('flag=failed_over'));
+  await until(page, () => document.querySelectorAll('tbody tr[data-row]').length === 2);
+  await page.keyboard.press('/');
+  await page.keyboard.type('5550103');
+  await page.keyboard.press('Enter');
+  await until(page, () => location.hash.includes('search=5550103') && document.querySelectorAll('tbody tr[data-row]').length === 1);
+  await page.goto(`${url}/#/calls`);
+  await rows.nth(3).waitFor();
+  for (const key of ['j', 'j', 'j', 'k', 'Enter']) await page.keyboard.press(key);
+  await page.locator('svg.ladder').waitFor();
+  hold('the third row was opened by keys', /#\/calls\/CA[0-9a-f]{32}$/.test(page.url()));
+  hold('there is a verdict', (await page.locator('.verdict').innerText()).length > 10);
+  const messages = page.locator('svg.ladder g[role=button]');
+  hold('the ladder has messages', await messages.count() > 6);
+  await messages.first().click();
+  const shown = page.locator('.message');
+  await shown.locator('h3').first().waitFor();
+  hold('the message that was clicked is shown', (await shown.innerText()).includes('INVITE'));
+  await messages.nth(1).focus();
+  await page.keyboard.press('Enter');
+  await until(page, () => document.querySelector('svg.ladder g.chosen')?.dataset.row !== '0');
+  await messages.first().click();
+  hold('the media map has its legs', await page.locator('.media .card').count() >= 2);
+  hold('quality is plotted, or it is said why not', await page.locator('section[aria-label=Quality] figure, section[aria-label=Quality] .empty').count() > 0);
+  await page.locator('section[aria-label="Why this way"] tbody tr').first().waitFor();
+  const save = page.locator('section[aria-label=Downloads] button', { hasText: 'Ladder as text' });
+  await save.waitFor();
+  const [file] = await Promise.all([page.waitForEvent('download'), save.click()]);
+  hold('a download has its name', file.suggestedFilename().endsWith('.txt'));
+  await picture(page, 'call-light', true);
+  await page.keyboard.press('Escape');
+  await page.locator('h1', { hasText: 'Calls' }).waitFor();
+
+  for (const [key, title] of [['3', 'Trunks'], ['4', 'Routes'], ['5', 'Agents'], ['6', 'Security'], ['7', 'System']]) {
+    await page.keyboard.press(key);
+    await page.locator('h1', { hasText: title }).waitFor();
+    await page.locator('main table').first().waitFor();
+    if (title === 'Routes') {
+      await page.fill('#why-called', '+12125550101');
+      await page.locator('section[aria-label^="Where would"] tbody tr').first().waitFor();
+      hold('why names a route that takes it', (await page.locator('section[aria-label^="Where would"] .chip.good').count()) === 1);
+      await page.locator('h1').click();
+    }
+    await picture(page, `${title.toLowerCase()}-light`, true);
+  }
+  await page.keyboard.press('?');
+  await page.locator('#help-dialog[open]').waitFor();
+  await picture(page, 'help-light');
+  await page.keyboard.press('Escape');
+  await page.locator('#help-dialog[open]').waitFor({ state: 'detached' });
+  await page.keyboard.press('t');
+  hold('the theme is switched', await page.evaluate(() => document.documentElement.dataset.theme) === 'dark');
+
+  for (const [kind, options] of [['dark', { colorScheme: 'dark' }], ['narrow', { colorScheme: 'light', viewport: NARROW }]]) {
+    const other = await opened(browser, url, options, faults);
+    await other.locator('.plots svg').first().waitFor();
+    for (const name of ['now', 'calls', 'call', 'trunks', 'routes', 'agents', 'security', 'system']) {
+      if (name === 'call') {
+        await other.goto(`${url}/#/calls`);
+        await other.locator('tbody tr[data-row] a').nth(2).click();
+        await other.locator('svg.ladder').waitFor();
+        await other.locator('svg.ladder g[role=button]').first().click();
+        await other.locator('section[aria-label="Why this way"] tbody tr').first().waitFor();
+      } else {
+        await other.goto(`${url}/#/${name}`);
+        await other.locator(name === 'now' ? '.health.good, .health.bad, .health.warn' : 'main h1').first().waitFor();
+        await other.locator('main table').first().waitFor();
+      }
+      hold(`${name} fits the width (${kind})`, await overflow(other) <= 0);
+      await picture(other, `${name}-${kind}`, true);
+    }
+  }
+}
+
+async function live(browser, url, token, faults) {
+  const page = await opened(browser, url, { colorScheme: 'dark' }, faults);
+  await page.locator('#token-dialog[open]').waitFor();
+  await page.fill('#token', 'wrong');
+  await page.keyboard.press('Enter');
+  await page.locator('#token-error', { hasText: 'does not take' }).waitFor();
+  await picture(page, 'token');
+  await page.fill('#token', token);
+  await page.keyboard.press('Enter');
+  await page.locator('.health').waitFor();
+  await page.locator('.link.good').waitFor();
+  hold('the token is in no address', !page.url().includes(token));
+  await page.goto(`${url}/#/calls?state=answered`);
+  await page.locator('.chip.live', { hasText: 'answered' }).first().waitFor();
+  await page.locator('tbody tr[data-row] a').first().click();
+  const button = page.locator('button.danger', { hasText: 'Hang up' });
+  await button.waitFor();
+  await picture(page, 'call-live', true);
+  await button.click();
+  await page.locator('#ask-dialog[open]').waitFor();
+  await page.keyboard.press('Escape');
+  hold('Escape hangs nothing up', await button.count() === 1);
+  await button.click();
+  await page.locator('#ask-yes').click();
+  await page.locator('dd', { hasText: 'operator' }).first().waitFor();
+  await page.goto(`${url}/#/system`);
+  await page.locator('button', { hasText: 'Reload' }).click();
+  await page.locator('p.good', { hasText: 'Taken' }).waitFor();
+  await page.locator('button.danger', { hasText: 'Drain' }).click();
+  await page.locator('#ask-yes').click();
+  await page.locator('p.verdict', { hasText: /Drain/ }).waitFor();
+  await picture(page, 'drain');
+  await page.locator('button', { hasText: 'Take calls again' }).click();
+  await page.locator('button.danger', { hasText: 'Drain' }).waitFor();
+}
+
+async function run() {
+  const browser = await chromium.launch({ executablePath: flag('chromium') || '/usr/bin/chromium', headless: true, args: FLAGS });
+  const faults = [];
+  try {
+    if (flag('walk')) await walk(browser, flag('walk'), faults);
+    if (flag('live')) await live(browser, flag('live'), flag('token'), faults);
+  } finally {
+    await browser.close();
+  }
+  if (faults.length) throw new Error(faults.join('\n'));
+  console.log(`${checks} checks, no error of a page, nothing fetched from elsewhere`);
+}
+
+run().catch((error) => {
+  console.error(error.stack || error.message);
+  process.exit(1);
+});
