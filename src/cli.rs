@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config;
 
 /// Verbs of later versions: recognised and refused.
-pub const UNBUILT: [&str; 3] = ["top", "config", "completions"];
+pub const UNBUILT: [&str; 1] = ["top"];
 
 /// Stands between SIP trunks, a PBX and voice agents: routes calls, carries their audio, goes on where one fails.
 #[derive(Debug, Parser)]
@@ -143,6 +143,13 @@ pub enum Verb {
         #[arg(long, global = true)]
         json: bool,
     },
+    /// The configuration as it holds, and what may be written
+    #[command(name = "config")]
+    Configuration {
+        /// Which
+        #[command(subcommand)]
+        what: Configuration,
+    },
     /// Make a running edge read its configuration again
     Reload {
         /// Which edge
@@ -157,6 +164,17 @@ pub enum Verb {
         /// Take calls again
         #[arg(long)]
         undo: bool,
+    },
+    /// Print what a shell completes verbs and flags by
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a folder
+    Man {
+        /// The folder
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
     },
     /// Explain an error code, such as TG0104
     Help {
@@ -240,6 +258,26 @@ pub enum Presets {
     Show {
         /// e.g. twilio
         name: String,
+    },
+}
+
+/// `config …`
+#[derive(Debug, Subcommand)]
+pub enum Configuration {
+    /// The whole that holds: the file, presets, every default; secrets are left out
+    Show {
+        /// Every default there is, without a file
+        #[arg(long)]
+        defaults: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// What may be written, as JSON Schema
+    Schema {
+        /// As a page: docs/keys.md
+        #[arg(long)]
+        markdown: bool,
     },
 }
 

@@ -6,7 +6,9 @@ use clap::{CommandFactory, Parser};
 use trunkgate::cli::{Agents, Calls, Cli, Listing, UNBUILT, Verb};
 use trunkgate::doctor::Form;
 use trunkgate::init::InitOptions;
-use trunkgate::{agent_test, call, check, client, demo, doctor, help, init, loadtest, preset, run, why};
+use trunkgate::{
+    agent_test, call, check, client, configuration, demo, doctor, help, init, loadtest, preset, run, shell, why,
+};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -49,8 +51,11 @@ fn main() -> ExitCode {
         }
         Verb::Agent { what: Agents::Test(verb) } => agent_test::run(config, &verb),
         Verb::Preset { what, json } => preset::run(&what, json),
+        Verb::Configuration { what } => configuration::run(config, &what),
         Verb::Reload { remote } => client::reload(config, &remote),
         Verb::Drain { remote, undo } => client::drain(config, &remote, undo),
+        Verb::Completions { shell } => shell::completions(shell),
+        Verb::Man { folder } => shell::manual(&folder),
         Verb::Help { code: Some(topic) } => {
             match Cli::command().find_subcommand_mut(&topic).filter(|v| !v.is_hide_set()) {
                 Some(verb) => help_of(&mut verb.clone().bin_name(format!("trunkgate {topic}"))),

@@ -19,6 +19,7 @@ mod encoding;
 mod headers;
 mod hold;
 mod hours;
+mod json_schema;
 mod keys;
 mod load;
 mod number_form;
@@ -29,11 +30,13 @@ mod places;
 pub mod preset;
 mod queue;
 mod quotas;
+mod reference;
 mod register;
 mod route_files;
 mod routes;
 mod schema;
 mod section;
+mod show;
 mod sms;
 mod speech;
 mod spreadsheet;
@@ -45,8 +48,11 @@ mod values;
 
 pub use cdr::{Cdr, CdrFile, CdrFormat, CdrUrl, Keep};
 pub use diagnostic::{Diagnostic, Excerpt, brief, render, to_json};
+pub use json_schema::json_schema;
 pub use load::{find, load, load_http, parse};
 pub use places::Places;
+pub use reference::markdown;
+pub use show::Shown;
 pub(crate) use trunks::sip_address;
 pub use types::{
     Announcement, Api, Config, Edge, Endpoint, Http, Limits, Listen, ListenTls, Log, Media, Secret, Speaker, Speech,

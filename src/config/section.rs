@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::code;
 use super::diagnostic::{Findings, nearest};
 use super::elsewhere::{ELSEWHERE, OF_TABLES};
-use super::keys::{Key, ROOT, State, TABLES, TRUNK, TRUNK_PARTS};
+use super::keys::{Key, Kind, ROOT, TABLES, TRUNK, TRUNK_PARTS, same};
 use super::values::wrong_type;
 
 /// A value with its place.
@@ -75,40 +75,41 @@ impl<'a> Section<'a> {
 /// Refuses a key that is unknown or not built yet.
 fn judge(title: &str, name: &str, span: Range<usize>, value: &Value<'_>, keys: &[Key], findings: &mut Findings) {
     let place = if title.is_empty() { String::new() } else { format!(" in {title}") };
-    let Some((_, state)) = keys.iter().find(|(known, _)| *known == name) else {
+    let Some(key) = keys.iter().find(|key| key.name == name) else {
         findings.error(code::UNKNOWN_KEY, span, format!("unknown key `{name}`{place}"), suggestion(name, keys));
         return;
     };
-    let only = match state {
-        State::Built => return,
-        State::Later(feature) => {
-            let help = format!("{feature}: still to come");
-            findings.error(code::NOT_IN_THIS_VERSION, span, format!("not in this version: `{name}`{place}"), help);
-            return;
-        }
-        State::OnlyText(text) if value.get_ref().as_str() == Some(*text) => return,
-        State::OnlyText(text) => format!("\"{text}\""),
-        State::OnlyFalse if value.get_ref().as_bool() == Some(false) => return,
-        State::OnlyFalse => "false".to_owned(),
+    if let Kind::Later(feature) = key.kind {
+        let help = format!("{feature}: still to come");
+        findings.error(code::NOT_IN_THIS_VERSION, span, format!("not in this version: `{name}`{place}"), help);
+        return;
+    }
+    let written = value.get_ref();
+    let only = if let Kind::OnlyText(text) = key.kind {
+        Some(format!("\"{text}\"")).filter(|_| written.as_str() != Some(text))
+    } else {
+        let is_other = matches!(key.kind, Kind::OnlyFalse) && written.as_bool() != Some(false);
+        is_other.then(|| "false".to_owned())
     };
+    let Some(only) = only else { return };
     let message = format!("not in this version: this value of `{name}`{place}");
     findings.error(code::NOT_IN_THIS_VERSION, value.span(), message, format!("this version has only {name} = {only}"));
 }
 
 /// What an unknown key may have been meant as.
 fn suggestion(name: &str, keys: &[Key]) -> String {
-    let holds = |keys: &[Key], name: &str| keys.iter().any(|(known, _)| *known == name);
-    if let Some((_, words)) = OF_TABLES.iter().find(|(table, _)| *table == keys)
+    let holds = |keys: &[Key], name: &str| keys.iter().any(|key| key.name == name);
+    if let Some((_, words)) = OF_TABLES.iter().find(|(table, _)| same(table, keys))
         && let Some((_, help)) = words.iter().find(|(theirs, _)| theirs.contains(&name))
     {
         return (*help).to_owned();
     }
-    let is_part = keys != ROOT && !TABLES.iter().any(|(_, table)| *table == keys);
+    let is_part = !same(keys, ROOT) && !TABLES.iter().any(|(_, table)| same(table, keys));
     if !is_part && let Some(help) = elsewhere(name, keys) {
         return help;
     }
     let among = |is_like: &dyn Fn(&str) -> bool| {
-        let like = keys.iter().filter(|(known, _)| is_like(known)).map(|(known, _)| format!("`{known}`"));
+        let like = keys.iter().filter(|key| is_like(key.name)).map(|key| format!("`{}`", key.name));
         let like: Vec<String> = like.collect();
         (!like.is_empty()).then(|| format!("did you mean {}?", like.join(" or ")))
     };
@@ -120,7 +121,7 @@ fn suggestion(name: &str, keys: &[Key]) -> String {
     if let (Some((table, _)), None) = (places.next(), places.next()) {
         return format!("`{name}` belongs in {table}");
     }
-    if let Some(known) = nearest(name, keys.iter().map(|(known, _)| *known)) {
+    if let Some(known) = nearest(name, keys.iter().map(|key| key.name)) {
         return format!("did you mean `{known}`?");
     }
     if let Some(help) = among(&|known| name.len() > 3 && known.contains(name)) {
@@ -129,7 +130,7 @@ fn suggestion(name: &str, keys: &[Key]) -> String {
     match TABLES.iter().find(|(_, keys)| holds(keys, name)) {
         Some((table, _)) => format!("`{name}` belongs in {table}"),
         None if is_part => {
-            let all: Vec<String> = keys.iter().map(|(known, _)| format!("`{known}`")).collect();
+            let all: Vec<String> = keys.iter().map(|key| format!("`{}`", key.name)).collect();
             format!("the keys here are {}", all.join(", "))
         }
         None => "no key of this name exists here".to_owned(),
@@ -138,8 +139,8 @@ fn suggestion(name: &str, keys: &[Key]) -> String {
 
 /// What a word of other programs is called here, or where it stands.
 fn elsewhere(name: &str, keys: &[Key]) -> Option<String> {
-    let holds = |keys: &[Key], name: &str| keys.iter().any(|(known, _)| *known == name);
-    if keys == TRUNK
+    let holds = |keys: &[Key], name: &str| keys.iter().any(|key| key.name == name);
+    if same(keys, TRUNK)
         && let Some((part, _)) = TRUNK_PARTS.iter().find(|(_, keys)| holds(keys, name))
     {
         return Some(format!("`{name}` belongs in {part}"));

@@ -207,16 +207,3 @@ fn every_dependency_has_its_reason() {
     let missing = others.filter(|name| !text.contains(&format!("`{name}`")));
     report("every dependency is in docs/dependencies.md with its reason", missing.cloned().collect());
 }
-
-#[test]
-fn every_key_is_documented() {
-    let text = document("docs/configuration.md").text;
-    let keys = sources().into_iter().find(|source| source.path == "src/config/keys.rs").unwrap().text;
-    let key = Regex::new(r#"\("([a-z_]+)", "#).unwrap();
-    let keys: BTreeSet<String> = key.captures_iter(&keys).map(|found| found[1].to_owned()).collect();
-    assert!(keys.len() > 40, "src/config/keys.rs names the keys");
-    let named =
-        |key: &String| [format!("`{key}`"), format!("`[{key}]`"), format!("[{key}.")].iter().any(|n| text.contains(n));
-    let missing = keys.into_iter().filter(|key| !named(key) && !text.contains(&format!("[[{key}]]")));
-    report("every key of src/config/keys.rs is in docs/configuration.md", missing.collect());
-}

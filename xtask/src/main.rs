@@ -1,10 +1,11 @@
 //! `cargo xtask`: drivers that need more than cargo. `interop` runs the real binary against peers that we did not
 //! write (SIPp, Kamailio) and prints one figure per case; `faults` has agents fail callers;
-//! `bench` measures whole systems side by side.
+//! `bench` measures whole systems side by side; `deb` makes the Debian package.
 
 mod bench;
 mod faults;
 mod interop;
+mod package;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,8 @@ enum Task {
     /// Measures the edge beside others, in one run.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Makes the Debian package.
+    Deb,
     /// The bare relay's own process.
     #[command(hide = true)]
     BareRelay {
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Task::Interop(options) => interop::run(&options),
         Task::Bench(bench) => bench::run(&bench),
         Task::Faults(options) => faults::run(&options),
+        Task::Deb => package::deb(),
         Task::FaultsAgent => faults::echo_for_all().map(|()| true),
         Task::BareRelay { converts } => bench::bare_relay(converts).map(|()| true),
     };

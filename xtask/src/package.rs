@@ -1,0 +1,46 @@
+//! `cargo xtask deb`: the Debian package, with what the binary itself writes for it: manual pages and shells' completions.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+
+use crate::interop::edge;
+
+/// Shells, and what Debian calls their scripts; `[package.metadata.deb]` says where they go.
+const SCRIPTS: [(&str, &str); 3] = [("bash", "trunkgate.bash"), ("zsh", "_trunkgate"), ("fish", "trunkgate.fish")];
+
+/// Builds the binary, has it write, and packs.
+pub(crate) fn deb() -> anyhow::Result<bool> {
+    edge::build()?;
+    let folder = edge::target().join("package");
+    written(&folder)?;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let packed = Command::new(cargo).args(["deb", "--no-build"]).status().context("cargo deb")?;
+    if !packed.success() {
+        bail!("cargo deb failed: `cargo install cargo-deb --locked` installs it");
+    }
+    Ok(true)
+}
+
+/// Manual pages and completions below `folder`.
+fn written(folder: &Path) -> anyhow::Result<()> {
+    // Pages of verbs that are gone would stay.
+    if folder.exists() {
+        std::fs::remove_dir_all(folder)?;
+    }
+    let scripts = folder.join("completions");
+    std::fs::create_dir_all(&scripts)?;
+    let run = |arguments: &[&std::ffi::OsStr]| -> anyhow::Result<Vec<u8>> {
+        let output = Command::new(edge::binary()).args(arguments).output()?;
+        if !output.status.success() {
+            bail!("{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(output.stdout)
+    };
+    run(&["man".as_ref(), folder.join("man").as_ref()])?;
+    for (shell, name) in SCRIPTS {
+        std::fs::write(scripts.join(name), run(&["completions".as_ref(), shell.as_ref()])?)?;
+    }
+    Ok(())
+}
