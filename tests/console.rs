@@ -8,6 +8,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::time::Instant;
 
 use nix::sys::signal::Signal;
 use regex::Regex;
@@ -113,7 +114,10 @@ impl Follower {
 
     /// The rest of the next line that begins so.
     fn line(&mut self, front: &str) -> String {
+        // Comments keep coming.
+        let began = Instant::now();
         loop {
+            assert!(began.elapsed() < PATIENCE, "waited too long for {front:?}");
             let mut line = String::new();
             assert!(self.lines.read_line(&mut line).unwrap() > 0, "the stream has ended before {front:?}");
             if let Some(rest) = line.trim_end().strip_prefix(front) {
@@ -183,28 +187,33 @@ fn a_calls_events_come_in_their_order_with_what_the_list_says() {
 fn a_trunk_that_goes_down_or_comes_up_and_a_target_that_fails_are_told() {
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
     let dead = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Asked once, at the start: what else is known of them, calls tell.
     let trunks = caller.trunk("carrier")
-        + &format!("[trunk.dead]\npeers = [\"sip:{dead}\"]\noptions_interval = \"1s\"\n")
-        + &callee.trunk("pbx").replace("\"0s\"", "\"1s\"");
+        + &format!("[trunk.dead]\npeers = [\"sip:{dead}\"]\noptions_interval = \"1h\"\n")
+        + &callee.trunk("pbx").replace("\"0s\"", "\"1h\"");
     let route = "[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:dead\", \"trunk:pbx\"]\n";
     let edge = Process::start(&config(&(trunks + route)));
     let mut follower = Follower::begin(&edge);
-    let _call = Call::set_up(&edge, "goes-on", &caller, &callee);
-    // Which of them comes first is chance; how often a peer has to fail is its own affair.
+    for id in ["goes-on", "goes-on-too", "goes-on-as-well"] {
+        Call::set_up(&edge, id, &caller, &callee);
+    }
+    // Which of them comes first is chance.
     let mut told = BTreeSet::new();
     let wanted = [("call.failed_over", "dead"), ("trunk.down", "dead"), ("trunk.up", "pbx")];
-    while !wanted.iter().all(|(name, trunk)| told.contains(&(name.to_string(), trunk.to_string()))) {
+    while !wanted.iter().all(|(name, trunk)| told.contains(&((*name).to_owned(), (*trunk).to_owned()))) {
         let (name, data) = follower.next(&["call.failed_over", "trunk.down", "trunk.up"]);
         assert!(name != "call.failed_over" || data["reason"] == "unreachable", "{data}");
         assert!(name != "trunk.up" || data["trunk"] != "dead", "{data}");
         told.insert((name, data["trunk"].as_str().unwrap().to_owned()));
     }
-    assert_eq!(edge.json("/v1/calls?flag=failed_over")["calls"][0]["flags"], serde_json::json!(["failed_over"]));
+    let calls = edge.json("/v1/calls?flag=failed_over")["calls"].as_array().unwrap().clone();
+    assert!(calls.iter().any(|call| call["flags"] == serde_json::json!(["failed_over"])), "{calls:?}");
     let troubles = until("it is among what went wrong", || {
         let troubles = edge.json("/v1/history")["troubles"].as_array().unwrap().clone();
         (!troubles.is_empty()).then_some(troubles)
     });
-    assert_eq!((&troubles[0]["kind"], &troubles[0]["count"]), (&"failed_over".into(), &1.into()));
+    assert_eq!(troubles[0]["kind"], "failed_over");
+    assert!(troubles[0]["count"].as_u64().is_some_and(|count| count > 0), "{troubles:?}");
     assert!(!troubles[0]["sentence"].as_str().unwrap().is_empty());
 }
 

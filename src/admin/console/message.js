@@ -40,7 +40,11 @@ export function counterpart(entries, place) {
 
 function raw(entry) {
   return typeof entry.raw === 'string'
-    ? h('pre', { tabindex: '0' }, entry.raw)
+    ? [
+      entry.remote ? h('p', { class: 'dim' }, `${entry.transport} ${entry.received ? `${entry.remote} → ${entry.local || 'edge'}` : `${entry.local || 'edge'} → ${entry.remote}`}`) : null,
+      h('pre', { tabindex: '0' }, entry.raw),
+      entry.cut ? h('p', { class: 'warn' }, `${entry.cut} octets at its end are not kept.`) : null,
+    ]
     : h('p', { class: 'empty' }, 'Not kept: only the messages of the newest calls are, as far as there is room.');
 }
 

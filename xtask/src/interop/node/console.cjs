@@ -94,6 +94,8 @@ async function walk(browser, url, faults) {
   const shown = page.locator('.message');
   await shown.locator('h3').first().waitFor();
   hold('the message that was clicked is shown', (await shown.innerText()).includes('INVITE'));
+  hold('it is shown as it was on the wire', (await shown.locator('pre').first().innerText()).startsWith('INVITE sip:'));
+  hold('what the edge changed is shown', await shown.locator('.diff .gone').count() > 0 && await shown.locator('.diff .new').count() > 0);
   await messages.nth(1).focus();
   await page.keyboard.press('Enter');
   await until(page, () => document.querySelector('svg.ladder g.chosen')?.dataset.row !== '0');
@@ -105,6 +107,7 @@ async function walk(browser, url, faults) {
   await save.waitFor();
   const [file] = await Promise.all([page.waitForEvent('download'), save.click()]);
   hold('a download has its name', file.suggestedFilename().endsWith('.txt'));
+  for (const title of ['Ladder as SVG', 'Messages as pcapng']) hold(`there is ${title}`, await page.locator('section[aria-label=Downloads] button', { hasText: title }).count() === 1);
   await picture(page, 'call-light', true);
   await page.keyboard.press('Escape');
   await page.locator('h1', { hasText: 'Calls' }).waitFor();
