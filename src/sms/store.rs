@@ -192,6 +192,8 @@ impl Store {
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
+        // What is over is to be read by nobody: neither in free pages nor, see `forget`, in the log.
+        connection.pragma_update(None, "secure_delete", true)?;
         let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         let mut store = Store { connection };
         let all = store.begin()?;
@@ -365,7 +367,9 @@ impl Store {
         let gone = self
             .connection
             .execute("DELETE FROM sms WHERE state = ?1 AND created < ?2", params![State::Done as i64, before]);
-        gone.map(|_| ()).map_err(words)
+        let emptied =
+            || self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)).map(|_| ());
+        gone.and_then(|_| emptied()).map_err(words)
     }
 }
 
@@ -501,6 +505,23 @@ mod tests {
             let mode = std::fs::metadata(directory.path().join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o077, 0, "{name}");
         }
+    }
+
+    #[test]
+    fn what_was_said_is_in_no_file_once_it_is_over() {
+        let mut rig = Rig::new();
+        rig.store.take_in(at(0), &[SmsNews::Send(sms("CA1", "+1"))]).unwrap();
+        let is_there = |rig: &Rig| {
+            ["sms.db", "sms.db-wal"].iter().any(|name| {
+                let bytes = std::fs::read(rig.directory.path().join(name)).unwrap_or_default();
+                bytes.windows(7).any(|found| found == b"Missed.")
+            })
+        };
+        assert!(is_there(&rig));
+        assert_eq!(rig.due(1), only("CA1", false));
+        rig.settle(2, "CA1", Step::End(Ended::Sent, Some("SM1".into())));
+        rig.store.forget(at(3)).unwrap();
+        assert!(!is_there(&rig));
     }
 
     #[test]

@@ -249,6 +249,13 @@ pub const URGENT_CALLS_PER_SECOND: u32 = 10;
 pub const ALARM_SECONDS: u64 = 60;
 /// Of trunks that go by their answer ratio, one that stands behind others for what it has done comes first in one of so many calls.
 pub const PROBED_ONE_IN: u32 = 20;
+/// Between the same two numbers so many failures count within this time, in seconds: one who redials a number that does not work says
+/// nothing new of the trunk.
+pub const LET_DOWN_TIMES: usize = 2;
+/// See [`LET_DOWN_TIMES`].
+pub const LET_DOWN_SECONDS: u64 = 60;
+/// Failures of a trunk that are remembered for that; as many count within the time.
+pub const LET_DOWN_KEPT: usize = 64;
 /// The same trunk no sooner again, in seconds: what a busy edge would risk in the meantime it learns from one call as well.
 pub const PROBE_SECONDS: u64 = 10;
 /// A trunk that has not made a call ring for so long when it is given up has not delivered it, in seconds: the delay within which

@@ -108,7 +108,8 @@ impl Call {
 
     fn text(&self, edge: &Edge, rule: &SmsRule, outcome: TextOutcome, reason: ReasonSlug) -> Result<Sms, NoText> {
         let ended = EndedCall {
-            caller: Some(&self.caller.number).filter(|_| self.caller.known_number().is_some()),
+            caller: Some(&self.caller.number)
+                .filter(|_| self.caller.known_number().is_some() && !self.identity.is_private()),
             called: &self.called,
             route: &self.route,
             trunk: self.legs[CALLER].trunk_name(),

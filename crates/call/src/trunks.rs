@@ -9,7 +9,7 @@ use trunkgate_route::{Figures, Standing, Table, TokenBucket, Trunk};
 
 use crate::branches::Branch;
 use crate::call::CallKey;
-use crate::limits::{PACED_ADDRESSES, PROBE_SECONDS};
+use crate::limits::{LET_DOWN_KEPT, LET_DOWN_SECONDS, LET_DOWN_TIMES, PACED_ADDRESSES, PROBE_SECONDS};
 use crate::reason::ReasonSlug;
 use crate::view::{PeerView, TrunkView};
 use crate::wall::rfc3339;
@@ -35,6 +35,8 @@ struct TrunkState {
     pace: Pace,
     /// How it has done lately.
     standing: Standing,
+    /// Failures of late, and between whom.
+    failures: Vec<(Instant, (Box<str>, Box<str>))>,
     /// When it came first last, though it stood behind others.
     probed: Option<Instant>,
     /// What went wrong last, and when.
@@ -68,6 +70,7 @@ impl TrunkState {
             failed: 0,
             pace: Pace::default(),
             standing: Standing::default(),
+            failures: Vec::new(),
             probed: None,
             last_problem: None,
         }
@@ -213,11 +216,18 @@ impl Trunks {
         }
     }
 
-    /// Notes that a target has failed, all of its peers together, for what the trunk has done.
-    pub(crate) fn let_down(&mut self, now: Instant, name: &str) {
-        if let Some(state) = self.by_name.get_mut(name) {
-            state.standing.count(now, false);
+    /// Notes that a target has failed, all of its peers together, for what the trunk has done; whose call it was, and to whom.
+    /// Of one number that is called again and again by one caller the trunk's other calls are not to suffer.
+    pub(crate) fn let_down(&mut self, now: Instant, name: &str, between: (&str, &str)) {
+        let Some(state) = self.by_name.get_mut(name) else { return };
+        let while_new = Duration::from_secs(LET_DOWN_SECONDS);
+        state.failures.retain(|(at, _)| now.saturating_duration_since(*at) < while_new);
+        let same = state.failures.iter().filter(|(_, (caller, called))| (&**caller, &**called) == between).count();
+        if same >= LET_DOWN_TIMES || state.failures.len() >= LET_DOWN_KEPT {
+            return;
         }
+        state.failures.push((now, (between.0.into(), between.1.into())));
+        state.standing.count(now, false);
     }
 
     /// Notes how what a trunk sent in an answered call has sounded.

@@ -112,10 +112,25 @@ fn what_the_called_party_does_is_not_the_trunk_s() {
     }
     assert_eq!((figures(&bench, "pbx").calls, figures(&bench, "pbx").ratio), (0.0, None));
     for code in [403, 408, 429, 500, 502, 503, 504] {
-        call(&mut bench, NUMBER, [(PBX, code), (BACKUP, 486)]);
+        call(&mut bench, &format!("+1415555{code:04}"), [(PBX, code), (BACKUP, 486)]);
     }
     let pbx = figures(&bench, "pbx");
     assert_eq!((pbx.calls, pbx.ratio), (7.0, Some(0.0)));
+}
+
+#[test]
+fn who_redials_a_number_that_does_not_work_turns_no_calls_away() {
+    let mut bench = Bench::with(table(trunks(), vec![route(vec![to_trunk("pbx"), to_trunk("backup")])]));
+    let failed = |bench: &mut Bench, number: &str, times: usize| {
+        for _ in 0..times {
+            call(bench, number, [(PBX, 503), (BACKUP, 486)]);
+        }
+        figures(bench, "pbx").calls
+    };
+    assert_eq!(failed(&mut bench, NUMBER, 20), 2.0);
+    assert_eq!(failed(&mut bench, "+14155550199", 1), 3.0);
+    bench.pass(Duration::from_secs(61));
+    assert!(failed(&mut bench, NUMBER, 20) > 4.0);
 }
 
 #[test]

@@ -95,6 +95,17 @@ fn the_end_that_a_route_has_for_calls_that_nobody_took_counts_as_that() {
 }
 
 #[test]
+fn a_caller_that_hides_its_number_gets_none() {
+    for (privacy, first) in [("id", None), ("user;critical", None), ("none", Some(WATCHED))] {
+        let mut bench = bench_with(&TextOutcome::USUAL, vec![to_trunk("pbx")]);
+        let dialing =
+            Dialing { peer: CARRIER.into(), number: "+14155550100".into(), call: 1, cseq: 1, to_tag: String::new() };
+        bench.receive(CARRIER, dialing.request("INVITE", &offer(), &format!("Privacy: {privacy}\r\n")));
+        assert_eq!(told(&mut bench).first().map(String::as_str), first, "{privacy}");
+    }
+}
+
+#[test]
 fn an_answered_call_has_none() {
     let mut bench = bench_with(&TextOutcome::ALL, vec![to_trunk("pbx")]);
     let (mut caller, callee) = bench.answered();
