@@ -72,7 +72,8 @@ fn nothing_refuses_a_call_for_help() {
         let ack = pbx.request("ACK", number, sip, id, 1, to_tag(&answer));
         pbx.send(sip, &ack.replace(&format!("{id}ACK1"), &format!("{id}INVITE1")));
     }
-    assert!(far.heard_nothing(), "only calls for help went on");
+    // On a slow machine an INVITE may have come again.
+    assert!(far.heard().iter().all(|got| got.starts_with("INVITE sip:911@")), "only calls for help went on");
     let why = finish(&["why", "--url", &edge.url(), "--from", "pbx", "--called", "911"]);
     let why = String::from_utf8(why.stdout).unwrap();
     assert!(why.contains("called 911 (emergency: no limit refuses it)") && !why.contains("403"), "{why}");

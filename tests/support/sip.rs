@@ -42,10 +42,22 @@ impl Party {
 
     /// Whether nothing at all has come.
     pub(crate) fn heard_nothing(&self) -> bool {
+        self.heard().is_empty()
+    }
+
+    /// All that has come and was not taken.
+    pub(crate) fn heard(&self) -> Vec<String> {
         self.socket.set_nonblocking(true).unwrap();
-        let nothing = self.socket.recv_from(&mut [0; 1]).is_err();
+        let mut buffer = [0; 65_535];
+        let next = || {
+            self.socket
+                .recv_from(&mut buffer)
+                .ok()
+                .map(|(length, _)| String::from_utf8_lossy(&buffer[..length]).into_owned())
+        };
+        let all = std::iter::from_fn(next).collect();
         self.socket.set_nonblocking(false).unwrap();
-        nothing
+        all
     }
 
     /// A request outside of any dialog, or inside one if `to_tag` and `cseq` say so.

@@ -106,8 +106,8 @@ impl Call {
     pub(crate) fn rate(&self, now: Instant, edge: &mut Edge, branch: Branch, failure: &Failure) {
         let Some(attempt) = self.attempt(branch) else { return };
         let Some(trunk) = attempt.trunk.as_ref().filter(|_| is_trunks_doing(now, attempt, failure)) else { return };
-        let between = (self.caller.known_number().unwrap_or_default(), self.called.text.as_str());
-        edge.trunks.let_down(now, &trunk.name, between);
+        let caller = self.caller.known_number().unwrap_or_default();
+        edge.trunks.let_down(now, &trunk.name, caller, &self.called.text);
     }
 }
 

@@ -36,11 +36,19 @@ struct TrunkState {
     /// How it has done lately.
     standing: Standing,
     /// Failures of late, and between whom.
-    failures: Vec<(Instant, (Box<str>, Box<str>))>,
+    failures: Vec<LetDown>,
     /// When it came first last, though it stood behind others.
     probed: Option<Instant>,
     /// What went wrong last, and when.
     last_problem: Option<(String, Instant)>,
+}
+
+/// A call that a trunk has let down.
+#[derive(Debug)]
+struct LetDown {
+    at: Instant,
+    caller: Box<str>,
+    called: Box<str>,
 }
 
 /// All trunks by name.
@@ -218,15 +226,15 @@ impl Trunks {
 
     /// Notes that a target has failed, all of its peers together, for what the trunk has done; whose call it was, and to whom.
     /// Of one number that is called again and again by one caller the trunk's other calls are not to suffer.
-    pub(crate) fn let_down(&mut self, now: Instant, name: &str, between: (&str, &str)) {
+    pub(crate) fn let_down(&mut self, now: Instant, name: &str, caller: &str, called: &str) {
         let Some(state) = self.by_name.get_mut(name) else { return };
         let while_new = Duration::from_secs(LET_DOWN_SECONDS);
-        state.failures.retain(|(at, _)| now.saturating_duration_since(*at) < while_new);
-        let same = state.failures.iter().filter(|(_, (caller, called))| (&**caller, &**called) == between).count();
+        state.failures.retain(|one| now.saturating_duration_since(one.at) < while_new);
+        let same = state.failures.iter().filter(|one| (&*one.caller, &*one.called) == (caller, called)).count();
         if same >= LET_DOWN_TIMES || state.failures.len() >= LET_DOWN_KEPT {
             return;
         }
-        state.failures.push((now, (between.0.into(), between.1.into())));
+        state.failures.push(LetDown { at: now, caller: caller.into(), called: called.into() });
         state.standing.count(now, false);
     }
 
