@@ -92,7 +92,10 @@ fn a_few_calls_that_came_during_a_pause_are_served() {
         let cancel = bare.replacen("INVITE", "CANCEL", 1).replace("1 INVITE", "1 CANCEL");
         me.send(edge.address("udp"), &cancel);
     });
-    let calls = (0..3).map(|_| field(&callee.sip.receive("INVITE ").0, "Call-ID").to_owned());
-    assert_eq!(calls.collect::<BTreeSet<String>>().len(), 3);
+    let mut calls = BTreeSet::new();
+    // One that is not answered comes again.
+    while calls.len() < 3 {
+        calls.insert(field(&callee.sip.receive("INVITE ").0, "Call-ID").to_owned());
+    }
     assert_eq!(field(&me.receive("SIP/2.0 487").0, "Call-ID"), "c");
 }

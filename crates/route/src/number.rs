@@ -228,16 +228,17 @@ fn runs(received: &str) -> Vec<String> {
     let text: String = received.chars().take(MAX_NUMBER_BYTES).map(digit).collect();
     let mut found: Vec<String> = Vec::new();
     let mut before = None;
-    for run in text.split(|c: char| !c.is_ascii_digit() && c != '+' && !is_separator(c)).take(RUNS) {
-        if let Some(digits) = compact(run) {
+    let ends = |c: char| !c.is_ascii_digit() && c != '+' && !is_separator(c);
+    for run in text.split_inclusive(ends).take(RUNS) {
+        let end = run.chars().next_back().filter(|c| ends(*c));
+        if let Some(digits) = compact(run.trim_end_matches(ends)) {
             // `*67` and its like stand before a number without anything between.
             if matches!(before, Some('*' | '#')) {
                 found.extend([2, 3].into_iter().filter_map(|code| digits.get(code..).map(str::to_owned)));
             }
             found.push(digits);
         }
-        let end = run.as_ptr() as usize - text.as_ptr() as usize + run.len();
-        before = text.get(end..).and_then(|rest| rest.chars().next());
+        before = end;
     }
     let all: String = text.chars().filter(char::is_ascii_digit).collect();
     found.push(all);
