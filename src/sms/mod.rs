@@ -17,6 +17,7 @@ use trunkgate_call::numbers::mask;
 use trunkgate_call::{Gateway, SmsNews};
 use trunkgate_media::counters::Counter;
 
+mod due;
 pub(crate) mod held;
 mod message;
 pub(crate) mod opt_out;

@@ -7,11 +7,12 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Transaction, named_params, params};
+use rusqlite::{Connection, Transaction, params};
 use trunkgate_call::{Sms, SmsNews};
 
+use super::due::{FREE, Ready, ready, sids, why_not};
 use super::message::Message;
-use crate::limits::{SMS_BATCH, SMS_DAY_SECONDS, SMS_KEPT_SECONDS};
+use crate::limits::{SMS_BATCH, SMS_KEPT_SECONDS};
 
 /// Version of the tables; a file of a later one is not opened.
 const VERSION: i64 = 1;
@@ -40,11 +41,6 @@ const TABLES: &str = "
     CREATE TABLE opted_out (recipient TEXT PRIMARY KEY, since INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     PRAGMA user_version = 1;
 ";
-
-/// What a request may be made for: nothing to a recipient of whom another text is under way or in doubt, so that what is found
-/// there belongs to that one.
-const FREE: &str = "state IN (1, 3) AND (state = 3 OR NOT EXISTS (
-    SELECT 1 FROM sms AS other WHERE other.recipient = sms.recipient AND other.state IN (2, 3)))";
 
 /// Where a text stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,11 +160,11 @@ fn words(error: rusqlite::Error) -> io::Error {
     io::Error::other(what)
 }
 
-fn millis(at: Timestamp) -> i64 {
+pub(super) fn millis(at: Timestamp) -> i64 {
     at.as_millisecond()
 }
 
-fn time(millis: i64) -> Timestamp {
+pub(super) fn time(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or_default()
 }
 
@@ -371,73 +367,6 @@ impl Store {
             || self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)).map(|_| ());
         gone.and_then(|_| emptied()).map_err(words)
     }
-}
-
-/// A row of what is ready.
-struct Ready {
-    call: String,
-    message: Message,
-    tries: u32,
-    created: i64,
-    doubt: Option<Doubt>,
-}
-
-/// What is due now, the oldest first.
-fn ready(to: &Transaction<'_>, now: Timestamp, most: usize) -> rusqlite::Result<Vec<Ready>> {
-    let mut rows = to.prepare(&format!(
-        "SELECT call, recipient, sender, body, tries, created, state = 3, asked, doubted FROM sms
-         WHERE {FREE} AND due <= :now ORDER BY due, created LIMIT :most"
-    ))?;
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let rows = rows.query_map(named_params! { ":now": millis(now), ":most": most }, |row| {
-        let message = Message { to: row.get(1)?, from: row.get(2)?, body: row.get(3)? };
-        let (created, is_doubtful): (i64, bool) = (row.get(5)?, row.get(6)?);
-        let (sent, since): (Option<i64>, Option<i64>) = (row.get(7)?, row.get(8)?);
-        let doubt = Doubt { sent: time(sent.unwrap_or(created)), since: time(since.unwrap_or(created)) };
-        let doubt = is_doubtful.then_some(doubt);
-        Ok(Ready { call: row.get(0)?, message, tries: row.get(4)?, created, doubt })
-    })?;
-    rows.collect()
-}
-
-/// Why a text is not sent at all.
-fn why_not(
-    to: &Transaction<'_>,
-    now: Timestamp,
-    bounds: Bounds,
-    recipient: &str,
-    created: i64,
-) -> rusqlite::Result<Option<Ended>> {
-    if millis(now) - created > bounds.expires * 1_000 && bounds.expires > 0 {
-        return Ok(Some(Ended::Expired));
-    }
-    let mut out = to.prepare("SELECT 1 FROM opted_out WHERE recipient = ?1")?;
-    if out.query_row([recipient], |_| Ok(())).optional()?.is_some() {
-        return Ok(Some(Ended::OptedOut));
-    }
-    let day = millis(now) - SMS_DAY_SECONDS * 1_000;
-    let count = |sql: &str, values: &[&dyn rusqlite::ToSql]| -> rusqlite::Result<i64> {
-        to.prepare(sql)?.query_row(values, |row| row.get(0))
-    };
-    let taken = "(state IN (2, 3) OR result IN ('sent', 'unknown'))";
-    let per_recipient = i64::from(bounds.per_recipient);
-    let of_recipient = format!("SELECT count(*) FROM sms WHERE recipient = ?1 AND created > ?2 AND {taken}");
-    if per_recipient > 0 && count(&of_recipient, &[&recipient, &day])? >= per_recipient {
-        return Ok(Some(Ended::Limited));
-    }
-    let per_day = i64::from(bounds.per_day);
-    let of_all = format!("SELECT count(*) FROM sms WHERE created > ?1 AND {taken}");
-    if per_day > 0 && count(&of_all, &[&day])? >= per_day {
-        return Ok(Some(Ended::Limited));
-    }
-    Ok(None)
-}
-
-/// Sids of messages to a recipient that belong to calls already.
-fn sids(to: &Transaction<'_>, recipient: &str) -> rusqlite::Result<HashSet<String>> {
-    let mut rows = to.prepare("SELECT sid FROM sms WHERE recipient = ?1 AND sid IS NOT NULL")?;
-    let rows = rows.query_map([recipient], |row| row.get(0))?;
-    rows.collect()
 }
 
 /// A text is over: what it said is nobody's business any more.

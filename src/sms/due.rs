@@ -1,0 +1,82 @@
+//! What is due in the queue of texts, and why some of it is not sent at all.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension as _, Transaction, named_params};
+
+use super::message::Message;
+use super::store::{Bounds, Doubt, Ended, millis, time};
+use crate::limits::SMS_DAY_SECONDS;
+
+/// What a request may be made for: nothing to a recipient of whom another text is under way or in doubt, so that what is found
+/// there belongs to that one.
+pub(super) const FREE: &str = "state IN (1, 3) AND (state = 3 OR NOT EXISTS (
+    SELECT 1 FROM sms AS other WHERE other.recipient = sms.recipient AND other.state IN (2, 3)))";
+
+/// A row of what is ready.
+pub(super) struct Ready {
+    pub(super) call: String,
+    pub(super) message: Message,
+    pub(super) tries: u32,
+    pub(super) created: i64,
+    pub(super) doubt: Option<Doubt>,
+}
+
+/// What is due now, the oldest first.
+pub(super) fn ready(to: &Transaction<'_>, now: Timestamp, most: usize) -> rusqlite::Result<Vec<Ready>> {
+    let mut rows = to.prepare(&format!(
+        "SELECT call, recipient, sender, body, tries, created, state = 3, asked, doubted FROM sms
+         WHERE {FREE} AND due <= :now ORDER BY due, created LIMIT :most"
+    ))?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let rows = rows.query_map(named_params! { ":now": millis(now), ":most": most }, |row| {
+        let message = Message { to: row.get(1)?, from: row.get(2)?, body: row.get(3)? };
+        let (created, is_doubtful): (i64, bool) = (row.get(5)?, row.get(6)?);
+        let (sent, since): (Option<i64>, Option<i64>) = (row.get(7)?, row.get(8)?);
+        let doubt = Doubt { sent: time(sent.unwrap_or(created)), since: time(since.unwrap_or(created)) };
+        let doubt = is_doubtful.then_some(doubt);
+        Ok(Ready { call: row.get(0)?, message, tries: row.get(4)?, created, doubt })
+    })?;
+    rows.collect()
+}
+
+/// Why a text is not sent at all.
+pub(super) fn why_not(
+    to: &Transaction<'_>,
+    now: Timestamp,
+    bounds: Bounds,
+    recipient: &str,
+    created: i64,
+) -> rusqlite::Result<Option<Ended>> {
+    if millis(now) - created > bounds.expires * 1_000 && bounds.expires > 0 {
+        return Ok(Some(Ended::Expired));
+    }
+    let mut out = to.prepare("SELECT 1 FROM opted_out WHERE recipient = ?1")?;
+    if out.query_row([recipient], |_| Ok(())).optional()?.is_some() {
+        return Ok(Some(Ended::OptedOut));
+    }
+    let day = millis(now) - SMS_DAY_SECONDS * 1_000;
+    let count = |sql: &str, values: &[&dyn rusqlite::ToSql]| -> rusqlite::Result<i64> {
+        to.prepare(sql)?.query_row(values, |row| row.get(0))
+    };
+    let taken = "(state IN (2, 3) OR result IN ('sent', 'unknown'))";
+    let per_recipient = i64::from(bounds.per_recipient);
+    let of_recipient = format!("SELECT count(*) FROM sms WHERE recipient = ?1 AND created > ?2 AND {taken}");
+    if per_recipient > 0 && count(&of_recipient, &[&recipient, &day])? >= per_recipient {
+        return Ok(Some(Ended::Limited));
+    }
+    let per_day = i64::from(bounds.per_day);
+    let of_all = format!("SELECT count(*) FROM sms WHERE created > ?1 AND {taken}");
+    if per_day > 0 && count(&of_all, &[&day])? >= per_day {
+        return Ok(Some(Ended::Limited));
+    }
+    Ok(None)
+}
+
+/// Sids of messages to a recipient that belong to calls already.
+pub(super) fn sids(to: &Transaction<'_>, recipient: &str) -> rusqlite::Result<HashSet<String>> {
+    let mut rows = to.prepare("SELECT sid FROM sms WHERE recipient = ?1 AND sid IS NOT NULL")?;
+    let rows = rows.query_map([recipient], |row| row.get(0))?;
+    rows.collect()
+}
