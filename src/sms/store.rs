@@ -379,6 +379,7 @@ fn end(to: &Transaction<'_>, call: &str, ended: Ended, sid: Option<&str>) -> rus
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::SMS_DAY_SECONDS;
 
     const BOUNDS: Bounds = Bounds { per_recipient: 2, per_day: 0, expires: 3_600 };
 
