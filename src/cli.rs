@@ -216,6 +216,9 @@ pub struct Remote {
     /// Its bearer token [default: as in the file]
     #[arg(long, global = true, env = "TRUNKGATE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub token: Option<String>,
+    /// Whom its certificate must come from, where the URL is https (PEM) [default: as in the file, of a URL whom the system trusts]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
 }
 
 /// Which calls are listed.

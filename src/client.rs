@@ -1,17 +1,26 @@
 //! Verbs that talk to a running edge over its HTTP face: `status`, `calls`, `trace`, `reload`, `drain`.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::Method;
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
+use reqwest::{Method, Url};
+use rustls::ClientConfig;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
+use crate::certificates::Trust;
 use crate::cli::{Calls, Listing, Remote};
-use crate::config::Http;
+use crate::config::{Http, HttpTls};
 use crate::run::{self, USAGE};
 use crate::terminal;
+use crate::transport::verifier::Servers;
+use crate::web::{self, Answer};
 use crate::why::Question;
 
 mod print;
@@ -26,6 +35,8 @@ const SID_CHARS: usize = 34;
 const SEARCHED: usize = 1_000;
 /// The newest call.
 const LAST: &str = "last";
+/// Longest answer that is read.
+const ANSWER_BYTES: u64 = 256 << 20;
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -89,10 +100,10 @@ pub fn pcap(config: Option<&Path>, remote: &Remote, sid: &str, file: &Path) -> E
 
 /// Writes what the edge has of a call to a file, or to stdout for `-`.
 fn download(config: Option<&Path>, remote: &Remote, written: &str, form: &str, file: &Path) -> ExitCode {
-    talk(config, remote, async |base, token| {
-        let sid = sid_of(base, token, written).await?;
+    talk(config, remote, async |edge| {
+        let sid = sid_of(edge, written).await?;
         let path = format!("/v1/calls/{}/{form}", escape(&sid));
-        let bytes = request_bytes(base, token, Method::GET, &path, None).await?;
+        let bytes = request_bytes(edge, Method::GET, &path, None).await?;
         if file == Path::new("-") {
             say_bytes(&bytes);
             return Ok(String::new());
@@ -111,9 +122,9 @@ fn of_call(
     path: impl Fn(&str) -> String,
     show: impl FnOnce(String, &str) -> Result<String, String>,
 ) -> ExitCode {
-    talk(config, remote, async |base, token| {
-        let sid = sid_of(base, token, written).await?;
-        let text = request(base, token, method, &path(&escape(&sid)), None).await?;
+    talk(config, remote, async |edge| {
+        let sid = sid_of(edge, written).await?;
+        let text = request(edge, method, &path(&escape(&sid)), None).await?;
         show(text, &sid)
     })
 }
@@ -134,12 +145,12 @@ fn ask_of_call(
 }
 
 /// The whole SID.
-async fn sid_of(base: &str, token: Option<&str>, written: &str) -> Result<String, String> {
+async fn sid_of(edge: &Target, written: &str) -> Result<String, String> {
     if written.len() >= SID_CHARS {
         return Ok(written.to_owned());
     }
     let listed = if written == LAST { 1 } else { SEARCHED };
-    let list = request(base, token, Method::GET, &format!("/v1/calls?limit={listed}"), None).await?;
+    let list = request(edge, Method::GET, &format!("/v1/calls?limit={listed}"), None).await?;
     let list: Value = serde_json::from_str(&list).map_err(|_| "what answers is no edge".to_owned())?;
     let all = list["calls"].as_array().into_iter().flatten().filter_map(|call| call["sid"].as_str());
     only(all, written).map(str::to_owned)
@@ -224,21 +235,17 @@ fn fetch(
     body: Option<Value>,
     show: impl FnOnce(String) -> Result<String, String>,
 ) -> ExitCode {
-    talk(config, remote, async |base, token| request(base, token, method, path, body).await.and_then(show))
+    talk(config, remote, async |edge| request(edge, method, path, body).await.and_then(show))
 }
 
 /// Does so with the edge's base URL and token, and prints what it comes to.
-fn talk(
-    config: Option<&Path>,
-    remote: &Remote,
-    with: impl AsyncFnOnce(&str, Option<&str>) -> Result<String, String>,
-) -> ExitCode {
-    let Some((base, token)) = target(config, remote) else { return ExitCode::from(USAGE) };
+fn talk(config: Option<&Path>, remote: &Remote, with: impl AsyncFnOnce(&Target) -> Result<String, String>) -> ExitCode {
+    let Some(edge) = target(config, remote) else { return ExitCode::from(USAGE) };
     let answer = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| error.to_string())
-        .and_then(|runtime| runtime.block_on(with(&base, token.as_deref())));
+        .and_then(|runtime| runtime.block_on(with(&edge)));
     match answer {
         Ok(text) => {
             say(&text);
@@ -251,18 +258,63 @@ fn talk(
     }
 }
 
-/// Base URL and token: the flags', else the file's.
-fn target(config: Option<&Path>, remote: &Remote) -> Option<(String, Option<String>)> {
+/// A running edge.
+#[derive(Debug)]
+struct Target {
+    /// The beginning of its URLs.
+    base: String,
+    token: Option<String>,
+    believed: Believed,
+}
+
+/// What its certificate must be, where it has one.
+#[derive(Debug)]
+enum Believed {
+    /// From whom the system trusts.
+    BySystem,
+    /// From one of these.
+    By(PathBuf),
+    /// That of the file, or from whom the file names.
+    Own(HttpTls),
+}
+
+impl Believed {
+    fn tls(&self) -> Result<Arc<ClientConfig>, String> {
+        let read = |path: &Path| Trust::of_file(path).map_err(|what| format!("{}: {what}", path.display()));
+        match self {
+            Believed::BySystem => web::trusting(Trust::of_system()),
+            Believed::By(path) => web::trusting(read(path)?),
+            Believed::Own(tls) => {
+                let own = read(&tls.own.0)?;
+                let itself = own.certificates().first().cloned();
+                let trust = tls.ca.as_deref().map(read).transpose()?.unwrap_or(own);
+                web::believing(Servers::new(Some(trust), Vec::new()).or_itself(itself))
+            }
+        }
+    }
+}
+
+/// The edge that the flags name, else the file.
+fn target(config: Option<&Path>, remote: &Remote) -> Option<Target> {
+    let by = |ca: &PathBuf| Believed::By(ca.clone());
     if let Some(url) = &remote.url {
-        return Some((url.trim_end_matches('/').to_owned(), remote.token.clone()));
+        let believed = remote.ca.as_ref().map_or(Believed::BySystem, by);
+        return Some(Target { base: url.trim_end_matches('/').to_owned(), token: remote.token.clone(), believed });
     }
     let http = run::load_http(config)?;
-    let Some(base) = base(&http) else {
+    let Some(mut edge) = of_file(&http) else {
         eprintln!("error: [http] address has port 0: name the edge with --url (`run` prints its address)");
         return None;
     };
-    let token = remote.token.clone().or_else(|| http.token.map(|token| token.reveal().to_owned()));
-    Some((base, token))
+    edge.token = remote.token.clone().or(edge.token);
+    edge.believed = remote.ca.as_ref().map_or(edge.believed, by);
+    Some(edge)
+}
+
+/// The edge of this file; `None`: its port is known only once it runs.
+fn of_file(http: &Http) -> Option<Target> {
+    let token = http.token.as_ref().map(|token| token.reveal().to_owned());
+    Some(Target { base: base(http)?, token, believed: http.tls.clone().map_or(Believed::BySystem, Believed::Own) })
 }
 
 /// Where an edge of this file is reached; `None`: its port is known only once it runs.
@@ -271,61 +323,55 @@ fn base(http: &Http) -> Option<String> {
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { [0, 0, 0, 0, 0, 0, 0, 1].into() });
     }
-    (address.port() != 0).then(|| format!("http://{address}"))
+    let scheme = if http.tls.is_some() { "https" } else { "http" };
+    (address.port() != 0).then(|| format!("{scheme}://{address}"))
 }
 
 /// `/metrics` of the edge of this file, where one runs.
 pub(crate) async fn metrics(http: &Http) -> Option<String> {
-    let token = http.token.as_ref().map(|token| token.reveal().to_owned());
-    request(&base(http)?, token.as_deref(), Method::GET, "/metrics", None).await.ok()
+    request(&of_file(http)?, Method::GET, "/metrics", None).await.ok()
 }
 
 /// Whether an edge runs where this file says, whatever its token.
 pub(crate) async fn is_edge(http: &Http) -> bool {
-    let Some(base) = base(http) else { return false };
+    let Some(edge) = of_file(http) else { return false };
     // Ready or not: nobody else answers so.
-    let answer = request(&base, None, Method::GET, "/healthz", None).await;
+    let answer = request(&Target { token: None, ..edge }, Method::GET, "/healthz", None).await;
     answer.map_or_else(|error| EDGE_REFUSALS.iter().any(|known| error.ends_with(known)), |text| text == "ok")
 }
 
-async fn request(
-    base: &str,
-    token: Option<&str>,
-    method: Method,
-    path: &str,
-    body: Option<Value>,
-) -> Result<String, String> {
-    let bytes = request_bytes(base, token, method, path, body).await?;
-    String::from_utf8(bytes).map_err(|_| format!("what answers at {base} is no edge"))
+async fn request(edge: &Target, method: Method, path: &str, body: Option<Value>) -> Result<String, String> {
+    let bytes = request_bytes(edge, method, path, body).await?;
+    String::from_utf8(bytes).map_err(|_| format!("what answers at {} is no edge", edge.base))
 }
 
-/// The same for an answer that is no text.
-async fn request_bytes(
-    base: &str,
-    token: Option<&str>,
-    method: Method,
-    path: &str,
-    body: Option<Value>,
-) -> Result<Vec<u8>, String> {
-    let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().map_err(|error| error.to_string())?;
-    let mut request = client.request(method, format!("{base}{path}"));
-    if let Some(token) = token {
-        request = request.bearer_auth(token);
+async fn request_bytes(edge: &Target, method: Method, path: &str, body: Option<Value>) -> Result<Vec<u8>, String> {
+    let base = &edge.base;
+    let absent = |what: &str| format!("no edge answers at {base}: {what}");
+    let url = Url::parse(&format!("{base}{path}")).map_err(|error| absent(&error.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(absent("a URL begins with http:// or https://"));
     }
-    if let Some(body) = body {
-        request = request.json(&body);
+    let mut request = web::request(method, &url);
+    if let Some(token) = &edge.token {
+        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
     }
-    let response = request.send().await.map_err(|error| {
-        let mut cause: &dyn std::error::Error = &error;
-        while let Some(deeper) = cause.source() {
-            cause = deeper;
-        }
-        format!("no edge answers at {base}: {cause}")
-    })?;
-    let status = response.status();
-    let answer = response.bytes().await.map_err(|error| error.to_string())?;
+    if body.is_some() {
+        request = request.header(CONTENT_TYPE, "application/json");
+    }
+    let body = Bytes::from(body.map(|body| body.to_string()).unwrap_or_default());
+    let request = request.body(Full::new(body)).map_err(|error| absent(&error.to_string()))?;
+    let asked = async {
+        let stream = web::connect(&url, || edge.believed.tls(), ANSWER_BYTES).await?;
+        web::exchange(stream, request, |_| ANSWER_BYTES).await.map_err(|fault| fault.what().to_owned())
+    };
+    let answer = timeout(PATIENCE, asked).await.map_err(|_| absent("it does not answer"))?;
+    let Answer { status, body: answer, is_whole, .. } = answer.map_err(|what| absent(&what))?;
+    if !is_whole {
+        return Err(format!("what answers at {base} does not stop: more than {} MiB", ANSWER_BYTES >> 20));
+    }
     if status.is_success() {
-        return Ok(answer.into());
+        return Ok(answer);
     }
     let refusal: Value =
         serde_json::from_slice(&answer).map_err(|_| format!("what answers at {base} is no edge: {status}"))?;

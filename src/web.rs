@@ -68,10 +68,17 @@ impl<S: Stream> AsyncWrite for Bounded<S> {
 /// # Errors
 /// What the cryptography cannot do.
 pub(crate) fn trusting(trust: Trust) -> Result<Arc<ClientConfig>, String> {
+    believing(Servers::new(Some(trust), Vec::new()))
+}
+
+/// The same by a judge of its own.
+///
+/// # Errors
+/// What the cryptography cannot do.
+pub(crate) fn believing(servers: Servers) -> Result<Arc<ClientConfig>, String> {
     let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
     let config = config.map_err(|error| format!("TLS: {error}"))?.dangerous();
-    let verifier = Arc::new(Servers::new(Some(trust), Vec::new()));
-    Ok(Arc::new(config.with_custom_certificate_verifier(verifier).with_no_client_auth()))
+    Ok(Arc::new(config.with_custom_certificate_verifier(Arc::new(servers)).with_no_client_auth()))
 }
 
 /// Connects to where a URL leads; `tls` is asked for where it is `https`. An answer's body has `most` bytes at most.
@@ -175,7 +182,8 @@ impl WebClient {
     }
 }
 
-async fn exchange(
+/// Sends a request over a connection; of the answer's body `most` bytes are read.
+pub(crate) async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Full<Bytes>>,
     most: impl Fn(StatusCode) -> u64,

@@ -253,7 +253,7 @@ fn a_registration_has_a_registrar_and_a_user() {
 #[test]
 fn what_is_not_in_this_version_is_refused_at_its_place() {
     for (header, line, column) in
-        [("[edge]", "state = 'redis://h'", 9), ("[media]", "engine = 'kernel'", 10), ("[http]", "tls = {}", 1)]
+        [("[edge]", "state = 'redis://h'", 9), ("[media]", "engine = 'kernel'", 10), ("[api]", "connect = []", 1)]
     {
         check_line(header, line, &[("TG0190", column)]);
     }

@@ -1,4 +1,4 @@
-//! HTTP connections: a bounded number, and none that is idle or half asked for long.
+//! HTTP connections, over TLS where that is configured: a bounded number, and none that is idle or half asked for long.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,21 +10,47 @@ use std::time::Duration;
 use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 
 use crate::limits;
+use crate::transport::Settings;
+use crate::web::Stream;
 
 /// A listener that takes no more connections than it may.
 #[derive(Debug)]
 pub(super) struct Limited {
     listener: TcpListener,
     places: Arc<Semaphore>,
+    /// Certificates as they are now.
+    tls: watch::Receiver<Arc<Settings>>,
+    /// Handshakes that are under way: nobody waits for a slow one.
+    shaking: JoinSet<Option<(Connection, SocketAddr)>>,
 }
 
 impl Limited {
-    pub(super) fn new(listener: TcpListener) -> Limited {
-        Limited { listener, places: Arc::new(Semaphore::new(limits::HTTP_CONNECTIONS)) }
+    pub(super) fn new(listener: TcpListener, tls: watch::Receiver<Arc<Settings>>) -> Limited {
+        let places = Arc::new(Semaphore::new(limits::HTTP_CONNECTIONS));
+        Limited { listener, places, tls, shaking: JoinSet::new() }
+    }
+
+    /// The next client, in its place.
+    async fn next(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+        loop {
+            // The semaphore is never closed; beyond its places clients wait in the system's backlog.
+            let Ok(place) = Arc::clone(places).acquire_owned().await else {
+                return std::future::pending().await;
+            };
+            match listener.accept().await {
+                Ok((stream, remote)) => return (stream, remote, place),
+                Err(error) => {
+                    tracing::warn!("http accept: {error}");
+                    sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
     }
 }
 
@@ -34,15 +60,22 @@ impl Listener for Limited {
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         loop {
-            // The semaphore is never closed; beyond its places clients wait in the system's backlog.
-            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
-                return std::future::pending().await;
-            };
-            match self.listener.accept().await {
-                Ok((stream, remote)) => return (Connection::new(stream, place), remote),
-                Err(error) => {
-                    tracing::warn!("http accept: {error}");
-                    sleep(Duration::from_millis(100)).await;
+            tokio::select! {
+                (stream, remote, place) = Limited::next(&self.listener, &self.places) => {
+                    let Some(tls) = self.tls.borrow().of_http() else {
+                        return (Connection::new(Box::new(stream), place), remote);
+                    };
+                    self.shaking.spawn(async move {
+                        let limit = Duration::from_secs(limits::HANDSHAKE_SECONDS);
+                        let shaken = timeout(limit, TlsAcceptor::from(tls).accept(stream)).await;
+                        // Who fails learns why from TLS itself.
+                        Some((Connection::new(Box::new(shaken.ok()?.ok()?), place), remote))
+                    });
+                }
+                Some(shaken) = self.shaking.join_next() => {
+                    if let Ok(Some(connection)) = shaken {
+                        return connection;
+                    }
                 }
             }
         }
@@ -54,9 +87,8 @@ impl Listener for Limited {
 }
 
 /// A stream that fails when nothing passes on it for too long, or when a request takes too long to come.
-#[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     idle: Pin<Box<Sleep>>,
     /// Since the first byte that has not been answered.
     arrival: Option<Pin<Box<Sleep>>>,
@@ -66,8 +98,14 @@ pub(super) struct Connection {
 
 const IDLE: Duration = Duration::from_secs(limits::HTTP_IDLE_SECONDS);
 
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("arrival", &self.arrival).finish_non_exhaustive()
+    }
+}
+
 impl Connection {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit) -> Connection {
+    fn new(stream: Box<dyn Stream>, place: OwnedSemaphorePermit) -> Connection {
         let arrival_limit = Duration::from_secs(limits::HTTP_ARRIVAL_SECONDS);
         Connection { stream, idle: Box::pin(sleep(IDLE)), arrival: None, arrival_limit, _place: place }
     }
@@ -129,7 +167,7 @@ mod tests {
     async fn a_request_that_comes_byte_by_byte_is_given_up_and_an_answer_begins_anew() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let mut connection = Limited::new(listener).accept().await.0;
+        let mut connection = Limited::new(listener, watch::channel(Arc::default()).1).accept().await.0;
         connection.arrival_limit = Duration::from_millis(20);
         let mut byte = [0];
         client.write_all(b"G").await.unwrap();
@@ -150,7 +188,7 @@ mod tests {
     async fn beyond_the_limit_a_client_waits_for_a_place() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut limited = Limited::new(listener);
+        let mut limited = Limited::new(listener, watch::channel(Arc::default()).1);
         let mut clients = Vec::new();
         let mut taken = Vec::new();
         for _ in 0..limits::HTTP_CONNECTIONS {

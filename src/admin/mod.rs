@@ -69,7 +69,7 @@ impl IntoResponse for ApiError {
 /// Answers HTTP until the task is ended.
 pub(crate) async fn serve(socket: std::net::TcpListener, handle: Handle) {
     let listener = match tokio::net::TcpListener::from_std(socket) {
-        Ok(listener) => listener::Limited::new(listener),
+        Ok(listener) => listener::Limited::new(listener, handle.shared.tls.subscribe()),
         Err(error) => {
             tracing::error!("no HTTP: {error}");
             return;

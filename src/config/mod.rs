@@ -55,7 +55,7 @@ pub use reference::markdown;
 pub use show::Shown;
 pub(crate) use trunks::sip_address;
 pub use types::{
-    Announcement, Api, Config, Edge, Endpoint, Http, Limits, Listen, ListenTls, Log, Media, Secret, Speaker, Speech,
-    TrunkTls,
+    Announcement, Api, Config, Edge, Endpoint, Http, HttpTls, Limits, Listen, ListenTls, Log, Media, Secret, Speaker,
+    Speech, TrunkTls,
 };
 pub(crate) use values::parse_duration;

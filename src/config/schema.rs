@@ -384,11 +384,13 @@ fn read_http(file: File<'_>, section: Option<&Section<'_>>, findings: &mut Findi
         http.read("token", findings, |key, value, findings| values::secret(key, value, findings, file.folder()))
     });
     let public_url = section.and_then(|http| http.read("public_url", findings, web_url));
+    let tls = section.and_then(|http| http.read("tls", findings, |_, value, f| tls::http(value, file.folder(), f)));
     let written = section.and_then(|http| http.get("address"));
     Http {
         address: address.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
         token,
         public_url,
+        tls,
         place: written.map(|value| place(file.path, file.source, value.span().start)).unwrap_or_default(),
     }
 }

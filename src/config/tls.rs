@@ -11,7 +11,7 @@ use super::diagnostic::Findings;
 use super::draft::Span;
 use super::keys;
 use super::section::{Section, Value};
-use super::types::{ListenTls, TrunkTls};
+use super::types::{HttpTls, ListenTls, TrunkTls};
 use super::values;
 use crate::certificates::{PairFault, Trust, read_pair};
 use crate::limits::CERTIFICATE_WARNING_DAYS;
@@ -57,6 +57,17 @@ pub(super) fn trunk<'a>(
     let names = section.read("names", findings, |key, value, findings| values::one_or_list(key, value, findings, name));
     let names = names.unwrap_or_default().into_iter().map(|(name, _)| name).collect();
     Some((TrunkTls { ca, own, verify }, names))
+}
+
+/// `tls` of `[http]`.
+pub(super) fn http<'a>(value: &'a Value<'a>, folder: &Path, findings: &mut Findings) -> Option<HttpTls> {
+    let section = Section::open("`tls`", value, keys::HTTP_TLS, findings)?;
+    let ca = section.read("ca", findings, |key, value, findings| trusted(key, value, folder, findings));
+    if section.get("certificate").is_none() && section.get("private_key").is_none() {
+        let help = "add certificate = \"fullchain.pem\" and private_key = \"key.pem\"";
+        findings.error(code::MISSING, value.span(), "`tls` of [http] without a certificate", help);
+    }
+    Some(HttpTls { own: pair(&section, folder, findings)?, ca })
 }
 
 /// A domain or address that a certificate may carry.

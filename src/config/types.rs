@@ -207,8 +207,19 @@ pub struct Http {
     pub token: Option<Secret>,
     /// As seen from outside.
     pub public_url: Option<String>,
+    /// HTTPS instead of HTTP.
+    pub tls: Option<HttpTls>,
     /// Where the address is written, for "port taken".
     pub place: String,
+}
+
+/// `tls` of `[http]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpTls {
+    /// Our certificate, then those that it comes from, and its key, both PEM.
+    pub own: (PathBuf, PathBuf),
+    /// PEM: whom verbs that read this file believe that it is the edge; `None`: the certificate itself.
+    pub ca: Option<PathBuf>,
 }
 
 /// `[api]`
@@ -241,7 +252,8 @@ impl Config {
             let own = tls.own.as_ref();
             [tls.ca.as_ref(), own.map(|(certificate, _)| certificate), own.map(|(_, private_key)| private_key)]
         });
-        of_listeners.chain(of_trunks).flatten().map(PathBuf::as_path).collect()
+        let of_http = self.http.tls.iter().flat_map(|tls| [Some(&tls.own.0), Some(&tls.own.1)]);
+        of_listeners.chain(of_trunks).chain(of_http).flatten().map(PathBuf::as_path).collect()
     }
     /// Where peers are that a name service has to be asked for, each once.
     pub fn destinations(&self) -> Vec<Destination> {

@@ -36,6 +36,8 @@ pub struct Settings {
     trunks: HashMap<Arc<str>, Arc<Client>>,
     /// Towards far ends of no trunk; `None` where no listener speaks TLS.
     others: Option<Arc<Client>>,
+    /// Of the HTTP face, where it speaks TLS.
+    http: Option<Arc<Server>>,
 }
 
 /// A listener's side.
@@ -63,6 +65,14 @@ impl Settings {
     pub(crate) fn read(config: &Config, before: &Settings) -> (Settings, Vec<String>) {
         let mut settings = Settings::default();
         let mut faults = Vec::new();
+        if let Some(tls) = &config.http.tls {
+            let tls = ListenTls { own: Some(tls.own.clone()), client_ca: None };
+            let made = server(&tls, None, false).map(Arc::new).or_else(|what| {
+                faults.push(format!("[http] tls: {what}"));
+                before.http.clone().ok_or(())
+            });
+            settings.http = made.ok();
+        }
         if !config.listen.iter().any(|listen| listen.tls.is_some()) {
             return (settings, faults);
         }
@@ -129,12 +139,18 @@ impl Settings {
         self.trunks.get(trunk).or(self.others.as_ref()).map(|client| Arc::clone(&client.config))
     }
 
+    /// The HTTP face's side, where it speaks TLS.
+    pub(crate) fn of_http(&self) -> Option<Arc<ServerConfig>> {
+        self.http.as_ref().map(|server| Arc::clone(&server.config))
+    }
+
     /// Our certificates: whether a listener's or a trunk's, and its name.
     pub(crate) fn pairs(&self) -> Vec<(&'static str, String, &Pair)> {
         let listeners = self.listeners.iter().map(|(name, server)| ("listener", name.clone(), &server.pair));
         let trunks =
             self.trunks.iter().filter_map(|(name, client)| Some(("trunk", name.to_string(), client.pair.as_ref()?)));
-        let mut all: Vec<_> = listeners.chain(trunks).collect();
+        let http = self.http.iter().map(|server| ("listener", "http".to_owned(), &server.pair));
+        let mut all: Vec<_> = listeners.chain(trunks).chain(http).collect();
         all.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
         all
     }

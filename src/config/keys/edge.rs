@@ -56,7 +56,14 @@ pub(in crate::config) const HTTP: &[Key] = keys! {
     "address": SOCKET, is(r#""127.0.0.1:8080""#), "where health, metrics, status and calls are";
     "token": Kind::Secret, NONE, "bearer token; must be there unless the address is loopback";
     "public_url": Kind::Url, NONE, "the address under which browsers reach it";
-    "tls": Kind::Later("HTTPS"), NONE, "HTTPS instead of HTTP";
+    "tls": Kind::Table(HTTP_TLS), NONE, "HTTPS instead of HTTP";
+};
+
+/// `tls` of `[http]`.
+pub(in crate::config) const HTTP_TLS: &[Key] = keys! {
+    "certificate": FILE, MUST, "PEM: our certificate, then those that it comes from; read again when it changes";
+    "private_key": FILE, MUST, "PEM: its key";
+    "ca": FILE, told("`certificate`"), "PEM: whom verbs as `status`, which read this file, believe that it is the edge";
 };
 
 /// `[log]`

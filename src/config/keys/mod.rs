@@ -9,7 +9,7 @@ mod route;
 mod trunk;
 
 pub(super) use agent::{AGENT, HOLD, QUEUE, SPEECH};
-pub(super) use edge::{BAN, EDGE, HTTP, LIMITS, LISTEN, LOG, MEDIA};
+pub(super) use edge::{BAN, EDGE, HTTP, HTTP_TLS, LIMITS, LISTEN, LOG, MEDIA};
 pub(super) use reports::{API, CDR, REPLIES, SMS, SMS_ON_FAILURE, TWILIO};
 pub(super) use route::{GROUP, RING_ALL, ROUTE};
 pub(super) use trunk::{

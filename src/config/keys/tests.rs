@@ -16,6 +16,7 @@ const PLACES: &[(&str, &[Key])] = &[
     ("[limits]\nKEYS", LIMITS),
     ("[limits]\nban = { KEYS }", BAN),
     ("[http]\nKEYS", HTTP),
+    ("[http]\ntls = { KEYS }", HTTP_TLS),
     ("[log]\nKEYS", LOG),
     ("[cdr]\nfile = 'x'\nurl = 'https://h/'\nKEYS", CDR),
     ("[api]\nKEYS", API),
