@@ -62,7 +62,7 @@ fn a_stranger_gets_no_byte_by_udp() {
     assert_eq!(edge.metric("trunkgate_sip_dropped_total{reason=\"unknown_source\"}"), 60.0);
     let problems = edge.json("/v1/status")["problems"].to_string();
     assert!(
-        problems.contains("addresses of no trunk is dropped, 60 messages since the start, the last from 127.0.0.2"),
+        problems.contains("addresses of no trunk is dropped, 60 messages in the last hour, the last from 127.0.0.2"),
         "{problems}"
     );
 }

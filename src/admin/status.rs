@@ -126,7 +126,7 @@ impl StatusReport {
             let (last, ago) = (unknown.last, unknown.seconds_ago);
             let messages = unknown.messages;
             format!(
-                "SIP from addresses of no trunk is dropped, {messages} messages since the start, the last from {last} {ago} s \
+                "SIP from addresses of no trunk is dropped, {messages} messages in the last hour, the last from {last} {ago} s \
                  ago: `peers` and `accept_from` of a trunk say who may call"
             )
         }));
@@ -159,6 +159,7 @@ impl StatusReport {
                 problems.push(format!("trunk {} is not registered: {why}", trunk.name));
             }
         }
+        problems.extend(self.trunks.iter().filter_map(nothing_heard));
         for agent in self.agents.iter().map(|report| &report.agent).filter(|agent| agent.state == "down") {
             let why = agent.last_problem.as_deref().unwrap_or("no answer");
             problems.push(format!("agent {} is down: {why}", agent.name));
@@ -179,6 +180,19 @@ impl StatusReport {
         }
         problems
     }
+}
+
+/// Calls of the last hour in which a trunk was not heard, where they are too many to be chance.
+fn nothing_heard(trunk: &TrunkView) -> Option<String> {
+    let unheard = trunk.unheard.as_ref()?;
+    let (calls, of) = (unheard.calls, unheard.of);
+    let is_many = calls >= limits::UNHEARD_CALLS_TOLD && calls * limits::UNHEARD_ONE_IN >= of;
+    is_many.then(|| {
+        let (name, cause, fix, sid) = (&trunk.name, &unheard.cause, &unheard.fix, &unheard.last_sid);
+        format!(
+            "nothing comes back from {name} in {calls} of {of} calls of the last hour: {cause}; try: {fix} (trunkgate trace {sid})"
+        )
+    })
 }
 
 pub(super) async fn status(State(handle): State<Handle>) -> Result<Json<StatusReport>, ApiError> {

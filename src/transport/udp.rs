@@ -139,7 +139,7 @@ pub(crate) fn next_datagram(
 ) -> io::Result<(Datagram, Option<u32>)> {
     let mut parts = [IoSliceMut::new(buffer)];
     let received = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(control), MsgFlags::MSG_DONTWAIT)?;
-    let remote = received.address.as_ref().and_then(to_std).ok_or(ErrorKind::InvalidData)?;
+    let remote = received.address.as_ref().and_then(socket_address).ok_or(ErrorKind::InvalidData)?;
     let (mut stamp, mut unread) = (None, None);
     for message in received.cmsgs().into_iter().flatten() {
         if let ControlMessageOwned::ScmTimestampns(time) = message {
@@ -181,18 +181,20 @@ fn next_error(socket: &UdpSocket) -> io::Result<Option<(SocketAddr, Bytes)>> {
     let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
     let entry = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
     let too_big = entry.cmsgs().is_ok_and(|mut all| all.any(|message| is_about_size(&message)));
-    let (remote, len) = (entry.address.as_ref().and_then(to_std).filter(|_| !too_big), entry.bytes);
+    let (remote, len) = (entry.address.as_ref().and_then(socket_address).filter(|_| !too_big), entry.bytes);
     Ok(remote.map(|remote| (remote, Bytes::copy_from_slice(head.get(..len).unwrap_or_default()))))
 }
 
-fn is_about_size(message: &ControlMessageOwned) -> bool {
+/// Whether an ICMP error is only about the size of a datagram.
+pub(crate) fn is_about_size(message: &ControlMessageOwned) -> bool {
     if let ControlMessageOwned::Ipv4RecvErr(error, _) | ControlMessageOwned::Ipv6RecvErr(error, _) = message {
         return error.ee_errno == nix::errno::Errno::EMSGSIZE as u32;
     }
     false
 }
 
-fn to_std(address: &SockaddrStorage) -> Option<SocketAddr> {
+/// An address as the standard library has it.
+pub(crate) fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
     let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::from((v4.ip(), v4.port())));
     // With its interface, where it is an address of one link.
     v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddrV6::from(*v6).into()))

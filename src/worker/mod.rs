@@ -20,6 +20,7 @@ mod gathering;
 mod port_set;
 mod priority;
 mod sockets;
+mod trouble;
 mod turn;
 mod visit;
 

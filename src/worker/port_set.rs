@@ -12,6 +12,8 @@
 //! what others send before it takes a place in the socket or a turn of the worker, so a flood of it cannot push a call's
 //! own packets out. Those drops are the system's (`UdpNoPorts`) and in no counter of ours. A negotiation unties it, and where
 //! the far side may be replaced, its silence.
+//!
+//! What the system says beside the packets is in `trouble.rs`: ICMP errors, and datagrams that it dropped unread.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -22,12 +24,15 @@ use std::time::Duration;
 
 use nix::errno::Errno as WaitErrno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::socket::{setsockopt, sockopt};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use slab::Slab;
 use socket2::{Domain, Protocol, Socket, Type};
 use trunkgate_media::{EndId, PacketBuf};
+
+use super::trouble;
 
 /// Events taken per wake-up, so that load batches wake-ups by itself.
 const EVENTS_PER_TURN: usize = 256;
@@ -63,6 +68,8 @@ struct Entry {
     tie: Tie,
     /// The address of ours that its far side was told.
     shown: Option<IpAddr>,
+    /// Whether the next packet is to bring word of those that the system dropped.
+    asks: bool,
 }
 
 /// Whether a socket hears one far side only.
@@ -105,13 +112,14 @@ impl Entry {
     }
 
     fn send(&self, to: SocketAddr, bytes: &[u8]) -> Result<usize, Errno> {
-        match self.tie {
-            Tie::To(_) => match rustix::net::send(&self.socket, bytes, SendFlags::empty()) {
-                // That was about an earlier packet, which found nobody; this one has not left.
-                Err(Errno::CONNREFUSED) => rustix::net::send(&self.socket, bytes, SendFlags::empty()),
-                sent => sent,
-            },
+        let send = || match self.tie {
+            Tie::To(_) => rustix::net::send(&self.socket, bytes, SendFlags::empty()),
             Tie::Loose | Tie::Refused => rustix::net::sendto(&self.socket, bytes, SendFlags::empty(), &to),
+        };
+        match send() {
+            // That was about an earlier packet, which found nobody; this one has not left.
+            Err(Errno::CONNREFUSED | Errno::HOSTUNREACH | Errno::NETUNREACH) => send(),
+            sent => sent,
         }
     }
 }
@@ -194,6 +202,8 @@ pub(super) struct PortSet {
     events: Box<[EpollEvent]>,
     entries: Slab<Entry>,
     generation: u32,
+    /// Room for what the system says beside a packet.
+    control: Vec<u8>,
 }
 
 impl PortSet {
@@ -208,6 +218,7 @@ impl PortSet {
             events: vec![EpollEvent::empty(); EVENTS_PER_TURN].into_boxed_slice(),
             entries: Slab::new(),
             generation: 0,
+            control: trouble::room(),
         })
     }
 
@@ -301,6 +312,29 @@ impl PortSet {
         Ok(source.ok_or(Errno::AFNOSUPPORT)?.try_into()?)
     }
 
+    /// Has the next packet of a socket bring word of those that the system dropped before it.
+    pub(super) fn ask(&mut self, port: Port) {
+        if let Some(entry) = self.entries.get_mut(port.0) {
+            entry.asks = true;
+        }
+    }
+
+    /// The same as [`Self::receive`] where that was asked for: where the packet is from, and how many were dropped since the
+    /// socket was bound; `None`: nothing was asked, or no packet is there.
+    pub(super) fn receive_with_word(&mut self, port: Port, packet: &mut PacketBuf) -> Option<(SocketAddr, Option<u32>)> {
+        let entry = self.entries.get_mut(port.0).filter(|entry| entry.asks)?;
+        let (len, source, dropped) = trouble::receive(&entry.socket, packet.receive_area(), &mut self.control).ok()?;
+        entry.asks = false;
+        packet.set_len(len);
+        Some((source, dropped))
+    }
+
+    /// Reads the ICMP errors that wait at a socket; how many say that its far side is not reached.
+    pub(super) fn unreachable(&mut self, port: Port) -> u64 {
+        let socket = self.entries.get(port.0).map(|entry| &entry.socket);
+        socket.map_or(0, |socket| trouble::unreachable(socket, &mut self.control))
+    }
+
     /// Takes one packet out and forgets it.
     pub(super) fn discard(&self, port: Port) {
         if let Some(entry) = self.entries.get(port.0) {
@@ -348,7 +382,7 @@ impl PortSet {
         let data = u64::from(generation) << 32 | u64::from(at);
         self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, data))?;
         let port = Port(vacant.key());
-        vacant.insert(Entry { socket, owner, generation, tie: Tie::Loose, shown: None });
+        vacant.insert(Entry { socket, owner, generation, tie: Tie::Loose, shown: None, asks: false });
         Ok(port)
     }
 
@@ -364,10 +398,14 @@ fn bind_media(address: SocketAddr) -> io::Result<UdpSocket> {
     let marked = if address.is_ipv6() {
         // IPv4 has sockets of its own.
         socket.set_only_v6(true)?;
+        setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
         socket.set_tclass_v6(EXPEDITED_FORWARDING)
     } else {
+        setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
         socket.set_tos_v4(EXPEDITED_FORWARDING)
     };
+    // Best effort, as in `transport/bind.rs`.
+    let _ = setsockopt(&socket, sockopt::RxqOvfl, &1);
     if let Err(error) = marked {
         tracing::debug!(%error, "media is sent without a traffic class");
     }

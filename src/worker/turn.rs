@@ -2,6 +2,7 @@
 //! turn.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -270,7 +271,7 @@ impl Worker {
 
     /// One packet: in, through its session, out of the same buffer.
     fn relay(&mut self, now: Instant, port: Port, owner: Owner, packet: &mut PacketBuf) {
-        let Ok(source) = self.ports.receive(port, packet) else { return };
+        let Some(source) = self.take_in(port, owner, packet) else { return };
         let Some(live) = self.sessions.get_mut(owner.session) else { return };
         if let Some(transmit) = live.session.handle_packet(now, owner.end, owner.rtcp, source, packet) {
             live.send(&mut self.ports, transmit, packet);
@@ -286,6 +287,28 @@ impl Worker {
         }
         self.gather_copies(now, owner.session);
         self.settle(owner.session);
+    }
+
+    /// One packet out of its socket; where there is none, the ICMP errors that woke us.
+    fn take_in(&mut self, port: Port, owner: Owner, packet: &mut PacketBuf) -> Option<SocketAddr> {
+        if let Some((source, dropped)) = self.ports.receive_with_word(port, packet) {
+            if let (Some(dropped), Some(live)) = (dropped, self.sessions.get(owner.session)) {
+                live.session.set_unread(owner.end, dropped.into());
+            }
+            return Some(source);
+        }
+        if let Ok(source) = self.ports.receive(port, packet) {
+            return Some(source);
+        }
+        let errors = self.ports.unreachable(port);
+        // Many far ends have no port for RTCP: that harms nothing.
+        if errors > 0
+            && !owner.rtcp
+            && let Some(live) = self.sessions.get(owner.session)
+        {
+            live.session.count_unreachable(owner.end, errors);
+        }
+        None
     }
 
     /// Takes the copies that a session made.
@@ -330,6 +353,11 @@ impl Worker {
         while let Some(end) = live.session.poll_resting() {
             if let Some(pair) = live.pair(end) {
                 self.ports.loosen(pair);
+            }
+        }
+        while let Some(end) = live.session.poll_lossy() {
+            if let Some(pair) = live.pair(end) {
+                self.ports.ask(pair.rtp);
             }
         }
         self.send_made(at);
@@ -378,7 +406,7 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{SocketAddr, UdpSocket};
+    use std::net::UdpSocket;
 
     use trunkgate_media::{EndCounters, EndSpec, RemoteSpec, WireSpec};
 

@@ -113,6 +113,17 @@ impl Addressing {
         !ip.is_unspecified() && all.any(|own| own == ip)
     }
 
+    /// Whether packets to an address come to this machine without anybody's help: it is an interface's, not one that was
+    /// only written.
+    pub fn is_of_this_machine(&self, ip: IpAddr) -> bool {
+        let interfaces = self.interfaces.networks.iter().map(|(_, ip)| *ip);
+        let defaults = self.interfaces.default_v4.into_iter().chain(self.interfaces.default_v6);
+        let bound = self.media_bind.iter().copied();
+        // Whoever is bound to all addresses hears those of the whole loopback network.
+        let all_loopback = ip.is_loopback() && self.media_bind.iter().any(IpAddr::is_unspecified);
+        all_loopback || interfaces.chain(defaults).chain(bound).any(|own| own == ip)
+    }
+
     fn listener(&self, id: ListenerId) -> Option<&ListenerSpec> {
         self.listeners.iter().find(|l| l.id == id)
     }

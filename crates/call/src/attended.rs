@@ -382,6 +382,8 @@ impl Call {
             earlier: std::mem::take(&mut side.earlier),
             scores: std::mem::take(&mut side.scores),
             unheard: side.unheard.take(),
+            flaw: side.flaw.take(),
+            is_judged: side.is_judged,
             ..Leg::new(std::mem::replace(&mut side.sid, edge.sid()), side.party, flow, side.media_ip, side.session_id)
         };
         std::mem::replace(side, stays)

@@ -368,6 +368,11 @@ impl Call {
     pub(crate) fn idle(&mut self, now: Instant, edge: &mut Edge, end: EndId) {
         if let Some(leg) = self.leg_of(end).filter(|leg| self.is_side(*leg)) {
             edge.trace(now, self.key, TraceItem::Media { leg, text: "no RTP for too long".into() });
+            let seconds = edge.config.idle_timeout.as_secs();
+            let came = self.legs[leg].view().rtp.rx_packets;
+            let before = if came > 0 { format!(", after {came} packets") } else { String::new() };
+            let text = format!("{} sent no RTP for {seconds} s{before}", self.name_of(leg));
+            self.proof = Some((ReasonSlug::MediaTimeout, text.into()));
             self.end(now, edge, ReasonSlug::MediaTimeout);
         }
     }

@@ -136,7 +136,7 @@ pub(crate) enum CallEvent {
     /// One was not in time: the INVITE has been answered 504.
     PrackMissing,
     /// Our 2xx was not acknowledged in time.
-    AckMissing,
+    AckMissing { leg: usize },
     /// The far end ended its dialog; it has been answered.
     Bye { leg: usize, headers: Brought },
     /// The far end wants to change its session.
@@ -333,6 +333,10 @@ pub(crate) struct Call {
     /// Why the last way failed, until another is tried.
     pub(crate) failed_over: Option<ReasonSlug>,
     pub(crate) ending: Option<Ending>,
+    /// What shows why it ended, or may end, for a reason that does not say all.
+    pub(crate) proof: Option<(ReasonSlug, Box<str>)>,
+    /// Targets that failed before they had a leg: their name, why, and how many legs there were by then.
+    pub(crate) passed_over: Vec<(Box<str>, ReasonSlug, usize)>,
     /// Whoever called has been answered elsewhere, as its CANCEL says: what is withdrawn for it is told so.
     pub(crate) answered_elsewhere: bool,
     /// What the caller and the edge itself have agreed on, once they have.
@@ -379,8 +383,8 @@ impl Call {
             }
             (Ended, E::Pracked { server: None, .. } | E::PrackMissing) => {}
             (Searching | Answered | Rerouting | Leaving, E::PrackMissing) => self.not_acknowledged_early(now, edge),
-            (Answered | Rerouting | Leaving, E::AckMissing) => self.end(now, edge, ReasonSlug::AckTimeout),
-            (Searching | Ended, E::AckMissing) => {}
+            (Answered | Rerouting | Leaving, E::AckMissing { leg }) => self.ack_missing(now, edge, leg),
+            (Searching | Ended, E::AckMissing { .. }) => {}
 
             (Searching, E::Bye { leg: CALLER, .. }) => self.caller_left_by_bye(now, edge),
             (Answered | Rerouting | Leaving, E::Bye { leg, headers }) => self.hung_up(now, edge, leg, headers),

@@ -180,7 +180,7 @@ impl Gateway {
             Event::AckMissing { dialog } => {
                 if let Some(at) = self.edge.index.dialogs.get(&dialog).copied() {
                     self.edge.decide(now, at.key, "2xx was never acknowledged");
-                    self.tell(now, at.key, CallEvent::AckMissing);
+                    self.tell(now, at.key, CallEvent::AckMissing { leg: at.leg });
                 }
             }
             Event::Refused { party, method, code, defect } => {

@@ -71,6 +71,19 @@ impl Call {
         }
     }
 
+    /// Our 2xx to a leg was never acknowledged.
+    pub(crate) fn ack_missing(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+        let (name, side) = (self.name_of(leg), &self.legs[leg]);
+        let ours = side.flow.and_then(|flow| edge.addressing.local(flow.remote.ip(), flow.listener));
+        let ours = ours.map_or_else(|| "our Contact".to_owned(), |local| format!("our Contact, {}:{}", local.ip, local.port));
+        let contact = side.contact.as_deref().unwrap_or("none");
+        let hop = side.record_route.as_deref().map(|hop| format!(", Record-Route {hop}")).unwrap_or_default();
+        let went = side.flow.map(|flow| format!(" that went to {}", flow.remote)).unwrap_or_default();
+        let text = format!("{name} sent no ACK for the 200 OK{went}; it goes to {ours} (its own Contact {contact}{hop})");
+        self.proof = Some((ReasonSlug::AckTimeout, text.into()));
+        self.end(now, edge, ReasonSlug::AckTimeout);
+    }
+
     /// Ends an answered call.
     pub(crate) fn end(&mut self, now: Instant, edge: &mut Edge, reason: ReasonSlug) {
         self.finish(now, edge, reason, 200, reason.q850());
@@ -115,11 +128,17 @@ impl Call {
         let answered = self.times.answered.is_some();
         let outcome = if answered { "answered" } else { outcome(reason, code) };
         self.ending = Some(Ending { outcome, reason, code });
+        if reason == ReasonSlug::NoPorts && self.proof.as_ref().is_none_or(|(of, _)| *of != reason) {
+            let (in_use, all) = (2 * edge.ports.in_use(), 2 * edge.ports.total());
+            let text = format!("{in_use} of {all} media ports are in use");
+            self.proof = Some((reason, text.into()));
+        }
         self.count(now, edge);
         self.settle_text(now, edge);
         self.transfers.now = None;
         self.end_consult();
         // While the ends' own counters are there: jitter and reports of the last interval stand nowhere else.
+        self.settle_hearing(now, edge);
         let (view, scores, series) = (self.view(), self.scores(), self.quality(now));
         if let Some(media) = self.media.take() {
             edge.media(media, Command::Close);

@@ -11,16 +11,18 @@ use trunkgate_route::{DEFAULT_CODECS, Dtmf, Number, Trunk};
 use trunkgate_sdp::crypto::Mki;
 use trunkgate_sdp::keying::agreed;
 use trunkgate_sdp::{AgreedStream, Conversion, Description, Far, Identity, InlineKey, Media, OwnEvents, Policy, Suite};
+use trunkgate_sip::header::NameAddr;
 use trunkgate_sip::{ClientId, DialogId, Flow, HeaderName, ListenerId, Message, Method, Party, ServerId, Transport};
 
 use crate::agent_leg::AgentSide;
 use crate::coding::{agent_coding, name, transcode};
+use crate::diagnosis::Diagnosis;
 use crate::dtmf::parted;
 use crate::health::Spot;
 use crate::leg_end::LegEnd;
-use crate::limits::CALL_ID_CHARS;
+use crate::limits::{CALL_ID_CHARS, NUMBER_CHARS};
 use crate::numbers::plain;
-use crate::quality::{Scored, Unheard, add_counters, score_view};
+use crate::quality::{Scored, add_counters, score_view};
 use crate::refresh::SessionTimer;
 use crate::sessions::NewEnd;
 use crate::view::{LegView, MediaView, RtpView, SourcesView};
@@ -126,6 +128,10 @@ pub(crate) struct Leg {
     pub(crate) heard: bool,
     /// Whether it takes UPDATE, as it has said in Allow.
     pub(crate) takes_update: bool,
+    /// Host and port of its Contact.
+    pub(crate) contact: Option<Box<str>>,
+    /// The same of the first proxy that stays in its dialog (Record-Route).
+    pub(crate) record_route: Option<Box<str>>,
     /// Its session timer.
     pub(crate) timer: SessionTimer,
     /// The address it is shown in SDP.
@@ -154,8 +160,12 @@ pub(crate) struct Leg {
     pub(crate) earlier: RtpView,
     /// Scores of ends that are gone.
     pub(crate) scores: Scored,
-    /// What was noted when it was not heard.
-    pub(crate) unheard: Option<Unheard>,
+    /// Why it was not heard, where it was not.
+    pub(crate) unheard: Option<Box<Diagnosis>>,
+    /// What is wrong with what is heard of it.
+    pub(crate) flaw: Option<Box<Diagnosis>>,
+    /// Whether its trunk knows whether it was heard.
+    pub(crate) is_judged: bool,
 }
 
 impl Leg {
@@ -181,6 +191,8 @@ impl Leg {
             dialog: None,
             heard: false,
             takes_update: false,
+            contact: None,
+            record_route: None,
             timer: SessionTimer::default(),
             media_ip,
             session_id,
@@ -196,6 +208,8 @@ impl Leg {
             earlier: RtpView::default(),
             scores: Scored::default(),
             unheard: None,
+            flaw: None,
+            is_judged: false,
         }
     }
 
@@ -210,6 +224,14 @@ impl Leg {
             let allowed = message.tokens(HeaderName::Allow);
             self.takes_update = allowed.contains(&Method::Update.as_str().as_bytes());
         }
+        let place = |address: NameAddr<'_>| {
+            let host = address.parsed_uri()?.host;
+            let port = host.port.map(|port| format!(":{port}")).unwrap_or_default();
+            Some(plain(&format!("{}{port}", host.host), NUMBER_CHARS).into())
+        };
+        self.contact = message.contact().and_then(place).or(self.contact.take());
+        let hop = message.headers(HeaderName::RecordRoute).flat_map(NameAddr::list).next();
+        self.record_route = hop.and_then(place).or(self.record_route.take());
     }
 
     /// An agent's leg, whose socket is being opened.

@@ -9,6 +9,7 @@ use crate::call::{CALLER, Call};
 use crate::change::{Change, Happening};
 use crate::edge::Edge;
 use crate::leg::Leg;
+use crate::limits::PASSED_OVER;
 use crate::reason::ReasonSlug;
 
 /// Who ended a leg.
@@ -119,8 +120,12 @@ impl Call {
         name: &str,
         failure: &Failure,
     ) {
-        if let Some(leg) = leg {
-            self.legs[leg].fail_with(failure.reason);
+        match leg {
+            Some(leg) => self.legs[leg].fail_with(failure.reason),
+            None if self.passed_over.len() < PASSED_OVER => {
+                self.passed_over.push((name.into(), failure.reason, self.legs.len()));
+            }
+            None => {}
         }
         // How an agent was lost stands in the trace as the agent's.
         if failure.loss.is_none() && !failure.is_told {

@@ -101,6 +101,12 @@ pub const RECENT_SERIES: usize = 1_000;
 pub const QUALITY_INTERVAL_SECONDS: u64 = 5;
 /// Intervals of a call's quality that are kept for each leg, an even number: then two become one, of twice the length.
 pub const QUALITY_SAMPLES: usize = 120;
+/// Targets of a call without a leg that its verdict names.
+pub const PASSED_OVER: usize = 8;
+/// Packets of a side that are nothing but digital silence before that is told: 5 s, whoever listens first.
+pub const SILENT_PACKETS: u64 = 250;
+/// ICMP errors before a side that is heard is said not to be reached: more than come where it closes its port at the end.
+pub const ICMP_TOLD: u64 = 10;
 /// Retry-After of a 503 while draining, in seconds.
 pub const RETRY_AFTER_SECONDS: u32 = 10;
 /// Retry-After of a 503 while overloaded, in seconds, drawn anew for each: else all would come back at once.
@@ -241,7 +247,7 @@ pub const BINDING_SECONDS: u32 = 3_600;
 pub const BINDING_LEAST_SECONDS: u32 = 60;
 /// The length of packets that the edge makes of converted audio, in milliseconds, whatever a far side asks for.
 pub const PACKET_MS: RangeInclusive<u32> = 10..=60;
-/// Between two lines of the log about SIP from addresses of no trunk, in seconds; for so long `status` shows the last.
+/// Between two lines of the log about SIP from addresses of no trunk, in seconds.
 pub const UNKNOWN_TOLD_SECONDS: u64 = 60;
 /// Emergency calls a second that are served before other new calls, and while those are turned away.
 pub const URGENT_CALLS_PER_SECOND: u32 = 10;

@@ -18,6 +18,19 @@ use crate::edge::Edge;
 use crate::quotas::Numbered;
 use crate::reason::ReasonSlug;
 
+/// The key of a trunk that a reason is about, with its value; `of_direction`: its rate of calls that go this way.
+pub(crate) fn limit_of(trunk: &Trunk, reason: ReasonSlug, of_direction: u32) -> String {
+    let Trunk { max_calls, calls_per_second, peer_calls_per_second, .. } = trunk;
+    if reason == ReasonSlug::LimitCalls {
+        return format!("`max_calls` {max_calls}");
+    }
+    let rates = [("calls_per_second", *calls_per_second), ("calls_per_second", of_direction)];
+    let rates = rates.into_iter().chain([("peer_calls_per_second", *peer_calls_per_second)]).filter(|(_, rate)| *rate > 0);
+    let mut rates: Vec<String> = rates.map(|(key, rate)| format!("`{key}` {rate}")).collect();
+    rates.dedup();
+    rates.join(", ")
+}
+
 impl Call {
     /// Goes the first way to the attempt's target once its trunk has a place for the call.
     pub(crate) fn take_place(&mut self, now: Instant, edge: &mut Edge, branch: Branch) -> Result<(), Failure> {
@@ -69,7 +82,9 @@ impl Call {
     }
 
     /// A limit has refused a call to a trunk; `which`: the one for some of its calls.
-    fn refused_place(&self, now: Instant, edge: &mut Edge, trunk: &Trunk, reason: ReasonSlug, which: Option<String>) {
+    fn refused_place(&mut self, now: Instant, edge: &mut Edge, trunk: &Trunk, reason: ReasonSlug, which: Option<String>) {
+        let limit = which.clone().unwrap_or_else(|| limit_of(trunk, reason, trunk.calls_per_second_out));
+        self.proof = Some((reason, format!("trunk {}, {limit}", trunk.name).into()));
         let which = which.unwrap_or_else(|| "calls to it".to_owned());
         edge.decide(now, self.key, format!("{}: {} ({which})", trunk.name, reason.sentence()));
         edge.alarm(now, self.sid(), &trunk.name, reason, &which);

@@ -1,17 +1,14 @@
-//! What a call sounds like: figures of its legs, scores, and sides that are not heard.
+//! What a call sounds like: figures of its legs, and scores.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use trunkgate_media::mos::{Codec, delay_ms, mos};
-use trunkgate_media::{DropReason, EndCounters, EndId, RemoteSpec};
+use trunkgate_media::EndCounters;
 
-use crate::call::{CALLER, Call};
-use crate::change::{Change, Happening};
+use crate::call::Call;
 use crate::edge::Edge;
-use crate::leg::{Leg, StreamEnd};
-use crate::trace::TraceItem;
+use crate::leg::Leg;
 use crate::view::RtpView;
 
 /// Scores of intervals, added up.
@@ -49,13 +46,6 @@ impl Scored {
 
 fn hundredths(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
-}
-
-/// A side that was not heard.
-#[derive(Debug, Clone)]
-pub(crate) struct Unheard {
-    /// What was announced, expected and seen.
-    pub(crate) text: String,
 }
 
 /// Adds an end's counters to a view.
@@ -146,73 +136,4 @@ impl Call {
             }
         }
     }
-
-    /// The side of an answered call of which no media has come while the other side's has.
-    pub(crate) fn silent_leg(&self) -> Option<usize> {
-        let callee = self.callee?;
-        let heard = |leg: usize| self.legs[leg].view().rtp.rx_packets > 0;
-        match (heard(self.near), heard(callee)) {
-            (true, false) => Some(callee),
-            (false, true) => Some(self.near),
-            (true, true) | (false, false) => None,
-        }
-    }
-
-    /// An end has not been heard since its side should send; `stranger` sent there instead.
-    pub(crate) fn unheard(&mut self, now: Instant, edge: &mut Edge, end: EndId, stranger: Option<SocketAddr>) {
-        let Some(leg) = self.leg_of(end) else { return };
-        // Another of its streams is heard: it is there.
-        if self.legs[leg].ends.iter().any(|slot| slot.end != end && heard(slot)) {
-            return;
-        }
-        let slot = self.legs[leg].ends.iter().find(|slot| slot.end == end);
-        let told = slot.map(|slot| SocketAddr::new(self.legs[leg].media_ip, slot.bind.port()));
-        let story = |slot: &StreamEnd| Some(story(slot.remote.as_ref()?, &slot.counters, stranger, told?));
-        let Some(text) = slot.and_then(story) else { return };
-        let first = self.legs[leg].unheard.is_none();
-        let line = format!("no RTP for 5 s: {text}");
-        edge.trace(now, self.key, TraceItem::Media { leg, text: line });
-        self.legs[leg].unheard = Some(Unheard { text: text.clone() });
-        let other = self.other(leg).filter(|other| self.legs[*other].agent.is_none());
-        let both = other.is_some_and(|other| {
-            let ends = &self.legs[other].ends;
-            ends.iter().any(|end| end.remote.as_ref().is_some_and(|r| r.watch_idle)) && !ends.iter().any(heard)
-        });
-        let counted = both && other.is_some_and(|other| self.legs[other].unheard.is_some());
-        if !first || counted {
-            return;
-        }
-        let silent = match (both, leg) {
-            (true, _) => "both",
-            (false, CALLER) => "caller",
-            (false, _) => "callee",
-        };
-        let trunk = self.legs[leg].trunk.as_ref().map_or_else(|| "".into(), |t| t.name.clone());
-        *edge.metrics.media_one_way.entry((trunk.clone(), silent)).or_default() += 1;
-        let name = edge.shown_name(&self.name_of(leg));
-        let which = if both { "no media from either side".to_owned() } else { format!("no media from {name}") };
-        let sid = self.sid().to_owned();
-        let line = format!("{which} 5 s after it should have come; of {name}: {text}");
-        let change = self.change_for(Happening::MediaOneWay, &line, None);
-        edge.changed(Change { trunk: Some(trunk.to_string()), ..change });
-        edge.warn(&sid, line, None);
-    }
-}
-
-fn heard(end: &StreamEnd) -> bool {
-    end.counters.rx_packets.get() > 0
-}
-
-/// What was announced, expected and seen, and where it was told to send.
-fn story(remote: &RemoteSpec, counters: &EndCounters, stranger: Option<SocketAddr>, told: SocketAddr) -> String {
-    let announced = remote.rtp.map_or_else(|| "nothing".to_owned(), |rtp| rtp.to_string());
-    let addresses = remote.expected.iter().map(ToString::to_string);
-    let networks = remote.expected_networks.iter().map(ToString::to_string);
-    let expected = addresses.chain(networks).collect::<Vec<_>>().join(", ");
-    let strangers = counters.dropped.get(DropReason::UnexpectedSource as usize).map_or(0, |counter| counter.get());
-    let seen = match stranger {
-        Some(stranger) => format!("{strangers} packets came from elsewhere, the last from {stranger}"),
-        None => "nothing came".to_owned(),
-    };
-    format!("announced {announced}, expected from {expected}; {seen}; it was told to send to {told}")
 }

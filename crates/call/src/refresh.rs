@@ -295,13 +295,14 @@ impl Call {
         } else {
             format!("{name} has not refreshed its session of {seconds} s")
         };
-        edge.decide(now, self.key, text);
-        self.session_lost(now, edge, leg);
+        edge.decide(now, self.key, text.clone());
+        self.session_lost(now, edge, leg, text);
     }
 
     /// A far end is not there any more. One that has transferred its side, and is none of the two, leaves alone.
-    fn session_lost(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+    fn session_lost(&mut self, now: Instant, edge: &mut Edge, leg: usize, proof: String) {
         if self.is_side(leg) {
+            self.proof = Some((ReasonSlug::SessionExpired, proof.into()));
             return self.end(now, edge, ReasonSlug::SessionExpired);
         }
         self.legs[leg].end_with(ReasonSlug::SessionExpired, EndedBy::Edge);
@@ -368,8 +369,9 @@ impl Call {
             Some(408 | 481) | None => {
                 let name = self.name_of(leg);
                 let what = code.map_or_else(|| "did not answer".to_owned(), |code| format!("answered {code} to"));
-                edge.decide(now, self.key, format!("{name} {what} our refresh"));
-                self.session_lost(now, edge, leg);
+                let text = format!("{name} {what} our refresh");
+                edge.decide(now, self.key, text.clone());
+                self.session_lost(now, edge, leg, text);
             }
             Some(405 | 501) if self.legs[leg].takes_update => {
                 self.legs[leg].takes_update = false;

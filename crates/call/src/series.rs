@@ -88,6 +88,11 @@ pub(crate) struct Series {
 }
 
 impl Series {
+    /// Whether an interval is over, and another one.
+    pub(crate) fn is_past_the_first(&self) -> bool {
+        self.over > 1 || self.doublings > 0
+    }
+
     fn interval(&self) -> Duration {
         Duration::from_secs(QUALITY_INTERVAL_SECONDS << self.doublings.min(16))
     }
@@ -287,6 +292,7 @@ impl Call {
         if self.state != State::Ended {
             let next = self.series.take(now, &self.legs);
             self.arm(now, edge, Timer::Quality, next);
+            self.look_for_flaws(now, edge);
         }
     }
 

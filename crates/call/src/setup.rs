@@ -131,6 +131,8 @@ impl Call {
             failovers: 0,
             failed_over: None,
             ending: None,
+            proof: None,
+            passed_over: Vec::new(),
             answered_elsewhere: false,
             spoken: None,
             player: None,

@@ -288,6 +288,8 @@ impl Call {
             failovers: snapshot.failovers,
             failed_over: None,
             ending: None,
+            proof: None,
+            passed_over: Vec::new(),
             answered_elsewhere: false,
             spoken: snapshot.spoken,
             player: None,

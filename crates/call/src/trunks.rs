@@ -9,9 +9,11 @@ use trunkgate_route::{Figures, Standing, Table, TokenBucket, Trunk};
 
 use crate::branches::Branch;
 use crate::call::CallKey;
+use crate::diagnosis::Diagnosis;
+use crate::last_hour::LastHour;
 use crate::limits::{LET_DOWN_KEPT, LET_DOWN_SECONDS, LET_DOWN_TIMES, PACED_ADDRESSES, PROBE_SECONDS};
 use crate::reason::ReasonSlug;
-use crate::view::{PeerView, TrunkView};
+use crate::view::{PeerView, TrunkView, UnheardView};
 use crate::wall::rfc3339;
 
 /// An attempt that waits, and its call.
@@ -41,6 +43,10 @@ struct TrunkState {
     probed: Option<Instant>,
     /// What went wrong last, and when.
     last_problem: Option<(String, Instant)>,
+    /// Sides in answered calls, and those of them that were not heard.
+    hearing: LastHour<2>,
+    /// Why the last of these was not, and the call's sid.
+    unheard: Option<(Diagnosis, String)>,
 }
 
 /// A call that a trunk has let down.
@@ -81,6 +87,8 @@ impl TrunkState {
             failures: Vec::new(),
             probed: None,
             last_problem: None,
+            hearing: LastHour::default(),
+            unheard: None,
         }
     }
     /// Counts a call in, or says which limit forbids it.
@@ -106,6 +114,12 @@ impl TrunkState {
     /// How long until the rates allow one more.
     fn wait(&mut self, now: Instant, direction: usize) -> Duration {
         self.of(direction).map(|bucket| bucket.wait(now)).max().unwrap_or_default()
+    }
+    fn unheard(&self, now: Instant) -> Option<UnheardView> {
+        let [of, calls] = self.hearing.sums(now);
+        let (why, sid) = self.unheard.as_ref().filter(|_| calls > 0)?;
+        let (cause, fix, last_sid) = (why.text.clone(), why.fix.clone(), sid.clone());
+        Some(UnheardView { calls, of, cause, fix, last_sid })
     }
     fn of(&mut self, direction: usize) -> impl Iterator<Item = &mut TokenBucket> {
         self.buckets.iter_mut().enumerate().filter(move |(at, _)| [BOTH, direction].contains(at)).map(|(_, one)| one)
@@ -245,6 +259,16 @@ impl Trunks {
         }
     }
 
+    /// Notes whether a side of a call is heard, once it should be.
+    pub(crate) fn listened(&mut self, now: Instant, name: &str, sid: &str, unheard: Option<&Diagnosis>) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.hearing.count(now, [true, unheard.is_some()]);
+            if let Some(unheard) = unheard {
+                state.unheard = Some((unheard.clone(), sid.to_owned()));
+            }
+        }
+    }
+
     /// How a trunk has done lately.
     pub(crate) fn figures(&self, now: Instant, name: &str) -> Figures {
         self.by_name.get(name).map_or_else(|| Standing::default().figures(now), |state| state.standing.figures(now))
@@ -302,6 +326,7 @@ impl Trunks {
             failures: state.map_or(0, |s| s.failed),
             last_problem_at: problem.as_ref().map(|(_, at)| rfc3339(date(*at))),
             last_problem: problem.map(|(text, _)| text),
+            unheard: state.and_then(|state| state.unheard(now)),
             peers,
             registration: None,
             phones: None,

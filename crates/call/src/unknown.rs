@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use crate::last_hour::LastHour;
 use crate::limits::UNKNOWN_TOLD_SECONDS;
 
 /// What has come.
@@ -10,6 +11,7 @@ use crate::limits::UNKNOWN_TOLD_SECONDS;
 pub(crate) struct Unknown {
     /// Messages since the start.
     count: u64,
+    lately: LastHour<1>,
     last: Option<(IpAddr, Instant)>,
     /// When a line was last written, and how many had come by then.
     told: Option<(Instant, u64)>,
@@ -19,6 +21,7 @@ impl Unknown {
     /// Counts a message; a line for the log, if one is due.
     pub(crate) fn note(&mut self, now: Instant, source: IpAddr) -> Option<String> {
         self.count += 1;
+        self.lately.count(now, [true]);
         self.last = Some((source, now));
         let every = Duration::from_secs(UNKNOWN_TOLD_SECONDS);
         let before = self.told;
@@ -33,11 +36,11 @@ impl Unknown {
         Some(format!("SIP from {source} is dropped: no trunk has that address in `peers` or `accept_from`{more}"))
     }
 
-    /// How many there were, and where the last one came from that came lately, so long ago.
+    /// How many there were in the last hour, if any, and where the last one came from, so long ago.
     pub(crate) fn lately(&self, now: Instant) -> Option<(u64, IpAddr, Duration)> {
         let (source, at) = self.last?;
-        let ago = now.saturating_duration_since(at);
-        (ago < Duration::from_secs(UNKNOWN_TOLD_SECONDS)).then_some((self.count, source, ago))
+        let [count] = self.lately.sums(now);
+        (count > 0).then_some((count, source, now.saturating_duration_since(at)))
     }
 }
 
@@ -61,6 +64,8 @@ mod tests {
         assert!(rest.iter().all(|line| line.ends_with(", 600 since the line before")), "{rest:?}");
         let now = start + Duration::from_secs(150);
         assert_eq!(unknown.lately(now), Some((1_500, source, Duration::from_millis(100))));
-        assert_eq!(unknown.lately(now + Duration::from_secs(60)), None);
+        let later = now + Duration::from_secs(3_600);
+        assert!(unknown.lately(later).is_some_and(|(lately, _, _)| lately < 1_500), "the first minute is over an hour ago");
+        assert_eq!(unknown.lately(now + Duration::from_secs(3_720)), None);
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn verdict(call: &Call) -> String {
         (State::Searching, _, _) if tried.is_empty() => "No target has been called yet.".to_owned(),
         (State::Searching, _, _) => format!("Waiting for {}.", waited_for(call, &tried)),
         (State::Answered, by, _) => {
-            format!("Answered by {}.{failovers}{}", by.unwrap_or_default(), one_way(call))
+            format!("Answered by {}.{failovers}{}", by.unwrap_or_default(), hearing(call))
         }
         (State::Rerouting, Some(by), _) if call.is_consulting() => {
             format!("Answered by {by}, which stays until {} answers.{failovers}", waited_for(call, &tried))
@@ -39,17 +39,32 @@ pub(crate) fn verdict(call: &Call) -> String {
         (State::Leaving, _, _) => "Nobody is left for the caller, who hears the goodbye.".to_owned(),
         (State::Ended, Some(by), Some(ending)) => {
             let seconds = call.talked_seconds().unwrap_or_default();
-            let why = ending.reason.sentence();
-            format!("Answered by {by}, ended after {seconds:.1} s: {why}.{failovers}{}", one_way(call))
+            let heard = hearing(call);
+            // Why nothing was heard says more than that nothing was.
+            let is_said = ending.reason == ReasonSlug::MediaTimeout && !heard.is_empty();
+            let fix = if is_said { String::new() } else { fix(ending.reason) };
+            format!("Answered by {by}, ended after {seconds:.1} s: {}.{failovers}{fix}{heard}", why(call, ending.reason))
         }
         (State::Ended, _, Some(ending)) if call.times.answered.is_some() => {
             let seconds = call.talked_seconds().unwrap_or_default();
-            let why = ending.reason.sentence();
-            format!("Answered before anybody was there, ended after {seconds:.1} s: {why}.{}", all_of(&outcomes(call)))
+            let (why, fix) = (why(call, ending.reason), fix(ending.reason));
+            format!("Answered before anybody was there, ended after {seconds:.1} s: {why}.{}{fix}", all_of(&outcomes(call)))
         }
         (State::Ended, _, Some(ending)) => not_answered(call, ending),
         (State::Ended, _, None) => String::new(),
     }
+}
+
+/// Why a call ended, and what shows it.
+fn why(call: &Call, reason: ReasonSlug) -> String {
+    let proof = call.proof.as_ref().filter(|(of, _)| *of == reason);
+    let proof = proof.map(|(_, proof)| format!(": {proof}")).unwrap_or_default();
+    format!("{}{proof}", reason.sentence())
+}
+
+/// What would help.
+fn fix(reason: ReasonSlug) -> String {
+    reason.fix().map(|fix| format!(" Try: {fix}.")).unwrap_or_default()
 }
 
 /// What became of those who were called.
@@ -77,13 +92,17 @@ impl std::fmt::Display for Outcome {
 /// Those who were called, in their order.
 fn outcomes(call: &Call) -> Vec<Outcome> {
     let mut all: Vec<Outcome> = Vec::new();
-    for (at, leg) in call.legs.iter().enumerate().skip(CALLER + 1).filter(|(_, leg)| !leg.listens()) {
-        let why = leg.shown_end().filter(|end| end.failed).map(|end| end.reason);
-        let name = call.name_of(at);
-        match all.last_mut().filter(|last| last.name == name && last.why == why) {
-            Some(last) => last.times += 1,
-            None => all.push(Outcome { name, why, times: 1 }),
+    let mut add = |name: String, why: Option<ReasonSlug>| match all.last_mut() {
+        Some(last) if last.name == name && last.why == why => last.times += 1,
+        Some(_) | None => all.push(Outcome { name, why, times: 1 }),
+    };
+    let mut passed_over = call.passed_over.iter().peekable();
+    for at in CALLER + 1..=call.legs.len() {
+        while let Some((name, why, _)) = passed_over.next_if(|(_, _, legs)| *legs <= at) {
+            add(name.to_string(), Some(*why));
         }
+        let Some(leg) = call.legs.get(at).filter(|leg| !leg.listens()) else { continue };
+        add(call.name_of(at), leg.shown_end().filter(|end| end.failed).map(|end| end.reason));
     }
     all
 }
@@ -91,15 +110,15 @@ fn outcomes(call: &Call) -> Vec<Outcome> {
 /// The reason of the call is that of the last target: where several failed, each has its own.
 fn not_answered(call: &Call, ending: Ending) -> String {
     let all = outcomes(call);
-    let (code, why) = (ending.code, ending.reason.sentence());
+    let (code, why, fix) = (ending.code, why(call, ending.reason), fix(ending.reason));
     let is_of_the_last = all.last().is_some_and(|last| last.why == Some(ending.reason));
     match all.as_slice() {
         [one] if is_of_the_last => {
             let often = if one.times > 1 { format!(" ({} times)", one.times) } else { String::new() };
-            format!("Not answered ({code}): {why}. Tried: {}{often}.", one.name)
+            format!("Not answered ({code}): {why}. Tried: {}{often}.{fix}", one.name)
         }
-        [_, _, ..] if is_of_the_last => format!("Not answered ({code}): {}.", listed(&all)),
-        _ => format!("Not answered ({code}): {why}.{}", all_of(&all)),
+        [_, _, ..] if is_of_the_last => format!("Not answered ({code}): {}.{fix}", listed(&all)),
+        _ => format!("Not answered ({code}): {why}.{}{fix}", all_of(&all)),
     }
 }
 
@@ -144,18 +163,30 @@ fn failed(call: &Call) -> String {
     if told.is_empty() { format!("{count}.") } else { format!("{count}: {}.", told.join(", ")) }
 }
 
-/// Says so where a side was not heard, or not when it should have begun.
-fn one_way(call: &Call) -> String {
+/// Says so where a side was not heard, or not when it should have begun, or not to any use; each with what would help.
+fn hearing(call: &Call) -> String {
     let noted = |leg: usize| {
-        let unheard = call.legs[leg].unheard.as_ref()?;
-        let name = call.name_of(leg);
-        let heard = call.legs[leg].view().rtp.rx_packets > 0;
-        let what = if heard { "No media at first from" } else { "No media from" };
-        Some(format!(" {what} {name}: {}.", unheard.text))
+        let (side, name) = (&call.legs[leg], call.name_of(leg));
+        let heard = side.view().rtp.rx_packets > 0;
+        let unheard = side.unheard.as_ref().map(|found| {
+            let what = if heard { "No media at first from" } else { "No media from" };
+            format!(" {what} {name}: {}. Try: {}.", found.text, found.fix)
+        });
+        let flaw = side.flaw.as_ref().map(|found| format!(" {}. Try: {}.", capital(&found.text), found.fix));
+        [unheard, flaw]
     };
-    let noted: String = (0..call.legs.len()).filter_map(noted).collect();
+    let noted: String = (0..call.legs.len()).flat_map(noted).flatten().collect();
     if !noted.is_empty() {
         return noted;
     }
     call.silent_leg().map(|leg| format!(" No media from {}.", call.name_of(leg))).unwrap_or_default()
+}
+
+/// The beginning of a sentence. A name of the configuration stays as it is written there.
+fn capital(text: &str) -> String {
+    let plain = ["all ", "this "].iter().any(|word| text.starts_with(word));
+    match text.split_at_checked(1).filter(|_| plain) {
+        Some((first, rest)) => first.to_uppercase() + rest,
+        None => text.to_owned(),
+    }
 }

@@ -224,14 +224,14 @@ pub struct StatusView {
     pub trunks: Vec<TrunkView>,
     /// Agents.
     pub agents: Vec<AgentView>,
-    /// SIP from addresses of no trunk, where some came in the last minute.
+    /// SIP from addresses of no trunk, where some came in the last hour.
     pub unknown: Option<UnknownView>,
 }
 
 /// SIP from addresses of no trunk.
 #[derive(Debug, Clone, Serialize)]
 pub struct UnknownView {
-    /// Messages since the start.
+    /// Messages in the last hour.
     pub messages: u64,
     /// Where the last one came from.
     pub last: String,
@@ -321,6 +321,9 @@ pub struct TrunkView {
     pub last_problem: Option<String>,
     /// When that was, RFC 3339.
     pub last_problem_at: Option<String>,
+    /// Its sides that were not heard, where there were some in the last hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unheard: Option<UnheardView>,
     /// Peers in the order of the file.
     pub peers: Vec<PeerView>,
     /// Our registration with it, where it has one.
@@ -329,6 +332,21 @@ pub struct TrunkView {
     /// The phones that have registered here, the newest first; `None` where none may.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phones: Option<Vec<PhoneView>>,
+}
+
+/// Sides of a trunk of which nothing was heard in answered calls.
+#[derive(Debug, Clone, Serialize)]
+pub struct UnheardView {
+    /// How many in the last hour …
+    pub calls: u64,
+    /// … of so many that should have been heard.
+    pub of: u64,
+    /// Why the last one was not, as its trace has it.
+    pub cause: String,
+    /// What would help.
+    pub fix: String,
+    /// The call that it was in.
+    pub last_sid: String,
 }
 
 /// A peer at a glance.

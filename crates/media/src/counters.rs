@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::symptoms::Symptoms;
+
 /// A counter.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -170,6 +172,8 @@ pub struct EndCounters {
     pub rtcp_packets: Counter,
     /// Frames dropped because an agent's socket was too slow.
     pub frames_dropped: Counter,
+    /// What tells why nothing of use is heard.
+    pub symptoms: Symptoms,
 }
 
 /// Mean opinion scores, in thousandths.

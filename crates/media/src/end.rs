@@ -228,6 +228,8 @@ pub struct End {
     pub(crate) keep_alive: KeepAlive,
     /// Who sent to it last without being expected.
     pub(crate) stranger: Option<SocketAddr>,
+    /// Whether it was heard to be more than silence.
+    pub(crate) sounded: bool,
 }
 
 impl End {
@@ -256,6 +258,7 @@ impl End {
             lost_told: 0,
             keep_alive: KeepAlive::new(now),
             stranger: None,
+            sounded: false,
         }
     }
     /// Takes what a negotiation says of the far side.

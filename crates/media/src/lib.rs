@@ -43,6 +43,7 @@ pub mod spec;
 pub mod srtp;
 pub mod stats;
 mod sweep;
+pub mod symptoms;
 mod talk;
 mod tap;
 mod tone;

@@ -34,7 +34,7 @@ impl Session {
         let end = self.ends.get_mut(at).ok_or(DropReason::NoWire)?;
         let remote = end.remote.as_ref().ok_or(DropReason::UnexpectedSource)?;
         if !end.latch.accepts_rtp(now, source, remote) {
-            end.stranger = Some(source);
+            end.note_stranger(source);
             return Err(DropReason::UnexpectedSource);
         }
         // What fills the buffer may have been cut.
@@ -58,6 +58,9 @@ impl Session {
         self.shared.count_received(&end.counters, bytes);
         if !remote.may_send {
             return Err(DropReason::NotSending);
+        }
+        if !end.sounded {
+            end.listen_for_sound(&rtp, packet.data());
         }
         if let Some(wire) = &mut end.wire {
             mute_tones(now, wire, &rtp, packet);
@@ -135,7 +138,7 @@ impl Session {
         let end = self.ends.get_mut(at).ok_or(DropReason::NoWire)?;
         let remote = end.remote.as_ref().ok_or(DropReason::UnexpectedSource)?;
         if !end.latch.accepts_rtp(now, source, remote) {
-            end.stranger = Some(source);
+            end.note_stranger(source);
             return Err(DropReason::UnexpectedSource);
         }
         let bytes = packet.data().len();

@@ -56,6 +56,8 @@ pub struct Session {
     pub(crate) departed: VecDeque<(EndId, Box<Stream>)>,
     /// Ends whose far side may be replaced and has fallen silent.
     pub(crate) resting: Vec<EndId>,
+    /// Ends of which packets are missing since the last sweep.
+    pub(crate) lossy: Vec<EndId>,
     /// The end whose last packet may have made more than one.
     pub(crate) converting: Option<usize>,
     /// Where it is counted among those that convert audio, if it does.
@@ -82,6 +84,7 @@ impl Session {
             players: Vec::new(),
             departed: VecDeque::new(),
             resting: Vec::new(),
+            lossy: Vec::new(),
             converting: None,
             transcoding: None,
             shared: Shared::default(),
@@ -179,6 +182,9 @@ impl Session {
             Arrival::Verbatim => self.relay_verbatim(now, at, source, packet).map(Some),
         };
         relayed.unwrap_or_else(|reason| {
+            if reason == DropReason::UnknownPayload {
+                self.note_odd(at, packet.data());
+            }
             self.dropped(at, reason);
             None
         })

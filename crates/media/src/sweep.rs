@@ -60,6 +60,9 @@ impl Session {
             }
             end.look_for_keep_alive(now);
             end.estimate(now);
+            if end.reception.lost() > end.lost_before {
+                self.lossy.push(end.id);
+            }
             let lost = end.reception.lost().min(end.lost_before);
             end.lost_before = end.reception.lost();
             if let Some(worker) = self.shared.worker.as_ref().filter(|_| lost > end.lost_told) {

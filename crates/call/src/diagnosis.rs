@@ -1,0 +1,418 @@
+//! Why a side of a call is not heard, or not of use: told from what was announced, expected and seen, each time with what
+//! would help. The one place where these sentences are made: trace, verdict, log and `status` show them.
+
+use std::net::{IpAddr, SocketAddr};
+
+use trunkgate_media::{DropReason, EndCounters, RemoteSpec};
+
+use crate::limits::{ICMP_TOLD, SILENT_PACKETS};
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Diagnosis {
+    /// The kind: what is told once is not told again.
+    pub(crate) cause: Cause,
+    /// What is wrong and what shows it: the end of a sentence that begins with the side.
+    pub(crate) text: String,
+    /// What would help.
+    pub(crate) fix: String,
+}
+
+/// Kinds of faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// It sends nothing, or wants nothing, by its description.
+    OnHold,
+    /// Its SRTP does not authenticate.
+    Srtp,
+    /// Its packets come from where none are expected.
+    UnexpectedSource,
+    /// What comes is no RTP.
+    NotRtp,
+    /// What we send comes back.
+    Unreachable,
+    /// It announced an address that is private and not its own.
+    PrivateAddress,
+    /// It was told an address that it cannot reach us at.
+    OurAddress,
+    /// Nothing came, and nothing says why.
+    Nothing,
+    /// Payload numbers that nobody agreed on.
+    Payload,
+    /// Nothing but digital silence.
+    Silence,
+    /// The system of this machine dropped its packets.
+    Unread,
+}
+
+/// What is known of a side.
+#[derive(Debug)]
+pub(crate) struct Side<'a> {
+    /// Its name: trunk, or place.
+    pub(crate) name: &'a str,
+    /// Its section of the configuration; empty for a bare URI.
+    pub(crate) trunk: &'a str,
+    /// What it described.
+    pub(crate) remote: &'a RemoteSpec,
+    /// What was counted.
+    pub(crate) counters: &'a EndCounters,
+    /// Where its SIP comes from.
+    pub(crate) signalling: IpAddr,
+    /// Whether that is in `local_networks`.
+    pub(crate) is_local: bool,
+    /// Where it was told to send to …
+    pub(crate) told: SocketAddr,
+    /// … and whether that is an address of this machine, not one that was written.
+    pub(crate) is_own: bool,
+    /// The media ports.
+    pub(crate) ports: (u16, u16),
+    /// Who sent there last without being expected.
+    pub(crate) stranger: Option<SocketAddr>,
+    /// Payload numbers that it may send.
+    pub(crate) agreed: Vec<u8>,
+    /// The codec that was agreed on.
+    pub(crate) codec: &'a str,
+    /// Whether the other side lets it be heard, and wants to hear it.
+    pub(crate) is_wanted: bool,
+}
+
+impl Side<'_> {
+    fn dropped(&self, reason: DropReason) -> u64 {
+        self.counters.dropped.get(reason as usize).map_or(0, |counter| counter.get())
+    }
+    fn heard(&self) -> u64 {
+        self.counters.rx_packets.get()
+    }
+    /// What was announced, expected and seen, and where it was told to send: the proof.
+    fn story(&self) -> String {
+        let announced = self.remote.rtp.map_or_else(|| "no address".to_owned(), |rtp| rtp.to_string());
+        let addresses = self.remote.expected.iter().map(ToString::to_string);
+        let networks = self.remote.expected_networks.iter().map(ToString::to_string);
+        let expected = addresses.chain(networks).collect::<Vec<_>>().join(", ");
+        format!("announced {announced}, expected from {expected}; it was told to send to {}", self.told)
+    }
+    fn section(&self) -> String {
+        if self.trunk.is_empty() { "its trunk".to_owned() } else { format!("[trunk.{}]", self.trunk) }
+    }
+    fn found(&self, cause: Cause, text: impl Into<String>, fix: impl Into<String>) -> Option<Diagnosis> {
+        Some(Diagnosis { cause, text: text.into(), fix: fix.into() })
+    }
+    /// With the proof behind it.
+    fn proven(&self, cause: Cause, text: &str, fix: impl Into<String>) -> Option<Diagnosis> {
+        self.found(cause, format!("{text} ({})", self.story()), fix)
+    }
+
+    /// Why nothing has come from it, or nothing that may be believed.
+    pub(crate) fn why_unheard(&self) -> Option<Diagnosis> {
+        let silent = || self.srtp().or_else(|| self.strangers()).or_else(|| self.not_rtp());
+        let found = self.on_hold().or_else(silent).or_else(|| self.unreachable(1));
+        found.or_else(|| self.private_address()).or_else(|| self.our_address()).or_else(|| {
+            let (first, last) = self.ports;
+            let text = format!("nothing came to {}", self.told);
+            let fix = format!(
+                "udp {first}-{last} open from its media addresses in every firewall between; a capture on this \
+                 machine (`tcpdump -ni any udp port {}`) says whether they arrive",
+                self.told.port()
+            );
+            self.proven(Cause::Nothing, &text, fix)
+        })
+    }
+
+    /// What is wrong with what has come from it, or with what is sent to it.
+    pub(crate) fn flaw(&self) -> Option<Diagnosis> {
+        let of_packets = || self.srtp().or_else(|| self.payload()).or_else(|| self.silence());
+        let of_way = || self.unreachable(ICMP_TOLD).or_else(|| self.unread());
+        self.on_hold().or_else(of_packets).or_else(of_way)
+    }
+
+    fn on_hold(&self) -> Option<Diagnosis> {
+        let (sends, receives) = (self.remote.may_send, self.remote.may_receive && self.remote.rtp.is_some());
+        let how = match (sends, receives) {
+            // Whoever does not want to hear makes the other send nothing: that one is not at fault.
+            (false, true) if !self.is_wanted => return None,
+            (true, true) => return None,
+            (true, false) if self.remote.rtp.is_none() => "c=0.0.0.0",
+            (true, false) => "a=sendonly",
+            (false, true) => "a=recvonly",
+            (false, false) => "a=inactive",
+        };
+        let what = if receives { "sends nothing" } else { "has the call on hold" };
+        let name = self.name;
+        let fix = format!("take the call off hold at {name}; where nobody holds it, its session description must say sendrecv");
+        self.found(Cause::OnHold, format!("{name} {what}: its session description says {how}"), fix)
+    }
+
+    fn srtp(&self) -> Option<Diagnosis> {
+        let bad = self.dropped(DropReason::SrtpAuth) + self.dropped(DropReason::SrtpPlain);
+        if self.remote.srtp.is_none() || bad == 0 || bad < self.heard() {
+            return None;
+        }
+        let text = format!("{} does not authenticate: the key is another than in its description, or it is plain RTP", packets(bad, "of its SRTP"));
+        let fix = format!(
+            "what changes the description between (a proxy, a SIP ALG), a key that a re-INVITE changed; `srtp = \"off\"` in {} \
+             shows whether plain RTP is heard",
+            self.section()
+        );
+        self.proven(Cause::Srtp, &text, fix)
+    }
+
+    fn strangers(&self) -> Option<Diagnosis> {
+        let strangers = self.dropped(DropReason::UnexpectedSource);
+        let stranger = self.stranger.or_else(|| self.counters.symptoms.stranger.get().copied())?;
+        let (ip, bits) = (stranger.ip(), if stranger.is_ipv4() { 32 } else { 128 });
+        let text = format!("{} came from elsewhere, the last from {stranger}", packets(strangers, ""));
+        let fix = format!("`media_from = [\"{ip}/{bits}\"]` in {}, if that is its media", self.section());
+        self.proven(Cause::UnexpectedSource, &text, fix)
+    }
+
+    fn not_rtp(&self) -> Option<Diagnosis> {
+        let odd = self.dropped(DropReason::NotRtp);
+        if odd == 0 {
+            return None;
+        }
+        let text = format!("{odd} datagrams came that are no RTP");
+        let fix = format!("RTP or SRTP with keys in SDP at {}: neither ICE nor DTLS is spoken", self.name);
+        self.proven(Cause::NotRtp, &text, fix)
+    }
+
+    /// From so many errors on: a far side that hangs up closes its port before it is told that we have heard.
+    fn unreachable(&self, least: u64) -> Option<Diagnosis> {
+        let (errors, sent) = (self.counters.symptoms.unreachable.get(), self.counters.tx_packets.get());
+        if errors < least || (least > 1 && errors * 5 < sent) {
+            return None;
+        }
+        let to = self.remote.rtp.map_or_else(|| "it".to_owned(), |rtp| rtp.to_string());
+        let text = format!("what is sent to {to} comes back as unreachable (ICMP, {errors} times): the port is closed, or a firewall rejects it");
+        let fix = format!("the media ports of {} and its firewall; the address in its session description", self.name);
+        self.proven(Cause::Unreachable, &text, fix)
+    }
+
+    fn private_address(&self) -> Option<Diagnosis> {
+        let announced = self.remote.rtp?.ip().to_canonical();
+        let own = self.signalling.to_canonical();
+        if !is_private(announced) || is_neighbour(announced, own) {
+            return None;
+        }
+        let text = format!("it announced {announced}, a private address, while its SIP comes from {own}, and nothing came");
+        let more = self.our_address().map(|ours| format!("; {}", ours.fix)).unwrap_or_default();
+        let fix = format!(
+            "the external address and the local networks in the NAT settings of {} (FreePBX: Settings, Asterisk SIP Settings; \
+             Asterisk: external_media_address); no SIP ALG in its router{more}",
+            self.name
+        );
+        self.proven(Cause::PrivateAddress, &text, fix)
+    }
+
+    fn our_address(&self) -> Option<Diagnosis> {
+        let (told, far) = (self.told.ip().to_canonical(), self.signalling.to_canonical());
+        let (first, last) = self.ports;
+        if is_private(told) && !is_private(far) && !far.is_loopback() {
+            let text = format!("nothing came, and we told it {told}, a private address that it cannot reach from {far}");
+            let why = if self.is_local { format!("{far} out of [edge] local_networks, and ") } else { String::new() };
+            let fix = format!("{why}`[edge] public_address`: the address that it sees (`trunkgate doctor`, line public address)");
+            return self.proven(Cause::OurAddress, &text, fix);
+        }
+        if !self.is_own {
+            let text = format!("nothing came, and we told it {told} (`public_address`), which is no address of this machine");
+            let fix = format!(
+                "`public_address` as the far side sees us (`trunkgate doctor`, line public address); udp {first}-{last} forwarded \
+                 from it to this machine, one to one"
+            );
+            return self.proven(Cause::OurAddress, &text, fix);
+        }
+        None
+    }
+
+    fn payload(&self) -> Option<Diagnosis> {
+        let unknown = self.dropped(DropReason::UnknownPayload);
+        let number = self.counters.symptoms.odd_payload.get().checked_sub(1)?;
+        if unknown * 2 < self.heard() || unknown == 0 {
+            return None;
+        }
+        let agreed = self.agreed.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let agreed = if agreed.is_empty() { self.codec.to_owned() } else { format!("{agreed} ({})", self.codec) };
+        let text = format!(
+            "{} of {} from {} have payload number {number}, which nobody agreed on: agreed {agreed}",
+            unknown,
+            packets(self.heard(), ""),
+            self.name
+        );
+        let fix = format!(
+            "`codecs` in {}, and those of {} itself: it must send what its description says, or ask by re-INVITE first",
+            self.section(),
+            self.name
+        );
+        self.found(Cause::Payload, text, fix)
+    }
+
+    fn silence(&self) -> Option<Diagnosis> {
+        let symptoms = &self.counters.symptoms;
+        let (silent, heard) = (symptoms.silent.get(), self.heard());
+        if symptoms.sounded.get() > 0 || silent < SILENT_PACKETS || silent * 10 < heard * 9 {
+            return None;
+        }
+        let name = self.name;
+        let text = format!("all {} from {name} are digital silence", packets(heard, ""));
+        let fix = format!("the microphone, mute key or audio source at {name}, or what feeds it: the way to us is open");
+        self.found(Cause::Silence, text, fix)
+    }
+
+    fn unread(&self) -> Option<Diagnosis> {
+        let (unread, heard) = (self.counters.symptoms.unread.get(), self.heard());
+        if unread == 0 || unread * 100 < heard {
+            return None;
+        }
+        let text = format!("this machine dropped {} from {} before they were read", packets(unread, ""), self.name);
+        let fix = "the load of this machine (CPU, steal time of a virtual one, a process that was stopped); `[media] threads`, \
+                   `Nice=-10` in the unit";
+        self.found(Cause::Unread, text, fix)
+    }
+}
+
+/// `1 packet`, `2 packets`, with what they are of.
+fn packets(count: u64, of: &str) -> String {
+    let of = if of.is_empty() { String::new() } else { format!(" {of}") };
+    format!("{count} {}{of}", if count == 1 { "packet" } else { "packets" })
+}
+
+/// Whether nobody outside can send there: RFC 1918, RFC 6598, RFC 3927, RFC 4193.
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => {
+            let [a, b, _, _] = v4.octets();
+            v4.is_private() || v4.is_link_local() || (a == 100 && (64..128).contains(&b))
+        }
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
+
+/// Whether both may well be one network: the same /24, or /64.
+fn is_neighbour(a: IpAddr, b: IpAddr) -> bool {
+    match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => a.octets()[..3] == b.octets()[..3],
+        (IpAddr::V6(a), IpAddr::V6(b)) => a.segments()[..4] == b.segments()[..4],
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trunkgate_media::Counter;
+
+    fn described(rtp: &str) -> RemoteSpec {
+        let rtp: SocketAddr = rtp.parse().unwrap();
+        RemoteSpec { rtp: Some(rtp), expected: vec![rtp.ip()], may_send: true, may_receive: true, ..RemoteSpec::default() }
+    }
+
+    fn side<'a>(remote: &'a RemoteSpec, counters: &'a EndCounters) -> Side<'a> {
+        Side {
+            name: "pbx",
+            trunk: "pbx",
+            remote,
+            counters,
+            signalling: "198.51.100.7".parse().unwrap(),
+            is_local: false,
+            told: "203.0.113.10:16402".parse().unwrap(),
+            is_own: true,
+            ports: (16_384, 32_767),
+            stranger: None,
+            agreed: vec![0, 101],
+            codec: "PCMU",
+            is_wanted: true,
+        }
+    }
+
+    fn dropped(counters: &EndCounters, reason: DropReason, count: u64) {
+        counters.dropped[reason as usize].set(count);
+    }
+
+    #[test]
+    fn what_is_not_heard_has_the_cause_that_shows() {
+        let remote = described("198.51.100.7:4000");
+        let why = |change: &dyn Fn(&EndCounters)| {
+            let counters = EndCounters::default();
+            change(&counters);
+            side(&remote, &counters).why_unheard().unwrap()
+        };
+        assert_eq!(why(&|_| {}).cause, Cause::Nothing);
+        assert!(why(&|_| {}).fix.contains("udp 16384-32767"));
+        let unreachable = why(&|counters| counters.symptoms.unreachable.set(3));
+        assert_eq!((unreachable.cause, unreachable.text.contains("ICMP, 3 times")), (Cause::Unreachable, true));
+        assert_eq!(why(&|counters| dropped(counters, DropReason::NotRtp, 2)).cause, Cause::NotRtp);
+        let stranger = why(&|counters| {
+            dropped(counters, DropReason::UnexpectedSource, 7);
+            counters.symptoms.stranger.set("192.0.2.9:4000".parse().unwrap()).unwrap();
+        });
+        assert_eq!(stranger.cause, Cause::UnexpectedSource);
+        assert!(stranger.text.starts_with("7 packets came from elsewhere, the last from 192.0.2.9:4000 (announced "));
+        assert!(stranger.fix.starts_with("`media_from = [\"192.0.2.9/32\"]` in [trunk.pbx]"));
+    }
+
+    #[test]
+    fn private_addresses_and_ours_are_told_apart() {
+        let counters = EndCounters::default();
+        for (announced, signalling, told, is_own, cause) in [
+            ("192.168.1.20:4000", "198.51.100.7", "203.0.113.10:2", true, Cause::PrivateAddress),
+            ("192.168.1.20:4000", "10.0.0.5", "10.0.0.2:2", true, Cause::PrivateAddress),
+            ("10.0.0.6:4000", "10.0.0.5", "10.0.0.2:2", true, Cause::Nothing),
+            ("198.51.100.7:4000", "198.51.100.7", "10.0.0.2:2", true, Cause::OurAddress),
+            ("198.51.100.7:4000", "198.51.100.7", "203.0.113.10:2", false, Cause::OurAddress),
+            ("[fd00::9]:4000", "[2001:db8::7]", "[2001:db8::1]:2", true, Cause::PrivateAddress),
+        ] {
+            let remote = described(announced);
+            let signalling = signalling.trim_matches(['[', ']']).parse().unwrap();
+            let side = Side { signalling, told: told.parse().unwrap(), is_own, ..side(&remote, &counters) };
+            assert_eq!(side.why_unheard().unwrap().cause, cause, "{announced} {told}");
+        }
+    }
+
+    #[test]
+    fn a_hold_is_of_who_does_not_want_to_hear() {
+        let counters = EndCounters::default();
+        for (may_send, may_receive, is_wanted, says) in [
+            (true, true, true, None),
+            (true, false, true, Some("a=sendonly")),
+            (false, false, true, Some("a=inactive")),
+            (false, true, true, Some("a=recvonly")),
+            (false, true, false, None),
+        ] {
+            let remote = RemoteSpec { may_send, may_receive, ..described("198.51.100.7:4000") };
+            let found = Side { is_wanted, ..side(&remote, &counters) }.flaw();
+            assert_eq!(found.as_ref().map(|one| one.cause), says.map(|_| Cause::OnHold), "{says:?}");
+            assert!(found.is_none_or(|one| one.text.ends_with(says.unwrap_or_default())));
+        }
+    }
+
+    #[test]
+    fn a_healthy_side_has_no_flaw_and_each_flaw_is_named() {
+        let remote = described("198.51.100.7:4000");
+        let flaw = |change: &dyn Fn(&EndCounters)| {
+            let counters = EndCounters::default();
+            counters.rx_packets.set(500);
+            counters.tx_packets.set(500);
+            change(&counters);
+            side(&remote, &counters).flaw().map(|one| one.cause)
+        };
+        let set = |counter: &Counter, count| counter.set(count);
+        assert_eq!(flaw(&|_| {}), None);
+        assert_eq!(flaw(&|c| set(&c.symptoms.silent, 500)), Some(Cause::Silence));
+        let muted_later = |c: &EndCounters| {
+            set(&c.symptoms.silent, 499);
+            set(&c.symptoms.sounded, 1);
+        };
+        assert_eq!(flaw(&muted_later), None);
+        let payload = |count: u64| {
+            move |c: &EndCounters| {
+                dropped(c, DropReason::UnknownPayload, count);
+                set(&c.symptoms.odd_payload, 9);
+            }
+        };
+        assert_eq!((flaw(&payload(500)), flaw(&payload(20))), (Some(Cause::Payload), None));
+        assert_eq!(flaw(&|c| set(&c.symptoms.unread, 50)), Some(Cause::Unread));
+        assert_eq!(flaw(&|c| set(&c.symptoms.unread, 1)), None);
+        assert_eq!(flaw(&|c| set(&c.symptoms.unreachable, 300)), Some(Cause::Unreachable));
+        // The port of a far side that has just hung up.
+        assert_eq!(flaw(&|c| set(&c.symptoms.unreachable, 4)), None);
+    }
+}

@@ -1,0 +1,75 @@
+//! Counts of the last hour, by the minute: what `status` says of now and not of the whole time since the start.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// The minute that runs, and an hour before it.
+const MINUTES: u64 = 60;
+
+/// `N` counts that belong together.
+#[derive(Debug)]
+pub(crate) struct LastHour<const N: usize> {
+    /// When the first minute began.
+    begin: Option<Instant>,
+    /// Minutes in which something was counted, by their number: 61 at most.
+    minutes: VecDeque<(u64, [u64; N])>,
+}
+
+impl<const N: usize> Default for LastHour<N> {
+    fn default() -> LastHour<N> {
+        LastHour { begin: None, minutes: VecDeque::new() }
+    }
+}
+
+impl<const N: usize> LastHour<N> {
+    fn minute(&self, now: Instant) -> u64 {
+        self.begin.map_or(0, |begin| now.saturating_duration_since(begin).as_secs() / MINUTE.as_secs())
+    }
+
+    /// Adds one to each of `counts` that is true.
+    pub(crate) fn count(&mut self, now: Instant, counts: [bool; N]) {
+        self.begin.get_or_insert(now);
+        let minute = self.minute(now);
+        while self.minutes.front().is_some_and(|(at, _)| at + MINUTES < minute) {
+            self.minutes.pop_front();
+        }
+        if self.minutes.back().is_none_or(|(at, _)| *at != minute) {
+            self.minutes.push_back((minute, [0; N]));
+        }
+        if let Some((_, sums)) = self.minutes.back_mut() {
+            sums.iter_mut().zip(counts).for_each(|(sum, counts)| *sum += u64::from(counts));
+        }
+    }
+
+    /// What was counted in the last hour.
+    pub(crate) fn sums(&self, now: Instant) -> [u64; N] {
+        let minute = self.minute(now);
+        let mut sums = [0; N];
+        for (_, counts) in self.minutes.iter().filter(|(at, _)| at + MINUTES >= minute) {
+            sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+        sums
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
+
+    use super::*;
+
+    #[test]
+    fn an_hour_is_remembered_and_no_more() {
+        let start = Instant::now();
+        let mut counts = LastHour::<2>::default();
+        assert_eq!(counts.sums(start), [0, 0]);
+        for minute in 0..180 {
+            counts.count(start + MINUTE * minute, [true, minute % 2 == 0]);
+        }
+        assert!(counts.minutes.len() <= 61);
+        assert_eq!(counts.sums(start + MINUTE * 179), [61, 30]);
+        assert_eq!(counts.sums(start + MINUTE * 209), [31, 15]);
+        assert_eq!(counts.sums(start + MINUTE * 600), [0, 0]);
+    }
+}
