@@ -101,7 +101,10 @@ fn a_private_address_that_the_callee_announced() {
         &edge,
         &[
             "No media from pbx: it announced 192.168.77.20, a private address, while its SIP comes from 127.0.0.1",
-            &format!("(announced 192.168.77.20:{port}, expected from 192.168.77.20, 127.0.0.1; it was told to send to {})", call.far),
+            &format!(
+                "(announced 192.168.77.20:{port}, expected from 192.168.77.20, 127.0.0.1; it was told to send to {})",
+                call.far
+            ),
             "Try: the external address and the local networks in the NAT settings of pbx",
         ],
     );
@@ -119,7 +122,9 @@ fn a_public_address_that_is_not_ours() {
     let edge = Process::start(&text.replacen("[edge]\n", wrong, 1));
     // Both are told that address, and both send there.
     let sip = edge.address("udp");
-    caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, "public", (1, ""), &caller.description(1, "")));
+    caller
+        .sip
+        .send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, "public", (1, ""), &caller.description(1, "")));
     let (invite, from) = callee.sip.receive("INVITE ");
     callee.sip.send(from, &callee.sip.answer_with(&invite, "200 OK", &callee.description(1, "")));
     let (ok, _) = caller.sip.receive("SIP/2.0 200");
@@ -144,7 +149,10 @@ fn packets_from_where_none_are_expected_and_what_lets_them_in() {
     told(
         &edge,
         &[
-            &format!("packets came from elsewhere, the last from {from} (announced {}, expected from 127.0.0.1;", callee.rtp_address()),
+            &format!(
+                "packets came from elsewhere, the last from {from} (announced {}, expected from 127.0.0.1;",
+                callee.rtp_address()
+            ),
             "Try: `media_from = [\"127.0.0.2/32\"]` in [trunk.pbx], if that is its media.",
         ],
     );
@@ -218,7 +226,8 @@ fn packets_of_digital_silence() {
         packet
     };
     let _speaking = [Speaking::tone(&caller.rtp, call.near), Speaking::new(&callee.rtp, call.far, silence)];
-    let text = told(&edge, &["packets from pbx are digital silence. Try: the microphone, mute key or audio source at pbx"]);
+    let text =
+        told(&edge, &["packets from pbx are digital silence. Try: the microphone, mute key or audio source at pbx"]);
     assert!(text.contains(". All "), "{text}");
     assert!(!text.contains("from carrier"), "{text}");
 }
@@ -246,6 +255,12 @@ fn with_ports(caller: &Phone, callee: &Phone, first: u16, last: u16) -> Process 
     Process::start(&text.replacen("threads = 1\n", &format!("threads = 1\nports = \"{first}-{last}\"\n"), 1))
 }
 
+/// The first of four free ports from `begin` on: below the media ports and the system's own, which are given by chance.
+fn four_ports(begin: u16) -> u16 {
+    let is_free = |first: &u16| (*first..first + 4).all(|port| UdpSocket::bind(("127.0.0.1", port)).is_ok());
+    (begin..begin + 3_000).step_by(4).find(is_free).unwrap()
+}
+
 /// The call is refused with 503.
 fn refused(edge: &Process, caller: &Phone, body: &str) {
     let sip = edge.address("udp");
@@ -258,7 +273,7 @@ fn refused(edge: &Process, caller: &Phone, body: &str) {
 fn no_media_port_is_left() {
     let (caller, callee) = phones();
     // Those of one call with one stream; this one has two.
-    let first = callee.rtp_address().port() & !3;
+    let first = four_ports(8_000);
     let edge = with_ports(&caller, &callee, first, first + 3);
     let port = caller.rtp_address().port();
     let both = format!("m=audio {port} RTP/AVP 0\r\nm=video {port} RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\n");
@@ -275,14 +290,18 @@ fn no_media_port_is_left() {
 #[test]
 fn media_ports_that_another_program_has() {
     let (caller, callee) = phones();
-    let first = callee.rtp_address().port() & !3;
-    // All four, in whichever order it draws them; the callee has one or two of them already.
-    let _taken: Vec<UdpSocket> = (first..first + 4).filter_map(|port| UdpSocket::bind(("127.0.0.1", port)).ok()).collect();
+    let first = four_ports(12_000);
+    // All four, in whichever order it draws them.
+    let _taken: Vec<UdpSocket> = (first..first + 4).map(|port| UdpSocket::bind(("127.0.0.1", port)).unwrap()).collect();
     let edge = with_ports(&caller, &callee, first, first + 3);
     refused(&edge, &caller, &caller.description(1, ""));
     told(
         &edge,
-        &["Not answered (503): no media port could be had: ports not bound: 127.0.0.1:", "Address already in use", "Try: a wider"],
+        &[
+            "Not answered (503): no media port could be had: ports not bound: 127.0.0.1:",
+            "Address already in use",
+            "Try: a wider",
+        ],
     );
 }
 
@@ -379,7 +398,10 @@ fn one_way_audio_in_a_short_call_has_its_cause() {
     let dropped = "trunkgate_rtp_dropped_total{reason=\"unexpected_source\"}";
     until("both have come", || (edge.metric(dropped) >= 1.0 && heard(&edge) >= 1).then_some(()));
     call.hang_up(2, &caller, &callee);
-    told(&edge, &["ended after", "No media from pbx: 1 packet came from elsewhere", "Try: `media_from = [\"127.0.0.2/32\"]`"]);
+    told(
+        &edge,
+        &["ended after", "No media from pbx: 1 packet came from elsewhere", "Try: `media_from = [\"127.0.0.2/32\"]`"],
+    );
 }
 
 fn heard(edge: &Process) -> u64 {
@@ -397,7 +419,10 @@ fn status_says_that_a_trunk_is_not_heard_in_many_calls() {
     let line = until("status says so", || {
         let status = edge.json("/v1/status");
         let problems = status["problems"].as_array().unwrap().iter().filter_map(Value::as_str);
-        problems.filter(|line| line.starts_with("nothing comes back from pbx in 3 of 3 calls")).map(str::to_owned).next()
+        problems
+            .filter(|line| line.starts_with("nothing comes back from pbx in 3 of 3 calls"))
+            .map(str::to_owned)
+            .next()
     });
     assert!(line.contains(" of the last hour: nothing came to ") && line.contains("; try: udp "), "{line}");
     assert!(line.contains("(trunkgate trace CA"), "{line}");

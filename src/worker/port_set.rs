@@ -321,7 +321,11 @@ impl PortSet {
 
     /// The same as [`Self::receive`] where that was asked for: where the packet is from, and how many were dropped since the
     /// socket was bound; `None`: nothing was asked, or no packet is there.
-    pub(super) fn receive_with_word(&mut self, port: Port, packet: &mut PacketBuf) -> Option<(SocketAddr, Option<u32>)> {
+    pub(super) fn receive_with_word(
+        &mut self,
+        port: Port,
+        packet: &mut PacketBuf,
+    ) -> Option<(SocketAddr, Option<u32>)> {
         let entry = self.entries.get_mut(port.0).filter(|entry| entry.asks)?;
         let (len, source, dropped) = trouble::receive(&entry.socket, packet.receive_area(), &mut self.control).ok()?;
         entry.asks = false;

@@ -28,21 +28,29 @@ impl ReasonSlug {
             R::IncompleteNumber => "what the caller dials",
             R::CodecMismatch => "`codecs` of both trunks",
             R::BadMedia => "the session description of the far end: the log names what is wrong with it",
-            R::SrtpRequired => "SRTP at the far end (at Twilio: Secure Trunking), or `srtp = \"optional\"` in its trunk",
+            R::SrtpRequired => {
+                "SRTP at the far end (at Twilio: Secure Trunking), or `srtp = \"optional\"` in its trunk"
+            }
             R::SrtpOff => "`srtp` of the trunk that offers it",
             R::SrtpMismatch => "a suite that both sides have, with keys in SDP: DTLS-SRTP is not spoken",
-            R::LimitCalls => "`max_calls` of that trunk or of its `limits`, `[limits] calls`; who calls so much (`trunkgate calls`)",
+            R::LimitCalls => {
+                "`max_calls` of that trunk or of its `limits`, `[limits] calls`; who calls so much (`trunkgate calls`)"
+            }
             R::LimitRate => "`calls_per_second` of that trunk or of `[limits]`; `pace` lets calls wait for their turn",
             R::LimitDay => "`calls_per_day` of that trunk or of its `limits`, if so many calls are meant",
             R::NoPorts => "a wider `[media] ports`; `ss -lunp` names a program that has some of them",
-            R::TooManyHops | R::Loop => "routes of two edges, or of an edge and what is behind it, that lead to each other",
+            R::TooManyHops | R::Loop => {
+                "routes of two edges, or of an edge and what is behind it, that lead to each other"
+            }
             R::TargetRejected => "the log of who rejected it",
             R::CredentialsRefused => "`auth` of its trunk: user, password, realm",
             R::WrongCredentials => "the far end's user and password, or `require_auth`",
             R::NotRegistered => "`register` and `auth` of its trunk; `trunkgate status` has the registrar's answer",
             R::RingTimeout => "`ring_timeout` of the trunk or the route; a further target behind it",
             R::SearchTimeout => "`search_timeout` of the route",
-            R::NoResponse => "its address, the firewalls between, whether it knows ours: `trunkgate doctor`, line options",
+            R::NoResponse => {
+                "its address, the firewalls between, whether it knows ours: `trunkgate doctor`, line options"
+            }
             R::Unreachable => "whether it runs and listens at that address: `trunkgate doctor`, line options",
             R::TlsFailed => "its certificate, its name or end: `trunkgate doctor`, line tls",
             R::NameNotFound => "its name: `trunkgate doctor`, line dns",
@@ -50,7 +58,9 @@ impl ReasonSlug {
                 "`public_address`: the ACK goes to our Contact; no SIP ALG or proxy that keeps it (`trunkgate doctor`, lines public \
                  address and sip alg)"
             }
-            R::MediaTimeout => "whether it still sends: its network, a hold that its description does not tell; `[media] idle_timeout`",
+            R::MediaTimeout => {
+                "whether it still sends: its network, a hold that its description does not tell; `[media] idle_timeout`"
+            }
             R::DialogLost => "the caller's network: it was asked while on hold and was not there",
             R::SessionExpired => {
                 "a firewall or NAT between that forgets the flow: TCP or TLS, or a shorter `session_expires` of its trunk, keep it open; \

@@ -138,7 +138,9 @@ impl Side<'_> {
         };
         let what = if receives { "sends nothing" } else { "has the call on hold" };
         let name = self.name;
-        let fix = format!("take the call off hold at {name}; where nobody holds it, its session description must say sendrecv");
+        let fix = format!(
+            "take the call off hold at {name}; where nobody holds it, its session description must say sendrecv"
+        );
         self.found(Cause::OnHold, format!("{name} {what}: its session description says {how}"), fix)
     }
 
@@ -147,7 +149,10 @@ impl Side<'_> {
         if self.remote.srtp.is_none() || bad == 0 || bad < self.heard() {
             return None;
         }
-        let text = format!("{} does not authenticate: the key is another than in its description, or it is plain RTP", packets(bad, "of its SRTP"));
+        let text = format!(
+            "{} does not authenticate: the key is another than in its description, or it is plain RTP",
+            packets(bad, "of its SRTP")
+        );
         let fix = format!(
             "what changes the description between (a proxy, a SIP ALG), a key that a re-INVITE changed; `srtp = \"off\"` in {} \
              shows whether plain RTP is heard",
@@ -182,7 +187,9 @@ impl Side<'_> {
             return None;
         }
         let to = self.remote.rtp.map_or_else(|| "it".to_owned(), |rtp| rtp.to_string());
-        let text = format!("what is sent to {to} comes back as unreachable (ICMP, {errors} times): the port is closed, or a firewall rejects it");
+        let text = format!(
+            "what is sent to {to} comes back as unreachable (ICMP, {errors} times): the port is closed, or a firewall rejects it"
+        );
         let fix = format!("the media ports of {} and its firewall; the address in its session description", self.name);
         self.proven(Cause::Unreachable, &text, fix)
     }
@@ -193,7 +200,8 @@ impl Side<'_> {
         if !is_private(announced) || is_neighbour(announced, own) {
             return None;
         }
-        let text = format!("it announced {announced}, a private address, while its SIP comes from {own}, and nothing came");
+        let text =
+            format!("it announced {announced}, a private address, while its SIP comes from {own}, and nothing came");
         let more = self.our_address().map(|ours| format!("; {}", ours.fix)).unwrap_or_default();
         let fix = format!(
             "the external address and the local networks in the NAT settings of {} (FreePBX: Settings, Asterisk SIP Settings; \
@@ -207,13 +215,17 @@ impl Side<'_> {
         let (told, far) = (self.told.ip().to_canonical(), self.signalling.to_canonical());
         let (first, last) = self.ports;
         if is_private(told) && !is_private(far) && !far.is_loopback() {
-            let text = format!("nothing came, and we told it {told}, a private address that it cannot reach from {far}");
+            let text =
+                format!("nothing came, and we told it {told}, a private address that it cannot reach from {far}");
             let why = if self.is_local { format!("{far} out of [edge] local_networks, and ") } else { String::new() };
-            let fix = format!("{why}`[edge] public_address`: the address that it sees (`trunkgate doctor`, line public address)");
+            let fix = format!(
+                "{why}`[edge] public_address`: the address that it sees (`trunkgate doctor`, line public address)"
+            );
             return self.proven(Cause::OurAddress, &text, fix);
         }
         if !self.is_own {
-            let text = format!("nothing came, and we told it {told} (`public_address`), which is no address of this machine");
+            let text =
+                format!("nothing came, and we told it {told} (`public_address`), which is no address of this machine");
             let fix = format!(
                 "`public_address` as the far side sees us (`trunkgate doctor`, line public address); udp {first}-{last} forwarded \
                  from it to this machine, one to one"
@@ -253,7 +265,8 @@ impl Side<'_> {
         }
         let name = self.name;
         let text = format!("all {} from {name} are digital silence", packets(heard, ""));
-        let fix = format!("the microphone, mute key or audio source at {name}, or what feeds it: the way to us is open");
+        let fix =
+            format!("the microphone, mute key or audio source at {name}, or what feeds it: the way to us is open");
         self.found(Cause::Silence, text, fix)
     }
 
@@ -302,7 +315,13 @@ mod tests {
 
     fn described(rtp: &str) -> RemoteSpec {
         let rtp: SocketAddr = rtp.parse().unwrap();
-        RemoteSpec { rtp: Some(rtp), expected: vec![rtp.ip()], may_send: true, may_receive: true, ..RemoteSpec::default() }
+        RemoteSpec {
+            rtp: Some(rtp),
+            expected: vec![rtp.ip()],
+            may_send: true,
+            may_receive: true,
+            ..RemoteSpec::default()
+        }
     }
 
     fn side<'a>(remote: &'a RemoteSpec, counters: &'a EndCounters) -> Side<'a> {

@@ -75,11 +75,13 @@ impl Call {
     pub(crate) fn ack_missing(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
         let (name, side) = (self.name_of(leg), &self.legs[leg]);
         let ours = side.flow.and_then(|flow| edge.addressing.local(flow.remote.ip(), flow.listener));
-        let ours = ours.map_or_else(|| "our Contact".to_owned(), |local| format!("our Contact, {}:{}", local.ip, local.port));
+        let ours =
+            ours.map_or_else(|| "our Contact".to_owned(), |local| format!("our Contact, {}:{}", local.ip, local.port));
         let contact = side.contact.as_deref().unwrap_or("none");
         let hop = side.record_route.as_deref().map(|hop| format!(", Record-Route {hop}")).unwrap_or_default();
         let went = side.flow.map(|flow| format!(" that went to {}", flow.remote)).unwrap_or_default();
-        let text = format!("{name} sent no ACK for the 200 OK{went}; it goes to {ours} (its own Contact {contact}{hop})");
+        let text =
+            format!("{name} sent no ACK for the 200 OK{went}; it goes to {ours} (its own Contact {contact}{hop})");
         self.proof = Some((ReasonSlug::AckTimeout, text.into()));
         self.end(now, edge, ReasonSlug::AckTimeout);
     }

@@ -148,7 +148,9 @@ impl Call {
                 let told = self.legs[leg].unheard.take();
                 let found = self.why_unheard(edge, leg, None);
                 // The last word counts, but for one that has forgotten who sent instead.
-                let keeps = |told: &Diagnosis, found: &Diagnosis| told.cause == Cause::UnexpectedSource && found.cause == told.cause;
+                let keeps = |told: &Diagnosis, found: &Diagnosis| {
+                    told.cause == Cause::UnexpectedSource && found.cause == told.cause
+                };
                 self.legs[leg].unheard = match (told, found) {
                     (Some(told), Some(found)) if keeps(&told, &found) => Some(told),
                     (told, found) => found.or(told),

@@ -25,7 +25,8 @@ pub(crate) fn limit_of(trunk: &Trunk, reason: ReasonSlug, of_direction: u32) -> 
         return format!("`max_calls` {max_calls}");
     }
     let rates = [("calls_per_second", *calls_per_second), ("calls_per_second", of_direction)];
-    let rates = rates.into_iter().chain([("peer_calls_per_second", *peer_calls_per_second)]).filter(|(_, rate)| *rate > 0);
+    let rates =
+        rates.into_iter().chain([("peer_calls_per_second", *peer_calls_per_second)]).filter(|(_, rate)| *rate > 0);
     let mut rates: Vec<String> = rates.map(|(key, rate)| format!("`{key}` {rate}")).collect();
     rates.dedup();
     rates.join(", ")
@@ -82,7 +83,14 @@ impl Call {
     }
 
     /// A limit has refused a call to a trunk; `which`: the one for some of its calls.
-    fn refused_place(&mut self, now: Instant, edge: &mut Edge, trunk: &Trunk, reason: ReasonSlug, which: Option<String>) {
+    fn refused_place(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        trunk: &Trunk,
+        reason: ReasonSlug,
+        which: Option<String>,
+    ) {
         let limit = which.clone().unwrap_or_else(|| limit_of(trunk, reason, trunk.calls_per_second_out));
         self.proof = Some((reason, format!("trunk {}, {limit}", trunk.name).into()));
         let which = which.unwrap_or_else(|| "calls to it".to_owned());

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use trunkgate_media::mos::{Codec, delay_ms, mos};
 use trunkgate_media::EndCounters;
+use trunkgate_media::mos::{Codec, delay_ms, mos};
 
 use crate::call::Call;
 use crate::edge::Edge;

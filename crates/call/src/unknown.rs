@@ -65,7 +65,10 @@ mod tests {
         let now = start + Duration::from_secs(150);
         assert_eq!(unknown.lately(now), Some((1_500, source, Duration::from_millis(100))));
         let later = now + Duration::from_secs(3_600);
-        assert!(unknown.lately(later).is_some_and(|(lately, _, _)| lately < 1_500), "the first minute is over an hour ago");
+        assert!(
+            unknown.lately(later).is_some_and(|(lately, _, _)| lately < 1_500),
+            "the first minute is over an hour ago"
+        );
         assert_eq!(unknown.lately(now + Duration::from_secs(3_720)), None);
     }
 }

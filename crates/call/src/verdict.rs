@@ -43,12 +43,18 @@ pub(crate) fn verdict(call: &Call) -> String {
             // Why nothing was heard says more than that nothing was.
             let is_said = ending.reason == ReasonSlug::MediaTimeout && !heard.is_empty();
             let fix = if is_said { String::new() } else { fix(ending.reason) };
-            format!("Answered by {by}, ended after {seconds:.1} s: {}.{failovers}{fix}{heard}", why(call, ending.reason))
+            format!(
+                "Answered by {by}, ended after {seconds:.1} s: {}.{failovers}{fix}{heard}",
+                why(call, ending.reason)
+            )
         }
         (State::Ended, _, Some(ending)) if call.times.answered.is_some() => {
             let seconds = call.talked_seconds().unwrap_or_default();
             let (why, fix) = (why(call, ending.reason), fix(ending.reason));
-            format!("Answered before anybody was there, ended after {seconds:.1} s: {why}.{}{fix}", all_of(&outcomes(call)))
+            format!(
+                "Answered before anybody was there, ended after {seconds:.1} s: {why}.{}{fix}",
+                all_of(&outcomes(call))
+            )
         }
         (State::Ended, _, Some(ending)) => not_answered(call, ending),
         (State::Ended, _, None) => String::new(),
