@@ -372,7 +372,7 @@ impl Call {
             let came = self.legs[leg].view().rtp.rx_packets;
             let before = if came > 0 { format!(", after {came} packets") } else { String::new() };
             let text = format!("{} sent no RTP for {seconds} s{before}", self.name_of(leg));
-            self.proof = Some((ReasonSlug::MediaTimeout, text.into()));
+            self.story.proof = Some((ReasonSlug::MediaTimeout, text.into()));
             self.end(now, edge, ReasonSlug::MediaTimeout);
         }
     }

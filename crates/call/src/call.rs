@@ -100,6 +100,7 @@ use crate::reliable::EarlySession;
 use crate::reroute::Player;
 use crate::series::Series;
 use crate::transfer::Transfers;
+use crate::verdict::Story;
 use crate::view::CallView;
 
 /// A call, numbered in the order of arrival; never used again, so that a stale deadline or look-up meets nobody.
@@ -333,10 +334,8 @@ pub(crate) struct Call {
     /// Why the last way failed, until another is tried.
     pub(crate) failed_over: Option<ReasonSlug>,
     pub(crate) ending: Option<Ending>,
-    /// What shows why it ended, or may end, for a reason that does not say all.
-    pub(crate) proof: Option<(ReasonSlug, Box<str>)>,
-    /// Targets that failed before they had a leg: their name, why, and how many legs there were by then.
-    pub(crate) passed_over: Vec<(Box<str>, ReasonSlug, usize)>,
+    /// What its verdict tells besides.
+    pub(crate) story: Story,
     /// Whoever called has been answered elsewhere, as its CANCEL says: what is withdrawn for it is told so.
     pub(crate) answered_elsewhere: bool,
     /// What the caller and the edge itself have agreed on, once they have.
@@ -519,11 +518,6 @@ impl Call {
     /// A leg's place in the look-ups.
     pub(crate) fn place(&self, leg: usize) -> Place {
         Place { key: self.key, leg }
-    }
-
-    /// The leg on the other side of an answered call.
-    pub(crate) fn other(&self, leg: usize) -> Option<usize> {
-        if leg == self.near { self.callee } else { Some(self.near).filter(|_| self.callee == Some(leg)) }
     }
 
     /// Whether nothing is left to wait for.

@@ -82,7 +82,7 @@ impl Call {
         let went = side.flow.map(|flow| format!(" that went to {}", flow.remote)).unwrap_or_default();
         let text =
             format!("{name} sent no ACK for the 200 OK{went}; it goes to {ours} (its own Contact {contact}{hop})");
-        self.proof = Some((ReasonSlug::AckTimeout, text.into()));
+        self.story.proof = Some((ReasonSlug::AckTimeout, text.into()));
         self.end(now, edge, ReasonSlug::AckTimeout);
     }
 
@@ -130,10 +130,10 @@ impl Call {
         let answered = self.times.answered.is_some();
         let outcome = if answered { "answered" } else { outcome(reason, code) };
         self.ending = Some(Ending { outcome, reason, code });
-        if reason == ReasonSlug::NoPorts && self.proof.as_ref().is_none_or(|(of, _)| *of != reason) {
+        if reason == ReasonSlug::NoPorts && self.story.proof.as_ref().is_none_or(|(of, _)| *of != reason) {
             let (in_use, all) = (2 * edge.ports.in_use(), 2 * edge.ports.total());
             let text = format!("{in_use} of {all} media ports are in use");
-            self.proof = Some((reason, text.into()));
+            self.story.proof = Some((reason, text.into()));
         }
         self.count(now, edge);
         self.settle_text(now, edge);

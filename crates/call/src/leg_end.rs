@@ -122,8 +122,8 @@ impl Call {
     ) {
         match leg {
             Some(leg) => self.legs[leg].fail_with(failure.reason),
-            None if self.passed_over.len() < PASSED_OVER => {
-                self.passed_over.push((name.into(), failure.reason, self.legs.len()));
+            None if self.story.passed_over.len() < PASSED_OVER => {
+                self.story.passed_over.push((name.into(), failure.reason, self.legs.len()));
             }
             None => {}
         }

@@ -92,7 +92,7 @@ impl Call {
         which: Option<String>,
     ) {
         let limit = which.clone().unwrap_or_else(|| limit_of(trunk, reason, trunk.calls_per_second_out));
-        self.proof = Some((reason, format!("trunk {}, {limit}", trunk.name).into()));
+        self.story.proof = Some((reason, format!("trunk {}, {limit}", trunk.name).into()));
         let which = which.unwrap_or_else(|| "calls to it".to_owned());
         edge.decide(now, self.key, format!("{}: {} ({which})", trunk.name, reason.sentence()));
         edge.alarm(now, self.sid(), &trunk.name, reason, &which);

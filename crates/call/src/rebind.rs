@@ -19,7 +19,7 @@ impl Call {
         let sid = self.sid().to_owned();
         edge.warn(&sid, format!("media ports could not be bound: {error}"), Some(ReasonSlug::NoPorts));
         edge.decide(now, self.key, format!("ports not bound: {error}"));
-        self.proof = Some((ReasonSlug::NoPorts, format!("ports not bound: {error}").into()));
+        self.story.proof = Some((ReasonSlug::NoPorts, format!("ports not bound: {error}").into()));
         // A stream that a re-INVITE wants to add: that one fails, when its answer comes.
         if let Some(pending) = self.renegotiation.as_mut().filter(|pending| pending.added.contains(&end)) {
             pending.unbound = true;

@@ -302,7 +302,7 @@ impl Call {
     /// A far end is not there any more. One that has transferred its side, and is none of the two, leaves alone.
     fn session_lost(&mut self, now: Instant, edge: &mut Edge, leg: usize, proof: String) {
         if self.is_side(leg) {
-            self.proof = Some((ReasonSlug::SessionExpired, proof.into()));
+            self.story.proof = Some((ReasonSlug::SessionExpired, proof.into()));
             return self.end(now, edge, ReasonSlug::SessionExpired);
         }
         self.legs[leg].end_with(ReasonSlug::SessionExpired, EndedBy::Edge);

@@ -461,7 +461,7 @@ impl Call {
         let sid = self.sid().to_owned();
         edge.warn(&sid, format!("media ports could not be bound: {error}"), Some(ReasonSlug::NoPorts));
         edge.decide(now, self.key, format!("ports not bound: {error}"));
-        self.proof = Some((ReasonSlug::NoPorts, format!("ports not bound: {error}").into()));
+        self.story.proof = Some((ReasonSlug::NoPorts, format!("ports not bound: {error}").into()));
         if at == self.near && self.state != State::Searching {
             return self.end(now, edge, ReasonSlug::NoPorts);
         }

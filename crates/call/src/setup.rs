@@ -30,6 +30,7 @@ use crate::reliable::EarlySession;
 use crate::series::Series;
 use crate::trace::Trace;
 use crate::transfer::Transfers;
+use crate::verdict::Story;
 use crate::written::Written;
 
 /// Max-Forwards of a request that has none (RFC 3261 §16.6 step 3).
@@ -131,8 +132,7 @@ impl Call {
             failovers: 0,
             failed_over: None,
             ending: None,
-            proof: None,
-            passed_over: Vec::new(),
+            story: Story::default(),
             answered_elsewhere: false,
             spoken: None,
             player: None,

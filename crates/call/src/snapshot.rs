@@ -36,6 +36,7 @@ use crate::reliable::EarlySession;
 use crate::series::Series;
 use crate::trace::Trace;
 use crate::transfer::Transfers;
+use crate::verdict::Story;
 use crate::view::RtpView;
 use crate::wall::unix_ms;
 use crate::written::Written;
@@ -288,8 +289,7 @@ impl Call {
             failovers: snapshot.failovers,
             failed_over: None,
             ending: None,
-            proof: None,
-            passed_over: Vec::new(),
+            story: Story::default(),
             answered_elsewhere: false,
             spoken: snapshot.spoken,
             player: None,

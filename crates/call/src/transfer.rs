@@ -352,6 +352,11 @@ impl Call {
         sides.into_iter().flatten().filter(|leg| !self.legs[*leg].has_left)
     }
 
+    /// The leg on the other side of an answered call.
+    pub(crate) fn other(&self, leg: usize) -> Option<usize> {
+        if leg == self.near { self.callee } else { Some(self.near).filter(|_| self.callee == Some(leg)) }
+    }
+
     /// Whether a leg is one of the two sides.
     pub(crate) fn is_side(&self, leg: usize) -> bool {
         leg == self.near || self.callee == Some(leg)

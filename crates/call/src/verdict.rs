@@ -15,6 +15,15 @@ pub(crate) fn head(call: &Call) -> TraceView {
     TraceView::of(call.sid().to_owned(), verdict(call), legs)
 }
 
+/// What a call's legs and its reason do not say.
+#[derive(Debug, Default)]
+pub(crate) struct Story {
+    /// What shows why it ended, or may end, for a reason that does not say all.
+    pub(crate) proof: Option<(ReasonSlug, Box<str>)>,
+    /// Targets that failed before they had a leg: their name, why, and how many legs there were by then.
+    pub(crate) passed_over: Vec<(Box<str>, ReasonSlug, usize)>,
+}
+
 /// The verdict.
 pub(crate) fn verdict(call: &Call) -> String {
     let tried = (CALLER + 1..call.legs.len()).filter(|at| !call.legs[*at].listens());
@@ -63,7 +72,7 @@ pub(crate) fn verdict(call: &Call) -> String {
 
 /// Why a call ended, and what shows it.
 fn why(call: &Call, reason: ReasonSlug) -> String {
-    let proof = call.proof.as_ref().filter(|(of, _)| *of == reason);
+    let proof = call.story.proof.as_ref().filter(|(of, _)| *of == reason);
     let proof = proof.map(|(_, proof)| format!(": {proof}")).unwrap_or_default();
     format!("{}{proof}", reason.sentence())
 }
@@ -102,7 +111,7 @@ fn outcomes(call: &Call) -> Vec<Outcome> {
         Some(last) if last.name == name && last.why == why => last.times += 1,
         Some(_) | None => all.push(Outcome { name, why, times: 1 }),
     };
-    let mut passed_over = call.passed_over.iter().peekable();
+    let mut passed_over = call.story.passed_over.iter().peekable();
     for at in CALLER + 1..=call.legs.len() {
         while let Some((name, why, _)) = passed_over.next_if(|(_, _, legs)| *legs <= at) {
             add(name.to_string(), Some(*why));
