@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use support::calls::{Call, NUMBER, Phone, media_of, rtp};
 use support::secure::{Media, described};
-use support::sip::{field, to_tag};
+use support::sip::to_tag;
 use support::{Process, config, finish, until};
 
 const ROUTE: &str = "[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n";
