@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use support::calls::{Call, NUMBER, Phone, media_of, rtp};
-use support::secure::{Media, described};
+use support::secure::{Media, described, offered};
 use support::sip::to_tag;
 use support::{Process, config, finish, until};
 
@@ -172,13 +172,12 @@ fn srtp_under_another_key_than_was_announced() {
     let (caller, callee) = phones();
     let trunks = caller.trunk("carrier") + &callee.trunk("pbx") + "srtp = \"required\"\n";
     let edge = Process::start(&config(&(trunks + ROUTE)));
-    let answer = described(&callee, 1, "0", Some((1, 3)), "sendrecv");
-    let call = Call::agree(
-        edge.address("udp"),
-        "wrong-key",
-        (&caller, &described(&caller, 1, "0", None, "sendrecv")),
-        (&callee, &answer),
-    );
+    let (sip, offer) = (edge.address("udp"), described(&caller, 1, "0", None, "sendrecv"));
+    caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, "wrong-key", (1, ""), &offer));
+    let invite = callee.sip.receive("INVITE ");
+    let (tag, _) = offered(&invite.0).unwrap();
+    let answer = described(&callee, 1, "0", Some((tag, 3)), "sendrecv");
+    let call = Call::answered(sip, "wrong-key", &caller, invite, (&callee, &answer));
     let mut wrong = Media::new(&callee, call.far, Some(4), &call.invite.0);
     let _speaking = Speaking::tone(&caller.rtp, call.near);
     for n in 0..20 {
@@ -187,7 +186,7 @@ fn srtp_under_another_key_than_was_announced() {
     told(
         &edge,
         &[
-            "No media from pbx: 20 packets of its SRTP does not authenticate: the key is another than in its description",
+            "No media from pbx: 20 packets of its SRTP do not authenticate: the key is another than in its description",
             "`srtp = \"off\"` in [trunk.pbx] shows whether plain RTP is heard",
         ],
     );

@@ -150,7 +150,7 @@ impl Side<'_> {
             return None;
         }
         let text = format!(
-            "{} does not authenticate: the key is another than in its description, or it is plain RTP",
+            "{} do not authenticate: the key is another than in its description, or it is plain RTP",
             packets(bad, "of its SRTP")
         );
         let fix = format!(
