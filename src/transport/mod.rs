@@ -34,7 +34,7 @@ pub(crate) use bind::datagram_socket;
 pub use bind::{BindError, Bound, bind, bind_http};
 pub use tls::Settings;
 pub(crate) use tls::towards;
-pub(crate) use udp::{is_about_size, next_datagram, socket_address};
+pub(crate) use udp::{is_about_size, next_datagram};
 
 /// News of the sockets for the signalling loop.
 #[derive(Debug)]

@@ -194,7 +194,7 @@ pub(crate) fn is_about_size(message: &ControlMessageOwned) -> bool {
 }
 
 /// An address as the standard library has it.
-pub(crate) fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
+fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
     let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::from((v4.ip(), v4.port())));
     // With its interface, where it is an address of one link.
     v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddrV6::from(*v6).into()))

@@ -33,6 +33,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use trunkgate_media::{EndId, PacketBuf};
 
 use super::trouble;
+use crate::transport::next_datagram;
 
 /// Events taken per wake-up, so that load batches wake-ups by itself.
 const EVENTS_PER_TURN: usize = 256;
@@ -327,10 +328,10 @@ impl PortSet {
         packet: &mut PacketBuf,
     ) -> Option<(SocketAddr, Option<u32>)> {
         let entry = self.entries.get_mut(port.0).filter(|entry| entry.asks)?;
-        let (len, source, dropped) = trouble::receive(&entry.socket, packet.receive_area(), &mut self.control).ok()?;
+        let (datagram, dropped) = next_datagram(&entry.socket, packet.receive_area(), &mut self.control).ok()?;
         entry.asks = false;
-        packet.set_len(len);
-        Some((source, dropped))
+        packet.set_len(datagram.len);
+        Some((datagram.remote, dropped))
     }
 
     /// Reads the ICMP errors that wait at a socket; how many say that its far side is not reached.

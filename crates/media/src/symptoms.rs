@@ -110,7 +110,7 @@ mod tests {
     fn silence_is_counted_until_the_first_sound() {
         for (number, silence, sound) in [(0, [0xff, 0x7f], 0xfe), (8, [0xd5, 0x55], 0xd4)] {
             let mut end = end();
-            let mut hear = |end: &mut End, payload_type: u8, payload: &[u8]| {
+            let hear = |end: &mut End, payload_type: u8, payload: &[u8]| {
                 let rtp =
                     Rtp { marker: false, payload_type, sequence: 1, timestamp: 1, ssrc: 1, payload: 0..payload.len() };
                 end.listen_for_sound(&rtp, payload);
