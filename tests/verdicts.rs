@@ -341,7 +341,7 @@ fn a_side_that_was_heard_and_cannot_be_reached_any_more() {
 /// Whether the second leg's media comes from there.
 fn verdict_of_latch(edge: &Process, from: SocketAddr) -> bool {
     let call = edge.json(&format!("/v1/calls/{}", edge.sid()));
-    call["legs"][1]["rtp"]["latched"] == Value::from(from.to_string())
+    call["legs"][1]["rtp"]["latched"] == from.to_string()
 }
 
 #[test]
