@@ -6,7 +6,7 @@ impl ReasonSlug {
     /// What to do about it; `None` where nothing is wrong: somebody hung up, was busy, did not answer, or the edge was told so.
     pub(crate) const fn fix(self) -> Option<&'static str> {
         use ReasonSlug as R;
-        Some(match self {
+        let fix = match self {
             R::CallerHungUp
             | R::CalleeHungUp
             | R::Operator
@@ -81,6 +81,7 @@ impl ReasonSlug {
             R::AgentSkipped => "what it fails at: `trunkgate status`",
             R::AgentFull | R::QueueTimeout => "`max_sessions` and `queue` of the agent",
             R::Internal => "the log; please report it",
-        })
+        };
+        Some(fix)
     }
 }

@@ -34,8 +34,7 @@ impl Session {
         let end = self.ends.get_mut(at).ok_or(DropReason::NoWire)?;
         let remote = end.remote.as_ref().ok_or(DropReason::UnexpectedSource)?;
         if !end.latch.accepts_rtp(now, source, remote) {
-            end.note_stranger(source);
-            return Err(DropReason::UnexpectedSource);
+            return Err(end.note_stranger(source));
         }
         // What fills the buffer may have been cut.
         if packet.data().len() >= PACKET || rtcp::classify(packet.data()) != Kind::Rtp {
@@ -59,9 +58,7 @@ impl Session {
         if !remote.may_send {
             return Err(DropReason::NotSending);
         }
-        if !end.sounded {
-            end.listen_for_sound(&rtp, packet.data());
-        }
+        end.listen_for_sound(&rtp, packet.data());
         if let Some(wire) = &mut end.wire {
             mute_tones(now, wire, &rtp, packet);
         }
@@ -138,8 +135,7 @@ impl Session {
         let end = self.ends.get_mut(at).ok_or(DropReason::NoWire)?;
         let remote = end.remote.as_ref().ok_or(DropReason::UnexpectedSource)?;
         if !end.latch.accepts_rtp(now, source, remote) {
-            end.note_stranger(source);
-            return Err(DropReason::UnexpectedSource);
+            return Err(end.note_stranger(source));
         }
         let bytes = packet.data().len();
         // An empty one says nothing; what fills the buffer may have been cut; where all is to be encrypted, nothing plain

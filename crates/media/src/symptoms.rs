@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::OnceLock;
 
 use crate::codec::g711::ULAW_SILENCE;
-use crate::counters::Counter;
+use crate::counters::{Counter, DropReason};
 use crate::end::End;
 use crate::rtp::Rtp;
 use crate::session::Session;
@@ -61,16 +61,24 @@ impl Session {
 }
 
 impl End {
-    /// Somebody sent to it who is not expected.
-    pub(crate) fn note_stranger(&mut self, source: SocketAddr) {
+    /// Somebody sent to it who is not expected: why that is dropped.
+    pub(crate) fn note_stranger(&mut self, source: SocketAddr) -> DropReason {
         if self.stranger.is_none() {
             // Of who came first, the first word counts.
             let _ = self.counters.symptoms.stranger.set(source);
         }
         self.stranger = Some(source);
+        DropReason::UnexpectedSource
     }
     /// Looks for a sound in a packet, until there was one.
+    #[inline]
     pub(crate) fn listen_for_sound(&mut self, rtp: &Rtp, packet: &[u8]) {
+        if !self.sounded {
+            self.look_for_sound(rtp, packet);
+        }
+    }
+
+    fn look_for_sound(&mut self, rtp: &Rtp, packet: &[u8]) {
         let payload = packet.get(rtp.payload.clone()).unwrap_or_default();
         if payload.len() <= ASIDE_BYTES {
             return;
