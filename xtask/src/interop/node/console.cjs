@@ -168,7 +168,7 @@ async function live(browser, url, token, faults) {
   await page.goto(`${url}/#/calls?state=answered`);
   await page.locator('.chip.live', { hasText: 'answered' }).first().waitFor();
   await page.locator('tbody tr[data-row] a').first().click();
-  const button = page.locator('button.danger', { hasText: 'Hang up' });
+  const button = page.locator('.title-row button.danger', { hasText: 'Hang up' });
   await button.waitFor();
   await picture(page, 'call-live', true);
   await button.click();
@@ -181,12 +181,12 @@ async function live(browser, url, token, faults) {
   await page.goto(`${url}/#/system`);
   await page.locator('button', { hasText: 'Reload' }).click();
   await page.locator('p.good', { hasText: 'Taken' }).waitFor();
-  await page.locator('button.danger', { hasText: 'Drain' }).click();
+  await page.locator('main button.danger', { hasText: 'Drain' }).click();
   await page.locator('#ask-yes').click();
   await page.locator('p.verdict', { hasText: /Drain/ }).waitFor();
   await picture(page, 'drain');
   await page.locator('button', { hasText: 'Take calls again' }).click();
-  await page.locator('button.danger', { hasText: 'Drain' }).waitFor();
+  await page.locator('main button.danger', { hasText: 'Drain' }).waitFor();
 }
 
 async function run() {
