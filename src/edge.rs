@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::dns::{Resolver, means};
 use crate::events::Events;
 use crate::handle::{Handle, Load, Order, Phase, Running, Shared};
+use crate::hep;
 use crate::names::{Found, NameQuestion, Names};
 use crate::own_sockets::OwnSockets;
 use crate::records::{self, ReportOrder};
@@ -129,12 +130,17 @@ impl Edge {
         let table = Arc::new(Table::new(config.definition(&Found::new())));
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
         let message_bytes = config.limits.sip_message_bytes;
-        let first = [Input::Strangers(config.limits.strangers), Input::DayCounts(records.day_counts())];
+        let first = [
+            Input::Strangers(config.limits.strangers),
+            Input::DayCounts(records.day_counts()),
+            Input::Capture(config.hep.is_some()),
+        ];
         let shared = shared(config, (listeners.clone(), own), interfaces, settings, (&workers, records.figures()));
 
         let (orders, orders_in) = mpsc::channel(limits::ORDERS);
         let (reports, reports_in) = mpsc::channel(limits::REPORTS);
         let (sms, texts, sms_in) = sms::desk();
+        let (hep, hep_in) = hep::desk(shared.hep.subscribe(), &shared.hep_counters);
         let (names_in, names) = mpsc::channel(limits::NAME_QUESTIONS);
         let (load_in, load) = watch::channel(Load::default());
         let (table_in, table_seen) = watch::channel(Arc::clone(&table));
@@ -154,6 +160,7 @@ impl Edge {
                 names: names_in,
                 reports: own.reports,
                 texts,
+                hep,
                 table: table_in,
                 load: load_in,
                 shared,
@@ -174,7 +181,7 @@ impl Edge {
             records: Some(start_records(records, reports_in).map_err(system("the writer of call records"))?),
             stop: Arc::default(),
         };
-        edge.start_auxiliary(http, (resolver, names)).map_err(system("the HTTP server"))?;
+        edge.start_auxiliary(http, (resolver, names), hep_in).map_err(system("the HTTP server"))?;
         Ok(edge)
     }
 
@@ -183,11 +190,12 @@ impl Edge {
         &mut self,
         http: TcpListener,
         (resolver, questions): (Resolver, mpsc::Receiver<NameQuestion>),
+        hep: hep::Sender,
     ) -> io::Result<()> {
         let (settled, wait) = sync_channel(1);
         let (handle, stop) = (self.handle.clone(), Arc::clone(&self.stop));
         let names = Names::new(resolver, handle.clone(), questions, settled);
-        let auxiliary = Auxiliary { http, handle, stop, names };
+        let auxiliary = Auxiliary { http, handle, stop, names, hep };
         let (builder, runtime) = runtime("auxiliary")?;
         self.auxiliary = Some(builder.spawn(move || {
             runtime.block_on(auxiliary.run());
@@ -320,6 +328,7 @@ fn shared(
 ) -> Arc<Shared> {
     let now = Timestamp::now();
     let stamps = stamps(&config);
+    let target = hep::Target::of(&config);
     let running =
         Running { boot: config.clone(), config, warnings: 0, loaded_at: now, names: Found::new(), interfaces, stamps };
     Arc::new(Shared {
@@ -339,6 +348,8 @@ fn shared(
         workers: workers.counters().to_vec(),
         cdr,
         sms: Arc::default(),
+        hep: watch::Sender::new(target),
+        hep_counters: Arc::default(),
         pulse: Mutex::default(),
         events: Events::new(),
         history: Mutex::default(),
@@ -392,13 +403,16 @@ struct Auxiliary {
     handle: Handle,
     stop: Arc<Notify>,
     names: Names,
+    hep: hep::Sender,
 }
 
 impl Auxiliary {
     async fn run(self) {
-        let Auxiliary { http, handle, stop, names } = self;
+        let Auxiliary { http, handle, stop, names, hep } = self;
         let refresher = tokio::spawn(reload::keep_fresh(handle.clone()));
         let names = tokio::spawn(names.keep());
+        // Ends by itself, with what is left to send, once the signalling loop is gone.
+        let hep = tokio::spawn(hep.run());
         let server = tokio::spawn(admin::serve(http, handle.clone()));
         let history = tokio::spawn(history::keep(handle.clone()));
         stop.notified().await;
@@ -407,6 +421,7 @@ impl Auxiliary {
         server.abort();
         names.abort();
         let _ = (refresher.await, server.await, names.await, history.await);
+        let _ = tokio::time::timeout(Duration::from_secs(limits::HEP_LAST_SECONDS), hep).await;
         // The signalling loop has ended before: no record comes after this.
         let _ = handle.reports.send(ReportOrder::End).await;
     }

@@ -18,6 +18,7 @@ use trunkgate_route::Table;
 use crate::config::Config;
 use crate::edge::Listener;
 use crate::events::Events;
+use crate::hep;
 use crate::history::History;
 use crate::names::Found;
 use crate::own_sockets::OwnSockets;
@@ -141,6 +142,9 @@ pub(crate) struct Shared {
     /// Of call records.
     pub(crate) cdr: Arc<Figures>,
     pub(crate) sms: Arc<SmsCounters>,
+    /// Where messages and reports go, and what became of them.
+    pub(crate) hep: watch::Sender<Option<hep::Target>>,
+    pub(crate) hep_counters: Arc<hep::HepCounters>,
     /// Each worker's turns as last looked at, and when they had changed.
     pub(crate) pulse: Mutex<Vec<(u64, Instant)>>,
     /// Changes, for whoever watches.

@@ -22,6 +22,7 @@ mod findings;
 mod free_ports;
 pub mod handle;
 pub mod help;
+mod hep;
 mod history;
 pub mod init;
 pub mod interfaces;

@@ -98,6 +98,12 @@ pub const NAME_PAUSE_SECONDS: u64 = 300;
 pub const NAMES_PATIENCE_MILLISECONDS: u64 = 100;
 /// How often the machine's addresses are read again, in seconds.
 pub const INTERFACES_REFRESH_SECONDS: u64 = 30;
+/// Messages and reports that wait to be sent to the capture server; more are lost and counted.
+pub const HEP_QUEUE: usize = 8_192;
+/// At the end of the edge, what waits for it is sent within this time, in seconds.
+pub const HEP_LAST_SECONDS: u64 = 2;
+/// The capture server's name is looked up anew after this time, in seconds, and as often where it is not found.
+pub const HEP_LOOK_AGAIN_SECONDS: u64 = 30;
 /// Calls that have begun, and call records, that wait for their writer; more are lost and counted.
 pub const REPORTS: usize = 32_768;
 /// Lines in the journal of live calls beyond two for each, before it is written anew.

@@ -18,6 +18,7 @@ use trunkgate_route::Table;
 
 use crate::config::{self, Config, Diagnostic, Listen};
 use crate::handle::{Gone, Handle};
+use crate::hep;
 use crate::names::Found;
 use crate::records::ReportOrder;
 use crate::sms::SmsOrder;
@@ -159,6 +160,13 @@ impl Handle {
         log::set_level(&config.log.level);
         let _ = self.reports.send(ReportOrder::Reopen(Box::new(config.cdr.clone()))).await;
         let _ = self.sms.send(SmsOrder::Settings(config.sms.clone())).await;
+        self.input(Input::Capture(config.hep.is_some())).await?;
+        self.shared.hep.send_if_modified(|target| {
+            let new = hep::Target::of(&config);
+            let changed = *target != new;
+            *target = new;
+            changed
+        });
         self.shared.refresh.notify_one();
         self.shared.renamed.notify_one();
         Ok(done)

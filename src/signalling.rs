@@ -16,6 +16,7 @@ use trunkgate_route::Table;
 use trunkgate_sip::{Flow, Transmit};
 
 use crate::handle::{Load, Order, Shared};
+use crate::hep;
 use crate::names::NameQuestion;
 use crate::records::{self, ReportOrder};
 use crate::sms::held::{Desk, Untold};
@@ -35,6 +36,8 @@ pub(crate) struct Signalling {
     pub(crate) reports: Sender<ReportOrder>,
     /// The way to whoever sends texts, and messages that wait for one to be kept.
     pub(crate) texts: Desk,
+    /// The way to whoever sends to the capture server.
+    pub(crate) hep: hep::Desk,
     /// Read by whoever accepts connections.
     pub(crate) table: watch::Sender<Arc<Table>>,
     /// For those who wait for the last call.
@@ -331,6 +334,7 @@ impl Signalling {
                 Err(Untold) => self.shared.sms.untold.add(1),
             },
             Output::Log(line) => log::call_event(&line),
+            Output::Captured(captured) => self.hep.hand_over(captured),
         }
         None
     }

@@ -151,6 +151,7 @@ impl Rig {
                 | Output::Counted(_)
                 | Output::Sms(_)
                 | Output::Changed(_) => {}
+                Output::Captured(_) => panic!("nobody asked for that"),
             }
         }
     }

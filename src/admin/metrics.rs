@@ -38,6 +38,7 @@ fn render(counted: &Counted, handle: &Handle) -> String {
     certificates(&mut out, handle);
     edge(&mut out, gateway, handle);
     texts(&mut out, handle);
+    captured(&mut out, handle);
     process::render(&mut out, handle.shared.started_at);
     out.finish()
 }
@@ -97,6 +98,14 @@ fn sockets(out: &mut Exposition, gateway: &Metrics, sockets: &transport::SocketC
     }
     let name = "trunkgate_sip_connections_active";
     out.single(name, Kind::Gauge, "SIP stream connections open.", sockets.connections.get() as f64);
+}
+
+fn captured(out: &mut Exposition, handle: &Handle) {
+    let name = "trunkgate_hep_packets_total";
+    out.family(name, Kind::Counter, "Packets for the capture server by what became of them.");
+    for (result, count) in handle.shared.hep_counters.results() {
+        out.sample(name, &[("result", result)], count as f64);
+    }
 }
 
 fn texts(out: &mut Exposition, handle: &Handle) {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use trunkgate_route::{Agent, Route, TargetSpec, Trunk};
 
 use super::cdr::Cdr;
+use super::hep::Hep;
 use super::targets::Groups;
 use super::types::{Announcement, Api, Edge, Http, Limits, Listen, Log, Media, Speech, TrunkTls};
 use crate::sms::Settings;
@@ -40,6 +41,7 @@ pub(super) struct Draft {
     /// `[speech]`, be it usable or not.
     pub(super) speech_span: Option<Span>,
     pub(super) cdr: Cdr,
+    pub(super) hep: Option<Hep>,
     pub(super) sms: Option<Settings>,
     /// `[twilio]`, be it usable or not.
     pub(super) twilio_span: Option<Span>,

@@ -164,6 +164,7 @@ fn config(path: &Path, source: &str, draft: Draft) -> Config {
         routes: draft.routes.into_iter().map(|placed| placed.route).collect::<Vec<_>>().into(),
         log: draft.log,
         cdr: draft.cdr,
+        hep: draft.hep,
         sms: draft.sms.map(Arc::new),
     }
 }

@@ -17,6 +17,7 @@ mod elsewhere;
 mod emergency;
 mod encoding;
 mod headers;
+mod hep;
 mod hold;
 mod hours;
 mod json_schema;
@@ -48,6 +49,7 @@ mod values;
 
 pub use cdr::{Cdr, CdrFile, CdrFormat, CdrUrl, Keep};
 pub use diagnostic::{Diagnostic, Excerpt, brief, render, to_json};
+pub use hep::Hep;
 pub use json_schema::json_schema;
 pub use load::{find, load, load_http, parse};
 pub use places::Places;

@@ -22,7 +22,7 @@ use super::keys;
 use super::section::{Section, Value};
 use super::targets::Groups;
 use super::types::{Api, Edge, Http, Limits, Listen, ListenTls, Log, Media};
-use super::{agents, cdr, hours, routes, sms, speech as speaking, tls, trunks, values};
+use super::{agents, cdr, hep, hours, routes, sms, speech as speaking, tls, trunks, values};
 
 /// Peers in these networks are shown our local address.
 const LOCAL_NETWORKS: [&str; 7] =
@@ -75,6 +75,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let http = section("http", keys::HTTP);
     let log = section("log", keys::LOG);
     let cdr = section("cdr", keys::CDR);
+    let hep = section("hep", keys::HEP);
     let api = section("api", keys::API);
     let speech = section("speech", keys::SPEECH);
     let (twilio, texts) = (section("twilio", keys::TWILIO), section("sms", keys::SMS));
@@ -127,6 +128,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         speech: said_by,
         speech_span: speech.map(|speech| speech.span),
         cdr: Cdr { day_counts, ..cdr },
+        hep: hep.and_then(|section| hep::read(&section, file.folder(), findings)),
         sms,
         twilio_span: twilio.map(|section| section.span),
         sms_span: texts.map(|section| section.span),

@@ -12,6 +12,7 @@ use trunkgate_media::LatchMode;
 use trunkgate_route::{Agent, Calendar, Definition, Destination, Numbers, Routes, Server, Transport, Trunk};
 
 use super::cdr::Cdr;
+use super::hep::Hep;
 use super::places::Places;
 use crate::sms::Settings;
 
@@ -50,6 +51,8 @@ pub struct Config {
     pub announcements: Vec<Announcement>,
     /// `[cdr]`
     pub cdr: Cdr,
+    /// `[hep]`
+    pub hep: Option<Hep>,
     /// `[twilio]` and `[sms]`
     pub sms: Option<Arc<Settings>>,
 }

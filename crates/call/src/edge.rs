@@ -102,6 +102,8 @@ pub(crate) struct Edge {
     pub(crate) unjoined: Vec<(CallKey, ClientId, ReasonSlug)>,
     /// What the connection that is being given up failed at.
     pub(crate) cause: Option<Cause>,
+    /// Whether a capture agent is told of messages and reports.
+    pub(crate) captures: bool,
     /// The message that is being dealt with.
     pub(crate) arriving: Option<Arriving>,
     /// The 100 that has answered an INVITE which no call is entered for yet.
@@ -170,6 +172,7 @@ impl Edge {
             finished: Vec::new(),
             unjoined: Vec::new(),
             cause: None,
+            captures: false,
             arriving: None,
             trying: None,
             message_bytes: 0,

@@ -112,6 +112,9 @@ impl Call {
         self.disarm(edge, Timer::Update);
         self.disarm(edge, Timer::Session);
         self.disarm(edge, Timer::MaxCall);
+        if self.times.answered.is_some() {
+            self.capture_reports(now, edge);
+        }
         self.disarm(edge, Timer::Quality);
         self.disarm(edge, Timer::Referrer);
         self.close_open_reinvite(now, edge);

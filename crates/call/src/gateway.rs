@@ -140,6 +140,7 @@ impl Gateway {
                 self.edge.note_waiting();
             }
             Input::Limits { calls, calls_per_second } => self.edge.admission.set_limits(calls, calls_per_second),
+            Input::Capture(wanted) => self.edge.captures = wanted,
             Input::Strangers(limits) => self.edge.strangers.configure(limits),
             Input::DayCounts(counts) => {
                 let at = self.edge.timestamp(now);
@@ -527,7 +528,7 @@ mod tests {
         assert_eq!(edge.message_bytes_most, MESSAGE_TEXTS_BYTES);
         edge.message_bytes_most = 10_000;
         for call in 0..30 {
-            edge.traces.insert(CallKey(call), Trace::new(now));
+            edge.traces.insert(CallKey(call), Trace::new(now, "CA0"));
             for n in 0..3 {
                 let message = Message::parse(Bytes::from(format!("{head}{n}\r\n\r\n"))).unwrap();
                 edge.arriving = Some(Arriving::new(flow, message));

@@ -8,6 +8,7 @@ use trunkgate_route::{Destination, Server, Table};
 use trunkgate_sip::{ConnectionId, Flow, Message, Transmit};
 
 use crate::addressing::Addressing;
+use crate::captured::Captured;
 use crate::change::Change;
 use crate::quotas::DayCount;
 use crate::report::CallRecord;
@@ -137,6 +138,8 @@ pub enum Input {
     DayCounts(Vec<DayCount>),
     /// What addresses of no trunk may do.
     Strangers(StrangerLimits),
+    /// Whether [`Output::Captured`] is wanted.
+    Capture(bool),
     /// New addresses of ours.
     Addressing(Addressing),
     /// An operator's wish.
@@ -189,6 +192,8 @@ pub enum Output {
     Changed(Box<Change>),
     /// A call's progress, for the log: one line each.
     Log(LogLine),
+    /// A message of a call, or a report on its media, where [`Input::Capture`] has asked for them.
+    Captured(Box<Captured>),
 }
 
 /// One event of a call for the log; numbers are already masked unless the configuration says otherwise.

@@ -17,6 +17,7 @@ mod bridge;
 mod by_ratio;
 mod call;
 mod caller_id;
+pub mod captured;
 mod challenge;
 pub mod change;
 mod checks;

@@ -290,6 +290,7 @@ impl Call {
     pub(crate) fn sample_quality(&mut self, now: Instant, edge: &mut Edge) {
         self.deadlines.remove(Timer::Quality);
         if self.state != State::Ended {
+            self.capture_reports(now, edge);
             let next = self.series.take(now, &self.legs);
             self.arm(now, edge, Timer::Quality, next);
             self.look_for_flaws(now, edge);

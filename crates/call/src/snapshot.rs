@@ -248,8 +248,8 @@ impl Call {
         if callee.is_none() {
             legs.extend(snapshot.former.map(|former| former.restore(now, edge)));
         }
+        edge.traces.insert(key, Trace::new(now, &snapshot.sid));
         edge.index.sids.insert(snapshot.sid, key);
-        edge.traces.insert(key, Trace::new(now));
         edge.decide(now, key, "the edge was restarted");
         edge.admission.begin();
         Call {

@@ -91,6 +91,8 @@ impl TraceView {
 /// A call's ring.
 #[derive(Debug)]
 pub(crate) struct Trace {
+    /// The call's.
+    sid: Box<str>,
     began: Instant,
     entries: Packed,
     dropped: u64,
@@ -99,8 +101,12 @@ pub(crate) struct Trace {
 
 impl Trace {
     /// An empty ring that counts time from `began`.
-    pub(crate) fn new(began: Instant) -> Trace {
-        Trace { began, entries: Packed::default(), dropped: 0, messages: Messages::default() }
+    pub(crate) fn new(began: Instant, sid: &str) -> Trace {
+        Trace { sid: sid.into(), began, entries: Packed::default(), dropped: 0, messages: Messages::default() }
+    }
+    /// Its call.
+    pub(crate) fn sid(&self) -> &str {
+        &self.sid
     }
     /// When its call began.
     pub(crate) fn began(&self) -> Instant {
@@ -214,7 +220,7 @@ mod tests {
     #[test]
     fn a_full_ring_loses_its_oldest_and_says_so() {
         let began = start();
-        let mut trace = Trace::new(began);
+        let mut trace = Trace::new(began, "CA1");
         for n in 0..TRACE_ENTRIES as u64 + 3 {
             trace.push(began + Duration::from_micros(n), &TraceItem::Decision { text: n.to_string() }, None);
         }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use trunkgate_sip::{Flow, Message, Method, ServerId, Transmit};
 
 use crate::call::{Call, CallKey};
+use crate::captured::CapturedItem;
 use crate::edge::Edge;
 use crate::index::Place;
 use crate::messages::{RawMessage, Way};
@@ -105,10 +106,19 @@ impl Edge {
     fn push(&mut self, now: Instant, key: CallKey, item: &TraceItem, message: Option<RawMessage>) {
         let Some(trace) = self.traces.get_mut(&key) else { return };
         let before = trace.message_bytes();
+        let captured = match (&message, item) {
+            (Some(message), TraceItem::Message { received, .. }) if self.captures => {
+                Some((trace.sid().to_owned(), message.clone(), *received))
+            }
+            _ => None,
+        };
         trace.push(now, item, message);
         self.message_bytes = (self.message_bytes + trace.message_bytes()).saturating_sub(before);
         if self.message_bytes > self.message_bytes_most {
             self.forget_messages();
+        }
+        if let Some((call, message, received)) = captured {
+            self.capture(now, call, CapturedItem::Message(message, received));
         }
     }
 

@@ -89,6 +89,7 @@ impl Day {
                     | Output::Pong { .. }
                     | Output::Began(_)
                     | Output::Log(_)
+                    | Output::Captured(_)
                     | Output::Counted(_)
                     | Output::Sms(_)
                     | Output::Changed(_) => {}

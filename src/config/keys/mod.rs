@@ -10,7 +10,7 @@ mod trunk;
 
 pub(super) use agent::{AGENT, HOLD, QUEUE, SPEECH};
 pub(super) use edge::{BAN, EDGE, HTTP, HTTP_TLS, LIMITS, LISTEN, LOG, MEDIA};
-pub(super) use reports::{API, CDR, REPLIES, SMS, SMS_ON_FAILURE, TWILIO};
+pub(super) use reports::{API, CDR, HEP, REPLIES, SMS, SMS_ON_FAILURE, TWILIO};
 pub(super) use route::{GROUP, RING_ALL, ROUTE};
 pub(super) use trunk::{
     AUTH, CALLER_ID, HEADERS, PEER, QUOTA, RATES, REGISTER, REQUIRE_AUTH, TRUNK, TRUNK_PARTS, TRUNK_TLS,
@@ -171,7 +171,7 @@ pub(super) const ROOT: &[Key] = keys! {
     "sms": Kind::Table(SMS), NONE, "text messages after calls that nobody answered";
     "speech": Kind::Table(SPEECH), NONE, "who says the texts of `hold`";
     "recording": Kind::Later("recording"), NONE, "recording";
-    "hep": Kind::Later("HEP"), NONE, "copies of SIP for Homer";
+    "hep": Kind::Table(HEP), NONE, "copies of SIP for Homer";
     "otel": Kind::Later("OpenTelemetry"), NONE, "traces for OpenTelemetry";
 };
 
@@ -198,6 +198,7 @@ pub(super) const TABLES: &[(&str, &[Key])] = &[
     ("[sms]", SMS),
     ("[log]", LOG),
     ("[cdr]", CDR),
+    ("[hep]", HEP),
 ];
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Keys of what the edge tells, and of the services that it uses: `[cdr]`, `[api]`, `[twilio]`, `[sms]`.
+//! Keys of what the edge tells, and of the services that it uses: `[cdr]`, `[hep]`, `[api]`, `[twilio]`, `[sms]`.
 
 use super::{COUNT, FILE, FOLDER, Key, Kind, MUST, NONE, PREFIX, TEXT, is, keys, told};
 
@@ -16,6 +16,13 @@ pub(in crate::config) const CDR: &[Key] = keys! {
     "ca": FILE, told("the system's"), "PEM: whom the endpoint's certificate must come from";
     "spool": FOLDER, told("`cdr.spool` beside `file`, else beside the configuration"), "where records wait for the endpoint";
     "spool_size": Kind::Size, is(r#""256 MiB""#).beside("url"), "what it may hold";
+};
+
+/// `[hep]`
+pub(in crate::config) const HEP: &[Key] = keys! {
+    "address": TEXT, MUST, "host and port of the server that gets a copy of calls' SIP";
+    "id": Kind::Integer(1, u32::MAX), is("1"), "the capture agent's number";
+    "password": Kind::Secret, NONE, "what the server asks for";
 };
 
 /// `[api]`
