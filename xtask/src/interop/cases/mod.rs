@@ -12,6 +12,7 @@ mod agent_stop;
 mod baresip_hold;
 mod baresip_register;
 mod baresip_transfer;
+mod captured;
 mod cdr_webhook;
 mod codecs_baresip;
 mod codecs_rtpengine;
@@ -258,11 +259,18 @@ fn agents() -> Vec<Case> {
 
 /// What is told of calls afterwards.
 fn records() -> Vec<Case> {
-    vec![Case {
-        name: "cdr-webhook",
-        proves: "call records by HTTPS: each signature verified by the Standard Webhooks library, each record taken once",
-        run: cdr_webhook::run,
-    }]
+    vec![
+        Case {
+            name: "cdr-webhook",
+            proves: "call records by HTTPS: each signature verified by the Standard Webhooks library, each record taken once",
+            run: cdr_webhook::run,
+        },
+        Case {
+            name: "hep",
+            proves: "a call's capture file by tshark, and its messages by HEP by sngrep: both legs whole, nothing malformed",
+            run: captured::run,
+        },
+    ]
 }
 
 /// What an operator does to a running edge, and what is installed, each by its own tool.
