@@ -6,7 +6,8 @@ use std::path::Path;
 use super::code;
 use super::diagnostic::Findings;
 use super::section::{Section, Value};
-use super::values::{self, Secret};
+use super::types::Secret;
+use super::values;
 
 /// The number of a capture agent that has none of its own.
 const AGENT_ID: u32 = 1;

@@ -4,8 +4,6 @@
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
-use trunkgate_media::mos::Codec;
-
 use crate::call::Call;
 use crate::edge::Edge;
 use crate::io::Output;
@@ -70,7 +68,7 @@ fn reports(leg: &Leg, party: &str) -> impl Iterator<Item = Report> {
         Some((end.bind, far))
     });
     let RtpView { rx_packets, tx_packets, lost, jitter_ms, rtt_ms, mos, far, .. } = view.rtp;
-    let clock = if Codec::named(&view.codec) == Some(Codec::Opus) { OPUS_CLOCK_HZ } else { CLOCK_HZ };
+    let clock = if view.codec.eq_ignore_ascii_case("opus") { OPUS_CLOCK_HZ } else { CLOCK_HZ };
     let units = move |ms: f64| (ms * clock / 1000.0) as u32;
     let (party, codec) = (party.to_owned(), view.codec);
     let make = move |from, to, heard: (u64, u64, u64, f64, Option<f64>)| {
