@@ -285,6 +285,7 @@ impl Bench {
                 Output::Counted(count) => self.counts.push(count),
                 Output::Changed(change) => self.changes.push(*change),
                 Output::Log(line) => self.logs.push(line.text),
+                Output::Captured(_) => {}
             }
         }
         self.gateway.check_invariants().unwrap();

@@ -53,7 +53,9 @@ impl Drop for Sngrep {
 fn fields(file: &Path, fields: &[&str]) -> anyhow::Result<Vec<Vec<String>>> {
     let mut tshark = Command::new("tshark");
     tshark.arg("-r").arg(file).args(["-Y", "sip", "-T", "fields"]);
-    fields.iter().for_each(|field| drop(tshark.args(["-e", field])));
+    for field in fields {
+        tshark.args(["-e", field]);
+    }
     let text = output(&mut tshark)?;
     let lines = text.lines().filter(|line| line.contains('\t'));
     Ok(lines.map(|line| line.split('\t').map(str::to_owned).collect()).collect())
