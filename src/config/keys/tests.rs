@@ -19,6 +19,7 @@ const PLACES: &[(&str, &[Key])] = &[
     ("[http]\ntls = { KEYS }", HTTP_TLS),
     ("[log]\nKEYS", LOG),
     ("[cdr]\nfile = 'x'\nurl = 'https://h/'\nKEYS", CDR),
+    ("[hep]\naddress = '127.0.0.1:9060'\nKEYS", HEP),
     ("[api]\nKEYS", API),
     ("[trunk.x]\npeers = ['sip:192.0.2.9']\nKEYS", TRUNK),
     ("[trunk.x]\npeers = ['sip:192.0.2.9;transport=tls']\ntls = { KEYS }", TRUNK_TLS),
