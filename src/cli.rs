@@ -8,9 +8,6 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config;
 
-/// Verbs of later versions: recognised and refused.
-pub const UNBUILT: [&str; 1] = ["top"];
-
 /// Stands between SIP trunks, a PBX and voice agents: routes calls, carries their audio, goes on where one fails.
 #[derive(Debug, Parser)]
 #[command(name = "trunkgate", version, disable_help_subcommand = true, arg_required_else_help = true)]
@@ -75,6 +72,12 @@ pub enum Verb {
         /// What of them; default: ls
         #[command(subcommand)]
         what: Option<Calls>,
+    },
+    /// A running edge, live in the terminal: calls, ladders, messages, quality; sngrep's keys
+    Top {
+        /// Which edge
+        #[command(flatten)]
+        remote: Remote,
     },
     /// The ladder of a call: all legs and the agent side by side, and a verdict in words
     Trace {
@@ -180,13 +183,6 @@ pub enum Verb {
     Help {
         /// The code; none: this list of verbs
         code: Option<String>,
-    },
-    /// Verbs of later versions
-    #[command(name = UNBUILT[0], aliases = &UNBUILT[1..], hide = true, disable_help_flag = true)]
-    Unbuilt {
-        /// Whatever follows
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        rest: Vec<String>,
     },
 }
 
@@ -477,14 +473,5 @@ mod tests {
             };
             assert_eq!(listing, Listing { limit: Some(5), ..Listing::default() }, "{arguments:?}");
         }
-    }
-
-    #[test]
-    fn verbs_of_later_versions_take_anything() {
-        for verb in UNBUILT {
-            let cli = Cli::try_parse_from(["trunkgate", verb, "--x", "y"]).unwrap();
-            assert!(matches!(cli.verb, Verb::Unbuilt { .. }), "{verb}");
-        }
-        assert!(Cli::try_parse_from(["trunkgate", "statsu"]).is_err());
     }
 }

@@ -25,6 +25,8 @@ use crate::why::Question;
 
 mod print;
 
+pub(crate) use print::{call_row, span};
+
 /// Calls that a terminal is shown where no number is asked for.
 const CALLS_SHOWN: usize = 100;
 /// How an edge that is not well answers `/healthz`.
@@ -291,6 +293,32 @@ impl Believed {
                 web::believing(Servers::new(Some(trust), Vec::new()).or_itself(itself))
             }
         }
+    }
+}
+
+/// An edge that is asked again and again.
+#[derive(Debug, Clone)]
+pub(crate) struct Reached(Arc<Target>);
+
+impl Reached {
+    /// The one that is meant; `None` where none is, which has been told.
+    pub(crate) fn new(config: Option<&Path>, remote: &Remote) -> Option<Reached> {
+        target(config, remote).map(|edge| Reached(Arc::new(edge)))
+    }
+    /// Its answer as text.
+    ///
+    /// # Errors
+    /// Why there is none, in words.
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<String, String> {
+        request(&self.0, method, path, body).await
+    }
+    /// Its answer as JSON.
+    ///
+    /// # Errors
+    /// The same, or that it is none.
+    pub(crate) async fn json(&self, path: &str) -> Result<Value, String> {
+        let text = self.ask(Method::GET, path, None).await?;
+        serde_json::from_str(&text).map_err(|_| "what answers is no edge".to_owned())
     }
 }
 

@@ -47,6 +47,7 @@ pub mod sms;
 mod sound;
 mod speech;
 mod terminal;
+pub mod top;
 pub mod transport;
 mod wav;
 mod web;

@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use trunkgate::cli::{Agents, Calls, Cli, Listing, UNBUILT, Verb};
+use trunkgate::cli::{Agents, Calls, Cli, Listing, Verb};
 use trunkgate::doctor::Form;
 use trunkgate::init::InitOptions;
 use trunkgate::{
-    agent_test, call, check, client, configuration, demo, doctor, help, init, loadtest, preset, run, shell, why,
+    agent_test, call, check, client, configuration, demo, doctor, help, init, loadtest, preset, run, shell, top, why,
 };
 
 fn main() -> ExitCode {
@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         Verb::Trace { secrets: true, .. } => no_secrets("trace"),
         Verb::Trace { sid, remote, svg: Some(file), .. } => client::picture(config, &remote, &sid, &file),
         Verb::Trace { sid, remote, json, svg: None, .. } => client::trace(config, &remote, json, &sid),
+        Verb::Top { remote } => top::run(config, &remote),
         Verb::Call(verb) => call::run(&verb),
         Verb::Loadtest(verb) => loadtest::run(&verb),
         Verb::Why(question) => why::run(config, &question),
@@ -63,10 +64,6 @@ fn main() -> ExitCode {
             }
         }
         Verb::Help { code: None } => help_of(&mut Cli::command()),
-        Verb::Unbuilt { .. } => {
-            let verb = std::env::args().find(|argument| UNBUILT.contains(&argument.as_str())).unwrap_or_default();
-            unbuilt(&verb)
-        }
     }
 }
 

@@ -59,18 +59,22 @@ const LICENCES: [&str; 11] = [
 ];
 
 /// Packages that are built in several versions, with the reason.
-const DUPLICATES: [(&str, &str); 12] = [
+const DUPLICATES: [(&str, &str); 16] = [
     ("bit-vec", "rcgen (tests only) writes certificates with a release before proptest's"),
+    ("foldhash", "with hashbrown"),
     ("getrandom", "the older is ring's, which rustls names beside aws-lc-rs and which is not built"),
     ("hashbrown", "rlibphonenumber and its maps are one and two releases behind indexmap"),
     ("itertools", "criterion (tests only) is a release ahead of the code generator of logos"),
     ("logos", "rlibphonenumber and its message parser use neighbouring releases"),
     ("logos-codegen", "with logos"),
     ("logos-derive", "with logos"),
+    ("strum", "rlibphonenumber is two releases behind ratatui"),
+    ("strum_macros", "with strum"),
     ("synstructure", "the older is of rcgen's reader of certificates, which is not built"),
     ("syn", "build time only: derive macros are moving from 2 to 3"),
     ("thiserror", "some of what we use has not moved to 2"),
     ("thiserror-impl", "with thiserror"),
+    ("unicode-width", "build time only: what makes the number tables shows its errors with a release before ratatui's"),
     ("untrusted", "rcgen (tests only) turns on what aws-lc-rs has of ring; webpki is ahead of it"),
 ];
 

@@ -153,20 +153,7 @@ fn sessions(agent: &Value) -> String {
 pub(super) fn calls(answer: &Value, width: Option<usize>) -> String {
     let mut rows = vec![["SID", "FROM", "TO", "ROUTE", "LEGS", "STATE", "TIME", "REASON"].map(str::to_owned).to_vec()];
     for call in answer["calls"].as_array().into_iter().flatten() {
-        rows.push(vec![
-            shown(&call["sid"]),
-            shown(&call["from"]),
-            shown(&call["to"]),
-            shown(&call["route"]),
-            parties(call),
-            shown(if call["outcome"].is_null() || call["state"] != "ended" {
-                &call["state"]
-            } else {
-                &call["outcome"]
-            }),
-            duration(call),
-            shown(&call["reason"]),
-        ]);
+        rows.push(call_row(call).to_vec());
     }
     if rows.len() == 1 {
         return "no calls\n".to_owned();
@@ -181,6 +168,21 @@ pub(super) fn calls(answer: &Value, width: Option<usize>) -> String {
         Some(wrapped(&head, 2, width) + &wrapped(&rest, 4, width))
     });
     two_lines.collect()
+}
+
+/// A call's cells: SID, from, to, route, legs, state or outcome, time, reason.
+pub(crate) fn call_row(call: &Value) -> [String; 8] {
+    let is_over = !call["outcome"].is_null() && call["state"] == "ended";
+    [
+        shown(&call["sid"]),
+        shown(&call["from"]),
+        shown(&call["to"]),
+        shown(&call["route"]),
+        parties(call),
+        shown(if is_over { &call["outcome"] } else { &call["state"] }),
+        duration(call),
+        shown(&call["reason"]),
+    ]
 }
 
 /// Whether no line is wider than the terminal.
@@ -348,7 +350,7 @@ fn since(when: Option<&str>) -> Option<u64> {
 }
 
 /// The two largest units.
-fn span(seconds: u64) -> String {
+pub(crate) fn span(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds} s"),
