@@ -238,9 +238,10 @@ agent desk             up      sessions 2   lost 0
 SID        FROM             TO               ROUTE          LEGS                   STATE      TIME       REASON
 CA01234567 +1415****101     +1415****199     in             carrier → pbx          answered   1 min 5 s  –
 
+
 Enter ladder  r raw  / filter  F5 clear ended  Del hang up  p pause  F8 colours  F1 help  q quit
 ";
-        assert_eq!(shown(&state(), (126, 9)), page);
+        assert_eq!(shown(&state(), (126, 10)), page);
     }
 
     #[test]
