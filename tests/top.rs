@@ -25,7 +25,7 @@ const COLOUR: &str = "\x1b[38;5;";
 struct Top {
     child: Child,
     keyboard: File,
-    screen: Arc<Mutex<String>>,
+    bytes: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Top {
@@ -40,26 +40,32 @@ impl Top {
         command.stdin(pty.slave.try_clone().unwrap()).stdout(pty.slave.try_clone().unwrap());
         let child = command.stderr(pty.slave).spawn().unwrap();
         let keyboard = File::from(pty.master);
-        let (mut from, screen) = (keyboard.try_clone().unwrap(), Arc::new(Mutex::new(String::new())));
-        let copy = Arc::clone(&screen);
+        let (mut from, bytes) = (keyboard.try_clone().unwrap(), Arc::new(Mutex::new(Vec::new())));
+        let copy = Arc::clone(&bytes);
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             // The other end is closed when the program ends.
             while let Ok(len @ 1..) = from.read(&mut buffer) {
-                copy.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..len]));
+                copy.lock().unwrap().extend_from_slice(&buffer[..len]);
             }
         });
-        Top { child, keyboard, screen }
+        Top { child, keyboard, bytes }
     }
     fn press(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
     /// Everything that was written to the terminal so far.
     fn written(&self) -> String {
-        self.screen.lock().unwrap().clone()
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
     }
-    fn until_written(&self, what: &str) {
-        until(&format!("{what:?} is on the screen"), || self.written().contains(what).then_some(()));
+    /// What stands on the screen now: only what changes is written, so that words may come in pieces.
+    fn screen(&self) -> String {
+        let mut screen = vt100::Parser::new(40, 140, 0);
+        screen.process(&self.bytes.lock().unwrap());
+        screen.screen().contents()
+    }
+    fn until_shown(&self, what: &str) {
+        until(&format!("{what:?} is on the screen"), || self.screen().contains(what).then_some(()));
     }
     fn end(mut self) -> (ExitStatus, String) {
         let status = until("it ends", || self.child.try_wait().unwrap());
@@ -85,18 +91,18 @@ fn a_call_is_seen_its_ladder_is_saved_and_it_is_ended() {
     let (edge, _caller, callee) = edge();
     let sid = edge.sid();
     let mut top = Top::start(&edge.url(), edge.directory.path(), &[]);
-    top.until_written("taking calls");
-    top.until_written(&sid[..10]);
+    top.until_shown("taking calls");
+    top.until_shown(&sid[..10]);
     top.press("\r");
-    top.until_written("INVITE");
+    top.until_shown("INVITE");
     top.press("s");
-    top.until_written(&format!("written to {sid}.txt"));
+    top.until_shown(&format!("written to {sid}.txt"));
     let saved = std::fs::read_to_string(edge.directory.path().join(format!("{sid}.txt"))).unwrap();
     assert!(saved.contains("INVITE") && saved.contains("near") && saved.contains("far"), "{saved}");
     // Neither "n" nor anything else ends it.
     top.press("Kn");
     top.press("K");
-    top.until_written(&format!("end call {sid}? y: yes"));
+    top.until_shown(&format!("end call {sid}? y: yes"));
     top.press("y");
     callee.sip.receive("BYE ");
     top.press("q");
@@ -111,7 +117,7 @@ fn a_call_is_seen_its_ladder_is_saved_and_it_is_ended() {
 fn without_colours_none_are_written_and_sigterm_gives_the_terminal_back() {
     let (edge, _caller, _callee) = edge();
     let top = Top::start(&edge.url(), edge.directory.path(), &[("NO_COLOR", "1")]);
-    top.until_written("taking calls");
+    top.until_shown("taking calls");
     kill(Pid::from_raw(i32::try_from(top.child.id()).unwrap()), Signal::SIGTERM).unwrap();
     let (status, written) = top.end();
     assert_eq!(status.code(), Some(0), "{written:?}");
@@ -123,10 +129,10 @@ fn without_colours_none_are_written_and_sigterm_gives_the_terminal_back() {
 fn an_edge_that_goes_is_told_and_top_stays() {
     let (edge, _caller, _callee) = edge();
     let mut top = Top::start(&edge.url(), edge.directory.path(), &[]);
-    top.until_written("taking calls");
+    top.until_shown("taking calls");
     let directory = Arc::clone(&edge.directory);
     drop(edge);
-    top.until_written("trying again");
+    top.until_shown("trying again");
     top.press("q");
     assert_eq!(top.end().0.code(), Some(0));
     drop(directory);

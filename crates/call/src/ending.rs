@@ -133,11 +133,7 @@ impl Call {
         let answered = self.times.answered.is_some();
         let outcome = if answered { "answered" } else { outcome(reason, code) };
         self.ending = Some(Ending { outcome, reason, code });
-        if reason == ReasonSlug::NoPorts && self.story.proof.as_ref().is_none_or(|(of, _)| *of != reason) {
-            let (in_use, all) = (2 * edge.ports.in_use(), 2 * edge.ports.total());
-            let text = format!("{in_use} of {all} media ports are in use");
-            self.story.proof = Some((reason, text.into()));
-        }
+        self.prove_no_ports(edge, reason);
         self.count(now, edge);
         self.settle_text(now, edge);
         self.transfers.now = None;
@@ -170,6 +166,15 @@ impl Call {
             mos_min: scores.lowest(),
             mos_avg: scores.mean(),
         })));
+    }
+
+    /// What shows that there were no ports, where nothing nearer is known.
+    fn prove_no_ports(&mut self, edge: &Edge, reason: ReasonSlug) {
+        if reason == ReasonSlug::NoPorts && self.story.proof.as_ref().is_none_or(|(of, _)| *of != reason) {
+            let (in_use, all) = (2 * edge.ports.in_use(), 2 * edge.ports.total());
+            let text = format!("{in_use} of {all} media ports are in use");
+            self.story.proof = Some((reason, text.into()));
+        }
     }
 
     fn count(&self, now: Instant, edge: &mut Edge) {
