@@ -60,7 +60,8 @@ impl Top {
     }
     /// What stands on the screen now: only what changes is written, so that words may come in pieces.
     fn screen(&self) -> String {
-        let mut screen = vt100::Parser::new(40, 140, 0);
+        let [rows, columns] = [40, 140].map(|size| std::num::NonZeroU16::new(size).unwrap());
+        let mut screen = vt100::Parser::new(rows, columns, 0);
         screen.process(&self.bytes.lock().unwrap());
         screen.screen().contents()
     }

@@ -334,10 +334,11 @@ impl PortSet {
         Some((datagram.remote, dropped))
     }
 
-    /// Reads the ICMP errors that wait at a socket; how many say that its far side is not reached.
-    pub(super) fn unreachable(&mut self, port: Port) -> u64 {
-        let socket = self.entries.get(port.0).map(|entry| &entry.socket);
-        socket.map_or(0, |socket| trouble::unreachable(socket, &mut self.control))
+    /// Reads the ICMP errors that wait at a socket; tells of each where what was not delivered was sent to.
+    pub(super) fn unreachable(&mut self, port: Port, tell: impl FnMut(SocketAddr)) {
+        if let Some(entry) = self.entries.get(port.0) {
+            trouble::unreachable(&entry.socket, &mut self.control, tell);
+        }
     }
 
     /// Takes one packet out and forgets it.

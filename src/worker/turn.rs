@@ -300,14 +300,13 @@ impl Worker {
         if let Ok(source) = self.ports.receive(port, packet) {
             return Some(source);
         }
-        let errors = self.ports.unreachable(port);
         // Many far ends have no port for RTCP: that harms nothing.
-        if errors > 0
-            && !owner.rtcp
-            && let Some(live) = self.sessions.get(owner.session)
-        {
-            live.session.count_unreachable(owner.end, errors);
-        }
+        let live = self.sessions.get(owner.session).filter(|_| !owner.rtcp);
+        self.ports.unreachable(port, |to| {
+            if let Some(live) = live {
+                live.session.count_unreachable(owner.end, to);
+            }
+        });
         None
     }
 

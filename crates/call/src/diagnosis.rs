@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use trunkgate_media::{DropReason, EndCounters, RemoteSpec};
 
-use crate::limits::{ICMP_TOLD, SILENT_PACKETS};
+use crate::limits::{ICMP_SHARE, ICMP_SHARE_OF_HEARD, ICMP_TOLD, SILENT_PACKETS};
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,9 +104,11 @@ impl Side<'_> {
 
     /// Why nothing has come from it, or nothing that may be believed.
     pub(crate) fn why_unheard(&self) -> Option<Diagnosis> {
-        let silent = || self.srtp().or_else(|| self.strangers()).or_else(|| self.not_rtp());
-        let found = self.on_hold().or_else(silent).or_else(|| self.unreachable(1));
-        found.or_else(|| self.private_address()).or_else(|| self.our_address()).or_else(|| {
+        let stream = || self.strangers().filter(|_| self.is_stream(self.dropped(DropReason::UnexpectedSource)));
+        let silent = || self.srtp().or_else(stream).or_else(|| self.not_rtp());
+        let found = self.on_hold().or_else(silent).or_else(|| self.unreachable(ICMP_SHARE));
+        let found = found.or_else(|| self.private_address()).or_else(|| self.strangers());
+        found.or_else(|| self.our_address()).or_else(|| {
             let (first, last) = self.ports;
             let text = format!("nothing came to {}", self.told);
             let fix = format!(
@@ -121,7 +123,7 @@ impl Side<'_> {
     /// What is wrong with what has come from it, or with what is sent to it.
     pub(crate) fn flaw(&self) -> Option<Diagnosis> {
         let of_packets = || self.srtp().or_else(|| self.payload()).or_else(|| self.silence());
-        let of_way = || self.unreachable(ICMP_TOLD).or_else(|| self.unread());
+        let of_way = || self.unreachable(ICMP_SHARE_OF_HEARD).or_else(|| self.unread());
         self.on_hold().or_else(of_packets).or_else(of_way)
     }
 
@@ -180,10 +182,15 @@ impl Side<'_> {
         self.proven(Cause::NotRtp, &text, fix)
     }
 
-    /// From so many errors on: a far side that hangs up closes its port before it is told that we have heard.
-    fn unreachable(&self, least: u64) -> Option<Diagnosis> {
+    /// Whether so many packets are somebody's audio, and not what anybody can throw in.
+    fn is_stream(&self, packets: u64) -> bool {
+        packets * 4 >= self.counters.tx_packets.get()
+    }
+
+    /// From one error in so many packets on: one is forged with ease, or is of a port that was opened late.
+    fn unreachable(&self, in_packets: u64) -> Option<Diagnosis> {
         let (errors, sent) = (self.counters.symptoms.unreachable.get(), self.counters.tx_packets.get());
-        if errors < least || (least > 1 && errors * 5 < sent) {
+        if errors == 0 || errors * in_packets < sent || (in_packets == ICMP_SHARE_OF_HEARD && errors < ICMP_TOLD) {
             return None;
         }
         let to = self.remote.rtp.map_or_else(|| "it".to_owned(), |rtp| rtp.to_string());

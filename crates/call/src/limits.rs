@@ -107,6 +107,11 @@ pub const PASSED_OVER: usize = 8;
 pub const SILENT_PACKETS: u64 = 250;
 /// ICMP errors before a side that is heard is said not to be reached: more than come where it closes its port at the end.
 pub const ICMP_TOLD: u64 = 10;
+/// And one in so many packets that were sent.
+pub const ICMP_SHARE_OF_HEARD: u64 = 5;
+/// One that is not heard is not reached from one error in so many packets on: systems send one a second (Linux,
+/// `net.ipv4.icmp_ratelimit`), and we send fifty packets.
+pub const ICMP_SHARE: u64 = 80;
 /// Retry-After of a 503 while draining, in seconds.
 pub const RETRY_AFTER_SECONDS: u32 = 10;
 /// Retry-After of a 503 while overloaded, in seconds, drawn anew for each: else all would come back at once.

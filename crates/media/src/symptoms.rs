@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use crate::codec::g711::ULAW_SILENCE;
 use crate::counters::{Counter, DropReason};
 use crate::end::End;
+use crate::latch::canonical;
 use crate::rtp::Rtp;
 use crate::session::Session;
 use crate::spec::EndId;
@@ -35,10 +36,13 @@ pub struct Symptoms {
 }
 
 impl Session {
-    /// ICMP errors (RFC 792, RFC 4443) that came back for what an end has sent.
-    pub fn count_unreachable(&self, end: EndId, errors: u64) {
-        if let Some(end) = self.ends.iter().find(|each| each.id == end) {
-            end.counters.symptoms.unreachable.add_alone(errors);
+    /// An ICMP error (RFC 792, RFC 4443) that came back for what an end has sent `to`: one about another address than its RTP
+    /// goes to is old, or forged.
+    pub fn count_unreachable(&self, end: EndId, to: SocketAddr) {
+        let goes_to = |end: &End| Some(end.latch.rtp_destination(end.remote.as_ref()?)?.0);
+        let end = self.ends.iter().find(|each| each.id == end);
+        if let Some(end) = end.filter(|end| goes_to(end).is_some_and(|goes| canonical(goes) == canonical(to))) {
+            end.counters.symptoms.unreachable.add_alone(1);
         }
     }
     /// How many datagrams the system has dropped at an end's RTP socket since that was bound.
