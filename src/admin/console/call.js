@@ -35,7 +35,7 @@ function quality(call, series) {
   const long = (samples) => (samples.length > 1 ? samples.filter(({ seconds }) => seconds >= 1) : samples);
   const all = series.series.map((one) => ({ ...one, samples: long(one.samples) })).filter(({ samples }) => samples.length > 0);
   const lines = (value) => all.map((one) => ({
-    name: one.direction === 'received' ? `${one.party} says` : `${one.party} hears`, dashed: one.direction !== 'received',
+    name: one.direction === 'received' ? `${one.party} says` : `${one.party} is sent`, dashed: one.direction !== 'received',
     points: one.samples.map((sample) => [Date.parse(sample.at) + sample.seconds * 500, value(sample)]),
   })).filter(({ points }) => points.some(([, known]) => known !== null));
   const plots = [

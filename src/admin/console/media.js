@@ -39,7 +39,7 @@ function card(call, leg) {
       `lost ${count(rtp.lost)}`, isAgent ? null : `jitter ${figure(rtp.jitter_ms, 1, ' ms')}`, rtp.mos ? `MOS ${figure(rtp.mos, 2)}` : null,
       rtp.rtt_ms ? `round trip ${figure(rtp.rtt_ms, 0, ' ms')}` : null]),
     // Whoever is silent is the other side, and is marked there.
-    way('out', 'hears', rtp.tx_packets, [
+    way('out', 'is sent', rtp.tx_packets, [
       isSilent(rtp.tx_packets) ? 'nothing came that could be sent to it' : null,
       rtp.far ? `lost ${count(rtp.far.lost)}` : null, rtp.far ? `jitter ${figure(rtp.far.jitter_ms, 1, ' ms')}` : null,
       rtp.far && rtp.far.mos ? `MOS ${figure(rtp.far.mos, 2)}` : null,

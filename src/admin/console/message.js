@@ -65,5 +65,5 @@ export function message(trace, place) {
         : h('pre', { class: 'diff', tabindex: '0' }, lines.map(([kind, line]) => h('span', { class: kind === '-' ? 'gone' : kind === '+' ? 'new' : null },
           kind === '-' ? h('span', { class: 'unseen' }, 'came in: ') : kind === '+' ? h('span', { class: 'unseen' }, 'went out: ') : null, `${kind} ${line}\n`))));
   }
-  return parts;
+  return parts.flat().filter((part) => part !== null);
 }
