@@ -102,6 +102,21 @@ pub struct Edge {
     stop: Arc<Notify>,
 }
 
+/// Reads certificates and keys.
+fn certificates(config: &Config) -> Result<transport::Settings, StartError> {
+    let (settings, faults) = transport::Settings::read(config, &transport::Settings::default());
+    if faults.is_empty() { Ok(settings) } else { Err(StartError::Certificates(faults)) }
+}
+
+/// What the gateway is told before anything else.
+fn first_inputs(config: &Config, records: &records::Writer) -> [Input; 3] {
+    [
+        Input::Strangers(config.limits.strangers),
+        Input::DayCounts(records.day_counts()),
+        Input::Capture(config.hep.is_some()),
+    ]
+}
+
 impl Edge {
     /// Binds everything, starts the loops and returns once calls are taken. Names of peers are waited for as long as
     /// one look-up may take.
@@ -113,10 +128,7 @@ impl Edge {
         let bound = transport::bind(&config.listen).map_err(StartError::Bind)?;
         let http = transport::bind_http(&config.http).map_err(StartError::Bind)?;
         let http_address = http.local_addr().map_err(system("the HTTP server"))?;
-        let (settings, faults) = transport::Settings::read(&config, &transport::Settings::default());
-        if !faults.is_empty() {
-            return Err(StartError::Certificates(faults));
-        }
+        let settings = certificates(&config)?;
         let records = records::Writer::open(&config.cdr).map_err(StartError::CallRecords)?;
         let listeners: Vec<Listener> = bound.iter().map(listener).collect();
         let own = watch::Sender::new(OwnSockets::new(&listeners, http_address, &config));
@@ -130,11 +142,7 @@ impl Edge {
         let table = Arc::new(Table::new(config.definition(&Found::new())));
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
         let message_bytes = config.limits.sip_message_bytes;
-        let first = [
-            Input::Strangers(config.limits.strangers),
-            Input::DayCounts(records.day_counts()),
-            Input::Capture(config.hep.is_some()),
-        ];
+        let first = first_inputs(&config, &records);
         let shared = shared(config, (listeners.clone(), own), interfaces, settings, (&workers, records.figures()));
 
         let (orders, orders_in) = mpsc::channel(limits::ORDERS);

@@ -74,8 +74,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let limits = section("limits", keys::LIMITS);
     let http = section("http", keys::HTTP);
     let log = section("log", keys::LOG);
-    let cdr = section("cdr", keys::CDR);
-    let hep = section("hep", keys::HEP);
+    let (cdr, hep) = (section("cdr", keys::CDR), section("hep", keys::HEP));
     let api = section("api", keys::API);
     let speech = section("speech", keys::SPEECH);
     let (twilio, texts) = (section("twilio", keys::TWILIO), section("sms", keys::SMS));
