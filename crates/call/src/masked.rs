@@ -1,6 +1,10 @@
 //! What of a message may be shown: keys, passwords, digest responses and digits are overwritten, each octet by a `*` (of a key
 //! in base64 by an `X`, which readers of descriptions can decode), so that its length and its Content-Length stay true. What is not known to be harmless in a body is hidden as a whole.
 
+mod description;
+#[cfg(test)]
+mod tests;
+
 use std::ops::Range;
 
 /// What stands in place of each octet that is not shown.
@@ -20,8 +24,8 @@ const SECRET_PARAMETERS: [&str; 9] =
     ["authorization", "password", "passwd", "pwd", "secret", "token", "api-key", "apikey", "postd"];
 /// Parameters of just these names too.
 const SECRET_NAMES: [&str; 3] = ["key", "pin", "pw"];
-/// Longer words behind the keys of a `crypto` attribute are no session parameters (RFC 4568 §6.3).
-const SESSION_PARAMETER_CHARS: usize = 24;
+/// How a key is announced (RFC 4568 §6.1).
+const INLINE: &[u8] = b"inline";
 
 /// A message, or the beginning of one, as it may be shown: as long as it was.
 pub(crate) fn masked(message: &[u8]) -> Vec<u8> {
@@ -83,7 +87,9 @@ impl Text {
 
     /// A start line, headers and a body.
     fn message(&mut self, at: Range<usize>, depth: usize) {
-        let (first, next) = self.line(at.start, at.end);
+        // Empty lines before it are skipped (RFC 3261 §7.5).
+        let start = self.find(&at, |byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(at.end);
+        let (first, next) = self.line(start, at.end);
         self.uris(&first);
         self.parameters(&first);
         let (kind, body) = self.headers(next..at.end);
@@ -179,32 +185,54 @@ impl Text {
         end
     }
 
-    /// Passwords in SIP URIs (RFC 3261 §19.1.1), and keys that stand where none should.
+    /// Passwords in URIs of any scheme (RFC 3261 §19.1.1, RFC 3986 §3.2.1), and keys that stand where none should.
     fn uris(&mut self, at: &Range<usize>) {
+        let end = self.stray_key(at);
         let mut from = at.start;
-        while let Some(colon) = self.find(&(from..at.end), |byte| byte == b':') {
-            from = colon + 1;
-            let before = self.get(&(at.start..colon));
-            if ends_with(before, b"inline") {
-                self.inline(from..at.end);
-            } else if ends_with(before, b"sip") || ends_with(before, b"sips") {
-                let stops = |byte: u8| byte.is_ascii_whitespace() || matches!(byte, b'@' | b'<' | b'>' | b'"' | b',');
-                let end = self.find(&(from..at.end), stops).filter(|end| self.get(&(*end..*end + 1)) == b"@");
-                if let Some(end) = end
-                    && let Some(second) = self.find(&(from..end), |byte| byte == b':')
-                {
-                    self.hide(second + 1..end);
-                }
+        while from < end {
+            let word = from..self.find(&(from..end), |byte| byte.is_ascii_whitespace() || byte == b'>').unwrap_or(end);
+            from = word.end + 1;
+            self.userinfo(word);
+        }
+    }
+
+    /// `user:password@` in a word: hidden is all from the colon to the last `@`, and to the end where the text was cut before one.
+    fn userinfo(&mut self, word: Range<usize>) {
+        let text = self.get(&word);
+        let until = match text.iter().rposition(|byte| *byte == b'@') {
+            Some(at) => at,
+            None if word.end == self.0.len() => text.len(),
+            None => return,
+        };
+        let (mut colons, mut scheme) = (0, false);
+        for (at, byte) in text.iter().enumerate().take(until) {
+            match byte {
+                // A name before an address is over.
+                b'<' if colons < 2 => (colons, scheme) = (0, false),
+                b':' if colons == 1 => return self.hide(word.start + at + 1..word.start + until),
+                b':' if scheme => colons = 1,
+                b':' => {}
+                _ => scheme |= byte.is_ascii_alphabetic(),
             }
         }
     }
 
-    /// What is behind `inline:`, wherever it stands: a key up to what may follow one.
-    fn inline(&mut self, at: Range<usize>) {
-        let from = self.find(&at, |byte| !matches!(byte, b' ' | b'\t')).unwrap_or(at.end);
-        let ends = |byte: u8| byte.is_ascii_whitespace() || matches!(byte, b'|' | b';');
-        let end = self.find(&(from..at.end), ends).unwrap_or(at.end);
-        self.hide_key(from..end);
+    /// Hides what is behind `inline:`, wherever it stands; where that begins.
+    fn stray_key(&mut self, at: &Range<usize>) -> usize {
+        let text = self.get(at);
+        let found = text.windows(INLINE.len()).enumerate().find_map(|(begin, word)| {
+            let behind = text.get(begin + INLINE.len()..).filter(|_| word.eq_ignore_ascii_case(INLINE))?;
+            let mark = behind.trim_ascii_start();
+            let length = match mark {
+                [b':', ..] => 1,
+                [b'%', b'3', b'a' | b'A', ..] => 3,
+                _ => return None,
+            };
+            Some(begin + INLINE.len() + behind.len() - mark.len() + length)
+        });
+        let Some(from) = found.map(|found| at.start + found) else { return at.end };
+        self.hide_key(from..at.end);
+        from
     }
 
     /// Parameters whose names say that they are secret.
@@ -299,77 +327,6 @@ impl Text {
             from = next;
         }
     }
-
-    /// A session description (RFC 8866): its keys by SDES (RFC 4568), MIKEY (RFC 4567), `k=` and ICE.
-    fn description(&mut self, at: Range<usize>) {
-        self.each_line(at, |text, line| {
-            let shape = (text.get(&line).first().copied(), text.get(&line).get(1).copied());
-            match shape {
-                (Some(b'k'), Some(b'=')) => {
-                    let from = text.find(&line, |byte| byte == b':').unwrap_or(line.start + 1);
-                    text.hide(from + 1..line.end);
-                }
-                (Some(b'a'), Some(b'=')) => text.attribute(line),
-                (Some(kind), Some(b'=')) if kind.is_ascii_alphabetic() => text.uris(&line),
-                (None, _) => {}
-                // No line of a description.
-                _ => text.hide(line),
-            }
-        });
-    }
-
-    fn attribute(&mut self, line: Range<usize>) {
-        let colon = self.find(&line, |byte| byte == b':').unwrap_or(line.end);
-        let name = self.get(&(line.start + 2..colon)).trim_ascii().to_ascii_lowercase();
-        let name = String::from_utf8_lossy(&name).into_owned();
-        let value = (colon + 1).min(line.end)..line.end;
-        if name.starts_with("crypto") {
-            return self.crypto(value);
-        }
-        let secret = ["key", "pwd", "password", "secret", "token"];
-        if secret.iter().any(|secret| name.contains(secret)) {
-            return self.hide(value);
-        }
-        self.uris(&line);
-        self.parameters(&line);
-    }
-
-    /// Tag and suite are shown, and what follows a key: its lifetime, its MKI, session parameters.
-    fn crypto(&mut self, value: Range<usize>) {
-        let mut words = Vec::new();
-        let mut from = value.start;
-        while let Some(start) = self.find(&(from..value.end), |byte| !byte.is_ascii_whitespace()) {
-            from = self.find(&(start..value.end), |byte| byte.is_ascii_whitespace()).unwrap_or(value.end);
-            words.push(start..from);
-        }
-        for (at, word) in words.into_iter().enumerate() {
-            match at {
-                0 | 1 if self.find(&word, |byte| byte == b':').is_none() && word.len() <= 48 => {}
-                0..=2 => self.keys(word),
-                _ if word.len() > SESSION_PARAMETER_CHARS || self.find(&word, |byte| byte == b':').is_some() => {
-                    self.keys(word);
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// `inline:KEY|LIFETIME|MKI;inline:…`
-    fn keys(&mut self, word: Range<usize>) {
-        let mut from = word.start;
-        while from < word.end {
-            let end = self.find(&(from..word.end), |byte| byte == b';').unwrap_or(word.end);
-            let method = self.get(&(from..end)).iter().take(7).eq(b"inline:".iter());
-            let key = if method { from + 7 } else { from };
-            let until = self.find(&(key..end), |byte| byte == b'|').unwrap_or(end);
-            self.hide_key(key..until);
-            from = end + 1;
-        }
-    }
-}
-
-fn ends_with(text: &[u8], word: &[u8]) -> bool {
-    text.len().checked_sub(word.len()).and_then(|at| text.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(word))
 }
 
 /// The boundary that a Content-Type names.
@@ -380,164 +337,4 @@ fn boundary(kind: &[u8]) -> Option<&[u8]> {
     let value = named.get(9..)?.trim_ascii();
     let bare = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
     Some(bare.unwrap_or(value)).filter(|value| !value.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const KEY: &str = "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj";
-
-    fn shown(text: &str) -> String {
-        let shown = String::from_utf8(masked(text.as_bytes())).unwrap();
-        assert_eq!(shown.len(), text.len());
-        assert_eq!(shown, String::from_utf8(masked(shown.as_bytes())).unwrap(), "what is masked stays as it is");
-        shown
-    }
-
-    fn request(headers: &str, kind: &str, body: &str) -> String {
-        let length = body.len();
-        format!("INVITE sip:b@h SIP/2.0\r\n{headers}Content-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}")
-    }
-
-    #[test]
-    fn what_is_no_secret_is_shown_as_it_was() {
-        let headers = "Via: SIP/2.0/UDP h:5060;branch=z9hG4bK1;rport\r\nFrom: \"A: B\" <sip:+14155550100@h:5060;user=phone>;tag=1\r\n\
-            To: <sip:b@h>;tag=key\r\nContact: <sip:a@h:5060;transport=tcp>\r\nContact: sip:h:5060\r\n\
-            WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\", opaque=\"o\"\r\nReplaces: 1;to-tag=2;from-tag=3\r\n\
-            Subject: a\r\n long=one\r\nX-Route: alias=1\r\n";
-        let sdp = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 101\r\n\
-            a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\na=setup:actpass\r\n";
-        let whole = request(headers, "application/sdp", sdp);
-        assert_eq!(shown(&whole), whole);
-        let untyped = format!("SIP/2.0 200 OK\r\n\r\n{sdp}");
-        assert_eq!(shown(&untyped), untyped);
-    }
-
-    #[test]
-    fn keys_of_descriptions_are_hidden() {
-        let (marks, stars) = ("X".repeat(KEY.len()), "*".repeat(KEY.len()));
-        for (line, expected) in [
-            (
-                format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}"),
-                format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{marks}"),
-            ),
-            (
-                format!(
-                    "a=crypto:1 AES_CM_128_HMAC_SHA1_32 inline:{KEY}|2^20|1:4;inline:{KEY}|2^20|2:4 UNENCRYPTED_SRTCP KDR=3"
-                ),
-                format!(
-                    "a=crypto:1 AES_CM_128_HMAC_SHA1_32 inline:{marks}|2^20|1:4;inline:{marks}|2^20|2:4 UNENCRYPTED_SRTCP KDR=3"
-                ),
-            ),
-            (format!("k=base64:{KEY}"), format!("k=base64:{stars}")),
-            ("k=secret".to_owned(), "k=******".to_owned()),
-            (format!("a=key-mgmt:mikey {KEY}"), format!("a=key-mgmt:***** {stars}")),
-            ("a=ice-pwd:abc".to_owned(), "a=ice-pwd:***".to_owned()),
-            ("nonsense".to_owned(), "********".to_owned()),
-        ] {
-            let text = request("", "application/sdp", &format!("v=0\r\n{line}\r\na=sendrecv\r\n"));
-            assert!(shown(&text).contains(&format!("v=0\r\n{expected}\r\na=sendrecv\r\n")), "{}", shown(&text));
-        }
-    }
-
-    #[test]
-    fn no_damage_brings_a_key_to_light() {
-        let crypto = format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}");
-        for body in [
-            format!("v=0\r{crypto}\r"),
-            format!("v=0\nm=audio 1 RTP/SAVP 0 {crypto}"),
-            format!("v=0\r\nm=audio 4 RTP/SAVP inline:{KEY}\r\n"),
-            format!("v=0\r\na=crypto:inline:{KEY}\r\n"),
-            format!("v=0\r\na=crypto:1 inline:{KEY}\r\n"),
-            format!("v=0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 {KEY}\r\n"),
-            format!("v=0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 INLINE: {KEY}\r\n"),
-            format!("v=0\r\n a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}\r\n"),
-            format!("v=0\r\nA=CRYPTO:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}\r\n"),
-        ] {
-            for kind in ["application/sdp", "text/plain", "multipart/mixed;boundary=x", "multipart/mixed", ""] {
-                let text = shown(&request("", kind, &body));
-                assert!(!text.contains(&KEY[..12]) && !text.contains(&KEY[28..]), "{kind}: {text}");
-            }
-        }
-        let text = shown(&format!("INVITE sip:b@h SIP/2.0\r\n{crypto}\r\n\r\n"));
-        assert!(!text.contains(KEY), "{text}");
-    }
-
-    #[test]
-    fn whoever_answers_a_challenge_is_shown_and_the_answer_is_not() {
-        let digest = "Digest username=\"al,ice\", realm=\"r\", nonce=\"n\", uri=\"sip:b@h\", response=\"0123\", cnonce=\"ab\\\"cd\", \
-            algorithm=MD5, qop=auth, nc=00000001, extension=1";
-        let expected = "Digest username=\"al,ice\", realm=\"r\", nonce=\"n\", uri=\"sip:b@h\", response=******, cnonce=********, \
-            algorithm=MD5, qop=auth, nc=00000001, extension=*";
-        for name in ["Authorization", "Proxy-Authorization", "AUTHORIZATION "] {
-            let text = shown(&request(&format!("{name}: {digest}\r\n"), "application/sdp", ""));
-            assert!(text.contains(&format!("{name}: {expected}\r\n")), "{text}");
-        }
-        for (header, expected) in [
-            ("Authorization: Basic YWxpY2U6c2VjcmV0", "Authorization: Basic ****************"),
-            ("Authorization: YWxpY2U6", "Authorization: ********"),
-            (
-                "Authorization: Digest realm=\"r\",\r\n response=\"01\"",
-                "Authorization: Digest realm=\"r\",\r\n response=****",
-            ),
-            ("Authentication-Info: rspauth=\"01\", qop=auth", "Authentication-Info: rspauth=****, qop=auth"),
-            ("X-Auth-Token: abc", "X-Auth-Token: ***"),
-            ("X-DTMF: 12#", "X-DTMF: ***"),
-            ("From: <sip:alice:secret@h:5060>;tag=1", "From: <sip:alice:******@h:5060>;tag=1"),
-            ("To: <sip:b@h;password=xyz;user=phone>", "To: <sip:b@h;password=***;user=phone>"),
-            ("X-App: a=1;api_token=\"x y\";b=2", "X-App: a=1;api_token=\"* *\";b=2"),
-            ("To: <tel:+14155550100;postd=12p34>", "To: <tel:+14155550100;postd=*****>"),
-            (
-                "Refer-To: <sip:b@h?Authorization=Digest%20x&Subject=y>",
-                "Refer-To: <sip:b@h?Authorization=**********&Subject=y>",
-            ),
-            ("Subject: a\rAuthorization: Basic YWxpY2U6", "Subject: a\rAuthorization: Basic ********"),
-        ] {
-            let text = shown(&request(&format!("{header}\r\n"), "application/sdp", ""));
-            assert!(text.contains(&format!("{expected}\r\n")), "{text}");
-        }
-        let line = shown("REGISTER sip:alice:secret@h SIP/2.0\r\n\r\n");
-        assert_eq!(line, "REGISTER sip:alice:******@h SIP/2.0\r\n\r\n");
-    }
-
-    #[test]
-    fn digits_are_hidden_and_so_is_what_nobody_knows() {
-        for (kind, body, expected) in [
-            ("application/dtmf-relay", "Signal=5\r\nDuration=160\r\n", "Signal=*\r\nDuration=160\r\n"),
-            ("application/dtmf-relay", "signal = 5\nother=7\n", "signal = *\n*******\n"),
-            ("application/dtmf", "5", "*"),
-            ("audio/telephone-event", "1", "*"),
-            ("text/plain", "1234\r\n", "****\r\n"),
-            ("application/kpml-response+xml", "<x digits=\"12\"/>", "** *************"),
-            ("", "Signal=5", "********"),
-            ("message/sipfrag", "SIP/2.0 200 OK\r\n", "SIP/2.0 200 OK\r\n"),
-        ] {
-            let text = shown(&request("", kind, body));
-            assert!(text.ends_with(&format!("\r\n\r\n{expected}")), "{kind}: {text}");
-        }
-    }
-
-    #[test]
-    fn each_part_of_a_body_goes_by_its_own_type() {
-        let body = format!(
-            "5\r\n--x y\r\nContent-Type: application/sdp\r\n\r\nv=0\r\na=crypto:1 S inline:{KEY}\r\n--x y\r\n\
-             Content-Type: application/dtmf-relay\r\n\r\nSignal=5\r\n--x y\r\n\r\n123\r\n--x y--\r\n456"
-        );
-        let text = shown(&request("", "multipart/mixed; boundary=\"x y\"", &body));
-        let expected = format!(
-            "*\r\n--x y\r\nContent-Type: application/sdp\r\n\r\nv=0\r\na=crypto:1 S inline:{}\r\n--x y\r\n\
-             Content-Type: application/dtmf-relay\r\n\r\nSignal=*\r\n--x y\r\n\r\n***\r\n--x y--\r\n***",
-            "X".repeat(KEY.len())
-        );
-        assert!(text.ends_with(&expected), "{text}");
-    }
-
-    #[test]
-    fn any_bytes_keep_their_length() {
-        for text in ["", "\r\n", ":", "a", "a\r\n\r\n", "=\r\n=:=\r\n\r\n=", "a\r\nc:multipart/x;boundary=\r\n\r\n--"] {
-            shown(text);
-        }
-        assert_eq!(masked(&[0xff, b'\n', 0xfe, b':', 0x80]).len(), 5);
-    }
 }

@@ -1,0 +1,148 @@
+//! What of a session description may be shown.
+
+use std::ops::Range;
+
+use super::Text;
+
+/// Behind these words, anywhere in an attribute, nothing is shown (of `crypto` what is known to be harmless): a capability
+/// has another attribute in it (RFC 5939 §3.4.1), and who leaves out a colon means the same.
+const SECRET_WORDS: [&[u8]; 14] = [
+    b"key-mgmt",
+    b"mikey",
+    b"crypto",
+    b"inline",
+    b"base64",
+    b"password",
+    b"passwd",
+    b"pwd",
+    b"secret",
+    b"token",
+    b"prompt",
+    b"clear:",
+    b"key",
+    b"authorization",
+];
+/// The same in all other lines, where more words are harmless.
+const KEY_WORDS: [&[u8]; 5] = [b"key-mgmt", b"mikey", b"crypto", b"inline", b"base64"];
+/// Ways of a key in `k=` (RFC 4566 §5.12).
+const KEY_METHODS: [&[u8]; 4] = [b"clear", b"base64", b"uri", b"prompt"];
+/// Suites of `crypto`, by the registry of RFC 4568 §10.3.2.1.
+const SUITES: [&[u8]; 16] = [
+    b"AES_CM_128_HMAC_SHA1_80",
+    b"AES_CM_128_HMAC_SHA1_32",
+    b"F8_128_HMAC_SHA1_80",
+    b"AES_192_CM_HMAC_SHA1_80",
+    b"AES_192_CM_HMAC_SHA1_32",
+    b"AES_256_CM_HMAC_SHA1_80",
+    b"AES_256_CM_HMAC_SHA1_32",
+    b"AES_CM_192_HMAC_SHA1_80",
+    b"AES_CM_192_HMAC_SHA1_32",
+    b"AES_CM_256_HMAC_SHA1_80",
+    b"AES_CM_256_HMAC_SHA1_32",
+    b"AEAD_AES_128_GCM",
+    b"AEAD_AES_256_GCM",
+    b"SEED_CTR_128_HMAC_SHA1_80",
+    b"SEED_128_CCM_80",
+    b"SEED_128_GCM_96",
+];
+/// Session parameters without a value (RFC 4568 §6.3).
+const SESSION_PARAMETERS: [&[u8]; 3] = [b"UNENCRYPTED_SRTP", b"UNENCRYPTED_SRTCP", b"UNAUTHENTICATED_SRTP"];
+/// A tag has at most nine digits (RFC 4568 §9.2).
+const TAG_DIGITS: usize = 9;
+/// `|2^48|4294967295:128`
+const LIFETIME_CHARS: usize = 20;
+
+impl Text {
+    /// A session description (RFC 8866): its keys by SDES (RFC 4568), MIKEY (RFC 4567), `k=` and ICE.
+    pub(super) fn description(&mut self, at: Range<usize>) {
+        self.each_line(at, |text, line| {
+            let shape = (text.get(&line).first().copied(), text.get(&line).get(1).copied());
+            match shape {
+                (Some(b'k' | b'K'), Some(b'=')) => text.key_line(line),
+                (Some(b'a' | b'A'), Some(b'=')) => text.secrets(line, &SECRET_WORDS),
+                (Some(kind), Some(b'=')) if kind.is_ascii_alphabetic() => text.secrets(line, &KEY_WORDS),
+                (None, _) => {}
+                // No line of a description.
+                _ => text.hide(line),
+            }
+        });
+    }
+
+    /// `k=base64:…`: the method is shown where it is one.
+    fn key_line(&mut self, line: Range<usize>) {
+        let from = line.start + 2;
+        let ends = self.find(&(from..line.end), |byte| matches!(byte, b':' | b' ' | b'\t'));
+        let method =
+            |end: &usize| KEY_METHODS.iter().any(|method| self.get(&(from..*end)).eq_ignore_ascii_case(method));
+        let hidden = ends.filter(method).map_or(from, |end| end + 1);
+        self.hide(hidden..line.end);
+    }
+
+    /// Hides what is behind the first of the words in a line.
+    fn secrets(&mut self, line: Range<usize>, words: &[&[u8]]) {
+        let text = self.get(&line);
+        let found = (0..text.len()).find_map(|at| {
+            let rest = text.get(at..).unwrap_or_default();
+            let is_it = |word: &&&[u8]| rest.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word));
+            words.iter().find(is_it).map(|word| (line.start + at, *word))
+        });
+        let Some((at, word)) = found else {
+            self.uris(&line);
+            return self.parameters(&line);
+        };
+        let behind = at + word.len();
+        let separated = matches!(self.get(&(behind..line.end)).first(), Some(b':' | b'=' | b' ' | b'\t'));
+        let value = behind + usize::from(separated)..line.end;
+        match word {
+            b"crypto" if separated => self.crypto(value),
+            b"crypto" | b"inline" => self.hide_key(value),
+            _ => self.hide(value),
+        }
+        self.uris(&(line.start..at));
+        self.parameters(&(line.start..at));
+    }
+
+    /// Tag, suite and session parameters are shown where they are some, and what follows a key: its lifetime and its MKI.
+    fn crypto(&mut self, value: Range<usize>) {
+        let (mut from, mut number) = (value.start, 0);
+        while let Some(start) = self.find(&(from..value.end), |byte| !byte.is_ascii_whitespace()) {
+            from = self.find(&(start..value.end), |byte| byte.is_ascii_whitespace()).unwrap_or(value.end);
+            let word = self.get(&(start..from));
+            let shown = match number {
+                0 => word.len() <= TAG_DIGITS && word.iter().all(u8::is_ascii_digit),
+                1 => SUITES.contains(&word),
+                2 => false,
+                _ => is_session_parameter(word),
+            };
+            match number {
+                _ if shown => {}
+                0 | 1 => self.hide_key(start..from),
+                _ => self.keys(start..from),
+            }
+            number += 1;
+        }
+    }
+
+    /// `inline:KEY|LIFETIME|MKI;inline:…`
+    fn keys(&mut self, word: Range<usize>) {
+        let mut from = word.start;
+        while from < word.end {
+            let end = self.find(&(from..word.end), |byte| byte == b';').unwrap_or(word.end);
+            let method = self.get(&(from..end)).get(..7).is_some_and(|begin| begin.eq_ignore_ascii_case(b"inline:"));
+            let key = if method { from + 7 } else { from };
+            let until = self.find(&(key..end), |byte| byte == b'|').unwrap_or(end);
+            let behind = self.get(&(until..end));
+            let of_lifetime = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'|' | b':' | b'^');
+            let shown = method && until > key && behind.len() <= LIFETIME_CHARS && behind.iter().all(of_lifetime);
+            self.hide_key(key..if shown { until } else { end });
+            from = end + 1;
+        }
+    }
+}
+
+/// `KDR=3`, `WSH=64`, and those without a value.
+fn is_session_parameter(word: &[u8]) -> bool {
+    let value = word.strip_prefix(b"KDR=").or_else(|| word.strip_prefix(b"WSH="));
+    SESSION_PARAMETERS.contains(&word)
+        || value.is_some_and(|value| value.len() <= 4 && value.iter().all(u8::is_ascii_digit))
+}

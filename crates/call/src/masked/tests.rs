@@ -1,0 +1,226 @@
+//! What is shown of a message, and what is not.
+
+use super::*;
+
+const KEY: &str = "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj";
+
+fn shown(text: &str) -> String {
+    let shown = String::from_utf8(masked(text.as_bytes())).unwrap();
+    assert_eq!(shown.len(), text.len());
+    assert_eq!(shown, String::from_utf8(masked(shown.as_bytes())).unwrap(), "what is masked stays as it is");
+    shown
+}
+
+fn request(headers: &str, kind: &str, body: &str) -> String {
+    let length = body.len();
+    format!("INVITE sip:b@h SIP/2.0\r\n{headers}Content-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}")
+}
+
+#[test]
+fn what_is_no_secret_is_shown_as_it_was() {
+    let headers = "Via: SIP/2.0/UDP h:5060;branch=z9hG4bK1;rport\r\nFrom: \"A: B\" <sip:+14155550100@h:5060;user=phone>;tag=1\r\n\
+        To: <sip:b@h>;tag=key\r\nContact: <sip:a@h:5060;transport=tcp>\r\nContact: sip:h:5060\r\n\
+        WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\", opaque=\"o\"\r\nReplaces: 1;to-tag=2;from-tag=3\r\n\
+        Subject: a\r\n long=one\r\nX-Route: alias=1\r\n";
+    let sdp = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 101\r\n\
+        a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\na=setup:actpass\r\n";
+    let whole = request(headers, "application/sdp", sdp);
+    assert_eq!(shown(&whole), whole);
+    let untyped = format!("SIP/2.0 200 OK\r\n\r\n{sdp}");
+    assert_eq!(shown(&untyped), untyped);
+}
+
+#[test]
+fn keys_of_descriptions_are_hidden() {
+    let (marks, stars) = ("X".repeat(KEY.len()), "*".repeat(KEY.len()));
+    for (line, expected) in [
+        (
+            format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}"),
+            format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{marks}"),
+        ),
+        (
+            format!(
+                "a=crypto:1 AES_CM_128_HMAC_SHA1_32 inline:{KEY}|2^20|1:4;inline:{KEY}|2^20|2:4 UNENCRYPTED_SRTCP KDR=3"
+            ),
+            format!(
+                "a=crypto:1 AES_CM_128_HMAC_SHA1_32 inline:{marks}|2^20|1:4;inline:{marks}|2^20|2:4 UNENCRYPTED_SRTCP KDR=3"
+            ),
+        ),
+        (format!("k=base64:{KEY}"), format!("k=base64:{stars}")),
+        ("k=secret".to_owned(), "k=******".to_owned()),
+        (format!("a=key-mgmt:mikey {KEY}"), format!("a=key-mgmt:***** {stars}")),
+        ("a=ice-pwd:abc".to_owned(), "a=ice-pwd:***".to_owned()),
+        ("nonsense".to_owned(), "********".to_owned()),
+    ] {
+        let text = request("", "application/sdp", &format!("v=0\r\n{line}\r\na=sendrecv\r\n"));
+        assert!(shown(&text).contains(&format!("v=0\r\n{expected}\r\na=sendrecv\r\n")), "{}", shown(&text));
+    }
+}
+
+#[test]
+fn no_damage_brings_a_key_to_light() {
+    let crypto = format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}");
+    for body in [
+        format!("v=0\r{crypto}\r"),
+        format!("v=0\nm=audio 1 RTP/SAVP 0 {crypto}"),
+        format!("v=0\r\nm=audio 4 RTP/SAVP inline:{KEY}\r\n"),
+        format!("v=0\r\na=crypto:inline:{KEY}\r\n"),
+        format!("v=0\r\na=crypto:1 inline:{KEY}\r\n"),
+        format!("v=0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 {KEY}\r\n"),
+        format!("v=0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 INLINE: {KEY}\r\n"),
+        format!("v=0\r\n a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}\r\n"),
+        format!("v=0\r\nA=CRYPTO:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}\r\n"),
+    ] {
+        for kind in ["application/sdp", "text/plain", "multipart/mixed;boundary=x", "multipart/mixed", ""] {
+            let text = shown(&request("", kind, &body));
+            assert!(!text.contains(&KEY[..12]) && !text.contains(&KEY[28..]), "{kind}: {text}");
+        }
+    }
+    let text = shown(&format!("INVITE sip:b@h SIP/2.0\r\n{crypto}\r\n\r\n"));
+    assert!(!text.contains(KEY), "{text}");
+}
+
+#[test]
+fn whoever_answers_a_challenge_is_shown_and_the_answer_is_not() {
+    let digest = "Digest username=\"al,ice\", realm=\"r\", nonce=\"n\", uri=\"sip:b@h\", response=\"0123\", cnonce=\"ab\\\"cd\", \
+        algorithm=MD5, qop=auth, nc=00000001, extension=1";
+    let expected = "Digest username=\"al,ice\", realm=\"r\", nonce=\"n\", uri=\"sip:b@h\", response=******, cnonce=********, \
+        algorithm=MD5, qop=auth, nc=00000001, extension=*";
+    for name in ["Authorization", "Proxy-Authorization", "AUTHORIZATION "] {
+        let text = shown(&request(&format!("{name}: {digest}\r\n"), "application/sdp", ""));
+        assert!(text.contains(&format!("{name}: {expected}\r\n")), "{text}");
+    }
+    for (header, expected) in [
+        ("Authorization: Basic YWxpY2U6c2VjcmV0", "Authorization: Basic ****************"),
+        ("Authorization: YWxpY2U6", "Authorization: ********"),
+        (
+            "Authorization: Digest realm=\"r\",\r\n response=\"01\"",
+            "Authorization: Digest realm=\"r\",\r\n response=****",
+        ),
+        ("Authentication-Info: rspauth=\"01\", qop=auth", "Authentication-Info: rspauth=****, qop=auth"),
+        ("X-Auth-Token: abc", "X-Auth-Token: ***"),
+        ("X-DTMF: 12#", "X-DTMF: ***"),
+        ("From: <sip:alice:secret@h:5060>;tag=1", "From: <sip:alice:******@h:5060>;tag=1"),
+        ("To: <sip:b@h;password=xyz;user=phone>", "To: <sip:b@h;password=***;user=phone>"),
+        ("X-App: a=1;api_token=\"x y\";b=2", "X-App: a=1;api_token=\"* *\";b=2"),
+        ("To: <tel:+14155550100;postd=12p34>", "To: <tel:+14155550100;postd=*****>"),
+        (
+            "Refer-To: <sip:b@h?Authorization=Digest%20x&Subject=y>",
+            "Refer-To: <sip:b@h?Authorization=**********&Subject=y>",
+        ),
+        ("Subject: a\rAuthorization: Basic YWxpY2U6", "Subject: a\rAuthorization: Basic ********"),
+    ] {
+        let text = shown(&request(&format!("{header}\r\n"), "application/sdp", ""));
+        assert!(text.contains(&format!("{expected}\r\n")), "{text}");
+    }
+    let line = shown("REGISTER sip:alice:secret@h SIP/2.0\r\n\r\n");
+    assert_eq!(line, "REGISTER sip:alice:******@h SIP/2.0\r\n\r\n");
+}
+
+#[test]
+fn digits_are_hidden_and_so_is_what_nobody_knows() {
+    for (kind, body, expected) in [
+        ("application/dtmf-relay", "Signal=5\r\nDuration=160\r\n", "Signal=*\r\nDuration=160\r\n"),
+        ("application/dtmf-relay", "signal = 5\nother=7\n", "signal = *\n*******\n"),
+        ("application/dtmf", "5", "*"),
+        ("audio/telephone-event", "1", "*"),
+        ("text/plain", "1234\r\n", "****\r\n"),
+        ("application/kpml-response+xml", "<x digits=\"12\"/>", "** *************"),
+        ("", "Signal=5", "********"),
+        ("message/sipfrag", "SIP/2.0 200 OK\r\n", "SIP/2.0 200 OK\r\n"),
+    ] {
+        let text = shown(&request("", kind, body));
+        assert!(text.ends_with(&format!("\r\n\r\n{expected}")), "{kind}: {text}");
+    }
+}
+
+#[test]
+fn each_part_of_a_body_goes_by_its_own_type() {
+    let body = format!(
+        "5\r\n--x y\r\nContent-Type: application/sdp\r\n\r\nv=0\r\na=crypto:1 AEAD_AES_128_GCM inline:{KEY}\r\n--x y\r\n\
+         Content-Type: application/dtmf-relay\r\n\r\nSignal=5\r\n--x y\r\n\r\n123\r\n--x y--\r\n456"
+    );
+    let text = shown(&request("", "multipart/mixed; boundary=\"x y\"", &body));
+    let expected = format!(
+        "*\r\n--x y\r\nContent-Type: application/sdp\r\n\r\nv=0\r\na=crypto:1 AEAD_AES_128_GCM inline:{}\r\n--x y\r\n\
+         Content-Type: application/dtmf-relay\r\n\r\nSignal=*\r\n--x y\r\n\r\n***\r\n--x y--\r\n***",
+        "X".repeat(KEY.len())
+    );
+    assert!(text.ends_with(&expected), "{text}");
+}
+
+#[test]
+fn any_bytes_keep_their_length() {
+    for text in ["", "\r\n", ":", "a", "a\r\n\r\n", "=\r\n=:=\r\n\r\n=", "a\r\nc:multipart/x;boundary=\r\n\r\n--"] {
+        shown(text);
+    }
+    assert_eq!(masked(&[0xff, b'\n', 0xfe, b':', 0x80]).len(), 5);
+}
+
+#[test]
+fn a_key_is_hidden_however_its_line_is_written() {
+    for line in [
+        format!("a=crypto 1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}"),
+        format!("a=crypto\t1\tAES_CM_128_HMAC_SHA1_80\tinline:{KEY}"),
+        format!("a=crypto:{KEY}"),
+        format!("a=crypto{KEY}"),
+        format!("a=crypto:1 {KEY}"),
+        format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:|{KEY}"),
+        format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x|{KEY}|1:4"),
+        format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline: {} {}", &KEY[..20], &KEY[20..]),
+        format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x;{KEY}"),
+        format!("A=Crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}"),
+        format!("a=acap:1 crypto:1 AES_CM_128_HMAC_SHA1_80 {KEY}"),
+        format!("a=acap:1 key-mgmt:mikey {KEY}"),
+        format!("a=acap:1 ice-pwd:{KEY}"),
+        format!("a=acap:1 ICE-PWD {KEY}"),
+        format!("a=key-mgmt mikey {KEY}"),
+        format!("a=ice-pwd {KEY}"),
+        format!("a= ice-pwd:{KEY}"),
+        format!("K=base64:{KEY}"),
+        format!("k=base64 {KEY}"),
+        format!("k={KEY}:x"),
+        format!("i=crypto:1 {KEY}"),
+        format!("s=inline%3A{KEY}"),
+        format!("s=inline:|{KEY}"),
+    ] {
+        let text = shown(&request("", "application/sdp", &format!("v=0\r\n{line}\r\na=sendrecv\r\n")));
+        assert!(text.ends_with("\r\na=sendrecv\r\n"), "{text}");
+        assert!((0..KEY.len() - 4).all(|at| !text.contains(&KEY[at..at + 4])), "{text}");
+    }
+    let capability = format!("v=0\r\na=acap:1 crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}|2^20|1:4\r\n");
+    let text = shown(&request("", "application/sdp", &capability));
+    assert!(text.contains("\r\na=acap:1 crypto:1 AES_CM_128_HMAC_SHA1_80 inline:XXXX"), "{text}");
+    assert!(text.ends_with("X|2^20|1:4\r\n"), "{text}");
+    let harmless = "v=0\r\na=rtpmap:97 CLEARMODE/8000\r\na=ice-ufrag:abc\r\na=fingerprint:sha-256 AB:CD\r\n";
+    assert!(shown(&request("", "application/sdp", harmless)).ends_with(harmless));
+}
+
+#[test]
+fn passwords_in_uris_are_hidden() {
+    for (header, expected) in [
+        ("Contact: <https://u:secret@h/x>", "Contact: <https://u:******@h/x>"),
+        ("Contact: sip:u:se,cr\"et@h", "Contact: sip:u:********@h"),
+        ("Contact: <sip:u:se<cret@h>", "Contact: <sip:u:*******@h>"),
+        ("Contact: <sip:u@corp:secret@h:5060>", "Contact: <sip:u@corp:******@h:5060>"),
+        ("Contact: \"a:b\"<sip:u:secret@h>", "Contact: \"a:b\"<sip:u:******@h>"),
+        ("Route: <sip:a@h:5060;lr>,<sip:b@h:5061;lr>", "Route: <sip:a@h:5060;lr>,<sip:b@h:5061;lr>"),
+        ("Call-ID: 1:2:3@h", "Call-ID: 1:2:3@h"),
+    ] {
+        let text = shown(&request(&format!("{header}\r\n"), "application/sdp", ""));
+        assert!(text.contains(&format!("\r\n{expected}\r\n")), "{text}");
+    }
+    assert_eq!(shown("INVITE sip:u:secr"), "INVITE sip:u:****");
+    assert_eq!(shown("INVITE sip:b@h SIP/2.0\r\nTo: <sip:u:secr"), "INVITE sip:b@h SIP/2.0\r\nTo: <sip:u:****");
+    assert_eq!(shown("\r\n\r\nINVITE sip:u:secret@h SIP/2.0\r\n\r\n"), "\r\n\r\nINVITE sip:u:******@h SIP/2.0\r\n\r\n");
+}
+
+#[test]
+fn a_long_header_is_gone_through_once() {
+    for word in ["sip:", "inline", "inline  ", "sip:a@", "key=", "a=\""] {
+        let value = word.repeat(2_000_000 / word.len());
+        let started = std::time::Instant::now();
+        masked(format!("INVITE sip:b@h SIP/2.0\r\nX-App: {value}\r\n\r\n").as_bytes());
+        assert!(started.elapsed() < std::time::Duration::from_secs(5), "{word}");
+    }
+}
