@@ -16,14 +16,37 @@ const DEPTH: usize = 3;
 /// Parameters of a digest that give nothing away (RFC 7616 §3.4): of others in such a header the value is hidden.
 const DIGEST_SHOWN: [&str; 11] =
     ["realm", "username", "username*", "userhash", "nonce", "nextnonce", "uri", "algorithm", "qop", "nc", "opaque"];
-/// Headers with these in their names are hidden.
-const SECRET_HEADERS: [&str; 10] =
-    ["authorization", "password", "passwd", "secret", "token", "api-key", "apikey", "cookie", "credential", "dtmf"];
-/// Parameters with these in their names are hidden, in any header and description; `postd` are digits (RFC 3966 §3).
-const SECRET_PARAMETERS: [&str; 9] =
-    ["authorization", "password", "passwd", "pwd", "secret", "token", "api-key", "apikey", "postd"];
-/// Parameters of just these names too.
-const SECRET_NAMES: [&str; 3] = ["key", "pin", "pw"];
+/// Longer names of others may be no names.
+const DIGEST_NAME_CHARS: usize = 12;
+/// Milliseconds that a key is held.
+const DURATION_DIGITS: usize = 5;
+/// Headers and parameters with these in their names are hidden; `postd` are digits (RFC 3966 §3).
+const SECRET_PARTS: [&str; 12] = [
+    "authorization",
+    "password",
+    "passwd",
+    "pwd",
+    "secret",
+    "token",
+    "api-key",
+    "apikey",
+    "cookie",
+    "credential",
+    "dtmf",
+    "postd",
+];
+/// Those with one of these words between `-`, `_` and `.` too.
+const SECRET_WORDS: [&str; 6] = ["key", "pin", "pw", "pass", "auth", "body"];
+
+/// Headers of a part that are shown.
+const PART_HEADERS: [&str; 6] = [
+    "content-type",
+    "content-disposition",
+    "content-id",
+    "content-length",
+    "content-transfer-encoding",
+    "content-language",
+];
 /// How a key is announced (RFC 4568 §6.1).
 const INLINE: &[u8] = b"inline";
 
@@ -109,7 +132,12 @@ impl Text {
                 let (more, after) = self.line(next, at.end);
                 (line.end, next) = (more.end, after);
             }
-            kind = self.header(line).or(kind);
+            let said = self.header(line);
+            kind = match (kind, said) {
+                // One of two types is not to be relied on.
+                (Some(first), Some(said)) if self.get(&first) != self.get(&said) => Some(at.end..at.end),
+                (kind, said) => kind.or(said),
+            };
             from = next;
         }
         (kind, at.end..at.end)
@@ -127,8 +155,12 @@ impl Text {
         match &*name {
             "authorization" | "proxy-authorization" => self.credentials(value),
             "authentication-info" | "proxy-authentication-info" => self.digest(value),
-            "content-type" | "c" => return Some(value),
-            name if SECRET_HEADERS.iter().any(|secret| name.contains(secret)) => self.hide(value),
+            name if is_secret(name) => self.hide(value),
+            "content-type" | "c" => {
+                self.uris(&value);
+                self.parameters(&value);
+                return Some(value);
+            }
             _ => {
                 self.uris(&value);
                 self.parameters(&value);
@@ -150,21 +182,31 @@ impl Text {
         }
     }
 
-    /// Parameters between commas.
+    /// Parameters between commas. Behind one that is none, nothing is shown: who reads it may see others there.
     fn digest(&mut self, value: Range<usize>) {
         let mut from = value.start;
         while from < value.end {
             let end = self.item(from, value.end);
-            let equals = self.find(&(from..end), |byte| byte == b'=');
-            let name = equals.map(|equals| self.trimmed(from..equals));
-            let shown = name.is_some_and(|name| {
-                let name = self.get(&name);
-                DIGEST_SHOWN.iter().any(|shown| name.eq_ignore_ascii_case(shown.as_bytes()))
-            });
-            match equals {
-                Some(_) if shown => self.uris(&(from..end)),
-                Some(equals) => self.hide(equals + 1..end),
-                None => self.hide(from..end),
+            let item = self.trimmed(from..end);
+            let Some(equals) = self.find(&item, |byte| byte == b'=') else {
+                if !item.is_empty() {
+                    return self.hide(item.start..value.end);
+                }
+                from = end + 1;
+                continue;
+            };
+            let name = self.get(&self.trimmed(item.start..equals));
+            let said = self.get(&self.trimmed(equals + 1..item.end));
+            let shown = DIGEST_SHOWN.iter().any(|shown| name.eq_ignore_ascii_case(shown.as_bytes()));
+            if !is_token(name) || !(shown || name.len() <= DIGEST_NAME_CHARS) {
+                return self.hide(item.start..value.end);
+            }
+            if !is_token(said) && !is_quoted(said) {
+                return self.hide(equals + 1..value.end);
+            }
+            match shown {
+                true => self.uris(&item),
+                false => self.hide(equals + 1..item.end),
             }
             from = end + 1;
         }
@@ -235,33 +277,69 @@ impl Text {
         from
     }
 
-    /// Parameters whose names say that they are secret.
+    /// Parameters whose names say that they are secret, with a `=` or a `:` behind them, as it is or as in a URI.
     fn parameters(&mut self, at: &Range<usize>) {
         let mut from = at.start;
-        while let Some(equals) = self.find(&(from..at.end), |byte| byte == b'=') {
-            let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-            let name: Vec<u8> = self
-                .get(&(from..equals))
-                .iter()
-                .rev()
-                .copied()
-                .skip_while(u8::is_ascii_whitespace)
-                .take_while(is_of_name)
-                .collect();
-            from = equals + 1;
-            let name: String = name.iter().rev().map(|byte| char::from(byte.to_ascii_lowercase())).collect();
-            let by_part = SECRET_PARAMETERS.iter().any(|secret| name.contains(secret));
-            if by_part || SECRET_NAMES.contains(&&*name) {
-                let start = self.find(&(from..at.end), |byte| !matches!(byte, b' ' | b'\t' | b'"')).unwrap_or(at.end);
-                let quoted = self.get(&(from..start)).contains(&b'"');
-                let ends = |byte: u8| match quoted {
-                    true => byte == b'"',
-                    false => byte.is_ascii_whitespace() || matches!(byte, b';' | b',' | b'>' | b'&' | b'"'),
-                };
-                from = self.find(&(start..at.end), ends).unwrap_or(at.end);
-                self.hide(start..from);
-            }
+        while let Some((mark, length)) = self.separator(from..at.end) {
+            from = self.parameter(from..mark, mark + length..at.end);
         }
+    }
+
+    /// Where a `=` or a `:` is, and how long.
+    fn separator(&self, at: Range<usize>) -> Option<(usize, usize)> {
+        let text = self.get(&at);
+        (0..text.len()).find_map(|place| match text.get(place..)? {
+            [b'=' | b':', ..] => Some((at.start + place, 1)),
+            [b'%', b'3', b'a' | b'A' | b'd' | b'D', ..] => Some((at.start + place, 3)),
+            _ => None,
+        })
+    }
+
+    /// Hides the value of one parameter where its name says so; where to go on.
+    fn parameter(&mut self, before: Range<usize>, value: Range<usize>) -> usize {
+        let text = self.get(&before).trim_ascii_end();
+        let bare = text.strip_suffix(b"\"").unwrap_or(text);
+        let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'%');
+        let length = bare.iter().rev().take_while(|byte| is_of_name(byte)).count();
+        let (front, name) = bare.split_at(bare.len() - length);
+        let of_uri = matches!(front.last(), Some(b'?' | b'&')) || name.contains(&b'%');
+        let name = unescaped(name);
+        // A host may be called `key`, and a port be behind it.
+        let of_host = self.get(&(before.end..before.end + 1)) == b":" && bare.len() == text.len();
+        if !(is_secret(&name) && !of_host || has_secret(&name)) {
+            return value.start;
+        }
+        let is_body = name.ends_with("body");
+        let ends = |byte: u8| match byte {
+            b'>' => true,
+            b'&' => !is_body,
+            b';' | b',' => !of_uri,
+            _ => byte.is_ascii_whitespace(),
+        };
+        // A folded line may be between.
+        let start = self.find(&value, |byte| !byte.is_ascii_whitespace()).unwrap_or(value.end);
+        let from = match self.get(&(start..value.end)).first().copied() {
+            Some(quote @ (b'"' | b'\'')) => {
+                let close = self.closing(start + 1..value.end, quote);
+                self.hide(start + 1..close);
+                (close + 1).min(value.end)
+            }
+            _ => start,
+        };
+        let end = self.find(&(from..value.end), ends).unwrap_or(value.end);
+        self.hide(from..end);
+        end
+    }
+
+    /// Where a quotation that has begun is closed.
+    fn closing(&self, at: Range<usize>, quote: u8) -> usize {
+        let mut escaped = false;
+        let closes = |byte: &u8| {
+            let closes = !escaped && *byte == quote;
+            escaped = !escaped && *byte == b'\\';
+            closes
+        };
+        self.get(&at).iter().position(closes).map_or(at.end, |found| at.start + found)
     }
 
     /// A body of a type.
@@ -272,47 +350,85 @@ impl Text {
             b"application/sdp" => self.description(at),
             b"" if self.get(&at).starts_with(b"v=") => self.description(at),
             b"application/dtmf-relay" => self.relayed_keys(at),
-            b"message/sipfrag" if depth > 0 => self.message(at, depth - 1),
+            b"message/sipfrag" if depth > 0 && is_start_line(self.get(&self.line(at.start, at.end).0)) => {
+                self.message(at, depth - 1);
+            }
             _ if media.starts_with(b"multipart/") && depth > 0 => self.parts(at, &value, depth - 1),
             _ => self.hide(at),
         }
     }
 
-    /// The parts of a body, each with headers of its own (RFC 2046 §5.1).
+    /// The parts of a body, each with headers of its own (RFC 2046 §5.1). What is before and behind them is for nobody.
     fn parts(&mut self, at: Range<usize>, kind: &[u8], depth: usize) {
         let Some(delimiter) = boundary(kind).map(|boundary| [b"--", boundary].concat()) else { return self.hide(at) };
         let (mut begins, mut from) = (None, at.start);
-        loop {
+        while from < at.end {
             let (line, next) = self.line(from, at.end);
-            let is_end = from >= at.end;
-            if is_end || self.get(&line).starts_with(&delimiter) {
+            if self.get(&line).starts_with(&delimiter) {
                 match begins {
-                    // What is before the first part is for nobody.
                     None => self.hide(at.start..from),
-                    Some(begins) => {
-                        let (kind, body) = self.headers(begins..from);
-                        match kind {
-                            Some(kind) => self.body(body, Some(kind), depth),
-                            None => self.hide(body),
-                        }
-                    }
+                    Some(begins) => self.part(begins..from, depth),
+                }
+                let behind = line.start + delimiter.len();
+                let closes = self.get(&(behind..line.end)).starts_with(b"--");
+                self.hide(behind + if closes { 2 } else { 0 }..line.end);
+                if closes {
+                    return self.hide(next..at.end);
                 }
                 begins = Some(next);
             }
-            if is_end {
-                return;
+            from = next;
+        }
+        match begins {
+            None => self.hide(at),
+            Some(begins) => self.part(begins..at.end, depth),
+        }
+    }
+
+    /// One part: of its headers those are shown that belong there.
+    fn part(&mut self, at: Range<usize>, depth: usize) {
+        let (mut from, mut shown) = (at.start, false);
+        loop {
+            if from >= at.end {
+                // No end of its headers: it may be a body from the beginning.
+                return self.hide(at);
+            }
+            let (line, next) = self.line(from, at.end);
+            let text = self.get(&line);
+            match text.first() {
+                None => break,
+                Some(b' ' | b'\t') => {}
+                Some(_) => {
+                    let name = text.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii();
+                    shown = PART_HEADERS.iter().any(|header| name.eq_ignore_ascii_case(header.as_bytes()));
+                }
+            }
+            if !shown {
+                self.hide(line);
             }
             from = next;
+        }
+        match self.headers(at) {
+            (Some(kind), body) => self.body(body, Some(kind), depth),
+            (None, body) => self.hide(body),
         }
     }
 
     /// `Signal=5`, `Duration=160`: how long a key was held is no secret.
     fn relayed_keys(&mut self, at: Range<usize>) {
+        let mut seen = false;
         self.each_line(at, |text, line| {
             let equals = text.find(&line, |byte| byte == b'=');
             let name = equals.map(|equals| text.get(&(line.start..equals)).trim_ascii().to_ascii_lowercase());
             match (equals, name.as_deref()) {
-                (Some(_), Some(b"duration")) => {}
+                (Some(equals), Some(b"duration")) => {
+                    let value = text.get(&(equals + 1..line.end)).trim_ascii();
+                    let shown = !seen && value.len() <= DURATION_DIGITS && value.iter().all(u8::is_ascii_digit);
+                    seen = true;
+                    if !shown {
+                        text.hide(equals + 1..line.end);
+                    }
+                }
                 (Some(equals), Some(b"signal")) => text.hide(equals + 1..line.end),
                 _ => text.hide(line),
             }
@@ -326,6 +442,55 @@ impl Text {
             act(self, line);
             from = next;
         }
+    }
+}
+
+fn has_secret(name: &str) -> bool {
+    SECRET_PARTS.iter().any(|part| name.contains(part))
+}
+
+/// Whether the name of a header or a parameter, in small letters, says that it is secret.
+fn is_secret(name: &str) -> bool {
+    has_secret(name) || name.split(|char: char| !char.is_ascii_alphanumeric()).any(|word| SECRET_WORDS.contains(&word))
+}
+
+/// A name in small letters, without the escapes of a URI.
+fn unescaped(name: &[u8]) -> String {
+    let (mut text, mut rest) = (String::new(), name);
+    while let Some((first, behind)) = rest.split_first() {
+        let code = behind.get(..2).filter(|_| *first == b'%').and_then(|code| std::str::from_utf8(code).ok());
+        let octet = code.and_then(|code| u8::from_str_radix(code, 16).ok());
+        text.push(char::from(octet.unwrap_or(*first)).to_ascii_lowercase());
+        rest = if octet.is_some() { behind.get(2..).unwrap_or_default() } else { behind };
+    }
+    text
+}
+
+/// A token (RFC 3261 §25.1).
+fn is_token(text: &[u8]) -> bool {
+    let is_of_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(byte);
+    !text.is_empty() && text.iter().all(is_of_token)
+}
+
+/// A quoted string, closed at its end and not before.
+fn is_quoted(text: &[u8]) -> bool {
+    let Some(inside) = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")) else { return false };
+    let mut bytes = inside.iter();
+    while let Some(byte) = bytes.next() {
+        if *byte == b'"' || (*byte == b'\\' && bytes.next().is_none()) {
+            return false;
+        }
+    }
+    true
+}
+
+/// A request line or a status line (RFC 3261 §7).
+fn is_start_line(line: &[u8]) -> bool {
+    let words: Vec<&[u8]> = line.splitn(3, |byte| *byte == b' ').collect();
+    match &*words {
+        [b"SIP/2.0", code, _] => code.len() == 3 && code.iter().all(u8::is_ascii_digit),
+        [method, uri, b"SIP/2.0"] => method.iter().all(u8::is_ascii_uppercase) && uri.contains(&b':'),
+        _ => false,
     }
 }
 

