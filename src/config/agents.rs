@@ -13,6 +13,7 @@ use trunkgate_route::{Agent, Numbers, OnClose, Template};
 
 use super::caller_id;
 use super::code;
+use super::cover::{is_telling, told};
 use super::diagnostic::Findings;
 use super::draft::{PlacedAgent, Span};
 use super::hold;
@@ -245,7 +246,9 @@ fn template(name: &str, text: &str, span: Span, findings: &mut Findings) -> Opti
     match Template::parse(text) {
         Ok(template) => Some(template),
         Err(word) => {
-            let message = format!("`{name}`: unknown placeholder {{{word}}}");
+            let is_secret = is_telling(name) || told(text) != text;
+            let word = if is_secret { String::new() } else { format!(" {{{word}}}") };
+            let message = format!("`{name}`: unknown placeholder{word}");
             findings.error(code::BAD_VALUE, span, message, "{caller}, {called}, {route}, {trunk} and {header:X-Name}");
             None
         }

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::code::Code;
+use super::cover;
 
 /// One thing wrong with the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +96,9 @@ impl Findings {
         self.add(Diagnostic { code: code.id, is_error, message, span, help, elsewhere: None });
     }
     /// One more, once.
-    pub(super) fn add(&mut self, found: Diagnostic) {
+    pub(super) fn add(&mut self, mut found: Diagnostic) {
+        found.message = cover::told_words(&found.message);
+        found.help = cover::told_words(&found.help);
         // What stands in a group is seen once for each route that names it.
         if !self.list.contains(&found) {
             self.list.push(found);
@@ -130,8 +133,9 @@ pub(super) fn place(path: &Path, source: &str, offset: usize) -> String {
 /// Diagnostics as text for a person, with the line and a caret (the contract's Errors).
 pub fn render(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> String {
     let mut out = String::new();
+    let shown = cover::covered(source);
     for diagnostic in diagnostics {
-        render_one(&mut out, path, source, diagnostic);
+        render_one(&mut out, path, (source, &shown), diagnostic);
         out.push('\n');
     }
     let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error).count();
@@ -149,15 +153,30 @@ pub fn render(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> String {
     out
 }
 
+/// How many errors there are and the first of them with its place, in a line.
+pub fn summary(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> String {
+    let mut errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error);
+    let Some(first) = errors.next() else { return String::new() };
+    let place = place_of(path, source, first);
+    match errors.count() {
+        0 => format!("1 error: {} at {place}", first.message),
+        more => format!("{} errors, first: {} at {place}", more + 1, first.message),
+    }
+}
+
+fn place_of(path: &Path, source: &str, diagnostic: &Diagnostic) -> String {
+    match (&diagnostic.elsewhere, &diagnostic.span) {
+        (Some(at), _) => format!("{}:{}:{}", at.path.display(), at.line, at.column),
+        (None, Some(span)) => place(path, source, span.start),
+        (None, None) => path.display().to_string(),
+    }
+}
+
 /// The first error in a line, with its place, and how many more there are.
 pub fn brief(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> String {
     let mut errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error);
     let Some(first) = errors.next() else { return String::new() };
-    let place = match (&first.elsewhere, &first.span) {
-        (Some(at), _) => format!("{}:{}:{}", at.path.display(), at.line, at.column),
-        (None, Some(span)) => place(path, source, span.start),
-        (None, None) => path.display().to_string(),
-    };
+    let place = place_of(path, source, first);
     let more = match errors.count() {
         0 => String::new(),
         1 => " (and 1 more error)".to_owned(),
@@ -166,7 +185,7 @@ pub fn brief(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> String {
     format!("[{}]: {place}: {}{more}", first.code, first.message)
 }
 
-fn render_one(out: &mut String, path: &Path, source: &str, diagnostic: &Diagnostic) {
+fn render_one(out: &mut String, path: &Path, (source, shown): (&str, &str), diagnostic: &Diagnostic) {
     let severity = if diagnostic.is_error { "error" } else { "warning" };
     // Writing to a String cannot fail.
     let _ = writeln!(out, "{severity}[{}]: {}", diagnostic.code, diagnostic.message);
@@ -180,11 +199,11 @@ fn render_one(out: &mut String, path: &Path, source: &str, diagnostic: &Diagnost
     let here = || {
         let (line, column) = line_and_column(source, span.start);
         let width = source.get(span).unwrap_or_default().lines().next().unwrap_or_default().chars().count();
-        let text = source.lines().nth(line - 1).unwrap_or_default().to_owned();
+        let text = shown.lines().nth(line - 1).unwrap_or_default().to_owned();
         Excerpt { path: path.to_owned(), line, column, width, text }
     };
     let Excerpt { path, line, column, width, text } = diagnostic.elsewhere.clone().unwrap_or_else(here);
-    let text = &covered(&text);
+    let text = &covered(&cover::starred_words(&text));
     let number = line.to_string();
     let gutter = " ".repeat(number.len());
     // Tabs stay, so that the caret stands right under its text whatever their width.

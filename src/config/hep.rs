@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::code;
+use super::cover::told;
 use super::diagnostic::Findings;
 use super::section::{Section, Value};
 use super::types::Secret;
@@ -52,6 +53,11 @@ fn address(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Stri
         return Some(text);
     }
     let help = "host and port of the server: \"127.0.0.1:9060\", \"homer.example.com:9060\"";
-    findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}`: \"{text}\" is no host with a port"), help);
+    findings.error(
+        code::BAD_ADDRESS,
+        value.span(),
+        format!("`{key}`: \"{}\" is no host with a port", told(&text)),
+        help,
+    );
     None
 }

@@ -9,6 +9,7 @@ mod caller_id;
 mod cdr;
 mod checks;
 pub mod code;
+mod cover;
 mod credentials;
 mod csv_text;
 mod diagnostic;
@@ -48,7 +49,7 @@ mod types;
 mod values;
 
 pub use cdr::{Cdr, CdrFile, CdrFormat, CdrUrl, Keep};
-pub use diagnostic::{Diagnostic, Excerpt, brief, render, to_json};
+pub use diagnostic::{Diagnostic, Excerpt, brief, render, summary, to_json};
 pub use hep::Hep;
 pub use json_schema::json_schema;
 pub use load::{find, load, load_http, parse};

@@ -4,6 +4,7 @@ use trunkgate_route::captured::{ALWAYS, names};
 use trunkgate_route::{Pattern, TargetSpec};
 
 use super::code;
+use super::cover::told;
 use super::diagnostic::{Findings, nearest};
 use super::draft::{PlacedRoute, Span};
 
@@ -18,7 +19,7 @@ pub(super) fn pieces(placed: &PlacedRoute, findings: &mut Findings) {
             }
         };
         let Some(names) = names(text) else {
-            let message = format!("\"{text}\": a brace that is not closed");
+            let message = format!("\"{}\": a brace that is not closed", told(text));
             findings.error(code::BAD_TARGET, span.clone(), message, "as {called}");
             continue;
         };

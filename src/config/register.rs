@@ -5,6 +5,7 @@ use std::time::Duration;
 use trunkgate_route::Register;
 
 use super::code;
+use super::cover::told;
 use super::diagnostic::Findings;
 use super::keys;
 use super::section::{Section, Value};
@@ -32,7 +33,8 @@ pub(super) fn read(key: &str, value: &Value<'_>, findings: &mut Findings) -> Opt
         let text = values::string(key, value, findings)?;
         let address = trunks::sip_uri(&text, "a registrar", value.span(), findings)?;
         if !address.user.is_empty() {
-            let help = format!("without `{}@`: that is `user`", address.user);
+            let (text, user) = (told(&text), address.user.split(':').next().unwrap_or_default());
+            let help = format!("without `{user}@`: that is `user`");
             findings.error(code::BAD_ADDRESS, value.span(), format!("\"{text}\" has a user part"), help);
             return None;
         }
@@ -42,7 +44,7 @@ pub(super) fn read(key: &str, value: &Value<'_>, findings: &mut Findings) -> Opt
         let text = values::string(key, value, findings)?;
         if text.is_empty() || text.len() > 128 || text.chars().any(|c| c.is_control() || c == '@') {
             let help = "the name alone, as \"acme\" or \"+14155551234\"";
-            findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
+            findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{}\"", told(&text)), help);
             return None;
         }
         Some(text)

@@ -15,6 +15,7 @@ use trunkgate_route::{Numbers, Transport};
 
 use super::cdr::Cdr;
 use super::code;
+use super::cover::told;
 use super::diagnostic::{Findings, nearest, place};
 use super::draft::{Draft, PlacedListen, PlacedTrunk, Span};
 use super::emergency;
@@ -401,7 +402,12 @@ pub(super) fn web_url(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
     let usable = reqwest::Url::parse(&text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if !usable {
         let help = "as \"https://edge.example.com\"";
-        findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}`: \"{text}\" is not a web address"), help);
+        findings.error(
+            code::BAD_ADDRESS,
+            value.span(),
+            format!("`{key}`: \"{}\" is not a web address", told(&text)),
+            help,
+        );
     }
     usable.then_some(text)
 }

@@ -7,6 +7,7 @@ use trunkgate_route::captured::filled;
 use trunkgate_route::{Numbers, Order, TargetSpec};
 
 use super::code;
+use super::cover::told;
 use super::diagnostic::{Findings, nearest};
 use super::draft::{Span, TargetPlace};
 use super::keys;
@@ -178,7 +179,7 @@ fn target(text: &str, span: Span, numbers: &Numbers, findings: &mut Findings) ->
             }
             let kinds = ["trunk", "agent", "group", "sip", "reject"].into_iter();
             let help = match nearest(kind, kinds.chain(LATER_TARGETS.iter().map(|(later, _)| *later))) {
-                Some(known) if !rest.is_empty() => format!("did you mean \"{known}:{rest}\"?"),
+                Some(known) if !rest.is_empty() => told(&format!("did you mean \"{known}:{rest}\"?")),
                 // The commonest slip is a name alone.
                 _ if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) => {
                     format!("did you mean \"trunk:{text}\" or \"agent:{text}\"?")
@@ -187,7 +188,7 @@ fn target(text: &str, span: Span, numbers: &Numbers, findings: &mut Findings) ->
                     "trunk:NAME, trunk:NAME/NUMBER, agent:NAME, group:NAME, sip:URI, reject:CODE or { ring_all = [...] }".to_owned()
                 }
             };
-            findings.error(code::BAD_TARGET, span, format!("\"{text}\" is not a target"), help);
+            findings.error(code::BAD_TARGET, span, format!("\"{}\" is not a target", told(text)), help);
             None
         }
     }
@@ -240,7 +241,7 @@ fn rings(value: &Value<'_>, numbers: &Numbers, findings: &mut Findings) -> Optio
         TargetSpec::Reject(_) => "name it behind the table",
         rings @ (TargetSpec::Trunk { .. } | TargetSpec::Uri { .. } | TargetSpec::RingAll(_)) => return Some(rings),
     };
-    findings.error(code::BAD_TARGET, value.span(), format!("`ring_all`: \"{text}\" cannot ring"), help);
+    findings.error(code::BAD_TARGET, value.span(), format!("`ring_all`: \"{}\" cannot ring", told(&text)), help);
     None
 }
 

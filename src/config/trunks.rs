@@ -13,6 +13,7 @@ use trunkgate_sip::limits::SESSION_SECONDS;
 use trunkgate_sip::{Scheme, Uri};
 
 use super::code;
+use super::cover::told;
 use super::diagnostic::{Findings, nearest};
 use super::draft::{PlacedTrunk, Span};
 use super::keys;
@@ -357,13 +358,19 @@ fn read_peer<'a>(key: &str, value: &'a Value<'a>, findings: &mut Findings) -> Op
 fn peer_of_uri(text: &str, span: Span, findings: &mut Findings) -> Option<Peer> {
     let SipAddress { user, destination } = sip_uri(text, "a peer", span.clone(), findings)?;
     if !user.is_empty() {
+        let (text, user) = (told(text), user.split(':').next().unwrap_or_default());
         let help = format!("without `{user}@`: a peer is a host, the called number comes before it");
         findings.error(code::BAD_ADDRESS, span, format!("\"{text}\" has a user part"), help);
         return None;
     }
     let address: Option<IpAddr> = destination.host.parse().ok();
     if address.is_some_and(|address| address.is_unspecified() || address.is_multicast()) {
-        findings.error(code::BAD_ADDRESS, span, format!("\"{text}\" is no host"), "the address that it sends from");
+        findings.error(
+            code::BAD_ADDRESS,
+            span,
+            format!("\"{}\" is no host", told(text)),
+            "the address that it sends from",
+        );
         return None;
     }
     Some(Peer::to(text.to_owned(), destination))
@@ -397,13 +404,15 @@ pub(super) fn sip_uri(text: &str, what: &str, span: Span, findings: &mut Finding
         // The commonest slip is an address alone.
         let with_scheme = format!("sip:{text}");
         let help = match Uri::parse(with_scheme.as_bytes()) {
-            Some(uri) if !text.contains("sip:") && !uri.host.host.is_empty() => format!("write \"{with_scheme}\""),
+            Some(uri) if !text.contains("sip:") && !uri.host.host.is_empty() => {
+                format!("write \"{}\"", told(&with_scheme))
+            }
             _ => match text.trim_start_matches("sip:").parse::<Ipv6Addr>() {
                 Ok(address) => format!("an IPv6 address stands in brackets: \"sip:[{address}]\""),
                 Err(_) => "as \"sip:198.51.100.7:5060;transport=tcp\"".to_owned(),
             },
         };
-        findings.error(code::BAD_ADDRESS, span, format!("\"{text}\" is not a SIP URI for {what}"), help);
+        findings.error(code::BAD_ADDRESS, span, format!("\"{}\" is not a SIP URI for {what}", told(text)), help);
         return None;
     };
     let transport = match (uri.scheme == Scheme::Sips, uri.param("transport").map(str::to_ascii_lowercase).as_deref()) {
@@ -415,20 +424,20 @@ pub(super) fn sip_uri(text: &str, what: &str, span: Span, findings: &mut Finding
             findings.error(
                 code::BAD_ADDRESS,
                 span,
-                format!("\"{text}\": sips is TLS, never UDP"),
+                format!("\"{}\": sips is TLS, never UDP", told(text)),
                 "sip:, or no transport",
             );
             return None;
         }
         (_, Some(other)) => {
-            let message = format!("\"{text}\": unknown transport {other}");
+            let message = format!("\"{}\": unknown transport {other}", told(text));
             findings.error(code::BAD_ADDRESS, span, message, "udp, tcp or tls");
             return None;
         }
     };
     let names = uri.params.split(';').filter_map(|param| param.split('=').next()).filter(|name| !name.is_empty());
     if let Some(unknown) = names.into_iter().find(|name| !name.eq_ignore_ascii_case("transport")) {
-        let message = format!("\"{text}\": unknown parameter {unknown}");
+        let message = format!("\"{}\": unknown parameter {unknown}", told(text));
         findings.error(code::BAD_ADDRESS, span, message, "`transport` is the only one");
         return None;
     }
