@@ -56,6 +56,19 @@ pub enum ReloadError {
     Gone,
 }
 
+impl ReloadError {
+    /// In a line, without an excerpt of the file.
+    fn brief(&self) -> String {
+        match self {
+            ReloadError::File { path, diagnostics } => {
+                let source = std::fs::read_to_string(path).unwrap_or_default();
+                config::summary(path, &source, diagnostics)
+            }
+            ReloadError::Busy | ReloadError::Late | ReloadError::Gone => self.to_string(),
+        }
+    }
+}
+
 impl From<Gone> for ReloadError {
     fn from(_: Gone) -> ReloadError {
         ReloadError::Gone
@@ -250,7 +263,7 @@ fn told(outcome: &Result<Reloaded, ReloadError>) -> Change {
             let text = format!("{} trunks, {} routes, {} warnings", done.trunks, done.routes, done.warnings);
             Change { text: Some(text), ..Change::new(Happening::ConfigReloaded) }
         }
-        Err(error) => Change { text: Some(error.to_string()), ..Change::new(Happening::ConfigRefused) },
+        Err(error) => Change { text: Some(error.brief()), ..Change::new(Happening::ConfigRefused) },
     }
 }
 

@@ -171,11 +171,12 @@ fn a_calls_events_come_in_their_order_with_what_the_list_says() {
     // What is no call: the file read anew, twice, and new calls refused and taken again.
     edge.signal(Signal::SIGHUP);
     assert_eq!(follower.next(&["config.reloaded", "config.refused"]).0, "config.reloaded");
-    std::fs::write(&edge.file, "colour = 1\n").unwrap();
+    std::fs::write(&edge.file, "colour = 1\n[http]\ntoken = [\n'S3cret']\n").unwrap();
     edge.signal(Signal::SIGHUP);
     let (name, data) = follower.next(&["config.reloaded", "config.refused"]);
     assert_eq!(name, "config.refused");
-    assert!(data["text"].as_str().unwrap().contains("colour"), "{data}");
+    let text = data["text"].as_str().unwrap();
+    assert!(text.contains(" errors, first: unknown key `colour` at ") && text.ends_with(":1:1"), "{data}");
     for on in [true, false] {
         edge.post("/v1/drain", &serde_json::json!({ "on": on }));
         let (_, data) = follower.next(&["drain"]);
