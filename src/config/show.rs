@@ -4,6 +4,7 @@ use serde_json::{Map, Value as Json};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::cover;
 use super::diagnostic::Findings;
 use super::json_schema::default_value;
 use super::keys::{Absent, Key, Kind, ROOT, TRUNK};
@@ -13,8 +14,6 @@ use super::types::{Config, Listen};
 
 /// What stands in the place of a secret.
 const HIDDEN: &str = "(not shown)";
-/// Parts of names whose values are taken for secrets.
-const TELLING: [&str; 6] = ["auth", "key", "password", "secret", "token", "credential"];
 
 /// A value, in the order in which it is to be read.
 #[derive(Debug, Clone, PartialEq)]
@@ -224,7 +223,9 @@ fn lines(
     let (mut lines, mut told) = (Vec::new(), Vec::new());
     for key in keys {
         if let Some(value) = find(table, key.name) {
-            lines.push((key.name, complete(key.kind, value), Origin::File));
+            let is_command = key.name == "command";
+            let node = if is_command { command(value) } else { complete(key.kind, value) };
+            lines.push((key.name, node, Origin::File));
             continue;
         }
         let holds = key.default.beside.is_none_or(|other| find(table, other).is_some());
@@ -266,9 +267,8 @@ fn complete(kind: Kind, value: &Value<'_>) -> Node {
         }
         (Kind::Many(item), _) => complete(*item, value),
         (Kind::Map(item), DeValue::Table(table)) => {
-            let hidden = |name: &str| TELLING.iter().any(|part| name.to_ascii_lowercase().contains(part));
             let one = |(name, value): (String, &Value<'_>)| {
-                let node = if hidden(&name) { Node::Plain(quoted(HIDDEN)) } else { complete(*item, value) };
+                let node = if cover::is_telling(&name) { Node::Plain(quoted(HIDDEN)) } else { complete(*item, value) };
                 (name, node)
             };
             Node::Table(in_order(table).into_iter().map(one).collect())
@@ -288,8 +288,20 @@ fn complete(kind: Kind, value: &Value<'_>) -> Node {
     }
 }
 
+/// A program; of its arguments, which may be keys, the pieces alone.
+fn command(value: &Value<'_>) -> Node {
+    let words = value.get_ref().as_array().into_iter().flat_map(|words| words.iter());
+    let word = |(at, word): (usize, &Value<'_>)| match word.get_ref().as_str() {
+        Some(text) if at > 0 && !cover::is_piece(text) => Node::Plain(quoted(HIDDEN)),
+        _ => plain(word),
+    };
+    Node::List(words.enumerate().map(word).collect())
+}
+
 fn plain(value: &Value<'_>) -> Node {
     match value.get_ref() {
+        DeValue::String(text) if text.contains("://") => Node::Plain(quoted(&address(text))),
+        DeValue::String(text) if text.starts_with("sip") => Node::Plain(quoted(&cover::told(text))),
         DeValue::String(text) => Node::Plain(quoted(text)),
         DeValue::Integer(number) => {
             let decimal = i64::from_str_radix(number.as_str(), number.radix());
@@ -405,7 +417,30 @@ mod tests {
             assert!(!told.contains("hunter2"), "{told}");
             assert!(told.matches(HIDDEN).count() == 11 && told.contains("wss://h/m?"), "{told}");
         }
-        // Where it is kept is no secret.
+        // By its name, or as part of an address or a program's arguments.
+        let names = "pin = 'hunter2', pwd = 'hunter2', passwd = 'hunter2', bearer = 'hunter2', cookie = 'hunter2', \
+            back = 'https://u:hunter2@h/x?y=hunter2', shipping = 'fast'";
+        let headers = "Cookie = 'hunter2', X-Cookie = 'hunter2', X-Pwd = 'hunter2', X-Authorization = 'hunter2'";
+        let text = format!(
+            "[trunk.x]\npeers = ['sip:10.0.0.5']\nheaders = {{ add = {{ {headers} }} }}\n\
+             [agent.a]\nurl = 'wss://h/m?x=hunter2'\nparameters = {{ {names} }}\n\
+             [speech]\ncommand = ['espeak-ng', '--key', 'hunter2', '{{voice}}', '{{text}}']\n\
+             [[route]]\nconnect = ['trunk:x', 'sip:u:hunter2@10.0.0.6']\n"
+        );
+        let (config, _) = parse(Path::new("t.toml"), &text).unwrap_or_else(|found| panic!("{found:?}"));
+        let shown = Shown::of(&config, &text);
+        let told = shown.to_toml();
+        assert!(!told.contains("hunter2") && !shown.to_json().to_string().contains("hunter2"), "{told}");
+        let command = r#"["espeak-ng", "(not shown)", "(not shown)", "{voice}", "{text}"]"#;
+        for kept in [command, r#"shipping = "fast""#, "https://h/x?"] {
+            assert!(told.contains(kept), "{kept}: {told}");
+        }
+    }
+
+    #[test]
+    fn where_a_secret_is_kept_is_shown() {
+        let text = "[trunk.x]\npeers = ['sip:10.0.0.5']\nauth = { username = 'u', password = 'hunter2' }\n\
+            [[route]]\nconnect = ['trunk:x']\n";
         let text = text.replace("password = 'hunter2'", "password = { env = 'PATH' }");
         let (config, _) = parse(Path::new("t.toml"), &text).unwrap();
         assert!(Shown::of(&config, &text).to_toml().contains(r#"password = { env = "PATH" }"#));
