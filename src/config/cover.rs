@@ -35,18 +35,19 @@ fn is_secret(path: &[String]) -> bool {
             let own = path.get(at..).unwrap_or_default();
             return !is_named && (telling || own.iter().any(|name| may_be_secret(name)));
         };
-        match inner(known.kind) {
-            Kind::Secret => return !is_named,
-            // What is added to messages is shown to one far end, whatever its name.
-            Kind::Map(_) if name == "add" || rest.is_empty() => return true,
-            Kind::Map(_) => return rest.iter().any(|name| is_telling(name)),
-            Kind::Table(inside) | Kind::Rows(inside) => keys = Some(inside),
-            Kind::Named(inside) => {
-                keys = Some(inside);
-                at += 1;
-            }
-            _ => return rest.iter().any(|name| may_be_secret(name)),
+        let kind = inner(known.kind);
+        if matches!(kind, Kind::Secret) {
+            return !is_named;
         }
+        if matches!(kind, Kind::Map(_)) {
+            // What is added to messages is shown to one far end, whatever its name.
+            return name == "add" || rest.is_empty() || rest.iter().any(|name| is_telling(name));
+        }
+        let (Kind::Table(inside) | Kind::Rows(inside) | Kind::Named(inside)) = kind else {
+            return rest.iter().any(|name| may_be_secret(name));
+        };
+        keys = Some(inside);
+        at += usize::from(matches!(kind, Kind::Named(_)));
         telling |= is_telling(name);
         at += 1;
     }
@@ -55,14 +56,12 @@ fn is_secret(path: &[String]) -> bool {
 
 /// What a list is of; of several kinds the table.
 fn inner(kind: Kind) -> Kind {
-    match kind {
-        Kind::List(one) | Kind::Many(one) => inner(*one),
-        Kind::Either(kinds) => {
-            let table = kinds.iter().map(|kind| inner(*kind)).find(|kind| matches!(kind, Kind::Table(_)));
-            table.unwrap_or(Kind::Boolean)
-        }
-        kind => kind,
+    if let Kind::List(one) | Kind::Many(one) = kind {
+        return inner(*one);
     }
+    let Kind::Either(kinds) = kind else { return kind };
+    let table = kinds.iter().map(|kind| inner(*kind)).find(|kind| matches!(kind, Kind::Table(_)));
+    table.unwrap_or(Kind::Boolean)
 }
 
 /// A name that is no key at its place. One that is no secret where it belongs is none.
