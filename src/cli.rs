@@ -343,15 +343,9 @@ pub struct Call {
     /// Give up where nobody answers in this time
     #[arg(long, default_value = "60s", value_parser = duration, value_name = "DURATION")]
     pub ring_timeout: Duration,
-    /// Who calls: a number, or a SIP URI
-    #[arg(long, value_name = "NUMBER|URI")]
-    pub from: Option<String>,
-    /// The user, where the far end asks for one
-    #[arg(long, value_name = "USER")]
-    pub username: Option<String>,
-    /// The variable that the password is in [default: TRUNKGATE_PASSWORD]
-    #[arg(long, requires = "username", value_name = "NAME")]
-    pub password_env: Option<String>,
+    /// Who calls
+    #[command(flatten)]
+    pub caller: Caller,
     /// Whom the far end's certificate must come from (PEM) [default: whom the system trusts]
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
@@ -367,6 +361,20 @@ pub struct Call {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Who calls, and by what it is known.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Caller {
+    /// Who calls: a number, or a SIP URI
+    #[arg(long, value_name = "NUMBER|URI")]
+    pub from: Option<String>,
+    /// The user, where the far end asks for one
+    #[arg(long, value_name = "USER")]
+    pub username: Option<String>,
+    /// The variable that the password is in [default: TRUNKGATE_PASSWORD]
+    #[arg(long, requires = "username", value_name = "NAME")]
+    pub password_env: Option<String>,
 }
 
 /// `loadtest`
@@ -407,15 +415,9 @@ pub struct LoadTest {
     /// Speak this codec only: PCMU or PCMA [default: what the edge chooses of both]
     #[arg(long, value_name = "CODEC")]
     pub codec: Option<String>,
-    /// Who calls: a number, or a SIP URI
-    #[arg(long, value_name = "NUMBER|URI")]
-    pub from: Option<String>,
-    /// The user, where the edge asks for one
-    #[arg(long, value_name = "USER")]
-    pub username: Option<String>,
-    /// The variable that the password is in [default: TRUNKGATE_PASSWORD]
-    #[arg(long, requires = "username", value_name = "NAME")]
-    pub password_env: Option<String>,
+    /// Who calls
+    #[command(flatten)]
+    pub caller: Caller,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -13,7 +13,7 @@ use trunkgate_route::{Destination, Server, Transport};
 use trunkgate_sip::Credentials;
 
 use crate::audio::{self, Most};
-use crate::cli::Call;
+use crate::cli::{Call, Caller};
 use crate::config::{self, TrunkTls};
 use crate::dns::Resolver;
 use crate::limits::{PLAYED_BYTES, PLAYED_SECONDS};
@@ -107,9 +107,9 @@ impl Plan {
         let played = audio.as_ref().map(|audio| Duration::from_millis(audio.len() as u64 / 8) + TAIL);
         let keys = verb.dtmf.as_deref().map(keys).transpose()?;
         let pressed = keys.as_ref().map(|keys| (FIRST_KEY + KEY * keys.len() as u32 + TAIL).max(SHORTEST));
-        let credentials = credentials(verb.username.as_deref(), verb.password_env.as_deref())?;
+        let credentials = credentials(&verb.caller)?;
         let user = credentials.as_ref().map_or_else(|| "trunkgate".to_owned(), |known| known.username.clone());
-        let from = verb.from.as_deref().map(from).transpose()?;
+        let from = verb.caller.from.as_deref().map(from).transpose()?;
         let (from, user) = match from {
             Some(From::Uri(uri)) => (Some(uri), user),
             Some(From::User(user)) => (None, user),
@@ -267,9 +267,9 @@ fn keys(text: &str) -> Result<Arc<str>, String> {
 ///
 /// # Errors
 /// That there is none in it.
-pub(crate) fn credentials(username: Option<&str>, password_env: Option<&str>) -> Result<Option<Credentials>, String> {
-    let Some(username) = username.map(str::to_owned) else { return Ok(None) };
-    let variable = password_env.unwrap_or(PASSWORD);
+pub(crate) fn credentials(caller: &Caller) -> Result<Option<Credentials>, String> {
+    let Some(username) = caller.username.clone() else { return Ok(None) };
+    let variable = caller.password_env.as_deref().unwrap_or(PASSWORD);
     let password = std::env::var(variable).ok().filter(|password| !password.is_empty());
     let missing =
         || format!("--username without a password: put it into the variable {variable} (--password-env names another)");

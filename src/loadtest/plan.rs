@@ -79,7 +79,7 @@ impl Plan {
         if let Some(odd) = bound.iter().find(|bound| bound.is_ipv4() != remote.is_ipv4()) {
             return Err(format!("{} cannot be reached from {}", remote.ip(), odd.ip()));
         }
-        let caller = verb.from.clone().unwrap_or_else(|| CALLER.to_owned());
+        let caller = verb.caller.from.clone().unwrap_or_else(|| CALLER.to_owned());
         let host = shown(bound[0], towards).ip();
         Ok(Plan {
             calls: verb.calls as usize,
@@ -100,7 +100,7 @@ impl Plan {
                 Some(name) => vec![codec(name)?],
                 None => vec!["PCMU".to_owned(), "PCMA".to_owned()],
             },
-            credentials: call::credentials(verb.username.as_deref(), verb.password_env.as_deref())?,
+            credentials: call::credentials(&verb.caller)?,
             assertions,
             is_own: verb.to.is_none(),
         })
