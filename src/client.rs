@@ -360,6 +360,12 @@ pub(crate) async fn metrics(http: &Http) -> Option<String> {
     request(&of_file(http)?, Method::GET, "/metrics", None).await.ok()
 }
 
+/// `/v1/trunks` of the edge of this file, where one runs.
+pub(crate) async fn trunks(http: &Http) -> Option<Value> {
+    let text = request(&of_file(http)?, Method::GET, "/v1/trunks", None).await.ok()?;
+    serde_json::from_str(&text).ok()
+}
+
 /// Whether an edge runs where this file says, whatever its token.
 pub(crate) async fn is_edge(http: &Http) -> bool {
     let Some(edge) = of_file(http) else { return false };

@@ -271,6 +271,7 @@ mod tests {
             state: "ended",
             outcome: None,
             reason: None,
+            sip_code: None,
             flags: Vec::new(),
             route: String::new(),
             from: String::new(),

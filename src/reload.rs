@@ -80,7 +80,10 @@ impl fmt::Display for ReloadError {
         match self {
             ReloadError::File { path, diagnostics } => {
                 let source = std::fs::read_to_string(path).unwrap_or_default();
-                f.write_str(config::render(path, &source, diagnostics).trim_end())
+                // What stopped it comes first.
+                let mut diagnostics = diagnostics.clone();
+                diagnostics.sort_by_key(|diagnostic| !diagnostic.is_error);
+                f.write_str(config::render(path, &source, &diagnostics).trim_end())
             }
             ReloadError::Busy => {
                 f.write_str("reloads are waiting already; the last of them reads the file as it then is")
@@ -142,7 +145,7 @@ impl Handle {
             Ok(done) => {
                 tracing::warn!("configuration reloaded; only a restart changes {}", done.needs_restart.join(", "));
             }
-            Err(error) => tracing::warn!("configuration not reloaded, nothing has changed:\n{error}"),
+            Err(error) => tracing::error!("configuration not reloaded, nothing has changed:\n{error}"),
         }
         outcome
     }

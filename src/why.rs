@@ -2,6 +2,7 @@
 
 mod answer;
 mod caller;
+mod limits;
 mod media;
 pub(crate) mod order;
 
@@ -16,7 +17,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use trunkgate_call::trunk_of_uri;
 use trunkgate_route::{
-    CallInfo, DeniedBy, HoldMode, Matched, Number, Numbers, Peer, Plan, Quota, Route, SendNumbers, Table, Target, Trunk,
+    CallInfo, DeniedBy, HoldMode, Matched, Number, Numbers, Peer, Plan, Route, SendNumbers, Table, Target, Trunk,
 };
 
 use crate::cli::Why;
@@ -89,7 +90,7 @@ impl Question {
     }
 }
 
-/// `{called, caller, from, source, media, at, route, answer, search_timeout, order, targets:[…], attempts:[…], routes:[{name, matched, failed, because, place}]}`
+/// `{called, caller, from, source, media, limits, at, route, answer, search_timeout, order, targets:[…], attempts:[…], routes:[{name, matched, failed, because, place}]}`
 ///
 /// # Errors
 /// In words, where no trunk is meant or the number is none.
@@ -134,6 +135,7 @@ pub(crate) fn explain(
         "from": from,
         "source": source,
         "media": asked.from.map(media::of_trunk),
+        "limits": asked.from.map(|trunk| limits::of_caller(trunk, table.numbers(), &called, &caller)),
         "called": called.text,
         "caller": caller,
         "emergency": table.numbers().is_emergency(&called),
@@ -285,7 +287,7 @@ fn on_trunk(value: &mut Value, numbers: &Numbers, trunk: &Trunk, number: &Number
     );
     let ways = numbers.ways(number, trunk.send_numbers);
     let quotas = trunk.quotas.iter().filter(|quota| !is_emergency && quota.covers(&ways, &asked.caller.text));
-    value["limits"] = quotas.map(limit).collect();
+    value["limits"] = quotas.map(limits::of_quota).collect();
 }
 
 /// The entry of `deny`, or the key that has the number refused.
@@ -295,14 +297,6 @@ fn by(denied: &DeniedBy) -> String {
         DeniedBy::Allow => "allow_prefixes".to_owned(),
         DeniedBy::HighRisk(_) => "high_risk".to_owned(),
     }
-}
-
-/// `to +44*: 5 at once, 1 a second, 100 a day`
-fn limit(quota: &Quota) -> Value {
-    let numbers = [(quota.max_calls, "at once"), (quota.calls_per_second, "a second"), (quota.calls_per_day, "a day")];
-    let numbers: Vec<String> =
-        numbers.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!("{number} {what}")).collect();
-    json!(format!("{quota}: {}", numbers.join(", ")))
 }
 
 fn peer(peer: &Peer) -> Value {
@@ -345,6 +339,10 @@ fn text(answer: &Value) -> String {
     }
     if answer["media"].is_object() {
         out.push_str(&format!("{from} has {}\n", media::side(&answer["media"])));
+    }
+    let limits: Vec<&str> = answer["limits"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !limits.is_empty() {
+        out.push_str(&format!("limits of {from}: {} (503 past them)\n", limits.join("; ")));
     }
     let routes = answer["routes"].as_array().map(Vec::as_slice).unwrap_or_default();
     let width = routes.iter().filter_map(|route| route["name"].as_str()).map(|name| name.chars().count()).max();

@@ -399,4 +399,18 @@ fn what_comes_in_unasked_is_told_by_the_running_edges_calls_alone() {
     call.hang_up(2, &caller, &callee);
     until("the call has ended", || (edge.metric("trunkgate_rtp_jitter_seconds_count") == 2.0).then_some(()));
     assert_eq!(inbound().line("inbound udp", "audio came from 2 sides in 1 answered call").0, "ok");
+    // One whose callee sends from where nobody is expected.
+    let call = Call::set_up(&edge, "unheard", &caller, &callee);
+    caller.rtp.send_to(&rtp(1, 1), call.near).unwrap();
+    UdpSocket::bind("127.0.0.43:0").unwrap().send_to(&rtp(1, 1), call.far).unwrap();
+    until("it is told", || edge.get("/metrics").1.contains("media_one_way_total{trunk=\"b\"").then_some(()));
+    let told = inbound();
+    let (level, text) =
+        told.line("inbound udp", "of 2 answered calls of the running edge 1 had a side that sent nothing, most by b");
+    assert!(
+        level == "warn" && text.contains("; the last of b: 1 packet came from elsewhere, the last from 127.0.0.43:"),
+        "{text}"
+    );
+    let fix = told.lines[0]["fix"].as_str().unwrap();
+    assert!(fix.starts_with("`media_from = [\"127.0.0.43/32\"]` in [trunk.b]"), "{fix}");
 }

@@ -53,7 +53,9 @@ fn trunks(answer: &Value, width: Option<usize>) -> String {
     for trunk in answer["trunks"].as_array().into_iter().flatten() {
         let limit =
             trunk["max_calls"].as_u64().filter(|limit| *limit > 0).map_or("–".into(), |limit| limit.to_string());
-        let answered = trunk["answered_ratio"].as_f64().map_or("–".into(), |ratio| format!("{:.0} %", ratio * 100.0));
+        let tried = &trunk["tried"];
+        let answered = trunk["answered_ratio"].as_f64();
+        let answered = answered.map_or("–".into(), |ratio| format!("{:.0} % of {tried}", ratio * 100.0));
         for peer in trunk["peers"].as_array().into_iter().flatten() {
             let head = |state: &Value| vec![text(&peer["uri"]), text(&trunk["name"]), text(state)];
             let addresses = peer["addresses"].as_array().into_iter().flatten();
@@ -151,7 +153,8 @@ fn sessions(agent: &Value) -> String {
 
 /// `calls ls`; where the table does not fit into the terminal, two lines a call.
 pub(super) fn calls(answer: &Value, width: Option<usize>) -> String {
-    let mut rows = vec![["SID", "FROM", "TO", "ROUTE", "LEGS", "STATE", "TIME", "REASON"].map(str::to_owned).to_vec()];
+    let mut rows =
+        vec![["SID", "FROM", "TO", "ROUTE", "LEGS", "STATE", "CODE", "TIME", "REASON"].map(str::to_owned).to_vec()];
     for call in answer["calls"].as_array().into_iter().flatten() {
         rows.push(call_row(call).to_vec());
     }
@@ -163,15 +166,16 @@ pub(super) fn calls(answer: &Value, width: Option<usize>) -> String {
         return all;
     }
     let two_lines = rows.iter().skip(1).filter_map(|row| {
-        let [sid, from, to, route, legs, state, time, reason] = row.as_slice() else { return None };
-        let (head, rest) = (format!("{sid}  {state}  {time}  {reason}"), format!("  {from} → {to}  {route}  {legs}"));
+        let [sid, from, to, route, legs, state, code, time, reason] = row.as_slice() else { return None };
+        let (head, rest) =
+            (format!("{sid}  {state} {code}  {time}  {reason}"), format!("  {from} → {to}  {route}  {legs}"));
         Some(wrapped(&head, 2, width) + &wrapped(&rest, 4, width))
     });
     two_lines.collect()
 }
 
-/// A call's cells: SID, from, to, route, legs, state or outcome, time, reason.
-pub(crate) fn call_row(call: &Value) -> [String; 8] {
+/// A call's cells: SID, from, to, route, legs, state or outcome, SIP code, time, reason.
+pub(crate) fn call_row(call: &Value) -> [String; 9] {
     let is_over = !call["outcome"].is_null() && call["state"] == "ended";
     [
         shown(&call["sid"]),
@@ -180,6 +184,7 @@ pub(crate) fn call_row(call: &Value) -> [String; 8] {
         shown(&call["route"]),
         parties(call),
         shown(if is_over { &call["outcome"] } else { &call["state"] }),
+        shown(&call["sip_code"]),
         duration(call),
         shown(&call["reason"]),
     ]
@@ -201,7 +206,19 @@ fn jitter(leg: &Value) -> String {
 /// `calls show`; where the table of legs does not fit into the terminal, sentences.
 pub(super) fn call(call: &Value, width: Option<usize>) -> String {
     let mut out = String::new();
-    let lines = ["sid", "state", "outcome", "reason", "route", "from", "to", "started_at", "answered_at", "ended_at"];
+    let lines = [
+        "sid",
+        "state",
+        "outcome",
+        "reason",
+        "sip_code",
+        "route",
+        "from",
+        "to",
+        "started_at",
+        "answered_at",
+        "ended_at",
+    ];
     for key in lines {
         out.push_str(&format!("{key:<12} {}\n", shown(&call[key])));
     }
@@ -426,7 +443,7 @@ mod tests {
         let long = "503 Service Unavailable to INVITE, and before it nobody answered there for a quarter of an hour";
         let address = json!({"transport": "udp", "address": "198.51.100.17:5060", "state": "up", "rtt_ms": 12.5});
         let peer = json!({"uri": "sip:edge-one.carrier.example.com:5060", "state": "up", "addresses": [address]});
-        let trunk = json!({"name": "carrier", "state": "up", "calls": 3, "cps": 0, "answered_ratio": 0.5, "peers": [peer],
+        let trunk = json!({"name": "carrier", "state": "up", "calls": 3, "cps": 0, "answered_ratio": 0.5, "tried": 8, "peers": [peer],
             "last_problem": long});
         let agent = json!({"name": "desk", "state": "down", "sessions": 2, "lost": 1, "last_problem": long,
             "url": "wss://agents.example.com/media/of/the/desk"});

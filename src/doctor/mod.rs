@@ -115,7 +115,10 @@ async fn examine(config: &Arc<Config>, warnings: usize, report: &Arc<Report>) ->
     let own = own.filter(|own| addresses.is_empty() || own.level != Level::Ok || is_written);
     all.extend(report.take(own.into_iter().chain(addresses).collect()));
     if report.wants("inbound udp") {
-        let carried = client::metrics(&config.http).await.and_then(|page| path::Carried::read(&page));
+        let mut carried = client::metrics(&config.http).await.and_then(|page| path::Carried::read(&page));
+        if let Some(carried) = &mut carried {
+            carried.explain(&client::trunks(&config.http).await.unwrap_or_default());
+        }
         all.extend(report.take(vec![path::inbound(carried.as_ref(), leads_out, config.media.ports)]));
     }
     all.extend(report.take(path::sip_alg(told)));

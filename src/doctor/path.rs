@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use serde_json::Value;
+
 use super::answer::Seen;
 use crate::findings::{Finding, Level, number};
 
@@ -118,6 +120,8 @@ pub(super) struct Carried {
     heard: u64,
     /// Sides that sent nothing, by their trunk; of an agent's calls the trunk's name is there as well.
     silent: Vec<(String, u64)>,
+    /// Why a trunk was not heard in the last hour, as the edge found it, and what would help.
+    causes: Vec<(String, String, String)>,
 }
 
 impl Carried {
@@ -140,7 +144,20 @@ impl Carried {
                 None => by_trunk.push((trunk, count)),
             }
         }
-        Some(Carried { answered, heard, silent: by_trunk })
+        Some(Carried { answered, heard, silent: by_trunk, causes: Vec::new() })
+    }
+}
+
+impl Carried {
+    /// Takes what `/v1/trunks` says of trunks that were not heard.
+    pub(super) fn explain(&mut self, trunks: &Value) {
+        let trunks = trunks["trunks"].as_array().into_iter().flatten();
+        let cause = |trunk: &Value| {
+            let [name, cause, fix] =
+                [&trunk["name"], &trunk["unheard"]["cause"], &trunk["unheard"]["fix"]].map(Value::as_str);
+            Some((name?.to_owned(), cause?.to_owned(), fix?.to_owned()))
+        };
+        self.causes = trunks.filter_map(cause).collect();
     }
 }
 
@@ -149,12 +166,19 @@ impl Carried {
 pub(super) fn inbound(carried: Option<&Carried>, leads_out: bool, (first, last): (u16, u16)) -> Finding {
     let name = "inbound udp";
     match carried {
-        Some(Carried { answered, silent, .. }) if !silent.is_empty() => {
+        Some(Carried { answered, silent, causes, .. }) if !silent.is_empty() => {
             let all: u64 = silent.iter().map(|(_, count)| count).sum();
             let worst = silent.iter().max_by_key(|(_, count)| *count).map_or("", |(trunk, _)| trunk);
             let calls = number(usize::try_from(*answered).unwrap_or(usize::MAX), "answered call");
             let text = format!("of {calls} of the running edge {all} had a side that sent nothing, most by {worst}");
-            let fix = format!("udp {first}-{last} open to its media addresses in firewalls, forwarded by NAT");
+            let cause = causes.iter().find(|(trunk, _, _)| trunk == worst).or(causes.first());
+            let (text, fix) = match cause {
+                Some((trunk, cause, fix)) => (format!("{text}; the last of {trunk}: {cause}"), fix.clone()),
+                None => {
+                    let fix = format!("udp {first}-{last} open to its media addresses in firewalls, forwarded by NAT");
+                    (text, fix)
+                }
+            };
             let finding = Finding::warn(name, text, fix);
             if all >= *answered { Finding { level: Level::Fail, ..finding } } else { finding }
         }

@@ -214,6 +214,7 @@ mod tests {
             state: "ended",
             outcome: Some("failed"),
             reason: Some("no_route"),
+            sip_code: None,
             flags: Vec::new(),
             route: "main".into(),
             from: "<b>&\"".into(),

@@ -87,6 +87,7 @@ mod tests {
             outcome: None,
             reason: None,
             flags: vec![],
+            sip_code: None,
             route: "r".into(),
             from: "+1".into(),
             to: "+2".into(),
@@ -102,6 +103,7 @@ mod tests {
             state: "ended",
             outcome: Some("answered"),
             reason: Some("caller_hung_up"),
+            sip_code: Some(200),
             answered_at: Some("2026-01-01T00:00:01.000Z".into()),
             ended_at: Some("2026-01-01T00:01:01.250Z".into()),
             ..began(sid)

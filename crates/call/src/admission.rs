@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use trunkgate_route::TokenBucket;
 
-use crate::limits::REFUSAL_LOG_SECONDS;
+use crate::limits::{REFUSAL_LOG_SECONDS, TURNED_DOWN_PER_SECOND};
 use crate::reason::ReasonSlug;
 
 /// The edge's own limits.
@@ -14,6 +14,8 @@ pub(crate) struct Admission {
     bucket: TokenBucket,
     live: usize,
     logged: Option<Instant>,
+    /// Refusals that have a record.
+    records: TokenBucket,
     /// Whether new calls are refused.
     pub(crate) draining: bool,
 }
@@ -21,7 +23,14 @@ pub(crate) struct Admission {
 impl Admission {
     /// With limits; `calls_per_second` 0 means none.
     pub(crate) fn new(max_calls: u32, calls_per_second: u32) -> Admission {
-        Admission { max_calls, bucket: TokenBucket::new(calls_per_second), live: 0, logged: None, draining: false }
+        Admission {
+            max_calls,
+            bucket: TokenBucket::new(calls_per_second),
+            live: 0,
+            logged: None,
+            records: TokenBucket::new(TURNED_DOWN_PER_SECOND),
+            draining: false,
+        }
     }
     /// Changes the limits; calls that are there stay.
     pub(crate) fn set_limits(&mut self, max_calls: u32, calls_per_second: u32) {
@@ -46,6 +55,13 @@ impl Admission {
         }
         if self.bucket.take(now) { Ok(()) } else { Err(ReasonSlug::LimitRate) }
     }
+    /// The key of `[limits]` that a reason is about, with its value; empty where it is none of them.
+    pub(crate) fn limit_of(&self, reason: ReasonSlug) -> String {
+        if reason == ReasonSlug::LimitCalls {
+            return format!("`[limits] calls` {}", self.max_calls);
+        }
+        if reason == ReasonSlug::LimitRate { "`[limits] calls_per_second`".to_owned() } else { String::new() }
+    }
     /// A call began.
     pub(crate) fn begin(&mut self) {
         self.live += 1;
@@ -57,6 +73,10 @@ impl Admission {
     /// Calls that have not ended.
     pub(crate) fn live(&self) -> usize {
         self.live
+    }
+    /// Whether a call that a limit refuses is recorded: a flood must not fill a disk.
+    pub(crate) fn may_record(&mut self, now: Instant) -> bool {
+        self.records.take(now)
     }
     /// Whether a refusal may be logged now: a flood must not become a flood of lines.
     pub(crate) fn may_log(&mut self, now: Instant) -> bool {

@@ -554,6 +554,7 @@ impl Call {
             state: self.shown_state(),
             outcome: self.ending.map(|e| e.outcome).or(self.times.answered.map(|_| "answered")),
             reason: self.ending.map(|e| e.reason.as_str()),
+            sip_code: self.ending.map(|e| e.code).or(self.times.answered.map(|_| 200)),
             route: self.route.to_string(),
             flags: self.flags(),
             from: self.caller.shown(),

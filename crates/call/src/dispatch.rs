@@ -9,7 +9,7 @@ use trunkgate_sip::{
     Transmit,
 };
 
-use crate::answer::{FinalAnswer, extra};
+use crate::answer::extra;
 use crate::call::{Call, CallEvent, CallKey, State, refuse_request};
 use crate::challenge::auth_fault;
 use crate::coding::refused_offer;
@@ -22,6 +22,7 @@ use crate::io::{Cause, Output};
 use crate::leg::Leg;
 use crate::limits::RETRY_AFTER_SECONDS;
 use crate::numbers::{called, caller, is_emergency};
+use crate::pace::limit_of;
 use crate::quotas::Numbered;
 use crate::reason::{ReasonSlug, q850_of};
 use crate::redirect;
@@ -58,6 +59,9 @@ impl Gateway {
         }
         for client in std::mem::take(&mut self.edge.finished) {
             self.edge.index.clients.remove(&client);
+        }
+        for server in std::mem::take(&mut self.edge.refused) {
+            self.edge.index.servers.remove(&server);
         }
         let counts = self.edge.endpoint.counts();
         self.edge.metrics.sip_transactions_active = (counts.servers + counts.clients) as u64;
@@ -208,22 +212,19 @@ impl Gateway {
             return self.replacing(now, &Incoming { server, flow, party, trunk, request });
         }
         let admitted = match is_emergency(&request, &trunk, self.edge.table.numbers()) {
-            true => self.edge.admission.check_emergency().map(|()| self.edge.resume_trunk_call(&trunk.name)),
+            true => {
+                let admitted = self.edge.admission.check_emergency().map(|()| self.edge.resume_trunk_call(&trunk.name));
+                admitted.map_err(|reason| (reason, String::new()))
+            }
             false => self.admitted(now, &trunk, &request),
         };
-        if let Err(reason) = admitted {
-            self.edge.respond(now, server, FinalAnswer::new(503, reason).to_sip());
-            *self.edge.metrics.calls.entry((trunk.name.clone(), "".into(), "refused")).or_default() += 1;
-            if self.edge.admission.may_log(now) {
-                let text = format!("call on trunk {} refused: {}", trunk.name, reason.sentence());
-                self.edge.log("", text, Some(reason));
-            }
-            return;
+        let incoming = Incoming { server, flow, party, trunk, request };
+        if let Err((reason, which)) = admitted {
+            return self.turn_down(now, &incoming, reason, &which);
         }
         self.edge.admission.begin();
         let key = CallKey(self.next_call);
         self.next_call += 1;
-        let incoming = Incoming { server, flow, party, trunk, request };
         self.at_work = Some(key);
         let call = Call::new(now, &mut self.edge, key, &incoming);
         let call = self.calls.entry(key).or_insert(Box::new(call));
@@ -235,11 +236,14 @@ impl Gateway {
         self.note_if_done(key);
     }
 
-    /// Whether a new call may come, by the limits of the edge and of its trunk.
-    fn admitted(&mut self, now: Instant, trunk: &Arc<Trunk>, request: &Message) -> Result<(), ReasonSlug> {
-        self.edge.admission.check(now)?;
-        let begun = self.edge.begin_trunk_call(now, &trunk.name);
-        begun.inspect_err(|reason| self.edge.alarm(now, "", &trunk.name, *reason, "calls from it"))?;
+    /// Whether a new call may come, by the limits of the edge and of its trunk; else which of them forbids it.
+    fn admitted(&mut self, now: Instant, trunk: &Arc<Trunk>, request: &Message) -> Result<(), (ReasonSlug, String)> {
+        self.edge.admission.check(now).map_err(|reason| (reason, self.edge.admission.limit_of(reason)))?;
+        self.edge.begin_trunk_call(now, &trunk.name).map_err(|reason| {
+            self.edge.alarm(now, "", &trunk.name, reason, "calls from it");
+            let limit = limit_of(trunk, reason, trunk.calls_per_second_in);
+            (reason, format!("trunk {}, {limit}", trunk.name))
+        })?;
         if trunk.quotas.is_empty() {
             return Ok(());
         }
@@ -252,7 +256,7 @@ impl Gateway {
         taken.map_err(|(reason, which)| {
             self.edge.end_trunk_call(&trunk.name);
             self.edge.alarm(now, "", &trunk.name, reason, &which);
-            reason
+            (reason, format!("trunk {}, {which}", trunk.name))
         })
     }
 

@@ -98,6 +98,8 @@ pub(crate) struct Edge {
     pub(crate) outputs: VecDeque<Output>,
     /// Requests of ours that are final: forgotten at the end of the turn, when the last message about them is traced.
     pub(crate) finished: Vec<ClientId>,
+    /// INVITEs that were refused in this turn: forgotten at its end, for the same reason.
+    pub(crate) refused: Vec<ServerId>,
     /// Calls that wait for a leg of a call that is over: by which re-INVITE, and why it is.
     pub(crate) unjoined: Vec<(CallKey, ClientId, ReasonSlug)>,
     /// What the connection that is being given up failed at.
@@ -170,6 +172,7 @@ impl Edge {
             pending: VecDeque::new(),
             outputs: VecDeque::new(),
             finished: Vec::new(),
+            refused: Vec::new(),
             unjoined: Vec::new(),
             cause: None,
             captures: false,

@@ -23,7 +23,7 @@ impl Call {
     /// Refuses the caller's INVITE, and ends the call.
     pub(crate) fn refuse(&mut self, now: Instant, edge: &mut Edge, answer: &FinalAnswer) {
         if let Some(server) = self.legs[CALLER].server.take() {
-            edge.index.servers.remove(&server);
+            edge.refused.push(server);
             edge.respond(now, server, answer.to_sip());
         }
         self.legs[CALLER].state = LegState::Ended;
@@ -151,9 +151,12 @@ impl Call {
         }
         self.wires.clear();
         let sid = self.sid().to_owned();
-        edge.log(&sid, self.last_line(), Some(reason));
+        // A flood of those that are turned down must not become a flood of lines.
+        if !self.story.is_turned_down {
+            edge.log(&sid, self.last_line(), Some(reason));
+        }
         edge.decide(now, self.key, self.last_line());
-        edge.recent.push(view.clone());
+        edge.recent.push(view.clone(), self.story.is_turned_down);
         if let Some(series) = series {
             edge.recent.push_series(series);
         }

@@ -99,6 +99,7 @@ pub mod trace;
 mod traced;
 mod transfer;
 mod trunks;
+mod turned_down;
 mod unknown;
 mod update;
 mod verdict;

@@ -93,6 +93,12 @@ pub const TRACE_TEXT_CHARS: usize = 128;
 pub const CALL_ID_CHARS: usize = 256;
 /// Ended calls that are still shown.
 pub const RECENT_CALLS: usize = 10_000;
+/// Calls that a limit refused, or that came while the edge was draining, that are still shown: besides the others.
+pub const RECENT_TURNED_DOWN: usize = 1_000;
+/// Of these, those whose trace is.
+pub const TURNED_DOWN_TRACES: usize = 100;
+/// So many of them a second have a record, a trace and a line in `calls`; more are only counted.
+pub const TURNED_DOWN_PER_SECOND: u32 = 10;
 /// Ended calls whose trace is still shown.
 pub const RECENT_TRACES: usize = 1_000;
 /// Ended calls whose quality over time is still shown.

@@ -337,7 +337,7 @@ impl ReasonSlug {
         match self {
             ReasonSlug::CallerHungUp | ReasonSlug::CallerCanceled | ReasonSlug::AnsweredElsewhere => "canceled",
             ReasonSlug::TargetBusy => "busy",
-            ReasonSlug::RingTimeout | ReasonSlug::SearchTimeout | ReasonSlug::NoResponse => "no_answer",
+            ReasonSlug::RingTimeout | ReasonSlug::SearchTimeout => "no_answer",
             ReasonSlug::Draining
             | ReasonSlug::Overloaded
             | ReasonSlug::NoRoute
@@ -362,6 +362,7 @@ impl ReasonSlug {
             ReasonSlug::CalleeHungUp
             | ReasonSlug::Operator
             | ReasonSlug::NoPorts
+            | ReasonSlug::NoResponse
             | ReasonSlug::TargetRejected
             | ReasonSlug::CredentialsRefused
             | ReasonSlug::Unreachable

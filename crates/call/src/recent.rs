@@ -3,7 +3,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
-use crate::limits::{RECENT_CALLS, RECENT_SERIES, RECENT_TRACES, TRACE_ENTRIES};
+use crate::limits::{
+    RECENT_CALLS, RECENT_SERIES, RECENT_TRACES, RECENT_TURNED_DOWN, TRACE_ENTRIES, TURNED_DOWN_TRACES,
+};
 use crate::series::Kept;
 use crate::trace::{Trace, TraceItem, TraceView};
 use crate::view::CallView;
@@ -58,30 +60,42 @@ pub(crate) struct Recent {
     calls: Ring<CallView>,
     traces: Ring<Ended>,
     series: Ring<Kept>,
+    /// Calls that were turned down, and their traces: no flood of them pushes others out.
+    turned_down: Ring<CallView>,
+    turned_down_traces: Ring<Ended>,
 }
 
 impl Recent {
     /// None yet.
     pub(crate) fn new() -> Recent {
-        Recent { calls: Ring::new(RECENT_CALLS), traces: Ring::new(RECENT_TRACES), series: Ring::new(RECENT_SERIES) }
+        Recent {
+            calls: Ring::new(RECENT_CALLS),
+            traces: Ring::new(RECENT_TRACES),
+            series: Ring::new(RECENT_SERIES),
+            turned_down: Ring::new(RECENT_TURNED_DOWN),
+            turned_down_traces: Ring::new(TURNED_DOWN_TRACES),
+        }
     }
     /// Adds a call.
-    pub(crate) fn push(&mut self, call: CallView) {
+    pub(crate) fn push(&mut self, call: CallView, turned_down: bool) {
         let sid = call.sid.clone();
-        self.calls.push(&sid, call);
+        if turned_down { &mut self.turned_down } else { &mut self.calls }.push(&sid, call);
     }
     /// Adds a call's trace, and the head of its view; the oldest that there is no room for any more.
-    pub(crate) fn push_trace(&mut self, head: TraceView, trace: Trace) -> Option<Trace> {
+    pub(crate) fn push_trace(&mut self, head: TraceView, trace: Trace, turned_down: bool) -> Option<Trace> {
         let sid = head.sid.clone();
-        self.traces.push(&sid, Ended { head, trace }).map(|gone| gone.trace)
+        let traces = if turned_down { &mut self.turned_down_traces } else { &mut self.traces };
+        traces.push(&sid, Ended { head, trace }).map(|gone| gone.trace)
     }
     /// The traces of ended calls, the oldest first.
     pub(crate) fn traces_mut(&mut self) -> impl Iterator<Item = &mut Trace> {
-        self.traces.entries.iter_mut().map(|(_, ended)| &mut ended.trace)
+        let turned_down = self.turned_down_traces.entries.iter_mut();
+        turned_down.chain(self.traces.entries.iter_mut()).map(|(_, ended)| &mut ended.trace)
     }
     /// What the messages in them take, in bytes.
     pub(crate) fn message_bytes(&self) -> usize {
-        self.traces.entries.iter().map(|(_, ended)| ended.trace.message_bytes()).sum()
+        let all = self.turned_down_traces.entries.iter().chain(&self.traces.entries);
+        all.map(|(_, ended)| ended.trace.message_bytes()).sum()
     }
     /// Adds what has become known of a call since its end.
     pub(crate) fn note(&mut self, now: Instant, sid: &str, text: &str) {
@@ -102,15 +116,28 @@ impl Recent {
     }
     /// One call.
     pub(crate) fn call(&self, sid: &str) -> Option<&CallView> {
-        self.calls.find(sid)
+        self.calls.find(sid).or_else(|| self.turned_down.find(sid))
     }
     /// One trace, and when its call began.
     pub(crate) fn trace(&self, sid: &str, raw: bool) -> Option<(Instant, TraceView)> {
-        self.traces.find(sid).map(|ended| (ended.trace.began(), ended.trace.view(ended.head.clone(), raw)))
+        let ended = self.traces.find(sid).or_else(|| self.turned_down_traces.find(sid));
+        ended.map(|ended| (ended.trace.began(), ended.trace.view(ended.head.clone(), raw)))
     }
     /// All calls, newest first.
     pub(crate) fn newest_first(&self) -> impl Iterator<Item = &CallView> {
-        self.calls.entries.iter().rev().map(|(_, call)| call)
+        let (mut calls, mut others) = (self.calls.entries.len(), self.turned_down.entries.len());
+        std::iter::from_fn(move || {
+            let call = calls.checked_sub(1).and_then(|at| self.calls.entries.get(at)).map(|(_, call)| call);
+            let other = others.checked_sub(1).and_then(|at| self.turned_down.entries.get(at)).map(|(_, call)| call);
+            // Dates of one form: their order is that of time.
+            let is_other = other.is_some_and(|other| call.is_none_or(|call| other.ended_at > call.ended_at));
+            if is_other {
+                others -= 1;
+                return other;
+            }
+            calls = calls.saturating_sub(1);
+            call
+        })
     }
 }
 
@@ -132,6 +159,10 @@ mod tests {
     #[test]
     fn limits_are_those_of_the_contract() {
         let recent = Recent::new();
+        assert_eq!(
+            (recent.turned_down.limit, recent.turned_down_traces.limit),
+            (RECENT_TURNED_DOWN, TURNED_DOWN_TRACES)
+        );
         assert_eq!((recent.calls.limit, recent.traces.limit), (RECENT_CALLS, RECENT_TRACES));
     }
 }

@@ -6,7 +6,8 @@ pub struct CallRecord {
     /// The call as `/v1/calls/{sid}` shows it.
     #[serde(flatten)]
     pub call: crate::view::CallView,
-    /// Final SIP status code towards the caller.
+    /// Final SIP status code towards the caller: in JSON that of the call.
+    #[serde(skip)]
     pub sip_code: u16,
     /// ITU-T Q.850 cause (RFC 6432).
     pub q850_cause: u8,

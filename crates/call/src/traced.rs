@@ -138,7 +138,7 @@ impl Edge {
     /// Takes the trace of a call that is let go of to those of ended ones.
     pub(crate) fn keep_trace(&mut self, call: &Call) {
         let Some(trace) = self.traces.remove(&call.key) else { return };
-        if let Some(gone) = self.recent.push_trace(crate::verdict::head(call), trace) {
+        if let Some(gone) = self.recent.push_trace(crate::verdict::head(call), trace, call.story.is_turned_down) {
             self.message_bytes = self.message_bytes.saturating_sub(gone.message_bytes());
         }
     }

@@ -321,6 +321,7 @@ impl Trunks {
             calls: state.map_or(0, |s| s.calls),
             max_calls: trunk.max_calls,
             cps: state.map_or(0, |s| s.pace.last_second(now)),
+            tried: state.map_or(0, |s| s.tried),
             answered_ratio: state.filter(|s| s.tried > 0).map(|s| s.answered as f64 / s.tried as f64),
             lately: self.figures(now, &trunk.name),
             failures: state.map_or(0, |s| s.failed),

@@ -20,6 +20,8 @@ pub(crate) fn head(call: &Call) -> TraceView {
 pub(crate) struct Story {
     /// What shows why it ended, or may end, for a reason that does not say all.
     pub(crate) proof: Option<(ReasonSlug, Box<str>)>,
+    /// Whether it was refused before anything was tried, and is kept apart from others.
+    pub(crate) is_turned_down: bool,
     /// Targets that failed before they had a leg: their name, why, and how many legs there were by then.
     pub(crate) passed_over: Vec<(Box<str>, ReasonSlug, usize)>,
 }

@@ -22,6 +22,8 @@ pub struct CallView {
     /// What sets it apart: `one_way` (a side was not heard), `failed_over`, `agent` (one talked or was to), `listened`,
     /// `transcoded`, `srtp`.
     pub flags: Vec<&'static str>,
+    /// Final SIP status code towards the caller; `null` while it has none.
+    pub sip_code: Option<u16>,
     /// Name of the route; empty where none matched.
     pub route: String,
     /// Calling number.
@@ -311,7 +313,9 @@ pub struct TrunkView {
     pub max_calls: u32,
     /// New calls in the last whole second, in both directions.
     pub cps: u32,
-    /// Calls answered of those tried towards it, since start; `null` where none was tried.
+    /// Calls tried towards it, since start.
+    pub tried: u64,
+    /// Calls answered of those; `null` where none was tried.
     pub answered_ratio: Option<f64>,
     /// How it has done lately: what `order = "asr"` goes by.
     pub lately: Figures,

@@ -121,7 +121,7 @@ fn silence_goes_to_the_next_peer_after_four_seconds() {
     let refused = bench.expect(CARRIER, "SIP/2.0 503");
     assert!(refused.headers("Retry-After").is_empty());
     assert_eq!(refused.header("Reason"), "Q.850;cause=18;text=\"no_response\"");
-    assert_eq!(bench.reports[0].call.outcome, Some("no_answer"));
+    assert_eq!(bench.reports[0].call.outcome, Some("failed"));
     bench.finish();
 }
 

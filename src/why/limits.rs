@@ -1,0 +1,28 @@
+//! Limits of trunks that a call counts with.
+
+use serde_json::{Value, json};
+use trunkgate_route::{Number, Numbers, Quota, SendNumbers, Trunk};
+
+/// `to +44*: 5 at once, 1 a second, 100 a day`
+pub(super) fn of_quota(quota: &Quota) -> Value {
+    let numbers = [(quota.max_calls, "at once"), (quota.calls_per_second, "a second"), (quota.calls_per_day, "a day")];
+    let numbers: Vec<String> =
+        numbers.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!("{number} {what}")).collect();
+    json!(format!("{quota}: {}", numbers.join(", ")))
+}
+
+/// What a call's own trunk allows, before any route is looked at; nothing to an emergency number.
+pub(super) fn of_caller(trunk: &Trunk, numbers: &Numbers, called: &Number, caller: &str) -> Vec<Value> {
+    if numbers.is_emergency(called) {
+        return Vec::new();
+    }
+    let own = [
+        ("max_calls", trunk.max_calls),
+        ("calls_per_second", trunk.calls_per_second),
+        ("calls_per_second.in", trunk.calls_per_second_in),
+    ];
+    let own = own.into_iter().filter(|(_, limit)| *limit > 0).map(|(key, limit)| json!(format!("{key} {limit}")));
+    let ways = numbers.ways(called, SendNumbers::AsIs);
+    let quotas = trunk.quotas.iter().filter(|quota| quota.covers(&ways, caller)).map(of_quota);
+    own.chain(quotas).collect()
+}
