@@ -340,10 +340,7 @@ fn text(answer: &Value) -> String {
     if answer["media"].is_object() {
         out.push_str(&format!("{from} has {}\n", media::side(&answer["media"])));
     }
-    let limits: Vec<&str> = answer["limits"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    if !limits.is_empty() {
-        out.push_str(&format!("limits of {from}: {} (503 past them)\n", limits.join("; ")));
-    }
+    out.push_str(&limits::text(&from, &answer["limits"]));
     let routes = answer["routes"].as_array().map(Vec::as_slice).unwrap_or_default();
     let width = routes.iter().filter_map(|route| route["name"].as_str()).map(|name| name.chars().count()).max();
     // Behind the one that took the call there is nothing to say of each.

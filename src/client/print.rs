@@ -455,7 +455,7 @@ mod tests {
         let narrow = status(&answer, Some(80));
         assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
         let words = narrow.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(words.contains("carrier up, calls 3 / –, cps 0, answered 50 %, last problem 503 Service"), "{words}");
+        assert!(words.contains("carrier up, calls 3 / –, cps 0, answered 50 % of 8, last problem"), "{words}");
         assert!(
             words.contains("desk down, sessions 2, lost 1, last problem 503") && words.contains("url wss://"),
             "{words}"
@@ -466,16 +466,16 @@ mod tests {
     #[test]
     fn a_call_is_one_row() {
         let call = json!({"sid": "CA1", "from": "+1", "to": "+2", "route": "r", "state": "ended", "outcome": "answered",
-            "reason": "caller_hung_up", "legs": [{"trunk": "a"}, {"trunk": "b"}],
+            "reason": "caller_hung_up", "sip_code": 200, "legs": [{"trunk": "a"}, {"trunk": "b"}],
             "started_at": "2026-01-01T00:00:00Z", "answered_at": "2026-01-01T00:00:02Z", "ended_at": "2026-01-01T00:01:07Z"});
         let text = calls(&json!({ "calls": [call.clone()] }), None);
         assert_eq!(text.lines().count(), 2);
         let row: Vec<&str> =
             text.lines().nth(1).unwrap().split("   ").map(str::trim).filter(|c| !c.is_empty()).collect();
-        assert_eq!(row, ["CA1", "+1", "+2", "r", "a → b", "answered", "1 min 5 s", "caller_hung_up"]);
+        assert_eq!(row, ["CA1", "+1", "+2", "r", "a → b", "answered", "200", "1 min 5 s", "caller_hung_up"]);
         assert_eq!(calls(&json!({ "calls": [] }), None), "no calls\n");
         let narrow = calls(&json!({ "calls": [call] }), Some(60));
-        assert_eq!(narrow, "CA1  answered  1 min 5 s  caller_hung_up\n  +1 → +2  r  a → b\n");
+        assert_eq!(narrow, "CA1  answered 200  1 min 5 s  caller_hung_up\n  +1 → +2  r  a → b\n");
         let mut crowd = vec![json!({"trunk": "a"})];
         crowd.extend((0..30).map(|_| json!({"kind": "agent", "agent": "scribe"})));
         crowd.extend((0..12).map(|n| json!({"trunk": format!("target-{n}")})));

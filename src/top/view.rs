@@ -241,7 +241,7 @@ CA01234567 +1415****101     +1415****199     in             carrier → pbx     
 
 Enter ladder  r raw  / filter  F5 clear ended  Del hang up  p pause  F8 colours  F1 help  q quit
 ";
-        assert_eq!(shown(&state(), (126, 10)), page);
+        assert_eq!(shown(&state(), (132, 10)), page);
     }
 
     #[test]

@@ -26,3 +26,12 @@ pub(super) fn of_caller(trunk: &Trunk, numbers: &Numbers, called: &Number, calle
     let quotas = trunk.quotas.iter().filter(|quota| quota.covers(&ways, caller)).map(of_quota);
     own.chain(quotas).collect()
 }
+
+/// The line of what [`of_caller`] found; empty where that is nothing.
+pub(super) fn text(trunk: &str, limits: &Value) -> String {
+    let limits: Vec<&str> = limits.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if limits.is_empty() {
+        return String::new();
+    }
+    format!("limits of {trunk}: {} (503 past them)\n", limits.join("; "))
+}

@@ -105,13 +105,10 @@ impl Call {
         self.drop_attempts(now, edge, reason);
         self.end_legs_with(reason);
         self.state = State::Ended;
-        self.disarm(edge, Timer::Search);
-        self.disarm(edge, Timer::Goodbye);
-        self.disarm(edge, Timer::HoldCheck);
-        self.disarm(edge, Timer::Glare);
-        self.disarm(edge, Timer::Update);
-        self.disarm(edge, Timer::Session);
-        self.disarm(edge, Timer::MaxCall);
+        let of_talk = [Timer::HoldCheck, Timer::Glare, Timer::Update, Timer::Session, Timer::MaxCall];
+        for timer in [Timer::Search, Timer::Goodbye].into_iter().chain(of_talk) {
+            self.disarm(edge, timer);
+        }
         if self.times.answered.is_some() {
             self.capture_reports(now, edge);
         }

@@ -537,7 +537,7 @@ mod tests {
             }
             if (7..10).contains(&call) {
                 let trace = edge.traces.remove(&CallKey(call)).unwrap();
-                edge.recent.push_trace(TraceView::of(call.to_string(), String::new(), vec![]), trace);
+                edge.recent.push_trace(TraceView::of(call.to_string(), String::new(), vec![]), trace, false);
             }
         }
         for sid in ["7", "8", "9"] {
