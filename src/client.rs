@@ -52,9 +52,9 @@ pub fn status(config: Option<&Path>, remote: &Remote, json: bool) -> ExitCode {
 /// `calls [ls]`, `calls show SID`, `calls hangup SID`
 pub fn calls(config: Option<&Path>, remote: &Remote, json: bool, what: Calls) -> ExitCode {
     match what {
-        Calls::Ls(Listing { state, trunk, limit }) => {
+        Calls::Ls(Listing { state, trunk, flag, limit }) => {
             let mut query = format!("/v1/calls?limit={}", limit.unwrap_or(CALLS_SHOWN));
-            for (key, value) in [("state", state), ("trunk", trunk)] {
+            for (key, value) in [("state", state), ("trunk", trunk), ("flag", flag)] {
                 if let Some(value) = value {
                     query.push_str(&format!("&{key}={}", escape(&value)));
                 }

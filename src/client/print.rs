@@ -183,11 +183,21 @@ pub(crate) fn call_row(call: &Value) -> [String; 9] {
         shown(&call["to"]),
         shown(&call["route"]),
         parties(call),
-        shown(if is_over { &call["outcome"] } else { &call["state"] }),
+        shown(if is_over { &call["outcome"] } else { &call["state"] }) + &marks(call),
         shown(&call["sip_code"]),
         duration(call),
         shown(&call["reason"]),
     ]
+}
+
+/// Flags that are told beside a call's state, and their words.
+const MARKED: [(&str, &str); 2] = [("one_way", "silent"), ("codec_mismatch", "codecs")];
+
+/// What is wrong with a call, behind its state: ` !silent`, ` !codecs`.
+fn marks(call: &Value) -> String {
+    let flags = call["flags"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let marks = MARKED.iter().filter(|(flag, _)| flags.iter().any(|has| has == flag));
+    marks.map(|(_, word)| format!(" !{word}")).collect()
 }
 
 /// Whether no line is wider than the terminal.
@@ -222,6 +232,8 @@ pub(super) fn call(call: &Value, width: Option<usize>) -> String {
     for key in lines {
         out.push_str(&format!("{key:<12} {}\n", shown(&call[key])));
     }
+    let flags: Vec<String> = call["flags"].as_array().into_iter().flatten().map(shown).collect();
+    out.push_str(&format!("{:<12} {}\n", "flags", if flags.is_empty() { "–".to_owned() } else { flags.join(", ") }));
     let mut rows = vec![
         ["LEG", "PARTY", "STATE", "REMOTE", "CODEC", "SRTP", "RX", "LOST", "JITTER", "MOS", "TX", "FAR MOS", "RTT"]
             .map(str::to_owned)

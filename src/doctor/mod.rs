@@ -18,6 +18,7 @@ use crate::transport::Settings;
 use crate::{client, interfaces, run, speech};
 
 mod answer;
+mod calls;
 mod clock;
 mod machine;
 mod only;
@@ -114,12 +115,17 @@ async fn examine(config: &Arc<Config>, warnings: usize, report: &Arc<Report>) ->
     let is_written = !config.edge.public_address.is_empty();
     let own = own.filter(|own| addresses.is_empty() || own.level != Level::Ok || is_written);
     all.extend(report.take(own.into_iter().chain(addresses).collect()));
+    let of_calls = report.wants("inbound udp") || report.wants("codecs");
+    let trunks = if of_calls { client::trunks(&config.http).await } else { None };
     if report.wants("inbound udp") {
         let mut carried = client::metrics(&config.http).await.and_then(|page| path::Carried::read(&page));
         if let Some(carried) = &mut carried {
-            carried.explain(&client::trunks(&config.http).await.unwrap_or_default());
+            carried.explain(trunks.as_ref().unwrap_or(&Value::Null));
         }
         all.extend(report.take(vec![path::inbound(carried.as_ref(), leads_out, config.media.ports)]));
+    }
+    if report.wants("codecs") {
+        all.extend(report.take(trunks.as_ref().map(calls::codecs).unwrap_or_default()));
     }
     all.extend(report.take(path::sip_alg(told)));
     all.extend(peers.into_iter().chain(agents));

@@ -3,8 +3,8 @@
 use crate::config::Config;
 use crate::findings::Finding;
 
-/// The lines; of `options TRUNK` and `agent NAME` the first word.
-const KINDS: [&str; 15] = [
+/// The lines; of `options TRUNK`, `codecs TRUNK` and `agent NAME` the first word.
+const KINDS: [&str; 16] = [
     "config",
     "ports",
     "media ports",
@@ -17,6 +17,7 @@ const KINDS: [&str; 15] = [
     "agent",
     "public address",
     "inbound udp",
+    "codecs",
     "sip alg",
     "speech",
     "clock",
@@ -25,7 +26,7 @@ const KINDS: [&str; 15] = [
 /// Names for several lines.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("machine", &["ports", "media ports", "ephemeral range", "open files", "udp buffers", "clock"]),
-    ("media", &["media ports", "ephemeral range", "public address", "inbound udp"]),
+    ("media", &["media ports", "ephemeral range", "public address", "inbound udp", "codecs"]),
     ("peers", &["tls", "dns", "options", "sip alg", "public address"]),
     ("agents", &["agent"]),
 ];
@@ -73,7 +74,7 @@ impl Only {
 /// What a line is about.
 fn kind(name: &str) -> &str {
     match name.split_once(' ') {
-        Some((kind @ ("options" | "agent"), _)) => kind,
+        Some((kind @ ("options" | "agent" | "codecs"), _)) => kind,
         _ => name,
     }
 }
@@ -87,7 +88,7 @@ fn is_line(name: &str, config: &Config) -> bool {
     let is_trunk = |of: &str| config.trunks.iter().any(|trunk| *trunk.name == *of);
     let is_agent = |of: &str| config.agents.iter().any(|agent| *agent.name == *of);
     match name.split_once(' ') {
-        Some(("options", of)) => is_trunk(of),
+        Some(("options" | "codecs", of)) => is_trunk(of),
         Some(("agent", of)) => is_agent(of),
         _ => is_known,
     }
@@ -107,14 +108,16 @@ mod tests {
         };
         let taken = |names: &[&str]| {
             let only = of(names).unwrap();
-            let all = ["config", "media ports", "sip alg", "inbound udp", "options my-pbx", "agent bot"];
+            let all =
+                ["config", "media ports", "sip alg", "inbound udp", "options my-pbx", "codecs my-pbx", "agent bot"];
             all.into_iter().filter(|name| only.takes(&Finding::ok(*name, ""))).collect::<Vec<_>>()
         };
-        assert_eq!(taken(&[]).len(), 6);
+        assert_eq!(taken(&[]).len(), 7);
         assert_eq!(taken(&["sip-alg"]), ["sip alg"]);
         assert_eq!(taken(&["config,options"]), ["config", "options my-pbx"]);
         assert_eq!(taken(&["options my-pbx", "agents"]), ["options my-pbx", "agent bot"]);
-        assert_eq!(taken(&["media"]), ["media ports", "inbound udp"]);
+        assert_eq!(taken(&["media"]), ["media ports", "inbound udp", "codecs my-pbx"]);
+        assert_eq!(taken(&["codecs my-pbx"]), ["codecs my-pbx"]);
         let only = of(&["media"]).unwrap();
         assert!(only.wants("public address") && !only.wants("clock") && !only.wants("agent"));
         assert!(of(&["options my-pbx"]).unwrap().wants("options"));

@@ -14,7 +14,7 @@ use crate::client::span;
 /// Heads of the columns of calls.
 const HEADS: [&str; 9] = ["SID", "FROM", "TO", "ROUTE", "LEGS", "STATE", "CODE", "TIME", "REASON"];
 /// And how wide they are, in characters; a SID is told by its beginning.
-const WIDTHS: [u16; 9] = [10, 16, 16, 14, 22, 10, 4, 10, 20];
+const WIDTHS: [u16; 9] = [10, 16, 16, 10, 18, 16, 4, 10, 18];
 /// Trunks and agents that have a line; further ones are counted.
 const PARTIES: usize = 6;
 /// The keys of the list, of a call, and while something is asked.
@@ -127,7 +127,8 @@ fn party_line(state: &State, kind: &str, party: &Value) -> Line<'static> {
 }
 
 fn list(frame: &mut Frame, area: Rect, state: &State) {
-    let style = |cell: &str| match cell {
+    let style = |cell: &str| match cell.split(' ').next().unwrap_or_default() {
+        _ if cell.contains('!') => colour(state, Color::Red),
         "answered" => colour(state, Color::Green),
         "failed" | "refused" | "no_answer" => colour(state, Color::Red),
         "trying" | "ringing" | "early" => colour(state, Color::Yellow),
@@ -220,7 +221,7 @@ mod tests {
             "agents": [{"name": "desk", "state": "up", "sessions": 2, "lost": 0}],
             "problems": ["trunk pbx is down"]});
         let call = json!({"sid": "CA0123456789abcdef0123456789abcdef", "from": "+1415****101", "to": "+1415****199", "route": "in",
-            "state": "answered", "sip_code": 200, "legs": [{"trunk": "carrier"}, {"trunk": "pbx"}],
+            "state": "answered", "sip_code": 200, "flags": ["one_way"], "legs": [{"trunk": "carrier"}, {"trunk": "pbx"}],
             "started_at": "2026-01-01T00:00:00Z", "answered_at": "2026-01-01T00:00:02Z", "ended_at": "2026-01-01T00:01:07Z"});
         let mut state = State::new(false);
         state.take(Seen { status, calls: json!({"calls": [call]}), call: None });
@@ -235,8 +236,8 @@ trunk carrier          up      calls 1   cps 0   answered 50 %
 trunk pbx              down    calls 1   cps 0   last: no answer to OPTIONS
 agent desk             up      sessions 2   lost 0
 ! trunk pbx is down
-SID        FROM             TO               ROUTE          LEGS                   STATE      CODE TIME       REASON
-CA01234567 +1415****101     +1415****199     in             carrier → pbx          answered   200  1 min 5 s  –
+SID        FROM             TO               ROUTE      LEGS               STATE            CODE TIME       REASON
+CA01234567 +1415****101     +1415****199     in         carrier → pbx      answered !silent 200  1 min 5 s  –
 
 
 Enter ladder  r raw  / filter  F5 clear ended  Del hang up  p pause  F8 colours  F1 help  q quit

@@ -3,8 +3,10 @@
 use serde::Serialize;
 
 use crate::call::{CALLER, Call};
+use crate::diagnosis::Cause;
 use crate::edge::Edge;
 use crate::io::Output;
+use crate::leg::Leg;
 use crate::limits::NUMBER_CHARS;
 use crate::numbers::plain;
 use crate::reason::ReasonSlug;
@@ -176,6 +178,7 @@ impl Call {
         let mut agents = self.legs.iter().filter_map(|leg| leg.agent.as_ref());
         let flags = [
             ("one_way", self.legs.iter().any(|leg| leg.unheard.is_some())),
+            ("codec_mismatch", self.has_mismatch()),
             ("failed_over", self.failovers > 0),
             ("agent", agents.clone().any(|side| !side.listens())),
             ("listened", agents.any(|side| side.listens())),
@@ -183,6 +186,14 @@ impl Call {
             ("srtp", self.legs.iter().any(|leg| leg.srtp.is_some())),
         ];
         flags.into_iter().filter_map(|(flag, holds)| holds.then_some(flag)).collect()
+    }
+}
+
+impl Call {
+    /// Whether a target was lost for its codecs, or a side sends another than was agreed on.
+    fn has_mismatch(&self) -> bool {
+        let odd = |leg: &Leg| leg.flaw.as_ref().is_some_and(|found| found.cause == Cause::Payload);
+        self.story.mismatch.is_some() || self.legs.iter().any(odd)
     }
 }
 

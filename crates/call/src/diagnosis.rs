@@ -37,6 +37,8 @@ pub(crate) enum Cause {
     OurAddress,
     /// Nothing came, and nothing says why.
     Nothing,
+    /// No codec in common: the call had to do without its target.
+    Codecs,
     /// Payload numbers that nobody agreed on.
     Payload,
     /// Nothing but digital silence.

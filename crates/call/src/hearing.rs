@@ -125,7 +125,7 @@ impl Call {
                     edge.warn(&sid, found.text.clone(), None);
                 }
             }
-            self.legs[leg].flaw = found;
+            self.set_flaw(now, edge, leg, found);
         }
     }
 
@@ -133,6 +133,16 @@ impl Call {
         let name = self.name_of(leg);
         let side = self.media_side(edge, leg, &name, None)?;
         side.flaw().map(Box::new)
+    }
+
+    /// A flaw, where there is one, takes the place of the one before; of another codec its trunk learns.
+    fn set_flaw(&mut self, now: Instant, edge: &mut Edge, leg: usize, found: Option<Box<Diagnosis>>) {
+        if let Some(odd) = found.as_deref().filter(|found| found.cause == Cause::Payload)
+            && let Some(trunk) = self.legs[leg].trunk.clone()
+        {
+            self.count_mismatch(now, edge, &trunk.name, odd, false);
+        }
+        self.legs[leg].flaw = found;
     }
 
     /// The last look at each side's media, before its ends are closed. In a call too short for the worker's word a side is
@@ -157,7 +167,8 @@ impl Call {
                 };
                 self.legs[leg].flaw = None;
             } else {
-                self.legs[leg].flaw = self.flaw(edge, leg);
+                let found = self.flaw(edge, leg);
+                self.set_flaw(now, edge, leg, found);
             }
             self.judge(now, edge, leg);
         }

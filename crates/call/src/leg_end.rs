@@ -127,6 +127,7 @@ impl Call {
             }
             None => {}
         }
+        self.note_mismatch(now, edge, (leg, name), failure);
         // How an agent was lost stands in the trace as the agent's.
         if failure.loss.is_none() && !failure.is_told {
             edge.decide(now, self.key, failure.told_of(name));

@@ -60,6 +60,7 @@ mod max_call;
 mod meanwhile;
 pub mod messages;
 pub mod metrics;
+mod mismatch;
 mod notify;
 pub mod numbers;
 mod oversize;

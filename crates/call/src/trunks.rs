@@ -13,7 +13,7 @@ use crate::diagnosis::Diagnosis;
 use crate::last_hour::LastHour;
 use crate::limits::{LET_DOWN_KEPT, LET_DOWN_SECONDS, LET_DOWN_TIMES, PACED_ADDRESSES, PROBE_SECONDS};
 use crate::reason::ReasonSlug;
-use crate::view::{PeerView, TrunkView, UnheardView};
+use crate::view::{MismatchView, PeerView, TrunkView, UnheardView};
 use crate::wall::rfc3339;
 
 /// An attempt that waits, and its call.
@@ -47,6 +47,10 @@ struct TrunkState {
     hearing: LastHour<2>,
     /// Why the last of these was not, and the call's sid.
     unheard: Option<(Diagnosis, String)>,
+    /// Calls whose codecs did not fit, and those of them that had to do without their target.
+    mismatches: LastHour<2>,
+    /// What did not fit in the last of these, and the call's sid.
+    mismatch: Option<(Diagnosis, String)>,
 }
 
 /// A call that a trunk has let down.
@@ -89,6 +93,8 @@ impl TrunkState {
             last_problem: None,
             hearing: LastHour::default(),
             unheard: None,
+            mismatches: LastHour::default(),
+            mismatch: None,
         }
     }
     /// Counts a call in, or says which limit forbids it.
@@ -120,6 +126,13 @@ impl TrunkState {
         let (why, sid) = self.unheard.as_ref().filter(|_| calls > 0)?;
         let (cause, fix, last_sid) = (why.text.clone(), why.fix.clone(), sid.clone());
         Some(UnheardView { calls, of, cause, fix, last_sid })
+    }
+    fn mismatch(&self, now: Instant) -> Option<MismatchView> {
+        let [calls, refused] = self.mismatches.sums(now);
+        let [answered, _] = self.hearing.sums(now);
+        let (what, sid) = self.mismatch.as_ref().filter(|_| calls > 0)?;
+        let (cause, fix, last_sid) = (what.text.clone(), what.fix.clone(), sid.clone());
+        Some(MismatchView { calls, of: (answered + refused).max(calls), cause, fix, last_sid })
     }
     fn of(&mut self, direction: usize) -> impl Iterator<Item = &mut TokenBucket> {
         self.buckets.iter_mut().enumerate().filter(move |(at, _)| [BOTH, direction].contains(at)).map(|(_, one)| one)
@@ -269,6 +282,14 @@ impl Trunks {
         }
     }
 
+    /// Notes that codecs did not fit in a call; `refused`: it had to do without its target.
+    pub(crate) fn mismatched(&mut self, now: Instant, name: &str, sid: &str, found: &Diagnosis, refused: bool) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.mismatches.count(now, [true, refused]);
+            state.mismatch = Some((found.clone(), sid.to_owned()));
+        }
+    }
+
     /// How a trunk has done lately.
     pub(crate) fn figures(&self, now: Instant, name: &str) -> Figures {
         self.by_name.get(name).map_or_else(|| Standing::default().figures(now), |state| state.standing.figures(now))
@@ -328,6 +349,7 @@ impl Trunks {
             last_problem_at: problem.as_ref().map(|(_, at)| rfc3339(date(*at))),
             last_problem: problem.map(|(text, _)| text),
             unheard: state.and_then(|state| state.unheard(now)),
+            codec_mismatch: state.and_then(|state| state.mismatch(now)),
             peers,
             registration: None,
             phones: None,

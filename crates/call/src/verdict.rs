@@ -1,6 +1,9 @@
 //! A call's story in a sentence or two: what the ladder shows, for people who do not read SIP.
 
+use std::sync::Arc;
+
 use crate::call::{CALLER, Call, Ending, State};
+use crate::diagnosis::Diagnosis;
 use crate::reason::ReasonSlug;
 use crate::trace::TraceView;
 
@@ -24,6 +27,10 @@ pub(crate) struct Story {
     pub(crate) is_turned_down: bool,
     /// Targets that failed before they had a leg: their name, why, and how many legs there were by then.
     pub(crate) passed_over: Vec<(Box<str>, ReasonSlug, usize)>,
+    /// The last target that failed for its codecs: its reason, and what is wrong.
+    pub(crate) mismatch: Option<(ReasonSlug, Box<Diagnosis>)>,
+    /// Trunks that know that codecs did not fit in this call.
+    pub(crate) mismatched: Vec<Arc<str>>,
 }
 
 /// The verdict.
@@ -39,7 +46,7 @@ pub(crate) fn verdict(call: &Call) -> String {
         (State::Searching, _, _) if tried.is_empty() => "No target has been called yet.".to_owned(),
         (State::Searching, _, _) => format!("Waiting for {}.", waited_for(call, &tried)),
         (State::Answered, by, _) => {
-            format!("Answered by {}.{failovers}{}", by.unwrap_or_default(), hearing(call))
+            format!("Answered by {}.{failovers}{}{}", by.unwrap_or_default(), mismatch_besides(call), hearing(call))
         }
         (State::Rerouting, Some(by), _) if call.is_consulting() => {
             format!("Answered by {by}, which stays until {} answers.{failovers}", waited_for(call, &tried))
@@ -53,15 +60,16 @@ pub(crate) fn verdict(call: &Call) -> String {
             let heard = hearing(call);
             // Why nothing was heard says more than that nothing was.
             let is_said = ending.reason == ReasonSlug::MediaTimeout && !heard.is_empty();
-            let fix = if is_said { String::new() } else { fix(ending.reason) };
+            let fix = if is_said { String::new() } else { fix(call, ending.reason) };
             format!(
-                "Answered by {by}, ended after {seconds:.1} s: {}.{failovers}{fix}{heard}",
-                why(call, ending.reason)
+                "Answered by {by}, ended after {seconds:.1} s: {}.{failovers}{fix}{}{heard}",
+                why(call, ending.reason),
+                mismatch_besides(call)
             )
         }
         (State::Ended, _, Some(ending)) if call.times.answered.is_some() => {
             let seconds = call.talked_seconds().unwrap_or_default();
-            let (why, fix) = (why(call, ending.reason), fix(ending.reason));
+            let (why, fix) = (why(call, ending.reason), fix(call, ending.reason));
             format!(
                 "Answered before anybody was there, ended after {seconds:.1} s: {why}.{}{fix}",
                 all_of(&outcomes(call))
@@ -74,14 +82,27 @@ pub(crate) fn verdict(call: &Call) -> String {
 
 /// Why a call ended, and what shows it.
 fn why(call: &Call, reason: ReasonSlug) -> String {
-    let proof = call.story.proof.as_ref().filter(|(of, _)| *of == reason);
-    let proof = proof.map(|(_, proof)| format!(": {proof}")).unwrap_or_default();
+    let proof = call.story.proof.as_ref().filter(|(of, _)| *of == reason).map(|(_, proof)| &**proof);
+    let proof = proof.or(mismatch_of(call, reason).map(|found| found.text.as_str()));
+    let proof = proof.map(|proof| format!(": {proof}")).unwrap_or_default();
     format!("{}{proof}", reason.sentence())
 }
 
 /// What would help.
-fn fix(reason: ReasonSlug) -> String {
-    reason.fix().map(|fix| format!(" Try: {fix}.")).unwrap_or_default()
+fn fix(call: &Call, reason: ReasonSlug) -> String {
+    let fix = mismatch_of(call, reason).map(|found| found.fix.as_str()).or(reason.fix());
+    fix.map(|fix| format!(" Try: {fix}.")).unwrap_or_default()
+}
+
+/// What did not fit of the codecs, where a call ended for that.
+fn mismatch_of(call: &Call, reason: ReasonSlug) -> Option<&Diagnosis> {
+    call.story.mismatch.as_ref().filter(|(of, _)| *of == reason).map(|(_, found)| &**found)
+}
+
+/// The same where the call went on, or ended for something else.
+fn mismatch_besides(call: &Call) -> String {
+    let found = call.story.mismatch.as_ref().filter(|(of, _)| call.ending.is_none_or(|ending| ending.reason != *of));
+    found.map(|(_, found)| format!(" {}. Try: {}.", capital(&found.text), found.fix)).unwrap_or_default()
 }
 
 /// What became of those who were called.
@@ -127,15 +148,18 @@ fn outcomes(call: &Call) -> Vec<Outcome> {
 /// The reason of the call is that of the last target: where several failed, each has its own.
 fn not_answered(call: &Call, ending: Ending) -> String {
     let all = outcomes(call);
-    let (code, why, fix) = (ending.code, why(call, ending.reason), fix(ending.reason));
+    let (code, why, fix) = (ending.code, why(call, ending.reason), fix(call, ending.reason));
     let is_of_the_last = all.last().is_some_and(|last| last.why == Some(ending.reason));
     match all.as_slice() {
         [one] if is_of_the_last => {
             let often = if one.times > 1 { format!(" ({} times)", one.times) } else { String::new() };
             format!("Not answered ({code}): {why}. Tried: {}{often}.{fix}", one.name)
         }
-        [_, _, ..] if is_of_the_last => format!("Not answered ({code}): {}.{fix}", listed(&all)),
-        _ => format!("Not answered ({code}): {why}.{}{fix}", all_of(&all)),
+        [_, _, ..] if is_of_the_last => {
+            let proof = mismatch_of(call, ending.reason).map(|found| format!(" {}.", capital(&found.text)));
+            format!("Not answered ({code}): {}.{}{fix}", listed(&all), proof.unwrap_or_default())
+        }
+        _ => format!("Not answered ({code}): {why}.{}{fix}{}", all_of(&all), mismatch_besides(call)),
     }
 }
 

@@ -19,7 +19,8 @@ pub struct CallView {
     pub outcome: Option<&'static str>,
     /// Reason slug; `null` while live.
     pub reason: Option<&'static str>,
-    /// What sets it apart: `one_way` (a side was not heard), `failed_over`, `agent` (one talked or was to), `listened`,
+    /// What sets it apart: `one_way` (a side was not heard), `codec_mismatch` (no codec in common, or
+    /// another than was agreed on), `failed_over`, `agent` (one talked or was to), `listened`,
     /// `transcoded`, `srtp`.
     pub flags: Vec<&'static str>,
     /// Final SIP status code towards the caller; `null` while it has none.
@@ -328,6 +329,9 @@ pub struct TrunkView {
     /// Its sides that were not heard, where there were some in the last hour.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unheard: Option<UnheardView>,
+    /// Calls whose codecs did not fit, where there were some in the last hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub codec_mismatch: Option<MismatchView>,
     /// Peers in the order of the file.
     pub peers: Vec<PeerView>,
     /// Our registration with it, where it has one.
@@ -346,6 +350,21 @@ pub struct UnheardView {
     /// … of so many that should have been heard.
     pub of: u64,
     /// Why the last one was not, as its trace has it.
+    pub cause: String,
+    /// What would help.
+    pub fix: String,
+    /// The call that it was in.
+    pub last_sid: String,
+}
+
+/// Calls of a trunk that had no codec in common with their other side, or in which it sent another than was agreed on.
+#[derive(Debug, Clone, Serialize)]
+pub struct MismatchView {
+    /// How many in the last hour …
+    pub calls: u64,
+    /// … of so many sides of it that were answered, or refused for their codecs.
+    pub of: u64,
+    /// What did not fit in the last one, as its trace has it: what was offered and what was allowed.
     pub cause: String,
     /// What would help.
     pub fix: String,

@@ -29,6 +29,7 @@ pub use dtmf::{Dtmf, Events, OwnEvents};
 pub use format::Rtpmap;
 pub use keying::{Clash, Form, Keys, Srtp, Unfit};
 pub use negotiate::{
-    Agreed, AgreedStream, Far, Identity, Policy, Refusal, accept, anchored_streams, codec_names, far, relay_offer,
+    Agreed, AgreedStream, EDGE_CODECS, Far, Identity, Policy, Refusal, accept, anchored_streams, codec_names, far,
+    relay_offer,
 };
 pub use own::{answer_offer, offer_own};

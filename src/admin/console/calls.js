@@ -6,7 +6,9 @@ import { count, duration, figure, kind, number, talked, time, words } from './fo
 import { bars } from './plot.js';
 
 const STATES = ['', 'trying', 'ringing', 'early', 'answered', 'held', 'transferring', 'ended'];
-const FLAGS = ['', 'one_way', 'failed_over', 'agent', 'listened', 'transcoded', 'srtp'];
+const FLAGS = ['', 'one_way', 'codec_mismatch', 'failed_over', 'agent', 'listened', 'transcoded', 'srtp'];
+/** What is wrong with a call, and not only said of it. */
+const BAD_FLAGS = ['one_way', 'codec_mismatch'];
 const OUTCOMES = ['', 'answered', 'busy', 'no_answer', 'canceled', 'refused', 'failed'];
 const FIELDS = ['state', 'outcome', 'flag', 'trunk', 'reason', 'route', 'search', 'longer', 'shorter'];
 /** Where bars of the durations begin, in seconds. 30–34: an ACK that was lost; 900: a refresh that was. */
@@ -37,7 +39,7 @@ function codecs(call) {
 }
 
 export function flags(call) {
-  return call.flags.map((flag) => chip(flag === 'one_way' ? 'bad' : flag === 'failed_over' ? 'warn' : 'plain', words(flag)));
+  return call.flags.map((flag) => chip(BAD_FLAGS.includes(flag) ? 'bad' : flag === 'failed_over' ? 'warn' : 'plain', words(flag)));
 }
 
 const COLUMNS = [
