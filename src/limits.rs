@@ -146,6 +146,10 @@ pub const LOG_LINES: usize = 8192;
 pub const LOG_PAUSE_MILLISECONDS: u64 = 5;
 /// HTTP connections at once.
 pub const HTTP_CONNECTIONS: usize = 256;
+/// Of these, those of one address (of one /64 in IPv6): more are closed at once. Loopback, where a proxy may be, has them all.
+pub const HTTP_CONNECTIONS_OF_ONE: usize = 64;
+/// Who connects and asks for nothing is let go, in seconds.
+pub const HTTP_FIRST_BYTE_SECONDS: u64 = 5;
 /// An HTTP connection that neither gives nor takes a byte for this long is closed, in seconds.
 pub const HTTP_IDLE_SECONDS: u64 = 30;
 /// From the first byte of an HTTP request to the first of its answer, in seconds: dripping byte by byte keeps no

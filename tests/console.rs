@@ -105,10 +105,15 @@ impl Follower {
     }
 
     fn ask(edge: &Process) -> Follower {
+        Follower::ask_with(edge, "")
+    }
+
+    /// With another header line.
+    fn ask_with(edge: &Process, line: &str) -> Follower {
         let mut stream = TcpStream::connect(edge.address("http")).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let host = edge.address("http");
-        stream.write_all(format!("GET /v1/events HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).unwrap();
+        stream.write_all(format!("GET /v1/events HTTP/1.1\r\nHost: {host}\r\n{line}\r\n").as_bytes()).unwrap();
         Follower { lines: BufReader::new(stream) }
     }
 
@@ -232,6 +237,26 @@ fn no_more_follow_than_may_and_whoever_goes_makes_room() {
         next.lines.read_line(&mut status).unwrap();
         status.contains("200").then_some(())
     });
+}
+
+#[test]
+fn who_follows_with_a_token_is_told_nothing_once_it_is_another() {
+    let edge = Process::start(&config("").replace("[http]\n", "[http]\ntoken = \"first\"\n"));
+    let mut follower = Follower::ask_with(&edge, "Authorization: Bearer first\r\n");
+    follower.line(": following");
+    // The same again: it goes on.
+    edge.signal(Signal::SIGHUP);
+    follower.next(&["config.reloaded"]);
+    let text = std::fs::read_to_string(&edge.file).unwrap();
+    std::fs::write(&edge.file, text.replace("\"first\"", "\"second\"")).unwrap();
+    edge.signal(Signal::SIGHUP);
+    // The last chunk (RFC 9112 §7.1), and no event before it.
+    let mut line = String::new();
+    while line.trim_end() != "0" {
+        line.clear();
+        assert!(follower.lines.read_line(&mut line).unwrap() > 0, "the stream is to end");
+        assert!(!line.starts_with("event:"), "{line}");
+    }
 }
 
 #[test]

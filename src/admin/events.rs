@@ -13,6 +13,7 @@ use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::ApiError;
+use crate::config::Secret;
 use crate::events::EventListener;
 use crate::handle::Handle;
 use crate::limits;
@@ -23,13 +24,25 @@ pub(super) async fn follow(State(handle): State<Handle>) -> Result<Response, Api
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_listeners", message)
     })?;
     let comments = KeepAlive::new().interval(Duration::from_secs(limits::EVENT_COMMENT_SECONDS)).text("");
+    let began_with = token(&handle);
     // A first comment, so that whoever follows knows that nothing that comes now is missed.
-    let stream = unfold((listener, true), |(mut listener, is_first)| async move {
-        let event = if is_first { Some(sse::Event::default().comment("following")) } else { next(&mut listener).await };
-        event.map(|event| (Ok::<_, Infallible>(event), (listener, false)))
+    let stream = unfold((listener, handle, true), move |(mut listener, handle, is_first)| {
+        let began_with = began_with.clone();
+        async move {
+            let event =
+                if is_first { Some(sse::Event::default().comment("following")) } else { next(&mut listener).await };
+            // Whoever had a token that counts no more is told nothing more; a new one is told of as an event.
+            let event = event.filter(|_| token(&handle) == began_with);
+            event.map(|event| (Ok::<_, Infallible>(event), (listener, handle, false)))
+        }
     });
     let headers = [(header::CACHE_CONTROL, "no-store"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
     Ok((headers, Sse::new(stream).keep_alive(comments)).into_response())
+}
+
+/// What is asked for.
+fn token(handle: &Handle) -> Option<Secret> {
+    handle.shared.running(|running| running.config.http.token.clone())
 }
 
 /// The next event; `None` once there will be none.

@@ -87,10 +87,16 @@ fn authority(url: &str) -> &str {
     rest.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
+/// The host of `host:port`, without the brackets of IPv6; empty where it is anything else (RFC 9110 §7.2).
 fn host_of(host_port: &str) -> &str {
-    match host_port.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host_port.split(':').next().unwrap_or_default(),
+    let parts = match host_port.strip_prefix('[') {
+        Some(rest) => rest.split_once(']'),
+        None => Some(host_port.split_at(host_port.find(':').unwrap_or(host_port.len()))),
+    };
+    match parts {
+        Some((host, "")) => host,
+        Some((host, port)) if port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok()) => host,
+        _ => "",
     }
 }
 
@@ -130,7 +136,10 @@ mod tests {
         for good in ["localhost:8080", "127.0.0.1:8080", "127.9.9.9", "[::1]:8080", "LOCALHOST", "edge.example.com"] {
             assert_eq!(from(good, None), Ok(()), "{good}");
         }
-        for bad in ["evil.example", "10.0.0.1:8080", "", "127.0.0.1.evil.example", "edge.example.com.evil", "[::2]:1"] {
+        for bad in ["evil.example", "10.0.0.1:8080", "", "127.0.0.1.evil.example", "edge.example.com.evil", "[::2]:1"]
+            .into_iter()
+            .chain(["[::1].evil.example", "[::1", "127.0.0.1:80@evil.example", "localhost:evil", "localhost:80:81"])
+        {
             assert_eq!(from(bad, None), Err("forbidden_host"), "{bad}");
         }
         let mut two = headers(&[("host", "localhost:8080")]);

@@ -1,9 +1,10 @@
 //! HTTP connections, over TLS where that is configured: a bounded number, and none that is idle or half asked for long.
 
+use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use crate::web::Stream;
 pub(super) struct Limited {
     listener: TcpListener,
     places: Arc<Semaphore>,
+    sources: Arc<Sources>,
     /// Certificates as they are now.
     tls: watch::Receiver<Arc<Settings>>,
     /// Handshakes that are under way: nobody waits for a slow one.
@@ -33,18 +35,26 @@ pub(super) struct Limited {
 impl Limited {
     pub(super) fn new(listener: TcpListener, tls: watch::Receiver<Arc<Settings>>) -> Limited {
         let places = Arc::new(Semaphore::new(limits::HTTP_CONNECTIONS));
-        Limited { listener, places, tls, shaking: JoinSet::new() }
+        Limited { listener, places, sources: Arc::default(), tls, shaking: JoinSet::new() }
     }
 
     /// The next client, in its place.
-    async fn next(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    async fn next(
+        listener: &TcpListener,
+        places: &Arc<Semaphore>,
+        sources: &Arc<Sources>,
+    ) -> (TcpStream, SocketAddr, Place) {
         loop {
             // The semaphore is never closed; beyond its places clients wait in the system's backlog.
             let Ok(place) = Arc::clone(places).acquire_owned().await else {
                 return std::future::pending().await;
             };
             match listener.accept().await {
-                Ok((stream, remote)) => return (stream, remote, place),
+                Ok((stream, remote)) => {
+                    if let Some(share) = Share::of(sources, remote.ip()) {
+                        return (stream, remote, Place { _place: place, _share: share });
+                    }
+                }
                 Err(error) => {
                     tracing::warn!("http accept: {error}");
                     sleep(Duration::from_millis(100)).await;
@@ -61,7 +71,7 @@ impl Listener for Limited {
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         loop {
             tokio::select! {
-                (stream, remote, place) = Limited::next(&self.listener, &self.places) => {
+                (stream, remote, place) = Limited::next(&self.listener, &self.places, &self.sources) => {
                     let Some(tls) = self.tls.borrow().of_http() else {
                         return (Connection::new(Box::new(stream), place), remote);
                     };
@@ -86,17 +96,68 @@ impl Listener for Limited {
     }
 }
 
+/// How many connections an address has.
+#[derive(Debug, Default)]
+struct Sources(Mutex<HashMap<IpAddr, usize>>);
+
+/// One of an address's connections.
+#[derive(Debug)]
+struct Share {
+    sources: Arc<Sources>,
+    source: IpAddr,
+}
+
+impl Share {
+    /// `None`: the address has as many as it may.
+    fn of(sources: &Arc<Sources>, remote: IpAddr) -> Option<Share> {
+        let source = match remote.to_canonical() {
+            // Whoever has one address of a /64 has them all.
+            IpAddr::V6(ip) if !ip.is_loopback() => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+            ip => ip,
+        };
+        let mut all = sources.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = all.entry(source).or_default();
+        if *count >= limits::HTTP_CONNECTIONS_OF_ONE && !source.is_loopback() {
+            return None;
+        }
+        *count += 1;
+        Some(Share { sources: Arc::clone(sources), source })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut all = self.sources.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = all.get_mut(&self.source) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.source);
+            }
+        }
+    }
+}
+
+/// What a connection has of what there is.
+#[derive(Debug)]
+struct Place {
+    _place: OwnedSemaphorePermit,
+    _share: Share,
+}
+
 /// A stream that fails when nothing passes on it for too long, or when a request takes too long to come.
 pub(super) struct Connection {
     stream: Box<dyn Stream>,
     idle: Pin<Box<Sleep>>,
-    /// Since the first byte that has not been answered.
+    /// Since it was taken, or since the first byte that has not been answered.
     arrival: Option<Pin<Box<Sleep>>>,
     arrival_limit: Duration,
-    _place: OwnedSemaphorePermit,
+    /// Nothing has come yet.
+    is_silent: bool,
+    _place: Place,
 }
 
 const IDLE: Duration = Duration::from_secs(limits::HTTP_IDLE_SECONDS);
+const FIRST_BYTE: Duration = Duration::from_secs(limits::HTTP_FIRST_BYTE_SECONDS);
 
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -105,9 +166,10 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
-    fn new(stream: Box<dyn Stream>, place: OwnedSemaphorePermit) -> Connection {
+    fn new(stream: Box<dyn Stream>, place: Place) -> Connection {
         let arrival_limit = Duration::from_secs(limits::HTTP_ARRIVAL_SECONDS);
-        Connection { stream, idle: Box::pin(sleep(IDLE)), arrival: None, arrival_limit, _place: place }
+        let arrival = Some(Box::pin(sleep(FIRST_BYTE)));
+        Connection { stream, idle: Box::pin(sleep(IDLE)), arrival, arrival_limit, is_silent: true, _place: place }
     }
 
     /// Whether what was begun to be asked is not answered in time.
@@ -129,7 +191,8 @@ impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let poll = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if self.arrival.is_none() && buffer.filled().len() > before {
+        if buffer.filled().len() > before && (self.is_silent || self.arrival.is_none()) {
+            self.is_silent = false;
             self.arrival = Some(Box::pin(sleep(self.arrival_limit)));
         }
         if self.is_late(cx) {
@@ -182,6 +245,35 @@ mod tests {
             }
         };
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn who_asks_for_nothing_is_let_go() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut connection = Limited::new(listener, watch::channel(Arc::default()).1).accept().await.0;
+        let at = connection.arrival.as_ref().unwrap().deadline();
+        assert!(at <= Instant::now() + FIRST_BYTE);
+        connection.arrival = Some(Box::pin(sleep(Duration::from_millis(20))));
+        let error = connection.read_exact(&mut [0]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn one_address_has_its_share_and_loopback_all() {
+        let sources = Arc::new(Sources::default());
+        let of = |address: &str| Share::of(&sources, address.parse().unwrap());
+        let mut taken: Vec<Share> = (0..limits::HTTP_CONNECTIONS_OF_ONE).filter_map(|_| of("192.0.2.1")).collect();
+        assert_eq!(taken.len(), limits::HTTP_CONNECTIONS_OF_ONE);
+        assert!(of("192.0.2.1").is_none() && of("::ffff:192.0.2.1").is_none() && of("192.0.2.2").is_some());
+        taken.pop();
+        assert!(of("192.0.2.1").is_some());
+        taken.extend((0..limits::HTTP_CONNECTIONS_OF_ONE).filter_map(|n| of(&format!("2001:db8::{n:x}"))));
+        assert!(of("2001:db8::ffff").is_none() && of("2001:db8:0:1::1").is_some());
+        taken.extend((0..limits::HTTP_CONNECTIONS).filter_map(|n| of(["127.0.0.1", "::1"][n % 2])));
+        assert!(taken.len() > limits::HTTP_CONNECTIONS && of("::1").is_some());
+        taken.clear();
+        assert!(sources.0.lock().unwrap().is_empty(), "nothing is kept of who has gone");
     }
 
     #[tokio::test]
