@@ -156,6 +156,36 @@ fn who_is_stopped_ends_its_calls_and_still_reports() {
 }
 
 #[test]
+fn strangers_are_not_answered() {
+    let callees = free();
+    let edge = edge(callees, "", "", "");
+    let stranger = UdpSocket::bind("127.0.0.9:0").unwrap();
+    let invite = format!(
+        "INVITE sip:1@{callees} SIP/2.0\r\nVia: SIP/2.0/UDP {0};branch=z9hG4bK1\r\nMax-Forwards: 70\r\nFrom: <sip:2@{0}>;tag=1\r\n\
+         To: <sip:1@{callees}>\r\nCall-ID: strange\r\nCSeq: 1 INVITE\r\nContact: <sip:2@{0}>\r\nContent-Length: 0\r\n\r\n",
+        stranger.local_addr().unwrap()
+    );
+    let mut flags = through(&edge, callees);
+    flags.extend(["--calls", "2", "--cps", "10", "--duration", "10m", "--json"].map(str::to_owned));
+    let mut command = trunkgate(&flags.iter().map(String::as_str).collect::<Vec<_>>());
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let answered = || edge.json("/v1/calls?state=answered")["calls"].as_array().unwrap().len();
+    until("its calls are up", || (answered() == 2).then_some(()));
+    stranger.send_to(invite.as_bytes(), callees).unwrap();
+    // Answered after it, where it was read: what belongs to no call is, but no call.
+    let options = invite.replace("INVITE", "OPTIONS").replace("z9hG4bK1", "z9hG4bK2").replace("strange", "asked");
+    stranger.send_to(options.as_bytes(), callees).unwrap();
+    let mut answer = [0; 2048];
+    stranger.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    let length = stranger.recv(&mut answer).unwrap();
+    let first = String::from_utf8_lossy(&answer[..length]).into_owned();
+    assert!(first.contains("Call-ID: asked"), "{first}");
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+    let answer = json(&child.wait_with_output().unwrap());
+    assert_eq!(answer["strangers"], 1, "{answer:#}");
+}
+
+#[test]
 fn an_edge_that_is_not_there_is_told() {
     let (edge, callees) = (free(), free());
     let to = format!("sip:{NUMBER}@{edge}");

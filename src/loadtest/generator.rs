@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
@@ -56,6 +57,8 @@ pub(super) struct Generator<'a> {
     due: BinaryHeap<Reverse<(Instant, usize, u64, Due)>>,
     /// Answer what belongs to no call.
     desks: [usize; 2],
+    /// Where calls come out, as the first that did has shown; the address that is called may be another of the edge's.
+    far: Option<IpAddr>,
     pace: Pace,
     held: usize,
     sabotage: Option<Sabotage>,
@@ -79,6 +82,7 @@ impl<'a> Generator<'a> {
             voices: HashMap::new(),
             due: BinaryHeap::new(),
             desks: [0; 2],
+            far: None,
             pace: Pace::new(now, plan.interval, plan.calls),
             held: 0,
             sabotage,
@@ -236,6 +240,11 @@ impl<'a> Generator<'a> {
             Some(slot) => slot,
             None if !message.is_request() => return Ok(()),
             None if side == Side::Callee && message.method() == Method::Invite && message.to_tag().is_none() => {
+                if !self.is_of_the_edge(packet.source.ip()) {
+                    self.results.strangers += 1;
+                    return Ok(());
+                }
+                self.far.get_or_insert(packet.source.ip().to_canonical());
                 match self.callee(packet.at, call_id)? {
                     Some(slot) => slot,
                     None => return Ok(()),
@@ -250,6 +259,13 @@ impl<'a> Generator<'a> {
         let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: packet.source, connection: None };
         self.feed(packet.at, slot, Input::Sip { flow, bytes: packet.bytes });
         Ok(())
+    }
+
+    /// Whether a call from this address is one of ours: none is before we have placed one.
+    fn is_of_the_edge(&self, source: IpAddr) -> bool {
+        let source = source.to_canonical();
+        let is_called = source == self.plan.remote.ip().to_canonical();
+        is_called || self.held > 0 && self.far.is_none_or(|far| far == source)
     }
 
     /// Somebody who takes a call that the edge makes; nobody where there are too many already.

@@ -90,6 +90,10 @@ pub(super) fn text(plan: &Plan, results: &Results, judged: &[Judged]) -> String 
         let told = "that nobody here has said: audio that was converted, or somebody else's";
         out.push_str(&format!("           {} packets were heard {told}\n", results.foreign));
     }
+    if results.strangers > 0 {
+        let told = "from another address than the edge's, which were not answered";
+        out.push_str(&format!("           {} INVITEs came {told}\n", results.strangers));
+    }
     let (sent, received) = (results.sent_again, results.came_again);
     out.push_str(&format!("SIP again  {sent} sent, {received} received\n\n"));
     for one in judged {

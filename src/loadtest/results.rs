@@ -49,6 +49,8 @@ pub(super) struct Results {
     packets: [Packets; 2],
     /// Audio that none of our phones has said.
     pub(super) foreign: u64,
+    /// Calls that came from another address than the edge's, and were not answered.
+    pub(super) strangers: u64,
     pub(super) sent_again: u64,
     pub(super) came_again: u64,
     /// How much later than it should each packet of ours left.
@@ -84,6 +86,7 @@ impl Results {
             foreign: 0,
             sent_again: 0,
             came_again: 0,
+            strangers: 0,
             lateness: Figures::new()?,
             unsent: 0,
             unread: 0,
@@ -216,6 +219,7 @@ impl Results {
                 "callees": self.said_by(Side::Callee).as_json(),
                 "foreign": self.foreign,
             },
+            "strangers": self.strangers,
             "retransmissions": {"sent": self.sent_again, "received": self.came_again},
             "generator": generator,
         })

@@ -47,6 +47,8 @@ const PART_HEADERS: [&str; 6] = [
     "content-transfer-encoding",
     "content-language",
 ];
+/// What an address between `<` and `>` begins with.
+const SCHEMES: [&[u8]; 6] = [b"sip", b"sips", b"tel", b"http", b"https", b"mailto"];
 /// How a key is announced (RFC 4568 §6.1).
 const INLINE: &[u8] = b"inline";
 
@@ -97,7 +99,7 @@ impl Text {
     }
 
     /// The place of a mark in a range.
-    fn find(&self, at: &Range<usize>, is_it: impl Fn(u8) -> bool) -> Option<usize> {
+    fn find(&self, at: &Range<usize>, mut is_it: impl FnMut(u8) -> bool) -> Option<usize> {
         self.get(at).iter().position(|byte| is_it(*byte)).map(|found| at.start + found)
     }
 
@@ -160,6 +162,10 @@ impl Text {
                 self.uris(&value);
                 self.parameters(&value);
                 return Some(value);
+            }
+            // What is packed cannot be looked into, whatever its type.
+            "content-encoding" | "e" if !self.get(&value).eq_ignore_ascii_case(b"identity") => {
+                return Some(value.end..value.end);
             }
             _ => {
                 self.uris(&value);
@@ -232,7 +238,12 @@ impl Text {
         let end = self.stray_key(at);
         let mut from = at.start;
         while from < end {
-            let word = from..self.find(&(from..end), |byte| byte.is_ascii_whitespace() || byte == b'>').unwrap_or(end);
+            let mut angled = false;
+            let is_end = |byte: u8| {
+                angled |= byte == b'<';
+                byte == b'>' || byte.is_ascii_whitespace() && !angled
+            };
+            let word = from..self.find(&(from..end), is_end).unwrap_or(end);
             from = word.end + 1;
             self.userinfo(word);
         }
@@ -246,28 +257,35 @@ impl Text {
             None if word.end == self.0.len() => text.len(),
             None => return,
         };
-        let (mut colons, mut scheme) = (0, false);
+        let (mut first, mut scheme, mut angle) = (None, false, None);
         for (at, byte) in text.iter().enumerate().take(until) {
             match byte {
                 // A name before an address is over.
-                b'<' if colons < 2 => (colons, scheme) = (0, false),
-                b':' if colons == 1 => return self.hide(word.start + at + 1..word.start + until),
-                b':' if scheme => colons = 1,
+                b'<' => (first, scheme, angle) = (None, false, Some(at)),
+                b':' if first.is_some() => return self.hide(word.start + at + 1..word.start + until),
+                b':' if scheme => first = Some(at),
                 b':' => {}
                 _ => scheme |= byte.is_ascii_alphabetic(),
             }
         }
+        // An address without a scheme: what is before its colon is a user.
+        if let (Some(colon), Some(angle)) = (first, angle)
+            && let Some(scheme) = text.get(angle + 1..colon)
+            && !SCHEMES.iter().any(|known| scheme.trim_ascii().eq_ignore_ascii_case(known))
+        {
+            self.hide(word.start + colon + 1..word.start + until);
+        }
     }
 
-    /// Hides what is behind `inline:`, wherever it stands; where that begins.
+    /// Hides what is behind `inline:` or `inline=`, wherever it stands; where that begins.
     fn stray_key(&mut self, at: &Range<usize>) -> usize {
         let text = self.get(at);
         let found = text.windows(INLINE.len()).enumerate().find_map(|(begin, word)| {
             let behind = text.get(begin + INLINE.len()..).filter(|_| word.eq_ignore_ascii_case(INLINE))?;
             let mark = behind.trim_ascii_start();
             let length = match mark {
-                [b':', ..] => 1,
-                [b'%', b'3', b'a' | b'A', ..] => 3,
+                [b':' | b'=', ..] => 1,
+                [b'%', b'3', b'a' | b'A' | b'd' | b'D', ..] => 3,
                 _ => return None,
             };
             Some(begin + INLINE.len() + behind.len() - mark.len() + length)
@@ -313,20 +331,22 @@ impl Text {
         let ends = |byte: u8| match byte {
             b'>' => true,
             b'&' => !is_body,
-            b';' | b',' => !of_uri,
+            // A comma may be one of the value's.
+            b';' => !of_uri,
             _ => byte.is_ascii_whitespace(),
         };
         // A folded line may be between.
         let start = self.find(&value, |byte| !byte.is_ascii_whitespace()).unwrap_or(value.end);
-        let from = match self.get(&(start..value.end)).first().copied() {
+        let (from, is_closed) = match self.get(&(start..value.end)).first().copied() {
             Some(quote @ (b'"' | b'\'')) => {
                 let close = self.closing(start + 1..value.end, quote);
                 self.hide(start + 1..close);
-                (close + 1).min(value.end)
+                ((close + 1).min(value.end), true)
             }
-            _ => start,
+            _ => (start, false),
         };
-        let end = self.find(&(from..value.end), ends).unwrap_or(value.end);
+        let is_over = is_closed && !of_uri && self.get(&(from..value.end)).first() == Some(&b',');
+        let end = if is_over { from } else { self.find(&(from..value.end), ends).unwrap_or(value.end) };
         self.hide(from..end);
         end
     }

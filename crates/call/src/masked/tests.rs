@@ -206,6 +206,11 @@ fn passwords_in_uris_are_hidden() {
         ("Contact: \"a:b\"<sip:u:secret@h>", "Contact: \"a:b\"<sip:u:******@h>"),
         ("Route: <sip:a@h:5060;lr>,<sip:b@h:5061;lr>", "Route: <sip:a@h:5060;lr>,<sip:b@h:5061;lr>"),
         ("Call-ID: 1:2:3@h", "Call-ID: 1:2:3@h"),
+        ("Call-ID: a:2@h", "Call-ID: a:2@h"),
+        ("Contact: <alice:secret@h>", "Contact: <alice:******@h>"),
+        ("Contact: \"A\" <sip:u:se cret@h>", "Contact: \"A\" <sip:u:** ****@h>"),
+        ("Contact: <sip:a@h> , <sip:u:x@h>", "Contact: <sip:a@h> , <sip:u:*@h>"),
+        ("P-Asserted-Identity: <mailto:a@h>", "P-Asserted-Identity: <mailto:a@h>"),
     ] {
         let text = shown(&request(&format!("{header}\r\n"), "application/sdp", ""));
         assert!(text.contains(&format!("\r\n{expected}\r\n")), "{text}");
@@ -273,6 +278,8 @@ fn secret_parameters_are_hidden_however_they_are_written() {
         ("X-App: {\"password\":\"X9\", \"pin\": 12}", "X-App: {\"password\":\"**\", \"pin\": ***"),
         ("X-App: password='X 9'", "X-App: password='* *'"),
         ("X-App: %70assword%3DX9", "X-App: %70assword%3D**"),
+        ("X-App: password=a,b;x=1", "X-App: password=***;x=1"),
+        ("X-App: inline=X9", "X-App: inline=XX"),
         ("X-PIN: 12", "X-PIN: **"),
         ("X-Key: 12", "X-Key: **"),
         ("X-Auth: 12", "X-Auth: **"),
@@ -287,6 +294,15 @@ fn secret_parameters_are_hidden_however_they_are_written() {
     }
     let text = shown(&request("", "application/sdp;password=X9", "v=0\r\n"));
     assert!(text.contains("application/sdp;password=**\r\n") && text.ends_with("v=0\r\n"), "{text}");
+}
+
+#[test]
+fn what_is_packed_is_hidden_as_a_whole() {
+    for header in ["Content-Encoding: gzip", "e: deflate"] {
+        let text = shown(&request(&format!("{header}\r\n"), "application/sdp", "s=\u{1f}8b X9\r\n"));
+        assert!(text.ends_with("\r\n\r\n***** **\r\n"), "{text}");
+    }
+    assert!(shown(&request("e: identity\r\n", "application/sdp", "v=0\r\ns=-\r\n")).ends_with("s=-\r\n"));
 }
 
 #[test]
