@@ -111,9 +111,10 @@ impl Share {
     /// `None`: the address has as many as it may.
     fn of(sources: &Arc<Sources>, remote: IpAddr) -> Option<Share> {
         let source = match remote.to_canonical() {
+            IpAddr::V4(ip) => ip.into(),
+            IpAddr::V6(Ipv6Addr::LOCALHOST) => Ipv6Addr::LOCALHOST.into(),
             // Whoever has one address of a /64 has them all.
-            IpAddr::V6(ip) if !ip.is_loopback() => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
-            ip => ip,
+            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
         };
         let mut all = sources.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = all.entry(source).or_default();
