@@ -37,7 +37,13 @@ fn call(now: Instant, format: Format, caller: SocketAddr) -> Session {
     };
     session.handle_input(now, Command::SetRemote { end: CALLER, remote });
     let settings = Settings { format, ping: Duration::ZERO, ..Settings::default() };
-    let socket = SocketSpec { url: "wss://agent.example/".into(), auth_token: None, ca: None, plain_networks: vec![] };
+    let socket = SocketSpec {
+        url: "wss://agent.example/".into(),
+        auth_token: None,
+        ca: None,
+        plain_networks: vec![],
+        traceparent: None,
+    };
     let spec = AgentSpec { settings, socket, counters: Arc::default(), clear_fade: Duration::ZERO, raw: None };
     session.handle_input(now, Command::AddAgent { end: AGENT, spec: Arc::new(spec) });
     session.handle_agent(now, AGENT, AgentInput::Opened);

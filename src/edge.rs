@@ -26,6 +26,7 @@ use crate::events::Events;
 use crate::handle::{Handle, Load, Order, Phase, Running, Shared};
 use crate::hep;
 use crate::names::{Found, NameQuestion, Names};
+use crate::otel;
 use crate::own_sockets::OwnSockets;
 use crate::records::{self, ReportOrder};
 use crate::reload::stamps;
@@ -109,11 +110,12 @@ fn certificates(config: &Config) -> Result<transport::Settings, StartError> {
 }
 
 /// What the gateway is told before anything else.
-fn first_inputs(config: &Config, records: &records::Writer) -> [Input; 3] {
+fn first_inputs(config: &Config, records: &records::Writer) -> [Input; 4] {
     [
         Input::Strangers(config.limits.strangers),
         Input::DayCounts(records.day_counts()),
         Input::Capture(config.hep.is_some()),
+        Input::Sample(config.sampling()),
     ]
 }
 
@@ -148,7 +150,7 @@ impl Edge {
         let (orders, orders_in) = mpsc::channel(limits::ORDERS);
         let (reports, reports_in) = mpsc::channel(limits::REPORTS);
         let (sms, texts, sms_in) = sms::desk();
-        let (hep, hep_in) = hep::desk(shared.hep.subscribe(), &shared.hep_counters);
+        let ((hep, otel), copies) = copies(&shared);
         let (names_in, names) = mpsc::channel(limits::NAME_QUESTIONS);
         let (load_in, load) = watch::channel(Load::default());
         let (table_in, table_seen) = watch::channel(Arc::clone(&table));
@@ -169,6 +171,7 @@ impl Edge {
                 reports: own.reports,
                 texts,
                 hep,
+                otel,
                 table: table_in,
                 load: load_in,
                 shared,
@@ -189,7 +192,7 @@ impl Edge {
             records: Some(start_records(records, reports_in).map_err(system("the writer of call records"))?),
             stop: Arc::default(),
         };
-        edge.start_auxiliary(http, (resolver, names), hep_in).map_err(system("the HTTP server"))?;
+        edge.start_auxiliary(http, (resolver, names), copies).map_err(system("the HTTP server"))?;
         Ok(edge)
     }
 
@@ -198,12 +201,12 @@ impl Edge {
         &mut self,
         http: TcpListener,
         (resolver, questions): (Resolver, mpsc::Receiver<NameQuestion>),
-        hep: hep::Sender,
+        copies: Copies,
     ) -> io::Result<()> {
         let (settled, wait) = sync_channel(1);
         let (handle, stop) = (self.handle.clone(), Arc::clone(&self.stop));
         let names = Names::new(resolver, handle.clone(), questions, settled);
-        let auxiliary = Auxiliary { http, handle, stop, names, hep };
+        let auxiliary = Auxiliary { http, handle, stop, names, copies };
         let (builder, runtime) = runtime("auxiliary")?;
         self.auxiliary = Some(builder.spawn(move || {
             runtime.block_on(auxiliary.run());
@@ -336,7 +339,7 @@ fn shared(
 ) -> Arc<Shared> {
     let now = Timestamp::now();
     let stamps = stamps(&config);
-    let target = hep::Target::of(&config);
+    let (to_hep, to_otel) = (hep::Target::of(&config), otel::Target::of(&config));
     let running =
         Running { boot: config.clone(), config, warnings: 0, loaded_at: now, names: Found::new(), interfaces, stamps };
     Arc::new(Shared {
@@ -356,8 +359,10 @@ fn shared(
         workers: workers.counters().to_vec(),
         cdr,
         sms: Arc::default(),
-        hep: watch::Sender::new(target),
+        hep: watch::Sender::new(to_hep),
         hep_counters: Arc::default(),
+        otel: watch::Sender::new(to_otel),
+        otel_counters: Arc::default(),
         pulse: Mutex::default(),
         events: Events::new(),
         history: Mutex::default(),
@@ -405,22 +410,36 @@ fn start_signalling(begin: impl FnOnce() -> io::Result<Signalling> + Send + 'sta
     }
 }
 
+/// Who sends what others are told of calls.
+struct Copies {
+    hep: hep::Sender,
+    otel: otel::Sender,
+}
+
+/// The ways to them, and they themselves.
+fn copies(shared: &Shared) -> ((hep::Desk, otel::Desk), Copies) {
+    let full_numbers = shared.running(|running| running.boot.log.full_numbers);
+    let (to_hep, hep) = hep::desk(shared.hep.subscribe(), &shared.hep_counters);
+    let (to_otel, otel) = otel::desk(shared.otel.subscribe(), &shared.otel_counters, full_numbers);
+    ((to_hep, to_otel), Copies { hep, otel })
+}
+
 /// All that may wait for name servers and HTTP clients.
 struct Auxiliary {
     http: TcpListener,
     handle: Handle,
     stop: Arc<Notify>,
     names: Names,
-    hep: hep::Sender,
+    copies: Copies,
 }
 
 impl Auxiliary {
     async fn run(self) {
-        let Auxiliary { http, handle, stop, names, hep } = self;
+        let Auxiliary { http, handle, stop, names, copies: Copies { hep, otel } } = self;
         let refresher = tokio::spawn(reload::keep_fresh(handle.clone()));
         let names = tokio::spawn(names.keep());
-        // Ends by itself, with what is left to send, once the signalling loop is gone.
-        let hep = tokio::spawn(hep.run());
+        // They end by themselves, with what is left to send, once the signalling loop is gone.
+        let (hep, otel) = (tokio::spawn(hep.run()), tokio::spawn(otel.run()));
         let server = tokio::spawn(admin::serve(http, handle.clone()));
         let history = tokio::spawn(history::keep(handle.clone()));
         stop.notified().await;
@@ -430,6 +449,7 @@ impl Auxiliary {
         names.abort();
         let _ = (refresher.await, server.await, names.await, history.await);
         let _ = tokio::time::timeout(Duration::from_secs(limits::HEP_LAST_SECONDS), hep).await;
+        let _ = otel.await;
         // The signalling loop has ended before: no record comes after this.
         let _ = handle.reports.send(ReportOrder::End).await;
     }

@@ -21,6 +21,7 @@ use crate::events::Events;
 use crate::hep;
 use crate::history::History;
 use crate::names::Found;
+use crate::otel;
 use crate::own_sockets::OwnSockets;
 use crate::records::{Figures, ReportOrder};
 use crate::reload::Stamp;
@@ -145,6 +146,9 @@ pub(crate) struct Shared {
     /// Where messages and reports go, and what became of them.
     pub(crate) hep: watch::Sender<Option<hep::Target>>,
     pub(crate) hep_counters: Arc<hep::HepCounters>,
+    /// The same of traces.
+    pub(crate) otel: watch::Sender<Option<otel::Target>>,
+    pub(crate) otel_counters: Arc<otel::OtelCounters>,
     /// Each worker's turns as last looked at, and when they had changed.
     pub(crate) pulse: Mutex<Vec<(u64, Instant)>>,
     /// Changes, for whoever watches.

@@ -241,7 +241,7 @@ fn bounded(samples: &mut VecDeque<Sample>, sample: Sample, most: usize) {
 }
 
 /// Whether an answered call that ends so ended as calls do.
-fn is_usual(reason: &str) -> bool {
+pub(crate) fn is_usual(reason: &str) -> bool {
     const USUAL: [ReasonSlug; 6] = [
         ReasonSlug::CallerHungUp,
         ReasonSlug::CalleeHungUp,

@@ -104,6 +104,30 @@ pub const HEP_QUEUE: usize = 8_192;
 pub const HEP_LAST_SECONDS: u64 = 2;
 /// The capture server's name is looked up anew after this time, in seconds, and as often where it is not found.
 pub const HEP_LOOK_AGAIN_SECONDS: u64 = 30;
+/// Calls that wait to be made into spans; more are lost and counted.
+pub const OTEL_QUEUE: usize = 1024;
+/// What spans take that wait for the collector, in bytes; more are lost and counted.
+pub const OTEL_HELD_BYTES: usize = 16 << 20;
+/// Spans in one request; a call of more is one of its own.
+pub const OTEL_BATCH_SPANS: usize = 512;
+/// The same in bytes.
+pub const OTEL_BATCH_BYTES: usize = 4 << 20;
+/// Spans wait this long for others, in seconds.
+pub const OTEL_BATCH_SECONDS: u64 = 5;
+/// The longest pause of ours before the collector is asked again, in seconds.
+pub const OTEL_PAUSE_SECONDS: u64 = 30;
+/// The longest that it may ask for itself (Retry-After), in seconds.
+pub const OTEL_RETRY_AFTER_SECONDS: u64 = 300;
+/// At the end of the edge, what waits for the collector is sent within this time, in seconds.
+pub const OTEL_LAST_SECONDS: u64 = 5;
+/// How much of a collector's answer is read, in bytes.
+pub const OTEL_ANSWER_BYTES: u64 = 64 << 10;
+/// Between two lines in the log about a collector that does not take spans, in seconds.
+pub const OTEL_COMPLAINT_SECONDS: u64 = 60;
+/// Events of one span: as many as OpenTelemetry's own limit has; of more, the beginning and the end stay.
+pub const OTEL_EVENTS: usize = 128;
+/// Characters of one text in a span.
+pub const OTEL_TEXT_CHARS: usize = 1024;
 /// Calls that have begun, and call records, that wait for their writer; more are lost and counted.
 pub const REPORTS: usize = 32_768;
 /// Lines in the journal of live calls beyond two for each, before it is written anew.

@@ -86,7 +86,12 @@ pub(crate) struct Seldom {
 impl Seldom {
     /// Whether to say it now, and what to add of those that were not said; `None`: not now.
     pub(crate) fn due(&mut self, now: Instant) -> Option<String> {
-        let pause = Duration::from_secs(limits::COMPLAINT_SECONDS);
+        self.due_each(now, limits::COMPLAINT_SECONDS)
+    }
+
+    /// The same, no oftener than each so many seconds.
+    pub(crate) fn due_each(&mut self, now: Instant, seconds: u64) -> Option<String> {
+        let pause = Duration::from_secs(seconds);
         if self.said.is_some_and(|said| now.saturating_duration_since(said) < pause) {
             self.held_back += 1;
             return None;

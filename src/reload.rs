@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, interval, interval_at, timeout};
 use trunkgate_call::{Change, Happening, Input};
 use trunkgate_route::Table;
@@ -20,6 +20,7 @@ use crate::config::{self, Config, Diagnostic, Listen};
 use crate::handle::{Gone, Handle};
 use crate::hep;
 use crate::names::Found;
+use crate::otel;
 use crate::records::ReportOrder;
 use crate::sms::SmsOrder;
 use crate::transport::Settings;
@@ -177,12 +178,9 @@ impl Handle {
         let _ = self.reports.send(ReportOrder::Reopen(Box::new(config.cdr.clone()))).await;
         let _ = self.sms.send(SmsOrder::Settings(config.sms.clone())).await;
         self.input(Input::Capture(config.hep.is_some())).await?;
-        self.shared.hep.send_if_modified(|target| {
-            let new = hep::Target::of(&config);
-            let changed = *target != new;
-            *target = new;
-            changed
-        });
+        self.input(Input::Sample(config.sampling())).await?;
+        set(&self.shared.hep, hep::Target::of(&config));
+        set(&self.shared.otel, otel::Target::of(&config));
         self.shared.refresh.notify_one();
         self.shared.renamed.notify_one();
         Ok(done)
@@ -257,6 +255,15 @@ impl Handle {
             None => Ok(()),
         }
     }
+}
+
+/// Tells whoever watches of another value.
+fn set<T: PartialEq>(watched: &watch::Sender<T>, new: T) {
+    watched.send_if_modified(|value| {
+        let changed = *value != new;
+        *value = new;
+        changed
+    });
 }
 
 /// What whoever watches is told of a reload.

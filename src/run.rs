@@ -205,8 +205,9 @@ impl Signals {
         }
         let live = handle.live_calls();
         let farewell = Duration::from_secs(limits::FAREWELL_SECONDS);
-        // Both BYEs' farewell and the runtime's.
-        told.notify.stopping(&format!("draining, live calls: {live}"), drain + farewell * 3);
+        // Both BYEs' farewell and the runtime's, and what is still told of calls.
+        let last = farewell * 3 + Duration::from_secs(limits::OTEL_LAST_SECONDS);
+        told.notify.stopping(&format!("draining, live calls: {live}"), drain + last);
         tracing::info!("draining for {drain:?} at most, live calls: {live}");
         if handle.drain(true).await.is_err() {
             return ExitCode::FAILURE;

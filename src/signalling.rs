@@ -18,6 +18,7 @@ use trunkgate_sip::{Flow, Transmit};
 use crate::handle::{Load, Order, Shared};
 use crate::hep;
 use crate::names::NameQuestion;
+use crate::otel;
 use crate::records::{self, ReportOrder};
 use crate::sms::held::{Desk, Untold};
 use crate::transport::{Arrival, Moment, Transports};
@@ -38,6 +39,8 @@ pub(crate) struct Signalling {
     pub(crate) texts: Desk,
     /// The way to whoever sends to the capture server.
     pub(crate) hep: hep::Desk,
+    /// The same to the collector of traces.
+    pub(crate) otel: otel::Desk,
     /// Read by whoever accepts connections.
     pub(crate) table: watch::Sender<Arc<Table>>,
     /// For those who wait for the last call.
@@ -74,6 +77,8 @@ impl Signalling {
                 break;
             }
         }
+        self.guarded(Instant::now(), Gateway::tell_ended);
+        self.drain(Instant::now());
         while let Some(messages) = self.texts.held.released(Instant::now(), u64::MAX) {
             self.leaving.extend(messages);
         }
@@ -335,6 +340,7 @@ impl Signalling {
             },
             Output::Log(line) => log::call_event(&line),
             Output::Captured(captured) => self.hep.hand_over(captured),
+            Output::Sampled(call) => self.otel.hand_over(call),
         }
         None
     }

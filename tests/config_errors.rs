@@ -267,11 +267,11 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
         let text = format!("[trunk.pbx]\npeers = ['sip:10.0.0.5']\n[[route]]\nto = ['100']\n{line}\n");
         check(&text, &[("TG0190", 5, column)]);
     }
-    for table in ["app.a", "recording", "otel"] {
+    for table in ["app.a", "recording"] {
         check_behind(&format!("[{table}]\n"), &[("TG0190", 7, 2)]);
     }
-    let message = &found("[otel]\n")[0].message;
-    assert_eq!(message, "not in this version: `otel`");
+    let message = &found("[recording]\n")[0].message;
+    assert_eq!(message, "not in this version: `recording`");
 }
 
 #[test]

@@ -39,6 +39,7 @@ fn render(counted: &Counted, handle: &Handle) -> String {
     edge(&mut out, gateway, handle);
     texts(&mut out, handle);
     captured(&mut out, handle);
+    traced(&mut out, handle);
     process::render(&mut out, handle.shared.started_at);
     out.finish()
 }
@@ -104,6 +105,14 @@ fn captured(out: &mut Exposition, handle: &Handle) {
     let name = "trunkgate_hep_packets_total";
     out.family(name, Kind::Counter, "Packets for the capture server by what became of them.");
     for (result, count) in handle.shared.hep_counters.results() {
+        out.sample(name, &[("result", result)], count as f64);
+    }
+}
+
+fn traced(out: &mut Exposition, handle: &Handle) {
+    let name = "trunkgate_otel_spans_total";
+    out.family(name, Kind::Counter, "Spans for the collector of traces by what became of them.");
+    for (result, count) in handle.shared.otel_counters.results() {
         out.sample(name, &[("result", result)], count as f64);
     }
 }

@@ -71,7 +71,13 @@ impl Subject {
             Some(path) => Some(certificates(path)?),
             None => agent.ca,
         };
-        let spec = SocketSpec { url: agent.url, auth_token, ca, plain_networks: config.edge.local_networks };
+        let spec = SocketSpec {
+            url: agent.url,
+            auth_token,
+            ca,
+            plain_networks: config.edge.local_networks,
+            traceparent: None,
+        };
         Ok(Subject { spec, settings })
     }
 }

@@ -33,6 +33,7 @@ const URL_WORDS: UrlWords = UrlWords {
     user: "has a user part: `token` is the key",
     clear: "would send records in the clear: http:// leads only to loopback and [edge] local_networks",
     help: "as \"https://billing.example.com/calls\"",
+    names_may_be_near: false,
 };
 /// The file of what has counted with limits by the day.
 const DAY_COUNTS: &str = "calls_per_day.jsonl";

@@ -39,6 +39,9 @@ fn is_secret(path: &[String]) -> bool {
         if matches!(kind, Kind::Secret) {
             return !is_named;
         }
+        if matches!(kind, Kind::Map(Kind::Secret)) {
+            return !matches!(rest, [_, one] if one == "env" || one == "file");
+        }
         if matches!(kind, Kind::Map(_)) {
             // What is added to messages is shown to one far end, whatever its name.
             return name == "add" || rest.is_empty() || rest.iter().any(|name| is_telling(name));

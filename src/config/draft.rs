@@ -6,6 +6,7 @@ use trunkgate_route::{Agent, Route, TargetSpec, Trunk};
 
 use super::cdr::Cdr;
 use super::hep::Hep;
+use super::otel::Otel;
 use super::targets::Groups;
 use super::types::{Announcement, Api, Edge, Http, Limits, Listen, Log, Media, Speech, TrunkTls};
 use crate::sms::Settings;
@@ -42,6 +43,7 @@ pub(super) struct Draft {
     pub(super) speech_span: Option<Span>,
     pub(super) cdr: Cdr,
     pub(super) hep: Option<Hep>,
+    pub(super) otel: Option<Otel>,
     pub(super) sms: Option<Settings>,
     /// `[twilio]`, be it usable or not.
     pub(super) twilio_span: Option<Span>,

@@ -86,6 +86,7 @@ fn of_kind(kind: Kind) -> Value {
         Kind::Size => json!({ "$ref": "#/$defs/size" }),
         Kind::Boolean => json!({ "type": "boolean" }),
         Kind::Integer(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
+        Kind::Share => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
         Kind::Choice(numbers) => json!({ "enum": numbers }),
         Kind::Word(words) => json!({ "enum": words }),
         Kind::List(item) => json!({ "type": "array", "items": of_kind(*item) }),

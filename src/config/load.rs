@@ -165,6 +165,7 @@ fn config(path: &Path, source: &str, draft: Draft) -> Config {
         log: draft.log,
         cdr: draft.cdr,
         hep: draft.hep,
+        otel: draft.otel,
         sms: draft.sms.map(Arc::new),
     }
 }

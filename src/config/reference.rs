@@ -91,6 +91,7 @@ fn words(kind: Kind) -> String {
         Kind::Integer(0, u32::MAX) => "integer".to_owned(),
         Kind::Integer(least, u32::MAX) => format!("integer from {least}"),
         Kind::Integer(least, most) => format!("{least} to {most}"),
+        Kind::Share => "0 to 1".to_owned(),
         Kind::Choice(numbers) => numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(", "),
         Kind::Word(known) => quoted(known),
         Kind::List(item) => format!("list: {}", words(*item)),

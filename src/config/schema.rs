@@ -23,7 +23,7 @@ use super::keys;
 use super::section::{Section, Value};
 use super::targets::Groups;
 use super::types::{Api, Edge, Http, Limits, Listen, ListenTls, Log, Media};
-use super::{agents, cdr, hep, hours, routes, sms, speech as speaking, tls, trunks, values};
+use super::{agents, cdr, hep, hours, otel, routes, sms, speech as speaking, tls, trunks, values};
 
 /// Peers in these networks are shown our local address.
 const LOCAL_NETWORKS: [&str; 7] =
@@ -75,7 +75,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let limits = section("limits", keys::LIMITS);
     let http = section("http", keys::HTTP);
     let log = section("log", keys::LOG);
-    let (cdr, hep) = (section("cdr", keys::CDR), section("hep", keys::HEP));
+    let (cdr, hep, otel) = (section("cdr", keys::CDR), section("hep", keys::HEP), section("otel", keys::OTEL));
     let api = section("api", keys::API);
     let speech = section("speech", keys::SPEECH);
     let (twilio, texts) = (section("twilio", keys::TWILIO), section("sms", keys::SMS));
@@ -98,6 +98,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let routes =
         root.get("route").map(|value| routes::read(value, &edge, &groups, &texts_to, findings)).unwrap_or_default();
     let cdr = cdr.map(|section| cdr::read(&section, &edge.local_networks, file.folder(), findings)).unwrap_or_default();
+    let otel = otel.and_then(|section| otel::read(&section, &edge.local_networks, file.folder(), findings));
     let surroundings = sms::Surroundings::new(file.folder(), &edge.local_networks);
     let day_counts = Some(cdr.day_counts_beside(file.folder()));
     let sms = sms::read(twilio.as_ref(), texts.as_ref(), surroundings, findings);
@@ -129,6 +130,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         speech_span: speech.map(|speech| speech.span),
         cdr: Cdr { day_counts, ..cdr },
         hep: hep.and_then(|section| hep::read(&section, file.folder(), findings)),
+        otel,
         sms,
         twilio_span: twilio.map(|section| section.span),
         sms_span: texts.map(|section| section.span),

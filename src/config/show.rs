@@ -268,7 +268,8 @@ fn complete(kind: Kind, value: &Value<'_>) -> Node {
         (Kind::Many(item), _) => complete(*item, value),
         (Kind::Map(item), DeValue::Table(table)) => {
             let one = |(name, value): (String, &Value<'_>)| {
-                let node = if cover::is_telling(&name) { Node::Plain(quoted(HIDDEN)) } else { complete(*item, value) };
+                let is_hidden = cover::is_telling(&name) && !matches!(item, Kind::Secret);
+                let node = if is_hidden { Node::Plain(quoted(HIDDEN)) } else { complete(*item, value) };
                 (name, node)
             };
             Node::Table(in_order(table).into_iter().map(one).collect())
@@ -410,12 +411,14 @@ mod tests {
             [agent.a]\nurl = 'wss://h/m?key=hunter2'\nauth_token = 'hunter2'\nparameters = { token = 'hunter2', n = 'x' }\n\
             [speech]\nurl = 'https://h/s?key=hunter2'\ntoken = 'hunter2'\n\
             [cdr]\nurl = 'https://h/?key=hunter2'\ntoken = 'hunter2'\nsecret = ['whsec_hunter2FBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=']\n\
+            [otel]\nendpoint = 'https://h/?key=hunter2'\nheaders = { plain = 'hunter2', x-token = { env = 'PATH' } }\n\
             [[route]]\nconnect = ['trunk:x']\n";
         let (config, _) = parse(Path::new("t.toml"), text).unwrap_or_else(|found| panic!("{found:?}"));
         let shown = Shown::of(&config, text);
         for told in [shown.to_toml(), shown.to_json().to_string()] {
             assert!(!told.contains("hunter2"), "{told}");
-            assert!(told.matches(HIDDEN).count() == 11 && told.contains("wss://h/m?"), "{told}");
+            assert!(told.contains("PATH"), "{told}");
+            assert!(told.matches(HIDDEN).count() == 13 && told.contains("wss://h/m?"), "{told}");
         }
         // By its name, or as part of an address or a program's arguments.
         let names = "pin = 'hunter2', pwd = 'hunter2', passwd = 'hunter2', bearer = 'hunter2', cookie = 'hunter2', \

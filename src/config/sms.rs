@@ -76,6 +76,7 @@ pub(super) fn read(
         user: "has a user part: `account_sid` and `auth_token` are the keys",
         clear: "would send texts and token in the clear: http:// leads only to loopback and [edge] local_networks",
         help: "as \"https://api.twilio.com\"",
+        names_may_be_near: false,
     };
     let base_url = twilio.read("base_url", findings, |key, value, findings| {
         speech::web_address(key, value, (surroundings.local_networks, words), findings)

@@ -26,12 +26,15 @@ pub(super) struct UrlWords {
     pub(super) clear: &'static str,
     /// How one is written.
     pub(super) help: &'static str,
+    /// Whether `http://` may lead to a name, whose addresses are looked at when it is connected to.
+    pub(super) names_may_be_near: bool,
 }
 
 const OURS: UrlWords = UrlWords {
     user: "has a user part: `token` is the key",
     clear: "would send texts and token in the clear: http:// leads only to loopback and [edge] local_networks",
     help: "as \"https://api.openai.com/v1/audio/speech\"",
+    names_may_be_near: false,
 };
 /// Keys of an endpoint.
 const OF_ENDPOINT: [&str; 3] = ["token", "model", "format"];
@@ -124,7 +127,8 @@ pub(super) fn web_address(
     let is_near = |url: &Url| {
         let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let near = |ip: IpAddr| ip.is_loopback() || local_networks.iter().any(|network| network.contains(&ip));
-        host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| near(ip.to_canonical()))
+        let may_be = words.names_may_be_near && url.domain().is_some();
+        may_be || host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| near(ip.to_canonical()))
     };
     let wrong = match url {
         None => "is not a web address",

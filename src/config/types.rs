@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use trunkgate_call::StrangerLimits;
+use trunkgate_call::{Sampling, StrangerLimits};
 use trunkgate_media::LatchMode;
 use trunkgate_route::{Agent, Calendar, Definition, Destination, Numbers, Routes, Server, Transport, Trunk};
 
 use super::cdr::Cdr;
 use super::hep::Hep;
+use super::otel::Otel;
 use super::places::Places;
 use crate::sms::Settings;
 
@@ -53,6 +54,8 @@ pub struct Config {
     pub cdr: Cdr,
     /// `[hep]`
     pub hep: Option<Hep>,
+    /// `[otel]`
+    pub otel: Option<Otel>,
     /// `[twilio]` and `[sms]`
     pub sms: Option<Arc<Settings>>,
 }
@@ -244,6 +247,11 @@ pub struct Log {
 }
 
 impl Config {
+    /// Of which calls traces are sent.
+    pub(crate) fn sampling(&self) -> Sampling {
+        self.otel.as_ref().map_or(Sampling::NONE, |otel| otel.sampling)
+    }
+
     /// Every file of certificates and keys.
     pub fn tls_files(&self) -> Vec<&Path> {
         let listeners = self.listen.iter().filter_map(|listen| listen.tls.as_ref());

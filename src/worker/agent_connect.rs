@@ -40,6 +40,9 @@ use crate::limits::{
 use crate::own_sockets::OwnSockets;
 use crate::transport::verifier::Servers;
 
+/// By it the agent's spans join the call's (W3C Trace Context §3.2).
+const TRACEPARENT: &str = "traceparent";
+
 /// The system's certificates, read once.
 static SYSTEM_TRUST: OnceCell<Arc<ClientConfig>> = OnceCell::const_new();
 
@@ -141,6 +144,9 @@ impl Target {
             let mut signature = HeaderValue::try_from(sign(token, url)).map_err(Fault::unreachable)?;
             signature.set_sensitive(true);
             request.headers_mut().insert(SIGNATURE_HEADER, signature);
+        }
+        if let Some(parent) = &spec.traceparent {
+            request.headers_mut().insert(TRACEPARENT, HeaderValue::try_from(parent).map_err(Fault::unreachable)?);
         }
         Ok(Target { host, port, secure, request })
     }
@@ -326,7 +332,7 @@ mod tests {
     use super::*;
 
     fn spec(url: &str) -> SocketSpec {
-        SocketSpec { url: url.to_owned(), auth_token: None, ca: None, plain_networks: vec![] }
+        SocketSpec { url: url.to_owned(), auth_token: None, ca: None, plain_networks: vec![], traceparent: None }
     }
 
     #[test]

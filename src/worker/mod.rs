@@ -156,6 +156,7 @@ pub(crate) async fn try_agent(agent: &Agent, local_networks: &[IpNet]) -> Result
         auth_token: agent.auth_token.clone(),
         ca: agent.ca.clone(),
         plain_networks: local_networks.to_vec(),
+        traceparent: None,
     };
     let opened = async { Target::new(&spec)?.reach(&spec, &OwnSockets::none(), Arc::default()).await };
     match tokio::time::timeout(Duration::from_secs(limits::AGENT_TRIAL_SECONDS), opened).await {

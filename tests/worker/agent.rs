@@ -141,7 +141,7 @@ pub(crate) fn settings() -> Settings {
 }
 
 pub(crate) fn socket_spec(url: String) -> SocketSpec {
-    SocketSpec { url, auth_token: None, ca: None, plain_networks: vec![] }
+    SocketSpec { url, auth_token: None, ca: None, plain_networks: vec![], traceparent: None }
 }
 
 pub(crate) fn wire() -> WireSpec {

@@ -124,6 +124,7 @@ impl Call {
         let raw = agent.is_raw().then(|| edge.raw_sources());
         let settings = self.settings(edge, agent, &part);
         let stream_sid = settings.stream_sid.clone();
+        let sid = edge.sid();
         let spec = AgentSpec {
             settings,
             socket: SocketSpec {
@@ -131,6 +132,7 @@ impl Call {
                 auth_token: agent.auth_token.clone(),
                 ca: agent.ca.clone(),
                 plain_networks: edge.addressing.local_networks.clone(),
+                traceparent: edge.traceparent(self.key, self.sid(), &sid),
             },
             counters: counters.clone(),
             clear_fade: agent.clear_fade,
@@ -156,7 +158,7 @@ impl Call {
         let leg = self.legs.len();
         // Not small, and a fork is often the last.
         self.legs.reserve_exact(1);
-        self.legs.push(Leg::of_agent(edge.sid(), side));
+        self.legs.push(Leg::of_agent(sid, side));
         let line = match raw {
             // By these a receiver of many calls tells them apart.
             Some(raw) => format!(

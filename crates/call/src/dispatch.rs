@@ -229,6 +229,7 @@ impl Gateway {
         let call = Call::new(now, &mut self.edge, key, &incoming);
         let call = self.calls.entry(key).or_insert(Box::new(call));
         call.begin(now, &mut self.edge, &incoming);
+        call.note_legs(now, &mut self.edge);
         if call.state != State::Ended {
             self.edge.outputs.push_back(Output::Began(Box::new(call.view())));
         }
@@ -494,6 +495,7 @@ impl Gateway {
             call.end_early_change(now, &mut self.edge);
             call.serve_waiting_refer(now, &mut self.edge);
             call.ask_the_owed(now, &mut self.edge);
+            call.note_legs(now, &mut self.edge);
         }
         self.at_work = None;
         self.note_if_done(key);
@@ -510,6 +512,7 @@ impl Gateway {
         for key in std::mem::take(&mut self.done) {
             let Some(mut call) = self.calls.remove(&key) else { continue };
             call.forget(&mut self.edge);
+            call.tell_sampled(&mut self.edge);
             self.edge.keep_trace(&call);
         }
     }

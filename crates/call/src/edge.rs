@@ -36,6 +36,7 @@ use crate::recent::Recent;
 use crate::refresh::TIMER;
 use crate::register::Registrations;
 use crate::registrar::Registrar;
+use crate::sampled::{Gathered, Sampling};
 use crate::sessions::Sessions;
 use crate::strangers::Strangers;
 use crate::trace::Trace;
@@ -106,6 +107,10 @@ pub(crate) struct Edge {
     pub(crate) cause: Option<Cause>,
     /// Whether a capture agent is told of messages and reports.
     pub(crate) captures: bool,
+    /// Which calls are told of once they are over.
+    pub(crate) sampling: Sampling,
+    /// What is gathered of them.
+    pub(crate) sampled: BTreeMap<CallKey, Gathered>,
     /// The message that is being dealt with.
     pub(crate) arriving: Option<Arriving>,
     /// The 100 that has answered an INVITE which no call is entered for yet.
@@ -176,6 +181,8 @@ impl Edge {
             unjoined: Vec::new(),
             cause: None,
             captures: false,
+            sampling: Sampling::NONE,
+            sampled: BTreeMap::new(),
             arriving: None,
             trying: None,
             message_bytes: 0,

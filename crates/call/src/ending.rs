@@ -157,7 +157,7 @@ impl Call {
         if let Some(series) = series {
             edge.recent.push_series(series);
         }
-        edge.outputs.push_back(Output::Report(Box::new(CallRecord {
+        let record = CallRecord {
             call: view,
             sip_code: code,
             q850_cause: q850,
@@ -165,7 +165,9 @@ impl Call {
             post_dial_ms: self.times.first_ring.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
             mos_min: scores.lowest(),
             mos_avg: scores.mean(),
-        })));
+        };
+        self.note_record(now, edge, &record);
+        edge.outputs.push_back(Output::Report(Box::new(record)));
     }
 
     /// What shows that there were no ports, where nothing nearer is known.

@@ -141,6 +141,7 @@ impl Gateway {
             }
             Input::Limits { calls, calls_per_second } => self.edge.admission.set_limits(calls, calls_per_second),
             Input::Capture(wanted) => self.edge.captures = wanted,
+            Input::Sample(sampling) => self.edge.sampling = sampling,
             Input::Strangers(limits) => self.edge.strangers.configure(limits),
             Input::DayCounts(counts) => {
                 let at = self.edge.timestamp(now);

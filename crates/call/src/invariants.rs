@@ -30,6 +30,9 @@ impl Gateway {
         for key in edge.traces.keys() {
             hold(self.calls.contains_key(key), || format!("trace of {key:?}, which is gone"))?;
         }
+        hold(edge.sampled.keys().all(|key| self.calls.contains_key(key)), || {
+            "a call is told of that is not there".into()
+        })?;
         hold(edge.traces.len() == self.calls.len(), || "a call without trace".into())?;
         let texts: usize = edge.traces.values().map(|trace| trace.message_bytes()).sum();
         let texts = texts + edge.recent.message_bytes();

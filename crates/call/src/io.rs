@@ -12,6 +12,7 @@ use crate::captured::Captured;
 use crate::change::Change;
 use crate::quotas::DayCount;
 use crate::report::CallRecord;
+use crate::sampled::{SampledCall, Sampling};
 use crate::sms::SmsNews;
 use crate::strangers::StrangerLimits;
 use crate::view::CallView;
@@ -140,6 +141,8 @@ pub enum Input {
     Strangers(StrangerLimits),
     /// Whether [`Output::Captured`] is wanted.
     Capture(bool),
+    /// Of which of the calls that begin from now on [`Output::Sampled`] is wanted.
+    Sample(Sampling),
     /// New addresses of ours.
     Addressing(Addressing),
     /// An operator's wish.
@@ -194,6 +197,8 @@ pub enum Output {
     Log(LogLine),
     /// A message of a call, or a report on its media, where [`Input::Capture`] has asked for them.
     Captured(Box<Captured>),
+    /// A call of those that [`Input::Sample`] has asked for, once nothing of it is waited for.
+    Sampled(Box<SampledCall>),
 }
 
 /// One event of a call for the log; numbers are already masked unless the configuration says otherwise.

@@ -234,6 +234,7 @@ fn enter(now: Instant, edge: &mut Edge, server: ServerId, leg: &Leg, named: Name
     edge.index.sids.insert(leg.sid.clone(), at.key);
     edge.index.enter(leg.call_id.as_bytes(), named);
     edge.traces.insert(at.key, Trace::new(now, &leg.sid));
+    edge.sample(at.key, &leg.sid);
 }
 
 /// What is shown of a called party that is refused with 484.

@@ -249,6 +249,7 @@ impl Call {
             legs.extend(snapshot.former.map(|former| former.restore(now, edge)));
         }
         edge.traces.insert(key, Trace::new(now, &snapshot.sid));
+        edge.sample(key, &snapshot.sid);
         edge.index.sids.insert(snapshot.sid, key);
         edge.decide(now, key, "the edge was restarted");
         edge.admission.begin();

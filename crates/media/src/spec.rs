@@ -210,6 +210,8 @@ pub struct SocketSpec {
     /// Besides loopback, the networks that a `ws://` URL may lead to: its host name is only known when it is looked up.
     /// Any other address is [`Loss::Unreachable`].
     pub plain_networks: Vec<IpNet>,
+    /// `traceparent` of the handshake (W3C Trace Context §3.2), where the agent's spans may join a trace of ours.
+    pub traceparent: Option<String>,
 }
 
 impl std::fmt::Debug for SocketSpec {

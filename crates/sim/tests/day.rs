@@ -90,6 +90,7 @@ impl Day {
                     | Output::Began(_)
                     | Output::Log(_)
                     | Output::Captured(_)
+                    | Output::Sampled(_)
                     | Output::Counted(_)
                     | Output::Sms(_)
                     | Output::Changed(_) => {}

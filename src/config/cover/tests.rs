@@ -42,6 +42,8 @@ fn no_form_of_a_secret_is_told_of_a_refused_file() {
         "[trunk.d.auth]\npaswrd = 'S3cret'\nusername = 3\n",
         "[trunk.d.auth]\npassword = [\n'S3cret'\n]\n",
         "[hep]\naddress = \"u:S3cret@h:1\"\n",
+        "[otel]\nendpoint = 'https://u:S3cret@h'\nheaders = { x = 'S3cret', env = \"S3cret\" }\nsample = 2\n",
+        "[otel.headers]\nplain = [\n'S3cret']\n",
         "[[route]]\nconnect = ['sip:u:S3cret@h;x=1', 'foo:u:S3cret@h']\n",
         "[http]\ntoken = \"\"\"\nS3cret\n\"\"\" 1\n",
         "[http]\ntoken = 'S3cret' 'S3cret'\n",
@@ -66,6 +68,7 @@ fn what_is_no_secret_stays() {
         "[[route]]\nconnect = [{ ring_all = ['trunk:a', 'sip:100@h:5060'] }]\nto = '/^\\+?1(?:2)$/'\n",
         "[trunk.token]\npeers = [\n'sip:h', # \"\n]\nheaders = { pass = ['X-Key'] }\n",
         "[speech]\ncommand = ['espeak', '{voice}', '{text}']\n",
+        "[otel]\nendpoint = 'https://h'\nheaders = { x-token = { env = 'NAME' } }\nsample = 0.5\n",
     ] {
         assert_eq!(covered(text), text);
     }

@@ -10,7 +10,7 @@ mod trunk;
 
 pub(super) use agent::{AGENT, HOLD, QUEUE, SPEECH};
 pub(super) use edge::{BAN, EDGE, HTTP, HTTP_TLS, LIMITS, LISTEN, LOG, MEDIA};
-pub(super) use reports::{API, CDR, HEP, REPLIES, SMS, SMS_ON_FAILURE, TWILIO};
+pub(super) use reports::{API, CDR, HEP, OTEL, REPLIES, SMS, SMS_ON_FAILURE, TWILIO};
 pub(super) use route::{GROUP, RING_ALL, ROUTE};
 pub(super) use trunk::{
     AUTH, CALLER_ID, HEADERS, PEER, QUOTA, RATES, REGISTER, REQUIRE_AUTH, TRUNK, TRUNK_PARTS, TRUNK_TLS,
@@ -35,6 +35,8 @@ pub(super) enum Kind {
     Boolean,
     /// An integer of this range; `u32::MAX` is no upper end.
     Integer(u32, u32),
+    /// A number from 0 to 1.
+    Share,
     /// One of these integers.
     Choice(&'static [u32]),
     /// One of these words.
@@ -172,7 +174,7 @@ pub(super) const ROOT: &[Key] = keys! {
     "speech": Kind::Table(SPEECH), NONE, "who says the texts of `hold`";
     "recording": Kind::Later("recording"), NONE, "recording";
     "hep": Kind::Table(HEP), NONE, "copies of SIP for Homer";
-    "otel": Kind::Later("OpenTelemetry"), NONE, "traces for OpenTelemetry";
+    "otel": Kind::Table(OTEL), NONE, "traces of calls for OpenTelemetry";
 };
 
 /// A secret written as a table.
@@ -199,6 +201,7 @@ pub(super) const TABLES: &[(&str, &[Key])] = &[
     ("[log]", LOG),
     ("[cdr]", CDR),
     ("[hep]", HEP),
+    ("[otel]", OTEL),
 ];
 
 #[cfg(test)]

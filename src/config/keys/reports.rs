@@ -1,4 +1,4 @@
-//! Keys of what the edge tells, and of the services that it uses: `[cdr]`, `[hep]`, `[api]`, `[twilio]`, `[sms]`.
+//! Keys of what the edge tells, and of the services that it uses: `[cdr]`, `[hep]`, `[otel]`, `[api]`, `[twilio]`, `[sms]`.
 
 use super::{COUNT, FILE, FOLDER, Key, Kind, MUST, NONE, PREFIX, TEXT, is, keys, told};
 
@@ -23,6 +23,16 @@ pub(in crate::config) const HEP: &[Key] = keys! {
     "address": TEXT, MUST, "host and port of the server that gets a copy of calls' SIP";
     "id": Kind::Integer(1, u32::MAX), is("1"), "the capture agent's number";
     "password": Kind::Secret, NONE, "what the server asks for";
+};
+
+/// `[otel]`
+pub(in crate::config) const OTEL: &[Key] = keys! {
+    "endpoint": Kind::Url, MUST, "OTLP over HTTP: a collector's base address, or the whole one that ends in /v1/traces";
+    "headers": Kind::Map(&Kind::Secret), is("{}"), "sent with each request";
+    "sample": Kind::Share, is("1"), "the share of calls whose traces are sent";
+    "service_name": TEXT, is(r#""trunkgate""#), "`service.name` of the spans";
+    "timeout": Kind::Duration, is(r#""10s""#), "for one request, 60 s at most";
+    "ca": FILE, told("the system's"), "PEM: whom the endpoint's certificate must come from";
 };
 
 /// `[api]`

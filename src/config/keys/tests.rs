@@ -20,6 +20,7 @@ const PLACES: &[(&str, &[Key])] = &[
     ("[log]\nKEYS", LOG),
     ("[cdr]\nfile = 'x'\nurl = 'https://h/'\nKEYS", CDR),
     ("[hep]\naddress = '127.0.0.1:9060'\nKEYS", HEP),
+    ("[otel]\nendpoint = 'http://127.0.0.1:4318'\nKEYS", OTEL),
     ("[api]\nKEYS", API),
     ("[trunk.x]\npeers = ['sip:192.0.2.9']\nKEYS", TRUNK),
     ("[trunk.x]\npeers = ['sip:192.0.2.9;transport=tls']\ntls = { KEYS }", TRUNK_TLS),
@@ -62,7 +63,7 @@ fn values(config: &Config) -> String {
     let listen: Vec<_> = config.listen.iter().map(|one| (&one.name, one.transport, one.address)).collect();
     let http = (config.http.address, &config.http.token, &config.http.public_url);
     let calls = (&config.trunks, &config.trunk_tls, &config.agents, &config.routes);
-    let told = (&config.log, &config.cdr, &config.api, &config.sms, &config.speech);
+    let told = (&config.log, &config.cdr, &config.api, &config.sms, &config.speech, &config.otel);
     format!("{:?}", (&config.edge, &config.media, &config.limits, listen, http, calls, told))
 }
 

@@ -171,6 +171,8 @@ pub struct Bench {
     pub logs: Vec<String>,
     pub texts: Vec<SmsNews>,
     pub changes: Vec<trunkgate_call::Change>,
+    /// Calls that are told of at their end.
+    pub sampled: Vec<trunkgate_call::SampledCall>,
     pub counts: Vec<DayCount>,
     pub resolves: Vec<(QueryId, String)>,
     /// Who got an answer to a keep-alive.
@@ -225,6 +227,7 @@ impl Bench {
             logs: vec![],
             texts: vec![],
             changes: vec![],
+            sampled: vec![],
             counts: vec![],
             resolves: vec![],
             pongs: vec![],
@@ -286,6 +289,7 @@ impl Bench {
                 Output::Changed(change) => self.changes.push(*change),
                 Output::Log(line) => self.logs.push(line.text),
                 Output::Captured(_) => {}
+                Output::Sampled(call) => self.sampled.push(*call),
             }
         }
         self.gateway.check_invariants().unwrap();

@@ -152,8 +152,13 @@ impl Bench {
         clear_fade: Duration,
     ) -> Arc<EndCounters> {
         let counters = Arc::new(EndCounters::default());
-        let socket =
-            SocketSpec { url: "wss://agent.example/media".into(), auth_token: None, ca: None, plain_networks: vec![] };
+        let socket = SocketSpec {
+            url: "wss://agent.example/media".into(),
+            auth_token: None,
+            ca: None,
+            plain_networks: vec![],
+            traceparent: None,
+        };
         let spec = AgentSpec { settings, socket, counters: counters.clone(), clear_fade, raw: None };
         self.command(Command::AddAgent { end, spec: Arc::new(spec) });
         counters

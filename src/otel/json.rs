@@ -1,0 +1,158 @@
+//! Spans as OTLP has them in JSON (opentelemetry-proto, "JSON Protobuf Encoding"): ids in hex, 64-bit numbers as text, enums as
+//! numbers, names in camel case. A few structs: the crates that have them bring prost, tonic's types and the SDK.
+
+use serde::{Serialize, Serializer};
+
+/// `SPAN_KIND_SERVER`: a far end asked us.
+pub(super) const SERVER: u8 = 2;
+/// `SPAN_KIND_CLIENT`: we asked a far end.
+pub(super) const CLIENT: u8 = 3;
+/// `STATUS_CODE_ERROR`
+const ERROR: u8 = 2;
+
+/// One span.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Span {
+    pub(super) trace_id: String,
+    pub(super) span_id: String,
+    /// Empty: the first of its trace.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) parent_span_id: String,
+    /// Of W3C Trace Context: sampled.
+    pub(super) flags: u32,
+    pub(super) name: String,
+    pub(super) kind: u8,
+    #[serde(serialize_with = "as_text")]
+    pub(super) start_time_unix_nano: u64,
+    #[serde(serialize_with = "as_text")]
+    pub(super) end_time_unix_nano: u64,
+    pub(super) attributes: Vec<Attribute>,
+    pub(super) events: Vec<Event>,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) dropped_events_count: u32,
+    pub(super) status: Status,
+}
+
+/// What happened in a span.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Event {
+    #[serde(serialize_with = "as_text")]
+    pub(super) time_unix_nano: u64,
+    pub(super) name: String,
+    pub(super) attributes: Vec<Attribute>,
+}
+
+/// Whether it went well.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct Status {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    message: String,
+    #[serde(skip_serializing_if = "is_none")]
+    code: u8,
+}
+
+impl Status {
+    /// It did not: why, in words.
+    pub(super) fn error(message: impl Into<String>) -> Status {
+        Status { message: message.into(), code: ERROR }
+    }
+}
+
+/// A name and its value.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Attribute {
+    pub(super) key: &'static str,
+    pub(super) value: Any,
+}
+
+/// A value.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Any {
+    /// Text.
+    StringValue(String),
+    /// `true` or `false`.
+    BoolValue(bool),
+    /// An integer.
+    #[serde(serialize_with = "as_text")]
+    IntValue(u64),
+    /// A finite number: JSON has no other.
+    DoubleValue(f64),
+    /// Several.
+    ArrayValue {
+        /// In order.
+        values: Vec<Any>,
+    },
+}
+
+/// The attributes of a span or an event; what is not known is left out.
+#[derive(Debug, Default)]
+pub(super) struct Attributes(pub(super) Vec<Attribute>);
+
+impl Attributes {
+    fn with(mut self, key: &'static str, value: Any) -> Attributes {
+        self.0.push(Attribute { key, value });
+        self
+    }
+    /// A text, where it is not empty.
+    pub(super) fn text(self, key: &'static str, text: impl Into<String>) -> Attributes {
+        let text = text.into();
+        if text.is_empty() { self } else { self.with(key, Any::StringValue(text)) }
+    }
+    /// Texts, where there are any.
+    pub(super) fn texts(self, key: &'static str, texts: &[&str]) -> Attributes {
+        let values: Vec<Any> = texts.iter().map(|text| Any::StringValue((*text).to_owned())).collect();
+        if values.is_empty() { self } else { self.with(key, Any::ArrayValue { values }) }
+    }
+    /// A whole number, where there is one.
+    pub(super) fn number(self, key: &'static str, number: impl Into<Option<u64>>) -> Attributes {
+        match number.into() {
+            Some(number) => self.with(key, Any::IntValue(number)),
+            None => self,
+        }
+    }
+    /// Any other number, where there is one.
+    pub(super) fn measure(self, key: &'static str, number: impl Into<Option<f64>>) -> Attributes {
+        match number.into().filter(|number| number.is_finite()) {
+            Some(number) => self.with(key, Any::DoubleValue(number)),
+            None => self,
+        }
+    }
+    /// Says so where it holds.
+    pub(super) fn flag(self, key: &'static str, holds: bool) -> Attributes {
+        if holds { self.with(key, Any::BoolValue(true)) } else { self }
+    }
+}
+
+/// A request around spans that are JSON already.
+pub(super) fn request(resource: &[Attribute], spans: &[Vec<u8>]) -> Vec<u8> {
+    let resource = serde_json::json!({ "attributes": resource });
+    let scope = serde_json::json!({ "name": "trunkgate", "version": env!("CARGO_PKG_VERSION") });
+    let head = format!(r#"{{"resourceSpans":[{{"resource":{resource},"scopeSpans":[{{"scope":{scope},"spans":["#);
+    let mut out = head.into_bytes();
+    for (at, span) in spans.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(span);
+    }
+    out.extend_from_slice(b"]}]}]}");
+    out
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's form
+fn as_text<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(number)
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_none(code: &u8) -> bool {
+    *code == 0
+}

@@ -1,0 +1,114 @@
+//! `[otel]`: calls that are over as traces, by OTLP over HTTP. A task of its own sends them; who has something to send never
+//! waits, and what finds no room is counted and lost.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, watch};
+use trunkgate_call::SampledCall;
+use trunkgate_media::counters::Counter;
+
+use crate::config::{Config, Otel};
+use crate::limits;
+
+mod held;
+mod json;
+mod sender;
+mod shown;
+mod span;
+mod way;
+
+pub(crate) use sender::Sender;
+use shown::Shown;
+
+/// Where to, and by which name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// `[otel]`
+    otel: Otel,
+    /// `[edge] name`
+    node: String,
+}
+
+impl Target {
+    /// That of a configuration, where it has one.
+    pub(crate) fn of(config: &Config) -> Option<Target> {
+        let otel = config.otel.clone()?;
+        Some(Target { otel, node: config.edge.name.clone() })
+    }
+}
+
+/// What became of spans.
+#[derive(Debug, Default)]
+pub(crate) struct OtelCounters {
+    /// Taken by the collector.
+    sent: Counter,
+    /// Found no room.
+    dropped: Counter,
+    /// Refused by it for good.
+    refused: Counter,
+}
+
+impl OtelCounters {
+    /// Each result with its count.
+    pub(crate) fn results(&self) -> [(&'static str, u64); 3] {
+        [("sent", self.sent.get()), ("dropped", self.dropped.get()), ("refused", self.refused.get())]
+    }
+}
+
+/// The way to the task.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    calls: mpsc::Sender<Box<SampledCall>>,
+    counters: Arc<OtelCounters>,
+}
+
+impl Desk {
+    /// Hands one over, or counts it.
+    pub(crate) fn hand_over(&self, call: Box<SampledCall>) {
+        let spans = call.legs.len() as u64;
+        if self.calls.try_send(call).is_err() {
+            self.counters.dropped.add(spans);
+        }
+    }
+}
+
+/// Both ends; `full_numbers`: `[log] numbers = "full"`.
+pub(crate) fn desk(
+    target: watch::Receiver<Option<Target>>,
+    counters: &Arc<OtelCounters>,
+    full_numbers: bool,
+) -> (Desk, Sender) {
+    let (calls, waiting) = mpsc::channel(limits::OTEL_QUEUE);
+    let desk = Desk { calls, counters: Arc::clone(counters) };
+    (desk, Sender::new(waiting, target, Arc::clone(counters), Shown { full: full_numbers }))
+}
+
+/// Spans of a call as they go into a request.
+#[derive(Debug)]
+struct Written {
+    /// JSON, with commas between.
+    json: Vec<u8>,
+    spans: usize,
+    /// When they came.
+    at: Instant,
+}
+
+impl Written {
+    /// Of a call that is over.
+    fn of(call: &SampledCall, shown: Shown, at: Instant) -> Written {
+        let spans = span::spans(call, shown);
+        let mut json = Vec::new();
+        for (place, span) in spans.iter().enumerate() {
+            if place > 0 {
+                json.push(b',');
+            }
+            // Into memory nothing fails.
+            let _ = serde_json::to_writer(&mut json, span);
+        }
+        Written { json, spans: spans.len(), at }
+    }
+}
+
+#[cfg(test)]
+mod tests;
