@@ -232,6 +232,9 @@ pub struct Listing {
     /// This many at most [default: 100]
     #[arg(long)]
     pub limit: Option<usize>,
+    /// Print CSV, with the columns of `[cdr] format = "csv"`
+    #[arg(long, conflicts_with = "json")]
+    pub csv: bool,
 }
 
 /// `calls …`
@@ -478,5 +481,9 @@ mod tests {
             };
             assert_eq!(listing, Listing { limit: Some(5), ..Listing::default() }, "{arguments:?}");
         }
+        for arguments in [["calls", "--csv", "--json"], ["calls", "--json", "--csv"]] {
+            assert!(Cli::try_parse_from(["trunkgate"].iter().chain(&arguments)).is_err(), "{arguments:?}");
+        }
+        assert!(Cli::try_parse_from(["trunkgate", "calls", "ls", "--csv", "--json"]).is_err());
     }
 }

@@ -52,14 +52,18 @@ pub fn status(config: Option<&Path>, remote: &Remote, json: bool) -> ExitCode {
 /// `calls [ls]`, `calls show SID`, `calls hangup SID`
 pub fn calls(config: Option<&Path>, remote: &Remote, json: bool, what: Calls) -> ExitCode {
     match what {
-        Calls::Ls(Listing { state, trunk, flag, limit }) => {
+        Calls::Ls(Listing { state, trunk, flag, limit, csv }) => {
             let mut query = format!("/v1/calls?limit={}", limit.unwrap_or(CALLS_SHOWN));
             for (key, value) in [("state", state), ("trunk", trunk), ("flag", flag)] {
                 if let Some(value) = value {
                     query.push_str(&format!("&{key}={}", escape(&value)));
                 }
             }
-            let show = |answer: &Value| if json { raw(answer) } else { print::calls(answer, terminal::width()) };
+            let show = |answer: &Value| match (json, csv) {
+                (true, _) => raw(answer),
+                (false, true) => print::calls_as_csv(answer),
+                (false, false) => print::calls(answer, terminal::width()),
+            };
             ask(config, remote, Method::GET, &query, None, show)
         }
         Calls::Show { sid } => {

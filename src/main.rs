@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         },
         Verb::Status { remote, json } => client::status(config, &remote, json),
         Verb::Calls { listing, what: Some(_), .. } if listing != Listing::default() => {
-            eprintln!("error: --state, --trunk and --limit belong to `calls ls`: write them behind it");
+            eprintln!("error: --state, --trunk, --limit and --csv belong to `calls ls`: write them behind it");
             ExitCode::from(run::USAGE)
         }
         Verb::Calls { remote, json, listing, what } => {

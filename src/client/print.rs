@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::ladder::wrapped;
+use crate::records::csv;
 
 /// `status`; tables that do not fit into the terminal become sentences.
 pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
@@ -149,6 +150,14 @@ fn sessions(agent: &Value) -> String {
             waiting => format!("{}/{most}, {waiting} wait", shown(&agent["talking"])),
         },
     }
+}
+
+/// `calls ls --csv`: the lines of [`crate::records::csv`], under their names also where there is no call.
+pub(super) fn calls_as_csv(answer: &Value) -> String {
+    let rows = answer["calls"].as_array().into_iter().flatten().map(csv::row);
+    let bytes: Vec<u8> = std::iter::once(csv::head()).chain(rows).flatten().collect();
+    // It is UTF-8 already.
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// `calls ls`; where the table does not fit into the terminal, two lines a call.
@@ -473,6 +482,24 @@ mod tests {
             "{words}"
         );
         assert!(status(&answer, None).contains("TRUNK     STATE   CALLS"));
+    }
+
+    #[test]
+    fn calls_as_csv_have_the_columns_of_records_and_no_formula() {
+        let call = json!({"sid": "CA1", "from": "=HYPERLINK(1)", "to": "+2", "route": "a \"b\", c", "state": "ended",
+            "outcome": "answered", "reason": "caller_hung_up", "legs": [{"trunk": "a"}], "started_at": "2026-01-01T00:00:00Z",
+            "answered_at": "2026-01-01T00:00:02Z", "ended_at": "2026-01-01T00:01:07Z", "flags": []});
+        let live = json!({"sid": "CA2", "from": "+1", "to": "+2", "route": "r", "state": "ringing", "outcome": null, "reason": null,
+            "legs": [], "started_at": "2026-01-01T00:00:00Z", "answered_at": null, "ended_at": null});
+        let text = calls_as_csv(&json!({ "calls": [call, live] }));
+        let lines: Vec<&str> = text.split("\r\n").collect();
+        assert!(lines.len() == 4 && lines[3].is_empty(), "{text}");
+        assert!(lines[0].starts_with("sid,started_at,answered_at,") && lines[0].ends_with(",mos_avg,legs"), "{text}");
+        let ended = "CA1,2026-01-01T00:00:00Z,2026-01-01T00:00:02Z,2026-01-01T00:01:07Z,65.000,ended,answered,caller_hung_up,\
+                     \"a \"\"b\"\", c\",a,'=HYPERLINK(1),+2,,,,,,,\"[{\"\"trunk\"\":\"\"a\"\"}]\"";
+        assert_eq!(lines[1], ended);
+        assert_eq!(lines[2], "CA2,2026-01-01T00:00:00Z,,,,ringing,,,r,,+1,+2,,,,,,,[]");
+        assert_eq!(calls_as_csv(&json!({ "calls": [] })), format!("{}\r\n", lines[0]));
     }
 
     #[test]

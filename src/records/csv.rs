@@ -28,12 +28,12 @@ pub(super) const COLUMNS: [&str; 19] = [
 ];
 
 /// The first line.
-pub(super) fn head() -> Vec<u8> {
+pub(crate) fn head() -> Vec<u8> {
     line(&COLUMNS.map(str::to_owned))
 }
 
-/// The line of a record.
-pub(super) fn row(record: &Value) -> Vec<u8> {
+/// The line of a record, or of a call that has none yet: what is not known is empty.
+pub(crate) fn row(record: &Value) -> Vec<u8> {
     line(&COLUMNS.map(|column| field(record, column)))
 }
 

@@ -4,7 +4,7 @@
 //! A record goes into the journal first, then into the spool of the URL and the file, and is crossed out of the journal
 //! last. What a crash leaves in the journal is looked for in the files that it may be in, and written where it is not.
 
-mod csv;
+pub(crate) mod csv;
 mod days;
 mod disk;
 mod figures;
