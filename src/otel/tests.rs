@@ -56,6 +56,7 @@ fn call() -> SampledCall {
         state: "ended",
         outcome: Some("answered"),
         reason: Some("caller_hung_up"),
+        sip_code: Some(200),
         flags: vec!["failed_over", "agent"],
         route: "reception".into(),
         from: "+14155550100".into(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bench::agents::to_agent;
 use bench::{Bench, CARRIER, Dialed, PBX, answer, offer, to_trunk};
 use trunkgate_call::sampled::{span_id, trace_id};
-use trunkgate_call::trace::{TraceEntry, TraceItem};
+use trunkgate_call::trace::TraceItem;
 use trunkgate_call::{Control, Input, LegTimes, Sampling};
 use trunkgate_media::Command;
 use trunkgate_media::agent::Loss;
@@ -90,8 +90,8 @@ fn a_call_that_is_refused_at_once_is_told_of_with_its_answer() {
     let [told] = &bench.sampled[..] else { panic!("{:?}", bench.sampled) };
     assert_eq!((told.record.call.outcome, told.record.sip_code, told.answered_us), (Some("refused"), 404, None));
     assert_eq!(told.legs, [LegTimes { ended_us: Some(0), ..told.legs[0] }]);
-    let refusal = |entry: &TraceEntry| matches!(&entry.what, TraceItem::Decision { text } if text.starts_with("refused with 404"));
-    assert!(told.trace.entries.iter().any(refusal), "{:?}", told.trace.entries);
+    let last = &told.trace.entries.last().unwrap().what;
+    assert!(matches!(last, TraceItem::Message { received: false, text, .. } if text.starts_with("404")), "{last:?}");
 }
 
 #[test]
