@@ -69,19 +69,22 @@ pub(super) struct Attribute {
 
 /// A value.
 #[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub(super) enum Any {
     /// Text.
-    StringValue(String),
+    #[serde(rename = "stringValue")]
+    Text(String),
     /// `true` or `false`.
-    BoolValue(bool),
+    #[serde(rename = "boolValue")]
+    Bool(bool),
     /// An integer.
-    #[serde(serialize_with = "as_text")]
-    IntValue(u64),
+    #[serde(rename = "intValue", serialize_with = "as_text")]
+    Int(u64),
     /// A finite number: JSON has no other.
-    DoubleValue(f64),
+    #[serde(rename = "doubleValue")]
+    Double(f64),
     /// Several.
-    ArrayValue {
+    #[serde(rename = "arrayValue")]
+    Array {
         /// In order.
         values: Vec<Any>,
     },
@@ -99,30 +102,30 @@ impl Attributes {
     /// A text, where it is not empty.
     pub(super) fn text(self, key: &'static str, text: impl Into<String>) -> Attributes {
         let text = text.into();
-        if text.is_empty() { self } else { self.with(key, Any::StringValue(text)) }
+        if text.is_empty() { self } else { self.with(key, Any::Text(text)) }
     }
     /// Texts, where there are any.
     pub(super) fn texts(self, key: &'static str, texts: &[&str]) -> Attributes {
-        let values: Vec<Any> = texts.iter().map(|text| Any::StringValue((*text).to_owned())).collect();
-        if values.is_empty() { self } else { self.with(key, Any::ArrayValue { values }) }
+        let values: Vec<Any> = texts.iter().map(|text| Any::Text((*text).to_owned())).collect();
+        if values.is_empty() { self } else { self.with(key, Any::Array { values }) }
     }
     /// A whole number, where there is one.
     pub(super) fn number(self, key: &'static str, number: impl Into<Option<u64>>) -> Attributes {
         match number.into() {
-            Some(number) => self.with(key, Any::IntValue(number)),
+            Some(number) => self.with(key, Any::Int(number)),
             None => self,
         }
     }
     /// Any other number, where there is one.
     pub(super) fn measure(self, key: &'static str, number: impl Into<Option<f64>>) -> Attributes {
         match number.into().filter(|number| number.is_finite()) {
-            Some(number) => self.with(key, Any::DoubleValue(number)),
+            Some(number) => self.with(key, Any::Double(number)),
             None => self,
         }
     }
     /// Says so where it holds.
     pub(super) fn flag(self, key: &'static str, holds: bool) -> Attributes {
-        if holds { self.with(key, Any::BoolValue(true)) } else { self }
+        if holds { self.with(key, Any::Bool(true)) } else { self }
     }
 }
 
