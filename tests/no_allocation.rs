@@ -20,6 +20,10 @@ use trunkgate_media::{
 
 struct Counting;
 
+fn socket(url: &str) -> SocketSpec {
+    SocketSpec { url: url.to_owned(), auth_token: None, ca: None, plain_networks: vec![], traceparent: None }
+}
+
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
     static HELD: Cell<usize> = const { Cell::new(0) };
@@ -283,13 +287,7 @@ fn a_call_with_a_listener_and_a_player_allocates_only_messages() {
     let mut far = Outbound::new(&key(10));
     let listener = EndId(8);
     let settings = Settings { talks: false, tracks: TrackSet::Both, ..Settings::default() };
-    let socket = SocketSpec {
-        url: "wss://agent.example/".into(),
-        auth_token: None,
-        ca: None,
-        plain_networks: vec![],
-        traceparent: None,
-    };
+    let socket = socket("wss://agent.example/");
     let spec =
         Arc::new(AgentSpec { settings, socket, counters: Arc::default(), clear_fade: Duration::ZERO, raw: None });
     session.handle_input(start, Command::AddAgent { end: listener, spec: spec.clone() });
@@ -364,8 +362,7 @@ fn a_listener_holds_little_while_packets_come_in_order() {
         if n == 100 {
             before = HELD.get();
             let settings = Settings { talks: false, tracks: TrackSet::Both, ..Settings::default() };
-            let url = "wss://agent.example/".into();
-            let socket = SocketSpec { url, auth_token: None, ca: None, plain_networks: vec![], traceparent: None };
+            let socket = socket("wss://agent.example/");
             let counters = Arc::default();
             let spec = Arc::new(AgentSpec { settings, socket, counters, clear_fade: Duration::ZERO, raw: None });
             session.handle_input(now, Command::AddAgent { end: listener, spec });
@@ -401,13 +398,7 @@ fn a_call_with_a_talking_agent_allocates_only_messages() {
         let mut session = set_up(start);
         let agent = EndId(8);
         let settings = Settings { format, ping: Duration::ZERO, ..Settings::default() };
-        let socket = SocketSpec {
-            url: "wss://agent.example/".into(),
-            auth_token: None,
-            ca: None,
-            plain_networks: vec![],
-            traceparent: None,
-        };
+        let socket = socket("wss://agent.example/");
         let clear_fade = Duration::from_millis(10);
         let spec = AgentSpec { settings, socket, counters: Arc::default(), clear_fade, raw: None };
         session.handle_input(start, Command::AddAgent { end: agent, spec: Arc::new(spec) });

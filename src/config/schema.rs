@@ -76,8 +76,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let http = section("http", keys::HTTP);
     let log = section("log", keys::LOG);
     let (cdr, hep, otel) = (section("cdr", keys::CDR), section("hep", keys::HEP), section("otel", keys::OTEL));
-    let api = section("api", keys::API);
-    let speech = section("speech", keys::SPEECH);
+    let (api, speech) = (section("api", keys::API), section("speech", keys::SPEECH));
     let (twilio, texts) = (section("twilio", keys::TWILIO), section("sms", keys::SMS));
 
     let edge = read_edge(edge.as_ref(), findings);
@@ -98,7 +97,6 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let routes =
         root.get("route").map(|value| routes::read(value, &edge, &groups, &texts_to, findings)).unwrap_or_default();
     let cdr = cdr.map(|section| cdr::read(&section, &edge.local_networks, file.folder(), findings)).unwrap_or_default();
-    let otel = otel.and_then(|section| otel::read(&section, &edge.local_networks, file.folder(), findings));
     let surroundings = sms::Surroundings::new(file.folder(), &edge.local_networks);
     let day_counts = Some(cdr.day_counts_beside(file.folder()));
     let sms = sms::read(twilio.as_ref(), texts.as_ref(), surroundings, findings);
@@ -112,6 +110,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     Draft {
         listen_is_partial: listen.len() < written,
         listen,
+        otel: otel.and_then(|section| otel::read(&section, &edge.local_networks, file.folder(), findings)),
         edge,
         media,
         ports_span,
@@ -130,7 +129,6 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         speech_span: speech.map(|speech| speech.span),
         cdr: Cdr { day_counts, ..cdr },
         hep: hep.and_then(|section| hep::read(&section, file.folder(), findings)),
-        otel,
         sms,
         twilio_span: twilio.map(|section| section.span),
         sms_span: texts.map(|section| section.span),

@@ -11,7 +11,6 @@ use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::headers::Brought;
 use crate::index::Purpose;
-use crate::io::Output;
 use crate::leg::LegState;
 use crate::leg_end::EndedBy;
 use crate::limits::CANCEL_SECONDS;
@@ -166,8 +165,7 @@ impl Call {
             mos_min: scores.lowest(),
             mos_avg: scores.mean(),
         };
-        self.note_record(now, edge, &record);
-        edge.outputs.push_back(Output::Report(Box::new(record)));
+        self.report(now, edge, record);
     }
 
     /// What shows that there were no ports, where nothing nearer is known.

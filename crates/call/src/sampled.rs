@@ -9,7 +9,7 @@ use crate::gateway::Gateway;
 use crate::io::Output;
 use crate::leg::{Leg, LegState};
 use crate::report::CallRecord;
-use crate::trace::TraceView;
+use crate::trace::{Trace, TraceView};
 use crate::verdict::head;
 
 /// Of a trace id, the bits that decide are the 56 last: they are random (W3C Trace Context Level 2, §2.2.3.2), and other
@@ -126,8 +126,9 @@ pub(crate) struct Gathered {
 }
 
 impl Edge {
-    /// Decides about a call that begins.
-    pub(crate) fn sample(&mut self, key: CallKey, sid: &str) {
+    /// Begins the trace of a call, and decides whether it is told of.
+    pub(crate) fn begin_trace(&mut self, now: Instant, key: CallKey, sid: &str) {
+        self.traces.insert(key, Trace::new(now, sid));
         if self.sampling.takes(sid) {
             self.sampled.insert(key, Gathered::default());
         }
@@ -150,8 +151,8 @@ impl Call {
         }
     }
 
-    /// Keeps the record of a call that is over, until nothing of it is waited for.
-    pub(crate) fn note_record(&self, now: Instant, edge: &mut Edge, record: &CallRecord) {
+    /// Tells of its record; kept besides, until nothing of the call is waited for.
+    pub(crate) fn report(&self, now: Instant, edge: &mut Edge, record: CallRecord) {
         self.note_legs(now, edge);
         if let Some(gathered) = edge.sampled.get_mut(&self.key) {
             let at_us = self.since_began(now);
@@ -160,6 +161,7 @@ impl Call {
             }
             gathered.over = Some(Box::new((record.clone(), at_us)));
         }
+        edge.outputs.push_back(Output::Report(Box::new(record)));
     }
 
     /// Tells of it, where that is wanted; before its trace is put aside.

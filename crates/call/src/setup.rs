@@ -28,7 +28,6 @@ use crate::reason::ReasonSlug;
 use crate::refresh::Asked;
 use crate::reliable::EarlySession;
 use crate::series::Series;
-use crate::trace::Trace;
 use crate::transfer::Transfers;
 use crate::verdict::Story;
 use crate::written::Written;
@@ -233,8 +232,7 @@ fn enter(now: Instant, edge: &mut Edge, server: ServerId, leg: &Leg, named: Name
     edge.index.servers.insert(server, at);
     edge.index.sids.insert(leg.sid.clone(), at.key);
     edge.index.enter(leg.call_id.as_bytes(), named);
-    edge.traces.insert(at.key, Trace::new(now, &leg.sid));
-    edge.sample(at.key, &leg.sid);
+    edge.begin_trace(now, at.key, &leg.sid);
 }
 
 /// What is shown of a called party that is refused with 484.

@@ -34,7 +34,6 @@ use crate::quality::{Scored, add_counters};
 use crate::refresh::{SessionTimer, WrittenTimer};
 use crate::reliable::EarlySession;
 use crate::series::Series;
-use crate::trace::Trace;
 use crate::transfer::Transfers;
 use crate::verdict::Story;
 use crate::view::RtpView;
@@ -248,8 +247,7 @@ impl Call {
         if callee.is_none() {
             legs.extend(snapshot.former.map(|former| former.restore(now, edge)));
         }
-        edge.traces.insert(key, Trace::new(now, &snapshot.sid));
-        edge.sample(key, &snapshot.sid);
+        edge.begin_trace(now, key, &snapshot.sid);
         edge.index.sids.insert(snapshot.sid, key);
         edge.decide(now, key, "the edge was restarted");
         edge.admission.begin();
