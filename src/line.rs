@@ -93,6 +93,9 @@ pub(crate) fn plain(error: &io::Error) -> String {
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => "the far end closed the connection".to_owned(),
         ErrorKind::HostUnreachable => "that host cannot be reached".to_owned(),
         ErrorKind::NetworkUnreachable => "no way leads to that network".to_owned(),
+        ErrorKind::PermissionDenied => {
+            "a firewall rule of this machine forbids it (`nft list ruleset`, `iptables -S OUTPUT`)".to_owned()
+        }
         _ => error.to_string(),
     }
 }

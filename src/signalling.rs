@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
 use tokio::sync::watch;
 use trunkgate_call::intake::{DropReason, Next};
 use trunkgate_call::{Change, Gateway, Input, Intake, Output, QueryId};
-use trunkgate_media::{Event, MediaId};
+use trunkgate_media::{Event, MediaId, Unsent};
 use trunkgate_route::Table;
 use trunkgate_sip::{Flow, Transmit};
 
@@ -47,7 +47,7 @@ pub(crate) struct Signalling {
     pub(crate) load: watch::Sender<Load>,
     pub(crate) shared: Arc<Shared>,
     /// Sends that failed while outputs were carried out: inputs of the same turn.
-    pub(crate) failed: VecDeque<Flow>,
+    pub(crate) failed: VecDeque<(Flow, Option<Unsent>)>,
     /// Questions about names that found no room: answered with nothing in the same turn.
     pub(crate) unasked: VecDeque<QueryId>,
     /// Messages that leave at the end of the turn.
@@ -286,7 +286,7 @@ impl Signalling {
                 Some(number) => self.texts.held.hold(now, number, self.leaving.drain(..).collect()),
                 None => self.send_leaving(),
             }
-            let failed = self.failed.pop_front().map(|flow| Input::TransportFailed { flow });
+            let failed = self.failed.pop_front().map(|(flow, why)| Input::TransportFailed { flow, why });
             let unasked = || self.unasked.pop_front().map(|query| Input::Resolved { query, servers: Vec::new() });
             let Some(input) = failed.or_else(unasked) else { return };
             self.guarded(now, |gateway| gateway.handle_input(now, input));
@@ -297,8 +297,8 @@ impl Signalling {
         while let Some(transmit) = self.leaving.pop_front() {
             let flow = transmit.flow;
             let trunk = self.gateway.trunk_of(transmit.what.party);
-            if !self.transports.send(transmit, &trunk) {
-                self.failed.push_back(flow);
+            if let Err(why) = self.transports.send(transmit, &trunk) {
+                self.failed.push_back((flow, why));
             }
         }
     }

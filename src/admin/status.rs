@@ -9,7 +9,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
-use trunkgate_call::view::{MismatchView, TrunkView};
+use trunkgate_call::view::{FaultView, TrunkView};
 
 use super::ApiError;
 use super::agents::AgentReport;
@@ -160,7 +160,13 @@ impl StatusReport {
             }
         }
         problems.extend(self.trunks.iter().filter_map(nothing_heard));
-        problems.extend(self.trunks.iter().filter_map(codecs_do_not_fit));
+        for trunk in &self.trunks {
+            let unsent = (trunk.unsent.as_ref(), "packets do not leave this machine");
+            let codecs = (trunk.codec_mismatch.as_ref(), "codecs do not fit");
+            problems.extend(
+                [unsent, codecs].into_iter().filter_map(|(found, what)| Some(fault(&trunk.name, what, found?))),
+            );
+        }
         for agent in self.agents.iter().map(|report| &report.agent).filter(|agent| agent.state == "down") {
             let why = agent.last_problem.as_deref().unwrap_or("no answer");
             problems.push(format!("agent {} is down: {why}", agent.name));
@@ -196,13 +202,12 @@ fn nothing_heard(trunk: &TrunkView) -> Option<String> {
     })
 }
 
-/// Calls of the last hour that had no codec in common with a trunk, or another than was agreed on: one is too many.
-fn codecs_do_not_fit(trunk: &TrunkView) -> Option<String> {
-    let MismatchView { calls, of, cause, fix, last_sid } = trunk.codec_mismatch.as_ref()?;
-    let name = &trunk.name;
-    Some(format!(
-        "codecs do not fit in {calls} of {of} calls of the last hour with {name}: {cause}; try: {fix} (trunkgate trace {last_sid})"
-    ))
+/// Calls of the last hour that had a fault of which one is too many.
+fn fault(trunk: &str, what: &str, found: &FaultView) -> String {
+    let FaultView { calls, of, cause, fix, last_sid } = found;
+    format!(
+        "{what} in {calls} of {of} calls of the last hour with {trunk}: {cause}; try: {fix} (trunkgate trace {last_sid})"
+    )
 }
 
 pub(super) async fn status(State(handle): State<Handle>) -> Result<Json<StatusReport>, ApiError> {

@@ -115,7 +115,7 @@ async fn examine(config: &Arc<Config>, warnings: usize, report: &Arc<Report>) ->
     let is_written = !config.edge.public_address.is_empty();
     let own = own.filter(|own| addresses.is_empty() || own.level != Level::Ok || is_written);
     all.extend(report.take(own.into_iter().chain(addresses).collect()));
-    let of_calls = report.wants("inbound udp") || report.wants("codecs");
+    let of_calls = ["inbound udp", "outbound udp", "codecs"].into_iter().any(|kind| report.wants(kind));
     let trunks = if of_calls { client::trunks(&config.http).await } else { None };
     if report.wants("inbound udp") {
         let mut carried = client::metrics(&config.http).await.and_then(|page| path::Carried::read(&page));
@@ -123,6 +123,9 @@ async fn examine(config: &Arc<Config>, warnings: usize, report: &Arc<Report>) ->
             carried.explain(trunks.as_ref().unwrap_or(&Value::Null));
         }
         all.extend(report.take(vec![path::inbound(carried.as_ref(), leads_out, config.media.ports)]));
+    }
+    if report.wants("outbound udp") {
+        all.extend(report.take(trunks.as_ref().map(calls::outbound).unwrap_or_default()));
     }
     if report.wants("codecs") {
         all.extend(report.take(trunks.as_ref().map(calls::codecs).unwrap_or_default()));

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::findings::Finding;
 
 /// The lines; of `options TRUNK`, `codecs TRUNK` and `agent NAME` the first word.
-const KINDS: [&str; 16] = [
+const KINDS: [&str; 17] = [
     "config",
     "ports",
     "media ports",
@@ -17,16 +17,20 @@ const KINDS: [&str; 16] = [
     "agent",
     "public address",
     "inbound udp",
+    "outbound udp",
     "codecs",
     "sip alg",
     "speech",
     "clock",
 ];
 
+/// The line of what leaves this machine.
+const OUTBOUND: &str = "outbound udp";
+
 /// Names for several lines.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("machine", &["ports", "media ports", "ephemeral range", "open files", "udp buffers", "clock"]),
-    ("media", &["media ports", "ephemeral range", "public address", "inbound udp", "codecs"]),
+    ("media", &["media ports", "ephemeral range", "public address", "inbound udp", "outbound udp", "codecs"]),
     ("peers", &["tls", "dns", "options", "sip alg", "public address"]),
     ("agents", &["agent"]),
 ];
@@ -75,6 +79,7 @@ impl Only {
 fn kind(name: &str) -> &str {
     match name.split_once(' ') {
         Some((kind @ ("options" | "agent" | "codecs"), _)) => kind,
+        Some(("outbound", _)) => OUTBOUND,
         _ => name,
     }
 }
@@ -90,6 +95,7 @@ fn is_line(name: &str, config: &Config) -> bool {
     match name.split_once(' ') {
         Some(("options" | "codecs", of)) => is_trunk(of),
         Some(("agent", of)) => is_agent(of),
+        Some(("outbound", rest)) if rest.starts_with("udp ") => is_trunk(rest.trim_start_matches("udp ")),
         _ => is_known,
     }
 }
@@ -108,15 +114,23 @@ mod tests {
         };
         let taken = |names: &[&str]| {
             let only = of(names).unwrap();
-            let all =
-                ["config", "media ports", "sip alg", "inbound udp", "options my-pbx", "codecs my-pbx", "agent bot"];
+            let all = [
+                "config",
+                "media ports",
+                "sip alg",
+                "inbound udp",
+                "options my-pbx",
+                "codecs my-pbx",
+                "outbound udp my-pbx",
+                "agent bot",
+            ];
             all.into_iter().filter(|name| only.takes(&Finding::ok(*name, ""))).collect::<Vec<_>>()
         };
-        assert_eq!(taken(&[]).len(), 7);
+        assert_eq!(taken(&[]).len(), 8);
         assert_eq!(taken(&["sip-alg"]), ["sip alg"]);
         assert_eq!(taken(&["config,options"]), ["config", "options my-pbx"]);
         assert_eq!(taken(&["options my-pbx", "agents"]), ["options my-pbx", "agent bot"]);
-        assert_eq!(taken(&["media"]), ["media ports", "inbound udp", "codecs my-pbx"]);
+        assert_eq!(taken(&["media"]), ["media ports", "inbound udp", "codecs my-pbx", "outbound udp my-pbx"]);
         assert_eq!(taken(&["codecs my-pbx"]), ["codecs my-pbx"]);
         let only = of(&["media"]).unwrap();
         assert!(only.wants("public address") && !only.wants("clock") && !only.wants("agent"));

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use trunkgate_call::{Cause, Identity};
+use trunkgate_media::Unsent;
 use trunkgate_media::counters::Counter;
 use trunkgate_route::Table;
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Message, Transmit, Transport};
@@ -211,17 +212,20 @@ impl Transports {
         None
     }
 
-    /// Sends a message of a trunk (empty: of none); never waits. `false`: it cannot be sent.
-    pub(crate) fn send(&mut self, transmit: Transmit, trunk: &Arc<str>) -> bool {
+    /// Sends a message of a trunk (empty: of none); never waits.
+    ///
+    /// # Errors
+    /// It cannot be sent; why, where the system refused it.
+    pub(crate) fn send(&mut self, transmit: Transmit, trunk: &Arc<str>) -> Result<(), Option<Unsent>> {
         let Transmit { flow, bytes, .. } = transmit;
         let sent = match flow.transport {
             Transport::Udp => {
                 let socket = self.udp.iter_mut().find(|(id, _)| *id == flow.listener);
-                socket.is_some_and(|(_, socket)| socket.send(flow.remote, bytes))
+                socket.map_or(Err(None), |(_, socket)| socket.send(flow.remote, bytes))
             }
-            Transport::Tcp | Transport::Tls => self.streams.send(flow, trunk, bytes),
+            Transport::Tcp | Transport::Tls => self.streams.send(flow, trunk, bytes).then_some(()).ok_or(None),
         };
-        if !sent {
+        if sent.is_err() {
             self.counters.send_failed.add(1);
         }
         sent

@@ -18,6 +18,8 @@ use trunkgate_sip::{Flow, ListenerId, Transport};
 
 use super::{Arrival, SocketCounters};
 use crate::limits;
+use crate::worker::unsent;
+use trunkgate_media::Unsent;
 
 #[derive(Debug)]
 pub(super) struct Socket {
@@ -77,24 +79,27 @@ impl Socket {
         None
     }
 
-    /// Sends now or queues; `false`: refused by the system, or the queue is full.
-    pub(super) fn send(&mut self, to: SocketAddr, bytes: Bytes) -> bool {
+    /// Sends now or queues.
+    ///
+    /// # Errors
+    /// Why the system refused it; `None`: the queue is full.
+    pub(super) fn send(&mut self, to: SocketAddr, bytes: Bytes) -> Result<(), Option<Unsent>> {
         if self.queue.is_empty() {
             match self.send_now(to, &bytes) {
-                Ok(()) => return true,
+                Ok(()) => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => {
                     tracing::debug!("udp to {to}: {error}");
-                    return false;
+                    return Err(Some(unsent(&error)));
                 }
             }
         }
         if self.queue.len() >= limits::UDP_QUEUE_DATAGRAMS {
             self.counters.udp_queue_full.add(1);
-            return false;
+            return Err(None);
         }
         self.queue.push_back((to, bytes));
-        true
+        Ok(())
     }
 
     /// A pending ICMP error of an earlier datagram is reported by the next call, whoever that one is for: hence again, and
@@ -225,7 +230,7 @@ mod tests {
         let (mut socket, mut arrivals) = socket();
         socket.socket.writable().await.unwrap();
         let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        assert!(socket.send(closed, Bytes::from_static(b"x")));
+        socket.send(closed, Bytes::from_static(b"x")).unwrap();
         let limit = Duration::from_secs(20);
         match tokio::time::timeout(limit, arrivals.recv()).await.unwrap() {
             Some(Arrival::Unreachable { flow, quoted }) => assert_eq!((flow.remote, &*quoted), (closed, &b"x"[..])),
@@ -233,8 +238,8 @@ mod tests {
         }
         // The pending error must not hit the next destination.
         let open = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        assert!(socket.send(closed, Bytes::from_static(b"x")));
-        assert!(socket.send(open.local_addr().unwrap(), Bytes::from_static(b"y")));
+        socket.send(closed, Bytes::from_static(b"x")).unwrap();
+        socket.send(open.local_addr().unwrap(), Bytes::from_static(b"y")).unwrap();
         open.set_read_timeout(Some(limit)).unwrap();
         let mut buffer = [0; 8];
         assert_eq!(open.recv(&mut buffer).unwrap(), 1);
@@ -282,7 +287,7 @@ mod tests {
         for _ in 0..limits::UDP_QUEUE_DATAGRAMS {
             socket.queue.push_back((to, Bytes::from_static(b"x")));
         }
-        assert!(!socket.send(to, Bytes::from_static(b"x")));
+        assert_eq!(socket.send(to, Bytes::from_static(b"x")), Err(None));
         assert_eq!(socket.counters.udp_queue_full.get(), 1);
         assert_eq!(socket.queue.len(), limits::UDP_QUEUE_DATAGRAMS);
     }

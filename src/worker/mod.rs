@@ -42,6 +42,7 @@ use crate::own_sockets::OwnSockets;
 
 use connector::Connector;
 use port_set::{Bell, PortSet};
+pub(crate) use trouble::unsent;
 use turn::{Order, Worker};
 pub(crate) use visit::{Done, Failed, Visit};
 

@@ -30,7 +30,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use slab::Slab;
 use socket2::{Domain, Protocol, Socket, Type};
-use trunkgate_media::{EndId, PacketBuf};
+use trunkgate_media::{EndId, PacketBuf, Undelivered};
 
 use super::trouble;
 use crate::transport::next_datagram;
@@ -335,7 +335,7 @@ impl PortSet {
     }
 
     /// Reads the ICMP errors that wait at a socket; tells of each where what was not delivered was sent to.
-    pub(super) fn unreachable(&mut self, port: Port, tell: impl FnMut(SocketAddr)) {
+    pub(super) fn unreachable(&mut self, port: Port, tell: impl FnMut(SocketAddr, Undelivered)) {
         if let Some(entry) = self.entries.get(port.0) {
             trouble::unreachable(&entry.socket, &mut self.control, tell);
         }

@@ -24,6 +24,7 @@ use super::deadlines::{Deadlines, Due};
 use super::gathering::Gathering;
 use super::port_set::{Owner, Pair, Port, PortSet, Told};
 use super::sockets::Sockets;
+use super::trouble::unsent;
 
 /// Commands taken per turn, so that packets never wait for a burst of them.
 const COMMANDS_PER_TURN: usize = 32;
@@ -78,9 +79,11 @@ impl Live {
     /// Sends a packet by the socket that it is for.
     fn send(&self, ports: &mut PortSet, transmit: Transmit, packet: &PacketBuf) {
         let port = self.pair(transmit.via).map(|pair| if transmit.rtcp { pair.rtcp } else { pair.rtp });
-        let sent = port.is_some_and(|port| ports.send(port, transmit.to, transmit.locked, packet).is_ok());
-        if !sent {
-            self.session.count_drop(transmit.via, DropReason::SendFailed);
+        let sent = port.map(|port| ports.send(port, transmit.to, transmit.locked, packet));
+        match sent {
+            Some(Ok(())) => {}
+            Some(Err(error)) if !transmit.rtcp => self.session.count_unsent(transmit.via, unsent(&error)),
+            Some(Err(_)) | None => self.session.count_drop(transmit.via, DropReason::SendFailed),
         }
     }
 }
@@ -302,9 +305,9 @@ impl Worker {
         }
         // Many far ends have no port for RTCP: that harms nothing.
         let live = self.sessions.get(owner.session).filter(|_| !owner.rtcp);
-        self.ports.unreachable(port, |to| {
+        self.ports.unreachable(port, |to, how| {
             if let Some(live) = live {
-                live.session.count_unreachable(owner.end, to);
+                live.session.count_unreachable(owner.end, to, how);
             }
         });
         None

@@ -193,7 +193,7 @@ impl Call {
     /// Whether a target was lost for its codecs, or a side sends another than was agreed on.
     fn has_mismatch(&self) -> bool {
         let odd = |leg: &Leg| leg.flaw.as_ref().is_some_and(|found| found.cause == Cause::Payload);
-        self.story.mismatch.is_some() || self.legs.iter().any(odd)
+        self.story.fault.as_ref().is_some_and(|(_, found)| found.cause == Cause::Codecs) || self.legs.iter().any(odd)
     }
 }
 

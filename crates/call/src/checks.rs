@@ -12,6 +12,7 @@ use crate::edge::{Edge, pick};
 use crate::health::{Due, Health, Spot, Unfit};
 use crate::io::Cause;
 use crate::trunks::state_word;
+use crate::unsent;
 use crate::view::{AddressView, PeerView, TrunkView};
 
 impl Edge {
@@ -89,6 +90,7 @@ impl Edge {
             _ if sent => "no answer to OPTIONS".to_owned(),
             Some(Cause::Tls(what)) => format!("TLS failed: {what}"),
             Some(Cause::Stream(what)) => format!("OPTIONS could not be sent: {what}"),
+            Some(Cause::Unsent(why)) => unsent::text(*why, &spot.address.to_string()),
             None => "OPTIONS could not be sent".to_owned(),
         };
         self.peer_missed(now, &spot, problem);

@@ -3,9 +3,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use trunkgate_media::{DropReason, EndCounters, RemoteSpec};
+use trunkgate_media::{DropReason, EndCounters, RemoteSpec, Undelivered, Unsent};
 
 use crate::limits::{ICMP_SHARE, ICMP_SHARE_OF_HEARD, ICMP_TOLD, SILENT_PACKETS};
+use crate::unsent::{self, came_back};
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub(crate) enum Cause {
     NotRtp,
     /// What we send comes back.
     Unreachable,
+    /// What we send does not leave this machine.
+    Unsent,
     /// It announced an address that is private and not its own.
     PrivateAddress,
     /// It was told an address that it cannot reach us at.
@@ -108,8 +111,9 @@ impl Side<'_> {
     pub(crate) fn why_unheard(&self) -> Option<Diagnosis> {
         let stream = || self.strangers().filter(|_| self.is_stream(self.dropped(DropReason::UnexpectedSource)));
         let silent = || self.srtp().or_else(stream).or_else(|| self.not_rtp());
-        let found = self.on_hold().or_else(silent).or_else(|| self.unreachable(ICMP_SHARE));
-        let found = found.or_else(|| self.private_address()).or_else(|| self.strangers());
+        let forbidden = || self.unsent().filter(|_| self.counters.symptoms.unsent() == Some(Unsent::Forbidden));
+        let found = self.on_hold().or_else(silent).or_else(forbidden).or_else(|| self.unreachable(ICMP_SHARE));
+        let found = found.or_else(|| self.private_address()).or_else(|| self.unsent()).or_else(|| self.strangers());
         found.or_else(|| self.our_address()).or_else(|| {
             let (first, last) = self.ports;
             let text = format!("nothing came to {}", self.told);
@@ -125,7 +129,7 @@ impl Side<'_> {
     /// What is wrong with what has come from it, or with what is sent to it.
     pub(crate) fn flaw(&self) -> Option<Diagnosis> {
         let of_packets = || self.srtp().or_else(|| self.payload()).or_else(|| self.silence());
-        let of_way = || self.unreachable(ICMP_SHARE_OF_HEARD).or_else(|| self.unread());
+        let of_way = || self.unsent().or_else(|| self.unreachable(ICMP_SHARE_OF_HEARD)).or_else(|| self.unread());
         self.on_hold().or_else(of_packets).or_else(of_way)
     }
 
@@ -196,11 +200,26 @@ impl Side<'_> {
             return None;
         }
         let to = self.remote.rtp.map_or_else(|| "it".to_owned(), |rtp| rtp.to_string());
-        let text = format!(
-            "what is sent to {to} comes back as unreachable (ICMP, {errors} times): the port is closed, or a firewall rejects it"
-        );
+        let how = came_back(self.counters.symptoms.undelivered().unwrap_or(Undelivered::Port));
+        let text = format!("what is sent to {to} comes back as unreachable (ICMP, {errors} times): {how}");
         let fix = format!("the media ports of {} and its firewall; the address in its session description", self.name);
         self.proven(Cause::Unreachable, &text, fix)
+    }
+
+    /// From one refusal in two packets on.
+    fn unsent(&self) -> Option<Diagnosis> {
+        let why = self.counters.symptoms.unsent()?;
+        let to = self.remote.rtp?;
+        let (refused, sent) = (self.dropped(DropReason::SendFailed), self.counters.tx_packets.get());
+        if refused * 2 < sent {
+            return None;
+        }
+        let text = unsent::text(why, &to.to_string());
+        self.found(
+            Cause::Unsent,
+            format!("{text}, {}", packets(refused, "")),
+            unsent::fix(why, to.ip(), Some(self.told.ip())),
+        )
     }
 
     fn private_address(&self) -> Option<Diagnosis> {
@@ -440,6 +459,13 @@ mod tests {
         assert_eq!(flaw(&|c| set(&c.symptoms.unread, 50)), Some(Cause::Unread));
         assert_eq!(flaw(&|c| set(&c.symptoms.unread, 1)), None);
         assert_eq!(flaw(&|c| set(&c.symptoms.unreachable, 300)), Some(Cause::Unreachable));
+        let refused = |count: u64| {
+            move |c: &EndCounters| {
+                c.symptoms.note_unsent(Unsent::Forbidden);
+                dropped(c, DropReason::SendFailed, count);
+            }
+        };
+        assert_eq!((flaw(&refused(500)), flaw(&refused(20))), (Some(Cause::Unsent), None));
         // The port of a far side that has just hung up.
         assert_eq!(flaw(&|c| set(&c.symptoms.unreachable, 4)), None);
     }

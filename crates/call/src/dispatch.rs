@@ -30,6 +30,7 @@ use crate::refer::Refer;
 use crate::refer_on::Told;
 use crate::refresh::Asked;
 use crate::setup::Incoming;
+use crate::unsent;
 
 impl Gateway {
     /// Does what the endpoint's outputs ask for, until it is idle.
@@ -461,6 +462,10 @@ impl Gateway {
             _ if sent => "no final answer in time".to_owned(),
             Some(Cause::Tls(what)) => format!("TLS failed: {what}"),
             Some(Cause::Stream(what)) => format!("could not be sent: {what}"),
+            Some(Cause::Unsent(why)) => {
+                let flow = self.leg_at(entry.at).and_then(|leg| leg.flow);
+                unsent::text(*why, &flow.map_or_else(String::new, |flow| flow.remote.to_string()))
+            }
             None => "could not be sent".to_owned(),
         };
         self.edge.decide(now, entry.at.key, text);

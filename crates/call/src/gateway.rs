@@ -98,7 +98,8 @@ impl Gateway {
             Input::Message { flow, message } => self.deliver(now, flow, message),
             Input::TurnAway { flow, message } => self.turn_away(now, flow, message),
             Input::Broken { flow, bytes, what } => self.broken(flow, bytes, what),
-            Input::TransportFailed { flow } => {
+            Input::TransportFailed { flow, why } => {
+                self.edge.cause = why.map(Cause::Unsent);
                 self.edge.transport_failed(now, Flow { remote: canonical(flow.remote), ..flow }, None, false);
             }
             Input::Unreachable { flow, quoted } => {
@@ -119,6 +120,7 @@ impl Gateway {
                 self.edge.cause = cause.map(|cause| match cause {
                     Cause::Tls(what) => Cause::Tls(short(what)),
                     Cause::Stream(what) => Cause::Stream(short(what)),
+                    Cause::Unsent(why) => Cause::Unsent(why),
                 });
                 self.edge.transport_failed(now, Flow { remote: canonical(flow.remote), ..flow }, party, was_up);
             }

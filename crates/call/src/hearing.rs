@@ -135,12 +135,10 @@ impl Call {
         side.flaw().map(Box::new)
     }
 
-    /// A flaw, where there is one, takes the place of the one before; of another codec its trunk learns.
+    /// A flaw, where there is one, takes the place of the one before; its trunk learns of it.
     fn set_flaw(&mut self, now: Instant, edge: &mut Edge, leg: usize, found: Option<Box<Diagnosis>>) {
-        if let Some(odd) = found.as_deref().filter(|found| found.cause == Cause::Payload)
-            && let Some(trunk) = self.legs[leg].trunk.clone()
-        {
-            self.count_mismatch(now, edge, &trunk.name, odd, false);
+        if let (Some(found), Some(trunk)) = (&found, self.legs[leg].trunk.clone()) {
+            self.count_fault(now, edge, &trunk.name, found, false);
         }
         self.legs[leg].flaw = found;
     }
@@ -182,5 +180,8 @@ impl Call {
         }
         let side = &self.legs[leg];
         edge.trunks.listened(now, side.trunk_name(), self.sid(), side.unheard.as_deref());
+        if let (Some(found), Some(trunk)) = (side.unheard.clone(), side.trunk.clone()) {
+            self.count_fault(now, edge, &trunk.name, &found, false);
+        }
     }
 }

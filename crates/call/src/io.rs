@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use trunkgate_media::{Command, Event, MediaId};
+use trunkgate_media::{Command, Event, MediaId, Unsent};
 use trunkgate_route::{Destination, Server, Table};
 use trunkgate_sip::{ConnectionId, Flow, Message, Transmit};
 
@@ -47,6 +47,8 @@ pub enum Cause {
     Tls(String),
     /// What it runs over: the system's words.
     Stream(String),
+    /// This machine does not let it out.
+    Unsent(Unsent),
 }
 
 /// A change from outside.
@@ -86,6 +88,8 @@ pub enum Input {
     TransportFailed {
         /// The way that failed.
         flow: Flow,
+        /// Why the system of this machine refused it; `None`: it did not, or does not say.
+        why: Option<Unsent>,
     },
     /// An ICMP error, which anybody may send: believed where it quotes enough of a request of ours.
     Unreachable {

@@ -103,6 +103,7 @@ mod transfer;
 mod trunks;
 mod turned_down;
 mod unknown;
+mod unsent;
 mod update;
 mod verdict;
 pub mod view;

@@ -13,6 +13,7 @@ use crate::diagnosis::{Cause, Diagnosis};
 use crate::edge::Edge;
 use crate::leg::policy;
 use crate::reason::ReasonSlug;
+use crate::trunks::Kind;
 
 /// Warn codes of RFC 3261 §20.43 that are about streams and formats.
 const MEDIA_TYPE: u16 = 304;
@@ -142,13 +143,13 @@ impl Call {
         let Some((found, of_caller)) = judge(&caller, Some(&target), failure) else { return };
         let about = if of_caller { caller.trunk } else { target.trunk };
         if let Some(trunk) = about {
-            self.count_mismatch(now, edge, &trunk.name, &found, true);
+            self.count_fault(now, edge, &trunk.name, &found, true);
         }
-        self.story.mismatch = Some((failure.reason, Box::new(found)));
+        self.story.fault = Some((failure.reason, Box::new(found)));
     }
 
-    /// Its trunk learns, once a call, that codecs did not fit; `refused`: that cost the call its target.
-    pub(crate) fn count_mismatch(
+    /// Its trunk learns of a fault, once a call; `refused`: that cost the call its target.
+    pub(crate) fn count_fault(
         &mut self,
         now: Instant,
         edge: &mut Edge,
@@ -156,11 +157,12 @@ impl Call {
         found: &Diagnosis,
         refused: bool,
     ) {
-        if self.story.mismatched.contains(trunk) {
-            return;
+        let Some(kind) = Kind::of(found.cause) else { return };
+        let known = (trunk.clone(), kind);
+        if !self.story.counted.contains(&known) {
+            edge.trunks.at_fault(now, trunk, self.sid(), (kind, found), refused);
+            self.story.counted.push(known);
         }
-        self.story.mismatched.push(trunk.clone());
-        edge.trunks.mismatched(now, trunk, self.sid(), found, refused);
     }
 }
 

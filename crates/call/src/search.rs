@@ -399,6 +399,11 @@ impl Call {
                 edge.warn(&sid, text, Some(ReasonSlug::TlsFailed));
                 ReasonSlug::TlsFailed
             }
+            Some(Cause::Unsent(why)) => {
+                let why = *why;
+                self.not_let_out(now, edge, leg, why);
+                ReasonSlug::Unreachable
+            }
             Some(Cause::Stream(_)) | None => ReasonSlug::Unreachable,
         };
         self.fail_way(now, edge, branch, Failure::unreached(reason));

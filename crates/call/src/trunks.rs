@@ -9,11 +9,11 @@ use trunkgate_route::{Figures, Standing, Table, TokenBucket, Trunk};
 
 use crate::branches::Branch;
 use crate::call::CallKey;
-use crate::diagnosis::Diagnosis;
+use crate::diagnosis::{Cause, Diagnosis};
 use crate::last_hour::LastHour;
 use crate::limits::{LET_DOWN_KEPT, LET_DOWN_SECONDS, LET_DOWN_TIMES, PACED_ADDRESSES, PROBE_SECONDS};
 use crate::reason::ReasonSlug;
-use crate::view::{MismatchView, PeerView, TrunkView, UnheardView};
+use crate::view::{FaultView, PeerView, TrunkView};
 use crate::wall::rfc3339;
 
 /// An attempt that waits, and its call.
@@ -47,10 +47,37 @@ struct TrunkState {
     hearing: LastHour<2>,
     /// Why the last of these was not, and the call's sid.
     unheard: Option<(Diagnosis, String)>,
-    /// Calls whose codecs did not fit, and those of them that had to do without their target.
-    mismatches: LastHour<2>,
-    /// What did not fit in the last of these, and the call's sid.
-    mismatch: Option<(Diagnosis, String)>,
+    /// By their kind.
+    faults: [Faults; 2],
+}
+
+/// Faults that are kept for their trunk, besides sides that are not heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Codecs do not fit.
+    Codecs,
+    /// This machine does not let packets out.
+    Unsent,
+}
+
+impl Kind {
+    /// Of a cause; `None`: it is not kept.
+    pub(crate) const fn of(cause: Cause) -> Option<Kind> {
+        match cause {
+            Cause::Codecs | Cause::Payload => Some(Kind::Codecs),
+            Cause::Unsent => Some(Kind::Unsent),
+            _ => None,
+        }
+    }
+}
+
+/// Faults of one kind.
+#[derive(Debug, Default)]
+struct Faults {
+    /// Calls that had one, and those of them that had to do without their target.
+    calls: LastHour<2>,
+    /// The last one, and the call's sid.
+    last: Option<(Diagnosis, String)>,
 }
 
 /// A call that a trunk has let down.
@@ -93,8 +120,7 @@ impl TrunkState {
             last_problem: None,
             hearing: LastHour::default(),
             unheard: None,
-            mismatches: LastHour::default(),
-            mismatch: None,
+            faults: Default::default(),
         }
     }
     /// Counts a call in, or says which limit forbids it.
@@ -121,18 +147,19 @@ impl TrunkState {
     fn wait(&mut self, now: Instant, direction: usize) -> Duration {
         self.of(direction).map(|bucket| bucket.wait(now)).max().unwrap_or_default()
     }
-    fn unheard(&self, now: Instant) -> Option<UnheardView> {
+    fn unheard(&self, now: Instant) -> Option<FaultView> {
         let [of, calls] = self.hearing.sums(now);
         let (why, sid) = self.unheard.as_ref().filter(|_| calls > 0)?;
         let (cause, fix, last_sid) = (why.text.clone(), why.fix.clone(), sid.clone());
-        Some(UnheardView { calls, of, cause, fix, last_sid })
+        Some(FaultView { calls, of, cause, fix, last_sid })
     }
-    fn mismatch(&self, now: Instant) -> Option<MismatchView> {
-        let [calls, refused] = self.mismatches.sums(now);
+    fn fault(&self, now: Instant, kind: Kind) -> Option<FaultView> {
+        let faults = &self.faults[kind as usize];
+        let [calls, refused] = faults.calls.sums(now);
         let [answered, _] = self.hearing.sums(now);
-        let (what, sid) = self.mismatch.as_ref().filter(|_| calls > 0)?;
+        let (what, sid) = faults.last.as_ref().filter(|_| calls > 0)?;
         let (cause, fix, last_sid) = (what.text.clone(), what.fix.clone(), sid.clone());
-        Some(MismatchView { calls, of: (answered + refused).max(calls), cause, fix, last_sid })
+        Some(FaultView { calls, of: (answered + refused).max(calls), cause, fix, last_sid })
     }
     fn of(&mut self, direction: usize) -> impl Iterator<Item = &mut TokenBucket> {
         self.buckets.iter_mut().enumerate().filter(move |(at, _)| [BOTH, direction].contains(at)).map(|(_, one)| one)
@@ -282,11 +309,18 @@ impl Trunks {
         }
     }
 
-    /// Notes that codecs did not fit in a call; `refused`: it had to do without its target.
-    pub(crate) fn mismatched(&mut self, now: Instant, name: &str, sid: &str, found: &Diagnosis, refused: bool) {
-        if let Some(state) = self.by_name.get_mut(name) {
-            state.mismatches.count(now, [true, refused]);
-            state.mismatch = Some((found.clone(), sid.to_owned()));
+    /// Notes a fault in a call; `refused`: it had to do without its target.
+    pub(crate) fn at_fault(
+        &mut self,
+        now: Instant,
+        name: &str,
+        sid: &str,
+        (kind, found): (Kind, &Diagnosis),
+        refused: bool,
+    ) {
+        if let Some(faults) = self.by_name.get_mut(name).and_then(|state| state.faults.get_mut(kind as usize)) {
+            faults.calls.count(now, [true, refused]);
+            faults.last = Some((found.clone(), sid.to_owned()));
         }
     }
 
@@ -349,7 +383,8 @@ impl Trunks {
             last_problem_at: problem.as_ref().map(|(_, at)| rfc3339(date(*at))),
             last_problem: problem.map(|(text, _)| text),
             unheard: state.and_then(|state| state.unheard(now)),
-            codec_mismatch: state.and_then(|state| state.mismatch(now)),
+            codec_mismatch: state.and_then(|state| state.fault(now, Kind::Codecs)),
+            unsent: state.and_then(|state| state.fault(now, Kind::Unsent)),
             peers,
             registration: None,
             phones: None,

@@ -6,6 +6,7 @@ use crate::call::{CALLER, Call, Ending, State};
 use crate::diagnosis::Diagnosis;
 use crate::reason::ReasonSlug;
 use crate::trace::TraceView;
+use crate::trunks::Kind;
 
 /// Targets that failed, told with why.
 const FAILURES_TOLD: usize = 3;
@@ -27,10 +28,10 @@ pub(crate) struct Story {
     pub(crate) is_turned_down: bool,
     /// Targets that failed before they had a leg: their name, why, and how many legs there were by then.
     pub(crate) passed_over: Vec<(Box<str>, ReasonSlug, usize)>,
-    /// The last target that failed for its codecs: its reason, and what is wrong.
-    pub(crate) mismatch: Option<(ReasonSlug, Box<Diagnosis>)>,
-    /// Trunks that know that codecs did not fit in this call.
-    pub(crate) mismatched: Vec<Arc<str>>,
+    /// The last target that failed for its codecs, or was not let out to: its reason, and what is wrong.
+    pub(crate) fault: Option<(ReasonSlug, Box<Diagnosis>)>,
+    /// Trunks that know of faults in this call, and of which.
+    pub(crate) counted: Vec<(Arc<str>, Kind)>,
 }
 
 /// The verdict.
@@ -46,7 +47,7 @@ pub(crate) fn verdict(call: &Call) -> String {
         (State::Searching, _, _) if tried.is_empty() => "No target has been called yet.".to_owned(),
         (State::Searching, _, _) => format!("Waiting for {}.", waited_for(call, &tried)),
         (State::Answered, by, _) => {
-            format!("Answered by {}.{failovers}{}{}", by.unwrap_or_default(), mismatch_besides(call), hearing(call))
+            format!("Answered by {}.{failovers}{}{}", by.unwrap_or_default(), fault_besides(call), hearing(call))
         }
         (State::Rerouting, Some(by), _) if call.is_consulting() => {
             format!("Answered by {by}, which stays until {} answers.{failovers}", waited_for(call, &tried))
@@ -64,7 +65,7 @@ pub(crate) fn verdict(call: &Call) -> String {
             format!(
                 "Answered by {by}, ended after {seconds:.1} s: {}.{failovers}{fix}{}{heard}",
                 why(call, ending.reason),
-                mismatch_besides(call)
+                fault_besides(call)
             )
         }
         (State::Ended, _, Some(ending)) if call.times.answered.is_some() => {
@@ -83,25 +84,25 @@ pub(crate) fn verdict(call: &Call) -> String {
 /// Why a call ended, and what shows it.
 fn why(call: &Call, reason: ReasonSlug) -> String {
     let proof = call.story.proof.as_ref().filter(|(of, _)| *of == reason).map(|(_, proof)| &**proof);
-    let proof = proof.or(mismatch_of(call, reason).map(|found| found.text.as_str()));
+    let proof = proof.or(fault_of(call, reason).map(|found| found.text.as_str()));
     let proof = proof.map(|proof| format!(": {proof}")).unwrap_or_default();
     format!("{}{proof}", reason.sentence())
 }
 
 /// What would help.
 fn fix(call: &Call, reason: ReasonSlug) -> String {
-    let fix = mismatch_of(call, reason).map(|found| found.fix.as_str()).or(reason.fix());
+    let fix = fault_of(call, reason).map(|found| found.fix.as_str()).or(reason.fix());
     fix.map(|fix| format!(" Try: {fix}.")).unwrap_or_default()
 }
 
-/// What did not fit of the codecs, where a call ended for that.
-fn mismatch_of(call: &Call, reason: ReasonSlug) -> Option<&Diagnosis> {
-    call.story.mismatch.as_ref().filter(|(of, _)| *of == reason).map(|(_, found)| &**found)
+/// What was wrong with the last target that failed for a fault of its own kind, where the call ended for that.
+fn fault_of(call: &Call, reason: ReasonSlug) -> Option<&Diagnosis> {
+    call.story.fault.as_ref().filter(|(of, _)| *of == reason).map(|(_, found)| &**found)
 }
 
 /// The same where the call went on, or ended for something else.
-fn mismatch_besides(call: &Call) -> String {
-    let found = call.story.mismatch.as_ref().filter(|(of, _)| call.ending.is_none_or(|ending| ending.reason != *of));
+fn fault_besides(call: &Call) -> String {
+    let found = call.story.fault.as_ref().filter(|(of, _)| call.ending.is_none_or(|ending| ending.reason != *of));
     found.map(|(_, found)| format!(" {}. Try: {}.", capital(&found.text), found.fix)).unwrap_or_default()
 }
 
@@ -156,10 +157,10 @@ fn not_answered(call: &Call, ending: Ending) -> String {
             format!("Not answered ({code}): {why}. Tried: {}{often}.{fix}", one.name)
         }
         [_, _, ..] if is_of_the_last => {
-            let proof = mismatch_of(call, ending.reason).map(|found| format!(" {}.", capital(&found.text)));
+            let proof = fault_of(call, ending.reason).map(|found| format!(" {}.", capital(&found.text)));
             format!("Not answered ({code}): {}.{}{fix}", listed(&all), proof.unwrap_or_default())
         }
-        _ => format!("Not answered ({code}): {why}.{}{fix}{}", all_of(&all), mismatch_besides(call)),
+        _ => format!("Not answered ({code}): {why}.{}{fix}{}", all_of(&all), fault_besides(call)),
     }
 }
 

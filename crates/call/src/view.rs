@@ -328,10 +328,13 @@ pub struct TrunkView {
     pub last_problem_at: Option<String>,
     /// Its sides that were not heard, where there were some in the last hour.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub unheard: Option<UnheardView>,
+    pub unheard: Option<FaultView>,
     /// Calls whose codecs did not fit, where there were some in the last hour.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub codec_mismatch: Option<MismatchView>,
+    pub codec_mismatch: Option<FaultView>,
+    /// Calls whose packets this machine does not let out to it, where there were some in the last hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unsent: Option<FaultView>,
     /// Peers in the order of the file.
     pub peers: Vec<PeerView>,
     /// Our registration with it, where it has one.
@@ -342,29 +345,14 @@ pub struct TrunkView {
     pub phones: Option<Vec<PhoneView>>,
 }
 
-/// Sides of a trunk of which nothing was heard in answered calls.
+/// Faults of one kind in a trunk's calls: sides that were not heard, codecs that do not fit, packets that do not leave.
 #[derive(Debug, Clone, Serialize)]
-pub struct UnheardView {
+pub struct FaultView {
     /// How many in the last hour …
     pub calls: u64,
-    /// … of so many that should have been heard.
+    /// … of so many that should have been heard, or were lost for that fault.
     pub of: u64,
-    /// Why the last one was not, as its trace has it.
-    pub cause: String,
-    /// What would help.
-    pub fix: String,
-    /// The call that it was in.
-    pub last_sid: String,
-}
-
-/// Calls of a trunk that had no codec in common with their other side, or in which it sent another than was agreed on.
-#[derive(Debug, Clone, Serialize)]
-pub struct MismatchView {
-    /// How many in the last hour …
-    pub calls: u64,
-    /// … of so many sides of it that were answered, or refused for their codecs.
-    pub of: u64,
-    /// What did not fit in the last one, as its trace has it: what was offered and what was allowed.
+    /// What was wrong with the last one, as its trace has it.
     pub cause: String,
     /// What would help.
     pub fix: String,

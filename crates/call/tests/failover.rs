@@ -188,11 +188,11 @@ fn a_send_that_fails_goes_on_at_once() {
     let mut bench = two_peers();
     dial(&mut bench);
     let (first, other) = asked_first(&mut bench);
-    bench.input(Input::TransportFailed { flow: udp(&first.peer) });
+    bench.input(Input::TransportFailed { flow: udp(&first.peer), why: None });
     bench.expect(other, "INVITE");
-    bench.input(Input::TransportFailed { flow: udp(other) });
+    bench.input(Input::TransportFailed { flow: udp(other), why: None });
     bench.expect(BACKUP, "INVITE");
-    bench.input(Input::TransportFailed { flow: udp(BACKUP) });
+    bench.input(Input::TransportFailed { flow: udp(BACKUP), why: None });
     bench.expect(CARRIER, "SIP/2.0 503");
     assert_eq!(bench.reports[0].call.reason, Some("unreachable"));
     bench.finish();
@@ -428,7 +428,7 @@ fn a_call_makes_only_so_many_attempts() {
     let mut tried = 0;
     while let Some(sent) = bench.sent.pop_front().filter(|s| s.first_line().starts_with("INVITE")) {
         tried += 1;
-        bench.input(Input::TransportFailed { flow: udp(&sent.to.to_string()) });
+        bench.input(Input::TransportFailed { flow: udp(&sent.to.to_string()), why: None });
     }
     assert_eq!(tried, ATTEMPTS_PER_CALL);
     assert_eq!(bench.reports[0].sip_code, 503);
@@ -440,7 +440,7 @@ fn numbers_in_a_bare_uri_are_masked_in_log_lines() {
     let uri = TargetSpec::Uri { uri: "sip:+14155559876@192.0.2.77".into(), destination: name("192.0.2.77") };
     let mut bench = Bench::with(table(usual_trunks(), vec![route(vec![uri])]));
     dial(&mut bench);
-    bench.input(Input::TransportFailed { flow: udp("192.0.2.77:5060") });
+    bench.input(Input::TransportFailed { flow: udp("192.0.2.77:5060"), why: None });
     assert!(bench.logs.iter().any(|l| l.contains("sip:+1415****876@192.0.2.77")), "{:?}", bench.logs);
     assert!(!bench.logs.iter().any(|l| l.contains("+14155559876")), "{:?}", bench.logs);
 }

@@ -139,7 +139,7 @@ fn calls_without_an_answer_count_and_one_answer_makes_it_up() {
         while state(&bench, PBX).1 < failed {
             dial(&mut bench);
             let first = if bench.sent.iter().any(|s| s.to == PBX.parse().unwrap()) { PBX } else { PBX2 };
-            bench.input(Input::TransportFailed { flow: udp(first) });
+            bench.input(Input::TransportFailed { flow: udp(first), why: None });
             let other = if first == PBX { PBX2 } else { PBX };
             let callee = Dialed::new(other, bench.expect(other, "INVITE"));
             bench.receive(other, callee.answer(404, ""));

@@ -67,4 +67,5 @@ pub use spec::{
     PressSpec, RawSpec, RemoteSpec, SocketSpec, Sound, SrtpSpec, TapSpec, WireSpec,
 };
 pub use srtp::{SrtpKey, Suite};
+pub use symptoms::{Symptoms, Undelivered, Unsent};
 pub use transcode::{Coding, EventsSpec, TranscodeSpec};

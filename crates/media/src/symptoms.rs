@@ -18,6 +18,46 @@ const ASIDE_BYTES: usize = 4;
 const SILENT_ULAW: [u8; 2] = [ULAW_SILENCE, 0x7f];
 const SILENT_ALAW: [u8; 2] = [0xd5, 0x55];
 
+/// Why the system of this machine did not send what it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsent {
+    /// A rule of its own forbids it: EPERM, EACCES.
+    Forbidden,
+    /// No route leads there, or its interface is down: ENETUNREACH, ENETDOWN, EHOSTUNREACH.
+    NoRoute,
+    /// Not from the address that it is sent from: EINVAL, EADDRNOTAVAIL.
+    NotFromThere,
+    /// Anything else.
+    Other,
+}
+
+/// What an ICMP error says of a datagram that was not delivered (RFC 792, RFC 4443 §3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undelivered {
+    /// Nobody has that port, or a firewall says so.
+    Port,
+    /// That host does not answer its own network.
+    Host,
+    /// No route leads to it.
+    Network,
+    /// A firewall on the way forbids it.
+    Forbidden,
+}
+
+impl Unsent {
+    const ALL: [Unsent; 4] = [Unsent::Forbidden, Unsent::NoRoute, Unsent::NotFromThere, Unsent::Other];
+    fn numbered(number: u64) -> Option<Unsent> {
+        Unsent::ALL.get(usize::try_from(number.checked_sub(1)?).ok()?).copied()
+    }
+}
+
+impl Undelivered {
+    const ALL: [Undelivered; 4] = [Undelivered::Port, Undelivered::Host, Undelivered::Network, Undelivered::Forbidden];
+    fn numbered(number: u64) -> Option<Undelivered> {
+        Undelivered::ALL.get(usize::try_from(number.checked_sub(1)?).ok()?).copied()
+    }
+}
+
 /// What was noticed of an end, in counters that its worker writes and anybody reads.
 #[derive(Debug, Default)]
 pub struct Symptoms {
@@ -29,20 +69,49 @@ pub struct Symptoms {
     pub odd_payload: Counter,
     /// ICMP errors that came back for RTP that was sent to the far side.
     pub unreachable: Counter,
+    undelivered: Counter,
+    unsent: Counter,
     /// Datagrams for its RTP port that the system dropped because the socket was full.
     pub unread: Counter,
     /// The first who sent there without being expected.
     pub stranger: OnceLock<SocketAddr>,
 }
 
+impl Symptoms {
+    /// What the last ICMP error said; `None`: there was none.
+    pub fn undelivered(&self) -> Option<Undelivered> {
+        Undelivered::numbered(self.undelivered.get())
+    }
+    /// Counts an ICMP error for RTP that was sent to the far side.
+    pub fn note_undelivered(&self, how: Undelivered) {
+        self.unreachable.add_alone(1);
+        self.undelivered.set(how as u64 + 1);
+    }
+    /// Why the last RTP packet that the system refused was; `None`: none was. How many: [`DropReason::SendFailed`].
+    pub fn unsent(&self) -> Option<Unsent> {
+        Unsent::numbered(self.unsent.get())
+    }
+    /// Notes that the system refused an RTP packet.
+    pub fn note_unsent(&self, why: Unsent) {
+        self.unsent.set(why as u64 + 1);
+    }
+}
+
 impl Session {
     /// An ICMP error (RFC 792, RFC 4443) that came back for what an end has sent `to`: one about another address than its RTP
     /// goes to is old, or forged.
-    pub fn count_unreachable(&self, end: EndId, to: SocketAddr) {
+    pub fn count_unreachable(&self, end: EndId, to: SocketAddr, how: Undelivered) {
         let goes_to = |end: &End| Some(end.latch.rtp_destination(end.remote.as_ref()?)?.0);
         let end = self.ends.iter().find(|each| each.id == end);
         if let Some(end) = end.filter(|end| goes_to(end).is_some_and(|goes| canonical(goes) == canonical(to))) {
-            end.counters.symptoms.unreachable.add_alone(1);
+            end.counters.symptoms.note_undelivered(how);
+        }
+    }
+    /// The system refused an RTP packet of an end.
+    pub fn count_unsent(&self, end: EndId, why: Unsent) {
+        self.count_drop(end, DropReason::SendFailed);
+        if let Some(end) = self.ends.iter().find(|each| each.id == end) {
+            end.counters.symptoms.note_unsent(why);
         }
     }
     /// How many datagrams the system has dropped at an end's RTP socket since that was bound.

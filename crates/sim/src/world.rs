@@ -284,7 +284,7 @@ impl World {
             }
             Happening::Lost(flow) => {
                 self.log.line(self.now, format_args!("edge    ← {} is lost", flow.remote));
-                self.edge.gateway.handle_input(self.now, Input::TransportFailed { flow });
+                self.edge.gateway.handle_input(self.now, Input::TransportFailed { flow, why: None });
             }
             Happening::Rtp { from, to, bytes } => self.rtp(from, to, bytes),
             Happening::Told => {
