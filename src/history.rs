@@ -95,6 +95,8 @@ struct Last {
     last_sid: Option<String>,
     trunk: Option<String>,
     text: Option<String>,
+    #[serde(skip)]
+    fix: Option<String>,
 }
 
 /// The same as shown.
@@ -108,6 +110,8 @@ pub(crate) struct TroubleView {
     sentence: &'static str,
     /// How often in the last hour.
     count: u64,
+    /// What would help.
+    fix: Option<String>,
     #[serde(flatten)]
     last: Option<Last>,
 }
@@ -177,7 +181,13 @@ impl History {
             trouble.minutes.pop_front();
         }
         let last_sid = change.call.as_ref().map(|call| call.sid.clone());
-        trouble.last = Some(Last { last_at: at, last_sid, trunk: change.trunk.clone(), text: change.text.clone() });
+        trouble.last = Some(Last {
+            last_at: at,
+            last_sid,
+            trunk: change.trunk.clone(),
+            text: change.text.clone(),
+            fix: change.fix.clone(),
+        });
     }
 
     /// Ends an interval.
@@ -225,6 +235,7 @@ impl History {
             reason,
             sentence: sentence(kind, reason),
             count: trouble.minutes.iter().filter(|(minute, _)| *minute > from).map(|(_, count)| count).sum(),
+            fix: fix(kind, reason, trouble.last.as_ref()),
             last: trouble.last.clone(),
         };
         let mut all: Vec<TroubleView> = self.troubles.iter().map(view).filter(|trouble| trouble.count > 0).collect();
@@ -259,6 +270,14 @@ fn sentence(kind: &str, reason: &str) -> &'static str {
     }
     let slug = ReasonSlug::ALL.iter().find(|slug| slug.as_str() == reason);
     slug.map_or("", |slug| slug.sentence())
+}
+
+/// What would help: that of the last time where it has its own.
+fn fix(kind: &str, reason: &str, last: Option<&Last>) -> Option<String> {
+    if kind == "one_way" {
+        return last?.fix.clone();
+    }
+    ReasonSlug::ALL.iter().find(|slug| slug.as_str() == reason)?.fix().map(str::to_owned)
 }
 
 /// Takes changes in and ends intervals, until the edge ends.

@@ -108,6 +108,15 @@ fn a_private_address_that_the_callee_announced() {
             "Try: the external address and the local networks in the NAT settings of pbx",
         ],
     );
+    // Of one call alone `status` has a line while it is up; lists mark it.
+    let status = finish(&["status", "--url", &edge.url()]).stdout;
+    let status = String::from_utf8(status).unwrap();
+    let line = "! no media from pbx in a call that is up: it announced 192.168.77.20, a private address";
+    assert!(status.contains(line) && status.contains("; try: the external address"), "{status}");
+    let listed = finish(&["calls", "--flag", "one_way", "--url", &edge.url()]).stdout;
+    assert!(String::from_utf8(listed).unwrap().contains("answered !silent"));
+    let trouble = edge.json("/v1/history")["troubles"][0].clone();
+    assert!(trouble["fix"].as_str().unwrap().starts_with("the external address"), "{trouble}");
     // The same in the log and at its place in the ladder.
     until("the log says so", || edge.log().contains("no media from pbx 5 s after").then_some(()));
     let text = edge.get(&format!("/v1/calls/{}/trace.txt", edge.sid())).1;

@@ -9,7 +9,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
-use trunkgate_call::view::{FaultView, TrunkView};
+use trunkgate_call::view::{FaultView, SilentView, TrunkView};
 
 use super::ApiError;
 use super::agents::AgentReport;
@@ -122,6 +122,16 @@ impl StatusReport {
             problems: Vec::new(),
         };
         report.problems = report.problems_now(handle);
+        // Where it is so in many calls of the hour, that is told already.
+        let told: Vec<&str> = report
+            .trunks
+            .iter()
+            .filter(|trunk| nothing_heard(trunk).is_some())
+            .map(|trunk| trunk.name.as_str())
+            .collect();
+        let silent: Vec<String> =
+            gateway.silent.iter().filter(|silent| !told.contains(&silent.name.as_str())).map(silent_now).collect();
+        report.problems.extend(silent);
         report.problems.extend(gateway.unknown.map(|unknown| {
             let (last, ago) = (unknown.last, unknown.seconds_ago);
             let messages = unknown.messages;
@@ -187,6 +197,13 @@ impl StatusReport {
         }
         problems
     }
+}
+
+/// A side that is not heard in calls that are up now.
+fn silent_now(silent: &SilentView) -> String {
+    let SilentView { name, calls, cause, fix, last_sid } = silent;
+    let where_ = if *calls == 1 { "a call that is up".to_owned() } else { format!("{calls} calls that are up") };
+    format!("no media from {name} in {where_}: {cause}; try: {fix} (trunkgate trace {last_sid})")
 }
 
 /// Calls of the last hour in which a trunk was not heard, where they are too many to be chance.

@@ -4,7 +4,7 @@ use crate::reason::ReasonSlug;
 
 impl ReasonSlug {
     /// What to do about it; `None` where nothing is wrong: somebody hung up, was busy, did not answer, or the edge was told so.
-    pub(crate) const fn fix(self) -> Option<&'static str> {
+    pub const fn fix(self) -> Option<&'static str> {
         use ReasonSlug as R;
         let fix = match self {
             R::CallerHungUp

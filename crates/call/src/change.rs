@@ -99,6 +99,9 @@ pub struct Change {
     /// The rest in words, as in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// What would help.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
     /// Mean score of an ended call, where one is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mos: Option<f64>,
@@ -119,7 +122,7 @@ pub struct CallChange {
 impl Change {
     /// Of nothing in particular yet.
     pub const fn new(what: Happening) -> Change {
-        Change { what, call: None, trunk: None, agent: None, reason: None, text: None, mos: None }
+        Change { what, call: None, trunk: None, agent: None, reason: None, text: None, fix: None, mos: None }
     }
 
     /// Of a call that has come.

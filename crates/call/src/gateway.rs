@@ -275,6 +275,7 @@ impl Gateway {
             trunks: edge.table.trunks().iter().map(|trunk| edge.trunk_view(now, trunk)).collect(),
             agents: self.agents(now),
             unknown: self.unknown_sources(now),
+            silent: self.silent_now(),
         }
     }
     /// Each agent of the table at a glance.

@@ -5,15 +5,38 @@ use std::time::Instant;
 
 use trunkgate_media::EndId;
 
-use crate::call::{CALLER, Call};
+use crate::call::{CALLER, Call, State};
 use crate::change::{Change, Happening};
 use crate::diagnosis::{Cause, Diagnosis, Side};
 use crate::edge::Edge;
+use crate::gateway::Gateway;
 use crate::leg::StreamEnd;
+use crate::limits::SILENT_TOLD;
 use crate::trace::TraceItem;
+use crate::view::SilentView;
 
 fn heard(end: &StreamEnd) -> bool {
     end.counters.rx_packets.get() > 0
+}
+
+impl Gateway {
+    /// Who is not heard in calls that are up, the newest of each told.
+    pub(crate) fn silent_now(&self) -> Vec<SilentView> {
+        let mut all: Vec<SilentView> = Vec::new();
+        for call in self.calls.values().rev().filter(|call| call.state == State::Answered) {
+            let silent = call.legs.iter().enumerate().filter(|(_, leg)| !leg.ends.iter().any(heard));
+            for (at, found) in silent.filter_map(|(at, leg)| Some((at, leg.unheard.as_ref()?))) {
+                let name = self.edge.shown_name(&call.name_of(at));
+                if let Some(known) = all.iter_mut().find(|known| known.name == name) {
+                    known.calls += 1;
+                } else if all.len() < SILENT_TOLD {
+                    let (cause, fix, last_sid) = (found.text.clone(), found.fix.clone(), call.sid().to_owned());
+                    all.push(SilentView { name, calls: 1, cause, fix, last_sid });
+                }
+            }
+        }
+        all
+    }
 }
 
 impl Call {
@@ -78,7 +101,7 @@ impl Call {
         let first = self.legs[leg].unheard.is_none();
         let line = format!("no RTP for 5 s: {}; try: {}", found.text, found.fix);
         edge.trace(now, self.key, TraceItem::Media { leg, text: line });
-        let text = found.text.clone();
+        let (text, fix) = (found.text.clone(), found.fix.clone());
         self.legs[leg].unheard = Some(found);
         self.judge(now, edge, leg);
         let other = self.other(leg).filter(|other| self.legs[*other].agent.is_none());
@@ -102,7 +125,7 @@ impl Call {
         let sid = self.sid().to_owned();
         let line = format!("{which} 5 s after it should have come; of {name}: {text}");
         let change = self.change_for(Happening::MediaOneWay, &line, None);
-        edge.changed(Change { trunk: Some(trunk.to_string()), ..change });
+        edge.changed(Change { trunk: Some(trunk.to_string()), fix: Some(fix), ..change });
         edge.warn(&sid, line, None);
     }
 

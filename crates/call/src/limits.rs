@@ -91,6 +91,8 @@ pub const MESSAGE_TEXTS_BYTES: usize = 32 << 20;
 pub const TRACE_TEXT_CHARS: usize = 128;
 /// Characters of a far end's Call-ID in views and records: RFC 3261 sets no limit, a message does.
 pub const CALL_ID_CHARS: usize = 256;
+/// Parties that `status` names as silent in live calls.
+pub const SILENT_TOLD: usize = 8;
 /// Ended calls that are still shown.
 pub const RECENT_CALLS: usize = 10_000;
 /// Calls that a limit refused, or that came while the edge was draining, that are still shown: besides the others.

@@ -229,6 +229,23 @@ pub struct StatusView {
     pub agents: Vec<AgentView>,
     /// SIP from addresses of no trunk, where some came in the last hour.
     pub unknown: Option<UnknownView>,
+    /// Who is not heard in live calls.
+    pub silent: Vec<SilentView>,
+}
+
+/// A side that is not heard in calls that are up.
+#[derive(Debug, Clone, Serialize)]
+pub struct SilentView {
+    /// Its name: trunk, agent or URI.
+    pub name: String,
+    /// In how many calls.
+    pub calls: u64,
+    /// Why in the last of them, as its trace has it.
+    pub cause: String,
+    /// What would help.
+    pub fix: String,
+    /// That one.
+    pub last_sid: String,
 }
 
 /// SIP from addresses of no trunk.

@@ -39,6 +39,14 @@ function address() {
   return { name: name || 'now', rest, query: new URLSearchParams(search || '') };
 }
 
+/** Whose console it is: any page says so, also one that was opened by its address. */
+async function nameEdge() {
+  const said = document.getElementById('edge');
+  if (said.textContent) return;
+  const { edge } = await api.get('/v1/status');
+  said.textContent = edge;
+}
+
 /** Has the page ask the edge anew; one question at a time. */
 async function refresh() {
   if (!page || asking) {
@@ -50,6 +58,7 @@ async function refresh() {
   const asked = page;
   try {
     await asked.refresh();
+    await nameEdge();
     if (asked === page) main.classList.remove('stale');
   } catch (error) {
     if (asked === page && error.status !== 401) {

@@ -1,9 +1,9 @@
 // One call: what became of it, its ladder, whose audio went where, how it sounded, and why it went that way.
 
 import * as api from './api.js';
-import { chip, confirmed, h, say, section, swap, table } from './dom.js';
+import { chip, confirmed, h, rich, say, section, swap, table } from './dom.js';
 import { duration, figure, kind, number, talked, time, words } from './format.js';
-import { flags } from './calls.js';
+import { BAD_FLAGS, flags } from './calls.js';
 import { ladder } from './ladder.js';
 import { mediaMap } from './media.js';
 import { plot } from './plot.js';
@@ -21,7 +21,7 @@ function head(call, trace, act) {
       h('div', { class: 'buttons' },
         h('button', { type: 'button', class: 'quiet', key: 'copy', on: { click: act.copy } }, 'Copy link'),
         call.state === 'ended' ? null : h('button', { type: 'button', class: 'danger', key: 'hangup', on: { click: act.hangUp } }, 'Hang up'))),
-    h('p', { class: `verdict ${call.flags.includes('one_way') || ['failed', 'refused'].includes(call.outcome) ? 'bad' : ''}` }, trace ? trace.verdict : 'Of this call only the figures are kept.'),
+    h('p', { class: `verdict ${call.flags.some((flag) => BAD_FLAGS.includes(flag)) || ['failed', 'refused'].includes(call.outcome) ? 'bad' : ''}` }, trace ? rich(trace.verdict) : 'Of this call only the figures are kept.'),
     h('p', { class: 'tags' }, flags(call)),
     h('dl', { class: 'facts' }, facts.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value)))),
   ];

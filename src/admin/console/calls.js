@@ -8,7 +8,7 @@ import { bars } from './plot.js';
 const STATES = ['', 'trying', 'ringing', 'early', 'answered', 'held', 'transferring', 'ended'];
 const FLAGS = ['', 'one_way', 'codec_mismatch', 'failed_over', 'agent', 'listened', 'transcoded', 'srtp'];
 /** What is wrong with a call, and not only said of it. */
-const BAD_FLAGS = ['one_way', 'codec_mismatch'];
+export const BAD_FLAGS = ['one_way', 'codec_mismatch'];
 const OUTCOMES = ['', 'answered', 'busy', 'no_answer', 'canceled', 'refused', 'failed'];
 const FIELDS = ['state', 'outcome', 'flag', 'trunk', 'reason', 'route', 'search', 'longer', 'shorter'];
 /** Where bars of the durations begin, in seconds. 30–34: an ACK that was lost; 900: a refresh that was. */

@@ -47,6 +47,13 @@ export function swap(node, ...children) {
   }
 }
 
+/** A sentence of the edge's: what stands between backticks as code, `Try:` so that it is found. */
+export function rich(text) {
+  return String(text || '').split('`').map((part, place) => (place % 2
+    ? h('code', {}, part)
+    : part.split(/(Try:)/).map((word) => (word === 'Try:' ? h('strong', {}, word) : word))));
+}
+
 /** A state in a coloured chip; the word says it too. */
 export function chip(kind, text, title) {
   return h('span', { class: `chip ${kind}`, title }, text);

@@ -6,7 +6,11 @@ import { message } from './message.js';
 
 const ROW = 24;
 const TIME = 84;
-const NOTE = 400;
+const NOTE = 430;
+/** Characters of a remark in a line, how many lines it may have, and how far these are apart. */
+const NOTE_CHARS = 64;
+const NOTE_LINES = 6;
+const NOTE_PITCH = 15;
 const HEAD = 34;
 const PAUSE = 14;
 /** Rows that are further apart than this have a gap between them. */
@@ -14,6 +18,28 @@ const PAUSE_US = 1_000_000;
 
 function cut(text, most) {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
+}
+
+/** A remark as it stands beside the ladder: what helps stands in the verdict, above. */
+function remark(trace, entry) {
+  if (entry.kind === 'message') return entry.note;
+  const who = entry.kind === 'decision' ? '' : `${trace.legs[entry.leg]}: `;
+  return `${who}${entry.text.split('; try: ')[0]}`.replaceAll('`', '');
+}
+
+/** Its lines, cut between words; the whole of it is told where the row is pointed at. */
+function folded(text) {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const last = lines[lines.length - 1];
+    if (last && last.length + 1 + word.length > NOTE_CHARS) lines.push(word);
+    else lines[lines.length - 1] = last ? `${last} ${word}` : word;
+  }
+  if (lines.length > NOTE_LINES) {
+    lines.length = NOTE_LINES;
+    lines[NOTE_LINES - 1] += ' …';
+  }
+  return lines.map((line) => cut(line, NOTE_CHARS + 6));
 }
 
 /** Columns: the first leg, the edge, the other legs. */
@@ -52,11 +78,14 @@ export function ladder(trace, state) {
   const width = TIME + columns * apart + NOTE;
   let y = HEAD + 6;
   let before = null;
-  const rows = trace.entries.map((entry) => {
+  const notes = trace.entries.map((entry) => folded(remark(trace, entry)));
+  const rows = trace.entries.map((entry, place) => {
     if (before !== null && entry.at_us - before > PAUSE_US) y += PAUSE;
     before = entry.at_us;
     y += ROW;
-    return y;
+    const at = y;
+    y += (notes[place].length - 1) * NOTE_PITCH;
+    return at;
   });
   const height = y + 18;
   const names = [trace.legs[0], 'edge', ...trace.legs.slice(1)];
@@ -74,16 +103,17 @@ export function ladder(trace, state) {
   trace.entries.forEach((entry, place) => {
     const at = rows[place];
     const inner = [
-      s('rect', { x: 0, y: at - ROW + 8, width, height: ROW, class: 'hit' }),
+      s('rect', { x: 0, y: at - ROW + 8, width, height: ROW + (notes[place].length - 1) * NOTE_PITCH, class: 'hit' }),
       s('text', { x: TIME - 10, y: at, class: 'time', 'text-anchor': 'end' }, offset(entry.at_us)),
     ];
     const beside = TIME + columns * apart;
+    const lines = notes[place].map((line, down) => s('tspan', { x: beside, y: at + down * NOTE_PITCH }, line));
     if (entry.kind === 'message') {
-      inner.push(...arrow(entry, x, at), s('text', { x: beside, y: at, class: 'note' }, cut(entry.note, 58)));
+      inner.push(...arrow(entry, x, at), s('text', { class: 'note' }, lines));
     } else {
       const column = entry.kind === 'decision' ? 1 : columnOf(entry.leg);
       inner.push(s('circle', { cx: x(column), cy: at - 4, r: 4, class: `event ${entry.kind}` }),
-        s('text', { x: beside, y: at, class: `note ${entry.kind}` }, cut(`${entry.kind === 'agent' ? `${trace.legs[entry.leg]}: ` : ''}${entry.text}`, 58)));
+        s('text', { class: `note ${entry.kind}` }, lines));
     }
     const isMessage = entry.kind === 'message';
     const group = s('g', isMessage

@@ -1,7 +1,7 @@
 // Now: is all well, and if not, what is the worst and what helps.
 
 import * as api from './api.js';
-import { chip, h, section, swap, table } from './dom.js';
+import { chip, h, rich, section, swap, table } from './dom.js';
 import { ago, count, duration, figure, kind, number, time, words } from './format.js';
 import { plot } from './plot.js';
 
@@ -10,23 +10,35 @@ const KEPT_EVENTS = 12;
 const FRESH_MS = 10 * 60_000;
 const KINDS = { failed: 'call failed', ended: 'ended too early', failed_over: 'went on to the next target', one_way: 'one-way audio' };
 
+/** A line of `status`: what it tells to try as a sentence, its call as a link. */
+function problem(line) {
+  const [, said, sid] = /^(.*?)(?: \(trunkgate trace (CA[0-9a-f]+)\))?$/s.exec(line);
+  const [what, ...tries] = said.split('; try: ');
+  const text = tries.length ? `${what}. Try: ${tries.join('; try: ')}.` : what;
+  return { kind: 'bad', text, ...(sid ? { link: `#/calls/${sid}`, name: 'Open the call' } : {}) };
+}
+
 /** The worst first: {kind, text, link?}. */
 export function health(status, past) {
-  const problems = status.problems.map((text) => ({ kind: 'bad', text }));
+  const problems = status.problems.map(problem);
+  const ofMedia = (one) => /^(no media|nothing comes back) from /.test(one.text);
+  problems.sort((a, b) => ofMedia(b) - ofMedia(a));
   const fresh = past.troubles.filter((one) => Date.now() - new Date(one.last_at) < FRESH_MS);
   const silent = fresh.find((one) => one.kind === 'one_way');
-  if (silent) {
+  // What goes on now says more than that there was something.
+  if (silent && !problems.some(ofMedia)) {
     const times = silent.count === 1 ? 'A call has' : `${silent.count} calls have`;
+    const how = (silent.text || '').startsWith('no media from either side') ? 'no audio in either direction' : 'audio one way only';
     problems.unshift({
       kind: 'bad', link: `#/calls/${silent.last_sid}`, name: 'Open the last one',
-      text: `${times} had audio one way only in the last hour, the last at ${time(silent.last_at)}${silent.trunk ? `, trunk ${silent.trunk}` : ''}: ${silent.text || ''}`,
+      text: `${times} had ${how} in the last hour, the last at ${time(silent.last_at)}${silent.trunk ? `, trunk ${silent.trunk}` : ''}: ${silent.text || ''}${silent.fix ? `. Try: ${silent.fix}.` : ''}`,
     });
   }
   const failed = fresh.find((one) => one.kind === 'failed');
   if (failed && problems.length === 0) {
     problems.push({
       kind: 'warn', link: `#/calls${api.query({ reason: failed.reason })}`, name: 'Show them',
-      text: `${failed.count} ${failed.count === 1 ? 'call has' : 'calls have'} failed in the last hour with ${failed.reason}: ${failed.sentence}.`,
+      text: `${failed.count} ${failed.count === 1 ? 'call has' : 'calls have'} failed in the last hour with ${failed.reason}: ${failed.sentence}.${failed.fix ? ` Try: ${failed.fix}.` : ''}`,
     });
   }
   return problems;
@@ -54,10 +66,17 @@ export function strip(trunks) {
   }));
 }
 
-function troubles(all) {
+/** What stands above already is not said again. */
+function meaning(one, said) {
+  const text = (one.kind === 'failed_over' && one.text) || one.sentence || one.text;
+  const fix = one.fix && !said.includes(one.fix) ? `. Try: ${one.fix}.` : '';
+  return rich(`${text}${fix}`);
+}
+
+function troubles(all, said) {
   return table([
     { name: 'What', cell: (one) => [chip(one.kind === 'failed_over' ? 'warn' : 'bad', KINDS[one.kind] || one.kind), ' ', one.reason ? h('code', {}, one.reason) : null] },
-    { name: 'Meaning', cell: (one) => one.text || one.sentence },
+    { name: 'Meaning', cell: (one) => meaning(one, said) },
     { name: 'Trunk', cell: (one) => one.trunk || '–' },
     { name: 'Times', cell: (one) => count(one.count), class: 'number' },
     { name: 'Last', cell: (one) => h('a', { href: `#/calls/${one.last_sid}`, title: time(one.last_at) }, ago(one.last_at)) },
@@ -129,18 +148,17 @@ export function nowPage(main) {
       const [status, past] = await Promise.all([api.get('/v1/status'), api.get(`/v1/history${api.query({ span, since })}`)]);
       samples[span] = [...known, ...past.samples].slice(span === 'day' ? -288 : -360);
       past.samples = samples[span];
-      document.getElementById('edge').textContent = status.edge;
       const worst = sentence(status, past);
       // A live region speaks when it is changed: only then it is.
       if (said !== worst.text) {
         said = worst.text;
         head.className = `health ${worst.kind}`;
-        swap(head, h('p', {}, h('span', { class: 'sign', 'aria-hidden': 'true' }, worst.kind === 'good' ? '✓' : '!'), worst.text, ' ',
+        swap(head, h('p', {}, h('span', { class: 'sign', 'aria-hidden': 'true' }, worst.kind === 'good' ? '✓' : '!'), rich(worst.text), ' ',
           worst.link ? h('a', { href: worst.link }, worst.name) : null));
       }
-      swap(rest, worst.rest.map((one) => h('li', { class: one.kind }, one.text, ' ', one.link ? h('a', { href: one.link }, one.name) : null)));
+      swap(rest, worst.rest.map((one) => h('li', { class: one.kind }, rich(one.text), ' ', one.link ? h('a', { href: one.link }, one.name) : null)));
       swap(parts.strip, strip(status.trunks));
-      swap(parts.troubles, troubles(past.troubles));
+      swap(parts.troubles, troubles(past.troubles, [worst, ...worst.rest].map(({ text }) => text).join(' ')));
       swap(spans, ['hour', 'day'].map((name) => h('button', { type: 'button', key: name, 'aria-pressed': String(name === span), on: { click: () => choose(name) } }, name)));
       swap(parts.plots, plots(past, span === 'day' ? 86_400_000 : 3_600_000, status));
       swap(parts.events, events.length ? events.map(line) : h('li', { class: 'empty' }, `Nothing since this page was opened. Up ${duration(status.uptime_seconds)}.`));
