@@ -100,9 +100,9 @@ pub enum Verb {
     Pcap {
         /// CA…, the beginning of it, or `last`
         sid: String,
-        /// Where to, or `-` for stdout
+        /// Where to, or `-` for stdout [default: SID.pcapng]
         #[arg(short, long, value_name = "FILE")]
-        output: PathBuf,
+        output: Option<PathBuf>,
         /// Which edge
         #[command(flatten)]
         remote: Remote,

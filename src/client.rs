@@ -35,6 +35,8 @@ const EDGE_REFUSALS: [&str; 2] = ["does not turn (503)", " ms (503)"];
 const SID_CHARS: usize = 34;
 /// Calls that are looked through for the beginning of a SID.
 const SEARCHED: usize = 1_000;
+/// Columns of a ladder where there is no terminal.
+const PIPE_COLUMNS: usize = 132;
 /// The newest call.
 const LAST: &str = "last";
 /// Longest answer that is read.
@@ -82,7 +84,8 @@ pub fn trace(config: Option<&Path>, remote: &Remote, json: bool, sid: &str) -> E
     let form = match terminal::width() {
         _ if json => String::new(),
         Some(width) => format!(".txt?columns={width}&colour={}", terminal::has_colour()),
-        None => ".txt".to_owned(),
+        // In a pipe or a file: lines of a width that a person reads.
+        None => format!(".txt?columns={PIPE_COLUMNS}"),
     };
     of_call(
         config,
@@ -96,20 +99,22 @@ pub fn trace(config: Option<&Path>, remote: &Remote, json: bool, sid: &str) -> E
 
 /// `trace SID --svg FILE`
 pub fn picture(config: Option<&Path>, remote: &Remote, sid: &str, file: &Path) -> ExitCode {
-    download(config, remote, sid, "trace.svg", file)
+    download(config, remote, sid, "trace.svg", Some(file))
 }
 
-/// `pcap SID -o FILE`
-pub fn pcap(config: Option<&Path>, remote: &Remote, sid: &str, file: &Path) -> ExitCode {
+/// `pcap SID [-o FILE]`
+pub fn pcap(config: Option<&Path>, remote: &Remote, sid: &str, file: Option<&Path>) -> ExitCode {
     download(config, remote, sid, "trace.pcapng", file)
 }
 
-/// Writes what the edge has of a call to a file, or to stdout for `-`.
-fn download(config: Option<&Path>, remote: &Remote, written: &str, form: &str, file: &Path) -> ExitCode {
+/// Writes what the edge has of a call to a file, by default one of the call's name here, or to stdout for `-`.
+fn download(config: Option<&Path>, remote: &Remote, written: &str, form: &str, file: Option<&Path>) -> ExitCode {
     talk(config, remote, async |edge| {
         let sid = sid_of(edge, written).await?;
         let path = format!("/v1/calls/{}/{form}", escape(&sid));
         let bytes = request_bytes(edge, Method::GET, &path, None).await?;
+        let name = format!("{sid}.{}", form.trim_start_matches("trace."));
+        let file = file.unwrap_or(Path::new(&name));
         if file == Path::new("-") {
             say_bytes(&bytes);
             return Ok(String::new());

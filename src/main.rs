@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         }
         Verb::Pcap { secrets: true, .. } => no_secrets("pcap"),
         Verb::Pcap { media: true, .. } => unbuilt("pcap --media"),
-        Verb::Pcap { sid, output, remote, .. } => client::pcap(config, &remote, &sid, &output),
+        Verb::Pcap { sid, output, remote, .. } => client::pcap(config, &remote, &sid, output.as_deref()),
         Verb::Trace { secrets: true, .. } => no_secrets("trace"),
         Verb::Trace { sid, remote, svg: Some(file), .. } => client::picture(config, &remote, &sid, &file),
         Verb::Trace { sid, remote, json, svg: None, .. } => client::trace(config, &remote, json, &sid),

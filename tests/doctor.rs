@@ -107,6 +107,10 @@ fn peers_that_do_not_answer_fail_and_one_that_takes_no_calls_is_warned_of() {
     let silent = Party::new("127.0.0.6");
     let told = doctor(&trunk(&format!("sip:{}", silent.address)));
     assert_eq!((told.line("options pbx", "no answer to OPTIONS in 4 s").0, told.code), ("fail", Some(1)));
+    let unasked =
+        trunk(&format!("sip:{}", silent.address)).replace("[[route]]", "options_interval = \"0s\"\n[[route]]");
+    let told = doctor(&unasked);
+    assert_eq!((told.line("options pbx", "not asked in operation").0, told.code), ("warn", Some(0)));
     let full = answers("503 Service Unavailable");
     let told = doctor(&trunk(&format!("sip:{}", full.address)));
     assert_eq!((told.line("options pbx", "takes no calls").0, told.code), ("warn", Some(0)));

@@ -60,7 +60,9 @@ fn trace(edge: &Process) -> (String, String) {
     let sid = ended(edge);
     let page = finish(&["trace", &sid, "--url", &edge.url()]).stdout;
     let verdict = edge.json(&format!("/v1/calls/{sid}/trace"))["verdict"].as_str().unwrap().to_owned();
-    (String::from_utf8(page).unwrap(), verdict)
+    // Long lines are folded.
+    let page = String::from_utf8(page).unwrap();
+    (page.split_whitespace().collect::<Vec<_>>().join(" "), verdict)
 }
 
 #[test]

@@ -81,7 +81,8 @@ fn told_within(edge: &Process, patience: Duration, what: &[&str]) -> String {
         let text = verdict(edge);
         if says(&text) {
             let page = finish(&["trace", "last", "--url", &edge.url()]).stdout;
-            let page = String::from_utf8(page).unwrap();
+            // Long lines are folded.
+            let page = String::from_utf8(page).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
             assert!(says(&page), "{page}");
             return text;
         }

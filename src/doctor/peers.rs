@@ -221,7 +221,18 @@ impl Asker {
             Ok(reply) => reply,
             Err(what) => {
                 let fix = "its address and port, firewalls on the way, and whether it lets this machine's address in";
-                return (vec![Finding::fail(name, format!("{shown}: {what}"), fix)], None);
+                let written = self.config.trunks.iter().find(|known| *known.name == *trunk);
+                // Whoever is not asked in operation need not answer.
+                let finding = if written.is_some_and(|trunk| trunk.options_interval.is_zero()) {
+                    Finding::warn(
+                        name,
+                        format!("{shown}: {what} (it is not asked in operation: `options_interval` is 0)"),
+                        fix,
+                    )
+                } else {
+                    Finding::fail(name, format!("{shown}: {what}"), fix)
+                };
+                return (vec![finding], None);
             }
         };
         let seen = format!("{shown}: {} after {} ms", answer.line, began.elapsed().as_millis());

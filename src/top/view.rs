@@ -10,11 +10,14 @@ use serde_json::Value;
 use super::feed::{Page, plain};
 use super::state::State;
 use crate::client::span;
+use crate::ladder::wrapped;
 
 /// Heads of the columns of calls.
 const HEADS: [&str; 9] = ["SID", "FROM", "TO", "ROUTE", "LEGS", "STATE", "CODE", "TIME", "REASON"];
 /// And how wide they are, in characters; a SID is told by its beginning.
 const WIDTHS: [u16; 9] = [10, 16, 16, 10, 18, 16, 4, 10, 18];
+/// Columns that a problem has at least.
+const NARROWEST: usize = 20;
 /// Trunks and agents that have a line; further ones are counted.
 const PARTIES: usize = 6;
 /// The keys of the list, of a call, and while something is asked.
@@ -40,7 +43,7 @@ Any key closes this page.";
 
 /// Draws it all.
 pub(super) fn draw(frame: &mut Frame, state: &State) {
-    let head = head(state);
+    let head = head(state, frame.area().width);
     let rows = u16::try_from(head.lines.len()).unwrap_or(u16::MAX);
     // Of a low terminal the calls have at least half.
     let rows = rows.min(frame.area().height / 2);
@@ -69,7 +72,7 @@ fn text(value: &Value) -> String {
 }
 
 /// Health, trunks, agents, what is wrong.
-fn head(state: &State) -> Text<'static> {
+fn head(state: &State, width: u16) -> Text<'static> {
     let status = &state.seen.status;
     let bold = Style::new().add_modifier(Modifier::BOLD);
     let (word, style) = match status["state"].as_str() {
@@ -104,7 +107,9 @@ fn head(state: &State) -> Text<'static> {
         }
     }
     for problem in status["problems"].as_array().into_iter().flatten() {
-        lines.push(Line::styled(format!("! {}", text(problem)), colour(state, Color::Red)));
+        // What is wrong is told to its end.
+        let all = wrapped(&format!("! {}", text(problem)), 2, Some(usize::from(width).max(NARROWEST)));
+        lines.extend(all.lines().map(|line| Line::styled(line.to_owned(), colour(state, Color::Red))));
     }
     Text::from(lines)
 }
@@ -263,6 +268,15 @@ Enter ladder  r raw  / filter  F5 clear ended  Del hang up  p pause  F8 colours 
         assert!(!shown(&state, (80, 12)).contains("carrier  edge"), "the first line is gone");
         state.press(KeyEvent::new(KeyCode::Delete, KeyModifiers::NONE));
         assert!(shown(&state, (80, 12)).contains(&format!("end call {sid}? y: yes")));
+    }
+
+    #[test]
+    fn a_problem_is_told_to_its_end() {
+        let mut state = state();
+        let long = format!("trunk pbx is down: {}the end", "no answer to OPTIONS, ".repeat(8));
+        state.seen.status["problems"] = json!([long]);
+        let page = shown(&state, (80, 30));
+        assert!(page.contains("the end") && page.contains("! trunk pbx is down"), "{page}");
     }
 
     #[test]

@@ -116,7 +116,12 @@ impl Side<'_> {
         let found = found.or_else(|| self.private_address()).or_else(|| self.unsent()).or_else(|| self.strangers());
         found.or_else(|| self.our_address()).or_else(|| {
             let (first, last) = self.ports;
-            let text = format!("nothing came to {}", self.told);
+            let announced = self.remote.rtp.map(|rtp| rtp.ip().to_canonical());
+            let (own, signalling) = (self.told, self.signalling.to_canonical());
+            let elsewhere = announced.filter(|announced| !announced.is_loopback() && *announced != signalling);
+            let elsewhere =
+                elsewhere.map(|announced| format!("; it announced {announced} while its SIP comes from {signalling}"));
+            let text = format!("nothing came to {own}{}", elsewhere.unwrap_or_default());
             let fix = format!(
                 "udp {first}-{last} open from its media addresses in every firewall between; a capture on this \
                  machine (`tcpdump -ni any udp port {}`) says whether they arrive",

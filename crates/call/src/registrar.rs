@@ -213,6 +213,7 @@ impl Edge {
             }
             self.registrar.keep(name, party, |_| true);
             self.show_trunk(name);
+            self.unknown.known(flow.remote.ip());
             if is_new && asked > 0 {
                 self.log("", format!("trunk {name}: a phone at {} has registered", flow.remote), None);
             }

@@ -36,6 +36,11 @@ impl Unknown {
         Some(format!("SIP from {source} is dropped: no trunk has that address in `peers` or `accept_from`{more}"))
     }
 
+    /// Whoever is there is known now, as a phone that has registered: its own messages before that are no news any more.
+    pub(crate) fn known(&mut self, source: IpAddr) {
+        self.last = self.last.filter(|(last, _)| *last != source);
+    }
+
     /// How many there were in the last hour, if any, and where the last one came from, so long ago.
     pub(crate) fn lately(&self, now: Instant) -> Option<(u64, IpAddr, Duration)> {
         let (source, at) = self.last?;
@@ -70,5 +75,9 @@ mod tests {
             "the first minute is over an hour ago"
         );
         assert_eq!(unknown.lately(now + Duration::from_secs(3_720)), None);
+        unknown.known(IpAddr::from([192, 0, 2, 8]));
+        assert!(unknown.lately(now).is_some());
+        unknown.known(source);
+        assert_eq!(unknown.lately(now), None);
     }
 }
