@@ -66,7 +66,16 @@ impl Kind {
         match cause {
             Cause::Codecs | Cause::Payload => Some(Kind::Codecs),
             Cause::Unsent => Some(Kind::Unsent),
-            _ => None,
+            Cause::OnHold
+            | Cause::Srtp
+            | Cause::UnexpectedSource
+            | Cause::NotRtp
+            | Cause::Unreachable
+            | Cause::PrivateAddress
+            | Cause::OurAddress
+            | Cause::Nothing
+            | Cause::Silence
+            | Cause::Unread => None,
         }
     }
 }
