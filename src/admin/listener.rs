@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use trunkgate_route::household;
 
 use crate::limits;
 use crate::transport::Settings;
@@ -110,15 +111,10 @@ struct Share {
 impl Share {
     /// `None`: the address has as many as it may.
     fn of(sources: &Arc<Sources>, remote: IpAddr) -> Option<Share> {
-        let source = match remote.to_canonical() {
-            IpAddr::V4(ip) => ip.into(),
-            IpAddr::V6(Ipv6Addr::LOCALHOST) => Ipv6Addr::LOCALHOST.into(),
-            // Whoever has one address of a /64 has them all.
-            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
-        };
+        let (source, is_here) = (household(remote), remote.to_canonical().is_loopback());
         let mut all = sources.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = all.entry(source).or_default();
-        if *count >= limits::HTTP_CONNECTIONS_OF_ONE && !source.is_loopback() {
+        if *count >= limits::HTTP_CONNECTIONS_OF_ONE && !is_here {
             return None;
         }
         *count += 1;
