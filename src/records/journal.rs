@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Value, json};
 use trunkgate_call::{CallView, ReasonSlug};
 
@@ -59,7 +60,7 @@ impl Journal {
 
     /// Notes that a call has begun.
     pub(super) fn begin(&mut self, call: &CallView) -> io::Result<()> {
-        let mut line = serde_json::to_vec(&json!({ "began": call }))?;
+        let mut line = serde_json::to_vec(&Began { began: call })?;
         line.push(b'\n');
         self.note(call.sid.clone(), line.into())
     }
@@ -130,6 +131,12 @@ impl Journal {
         self.count = self.live.len();
         Ok(())
     }
+}
+
+/// A call that has begun, as a line has it.
+#[derive(Serialize)]
+struct Began<'a> {
+    began: &'a CallView,
 }
 
 fn closing(record: &Record) -> Box<[u8]> {

@@ -6,6 +6,9 @@ mod description;
 mod tests;
 
 use std::ops::Range;
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, MatchKind};
 
 /// What stands in place of each octet that is not shown.
 const MASK: u8 = b'*';
@@ -38,6 +41,10 @@ const SECRET_PARTS: [&str; 12] = [
 /// Those with one of these words between `-`, `_` and `.` too.
 const SECRET_WORDS: [&str; 6] = ["key", "pin", "pw", "pass", "auth", "body"];
 
+/// Whether any of both is in a text: most have none, and are gone through but once.
+static TELLING: LazyLock<Option<AhoCorasick>> =
+    LazyLock::new(|| searched(&[&SECRET_PARTS[..], &SECRET_WORDS].concat()));
+
 /// Headers of a part that are shown.
 const PART_HEADERS: [&str; 6] = [
     "content-type",
@@ -51,6 +58,16 @@ const PART_HEADERS: [&str; 6] = [
 const SCHEMES: [&[u8]; 6] = [b"sip", b"sips", b"tel", b"http", b"https", b"mailto"];
 /// How a key is announced (RFC 4568 §6.1).
 const INLINE: &[u8] = b"inline";
+
+/// Finds the first of these words, in any case; of those that begin at one place the first of the list.
+fn searched<W: AsRef<[u8]>>(words: &[W]) -> Option<AhoCorasick> {
+    AhoCorasick::builder().ascii_case_insensitive(true).match_kind(MatchKind::LeftmostFirst).build(words).ok()
+}
+
+/// Whether a name in this text may be one of a secret.
+fn may_tell(text: &[u8]) -> bool {
+    text.contains(&b'%') || TELLING.as_ref().is_none_or(|words| words.is_match(text))
+}
 
 /// A message, or the beginning of one, as it may be shown: as long as it was.
 pub(crate) fn masked(message: &[u8]) -> Vec<u8> {
@@ -115,8 +132,7 @@ impl Text {
         // Empty lines before it are skipped (RFC 3261 §7.5).
         let start = self.find(&at, |byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(at.end);
         let (first, next) = self.line(start, at.end);
-        self.uris(&first);
-        self.parameters(&first);
+        self.plain(&first);
         let (kind, body) = self.headers(next..at.end);
         self.body(body, kind, depth);
     }
@@ -152,27 +168,32 @@ impl Text {
             self.hide(line);
             return None;
         };
-        let name = String::from_utf8_lossy(self.get(&(line.start..colon))).trim().to_ascii_lowercase();
         let value = self.trimmed(colon + 1..line.end);
-        match &*name {
-            "authorization" | "proxy-authorization" => self.credentials(value),
-            "authentication-info" | "proxy-authentication-info" => self.digest(value),
-            name if is_secret(name) => self.hide(value),
-            "content-type" | "c" => {
-                self.uris(&value);
-                self.parameters(&value);
-                return Some(value);
+        let name = self.get(&(line.start..colon)).trim_ascii();
+        if may_tell(name) {
+            let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+            match &*name {
+                "authorization" | "proxy-authorization" => self.credentials(value),
+                "authentication-info" | "proxy-authentication-info" => self.digest(value),
+                name if is_secret(name) => self.hide(value),
+                _ => self.plain(&value),
             }
-            // What is packed cannot be looked into, whatever its type.
-            "content-encoding" | "e" if !self.get(&value).eq_ignore_ascii_case(b"identity") => {
-                return Some(value.end..value.end);
-            }
-            _ => {
-                self.uris(&value);
-                self.parameters(&value);
-            }
+            return None;
         }
-        None
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        let (is_type, is_packing) = (is("content-type") || is("c"), is("content-encoding") || is("e"));
+        // What is packed cannot be looked into, whatever its type.
+        if is_packing && !self.get(&value).eq_ignore_ascii_case(b"identity") {
+            return Some(value.end..value.end);
+        }
+        self.plain(&value);
+        is_type.then_some(value)
+    }
+
+    /// What is to be hidden wherever it stands.
+    fn plain(&mut self, at: &Range<usize>) {
+        self.uris(at);
+        self.parameters(at);
     }
 
     /// A scheme and what it says: of Digest its parameters, of others nothing.
@@ -236,6 +257,9 @@ impl Text {
     /// Passwords in URIs of any scheme (RFC 3261 §19.1.1, RFC 3986 §3.2.1), and keys that stand where none should.
     fn uris(&mut self, at: &Range<usize>) {
         let end = self.stray_key(at);
+        if at.end < self.0.len() && !self.get(at).contains(&b'@') {
+            return;
+        }
         let mut from = at.start;
         while from < end {
             let mut angled = false;
@@ -280,10 +304,11 @@ impl Text {
     /// Hides what is behind `inline:` or `inline=`, wherever it stands; where that begins.
     fn stray_key(&mut self, at: &Range<usize>) -> usize {
         let text = self.get(at);
-        let found = text.windows(INLINE.len()).enumerate().find_map(|(begin, word)| {
-            let behind = text.get(begin + INLINE.len()..).filter(|_| word.eq_ignore_ascii_case(INLINE))?;
+        let found = memchr::memchr2_iter(b'i', b'I', text).find_map(|begin| {
+            let (word, behind) = text.get(begin..)?.split_at_checked(INLINE.len())?;
             let mark = behind.trim_ascii_start();
             let length = match mark {
+                _ if !word.eq_ignore_ascii_case(INLINE) => return None,
                 [b':' | b'=', ..] => 1,
                 [b'%', b'3', b'a' | b'A' | b'd' | b'D', ..] => 3,
                 _ => return None,
@@ -297,6 +322,9 @@ impl Text {
 
     /// Parameters whose names say that they are secret, with a `=` or a `:` behind them, as it is or as in a URI.
     fn parameters(&mut self, at: &Range<usize>) {
+        if !may_tell(self.get(at)) {
+            return;
+        }
         let mut from = at.start;
         while let Some((mark, length)) = self.separator(from..at.end) {
             from = self.parameter(from..mark, mark + length..at.end);

@@ -1,8 +1,11 @@
 //! What of a session description may be shown.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
-use super::Text;
+use aho_corasick::AhoCorasick;
+
+use super::{Text, searched};
 
 /// Behind these words, anywhere in an attribute, nothing is shown (of `crypto` what is known to be harmless): a capability
 /// has another attribute in it (RFC 5939 §3.4.1), and who leaves out a colon means the same.
@@ -24,6 +27,11 @@ const SECRET_WORDS: [&[u8]; 14] = [
 ];
 /// The same in all other lines, where more words are harmless.
 const KEY_WORDS: [&[u8]; 5] = [b"key-mgmt", b"mikey", b"crypto", b"inline", b"base64"];
+/// Words, and what finds the first of them.
+type Words = (&'static [&'static [u8]], Option<AhoCorasick>);
+
+static OF_ATTRIBUTES: LazyLock<Words> = LazyLock::new(|| (&SECRET_WORDS, searched(&SECRET_WORDS)));
+static OF_OTHERS: LazyLock<Words> = LazyLock::new(|| (&KEY_WORDS, searched(&KEY_WORDS)));
 /// Ways of a key in `k=` (RFC 4566 §5.12).
 const KEY_METHODS: [&[u8]; 4] = [b"clear", b"base64", b"uri", b"prompt"];
 /// Suites of `crypto`, by the registry of RFC 4568 §10.3.2.1.
@@ -59,8 +67,8 @@ impl Text {
             let shape = (text.get(&line).first().copied(), text.get(&line).get(1).copied());
             match shape {
                 (Some(b'k' | b'K'), Some(b'=')) => text.key_line(line),
-                (Some(b'a' | b'A'), Some(b'=')) => text.secrets(line, &SECRET_WORDS),
-                (Some(kind), Some(b'=')) if kind.is_ascii_alphabetic() => text.secrets(line, &KEY_WORDS),
+                (Some(b'a' | b'A'), Some(b'=')) => text.secrets(line, &OF_ATTRIBUTES),
+                (Some(kind), Some(b'=')) if kind.is_ascii_alphabetic() => text.secrets(line, &OF_OTHERS),
                 (None, _) => {}
                 // No line of a description.
                 _ => text.hide(line),
@@ -79,17 +87,13 @@ impl Text {
     }
 
     /// Hides what is behind the first of the words in a line.
-    fn secrets(&mut self, line: Range<usize>, words: &[&[u8]]) {
+    fn secrets(&mut self, line: Range<usize>, words: &Words) {
         let text = self.get(&line);
-        let found = (0..text.len()).find_map(|at| {
-            let rest = text.get(at..).unwrap_or_default();
-            let is_it = |word: &&&[u8]| rest.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word));
-            words.iter().find(is_it).map(|word| (line.start + at, *word))
-        });
-        let Some((at, word)) = found else {
-            self.uris(&line);
-            return self.parameters(&line);
-        };
+        let found = words.1.as_ref().map(|searched| searched.find(text));
+        let Some(found) = found else { return self.hide(line) };
+        let word =
+            found.and_then(|found| Some((line.start + found.start(), *words.0.get(found.pattern().as_usize())?)));
+        let Some((at, word)) = word else { return self.plain(&line) };
         let behind = at + word.len();
         let separated = matches!(self.get(&(behind..line.end)).first(), Some(b':' | b'=' | b' ' | b'\t'));
         let value = behind + usize::from(separated)..line.end;
@@ -98,8 +102,7 @@ impl Text {
             b"crypto" | b"inline" => self.hide_key(value),
             _ => self.hide(value),
         }
-        self.uris(&(line.start..at));
-        self.parameters(&(line.start..at));
+        self.plain(&(line.start..at));
     }
 
     /// Tag, suite and session parameters are shown where they are some, and what follows a key: its lifetime and its MKI.
