@@ -39,7 +39,8 @@ pub(crate) struct Options {
 
 /// Cases that --quick leaves out unless they are asked for by name: one measures time on a machine that must have nothing
 /// else to do, one waits for intervals of real time, the others install large packages.
-const FULL_ONLY: [&str; 6] = ["sipp-timers", "agent-100", "agent-pipecat", "agent-openai", "opus-libopus", "console"];
+const FULL_ONLY: [&str; 7] =
+    ["sipp-timers", "agent-100", "agent-pipecat", "agent-openai", "opus-libopus", "console", "asterisk"];
 
 /// One case.
 pub(crate) struct Case {

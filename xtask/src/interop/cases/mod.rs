@@ -9,6 +9,7 @@ mod agent_parrot;
 mod agent_playout;
 mod agent_stalled;
 mod agent_stop;
+mod asterisk;
 mod baresip_hold;
 mod baresip_register;
 mod baresip_transfer;
@@ -265,6 +266,11 @@ fn records() -> Vec<Case> {
             name: "cdr-webhook",
             proves: "call records by HTTPS: each signature verified by the Standard Webhooks library, each record taken once",
             run: cdr_webhook::run,
+        },
+        Case {
+            name: "asterisk",
+            proves: "Asterisk by the files of its guide: calls in, out and for help, both sides' tones in both directions",
+            run: asterisk::run,
         },
         Case {
             name: "hep",

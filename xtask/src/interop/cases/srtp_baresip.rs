@@ -133,7 +133,7 @@ fn suites(edge: &Edge, callee_too: bool) -> anyhow::Result<String> {
 }
 
 /// Whole seconds of a tone from where it begins: the worst of those that are not disturbed.
-fn judge(heard: &[f64], hz: u32, seconds: u32) -> anyhow::Result<f64> {
+pub(super) fn judge(heard: &[f64], hz: u32, seconds: u32) -> anyhow::Result<f64> {
     let frame = usize::try_from(SAMPLE_RATE / 50)?;
     let first = heard.iter().position(|sample| sample.abs() > 500.0).context("nothing was heard")?;
     let tone = heard.get(first + 5 * frame..).unwrap_or_default();

@@ -1,0 +1,228 @@
+//! Asterisk behind the edge, set up by the very files of its guide: a call in to a phone of its own, and calls of that phone
+//! out and for help. Debian's stable release has none, so it is that of unstable, in a folder of its own.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::srtp_baresip::judge;
+use crate::interop::Setting;
+use crate::interop::baresip::{Baresip, Setup, wav};
+use crate::interop::edge::{self, Edge, LISTENERS};
+use crate::interop::install;
+use crate::interop::sipp::{CARRIER, PBX};
+
+const GUIDE: &str = include_str!("../../../../docs/guides/asterisk.md");
+/// Where its phone is.
+const PHONE: &str = "127.0.0.6";
+/// What the carrier's side says, and the phone: no harmonic of the other.
+const CARRIER_HZ: u32 = 440;
+const PHONE_HZ: u32 = 660;
+/// How long each call lasts, in seconds.
+const TALK: u32 = 6;
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Asterisk loads some 360 modules.
+const STARTED: Duration = Duration::from_secs(120);
+
+/// A call in, one out, one for help.
+pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
+    let folder = root()?;
+    let edge = Edge::start_as(Command::new(edge::binary()), &configuration()?)?;
+    // Broken: Asterisk does not know the edge's address.
+    let known = if setting.sabotage { "127.0.0.9" } else { "127.0.0.1" };
+    let asterisk = Asterisk::start(&folder, &pjsip(&edge, known)?, &block("`extensions.conf`", "ini")?)?;
+    let told = || format!("{}\n{}", edge.log_tail(), asterisk.log());
+    let mut figures = Vec::new();
+    {
+        let phone = phone(None).with_context(told)?;
+        let carrier = carrier(Some(&format!("sip:+14155551234@{}", edge.udp)), "+14155550999")?;
+        figures.push(judged(&edge, "in", 1, carrier, phone).with_context(told)?);
+    }
+    for (at, (dialled, called)) in [("4155550123", "+14155550123"), ("911", "911")].into_iter().enumerate() {
+        let carrier = carrier(None, called)?;
+        let phone = phone(Some(&format!("sip:{dialled}@{PBX}"))).with_context(told)?;
+        figures.push(judged(&edge, dialled, at + 2, phone, carrier).with_context(told)?);
+    }
+    let records = edge.records()?;
+    for (record, (from, to)) in
+        records.iter().zip([("+14155550999", "+14155551234"), ("+14155550100", "+14155550123"), ("1001", "911")])
+    {
+        let has = |key: &str| record[key].as_str().unwrap_or_default();
+        if (has("from"), has("to"), has("outcome")) != (from, to, "answered") {
+            bail!("a call's record is {record}, and not one from {from} to {to}");
+        }
+    }
+    Ok(format!("{}: {}", asterisk.version, figures.join("; ")))
+}
+
+/// Waits until a call is over, and looks at what both have heard.
+fn judged(edge: &Edge, what: &str, calls: usize, mut caller: Baresip, callee: Baresip) -> anyhow::Result<String> {
+    let told = || format!("{}\n{}\n{}", edge.get("/v1/calls").unwrap_or_default(), caller.log(), callee.log());
+    callee.wait_for("terminated", PATIENCE).with_context(told)?;
+    edge.wait_until("the call has its record", PATIENCE, |edge| Ok(edge.records()?.len() == calls))?;
+    caller.wait(PATIENCE)?;
+    let (of_caller, of_callee) = if what == "in" { (CARRIER_HZ, PHONE_HZ) } else { (PHONE_HZ, CARRIER_HZ) };
+    let callee_heard = judge(&callee.heard()?, of_caller, TALK).context("what the callee heard")?;
+    let caller_heard = judge(&caller.heard()?, of_callee, TALK).context("what the caller heard")?;
+    Ok(format!("{what} {callee_heard:.1} and {caller_heard:.1} dB"))
+}
+
+/// The phone that the guide has; it answers, or calls somebody once it is registered.
+fn phone(dial: Option<&str>) -> anyhow::Result<Baresip> {
+    let phone = Baresip::start(&Setup {
+        ip: PHONE,
+        port: 0,
+        account: &format!(
+            "<sip:1001@{PBX}>;auth_user=1001;auth_pass=a-long-one;regint=60;answermode=auto;audio_codecs=PCMU"
+        ),
+        says: wav(PHONE_HZ),
+        ca: None,
+        dial,
+        lasts: dial.map(|_| Duration::from_secs(u64::from(TALK) + 2)),
+    })?;
+    if dial.is_none() {
+        phone.wait_for("200 OK", PATIENCE)?;
+    }
+    Ok(phone)
+}
+
+/// The carrier's side, by the number that it is called by or calls from.
+fn carrier(dial: Option<&str>, number: &str) -> anyhow::Result<Baresip> {
+    let carrier = Baresip::start(&Setup {
+        ip: CARRIER,
+        port: 5060,
+        account: &format!("<sip:{number}@{CARRIER}>;regint=0;answermode=auto;audio_codecs=PCMU"),
+        says: wav(CARRIER_HZ),
+        ca: None,
+        dial,
+        lasts: dial.map(|_| Duration::from_secs(u64::from(TALK) + 2)),
+    })?;
+    carrier.wait_for("baresip is ready", PATIENCE)?;
+    Ok(carrier)
+}
+
+/// The first block of a language behind a text of the guide.
+fn block(behind: &str, language: &str) -> anyhow::Result<String> {
+    let open = format!("```{language}\n");
+    let (_, rest) = GUIDE.split_once(behind).with_context(|| format!("the guide has no {behind}"))?;
+    let (_, rest) = rest.split_once(&open).with_context(|| format!("no block behind {behind}"))?;
+    Ok(rest.split_once("```").context("a block without an end")?.0.to_owned())
+}
+
+/// The guide's trunks and routes between addresses of loopback.
+fn configuration() -> anyhow::Result<String> {
+    let guide = block("## The edge", "toml")?;
+    let (_, rest) = guide.split_once("[trunk.carrier]").context("the guide has no trunk.carrier")?;
+    let rest = rest
+        .replace("sip:198.51.100.7", &format!("sip:{CARRIER}:5060"))
+        .replace("198.51.100.0/24", &format!("{CARRIER}/32"))
+        .replace("sip:10.0.0.5", &format!("sip:{PBX}:5060"));
+    let listeners = LISTENERS.replace("name = \"interop\"", "name = \"interop\"\ncountry = \"US\"");
+    Ok(format!("{listeners}[trunk.carrier]{rest}"))
+}
+
+/// The guide's `pjsip.conf`; on loopback a socket must be told from which of its addresses it sends.
+fn pjsip(edge: &Edge, known: &str) -> anyhow::Result<String> {
+    let guide = block("`pjsip.conf`, whole", "ini")?;
+    let media = format!("direct_media = no\nmedia_address = {PBX}\nbind_rtp_to_media_address = yes");
+    Ok(guide
+        .replace("0.0.0.0:5060", &format!("{PBX}:5060"))
+        .replace("10.0.0.2:5060", &edge.udp.to_string())
+        .replace("match = 10.0.0.2", &format!("match = {known}"))
+        .replace("direct_media = no", &media))
+}
+
+/// A system with Asterisk in it.
+fn root() -> anyhow::Result<PathBuf> {
+    let folder = edge::target().join("interop-asterisk");
+    if folder.join("usr/sbin/asterisk").is_file() {
+        return Ok(folder);
+    }
+    install::packages(&[("mmdebstrap", "mmdebstrap")])?;
+    println!("      installing Asterisk");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    let output = Command::new("mmdebstrap")
+        .args(["--variant=minbase", "--include=asterisk", "--aptopt=APT::Install-Recommends \"false\""])
+        .args(["--aptopt=Acquire::Check-Valid-Until \"false\"", "unstable"])
+        .arg(&folder)
+        .arg("http://deb.debian.org/debian")
+        .stdin(Stdio::null())
+        .output()
+        .context("mmdebstrap")?;
+    if !output.status.success() {
+        bail!("mmdebstrap: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    // It asks for names that nobody here answers, ten seconds for each.
+    let name = nix::sys::utsname::uname()?.nodename().to_string_lossy().into_owned();
+    std::fs::write(folder.join("etc/hosts"), format!("127.0.0.1 localhost {name} A.ROOT-SERVERS.NET\n"))?;
+    let switch = folder.join("etc/nsswitch.conf");
+    let text = std::fs::read_to_string(&switch)?;
+    let lines = text.lines().map(|line| if line.starts_with("hosts:") { "hosts: files" } else { line });
+    std::fs::write(switch, lines.collect::<Vec<_>>().join("\n") + "\n")?;
+    Ok(folder)
+}
+
+/// A running one, ended when dropped.
+#[derive(Debug)]
+struct Asterisk {
+    child: Child,
+    log: tempfile::NamedTempFile,
+    version: String,
+}
+
+impl Asterisk {
+    fn start(root: &Path, pjsip: &str, extensions: &str) -> anyhow::Result<Asterisk> {
+        std::fs::write(root.join("etc/asterisk/pjsip.conf"), pjsip)?;
+        std::fs::write(root.join("etc/asterisk/extensions.conf"), extensions)?;
+        // It wants its null device and nothing else of the machine's.
+        let null = root.join("dev/null");
+        if !null.exists() {
+            use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+            mknod(&null, SFlag::S_IFCHR, Mode::from_bits_truncate(0o666), makedev(1, 3)).context("dev/null")?;
+        }
+        let version = Command::new("chroot").arg(root).args(["asterisk", "-V"]).output().context("chroot")?;
+        let log = tempfile::NamedTempFile::new()?;
+        let out = File::create(log.path())?;
+        let child = Command::new("chroot")
+            .arg(root)
+            .args(["asterisk", "-f", "-vvv"])
+            .stdin(Stdio::null())
+            .stdout(out.try_clone()?)
+            .stderr(out)
+            .spawn()
+            .context("chroot")?;
+        let version = String::from_utf8_lossy(&version.stdout).split('+').next().unwrap_or_default().trim().to_owned();
+        let asterisk = Asterisk { child, log, version };
+        let began = Instant::now();
+        while !asterisk.log().contains("Asterisk Ready.") {
+            if began.elapsed() > STARTED {
+                bail!("Asterisk was not ready within {STARTED:?}:\n{}", asterisk.log());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(asterisk)
+    }
+
+    /// The end of what it said.
+    fn log(&self) -> String {
+        let text = std::fs::read_to_string(self.log.path()).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines.get(lines.len().saturating_sub(40)..).unwrap_or_default().join("\n")
+    }
+}
+
+impl Drop for Asterisk {
+    fn drop(&mut self) {
+        if let Ok(pid) = i32::try_from(self.child.id()) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+        drop(self.child.wait());
+    }
+}
