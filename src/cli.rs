@@ -387,13 +387,13 @@ pub struct Caller {
 #[derive(Debug, Clone, Args)]
 pub struct LoadTest {
     /// Calls held at once
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub calls: u32,
     /// Calls placed a second, as 20 or 0.5
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", default_value = "5")]
     pub cps: f64,
     /// For how long
-    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    #[arg(long, value_parser = duration, value_name = "DURATION", default_value = "10s")]
     pub duration: Duration,
     /// Whom to call, at the edge, e.g. sip:+14155550123@127.0.0.1:5060; it must route that to the address of --answer
     /// [default: an edge of its own on loopback]

@@ -8,7 +8,7 @@ mod tests;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 /// What stands in place of each octet that is not shown.
 const MASK: u8 = b'*';
@@ -61,7 +61,10 @@ const INLINE: &[u8] = b"inline";
 
 /// Finds the first of these words, in any case; of those that begin at one place the first of the list.
 fn searched<W: AsRef<[u8]>>(words: &[W]) -> Option<AhoCorasick> {
-    AhoCorasick::builder().ascii_case_insensitive(true).match_kind(MatchKind::LeftmostFirst).build(words).ok()
+    let mut builder = AhoCorasick::builder();
+    // So few words make a small table.
+    builder.kind(Some(AhoCorasickKind::DFA)).match_kind(MatchKind::LeftmostFirst);
+    builder.ascii_case_insensitive(true).build(words).ok()
 }
 
 /// Whether a name in this text may be one of a secret.
