@@ -160,19 +160,26 @@ async fn sid_of(edge: &Target, written: &str) -> Result<String, String> {
     if written.len() >= SID_CHARS {
         return Ok(written.to_owned());
     }
-    let listed = if written == LAST { 1 } else { SEARCHED };
-    let list = request(edge, Method::GET, &format!("/v1/calls?limit={listed}"), None).await?;
+    let list = request(edge, Method::GET, &format!("/v1/calls?limit={SEARCHED}"), None).await?;
     let list: Value = serde_json::from_str(&list).map_err(|_| "what answers is no edge".to_owned())?;
-    let all = list["calls"].as_array().into_iter().flatten().filter_map(|call| call["sid"].as_str());
-    only(all, written).map(str::to_owned)
+    let all = list["calls"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if written == LAST {
+        return newest(all).map(str::to_owned).ok_or_else(|| "there has been no call yet".to_owned());
+    }
+    only(all.iter().filter_map(|call| call["sid"].as_str()), written).map(str::to_owned)
+}
+
+/// The call that began last: the list has live ones before others.
+fn newest(calls: &[Value]) -> Option<&str> {
+    let begun = |call: &&Value| call["started_at"].as_str().map(str::to_owned);
+    calls.iter().rev().max_by_key(begun)?["sid"].as_str()
 }
 
 /// The one of these SIDs that is meant.
 fn only<'a>(all: impl Iterator<Item = &'a str>, written: &str) -> Result<&'a str, String> {
-    let fit: Vec<&str> = all.filter(|sid| written == LAST || sid.starts_with(written)).collect();
+    let fit: Vec<&str> = all.filter(|sid| sid.starts_with(written)).collect();
     match fit.as_slice() {
         [one] => Ok(one),
-        [] if written == LAST => Err("there has been no call yet".to_owned()),
         [] => Err(format!("there is no call {written}: `trunkgate calls` shows them, `{LAST}` is the newest")),
         [one, other, ..] => Err(format!("{written} is the beginning of {} calls: {one}, {other} …", fit.len())),
     }
@@ -452,7 +459,9 @@ mod tests {
         assert_eq!((found("CAf"), found("CA1a")), (Ok("CAff"), Ok("CA1a")));
         assert_eq!(found("CA1").unwrap_err(), "CA1 is the beginning of 2 calls: CA12, CA1a …");
         assert!(found("CB").unwrap_err().starts_with("there is no call CB"));
-        assert_eq!(only(["CAff"].into_iter(), LAST), Ok("CAff"));
-        assert_eq!(only([].into_iter(), LAST).unwrap_err(), "there has been no call yet");
+        // A live one that has begun before one that is over.
+        let call = |sid: &str, at: &str| json!({"sid": sid, "started_at": format!("2026-01-01T00:00:0{at}.000Z")});
+        assert_eq!(newest(&[call("CA1", "1"), call("CA3", "3"), call("CA2", "2")]), Some("CA3"));
+        assert_eq!(newest(&[]), None);
     }
 }

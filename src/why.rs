@@ -287,7 +287,8 @@ fn on_trunk(value: &mut Value, numbers: &Numbers, trunk: &Trunk, number: &Number
     );
     let ways = numbers.ways(number, trunk.send_numbers);
     let quotas = trunk.quotas.iter().filter(|quota| !is_emergency && quota.covers(&ways, &asked.caller.text));
-    value["limits"] = quotas.map(limits::of_quota).collect();
+    let own = if is_emergency { Vec::new() } else { limits::of_target(trunk) };
+    value["limits"] = own.into_iter().chain(quotas.map(limits::of_quota)).collect();
 }
 
 /// The entry of `deny`, or the key that has the number refused.

@@ -64,15 +64,16 @@ fn from_here(headers: &HeaderMap, public_url: Option<&str>) -> Result<(), ApiErr
     let host = text(header::HOST).unwrap_or_default();
     let public = public_url.map(authority);
     let is_public = |given: &str| public.is_some_and(|public| public.eq_ignore_ascii_case(given));
-    let several = headers.get_all(header::HOST).iter().count() > 1;
-    if several || !is_loopback(host_of(host)) && !is_public(host) {
+    let several = |name| headers.get_all(name).iter().count() > 1;
+    if several(header::HOST) || !is_loopback(host_of(host)) && !is_public(host) {
         let message = "without a token the Host must be loopback or that of [http] public_url";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden_host", message));
     }
     match headers.get(header::ORIGIN) {
         None => Ok(()),
         Some(origin) => {
-            let origin = origin.to_str().map(authority).unwrap_or_default();
+            let origin = Some(origin).filter(|_| !several(header::ORIGIN));
+            let origin = origin.and_then(|origin| origin.to_str().ok()).map(authority).unwrap_or_default();
             if origin.eq_ignore_ascii_case(host) || is_public(origin) {
                 return Ok(());
             }
@@ -145,6 +146,9 @@ mod tests {
         let mut two = headers(&[("host", "localhost:8080")]);
         two.append("host", "evil.example".parse().unwrap());
         assert_eq!(from_here(&two, public).map_err(|error| error.code), Err("forbidden_host"));
+        let mut two = headers(&[("host", "localhost:8080"), ("origin", "http://localhost:8080")]);
+        two.append("origin", "http://evil.example".parse().unwrap());
+        assert_eq!(from_here(&two, public).map_err(|error| error.code), Err("forbidden_origin"));
         assert_eq!(from("localhost:8080", Some("http://localhost:8080")), Ok(()));
         assert_eq!(from("localhost:8080", Some("https://edge.example.com")), Ok(()));
         for foreign in ["http://evil.example", "null", "http://localhost:3000", ""] {

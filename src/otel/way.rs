@@ -15,6 +15,8 @@ use tokio::net::lookup_host;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
+use trunkgate_call::numbers::plain;
+
 use super::Target;
 use super::json::{Attribute, Attributes};
 use crate::certificates::Trust;
@@ -149,8 +151,7 @@ fn taken(body: &[u8]) -> Outcome {
     let partial = &said["partialSuccess"];
     let rejected = &partial["rejectedSpans"];
     let rejected = rejected.as_u64().or_else(|| rejected.as_str()?.parse().ok()).unwrap_or(0);
-    let why: String = partial["errorMessage"].as_str().unwrap_or_default().chars().take(200).collect();
-    Outcome::Taken(rejected, why)
+    Outcome::Taken(rejected, plain(partial["errorMessage"].as_str().unwrap_or_default(), 200))
 }
 
 #[cfg(test)]

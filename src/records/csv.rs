@@ -56,12 +56,17 @@ fn answered_seconds(record: &Value) -> Option<f64> {
     Some(time("ended_at")?.duration_since(time("answered_at")?).as_secs_f64())
 }
 
+/// What a spreadsheet may take for the beginning of a formula.
+const FORMULA: [char; 9] = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}', '\u{fffd}'];
+
 /// A far end's text that no spreadsheet takes for a formula, and that stays on its line. A number as `+14155550100` is none.
 fn plain(text: &str) -> String {
     let text: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     let number = text.strip_prefix('+').is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit()));
-    let formula = text.starts_with(['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}', '\u{fffd}']);
-    if formula && !number { format!("'{text}") } else { text }
+    let formula = text.starts_with(FORMULA);
+    let text = if formula && !number { format!("'{text}") } else { text };
+    // Where a `;` parts cells, one may begin behind it.
+    FORMULA.into_iter().fold(text, |text, sign| text.replace(&format!(";{sign}"), &format!(";'{sign}")))
 }
 
 fn line(fields: &[String]) -> Vec<u8> {

@@ -16,15 +16,24 @@ pub(super) fn of_caller(trunk: &Trunk, numbers: &Numbers, called: &Number, calle
     if numbers.is_emergency(called) {
         return Vec::new();
     }
-    let own = [
-        ("max_calls", trunk.max_calls),
-        ("calls_per_second", trunk.calls_per_second),
-        ("calls_per_second.in", trunk.calls_per_second_in),
-    ];
-    let own = own.into_iter().filter(|(_, limit)| *limit > 0).map(|(key, limit)| json!(format!("{key} {limit}")));
+    let own = own(trunk, &[("calls_per_second.in", trunk.calls_per_second_in)]);
     let ways = numbers.ways(called, SendNumbers::AsIs);
     let quotas = trunk.quotas.iter().filter(|quota| quota.covers(&ways, caller)).map(of_quota);
-    own.chain(quotas).collect()
+    own.into_iter().chain(quotas).collect()
+}
+
+/// What a target's trunk allows, besides its `limits`.
+pub(super) fn of_target(trunk: &Trunk) -> Vec<Value> {
+    own(
+        trunk,
+        &[("calls_per_second.out", trunk.calls_per_second_out), ("peer_calls_per_second", trunk.peer_calls_per_second)],
+    )
+}
+
+fn own(trunk: &Trunk, of_way: &[(&str, u32)]) -> Vec<Value> {
+    let both = [("max_calls", trunk.max_calls), ("calls_per_second", trunk.calls_per_second)];
+    let all = both.iter().chain(of_way).filter(|(_, limit)| *limit > 0);
+    all.map(|(key, limit)| json!(format!("{key} {limit}"))).collect()
 }
 
 /// The line of what [`of_caller`] found; empty where that is nothing.

@@ -21,6 +21,7 @@ use crate::limits::{
 };
 use crate::numbers::{plain, steers};
 use crate::reason::ReasonSlug;
+use crate::told::told;
 use crate::trace::TraceItem;
 
 /// What a leg that is an agent has besides.
@@ -411,7 +412,7 @@ impl Call {
 
     /// Adds to the trace what an agent's leg does.
     pub(crate) fn note(&self, now: Instant, edge: &mut Edge, leg: usize, text: &str) {
-        edge.trace(now, self.key, TraceItem::Agent { leg, text: shortened(text) });
+        edge.trace(now, self.key, TraceItem::Agent { leg, text: told(shortened(text)) });
     }
 }
 

@@ -85,7 +85,8 @@ pub(crate) fn refused_offer(leg: &Leg, response: &Message) -> Option<String> {
     let said = response.headers(HeaderName::Warning).next().map(|warning| {
         let text = String::from_utf8_lossy(warning);
         // Whatever it cites: no key and no number.
-        let text = text.split("inline").next().unwrap_or_default();
+        let key = text.to_ascii_lowercase().find("inline").unwrap_or(text.len());
+        let text = text.get(..key).unwrap_or_default();
         let words: Vec<String> =
             text.split_whitespace().map(|word| if digits(word) > 6 { mask(word) } else { word.to_owned() }).collect();
         format!(", Warning: {}", plain(&words.join(" "), TRACE_TEXT_CHARS))

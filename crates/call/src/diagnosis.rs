@@ -123,8 +123,9 @@ impl Side<'_> {
                 elsewhere.map(|announced| format!("; it announced {announced} while its SIP comes from {signalling}"));
             let text = format!("nothing came to {own}{}", elsewhere.unwrap_or_default());
             let fix = format!(
-                "udp {first}-{last} open from its media addresses in every firewall between; a capture on this \
-                 machine (`tcpdump -ni any udp port {}`) says whether they arrive",
+                "udp {first}-{last} open from its media addresses in every firewall between and in this machine's own \
+                 (`nft list ruleset`, `iptables -S INPUT`): what `tcpdump -ni any udp port {}` shows and is not heard \
+                 here, that one drops",
                 self.told.port()
             );
             self.proven(Cause::Nothing, &text, fix)

@@ -39,6 +39,7 @@ use crate::registrar::Registrar;
 use crate::sampled::{Gathered, Sampling};
 use crate::sessions::Sessions;
 use crate::strangers::Strangers;
+use crate::told::told;
 use crate::trace::Trace;
 use crate::traced::Arriving;
 use crate::trunks::{Trunks, Waiting};
@@ -451,13 +452,13 @@ impl Edge {
     /// Writes a line of the log.
     pub(crate) fn log(&mut self, call: &str, text: String, reason: Option<ReasonSlug>) {
         let reason = reason.map(ReasonSlug::as_str);
-        self.outputs.push_back(Output::Log(LogLine { call: call.to_owned(), warn: false, text, reason }));
+        self.outputs.push_back(Output::Log(LogLine { call: call.to_owned(), warn: false, text: told(text), reason }));
     }
 
     /// The same for a line that asks an operator to act.
     pub(crate) fn warn(&mut self, call: &str, text: String, reason: Option<ReasonSlug>) {
         let reason = reason.map(ReasonSlug::as_str);
-        self.outputs.push_back(Output::Log(LogLine { call: call.to_owned(), warn: true, text, reason }));
+        self.outputs.push_back(Output::Log(LogLine { call: call.to_owned(), warn: true, text: told(text), reason }));
     }
 
     /// A number as log lines may show it.

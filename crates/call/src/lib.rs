@@ -97,6 +97,7 @@ mod sms;
 pub mod snapshot;
 mod srtp;
 mod strangers;
+mod told;
 pub mod trace;
 mod traced;
 mod transfer;

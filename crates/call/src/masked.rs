@@ -24,10 +24,15 @@ const DIGEST_NAME_CHARS: usize = 12;
 /// Milliseconds that a key is held.
 const DURATION_DIGITS: usize = 5;
 /// Headers and parameters with these in their names are hidden; `postd` are digits (RFC 3966 §3).
-const SECRET_PARTS: [&str; 12] = [
+const SECRET_PARTS: [&str; 17] = [
     "authorization",
+    "bearer",
+    "jwt",
     "password",
     "passwd",
+    "passcode",
+    "passphrase",
+    "pincode",
     "pwd",
     "secret",
     "token",
@@ -38,13 +43,17 @@ const SECRET_PARTS: [&str; 12] = [
     "dtmf",
     "postd",
 ];
-/// Those with one of these words between `-`, `_` and `.` too.
-const SECRET_WORDS: [&str; 6] = ["key", "pin", "pw", "pass", "auth", "body"];
+/// Those with one of these words between `-`, `_` and `.` too; `prid` says whom a push wakes (RFC 8599 §4.1).
+const SECRET_WORDS: [&str; 9] = ["key", "pin", "pw", "pass", "auth", "body", "otp", "prid", "digits"];
+/// Words that end so are some of those.
+const SECRET_ENDS: [&str; 2] = ["key", "pin"];
 
 /// Whether any of both is in a text: most have none, and are gone through but once.
 static TELLING: LazyLock<Option<AhoCorasick>> =
     LazyLock::new(|| searched(&[&SECRET_PARTS[..], &SECRET_WORDS].concat()));
 
+/// Schemes of credentials; what else stands first may be the credentials themselves.
+const SCHEMES_SHOWN: [&str; 3] = ["basic", "bearer", "negotiate"];
 /// Headers of a part that are shown.
 const PART_HEADERS: [&str; 6] = [
     "content-type",
@@ -202,14 +211,13 @@ impl Text {
     /// A scheme and what it says: of Digest its parameters, of others nothing.
     fn credentials(&mut self, value: Range<usize>) {
         let scheme = self.find(&value, |byte| byte.is_ascii_whitespace()).unwrap_or(value.end);
-        if self.get(&(value.start..scheme)).eq_ignore_ascii_case(b"Digest") {
-            self.digest(scheme..value.end);
-        } else {
-            self.hide(scheme..value.end);
-            if scheme == value.end {
-                self.hide(value);
-            }
+        let name = self.get(&(value.start..scheme));
+        if name.eq_ignore_ascii_case(b"Digest") {
+            return self.digest(scheme..value.end);
         }
+        let is_known =
+            scheme < value.end && SCHEMES_SHOWN.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()));
+        self.hide(if is_known { scheme } else { value.start }..value.end);
     }
 
     /// Parameters between commas. Behind one that is none, nothing is shown: who reads it may see others there.
@@ -235,7 +243,12 @@ impl Text {
                 return self.hide(equals + 1..value.end);
             }
             match shown {
-                true => self.uris(&item),
+                // What a Request-URI may not show, its copy may not either.
+                true => {
+                    let quotes = usize::from(is_quoted(said));
+                    let (start, end) = (self.trimmed(equals + 1..item.end).start + quotes, item.end - quotes);
+                    self.plain(&(start..end));
+                }
                 false => self.hide(equals + 1..item.end),
             }
             from = end + 1;
@@ -354,7 +367,8 @@ impl Text {
         let of_uri = matches!(front.last(), Some(b'?' | b'&')) || name.contains(&b'%');
         let name = unescaped(name);
         // A host may be called `key`, and a port be behind it.
-        let of_host = self.get(&(before.end..before.end + 1)) == b":" && bare.len() == text.len();
+        let of_host =
+            self.get(&(before.end..before.end + 1)) == b":" && bare.len() == text.len() && self.is_port(&value);
         if !(is_secret(&name) && !of_host || has_secret(&name)) {
             return value.start;
         }
@@ -380,6 +394,13 @@ impl Text {
         let end = if is_over { from } else { self.find(&(from..value.end), ends).unwrap_or(value.end) };
         self.hide(from..end);
         end
+    }
+
+    /// Whether a port and nothing else comes next.
+    fn is_port(&self, value: &Range<usize>) -> bool {
+        let text = self.get(value);
+        let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        (1..=5).contains(&digits) && text.get(digits).is_none_or(|byte| !byte.is_ascii_alphanumeric())
     }
 
     /// Where a quotation that has begun is closed.
@@ -502,7 +523,8 @@ fn has_secret(name: &str) -> bool {
 
 /// Whether the name of a header or a parameter, in small letters, says that it is secret.
 fn is_secret(name: &str) -> bool {
-    has_secret(name) || name.split(|char: char| !char.is_ascii_alphanumeric()).any(|word| SECRET_WORDS.contains(&word))
+    let is_telling = |word: &str| SECRET_WORDS.contains(&word) || SECRET_ENDS.iter().any(|end| word.ends_with(end));
+    has_secret(name) || name.split(|char: char| !char.is_ascii_alphanumeric()).any(is_telling)
 }
 
 /// A name in small letters, without the escapes of a URI.

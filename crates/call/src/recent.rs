@@ -7,6 +7,7 @@ use crate::limits::{
     RECENT_CALLS, RECENT_SERIES, RECENT_TRACES, RECENT_TURNED_DOWN, TRACE_ENTRIES, TURNED_DOWN_TRACES,
 };
 use crate::series::Kept;
+use crate::told::told;
 use crate::trace::{Trace, TraceItem, TraceView};
 use crate::view::CallView;
 
@@ -102,7 +103,7 @@ impl Recent {
         if let Some(Ended { trace, .. }) = self.traces.find_mut(sid)
             && trace.len() < TRACE_ENTRIES
         {
-            trace.push(now, &TraceItem::Decision { text: text.to_owned() }, None);
+            trace.push(now, &TraceItem::Decision { text: told(text.to_owned()) }, None);
         }
     }
     /// Adds a call's quality over time.

@@ -10,6 +10,7 @@ use crate::captured::CapturedItem;
 use crate::edge::Edge;
 use crate::index::Place;
 use crate::messages::{RawMessage, Way};
+use crate::told::told;
 use crate::trace::{TraceItem, body_note, first_line};
 
 /// A message that is being dealt with.
@@ -43,7 +44,7 @@ impl Edge {
 
     /// Adds a decision to a call's trace.
     pub(crate) fn decide(&mut self, now: Instant, key: CallKey, text: impl Into<String>) {
-        self.trace(now, key, TraceItem::Decision { text: text.into() });
+        self.trace(now, key, TraceItem::Decision { text: told(text.into()) });
     }
 
     /// Adds the message that is being dealt with to a leg's trace, unless it is there.

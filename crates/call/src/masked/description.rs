@@ -9,7 +9,7 @@ use super::{Text, searched};
 
 /// Behind these words, anywhere in an attribute, nothing is shown (of `crypto` what is known to be harmless): a capability
 /// has another attribute in it (RFC 5939 §3.4.1), and who leaves out a colon means the same.
-const SECRET_WORDS: [&[u8]; 14] = [
+const SECRET_WORDS: [&[u8]; 17] = [
     b"key-mgmt",
     b"mikey",
     b"crypto",
@@ -24,6 +24,9 @@ const SECRET_WORDS: [&[u8]; 14] = [
     b"clear:",
     b"key",
     b"authorization",
+    b"pass",
+    b"auth:",
+    b"pin:",
 ];
 /// The same in all other lines, where more words are harmless.
 const KEY_WORDS: [&[u8]; 5] = [b"key-mgmt", b"mikey", b"crypto", b"inline", b"base64"];
