@@ -226,7 +226,7 @@ pub struct Listing {
     /// Only those with a leg to or from this trunk
     #[arg(long)]
     pub trunk: Option<String>,
-    /// Only those with this flag: one_way, codec_mismatch, failed_over, agent, listened, transcoded, srtp
+    /// Only those with this flag: one_way, codec_mismatch, unsent, failed_over, agent, listened, transcoded, srtp
     #[arg(long)]
     pub flag: Option<String>,
     /// This many at most [default: 100]

@@ -200,7 +200,7 @@ pub(crate) fn call_row(call: &Value) -> [String; 9] {
 }
 
 /// Flags that are told beside a call's state, and their words.
-const MARKED: [(&str, &str); 2] = [("one_way", "silent"), ("codec_mismatch", "codecs")];
+const MARKED: [(&str, &str); 3] = [("one_way", "silent"), ("codec_mismatch", "codecs"), ("unsent", "unsent")];
 
 /// What is wrong with a call, behind its state: ` !silent`, ` !codecs`.
 fn marks(call: &Value) -> String {

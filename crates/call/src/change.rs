@@ -182,6 +182,7 @@ impl Call {
         let flags = [
             ("one_way", self.legs.iter().any(|leg| leg.unheard.is_some())),
             ("codec_mismatch", self.has_mismatch()),
+            ("unsent", self.is_held_back()),
             ("failed_over", self.failovers > 0),
             ("agent", agents.clone().any(|side| !side.listens())),
             ("listened", agents.any(|side| side.listens())),
@@ -193,6 +194,12 @@ impl Call {
 }
 
 impl Call {
+    /// Whether this machine lets no packets out to a side.
+    fn is_held_back(&self) -> bool {
+        let found = self.legs.iter().flat_map(|leg| [&leg.flaw, &leg.unheard]).flatten();
+        found.chain(self.story.fault.as_ref().map(|(_, found)| found)).any(|found| found.cause == Cause::Unsent)
+    }
+
     /// Whether a target was lost for its codecs, or a side sends another than was agreed on.
     fn has_mismatch(&self) -> bool {
         let odd = |leg: &Leg| leg.flaw.as_ref().is_some_and(|found| found.cause == Cause::Payload);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_route::{Peer, Trunk};
-use trunkgate_sip::{ClientId, HeaderName, Message};
+use trunkgate_sip::{ClientId, HeaderName, Message, Transport};
 
 use crate::branches::Branch;
 use crate::call::Call;
@@ -86,16 +86,24 @@ impl Edge {
     /// An OPTIONS of ours that could not be sent, or has had its time; `false`: it is none.
     pub(crate) fn peer_unanswered(&mut self, now: Instant, client: ClientId, sent: bool) -> bool {
         let Some((spot, _)) = self.health.ended(now, client) else { return false };
-        let problem = match &self.cause {
-            _ if sent => "no answer to OPTIONS".to_owned(),
-            Some(Cause::Tls(what)) => format!("TLS failed: {what}"),
-            Some(Cause::Stream(what)) => format!("OPTIONS could not be sent: {what}"),
-            Some(Cause::Unsent(why)) => unsent::text(*why, &spot.address.to_string()),
-            None => "OPTIONS could not be sent".to_owned(),
-        };
+        let problem = self.why_unanswered("OPTIONS", &spot, sent);
         self.peer_missed(now, &spot, problem);
         self.plan_check(now, &spot);
         true
+    }
+
+    /// Why a request of ours has no answer.
+    fn why_unanswered(&self, what: &str, spot: &Spot, sent: bool) -> String {
+        match &self.cause {
+            _ if sent => format!("no answer to {what}"),
+            Some(Cause::Tls(why)) => format!("TLS failed: {why}"),
+            Some(Cause::Stream(why)) => format!("{what} could not be sent: {why}"),
+            Some(Cause::Unsent(why)) => unsent::text(*why, &spot.address.to_string()),
+            None if spot.transport == Transport::Udp => {
+                format!("{what} was refused: nothing listens there, or a firewall says so")
+            }
+            None => format!("{what} could not be sent"),
+        }
     }
 
     /// A sign of life of an address.
@@ -215,10 +223,11 @@ impl Call {
     }
 
     /// A leg's far end gave no sign of life.
-    pub(crate) fn silent(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+    pub(crate) fn silent(&mut self, now: Instant, edge: &mut Edge, leg: usize, sent: bool) {
         let leg = &self.legs[leg];
         if let Some(spot) = leg.spot().filter(|_| !leg.heard) {
-            edge.peer_missed(now, &spot, "no answer to INVITE".to_owned());
+            let problem = edge.why_unanswered("INVITE", &spot, sent);
+            edge.peer_missed(now, &spot, problem);
         }
     }
 }

@@ -389,7 +389,7 @@ impl Call {
         if self.asked_again_by_udp(now, edge, branch, leg) {
             return;
         }
-        self.silent(now, edge, leg);
+        self.silent(now, edge, leg, sent);
         let reason = match &edge.cause {
             _ if sent => ReasonSlug::NoResponse,
             Some(Cause::Tls(what)) => {
@@ -418,7 +418,7 @@ impl Call {
             if self.asked_again_by_udp(now, edge, branch, leg) {
                 return;
             }
-            self.silent(now, edge, leg);
+            self.silent(now, edge, leg, true);
             self.fail_way(now, edge, branch, Failure::unreached(ReasonSlug::NoResponse));
         } else if let Progress::Resolving(query) = progress {
             edge.index.queries.remove(&query);

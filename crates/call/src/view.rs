@@ -20,7 +20,7 @@ pub struct CallView {
     /// Reason slug; `null` while live.
     pub reason: Option<&'static str>,
     /// What sets it apart: `one_way` (a side was not heard), `codec_mismatch` (no codec in common, or
-    /// another than was agreed on), `failed_over`, `agent` (one talked or was to), `listened`,
+    /// another than was agreed on), `unsent` (this machine lets no packets out to a side), `failed_over`, `agent` (one talked or was to), `listened`,
     /// `transcoded`, `srtp`.
     pub flags: Vec<&'static str>,
     /// Final SIP status code towards the caller; `null` while it has none.

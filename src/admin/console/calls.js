@@ -6,9 +6,9 @@ import { count, duration, figure, kind, number, talked, time, words } from './fo
 import { bars } from './plot.js';
 
 const STATES = ['', 'trying', 'ringing', 'early', 'answered', 'held', 'transferring', 'ended'];
-const FLAGS = ['', 'one_way', 'codec_mismatch', 'failed_over', 'agent', 'listened', 'transcoded', 'srtp'];
+const FLAGS = ['', 'one_way', 'codec_mismatch', 'unsent', 'failed_over', 'agent', 'listened', 'transcoded', 'srtp'];
 /** What is wrong with a call, and not only said of it. */
-export const BAD_FLAGS = ['one_way', 'codec_mismatch'];
+export const BAD_FLAGS = ['one_way', 'codec_mismatch', 'unsent'];
 const OUTCOMES = ['', 'answered', 'busy', 'no_answer', 'canceled', 'refused', 'failed'];
 const FIELDS = ['state', 'outcome', 'flag', 'trunk', 'reason', 'route', 'search', 'longer', 'shorter'];
 /** Where bars of the durations begin, in seconds. 30–34: an ACK that was lost; 900: a refresh that was. */

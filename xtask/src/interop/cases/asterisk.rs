@@ -50,7 +50,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     }
     let records = edge.records()?;
     for (record, (from, to)) in
-        records.iter().zip([("+14155550999", "+14155551234"), ("+14155550100", "+14155550123"), ("1001", "911")])
+        records.iter().zip([("+14155550999", "+14155551234"), ("+14155550100", "+14155550123"), ("+14155550100", "911")])
     {
         let has = |key: &str| record[key].as_str().unwrap_or_default();
         if (has("from"), has("to"), has("outcome")) != (from, to, "answered") {
