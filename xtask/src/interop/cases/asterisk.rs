@@ -49,9 +49,11 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
         figures.push(judged(&edge, dialled, at + 2, phone, carrier).with_context(told)?);
     }
     let records = edge.records()?;
-    for (record, (from, to)) in
-        records.iter().zip([("+14155550999", "+14155551234"), ("+14155550100", "+14155550123"), ("+14155550100", "911")])
-    {
+    for (record, (from, to)) in records.iter().zip([
+        ("+14155550999", "+14155551234"),
+        ("+14155550100", "+14155550123"),
+        ("+14155550100", "911"),
+    ]) {
         let has = |key: &str| record[key].as_str().unwrap_or_default();
         if (has("from"), has("to"), has("outcome")) != (from, to, "answered") {
             bail!("a call's record is {record}, and not one from {from} to {to}");
