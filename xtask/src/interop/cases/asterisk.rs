@@ -122,7 +122,8 @@ fn configuration() -> anyhow::Result<String> {
     let (_, rest) = guide.split_once("[trunk.carrier]").context("the guide has no trunk.carrier")?;
     let rest = rest
         .replace("sip:198.51.100.7", &format!("sip:{CARRIER}:5060"))
-        .replace("198.51.100.0/24", &format!("{CARRIER}/32"))
+        // On loopback baresip sends audio from the first address.
+        .replace("198.51.100.0/24\"]", &format!("{CARRIER}/32\"]\nmedia_from = [\"127.0.0.1/32\"]"))
         .replace("sip:10.0.0.5", &format!("sip:{PBX}:5060"));
     let listeners = LISTENERS.replace("name = \"interop\"", "name = \"interop\"\ncountry = \"US\"");
     Ok(format!("{listeners}[trunk.carrier]{rest}"))
