@@ -171,8 +171,8 @@ async fn sid_of(edge: &Target, written: &str) -> Result<String, String> {
 
 /// The call that began last: the list has live ones before others.
 fn newest(calls: &[Value]) -> Option<&str> {
-    let begun = |call: &&Value| call["started_at"].as_str().map(str::to_owned);
-    calls.iter().rev().max_by_key(begun)?["sid"].as_str()
+    let newer = |a: &&Value, b: &&Value| a["started_at"].as_str().cmp(&b["started_at"].as_str());
+    calls.iter().rev().max_by(newer)?["sid"].as_str()
 }
 
 /// The one of these SIDs that is meant.

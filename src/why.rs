@@ -285,10 +285,7 @@ fn on_trunk(value: &mut Value, numbers: &Numbers, trunk: &Trunk, number: &Number
     value["denied"] = json!(
         denied.map(|denied| json!({ "number": denied.number, "by": by(&denied.by), "why": denied.by.to_string() }))
     );
-    let ways = numbers.ways(number, trunk.send_numbers);
-    let quotas = trunk.quotas.iter().filter(|quota| !is_emergency && quota.covers(&ways, &asked.caller.text));
-    let own = if is_emergency { Vec::new() } else { limits::of_target(trunk) };
-    value["limits"] = own.into_iter().chain(quotas.map(limits::of_quota)).collect();
+    value["limits"] = json!(limits::of_target(trunk, numbers, number, &asked.caller.text));
 }
 
 /// The entry of `deny`, or the key that has the number refused.

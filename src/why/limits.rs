@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use trunkgate_route::{Number, Numbers, Quota, SendNumbers, Trunk};
 
 /// `to +44*: 5 at once, 1 a second, 100 a day`
-pub(super) fn of_quota(quota: &Quota) -> Value {
+fn of_quota(quota: &Quota) -> Value {
     let numbers = [(quota.max_calls, "at once"), (quota.calls_per_second, "a second"), (quota.calls_per_day, "a day")];
     let numbers: Vec<String> =
         numbers.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!("{number} {what}")).collect();
@@ -13,27 +13,31 @@ pub(super) fn of_quota(quota: &Quota) -> Value {
 
 /// What a call's own trunk allows, before any route is looked at; nothing to an emergency number.
 pub(super) fn of_caller(trunk: &Trunk, numbers: &Numbers, called: &Number, caller: &str) -> Vec<Value> {
+    of(trunk, &[("calls_per_second.in", trunk.calls_per_second_in)], (numbers, called, SendNumbers::AsIs), caller)
+}
+
+/// The same of a target's trunk.
+pub(super) fn of_target(trunk: &Trunk, numbers: &Numbers, called: &Number, caller: &str) -> Vec<Value> {
+    let of_way =
+        [("calls_per_second.out", trunk.calls_per_second_out), ("peer_calls_per_second", trunk.peer_calls_per_second)];
+    of(trunk, &of_way, (numbers, called, trunk.send_numbers), caller)
+}
+
+/// Those of a trunk, with those of one way, and then its `limits` that cover a call.
+fn of(
+    trunk: &Trunk,
+    of_way: &[(&str, u32)],
+    (numbers, called, form): (&Numbers, &Number, SendNumbers),
+    caller: &str,
+) -> Vec<Value> {
     if numbers.is_emergency(called) {
         return Vec::new();
     }
-    let own = own(trunk, &[("calls_per_second.in", trunk.calls_per_second_in)]);
-    let ways = numbers.ways(called, SendNumbers::AsIs);
-    let quotas = trunk.quotas.iter().filter(|quota| quota.covers(&ways, caller)).map(of_quota);
-    own.into_iter().chain(quotas).collect()
-}
-
-/// What a target's trunk allows, besides its `limits`.
-pub(super) fn of_target(trunk: &Trunk) -> Vec<Value> {
-    own(
-        trunk,
-        &[("calls_per_second.out", trunk.calls_per_second_out), ("peer_calls_per_second", trunk.peer_calls_per_second)],
-    )
-}
-
-fn own(trunk: &Trunk, of_way: &[(&str, u32)]) -> Vec<Value> {
     let both = [("max_calls", trunk.max_calls), ("calls_per_second", trunk.calls_per_second)];
-    let all = both.iter().chain(of_way).filter(|(_, limit)| *limit > 0);
-    all.map(|(key, limit)| json!(format!("{key} {limit}"))).collect()
+    let own = both.iter().chain(of_way).filter(|(_, limit)| *limit > 0);
+    let own = own.map(|(key, limit)| json!(format!("{key} {limit}")));
+    let ways = numbers.ways(called, form);
+    own.chain(trunk.quotas.iter().filter(|quota| quota.covers(&ways, caller)).map(of_quota)).collect()
 }
 
 /// The line of what [`of_caller`] found; empty where that is nothing.

@@ -191,9 +191,7 @@ impl Call {
         ];
         flags.into_iter().filter_map(|(flag, holds)| holds.then_some(flag)).collect()
     }
-}
 
-impl Call {
     /// Whether this machine lets no packets out to a side.
     fn is_held_back(&self) -> bool {
         let found = self.legs.iter().flat_map(|leg| [&leg.flaw, &leg.unheard]).flatten();
