@@ -1,6 +1,5 @@
 //! HTTP connections, over TLS where that is configured: a bounded number, and none that is idle or half asked for long.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -18,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use trunkgate_route::household;
 
 use crate::limits;
-use crate::transport::Settings;
+use crate::transport::{BySource, Settings};
 use crate::web::Stream;
 
 /// A listener that takes no more connections than it may.
@@ -97,9 +96,7 @@ impl Listener for Limited {
     }
 }
 
-/// How many connections an address has.
-#[derive(Debug, Default)]
-struct Sources(Mutex<HashMap<IpAddr, usize>>);
+type Sources = Mutex<BySource>;
 
 /// One of an address's connections.
 #[derive(Debug)]
@@ -112,25 +109,15 @@ impl Share {
     /// `None`: the address has as many as it may.
     fn of(sources: &Arc<Sources>, remote: IpAddr) -> Option<Share> {
         let (source, is_here) = (household(remote), remote.to_canonical().is_loopback());
-        let mut all = sources.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = all.entry(source).or_default();
-        if *count >= limits::HTTP_CONNECTIONS_OF_ONE && !is_here {
-            return None;
-        }
-        *count += 1;
-        Some(Share { sources: Arc::clone(sources), source })
+        let most = if is_here { usize::MAX } else { limits::HTTP_CONNECTIONS_OF_ONE };
+        let may = sources.lock().unwrap_or_else(PoisonError::into_inner).take(source, most);
+        may.then(|| Share { sources: Arc::clone(sources), source })
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let mut all = self.sources.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = all.get_mut(&self.source) {
-            *count -= 1;
-            if *count == 0 {
-                all.remove(&self.source);
-            }
-        }
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner).give_back(self.source);
     }
 }
 
@@ -270,7 +257,7 @@ mod tests {
         taken.extend((0..limits::HTTP_CONNECTIONS).filter_map(|n| of(["127.0.0.1", "::1"][n % 2])));
         assert!(taken.len() > limits::HTTP_CONNECTIONS && of("::1").is_some());
         taken.clear();
-        assert!(sources.0.lock().unwrap().is_empty(), "nothing is kept of who has gone");
+        assert!(sources.lock().unwrap().is_empty(), "nothing is kept of who has gone");
     }
 
     #[tokio::test]

@@ -23,6 +23,7 @@ use crate::limits;
 
 mod accept;
 mod bind;
+mod by_source;
 mod connection;
 mod places;
 mod streams;
@@ -33,6 +34,7 @@ pub(crate) mod verifier;
 
 pub(crate) use bind::datagram_socket;
 pub use bind::{BindError, Bound, bind, bind_http};
+pub(crate) use by_source::BySource;
 pub use tls::Settings;
 pub(crate) use tls::towards;
 pub(crate) use udp::{is_about_size, next_datagram};

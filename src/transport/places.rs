@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
 use trunkgate_route::{TokenBucket, household};
 
+use super::by_source::BySource;
 use crate::limits;
 
 /// Counts connections by address, so that one far end cannot take all.
@@ -19,7 +20,7 @@ struct Taken {
     total: usize,
     /// Of addresses of no trunk.
     strangers: usize,
-    by_source: HashMap<IpAddr, usize>,
+    by_source: BySource,
 }
 
 /// One connection's place; given back when dropped.
@@ -38,11 +39,9 @@ impl Places {
         if taken.total >= limits::CONNECTIONS || crowded {
             return None;
         }
-        let of_source = taken.by_source.entry(source).or_default();
-        if *of_source >= limits::CONNECTIONS_PER_SOURCE {
+        if !taken.by_source.take(source, limits::CONNECTIONS_PER_SOURCE) {
             return None;
         }
-        *of_source += 1;
         taken.total += 1;
         taken.strangers += usize::from(!known);
         Some(Place { places: self.clone(), source, known })
@@ -54,12 +53,7 @@ impl Drop for Place {
         let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
         taken.total = taken.total.saturating_sub(1);
         taken.strangers = taken.strangers.saturating_sub(usize::from(!self.known));
-        if let Some(of_source) = taken.by_source.get_mut(&self.source) {
-            *of_source = of_source.saturating_sub(1);
-            if *of_source == 0 {
-                taken.by_source.remove(&self.source);
-            }
-        }
+        taken.by_source.give_back(self.source);
     }
 }
 
