@@ -44,7 +44,14 @@ fn call(now: Instant, format: Format, caller: SocketAddr) -> Session {
         plain_networks: vec![],
         traceparent: None,
     };
-    let spec = AgentSpec { settings, socket, counters: Arc::default(), clear_fade: Duration::ZERO, raw: None };
+    let spec = AgentSpec {
+        settings,
+        socket,
+        counters: Arc::default(),
+        queue: Arc::default(),
+        clear_fade: Duration::ZERO,
+        raw: None,
+    };
     session.handle_input(now, Command::AddAgent { end: AGENT, spec: Arc::new(spec) });
     session.handle_agent(now, AGENT, AgentInput::Opened);
     let wire = WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() };

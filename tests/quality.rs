@@ -8,7 +8,8 @@ use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::calls::{Call, Phone, is_keep_alive, next_port, received, rtp};
+use support::calls::{Call, NUMBER, Phone, is_keep_alive, next_port, received, rtp};
+use support::talk::Rig;
 use support::{Process, config, until};
 
 const SSRC: u32 = 7;
@@ -165,4 +166,46 @@ fn hold_one_packet_and_a_short_call_are_no_one_way_audio() {
     assert!(!edge.log().contains("no media from"), "{}", edge.log());
     hold.hang_up(2, &caller, &callee);
     quiet.hang_up(2, &caller, &callee);
+}
+
+/// What it said and nobody has heard: all of it at first, then less, nothing at a `clear`.
+#[test]
+fn an_agents_queue_grows_falls_and_is_cleared() {
+    const SECONDS: u64 = 60;
+    let rig = Rig::new("");
+    let mut talk = rig.call("queue", "0");
+    let sid = rig.edge.sid();
+    let samples = |party: &str, direction: &str| -> Vec<Value> {
+        let quality = rig.edge.json(&format!("/v1/calls/{sid}/quality"));
+        let all = quality["series"].as_array().unwrap().iter();
+        let of = all.filter(|series| (&series["party"], &series["direction"]) == (&party.into(), &direction.into()));
+        of.flat_map(|series| series["samples"].as_array().unwrap().clone()).collect()
+    };
+    let most = |all: &[Value]| all.iter().filter_map(|one| one["queue_max_ms"].as_u64()).max().unwrap_or(0);
+    let last = |all: &[Value]| all.last().and_then(|one| one["queue_ms"].as_u64()).unwrap_or(0);
+    for _ in 0..SECONDS {
+        talk.say(&[0x20; 8000]);
+    }
+    // Some of it is heard while the rest comes.
+    until("it waits", || (most(&samples("bot", "received")) > SECONDS * 1000 / 2).then_some(()));
+    until("the caller hears it", || {
+        let said = samples("bot", "received");
+        (last(&said) > 0 && last(&said) + 1000 < most(&said)).then_some(())
+    });
+    talk.clear();
+    let said = until("nothing waits", || {
+        let said = samples("bot", "received");
+        (last(&said) == 0).then_some(said)
+    });
+    assert!(most(&said) > SECONDS * 1000 / 2, "what was is still seen: {said:?}");
+    let heard = samples("bot", "sent");
+    assert!(heard.iter().all(|one| one["queue_ms"].is_u64() && one["lost"] == 0), "{heard:?}");
+    let caller = samples("carrier", "sent");
+    assert!(!caller.is_empty() && caller.iter().all(|one| one["queue_ms"].is_null()), "{caller:?}");
+    let (sip, caller) = (rig.edge.address("udp"), &rig.caller);
+    caller.sip.send(sip, &caller.sip.request_with("BYE", NUMBER, sip, "queue", (2, &talk.tag), ""));
+    until("the call has ended", || (rig.edge.json(&format!("/v1/calls/{sid}"))["state"] == "ended").then_some(()));
+    assert!(most(&samples("bot", "received")) > SECONDS * 1000 / 2);
+    let (_, table) = rig.edge.get(&format!("/v1/calls/{sid}/quality.csv"));
+    assert!(table.lines().next().unwrap().ends_with(",queue_ms,queue_max_ms"), "{table}");
 }

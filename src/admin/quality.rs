@@ -11,7 +11,7 @@ use super::calls::{Sid, find};
 use crate::handle::Handle;
 
 /// The table's columns.
-const HEAD: &str = "leg,party,codec,direction,at,seconds,packets,lost,jitter_ms,rtt_ms,mos\r\n";
+const HEAD: &str = "leg,party,codec,direction,at,seconds,packets,lost,jitter_ms,rtt_ms,mos,queue_ms,queue_max_ms\r\n";
 
 pub(super) async fn show(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<QualityView>, ApiError> {
     quality(&handle, &sid).await.map(Json)
@@ -59,6 +59,8 @@ fn row(series: &SeriesView, sample: &SampleView) -> String {
         number(sample.jitter_ms),
         number(sample.rtt_ms),
         number(sample.mos),
+        number(sample.queue_ms.map(f64::from)),
+        number(sample.queue_max_ms.map(f64::from)),
     ];
     fields.join(",") + "\r\n"
 }
@@ -80,6 +82,8 @@ mod tests {
             packets: 250,
             lost: Some(3),
             jitter_ms: Some(0.5),
+            queue_ms: Some(40),
+            queue_max_ms: Some(5000),
             ..SampleView::default()
         };
         let series = SeriesView {
@@ -91,7 +95,10 @@ mod tests {
         };
         let text = csv(&QualityView { sid: "CA1".into(), interval_s: 5, series: vec![series] });
         let lines: Vec<&str> = text.split_terminator("\r\n").collect();
-        assert_eq!(lines[1], "CA1,\"sip:\"\"a\"\",b@host\",\"PCMU\",received,2026-01-01T00:00:05.000Z,5,250,3,0.5,,");
+        assert_eq!(
+            lines[1],
+            "CA1,\"sip:\"\"a\"\",b@host\",\"PCMU\",received,2026-01-01T00:00:05.000Z,5,250,3,0.5,,,40,5000"
+        );
         assert_eq!(lines[0].split(',').count(), lines[1].replace("\"a\"\",b", "a").split(',').count());
     }
 }

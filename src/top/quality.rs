@@ -1,4 +1,5 @@
-//! A call's quality over time as lines of text: jitter, loss and MOS of each series, small enough to stand below the ladder.
+//! A call's quality over time as lines of text: jitter, loss and MOS of each series, of an agent what waits of its audio; small
+//! enough to stand below the ladder.
 
 use serde_json::Value;
 
@@ -9,6 +10,8 @@ const SHOWN: usize = 16;
 /// What fills a bar: of jitter, in milliseconds, and of loss, as a share.
 const JITTER_MS: f64 = 40.0;
 const LOSS: f64 = 0.05;
+/// The same of an agent's audio that waits, in milliseconds.
+const QUEUE_MS: f64 = 10_000.0;
 /// A score has 1 to this (G.711).
 const MOS: (f64, f64) = (1.0, 4.41);
 /// Widths of names, in characters.
@@ -26,6 +29,7 @@ fn line(series: &Value) -> String {
     let of =
         |read: &dyn Fn(&Value) -> Option<f64>| -> Vec<Option<f64>> { latest.iter().map(|one| read(one)).collect() };
     let jitter = of(&|one| one["jitter_ms"].as_f64());
+    let queue = of(&|one| one["queue_max_ms"].as_f64());
     let mos = of(&|one| one["mos"].as_f64());
     let loss = of(&|one| {
         let (lost, came) = (one["lost"].as_f64()?, one["packets"].as_f64()?);
@@ -34,12 +38,18 @@ fn line(series: &Value) -> String {
     let now = |all: &[Option<f64>], show: &dyn Fn(f64) -> String| {
         all.iter().rev().find_map(|value| *value).map_or_else(|| "–".to_owned(), show)
     };
+    // A socket has no jitter.
+    let first = if queue.iter().any(Option::is_some) {
+        let shown = now(&of(&|one| one["queue_ms"].as_f64()), &|ms| format!("{:.2} s", ms / 1000.0));
+        format!("queue  {} {shown:>8}", spark(&queue, 0.0, QUEUE_MS))
+    } else {
+        let shown = now(&jitter, &|ms| format!("{ms:.1} ms"));
+        format!("jitter {} {shown:>8}", spark(&jitter, 0.0, JITTER_MS))
+    };
     format!(
-        "{:PARTY$}  {:8}  jitter {} {:>8}   loss {} {:>6}   MOS {} {:>4}",
+        "{:PARTY$}  {:8}  {first}   loss {} {:>6}   MOS {} {:>4}",
         text("party"),
         text("direction"),
-        spark(&jitter, 0.0, JITTER_MS),
-        now(&jitter, &|ms| format!("{ms:.1} ms")),
         spark(&loss, 0.0, LOSS),
         now(&loss, &|share| format!("{:.1} %", share * 100.0)),
         spark(&mos, MOS.0, MOS.1),
@@ -78,6 +88,14 @@ mod tests {
             drawn[0],
             "carrier-with-a  received  jitter ███████████████▁   0.4 ms   loss ███████████████▁  0.0 %   \
              MOS ▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁█ 4.41"
+        );
+        let waits = |most: u64, now: u64| json!({"packets": 250, "lost": 0, "queue_ms": now, "queue_max_ms": most});
+        let agent =
+            json!({"party": "bot", "direction": "received", "samples": [waits(10_000, 5_000), waits(5_000, 40)]});
+        assert_eq!(
+            lines(&json!({"series": [agent]})),
+            ["bot             received  queue  █▅                 0.04 s   loss ▁▁                0.0 %   \
+              MOS                     –"]
         );
         assert!(drawn[1].ends_with("   –") && lines(&json!(null)).is_empty());
     }

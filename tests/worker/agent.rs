@@ -151,8 +151,14 @@ pub(crate) fn wire() -> WireSpec {
 impl Rig {
     pub(crate) fn add_agent(&mut self, id: MediaId, settings: Settings, socket: SocketSpec) -> Arc<EndCounters> {
         let counters = Arc::new(EndCounters::default());
-        let spec =
-            Arc::new(AgentSpec { settings, socket, counters: counters.clone(), clear_fade: Duration::ZERO, raw: None });
+        let spec = Arc::new(AgentSpec {
+            settings,
+            socket,
+            counters: counters.clone(),
+            queue: Arc::default(),
+            clear_fade: Duration::ZERO,
+            raw: None,
+        });
         self.workers.send(id, Command::AddAgent { end: AGENT, spec });
         counters
     }

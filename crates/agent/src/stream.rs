@@ -372,6 +372,10 @@ impl Stream {
     pub fn has_transmit(&self) -> bool {
         !self.outbox.is_empty()
     }
+    /// Frames that wait to be written, both tracks together.
+    pub fn frames_waiting(&self) -> usize {
+        self.outbox.media()
+    }
     /// Whether the socket may be dropped, as [`Output::Closed`] says.
     pub fn is_closed(&self) -> bool {
         self.state == State::Closed

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use trunkgate_media::agent::{Format, Loss, Settings, TrackSet};
-use trunkgate_media::{AgentSpec, AgentWish, Command, EndCounters, EndId, RawSpec, SocketSpec, TapSpec};
+use trunkgate_media::{AgentQueue, AgentSpec, AgentWish, Command, EndCounters, EndId, RawSpec, SocketSpec, TapSpec};
 use trunkgate_route::{Agent, Facts, OnClose};
 
 use crate::answer::Failure;
@@ -33,6 +33,8 @@ pub(crate) struct AgentSide {
     pub(crate) end: EndId,
     /// Its counters.
     pub(crate) counters: Arc<EndCounters>,
+    /// What of its audio waits; `None` of one that gets plain RTP.
+    pub(crate) queue: Option<Arc<AgentQueue>>,
     /// When its socket was asked for.
     pub(crate) began: Instant,
     /// What it was added for.
@@ -121,7 +123,7 @@ impl Call {
             return None;
         }
         let end = edge.new_end(media)?;
-        let counters = Arc::new(EndCounters::default());
+        let (counters, queue) = (Arc::new(EndCounters::default()), Arc::new(AgentQueue::default()));
         let raw = agent.is_raw().then(|| edge.raw_sources());
         let settings = self.settings(edge, agent, &part);
         let stream_sid = settings.stream_sid.clone();
@@ -136,6 +138,7 @@ impl Call {
                 traceparent: edge.traceparent(self.key, self.sid(), &sid),
             },
             counters: counters.clone(),
+            queue: queue.clone(),
             clear_fade: agent.clear_fade,
             raw,
         };
@@ -145,6 +148,7 @@ impl Call {
             agent: agent.clone(),
             end,
             counters,
+            queue: raw.is_none().then_some(queue),
             began: now,
             opened: None,
             has_failed: false,

@@ -1,11 +1,12 @@
-//! Quality over time: what each leg received, and what its far end says that it hears, in intervals from the answer on.
+//! Quality over time: what each leg received, what its far end says that it hears, and what of an agent's audio waits, in
+//! intervals from the answer on.
 //! Read from the ends' counters by the call's own timer, so that no packet waits for it. Where a call grows long, pairs
 //! of intervals become one of twice the length: memory stays bounded, and no time is left out.
 
 use std::time::{Duration, Instant, SystemTime};
 
-use trunkgate_media::EndCounters;
 use trunkgate_media::mos::Codec;
+use trunkgate_media::{AgentQueue, EndCounters};
 
 use crate::call::{Call, State};
 use crate::deadlines::Timer;
@@ -18,6 +19,9 @@ use crate::wall::rfc3339;
 
 /// A timer that is due already is set no nearer than this.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
+/// Of one frame towards an agent.
+const FRAME_MS: u32 = 20;
 
 /// What a leg has come to.
 #[derive(Debug, Clone, Copy, Default)]
@@ -36,18 +40,88 @@ struct Sample {
     lost: u32,
     sent: u32,
     far_lost: u32,
-    /// As it stood at the end; of two intervals that became one, the larger.
-    jitter_us: u32,
-    far_jitter_us: u32,
-    /// The same; 0: not known.
-    rtt_us: u32,
-    /// Whether the far end reported in it.
-    reported: bool,
+    way: Way,
+}
+
+/// What its packets came and went by: no larger for the one kind of leg because of the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// A network, which RTCP tells of.
+    Network {
+        /// As it stood at the end; of two intervals that became one, the larger.
+        jitter_us: u32,
+        far_jitter_us: u32,
+        /// The same; 0: not known.
+        rtt_us: u32,
+        /// Whether the far end reported in it.
+        reported: bool,
+    },
+    /// An agent's socket.
+    Agent {
+        /// What it said and its caller had not heard at the end …
+        unheard_ms: u32,
+        /// … and the most of it.
+        most_unheard_ms: u32,
+        /// The same of what it was to hear, in frames of 20 ms: a hundred at most.
+        unsent: u16,
+        most_unsent: u16,
+    },
+}
+
+impl Default for Way {
+    fn default() -> Way {
+        Way::Network { jitter_us: 0, far_jitter_us: 0, rtt_us: 0, reported: false }
+    }
+}
+
+impl Way {
+    /// Of two intervals as one.
+    fn and(self, next: Way) -> Way {
+        match (self, next) {
+            (
+                Way::Network { jitter_us, far_jitter_us, rtt_us, reported },
+                Way::Network { jitter_us: jitter, far_jitter_us: far, rtt_us: rtt, reported: too },
+            ) => Way::Network {
+                jitter_us: jitter_us.max(jitter),
+                far_jitter_us: far_jitter_us.max(far),
+                rtt_us: rtt_us.max(rtt),
+                reported: reported || too,
+            },
+            (
+                Way::Agent { most_unheard_ms: unheard, most_unsent: frames, .. },
+                Way::Agent { unheard_ms, most_unheard_ms, unsent, most_unsent },
+            ) => Way::Agent {
+                unheard_ms,
+                most_unheard_ms: unheard.max(most_unheard_ms),
+                unsent,
+                most_unsent: frames.max(most_unsent),
+            },
+            // The network is that of an interval in which the agent was out.
+            (agent @ Way::Agent { .. }, Way::Network { .. }) | (Way::Network { .. }, agent @ Way::Agent { .. }) => {
+                agent
+            }
+        }
+    }
+
+    /// Of an agent, now.
+    fn of_agent(queue: &AgentQueue) -> Way {
+        let (unheard, unsent) = (&queue.unheard, &queue.unsent);
+        Way::Agent {
+            unheard_ms: unheard.now().try_into().unwrap_or(u32::MAX),
+            most_unheard_ms: unheard.most().try_into().unwrap_or(u32::MAX),
+            unsent: unsent.now().try_into().unwrap_or(u16::MAX),
+            most_unsent: unsent.most().try_into().unwrap_or(u16::MAX),
+        }
+    }
 }
 
 impl Sample {
     fn is_empty(&self) -> bool {
-        self.received == 0 && self.sent == 0 && self.lost == 0 && !self.reported
+        let waited = match self.way {
+            Way::Network { reported, .. } => reported,
+            Way::Agent { most_unheard_ms, most_unsent, .. } => most_unheard_ms > 0 || most_unsent > 0,
+        };
+        self.received == 0 && self.sent == 0 && self.lost == 0 && !waited
     }
     /// Both as one interval.
     fn and(self, next: Sample) -> Sample {
@@ -56,10 +130,7 @@ impl Sample {
             lost: self.lost.saturating_add(next.lost),
             sent: self.sent.saturating_add(next.sent),
             far_lost: self.far_lost.saturating_add(next.far_lost),
-            jitter_us: self.jitter_us.max(next.jitter_us),
-            far_jitter_us: self.far_jitter_us.max(next.far_jitter_us),
-            rtt_us: self.rtt_us.max(next.rtt_us),
-            reported: self.reported || next.reported,
+            way: self.way.and(next.way),
         }
     }
 }
@@ -110,6 +181,7 @@ impl Series {
         let open = due.filter(|due| now.saturating_duration_since(*due) < self.interval()).unwrap_or(now);
         self.open = Some(open);
         self.add(legs);
+        legs.iter().filter_map(queue).for_each(AgentQueue::forget);
         if self.over >= QUALITY_SAMPLES {
             self.double();
         }
@@ -159,6 +231,10 @@ fn counters(leg: &Leg) -> impl Iterator<Item = &EndCounters> {
     ends.chain(leg.agent.iter().map(|side| side.counters.as_ref()))
 }
 
+fn queue(leg: &Leg) -> Option<&AgentQueue> {
+    leg.agent.as_ref()?.queue.as_deref()
+}
+
 fn totals(leg: &Leg) -> Totals {
     let earlier = &leg.earlier;
     let far_lost = earlier.far.as_ref().map_or(0, |far| far.lost);
@@ -168,7 +244,8 @@ fn totals(leg: &Leg) -> Totals {
         all.received += counters.rx_packets.get();
         all.lost += counters.lost.get();
         all.sent += counters.tx_packets.get();
-        all.far_lost += counters.far_lost.get();
+        // What an agent's socket did not take is lost to it, and no report is needed to know.
+        all.far_lost += counters.far_lost.get() + counters.frames_dropped.get();
         all.far_reports += counters.far_reports.get();
     }
     all
@@ -180,15 +257,18 @@ fn sample(leg: &Leg, before: Totals, now: Totals) -> Sample {
     let largest = |of: fn(&EndCounters) -> u64| {
         u32::try_from(counters(leg).map(of).max().unwrap_or_default()).unwrap_or(u32::MAX)
     };
+    let network = || Way::Network {
+        jitter_us: largest(|counters| counters.jitter_us.get()),
+        far_jitter_us: largest(|counters| counters.far_jitter_us.get()),
+        rtt_us: largest(|counters| counters.rtt_us.get()),
+        reported: now.far_reports > before.far_reports,
+    };
     Sample {
         received: grown(now.received, before.received),
         lost: grown(now.lost, before.lost),
         sent: grown(now.sent, before.sent),
         far_lost: grown(now.far_lost, before.far_lost),
-        jitter_us: largest(|counters| counters.jitter_us.get()),
-        far_jitter_us: largest(|counters| counters.far_jitter_us.get()),
-        rtt_us: largest(|counters| counters.rtt_us.get()),
-        reported: now.far_reports > before.far_reports,
+        way: queue(leg).map_or_else(network, Way::of_agent),
     }
 }
 
@@ -210,6 +290,8 @@ struct Label {
     party: String,
     codec: String,
     is_agent: bool,
+    /// An agent that does not talk.
+    listens: bool,
 }
 
 impl Kept {
@@ -236,42 +318,56 @@ impl Kept {
             let length = if at + 1 == self.series.over { self.last } else { interval };
             let at = rfc3339(self.began + begin);
             let seconds = length.as_millis() as f64 / 1000.0;
-            if received { heard(sample, codec, label.is_agent) } else { told(sample, codec) }.at(at, seconds)
+            if received { heard(sample, codec, label) } else { told(sample, codec) }.at(at, seconds)
         });
         shown.collect()
     }
 }
 
 /// What the edge heard of the leg.
-fn heard(sample: &Sample, codec: Option<Codec>, is_agent: bool) -> SampleView {
-    let expected = sample.received.saturating_add(sample.lost);
-    SampleView {
-        packets: sample.received,
-        lost: Some(sample.lost),
-        jitter_ms: (!is_agent && sample.received > 0).then(|| ms(sample.jitter_us)),
-        rtt_ms: (sample.rtt_us > 0).then(|| ms(sample.rtt_us)),
-        mos: score(
-            codec,
-            (sample.lost.into(), if sample.received > 0 { expected } else { 0 }.into()),
-            sample.jitter_us.into(),
-            sample.rtt_us.into(),
-        ),
-        ..SampleView::default()
+fn heard(sample: &Sample, codec: Option<Codec>, label: &Label) -> SampleView {
+    let Sample { received, lost, .. } = *sample;
+    let view = SampleView { packets: received, lost: Some(lost), ..SampleView::default() };
+    match sample.way {
+        Way::Network { jitter_us, rtt_us, .. } => {
+            let expected = if received > 0 { received.saturating_add(lost) } else { 0 };
+            SampleView {
+                jitter_ms: (!label.is_agent && received > 0).then(|| ms(jitter_us)),
+                rtt_ms: (rtt_us > 0).then(|| ms(rtt_us)),
+                mos: score(codec, (lost.into(), expected.into()), jitter_us.into(), rtt_us.into()),
+                ..view
+            }
+        }
+        Way::Agent { unheard_ms, most_unheard_ms, .. } => SampleView {
+            queue_ms: (!label.listens).then_some(unheard_ms),
+            queue_max_ms: (!label.listens).then_some(most_unheard_ms),
+            ..view
+        },
     }
 }
 
-/// What the leg's far end says that it heard of us: nothing in an interval without a report of its.
+/// What the leg's far end says that it heard of us: nothing in an interval without a report of its. What an agent did not
+/// get is known.
 fn told(sample: &Sample, codec: Option<Codec>) -> SampleView {
-    let said = sample.reported;
-    let score =
-        score(codec, (sample.far_lost.into(), sample.sent.into()), sample.far_jitter_us.into(), sample.rtt_us.into());
-    SampleView {
-        packets: sample.sent,
-        lost: said.then_some(sample.far_lost),
-        jitter_ms: said.then(|| ms(sample.far_jitter_us)),
-        rtt_ms: (sample.rtt_us > 0).then(|| ms(sample.rtt_us)),
-        mos: score.filter(|_| said),
-        ..SampleView::default()
+    let Sample { sent, far_lost, .. } = *sample;
+    let view = SampleView { packets: sent, ..SampleView::default() };
+    match sample.way {
+        Way::Network { far_jitter_us, rtt_us, reported, .. } => {
+            let score = score(codec, (far_lost.into(), sent.into()), far_jitter_us.into(), rtt_us.into());
+            SampleView {
+                lost: reported.then_some(far_lost),
+                jitter_ms: reported.then(|| ms(far_jitter_us)),
+                rtt_ms: (rtt_us > 0).then(|| ms(rtt_us)),
+                mos: score.filter(|_| reported),
+                ..view
+            }
+        }
+        Way::Agent { unsent, most_unsent, .. } => SampleView {
+            lost: Some(far_lost),
+            queue_ms: Some(u32::from(unsent) * FRAME_MS),
+            queue_max_ms: Some(u32::from(most_unsent) * FRAME_MS),
+            ..view
+        },
     }
 }
 
@@ -312,6 +408,7 @@ impl Call {
             party: self.name_of(at),
             codec: leg.codec.clone(),
             is_agent: leg.agent.is_some(),
+            listens: leg.listens(),
         });
         Some(Kept { sid: self.sid().to_owned(), began, last, series, legs: legs.collect() })
     }

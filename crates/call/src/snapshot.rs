@@ -372,6 +372,7 @@ impl FormerAgent {
             agent: edge.table.agent(&self.name).cloned().unwrap_or_else(|| Arc::new(Agent::at(&self.name, ""))),
             end: self.end,
             counters: Arc::new(EndCounters::default()),
+            queue: None,
             began: now,
             part: Part::Talk,
             stream_sid: String::new(),

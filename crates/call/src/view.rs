@@ -193,7 +193,8 @@ pub struct SampleView {
     pub seconds: f64,
     /// Received from the far end, or sent to it.
     pub packets: u32,
-    /// Missing in them; `null` where the far end did not report.
+    /// Missing in them; `null` where the far end did not report. Of what an agent is sent: frames that its socket was too
+    /// slow for.
     pub lost: Option<u32>,
     /// Interarrival jitter at its end; `null` where nothing was heard, or the far end did not report.
     pub jitter_ms: Option<f64>,
@@ -201,6 +202,11 @@ pub struct SampleView {
     pub rtt_ms: Option<f64>,
     /// Score of the interval, as of a whole call.
     pub mos: Option<f64>,
+    /// Audio that waits at its end, in milliseconds, of an agent: `received`: what it said and its caller has not heard;
+    /// `sent`: what it is to hear and its socket has not taken. `null` for all others, and for what a listener says.
+    pub queue_ms: Option<u32>,
+    /// The most of it.
+    pub queue_max_ms: Option<u32>,
 }
 
 impl SampleView {

@@ -7,21 +7,27 @@ mod bench;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bench::agents::{hang_up, to_agent};
 use bench::*;
 use trunkgate_call::limits::{QUALITY_INTERVAL_SECONDS, QUALITY_SAMPLES, RECENT_SERIES};
 use trunkgate_call::view::{QualityView, SeriesView};
-use trunkgate_media::{Command, EndCounters};
+use trunkgate_media::{AgentQueue, Command, EndCounters};
 
 const INTERVAL: Duration = Duration::from_secs(QUALITY_INTERVAL_SECONDS);
 
 /// Counters of the caller's end, and of the callee's.
 fn counters(bench: &Bench) -> [Arc<EndCounters>; 2] {
+    let all = ends(bench);
+    [all[0].clone(), all[1].clone()]
+}
+
+/// Counters of each end with ports, in their order.
+fn ends(bench: &Bench) -> Vec<Arc<EndCounters>> {
     let of = |command: &Command| match command {
         Command::AddEnd { spec, .. } => Some(spec.counters.clone()),
         _ => None,
     };
-    let all: Vec<Arc<EndCounters>> = bench.media.iter().filter_map(|(_, command)| of(command)).collect();
-    [all[0].clone(), all[1].clone()]
+    bench.media.iter().filter_map(|(_, command)| of(command)).collect()
 }
 
 fn sid(bench: &Bench) -> String {
@@ -127,4 +133,80 @@ fn an_unanswered_call_has_none_and_ended_ones_are_forgotten_at_the_limit() {
     }
     assert!(bench.gateway.quality(bench.now, &first.unwrap()).is_none());
     assert!(bench.gateway.quality(bench.now, &bench.gateway.calls(bench.now)[0].sid).is_some());
+}
+
+/// A call that an agent has: the caller, and what the agent's worker counts.
+fn talking(bench: &mut Bench) -> (Dialing, Arc<EndCounters>, Arc<AgentQueue>) {
+    let caller = bench.invite(CARRIER, "+14155550100", &offer());
+    let (end, counters, queue) = bench
+        .media
+        .iter()
+        .find_map(|(_, command)| match command {
+            Command::AddAgent { end, spec } => Some((*end, spec.counters.clone(), spec.queue.clone())),
+            _ => None,
+        })
+        .unwrap();
+    bench.expect(CARRIER, "SIP/2.0 100");
+    bench.expect(CARRIER, "SIP/2.0 180");
+    bench.open(end);
+    let caller = Dialing { to_tag: bench.expect(CARRIER, "SIP/2.0 200").tag("To"), ..caller };
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    (caller, counters, queue)
+}
+
+fn waited(quality: &QualityView, direction: &str) -> Vec<(Option<u32>, Option<u32>)> {
+    series(quality, "desk", direction).samples.iter().map(|sample| (sample.queue_ms, sample.queue_max_ms)).collect()
+}
+
+#[test]
+fn an_agents_queue_is_told_as_it_stands_and_at_its_longest() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk")]);
+    let (mut caller, counters, queue) = talking(&mut bench);
+    ends(&bench)[0].rx_packets.add(250);
+    // Twelve seconds at once, which the caller hears; its socket stops to take what it is to hear, for a while.
+    queue.unheard.set(12_000);
+    counters.tx_packets.add(250);
+    for (unheard, unsent, dropped) in [(7_000, 0, 0), (2_000, 100, 50), (0, 3, 0), (0, 0, 0)] {
+        queue.unheard.set(unheard);
+        queue.unsent.set(unsent);
+        counters.tx_packets.add(250);
+        counters.frames_dropped.add(dropped);
+        bench.pass(INTERVAL);
+    }
+    // Looking does not change what is seen.
+    queue.unheard.set(900);
+    queue.unheard.set(60);
+    bench.pass(Duration::from_secs(1));
+    for _ in 0..2 {
+        let live = quality(&bench);
+        let most = |pairs: &[(u32, u32)]| pairs.iter().map(|(now, most)| (Some(*now), Some(*most))).collect::<Vec<_>>();
+        let said = most(&[(7_000, 12_000), (2_000, 7_000), (0, 2_000), (0, 0), (60, 900)]);
+        assert_eq!(waited(&live, "received"), said);
+        let sent = most(&[(0, 0), (2_000, 2_000), (60, 2_000), (0, 60), (0, 0)]);
+        assert_eq!(waited(&live, "sent"), sent);
+        let lost: Vec<Option<u32>> = series(&live, "desk", "sent").samples.iter().map(|sample| sample.lost).collect();
+        assert_eq!(lost, [0, 50, 0, 0, 0].map(Some), "what its socket did not take is lost to it");
+        let others = series(&live, "carrier", "received").samples.iter();
+        assert!(others.into_iter().all(|sample| sample.queue_ms.is_none() && sample.queue_max_ms.is_none()));
+    }
+    hang_up(&mut bench, &mut caller);
+    assert_eq!(waited(&quality(&bench), "received").len(), 5, "kept when the call has ended");
+    bench.finish();
+}
+
+#[test]
+fn the_longest_queue_stays_where_intervals_become_longer() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk")]);
+    let (mut caller, counters, queue) = talking(&mut bench);
+    for n in 0..QUALITY_SAMPLES as u64 {
+        counters.rx_packets.add(250);
+        queue.unheard.set(1_000 + n);
+        queue.unheard.set(n);
+        bench.pass(INTERVAL);
+    }
+    let said = waited(&quality(&bench), "received");
+    assert_eq!(said.len(), QUALITY_SAMPLES / 2);
+    assert_eq!((said[0], said[1]), ((Some(1), Some(1_001)), (Some(3), Some(1_003))));
+    hang_up(&mut bench, &mut caller);
+    bench.finish();
 }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_agent::limits::{MARKS_WAITING, PLAYOUT_SECONDS};
-use trunkgate_agent::{Input, Output, Settings, Stream, TrackName, Transmit};
+use trunkgate_agent::{Input, Output, Playout, Settings, Stream, TrackName, Transmit};
 
-use crate::counters::{CLEAR_BOUNDS_US, Counter, DropReason, EndCounters, TURN_BOUNDS_US, WorkerCounters, one};
+use crate::counters::{
+    AgentQueue, CLEAR_BOUNDS_US, Counter, DropReason, EndCounters, TURN_BOUNDS_US, WorkerCounters, one,
+};
 use crate::ear::{Ear, decoded};
 use crate::hearing::Hearing;
 use crate::limits::{AGENT_BYTES_HELD, AGENT_SHARE_MS, AGENT_WISHES_PER_SECOND};
@@ -52,6 +54,7 @@ pub(crate) struct AgentEnd {
     pub(crate) id: EndId,
     /// Shared counters.
     pub(crate) counters: Arc<EndCounters>,
+    queue: Arc<AgentQueue>,
     /// Where it is heard.
     pub(crate) wire: Option<Feed>,
     stream: Stream,
@@ -94,6 +97,7 @@ impl AgentEnd {
         AgentEnd {
             id,
             counters: spec.counters.clone(),
+            queue: spec.queue.clone(),
             wire: None,
             stream: Stream::new(now, settings.clone()),
             hearing: None,
@@ -262,7 +266,11 @@ impl AgentEnd {
     }
     /// What to write next.
     pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.stream.poll_transmit()
+        let next = self.stream.poll_transmit();
+        if next.is_none() {
+            self.queue.unsent.set(0);
+        }
+        next
     }
     /// Whether the socket may be read further. That it is not, because too much of its own waits, is told once.
     pub(crate) fn wants_more(&mut self, events: &mut VecDeque<Event>) -> bool {
@@ -317,6 +325,8 @@ impl AgentEnd {
     }
 
     fn send_frames(&mut self, now: Instant, events: &mut VecDeque<Event>) {
+        // What its socket has left of those before.
+        self.queue.unsent.set(self.stream.frames_waiting() as u64);
         while let [Some(ear), _] = &mut self.ears
             && let Some(key) = ear.key_begun()
         {
@@ -427,7 +437,9 @@ impl AgentEnd {
                 worker.agent_frames_dropped.add(dropped - before);
             }
         }
-        let held = self.speaking.as_ref().map_or(0, |speaking| speaking.playout().held_bytes() as u64);
+        let playout = self.speaking.as_ref().map(Speaking::playout);
+        self.queue.unheard.set(playout.map_or(0, Playout::held_ms));
+        let held = playout.map_or(0, |playout| playout.held_bytes() as u64);
         if held > self.held {
             self.shared.held.add(held - self.held);
         } else if held < self.held {
@@ -448,6 +460,7 @@ fn of_track<T>([inbound, outbound]: &mut [T; 2], track: TrackName) -> &mut T {
 impl Drop for AgentEnd {
     fn drop(&mut self) {
         self.fall_silent();
+        self.queue.unsent.set(0);
         self.count();
     }
 }

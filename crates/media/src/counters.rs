@@ -176,6 +176,53 @@ pub struct EndCounters {
     pub symptoms: Symptoms,
 }
 
+/// Audio of an agent that waits, both ways.
+#[derive(Debug, Default)]
+pub struct AgentQueue {
+    /// What it said and its caller has not heard, in milliseconds.
+    pub unheard: Waiting,
+    /// What it should have got and its socket has not taken, in frames of 20 ms.
+    pub unsent: Waiting,
+}
+
+impl AgentQueue {
+    /// The most of both begins anew: [`Waiting::forget`].
+    pub fn forget(&self) {
+        self.unheard.forget();
+        self.unsent.forget();
+    }
+}
+
+/// How much of something waits: the worker says it, one reader looks at it from time to time.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    now: Counter,
+    most: Counter,
+}
+
+impl Waiting {
+    /// So much waits now; called by the worker alone.
+    pub fn set(&self, n: u64) {
+        self.now.set(n);
+        if n > self.most.get() {
+            self.most.set(n);
+        }
+    }
+    /// How much waits.
+    pub fn now(&self) -> u64 {
+        self.now.get()
+    }
+    /// The most since [`Self::forget`].
+    pub fn most(&self) -> u64 {
+        self.most.get().max(self.now.get())
+    }
+    /// The most begins anew with what waits now; called by the reader alone. What comes in this very moment and is gone before
+    /// it looks again may be missed: neither side waits for the other.
+    pub fn forget(&self) {
+        self.most.set(self.now.get());
+    }
+}
+
 /// Mean opinion scores, in thousandths.
 #[derive(Debug, Default)]
 pub struct Scores {
@@ -327,6 +374,19 @@ mod tests {
             scores.take(score);
         }
         assert_eq!((scores.count.get(), scores.sum.get(), scores.lowest.get()), (4, 16_410, 3000));
+    }
+
+    #[test]
+    fn the_most_that_waited_is_known_until_it_is_forgotten() {
+        let waiting = Waiting::default();
+        for (n, now, most) in [(0, 0, 0), (5000, 5000, 5000), (300, 300, 5000)] {
+            waiting.set(n);
+            assert_eq!((waiting.now(), waiting.most()), (now, most));
+        }
+        waiting.forget();
+        assert_eq!((waiting.now(), waiting.most()), (300, 300), "what still waits is not forgotten");
+        waiting.set(0);
+        assert_eq!((waiting.now(), waiting.most()), (0, 300));
     }
 
     #[test]

@@ -54,7 +54,7 @@ mod voice;
 
 pub use trunkgate_agent as agent;
 
-pub use counters::{Counter, DropReason, EndCounters, WorkerCounters};
+pub use counters::{AgentQueue, Counter, DropReason, EndCounters, WorkerCounters};
 pub use jitter::JitterBuffer;
 pub use latch::canonical;
 pub use melody::melody;

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use trunkgate_agent::{Loss, Settings};
 
-use crate::counters::EndCounters;
+use crate::counters::{AgentQueue, EndCounters};
 use crate::mos::Codec;
 use crate::srtp::SrtpKey;
 use crate::transcode::{Coding, TranscodeSpec};
@@ -230,6 +230,8 @@ pub struct AgentSpec {
     pub socket: SocketSpec,
     /// What is counted: packets made for the far side, and those that came for it.
     pub counters: Arc<EndCounters>,
+    /// What waits; not of one that gets plain RTP.
+    pub queue: Arc<AgentQueue>,
     /// How long what it was saying fades out after a `clear`, 20 ms at most; zero: not at all.
     pub clear_fade: Duration,
     /// Gets copies as plain RTP at the address in its `rtp://` URL, and no conversation.

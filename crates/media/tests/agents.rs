@@ -484,12 +484,33 @@ fn an_agent_that_reads_slowly_hurts_itself_only() {
         }
     }
     assert_eq!(counters.frames_dropped.get(), 400);
+    assert_eq!((bench.queue.unsent.now(), bench.queue.unsent.most()), (100, 100));
     assert_eq!(bench.worker.agent_frames_dropped.get(), 400);
     let events = bench.events();
     assert!(matches!(&events[..], [Event::AgentNote { .. }]), "{events:?}");
     let messages = bench.written(AGENT);
     let heard = of(&messages, "media");
     assert_eq!((heard.len(), audio(heard[0])[0]), (100, 400u16 as u8));
+    assert_eq!(bench.queue.unsent.now(), 0, "its socket has taken them");
+}
+
+#[test]
+fn what_waits_of_an_agents_audio_is_known_at_each_moment() {
+    let mut bench = with_agent(ULAW);
+    bench.run(0);
+    let waits = |bench: &Bench| (bench.queue.unheard.now(), bench.queue.unheard.most());
+    bench.say_audio(AGENT, &[1; 250]);
+    assert_eq!(waits(&bench), (5000, 5000));
+    bench.run(1000);
+    assert_eq!(waits(&bench), (4000, 5000));
+    bench.queue.unheard.forget();
+    bench.run(1000);
+    assert_eq!(waits(&bench), (3000, 4000));
+    bench.say(AGENT, r#"{"event":"clear"}"#);
+    assert_eq!(waits(&bench), (0, 4000), "all of it is thrown away");
+    bench.say_audio(AGENT, &[1; 50]);
+    bench.agent(AGENT, AgentInput::Closed(Some(1000)));
+    assert_eq!(waits(&bench).0, 0, "of one that has left nothing waits");
 }
 
 proptest! {

@@ -273,8 +273,14 @@ fn a_restored_session_goes_on_where_it_was() {
     assert_eq!(back.counters(B).unwrap().latched.get(), 1);
 
     std::mem::swap(&mut back, &mut bench.session);
-    let mut old =
-        Bench { session: back, now: bench.now, worker: bench.worker.clone(), counters: vec![], reports: vec![] };
+    let mut old = Bench {
+        session: back,
+        now: bench.now,
+        worker: bench.worker.clone(),
+        counters: vec![],
+        reports: vec![],
+        queue: bench.queue.clone(),
+    };
     assert_eq!(bench.feed(C, false, C_RTP, &rtp(10)), old.feed(C, false, C_RTP, &rtp(10)));
     assert_eq!(bench.rtp(B, "198.51.100.1:6100", 501), Some(addr(C_RTP)));
     assert_eq!(bench.rtp(B, B_RTP, 502), None, "the latch is still locked");

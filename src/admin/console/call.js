@@ -34,18 +34,22 @@ function quality(call, series) {
   // The last interval may be too short to say anything.
   const long = (samples) => (samples.length > 1 ? samples.filter(({ seconds }) => seconds >= 1) : samples);
   const all = series.series.map((one) => ({ ...one, samples: long(one.samples) })).filter(({ samples }) => samples.length > 0);
-  const lines = (value) => all.map((one) => ({
-    name: one.direction === 'received' ? `${one.party} says` : `${one.party} is sent`, dashed: one.direction !== 'received',
-    points: one.samples.map((sample) => [Date.parse(sample.at) + sample.seconds * 500, value(sample)]),
-  })).filter(({ points }) => points.some(([, known]) => known !== null));
+  const at = (sample, share) => Date.parse(sample.at) + sample.seconds * 1000 * share;
+  const drawn = (points, more = ['', '']) => all.map((one) => ({
+    name: one.direction === 'received' ? `${one.party} says${more[0]}` : `${one.party} is sent${more[1]}`, dashed: one.direction !== 'received',
+    points: one.samples.flatMap(points),
+  })).filter(({ points: known }) => known.some(([, value]) => value !== null));
+  const lines = (value) => drawn((sample) => [[at(sample, 0.5), value(sample)]]);
   const plots = [
     plot({ title: 'Jitter', unit: ' ms', digits: 1, most: 5, from, to, series: lines((sample) => sample.jitter_ms) }),
     plot({ title: 'Lost in each interval', most: 2, marks: true, from, to, series: lines((sample) => sample.lost) }),
     plot({ title: 'MOS', digits: 2, floor: 1, ceiling: 4.5, from, to, series: lines((sample) => sample.mos) }),
     plot({ title: 'Packets a second', digits: 0, from, to, series: lines((sample) => (sample.seconds > 0 ? sample.packets / sample.seconds : null)) }),
   ];
-  const queue = lines((sample) => sample.queue_ms ?? null);
-  if (queue.length) plots.push(plot({ title: 'Audio of the agent that waits', unit: ' ms', from, to, series: queue }));
+  // The most of an interval, then what was left at its end: so a burst is seen, and how it is played or cleared.
+  const seconds = (ms) => (ms === null ? null : ms / 1000);
+  const queue = drawn((sample) => [[at(sample, 0.5), seconds(sample.queue_max_ms)], [at(sample, 1), seconds(sample.queue_ms)]], [', not heard yet', ', not taken yet']);
+  if (queue.length) plots.push(plot({ title: 'Agent\u2019s queue: audio that waits', unit: ' s', digits: 2, most: 1, from, to, series: queue }));
   return h('div', { class: 'plots' }, plots);
 }
 
