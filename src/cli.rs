@@ -175,9 +175,9 @@ pub enum Verb {
     },
     /// Write the manual pages into a folder
     Man {
-        /// The folder
+        /// The folder; none: which pages there are, and how to install them
         #[arg(value_name = "DIR")]
-        folder: PathBuf,
+        folder: Option<PathBuf>,
     },
     /// Explain an error code, such as TG0104
     Help {

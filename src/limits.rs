@@ -351,7 +351,5 @@ pub const SMS_KEPT_SECONDS: i64 = 2 * 86_400;
 pub const SMS_FORGET_SECONDS: u64 = 3_600;
 /// Characters of a complaint of Twilio's that are shown.
 pub const SMS_COMPLAINT_CHARACTERS: usize = 200;
-/// Calls of the last hour of a trunk that was not heard in them before `status` says so …
-pub const UNHEARD_CALLS_TOLD: u64 = 3;
-/// … if they are at least one in so many.
+/// One in so many calls of the last hour of a trunk that was not heard in them, and `status` says so.
 pub const UNHEARD_ONE_IN: u64 = 10;

@@ -56,7 +56,7 @@ fn main() -> ExitCode {
         Verb::Reload { remote } => client::reload(config, &remote),
         Verb::Drain { remote, undo } => client::drain(config, &remote, undo),
         Verb::Completions { shell } => shell::completions(shell),
-        Verb::Man { folder } => shell::manual(&folder),
+        Verb::Man { folder } => shell::manual(folder.as_deref()),
         Verb::Help { code: Some(topic) } => {
             match Cli::command().find_subcommand_mut(&topic).filter(|v| !v.is_hide_set()) {
                 Some(verb) => help_of(&mut verb.clone().bin_name(format!("trunkgate {topic}"))),

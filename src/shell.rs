@@ -18,14 +18,42 @@ pub fn completions(shell: Shell) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Writes a manual page for the program and one for each verb into a folder.
-pub fn manual(folder: &Path) -> ExitCode {
+/// Writes a manual page for the program and one for each verb into a folder; without one it lists them.
+pub fn manual(folder: Option<&Path>) -> ExitCode {
+    let Some(folder) = folder else {
+        client::say(&list());
+        return ExitCode::SUCCESS;
+    };
     match write(folder) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}: {error}", folder.display());
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Each page with what it is about, and how all are installed.
+fn list() -> String {
+    let mut program = Cli::command();
+    program.build();
+    let mut pages = Vec::new();
+    add_pages(&program, &mut pages);
+    let width = pages.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let lines: String = pages.iter().map(|(name, about)| format!("{name:<width$}  {about}\n")).collect();
+    format!(
+        "{lines}\ninstall them: trunkgate man /usr/local/share/man/man1\nread one without: trunkgate man DIR && man -l \
+         DIR/trunkgate.1\n"
+    )
+}
+
+/// A command's page and those of its verbs, by the names that [`write`] gives them.
+fn add_pages(command: &clap::Command, pages: &mut Vec<(String, String)>) {
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name());
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    pages.push((format!("{name}(1)"), about));
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        add_pages(verb, pages);
     }
 }
 
@@ -47,5 +75,21 @@ mod tests {
             assert!(page.contains(".SH NAME") && page.contains(".SH SYNOPSIS"), "{page}");
         }
         assert!(folder.path().join("trunkgate.1").exists());
+    }
+
+    #[test]
+    fn the_list_has_every_page_and_how_to_install_them() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path()).unwrap();
+        let files =
+            std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        let mut files: Vec<String> = files.map(|name| name.replace(".1", "(1)")).collect();
+        let text = list();
+        let mut listed: Vec<String> =
+            text.lines().map_while(|line| Some(line.split_once("  ")?.0.to_owned())).collect();
+        files.sort();
+        listed.sort();
+        assert_eq!(listed, files, "{text}");
+        assert!(text.contains("\ntrunkgate-doctor(1) ") && text.contains("install them: trunkgate man /"), "{text}");
     }
 }

@@ -253,6 +253,32 @@ fn a_reload_turns_it_on_and_off() {
 }
 
 #[test]
+fn a_reload_lets_finish_what_is_under_way_to_the_same_collector() {
+    let parties = Parties::new();
+    let (answer, is_to_answer) = std::sync::mpsc::channel::<()>();
+    let is_to_answer = std::sync::Mutex::new(is_to_answer);
+    let collector = Endpoint::doing(move |number, stream| {
+        if number == 0 {
+            let _ = is_to_answer.lock().unwrap().recv();
+        }
+        ok(stream)
+    });
+    let edge = parties.start(&collector, "timeout = \"60s\"\n");
+    parties.call(&edge, "first");
+    until("it is under way", || (collector.posts().len() == 1).then_some(()));
+    std::fs::write(&edge.file, parties.config(&to(&collector, "timeout = \"60s\"\nservice_name = \"other\"\n")))
+        .unwrap();
+    assert_eq!(edge.post("/v1/reload", &Value::Null).0, 200);
+    answer.send(()).unwrap();
+    until("it is taken", || (result(&edge, "sent") == 2.0).then_some(()));
+    parties.call(&edge, "second");
+    until("the next is taken", || (result(&edge, "sent") == 4.0).then_some(()));
+    let posts = collector.posts();
+    assert_eq!(posts.len(), 2, "each once: {posts:#?}");
+    assert!(posts[0].body.contains("\"trunkgate\"") && posts[1].body.contains("\"other\""), "{posts:#?}");
+}
+
+#[test]
 fn mistakes_in_it_are_named_where_they_are() {
     for (otel, code, line) in [
         ("[otel]\n", "TG0106", 0),

@@ -411,6 +411,12 @@ fn one_way_audio_in_a_short_call_has_its_cause() {
         &edge,
         &["ended after", "No media from pbx: 1 packet came from elsewhere", "Try: `media_from = [\"127.0.0.2/32\"]`"],
     );
+    // Of the only call, over as it is, `status` has the cause still.
+    let status = finish(&["status", "--url", &edge.url()]).stdout;
+    let status = String::from_utf8(status).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = "! nothing comes back from pbx in 1 of 1 calls of the last hour: 1 packet came from elsewhere";
+    assert!(status.contains(line) && status.contains("; try: `media_from = [\"127.0.0.2/32\"]`"), "{status}");
+    assert!(status.contains(&format!("(trunkgate trace {})", edge.sid())), "{status}");
 }
 
 fn heard(edge: &Process) -> u64 {

@@ -9,7 +9,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
-use trunkgate_call::view::{FaultView, SilentView, TrunkView};
+use trunkgate_call::view::{FaultView, PeerView, SilentView, TrunkView};
 
 use super::ApiError;
 use super::agents::AgentReport;
@@ -19,6 +19,9 @@ use crate::limits;
 use crate::reload::{ReloadError, Reloaded};
 use crate::transport::transport_name;
 use crate::why::Question;
+
+/// Addresses of a trunk that is down, told with why.
+const DOWN_TOLD: usize = 3;
 
 /// What `trunkgate status` prints.
 #[derive(Debug, Serialize)]
@@ -121,12 +124,12 @@ impl StatusReport {
             agents: AgentReport::all(handle, gateway.agents),
             problems: Vec::new(),
         };
-        report.problems = report.problems_now(handle);
+        report.problems = report.problems_now(handle, &gateway.silent);
         // Where it is so in many calls of the hour, that is told already.
         let told: Vec<&str> = report
             .trunks
             .iter()
-            .filter(|trunk| nothing_heard(trunk).is_some())
+            .filter(|trunk| nothing_heard(trunk, &gateway.silent).is_some())
             .map(|trunk| trunk.name.as_str())
             .collect();
         let silent: Vec<String> =
@@ -143,7 +146,7 @@ impl StatusReport {
         Ok(report)
     }
 
-    fn problems_now(&self, handle: &Handle) -> Vec<String> {
+    fn problems_now(&self, handle: &Handle, silent: &[SilentView]) -> Vec<String> {
         let mut problems = Vec::new();
         match handle.phase() {
             Phase::Draining => problems.push("draining: new calls get 503".to_owned()),
@@ -158,8 +161,7 @@ impl StatusReport {
         }
         for trunk in self.trunks.iter().filter(|trunk| trunk.state == "down") {
             let nobody = trunk.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();
-            let last = trunk.last_problem.as_deref();
-            let why = if nobody { "no phone is registered" } else { last.unwrap_or("no answer") };
+            let why = if nobody { "no phone is registered".to_owned() } else { why_down(&trunk.peers) };
             problems.push(format!("trunk {} is down: {why}", trunk.name));
         }
         for trunk in &self.trunks {
@@ -169,7 +171,7 @@ impl StatusReport {
                 problems.push(format!("trunk {} is not registered: {why}", trunk.name));
             }
         }
-        problems.extend(self.trunks.iter().filter_map(nothing_heard));
+        problems.extend(self.trunks.iter().filter_map(|trunk| nothing_heard(trunk, silent)));
         for trunk in &self.trunks {
             let unsent = (trunk.unsent.as_ref(), "packets do not leave this machine");
             let codecs = (trunk.codec_mismatch.as_ref(), "codecs do not fit");
@@ -206,12 +208,30 @@ fn silent_now(silent: &SilentView) -> String {
     format!("no media from {name} in {where_}: {cause}; try: {fix} (trunkgate trace {last_sid})")
 }
 
-/// Calls of the last hour in which a trunk was not heard, where they are too many to be chance.
-fn nothing_heard(trunk: &TrunkView) -> Option<String> {
+/// Why none of a trunk's addresses is up: what each said last. What went wrong with the trunk besides, as a request of its own
+/// that was refused, is no reason.
+fn why_down(peers: &[PeerView]) -> String {
+    let addresses = peers.iter().flat_map(|peer| &peer.addresses).filter(|address| address.state == "down");
+    let mut why: Vec<String> = addresses
+        .map(|down| format!("{}: {}", down.address, down.last_problem.as_deref().unwrap_or("no answer")))
+        .collect();
+    let more = why.len().saturating_sub(DOWN_TOLD);
+    why.truncate(DOWN_TOLD);
+    match (why.is_empty(), more) {
+        (true, _) => "no answer".to_owned(),
+        (false, 0) => why.join("; "),
+        (false, more) => format!("{}; and {more} more", why.join("; ")),
+    }
+}
+
+/// Calls of the last hour in which a trunk was not heard, where they are too many to be chance. The only one is not told while
+/// it is up: that is told of it.
+fn nothing_heard(trunk: &TrunkView, silent: &[SilentView]) -> Option<String> {
     let unheard = trunk.unheard.as_ref()?;
     let (calls, of) = (unheard.calls, unheard.of);
-    let is_many = calls >= limits::UNHEARD_CALLS_TOLD && calls * limits::UNHEARD_ONE_IN >= of;
-    is_many.then(|| {
+    let is_up = |silent: &SilentView| silent.name == trunk.name && silent.last_sid == unheard.last_sid;
+    let is_told = calls == 1 && silent.iter().any(is_up);
+    (calls * limits::UNHEARD_ONE_IN >= of && !is_told).then(|| {
         let (name, cause, fix, sid) = (&trunk.name, &unheard.cause, &unheard.fix, &unheard.last_sid);
         format!(
             "nothing comes back from {name} in {calls} of {of} calls of the last hour: {cause}; try: {fix} (trunkgate trace {sid})"
@@ -287,4 +307,34 @@ pub(super) async fn drain(
         tracing::info!("taking calls again on request");
     }
     Ok((StatusCode::ACCEPTED, Json(json!({ "draining": on, "calls": calls }))))
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkgate_call::view::AddressView;
+    use trunkgate_sip::Transport;
+
+    use super::*;
+
+    #[test]
+    fn a_trunk_is_down_for_what_its_own_addresses_said() {
+        let address = |n: u8, state, problem: Option<&str>| AddressView {
+            transport: Transport::Udp,
+            address: ([192, 0, 2, n], 5060).into(),
+            state,
+            last_options: None,
+            rtt_ms: None,
+            failures: 3,
+            rests_seconds: None,
+            last_problem: problem.map(str::to_owned),
+        };
+        let peer = |addresses| PeerView { uri: "sip:pbx.example".to_owned(), state: "down", addresses };
+        let down = |n| address(n, "down", Some("503 to OPTIONS"));
+        let one = [peer(vec![address(1, "unknown", Some("no listener of ours leads there")), down(2)])];
+        assert_eq!(why_down(&one), "192.0.2.2:5060: 503 to OPTIONS");
+        assert_eq!(why_down(&[peer(vec![address(1, "down", None)])]), "192.0.2.1:5060: no answer");
+        let many = [peer((1..=4).map(down).collect()), peer(vec![down(5)])];
+        assert!(why_down(&many).ends_with("192.0.2.3:5060: 503 to OPTIONS; and 2 more"), "{}", why_down(&many));
+        assert_eq!(why_down(&[]), "no answer");
+    }
 }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::Report;
 use crate::config::Config;
 use crate::findings::Finding;
-use crate::{client, limits, transport};
+use crate::{client, interfaces, limits, transport};
 
 /// Sockets of one call: RTP and RTCP on both sides.
 const FILES_PER_CALL: u64 = 4;
@@ -104,9 +104,16 @@ pub(super) fn is_local(config: &Config, ip: IpAddr) -> bool {
 /// Far ends outside must be shown an address that they can reach.
 pub(super) fn public_address(config: &Config, leads_out: bool, own: Option<IpAddr>) -> Finding {
     let written = config.edge.public_address.iter().chain(config.listen.iter().flat_map(|one| &one.public_address));
-    let written: Vec<String> = written.map(IpAddr::to_string).collect();
+    let written: Vec<&IpAddr> = written.collect();
     if !written.is_empty() {
-        return Finding::ok("public address", format!("{}, as written", written.join(", ")));
+        let is_elsewhere = written.iter().any(|ip| !interfaces::has(**ip));
+        let elsewhere = if is_elsewhere { "; no address of this machine: NAT must forward it" } else { "" };
+        let written: Vec<String> = written.into_iter().map(IpAddr::to_string).collect();
+        let text = format!(
+            "{}, as written, to far ends outside, none of which says how it sees us{elsewhere}",
+            written.join(", ")
+        );
+        return Finding::ok("public address", text);
     }
     match own {
         Some(own) if leads_out && is_local(config, own) => Finding::warn(
@@ -187,7 +194,11 @@ mod tests {
     fn the_address_that_is_written_is_taken_and_a_local_one_is_not_for_outside() {
         let written = configured("[edge]\npublic_address = '203.0.113.10'\n");
         let inside: Option<IpAddr> = Some("10.0.0.2".parse().unwrap());
-        assert_eq!(public_address(&written, true, inside).text, "203.0.113.10, as written");
+        let text = public_address(&written, true, inside).text;
+        assert!(text.starts_with("203.0.113.10, as written, to far ends outside, none of which says"), "{text}");
+        assert!(text.ends_with("no address of this machine: NAT must forward it"), "{text}");
+        let own = configured("[edge]\npublic_address = '127.0.0.1'\n");
+        assert!(!public_address(&own, true, inside).text.contains("NAT"));
         let config = configured("[trunk.x]\npeers = ['sip:sbc.example']\n");
         for (peer, own, level) in [
             ("198.51.100.7", "10.0.0.2", Level::Warn),

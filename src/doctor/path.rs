@@ -40,31 +40,53 @@ pub(super) fn public_address(told: &[Told], ports: (u16, u16)) -> Vec<Finding> {
             None => said.push((seen.ip, one, vec![&one.trunk])),
         }
     }
-    let mut findings: Vec<Finding> = said.iter().map(|(ip, one, names)| judge(*ip, one, &list(names))).collect();
+    let mut findings: Vec<Finding> = said
+        .iter()
+        .map(|(ip, one, names)| {
+            let elsewhere = |(other, of, _): &&(IpAddr, &Told, Vec<&str>)| {
+                of.is_outside && other != ip && other.is_ipv4() == ip.is_ipv4()
+            };
+            let other = said.iter().find(elsewhere).map(|(other, _, _)| *other);
+            judge(*ip, one, names, other)
+        })
+        .collect();
     findings.extend(changed_ports(told, ports));
     findings
 }
 
-fn judge(ip: IpAddr, told: &Told, names: &str) -> Finding {
+/// `other`: where somebody else outside sees us. One key cannot be right for both.
+fn judge(ip: IpAddr, told: &Told, trunks: &[&str], other: Option<IpAddr>) -> Finding {
+    let names = list(trunks);
     let sees = if names.contains(" and ") { "see" } else { "sees" };
     let Told { shown, local, is_outside, key, .. } = told;
-    match shown {
-        Some(shown) if *shown == ip => {
+    match (shown, other.filter(|_| *is_outside)) {
+        (Some(shown), _) if *shown == ip => {
             let whose = if key.is_some() { "as written, " } else { "" };
             let nat = if ip == local.ip() { "" } else { ", behind NAT" };
-            Finding::ok("public address", format!("{ip}, {whose}as {names} {sees} us{nat}"))
+            let inside = if *is_outside { "" } else { " within [edge] local_networks" };
+            Finding::ok("public address", format!("{ip}, {whose}as {names} {sees} us{inside}{nat}"))
         }
-        Some(shown) if *is_outside => {
+        (Some(shown), Some(other)) => {
+            let text = format!(
+                "{names} {sees} us at {ip}, others at {other}, but would be shown {shown}: two ways lead out of here"
+            );
+            let first = trunks.first().copied().unwrap_or_default();
+            let fix = format!(
+                "a [[listen]] of its own with public_address = \"{ip}\", and its name as `listen` of [trunk.{first}]"
+            );
+            Finding::fail("public address", text, fix)
+        }
+        (Some(shown), None) if *is_outside => {
             let text = format!("{names} {sees} us at {ip}, but would be shown {shown}");
             let key = key.as_deref().unwrap_or("[edge] public_address");
             Finding::fail("public address", text, format!("{key} = \"{ip}\""))
         }
-        Some(shown) => {
+        (Some(shown), None) => {
             let text = format!("{names} {sees} us at {ip}, but would be shown {shown}: something between translates");
             let fix = "take its network out of [edge] local_networks and write public_address, or lead round the NAT";
             Finding::warn("public address", text, fix)
         }
-        None => {
+        (None, _) => {
             let text = format!("{names} {sees} us at {ip}, but no listener reaches it");
             Finding::warn("public address", text, "a [[listen]] of its transport and family")
         }
@@ -254,10 +276,33 @@ mod tests {
         let dumb = Told { seen: None, ..near.clone() };
         let found = public_address(&[known("twilio"), dumb, near, known("carrier"), known("twilio")], PORTS);
         let texts: Vec<&str> = found.iter().map(|found| found.text.as_str()).collect();
-        let expected =
-            ["203.0.113.10, as written, as twilio and carrier see us, behind NAT", "10.0.0.2, as pbx sees us"];
+        let expected = [
+            "203.0.113.10, as written, as twilio and carrier see us, behind NAT",
+            "10.0.0.2, as pbx sees us within [edge] local_networks",
+        ];
         assert_eq!(texts, expected);
         assert!(found.iter().all(|found| found.level == Level::Ok));
+    }
+
+    #[test]
+    fn no_key_is_told_two_values() {
+        let known = Told {
+            key: Some("[edge] public_address".to_owned()),
+            ..told("twilio", "203.0.113.10", "203.0.113.10:40000")
+        };
+        let apart = Told { trunk: "fibre".into(), ..told("fibre", "203.0.113.10", "198.51.100.4:40000") };
+        let found = public_address(&[known.clone(), apart.clone()], PORTS);
+        assert_eq!((found[0].level, found[1].level), (Level::Ok, Level::Fail));
+        assert_eq!(
+            found[1].text,
+            "fibre sees us at 198.51.100.4, others at 203.0.113.10, but would be shown 203.0.113.10: two ways lead out of here"
+        );
+        let fix =
+            "a [[listen]] of its own with public_address = \"198.51.100.4\", and its name as `listen` of [trunk.fibre]";
+        assert_eq!(found[1].fix, fix);
+        // An address of each family is no contradiction.
+        let six = told("six", "2001:db8::9", "[2001:db8::1]:40000");
+        assert_eq!(public_address(&[known, six], PORTS)[1].fix, "[edge] public_address = \"2001:db8::1\"");
     }
 
     #[test]

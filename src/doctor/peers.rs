@@ -10,7 +10,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use trunkgate_call::Addressing;
+use trunkgate_call::{Addressing, unsent};
+use trunkgate_media::Unsent;
 use trunkgate_route::locate::Located;
 use trunkgate_route::{Peer, Transport};
 use trunkgate_sip::{Framed, Framer};
@@ -214,13 +215,12 @@ impl Asker {
             Transport::Tcp => by_stream("TCP", host, Line::open(address, None).await).await,
             Transport::Tls => match self.settings.towards(trunk) {
                 Some(tls) => by_stream("TLS", host, Line::open(address, Some((tls, host))).await).await,
-                None => Err("no listener speaks TLS".to_owned()),
+                None => Err("no listener speaks TLS".to_owned().into()),
             },
         };
         let Reply { answer, local, expires } = match replied {
             Ok(reply) => reply,
-            Err(what) => {
-                let fix = "its address and port, firewalls on the way, and whether it lets this machine's address in";
+            Err(Unreached { what, fix }) => {
                 let written = self.config.trunks.iter().find(|known| *known.name == *trunk);
                 // Whoever is not asked in operation need not answer.
                 let finding = if written.is_some_and(|trunk| trunk.options_interval.is_zero()) {
@@ -276,25 +276,29 @@ impl Asker {
         }
     }
 
-    async fn by_datagrams(&self, trunk: &str, host: &str, address: SocketAddr) -> Result<Reply, String> {
+    async fn by_datagrams(&self, trunk: &str, host: &str, address: SocketAddr) -> Result<Reply, Unreached> {
         let own = self.own_address(trunk, address);
-        let socket = UdpSocket::bind((own, 0)).await.map_err(|error| plain(&error))?;
-        socket.connect(address).await.map_err(|error| plain(&error))?;
-        let local = socket.local_addr().map_err(|error| plain(&error))?;
+        let failed = |error: std::io::Error| Unreached::of(&error, address, own);
+        let socket = UdpSocket::bind((own, 0)).await.map_err(failed)?;
+        socket.connect(address).await.map_err(failed)?;
+        let local = socket.local_addr().map_err(failed)?;
         let question = Question::new("UDP", host, local);
         let mut buffer = vec![0; ANSWER_BYTES];
         let (deadline, mut pause) = (Instant::now() + PATIENCE, T1);
         loop {
             let sent = Instant::now();
-            socket.send(question.text().as_bytes()).await.map_err(|error| plain(&error))?;
+            socket.send(question.text().as_bytes()).await.map_err(failed)?;
             let left = deadline.saturating_duration_since(sent);
             match timeout(pause.min(left), socket.recv(&mut buffer)).await {
                 Ok(Ok(length)) => {
                     let answer = question.read(buffer.get(..length).unwrap_or_default(), sent.elapsed())?;
                     return Ok(Reply { answer, local, expires: None });
                 }
-                Ok(Err(error)) => return Err(plain(&error)),
-                Err(_) if left <= pause => return Err(format!("no answer to OPTIONS in {} s", PATIENCE.as_secs())),
+                // That came back from elsewhere.
+                Ok(Err(error)) => return Err(plain(&error).into()),
+                Err(_) if left <= pause => {
+                    return Err(format!("no answer to OPTIONS in {} s", PATIENCE.as_secs()).into());
+                }
                 Err(_) => pause *= 2,
             }
         }
@@ -340,8 +344,35 @@ struct Reply {
     expires: Option<Timestamp>,
 }
 
+/// Why one address gave no answer, and what would help.
+#[derive(Debug, PartialEq, Eq)]
+struct Unreached {
+    what: String,
+    fix: String,
+}
+
+impl From<String> for Unreached {
+    fn from(what: String) -> Unreached {
+        let fix = "its address and port, firewalls on the way, and whether it lets this machine's address in";
+        Unreached { what, fix: fix.to_owned() }
+    }
+}
+
+impl Unreached {
+    /// What this machine itself refuses is no fault of the far side, and told as for calls.
+    fn of(error: &std::io::Error, to: SocketAddr, from: IpAddr) -> Unreached {
+        match worker::unsent(error) {
+            Unsent::Other => plain(error).into(),
+            why => {
+                let from = Some(from).filter(|from| !from.is_unspecified());
+                Unreached { what: unsent::text(why, &to.to_string()), fix: unsent::fix(why, to.ip(), from) }
+            }
+        }
+    }
+}
+
 /// The answer over a connection.
-async fn by_stream(transport: &'static str, host: &str, line: Result<Line, String>) -> Result<Reply, String> {
+async fn by_stream(transport: &'static str, host: &str, line: Result<Line, String>) -> Result<Reply, Unreached> {
     let Line { mut stream, local, shown } = line?;
     let question = Question::new(transport, host, local);
     let (mut buffer, mut framer, mut whole) = (Vec::new(), Framer::new(ANSWER_BYTES), None);
@@ -367,10 +398,12 @@ async fn by_stream(transport: &'static str, host: &str, line: Result<Line, Strin
         Ok(())
     });
     match talked.await {
-        Ok(Ok(())) if buffer.is_empty() => return Err("it closed the connection".to_owned()),
-        Ok(Err(error)) => return Err(plain(&error)),
+        Ok(Ok(())) if buffer.is_empty() => return Err("it closed the connection".to_owned().into()),
+        Ok(Err(error)) => return Err(plain(&error).into()),
         // Half an answer is a sign of life as well.
-        Err(_) if !buffer.contains(&b'\n') => return Err(format!("no answer to OPTIONS in {} s", PATIENCE.as_secs())),
+        Err(_) if !buffer.contains(&b'\n') => {
+            return Err(format!("no answer to OPTIONS in {} s", PATIENCE.as_secs()).into());
+        }
         Ok(Ok(())) | Err(_) => {}
     }
     let answer = question.read(whole.as_deref().unwrap_or(&buffer), began.elapsed())?;
@@ -447,6 +480,22 @@ mod tests {
         let text = format!("[agent.bot]\nurl = 'ws://{gone}/'\n");
         let found = agents(&Arc::new(configured(&text)), &everything()).await;
         assert_eq!((found[0].level, found[0].name.as_str()), (Level::Fail, "agent bot"), "{found:?}");
+    }
+
+    #[test]
+    fn what_this_machine_refuses_is_its_own_fault() {
+        let (to, from) = ("198.51.100.7:5060".parse().unwrap(), [0; 4].into());
+        let of = |errno| Unreached::of(&std::io::Error::from_raw_os_error(errno), to, from);
+        let forbidden = of(nix::libc::EPERM);
+        assert!(
+            forbidden.what.starts_with("this machine does not let packets out to 198.51.100.7:5060"),
+            "{forbidden:?}"
+        );
+        assert!(forbidden.what.contains("(EPERM)") && forbidden.fix.contains("`iptables -S OUTPUT`"), "{forbidden:?}");
+        assert!(!forbidden.fix.contains("lets this machine's address in"), "{forbidden:?}");
+        assert!(of(nix::libc::ENETUNREACH).fix.contains("`ip route get 198.51.100.7`"));
+        let refused = of(nix::libc::ECONNREFUSED);
+        assert!(refused.what.starts_with("refused") && refused.fix.starts_with("its address and port"), "{refused:?}");
     }
 
     #[test]

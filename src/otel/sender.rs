@@ -94,8 +94,10 @@ impl Sender {
                     self.settle(outcome);
                 }
                 Ok(()) = self.target.changed() => {
-                    under_way = None;
-                    self.follow();
+                    // What is under way to the same collector is let finish: it would come there twice.
+                    if !self.follow() {
+                        under_way = None;
+                    }
                 }
                 call = self.calls.recv(), if self.last.is_none() => match call {
                     Some(call) => self.take(&call),
@@ -110,9 +112,10 @@ impl Sender {
         }
     }
 
-    /// Another target, or none.
-    fn follow(&mut self) {
+    /// Another target, or none; whether what is sent goes where it went before.
+    fn follow(&mut self) -> bool {
         let target = self.target.borrow_and_update().clone();
+        let is_same = self.way.as_ref().zip(target.as_ref()).is_some_and(|(way, target)| way.leads_to(target));
         (self.failures, self.rests) = (0, None);
         self.way = target.and_then(|target| match Way::new(target) {
             Ok(way) => Some(Arc::new(way)),
@@ -127,6 +130,7 @@ impl Sender {
             // That was asked for.
             self.told_dropped.0 += lost;
         }
+        is_same
     }
 
     fn take(&mut self, call: &SampledCall) {

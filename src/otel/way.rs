@@ -53,6 +53,12 @@ impl Way {
         Ok(Way { url, target, tls: OnceCell::new() })
     }
 
+    /// Whether a request to that target goes there as well, and is taken by the same rights.
+    pub(super) fn leads_to(&self, target: &Target) -> bool {
+        let (ours, theirs) = (&self.target.otel, &target.otel);
+        (&ours.url, &ours.headers, &ours.ca) == (&theirs.url, &theirs.headers, &theirs.ca)
+    }
+
     /// Its address for messages.
     pub(super) fn place(&self) -> &str {
         trunkgate_route::url_place(&self.target.otel.url)

@@ -104,7 +104,7 @@ mod transfer;
 mod trunks;
 mod turned_down;
 mod unknown;
-mod unsent;
+pub mod unsent;
 mod update;
 mod verdict;
 pub mod view;

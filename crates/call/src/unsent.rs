@@ -11,7 +11,7 @@ use crate::edge::Edge;
 use crate::reason::ReasonSlug;
 
 /// What is wrong where the system does not send to `to`.
-pub(crate) fn text(why: Unsent, to: &str) -> String {
+pub fn text(why: Unsent, to: &str) -> String {
     let why = match why {
         Unsent::Forbidden => "a firewall rule of its own forbids it (EPERM)",
         Unsent::NoRoute => "it has no route there (ENETUNREACH)",
@@ -21,8 +21,8 @@ pub(crate) fn text(why: Unsent, to: &str) -> String {
     format!("this machine does not let packets out to {to}: {why}")
 }
 
-/// What would help.
-pub(crate) fn fix(why: Unsent, to: IpAddr, from: Option<IpAddr>) -> String {
+/// What would help; `from`: the address that they leave from, where it is known.
+pub fn fix(why: Unsent, to: IpAddr, from: Option<IpAddr>) -> String {
     let route = match from {
         Some(from) => format!("ip route get {to} from {from}"),
         None => format!("ip route get {to}"),

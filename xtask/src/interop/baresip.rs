@@ -49,6 +49,12 @@ pub(crate) struct Baresip {
 impl Baresip {
     /// Starts it.
     pub(crate) fn start(setup: &Setup<'_>) -> anyhow::Result<Baresip> {
+        // Unbuffered: its log is read while it runs.
+        Baresip::start_by(Command::new("stdbuf"), setup)
+    }
+
+    /// The same by a `stdbuf` that is run in another way.
+    pub(crate) fn start_by(mut command: Command, setup: &Setup<'_>) -> anyhow::Result<Baresip> {
         let folder = tempfile::tempdir()?;
         let path = folder.path();
         std::fs::write(path.join("said.wav"), &setup.says)?;
@@ -56,8 +62,6 @@ impl Baresip {
         std::fs::write(path.join("contacts"), "")?;
         std::fs::write(path.join("config"), configuration(path, setup))?;
         let log = File::create(path.join("log"))?;
-        // Unbuffered: its log is read while it runs.
-        let mut command = Command::new("stdbuf");
         command.args(["-o0", "baresip", "-f"]).arg(path);
         if let Some(lasts) = setup.lasts {
             command.args(["-t", &lasts.as_secs().to_string()]);

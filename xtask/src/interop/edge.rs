@@ -138,6 +138,11 @@ impl Edge {
         Ok(())
     }
 
+    /// Its file.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.path().join("trunkgate.toml")
+    }
+
     /// Another file: it is not read yet.
     pub(crate) fn write(&self, rest: &str) -> anyhow::Result<()> {
         Ok(std::fs::write(self.folder.path().join("trunkgate.toml"), format!("{LISTENERS}{rest}"))?)

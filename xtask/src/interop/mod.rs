@@ -7,6 +7,7 @@ pub(crate) mod cases;
 pub(crate) mod edge;
 pub(crate) mod install;
 mod nat;
+mod netns;
 mod node;
 mod python;
 pub(crate) mod raw;
@@ -26,7 +27,7 @@ pub(crate) struct Options {
     /// Fewer calls and without the cases of [`FULL_ONLY`]; at most ten minutes.
     #[arg(long)]
     quick: bool,
-    /// Only the cases whose name contains this.
+    /// Only the case of this name, or those whose names contain it.
     #[arg(long)]
     only: Vec<String>,
     /// Breaks the feature of the named case: it must fail, and the exit code says whether it did.
@@ -39,8 +40,8 @@ pub(crate) struct Options {
 
 /// Cases that --quick leaves out unless they are asked for by name: one measures time on a machine that must have nothing
 /// else to do, one waits for intervals of real time, the others install large packages.
-const FULL_ONLY: [&str; 7] =
-    ["sipp-timers", "agent-100", "agent-pipecat", "agent-openai", "opus-libopus", "console", "asterisk"];
+const FULL_ONLY: [&str; 8] =
+    ["sipp-timers", "agent-100", "agent-pipecat", "agent-openai", "opus-libopus", "console", "asterisk", "faults"];
 
 /// One case.
 pub(crate) struct Case {
@@ -89,7 +90,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         .filter(|case| match &options.sabotage {
             Some(name) => case.name == name,
             None if options.only.is_empty() => !(options.quick && FULL_ONLY.contains(&case.name)),
-            None => options.only.iter().any(|part| case.name.contains(part.as_str())),
+            None => options.only.iter().any(|part| {
+                // A name that is the end of another's is that case alone.
+                case.name == part || !all.iter().any(|case| case.name == part) && case.name.contains(part.as_str())
+            }),
         })
         .collect();
     if chosen.is_empty() {

@@ -5,7 +5,6 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 
-use super::install;
 use super::python::{Script, run};
 
 /// Which packages are there. The versions stand in docs/interop.md.
@@ -38,6 +37,11 @@ pub(crate) fn start(packages: Packages, script: &Path, flags: &[&str]) -> anyhow
     Script::start_by(command, script, flags)
 }
 
+/// Installs packages before a script runs where there is no network.
+pub(crate) fn install(packages: Packages) -> anyhow::Result<()> {
+    modules(packages).map(drop)
+}
+
 /// Runs a script to its end: what it printed, or an error with all that it said.
 pub(crate) fn output(packages: Packages, script: &Path, flags: &[&str]) -> anyhow::Result<String> {
     let mut command = Command::new("node");
@@ -50,7 +54,7 @@ pub(crate) fn output(packages: Packages, script: &Path, flags: &[&str]) -> anyho
 
 /// Where the packages are; installed unless a file says that exactly these have been.
 fn modules(packages: Packages) -> anyhow::Result<PathBuf> {
-    install::packages(&[("node", "nodejs"), ("npm", "npm")])?;
+    super::install::packages(&[("node", "nodejs"), ("npm", "npm")])?;
     let (name, packages) = packages.list();
     let folder = super::edge::target().join("interop-node").join(name);
     let (list, installed) = (packages.join("\n"), folder.join("installed.txt"));

@@ -24,6 +24,7 @@ mod deploy_prometheus;
 mod deploy_systemd;
 mod failover;
 mod failover_times;
+mod faults;
 pub(crate) mod kamailio;
 mod kamailio_digest;
 mod kamailio_register;
@@ -323,6 +324,11 @@ fn deployed() -> Vec<Case> {
             name: "console",
             proves: "the console in headless Chromium: every page, light, dark and narrow, a token, a call hung up; no error, nothing fetched from elsewhere",
             run: console::run,
+        },
+        Case {
+            name: "faults",
+            proves: "no audio for an address, two firewalls and codecs: API, trace, doctor, status and console name the cause and what to change",
+            run: faults::run,
         },
         Case { name: "deploy-docker", proves: "the Dockerfile by hadolint", run: deploy_files::dockerfile },
     ]

@@ -1,5 +1,7 @@
 // Clicks through the console in headless Chromium. `--walk URL`: every page of an edge with the demo's calls. `--live URL
-// --token TOKEN`: the token, a call that is up, hanging up, draining. `--out FOLDER` takes screenshots. Any error of a page fails.
+// --token TOKEN`: the token, a call that is up, hanging up, draining. `--told URL --sid SID`: *Now* and that call's page have
+// each `--says TEXT` and no `--not TEXT`; `--page now|call --picture NAME` takes one. `--out FOLDER` takes screenshots. Any
+// error of a page fails.
 
 const { chromium } = require('playwright-core');
 
@@ -7,6 +9,7 @@ const flag = (name) => {
   const at = process.argv.indexOf(`--${name}`);
   return at < 0 ? null : process.argv[at + 1];
 };
+const all = (name) => process.argv.filter((word, at) => process.argv[at - 1] === `--${name}`);
 const OUT = flag('out');
 const PATIENCE = 30_000;
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
@@ -189,11 +192,33 @@ async function live(browser, url, token, faults) {
   await page.locator('main button.danger', { hasText: 'Drain' }).waitFor();
 }
 
+async function told(browser, url, sid, faults) {
+  const page = await opened(browser, url, { colorScheme: 'light' }, faults);
+  // Code is set apart, sentences begin with a capital.
+  const squeezed = (text) => text.replace(/[\s`]/g, '').toLowerCase();
+  const shown = () => page.locator('main').innerText();
+  const lacking = (text) => all('says').filter((part) => !squeezed(text).includes(squeezed(part)));
+  for (const [name, hash, there, height] of [['now', '/', '.health', 620], ['call', `/calls/${sid}`, 'svg.ladder', 900]]) {
+    await page.setViewportSize({ width: WIDE.width, height });
+    await page.goto(`${url}/#${hash}`);
+    await page.locator(there).first().waitFor();
+    await page.locator('.link.good').waitFor();
+    let text = await shown();
+    for (const end = Date.now() + PATIENCE; Date.now() < end && lacking(text).length; text = await shown()) {
+      await new Promise((resolve) => { setTimeout(resolve, 100); });
+    }
+    hold(`${name} says ${lacking(text)}: ${text}`, !lacking(text).length);
+    for (const part of all('not')) hold(`${name} does not say ${part}`, !squeezed(text).includes(squeezed(part)));
+    if (flag('page') === name) await picture(page, flag('picture'));
+  }
+}
+
 async function run() {
   const browser = await chromium.launch({ executablePath: flag('chromium') || '/usr/bin/chromium', headless: true, args: FLAGS });
   const faults = [];
   try {
     if (flag('walk')) await walk(browser, flag('walk'), faults);
+    if (flag('told')) await told(browser, flag('told'), flag('sid'), faults);
     if (flag('live')) await live(browser, flag('live'), flag('token'), faults);
   } finally {
     await browser.close();
