@@ -189,7 +189,7 @@ connect = ["trunk:carrier"]
     fn silent(&self, fault: &Fault, sabotaged: bool, pictures: &Path) -> anyhow::Result<()> {
         // Broken: what is to be found is not there.
         let made = if sabotaged { &HEALTHY } else { fault };
-        let (edge, carrier, mut pbx) = self.start(made)?;
+        let (edge, carrier, pbx) = self.start(made)?;
         let told = || format!("{}\n{}\n{}", edge.log_tail(), carrier.log(), pbx.log());
         edge.wait_until("the verdict has the cause", PATIENCE, |edge| {
             Ok(call(edge).and_then(|sid| lacks(&verdict(edge, &sid)?, fault)).ok() == Some(None))
@@ -202,7 +202,7 @@ connect = ["trunk:carrier"]
             self.no_way_for_sip(&edge)?;
         }
         // Once it is over each says the same of the last hour.
-        pbx.end(PATIENCE)?;
+        pbx.command("hangup", "")?;
         edge.wait_until("the call has its record", PATIENCE, |edge| Ok(edge.records()?.len() == 1))?;
         asked(&edge, fault, &sid).context("after its end")
     }
@@ -224,7 +224,7 @@ connect = ["trunk:carrier"]
 
     /// A call without a fault.
     fn well(&self, pictures: &Path) -> anyhow::Result<String> {
-        let (edge, carrier, mut pbx) = self.start(&HEALTHY)?;
+        let (edge, carrier, pbx) = self.start(&HEALTHY)?;
         let heard = |edge: &Edge| -> anyhow::Result<bool> {
             let legs = json(edge, &format!("/v1/calls/{}", call(edge)?))?;
             let legs = legs["legs"].as_array().context("no legs")?;
@@ -236,7 +236,7 @@ connect = ["trunk:carrier"]
         let sid = call(&edge)?;
         asked(&edge, &HEALTHY, &sid)?;
         browse(&edge, &HEALTHY, &sid, pictures)?;
-        pbx.end(PATIENCE)?;
+        pbx.command("hangup", "")?;
         carrier.wait_for("terminated", PATIENCE)?;
         asked(&edge, &HEALTHY, &sid).context("after its end")?;
         let carrier_heard = judge(&carrier.heard()?, PBX_HZ, HEARD_SECONDS).context("what the carrier heard")?;
