@@ -363,7 +363,7 @@ impl Unreached {
     fn of(error: &std::io::Error, to: SocketAddr, from: IpAddr) -> Unreached {
         match worker::unsent(error) {
             Unsent::Other => plain(error).into(),
-            why => {
+            why @ (Unsent::Forbidden | Unsent::NoRoute | Unsent::NotFromThere) => {
                 let from = Some(from).filter(|from| !from.is_unspecified());
                 Unreached { what: unsent::text(why, &to.to_string()), fix: unsent::fix(why, to.ip(), from) }
             }
