@@ -53,6 +53,9 @@ fn audio_that_the_system_refuses() {
     });
     until("its trunk knows", || told(&["status", "--url", &edge.url()]).contains("do not leave").then_some(()));
     is_told(&edge, "1 of 1 calls", &cause);
+    // One cause has one line.
+    let status = told(&["status", "--url", &edge.url()]);
+    assert!(!status.contains("no media from pbx") && !status.contains("nothing comes back from pbx"), "{status}");
 }
 
 #[test]

@@ -132,8 +132,12 @@ impl StatusReport {
             .filter(|trunk| nothing_heard(trunk, &gateway.silent).is_some())
             .map(|trunk| trunk.name.as_str())
             .collect();
-        let silent: Vec<String> =
-            gateway.silent.iter().filter(|silent| !told.contains(&silent.name.as_str())).map(silent_now).collect();
+        let is_told = |silent: &SilentView| {
+            let its = |trunk: &&TrunkView| trunk.name == silent.name;
+            told.contains(&silent.name.as_str())
+                || report.trunks.iter().find(its).is_some_and(|trunk| is_unsent(trunk, silent.calls, &silent.cause))
+        };
+        let silent: Vec<String> = gateway.silent.iter().filter(|silent| !is_told(silent)).map(silent_now).collect();
         report.problems.extend(silent);
         report.problems.extend(gateway.unknown.map(|unknown| {
             let (last, ago) = (unknown.last, unknown.seconds_ago);
@@ -224,13 +228,20 @@ fn why_down(peers: &[PeerView]) -> String {
     }
 }
 
+/// Whether a trunk was not heard because this machine lets nothing out to it: it has a line for that. How many packets it was
+/// each time stands behind the last comma.
+fn is_unsent(trunk: &TrunkView, calls: u64, cause: &str) -> bool {
+    let what = cause.rsplit_once(", ").map_or(cause, |(what, _)| what);
+    trunk.unsent.as_ref().is_some_and(|unsent| unsent.calls >= calls && unsent.cause.starts_with(what))
+}
+
 /// Calls of the last hour in which a trunk was not heard, where they are too many to be chance. The only one is not told while
 /// it is up: that is told of it.
 fn nothing_heard(trunk: &TrunkView, silent: &[SilentView]) -> Option<String> {
     let unheard = trunk.unheard.as_ref()?;
     let (calls, of) = (unheard.calls, unheard.of);
     let is_up = |silent: &SilentView| silent.name == trunk.name && silent.last_sid == unheard.last_sid;
-    let is_told = calls == 1 && silent.iter().any(is_up);
+    let is_told = calls == 1 && silent.iter().any(is_up) || is_unsent(trunk, calls, &unheard.cause);
     (calls * limits::UNHEARD_ONE_IN >= of && !is_told).then(|| {
         let (name, cause, fix, sid) = (&trunk.name, &unheard.cause, &unheard.fix, &unheard.last_sid);
         format!(
