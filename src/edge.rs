@@ -25,6 +25,7 @@ use crate::dns::{Resolver, means};
 use crate::events::Events;
 use crate::handle::{Handle, Load, Order, Phase, Running, Shared};
 use crate::hep;
+use crate::history::History;
 use crate::names::{Found, NameQuestion, Names};
 use crate::otel;
 use crate::own_sockets::OwnSockets;
@@ -342,6 +343,7 @@ fn shared(
     let (to_hep, to_otel) = (hep::Target::of(&config), otel::Target::of(&config));
     let running =
         Running { boot: config.clone(), config, warnings: 0, loaded_at: now, names: Found::new(), interfaces, stamps };
+    let events = Events::new();
     Arc::new(Shared {
         started: Instant::now(),
         started_at: now,
@@ -364,8 +366,8 @@ fn shared(
         otel: watch::Sender::new(to_otel),
         otel_counters: Arc::default(),
         pulse: Mutex::default(),
-        events: Events::new(),
-        history: Mutex::default(),
+        history: Mutex::new(History::of(events.subscribe())),
+        events,
         refresh: Notify::new(),
         renamed: Notify::new(),
         tls: watch::Sender::new(Arc::new(settings)),

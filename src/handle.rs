@@ -374,9 +374,11 @@ impl Handle {
         self.orders.closed().await;
     }
 
-    /// What plots are drawn from, locked for a moment; the signalling loop never asks for it.
+    /// What plots are drawn from, up to now, locked for a moment; the signalling loop never asks for it.
     pub(crate) fn history<T>(&self, look: impl FnOnce(&mut History) -> T) -> T {
-        look(&mut self.shared.history.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut history = self.shared.history.lock().unwrap_or_else(PoisonError::into_inner);
+        history.catch_up();
+        look(&mut history)
     }
 
     /// Calls that have not ended.

@@ -2,10 +2,12 @@
 //! went wrong in the last hour. Bounded whatever comes; gone with the process.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::{Duration, MissedTickBehavior, interval};
 use trunkgate_call::{Change, Happening, ReasonSlug};
 
@@ -125,9 +127,31 @@ pub(crate) struct History {
     open: Option<(u32, Sample)>,
     tally: Tally,
     troubles: BTreeMap<(&'static str, &'static str), Trouble>,
+    /// Changes that have not been looked at.
+    changes: Option<Receiver<Arc<Event>>>,
 }
 
 impl History {
+    /// Of changes that come by this way.
+    pub(crate) fn of(changes: Receiver<Arc<Event>>) -> History {
+        History { changes: Some(changes), ..History::default() }
+    }
+
+    /// Takes in what has changed since the last time. Nobody is woken for a change: several a call cost more than their work.
+    pub(crate) fn catch_up(&mut self) {
+        let Some(mut changes) = self.changes.take() else { return };
+        loop {
+            match changes.try_recv() {
+                Ok(event) => self.take(&event),
+                // A plot may miss some.
+                Err(TryRecvError::Lagged(_)) => {}
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Closed) => return,
+            }
+        }
+        self.changes = Some(changes);
+    }
+
     /// Takes a change in.
     fn take(&mut self, event: &Event) {
         let Event { at, change, .. } = event;
@@ -280,19 +304,18 @@ fn fix(kind: &str, reason: &str, last: Option<&Last>) -> Option<String> {
     ReasonSlug::ALL.iter().find(|slug| slug.as_str() == reason)?.fix().map(str::to_owned)
 }
 
-/// Takes changes in and ends intervals, until the edge ends.
+/// Takes changes in before too many wait, and ends intervals, until the edge ends.
 pub(crate) async fn keep(handle: Handle) {
-    let mut events = handle.shared.events.subscribe();
-    let mut ticks = interval(Duration::from_secs(limits::HISTORY_FINE_SECONDS));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let ticks_of = |period| {
+        let mut ticks = interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks
+    };
+    let mut looks = ticks_of(Duration::from_millis(limits::HISTORY_LOOK_MILLISECONDS));
+    let mut ticks = ticks_of(Duration::from_secs(limits::HISTORY_FINE_SECONDS));
     loop {
         tokio::select! {
-            event = events.recv() => match event {
-                Ok(event) => handle.history(|history| history.take(&event)),
-                // A plot may miss some.
-                Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return,
-            },
+            _ = looks.tick() => handle.history(|_| {}),
             _ = ticks.tick() => {
                 let Ok(counted) = handle.counted().await else { return };
                 let calls = handle.live_calls() as u64;
@@ -350,6 +373,21 @@ mod tests {
             history.take(&event(minute * 60, Happening::MediaOneWay, None));
         }
         assert!(history.troubles.values().all(|one| one.minutes.len() <= limits::HISTORY_TROUBLE_MINUTES));
+    }
+
+    #[test]
+    fn what_was_told_is_in_what_is_read_next() {
+        let events = crate::events::Events::new();
+        let mut history = History::of(events.subscribe());
+        events.tell(Change::new(Happening::CallTrying));
+        events.tell(Change::new(Happening::MediaOneWay));
+        history.catch_up();
+        assert_eq!((history.tally.begun, history.tally.one_way), (1, 1));
+        for _ in 0..limits::EVENTS_KEPT + 7 {
+            events.tell(Change::new(Happening::CallTrying));
+        }
+        history.catch_up();
+        assert_eq!(history.tally.begun, 1 + limits::EVENTS_KEPT as u64, "the oldest are missed, and nothing else");
     }
 
     #[test]

@@ -167,7 +167,7 @@ pub const CDR_FAREWELL_SECONDS: u64 = 2;
 /// Log lines that wait to be written; more are lost and counted.
 pub const LOG_LINES: usize = 8192;
 /// Between two writes of log lines, in milliseconds: what was logged meanwhile is written at once.
-pub const LOG_PAUSE_MILLISECONDS: u64 = 5;
+pub const LOG_PAUSE_MILLISECONDS: u64 = 20;
 /// HTTP connections at once.
 pub const HTTP_CONNECTIONS: usize = 256;
 /// Of these, those of one address (of one /64 in IPv6): more are closed at once. Loopback, where a proxy may be, has them all.
@@ -191,6 +191,8 @@ pub const EVENTS_KEPT: usize = 1024;
 pub const EVENT_COMMENT_SECONDS: u64 = 10;
 /// How far two of the fine samples of the history are apart, in seconds.
 pub const HISTORY_FINE_SECONDS: u64 = 10;
+/// How often the history takes in what has changed, in milliseconds: before [`EVENTS_KEPT`] are waiting.
+pub const HISTORY_LOOK_MILLISECONDS: u64 = 200;
 /// How many of those are kept: an hour.
 pub const HISTORY_FINE_SAMPLES: usize = 360;
 /// How many of those make a coarse one: five minutes.

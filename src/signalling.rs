@@ -282,6 +282,7 @@ impl Signalling {
             while let Ok(Some(output)) = catch_unwind(AssertUnwindSafe(|| self.gateway.poll_output())) {
                 text = self.carry_out(output).or(text);
             }
+            self.workers.wake();
             match text {
                 Some(number) => self.texts.held.hold(now, number, self.leaving.drain(..).collect()),
                 None => self.send_leaving(),
@@ -318,7 +319,7 @@ impl Signalling {
         match output {
             Output::Transmit(transmit) => self.leaving.push_back(transmit),
             Output::Pong { flow } => self.transports.pong(&flow),
-            Output::Media { id, command } => self.workers.send(id, command),
+            Output::Media { id, command } => self.workers.hand_over(id, command),
             Output::Resolve { query, destination } => {
                 if self.names.try_send((query, destination)).is_err() {
                     self.unasked.push_back(query);

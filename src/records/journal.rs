@@ -26,9 +26,11 @@ pub(super) struct Journal {
     count: usize,
     /// The file lacks what is in memory: since then, it could not be written.
     behind: Option<Instant>,
+    /// When it was last seen where it belongs.
+    seen: Option<Instant>,
 }
 
-/// How long nothing is tried after the file could not be written.
+/// How long nothing is tried after the file could not be written, and how long one that was taken away may stay away.
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Journal {
@@ -44,7 +46,8 @@ impl Journal {
         if left.is_empty() {
             lines.truncate(0).map_err(|error| named(path, &error))?;
         }
-        let mut journal = Journal { path: path.to_owned(), lines, live: BTreeMap::new(), count: 0, behind: None };
+        let mut journal =
+            Journal { path: path.to_owned(), lines, live: BTreeMap::new(), count: 0, behind: None, seen: None };
         if !left.is_empty() {
             // From now on each has one record, however often this is tried.
             journal.live = left.iter().map(|record| (record.sid.clone(), closing(record))).collect();
@@ -71,12 +74,21 @@ impl Journal {
     }
 
     fn note(&mut self, sid: String, line: Box<[u8]>) -> io::Result<()> {
+        let is_behind = self.behind.is_some() || !self.is_there();
         let kept = self.live.entry(sid).insert_entry(line).into_mut();
-        if self.behind.is_some() || !is_there(&self.path, &self.lines) {
+        if is_behind {
             return self.catch_up();
         }
         let written = self.lines.append(kept);
         self.wrote(written)
+    }
+
+    /// Whether it is where it belongs, as far as that was looked at lately.
+    fn is_there(&mut self) -> bool {
+        if self.seen.is_none_or(|seen| seen.elapsed() >= PAUSE) {
+            self.seen = is_there(&self.path, &self.lines).then(Instant::now);
+        }
+        self.seen.is_some()
     }
 
     /// Notes that a call's record is written.
@@ -271,7 +283,10 @@ mod tests {
         }
         assert!(journal.count <= limits::JOURNAL_SPARE_LINES + 8, "{}", journal.count);
         std::fs::remove_file(&path).unwrap();
+        // A second later.
+        journal.seen = None;
         journal.begin(&began("CA-later")).unwrap();
+        assert!(std::fs::read_to_string(&path).unwrap().contains("CA-long"));
         let other = directory.path().join("other.jsonl.live");
         journal.move_to(Journal::open(&other).unwrap().0).unwrap();
         journal.begin(&began("CA-new")).unwrap();

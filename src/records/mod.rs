@@ -1,8 +1,9 @@
 //! Call records: each in the file exactly once, and at the URL at least once, also where the process is killed. A thread of
 //! their own writes them: a slow disk delays records, never signalling.
 //!
-//! A record goes into the journal first, then into the spool of the URL and the file, and is crossed out of the journal
-//! last. What a crash leaves in the journal is looked for in the files that it may be in, and written where it is not.
+//! A call is in the journal from its beginning. Its record goes into the file and, where that is not all that it has to do,
+//! before that into the journal and the spool of the URL; the call is crossed out of the journal last. What a crash leaves in
+//! the journal is looked for in the files that it may be in, and written where it is not.
 
 pub(crate) mod csv;
 mod days;

@@ -24,6 +24,7 @@ mod trouble;
 mod turn;
 mod visit;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -60,6 +61,8 @@ pub struct Workers {
 struct Link {
     orders: UnboundedSender<Order>,
     bell: Bell,
+    /// Whether it has been told something and not been woken for it.
+    untold: Cell<bool>,
     thread: JoinHandle<()>,
 }
 
@@ -89,13 +92,22 @@ impl Workers {
         }
         Ok((workers, events))
     }
-    /// Hands a command to the session's worker; never waits.
+    /// Hands a command to the session's worker and wakes it; never waits.
     pub fn send(&self, id: MediaId, command: Command) {
+        self.hand_over(id, command);
+        self.wake();
+    }
+    /// Hands a command to the session's worker, which need not look at it before [`Workers::wake`]; never waits.
+    pub fn hand_over(&self, id: MediaId, command: Command) {
         let workers = self.links.len().max(1) as u64;
         let link = usize::try_from(id.0 % workers).ok().and_then(|n| self.links.get(n));
         if !link.is_some_and(|link| link.tell(Order::Session(id, command))) {
             tracing::error!(session = id.0, "the media worker of this session is gone");
         }
+    }
+    /// Wakes the workers that were handed something since the last time: once for all of it.
+    pub fn wake(&self) {
+        self.links.iter().for_each(Link::wake);
     }
     /// Each worker's counters.
     pub fn counters(&self) -> &[Arc<WorkerCounters>] {
@@ -106,6 +118,7 @@ impl Workers {
         for link in &self.links {
             // A worker that is gone has stopped.
             link.tell(Order::Stop);
+            link.wake();
         }
         for link in self.links {
             if link.thread.join().is_err() {
@@ -136,14 +149,19 @@ impl Link {
             }
             worker.run(received);
         })?;
-        Ok(Link { orders, bell, thread })
+        Ok(Link { orders, bell, untold: Cell::new(false), thread })
     }
 
-    /// Gives an order and wakes the worker for it; false where it is gone.
+    /// Gives an order; false where the worker is gone.
     fn tell(&self, order: Order) -> bool {
-        let given = self.orders.send(order).is_ok();
-        self.bell.ring();
-        given
+        self.untold.set(true);
+        self.orders.send(order).is_ok()
+    }
+    /// Wakes the worker for what it was told.
+    fn wake(&self) {
+        if self.untold.take() {
+            self.bell.ring();
+        }
     }
 }
 

@@ -48,9 +48,12 @@ const SECRET_WORDS: [&str; 9] = ["key", "pin", "pw", "pass", "auth", "body", "ot
 /// Words that end so are some of those.
 const SECRET_ENDS: [&str; 2] = ["key", "pin"];
 
-/// Whether any of both is in a text: most have none, and are gone through but once.
-static TELLING: LazyLock<Option<AhoCorasick>> =
-    LazyLock::new(|| searched(&[&SECRET_PARTS[..], &SECRET_WORDS].concat()));
+/// Whether any of these is in a text, or one that tells of a description's secret: most have none, and are searched but once.
+static TELLING: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+    searched(
+        &[&SECRET_PARTS.map(str::as_bytes)[..], &SECRET_WORDS.map(str::as_bytes), &description::SECRET_WORDS].concat(),
+    )
+});
 
 /// Schemes of credentials; what else stands first may be the credentials themselves.
 const SCHEMES_SHOWN: [&str; 3] = ["basic", "bearer", "negotiate"];
@@ -81,25 +84,27 @@ fn may_tell(text: &[u8]) -> bool {
     text.contains(&b'%') || TELLING.as_ref().is_none_or(|words| words.is_match(text))
 }
 
-/// A message, or the beginning of one, as it may be shown: as long as it was.
-pub(crate) fn masked(message: &[u8]) -> Vec<u8> {
-    let mut text = Text(message.to_vec());
-    let whole = 0..message.len();
-    text.message(whole, DEPTH);
-    text.0
+/// Makes a message, or the beginning of one, what may be shown of it: as long as it was.
+pub(crate) fn mask(message: &mut [u8]) {
+    let (whole, quiet) = (0..message.len(), !may_tell(message));
+    Text { bytes: message, quiet }.message(whole, DEPTH);
 }
 
 /// A message that is being gone through. Ranges beyond its end are empty.
-struct Text(Vec<u8>);
+struct Text<'a> {
+    bytes: &'a mut [u8],
+    /// It has no word of those that tell of a secret: its lines are not searched for them.
+    quiet: bool,
+}
 
-impl Text {
+impl Text<'_> {
     fn get(&self, at: &Range<usize>) -> &[u8] {
-        self.0.get(at.clone()).unwrap_or_default()
+        self.bytes.get(at.clone()).unwrap_or_default()
     }
 
     /// Overwrites what is no white space.
     fn hide(&mut self, at: Range<usize>) {
-        for byte in self.0.get_mut(at).unwrap_or_default() {
+        for byte in self.bytes.get_mut(at).unwrap_or_default() {
             if !byte.is_ascii_whitespace() {
                 *byte = MASK;
             }
@@ -108,7 +113,7 @@ impl Text {
 
     /// Overwrites a key; its padding stays.
     fn hide_key(&mut self, at: Range<usize>) {
-        for byte in self.0.get_mut(at).unwrap_or_default() {
+        for byte in self.bytes.get_mut(at).unwrap_or_default() {
             match byte {
                 b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'+' | b'/' => *byte = KEY_MASK,
                 b'=' => {}
@@ -182,7 +187,7 @@ impl Text {
         };
         let value = self.trimmed(colon + 1..line.end);
         let name = self.get(&(line.start..colon)).trim_ascii();
-        if may_tell(name) {
+        if !self.quiet && may_tell(name) {
             let name = String::from_utf8_lossy(name).to_ascii_lowercase();
             match &*name {
                 "authorization" | "proxy-authorization" => self.credentials(value),
@@ -273,7 +278,7 @@ impl Text {
     /// Passwords in URIs of any scheme (RFC 3261 §19.1.1, RFC 3986 §3.2.1), and keys that stand where none should.
     fn uris(&mut self, at: &Range<usize>) {
         let end = self.stray_key(at);
-        if at.end < self.0.len() && !self.get(at).contains(&b'@') {
+        if at.end < self.bytes.len() && !self.get(at).contains(&b'@') {
             return;
         }
         let mut from = at.start;
@@ -294,7 +299,7 @@ impl Text {
         let text = self.get(&word);
         let until = match text.iter().rposition(|byte| *byte == b'@') {
             Some(at) => at,
-            None if word.end == self.0.len() => text.len(),
+            None if word.end == self.bytes.len() => text.len(),
             None => return,
         };
         let (mut first, mut scheme, mut angle) = (None, false, None);
@@ -319,6 +324,9 @@ impl Text {
 
     /// Hides what is behind `inline:` or `inline=`, wherever it stands; where that begins.
     fn stray_key(&mut self, at: &Range<usize>) -> usize {
+        if self.quiet {
+            return at.end;
+        }
         let text = self.get(at);
         let found = memchr::memchr2_iter(b'i', b'I', text).find_map(|begin| {
             let (word, behind) = text.get(begin..)?.split_at_checked(INLINE.len())?;
@@ -338,7 +346,7 @@ impl Text {
 
     /// Parameters whose names say that they are secret, with a `=` or a `:` behind them, as it is or as in a URI.
     fn parameters(&mut self, at: &Range<usize>) {
-        if !may_tell(self.get(at)) {
+        if self.quiet || !may_tell(self.get(at)) {
             return;
         }
         let mut from = at.start;
@@ -507,7 +515,7 @@ impl Text {
         });
     }
 
-    fn each_line(&mut self, at: Range<usize>, mut act: impl FnMut(&mut Text, Range<usize>)) {
+    fn each_line(&mut self, at: Range<usize>, mut act: impl FnMut(&mut Text<'_>, Range<usize>)) {
         let mut from = at.start;
         while from < at.end {
             let (line, next) = self.line(from, at.end);

@@ -13,7 +13,7 @@ use crate::limits::{
     FIRST_MESSAGES_BYTES, MESSAGE_BLOCK_BYTES, MESSAGE_BLOCK_OVERHEAD_BYTES, MESSAGE_TEXT_BYTES,
     MESSAGE_TEXTS_BYTES_PER_CALL,
 };
-use crate::masked::masked;
+use crate::masked::mask;
 
 /// The way of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -50,13 +50,33 @@ fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
-impl RawMessage {
-    /// Masks a message.
-    pub(crate) fn new(way: Way, bytes: &[u8]) -> RawMessage {
-        let kept = bytes.get(..MESSAGE_TEXT_BYTES).unwrap_or(bytes);
-        RawMessage { raw: Bytes::from(masked(kept)), cut: bytes.len() - kept.len(), way }
+/// A message on its way, with its secrets: it has no `Debug`.
+#[derive(Clone, Copy)]
+pub(crate) struct Wire<'a> {
+    /// Its octets.
+    pub(crate) bytes: &'a [u8],
+    /// Where from and where to.
+    pub(crate) way: Way,
+}
+
+impl Wire<'_> {
+    /// What is kept of it, and how many octets are not.
+    fn kept(&self) -> (&[u8], usize) {
+        let kept = self.bytes.get(..MESSAGE_TEXT_BYTES).unwrap_or(self.bytes);
+        (kept, self.bytes.len() - kept.len())
+    }
+
+    /// As it may be shown.
+    pub(crate) fn masked(&self) -> RawMessage {
+        let (kept, cut) = self.kept();
+        let mut raw = kept.to_vec();
+        mask(&mut raw);
+        RawMessage { raw: raw.into(), cut, way: self.way }
     }
 }
+
+/// Room is made for so many places of a block at a time.
+const PLACES_STEP: usize = 4;
 
 /// A message in a block.
 #[derive(Debug, Clone, Copy)]
@@ -110,13 +130,34 @@ impl Block {
         }
     }
 
-    fn add(&mut self, place: Place, bytes: &[u8]) {
-        if let Text::Open(text) = &mut self.text {
-            text.reserve_exact(bytes.len());
-            text.extend_from_slice(bytes);
-            self.places.reserve_exact(1);
-            self.places.push(place);
+    /// Adds a message, masked where it then stands, unless it was sent `again` and is there; its number.
+    fn add(&mut self, place: Place, bytes: &[u8], again: bool) -> Option<u32> {
+        let Text::Open(text) = &mut self.text else { return None };
+        let begins = text.len();
+        text.reserve_exact(bytes.len());
+        text.extend_from_slice(bytes);
+        mask(text.get_mut(begins..)?);
+        let before = if again { self.repeated(place.way, begins) } else { None };
+        match (before, &mut self.text) {
+            (Some(_), Text::Open(text)) => text.truncate(begins),
+            _ => {
+                if self.places.len() == self.places.capacity() {
+                    self.places.reserve_exact(PLACES_STEP);
+                }
+                self.places.push(place);
+            }
         }
+        let at = before.unwrap_or(self.places.len().checked_sub(1)?);
+        self.first.checked_add(u32::try_from(at).ok()?)
+    }
+
+    /// The place of the message that stands last, where the same was sent before.
+    fn repeated(&self, way: u8, last: usize) -> Option<usize> {
+        let (before, message) = self.open()?.split_at_checked(last)?;
+        let is_it = |(begins, place): (usize, Place)| {
+            place.way == way && before.get(begins..begins + usize::from(place.length)) == Some(message)
+        };
+        self.begins().position(is_it)
     }
 
     /// All its texts; `like` is those of the call's first block.
@@ -156,23 +197,24 @@ impl Messages {
         self.bytes
     }
 
-    /// Keeps one; its number.
-    pub(crate) fn keep(&mut self, message: &RawMessage, again: bool) -> Option<u32> {
+    /// Keeps one, masked; its number. What was sent `again` lately is kept once.
+    pub(crate) fn keep(&mut self, message: &Wire<'_>, again: bool) -> Option<u32> {
         // A call of more ways has more to it than its texts.
         let way = u8::try_from(self.way(message.way)).ok()?;
-        if again && let Some(before) = self.repeated(way, &message.raw) {
-            return Some(before);
-        }
-        let (number, length) = (self.next, u16::try_from(message.raw.len()).ok()?);
-        self.next = number.checked_add(1)?;
+        let (kept, cut) = message.kept();
+        let place = Place { way, length: u16::try_from(kept.len()).ok()?, cut: u32::try_from(cut).unwrap_or(u32::MAX) };
+        let after = self.next.checked_add(1)?;
         if self.blocks.back().and_then(Block::open).is_none() {
-            self.blocks.push_back(Block::new(number));
+            self.blocks.push_back(Block::new(self.next));
             self.bytes += MESSAGE_BLOCK_OVERHEAD_BYTES;
         }
         let block = self.blocks.back_mut()?;
         let before = block.bytes();
-        block.add(Place { way, length, cut: u32::try_from(message.cut).unwrap_or(u32::MAX) }, &message.raw);
+        let number = block.add(place, kept, again)?;
         self.bytes = (self.bytes + block.bytes()).saturating_sub(before);
+        if number == self.next {
+            self.next = after;
+        }
         let enough = if block.first == 0 { FIRST_MESSAGES_BYTES } else { MESSAGE_BLOCK_BYTES };
         if block.open().is_some_and(|text| text.len() >= enough) {
             self.pack();
@@ -186,17 +228,6 @@ impl Messages {
             self.ways.push(way);
             self.ways.len() - 1
         })
-    }
-
-    /// The number of the same message, where it was sent lately: it is kept once.
-    fn repeated(&self, way: u8, raw: &[u8]) -> Option<u32> {
-        let block = self.blocks.back()?;
-        let text = block.open()?;
-        let is_it = |(begins, place): (usize, Place)| {
-            place.way == way && text.get(begins..begins + usize::from(place.length)) == Some(raw)
-        };
-        let at = block.begins().position(is_it)?;
-        block.first.checked_add(u32::try_from(at).ok()?)
     }
 
     /// Closes the last block, and makes room where the call has too many.
@@ -258,8 +289,8 @@ mod tests {
         Way { local: Some(at(1)), remote: at(2), transport: Transport::Udp }
     }
 
-    fn message(port: u16, text: String) -> RawMessage {
-        RawMessage::new(way(port), text.as_bytes())
+    fn keep(messages: &mut Messages, port: u16, text: &str, again: bool) -> Option<u32> {
+        messages.keep(&Wire { bytes: text.as_bytes(), way: way(port) }, again)
     }
 
     /// Text that is like none before.
@@ -281,22 +312,18 @@ mod tests {
     fn each_is_found_by_its_number_with_its_way() {
         let mut messages = Messages::default();
         let numbers: Vec<_> =
-            (0..3).map(|n| messages.keep(&message(5060 + n % 2, format!("SIP/2.0 20{n} OK\r\n\r\n")), false)).collect();
+            (0..3).map(|n| keep(&mut messages, 5060 + n % 2, &format!("SIP/2.0 20{n} OK\r\n\r\n"), false)).collect();
         assert_eq!(numbers, [Some(0), Some(1), Some(2)]);
-        let again = messages.keep(&message(5061, "SIP/2.0 201 OK\r\n\r\n".into()), true);
+        let again = keep(&mut messages, 5061, "SIP/2.0 201 OK\r\n\r\n", true);
         assert_eq!(again, Some(1), "what is sent again is kept once");
-        let elsewhere = messages.keep(&message(5060, "SIP/2.0 201 OK\r\n\r\n".into()), true);
+        let elsewhere = keep(&mut messages, 5060, "SIP/2.0 201 OK\r\n\r\n", true);
         assert_eq!(elsewhere, Some(3), "by another way it is another");
         let all = messages.all();
         let found = &all[&1];
         assert_eq!((&*found.raw, found.way, found.cut), (&b"SIP/2.0 201 OK\r\n\r\n"[..], way(5061), 0));
         assert_eq!(all.len(), 4);
         assert_eq!((messages.forget(), messages.bytes(), messages.all().len()), (4, 0, 0));
-        assert_eq!(
-            messages.keep(&message(1, "SIP/2.0 200 OK\r\n\r\n".into()), false),
-            Some(4),
-            "no number comes twice"
-        );
+        assert_eq!(keep(&mut messages, 1, "SIP/2.0 200 OK\r\n\r\n", false), Some(4), "no number comes twice");
     }
 
     #[test]
@@ -304,7 +331,7 @@ mod tests {
         let text = |n: usize| format!("{}\r\nCSeq: {n} INVITE\r\n\r\n", strange(7, 600));
         let mut messages = Messages::default();
         for n in 0..20 {
-            messages.keep(&message(1, text(n)), false);
+            keep(&mut messages, 1, &text(n), false);
         }
         let all = messages.all();
         for n in 0..20 {
@@ -316,7 +343,7 @@ mod tests {
 
     #[test]
     fn a_long_one_is_cut_and_says_so() {
-        let kept = RawMessage::new(way(1), "x".repeat(MESSAGE_TEXT_BYTES + 7).as_bytes());
+        let kept = Wire { bytes: "x".repeat(MESSAGE_TEXT_BYTES + 7).as_bytes(), way: way(1) }.masked();
         assert_eq!((kept.raw.len(), kept.cut), (MESSAGE_TEXT_BYTES, 7));
         let told = serde_json::to_value(&kept).unwrap();
         assert_eq!((told["cut"].as_u64(), told["transport"].as_str()), (Some(7), Some("udp")));
@@ -327,7 +354,7 @@ mod tests {
     fn a_full_call_keeps_its_beginning_and_its_latest() {
         let mut messages = Messages::default();
         for n in 0..60 {
-            messages.keep(&message(1, strange(n, 3_000)), false);
+            keep(&mut messages, 1, &strange(n, 3_000), false);
             assert!(messages.bytes() <= MESSAGE_TEXTS_BYTES_PER_CALL, "{}", messages.bytes());
         }
         let all = messages.all();

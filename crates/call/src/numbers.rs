@@ -110,6 +110,9 @@ pub fn mask(number: &str) -> String {
 /// Text of a far end as views, traces and log lines may hold it: no longer than `chars`, and without what steers a
 /// terminal, breaks a line or turns its reading direction (Unicode TR 36 §2.5).
 pub fn plain(text: &str, chars: usize) -> String {
+    if text.len() <= chars && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     text.chars().filter(|c| !steers(*c)).take(chars).collect()
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use crate::limits::{TRACE_ENTRIES, TRACE_TEXT_CHARS};
-use crate::messages::{Messages, RawMessage};
+use crate::messages::{Messages, RawMessage, Wire};
 use crate::numbers::plain;
 use crate::packed::Packed;
 
@@ -125,7 +125,7 @@ impl Trace {
         self.messages.forget()
     }
     /// Adds an entry, with its message where it is one; a full ring loses its oldest.
-    pub(crate) fn push(&mut self, now: Instant, what: &TraceItem, message: Option<RawMessage>) {
+    pub(crate) fn push(&mut self, now: Instant, what: &TraceItem, message: Option<Wire<'_>>) {
         if self.entries.len() >= TRACE_ENTRIES {
             self.entries.pop_first();
             self.dropped += 1;
@@ -150,8 +150,11 @@ const NOTED: (usize, usize) = (4, 8);
 
 /// What a message's body says, in a few words for the ladder: kind, port and payloads of each m-line.
 pub fn body_note(bytes: &[u8]) -> String {
-    let Some(at) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else { return String::new() };
-    let body = bytes.get(at + 4..).unwrap_or_default();
+    let end = memchr::memmem::find(bytes, b"\r\n\r\n");
+    let body = end.and_then(|end| bytes.get(end + 4..)).unwrap_or_default();
+    if body.is_empty() {
+        return String::new();
+    }
     let lines = body.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let mut media: Vec<(String, Vec<String>)> = Vec::new();
     for line in lines {

@@ -9,7 +9,7 @@ use crate::call::{Call, CallKey};
 use crate::captured::CapturedItem;
 use crate::edge::Edge;
 use crate::index::Place;
-use crate::messages::{RawMessage, Way};
+use crate::messages::{Way, Wire};
 use crate::told::told;
 use crate::trace::{TraceItem, body_note, first_line};
 
@@ -101,15 +101,15 @@ impl Edge {
         let item = TraceItem::Message { leg: at.leg, received, text, note, again };
         let local = self.addressing.bound_towards(flow.remote.ip(), flow.listener);
         let way = Way { local, remote: flow.remote, transport: flow.transport };
-        self.push(now, at.key, &item, Some(RawMessage::new(way, bytes)));
+        self.push(now, at.key, &item, Some(Wire { bytes, way }));
     }
 
-    fn push(&mut self, now: Instant, key: CallKey, item: &TraceItem, message: Option<RawMessage>) {
+    fn push(&mut self, now: Instant, key: CallKey, item: &TraceItem, message: Option<Wire<'_>>) {
         let Some(trace) = self.traces.get_mut(&key) else { return };
         let before = trace.message_bytes();
         let captured = match (&message, item) {
             (Some(message), TraceItem::Message { received, .. }) if self.captures => {
-                Some((trace.sid().to_owned(), message.clone(), *received))
+                Some((trace.sid().to_owned(), message.masked(), *received))
             }
             _ => None,
         };

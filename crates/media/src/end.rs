@@ -118,6 +118,11 @@ impl Wire {
     pub fn spec(&self) -> &WireSpec {
         &self.spec
     }
+    /// Whether a payload number means something here.
+    pub(crate) fn knows(&self, number: u8) -> bool {
+        let converts = self.transcoder.as_ref().is_some_and(|transcoder| transcoder.takes(number));
+        converts || self.coding(number).is_some() || self.spec.keys == Some(number)
+    }
     /// The payload number that the sink expects.
     pub fn payload(&self, from: u8) -> Option<u8> {
         self.payloads.get(usize::from(from)).map(|payload| payload.to).filter(|to| *to != NOT_AGREED)
@@ -134,6 +139,8 @@ impl Wire {
 #[derive(Debug, Clone, Copy)]
 pub struct Silence {
     since: Instant,
+    /// When anything came, be it a keep-alive.
+    alive: Instant,
     told: bool,
     /// Whether it spoke since its far side was described.
     heard: bool,
@@ -143,7 +150,7 @@ pub struct Silence {
 impl Silence {
     /// Silent from now on.
     pub fn new(now: Instant) -> Silence {
-        Silence { since: now, told: false, heard: false, missed: false }
+        Silence { since: now, alive: now, told: false, heard: false, missed: false }
     }
     /// Whether the end has spoken since then.
     pub fn is_broken(&self) -> bool {
@@ -157,15 +164,19 @@ impl Silence {
     pub fn broken(&mut self, now: Instant) {
         *self = Silence { heard: true, ..Silence::new(now) };
     }
-    /// Whether nothing at all has come for so long, and that was not told before.
+    /// The end is there, and says nothing: the way to it is kept open.
+    pub fn kept_alive(&mut self, now: Instant) {
+        (self.alive, self.told) = (now, false);
+    }
+    /// Whether nothing to be heard has come for so long, and that was not told before.
     pub fn miss(&mut self, now: Instant, wait: Duration) -> bool {
         let due = !self.heard && !self.missed && now.saturating_duration_since(self.since) >= wait;
         self.missed |= due;
         due
     }
-    /// Whether it lasts `timeout` and was not told before.
+    /// Whether nothing at all has come for `timeout` and that was not told before.
     pub fn tell(&mut self, now: Instant, timeout: Duration) -> bool {
-        let due = !self.told && now.saturating_duration_since(self.since) >= timeout;
+        let due = !self.told && now.saturating_duration_since(self.alive) >= timeout;
         self.told |= due;
         due
     }

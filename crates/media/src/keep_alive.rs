@@ -8,12 +8,19 @@
 
 use std::time::Instant;
 
+use crate::end::Wire;
 use crate::limits::{KEEP_ALIVE_INTERVAL, PROBE_INTERVAL, PROBES};
 use crate::packet::PacketBuf;
 use crate::rtp::{FIXED_HEADER, Rtp};
 
 /// The highest dynamic number (RFC 3551 §6), and the lowest.
 const DYNAMIC: (u8, u8) = (127, 96);
+
+/// Whether a packet is a far side's keep-alive (RFC 6263 §4.6): a header alone, of a number that means nothing to the wire that
+/// it came by. It opens a way, and says nothing that could be heard, counted or missed.
+pub(crate) fn is_one(rtp: &Rtp, wire: Option<&Wire>) -> bool {
+    rtp.payload.is_empty() && wire.is_none_or(|wire| !wire.knows(rtp.payload_type))
+}
 
 /// An end's keep-alive packets.
 #[derive(Debug, Clone, Copy)]

@@ -13,6 +13,7 @@ use crate::agent_end::AgentEnd;
 use crate::codec::g711::{ULAW_SILENCE, decode_alaw, decode_ulaw, ulaw_to_alaw};
 use crate::counters::DropReason;
 use crate::end::Wire;
+use crate::keep_alive;
 use crate::keys::Keys;
 use crate::packet::{PACKET, PacketBuf};
 use crate::rtcp::{self, Kind};
@@ -48,6 +49,10 @@ impl Session {
         if end.latch.lock_rtp(now, source, remote.latch) {
             end.counters.latched.set(1);
             self.events.push_back(Event::Latched { end: end.id, source });
+        }
+        if keep_alive::is_one(&rtp, end.wire.as_ref()) {
+            end.silence.kept_alive(now);
+            return Ok(None);
         }
         end.silence.broken(now);
         let clock_hz = end.clock_hz(rtp.payload_type);

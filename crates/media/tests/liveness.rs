@@ -112,6 +112,50 @@ fn two_silent_sides_are_each_sent_something_so_that_they_can_start() {
 }
 
 #[test]
+fn a_far_side_s_keep_alive_packets_open_the_way_and_are_not_media() {
+    let mut bench = Bench::connected();
+    let keep_alive = |payload_type, sequence| {
+        let mut packet = Vec::new();
+        Rtp { payload_type, ssrc: 9, ..header(sequence) }.build(&[], &mut packet);
+        packet
+    };
+    // Both sides are edges that say nothing else, each by its own number.
+    for second in 0..20 {
+        for (end, from, number) in [(A, A_RTP, 127), (B, B_RTP, 126)] {
+            assert_eq!(bench.feed(end, false, from, &keep_alive(number, second)), None);
+        }
+        bench.run(1000);
+    }
+    let events = bench.events();
+    for end in [A, B] {
+        assert!(events.iter().any(|event| matches!(event, Event::Latched { end: of, .. } if *of == end)), "{events:?}");
+        assert!(events.contains(&Event::Unheard { end, stranger: None }), "{events:?}");
+    }
+    for counters in &bench.counters {
+        let dropped: u64 = counters.dropped.iter().map(|reason| reason.get()).sum();
+        assert_eq!((counters.rx_packets.get(), counters.lost.get(), dropped), (0, 0, 0));
+        assert_eq!(counters.symptoms.odd_payload.get(), 0);
+    }
+    // They keep the call: only when they cease is it idle.
+    for second in 20..120 {
+        bench.feed(A, false, A_RTP, &keep_alive(127, second));
+        bench.feed(B, false, B_RTP, &keep_alive(126, second));
+        bench.run(1000);
+    }
+    let is_idle = |events: &[Event]| events.iter().any(|event| matches!(event, Event::Idle { .. }));
+    assert!(!is_idle(&bench.events()));
+    bench.run(61_000);
+    assert!(is_idle(&bench.events()));
+    // A header alone of a number that was agreed on is media, and so is what has a payload.
+    bench.feed(A, false, A_RTP, &keep_alive(0, 1)).unwrap();
+    let mut odd = Vec::new();
+    Rtp { payload_type: 126, ..header(7) }.build(&[1; 160], &mut odd);
+    assert_eq!(bench.feed(B, false, B_RTP, &odd), None);
+    assert_eq!(bench.counters[0].rx_packets.get(), 1);
+    assert_eq!((bench.counters[1].rx_packets.get(), bench.counters[1].symptoms.odd_payload.get()), (1, 127));
+}
+
+#[test]
 fn a_stream_s_own_numbers_are_left_alone() {
     let mut bench = Bench::connected();
     bench.rtp(A, A_RTP, 7).unwrap();

@@ -9,7 +9,7 @@ use super::{Text, searched};
 
 /// Behind these words, anywhere in an attribute, nothing is shown (of `crypto` what is known to be harmless): a capability
 /// has another attribute in it (RFC 5939 §3.4.1), and who leaves out a colon means the same.
-const SECRET_WORDS: [&[u8]; 17] = [
+pub(super) const SECRET_WORDS: [&[u8]; 17] = [
     b"key-mgmt",
     b"mikey",
     b"crypto",
@@ -28,8 +28,8 @@ const SECRET_WORDS: [&[u8]; 17] = [
     b"auth:",
     b"pin:",
 ];
-/// The same in all other lines, where more words are harmless.
-const KEY_WORDS: [&[u8]; 5] = [b"key-mgmt", b"mikey", b"crypto", b"inline", b"base64"];
+/// The same in all other lines, where more words are harmless: some of those.
+pub(super) const KEY_WORDS: [&[u8]; 5] = [b"key-mgmt", b"mikey", b"crypto", b"inline", b"base64"];
 /// Words, and what finds the first of them.
 type Words = (&'static [&'static [u8]], Option<AhoCorasick>);
 
@@ -63,7 +63,7 @@ const TAG_DIGITS: usize = 9;
 /// `|2^48|4294967295:128`
 const LIFETIME_CHARS: usize = 20;
 
-impl Text {
+impl Text<'_> {
     /// A session description (RFC 8866): its keys by SDES (RFC 4568), MIKEY (RFC 4567), `k=` and ICE.
     pub(super) fn description(&mut self, at: Range<usize>) {
         self.each_line(at, |text, line| {
@@ -91,6 +91,9 @@ impl Text {
 
     /// Hides what is behind the first of the words in a line.
     fn secrets(&mut self, line: Range<usize>, words: &Words) {
+        if self.quiet {
+            return self.plain(&line);
+        }
         let text = self.get(&line);
         let found = words.1.as_ref().map(|searched| searched.find(text));
         let Some(found) = found else { return self.hide(line) };

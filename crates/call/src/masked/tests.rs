@@ -4,6 +4,12 @@ use super::*;
 
 const KEY: &str = "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj";
 
+fn masked(message: &[u8]) -> Vec<u8> {
+    let mut text = message.to_vec();
+    mask(&mut text);
+    text
+}
+
 fn shown(text: &str) -> String {
     let shown = String::from_utf8(masked(text.as_bytes())).unwrap();
     assert_eq!(shown.len(), text.len());
@@ -345,4 +351,14 @@ fn of_a_part_only_what_belongs_there_is_shown() {
         let text = shown(&request("", "multipart/mixed;boundary=x", body));
         assert!(text.ends_with(&format!("\r\n\r\n{expected}")), "{text}");
     }
+}
+
+#[test]
+fn whatever_tells_of_a_secret_is_searched_for_before() {
+    let of_descriptions = description::KEY_WORDS.iter().chain(&description::SECRET_WORDS).copied();
+    let words = SECRET_PARTS.iter().chain(&SECRET_WORDS).chain(&SECRET_ENDS).map(|word| word.as_bytes());
+    for word in words.chain(of_descriptions).chain([INLINE, b"%"]) {
+        assert!(may_tell(word) && may_tell(&word.to_ascii_uppercase()), "{}", String::from_utf8_lossy(word));
+    }
+    assert!(!may_tell(b"Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1;rport"));
 }
