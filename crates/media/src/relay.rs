@@ -11,7 +11,7 @@ use trunkgate_agent::TrackName;
 
 use crate::agent_end::AgentEnd;
 use crate::codec::g711::{ULAW_SILENCE, decode_alaw, decode_ulaw, ulaw_to_alaw};
-use crate::counters::DropReason;
+use crate::counters::{DropReason, EndCounters};
 use crate::end::Wire;
 use crate::keep_alive;
 use crate::keys::Keys;
@@ -20,6 +20,7 @@ use crate::rtcp::{self, Kind};
 use crate::rtp::Rtp;
 use crate::session::{Session, Transmit};
 use crate::spec::{EndId, Event, RemoteSpec};
+use crate::stats::Reception;
 use crate::tap::hear_all;
 use crate::transcode::Coding;
 use crate::voice::CLOCK_HZ;
@@ -44,7 +45,6 @@ impl Session {
         if let Some(srtp) = &mut end.srtp {
             srtp.unprotect(now, false, packet)?;
         }
-        let bytes = packet.data().len();
         let mut rtp = Rtp::parse(packet.data()).map_err(|_| DropReason::NotRtp)?;
         if end.latch.lock_rtp(now, source, remote.latch) {
             end.counters.latched.set(1);
@@ -55,11 +55,8 @@ impl Session {
             return Ok(None);
         }
         end.silence.broken(now);
-        let clock_hz = end.clock_hz(rtp.payload_type);
-        end.reception.take(now, clock_hz, &rtp);
-        end.counters.lost.set(end.reception.lost());
-        end.counters.jitter_us.set(end.reception.jitter_us());
-        self.shared.count_received(&end.counters, bytes);
+        let clock_hz = receive(end.clock_hz(rtp.payload_type), now, &mut end.reception, &rtp, &end.counters);
+        self.shared.count_received(&end.counters, packet.data().len());
         if !remote.may_send {
             return Err(DropReason::NotSending);
         }
@@ -215,6 +212,14 @@ impl Session {
         }
         Ok(Some(way))
     }
+}
+
+/// A packet belongs to what is received; its clock.
+fn receive(clock_hz: u32, now: Instant, reception: &mut Reception, rtp: &Rtp, counters: &EndCounters) -> u32 {
+    reception.take(now, clock_hz, rtp);
+    counters.lost.set(reception.lost());
+    counters.jitter_us.set(reception.jitter_us());
+    clock_hz
 }
 
 /// Takes tones that are keys out of audio of G.711, before anybody hears it.
