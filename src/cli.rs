@@ -158,6 +158,9 @@ pub enum Verb {
         /// Which edge
         #[command(flatten)]
         remote: Remote,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Make a running edge refuse new calls; live ones go on
     Drain {
@@ -167,6 +170,9 @@ pub enum Verb {
         /// Take calls again
         #[arg(long)]
         undo: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Print what a shell completes verbs and flags by
     Completions {
@@ -183,6 +189,9 @@ pub enum Verb {
     Help {
         /// The code; none: this list of verbs
         code: Option<String>,
+        /// Every code as a page: docs/codes.md
+        #[arg(long, conflicts_with = "code")]
+        markdown: bool,
     },
 }
 

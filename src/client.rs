@@ -186,14 +186,16 @@ fn only<'a>(all: impl Iterator<Item = &'a str>, written: &str) -> Result<&'a str
 }
 
 /// `reload`
-pub fn reload(config: Option<&Path>, remote: &Remote) -> ExitCode {
-    ask(config, remote, Method::POST, "/v1/reload", None, print::reloaded)
+pub fn reload(config: Option<&Path>, remote: &Remote, json: bool) -> ExitCode {
+    let show = if json { raw } else { print::reloaded };
+    ask(config, remote, Method::POST, "/v1/reload", None, show)
 }
 
 /// `drain`
-pub fn drain(config: Option<&Path>, remote: &Remote, undo: bool) -> ExitCode {
+pub fn drain(config: Option<&Path>, remote: &Remote, undo: bool, json: bool) -> ExitCode {
     ask(config, remote, Method::POST, "/v1/drain", Some(json!({ "on": !undo })), |answer| {
         match answer["calls"].as_u64() {
+            _ if json => raw(answer),
             _ if undo => "taking calls again\n".to_owned(),
             Some(calls) => format!("draining: new calls get 503, live calls: {calls}\n"),
             None => "draining\n".to_owned(),

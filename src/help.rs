@@ -27,9 +27,26 @@ pub fn explain(id: &str) -> Option<String> {
     Some(format!("{}: {}\n\n{}\n", code.id, code.title, code.text))
 }
 
+/// What docs/codes.md holds: what [`explain`] says of every code.
+pub fn markdown() -> String {
+    let mut page = "# Codes\n\nWhat `trunkgate help CODE` says of each code of an error or a warning, made by `trunkgate help --markdown`.\n\
+                    A code never changes its meaning.\n"
+        .to_owned();
+    for code in code::ALL {
+        // Patterns, URLs and wildcards are as they are written.
+        page.push_str(&format!("\n## {}: {}\n\n```text\n{}\n```\n", code.id, code.title, code.text));
+    }
+    page
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_page_of_codes_is_what_is_said_of_them() {
+        assert!(include_str!("../docs/codes.md") == markdown(), "cargo run -- help --markdown > docs/codes.md");
+    }
 
     #[test]
     fn every_code_is_explained_and_no_other() {

@@ -53,17 +53,21 @@ fn main() -> ExitCode {
         Verb::Agent { what: Agents::Test(verb) } => agent_test::run(config, &verb),
         Verb::Preset { what, json } => preset::run(&what, json),
         Verb::Configuration { what } => configuration::run(config, &what),
-        Verb::Reload { remote } => client::reload(config, &remote),
-        Verb::Drain { remote, undo } => client::drain(config, &remote, undo),
+        Verb::Reload { remote, json } => client::reload(config, &remote, json),
+        Verb::Drain { remote, undo, json } => client::drain(config, &remote, undo, json),
         Verb::Completions { shell } => shell::completions(shell),
         Verb::Man { folder } => shell::manual(folder.as_deref()),
-        Verb::Help { code: Some(topic) } => {
+        Verb::Help { markdown: true, .. } => {
+            client::say(&help::markdown());
+            ExitCode::SUCCESS
+        }
+        Verb::Help { code: Some(topic), .. } => {
             match Cli::command().find_subcommand_mut(&topic).filter(|v| !v.is_hide_set()) {
                 Some(verb) => help_of(&mut verb.clone().bin_name(format!("trunkgate {topic}"))),
                 None => help::run(&topic),
             }
         }
-        Verb::Help { code: None } => help_of(&mut Cli::command()),
+        Verb::Help { code: None, .. } => help_of(&mut Cli::command()),
     }
 }
 

@@ -17,6 +17,7 @@ use trunkgate_call::{Change, Happening, Input};
 use trunkgate_route::Table;
 
 use crate::config::{self, Config, Diagnostic, Listen};
+use crate::findings::number;
 use crate::handle::{Gone, Handle};
 use crate::hep;
 use crate::names::Found;
@@ -270,7 +271,8 @@ fn set<T: PartialEq>(watched: &watch::Sender<T>, new: T) {
 fn told(outcome: &Result<Reloaded, ReloadError>) -> Change {
     match outcome {
         Ok(done) => {
-            let text = format!("{} trunks, {} routes, {} warnings", done.trunks, done.routes, done.warnings);
+            let text = [(done.trunks, "trunk"), (done.routes, "route"), (done.warnings, "warning")];
+            let text = text.map(|(count, word)| number(count, word)).join(", ");
             Change { text: Some(text), ..Change::new(Happening::ConfigReloaded) }
         }
         Err(error) => Change { text: Some(error.brief()), ..Change::new(Happening::ConfigRefused) },

@@ -6,9 +6,13 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;
+use clap_mangen::Man;
 
 use crate::cli::Cli;
 use crate::client;
+
+/// The version's date, as deploy/debian/changelog has it: a page's own would be another for every build.
+const DATE: &str = "2026-11-21";
 
 /// Prints the script that a shell completes by.
 pub fn completions(shell: Shell) -> ExitCode {
@@ -59,7 +63,18 @@ fn add_pages(command: &clap::Command, pages: &mut Vec<(String, String)>) {
 
 fn write(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
-    clap_mangen::generate_to(Cli::command(), folder)
+    let mut program = Cli::command().disable_help_subcommand(true);
+    program.build();
+    pages(program, folder)
+}
+
+/// The page of a verb, after those of its own verbs.
+fn pages(command: clap::Command, folder: &Path) -> io::Result<()> {
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        pages(verb.clone(), folder)?;
+    }
+    let source = concat!("trunkgate ", env!("CARGO_PKG_VERSION"));
+    Man::new(command).date(DATE).source(source).manual("Trunkgate").generate_to(folder).map(drop)
 }
 
 #[cfg(test)]
@@ -73,6 +88,9 @@ mod tests {
         for verb in Cli::command().get_subcommands().filter(|verb| !verb.is_hide_set()) {
             let page = std::fs::read_to_string(folder.path().join(format!("trunkgate-{}.1", verb.get_name()))).unwrap();
             assert!(page.contains(".SH NAME") && page.contains(".SH SYNOPSIS"), "{page}");
+            let head =
+                format!(".TH trunkgate-{} 1 {DATE} \"trunkgate {}\"", verb.get_name(), env!("CARGO_PKG_VERSION"));
+            assert!(page.contains(&head), "{head}: {page}");
         }
         assert!(folder.path().join("trunkgate.1").exists());
     }
@@ -91,5 +109,13 @@ mod tests {
         listed.sort();
         assert_eq!(listed, files, "{text}");
         assert!(text.contains("\ntrunkgate-doctor(1) ") && text.contains("install them: trunkgate man /"), "{text}");
+    }
+
+    #[test]
+    fn pages_have_the_date_of_the_version() {
+        let package = include_str!("../deploy/debian/changelog");
+        let date = package.lines().find_map(|line| line.split_once(">  ").map(|(_, date)| date)).unwrap();
+        let date = jiff::fmt::rfc2822::parse(date).unwrap();
+        assert_eq!(date.strftime("%Y-%m-%d").to_string(), DATE);
     }
 }

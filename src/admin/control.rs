@@ -71,6 +71,19 @@ pub(super) async fn dtmf(
 /// Calls cannot be held, played to or recorded over HTTP in this version.
 pub(super) async fn not_in_this_version(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<Value>, ApiError> {
     find(&handle, &sid).await?;
-    let message = "not in this version; forks, transfer and dtmf are";
-    Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, "not_in_this_version", message))
+    Err(later("not in this version; forks, transfer and dtmf are"))
+}
+
+/// Calls cannot be placed over HTTP in this version.
+pub(super) async fn no_calls_by_http() -> ApiError {
+    later("calls over HTTP: not in this version; `trunkgate call` places one")
+}
+
+/// The API that Twilio's own clients speak.
+pub(super) async fn no_twilio_api() -> ApiError {
+    later("the Twilio-compatible API: not in this version; /v1/calls has forks, transfer and dtmf")
+}
+
+fn later(message: &str) -> ApiError {
+    ApiError::new(StatusCode::NOT_IMPLEMENTED, "not_in_this_version", message)
 }

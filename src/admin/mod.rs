@@ -7,7 +7,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{any, delete, get, post};
 use axum::{Json, Router};
 use serde_json::json;
 
@@ -90,7 +90,7 @@ fn router(handle: Handle) -> Router {
         .route("/v1/status", get(status::status))
         .route("/v1/trunks", get(status::trunks))
         .route("/v1/agents", get(agents::list))
-        .route("/v1/calls", get(calls::list))
+        .route("/v1/calls", get(calls::list).post(control::no_calls_by_http))
         .route("/v1/calls/{sid}", get(calls::show).delete(calls::hang_up))
         .route("/v1/calls/{sid}/trace", get(traces::json))
         .route("/v1/calls/{sid}/trace.txt", get(traces::text))
@@ -106,6 +106,8 @@ fn router(handle: Handle) -> Router {
         .route("/v1/calls/{sid}/resume", post(control::not_in_this_version))
         .route("/v1/calls/{sid}/play", post(control::not_in_this_version))
         .route("/v1/calls/{sid}/recording", post(control::not_in_this_version))
+        .route("/2010-04-01", any(control::no_twilio_api))
+        .route("/2010-04-01/{*path}", any(control::no_twilio_api))
         .route("/sms/inbound", post(sms::inbound))
         .route("/v1/events", get(events::follow))
         .route("/v1/history", get(overview::history))

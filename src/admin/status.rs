@@ -14,6 +14,7 @@ use trunkgate_call::view::{FaultView, PeerView, SilentView, TrunkView};
 use super::ApiError;
 use super::agents::AgentReport;
 use super::asked::bad_query;
+use crate::findings::number;
 use crate::handle::{Gone, Handle, Phase};
 use crate::limits;
 use crate::reload::{ReloadError, Reloaded};
@@ -141,9 +142,9 @@ impl StatusReport {
         report.problems.extend(silent);
         report.problems.extend(gateway.unknown.map(|unknown| {
             let (last, ago) = (unknown.last, unknown.seconds_ago);
-            let messages = unknown.messages;
+            let messages = number(usize::try_from(unknown.messages).unwrap_or(usize::MAX), "message");
             format!(
-                "SIP from addresses of no trunk is dropped, {messages} messages in the last hour, the last from {last} {ago} s \
+                "SIP from addresses of no trunk is dropped, {messages} in the last hour, the last from {last} {ago} s \
                  ago: `peers` and `accept_from` of a trunk say who may call"
             )
         }));

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 /// The columns. Those that a record has no field for are made here.
-pub(super) const COLUMNS: [&str; 19] = [
+pub(super) const COLUMNS: [&str; 20] = [
     "sid",
     "started_at",
     "answered_at",
@@ -24,6 +24,7 @@ pub(super) const COLUMNS: [&str; 19] = [
     "post_dial_ms",
     "mos_min",
     "mos_avg",
+    "flags",
     "legs",
 ];
 
@@ -46,6 +47,10 @@ fn field(record: &Value, column: &str) -> String {
     match column {
         "answered_s" => answered_seconds(record).map_or_else(String::new, |seconds| format!("{seconds:.3}")),
         "caller_trunk" => text(record.pointer("/legs/0/trunk")),
+        "flags" => {
+            let flags = record.get(column).and_then(Value::as_array).into_iter().flatten();
+            flags.filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
+        }
         _ => text(record.get(column)),
     }
 }
@@ -98,14 +103,15 @@ mod tests {
         assert_eq!(
             String::from_utf8(head()).unwrap(),
             "sid,started_at,answered_at,ended_at,answered_s,state,outcome,reason,route,caller_trunk,from,to,sip_code,\
-             q850_cause,failovers,post_dial_ms,mos_min,mos_avg,legs\r\n"
+             q850_cause,failovers,post_dial_ms,mos_min,mos_avg,flags,legs\r\n"
         );
         let mut value = record("CA1").value();
         value["legs"] = json!([{"sid": "CA1", "trunk": "carrier, \"west\""}]);
+        value["flags"] = json!(["codec_mismatch", "failed_over"]);
         assert_eq!(
             String::from_utf8(row(&value)).unwrap(),
             "CA1,2026-01-01T00:00:00.000Z,2026-01-01T00:00:01.000Z,2026-01-01T00:01:01.250Z,60.250,ended,answered,\
-             caller_hung_up,r,\"carrier, \"\"west\"\"\",+1,+2,200,16,0,40,,,\
+             caller_hung_up,r,\"carrier, \"\"west\"\"\",+1,+2,200,16,0,40,,,codec_mismatch failed_over,\
              \"[{\"\"sid\"\":\"\"CA1\"\",\"\"trunk\"\":\"\"carrier, \\\"\"west\\\"\"\"\"}]\"\r\n"
         );
     }

@@ -101,7 +101,8 @@ impl RecordsFile {
         Ok(())
     }
 
-    /// Opens the file, and has it end with a whole line. What was put there in another format is put aside.
+    /// Opens the file, and has it end with a whole line. What was put there in another format, or with other columns,
+    /// is put aside.
     fn reopen(&mut self) -> io::Result<()> {
         self.open = None;
         let path = &self.settings.path;
@@ -112,8 +113,7 @@ impl RecordsFile {
             }
             let about = lines.file().metadata()?;
             let mut first = lines.file();
-            let format = format_of(&mut first).map_err(|error| named(path, &error))?;
-            if format.is_none_or(|found| found == self.settings.format) {
+            if fits(&mut first, self.settings.format).map_err(|error| named(path, &error))? {
                 let period = self.period(Timestamp::from_second(about.mtime()).unwrap_or_default());
                 self.open = Some(Open { lines, identity: (about.dev(), about.ino()), period });
                 return Ok(());
@@ -203,19 +203,18 @@ fn beside(path: &Path, more: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// What a file holds; `None` for an empty one.
-fn format_of(file: &mut &std::fs::File) -> io::Result<Option<CdrFormat>> {
+/// Whether records of this format may follow what a file holds: CSV of an earlier version has fewer columns.
+fn fits(file: &mut &std::fs::File, format: CdrFormat) -> io::Result<bool> {
     use std::io::{Read as _, Seek as _};
     file.rewind()?;
-    let mut start = [0; 4];
-    let mut length = 0;
-    while let Ok(more @ 1..) = file.read(start.get_mut(length..).unwrap_or_default()) {
-        length += more;
-    }
-    match start.get(..length).unwrap_or_default() {
-        b"" => Ok(None),
-        b"sid," => Ok(Some(CdrFormat::Csv)),
-        [b'{', ..] => Ok(Some(CdrFormat::Jsonl)),
+    let head = csv::head();
+    let mut start = Vec::new();
+    file.take(head.len() as u64).read_to_end(&mut start)?;
+    match start.as_slice() {
+        b"" => Ok(true),
+        [b'{', ..] => Ok(format == CdrFormat::Jsonl),
+        // Another process may be in the middle of the head.
+        start if start.starts_with(b"sid,") => Ok(format == CdrFormat::Csv && head.starts_with(start)),
         _ => Err(io::Error::other("something else than call records is in it")),
     }
 }
@@ -351,6 +350,25 @@ mod tests {
     }
 
     #[test]
+    fn columns_of_an_earlier_version_are_put_aside() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cdr.csv");
+        let earlier = String::from_utf8(csv::head()).unwrap().replace(",flags", "") + "CA1,x\r\n";
+        std::fs::write(&path, &earlier).unwrap();
+        let mut file = RecordsFile::open(settings(&path, CdrFormat::Csv), true).unwrap();
+        file.write(&record("CA2"), Timestamp::now()).unwrap();
+        let (_, _, aside) = file.aside().unwrap().remove(0);
+        assert_eq!(std::fs::read_to_string(aside).unwrap(), earlier);
+        let now = std::fs::read(&path).unwrap();
+        assert!(now.starts_with(&[csv::head().as_slice(), b"CA2,"].concat()), "{}", String::from_utf8_lossy(&now));
+        // Its own are added to.
+        drop(file);
+        let mut file = RecordsFile::open(settings(&path, CdrFormat::Csv), true).unwrap();
+        file.write(&record("CA3"), Timestamp::now()).unwrap();
+        assert_eq!(file.aside().unwrap().len(), 1);
+    }
+
+    #[test]
     fn a_line_that_a_crash_tore_is_cut_off_and_one_without_its_end_gets_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cdr.jsonl");
@@ -365,7 +383,8 @@ mod tests {
             RecordsFile::open(settings(&path, CdrFormat::Jsonl), true).unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), left);
         }
-        for (text, left) in [("sid,star", ""), ("sid,x\r\nCA1,\"a", "sid,x\r\n")] {
+        let head = String::from_utf8(csv::head()).unwrap();
+        for (text, left) in [("sid,star".to_owned(), ""), (format!("{head}CA1,\"a"), &head)] {
             std::fs::write(&path, text).unwrap();
             RecordsFile::open(settings(&path, CdrFormat::Csv), true).unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), left);

@@ -8,7 +8,7 @@ const TWILIO_API: Kind = Kind::Later("the Twilio-compatible API");
 pub(in crate::config) const CDR: &[Key] = keys! {
     "file": FILE, NONE, "call records, one a call, also after a crash";
     "format": Kind::Word(&["jsonl", "csv"]), is(r#""jsonl""#).beside("file"), "of the file";
-    "rotate": Kind::Many(&Kind::Text("size or duration")), NONE, "when the file is put aside: \"100 MiB\", \"1d\", or both";
+    "rotate": Kind::Many(&Kind::Text("size or duration")), NONE, "when the file is put aside: \"100 MiB\" (64 KiB or more), \"1d\" (1m or more), or both";
     "keep": Kind::Either(&[Kind::Integer(1, 1_000_000), Kind::Duration]), told("all"), "of those that were put aside";
     "url": Kind::Url, NONE, "each record is posted there, at least once";
     "secret": Kind::Many(&Kind::Secret), NONE, "signs what is posted (Standard Webhooks)";
