@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::client;
 use crate::config::code;
 
 /// Prints the explanation of a code; for one that does not exist the list of all, and exit 2.
@@ -27,8 +28,14 @@ pub fn explain(id: &str) -> Option<String> {
     Some(format!("{}: {}\n\n{}\n", code.id, code.title, code.text))
 }
 
+/// Prints every code as a page.
+pub fn page() -> ExitCode {
+    client::say(&markdown());
+    ExitCode::SUCCESS
+}
+
 /// What docs/codes.md holds: what [`explain`] says of every code.
-pub fn markdown() -> String {
+fn markdown() -> String {
     let mut page = "# Codes\n\nWhat `trunkgate help CODE` says of each code of an error or a warning, made by `trunkgate help --markdown`.\n\
                     A code never changes its meaning.\n"
         .to_owned();

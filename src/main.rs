@@ -57,10 +57,7 @@ fn main() -> ExitCode {
         Verb::Drain { remote, undo, json } => client::drain(config, &remote, undo, json),
         Verb::Completions { shell } => shell::completions(shell),
         Verb::Man { folder } => shell::manual(folder.as_deref()),
-        Verb::Help { markdown: true, .. } => {
-            client::say(&help::markdown());
-            ExitCode::SUCCESS
-        }
+        Verb::Help { markdown: true, .. } => help::page(),
         Verb::Help { code: Some(topic), .. } => {
             match Cli::command().find_subcommand_mut(&topic).filter(|v| !v.is_hide_set()) {
                 Some(verb) => help_of(&mut verb.clone().bin_name(format!("trunkgate {topic}"))),
