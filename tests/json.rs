@@ -82,7 +82,7 @@ impl Page {
         let fields = match value {
             Value::Object(fields) => fields,
             Value::Array(all) => return all.iter().for_each(|one| self.walk(section, path, one)),
-            _ => return,
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return,
         };
         for (name, value) in fields {
             let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
