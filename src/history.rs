@@ -104,9 +104,10 @@ struct Last {
 /// The same as shown.
 #[derive(Debug, Serialize)]
 pub(crate) struct TroubleView {
-    /// `failed` (the call did), `ended` (an answered one, before its time), `failed_over`, `one_way`.
+    /// `failed` (the call did), `ended` (an answered one, before its time), or a flag of calls: `failed_over`, `one_way`,
+    /// `unsent`, `codec_mismatch`.
     kind: &'static str,
-    /// A slug of docs/reasons.md; empty for `one_way`.
+    /// A slug of docs/reasons.md; empty for the last three.
     reason: &'static str,
     /// What it means.
     sentence: &'static str,
@@ -166,6 +167,8 @@ impl History {
                 self.tally.one_way += 1;
                 self.trouble(*at, "one_way", change);
             }
+            Happening::MediaUnsent => self.trouble(*at, "unsent", change),
+            Happening::MediaMismatch => self.trouble(*at, "codec_mismatch", change),
             Happening::CallEnded => self.ended(*at, change),
             Happening::CallRinging
             | Happening::TrunkUp
@@ -259,7 +262,7 @@ impl History {
             reason,
             sentence: sentence(kind, reason),
             count: trouble.minutes.iter().filter(|(minute, _)| *minute > from).map(|(_, count)| count).sum(),
-            fix: fix(kind, reason, trouble.last.as_ref()),
+            fix: fix(reason, trouble.last.as_ref()),
             last: trouble.last.clone(),
         };
         let mut all: Vec<TroubleView> = self.troubles.iter().map(view).filter(|trouble| trouble.count > 0).collect();
@@ -289,19 +292,18 @@ pub(crate) fn is_usual(reason: &str) -> bool {
 }
 
 fn sentence(kind: &str, reason: &str) -> &'static str {
-    if kind == "one_way" {
-        return "a side of an answered call sent no media";
+    match kind {
+        "one_way" => "a side of an answered call sent no media",
+        "unsent" => "this machine did not let packets of an answered call out",
+        "codec_mismatch" => "a side of an answered call sent another codec than was agreed on",
+        _ => ReasonSlug::ALL.iter().find(|slug| slug.as_str() == reason).map_or("", |slug| slug.sentence()),
     }
-    let slug = ReasonSlug::ALL.iter().find(|slug| slug.as_str() == reason);
-    slug.map_or("", |slug| slug.sentence())
 }
 
 /// What would help: that of the last time where it has its own.
-fn fix(kind: &str, reason: &str, last: Option<&Last>) -> Option<String> {
-    if kind == "one_way" {
-        return last?.fix.clone();
-    }
-    ReasonSlug::ALL.iter().find(|slug| slug.as_str() == reason)?.fix().map(str::to_owned)
+fn fix(reason: &str, last: Option<&Last>) -> Option<String> {
+    let own = last.and_then(|last| last.fix.clone());
+    own.or_else(|| ReasonSlug::ALL.iter().find(|slug| slug.as_str() == reason)?.fix().map(str::to_owned))
 }
 
 /// Takes changes in before too many wait, and ends intervals, until the edge ends.
@@ -369,6 +371,10 @@ mod tests {
         assert_eq!(seen(&history, 3002), [("failed_over", "no_response", 2), ("one_way", "", 1)]);
         assert_eq!(seen(&history, 3700), [("failed_over", "no_response", 1), ("one_way", "", 1)]);
         assert!(seen(&history, 8000).is_empty());
+        history.take(&event(9000, Happening::MediaUnsent, None));
+        history.take(&event(9001, Happening::MediaMismatch, None));
+        assert_eq!(seen(&history, 9001), [("codec_mismatch", "", 1), ("unsent", "", 1)]);
+        assert!(history.troubles(at(9001)).iter().all(|one| !one.sentence.is_empty() && one.fix.is_none()));
         for minute in 0..500 {
             history.take(&event(minute * 60, Happening::MediaOneWay, None));
         }
@@ -388,6 +394,20 @@ mod tests {
         }
         history.catch_up();
         assert_eq!(history.tally.begun, 1 + limits::EVENTS_KEPT as u64, "the oldest are missed, and nothing else");
+    }
+
+    #[test]
+    fn the_fix_of_the_last_call_goes_before_that_of_its_reason() {
+        let mut history = History::default();
+        let failed = |fix: Option<&str>| {
+            let event = event(1, Happening::CallFailedOver, Some("codec_mismatch"));
+            Event { change: Change { fix: fix.map(str::to_owned), ..event.change }, ..event }
+        };
+        let fix = |history: &History| history.troubles(at(1))[0].fix.clone();
+        history.take(&failed(None));
+        assert_eq!(fix(&history).as_deref(), ReasonSlug::CodecMismatch.fix());
+        history.take(&failed(Some("`codecs = [\"PCMA\"]`")));
+        assert_eq!(fix(&history).as_deref(), Some("`codecs = [\"PCMA\"]`"));
     }
 
     #[test]

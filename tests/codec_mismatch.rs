@@ -76,6 +76,15 @@ fn is_told(edge: &Process, trunk: &str, (level, count): (&str, &str), cause: &st
     assert!(line["text"].as_str().unwrap().contains(&format!("in {count} of the last hour: {cause}")), "{line}");
     assert!(line["fix"].as_str().unwrap().starts_with(fix), "{line}");
     assert_eq!(output.status.code(), Some(i32::from(level == "fail")));
+    // With its own fix; and with nobody left it has not gone on.
+    let kind = if level == "fail" { "failed" } else { FLAG };
+    let troubles = until("it is among what went wrong", || {
+        let troubles = edge.json("/v1/history")["troubles"].as_array().unwrap().clone();
+        (!troubles.is_empty()).then_some(troubles)
+    });
+    let [trouble] = troubles.as_slice() else { panic!("{troubles:?}") };
+    let (text, own) = (trouble["text"].as_str().unwrap(), trouble["fix"].as_str().unwrap());
+    assert!(trouble["kind"] == kind && text.contains(cause) && own.starts_with(fix), "{trouble}");
 }
 
 #[test]

@@ -261,7 +261,10 @@ pub(super) fn call(call: &Value, width: Option<usize>) -> String {
             rtp["lost"].to_string(),
             jitter(leg),
             score(&rtp["mos"]),
-            rtp["tx_packets"].to_string(),
+            match rtp["tx_refused"].as_u64() {
+                None | Some(0) => rtp["tx_packets"].to_string(),
+                Some(refused) => format!("{} ({refused} not let out)", rtp["tx_packets"]),
+            },
             score(&rtp["far"]["mos"]),
             rtp["rtt_ms"].as_f64().map_or_else(|| "–".into(), |ms| format!("{ms:.1} ms")),
         ]);

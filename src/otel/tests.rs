@@ -74,6 +74,8 @@ fn call() -> SampledCall {
         post_dial_ms: Some(40),
         mos_min: Some(3.5),
         mos_avg: Some(4.25),
+        proof: None,
+        fix: None,
     };
     let message = |at_us, leg, received, text: &str| {
         let what = TraceItem::Message { leg, received, text: text.into(), note: String::new(), again: false };

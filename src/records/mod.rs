@@ -117,6 +117,8 @@ mod tests {
             post_dial_ms: Some(40),
             mos_min: None,
             mos_avg: None,
+            proof: None,
+            fix: None,
         }
     }
 

@@ -73,6 +73,7 @@ use trunkgate_sip::{Answer, ClientId, DialogId, ServerId};
 use crate::answer::FinalAnswer;
 use crate::attempt::Attempt;
 use crate::branches::{Branch, Tried};
+use crate::change::Change;
 use crate::consult::Consults;
 use crate::controller::Controller;
 use crate::deadlines::Timer;
@@ -331,8 +332,8 @@ pub(crate) struct Call {
     pub(crate) times: Times,
     pub(crate) deadlines: Few<Timer, Instant>,
     pub(crate) failovers: u32,
-    /// Why the last way failed, until another is tried.
-    pub(crate) failed_over: Option<ReasonSlug>,
+    /// Why the last way failed, and what is told of it once another is tried.
+    pub(crate) failed_over: Option<Box<(ReasonSlug, Change)>>,
     pub(crate) ending: Option<Ending>,
     /// What its verdict tells besides.
     pub(crate) story: Story,

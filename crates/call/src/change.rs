@@ -22,12 +22,16 @@ pub enum Happening {
     CallRinging,
     /// Its caller has its answer.
     CallAnswered,
-    /// A target has failed it, and the next one may get it.
+    /// A target has failed it, and the next one is tried.
     CallFailedOver,
     /// It is over.
     CallEnded,
     /// A side of an answered call sends no media.
     MediaOneWay,
+    /// This machine does not let packets of a call out to a side.
+    MediaUnsent,
+    /// A side of an answered call sends another codec than was agreed on.
+    MediaMismatch,
     /// A trunk can be reached.
     TrunkUp,
     /// None of a trunk's peers can be.
@@ -44,13 +48,15 @@ pub enum Happening {
 
 impl Happening {
     /// Every one, for documents and tests.
-    pub const ALL: [Happening; 12] = [
+    pub const ALL: [Happening; 14] = [
         Happening::CallTrying,
         Happening::CallRinging,
         Happening::CallAnswered,
         Happening::CallFailedOver,
         Happening::CallEnded,
         Happening::MediaOneWay,
+        Happening::MediaUnsent,
+        Happening::MediaMismatch,
         Happening::TrunkUp,
         Happening::TrunkDown,
         Happening::AgentFailed,
@@ -68,6 +74,8 @@ impl Happening {
             Happening::CallFailedOver => "call.failed_over",
             Happening::CallEnded => "call.ended",
             Happening::MediaOneWay => "media.one_way",
+            Happening::MediaUnsent => "media.unsent",
+            Happening::MediaMismatch => "media.codec_mismatch",
             Happening::TrunkUp => "trunk.up",
             Happening::TrunkDown => "trunk.down",
             Happening::AgentFailed => "agent.failed",
@@ -132,7 +140,8 @@ impl Change {
 
     /// Of one that is over.
     pub fn ended(record: &CallRecord) -> Change {
-        Change { mos: record.mos_avg, ..Change::of_view(Happening::CallEnded, &record.call) }
+        let (text, fix) = (record.proof.clone(), record.fix.clone());
+        Change { mos: record.mos_avg, text, fix, ..Change::of_view(Happening::CallEnded, &record.call) }
     }
 
     fn of_view(what: Happening, call: &CallView) -> Change {

@@ -216,7 +216,7 @@ impl Side<'_> {
     fn unsent(&self) -> Option<Diagnosis> {
         let why = self.counters.symptoms.unsent()?;
         let to = self.remote.rtp?;
-        let (refused, sent) = (self.dropped(DropReason::SendFailed), self.counters.tx_packets.get());
+        let (refused, sent) = (self.counters.symptoms.refused.get(), self.counters.tx_packets.get());
         if refused * 2 < sent {
             return None;
         }
@@ -465,12 +465,8 @@ mod tests {
         assert_eq!(flaw(&|c| set(&c.symptoms.unread, 50)), Some(Cause::Unread));
         assert_eq!(flaw(&|c| set(&c.symptoms.unread, 1)), None);
         assert_eq!(flaw(&|c| set(&c.symptoms.unreachable, 300)), Some(Cause::Unreachable));
-        let refused = |count: u64| {
-            move |c: &EndCounters| {
-                c.symptoms.note_unsent(Unsent::Forbidden);
-                dropped(c, DropReason::SendFailed, count);
-            }
-        };
+        let refused =
+            |count: u64| move |c: &EndCounters| (0..count).for_each(|_| c.symptoms.note_unsent(Unsent::Forbidden));
         assert_eq!((flaw(&refused(500)), flaw(&refused(20))), (Some(Cause::Unsent), None));
         // The port of a far side that has just hung up.
         assert_eq!(flaw(&|c| set(&c.symptoms.unreachable, 4)), None);

@@ -137,15 +137,7 @@ impl Call {
         // While the ends' own counters are there: jitter and reports of the last interval stand nowhere else.
         self.settle_hearing(now, edge);
         let (view, scores, series) = (self.view(), self.scores(), self.quality(now));
-        if let Some(media) = self.media.take() {
-            edge.media(media, Command::Close);
-        }
-        for leg in &mut self.legs {
-            for end in std::mem::take(&mut leg.ends) {
-                retire(&mut leg.earlier, &mut leg.scores, &end.counters);
-            }
-        }
-        self.wires.clear();
+        self.close_media(edge);
         let sid = self.sid().to_owned();
         // A flood of those that are turned down must not become a flood of lines.
         if !self.story.is_turned_down {
@@ -164,8 +156,23 @@ impl Call {
             post_dial_ms: self.times.first_ring.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
             mos_min: scores.lowest(),
             mos_avg: scores.mean(),
+            proof: self.proof(reason).map(str::to_owned),
+            fix: self.own_fix(reason),
         };
         self.report(now, edge, record);
+    }
+
+    /// Its session is closed, and what its ends counted is kept.
+    fn close_media(&mut self, edge: &mut Edge) {
+        if let Some(media) = self.media.take() {
+            edge.media(media, Command::Close);
+        }
+        for leg in &mut self.legs {
+            for end in std::mem::take(&mut leg.ends) {
+                retire(&mut leg.earlier, &mut leg.scores, &end.counters);
+            }
+        }
+        self.wires.clear();
     }
 
     /// What shows that there were no ports, where nothing nearer is known.
@@ -197,8 +204,9 @@ impl Call {
 
     /// Another way is tried: the one before it has failed.
     pub(crate) fn count_failover(&mut self, edge: &mut Edge) {
-        if let Some(reason) = self.failed_over.take() {
+        if let Some((reason, change)) = self.failed_over.take().map(|failed| *failed) {
             self.failovers += 1;
+            edge.changed(change);
             *edge.metrics.failovers.entry((self.route.clone(), reason.as_str())).or_default() += 1;
         }
     }

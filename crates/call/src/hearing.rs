@@ -103,7 +103,7 @@ impl Call {
         edge.trace(now, self.key, TraceItem::Media { leg, text: line });
         let (text, fix) = (found.text.clone(), found.fix.clone());
         self.legs[leg].unheard = Some(found);
-        self.judge(now, edge, leg);
+        self.judge(now, edge, leg, true);
         let other = self.other(leg).filter(|other| self.legs[*other].agent.is_none());
         let both = other.is_some_and(|other| {
             let ends = &self.legs[other].ends;
@@ -134,7 +134,7 @@ impl Call {
         for leg in [Some(self.near), self.callee].into_iter().flatten() {
             // Not in the first interval: a side that is not heard is told then.
             if self.series.is_past_the_first() {
-                self.judge(now, edge, leg);
+                self.judge(now, edge, leg, false);
             }
             let found = self.flaw(edge, leg);
             if let Some(found) = &found
@@ -161,7 +161,7 @@ impl Call {
     /// A flaw, where there is one, takes the place of the one before; its trunk learns of it.
     fn set_flaw(&mut self, now: Instant, edge: &mut Edge, leg: usize, found: Option<Box<Diagnosis>>) {
         if let (Some(found), Some(trunk)) = (&found, self.legs[leg].trunk.clone()) {
-            self.count_fault(now, edge, &trunk.name, found, false);
+            self.tell_fault(now, edge, &trunk.name, found);
         }
         self.legs[leg].flaw = found;
     }
@@ -191,12 +191,12 @@ impl Call {
                 let found = self.flaw(edge, leg);
                 self.set_flaw(now, edge, leg, found);
             }
-            self.judge(now, edge, leg);
+            self.judge(now, edge, leg, false);
         }
     }
 
-    /// Its trunk learns, once a leg, whether it was heard.
-    fn judge(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+    /// Its trunk learns, once a leg, whether it was heard; `is_told`: whoever watches is told by other means.
+    fn judge(&mut self, now: Instant, edge: &mut Edge, leg: usize, is_told: bool) {
         let side = &mut self.legs[leg];
         if side.agent.is_some() || std::mem::replace(&mut side.is_judged, true) {
             return;
@@ -204,7 +204,11 @@ impl Call {
         let side = &self.legs[leg];
         edge.trunks.listened(now, side.trunk_name(), self.sid(), side.unheard.as_deref());
         if let (Some(found), Some(trunk)) = (side.unheard.clone(), side.trunk.clone()) {
-            self.count_fault(now, edge, &trunk.name, &found, false);
+            if is_told {
+                self.count_fault(now, edge, &trunk.name, &found, false);
+            } else {
+                self.tell_fault(now, edge, &trunk.name, &found);
+            }
         }
     }
 }

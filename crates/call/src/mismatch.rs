@@ -9,6 +9,7 @@ use trunkgate_sdp::{EDGE_CODECS, anchored_streams, codec_names};
 
 use crate::answer::Failure;
 use crate::call::Call;
+use crate::change::{Change, Happening};
 use crate::diagnosis::{Cause, Diagnosis};
 use crate::edge::Edge;
 use crate::leg::policy;
@@ -147,7 +148,7 @@ impl Call {
         self.story.fault = Some((failure.reason, Box::new(found)));
     }
 
-    /// Its trunk learns of a fault, once a call; `refused`: that cost the call its target.
+    /// Its trunk learns of a fault, once a call; `refused`: that cost the call its target. Of which kind it is, where that is new.
     pub(crate) fn count_fault(
         &mut self,
         now: Instant,
@@ -155,13 +156,26 @@ impl Call {
         trunk: &Arc<str>,
         found: &Diagnosis,
         refused: bool,
-    ) {
-        let Some(kind) = Kind::of(found.cause) else { return };
+    ) -> Option<Kind> {
+        let kind = Kind::of(found.cause)?;
         let known = (trunk.clone(), kind);
-        if !self.story.counted.contains(&known) {
-            edge.trunks.at_fault(now, trunk, self.sid(), (kind, found), refused);
-            self.story.counted.push(known);
+        if self.story.counted.contains(&known) {
+            return None;
         }
+        edge.trunks.at_fault(now, trunk, self.sid(), (kind, found), refused);
+        self.story.counted.push(known);
+        Some(kind)
+    }
+
+    /// The same of a fault that the call goes on with: whoever watches is told as well.
+    pub(crate) fn tell_fault(&mut self, now: Instant, edge: &mut Edge, trunk: &Arc<str>, found: &Diagnosis) {
+        let what = match self.count_fault(now, edge, trunk, found, false) {
+            Some(Kind::Codecs) => Happening::MediaMismatch,
+            Some(Kind::Unsent) => Happening::MediaUnsent,
+            None => return,
+        };
+        let change = self.change_for(what, &found.text, None);
+        edge.changed(Change { trunk: Some(trunk.to_string()), fix: Some(found.fix.clone()), ..change });
     }
 }
 

@@ -52,7 +52,9 @@ fn hundredths(value: f64) -> f64 {
 pub(crate) fn add_counters(rtp: &mut RtpView, counters: &EndCounters) {
     let ms = |us: u64| us as f64 / 1000.0;
     rtp.rx_packets += counters.rx_packets.get();
-    rtp.tx_packets += counters.tx_packets.get();
+    let refused = counters.symptoms.refused.get();
+    rtp.tx_packets += counters.tx_packets.get().saturating_sub(refused);
+    rtp.tx_refused += refused;
     rtp.lost += counters.lost.get();
     rtp.jitter_ms = rtp.jitter_ms.max(ms(counters.jitter_us.get()));
     let rtt_us = counters.rtt_us.get();

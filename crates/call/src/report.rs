@@ -19,4 +19,10 @@ pub struct CallRecord {
     pub mos_min: Option<f64>,
     /// Mean of those scores.
     pub mos_avg: Option<f64>,
+    /// What shows why it ended, where more is known than the reason tells: of the verdict, not of the record.
+    #[serde(skip)]
+    pub proof: Option<String>,
+    /// What would help with that.
+    #[serde(skip)]
+    pub fix: Option<String>,
 }

@@ -38,7 +38,7 @@ impl Call {
         self.state = State::Rerouting;
         let is_lost = lost.as_ref().is_some_and(|failure| failure.loss.is_some());
         if let Some(failure) = lost {
-            self.note_failure(now, edge, None, &name, &failure);
+            self.note_failure(now, edge, Some(leg), &name, &failure);
             self.controller.failed(failure);
         }
         if !(is_lost && self.retry(now, edge, leg)) {

@@ -243,7 +243,7 @@ fn totals(leg: &Leg) -> Totals {
     for counters in counters(leg) {
         all.received += counters.rx_packets.get();
         all.lost += counters.lost.get();
-        all.sent += counters.tx_packets.get();
+        all.sent += counters.tx_packets.get().saturating_sub(counters.symptoms.refused.get());
         // What an agent's socket did not take is lost to it, and no report is needed to know.
         all.far_lost += counters.far_lost.get() + counters.frames_dropped.get();
         all.far_reports += counters.far_reports.get();

@@ -83,10 +83,21 @@ pub(crate) fn verdict(call: &Call) -> String {
 
 /// Why a call ended, and what shows it.
 fn why(call: &Call, reason: ReasonSlug) -> String {
-    let proof = call.story.proof.as_ref().filter(|(of, _)| *of == reason).map(|(_, proof)| &**proof);
-    let proof = proof.or(fault_of(call, reason).map(|found| found.text.as_str()));
-    let proof = proof.map(|proof| format!(": {proof}")).unwrap_or_default();
+    let proof = call.proof(reason).map(|proof| format!(": {proof}")).unwrap_or_default();
     format!("{}{proof}", reason.sentence())
+}
+
+impl Call {
+    /// What shows that it ended, or a target failed, for this reason.
+    pub(crate) fn proof(&self, reason: ReasonSlug) -> Option<&str> {
+        let proof = self.story.proof.as_ref().filter(|(of, _)| *of == reason).map(|(_, proof)| &**proof);
+        proof.or(fault_of(self, reason).map(|found| found.text.as_str()))
+    }
+
+    /// What would help with just that, where more is known than the reason tells.
+    pub(crate) fn own_fix(&self, reason: ReasonSlug) -> Option<String> {
+        fault_of(self, reason).map(|found| found.fix.clone())
+    }
 }
 
 /// What would help.
@@ -187,21 +198,17 @@ fn listed(all: &[Outcome]) -> String {
     told.join(", ")
 }
 
-/// How many targets failed, and the first of those that got as far as a leg, with why.
+/// How many targets failed, and the first of them, with why.
 fn failed(call: &Call) -> String {
-    let legs = call.legs.iter().enumerate().filter(|(_, leg)| !leg.listens());
-    let failed = legs.filter_map(|(at, leg)| Some((at, leg.shown_end().filter(|end| end.failed)?)));
+    let failed: Vec<Outcome> = outcomes(call).into_iter().filter(|one| one.why.is_some()).collect();
     // Who was the last to fail, with nobody left, is no failover.
-    let count = failed.clone().count().max(usize::try_from(call.failovers).unwrap_or(usize::MAX));
-    let told: Vec<String> = failed
-        .take(FAILURES_TOLD)
-        .map(|(at, end)| format!("{} ({})", call.name_of(at), end.reason.sentence()))
-        .collect();
-    let count = match count {
+    let count = failed.iter().map(|one| one.times).sum::<usize>();
+    let count = match count.max(usize::try_from(call.failovers).unwrap_or(usize::MAX)) {
         0 => return String::new(),
         1 => " 1 target failed".to_owned(),
         n => format!(" {n} targets failed"),
     };
+    let told: Vec<String> = failed.iter().take(FAILURES_TOLD).map(Outcome::to_string).collect();
     if told.is_empty() { format!("{count}.") } else { format!("{count}: {}.", told.join(", ")) }
 }
 

@@ -132,6 +132,9 @@ pub struct RtpView {
     pub rx_packets: u64,
     /// Sent to it.
     pub tx_packets: u64,
+    /// For it, and not let out by this machine.
+    #[serde(default)]
+    pub tx_refused: u64,
     /// Missing in what was received.
     pub lost: u64,
     /// Interarrival jitter.

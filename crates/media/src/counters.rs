@@ -146,7 +146,7 @@ pub struct EndCounters {
     pub rx_packets: Counter,
     /// Their bytes, RTP header included.
     pub rx_bytes: Counter,
-    /// RTP packets sent to the far side; those that the system refused are dropped as `send_failed` as well.
+    /// RTP packets for the far side, also those that the system [refused](Symptoms::refused).
     pub tx_packets: Counter,
     /// Their bytes.
     pub tx_bytes: Counter,

@@ -71,6 +71,8 @@ pub struct Symptoms {
     pub unreachable: Counter,
     undelivered: Counter,
     unsent: Counter,
+    /// RTP packets for the far side that the system refused, keep-alive packets among them.
+    pub refused: Counter,
     /// Datagrams for its RTP port that the system dropped because the socket was full.
     pub unread: Counter,
     /// The first who sent there without being expected.
@@ -87,12 +89,13 @@ impl Symptoms {
         self.unreachable.add_alone(1);
         self.undelivered.set(how as u64 + 1);
     }
-    /// Why the last RTP packet that the system refused was; `None`: none was. How many: [`DropReason::SendFailed`].
+    /// Why the last of the [`refused`](Self::refused) packets was; `None`: none was.
     pub fn unsent(&self) -> Option<Unsent> {
         Unsent::numbered(self.unsent.get())
     }
-    /// Notes that the system refused an RTP packet.
+    /// Counts an RTP packet that the system refused.
     pub fn note_unsent(&self, why: Unsent) {
+        self.refused.add_alone(1);
         self.unsent.set(why as u64 + 1);
     }
 }

@@ -40,7 +40,7 @@ function card(call, leg) {
       rtp.rtt_ms ? `round trip ${figure(rtp.rtt_ms, 0, ' ms')}` : null]),
     // Whoever is silent is the other side, and is marked there.
     way('out', 'is sent', rtp.tx_packets, [
-      isSilent(rtp.tx_packets) ? 'nothing came that could be sent to it' : null,
+      rtp.tx_refused ? `${count(rtp.tx_refused)} not let out by this machine` : isSilent(rtp.tx_packets) ? 'nothing came that could be sent to it' : null,
       rtp.far ? `lost ${count(rtp.far.lost)}` : null, rtp.far ? `jitter ${figure(rtp.far.jitter_ms, 1, ' ms')}` : null,
       rtp.far && rtp.far.mos ? `MOS ${figure(rtp.far.mos, 2)}` : null,
       rtp.far ? 'by its RTCP' : isAgent ? null : 'it sends no RTCP']),

@@ -8,7 +8,9 @@ import { plot } from './plot.js';
 const KEPT_EVENTS = 12;
 /** Trouble of calls this fresh is the headline. */
 const FRESH_MS = 10 * 60_000;
-const KINDS = { failed: 'call failed', ended: 'ended too early', failed_over: 'went on to the next target', one_way: 'one-way audio' };
+const KINDS = { failed: 'call failed', ended: 'ended too early', failed_over: 'went on to the next target', one_way: 'one-way audio', unsent: 'not let out', codec_mismatch: 'wrong codec' };
+/** Those that are a flag of calls. */
+const FLAGS = ['failed_over', 'one_way', 'unsent', 'codec_mismatch'];
 
 /** A line of `status`: what it tells to try as a sentence, its call as a link. */
 function problem(line) {
@@ -68,7 +70,8 @@ export function strip(trunks) {
 
 /** What stands above already is not said again. */
 function meaning(one, said) {
-  const text = (one.kind === 'failed_over' && one.text) || one.sentence || one.text;
+  const isOfReason = one.kind === 'failed' || one.kind === 'ended';
+  const text = (isOfReason && one.text ? `${one.sentence}: ${one.text}` : one.kind !== 'one_way' && one.text) || one.sentence;
   const fix = one.fix && !said.includes(one.fix) ? `. Try: ${one.fix}.` : '';
   return rich(`${text}${fix}`);
 }
@@ -80,9 +83,9 @@ function troubles(all, said) {
     { name: 'Trunk', cell: (one) => one.trunk || '–' },
     { name: 'Times', cell: (one) => count(one.count), class: 'number' },
     { name: 'Last', cell: (one) => h('a', { href: `#/calls/${one.last_sid}`, title: time(one.last_at) }, ago(one.last_at)) },
-    { name: 'Calls', cell: (one) => h('a', { href: one.kind === 'one_way' || one.kind === 'failed_over' ? `#/calls?flag=${one.kind}` : `#/calls${api.query({ reason: one.reason })}` }, 'show') },
+    { name: 'Calls', cell: (one) => h('a', { href: FLAGS.includes(one.kind) ? `#/calls?flag=${one.kind}` : `#/calls${api.query({ reason: one.reason })}` }, 'show') },
   ], {
-    caption: 'What went wrong in the last hour', rows: all, key: (one) => `${one.kind} ${one.reason}`, empty: 'Nothing went wrong in the last hour.',
+    caption: 'What went wrong in the last hour', rows: all, key: (one) => `${one.kind} ${one.reason}`, empty: 'No call went wrong in the last hour.',
     open: (one) => { location.hash = `#/calls/${one.last_sid}`; },
   });
 }
@@ -121,7 +124,7 @@ function plots(past, span, status) {
 
 function line([name, data]) {
   const party = data.sid ? h('a', { href: `#/calls/${data.sid}` }, `${number(data.from)} → ${number(data.to)}`) : data.trunk || data.agent || '';
-  const bad = ['media.one_way', 'trunk.down', 'agent.failed', 'config.refused'].includes(name);
+  const bad = ['media.one_way', 'media.unsent', 'media.codec_mismatch', 'trunk.down', 'agent.failed', 'config.refused'].includes(name);
   return h('li', {}, h('time', { datetime: data.at }, time(data.at)), chip(bad ? 'bad' : name === 'call.failed_over' ? 'warn' : 'plain', name), party,
     h('span', { class: 'dim' }, [data.sid ? data.trunk : null, data.reason && words(data.reason), data.text].filter(Boolean).join(' · ')));
 }
