@@ -240,6 +240,10 @@ pub const RELOAD_SECONDS: u64 = 120;
 pub const RELOADS_READING: usize = 4;
 /// Reloads that wait for their turn or are under way.
 pub const RELOADS: usize = 8;
+/// Changes that a reload names in its answer, and how many of them in a line of the log and in its event.
+pub const CHANGES_TOLD: usize = 200;
+/// See [`CHANGES_TOLD`].
+pub const CHANGES_IN_A_LINE: usize = 12;
 /// What `[speech] cache` may hold, in bytes.
 pub const SPEECH_CACHE_BYTES: u64 = 64 << 20;
 /// Largest file that it may write, in bytes.

@@ -16,7 +16,7 @@ use tokio::time::{Instant, interval, interval_at, timeout};
 use trunkgate_call::{Change, Happening, Input};
 use trunkgate_route::Table;
 
-use crate::config::{self, Config, Diagnostic, Listen};
+use crate::config::{self, Config, Diagnostic, Difference};
 use crate::findings::number;
 use crate::handle::{Gone, Handle};
 use crate::hep;
@@ -36,9 +36,22 @@ pub struct Reloaded {
     pub routes: usize,
     /// Warnings of the file.
     pub warnings: usize,
-    /// Sections that differ from what runs and take effect only when the edge is started again.
+    /// What is another than in the file that was in force, a sentence each, without secrets and numbers; at most
+    /// [`limits::CHANGES_TOLD`] and how many more.
+    pub changed: Vec<String>,
+    /// Keys that differ from what runs and take effect only when the edge is started again.
     pub needs_restart: Vec<String>,
 }
+
+/// Keys that only a start reads; of a table that is written many times, whether it is there as well.
+const ONLY_A_RESTART: [(&str, &[&str]); 6] = [
+    ("edge", &["name"]),
+    ("listen", &["name", "transport", "address"]),
+    ("media", &["ports", "threads", "idle_timeout", "latch"]),
+    ("limits", &["sip_message_bytes"]),
+    ("http", &["address"]),
+    ("log", &["format", "numbers"]),
+];
 
 /// Why a reload changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,16 +138,27 @@ impl Handle {
     async fn reload_in_turn(&self) -> Result<Reloaded, ReloadError> {
         let path = self.config_path();
         let file = path.clone();
-        // Audio is decoded and texts are said on a thread of their own.
+        let (before, boot) = self.shared.running(|running| (running.config.clone(), running.boot.clone()));
+        // Audio is decoded and texts are said on a thread of their own, and large files take a while to compare.
         let load = move || {
             config::load(&file).map(|(mut config, warnings)| {
                 speech::speak(&mut config);
-                (config, warnings)
+                let done = Reloaded {
+                    trunks: config.trunks.len(),
+                    routes: config.routes.len(),
+                    warnings: warnings.len(),
+                    changed: told_changes(&config::differences(&before, &config)),
+                    needs_restart: needs_restart(&boot, &config),
+                };
+                (config, done)
             })
         };
         let limit = Duration::from_secs(limits::RELOAD_SECONDS);
         let outcome = match in_time(limit, &self.shared.reloads_reading, load).await {
-            Ok(Ok((config, warnings))) => Ok(self.swap(config, warnings.len()).await?),
+            Ok(Ok((config, done))) => {
+                self.swap(config, done.warnings).await?;
+                Ok(done)
+            }
             Ok(Err(diagnostics)) => Err(ReloadError::File { path, diagnostics }),
             Err(error) => Err(error),
         };
@@ -143,30 +167,25 @@ impl Handle {
         self.shared.last_reload_ok.store(outcome.is_ok(), Ordering::Relaxed);
         self.shared.events.tell(told(&outcome));
         match &outcome {
-            Ok(done) if done.needs_restart.is_empty() => tracing::info!("configuration reloaded"),
+            Ok(done) if done.needs_restart.is_empty() => tracing::info!("configuration reloaded: {}", done.brief()),
             Ok(done) => {
-                tracing::warn!("configuration reloaded; only a restart changes {}", done.needs_restart.join(", "));
+                let kept = done.needs_restart.join(", ");
+                tracing::warn!("configuration reloaded: {}; only a restart changes {kept}", done.brief());
             }
             Err(error) => tracing::error!("configuration not reloaded, nothing has changed:\n{error}"),
         }
         outcome
     }
 
-    async fn swap(&self, config: Config, warnings: usize) -> Result<Reloaded, Gone> {
-        let (done, table, addressing) = self.shared.running(|running| {
+    async fn swap(&self, config: Config, warnings: usize) -> Result<(), Gone> {
+        let (table, addressing) = self.shared.running(|running| {
             let table = Arc::new(Table::new(config.definition(&running.names)));
             let addressing = edge::addressing(&config, &self.shared.listeners, &running.interfaces);
-            let done = Reloaded {
-                trunks: config.trunks.len(),
-                routes: config.routes.len(),
-                warnings,
-                needs_restart: needs_restart(&running.boot, &config),
-            };
             self.shared.own.send_modify(|own| own.follow(&running.boot, &config));
             running.config = config.clone();
             running.warnings = warnings;
             running.loaded_at = Timestamp::now();
-            (done, table, addressing)
+            (table, addressing)
         });
         // Before the table: a trunk's first connection finds its certificate.
         self.read_certificates();
@@ -184,7 +203,7 @@ impl Handle {
         set(&self.shared.otel, otel::Target::of(&config));
         self.shared.refresh.notify_one();
         self.shared.renamed.notify_one();
-        Ok(done)
+        Ok(())
     }
 
     /// Makes a new table of what the peers' names were found to be, where that has changed.
@@ -271,8 +290,9 @@ fn set<T: PartialEq>(watched: &watch::Sender<T>, new: T) {
 fn told(outcome: &Result<Reloaded, ReloadError>) -> Change {
     match outcome {
         Ok(done) => {
-            let text = [(done.trunks, "trunk"), (done.routes, "route"), (done.warnings, "warning")];
-            let text = text.map(|(count, word)| number(count, word)).join(", ");
+            let counts = [(done.trunks, "trunk"), (done.routes, "route"), (done.warnings, "warning")];
+            let counts = counts.map(|(count, word)| number(count, word)).join(", ");
+            let text = format!("{counts}: {}", done.brief());
             Change { text: Some(text), ..Change::new(Happening::ConfigReloaded) }
         }
         Err(error) => Change { text: Some(error.brief()), ..Change::new(Happening::ConfigRefused) },
@@ -337,28 +357,47 @@ pub(crate) fn stamps(config: &Config) -> Vec<Stamp> {
     config.tls_files().into_iter().map(|path| Stamp(stamp(path))).collect()
 }
 
-/// Sections that differ and are not swapped.
+/// Keys that differ and are not swapped.
 fn needs_restart(boot: &Config, new: &Config) -> Vec<String> {
-    let listen =
-        |all: &[Listen]| -> Vec<_> { all.iter().map(|one| (one.name.clone(), one.transport, one.address)).collect() };
-    let media = |config: &Config| {
-        let media = &config.media;
-        (media.ports, media.threads, media.idle_timeout, media.latch)
+    let is_kept = |one: &Difference| {
+        let keys = ONLY_A_RESTART.iter().find(|(table, _)| *table == one.table).map(|(_, keys)| *keys);
+        keys.is_some_and(|keys| one.key.map_or(one.table == "listen", |key| keys.contains(&key)))
     };
+    let differences = config::differences(boot, new);
+    let mut kept: BTreeSet<String> = differences.iter().filter(|one| is_kept(one)).map(Difference::place).collect();
+    let is_written = |one: &&Difference| one.table == "api" && one.key == Some("account_sid");
+    if boot.api != new.api {
+        kept.extend(differences.iter().find(is_written).map(Difference::place));
+    }
     let store = |config: &Config| config.sms.as_ref().map(|sms| sms.store.clone());
-    let checks = [
-        ("[edge] name", boot.edge.name != new.edge.name),
-        ("[[listen]]", listen(&boot.listen) != listen(&new.listen)),
-        ("[media]", media(boot) != media(new)),
-        ("[limits] sip_message_bytes", boot.limits.sip_message_bytes != new.limits.sip_message_bytes),
-        ("[http] address", boot.http.address != new.http.address),
-        ("[api] account_sid", boot.api != new.api),
-        ("[sms] store", store(boot).is_some_and(|file| store(new).is_some_and(|new| *new != *file))),
-        ("[log] format", boot.log.format != new.log.format),
-        ("[log] numbers", boot.log.full_numbers != new.log.full_numbers),
-    ];
-    let changed: BTreeSet<&str> = checks.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect();
-    changed.into_iter().map(str::to_owned).collect()
+    if store(boot).is_some_and(|file| store(new).is_some_and(|new| *new != *file)) {
+        kept.insert("[sms] store".to_owned());
+    }
+    kept.into_iter().collect()
+}
+
+/// The first of them as sentences, and how many there are besides.
+fn told_changes(differences: &[Difference]) -> Vec<String> {
+    let most = limits::CHANGES_TOLD;
+    let mut told: Vec<String> = differences.iter().take(most).map(ToString::to_string).collect();
+    if differences.len() > most {
+        told.push(format!("and {} more", differences.len() - most));
+    }
+    told
+}
+
+impl Reloaded {
+    /// What has changed, for a line.
+    fn brief(&self) -> String {
+        match self.changed.as_slice() {
+            [] => "nothing changed".to_owned(),
+            all if all.len() <= limits::CHANGES_IN_A_LINE => all.join("; "),
+            all => {
+                let (first, rest) = all.split_at(limits::CHANGES_IN_A_LINE);
+                format!("{}; and {} more", first.join("; "), rest.len())
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -136,3 +136,55 @@ fn more_reloads_than_can_wait_are_refused() {
     });
     assert_eq!(rig.agents(), ["slow"]);
 }
+
+#[test]
+fn a_reload_says_what_has_changed_and_what_waits_for_a_restart() {
+    let trunk = |name: &str, more: &str| format!("[trunk.{name}]\npeers = [\"sip:127.0.0.1:9\"]\n{more}");
+    let auth = "auth = { username = \"u\", password = \"hunter2\" }\n";
+    let route = |to: &str| format!("[[route]]\nname = \"{to}\"\nto = [\"+14155551234\"]\nconnect = [\"trunk:{to}\"]\n");
+    let before = trunk("a", &format!("max_calls = 10\n{auth}")) + &trunk("gone", "") + &route("a") + "[limits]\ncalls = 50\n";
+    let rig = Rig { edge: Process::start(&config(&before)), folder: tempfile::tempdir().unwrap() };
+    let changed = |done: &serde_json::Value, key: &str| -> Vec<String> {
+        done[key].as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect()
+    };
+    let take = || -> serde_json::Value {
+        let (status, answer) = reload(&rig.edge.url());
+        assert_eq!(status, 200, "{answer}");
+        serde_json::from_str(&answer).unwrap()
+    };
+    let unchanged = take();
+    assert_eq!((changed(&unchanged, "changed"), changed(&unchanged, "needs_restart")), (vec![], vec![]));
+
+    let other = auth.replace("hunter2", "swordfish");
+    let after = trunk("a", &format!("max_calls = 20\n{other}"))
+        + &trunk("new", "")
+        + &route("a").replace("1234", "9876")
+        + &route("new")
+        + "[limits]\ncalls = 60\n[log]\nlevel = \"debug\"\n[hep]\naddress = \"127.0.0.1:9\"\n";
+    let text = config(&after).replace("under-test", "renamed").replace("threads = 1", "threads = 1\nidle_timeout = \"90s\"");
+    std::fs::write(&rig.edge.file, text).unwrap();
+    let done = take();
+    let expected = [
+        "[edge] name \"under-test\" -> \"renamed\"",
+        "[media] idle_timeout \"60s\" -> \"90s\"",
+        "[limits] calls 50 -> 60",
+        "trunk a: max_calls 10 -> 20",
+        "trunk a: auth changed, in what is not shown",
+        "trunk new added",
+        "trunk gone removed",
+        "route a: to changed",
+        "route new added",
+        "[log] level changed",
+        "[hep] added",
+    ];
+    assert_eq!(changed(&done, "changed"), expected);
+    assert_eq!(changed(&done, "needs_restart"), ["[edge] name", "[media] idle_timeout"]);
+    let log = rig.edge.log();
+    assert!(log.contains("configuration reloaded: nothing changed"), "{log}");
+    let all = format!("{log}{done}");
+    assert!(all.contains("trunk new added") && !all.contains("swordfish") && !all.contains("41555598"), "{all}");
+    // The second time it is what was in force; what waits for a restart waits on.
+    let told = support::finish(&["reload", "--url", &rig.edge.url()]);
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains("  nothing changed\n") && told.contains("[media] idle_timeout changes only by a restart"), "{told}");
+}

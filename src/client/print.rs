@@ -300,6 +300,11 @@ fn score(mos: &Value) -> String {
 pub(super) fn reloaded(answer: &Value) -> String {
     let counts = ["trunk", "route", "warning"].map(|word| count(&answer[format!("{word}s")], word)).join(", ");
     let mut out = format!("reloaded: {counts}\n");
+    match answer["changed"].as_array().map(Vec::as_slice) {
+        Some([]) => out.push_str("  nothing changed\n"),
+        Some(all) => all.iter().for_each(|one| out.push_str(&format!("  {}\n", shown(one)))),
+        None => {}
+    }
     for section in answer["needs_restart"].as_array().into_iter().flatten() {
         out.push_str(&format!("{} {} changes only by a restart\n", paint("!", RED), shown(section)));
     }

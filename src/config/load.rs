@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
+use super::changes::Written;
 use super::checks;
 use super::code;
 use super::diagnostic::{Diagnostic, Findings, line_and_column};
@@ -116,7 +117,11 @@ fn read(path: &Path, source: &str, most_bytes: u64) -> Result<(Config, Vec<Diagn
     if findings.has_errors() {
         return Err(findings.into_sorted());
     }
-    Ok((config(path, source, draft), findings.into_sorted()))
+    let mut config = config(path, source, draft);
+    if most_bytes == u64::MAX {
+        config.written = Arc::new(Written::of(&config, source, file.folder()));
+    }
+    Ok((config, findings.into_sorted()))
 }
 
 /// The lines of which nothing more is said: the damaged ones, and those that a damaged header stands over.
@@ -150,6 +155,7 @@ fn config(path: &Path, source: &str, draft: Draft) -> Config {
     Config {
         path: path.to_owned(),
         places: Places::of(&draft, source),
+        written: Arc::default(),
         edge: draft.edge,
         listen: draft.listen.into_iter().map(|placed| placed.listen).collect(),
         media: draft.media,

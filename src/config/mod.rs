@@ -7,6 +7,7 @@
 mod agents;
 mod caller_id;
 mod cdr;
+mod changes;
 mod checks;
 pub mod code;
 mod cover;
@@ -33,6 +34,7 @@ mod places;
 pub mod preset;
 mod queue;
 mod quotas;
+mod raw;
 mod reference;
 mod register;
 mod route_files;
@@ -49,6 +51,7 @@ mod trunks;
 mod types;
 mod values;
 
+pub use changes::{Difference, differences};
 pub use cdr::{Cdr, CdrFile, CdrFormat, CdrUrl, Keep};
 pub use diagnostic::{Diagnostic, Excerpt, brief, render, summary, to_json};
 pub use hep::Hep;

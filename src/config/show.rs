@@ -7,8 +7,9 @@ use toml::de::{DeTable, DeValue};
 use super::cover;
 use super::diagnostic::Findings;
 use super::json_schema::default_value;
-use super::keys::{Absent, Key, Kind, ROOT, TRUNK};
+use super::keys::{Absent, Key, Kind, ROOT, SOCKET, TRUNK};
 use super::preset;
+use super::raw::Raw;
 use super::section::{Section, Value};
 use super::types::{Config, Listen};
 
@@ -17,7 +18,7 @@ const HIDDEN: &str = "(not shown)";
 
 /// A value, in the order in which it is to be read.
 #[derive(Debug, Clone, PartialEq)]
-enum Node {
+pub(super) enum Node {
     /// As TOML.
     Plain(String),
     List(Vec<Node>),
@@ -26,27 +27,37 @@ enum Node {
 
 /// Where a value is from.
 #[derive(Debug, Clone, PartialEq)]
-enum Origin {
+pub(super) enum Origin {
     File,
     Preset(String),
     Default,
 }
 
+/// A key that holds.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Line {
+    pub(super) key: &'static str,
+    pub(super) kind: Kind,
+    pub(super) node: Node,
+    pub(super) origin: Origin,
+    pub(super) raw: Raw,
+}
+
 /// A table of the file.
 #[derive(Debug, Clone, PartialEq)]
-struct Block {
+pub(super) struct Block {
     /// `edge`; `trunk` and the trunk's name; `route`.
-    table: &'static str,
-    name: Option<String>,
-    is_row: bool,
-    lines: Vec<(&'static str, Node, Origin)>,
+    pub(super) table: &'static str,
+    pub(super) name: Option<String>,
+    pub(super) is_row: bool,
+    pub(super) lines: Vec<Line>,
     /// What no value of the file says: the key, and in words what holds.
     told: Vec<(&'static str, &'static str)>,
 }
 
 /// The configuration in force, as it would be written.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Shown(Vec<Block>);
+pub struct Shown(pub(super) Vec<Block>);
 
 impl Shown {
     /// Of a file that can be used, and the text that it was read from.
@@ -80,7 +91,7 @@ impl Shown {
             let header = if *is_row { format!("[[{table}]]") } else { format!("[{table}{name}]") };
             let mark = if *is_row && lines.is_empty() { "# " } else { "" };
             out.push_str(&format!("{mark}{header}\n"));
-            for (key, node, origin) in lines {
+            for Line { key, node, origin, .. } in lines {
                 let note = match origin {
                     Origin::File => String::new(),
                     Origin::Preset(preset) => format!("   # preset {preset}"),
@@ -107,7 +118,7 @@ impl Shown {
         let mut all = Map::new();
         for Block { table, name, is_row, lines, .. } in self.0.iter().filter(|one| !one.is_row || !one.lines.is_empty())
         {
-            let lines = lines.iter().map(|(key, node, _)| ((*key).to_owned(), node.to_json()));
+            let lines = lines.iter().map(|line| (line.key.to_owned(), line.node.to_json()));
             let block = Json::Object(lines.collect());
             match name {
                 None if *is_row => {
@@ -168,17 +179,22 @@ fn blocks_of(key: &'static Key, written: Option<&Value<'_>>, config: &Config, bl
 /// The listeners where none is written. One for TLS has a certificate of the edge's own making, which no file can say: then
 /// they stay unwritten.
 fn default_listeners(config: &Config) -> Vec<Block> {
-    let of = |one: &Listen| {
-        let line = |key, text: String| (key, Node::Plain(quoted(&text)), Origin::Default);
-        let transport = line("transport", one.transport.as_str().to_owned());
-        let lines = vec![transport, line("address", one.address.to_string())];
-        Block { table: "listen", name: None, is_row: true, lines, told: Vec::new() }
-    };
     if config.listen.iter().all(|one| one.tls.is_none()) {
-        return config.listen.iter().map(of).collect();
+        return config.listen.iter().map(default_listener).collect();
     }
     let told = vec![("udp, tcp", "port 5060"), ("tls", "port 5061, with a certificate that the edge makes for itself")];
     vec![Block { table: "listen", name: None, is_row: true, lines: Vec::new(), told }]
+}
+
+/// One of them, also for TLS.
+pub(super) fn default_listener(one: &Listen) -> Block {
+    let line = |key, text: String| {
+        let (node, raw) = (Node::Plain(quoted(&text)), Raw::default());
+        Line { key, kind: SOCKET, node, origin: Origin::Default, raw }
+    };
+    let transport = line("transport", one.transport.as_str().to_owned());
+    let lines = vec![transport, line("address", one.address.to_string())];
+    Block { table: "listen", name: None, is_row: true, lines, told: Vec::new() }
 }
 
 /// A trunk with what its preset adds.
@@ -192,14 +208,14 @@ fn trunk(table: &DeTable<'_>, value: &Value<'_>) -> Lines {
         _ => Origin::File,
     };
     let (mut lines, told) = lines(TRUNK, &completed.table, |_| Origin::Default, |_| None);
-    for (key, _, from) in &mut lines {
-        if *from == Origin::File {
-            *from = origin(key);
+    for line in &mut lines {
+        if line.origin == Origin::File {
+            line.origin = origin(line.key);
         }
     }
     // What its peers have been made from would be told of twice.
-    let has_made = lines.iter().any(|(key, _, from)| *key == "peers" && matches!(from, Origin::Preset(_)));
-    lines.retain(|(key, ..)| !(has_made && *key == "peers"));
+    let has_made = lines.iter().any(|line| line.key == "peers" && matches!(line.origin, Origin::Preset(_)));
+    lines.retain(|line| !(has_made && line.key == "peers"));
     (lines, told)
 }
 
@@ -207,11 +223,11 @@ fn trunk(table: &DeTable<'_>, value: &Value<'_>) -> Lines {
 fn named(keys: &'static [Key], table: &DeTable<'_>) -> Lines {
     let is_raw = table.get("url").and_then(|url| url.get_ref().as_str()).is_some_and(|url| url.starts_with("rtp:"));
     let (mut lines, told) = lines(keys, table, |_| Origin::Default, |_| None);
-    lines.retain(|(_, _, origin)| !is_raw || *origin == Origin::File);
+    lines.retain(|line| !is_raw || line.origin == Origin::File);
     (lines, if is_raw { Vec::new() } else { told })
 }
 
-type Lines = (Vec<(&'static str, Node, Origin)>, Vec<(&'static str, &'static str)>);
+type Lines = (Vec<Line>, Vec<(&'static str, &'static str)>);
 
 /// The keys of a table in their order. `known`: what a default that is told in words comes to.
 fn lines(
@@ -222,19 +238,22 @@ fn lines(
 ) -> Lines {
     let (mut lines, mut told) = (Vec::new(), Vec::new());
     for key in keys {
+        let line = |node, origin, raw| Line { key: key.name, kind: key.kind, node, origin, raw };
         if let Some(value) = find(table, key.name) {
             let is_command = key.name == "command";
             let node = if is_command { command(value) } else { complete(key.kind, value) };
-            lines.push((key.name, node, Origin::File));
+            lines.push(line(node, Origin::File, Raw::of(key.kind, value)));
             continue;
         }
         let holds = key.default.beside.is_none_or(|other| find(table, other).is_some());
         match (key.kind, key.default.is) {
             (Kind::Later(_), _) => {}
             (_, Absent::Value(_)) if !holds => {}
-            (_, Absent::Value(text)) => lines.push((key.name, Node::Plain(text.to_owned()), default(key.name))),
+            (_, Absent::Value(text)) => {
+                lines.push(line(Node::Plain(text.to_owned()), default(key.name), Raw::default()));
+            }
             (_, Absent::Told(words)) => match known(key.name) {
-                Some(text) => lines.push((key.name, Node::Plain(text), default(key.name))),
+                Some(text) => lines.push(line(Node::Plain(text), default(key.name), Raw::default())),
                 None => told.push((key.name, words)),
             },
             (_, Absent::Required) => told.push((key.name, "must be there")),
@@ -258,7 +277,7 @@ fn find<'a>(table: &'a DeTable<'a>, key: &str) -> Option<&'a Value<'a>> {
 }
 
 /// A written value with the defaults that are inside of it, and without secrets.
-fn complete(kind: Kind, value: &Value<'_>) -> Node {
+pub(super) fn complete(kind: Kind, value: &Value<'_>) -> Node {
     match (kind, value.get_ref()) {
         (Kind::Secret, DeValue::String(_)) => Node::Plain(quoted(HIDDEN)),
         (Kind::Url, DeValue::String(text)) => Node::Plain(quoted(&address(text))),
@@ -276,7 +295,7 @@ fn complete(kind: Kind, value: &Value<'_>) -> Node {
         }
         (Kind::Table(keys), DeValue::Table(table)) => {
             let (lines, _) = lines(keys, table, |_| Origin::Default, |_| None);
-            Node::Table(lines.into_iter().map(|(key, node, _)| (key.to_owned(), node)).collect())
+            Node::Table(lines.into_iter().map(|line| (line.key.to_owned(), line.node)).collect())
         }
         (Kind::Either(kinds), written) => {
             let suits = |kind: &&Kind| {
@@ -348,7 +367,7 @@ fn bare(name: &str) -> String {
 }
 
 impl Node {
-    fn to_toml(&self) -> String {
+    pub(super) fn to_toml(&self) -> String {
         match self {
             Node::Plain(text) => text.clone(),
             Node::List(list) => format!("[{}]", list.iter().map(Node::to_toml).collect::<Vec<_>>().join(", ")),

@@ -14,6 +14,7 @@ use trunkgate_route::{Agent, Calendar, Definition, Destination, Numbers, Routes,
 use super::cdr::Cdr;
 use super::hep::Hep;
 use super::otel::Otel;
+use super::changes::Written;
 use super::places::Places;
 use crate::sms::Settings;
 
@@ -24,6 +25,8 @@ pub struct Config {
     pub path: PathBuf,
     /// Where in it trunks and routes stand.
     pub places: Places,
+    /// What was written, for a comparison with another.
+    pub(super) written: Arc<Written>,
     /// `[edge]`
     pub edge: Edge,
     /// `[[listen]]`, never empty.

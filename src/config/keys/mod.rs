@@ -17,7 +17,7 @@ pub(super) use trunk::{
 };
 
 /// What may stand behind a key.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Kind {
     /// A string; what it is, in a word or two.
     Text(&'static str),
@@ -71,7 +71,7 @@ impl Kind {
 }
 
 /// What holds where a key is not written.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Default {
     /// What it is.
     pub(super) is: Absent,
@@ -80,7 +80,7 @@ pub(super) struct Default {
 }
 
 /// What holds in its place.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Absent {
     /// This value, as it would be written.
     Value(&'static str),
@@ -113,7 +113,7 @@ pub(super) const MUST: Default = Default { is: Absent::Required, beside: None };
 pub(super) const NONE: Default = told("none");
 
 /// A key of a table.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Key {
     /// As it is written.
     pub(super) name: &'static str,
@@ -137,6 +137,8 @@ pub(super) use keys;
 pub(super) const TEXT: Kind = Kind::Text("string");
 /// A path.
 pub(super) const FILE: Kind = Kind::Text("file");
+/// A path that is written to, not read.
+pub(super) const OUTPUT: Kind = Kind::Text("file to write");
 /// A path.
 pub(super) const FOLDER: Kind = Kind::Text("folder");
 /// An IP address.

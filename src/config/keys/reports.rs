@@ -1,12 +1,12 @@
 //! Keys of what the edge tells, and of the services that it uses: `[cdr]`, `[hep]`, `[otel]`, `[api]`, `[twilio]`, `[sms]`.
 
-use super::{COUNT, FILE, FOLDER, Key, Kind, MUST, NONE, PREFIX, TEXT, is, keys, told};
+use super::{COUNT, FILE, FOLDER, Key, Kind, MUST, NONE, OUTPUT, PREFIX, TEXT, is, keys, told};
 
 const TWILIO_API: Kind = Kind::Later("the Twilio-compatible API");
 
 /// `[cdr]`
 pub(in crate::config) const CDR: &[Key] = keys! {
-    "file": FILE, NONE, "call records, one a call, also after a crash";
+    "file": OUTPUT, NONE, "call records, one a call, also after a crash";
     "format": Kind::Word(&["jsonl", "csv"]), is(r#""jsonl""#).beside("file"), "of the file";
     "rotate": Kind::Many(&Kind::Text("size or duration")), NONE, "when the file is put aside: \"100 MiB\" (64 KiB or more), \"1d\" (1m or more), or both";
     "keep": Kind::Either(&[Kind::Integer(1, 1_000_000), Kind::Duration]), told("all"), "of those that were put aside";
@@ -53,7 +53,7 @@ pub(in crate::config) const TWILIO: &[Key] = keys! {
 
 /// `[sms]`
 pub(in crate::config) const SMS: &[Key] = keys! {
-    "store": FILE, told("`sms.db` in `$STATE_DIRECTORY` (systemd's `StateDirectory`), else beside this file"), "the queue, and who has said STOP";
+    "store": OUTPUT, told("`sms.db` in `$STATE_DIRECTORY` (systemd's `StateDirectory`), else beside this file"), "the queue, and who has said STOP";
     "expires": Kind::Duration, is(r#""4h""#), "a text that could not be sent by then is not sent any more";
     "per_recipient_per_day": COUNT, is("5"), "texts to one number in 24 hours; 0: no limit";
     "per_day": COUNT, is("2000"), "texts in 24 hours; 0: no limit";
