@@ -20,7 +20,7 @@ use trunkgate_call::{Addressing, Gateway, GatewayConfig, Input, Interfaces, List
 use trunkgate_route::{Table, Transport};
 use trunkgate_sip::ListenerId;
 
-use crate::config::Config;
+use crate::config::{CDR_HELP, Config};
 use crate::dns::{Resolver, means};
 use crate::events::Events;
 use crate::handle::{Handle, Load, Order, Phase, Running, Shared};
@@ -72,10 +72,9 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartError::Bind(error) => error.fmt(f),
-            StartError::CallRecords(error) => write!(
-                f,
-                "error[TG0202]: what [cdr] names cannot be opened: {error}\n   = help: `file` needs a directory that exists and is writable, `spool` is one edge's alone"
-            ),
+            StartError::CallRecords(error) => {
+                write!(f, "error[TG0202]: what [cdr] names cannot be opened: {error}\n   = help: {CDR_HELP}")
+            }
             StartError::Texts(error) => write!(
                 f,
                 "error[TG0202]: the file of [sms] store cannot be opened: {error}\n   = help: its directory must exist and be writable, \
@@ -341,8 +340,16 @@ fn shared(
     let now = Timestamp::now();
     let stamps = stamps(&config);
     let (to_hep, to_otel) = (hep::Target::of(&config), otel::Target::of(&config));
-    let running =
-        Running { boot: config.clone(), config, warnings: 0, loaded_at: now, names: Found::new(), interfaces, stamps };
+    let running = Running {
+        boot: config.clone(),
+        config,
+        warnings: 0,
+        loaded_at: now,
+        names: Found::new(),
+        interfaces,
+        stamps,
+        certificate_faults: Vec::new(),
+    };
     let events = Events::new();
     Arc::new(Shared {
         started: Instant::now(),

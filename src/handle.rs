@@ -108,6 +108,8 @@ pub(crate) struct Running {
     pub(crate) interfaces: Interfaces,
     /// The files of certificates as they were when they were read.
     pub(crate) stamps: Vec<Stamp>,
+    /// What was wrong with them then: what they replace is in force.
+    pub(crate) certificate_faults: Vec<String>,
 }
 
 /// What the gateway counts and knows that `/metrics` shows.

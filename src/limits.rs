@@ -104,6 +104,8 @@ pub const HEP_QUEUE: usize = 8_192;
 pub const HEP_LAST_SECONDS: u64 = 2;
 /// The capture server's name is looked up anew after this time, in seconds, and as often where it is not found.
 pub const HEP_LOOK_AGAIN_SECONDS: u64 = 30;
+/// How long `status` tells that a packet could not be sent to it, in seconds: they go only while there are calls.
+pub const HEP_TOLD_SECONDS: u64 = 600;
 /// Calls that wait to be made into spans; more are lost and counted.
 pub const OTEL_QUEUE: usize = 1024;
 /// What spans take that wait for the collector, in bytes; more are lost and counted.

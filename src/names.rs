@@ -1,7 +1,7 @@
 //! What the peers' names, and those that single calls ask for, were found to be: kept as long as DNS says, looked up
 //! again when that is over, and kept longer where no answer comes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub(crate) struct Names {
     settled: Option<SyncSender<()>>,
     /// Whether a peer's servers have changed since the table was made, and since when.
     changed: Option<Instant>,
+    /// Names of peers that the gateway knows as not found.
+    unresolved: HashSet<Destination>,
 }
 
 impl Names {
@@ -60,7 +62,8 @@ impl Names {
         settled: SyncSender<()>,
     ) -> Names {
         let (entries, looking, tasks) = (HashMap::new(), JoinSet::new(), HashMap::new());
-        Names { resolver, handle, questions, entries, looking, tasks, settled: Some(settled), changed: None }
+        let (settled, unresolved) = (Some(settled), HashSet::new());
+        Names { resolver, handle, questions, entries, looking, tasks, settled, changed: None, unresolved }
     }
 
     /// Until the edge ends.
@@ -171,6 +174,9 @@ impl Names {
         let is_good = is_news && located.is_complete;
         entry.failures = if is_good { 0 } else { entry.failures.saturating_add(1) };
         if entry.failures == 1 && entry.servers.is_empty() {
+            if entry.is_peer {
+                self.changed.get_or_insert(now);
+            }
             tracing::warn!("`{host}` is not found in DNS");
         } else if entry.failures == 1 {
             tracing::warn!("`{host}`: DNS does not answer as it did; what was found before is used on");
@@ -203,7 +209,15 @@ impl Names {
         self.changed = None;
         let known = self.entries.iter().filter(|(_, entry)| entry.is_peer && !entry.servers.is_empty());
         let found: Found = known.map(|(name, entry)| (name.clone(), entry.servers.clone())).collect();
-        self.handle.put_names_in_force(found).await
+        let is_lost = |entry: &Entry| entry.is_peer && entry.servers.is_empty() && entry.failures > 0;
+        let lost = self.entries.iter().filter(|(_, entry)| is_lost(entry)).map(|(name, _)| name.clone());
+        let unresolved: HashSet<Destination> = lost.collect();
+        self.handle.put_names_in_force(found).await?;
+        if unresolved != self.unresolved {
+            self.unresolved.clone_from(&unresolved);
+            self.handle.input(Input::Unresolved(unresolved)).await?;
+        }
+        Ok(())
     }
 
     /// Lets go of names of calls that are past their time.

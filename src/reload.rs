@@ -3,15 +3,16 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::{Instant, interval, interval_at, timeout};
 use trunkgate_call::{Change, Happening, Input};
 use trunkgate_route::Table;
@@ -155,10 +156,13 @@ impl Handle {
         };
         let limit = Duration::from_secs(limits::RELOAD_SECONDS);
         let outcome = match in_time(limit, &self.shared.reloads_reading, load).await {
-            Ok(Ok((config, done))) => {
-                self.swap(config, done.warnings).await?;
-                Ok(done)
-            }
+            Ok(Ok((config, done))) => match self.take_records(&config).await? {
+                Ok(()) => {
+                    self.swap(config, done.warnings).await?;
+                    Ok(done)
+                }
+                Err(error) => Err(ReloadError::File { path, diagnostics: config.cdr_refused(&error) }),
+            },
             Ok(Err(diagnostics)) => Err(ReloadError::File { path, diagnostics }),
             Err(error) => Err(error),
         };
@@ -175,6 +179,20 @@ impl Handle {
             Err(error) => tracing::error!("configuration not reloaded, nothing has changed:\n{error}"),
         }
         outcome
+    }
+
+    /// Sends call records where the file says, before anything else is changed; what has not changed may fail as it did, and is
+    /// tried again with the next record.
+    async fn take_records(&self, config: &Config) -> Result<io::Result<()>, Gone> {
+        let (answer, changed) = oneshot::channel();
+        self.reports.send(ReportOrder::Reopen(Box::new(config.cdr.clone()), answer)).await.map_err(|_| Gone)?;
+        let changed = changed.await.map_err(|_| Gone)?;
+        let is_same = self.shared.running(|running| running.config.cdr == config.cdr);
+        if let (Err(error), true) = (&changed, is_same) {
+            tracing::warn!("the file of call records could not be opened anew: {error}");
+            return Ok(Ok(()));
+        }
+        Ok(changed)
     }
 
     async fn swap(&self, config: Config, warnings: usize) -> Result<(), Gone> {
@@ -195,7 +213,6 @@ impl Handle {
         self.input(Input::Limits { calls, calls_per_second }).await?;
         self.input(Input::Strangers(config.limits.strangers)).await?;
         log::set_level(&config.log.level);
-        let _ = self.reports.send(ReportOrder::Reopen(Box::new(config.cdr.clone()))).await;
         let _ = self.sms.send(SmsOrder::Settings(config.sms.clone())).await;
         self.input(Input::Capture(config.hep.is_some())).await?;
         self.input(Input::Sample(config.sampling())).await?;
@@ -236,7 +253,9 @@ impl Handle {
         let (settings, faults) = self.shared.running(|running| {
             // Stamped first: what changes while it is read is read again.
             running.stamps = stamps(&running.config);
-            Settings::read(&running.config, &before)
+            let (settings, faults) = Settings::read(&running.config, &before);
+            running.certificate_faults.clone_from(&faults);
+            (settings, faults)
         });
         for fault in &faults {
             tracing::error!("the certificate in force stays: {fault}");
@@ -247,15 +266,32 @@ impl Handle {
     }
 
     fn warn_of_expiry(&self) {
+        for (what, has_expired) in self.expiring() {
+            if has_expired { tracing::error!("{what}") } else { tracing::warn!("{what}") }
+        }
+    }
+
+    /// A sentence for each certificate of ours that has expired or soon will; and whether it has.
+    fn expiring(&self) -> Vec<(String, bool)> {
         let now = Timestamp::now();
-        for (kind, name, expires) in self.shared.tls.borrow().expiries() {
+        let told = |(kind, name, expires): (&str, String, Timestamp)| {
             let left = expires.duration_since(now);
             if left.is_negative() {
-                tracing::error!("{kind} {name}: its certificate has expired on {expires}");
-            } else if left < SignedDuration::from_hours(24 * limits::CERTIFICATE_WARNING_DAYS) {
-                tracing::warn!("{kind} {name}: its certificate expires on {expires}");
+                return Some((format!("{kind} {name}: its certificate has expired on {expires}"), true));
             }
-        }
+            let days = left.as_hours() / 24;
+            let is_soon = days < limits::CERTIFICATE_WARNING_DAYS;
+            let days = if days == 1 { "1 day".to_owned() } else { format!("{days} days") };
+            is_soon.then(|| (format!("{kind} {name}: its certificate expires on {expires}, {days} left"), false))
+        };
+        self.shared.tls.borrow().expiries().into_iter().filter_map(told).collect()
+    }
+
+    /// What is wrong with our certificates now, a sentence each.
+    pub(crate) fn certificate_problems(&self) -> Vec<String> {
+        let faults = self.shared.running(|running| running.certificate_faults.clone());
+        let faults = faults.into_iter().map(|fault| format!("the certificate in force stays: {fault}"));
+        faults.chain(self.expiring().into_iter().map(|(what, _)| what)).collect()
     }
 
     async fn refresh_interfaces(&self) -> Result<(), Gone> {

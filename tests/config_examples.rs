@@ -32,7 +32,7 @@ fn folder() -> PathBuf {
 fn a_fresh_installation_is_bound_to_loopback_and_has_no_trunk() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/trunkgate.toml");
     let (config, warnings) = config::load(&path).unwrap();
-    assert!(warnings.iter().all(|warning| ["TG0123", "TG0130"].contains(&warning.code)), "{warnings:?}");
+    assert!(warnings.iter().all(|warning| ["TG0123", "TG0130", "TG0202"].contains(&warning.code)), "{warnings:?}");
     assert!(config.listen.iter().all(|listen| listen.address.ip().is_loopback()));
     assert!(config.media.address.iter().all(|address| address.is_loopback()));
     assert!(config.http.address.ip().is_loopback());

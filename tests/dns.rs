@@ -192,3 +192,20 @@ fn a_bare_uri_is_looked_up_by_the_call_and_remembered_for_the_next() {
     assert_eq!(names.count("NAPTR far.test"), 1);
     until("it is told", || edge.log().contains("`nowhere.test` is not found in DNS").then_some(()));
 }
+
+#[test]
+fn a_trunk_whose_name_is_not_found_is_down_and_says_why() {
+    let names = NameServer::start();
+    let caller = Party::new("127.0.0.1");
+    let edge = start(&names, &two_trunks(&caller, "\"sip:lost.test:5060\""));
+    let zero =
+        |metric: &str| edge.get("/metrics").1.lines().any(|line| line.starts_with(metric) && line.ends_with(" 0"));
+    until("its metrics are 0", || {
+        (zero("trunkgate_trunk_up{trunk=\"pbx\"}") && zero("trunkgate_peer_up{trunk=\"pbx\"")).then_some(())
+    });
+    let status = edge.json("/v1/status");
+    let pbx = status["trunks"].as_array().unwrap().iter().find(|trunk| trunk["name"] == "pbx").unwrap();
+    assert_eq!((&pbx["state"], &pbx["peers"][0]["state"]), (&"down".into(), &"down".into()));
+    let problems = status["problems"].to_string();
+    assert!(problems.contains("trunk pbx is down: lost.test is not found in DNS (name_not_found)"), "{problems}");
+}

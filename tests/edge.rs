@@ -178,6 +178,11 @@ fn http_errors_are_json_with_a_code() {
         ("PUT", "/v1/calls", &[], "", 405, "method_not_allowed"),
         ("GET", "/v1/reload", &[], "", 405, "method_not_allowed"),
         ("GET", "/v1/calls?state=sleeping", &[], "", 400, "bad_request"),
+        ("GET", "/v1/calls?flag=oneway", &[], "", 400, "bad_request"),
+        ("GET", "/v1/calls?outcome=good", &[], "", 400, "bad_request"),
+        ("GET", "/v1/calls?reason=why", &[], "", 400, "bad_request"),
+        ("GET", "/v1/calls?trunk=nobody", &[], "", 404, "unknown_name"),
+        ("GET", "/v1/calls?route=nowhere", &[], "", 404, "unknown_name"),
         ("GET", "/v1/calls?limit=many", &[], "", 400, "bad_request"),
         ("GET", "/v1/calls?colour=red", &[], "", 400, "bad_request"),
         ("GET", "/v1/calls/%FF", &[], "", 400, "bad_request"),
@@ -195,6 +200,9 @@ fn http_errors_are_json_with_a_code() {
         assert!(answer["error"]["message"].as_str().is_some_and(|message| !message.is_empty()), "{text}");
     }
     assert_eq!(edge.get("/readyz").0, 200, "nothing of that has drained it");
+    let (status, text) = edge.get("/v1/calls?flag=one-way&outcome=no-answer&reason=no-route");
+    assert!(status == 200 && text.contains("\"calls\":[]"), "{status} {text}");
+    assert!(edge.get("/v1/calls?flag=oneway").1.contains("one_way, codec_mismatch"), "which there are");
     let (status, text) = http("POST", &format!("{url}/v1/drain"), &[], &"x".repeat(100_000));
     assert_eq!(status, 413, "{text}");
     assert!(text.contains("\"bad_body\""), "{text}");

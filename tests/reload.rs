@@ -142,7 +142,8 @@ fn a_reload_says_what_has_changed_and_what_waits_for_a_restart() {
     let trunk = |name: &str, more: &str| format!("[trunk.{name}]\npeers = [\"sip:127.0.0.1:9\"]\n{more}");
     let auth = "auth = { username = \"u\", password = \"hunter2\" }\n";
     let route = |to: &str| format!("[[route]]\nname = \"{to}\"\nto = [\"+14155551234\"]\nconnect = [\"trunk:{to}\"]\n");
-    let before = trunk("a", &format!("max_calls = 10\n{auth}")) + &trunk("gone", "") + &route("a") + "[limits]\ncalls = 50\n";
+    let before =
+        trunk("a", &format!("max_calls = 10\n{auth}")) + &trunk("gone", "") + &route("a") + "[limits]\ncalls = 50\n";
     let rig = Rig { edge: Process::start(&config(&before)), folder: tempfile::tempdir().unwrap() };
     let changed = |done: &serde_json::Value, key: &str| -> Vec<String> {
         done[key].as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect()
@@ -161,7 +162,8 @@ fn a_reload_says_what_has_changed_and_what_waits_for_a_restart() {
         + &route("a").replace("1234", "9876")
         + &route("new")
         + "[limits]\ncalls = 60\n[log]\nlevel = \"debug\"\n[hep]\naddress = \"127.0.0.1:9\"\n";
-    let text = config(&after).replace("under-test", "renamed").replace("threads = 1", "threads = 1\nidle_timeout = \"90s\"");
+    let text =
+        config(&after).replace("under-test", "renamed").replace("threads = 1", "threads = 1\nidle_timeout = \"90s\"");
     std::fs::write(&rig.edge.file, text).unwrap();
     let done = take();
     let expected = [
@@ -186,5 +188,28 @@ fn a_reload_says_what_has_changed_and_what_waits_for_a_restart() {
     // The second time it is what was in force; what waits for a restart waits on.
     let told = support::finish(&["reload", "--url", &rig.edge.url()]);
     let told = String::from_utf8(told.stdout).unwrap();
-    assert!(told.contains("  nothing changed\n") && told.contains("[media] idle_timeout changes only by a restart"), "{told}");
+    assert!(
+        told.contains("  nothing changed\n") && told.contains("[media] idle_timeout changes only by a restart"),
+        "{told}"
+    );
+}
+
+#[test]
+fn call_records_that_cannot_be_written_refuse_a_reload_and_go_on_where_they_went() {
+    let rig = Rig::new();
+    let records = |name: &str| format!("[cdr]\nfile = \"{}\"\n", rig.path(name).display());
+    rig.write(&records("old.jsonl"));
+    assert_eq!(reload(&rig.edge.url()).0, 200);
+    rig.write(&(records("nowhere/new.jsonl") + "[limits]\ncalls = 7\n"));
+    let (status, answer) = reload(&rig.edge.url());
+    assert!(status == 422 && answer.contains("TG0202") && answer.contains("nowhere/new.jsonl"), "{status} {answer}");
+    assert_eq!(rig.edge.metric("trunkgate_config_last_reload_success"), 0.0);
+    let told = support::finish(&["--config", rig.edge.file.to_str().unwrap(), "check"]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned() + &String::from_utf8_lossy(&told.stderr);
+    assert!(told.contains("warning[TG0202]") && told.contains("there is no folder"), "{told}");
+    // Nothing of that file is in force; once its folder is there all of it is.
+    std::fs::create_dir(rig.path("nowhere")).unwrap();
+    let (status, answer) = reload(&rig.edge.url());
+    assert!(status == 200 && answer.contains("[limits] calls") && answer.contains("[cdr] file"), "{status} {answer}");
+    assert!(rig.path("nowhere/new.jsonl").exists() && !rig.path("old.jsonl.live").exists());
 }

@@ -422,10 +422,14 @@ fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
     // A certificate without its key changes nothing, nor does text.
     std::fs::write(&papers.edge.private_key, "text").unwrap();
     until("the log tells", || edge.log().contains("the certificate in force stays").then_some(()));
+    let problems = || edge.json("/v1/status")["problems"].to_string();
+    assert!(problems().contains("the certificate in force stays: listener s"), "{}", problems());
+    assert!(edge.json("/v1/status")["listeners"].to_string().contains("\"certificate_days\":2"), "of a far year");
     assert_eq!(shown_now(&papers, sip), old);
     papers.authority.issue_until("edge", &["localhost"], (2098, 1, 1));
     let new = until("the new certificate is shown", || Some(shown_now(&papers, sip)).filter(|shown| *shown != old));
     assert_ne!(new, old);
+    assert!(!problems().contains("certificate"), "{}", problems());
     assert!(edge.metric(expiry) < 4_070_908_800.0);
     live.send(&live.request("OPTIONS", "sip:edge", "o", 1, ""));
     live.receive("SIP/2.0 200");
@@ -455,6 +459,19 @@ fn a_reload_reads_other_files_and_refuses_bad_ones() {
     let (chain, _) = next.read();
     until("the other is shown", || (shown_now(&papers, sip) == chain[0].to_vec()).then_some(()));
     until("its end is warned of", || edge.log().contains("listener s: its certificate expires on").then_some(()));
+    let status = edge.json("/v1/status");
+    let problems = status["problems"].to_string();
+    assert!(
+        problems.contains("listener s: its certificate expires on") && problems.contains("days left"),
+        "{problems}"
+    );
+    let days = status["listeners"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|one| one["certificate_days"].as_i64())
+        .collect::<Vec<_>>();
+    assert!(matches!(days[..], [3..=5]), "{status}");
 }
 
 #[test]

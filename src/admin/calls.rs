@@ -8,15 +8,20 @@ use axum::http::request::Parts;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use trunkgate_call::CallView;
+use trunkgate_call::change::FLAGS;
+use trunkgate_call::{CallView, ReasonSlug};
 
 use super::ApiError;
 use super::asked::bad_query;
+use crate::config::nearest;
 use crate::handle::Handle;
 use crate::limits;
 
 /// The states that a filter may name.
 const STATES: [&str; 7] = ["trying", "ringing", "early", "answered", "held", "transferring", "ended"];
+
+/// The outcomes.
+const OUTCOMES: [&str; 6] = ["answered", "busy", "no_answer", "canceled", "refused", "failed"];
 
 /// The `{sid}` of a path.
 #[derive(Debug)]
@@ -93,14 +98,55 @@ pub(super) async fn list(
     filter: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Json<Calls>, ApiError> {
     let Query(filter) = filter.map_err(|error| bad_query(&error))?;
-    if let Some(state) = &filter.state
-        && !STATES.contains(&state.as_str())
-    {
-        return Err(bad_request(format!("`{state}` is no state: {}", STATES.join(", "))));
-    }
+    let mut filter = filter;
+    let reasons = ReasonSlug::ALL.map(ReasonSlug::as_str);
+    one_of("state", &mut filter.state, &STATES)?;
+    one_of("outcome", &mut filter.outcome, &OUTCOMES)?;
+    one_of("flag", &mut filter.flag, &FLAGS)?;
+    one_of("reason", &mut filter.reason, &reasons)?;
     let limit = filter.limit.unwrap_or(limits::CALLS_LISTED);
+    let (trunk, route) = (filter.trunk.clone(), filter.route.clone());
     let calls = handle.calls_where(limit, move |call| filter.takes(call)).await?;
+    // Calls of what a reload has taken away are found; of what never was there are none.
+    if calls.is_empty() {
+        let table = handle.table();
+        let trunks = table.trunks().iter().map(|trunk| &*trunk.name);
+        let agents: Vec<String> =
+            handle.shared.running(|running| running.config.agents.iter().map(|agent| agent.name.to_string()).collect());
+        let names: Vec<&str> = trunks.chain(agents.iter().map(String::as_str)).collect();
+        known("trunk", trunk.as_deref(), &names)?;
+        let routes: Vec<&str> = table.routes().iter().map(|route| &*route.name).collect();
+        known("route", route.as_deref(), &routes)?;
+    }
     Ok(Json(Calls { calls }))
+}
+
+/// Takes `-` for `_`; what is none of these words is refused.
+fn one_of(key: &str, written: &mut Option<String>, words: &[&str]) -> Result<(), ApiError> {
+    let Some(word) = written else { return Ok(()) };
+    let meant = word.replace('-', "_");
+    if !words.contains(&meant.as_str()) {
+        let word: String = word.chars().take(limits::NAMES_SHOWN_CHARS).collect();
+        return Err(bad_request(format!("`{word}` is no {key}: {}", words.join(", "))));
+    }
+    *word = meant;
+    Ok(())
+}
+
+/// Refuses a name that nothing has, with one that is like it, or some that there are.
+fn known(key: &str, written: Option<&str>, names: &[&str]) -> Result<(), ApiError> {
+    let Some(name) = written.filter(|name| !names.contains(name)) else { return Ok(()) };
+    let shown: String = name.chars().take(limits::NAMES_SHOWN_CHARS).collect();
+    let help = match nearest(name, names.iter().copied()) {
+        Some(like) => format!("did you mean `{like}`?"),
+        None if names.is_empty() => "there is none".to_owned(),
+        None => {
+            let more = if names.len() > limits::NAMES_SHOWN { ", …" } else { "" };
+            let some: Vec<&str> = names.iter().copied().take(limits::NAMES_SHOWN).collect();
+            format!("there are {}{more}", some.join(", "))
+        }
+    };
+    Err(ApiError::new(StatusCode::NOT_FOUND, "unknown_name", format!("there is no {key} `{shown}`: {help}")))
 }
 
 pub(super) async fn show(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<CallView>, ApiError> {

@@ -213,7 +213,11 @@ fn trunks(out: &mut Exposition, gateway: &Metrics) {
     let banned = gateway.sources_banned as f64;
     out.single("trunkgate_sources_banned", Kind::Gauge, "Addresses of which nothing is looked at.", banned);
     let name = "trunkgate_trunk_registration_expiry_timestamp_seconds";
-    out.family(name, Kind::Gauge, "When our registration with the trunk ends; it is refreshed at half its time.");
+    out.family(
+        name,
+        Kind::Gauge,
+        "When our registration with the trunk ends, 0 where it never began; it is refreshed at half its time.",
+    );
     for (trunk, ends) in &gateway.registration_ends {
         let since = ends.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         out.sample(name, &[("trunk", trunk)], since.as_secs_f64());

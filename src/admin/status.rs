@@ -77,6 +77,8 @@ pub struct ListenerReport {
     pub transport: &'static str,
     /// Where it is bound.
     pub address: String,
+    /// Whole days until its certificate expires, negative once it has; `None` without one.
+    pub certificate_days: Option<i64>,
 }
 
 /// Media at a glance.
@@ -101,7 +103,14 @@ impl StatusReport {
             warnings: running.warnings,
             last_reload_success,
         });
+        let expiries = shared.tls.borrow().expiries();
+        let now = jiff::Timestamp::now();
+        let days = |name: &str| {
+            let (.., expires) = expiries.iter().find(|(kind, of, _)| *kind == "listener" && of == name)?;
+            Some(expires.duration_since(now).as_hours().div_euclid(24))
+        };
         let listeners = handle.listeners().iter().map(|listener| ListenerReport {
+            certificate_days: days(&listener.name),
             name: listener.name.clone(),
             transport: transport_name(listener.transport),
             address: listener.address.to_string(),
@@ -192,7 +201,12 @@ impl StatusReport {
             let why = agent.last_problem.as_deref().unwrap_or("no answer");
             problems.push(format!("agent {} keeps failing and is skipped: {why}", agent.name));
         }
+        problems.extend(handle.certificate_problems());
         problems.extend(handle.shared.cdr.problems());
+        let (hep, otel) =
+            handle.shared.running(|running| (running.config.hep.is_some(), running.config.otel.is_some()));
+        problems.extend(handle.shared.hep_counters.problem().filter(|_| hep));
+        problems.extend(handle.shared.otel_counters.problem().filter(|_| otel));
         problems.extend(handle.shared.sms.problem_now(jiff::Timestamp::now()));
         let lost = crate::log::lost();
         if lost > 0 {

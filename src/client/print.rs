@@ -30,7 +30,13 @@ pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
     let listeners = answer["listeners"].as_array().into_iter().flatten().map(|listener| {
         let (name, place) = (text(&listener["name"]), [text(&listener["transport"]), text(&listener["address"])]);
         // A listener without a name of its own is named after its place.
-        if name == place.join(":") { place.join(" ") } else { format!("{name} {}", place.join(" ")) }
+        let place = if name == place.join(":") { place.join(" ") } else { format!("{name} {}", place.join(" ")) };
+        match listener["certificate_days"].as_i64() {
+            Some(1) => format!("{place} (certificate: 1 day left)"),
+            Some(days) if days < 0 => format!("{place} (certificate: {})", paint("expired", RED)),
+            Some(days) => format!("{place} (certificate: {days} days left)"),
+            None => place,
+        }
     });
     out.push_str(&wrapped(&format!("LISTENERS  {}", listeners.collect::<Vec<_>>().join("   ")), 11, width));
     let media = &answer["media"];

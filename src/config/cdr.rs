@@ -1,22 +1,26 @@
 //! `[cdr]`: where call records go.
 
+use std::io::{self, ErrorKind};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use toml::de::DeValue;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use super::agents::certificates;
 use super::code;
-use super::diagnostic::Findings;
+use super::diagnostic::{Diagnostic, Findings};
 use super::section::{Section, Value};
 use super::speech::{UrlWords, web_address};
-use super::types::Secret;
+use super::types::{Config, Secret};
 use super::values;
 use crate::records::signature;
 
+/// What is right where nothing can be opened.
+pub(crate) const CDR_HELP: &str = "`file` needs a directory that exists and is writable, `spool` is one edge's alone";
 /// Smallest `rotate` in bytes: some records.
 const ROTATE_LEAST_BYTES: u64 = 64 << 10;
 /// Shortest `rotate` and `keep`.
@@ -135,6 +139,13 @@ pub(super) fn read(section: &Section<'_>, local_networks: &[IpNet], folder: &Pat
 
 fn read_file(section: &Section<'_>, folder: &Path, findings: &mut Findings) -> Option<CdrFile> {
     let path = section.read("file", findings, path).map(|written| values::relative_to(folder, &written));
+    if let (Some(path), Some(value)) = (&path, section.get("file"))
+        && let Some(folder) = missing_folder(path)
+    {
+        let message = format!("`file`: there is no folder {}", folder.display());
+        let help = "here; where the edge runs it must be there, else neither a start nor a reload takes this file";
+        findings.warning(code::NO_CALL_RECORDS, Some(value.span()), message, help);
+    }
     let formats = [("jsonl", CdrFormat::Jsonl), ("csv", CdrFormat::Csv)];
     let format = section.read("format", findings, |key, value, f| values::one_of(key, value, f, &formats));
     let (rotate_bytes, rotate_every) = section.read("rotate", findings, rotation).unwrap_or_default();
@@ -145,6 +156,32 @@ fn read_file(section: &Section<'_>, folder: &Path, findings: &mut Findings) -> O
     }
     let format = format.unwrap_or(CdrFormat::Jsonl);
     path.map(|path| CdrFile { path, format, rotate_bytes, rotate_every, keep })
+}
+
+impl Config {
+    /// What is wrong with `[cdr]`, where what it names cannot be opened.
+    pub(crate) fn cdr_refused(&self, error: &io::Error) -> Vec<Diagnostic> {
+        let document = DeTable::parse(&self.written.source).ok();
+        let cdr = document.as_ref().and_then(|document| document.get_ref().get("cdr"));
+        let file = cdr.and_then(|cdr| cdr.get_ref().as_table()?.get("file"));
+        let message = format!("what [cdr] names cannot be opened: {error}");
+        let mut findings = Findings::default();
+        match file.or(cdr).map(Spanned::span) {
+            Some(span) => findings.error(code::NO_CALL_RECORDS, span, message, CDR_HELP),
+            None => findings.error_of_file(code::NO_CALL_RECORDS, message, CDR_HELP),
+        }
+        findings.into_sorted()
+    }
+}
+
+/// The folder of a file, where there is none. One that may not be looked at is no fault: the edge may.
+fn missing_folder(path: &Path) -> Option<&Path> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty())?;
+    let missing = match std::fs::metadata(folder) {
+        Ok(about) => !about.is_dir(),
+        Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+    };
+    missing.then_some(folder)
 }
 
 fn read_url(
@@ -269,7 +306,7 @@ mod tests {
             Ok((config, found)) => (found, Some(config)),
             Err(found) => (found, None),
         };
-        (found.iter().map(|one| one.code).filter(|code| *code != "TG0123").collect(), config)
+        (found.iter().map(|one| one.code).filter(|code| !["TG0123", "TG0202"].contains(code)).collect(), config)
     }
 
     #[test]

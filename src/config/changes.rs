@@ -15,23 +15,13 @@ use super::types::Config;
 /// A longer value is not shown.
 const VALUE_CHARS: usize = 60;
 /// Strings of these kinds hold nobody's number and no secret.
-const TELLABLE: [&str; 10] = [
-    "file",
-    "file to write",
-    "folder",
-    "address",
-    "address:port",
-    "network",
-    "range",
-    "country",
-    "time zone",
-    "codec",
-];
+const TELLABLE: [&str; 10] =
+    ["file", "file to write", "folder", "address", "address:port", "network", "range", "country", "time zone", "codec"];
 
 /// What was written, and what was in the files that it names.
 #[derive(Clone, Default)]
 pub(super) struct Written {
-    source: Box<str>,
+    pub(super) source: Box<str>,
     contents: Contents,
 }
 
@@ -243,21 +233,28 @@ fn compare(
 
 /// What has become of a value: of each of its keys, where it is a table.
 fn values(kind: Kind, path: &str, old: Option<&Node>, new: Option<&Node>) -> Vec<String> {
-    if let (Some(was), Some(is), Some(keys)) = (parts(kind, old), parts(kind, new), keys_of(kind)) {
+    let (was, is) = (old.map(|node| read(kind, node)), new.map(|node| read(kind, node)));
+    if let (Some(Node::Table(was)), Some(Node::Table(is)), Some(keys)) = (&was, &is, keys_of(kind)) {
         let of = |table: &[(String, Node)], name: &str| {
             table.iter().find(|(key, _)| key == name).map(|(_, one)| one.clone())
         };
         let part = |key: &Key| {
-            let (was, is) = (of(&was, key.name), of(&is, key.name));
-            if was == is { Vec::new() } else { values(key.kind, &format!("{path}.{}", key.name), was.as_ref(), is.as_ref()) }
+            let (was, is) = (of(was, key.name), of(is, key.name));
+            if was == is {
+                Vec::new()
+            } else {
+                values(key.kind, &format!("{path}.{}", key.name), was.as_ref(), is.as_ref())
+            }
         };
         return keys.iter().flat_map(part).collect();
     }
     let shown = |node: Option<&Node>| match node {
         None => Some("not set".to_owned()),
-        Some(node) => Some(node.to_toml()).filter(|text| is_tellable(kind, node) && text.chars().count() <= VALUE_CHARS),
+        Some(node) => {
+            Some(node.to_toml()).filter(|text| is_tellable(kind, node) && text.chars().count() <= VALUE_CHARS)
+        }
     };
-    let what = match (shown(old), shown(new)) {
+    let what = match (shown(was.as_ref()), shown(is.as_ref())) {
         (Some(was), Some(is)) => format!("{path} {was} -> {is}"),
         _ if old.is_none() => format!("{path} added"),
         _ if new.is_none() => format!("{path} removed"),
@@ -266,20 +263,16 @@ fn values(kind: Kind, path: &str, old: Option<&Node>, new: Option<&Node>) -> Vec
     vec![what]
 }
 
-/// What a table consists of; that of a default stands in its text.
-fn parts(kind: Kind, node: Option<&Node>) -> Option<Vec<(String, Node)>> {
-    match node? {
-        Node::Table(table) => Some(table.clone()),
-        Node::Plain(text) if text.starts_with('{') => {
-            let document = format!("value = {text}");
-            let table = DeTable::parse(&document).ok()?;
-            match complete(kind, table.get_ref().get("value")?) {
-                Node::Table(table) => Some(table),
-                Node::Plain(_) | Node::List(_) => None,
-            }
-        }
-        Node::Plain(_) | Node::List(_) => None,
+/// A value as it would be read: a default stands there as text.
+fn read(kind: Kind, node: &Node) -> Node {
+    let Node::Plain(text) = node else { return node.clone() };
+    if !text.starts_with(['{', '[']) {
+        return node.clone();
     }
+    let document = format!("value = {text}");
+    let table = DeTable::parse(&document).ok();
+    let value = table.as_ref().and_then(|table| table.get_ref().get("value"));
+    value.map_or_else(|| node.clone(), |value| complete(kind, value))
 }
 
 /// The keys of a value that may be a table of them.
@@ -344,17 +337,29 @@ mod tests {
         for (from, to, expected) in [
             ("max_calls = 10", "max_calls = 20", "trunk a: max_calls 10 -> 20"),
             ("max_calls = 10", "", "trunk a: max_calls 10 -> 0"),
-            ("max_calls = 10", "max_calls = 10\ncodecs = ['PCMA']", "trunk a: codecs [\"PCMU\", \"PCMA\", \"opus\"] -> [\"PCMA\"]"),
+            (
+                "max_calls = 10",
+                "max_calls = 10\ncodecs = ['PCMA']",
+                "trunk a: codecs [\"PCMU\", \"PCMA\", \"opus\"] -> [\"PCMA\"]",
+            ),
             ("[trunk.b]", "[limits]\nban = { after = 30 }\n[trunk.b]", "[limits] ban.after 20 -> 30"),
             ("[trunk.b]", "[cdr]\nfile = 'x.jsonl'\n[trunk.b]", "[cdr] added"),
             ("[trunk.b]", "[log]\nlevel = 'debug'\n[trunk.b]", "[log] level changed"),
-            ("[trunk.b]", "[media]\nports = '20000-30000'\n[trunk.b]", "[media] ports \"16384-32767\" -> \"20000-30000\""),
+            (
+                "[trunk.b]",
+                "[media]\nports = '20000-30000'\n[trunk.b]",
+                "[media] ports \"16384-32767\" -> \"20000-30000\"",
+            ),
             ("name = 'e'", "name = 'f'", "[edge] name \"e\" -> \"f\""),
             ("hunter2", "hunter3", "trunk a: auth changed, in what is not shown"),
             ("10.0.0.6", "10.0.0.7", "trunk b: peers changed"),
             ("+14155551234", "+14155559876", "route back: to changed"),
             ("[[route]]\nfrom", "[trunk.c]\npeers = ['sip:10.0.0.8']\n[[route]]\nfrom", "trunk c added"),
-            ("from = ['a']\nconnect = ['trunk:b']", "from = ['b']\nconnect = ['trunk:b']", "route route-1: from changed"),
+            (
+                "from = ['a']\nconnect = ['trunk:b']",
+                "from = ['b']\nconnect = ['trunk:b']",
+                "route route-1: from changed",
+            ),
             (
                 "[[route]]\nfrom = ['a']",
                 "[[route]]\nname = 'first'\nfrom = ['b']\nconnect = ['trunk:b']\n[[route]]\nfrom = ['a']",

@@ -157,8 +157,9 @@ codes! {
          program has the port (`ss -lntup` names it), the machine has no such address, or the port is below 1024 and\n\
          the process lacks CAP_NET_BIND_SERVICE. Port 0 takes any free port; the ready line shows it.";
     NO_CALL_RECORDS = "TG0202", "the file of call records cannot be opened",
-        "[cdr] file is opened for appending at the start, so that no call is lost for it later. Its directory must\n\
-         exist and be writable for the edge's user. A file with anything but call records in it is not touched. With a `url`\n\
+        "[cdr] file is opened for appending at the start, and before a reload that changes it is taken, so that no\n\
+         call is lost for it later. Its directory must exist and be writable for the edge's user; `check` warns where\n\
+         there is none. A file with anything but call records in it is not touched. With a `url`\n\
          the same holds for `spool`, which no other edge may have open.";
     NO_START = "TG0203", "a part of the edge cannot be started",
         "The system refuses a thread, a socket to wait on, or its random generator: a limit of the process (open\n\

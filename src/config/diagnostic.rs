@@ -262,7 +262,7 @@ pub fn to_json(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> serde_j
 }
 
 /// The known word nearest to `word`, if near enough to be meant; else one that it is short for.
-pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let length = word.chars().count();
     let allowed = (length / 3).max(1);
     let mut longer = known.clone().filter(|candidate| length >= 3 && candidate.starts_with(word));

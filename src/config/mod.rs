@@ -51,8 +51,10 @@ mod trunks;
 mod types;
 mod values;
 
-pub use changes::{Difference, differences};
+pub(crate) use cdr::CDR_HELP;
 pub use cdr::{Cdr, CdrFile, CdrFormat, CdrUrl, Keep};
+pub use changes::{Difference, differences};
+pub(crate) use diagnostic::nearest;
 pub use diagnostic::{Diagnostic, Excerpt, brief, render, summary, to_json};
 pub use hep::Hep;
 pub use json_schema::json_schema;

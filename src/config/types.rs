@@ -12,9 +12,9 @@ use trunkgate_media::LatchMode;
 use trunkgate_route::{Agent, Calendar, Definition, Destination, Numbers, Routes, Server, Transport, Trunk};
 
 use super::cdr::Cdr;
+use super::changes::Written;
 use super::hep::Hep;
 use super::otel::Otel;
-use super::changes::Written;
 use super::places::Places;
 use crate::sms::Settings;
 

@@ -1,7 +1,7 @@
 //! `[hep]`: a copy of what calls' traces have of SIP, and reports on media, as HEP3 over UDP. A task of its own sends it; who
 //! has something to send never waits, and what finds no room is counted and lost.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::net::{UdpSocket, lookup_host};
 use tokio::sync::{mpsc, watch};
@@ -16,6 +16,9 @@ mod packet;
 
 /// Between two attempts to find the server, and before its name is looked up anew.
 const LOOK_AGAIN: Duration = Duration::from_secs(limits::HEP_LOOK_AGAIN_SECONDS);
+
+/// How long a failure is told of: packets go only while there are calls.
+const TOLD_FOR: Duration = Duration::from_secs(limits::HEP_TOLD_SECONDS);
 
 /// Where to, and by which name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,9 +46,23 @@ pub(crate) struct HepCounters {
     pub(crate) dropped: Counter,
     /// Could not be sent: no such server, no way there.
     pub(crate) failed: Counter,
+    /// When and why one failed last.
+    last_failure: Mutex<Option<(Instant, String)>>,
 }
 
 impl HepCounters {
+    fn fail(&self, why: String) {
+        self.failed.add(1);
+        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), why));
+    }
+
+    /// What is wrong now, in a sentence: what was refused lately, though others may have arrived; nobody answers.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let last = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (_, why) = last.filter(|(at, _)| at.elapsed() < TOLD_FOR)?;
+        Some(format!("[hep]: {why}; {} packets not sent since the start", self.failed.get()))
+    }
+
     /// Each result with its count.
     pub(crate) fn results(&self) -> [(&'static str, u64); 3] {
         [("sent", self.sent.get()), ("dropped", self.dropped.get()), ("failed", self.failed.get())]
@@ -111,11 +128,14 @@ impl Sender {
                 continue;
             }
             let sent = match &way.socket {
-                Some(socket) => socket.send(&bytes).await.is_ok(),
-                None => false,
+                Some(socket) => socket.send(&bytes).await.map(drop),
+                None => Err(std::io::Error::other("no way there")),
             };
             // A refusal (ICMP) is that of a packet before; nobody knows which arrived.
-            if sent { self.counters.sent.add(1) } else { self.counters.failed.add(1) }
+            match sent {
+                Ok(()) => self.counters.sent.add(1),
+                Err(error) => self.counters.fail(format!("{} cannot be reached: {error}", target.hep.address)),
+            }
         }
     }
 }

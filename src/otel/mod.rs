@@ -1,7 +1,7 @@
 //! `[otel]`: calls that are over as traces, by OTLP over HTTP. A task of its own sends them; who has something to send never
 //! waits, and what finds no room is counted and lost.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};
@@ -47,9 +47,22 @@ pub(crate) struct OtelCounters {
     dropped: Counter,
     /// Refused by it for good.
     refused: Counter,
+    /// Why they are not taken, where they are not.
+    problem: Mutex<Option<String>>,
 }
 
 impl OtelCounters {
+    fn tell(&self, problem: Option<String>) {
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+    }
+
+    /// What is wrong now, in a sentence.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let why = self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let lost = self.dropped.get() + self.refused.get();
+        Some(format!("[otel]: traces are not delivered: {why}; {lost} spans lost since the start"))
+    }
+
     /// Each result with its count.
     pub(crate) fn results(&self) -> [(&'static str, u64); 3] {
         [("sent", self.sent.get()), ("dropped", self.dropped.get()), ("refused", self.refused.get())]

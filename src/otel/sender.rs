@@ -117,10 +117,12 @@ impl Sender {
         let target = self.target.borrow_and_update().clone();
         let is_same = self.way.as_ref().zip(target.as_ref()).is_some_and(|(way, target)| way.leads_to(target));
         (self.failures, self.rests) = (0, None);
+        self.counters.tell(None);
         self.way = target.and_then(|target| match Way::new(target) {
             Ok(way) => Some(Arc::new(way)),
             Err(what) => {
                 tracing::error!("[otel] endpoint: {what}");
+                self.counters.tell(Some(what.to_string()));
                 None
             }
         });
@@ -182,8 +184,11 @@ impl Sender {
                 self.counters.refused.add(rejected.min(spans));
                 if rejected > 0 {
                     self.complain(now, &format!("it refused {rejected} of {spans} spans: {why}"));
-                } else if self.failures > 0 {
-                    tracing::info!("traces are delivered again");
+                } else {
+                    self.counters.tell(None);
+                    if self.failures > 0 {
+                        tracing::info!("traces are delivered again");
+                    }
                 }
                 (self.failures, self.rests) = (0, None);
                 self.held.done();
@@ -206,6 +211,7 @@ impl Sender {
 
     fn complain(&mut self, now: Instant, what: &str) {
         let place = self.way.as_ref().map(|way| way.place().to_owned()).unwrap_or_default();
+        self.counters.tell(Some(format!("{place}: {what}")));
         if let Some(more) = self.complaint.due_each(now, OTEL_COMPLAINT_SECONDS) {
             tracing::warn!(reason = "otel_failed", "traces are not delivered: {place}: {what}{more}");
         }

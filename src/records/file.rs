@@ -49,14 +49,18 @@ impl RecordsFile {
         Ok(file)
     }
 
-    /// Opens the file anew, as other settings want it.
+    /// Opens the file anew, as other settings want it; after an error the old ones hold.
     ///
     /// # Errors
     /// The same.
     pub(super) fn change(&mut self, settings: CdrFile) -> io::Result<()> {
-        self.settings = settings;
-        self.reopen()?;
-        self.forget_old(Timestamp::now())
+        let old = std::mem::replace(&mut self.settings, settings);
+        let opened = self.reopen().and_then(|()| self.forget_old(Timestamp::now()));
+        if opened.is_err() {
+            // The next record opens it.
+            (self.settings, self.open) = (old, None);
+        }
+        opened
     }
 
     /// Its path.

@@ -18,8 +18,10 @@ mod spool;
 mod writer;
 mod written;
 
+use std::io;
+
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use trunkgate_call::{CallRecord, CallView, DayCount};
 
 use crate::config::Cdr;
@@ -36,8 +38,9 @@ pub(crate) enum ReportOrder {
     Record(Box<CallRecord>),
     /// A call has counted with a limit by the day.
     Counted(DayCount),
-    /// Another configuration, or the same: files are opened anew, they may have been moved away.
-    Reopen(Box<Cdr>),
+    /// Another configuration, or the same: files are opened anew, they may have been moved away. What came of it is told;
+    /// after an error records go where they went.
+    Reopen(Box<Cdr>, oneshot::Sender<io::Result<()>>),
     /// That was the last one.
     End,
 }

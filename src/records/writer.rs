@@ -133,13 +133,14 @@ impl Writer {
                     Err(error) => tracing::error!(call = %record.call.sid, "a record that is no JSON: {error}"),
                 },
                 Some(ReportOrder::Counted(count)) => self.days.note(count),
-                Some(ReportOrder::Reopen(cdr)) => {
-                    self.days.change(cdr.day_counts.as_deref());
+                Some(ReportOrder::Reopen(cdr, answer)) => {
                     self.refused = (None, None);
-                    if let Err(error) = self.change(&cdr) {
-                        tracing::warn!("where call records go is not changed: {error}");
+                    let changed = self.change(&cdr);
+                    if changed.is_ok() {
+                        self.days.change(cdr.day_counts.as_deref());
                     }
                     self.flush();
+                    let _ = answer.send(changed);
                 }
                 Some(ReportOrder::End) | None => break,
             }
@@ -226,7 +227,7 @@ impl Writer {
         }
     }
 
-    /// Opens the files anew; the journal goes along to another path.
+    /// Opens the files anew; the journal goes along to another path. All is opened before anything is changed.
     fn change(&mut self, cdr: &Cdr) -> io::Result<()> {
         let Some(path) = journal_path(cdr) else {
             (self.file, self.journal) = (None, None);
@@ -241,19 +242,29 @@ impl Writer {
             Some(journal) if journal.path() == path => None,
             _ => Some(Journal::open(&path)?),
         };
-        match (cdr.file.clone(), &mut self.file) {
-            (None, file) => *file = None,
-            (Some(settings), Some(file)) if file.path() == settings.path => file.change(settings)?,
-            (Some(settings), file) => *file = Some(RecordsFile::open(settings, true)?),
-        }
+        let other = match (cdr.file.clone(), &mut self.file) {
+            (None, _) => None,
+            (Some(settings), Some(file)) if file.path() == settings.path => {
+                file.change(settings)?;
+                self.file.take()
+            }
+            (Some(settings), _) => Some(RecordsFile::open(settings, true)?),
+        };
+        let left = match (moved, &mut self.journal) {
+            (None, _) => Vec::new(),
+            (Some((new, left)), Some(old)) => {
+                old.move_to(new)?;
+                left
+            }
+            (Some((new, left)), journal) => {
+                *journal = Some(new);
+                left
+            }
+        };
+        self.file = other;
         self.send_by(way)?;
         for one in &mut self.waiting {
             (one.to_file, one.to_url) = (one.to_file && self.file.is_some(), one.to_url && self.sends);
-        }
-        let Some((new, left)) = moved else { return Ok(()) };
-        match &mut self.journal {
-            Some(old) => old.move_to(new)?,
-            None => self.journal = Some(new),
         }
         self.take_up(left)
     }
@@ -433,6 +444,23 @@ mod tests {
         std::fs::remove_dir(&path).unwrap();
         drop(Writer::open(&cdr).unwrap());
         assert_eq!(counts(path.parent().unwrap()), BTreeMap::from([("CA1".to_owned(), 1)]));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_leaves_all_as_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let old = directory.path().join("old.jsonl");
+        let to = |path: &Path| Cdr { url: None, ..cdr(path, CdrFormat::Jsonl) };
+        let mut writer = Writer::open(&to(&old)).unwrap();
+        let folder = directory.path().join("folder");
+        std::fs::create_dir(&folder).unwrap();
+        for bad in [directory.path().join("nowhere/new.jsonl"), folder] {
+            writer.change(&to(&bad)).unwrap_err();
+            writer.note("CA1", |journal| journal.begin(&began("CA1")));
+            writer.take(record("CA1"));
+        }
+        assert_eq!(std::fs::read_to_string(&old).unwrap().matches("CA1").count(), 2);
+        assert!(directory.path().join("old.jsonl.live").exists());
     }
 
     #[test]

@@ -115,6 +115,10 @@ pub struct Change {
     pub mos: Option<f64>,
 }
 
+/// What may set a call apart: what `flags` of a call holds.
+pub const FLAGS: [&str; 8] =
+    ["one_way", "codec_mismatch", "unsent", "failed_over", "agent", "listened", "transcoded", "srtp"];
+
 /// What is said of a call; the names are those of `/v1/calls`.
 #[derive(Debug, Clone, Serialize)]
 #[allow(missing_docs)] // `CallView` says what each is
@@ -188,17 +192,17 @@ impl Call {
     /// What sets it apart from a call between two far ends in which all went well.
     pub(crate) fn flags(&self) -> Vec<&'static str> {
         let mut agents = self.legs.iter().filter_map(|leg| leg.agent.as_ref());
-        let flags = [
-            ("one_way", self.legs.iter().any(|leg| leg.unheard.is_some())),
-            ("codec_mismatch", self.has_mismatch()),
-            ("unsent", self.is_held_back()),
-            ("failed_over", self.failovers > 0),
-            ("agent", agents.clone().any(|side| !side.listens())),
-            ("listened", agents.any(|side| side.listens())),
-            ("transcoded", self.legs.iter().any(|leg| leg.converted_to.is_some())),
-            ("srtp", self.legs.iter().any(|leg| leg.srtp.is_some())),
+        let hold = [
+            self.legs.iter().any(|leg| leg.unheard.is_some()),
+            self.has_mismatch(),
+            self.is_held_back(),
+            self.failovers > 0,
+            agents.clone().any(|side| !side.listens()),
+            agents.any(|side| side.listens()),
+            self.legs.iter().any(|leg| leg.converted_to.is_some()),
+            self.legs.iter().any(|leg| leg.srtp.is_some()),
         ];
-        flags.into_iter().filter_map(|(flag, holds)| holds.then_some(flag)).collect()
+        FLAGS.into_iter().zip(hold).filter_map(|(flag, holds)| holds.then_some(flag)).collect()
     }
 
     /// Whether this machine lets no packets out to a side.

@@ -27,7 +27,11 @@ impl Edge {
         self.metrics.peer_up.clear();
         for trunk in table.trunks() {
             for peer in &trunk.peers {
-                self.show_peer(&trunk.name, &peer.uri);
+                if self.health.is_unresolved(peer) {
+                    let host = &peer.destination.host;
+                    self.trunks.problem(now, &trunk.name, format!("{host} is not found in DNS (name_not_found)"));
+                }
+                self.show_peer(&trunk.name, peer);
             }
             self.show_trunk(&trunk.name);
         }
@@ -137,7 +141,7 @@ impl Edge {
     pub(crate) fn trunk_view(&self, now: Instant, trunk: &Trunk) -> TrunkView {
         let peer = |peer: &Peer| PeerView {
             uri: peer.uri.clone(),
-            state: state_word(self.health.is_peer_up(&trunk.name, &peer.uri)),
+            state: state_word(self.health.is_peer_up(&trunk.name, peer)),
             addresses: self
                 .health
                 .of(&trunk.name)
@@ -154,7 +158,7 @@ impl Edge {
     /// Whether a call to a trunk may arrive: an address of it is up, or a phone has registered. `None`: nothing is known.
     pub(crate) fn is_trunk_up(&self, trunk: &Trunk) -> Option<bool> {
         let has_phone = !self.registrar.bindings(&trunk.name).is_empty();
-        let up = self.health.is_trunk_up(&trunk.name);
+        let up = self.health.is_trunk_up(trunk);
         // Without peers nothing but phones is there to be known.
         up.or((trunk.accept_register && trunk.peers.is_empty()).then_some(false)).map(|up| up || has_phone)
     }
@@ -197,13 +201,15 @@ impl Edge {
     }
 
     fn show_spot(&mut self, spot: &Spot) {
-        let Some(peer) = self.health.get(spot).map(|health| health.peer.clone()) else { return };
+        let Some(uri) = self.health.get(spot).map(|health| health.peer.as_str()) else { return };
+        let peers = self.table.trunk(&spot.trunk).into_iter().flat_map(|trunk| &trunk.peers);
+        let Some(peer) = peers.into_iter().find(|peer| peer.uri == uri).cloned() else { return };
         self.show_peer(&spot.trunk, &peer);
     }
 
-    fn show_peer(&mut self, trunk: &Arc<str>, peer: &str) {
+    fn show_peer(&mut self, trunk: &Arc<str>, peer: &Peer) {
         if let Some(up) = self.health.is_peer_up(trunk, peer) {
-            self.metrics.peer_up.insert((Arc::clone(trunk), peer.to_owned()), up);
+            self.metrics.peer_up.insert((Arc::clone(trunk), peer.uri.clone()), up);
         }
         self.show_trunk(trunk);
     }

@@ -141,6 +141,10 @@ impl Gateway {
                 self.edge.note_skipped();
                 self.edge.note_waiting();
             }
+            Input::Unresolved(names) => {
+                self.edge.health.unresolved = names;
+                self.edge.configure_health(now);
+            }
             Input::Limits { calls, calls_per_second } => self.edge.admission.set_limits(calls, calls_per_second),
             Input::Capture(wanted) => self.edge.captures = wanted,
             Input::Sample(sampling) => self.edge.sampling = sampling,

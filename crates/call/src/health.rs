@@ -1,13 +1,13 @@
 //! Whether each address of a trunk answers: asked by OPTIONS (RFC 3261 §11), told by calls as well. One that does not, or
 //! that has asked for a rest (503 with Retry-After), is left out of searches. Kept over a reload.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_media::canonical;
-use trunkgate_route::{Table, Trunk};
+use trunkgate_route::{Destination, Peer, Table, Trunk};
 use trunkgate_sip::{ClientId, Flow, Transport};
 
 use crate::limits::{
@@ -76,6 +76,8 @@ pub(crate) struct Health {
 pub(crate) struct Healths {
     by_spot: BTreeMap<Spot, Health>,
     asked: HashMap<ClientId, Spot>,
+    /// Names of peers that lead to no address.
+    pub(crate) unresolved: HashSet<Destination>,
     queue: BTreeSet<(Instant, Spot)>,
 }
 
@@ -228,14 +230,21 @@ impl Healths {
         health.rests_until.filter(|until| *until > now).map(|_| Unfit::Resting)
     }
 
-    /// Whether any address of a trunk's peer is up; `None`: nothing is known.
-    pub(crate) fn is_peer_up(&self, trunk: &str, peer: &str) -> Option<bool> {
-        self.any_up(trunk, |health| health.peer == peer)
+    /// Whether any address of a trunk's peer is up; `None`: nothing is known. One whose name leads nowhere is down.
+    pub(crate) fn is_peer_up(&self, trunk: &str, peer: &Peer) -> Option<bool> {
+        let up = self.any_up(trunk, |health| health.peer == peer.uri);
+        up.or_else(|| self.is_unresolved(peer).then_some(false))
     }
 
     /// The same of a trunk.
-    pub(crate) fn is_trunk_up(&self, trunk: &str) -> Option<bool> {
-        self.any_up(trunk, |_| true)
+    pub(crate) fn is_trunk_up(&self, trunk: &Trunk) -> Option<bool> {
+        let is_lost = || !trunk.peers.is_empty() && trunk.peers.iter().all(|peer| self.is_unresolved(peer));
+        self.any_up(&trunk.name, |_| true).or_else(|| is_lost().then_some(false))
+    }
+
+    /// Whether a peer's name was looked up and not found.
+    pub(crate) fn is_unresolved(&self, peer: &Peer) -> bool {
+        peer.servers.is_empty() && self.unresolved.contains(&peer.destination)
     }
 
     fn any_up(&self, trunk: &str, wanted: impl Fn(&Health) -> bool) -> Option<bool> {

@@ -1,5 +1,6 @@
 //! What goes into a [`Gateway`](crate::Gateway) and what comes out.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -132,6 +133,8 @@ pub enum Input {
     },
     /// A new configuration, or new addresses of peers: swapped at once; calls keep what they began with.
     Table(Arc<Table>),
+    /// Peers' names that were looked up and not found, all of them: until they are, their peers are down.
+    Unresolved(HashSet<Destination>),
     /// New limits: calls at once, new calls a second.
     Limits {
         /// Calls at once.

@@ -75,7 +75,7 @@ pub struct Metrics {
     pub trunk_up: BTreeMap<Arc<str>, bool>,
     /// Gauge: addresses that are banned.
     pub sources_banned: u64,
-    /// Gauge: trunk; when our registration with it ends.
+    /// Gauge: trunk; when our registration with it ends; 1970 where it was refused and never has been.
     pub registration_ends: BTreeMap<Arc<str>, SystemTime>,
     /// Gauge: (trunk, peer as written); whether it answered when it was last tried.
     pub peer_up: BTreeMap<(Arc<str>, String), bool>,

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_media::canonical;
 use trunkgate_route::{Credentials, Register as Wanted, Server, Trunk};
@@ -375,6 +375,8 @@ impl Edge {
         let pause = Duration::from_secs(longest).mul_f64(0.5 + chance / 2.0);
         let asked = least.unwrap_or_default().min(Duration::from_secs(REGISTER_LONGEST_PAUSE_SECONDS));
         registration.problem = Some(problem.to_owned());
+        // One that never was there has ended as well: an alert waits for a time that is past.
+        self.metrics.registration_ends.entry(Arc::clone(name)).or_insert(SystemTime::UNIX_EPOCH);
         let text = format!("trunk {name}: not registered with {}: {problem}", registration.wanted.uri);
         self.registrations.set_due(name, Some(now + pause.max(asked)));
         self.trunks.problem(now, name, format!("not registered: {problem}"));

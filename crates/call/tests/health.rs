@@ -4,13 +4,13 @@
 
 mod bench;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bench::*;
 use trunkgate_call::Input;
-use trunkgate_route::{Table, Trunk};
+use trunkgate_route::{Destination, Peer, Table, Transport as RouteTransport, Trunk};
 
 const INTERVAL: Duration = Duration::from_secs(30);
 
@@ -207,4 +207,45 @@ fn a_reload_keeps_what_is_known_and_forgets_what_is_gone() {
     bench.sent.clear();
     assert_eq!(live(&mut bench, Duration::from_secs(200), &[]), []);
     assert_eq!(bench.gateway.sip_counts().clients, 0, "nothing waits");
+}
+
+#[test]
+fn a_peer_whose_name_is_not_found_is_down_until_it_is() {
+    let destination =
+        Destination { host: "no.such.example".into(), port: None, transport: RouteTransport::Udp, is_fixed: false };
+    let lost =
+        Peer { uri: "sip:no.such.example".into(), destination: destination.clone(), servers: vec![], ..peer_at(PBX2) };
+    let trunks = |peers: Vec<Peer>| {
+        let pbx = Trunk { peers, ..asked("pbx", &[]) };
+        table(vec![trunk("carrier", &[CARRIER]), pbx], vec![route(vec![to_trunk("pbx")])])
+    };
+    let mut bench = Bench::with(trunks(vec![lost.clone()]));
+    let seen = |bench: &Bench| {
+        let status = bench.gateway.status(bench.now);
+        let pbx = status.trunks.into_iter().find(|trunk| trunk.name == "pbx").unwrap();
+        let metrics = bench.gateway.metrics();
+        let peer = metrics.peer_up.get(&("pbx".into(), "sip:no.such.example".to_owned())).copied();
+        (pbx.state, pbx.last_problem.unwrap_or_default(), metrics.trunk_up.get("pbx").copied(), peer)
+    };
+    assert_eq!(seen(&bench), ("unknown", String::new(), None, None), "nobody has looked yet");
+    bench.input(Input::Unresolved(HashSet::from([destination])));
+    let problem = "no.such.example is not found in DNS (name_not_found)".to_owned();
+    assert_eq!(seen(&bench), ("down", problem, Some(false), Some(false)));
+    // Another one of the trunk answers.
+    bench.input(Input::Table(trunks(vec![lost.clone(), peer_at(PBX)])));
+    live(&mut bench, Duration::from_secs(5), &[(PBX, 200, "")]);
+    let (state, _, up, peer) = seen(&bench);
+    assert_eq!((state, up, peer), ("up", Some(true), Some(false)));
+    // It is found, and answers.
+    let found = Peer { servers: peer_at(PBX2).servers, ..lost };
+    bench.input(Input::Table(trunks(vec![found])));
+    bench.input(Input::Unresolved(HashSet::new()));
+    live(&mut bench, Duration::from_secs(5), &[(PBX2, 200, "")]);
+    let (state, _, up, peer) = seen(&bench);
+    assert_eq!((state, up, peer), ("up", Some(true), Some(true)));
+}
+
+fn peer_at(address: &str) -> Peer {
+    let address: std::net::SocketAddr = address.parse().unwrap();
+    Peer::at(address.ip(), Some(address.port()), RouteTransport::Udp)
 }

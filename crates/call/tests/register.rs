@@ -5,7 +5,7 @@
 mod bench;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bench::*;
 use trunkgate_call::{Control, Input};
@@ -175,6 +175,8 @@ fn a_name_that_is_not_found_is_asked_for_again() {
     let (query, _) = bench.resolves.pop().unwrap();
     bench.input(Input::Resolved { query, servers: vec![] });
     assert_eq!(state(&bench), ("failed", Some("its name is not found".into())));
+    let ends = bench.gateway.metrics().registration_ends.get("carrier").copied();
+    assert_eq!(ends, Some(SystemTime::UNIX_EPOCH), "an alert finds it, though it never was registered");
     bench.pass(31 * A_SECOND);
     let (unanswered, _) = bench.resolves.pop().unwrap();
     bench.pass(5 * A_SECOND);
