@@ -218,7 +218,7 @@ pub struct Remote {
     /// Its HTTP address [default: as in the file]
     #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
-    /// Its bearer token [default: as in the file]
+    /// Its bearer token [default: as in the file, of a URL where that is the file's own address]
     #[arg(long, global = true, env = "TRUNKGATE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub token: Option<String>,
     /// Whom its certificate must come from, where the URL is https (PEM) [default: as in the file, of a URL whom the system trusts]

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use crate::certificates::Trust;
 use crate::cli::{Calls, Listing, Remote};
-use crate::config::{Http, HttpTls};
+use crate::config::{self, Http, HttpTls};
 use crate::run::{self, USAGE};
 use crate::terminal;
 use crate::transport::verifier::Servers;
@@ -344,10 +344,13 @@ impl Reached {
 fn target(config: Option<&Path>, remote: &Remote) -> Option<Target> {
     let by = |ca: &PathBuf| Believed::By(ca.clone());
     if let Some(url) = &remote.url {
-        let believed = remote.ca.as_ref().map_or(Believed::BySystem, by);
-        return Some(Target { base: url.trim_end_matches('/').to_owned(), token: remote.token.clone(), believed });
+        let own = own_of(config, url);
+        let (own_token, own_believed) = own.map_or((None, Believed::BySystem), |own| (own.token, own.believed));
+        let token = remote.token.clone().or(own_token);
+        let believed = remote.ca.as_ref().map_or(own_believed, by);
+        return Some(Target { base: url.trim_end_matches('/').to_owned(), token, believed });
     }
-    let http = run::load_http(config)?;
+    let http = run::load_http(config, remote.token.is_some())?;
     let Some(mut edge) = of_file(&http) else {
         eprintln!("error: [http] address has port 0: name the edge with --url (`run` prints its address)");
         return None;
@@ -355,6 +358,16 @@ fn target(config: Option<&Path>, remote: &Remote) -> Option<Target> {
     edge.token = remote.token.clone().or(edge.token);
     edge.believed = remote.ca.as_ref().map_or(edge.believed, by);
     Some(edge)
+}
+
+/// The edge of the file that is meant, where this is its very address: then its token is for it, and no other's is.
+fn own_of(config: Option<&Path>, url: &str) -> Option<Target> {
+    let (http, _) = config::load_http(&config::find(config)?, false).ok()?;
+    let origin = |text: &str| Url::parse(text).ok().map(|url| url.origin());
+    let asked = origin(url)?;
+    let public = http.public_url.as_deref().and_then(origin);
+    let own = of_file(&http)?;
+    (origin(&own.base).as_ref() == Some(&asked) || public.as_ref() == Some(&asked)).then_some(own)
 }
 
 /// The edge of this file; `None`: its port is known only once it runs.
@@ -465,5 +478,32 @@ mod tests {
         let call = |sid: &str, at: &str| json!({"sid": sid, "started_at": format!("2026-01-01T00:00:0{at}.000Z")});
         assert_eq!(newest(&[call("CA1", "1"), call("CA3", "3"), call("CA2", "2")]), Some("CA3"));
         assert_eq!(newest(&[]), None);
+    }
+
+    #[test]
+    fn the_token_of_the_file_is_for_its_own_address_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("trunkgate.toml");
+        let write = |token: &str| {
+            let http = "address = '127.0.0.1:8099'\npublic_url = 'https://edge.example.com/'\n";
+            std::fs::write(&file, format!("[http]\n{http}token = {token}\n")).unwrap();
+        };
+        let sent = |url: Option<&str>, token: Option<&str>| {
+            let remote = Remote { url: url.map(str::to_owned), token: token.map(str::to_owned), ca: None };
+            target(Some(&file), &remote).map(|edge| edge.token)
+        };
+        write("'hunter2'");
+        let own = Some(Some("hunter2".to_owned()));
+        for url in [None, Some("http://127.0.0.1:8099/"), Some("https://edge.example.com")] {
+            assert_eq!(sent(url, None), own, "{url:?}");
+        }
+        for url in
+            ["http://127.0.0.1:8098", "https://127.0.0.1:8099", "http://edge.example.com", "http://elsewhere:8099"]
+        {
+            assert_eq!(sent(Some(url), None), Some(None), "{url}");
+        }
+        // One that cannot be read is needed only where no other is there.
+        write("{ env = 'TRUNKGATE_TEST_NOT_SET' }");
+        assert_eq!((sent(None, None), sent(None, Some("x"))), (None, Some(Some("x".to_owned()))));
     }
 }

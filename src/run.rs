@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
-use crate::config::{self, Config, Http};
+use crate::config::{self, Config, Diagnostic, Http};
 use crate::edge::Edge;
 use crate::handle::Handle;
 use crate::notify::Notify;
@@ -43,17 +43,28 @@ pub fn run(given: Option<&Path>, drain: Duration) -> ExitCode {
 
 /// Reads the configuration that is meant; what is wrong is printed, and what is doubtful where `warn`.
 pub fn load(given: Option<&Path>, warn: bool) -> Option<(Config, usize)> {
+    load_by(config::load, given, warn).map(|(config, warnings)| (config, warnings.len()))
+}
+
+/// The same for who only looks, with what was found: secrets and files that cannot be read stop nothing.
+pub(crate) fn load_to_look(given: Option<&Path>) -> Option<(Config, Vec<Diagnostic>)> {
+    load_by(config::load_to_look, given, true)
+}
+
+type Loaded = Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>>;
+
+fn load_by(load: fn(&Path) -> Loaded, given: Option<&Path>, warn: bool) -> Option<(Config, Vec<Diagnostic>)> {
     let Some(path) = config::find(given) else {
         no_config();
         return None;
     };
     let source = || std::fs::read_to_string(&path).unwrap_or_default();
-    match config::load(&path) {
-        Ok((config, warnings)) => {
-            if warn && !warnings.is_empty() {
-                eprint!("{}", config::render(&path, &source(), &warnings));
+    match load(&path) {
+        Ok((config, found)) => {
+            if warn && !found.is_empty() {
+                eprint!("{}", config::render(&path, &source(), &found));
             }
-            Some((config, warnings.len()))
+            Some((config, found))
         }
         Err(diagnostics) => {
             eprint!("{}", config::render(&path, &source(), &diagnostics));
@@ -62,14 +73,15 @@ pub fn load(given: Option<&Path>, warn: bool) -> Option<(Config, usize)> {
     }
 }
 
-/// Reads `[http]` of the configuration that is meant; an error elsewhere is a warning in one line.
-pub(crate) fn load_http(given: Option<&Path>) -> Option<Http> {
+/// Reads `[http]` of the configuration that is meant; an error elsewhere is a warning in one line, and so is a token that
+/// cannot be read where another one is there.
+pub(crate) fn load_http(given: Option<&Path>, has_token: bool) -> Option<Http> {
     let Some(path) = config::find(given) else {
         no_config();
         return None;
     };
     let source = || std::fs::read_to_string(&path).unwrap_or_default();
-    match config::load_http(&path) {
+    match config::load_http(&path, has_token) {
         Ok((http, wrong)) => {
             if !wrong.is_empty() {
                 let brief = config::brief(&path, &source(), &wrong);

@@ -207,5 +207,8 @@ fn a_trunk_whose_name_is_not_found_is_down_and_says_why() {
     let pbx = status["trunks"].as_array().unwrap().iter().find(|trunk| trunk["name"] == "pbx").unwrap();
     assert_eq!((&pbx["state"], &pbx["peers"][0]["state"]), (&"down".into(), &"down".into()));
     let problems = status["problems"].to_string();
-    assert!(problems.contains("trunk pbx is down: lost.test is not found in DNS (name_not_found)"), "{problems}");
+    assert!(
+        problems.contains("trunk pbx is down: sip:lost.test:5060: its name is not found in DNS (name_not_found)"),
+        "{problems}"
+    );
 }

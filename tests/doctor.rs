@@ -418,3 +418,21 @@ fn what_comes_in_unasked_is_told_by_the_running_edges_calls_alone() {
     let fix = told.lines[0]["fix"].as_str().unwrap();
     assert!(fix.starts_with("`media_from = [\"127.0.0.43/32\"]` in [trunk.b]"), "{fix}");
 }
+
+#[test]
+fn what_cannot_be_read_is_a_line_and_the_rest_goes_on() {
+    let peer = answers("200 OK");
+    let text = trunk(&format!("sip:{}", peer.address))
+        + "[trunk.carrier]\npeers = [\"sip:127.0.0.9:9\"]\noptions_interval = \"0s\"\n\
+           auth = { username = \"u\", password = { file = \"/nonexistent/credential\" } }\n\
+           [[listen]]\nname = \"s\"\ntransport = \"tls\"\naddress = \"127.0.0.1:0\"\n\
+           certificate = \"/nonexistent/edge.pem\"\nprivate_key = \"/nonexistent/edge.key\"\n";
+    let told = doctor(&text);
+    assert_eq!(told.line("config", "TG0110").0, "fail");
+    assert_eq!(told.line("tls", "TG0114: `certificate`: /nonexistent/edge.pem").0, "fail");
+    assert_eq!((told.level("options pbx"), told.code), ("ok", Some(1)));
+    let (_directory, file) = write(&text);
+    let output = finish(&["--config", file.to_str().unwrap(), "doctor", "--only", "tls"]);
+    let page = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.code() == Some(1) && page.contains("edge.pem") && !page.contains("config"), "{page}");
+}

@@ -234,6 +234,8 @@ fn why_down(peers: &[PeerView]) -> String {
     let mut why: Vec<String> = addresses
         .map(|down| format!("{}: {}", down.address, down.last_problem.as_deref().unwrap_or("no answer")))
         .collect();
+    let lost = peers.iter().filter(|peer| peer.state == "down" && peer.addresses.is_empty());
+    why.extend(lost.map(|peer| format!("{}: its name is not found in DNS (name_not_found)", peer.uri)));
     let more = why.len().saturating_sub(DOWN_TOLD);
     why.truncate(DOWN_TOLD);
     match (why.is_empty(), more) {
@@ -362,5 +364,6 @@ mod tests {
         let many = [peer((1..=4).map(down).collect()), peer(vec![down(5)])];
         assert!(why_down(&many).ends_with("192.0.2.3:5060: 503 to OPTIONS; and 2 more"), "{}", why_down(&many));
         assert_eq!(why_down(&[]), "no answer");
+        assert_eq!(why_down(&[peer(vec![])]), "sip:pbx.example: its name is not found in DNS (name_not_found)");
     }
 }

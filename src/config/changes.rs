@@ -79,7 +79,7 @@ pub fn differences(old: &Config, new: &Config) -> Vec<Difference> {
         let (old, new) = (before.of_table(table), after.of_table(table));
         let pairs = pairs(&old, &new);
         for (old, new) in &pairs {
-            compare(table, *old, *new, (&before.contents, &after.contents), &mut found);
+            compare(table, *old, *new, (before.contents, after.contents), &mut found);
         }
         // Among equals the first one is it.
         if matches!(table, "trunk" | "route") && is_moved(&pairs, &old) {
@@ -277,11 +277,10 @@ fn read(kind: Kind, node: &Node) -> Node {
 
 /// The keys of a value that may be a table of them.
 fn keys_of(kind: Kind) -> Option<&'static [Key]> {
-    match kind {
-        Kind::Table(keys) => Some(keys),
-        Kind::Either(kinds) => kinds.iter().find_map(|kind| keys_of(*kind)),
-        _ => None,
+    if let Kind::Either(kinds) = kind {
+        return kinds.iter().find_map(|kind| keys_of(*kind));
     }
+    if let Kind::Table(keys) = kind { Some(keys) } else { None }
 }
 
 /// Whether a value may be told in a log.

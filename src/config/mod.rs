@@ -58,7 +58,7 @@ pub(crate) use diagnostic::nearest;
 pub use diagnostic::{Diagnostic, Excerpt, brief, render, summary, to_json};
 pub use hep::Hep;
 pub use json_schema::json_schema;
-pub use load::{find, load, load_http, parse};
+pub use load::{find, load, load_http, load_to_look, parse};
 pub use otel::Otel;
 pub use places::Places;
 pub use reference::markdown;

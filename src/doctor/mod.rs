@@ -12,7 +12,7 @@ use self::clock::Theirs;
 use self::only::Only;
 #[cfg(test)]
 use crate::config;
-use crate::config::Config;
+use crate::config::{Config, Diagnostic};
 use crate::findings::{self, Finding, Level, number};
 use crate::transport::Settings;
 use crate::{client, interfaces, run, speech};
@@ -24,6 +24,9 @@ mod machine;
 mod only;
 mod path;
 mod peers;
+
+/// Keys whose files are of TLS.
+const CERTIFICATE_KEYS: [&str; 4] = ["`certificate`", "`private_key`", "`ca`", "`client_ca`"];
 
 /// How the findings are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,9 +62,10 @@ impl Report {
     }
 }
 
-/// Looks at everything, or at the lines that are named; exit 1 where one is FAIL, 2 for a file with mistakes.
+/// Looks at everything, or at the lines that are named; exit 1 where one is FAIL, 2 for a file with mistakes. What cannot be
+/// read is a line, and the rest goes on.
 pub fn run(given: Option<&Path>, only: &[String], form: Form) -> ExitCode {
-    let Some((config, warnings)) = run::load(given, true) else { return ExitCode::from(run::USAGE) };
+    let Some((config, found)) = run::load_to_look(given) else { return ExitCode::from(run::USAGE) };
     let only = match Only::new(only, &config) {
         Ok(only) => only,
         Err(what) => {
@@ -73,7 +77,7 @@ pub fn run(given: Option<&Path>, only: &[String], form: Form) -> ExitCode {
     let findings = match runtime {
         Ok(runtime) => {
             let report = Arc::new(Report { only, form });
-            let findings = runtime.block_on(examine(&Arc::new(config), warnings, &report));
+            let findings = runtime.block_on(examine(&Arc::new(config), &found, &report));
             runtime.shutdown_background();
             findings
         }
@@ -92,8 +96,10 @@ pub fn run(given: Option<&Path>, only: &[String], form: Form) -> ExitCode {
 }
 
 /// What is known at once is looked at first; the page has the peers' lines last, whatever took how long.
-async fn examine(config: &Arc<Config>, warnings: usize, report: &Arc<Report>) -> Vec<Finding> {
-    let mut all = report.take(vec![of_file(config, warnings)]);
+async fn examine(config: &Arc<Config>, found: &[Diagnostic], report: &Arc<Report>) -> Vec<Finding> {
+    let (unread, warnings): (Vec<&Diagnostic>, Vec<_>) = found.iter().partition(|one| one.is_error);
+    let mut all = report.take(vec![of_file(config, warnings.len())]);
+    all.extend(report.take(unread.into_iter().map(of_unread).collect()));
     all.extend(machine::examine(config, report).await);
     if report.wants("speech") && !config.announcements.is_empty() {
         all.extend(report.take(vec![of_speech(config).await]));
@@ -147,6 +153,13 @@ fn of_file(config: &Config, warnings: usize) -> Finding {
         0 => Finding::ok("config", text),
         _ => Finding::warn("config", format!("{text}, {}", number(warnings, "warning")), "trunkgate check"),
     }
+}
+
+/// A secret, or a file, that cannot be read here. The service may: systemd gives it credentials that nobody else sees.
+fn of_unread(found: &Diagnostic) -> Finding {
+    let is_tls = CERTIFICATE_KEYS.iter().any(|key| found.message.contains(key));
+    let fix = format!("{}; one that the service alone may read: as its user, or within its unit", found.help);
+    Finding::fail(if is_tls { "tls" } else { "config" }, format!("{}: {}", found.code, found.message), fix)
 }
 
 /// Whether every `text` can be said.
