@@ -105,6 +105,8 @@ async function walk(browser, url, faults) {
   await messages.first().click();
   hold('the media map has its legs', await page.locator('.media .card').count() >= 2);
   hold('quality is plotted, or it is said why not', await page.locator('section[aria-label=Quality] figure, section[aria-label=Quality] .empty').count() > 0);
+  const queue = page.locator('section[aria-label=Quality] figure svg[aria-label^="Agent\u2019s queue"]');
+  hold('the agent\u2019s queue is plotted, and told in words', (await queue.getAttribute('aria-label')).includes(' is sent, not taken yet: last '));
   await page.locator('section[aria-label="Why this way"] tbody tr').first().waitFor();
   const save = page.locator('section[aria-label=Downloads] button', { hasText: 'Ladder as text' });
   await save.waitFor();
