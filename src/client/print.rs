@@ -502,17 +502,20 @@ mod tests {
     fn calls_as_csv_have_the_columns_of_records_and_no_formula() {
         let call = json!({"sid": "CA1", "from": "=HYPERLINK(1)", "to": "+2", "route": "a \"b\", c", "state": "ended",
             "outcome": "answered", "reason": "caller_hung_up", "legs": [{"trunk": "a"}], "started_at": "2026-01-01T00:00:00Z",
-            "answered_at": "2026-01-01T00:00:02Z", "ended_at": "2026-01-01T00:01:07Z", "flags": []});
+            "answered_at": "2026-01-01T00:00:02Z", "ended_at": "2026-01-01T00:01:07Z", "flags": ["one_way", "unsent"]});
         let live = json!({"sid": "CA2", "from": "+1", "to": "+2", "route": "r", "state": "ringing", "outcome": null, "reason": null,
             "legs": [], "started_at": "2026-01-01T00:00:00Z", "answered_at": null, "ended_at": null});
         let text = calls_as_csv(&json!({ "calls": [call, live] }));
         let lines: Vec<&str> = text.split("\r\n").collect();
         assert!(lines.len() == 4 && lines[3].is_empty(), "{text}");
-        assert!(lines[0].starts_with("sid,started_at,answered_at,") && lines[0].ends_with(",mos_avg,legs"), "{text}");
+        assert!(
+            lines[0].starts_with("sid,started_at,answered_at,") && lines[0].ends_with(",mos_avg,flags,legs"),
+            "{text}"
+        );
         let ended = "CA1,2026-01-01T00:00:00Z,2026-01-01T00:00:02Z,2026-01-01T00:01:07Z,65.000,ended,answered,caller_hung_up,\
-                     \"a \"\"b\"\", c\",a,'=HYPERLINK(1),+2,,,,,,,\"[{\"\"trunk\"\":\"\"a\"\"}]\"";
+                     \"a \"\"b\"\", c\",a,'=HYPERLINK(1),+2,,,,,,,one_way unsent,\"[{\"\"trunk\"\":\"\"a\"\"}]\"";
         assert_eq!(lines[1], ended);
-        assert_eq!(lines[2], "CA2,2026-01-01T00:00:00Z,,,,ringing,,,r,,+1,+2,,,,,,,[]");
+        assert_eq!(lines[2], "CA2,2026-01-01T00:00:00Z,,,,ringing,,,r,,+1,+2,,,,,,,,[]");
         assert_eq!(calls_as_csv(&json!({ "calls": [] })), format!("{}\r\n", lines[0]));
     }
 
