@@ -10,7 +10,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
 use tokio::sync::watch;
 use trunkgate_call::intake::{DropReason, Next};
-use trunkgate_call::{Change, Gateway, Input, Intake, Output, QueryId};
+use trunkgate_call::{Change, Gateway, Happening, Input, Intake, Output, QueryId};
 use trunkgate_media::{Event, MediaId, Unsent};
 use trunkgate_route::Table;
 use trunkgate_sip::{Flow, Transmit};
@@ -333,7 +333,12 @@ impl Signalling {
                 self.shared.events.tell(Change::ended(&record));
                 records::hand_over(&self.reports, record, &self.shared.cdr);
             }
-            Output::Changed(change) => self.shared.events.tell(*change),
+            Output::Changed(change) => {
+                if let (Happening::CallAnswered, Some(call)) = (change.what, &change.call) {
+                    records::hand_over_answered(&self.reports, &call.sid);
+                }
+                self.shared.events.tell(*change);
+            }
             Output::Counted(count) => records::hand_over_counted(&self.reports, count),
             Output::Sms(news) => match self.texts.hand_over(news) {
                 Ok(number) => return number,

@@ -171,20 +171,24 @@ fn a_crash_leaves_no_call_without_record() {
     let edge = Process::start(&configuration);
     call(&edge, &caller, &callee, "cut-short");
     let journal = directory.path().join("cdr.jsonl.live");
-    until("the call is in the journal", || (std::fs::metadata(&journal).ok()?.len() > 0).then_some(()));
+    until("its answer is in the journal", || {
+        std::fs::read_to_string(&journal).ok()?.contains("\"answered\":\"").then_some(())
+    });
     assert_eq!(std::fs::read_to_string(&records).unwrap(), "");
-    let sid = edge.json("/v1/calls")["calls"][0]["sid"].clone();
+    let call = edge.json("/v1/calls")["calls"][0].clone();
+    let (sid, second) = (&call["sid"], |call: &Value| call["answered_at"].as_str().unwrap()[..17].to_owned());
     drop(edge);
     for _ in 0..2 {
         let edge = Process::start(&configuration);
         let text = std::fs::read_to_string(&records).unwrap();
         assert_eq!(text.lines().count(), 1, "{text}");
         let record: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!((&record["sid"], &record["reason"]), (&sid, &Value::from("edge_restarted")));
+        assert_eq!((&record["sid"], &record["reason"]), (sid, &Value::from("edge_restarted")));
         assert_eq!(
             (&record["outcome"], &record["state"], &record["route"]),
-            (&"failed".into(), &"ended".into(), &"in".into())
+            (&"answered".into(), &"ended".into(), &"in".into())
         );
+        assert_eq!((second(&record), &record["sip_code"]), (second(&call), &200.into()));
         drop(edge);
     }
 }

@@ -1,5 +1,5 @@
-//! The journal of live calls: a call is written when it begins, again with its record when it ends, and crossed out once
-//! that record is where it belongs. So one that a crash cut short still gets its one record, at the next start.
+//! The journal of live calls: a call is written when it begins, when it is answered, again with its record where that does not
+//! get where it belongs at once, and crossed out when it is there. So one that a crash cut short still gets its one record, at the next start.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use trunkgate_call::{CallView, ReasonSlug};
 
 use super::Record;
@@ -65,21 +65,31 @@ impl Journal {
     pub(super) fn begin(&mut self, call: &CallView) -> io::Result<()> {
         let mut line = serde_json::to_vec(&Began { began: call })?;
         line.push(b'\n');
-        self.note(call.sid.clone(), line.into())
+        self.note(call.sid.clone(), line.into(), 0)
+    }
+
+    /// Notes that a call that is in it has its answer.
+    pub(super) fn answer(&mut self, sid: &str, at: Timestamp) -> io::Result<()> {
+        let Some(began) = self.live.get(sid) else { return Ok(()) };
+        let mut line = serde_json::to_vec(&json!({ "answered": sid, "at": format!("{at:.3}") }))?;
+        line.push(b'\n');
+        let (lines, from) = ([began, line.as_slice()].concat(), began.len());
+        self.note(sid.to_owned(), lines.into(), from)
     }
 
     /// Notes that a call has ended, with its record.
     pub(super) fn close(&mut self, record: &Record) -> io::Result<()> {
-        self.note(record.sid.clone(), closing(record))
+        self.note(record.sid.clone(), closing(record), 0)
     }
 
-    fn note(&mut self, sid: String, line: Box<[u8]>) -> io::Result<()> {
+    /// Has a call's lines in memory, and those from an octet on in the file as well.
+    fn note(&mut self, sid: String, lines: Box<[u8]>, from: usize) -> io::Result<()> {
         let is_behind = self.behind.is_some() || !self.is_there();
-        let kept = self.live.entry(sid).insert_entry(line).into_mut();
+        let kept = self.live.entry(sid).insert_entry(lines).into_mut();
         if is_behind {
             return self.catch_up();
         }
-        let written = self.lines.append(kept);
+        let written = self.lines.append(kept.get(from..).unwrap_or_default());
         self.wrote(written)
     }
 
@@ -163,6 +173,11 @@ fn cut_short(journal: &[u8]) -> Vec<Record> {
             live.remove(sid);
             continue;
         }
+        if let Some(sid) = line.get("answered").and_then(Value::as_str) {
+            let at = line.get("at").cloned().unwrap_or_default();
+            live.get_mut(sid).and_then(Value::as_object_mut).into_iter().for_each(|call| answered(call, at.clone()));
+            continue;
+        }
         let record = line.get_mut("closing").map(Value::take);
         let Some(record) = record.or_else(|| line.get_mut("began").map(Value::take).map(closed)) else { continue };
         if let Some(sid) = record.get("sid").and_then(Value::as_str) {
@@ -172,7 +187,14 @@ fn cut_short(journal: &[u8]) -> Vec<Record> {
     live.into_iter().map(|(sid, record)| Record { sid, json: record.to_string().into_bytes().into() }).collect()
 }
 
-/// The record of a call that a crash cut short. When it was answered, and when it ended, nobody knows any more.
+/// A call that a crash cut short had been answered then.
+fn answered(call: &mut Map<String, Value>, at: Value) {
+    for (key, value) in [("answered_at", at), ("outcome", "answered".into()), ("sip_code", 200.into())] {
+        call.insert(key.to_owned(), value);
+    }
+}
+
+/// The record of a call that a crash cut short. When it ended nobody knows any more: no later than now.
 fn closed(mut call: Value) -> Value {
     let reason = ReasonSlug::EdgeRestarted;
     if let Some(call) = call.as_object_mut() {
@@ -228,17 +250,18 @@ mod tests {
         journal.close(&record("CA2")).unwrap();
         journal.end("CA2").unwrap();
         journal.close(&record("CA3")).unwrap();
+        let at: Timestamp = "2026-01-01T00:00:09.5Z".parse().unwrap();
+        journal.answer("CA1", at).unwrap();
+        journal.answer("CA2", at).unwrap();
         // The crash came in the middle of a line.
         journal.lines.append(b"{\"began\":{\"sid\":\"CA4\"").unwrap();
         drop(journal);
         let (journal, left) = Journal::open(&path).unwrap();
         assert_eq!(sids(&left), ["CA1", "CA3"]);
         let first = json(&left[0]);
-        assert_eq!((&first["reason"], &first["outcome"]), (&json!("edge_restarted"), &json!("failed")));
-        assert_eq!(
-            (&first["state"], &first["route"], &first["sip_code"]),
-            (&json!("ended"), &json!("r"), &Value::Null)
-        );
+        assert_eq!((&first["reason"], &first["outcome"]), (&json!("edge_restarted"), &json!("answered")));
+        assert_eq!((&first["answered_at"], &first["sip_code"]), (&json!("2026-01-01T00:00:09.500Z"), &json!(200)));
+        assert_eq!((&first["state"], &first["route"]), (&json!("ended"), &json!("r")));
         assert_eq!(json(&left[1])["reason"], "caller_hung_up", "its record was known");
         drop(journal);
         // Again a crash, before they were written: nothing of them has changed.

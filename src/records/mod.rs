@@ -20,6 +20,7 @@ mod written;
 
 use std::io;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use trunkgate_call::{CallRecord, CallView, DayCount};
@@ -34,6 +35,8 @@ pub(crate) use writer::Writer;
 pub(crate) enum ReportOrder {
     /// A call that has begun.
     Began(Box<CallView>),
+    /// One that has its answer, since when.
+    Answered(String, Timestamp),
     /// A finished call.
     Record(Box<CallRecord>),
     /// A call has counted with a limit by the day.
@@ -55,6 +58,11 @@ pub(crate) fn hand_over(reports: &mpsc::Sender<ReportOrder>, record: Box<CallRec
 /// Hands a call that has begun to the journal. One too many is not in it: a crash would leave it without record.
 pub(crate) fn hand_over_begun(reports: &mpsc::Sender<ReportOrder>, call: Box<CallView>) {
     let _ = reports.try_send(ReportOrder::Began(call));
+}
+
+/// Tells the journal that a call has its answer now. Of one too many a crash leaves a record without it.
+pub(crate) fn hand_over_answered(reports: &mpsc::Sender<ReportOrder>, sid: &str) {
+    let _ = reports.try_send(ReportOrder::Answered(sid.to_owned(), Timestamp::now()));
 }
 
 /// Hands over what has counted with a limit by the day. One too many is not kept: the next one has the sum.

@@ -128,6 +128,7 @@ impl Writer {
             };
             match order {
                 Some(ReportOrder::Began(call)) => self.note(&call.sid, |journal| journal.begin(&call)),
+                Some(ReportOrder::Answered(sid, at)) => self.note(&sid, |journal| journal.answer(&sid, at)),
                 Some(ReportOrder::Record(record)) => match Record::of(&record) {
                     Ok(record) => self.take(record),
                     Err(error) => tracing::error!(call = %record.call.sid, "a record that is no JSON: {error}"),

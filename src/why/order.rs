@@ -81,7 +81,7 @@ mod tests {
         let told = text(&sorted(&mut plan, Some(&known)));
         assert_eq!(
             told,
-            "  order asr: c (answered 100 % of 9, grade 9), a (answered 0 % of 4, grade 7), b (down, no calls lately)\n"
+            "  order asr: c (answered 100 % of 9, grade 9), a (answered 0 % of 4, grade 7), b (down, no calls to it lately)\n"
         );
     }
 }

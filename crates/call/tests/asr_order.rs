@@ -75,7 +75,7 @@ fn a_trunk_that_fails_is_tried_last_and_comes_back_first() {
     let mut bench = by_ratio();
     let down = [(PBX, 503), (BACKUP, 200)];
     assert_eq!(call(&mut bench, NUMBER, down), [PBX, BACKUP]);
-    assert_eq!(told(&bench).as_deref(), Some("order asr: pbx (no calls lately), backup (no calls lately)"));
+    assert_eq!(told(&bench).as_deref(), Some("order asr: pbx (no calls to it lately), backup (no calls to it lately)"));
     assert_eq!(call(&mut bench, NUMBER, down), [PBX, BACKUP]);
     assert_eq!(figures(&bench, "pbx").grade, 8);
     // It is second now, but for one call in twenty or so, and never two of them within ten seconds.

@@ -19,7 +19,7 @@ export function systemPage(main) {
       const done = await api.post('/v1/reload');
       const rest = (done.needs_restart || []).length ? [h('p', { class: 'warn' }, 'Only a restart changes: '), h('ul', {}, done.needs_restart.map((one) => h('li', {}, h('code', {}, one))))] : [];
       const changed = Array.isArray(done.changed) && done.changed.length ? h('ul', {}, done.changed.map((one) => h('li', {}, typeof one === 'string' ? one : JSON.stringify(one)))) : h('p', {}, 'Nothing in the file has changed.');
-      swap(outcome, h('p', { class: 'good' }, `Taken: ${done.trunks} trunks, ${done.routes} routes, ${done.warnings} warnings. No call was touched.`), changed, rest);
+      swap(outcome, h('p', { class: 'good' }, `Taken: ${done.trunks} trunks, ${done.routes} routes, ${done.warnings} ${done.warnings === 1 ? 'warning' : 'warnings'}. No call was touched.`), changed, rest);
     } catch (error) {
       swap(outcome, h('p', { class: 'bad' }, 'Not taken; nothing has changed.'), h('pre', {}, error.message));
     }
