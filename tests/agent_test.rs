@@ -173,7 +173,9 @@ fn an_echo_holds_and_the_page_shows_who_spoke() {
     let output = trunkgate(&["agent", "test", &url, "--times", "1"]).output().unwrap();
     let page = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{page}");
-    assert!(page.contains("\n  caller    ") && page.contains("\n  agent     ") && page.contains(" 1 s"), "{page}");
+    assert!(page.contains("\n  caller    ") && page.contains("\n  agent     "), "{page}");
+    // How far apart the seconds stand depends on how long it took.
+    assert!(page.starts_with("            0 s  "), "{page}");
     assert!(page.contains("  ok    connect") && page.contains("of 160 bytes (20 ms)"), "{page}");
     assert!(page.lines().all(|line| line.chars().count() <= 80), "{page}");
 }
