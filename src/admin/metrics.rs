@@ -285,6 +285,9 @@ fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>
     let keep_alives = sum(&|worker| worker.keep_alives.get());
     let help = "Keep-alive packets sent to silent far ends.";
     out.single("trunkgate_rtp_keepalives_total", Kind::Counter, help, keep_alives);
+    let came = sum(&|worker| worker.keep_alives_received.get());
+    let help = "Keep-alive packets (RFC 6263) that came from far sides: of no packet count.";
+    out.single("trunkgate_rtp_keepalives_received_total", Kind::Counter, help, came);
     let reports = sum(&|worker| worker.reports.get());
     let help = "RTCP compounds of the edge's own making sent.";
     out.single("trunkgate_rtcp_reports_total", Kind::Counter, help, reports);

@@ -51,7 +51,11 @@ impl Journal {
         if !left.is_empty() {
             // From now on each has one record, however often this is tried.
             journal.live = left.iter().map(|record| (record.sid.clone(), closing(record))).collect();
-            journal.rewrite()?;
+            if let Err(error) = journal.rewrite() {
+                // As while it runs: a full disk keeps no call waiting.
+                tracing::warn!(reason = "cdr_failed", "{}: {error}; what it has to say is kept", path.display());
+                journal.behind = Some(Instant::now());
+            }
         }
         Ok((journal, left))
     }
@@ -91,6 +95,16 @@ impl Journal {
         }
         let written = self.lines.append(kept.get(from..).unwrap_or_default());
         self.wrote(written)
+    }
+
+    /// Whether calls are in it.
+    pub(super) fn has_live(&self) -> bool {
+        !self.live.is_empty()
+    }
+
+    /// Looks whether it is where it belongs, also while no call begins or ends.
+    pub(super) fn look(&mut self) -> io::Result<()> {
+        if self.has_live() && (self.behind.is_some() || !self.is_there()) { self.catch_up() } else { Ok(()) }
     }
 
     /// Whether it is where it belongs, as far as that was looked at lately.
@@ -139,11 +153,17 @@ impl Journal {
     }
 
     /// Goes on beside another file of call records.
+    ///
+    /// # Errors
+    /// The system's; then all stays where it is.
     pub(super) fn move_to(&mut self, mut other: Journal) -> io::Result<()> {
-        other.live.append(&mut self.live);
+        other.live.extend(self.live.iter().map(|(sid, lines)| (sid.clone(), lines.clone())));
         other.rewrite()?;
         let old = std::mem::replace(self, other);
-        disk::remove(&old.path)
+        if let Err(error) = disk::remove(&old.path) {
+            tracing::warn!(reason = "cdr_failed", "the journal of the file before stays: {error}");
+        }
+        Ok(())
     }
 
     /// Only what is live stays.
@@ -282,6 +302,37 @@ mod tests {
     }
 
     #[test]
+    fn one_that_cannot_be_moved_keeps_its_calls() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, new) = (directory.path().join("a.jsonl.live"), directory.path().join("b.jsonl.live"));
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        journal.begin(&began("CA1")).unwrap();
+        let (other, _) = Journal::open(&new).unwrap();
+        std::fs::create_dir(directory.path().join("b.jsonl.live.new")).unwrap();
+        assert!(journal.move_to(other).is_err());
+        // Another call comes and ends.
+        journal.begin(&began("CA2")).unwrap();
+        journal.end("CA2").unwrap();
+        drop(journal);
+        assert_eq!(sids(&Journal::open(&path).unwrap().1), ["CA1"]);
+    }
+
+    #[test]
+    fn a_start_on_a_full_disk_keeps_what_a_crash_left() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cdr.jsonl.live");
+        Journal::open(&path).unwrap().0.begin(&began("CA1")).unwrap();
+        disk::tests::set_room(Some(5));
+        let (mut journal, left) = Journal::open(&path).unwrap();
+        assert_eq!(sids(&left), ["CA1"]);
+        disk::tests::set_room(None);
+        // The disk has room again, a while later.
+        journal.behind = journal.behind.and_then(|since| since.checked_sub(PAUSE));
+        journal.look().unwrap();
+        assert!(std::fs::read_to_string(&path).unwrap().starts_with("{\"closing\""));
+    }
+
+    #[test]
     fn a_journal_belongs_to_one_process() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cdr.jsonl.live");
@@ -307,6 +358,10 @@ mod tests {
         assert!(journal.count <= limits::JOURNAL_SPARE_LINES + 8, "{}", journal.count);
         std::fs::remove_file(&path).unwrap();
         // A second later.
+        journal.seen = None;
+        journal.look().unwrap();
+        assert!(std::fs::read_to_string(&path).unwrap().contains("CA-long"));
+        std::fs::remove_file(&path).unwrap();
         journal.seen = None;
         journal.begin(&began("CA-later")).unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().contains("CA-long"));

@@ -117,11 +117,12 @@ impl Writer {
     pub(crate) async fn serve(mut self, mut orders: mpsc::Receiver<ReportOrder>) {
         let sender = tokio::spawn(Sender::new(Arc::clone(&self.outbox), self.figures()).run());
         loop {
-            let order = if self.waiting.is_empty() {
+            let order = if self.waiting.is_empty() && !self.journal.as_ref().is_some_and(Journal::has_live) {
                 orders.recv().await
             } else {
                 let Ok(order) = timeout(PAUSE, orders.recv()).await else {
                     self.flush();
+                    self.note("", Journal::look);
                     continue;
                 };
                 order

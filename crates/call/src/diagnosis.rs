@@ -2,10 +2,11 @@
 //! would help. The one place where these sentences are made: trace, verdict, log and `status` show them.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use trunkgate_media::{DropReason, EndCounters, RemoteSpec, Undelivered, Unsent};
 
-use crate::limits::{ICMP_SHARE, ICMP_SHARE_OF_HEARD, ICMP_TOLD, SILENT_PACKETS};
+use crate::limits::{ICMP_SHARE, ICMP_SHARE_OF_HEARD, ICMP_TOLD, SILENT_PACKETS, UNSENT_LATELY};
 use crate::unsent::{self, came_back};
 
 /// What was found.
@@ -46,8 +47,33 @@ pub(crate) enum Cause {
     Payload,
     /// Nothing but digital silence.
     Silence,
+    /// Something came, and lately nothing.
+    Ceased,
     /// The system of this machine dropped its packets.
     Unread,
+}
+
+/// What had been counted of a side at an earlier look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Look {
+    heard: u64,
+    sent: u64,
+    refused: u64,
+}
+
+impl Look {
+    /// At what is counted now.
+    pub(crate) fn at(counters: &EndCounters) -> Look {
+        Look {
+            heard: counters.rx_packets.get(),
+            sent: counters.tx_packets.get(),
+            refused: counters.symptoms.refused.get(),
+        }
+    }
+    /// Packets that had come.
+    pub(crate) fn heard(self) -> u64 {
+        self.heard
+    }
 }
 
 /// What is known of a side.
@@ -79,6 +105,8 @@ pub(crate) struct Side<'a> {
     pub(crate) codec: &'a str,
     /// Whether the other side lets it be heard, and wants to hear it.
     pub(crate) is_wanted: bool,
+    /// The last look before this one, and how long ago; `None` where all that has come counts.
+    pub(crate) before: Option<(Look, Duration)>,
 }
 
 impl Side<'_> {
@@ -136,7 +164,7 @@ impl Side<'_> {
     pub(crate) fn flaw(&self) -> Option<Diagnosis> {
         let of_packets = || self.srtp().or_else(|| self.payload()).or_else(|| self.silence());
         let of_way = || self.unsent().or_else(|| self.unreachable(ICMP_SHARE_OF_HEARD)).or_else(|| self.unread());
-        self.on_hold().or_else(of_packets).or_else(of_way)
+        self.on_hold().or_else(of_packets).or_else(of_way).or_else(|| self.ceased())
     }
 
     fn on_hold(&self) -> Option<Diagnosis> {
@@ -202,22 +230,26 @@ impl Side<'_> {
     /// From one error in so many packets on: one is forged with ease, or is of a port that was opened late.
     fn unreachable(&self, in_packets: u64) -> Option<Diagnosis> {
         let (errors, sent) = (self.counters.symptoms.unreachable.get(), self.counters.tx_packets.get());
-        if errors == 0 || errors * in_packets < sent || (in_packets == ICMP_SHARE_OF_HEARD && errors < ICMP_TOLD) {
+        // Keep-alive packets alone may have met the port of one who has hung up.
+        let may_be_late = in_packets == ICMP_SHARE_OF_HEARD || sent == 0;
+        if errors == 0 || errors * in_packets < sent || (may_be_late && errors < ICMP_TOLD) {
             return None;
         }
         let to = self.remote.rtp.map_or_else(|| "it".to_owned(), |rtp| rtp.to_string());
         let how = came_back(self.counters.symptoms.undelivered().unwrap_or(Undelivered::Port));
-        let text = format!("what is sent to {to} comes back as unreachable (ICMP, {errors} times): {how}");
+        let text = format!("what is sent to {to} comes back as unreachable (ICMP, {}): {how}", times(errors));
         let fix = format!("the media ports of {} and its firewall; the address in its session description", self.name);
         self.proven(Cause::Unreachable, &text, fix)
     }
 
-    /// From one refusal in two packets on.
+    /// From one refusal in two packets on, of all of them or lately.
     fn unsent(&self) -> Option<Diagnosis> {
         let why = self.counters.symptoms.unsent()?;
         let to = self.remote.rtp?;
         let (refused, sent) = (self.counters.symptoms.refused.get(), self.counters.tx_packets.get());
-        if refused * 2 < sent {
+        let (before, _) = self.before.unwrap_or_default();
+        let (refused_lately, sent_lately) = (refused.saturating_sub(before.refused), sent.saturating_sub(before.sent));
+        if refused * 2 < sent && (refused_lately < UNSENT_LATELY || refused_lately * 2 < sent_lately) {
             return None;
         }
         let text = unsent::text(why, &to.to_string());
@@ -304,6 +336,23 @@ impl Side<'_> {
         self.found(Cause::Silence, text, fix)
     }
 
+    /// Nothing came since the last look, though something had before.
+    fn ceased(&self) -> Option<Diagnosis> {
+        let ((before, ago), heard) = (self.before?, self.heard());
+        if heard == 0 || heard != before.heard || !self.is_wanted {
+            return None;
+        }
+        let name = self.name;
+        let text = format!("nothing has come from {name} for {} s, after {}", ago.as_secs(), packets(heard, ""));
+        let fix = format!(
+            "whether {name} is mute and sends nothing then; if not, what has closed between: a NAT, a firewall, this machine's own \
+             (`nft list ruleset`, `iptables -S INPUT`): what `tcpdump -ni any udp port {}` shows and is not heard here, that one \
+             drops",
+            self.told.port()
+        );
+        self.found(Cause::Ceased, text, fix)
+    }
+
     fn unread(&self) -> Option<Diagnosis> {
         let (unread, heard) = (self.counters.symptoms.unread.get(), self.heard());
         if unread == 0 || unread * 100 < heard {
@@ -314,6 +363,10 @@ impl Side<'_> {
                    `Nice=-10` in the unit";
         self.found(Cause::Unread, text, fix)
     }
+}
+
+fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 /// `1 packet`, `2 packets`, with what they are of.
@@ -373,6 +426,7 @@ mod tests {
             agreed: vec![0, 101],
             codec: "PCMU",
             is_wanted: true,
+            before: None,
         }
     }
 
@@ -470,5 +524,25 @@ mod tests {
         assert_eq!((flaw(&refused(500)), flaw(&refused(20))), (Some(Cause::Unsent), None));
         // The port of a far side that has just hung up.
         assert_eq!(flaw(&|c| set(&c.symptoms.unreachable, 4)), None);
+    }
+    #[test]
+    fn what_begins_in_the_middle_of_a_call_is_told_by_what_has_changed_since_the_last_look() {
+        let remote = described("198.51.100.7:4000");
+        let counters = EndCounters::default();
+        counters.rx_packets.set(30_000);
+        counters.tx_packets.set(30_000);
+        let before = Some((Look::at(&counters), Duration::from_secs(5)));
+        let flaw = |is_wanted| Side { before, is_wanted, ..side(&remote, &counters) }.flaw();
+        let found = flaw(true).unwrap();
+        assert_eq!(found.cause, Cause::Ceased);
+        assert_eq!(found.text, "nothing has come from pbx for 5 s, after 30000 packets");
+        assert!(found.fix.contains("tcpdump -ni any udp port 16402"), "{}", found.fix);
+        assert_eq!(flaw(false), None, "nobody wants to hear it");
+        counters.rx_packets.set(30_250);
+        assert_eq!(flaw(true), None);
+        counters.tx_packets.set(30_250);
+        (0..240).for_each(|_| counters.symptoms.note_unsent(Unsent::Forbidden));
+        assert_eq!(flaw(true).map(|one| one.cause), Some(Cause::Unsent));
+        assert_eq!(side(&remote, &counters).flaw(), None, "of all of the call it is little");
     }
 }

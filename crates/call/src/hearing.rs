@@ -7,13 +7,18 @@ use trunkgate_media::EndId;
 
 use crate::call::{CALLER, Call, State};
 use crate::change::{Change, Happening};
-use crate::diagnosis::{Cause, Diagnosis, Side};
+use crate::diagnosis::{Cause, Diagnosis, Look, Side};
 use crate::edge::Edge;
 use crate::gateway::Gateway;
-use crate::leg::StreamEnd;
+use crate::leg::{Leg, StreamEnd};
 use crate::limits::SILENT_TOLD;
 use crate::trace::TraceItem;
 use crate::view::SilentView;
+
+/// What a side's media is judged by.
+fn look(leg: &Leg) -> Option<Look> {
+    leg.ends.iter().find(|slot| slot.remote.is_some()).map(|slot| Look::at(&slot.counters))
+}
 
 fn heard(end: &StreamEnd) -> bool {
     end.counters.rx_packets.get() > 0
@@ -69,6 +74,7 @@ impl Call {
             agreed: agreed.chain(converted.map(|(from, _)| *from)).collect(),
             codec: &side.codec,
             is_wanted: other.is_none_or(|remote| remote.may_receive && remote.rtp.is_some()),
+            before: None,
         })
     }
 
@@ -136,14 +142,15 @@ impl Call {
             if self.series.is_past_the_first() {
                 self.judge(now, edge, leg, false);
             }
-            let found = self.flaw(edge, leg);
+            let found = self.flaw(edge, leg, Some(now));
+            self.legs[leg].looked = look(&self.legs[leg]).map(|look| (look, now));
             if let Some(found) = &found
                 && self.legs[leg].flaw.as_ref().is_none_or(|before| before.cause != found.cause)
             {
                 let text = format!("{}; try: {}", found.text, found.fix);
                 edge.trace(now, self.key, TraceItem::Media { leg, text });
                 // A hold and a muted phone are no faults by themselves.
-                if !matches!(found.cause, Cause::OnHold | Cause::Silence) {
+                if !matches!(found.cause, Cause::OnHold | Cause::Silence | Cause::Ceased) {
                     let sid = self.sid().to_owned();
                     edge.warn(&sid, found.text.clone(), None);
                 }
@@ -152,10 +159,13 @@ impl Call {
         }
     }
 
-    fn flaw(&self, edge: &Edge, leg: usize) -> Option<Box<Diagnosis>> {
+    /// What is wrong with a side; looked at `now`, also what was not so at the last look.
+    fn flaw(&self, edge: &Edge, leg: usize, now: Option<Instant>) -> Option<Box<Diagnosis>> {
         let name = self.name_of(leg);
         let side = self.media_side(edge, leg, &name, None)?;
-        side.flaw().map(Box::new)
+        let looked = now.zip(self.legs[leg].looked);
+        let before = looked.map(|(now, (look, at))| (look, now.saturating_duration_since(at)));
+        Side { before, ..side }.flaw().map(Box::new)
     }
 
     /// A flaw, where there is one, takes the place of the one before; its trunk learns of it.
@@ -188,7 +198,11 @@ impl Call {
                 };
                 self.legs[leg].flaw = None;
             } else {
-                let found = self.flaw(edge, leg);
+                // What was so at the last look has hardly ended just before the call, unless something has come since.
+                let is_silent =
+                    look(&self.legs[leg]).map(Look::heard) == self.legs[leg].looked.map(|(look, _)| look.heard());
+                let lasts = |cause| cause == Cause::Unsent || (cause == Cause::Ceased && is_silent);
+                let found = self.flaw(edge, leg, None).or_else(|| self.legs[leg].flaw.take_if(|one| lasts(one.cause)));
                 self.set_flaw(now, edge, leg, found);
             }
             self.judge(now, edge, leg, false);

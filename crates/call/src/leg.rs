@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use trunkgate_media::agent::Format;
 use trunkgate_media::mos::Codec;
@@ -16,7 +17,7 @@ use trunkgate_sip::{ClientId, DialogId, Flow, HeaderName, ListenerId, Message, M
 
 use crate::agent_leg::AgentSide;
 use crate::coding::{agent_coding, name, transcode};
-use crate::diagnosis::Diagnosis;
+use crate::diagnosis::{Diagnosis, Look};
 use crate::dtmf::parted;
 use crate::health::Spot;
 use crate::leg_end::LegEnd;
@@ -166,6 +167,8 @@ pub(crate) struct Leg {
     pub(crate) flaw: Option<Box<Diagnosis>>,
     /// Whether its trunk knows whether it was heard.
     pub(crate) is_judged: bool,
+    /// What its media had come to at the last look.
+    pub(crate) looked: Option<(Look, Instant)>,
 }
 
 impl Leg {
@@ -210,6 +213,7 @@ impl Leg {
             unheard: None,
             flaw: None,
             is_judged: false,
+            looked: None,
         }
     }
 

@@ -75,6 +75,7 @@ impl Kind {
             | Cause::OurAddress
             | Cause::Nothing
             | Cause::Silence
+            | Cause::Ceased
             | Cause::Unread => None,
         }
     }

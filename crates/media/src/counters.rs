@@ -327,6 +327,8 @@ pub struct WorkerCounters {
     pub lost: Counter,
     /// Keep-alive packets sent.
     pub keep_alives: Counter,
+    /// Keep-alive packets that came; [`WorkerCounters::rx_packets`] leaves them out.
+    pub keep_alives_received: Counter,
     /// RTCP compounds of the edge's own making sent.
     pub reports: Counter,
     /// Dropped, by [`DropReason`] position in `ALL`.

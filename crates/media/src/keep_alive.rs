@@ -17,9 +17,9 @@ use crate::rtp::{FIXED_HEADER, Rtp};
 const DYNAMIC: (u8, u8) = (127, 96);
 
 /// Whether a packet is a far side's keep-alive (RFC 6263 §4.6): a header alone, of a number that means nothing to the wire that
-/// it came by. It opens a way, and says nothing that could be heard, counted or missed.
-pub(crate) fn is_one(rtp: &Rtp, wire: Option<&Wire>) -> bool {
-    rtp.payload.is_empty() && wire.is_none_or(|wire| !wire.knows(rtp.payload_type))
+/// it came by. It opens a way, and says nothing that could be heard.
+pub(crate) fn is_one(rtp: &Rtp, packet: &PacketBuf, wire: Option<&Wire>) -> bool {
+    packet.data().len() == FIXED_HEADER && wire.is_none_or(|wire| !wire.knows(rtp.payload_type))
 }
 
 /// An end's keep-alive packets.

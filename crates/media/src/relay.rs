@@ -50,8 +50,8 @@ impl Session {
             end.counters.latched.set(1);
             self.events.push_back(Event::Latched { end: end.id, source });
         }
-        if keep_alive::is_one(&rtp, end.wire.as_ref()) {
-            end.silence.kept_alive(now);
+        if keep_alive::is_one(&rtp, packet, end.wire.as_ref()) {
+            self.kept_alive(now, at, &rtp);
             return Ok(None);
         }
         end.silence.broken(now);
@@ -83,18 +83,37 @@ impl Session {
             }
             let payload = packet.data().get(rtp.payload.clone()).unwrap_or_default();
             self.take_key(now, at, (&rtp, payload))?;
-            let Some(end) = self.ends.get_mut(at) else { return Ok(None) };
-            let (feeder, Some(wire)) = (end.serial, &mut end.wire) else { return Ok(None) };
-            wire.pass_over(&rtp);
-            let to = wire.to;
-            if let Some(sink) = self.ends.iter_mut().find(|sink| sink.id == to) {
-                sink.outgoing.leave_out(feeder, &rtp);
-            }
+            self.pass_over(at, &rtp);
             return Ok(None);
         };
         rtp.payload_type = payload_type;
         let (feeder, to) = (end.serial, wire.to);
         self.forward(now, (feeder, to), clock_hz, rtp, packet).map(Some)
+    }
+
+    /// A packet of an end's stream goes no further: that is no loss.
+    fn pass_over(&mut self, at: usize, rtp: &Rtp) {
+        let Some(end) = self.ends.get_mut(at) else { return };
+        let (feeder, Some(wire)) = (end.serial, &mut end.wire) else { return };
+        wire.pass_over(rtp);
+        let to = wire.to;
+        if let Some(sink) = self.ends.iter_mut().find(|sink| sink.id == to) {
+            sink.outgoing.leave_out(feeder, rtp);
+        }
+    }
+
+    /// A keep-alive packet of an end's far side: one that has a number of its stream is missed there by nobody.
+    fn kept_alive(&mut self, now: Instant, at: usize, rtp: &Rtp) {
+        let Some(end) = self.ends.get_mut(at) else { return };
+        end.silence.kept_alive(now);
+        if let Some(worker) = &self.shared.worker {
+            worker.keep_alives_received.add(1);
+        }
+        if end.reception.source().is_some_and(|source| source.ssrc == rtp.ssrc) {
+            end.reception.take_untimed(rtp);
+            end.counters.lost.set(end.reception.lost());
+            self.pass_over(at, rtp);
+        }
     }
 
     /// Sends a packet of a feeder by the end `to`, as its payload number and the numbers of its feeder are now.

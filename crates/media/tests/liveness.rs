@@ -146,6 +146,7 @@ fn a_far_side_s_keep_alive_packets_open_the_way_and_are_not_media() {
     assert!(!is_idle(&bench.events()));
     bench.run(61_000);
     assert!(is_idle(&bench.events()));
+    assert_eq!(bench.worker.keep_alives_received.get(), 240);
     // A header alone of a number that was agreed on is media, and so is what has a payload.
     bench.feed(A, false, A_RTP, &keep_alive(0, 1)).unwrap();
     let mut odd = Vec::new();
@@ -153,6 +154,29 @@ fn a_far_side_s_keep_alive_packets_open_the_way_and_are_not_media() {
     assert_eq!(bench.feed(B, false, B_RTP, &odd), None);
     assert_eq!(bench.counters[0].rx_packets.get(), 1);
     assert_eq!((bench.counters[1].rx_packets.get(), bench.counters[1].symptoms.odd_payload.get()), (1, 127));
+}
+
+#[test]
+fn a_keep_alive_with_a_number_of_the_stream_is_no_loss() {
+    let mut bench = Bench::connected();
+    let mut last = None;
+    for n in 0..200 {
+        let keeps = n % 5 == 4;
+        let mut packet = rtp(n);
+        if keeps {
+            packet.clear();
+            Rtp { payload_type: 120, ..header(n) }.build(&[], &mut packet);
+        }
+        let sent = bench.feed(A, false, A_RTP, &packet);
+        assert_eq!(sent.is_none(), keeps, "{n}");
+        if let Some((_, sent)) = sent {
+            let number = Rtp::parse(&sent).unwrap().sequence;
+            assert!(last.is_none_or(|last: u16| number == last + 1), "{number} behind {last:?}");
+            last = Some(number);
+        }
+        bench.run(20);
+    }
+    assert_eq!((bench.counters[0].rx_packets.get(), bench.counters[0].lost.get()), (160, 0));
 }
 
 #[test]
