@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use trunkgate_media::{DropReason, EndCounters, RemoteSpec, Undelivered, Unsent};
 
-use crate::limits::{ICMP_SHARE, ICMP_SHARE_OF_HEARD, ICMP_TOLD, SILENT_PACKETS, UNSENT_LATELY};
+use crate::limits::{ICMP_OF_PROBES, ICMP_SHARE, ICMP_SHARE_OF_HEARD, ICMP_TOLD, SILENT_PACKETS, UNSENT_LATELY};
 use crate::unsent::{self, came_back};
 
 /// What was found.
@@ -230,9 +230,12 @@ impl Side<'_> {
     /// From one error in so many packets on: one is forged with ease, or is of a port that was opened late.
     fn unreachable(&self, in_packets: u64) -> Option<Diagnosis> {
         let (errors, sent) = (self.counters.symptoms.unreachable.get(), self.counters.tx_packets.get());
-        // Keep-alive packets alone may have met the port of one who has hung up.
-        let may_be_late = in_packets == ICMP_SHARE_OF_HEARD || sent == 0;
-        if errors == 0 || errors * in_packets < sent || (may_be_late && errors < ICMP_TOLD) {
+        let least = match (in_packets, sent) {
+            (ICMP_SHARE_OF_HEARD, _) => ICMP_TOLD,
+            (_, 0) => ICMP_OF_PROBES,
+            _ => 1,
+        };
+        if errors < least || errors * in_packets < sent {
             return None;
         }
         let to = self.remote.rtp.map_or_else(|| "it".to_owned(), |rtp| rtp.to_string());
@@ -446,6 +449,13 @@ mod tests {
         assert!(why(&|_| {}).fix.contains("udp 16384-32767"));
         let unreachable = why(&|counters| counters.symptoms.unreachable.set(3));
         assert_eq!((unreachable.cause, unreachable.text.contains("ICMP, 3 times")), (Cause::Unreachable, true));
+        // The port of a phone that has gone, met by a keep-alive packet.
+        assert_eq!(why(&|counters| counters.symptoms.unreachable.set(1)).cause, Cause::Nothing);
+        let once = why(&|counters| {
+            counters.symptoms.unreachable.set(1);
+            counters.tx_packets.set(1);
+        });
+        assert!(once.text.contains("(ICMP, once)"), "{}", once.text);
         assert_eq!(why(&|counters| dropped(counters, DropReason::NotRtp, 2)).cause, Cause::NotRtp);
         let stranger = why(&|counters| {
             dropped(counters, DropReason::UnexpectedSource, 7);

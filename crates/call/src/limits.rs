@@ -115,6 +115,8 @@ pub const PASSED_OVER: usize = 8;
 pub const SILENT_PACKETS: u64 = 250;
 /// ICMP errors before a side that is heard is said not to be reached: more than come where it closes its port at the end.
 pub const ICMP_TOLD: u64 = 10;
+/// ICMP errors before the same is said where nothing but keep-alive packets has left: more than meet the port of who has gone.
+pub const ICMP_OF_PROBES: u64 = 3;
 /// RTP packets that the system has refused since the last look at a call before that is told as a fault of its own.
 pub const UNSENT_LATELY: u64 = 50;
 /// And one in so many packets that were sent.
