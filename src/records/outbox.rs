@@ -1,6 +1,7 @@
 //! Brings records from the spool to the URL: a few at once while it takes them, one at a time and ever more seldom while it
 //! does not.
 
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -102,30 +103,44 @@ impl Outbox {
         true
     }
 
-    /// Another way from now on; what waits goes along.
-    pub(super) fn change(&self, way: Option<Way>) -> std::io::Result<()> {
+    /// Another way from now on; what waits goes along, once `others` has done what else may fail.
+    ///
+    /// # Errors
+    /// The same, or that of the spool: then all goes the way it went.
+    pub(super) fn change(&self, way: Option<Way>, others: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        // Nothing is sent meanwhile: it would be sent twice.
         let mut inner = self.lock();
+        let old = inner.way.as_mut().map(|(spool, _)| spool);
+        let next = match way {
+            Some(Way { spool: Some(mut new), target, .. }) => {
+                let copied = old.as_deref().map(|old| new.copy(old)).transpose()?;
+                if let Err(error) = others() {
+                    copied.iter().for_each(|copied| new.take_back(copied));
+                    return Err(error);
+                }
+                if let (Some(old), Some(copied)) = (old, copied) {
+                    old.hand_over(copied);
+                }
+                Some((new, target))
+            }
+            Some(Way { spool: None, target, most_bytes }) => {
+                others()?;
+                inner.way.take().map(|(mut spool, _)| {
+                    spool.wake_all();
+                    spool.limit(most_bytes);
+                    (spool, target)
+                })
+            }
+            None => {
+                others()?;
+                None
+            }
+        };
+        inner.way = next;
         inner.version += 1;
-        let old = inner.way.take();
-        let mut moved = Ok(());
-        inner.way = way.and_then(|way| {
-            let spool = match (way.spool, old) {
-                (Some(mut new), old) => {
-                    moved = old.map_or(Ok(()), |(mut old, _)| new.absorb(&mut old));
-                    Some(new)
-                }
-                (None, Some((mut old, _))) => {
-                    old.wake_all();
-                    old.limit(way.most_bytes);
-                    Some(old)
-                }
-                (None, None) => None,
-            };
-            Some((spool?, way.target))
-        });
         drop(inner);
         self.woken.notify_one();
-        moved
+        Ok(())
     }
 
     /// Nothing comes any more.
@@ -317,7 +332,7 @@ mod tests {
         let spool = Some(Spool::open(folder, settings.spool_bytes).unwrap());
         let target = Arc::new(Target::new(settings).unwrap());
         let outbox = Arc::new(Outbox::default());
-        outbox.change(Some(Way { spool, target, most_bytes: 1 << 20 })).unwrap();
+        outbox.change(Some(Way { spool, target, most_bytes: 1 << 20 }), || Ok(())).unwrap();
         Sender::new(outbox, Arc::default())
     }
 

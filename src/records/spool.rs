@@ -78,13 +78,26 @@ pub(super) struct Ticket {
     pub(super) json: Vec<u8>,
 }
 
+/// What was copied from one spool to another.
+#[derive(Debug)]
+pub(super) struct Copied {
+    /// What was the last in the other before.
+    behind: Option<Place>,
+    /// Where it stands in the one.
+    from: Vec<Place>,
+}
+
 impl Spool {
     /// Opens a spool with what it holds.
     ///
     /// # Errors
     /// The system's, or that another process has it.
     pub(super) fn open(folder: &Path, most_bytes: u64) -> io::Result<Spool> {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| named(folder, &error))?;
+        // No more than the folder itself is made: where something is misspelt, that is told and nothing is left behind.
+        match std::fs::DirBuilder::new().mode(0o700).create(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(named(folder, &error)),
+            Ok(()) | Err(_) => {}
+        }
         let path = folder.join(LOCK);
         let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
         let lock = lock.map_err(|error| named(&path, &error))?;
@@ -154,10 +167,15 @@ impl Spool {
 
     /// Takes a record in, behind all others.
     pub(super) fn push(&mut self, record: &Record) -> io::Result<Pushed> {
-        let line = [&[WAITS], &*record.json, b"\n"].concat();
-        if self.bytes + line.len() as u64 > self.most_bytes {
+        if self.bytes + line_bytes(record.json.len()) > self.most_bytes {
             return Ok(Pushed::Full);
         }
+        self.add(&record.sid, &record.json)?;
+        Ok(Pushed::Kept)
+    }
+
+    fn add(&mut self, sid: &str, json: &[u8]) -> io::Result<()> {
+        let line = [&[WAITS], json, b"\n"].concat();
         let last = self.segments.last_key_value().map(|(number, segment)| (*number, segment.bytes));
         let number = match last {
             Some((number, bytes)) if self.current.is_some() && bytes < SPOOL_SEGMENT_BYTES => number,
@@ -179,8 +197,8 @@ impl Spool {
         segment.bytes += line.len() as u64;
         segment.waiting += 1;
         self.bytes += line.len() as u64;
-        self.waiting.insert(place, Waiting::new(record.sid.clone(), record.json.len()));
-        Ok(Pushed::Kept)
+        self.waiting.insert(place, Waiting::new(sid.to_owned(), json.len()));
+        Ok(())
     }
 
     fn begin(&mut self, number: u64) -> io::Result<u64> {
@@ -203,15 +221,10 @@ impl Spool {
             match waiting.rests.filter(|at| *at > now) {
                 Some(at) => soonest = Some(soonest.map_or(at, |other| other.min(at))),
                 None => {
-                    let mut json = vec![0; waiting.bytes];
-                    let segment = self.segments.get(&place.0);
-                    let read = segment.map(|segment| segment.file.read_exact_at(&mut json, place.1 + 1));
                     waiting.taken = true;
-                    if matches!(read, Some(Ok(()))) {
+                    if let Some(json) = read(&self.segments, place, waiting) {
                         return Ok(Ticket { place, sid: waiting.sid.clone(), json });
                     }
-                    // A disk that does not give it now may after a restart.
-                    tracing::error!(call = %waiting.sid, reason = "cdr_failed", "a record cannot be read from the spool");
                 }
             }
         }
@@ -273,17 +286,39 @@ impl Spool {
         Ok(path)
     }
 
-    /// Takes over what waits in another.
-    pub(super) fn absorb(&mut self, other: &mut Spool) -> io::Result<()> {
-        other.wake_all();
-        while let Ok(ticket) = other.next(Instant::now()) {
-            let record = Record { sid: ticket.sid, json: ticket.json.into() };
-            if self.push(&record)? == Pushed::Full {
-                return Err(named(&self.folder, &io::Error::from(io::ErrorKind::QuotaExceeded)));
-            }
-            other.done(ticket.place);
+    /// Copies what waits in another behind what waits here: all of it, or nothing. That one stays as it is.
+    ///
+    /// # Errors
+    /// The system's, or that it does not fit.
+    pub(super) fn copy(&mut self, other: &Spool) -> io::Result<Copied> {
+        let more: u64 = other.waiting.values().map(|waiting| line_bytes(waiting.bytes)).sum();
+        if self.bytes + more > self.most_bytes {
+            let (count, from) = (other.len(), other.folder.display());
+            let what = format!("no room for the {count} records that wait in {from}, {more} bytes: see spool_size");
+            return Err(named(&self.folder, &io::Error::new(io::ErrorKind::QuotaExceeded, what)));
         }
-        Ok(())
+        let mut copied = Copied { behind: self.waiting.last_key_value().map(|(place, _)| *place), from: Vec::new() };
+        for (&place, waiting) in &other.waiting {
+            let Some(json) = read(&other.segments, place, waiting) else { continue };
+            if let Err(error) = self.add(&waiting.sid, &json) {
+                self.take_back(&copied);
+                return Err(error);
+            }
+            copied.from.push(place);
+        }
+        Ok(copied)
+    }
+
+    /// What was copied last is not here any more.
+    pub(super) fn take_back(&mut self, copied: &Copied) {
+        let behind = copied.behind.map_or(Bound::Unbounded, Bound::Excluded);
+        let places: Vec<Place> = self.waiting.range((behind, Bound::Unbounded)).map(|(place, _)| *place).collect();
+        places.into_iter().for_each(|place| self.done(place));
+    }
+
+    /// What was copied from here is elsewhere now.
+    pub(super) fn hand_over(&mut self, copied: Copied) {
+        copied.from.into_iter().for_each(|place| self.done(place));
     }
 
     fn forget(&mut self, number: u64) {
@@ -295,6 +330,22 @@ impl Spool {
         // One that stays is found empty at the next start.
         let _ = disk::remove(&self.path(number));
     }
+}
+
+/// How long the line of a record is.
+const fn line_bytes(json: usize) -> u64 {
+    json as u64 + 2
+}
+
+/// A record that waits; one that a disk does not give now it may give after a restart.
+fn read(segments: &BTreeMap<u64, Segment>, place: Place, waiting: &Waiting) -> Option<Vec<u8>> {
+    let mut json = vec![0; waiting.bytes];
+    let read = segments.get(&place.0).map(|segment| segment.file.read_exact_at(&mut json, place.1 + 1));
+    if matches!(read, Some(Ok(()))) {
+        return Some(json);
+    }
+    tracing::error!(call = %waiting.sid, reason = "cdr_failed", "a record cannot be read from the spool");
+    None
 }
 
 impl Waiting {
@@ -393,8 +444,35 @@ mod tests {
         }
         let _under_way = old.next(Instant::now()).unwrap();
         let mut new = Spool::open(&directory.path().join("new"), LARGE).unwrap();
-        new.absorb(&mut old).unwrap();
+        let copied = new.copy(&old).unwrap();
+        old.hand_over(copied);
         assert_eq!((sids(&mut new), old.len()), (vec!["CA1".to_owned(), "CA2".to_owned()], 0));
+    }
+
+    #[test]
+    fn what_does_not_go_into_another_folder_as_a_whole_stays_where_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut old = Spool::open(&directory.path().join("old"), LARGE).unwrap();
+        for n in 0..9 {
+            old.push(&record(&format!("CA{n}"))).unwrap();
+        }
+        let size = line_bytes(record("CA1").json.len());
+        let to = directory.path().join("new");
+        Spool::open(&to, LARGE).unwrap().push(&record("CB1")).unwrap();
+        let mut new = Spool::open(&to, 10 * size - 1).unwrap();
+        let before = new.bytes;
+        let refused = new.copy(&old).unwrap_err();
+        assert!(refused.kind() == io::ErrorKind::QuotaExceeded && refused.to_string().contains("the 9 records"));
+        new.limit(LARGE);
+        set_room(Some(3 * usize::try_from(size).unwrap() + 20));
+        new.copy(&old).unwrap_err();
+        set_room(None);
+        assert_eq!((new.len(), new.bytes, old.len()), (1, before, 9));
+        let copied = new.copy(&old).unwrap();
+        new.take_back(&copied);
+        assert_eq!((sids(&mut new), new.bytes, sids(&mut old).len()), (vec!["CB1".to_owned()], before, 9));
+        Spool::open(&directory.path().join("not/there"), LARGE).unwrap_err();
+        assert!(!directory.path().join("not").exists());
     }
 
     #[test]

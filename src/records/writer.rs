@@ -1,7 +1,7 @@
 //! Takes records one after the other and brings each to where it belongs. One that the disk does not take is kept, and tried
 //! again.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -72,35 +72,35 @@ impl Writer {
             opened => Some(opened?),
         };
         writer.file = cdr.file.clone().map(|settings| RecordsFile::open(settings, opened.is_some())).transpose()?;
-        writer.send_by(way)?;
+        writer.goes(way.is_some());
+        writer.outbox.change(way, || Ok(()))?;
         if let Some((journal, left)) = opened {
             writer.journal = Some(journal);
-            writer.take_up(left)?;
+            let written = written(cdr, &left)?;
+            writer.take_up(left, written.as_ref());
         }
         Ok(writer)
     }
 
-    fn send_by(&mut self, way: Option<Way>) -> io::Result<()> {
-        self.sends = way.is_some();
+    /// Whether records are to be sent from now on.
+    fn goes(&mut self, sends: bool) {
+        self.sends = sends;
         self.figures.file.used.store(self.file.is_some(), Ordering::Relaxed);
-        self.figures.url.used.store(self.sends, Ordering::Relaxed);
-        self.outbox.change(way)
+        self.figures.url.used.store(sends, Ordering::Relaxed);
     }
 
-    /// Brings what a crash has left to where it is not yet.
-    fn take_up(&mut self, left: Vec<Record>) -> io::Result<()> {
+    /// Brings what a crash has left to where it is not yet; `written`: what is in the file.
+    fn take_up(&mut self, left: Vec<Record>, written: Option<&BTreeSet<String>>) {
         if left.is_empty() {
-            return Ok(());
+            return;
         }
-        let written = self.file.as_ref().map(|file| last_sids(file.path())).transpose()?;
         let spooled = self.outbox.with_spool(|spool| spool.sids());
         for record in left {
-            let to_file = written.as_ref().is_some_and(|written| !written.contains(&record.sid));
+            let to_file = written.is_some_and(|written| !written.contains(&record.sid));
             let to_url = spooled.as_ref().is_some_and(|spooled| !spooled.contains(&record.sid));
             self.keep(Waiting { record, to_file, to_url });
         }
         self.flush();
-        Ok(())
     }
 
     /// What had counted with limits by the day.
@@ -229,47 +229,62 @@ impl Writer {
         }
     }
 
-    /// Opens the files anew; the journal goes along to another path. All is opened before anything is changed.
+    /// Opens the files anew; journal and spool go along to another path. What can fail comes first: all is changed, or
+    /// nothing is.
     fn change(&mut self, cdr: &Cdr) -> io::Result<()> {
         let Some(path) = journal_path(cdr) else {
             (self.file, self.journal) = (None, None);
             self.waiting.clear();
             self.waiting_bytes = 0;
-            return self.send_by(None);
+            self.goes(false);
+            return self.outbox.change(None, || Ok(()));
         };
         let spool = cdr.url.as_ref().map(|url| url.spool.as_path());
         let same_spool = self.outbox.with_spool(|spool| spool.folder().to_owned());
         let way = cdr.url.as_ref().map(|url| way(url, same_spool.as_deref() != spool)).transpose()?;
+        let sends = way.is_some();
         let moved = match &self.journal {
             Some(journal) if journal.path() == path => None,
             _ => Some(Journal::open(&path)?),
         };
-        let other = match (cdr.file.clone(), &mut self.file) {
-            (None, _) => None,
-            (Some(settings), Some(file)) if file.path() == settings.path => {
-                file.change(settings)?;
-                self.file.take()
-            }
-            (Some(settings), _) => Some(RecordsFile::open(settings, true)?),
+        let (journal, left) = moved.map_or((None, Vec::new()), |(journal, left)| (Some(journal), left));
+        let kept = self.file.as_mut().filter(|file| cdr.file.as_ref().is_some_and(|new| new.path == file.path()));
+        let keeps = kept.is_some();
+        let other = match &cdr.file {
+            Some(settings) if !keeps => Some(RecordsFile::open(settings.clone(), true)?),
+            Some(_) | None => None,
         };
-        let left = match (moved, &mut self.journal) {
-            (None, _) => Vec::new(),
-            (Some((new, left)), Some(old)) => {
-                old.move_to(new)?;
-                left
+        let written = written(cdr, &left)?;
+        let old = &mut self.journal;
+        self.outbox.change(way, || {
+            // Beside the same file is the same journal: one of the two fails at most.
+            if let (Some(file), Some(settings)) = (kept, &cdr.file) {
+                file.change(settings.clone())?;
             }
-            (Some((new, left)), journal) => {
-                *journal = Some(new);
-                left
+            match (journal, old) {
+                (None, _) => Ok(()),
+                (Some(new), Some(old)) => old.move_to(new),
+                (new, old) => {
+                    *old = new;
+                    Ok(())
+                }
             }
-        };
-        self.file = other;
-        self.send_by(way)?;
+        })?;
+        if !keeps {
+            self.file = other;
+        }
+        self.goes(sends);
         for one in &mut self.waiting {
             (one.to_file, one.to_url) = (one.to_file && self.file.is_some(), one.to_url && self.sends);
         }
-        self.take_up(left)
+        self.take_up(left, written.as_ref());
+        Ok(())
     }
+}
+
+/// Which of the calls that a crash has left may be in the file; `None`: there is none.
+fn written(cdr: &Cdr, left: &[Record]) -> io::Result<Option<BTreeSet<String>>> {
+    cdr.file.as_ref().filter(|_| !left.is_empty()).map(|file| last_sids(&file.path)).transpose()
 }
 
 /// Whether the file takes a record; tells it where that changes.
@@ -463,6 +478,40 @@ mod tests {
         }
         assert_eq!(std::fs::read_to_string(&old).unwrap().matches("CA1").count(), 2);
         assert!(directory.path().join("old.jsonl.live").exists());
+    }
+
+    #[test]
+    fn a_spool_without_room_leaves_all_as_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let (old, new) = (directory.path().join("old"), directory.path().join("new"));
+        let to = |folder: &Path| {
+            std::fs::create_dir_all(folder).unwrap();
+            cdr(&folder.join("cdr.jsonl"), CdrFormat::Jsonl)
+        };
+        let mut writer = Writer::open(&to(&old)).unwrap();
+        for n in 0..4 {
+            writer.take(record(&format!("CA{n}")));
+        }
+        let target = |writer: &Writer| writer.outbox.with_spool(|spool| (spool.folder().to_owned(), spool.len()));
+        let mut small = to(&new);
+        small.url.as_mut().unwrap().spool_bytes = 3 * record("CA1").json.len() as u64;
+        let refused = writer.change(&small).unwrap_err();
+        assert!(refused.to_string().contains("no room for the 4 records"), "{refused}");
+        // The same where the spool fits and the file of the journal that has to go along does not.
+        writer.note("CA9", |journal| journal.begin(&began("CA9")));
+        std::fs::create_dir(new.join("cdr.jsonl.live.new")).unwrap();
+        writer.change(&to(&new)).unwrap_err();
+        writer.take(record("CA4"));
+        assert_eq!(target(&writer), Some((old.join("cdr.spool"), 5)));
+        assert!(!counts(&new).contains_key("CA4"), "{:?}", counts(&new));
+        assert_eq!(counts(&old)["CA4"], 1);
+        std::fs::remove_dir(new.join("cdr.jsonl.live.new")).unwrap();
+        writer.change(&to(&new)).unwrap();
+        writer.take(record("CA5"));
+        assert_eq!(target(&writer), Some((new.join("cdr.spool"), 6)));
+        assert_eq!(counts(&new), BTreeMap::from([("CA5".to_owned(), 1)]));
+        assert!(!counts(&old).contains_key("CA5"));
+        assert!(Spool::open(&old.join("cdr.spool"), 1 << 20).unwrap().sids().is_empty());
     }
 
     #[test]
