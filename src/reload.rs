@@ -40,6 +40,9 @@ pub struct Reloaded {
     /// What is another than in the file that was in force, a sentence each, without secrets and numbers; at most
     /// [`limits::CHANGES_TOLD`] and how many more.
     pub changed: Vec<String>,
+    /// How many there are.
+    #[serde(skip)]
+    pub changes: usize,
     /// Keys that differ from what runs and take effect only when the edge is started again.
     pub needs_restart: Vec<String>,
 }
@@ -144,11 +147,13 @@ impl Handle {
         let load = move || {
             config::load(&file).map(|(mut config, warnings)| {
                 speech::speak(&mut config);
+                let differences = config::differences(&before, &config);
                 let done = Reloaded {
                     trunks: config.trunks.len(),
                     routes: config.routes.len(),
                     warnings: warnings.len(),
-                    changed: told_changes(&config::differences(&before, &config)),
+                    changed: told_changes(&differences),
+                    changes: differences.len(),
                     needs_restart: needs_restart(&boot, &config),
                 };
                 (config, done)
@@ -427,10 +432,10 @@ impl Reloaded {
     fn brief(&self) -> String {
         match self.changed.as_slice() {
             [] => "nothing changed".to_owned(),
-            all if all.len() <= limits::CHANGES_IN_A_LINE => all.join("; "),
+            all if self.changes <= limits::CHANGES_IN_A_LINE => all.join("; "),
             all => {
-                let (first, rest) = all.split_at(limits::CHANGES_IN_A_LINE);
-                format!("{}; and {} more", first.join("; "), rest.len())
+                let told = all.get(..limits::CHANGES_IN_A_LINE).unwrap_or(all);
+                format!("{}; and {} more", told.join("; "), self.changes - told.len())
             }
         }
     }
@@ -441,6 +446,29 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
+
+    #[test]
+    fn a_line_counts_all_changes_not_only_those_that_are_told() {
+        let brief = |changes: usize| {
+            let file = |count: usize| -> Config {
+                let trunk =
+                    "[edge]\nname = 'e'\n[http]\naddress = '127.0.0.1:0'\n[trunk.t]\npeers = ['sip:192.0.2.1']\n";
+                let routes =
+                    (0..count).map(|n| format!("[[route]]\nname = 'r{n}'\nfrom = ['t']\nconnect = ['trunk:t']\n"));
+                config::parse(Path::new("f.toml"), &(trunk.to_owned() + &routes.collect::<String>())).unwrap().0
+            };
+            let differences = config::differences(&file(1), &file(1 + changes));
+            assert_eq!(differences.len(), changes);
+            let changed = told_changes(&differences);
+            Reloaded { trunks: 1, routes: 1, warnings: 0, changed, changes, needs_restart: Vec::new() }.brief()
+        };
+        assert_eq!(brief(0), "nothing changed");
+        let most = limits::CHANGES_IN_A_LINE;
+        assert!(!brief(most).contains("more"));
+        assert!(brief(most + 1).ends_with("; and 1 more"));
+        let many = limits::CHANGES_TOLD + 100;
+        assert!(brief(many).ends_with(&format!("; and {} more", many - most)), "{}", brief(many));
+    }
 
     #[tokio::test]
     async fn a_file_that_is_never_read_costs_its_reload_and_no_other() {
