@@ -6,10 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast};
 use trunkgate_call::Change;
 
 use crate::limits;
+
+/// After so many changes it is told that there are many: before the first of them are lost to who looks then.
+const MANY: u64 = limits::EVENTS_KEPT as u64 / 4;
 
 /// A change with its place in time and in order.
 #[derive(Debug, Serialize)]
@@ -35,6 +38,7 @@ pub(crate) fn as_text<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::
 pub(crate) struct Events {
     sender: broadcast::Sender<Arc<Event>>,
     last: AtomicU64,
+    many: Notify,
     places: Arc<Semaphore>,
 }
 
@@ -48,7 +52,8 @@ pub(crate) struct EventListener {
 impl Events {
     pub(crate) fn new() -> Events {
         let sender = broadcast::Sender::new(limits::EVENTS_KEPT);
-        Events { sender, last: AtomicU64::new(0), places: Arc::new(Semaphore::new(limits::EVENT_LISTENERS)) }
+        let places = Arc::new(Semaphore::new(limits::EVENT_LISTENERS));
+        Events { sender, last: AtomicU64::new(0), many: Notify::new(), places }
     }
 
     /// Tells all that listen.
@@ -56,6 +61,14 @@ impl Events {
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         // Nobody listens: nothing is lost.
         let _ = self.sender.send(Arc::new(Event { id, at: Timestamp::now(), change }));
+        if id.is_multiple_of(MANY) {
+            self.many.notify_one();
+        }
+    }
+
+    /// Waits until a good part of what is kept may be new, for one who is not to be woken for each.
+    pub(crate) async fn many(&self) {
+        self.many.notified().await;
     }
 
     /// For the process itself.

@@ -138,7 +138,8 @@ impl History {
         History { changes: Some(changes), ..History::default() }
     }
 
-    /// Takes in what has changed since the last time. Nobody is woken for a change: several a call cost more than their work.
+    /// Takes in what has changed since the last time. Nobody is woken for a change: several a call cost more than their work;
+    /// for a few hundred [`keep`] is.
     pub(crate) fn catch_up(&mut self) {
         let Some(mut changes) = self.changes.take() else { return };
         loop {
@@ -318,6 +319,7 @@ pub(crate) async fn keep(handle: Handle) {
     loop {
         tokio::select! {
             _ = looks.tick() => handle.history(|_| {}),
+            () = handle.shared.events.many() => handle.history(|_| {}),
             _ = ticks.tick() => {
                 let Ok(counted) = handle.counted().await else { return };
                 let calls = handle.live_calls() as u64;
@@ -331,6 +333,9 @@ pub(crate) async fn keep(handle: Handle) {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
     use super::*;
 
     fn at(second: i64) -> Timestamp {
@@ -394,6 +399,23 @@ mod tests {
         }
         history.catch_up();
         assert_eq!(history.tally.begun, 1 + limits::EVENTS_KEPT as u64, "the oldest are missed, and nothing else");
+    }
+
+    #[test]
+    fn of_a_burst_nothing_is_missed_and_nobody_is_woken_for_each() {
+        let events = crate::events::Events::new();
+        let mut history = History::of(events.subscribe());
+        let mut context = Context::from_waker(Waker::noop());
+        let (count, mut looks) = (8 * limits::EVENTS_KEPT, 0);
+        for _ in 0..count {
+            events.tell(Change::new(Happening::CallTrying));
+            if pin!(events.many()).poll(&mut context).is_ready() {
+                history.catch_up();
+                looks += 1;
+            }
+        }
+        history.catch_up();
+        assert_eq!((history.tally.begun, looks), (count as u64, 32));
     }
 
     #[test]
