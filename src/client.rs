@@ -93,7 +93,7 @@ pub fn trace(config: Option<&Path>, remote: &Remote, json: bool, sid: &str) -> E
         Method::GET,
         sid,
         |sid| format!("/v1/calls/{sid}/trace{form}"),
-        |text, _| Ok(if json { format!("{text}\n") } else { text }),
+        |text, _| Ok(if json { format!("{text}\n") } else { terminal::coloured(&text) }),
     )
 }
 
@@ -113,6 +113,9 @@ fn download(config: Option<&Path>, remote: &Remote, written: &str, form: &str, f
         let sid = sid_of(edge, written).await?;
         let path = format!("/v1/calls/{}/{form}", escape(&sid));
         let bytes = request_bytes(edge, Method::GET, &path, None).await?;
+        if file.is_none() && !sid.chars().all(|c| c.is_ascii_alphanumeric()) {
+            return Err("what answers names a call as no edge does".to_owned());
+        }
         let name = format!("{sid}.{}", form.trim_start_matches("trace."));
         let file = file.unwrap_or(Path::new(&name));
         if file == Path::new("-") {
@@ -272,6 +275,7 @@ fn talk(config: Option<&Path>, remote: &Remote, with: impl AsyncFnOnce(&Target) 
             ExitCode::SUCCESS
         }
         Err(error) => {
+            let error = terminal::harmless(&error);
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
@@ -344,6 +348,10 @@ impl Reached {
 fn target(config: Option<&Path>, remote: &Remote) -> Option<Target> {
     let by = |ca: &PathBuf| Believed::By(ca.clone());
     if let Some(url) = &remote.url {
+        if Url::parse(url).is_ok_and(|url| !url.username().is_empty() || url.password().is_some()) {
+            eprintln!("error: --url has a user part: --token is the key");
+            return None;
+        }
         let own = own_of(config, url);
         let (own_token, own_believed) = own.map_or((None, Believed::BySystem), |own| (own.token, own.believed));
         let token = remote.token.clone().or(own_token);
@@ -497,6 +505,7 @@ mod tests {
         for url in [None, Some("http://127.0.0.1:8099/"), Some("https://edge.example.com")] {
             assert_eq!(sent(url, None), own, "{url:?}");
         }
+        assert_eq!(sent(Some("http://ann:word@127.0.0.1:8099"), Some("x")), None, "a user part is nobody's");
         for url in
             ["http://127.0.0.1:8098", "https://127.0.0.1:8099", "http://edge.example.com", "http://elsewhere:8099"]
         {

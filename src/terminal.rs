@@ -2,6 +2,8 @@
 
 use std::io::IsTerminal as _;
 
+use serde_json::Value;
+
 /// Its width, in characters; `None` for a file or a pipe, which take lines of any length.
 pub(crate) fn width() -> Option<usize> {
     let stdout = std::io::stdout();
@@ -14,4 +16,53 @@ pub(crate) fn width() -> Option<usize> {
 pub(crate) fn has_colour() -> bool {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     width().is_some() && !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// A text that cannot steer the terminal, whoever wrote it; lines and tabs stay.
+pub(crate) fn harmless(text: &str) -> String {
+    let harmless = |c: char| match c {
+        '\n' | '\t' => c,
+        c if c.is_control() => '·',
+        // Marks that turn the direction of writing.
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '·',
+        c => c,
+    };
+    text.chars().map(harmless).collect()
+}
+
+/// The same of a text that may have colours (ECMA-48 SGR) and nothing else of that kind.
+pub(crate) fn coloured(text: &str) -> String {
+    let mut pieces = text.split("\x1b[");
+    let mut out = harmless(pieces.next().unwrap_or_default());
+    for piece in pieces {
+        let behind = piece.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';');
+        out.push_str(if behind.starts_with('m') { "\x1b[" } else { "·[" });
+        out.push_str(&harmless(piece));
+    }
+    out
+}
+
+/// An answer whose texts cannot either.
+pub(crate) fn harmless_json(answer: &Value) -> Value {
+    match answer {
+        Value::String(text) => harmless(text).into(),
+        Value::Array(all) => all.iter().map(harmless_json).collect(),
+        Value::Object(all) => all.iter().map(|(key, value)| (harmless(key), harmless_json(value))).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => answer.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_does_not_steer_the_terminal() {
+        assert_eq!(harmless("a\x1b[31m\u{9b}2J\u{202e}b\tc\nd"), "a·[31m·2J·b\tc\nd");
+        assert_eq!(coloured("\x1b[1;31mx\x1b[0m \x1b[2J\x1b]0;t\x07"), "\x1b[1;31mx\x1b[0m ·[2J·]0;t·");
+        let answer = json!({"a\x1bb": ["\x1b[31m", 1, null], "c": {"d": "\x07"}});
+        assert_eq!(harmless_json(&answer), json!({"a·b": ["·[31m", 1, null], "c": {"d": "·"}}));
+    }
 }

@@ -110,7 +110,13 @@ pub(crate) fn target(url: &Url) -> String {
 
 /// The beginning of a request to a URL.
 pub(crate) fn request(method: Method, url: &Url) -> Builder {
-    Request::builder().method(method).uri(target(url)).header(HOST, url.authority())
+    Request::builder().method(method).uri(target(url)).header(HOST, host(url))
+}
+
+/// What Host says: no user part (RFC 9110 §7.2).
+fn host(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 /// The beginning of a POST to a URL.
@@ -231,6 +237,19 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
+
+    #[test]
+    fn a_request_names_host_and_port_and_never_a_user() {
+        let cases = [
+            ("http://ann:hunter2@h:8080/a?b", "h:8080"),
+            ("https://h/", "h"),
+            ("http://[2001:db8::1]:81/", "[2001:db8::1]:81"),
+        ];
+        for (url, expected) in cases {
+            let request = request(Method::GET, &Url::parse(url).unwrap()).body(()).unwrap();
+            assert_eq!(request.headers()[HOST], expected);
+        }
+    }
 
     /// One that answers with a body of so many bytes behind provisional answers, or with these alone and without end.
     async fn asked(provisional: Option<usize>, body: usize) -> Result<Answer, Fault> {

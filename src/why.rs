@@ -23,7 +23,7 @@ use trunkgate_route::{
 use crate::cli::Why;
 use crate::config::Config;
 use crate::names::Found;
-use crate::{client, run};
+use crate::{client, run, terminal};
 
 /// Explains a call: by the file, as `check` reads it (host names of peers are not looked up), or with `--url` by the
 /// configuration that an edge has in force.
@@ -31,7 +31,7 @@ pub fn run(config: Option<&Path>, verb: &Why) -> ExitCode {
     let (from, called, caller) = (verb.from.clone(), verb.called.clone(), verb.caller.clone());
     let header = (!verb.header.is_empty()).then(|| verb.header.join("\n"));
     let question = Question { from, called, caller, at: verb.at.clone(), header };
-    let show = |answer: &Value| if verb.json { format!("{answer}\n") } else { text(answer) };
+    let show = |answer: &Value| if verb.json { format!("{answer}\n") } else { text(&terminal::harmless_json(answer)) };
     if let Err(error) = question.moment(&TimeZone::UTC).map(drop).and_then(|()| question.headers().map(drop)) {
         eprintln!("error: {error}");
         return ExitCode::from(run::USAGE);

@@ -7,9 +7,11 @@ use serde_json::Value;
 
 use crate::ladder::wrapped;
 use crate::records::csv;
+use crate::terminal;
 
 /// `status`; tables that do not fit into the terminal become sentences.
 pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
+    let answer = &terminal::harmless_json(answer);
     let text = |value: &Value| value.as_str().unwrap_or("–").to_owned();
     let config = &answer["config"];
     let state = match answer["state"].as_str() {
@@ -168,6 +170,7 @@ pub(super) fn calls_as_csv(answer: &Value) -> String {
 
 /// `calls ls`; where the table does not fit into the terminal, two lines a call.
 pub(super) fn calls(answer: &Value, width: Option<usize>) -> String {
+    let answer = &terminal::harmless_json(answer);
     let mut rows =
         vec![["SID", "FROM", "TO", "ROUTE", "LEGS", "STATE", "CODE", "TIME", "REASON"].map(str::to_owned).to_vec()];
     for call in answer["calls"].as_array().into_iter().flatten() {
@@ -230,6 +233,7 @@ fn jitter(leg: &Value) -> String {
 
 /// `calls show`; where the table of legs does not fit into the terminal, sentences.
 pub(super) fn call(call: &Value, width: Option<usize>) -> String {
+    let call = &terminal::harmless_json(call);
     let mut out = String::new();
     let lines = [
         "sid",
@@ -304,6 +308,7 @@ fn score(mos: &Value) -> String {
 
 /// `reload`
 pub(super) fn reloaded(answer: &Value) -> String {
+    let answer = &terminal::harmless_json(answer);
     let counts = ["trunk", "route", "warning"].map(|word| count(&answer[format!("{word}s")], word)).join(", ");
     let mut out = format!("reloaded: {counts}\n");
     match answer["changed"].as_array().map(Vec::as_slice) {

@@ -9,6 +9,7 @@ use regex::Regex;
 
 use super::code::Code;
 use super::cover;
+use crate::terminal;
 
 /// One thing wrong with the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,7 +155,8 @@ pub fn render(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> String {
         out.push_str(&counts.join(", "));
         out.push('\n');
     }
-    out
+    // Names and lines are the file's own.
+    terminal::harmless(&out)
 }
 
 /// How many errors there are and the first of them with its place, in a line.
@@ -320,6 +322,16 @@ error[TG0104]: unknown key `codec` in [trunk.carrier]
 1 error
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn what_a_file_holds_does_not_steer_the_terminal() {
+        let source = "[trunk.carrier]\nname = '\u{9b}31m\x1b[31m'\n";
+        let mut findings = Findings::default();
+        findings.error(code::UNKNOWN_KEY, 16..20, "unknown \x1b[2J", "as \u{202e}");
+        let text = render(Path::new("a\x07.toml"), source, &findings.into_sorted());
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n') && !text.contains('\u{202e}'), "{text:?}");
+        assert!(text.contains("name = '·31m·[31m'"), "{text}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::quality;
 use crate::client::Reached;
+use crate::terminal;
 
 /// From one question to the next.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -156,14 +157,7 @@ impl CallSeen {
 
 /// A line that cannot steer the terminal, whoever wrote it.
 pub(super) fn plain(line: &str) -> String {
-    let harmless = |c: char| match c {
-        '\t' => ' ',
-        c if c.is_control() => '·',
-        // Marks that turn the direction of writing.
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '·',
-        c => c,
-    };
-    line.trim_end_matches('\r').chars().map(harmless).collect()
+    terminal::harmless(line.trim_end_matches('\r')).replace('\t', " ")
 }
 
 #[cfg(test)]
