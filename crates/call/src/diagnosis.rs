@@ -9,6 +9,11 @@ use trunkgate_media::{DropReason, EndCounters, RemoteSpec, Undelivered, Unsent};
 use crate::limits::{ICMP_OF_PROBES, ICMP_SHARE, ICMP_SHARE_OF_HEARD, ICMP_TOLD, SILENT_PACKETS, UNSENT_LATELY};
 use crate::unsent::{self, came_back};
 
+/// The words by which a cause names the address that a far side was told.
+pub fn we_told(address: IpAddr) -> String {
+    format!("we told it {address}")
+}
+
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Diagnosis {
@@ -35,6 +40,8 @@ pub(crate) enum Cause {
     Unreachable,
     /// What we send does not leave this machine.
     Unsent,
+    /// Only phones make its target, and none is registered.
+    NoPhone,
     /// It announced an address that is private and not its own.
     PrivateAddress,
     /// It was told an address that it cannot reach us at.
@@ -285,7 +292,7 @@ impl Side<'_> {
         let (first, last) = self.ports;
         if is_private(told) && !is_private(far) && !far.is_loopback() {
             let text =
-                format!("nothing came, and we told it {told}, a private address that it cannot reach from {far}");
+                format!("nothing came, and {}, a private address that it cannot reach from {far}", we_told(told));
             let why = if self.is_local { format!("{far} out of [edge] local_networks, and ") } else { String::new() };
             let fix = format!(
                 "{why}`[edge] public_address`: the address that it sees (`trunkgate doctor`, line public address)"
@@ -294,7 +301,7 @@ impl Side<'_> {
         }
         if !self.is_own {
             let text =
-                format!("nothing came, and we told it {told} (`public_address`), which is no address of this machine");
+                format!("nothing came, and {} (`public_address`), which is no address of this machine", we_told(told));
             let fix = format!(
                 "`public_address` as the far side sees us (`trunkgate doctor`, line public address); udp {first}-{last} forwarded \
                  from it to this machine, one to one"

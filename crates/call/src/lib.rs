@@ -117,6 +117,7 @@ mod written;
 pub use addressing::{Addressing, Interfaces, ListenerSpec};
 pub use asked::Refused;
 pub use change::{Change, Happening};
+pub use diagnosis::we_told;
 pub use fork::{ForkRequest, Listener};
 pub use gateway::{Capture, Gateway, GatewayConfig};
 pub use intake::Intake;

@@ -173,6 +173,7 @@ impl Call {
         if let Some(failure) = self.attempt(branch).map(Attempt::why_failed) {
             self.rate(now, edge, branch, &failure);
         }
+        self.look_for_phones(now, edge, branch);
         Err(self.end_attempt(edge, branch))
     }
 

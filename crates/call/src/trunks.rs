@@ -71,6 +71,7 @@ impl Kind {
             | Cause::UnexpectedSource
             | Cause::NotRtp
             | Cause::Unreachable
+            | Cause::NoPhone
             | Cause::PrivateAddress
             | Cause::OurAddress
             | Cause::Nothing

@@ -233,7 +233,7 @@ fn hearing(call: &Call) -> String {
 
 /// The beginning of a sentence. A name of the configuration stays as it is written there.
 fn capital(text: &str) -> String {
-    let plain = ["all ", "this "].iter().any(|word| text.starts_with(word));
+    let plain = ["all ", "this ", "no phone "].iter().any(|word| text.starts_with(word));
     match text.split_at_checked(1).filter(|_| plain) {
         Some((first, rest)) => first.to_uppercase() + rest,
         None => text.to_owned(),

@@ -98,6 +98,30 @@ fn rfc3261_10_3_a_phone_registers_and_is_called_over_its_flow() {
     bench.nothing();
 }
 
+#[test]
+fn that_nobody_is_registered_is_the_verdict_with_where_to_look() {
+    let mut bench = Bench::with(phones(true));
+    refused(&mut bench);
+    let verdict = |bench: &Bench| {
+        let sid = &bench.gateway.calls(bench.now)[0].sid;
+        bench.gateway.trace(sid).unwrap().verdict
+    };
+    let told = "a target could not be reached: no phone is registered at phones. Tried: phones. \
+                Try: user, password and server in the phone (`trunkgate status`, trunk phones).";
+    assert_eq!(verdict(&bench), format!("Not answered (503): {told}"));
+    // Where a further target takes the call it is told beside that.
+    let of_phones = Trunk { accept_register: true, ..Trunk::named("phones") };
+    let trunks = vec![of_phones, trunk("pbx", &[PBX]), trunk("backup", &[BACKUP])];
+    let mut bench = Bench::with(table(trunks, vec![route(vec![to_trunk("phones"), to_trunk("backup")])]));
+    bench.invite(PBX, "+14155550100", &sdp("10.0.0.20", 30_000, 1, "0", "sendrecv"));
+    bench.expect(PBX, "SIP/2.0 100");
+    let backup = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));
+    bench.receive(BACKUP, backup.answer(200, &sdp("10.0.0.30", 4_000, 1, "0", "sendrecv")));
+    let verdict = verdict(&bench);
+    assert!(verdict.starts_with("Answered by backup. 1 target failed: phones ("), "{verdict}");
+    assert!(verdict.contains(" No phone is registered at phones. Try: user, password and server"), "{verdict}");
+}
+
 /// State of the trunk of the phones, what went wrong last, the phones and whether the metrics have it as up.
 fn known(bench: &Bench) -> (&'static str, Option<String>, Vec<String>, Option<bool>) {
     let view = bench.gateway.status(bench.now).trunks.remove(0);
