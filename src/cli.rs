@@ -229,12 +229,18 @@ pub struct Remote {
 /// Which calls are listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct Listing {
-    /// Only those in this state
+    /// Only those in this state: trying, ringing, early, answered, held, transferring, ended
     #[arg(long)]
     pub state: Option<String>,
     /// Only those with a leg to or from this trunk
     #[arg(long)]
     pub trunk: Option<String>,
+    /// Only those that came to this: answered, busy, no_answer, canceled, refused, failed
+    #[arg(long)]
+    pub outcome: Option<String>,
+    /// Only those that ended for this reason, as no_route: docs/reasons.md has them all
+    #[arg(long)]
+    pub reason: Option<String>,
     /// Only those with this flag: one_way, codec_mismatch, unsent, failed_over, agent, listened, transcoded, srtp
     #[arg(long)]
     pub flag: Option<String>,

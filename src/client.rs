@@ -33,7 +33,7 @@ const CALLS_SHOWN: usize = 100;
 const EDGE_REFUSALS: [&str; 2] = ["does not turn (503)", " ms (503)"];
 /// `CA` and 32 digits.
 const SID_CHARS: usize = 34;
-/// Calls that are looked through for the beginning of a SID.
+/// Calls that are looked through for the beginning of a SID, or for sides that are heard.
 const SEARCHED: usize = 1_000;
 /// Columns of a ladder where there is no terminal.
 const PIPE_COLUMNS: usize = 132;
@@ -54,9 +54,10 @@ pub fn status(config: Option<&Path>, remote: &Remote, json: bool) -> ExitCode {
 /// `calls [ls]`, `calls show SID`, `calls hangup SID`
 pub fn calls(config: Option<&Path>, remote: &Remote, json: bool, what: Calls) -> ExitCode {
     match what {
-        Calls::Ls(Listing { state, trunk, flag, limit, csv }) => {
+        Calls::Ls(Listing { state, trunk, outcome, reason, flag, limit, csv }) => {
             let mut query = format!("/v1/calls?limit={}", limit.unwrap_or(CALLS_SHOWN));
-            for (key, value) in [("state", state), ("trunk", trunk), ("flag", flag)] {
+            let wanted = [("state", state), ("trunk", trunk), ("outcome", outcome), ("reason", reason), ("flag", flag)];
+            for (key, value) in wanted {
                 if let Some(value) = value {
                     query.push_str(&format!("&{key}={}", escape(&value)));
                 }
@@ -276,7 +277,9 @@ fn talk(config: Option<&Path>, remote: &Remote, with: impl AsyncFnOnce(&Target) 
         }
         Err(error) => {
             let error = terminal::harmless(&error);
-            eprintln!("error: {error}");
+            // What a reload found in a file says itself what it is.
+            let is_named = error.starts_with("error[");
+            eprintln!("{}{error}", if is_named { "" } else { "error: " });
             ExitCode::FAILURE
         }
     }
@@ -358,7 +361,13 @@ fn target(config: Option<&Path>, remote: &Remote) -> Option<Target> {
         let believed = remote.ca.as_ref().map_or(own_believed, by);
         return Some(Target { base: url.trim_end_matches('/').to_owned(), token, believed });
     }
-    let http = run::load_http(config, remote.token.is_some())?;
+    let Some(http) = run::load_http(config, remote.token.is_some()) else {
+        // Where there is no file at all that has been said.
+        if config::find(config).is_some() {
+            eprintln!("note: a running edge can be asked all the same: --url http://ADDRESS (and --token)");
+        }
+        return None;
+    };
     let Some(mut edge) = of_file(&http) else {
         eprintln!("error: [http] address has port 0: name the edge with --url (`run` prints its address)");
         return None;
@@ -401,7 +410,16 @@ pub(crate) async fn metrics(http: &Http) -> Option<String> {
 
 /// `/v1/trunks` of the edge of this file, where one runs.
 pub(crate) async fn trunks(http: &Http) -> Option<Value> {
-    let text = request(&of_file(http)?, Method::GET, "/v1/trunks", None).await.ok()?;
+    answer_of(http, "/v1/trunks").await
+}
+
+/// `/v1/calls` of the same, live ones first.
+pub(crate) async fn live_calls(http: &Http) -> Option<Value> {
+    answer_of(http, &format!("/v1/calls?limit={SEARCHED}")).await
+}
+
+async fn answer_of(http: &Http, path: &str) -> Option<Value> {
+    let text = request(&of_file(http)?, Method::GET, path, None).await.ok()?;
     serde_json::from_str(&text).ok()
 }
 

@@ -279,6 +279,14 @@ fn status_calls_reload_drain_and_hangup_talk_to_a_running_edge() {
     let again = finish(&["calls", "hangup", &sid, "--url", &url]);
     assert_eq!(again.status.code(), Some(1));
     assert!(text(&again.stderr).contains("(409)"), "{}", text(&again.stderr));
+    for (wanted, found) in [
+        (["--outcome", "answered", "--reason", "operator"], 1),
+        (["--outcome", "failed", "--reason", "operator"], 0),
+        (["--outcome", "answered", "--reason", "caller_hung_up"], 0),
+    ] {
+        let calls = json(&[&["calls"][..], &wanted].concat());
+        assert_eq!(calls["calls"].as_array().unwrap().len(), found, "{wanted:?}");
+    }
 
     assert_eq!(finish(&["reload", "--url", &url]).status.code(), Some(0));
     assert_eq!(finish(&["drain", "--url", &url]).status.code(), Some(0));
@@ -286,6 +294,29 @@ fn status_calls_reload_drain_and_hangup_talk_to_a_running_edge() {
     assert!(text(&finish(&["status", "--url", &url]).stdout).contains("! draining"));
     assert_eq!(finish(&["drain", "--undo", "--url", &url]).status.code(), Some(0));
     assert_eq!(edge.get("/readyz").0, 200);
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_told_once_and_how_the_edge_is_asked_all_the_same() {
+    let (caller, callee) = (Party::new("127.0.0.1"), Party::new("127.0.0.1"));
+    let edge = Process::start(&to_callee(&callee, &caller, ""));
+    std::fs::write(&edge.file, "[edge\n").unwrap();
+    let file = edge.file.to_str().unwrap();
+    for verb in [&["status"][..], &["calls"], &["trace", "last"], &["drain"], &["reload"]] {
+        let output = finish(&[&["--config", file], verb].concat());
+        let told = text(&output.stderr);
+        assert!(output.status.code() == Some(2) && told.starts_with("error[TG"), "{verb:?} {told}");
+        assert!(told.contains("\nnote: a running edge can be asked all the same: --url http://"), "{verb:?} {told}");
+    }
+    let url = edge.url();
+    assert_eq!(finish(&["--config", file, "status", "--url", &url]).status.code(), Some(0));
+    let refused = finish(&["--config", file, "reload", "--url", &url]);
+    let told = text(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && told.starts_with("error[TG"), "{told}");
+    assert_eq!(told.matches("error").count() - told.matches("1 error").count(), 1, "{told}");
+    // Without any file only that is told.
+    let none = finish(&["--config", "/nonexistent/trunkgate.toml", "status"]);
+    assert_eq!(none.status.code(), Some(2), "{}", text(&none.stderr));
 }
 
 /// A peer known by name, and one whose port is closed: the next target is asked at once, by the ICMP error.

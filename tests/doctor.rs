@@ -400,6 +400,12 @@ fn what_comes_in_unasked_is_told_by_the_running_edges_calls_alone() {
         from.rtp.send_to(&rtp(1, 1), at).unwrap();
         received(&to.rtp);
     }
+    // While it is up as well as after it.
+    let live = until("both are heard", || {
+        let told = inbound();
+        told.lines[0]["text"].as_str().unwrap().contains("audio came from 2 sides in 1 answered call").then_some(told)
+    });
+    assert_eq!(live.level("inbound udp"), "ok");
     call.hang_up(2, &caller, &callee);
     until("the call has ended", || (edge.metric("trunkgate_rtp_jitter_seconds_count") == 2.0).then_some(()));
     assert_eq!(inbound().line("inbound udp", "audio came from 2 sides in 1 answered call").0, "ok");
@@ -417,6 +423,19 @@ fn what_comes_in_unasked_is_told_by_the_running_edges_calls_alone() {
     );
     let fix = told.lines[0]["fix"].as_str().unwrap();
     assert!(fix.starts_with("`media_from = [\"127.0.0.43/32\"]` in [trunk.b]"), "{fix}");
+}
+
+#[test]
+fn a_trunk_that_no_phone_has_registered_with_is_told() {
+    let http = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let phones = "[trunk.ben]\naccept_register = true\nrequire_auth = { username = \"ben\", password = \"right\" }\n";
+    let text = config(phones).replace("[http]\naddress = \"127.0.0.1:0\"", &format!("[http]\naddress = \"{http}\""));
+    let edge = Process::start(&text);
+    let file = edge.file.to_str().unwrap();
+    for only in ["options", "options ben"] {
+        let told = Told::of(&finish(&["--config", file, "doctor", "--json", "--only", only]));
+        assert_eq!((told.line("options ben", "no phone is registered").0, told.code), ("warn", Some(0)));
+    }
 }
 
 #[test]

@@ -1,9 +1,13 @@
-//! What the running edge has seen in its calls, trunk by trunk: codecs that do not fit, packets that this machine does not let
-//! out.
+//! What the running edge has seen, trunk by trunk: codecs that do not fit, packets that this machine does not let out, sides
+//! that cannot reach the address that they are told, and phones.
+
+use std::net::IpAddr;
 
 use serde_json::Value;
+use trunkgate_call::we_told;
 
-use crate::findings::{Finding, Level};
+use crate::config::Config;
+use crate::findings::{Finding, Level, number};
 
 /// One line for each trunk in whose calls of the last hour codecs did not fit; `trunks` is `/v1/trunks`.
 pub(super) fn codecs(trunks: &Value) -> Vec<Finding> {
@@ -13,6 +17,53 @@ pub(super) fn codecs(trunks: &Value) -> Vec<Finding> {
 /// One line for each trunk to which packets did not leave this machine.
 pub(super) fn outbound(trunks: &Value) -> Vec<Finding> {
     of_trunks(trunks, "outbound udp", "unsent", "nothing was refused by this machine in calls of the last hour")
+}
+
+/// One line for each trunk that only phones make: how many are registered.
+pub(super) fn phones(config: &Config, trunks: &Value) -> Vec<Finding> {
+    let trunks = trunks["trunks"].as_array().into_iter().flatten();
+    let of_trunk = |trunk: &Value| {
+        let (name, phones) = (trunk["name"].as_str()?, trunk["phones"].as_array()?);
+        let written = config.trunks.iter().find(|written| *written.name == *name)?;
+        let line = format!("options {name}");
+        written.peers.is_empty().then(|| match phones.len() {
+            0 => {
+                let fix = format!("user, password and server in the phone (`trunkgate status`, trunk {name})");
+                Finding::warn(line, "no phone is registered", fix)
+            }
+            1 => Finding::ok(line, "1 phone is registered"),
+            phones => Finding::ok(line, format!("{phones} phones are registered")),
+        })
+    };
+    trunks.filter_map(of_trunk).collect()
+}
+
+/// The line of an address that is written and that far sides do not reach, by the calls of the last hour; `None`: none shows it.
+pub(super) fn by_our_address(config: &Config, trunks: &Value) -> Option<Finding> {
+    let written: Vec<IpAddr> = config
+        .edge
+        .public_address
+        .iter()
+        .chain(config.listen.iter().flat_map(|one| &one.public_address))
+        .copied()
+        .collect();
+    let found = |trunk: &Value| {
+        let unheard = &trunk["unheard"];
+        let text = |key: &str| Some(unheard[key].as_str()?.to_owned());
+        let cause = text("cause")?;
+        let is_told =
+            |ip: &IpAddr| cause.split_once(&we_told(*ip)).is_some_and(|(_, rest)| rest.starts_with([' ', ',']));
+        let ip = *written.iter().find(|ip| is_told(ip))?;
+        Some((unheard["calls"].as_u64()?, ip, trunk["name"].as_str()?.to_owned(), text("fix")?, text("last_sid")?))
+    };
+    let all: Vec<_> = trunks["trunks"].as_array()?.iter().filter_map(found).collect();
+    let (_, ip, trunk, fix, sid) = all.iter().max_by_key(|(calls, ..)| *calls)?;
+    let calls = usize::try_from(all.iter().map(|(calls, ..)| calls).sum::<u64>()).unwrap_or(usize::MAX);
+    let text = format!(
+        "{ip}, as written, but {} of the last hour had a side from which nothing came, most with {trunk} (trunkgate trace {sid})",
+        number(calls, "call")
+    );
+    Some(Finding::warn("public address", text, fix.as_str()))
 }
 
 fn of_trunks(trunks: &Value, name: &str, key: &str, well: &str) -> Vec<Finding> {
@@ -36,7 +87,48 @@ fn of_trunk(trunk: &Value, name: &str, key: &str) -> Option<Finding> {
 mod tests {
     use serde_json::json;
 
+    use super::super::configured;
     use super::*;
+
+    #[test]
+    fn an_address_that_is_written_is_judged_by_the_calls_that_fail_for_it() {
+        let config = configured("[edge]\npublic_address = '203.0.113.9'\n");
+        let with = |told: &str, calls: u64| {
+            let cause = format!(
+                "nothing came, and {} (`public_address`), which is no address of this machine",
+                we_told(told.parse().unwrap())
+            );
+            let unheard =
+                json!({"calls": calls, "of": 9, "last_sid": "CA1", "fix": "`public_address` as …", "cause": cause});
+            json!({"trunks": [{"name": "pbx"}, {"name": "carrier", "unheard": unheard}]})
+        };
+        let found = by_our_address(&config, &with("203.0.113.9", 3)).unwrap();
+        assert_eq!((found.level, found.name.as_str()), (Level::Warn, "public address"));
+        assert!(
+            found.text.starts_with("203.0.113.9, as written, but 3 calls of the last hour had a side"),
+            "{found:?}"
+        );
+        assert!(found.text.ends_with("most with carrier (trunkgate trace CA1)"), "{found:?}");
+        assert!(by_our_address(&config, &with("203.0.113.9", 1)).unwrap().text.contains("but 1 call of"));
+        // Another that was written before, or begins alike, says nothing of this one.
+        assert_eq!(by_our_address(&config, &with("203.0.113.99", 3)), None);
+        assert_eq!(by_our_address(&config, &json!({"trunks": [{"name": "pbx"}]})), None);
+    }
+
+    #[test]
+    fn a_trunk_that_only_phones_make_has_a_line_of_them() {
+        let auth =
+            |user: &str| format!("accept_register = true\nrequire_auth = {{ username = '{user}', password = 'p' }}\n");
+        let text = format!("[trunk.ben]\n{}[trunk.pbx]\npeers = ['sip:10.0.0.5']\n{}", auth("ben"), auth("pbx"));
+        let config = configured(&text);
+        let with =
+            |phones: Value| json!({"trunks": [{"name": "ben", "phones": phones}, {"name": "pbx", "phones": []}]});
+        let found = phones(&config, &with(json!([])));
+        assert_eq!((found.len(), found[0].level, found[0].name.as_str()), (1, Level::Warn, "options ben"));
+        assert_eq!(found[0].text, "no phone is registered");
+        let found = phones(&config, &with(json!([{"address": "192.0.2.1:5060"}])));
+        assert_eq!((found.len(), found[0].level, found[0].text.as_str()), (1, Level::Ok, "1 phone is registered"));
+    }
 
     #[test]
     fn a_trunk_whose_codecs_do_not_fit_has_a_line_with_the_key() {

@@ -28,6 +28,9 @@ mod peers;
 /// Keys whose files are of TLS.
 const CERTIFICATE_KEYS: [&str; 4] = ["`certificate`", "`private_key`", "`ca`", "`client_ca`"];
 
+/// Lines that need what the running edge says of its trunks.
+const NEED_TRUNKS: [&str; 5] = ["public address", "inbound udp", "outbound udp", "codecs", "options"];
+
 /// How the findings are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -120,13 +123,19 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], report: &Arc<Report
     let own = (!is_outside_known).then(|| machine::public_address(config, leads_out, own));
     let is_written = !config.edge.public_address.is_empty();
     let own = own.filter(|own| addresses.is_empty() || own.level != Level::Ok || is_written);
-    all.extend(report.take(own.into_iter().chain(addresses).collect()));
-    let of_calls = ["inbound udp", "outbound udp", "codecs"].into_iter().any(|kind| report.wants(kind));
+    let of_calls = NEED_TRUNKS.into_iter().any(|kind| report.wants(kind));
     let trunks = if of_calls { client::trunks(&config.http).await } else { None };
+    // An address that nobody confirms is judged by the calls that fail for it.
+    let own = own.map(|own| match trunks.as_ref().and_then(|trunks| calls::by_our_address(config, trunks)) {
+        Some(found) if own.level == Level::Ok => found,
+        Some(_) | None => own,
+    });
+    all.extend(report.take(own.into_iter().chain(addresses).collect()));
     if report.wants("inbound udp") {
         let mut carried = client::metrics(&config.http).await.and_then(|page| path::Carried::read(&page));
         if let Some(carried) = &mut carried {
             carried.explain(trunks.as_ref().unwrap_or(&Value::Null));
+            carried.add_live(&client::live_calls(&config.http).await.unwrap_or_default());
         }
         all.extend(report.take(vec![path::inbound(carried.as_ref(), leads_out, config.media.ports)]));
     }
@@ -137,7 +146,9 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], report: &Arc<Report
         all.extend(report.take(trunks.as_ref().map(calls::codecs).unwrap_or_default()));
     }
     all.extend(report.take(path::sip_alg(told)));
-    all.extend(peers.into_iter().chain(agents));
+    all.extend(peers);
+    all.extend(report.take(trunks.as_ref().map(|trunks| calls::phones(config, trunks)).unwrap_or_default()));
+    all.extend(agents);
     if report.wants("clock") {
         let theirs = told.iter().filter_map(|one| Some(Theirs { trunk: one.trunk.clone(), ahead_ms: one.ahead_ms? }));
         all.extend(report.take(vec![clock::judge(clock::kept().await, &theirs.collect::<Vec<_>>())]));

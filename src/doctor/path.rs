@@ -138,7 +138,7 @@ pub(super) fn sip_alg(told: &[Told]) -> Vec<Finding> {
 pub(super) struct Carried {
     /// Answered calls.
     answered: u64,
-    /// Sides of calls that have ended from which audio came.
+    /// Sides from which audio came, of calls that have ended and of those that are up.
     heard: u64,
     /// Sides that sent nothing, by their trunk; of an agent's calls the trunk's name is there as well.
     silent: Vec<(String, u64)>,
@@ -171,6 +171,15 @@ impl Carried {
 }
 
 impl Carried {
+    /// Adds the sides that are heard in calls that are up; `calls` is `/v1/calls`.
+    pub(super) fn add_live(&mut self, calls: &Value) {
+        let calls = calls["calls"].as_array().into_iter().flatten().filter(|call| call["state"] != "ended");
+        let legs = calls.flat_map(|call| call["legs"].as_array().into_iter().flatten());
+        // One that is over has been counted at its end.
+        let heard = legs.filter(|leg| leg["state"] != "ended" && leg["rtp"]["rx_packets"].as_u64() > Some(0));
+        self.heard += heard.count() as u64;
+    }
+
     /// Takes what `/v1/trunks` says of trunks that were not heard.
     pub(super) fn explain(&mut self, trunks: &Value) {
         let trunks = trunks["trunks"].as_array().into_iter().flatten();
@@ -206,7 +215,8 @@ pub(super) fn inbound(carried: Option<&Carried>, leads_out: bool, (first, last):
         }
         Some(Carried { answered, heard: heard @ 1.., .. }) => {
             let calls = number(usize::try_from(*answered).unwrap_or(usize::MAX), "answered call");
-            Finding::ok(name, format!("audio came from {heard} sides in {calls} of the running edge, none was silent"))
+            let heard = number(usize::try_from(*heard).unwrap_or(usize::MAX), "side");
+            Finding::ok(name, format!("audio came from {heard} in {calls} of the running edge, none was silent"))
         }
         _ if leads_out => {
             let text = format!("cannot be told from here: only a far end can send to udp {first}-{last}");
