@@ -165,7 +165,7 @@ fn without_files_to_open_the_log_says_so_seldom_and_the_edge_comes_back() {
 
 #[test]
 fn http_errors_are_json_with_a_code() {
-    let edge = Process::start(&config(ONE_TRUNK));
+    let edge = Process::start(&config(&format!("{ONE_TRUNK}[agent.echo]\nurl = \"ws://127.0.0.1:9/\"\n")));
     let url = edge.url();
     let long = "x".repeat(20_000);
     type Headers<'a> = &'a [(&'a str, &'a str)];
@@ -202,6 +202,9 @@ fn http_errors_are_json_with_a_code() {
     assert_eq!(edge.get("/readyz").0, 200, "nothing of that has drained it");
     let (status, text) = edge.get("/v1/calls?flag=one-way&outcome=no-answer&reason=no-route");
     assert!(status == 200 && text.contains("\"calls\":[]"), "{status} {text}");
+    let (_, text) = edge.get("/v1/calls?trunk=nobody");
+    assert!(text.contains("there is no trunk `nobody`: there are carrier\""), "no agent is one: {text}");
+    assert_eq!(edge.get("/v1/calls?trunk=echo").0, 200, "a leg of an agent has its name there");
     assert!(edge.get("/v1/calls?flag=oneway").1.contains("one_way, codec_mismatch"), "which there are");
     let (status, text) = http("POST", &format!("{url}/v1/drain"), &[], &"x".repeat(100_000));
     assert_eq!(status, 413, "{text}");

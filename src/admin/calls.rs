@@ -113,7 +113,9 @@ pub(super) async fn list(
         let trunks = table.trunks().iter().map(|trunk| &*trunk.name);
         let agents: Vec<String> =
             handle.shared.running(|running| running.config.agents.iter().map(|agent| agent.name.to_string()).collect());
-        let names: Vec<&str> = trunks.chain(agents.iter().map(String::as_str)).collect();
+        let names: Vec<&str> = trunks.collect();
+        // A leg of an agent has its name there.
+        let trunk = trunk.filter(|name| !agents.contains(name));
         known("trunk", trunk.as_deref(), &names)?;
         let routes: Vec<&str> = table.routes().iter().map(|route| &*route.name).collect();
         known("route", route.as_deref(), &routes)?;

@@ -21,6 +21,7 @@ use anyhow::{Context as _, anyhow};
 
 use crate::cli::LoadTest;
 use crate::edge::Edge;
+use crate::findings::number;
 use crate::progress::Progress;
 use crate::{client, demo, run};
 
@@ -72,8 +73,8 @@ fn test(plan: &mut Plan) -> anyhow::Result<Results> {
     let mut progress = Progress::new();
     let edge = if plan.is_own { Some(own(plan, &sockets)?) } else { None };
     progress.say(&format!(
-        "{} calls at once, {} a second, for {} s, by {}{}",
-        plan.calls,
+        "{} at once, {} a second, for {} s, by {}{}",
+        number(plan.calls, "call"),
         (plan.interval.as_secs_f64().recip() * 100.0).round() / 100.0,
         plan.duration.as_secs_f64(),
         plan.uri,

@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { chip, h, swap, table } from './dom.js';
-import { count, duration, figure, kind, number, talked, time, words } from './format.js';
+import { count, duration, figure, kind, many, number, talked, time, words } from './format.js';
 import { bars } from './plot.js';
 
 const STATES = ['', 'trying', 'ringing', 'early', 'answered', 'held', 'transferring', 'ended'];
@@ -115,7 +115,7 @@ export function callsPage(main, query) {
         open: (call) => { location.hash = `#/calls/${call.sid}`; },
       }));
       const live = calls.filter((call) => call.state !== 'ended').length;
-      swap(parts.more, h('p', { class: 'dim' }, `${count(calls.length)} calls, ${count(live)} of them live. `,
+      swap(parts.more, h('p', { class: 'dim' }, `${many(calls.length, 'call')}, ${count(live)} of them live. `,
         calls.length === limit ? h('button', { type: 'button', class: 'quiet', key: 'more', on: { click: () => { limit *= 4; page.refresh(); } } }, 'Older ones') : null));
     },
   };

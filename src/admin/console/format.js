@@ -66,6 +66,11 @@ export function count(value) {
   return Number(value || 0).toLocaleString('en').replaceAll(',', '\u202f');
 }
 
+/** So many of a word: 1 call, 2 calls. */
+export function many(value, word) {
+  return `${count(value)} ${word}${value === 1 ? '' : 's'}`;
+}
+
 export function bytes(value) {
   const units = ['B', 'KiB', 'MiB', 'GiB'];
   let place = 0;

@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { chip, h, rich, section, swap, table } from './dom.js';
-import { ago, count, duration, figure, kind, number, time, words } from './format.js';
+import { ago, count, duration, figure, kind, many, number, time, words } from './format.js';
 import { plot } from './plot.js';
 
 const KEPT_EVENTS = 12;
@@ -52,7 +52,7 @@ function sentence(status, past) {
     const up = status.trunks.filter((trunk) => trunk.state === 'up').length;
     const rest = status.trunks.length - up;
     const trunks = `${up} ${up === 1 ? 'trunk' : 'trunks'} up${rest ? `, ${rest} not asked` : ''}`;
-    const calls = status.calls === 1 ? '1 call' : `${count(status.calls)} calls`;
+    const calls = many(status.calls, 'call');
     return { kind: 'good', text: `All well: ${calls}, ${trunks}.`, rest: [] };
   }
   return { ...problems[0], rest: problems.slice(1) };
@@ -63,7 +63,7 @@ export function strip(trunks) {
     const rtt = trunk.peers.flatMap((peer) => peer.addresses.map((one) => one.rtt_ms)).filter((one) => one !== null);
     return h('li', { class: kind(trunk.state) }, h('a', { href: '#/trunks', key: `trunk ${trunk.name}` },
       h('strong', {}, trunk.name), chip(kind(trunk.state), trunk.state),
-      h('span', { class: 'dim' }, `${count(trunk.calls)}${trunk.max_calls ? ` / ${trunk.max_calls}` : ''} calls${rtt.length ? `, ${figure(Math.min(...rtt), 1, ' ms')}` : ''}`),
+      h('span', { class: 'dim' }, `${trunk.max_calls ? `${count(trunk.calls)} / ${many(trunk.max_calls, 'call')}` : many(trunk.calls, 'call')}${rtt.length ? `, ${figure(Math.min(...rtt), 1, ' ms')}` : ''}`),
       trunk.state === 'down' && trunk.last_problem ? h('span', { class: 'bad' }, trunk.last_problem) : null));
   }));
 }

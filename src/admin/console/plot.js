@@ -1,6 +1,7 @@
 // Lines over time, drawn as SVG at the width there is, each with its text for whoever cannot see it.
 
 import { h, s } from './dom.js';
+import { many } from './format.js';
 
 const COLOURS = 6;
 const EDGES = { left: 44, right: 8, top: 8, bottom: 20 };
@@ -141,7 +142,7 @@ export function bars(title, all, choose) {
       bar.style.height = `${Math.round((value / most) * 48)}px`;
       return h('button', {
         type: 'button', class: mark ? 'chosen' : null, key: `bar ${label}`, 'aria-pressed': mark ? 'true' : 'false',
-        'aria-label': `${value} calls of ${label}`, title: `${value} calls of ${label}`, on: { click: () => choose(place) },
+        'aria-label': `${many(value, 'call')} of ${label}`, title: `${many(value, 'call')} of ${label}`, on: { click: () => choose(place) },
       }, h('span', { class: 'many', 'aria-hidden': 'true' }, value || ''), bar, h('span', { class: 'label', 'aria-hidden': 'true' }, label));
     })));
 }

@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { chip, confirmed, h, say, section, swap, table } from './dom.js';
-import { ago, bytes, count, duration, kind, maskNumbers, numbersAreMasked, time } from './format.js';
+import { ago, bytes, count, duration, kind, many, maskNumbers, numbersAreMasked, time } from './format.js';
 
 function facts(all) {
   return h('dl', { class: 'facts' }, all.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))));
@@ -31,7 +31,7 @@ export function systemPage(main) {
     try {
       const { calls } = await api.post('/v1/drain', { on });
       drained = on ? calls : null;
-      say(on ? `Draining: ${calls} calls go on.` : 'New calls are taken.');
+      say(on ? `Draining: ${many(calls, 'call')} ${calls === 1 ? 'goes' : 'go'} on.` : 'New calls are taken.');
     } catch (error) {
       say(error.message, true);
     }
@@ -39,10 +39,10 @@ export function systemPage(main) {
   }
 
   function drainPart(status) {
-    if (status.state !== 'draining') return [h('p', {}, `${count(status.calls)} calls live. `), h('button', { type: 'button', class: 'danger', key: 'drain', on: { click: () => drain(true) } }, 'Drain')];
+    if (status.state !== 'draining') return [h('p', {}, `${many(status.calls, 'call')} live. `), h('button', { type: 'button', class: 'danger', key: 'drain', on: { click: () => drain(true) } }, 'Drain')];
     const most = Math.max(drained || 0, status.calls);
     return [
-      h('p', { class: 'verdict warn' }, status.calls === 0 ? 'Drained: no call is left. The edge can be stopped.' : `Draining: ${count(status.calls)} calls left${most > status.calls ? ` of ${count(most)}` : ''}.`),
+      h('p', { class: 'verdict warn' }, status.calls === 0 ? 'Drained: no call is left. The edge can be stopped.' : `Draining: ${many(status.calls, 'call')} left${most > status.calls ? ` of ${count(most)}` : ''}.`),
       h('progress', { max: most || 1, value: (most - status.calls) || (most ? 0 : 1), 'aria-label': 'Calls that have ended' }), ' ',
       h('button', { type: 'button', class: 'main', key: 'undrain', on: { click: () => drain(false) } }, 'Take calls again'),
     ];
