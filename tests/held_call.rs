@@ -198,32 +198,34 @@ impl Rig {
         self.receive(CARRIER, acknowledge(n, &ok));
         self.sent.clear();
         let at = self.sessions.len() - 1;
-        for sequence in 0..10 {
-            for (end, far) in [(0, "198.51.100.7:40000"), (1, "10.0.0.20:30000")] {
-                let header =
-                    Rtp { marker: false, payload_type: 0, sequence, timestamp: 0, ssrc: end + 1, payload: 0..0 };
-                let mut image = Vec::new();
-                header.build(&[0xff; 160], &mut image);
-                self.packet.receive_area()[..image.len()].copy_from_slice(&image);
-                self.packet.set_len(image.len());
-                let end = EndId(end as u16);
-                let went =
-                    self.sessions[at].handle_packet(self.now, end, false, far.parse().unwrap(), &mut self.packet);
-                assert!(went.is_some(), "a packet of call {n} is lost");
-            }
-        }
+        (0..10).for_each(|sequence| self.speak(at, sequence));
         self.tell(at);
         self.drain();
     }
 
-    /// Second by second.
+    /// A packet of each side.
+    fn speak(&mut self, at: usize, sequence: u16) {
+        for (end, far) in [(0, "198.51.100.7:40000"), (1, "10.0.0.20:30000")] {
+            let header = Rtp { marker: false, payload_type: 0, sequence, timestamp: 0, ssrc: end + 1, payload: 0..0 };
+            let mut image = Vec::new();
+            header.build(&[0xff; 160], &mut image);
+            self.packet.receive_area()[..image.len()].copy_from_slice(&image);
+            self.packet.set_len(image.len());
+            let (end, far) = (EndId(end as u16), far.parse().unwrap());
+            let went = self.sessions[at].handle_packet(self.now, end, false, far, &mut self.packet);
+            assert!(went.is_some(), "packet {sequence} of session {at} is lost");
+        }
+    }
+
+    /// Second by second; each side goes on to be heard.
     fn pass(&mut self, seconds: u32) {
-        for _ in 0..seconds {
+        for second in 0..seconds {
             self.now += Duration::from_secs(1);
             self.gateway.handle_timeout(self.now);
             self.drain();
             self.sent.clear();
             for at in 0..self.sessions.len() {
+                self.speak(at, 10 + second as u16);
                 self.sessions[at].handle_timeout(self.now);
                 while self.sessions[at].poll_packet(&mut self.packet).is_some() {}
                 self.tell(at);
