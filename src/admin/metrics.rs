@@ -34,6 +34,7 @@ fn render(counted: &Counted, handle: &Handle) -> String {
     agents(&mut out, gateway, &counted.agents);
     keepalive(&mut out, gateway);
     media(&mut out, gateway, handle.workers());
+    besides_media(&mut out, handle.workers());
     capacity(&mut out, counted, handle);
     certificates(&mut out, handle);
     edge(&mut out, gateway, handle);
@@ -234,6 +235,20 @@ fn keepalive(out: &mut Exposition, gateway: &Metrics) {
     out.histogram("trunkgate_trunk_keepalive_rtt_seconds", help, &gateway.trunk_keepalive_rtt_seconds);
 }
 
+/// What the edge says by itself, and the like of far sides.
+fn besides_media(out: &mut Exposition, workers: &[Arc<WorkerCounters>]) {
+    let sum = |of: &dyn Fn(&WorkerCounters) -> u64| workers.iter().map(|worker| of(worker)).sum::<u64>() as f64;
+    let keep_alives = sum(&|worker| worker.keep_alives.get());
+    let help = "Keep-alive packets sent to silent far ends.";
+    out.single("trunkgate_rtp_keepalives_total", Kind::Counter, help, keep_alives);
+    let came = sum(&|worker| worker.keep_alives_received.get());
+    let help = "Keep-alive packets (RFC 6263) that came from far sides: of no packet count.";
+    out.single("trunkgate_rtp_keepalives_received_total", Kind::Counter, help, came);
+    let reports = sum(&|worker| worker.reports.get());
+    let help = "RTCP compounds of the edge's own making sent.";
+    out.single("trunkgate_rtcp_reports_total", Kind::Counter, help, reports);
+}
+
 fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>]) {
     let sum = |of: &dyn Fn(&WorkerCounters) -> u64| workers.iter().map(|worker| of(worker)).sum::<u64>() as f64;
     for (name, help, received, sent) in [
@@ -282,15 +297,6 @@ fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>
     let frames = sum(&|worker| worker.agent_frames_dropped.get());
     let help = "Frames that an agent's socket was too slow for.";
     out.single("trunkgate_agent_frames_dropped_total", Kind::Counter, help, frames);
-    let keep_alives = sum(&|worker| worker.keep_alives.get());
-    let help = "Keep-alive packets sent to silent far ends.";
-    out.single("trunkgate_rtp_keepalives_total", Kind::Counter, help, keep_alives);
-    let came = sum(&|worker| worker.keep_alives_received.get());
-    let help = "Keep-alive packets (RFC 6263) that came from far sides: of no packet count.";
-    out.single("trunkgate_rtp_keepalives_received_total", Kind::Counter, help, came);
-    let reports = sum(&|worker| worker.reports.get());
-    let help = "RTCP compounds of the edge's own making sent.";
-    out.single("trunkgate_rtcp_reports_total", Kind::Counter, help, reports);
     let (sessions, transcoding) = (sum(&|worker| worker.sessions.get()), sum(&|worker| worker.transcoding.get()));
     out.single("trunkgate_media_sessions", Kind::Gauge, "Media sessions alive.", sessions);
     out.single("trunkgate_transcoding_sessions", Kind::Gauge, "Media sessions that convert audio.", transcoding);
