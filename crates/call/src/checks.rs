@@ -160,7 +160,7 @@ impl Edge {
         let has_phone = !self.registrar.bindings(&trunk.name).is_empty();
         let up = self.health.is_trunk_up(trunk);
         // Without peers nothing but phones is there to be known.
-        up.or((trunk.accept_register && trunk.peers.is_empty()).then_some(false)).map(|up| up || has_phone)
+        up.or(trunk.is_of_phones().then_some(false)).map(|up| up || has_phone)
     }
 
     /// Shows in the metrics whether a trunk is up.

@@ -274,8 +274,7 @@ impl Call {
     /// A target that only phones make has no way to go: none is registered, which the verdict tells.
     pub(crate) fn look_for_phones(&mut self, now: Instant, edge: &mut Edge, branch: Branch) {
         let Some(trunk) = self.attempt(branch).and_then(|attempt| attempt.trunk.as_ref()) else { return };
-        let is_of_phones = trunk.accept_register && trunk.peers.is_empty();
-        if !is_of_phones || !edge.registrar.bindings(&trunk.name).is_empty() {
+        if !trunk.is_of_phones() || !edge.registrar.bindings(&trunk.name).is_empty() {
             return;
         }
         let name = trunk.name.clone();

@@ -276,6 +276,10 @@ pub struct Trunk {
 }
 
 impl Trunk {
+    /// Whether nothing but phones that register makes it: without one no call gets there.
+    pub fn is_of_phones(&self) -> bool {
+        self.accept_register && self.peers.is_empty()
+    }
     /// A trunk without peers, with every default of the configuration, save that it is asked by no OPTIONS.
     pub fn named(name: &str) -> Trunk {
         Trunk {
