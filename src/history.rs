@@ -309,16 +309,10 @@ fn fix(reason: &str, last: Option<&Last>) -> Option<String> {
 
 /// Takes changes in before too many wait, and ends intervals, until the edge ends.
 pub(crate) async fn keep(handle: Handle) {
-    let ticks_of = |period| {
-        let mut ticks = interval(period);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ticks
-    };
-    let mut looks = ticks_of(Duration::from_millis(limits::HISTORY_LOOK_MILLISECONDS));
-    let mut ticks = ticks_of(Duration::from_secs(limits::HISTORY_FINE_SECONDS));
+    let mut ticks = interval(Duration::from_secs(limits::HISTORY_FINE_SECONDS));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = looks.tick() => handle.history(|_| {}),
             () = handle.shared.events.many() => handle.history(|_| {}),
             _ = ticks.tick() => {
                 let Ok(counted) = handle.counted().await else { return };

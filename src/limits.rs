@@ -193,8 +193,6 @@ pub const EVENTS_KEPT: usize = 1024;
 pub const EVENT_COMMENT_SECONDS: u64 = 10;
 /// How far two of the fine samples of the history are apart, in seconds.
 pub const HISTORY_FINE_SECONDS: u64 = 10;
-/// How often the history takes in what has changed, in milliseconds: before [`EVENTS_KEPT`] are waiting.
-pub const HISTORY_LOOK_MILLISECONDS: u64 = 200;
 /// How many of those are kept: an hour.
 pub const HISTORY_FINE_SAMPLES: usize = 360;
 /// How many of those make a coarse one: five minutes.

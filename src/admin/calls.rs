@@ -97,8 +97,7 @@ pub(super) async fn list(
     State(handle): State<Handle>,
     filter: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Json<Calls>, ApiError> {
-    let Query(filter) = filter.map_err(|error| bad_query(&error))?;
-    let mut filter = filter;
+    let Query(mut filter) = filter.map_err(|error| bad_query(&error))?;
     let reasons = ReasonSlug::ALL.map(ReasonSlug::as_str);
     one_of("state", &mut filter.state, &STATES)?;
     one_of("outcome", &mut filter.outcome, &OUTCOMES)?;

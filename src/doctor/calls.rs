@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 use trunkgate_call::we_told;
 
+use super::machine::written_addresses;
 use crate::config::Config;
 use crate::findings::{Finding, Level, number};
 
@@ -40,13 +41,7 @@ pub(super) fn phones(config: &Config, trunks: &Value) -> Vec<Finding> {
 
 /// The line of an address that is written and that far sides do not reach, by the calls of the last hour; `None`: none shows it.
 pub(super) fn by_our_address(config: &Config, trunks: &Value) -> Option<Finding> {
-    let written: Vec<IpAddr> = config
-        .edge
-        .public_address
-        .iter()
-        .chain(config.listen.iter().flat_map(|one| &one.public_address))
-        .copied()
-        .collect();
+    let written = written_addresses(config);
     let found = |trunk: &Value| {
         let unheard = &trunk["unheard"];
         let text = |key: &str| Some(unheard[key].as_str()?.to_owned());

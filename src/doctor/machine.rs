@@ -101,14 +101,18 @@ pub(super) fn is_local(config: &Config, ip: IpAddr) -> bool {
     config.edge.local_networks.iter().any(|network| network.contains(&ip))
 }
 
+/// Every `public_address` of the file.
+pub(super) fn written_addresses(config: &Config) -> Vec<IpAddr> {
+    config.edge.public_address.iter().chain(config.listen.iter().flat_map(|one| &one.public_address)).copied().collect()
+}
+
 /// Far ends outside must be shown an address that they can reach.
 pub(super) fn public_address(config: &Config, leads_out: bool, own: Option<IpAddr>) -> Finding {
-    let written = config.edge.public_address.iter().chain(config.listen.iter().flat_map(|one| &one.public_address));
-    let written: Vec<&IpAddr> = written.collect();
+    let written = written_addresses(config);
     if !written.is_empty() {
-        let is_elsewhere = written.iter().any(|ip| !interfaces::has(**ip));
+        let is_elsewhere = written.iter().any(|ip| !interfaces::has(*ip));
         let elsewhere = if is_elsewhere { "; no address of this machine: NAT must forward it" } else { "" };
-        let written: Vec<String> = written.into_iter().map(IpAddr::to_string).collect();
+        let written: Vec<String> = written.iter().map(IpAddr::to_string).collect();
         let text = format!(
             "{}, as written, to far ends outside, none of which says how it sees us{elsewhere}",
             written.join(", ")
