@@ -28,7 +28,7 @@ pub struct Number {
     pub text: String,
     /// Whether `text` is E.164.
     pub is_e164: bool,
-    /// As received (escapes undone).
+    /// As received (escapes undone); `text`, where only a `phone-context` has made it that number.
     pub received: String,
 }
 
