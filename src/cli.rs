@@ -317,6 +317,9 @@ pub struct AgentTest {
     /// Say this WAV file (one channel, 8000 Hz) instead of something like speech
     #[arg(long, value_name = "FILE")]
     pub wav: Option<PathBuf>,
+    /// Write what its caller hears to this WAV file, from the opened socket on
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
     /// Its audio both ways: mulaw/8000, l16/8000, l16/16000 or l16/24000 [default: as in the file, else mulaw/8000]
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<String>,

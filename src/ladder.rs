@@ -71,6 +71,13 @@ pub(crate) fn page(call: &CallView, trace: &TraceView, paper: impl Into<Paper>) 
     let drawn = draw(trace, EDGE, &media_of(call), Paper { width, ..paper });
     let strong = |text: String| if paper.colour { row::painted(&text, Tone::Strong) } else { text };
     let mut out = strong(wrapped(&headline(call, trace), 0, width)) + "\n" + &drawn;
+    for (name, leg) in names(&trace.legs).into_iter().zip(&call.legs) {
+        let losses = leg.rtp.losses();
+        if !losses.is_empty() {
+            let line = format!("  {name}: {} packets lost, in a row: {losses}", leg.rtp.lost);
+            out.push_str(&wrapped(&line, 4, width));
+        }
+    }
     if !trace.verdict.is_empty() {
         out.push_str(&strong(wrapped(&format!("  verdict: {}", trace.verdict), 4, width)));
     }

@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Message, WebSocket, accept_hdr};
 use trunkgate_media::agent::{SIGNATURE_HEADER, sign};
+use trunkgate_media::codec::g711::decode_ulaw;
 
 /// A second of something that is not silence.
 const VOICE: [u8; 8_000] = [0x20; 8_000];
@@ -144,7 +145,10 @@ fn answers_in_a_burst(agent: &mut Agent) {
 #[test]
 fn an_agent_as_it_should_be_holds() {
     let url = agent(answers_in_a_burst);
-    let told = Told::of(&url, &["--times", "2", "--auth-token-env", "SECRET"], &[("SECRET", "secret")]);
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("answer.wav");
+    let flags = ["--times", "2", "--auth-token-env", "SECRET", "--out", out.to_str().unwrap()];
+    let told = Told::of(&url, &flags, &[("SECRET", "secret")]);
     assert_eq!((told.code, &told.all["holds"]), (Some(0), &json!(true)), "{:#}", told.all);
     for name in ["connect", "first audio", "audio", "pieces", "pacing", "marks", "interruption", "messages", "end"] {
         assert_ne!(told.line(name).0, "fail", "{:#}", told.all);
@@ -156,6 +160,14 @@ fn an_agent_as_it_should_be_holds() {
     assert_eq!((told.all["audio_ms"].as_u64(), told.all["first_audio_ms"].as_array().unwrap().len()), (Some(4_000), 2));
     // Of four seconds a part was heard, the rest thrown away by the clear.
     assert!((1..4_000).contains(&told.all["voice_ms"].as_u64().unwrap()), "{:#}", told.all);
+    // As long as the conversation, and with as much of the voice as was heard.
+    let mut heard = hound::WavReader::open(&out).unwrap();
+    assert_eq!((heard.spec().sample_rate, heard.spec().channels), (8_000, 1));
+    let samples: Vec<i16> = heard.samples().map(Result::unwrap).collect();
+    let voice = samples.iter().filter(|sample| **sample == decode_ulaw(VOICE[0])).count() as u64 / 8;
+    assert_eq!(Some(voice), told.all["voice_ms"].as_u64());
+    assert!(samples.len() as u64 / 8 > told.all["first_audio_ms"][0].as_u64().unwrap() + voice, "{}", samples.len());
+    assert!(samples[..1_600].iter().all(|sample| *sample == 0), "the caller spoke first");
     let picture = &told.all["picture"];
     assert!(picture["caller"].as_str().unwrap().contains('#') && picture["marks"].as_str().unwrap().contains('x'));
 }
@@ -188,7 +200,11 @@ fn an_agent_that_is_not_there_or_refuses_fails() {
     let url = agent(answers_in_a_burst);
     let told = Told::of(&url, &[], &[("TRUNKGATE_AGENT_TOKEN", "another")]);
     assert_eq!((told.code, told.line("connect").1), (Some(1), "answered the handshake with 403"));
-    for wrong in [&["agent", "test", "http://127.0.0.1/"][..], &["agent", "test", &url, "--wav", "/nowhere.wav"]] {
+    for wrong in [
+        &["agent", "test", "http://127.0.0.1/"][..],
+        &["agent", "test", &url, "--wav", "/nowhere.wav"],
+        &["agent", "test", &url, "--times", "1", "--out", "/nowhere/a.wav"],
+    ] {
         assert_eq!(trunkgate(wrong).output().unwrap().status.code(), Some(2), "{wrong:?}");
     }
 }

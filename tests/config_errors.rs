@@ -577,12 +577,12 @@ fn oversize_says_when_tcp_is_gone_by() {
         let text = format!("[trunk.a]\npeers = ['sip:192.0.2.1']\n{keys}\n[[route]]\nconnect = ['trunk:a']\n");
         config::parse(Path::new("x.toml"), &text).map(|(config, warnings)| {
             let codes: Vec<_> = warnings.iter().map(|warning| warning.code).filter(|code| *code != "TG0123").collect();
-            (config.trunks[0].tcp_over_bytes, codes.len())
+            ((config.trunks[0].udp_mtu, config.trunks[0].oversize_by_tcp), codes.len())
         })
     };
-    assert_eq!(read("").unwrap(), (None, 0));
-    assert_eq!(read("oversize = 'tcp'").unwrap(), (Some(1300), 0));
-    assert_eq!(read("oversize = 'tcp'\nudp_mtu = 1400").unwrap(), (Some(1400), 0));
-    assert_eq!(read("udp_mtu = 1400").unwrap(), (None, 1), "without effect: told");
+    assert_eq!(read("").unwrap(), ((1300, false), 0));
+    assert_eq!(read("oversize = 'tcp'").unwrap(), ((1300, true), 0));
+    assert_eq!(read("oversize = 'tcp'\nudp_mtu = 1400").unwrap(), ((1400, true), 0));
+    assert_eq!(read("udp_mtu = 1400").unwrap(), ((1400, false), 0), "what is longer is told");
     assert!(read("oversize = 'sctp'").is_err() && read("oversize = 'tcp'\nudp_mtu = 100").is_err());
 }

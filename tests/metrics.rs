@@ -156,6 +156,24 @@ fn alerts_ask_for_metrics_that_are_there_and_each_has_a_test_and_a_section_of_th
 }
 
 #[test]
+fn what_is_recorded_asks_for_metrics_that_are_there_and_each_has_an_example() {
+    let (families, rules, tests) =
+        (documented(), read("deploy/prometheus/recording.yml"), read("deploy/prometheus/recording_test.yml"));
+    let record = regex(r"(?s)- record: (\S+)\n\s+expr: (.*?)(?:\n\s+- |\z)");
+    // What ends one rule begins the next.
+    let rules: Vec<String> = rules.split("      - record: ").skip(1).map(|rule| format!("- record: {rule}")).collect();
+    assert!(rules.len() > 20);
+    for rule in &rules {
+        let found = record.captures(rule).unwrap_or_else(|| panic!("{rule}"));
+        let (name, expression) = (&found[1], &found[2]);
+        assert!(!used(expression).is_empty(), "{name}: {expression}");
+        assert_known(&families, expression, name);
+        assert!(tests.contains(&format!("- expr: {name}\n")), "no example of {name}");
+    }
+    assert!(read("deploy/prometheus/prometheus.yml").contains("recording.yml"));
+}
+
+#[test]
 fn dashboards_are_whole_and_ask_for_metrics_that_are_there() {
     let families = documented();
     for name in ["overview", "media", "agents"] {

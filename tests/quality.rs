@@ -55,10 +55,10 @@ fn a_silent_callee_is_told_and_what_the_caller_sounds_like_is_shown_and_recorded
     let call = Call::set_up(&edge, "quality", &caller, &callee);
     let stranger = UdpSocket::bind("127.0.0.2:0").unwrap();
     let begin = Instant::now();
-    // Every tenth packet is lost; the callee hears and reports, but says nothing, and a stranger does.
+    // Every tenth packet is lost, twice two in a row; the callee hears and reports, but says nothing, and a stranger does.
     let date = 0x0123_4567_89ab_cdef;
     for n in 0..350u16 {
-        if n % 10 != 5 {
+        if n % 10 != 5 && n != 46 && n != 246 {
             caller.rtp.send_to(&rtp(SSRC, n), call.near).unwrap();
         }
         if n % 50 == 0 {
@@ -81,9 +81,12 @@ fn a_silent_callee_is_told_and_what_the_caller_sounds_like_is_shown_and_recorded
     let sid = sid(&edge);
     let shown = edge.json(&format!("/v1/calls/{sid}"));
     let (near, far) = (&shown["legs"][0]["rtp"], &shown["legs"][1]["rtp"]);
-    assert_eq!((&near["lost"], &near["rx_packets"]), (&35.into(), &315.into()), "{near}");
+    assert_eq!((&near["lost"], &near["rx_packets"]), (&37.into(), &313.into()), "{near}");
+    assert_eq!(near["lost_in_a_row"], serde_json::json!([33, 2, 0, 0, 0, 0, 0, 0, 0, 0]), "{near}");
+    let (_, drawn) = edge.get(&format!("/v1/calls/{sid}/trace.txt"));
+    assert!(drawn.contains("\n  carrier: 37 packets lost, in a row: 1 ×33, 2 ×2\n"), "{drawn}");
     assert!(near["jitter_ms"].is_number() && near["rtt_ms"].is_null() && near["far"].is_null(), "{near}");
-    // 10 % lost: MOS of R = 92.5 − 27.1 and what jitter costs.
+    // 10.6 % lost: MOS of R = 92.5 − 27.1 and what jitter costs.
     assert!((2.0..3.45).contains(&near["mos"].as_f64().unwrap()), "{near}");
     assert_eq!((&far["rx_packets"], &far["mos"]), (&0.into(), &Value::Null), "{far}");
     assert!((1.0..5000.0).contains(&far["rtt_ms"].as_f64().unwrap()), "{far}");
@@ -105,10 +108,11 @@ fn a_silent_callee_is_told_and_what_the_caller_sounds_like_is_shown_and_recorded
     let (lowest, mean) = (record["mos_min"].as_f64().unwrap(), record["mos_avg"].as_f64().unwrap());
     assert!(lowest <= mean && (1.5..3.6).contains(&mean), "{record}");
     assert_eq!(record["legs"][0]["rtp"]["mos"], near["mos"]);
+    assert_eq!(record["legs"][0]["rtp"]["lost_in_a_row"], near["lost_in_a_row"]);
     let count = |name: &str| edge.metric(&format!("trunkgate_{name}_count"));
     assert_eq!((count("call_mos"), count("rtp_round_trip_seconds"), count("rtp_jitter_seconds")), (1.0, 1.0, 1.0));
     assert_eq!(one_way(&edge), silent, "counted once");
-    assert!(edge.metric("trunkgate_rtp_lost_total") >= 35.0);
+    assert!(edge.metric("trunkgate_rtp_lost_total") >= 37.0);
     assert!(edge.metric("trunkgate_rtp_keepalives_total") >= 1.0);
 }
 
@@ -133,7 +137,7 @@ fn series(edge: &Process, sid: &str) {
     assert_eq!(names, ["\"carrier\" \"received\"", "\"carrier\" \"sent\"", "\"pbx\" \"received\"", "\"pbx\" \"sent\""]);
     let samples = series[0]["samples"].as_array().unwrap();
     let sum = |key: &str| samples.iter().map(|sample| sample[key].as_u64().unwrap()).sum::<u64>();
-    assert!(samples.len() >= 2 && (sum("packets"), sum("lost")) == (315, 35), "{samples:?}");
+    assert!(samples.len() >= 2 && (sum("packets"), sum("lost")) == (313, 37), "{samples:?}");
     assert!(samples[0]["mos"].as_f64().unwrap() < 3.5 && samples[0]["seconds"] == 5.0, "{samples:?}");
     let told = series[3]["samples"].as_array().unwrap();
     assert_eq!(told.iter().filter(|sample| sample["lost"] == 15).count(), 1, "the callee reported once: {told:?}");

@@ -14,7 +14,7 @@ use crate::audio::{self, Most, Use};
 use crate::cli::AgentTest;
 use crate::findings::{self, Level};
 use crate::limits::PLAYED_BYTES;
-use crate::{client, edge, run};
+use crate::{client, edge, run, wav};
 
 mod judge;
 mod picture;
@@ -64,7 +64,23 @@ pub fn run(config: Option<&Path>, verb: &AgentTest) -> ExitCode {
         let picture = if record.ticks.is_empty() { String::new() } else { format!("{}\n", picture::text(&record)) };
         client::say(&format!("{picture}{}", findings::text(&found)));
     }
+    if let Some(path) = &verb.out
+        && let Err(what) = wav::write(path, record.format.sample_rate(), &linear(&record.heard, record.format))
+    {
+        eprintln!("error: --out {}: {what}", path.display());
+        return ExitCode::from(run::USAGE);
+    }
     if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Audio of an agent's format as samples.
+fn linear(audio: &[u8], format: Format) -> Vec<i16> {
+    match format {
+        Format::Mulaw8000 => audio.iter().map(|code| decode_ulaw(*code)).collect(),
+        Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000 => {
+            audio.as_chunks().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect()
+        }
+    }
 }
 
 fn as_json(subject: &Subject, holds: bool, checks: Value, record: &Record, times: &[u64]) -> Value {

@@ -96,6 +96,8 @@ pub(super) struct Record {
     /// From our `stop` and close to its own, where it came.
     pub(super) closed_after_ms: Option<u64>,
     pub(super) ticks: Vec<Tick>,
+    /// What the caller heard in them, in the agent's format.
+    pub(super) heard: Vec<u8>,
 }
 
 impl Record {

@@ -245,6 +245,9 @@ impl<'a> Talk<'a> {
         let (format, bytes) = (self.format, self.format.frame_bytes());
         let frame = self.playout.next_frame();
         let (is_played, is_voice) = (frame.is_some(), frame.is_some_and(|frame| format.is_heard(frame)));
+        let until = self.record.heard.len() + bytes;
+        self.record.heard.extend_from_slice(frame.unwrap_or_default());
+        self.record.heard.resize(until, format.silence());
         self.return_marks(now);
         let words = match self.act {
             Act::Speaking => self.plan.speech.get(self.said..).unwrap_or_default(),

@@ -76,7 +76,7 @@ pub fn run(verb: &Call) -> ExitCode {
         }
     };
     if let Some(path) = plan.record.as_ref().filter(|_| outcome.is_answered())
-        && let Err(what) = wav::write(path, &outcome.heard)
+        && let Err(what) = wav::write(path, wav::RATE_HZ, &outcome.heard)
     {
         outcome.remark(format!("{} cannot be written: {what}", path.display()));
     }

@@ -227,7 +227,7 @@ fn keys_in_clear(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
 
 /// Whether long INVITEs can go by TCP where that is wanted.
 fn oversize(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
-    let (Some(span), Some(_)) = (&placed.oversize, placed.trunk.tcp_over_bytes) else { return };
+    let Some(span) = placed.oversize.as_ref().filter(|_| placed.trunk.oversize_by_tcp) else { return };
     let by_tcp = |one: &&PlacedListen| one.listen.transport == Transport::Tcp;
     let own = placed.trunk.listen.as_ref().and_then(|name| draft.listen.iter().find(|one| one.listen.name == *name));
     let help = match own {

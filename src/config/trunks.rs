@@ -35,9 +35,6 @@ const OPTIONS_INTERVAL: Duration = Duration::from_secs(30);
 /// After this time a lost request is sent again (RFC 3261 §17.1.1.1).
 const T1: Duration = Duration::from_millis(500);
 
-/// `udp_mtu` where none is written, in bytes.
-const UDP_MTU: u32 = 1300;
-
 /// What `srtp` may say.
 const SRTP: [(&str, Srtp); 3] = [("off", Srtp::Off), ("optional", Srtp::Optional), ("required", Srtp::Required)];
 /// What `send_numbers` may say.
@@ -207,7 +204,7 @@ fn read_accept_register(section: &Section<'_>, findings: &mut Findings) -> bool 
 
 /// Times, limits and the answers that lead on.
 fn read_limits(section: &Section<'_>, trunk: &mut Trunk, findings: &mut Findings) {
-    trunk.tcp_over_bytes = read_oversize(section, findings);
+    read_oversize(section, trunk, findings);
     trunk.options_interval = OPTIONS_INTERVAL;
     for (key, target, least) in [
         ("ring_timeout", &mut trunk.ring_timeout, (Duration::from_secs(1), "nobody answers in that time")),
@@ -253,18 +250,15 @@ fn read_session(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option
     Some(found)
 }
 
-/// `udp_mtu` and `oversize`: above which length a request goes by TCP instead of UDP.
-fn read_oversize(section: &Section<'_>, findings: &mut Findings) -> Option<usize> {
-    let by_tcp = word(section, "oversize", &[("udp", false), ("tcp", true)], findings);
+/// `udp_mtu` and `oversize`: what is told of, and whether it goes by TCP instead of UDP.
+fn read_oversize(section: &Section<'_>, trunk: &mut Trunk, findings: &mut Findings) {
+    trunk.oversize_by_tcp = word(section, "oversize", &[("udp", false), ("tcp", true)], findings);
     // Below the least there is no datagram that every network takes (RFC 791); above the most there is none at all.
     let read =
         |key: &str, value: &Value<'_>, findings: &mut Findings| values::integer(key, value, findings, 576..=65_535);
-    let written = section.read("udp_mtu", findings, read);
-    if let Some(value) = section.get("udp_mtu").filter(|_| !by_tcp && written.is_some_and(|bytes| bytes != UDP_MTU)) {
-        let message = "`udp_mtu` says nothing without `oversize = \"tcp\"`";
-        findings.warning(code::BAD_VALUE, Some(value.span()), message, "add oversize = \"tcp\", or leave it out");
+    if let Some(bytes) = section.read("udp_mtu", findings, read) {
+        trunk.udp_mtu = usize::try_from(bytes).unwrap_or(usize::MAX);
     }
-    by_tcp.then(|| usize::try_from(written.unwrap_or(UDP_MTU)).unwrap_or(usize::MAX))
 }
 
 /// One of some words; the default where none is written.

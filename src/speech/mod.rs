@@ -222,7 +222,7 @@ mod tests {
     /// A program that counts how often it runs.
     fn counting(folder: &std::path::Path) -> Speaker {
         let wav = folder.join("said.wav");
-        crate::wav::write(&wav, &[1000; 800]).unwrap();
+        crate::wav::write(&wav, crate::wav::RATE_HZ, &[1000; 800]).unwrap();
         command(&["sh", "-c", &format!("echo x >> {0}/runs; cat {0}/said.wav", folder.display()), "{text}"])
     }
 

@@ -94,7 +94,10 @@ impl Gateway {
         match (place, what.server) {
             // A repetition of the caller's 100.
             (Some(_), _) if what.code == Some(100) => {}
-            (Some(at), _) => self.edge.trace_sent(now, at, &transmit),
+            (Some(at), _) => {
+                self.edge.trace_sent(now, at, &transmit);
+                self.note_oversize(now, at, &transmit);
+            }
             (None, Some(server)) if what.code == Some(100) => {
                 self.edge.trying = Some((server, transmit.flow, transmit.bytes.clone()));
             }

@@ -19,6 +19,8 @@ pub const EARLY_DIALOGS: usize = 8;
 pub const ADDRESSES_PER_PEER: usize = 8;
 /// How long TCP may be silent that a long request went by instead of UDP (the contract's 1 s).
 pub const OVERSIZE_SILENCE: Duration = Duration::from_secs(1);
+/// Each trunk's INVITEs that are too long for UDP are logged so often at most; a call's trace tells each.
+pub const OVERSIZE_TOLD_EVERY: Duration = Duration::from_secs(60);
 /// Addresses of trunks whose health is kept.
 pub const HEALTH_SPOTS: usize = 4096;
 /// OPTIONS or calls without an answer, in a row, after which an address is down (the contract's 3).
@@ -89,6 +91,8 @@ pub const MESSAGE_TEXTS_BYTES_PER_CALL: usize = 64 << 10;
 pub const MESSAGE_TEXTS_BYTES: usize = 32 << 20;
 /// Characters of one text in a trace: a far end's reason phrase, its m-lines.
 pub const TRACE_TEXT_CHARS: usize = 128;
+/// Characters of a header's name where it is told.
+pub const HEADER_NAME_CHARS: usize = 40;
 /// Characters of a far end's Call-ID in views and records: RFC 3261 sets no limit, a message does.
 pub const CALL_ID_CHARS: usize = 256;
 /// Parties that `status` names as silent in live calls.

@@ -1,15 +1,19 @@
-//! INVITEs that are too long for a datagram: by TCP where the trunk wants that, and by UDP again where TCP is of no use.
+//! INVITEs that are too long for a datagram: by TCP where the trunk wants that, and by UDP again where TCP is of no use. What
+//! goes by UDP all the same is told with what makes it long: fragments get lost, and nobody says so.
 
 use std::time::{Duration, Instant};
 
-use trunkgate_sip::{Flow, Local, Transport};
+use trunkgate_sip::{Flow, Local, Message, Method, Transmit, Transport};
 
 use crate::attempt::Way;
 use crate::branches::Branch;
 use crate::call::Call;
 use crate::edge::Edge;
+use crate::gateway::Gateway;
+use crate::index::Place;
 use crate::leg_end::EndedBy;
-use crate::limits::OVERSIZE_SILENCE;
+use crate::limits::{HEADER_NAME_CHARS, OVERSIZE_SILENCE};
+use crate::numbers::plain;
 use crate::reason::ReasonSlug;
 use crate::search::sip_transport;
 
@@ -22,9 +26,11 @@ impl Call {
     /// The way of a request that is too long for UDP, where the trunk wants that (RFC 3261 §18.1.1): TCP to the same place.
     pub(crate) fn oversize(&self, edge: &Edge, branch: Branch, way: &Way, flow: Flow) -> Option<(usize, Flow, Local)> {
         let trunk = self.attempt(branch)?.trunk.as_ref()?;
-        let limit_bytes = trunk.tcp_over_bytes.filter(|_| flow.transport == Transport::Udp && !way.by_udp)?;
+        if !trunk.oversize_by_tcp || flow.transport != Transport::Udp || way.by_udp {
+            return None;
+        }
         let (flow, local) = edge.addressing.way(trunk.listen.as_deref(), Transport::Tcp, flow.remote)?;
-        Some((limit_bytes, flow, local))
+        Some((trunk.udp_mtu, flow, local))
     }
 
     /// Asks by UDP again where a long request went by TCP and that was refused or silent. Whether it was so.
@@ -38,5 +44,47 @@ impl Call {
         self.legs[leg].end_with(ReasonSlug::Unreachable, EndedBy::Edge);
         self.ask_again(now, edge, branch, leg);
         true
+    }
+}
+
+/// What makes a request long: its body, and the three longest of its headers by name. No values: they hold numbers and keys.
+fn what_is_long(request: &Message) -> String {
+    // As they stand on the wire: `Name: value` and the end of the line.
+    let mut headers: Vec<(&[u8], usize)> =
+        request.fields().map(|(name, value)| (name, name.len() + value.len() + ": \r\n".len())).collect();
+    headers.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    let named = |(name, bytes): &(&[u8], usize)| {
+        format!("{} {bytes}", plain(&String::from_utf8_lossy(name), HEADER_NAME_CHARS))
+    };
+    let longest = headers.iter().take(3).map(named).collect::<Vec<_>>().join(", ");
+    format!("its longest headers are {longest}, its body has {}", request.body().len())
+}
+
+impl Gateway {
+    /// Tells of an INVITE that goes by UDP and is longer than its trunk's `udp_mtu`: in the call's trace each time, in the log
+    /// once a minute and trunk.
+    pub(crate) fn note_oversize(&mut self, now: Instant, at: Place, transmit: &Transmit) {
+        let what = &transmit.what;
+        let is_invite = what.method == Method::Invite && what.code.is_none() && !what.again;
+        if !is_invite || transmit.flow.transport != Transport::Udp {
+            return;
+        }
+        let name = self.edge.party_name(what.party);
+        let Some(limit) = self.edge.table.trunk(&name).map(|trunk| trunk.udp_mtu) else { return };
+        let bytes = transmit.bytes.len();
+        if bytes <= limit {
+            return;
+        }
+        let Ok(request) = Message::parse(transmit.bytes.clone()) else { return };
+        let text = format!(
+            "INVITE of {bytes} bytes to {name} by UDP, more than udp_mtu ({limit}): fragments may be lost; {}",
+            what_is_long(&request)
+        );
+        if self.edge.trunks.may_tell_oversize(now, &name) {
+            let sid = self.calls.get(&at.key).map(|call| call.sid().to_owned()).unwrap_or_default();
+            let fix = "try: oversize = \"tcp\", or headers.remove";
+            self.edge.warn(&sid, format!("{text}; {fix}"), None);
+        }
+        self.edge.decide(now, at.key, text);
     }
 }

@@ -56,6 +56,9 @@ pub(crate) fn add_counters(rtp: &mut RtpView, counters: &EndCounters) {
     rtp.tx_packets += counters.tx_packets.get().saturating_sub(refused);
     rtp.tx_refused += refused;
     rtp.lost += counters.lost.get();
+    for (all, run) in rtp.lost_in_a_row.iter_mut().zip(counters.lost_in_a_row.get()) {
+        *all = all.saturating_add(run);
+    }
     rtp.jitter_ms = rtp.jitter_ms.max(ms(counters.jitter_us.get()));
     let rtt_us = counters.rtt_us.get();
     if rtt_us > 0 {

@@ -11,7 +11,9 @@ use crate::branches::Branch;
 use crate::call::CallKey;
 use crate::diagnosis::{Cause, Diagnosis};
 use crate::last_hour::LastHour;
-use crate::limits::{LET_DOWN_KEPT, LET_DOWN_SECONDS, LET_DOWN_TIMES, PACED_ADDRESSES, PROBE_SECONDS};
+use crate::limits::{
+    LET_DOWN_KEPT, LET_DOWN_SECONDS, LET_DOWN_TIMES, OVERSIZE_TOLD_EVERY, PACED_ADDRESSES, PROBE_SECONDS,
+};
 use crate::reason::ReasonSlug;
 use crate::view::{FaultView, PeerView, TrunkView};
 use crate::wall::rfc3339;
@@ -49,6 +51,8 @@ struct TrunkState {
     unheard: Option<(Diagnosis, String)>,
     /// By their kind.
     faults: [Faults; 2],
+    /// When an INVITE that is too long for UDP was logged last.
+    oversize_told: Option<Instant>,
 }
 
 /// Faults that are kept for their trunk, besides sides that are not heard.
@@ -132,6 +136,7 @@ impl TrunkState {
             hearing: LastHour::default(),
             unheard: None,
             faults: Default::default(),
+            oversize_told: None,
         }
     }
     /// Counts a call in, or says which limit forbids it.
@@ -333,6 +338,16 @@ impl Trunks {
             faults.calls.count(now, [true, refused]);
             faults.last = Some((found.clone(), sid.to_owned()));
         }
+    }
+
+    /// Whether an INVITE to it that is too long for UDP is to be logged now.
+    pub(crate) fn may_tell_oversize(&mut self, now: Instant, name: &Arc<str>) -> bool {
+        let told = &mut self.state(name).oversize_told;
+        let due = told.is_none_or(|at| now.saturating_duration_since(at) >= OVERSIZE_TOLD_EVERY);
+        if due {
+            *told = Some(now);
+        }
+        due
     }
 
     /// How a trunk has done lately.

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
+use trunkgate_media::{LOSS_RUNS, LossRuns};
 use trunkgate_route::Figures;
 use trunkgate_sip::Transport;
 
@@ -137,6 +138,9 @@ pub struct RtpView {
     pub tx_refused: u64,
     /// Missing in what was received.
     pub lost: u64,
+    /// How often so many of them in a row: one alone, two, … nine, ten or more.
+    #[serde(default)]
+    pub lost_in_a_row: LossRuns,
     /// Interarrival jitter.
     pub jitter_ms: f64,
     /// Round trip by RTCP, where known.
@@ -148,6 +152,18 @@ pub struct RtpView {
     pub far: Option<FarView>,
     /// Where its RTP comes from, once learned.
     pub latched: Option<SocketAddr>,
+}
+
+impl RtpView {
+    /// How its packets were lost: `1 ×3, 2 ×1, 10+ ×1`, how many in a row and how often; empty where none were.
+    pub fn losses(&self) -> String {
+        let often = (1..).zip(self.lost_in_a_row).filter(|(_, times)| *times > 0);
+        let told = often.map(|(row, times)| {
+            let more = if row == LOSS_RUNS { "+" } else { "" };
+            format!("{row}{more} ×{times}")
+        });
+        told.collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// What a far end hears of us.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bench::*;
 use trunkgate_call::Input;
 use trunkgate_call::limits::ATTEMPTS_PER_CALL;
+use trunkgate_call::trace::{TraceEntry, TraceItem};
 use trunkgate_media::Command;
 use trunkgate_route::{Destination, Peer, Route, TargetSpec, Transport, Trunk};
 
@@ -451,8 +452,9 @@ fn rfc3261_18_1_1_a_long_invite_goes_by_tcp_and_by_udp_again() {
         let invites = bench.sent.iter().filter(|sent| sent.first_line().starts_with("INVITE"));
         invites.map(|sent| sent.header("Via").split(' ').next().unwrap().to_owned()).collect()
     };
-    let over = |limit| {
-        let pbx = Trunk { tcp_over_bytes: limit, ..trunk("pbx", &[PBX]) };
+    let over = |limit: Option<usize>| {
+        let (udp_mtu, oversize_by_tcp) = (limit.unwrap_or(1_300), limit.is_some());
+        let pbx = Trunk { udp_mtu, oversize_by_tcp, ..trunk("pbx", &[PBX]) };
         let mut bench = Bench::with(table(vec![trunk("carrier", &[CARRIER]), pbx], vec![route(vec![to_trunk("pbx")])]));
         dial(&mut bench);
         bench
@@ -495,7 +497,8 @@ fn rfc3261_18_1_1_a_long_invite_goes_by_tcp_and_by_udp_again() {
 
 #[test]
 fn a_long_invite_waits_a_second_for_tcp_though_silence_counts_for_nothing_else() {
-    let pbx = Trunk { tcp_over_bytes: Some(576), no_response_timeout: Duration::ZERO, ..trunk("pbx", &[PBX]) };
+    let pbx =
+        Trunk { udp_mtu: 576, oversize_by_tcp: true, no_response_timeout: Duration::ZERO, ..trunk("pbx", &[PBX]) };
     let mut bench = Bench::with(table(vec![trunk("carrier", &[CARRIER]), pbx], vec![route(vec![to_trunk("pbx")])]));
     dial(&mut bench);
     assert!(bench.expect(PBX, "INVITE").header("Via").starts_with("SIP/2.0/TCP "));
@@ -504,4 +507,58 @@ fn a_long_invite_waits_a_second_for_tcp_though_silence_counts_for_nothing_else()
     bench.nothing();
     bench.pass(Duration::from_millis(200));
     assert!(bench.expect(PBX, "INVITE").header("Via").starts_with("SIP/2.0/UDP "));
+}
+
+#[test]
+fn an_invite_too_long_for_udp_is_told_with_what_makes_it_long() {
+    let pbx = Trunk { udp_mtu: 576, ..trunk("pbx", &[PBX]) };
+    let mut bench = Bench::with(table(vec![trunk("carrier", &[CARRIER]), pbx], vec![route(vec![to_trunk("pbx")])]));
+    let told = |bench: &Bench| bench.logs.iter().filter(|line| line.contains("udp_mtu")).cloned().collect::<Vec<_>>();
+    dial(&mut bench);
+    let invite = bench.expect(PBX, "INVITE");
+    let (bytes, body) = (invite.text.len(), invite.text.split_once("\r\n\r\n").unwrap().1.len());
+    let mut headers: Vec<(&str, usize)> = invite
+        .text
+        .split("\r\n\r\n")
+        .next()
+        .unwrap()
+        .split("\r\n")
+        .skip(1)
+        .map(|line| (line.split_once(':').unwrap().0, line.len() + 2))
+        .collect();
+    headers.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    let longest = headers[..3].iter().map(|(name, bytes)| format!("{name} {bytes}")).collect::<Vec<_>>().join(", ");
+    let line = told(&bench).join("\n");
+    let wanted = format!(
+        "INVITE of {bytes} bytes to pbx by UDP, more than udp_mtu (576): fragments may be lost; its longest headers are {longest}, its body has {body}"
+    );
+    assert!(line.starts_with(&wanted), "{line}\n{wanted}");
+    assert!(!line.contains("4155550100"), "no values: {line}");
+    let trace = bench.gateway.trace(&bench.gateway.calls(bench.now)[0].sid).unwrap();
+    let decided = |entry: &&TraceEntry| matches!(&entry.what, TraceItem::Decision { text } if *text == wanted);
+    assert_eq!(trace.entries.iter().filter(decided).count(), 1, "{trace:?}");
+    // Repetitions are not told, nor the next call's in the log within a minute.
+    bench.pass(Duration::from_secs(2));
+    dial(&mut bench);
+    assert_eq!(told(&bench).len(), 1);
+    bench.pass(Duration::from_secs(60));
+    bench.sent.clear();
+    dial(&mut bench);
+    assert_eq!(told(&bench).len(), 2);
+}
+
+#[test]
+fn an_invite_that_is_short_or_goes_by_tcp_is_not_told() {
+    for pbx in [
+        Trunk { udp_mtu: 1_300, ..trunk("pbx", &[PBX]) },
+        Trunk { udp_mtu: 576, oversize_by_tcp: true, ..trunk("pbx", &[PBX]) },
+    ] {
+        let by_tcp = pbx.oversize_by_tcp;
+        let mut bench = Bench::with(table(vec![trunk("carrier", &[CARRIER]), pbx], vec![route(vec![to_trunk("pbx")])]));
+        dial(&mut bench);
+        assert!(!bench.logs.iter().any(|line| line.contains("udp_mtu")), "{:?}", bench.logs);
+        // By UDP after all, since TCP is silent.
+        bench.pass(Duration::from_millis(1_100));
+        assert_eq!(bench.logs.iter().any(|line| line.contains("udp_mtu")), by_tcp, "{:?}", bench.logs);
+    }
 }

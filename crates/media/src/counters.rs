@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::loss::LossCounters;
 use crate::symptoms::Symptoms;
 
 /// A counter.
@@ -152,6 +153,8 @@ pub struct EndCounters {
     pub tx_bytes: Counter,
     /// Packets missing in the received sequence (RFC 3550 A.3), all sources of the end added up.
     pub lost: Counter,
+    /// How often so many of them in a row.
+    pub lost_in_a_row: LossCounters,
     /// Interarrival jitter (RFC 3550 A.8), in microseconds.
     pub jitter_us: Counter,
     /// Round trip to the far side and back by RTCP (RFC 3550 §6.4.1), in microseconds; 0: not known.

@@ -111,7 +111,7 @@ impl Session {
         }
         if end.reception.source().is_some_and(|source| source.ssrc == rtp.ssrc) {
             end.reception.take_untimed(rtp);
-            end.counters.lost.set(end.reception.lost());
+            end.reception.tell_lost(&end.counters);
             self.pass_over(at, rtp);
         }
     }
@@ -236,7 +236,7 @@ impl Session {
 /// A packet belongs to what is received; its clock.
 fn receive(clock_hz: u32, now: Instant, reception: &mut Reception, rtp: &Rtp, counters: &EndCounters) -> u32 {
     reception.take(now, clock_hz, rtp);
-    counters.lost.set(reception.lost());
+    reception.tell_lost(counters);
     counters.jitter_us.set(reception.jitter_us());
     clock_hz
 }

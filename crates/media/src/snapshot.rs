@@ -10,6 +10,7 @@ use crate::counters::EndCounters;
 use crate::end::{End, Wire};
 use crate::keep_alive::KeepAlive;
 use crate::latch::Latch;
+use crate::loss::LossRuns;
 use crate::rewrite::{Outgoing, OutgoingSnapshot};
 use crate::spec::{EndId, MediaId, RemoteSpec, WireSpec};
 use crate::srtp::{Pair, SrtpSnapshot};
@@ -57,6 +58,9 @@ pub struct EndSnapshot {
     pub counted: [u64; 4],
     /// Packets missing so far.
     pub lost: u64,
+    /// How often so many in a row.
+    #[serde(default)]
+    pub lost_in_a_row: LossRuns,
 }
 
 impl EndSnapshot {
@@ -76,6 +80,7 @@ impl EndSnapshot {
             counted: [&counters.rx_packets, &counters.rx_bytes, &counters.tx_packets, &counters.tx_bytes]
                 .map(|counter| counter.get()),
             lost: end.reception.lost(),
+            lost_in_a_row: end.reception.lost_in_a_row(),
         }
     }
     /// Back into an end with counters of its own; its silence begins now.
@@ -87,13 +92,14 @@ impl EndSnapshot {
         counters.tx_packets.set(tx_packets);
         counters.tx_bytes.set(tx_bytes);
         counters.lost.set(self.lost);
+        counters.lost_in_a_row.set(&self.lost_in_a_row);
         counters.latched.set(u64::from(self.rtp_source.is_some()));
         let srtp = self.remote.as_ref().and_then(|remote| Pair::restore(remote, &self.srtp.unwrap_or_default()));
         End {
             srtp,
             remote: self.remote,
             latch: Latch::locked(now, self.rtp_source, self.rtcp_source),
-            reception: Reception::with_lost(self.lost),
+            reception: Reception::with_lost(self.lost, self.lost_in_a_row),
             outgoing: Outgoing::restore(now, self.outgoing),
             keep_alive: KeepAlive::resumed(now, self.keep_alive),
             ..End::new(now, self.end, self.serial, self.bind, counters)

@@ -5,7 +5,9 @@
 
 use std::time::Instant;
 
+use crate::counters::EndCounters;
 use crate::limits::{MAX_DROPOUT_PACKETS, MAX_MISORDER_PACKETS};
+use crate::loss::{Gaps, LossRuns};
 use crate::rtp::Rtp;
 
 /// One source's sequence numbers.
@@ -67,12 +69,13 @@ pub struct Reception {
     epoch: Option<Instant>,
     lost_before: u64,
     expected_before: u64,
+    gaps: Gaps,
 }
 
 impl Reception {
     /// Begins with a loss already known.
-    pub fn with_lost(lost: u64) -> Reception {
-        Reception { lost_before: lost, ..Reception::default() }
+    pub fn with_lost(lost: u64, runs: LossRuns) -> Reception {
+        Reception { lost_before: lost, gaps: Gaps::with(runs), ..Reception::default() }
     }
     /// Takes a packet that arrived `now`; `clock_hz` is its payload's clock.
     pub fn take(&mut self, now: Instant, clock_hz: u32, rtp: &Rtp) {
@@ -87,6 +90,17 @@ impl Reception {
     /// Packets missing, all sources added up.
     pub fn lost(&self) -> u64 {
         self.lost_before + self.sequence.map_or(0, |sequence| sequence.lost())
+    }
+    /// How often so many packets in a row are missing, all sources added up. A packet that came twice hides none here.
+    pub fn lost_in_a_row(&self) -> LossRuns {
+        self.gaps.runs()
+    }
+    /// Tells an end's counters what is missing.
+    pub(crate) fn tell_lost(&mut self, counters: &EndCounters) {
+        counters.lost.set(self.lost());
+        if let Some(runs) = self.gaps.changed() {
+            counters.lost_in_a_row.set(runs);
+        }
     }
     /// Packets that should have come, all sources added up.
     pub fn expected(&self) -> u64 {
@@ -118,6 +132,9 @@ impl Reception {
         let ahead = rtp.sequence.wrapping_sub(sequence.highest as u16);
         if ahead < MAX_DROPOUT_PACKETS {
             sequence.highest += u64::from(ahead);
+            if ahead > 0 {
+                self.gaps.ahead(ahead);
+            }
         } else if ahead <= 0u16.wrapping_sub(MAX_MISORDER_PACKETS) {
             if sequence.restart != Some(rtp.sequence) {
                 sequence.restart = Some(rtp.sequence.wrapping_add(1));
@@ -125,6 +142,8 @@ impl Reception {
             }
             self.begin(rtp);
             return true;
+        } else {
+            self.gaps.behind(0u16.wrapping_sub(ahead));
         }
         sequence.restart = None;
         sequence.received += 1;
@@ -135,6 +154,7 @@ impl Reception {
         self.expected_before = self.expected();
         self.sequence = Some(Sequence::new(rtp));
         self.jitter = None;
+        self.gaps.begin();
     }
     /// RFC 3550 A.8.
     fn measure(&mut self, now: Instant, clock_hz: u32, rtp: &Rtp) {
@@ -208,11 +228,12 @@ mod tests {
 
     #[test]
     fn a_new_source_adds_up() {
-        let (now, mut reception) = (Instant::now(), Reception::with_lost(5));
+        let (now, mut reception) = (Instant::now(), Reception::with_lost(5, [0; 10]));
         for (ssrc, sequence) in [(1, 10), (1, 12), (2, 900), (2, 903)] {
             reception.take(now, 8000, &rtp(ssrc, sequence, 0));
         }
         assert_eq!((reception.lost(), reception.expected()), (5 + 1 + 2, 3 + 4));
+        assert_eq!(reception.lost_in_a_row(), [1, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
         let source = Source { ssrc: 2, expected: 4, received: 2, highest: 903, jitter: 0 };
         assert_eq!(reception.source(), Some(source));
     }
@@ -254,7 +275,50 @@ mod tests {
         assert_eq!(reception.jitter_us(), 0);
     }
 
+    #[test]
+    fn what_is_lost_in_a_row_is_told_apart() {
+        let row = |sequences: &[u16]| feed(sequences).lost_in_a_row();
+        assert_eq!(row(&[65_534, 65_535, 0, 1]), [0; 10]);
+        assert_eq!(row(&[1, 3, 5, 8, 19, 29, 39]), [2, 1, 0, 0, 0, 0, 0, 0, 2, 1]);
+        assert_eq!(row(&[1, 3_000, 3_001]), [0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+        // Late: the first of five, one in the middle, all; and none of them twice.
+        assert_eq!(row(&[1, 7, 2]), [0, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(row(&[1, 7, 4, 4]), [0, 2, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(row(&[1, 7, 4, 3, 6, 2, 5]), [0; 10]);
+        assert_eq!(row(&[1, 1, 3, 3]), [1, 0, 0, 0, 0, 0, 0, 0, 0, 0], "a packet that came twice hides none");
+        // The last that may still come late mends a gap that reaches further back.
+        assert_eq!(row(&[1, 300, 201]), [0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+        assert_eq!(row(&[200, 101]), [0; 10], "from before the first");
+        // Packets of before a restart come too late for it.
+        assert_eq!(row(&[1, 3, 30_000, 30_001, 30_003]), [2, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    }
+
     proptest! {
+        /// By the numbers that came, in whatever order within the 99 that may be late.
+        #[test]
+        fn runs_are_those_that_the_numbers_leave(
+            start in any::<u16>(),
+            gone in proptest::collection::btree_set(1u16..499, 0..200),
+            delays in proptest::collection::vec(0u16..49, 500),
+        ) {
+            let mut sent: Vec<(u16, u16)> = (0..500u16).filter(|n| !gone.contains(n)).zip(delays)
+                .map(|(n, delay)| (if n == 0 { 0 } else { n + delay }, n)).collect();
+            sent.sort_unstable();
+            let order: Vec<u16> = sent.iter().map(|(_, n)| start.wrapping_add(*n)).collect();
+            let mut wanted = [0; 10];
+            let newest = sent.iter().map(|(_, n)| *n).max().unwrap_or(0);
+            let mut run = 0;
+            for n in 1..=newest {
+                if gone.contains(&n) {
+                    run += 1;
+                } else if run > 0 {
+                    wanted[run.min(10) - 1] += 1;
+                    run = 0;
+                }
+            }
+            prop_assert_eq!(feed(&order).lost_in_a_row(), wanted);
+        }
+
         #[test]
         fn wrap_loses_nothing(start in any::<u16>(), start_ts in any::<u32>(), count in 1u32..70_000) {
             let (now, mut reception) = (Instant::now(), Reception::default());

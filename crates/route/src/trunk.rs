@@ -17,6 +17,10 @@ use crate::share;
 /// The codecs that a trunk may use where its file names none, in order: rtpmap names.
 pub const DEFAULT_CODECS: [&str; 3] = ["PCMU", "PCMA", "opus"];
 
+/// The longest INVITE by UDP that is not told where the file says nothing, in bytes: 1500 of an Ethernet less 200 that
+/// headers may grow by on the way (RFC 3261 §18.1.1).
+const UDP_MTU: usize = 1300;
+
 /// How a peer is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -231,8 +235,10 @@ pub struct Trunk {
     pub calls_per_second_out: u32,
     /// New calls a second to one address of it; 0: no limit.
     pub peer_calls_per_second: u32,
-    /// Calls longer than this go by TCP instead of UDP (RFC 3261 §18.1.1); `None`: whatever their length by UDP.
-    pub tcp_over_bytes: Option<usize>,
+    /// The longest INVITE that is sure to go by UDP in one piece, in bytes; longer ones are told.
+    pub udp_mtu: usize,
+    /// Whether longer ones go by TCP instead (RFC 3261 §18.1.1).
+    pub oversize_by_tcp: bool,
     /// The form of numbers towards it.
     pub send_numbers: SendNumbers,
     /// Its media's protection.
@@ -302,7 +308,8 @@ impl Trunk {
             calls_per_second_in: 0,
             calls_per_second_out: 0,
             peer_calls_per_second: 0,
-            tcp_over_bytes: None,
+            udp_mtu: UDP_MTU,
+            oversize_by_tcp: false,
             send_numbers: SendNumbers::E164,
             srtp: Srtp::Off,
             dtmf: Dtmf::Rfc4733,

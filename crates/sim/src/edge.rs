@@ -415,7 +415,8 @@ fn second_trunk(options: &Options, srtp: trunkgate_phone::Srtp) -> Trunk {
     Trunk {
         peers: vec![Peer { servers, ..Peer::to("sip:b.example".into(), destination) }],
         accept_from: vec![IpNet::from(TRUNK_B.ip()), IpNet::from(TRUNK_B2.ip())],
-        tcp_over_bytes: (options.trust.oversize != Oversize::Never).then_some(DATAGRAM_BYTES),
+        udp_mtu: DATAGRAM_BYTES,
+        oversize_by_tcp: options.trust.oversize != Oversize::Never,
         ..trunk
     }
 }

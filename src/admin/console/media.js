@@ -36,7 +36,7 @@ function card(call, leg) {
       leg.reason ? chip('plain', words(leg.reason)) : chip('plain', leg.state)),
     // A listener says nothing, and need not.
     isAgent && rtp.rx_packets === 0 && call.flags.includes('listened') ? null : way(isSilent(rtp.rx_packets) ? 'bad' : 'in', 'says', rtp.rx_packets, [
-      `lost ${count(rtp.lost)}`, isAgent ? null : `jitter ${figure(rtp.jitter_ms, 1, ' ms')}`, rtp.mos ? `MOS ${figure(rtp.mos, 2)}` : null,
+      `lost ${count(rtp.lost)}`, losses(rtp), isAgent ? null : `jitter ${figure(rtp.jitter_ms, 1, ' ms')}`, rtp.mos ? `MOS ${figure(rtp.mos, 2)}` : null,
       rtp.rtt_ms ? `round trip ${figure(rtp.rtt_ms, 0, ' ms')}` : null]),
     // Whoever is silent is the other side, and is marked there.
     way('out', 'is sent', rtp.tx_packets, [
@@ -47,6 +47,12 @@ function card(call, leg) {
     isAgent ? null : h('dl', { class: 'addresses' },
       place('announced', media.announced), place('learned', rtp.latched || 'nothing came', elsewhere ? 'warn' : rtp.latched ? null : 'bad'),
       place('used', media.used), place('ours', media.ours)));
+}
+
+/** How packets were lost: how many in a row, and how often. */
+function losses(rtp) {
+  const told = rtp.lost_in_a_row.map((times, at) => (times > 0 ? `${at + 1}${at === 9 ? '+' : ''} ×${count(times)}` : null)).filter(Boolean);
+  return told.length > 0 ? `in a row ${told.join(', ')}` : null;
 }
 
 /** The media map. */

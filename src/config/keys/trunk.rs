@@ -20,7 +20,7 @@ pub(in crate::config) const TRUNK: &[Key] = keys! {
     "options_interval": Kind::Duration, is(r#""30s""#), "how often each of its addresses is asked by OPTIONS";
     "session_expires": Kind::Duration, is(r#""30m""#), "how long a session lasts that neither side refreshes (RFC 4028)";
     "oversize": Kind::Word(&["udp", "tcp"]), is(r#""udp""#), "`tcp`: an INVITE longer than `udp_mtu` goes by TCP";
-    "udp_mtu": Kind::Integer(576, 65_535), is("1300"), "bytes of an INVITE that go by UDP under `oversize = \"tcp\"`";
+    "udp_mtu": Kind::Integer(576, 65_535), is("1300"), "bytes of an INVITE: what is longer is told, and goes by TCP under `oversize = \"tcp\"`";
     "failover_on": Kind::List(&Kind::Integer(300, 699)), is("[408, 429, 480, 500, 502, 503, 504]"), "answers on which the next target is tried";
     "max_calls": COUNT, is("0"), "calls at once, from it and to it; 0: no limit";
     "calls_per_second": Kind::Either(&[COUNT, Kind::Table(RATES)]), is("0"), "new calls a second, both ways together, or each by itself";

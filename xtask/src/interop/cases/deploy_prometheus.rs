@@ -33,7 +33,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
         return Ok(skipped);
     }
     let folder = tempfile::tempdir()?;
-    for name in ["alerts.yml", "alerts_test.yml", "prometheus.yml"] {
+    for name in ["alerts.yml", "alerts_test.yml", "recording.yml", "recording_test.yml", "prometheus.yml"] {
         std::fs::copy(deploy("prometheus").join(name), folder.path().join(name))?;
     }
     if setting.sabotage {
@@ -45,7 +45,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     }
     let promtool = |arguments: &[&str]| output(Command::new("promtool").args(arguments).current_dir(folder.path()));
     promtool(&["check", "config", "prometheus.yml"])?;
-    promtool(&["test", "rules", "alerts_test.yml"])?;
+    promtool(&["test", "rules", "alerts_test.yml", "recording_test.yml"])?;
     let (_edge, address) = demo()?;
     let client = reqwest::blocking::Client::builder().timeout(Duration::from_secs(10)).build()?;
     let metrics = client.get(format!("http://{address}/metrics")).send()?.error_for_status()?.text()?;
