@@ -61,7 +61,7 @@ impl ReasonSlug {
             R::MediaTimeout => {
                 "whether it still sends: its network, a hold that its description does not tell; `[media] idle_timeout`"
             }
-            R::DialogLost => "the caller's network: it was asked while on hold and was not there",
+            R::DialogLost => "the network of the far ends: asked while on hold, nobody was there",
             R::SessionExpired => {
                 "a firewall or NAT between that forgets the flow: TCP or TLS, or a shorter `session_expires` of its trunk, keep it open; \
                  `session_expires = \"0s\"` asks for no refresh"

@@ -125,7 +125,8 @@ impl Gateway {
         let who = self.known(flow, table.trunk_of(flow.remote));
         if let Some(who) = &who {
             let named = message.call_id().and_then(|id| self.edge.index.named(id)).filter(|named| named.covers(source));
-            if let Some(party) = who.certain.or(named.map(|named| named.party)).or(who.fit) {
+            let leaves = self.edge.registrations.leaving_at(source).filter(|_| !message.is_request());
+            if let Some(party) = who.certain.or(named.map(|named| named.party)).or(who.fit).or(leaves) {
                 return Some(party);
             }
             // A far end of a call, and no trunk's address: it may be a phone that registers anew.
@@ -217,7 +218,9 @@ impl Gateway {
             None => {
                 let registered = self.edge.registrar.party_of(flow);
                 let fit = registered.or_else(|| self.edge.registrations.party_at(flow.remote.ip()));
-                let known = fit.is_some() || self.edge.index.is_far_end(flow.remote.ip());
+                let source = flow.remote.ip();
+                let awaited = self.edge.registrations.leaving_at(source).is_some();
+                let known = fit.is_some() || awaited || self.edge.index.is_far_end(source);
                 known.then_some(Who { certain: None, fit })
             }
         }

@@ -82,6 +82,7 @@ use crate::edge::Edge;
 use crate::engage::Retries;
 use crate::few::Few;
 use crate::headers::{Brought, CallerIdentity};
+use crate::hold::HoldCheck;
 use crate::hops::Hops;
 use crate::index::{Place, Purpose};
 use crate::info::Info;
@@ -207,7 +208,7 @@ pub(crate) enum CallEvent {
         session: Option<SessionExpires>,
     },
     /// What came of asking a far end on hold.
-    HoldChecked { alive: bool },
+    HoldChecked { client: ClientId, alive: bool },
     /// Our BYE is answered, or never will be.
     ByeDone { leg: usize },
     /// The name service's answer.
@@ -327,8 +328,8 @@ pub(crate) struct Call {
     pub(crate) infos: Few<ClientId, ServerId>,
     /// Keys that are told by INFO.
     pub(crate) keys: Option<Box<KeysOut>>,
-    /// Our question to a caller on hold.
-    pub(crate) hold_check: Option<ClientId>,
+    /// Our questions to whom silence does not tell of.
+    pub(crate) hold_check: HoldCheck,
     pub(crate) times: Times,
     pub(crate) deadlines: Few<Timer, Instant>,
     pub(crate) failovers: u32,
@@ -445,8 +446,7 @@ impl Call {
             }
             (_, E::SessionTooShort { leg, least }) => self.legs[leg].timer.lengthen(least),
 
-            (Answered, E::HoldChecked { alive }) => self.hold_checked(now, edge, alive),
-            (Searching | Rerouting | Leaving | Ended, E::HoldChecked { .. }) => self.hold_check = None,
+            (_, E::HoldChecked { client, alive }) => self.hold_checked(now, edge, client, alive),
 
             (_, E::ByeDone { leg }) => self.leg_gone(edge, leg),
 

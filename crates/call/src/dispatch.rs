@@ -407,7 +407,7 @@ impl Gateway {
                 CallEvent::Refreshed { leg, client: id, code: Some(code), dialog, sdp, session }
             }
             // Any other answer comes from somebody who knows the dialog (RFC 3261 §12.2.1.2).
-            (Purpose::HoldCheck, code, _) => CallEvent::HoldChecked { alive: !matches!(code, 408 | 481) },
+            (Purpose::HoldCheck, code, _) => CallEvent::HoldChecked { client: id, alive: !matches!(code, 408 | 481) },
             (Purpose::Bye, _, _) => CallEvent::ByeDone { leg },
         };
         if final_answer && entry.purpose != Purpose::Invite {
@@ -483,7 +483,7 @@ impl Gateway {
             Purpose::Refresh | Purpose::RefreshByUpdate => {
                 CallEvent::Refreshed { leg, client: id, code: None, dialog: None, sdp: None, session: None }
             }
-            Purpose::HoldCheck => CallEvent::HoldChecked { alive: false },
+            Purpose::HoldCheck => CallEvent::HoldChecked { client: id, alive: false },
             Purpose::Info => CallEvent::InfoAnswered { client: id, code: 408 },
             Purpose::Refer | Purpose::News => CallEvent::PassedAnswered { client: id, code: 408 },
             Purpose::Notify => CallEvent::Notified { client: id, taken: false },

@@ -212,7 +212,9 @@ impl Edge {
         let table = Arc::clone(&self.table);
         for (party, name) in self.parties.all() {
             if table.trunk(&name).is_none() {
-                self.endpoint.set_credentials(party, None);
+                if !self.registrations.needs_credentials(party) {
+                    self.endpoint.set_credentials(party, None);
+                }
                 self.endpoint.require_credentials(party, None);
                 self.endpoint.offer_reuse(party, false);
                 self.endpoint.allow_replaces(party, false);

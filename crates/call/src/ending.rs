@@ -352,7 +352,7 @@ impl Call {
         }
         let news = self.transfers.news.as_ref().and_then(|news| news.client());
         let refreshes = self.legs.iter().filter_map(|leg| leg.timer.refresh);
-        let asked = self.renegotiation.iter().map(|pending| pending.client).chain(self.hold_check);
+        let asked = self.renegotiation.iter().map(|pending| pending.client).chain(self.hold_check.asked());
         for client in asked.chain(refreshes).chain(news) {
             edge.index.clients.remove(&client);
         }

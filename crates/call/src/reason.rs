@@ -246,7 +246,7 @@ impl ReasonSlug {
             ReasonSlug::NameNotFound => "a target's name could not be resolved",
             ReasonSlug::AckTimeout => "the answer was never acknowledged",
             ReasonSlug::MediaTimeout => "a side sent no media for too long",
-            ReasonSlug::DialogLost => "a caller on hold was not there any more",
+            ReasonSlug::DialogLost => "a far end on hold was not there any more",
             ReasonSlug::SessionExpired => "a side did not refresh its session",
             ReasonSlug::SessionTooShort => "the session that was asked for is too short",
             ReasonSlug::AgentHungUp => "the agent ended the call",

@@ -101,6 +101,11 @@ impl SessionTimer {
         self.least = self.least.max(least);
     }
 
+    /// Whether its session ends by itself where its far end is gone.
+    pub(crate) fn is_agreed(&self) -> bool {
+        self.agreed.is_some()
+    }
+
     /// When it is to be looked at next.
     fn next(&self) -> Option<Instant> {
         self.agreed.map(|agreed| agreed.refresh.map_or(agreed.expires, |refresh| refresh.min(agreed.expires)))

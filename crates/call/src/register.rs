@@ -80,8 +80,8 @@ pub(crate) struct Registrations {
     clients: HashMap<ClientId, Arc<str>>,
     queries: HashMap<QueryId, Arc<str>>,
     due: BTreeSet<(Instant, Arc<str>)>,
-    /// Bindings that are being taken back.
-    leaving: BTreeSet<ClientId>,
+    /// Bindings that are being taken back: where from, and whose they are.
+    leaving: BTreeMap<ClientId, (IpAddr, Party)>,
     /// Where our registrars are: what comes from there is their trunk's.
     sources: HashMap<IpAddr, Party>,
 }
@@ -93,7 +93,7 @@ impl Registrations {
     }
     /// Whether a transaction is a registration's.
     pub(crate) fn owns(&self, id: ClientId) -> bool {
-        self.clients.contains_key(&id) || self.leaving.contains(&id)
+        self.clients.contains_key(&id) || self.leaving.contains_key(&id)
     }
     /// Bindings that are being taken back.
     pub(crate) fn leaving(&self) -> usize {
@@ -102,6 +102,15 @@ impl Registrations {
     /// The trunk that a registrar's address belongs to.
     pub(crate) fn party_at(&self, source: IpAddr) -> Option<Party> {
         self.sources.get(&source).copied()
+    }
+    /// Whose binding is being taken back at an address: its answer is awaited there and nothing else.
+    pub(crate) fn leaving_at(&self, source: IpAddr) -> Option<Party> {
+        self.leaving.values().find(|(registrar, _)| *registrar == source).map(|(_, party)| *party)
+    }
+    /// Whether a party's credentials are needed, for its binding is there still or being taken back.
+    pub(crate) fn needs_credentials(&self, party: Party) -> bool {
+        self.by_trunk.values().any(|registration| registration.party == party)
+            || self.leaving.values().any(|(_, leaving)| *leaving == party)
     }
 
     fn set_due(&mut self, name: &Arc<str>, at: Option<Instant>) {
@@ -309,8 +318,11 @@ impl Edge {
     /// An answer, or `None`: there will be none.
     pub(crate) fn register_answered(&mut self, now: Instant, id: ClientId, response: Option<&Message>) {
         let code = response.and_then(Message::code).unwrap_or_default();
-        if response.is_some() && code < 200 || self.registrations.leaving.remove(&id) {
+        if response.is_some() && code < 200 {
             return;
+        }
+        if let Some((_, party)) = self.registrations.leaving.remove(&id) {
+            return self.forget_credentials(party);
         }
         let Some(name) = self.registrations.clients.get(&id).cloned() else { return };
         let way = self.registrations.by_trunk.get(&name).and_then(|registration| registration.asking);
@@ -389,12 +401,21 @@ impl Edge {
         let Some(mut registration) = self.registrations.by_trunk.remove(name) else { return };
         if let Some((way, _)) = registration.bound.filter(|(_, until)| *until > now) {
             let id = registration.send(&mut self.endpoint, now, way, 0);
-            self.registrations.leaving.insert(id);
+            self.registrations.leaving.insert(id, (way.flow.remote.ip(), registration.party));
             self.log("", format!("trunk {name}: registration taken back"), None);
             self.pump();
         }
+        self.forget_credentials(registration.party);
         self.metrics.registration_ends.remove(name);
         self.registrations.note_sources();
+    }
+
+    /// Of a party that is no trunk any more, once its registrar needs them no longer.
+    fn forget_credentials(&mut self, party: Party) {
+        let is_gone = self.table.trunk(&self.party_name(party)).is_none();
+        if is_gone && !self.registrations.needs_credentials(party) {
+            self.endpoint.set_credentials(party, None);
+        }
     }
 
     /// How a trunk's registration stands; `None` where there is none.

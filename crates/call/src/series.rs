@@ -390,6 +390,7 @@ impl Call {
             let next = self.series.take(now, &self.legs);
             self.arm(now, edge, Timer::Quality, next);
             self.look_for_flaws(now, edge);
+            self.watch_hold(now, edge);
         }
     }
 

@@ -18,6 +18,7 @@ use crate::edge::Edge;
 use crate::engage::Retries;
 use crate::few::Few;
 use crate::headers::{CallerIdentity, brought};
+use crate::hold::HoldCheck;
 use crate::hops::Hops;
 use crate::index::{Named, Place};
 use crate::leg::{Leg, StreamEnd};
@@ -125,7 +126,7 @@ impl Call {
             renegotiation: None,
             infos: Few::default(),
             keys: None,
-            hold_check: None,
+            hold_check: HoldCheck::default(),
             times: Times { began: now, started: edge.date(now), first_ring: None, answered: None, ended: None },
             deadlines: Few::default(),
             failovers: 0,

@@ -22,6 +22,7 @@ use crate::engage::Retries;
 use crate::few::Few;
 use crate::fork::Listener;
 use crate::headers::{Brought, CallerIdentity};
+use crate::hold::HoldCheck;
 use crate::hops::Hops;
 use crate::index::{Named, Place};
 use crate::leg::{Leg, LegState, StreamEnd};
@@ -282,7 +283,7 @@ impl Call {
             renegotiation: None,
             infos: Few::default(),
             keys: None,
-            hold_check: None,
+            hold_check: HoldCheck::default(),
             times,
             deadlines: Few::default(),
             failovers: snapshot.failovers,

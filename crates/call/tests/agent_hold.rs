@@ -81,7 +81,7 @@ fn a_call_that_ends_while_it_is_asked_leaves_nothing() {
 }
 
 #[test]
-fn the_next_agent_has_the_caller_asked_too_and_a_trunk_does_not() {
+fn the_next_agent_has_the_caller_asked_too_and_with_a_trunk_both_are() {
     let desk = agent("desk");
     let connect = vec![to_agent("desk"), to_agent("night"), to_trunk("pbx")];
     let mut bench = Bench::with(agent_table(vec![desk, agent("night")], route(connect)));
@@ -101,7 +101,13 @@ fn the_next_agent_has_the_caller_asked_too_and_a_trunk_does_not() {
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     bench.receive(PBX, callee.answer(200, &answer().replace("sendrecv", "inactive")));
     bench.expect(PBX, "ACK");
-    bench.pass(3 * IDLE);
+    while bench.sent.is_empty() {
+        bench.pass(Duration::from_secs(1));
+    }
+    let asked = bench.expect(PBX, "OPTIONS");
+    bench.receive(PBX, callee.respond(&asked, 481, ""));
+    let asked = bench.expect(CARRIER, "OPTIONS");
+    bench.receive(CARRIER, caller.respond(&asked, 200, ""));
     bench.nothing();
     hang_up(&mut bench, &mut caller);
     let bye = bench.expect(PBX, "BYE");

@@ -275,3 +275,52 @@ fn a_password_that_was_mended_is_tried_at_once() {
     bench.pass(Duration::ZERO);
     bench.expect(FIRST, "REGISTER");
 }
+
+/// A registrar at an address that no trunk names, and that asks for credentials each time.
+#[test]
+fn a_binding_is_taken_back_at_a_registrar_that_no_trunk_names_any_more() {
+    for trunk_goes in [false, true] {
+        let mut bench = begun_elsewhere();
+        if trunk_goes {
+            bench.input(Input::Table(table(vec![trunk("pbx", &[PBX])], vec![route(vec![to_trunk("pbx")])])));
+        } else {
+            bench.control(Control::Unregister);
+        }
+        let last = bench.expect(SECOND, "REGISTER");
+        assert_eq!(last.header("Expires"), "0");
+        // Nothing but the answer is taken from there, where it is nobody's else.
+        let invite =
+            Dialing { peer: SECOND.into(), number: "+14155550100".into(), call: 7, cseq: 1, to_tag: String::new() };
+        bench.receive(SECOND, invite.request("INVITE", &offer(), ""));
+        bench.nothing();
+        answer(
+            &mut bench,
+            &last,
+            401,
+            "WWW-Authenticate: Digest realm=\"c\", nonce=\"other\", stale=true, qop=\"auth\"\r\n",
+        );
+        let again = bench.expect(SECOND, "REGISTER");
+        assert!(again.header("Authorization").contains("nonce=\"other\""), "{}", again.text);
+        assert_eq!((again.header("Expires"), bench.gateway.leaving_registrations()), ("0", 1));
+        answer(&mut bench, &again, 200, "");
+        assert_eq!(bench.gateway.leaving_registrations(), 0);
+        let unknown = |bench: &Bench| bench.gateway.unknown_sources(bench.now).map_or(0, |unknown| unknown.messages);
+        assert_eq!(unknown(&bench), 1, "the INVITE");
+        // It is over: who is there is a stranger.
+        answer(&mut bench, &again, 200, "");
+        assert_eq!(unknown(&bench), 2);
+        bench.finish();
+    }
+}
+
+/// Registered at a registrar that is no peer.
+fn begun_elsewhere() -> Bench {
+    let mut bench = Bench::with(registering(register("198.51.100.8")));
+    bench.pass(Duration::ZERO);
+    let first = bench.expect(SECOND, "REGISTER");
+    answer(&mut bench, &first, 401, "WWW-Authenticate: Digest realm=\"c\", nonce=\"n\", qop=\"auth\"\r\n");
+    let again = bench.expect(SECOND, "REGISTER");
+    answer(&mut bench, &again, 200, &granted(&first, 120));
+    assert_eq!(state(&bench), ("registered", None));
+    bench
+}
