@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use trunkgate_route::TargetSpec;
 
 use crate::config::{self, Config};
+use crate::terminal;
 
 /// Routes that are named in the note.
 const NAMED: usize = 5;
@@ -22,7 +23,7 @@ pub fn run(path: &Path, strict: bool, json: bool) -> ExitCode {
     let (Ok((_, found)) | Err(found)) = &result;
     if json {
         // Whoever reads may have gone: the exit code still tells.
-        let _ = writeln!(std::io::stdout(), "{:#}", config::to_json(path, &source, found));
+        let _ = write!(std::io::stdout(), "{}", terminal::json(&config::to_json(path, &source, found)));
     } else {
         eprint!("{}", config::render(path, &source, found));
     }

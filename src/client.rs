@@ -41,6 +41,8 @@ const PIPE_COLUMNS: usize = 132;
 const LAST: &str = "last";
 /// Longest answer that is read.
 const ANSWER_BYTES: u64 = 256 << 20;
+/// What is said of an edge that takes longer.
+const SILENT: &str = "it does not answer";
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -94,7 +96,7 @@ pub fn trace(config: Option<&Path>, remote: &Remote, json: bool, sid: &str) -> E
         Method::GET,
         sid,
         |sid| format!("/v1/calls/{sid}/trace{form}"),
-        |text, _| Ok(if json { format!("{text}\n") } else { terminal::coloured(&text) }),
+        |text, _| Ok(if json { terminal::inert(&text) + "\n" } else { terminal::coloured(&text) }),
     )
 }
 
@@ -197,15 +199,28 @@ pub fn reload(config: Option<&Path>, remote: &Remote, json: bool) -> ExitCode {
 
 /// `drain`
 pub fn drain(config: Option<&Path>, remote: &Remote, undo: bool, json: bool) -> ExitCode {
-    ask(config, remote, Method::POST, "/v1/drain", Some(json!({ "on": !undo })), |answer| {
-        match answer["calls"].as_u64() {
-            _ if json => raw(answer),
-            _ if undo => "taking calls again\n".to_owned(),
-            Some(calls) => format!("draining: new calls get 503, live calls: {calls}\n"),
-            None => "draining\n".to_owned(),
-        }
+    let show = |answer: &Value| match answer["calls"].as_u64() {
+        _ if json => raw(answer),
+        _ if undo => "taking calls again\n".to_owned(),
+        Some(calls) => format!("draining: new calls get 503, live calls: {calls}; {UNDO}\n"),
+        None => format!("draining; {UNDO}\n"),
+    };
+    talk(config, remote, async |edge| {
+        let body = json!({ "on": !undo });
+        let answer = request(edge, Method::POST, "/v1/drain", Some(body)).await;
+        // Whoever answers too late, or that it is too late, may have begun.
+        let is_late = |error: &String| error.ends_with(SILENT) || error.ends_with("(503)");
+        let text = answer.map_err(|error| match is_late(&error) && !undo {
+            true => format!("{error}; it may drain all the same (`trunkgate status`): {UNDO}"),
+            false => error,
+        })?;
+        let answer = serde_json::from_str(&text).map_err(|_| "what answers is no edge".to_owned())?;
+        Ok(show(&answer))
     })
 }
+
+/// How a drain is taken back.
+const UNDO: &str = "`trunkgate drain --undo` takes calls again";
 
 /// `why --url …`
 pub(crate) fn why(
@@ -456,7 +471,7 @@ async fn request_bytes(edge: &Target, method: Method, path: &str, body: Option<V
         let stream = web::connect(&url, || edge.believed.tls(), ANSWER_BYTES).await?;
         web::exchange(stream, request, |_| ANSWER_BYTES).await.map_err(|fault| fault.what().to_owned())
     };
-    let answer = timeout(PATIENCE, asked).await.map_err(|_| absent("it does not answer"))?;
+    let answer = timeout(PATIENCE, asked).await.map_err(|_| absent(SILENT))?;
     let Answer { status, body: answer, is_whole, .. } = answer.map_err(|what| absent(&what))?;
     if !is_whole {
         return Err(format!("what answers at {base} does not stop: more than {} MiB", ANSWER_BYTES >> 20));
@@ -472,8 +487,9 @@ async fn request_bytes(edge: &Target, method: Method, path: &str, body: Option<V
     }
 }
 
-fn raw(answer: &Value) -> String {
-    format!("{answer}\n")
+/// An answer as it came, on one line.
+pub(crate) fn raw(answer: &Value) -> String {
+    terminal::inert(&answer.to_string()) + "\n"
 }
 
 /// Percent-encodes all that is not unreserved (RFC 3986 §2.3).

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::cli::Configuration;
 use crate::config::{self, Shown};
-use crate::{client, run};
+use crate::{client, run, terminal};
 
 /// Prints it; exit 2 where the file cannot be used.
 pub fn run(file: Option<&Path>, what: &Configuration) -> ExitCode {
@@ -30,5 +30,5 @@ pub fn run(file: Option<&Path>, what: &Configuration) -> ExitCode {
 }
 
 fn printed(shown: &Shown, json: bool) -> String {
-    if json { format!("{:#}\n", shown.to_json()) } else { shown.to_toml() }
+    if json { terminal::json(&shown.to_json()) } else { shown.to_toml() }
 }

@@ -342,6 +342,7 @@ fn shared(
     let (to_hep, to_otel) = (hep::Target::of(&config), otel::Target::of(&config));
     let running = Running {
         boot: config.clone(),
+        restart_needed: Vec::new(),
         config,
         warnings: 0,
         loaded_at: now,

@@ -98,6 +98,8 @@ pub(crate) struct Running {
     pub(crate) config: Config,
     /// As read at the start: what listeners, media and HTTP still run by.
     pub(crate) boot: Config,
+    /// Keys of the file that was read last which wait for a restart.
+    pub(crate) restart_needed: Vec<String>,
     /// Warnings of the last reading.
     pub(crate) warnings: usize,
     /// When it was read.

@@ -76,6 +76,20 @@ pub fn set_level(level: &str) {
     }
 }
 
+/// Changes the level, and says what has changed by whichever lets more through: a log that falls silent says so first.
+pub(crate) fn change_level(level: Option<&str>, say: impl FnOnce()) {
+    let now = FILTER.get().and_then(|handle| handle.with_current(EnvFilter::max_level_hint).ok());
+    let Some(level) = level else { return say() };
+    let is_quieter = now.is_some_and(|now| filter(level).max_level_hint() < now);
+    if is_quieter {
+        say();
+        set_level(level);
+    } else {
+        set_level(level);
+        say();
+    }
+}
+
 /// Keeps a complaint that repeats itself from filling the log.
 #[derive(Debug, Default)]
 pub(crate) struct Seldom {

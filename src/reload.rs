@@ -163,7 +163,7 @@ impl Handle {
         let outcome = match in_time(limit, &self.shared.reloads_reading, load).await {
             Ok(Ok((config, done))) => match self.take_records(&config).await? {
                 Ok(()) => {
-                    self.swap(config, done.warnings).await?;
+                    self.swap(config, &done).await?;
                     Ok(done)
                 }
                 Err(error) => Err(ReloadError::File { path, diagnostics: config.cdr_refused(&error) }),
@@ -175,14 +175,8 @@ impl Handle {
         counter.fetch_add(1, Ordering::Relaxed);
         self.shared.last_reload_ok.store(outcome.is_ok(), Ordering::Relaxed);
         self.shared.events.tell(told(&outcome));
-        match &outcome {
-            Ok(done) if done.needs_restart.is_empty() => tracing::info!("configuration reloaded: {}", done.brief()),
-            Ok(done) => {
-                let kept = done.needs_restart.join(", ");
-                tracing::warn!("configuration reloaded: {}; only a restart changes {kept}", done.brief());
-            }
-            Err(error) => tracing::error!("configuration not reloaded, nothing has changed:\n{error}"),
-        }
+        let level = outcome.is_ok().then(|| self.shared.running(|running| running.config.log.level.clone()));
+        log::change_level(level.as_deref(), || tell_log(&outcome));
         outcome
     }
 
@@ -200,13 +194,14 @@ impl Handle {
         Ok(changed)
     }
 
-    async fn swap(&self, config: Config, warnings: usize) -> Result<(), Gone> {
+    async fn swap(&self, config: Config, done: &Reloaded) -> Result<(), Gone> {
         let (table, addressing) = self.shared.running(|running| {
             let table = Arc::new(Table::new(config.definition(&running.names)));
             let addressing = edge::addressing(&config, &self.shared.listeners, &running.interfaces);
             self.shared.own.send_modify(|own| own.follow(&running.boot, &config));
             running.config = config.clone();
-            running.warnings = warnings;
+            running.warnings = done.warnings;
+            running.restart_needed.clone_from(&done.needs_restart);
             running.loaded_at = Timestamp::now();
             (table, addressing)
         });
@@ -217,7 +212,6 @@ impl Handle {
         let (calls, calls_per_second) = (config.limits.calls, config.limits.calls_per_second);
         self.input(Input::Limits { calls, calls_per_second }).await?;
         self.input(Input::Strangers(config.limits.strangers)).await?;
-        log::set_level(&config.log.level);
         let _ = self.sms.send(SmsOrder::Settings(config.sms.clone())).await;
         self.input(Input::Capture(config.hep.is_some())).await?;
         self.input(Input::Sample(config.sampling())).await?;
@@ -325,6 +319,18 @@ fn set<T: PartialEq>(watched: &watch::Sender<T>, new: T) {
         *value = new;
         changed
     });
+}
+
+/// What the log is told of a reload.
+fn tell_log(outcome: &Result<Reloaded, ReloadError>) {
+    match outcome {
+        Ok(done) if done.needs_restart.is_empty() => tracing::info!("configuration reloaded: {}", done.brief()),
+        Ok(done) => {
+            let kept = done.needs_restart.join(", ");
+            tracing::warn!("configuration reloaded: {}; only a restart changes {kept}", done.brief());
+        }
+        Err(error) => tracing::error!("configuration not reloaded, nothing has changed:\n{error}"),
+    }
 }
 
 /// What whoever watches is told of a reload.

@@ -30,6 +30,26 @@ pub(crate) fn harmless(text: &str) -> String {
     text.chars().map(harmless).collect()
 }
 
+/// A value as JSON on lines of its own, as verbs print it.
+pub(crate) fn json(value: &Value) -> String {
+    inert(&format!("{value:#}")) + "\n"
+}
+
+/// JSON that says the same and cannot either: what JSON leaves as it is (RFC 8259 §7) and a terminal may obey, DEL, C1 and marks of
+/// direction, is escaped. Control characters stand in strings alone.
+pub(crate) fn inert(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        let is_obeyed = c >= '\u{7f}' && harmless(c.encode_utf8(&mut [0; 4])) == "·" && c != '·';
+        if is_obeyed {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// The same of a text that may have colours (ECMA-48 SGR) and nothing else of that kind.
 pub(crate) fn coloured(text: &str) -> String {
     let mut pieces = text.split("\x1b[");
@@ -62,6 +82,10 @@ mod tests {
     fn what_others_wrote_does_not_steer_the_terminal() {
         assert_eq!(harmless("a\x1b[31m\u{9b}2J\u{202e}b\tc\nd"), "a·[31m·2J·b\tc\nd");
         assert_eq!(coloured("\x1b[1;31mx\x1b[0m \x1b[2J\x1b]0;t\x07"), "\x1b[1;31mx\x1b[0m ·[2J·]0;t·");
+        let said = json!({"a\u{9b}2J": "\u{7f}\u{85}\u{202e}·é\u{1f600}\n\x1b"});
+        let safe = inert(&said.to_string());
+        assert_eq!(safe, "{\"a\\u009b2J\":\"\\u007f\\u0085\\u202e·é\u{1f600}\\n\\u001b\"}");
+        assert_eq!(serde_json::from_str::<Value>(&safe).unwrap(), said);
         let answer = json!({"a\x1bb": ["\x1b[31m", 1, null], "c": {"d": "\x07"}});
         assert_eq!(harmless_json(&answer), json!({"a·b": ["·[31m", 1, null], "c": {"d": "·"}}));
     }

@@ -289,7 +289,9 @@ fn status_calls_reload_drain_and_hangup_talk_to_a_running_edge() {
     }
 
     assert_eq!(finish(&["reload", "--url", &url]).status.code(), Some(0));
-    assert_eq!(finish(&["drain", "--url", &url]).status.code(), Some(0));
+    let begun = finish(&["drain", "--url", &url]);
+    assert_eq!(begun.status.code(), Some(0));
+    assert!(text(&begun.stdout).contains("`trunkgate drain --undo` takes calls again"), "{begun:?}");
     assert_eq!(edge.get("/readyz").0, 503);
     assert!(text(&finish(&["status", "--url", &url]).stdout).contains("! draining"));
     assert_eq!(finish(&["drain", "--undo", "--url", &url]).status.code(), Some(0));

@@ -379,6 +379,17 @@ fn what_can_never_be_used_is_warned_of() {
     let shadow = "[trunk.x]\npeers='sip:10.0.0.5'\naccept_from=['0.0.0.0/0', '10.0.0.0/8']\n\
                   [trunk.y]\npeers='sip:192.0.2.1'\naccept_from='10.0.0.0/8'\n";
     check_behind(shadow, &[("wTG0131", 8, 7), ("wTG0132", 9, 14), ("wTG0131", 12, 13)]);
+    // Every trunk is taken for local, also one outside.
+    let moot = |networks: &str, more: &str| {
+        format!("{GOOD}{more}[edge]\npublic_address = '203.0.113.9'\nlocal_networks = [{networks}]\n")
+    };
+    check(&moot("'10.0.0.0/8', '198.51.100.0/24'", ""), &[("wTG0147", 9, 18)]);
+    check(&moot("'10.0.0.0/8'", ""), &[]);
+    let elsewhere = ["[trunk.x]\npeers = 'sip:sbc.example.com'\n", "[trunk.x]\npeers = 'sip:192.0.2.1'\n"];
+    for more in elsewhere.map(|trunk| format!("{trunk}[[route]]\nfrom = ['x']\nconnect = 'trunk:pbx'\n")) {
+        let found = places(&moot("'10.0.0.0/8', '198.51.100.0/24'", &more));
+        assert!(!found.iter().any(|(code, ..)| code == "wTG0147"), "{found:?}");
+    }
     check("", &[("wTG0130", 0, 0)]);
     check("[trunk.x]\npeers = 'sip:h'\n", &[("wTG0130", 0, 0)]);
 }

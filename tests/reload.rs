@@ -176,7 +176,7 @@ fn a_reload_says_what_has_changed_and_what_waits_for_a_restart() {
         "trunk gone removed",
         "route a: to changed",
         "route new added",
-        "[log] level changed",
+        "[log] level \"info\" -> \"debug\"",
         "[hep] added",
     ];
     assert_eq!(changed(&done, "changed"), expected);
@@ -192,6 +192,36 @@ fn a_reload_says_what_has_changed_and_what_waits_for_a_restart() {
         told.contains("  nothing changed\n") && told.contains("[media] idle_timeout changes only by a restart"),
         "{told}"
     );
+    // `status` remembers it until the file says again what runs.
+    let waits = || {
+        let status = rig.edge.json("/v1/status");
+        let told = support::finish(&["status", "--url", &rig.edge.url()]);
+        let line = "! restart needed for: [edge] name, [media] idle_timeout\n";
+        let is_told = String::from_utf8(told.stdout).unwrap().contains(line);
+        (changed(&status["config"], "restart_needed"), is_told)
+    };
+    assert_eq!(waits(), (vec!["[edge] name".to_owned(), "[media] idle_timeout".to_owned()], true));
+    std::fs::write(&rig.edge.file, config("[nonsense]\n")).unwrap();
+    assert_eq!(reload(&rig.edge.url()).0, 422);
+    assert!(waits().1, "a refused file takes nothing back");
+    std::fs::write(&rig.edge.file, config(&before)).unwrap();
+    assert!(changed(&take(), "needs_restart").is_empty());
+    assert_eq!(waits(), (vec![], false));
+}
+
+#[test]
+fn a_log_that_falls_silent_says_so_first() {
+    let edge = Process::start(&config(""));
+    let to = |level: &str| {
+        std::fs::write(&edge.file, config(&format!("[log]\nlevel = \"{level}\"\n"))).unwrap();
+        assert_eq!(reload(&edge.url()).0, 200);
+        let line = format!("-> \\\"{level}\\\"");
+        until("the log names both levels", || edge.log().contains(&line).then_some(()));
+    };
+    to("warn");
+    to("info");
+    let log = edge.log();
+    assert!(log.contains(r#"level \"info\" -> \"warn\""#) && log.contains(r#"level \"warn\" -> \"info\""#), "{log}");
 }
 
 #[test]

@@ -9,7 +9,8 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
-use trunkgate_call::view::{FaultView, PeerView, SilentView, TrunkView};
+use trunkgate_call::UNSENT;
+use trunkgate_call::view::{FaultView, PeerView, SilentView, StrayView, TrunkView, UnknownView};
 
 use super::ApiError;
 use super::agents::AgentReport;
@@ -66,6 +67,8 @@ pub struct ConfigReport {
     pub warnings: usize,
     /// Whether the last reload was taken.
     pub last_reload_success: bool,
+    /// Keys that have changed since the start and wait for a restart.
+    pub restart_needed: Vec<String>,
 }
 
 /// A SIP listener.
@@ -102,6 +105,7 @@ impl StatusReport {
             loaded_at: running.loaded_at.to_string(),
             warnings: running.warnings,
             last_reload_success,
+            restart_needed: running.restart_needed.clone(),
         });
         let expiries = shared.tls.borrow().expiries();
         let now = jiff::Timestamp::now();
@@ -145,18 +149,12 @@ impl StatusReport {
         let is_told = |silent: &SilentView| {
             let its = |trunk: &&TrunkView| trunk.name == silent.name;
             told.contains(&silent.name.as_str())
-                || report.trunks.iter().find(its).is_some_and(|trunk| is_unsent(trunk, silent.calls, &silent.cause))
+                || report.trunks.iter().find(its).is_some_and(|trunk| is_unsent(trunk, silent.calls, silent.kind))
         };
         let silent: Vec<String> = gateway.silent.iter().filter(|silent| !is_told(silent)).map(silent_now).collect();
         report.problems.extend(silent);
-        report.problems.extend(gateway.unknown.map(|unknown| {
-            let (last, ago) = (unknown.last, unknown.seconds_ago);
-            let messages = number(usize::try_from(unknown.messages).unwrap_or(usize::MAX), "message");
-            format!(
-                "SIP from addresses of no trunk is dropped, {messages} in the last hour, the last from {last} {ago} s \
-                 ago: `peers` and `accept_from` of a trunk say who may call"
-            )
-        }));
+        report.problems.extend(gateway.stray.map(stray_now));
+        report.problems.extend(gateway.unknown.map(unknown_now));
         Ok(report)
     }
 
@@ -172,6 +170,9 @@ impl StatusReport {
         }
         if !self.config.last_reload_success {
             problems.push("the last reload was refused: the file has errors (trunkgate check)".to_owned());
+        }
+        if !self.config.restart_needed.is_empty() {
+            problems.push(format!("restart needed for: {}", self.config.restart_needed.join(", ")));
         }
         for trunk in self.trunks.iter().filter(|trunk| trunk.state == "down") {
             let nobody = trunk.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();
@@ -220,9 +221,30 @@ impl StatusReport {
     }
 }
 
+/// A phone that wants to register as nobody that there is.
+fn stray_now(stray: StrayView) -> String {
+    let StrayView { user, near, source, registers, seconds_ago } = stray;
+    let registers = number(usize::try_from(registers).unwrap_or(usize::MAX), "REGISTER");
+    let meant = near.map(|near| format!(": did you mean \"{near}\"?")).unwrap_or_default();
+    format!(
+        "a phone at {source} wants to register as \"{user}\", whom no trunk has in `require_auth` ({registers} for such users in \
+         the last hour, this one {seconds_ago} s ago){meant}"
+    )
+}
+
+/// SIP from addresses of no trunk.
+fn unknown_now(unknown: UnknownView) -> String {
+    let UnknownView { messages, last, seconds_ago } = unknown;
+    let messages = number(usize::try_from(messages).unwrap_or(usize::MAX), "message");
+    format!(
+        "SIP from addresses of no trunk is dropped, {messages} in the last hour, the last from {last} {seconds_ago} s ago: \
+         `peers` and `accept_from` of a trunk say who may call"
+    )
+}
+
 /// A side that is not heard in calls that are up now.
 fn silent_now(silent: &SilentView) -> String {
-    let SilentView { name, calls, cause, fix, last_sid } = silent;
+    let SilentView { name, calls, cause, fix, last_sid, .. } = silent;
     let where_ = if *calls == 1 { "a call that is up".to_owned() } else { format!("{calls} calls that are up") };
     format!("no media from {name} in {where_}: {cause}; try: {fix} (trunkgate trace {last_sid})")
 }
@@ -245,11 +267,9 @@ fn why_down(peers: &[PeerView]) -> String {
     }
 }
 
-/// Whether a trunk was not heard because this machine lets nothing out to it: it has a line for that. How many packets it was
-/// each time stands behind the last comma.
-fn is_unsent(trunk: &TrunkView, calls: u64, cause: &str) -> bool {
-    let what = cause.rsplit_once(", ").map_or(cause, |(what, _)| what);
-    trunk.unsent.as_ref().is_some_and(|unsent| unsent.calls >= calls && unsent.cause.starts_with(what))
+/// Whether a trunk was not heard because this machine lets nothing out to it: it has a line for that.
+fn is_unsent(trunk: &TrunkView, calls: u64, kind: &str) -> bool {
+    kind == UNSENT && trunk.unsent.as_ref().is_some_and(|unsent| unsent.calls >= calls)
 }
 
 /// Calls of the last hour in which a trunk was not heard, where they are too many to be chance. The only one is not told while
@@ -258,7 +278,7 @@ fn nothing_heard(trunk: &TrunkView, silent: &[SilentView]) -> Option<String> {
     let unheard = trunk.unheard.as_ref()?;
     let (calls, of) = (unheard.calls, unheard.of);
     let is_up = |silent: &SilentView| silent.name == trunk.name && silent.last_sid == unheard.last_sid;
-    let is_told = calls == 1 && silent.iter().any(is_up) || is_unsent(trunk, calls, &unheard.cause);
+    let is_told = calls == 1 && silent.iter().any(is_up) || is_unsent(trunk, calls, unheard.kind);
     (calls * limits::UNHEARD_ONE_IN >= of && !is_told).then(|| {
         let (name, cause, fix, sid) = (&trunk.name, &unheard.cause, &unheard.fix, &unheard.last_sid);
         format!(
@@ -269,7 +289,7 @@ fn nothing_heard(trunk: &TrunkView, silent: &[SilentView]) -> Option<String> {
 
 /// Calls of the last hour that had a fault of which one is too many.
 fn fault(trunk: &str, what: &str, found: &FaultView) -> String {
-    let FaultView { calls, of, cause, fix, last_sid } = found;
+    let FaultView { calls, of, cause, fix, last_sid, .. } = found;
     format!(
         "{what} in {calls} of {of} calls of the last hour with {trunk}: {cause}; try: {fix} (trunkgate trace {last_sid})"
     )
@@ -330,7 +350,9 @@ pub(super) async fn drain(
     handle.drain(on).await?;
     let calls = handle.live_calls();
     if on {
-        tracing::info!("draining on request: new calls get 503, live calls: {calls}");
+        tracing::info!(
+            "draining on request: new calls get 503, live calls: {calls}; `trunkgate drain --undo` takes calls again"
+        );
     } else {
         tracing::info!("taking calls again on request");
     }

@@ -14,7 +14,7 @@ use crate::audio::{self, Most, Use};
 use crate::cli::AgentTest;
 use crate::findings::{self, Level};
 use crate::limits::PLAYED_BYTES;
-use crate::{client, edge, run, wav};
+use crate::{client, edge, run, terminal, wav};
 
 mod judge;
 mod picture;
@@ -59,7 +59,7 @@ pub fn run(config: Option<&Path>, verb: &AgentTest) -> ExitCode {
     let holds = found.iter().all(|finding| finding.level != Level::Fail);
     if verb.json {
         let checks: Value = found.iter().map(findings::json).collect();
-        client::say(&format!("{:#}\n", as_json(&plan.subject, holds, checks, &record, &times)));
+        client::say(&terminal::json(&as_json(&plan.subject, holds, checks, &record, &times)));
     } else {
         let picture = if record.ticks.is_empty() { String::new() } else { format!("{}\n", picture::text(&record)) };
         client::say(&format!("{picture}{}", findings::text(&found)));

@@ -17,7 +17,7 @@ use crate::cli::{Call, Caller};
 use crate::config::{self, TrunkTls};
 use crate::dns::Resolver;
 use crate::limits::{PLAYED_BYTES, PLAYED_SECONDS};
-use crate::{client, edge, run, transport, wav};
+use crate::{client, edge, run, terminal, transport, wav};
 
 mod outcome;
 mod session;
@@ -83,7 +83,7 @@ pub fn run(verb: &Call) -> ExitCode {
     if plan.srtp && outcome.is_answered() && !outcome.is_by_tls() {
         outcome.remark("the keys of SRTP went in the clear: transport=tls hides them".to_owned());
     }
-    client::say(&if verb.json { format!("{:#}\n", outcome.as_json()) } else { outcome.as_text() });
+    client::say(&if verb.json { terminal::json(&outcome.as_json()) } else { outcome.as_text() });
     if outcome.is_answered() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -15,8 +15,19 @@ use super::types::Config;
 /// A longer value is not shown.
 const VALUE_CHARS: usize = 60;
 /// Strings of these kinds hold nobody's number and no secret.
-const TELLABLE: [&str; 10] =
-    ["file", "file to write", "folder", "address", "address:port", "network", "range", "country", "time zone", "codec"];
+const TELLABLE: [&str; 11] = [
+    "level",
+    "file",
+    "file to write",
+    "folder",
+    "address",
+    "address:port",
+    "network",
+    "range",
+    "country",
+    "time zone",
+    "codec",
+];
 
 /// What was written, and what was in the files that it names.
 #[derive(Clone, Default)]
@@ -343,7 +354,7 @@ mod tests {
             ),
             ("[trunk.b]", "[limits]\nban = { after = 30 }\n[trunk.b]", "[limits] ban.after 20 -> 30"),
             ("[trunk.b]", "[cdr]\nfile = 'x.jsonl'\n[trunk.b]", "[cdr] added"),
-            ("[trunk.b]", "[log]\nlevel = 'debug'\n[trunk.b]", "[log] level changed"),
+            ("[trunk.b]", "[log]\nlevel = 'debug'\n[trunk.b]", "[log] level \"info\" -> \"debug\""),
             (
                 "[trunk.b]",
                 "[media]\nports = '20000-30000'\n[trunk.b]",

@@ -7,8 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 use trunkgate_route::{Index, Numbers, Pattern, Route, Srtp, TargetSpec, Transport, Trunk};
 
 use super::code;
-use super::diagnostic::{Findings, nearest};
+use super::diagnostic::Findings;
 use super::draft::{Draft, PlacedListen, PlacedRoute, PlacedTrunk, Span};
+use super::nearest;
 use super::number_form::{national_beginning, number_form};
 use super::parts::parts;
 use super::pieces::pieces;
@@ -47,6 +48,7 @@ pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut
     hold::judge(draft, findings);
     sms::judge(draft, findings);
     own::agents(draft, findings);
+    own::public_address(draft, findings);
     if draft.trunks.is_empty() {
         findings.warning(code::NO_CALLS, None, "no [trunk.NAME]: every request is dropped", "add a trunk and a route");
     } else if draft.routes.is_empty() {

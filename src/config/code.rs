@@ -144,6 +144,10 @@ codes! {
          one is told 404. Put a route for them first, with `to` as the numbers are dialled, and a trunk that takes such\n\
          calls and knows where the caller is; at Twilio the number that is shown needs an emergency address. Numbers that\n\
          are never dialled there may be left out of `emergency` of [edge].";
+    SHOWN_TO_NOBODY = "TG0147", "a public address that no trunk is shown",
+        "Far ends in `local_networks` are shown this machine's own address, all others `public_address`. Here every trunk is in\n\
+         `local_networks`, one of them with an address that is public: a carrier outside would be told a private address,\n\
+         and its audio would not come. List the networks that reach this machine without NAT, and no others.";
     TEXTS = "TG0150", "texts that are not sent, or not as they should be",
         "`sms_on_failure` of a [[route]] sends a text message after a call that nobody answered, by the account of [twilio];\n\
          neither is of use without the other. Who answers STOP is left alone: for that Twilio has to reach POST /sms/inbound\n\

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::diagnostic::nearest;
 use super::keys::{Key, Kind, ROOT, TABLES};
+use super::nearest;
 
 /// Parts of names whose values are taken for secrets.
 const TELLING: [&str; 11] =

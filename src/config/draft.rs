@@ -18,6 +18,8 @@ pub(super) type Span = Range<usize>;
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) edge: Edge,
+    /// `[edge] local_networks`, where written.
+    pub(super) local_networks_span: Option<Span>,
     pub(super) listen: Vec<PlacedListen>,
     /// A listener could not be read: what is missing is already known.
     pub(super) listen_is_partial: bool,

@@ -54,7 +54,6 @@ mod values;
 pub(crate) use cdr::CDR_HELP;
 pub use cdr::{Cdr, CdrFile, CdrFormat, CdrUrl, Keep};
 pub use changes::{Difference, differences};
-pub(crate) use diagnostic::nearest;
 pub use diagnostic::{Diagnostic, Excerpt, brief, render, summary, to_json};
 pub use hep::Hep;
 pub use json_schema::json_schema;
@@ -63,6 +62,7 @@ pub use otel::Otel;
 pub use places::Places;
 pub use reference::markdown;
 pub use show::Shown;
+pub(crate) use trunkgate_route::nearest;
 pub(crate) use trunks::sip_address;
 pub use types::{
     Announcement, Api, Config, Edge, Endpoint, Http, HttpTls, Limits, Listen, ListenTls, Log, Media, Secret, Speaker,

@@ -1,13 +1,16 @@
-//! Agents whose URL leads back to the edge: none of them is ever connected, and the program that was meant has no port left.
+//! What the file says of the edge's own addresses: agents whose URL leads back to it, of which none is ever connected, and a public
+//! address that it shows to nobody.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use ipnet::IpNet;
 use reqwest::Url;
-use trunkgate_route::Transport;
+use trunkgate_route::{Peer, Transport};
 
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::Draft;
+use super::draft::{Draft, PlacedTrunk};
+use super::schema::private_networks;
 use crate::agent_url::address;
 
 /// What is bound to an address that the file names; that of another machine's name is known only once it is looked up.
@@ -25,6 +28,40 @@ pub(super) fn agents(draft: &Draft, findings: &mut Findings) {
             );
         }
     }
+}
+
+/// Where `local_networks` holds every trunk, also one outside: that `public_address` is then moot cannot be meant. Trunks whose
+/// addresses are not known before they are looked up, or before a phone registers, may be elsewhere.
+pub(super) fn public_address(draft: &Draft, findings: &mut Findings) {
+    let written =
+        draft.edge.public_address.iter().chain(draft.listen.iter().flat_map(|one| &one.listen.public_address));
+    let Some(span) = draft.local_networks_span.clone().filter(|_| written.count() > 0) else { return };
+    let local = &draft.edge.local_networks;
+    let mut outside = None;
+    for placed in &draft.trunks {
+        let Some(networks) = networks(placed) else { return };
+        if networks.is_empty() || networks.iter().any(|one| !local.iter().any(|network| network.contains(one))) {
+            return;
+        }
+        let is_public = |network: &&IpNet| !private_networks().any(|private| private.contains(*network));
+        outside = outside.or(networks.iter().find(is_public).map(|network| (placed.trunk.name.clone(), *network)));
+    }
+    let Some((trunk, network)) = outside else { return };
+    let shown =
+        if network.prefix_len() == network.max_prefix_len() { network.addr().to_string() } else { network.to_string() };
+    let message =
+        format!("`local_networks` holds every trunk, also {trunk} at {shown}: `public_address` is shown to none");
+    let help = "the networks alone that reach this machine without NAT";
+    findings.warning(code::SHOWN_TO_NOBODY, Some(span), message, help);
+}
+
+/// Where a trunk's far ends are; `None`: the file does not say it.
+fn networks(placed: &PlacedTrunk) -> Option<Vec<IpNet>> {
+    let trunk = &placed.trunk;
+    let is_known = !placed.is_partial && !trunk.accept_register && trunk.register.is_none();
+    let peer = |peer: &Peer| peer.destination.host.parse::<IpAddr>().ok().map(IpNet::from);
+    let peers: Option<Vec<IpNet>> = trunk.peers.iter().map(peer).collect();
+    peers.filter(|_| is_known).map(|peers| [peers.as_slice(), &trunk.accept_from].concat())
 }
 
 fn target(url: &Url) -> Option<SocketAddr> {

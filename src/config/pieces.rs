@@ -5,8 +5,9 @@ use trunkgate_route::{Pattern, TargetSpec};
 
 use super::code;
 use super::cover::told;
-use super::diagnostic::{Findings, nearest};
+use super::diagnostic::Findings;
 use super::draft::{PlacedRoute, Span};
+use super::nearest;
 
 /// Judges one route.
 pub(super) fn pieces(placed: &PlacedRoute, findings: &mut Findings) {

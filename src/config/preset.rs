@@ -9,8 +9,9 @@ use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
 use super::code;
-use super::diagnostic::{Findings, nearest};
+use super::diagnostic::Findings;
 use super::draft::Span;
+use super::nearest;
 use super::section::{Section, Value};
 use super::values;
 

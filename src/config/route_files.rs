@@ -15,8 +15,9 @@ use trunkgate_route::{LineRest, Pattern, Route, RouteFile, RouteLines, TargetSpe
 use super::checks::{route_names, takes_all_of};
 use super::code;
 use super::csv_text::{CsvText, Known, LINE_BYTES, Line, Notes, Progress, say};
-use super::diagnostic::{Findings, nearest};
+use super::diagnostic::Findings;
 use super::draft::{Draft, PlacedRoute, TargetPlace};
+use super::nearest;
 use super::number_form::number_form;
 use super::parts::parts;
 use super::pieces::pieces;

@@ -16,10 +16,11 @@ use trunkgate_route::{Numbers, Transport};
 use super::cdr::Cdr;
 use super::code;
 use super::cover::told;
-use super::diagnostic::{Findings, nearest, place};
+use super::diagnostic::{Findings, place};
 use super::draft::{Draft, PlacedListen, PlacedTrunk, Span};
 use super::emergency;
 use super::keys;
+use super::nearest;
 use super::section::{Section, Value};
 use super::targets::Groups;
 use super::types::{Api, Edge, Http, Limits, Listen, ListenTls, Log, Media};
@@ -79,6 +80,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let (api, speech) = (section("api", keys::API), section("speech", keys::SPEECH));
     let (twilio, texts) = (section("twilio", keys::TWILIO), section("sms", keys::SMS));
 
+    let local_networks_span = edge.as_ref().and_then(|edge| edge.get("local_networks")).map(Spanned::span);
     let edge = read_edge(edge.as_ref(), findings);
     let (media, ports_span) = read_media(media.as_ref(), findings);
     let (limits, calls_span) = read_limits(limits.as_ref(), &media, findings);
@@ -101,17 +103,16 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let day_counts = Some(cdr.day_counts_beside(file.folder()));
     let sms = sms::read(twilio.as_ref(), texts.as_ref(), surroundings, findings);
     let written = root.get("listen").map_or(2, |value| value.get_ref().as_array().map_or(1, |list| list.len()));
-    let secure =
-        |trunk: &PlacedTrunk| trunk.trunk.peers.iter().any(|peer| peer.destination.transport == Transport::Tls);
     let listen = match root.get("listen") {
         Some(value) => read_listeners(file, value, findings),
-        None => default_listeners(trunks.iter().any(secure)),
+        None => default_listeners(trunks.iter().any(is_secure)),
     };
     Draft {
         listen_is_partial: listen.len() < written,
         listen,
         otel: otel.and_then(|section| otel::read(&section, &edge.local_networks, file.folder(), findings)),
         edge,
+        local_networks_span,
         media,
         ports_span,
         limits,
@@ -135,6 +136,16 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     }
 }
 
+/// Whether a trunk is reached by TLS.
+fn is_secure(placed: &PlacedTrunk) -> bool {
+    placed.trunk.peers.iter().any(|peer| peer.destination.transport == Transport::Tls)
+}
+
+/// What `local_networks` holds where it is not written.
+pub(super) fn private_networks() -> impl Iterator<Item = IpNet> {
+    LOCAL_NETWORKS.iter().filter_map(|text| text.parse().ok())
+}
+
 fn read_edge(section: Option<&Section<'_>>, findings: &mut Findings) -> Edge {
     let name = section.and_then(|edge| edge.read("name", findings, values::name));
     let public_address = section.and_then(|edge| edge.read("public_address", findings, public_addresses));
@@ -152,7 +163,7 @@ fn read_edge(section: Option<&Section<'_>>, findings: &mut Findings) -> Edge {
     };
     let local_networks: Vec<IpNet> = match local_networks {
         Some(list) => list.into_iter().map(|(network, _)| network).collect(),
-        None => LOCAL_NETWORKS.iter().filter_map(|text| text.parse::<IpNet>().ok()).collect(),
+        None => private_networks().collect(),
     };
     let public_address = public_address.unwrap_or_default();
     let local = public_address.iter().find(|address| local_networks.iter().any(|network| network.contains(*address)));

@@ -6,9 +6,10 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::code;
-use super::diagnostic::{Findings, nearest};
+use super::diagnostic::Findings;
 use super::elsewhere::{ELSEWHERE, OF_TABLES};
 use super::keys::{Key, Kind, ROOT, TABLES, TRUNK, TRUNK_PARTS, same};
+use super::nearest;
 use super::values::wrong_type;
 
 /// A value with its place.

@@ -10,9 +10,10 @@ use trunkgate_route::{Numbers, Recipients, SmsRule, Template, TextOutcome};
 
 use super::cdr::state_directory;
 use super::code;
-use super::diagnostic::{Findings, nearest};
+use super::diagnostic::Findings;
 use super::draft::Draft;
 use super::keys;
+use super::nearest;
 use super::schema::{account_sid, web_url};
 use super::section::{Section, Value};
 use super::types::Edge;

@@ -8,9 +8,10 @@ use trunkgate_route::{Numbers, Order, TargetSpec};
 
 use super::code;
 use super::cover::told;
-use super::diagnostic::{Findings, nearest};
+use super::diagnostic::Findings;
 use super::draft::{Span, TargetPlace};
 use super::keys;
+use super::nearest;
 use super::schema::not_yet;
 use super::section::{Section, Value};
 use super::trunks::{SipAddress, sip_uri};

@@ -14,9 +14,10 @@ use trunkgate_sip::{Scheme, Uri};
 
 use super::code;
 use super::cover::told;
-use super::diagnostic::{Findings, nearest};
+use super::diagnostic::Findings;
 use super::draft::{PlacedTrunk, Span};
 use super::keys;
+use super::nearest;
 use super::schema::not_yet;
 use super::section::{Section, Value};
 use super::types::Edge;

@@ -9,8 +9,9 @@ use ipnet::IpNet;
 use toml::de::DeValue;
 
 use super::code;
-use super::diagnostic::{Findings, nearest};
+use super::diagnostic::Findings;
 use super::keys::SECRET;
+use super::nearest;
 use super::section::{Section, Value};
 use super::types::Secret;
 

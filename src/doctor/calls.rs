@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use serde_json::Value;
-use trunkgate_call::we_told;
+use trunkgate_call::OUR_ADDRESS;
 
 use super::machine::written_addresses;
 use crate::config::Config;
@@ -42,16 +42,17 @@ pub(super) fn phones(config: &Config, trunks: &Value) -> Vec<Finding> {
 /// The line of an address that is written and that far sides do not reach, by the calls of the last hour; `None`: none shows it.
 pub(super) fn by_our_address(config: &Config, trunks: &Value) -> Option<Finding> {
     let written = written_addresses(config);
-    let found = |trunk: &Value| {
-        let unheard = &trunk["unheard"];
-        let text = |key: &str| Some(unheard[key].as_str()?.to_owned());
-        let cause = text("cause")?;
-        let is_told =
-            |ip: &IpAddr| cause.split_once(&we_told(*ip)).is_some_and(|(_, rest)| rest.starts_with([' ', ',']));
-        let ip = *written.iter().find(|ip| is_told(ip))?;
-        Some((unheard["calls"].as_u64()?, ip, trunk["name"].as_str()?.to_owned(), text("fix")?, text("last_sid")?))
+    let of_trunk = |trunk: &Value| -> Vec<_> {
+        let kinds = trunk["unheard"]["kinds"].as_array().into_iter().flatten();
+        let found = |one: &Value| {
+            let text = |key: &str| Some(one[key].as_str()?.to_owned());
+            let told: IpAddr = one["told"].as_str().filter(|_| one["kind"] == OUR_ADDRESS)?.parse().ok()?;
+            let ip = *written.iter().find(|ip| **ip == told)?;
+            Some((one["calls"].as_u64()?, ip, trunk["name"].as_str()?.to_owned(), text("fix")?, text("last_sid")?))
+        };
+        kinds.filter_map(found).collect()
     };
-    let all: Vec<_> = trunks["trunks"].as_array()?.iter().filter_map(found).collect();
+    let all: Vec<_> = trunks["trunks"].as_array()?.iter().flat_map(of_trunk).collect();
     let (_, ip, trunk, fix, sid) = all.iter().max_by_key(|(calls, ..)| *calls)?;
     let calls = usize::try_from(all.iter().map(|(calls, ..)| calls).sum::<u64>()).unwrap_or(usize::MAX);
     let text = format!(
@@ -89,12 +90,11 @@ mod tests {
     fn an_address_that_is_written_is_judged_by_the_calls_that_fail_for_it() {
         let config = configured("[edge]\npublic_address = '203.0.113.9'\n");
         let with = |told: &str, calls: u64| {
-            let cause = format!(
-                "nothing came, and {} (`public_address`), which is no address of this machine",
-                we_told(told.parse().unwrap())
-            );
-            let unheard =
-                json!({"calls": calls, "of": 9, "last_sid": "CA1", "fix": "`public_address` as …", "cause": cause});
+            let kind = json!({"kind": "our_address", "told": told, "calls": calls, "last_sid": "CA1", "fix": "`public_address` as …"});
+            // The last call failed for something else, and so did most.
+            let last = json!({"kind": "nothing", "calls": 5, "last_sid": "CA2", "fix": "ports"});
+            let unheard = json!({"calls": 5 + calls, "of": 9, "kind": "nothing", "last_sid": "CA2", "fix": "ports",
+                "cause": "nothing came", "kinds": [kind, last]});
             json!({"trunks": [{"name": "pbx"}, {"name": "carrier", "unheard": unheard}]})
         };
         let found = by_our_address(&config, &with("203.0.113.9", 3)).unwrap();

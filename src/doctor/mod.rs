@@ -15,7 +15,7 @@ use crate::config;
 use crate::config::{Config, Diagnostic};
 use crate::findings::{self, Finding, Level, number};
 use crate::transport::Settings;
-use crate::{client, interfaces, run, speech};
+use crate::{client, interfaces, run, speech, terminal};
 
 mod answer;
 mod calls;
@@ -91,7 +91,7 @@ pub fn run(given: Option<&Path>, only: &[String], form: Form) -> ExitCode {
     };
     match form {
         Form::Text => client::say(&findings::text(&findings)),
-        Form::Json => client::say(&format!("{:#}\n", findings.iter().map(findings::json).collect::<Value>())),
+        Form::Json => client::say(&terminal::json(&findings.iter().map(findings::json).collect())),
         Form::JsonLines => {}
     }
     let failed = findings.iter().any(|finding| finding.level == Level::Fail);

@@ -23,7 +23,7 @@ use crate::cli::LoadTest;
 use crate::edge::Edge;
 use crate::findings::number;
 use crate::progress::Progress;
-use crate::{client, demo, run};
+use crate::{client, demo, run, terminal};
 
 use generator::{Generator, Sabotage};
 use line::Side;
@@ -54,7 +54,7 @@ pub fn run(verb: &LoadTest) -> ExitCode {
         }
     };
     client::say(&match verb.json {
-        true => format!("{:#}\n", report::json(&plan, &results, &judged)),
+        true => terminal::json(&report::json(&plan, &results, &judged)),
         false => report::text(&plan, &results, &judged),
     });
     if report::is_ok(&results, &judged) { ExitCode::SUCCESS } else { ExitCode::FAILURE }

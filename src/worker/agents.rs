@@ -86,7 +86,7 @@ impl Worker {
     fn lose(&mut self, now: Instant, at: usize, end: EndId, fault: Fault) {
         let Some(live) = self.sessions.get_mut(at) else { return };
         if !fault.detail.is_empty() {
-            let _ = self.events.send((live.id, Event::AgentNote { end, text: fault.detail }));
+            let _ = self.events.send((live.id, Event::AgentNote { end, text: fault.detail, logged: true }));
         }
         live.session.handle_agent(now, end, AgentInput::Lost(fault.loss));
         self.settle(at);

@@ -366,10 +366,13 @@ impl Call {
         }
     }
 
-    /// What a worker wants to be noted of an agent.
-    pub(crate) fn agent_note(&mut self, now: Instant, edge: &mut Edge, end: EndId, text: &str) {
+    /// What a worker wants to be noted of an agent, and in the log where it is `logged`.
+    pub(crate) fn agent_note(&mut self, now: Instant, edge: &mut Edge, end: EndId, text: &str, logged: bool) {
         let Some(leg) = self.agent_leg(end) else { return };
         self.note(now, edge, leg, text);
+        if !logged {
+            return;
+        }
         let line = format!("{}: {}", self.name_of(leg), shortened(text));
         let sid = self.sid().to_owned();
         edge.log(&sid, line, None);

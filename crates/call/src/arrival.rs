@@ -13,9 +13,10 @@ use trunkgate_sip::{Defect, Flow, Message, Method, Party};
 
 use crate::gateway::Gateway;
 use crate::io::Output;
-use crate::limits::OVERLOAD_RETRY_AFTER_SECONDS;
-use crate::numbers::is_emergency;
+use crate::limits::{OVERLOAD_RETRY_AFTER_SECONDS, STRAY_USER_CHARS};
+use crate::numbers::{is_emergency, mask, plain};
 use crate::reason::ReasonSlug;
+use crate::strays::Stray;
 use crate::traced::Arriving;
 
 /// Who a source is.
@@ -55,7 +56,7 @@ impl Gateway {
             return self.dropped("not_sip");
         };
         if !is_known && self.registrant(now, &flow, &message).is_none() {
-            return self.unknown(now, source);
+            return None;
         }
         Some(message)
     }
@@ -138,22 +139,41 @@ impl Gateway {
                 return self.dropped(reason);
             }
         }
-        let Some(trunk) = self.registrant(now, flow, message) else { return self.unknown(now, source) };
+        let trunk = self.registrant(now, flow, message)?;
         Some(self.edge.party(&trunk))
     }
 
-    /// The trunk whose user a stranger's REGISTER is for, where phones may register: it is let to its challenge.
+    /// The trunk whose user a stranger's REGISTER is for, where phones may register: it is let to its challenge. `None`: it
+    /// has been dealt with.
     fn registrant(&mut self, now: Instant, flow: &Flow, message: &Message) -> Option<Arc<str>> {
         if message.is_request() && message.defect().is_some() {
             self.malformed(now, flow);
-            return None;
         }
-        if !message.is_request() || message.method() != Method::Register {
-            return None;
+        let source = flow.remote.ip();
+        let is_register = message.is_request() && message.defect().is_none() && message.method() == Method::Register;
+        let has_local = self.edge.addressing.local(source, flow.listener).is_some();
+        let user = message.to().and_then(|to| to.parsed_uri()).filter(|_| is_register && has_local);
+        let Some(user) = user.map(|user| user.user_unescaped()) else { return self.unknown(now, source) };
+        let found = self.edge.table.registrant(&user).map(|trunk| trunk.name.clone());
+        if found.is_none() {
+            self.stray(now, source, &user);
         }
-        let user = message.to().and_then(|to| to.parsed_uri())?;
-        self.edge.addressing.local(flow.remote.ip(), flow.listener)?;
-        self.edge.table.registrant(&user.user_unescaped()).map(|trunk| trunk.name.clone())
+        found
+    }
+
+    /// A REGISTER for a user whom no trunk has: to its sender as any other message of a stranger.
+    fn stray(&mut self, now: Instant, source: IpAddr, user: &str) {
+        let edge = &mut self.edge;
+        let (table, full) = (&edge.table, edge.config.full_numbers);
+        let shown = |user: &str| plain(&if full { user.to_owned() } else { mask(user) }, STRAY_USER_CHARS);
+        let user = plain(user, STRAY_USER_CHARS);
+        let line = edge
+            .strays
+            .note(now, source, || Stray { near: table.nearest_registrant(&user).map(shown), user: shown(&user) });
+        if let Some(line) = line {
+            self.edge.log("", line, None);
+        }
+        self.edge.metrics.dropped("unknown_source");
     }
 
     /// A message of an address of no trunk.

@@ -236,7 +236,7 @@ pub(crate) enum CallEvent {
     /// An agent wants something of the call.
     AgentWish { end: EndId, wish: AgentWish },
     /// What the worker wants to be noted of an agent.
-    AgentNote { end: EndId, text: String },
+    AgentNote { end: EndId, text: String, logged: bool },
     /// A far side has pressed a key that the other side is told of in its dialog.
     Key { end: EndId, key: char, ms: u32 },
     /// A sound has been heard to its end.
@@ -500,7 +500,7 @@ impl Call {
             (Searching | Answered | Rerouting | Leaving, E::AgentWish { end, wish }) => {
                 self.agent_wishes(now, edge, end, wish);
             }
-            (_, E::AgentNote { end, text }) => self.agent_note(now, edge, end, &text),
+            (_, E::AgentNote { end, text, logged }) => self.agent_note(now, edge, end, &text, logged),
             (_, E::Key { end, key, ms }) => self.key_pressed(now, edge, end, (key, ms)),
             (_, E::Played { end }) => self.played(now, edge, end),
             (Ended, E::AgentOpen { .. } | E::AgentLost { .. } | E::AgentEnded { .. } | E::AgentWish { .. }) => {}

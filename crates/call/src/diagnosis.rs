@@ -9,10 +9,10 @@ use trunkgate_media::{DropReason, EndCounters, RemoteSpec, Undelivered, Unsent};
 use crate::limits::{ICMP_OF_PROBES, ICMP_SHARE, ICMP_SHARE_OF_HEARD, ICMP_TOLD, SILENT_PACKETS, UNSENT_LATELY};
 use crate::unsent::{self, came_back};
 
-/// The words by which a cause names the address that a far side was told.
-pub fn we_told(address: IpAddr) -> String {
-    format!("we told it {address}")
-}
+/// `kind` of a fault: this machine does not let out what is sent to a side.
+pub const UNSENT: &str = "unsent";
+/// `kind` of a fault: a side was told an address at which it cannot reach us.
+pub const OUR_ADDRESS: &str = "our_address";
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +44,8 @@ pub(crate) enum Cause {
     NoPhone,
     /// It announced an address that is private and not its own.
     PrivateAddress,
-    /// It was told an address that it cannot reach us at.
-    OurAddress,
+    /// It was told this address, at which it cannot reach us.
+    OurAddress(IpAddr),
     /// Nothing came, and nothing says why.
     Nothing,
     /// No codec in common: the call had to do without its target.
@@ -58,6 +58,33 @@ pub(crate) enum Cause {
     Ceased,
     /// The system of this machine dropped its packets.
     Unread,
+}
+
+impl Cause {
+    /// Its word in JSON: never another one (`docs/json.md`).
+    pub(crate) const fn slug(self) -> &'static str {
+        match self {
+            Cause::OnHold => "on_hold",
+            Cause::Srtp => "srtp",
+            Cause::UnexpectedSource => "unexpected_source",
+            Cause::NotRtp => "not_rtp",
+            Cause::Unreachable => "unreachable",
+            Cause::Unsent => UNSENT,
+            Cause::NoPhone => "no_phone",
+            Cause::PrivateAddress => "private_address",
+            Cause::OurAddress(_) => OUR_ADDRESS,
+            Cause::Nothing => "nothing",
+            Cause::Codecs => "codecs",
+            Cause::Payload => "payload",
+            Cause::Silence => "silence",
+            Cause::Ceased => "ceased",
+            Cause::Unread => "unread",
+        }
+    }
+    /// The address that a side was told, where it is at fault.
+    pub(crate) const fn told(self) -> Option<IpAddr> {
+        if let Cause::OurAddress(told) = self { Some(told) } else { None }
+    }
 }
 
 /// What had been counted of a side at an earlier look.
@@ -292,21 +319,21 @@ impl Side<'_> {
         let (first, last) = self.ports;
         if is_private(told) && !is_private(far) && !far.is_loopback() {
             let text =
-                format!("nothing came, and {}, a private address that it cannot reach from {far}", we_told(told));
+                format!("nothing came, and we told it {told}, a private address that it cannot reach from {far}");
             let why = if self.is_local { format!("{far} out of [edge] local_networks, and ") } else { String::new() };
             let fix = format!(
                 "{why}`[edge] public_address`: the address that it sees (`trunkgate doctor`, line public address)"
             );
-            return self.proven(Cause::OurAddress, &text, fix);
+            return self.proven(Cause::OurAddress(told), &text, fix);
         }
         if !self.is_own {
             let text =
-                format!("nothing came, and {} (`public_address`), which is no address of this machine", we_told(told));
+                format!("nothing came, and we told it {told} (`public_address`), which is no address of this machine");
             let fix = format!(
                 "`public_address` as the far side sees us (`trunkgate doctor`, line public address); udp {first}-{last} forwarded \
                  from it to this machine, one to one"
             );
-            return self.proven(Cause::OurAddress, &text, fix);
+            return self.proven(Cause::OurAddress(told), &text, fix);
         }
         None
     }
@@ -476,12 +503,13 @@ mod tests {
     #[test]
     fn private_addresses_and_ours_are_told_apart() {
         let counters = EndCounters::default();
+        let ours = |told: &str| Cause::OurAddress(told.parse().unwrap());
         for (announced, signalling, told, is_own, cause) in [
             ("192.168.1.20:4000", "198.51.100.7", "203.0.113.10:2", true, Cause::PrivateAddress),
             ("192.168.1.20:4000", "10.0.0.5", "10.0.0.2:2", true, Cause::PrivateAddress),
             ("10.0.0.6:4000", "10.0.0.5", "10.0.0.2:2", true, Cause::Nothing),
-            ("198.51.100.7:4000", "198.51.100.7", "10.0.0.2:2", true, Cause::OurAddress),
-            ("198.51.100.7:4000", "198.51.100.7", "203.0.113.10:2", false, Cause::OurAddress),
+            ("198.51.100.7:4000", "198.51.100.7", "10.0.0.2:2", true, ours("10.0.0.2")),
+            ("198.51.100.7:4000", "198.51.100.7", "203.0.113.10:2", false, ours("203.0.113.10")),
             ("[fd00::9]:4000", "[2001:db8::7]", "[2001:db8::1]:2", true, Cause::PrivateAddress),
         ] {
             let remote = described(announced);

@@ -39,6 +39,7 @@ use crate::registrar::Registrar;
 use crate::sampled::{Gathered, Sampling};
 use crate::sessions::Sessions;
 use crate::strangers::Strangers;
+use crate::strays::Strays;
 use crate::told::told;
 use crate::trace::Trace;
 use crate::traced::Arriving;
@@ -86,6 +87,8 @@ pub(crate) struct Edge {
     pub(crate) strangers: Strangers,
     /// SIP of nobody's.
     pub(crate) unknown: Unknown,
+    /// Phones that want to register as nobody that there is.
+    pub(crate) strays: Strays,
     pub(crate) agents: Agents,
     pub(crate) admission: Admission,
     /// Emergency calls that go before others.
@@ -170,6 +173,7 @@ impl Edge {
             registrar: Registrar::default(),
             strangers: Strangers::default(),
             unknown: Unknown::default(),
+            strays: Strays::default(),
             agents: Agents::default(),
             metrics: Metrics::new(),
             traces: BTreeMap::new(),

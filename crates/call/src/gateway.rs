@@ -279,6 +279,7 @@ impl Gateway {
             trunks: edge.table.trunks().iter().map(|trunk| edge.trunk_view(now, trunk)).collect(),
             agents: self.agents(now),
             unknown: self.unknown_sources(now),
+            stray: self.edge.strays.lately(now),
             silent: self.silent_now(),
         }
     }
@@ -378,7 +379,7 @@ impl Gateway {
             Event::AgentLost { end, loss } => CallEvent::AgentLost { end, loss },
             Event::AgentEnded { end } => CallEvent::AgentEnded { end },
             Event::AgentWish { end, wish } => CallEvent::AgentWish { end, wish },
-            Event::AgentNote { end, text } => CallEvent::AgentNote { end, text },
+            Event::AgentNote { end, text, logged } => CallEvent::AgentNote { end, text, logged },
             Event::Key { end, key, ms } => CallEvent::Key { end, key, ms },
             Event::Played { end } => CallEvent::Played { end },
             Event::Bound { end } => CallEvent::Bound { end },

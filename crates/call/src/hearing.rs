@@ -36,7 +36,7 @@ impl Gateway {
                     known.calls += 1;
                 } else if all.len() < SILENT_TOLD {
                     let (cause, fix, last_sid) = (found.text.clone(), found.fix.clone(), call.sid().to_owned());
-                    all.push(SilentView { name, calls: 1, cause, fix, last_sid });
+                    all.push(SilentView { name, calls: 1, kind: found.cause.slug(), cause, fix, last_sid });
                 }
             }
         }

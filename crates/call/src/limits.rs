@@ -270,6 +270,10 @@ pub const BINDING_LEAST_SECONDS: u32 = 60;
 pub const PACKET_MS: RangeInclusive<u32> = 10..=60;
 /// Between two lines of the log about SIP from addresses of no trunk, in seconds.
 pub const UNKNOWN_TOLD_SECONDS: u64 = 60;
+/// Users of REGISTERs that are compared a second with those that there are, where no trunk has them.
+pub const STRAYS_COMPARED_PER_SECOND: u32 = 2;
+/// Longest user of such a one that is shown, in characters.
+pub const STRAY_USER_CHARS: usize = 64;
 /// Emergency calls a second that are served before other new calls, and while those are turned away.
 pub const URGENT_CALLS_PER_SECOND: u32 = 10;
 /// An alarm that repeats itself is logged once in this time, in seconds.

@@ -218,6 +218,7 @@ impl Edge {
             self.registrar.keep(name, party, |_| true);
             self.show_trunk(name);
             self.unknown.known(flow.remote.ip());
+            self.strays.known(flow.remote.ip());
             if is_new && asked > 0 {
                 self.log("", format!("trunk {name}: a phone at {} has registered", flow.remote), None);
             }
@@ -284,6 +285,9 @@ impl Call {
             fix: format!("user, password and server in the phone (`trunkgate status`, trunk {name})"),
         };
         self.story.fault = Some((ReasonSlug::Unreachable, Box::new(found)));
+        if !self.story.without_phone.contains(&name) {
+            self.story.without_phone.push(name.clone());
+        }
         self.note_failure(now, edge, None, &name, &Failure::unreached(ReasonSlug::Unreachable));
     }
 }

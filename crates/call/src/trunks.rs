@@ -15,7 +15,7 @@ use crate::limits::{
     LET_DOWN_KEPT, LET_DOWN_SECONDS, LET_DOWN_TIMES, OVERSIZE_TOLD_EVERY, PACED_ADDRESSES, PROBE_SECONDS,
 };
 use crate::reason::ReasonSlug;
-use crate::view::{FaultView, PeerView, TrunkView};
+use crate::view::{FaultView, KindView, PeerView, TrunkView};
 use crate::wall::rfc3339;
 
 /// An attempt that waits, and its call.
@@ -47,8 +47,8 @@ struct TrunkState {
     last_problem: Option<(String, Instant)>,
     /// Sides in answered calls, and those of them that were not heard.
     hearing: LastHour<2>,
-    /// Why the last of these was not, and the call's sid.
-    unheard: Option<(Diagnosis, String)>,
+    /// Why these were not, by cause, that of the last one at the end.
+    unheard: Vec<Unheard>,
     /// By their kind.
     faults: [Faults; 2],
     /// When an INVITE that is too long for UDP was logged last.
@@ -77,7 +77,7 @@ impl Kind {
             | Cause::Unreachable
             | Cause::NoPhone
             | Cause::PrivateAddress
-            | Cause::OurAddress
+            | Cause::OurAddress(_)
             | Cause::Nothing
             | Cause::Silence
             | Cause::Ceased
@@ -93,6 +93,15 @@ struct Faults {
     calls: LastHour<2>,
     /// The last one, and the call's sid.
     last: Option<(Diagnosis, String)>,
+}
+
+/// Sides that were not heard for one cause.
+#[derive(Debug)]
+struct Unheard {
+    calls: LastHour<1>,
+    /// Of the last one, with its call's sid.
+    found: Diagnosis,
+    sid: String,
 }
 
 /// A call that a trunk has let down.
@@ -134,7 +143,7 @@ impl TrunkState {
             probed: None,
             last_problem: None,
             hearing: LastHour::default(),
-            unheard: None,
+            unheard: Vec::new(),
             faults: Default::default(),
             oversize_told: None,
         }
@@ -165,17 +174,28 @@ impl TrunkState {
     }
     fn unheard(&self, now: Instant) -> Option<FaultView> {
         let [of, calls] = self.hearing.sums(now);
-        let (why, sid) = self.unheard.as_ref().filter(|_| calls > 0)?;
-        let (cause, fix, last_sid) = (why.text.clone(), why.fix.clone(), sid.clone());
-        Some(FaultView { calls, of, cause, fix, last_sid })
+        let last = self.unheard.last().filter(|_| calls > 0)?;
+        let kinds = self.unheard.iter().filter_map(|one| {
+            let [calls] = one.calls.sums(now);
+            let (cause, fix, last_sid) = (one.found.cause, one.found.fix.clone(), one.sid.clone());
+            (calls > 0).then(|| KindView { kind: cause.slug(), told: cause.told(), calls, fix, last_sid })
+        });
+        Some(FaultView { kinds: kinds.collect(), ..fault_view(calls, of, &last.found, &last.sid) })
+    }
+    fn note_unheard(&mut self, now: Instant, found: &Diagnosis, sid: &str) {
+        // Causes that have not been for an hour go: as many are kept as there are kinds, and addresses of ours that were told.
+        let at = self.unheard.iter().position(|one| one.found.cause == found.cause);
+        let mut calls = at.map(|at| self.unheard.remove(at).calls).unwrap_or_default();
+        self.unheard.retain(|one| one.calls.sums(now) != [0]);
+        calls.count(now, [true]);
+        self.unheard.push(Unheard { calls, found: found.clone(), sid: sid.to_owned() });
     }
     fn fault(&self, now: Instant, kind: Kind) -> Option<FaultView> {
         let faults = &self.faults[kind as usize];
         let [calls, refused] = faults.calls.sums(now);
         let [answered, _] = self.hearing.sums(now);
         let (what, sid) = faults.last.as_ref().filter(|_| calls > 0)?;
-        let (cause, fix, last_sid) = (what.text.clone(), what.fix.clone(), sid.clone());
-        Some(FaultView { calls, of: (answered + refused).max(calls), cause, fix, last_sid })
+        Some(fault_view(calls, (answered + refused).max(calls), what, sid))
     }
     fn of(&mut self, direction: usize) -> impl Iterator<Item = &mut TokenBucket> {
         self.buckets.iter_mut().enumerate().filter(move |(at, _)| [BOTH, direction].contains(at)).map(|(_, one)| one)
@@ -320,7 +340,7 @@ impl Trunks {
         if let Some(state) = self.by_name.get_mut(name) {
             state.hearing.count(now, [true, unheard.is_some()]);
             if let Some(unheard) = unheard {
-                state.unheard = Some((unheard.clone(), sid.to_owned()));
+                state.note_unheard(now, unheard, sid);
             }
         }
     }
@@ -418,6 +438,11 @@ impl Trunks {
     }
 }
 
+fn fault_view(calls: u64, of: u64, found: &Diagnosis, sid: &str) -> FaultView {
+    let (cause, fix) = (found.text.clone(), found.fix.clone());
+    FaultView { calls, of, kind: found.cause.slug(), cause, fix, last_sid: sid.to_owned(), kinds: Vec::new() }
+}
+
 /// `up`, `down`, `unknown`.
 pub(crate) const fn state_word(up: Option<bool>) -> &'static str {
     match up {
@@ -464,6 +489,33 @@ const SECOND: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn sides_that_were_not_heard_are_counted_by_cause() {
+        let start = Instant::now();
+        let mut state = TrunkState::new();
+        let found = |cause| Diagnosis { cause, text: "words".into(), fix: "others".into() };
+        let ours = Cause::OurAddress([203, 0, 113, 9].into());
+        let elsewhere = Cause::OurAddress([203, 0, 113, 10].into());
+        for (n, cause) in [ours, Cause::Nothing, ours, elsewhere].into_iter().enumerate() {
+            state.hearing.count(start, [true, true]);
+            state.note_unheard(start, &found(cause), &format!("CA{n}"));
+        }
+        let view = state.unheard(start).unwrap();
+        assert_eq!((view.calls, view.kind, view.last_sid.as_str()), (4, "our_address", "CA3"));
+        let kinds: Vec<_> =
+            view.kinds.iter().map(|one| (one.kind, one.told, one.calls, one.last_sid.as_str())).collect();
+        let [nothing, first, second] = kinds[..] else { panic!("{kinds:?}") };
+        assert_eq!(nothing, ("nothing", None, 1, "CA1"));
+        assert_eq!(first, ("our_address", Some([203, 0, 113, 9].into()), 2, "CA2"));
+        assert_eq!(second, ("our_address", Some([203, 0, 113, 10].into()), 1, "CA3"));
+        // What was an hour ago is neither told nor kept.
+        let later = start + Duration::from_secs(7_200);
+        state.hearing.count(later, [true, true]);
+        state.note_unheard(later, &found(Cause::Srtp), "CA9");
+        assert_eq!((state.unheard.len(), state.unheard(later).unwrap().kinds.len()), (1, 1));
+    }
 
     #[test]
     #[allow(clippy::disallowed_methods)] // only the start of virtual time

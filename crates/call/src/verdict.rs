@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::call::{CALLER, Call, Ending, State};
-use crate::diagnosis::Diagnosis;
+use crate::diagnosis::{Cause, Diagnosis};
 use crate::reason::ReasonSlug;
 use crate::trace::TraceView;
 use crate::trunks::Kind;
@@ -28,6 +28,8 @@ pub(crate) struct Story {
     pub(crate) is_turned_down: bool,
     /// Targets that failed before they had a leg: their name, why, and how many legs there were by then.
     pub(crate) passed_over: Vec<(Box<str>, ReasonSlug, usize)>,
+    /// Targets that only phones make and that were passed over since none is registered.
+    pub(crate) without_phone: Vec<Arc<str>>,
     /// The last target that failed for its codecs, or was not let out to: its reason, and what is wrong.
     pub(crate) fault: Option<(ReasonSlug, Box<Diagnosis>)>,
     /// Trunks that know of faults in this call, and of which.
@@ -113,8 +115,21 @@ fn fault_of(call: &Call, reason: ReasonSlug) -> Option<&Diagnosis> {
 
 /// The same where the call went on, or ended for something else.
 fn fault_besides(call: &Call) -> String {
+    let is_answered = is_answered(call);
+    let passed_over = match call.story.without_phone.as_slice() {
+        names if is_answered && !names.is_empty() => {
+            format!(" No phone is registered at {}: the next target was called.", names.join(", "))
+        }
+        _ => String::new(),
+    };
     let found = call.story.fault.as_ref().filter(|(of, _)| call.ending.is_none_or(|ending| ending.reason != *of));
-    found.map(|(_, found)| format!(" {}. Try: {}.", capital(&found.text), found.fix)).unwrap_or_default()
+    let found = found.filter(|(_, found)| !is_answered || found.cause != Cause::NoPhone);
+    passed_over + &found.map(|(_, found)| format!(" {}. Try: {}.", capital(&found.text), found.fix)).unwrap_or_default()
+}
+
+/// Whether somebody has taken it: that a phone was not there is then what its route provides for.
+fn is_answered(call: &Call) -> bool {
+    call.callee.or(call.answered_by).is_some()
 }
 
 /// What became of those who were called.
@@ -200,10 +215,15 @@ fn listed(all: &[Outcome]) -> String {
 
 /// How many targets failed, and the first of them, with why.
 fn failed(call: &Call) -> String {
-    let failed: Vec<Outcome> = outcomes(call).into_iter().filter(|one| one.why.is_some()).collect();
+    let without_phone: &[Arc<str>] = if is_answered(call) { &call.story.without_phone } else { &[] };
+    let is_absent = |one: &Outcome| {
+        one.why == Some(ReasonSlug::Unreachable) && without_phone.iter().any(|name| **name == *one.name)
+    };
+    let failed: Vec<Outcome> = outcomes(call).into_iter().filter(|one| one.why.is_some() && !is_absent(one)).collect();
     // Who was the last to fail, with nobody left, is no failover.
     let count = failed.iter().map(|one| one.times).sum::<usize>();
-    let count = match count.max(usize::try_from(call.failovers).unwrap_or(usize::MAX)) {
+    let failovers = usize::try_from(call.failovers).unwrap_or(usize::MAX).saturating_sub(without_phone.len());
+    let count = match count.max(failovers) {
         0 => return String::new(),
         1 => " 1 target failed".to_owned(),
         n => format!(" {n} targets failed"),

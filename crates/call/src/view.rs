@@ -254,6 +254,8 @@ pub struct StatusView {
     pub agents: Vec<AgentView>,
     /// SIP from addresses of no trunk, where some came in the last hour.
     pub unknown: Option<UnknownView>,
+    /// Phones that want to register as nobody that there is, where some did in the last hour.
+    pub stray: Option<StrayView>,
     /// Who is not heard in live calls.
     pub silent: Vec<SilentView>,
 }
@@ -265,6 +267,8 @@ pub struct SilentView {
     pub name: String,
     /// In how many calls.
     pub calls: u64,
+    /// The slug of what was wrong in the last of them.
+    pub kind: &'static str,
     /// Why in the last of them, as its trace has it.
     pub cause: String,
     /// What would help.
@@ -280,6 +284,21 @@ pub struct UnknownView {
     pub messages: u64,
     /// Where the last one came from.
     pub last: String,
+    /// How long ago, in seconds.
+    pub seconds_ago: u64,
+}
+
+/// A phone that wants to register as a user whom no trunk has; users as the log shows them.
+#[derive(Debug, Clone, Serialize)]
+pub struct StrayView {
+    /// That user.
+    pub user: String,
+    /// One that there is and that is like it.
+    pub near: Option<String>,
+    /// Where it came from.
+    pub source: IpAddr,
+    /// REGISTERs for users that there are not, in the last hour.
+    pub registers: u64,
     /// How long ago, in seconds.
     pub seconds_ago: u64,
 }
@@ -394,11 +413,32 @@ pub struct FaultView {
     pub calls: u64,
     /// … of so many that should have been heard, or were lost for that fault.
     pub of: u64,
-    /// What was wrong with the last one, as its trace has it.
+    /// The slug of what was wrong with the last one.
+    pub kind: &'static str,
+    /// The same in words, as its trace has it.
     pub cause: String,
     /// What would help.
     pub fix: String,
     /// The call that it was in.
+    pub last_sid: String,
+    /// Of sides that were not heard: what was wrong with how many of them, the newest last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<KindView>,
+}
+
+/// One cause for which sides of a trunk were not heard.
+#[derive(Debug, Clone, Serialize)]
+pub struct KindView {
+    /// Its slug.
+    pub kind: &'static str,
+    /// The address that they were told and cannot reach, where that is the cause.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told: Option<IpAddr>,
+    /// How many in the last hour.
+    pub calls: u64,
+    /// What would help.
+    pub fix: String,
+    /// The last call that it was in.
     pub last_sid: String,
 }
 

@@ -141,11 +141,14 @@ fn what_cannot_be_done_is_noted_and_the_call_goes_on() {
     for target in ["trunk:nowhere", "agent:nobody", "reject:486", "", "trunk:pbx/+1x", &"x".repeat(5000)] {
         bench.wish(desk, AgentWish::Transfer(target.to_owned()));
     }
-    bench.news(Event::AgentNote { end: desk, text: format!("not JSON:\r\n{}", "y".repeat(5000)) });
+    bench.news(Event::AgentNote { end: desk, text: format!("not JSON:\r\n{}", "y".repeat(5000)), logged: true });
     bench.nothing();
     assert_eq!((bench.state(), bench.told()), ("answered", vec![]));
+    let clear = Event::AgentNote { end: desk, text: "clear: 1,240 ms not played".into(), logged: false };
+    bench.news(clear);
     let story = bench.story();
     assert!(story.contains("transfer to trunk:nowhere: no such target"), "{story}");
+    assert!(story.lines().any(|line| line.ends_with("clear: 1,240 ms not played")), "{story}");
     assert!(story.contains("not JSON:  yyy") && story.lines().all(|line| line.len() < 250), "{story}");
     hang_up(&mut bench, &mut caller);
     bench.finish();

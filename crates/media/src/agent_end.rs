@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use trunkgate_agent::limits::{MARKS_WAITING, PLAYOUT_SECONDS};
 use trunkgate_agent::{Input, Output, Playout, Settings, Stream, TrackName, Transmit};
 
+use crate::clears::Clears;
 use crate::counters::{
     AgentQueue, CLEAR_BOUNDS_US, Counter, DropReason, EndCounters, TURN_BOUNDS_US, WorkerCounters, one,
 };
@@ -78,6 +79,7 @@ pub(crate) struct AgentEnd {
     /// That it is not read since too much of its own waits has been told.
     told_full: bool,
     notes: Notes,
+    clears: Clears,
     wishes: Wishes,
     /// What would have been heard next when it fell silent, faded out.
     rest: Option<Box<Said>>,
@@ -113,6 +115,7 @@ impl AgentEnd {
             unread: false,
             told_full: false,
             notes: Notes::default(),
+            clears: Clears::default(),
             wishes: Wishes { since: now, count: 0 },
             rest: None,
         }
@@ -385,6 +388,9 @@ impl AgentEnd {
                 break;
             }
         }
+        if let Some(text) = self.clears.due(now) {
+            events.push_back(Event::AgentNote { end: self.id, text, logged: false });
+        }
         self.count();
     }
 
@@ -401,7 +407,11 @@ impl AgentEnd {
             self.cleared.get_or_insert(now);
         }
         let cleared = speaking.clear();
-        while self.return_mark(now) {}
+        let mut marks = 0;
+        while self.return_mark(now) {
+            marks += 1;
+        }
+        self.clears.note(cleared.dropped_ms, marks);
         self.stream.handle_input(now, Input::Cleared { played_ms: cleared.played_ms });
     }
 
@@ -420,11 +430,13 @@ impl AgentEnd {
 
     /// Tells something of it, unless more of its kind was told.
     pub(crate) fn note(&mut self, kind: &'static str, text: String, events: &mut VecDeque<Event>) {
-        events.extend(self.notes.take(kind, text).map(|text| Event::AgentNote { end: self.id, text }));
+        events.extend(self.notes.take(kind, text).map(|text| Event::AgentNote { end: self.id, text, logged: true }));
     }
 
     fn sum_up(&mut self, events: &mut VecDeque<Event>) {
-        events.extend(self.notes.sum_up().map(|text| Event::AgentNote { end: self.id, text }));
+        let end = self.id;
+        events.extend(self.clears.sum_up().map(|text| Event::AgentNote { end, text, logged: false }));
+        events.extend(self.notes.sum_up().map(|text| Event::AgentNote { end, text, logged: true }));
     }
 
     /// Brings the shared figures up to date.

@@ -5,6 +5,7 @@
 //! agent, or a player.
 
 mod agent_end;
+mod clears;
 pub mod codec;
 mod coder;
 pub mod compound;

@@ -56,6 +56,8 @@ pub const KEY_LOST_AFTER: Duration = Duration::from_millis(200);
 pub const KEY_MOST_MS: u16 = 60_000;
 /// Notes of one kind about one agent that are told word by word for the call's trace; of further ones, their number.
 pub const AGENT_NOTES_OF_A_KIND: usize = 4;
+/// Lines in a call's trace about what an agent's `clear` has thrown away; of further ones, their sum.
+pub const AGENT_CLEARS_TOLD: usize = 32;
 /// Longest name of a master key in packets (MKI, RFC 4568 §6.1), in bytes.
 pub const SRTP_MKI_BYTES: usize = 128;
 /// Streams (SSRCs) of one direction under one key; a packet of a further one is dropped as `srtp_streams`, and what we

@@ -433,12 +433,14 @@ pub enum Event {
         /// What.
         wish: AgentWish,
     },
-    /// For the call's trace: a message that was not acted upon, frames dropped.
+    /// For the call's trace: a message that was not acted upon, frames dropped, audio that was not played.
     AgentNote {
         /// The end.
         end: EndId,
         /// The sentence.
         text: String,
+        /// Whether the log is to have it, too.
+        logged: bool,
     },
     /// A far side has pressed a key on a wire that says that signalling is told.
     Key {

@@ -86,7 +86,7 @@ impl Session {
 
     pub(crate) fn add_agent(&mut self, now: Instant, id: EndId, spec: &AgentSpec) {
         if let Some(reason) = self.refuses(id) {
-            self.events.push_back(Event::AgentNote { end: id, text: reason.to_owned() });
+            self.events.push_back(Event::AgentNote { end: id, text: reason.to_owned(), logged: true });
             self.events.push_back(Event::AgentLost { end: id, loss: Loss::Unreachable });
             return;
         }

@@ -272,6 +272,11 @@ fn clear_is_heard_at_the_next_tick_and_returns_marks() {
     let messages = bench.written(AGENT);
     let names: Vec<&Value> = of(&messages, "mark").iter().map(|mark| &mark["mark"]["name"]).collect();
     assert_eq!(names, ["a", "b"]);
+    let events = bench.events();
+    let [.., Event::AgentNote { end: AGENT, text, logged: false }] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(text, "clear: 19,880 ms not played, 2 marks returned");
+    bench.say(AGENT, r#"{"event":"clear"}"#);
+    assert_eq!(bench.events(), [], "nothing waited");
     assert!(bench.run(100).iter().all(|made| made.payload() == [0xff; 160]));
 }
 

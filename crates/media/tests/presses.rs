@@ -150,6 +150,6 @@ fn too_many_keys_are_left_out_and_noted_without_saying_which() {
     bench.events();
     press(&mut bench, "789");
     let notes = bench.events();
-    let [Event::AgentNote { end: AGENT, text }] = notes.as_slice() else { panic!("{notes:?}") };
+    let [Event::AgentNote { end: AGENT, text, .. }] = notes.as_slice() else { panic!("{notes:?}") };
     assert!(text.contains("3 are left out") && !text.contains('7'), "{text}");
 }

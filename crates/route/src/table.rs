@@ -8,6 +8,7 @@ use crate::acl::{Acl, KnownBy};
 use crate::agent::{Agent, Template};
 use crate::headers::HeaderPattern;
 use crate::locate::Destination;
+use crate::nearest::nearest;
 use crate::number::Numbers;
 use crate::plan::{Matched, Plan, RouteVerdict, Target};
 use crate::route::{CallInfo, Decided, Order, Route};
@@ -110,6 +111,12 @@ impl Table {
     /// The trunk that a user registers with.
     pub fn registrant(&self, user: &str) -> Option<&Arc<Trunk>> {
         self.trunks.get(*self.registrants.get(user)?)
+    }
+    /// The user that may register whose name is most like this one, where one is like it.
+    pub fn nearest_registrant(&self, user: &str) -> Option<&str> {
+        let mut users: Vec<&str> = self.registrants.keys().map(String::as_str).collect();
+        users.sort_unstable();
+        nearest(user, users.into_iter())
     }
     /// Whether anybody may register: else strangers are not looked at.
     pub fn takes_registrations(&self) -> bool {

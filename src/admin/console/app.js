@@ -33,9 +33,18 @@ let again = false;
 let soon = null;
 let row = -1;
 
+/** What was escaped; as it is where that is no escape. */
+function plain(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 function address() {
   const [path, search] = location.hash.replace(/^#\/?/, '').split('?');
-  const [name, ...rest] = path.split('/').map(decodeURIComponent);
+  const [name, ...rest] = path.split('/').map(plain);
   return { name: name || 'now', rest, query: new URLSearchParams(search || '') };
 }
 
@@ -76,17 +85,30 @@ function refreshSoon() {
   if (soon === null) soon = setTimeout(() => { soon = null; refresh(); }, CROWD_MS);
 }
 
+/** For an address that is none. */
+function noPage(wanted) {
+  main.append(h('h1', {}, 'No such page'), h('p', { class: 'verdict bad' }, 'There is no page ', h('code', {}, wanted), '.'),
+    h('p', {}, h('a', { href: '#/now' }, 'What is now'), ' · ', h('a', { href: '#/calls' }, 'All calls that are kept')));
+  return { title: 'No such page', refresh: async () => {} };
+}
+
+/** `#/call/SID` is what one writes by heart. */
+function pageOf({ name, rest, query }) {
+  if (['calls', 'call'].includes(name) && rest[0]) return callPage(main, rest[0]);
+  const found = PAGES.find(([known]) => known === name);
+  return found && !rest[0] ? found[2](main, query) : noPage(location.hash);
+}
+
 function open() {
-  const { name, rest, query } = address();
+  const wanted = address();
   if (page && page.close) page.close();
   main.replaceChildren();
   row = -1;
-  document.getElementById('search').value = query.get('search') || '';
-  const found = PAGES.find(([known]) => known === name);
-  page = name === 'calls' && rest[0] ? callPage(main, rest[0]) : (found || PAGES[0])[2](main, query);
+  document.getElementById('search').value = wanted.query.get('search') || '';
+  page = pageOf(wanted);
   document.title = `${page.title} · Trunkgate`;
   for (const link of document.querySelectorAll('#nav a')) {
-    if (link.dataset.page === (found ? name : 'now')) link.setAttribute('aria-current', 'page');
+    if (link.dataset.page === (wanted.name === 'call' ? 'calls' : wanted.name)) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
   refresh();

@@ -85,8 +85,9 @@ export function callPage(main, sid) {
   const path = `/v1/calls/${encodeURIComponent(sid)}`;
   const state = { chosen: null };
   const parts = Object.fromEntries(['head', 'ladder', 'media', 'quality', 'why', 'legs', 'downloads'].map((name) => [name, h('div', {})]));
-  main.append(h('p', { class: 'crumbs' }, h('a', { href: '#/calls' }, 'Calls')), parts.head, section('Ladder', parts.ladder), section('Media map', parts.media),
-    section('Quality', parts.quality), section('Why this way', parts.why), section('Legs', parts.legs), section('Downloads', parts.downloads));
+  const about = h('div', {}, section('Ladder', parts.ladder), section('Media map', parts.media), section('Quality', parts.quality), section('Why this way', parts.why),
+    section('Legs', parts.legs), section('Downloads', parts.downloads));
+  main.append(h('p', { class: 'crumbs' }, h('a', { href: '#/calls' }, 'Calls')), parts.head, about);
   const act = {
     copy: () => navigator.clipboard?.writeText(location.href).then(() => say('The link is copied.'), () => say('The browser does not let this page copy.', true)) ?? say(location.href),
     hangUp: async () => {
@@ -118,9 +119,10 @@ export function callPage(main, sid) {
     async refresh() {
       if (done) return;
       const call = await api.get(path).catch((error) => {
-        if (error.status === 404) swap(parts.head, h('h1', {}, 'Call'), h('p', { class: 'verdict bad' }, 'There is no such call: it is older than the last 10,000, or of another edge.'));
+        if (error.status === 404) swap(parts.head, h('h1', {}, 'Call'), h('p', { class: 'verdict bad' }, 'No such call is kept: ', h('code', {}, sid), ' is older than the last 10,000, of another edge, or none.'));
         else throw error;
       });
+      about.hidden = !call;
       if (!call) return;
       const [trace, series] = await Promise.all([
         api.get(`${path}/trace?raw=true`).catch((error) => (error.status === 400 ? api.get(`${path}/trace`) : null)).catch(() => null),

@@ -8,6 +8,13 @@ function facts(all) {
   return h('dl', { class: 'facts' }, all.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))));
 }
 
+/** Whole days left, as `status` has them; null: it has none. */
+function certificate(days) {
+  if (days === null) return '–';
+  if (days < 0) return chip('bad', 'expired');
+  return `${many(days, 'day')} left`;
+}
+
 export function systemPage(main) {
   const parts = Object.fromEntries(['head', 'config', 'drain', 'listeners', 'process'].map((name) => [name, h('div', {})]));
   const outcome = h('div', { 'aria-live': 'polite' });
@@ -61,10 +68,12 @@ export function systemPage(main) {
       swap(parts.config, facts([
         ['File', h('code', {}, status.config.path)], ['Read', `${time(status.config.loaded_at)} (${ago(status.config.loaded_at)})`], ['Warnings', count(status.config.warnings)],
         ['Last reload', status.config.last_reload_success ? chip('good', 'taken') : chip('bad', 'refused')],
+        ...(status.config.restart_needed.length ? [['Restart needed for', status.config.restart_needed.map((one) => [h('code', {}, one), ' '])]] : []),
       ]), h('button', { type: 'button', class: 'main', key: 'reload', on: { click: reload } }, 'Reload'));
       swap(parts.drain, drainPart(status));
       swap(parts.listeners, table([
         { name: 'Name', cell: (one) => one.name }, { name: 'Transport', cell: (one) => one.transport }, { name: 'Address', cell: (one) => h('code', {}, one.address) },
+        { name: 'Certificate', cell: (one) => certificate(one.certificate_days) },
       ], { caption: 'Listeners', rows: status.listeners, key: (one) => one.name }));
       const now = { at: Date.now(), used: value('process_cpu_seconds_total') };
       const share = cpu && now.at > cpu.at ? (100_000 * (now.used - cpu.used)) / (now.at - cpu.at) : null;

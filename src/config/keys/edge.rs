@@ -1,6 +1,6 @@
 //! Keys of the edge itself: `[edge]`, `[[listen]]`, `[media]`, `[limits]`, `[http]`, `[log]`.
 
-use super::{ADDRESS, COUNT, FILE, Key, Kind, MUST, NETWORK, NONE, NUMBER, SOCKET, TEXT, is, keys, told};
+use super::{ADDRESS, COUNT, FILE, Key, Kind, MUST, NETWORK, NONE, NUMBER, SOCKET, is, keys, told};
 
 /// `[edge]`
 pub(in crate::config) const EDGE: &[Key] = keys! {
@@ -69,6 +69,6 @@ pub(in crate::config) const HTTP_TLS: &[Key] = keys! {
 /// `[log]`
 pub(in crate::config) const LOG: &[Key] = keys! {
     "format": Kind::Word(&["auto", "text", "json"]), is(r#""auto""#), "`auto`: text on a terminal, else JSON";
-    "level": TEXT, is(r#""info""#), "or a filter as \"info,trunkgate=debug\"";
+    "level": Kind::Text("level"), is(r#""info""#), "or a filter as \"info,trunkgate=debug\"";
     "numbers": Kind::Word(&["masked", "full"]), is(r#""masked""#), "whether numbers are shown whole";
 };

@@ -127,8 +127,18 @@ async function walk(browser, url, faults) {
       hold('why names a route that takes it', (await page.locator('section[aria-label^="Where would"] .chip.good').count()) === 1);
       await page.locator('h1').click();
     }
+    if (title === 'System') {
+      hold('a TLS listener has its days left', await page.locator('section[aria-label=Listeners] tr', { hasText: 'tls' }).filter({ hasText: /\d days? left/ }).count() === 1);
+    }
     await picture(page, `${title.toLowerCase()}-light`, true);
   }
+  for (const [hash, says] of [['call/CAnone', 'No such call is kept: CAnone'], ['calls/CAnone', 'No such call is kept'], ['nowhere', 'There is no page #/nowhere'], ['now/x', 'There is no page'], ['%', 'There is no page']]) {
+    await page.goto(`${url}/#/${hash}`);
+    await page.locator('.verdict.bad', { hasText: says }).waitFor();
+    hold(`${hash} shows no other page`, await page.locator('main svg').count() === 0 && await page.locator('main table:visible').count() === 0);
+  }
+  await page.goto(`${url}/#/system`);
+  await page.locator('main table').first().waitFor();
   await page.keyboard.press('?');
   await page.locator('#help-dialog[open]').waitFor();
   await picture(page, 'help-light');

@@ -1,0 +1,57 @@
+//! What was meant by a word that is none: the nearest of those that are.
+
+/// The known word nearest to `word`, if near enough to be meant; else one that it is short for.
+pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    let length = word.chars().count();
+    let allowed = (length / 3).max(1);
+    let mut longer = known.clone().filter(|candidate| length >= 3 && candidate.starts_with(word));
+    let lower = word.to_lowercase();
+    known
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= allowed)
+        .map(|candidate| (distance(&lower, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+        .or_else(|| longer.next())
+}
+
+/// Insertions, deletions, replacements and swaps of neighbours that turn one word into the other.
+fn distance(from: &str, to: &str) -> usize {
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    let mut rows = vec![(0..=to.len()).collect::<Vec<usize>>()];
+    for i in 1..=from.len() {
+        let mut row = vec![i];
+        for j in 1..=to.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(from[i - 1] != to[j - 1]);
+            let mut least = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[from.len()][to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_words_are_suggested_and_far_ones_not() {
+        let known = ["codecs", "peers", "ring_timeout", "max_calls"];
+        for (word, expected) in [
+            ("codec", Some("codecs")),
+            ("Peers", Some("peers")),
+            ("pears", Some("peers")),
+            ("ring_timeuot", Some("ring_timeout")),
+            ("maxcalls", Some("max_calls")),
+            ("ring", Some("ring_timeout")),
+            ("zebra", None),
+            ("x", None),
+        ] {
+            assert_eq!(nearest(word, known.into_iter()), expected, "{word}");
+        }
+    }
+}
