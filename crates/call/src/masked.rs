@@ -2,6 +2,7 @@
 //! in base64 by an `X`, which readers of descriptions can decode), so that its length and its Content-Length stay true. What is not known to be harmless in a body is hidden as a whole.
 
 mod description;
+mod telling;
 #[cfg(test)]
 mod tests;
 
@@ -9,6 +10,9 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use memchr::{memchr, memchr2, memrchr};
+
+use telling::Telling;
 
 /// What stands in place of each octet that is not shown.
 const MASK: u8 = b'*';
@@ -49,10 +53,9 @@ const SECRET_WORDS: [&str; 9] = ["key", "pin", "pw", "pass", "auth", "body", "ot
 const SECRET_ENDS: [&str; 2] = ["key", "pin"];
 
 /// Whether any of these is in a text, or one that tells of a description's secret: most have none, and are searched but once.
-static TELLING: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
-    searched(
-        &[&SECRET_PARTS.map(str::as_bytes)[..], &SECRET_WORDS.map(str::as_bytes), &description::SECRET_WORDS].concat(),
-    )
+static TELLING: LazyLock<Telling> = LazyLock::new(|| {
+    let all = [&SECRET_PARTS.map(str::as_bytes)[..], &SECRET_WORDS.map(str::as_bytes), &description::SECRET_WORDS];
+    Telling::new(&all.concat())
 });
 
 /// Schemes of credentials; what else stands first may be the credentials themselves.
@@ -81,7 +84,7 @@ fn searched<W: AsRef<[u8]>>(words: &[W]) -> Option<AhoCorasick> {
 
 /// Whether a name in this text may be one of a secret.
 fn may_tell(text: &[u8]) -> bool {
-    text.contains(&b'%') || TELLING.as_ref().is_none_or(|words| words.is_match(text))
+    memchr(b'%', text).is_some() || TELLING.is_in(text)
 }
 
 /// Makes a message, or the beginning of one, what may be shown of it: as long as it was.
@@ -127,7 +130,7 @@ impl Text<'_> {
     /// may think so.
     fn line(&self, from: usize, end: usize) -> (Range<usize>, usize) {
         let rest = self.get(&(from..end));
-        let Some(length) = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')) else { return (from..end, end) };
+        let Some(length) = memchr2(b'\r', b'\n', rest) else { return (from..end, end) };
         let ends = if rest.get(length..length + 2) == Some(b"\r\n") { 2 } else { 1 };
         (from..from + length, from + length + ends)
     }
@@ -180,7 +183,7 @@ impl Text<'_> {
 
     /// One header; its value where it is the Content-Type.
     fn header(&mut self, line: Range<usize>) -> Option<Range<usize>> {
-        let Some(colon) = self.find(&line, |byte| byte == b':') else {
+        let Some(colon) = memchr(b':', self.get(&line)).map(|found| line.start + found) else {
             // No header at all: nobody knows what it was to be.
             self.hide(line);
             return None;
@@ -278,7 +281,7 @@ impl Text<'_> {
     /// Passwords in URIs of any scheme (RFC 3261 §19.1.1, RFC 3986 §3.2.1), and keys that stand where none should.
     fn uris(&mut self, at: &Range<usize>) {
         let end = self.stray_key(at);
-        if at.end < self.bytes.len() && !self.get(at).contains(&b'@') {
+        if at.end < self.bytes.len() && memchr(b'@', self.get(at)).is_none() {
             return;
         }
         let mut from = at.start;
@@ -297,7 +300,7 @@ impl Text<'_> {
     /// `user:password@` in a word: hidden is all from the colon to the last `@`, and to the end where the text was cut before one.
     fn userinfo(&mut self, word: Range<usize>) {
         let text = self.get(&word);
-        let until = match text.iter().rposition(|byte| *byte == b'@') {
+        let until = match memrchr(b'@', text) {
             Some(at) => at,
             None if word.end == self.bytes.len() => text.len(),
             None => return,
