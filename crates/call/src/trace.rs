@@ -155,9 +155,12 @@ pub fn body_note(bytes: &[u8]) -> String {
     if body.is_empty() {
         return String::new();
     }
-    let lines = body.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let mut media: Vec<(String, Vec<String>)> = Vec::new();
-    for line in lines {
+    let mut begins = 0;
+    while let Some(rest) = body.get(begins..).filter(|rest| !rest.is_empty()) {
+        let line = rest.get(..memchr::memchr(b'\n', rest).unwrap_or(rest.len())).unwrap_or(rest);
+        begins += line.len() + 1;
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
         if let Some(line) = line.strip_prefix(b"m=") {
             if media.len() == NOTED.0 {
                 break;
@@ -200,7 +203,7 @@ fn static_name(payload: &str) -> &str {
 
 /// The first line of a message as the ladder shows it: the method, or code and reason.
 pub fn first_line(bytes: &[u8]) -> String {
-    let line = bytes.split(|b| *b == b'\r' || *b == b'\n').next().unwrap_or_default();
+    let line = bytes.get(..memchr::memchr2(b'\r', b'\n', bytes).unwrap_or(bytes.len())).unwrap_or(bytes);
     let line = String::from_utf8_lossy(line);
     match line.strip_prefix("SIP/2.0 ") {
         Some(status) => plain(status, TRACE_TEXT_CHARS),

@@ -31,7 +31,25 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
     let (days, in_day) = (ms / 86_400_000, ms % 86_400_000);
     let (year, month, day) = civil(days);
     let (hour, minute, second, ms) = (in_day / 3_600_000, in_day / 60_000 % 60, in_day / 1000 % 60, in_day % 1000);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+    // Several a call: digit by digit, not by way of a format.
+    let mut text = String::with_capacity(24);
+    for (number, digits, behind) in [
+        (year, 4, '-'),
+        (month, 2, '-'),
+        (day, 2, 'T'),
+        (hour, 2, ':'),
+        (minute, 2, ':'),
+        (second, 2, '.'),
+        (ms, 3, 'Z'),
+    ] {
+        let mut rest = 10_u64.pow(digits);
+        while rest > 1 {
+            rest /= 10;
+            text.push(char::from(b'0' + (number / rest % 10) as u8));
+        }
+        text.push(behind);
+    }
+    text
 }
 
 /// Year, month and day of a day counted from 1970-01-01: eras of 400 years that begin on 1 March, so that the leap

@@ -1,11 +1,14 @@
 //! A session description at rest: its text. As a value it takes five times as much, and a call asks for it a few times in
 //! its life.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use trunkgate_sdp::Description;
+
+/// Octets that an ordinary description stays below: one allocation is enough for it.
+const USUAL_BYTES: usize = 512;
 
 /// A session description as text. It may hold keys, which `Debug` never shows.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +23,10 @@ impl fmt::Debug for Written {
 impl Written {
     /// Writes it down.
     pub(crate) fn new(description: &Description) -> Written {
-        Written(description.to_string().into())
+        let mut text = String::with_capacity(USUAL_BYTES);
+        // Writing into a String cannot fail.
+        let _ = write!(text, "{description}");
+        Written(text.into())
     }
     /// As a value again; `None` for what was never a description.
     pub(crate) fn read(&self) -> Option<Description> {

@@ -79,12 +79,12 @@ impl Lines<'_> {
     fn next(&mut self) -> Result<Option<(u8, String)>, ParseError> {
         while !self.rest.is_empty() {
             self.number += 1;
-            let mut halves = self.rest.splitn(2, |b| *b == b'\n');
-            let line = halves.next().unwrap_or_default();
-            self.rest = halves.next().unwrap_or_default();
+            let end = memchr::memchr(b'\n', self.rest);
+            let (line, behind) = self.rest.split_at(end.unwrap_or(self.rest.len()));
+            self.rest = behind.get(1..).unwrap_or_default();
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             // A lone CR is a line end to some readers: it must not hide a second line from us.
-            if line.iter().any(|b| matches!(b, 0 | b'\r')) {
+            if memchr::memchr2(0, b'\r', line).is_some() {
                 return Err(self.wrong("NUL or CR inside a line"));
             }
             match line {

@@ -94,9 +94,54 @@ pub(crate) const fn is_lws(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
+/// A class of bytes as a table: one look-up for each byte of every message, where comparisons are a dozen.
+#[derive(Debug)]
+pub(crate) struct Class([bool; 256]);
+
+impl Class {
+    /// Letters and digits of ASCII, and these.
+    pub(crate) const fn alphanumeric_and(others: &[u8]) -> Class {
+        Class([false; 256]).with_all(true).with(others, true)
+    }
+
+    /// All but controls, beyond ASCII too, and these.
+    pub(crate) const fn all_but_controls_and(others: &[u8]) -> Class {
+        Class([false; 256]).with_all(false).with(others, false)
+    }
+
+    /// Letters and digits, or all that is no control.
+    #[allow(clippy::indexing_slicing)] // a byte is in any table of 256
+    const fn with_all(mut self, alphanumeric: bool) -> Class {
+        let mut byte = 0_u8;
+        loop {
+            self.0[byte as usize] = if alphanumeric { byte.is_ascii_alphanumeric() } else { !byte.is_ascii_control() };
+            if byte == u8::MAX {
+                return self;
+            }
+            byte += 1;
+        }
+    }
+
+    #[allow(clippy::indexing_slicing)] // the same
+    const fn with(mut self, others: &[u8], are_in: bool) -> Class {
+        let mut rest = others;
+        while let [byte, behind @ ..] = rest {
+            self.0[*byte as usize] = are_in;
+            rest = behind;
+        }
+        self
+    }
+
+    /// Whether a byte is of it.
+    pub(crate) fn has(&self, byte: u8) -> bool {
+        self.0.get(usize::from(byte)).is_some_and(|has| *has)
+    }
+}
+
 /// A character of a token (RFC 3261 §25.1).
-pub(crate) const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+pub(crate) fn is_token(byte: u8) -> bool {
+    static TOKEN: Class = Class::alphanumeric_and(b"-.!%*_+`'~");
+    TOKEN.has(byte)
 }
 
 /// Whether all of `bytes` is one token.

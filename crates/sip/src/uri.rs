@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::scan::{Scan, number, split_once};
+use crate::scan::{Class, Scan, number, split_once};
 
 /// A URI's scheme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,7 +80,7 @@ impl<'a> Uri<'a> {
             Some((user, None)) => (user, b"".as_slice()),
             None => (b"".as_slice(), b"".as_slice()),
         };
-        if !is_all(user, is_user) || !is_all(password, is_password) {
+        if !is_all(user, &USER) || !is_all(password, &PASSWORD) {
             return None;
         }
         let mut scan = Scan::new(rest);
@@ -88,7 +88,7 @@ impl<'a> Uri<'a> {
         let params = scan.take_while(|byte| byte != b'?');
         let asked = scan.eat(b'?');
         let headers = scan.rest();
-        if asked == headers.is_empty() || !are_params(params) || !is_all(headers, is_header) {
+        if asked == headers.is_empty() || !are_params(params) || !is_all(headers, &HEADER) {
             return None;
         }
         Some(Uri {
@@ -201,7 +201,8 @@ fn take_host_port<'a>(scan: &mut Scan<'a>) -> Option<HostPort<'a>> {
 
 /// A host name or IPv4 address; `_` is no letter of host names, yet it is met.
 pub(crate) fn is_host(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+    static HOST: Class = Class::alphanumeric_and(b"-._");
+    !bytes.is_empty() && bytes.iter().all(|byte| HOST.has(*byte))
 }
 
 /// What may stand between the brackets of an IPv6 reference.
@@ -224,47 +225,33 @@ const fn hex(byte: u8) -> Option<u8> {
 }
 
 /// Whether every byte is of `class` or part of a whole escape.
-fn is_all(bytes: &[u8], class: impl Fn(u8) -> bool) -> bool {
+fn is_all(bytes: &[u8], class: &Class) -> bool {
     let mut rest = bytes;
     while let [first, behind @ ..] = rest {
         rest = match (first, behind) {
             (b'%', [high, low, after @ ..]) if hex(*high).is_some() && hex(*low).is_some() => after,
             (b'%', _) => return false,
-            _ if class(*first) => behind,
+            _ if class.has(*first) => behind,
             _ => return false,
         };
     }
     true
 }
 
-const fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')')
-}
-
+// Each begins with what is unreserved: letters, digits and `-_.!~*'()`.
 /// `#` should be escaped, yet dialled codes come with it as it is.
-const fn is_user(byte: u8) -> bool {
-    is_password(byte) || matches!(byte, b';' | b'?' | b'/' | b'#')
-}
-
-const fn is_password(byte: u8) -> bool {
-    is_unreserved(byte) || matches!(byte, b'&' | b'=' | b'+' | b'$' | b',')
-}
-
+static USER: Class = Class::alphanumeric_and(b"-_.!~*'()&=+$,;?/#");
+static PASSWORD: Class = Class::alphanumeric_and(b"-_.!~*'()&=+$,");
 /// `=` inside a value is base64 padding in the opaque parameters that proxies put into Record-Route.
-const fn is_param(byte: u8) -> bool {
-    is_unreserved(byte) || matches!(byte, b'[' | b']' | b'/' | b':' | b'&' | b'+' | b'$' | b'=')
-}
-
-const fn is_header(byte: u8) -> bool {
-    is_param(byte) || byte == b'?'
-}
+static PARAM: Class = Class::alphanumeric_and(b"-_.!~*'()[]/:&+$=");
+static HEADER: Class = Class::alphanumeric_and(b"-_.!~*'()[]/:&+$=?");
 
 /// Nothing, or `;name[=value]` again and again.
 fn are_params(bytes: &[u8]) -> bool {
     let Some(inner) = bytes.strip_prefix(b";") else { return bytes.is_empty() };
     inner
         .split(|&byte| byte == b';')
-        .all(|entry| !entry.is_empty() && !entry.starts_with(b"=") && is_all(entry, is_param))
+        .all(|entry| !entry.is_empty() && !entry.starts_with(b"=") && is_all(entry, &PARAM))
 }
 
 #[cfg(test)]

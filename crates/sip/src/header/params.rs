@@ -1,6 +1,6 @@
 //! Parameters behind a header's value: `;name=value;flag` (RFC 3261 §7.3.1, generic-param).
 
-use crate::scan::{Scan, is_lws, split, split_once, trim};
+use crate::scan::{Class, Scan, split, split_once, trim};
 
 /// A parameter by name, without regard to case; present without value is `Some(b"")`. Quotes stay on the value.
 pub(crate) fn find<'a>(params: &'a [u8], name: &str) -> Option<&'a [u8]> {
@@ -40,7 +40,8 @@ pub(crate) fn are_sound(params: &[u8]) -> bool {
 }
 
 fn is_value(byte: u8) -> bool {
-    !is_lws(byte) && !byte.is_ascii_control() && !matches!(byte, b';' | b',' | b'"' | b'<' | b'>')
+    static VALUE: Class = Class::all_but_controls_and(b" ;,\"<>");
+    VALUE.has(byte)
 }
 
 #[cfg(test)]
