@@ -1,5 +1,7 @@
 //! A device's process: started on a core of its own, its CPU time and memory read from outside.
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::process::{Child, Command};
 use std::time::Duration;
 
@@ -88,15 +90,56 @@ fn of_memory(pid: u32, names: &[&'static str]) -> anyhow::Result<u64> {
     Ok(1024 * kib)
 }
 
-/// The fields of /proc/PID/stat behind the second, which is a name in brackets that may hold spaces.
-fn stat(pid: u32) -> anyhow::Result<Vec<String>> {
+/// The fields of /proc/PID/stat behind the second, which is a name in brackets that may hold spaces. Of a thread: `PID/task/TID`.
+fn stat(pid: impl Display) -> anyhow::Result<Vec<String>> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, rest) = stat.rsplit_once(')').context("/proc/PID/stat")?;
     Ok(rest.split_ascii_whitespace().map(str::to_owned).collect())
 }
 
-/// CPU time of all threads of a process, those that ended too.
-pub(crate) fn cpu(pid: u32) -> anyhow::Result<Duration> {
+/// What threads have done so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Work {
+    /// How often they had to be woken, having waited.
+    pub(crate) woken: u64,
+    /// How often others took their core.
+    pub(crate) pushed_off: u64,
+    pub(crate) cpu: Duration,
+}
+
+impl Work {
+    /// Adds what has been done since `before`.
+    pub(crate) fn add(&mut self, now: Work, before: Work) {
+        self.woken += now.woken.saturating_sub(before.woken);
+        self.pushed_off += now.pushed_off.saturating_sub(before.pushed_off);
+        self.cpu += now.cpu.saturating_sub(before.cpu);
+    }
+}
+
+/// The threads of a process by their names; those of one name together.
+pub(crate) fn threads(pid: u32) -> anyhow::Result<BTreeMap<String, Work>> {
+    let mut all: BTreeMap<String, Work> = BTreeMap::new();
+    for entry in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let thread = entry?.path();
+        let read = |file: &str| std::fs::read_to_string(thread.join(file));
+        // One that has just ended is nobody's business.
+        let (Ok(name), Ok(status)) = (read("comm"), read("status")) else { continue };
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.and_then(|value| value.trim().parse().ok()).with_context(|| name.to_owned())
+        };
+        let seen = Work {
+            woken: field("voluntary_ctxt_switches")?,
+            pushed_off: field("nonvoluntary_ctxt_switches")?,
+            cpu: cpu(thread.strip_prefix("/proc")?.display())?,
+        };
+        all.entry(name.trim().to_owned()).or_default().add(seen, Work::default());
+    }
+    Ok(all)
+}
+
+/// CPU time of all threads of a process, those that ended too; of one thread: `PID/task/TID`.
+pub(crate) fn cpu(pid: impl Display) -> anyhow::Result<Duration> {
     let stat = stat(pid)?;
     let field = |n: usize| stat.get(n).and_then(|value| value.parse::<u64>().ok());
     let ticks = field(11).zip(field(12)).map(|(user, system)| user + system).context("no times in /proc/PID/stat")?;

@@ -2,6 +2,7 @@
 //! edge (a back-to-back user agent that anchors media), through Kamailio as a stateful proxy, and through Kamailio with
 //! its dialog module and rtpengine.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::process::Command;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-use super::process::{self, machine};
+use super::process::{self, Work, machine};
 use super::rtpengine::Rtpengine;
 use super::table::spread;
 use crate::interop::cases::kamailio::Kamailio;
@@ -45,6 +46,9 @@ pub(crate) struct Options {
     /// Calls a second.
     #[arg(long, value_delimiter = ',', default_values_t = [200, 500, 1000])]
     rates: Vec<u32>,
+    /// Also tells how often each thread of the edge is woken for a call, and how long it works.
+    #[arg(long)]
+    threads: bool,
     /// Leaves the memory of held calls out.
     #[arg(long)]
     no_memory: bool,
@@ -131,22 +135,30 @@ impl Device {
 }
 
 /// One run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Seen {
     /// CPU seconds for 1,000 calls.
     cost: f64,
     counted: Counted,
+    /// What the edge's threads have done.
+    threads: BTreeMap<String, Work>,
 }
 
 fn measure(kind: Kind, rate: u32, seconds: u32) -> anyhow::Result<Seen> {
     let device = Device::start(kind)?;
     device.call(WARM_UP_CALLS, rate.min(200), LENGTH)?;
     std::thread::sleep(SETTLE);
-    let before = device.cpu()?;
+    let threads = || device.edge.as_ref().map_or(Ok(BTreeMap::new()), |edge| process::threads(edge.pid()));
+    let (before, slept) = (device.cpu()?, threads()?);
     let counted = device.call(rate * seconds, rate, LENGTH)?;
     std::thread::sleep(SETTLE);
     let used = device.cpu()?.saturating_sub(before);
-    Ok(Seen { cost: used.as_secs_f64() * 1000.0 / f64::from(rate * seconds), counted })
+    let mut worked: BTreeMap<String, Work> = BTreeMap::new();
+    for (name, work) in threads()? {
+        let before = slept.get(&name).copied().unwrap_or_default();
+        worked.entry(name).or_default().add(work, before);
+    }
+    Ok(Seen { cost: used.as_secs_f64() * 1000.0 / f64::from(rate * seconds), counted, threads: worked })
 }
 
 /// (bytes before, bytes for each held call).
@@ -183,8 +195,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         options.runs,
         options.seconds
     );
+    let mut threads = "\n| calls a second | thread | woken a call | pushed off its core a call | CPU µs a call |\n\
+         | --- | --- | --- | --- | --- |\n"
+        .to_owned();
     for rate in &options.rates {
-        rows(&mut text, *rate, options)?;
+        let edge = rows(&mut text, *rate, options)?;
+        thread_rows(&mut threads, *rate, options, &edge);
+    }
+    if options.threads {
+        text.push_str(&threads);
     }
     if !options.no_memory {
         text.push_str("\n| device | MiB before | KiB for each of 2,000 held calls |\n| --- | --- | --- |\n");
@@ -200,8 +219,22 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// All devices at one rate.
-fn rows(text: &mut String, rate: u32, options: &Options) -> anyhow::Result<()> {
+/// The edge's threads at one rate.
+fn thread_rows(text: &mut String, rate: u32, options: &Options, runs: &[Seen]) {
+    let mut sums: BTreeMap<&str, Work> = BTreeMap::new();
+    for (name, work) in runs.iter().flat_map(|run| &run.threads) {
+        sums.entry(name).or_default().add(*work, Work::default());
+    }
+    let calls = f64::from(rate * options.seconds) * runs.len() as f64;
+    for (name, work) in sums {
+        let (woken, pushed_off) = (work.woken as f64 / calls, work.pushed_off as f64 / calls);
+        let micros = work.cpu.as_secs_f64() * 1e6 / calls;
+        let _ = writeln!(text, "| {rate} | {name} | {woken:.2} | {pushed_off:.2} | {micros:.0} |");
+    }
+}
+
+/// All devices at one rate; what the edge's runs were.
+fn rows(text: &mut String, rate: u32, options: &Options) -> anyhow::Result<Vec<Seen>> {
     let mut seen: [Vec<Seen>; KINDS.len()] = Default::default();
     for run in 1..=options.runs {
         for (kind, seen) in KINDS.into_iter().zip(&mut seen) {
@@ -229,5 +262,6 @@ fn rows(text: &mut String, rate: u32, options: &Options) -> anyhow::Result<()> {
             kind.name()
         );
     }
-    Ok(())
+    let [edge, ..] = seen;
+    Ok(edge)
 }
