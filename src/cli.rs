@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::client::watch;
 use crate::config;
 
 /// Stands between SIP trunks, a PBX and voice agents: routes calls, carries their audio, goes on where one fails.
@@ -57,6 +58,9 @@ pub enum Verb {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Again and again, every so many seconds [without a number: 2]; with --json a line each time
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = watch::EVERY, value_parser = seconds)]
+        watch: Option<Duration>,
     },
     /// Live and recent calls of a running edge
     Calls {
@@ -250,6 +254,9 @@ pub struct Listing {
     /// Print CSV, with the columns of `[cdr] format = "csv"`
     #[arg(long, conflicts_with = "json")]
     pub csv: bool,
+    /// Again and again, every so many seconds [without a number: 2]; with --json a line each time
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = watch::EVERY, value_parser = seconds, conflicts_with = "csv")]
+    pub watch: Option<Duration>,
 }
 
 /// `calls …`
@@ -274,6 +281,11 @@ pub enum Calls {
 pub enum Presets {
     /// List them
     List,
+    /// What the trunks of the configuration that have it say otherwise
+    Diff {
+        /// e.g. twilio
+        name: String,
+    },
     /// Show one
     Show {
         /// e.g. twilio
@@ -475,6 +487,12 @@ pub struct Why {
 
 fn duration(text: &str) -> Result<Duration, String> {
     config::parse_duration(text).ok_or_else(|| "a duration is written as 500ms, 30s, 10m or 1h30m".to_owned())
+}
+
+/// Seconds from one look to the next; a fraction may be less than one.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.1..=86_400.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "0.1 to 86400 seconds".to_owned())
 }
 
 #[cfg(test)]

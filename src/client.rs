@@ -24,6 +24,7 @@ use crate::web::{self, Answer};
 use crate::why::Question;
 
 mod print;
+pub(crate) mod watch;
 
 pub(crate) use print::{call_row, span};
 
@@ -47,16 +48,18 @@ const SILENT: &str = "it does not answer";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// `status`
-pub fn status(config: Option<&Path>, remote: &Remote, json: bool) -> ExitCode {
-    ask(config, remote, Method::GET, "/v1/status", None, |answer| {
-        if json { raw(answer) } else { print::status(answer, terminal::width()) }
-    })
+pub fn status(config: Option<&Path>, remote: &Remote, json: bool, every: Option<Duration>) -> ExitCode {
+    let show = |answer: &Value| if json { raw(answer) } else { print::status(answer, terminal::width()) };
+    match every {
+        Some(every) => watch::watch(config, remote, every, "/v1/status", json, show),
+        None => ask(config, remote, Method::GET, "/v1/status", None, show),
+    }
 }
 
 /// `calls [ls]`, `calls show SID`, `calls hangup SID`
 pub fn calls(config: Option<&Path>, remote: &Remote, json: bool, what: Calls) -> ExitCode {
     match what {
-        Calls::Ls(Listing { state, trunk, outcome, reason, flag, limit, csv }) => {
+        Calls::Ls(Listing { state, trunk, outcome, reason, flag, limit, csv, watch }) => {
             let mut query = format!("/v1/calls?limit={}", limit.unwrap_or(CALLS_SHOWN));
             let wanted = [("state", state), ("trunk", trunk), ("outcome", outcome), ("reason", reason), ("flag", flag)];
             for (key, value) in wanted {
@@ -69,7 +72,10 @@ pub fn calls(config: Option<&Path>, remote: &Remote, json: bool, what: Calls) ->
                 (false, true) => print::calls_as_csv(answer),
                 (false, false) => print::calls(answer, terminal::width()),
             };
-            ask(config, remote, Method::GET, &query, None, show)
+            match watch {
+                Some(every) => watch::watch(config, remote, every, &query, json, show),
+                None => ask(config, remote, Method::GET, &query, None, show),
+            }
         }
         Calls::Show { sid } => {
             let show = |answer: &Value| if json { raw(answer) } else { print::call(answer, terminal::width()) };

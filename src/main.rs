@@ -24,7 +24,7 @@ fn main() -> ExitCode {
             Some(path) => check::run(&path, strict, json),
             None => run::no_config(),
         },
-        Verb::Status { remote, json } => client::status(config, &remote, json),
+        Verb::Status { remote, json, watch } => client::status(config, &remote, json, watch),
         Verb::Calls { listing, what: Some(_), .. } if listing != Listing::default() => {
             eprintln!("error: --state, --trunk, --limit and --csv belong to `calls ls`: write them behind it");
             ExitCode::from(run::USAGE)
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
             doctor::run(config, &only, form)
         }
         Verb::Agent { what: Agents::Test(verb) } => agent_test::run(config, &verb),
-        Verb::Preset { what, json } => preset::run(&what, json),
+        Verb::Preset { what, json } => preset::run(config, &what, json),
         Verb::Configuration { what } => configuration::run(config, &what),
         Verb::Reload { remote, json } => client::reload(config, &remote, json),
         Verb::Drain { remote, undo, json } => client::drain(config, &remote, undo, json),

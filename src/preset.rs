@@ -1,29 +1,47 @@
-//! `trunkgate preset list|show`: what presets there are, and what one says, with the source of each value.
+//! `trunkgate preset list|show|diff`: what presets there are, what one says, with the source of each value, and what the trunks
+//! of the configuration say otherwise.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
 use crate::cli::Presets;
 use crate::config::preset::{self, Preset, PresetValue};
-use crate::{client, run};
+use crate::config::preset_diff::{self, Changed, Uses};
+use crate::{client, config, run};
 
-/// Lists all presets, or shows one; exit 2 for one that does not exist.
-pub fn run(what: &Presets, json: bool) -> ExitCode {
+/// Lists all presets, shows one, or what is changed of it; exit 2 for one that does not exist, and for a file that cannot be used.
+pub fn run(file: Option<&Path>, what: &Presets, json: bool) -> ExitCode {
+    let named = |name: &str| {
+        let found = preset::find(name);
+        if found.is_none() {
+            let names: Vec<&str> = preset::all().iter().map(|preset| preset.name).collect();
+            eprintln!("error: no preset is named {name}: {}", names.join(", "));
+        }
+        found
+    };
     let text = match what {
+        Presets::Diff { name } => {
+            let Some(preset) = named(name) else { return ExitCode::from(run::USAGE) };
+            let Some(path) = config::find(file) else { return run::no_config() };
+            let source = std::fs::read_to_string(&path).unwrap_or_default();
+            if let Err(found) = config::load(&path) {
+                eprint!("{}", config::render(&path, &source, &found));
+                return ExitCode::from(run::USAGE);
+            }
+            let trunks = preset_diff::uses(&source, &preset);
+            if json { format!("{:#}\n", diff_as_json(&preset, &path, &trunks)) } else { diff(&preset, &path, &trunks) }
+        }
         Presets::List if json => {
             let one = |preset: &Preset| json!({ "name": preset.name, "title": preset.title });
             format!("{:#}\n", preset::all().iter().map(one).collect::<Value>())
         }
         Presets::List => list(),
-        Presets::Show { name } => match preset::find(name) {
+        Presets::Show { name } => match named(name) {
             Some(preset) if json => format!("{:#}\n", as_json(&preset)),
             Some(preset) => as_text(&preset),
-            None => {
-                let names: Vec<&str> = preset::all().iter().map(|preset| preset.name).collect();
-                eprintln!("error: no preset is named {name}: {}", names.join(", "));
-                return ExitCode::from(run::USAGE);
-            }
+            None => return ExitCode::from(run::USAGE),
         },
     };
     client::say(&text);
@@ -61,6 +79,55 @@ fn as_text(preset: &Preset) -> String {
         out.push_str(&format!("\n# {}\n# {}: dropped where any other trunk brings it\n", header.source, header.name));
     }
     out
+}
+
+/// Each trunk with what it says otherwise, and where.
+fn diff(preset: &Preset, path: &Path, trunks: &[Uses]) -> String {
+    if trunks.is_empty() {
+        return format!("no trunk of {} has preset = \"{}\"\n", path.display(), preset.name);
+    }
+    let mut out = String::new();
+    for trunk in trunks {
+        let place = format!("{}:{}:{}", path.display(), trunk.line, trunk.column);
+        let of = format!("of {} values of the preset", trunk.values);
+        if trunk.changed.is_empty() {
+            out.push_str(&format!("[trunk.{}]  {place}: none {of} is changed\n", trunk.name));
+            continue;
+        }
+        out.push_str(&format!("[trunk.{}]  {place}: {} {of} changed\n", trunk.name, trunk.changed.len()));
+        for one in &trunk.changed {
+            out.push_str(&format!("  {}:{}:{}\n", path.display(), one.line, one.column));
+            out.push_str(&format!("  - {} = {}\n  + {} = {}\n", one.key, one.preset, one.key, one.written));
+        }
+    }
+    out
+}
+
+fn diff_as_json(preset: &Preset, path: &Path, trunks: &[Uses]) -> Value {
+    let changed = |one: &Changed| {
+        json!({
+            "key": one.key,
+            "preset": one.preset,
+            "written": one.written,
+            "source": one.source,
+            "line": one.line,
+            "column": one.column,
+        })
+    };
+    let trunk = |trunk: &Uses| {
+        json!({
+            "name": trunk.name,
+            "line": trunk.line,
+            "column": trunk.column,
+            "values": trunk.values,
+            "changed": trunk.changed.iter().map(changed).collect::<Value>(),
+        })
+    };
+    json!({
+        "preset": preset.name,
+        "file": path.display().to_string(),
+        "trunks": trunks.iter().map(trunk).collect::<Value>(),
+    })
 }
 
 fn quoted(texts: &[String]) -> String {

@@ -6,10 +6,15 @@ use serde_json::Value;
 
 /// Its width, in characters; `None` for a file or a pipe, which take lines of any length.
 pub(crate) fn width() -> Option<usize> {
+    size().map(|(width, _)| width)
+}
+
+/// Its width and height, in characters; `None` for a file or a pipe.
+pub(crate) fn size() -> Option<(usize, usize)> {
     let stdout = std::io::stdout();
     let size = stdout.is_terminal().then(|| rustix::termios::tcgetwinsize(&stdout).ok())??;
     // A serial line says 0.
-    Some(usize::from(size.ws_col)).filter(|width| *width > 0)
+    Some((usize::from(size.ws_col), usize::from(size.ws_row))).filter(|(width, _)| *width > 0)
 }
 
 /// Whether it is to have colours: not where `NO_COLOR` is set (no-color.org), nor on one that has none.

@@ -184,6 +184,11 @@ fn the_examples_send_their_calls_where_they_say() {
         ("pbx-to-twilio.toml", "pbx", "911", noon, "emergency", "carrier twilio"),
         ("pbx-to-twilio.toml", "pbx", "+12125550100", noon, "out", "twilio carrier"),
         ("pbx-to-twilio.toml", "twilio", "+14155551234", noon, "in", "pbx carrier/+14155550199"),
+        ("telnyx-to-agent.toml", "telnyx", "+14155551234", noon, "inbound", "receptionist pbx"),
+        ("telnyx-to-agent.toml", "pbx", "+14155551234", noon, "outbound", "telnyx"),
+        ("carrier-to-elevenlabs.toml", "carrier", "+14155550100", noon, "reception", "elevenlabs pbx"),
+        ("carrier-to-elevenlabs.toml", "carrier", "+14155550101", noon, "others", "pbx"),
+        ("carrier-to-livekit.toml", "carrier", "+14155550100", noon, "reception", "livekit pbx"),
         ("two-carriers.toml", "pbx", "112", noon, "emergency", "solid cheap"),
         ("two-carriers.toml", "pbx", "+12125550100", noon, "out", "cheap solid"),
         (

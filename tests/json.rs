@@ -236,6 +236,15 @@ fn what_verbs_print_without_an_edge_is_in_the_page() {
         let name = preset["name"].as_str().unwrap();
         page.hold("preset", &printed(&["preset", "show", name, "--json"]));
     }
+    let (_directory, changed) = write(
+        "[trunk.a]\npreset = \"carrier\"\npeers = [\"sip:127.0.0.1\"]\ndtmf = \"info\"\n[[route]]\nconnect = [\"trunk:a\"]\n",
+    );
+    let told = printed(&["--config", changed.to_str().unwrap(), "preset", "diff", "carrier", "--json"]);
+    assert_eq!(
+        (&told["trunks"][0]["changed"][0]["key"], &told["trunks"][0]["changed"][0]["line"]),
+        (&"dtmf".into(), &4.into())
+    );
+    page.hold("preset diff", &told);
 
     let far = answers(callee);
     let uri = format!("sip:{NUMBER}@{}", edge.address("udp"));

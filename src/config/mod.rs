@@ -32,6 +32,7 @@ mod parts;
 mod pieces;
 mod places;
 pub mod preset;
+pub mod preset_diff;
 mod queue;
 mod quotas;
 mod raw;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::resource::{Resource, getrlimit};
 use tokio::time::timeout;
 
-use super::Report;
+use super::{Report, container};
 use crate::config::Config;
 use crate::findings::Finding;
 use crate::{client, interfaces, limits, transport};
@@ -31,6 +31,7 @@ pub(super) async fn examine(config: &Config, report: &Report) -> Vec<Finding> {
         open_files(config, getrlimit(Resource::RLIMIT_NOFILE).map(|(_, hard)| hard).ok()),
         udp_buffers(number_pair("/proc/sys/net/core/rmem_max").map(|(bytes, _)| bytes)),
     ]));
+    all.extend(report.take(container::judge(config, &container::Facts::read()).into_iter().collect()));
     all
 }
 

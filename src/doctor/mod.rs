@@ -20,6 +20,7 @@ use crate::{client, interfaces, run, speech, terminal};
 mod answer;
 mod calls;
 mod clock;
+mod container;
 mod machine;
 mod only;
 mod path;

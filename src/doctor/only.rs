@@ -4,13 +4,14 @@ use crate::config::Config;
 use crate::findings::Finding;
 
 /// The lines; of `options TRUNK`, `codecs TRUNK` and `agent NAME` the first word.
-const KINDS: [&str; 17] = [
+const KINDS: [&str; 18] = [
     "config",
     "ports",
     "media ports",
     "ephemeral range",
     "open files",
     "udp buffers",
+    "container",
     "tls",
     "dns",
     "options",
@@ -29,8 +30,11 @@ const OUTBOUND: &str = "outbound udp";
 
 /// Names for several lines.
 const GROUPS: [(&str, &[&str]); 4] = [
-    ("machine", &["ports", "media ports", "ephemeral range", "open files", "udp buffers", "clock"]),
-    ("media", &["media ports", "ephemeral range", "public address", "inbound udp", "outbound udp", "codecs"]),
+    ("machine", &["ports", "media ports", "ephemeral range", "open files", "udp buffers", "container", "clock"]),
+    (
+        "media",
+        &["media ports", "ephemeral range", "container", "public address", "inbound udp", "outbound udp", "codecs"],
+    ),
     ("peers", &["tls", "dns", "options", "sip alg", "public address"]),
     ("agents", &["agent"]),
 ];
