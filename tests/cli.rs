@@ -438,3 +438,26 @@ fn what_belongs_to_a_list_of_calls_is_refused_elsewhere() {
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("calls ls"), "{}", text(&output.stderr));
 }
+
+/// Whoever answers too late may have begun.
+#[test]
+fn a_drain_that_is_not_answered_in_time_says_how_to_take_it_back() {
+    let late = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", late.local_addr().unwrap());
+    let answering = std::thread::spawn(move || {
+        let (mut stream, _) = late.accept().unwrap();
+        let mut request = [0; 4096];
+        let read = std::io::Read::read(&mut stream, &mut request).unwrap();
+        let body = r#"{"error":{"code":"timeout","message":"no answer within 10 s"}}"#;
+        let head = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nconnection: close";
+        let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        std::io::Write::write_all(&mut stream, answer.as_bytes()).unwrap();
+        String::from_utf8_lossy(&request[..read]).into_owned()
+    });
+    let output = finish(&["drain", "--url", &url]);
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("no answer within 10 s (503); it may drain all the same"), "{told}");
+    assert!(told.contains("`trunkgate drain --undo` takes calls again"), "{told}");
+    assert!(answering.join().unwrap().starts_with("POST /v1/drain"));
+}

@@ -218,7 +218,10 @@ impl Edge {
             self.registrar.keep(name, party, |_| true);
             self.show_trunk(name);
             self.unknown.known(flow.remote.ip());
-            self.strays.known(flow.remote.ip());
+            let user = self.table.trunk(name).and_then(|trunk| trunk.require_auth.as_ref());
+            if let Some(user) = user.map(|user| self.shown(&user.username)) {
+                self.strays.known(flow.remote.ip(), &user);
+            }
             if is_new && asked > 0 {
                 self.log("", format!("trunk {name}: a phone at {} has registered", flow.remote), None);
             }

@@ -68,9 +68,9 @@ impl Strays {
         ))
     }
 
-    /// Whoever is there is known now.
-    pub(crate) fn known(&mut self, source: IpAddr) {
-        self.last.take_if(|(_, last, _)| *last == source);
+    /// Somebody there has registered as this user: if that one was meant, all is well. Others may be behind one address.
+    pub(crate) fn known(&mut self, source: IpAddr, user: &str) {
+        self.last.take_if(|(stray, last, _)| *last == source && stray.near.as_deref() == Some(user));
     }
 
     /// The last one of the last hour.
@@ -122,7 +122,10 @@ mod tests {
         assert_eq!((told.user.as_str(), told.near.as_deref(), told.source), ("ana", Some("anna"), phone));
         assert_eq!((told.registers, told.seconds_ago), (2_002, 5));
         assert!(strays.lately(now + Duration::from_secs(3_600)).is_none());
-        strays.known(phone);
+        strays.known(phone, "ben");
+        strays.known(scanner, "anna");
+        assert!(strays.lately(later).is_some(), "another phone there, and one elsewhere");
+        strays.known(phone, "anna");
         assert!(strays.lately(later).is_none());
     }
 }
