@@ -63,12 +63,16 @@ impl Call {
         if let Some(standing) = self.standing_description() {
             agreed.answer = standing;
         } else if self.has_been_answered() {
-            agreed.answer = self.answer_as_told(agreed.answer)?;
+            agreed.answer = self.answer_as_told(&agreed.answer)?;
         } else {
             let caller = &mut self.legs[self.near];
             caller.protect_answer(edge, &mut agreed.answer, &offer);
             agreed.answer = caller.stamp(agreed.answer);
-            caller.ours = caller.last_sent.clone();
+            let told = std::mem::replace(&mut caller.ours, caller.last_sent.clone());
+            // Of what one INVITE is answered some take the first word alone, as RFC 3261 §13.2.1 has it.
+            if self.is_answered() && told.is_some_and(|told| !told.says_but_for_version(&agreed.answer)) {
+                self.owe(self.near, false);
+            }
         }
         let leg = &mut self.legs[callee];
         leg.ours = leg.last_sent.clone();

@@ -140,10 +140,9 @@ impl Call {
     }
 
     /// Our answer to the caller is what it was told; where another one would be right it is asked again after its ACK.
-    pub(crate) fn answer_as_told(&mut self, mut answer: Description) -> Result<Description, Failure> {
+    pub(crate) fn answer_as_told(&mut self, answer: &Description) -> Result<Description, Failure> {
         let told = self.legs[CALLER].ours.as_ref().ok_or_else(|| bad_media("no answer"))?;
-        answer.origin.version = told.version();
-        let same = told.says(&answer);
+        let same = told.says_but_for_version(answer);
         let told = told.read().ok_or_else(|| bad_media("no answer"))?;
         if !same && self.state == State::Answered {
             self.owe(CALLER, false);

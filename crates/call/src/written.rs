@@ -40,6 +40,12 @@ impl Written {
     pub(crate) fn says(&self, description: &Description) -> bool {
         *self.0 == *description.to_string()
     }
+    /// The same where the version in `o=` may be another one.
+    pub(crate) fn says_but_for_version(&self, description: &Description) -> bool {
+        let mut description = description.clone();
+        description.origin.version = self.version();
+        self.says(&description)
+    }
     /// The version in its `o=` line.
     pub(crate) fn version(&self) -> u64 {
         self.origin().split(' ').nth(2).and_then(|version| version.parse().ok()).unwrap_or(1)

@@ -169,6 +169,26 @@ fn where_the_caller_cannot_be_asked_the_edge_answers_the_callee() {
     }
 }
 
+/// Of what its INVITE is answered it may take the first word alone (RFC 3261 §13.2.1): the hold is told once it can be asked.
+#[test]
+fn a_caller_is_told_after_the_answer_what_the_callee_has_changed_before_it() {
+    for (reliable, can_update) in [(false, false), (false, true), (true, false)] {
+        let (mut bench, mut caller, callee, _) = early(Able { reliable, update: can_update }, BOTH);
+        bench.receive(PBX, callee.request("UPDATE", 1, &sdp("10.0.0.20", 30_000, 2, "0 101", "sendonly")));
+        assert!(bench.expect(PBX, "SIP/2.0 200").body().contains("a=recvonly"));
+        answered(&mut bench, &caller, &callee, "");
+        let told = bench.expect(CARRIER, "INVITE");
+        assert!(told.body().contains("a=sendonly"), "{}", told.text);
+        let taken = caller.respond(&told, 200, &sdp("198.51.100.7", 40_000, 2, "0 101", "recvonly"));
+        bench.receive(CARRIER, taken);
+        bench.expect(CARRIER, "ACK");
+        assert_eq!(bench.gateway.calls(bench.now)[0].state, "held");
+        bench.nothing();
+        bench.bye(&mut caller, &callee);
+        bench.finish();
+    }
+}
+
 #[test]
 fn a_callee_that_offers_while_the_caller_has_not_acknowledged_is_answered_by_the_edge() {
     let mut bench = Bench::new();
