@@ -33,10 +33,12 @@ pub(super) fn agents(draft: &Draft, findings: &mut Findings) {
 /// Where `local_networks` holds every trunk, also one outside: that `public_address` is then moot cannot be meant. Trunks whose
 /// addresses are not known before they are looked up, or before a phone registers, may be elsewhere.
 pub(super) fn public_address(draft: &Draft, findings: &mut Findings) {
+    let local = &draft.edge.local_networks;
     let written =
         draft.edge.public_address.iter().chain(draft.listen.iter().flat_map(|one| &one.listen.public_address));
-    let Some(span) = draft.local_networks_span.clone().filter(|_| written.count() > 0) else { return };
-    let local = &draft.edge.local_networks;
+    // One that is in `local_networks` itself is told of already.
+    let mut moot = written.filter(|address| !local.iter().any(|network| network.contains(*address)));
+    let Some(span) = draft.local_networks_span.clone().filter(|_| moot.next().is_some()) else { return };
     let mut outside = None;
     for placed in &draft.trunks {
         let Some(networks) = networks(placed) else { return };
