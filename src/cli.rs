@@ -326,7 +326,7 @@ pub struct AgentTest {
     /// An agent of the file, or a WebSocket, e.g. wss://agent.example.com/media
     #[arg(value_name = "NAME|URL")]
     pub agent: String,
-    /// Say this WAV file (one channel, 8000 Hz) instead of something like speech
+    /// Say this WAV file instead of something like speech; what is not one channel of 8000 Hz is converted
     #[arg(long, value_name = "FILE")]
     pub wav: Option<PathBuf>,
     /// Write what its caller hears to this WAV file, from the opened socket on

@@ -195,7 +195,12 @@ fn an_echo_holds_and_the_page_shows_who_spoke() {
 #[test]
 fn an_agent_that_is_not_there_or_refuses_fails() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let told = Told::of(&format!("ws://{closed}/"), &[], &[]);
+    // What was recorded before stays where there is nothing new.
+    let folder = tempfile::tempdir().unwrap();
+    let before = folder.path().join("before.wav");
+    std::fs::write(&before, "a recording").unwrap();
+    let told = Told::of(&format!("ws://{closed}/"), &["--out", before.to_str().unwrap()], &[]);
+    assert_eq!(std::fs::read_to_string(&before).unwrap(), "a recording");
     assert!(told.code == Some(1) && told.line("connect").1.starts_with("cannot be reached"), "{:#}", told.all);
     let url = agent(answers_in_a_burst);
     let told = Told::of(&url, &[], &[("TRUNKGATE_AGENT_TOKEN", "another")]);
@@ -204,6 +209,8 @@ fn an_agent_that_is_not_there_or_refuses_fails() {
         &["agent", "test", "http://127.0.0.1/"][..],
         &["agent", "test", &url, "--wav", "/nowhere.wav"],
         &["agent", "test", &url, "--times", "1", "--out", "/nowhere/a.wav"],
+        &["agent", "test", &url, "--times", "1", "--out", "/"],
+        &["agent", "test", &url, "--times", "1", "--wav", "Cargo.toml", "--out", "./Cargo.toml"],
     ] {
         assert_eq!(trunkgate(wrong).output().unwrap().status.code(), Some(2), "{wrong:?}");
     }

@@ -6,6 +6,7 @@ mod support;
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex};
 
@@ -26,12 +27,29 @@ struct Top {
     child: Child,
     keyboard: File,
     bytes: Arc<Mutex<Vec<u8>>>,
+    reader: std::thread::JoinHandle<()>,
 }
 
 impl Top {
     fn start(url: &str, directory: &std::path::Path, variables: &[(&str, &str)]) -> Top {
+        let (child, keyboard) = Top::spawn(url, directory, variables);
+        let (mut from, bytes) = (keyboard.try_clone().unwrap(), Arc::new(Mutex::new(Vec::new())));
+        let copy = Arc::clone(&bytes);
+        let reader = std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            // The other end is closed when the program ends.
+            while let Ok(len @ 1..) = from.read(&mut buffer) {
+                copy.lock().unwrap().extend_from_slice(&buffer[..len]);
+            }
+        });
+        Top { child, keyboard, bytes, reader }
+    }
+    /// The program, and the side of its terminal where a person sits.
+    fn spawn(url: &str, directory: &std::path::Path, variables: &[(&str, &str)]) -> (Child, File) {
         let size = Winsize { ws_row: 40, ws_col: 140, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(&size, None).unwrap();
+        // A copy that the program does not get as well: with the last one the terminal is gone.
+        let terminal = File::from(pty.master).try_clone().unwrap();
         // The terminal is to be the one of its own session: who runs the tests may have another.
         let mut command = Command::new("setsid");
         command.args(["--ctty", env!("CARGO_BIN_EXE_trunkgate"), "top", "--url", url]).current_dir(directory);
@@ -39,24 +57,10 @@ impl Top {
         command.envs(variables.iter().copied());
         command.stdin(pty.slave.try_clone().unwrap()).stdout(pty.slave.try_clone().unwrap());
         let child = command.stderr(pty.slave).spawn().unwrap();
-        let keyboard = File::from(pty.master);
-        let (mut from, bytes) = (keyboard.try_clone().unwrap(), Arc::new(Mutex::new(Vec::new())));
-        let copy = Arc::clone(&bytes);
-        std::thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            // The other end is closed when the program ends.
-            while let Ok(len @ 1..) = from.read(&mut buffer) {
-                copy.lock().unwrap().extend_from_slice(&buffer[..len]);
-            }
-        });
-        Top { child, keyboard, bytes }
+        (child, terminal)
     }
     fn press(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
-    }
-    /// Everything that was written to the terminal so far.
-    fn written(&self) -> String {
-        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
     }
     /// What stands on the screen now: only what changes is written, so that words may come in pieces.
     fn screen(&self) -> String {
@@ -70,7 +74,8 @@ impl Top {
     }
     fn end(mut self) -> (ExitStatus, String) {
         let status = until("it ends", || self.child.try_wait().unwrap());
-        (status, self.written())
+        self.reader.join().unwrap();
+        (status, String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned())
     }
 }
 
@@ -124,6 +129,23 @@ fn without_colours_none_are_written_and_sigterm_gives_the_terminal_back() {
     assert_eq!(status.code(), Some(0), "{written:?}");
     assert!(written.contains(LEAVE), "{written:?}");
     assert!(!written.contains(COLOUR), "{written:?}");
+}
+
+/// A window that is closed, a connection that drops: there is nobody left to tell.
+#[test]
+fn without_its_terminal_it_ends_and_nothing_breaks() {
+    let (edge, _caller, _callee) = edge();
+    let (mut child, mut terminal) = Top::spawn(&edge.url(), edge.directory.path(), &[]);
+    let [rows, columns] = [40, 140].map(|size| std::num::NonZeroU16::new(size).unwrap());
+    let mut screen = vt100::Parser::new(rows, columns, 0);
+    let mut buffer = [0; 4096];
+    while !screen.screen().contents().contains("taking calls") {
+        let len = terminal.read(&mut buffer).unwrap();
+        screen.process(&buffer[..len]);
+    }
+    drop(terminal);
+    let status = until("it ends", || child.try_wait().unwrap());
+    assert!(status.code().is_some() || status.signal() == Some(Signal::SIGHUP as i32), "{status:?}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Stdio};
 
 use serde_json::Value;
@@ -30,8 +30,24 @@ fn what_is_watched_is_told_again_until_nobody_reads() {
         drop(lines);
         assert_eq!(child.wait().unwrap().code(), Some(0), "it ends where nobody reads");
     }
+    // What a far end writes does not steer the terminal that reads it.
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", server.local_addr().unwrap());
+    let answers = std::thread::spawn(move || {
+        let (mut asks, _) = server.accept().unwrap();
+        let body = "{\"edge\":\"x\u{9b}2J\u{202e}\u{7f}\"}";
+        let head =
+            format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
+        let _ = asks.read(&mut [0; 4096]).unwrap();
+        asks.write_all(format!("{head}{body}").as_bytes()).unwrap();
+    });
+    let (mut child, mut lines) = watched(&["status", "--watch", "0.1", "--json", "--url", &url]);
+    assert_eq!(lines.next().unwrap(), "{\"edge\":\"x\\u009b2J\\u202e\\u007f\"}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    answers.join().unwrap();
     // Without a terminal one page follows the other, with an empty line between them.
-    let (mut child, mut lines) = watched(&["status", "--watch", "0.1", "--url", &url]);
+    let (mut child, mut lines) = watched(&["status", "--watch", "0.1", "--url", &edge.url()]);
     let first = lines.by_ref().take_while(|line| !line.is_empty()).count();
     assert!(first > 0 && lines.next().is_some_and(|line| line.contains("under-test")));
     drop(lines);

@@ -1,7 +1,7 @@
 //! `trunkgate agent test`: plays the edge's side to an agent, without a phone and without SIP, and says what the caller of a
 //! real call would have noticed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ struct Plan {
 
 /// Talks with the agent; exit 1 where a line is FAIL, 2 for what cannot be tried.
 pub fn run(config: Option<&Path>, verb: &AgentTest) -> ExitCode {
-    let told = Plan::new(config, verb).and_then(|plan| {
+    let told = writable(verb).and_then(|()| Plan::new(config, verb)).and_then(|plan| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
         let (record, times) = runtime.block_on(plan.talk(verb.times));
@@ -64,13 +64,28 @@ pub fn run(config: Option<&Path>, verb: &AgentTest) -> ExitCode {
         let picture = if record.ticks.is_empty() { String::new() } else { format!("{}\n", picture::text(&record)) };
         client::say(&format!("{picture}{}", findings::text(&found)));
     }
-    if let Some(path) = &verb.out
+    // An agent that was never reached costs nobody an older recording.
+    if let Some(path) = verb.out.as_deref().filter(|_| record.connect_ms.is_some())
         && let Err(what) = wav::write(path, record.format.sample_rate(), &linear(&record.heard, record.format))
     {
         eprintln!("error: --out {}: {what}", path.display());
         return ExitCode::from(run::USAGE);
     }
     if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Refuses `--out` that cannot be, before anything is asked of the agent.
+fn writable(verb: &AgentTest) -> Result<(), String> {
+    let Some(out) = &verb.out else { return Ok(()) };
+    let refused = |what: &str| Err(format!("--out {}: {what}", out.display()));
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let same = |wav: &PathBuf| wav.canonicalize().ok().is_some_and(|wav| out.canonicalize().ok() == Some(wav));
+    match () {
+        () if verb.wav.as_ref().is_some_and(same) => refused("the same file as --wav"),
+        () if out.is_dir() => refused("a folder"),
+        () if !folder.is_dir() => refused("its folder is not there"),
+        () => Ok(()),
+    }
 }
 
 /// Audio of an agent's format as samples.

@@ -44,7 +44,7 @@ pub(super) fn watch(
         loop {
             let answer = edge.json(path).await;
             let goes_on = match answer {
-                Ok(answer) if json => say(&format!("{answer}\n")),
+                Ok(answer) if json => say(&super::raw(&answer)),
                 Ok(answer) => say(&page(&show(&answer), terminal::size())),
                 Err(error) if has_answered => {
                     // It may be restarted: it is asked on.

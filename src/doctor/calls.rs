@@ -56,8 +56,8 @@ pub(super) fn by_our_address(config: &Config, trunks: &Value) -> Option<Finding>
     let (_, ip, trunk, fix, sid) = all.iter().max_by_key(|(calls, ..)| *calls)?;
     let calls = usize::try_from(all.iter().map(|(calls, ..)| calls).sum::<u64>()).unwrap_or(usize::MAX);
     let text = format!(
-        "{ip}, as written, but {} of the last hour had a side from which nothing came, most with {trunk} (trunkgate trace {sid})",
-        number(calls, "call")
+        "{ip}, as written, but of the last hour's calls {} that were told it said nothing, most of {trunk} (trunkgate trace {sid})",
+        number(calls, "side")
     );
     Some(Finding::warn("public address", text, fix.as_str()))
 }

@@ -224,7 +224,7 @@ pub(super) fn inbound(carried: Option<&Carried>, leads_out: bool, (first, last):
                 "a call from outside, or OPTIONS from the far end; then `doctor` goes by the running edge's calls";
             Finding::warn(name, text, fix)
         }
-        _ => Finding::ok(name, "not tried: no far end is outside of [edge] local_networks"),
+        _ => Finding::ok(name, "not tried: no peer and no `accept_from` is outside of [edge] local_networks"),
     }
 }
 

@@ -43,7 +43,8 @@ pub fn run(config: Option<&Path>, remote: &Remote) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(what) => {
-            eprintln!("error: {what}");
+            // Where the terminal is gone there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "error: {what}");
             ExitCode::FAILURE
         }
     }
@@ -55,10 +56,14 @@ async fn show(edge: Reached) -> Result<(), String> {
     let colours = std::env::var_os(NO_COLOR).is_none_or(|value| value.is_empty());
     let mut state = State::new(colours);
     state.take(first);
-    let terminal = ratatui::try_init().map_err(|error| format!("the terminal cannot be used: {error}"))?;
+    let mut terminal = ratatui::try_init().map_err(|error| format!("the terminal cannot be used: {error}"))?;
     // It is restored whatever happens: a panic restores it as well.
     let restore = Restore;
-    let done = follow(terminal, edge, state).await;
+    let done = follow(&mut terminal, edge, state).await;
+    if terminal.show_cursor().is_err() {
+        // It is gone: dropping it would tell that on a terminal that is gone, and panic.
+        std::mem::forget(terminal);
+    }
     drop(restore);
     done.map_err(|error| format!("the terminal cannot be used: {error}"))
 }
@@ -73,7 +78,7 @@ impl Drop for Restore {
     }
 }
 
-async fn follow(mut terminal: DefaultTerminal, edge: Reached, mut state: State) -> std::io::Result<()> {
+async fn follow(terminal: &mut DefaultTerminal, edge: Reached, mut state: State) -> std::io::Result<()> {
     let (mut keys, (tell, mut news)) = (keys(), mpsc::channel(WAITING));
     let (want, wanted) = watch::channel(Wanted::default());
     let feed = tokio::spawn(feed::run(edge.clone(), wanted, tell.clone()));

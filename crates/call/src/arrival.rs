@@ -166,10 +166,10 @@ impl Gateway {
         let edge = &mut self.edge;
         let (table, full) = (&edge.table, edge.config.full_numbers);
         let shown = |user: &str| plain(&if full { user.to_owned() } else { mask(user) }, STRAY_USER_CHARS);
-        let user = plain(user, STRAY_USER_CHARS);
-        let line = edge
-            .strays
-            .note(now, source, || Stray { near: table.nearest_registrant(&user).map(shown), user: shown(&user) });
+        // What cannot be shown as it came is nobody's slip.
+        let is_plain = plain(user, STRAY_USER_CHARS) == user;
+        let near = || table.nearest_registrant(user).filter(|_| is_plain).map(shown);
+        let line = edge.strays.note(now, source, || Stray { near: near(), user: shown(user) });
         if let Some(line) = line {
             self.edge.log("", line, None);
         }
@@ -196,7 +196,7 @@ impl Gateway {
             return;
         }
         let table = Arc::clone(&self.edge.table);
-        if self.known(flow, table.trunk_of(flow.remote)).is_none() {
+        if self.known(flow, table.trunk_of(flow.remote)).and_then(|who| who.certain.or(who.fit)).is_none() {
             self.edge.strangers.answered(source, bytes);
         }
     }

@@ -219,7 +219,7 @@ impl Edge {
             self.show_trunk(name);
             self.unknown.known(flow.remote.ip());
             let user = self.table.trunk(name).and_then(|trunk| trunk.require_auth.as_ref());
-            if let Some(user) = user.map(|user| self.shown(&user.username)) {
+            if let Some(user) = user.map(|user| self.shown(&user.username)).filter(|_| is_new && asked > 0) {
                 self.strays.known(flow.remote.ip(), &user);
             }
             if is_new && asked > 0 {

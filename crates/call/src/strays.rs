@@ -1,5 +1,5 @@
-//! Phones that want to register as a user whom no trunk has: not answered, as nobody outside is to learn which users there are,
-//! and told to who runs the edge, with the user that may have been meant. Whoever scans for users sends many.
+//! Phones that want to register as a user whom no trunk has: not answered, as no stranger gets what need not be said, and told
+//! to who runs the edge, with the user that may have been meant. Whoever scans for users sends many.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};

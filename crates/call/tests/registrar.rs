@@ -181,6 +181,32 @@ fn a_stranger_gets_nothing_but_the_challenge_to_a_known_user() {
     bench.nothing();
 }
 
+/// Whoever was meant is there, and leaves: that brings nobody in whose user is another.
+#[test]
+fn a_phone_that_leaves_or_stays_is_not_the_one_that_was_mistyped() {
+    let mut bench = Bench::with(phones(true));
+    registered(&mut bench, PHONE, 1, &contact(60));
+    let other = format!("{}:7070", ip(PHONE.rsplit_once(':').unwrap().0));
+    bench.receive(&other, register(&other, 1, &contact(60)).replace("acme", "akme"));
+    let near = |bench: &Bench| bench.gateway.status(bench.now).stray.and_then(|stray| stray.near);
+    assert_eq!(near(&bench).as_deref(), Some("acme"));
+    registered(&mut bench, PHONE, 3, &contact(60));
+    registered(&mut bench, PHONE, 5, &contact(0));
+    assert_eq!(near(&bench).as_deref(), Some("acme"));
+}
+
+/// A name that cannot be shown as it came is nobody's slip.
+#[test]
+fn no_user_is_guessed_for_what_is_no_name() {
+    let mut bench = Bench::with(phones(true));
+    for user in ["acm%00e", "acme%E2%80%AE", &"acme".repeat(11)] {
+        bench.receive(STRANGER, register(STRANGER, 1, &contact(60)).replace("acme@", &format!("{user}@")));
+    }
+    let stray = bench.gateway.status(bench.now).stray.unwrap();
+    assert_eq!(stray.near, None, "{stray:?}");
+    assert!(!bench.logs.iter().any(|line| line.contains("did you mean")), "{:?}", bench.logs);
+}
+
 #[test]
 fn rfc3261_10_3_fetch_remove_too_brief_and_out_of_order() {
     let mut bench = Bench::with(phones(true));

@@ -1,37 +1,47 @@
 //! What was meant by a word that is none: the nearest of those that are.
 
+/// Most slips of a word that is still taken for the other.
+const MOST_SLIPS: usize = 4;
+
 /// The known word nearest to `word`, if near enough to be meant; else one that it is short for.
 pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let length = word.chars().count();
-    let allowed = (length / 3).max(1);
+    let allowed = (length / 3).clamp(1, MOST_SLIPS);
     let mut longer = known.clone().filter(|candidate| length >= 3 && candidate.starts_with(word));
     let lower = word.to_lowercase();
     known
         .filter(|candidate| candidate.chars().count().abs_diff(length) <= allowed)
-        .map(|candidate| (distance(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
+        .filter_map(|candidate| Some((distance(&lower, &candidate.to_lowercase(), allowed)?, candidate)))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
         .or_else(|| longer.next())
 }
 
-/// Insertions, deletions, replacements and swaps of neighbours that turn one word into the other.
-fn distance(from: &str, to: &str) -> usize {
+/// Insertions, deletions, replacements and swaps of neighbours that turn one word into the other, where they are no more than
+/// allowed.
+fn distance(from: &str, to: &str, allowed: usize) -> Option<usize> {
     let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
-    let mut rows = vec![(0..=to.len()).collect::<Vec<usize>>()];
+    let (mut before, mut last, mut row): (Vec<usize>, Vec<usize>, _) =
+        (Vec::new(), (0..=to.len()).collect(), Vec::new());
     for i in 1..=from.len() {
-        let mut row = vec![i];
+        row.clear();
+        row.push(i);
         for j in 1..=to.len() {
-            let replaced = rows[i - 1][j - 1] + usize::from(from[i - 1] != to[j - 1]);
-            let mut least = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            let replaced = last[j - 1] + usize::from(from[i - 1] != to[j - 1]);
+            let mut least = replaced.min(last[j] + 1).min(row[j - 1] + 1);
             if i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1] {
-                least = least.min(rows[i - 2][j - 2] + 1);
+                least = least.min(before[j - 2] + 1);
             }
             row.push(least);
         }
-        rows.push(row);
+        // From here it can only grow, but for a swap that reaches back by one row.
+        if [&last, &row].iter().all(|row| row.iter().all(|slips| *slips > allowed)) {
+            return None;
+        }
+        std::mem::swap(&mut before, &mut last);
+        std::mem::swap(&mut last, &mut row);
     }
-    rows[from.len()][to.len()]
+    last.last().copied().filter(|slips| *slips <= allowed)
 }
 
 #[cfg(test)]
@@ -50,6 +60,8 @@ mod tests {
             ("ring", Some("ring_timeout")),
             ("zebra", None),
             ("x", None),
+            ("", None),
+            ("max_callsmax_calls", None),
         ] {
             assert_eq!(nearest(word, known.into_iter()), expected, "{word}");
         }

@@ -1,6 +1,6 @@
 //! The routing table: one immutable snapshot of the configuration's trunks and routes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -15,6 +15,9 @@ use crate::route::{CallInfo, Decided, Order, Route};
 use crate::routes::Routes;
 use crate::share::ordered;
 use crate::trunk::Trunk;
+
+/// Longest name of a user that others are compared with, in bytes.
+const COMPARED_BYTES: usize = 40;
 
 /// A target as written in `connect`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -72,7 +75,7 @@ pub struct Table {
     routes: Routes,
     acl: Acl,
     /// Trunks that phones register with, by the user that they do it as.
-    registrants: HashMap<String, usize>,
+    registrants: BTreeMap<String, usize>,
 }
 
 impl Table {
@@ -83,7 +86,7 @@ impl Table {
         for (position, trunk) in trunks.iter().enumerate() {
             by_name.entry(trunk.name.clone()).or_insert(position);
         }
-        let mut registrants = HashMap::new();
+        let mut registrants = BTreeMap::new();
         for (position, trunk) in trunks.iter().enumerate().filter(|(_, trunk)| trunk.accept_register) {
             if let Some(required) = &trunk.require_auth {
                 registrants.entry(required.username.clone()).or_insert(position);
@@ -112,11 +115,10 @@ impl Table {
     pub fn registrant(&self, user: &str) -> Option<&Arc<Trunk>> {
         self.trunks.get(*self.registrants.get(user)?)
     }
-    /// The user that may register whose name is most like this one, where one is like it.
+    /// The user that may register whose name is most like this one, where one is like it; none for one of more than 40 bytes.
     pub fn nearest_registrant(&self, user: &str) -> Option<&str> {
-        let mut users: Vec<&str> = self.registrants.keys().map(String::as_str).collect();
-        users.sort_unstable();
-        nearest(user, users.into_iter())
+        // Strangers have it looked for: of long names none is typed by hand.
+        if user.len() > COMPARED_BYTES { None } else { nearest(user, self.registrants.keys().map(String::as_str)) }
     }
     /// Whether anybody may register: else strangers are not looked at.
     pub fn takes_registrations(&self) -> bool {

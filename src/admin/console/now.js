@@ -23,7 +23,7 @@ function problem(line) {
 /** The worst first: {kind, text, link?}. */
 export function health(status, past) {
   const problems = status.problems.map(problem);
-  const ofMedia = (one) => /^(no media|nothing comes back) from /.test(one.text);
+  const ofMedia = (one) => /^((no media|nothing comes back) from |.*(packets do not leave this machine|codecs do not fit))/.test(one.text);
   problems.sort((a, b) => ofMedia(b) - ofMedia(a));
   const fresh = past.troubles.filter((one) => Date.now() - new Date(one.last_at) < FRESH_MS);
   const silent = fresh.find((one) => one.kind === 'one_way');
