@@ -160,7 +160,8 @@ impl Script {
             });
         }
         let mut started = Script { child, lines, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
-        started.address = started.wait_for("listening on ", Duration::from_secs(30))?.parse()?;
+        // The first import of a fresh installation takes its time where others want the machine too.
+        started.address = started.wait_for("listening on ", Duration::from_secs(120))?.parse()?;
         Ok(started)
     }
 
